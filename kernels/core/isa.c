@@ -1,0 +1,124 @@
+/* The kernel tables and the choice among them. */
+#include "kernel.h"
+#include "region.h"
+
+#if TIN_HAVE_AVX2
+#include <cpuid.h>
+
+enum { TINI_EAX, TINI_EBX, TINI_ECX, TINI_EDX };
+
+/* Whether bit `bit` of the register is set in the answer to CPUID `leaf`, subleaf 0. */
+static int tini_cpuid_bit(uint32_t leaf, int reg, int bit) {
+    uint32_t r[4];
+    return __get_cpuid_count(leaf, 0, &r[TINI_EAX], &r[TINI_EBX], &r[TINI_ECX], &r[TINI_EDX]) &&
+           (r[reg] >> bit & 1);
+}
+
+/* Whether the operating system saves all the register states of `mask` (XCR0 bits). */
+static int tini_os_saves(uint32_t mask) {
+    if (!tini_cpuid_bit(1, TINI_ECX, 27)) /* OSXSAVE */
+        return 0;
+    uint32_t low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (low & mask) == mask;
+}
+
+static int tini_runs_avx2(void) {
+    return tini_os_saves(0x06) && tini_cpuid_bit(1, TINI_ECX, 29) /* F16C */ && tini_cpuid_bit(7, TINI_EBX, 5);
+}
+
+static int tini_runs_avx512vnni(void) {
+    return tini_runs_avx2() && tini_os_saves(0xe6) && tini_cpuid_bit(7, TINI_EBX, 16) /* F */ &&
+           tini_cpuid_bit(7, TINI_EBX, 17) /* DQ */ && tini_cpuid_bit(7, TINI_EBX, 30) /* BW */ &&
+           tini_cpuid_bit(7, TINI_EBX, 31) /* VL */ && tini_cpuid_bit(7, TINI_ECX, 11) /* VNNI */;
+}
+#endif
+
+static int tini_runs_scalar(void) {
+    return 1;
+}
+
+/* A set's table lists its ancestors' kernels and then its own; a later initializer of a member replaces an
+ * earlier one, which is meant. */
+#if defined(__clang__)
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Winitializer-overrides"
+#elif defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Woverride-init"
+#endif
+
+#define TINI_TAKE(op, isa) .op = tini_##op##_##isa,
+#define TINI_SKIP(op, isa)
+
+static const tini_kernels tini_table_scalar = {
+    .isa = "scalar",
+#define TIN_KERNEL(op, type) TINI_TAKE(op, scalar)
+#include "../kernels.def"
+};
+
+#if TIN_HAVE_AVX2
+#define TINI_LIST_avx2 TINI_TAKE
+#define TINI_LIST_avx512vnni TINI_SKIP
+
+static const tini_kernels tini_table_avx2 = {
+    .isa = "avx2",
+#define TIN_KERNEL(op, type) TINI_TAKE(op, scalar)
+#define TIN_KERNEL_IMPL(op, type, isa) TINI_LIST_##isa(op, isa)
+#include "../kernels.def"
+};
+
+#undef TINI_LIST_avx512vnni
+#define TINI_LIST_avx512vnni TINI_TAKE
+
+static const tini_kernels tini_table_avx512vnni = {
+    .isa = "avx512vnni",
+#define TIN_KERNEL(op, type) TINI_TAKE(op, scalar)
+#define TIN_KERNEL_IMPL(op, type, isa) TINI_LIST_##isa(op, isa)
+#include "../kernels.def"
+};
+#endif
+
+#if defined(__clang__)
+#pragma clang diagnostic pop
+#elif defined(__GNUC__)
+#pragma GCC diagnostic pop
+#endif
+
+typedef struct tini_isa {
+    const tini_kernels *table;
+    int (*runs)(void);
+} tini_isa;
+
+#define TINI_ISA_1(name) {&tini_table_##name, tini_runs_##name},
+#define TINI_ISA_0(name)
+#define TINI_ISA_IF(have, name) TINI_ISA_##have(name)
+#define TIN_ISA(name, parent, guard) TINI_ISA_IF(guard, name)
+static const tini_isa tini_isas[] = {
+#include "../isa.def"
+};
+#undef TIN_ISA
+
+const tini_kernels *tini_kernels_available(uint32_t k) {
+    for (uint32_t i = 0; i < sizeof tini_isas / sizeof *tini_isas; i++)
+        if (tini_isas[i].runs() && k-- == 0)
+            return tini_isas[i].table;
+    return NULL;
+}
+
+static int tini_same_text(const char *a, const char *b) {
+    while (*a && *a == *b)
+        a++, b++;
+    return *a == *b;
+}
+
+const tini_kernels *tini_kernels_select(const char *isa) {
+    const tini_kernels *best = NULL, *table;
+    for (uint32_t k = 0; (table = tini_kernels_available(k)) != NULL; k++) {
+        if (!isa)
+            best = table;
+        else if (tini_same_text(isa, table->isa))
+            return table;
+    }
+    return best;
+}

@@ -1,0 +1,96 @@
+/* The kernel vocabulary: what one op computes, in the units and layouts that every instruction set shares.
+ *
+ * The bit contract: for finite inputs, each function has ONE result, defined by kernels/isa/scalar/. All
+ * arithmetic is IEEE float32, round to nearest even, with separate multiply and add.
+ */
+#ifndef TINI_KERNEL_H
+#define TINI_KERNEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "region.h"
+
+#define TINI_BLOCK 32u   /* inputs that share a scale */
+#define TINI_TILE 16u    /* output rows of a packed tile; also positions of a key group */
+#define TINI_KV_TILE 64u /* positions of an attention tile, at fixed absolute positions */
+
+/* 32 activations as int8. `x[i] ~ scale * q[i]`, q in [-127, 127]; sum is the exact sum of q. */
+typedef struct tini_q8 {
+    float scale;
+    int32_t sum;
+    int8_t q[TINI_BLOCK];
+} tini_q8;
+
+/* out[t][o] = ((sum over inputs of W[o][i] * x[t][i]) + bias[o]) + residual[t][o], bias and residual optional.
+ *
+ * weights   packed tiles (see pack/pack.h) of the whole tensor, 32-byte aligned
+ * x         [rows][inputs] f32, or [rows][inputs / 32] tini_q8, by the format; rows x_stride BYTES apart
+ * out       [rows] f32, rows out_stride FLOATS apart
+ * residual  as out, rows residual_stride floats apart, or NULL; may be the same memory as out
+ * bias      [outputs] f32 or NULL
+ */
+typedef struct tini_matmul {
+    const uint8_t *weights;
+    const void *x;
+    float *out;
+    const float *residual;
+    const float *bias;
+    size_t x_stride, out_stride, residual_stride;
+    uint32_t rows, inputs, outputs;
+} tini_matmul;
+
+/* Computes output rows of the tiles [tile_begin, tile_end): outputs 16 * tile_begin up to
+ * min(16 * tile_end, outputs). Never writes past `outputs`. */
+typedef void tini_matmul_fn(const tini_matmul *m, uint32_t tile_begin, uint32_t tile_end);
+
+/* out[n / 32] = blocks of x[n]; n a multiple of 32. */
+typedef void tini_quantize_q8_fn(tini_q8 *out, const float *x, uint32_t n);
+
+/* out[n] = (x[n] * (1 / sqrt(mean(x^2) + eps))) * weight[n]; out may be x. */
+typedef void tini_rms_norm_fn(float *out, const float *x, const float *weight, uint32_t n, float eps);
+
+/* out[n] = (gate / (1 + exp(-gate))) * up; out may be gate or up. */
+typedef void tini_silu_mul_fn(float *out, const float *gate, const float *up, uint32_t n);
+
+/* Rotates, in place, the first 2 * half values of each head of one row x[heads][head_dim]: the pair
+ * (x[i], x[i + half]) by the angle whose cosine and sine are table[i], table[half + i], i < half. */
+typedef void tini_rope_fn(float *x, const float *table, uint32_t heads, uint32_t head_dim, uint32_t half);
+
+/* One key-value head's cache of a layer, float16.
+ * keys    [position / 16][head_dim][16]: lanes hold positions, so a score is a sum over head_dim in order
+ * values  [position][head_dim]                                                                         */
+typedef struct tini_kv {
+    uint16_t *keys;
+    uint16_t *values;
+} tini_kv;
+
+/* Stores key[head_dim] and value[head_dim] (rounded to float16, nearest even) at `position`. */
+typedef void tini_kv_append_fn(const tini_kv *kv, uint32_t position, const float *key, const float *value,
+                               uint32_t head_dim);
+
+/* Attention of `heads` query heads that share one key-value head, for one query row at `position`:
+ * positions 0 .. position are seen.
+ * q, out  [heads][head_dim] f32; out may be q. head_dim a multiple of 8, at most 256; heads any.       */
+typedef void tini_attention_fn(const tini_kv *kv, const float *q, float *out, uint32_t heads, uint32_t head_dim,
+                               uint32_t position, float scale);
+
+typedef struct tini_kernels {
+    const char *isa;
+#define TIN_KERNEL(op, type) type *op;
+#include "../kernels.def"
+} tini_kernels;
+
+/* The scalar functions and the vector versions that this build may hold. */
+#define TIN_KERNEL(op, type) type tini_##op##_scalar;
+#define TIN_KERNEL_IMPL(op, type, isa) type tini_##op##_##isa;
+#include "../kernels.def"
+
+/* The table of the named set, or the best one this processor runs when isa is NULL; NULL when the set is
+ * unknown, not built in, or not supported by this processor. */
+const tini_kernels *tini_kernels_select(const char *isa);
+
+/* The k-th set that this build has and this processor runs, best last; NULL past the end. */
+const tini_kernels *tini_kernels_available(uint32_t k);
+
+#endif

@@ -1,0 +1,16 @@
+#ifndef TINI_MODEL_H
+#define TINI_MODEL_H
+
+#include "kernel.h"
+#include "program.h"
+#include "tokenizer.h"
+#include "zip.h"
+
+struct tin_model {
+    tini_zip zip;
+    tini_program program;
+    tini_tokenizer tokenizer;
+    const tini_kernels *kernels;
+};
+
+#endif

@@ -1,0 +1,69 @@
+/* Code regions: which instructions a stretch of source may use, and float arithmetic that never fuses or
+ * reorders.
+ *
+ * The guards stand in the source rather than in build flags, so that the bits hold whatever flags the code (or
+ * its one-file amalgamation) is compiled with. Use: include every header, then TINI_REGION_<SET>, the
+ * functions, TINI_REGION_END.
+ */
+#ifndef TINI_REGION_H
+#define TINI_REGION_H
+
+#include <float.h>
+
+#if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) ||                 \
+    defined(_M_FP_FAST)
+#error "tinsmith promises the same bits everywhere: compile it without -ffast-math, -Ofast or /fp:fast"
+#endif
+#if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD != 0
+#error "tinsmith needs float arithmetic without excess precision: on 32-bit x86 add -msse2 -mfpmath=sse"
+#endif
+
+/* Which sets this build holds: 0 or 1, one for each guard of isa.def. */
+#define TIN_HAVE_SCALAR 1
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+#define TIN_HAVE_AVX2 1
+#define TIN_HAVE_AVX512VNNI 1
+#else
+#define TIN_HAVE_AVX2 0
+#define TIN_HAVE_AVX512VNNI 0
+#endif
+
+#define TINI_AVX2_FEATURES "avx2,f16c"
+#define TINI_AVX512VNNI_FEATURES "avx2,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"
+
+#define TINI_PRAGMA(x) _Pragma(#x)
+
+#if defined(__clang__)
+/* The contraction pragma holds to the end of the file, which is as wide as the promise. */
+#define TINI_NO_FUSING TINI_PRAGMA(clang fp contract(off))
+#define TINI_TARGET(features)                                                                                  \
+    TINI_NO_FUSING TINI_PRAGMA(clang attribute push(__attribute__((target(features))), apply_to = function))
+#define TINI_REGION_SCALAR TINI_TARGET("")
+#define TINI_REGION_END TINI_PRAGMA(clang attribute pop)
+#elif defined(__GNUC__)
+/* GCC ignores STDC FP_CONTRACT and, in its gnu modes, fuses even across separate multiply and add intrinsics.
+ */
+#define TINI_REGION_SCALAR TINI_PRAGMA(GCC push_options) TINI_PRAGMA(GCC optimize("fp-contract=off"))
+#define TINI_TARGET(features) TINI_REGION_SCALAR TINI_PRAGMA(GCC target(features))
+#define TINI_REGION_END TINI_PRAGMA(GCC pop_options)
+#elif defined(_MSC_VER)
+#define TINI_REGION_SCALAR __pragma(fp_contract(off))
+#define TINI_REGION_END
+#else
+#define TINI_REGION_SCALAR TINI_PRAGMA(STDC FP_CONTRACT OFF)
+#define TINI_REGION_END
+#endif
+
+#define TINI_REGION_AVX2 TINI_TARGET(TINI_AVX2_FEATURES)
+#define TINI_REGION_AVX512VNNI TINI_TARGET(TINI_AVX512VNNI_FEATURES)
+
+/* Inlined even where the compiler would rather not: kernel bodies whose counts are constants at each call. */
+#if defined(__GNUC__) || defined(__clang__)
+#define TINI_INLINE static inline __attribute__((always_inline))
+#elif defined(_MSC_VER)
+#define TINI_INLINE static __forceinline
+#else
+#define TINI_INLINE static inline
+#endif
+
+#endif

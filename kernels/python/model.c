@@ -1,0 +1,151 @@
+#include "module.h"
+
+static PyObject *model_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+    static char *names[] = {"image", "isa", NULL};
+    PyObject *image;
+    const char *isa = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|z:Model", names, &image, &isa))
+        return NULL;
+    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    core_model *self = (core_model *)alloc(type, 0);
+    if (!self)
+        return NULL;
+    core_state *state = PyType_GetModuleState(type);
+    self->fault = Py_NewRef(state->fault);
+    if (PyObject_GetBuffer(image, &self->image, PyBUF_SIMPLE))
+        goto failed;
+    tin_error error;
+    size_t size = tin_model_size(self->image.buf, (size_t)self->image.len, &error);
+    if (!size) {
+        core_raise(self->fault, &error);
+        goto failed;
+    }
+    void *block = core_aligned(size, &self->memory);
+    if (!block)
+        goto failed;
+    if (tin_model_create(self->image.buf, (size_t)self->image.len, isa, block, size, &self->model, &error)) {
+        core_raise(self->fault, &error);
+        goto failed;
+    }
+    return (PyObject *)self;
+failed:
+    Py_DECREF(self);
+    return NULL;
+}
+
+static void model_dealloc(core_model *self)
+{
+    PyTypeObject *type = Py_TYPE((PyObject *)self);
+    PyMem_Free(self->memory);
+    if (self->image.obj)
+        PyBuffer_Release(&self->image);
+    Py_CLEAR(self->fault);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(self);
+    Py_DECREF(type);
+}
+
+static PyObject *model_info(core_model *self, PyObject *unused)
+{
+    (void)unused;
+    tin_model_info info;
+    tin_model_describe(self->model, &info);
+    return Py_BuildValue("{s:I,s:I,s:I,s:I,s:K,s:K,s:K,s:i,s:i,s:s}", "vocab", info.vocab, "context", info.context,
+                         "chunk", info.chunk, "layers", info.layers, "weight_bytes",
+                         (unsigned long long)info.weight_bytes, "arena_bytes", (unsigned long long)info.arena_bytes,
+                         "kv_bytes", (unsigned long long)info.kv_bytes, "bos", info.bos, "eos", info.eos, "isa",
+                         info.isa);
+}
+
+static PyObject *model_entry(core_model *self, PyObject *name)
+{
+    PyObject *utf8 = PyUnicode_AsUTF8String(name);
+    if (!utf8)
+        return NULL;
+    const void *data;
+    size_t size;
+    tin_status status = tin_model_entry(self->model, PyBytes_AsString(utf8), &data, &size);
+    Py_DECREF(utf8);
+    if (status) {
+        PyErr_SetObject(PyExc_KeyError, name);
+        return NULL;
+    }
+    return PyBytes_FromStringAndSize(data, (Py_ssize_t)size);
+}
+
+static PyObject *token_list(const int32_t *tokens, int64_t count)
+{
+    PyObject *list = PyList_New((Py_ssize_t)count);
+    for (int64_t k = 0; list && k < count; k++) {
+        PyObject *id = PyLong_FromLong(tokens[k]);
+        if (!id)
+            Py_CLEAR(list);
+        else
+            PyList_SetItem(list, (Py_ssize_t)k, id);
+    }
+    return list;
+}
+
+static PyObject *model_tokenize(core_model *self, PyObject *args)
+{
+    Py_buffer text;
+    unsigned flags = 0;
+    if (!PyArg_ParseTuple(args, "s*|I:tokenize", &text, &flags))
+        return NULL;
+    PyObject *list = NULL;
+    size_t length = (size_t)text.len, capacity = length + 2; /* a token has at least a byte; room for bos, eos */
+    size_t scratch_size = tin_tokenize_scratch(self->model, length);
+    void *scratch_base, *scratch = core_aligned(scratch_size, &scratch_base);
+    int32_t *tokens = scratch ? PyMem_Malloc(capacity * sizeof *tokens) : NULL;
+    if (tokens) {
+        int64_t count;
+        Py_BEGIN_ALLOW_THREADS
+        count = tin_tokenize(self->model, text.buf, length, flags, tokens, capacity, scratch, scratch_size);
+        Py_END_ALLOW_THREADS
+        if (count < 0) {
+            tin_error error = {.status = (tin_status)count, .text = "the text can't be tokenized"};
+            core_raise(self->fault, &error);
+        } else {
+            list = token_list(tokens, count);
+        }
+        PyMem_Free(tokens);
+    } else if (scratch) {
+        PyErr_NoMemory();
+    }
+    PyMem_Free(scratch_base);
+    PyBuffer_Release(&text);
+    return list;
+}
+
+static PyObject *model_token(core_model *self, PyObject *args)
+{
+    int id;
+    if (!PyArg_ParseTuple(args, "i:token", &id))
+        return NULL;
+    uint32_t length;
+    int control;
+    const char *text = tin_token_text(self->model, id, &length, &control);
+    if (!text)
+        return PyErr_Format(PyExc_IndexError, "token %d is not in the vocabulary", id);
+    return Py_BuildValue("(y#NN)", text, (Py_ssize_t)length, PyBool_FromLong(control),
+                         PyBool_FromLong(tin_token_is_end(self->model, id)));
+}
+
+static PyMethodDef methods[] = {
+    {"info", (PyCFunction)model_info, METH_NOARGS, "The fields of tin_model_info as a dict."},
+    {"entry", (PyCFunction)model_entry, METH_O, "A named entry's bytes; KeyError when the tin has none."},
+    {"tokenize", (PyCFunction)model_tokenize, METH_VARARGS, "tokenize(text: str | bytes, flags=0) -> list of ids"},
+    {"token", (PyCFunction)model_token, METH_VARARGS, "token(id) -> (bytes, is control, ends a generation)"},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_doc, "Model(image, isa=None): a checked tin image (a buffer aligned to ALIGNMENT, kept alive)."},
+    {Py_tp_new, model_new},
+    {Py_tp_dealloc, model_dealloc},
+    {Py_tp_methods, methods},
+    {0, NULL},
+};
+
+PyType_Spec core_model_spec = {"tinsmith._core.Model", sizeof(core_model), 0, Py_TPFLAGS_DEFAULT, slots};

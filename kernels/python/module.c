@@ -1,0 +1,146 @@
+#include "module.h"
+
+#include "core/kernel.h"
+#include "core/program.h"
+
+PyObject *core_raise(PyObject *fault, const tin_error *error)
+{
+    PyObject *arguments = Py_BuildValue("(ss)", tin_status_name(error->status), error->text);
+    if (arguments) {
+        PyErr_SetObject(fault, arguments);
+        Py_DECREF(arguments);
+    }
+    return NULL;
+}
+
+void *core_aligned(size_t size, void **base)
+{
+    *base = PyMem_Malloc(size + TIN_ALIGNMENT);
+    if (!*base) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    return (void *)(((uintptr_t)*base + TIN_ALIGNMENT - 1) / TIN_ALIGNMENT * TIN_ALIGNMENT);
+}
+
+static PyObject *isa_names(PyObject *module, PyObject *unused)
+{
+    (void)module, (void)unused;
+    PyObject *names = PyList_New(0);
+    for (uint32_t k = 0; names && tin_isa_name(k); k++) {
+        PyObject *name = PyUnicode_FromString(tin_isa_name(k));
+        if (!name || PyList_Append(names, name))
+            Py_CLEAR(names);
+        Py_XDECREF(name);
+    }
+    return names;
+}
+
+static PyObject *selfcheck(PyObject *module, PyObject *unused)
+{
+    (void)unused;
+    core_state *state = PyModule_GetState(module);
+    tin_error error;
+    if (tin_selfcheck(&error))
+        return core_raise(state->fault, &error);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+    {"isa_names", isa_names, METH_NOARGS, "Instruction sets that this build has and this processor runs, best last."},
+    {"selfcheck", selfcheck, METH_NOARGS, "Raises RuntimeFault when this build does not keep the bit contract."},
+    {NULL, NULL, 0, NULL},
+};
+
+/* The lists of the .def files, for the compiler. */
+static int add_lists(PyObject *module)
+{
+    PyObject *formats = Py_BuildValue("{"
+#define TIN_FORMAT(id, gguf, NAME, name, block, bytes, activations) "s(iiiis)"
+#include "formats.def"
+#undef TIN_FORMAT
+                                      "}"
+#define TIN_FORMAT(id, gguf, NAME, name, block, bytes, activations) , #NAME, id, gguf, block, bytes, #activations
+#include "formats.def"
+#undef TIN_FORMAT
+    );
+    PyObject *ops = Py_BuildValue("{"
+#define TIN_OP(number, NAME, name) "si"
+#include "ops.def"
+#undef TIN_OP
+                                  "}"
+#define TIN_OP(number, NAME, name) , #NAME, number
+#include "ops.def"
+#undef TIN_OP
+    );
+    int failed = PyModule_AddObjectRef(module, "FORMATS", formats) || PyModule_AddObjectRef(module, "OPS", ops) ||
+                 PyModule_AddIntConstant(module, "ALIGNMENT", TIN_ALIGNMENT) ||
+                 PyModule_AddIntConstant(module, "TILE", TINI_TILE) ||
+                 PyModule_AddIntConstant(module, "PROGRAM_VERSION", TINI_PROGRAM_VERSION) ||
+                 PyModule_AddIntConstant(module, "FLAG_LOGIT_ROWS", TINI_FLAG_LOGIT_ROWS) ||
+                 PyModule_AddIntConstant(module, "STEP_PENDING", TIN_STEP_PENDING) ||
+                 PyModule_AddIntConstant(module, "STEP_LOGITS", TIN_STEP_LOGITS) ||
+                 PyModule_AddIntConstant(module, "STEP_IDLE", TIN_STEP_IDLE) ||
+                 PyModule_AddIntConstant(module, "TEXT_SPECIAL", TIN_TEXT_SPECIAL) ||
+                 PyModule_AddIntConstant(module, "TEXT_BOS", TIN_TEXT_BOS) ||
+                 PyModule_AddStringConstant(module, "VERSION", tin_version());
+    Py_XDECREF(formats);
+    Py_XDECREF(ops);
+    return failed ? -1 : 0;
+}
+
+static int execute(PyObject *module)
+{
+    core_state *state = PyModule_GetState(module);
+    PyObject *errors = PyImport_ImportModule("tinsmith.errors");
+    if (!errors)
+        return -1;
+    state->fault = PyObject_GetAttrString(errors, "RuntimeFault");
+    Py_DECREF(errors);
+    if (!state->fault)
+        return -1;
+    state->model_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &core_model_spec, NULL);
+    state->session_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &core_session_spec, NULL);
+    if (!state->model_type || !state->session_type)
+        return -1;
+    if (PyModule_AddObjectRef(module, "Model", (PyObject *)state->model_type) ||
+        PyModule_AddObjectRef(module, "Session", (PyObject *)state->session_type))
+        return -1;
+    if (PyModule_AddFunctions(module, functions) || PyModule_AddFunctions(module, core_block_functions))
+        return -1;
+    return add_lists(module);
+}
+
+static int traverse(PyObject *module, visitproc visit, void *arg)
+{
+    core_state *state = PyModule_GetState(module);
+    Py_VISIT(state->fault);
+    Py_VISIT(state->model_type);
+    Py_VISIT(state->session_type);
+    return 0;
+}
+
+static int clear(PyObject *module)
+{
+    core_state *state = PyModule_GetState(module);
+    Py_CLEAR(state->fault);
+    Py_CLEAR(state->model_type);
+    Py_CLEAR(state->session_type);
+    return 0;
+}
+
+static PyModuleDef_Slot slots[] = {{Py_mod_exec, execute}, {0, NULL}};
+
+struct PyModuleDef core_module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "tinsmith._core",
+    .m_size = sizeof(core_state),
+    .m_slots = slots,
+    .m_traverse = traverse,
+    .m_clear = clear,
+};
+
+PyMODINIT_FUNC PyInit__core(void)
+{
+    return PyModuleDef_Init(&core_module);
+}

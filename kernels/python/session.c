@@ -1,0 +1,271 @@
+#include "module.h"
+
+#include "core/sampler.h"
+
+#include <string.h>
+#include <time.h>
+
+typedef struct core_session {
+    PyObject_HEAD
+    core_model *model;
+    tin_session *session;
+    tin_pool *pool;
+    void *memory, *pool_memory;
+    size_t size;
+    int busy; /* set, under the GIL, while a step runs without it */
+} core_session;
+
+static uint64_t monotonic_ns(void *unused)
+{
+    (void)unused;
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static int make_pool(core_session *self, unsigned threads, tin_error *error)
+{
+    size_t size = tin_pool_size(threads);
+    void *block = core_aligned(size, &self->pool_memory);
+    if (!block)
+        return -1;
+    if (tin_pool_create(threads, block, size, &self->pool, error)) {
+        core_raise(self->model->fault, error);
+        return -1;
+    }
+    return 0;
+}
+
+static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+    static char *names[] = {"model", "context", "chunk", "logit_rows", "threads", NULL};
+    core_state *state = PyType_GetModuleState(type);
+    PyObject *model;
+    unsigned context = 0, chunk = 0, logit_rows = 1, threads = 1;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|IIII:Session", names, state->model_type, &model, &context,
+                                     &chunk, &logit_rows, &threads))
+        return NULL;
+    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    core_session *self = (core_session *)alloc(type, 0);
+    if (!self)
+        return NULL;
+    self->model = (core_model *)Py_NewRef(model);
+    tin_error error;
+    if (threads != 1 && make_pool(self, threads, &error))
+        goto failed;
+    tin_session_options options = {
+        .context = context,
+        .chunk = chunk,
+        .logit_rows = logit_rows,
+        .executor = self->pool ? tin_pool_executor(self->pool) : NULL,
+        .clock_ns = monotonic_ns,
+    };
+    self->size = tin_session_size(self->model->model, &options, &error);
+    if (!self->size) {
+        core_raise(self->model->fault, &error);
+        goto failed;
+    }
+    void *block = core_aligned(self->size, &self->memory);
+    if (!block)
+        goto failed;
+    if (tin_session_create(self->model->model, &options, block, self->size, &self->session, &error)) {
+        core_raise(self->model->fault, &error);
+        goto failed;
+    }
+    return (PyObject *)self;
+failed:
+    Py_DECREF(self);
+    return NULL;
+}
+
+static void session_dealloc(core_session *self)
+{
+    PyTypeObject *type = Py_TYPE((PyObject *)self);
+    tin_pool_destroy(self->pool);
+    PyMem_Free(self->pool_memory);
+    PyMem_Free(self->memory);
+    Py_XDECREF((PyObject *)self->model);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(self);
+    Py_DECREF(type);
+}
+
+static int refuse_if_busy(core_session *self)
+{
+    if (!self->busy)
+        return 0;
+    PyErr_SetString(PyExc_RuntimeError, "the session is in use by another thread; give each thread its own");
+    return -1;
+}
+
+static PyObject *session_append(core_session *self, PyObject *tokens)
+{
+    if (refuse_if_busy(self))
+        return NULL;
+    Py_ssize_t count = PySequence_Size(tokens);
+    if (count < 0)
+        return NULL;
+    int32_t *ids = PyMem_Malloc((size_t)count * sizeof *ids + 1);
+    if (!ids)
+        return PyErr_NoMemory();
+    for (Py_ssize_t k = 0; k < count; k++) {
+        PyObject *item = PySequence_GetItem(tokens, k);
+        long id = item ? PyLong_AsLong(item) : -1;
+        Py_XDECREF(item);
+        if (PyErr_Occurred()) {
+            PyMem_Free(ids);
+            return NULL;
+        }
+        ids[k] = id < INT32_MIN || id > INT32_MAX ? -1 : (int32_t)id;
+    }
+    tin_error error;
+    tin_status status = tin_session_append(self->session, ids, (uint32_t)count, &error);
+    PyMem_Free(ids);
+    if (status)
+        return core_raise(self->model->fault, &error);
+    Py_RETURN_NONE;
+}
+
+static PyObject *session_rewind(core_session *self, PyObject *args)
+{
+    unsigned position;
+    if (!PyArg_ParseTuple(args, "I:rewind", &position) || refuse_if_busy(self))
+        return NULL;
+    tin_error error;
+    if (tin_session_rewind(self->session, position, &error))
+        return core_raise(self->model->fault, &error);
+    Py_RETURN_NONE;
+}
+
+static PyObject *session_want_logits(core_session *self, PyObject *args)
+{
+    unsigned position;
+    if (!PyArg_ParseTuple(args, "I:want_logits", &position) || refuse_if_busy(self))
+        return NULL;
+    tin_error error;
+    if (tin_session_want_logits(self->session, position, &error))
+        return core_raise(self->model->fault, &error);
+    Py_RETURN_NONE;
+}
+
+static PyObject *raise_status(core_session *self, tin_status status, const char *text)
+{
+    tin_error error = {.status = status};
+    strncpy(error.text, text, sizeof error.text - 1);
+    return core_raise(self->model->fault, &error);
+}
+
+static PyObject *session_step(core_session *self, PyObject *args)
+{
+    unsigned long long budget = 0;
+    if (!PyArg_ParseTuple(args, "|K:step", &budget) || refuse_if_busy(self))
+        return NULL;
+    int32_t event;
+    self->busy = 1;
+    Py_BEGIN_ALLOW_THREADS
+    event = tin_step(self->session, budget);
+    Py_END_ALLOW_THREADS
+    self->busy = 0;
+    if (event < 0)
+        return raise_status(self, event, "the step failed");
+    return PyLong_FromLong(event);
+}
+
+static PyObject *session_logits(core_session *self, PyObject *unused)
+{
+    (void)unused;
+    if (refuse_if_busy(self))
+        return NULL;
+    tin_model_info info;
+    tin_model_describe(self->model->model, &info);
+    uint32_t rows, first;
+    const float *logits = tin_session_logits(self->session, &rows, &first);
+    if (!logits)
+        return raise_status(self, TIN_ERR_STATE, "there are no logits: append tokens and step first");
+    return Py_BuildValue("(Iy#)", first, (const char *)logits,
+                         (Py_ssize_t)((size_t)rows * info.vocab * sizeof *logits));
+}
+
+static PyObject *session_sample(core_session *self, PyObject *args)
+{
+    tin_sampling sampling = {.repetition_penalty = 1, .top_p = 1};
+    unsigned long long seed = 0;
+    unsigned top_k = 0, repeat_last = 0;
+    if (!PyArg_ParseTuple(args, "|fIfffIK:sample", &sampling.temperature, &top_k, &sampling.top_p, &sampling.min_p,
+                          &sampling.repetition_penalty, &repeat_last, &seed) ||
+        refuse_if_busy(self))
+        return NULL;
+    sampling.top_k = top_k;
+    sampling.repeat_last = repeat_last;
+    sampling.seed = seed;
+    int32_t token = tin_session_sample(self->session, &sampling);
+    if (token == TIN_ERR_ARGUMENT)
+        return raise_status(self, token, "sampling options out of range: temperature >= 0, 0 < top_p <= 1, "
+                                         "0 <= min_p <= 1, repetition_penalty > 0");
+    if (token < 0)
+        return raise_status(self, token, "there are no logits to sample from: append tokens and step first");
+    return PyLong_FromLong(token);
+}
+
+/* The likeliest token of every ready row, so that a draft is checked without copying its logits. */
+static PyObject *session_likeliest(core_session *self, PyObject *unused)
+{
+    (void)unused;
+    if (refuse_if_busy(self))
+        return NULL;
+    tin_model_info info;
+    tin_model_describe(self->model->model, &info);
+    uint32_t rows, first;
+    const float *logits = tin_session_logits(self->session, &rows, &first);
+    PyObject *list = PyList_New(0);
+    for (uint32_t r = 0; list && logits && r < rows; r++) {
+        PyObject *id = PyLong_FromLong(tini_argmax(logits + (size_t)r * info.vocab, info.vocab));
+        if (!id || PyList_Append(list, id))
+            Py_CLEAR(list);
+        Py_XDECREF(id);
+    }
+    return list;
+}
+
+static PyObject *session_tokens(core_session *self, PyObject *unused)
+{
+    (void)unused;
+    uint32_t count;
+    const int32_t *tokens;
+    uint32_t position = tin_session_position(self->session, &count, &tokens);
+    PyObject *list = PyList_New((Py_ssize_t)count);
+    for (uint32_t k = 0; list && k < count; k++)
+        PyList_SetItem(list, (Py_ssize_t)k, PyLong_FromLong(tokens[k]));
+    return list ? Py_BuildValue("(IN)", position, list) : NULL;
+}
+
+static PyObject *session_size(core_session *self, PyObject *unused)
+{
+    (void)unused;
+    return PyLong_FromSize_t(self->size);
+}
+
+static PyMethodDef methods[] = {
+    {"append", (PyCFunction)session_append, METH_O, "append(ids): queues tokens"},
+    {"rewind", (PyCFunction)session_rewind, METH_VARARGS, "rewind(position): forgets every token from there on"},
+    {"want_logits", (PyCFunction)session_want_logits, METH_VARARGS,
+     "want_logits(position): asks for the logits of every token from there on; 2**32 - 1 for none but the last"},
+    {"step", (PyCFunction)session_step, METH_VARARGS, "step(budget_ns=0) -> STEP_PENDING, STEP_LOGITS or STEP_IDLE"},
+    {"logits", (PyCFunction)session_logits, METH_NOARGS, "logits() -> (position of the first row, float32 bytes)"},
+    {"likeliest", (PyCFunction)session_likeliest, METH_NOARGS, "likeliest() -> the best token of each ready row"},
+    {"sample", (PyCFunction)session_sample, METH_VARARGS,
+     "sample(temperature=0, top_k=0, top_p=1, min_p=0, repetition_penalty=1, repeat_last=0, seed=0) -> id"},
+    {"tokens", (PyCFunction)session_tokens, METH_NOARGS, "tokens() -> (how many are computed, all ids)"},
+    {"size", (PyCFunction)session_size, METH_NOARGS, "size() -> bytes of the session's memory block"},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_doc, "Session(model, context=0, chunk=0, logit_rows=1, threads=1); 0 takes the model's own."},
+    {Py_tp_new, session_new},
+    {Py_tp_dealloc, session_dealloc},
+    {Py_tp_methods, methods},
+    {0, NULL},
+};
+
+PyType_Spec core_session_spec = {"tinsmith._core.Session", sizeof(core_session), 0, Py_TPFLAGS_DEFAULT, slots};

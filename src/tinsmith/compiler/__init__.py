@@ -1,0 +1,5 @@
+"""From a spec to a sealed tin: graph, passes, memory plan, program, packed weights."""
+
+from tinsmith.compiler.build import build_image, build_tin
+
+__all__ = ["build_image", "build_tin"]

@@ -1,0 +1,137 @@
+"""Rewrites of a graph, and its memory plan. Each pass says what it keeps: the values that reach the logits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tinsmith import _core
+from tinsmith.compiler.graph import Graph, Op, Value
+from tinsmith.formats.weights import weight_format
+
+# Ops whose second output is the quantized form of the first.
+_QUANTIZES = ("NORM", "GATED")
+# Ops whose first output may take the place of this input: each reads an element before it writes there.
+_IN_PLACE = {"MATMUL": 1, "GATED": 0, "ATTENTION": 0}
+_Q8_BLOCK, _Q8_BYTES = 32, 40
+
+
+def lower(graph: Graph) -> None:
+    """All passes, in order."""
+    quantize_activations(graph)
+    mark_logit_rows(graph)
+
+
+def quantize_activations(graph: Graph) -> None:
+    """Gives every matmul the kind of input that its weights' format reads.
+
+    The op that makes the input quantizes it on the way where it can; elsewhere a QUANTIZE op is put in. A value
+    is quantized once, however many matmuls read it.
+    """
+    quantized: dict[Value, Value] = {}
+    ops: list[Op] = []
+    for op in graph.ops:
+        if op.kind in ("MATMUL", "LOGITS"):
+            for part in _split(graph, op):
+                if _reads_q8(graph, part):
+                    source = part.inputs[0]
+                    assert source is not None
+                    if source not in quantized:
+                        quantized[source] = _quantize(ops, source)
+                    part.inputs[0] = quantized[source]
+                ops.append(part)
+        else:
+            ops.append(op)
+    graph.ops = ops
+
+
+def _format_reads_q8(graph: Graph, tensor: str) -> bool:
+    return weight_format(graph.tensors[tensor].format).activations == "q8"
+
+
+def _reads_q8(graph: Graph, op: Op) -> bool:
+    tensor = op.tensors[0]
+    assert tensor is not None
+    return _format_reads_q8(graph, tensor)
+
+
+def _split(graph: Graph, op: Op) -> list[Op]:
+    """The op, or one op a weight where its weights read different kinds of input."""
+    weights = [tensor for tensor in op.tensors[:3] if tensor is not None]
+    if len({_format_reads_q8(graph, weight) for weight in weights}) == 1:
+        return [op]
+    return [Op("MATMUL", [op.inputs[0]], [out], [weight]) for weight, out in zip(weights, op.outputs, strict=True)]
+
+
+def _quantize(ops: list[Op], source: Value) -> Value:
+    out = Value(source.width, "Q8")
+    maker = next(op for op in reversed(ops) if source in op.outputs)
+    if maker.kind in _QUANTIZES:
+        maker.outputs.append(out)
+    else:
+        ops.append(Op("QUANTIZE", [source], [out]))
+    return out
+
+
+def mark_logit_rows(graph: Graph) -> None:
+    """After the last cache is filled, only the rows whose logits are wanted need work."""
+    last = max((k for k, op in enumerate(graph.ops) if op.kind == "KV_APPEND"), default=-1)
+    for op in graph.ops[last + 1 :]:
+        op.logit_rows = True
+
+
+def row_bytes(value: Value) -> int:
+    return value.width * 4 if value.type == "F32" else value.width // _Q8_BLOCK * _Q8_BYTES
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where each value lies in the arena, in bytes; `size` is the whole."""
+
+    offsets: dict[Value, int]
+    size: int
+
+
+def plan_memory(graph: Graph, chunk: int) -> Plan:
+    """Places values so that those alive at the same time never overlap, largest first at the lowest free place
+    (greedy by size: Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020)."""
+    first: dict[Value, int] = {}
+    last: dict[Value, int] = {}
+    for k, op in enumerate(graph.ops):
+        for value in [*op.inputs, *op.outputs]:
+            if value is not None:
+                first.setdefault(value, k)
+                last[value] = k
+    groups = _share(graph, last)
+    spans: list[tuple[int, int, int, list[Value]]] = []
+    for members in groups:
+        size = -(-chunk * max(row_bytes(value) for value in members) // _core.ALIGNMENT) * _core.ALIGNMENT
+        spans.append((size, min(first[v] for v in members), max(last[v] for v in members), members))
+    spans.sort(key=lambda span: (-span[0], span[1]))
+
+    placed: list[tuple[int, int, int, int]] = []  # offset, size, begin, end
+    offsets: dict[Value, int] = {}
+    for size, begin, end, members in spans:
+        offset = 0
+        for taken, length, start, stop in sorted(placed):
+            if start <= end and begin <= stop and taken < offset + size and offset < taken + length:
+                offset = taken + length
+        placed.append((offset, size, begin, end))
+        offsets.update(dict.fromkeys(members, offset))
+    return Plan(offsets, max((offset + size for offset, size, _, _ in placed), default=0))
+
+
+def _share(graph: Graph, last: dict[Value, int]) -> list[list[Value]]:
+    """Values in groups of one place: an output joins the input it may overwrite, when that is not read again."""
+    group: dict[Value, list[Value]] = {}
+    for k, op in enumerate(graph.ops):
+        slot = _IN_PLACE.get(op.kind)
+        source = op.inputs[slot] if slot is not None and slot < len(op.inputs) else None
+        for n, out in enumerate(op.outputs):
+            if out is None or out in group:
+                continue
+            if n == 0 and source is not None and last[source] == k and source.width == out.width:
+                group[source].append(out)
+                group[out] = group[source]
+            else:
+                group[out] = [out]
+    return list({id(members): members for members in group.values()}.values())

@@ -1,0 +1,100 @@
+"""program.bin: the lowered graph as kernels/core/program.h lays it out."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from tinsmith import _core
+from tinsmith.compiler.graph import Graph, Op, Value
+from tinsmith.compiler.passes import Plan, plan_memory
+from tinsmith.formats.weights import packed_bytes, weight_format
+
+_HEADER = struct.Struct("<8s10I2Q")
+_TENSOR = struct.Struct("<4I2Q")
+_VALUE = struct.Struct("<2IQ")
+_CACHE = struct.Struct("<2I")
+_OP = struct.Struct("<2I4I4I6I1I3I4f")
+_NONE = 0xFFFFFFFF
+_TYPES = {"F32": 0, "Q8": 1}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A tensor's place in weights.bin."""
+
+    name: str
+    offset: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Program:
+    """data: program.bin. places: the order and place of weights.bin's tensors, which take weight_bytes in all."""
+
+    data: bytes
+    places: list[Place]
+    weight_bytes: int
+    arena_bytes: int
+
+
+def write_program(graph: Graph, *, vocab: int, context: int, chunk: int) -> Program:
+    """graph: after compiler.passes.lower. context: most positions of a session. chunk: most tokens at once."""
+    plan = plan_memory(graph, chunk)
+    names = list(dict.fromkeys(t for op in graph.ops for t in op.tensors if t is not None))
+    places, weight_bytes = _place(graph, names)
+    tensors, text = [], b""
+    for place in places:
+        tensor = graph.tensors[place.name]
+        number = weight_format(tensor.format).number
+        tensors.append(_TENSOR.pack(number, tensor.rows, tensor.inputs, len(text), place.offset, place.bytes))
+        text += place.name.encode() + b"\0"
+    values = list(plan.offsets)
+    number_of = {value: k for k, value in enumerate(values)}
+    ops = [_encode(op, number_of, {name: k for k, name in enumerate(names)}) for op in graph.ops]
+    header = _HEADER.pack(
+        b"TINPROG\0",
+        _core.PROGRAM_VERSION,
+        len(names),
+        len(values),
+        len(graph.caches),
+        len(ops),
+        len(text),
+        vocab,
+        context,
+        chunk,
+        0,
+        plan.size,
+        weight_bytes,
+    )
+    parts = [header, *tensors, *_values(values, plan)]
+    parts += [_CACHE.pack(cache.heads, cache.head_dim) for cache in graph.caches]
+    return Program(b"".join([*parts, *ops, text]), places, weight_bytes, plan.size)
+
+
+def _place(graph: Graph, names: list[str]) -> tuple[list[Place], int]:
+    places, offset = [], 0
+    for name in names:
+        tensor = graph.tensors[name]
+        size = packed_bytes(tensor.format, tensor.rows, tensor.inputs)
+        places.append(Place(name, offset, size))
+        offset += -(-size // _core.ALIGNMENT) * _core.ALIGNMENT
+    return places, offset
+
+
+def _values(values: list[Value], plan: Plan) -> list[bytes]:
+    return [_VALUE.pack(_TYPES[value.type], value.width, plan.offsets[value]) for value in values]
+
+
+def _encode(op: Op, values: dict[Value, int], tensors: dict[str, int]) -> bytes:
+    def slots(items: list[int], count: int) -> list[int]:
+        return items + [_NONE] * (count - len(items))
+
+    inputs = slots([_NONE if value is None else values[value] for value in op.inputs], 4)
+    outputs = slots([_NONE if value is None else values[value] for value in op.outputs], 4)
+    weights = slots([_NONE if tensor is None else tensors[tensor] for tensor in op.tensors], 6)
+    flags = _core.FLAG_LOGIT_ROWS if op.logit_rows else 0
+    cache = _NONE if op.cache is None else op.cache
+    u = [*op.u, *[0] * (3 - len(op.u))]
+    f = [*op.f, *[0.0] * (4 - len(op.f))]
+    return _OP.pack(_core.OPS[op.kind], flags, *inputs, *outputs, *weights, cache, *u, *f)

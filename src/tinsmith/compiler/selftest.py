@@ -1,0 +1,59 @@
+"""selftest.bin: prompts with the digest of their logits, by which a device proves the bit contract on itself.
+
+Little-endian: "TINTEST1", uint32 prompts; for each: uint32 tokens, int32 ids, and the SHA-256 of the float32
+logits of every position, shape (tokens, vocabulary).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterator
+
+from tinsmith import _core
+from tinsmith.errors import FormatError
+from tinsmith.models.spec import Buffer
+
+_MAGIC = b"TINTEST1"
+_PROMPTS = ("The quick brown fox jumps over the lazy dog.", "1 + 2 = 3; {\"name\": \"tin\"}\n")
+
+
+def logits_digest(model: _core.Model, tokens: list[int], *, threads: int = 1, chunk: int = 0) -> str:
+    """SHA-256 of the logits of every position, in hexadecimal. chunk: tokens at once; 0 for the model's own."""
+    size = chunk or model.info()["chunk"]
+    context = min(model.info()["context"], max(len(tokens), 1))
+    session = _core.Session(model, context=context, chunk=size, logit_rows=size, threads=threads)
+    session.want_logits(0)
+    session.append(tokens)
+    digest = hashlib.sha256()
+    while session.step() == _core.STEP_LOGITS:
+        digest.update(session.logits()[1])
+    return digest.hexdigest()
+
+
+def make(model: _core.Model) -> bytes:
+    """The self-test of a model, computed now, by this machine's best instruction set."""
+    parts = [_MAGIC, struct.pack("<I", len(_PROMPTS))]
+    for prompt in _PROMPTS:
+        tokens = model.tokenize(prompt)
+        parts.append(struct.pack(f"<I{len(tokens)}i", len(tokens), *tokens))
+        parts.append(bytes.fromhex(logits_digest(model, tokens)))
+    return b"".join(parts)
+
+
+def read(data: Buffer) -> Iterator[tuple[list[int], str]]:
+    """(tokens, digest) of every prompt. Raises FormatError where the entry is damaged."""
+    try:
+        magic, count = struct.unpack_from("<8sI", data)
+        if magic != _MAGIC:
+            raise FormatError("selftest.bin is not a self-test")
+        position = 12
+        for _ in range(count):
+            (length,) = struct.unpack_from("<I", data, position)
+            tokens = struct.unpack_from(f"<{length}i", data, position + 4)
+            position += 4 + 4 * length
+            (digest,) = struct.unpack_from("32s", data, position)
+            position += 32
+            yield list(tokens), digest.hex()
+    except struct.error as error:
+        raise FormatError(f"selftest.bin is cut short: {error}") from error

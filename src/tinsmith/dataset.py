@@ -1,0 +1,152 @@
+"""The data stage: the base, and the examples as the run uses them."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinsmith import files
+from tinsmith.errors import DataError, InputError
+from tinsmith.evaluate import metrics
+from tinsmith.stages import Made, Run
+
+if TYPE_CHECKING:
+    from tinsmith.data.readers import Example
+
+SPLITS = ("train", "validation", "test")
+
+
+def data_inputs(run: Run) -> dict[str, Any]:
+    recipe = run.recipe
+    sources = [recipe.resolve(getattr(recipe.data, split)) for split in SPLITS]
+    return {
+        "base": dataclasses.asdict(recipe.base),
+        "data": dataclasses.asdict(recipe.data),
+        "sources": [files.sha256_file(path) if path.exists() else None for path in sources],
+    }
+
+
+def data(run: Run) -> Made:
+    """Gets the base, makes the data where it is missing, and keeps the examples that the run uses."""
+    recipe = run.recipe
+    base = find_base(run)
+    sources = {split: recipe.resolve(getattr(recipe.data, split)) for split in SPLITS}
+    missing = [path for path in sources.values() if not path.exists()]
+    if missing and recipe.data.command:
+        make_data(run, recipe.data.command)
+    splits = {split: read_examples(path, recipe.data.task) for split, path in sources.items()}
+    if recipe.data.limit:
+        splits["train"] = splits["train"][: recipe.data.limit]
+    outputs = []
+    for split, rows in splits.items():
+        outputs.append(run.folder / "data" / f"{split}.jsonl")
+        write_examples(outputs[-1], rows)
+    if recipe.data.licenses:
+        outputs.append(run.folder / "data" / "LICENSES.txt")
+        files.write_text(outputs[-1], read_text(recipe.resolve(recipe.data.licenses)))
+    seen = {" ".join(e.input.lower().split()) for e in splits["train"]}
+    leaked = sum(" ".join(e.input.lower().split()) in seen for e in splits["test"])
+    if leaked:
+        run.display.line(f"data: warning: {leaked} test inputs are training inputs too")
+    facts = {
+        "base": base,
+        "counts": {split: len(rows) for split, rows in splits.items()},
+        "sources": {split: str(path) for split, path in sources.items()},
+        "test_inputs_in_train": leaked,
+    }
+    return Made([*base_files(Path(base["path"])), *outputs], facts)
+
+
+def find_base(run: Run) -> dict[str, Any]:
+    from tinsmith import hub, models
+
+    given = run.recipe.base
+    local = run.recipe.resolve(given.model)
+    name = str(local) if local.exists() else given.model
+    with run.display.bar(f"pull {given.model}", 1) as bar:
+        path = hub.pull(
+            name,
+            revision=given.revision,
+            progress=lambda done, total: bar.update(done / 1e6, "MB", total / 1e6 if total else None),
+        )
+    spec = models.load(path)
+    return {
+        "name": given.model,
+        "path": str(path.resolve()),
+        "sha256": base_digest(path),
+        "bytes": sum(file.stat().st_size for file in base_files(path)),
+        "family": spec.family,
+        "license": spec.general.get("license"),
+    }
+
+
+def base_files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    return sorted(file for file in path.iterdir() if file.suffix in (".json", ".safetensors", ".jinja"))
+
+
+def base_digest(path: Path) -> str:
+    """The SHA-256 of a model file; of a folder, that of its files' names and digests."""
+    if path.is_file():
+        return files.sha256_file(path)
+    lines = [f"{files.sha256_file(file)}  {file.name}\n" for file in base_files(path)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def make_data(run: Run, command: Sequence[str]) -> None:
+    words = [sys.executable if word == "python" else word for word in command]
+    run.display.line(f"data: {' '.join(command)}")
+    try:
+        # Its output is for the reader, not a result: stdout is kept for the table and the report's path.
+        done = subprocess.run(words, cwd=run.recipe.path.parent, stdout=sys.stderr, check=False)
+    except OSError as error:
+        raise InputError(f"{run.recipe.path}: [data] command: {words[0]}: {error.strerror}") from None
+    if done.returncode != 0:
+        raise InputError(
+            f"{run.recipe.path}: [data] command ended with exit code {done.returncode}: {' '.join(command)}"
+        )
+
+
+def read_examples(path: Path, task: str) -> list[Example]:
+    from tinsmith.data import readers
+
+    examples = readers.read_jsonl(path)
+    if not examples:
+        raise DataError(f"{path}: has no example; give at least one line")
+    for n, example in enumerate(examples, 1):
+        for output in (example.output, *example.accept):
+            if not metrics.grade(task, output, output, (), frozenset([output])).valid:
+                raise DataError(f"{path}: example {n}: not a valid output of the task {task}: {output}")
+    return examples
+
+
+def write_examples(path: Path, examples: Sequence[Example]) -> None:
+    rows = [{k: v for k, v in dataclasses.asdict(e).items() if v not in (None, (), [])} for e in examples]
+    files.write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def examples(run: Run, split: str) -> list[Example]:
+    """The run's own copy of a split."""
+    from tinsmith.data import readers
+
+    return readers.read_jsonl(run.folder / "data" / f"{split}.jsonl")
+
+
+def conversation(run: Run, example: Example) -> list[dict[str, str]]:
+    """The messages that ask for an example's answer, in training and ever after."""
+    from tinsmith.data.tasks import Task
+
+    task = Task(run.recipe.data.task)
+    asked = task.messages(example, run.recipe.data.system)
+    return [{"role": message["role"], "content": message["content"]} for message in asked]
+
+
+def read_text(path: Path) -> str:
+    return bytes(files.map_file(path)).decode()

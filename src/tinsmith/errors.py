@@ -1,0 +1,55 @@
+"""Every error tinsmith raises on purpose.
+
+TinsmithError             one line for the user; the command line prints it without a traceback
+├── InputError            a file, text or value that was given is wrong: says what, where, what to do
+│   ├── FormatError       a model file that is damaged, or not of the kind it should be
+│   ├── RecipeError       a recipe: file, table, key, what was given, what is allowed
+│   └── DataError         an example: file, line, what was expected
+├── UnsupportedError      a family, format or feature that tinsmith does not have; lists those it has
+├── MissingExtraError     an optional dependency that is not installed: names the pip command
+├── OfflineError          something had to be fetched and could not be
+└── RuntimeFault          the C core refused; carries its status and message
+"""
+
+from __future__ import annotations
+
+
+class TinsmithError(Exception):
+    """Base of all; `str()` is one line."""
+
+
+class InputError(TinsmithError):
+    pass
+
+
+class FormatError(InputError):
+    pass
+
+
+class RecipeError(InputError):
+    pass
+
+
+class DataError(InputError):
+    pass
+
+
+class UnsupportedError(TinsmithError):
+    pass
+
+
+class MissingExtraError(TinsmithError):
+    def __init__(self, module: str, extra: str) -> None:
+        super().__init__(f"{module} is not installed; run: pip install 'tinsmith[{extra}]'")
+
+
+class OfflineError(TinsmithError):
+    pass
+
+
+class RuntimeFault(TinsmithError):
+    """status: the name of the C status code, as in kernels/errors.def."""
+
+    def __init__(self, status: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status

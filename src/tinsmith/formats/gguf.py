@@ -1,0 +1,430 @@
+"""GGUF, versions 2 and 3, little-endian: metadata with its value types kept, tensors as slices of the map.
+
+Layout: magic, version, tensor count, key count; the keys; the tensor infos; padding to the alignment; the
+tensors, each at an aligned offset from there. Strings that are not UTF-8 survive as surrogate escapes, so
+reading and writing a file again gives its bytes back.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from itertools import pairwise
+from math import prod
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
+
+from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.files import atomic_write, map_file
+
+Buffer = bytes | bytearray | memoryview
+
+MAGIC = b"GGUF"
+VERSIONS = (2, 3)
+ALIGNMENT = 32
+_MAX_DIMENSIONS = 4
+_MAX_DEPTH = 4  # arrays in arrays
+
+
+@dataclass(frozen=True)
+class TensorType:
+    """A block layout: `block` inputs of a row take `size` bytes."""
+
+    id: int
+    name: str
+    block: int
+    size: int
+
+
+TENSOR_TYPES = tuple(
+    TensorType(*row)
+    for row in (
+        (0, "F32", 1, 4),
+        (1, "F16", 1, 2),
+        (2, "Q4_0", 32, 18),
+        (3, "Q4_1", 32, 20),
+        (6, "Q5_0", 32, 22),
+        (7, "Q5_1", 32, 24),
+        (8, "Q8_0", 32, 34),
+        (9, "Q8_1", 32, 40),
+        (10, "Q2_K", 256, 84),
+        (11, "Q3_K", 256, 110),
+        (12, "Q4_K", 256, 144),
+        (13, "Q5_K", 256, 176),
+        (14, "Q6_K", 256, 210),
+        (15, "Q8_K", 256, 292),
+        (16, "IQ2_XXS", 256, 66),
+        (17, "IQ2_XS", 256, 74),
+        (18, "IQ3_XXS", 256, 98),
+        (19, "IQ1_S", 256, 50),
+        (20, "IQ4_NL", 32, 18),
+        (21, "IQ3_S", 256, 110),
+        (22, "IQ2_S", 256, 82),
+        (23, "IQ4_XS", 256, 136),
+        (24, "I8", 1, 1),
+        (25, "I16", 1, 2),
+        (26, "I32", 1, 4),
+        (27, "I64", 1, 8),
+        (28, "F64", 1, 8),
+        (29, "IQ1_M", 256, 56),
+        (30, "BF16", 1, 2),
+        (34, "TQ1_0", 256, 54),
+        (35, "TQ2_0", 256, 66),
+        (39, "MXFP4", 32, 17),
+    )
+)
+_TYPE_BY_ID = {kind.id: kind for kind in TENSOR_TYPES}
+_TYPE_BY_NAME = {kind.name: kind for kind in TENSOR_TYPES}
+
+
+def tensor_type(name: str) -> TensorType:
+    if name not in _TYPE_BY_NAME:
+        raise UnsupportedError(f"{name!r} is no GGUF tensor type; known: {', '.join(_TYPE_BY_NAME)}")
+    return _TYPE_BY_NAME[name]
+
+
+class ValueType(IntEnum):
+    UINT8 = 0
+    INT8 = 1
+    UINT16 = 2
+    INT16 = 3
+    UINT32 = 4
+    INT32 = 5
+    FLOAT32 = 6
+    BOOL = 7
+    STRING = 8
+    ARRAY = 9
+    UINT64 = 10
+    INT64 = 11
+    FLOAT64 = 12
+
+
+_CODES = {
+    ValueType.UINT8: "B",
+    ValueType.INT8: "b",
+    ValueType.UINT16: "H",
+    ValueType.INT16: "h",
+    ValueType.UINT32: "I",
+    ValueType.INT32: "i",
+    ValueType.FLOAT32: "f",
+    ValueType.BOOL: "?",
+    ValueType.UINT64: "Q",
+    ValueType.INT64: "q",
+    ValueType.FLOAT64: "d",
+}
+
+
+@dataclass(frozen=True)
+class Value:
+    """A metadata value and the type it is stored as.
+
+    value: int, float, bool, str; for ARRAY a list of those of type `item` (of Values where `item` is ARRAY).
+    """
+
+    type: ValueType
+    value: Any
+    item: ValueType | None = None
+
+
+def value(given: Any) -> Value:
+    """The usual type for a Python value: BOOL, UINT32 (INT32 below zero, 64 bits where needed), FLOAT32,
+    STRING, or an array of one of them."""
+    if isinstance(given, (list, tuple)):
+        kinds = {value(item).type for item in given}
+        if len(kinds) > 1:
+            raise UnsupportedError(f"a GGUF array has items of one type; given {sorted(k.name for k in kinds)}")
+        return Value(ValueType.ARRAY, list(given), kinds.pop() if kinds else ValueType.STRING)
+    if isinstance(given, bool):
+        return Value(ValueType.BOOL, given)
+    if isinstance(given, int):
+        wide = not -(1 << 31) <= given < 1 << 32
+        names = ("INT64", "INT32") if given < 0 else ("UINT64", "UINT32")
+        return Value(ValueType[names[0] if wide else names[1]], given)
+    if isinstance(given, float):
+        return Value(ValueType.FLOAT32, given)
+    if isinstance(given, str):
+        return Value(ValueType.STRING, given)
+    raise UnsupportedError(
+        f"GGUF metadata can't hold a {type(given).__name__}; allowed: bool, int, float, str, lists of them"
+    )
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """shape: GGUF's order, the length of a row first. data: exactly `size` bytes, whole or in pieces."""
+
+    name: str
+    type: TensorType
+    shape: tuple[int, ...]
+    data: Buffer | Iterable[Buffer]
+
+    @property
+    def size(self) -> int:
+        return prod(self.shape) // self.type.block * self.type.size
+
+
+@dataclass(frozen=True)
+class Gguf:
+    """An open file. Tensor data are slices of the map, so the file must stay as it is while they are used."""
+
+    path: Path
+    version: int
+    metadata: dict[str, Value]
+    tensors: dict[str, Tensor]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        found = self.metadata.get(key)
+        return default if found is None else found.value
+
+
+def read(path: str | Path) -> Gguf:
+    """Opens a GGUF and checks every count, length, type and offset against the file's size.
+
+    Raises FormatError for a file that is damaged or no GGUF, UnsupportedError for a version or tensor type that
+    tinsmith does not know, InputError when it can't be read.
+    """
+    path = Path(path)
+    cursor = _Cursor(map_file(path), path)
+    if bytes(cursor.data[:4]) != MAGIC:
+        raise FormatError(f"{path}: not a GGUF file: it starts with {bytes(cursor.data[:4])!r}, not {MAGIC!r}")
+    cursor.position = 4
+    version = cursor.number("I", "the version")
+    if version not in VERSIONS:
+        if version & 0xFFFF == 0:
+            raise UnsupportedError(f"{path}: a big-endian GGUF; tinsmith reads little-endian ones, convert it")
+        raise UnsupportedError(f"{path}: GGUF version {version}; tinsmith reads versions 2 and 3, convert it")
+    tensor_count = cursor.count("the tensor count", least=32)
+    key_count = cursor.count("the key count", least=13)
+    metadata: dict[str, Value] = {}
+    for index in range(key_count):
+        key = cursor.string(f"the name of key {index}")
+        if key in metadata:
+            raise FormatError(f"{path}: key {key!r} stands twice; the file is damaged")
+        metadata[key] = cursor.typed(f"key {key!r}")
+    alignment = _alignment(metadata, str(path))
+    infos = [cursor.tensor_info(index) for index in range(tensor_count)]
+    start = -(-cursor.position // alignment) * alignment
+    return Gguf(path, version, metadata, _place(cursor, infos, start, alignment))
+
+
+def _alignment(metadata: Mapping[str, Value], where: str) -> int:
+    found = metadata.get("general.alignment")
+    if found is None:
+        return ALIGNMENT
+    given = found.value
+    if not isinstance(given, int) or given < 8 or given % 8 or given > 1 << 20:
+        raise FormatError(f"{where}: general.alignment is {given!r}; allowed: a multiple of 8, up to 1 MiB")
+    return given
+
+
+@dataclass(frozen=True)
+class _Info:
+    name: str
+    type: TensorType
+    shape: tuple[int, ...]
+    offset: int
+
+
+def _place(cursor: _Cursor, infos: list[_Info], start: int, alignment: int) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
+    spans: list[tuple[int, int, str]] = []
+    for info in infos:
+        if info.name in tensors:
+            raise FormatError(f"{cursor.path}: tensor {info.name!r} stands twice; the file is damaged")
+        if info.offset % alignment:
+            raise FormatError(
+                f"{cursor.path}: tensor {info.name!r} has offset {info.offset}, not a multiple of {alignment}; "
+                "the file is damaged"
+            )
+        size = prod(info.shape) // info.type.block * info.type.size
+        begin = start + info.offset
+        if begin + size > len(cursor.data):
+            cursor.position = begin
+            cursor.truncated(f"tensor {info.name!r}", size)
+        spans.append((begin, begin + size, info.name))
+        tensors[info.name] = Tensor(info.name, info.type, info.shape, cursor.data[begin : begin + size])
+    spans.sort()
+    for (_, end, first), (begin, _, second) in pairwise(spans):
+        if begin < end:
+            raise FormatError(f"{cursor.path}: tensors {first!r} and {second!r} overlap; the file is damaged")
+    return tensors
+
+
+class _Cursor:
+    """Reads forward through the map; every read is checked against the file's end."""
+
+    def __init__(self, data: memoryview, path: Path) -> None:
+        self.data = data
+        self.path = path
+        self.position = 0
+
+    def truncated(self, what: str, need: int) -> NoReturn:
+        raise FormatError(
+            f"{self.path}: {what} at byte {self.position} needs {need} bytes, but the file has "
+            f"{len(self.data)}; it is truncated or damaged, fetch it again"
+        )
+
+    def take(self, size: int, what: str) -> memoryview:
+        end = self.position + size
+        if end > len(self.data):
+            self.truncated(what, size)
+        piece = self.data[self.position : end]
+        self.position = end
+        return piece
+
+    def number(self, code: str, what: str) -> Any:
+        return struct.unpack("<" + code, self.take(struct.calcsize("<" + code), what))[0]
+
+    def count(self, what: str, least: int) -> int:
+        """A count of things that take at least `least` bytes each, so that a wild one fails here."""
+        at = self.position
+        found: int = self.number("Q", what)
+        if found * least > len(self.data) - self.position:
+            raise FormatError(
+                f"{self.path}: {what} at byte {at} is {found}, more than the file's {len(self.data)} bytes "
+                "can hold; it is truncated or damaged, fetch it again"
+            )
+        return found
+
+    def string(self, what: str) -> str:
+        size = self.count(f"the length of {what}", least=1)
+        return str(self.take(size, what), "utf-8", "surrogateescape")
+
+    def value_type(self, what: str) -> ValueType:
+        at = self.position
+        found = self.number("I", f"the type of {what}")
+        if found not in ValueType._value2member_map_:
+            raise FormatError(
+                f"{self.path}: {what} at byte {at} has value type {found}; known: 0 to {max(ValueType):d}; "
+                "the file is damaged or from a newer GGUF"
+            )
+        return ValueType(found)
+
+    def typed(self, what: str, depth: int = 0) -> Value:
+        kind = self.value_type(what)
+        if kind == ValueType.ARRAY:
+            return self.array(what, depth)
+        if kind == ValueType.STRING:
+            return Value(kind, self.string(what))
+        return Value(kind, self.number(_CODES[kind], what))
+
+    def array(self, what: str, depth: int) -> Value:
+        if depth == _MAX_DEPTH:
+            raise FormatError(f"{self.path}: {what} nests over {_MAX_DEPTH} arrays; the file is damaged")
+        item = self.value_type(what)
+        if item == ValueType.ARRAY:
+            count = self.count(f"the length of {what}", least=12)
+            return Value(ValueType.ARRAY, [self.array(what, depth + 1) for _ in range(count)], item)
+        if item == ValueType.STRING:
+            return Value(ValueType.ARRAY, self.strings(what), item)
+        width = struct.calcsize("<" + _CODES[item])
+        count = self.count(f"the length of {what}", least=width)
+        piece = self.take(count * width, what)
+        return Value(ValueType.ARRAY, list(struct.unpack(f"<{count}{_CODES[item]}", piece)), item)
+
+    def strings(self, what: str) -> list[str]:
+        # A vocabulary has 50,000 to 260,000 of these: one tight loop over local names.
+        count = self.count(f"the length of {what}", least=8)
+        data, position, end = self.data, self.position, len(self.data)
+        length_at = struct.Struct("<Q").unpack_from
+        found: list[str] = []
+        for index in range(count):
+            begin = position + 8
+            stop = begin + length_at(data, position)[0] if begin <= end else begin
+            if stop > end:
+                self.position = position
+                self.truncated(f"item {index} of {what}", stop - position)
+            found.append(str(data[begin:stop], "utf-8", "surrogateescape"))
+            position = stop
+        self.position = position
+        return found
+
+    def tensor_info(self, index: int) -> _Info:
+        name = self.string(f"the name of tensor {index}")
+        what = f"tensor {name!r}"
+        dimensions = self.number("I", f"the dimensions of {what}")
+        if not 1 <= dimensions <= _MAX_DIMENSIONS:
+            raise FormatError(
+                f"{self.path}: {what} has {dimensions} dimensions; allowed: 1 to {_MAX_DIMENSIONS}; "
+                "the file is damaged"
+            )
+        shape = tuple(self.number("Q", f"the shape of {what}") for _ in range(dimensions))
+        type_id = self.number("I", f"the type of {what}")
+        kind = _TYPE_BY_ID.get(type_id)
+        if kind is None:
+            raise UnsupportedError(
+                f"{self.path}: {what} has tensor type {type_id}; known: "
+                + ", ".join(f"{known.id} {known.name}" for known in TENSOR_TYPES)
+            )
+        if not all(shape) or shape[0] % kind.block:
+            raise FormatError(
+                f"{self.path}: {what} has shape {shape}; {kind.name} needs rows of a multiple of {kind.block} "
+                "and no empty dimension; the file is damaged"
+            )
+        return _Info(name, kind, shape, self.number("Q", f"the offset of {what}"))
+
+
+def write(path: str | Path, metadata: Mapping[str, Value], tensors: Iterable[Tensor]) -> None:
+    """Writes a version 3 file, atomically; keys and tensors stand in the order given.
+
+    The same arguments give the same bytes. Tensor data may come in pieces, which are written as they come.
+    Raises FormatError where data does not have the size that type and shape say.
+    """
+    tensors = list(tensors)
+    alignment = _alignment(metadata, str(path))
+    header = bytearray(MAGIC + struct.pack("<IQQ", VERSIONS[-1], len(tensors), len(metadata)))
+    for key, entry in metadata.items():
+        header += _string(key) + struct.pack("<I", entry.type) + _payload(key, entry)
+    offset = 0
+    for tensor in tensors:
+        if len(tensor.shape) not in range(1, _MAX_DIMENSIONS + 1) or tensor.shape[0] % tensor.type.block:
+            raise FormatError(
+                f"tensor {tensor.name!r} has shape {tensor.shape}; {tensor.type.name} needs 1 to "
+                f"{_MAX_DIMENSIONS} dimensions, the first a multiple of {tensor.type.block}"
+            )
+        header += _string(tensor.name) + struct.pack("<I", len(tensor.shape))
+        header += struct.pack(f"<{len(tensor.shape)}QIQ", *tensor.shape, tensor.type.id, offset)
+        offset += -(-tensor.size // alignment) * alignment
+    with atomic_write(path) as file:
+        file.write(header)
+        _pad(file, len(header), alignment)
+        for tensor in tensors:
+            _pad(file, _write_data(file, tensor), alignment)
+
+
+def _write_data(file: BinaryIO, tensor: Tensor) -> int:
+    pieces = [tensor.data] if isinstance(tensor.data, Buffer) else tensor.data
+    written = 0
+    for piece in pieces:
+        written += file.write(piece)
+    if written != tensor.size:
+        raise FormatError(f"tensor {tensor.name!r} was given {written} bytes, its shape takes {tensor.size}")
+    return written
+
+
+def _pad(file: BinaryIO, size: int, alignment: int) -> None:
+    file.write(bytes(-size % alignment))
+
+
+def _string(text: str) -> bytes:
+    encoded = text.encode("utf-8", "surrogateescape")
+    return struct.pack("<Q", len(encoded)) + encoded
+
+
+def _payload(key: str, entry: Value) -> bytes:
+    if entry.type == ValueType.STRING:
+        return _string(entry.value)
+    try:
+        if entry.type != ValueType.ARRAY:
+            return struct.pack("<" + _CODES[entry.type], entry.value)
+        assert entry.item is not None, key
+        head = struct.pack("<IQ", entry.item, len(entry.value))
+        if entry.item == ValueType.STRING:
+            return head + b"".join(map(_string, entry.value))
+        if entry.item == ValueType.ARRAY:
+            return head + b"".join(_payload(key, inner) for inner in entry.value)
+        return head + struct.pack(f"<{len(entry.value)}{_CODES[entry.item]}", *entry.value)
+    except (struct.error, OverflowError) as error:
+        raise FormatError(f"key {key!r}: {entry.value!r} does not fit {entry.type.name}: {error}") from error

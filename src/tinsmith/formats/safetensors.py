@@ -1,0 +1,154 @@
+"""safetensors: eight bytes of header length, a JSON header, then the tensors one after the other, row-major."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.files import atomic_write, map_file
+
+Buffer = bytes | bytearray | memoryview
+
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+_MAX_HEADER = 100_000_000  # as in the reference implementation
+
+ITEM_SIZES = {
+    "F64": 8,
+    "I64": 8,
+    "U64": 8,
+    "F32": 4,
+    "I32": 4,
+    "U32": 4,
+    "F16": 2,
+    "BF16": 2,
+    "I16": 2,
+    "U16": 2,
+    "F8_E4M3": 1,
+    "F8_E5M2": 1,
+    "I8": 1,
+    "U8": 1,
+    "BOOL": 1,
+}
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """data: exactly `size` bytes, whole or, for writing, in pieces."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    data: Buffer | Iterable[Buffer]
+
+    @property
+    def size(self) -> int:
+        return prod(self.shape) * ITEM_SIZES[self.dtype]
+
+
+def read(path: str | Path) -> dict[str, Tensor]:
+    """The file's tensors, their data slices of the map, in the header's order.
+
+    Raises FormatError for a damaged file, UnsupportedError for an unknown type, InputError when there is none.
+    """
+    path = Path(path)
+    data = map_file(path)
+    if len(data) < 8:
+        raise FormatError(f"{path}: {len(data)} bytes are no safetensors file; fetch it again")
+    length = struct.unpack_from("<Q", data)[0]
+    if length > min(len(data) - 8, _MAX_HEADER):
+        raise FormatError(
+            f"{path}: a header of {length} bytes in {len(data)}; it is no safetensors file, or truncated"
+        )
+    try:
+        header = json.loads(bytes(data[8 : 8 + length]))
+    except ValueError as error:
+        raise FormatError(
+            f"{path}: the header is not JSON: {error}; the file is damaged, fetch it again"
+        ) from error
+    if not isinstance(header, dict):
+        raise FormatError(f"{path}: the header is not a table; the file is damaged, fetch it again")
+    header.pop("__metadata__", None)
+    body = data[8 + length :]
+    return {name: _tensor(path, name, entry, body) for name, entry in header.items()}
+
+
+def _tensor(path: Path, name: str, entry: Any, body: memoryview) -> Tensor:
+    try:
+        dtype, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+        whole = all(type(number) is int and number >= 0 for number in (*shape, begin, end))
+    except (TypeError, KeyError, ValueError):
+        whole = False
+    if not whole:
+        raise FormatError(f"{path}: tensor {name!r} is not described as dtype, shape and data_offsets")
+    if dtype not in ITEM_SIZES:
+        raise UnsupportedError(f"{path}: tensor {name!r} is of type {dtype!r}; known: {', '.join(ITEM_SIZES)}")
+    if not begin <= end <= len(body):
+        raise FormatError(
+            f"{path}: tensor {name!r} ends at byte {end} of {len(body)}; the file is truncated, fetch it again"
+        )
+    tensor = Tensor(dtype, shape, body[begin:end])
+    if tensor.size != end - begin:
+        raise FormatError(
+            f"{path}: tensor {name!r} has {end - begin} bytes; {dtype} {shape} takes {tensor.size}"
+        )
+    return tensor
+
+
+def read_folder(folder: str | Path) -> dict[str, Tensor]:
+    """The tensors of a Hugging Face folder: model.safetensors, or the shards that its index names."""
+    folder = Path(folder)
+    index = folder / INDEX
+    if not index.exists():
+        if not (folder / SINGLE).exists():
+            pickles = sorted(folder.glob("*.bin"))
+            instead = f"; {pickles[0].name} is a pickle, which may run code: convert it" if pickles else ""
+            raise FormatError(f"{folder}: neither {SINGLE} nor {INDEX} is there{instead}")
+        return read(folder / SINGLE)
+    try:
+        weight_map: dict[str, str] = json.loads(index.read_bytes())["weight_map"]
+        shards = sorted(set(weight_map.values()))
+        plain = all(Path(shard).name == shard for shard in shards)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise FormatError(f"{index}: no weight_map of tensor names to file names; fetch it again") from error
+    if not plain:
+        raise FormatError(f"{index}: a shard lies outside of the folder; allowed: plain file names")
+    found: dict[str, Tensor] = {}
+    for shard in shards:
+        found |= read(folder / shard)
+    missing = weight_map.keys() - found.keys()
+    if missing:
+        name = min(missing)
+        raise FormatError(f"{index}: tensor {name!r} is not in {weight_map[name]}; fetch the folder again")
+    return found
+
+
+def write(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Writes the file atomically; wider types first, so that each tensor is aligned to its items.
+
+    The same arguments give the same bytes. Raises FormatError where data does not have the size that type and
+    shape say.
+    """
+    header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
+    ordered = sorted(tensors.items(), key=lambda item: -ITEM_SIZES[item[1].dtype])
+    offset = 0
+    for name, tensor in ordered:
+        end = offset + tensor.size
+        header[name] = {"dtype": tensor.dtype, "shape": list(tensor.shape), "data_offsets": [offset, end]}
+        offset = end
+    encoded = json.dumps(header, separators=(",", ":")).encode("utf-8")
+    encoded += b" " * (-len(encoded) % 8)
+    with atomic_write(path) as file:
+        file.write(struct.pack("<Q", len(encoded)) + encoded)
+        for name, tensor in ordered:
+            pieces = [tensor.data] if isinstance(tensor.data, Buffer) else tensor.data
+            written = sum(file.write(piece) for piece in pieces)
+            if written != tensor.size:
+                raise FormatError(
+                    f"tensor {name!r} was given {written} bytes; {tensor.shape} takes {tensor.size}"
+                )

@@ -1,0 +1,260 @@
+"""The sealed file: an uncompressed ZIP whose entries start on page boundaries, so it can be mapped whole.
+
+Every entry is stored, its data at a multiple of 4096 (padding in the local header's extra field, under the id
+that zipalign uses), its time 1980-01-01: the same content gives the same bytes. `manifest.json` is the last
+entry, since it lists the others with their size and SHA-256. Plain 32-bit ZIP: at most 4 GiB, and the directory
+ends the file, with no comment after it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+import re
+import struct
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.files import atomic_write, map_file
+
+Buffer = bytes | bytearray | memoryview
+
+PAGE = 4096
+MANIFEST = "manifest.json"
+VERSION = 1
+_KIND = "tin"
+_LIMIT = (1 << 32) - 1
+_MAX_ENTRIES = (1 << 16) - 2
+
+# Local header: signature, version, flags, method, time, date, CRC, sizes, lengths of name and extra field.
+_LOCAL = struct.Struct("<4sHHHHHIIIHH")
+# Directory: as above with two versions, then lengths of extra and comment, disk, attributes, local offset.
+_CENTRAL = struct.Struct("<4sHHHHHHIIIHHHHHII")
+_END = struct.Struct("<4sHHHHIIH")
+_LOCAL_MAGIC, _CENTRAL_MAGIC, _END_MAGIC = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
+_ZIP_VERSION = 10
+_DATE = 0x21  # 1980-01-01
+_ALIGN_ID = 0xD935
+_ALIGN_HEAD = struct.Struct("<HHH")  # id, size of what follows, the alignment
+_NAME = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9._+-]*(/[A-Za-z0-9_+-][A-Za-z0-9._+-]*)*")
+
+
+class _Sink(Protocol):
+    def write(self, data: Buffer, /) -> int: ...
+    def seek(self, position: int, /) -> Any: ...
+
+
+@dataclass(frozen=True)
+class _Written:
+    name: bytes
+    crc: int
+    size: int
+    offset: int  # of the local header
+
+
+def write(
+    path: str | Path, entries: Iterable[tuple[str, Buffer | Iterable[Buffer]]], manifest: Mapping[str, Any]
+) -> None:
+    """Seals the entries, in the order given and then the manifest, atomically.
+
+    Data may come in pieces, which are written as they come. manifest: JSON values; `format`, `version` and
+    `entries` ({name: {"bytes", "sha256"}}) are added. Raises FormatError for a bad or repeated name,
+    UnsupportedError past 4 GiB, InputError where the disk refuses.
+    """
+    with atomic_write(path) as file:
+        _Writer(file, str(path)).seal(entries, manifest)
+
+
+def pack_bytes(entries: Sequence[tuple[str, Buffer]], manifest: Mapping[str, Any]) -> memoryview:
+    """The bytes that `write` would write, in memory that starts on a page boundary."""
+    listing = sum(2 * PAGE + 1024 + 4 * len(name) + memoryview(data).nbytes for name, data in entries)
+    block = mmap.mmap(-1, listing + len(_encode(manifest)) + 4 * PAGE)
+    end = _Writer(block, "the image").seal(entries, manifest)
+    return memoryview(block)[:end]
+
+
+def _encode(manifest: Mapping[str, Any]) -> bytes:
+    return (json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=True) + "\n").encode("ascii")
+
+
+class _Writer:
+    def __init__(self, sink: _Sink, where: str) -> None:
+        self.sink = sink
+        self.where = where
+        self.position = 0
+        self.written: list[_Written] = []
+        self.listing: dict[str, dict[str, Any]] = {}
+
+    def seal(
+        self, entries: Iterable[tuple[str, Buffer | Iterable[Buffer]]], manifest: Mapping[str, Any]
+    ) -> int:
+        for name, data in entries:
+            if name == MANIFEST or name in self.listing or not _NAME.fullmatch(name):
+                raise FormatError(
+                    f"{self.where}: entry {name!r} can't be sealed; a name is used once, is not {MANIFEST}, "
+                    "and is made of A-Z a-z 0-9 . _ + - with / between parts"
+                )
+            self.add(name, data)
+        fixed = {"format": _KIND, "version": VERSION, "entries": self.listing}
+        self.add(MANIFEST, _encode({**manifest, **fixed}))
+        return self.finish()
+
+    def put(self, data: Buffer) -> None:
+        size = memoryview(data).nbytes
+        if self.position + size > _LIMIT:
+            raise UnsupportedError(f"{self.where}: a tin holds at most 4 GiB; use a narrower weight format")
+        self.sink.write(data)
+        self.position += size
+
+    def add(self, name: str, data: Buffer | Iterable[Buffer]) -> None:
+        encoded = name.encode("ascii")
+        offset = self.position
+        padding = -(offset + _LOCAL.size + len(encoded)) % PAGE
+        if padding < _ALIGN_HEAD.size:
+            padding += PAGE
+        self.put(bytes(_LOCAL.size) + encoded + _ALIGN_HEAD.pack(_ALIGN_ID, padding - 4, PAGE))
+        self.put(bytes(padding - _ALIGN_HEAD.size))
+        start, crc, digest = self.position, 0, hashlib.sha256()
+        for piece in [data] if isinstance(data, Buffer) else data:
+            self.put(piece)
+            crc = zlib.crc32(piece, crc)
+            digest.update(piece)
+        size = self.position - start
+        # The CRC is known only now.
+        self.sink.seek(offset)
+        self.sink.write(
+            _LOCAL.pack(_LOCAL_MAGIC, _ZIP_VERSION, 0, 0, 0, _DATE, crc, size, size, len(encoded), padding)
+        )
+        self.sink.seek(self.position)
+        self.written.append(_Written(encoded, crc, size, offset))
+        self.listing[name] = {"bytes": size, "sha256": digest.hexdigest()}
+
+    def finish(self) -> int:
+        if len(self.written) > _MAX_ENTRIES:
+            raise UnsupportedError(f"{self.where}: {len(self.written)} entries; a tin holds {_MAX_ENTRIES}")
+        start = self.position
+        for entry in self.written:
+            head = (
+                _CENTRAL_MAGIC,
+                _ZIP_VERSION,
+                _ZIP_VERSION,
+                0,
+                0,
+                0,
+                _DATE,
+                entry.crc,
+                entry.size,
+                entry.size,
+            )
+            self.put(_CENTRAL.pack(*head, len(entry.name), 0, 0, 0, 0, 0, entry.offset) + entry.name)
+        count = len(self.written)
+        self.put(_END.pack(_END_MAGIC, 0, 0, count, count, self.position - start, start, 0))
+        return self.position
+
+
+class Tin:
+    """An open tin: its entries as slices of the map, which must stay as it is while they are used.
+
+    source: a path, or a whole image in memory. Opening checks the structure; `verify` the content. Raises
+    FormatError for a file that is damaged or no tin, InputError when it can't be read.
+    """
+
+    def __init__(self, source: str | Path | Buffer) -> None:
+        if isinstance(source, Buffer):
+            self.where, self._data = "the image", memoryview(source).cast("B")
+        else:
+            self.where, self._data = str(source), map_file(source)
+        self._entries = dict(self._directory())
+        if MANIFEST not in self._entries:
+            raise FormatError(f"{self.where}: no {MANIFEST}; the file is a ZIP but not a tin")
+
+    @property
+    def names(self) -> list[str]:
+        """Entries in the order they stand."""
+        return list(self._entries)
+
+    def entry(self, name: str) -> memoryview:
+        if name not in self._entries:
+            raise FormatError(f"{self.where}: no entry {name!r}; it has: {', '.join(self._entries)}")
+        return self._entries[name]
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        try:
+            found = json.loads(bytes(self.entry(MANIFEST)))
+        except ValueError as error:
+            raise FormatError(f"{self.where}: {MANIFEST} is damaged: {error}") from error
+        if (
+            not isinstance(found, dict)
+            or found.get("format") != _KIND
+            or not isinstance(found.get("entries"), dict)
+        ):
+            raise FormatError(f"{self.where}: {MANIFEST} does not describe a tin")
+        if found.get("version") != VERSION:
+            raise UnsupportedError(
+                f"{self.where}: tin version {found.get('version')!r}; this tinsmith reads version {VERSION}"
+            )
+        return found
+
+    def verify(self) -> None:
+        """Raises FormatError, naming the entry, unless each has the size and digest that the manifest lists."""
+        listed = self.manifest["entries"]
+        for name in self._entries.keys() - {MANIFEST} - listed.keys():
+            raise FormatError(f"{self.where}: entry {name!r} is not in the manifest; the file was changed")
+        for name, expected in listed.items():
+            data = self.entry(name)
+            if not isinstance(expected, dict) or expected.get("bytes") != len(data):
+                raise FormatError(f"{self.where}: entry {name!r} is not of the size that the manifest lists")
+            if hashlib.sha256(data).hexdigest() != expected.get("sha256"):
+                raise FormatError(
+                    f"{self.where}: entry {name!r} does not have the SHA-256 that the manifest lists"
+                )
+
+    def _damaged(self, what: str) -> FormatError:
+        return FormatError(f"{self.where}: {what}; the file is no tin, or is truncated or damaged")
+
+    def _directory(self) -> Iterator[tuple[str, memoryview]]:
+        data = self._data
+        end = len(data) - _END.size
+        if end < 0 or bytes(data[end : end + 4]) != _END_MAGIC:
+            raise self._damaged("it does not end with a ZIP directory")
+        _, disk, first, here, count, size, start, comment = _END.unpack_from(data, end)
+        if (disk, first, comment) != (0, 0, 0) or here != count or start + size != end:
+            raise self._damaged("its ZIP directory is inconsistent")
+        position, previous, seen = start, 0, set()
+        for _ in range(count):
+            if position + _CENTRAL.size > end:
+                raise self._damaged("its ZIP directory is cut short")
+            fields = _CENTRAL.unpack_from(data, position)
+            magic, _, _, flags, method, _, _, _, packed, size, length, extra, note = fields[:13]
+            after = position + _CENTRAL.size + length
+            if magic != _CENTRAL_MAGIC or after + extra + note > end:
+                raise self._damaged("its ZIP directory is cut short")
+            name = str(data[position + _CENTRAL.size : after], "latin-1")
+            if flags or method or packed != size or not _NAME.fullmatch(name) or name in seen:
+                raise self._damaged(f"entry {name!r} is not stored plainly, or stands twice")
+            body = self._body(name, fields[16], size, previous, start)
+            previous = body + size
+            seen.add(name)
+            yield name, data[body:previous]
+            position = after + extra + note
+        if position != end:
+            raise self._damaged("its ZIP directory has bytes to spare")
+
+    def _body(self, name: str, offset: int, size: int, previous: int, limit: int) -> int:
+        """Where an entry's data begin, checked to lie after the previous entry and before the directory."""
+        if previous <= offset and offset + _LOCAL.size <= limit:
+            magic, *_, packed, plain, length, extra = _LOCAL.unpack_from(self._data, offset)
+            begin = offset + _LOCAL.size
+            body: int = begin + length + extra
+            same = str(self._data[begin : begin + length], "latin-1") == name
+            fits = packed == plain == size and body % PAGE == 0 and body + size <= limit
+            if magic == _LOCAL_MAGIC and same and fits:
+                return body
+        raise self._damaged(f"entry {name!r} does not lie where the directory says")

@@ -1,0 +1,59 @@
+"""Base models: families, and reading and writing them as GGUF files or Hugging Face folders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tinsmith.errors import FormatError, InputError
+from tinsmith.models.spec import Hyper, Spec, Tensor, Tokenizer
+
+__all__ = ["Hyper", "Spec", "Tensor", "Tokenizer", "load", "save_gguf", "save_hf"]
+
+# The functions import their format when called: formats/ builds on models.spec, whose package this is.
+
+
+def load(path: str | Path) -> Spec:
+    """Reads a base model: a GGUF file, or a Hugging Face folder of config.json, tokenizer.json and safetensors.
+
+    Tensor data are slices of the mapped file where its layout allows, so the file must stay while they are in
+    use.
+    Raises InputError for a missing path, FormatError for a damaged or incomplete model, UnsupportedError for a
+    family, weight format or feature that tinsmith does not have.
+    """
+    path = Path(path)
+    if path.is_dir():
+        from tinsmith.models._hf import load_hf
+
+        return load_hf(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; give a .gguf file or a Hugging Face folder")
+    if path.suffix == ".safetensors":
+        raise FormatError(
+            f"{path}: tensors without their config; give the folder that holds it and config.json"
+        )
+    from tinsmith.models._gguf import load_gguf
+
+    return load_gguf(path)
+
+
+def save_gguf(spec: Spec, path: str | Path, extra_metadata: Mapping[str, Any] | None = None) -> None:
+    """Writes the model as GGUF, atomically, with all that llama.cpp needs to run it as it was trained.
+
+    extra_metadata: further keys by their full name, plain values or formats.gguf.Value; they replace keys of
+    the same name. The same spec gives the same bytes.
+    """
+    from tinsmith.models._gguf import save
+
+    save(spec, path, extra_metadata or {})
+
+
+def save_hf(spec: Spec, folder: str | Path) -> None:
+    """Writes a float model as the folder that transformers' AutoModelForCausalLM and AutoTokenizer load.
+
+    Raises UnsupportedError for quantized tensors; dequantize first.
+    """
+    from tinsmith.models._hf import save
+
+    save(spec, Path(folder))

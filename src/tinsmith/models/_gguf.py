@@ -1,0 +1,244 @@
+"""A Spec from a GGUF file and back."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.formats import gguf
+from tinsmith.formats.weights import WEIGHT_FORMATS
+from tinsmith.models._tokens import end_tokens, is_end_text
+from tinsmith.models.family import TensorName, by_gguf_architecture, by_name
+from tinsmith.models.spec import Buffer, Spec, Tensor, Tokenizer
+
+_TYPES = {1: "normal", 3: "control", 4: "user", 5: "unused"}
+_TYPE_IDS = {name: number for number, name in _TYPES.items()}
+# llama.cpp's `general.file_type`: the format most weights have.
+_FILE_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 7, "BF16": 32}
+_QUANTIZATION_VERSION = 2
+# What `general.*` says of the file rather than of the model; written anew.
+_OF_THE_FILE = {"architecture", "type", "file_type", "quantization_version", "alignment"}
+
+
+def load_gguf(path: str | Path) -> Spec:
+    file = gguf.read(path)
+    meta = {key: entry.value for key, entry in file.metadata.items()}
+    architecture = meta.get("general.architecture")
+    if not isinstance(architecture, str):
+        raise FormatError(f"{path}: no general.architecture; the file is not a language model")
+    family = by_gguf_architecture(architecture, str(path))
+    try:
+        hyper = family.hyper_from_gguf(meta, tied="output.weight" not in file.tensors)
+        tokenizer = _tokenizer(meta)
+    except (FormatError, UnsupportedError) as error:
+        raise type(error)(f"{path}: {error}") from error
+    if len(tokenizer.tokens) != hyper.vocab:
+        raise FormatError(f"{path}: {len(tokenizer.tokens)} tokens for a vocabulary of {hyper.vocab}")
+    template = meta.get("tokenizer.chat_template")
+    general = {
+        key.removeprefix("general."): value
+        for key, value in meta.items()
+        if key.startswith("general.") and key.removeprefix("general.") not in _OF_THE_FILE
+    }
+    return Spec(family.name, hyper, _tensors(file, family.tensors(hyper)), tokenizer, template, general)
+
+
+def _tensors(file: gguf.Gguf, names: list[TensorName]) -> dict[str, Tensor]:
+    surplus = sorted(set(file.tensors) - {name.gguf for name in names})
+    if surplus:
+        raise UnsupportedError(
+            f"{file.path}: tensor {surplus[0]!r} is not one of the family's ({len(surplus)} such); "
+            "the model has a part that tinsmith does not compute"
+        )
+    found: dict[str, Tensor] = {}
+    for name in names:
+        stored = file.tensors.get(name.gguf)
+        if stored is None:
+            raise FormatError(f"{file.path}: tensor {name.gguf!r} is missing; the file is incomplete")
+        shape = (name.inputs,) if name.rows == 1 else (name.inputs, name.rows)
+        if stored.shape != shape:
+            raise FormatError(f"{file.path}: tensor {name.gguf!r} has shape {stored.shape}; expected {shape}")
+        allowed = ("F32",) if name.rows == 1 else tuple(WEIGHT_FORMATS)
+        if stored.type.name not in allowed:
+            raise UnsupportedError(
+                f"{file.path}: tensor {name.gguf!r} is {stored.type.name}, which is not supported; supported: "
+                + ", ".join(allowed)
+            )
+        assert isinstance(stored.data, Buffer)
+        data = stored.data
+        if name.rotary_heads is not None:
+            data = _halves(data, name.rows, name.rotary_heads)
+        found[name.role] = Tensor(stored.type.name, name.rows, name.inputs, data)
+    return found
+
+
+def _halves(data: Buffer, rows: int, heads: int) -> bytes:
+    """Rows of pairs (0, half, 1, half + 1, …) to Hugging Face's order: the first halves, then the second."""
+    return _gather(data, rows, heads, lambda i, half: 2 * i if i < half else 2 * (i - half) + 1)
+
+
+def _pairs(data: Buffer, rows: int, heads: int) -> bytes:
+    """The inverse of _halves."""
+    return _gather(data, rows, heads, lambda i, half: i // 2 + i % 2 * half)
+
+
+def _gather(data: Buffer, rows: int, heads: int, source: Callable[[int, int], int]) -> bytes:
+    """Row i of each head becomes its row source(i, half a head); rows stay as they are, in any block format."""
+    view = memoryview(data)
+    width, head = len(view) // rows, rows // heads
+    order = [source(i, head // 2) for i in range(head)]
+    return b"".join(
+        view[(base + i) * width : (base + i + 1) * width] for base in range(0, rows, head) for i in order
+    )
+
+
+def _tokenizer(meta: Mapping[str, Any]) -> Tokenizer:
+    kind = meta.get("tokenizer.ggml.model")
+    if kind != "gpt2":
+        raise UnsupportedError(f"tokenizer {kind!r} is not supported; supported: 'gpt2' (byte-level BPE)")
+    tokens = _strings(meta, "tokenizer.ggml.tokens")
+    numbers = meta.get("tokenizer.ggml.token_type", [1] * len(tokens))
+    if len(numbers) != len(tokens):
+        raise FormatError(f"tokenizer.ggml.token_type has {len(numbers)} items for {len(tokens)} tokens")
+    unknown = set(numbers) - set(_TYPES)
+    if unknown:
+        raise UnsupportedError(
+            f"token type {min(unknown)} is not supported in a byte-level BPE; supported: {_TYPES}"
+        )
+    types = [_TYPES[number] for number in numbers]
+    ids = {
+        key: _token_id(meta, f"tokenizer.ggml.{key}_token_id", len(tokens))
+        for key in ("bos", "eos", "unknown", "padding", "eot", "eom")
+    }
+    named = [ids[key] for key in ("eos", "eot", "eom")]
+    return Tokenizer(
+        tokens=tokens,
+        types=types,
+        merges=[_merge(text) for text in _strings(meta, "tokenizer.ggml.merges")],
+        pre=meta.get("tokenizer.ggml.pre", "default"),
+        bos=ids["bos"],
+        eos=ids["eos"],
+        unk=ids["unknown"],
+        pad=ids["padding"],
+        add_bos=bool(meta.get("tokenizer.ggml.add_bos_token", False)),
+        add_eos=bool(meta.get("tokenizer.ggml.add_eos_token", False)),
+        end_tokens=end_tokens(tokens, types, named),
+    )
+
+
+def _strings(meta: Mapping[str, Any], key: str) -> list[str]:
+    given = meta.get(key)
+    if not isinstance(given, list) or not all(isinstance(item, str) for item in given):
+        raise FormatError(f"{key} must be an array of strings")
+    return given
+
+
+def _merge(text: str) -> tuple[str, str]:
+    left, space, right = text.partition(" ")
+    if not (left and space and right) or " " in right:
+        raise FormatError(f"tokenizer.ggml.merges has {text!r}; expected two tokens and a space between them")
+    return left, right
+
+
+def _token_id(meta: Mapping[str, Any], key: str, count: int) -> int | None:
+    given = meta.get(key)
+    if given is None:
+        return None
+    if not isinstance(given, int) or not 0 <= given < count:
+        raise FormatError(f"{key} is {given!r}; it must be a token's number, below {count}")
+    return given
+
+
+def save(spec: Spec, path: str | Path, extra_metadata: Mapping[str, Any]) -> None:
+    family = by_name(spec.family)
+    names = family.tensors(spec.hyper)
+    metadata = _general(spec, family.gguf_architecture)
+    metadata |= family.hyper_to_gguf(spec.hyper)
+    metadata["general.file_type"] = _file_type(spec)
+    metadata |= _tokenizer_metadata(spec)
+    metadata["general.quantization_version"] = _QUANTIZATION_VERSION
+    metadata |= extra_metadata
+    typed = {
+        key: given if isinstance(given, gguf.Value) else gguf.value(given) for key, given in metadata.items()
+    }
+    gguf.write(path, typed, (_stored(spec, name) for name in names))
+
+
+def _stored(spec: Spec, name: TensorName) -> gguf.Tensor:
+    tensor = spec.tensors[name.role]
+    shape = (name.inputs,) if name.rows == 1 else (name.inputs, name.rows)
+    data: Buffer | Iterator[bytes] = tensor.data
+    if name.rotary_heads is not None:
+        data = _lazily(tensor.data, name.rows, name.rotary_heads)
+    return gguf.Tensor(name.gguf, gguf.tensor_type(tensor.format), shape, data)
+
+
+def _lazily(data: Buffer, rows: int, heads: int) -> Iterator[bytes]:
+    yield _pairs(data, rows, heads)
+
+
+def _general(spec: Spec, architecture: str) -> dict[str, Any]:
+    given = {f"general.{key}": value for key, value in spec.general.items() if key not in _OF_THE_FILE}
+    parameters = sum(tensor.rows * tensor.inputs for tensor in spec.tensors.values())
+    label = {"general.size_label": _size_label(parameters)}
+    return {"general.architecture": architecture, "general.type": "model"} | label | given
+
+
+def _size_label(parameters: int) -> str:
+    for unit, size in (("B", 1e9), ("M", 1e6), ("K", 1e3)):
+        if parameters >= size:
+            scaled = parameters / size
+            return f"{scaled:.1f}{unit}" if scaled < 10 else f"{scaled:.0f}{unit}"
+    return str(parameters)
+
+
+def _file_type(spec: Spec) -> int:
+    sizes: Counter[str] = Counter()
+    for role, tensor in spec.tensors.items():
+        # Embeddings often keep a wider format and do not give a file its name.
+        if tensor.rows > 1 and role not in ("embed", "head"):
+            sizes[tensor.format] += tensor.rows * tensor.inputs
+    return _FILE_TYPES[sizes.most_common(1)[0][0]] if sizes else _FILE_TYPES["F32"]
+
+
+def _tokenizer_metadata(spec: Spec) -> dict[str, Any]:
+    tokenizer = spec.tokenizer
+    metadata: dict[str, Any] = {
+        "tokenizer.ggml.add_space_prefix": False,
+        "tokenizer.ggml.add_bos_token": tokenizer.add_bos,
+    }
+    if tokenizer.add_eos:
+        metadata["tokenizer.ggml.add_eos_token"] = True
+    metadata["tokenizer.ggml.model"] = "gpt2"
+    metadata["tokenizer.ggml.pre"] = tokenizer.pre
+    metadata["tokenizer.ggml.tokens"] = tokenizer.tokens
+    metadata["tokenizer.ggml.token_type"] = gguf.Value(
+        gguf.ValueType.ARRAY, [_TYPE_IDS[kind] for kind in tokenizer.types], gguf.ValueType.INT32
+    )
+    metadata["tokenizer.ggml.merges"] = [f"{left} {right}" for left, right in tokenizer.merges]
+    named = {
+        "bos": tokenizer.bos,
+        "eos": tokenizer.eos,
+        "unknown": tokenizer.unk,
+        "padding": tokenizer.pad,
+    } | _further_ends(tokenizer)
+    for key, token in named.items():
+        if token is not None:
+            metadata[f"tokenizer.ggml.{key}_token_id"] = token
+    if spec.chat_template is not None:
+        metadata["tokenizer.chat_template"] = spec.chat_template
+    return metadata
+
+
+def _further_ends(tokenizer: Tokenizer) -> dict[str, int]:
+    """eot and eom: end tokens beside eos, first those that a reader would not know by their text."""
+    others = [token for token in tokenizer.end_tokens if token != tokenizer.eos]
+    others.sort(key=lambda token: is_end_text(tokenizer.tokens[token]))
+    unknown = [token for token in others if not is_end_text(tokenizer.tokens[token])]
+    if len(unknown) > 2:
+        texts = ", ".join(repr(tokenizer.tokens[token]) for token in unknown)
+        raise UnsupportedError(f"GGUF names two end tokens beside eos; the tokenizer has {texts}")
+    return dict(zip(("eot", "eom"), unknown, strict=False))

@@ -1,0 +1,135 @@
+"""A Spec from a Hugging Face folder and back."""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from pathlib import Path
+from typing import Any
+
+from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.files import write_text
+from tinsmith.formats import safetensors, tokenizer_json
+from tinsmith.models.family import TensorName, by_hf_architecture, by_name
+from tinsmith.models.spec import Buffer, Spec, Tensor
+
+# Weight formats that safetensors has, and what transformers calls them.
+_FLOATS = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+# Where config.json keeps Spec.general; transformers carries unknown keys along.
+_GENERAL = "gguf_general"
+# Tables that old checkpoints carry, though they follow from the config.
+_DERIVED = re.compile(r".*\.rotary_emb\.inv_freq|.*\.attn\.(masked_)?bias")
+
+
+def load_hf(folder: Path) -> Spec:
+    path = folder / "config.json"
+    if not path.exists():
+        raise FormatError(f"{folder}: no config.json; give a Hugging Face folder or a .gguf file")
+    config = tokenizer_json.read_json(path)
+    architectures = config.get("architectures")
+    if not isinstance(architectures, list) or not architectures:
+        raise FormatError(f"{path}: no architectures; the folder is not a language model")
+    if config.get("quantization_config"):
+        raise UnsupportedError(
+            f"{path}: quantization_config is not supported; give the float model, or a GGUF file"
+        )
+    family = by_hf_architecture(str(architectures[0]), str(path))
+    try:
+        hyper = family.hyper_from_hf(config)
+    except (FormatError, UnsupportedError) as error:
+        raise type(error)(f"{folder}: {error}") from error
+    tensors = _tensors(folder, family.tensors(hyper))
+    tokenizer, template = tokenizer_json.read(folder, hyper.vocab)
+    return Spec(family.name, hyper, tensors, tokenizer, template, _general(folder, config))
+
+
+def _tensors(folder: Path, names: list[TensorName]) -> dict[str, Tensor]:
+    stored = safetensors.read_folder(folder)
+    surplus = sorted(
+        name for name in stored.keys() - {name.hf for name in names} if not _DERIVED.fullmatch(name)
+    )
+    # A tied checkpoint may repeat the embeddings as its head; transformers ignores it too.
+    surplus = [name for name in surplus if name != "lm_head.weight"]
+    if surplus:
+        raise UnsupportedError(
+            f"{folder}: tensor {surplus[0]!r} is not one of the family's ({len(surplus)} such); "
+            "the model has a part that tinsmith does not compute"
+        )
+    return {name.role: _tensor(folder, name, stored.get(name.hf)) for name in names}
+
+
+def _tensor(folder: Path, name: TensorName, stored: safetensors.Tensor | None) -> Tensor:
+    if stored is None:
+        raise FormatError(f"{folder}: tensor {name.hf!r} is missing; the folder is incomplete")
+    shape = (name.inputs,) if name.rows == 1 else (name.rows, name.inputs)
+    if stored.shape != shape:
+        raise FormatError(f"{folder}: tensor {name.hf!r} has shape {stored.shape}; config.json says {shape}")
+    if stored.dtype not in _FLOATS:
+        raise UnsupportedError(
+            f"{folder}: tensor {name.hf!r} is {stored.dtype}, not supported; supported: {', '.join(_FLOATS)}"
+        )
+    assert isinstance(stored.data, Buffer)
+    if name.rows == 1:
+        return Tensor("F32", 1, name.inputs, _float32(stored.dtype, stored.data))
+    return Tensor(stored.dtype, name.rows, name.inputs, stored.data)
+
+
+def _float32(dtype: str, data: Buffer) -> Buffer:
+    """Exact; for the short vectors only."""
+    if dtype == "F32":
+        return data
+    count = len(data) // 2
+    if dtype == "F16":
+        return struct.pack(f"<{count}f", *struct.unpack(f"<{count}e", data))
+    wide = bytearray(4 * count)
+    wide[2::4], wide[3::4] = data[0::2], data[1::2]
+    return bytes(wide)
+
+
+def _general(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
+    kept = config.get(_GENERAL)
+    if isinstance(kept, dict):
+        return kept
+    general: dict[str, Any] = {"name": folder.resolve().name}
+    card = folder / "README.md"
+    if card.exists():
+        text = card.read_text("utf-8", "replace")
+        front = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
+        license = re.search(r"^license:\s*['\"]?([\w.+-]+)", front[1], re.MULTILINE) if front else None
+        if license:
+            general["license"] = license[1]
+    return general
+
+
+def save(spec: Spec, folder: Path) -> None:
+    family = by_name(spec.family)
+    names = family.tensors(spec.hyper)
+    for name in names:
+        tensor = spec.tensors[name.role]
+        if tensor.format not in _FLOATS:
+            raise UnsupportedError(
+                f"{name.role} is {tensor.format}; a folder holds {', '.join(_FLOATS)}; dequantize first"
+            )
+    tokenizer = spec.tokenizer
+    named = {f"{key}_token_id": getattr(tokenizer, key) for key in ("bos", "eos", "pad")}
+    dtype = _FLOATS[spec.tensors["embed"].format]
+    config = family.hyper_to_hf(spec.hyper) | {"torch_dtype": dtype, _GENERAL: spec.general} | named
+    generation = {"eos_token_id": list(tokenizer.end_tokens)} if tokenizer.end_tokens else {}
+    stored = {
+        name.hf: safetensors.Tensor(
+            spec.tensors[name.role].format,
+            (name.inputs,) if name.rows == 1 else (name.rows, name.inputs),
+            spec.tensors[name.role].data,
+        )
+        for name in names
+    }
+    safetensors.write(folder / safetensors.SINGLE, stored, {"format": "pt"})
+    tokenizer_json.write(folder, tokenizer, spec.chat_template, spec.hyper.context)
+    _dump(folder / "generation_config.json", named | generation)
+    # Last, since a folder without it is not taken for a model.
+    _dump(folder / "config.json", config)
+
+
+def _dump(path: Path, table: dict[str, Any]) -> None:
+    write_text(path, json.dumps(table, indent=2, sort_keys=True) + "\n")

@@ -1,0 +1,50 @@
+"""Which tokens end an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+# Texts that llama.cpp takes for an end of generation in any vocabulary (its `special_eog_ids`): ends of turn,
+# of text and of message, and the separators of code-completion models.
+_END_TEXTS = frozenset(
+    (
+        "<|im_end|>",
+        "<|endoftext|>",
+        "<|end_of_text|>",
+        "<|eot_id|>",
+        "<|eom_id|>",
+        "<|end|>",
+        "<|return|>",
+        "<|call|>",
+        "<end_of_turn>",
+        "<end_of_utterance>",
+        "<eos>",
+        "</s>",
+        "<EOT>",
+        "[EOT]",
+        "[EOS]",
+        "<｜end▁of▁sentence｜>",
+        "<|fim_pad|>",
+        "<|fim_repo|>",
+        "<|repo_name|>",
+        "<reponame>",
+        "<|file_sep|>",
+    )
+)
+
+
+def is_end_text(text: str) -> bool:
+    return text in _END_TEXTS
+
+
+def end_tokens(tokens: Sequence[str], types: Sequence[str], named: Iterable[int | None]) -> tuple[int, ...]:
+    """Ids that end a generation, ascending: those named by the model, and added tokens known by their text.
+
+    A token of ordinary text never ends one, whatever it spells.
+    """
+    by_text = (
+        token
+        for token, (text, kind) in enumerate(zip(tokens, types, strict=True))
+        if kind != "normal" and text in _END_TEXTS
+    )
+    return tuple(sorted({token for token in named if token is not None} | set(by_text)))

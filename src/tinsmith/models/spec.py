@@ -1,0 +1,79 @@
+"""A base model as read from disk, whatever file it came from: hyper-parameters, tensors by role, tokenizer.
+
+Roles are dotted names, the same for every family that has the part: `embed`, `final_norm`, `head` (absent
+when tied to `embed`), and per layer `layers.<i>.<part>` with the parts `attn_norm`, `q`, `k`, `v`, `o`,
+`ffn_norm`, `gate`, `up`, `down`. A tensor's rows are in Hugging Face's order (a GGUF of the llama family stores
+the rows of q and k permuted; its reader puts them back, its writer permutes them again).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+Buffer = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A matrix [rows, inputs] (a vector has rows == 1) in GGUF's row-major block layout.
+
+    format: a name of formats.def ("F32", "Q8_0", …); data: exactly the bytes that layout takes.
+    """
+
+    format: str
+    rows: int
+    inputs: int
+    data: Buffer
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """A byte-level BPE vocabulary.
+
+    tokens: each token as GGUF and Hugging Face write it (byte-level alphabet for type "normal", plain text for
+    the others); types: "normal", "control" (special, never text), "user" (added, matched in text) or "unused"
+    per token; merges: pairs in order of rank; pre: the pre-tokenizer's GGUF name ("smollm", …);
+    end_tokens: ids that end a generation.
+    """
+
+    tokens: list[str]
+    types: list[str]
+    merges: list[tuple[str, str]]
+    pre: str
+    bos: int | None
+    eos: int | None
+    unk: int | None
+    pad: int | None
+    add_bos: bool
+    add_eos: bool = False
+    end_tokens: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Hyper:
+    """Hyper-parameters that more than one family has. Lengths in elements, context in tokens."""
+
+    layers: int
+    dim: int
+    ffn_dim: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    vocab: int
+    context: int
+    norm_eps: float
+    rope_base: float
+    rope_dim: int
+    tied: bool
+
+
+@dataclass(frozen=True)
+class Spec:
+    family: str
+    hyper: Hyper
+    tensors: dict[str, Tensor]
+    tokenizer: Tokenizer
+    chat_template: str | None
+    # What is known of the origin: name, license, organization, languages … in GGUF's `general.*` words.
+    general: dict[str, Any] = field(default_factory=dict)
