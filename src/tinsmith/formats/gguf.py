@@ -7,6 +7,7 @@ reading and writing a file again gives its bytes back.
 
 from __future__ import annotations
 
+import reprlib
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -215,7 +216,9 @@ def _alignment(metadata: Mapping[str, Value], where: str) -> int:
         return ALIGNMENT
     given = found.value
     if not isinstance(given, int) or given < 8 or given % 8 or given > 1 << 20:
-        raise FormatError(f"{where}: general.alignment is {given!r}; allowed: a multiple of 8, up to 1 MiB")
+        raise FormatError(
+            f"{where}: general.alignment is {reprlib.repr(given)}; allowed: a multiple of 8, up to 1 MiB"
+        )
     return given
 
 
@@ -427,4 +430,6 @@ def _payload(key: str, entry: Value) -> bytes:
             return head + b"".join(_payload(key, inner) for inner in entry.value)
         return head + struct.pack(f"<{len(entry.value)}{_CODES[entry.item]}", *entry.value)
     except (struct.error, OverflowError) as error:
-        raise FormatError(f"key {key!r}: {entry.value!r} does not fit {entry.type.name}: {error}") from error
+        raise FormatError(
+            f"key {key!r}: {reprlib.repr(entry.value)} does not fit {entry.type.name}: {error}"
+        ) from error

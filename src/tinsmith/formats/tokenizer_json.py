@@ -54,6 +54,15 @@ def read(folder: str | Path, vocab: int | None = None) -> tuple[Tokenizer, str |
     folder = Path(folder)
     path = folder / "tokenizer.json"
     whole = read_json(path)
+    try:
+        return _parsed(folder, path, whole, vocab)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise FormatError(f"{path}: not laid out as a tokenizer: {error!r}; fetch the folder again") from error
+
+
+def _parsed(
+    folder: Path, path: Path, whole: Mapping[str, Any], vocab: int | None
+) -> tuple[Tokenizer, str | None]:
     model = whole.get("model")
     if not isinstance(model, dict) or not isinstance(model.get("vocab"), dict):
         raise FormatError(f"{path}: no model with a vocab; fetch it again")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.formats import gguf
 from tinsmith.formats.weights import WEIGHT_FORMATS
-from tinsmith.models._tokens import end_tokens, is_end_text
+from tinsmith.models._tokens import end_tokens
 from tinsmith.models.family import TensorName, by_gguf_architecture, by_name
 from tinsmith.models.spec import Buffer, Spec, Tensor, Tokenizer
 
@@ -33,11 +34,11 @@ def load_gguf(path: str | Path) -> Spec:
     try:
         hyper = family.hyper_from_gguf(meta, tied="output.weight" not in file.tensors)
         tokenizer = _tokenizer(meta)
+        template = _text(meta, "tokenizer.chat_template")
     except (FormatError, UnsupportedError) as error:
         raise type(error)(f"{path}: {error}") from error
     if len(tokenizer.tokens) != hyper.vocab:
         raise FormatError(f"{path}: {len(tokenizer.tokens)} tokens for a vocabulary of {hyper.vocab}")
-    template = meta.get("tokenizer.chat_template")
     general = {
         key.removeprefix("general."): value
         for key, value in meta.items()
@@ -101,8 +102,9 @@ def _tokenizer(meta: Mapping[str, Any]) -> Tokenizer:
         raise UnsupportedError(f"tokenizer {kind!r} is not supported; supported: 'gpt2' (byte-level BPE)")
     tokens = _strings(meta, "tokenizer.ggml.tokens")
     numbers = meta.get("tokenizer.ggml.token_type", [1] * len(tokens))
-    if len(numbers) != len(tokens):
-        raise FormatError(f"tokenizer.ggml.token_type has {len(numbers)} items for {len(tokens)} tokens")
+    whole = isinstance(numbers, list) and all(isinstance(number, int) for number in numbers)
+    if not whole or len(numbers) != len(tokens):
+        raise FormatError(f"tokenizer.ggml.token_type must be an array of {len(tokens)} whole numbers")
     unknown = set(numbers) - set(_TYPES)
     if unknown:
         raise UnsupportedError(
@@ -118,7 +120,7 @@ def _tokenizer(meta: Mapping[str, Any]) -> Tokenizer:
         tokens=tokens,
         types=types,
         merges=[_merge(text) for text in _strings(meta, "tokenizer.ggml.merges")],
-        pre=meta.get("tokenizer.ggml.pre", "default"),
+        pre=_text(meta, "tokenizer.ggml.pre") or "default",
         bos=ids["bos"],
         eos=ids["eos"],
         unk=ids["unknown"],
@@ -127,6 +129,13 @@ def _tokenizer(meta: Mapping[str, Any]) -> Tokenizer:
         add_eos=bool(meta.get("tokenizer.ggml.add_eos_token", False)),
         end_tokens=end_tokens(tokens, types, named),
     )
+
+
+def _text(meta: Mapping[str, Any], key: str) -> str | None:
+    given = meta.get(key)
+    if given is not None and not isinstance(given, str):
+        raise FormatError(f"{key} is {reprlib.repr(given)}; it must be a text")
+    return given
 
 
 def _strings(meta: Mapping[str, Any], key: str) -> list[str]:
@@ -148,7 +157,7 @@ def _token_id(meta: Mapping[str, Any], key: str, count: int) -> int | None:
     if given is None:
         return None
     if not isinstance(given, int) or not 0 <= given < count:
-        raise FormatError(f"{key} is {given!r}; it must be a token's number, below {count}")
+        raise FormatError(f"{key} is {reprlib.repr(given)}; it must be a token's number, below {count}")
     return given
 
 
@@ -234,10 +243,9 @@ def _tokenizer_metadata(spec: Spec) -> dict[str, Any]:
 
 
 def _further_ends(tokenizer: Tokenizer) -> dict[str, int]:
-    """eot and eom: end tokens beside eos, first those that a reader would not know by their text."""
-    others = [token for token in tokenizer.end_tokens if token != tokenizer.eos]
-    others.sort(key=lambda token: is_end_text(tokenizer.tokens[token]))
-    unknown = [token for token in others if not is_end_text(tokenizer.tokens[token])]
+    """eot and eom: the end tokens beside eos that a reader would not know by their text."""
+    by_text = end_tokens(tokenizer.tokens, tokenizer.types, ())
+    unknown = [token for token in tokenizer.end_tokens if token != tokenizer.eos and token not in by_text]
     if len(unknown) > 2:
         texts = ", ".join(repr(tokenizer.tokens[token]) for token in unknown)
         raise UnsupportedError(f"GGUF names two end tokens beside eos; the tokenizer has {texts}")

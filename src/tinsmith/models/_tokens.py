@@ -33,10 +33,6 @@ _END_TEXTS = frozenset(
 )
 
 
-def is_end_text(text: str) -> bool:
-    return text in _END_TEXTS
-
-
 def end_tokens(tokens: Sequence[str], types: Sequence[str], named: Iterable[int | None]) -> tuple[int, ...]:
     """Ids that end a generation, ascending: those named by the model, and added tokens known by their text.
 

@@ -8,6 +8,7 @@ module adds the family; no table lists them.
 from __future__ import annotations
 
 import pkgutil
+import reprlib
 import struct
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -115,15 +116,23 @@ class Fields:
         if given is None:
             given = default
         if isinstance(given, bool) or not isinstance(given, int) or not 0 < given < 1 << 31:
-            raise FormatError(f"{self.where}: {key} is {given!r}; it must be a positive whole number")
+            raise FormatError(
+                f"{self.where}: {key} is {reprlib.repr(given)}; it must be a positive whole number"
+            )
         return given
+
+    def length(self, key: str) -> int:
+        given = self.values.get(key)
+        if not isinstance(given, list):
+            raise FormatError(f"{self.where}: {key} is {reprlib.repr(given)}; it must be a list")
+        return len(given)
 
     def real(self, key: str, default: float | None = None) -> float:
         given = self.values.get(key)
         if given is None:
             given = default
         if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 < given < float("inf"):
-            raise FormatError(f"{self.where}: {key} is {given!r}; it must be a positive number")
+            raise FormatError(f"{self.where}: {key} is {reprlib.repr(given)}; it must be a positive number")
         return float(given)
 
     def refuse(self, key: str, *allowed: Any) -> None:
@@ -132,7 +141,7 @@ class Fields:
         if given is not None and given not in allowed:
             known = ", ".join(repr(one) for one in allowed)
             raise UnsupportedError(
-                f"{self.where}: {key} is {given!r}, which is not supported; supported: {known}"
+                f"{self.where}: {key} is {reprlib.repr(given)}, which is not supported; supported: {known}"
             )
 
 

@@ -95,7 +95,6 @@ class Llama(Family):
         heads = fields.count("llama.attention.head_count")
         head_dim = fields.count("llama.attention.key_length", dim // heads)
         fields.refuse("llama.attention.value_length", head_dim)
-        tokens = meta.get("tokenizer.ggml.tokens", ())
         return _checked(
             Hyper(
                 layers=fields.count("llama.block_count"),
@@ -104,7 +103,7 @@ class Llama(Family):
                 heads=heads,
                 kv_heads=fields.count("llama.attention.head_count_kv", heads),
                 head_dim=head_dim,
-                vocab=fields.count("llama.vocab_size", len(tokens)),
+                vocab=fields.count("llama.vocab_size", fields.length("tokenizer.ggml.tokens")),
                 context=fields.count("llama.context_length"),
                 norm_eps=shortest_float32(fields.real("llama.attention.layer_norm_rms_epsilon")),
                 rope_base=shortest_float32(fields.real("llama.rope.freq_base", 10000.0)),

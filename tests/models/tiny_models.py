@@ -1,0 +1,61 @@
+"""A tiny model of each family: its config is <family>.json here, its weights and tokenizer are made."""
+
+from __future__ import annotations
+
+import json
+import random
+import struct
+from pathlib import Path
+from typing import Any
+
+from tinsmith.models import Spec, Tensor, Tokenizer
+from tinsmith.models.family import Family
+
+FOLDER = Path(__file__).parent
+
+
+def byte_alphabet() -> list[str]:
+    """The printable character that byte-level BPE writes for each byte."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in printable]
+    characters = {byte: chr(byte) for byte in printable} | {byte: chr(256 + i) for i, byte in enumerate(others)}
+    return [characters[byte] for byte in range(256)]
+
+
+def tiny_tokenizer(vocab: int) -> Tokenizer:
+    added = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<tool>"]
+    types = ["control"] * 3 + ["user"]
+    merges = [("t", "h"), ("th", "e"), ("Ġ", "the"), ("i", "n")]
+    tokens = added + byte_alphabet() + [left + right for left, right in merges]
+    types += ["normal"] * (len(tokens) - len(types))
+    unused = range(len(tokens), vocab)
+    return Tokenizer(
+        tokens=tokens + [f"[PAD{token}]" for token in unused],
+        types=types + ["unused"] * len(unused),
+        merges=merges,
+        pre="smollm",
+        bos=1,
+        eos=2,
+        unk=0,
+        pad=2,
+        add_bos=False,
+        end_tokens=(0, 2),
+    )
+
+
+def config_of(family: Family) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((FOLDER / f"{family.name}.json").read_text())
+    return found
+
+
+def tiny_spec(family: Family, **changes: Any) -> Spec:
+    hyper = family.hyper_from_hf(config_of(family) | changes)
+    source = random.Random(family.name)
+    tensors = {}
+    for name in family.tensors(hyper):
+        count = name.rows * name.inputs
+        around = 1.0 if name.rows == 1 else 0.0
+        floats = [source.gauss(around, 0.05) for _ in range(count)]
+        tensors[name.role] = Tensor("F32", name.rows, name.inputs, struct.pack(f"<{count}f", *floats))
+    general = {"name": "tiny", "license": "apache-2.0", "languages": ["en"]}
+    return Spec(family.name, hyper, tensors, tiny_tokenizer(hyper.vocab), "{{ messages }}", general)
