@@ -10,7 +10,7 @@
 
 #include <float.h>
 
-#if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) ||                 \
+#if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) || \
     defined(_M_FP_FAST)
 #error "tinsmith promises the same bits everywhere: compile it without -ffast-math, -Ofast or /fp:fast"
 #endif
@@ -36,9 +36,9 @@
 #if defined(__clang__)
 /* The contraction pragma holds to the end of the file, which is as wide as the promise. */
 #define TINI_NO_FUSING TINI_PRAGMA(clang fp contract(off))
-#define TINI_TARGET(features)                                                                                  \
+#define TINI_TARGET(features) \
     TINI_NO_FUSING TINI_PRAGMA(clang attribute push(__attribute__((target(features))), apply_to = function))
-#define TINI_REGION_SCALAR TINI_TARGET("")
+#define TINI_REGION_SCALAR TINI_NO_FUSING TINI_PRAGMA(clang attribute push)
 #define TINI_REGION_END TINI_PRAGMA(clang attribute pop)
 #elif defined(__GNUC__)
 /* GCC ignores STDC FP_CONTRACT and, in its gnu modes, fuses even across separate multiply and add intrinsics.

@@ -313,7 +313,7 @@ int64_t tini_tokenize(const tini_tokenizer *view, const char *text, size_t lengt
         return TIN_ERR_MEMORY;
     const uint8_t *bytes = (const uint8_t *)text;
     token_sink out = {tokens, capacity, 0};
-    if ((flags & TIN_TEXT_BOS) && view->bos >= 0)
+    if ((flags & TIN_TEXT_BOS) && (view->header->flags & TINI_TOKENIZER_ADD_BOS) && view->bos >= 0)
         emit(&out, view->bos);
     for (size_t at = 0; at < length;) {
         int32_t special;

@@ -73,8 +73,8 @@ size_t tini_tokenize_scratch(size_t length);
 /* Text to token ids in O(length log length). Returns how many there are, also when that is more than `capacity`
  * (only the first `capacity` are written); ARGUMENT for text over TINI_TEXT_MAX; MEMORY for scratch too small
  * or not aligned to 4 bytes. flags: TIN_TEXT_SPECIAL takes control tokens that stand in the text as such (user
- * tokens always are); without it no text makes a control token. TIN_TEXT_BOS puts the bos token, if there is
- * one, first. */
+ * tokens always are); without it no text makes a control token. TIN_TEXT_BOS puts the bos token first, if the
+ * file says that texts begin with one. */
 int64_t tini_tokenize(const tini_tokenizer *view, const char *text, size_t length, uint32_t flags,
                       int32_t *tokens, size_t capacity, void *scratch, size_t scratch_size);
 

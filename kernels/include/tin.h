@@ -112,7 +112,7 @@ TIN_API tin_status tin_model_entry(const tin_model *model, const char *name, con
 
 enum {
     TIN_TEXT_SPECIAL = 1, /* control tokens such as <|im_end|> written in the text are taken as such */
-    TIN_TEXT_BOS = 2      /* begin with the beginning-of-sequence token when the model has one */
+    TIN_TEXT_BOS = 2      /* begin with the bos token, if the model was trained with one there */
 };
 
 /* Bytes of scratch memory that tokenizing `length` bytes of text needs. */

@@ -15,10 +15,10 @@ typedef struct tini_layout {
 static inline tini_layout tini_layout_of(int format) {
     tini_layout layout = {0, 0, 0, 0};
     switch (format) {
-#define TIN_FORMAT(id, gguf, NAME, name, block_inputs, block_bytes, activations)                               \
-    case id:                                                                                                   \
-        layout.inputs = block_inputs;                                                                          \
-        layout.bytes = block_bytes;                                                                            \
+#define TIN_FORMAT(id, gguf, NAME, name, block_inputs, block_bytes, activations) \
+    case id:                                                                     \
+        layout.inputs = block_inputs;                                            \
+        layout.bytes = block_bytes;                                              \
         break;
 #include "../formats.def"
 #undef TIN_FORMAT

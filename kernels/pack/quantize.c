@@ -2,19 +2,25 @@
  * same file on every machine; inner loops keep eight partial sums, for compilers to vectorize. */
 #include "pack.h"
 #include "layout.h"
+#include "../core/kernel.h"
 #include "../core/math.h"
-
-enum { LANES = 8, BLOCK = 32 };
 
 TINI_REGION_SCALAR
 
-static float tini_sum8(const float s[LANES]) {
-    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
+/* The sum of x[32] by halves, which it overwrites. */
+static float tini_sum_block(float x[TINI_BLOCK]) {
+    for (uint32_t i = 0; i < 16; i++)
+        x[i] += x[i + 16];
+    for (uint32_t i = 0; i < 8; i++)
+        x[i] += x[i + 8];
+    return ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]));
 }
 
-static float tini_clamp(float x, float low, float high) {
-    x = x < low ? low : x;
-    return x > high ? high : x;
+/* The nearest integer, ties to even, then clamped; |x| < 2^22. The low bits of x + 1.5 * 2^23 are that integer. */
+static int32_t tini_nearest(float x, int32_t low, int32_t high) {
+    int32_t q = (int32_t)(tini_bits(x + TINI_ROUND_F32) - tini_bits(TINI_ROUND_F32));
+    q = q < low ? low : q;
+    return q > high ? high : q;
 }
 
 static float tini_half_round(float x) {
@@ -42,17 +48,17 @@ static int32_t tini_round_away(float x) {
  * bits. */
 static int tini_quantize_block_q8_0(uint8_t *out, const float *x) {
     float amax = 0.0f;
-    for (uint32_t i = 0; i < BLOCK; i++)
+    for (uint32_t i = 0; i < TINI_BLOCK; i++)
         amax = tini_abs(x[i]) > amax ? tini_abs(x[i]) : amax;
     float d = amax / 127.0f, inverse = d != 0.0f ? 1.0f / d : 0.0f;
     tini_store_half(out, d);
-    for (uint32_t i = 0; i < BLOCK; i++)
+    for (uint32_t i = 0; i < TINI_BLOCK; i++)
         out[2 + i] = (uint8_t)tini_round_away(x[i] * inverse);
     return tini_half_overflows(d) ? -2 : 0;
 }
 
-static float tini_q4_0(float x, float inverse) {
-    return tini_clamp(tini_round(x * inverse), -8.0f, 7.0f);
+static int32_t tini_q4_0(float x, float inverse) {
+    return tini_nearest(x * inverse, -8, 7);
 }
 
 typedef struct tini_scale_fit {
@@ -63,15 +69,13 @@ typedef struct tini_scale_fit {
 
 /* Replaces *best by the q of `inverse` with its least-squares scale where that is the smaller error. */
 static int tini_try_scale(tini_scale_fit *best, const float *x, const float *weight, float inverse) {
-    float xq_lanes[LANES] = {0}, qq_lanes[LANES] = {0};
-    for (uint32_t i = 0; i < BLOCK; i += LANES) {
-        for (uint32_t j = 0; j < LANES; j++) {
-            float q = tini_q4_0(x[i + j], inverse), wq = weight[i + j] * q;
-            xq_lanes[j] += wq * x[i + j];
-            qq_lanes[j] += wq * q;
-        }
+    float xq_terms[TINI_BLOCK], qq_terms[TINI_BLOCK];
+    for (uint32_t i = 0; i < TINI_BLOCK; i++) {
+        float q = (float)tini_q4_0(x[i], inverse), wq = weight[i] * q;
+        xq_terms[i] = wq * x[i];
+        qq_terms[i] = wq * q;
     }
-    float xq = tini_sum8(xq_lanes), qq = tini_sum8(qq_lanes);
+    float xq = tini_sum_block(xq_terms), qq = tini_sum_block(qq_terms);
     if (!(qq > 0.0f))
         return 0;
     float d = tini_half_round(xq / qq), gain = d * (2.0f * xq - d * qq);
@@ -86,7 +90,7 @@ static int tini_try_scale(tini_scale_fit *best, const float *x, const float *wei
  * and scale in turn until they stay. The extreme at -8 is llama.cpp's rule, so no block is worse than there. */
 static int tini_quantize_block_q4_0(uint8_t *out, const float *x, const float *weight) {
     float extreme = 0.0f;
-    for (uint32_t i = 0; i < BLOCK; i++)
+    for (uint32_t i = 0; i < TINI_BLOCK; i++)
         extreme = tini_abs(x[i]) > tini_abs(extreme) ? x[i] : extreme;
     tini_scale_fit best = {0.0f, 0.0f, 0.0f};
     if (tini_abs(extreme) >= 1e-30f) {
@@ -95,17 +99,17 @@ static int tini_quantize_block_q4_0(uint8_t *out, const float *x, const float *w
             tini_try_scale(&best, x, weight, -level / extreme);
             tini_try_scale(&best, x, weight, level / extreme);
         }
-        for (uint32_t k = 0; k < 4 && best.d != 0.0f; k++)
+        for (uint32_t k = 0; k < 4 && tini_abs(extreme) < 1e6f * tini_abs(best.d); k++)
             if (!tini_try_scale(&best, x, weight, 1.0f / best.d))
                 break;
     }
     tini_store_half(out, best.d);
-    for (uint32_t i = 0; i < BLOCK / 2; i++) {
-        int32_t low = (int32_t)tini_q4_0(x[i], best.inverse) + 8;
-        int32_t high = (int32_t)tini_q4_0(x[i + 16], best.inverse) + 8;
+    for (uint32_t i = 0; i < TINI_BLOCK / 2; i++) {
+        int32_t low = tini_q4_0(x[i], best.inverse) + 8;
+        int32_t high = tini_q4_0(x[i + 16], best.inverse) + 8;
         out[2 + i] = (uint8_t)(low | high << 4);
     }
-    return tini_half_overflows(best.d) ? -2 : 0;
+    return tini_half_overflows(extreme / 8.0f) ? -2 : 0;
 }
 
 typedef struct tini_line_fit {
@@ -114,42 +118,37 @@ typedef struct tini_line_fit {
     float error;           /* of x - (d q + minimum), squared and weighted */
 } tini_line_fit;
 
-static float tini_q4_1(float x, float offset, float inverse) {
-    return tini_clamp(tini_round((x - offset) * inverse), 0.0f, 15.0f);
+static int32_t tini_q4_1(float x, float offset, float inverse) {
+    return tini_nearest((x - offset) * inverse, 0, 15);
 }
 
 static float tini_line_error(const float *x, const float *weight, const tini_line_fit *fit) {
-    float lanes[LANES] = {0};
-    for (uint32_t i = 0; i < BLOCK; i += LANES) {
-        for (uint32_t j = 0; j < LANES; j++) {
-            float q = tini_q4_1(x[i + j], fit->offset, fit->inverse);
-            float e = x[i + j] - (fit->d * q + fit->minimum);
-            lanes[j] += weight[i + j] * e * e;
-        }
+    float terms[TINI_BLOCK];
+    for (uint32_t i = 0; i < TINI_BLOCK; i++) {
+        float q = (float)tini_q4_1(x[i], fit->offset, fit->inverse);
+        float e = x[i] - (fit->d * q + fit->minimum);
+        terms[i] = weight[i] * e * e;
     }
-    return tini_sum8(lanes);
+    return tini_sum_block(terms);
 }
 
 /* As tini_try_scale, for a line: least squares over (d, minimum), the minimum again after d is rounded. Sums
  * are of x - offset, which keeps their differences accurate. */
 static int tini_try_line(tini_line_fit *best, const float *x, const float *weight, float inverse,
                          float offset) {
-    float w_lanes[LANES] = {0}, x_lanes[LANES] = {0}, q_lanes[LANES] = {0}, xq_lanes[LANES] = {0};
-    float qq_lanes[LANES] = {0};
-    for (uint32_t i = 0; i < BLOCK; i += LANES) {
-        for (uint32_t j = 0; j < LANES; j++) {
-            float w = weight[i + j], shifted = x[i + j] - offset;
-            float q = tini_q4_1(x[i + j], offset, inverse);
-            w_lanes[j] += w;
-            x_lanes[j] += w * shifted;
-            q_lanes[j] += w * q;
-            xq_lanes[j] += w * q * shifted;
-            qq_lanes[j] += w * q * q;
-        }
+    float w_terms[TINI_BLOCK], x_terms[TINI_BLOCK], q_terms[TINI_BLOCK], xq_terms[TINI_BLOCK],
+        qq_terms[TINI_BLOCK];
+    for (uint32_t i = 0; i < TINI_BLOCK; i++) {
+        float q = (float)tini_q4_1(x[i], offset, inverse), wq = weight[i] * q;
+        w_terms[i] = weight[i];
+        x_terms[i] = weight[i] * (x[i] - offset);
+        q_terms[i] = wq;
+        xq_terms[i] = wq * (x[i] - offset);
+        qq_terms[i] = wq * q;
     }
-    float sw = tini_sum8(w_lanes), sx = tini_sum8(x_lanes), sq = tini_sum8(q_lanes);
-    float spread = sw * tini_sum8(qq_lanes) - sq * sq;
-    float d = spread > 0.0f ? (sw * tini_sum8(xq_lanes) - sx * sq) / spread : 0.0f;
+    float sw = tini_sum_block(w_terms), sx = tini_sum_block(x_terms), sq = tini_sum_block(q_terms);
+    float spread = sw * tini_sum_block(qq_terms) - sq * sq;
+    float d = spread > 0.0f ? (sw * tini_sum_block(xq_terms) - sx * sq) / spread : 0.0f;
     tini_line_fit fit = {.inverse = inverse, .offset = offset, .d = tini_half_round(d)};
     fit.minimum = tini_half_round((sx - fit.d * sq) / sw + offset);
     fit.error = tini_line_error(x, weight, &fit);
@@ -161,7 +160,7 @@ static int tini_try_line(tini_line_fit *best, const float *x, const float *weigh
 
 static int tini_quantize_block_q4_1(uint8_t *out, const float *x, const float *weight) {
     float low = x[0], high = x[0];
-    for (uint32_t i = 1; i < BLOCK; i++) {
+    for (uint32_t i = 1; i < TINI_BLOCK; i++) {
         low = x[i] < low ? x[i] : low;
         high = x[i] > high ? x[i] : high;
     }
@@ -170,33 +169,33 @@ static int tini_quantize_block_q4_1(uint8_t *out, const float *x, const float *w
     if (high - low >= 1e-30f) {
         for (uint32_t k = 0; k < 13; k++)
             tini_try_line(&best, x, weight, (13.5f + 0.25f * (float)k) / (high - low), low);
-        for (uint32_t k = 0; k < 4 && best.d != 0.0f; k++)
+        for (uint32_t k = 0; k < 4 && high - low < 1e6f * tini_abs(best.d); k++)
             if (!tini_try_line(&best, x, weight, 1.0f / best.d, best.minimum))
                 break;
     }
     tini_store_half(out, best.d);
     tini_store_half(out + 2, best.minimum);
-    for (uint32_t i = 0; i < BLOCK / 2; i++) {
-        int32_t first = (int32_t)tini_q4_1(x[i], best.offset, best.inverse);
-        int32_t second = (int32_t)tini_q4_1(x[i + 16], best.offset, best.inverse);
+    for (uint32_t i = 0; i < TINI_BLOCK / 2; i++) {
+        int32_t first = tini_q4_1(x[i], best.offset, best.inverse);
+        int32_t second = tini_q4_1(x[i + 16], best.offset, best.inverse);
         out[4 + i] = (uint8_t)(first | second << 4);
     }
     return tini_half_overflows(best.d) || tini_half_overflows(best.minimum) ? -2 : 0;
 }
 
 /* The block's importance, or all 1 where none is given or none of the block's inputs matters. */
-static void tini_block_weights(float weight[BLOCK], const float *importance) {
+static void tini_block_weights(float weight[TINI_BLOCK], const float *importance) {
     float sum = 0.0f;
-    for (uint32_t i = 0; i < BLOCK; i++) {
+    for (uint32_t i = 0; i < TINI_BLOCK; i++) {
         weight[i] = importance ? importance[i] : 0.0f;
         sum += weight[i];
     }
-    for (uint32_t i = 0; i < BLOCK; i++)
+    for (uint32_t i = 0; i < TINI_BLOCK; i++)
         weight[i] = sum > 0.0f ? weight[i] : 1.0f;
 }
 
 static int tini_quantize_block(int format, uint8_t *out, const float *x, const float *importance) {
-    float weight[BLOCK];
+    float weight[TINI_BLOCK];
     uint16_t half;
     switch (format) {
     case TINI_FORMAT_F32:

@@ -66,42 +66,37 @@ TINI_INLINE __m512 tini_avx512_add_block(__m512 acc, const tini_avx512_block *bl
     return acc;
 }
 
-/* `tiles` tiles by `columns` rows of x, each weight loaded and unpacked once. */
-TINI_INLINE void tini_avx512_patch(const tini_matmul *m, uint32_t tile, uint32_t t, const uint32_t tiles,
-                                   const uint32_t columns, const int format) {
+/* One tile by `columns` rows of x, each weight loaded and unpacked once. */
+TINI_INLINE void tini_avx512_patch(const tini_matmul *m, uint32_t tile, uint32_t t, const uint32_t columns,
+                                   const int format) {
     const uint32_t blocks = m->inputs / TINI_BLOCK;
-    const size_t block_bytes = tini_avx512_block_bytes(format), tile_bytes = blocks * block_bytes;
-    const uint8_t *w = m->weights + tile * tile_bytes;
+    const size_t block_bytes = tini_avx512_block_bytes(format);
+    const uint8_t *w = m->weights + tile * blocks * block_bytes;
     const tini_q8 *x[8];
     __m512 acc[8];
-    for (uint32_t k = 0; k < tiles * columns; k++)
-        acc[k] = _mm512_setzero_ps();
-    for (uint32_t c = 0; c < columns; c++)
+    for (uint32_t c = 0; c < columns; c++) {
         x[c] = tini_row_q8(m, t + c);
-    for (uint32_t b = 0; b < blocks; b++, w += block_bytes) {
-        for (uint32_t k = 0; k < tiles; k++) {
-            const tini_avx512_block block = tini_avx512_load(w + k * tile_bytes, format);
-            for (uint32_t c = 0; c < columns; c++)
-                acc[k * columns + c] = tini_avx512_add_block(acc[k * columns + c], &block, x[c] + b, format);
-        }
+        acc[c] = _mm512_setzero_ps();
     }
-    for (uint32_t k = 0; k < tiles; k++)
+    for (uint32_t b = 0; b < blocks; b++, w += block_bytes) {
+        const tini_avx512_block block = tini_avx512_load(w, format);
         for (uint32_t c = 0; c < columns; c++)
-            tini_avx512_store(m, tile + k, t + c, acc[k * columns + c]);
+            acc[c] = tini_avx512_add_block(acc[c], &block, x[c] + b, format);
+    }
+    for (uint32_t c = 0; c < columns; c++)
+        tini_avx512_store(m, tile, t + c, acc[c]);
 }
 
 TINI_INLINE void tini_avx512_matmul(const tini_matmul *m, uint32_t tile, uint32_t tile_end, const int format) {
     tile_end = tini_tile_limit(m, tile_end);
-    for (; m->rows == 1 && tile + 2 <= tile_end; tile += 2)
-        tini_avx512_patch(m, tile, 0, 2, 1, format);
     for (; tile < tile_end; tile++) {
         uint32_t t = 0;
         for (; t + 8 <= m->rows; t += 8)
-            tini_avx512_patch(m, tile, t, 1, 8, format);
+            tini_avx512_patch(m, tile, t, 8, format);
         for (; t + 4 <= m->rows; t += 4)
-            tini_avx512_patch(m, tile, t, 1, 4, format);
+            tini_avx512_patch(m, tile, t, 4, format);
         for (; t < m->rows; t++)
-            tini_avx512_patch(m, tile, t, 1, 1, format);
+            tini_avx512_patch(m, tile, t, 1, format);
     }
 }
 

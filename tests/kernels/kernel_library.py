@@ -1,0 +1,213 @@
+"""The kernels as a shared library, called through ctypes on NumPy arrays."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+KERNELS = Path(__file__).resolve().parents[2] / "kernels"
+Q8 = np.dtype([("scale", "<f4"), ("sum", "<i4"), ("q", "i1", 32)])
+
+
+class Impl(NamedTuple):
+    """One TIN_KERNEL_IMPL line of kernels.def."""
+
+    op: str
+    type: str
+    isa: str
+
+
+def implementations() -> list[Impl]:
+    text = re.sub(r"/\*.*?\*/", "", (KERNELS / "kernels.def").read_text(), flags=re.S)
+    return [Impl(*line) for line in re.findall(r"^TIN_KERNEL_IMPL\((\w+), (\w+), (\w+)\)", text, flags=re.M)]
+
+
+class Matmul(ctypes.Structure):
+    _fields_ = (
+        ("weights", ctypes.c_void_p),
+        ("x", ctypes.c_void_p),
+        ("out", ctypes.c_void_p),
+        ("residual", ctypes.c_void_p),
+        ("bias", ctypes.c_void_p),
+        ("x_stride", ctypes.c_size_t),
+        ("out_stride", ctypes.c_size_t),
+        ("residual_stride", ctypes.c_size_t),
+        ("rows", ctypes.c_uint32),
+        ("inputs", ctypes.c_uint32),
+        ("outputs", ctypes.c_uint32),
+    )
+
+
+class Kv(ctypes.Structure):
+    _fields_ = (("keys", ctypes.c_void_p), ("values", ctypes.c_void_p))
+
+
+class Format(NamedTuple):
+    """A line of formats.def."""
+
+    id: int
+    gguf: int
+    name: str
+    block: int
+    bytes: int
+    activations: str
+
+
+def formats() -> list[Format]:
+    pattern = r"^TIN_FORMAT\((\d+), (\d+), \w+, (\w+), (\d+), (\d+), (\w+)\)"
+    lines = re.findall(pattern, (KERNELS / "formats.def").read_text(), flags=re.M)
+    return [Format(int(i), int(g), n, int(b), int(size), a) for i, g, n, b, size, a in lines]
+
+
+FORMATS = {line.name: line for line in formats()}
+
+
+def guarded(array: np.ndarray, offset: int = 0) -> np.ndarray:
+    """A copy whose last byte is `offset` bytes before a page that must not be touched."""
+    page, size = mmap.PAGESIZE, array.nbytes
+    pages = (size + offset + page - 1) // page + 1
+    memory = mmap.mmap(-1, pages * page)
+    base = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.mprotect(ctypes.c_void_p(base + (pages - 1) * page), ctypes.c_size_t(page), 0) == 0
+    flat = np.frombuffer(memory, np.uint8, size, (pages - 1) * page - size - offset)
+    copy = flat.view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
+def _pointer(array: np.ndarray | None) -> ctypes.c_void_p | None:
+    return None if array is None else ctypes.c_void_p(array.ctypes.data)
+
+
+class Library:
+    """The built kernels; arrays are checked no further than C would."""
+
+    def __init__(self, path: Path) -> None:
+        self.c = ctypes.CDLL(str(path))
+        self.c.tini_kernels_available.restype = ctypes.POINTER(ctypes.c_char_p)
+        self.c.tini_kernels_select.restype = ctypes.POINTER(ctypes.c_char_p)
+        self.c.tini_packed_size.restype = self.c.tini_gguf_size.restype = ctypes.c_size_t
+
+    def isas(self) -> list[str]:
+        """The sets that this processor runs, best last."""
+        names, k = [], 0
+        while table := self.c.tini_kernels_available(k):
+            names.append(table[0].decode())
+            k += 1
+        return names
+
+    def kernel(self, op: str, isa: str = "scalar") -> Callable[..., Any]:
+        return getattr(self.c, f"tini_{op}_{isa}")
+
+    def pack(
+        self, name: str, gguf: np.ndarray, rows: int, inputs: int, order: np.ndarray | None = None
+    ) -> np.ndarray:
+        packed = np.full(self.c.tini_packed_size(FORMATS[name].id, rows, inputs), 0xA5, np.uint8)
+        assert (
+            self.c.tini_pack(FORMATS[name].id, _pointer(packed), _pointer(gguf), rows, inputs, _pointer(order))
+            == 0
+        )
+        return packed
+
+    def unpack(
+        self, name: str, packed: np.ndarray, rows: int, inputs: int, order: np.ndarray | None = None
+    ) -> np.ndarray:
+        gguf = np.zeros(self.c.tini_gguf_size(FORMATS[name].id, rows, inputs), np.uint8)
+        assert (
+            self.c.tini_unpack(
+                FORMATS[name].id, _pointer(gguf), _pointer(packed), rows, inputs, _pointer(order)
+            )
+            == 0
+        )
+        return gguf
+
+    def dequantize(self, name: str, gguf: np.ndarray, rows: int, inputs: int) -> np.ndarray:
+        out = np.zeros((rows, inputs), np.float32)
+        assert self.c.tini_dequantize(FORMATS[name].id, _pointer(out), _pointer(gguf), rows, inputs) == 0
+        return out
+
+    def quantize(self, name: str, x: np.ndarray, importance: np.ndarray | None = None) -> np.ndarray:
+        """GGUF bytes of x[rows, inputs]; raises ValueError with the status on failure."""
+        rows, inputs = x.shape
+        x = np.ascontiguousarray(x, np.float32)
+        gguf = np.zeros(self.c.tini_gguf_size(FORMATS[name].id, rows, inputs), np.uint8)
+        status = self.c.tini_quantize(
+            FORMATS[name].id, _pointer(gguf), _pointer(x), rows, inputs, _pointer(importance)
+        )
+        if status:
+            raise ValueError(status)
+        return gguf
+
+    def matmul(
+        self,
+        op: str,
+        isa: str,
+        weights: np.ndarray,
+        x: np.ndarray,
+        out: np.ndarray,
+        inputs: int,
+        outputs: int,
+        *,
+        residual: np.ndarray | None = None,
+        bias: np.ndarray | None = None,
+        tiles: tuple[int, int] | None = None,
+    ) -> None:
+        m = Matmul(
+            _pointer(weights), _pointer(x), _pointer(out), _pointer(residual), _pointer(bias),
+            x.strides[0], out.strides[0] // 4, 0 if residual is None else residual.strides[0] // 4,
+            len(x), inputs, outputs,
+        )  # fmt: skip
+        begin, end = tiles or (0, (outputs + 15) // 16)
+        self.kernel(op, isa)(ctypes.byref(m), begin, end)
+
+    def quantize_q8(self, x: np.ndarray, isa: str = "scalar") -> np.ndarray:
+        out = guarded(np.zeros((*x.shape[:-1], x.shape[-1] // 32), Q8))
+        self.kernel("quantize_q8", isa)(_pointer(out), _pointer(x), x.size)
+        return out
+
+    def rms_norm(
+        self, out: np.ndarray, x: np.ndarray, weight: np.ndarray, eps: float, isa: str = "scalar"
+    ) -> None:
+        self.kernel("rms_norm", isa)(_pointer(out), _pointer(x), _pointer(weight), x.size, ctypes.c_float(eps))
+
+    def silu_mul(self, out: np.ndarray, gate: np.ndarray, up: np.ndarray, isa: str = "scalar") -> None:
+        self.kernel("silu_mul", isa)(_pointer(out), _pointer(gate), _pointer(up), out.size)
+
+    def rope(self, x: np.ndarray, table: np.ndarray, isa: str = "scalar") -> None:
+        heads, head_dim = x.shape
+        self.kernel("rope", isa)(_pointer(x), _pointer(table), heads, head_dim, table.size // 2)
+
+    def kv_append(
+        self,
+        keys: np.ndarray,
+        values: np.ndarray,
+        position: int,
+        key: np.ndarray,
+        value: np.ndarray,
+        isa: str = "scalar",
+    ) -> None:
+        kv = Kv(_pointer(keys), _pointer(values))
+        self.kernel("kv_append", isa)(ctypes.byref(kv), position, _pointer(key), _pointer(value), key.size)
+
+    def attention(
+        self,
+        keys: np.ndarray,
+        values: np.ndarray,
+        q: np.ndarray,
+        out: np.ndarray,
+        position: int,
+        scale: float,
+        isa: str = "scalar",
+    ) -> None:
+        kv = Kv(_pointer(keys), _pointer(values))
+        heads, head_dim = q.shape
+        self.kernel("attention", isa)(
+            ctypes.byref(kv), _pointer(q), _pointer(out), heads, head_dim, position, ctypes.c_float(scale)
+        )

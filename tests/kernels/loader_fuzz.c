@@ -1,0 +1,139 @@
+/* Opens damaged copies of a tin and, where one is accepted, computes with it. Prints how many damaged copies were
+ * refused and how many worked; a crash is the sanitizers' to report. */
+#include "../../kernels/include/tin.h"
+
+#include <sanitizer/asan_interface.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A session larger than this is what the file asks for, but more than this test has. */
+enum { SESSION_LIMIT = 1 << 26 };
+
+static void *aligned(size_t size) {
+    void *memory = NULL;
+    if (posix_memalign(&memory, TIN_ALIGNMENT, size))
+        abort();
+    return memory;
+}
+
+static void compute(const tin_model *model) {
+    tin_session_options options = {.context = 16};
+    size_t size = tin_session_size(model, &options, NULL);
+    if (!size || size > SESSION_LIMIT)
+        return;
+    void *memory = aligned(size);
+    tin_session *session;
+    if (tin_session_create(model, &options, memory, size, &session, NULL) == TIN_OK) {
+        static const int32_t tokens[] = {1, 2, 3};
+        const tin_sampling sampling = {.temperature = 1.0f, .top_p = 0.9f, .repetition_penalty = 1.1f};
+        if (tin_session_append(session, tokens, 3, NULL) == TIN_OK && tin_step(session, 0) == TIN_STEP_LOGITS) {
+            uint32_t length;
+            int control;
+            tin_token_text(model, tin_session_sample(session, &sampling), &length, &control);
+        }
+    }
+    free(memory);
+}
+
+static int works(const uint8_t *file, size_t size) {
+    tin_error error;
+    size_t needed = tin_model_size(file, size, &error);
+    if (!needed)
+        return 0;
+    void *memory = aligned(needed);
+    tin_model *model;
+    if (tin_model_create(file, size, NULL, memory, needed, &model, &error) != TIN_OK)
+        abort(); /* its size was told, so the file is sound */
+    compute(model);
+    free(memory);
+    return 1;
+}
+
+static uint32_t next_random(void) {
+    static uint32_t state = 1;
+    state = state * 1664525u + 1013904223u;
+    return state >> 8;
+}
+
+/* Damages file[at ..]: a bit, a byte, or a whole little-endian word that bounds must be checked against. */
+static void damage(uint8_t *file, size_t size, size_t at) {
+    static const uint64_t words[] = {0, 1, 0x7fffffff, 0x80000000, 0xffffffff, UINT64_MAX, UINT64_MAX - 4095};
+    uint32_t kind = next_random() % 4;
+    if (kind == 0) {
+        file[at] ^= (uint8_t)(1u << next_random() % 8);
+    } else if (kind == 1) {
+        file[at] = (uint8_t)next_random();
+    } else {
+        uint64_t word = words[next_random() % (sizeof words / sizeof *words)];
+        size_t width = kind == 2 ? 4 : 8;
+        at -= at % width;
+        memcpy(file + at, &word, at + width <= size ? width : size - at);
+    }
+}
+
+/* A place to damage: half of them in the program, and in the tokenizer and the ZIP directory, which decide more
+ * than the weights do. */
+static size_t pick(const uint8_t *file, size_t size, const tin_model *model) {
+    const void *part;
+    size_t length;
+    switch (next_random() % 8) {
+    case 0:
+    case 1:
+    case 2:
+    case 3:
+        tin_model_entry(model, "program.bin", &part, &length);
+        break;
+    case 4:
+        tin_model_entry(model, "tokenizer.bin", &part, &length);
+        break;
+    case 5:
+    case 6:
+        length = size < 1024 ? size : 1024;
+        part = file + size - length;
+        break;
+    default:
+        part = file;
+        length = size;
+    }
+    return (size_t)((const uint8_t *)part - file) + next_random() % length;
+}
+
+int main(int argc, char **argv) {
+    FILE *input = argc == 3 ? fopen(argv[1], "rb") : NULL;
+    if (!input || fseek(input, 0, SEEK_END))
+        return 2;
+    size_t size = (size_t)ftell(input);
+    rewind(input);
+    uint8_t *whole = aligned(size), *copy = aligned(size);
+    if (fread(whole, 1, size, input) != size || !works(whole, size))
+        return 3;
+    fclose(input);
+
+    tin_model *model;
+    void *memory = aligned(tin_model_size(whole, size, NULL));
+    tin_model_create(whole, size, NULL, memory, tin_model_size(whole, size, NULL), &model, NULL);
+    uint32_t refused = 0, worked = 0;
+    for (int k = atoi(argv[2]); k > 0; k--) {
+        memcpy(copy, whole, size);
+        damage(copy, size, pick(whole, size, model));
+        if (works(copy, size))
+            worked++;
+        else
+            refused++;
+    }
+    printf("%u %u\n", refused, worked);
+
+    /* Each truncation, shortest last: what was cut off must not be touched. */
+    memcpy(copy, whole, size);
+    for (size_t cut = size; cut-- > 0;) {
+        ASAN_POISON_MEMORY_REGION(copy + cut, 1);
+        if (works(copy, cut))
+            return 4;
+    }
+    ASAN_UNPOISON_MEMORY_REGION(copy, size);
+    free(memory);
+    free(whole);
+    free(copy);
+    return 0;
+}

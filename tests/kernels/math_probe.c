@@ -1,0 +1,37 @@
+/* The inline functions of core/math.h over arrays, for test_math.py. */
+#include "../../kernels/core/math.h"
+
+void probe_exp(float *out, const float *x, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        out[i] = tini_exp(x[i]);
+}
+
+void probe_round(float *out, const float *x, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        out[i] = tini_round(x[i]);
+}
+
+void probe_sqrt(float *out, const float *x, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        out[i] = tini_sqrt(x[i]);
+}
+
+void probe_f16_to_f32(float *out, const uint16_t *x, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        out[i] = tini_f16_to_f32(x[i]);
+}
+
+void probe_f32_to_f16(uint16_t *out, const float *x, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        out[i] = tini_f32_to_f16(x[i]);
+}
+
+void probe_f32_to_bf16(uint16_t *out, const float *x, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        out[i] = tini_f32_to_bf16(x[i]);
+}
+
+void probe_sin_cos(float *sine, float *cosine, const double *angle, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        tini_sin_cos(angle[i], &sine[i], &cosine[i]);
+}

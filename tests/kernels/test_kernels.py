@@ -1,0 +1,194 @@
+"""Every vector kernel of kernels.def against the scalar one: the same bytes, no tolerance. A new line is tested
+without a change here."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from kernel_library import FORMATS, Impl, Library, guarded
+
+f32 = np.float32
+
+
+def runs(lib: Library, impl: Impl) -> str:
+    """The line's instruction set; skips where the processor has it not."""
+    if impl.isa not in lib.isas():
+        pytest.skip(f"this processor does not run {impl.isa}")
+    return impl.isa
+
+
+def spread(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    """Normal values, with zeros of both signs, denormals and large ones among them."""
+    x = rng.normal(0, 1, shape).astype(f32)
+    special = rng.choice(np.array([0.0, -0.0, 1e-40, -1e-40, 1e-20, 300.0, -300.0], f32), shape)
+    return np.where(rng.random(shape) < 0.15, special, x)
+
+
+class Case(NamedTuple):
+    """What a matmul is called with, apart from the instruction set."""
+
+    weights: np.ndarray
+    x: np.ndarray
+    inputs: int
+    outputs: int
+    bias: np.ndarray | None
+
+
+def matmul_case(
+    lib: Library, rng: np.random.Generator, name: str, rows: int, inputs: int, outputs: int
+) -> Case:
+    line = FORMATS[name]
+    if line.activations == "q8":
+        gguf = rng.integers(0, 256, (outputs * inputs // line.block, line.bytes), dtype=np.uint8)
+        for at in range(0, line.bytes % 16, 2):  # scales and minimums
+            gguf[:, at : at + 2] = spread(rng, len(gguf), 1).astype(np.float16).view(np.uint8)
+        x: Any = lib.quantize_q8(spread(rng, rows, inputs))
+        x["q"][0, 0], x["sum"][0, 0] = -127, -127 * 32
+        gguf[: inputs // 32, line.bytes % 16 :] = 0x80 if name == "q8_0" else 0xFF
+    else:
+        gguf = lib.quantize(name, spread(rng, outputs, inputs))
+        x = spread(rng, rows, inputs)
+    packed = lib.pack(name, np.ascontiguousarray(gguf).reshape(-1), outputs, inputs)
+    bias = guarded(spread(rng, outputs)) if outputs % 2 else None
+    return Case(guarded(packed), guarded(x), inputs, outputs, bias)
+
+
+def check_matmul(lib: Library, rng: np.random.Generator, op: str, isa: str, case: Case, in_place: bool) -> None:
+    rows = len(case.x)
+    before = spread(rng, rows, case.outputs)
+    results = []
+    for name in ("scalar", isa):
+        out = guarded(before)
+        residual = out if in_place else None
+        lib.matmul(
+            op, name, case.weights, case.x, out, case.inputs, case.outputs, residual=residual, bias=case.bias
+        )
+        results.append(out.tobytes())
+    assert results[0] == results[1], (rows, case.inputs, case.outputs, in_place)
+
+
+def matmul_tests(lib: Library, rng: np.random.Generator, op: str, isa: str) -> None:
+    name = op.removeprefix("matmul_")
+    block = FORMATS[name].block
+    inputs = (32, 64, 96, 320) if block == 32 else (1, 2, 7, 32, 33, 90)
+    for outputs in (1, 8, 9, 15, 16, 17, 31, 32, 33, 48, 65):
+        for rows in (*range(1, 10), 17):
+            width = inputs[(outputs + rows) % len(inputs)]
+            case = matmul_case(lib, rng, name, rows, width, outputs)
+            check_matmul(lib, rng, op, isa, case, in_place=rows % 2 == 0)
+
+
+def quantize_q8_tests(lib: Library, rng: np.random.Generator, op: str, isa: str) -> None:
+    x = spread(rng, 64, 96) * f32(10) ** rng.integers(-38, 36, (64, 1)).astype(f32)
+    x[0], x[1], x[2, :] = 0, 1e-31, 3e38
+    x[3] = (np.arange(96) - 48) / 2
+    x[3, ::32] = 127
+    for rows in (1, 2, 3, 64):
+        source = guarded(x[:rows])
+        assert lib.quantize_q8(source, isa).tobytes() == lib.quantize_q8(source).tobytes()
+
+
+def rms_norm_tests(lib: Library, rng: np.random.Generator, op: str, isa: str) -> None:
+    for n in (*range(1, 35), 48, 64, 65, 576):
+        x, weight = spread(rng, n), guarded(spread(rng, n))
+        outs = [guarded(x), guarded(x)]
+        lib.rms_norm(outs[0], outs[0], weight, 1e-5)
+        lib.rms_norm(outs[1], outs[1], weight, 1e-5, isa)
+        assert outs[0].tobytes() == outs[1].tobytes(), n
+
+
+def silu_mul_tests(lib: Library, rng: np.random.Generator, op: str, isa: str) -> None:
+    edge = np.array([-87.3, 87.3, 88.0, -88.0, 88.1, -88.1, 0.0, -0.0, 3e38, -3e38, 1e-40], f32)
+    edge = np.concatenate([edge, np.nextafter(edge, f32(np.inf)), np.nextafter(edge, f32(-np.inf))])
+    edge = edge[np.isfinite(edge)]
+    for n in (*range(1, 35), 48, 1000):
+        gate, up = np.resize(np.concatenate([spread(rng, 100) * 20, edge]), n), guarded(spread(rng, n))
+        outs = [guarded(gate), guarded(gate)]
+        lib.silu_mul(outs[0], outs[0], up)
+        lib.silu_mul(outs[1], outs[1], up, isa)
+        assert outs[0].tobytes() == outs[1].tobytes(), n
+    gate = (rng.integers(-(2**31), 2**31, 200_000).astype(np.int32)).view(f32)
+    gate = gate[np.isfinite(gate)]
+    outs = [np.zeros_like(gate), np.zeros_like(gate)]
+    lib.silu_mul(outs[0], gate, np.ones_like(gate))
+    lib.silu_mul(outs[1], gate, np.ones_like(gate), isa)
+    assert outs[0].tobytes() == outs[1].tobytes()
+
+
+def rope_tests(lib: Library, rng: np.random.Generator, op: str, isa: str) -> None:
+    for heads, head_dim, half in ((1, 2, 1), (3, 64, 32), (2, 24, 8), (5, 24, 12), (1, 72, 33), (2, 32, 15)):
+        x, table = spread(rng, heads, head_dim), guarded(spread(rng, 2 * half))
+        outs = [guarded(x), guarded(x)]
+        lib.rope(outs[0], table)
+        lib.rope(outs[1], table, isa)
+        assert outs[0].tobytes() == outs[1].tobytes(), (heads, head_dim, half)
+
+
+def kv_append_tests(lib: Library, rng: np.random.Generator, op: str, isa: str) -> None:
+    for head_dim in (8, 16, 24, 64, 72, 256):
+        key, value = guarded(spread(rng, head_dim)), guarded(spread(rng, head_dim) * f32(1e-5))
+        for position in (0, 7, 15, 16, 31):
+            caches = []
+            for name in ("scalar", isa):
+                keys, values = (
+                    guarded(np.zeros((2, head_dim, 16), np.uint16)),
+                    guarded(np.zeros((32, head_dim), np.uint16)),
+                )
+                lib.kv_append(keys, values, position, key, value, name)
+                caches.append(keys.tobytes() + values.tobytes())
+            assert caches[0] == caches[1], (head_dim, position)
+
+
+def attention_tests(lib: Library, rng: np.random.Generator, op: str, isa: str) -> None:
+    shapes = [(1, 8), (2, 24), (3, 64), (4, 80), (5, 64), (7, 8), (8, 128), (3, 256), (1, 72)]
+    for position in (0, 1, 7, 8, 14, 15, 16, 31, 47, 62, 63, 64, 65, 127, 128, 300):
+        for heads, head_dim in shapes[position % 2 :: 2]:
+            groups = position // 16 + 1
+            cache = spread(rng, 2, groups * 16, head_dim).astype(np.float16)
+            cache[:, position + 1 :] = np.nan
+            keys = guarded(np.ascontiguousarray(cache[0].reshape(groups, 16, head_dim).swapaxes(1, 2)))
+            values = guarded(cache[1, : position + 1])
+            q = spread(rng, heads, head_dim)
+            outs = [guarded(q), guarded(q)]
+            lib.attention(keys, values, outs[0], outs[0], position, 0.125)
+            lib.attention(keys, values, outs[1], outs[1], position, 0.125, isa)
+            assert outs[0].tobytes() == outs[1].tobytes(), (position, heads, head_dim)
+
+
+TESTS = {
+    "tini_matmul_fn": matmul_tests,
+    "tini_quantize_q8_fn": quantize_q8_tests,
+    "tini_rms_norm_fn": rms_norm_tests,
+    "tini_silu_mul_fn": silu_mul_tests,
+    "tini_rope_fn": rope_tests,
+    "tini_kv_append_fn": kv_append_tests,
+    "tini_attention_fn": attention_tests,
+}
+
+
+def test_gives_the_scalar_bytes(lib: Library, rng: np.random.Generator, impl: Impl) -> None:
+    TESTS[impl.type](lib, rng, impl.op, runs(lib, impl))
+
+
+def test_matmul_tiles_are_independent(lib: Library, rng: np.random.Generator, matmul: Impl) -> None:
+    isa = runs(lib, matmul)
+    for rows in (1, 5, 8):
+        case = matmul_case(lib, rng, matmul.op.removeprefix("matmul_"), rows, 96, 77)
+        whole, parts = (guarded(np.full((rows, 77), np.nan, f32)) for _ in range(2))
+        lib.matmul(matmul.op, isa, case.weights, case.x, whole, 96, 77, bias=case.bias)
+        lib.matmul(matmul.op, isa, case.weights, case.x, parts, 96, 77, bias=case.bias, tiles=(1, 3))
+        assert np.isnan(parts[:, :16]).all() and np.isnan(parts[:, 48:]).all()
+        for tiles in ((0, 1), (3, 4), (4, 9)):
+            lib.matmul(matmul.op, isa, case.weights, case.x, parts, 96, 77, bias=case.bias, tiles=tiles)
+        assert parts.tobytes() == whole.tobytes()
+
+
+def test_matmul_rows_may_be_strided(lib: Library, rng: np.random.Generator, matmul: Impl) -> None:
+    isa = runs(lib, matmul)
+    case = matmul_case(lib, rng, matmul.op.removeprefix("matmul_"), 9, 64, 33)
+    wide_x = np.zeros((9, case.x.shape[1] + 3), case.x.dtype)
+    wide_x[:, : case.x.shape[1]] = case.x
+    out, wide_out = np.zeros((9, 33), f32), np.zeros((9, 50), f32)
+    lib.matmul(matmul.op, isa, case.weights, case.x, out, 64, 33)
+    lib.matmul(matmul.op, isa, case.weights, wide_x[:, : case.x.shape[1]], wide_out[:, :33], 64, 33)
+    assert wide_out[:, :33].tobytes() == out.tobytes() and not wide_out[:, 33:].any()

@@ -1,0 +1,44 @@
+"""A damaged tin is an error or works; it never crashes the C core."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import textcore
+from tiny_models import tiny_spec
+
+from tinsmith import compiler, quant
+from tinsmith.models import family
+
+KERNELS = Path(__file__).parents[2] / "kernels"
+SANITIZE = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-DTIN_NO_POOL"]
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """loader_fuzz with the C core, under AddressSanitizer and UndefinedBehaviorSanitizer."""
+    folder = tmp_path_factory.mktemp("loader")
+    empty = folder / "empty.c"
+    empty.write_text("int main(void) { return 0; }\n")
+    try:
+        textcore.compile_c(folder / "empty", [empty], *SANITIZE)
+    except subprocess.CalledProcessError:
+        pytest.skip("the C compiler has no sanitizers")
+    harness = Path(__file__).with_name("loader_fuzz.c")
+    sources = [harness, *sorted(KERNELS.glob("core/*.c")), *sorted(KERNELS.glob("isa/*/*.c"))]
+    return textcore.compile_c(folder / "loader_fuzz", sources, "-D_POSIX_C_SOURCE=200809L", *SANITIZE)
+
+
+@pytest.mark.parametrize("preset", ["F16", "Q8_0", "Q4_0"])
+def test_a_damaged_tin_is_an_error_or_works(program: Path, tmp_path: Path, preset: str) -> None:
+    """Every truncation, and 3,000 copies with a bit, a byte or a word changed."""
+    sizes = {"hidden_size": 64, "intermediate_size": 96, "max_position_embeddings": 64}
+    spec = quant.apply(tiny_spec(family.by_name("llama"), **sizes), preset)
+    compiler.build_tin(spec, tmp_path / "tiny.tin")
+    result = subprocess.run([program, tmp_path / "tiny.tin", "3000"], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr[-4000:]
+    refused, worked = map(int, result.stdout.split())
+    assert refused > 300
+    assert worked > 300

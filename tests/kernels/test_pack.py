@@ -1,0 +1,157 @@
+"""The build side: packing is a bijection, dequantizing is what gguf does, quantizing beats the plain rules."""
+
+import gguf
+import numpy as np
+import pytest
+from gguf import quants
+from kernel_library import FORMATS, Library
+
+f32 = np.float32
+NAMES = list(FORMATS)
+BLOCKS = ["q8_0", "q4_0", "q4_1"]
+
+
+def kind(name: str) -> gguf.GGMLQuantizationType:
+    return gguf.GGMLQuantizationType(FORMATS[name].gguf)
+
+
+def weights(rng: np.random.Generator, rows: int = 64, inputs: int = 256) -> np.ndarray:
+    """Rows like a model's: near normal, some with outliers, one of zeros, one constant."""
+    w = rng.normal(0, 0.05, (rows, inputs)) * np.exp(rng.normal(0, 0.5, (rows, 1)))
+    w[::7] = rng.standard_t(3, w[::7].shape) * 0.05
+    w[1], w[2] = 0, 0.25
+    return w.astype(f32)
+
+
+def block_errors(
+    name: str, lib: Library, x: np.ndarray, data: np.ndarray, weight: np.ndarray | float = 1.0
+) -> np.ndarray:
+    error = (lib.dequantize(name, data, *x.shape).astype(np.float64) - x) ** 2 * weight
+    return error.reshape(len(x), -1, 32).sum(axis=2)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("rows", [1, 15, 16, 17, 33])
+def test_packing_is_a_bijection(lib: Library, rng: np.random.Generator, name: str, rows: int) -> None:
+    data = rng.integers(0, 256, rows * 96 // FORMATS[name].block * FORMATS[name].bytes, dtype=np.uint8)
+    for order in (None, rng.permutation(rows).astype(np.uint32)):
+        packed = lib.pack(name, data, rows, 96, order)
+        assert np.array_equal(lib.unpack(name, packed, rows, 96, order), data)
+        assert len(packed) == len(data) // rows * ((rows + 15) // 16 * 16)
+    whole = rows // 16 * (len(data) // rows) * 16
+    if rows % 16 == 1:  # the last tile's missing rows are zero bytes, whatever was there
+        tail = lib.pack(name, data, rows, 96)[whole:]
+        assert np.count_nonzero(tail) <= len(data) // rows
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_packed_places(lib: Library, rng: np.random.Generator, name: str) -> None:
+    """The layout as pack.h states it, written out."""
+    line, header = FORMATS[name], FORMATS[name].bytes % 16
+    data = rng.integers(0, 256, (16, 2, line.bytes), dtype=np.uint8)
+    packed = lib.pack(name, data.reshape(-1), 16, 64).reshape(2, 16 * line.bytes)
+    for b in range(2):
+        halves = data[:, b, :header].reshape(16, header // 2, 2).swapaxes(0, 1)
+        values = data[:, b, header:].reshape(16, -1, 4).swapaxes(0, 1) ^ (0x80 if name == "q8_0" else 0)
+        assert np.array_equal(packed[b], np.concatenate([halves.reshape(-1), values.reshape(-1)]))
+
+
+def test_row_order_names_the_source_of_each_packed_row(lib: Library, rng: np.random.Generator) -> None:
+    x, order = rng.normal(0, 1, (20, 4)).astype(f32), rng.permutation(20).astype(np.uint32)
+    assert np.array_equal(
+        lib.pack("f32", x.view(np.uint8), 20, 4, order), lib.pack("f32", x[order].view(np.uint8), 20, 4)
+    )
+
+
+def test_sizes_refuse_what_is_not_whole_blocks(lib: Library) -> None:
+    for line in FORMATS.values():
+        assert lib.c.tini_gguf_size(line.id, 3, 64) == 3 * 64 // line.block * line.bytes
+        if line.block > 1:
+            assert lib.c.tini_gguf_size(line.id, 3, 48) == lib.c.tini_packed_size(line.id, 3, 48) == 0
+    assert lib.c.tini_gguf_size(99, 1, 32) == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_dequantizing_agrees_with_gguf(lib: Library, rng: np.random.Generator, name: str) -> None:
+    x = weights(rng)
+    data = quants.quantize(x, kind(name))
+    want = quants.dequantize(data, kind(name))
+    assert lib.dequantize(name, data.reshape(-1).view(np.uint8), *x.shape).tobytes() == want.tobytes()
+
+
+@pytest.mark.parametrize("name", ["f32", "f16", "bf16", "q8_0"])
+def test_plain_formats_quantize_as_gguf_does(lib: Library, rng: np.random.Generator, name: str) -> None:
+    x = np.concatenate([weights(rng), np.repeat(np.arange(64) - 31.5, 4).reshape(1, 256)]).astype(f32)
+    x[-1, ::32] = 127  # halves, with a scale of 1
+    assert lib.quantize(name, x).tobytes() == quants.quantize(x, kind(name)).tobytes()
+
+
+@pytest.mark.parametrize("name", ["q4_0", "q4_1"])
+def test_quantizing_beats_the_plain_rule(lib: Library, rng: np.random.Generator, name: str) -> None:
+    x = weights(rng)
+    plain = block_errors(name, lib, x, quants.quantize(x, kind(name)).reshape(-1).view(np.uint8))
+    ours = block_errors(name, lib, x, lib.quantize(name, x))
+    assert (ours <= plain * {"q4_0": 1.0001, "q4_1": 1.001}[name]).all()
+    live = plain > 0
+    assert np.mean(ours[live] / plain[live]) < {"q4_0": 0.92, "q4_1": 0.85}[name]
+
+
+def best_q4_0_error(x: np.ndarray) -> float:
+    """The block's least squared error, over every float16 scale that can matter."""
+    scales = np.arange(0x7C00, dtype=np.uint16).view(np.float16).astype(np.float64)
+    top = np.abs(x).max()
+    scales = scales[(scales >= top / 12) & (scales <= top / 4)]
+    scales = np.concatenate([scales, -scales])[:, None]
+    q = np.clip(np.rint(x / scales), -8, 7)
+    return float(((x - scales * q) ** 2).sum(axis=1).min())
+
+
+def test_q4_0_is_near_the_best_there_is(lib: Library, rng: np.random.Generator) -> None:
+    x = weights(rng, 8)
+    x = np.delete(x, [1, 2], axis=0)
+    ours = block_errors("q4_0", lib, x, lib.quantize("q4_0", x)).sum()
+    best = sum(best_q4_0_error(block.astype(np.float64)) for block in x.reshape(-1, 32))
+    assert best <= ours < 1.02 * best
+
+
+@pytest.mark.parametrize("name", ["q4_0", "q4_1"])
+def test_importance_moves_the_error_to_where_it_matters_less(
+    lib: Library, rng: np.random.Generator, name: str
+) -> None:
+    x, importance = weights(rng), np.exp(rng.normal(0, 2, 256)).astype(f32)
+    plain = block_errors(name, lib, x, lib.quantize(name, x), importance).sum()
+    weighted = block_errors(name, lib, x, lib.quantize(name, x, importance), importance).sum()
+    assert weighted < 0.8 * plain
+    assert lib.quantize(name, x, np.zeros(256, f32)).tobytes() == lib.quantize(name, x).tobytes()
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_values_of_the_format_come_back_exactly(lib: Library, rng: np.random.Generator, name: str) -> None:
+    """Blocks that use the whole range are found again, scale and all."""
+    blocks = rng.integers(0, 256, (500, FORMATS[name].bytes), dtype=np.uint8)
+    blocks[:, :2] = rng.uniform(0.01, 1, 500).astype(np.float16)[:, None].view(np.uint8)
+    if name == "q8_0":
+        blocks[:, 2:] = rng.integers(-127, 128, (500, 32)).astype(np.int8).view(np.uint8)
+        blocks[:, 2] = 127
+    elif name == "q4_0":
+        blocks[:, 2] = 0x80  # -8 and 0
+    else:
+        blocks[:, 2:4] = rng.normal(0, 1, 500).astype(np.float16)[:, None].view(np.uint8)
+        blocks[:, 4] = 0xF0
+    x = lib.dequantize(name, blocks.reshape(-1), 500, 32)
+    assert np.array_equal(lib.dequantize(name, lib.quantize(name, x), 500, 32), x)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_refused(lib: Library, name: str, value: float) -> None:
+    x = np.zeros((2, 64), f32)
+    x[1, 40] = value
+    with pytest.raises(ValueError, match="-2"):
+        lib.quantize(name, x)
+
+
+@pytest.mark.parametrize("name", ["f16", "q8_0", "q4_0", "q4_1"])
+def test_what_float16_cannot_hold_is_refused(lib: Library, name: str) -> None:
+    with pytest.raises(ValueError, match="-2"):
+        lib.quantize(name, np.array([[1e9, -1e9] * 16], f32))

@@ -1,0 +1,220 @@
+"""The C sampler against its definition, NumPy and the logits processors of transformers."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+import pytest
+import textcore
+from textcore import Sampling
+
+ARGUMENT = -1
+MASK = (1 << 64) - 1
+
+
+class Sampler:
+    def __init__(self, core: ctypes.CDLL) -> None:
+        self.core = core
+
+    def draw(
+        self, logits: np.ndarray, history: list[int] | None = None, position: int = 0, **options: Any
+    ) -> int:
+        return int(self.draws(logits, [position], history, **options)[0])
+
+    def draws(
+        self,
+        logits: np.ndarray,
+        positions: Any,
+        history: list[int] | None = None,
+        *,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+        repetition_penalty: float = 1.0,
+        repeat_last: int = 0,
+        seed: int = 0,
+    ) -> np.ndarray:
+        logits = np.ascontiguousarray(logits, np.float32)
+        sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, repeat_last, seed)
+        seen = (ctypes.c_int32 * len(history or [0]))(*(history or [0]))
+        scratch = np.full(self.core.tini_sample_scratch(logits.size) // 8 + 2, -1, np.int64)
+        sample, row = self.core.tini_sample, logits.ctypes.data_as(ctypes.c_void_p)
+        work, length = scratch.ctypes.data_as(ctypes.c_void_p), len(history or [])
+        options = ctypes.byref(sampling)
+        drawn = [
+            sample(options, row, logits.size, seen, length, ctypes.c_uint64(int(position)), work)
+            for position in positions
+        ]
+        assert scratch[-1] == -1
+        return np.array(drawn)
+
+
+@pytest.fixture(scope="module")
+def sampler(tmp_path_factory: pytest.TempPathFactory) -> Sampler:
+    return Sampler(textcore.load_core(tmp_path_factory.mktemp("textcore")))
+
+
+def row(vocab: int, seed: int, spread: float = 3.0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, spread, vocab).astype(np.float32)
+
+
+def scramble(x: int) -> int:
+    """SplitMix64's output function."""
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & MASK
+    x = (x ^ x >> 27) * 0x94D049BB133111EB & MASK
+    return x ^ x >> 31
+
+
+def random_bits(seed: int, position: int) -> int:
+    step = 0x9E3779B97F4A7C15
+    return scramble(scramble(seed + step & MASK) + (position + 1) * step & MASK)
+
+
+@pytest.mark.parametrize("vocab", [1, 15, 16, 17, 1000, 49_152])
+def test_zero_temperature_takes_the_first_of_the_largest(sampler: Sampler, vocab: int) -> None:
+    for seed in range(20):
+        logits = np.round(row(vocab, seed))
+        assert sampler.draw(logits, temperature=0.0) == np.argmax(logits)
+        pointer = logits.ctypes.data_as(ctypes.c_void_p)
+        assert sampler.core.tini_argmax(pointer, vocab) == np.argmax(logits)
+
+
+def test_equal_logits_draw_the_token_that_the_random_number_names(sampler: Sampler) -> None:
+    """With equal weights of 2^40 the draw is exactly the high half of random * vocab."""
+    for vocab in (1, 7, 1000):
+        for seed in (0, 1, MASK):
+            wanted = [random_bits(seed, position) * vocab >> 64 for position in (0, 1, 2, 1000, MASK - 1)]
+            drawn = sampler.draws(np.full(vocab, 2.5), (0, 1, 2, 1000, MASK - 1), seed=seed)
+            assert drawn.tolist() == wanted
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_frequencies_are_those_of_the_softmax(sampler: Sampler, temperature: float) -> None:
+    logits, count = row(30, seed=1, spread=1.0), 20_000
+    scaled = logits.astype(np.float64) / temperature
+    expected = np.exp(scaled - scaled.max())
+    expected *= count / expected.sum()
+    seen = np.bincount(sampler.draws(logits, range(count), temperature=temperature, seed=3), minlength=30)
+    likely = expected >= 5
+    rest = expected[~likely].sum()
+    chi_square = (((seen - expected) ** 2 / expected)[likely]).sum()
+    freedom = likely.sum() - 1 + (rest > 0)
+    # The sum has mean `freedom` and variance 2 * freedom; 5 deviations never come by chance.
+    assert chi_square < freedom + 5 * np.sqrt(2 * freedom)
+
+
+FILTERS = [
+    {"top_k": 1},
+    {"top_k": 5},
+    {"top_k": 64},
+    {"top_p": 0.5},
+    {"top_p": 0.9},
+    {"top_p": 0.01},
+    {"min_p": 0.3},
+    {"min_p": 1.0},
+    {"top_k": 12, "top_p": 0.8},
+    {"top_k": 20, "top_p": 0.95, "min_p": 0.2},
+    {"top_k": 10, "repetition_penalty": 1.8},
+    {"top_p": 0.7, "repetition_penalty": 0.5},
+    {"top_k": 10, "temperature": 3.0},
+    {"top_p": 0.8, "temperature": 0.4},
+    {"min_p": 0.2, "temperature": 2.5, "top_p": 0.9},
+]
+
+
+@pytest.mark.parametrize("options", FILTERS, ids=str)
+def test_the_kept_tokens_are_those_of_transformers(sampler: Sampler, options: dict[str, float]) -> None:
+    kept_by_transformers = transformers_kept(
+        options, logits := row(64, seed=2, spread=0.7), history := [3, 3, 9, 50]
+    )
+    drawn = sampler.draws(logits, range(8_000), history, **options)
+    assert set(drawn.tolist()) == kept_by_transformers
+
+
+def transformers_kept(options: dict[str, float], logits: np.ndarray, history: list[int]) -> set[int]:
+    torch = pytest.importorskip("torch")
+    process = pytest.importorskip("transformers.generation.logits_process")
+    scores, ids = torch.tensor(logits)[None], torch.tensor(history)[None]
+    steps = [
+        ("repetition_penalty", process.RepetitionPenaltyLogitsProcessor),
+        ("temperature", process.TemperatureLogitsWarper),
+        ("top_k", process.TopKLogitsWarper),
+        ("top_p", process.TopPLogitsWarper),
+        ("min_p", process.MinPLogitsWarper),
+    ]
+    for name, step in steps:
+        if name in options:
+            scores = step(options[name])(ids, scores)
+    probabilities = torch.softmax(scores[0], -1)
+    kept = torch.nonzero(probabilities).flatten().tolist()
+    assert probabilities[kept].min() > 0.0015, "8,000 draws would not show every kept token"
+    return set(kept)
+
+
+@pytest.mark.parametrize("distinct", [2, 100, 1_000_000])
+@pytest.mark.parametrize("top_k", [1, 2, 17, 40, 100])
+def test_top_k_breaks_ties_by_the_lowest_id(sampler: Sampler, distinct: int, top_k: int) -> None:
+    rng = np.random.default_rng(4)
+    logits = (rng.integers(-distinct, distinct, 20_000) / np.float32(distinct)).astype(np.float32)
+    first = np.lexsort((np.arange(logits.size), -logits))[:top_k]
+    drawn = sampler.draws(logits, range(1_500), top_k=top_k, temperature=100.0)
+    assert set(drawn.tolist()) == set(first.tolist())
+
+
+@pytest.mark.parametrize("top_p", [0.1, 0.5, 0.75, 0.999])
+def test_top_p_keeps_the_fewest_that_reach_it(sampler: Sampler, top_p: float) -> None:
+    """Four equal tokens beside one of half their weight: the kept ones are the first that reach top_p."""
+    logits = np.log(np.array([1, 2, 2, 2, 2], np.float32))
+    kept = {0.1: {1}, 0.5: {1, 2, 3}, 0.75: {1, 2, 3, 4}, 0.999: {0, 1, 2, 3, 4}}[top_p]
+    assert set(sampler.draws(logits, range(500), top_p=top_p).tolist()) == kept
+
+
+def test_the_penalty_counts_a_token_once_and_only_lately(sampler: Sampler) -> None:
+    logits = np.array([1.0, 3.0, 2.0, -1.0], np.float32)
+    greedy = {"temperature": 0.0, "repetition_penalty": 2.0}
+    assert sampler.draw(logits, [1], **greedy) == 2
+    assert sampler.draw(np.array([1.6, 3.0, 1.0, 0.0]), [1, 1, 1], **greedy) == 0
+    assert sampler.draw(np.array([1.4, 3.0, 1.0, 0.0]), [1, 1, 1], **greedy) == 1
+    assert sampler.draw(logits, [1, 0, 0], **greedy, repeat_last=2) == 1
+    assert sampler.draw(logits, [1, 0, 0], **greedy, repeat_last=3) == 2
+    assert sampler.draw(np.array([-1.0, -1.5]), [0], **greedy) == 1
+
+
+def test_the_same_seed_and_position_replay(sampler: Sampler) -> None:
+    logits = row(5_000, seed=5)
+    options: dict[str, Any] = {"top_p": 0.95, "min_p": 0.01, "temperature": 1.3}
+    once = sampler.draws(logits, range(300), **options, seed=7)
+    again = sampler.draws(logits, reversed(range(300)), **options, seed=7)[::-1]
+    other = sampler.draws(logits, range(300), **options, seed=8)
+    assert (once == again).all()
+    assert (once != other).mean() > 0.5
+
+
+def test_not_a_number_and_infinities(sampler: Sampler) -> None:
+    nan, inf = np.nan, np.inf
+    assert sampler.draw(np.array([nan, -5.0, nan, -7.0]), temperature=0.0) == 1
+    assert set(sampler.draws(np.array([nan, 1.0, nan, 1.0, -inf]), range(200)).tolist()) == {1, 3}
+    for options in ({"temperature": 0.0}, {"temperature": 1.0}, {"repetition_penalty": 2.0}):
+        assert sampler.draw(np.full(40, nan), [1], **options) == 0
+        assert sampler.draw(np.full(40, -inf), [1], **options) == 0
+    assert sampler.draw(np.array([0.0, inf, 3.0]), temperature=0.0) == 1
+    assert set(sampler.draws(np.array([0.0, inf, 3.0, inf]), range(100)).tolist()) == {1, 3}
+    tiny = np.float32(1e-38)
+    assert set(sampler.draws(np.array([0.0, 1.0, 0.5]), range(100), temperature=float(tiny)).tolist()) == {1}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"temperature": x} for x in (-1.0, np.nan, np.inf)),
+        *({"top_p": x} for x in (-0.1, 1.1, np.nan)),
+        *({"min_p": x} for x in (-0.1, 1.1, np.nan)),
+        *({"repetition_penalty": x} for x in (0.0, -1.0, np.nan, np.inf)),
+    ],
+    ids=str,
+)
+def test_options_out_of_range_are_refused(sampler: Sampler, options: dict[str, float]) -> None:
+    assert sampler.draw(row(10, seed=6), **options) == ARGUMENT

@@ -1,0 +1,183 @@
+"""The scalar kernels, which define every result, against NumPy: the same float32 steps give the same bits, and
+float64 bounds the error of what has no such steps."""
+
+import numpy as np
+import pytest
+from kernel_library import FORMATS, KERNELS, Q8, implementations
+
+QUANTIZED = [name for name, line in FORMATS.items() if line.activations == "q8"]
+FLOATS = [name for name, line in FORMATS.items() if line.activations == "f32"]
+f32 = np.float32
+
+
+def random_blocks(rng, name, rows, inputs):
+    """GGUF bytes whose integers take every value and whose scales are ordinary."""
+    line = FORMATS[name]
+    blocks = rng.integers(0, 256, (rows, inputs // line.block, line.bytes), dtype=np.uint8)
+    for at in range(0, line.bytes % 16, 2):
+        scales = rng.normal(0, 0.01, blocks.shape[:2]).astype(np.float16)
+        blocks[:, :, at : at + 2] = scales[:, :, None].view(np.uint8)
+    return blocks.reshape(-1)
+
+
+def integers(name, gguf, rows, inputs):
+    """(q [rows, blocks, 32] int64, scale [rows, blocks], minimum [rows, blocks]) of GGUF bytes."""
+    blocks = gguf.reshape(rows, inputs // 32, -1)
+    halves = np.ascontiguousarray(blocks[:, :, :4]).view(np.float16).astype(f32)
+    if name == "q8_0":
+        return blocks[:, :, 2:].view(np.int8).astype(np.int64), halves[..., 0], None
+    data = blocks[:, :, 2 if name == "q4_0" else 4 :]
+    q = np.concatenate([data & 15, data >> 4], axis=2).astype(np.int64)
+    return (q - 8, halves[..., 0], None) if name == "q4_0" else (q, halves[..., 0], halves[..., 1])
+
+
+@pytest.mark.parametrize("name", QUANTIZED)
+def test_quantized_matmul_is_the_stated_steps(lib, rng, name):
+    outputs, inputs, rows = 37, 160, 3
+    gguf = random_blocks(rng, name, outputs, inputs)
+    x = lib.quantize_q8(rng.normal(0, 2, (rows, inputs)).astype(f32))
+    out = np.zeros((rows, outputs), f32)
+    lib.matmul(f"matmul_{name}", "scalar", lib.pack(name, gguf, outputs, inputs), x, out, inputs, outputs)
+
+    q, scale, minimum = integers(name, gguf, outputs, inputs)
+    want = np.zeros((rows, outputs), f32)
+    for b in range(inputs // 32):
+        dot = x["q"][:, b].astype(np.int64) @ q[:, b].T
+        want += dot.astype(f32) * (scale[None, :, b] * x["scale"][:, b, None])
+        if minimum is not None:
+            want += minimum[None, :, b] * (x["scale"][:, b] * x["sum"][:, b].astype(f32))[:, None]
+    assert out.tobytes() == want.tobytes()
+
+
+@pytest.mark.parametrize("name", FLOATS)
+def test_float_matmul_is_the_stated_steps(lib, rng, name):
+    outputs, inputs, rows = 21, 45, 2
+    w = rng.normal(0, 1, (outputs, inputs)).astype(f32)
+    gguf = lib.quantize(name, w)
+    w = lib.dequantize(name, gguf, outputs, inputs)
+    x = rng.normal(0, 1, (rows, inputs)).astype(f32)
+    out = np.zeros((rows, outputs), f32)
+    lib.matmul(f"matmul_{name}", "scalar", lib.pack(name, gguf, outputs, inputs), x, out, inputs, outputs)
+    want = np.zeros((rows, outputs), f32)
+    for i in range(inputs):
+        want += w[None, :, i] * x[:, i, None]
+    assert out.tobytes() == want.tobytes()
+
+
+def test_bias_then_residual_are_single_additions(lib, rng):
+    outputs, inputs = 20, 32
+    w, x = rng.normal(0, 1, (outputs, inputs)).astype(f32), rng.normal(0, 1, (2, inputs)).astype(f32)
+    packed = lib.pack("f32", w.view(np.uint8), outputs, inputs)
+    bias, residual = rng.normal(0, 1, outputs).astype(f32), rng.normal(0, 1, (2, outputs)).astype(f32)
+    plain, full = np.zeros((2, outputs), f32), np.zeros((2, outputs), f32)
+    lib.matmul("matmul_f32", "scalar", packed, x, plain, inputs, outputs)
+    lib.matmul("matmul_f32", "scalar", packed, x, full, inputs, outputs, bias=bias, residual=residual)
+    assert full.tobytes() == ((plain + bias) + residual).tobytes()
+
+
+def test_quantize_q8_is_the_stated_steps(lib, rng):
+    x = rng.normal(0, 1, (50, 32)).astype(f32) * f32(10) ** rng.integers(-20, 20, (50, 1)).astype(f32)
+    x[0] = 0
+    x[1] = 1e-31
+    x[2, 0] = -f32(3e38)
+    x[3] = np.arange(32) - 15.5  # ties, if the scale is 1
+    x[3, 0] = 127
+    got = lib.quantize_q8(x)[:, 0]
+    amax = np.abs(x).max(axis=1)
+    live = amax >= f32(1e-30)
+    want = np.zeros(50, Q8)
+    want["scale"][live] = amax[live] / f32(127)
+    want["q"][live] = np.rint(x[live] * (f32(127) / amax[live])[:, None]).astype(np.int8)
+    want["sum"] = want["q"].sum(axis=1, dtype=np.int32)
+    assert got.tobytes() == want.tobytes()
+    assert np.abs(got["q"].astype(int)).max() == 127
+
+
+@pytest.mark.parametrize("n", [1, 15, 16, 17, 576])
+def test_rms_norm(lib, rng, n):
+    x, weight = rng.normal(0, 3, n).astype(f32), rng.normal(1, 0.2, n).astype(f32)
+    out = np.zeros(n, f32)
+    lib.rms_norm(out, x, weight, 1e-5)
+    lanes = np.zeros(16, f32)
+    for start in range(0, n, 16):
+        part = x[start : start + 16]
+        lanes[: part.size] += part * part
+    while lanes.size > 1:
+        lanes = lanes[: lanes.size // 2] + lanes[lanes.size // 2 :]
+    s = f32(1) / np.sqrt(lanes[0] / f32(n) + f32(1e-5))
+    assert out.tobytes() == ((x * s) * weight).tobytes()
+    exact = x / np.sqrt(np.mean(x.astype(np.float64) ** 2) + 1e-5) * weight
+    assert np.allclose(out, exact, rtol=1e-6, atol=0)
+
+
+def test_silu_mul_is_within_four_ulps(lib, rng):
+    gate, up = rng.normal(0, 6, 100_000).astype(f32), rng.normal(0, 1, 100_000).astype(f32)
+    out = np.zeros_like(gate)
+    lib.silu_mul(out, gate, up)
+    exact = gate / (1 + np.exp(-gate.astype(np.float64))) * up
+    assert np.allclose(out, exact, rtol=4 * 2.0**-23, atol=0)
+
+
+def test_silu_mul_far_out(lib):
+    gate = np.array([-200.0, -3e38, 200.0, 3e38, 0.0], f32)
+    out = np.zeros_like(gate)
+    lib.silu_mul(out, gate, np.ones_like(gate))
+    assert out.tolist() == [0, 0, 200, gate[3], 0]
+
+
+def test_rope_rotates_the_two_halves(lib, rng):
+    x, angle = rng.normal(0, 1, (3, 24)).astype(f32), rng.uniform(-3, 3, 8)
+    table = np.concatenate([np.cos(angle), np.sin(angle)]).astype(f32)
+    out = x.copy()
+    lib.rope(out, table)
+    a, b, c, s = x[:, :8], x[:, 8:16], table[:8], table[8:]
+    want = np.concatenate([a * c - b * s, b * c + a * s, x[:, 16:]], axis=1)
+    assert out.tobytes() == want.tobytes()
+
+
+def test_kv_append_stores_float16(lib, rng):
+    head_dim = 24
+    keys, values = np.zeros((2, head_dim, 16), np.uint16), np.zeros((32, head_dim), np.uint16)
+    key, value = (rng.normal(0, 1e-4, head_dim).astype(f32) for _ in range(2))
+    lib.kv_append(keys, values, 21, key, value)
+    assert np.array_equal(keys[1, :, 5], key.astype(np.float16).view(np.uint16))
+    assert np.array_equal(values[21], value.astype(np.float16).view(np.uint16))
+    assert np.count_nonzero(keys) <= head_dim and np.count_nonzero(values) <= head_dim
+
+
+@pytest.mark.parametrize("position", [0, 1, 15, 16, 63, 64, 200])
+def test_attention_is_softmax_attention(lib, rng, position):
+    heads, head_dim, scale = 3, 32, 0.7
+    groups = position // 16 + 1
+    k, v = rng.normal(0, 1, (groups * 16, head_dim)), rng.normal(0, 1, (groups * 16, head_dim))
+    k, v = k.astype(np.float16), v.astype(np.float16)
+    k[position + 1 :] = np.nan  # what is not yet written must not matter
+    v[position + 1 :] = np.nan
+    keys = np.ascontiguousarray(k.reshape(groups, 16, head_dim).swapaxes(1, 2))
+    q = rng.normal(0, 1, (heads, head_dim)).astype(f32)
+    out = np.zeros_like(q)
+    lib.attention(keys, v, q, out, position, scale)
+
+    seen = slice(0, position + 1)
+    scores = q.astype(np.float64) @ k[seen].astype(np.float64).T * scale
+    weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+    want = weights / weights.sum(axis=1, keepdims=True) @ v[seen].astype(np.float64)
+    assert np.abs(out - want).max() < 4e-6
+
+
+def test_isa_choice(lib):
+    assert lib.isas()[0] == "scalar"
+    assert lib.c.tini_kernels_select(None)[0].decode() == lib.isas()[-1]
+    for name in lib.isas():
+        assert lib.c.tini_kernels_select(name.encode())[0].decode() == name
+    assert not lib.c.tini_kernels_select(b"avx")
+
+
+def test_kernel_files_and_lines_agree():
+    lines = {(impl.isa, impl.op) for impl in implementations()}
+    defined = {
+        (path.parent.name, path.stem) for path in KERNELS.glob("isa/*/*.c") if path.parent.name != "scalar"
+    }
+    assert lines == defined
+    ops = {impl.op for impl in implementations()}
+    assert ops <= {path.stem for path in KERNELS.glob("isa/scalar/*.c")}

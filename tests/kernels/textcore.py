@@ -1,0 +1,79 @@
+"""The tokenizer and the sampler of the C core by themselves, through ctypes."""
+
+from __future__ import annotations
+
+import ctypes as c
+import os
+import subprocess
+from pathlib import Path
+
+CORE = Path(__file__).parents[2] / "kernels" / "core"
+SOURCES = [CORE / f"{name}.c" for name in ("tokenizer", "pretokenizer", "sampler", "error")]
+SPECIAL, BOS = 1, 2
+
+
+class Error(c.Structure):
+    _fields_ = [("status", c.c_int32), ("text", c.c_char * 252)]
+
+
+class Sampling(c.Structure):
+    _fields_ = [
+        ("temperature", c.c_float),
+        ("top_k", c.c_uint32),
+        ("top_p", c.c_float),
+        ("min_p", c.c_float),
+        ("repetition_penalty", c.c_float),
+        ("repeat_last", c.c_uint32),
+        ("seed", c.c_uint64),
+    ]
+
+
+def compile_c(output: Path, sources: list[Path], *flags: str) -> Path:
+    command = [os.environ.get("CC", "cc"), "-std=c11", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off"]
+    subprocess.run([*command, *flags, "-o", output, *sources], check=True)
+    return output
+
+
+def load_core(folder: Path) -> c.CDLL:
+    core = c.CDLL(str(compile_c(folder / "textcore.so", SOURCES, "-O2", "-shared", "-fPIC")))
+    core.tini_tokenize.restype = c.c_int64
+    core.tini_tokenize_scratch.restype = core.tini_sample_scratch.restype = c.c_size_t
+    core.tini_token_bytes.restype = c.c_void_p
+    core.tini_split_name.restype = c.c_char_p
+    return core
+
+
+class Opened:
+    """A tokenizer.bin that the core has checked; ValueError with the core's message when it refuses."""
+
+    def __init__(self, core: c.CDLL, data: bytes) -> None:
+        self.core = core
+        self.data = c.create_string_buffer(data, len(data))
+        self.view = c.create_string_buffer(512)
+        error = Error()
+        if core.tini_tokenizer_open(self.view, self.data, c.c_size_t(len(data)), c.byref(error)):
+            raise ValueError(error.text.decode())
+
+    def encode(self, text: str | bytes, flags: int = 0, capacity: int | None = None) -> list[int]:
+        """The ids written; with a `capacity` below their number, that many, and the count in `needed`."""
+        data = text.encode() if isinstance(text, str) else text
+        room = len(data) + 1 if capacity is None else capacity
+        tokens = (c.c_int32 * (room + 1))()
+        tokens[room] = -7
+        size = c.c_size_t(self.core.tini_tokenize_scratch(c.c_size_t(len(data))))
+        scratch = c.create_string_buffer(size.value)
+        length = c.c_size_t(len(data))
+        self.needed = self.core.tini_tokenize(
+            self.view, data, length, flags, tokens, c.c_size_t(room), scratch, size
+        )
+        assert self.needed >= 0
+        assert tokens[room] == -7
+        return tokens[: min(room, self.needed)]
+
+    def token(self, token: int) -> bytes | None:
+        length = c.c_uint32()
+        address = self.core.tini_token_bytes(self.view, token, c.byref(length))
+        return None if address is None else c.string_at(address, length.value)
+
+    def decode(self, tokens: list[int]) -> bytes:
+        return b"".join(self.token(token) or b"" for token in tokens)
