@@ -27,11 +27,11 @@ class TurnTable:
     generation: str
     strip: bool = False
 
-    def render(self, messages: Sequence[Mapping[str, str]], *, generate: bool = True) -> str:
+    def render(self, messages: Sequence[Mapping[str, Any]], *, generate: bool = True) -> str:
         """The conversation as text. Raises InputError as `pieces`."""
         return "".join(text for text, _ in self.pieces(messages, generate=generate))
 
-    def pieces(self, messages: Sequence[Mapping[str, str]], *, generate: bool = True) -> list[tuple[str, bool]]:
+    def pieces(self, messages: Sequence[Mapping[str, Any]], *, generate: bool = True) -> list[tuple[str, bool]]:
         """The conversation in pieces of text, each with whether it is the template's: there, and only there,
         control tokens are meant.
 

@@ -1,0 +1,94 @@
+"""tinsmith inspect: what is inside a model file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from tinsmith.errors import InputError
+
+HELP = "what is inside a .tin, a .gguf or a Hugging Face folder"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="a .tin, a .gguf or a Hugging Face folder")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    path = Path(args.file)
+    if not path.exists():
+        raise InputError(f"{path}: no such file; give a .tin, a .gguf or a Hugging Face folder")
+    found = _tin(path) if path.suffix == ".tin" else _base(path)
+    if args.json:
+        print(json.dumps(found, indent=1, ensure_ascii=False))
+    else:
+        _print(found)
+    return 0
+
+
+def _tin(path: Path) -> dict[str, Any]:
+    from tinsmith.formats.tin import Tin
+
+    tin = Tin(path)
+    manifest = dict(tin.manifest)
+    entries = {name: {"bytes": len(tin.entry(name))} for name in tin.names}
+    for name, listed in manifest.pop("entries").items():
+        entries.setdefault(name, {})["sha256"] = listed["sha256"]
+    return {"file": str(path), "kind": "tin", "bytes": path.stat().st_size, **manifest, "entries": entries}
+
+
+def _base(path: Path) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from tinsmith import models
+
+    spec = models.load(path)
+    files = [path] if path.is_file() else [file for file in path.iterdir() if file.is_file()]
+    return {
+        "file": str(path),
+        "kind": "gguf" if path.is_file() else "folder",
+        "bytes": sum(file.stat().st_size for file in files),
+        "family": spec.family,
+        "parameters": sum(tensor.rows * tensor.inputs for tensor in spec.tensors.values()),
+        "hyper": asdict(spec.hyper),
+        "general": spec.general,
+        "tensors": dict(Counter(tensor.format for tensor in spec.tensors.values())),
+        "tokenizer": {
+            "pre": spec.tokenizer.pre,
+            "tokens": len(spec.tokenizer.tokens),
+            "merges": len(spec.tokenizer.merges),
+            "end_tokens": [spec.tokenizer.tokens[token] for token in spec.tokenizer.end_tokens],
+        },
+        "chat_template": spec.chat_template,
+    }
+
+
+def _print(found: dict[str, Any]) -> None:
+    entries = found.pop("entries", {})
+    rows = list(_rows(found))
+    width = max(len(key) for key, _ in rows)
+    for key, value in rows:
+        print(f"{key:<{width}}  {value}")
+    if entries:
+        print()
+        width = max(map(len, entries))
+        print(f"{'entry':<{width}}  {'bytes':>12}  sha256")
+        for name, entry in entries.items():
+            print(f"{name:<{width}}  {entry.get('bytes', 0):>12,}  {entry.get('sha256', '')}")
+
+
+def _rows(found: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for key, value in found.items():
+        if isinstance(value, dict):
+            rows += _rows(value, f"{prefix}{key}.")
+        elif isinstance(value, int) and not isinstance(value, bool) and key in ("bytes", "parameters", "arena_bytes"):
+            rows.append((prefix + key, f"{value:,}"))
+        else:
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            rows.append((prefix + key, text.replace("\n", "\\n")))
+    return rows

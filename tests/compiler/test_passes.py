@@ -1,0 +1,94 @@
+"""The lowered graph and its memory plan, for every family, in every weight format."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+from tiny_models import tiny_spec
+
+from tinsmith import _core
+from tinsmith.compiler.build import CHUNK, compile_graph
+from tinsmith.compiler.graph import Graph, Value
+from tinsmith.compiler.passes import plan_memory, row_bytes
+from tinsmith.formats.weights import WEIGHT_FORMATS
+from tinsmith.models import Spec, Tensor
+from tinsmith.models.family import families
+
+
+def graph_of(family_name: str, pick: object) -> Graph:
+    """A family's lowered graph with each matrix in the format that `pick(role)` names; data are not looked at."""
+    family = next(family for family in families() if family.name == family_name)
+    spec: Spec = tiny_spec(family, hidden_size=64, intermediate_size=96)
+    tensors = {
+        role: tensor if tensor.rows == 1 else Tensor(pick(role), tensor.rows, tensor.inputs, b"")  # type: ignore[operator]
+        for role, tensor in spec.tensors.items()
+    }
+    return compile_graph(replace(spec, tensors=tensors))
+
+
+NAMES = [family.name for family in families()]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("weights", WEIGHT_FORMATS)
+def test_matmuls_read_what_their_weights_need(name: str, weights: str) -> None:
+    graph = graph_of(name, lambda role: weights)
+    wanted = "Q8" if WEIGHT_FORMATS[weights].activations == "q8" else "F32"
+    matmuls = [op for op in graph.ops if op.kind in ("MATMUL", "LOGITS")]
+    assert matmuls
+    assert {op.inputs[0].type for op in matmuls if op.inputs[0]} == {wanted}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_mixed_formats_split_a_joint_matmul(name: str) -> None:
+    formats = list(WEIGHT_FORMATS)
+    source = random.Random(3)
+    graph = graph_of(name, lambda role: source.choice(formats))
+    for op in graph.ops:
+        if op.kind == "MATMUL":
+            kinds = {WEIGHT_FORMATS[graph.tensors[t].format].activations for t in op.tensors[:3] if t}
+            assert len(kinds) == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("weights", ["F32", "Q4_0"])
+def test_a_value_is_quantized_once(name: str, weights: str) -> None:
+    graph = graph_of(name, lambda role: weights)
+    made = [out for op in graph.ops for out in op.outputs if out is not None and out.type == "Q8"]
+    assert len(made) == len(set(made))
+    assert bool(made) == (weights == "Q4_0")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("weights", ["F32", "Q4_0"])
+def test_values_alive_together_never_overlap(name: str, weights: str) -> None:
+    graph = graph_of(name, lambda role: weights)
+    plan = plan_memory(graph, CHUNK)
+    place: dict[int, Value] = {}  # what each 64-byte line of the arena holds
+    last = {value: k for k, op in enumerate(graph.ops) for value in [*op.inputs, *op.outputs] if value}
+    for k, op in enumerate(graph.ops):
+        for value in op.inputs:
+            if value is not None:
+                assert all(place[line] is value for line in lines(value, plan.offsets[value])), (k, op.kind)
+        for out in op.outputs:
+            if out is None:
+                continue
+            for line in lines(out, plan.offsets[out]):
+                held = place.get(line)
+                assert held in (None, out) or last[held] <= k, (k, op.kind)
+                place[line] = out
+    assert plan.size == max(plan.offsets[value] + CHUNK * row_bytes(value) for value in plan.offsets)
+
+
+def lines(value: Value, offset: int) -> range:
+    assert offset % _core.ALIGNMENT == 0
+    return range(offset // _core.ALIGNMENT, (offset + CHUNK * row_bytes(value)) // _core.ALIGNMENT)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_without_logits_are_skipped_after_the_last_cache(name: str) -> None:
+    graph = graph_of(name, lambda role: "Q8_0")
+    appends = [k for k, op in enumerate(graph.ops) if op.kind == "KV_APPEND"]
+    assert [op.logit_rows for op in graph.ops] == [k > appends[-1] for k in range(len(graph.ops))]

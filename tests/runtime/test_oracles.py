@@ -1,0 +1,126 @@
+"""Logits against outsiders: transformers for the float model, llama.cpp for the same GGUF.
+
+The bounds come from the formats. What our runtime rounds is the key-value cache (float16) and, for quantized
+weights, the activations (int8 blocks of 32). llama.cpp rounds the same things in its own order, so the two may
+differ by no more than either differs from a computation without that rounding.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tinsmith
+from tinsmith import _core, models, quant
+from tinsmith.compiler import build_image
+from tinsmith.runtime import Model
+
+np = pytest.importorskip("numpy")
+
+POSITIONS = 2000
+WINDOW = 500
+
+
+@pytest.fixture(scope="module")
+def text() -> str:
+    """Real prose of some 2,400 tokens."""
+    return (Path(__file__).parents[2] / "LICENSE").read_text()
+
+
+def windows(model: Model, text: str) -> list[list[int]]:
+    tokens = model.tokenize(text)
+    assert len(tokens) >= POSITIONS
+    return [tokens[at : at + WINDOW] for at in range(0, POSITIONS, WINDOW)]
+
+
+def log_softmax(logits: Any) -> Any:
+    logits = np.asarray(logits, np.float64)
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def compare(ours: Any, theirs: Any) -> tuple[float, float]:
+    """Mean KL divergence of ours from theirs in nats, and the fraction of positions with the same best token."""
+    p, q = log_softmax(theirs), log_softmax(ours)
+    divergence = (np.exp(p) * (p - q)).sum(axis=-1)
+    same = np.asarray(ours).argmax(axis=-1) == np.asarray(theirs).argmax(axis=-1)
+    return float(divergence.mean()), float(same.mean())
+
+
+def all_logits(model: Model, rows: list[list[int]]) -> Any:
+    return np.concatenate([np.asarray(model.logits(row)) for row in rows])
+
+
+@pytest.fixture(scope="module")
+def float_spec(base_gguf: Path) -> models.Spec:
+    return quant.apply(models.load(base_gguf), "F32")
+
+
+@pytest.fixture(scope="module")
+def float_model(float_spec: models.Spec) -> Model:
+    return in_memory(float_spec)
+
+
+def in_memory(spec: models.Spec) -> Model:
+    image = build_image(spec)
+    return Model(_core.Model(image), image, threads=2)
+
+
+def test_float_model_against_transformers(
+    float_spec: models.Spec, float_model: Model, text: str, tmp_path: Path
+) -> None:
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    models.save_hf(float_spec, tmp_path)
+    theirs_model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
+    rows = windows(float_model, text)
+    with torch.no_grad():
+        theirs = np.concatenate([theirs_model(torch.tensor([row])).logits[0].numpy() for row in rows])
+    ours = all_logits(float_model, rows)
+    divergence, agreement = compare(ours, theirs)
+    reach = float(theirs.max() - theirs.min())
+    worst = float(np.abs(ours - theirs).max())
+    print(f"float against transformers: KL {divergence:.3g}, top-1 {agreement:.4f}, worst {worst:.3g} of {reach:.3g}")
+    # float16 keys and values carry 11 bits: an error of 2^-11 of the logits' reach, and KL of half its square.
+    step = 2.0**-11 * reach
+    assert divergence <= step**2 / 2
+    assert worst <= 4 * step
+    assert agreement >= 0.99
+
+
+def llama_cpp_logits(path: Path, rows: list[list[int]], vocab: int) -> Any:
+    """Logits of every position by llama.cpp's own batch interface, key-value cache in float16 as by default."""
+    llama = pytest.importorskip("llama_cpp")
+    engine = llama.Llama(str(path), n_ctx=WINDOW, n_batch=WINDOW, n_threads=2, logits_all=True, verbose=False)
+    found = []
+    for row in rows:
+        engine.reset()
+        engine.eval(row)
+        found.append(np.array(engine.scores[: len(row)], np.float32))
+    assert found[0].shape == (WINDOW, vocab)
+    return np.concatenate(found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ["as it is", "F16", "Q8_0", "Q4_0"])
+def test_same_gguf_in_llama_cpp(
+    base_gguf: Path, float_spec: models.Spec, text: str, tmp_path: Path, preset: str
+) -> None:
+    spec, path = models.load(base_gguf), base_gguf
+    if preset != "as it is":
+        spec, path = quant.apply(float_spec, preset), tmp_path / "model.gguf"
+        models.save_gguf(spec, path)
+    ours_model = tinsmith.load(path)
+    rows = windows(ours_model, text)
+    ours = all_logits(ours_model, rows)
+    theirs = llama_cpp_logits(path, rows, ours_model.info.vocab)
+    divergence, agreement = compare(ours, theirs)
+    # The same weights without rounded activations.
+    exact = all_logits(in_memory(quant.apply(spec, "F32")), rows)
+    rounding, kept = compare(theirs, exact)
+    print(f"{preset} against llama.cpp: KL {divergence:.3g}, top-1 {agreement:.4f}; "
+          f"llama.cpp's own rounding: KL {rounding:.3g}, top-1 {kept:.4f}")
+    assert divergence <= rounding
+    assert agreement >= kept
