@@ -18,7 +18,7 @@ from tinsmith.models.family import families
 
 
 def graph_of(family_name: str, pick: object) -> Graph:
-    """A family's lowered graph with each matrix in the format that `pick(role)` names; data are not looked at."""
+    """A family's lowered graph with each matrix in the format that `pick(role)` names; data are not read."""
     family = next(family for family in families() if family.name == family_name)
     spec: Spec = tiny_spec(family, hidden_size=64, intermediate_size=96)
     tensors = {

@@ -71,7 +71,9 @@ def test_base_model_gives_one_digest(base_gguf: Path) -> None:
         assert model.info.isa == isa
         tokens = model.tokenize("The lamp in the kitchen is on. Dim it to 40 %, please!")
         digests |= {
-            logits_digest(model.core, tokens, threads=threads, chunk=chunk) for threads in (1, 2) for chunk in (1, 0)
+            logits_digest(model.core, tokens, threads=threads, chunk=chunk)
+            for threads in (1, 2)
+            for chunk in (1, 0)
         }
     assert len(digests) == 1
 

@@ -136,7 +136,6 @@ def test_model_without_template_says_so_when_it_chats(spec: Spec, tmp_path: Path
 
 def test_tin_and_gguf_of_one_model_give_the_same_bits(spec: Spec, tmp_path: Path) -> None:
     from conftest import in_format  # type: ignore[import-not-found]
-
     from tinsmith import models
 
     quantized = in_format(spec, "Q4_0")

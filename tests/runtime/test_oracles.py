@@ -36,21 +36,23 @@ def windows(model: Model, text: str) -> list[list[int]]:
 
 
 def log_softmax(logits: Any) -> Any:
-    logits = np.asarray(logits, np.float64)
     shifted = logits - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True, dtype=np.float64)).astype(np.float32)
 
 
-def compare(ours: Any, theirs: Any) -> tuple[float, float]:
-    """Mean KL divergence of ours from theirs in nats, and the fraction of positions with the same best token."""
-    p, q = log_softmax(theirs), log_softmax(ours)
-    divergence = (np.exp(p) * (p - q)).sum(axis=-1)
-    same = np.asarray(ours).argmax(axis=-1) == np.asarray(theirs).argmax(axis=-1)
-    return float(divergence.mean()), float(same.mean())
+def compare(ours: list[Any], theirs: list[Any]) -> tuple[float, float]:
+    """Mean KL divergence of ours from theirs in nats, and the fraction of positions with the same best token;
+    both as one array of logits a window."""
+    divergence, same = [], []
+    for mine, other in zip(ours, theirs, strict=True):
+        p, q = log_softmax(other), log_softmax(mine)
+        divergence.append((np.exp(p) * (p - q)).sum(axis=-1, dtype=np.float64))
+        same.append(mine.argmax(axis=-1) == other.argmax(axis=-1))
+    return float(np.concatenate(divergence).mean()), float(np.concatenate(same).mean())
 
 
-def all_logits(model: Model, rows: list[list[int]]) -> Any:
-    return np.concatenate([np.asarray(model.logits(row)) for row in rows])
+def all_logits(model: Model, rows: list[list[int]]) -> list[Any]:
+    return [np.asarray(model.logits(row)) for row in rows]
 
 
 @pytest.fixture(scope="module")
@@ -77,12 +79,14 @@ def test_float_model_against_transformers(
     theirs_model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
     rows = windows(float_model, text)
     with torch.no_grad():
-        theirs = np.concatenate([theirs_model(torch.tensor([row])).logits[0].numpy() for row in rows])
+        theirs = [theirs_model(torch.tensor([row])).logits[0].numpy() for row in rows]
     ours = all_logits(float_model, rows)
     divergence, agreement = compare(ours, theirs)
-    reach = float(theirs.max() - theirs.min())
-    worst = float(np.abs(ours - theirs).max())
-    print(f"float against transformers: KL {divergence:.3g}, top-1 {agreement:.4f}, worst {worst:.3g} of {reach:.3g}")
+    reach = max(float(window.max() - window.min()) for window in theirs)
+    worst = max(float(np.abs(mine - other).max()) for mine, other in zip(ours, theirs, strict=True))
+    print(
+        f"float against transformers: KL {divergence:.3g}, top-1 {agreement:.4f}, worst {worst:.3g}/{reach:.3g}"
+    )
     # float16 keys and values carry 11 bits: an error of 2^-11 of the logits' reach, and KL of half its square.
     step = 2.0**-11 * reach
     assert divergence <= step**2 / 2
@@ -90,7 +94,7 @@ def test_float_model_against_transformers(
     assert agreement >= 0.99
 
 
-def llama_cpp_logits(path: Path, rows: list[list[int]], vocab: int) -> Any:
+def llama_cpp_logits(path: Path, rows: list[list[int]], vocab: int) -> list[Any]:
     """Logits of every position by llama.cpp's own batch interface, key-value cache in float16 as by default."""
     llama = pytest.importorskip("llama_cpp")
     engine = llama.Llama(str(path), n_ctx=WINDOW, n_batch=WINDOW, n_threads=2, logits_all=True, verbose=False)
@@ -100,7 +104,7 @@ def llama_cpp_logits(path: Path, rows: list[list[int]], vocab: int) -> Any:
         engine.eval(row)
         found.append(np.array(engine.scores[: len(row)], np.float32))
     assert found[0].shape == (WINDOW, vocab)
-    return np.concatenate(found)
+    return found
 
 
 @pytest.mark.slow
@@ -120,7 +124,12 @@ def test_same_gguf_in_llama_cpp(
     # The same weights without rounded activations.
     exact = all_logits(in_memory(quant.apply(spec, "F32")), rows)
     rounding, kept = compare(theirs, exact)
-    print(f"{preset} against llama.cpp: KL {divergence:.3g}, top-1 {agreement:.4f}; "
-          f"llama.cpp's own rounding: KL {rounding:.3g}, top-1 {kept:.4f}")
-    assert divergence <= rounding
-    assert agreement >= kept
+    own, _ = compare(ours, exact)
+    print(f"{preset} against llama.cpp: KL {divergence:.3g}, top-1 {agreement:.4f}")
+    print(f"{preset} against exact: ours KL {own:.3g}, llama.cpp KL {rounding:.3g}, top-1 {kept:.4f}")
+    # KL grows with the square of an error: two engines that are each that far from the exact computation are
+    # at most four times that apart. Weights that need no rounded activations leave float16 caches alone.
+    floor = 1e-5
+    assert own <= max(1.1 * rounding, floor)
+    assert divergence <= max(4 * rounding, floor)
+    assert agreement >= 1 - 2 * (1 - kept) - 0.001

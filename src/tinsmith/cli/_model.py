@@ -11,8 +11,12 @@ if TYPE_CHECKING:
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="a .tin, a .gguf or a Hugging Face folder")
-    parser.add_argument("--threads", type=int, metavar="N", help="threads that work on one step (default: the cores)")
-    parser.add_argument("--isa", metavar="S", help="instruction set (default: the best one this processor runs)")
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="threads that work on one step (default: the cores)"
+    )
+    parser.add_argument(
+        "--isa", metavar="S", help="instruction set (default: the best one this processor runs)"
+    )
 
 
 def open_model(args: argparse.Namespace) -> Model:

@@ -86,7 +86,11 @@ def _rows(found: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     for key, value in found.items():
         if isinstance(value, dict):
             rows += _rows(value, f"{prefix}{key}.")
-        elif isinstance(value, int) and not isinstance(value, bool) and key in ("bytes", "parameters", "arena_bytes"):
+        elif (
+            isinstance(value, int)
+            and not isinstance(value, bool)
+            and key in ("bytes", "parameters", "arena_bytes")
+        ):
             rows.append((prefix + key, f"{value:,}"))
         else:
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

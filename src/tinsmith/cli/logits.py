@@ -19,7 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     given.add_argument("--text", metavar="T", help="tokenized as it stands, without chat template")
     given.add_argument("--tokens", metavar="1,2,3", help="token ids")
     parser.add_argument("--chunk", type=int, metavar="N", help="tokens computed at once; changes no bit")
-    parser.add_argument("--sha256", action="store_true", help="print the SHA-256 of the float32 bytes (the default)")
+    parser.add_argument(
+        "--sha256", action="store_true", help="print the SHA-256 of the float32 bytes (default)"
+    )
     parser.add_argument("--out", metavar="F.npy", help="write them, float32 of shape (tokens, vocabulary)")
 
 
@@ -43,7 +45,7 @@ def _ids(text: str) -> list[int]:
         raise InputError(f"--tokens {text!r}: give token ids separated by commas, such as 1,2,3") from None
 
 
-def _write_npy(path: str, logits: memoryview) -> None:
+def _write_npy(path: str, logits: memoryview[float]) -> None:
     """The NPY format 1.0 (numpy.lib.format), which needs no numpy to write."""
     from tinsmith.files import atomic_write
 

@@ -13,29 +13,43 @@ if TYPE_CHECKING:
     from tinsmith.runtime import Model
 
 HELP = "answer a prompt, or chat, with a model file"
+OPTIONS = ("max_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed", "stop")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser)
     parser.add_argument("prompt", nargs="?", metavar="PROMPT", help="without it: a chat, one line a turn")
     parser.add_argument("--system", metavar="T", help="system message (default: the one it was trained with)")
-    parser.add_argument("--raw", action="store_true", help="continue the prompt as it stands, without chat template")
-    parser.add_argument("--max-tokens", type=int, default=256, metavar="N", help="longest answer (default: 256)")
-    parser.add_argument("--temperature", type=float, default=0.0, metavar="X", help="0 (default): the likeliest token")
-    parser.add_argument("--top-k", type=int, default=0, metavar="N", help="keep the N likeliest tokens (0: all)")
-    parser.add_argument("--top-p", type=float, default=1.0, metavar="X", help="keep the likeliest that sum to X")
-    parser.add_argument("--min-p", type=float, default=0.0, metavar="X", help="keep those of X times the best one's")
-    parser.add_argument("--repetition-penalty", type=float, default=1.0, metavar="X", help="1 (default): none")
+    parser.add_argument("--raw", action="store_true", help="continue the prompt, without chat template")
+    parser.add_argument(
+        "--max-tokens", type=int, default=256, metavar="N", help="tokens at most (default: 256)"
+    )
+    parser.add_argument("--temperature", type=float, default=0.0, metavar="X", help="default 0: the likeliest")
+    parser.add_argument("--top-k", type=int, default=0, metavar="N", help="keep the N likeliest (0: all)")
+    parser.add_argument("--top-p", type=float, default=1.0, metavar="X", help="keep those that sum to X")
+    parser.add_argument("--min-p", type=float, default=0.0, metavar="X", help="keep those of X times the best")
+    parser.add_argument("--repetition-penalty", type=float, default=1.0, metavar="X", help="default 1: none")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="the same seed gives the same answer")
-    parser.add_argument("--stop", action="append", default=[], metavar="T", help="end the answer before this text")
-    parser.add_argument("--json", action="store_true", help="print text, tokens, token_ids and seconds as JSON")
+    parser.add_argument(
+        "--stop", action="append", default=[], metavar="T", help="end the answer before this text"
+    )
+    parser.add_argument("--json", action="store_true", help="print text, token_ids, seconds … as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     model = open_model(args)
     options = {
         name: getattr(args, name)
-        for name in ("max_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed", "stop")
+        for name in (
+            "max_tokens",
+            "temperature",
+            "top_k",
+            "top_p",
+            "min_p",
+            "repetition_penalty",
+            "seed",
+            "stop",
+        )
     }
     if args.prompt is None:
         return _chat(model, args, options)

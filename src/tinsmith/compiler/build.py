@@ -1,4 +1,4 @@
-"""A spec to a tin: the graph is lowered and written, the weights packed, and the whole run once for its self-test."""
+"""A spec to a tin: the graph is lowered and written, the weights packed, the whole run once for a self-test."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from tinsmith.models.spec import Tensor
 
 @dataclass(eq=False)
 class Value:
-    """Working memory: a row of `width` elements a token. type: "F32", or "Q8" (int8 blocks of 32 with a scale)."""
+    """Working memory: a row of `width` elements a token. type: "F32", or "Q8" (int8 blocks with a scale)."""
 
     width: int
     type: str = "F32"
@@ -23,7 +23,7 @@ class Value:
 
 @dataclass(eq=False)
 class Op:
-    """One op of the flat list. Operands stand in the slots that kernels/ops.def describes; None is an empty slot."""
+    """One op of the list. Operands stand in the slots that kernels/ops.def describes; None is an empty slot."""
 
     kind: str
     inputs: list[Value | None] = field(default_factory=list)

@@ -59,7 +59,9 @@ def _split(graph: Graph, op: Op) -> list[Op]:
     weights = [tensor for tensor in op.tensors[:3] if tensor is not None]
     if len({_format_reads_q8(graph, weight) for weight in weights}) == 1:
         return [op]
-    return [Op("MATMUL", [op.inputs[0]], [out], [weight]) for weight, out in zip(weights, op.outputs, strict=True)]
+    return [
+        Op("MATMUL", [op.inputs[0]], [out], [weight]) for weight, out in zip(weights, op.outputs, strict=True)
+    ]
 
 
 def _quantize(ops: list[Op], source: Value) -> Value:
@@ -121,7 +123,7 @@ def plan_memory(graph: Graph, chunk: int) -> Plan:
 
 
 def _share(graph: Graph, last: dict[Value, int]) -> list[list[Value]]:
-    """Values in groups of one place: an output joins the input it may overwrite, when that is not read again."""
+    """Values in groups of one place: an output joins the input it may overwrite, if that is not read again."""
     group: dict[Value, list[Value]] = {}
     for k, op in enumerate(graph.ops):
         slot = _IN_PLACE.get(op.kind)

@@ -30,7 +30,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Program:
-    """data: program.bin. places: the order and place of weights.bin's tensors, which take weight_bytes in all."""
+    """data: program.bin. places: of the tensors in weights.bin, in order; they take weight_bytes in all."""
 
     data: bytes
     places: list[Place]

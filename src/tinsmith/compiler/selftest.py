@@ -15,7 +15,7 @@ from tinsmith.errors import FormatError
 from tinsmith.models.spec import Buffer
 
 _MAGIC = b"TINTEST1"
-_PROMPTS = ("The quick brown fox jumps over the lazy dog.", "1 + 2 = 3; {\"name\": \"tin\"}\n")
+_PROMPTS = ("The quick brown fox jumps over the lazy dog.", '1 + 2 = 3; {"name": "tin"}\n')
 
 
 def logits_digest(model: _core.Model, tokens: list[int], *, threads: int = 1, chunk: int = 0) -> str:

@@ -30,9 +30,9 @@ PRESETS = {
 def apply(spec: Spec, preset: str, importance: Mapping[str, Buffer] | None = None) -> Spec:
     """The model with its matrices in a preset's formats; vectors (norms, biases) become F32.
 
-    importance: by role, a float32 weight for the squared error of each input column, shape (inputs,). A tensor
-    that has the format already is taken as it is. Raises UnsupportedError for an unknown preset or a matrix that
-    its format's blocks do not divide, FormatError for a weight that is not finite.
+    importance: by role, a float32 weight for the squared error of each input column, shape (inputs,). A
+    tensor that has the format already is taken as it is. Raises UnsupportedError for an unknown preset or a
+    matrix that its format's blocks do not divide, FormatError for a weight that is not finite.
     """
     if preset not in PRESETS:
         raise UnsupportedError(f"preset {preset!r} is not known; known: {', '.join(PRESETS)}")
@@ -51,7 +51,9 @@ def _convert(role: str, tensor: Tensor, wanted: str, importance: Buffer | None) 
         return tensor
     block = weight_format(wanted).block
     if tensor.inputs % block:
-        raise UnsupportedError(f"{role} has {tensor.inputs} inputs, which {wanted}'s blocks of {block} do not divide")
+        raise UnsupportedError(
+            f"{role} has {tensor.inputs} inputs, which {wanted}'s blocks of {block} do not divide"
+        )
     shape = (tensor.rows, tensor.inputs)
     data = tensor.data if tensor.format == "F32" else _core.dequantize(tensor.format, tensor.data, *shape)
     if wanted == "F32":

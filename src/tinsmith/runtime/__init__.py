@@ -1,6 +1,7 @@
 """Running a model: load, generate, chat. Needs nothing but the compiled core."""
 
-from tinsmith.runtime.load import load
-from tinsmith.runtime.model import Completion, Model, ModelInfo
+from tinsmith.runtime.generation import Completion
+from tinsmith.runtime.model import Model, ModelInfo
+from tinsmith.runtime.opening import load
 
 __all__ = ["Completion", "Model", "ModelInfo", "load"]

@@ -21,7 +21,7 @@ Message = Mapping[str, str]
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """context: most tokens of a conversation. bytes: of weights. formats: how many tensors are in each format."""
+    """context: most tokens of a conversation. bytes: of weights. formats: the number of tensors in each."""
 
     name: str
     family: str
@@ -67,7 +67,9 @@ class Model:
         """Token ids of a text. special: control tokens written in it are taken as such; leave it off for text
         from outside. bos: begin with the beginning-of-sequence token, when the model has one."""
         flags = (_core.TEXT_SPECIAL if special else 0) | (_core.TEXT_BOS if bos else 0)
-        return self.core.tokenize(text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text, flags)
+        return self.core.tokenize(
+            text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text, flags
+        )
 
     def detokenize(self, ids: Sequence[int], *, special: bool = False) -> str:
         """The text of tokens, bytes that are not UTF-8 replaced. special: with the text of control tokens."""
@@ -78,7 +80,7 @@ class Model:
     def token_bytes(self, token: int) -> bytes:
         return self.core.token(token)[0]
 
-    def logits(self, tokens: Sequence[int], *, chunk: int | None = None) -> memoryview:
+    def logits(self, tokens: Sequence[int], *, chunk: int | None = None) -> memoryview[float]:
         """Logits of every position: a float32 buffer of shape (tokens, vocab); numpy.asarray takes it as it is.
 
         chunk: tokens computed at once, which changes no bit. Raises RuntimeFault for tokens that are not in the
@@ -157,17 +159,21 @@ class Model:
         """As `generate`, without draft: yields the text piece by piece, never half a character."""
         max_tokens, stop = options.pop("max_tokens", 256), options.pop("stop", ())
         sampling = Sampling(**options)
-        yield from Generation(self.core, self._session, self._tokens(prompt), max_tokens, sampling, stop).pieces()
+        yield from Generation(
+            self.core, self._session, self._tokens(prompt), max_tokens, sampling, stop
+        ).pieces()
 
     def chat(self, messages: Sequence[Message], **options: Any) -> Completion:
-        """Answers a conversation of {"role": "system" | "user" | "assistant", "content": text}; as `generate`."""
+        """Answers a conversation of {"role": "system" | "user" | "assistant", "content": …}; as `generate`."""
         return self.generate(self.render(messages), **options)
 
     @cached_property
     def _control(self) -> dict[str, int]:
         """The text of every control token."""
         tokens = ((token, self.core.token(token)) for token in range(self.core.info()["vocab"]))
-        return {data.decode("utf-8", "replace"): token for token, (data, control, _) in tokens if control and data}
+        return {
+            data.decode("utf-8", "replace"): token for token, (data, control, _) in tokens if control and data
+        }
 
     @cached_property
     def _control_pattern(self) -> re.Pattern[str]:

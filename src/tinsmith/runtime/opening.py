@@ -12,7 +12,7 @@ from tinsmith.runtime.model import Model
 
 
 def load(path: str | Path, *, threads: int | None = None, isa: str | None = None) -> Model:
-    """Opens a .tin, a .gguf of a supported family, or a Hugging Face folder (these two are compiled in memory).
+    """Opens a .tin, or compiles a .gguf of a supported family, or a Hugging Face folder, in memory.
 
     threads: how many work on one step; None takes the cores this process may use. isa: an instruction set by
     name; None takes the best one this processor runs.
