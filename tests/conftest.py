@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -15,3 +16,19 @@ def base_gguf() -> Path:
     """SmolLM2-135M-Instruct (Q4_1): TINSMITH_BASE_GGUF if set, else pulled into the usual cache."""
     given = os.environ.get("TINSMITH_BASE_GGUF")
     return Path(given) if given else hub.pull("smollm2-135m-instruct")
+
+
+# Reasons that a machine may have for skipping a test; any other fails the run where CI is set.
+EXPECTED_SKIPS = re.compile(r"this processor does not run \w+")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if not os.environ.get("CI") or reporter is None:
+        return
+    unexpected = [r for r in reporter.stats.get("skipped", []) if not EXPECTED_SKIPS.search(str(r.longrepr))]
+    for report in unexpected:
+        reporter.write_line(f"skipped, which CI forbids: {report.nodeid}: {report.longrepr[-1]}", red=True)
+    if unexpected:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

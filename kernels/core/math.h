@@ -75,9 +75,10 @@ TINI_INLINE float tini_sqrt(float x) {
 #endif
 }
 
-/* Nearest integer, ties to even; |x| < 2^22. */
-TINI_INLINE float tini_round(float x) {
-    return (x + TINI_ROUND_F32) - TINI_ROUND_F32;
+/* The nearest integer, ties to even, for |x| < 2^22: the low bits of x + 1.5 * 2^23. Any other x, a NaN too, gives some
+ * integer, where a cast would be undefined. */
+TINI_INLINE int32_t tini_nearest(float x) {
+    return (int32_t)(tini_bits(x + TINI_ROUND_F32) - tini_bits(TINI_ROUND_F32));
 }
 
 /* exp(x) within 1.5 ulp for x in [-87.3, 88]; 0 below, infinity above; exp(0) is exactly 1. */
@@ -86,7 +87,8 @@ TINI_INLINE float tini_exp(float x) {
         return 0.0f;
     if (x > TINI_EXP_HIGHEST)
         return TINI_INFINITY;
-    float n = tini_round(x * TINI_EXP_LOG2E);
+    int32_t whole = tini_nearest(x * TINI_EXP_LOG2E);
+    float n = (float)whole;
     float r = (x - n * TINI_EXP_LN2_HIGH) - n * TINI_EXP_LN2_LOW;
     float p = TINI_EXP_P4;
     p = p * r + TINI_EXP_P3;
@@ -94,7 +96,7 @@ TINI_INLINE float tini_exp(float x) {
     p = p * r + TINI_EXP_P1;
     p = p * r + TINI_EXP_P0;
     float y = (p * (r * r) + r) + 1.0f;
-    return y * tini_float((uint32_t)((int32_t)n + 127) << 23);
+    return y * tini_float(((uint32_t)whole + 127u) << 23);
 }
 
 /* Exact. */
@@ -143,7 +145,8 @@ TINI_INLINE uint16_t tini_f32_to_bf16(float x) {
  * Arithmetic is float64: k = round(angle * 2 / pi), r = angle - k pi / 2 with pi / 2 in three parts, of which k
  * times the first two is exact; then Taylor series on |r| <= pi / 4. */
 TINI_INLINE void tini_sin_cos(double angle, float *sine, float *cosine) {
-    double k = (angle * 0x1.45f306dc9c883p-1 + TINI_ROUND_F64) - TINI_ROUND_F64;
+    double turns = angle * 0x1.45f306dc9c883p-1 + TINI_ROUND_F64; /* k in its low bits */
+    double k = turns - TINI_ROUND_F64;
     double r = ((angle - k * 0x1.921fb544p+0) - k * 0x1.0b4611a6p-34) - k * 0x1.3198a2e037073p-69;
     double z = r * r;
     double s = -1.0 / 1307674368000.0;
@@ -163,7 +166,9 @@ TINI_INLINE void tini_sin_cos(double angle, float *sine, float *cosine) {
     c = c * z + 1.0 / 24.0;
     c = c * z - 0.5;
     c = c * z + 1.0;
-    int32_t quadrant = (int32_t)k & 3;
+    uint64_t quadrant;
+    memcpy(&quadrant, &turns, sizeof quadrant);
+    quadrant &= 3;
     double out_s = quadrant & 1 ? c : s, out_c = quadrant & 1 ? s : c;
     *sine = (float)(quadrant & 2 ? -out_s : out_s);
     *cosine = (float)(quadrant == 1 || quadrant == 2 ? -out_c : out_c);

@@ -9,8 +9,9 @@ _Static_assert(sizeof(tini_cache) == 8, "layout of program.bin");
 _Static_assert(sizeof(tini_op) == 96, "layout of program.bin");
 _Static_assert(sizeof(tini_q8) == 40, "layout of quantized activations");
 
-/* Bounds that keep every size product far from overflow. */
+/* Bounds that keep every size product, and their sum in a session, far from overflow. */
 enum { MAX_DIM = 1 << 20, MAX_CHUNK = 4096, MAX_CONTEXT = 1 << 24, MAX_HEADS = 1024, MAX_ITEMS = 1 << 20 };
+static const uint64_t max_arena = (uint64_t)1 << 40, max_position = (uint64_t)1 << 32; /* bytes */
 
 static const struct {
     const char *name;
@@ -245,6 +246,8 @@ static tin_status check_tensors(const tini_program *p, size_t weight_size, tin_e
 static tin_status check_memory(const tini_program *p, tin_error *error)
 {
     const tini_program_header *h = p->header;
+    if (h->arena_bytes > max_arena)
+        return tini_fail(error, TIN_ERR_FORMAT, "program.bin asks for an impossible arena");
     for (uint32_t k = 0; k < h->values; k++) {
         const tini_value *v = &p->values[k];
         if (v->type > TINI_VALUE_Q8 || !v->width || v->width > MAX_DIM ||
@@ -254,9 +257,12 @@ static tin_status check_memory(const tini_program *p, tin_error *error)
         if (v->offset % TIN_ALIGNMENT || v->offset > h->arena_bytes || h->arena_bytes - v->offset < bytes)
             return tini_fail(error, TIN_ERR_FORMAT, "program.bin: value %u reaches past the arena", k);
     }
+    uint64_t position = 0;
     for (uint32_t k = 0; k < h->caches; k++) {
         const tini_cache *c = &p->caches[k];
-        if (!c->heads || c->heads > MAX_HEADS || !c->head_dim || c->head_dim % 8 || c->head_dim > 256)
+        position += (uint64_t)c->heads * c->head_dim * 4;
+        if (!c->heads || c->heads > MAX_HEADS || !c->head_dim || c->head_dim % 8 || c->head_dim > 256 ||
+            position > max_position)
             return tini_fail(error, TIN_ERR_FORMAT, "program.bin: cache %u has an impossible shape", k);
     }
     return TIN_OK;

@@ -34,15 +34,15 @@
 #define TINI_PRAGMA(x) _Pragma(#x)
 
 #if defined(__clang__)
-/* The contraction pragma holds to the end of the file, which is as wide as the promise. */
+/* The contraction pragma holds to the end of the file, which is as wide as the promise. Clang obeys it unless it is given
+ * -ffp-contract=fast, which overrules the source. */
 #define TINI_NO_FUSING TINI_PRAGMA(clang fp contract(off))
 #define TINI_TARGET(features) \
     TINI_NO_FUSING TINI_PRAGMA(clang attribute push(__attribute__((target(features))), apply_to = function))
 #define TINI_REGION_SCALAR TINI_NO_FUSING TINI_PRAGMA(clang attribute push)
 #define TINI_REGION_END TINI_PRAGMA(clang attribute pop)
 #elif defined(__GNUC__)
-/* GCC ignores STDC FP_CONTRACT and, in its gnu modes, fuses even across separate multiply and add intrinsics.
- */
+/* GCC ignores STDC FP_CONTRACT and, in its gnu modes, fuses even separate multiply and add intrinsics. */
 #define TINI_REGION_SCALAR TINI_PRAGMA(GCC push_options) TINI_PRAGMA(GCC optimize("fp-contract=off"))
 #define TINI_TARGET(features) TINI_REGION_SCALAR TINI_PRAGMA(GCC target(features))
 #define TINI_REGION_END TINI_PRAGMA(GCC pop_options)

@@ -6,13 +6,13 @@
 
 /* Places of a session's parts in its block of memory. */
 typedef struct layout {
-    size_t arena, kv, logits, tokens, scratch, total;
+    uint64_t arena, kv, logits, tokens, scratch, total;
 } layout;
 
-static size_t place(size_t *total, uint64_t bytes)
+static uint64_t place(uint64_t *total, uint64_t bytes)
 {
-    size_t offset = *total;
-    *total += (size_t)((bytes + TIN_ALIGNMENT - 1) / TIN_ALIGNMENT * TIN_ALIGNMENT);
+    uint64_t offset = *total;
+    *total += (bytes + TIN_ALIGNMENT - 1) / TIN_ALIGNMENT * TIN_ALIGNMENT;
     return offset;
 }
 
@@ -64,7 +64,15 @@ static layout plan(const tin_model *model, const tin_session_options *options)
 size_t tin_session_size(const tin_model *model, const tin_session_options *given, tin_error *error)
 {
     tin_session_options options;
-    return resolve(model, given, &options, error) ? 0 : plan(model, &options).total;
+    if (resolve(model, given, &options, error))
+        return 0;
+    uint64_t total = plan(model, &options).total;
+    if ((size_t)total != total) {
+        tini_fail(error, TIN_ERR_ARGUMENT, "the session needs %llu bytes, more than this machine can address; "
+                  "give a smaller context", (unsigned long long)total);
+        return 0;
+    }
+    return (size_t)total;
 }
 
 tin_status tin_session_create(const tin_model *model, const tin_session_options *given, void *memory,

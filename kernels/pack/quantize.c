@@ -16,9 +16,8 @@ static float tini_sum_block(float x[TINI_BLOCK]) {
     return ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]));
 }
 
-/* The nearest integer, ties to even, then clamped; |x| < 2^22. The low bits of x + 1.5 * 2^23 are that integer. */
-static int32_t tini_nearest(float x, int32_t low, int32_t high) {
-    int32_t q = (int32_t)(tini_bits(x + TINI_ROUND_F32) - tini_bits(TINI_ROUND_F32));
+static int32_t tini_clamp_nearest(float x, int32_t low, int32_t high) {
+    int32_t q = tini_nearest(x);
     q = q < low ? low : q;
     return q > high ? high : q;
 }
@@ -58,7 +57,7 @@ static int tini_quantize_block_q8_0(uint8_t *out, const float *x) {
 }
 
 static int32_t tini_q4_0(float x, float inverse) {
-    return tini_nearest(x * inverse, -8, 7);
+    return tini_clamp_nearest(x * inverse, -8, 7);
 }
 
 typedef struct tini_scale_fit {
@@ -119,7 +118,7 @@ typedef struct tini_line_fit {
 } tini_line_fit;
 
 static int32_t tini_q4_1(float x, float offset, float inverse) {
-    return tini_nearest((x - offset) * inverse, 0, 15);
+    return tini_clamp_nearest((x - offset) * inverse, 0, 15);
 }
 
 static float tini_line_error(const float *x, const float *weight, const tini_line_fit *fit) {

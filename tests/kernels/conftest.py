@@ -18,14 +18,26 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             metafunc.parametrize(name, lines, ids=lambda line: f"{line.op}-{line.isa}")
 
 
+SOURCES = [*sorted(KERNELS.glob("isa/*/*.c")), KERNELS / "core/isa.c", *sorted(KERNELS.glob("pack/*.c"))]
+
+
 @pytest.fixture(scope="session")
 def lib(tmp_path_factory: pytest.TempPathFactory) -> Library:
     path = tmp_path_factory.mktemp("kernels") / "kernels.so"
-    sources = [*sorted(KERNELS.glob("isa/*/*.c")), KERNELS / "core/isa.c", *sorted(KERNELS.glob("pack/*.c"))]
     probe = Path(__file__).with_name("math_probe.c")
     flags = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
-    subprocess.run(["cc", *flags, *map(str, sources), str(probe), "-o", str(path)], check=True)
+    subprocess.run(["cc", *flags, *map(str, SOURCES), str(probe), "-o", str(path)], check=True)
     return Library(path)
+
+
+@pytest.fixture(scope="session")
+def careless_lib(tmp_path_factory: pytest.TempPathFactory) -> Library:
+    """All sources as one file, with flags that let a compiler fuse multiplies and adds."""
+    folder = tmp_path_factory.mktemp("careless")
+    (folder / "all.c").write_text("".join(f'#include "{path}"\n' for path in SOURCES))
+    flags = ["-std=gnu11", "-O3", "-march=native", "-shared", "-fPIC"]
+    subprocess.run(["cc", *flags, str(folder / "all.c"), "-o", str(folder / "all.so")], check=True)
+    return Library(folder / "all.so")
 
 
 @pytest.fixture

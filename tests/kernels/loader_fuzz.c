@@ -56,19 +56,21 @@ static uint32_t next_random(void) {
     return state >> 8;
 }
 
-/* Damages file[at ..]: a bit, a byte, or a whole little-endian word that bounds must be checked against. */
+/* What sizes, counts and offsets must be checked against. */
+static const uint64_t words[] = {0, 1, 0x7fffffff, 0x80000000, 0xffffffff, UINT64_MAX, UINT64_MAX - 4095};
+enum { WORDS = sizeof words / sizeof *words };
+
+/* Damages file[at ..]: a bit, a byte, or a whole little-endian word. */
 static void damage(uint8_t *file, size_t size, size_t at) {
-    static const uint64_t words[] = {0, 1, 0x7fffffff, 0x80000000, 0xffffffff, UINT64_MAX, UINT64_MAX - 4095};
     uint32_t kind = next_random() % 4;
     if (kind == 0) {
         file[at] ^= (uint8_t)(1u << next_random() % 8);
     } else if (kind == 1) {
         file[at] = (uint8_t)next_random();
     } else {
-        uint64_t word = words[next_random() % (sizeof words / sizeof *words)];
         size_t width = kind == 2 ? 4 : 8;
         at -= at % width;
-        memcpy(file + at, &word, at + width <= size ? width : size - at);
+        memcpy(file + at, &words[next_random() % WORDS], at + width <= size ? width : size - at);
     }
 }
 
@@ -99,6 +101,33 @@ static size_t pick(const uint8_t *file, size_t size, const tin_model *model) {
     return (size_t)((const uint8_t *)part - file) + next_random() % length;
 }
 
+/* Each word in turn in each place of the first 64 bytes of an entry, its header. */
+static void sweep_header(const uint8_t *whole, uint8_t *copy, size_t size, const tin_model *model,
+                         const char *name, uint32_t counts[2]) {
+    const void *entry;
+    size_t length;
+    tin_model_entry(model, name, &entry, &length);
+    size_t first = (size_t)((const uint8_t *)entry - whole);
+    for (size_t width = 4; width <= 8; width += 4)
+        for (size_t at = first; at < first + 64; at += width)
+            for (size_t k = 0; k < WORDS; k++) {
+                memcpy(copy, whole, size);
+                memcpy(copy + at, &words[k], width);
+                counts[works(copy, size)]++;
+            }
+}
+
+/* Each truncation, shortest last: what was cut off must not be touched. Returns whether one was accepted. */
+static int truncate_all(uint8_t *copy, size_t size) {
+    int accepted = 0;
+    for (size_t cut = size; cut-- > 0;) {
+        ASAN_POISON_MEMORY_REGION(copy + cut, 1);
+        accepted |= works(copy, cut);
+    }
+    ASAN_UNPOISON_MEMORY_REGION(copy, size);
+    return accepted;
+}
+
 int main(int argc, char **argv) {
     FILE *input = argc == 3 ? fopen(argv[1], "rb") : NULL;
     if (!input || fseek(input, 0, SEEK_END))
@@ -111,29 +140,23 @@ int main(int argc, char **argv) {
     fclose(input);
 
     tin_model *model;
-    void *memory = aligned(tin_model_size(whole, size, NULL));
-    tin_model_create(whole, size, NULL, memory, tin_model_size(whole, size, NULL), &model, NULL);
-    uint32_t refused = 0, worked = 0;
+    size_t needed = tin_model_size(whole, size, NULL);
+    void *memory = aligned(needed);
+    tin_model_create(whole, size, NULL, memory, needed, &model, NULL);
+    uint32_t counts[2] = {0, 0}; /* refused, worked */
+    sweep_header(whole, copy, size, model, "program.bin", counts);
+    sweep_header(whole, copy, size, model, "tokenizer.bin", counts);
     for (int k = atoi(argv[2]); k > 0; k--) {
         memcpy(copy, whole, size);
         damage(copy, size, pick(whole, size, model));
-        if (works(copy, size))
-            worked++;
-        else
-            refused++;
+        counts[works(copy, size)]++;
     }
-    printf("%u %u\n", refused, worked);
+    printf("%u %u\n", counts[0], counts[1]);
 
-    /* Each truncation, shortest last: what was cut off must not be touched. */
     memcpy(copy, whole, size);
-    for (size_t cut = size; cut-- > 0;) {
-        ASAN_POISON_MEMORY_REGION(copy + cut, 1);
-        if (works(copy, cut))
-            return 4;
-    }
-    ASAN_UNPOISON_MEMORY_REGION(copy, size);
+    int accepted = truncate_all(copy, size);
     free(memory);
     free(whole);
     free(copy);
-    return 0;
+    return accepted ? 4 : 0;
 }

@@ -6,9 +6,9 @@ void probe_exp(float *out, const float *x, size_t n) {
         out[i] = tini_exp(x[i]);
 }
 
-void probe_round(float *out, const float *x, size_t n) {
+void probe_nearest(int32_t *out, const float *x, size_t n) {
     for (size_t i = 0; i < n; i++)
-        out[i] = tini_round(x[i]);
+        out[i] = tini_nearest(x[i]);
 }
 
 void probe_sqrt(float *out, const float *x, size_t n) {

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from kernel_library import FORMATS, Impl, Library, guarded
+from kernel_library import FORMATS, Impl, Library, guarded, implementations
 
 f32 = np.float32
 
@@ -89,8 +89,8 @@ def quantize_q8_tests(lib: Library, rng: np.random.Generator, op: str, isa: str)
 
 
 def rms_norm_tests(lib: Library, rng: np.random.Generator, op: str, isa: str) -> None:
-    for n in (*range(1, 35), 48, 64, 65, 576):
-        x, weight = spread(rng, n), guarded(spread(rng, n))
+    for n in (*range(1, 49), 64, 65, *[576] * 10, *range(16, 48)):
+        x, weight = rng.normal(0, 1, n).astype(f32), guarded(spread(rng, n))
         outs = [guarded(x), guarded(x)]
         lib.rms_norm(outs[0], outs[0], weight, 1e-5)
         lib.rms_norm(outs[1], outs[1], weight, 1e-5, isa)
@@ -192,3 +192,25 @@ def test_matmul_rows_may_be_strided(lib: Library, rng: np.random.Generator, matm
     lib.matmul(matmul.op, isa, case.weights, case.x, out, 64, 33)
     lib.matmul(matmul.op, isa, case.weights, wide_x[:, : case.x.shape[1]], wide_out[:, :33], 64, 33)
     assert wide_out[:, :33].tobytes() == out.tobytes() and not wide_out[:, 33:].any()
+
+
+@pytest.mark.slow
+def test_flags_that_fuse_change_nothing(lib: Library, careless_lib: Library, rng: np.random.Generator) -> None:
+    """The scalar kernels, which hold every other to their bits, come out the same from both builds."""
+    x = spread(rng, 64, 576)
+    cases = [matmul_case(lib, rng, name, 5, 96, 40) for name in FORMATS]
+    results = []
+    for built in (lib, careless_lib):
+        outs = [np.zeros((5, 40), f32) for _ in FORMATS]
+        for name, case, out in zip(FORMATS, cases, outs, strict=True):
+            built.matmul(f"matmul_{name}", "scalar", case.weights, case.x, out, 96, 40)
+        more = [np.zeros_like(x), x[0].copy(), x[:9, :64].copy()]
+        built.silu_mul(more[0], x, x)
+        built.rms_norm(more[1], more[1], x[1], 1e-5)
+        built.rope(more[2], x[2, :64])
+        packed = [built.quantize(name, x) for name in FORMATS]
+        results.append([array.tobytes() for array in (*outs, *more, *packed, built.quantize_q8(x))])
+    assert results[0] == results[1]
+    for impl in implementations():
+        if impl.isa in careless_lib.isas():
+            TESTS[impl.type](careless_lib, rng, impl.op, impl.isa)

@@ -71,7 +71,7 @@ TINI_INLINE __m256i tini_avx2_dot(const tini_avx2_block *block, const tini_q8 *x
     if (format != TINI_FORMAT_Q8_0)
         sum = _mm256_madd_epi16(sum, ones);
     if (format == TINI_FORMAT_Q4_0)
-        sum = _mm256_sub_epi32(sum, _mm256_set1_epi32(8 * x->sum));
+        sum = _mm256_sub_epi32(sum, _mm256_slli_epi32(_mm256_set1_epi32(x->sum), 3));
     return sum;
 }
 

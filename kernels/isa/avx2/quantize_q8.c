@@ -16,10 +16,10 @@ static float tini_avx2_highest(__m256 x) {
 static int32_t tini_avx2_total(__m256i x) {
     __m128i s = _mm_add_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
     s = _mm_add_epi32(s, _mm_unpackhi_epi64(s, s));
-    return _mm_cvtsi128_si32(s) + _mm_extract_epi32(s, 1);
+    return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 1)));
 }
 
-/* The conversion rounds to nearest even, as tini_round does, and no |q| exceeds 127, so packing does not clip. */
+/* The conversion rounds to nearest even, as tini_nearest does, and no |q| exceeds 127, so packing does not clip. */
 void tini_quantize_q8_avx2(tini_q8 *out, const float *x, uint32_t n) {
     const __m256 magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
     /* What packing inside 128-bit halves leaves, put back in order. */

@@ -50,8 +50,11 @@ TINI_INLINE tini_avx512_block tini_avx512_load(const uint8_t *p, const int forma
 TINI_INLINE __m512 tini_avx512_add_block(__m512 acc, const tini_avx512_block *block, const tini_q8 *x,
                                          const int format) {
     __m512i sum = _mm512_setzero_si512();
-    if (format != TINI_FORMAT_Q4_1)
-        sum = _mm512_set1_epi32((format == TINI_FORMAT_Q8_0 ? -128 : -8) * x->sum);
+    if (format != TINI_FORMAT_Q4_1) {
+        /* Unsigned, since a damaged file may have any bits stand where a sum should. */
+        uint32_t offset = format == TINI_FORMAT_Q8_0 ? 128 : 8;
+        sum = _mm512_set1_epi32((int32_t)(0u - offset * (uint32_t)x->sum));
+    }
     for (int i = 0; i < 8; i++) {
         int32_t four;
         memcpy(&four, x->q + 4 * i, 4);

@@ -15,7 +15,7 @@ void tini_quantize_q8_scalar(tini_q8 *out, const float *x, uint32_t n) {
             float inverse = 127.0f / amax;
             block.scale = amax / 127.0f;
             for (uint32_t i = 0; i < TINI_BLOCK; i++) {
-                block.q[i] = (int8_t)tini_round(x[i] * inverse);
+                block.q[i] = (int8_t)tini_nearest(x[i] * inverse);
                 block.sum += block.q[i];
             }
         }

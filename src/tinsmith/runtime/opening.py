@@ -16,8 +16,8 @@ def load(path: str | Path, *, threads: int | None = None, isa: str | None = None
 
     threads: how many work on one step; None takes the cores this process may use. isa: an instruction set by
     name; None takes the best one this processor runs.
-    Raises InputError for a missing file, FormatError for a damaged one, UnsupportedError for a family, format or
-    instruction set that is not there.
+    Raises InputError for a missing file, FormatError for a damaged one, UnsupportedError for a family, format
+    or instruction set that is not there.
     """
     path = Path(path)
     known = _core.isa_names()
