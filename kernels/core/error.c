@@ -3,15 +3,13 @@
 #include <stdarg.h>
 
 /* Appends `text` to out[at ..], leaving room for the NUL. */
-static size_t put(char *out, size_t at, size_t capacity, const char *text)
-{
+static size_t put(char *out, size_t at, size_t capacity, const char *text) {
     while (*text && at + 1 < capacity)
         out[at++] = *text++;
     return at;
 }
 
-static size_t put_unsigned(char *out, size_t at, size_t capacity, unsigned long long value)
-{
+static size_t put_unsigned(char *out, size_t at, size_t capacity, unsigned long long value) {
     char digits[24];
     size_t n = sizeof digits - 1;
     digits[n] = 0;
@@ -21,8 +19,7 @@ static size_t put_unsigned(char *out, size_t at, size_t capacity, unsigned long 
     return put(out, at, capacity, digits + n);
 }
 
-tin_status tini_fail(tin_error *error, tin_status status, const char *format, ...)
-{
+tin_status tini_fail(tin_error *error, tin_status status, const char *format, ...) {
     if (!error)
         return status;
     va_list arguments;
@@ -57,10 +54,9 @@ tin_status tini_fail(tin_error *error, tin_status status, const char *format, ..
     return status;
 }
 
-const char *tin_status_name(tin_status status)
-{
-#define TIN_ERROR_NAME(name, value, meaning)                                                                       \
-    if (status == TIN_ERR_##name)                                                                                  \
+const char *tin_status_name(tin_status status) {
+#define TIN_ERROR_NAME(name, value, meaning) \
+    if (status == TIN_ERR_##name)            \
         return "TIN_ERR_" #name;
     TIN_ERRORS(TIN_ERROR_NAME)
 #undef TIN_ERROR_NAME

@@ -7,19 +7,16 @@
 
 #define TIN_VERSION "0.1.0"
 
-const char *tin_version(void)
-{
+const char *tin_version(void) {
     return TIN_VERSION;
 }
 
-const char *tin_isa_name(uint32_t k)
-{
+const char *tin_isa_name(uint32_t k) {
     const tini_kernels *kernels = tini_kernels_available(k);
     return kernels ? kernels->isa : NULL;
 }
 
-static tin_status open_model(tin_model *model, const void *file, size_t size, tin_error *error)
-{
+static tin_status open_model(tin_model *model, const void *file, size_t size, tin_error *error) {
     if (!file || (uintptr_t)file % TIN_ALIGNMENT)
         return tini_fail(error, TIN_ERR_ARGUMENT, "the file image is missing or not aligned to %u bytes",
                          (uint32_t)TIN_ALIGNMENT);
@@ -42,34 +39,33 @@ static tin_status open_model(tin_model *model, const void *file, size_t size, ti
     return status;
 }
 
-size_t tin_model_size(const void *file, size_t size, tin_error *error)
-{
+size_t tin_model_size(const void *file, size_t size, tin_error *error) {
     tin_model model;
     return open_model(&model, file, size, error) ? 0 : sizeof model;
 }
 
 tin_status tin_model_create(const void *file, size_t size, const char *isa, void *memory, size_t memory_size,
-                            tin_model **out, tin_error *error)
-{
+                            tin_model **out, tin_error *error) {
     if (!out)
         return tini_fail(error, TIN_ERR_ARGUMENT, "no place for the model's pointer");
     if (!memory || (uintptr_t)memory % TIN_ALIGNMENT || memory_size < sizeof(tin_model))
-        return tini_fail(error, TIN_ERR_MEMORY, "a model needs %u bytes aligned to %u", (uint32_t)sizeof(tin_model),
-                         (uint32_t)TIN_ALIGNMENT);
+        return tini_fail(error, TIN_ERR_MEMORY, "a model needs %u bytes aligned to %u",
+                         (uint32_t)sizeof(tin_model), (uint32_t)TIN_ALIGNMENT);
     tin_model *model = memory;
     tin_status status = open_model(model, file, size, error);
     if (status)
         return status;
     model->kernels = tini_kernels_select(isa);
     if (!model->kernels)
-        return tini_fail(error, TIN_ERR_UNSUPPORTED, "this build or processor has no instruction set '%s'; "
-                         "tin_isa_name lists those it has", isa ? isa : "");
+        return tini_fail(error, TIN_ERR_UNSUPPORTED,
+                         "this build or processor has no instruction set '%s'; "
+                         "tin_isa_name lists those it has",
+                         isa ? isa : "");
     *out = model;
     return TIN_OK;
 }
 
-void tin_model_describe(const tin_model *model, tin_model_info *info)
-{
+void tin_model_describe(const tin_model *model, tin_model_info *info) {
     const tini_program_header *h = model->program.header;
     uint64_t kv = 0;
     for (uint32_t k = 0; k < h->caches; k++)
@@ -88,8 +84,7 @@ void tin_model_describe(const tin_model *model, tin_model_info *info)
     };
 }
 
-tin_status tin_model_entry(const tin_model *model, const char *name, const void **data, size_t *size)
-{
+tin_status tin_model_entry(const tin_model *model, const char *name, const void **data, size_t *size) {
     if (!name || !data || !size)
         return TIN_ERR_ARGUMENT;
     *data = tini_zip_find(&model->zip, name, size);

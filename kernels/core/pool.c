@@ -34,8 +34,7 @@ struct tin_pool {
     pthread_t workers[];
 };
 
-static void relax(void)
-{
+static void relax(void) {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
 #elif defined(__aarch64__)
@@ -43,15 +42,13 @@ static void relax(void)
 #endif
 }
 
-static uint32_t units_left(uint64_t ticket)
-{
+static uint32_t units_left(uint64_t ticket) {
     uint32_t next = (uint32_t)ticket & UNIT_MASK, units = (uint32_t)(ticket >> UNIT_BITS) & UNIT_MASK;
     return next < units ? units - next : 0;
 }
 
 /* Takes and runs units until there are none. */
-static void work(tin_pool *pool)
-{
+static void work(tin_pool *pool) {
     uint64_t ticket = atomic_load_explicit(&pool->ticket, memory_order_acquire);
     while (units_left(ticket)) {
         if (!atomic_compare_exchange_weak_explicit(&pool->ticket, &ticket, ticket + 1, memory_order_acq_rel,
@@ -64,8 +61,7 @@ static void work(tin_pool *pool)
 }
 
 /* Waits for a job with units left; 0 when the pool stops. */
-static int wait_for_work(tin_pool *pool)
-{
+static int wait_for_work(tin_pool *pool) {
     for (uint32_t spin = 0; spin < SPINS_BEFORE_SLEEP; spin++) {
         if (units_left(atomic_load_explicit(&pool->ticket, memory_order_acquire)))
             return 1;
@@ -84,16 +80,14 @@ static int wait_for_work(tin_pool *pool)
     return !stop;
 }
 
-static void *worker(void *argument)
-{
+static void *worker(void *argument) {
     tin_pool *pool = argument;
     while (wait_for_work(pool))
         work(pool);
     return NULL;
 }
 
-static void run(void *context, uint32_t count, void (*job)(void *, uint32_t), void *argument)
-{
+static void run(void *context, uint32_t count, void (*job)(void *, uint32_t), void *argument) {
     tin_pool *pool = context;
     for (uint32_t first = 0; first < count; first += UNIT_MASK) {
         uint32_t units = count - first < UNIT_MASK ? count - first : UNIT_MASK;
@@ -118,16 +112,14 @@ static void run(void *context, uint32_t count, void (*job)(void *, uint32_t), vo
     }
 }
 
-size_t tin_pool_size(uint32_t threads)
-{
+size_t tin_pool_size(uint32_t threads) {
     if (!threads || threads > MAX_THREADS)
         return 0;
     return sizeof(tin_pool) + threads * sizeof(pthread_t);
 }
 
 /* Joins the workers started so far and releases the pool's system objects. */
-static void stop_workers(tin_pool *pool, uint32_t started)
-{
+static void stop_workers(tin_pool *pool, uint32_t started) {
     pthread_mutex_lock(&pool->mutex);
     pool->stop = 1;
     pthread_cond_broadcast(&pool->wake);
@@ -138,11 +130,12 @@ static void stop_workers(tin_pool *pool, uint32_t started)
     pthread_mutex_destroy(&pool->mutex);
 }
 
-tin_status tin_pool_create(uint32_t threads, void *memory, size_t memory_size, tin_pool **out, tin_error *error)
-{
+tin_status tin_pool_create(uint32_t threads, void *memory, size_t memory_size, tin_pool **out,
+                           tin_error *error) {
     size_t size = tin_pool_size(threads);
     if (!size || !out)
-        return tini_fail(error, TIN_ERR_ARGUMENT, "%u threads; a pool has 1 to %u", threads, (uint32_t)MAX_THREADS);
+        return tini_fail(error, TIN_ERR_ARGUMENT, "%u threads; a pool has 1 to %u", threads,
+                         (uint32_t)MAX_THREADS);
     if (!memory || (uintptr_t)memory % TIN_ALIGNMENT || memory_size < size)
         return tini_fail(error, TIN_ERR_MEMORY, "a pool of %u threads needs %llu bytes aligned to %u", threads,
                          (unsigned long long)size, (uint32_t)TIN_ALIGNMENT);
@@ -159,21 +152,20 @@ tin_status tin_pool_create(uint32_t threads, void *memory, size_t memory_size, t
     for (uint32_t k = 0; k + 1 < threads; k++) {
         if (pthread_create(&pool->workers[k], NULL, worker, pool)) {
             stop_workers(pool, k);
-            return tini_fail(error, TIN_ERR_UNSUPPORTED, "the system started only %u of %u threads", k + 1, threads);
+            return tini_fail(error, TIN_ERR_UNSUPPORTED, "the system started only %u of %u threads", k + 1,
+                             threads);
         }
     }
     *out = pool;
     return TIN_OK;
 }
 
-void tin_pool_destroy(tin_pool *pool)
-{
+void tin_pool_destroy(tin_pool *pool) {
     if (pool)
         stop_workers(pool, pool->threads - 1);
 }
 
-const tin_executor *tin_pool_executor(tin_pool *pool)
-{
+const tin_executor *tin_pool_executor(tin_pool *pool) {
     return &pool->executor;
 }
 

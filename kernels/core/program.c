@@ -19,14 +19,13 @@ static const struct {
 } formats[] = {
 #define TINI_ACTIVATIONS_f32 TINI_VALUE_F32
 #define TINI_ACTIVATIONS_q8 TINI_VALUE_Q8
-#define TIN_FORMAT(id, gguf, NAME, name, block, bytes, activations)                                                \
+#define TIN_FORMAT(id, gguf, NAME, name, block, bytes, activations) \
     [id] = {#NAME, block, bytes, TINI_ACTIVATIONS_##activations},
 #include "../formats.def"
 #undef TIN_FORMAT
 };
 
-uint64_t tini_tensor_bytes(uint32_t format, uint32_t rows, uint32_t inputs)
-{
+uint64_t tini_tensor_bytes(uint32_t format, uint32_t rows, uint32_t inputs) {
     if (format >= TINI_FORMAT_COUNT || !rows || !inputs || rows > MAX_DIM || inputs > MAX_DIM)
         return 0;
     if (inputs % formats[format].block)
@@ -36,8 +35,7 @@ uint64_t tini_tensor_bytes(uint32_t format, uint32_t rows, uint32_t inputs)
     return stored * (inputs / formats[format].block) * formats[format].bytes;
 }
 
-uint32_t tini_format_activations(uint32_t format)
-{
+uint32_t tini_format_activations(uint32_t format) {
     return formats[format].activations;
 }
 
@@ -47,74 +45,64 @@ typedef struct checker {
     const tini_op *op;
 } checker;
 
-static const tini_value *value(const checker *c, uint32_t id)
-{
+static const tini_value *value(const checker *c, uint32_t id) {
     return id < c->p->header->values ? &c->p->values[id] : NULL;
 }
 
-static int is_f32(const checker *c, uint32_t id, uint32_t width)
-{
+static int is_f32(const checker *c, uint32_t id, uint32_t width) {
     const tini_value *v = value(c, id);
     return v && v->type == TINI_VALUE_F32 && v->width == width;
 }
 
-static int is_q8(const checker *c, uint32_t id, uint32_t width)
-{
+static int is_q8(const checker *c, uint32_t id, uint32_t width) {
     const tini_value *v = value(c, id);
     return v && v->type == TINI_VALUE_Q8 && v->width == width;
 }
 
-static int is_q8_or_none(const checker *c, uint32_t id, uint32_t width)
-{
+static int is_q8_or_none(const checker *c, uint32_t id, uint32_t width) {
     return id == TINI_NONE || is_q8(c, id, width);
 }
 
-static const tini_tensor *tensor(const checker *c, uint32_t k)
-{
+static const tini_tensor *tensor(const checker *c, uint32_t k) {
     uint32_t id = c->op->tensor[k];
     return id < c->p->header->tensors ? &c->p->tensors[id] : NULL;
 }
 
-static int is_vector(const checker *c, uint32_t k, uint32_t width)
-{
+static int is_vector(const checker *c, uint32_t k, uint32_t width) {
     const tini_tensor *t = tensor(c, k);
     return t && t->format == TINI_FORMAT_F32 && t->rows == 1 && t->inputs == width;
 }
 
-static int reads(const checker *c, const tini_tensor *t, uint32_t in)
-{
+static int reads(const checker *c, const tini_tensor *t, uint32_t in) {
     const tini_value *v = value(c, in);
     return v && t->rows > 1 && v->width == t->inputs && v->type == formats[t->format].activations;
 }
 
-static const char *tini_check_embed(const checker *c)
-{
+static const char *tini_check_embed(const checker *c) {
     const tini_tensor *t = tensor(c, 0);
     if (!t || t->rows != c->p->header->vocab || t->rows == 1)
         return "needs a table with a row a token";
     return is_f32(c, c->op->out[0], t->inputs) ? NULL : "its output's width is not the table's";
 }
 
-static const char *tini_check_norm(const checker *c)
-{
+static const char *tini_check_norm(const checker *c) {
     const tini_value *in = value(c, c->op->in[0]);
     if (!in || !is_f32(c, c->op->in[0], in->width) || !is_f32(c, c->op->out[0], in->width))
         return "needs floats of one width";
     if (!is_vector(c, 0, in->width))
         return "its weight's width is not the input's";
-    return is_q8_or_none(c, c->op->out[1], in->width) ? NULL : "its quantized output's width is not the input's";
+    return is_q8_or_none(c, c->op->out[1], in->width) ? NULL
+                                                      : "its quantized output's width is not the input's";
 }
 
-static const char *tini_check_quantize(const checker *c)
-{
+static const char *tini_check_quantize(const checker *c) {
     const tini_value *in = value(c, c->op->in[0]);
     if (!in || !is_f32(c, c->op->in[0], in->width))
         return "needs floats";
     return is_q8(c, c->op->out[0], in->width) ? NULL : "its output's width is not the input's";
 }
 
-static const char *tini_check_matmul(const checker *c)
-{
+static const char *tini_check_matmul(const checker *c) {
     for (uint32_t k = 0; k < 3; k++) {
         if (k && c->op->tensor[k] == TINI_NONE)
             continue;
@@ -131,16 +119,15 @@ static const char *tini_check_matmul(const checker *c)
     return NULL;
 }
 
-static const char *tini_check_rope_table(const checker *c)
-{
+static const char *tini_check_rope_table(const checker *c) {
     const tini_tensor *t = tensor(c, 0);
     if (!t || !is_vector(c, 0, t->inputs))
         return "needs a vector of frequencies";
-    return is_f32(c, c->op->out[0], 2 * t->inputs) ? NULL : "its output is not twice as wide as its frequencies";
+    return is_f32(c, c->op->out[0], 2 * t->inputs) ? NULL
+                                                   : "its output is not twice as wide as its frequencies";
 }
 
-static const char *tini_check_rope(const checker *c)
-{
+static const char *tini_check_rope(const checker *c) {
     const tini_value *x = value(c, c->op->in[0]), *table = value(c, c->op->in[1]);
     uint32_t heads = c->op->u[0];
     if (!x || !table || !is_f32(c, c->op->in[0], x->width) || !is_f32(c, c->op->in[1], table->width))
@@ -152,13 +139,11 @@ static const char *tini_check_rope(const checker *c)
     return NULL;
 }
 
-static const tini_cache *cache(const checker *c)
-{
+static const tini_cache *cache(const checker *c) {
     return c->op->cache < c->p->header->caches ? &c->p->caches[c->op->cache] : NULL;
 }
 
-static const char *tini_check_kv_append(const checker *c)
-{
+static const char *tini_check_kv_append(const checker *c) {
     const tini_cache *kv = cache(c);
     if (!kv)
         return "needs a cache";
@@ -168,8 +153,7 @@ static const char *tini_check_kv_append(const checker *c)
     return c->op->flags & TINI_FLAG_LOGIT_ROWS ? "must see every row" : NULL;
 }
 
-static const char *tini_check_attention(const checker *c)
-{
+static const char *tini_check_attention(const checker *c) {
     const tini_cache *kv = cache(c);
     uint32_t heads = c->op->u[0];
     if (!kv || !heads || heads > MAX_HEADS || heads % kv->heads)
@@ -178,17 +162,16 @@ static const char *tini_check_attention(const checker *c)
     return is_f32(c, c->op->in[0], width) && is_f32(c, c->op->out[0], width) ? NULL : "its query does not fit";
 }
 
-static const char *tini_check_gated(const checker *c)
-{
+static const char *tini_check_gated(const checker *c) {
     const tini_value *gate = value(c, c->op->in[0]);
     if (!gate || !is_f32(c, c->op->in[0], gate->width) || !is_f32(c, c->op->in[1], gate->width) ||
         !is_f32(c, c->op->out[0], gate->width))
         return "needs floats of one width";
-    return is_q8_or_none(c, c->op->out[1], gate->width) ? NULL : "its quantized output's width is not the input's";
+    return is_q8_or_none(c, c->op->out[1], gate->width) ? NULL
+                                                        : "its quantized output's width is not the input's";
 }
 
-static const char *tini_check_logits(const checker *c)
-{
+static const char *tini_check_logits(const checker *c) {
     const tini_tensor *t = tensor(c, 0);
     if (!t || t->rows != c->p->header->vocab || !reads(c, t, c->op->in[0]))
         return "its weights do not fit its input or the vocabulary";
@@ -204,8 +187,7 @@ static const struct {
 #undef TIN_OP
 };
 
-static tin_status check_header(const tini_program_header *h, size_t size, tin_error *error)
-{
+static tin_status check_header(const tini_program_header *h, size_t size, tin_error *error) {
     for (uint32_t k = 0; k < sizeof TINI_PROGRAM_MAGIC; k++)
         if (h->magic[k] != TINI_PROGRAM_MAGIC[k])
             return tini_fail(error, TIN_ERR_FORMAT, "program.bin is not a program");
@@ -216,16 +198,16 @@ static tin_status check_header(const tini_program_header *h, size_t size, tin_er
         return tini_fail(error, TIN_ERR_FORMAT, "program.bin has impossible counts");
     if (!h->chunk || h->chunk > MAX_CHUNK || !h->context || h->context > MAX_CONTEXT || !h->vocab)
         return tini_fail(error, TIN_ERR_FORMAT, "program.bin has an impossible chunk, context or vocabulary");
-    uint64_t bytes = sizeof *h + (uint64_t)h->tensors * sizeof(tini_tensor) + (uint64_t)h->values * sizeof(tini_value) +
-                     (uint64_t)h->caches * sizeof(tini_cache) + (uint64_t)h->ops * sizeof(tini_op) + h->name_bytes;
+    uint64_t bytes = sizeof *h + (uint64_t)h->tensors * sizeof(tini_tensor) +
+                     (uint64_t)h->values * sizeof(tini_value) + (uint64_t)h->caches * sizeof(tini_cache) +
+                     (uint64_t)h->ops * sizeof(tini_op) + h->name_bytes;
     if (bytes != size)
         return tini_fail(error, TIN_ERR_FORMAT, "program.bin has %llu bytes; its header asks for %llu",
                          (unsigned long long)size, (unsigned long long)bytes);
     return TIN_OK;
 }
 
-static tin_status check_tensors(const tini_program *p, size_t weight_size, tin_error *error)
-{
+static tin_status check_tensors(const tini_program *p, size_t weight_size, tin_error *error) {
     const tini_program_header *h = p->header;
     if (h->weight_bytes != weight_size)
         return tini_fail(error, TIN_ERR_FORMAT, "weights.bin has %llu bytes; the program asks for %llu",
@@ -236,15 +218,15 @@ static tin_status check_tensors(const tini_program *p, size_t weight_size, tin_e
         const tini_tensor *t = &p->tensors[k];
         uint64_t bytes = tini_tensor_bytes(t->format, t->rows, t->inputs);
         if (!bytes || bytes != t->bytes || t->name >= h->name_bytes)
-            return tini_fail(error, TIN_ERR_FORMAT, "program.bin: tensor %u has an impossible format or shape", k);
+            return tini_fail(error, TIN_ERR_FORMAT, "program.bin: tensor %u has an impossible format or shape",
+                             k);
         if (t->offset % TIN_ALIGNMENT || t->offset > weight_size || weight_size - t->offset < t->bytes)
             return tini_fail(error, TIN_ERR_FORMAT, "program.bin: tensor %u reaches past weights.bin", k);
     }
     return TIN_OK;
 }
 
-static tin_status check_memory(const tini_program *p, tin_error *error)
-{
+static tin_status check_memory(const tini_program *p, tin_error *error) {
     const tini_program_header *h = p->header;
     if (h->arena_bytes > max_arena)
         return tini_fail(error, TIN_ERR_FORMAT, "program.bin asks for an impossible arena");
@@ -269,8 +251,7 @@ static tin_status check_memory(const tini_program *p, tin_error *error)
 }
 
 tin_status tini_program_open(tini_program *p, const uint8_t *data, size_t size, const uint8_t *weights,
-                             size_t weight_size, tin_error *error)
-{
+                             size_t weight_size, tin_error *error) {
     const tini_program_header *h = (const tini_program_header *)(const void *)data;
     if (size < sizeof *h)
         return tini_fail(error, TIN_ERR_FORMAT, "program.bin is cut short");
@@ -290,11 +271,12 @@ tin_status tini_program_open(tini_program *p, const uint8_t *data, size_t size, 
     for (uint32_t k = 0; !status && k < h->ops; k++) {
         checker c = {p, &p->ops[k]};
         if (c.op->kind >= TINI_OP_COUNT)
-            return tini_fail(error, TIN_ERR_VERSION, "program.bin: op %u is of kind %u, unknown to this runtime", k,
-                             c.op->kind);
+            return tini_fail(error, TIN_ERR_VERSION,
+                             "program.bin: op %u is of kind %u, unknown to this runtime", k, c.op->kind);
         const char *wrong = kinds[c.op->kind].check(&c);
         if (wrong)
-            status = tini_fail(error, TIN_ERR_FORMAT, "program.bin: op %u (%s) %s", k, kinds[c.op->kind].name, wrong);
+            status = tini_fail(error, TIN_ERR_FORMAT, "program.bin: op %u (%s) %s", k, kinds[c.op->kind].name,
+                               wrong);
     }
     if (!status && (!h->ops || p->ops[h->ops - 1].kind != TINI_OP_LOGITS))
         status = tini_fail(error, TIN_ERR_FORMAT, "program.bin does not end in logits");

@@ -96,8 +96,7 @@ uint64_t tini_tensor_bytes(uint32_t format, uint32_t rows, uint32_t inputs);
 uint32_t tini_format_activations(uint32_t format);
 
 /* Bytes of one row of a value. */
-static inline size_t tini_row_bytes(const tini_value *v)
-{
+static inline size_t tini_row_bytes(const tini_value *v) {
     return v->type == TINI_VALUE_F32 ? (size_t)v->width * 4 : (size_t)v->width / 32 * 40;
 }
 

@@ -6,8 +6,7 @@
 
 TINI_REGION_SCALAR
 
-tin_status tin_selfcheck(tin_error *error)
-{
+tin_status tin_selfcheck(tin_error *error) {
     /* volatile: computed here and now, not by the compiler. */
     volatile float a = 1.0f + 0x1p-12f, b = a, c = -(1.0f + 0x1p-11f), tiny = 0x1p-130f, third = 3.0f;
     if (tini_bits(a * b + c) != 0) /* a fused multiply-add keeps the 2^-24 that rounding drops */

@@ -9,21 +9,18 @@ typedef struct layout {
     uint64_t arena, kv, logits, tokens, scratch, total;
 } layout;
 
-static uint64_t place(uint64_t *total, uint64_t bytes)
-{
+static uint64_t place(uint64_t *total, uint64_t bytes) {
     uint64_t offset = *total;
     *total += (bytes + TIN_ALIGNMENT - 1) / TIN_ALIGNMENT * TIN_ALIGNMENT;
     return offset;
 }
 
-static uint64_t padded_context(const tin_session_options *options)
-{
+static uint64_t padded_context(const tin_session_options *options) {
     return ((uint64_t)options->context + TINI_TILE - 1) / TINI_TILE * TINI_TILE;
 }
 
-static tin_status resolve(const tin_model *model, const tin_session_options *given, tin_session_options *options,
-                          tin_error *error)
-{
+static tin_status resolve(const tin_model *model, const tin_session_options *given,
+                          tin_session_options *options, tin_error *error) {
     const tini_program_header *h = model->program.header;
     *options = given ? *given : (tin_session_options){0};
     if (!options->context)
@@ -33,11 +30,11 @@ static tin_status resolve(const tin_model *model, const tin_session_options *giv
     if (!options->logit_rows)
         options->logit_rows = 1;
     if (options->context > h->context)
-        return tini_fail(error, TIN_ERR_ARGUMENT, "a context of %u tokens; the model has at most %u", options->context,
-                         h->context);
+        return tini_fail(error, TIN_ERR_ARGUMENT, "a context of %u tokens; the model has at most %u",
+                         options->context, h->context);
     if (options->chunk > h->chunk)
-        return tini_fail(error, TIN_ERR_ARGUMENT, "a chunk of %u tokens; the model has at most %u", options->chunk,
-                         h->chunk);
+        return tini_fail(error, TIN_ERR_ARGUMENT, "a chunk of %u tokens; the model has at most %u",
+                         options->chunk, h->chunk);
     if (options->logit_rows != 1 && options->logit_rows < options->chunk)
         return tini_fail(error, TIN_ERR_ARGUMENT, "%u rows of logits; ask for 1, or for the chunk's %u",
                          options->logit_rows, options->chunk);
@@ -46,8 +43,7 @@ static tin_status resolve(const tin_model *model, const tin_session_options *giv
     return TIN_OK;
 }
 
-static layout plan(const tin_model *model, const tin_session_options *options)
-{
+static layout plan(const tin_model *model, const tin_session_options *options) {
     const tini_program_header *h = model->program.header;
     layout l = {0};
     tin_model_info info;
@@ -61,23 +57,23 @@ static layout plan(const tin_model *model, const tin_session_options *options)
     return l;
 }
 
-size_t tin_session_size(const tin_model *model, const tin_session_options *given, tin_error *error)
-{
+size_t tin_session_size(const tin_model *model, const tin_session_options *given, tin_error *error) {
     tin_session_options options;
     if (resolve(model, given, &options, error))
         return 0;
     uint64_t total = plan(model, &options).total;
     if ((size_t)total != total) {
-        tini_fail(error, TIN_ERR_ARGUMENT, "the session needs %llu bytes, more than this machine can address; "
-                  "give a smaller context", (unsigned long long)total);
+        tini_fail(error, TIN_ERR_ARGUMENT,
+                  "the session needs %llu bytes, more than this machine can address; "
+                  "give a smaller context",
+                  (unsigned long long)total);
         return 0;
     }
     return (size_t)total;
 }
 
 tin_status tin_session_create(const tin_model *model, const tin_session_options *given, void *memory,
-                              size_t memory_size, tin_session **out, tin_error *error)
-{
+                              size_t memory_size, tin_session **out, tin_error *error) {
     tin_session_options options;
     tin_status status = resolve(model, given, &options, error);
     if (status)
@@ -103,8 +99,7 @@ tin_status tin_session_create(const tin_model *model, const tin_session_options 
     return TIN_OK;
 }
 
-tini_kv tini_session_kv(const tin_session *s, uint32_t cache, uint32_t head)
-{
+tini_kv tini_session_kv(const tin_session *s, uint32_t cache, uint32_t head) {
     const tini_cache *caches = s->model->program.caches;
     size_t positions = (size_t)padded_context(&s->options), offset = 0;
     /* Caches of one shape, which is nearly all models, need no walk. */
@@ -115,32 +110,31 @@ tini_kv tini_session_kv(const tin_session *s, uint32_t cache, uint32_t head)
     return (tini_kv){.keys = keys, .values = keys + positions * caches[cache].head_dim};
 }
 
-static void forget_pass(tin_session *s)
-{
+static void forget_pass(tin_session *s) {
     s->next_op = s->rows = s->ready_rows = 0;
 }
 
-tin_status tin_session_append(tin_session *s, const int32_t *tokens, uint32_t count, tin_error *error)
-{
+tin_status tin_session_append(tin_session *s, const int32_t *tokens, uint32_t count, tin_error *error) {
     uint32_t vocab = s->model->program.header->vocab;
     if (count && !tokens)
         return tini_fail(error, TIN_ERR_ARGUMENT, "no tokens");
     if (count > s->options.context - s->count)
-        return tini_fail(error, TIN_ERR_CONTEXT, "%u tokens and %u more do not fit the session's context of %u", s->count,
-                         count, s->options.context);
+        return tini_fail(error, TIN_ERR_CONTEXT, "%u tokens and %u more do not fit the session's context of %u",
+                         s->count, count, s->options.context);
     for (uint32_t k = 0; k < count; k++)
         if (tokens[k] < 0 || (uint32_t)tokens[k] >= vocab)
-            return tini_fail(error, TIN_ERR_ARGUMENT, "token %d is not in the vocabulary of %u", tokens[k], vocab);
+            return tini_fail(error, TIN_ERR_ARGUMENT, "token %d is not in the vocabulary of %u", tokens[k],
+                             vocab);
     memcpy(s->tokens + s->count, tokens, (size_t)count * sizeof *tokens);
     s->count += count;
     s->ready_rows = 0;
     return TIN_OK;
 }
 
-tin_status tin_session_rewind(tin_session *s, uint32_t position, tin_error *error)
-{
+tin_status tin_session_rewind(tin_session *s, uint32_t position, tin_error *error) {
     if (position > s->count)
-        return tini_fail(error, TIN_ERR_ARGUMENT, "position %u is past the session's %u tokens", position, s->count);
+        return tini_fail(error, TIN_ERR_ARGUMENT, "position %u is past the session's %u tokens", position,
+                         s->count);
     s->count = position;
     if (s->position > position)
         s->position = position;
@@ -148,8 +142,7 @@ tin_status tin_session_rewind(tin_session *s, uint32_t position, tin_error *erro
     return TIN_OK;
 }
 
-tin_status tin_session_want_logits(tin_session *s, uint32_t position, tin_error *error)
-{
+tin_status tin_session_want_logits(tin_session *s, uint32_t position, tin_error *error) {
     if (s->options.logit_rows < s->options.chunk && position != UINT32_MAX)
         return tini_fail(error, TIN_ERR_STATE, "the session was made for one row of logits");
     if (s->rows)
@@ -158,8 +151,7 @@ tin_status tin_session_want_logits(tin_session *s, uint32_t position, tin_error 
     return TIN_OK;
 }
 
-static void begin_pass(tin_session *s)
-{
+static void begin_pass(tin_session *s) {
     uint32_t queued = s->count - s->position;
     s->rows = queued < s->options.chunk ? queued : s->options.chunk;
     s->next_op = 0;
@@ -170,16 +162,14 @@ static void begin_pass(tin_session *s)
         s->logit_rows = 1;
 }
 
-static void end_pass(tin_session *s)
-{
+static void end_pass(tin_session *s) {
     s->position += s->rows;
     s->ready_rows = s->logit_rows;
     s->ready_first = s->position - s->logit_rows;
     s->rows = 0;
 }
 
-int32_t tin_step(tin_session *s, uint64_t budget_ns)
-{
+int32_t tin_step(tin_session *s, uint64_t budget_ns) {
     if (budget_ns && !s->options.clock_ns)
         return TIN_ERR_STATE;
     uint64_t start = budget_ns ? s->options.clock_ns(s->options.clock_context) : 0;
@@ -204,8 +194,7 @@ int32_t tin_step(tin_session *s, uint64_t budget_ns)
     }
 }
 
-const float *tin_session_logits(const tin_session *s, uint32_t *rows, uint32_t *first)
-{
+const float *tin_session_logits(const tin_session *s, uint32_t *rows, uint32_t *first) {
     if (rows)
         *rows = s->ready_rows;
     if (first)
@@ -213,8 +202,7 @@ const float *tin_session_logits(const tin_session *s, uint32_t *rows, uint32_t *
     return s->ready_rows ? s->logits : NULL;
 }
 
-int32_t tin_session_sample(tin_session *s, const tin_sampling *sampling)
-{
+int32_t tin_session_sample(tin_session *s, const tin_sampling *sampling) {
     if (!s->ready_rows)
         return TIN_ERR_STATE;
     uint32_t vocab = s->model->program.header->vocab;
@@ -224,8 +212,7 @@ int32_t tin_session_sample(tin_session *s, const tin_sampling *sampling)
     return tini_sample(sampling, row, vocab, s->tokens, s->position, s->position, s->scratch);
 }
 
-uint32_t tin_session_position(const tin_session *s, uint32_t *count, const int32_t **tokens)
-{
+uint32_t tin_session_position(const tin_session *s, uint32_t *count, const int32_t **tokens) {
     if (count)
         *count = s->count;
     if (tokens)

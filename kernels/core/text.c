@@ -1,22 +1,19 @@
 /* The public face of the tokenizer. */
 #include "model.h"
 
-size_t tin_tokenize_scratch(const tin_model *model, size_t length)
-{
+size_t tin_tokenize_scratch(const tin_model *model, size_t length) {
     (void)model;
     return tini_tokenize_scratch(length);
 }
 
 int64_t tin_tokenize(const tin_model *model, const char *text, size_t length, uint32_t flags, int32_t *tokens,
-                     size_t capacity, void *scratch, size_t scratch_size)
-{
+                     size_t capacity, void *scratch, size_t scratch_size) {
     if ((length && !text) || (capacity && !tokens))
         return TIN_ERR_ARGUMENT;
     return tini_tokenize(&model->tokenizer, text, length, flags, tokens, capacity, scratch, scratch_size);
 }
 
-const char *tin_token_text(const tin_model *model, int32_t token, uint32_t *length, int *control)
-{
+const char *tin_token_text(const tin_model *model, int32_t token, uint32_t *length, int *control) {
     uint32_t bytes;
     const uint8_t *text = tini_token_bytes(&model->tokenizer, token, &bytes);
     if (!text)
@@ -28,8 +25,7 @@ const char *tin_token_text(const tin_model *model, int32_t token, uint32_t *leng
     return (const char *)text;
 }
 
-int tin_token_is_end(const tin_model *model, int32_t token)
-{
+int tin_token_is_end(const tin_model *model, int32_t token) {
     uint32_t length;
     return tini_token_bytes(&model->tokenizer, token, &length) && tini_token_is_end(&model->tokenizer, token);
 }

@@ -3,13 +3,11 @@
 
 enum { END_BYTES = 22, CENTRAL_BYTES = 46, LOCAL_BYTES = 30 };
 
-static uint32_t u16(const uint8_t *p)
-{
+static uint32_t u16(const uint8_t *p) {
     return (uint32_t)p[0] | (uint32_t)p[1] << 8;
 }
 
-static uint32_t u32(const uint8_t *p)
-{
+static uint32_t u32(const uint8_t *p) {
     return u16(p) | u16(p + 2) << 16;
 }
 
@@ -20,8 +18,7 @@ typedef struct entry {
 } entry;
 
 /* 0, or what is wrong. */
-static const char *read_entry(const tini_zip *zip, size_t offset, size_t end, entry *e)
-{
+static const char *read_entry(const tini_zip *zip, size_t offset, size_t end, entry *e) {
     if (offset > end || end - offset < CENTRAL_BYTES)
         return "its directory is cut short";
     const uint8_t *c = zip->file + offset;
@@ -48,8 +45,7 @@ static const char *read_entry(const tini_zip *zip, size_t offset, size_t end, en
     return NULL;
 }
 
-tin_status tini_zip_open(tini_zip *zip, const uint8_t *file, size_t size, tin_error *error)
-{
+tin_status tini_zip_open(tini_zip *zip, const uint8_t *file, size_t size, tin_error *error) {
     if (size < END_BYTES)
         return tini_fail(error, TIN_ERR_FORMAT, "not a tin: it has only %llu bytes", (unsigned long long)size);
     /* Our writer leaves no archive comment, so the end record is the last 22 bytes. */
@@ -73,21 +69,19 @@ tin_status tini_zip_open(tini_zip *zip, const uint8_t *file, size_t size, tin_er
         offset = e.next;
     }
     if (offset != directory_end)
-        return tini_fail(error, TIN_ERR_FORMAT, "the tin is damaged: its directory has %u entries and more bytes",
-                         zip->entries);
+        return tini_fail(error, TIN_ERR_FORMAT,
+                         "the tin is damaged: its directory has %u entries and more bytes", zip->entries);
     return TIN_OK;
 }
 
-static int same_name(const entry *e, const char *name)
-{
+static int same_name(const entry *e, const char *name) {
     size_t k = 0;
     while (k < e->name_length && name[k] && e->name[k] == (uint8_t)name[k])
         k++;
     return k == e->name_length && !name[k];
 }
 
-const uint8_t *tini_zip_find(const tini_zip *zip, const char *name, size_t *size)
-{
+const uint8_t *tini_zip_find(const tini_zip *zip, const char *name, size_t *size) {
     size_t offset = zip->directory;
     for (uint32_t k = 0; k < zip->entries; k++) {
         entry e;

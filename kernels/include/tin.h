@@ -38,14 +38,14 @@ extern "C" {
 typedef int32_t tin_status;
 
 /* Every failure: TIN_ERR_<name>, its value (which never changes), its meaning. */
-#define TIN_ERRORS(X)                                                                                              \
-    X(ARGUMENT, -1, "an argument is out of range or missing")                                                      \
-    X(FORMAT, -2, "the file is not a tin, or is damaged")                                                          \
-    X(VERSION, -3, "the file needs another version of the runtime")                                                \
-    X(UNSUPPORTED, -4, "this build lacks what the file or the caller asks for")                                    \
-    X(MEMORY, -5, "the given memory block is too small or misaligned")                                             \
-    X(CONTEXT, -6, "the session's context is full")                                                                \
-    X(STATE, -7, "the call does not fit the session's state")                                                      \
+#define TIN_ERRORS(X)                                                           \
+    X(ARGUMENT, -1, "an argument is out of range or missing")                   \
+    X(FORMAT, -2, "the file is not a tin, or is damaged")                       \
+    X(VERSION, -3, "the file needs another version of the runtime")             \
+    X(UNSUPPORTED, -4, "this build lacks what the file or the caller asks for") \
+    X(MEMORY, -5, "the given memory block is too small or misaligned")          \
+    X(CONTEXT, -6, "the session's context is full")                             \
+    X(STATE, -7, "the call does not fit the session's state")                   \
     X(TEXT, -8, "the text can't be tokenized")
 
 #define TIN_ERROR_ENUM(name, value, meaning) TIN_ERR_##name = value,
@@ -88,14 +88,14 @@ TIN_API size_t tin_model_size(const void *file, size_t size, tin_error *error);
  * isa       name of an instruction set, or NULL for the best one this processor runs
  * memory    memory_size bytes (at least tin_model_size), aligned; stays the caller's
  * Errors: ARGUMENT, FORMAT, VERSION, UNSUPPORTED, MEMORY. */
-TIN_API tin_status tin_model_create(const void *file, size_t size, const char *isa, void *memory, size_t memory_size,
-                                    tin_model **model, tin_error *error);
+TIN_API tin_status tin_model_create(const void *file, size_t size, const char *isa, void *memory,
+                                    size_t memory_size, tin_model **model, tin_error *error);
 
 typedef struct tin_model_info {
-    uint32_t vocab;       /* tokens */
-    uint32_t context;     /* most positions a session can have */
-    uint32_t chunk;       /* most tokens computed at once */
-    uint32_t layers;      /* key-value caches */
+    uint32_t vocab;   /* tokens */
+    uint32_t context; /* most positions a session can have */
+    uint32_t chunk;   /* most tokens computed at once */
+    uint32_t layers;  /* key-value caches */
     uint64_t weight_bytes;
     uint64_t arena_bytes; /* working memory of a session, beside its caches and logits */
     uint64_t kv_bytes;    /* cache bytes per position */
@@ -121,8 +121,8 @@ TIN_API size_t tin_tokenize_scratch(const tin_model *model, size_t length);
 /* Text to token ids. Returns the number of tokens, also when it is more than `capacity` (only the first
  * `capacity` are written); negative status on failure (ARGUMENT, MEMORY).
  * text: UTF-8; bytes that are not are kept as they are. flags: TIN_TEXT_*. */
-TIN_API int64_t tin_tokenize(const tin_model *model, const char *text, size_t length, uint32_t flags, int32_t *tokens,
-                             size_t capacity, void *scratch, size_t scratch_size);
+TIN_API int64_t tin_tokenize(const tin_model *model, const char *text, size_t length, uint32_t flags,
+                             int32_t *tokens, size_t capacity, void *scratch, size_t scratch_size);
 
 /* The bytes of one token, in place, not NUL-terminated; NULL for an id out of range. A token may end in
  * the middle of a UTF-8 character. *control is set to 1 for tokens that are no text. */
@@ -184,7 +184,8 @@ TIN_API tin_status tin_session_create(const tin_model *model, const tin_session_
                                       size_t memory_size, tin_session **session, tin_error *error);
 
 /* Queues tokens behind those already there. Errors: ARGUMENT (an id out of range), CONTEXT. All or nothing. */
-TIN_API tin_status tin_session_append(tin_session *session, const int32_t *tokens, uint32_t count, tin_error *error);
+TIN_API tin_status tin_session_append(tin_session *session, const int32_t *tokens, uint32_t count,
+                                      tin_error *error);
 
 /* Forgets every token from `position` on, computed or queued. Errors: ARGUMENT. */
 TIN_API tin_status tin_session_rewind(tin_session *session, uint32_t position, tin_error *error);

@@ -7,10 +7,9 @@
 #include <string.h>
 
 /* The format called `name`, or -1 with ValueError that lists those there are. */
-static int format_id(const char *name)
-{
-#define TIN_FORMAT(id, gguf, NAME, name_, block, bytes, activations)                                               \
-    if (!strcmp(name, #NAME))                                                                                      \
+static int format_id(const char *name) {
+#define TIN_FORMAT(id, gguf, NAME, name_, block, bytes, activations) \
+    if (!strcmp(name, #NAME))                                        \
         return id;
 #include "formats.def"
 #undef TIN_FORMAT
@@ -18,7 +17,8 @@ static int format_id(const char *name)
 #define TIN_FORMAT(id, gguf, NAME, name_, block, bytes, activations) " " #NAME
 #include "formats.def"
 #undef TIN_FORMAT
-                 , name);
+                 ,
+                 name);
     return -1;
 }
 
@@ -28,16 +28,14 @@ typedef struct request {
     unsigned rows, inputs;
 } request;
 
-static void release(request *r)
-{
+static void release(request *r) {
     PyBuffer_Release(&r->data);
     if (r->extra.obj)
         PyBuffer_Release(&r->extra);
 }
 
 /* Parses (format, data, rows, inputs, extra=None); extra must hold `extra_items` 4-byte items. */
-static int parse(request *r, PyObject *args, PyObject *keywords, const char *extra_name, int extra_per_row)
-{
+static int parse(request *r, PyObject *args, PyObject *keywords, const char *extra_name, int extra_per_row) {
     char *names[] = {"format", "data", "rows", "inputs", (char *)extra_name, NULL};
     const char *format;
     PyObject *extra = Py_None;
@@ -52,7 +50,8 @@ static int parse(request *r, PyObject *args, PyObject *keywords, const char *ext
     }
     unsigned items = extra_per_row ? r->rows : r->inputs;
     if (r->extra.obj && (size_t)r->extra.len != (size_t)items * 4) {
-        PyErr_Format(PyExc_ValueError, "%s has %zd bytes; %u items of 4 are needed", extra_name, r->extra.len, items);
+        PyErr_Format(PyExc_ValueError, "%s has %zd bytes; %u items of 4 are needed", extra_name, r->extra.len,
+                     items);
         release(r);
         return -1;
     }
@@ -65,8 +64,7 @@ static int parse(request *r, PyObject *args, PyObject *keywords, const char *ext
 }
 
 /* Checks the size of r->data; makes the result. On failure releases and returns NULL. */
-static PyObject *result(request *r, size_t expected, size_t size)
-{
+static PyObject *result(request *r, size_t expected, size_t size) {
     if ((size_t)r->data.len != expected) {
         PyErr_Format(PyExc_ValueError, "data has %zd bytes; %u x %u take %zu", r->data.len, r->rows, r->inputs,
                      expected);
@@ -79,8 +77,7 @@ static PyObject *result(request *r, size_t expected, size_t size)
     return bytes;
 }
 
-static int order_in_range(const request *r)
-{
+static int order_in_range(const request *r) {
     const uint32_t *order = r->extra.obj ? r->extra.buf : NULL;
     for (unsigned k = 0; order && k < r->rows; k++)
         if (order[k] >= r->rows) {
@@ -90,8 +87,7 @@ static int order_in_range(const request *r)
     return 1;
 }
 
-static PyObject *repack(PyObject *args, PyObject *keywords, int packing)
-{
+static PyObject *repack(PyObject *args, PyObject *keywords, int packing) {
     request r;
     if (parse(&r, args, keywords, "row_order", 1))
         return NULL;
@@ -99,67 +95,58 @@ static PyObject *repack(PyObject *args, PyObject *keywords, int packing)
         release(&r);
         return NULL;
     }
-    size_t gguf = tini_gguf_size(r.format, r.rows, r.inputs), packed = tini_packed_size(r.format, r.rows, r.inputs);
+    size_t gguf = tini_gguf_size(r.format, r.rows, r.inputs),
+           packed = tini_packed_size(r.format, r.rows, r.inputs);
     PyObject *out = result(&r, packing ? gguf : packed, packing ? packed : gguf);
     if (!out)
         return NULL;
     uint8_t *to = (uint8_t *)PyBytes_AsString(out);
     const uint32_t *order = r.extra.obj ? r.extra.buf : NULL;
-    Py_BEGIN_ALLOW_THREADS
-    if (packing)
-        tini_pack(r.format, to, r.data.buf, r.rows, r.inputs, order);
-    else
-        tini_unpack(r.format, to, r.data.buf, r.rows, r.inputs, order);
-    Py_END_ALLOW_THREADS
-    release(&r);
+    Py_BEGIN_ALLOW_THREADS if (packing) tini_pack(r.format, to, r.data.buf, r.rows, r.inputs, order);
+    else tini_unpack(r.format, to, r.data.buf, r.rows, r.inputs, order);
+    Py_END_ALLOW_THREADS release(&r);
     return out;
 }
 
-static PyObject *pack(PyObject *module, PyObject *args, PyObject *keywords)
-{
+static PyObject *pack(PyObject *module, PyObject *args, PyObject *keywords) {
     (void)module;
     return repack(args, keywords, 1);
 }
 
-static PyObject *unpack(PyObject *module, PyObject *args, PyObject *keywords)
-{
+static PyObject *unpack(PyObject *module, PyObject *args, PyObject *keywords) {
     (void)module;
     return repack(args, keywords, 0);
 }
 
-static PyObject *dequantize(PyObject *module, PyObject *args, PyObject *keywords)
-{
+static PyObject *dequantize(PyObject *module, PyObject *args, PyObject *keywords) {
     (void)module;
     request r;
     if (parse(&r, args, keywords, "unused", 0))
         return NULL;
-    PyObject *out = result(&r, tini_gguf_size(r.format, r.rows, r.inputs), (size_t)r.rows * r.inputs * sizeof(float));
+    PyObject *out =
+        result(&r, tini_gguf_size(r.format, r.rows, r.inputs), (size_t)r.rows * r.inputs * sizeof(float));
     if (!out)
         return NULL;
     float *to = (float *)(void *)PyBytes_AsString(out);
-    Py_BEGIN_ALLOW_THREADS
-    tini_dequantize(r.format, to, r.data.buf, r.rows, r.inputs);
-    Py_END_ALLOW_THREADS
-    release(&r);
+    Py_BEGIN_ALLOW_THREADS tini_dequantize(r.format, to, r.data.buf, r.rows, r.inputs);
+    Py_END_ALLOW_THREADS release(&r);
     return out;
 }
 
-static PyObject *quantize(PyObject *module, PyObject *args, PyObject *keywords)
-{
+static PyObject *quantize(PyObject *module, PyObject *args, PyObject *keywords) {
     (void)module;
     request r;
     if (parse(&r, args, keywords, "importance", 0))
         return NULL;
-    PyObject *out = result(&r, (size_t)r.rows * r.inputs * sizeof(float), tini_gguf_size(r.format, r.rows, r.inputs));
+    PyObject *out =
+        result(&r, (size_t)r.rows * r.inputs * sizeof(float), tini_gguf_size(r.format, r.rows, r.inputs));
     if (!out)
         return NULL;
     uint8_t *to = (uint8_t *)PyBytes_AsString(out);
     const float *importance = r.extra.obj ? r.extra.buf : NULL;
     int status;
-    Py_BEGIN_ALLOW_THREADS
-    status = tini_quantize(r.format, to, r.data.buf, r.rows, r.inputs, importance);
-    Py_END_ALLOW_THREADS
-    release(&r);
+    Py_BEGIN_ALLOW_THREADS status = tini_quantize(r.format, to, r.data.buf, r.rows, r.inputs, importance);
+    Py_END_ALLOW_THREADS release(&r);
     if (status) {
         Py_DECREF(out);
         PyErr_SetString(PyExc_ValueError, "a weight is not finite");
@@ -170,12 +157,14 @@ static PyObject *quantize(PyObject *module, PyObject *args, PyObject *keywords)
 
 PyMethodDef core_block_functions[] = {
     {"pack", (PyCFunction)(void (*)(void))pack, METH_VARARGS | METH_KEYWORDS,
-     "pack(format, data, rows, inputs, row_order=None) -> tiles; packed row k is source row row_order[k] (uint32)"},
+     "pack(format, data, rows, inputs, row_order=None) -> tiles; packed row k is source row row_order[k] "
+     "(uint32)"},
     {"unpack", (PyCFunction)(void (*)(void))unpack, METH_VARARGS | METH_KEYWORDS,
      "unpack(format, tiles, rows, inputs, row_order=None) -> GGUF rows: the inverse of pack"},
     {"dequantize", (PyCFunction)(void (*)(void))dequantize, METH_VARARGS | METH_KEYWORDS,
      "dequantize(format, data, rows, inputs) -> float32 bytes [rows][inputs]"},
     {"quantize", (PyCFunction)(void (*)(void))quantize, METH_VARARGS | METH_KEYWORDS,
-     "quantize(format, float32 data, rows, inputs, importance=None) -> GGUF rows; importance: float32 [inputs]"},
+     "quantize(format, float32 data, rows, inputs, importance=None) -> GGUF rows; importance: float32 "
+     "[inputs]"},
     {NULL, NULL, 0, NULL},
 };

@@ -1,7 +1,6 @@
 #include "module.h"
 
-static PyObject *model_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
-{
+static PyObject *model_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
     static char *names[] = {"image", "isa", NULL};
     PyObject *image;
     const char *isa = NULL;
@@ -34,8 +33,7 @@ failed:
     return NULL;
 }
 
-static void model_dealloc(core_model *self)
-{
+static void model_dealloc(core_model *self) {
     PyTypeObject *type = Py_TYPE((PyObject *)self);
     PyMem_Free(self->memory);
     if (self->image.obj)
@@ -46,20 +44,18 @@ static void model_dealloc(core_model *self)
     Py_DECREF(type);
 }
 
-static PyObject *model_info(core_model *self, PyObject *unused)
-{
+static PyObject *model_info(core_model *self, PyObject *unused) {
     (void)unused;
     tin_model_info info;
     tin_model_describe(self->model, &info);
-    return Py_BuildValue("{s:I,s:I,s:I,s:I,s:K,s:K,s:K,s:i,s:i,s:s}", "vocab", info.vocab, "context", info.context,
-                         "chunk", info.chunk, "layers", info.layers, "weight_bytes",
-                         (unsigned long long)info.weight_bytes, "arena_bytes", (unsigned long long)info.arena_bytes,
-                         "kv_bytes", (unsigned long long)info.kv_bytes, "bos", info.bos, "eos", info.eos, "isa",
-                         info.isa);
+    return Py_BuildValue("{s:I,s:I,s:I,s:I,s:K,s:K,s:K,s:i,s:i,s:s}", "vocab", info.vocab, "context",
+                         info.context, "chunk", info.chunk, "layers", info.layers, "weight_bytes",
+                         (unsigned long long)info.weight_bytes, "arena_bytes",
+                         (unsigned long long)info.arena_bytes, "kv_bytes", (unsigned long long)info.kv_bytes,
+                         "bos", info.bos, "eos", info.eos, "isa", info.isa);
 }
 
-static PyObject *model_entry(core_model *self, PyObject *name)
-{
+static PyObject *model_entry(core_model *self, PyObject *name) {
     PyObject *utf8 = PyUnicode_AsUTF8String(name);
     if (!utf8)
         return NULL;
@@ -74,8 +70,7 @@ static PyObject *model_entry(core_model *self, PyObject *name)
     return PyBytes_FromStringAndSize(data, (Py_ssize_t)size);
 }
 
-static PyObject *token_list(const int32_t *tokens, int64_t count)
-{
+static PyObject *token_list(const int32_t *tokens, int64_t count) {
     PyObject *list = PyList_New((Py_ssize_t)count);
     for (int64_t k = 0; list && k < count; k++) {
         PyObject *id = PyLong_FromLong(tokens[k]);
@@ -87,26 +82,26 @@ static PyObject *token_list(const int32_t *tokens, int64_t count)
     return list;
 }
 
-static PyObject *model_tokenize(core_model *self, PyObject *args)
-{
+static PyObject *model_tokenize(core_model *self, PyObject *args) {
     Py_buffer text;
     unsigned flags = 0;
     if (!PyArg_ParseTuple(args, "s*|I:tokenize", &text, &flags))
         return NULL;
     PyObject *list = NULL;
-    size_t length = (size_t)text.len, capacity = length + 2; /* a token has at least a byte; room for bos, eos */
+    size_t length = (size_t)text.len,
+           capacity = length + 2; /* a token has at least a byte; room for bos, eos */
     size_t scratch_size = tin_tokenize_scratch(self->model, length);
     void *scratch_base, *scratch = core_aligned(scratch_size, &scratch_base);
     int32_t *tokens = scratch ? PyMem_Malloc(capacity * sizeof *tokens) : NULL;
     if (tokens) {
         int64_t count;
-        Py_BEGIN_ALLOW_THREADS
-        count = tin_tokenize(self->model, text.buf, length, flags, tokens, capacity, scratch, scratch_size);
-        Py_END_ALLOW_THREADS
-        if (count < 0) {
+        Py_BEGIN_ALLOW_THREADS count =
+            tin_tokenize(self->model, text.buf, length, flags, tokens, capacity, scratch, scratch_size);
+        Py_END_ALLOW_THREADS if (count < 0) {
             tin_error error = {.status = (tin_status)count, .text = "the text can't be tokenized"};
             core_raise(self->fault, &error);
-        } else {
+        }
+        else {
             list = token_list(tokens, count);
         }
         PyMem_Free(tokens);
@@ -118,8 +113,7 @@ static PyObject *model_tokenize(core_model *self, PyObject *args)
     return list;
 }
 
-static PyObject *model_token(core_model *self, PyObject *args)
-{
+static PyObject *model_token(core_model *self, PyObject *args) {
     int id;
     if (!PyArg_ParseTuple(args, "i:token", &id))
         return NULL;
@@ -135,7 +129,8 @@ static PyObject *model_token(core_model *self, PyObject *args)
 static PyMethodDef methods[] = {
     {"info", (PyCFunction)model_info, METH_NOARGS, "The fields of tin_model_info as a dict."},
     {"entry", (PyCFunction)model_entry, METH_O, "A named entry's bytes; KeyError when the tin has none."},
-    {"tokenize", (PyCFunction)model_tokenize, METH_VARARGS, "tokenize(text: str | bytes, flags=0) -> list of ids"},
+    {"tokenize", (PyCFunction)model_tokenize, METH_VARARGS,
+     "tokenize(text: str | bytes, flags=0) -> list of ids"},
     {"token", (PyCFunction)model_token, METH_VARARGS, "token(id) -> (bytes, is control, ends a generation)"},
     {NULL, NULL, 0, NULL},
 };

@@ -3,8 +3,7 @@
 #include "core/kernel.h"
 #include "core/program.h"
 
-PyObject *core_raise(PyObject *fault, const tin_error *error)
-{
+PyObject *core_raise(PyObject *fault, const tin_error *error) {
     PyObject *arguments = Py_BuildValue("(ss)", tin_status_name(error->status), error->text);
     if (arguments) {
         PyErr_SetObject(fault, arguments);
@@ -13,8 +12,7 @@ PyObject *core_raise(PyObject *fault, const tin_error *error)
     return NULL;
 }
 
-void *core_aligned(size_t size, void **base)
-{
+void *core_aligned(size_t size, void **base) {
     *base = PyMem_Malloc(size + TIN_ALIGNMENT);
     if (!*base) {
         PyErr_NoMemory();
@@ -23,8 +21,7 @@ void *core_aligned(size_t size, void **base)
     return (void *)(((uintptr_t)*base + TIN_ALIGNMENT - 1) / TIN_ALIGNMENT * TIN_ALIGNMENT);
 }
 
-static PyObject *isa_names(PyObject *module, PyObject *unused)
-{
+static PyObject *isa_names(PyObject *module, PyObject *unused) {
     (void)module, (void)unused;
     PyObject *names = PyList_New(0);
     for (uint32_t k = 0; names && tin_isa_name(k); k++) {
@@ -36,8 +33,7 @@ static PyObject *isa_names(PyObject *module, PyObject *unused)
     return names;
 }
 
-static PyObject *selfcheck(PyObject *module, PyObject *unused)
-{
+static PyObject *selfcheck(PyObject *module, PyObject *unused) {
     (void)unused;
     core_state *state = PyModule_GetState(module);
     tin_error error;
@@ -47,20 +43,22 @@ static PyObject *selfcheck(PyObject *module, PyObject *unused)
 }
 
 static PyMethodDef functions[] = {
-    {"isa_names", isa_names, METH_NOARGS, "Instruction sets that this build has and this processor runs, best last."},
-    {"selfcheck", selfcheck, METH_NOARGS, "Raises RuntimeFault when this build does not keep the bit contract."},
+    {"isa_names", isa_names, METH_NOARGS,
+     "Instruction sets that this build has and this processor runs, best last."},
+    {"selfcheck", selfcheck, METH_NOARGS,
+     "Raises RuntimeFault when this build does not keep the bit contract."},
     {NULL, NULL, 0, NULL},
 };
 
 /* The lists of the .def files, for the compiler. */
-static int add_lists(PyObject *module)
-{
+static int add_lists(PyObject *module) {
     PyObject *formats = Py_BuildValue("{"
 #define TIN_FORMAT(id, gguf, NAME, name, block, bytes, activations) "s(iiiis)"
 #include "formats.def"
 #undef TIN_FORMAT
                                       "}"
-#define TIN_FORMAT(id, gguf, NAME, name, block, bytes, activations) , #NAME, id, gguf, block, bytes, #activations
+#define TIN_FORMAT(id, gguf, NAME, name, block, bytes, activations) \
+    , #NAME, id, gguf, block, bytes, #activations
 #include "formats.def"
 #undef TIN_FORMAT
     );
@@ -73,7 +71,8 @@ static int add_lists(PyObject *module)
 #include "ops.def"
 #undef TIN_OP
     );
-    int failed = PyModule_AddObjectRef(module, "FORMATS", formats) || PyModule_AddObjectRef(module, "OPS", ops) ||
+    int failed = PyModule_AddObjectRef(module, "FORMATS", formats) ||
+                 PyModule_AddObjectRef(module, "OPS", ops) ||
                  PyModule_AddIntConstant(module, "ALIGNMENT", TIN_ALIGNMENT) ||
                  PyModule_AddIntConstant(module, "TILE", TINI_TILE) ||
                  PyModule_AddIntConstant(module, "PROGRAM_VERSION", TINI_PROGRAM_VERSION) ||
@@ -89,8 +88,7 @@ static int add_lists(PyObject *module)
     return failed ? -1 : 0;
 }
 
-static int execute(PyObject *module)
-{
+static int execute(PyObject *module) {
     core_state *state = PyModule_GetState(module);
     PyObject *errors = PyImport_ImportModule("tinsmith.errors");
     if (!errors)
@@ -111,8 +109,7 @@ static int execute(PyObject *module)
     return add_lists(module);
 }
 
-static int traverse(PyObject *module, visitproc visit, void *arg)
-{
+static int traverse(PyObject *module, visitproc visit, void *arg) {
     core_state *state = PyModule_GetState(module);
     Py_VISIT(state->fault);
     Py_VISIT(state->model_type);
@@ -120,8 +117,7 @@ static int traverse(PyObject *module, visitproc visit, void *arg)
     return 0;
 }
 
-static int clear(PyObject *module)
-{
+static int clear(PyObject *module) {
     core_state *state = PyModule_GetState(module);
     Py_CLEAR(state->fault);
     Py_CLEAR(state->model_type);
@@ -132,15 +128,10 @@ static int clear(PyObject *module)
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, execute}, {0, NULL}};
 
 struct PyModuleDef core_module = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "tinsmith._core",
-    .m_size = sizeof(core_state),
-    .m_slots = slots,
-    .m_traverse = traverse,
-    .m_clear = clear,
+    PyModuleDef_HEAD_INIT, .m_name = "tinsmith._core", .m_size = sizeof(core_state),
+    .m_slots = slots,      .m_traverse = traverse,     .m_clear = clear,
 };
 
-PyMODINIT_FUNC PyInit__core(void)
-{
+PyMODINIT_FUNC PyInit__core(void) {
     return PyModuleDef_Init(&core_module);
 }

@@ -23,8 +23,7 @@ PyObject *core_raise(PyObject *fault, const tin_error *error);
 void *core_aligned(size_t size, void **base);
 
 typedef struct core_model {
-    PyObject_HEAD
-    Py_buffer image;
+    PyObject_HEAD Py_buffer image;
     tin_model *model;
     void *memory;
     PyObject *fault;

@@ -6,8 +6,7 @@
 #include <time.h>
 
 typedef struct core_session {
-    PyObject_HEAD
-    core_model *model;
+    PyObject_HEAD core_model *model;
     tin_session *session;
     tin_pool *pool;
     void *memory, *pool_memory;
@@ -15,16 +14,14 @@ typedef struct core_session {
     int busy; /* set, under the GIL, while a step runs without it */
 } core_session;
 
-static uint64_t monotonic_ns(void *unused)
-{
+static uint64_t monotonic_ns(void *unused) {
     (void)unused;
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static int make_pool(core_session *self, unsigned threads, tin_error *error)
-{
+static int make_pool(core_session *self, unsigned threads, tin_error *error) {
     size_t size = tin_pool_size(threads);
     void *block = core_aligned(size, &self->pool_memory);
     if (!block)
@@ -36,14 +33,13 @@ static int make_pool(core_session *self, unsigned threads, tin_error *error)
     return 0;
 }
 
-static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
-{
+static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
     static char *names[] = {"model", "context", "chunk", "logit_rows", "threads", NULL};
     core_state *state = PyType_GetModuleState(type);
     PyObject *model;
     unsigned context = 0, chunk = 0, logit_rows = 1, threads = 1;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|IIII:Session", names, state->model_type, &model, &context,
-                                     &chunk, &logit_rows, &threads))
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|IIII:Session", names, state->model_type, &model,
+                                     &context, &chunk, &logit_rows, &threads))
         return NULL;
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     core_session *self = (core_session *)alloc(type, 0);
@@ -78,8 +74,7 @@ failed:
     return NULL;
 }
 
-static void session_dealloc(core_session *self)
-{
+static void session_dealloc(core_session *self) {
     PyTypeObject *type = Py_TYPE((PyObject *)self);
     tin_pool_destroy(self->pool);
     PyMem_Free(self->pool_memory);
@@ -90,16 +85,14 @@ static void session_dealloc(core_session *self)
     Py_DECREF(type);
 }
 
-static int refuse_if_busy(core_session *self)
-{
+static int refuse_if_busy(core_session *self) {
     if (!self->busy)
         return 0;
     PyErr_SetString(PyExc_RuntimeError, "the session is in use by another thread; give each thread its own");
     return -1;
 }
 
-static PyObject *session_append(core_session *self, PyObject *tokens)
-{
+static PyObject *session_append(core_session *self, PyObject *tokens) {
     if (refuse_if_busy(self))
         return NULL;
     Py_ssize_t count = PySequence_Size(tokens);
@@ -126,8 +119,7 @@ static PyObject *session_append(core_session *self, PyObject *tokens)
     Py_RETURN_NONE;
 }
 
-static PyObject *session_rewind(core_session *self, PyObject *args)
-{
+static PyObject *session_rewind(core_session *self, PyObject *args) {
     unsigned position;
     if (!PyArg_ParseTuple(args, "I:rewind", &position) || refuse_if_busy(self))
         return NULL;
@@ -137,8 +129,7 @@ static PyObject *session_rewind(core_session *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
-static PyObject *session_want_logits(core_session *self, PyObject *args)
-{
+static PyObject *session_want_logits(core_session *self, PyObject *args) {
     unsigned position;
     if (!PyArg_ParseTuple(args, "I:want_logits", &position) || refuse_if_busy(self))
         return NULL;
@@ -148,31 +139,26 @@ static PyObject *session_want_logits(core_session *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
-static PyObject *raise_status(core_session *self, tin_status status, const char *text)
-{
+static PyObject *raise_status(core_session *self, tin_status status, const char *text) {
     tin_error error = {.status = status};
     strncpy(error.text, text, sizeof error.text - 1);
     return core_raise(self->model->fault, &error);
 }
 
-static PyObject *session_step(core_session *self, PyObject *args)
-{
+static PyObject *session_step(core_session *self, PyObject *args) {
     unsigned long long budget = 0;
     if (!PyArg_ParseTuple(args, "|K:step", &budget) || refuse_if_busy(self))
         return NULL;
     int32_t event;
     self->busy = 1;
-    Py_BEGIN_ALLOW_THREADS
-    event = tin_step(self->session, budget);
-    Py_END_ALLOW_THREADS
-    self->busy = 0;
+    Py_BEGIN_ALLOW_THREADS event = tin_step(self->session, budget);
+    Py_END_ALLOW_THREADS self->busy = 0;
     if (event < 0)
         return raise_status(self, event, "the step failed");
     return PyLong_FromLong(event);
 }
 
-static PyObject *session_logits(core_session *self, PyObject *unused)
-{
+static PyObject *session_logits(core_session *self, PyObject *unused) {
     (void)unused;
     if (refuse_if_busy(self))
         return NULL;
@@ -186,13 +172,12 @@ static PyObject *session_logits(core_session *self, PyObject *unused)
                          (Py_ssize_t)((size_t)rows * info.vocab * sizeof *logits));
 }
 
-static PyObject *session_sample(core_session *self, PyObject *args)
-{
+static PyObject *session_sample(core_session *self, PyObject *args) {
     tin_sampling sampling = {.repetition_penalty = 1, .top_p = 1};
     unsigned long long seed = 0;
     unsigned top_k = 0, repeat_last = 0;
-    if (!PyArg_ParseTuple(args, "|fIfffIK:sample", &sampling.temperature, &top_k, &sampling.top_p, &sampling.min_p,
-                          &sampling.repetition_penalty, &repeat_last, &seed) ||
+    if (!PyArg_ParseTuple(args, "|fIfffIK:sample", &sampling.temperature, &top_k, &sampling.top_p,
+                          &sampling.min_p, &sampling.repetition_penalty, &repeat_last, &seed) ||
         refuse_if_busy(self))
         return NULL;
     sampling.top_k = top_k;
@@ -200,16 +185,16 @@ static PyObject *session_sample(core_session *self, PyObject *args)
     sampling.seed = seed;
     int32_t token = tin_session_sample(self->session, &sampling);
     if (token == TIN_ERR_ARGUMENT)
-        return raise_status(self, token, "sampling options out of range: temperature >= 0, 0 < top_p <= 1, "
-                                         "0 <= min_p <= 1, repetition_penalty > 0");
+        return raise_status(self, token,
+                            "sampling options out of range: temperature >= 0, 0 < top_p <= 1, "
+                            "0 <= min_p <= 1, repetition_penalty > 0");
     if (token < 0)
         return raise_status(self, token, "there are no logits to sample from: append tokens and step first");
     return PyLong_FromLong(token);
 }
 
 /* The likeliest token of every ready row, so that a draft is checked without copying its logits. */
-static PyObject *session_likeliest(core_session *self, PyObject *unused)
-{
+static PyObject *session_likeliest(core_session *self, PyObject *unused) {
     (void)unused;
     if (refuse_if_busy(self))
         return NULL;
@@ -227,8 +212,7 @@ static PyObject *session_likeliest(core_session *self, PyObject *unused)
     return list;
 }
 
-static PyObject *session_tokens(core_session *self, PyObject *unused)
-{
+static PyObject *session_tokens(core_session *self, PyObject *unused) {
     (void)unused;
     uint32_t count;
     const int32_t *tokens;
@@ -239,20 +223,24 @@ static PyObject *session_tokens(core_session *self, PyObject *unused)
     return list ? Py_BuildValue("(IN)", position, list) : NULL;
 }
 
-static PyObject *session_size(core_session *self, PyObject *unused)
-{
+static PyObject *session_size(core_session *self, PyObject *unused) {
     (void)unused;
     return PyLong_FromSize_t(self->size);
 }
 
 static PyMethodDef methods[] = {
     {"append", (PyCFunction)session_append, METH_O, "append(ids): queues tokens"},
-    {"rewind", (PyCFunction)session_rewind, METH_VARARGS, "rewind(position): forgets every token from there on"},
+    {"rewind", (PyCFunction)session_rewind, METH_VARARGS,
+     "rewind(position): forgets every token from there on"},
     {"want_logits", (PyCFunction)session_want_logits, METH_VARARGS,
-     "want_logits(position): asks for the logits of every token from there on; 2**32 - 1 for none but the last"},
-    {"step", (PyCFunction)session_step, METH_VARARGS, "step(budget_ns=0) -> STEP_PENDING, STEP_LOGITS or STEP_IDLE"},
-    {"logits", (PyCFunction)session_logits, METH_NOARGS, "logits() -> (position of the first row, float32 bytes)"},
-    {"likeliest", (PyCFunction)session_likeliest, METH_NOARGS, "likeliest() -> the best token of each ready row"},
+     "want_logits(position): asks for the logits of every token from there on; 2**32 - 1 for none but the "
+     "last"},
+    {"step", (PyCFunction)session_step, METH_VARARGS,
+     "step(budget_ns=0) -> STEP_PENDING, STEP_LOGITS or STEP_IDLE"},
+    {"logits", (PyCFunction)session_logits, METH_NOARGS,
+     "logits() -> (position of the first row, float32 bytes)"},
+    {"likeliest", (PyCFunction)session_likeliest, METH_NOARGS,
+     "likeliest() -> the best token of each ready row"},
     {"sample", (PyCFunction)session_sample, METH_VARARGS,
      "sample(temperature=0, top_k=0, top_p=1, min_p=0, repetition_penalty=1, repeat_last=0, seed=0) -> id"},
     {"tokens", (PyCFunction)session_tokens, METH_NOARGS, "tokens() -> (how many are computed, all ids)"},

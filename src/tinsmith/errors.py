@@ -48,7 +48,7 @@ class OfflineError(TinsmithError):
 
 
 class RuntimeFault(TinsmithError):
-    """status: the name of the C status code, as in kernels/errors.def."""
+    """status: the name of the C status code, as in tin.h."""
 
     def __init__(self, status: str, message: str) -> None:
         super().__init__(message)

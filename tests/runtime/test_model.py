@@ -135,10 +135,9 @@ def test_model_without_template_says_so_when_it_chats(spec: Spec, tmp_path: Path
 
 
 def test_tin_and_gguf_of_one_model_give_the_same_bits(spec: Spec, tmp_path: Path) -> None:
-    from conftest import in_format  # type: ignore[import-not-found]
-    from tinsmith import models
+    from tinsmith import models, quant
 
-    quantized = in_format(spec, "Q4_0")
+    quantized = quant.apply(spec, "Q4_0")
     build_tin(quantized, tmp_path / "m.tin")
     models.save_gguf(quantized, tmp_path / "m.gguf")
     tin, gguf = (tinsmith.load(tmp_path / name) for name in ("m.tin", "m.gguf"))

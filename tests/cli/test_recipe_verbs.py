@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tinsmith import cli
+from tinsmith.cli import build
+
+
+@pytest.mark.parametrize("verb", ["make", "train", "merge", "build", "eval"])
+def test_a_recipe_that_is_not_there(verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([verb, str(tmp_path / "none.toml"), "--out", str(tmp_path / "run")]) == 2
+    assert "none.toml: no such recipe" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_build_takes_no_format_beside_a_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["build", "a.toml", "--format", "q8_0"]) == 2
+    assert "a recipe states formats, context and name itself" in capsys.readouterr().err
+
+
+def test_build_lists_the_formats(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["build", "a.gguf", "--format", "q9"]) == 2
+    assert "Q9: no such weight format; there are F32, F16, Q8_0, Q4_0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("SmolLM2-135M-Instruct.Q4_1.gguf", "SmolLM2-135M-Instruct"),
+        ("home-q8_0.gguf", "home"),
+        ("model_Q4_K_M.gguf", "model"),
+        ("Qwen2.5-0.5B", "Qwen2.5-0.5B"),
+        ("f16.gguf", "f16"),
+    ],
+)
+def test_built_files_are_named_after_the_model(path: str, name: str) -> None:
+    assert build._name(Path(path)) == name

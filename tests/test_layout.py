@@ -1,0 +1,74 @@
+"""What is added in one place must be there in the others: each test fails on what was forgotten."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tinsmith.cli import help_line, verbs
+from tinsmith.models.family import families
+
+ROOT = Path(__file__).parents[1]
+KERNELS = ROOT / "kernels"
+DOCS = "\n".join(path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *ROOT.glob("docs/*.md")])
+
+
+def lines(file: str, macro: str) -> list[tuple[str, ...]]:
+    """The arguments of each line of a .def file that uses `macro`."""
+    text = re.sub(r"/\*.*?\*/", "", (KERNELS / file).read_text(encoding="utf-8"), flags=re.S)
+    found = re.findall(rf"^{macro}\((.*?)\)", text, flags=re.M)
+    return [tuple(part.strip() for part in arguments.split(",")) for arguments in found]
+
+
+@pytest.mark.parametrize("verb", verbs())
+def test_a_verb_says_what_it_does_and_is_in_the_book(verb: str) -> None:
+    assert help_line(verbs()[verb])
+    assert f"tinsmith {verb}" in DOCS
+
+
+@pytest.mark.parametrize("name", [family.name for family in families()])
+def test_a_family_has_a_tiny_config_and_is_in_the_readme(name: str) -> None:
+    assert (ROOT / "tests" / "models" / f"{name}.json").is_file()
+    assert name in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_kernel_file_has_its_line_and_every_line_its_file() -> None:
+    listed = {(isa, op) for op, _, isa in lines("kernels.def", "TIN_KERNEL_IMPL")}
+    listed |= {("scalar", op) for op, _ in lines("kernels.def", "TIN_KERNEL")}
+    there = {(path.parent.name, path.stem) for path in KERNELS.glob("isa/*/*.c")}
+    assert there == listed
+
+
+def test_every_instruction_set_has_a_line_after_its_parent_and_a_folder() -> None:
+    known: list[str] = []
+    for name, parent, _ in lines("isa.def", "TIN_ISA"):
+        known.append(name)
+        assert parent in known
+    assert {path.name for path in KERNELS.glob("isa/*")} == set(known)
+    assert all(f"`{name}`" in DOCS for name in known)
+
+
+def test_every_format_has_a_kernel() -> None:
+    ops = {op for op, _ in lines("kernels.def", "TIN_KERNEL")}
+    assert {f"matmul_{line[3]}" for line in lines("formats.def", "TIN_FORMAT")} <= ops
+
+
+def test_numbers_in_files_are_used_once() -> None:
+    for file, macro in (("ops.def", "TIN_OP"), ("formats.def", "TIN_FORMAT")):
+        numbers = [int(line[0]) for line in lines(file, macro)]
+        assert numbers == list(range(len(numbers)))
+    header = (KERNELS / "include/tin.h").read_text(encoding="utf-8")
+    statuses = [int(value) for value in re.findall(r"^    X\(\w+, (-\d+), ", header, flags=re.M)]
+    assert statuses == [-1 - k for k in range(len(statuses))]
+    assert statuses
+
+
+def test_links_in_the_book_lead_somewhere() -> None:
+    books = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.rglob("docs/**/*.md")]
+    for book in books:
+        for name in re.findall(
+            r"`((?:docs|kernels|src|tests|scripts|examples)/[\w./-]+)`", book.read_text("utf-8")
+        ):
+            assert (ROOT / name).exists(), f"{book.relative_to(ROOT)} names {name}"
