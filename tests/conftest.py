@@ -28,6 +28,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if not os.environ.get("CI") or reporter is None:
         return
     unexpected = [r for r in reporter.stats.get("skipped", []) if not EXPECTED_SKIPS.search(str(r.longrepr))]
+    reporter.ensure_newline()
     for report in unexpected:
         reporter.write_line(f"skipped, which CI forbids: {report.nodeid}: {report.longrepr[-1]}", red=True)
     if unexpected:

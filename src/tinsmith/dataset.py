@@ -77,7 +77,7 @@ def find_base(run: Run) -> dict[str, Any]:
         )
     spec = models.load(path)
     return {
-        "name": given.model,
+        "name": local.name if local.exists() else given.model,
         "path": str(path.resolve()),
         "sha256": base_digest(path),
         "bytes": sum(file.stat().st_size for file in base_files(path)),

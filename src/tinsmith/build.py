@@ -1,0 +1,188 @@
+"""The stages that make and prove the files a device gets: build, and verify."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinsmith import __version__, dataset, files
+from tinsmith.errors import FormatError, InputError
+from tinsmith.progress import Display
+from tinsmith.stages import Made, Run
+
+if TYPE_CHECKING:
+    from tinsmith.models.spec import Spec
+
+CHECK_PROMPTS = 8
+
+
+def build_inputs(run: Run) -> dict[str, Any]:
+    licenses = run.digests("data").get("data/LICENSES.txt")
+    return {
+        "merged": run.digests("merge"),
+        "importance": run.digests("train")["adapter/importance.safetensors"],
+        "build": dataclasses.asdict(run.recipe.build),
+        "name": run.recipe.name,
+        "licenses": licenses,
+        "recipe": run.recipe.model_digest,
+    }
+
+
+def build(run: Run) -> Made:
+    """A GGUF and a tin in each format of the recipe, from the merged float model."""
+    from tinsmith import models
+    from tinsmith.train import importance
+
+    recipe = run.recipe
+    spec = models.load(run.folder / "merged")
+    built = build_files(
+        spec,
+        run.folder,
+        recipe.name,
+        recipe.build.formats,
+        recipe.build.context,
+        run.display,
+        entries(run),
+        manifest(run),
+        importance.load(run.folder / "adapter"),
+    )
+    return Made(
+        [path for pair in built.values() for path in pair],
+        {
+            "ggufs": {weights: gguf.name for weights, (gguf, _) in built.items()},
+            "tins": {weights: tin.name for weights, (_, tin) in built.items()},
+        },
+    )
+
+
+def manifest(run: Run) -> dict[str, Any]:
+    """What a tin says of its origin; the weight format is added to each."""
+    base = run.facts("data")["base"]
+    return {
+        "name": run.recipe.name,
+        "base": {key: base[key] for key in ("name", "sha256", "license")},
+        "data": data_digests(run),
+        "merged": run.facts("merge")["sha256"],
+        "recipe": run.recipe.model_digest,
+        "tinsmith": __version__,
+    }
+
+
+def entries(run: Run) -> dict[str, bytes]:
+    """A tin's bill of materials, and the licences that the data came with."""
+    from tinsmith.formats.sbom import Source, sbom
+
+    name, base = run.recipe.name, run.facts("data")["base"]
+    bill = sbom(
+        name,
+        run.facts("merge")["sha256"],
+        base=Source(base["name"], base["sha256"], license=base["license"]),
+        data=[Source(f"{name}-{split}", digest) for split, digest in data_digests(run).items()],
+        license=base["license"],
+        tool_version=__version__,
+    )
+    found = {"sbom.cdx.json": (json.dumps(bill, indent=1) + "\n").encode()}
+    if run.recipe.data.licenses:
+        found["LICENSES/data.txt"] = (run.folder / "data" / "LICENSES.txt").read_bytes()
+    return found
+
+
+def data_digests(run: Run) -> dict[str, str]:
+    """Of what the model was made from: the test set is not."""
+    return {split: run.digests("data")[f"data/{split}.jsonl"] for split in ("train", "validation")}
+
+
+def build_files(
+    spec: Spec,
+    folder: Path,
+    name: str,
+    formats: Sequence[str],
+    context: int,
+    display: Display,
+    entries: dict[str, bytes] | None = None,
+    manifest: dict[str, Any] | None = None,
+    importance: dict[str, bytes] | None = None,
+) -> dict[str, tuple[Path, Path]]:
+    """A GGUF and a tin of `spec` in each weight format: `<name>-q8_0.gguf` and `<name>-q8_0.tin` for Q8_0.
+
+    context: tokens that a session holds at most, or 0 for the base's own; importance: as quant.apply takes it.
+    """
+    from tinsmith import compiler, models, quant
+
+    if context > spec.hyper.context:
+        raise InputError(
+            f"context {context} is longer than the base's {spec.hyper.context} tokens; give at most that, or 0"
+        )
+    if context:
+        spec = dataclasses.replace(spec, hyper=dataclasses.replace(spec.hyper, context=context))
+    spec = dataclasses.replace(spec, general={**spec.general, "name": name})
+    built = {}
+    with display.bar("build", len(formats)) as bar:
+        for done, weights in enumerate(formats):
+            bar.update(done, weights)
+            stem = f"{name}-{weights.lower()}"
+            gguf, tin = folder / f"{stem}.gguf", folder / f"{stem}.tin"
+            quantized = quant.apply(spec, weights, importance)
+            models.save_gguf(quantized, gguf)
+            facts = {**(manifest or {}), "weights": weights}
+            compiler.build_tin(quantized, tin, entries=entries or {}, manifest=facts)
+            built[weights] = (gguf, tin)
+    return built
+
+
+def verify_inputs(run: Run) -> dict[str, Any]:
+    return {"built": run.digests("build"), "prompts": run.digests("data")["data/validation.jsonl"]}
+
+
+def verify(run: Run) -> Made:
+    """Loads every built file with the runtime that ships, and holds each tin to its manifest and to its GGUF.
+
+    The same weights must give the same logits bit for bit, whichever file they come from.
+    """
+    prompts = check_prompts(run)
+    checks: dict[str, Any] = {}
+    with run.display.bar("verify", len(run.recipe.build.formats)) as bar:
+        for done, (weights, tin) in enumerate(run.facts("build")["tins"].items()):
+            bar.update(done, weights)
+            gguf = run.facts("build")["ggufs"][weights]
+            checks[weights] = verify_pair(run.folder / tin, run.folder / gguf, prompts)
+    path = run.folder / "verify.json"
+    files.write_text(path, json.dumps(checks, indent=2) + "\n")
+    return Made([path], {"checks": checks})
+
+
+def verify_pair(tin: Path, gguf: Path, prompts: Sequence[list[dict[str, str]]]) -> dict[str, Any]:
+    """Raises FormatError when the tin is damaged, or does not compute what the GGUF does."""
+    from tinsmith.formats.tin import Tin
+
+    Tin(tin).verify()
+    ours, theirs = (logits_digest(path, prompts) for path in (tin, gguf))
+    if ours != theirs:
+        raise FormatError(
+            f"{tin}: its logits are not those of {gguf.name} on the same {len(prompts)} prompts "
+            f"({ours[:12]} and {theirs[:12]}); build both again, and report this if it stays"
+        )
+    return {"tin": tin.name, "gguf": gguf.name, "prompts": len(prompts), "logits_sha256": ours}
+
+
+def logits_digest(path: Path, prompts: Sequence[list[dict[str, str]]]) -> str:
+    """SHA-256 of the float32 logits of every position of every prompt."""
+    import tinsmith
+
+    model = tinsmith.load(path)
+    digest = hashlib.sha256()
+    for messages in prompts:
+        digest.update(model.logits(model.render(messages, generate=False)))
+    return digest.hexdigest()
+
+
+def check_prompts(run: Run) -> list[list[dict[str, str]]]:
+    """The first validation examples as the model sees them, with their answers."""
+    return [
+        [*dataset.conversation(run, example), {"role": "assistant", "content": example.output}]
+        for example in dataset.examples(run, "validation")[:CHECK_PROMPTS]
+    ]

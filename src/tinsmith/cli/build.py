@@ -1,0 +1,84 @@
+"""`tinsmith build RECIPE` or `tinsmith build MODEL`: GGUF and tin files; their paths on stdout."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+from tinsmith.errors import InputError, UnsupportedError
+from tinsmith.recipe import FORMATS, Build
+
+HELP = "build GGUF and tin files from a recipe or a model"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "source", metavar="RECIPE|MODEL", help="a recipe (.toml), a GGUF file, a Hugging Face folder or a name"
+    )
+    parser.add_argument(
+        "--format",
+        dest="formats",
+        nargs="+",
+        metavar="F",
+        help=f"weight formats, for a MODEL: {', '.join(f.lower() for f in FORMATS)} (default: all but f32)",
+    )
+    parser.add_argument("--context", type=int, default=0, help="tokens a session holds, for a MODEL (0: all)")
+    parser.add_argument("--name", help="what the files are called, for a MODEL (default: as the model)")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="for the files (default: runs/<recipe name>, or here)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.source.endswith(".toml"):
+        if args.formats or args.context or args.name:
+            raise InputError(
+                f"{args.source}: a recipe states formats, context and name itself, in [build] and [output]; "
+                "leave out --format, --context and --name"
+            )
+        paths = _from_recipe(args)
+    else:
+        paths = _from_model(args)
+    for path in paths:
+        print(path)
+    return 0
+
+
+def _from_recipe(args: argparse.Namespace) -> list[Path]:
+    from tinsmith import pipeline, progress, recipe
+
+    done = pipeline.make(recipe.load(args.source), args.out, progress.display(), "build")
+    facts = done.facts("build")
+    return [
+        done.folder / file
+        for pair in zip(*(facts[k].values() for k in ("ggufs", "tins")), strict=True)
+        for file in pair
+    ]
+
+
+def _from_model(args: argparse.Namespace) -> list[Path]:
+    from tinsmith import build, hub, models, progress
+
+    formats = [word.upper() for word in args.formats or Build.formats]
+    for weights in formats:
+        if weights not in FORMATS:
+            raise UnsupportedError(f"--format {weights}: no such weight format; there are {', '.join(FORMATS)}")
+    if args.context < 0:
+        raise InputError(f"--context {args.context}: give a number of tokens, or 0 for all that the model has")
+    path = hub.pull(args.source)
+    built = build.build_files(
+        models.load(path),
+        args.out or Path(),
+        args.name or _name(path),
+        formats,
+        args.context,
+        progress.display(),
+    )
+    return [file for pair in built.values() for file in pair]
+
+
+def _name(path: Path) -> str:
+    """The model's file name without `.gguf` and the weight format that it ends with."""
+    stem = path.stem if path.suffix == ".gguf" else path.name
+    return re.sub(r"[-._](f32|f16|bf16|i?q\d\w*)$", "", stem, flags=re.IGNORECASE) or stem

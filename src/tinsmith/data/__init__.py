@@ -1,0 +1,1 @@
+"""Examples and how a model sees them: readers, tasks, chat templates, splits."""

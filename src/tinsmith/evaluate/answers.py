@@ -1,0 +1,122 @@
+"""A job for an evaluation worker, and the file of answers it leaves: JSON lines that survive a kill.
+
+The first line of an answers file names the job it belongs to; each later line is one answer. A half-written
+last line is dropped, and the worker goes on with the items that have no answer yet.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tinsmith import files
+
+
+@dataclass(frozen=True)
+class Item:
+    """One prompt. draft: a guess of the answer's tokens, which saves time and cannot change the answer."""
+
+    messages: list[dict[str, str]]
+    draft: list[int] | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """model: path of what answers; model_sha256: its digest; threads: 0 for all; max_tokens: of one answer."""
+
+    model: str
+    model_sha256: str
+    threads: int
+    max_tokens: int
+    items: list[Item]
+
+    @property
+    def digest(self) -> str:
+        """Of everything that decides the answers and their times. Drafts do not, so they are left out."""
+        said = {
+            "model": self.model_sha256,
+            "threads": self.threads,
+            "max_tokens": self.max_tokens,
+            "items": [item.messages for item in self.items],
+        }
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+    def save(self, path: Path) -> None:
+        files.write_text(path, json.dumps(dataclasses.asdict(self)))
+
+    @classmethod
+    def load(cls, path: Path) -> Job:
+        fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        fields["items"] = [Item(**item) for item in fields["items"]]
+        return cls(**fields)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """item: its position in the job; tokens: of the answer; prompt_tokens: how many; seconds: prompt and answer
+    together; drafted: a draft was given, so the seconds are not those of a user."""
+
+    item: int
+    text: str
+    tokens: list[int]
+    prompt_tokens: int
+    seconds: float
+    finish: str
+    drafted: bool = False
+
+
+class AnswerFile:
+    """The answers of one job, on disk; opening it keeps what an interrupted worker wrote for the same job."""
+
+    _SYNC_EVERY = 16
+
+    def __init__(self, path: Path, job_digest: str) -> None:
+        self.answers: dict[int, Answer] = {}
+        header = _line({"job": job_digest})
+        kept = b""
+        if path.exists():
+            data = path.read_bytes()
+            whole = data[: data.rfind(b"\n") + 1]
+            if whole.startswith(header):
+                kept = whole
+        if kept:
+            os.truncate(path, len(kept))
+            for line in kept[len(header) :].splitlines():
+                answer = Answer(**json.loads(line))
+                self.answers[answer.item] = answer
+        else:
+            with files.atomic_write(path) as new:
+                new.write(header)
+        self._file = path.open("ab")
+        self._unsynced = 0
+
+    def add(self, answer: Answer) -> None:
+        self._file.write(_line(dataclasses.asdict(answer)))
+        self._file.flush()
+        self.answers[answer.item] = answer
+        self._unsynced += 1
+        if self._unsynced == self._SYNC_EVERY:
+            self.sync()
+
+    def sync(self) -> None:
+        os.fsync(self._file.fileno())
+        self._unsynced = 0
+
+    def close(self) -> None:
+        self.sync()
+        self._file.close()
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def read_answers(path: Path) -> list[Answer]:
+    """The answers of a finished job, in the order of its items."""
+    lines = path.read_bytes().splitlines()[1:]
+    return sorted((Answer(**json.loads(line)) for line in lines), key=lambda answer: answer.item)

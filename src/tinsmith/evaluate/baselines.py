@@ -1,0 +1,175 @@
+"""What the trained model must beat: the base model prompted, and the nearest training example copied.
+
+The prompts put what stays the same first (instructions, tools, fixed examples), so that the runtime's KV cache
+answers it once for all items.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tinsmith.errors import MissingExtraError
+from tinsmith.evaluate import metrics
+
+if TYPE_CHECKING:
+    from tinsmith.data.readers import Example
+
+Messages = list[dict[str, str]]
+
+
+class Retriever:
+    """Finds the training examples nearest to a sentence: BM25 over the words of their inputs, by bm25s."""
+
+    def __init__(self, examples: Sequence[Example]) -> None:
+        try:
+            import bm25s
+        except ModuleNotFoundError:
+            raise MissingExtraError("bm25s", "eval") from None
+        self.bm25s = bm25s
+        self.examples = examples
+        self.index = bm25s.BM25()
+        self.index.index(self._words([e.input for e in examples]), show_progress=False)
+
+    def nearest(self, sentence: str, count: int) -> list[Example]:
+        """The `count` best examples, best first; of equals the earlier."""
+        count = min(count, len(self.examples))
+        words = self._words([sentence])[0]
+        scores = self.index.get_scores(words) if words else [0.0] * len(self.examples)
+        order = sorted(range(len(self.examples)), key=lambda i: (-float(scores[i]), i))
+        return [self.examples[i] for i in order[:count]]
+
+    def _words(self, texts: list[str]) -> list[list[str]]:
+        words: list[list[str]] = self.bm25s.tokenize(
+            texts, stopwords=None, token_pattern=r"\w+", return_ids=False, show_progress=False
+        )
+        return words
+
+
+class Prompts:
+    """Messages for one test input under each prompted baseline.
+
+    tools: descriptions of the functions, as JSON values; without them the signatures seen in the training
+    examples are listed. shots: worked examples a prompt.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        system: str,
+        train: Sequence[Example],
+        tools: Sequence[Mapping[str, Any]] | None,
+        shots: int,
+        seed: int,
+    ) -> None:
+        self.listed = _opening(system, _instruction(task, train, tools))
+        # The nearest examples show the functions that matter; a list of all beside them costs tokens, and won a
+        # small base no right answers.
+        self.brief = _opening(system, "Answer as in the examples, and nothing else.")
+        self.shots = shots
+        self.fixed = spread(task, train, shots, seed)
+        self.retriever = Retriever(train)
+
+    def zero_shot(self, sentence: str) -> Messages:
+        return [*self.listed, *_asked(sentence)]
+
+    def few_shot(self, sentence: str) -> Messages:
+        return [*self.listed, *_shown(self.fixed), *_asked(sentence)]
+
+    def retrieval(self, sentence: str) -> Messages:
+        # The nearest example stands last, where a small model attends most.
+        nearest = self.retriever.nearest(sentence, self.shots)[::-1]
+        return [*self.brief, *_shown(nearest), *_asked(sentence)]
+
+
+def _opening(system: str, instruction: str) -> Messages:
+    text = "\n".join(part for part in (system, instruction) if part)
+    return [{"role": "system", "content": text}] if text else []
+
+
+def _shown(examples: Sequence[Example]) -> Messages:
+    return [
+        {"role": role, "content": content}
+        for example in examples
+        for role, content in (("user", example.input), ("assistant", example.output))
+    ]
+
+
+def _asked(sentence: str) -> Messages:
+    return [{"role": "user", "content": sentence}]
+
+
+def spread(task: str, examples: Sequence[Example], count: int, seed: int) -> list[Example]:
+    """`count` examples by a seeded draw, one a label for as long as there are labels that were not used."""
+    pool = list(examples)
+    random.Random(seed).shuffle(pool)
+    by_label: dict[str | None, list[Example]] = defaultdict(list)
+    for example in pool:
+        by_label[metrics.label(task, example.output)].append(example)
+    chosen: list[Example] = []
+    while len(chosen) < min(count, len(pool)):
+        for group in by_label.values():
+            if group and len(chosen) < count:
+                chosen.append(group.pop())
+    return chosen
+
+
+def stratified(examples: Sequence[Example], limit: int, seed: int) -> list[int]:
+    """Ascending positions of at most `limit` examples (0: all), the parts as evenly as they go."""
+    if limit == 0 or limit >= len(examples):
+        return list(range(len(examples)))
+    by_part: dict[str, list[int]] = defaultdict(list)
+    order = list(range(len(examples)))
+    random.Random(seed).shuffle(order)
+    for i in order:
+        by_part[examples[i].part or ""].append(i)
+    chosen: list[int] = []
+    while len(chosen) < limit:
+        for part in sorted(by_part):
+            if by_part[part] and len(chosen) < limit:
+                chosen.append(by_part[part].pop())
+    return sorted(chosen)
+
+
+def signatures(examples: Sequence[Example]) -> list[str]:
+    """One line a function, `LightSet(area: string, brightness: number)`, as the examples' outputs use it."""
+    seen: dict[str, dict[str, str]] = defaultdict(dict)
+    for example in examples:
+        call = metrics.parse_json(example.output)
+        for key, value in call["arguments"].items():
+            seen[call["name"]].setdefault(key, _json_type(value))
+        seen[call["name"]]  # a function without arguments is a function too
+    return [
+        f"{name}({', '.join(f'{key}: {kind}' for key, kind in sorted(arguments.items()))})"
+        for name, arguments in sorted(seen.items())
+    ]
+
+
+def _json_type(value: Any) -> str:
+    if isinstance(value, bool):
+        return "boolean"
+    names = {str: "string", int: "number", float: "number", list: "array", dict: "object"}
+    return names.get(type(value), "null")
+
+
+def _instruction(task: str, train: Sequence[Example], tools: Sequence[Mapping[str, Any]] | None) -> str:
+    if task == "call":
+        listed = [json.dumps(tool, separators=(",", ":"), ensure_ascii=False) for tool in tools or ()]
+        return "\n".join(
+            [
+                "Answer every sentence with one function call as JSON and nothing else:",
+                '{"name": "function", "arguments": {"argument": "value"}}',
+                "Functions:",
+                *(listed or signatures(train)),
+            ]
+        )
+    if task == "extract":
+        keys = sorted({key for example in train for key in metrics.parse_json(example.output)})
+        return f"Answer every text with one JSON object and nothing else. Its keys: {', '.join(keys)}"
+    if task == "classify":
+        labels = sorted({example.output for example in train})
+        return f"Answer every text with one of these labels and nothing else: {', '.join(labels)}"
+    return ""

@@ -1,0 +1,267 @@
+"""The report stage: report.json for programs, report.html for people; the same figures in both."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinsmith import files
+from tinsmith.errors import MissingExtraError
+from tinsmith.evaluate import curve, metrics
+from tinsmith.evaluate.answers import Answer, read_answers
+from tinsmith.evaluate.run import baseline_items, labels, test_items
+from tinsmith.stages import Made, Run, machine, versions
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+    from tinsmith.data.readers import Example
+
+WORST = 20
+INVALID = "(invalid)"
+
+
+def report(run: Run) -> Made:
+    document = compose(run)
+    outputs = [run.folder / "report.json", run.folder / "report.html"]
+    files.write_text(outputs[0], json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    files.write_text(outputs[1], html(document))
+    return Made(outputs, {})
+
+
+def compose(run: Run) -> dict[str, Any]:
+    """report.json: each system's figures; `errors` and `confusion` are those of the `headline` system."""
+    recipe = run.recipe
+    data = run.facts("data")
+    systems = {**run.facts("baselines")["systems"], **run.facts("evaluate")["systems"]}
+    headline = headline_system(recipe.build.formats)
+    items = test_items(run)
+    answers = read_answers(run.folder / "eval" / f"{headline}.jsonl")
+    grades = [
+        metrics.grade(recipe.data.task, a.text, e.output, e.accept, labels(run))
+        for a, e in zip(answers, items, strict=True)
+    ]
+    built = run.state["stages"]["build"]["outputs"]
+    return {
+        "name": recipe.name,
+        "task": recipe.data.task,
+        "headline": headline,
+        "systems": systems,
+        "test": {
+            "items": len(items),
+            "parts": dict(sorted(Counter(e.part for e in items if e.part).items())),
+            "baseline_items": {name: len(baseline_items(run, name)) for name in recipe.eval.baselines},
+            "inputs_in_train": data["test_inputs_in_train"],
+            "shots": recipe.eval.shots,
+            "max_tokens": recipe.eval.max_tokens,
+            "resamples": recipe.eval.bootstrap,
+        },
+        "base": {key: data["base"][key] for key in ("name", "sha256", "bytes", "family", "license")},
+        "data": {
+            "counts": data["counts"],
+            "sha256": {split: run.digests("data")[f"data/{split}.jsonl"] for split in data["counts"]},
+        },
+        "recipe": {"file": recipe.path.name, "sha256": recipe.sha256},
+        "train": run.facts("train"),
+        "files": {name: {"sha256": entry["sha256"], "bytes": entry["bytes"]} for name, entry in built.items()},
+        "verify": run.facts("verify")["checks"],
+        "seeds": {"train": recipe.train.seed, "eval": recipe.eval.seed},
+        "seconds": {name: stage["seconds"] for name, stage in run.state["stages"].items()},
+        "machine": machine(),
+        "versions": versions(),
+        "confusion": confusion(recipe.data.task, grades, items),
+        "errors": worst(grades, items, answers),
+    }
+
+
+def headline_system(formats: Sequence[str]) -> str:
+    """The file whose errors the report shows: Q8_0 where it is built, else Q4_0, else the first."""
+    preferred = [name for name in ("Q8_0", "Q4_0") if name in formats] or list(formats)
+    return f"shipped_{preferred[0].lower()}"
+
+
+def confusion(task: str, grades: Sequence[metrics.Grade], items: Sequence[Example]) -> list[dict[str, Any]]:
+    """How often which label was answered for which, wrong ones only, most frequent first."""
+    pairs = Counter(
+        (metrics.label(task, example.output) or "", grade.label or INVALID)
+        for grade, example in zip(grades, items, strict=True)
+        if grade.function is False
+    )
+    return [
+        {"expected": expected, "answered": answered, "count": count}
+        for (expected, answered), count in sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))
+    ]
+
+
+def worst(
+    grades: Sequence[metrics.Grade], items: Sequence[Example], answers: Sequence[Answer]
+) -> list[dict[str, Any]]:
+    """Up to twenty wrong answers: invalid ones, then wrong functions, then the least similar."""
+
+    def badness(i: int) -> tuple[bool, bool, float, int]:
+        return (grades[i].valid, bool(grades[i].function), _overlap(answers[i].text, items[i].output), i)
+
+    wrong = sorted((i for i, grade in enumerate(grades) if not grade.equivalent), key=badness)
+    return [
+        {
+            "input": items[i].input,
+            "expected": items[i].output,
+            "answered": answers[i].text.strip(),
+            "part": items[i].part,
+            "kind": _kind(grades[i]),
+        }
+        for i in wrong[:WORST]
+    ]
+
+
+def _kind(grade: metrics.Grade) -> str:
+    if not grade.valid:
+        return "invalid"
+    return "wrong function" if grade.function is False else "wrong arguments" if grade.function else "wrong"
+
+
+def _overlap(answer: str, output: str) -> float:
+    """The share of words that two texts have in common, counted with repeats (Dice's coefficient)."""
+    a, b = Counter(answer.split('"')), Counter(output.split('"'))
+    return 2 * sum((a & b).values()) / max(1, sum(a.values()) + sum(b.values()))
+
+
+def html(document: dict[str, Any]) -> str:
+    """One page that needs nothing else: no script, no network. Raises MissingExtraError without jinja2."""
+    try:
+        import jinja2
+    except ModuleNotFoundError:
+        raise MissingExtraError("jinja2", "eval") from None
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": percent,
+        "size": size,
+        "figure": figure,
+        "title": title,
+        "humps": humps,
+        "signed": signed,
+    }
+    template = environment.get_template("report.html.j2")
+    train = document["train"]
+    validated = [{"step": row["step"], "validation_loss": row["loss"]} for row in train["validations"]]
+    baselines = [name for name in document["systems"] if name in document["test"]["baseline_items"]]
+    return template.render(
+        report=document,
+        best=max(baselines, key=lambda name: document["systems"][name]["exact"], default=None),
+        heat=heat(document["confusion"]),
+        curves=curve.draw([*train["curve"], *validated]),
+    )
+
+
+def heat(pairs: Sequence[dict[str, Any]], limit: int = 12) -> dict[str, Any]:
+    """The confused labels as a table: rows expected, columns answered, the most confused `limit` of each."""
+    rows: Counter[str] = Counter()
+    columns: Counter[str] = Counter()
+    for pair in pairs:
+        rows[pair["expected"]] += pair["count"]
+        columns[pair["answered"]] += pair["count"]
+    counts = {(pair["expected"], pair["answered"]): pair["count"] for pair in pairs}
+    return {
+        "rows": [name for name, _ in rows.most_common(limit)],
+        "columns": [name for name, _ in columns.most_common(limit)],
+        "counts": counts,
+        "most": max(counts.values(), default=1),
+    }
+
+
+TITLES = {
+    "zero_shot": "Base: functions listed",
+    "few_shot": "Base: fixed examples",
+    "retrieval": "Base: nearest examples",
+    "nearest": "Nearest example copied",
+    "tuned": "Fine-tuned, float32",
+}
+
+
+def title(system: str) -> str:
+    """A system's name in words."""
+    return TITLES.get(system) or "Shipped " + system.removeprefix("shipped_").upper()
+
+
+def humps(name: str) -> Markup:
+    """A name that a narrow column may break before its capitals."""
+    from markupsafe import Markup, escape
+
+    return Markup("<wbr>").join(escape(part) for part in re.split(r"(?<=[a-z])(?=[A-Z])", name))
+
+
+def percent(fraction: float | None) -> str:
+    return "–" if fraction is None else f"{100 * fraction:.1f}"
+
+
+def signed(points: float) -> str:
+    """A difference in per cent points: "+0.4", "−1.6"."""
+    return "0.0" if abs(points) < 0.05 else f"{points:+.1f}".replace("-", "−")
+
+
+def figure(value: float | None) -> str:
+    """A number to three digits or more, never in powers of ten."""
+    if value is None:
+        return "–"
+    if value == 0:
+        return "0"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 1 else f"{value:.3f}"
+
+
+def size(count: int | None) -> str:
+    """Bytes to read, in decimal units."""
+    if count is None:
+        return "–"
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= scale:
+            return f"{count / scale:.1f} {unit}"
+    return f"{count} B"
+
+
+def table(systems: dict[str, Any]) -> str:
+    """The systems as aligned text, for a terminal."""
+    head = (
+        "system",
+        "exact %",
+        "95 %",
+        "equiv. %",
+        "function %",
+        "valid %",
+        "ms/item",
+        "size",
+        "memory",
+        "items",
+    )
+    rows = [head]
+    for name, s in systems.items():
+        low, high = s["exact_interval"]
+        rows.append(
+            (
+                title(name),
+                percent(s["exact"]),
+                f"{percent(low)}–{percent(high)}",
+                percent(s["equivalent"]),
+                percent(s["function"]),
+                percent(s["valid"]),
+                figure(s["ms_per_item"]),
+                size(s.get("bytes")),
+                size(s["peak_memory"]),
+                str(s["items"]),
+            )
+        )
+    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    lines = []
+    for row in rows:
+        cells = [row[0].ljust(widths[0])] + [cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)

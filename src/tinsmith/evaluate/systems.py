@@ -1,0 +1,114 @@
+"""Runs one system over the test set in a worker process, and says what its answers cost and are worth."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from tinsmith import files
+from tinsmith.errors import TinsmithError
+from tinsmith.evaluate import metrics
+from tinsmith.evaluate.answers import Answer, AnswerFile, Job
+
+if TYPE_CHECKING:
+    from tinsmith.data.readers import Example
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """answers: one an item, in order; peak_memory: of the worker process, in bytes; None where none ran."""
+
+    answers: list[Answer]
+    peak_memory: int | None
+
+
+def ask(name: str, job: Job, folder: Path, on_done: Callable[[int], None]) -> Outcome:
+    """Answers a job in a worker. folder keeps `<name>.jsonl`, from which an interrupted job goes on.
+
+    Raises TinsmithError when the worker fails or dies.
+    """
+    answers = folder / f"{name}.jsonl"
+    memory = folder / f"{name}.memory.json"
+    job_file = folder / f"{name}.job.json"
+    job.save(job_file)
+    before = AnswerFile(answers, job.digest)
+    before.close()
+    on_done(len(before.answers))
+    peak = _peak(memory, job.digest)
+    if len(before.answers) < len(job.items) or peak is None:
+        peak = max(_run(name, job_file, answers, on_done), peak or 0)
+        files.write_text(memory, json.dumps({"job": job.digest, "peak_memory": peak}))
+    done = AnswerFile(answers, job.digest)
+    done.close()
+    return Outcome([done.answers[i] for i in range(len(job.items))], peak)
+
+
+def _peak(path: Path, digest: str) -> int | None:
+    if not path.exists():
+        return None
+    said = json.loads(path.read_text(encoding="utf-8"))
+    return int(said["peak_memory"]) if said["job"] == digest else None
+
+
+def _run(name: str, job_file: Path, answers: Path, on_done: Callable[[int], None]) -> int:
+    command = [sys.executable, "-m", "tinsmith.evaluate.worker", str(job_file), str(answers)]
+    last: dict[str, Any] = {}
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors)
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                last = json.loads(line)
+                if "done" in last:
+                    on_done(int(last["done"]))
+            code = process.wait()
+        finally:
+            process.kill()
+            process.wait()
+        if "error" in last:
+            raise TinsmithError(f"{name}: {last['error']}")
+        if code != 0 or "peak_memory" not in last:
+            raise TinsmithError(f"{name}: its evaluation ended with {_ending(code)}: {_last_line(errors)}")
+    return int(last["peak_memory"])
+
+
+def _ending(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def _last_line(errors: IO[bytes]) -> str:
+    errors.seek(0)
+    lines = errors.read().decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it said nothing"
+
+
+def grades(
+    task: str, outcome: Outcome, examples: Sequence[Example], labels: frozenset[str]
+) -> list[metrics.Grade]:
+    return [
+        metrics.grade(task, answer.text, example.output, example.accept, labels)
+        for answer, example in zip(outcome.answers, examples, strict=True)
+    ]
+
+
+def costs(outcome: Outcome) -> dict[str, Any]:
+    """report.json's figures of time and size: means over the answers; times only of answers without a draft."""
+    answers = outcome.answers
+    timed = [a for a in answers if not a.drafted]
+    return {
+        "ms_per_item": _mean([a.seconds * 1000 for a in timed]),
+        "prompt_tokens": _mean([a.prompt_tokens for a in answers]),
+        "generated_tokens": _mean([len(a.tokens) for a in answers]),
+        "peak_memory": outcome.peak_memory,
+        "timed_items": len(timed),
+    }
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None

@@ -1,0 +1,85 @@
+"""`python -m tinsmith.evaluate.worker JOB ANSWERS`: answers a job's items in a process of its own.
+
+So a crash costs one system, its memory is given back, and its peak memory is its own. Each line on stdout
+is a JSON object: {"done": answers so far}, and at the end {"peak_memory": bytes} or {"error": text}.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from tinsmith.errors import TinsmithError, UnsupportedError
+from tinsmith.evaluate.answers import Answer, AnswerFile, Job
+
+# These many first items are answered without their drafts, to time what a user would wait.
+UNDRAFTED = 16
+
+
+def work(job: Job, answers: Path) -> int:
+    """Answers what is missing, in order; returns the peak memory of this process in bytes."""
+    import tinsmith
+
+    file = AnswerFile(answers, job.digest)
+    try:
+        model = tinsmith.load(job.model, threads=job.threads or None)
+        for i, item in enumerate(job.items):
+            if i in file.answers:
+                continue
+            draft = item.draft if i >= UNDRAFTED else None
+            reply = model.chat(item.messages, max_tokens=job.max_tokens, draft=draft)
+            file.add(
+                Answer(
+                    item=i,
+                    text=reply.text,
+                    tokens=list(reply.token_ids),
+                    prompt_tokens=reply.prompt_tokens,
+                    seconds=reply.seconds,
+                    finish=reply.finish,
+                    drafted=draft is not None,
+                )
+            )
+            _say({"done": len(file.answers)})
+        return peak_memory()
+    finally:
+        file.close()
+
+
+def peak_memory() -> int:
+    """The most memory that this process has held at once, in bytes, mapped pages included."""
+    try:
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+            # Of this program alone: getrusage may tell the size of the process that it was forked from.
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    if sys.platform == "win32":
+        raise UnsupportedError("peak memory can't be measured on Windows; evaluate on Linux or macOS")
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def main(arguments: list[str]) -> int:
+    job, answers = arguments
+    try:
+        _say({"peak_memory": work(Job.load(Path(job)), Path(answers))})
+    except TinsmithError as error:
+        _say({"error": str(error)})
+        return 2
+    except OSError as error:
+        _say({"error": f"{error.filename or answers}: {error.strerror}"})
+        return 2
+    return 0
+
+
+def _say(value: dict[str, Any]) -> None:
+    print(json.dumps(value), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

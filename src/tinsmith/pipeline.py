@@ -1,0 +1,170 @@
+"""What a recipe runs: data → baselines → train → merge → build → verify → evaluate → report."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinsmith import build, dataset, files
+from tinsmith.evaluate import report
+from tinsmith.evaluate import run as measure
+from tinsmith.progress import Bar, Display
+from tinsmith.recipe import Recipe
+from tinsmith.stages import Made, Run, Stage, opened
+
+if TYPE_CHECKING:
+    from tinsmith.train.options import Event
+
+
+def train_inputs(run: Run) -> dict[str, Any]:
+    data = run.recipe.data
+    return {
+        "train": dataclasses.asdict(run.recipe.train),
+        "rough": rough_format(run.recipe),
+        "task": data.task,
+        "system": data.system,
+        "base": run.facts("data")["base"]["sha256"],
+        "data": [run.digests("data")[f"data/{split}.jsonl"] for split in ("train", "validation")],
+    }
+
+
+def rough_format(recipe: Recipe) -> str | None:
+    """The shipped format whose errors training should prepare for; 8 bits need no preparation."""
+    return "Q4_0" if "Q4_0" in recipe.build.formats else None
+
+
+def train(run: Run) -> Made:
+    import tinsmith
+    from tinsmith import models
+    from tinsmith.train import lora
+
+    recipe = run.recipe
+    base = run.facts("data")["base"]["path"]
+    tokenizer = tinsmith.load(base)
+    values = dataclasses.asdict(recipe.train)
+    if values["learning_rate"] == "auto":
+        values["learning_rate"] = None
+    rough = rough_format(recipe)
+    options = lora.TrainOptions(task=recipe.data.task, system=recipe.data.system, rough=rough, **values)
+    with run.display.bar("train", 1) as bar:
+        result = lora.train(
+            models.load(base),
+            dataset.examples(run, "train"),
+            dataset.examples(run, "validation"),
+            options,
+            run.folder,
+            lambda text: tokenizer.tokenize(text, special=True),
+            lambda event: show(event, run.display, bar),
+        )
+    facts = {
+        "learning_rate": result.learning_rate,
+        "note": result.note,
+        "steps": result.steps,
+        "tokens": result.tokens,
+        "seconds": result.seconds,
+        "curve": [{"step": step, "loss": loss} for step, loss in result.curve],
+        "validations": [dataclasses.asdict(validated) for validated in result.validations],
+    }
+    return Made(sorted(path for path in result.adapter.iterdir() if path.is_file()), facts)
+
+
+def show(event: Event, display: Display, bar: Bar) -> None:
+    """An event of training, to a reader: steps move the bar, the others are lines that stay."""
+    from tinsmith.train.options import Started, Step
+
+    if isinstance(event, Started):
+        display.line(f"train: {event.steps} steps, {event.note}")
+    elif isinstance(event, Step):
+        bar.update(event.step, f"loss {event.loss:.3f}, {event.tokens_per_second:,.0f} tokens/s", event.steps)
+    else:
+        best = ", the best so far" if event.best else ""
+        display.line(
+            f"train: epoch {event.epoch}: validation loss {event.loss:.4f}, {event.exact:.1%} exact{best}"
+        )
+
+
+def merge_inputs(run: Run) -> dict[str, Any]:
+    return {
+        "base": run.facts("data")["base"]["sha256"],
+        "adapter": run.digests("train"),
+        "system": run.recipe.data.system,
+    }
+
+
+def merge(run: Run) -> Made:
+    """The float32 model, base and adapter in one, as a Hugging Face folder.
+
+    Its chat template has the recipe's system message for its default: what the model was trained to see.
+    """
+    from tinsmith import models
+    from tinsmith.data.chat_template import with_system
+    from tinsmith.train import merge as merging
+
+    folder = run.folder / "merged"
+    spec = models.load(run.facts("data")["base"]["path"])
+    merged = merging.merge(spec, run.folder / "adapter")
+    template = merged.chat_template
+    if template is not None and run.recipe.data.system:
+        template = with_system(template, run.recipe.data.system)
+    general = {**merged.general, "name": run.recipe.name}
+    models.save_hf(dataclasses.replace(merged, chat_template=template, general=general), folder)
+    return Made(dataset.base_files(folder), {"sha256": dataset.base_digest(folder)})
+
+
+def baseline_inputs(run: Run) -> dict[str, Any]:
+    data, settings = run.recipe.data, run.recipe.eval
+    return {
+        "base": run.facts("data")["base"]["sha256"],
+        "data": [run.digests("data")[f"data/{name}.jsonl"] for name in ("train", "test")],
+        "tools": files.sha256_file(run.recipe.resolve(data.tools)) if data.tools else None,
+        "task": data.task,
+        "system": data.system,
+        "eval": dataclasses.asdict(settings),
+    }
+
+
+def evaluate_inputs(run: Run) -> dict[str, Any]:
+    settings = dataclasses.asdict(run.recipe.eval)
+    for baselines_only in ("baselines", "baseline_limit", "shots"):
+        del settings[baselines_only]
+    return {
+        "built": run.digests("build"),
+        "merged": run.digests("merge"),
+        "data": run.digests("data")["data/test.jsonl"],
+        "task": run.recipe.data.task,
+        "system": run.recipe.data.system,
+        "eval": settings,
+    }
+
+
+def report_inputs(run: Run) -> dict[str, Any]:
+    stages = run.state["stages"]
+    return {
+        "recipe": run.recipe.sha256,
+        "stages": {name: [stages[name]["inputs_sha256"], stages[name]["outputs"]] for name in REPORTED},
+    }
+
+
+REPORTED = ("data", "baselines", "train", "merge", "build", "verify", "evaluate")
+STAGES = (
+    Stage("data", (), dataset.data_inputs, dataset.data),
+    Stage("baselines", ("data",), baseline_inputs, measure.baselines),
+    Stage("train", ("data",), train_inputs, train),
+    Stage("merge", ("train",), merge_inputs, merge),
+    Stage("build", ("merge",), build.build_inputs, build.build),
+    Stage("verify", ("build",), build.verify_inputs, build.verify),
+    Stage("evaluate", ("verify",), evaluate_inputs, measure.evaluate),
+    Stage("report", REPORTED, report_inputs, report.report),
+)
+
+
+def default_folder(recipe: Recipe) -> Path:
+    return Path("runs") / recipe.name
+
+
+def make(recipe: Recipe, folder: Path | None, display: Display, goal: str = "report") -> Run:
+    """Brings the stage `goal`, and all it needs, up to date in `folder` (default: runs/<recipe name>)."""
+    with opened(recipe, folder or default_folder(recipe), display) as run:
+        run.update(STAGES, [goal])
+        return run

@@ -1,0 +1,111 @@
+"""What a long job shows on stderr: a bar with rich on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+_PLAIN_SECONDS = 10.0  # at most one plain line in this time, so that a log stays short
+
+
+class Bar(Protocol):
+    def update(self, done: float, note: str = "", total: float | None = None) -> None:
+        """done: units finished so far; note: a few words such as "loss 0.31"; total: where it has changed."""
+
+
+class Display(Protocol):
+    def line(self, text: str) -> None: ...
+
+    @contextmanager
+    def bar(self, label: str, total: float) -> Iterator[Bar]:
+        """A bar for `total` units of work, gone when the block ends."""
+
+
+def display() -> Display:
+    """The richest display that stderr and the installed packages allow."""
+    if sys.stderr.isatty():
+        try:
+            return RichDisplay()
+        except ImportError:
+            pass
+    return PlainDisplay()
+
+
+class PlainDisplay:
+    def line(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    @contextmanager
+    def bar(self, label: str, total: float) -> Iterator[Bar]:
+        yield _PlainBar(self, label, total)
+
+
+class _PlainBar:
+    def __init__(self, owner: PlainDisplay, label: str, total: float) -> None:
+        self.owner = owner
+        self.label = label
+        self.total = total
+        self.start = self.shown = time.monotonic()
+        self.first: float | None = None
+
+    def update(self, done: float, note: str = "", total: float | None = None) -> None:
+        now = time.monotonic()
+        self.total = total or self.total
+        if self.first is None:
+            self.first = done  # resumed work was not done in this run's time
+        if now - self.shown < _PLAIN_SECONDS and done < self.total:
+            return
+        self.shown = now
+        words = [f"{self.label}: {done:.0f} of {self.total:.0f}"]
+        if note:
+            words.append(note)
+        if self.first < done < self.total:
+            left = (now - self.start) / (done - self.first) * (self.total - done)
+            words.append(f"{clock(left)} left")
+        self.owner.line(", ".join(words))
+
+
+class RichDisplay:
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self.console = Console(stderr=True, highlight=False)
+
+    def line(self, text: str) -> None:
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    @contextmanager
+    def bar(self, label: str, total: float) -> Iterator[Bar]:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}", markup=False),
+            TimeRemainingColumn(compact=True),
+        )
+        with Progress(*columns, console=self.console, transient=True) as progress:
+            yield _RichBar(progress, progress.add_task(label, total=total, note=""))
+
+
+class _RichBar:
+    def __init__(self, progress: Any, task: Any) -> None:
+        self.progress = progress
+        self.task = task
+
+    def update(self, done: float, note: str = "", total: float | None = None) -> None:
+        self.progress.update(self.task, completed=done, note=note, total=total)
+
+
+def clock(seconds: float) -> str:
+    """A duration to read: "8 s", "3 min 05 s", "2 h 10 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

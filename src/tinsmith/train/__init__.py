@@ -1,0 +1,1 @@
+"""Fine-tuning: LoRA adapters on a base model, and merging them into it."""

@@ -1,0 +1,54 @@
+"""A run's state on disk: one safetensors file, written atomically: a kill leaves the old or the new."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tinsmith.files import atomic_write
+
+NAME = "checkpoint.safetensors"
+
+
+def save(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+    """state: anything JSON holds."""
+    from safetensors.torch import save as to_bytes
+
+    data = to_bytes({name: value.contiguous() for name, value in tensors.items()}, {"state": json.dumps(state)})
+    with atomic_write(path) as file:
+        file.write(data)
+
+
+def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """What `save` wrote; None when there is no such file or it is not a whole checkpoint."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = json.loads((file.metadata() or {})["state"])
+            return {name: file.get_tensor(name) for name in file.keys()}, state  # noqa: SIM118
+    except (SafetensorError, KeyError, ValueError):
+        return None
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer, names: list[str]) -> dict[str, Tensor]:
+    """AdamW's moments by parameter name; empty before its first step."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    return {
+        f"{name}|{key}": value
+        for name, parameter in zip(names, parameters, strict=True)
+        for key, value in optimizer.state[parameter].items()
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, names: list[str], tensors: dict[str, Tensor]) -> None:
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for name, parameter in zip(names, parameters, strict=True):
+        keys = [key for key in tensors if key.startswith(f"{name}|")]
+        optimizer.state[parameter] = {key.split("|")[1]: tensors[key].clone() for key in keys}

@@ -1,0 +1,100 @@
+"""What a training run takes, tells while it goes, and gives."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """task, system: as in data.tasks; learning_rate: None to choose by the model's size; batch_tokens: tokens
+    in a batch, without the prefix that prompts share; max_length: tokens of the longest example allowed;
+    patience: epochs without improvement after which training stops, 0 for never; warmup: the share of steps in
+    which the learning rate rises; floor: the share of it that is left at the end; rough: the quantized format
+    whose errors the adapter learns to live with, None for none; renew: steps from one checkpoint, where those
+    errors are made anew, to the next; threads: torch's, None as torch likes.
+    """
+
+    task: str = "call"
+    system: str = ""
+    epochs: int = 3
+    rank: int = 16
+    alpha: float = 32.0
+    dropout: float = 0.0
+    learning_rate: float | None = None
+    batch_tokens: int = 640
+    max_length: int = 512
+    patience: int = 0
+    seed: int = 0
+    warmup: float = 0.06
+    floor: float = 0.1
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    rough: str | None = "Q4_0"
+    renew: int = 50
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Started:
+    """step: 0, or where an interrupted run goes on; note: what was chosen and why, in a line."""
+
+    step: int
+    steps: int
+    learning_rate: float
+    note: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """After `step` of `steps`; loss: mean over the batch's answer tokens; rates since this process started."""
+
+    step: int
+    steps: int
+    epoch: int
+    loss: float
+    learning_rate: float
+    tokens_per_second: float
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class Validated:
+    """After an epoch, on the validation examples: loss per answer token; exact: the share of answers whose
+    every token is the likeliest, as greedy decoding would find it; best: whether this is the best so far."""
+
+    epoch: int
+    step: int
+    loss: float
+    exact: float
+    best: bool
+
+
+Event = Started | Step | Validated
+
+
+@dataclass
+class TrainResult:
+    """adapter: the folder; curve: (step, loss); validations: in order; note: how the rate was chosen."""
+
+    adapter: Path
+    learning_rate: float
+    note: str
+    steps: int
+    tokens: int
+    seconds: float
+    curve: list[tuple[int, float]] = field(default_factory=list)
+    validations: list[Validated] = field(default_factory=list)
+
+
+def default_learning_rate(parameters: int) -> tuple[float, str]:
+    """The rate for LoRA on a base of so many parameters, and the reason in words.
+
+    Fitted to 135 million parameters, where the 2e-4 that large models take learns next to nothing; it falls
+    with the root of the size, to 2e-4 at 20 billion.
+    """
+    rate = min(4e-3, 2.5e-3 * math.sqrt(135e6 / parameters))
+    rate = float(f"{rate:.2g}")
+    return rate, f"learning rate {rate:g}, chosen for {parameters / 1e6:.0f} million parameters"

@@ -1,0 +1,51 @@
+"""The frozen weights as a quantized file would hold them, so that an adapter learns to live with their errors.
+
+The error of a quantized file is not noise that averages out: it is the same for every token. Where training
+sees, every other step, W + (Q(W + scale B A) - (W + scale B A)) in W's place, with the gradient passed straight
+through, the adapter moves to where the exact model and the quantized one are both right. The error is made anew
+from time to time, as A and B move on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from tinsmith.models.spec import Spec
+from tinsmith.train.network import Network
+from tinsmith.train.tensors import from_float32, quantized_float32, to_float32
+
+
+class Rough:
+    """format: the quantized weight format, a name of formats.def."""
+
+    def __init__(self, spec: Spec, network: Network, format: str) -> None:
+        self.spec, self.network, self.format = spec, network, format
+        self.exact = {role: module.base_layer.weight.data for role, module in network.linears.items()}
+        self.weights: dict[str, Tensor] = {}
+
+    @torch.no_grad()
+    def renew(self) -> None:
+        """Quantizes the model as it is now."""
+        for role, module in self.network.linears.items():
+            a, b = module.lora_A["default"].weight, module.lora_B["default"].weight
+            update = module.scaling["default"] * (b @ a)
+            merged = from_float32((torch.from_numpy(to_float32(self.spec.tensors[role])) + update).numpy())
+            held = torch.from_numpy(quantized_float32(merged, self.format))
+            self.weights[role] = (held - update).to(self.exact[role].dtype)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Within the block the network computes with the rough weights."""
+        self._use(self.weights)
+        try:
+            yield
+        finally:
+            self._use(self.exact)
+
+    def _use(self, weights: dict[str, Tensor]) -> None:
+        for role, module in self.network.linears.items():
+            module.base_layer.weight.data = weights[role]

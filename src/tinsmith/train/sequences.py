@@ -1,0 +1,127 @@
+"""Examples as token sequences, and the batches that training walks through."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tinsmith.data.chat_template import render
+from tinsmith.data.readers import Example
+from tinsmith.data.tasks import Message, Task
+from tinsmith.errors import DataError, InputError
+from tinsmith.models.spec import Spec
+
+Encode = Callable[[str], list[int]]
+
+
+@dataclass(frozen=True)
+class TokenSequence:
+    """prompt: what the model is given; answer: what it should say, with the token that ends it."""
+
+    prompt: tuple[int, ...]
+    answer: tuple[int, ...]
+
+    def __len__(self) -> int:
+        """Tokens that the model reads: the last one of the answer is only predicted."""
+        return len(self.prompt) + len(self.answer) - 1
+
+
+class Tokenization:
+    """Turns examples into sequences just as the runtime will: the prompt rendered and tokenized by itself.
+
+    encode: text to ids, with special tokens recognized. Raises InputError for a base without a chat template.
+    """
+
+    def __init__(self, spec: Spec, encode: Encode, task: str, system: str, max_length: int) -> None:
+        if spec.chat_template is None:
+            raise InputError("the base has no chat template; use an instruct model")
+        tokenizer = spec.tokenizer
+        self.template = spec.chat_template
+        self.bos = "" if tokenizer.bos is None else tokenizer.tokens[tokenizer.bos]
+        self.eos = "" if tokenizer.eos is None else tokenizer.tokens[tokenizer.eos]
+        self.ends = set(tokenizer.end_tokens or (() if tokenizer.eos is None else (tokenizer.eos,)))
+        self.encode = encode
+        self.task = Task(task)
+        self.system = system
+        self.max_length = max_length
+
+    def __call__(self, examples: Sequence[Example]) -> list[TokenSequence]:
+        """Raises DataError for an example longer than max_length, or whose answer the template changes."""
+        return [self._sequence(example, number) for number, example in enumerate(examples, 1)]
+
+    def _sequence(self, example: Example, number: int) -> TokenSequence:
+        asked = self.task.messages(example, self.system)
+        prompt = self._render(asked, generate=True)
+        whole = self._render([*asked, {"role": "assistant", "content": example.output}], generate=False)
+        if not whole.startswith(prompt + example.output):
+            raise DataError(
+                f"example {number}: the chat template changes the answer {example.output!r} or what stands "
+                "before it; use a template that writes the answer as it is"
+            )
+        answer = self.encode(whole[len(prompt) :])
+        end = next((place for place, token in enumerate(answer) if token in self.ends), None)
+        if end is None:
+            raise DataError(f"example {number}: no end token of the base ends the answer in the chat template")
+        sequence = TokenSequence(tuple(self.encode(prompt)), tuple(answer[: end + 1]))
+        if len(sequence) > self.max_length:
+            raise DataError(
+                f"example {number} has {len(sequence)} tokens, more than max_length = {self.max_length}; "
+                "shorten it or raise max_length"
+            )
+        return sequence
+
+    def _render(self, messages: list[Message], *, generate: bool) -> str:
+        return render(self.template, messages, generate=generate, bos=self.bos, eos=self.eos)
+
+
+def shared_prefix(sequences: Sequence[TokenSequence]) -> tuple[int, ...]:
+    """The tokens that every prompt begins with, short of the whole of any prompt."""
+    first = min(sequence.prompt for sequence in sequences)
+    last = max(sequence.prompt for sequence in sequences)
+    limit = min(len(sequence.prompt) for sequence in sequences) - 1
+    length = 0
+    while length < limit and first[length] == last[length]:
+        length += 1
+    return first[:length]
+
+
+def batches(
+    sequences: Sequence[TokenSequence], batch_tokens: int, shared: int, seed: int, epoch: int
+) -> list[list[TokenSequence]]:
+    """One epoch's batches, in order: the same for the same arguments.
+
+    A batch holds as many sequences as fit in batch_tokens, of about the same length: padding is paid in
+    attention only. shared: how many of each sequence's tokens are the shared prefix, which are not counted.
+    """
+    chance = random.Random(f"{seed}/{epoch}")
+    order = list(range(len(sequences)))
+    chance.shuffle(order)
+    # Sorting within windows of sixteen batches or so keeps lengths together and the order random.
+    mean = sum(len(sequence) - shared for sequence in sequences) / len(sequences)
+    window = max(1, round(16 * batch_tokens / mean))
+    result: list[list[TokenSequence]] = []
+    for begin in range(0, len(order), window):
+        result += _cut(
+            sorted((sequences[place] for place in order[begin : begin + window]), key=len), batch_tokens, shared
+        )
+    chance.shuffle(result)
+    return result
+
+
+def _cut(sequences: Sequence[TokenSequence], batch_tokens: int, shared: int) -> list[list[TokenSequence]]:
+    """Even batches: none larger than batch_tokens unless a single sequence is, no small rest."""
+    total = sum(len(sequence) - shared for sequence in sequences)
+    count = max(1, -(-total // batch_tokens))
+    result: list[list[TokenSequence]] = [[]]
+    done = held = 0
+    for sequence in sequences:
+        size = len(sequence) - shared
+        full = held + size > batch_tokens or done >= total * len(result) / count
+        if result[-1] and full:
+            result.append([])
+            held = 0
+        result[-1].append(sequence)
+        held += size
+        done += size
+    return result

@@ -1,0 +1,35 @@
+"""A spec's tensors as float32 arrays, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinsmith.models.spec import Tensor
+
+
+def to_float32(tensor: Tensor) -> Any:
+    """A new, writable numpy array [rows, inputs] of the tensor's values, dequantized."""
+    import numpy as np
+
+    data = tensor.data
+    if tensor.format != "F32":
+        from tinsmith import _core
+
+        data = _core.dequantize(tensor.format, data, tensor.rows, tensor.inputs)
+    return np.frombuffer(data, dtype=np.float32).reshape(tensor.rows, tensor.inputs).copy()
+
+
+def quantized_float32(tensor: Tensor, format: str) -> Any:
+    """What an F32 tensor's values become in a quantized format: a numpy array [rows, inputs]."""
+    from tinsmith import _core
+
+    data = _core.quantize(format, tensor.data, tensor.rows, tensor.inputs)
+    return to_float32(Tensor(format, tensor.rows, tensor.inputs, data))
+
+
+def from_float32(array: Any) -> Tensor:
+    """An F32 tensor of a numpy array [rows, inputs]."""
+    import numpy as np
+
+    rows, inputs = array.shape
+    return Tensor("F32", rows, inputs, np.ascontiguousarray(array, dtype=np.float32).tobytes())

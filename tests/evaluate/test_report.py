@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tinsmith.data.readers import Example
+from tinsmith.evaluate import curve, metrics, report
+from tinsmith.evaluate.answers import Answer
+
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+
+
+class Structure(HTMLParser):
+    """Checks that every element is closed in order; keeps the tags, links and headings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.links: list[str] = []
+        self.headings: list[str] = []
+        self.rows = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.links += [value or "" for name, value in attrs if name in ("src", "href", "action", "srcset")]
+        self.rows += tag == "tr"
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag != "wbr":
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] in ("h1", "h2"):
+            self.headings.append(data)
+
+
+VOID |= {"wbr"}
+
+
+def parse(page: str) -> Structure:
+    structure = Structure()
+    structure.feed(page)
+    assert structure.open == []
+    return structure
+
+
+def test_the_page_is_whole_and_needs_nothing_else(document: dict[str, Any]) -> None:
+    page = report.html(document)
+    structure = parse(page)
+    assert structure.headings == [
+        "home",
+        "How often the answer is right",
+        "By part of the test set",
+        "What an answer costs",
+        "Training",
+        "Functions taken for another",
+        "The worst answers",
+        "What was read and made",
+        "How to make it again",
+    ]
+    assert structure.links == ["data:,"]
+    assert not structure.tags & {"script", "iframe", "img", "object"}
+    assert not re.search(r"https?:|url\(|@import|//[a-z]", page)
+
+
+def test_the_page_shows_every_system_and_escapes_what_it_shows(document: dict[str, Any]) -> None:
+    page = report.html(document)
+    for name, system in document["systems"].items():
+        assert report.title(name) in page
+        assert f"{100 * system['exact']:.1f}" in page
+    assert page.count('class="error"') == report.WORST
+    assert "&lt;now&gt; &amp; here" in page
+    assert "<now>" not in page
+
+
+def test_a_page_without_parts_curve_errors_or_baselines(document: dict[str, Any]) -> None:
+    document["systems"] = {
+        n: s | {"parts": {}} for n, s in document["systems"].items() if n in ("tuned", "shipped_q8_0")
+    }
+    document["test"]["baseline_items"] = {}
+    document["confusion"], document["errors"] = [], []
+    document["train"]["curve"] = document["train"]["validations"] = []
+    headings = parse(report.html(document)).headings
+    assert "Training" not in headings
+    assert "By part of the test set" not in headings
+
+
+def test_a_leak_is_said(document: dict[str, Any]) -> None:
+    document["test"]["inputs_in_train"] = 3
+    assert "3 of the test inputs are training inputs too" in report.html(document)
+
+
+def test_a_task_without_functions(document: dict[str, Any]) -> None:
+    for system in document["systems"].values():
+        system["function"] = system["function_interval"] = None
+    parse(report.html(document))
+    assert "–" in report.table(document["systems"]).splitlines()[1]
+
+
+def test_the_table_is_aligned(document: dict[str, Any]) -> None:
+    lines = report.table(document["systems"]).splitlines()
+    assert len(lines) == 1 + len(document["systems"])
+    assert len({len(line) for line in lines}) == 1
+    assert lines[0].startswith("system")
+
+
+def test_worst_first(document: dict[str, Any]) -> None:
+    output = '{"name": "A", "arguments": {"x": 1, "y": "two"}}'
+    said = [output, output.replace("two", "three"), "nonsense", output.replace('"A"', '"B"')]
+    items = [Example(str(i), output) for i in range(4)]
+    grades = [metrics.grade("call", text, output, (), frozenset()) for text in said]
+    shown = [Answer(i, text, [], 0, 0.0, "stop") for i, text in enumerate(said)]
+    worst = report.worst(grades, items, shown)
+    assert [(error["input"], error["kind"]) for error in worst] == [
+        ("2", "invalid"),
+        ("3", "wrong function"),
+        ("1", "wrong arguments"),
+    ]
+    assert report.confusion("call", grades, items) == [
+        {"expected": "A", "answered": "(invalid)", "count": 1},
+        {"expected": "A", "answered": "B", "count": 1},
+    ]
+
+
+def test_the_headline_is_the_file_one_would_ship() -> None:
+    assert report.headline_system(("F16", "Q4_0", "Q8_0")) == "shipped_q8_0"
+    assert report.headline_system(("F16", "Q4_0")) == "shipped_q4_0"
+    assert report.headline_system(("F16",)) == "shipped_f16"
+
+
+def test_figures() -> None:
+    assert [report.size(n) for n in (None, 12, 1500, 145_000_000, 2_000_000_000)] == [
+        "–",
+        "12 B",
+        "1.5 kB",
+        "145.0 MB",
+        "2.0 GB",
+    ]
+    figures = [report.figure(x) for x in (None, 0, 0.01234, 3.21, 321.9, 12345)]
+    assert figures == ["–", "0", "0.012", "3.2", "322", "12,345"]
+    assert [report.signed(x) for x in (0.04, -0.04, 1.25, -1.6)] == ["0.0", "0.0", "+1.2", "−1.6"]
+
+
+def test_the_curve_lies_in_its_frame_and_falls() -> None:
+    drawing = curve.draw(
+        [{"step": n, "loss": 4 / n} for n in range(1, 50)] + [{"step": 49, "validation_loss": 0.5}]
+    )
+    assert drawing is not None
+    points = [tuple(map(float, pair.split(","))) for pair in drawing.points["loss"].split()]
+    assert all(drawing.left <= x <= drawing.right and 0 <= y <= drawing.bottom for x, y in points)
+    assert [y for _, y in points] == sorted(y for _, y in points)
+    assert [tick.label for tick in drawing.y_ticks] == ["0.1", "0.2", "0.5", "1", "2"]
+    assert [tick.label for tick in drawing.x_ticks] == [
+        "0",
+        "5",
+        "10",
+        "15",
+        "20",
+        "25",
+        "30",
+        "35",
+        "40",
+        "45",
+    ]
+
+
+@pytest.mark.parametrize("rows", [[], [{"step": 1, "loss": 1.0}], [{"step": 1, "loss": 0.0}, {"step": 2}]])
+def test_no_curve_without_two_points(rows: list[dict[str, Any]]) -> None:
+    assert curve.draw(rows) is None
+
+
+def test_a_flat_curve_is_drawn() -> None:
+    assert curve.draw([{"step": 1, "loss": 1.0}, {"step": 2, "loss": 1.0}]) is not None
+
+
+@pytest.fixture
+def chromium() -> str:
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail("chromium is missing; install it, so that the report is looked at")
+        pytest.skip("chromium is not installed")
+    return found
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_browser_shows_the_page_without_complaint(
+    chromium: str, document: dict[str, Any], tmp_path: Path, width: int
+) -> None:
+    # The body is made to tell whether it is wider than the window: tables scroll inside their own boxes.
+    test = "document.documentElement.scrollWidth <= innerWidth"
+    probe = f"<script>document.title = {test} ? 'fits' : 'too wide'</script>"
+    page = tmp_path / "report.html"
+    page.write_text(report.html(document).replace("</body>", probe + "</body>"), encoding="utf-8")
+    done = subprocess.run(
+        [
+            chromium,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-background-networking",
+            "--enable-logging=stderr",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            f"--window-size={width},1000",
+            "--dump-dom",
+            page.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert "<title>fits</title>" in done.stdout
+    assert "CONSOLE" not in done.stderr

@@ -1,0 +1,155 @@
+"""The home example's data is what its README says."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from itertools import combinations
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tinsmith import recipe
+from tinsmith.data.readers import Example, read_jsonl
+from tinsmith.data.splits import normalize, shared_inputs
+
+pytest.importorskip("hassil")
+pytest.importorskip("home_assistant_intents")
+HOME = Path(__file__).parents[2] / "examples" / "home"
+PARTS = ("seen", "unseen_template", "unseen_value", "unseen_both", "unseen_combination")
+
+
+@pytest.fixture(scope="module")
+def sampler() -> ModuleType:
+    found = importlib.util.spec_from_file_location("home_sample", HOME / "sample.py")
+    assert found is not None and found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    sys.modules["home_sample"] = module  # dataclasses look their module up
+    found.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def data(sampler: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Example]]:
+    folder = tmp_path_factory.mktemp("home")
+    assert sampler.main(["--out", str(folder)]) == 0
+    licenses = (folder / "LICENSES.txt").read_text()
+    assert "home-assistant-intents" in licenses
+    assert licenses.count("Apache-2.0") >= 2
+    return {path.stem: read_jsonl(path) for path in folder.glob("*.jsonl")}
+
+
+def template(example: Example) -> str:
+    return str(example.about["template"])
+
+
+def values(example: Example) -> list[tuple[str, str]]:
+    return [(kind, said) for kind, said in example.about["values"]]
+
+
+def pairs(examples: list[Example]) -> set[frozenset[Any]]:
+    return {frozenset(pair) for example in examples for pair in combinations(values(example), 2)}
+
+
+def texts_passed_on(example: Example) -> set[str]:
+    call = json.loads(example.output)
+    return {value for value in call["arguments"].values() if isinstance(value, str)}
+
+
+def part(data: dict[str, list[Example]], name: str) -> list[Example]:
+    return [example for example in data["test"] if example.part == name]
+
+
+def test_sizes(data: dict[str, list[Example]]) -> None:
+    sizes = {name: len(examples) for name, examples in data.items()}
+    assert sizes == {"train": 3000, "train-1000": 1000, "validation": 200, "test": 500}
+    assert data["train"][:1000] == data["train-1000"]
+    assert {name: len(part(data, name)) for name in PARTS} == dict.fromkeys(PARTS, 100)
+
+
+def test_no_utterance_is_in_two_splits_or_twice_in_one(data: dict[str, list[Example]]) -> None:
+    assert shared_inputs(data["train"], data["test"]) == []
+    assert shared_inputs(data["train"], data["validation"]) == []
+    assert shared_inputs(data["validation"], data["test"]) == []
+    for examples in data.values():
+        assert len({normalize(example.input) for example in examples}) == len(examples)
+
+
+def test_what_a_part_calls_seen_is_in_the_first_thousand(data: dict[str, list[Example]]) -> None:
+    first = data["train-1000"]
+    templates = {template(example) for example in first}
+    known = {value for example in first for value in values(example)}
+    for name in ("seen", "unseen_value", "unseen_combination"):
+        assert templates.issuperset(template(example) for example in part(data, name))
+    for name in ("seen", "unseen_template", "unseen_combination"):
+        assert all(known.issuperset(values(example)) for example in part(data, name))
+
+
+def test_what_a_part_calls_unseen_is_in_no_training_example(data: dict[str, list[Example]]) -> None:
+    templates = {template(example) for example in data["train"]}
+    known = {value for example in data["train"] for value in values(example)}
+    together = pairs(data["train"])
+    families = {name.rpartition("/")[0] for name in templates}
+    for name in ("unseen_template", "unseen_both"):
+        assert templates.isdisjoint(template(example) for example in part(data, name))
+        assert families.issuperset(template(example).rpartition("/")[0] for example in part(data, name))
+    for name in ("unseen_value", "unseen_both"):
+        for example in part(data, name):
+            assert any(value not in known for value in values(example))
+    assert all(not pairs([example]) <= together for example in part(data, "unseen_combination"))
+    assert all(
+        pairs([example]).isdisjoint(pairs(part(data, "unseen_combination")) - together)
+        for example in data["train"]
+    )
+
+
+def test_an_unseen_name_stands_in_no_training_answer(data: dict[str, list[Example]]) -> None:
+    passed_on = set().union(*(texts_passed_on(example) for example in data["train"]))
+    for name in ("unseen_value", "unseen_both"):
+        for example in part(data, name):
+            named = {said for kind, said in values(example) if kind in ("area", "name", "timer_name")}
+            assert passed_on.isdisjoint(named & texts_passed_on(example))
+
+
+def test_calls_are_compact_stripped_and_ordered(sampler: ModuleType, data: dict[str, list[Example]]) -> None:
+    for example in (*data["train"], *data["test"]):
+        call = json.loads(example.output)
+        assert list(call) == ["name", "arguments"]
+        assert example.output == json.dumps(call, separators=(",", ":"), ensure_ascii=False)
+        order = [sampler.ARGUMENT_ORDER.index(name) for name in call["arguments"]]
+        assert order == sorted(order)
+        assert all(text == text.strip() != "" for text in texts_passed_on(example))
+
+
+def test_accept_lists_every_reading(data: dict[str, list[Example]]) -> None:
+    assert all(example.accept[0] == example.output for example in data["test"])
+    several = sum(len(example.accept) > 1 for example in data["test"])
+    assert 0.1 < several / len(data["test"]) < 0.4
+
+
+def test_no_function_dominates_and_the_thousand_hold_all(data: dict[str, list[Example]]) -> None:
+    functions = [json.loads(example.output)["name"] for example in data["train-1000"]]
+    assert set(functions) == {json.loads(example.output)["name"] for example in data["train"]}
+    assert len(set(functions)) > 40
+    assert max(functions.count(name) for name in set(functions)) < 200
+
+
+def test_the_seed_decides(sampler: ModuleType) -> None:
+    def draw(seed: int) -> list[str]:
+        splits, _ = sampler.sample(seed, train=340, subset=330, validation=5, part=3)
+        return [command.text for commands in (splits.train, *splits.test.values()) for command in commands]
+
+    assert draw(5) == draw(5)
+    assert draw(5) != draw(6)
+
+
+@pytest.mark.parametrize("name", ["recipe.toml", "recipe-full.toml"])
+def test_recipes_are_valid_and_make_their_own_data(name: str) -> None:
+    found = recipe.load(HOME / name)
+    assert found.data.command == ("python", "sample.py", "--out", "data")
+    assert {Path(path).parent.name for path in (found.data.train, found.data.validation, found.data.test)} == {
+        "data"
+    }

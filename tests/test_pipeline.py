@@ -1,0 +1,291 @@
+"""A whole run on a tiny model: from examples to files, answers and a report."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_models import tiny_spec
+
+import tinsmith
+from tinsmith import build, cli, files, models, pipeline, progress, recipe
+from tinsmith.errors import DataError, FormatError, InputError
+from tinsmith.models import family
+
+CHATML = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+COMMAND = "import sys; from tinsmith import cli; sys.exit(cli.main(sys.argv[1:]))"
+RECIPE = """\
+[base]
+model = "base.gguf"
+[data]
+train = "data/train.jsonl"
+validation = "data/validation.jsonl"
+test = "data/test.jsonl"
+system = "home"
+command = ["python", "sample.py"]
+licenses = "data/LICENSES.txt"
+[train]
+epochs = 1
+batch_tokens = 4096
+[build]
+formats = ["F16", "Q8_0"]
+context = 1024
+[eval]
+baseline_limit = 2
+max_tokens = 8
+shots = 1
+threads = 1
+"""
+SAMPLE = """\
+import json, pathlib
+out = pathlib.Path("data"); out.mkdir()
+def rows(name, numbers):
+    def call(n): return json.dumps({"name": "Set" if n % 2 else "Get", "arguments": {"n": n}})
+    lines = [{"input": f"number {n}", "output": call(n), "part": "ab"[n % 3 == 0]} for n in numbers]
+    (out / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\\n" for line in lines))
+rows("train", range(12)); rows("validation", range(12, 15)); rows("test", range(15, 23))
+(out / "LICENSES.txt").write_text("numbers are free\\n")
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe, its base and what makes its data; and the run of it in `run`."""
+    folder = tmp_path_factory.mktemp("home")
+    sizes = {"hidden_size": 96, "intermediate_size": 96, "max_position_embeddings": 2048}
+    spec = replace(tiny_spec(family.by_name("llama"), **sizes), chat_template=CHATML)
+    models.save_gguf(spec, folder / "base.gguf")
+    (folder / "home.toml").write_text(RECIPE)
+    (folder / "sample.py").write_text(SAMPLE)
+    return folder
+
+
+def make(folder: Path) -> list[str]:
+    return ["make", str(folder / "home.toml"), "--out", str(folder / "run")]
+
+
+@pytest.fixture(scope="module")
+def made(folder: Path) -> Path:
+    assert cli.main(make(folder)) == 0
+    return folder / "run"
+
+
+def load(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_every_stage_leaves_its_files(made: Path) -> None:
+    assert {stage.name for stage in pipeline.STAGES} == set(load(made / "run.json")["stages"])
+    for name in (
+        "home-q8_0.gguf",
+        "home-q8_0.tin",
+        "home-f16.gguf",
+        "home-f16.tin",
+        "report.html",
+        "verify.json",
+    ):
+        assert (made / name).stat().st_size > 0
+    assert (made / "adapter" / "adapter_model.safetensors").exists()
+    assert not [path for path in made.rglob("*") if path.suffix in (".tmp", ".part")]
+
+
+def test_the_report_has_the_figures_that_others_rely_on(made: Path) -> None:
+    document = load(made / "report.json")
+    assert list(document["systems"]) == [
+        "zero_shot",
+        "few_shot",
+        "retrieval",
+        "nearest",
+        "tuned",
+        "shipped_f16",
+        "shipped_q8_0",
+    ]
+    for name, system in document["systems"].items():
+        assert system["items"] == (2 if name in ("zero_shot", "few_shot", "retrieval") else 8)
+        for metric in ("valid", "function", "exact", "equivalent"):
+            assert 0 <= system[metric] <= 1
+        low, high = system["exact_interval"]
+        assert low <= system["exact"] <= high
+        assert set(system["parts"]) == {"a", "b"}
+        assert system["ms_per_item"] > 0
+        assert {"prompt_tokens", "generated_tokens", "peak_memory"} <= set(system)
+    assert document["systems"]["nearest"]["valid"] == 1
+    assert document["systems"]["shipped_q8_0"]["bytes"] == (made / "home-q8_0.tin").stat().st_size
+    assert document["data"]["counts"] == {"train": 12, "validation": 3, "test": 8}
+    assert [row["step"] for row in document["train"]["curve"]] == list(range(1, document["train"]["steps"] + 1))
+
+
+def test_answers_of_the_float_model_do_not_depend_on_drafts(made: Path) -> None:
+    from tinsmith.evaluate.answers import Job, read_answers
+
+    job = Job.load(made / "eval" / "tuned.job.json")
+    assert any(item.draft for item in job.items)
+    model = tinsmith.load(made / "merged", threads=1)
+    for item, answer in zip(job.items, read_answers(made / "eval" / "tuned.jsonl"), strict=True):
+        drafted = model.chat(item.messages, max_tokens=8, draft=item.draft)
+        assert drafted.token_ids == answer.tokens
+
+
+def test_the_sealed_file_says_where_it_comes_from(made: Path) -> None:
+    run = load(made / "run.json")
+    with zipfile.ZipFile(made / "home-q8_0.tin") as tin:
+        assert tin.read("LICENSES/data.txt") == b"numbers are free\n"
+        bill = json.loads(tin.read("sbom.cdx.json"))
+        manifest = json.loads(tin.read("manifest.json"))
+    assert bill["metadata"]["component"]["name"] == manifest["name"] == "home"
+    assert manifest["base"]["sha256"] == run["stages"]["data"]["facts"]["base"]["sha256"]
+    assert manifest["data"]["train"] == run["stages"]["data"]["outputs"]["data/train.jsonl"]["sha256"]
+    assert tinsmith.load(made / "home-q8_0.tin", threads=1).info.context == 1024
+
+
+def test_made_again_nothing_runs(folder: Path, made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (made / "run.json").read_bytes()
+    assert cli.main(make(folder)) == 0
+    printed = capsys.readouterr()
+    assert printed.err.splitlines() == [f"{stage.name}: up to date" for stage in pipeline.STAGES]
+    assert printed.out.splitlines()[-1] == str(made / "report.html")
+    assert printed.out.startswith("system")
+    assert (made / "run.json").read_bytes() == before
+
+
+def test_a_changed_evaluation_trains_nothing(
+    folder: Path, made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = folder / "home.toml"
+    changed.write_text(RECIPE + "bootstrap = 500\n")
+    try:
+        assert cli.main(make(folder)) == 0
+    finally:
+        changed.write_text(RECIPE)
+    lines = capsys.readouterr().err.splitlines()
+    assert [f"{name}: up to date" in lines for name in ("data", "train", "merge", "build", "verify")] == [
+        True
+    ] * 5
+    assert "evaluate: …" in lines
+
+
+def test_a_tin_that_computes_something_else_is_refused(made: Path, folder: Path, tmp_path: Path) -> None:
+    spec = replace(models.load(folder / "base.gguf"), chat_template=CHATML)
+    ((gguf, tin),) = build.build_files(spec, tmp_path, "other", ["Q8_0"], 0, progress.PlainDisplay()).values()
+    prompts = [[{"role": "user", "content": "number 3"}]]
+    assert build.verify_pair(tin, gguf, prompts)["prompts"] == 1
+    with pytest.raises(FormatError, match=r"other-q8_0\.tin: its logits are not those of home-q8_0\.gguf"):
+        build.verify_pair(tin, made / "home-q8_0.gguf", prompts)
+
+
+def test_a_context_longer_than_the_base_is_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="context 4096 is longer than the base's 2048 tokens"):
+        build.build_files(
+            models.load(folder / "base.gguf"), tmp_path, "x", ["F16"], 4096, progress.PlainDisplay()
+        )
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no limits on a file's size")
+def test_a_disk_that_takes_no_more_leaves_nothing_behind(folder: Path, tmp_path: Path) -> None:
+    # A limit on the size of files is the fault of a full disk that needs no disk of its own.
+    script = (
+        "import resource, sys; from tinsmith import cli; "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)); sys.exit(cli.main(sys.argv[1:]))"
+    )
+    out = tmp_path / "out"
+    command = ["build", str(folder / "base.gguf"), "--format", "q8_0", "--out", str(out)]
+    done = subprocess.run([sys.executable, "-c", script, *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert re.fullmatch(r"tinsmith: error: \S+base-q8_0\.gguf: cannot write: .*\n", done.stderr)
+    assert list(out.iterdir()) == []
+
+
+def is_group_alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no process groups")
+def test_ctrl_c_is_one_line_and_no_orphan(folder: Path, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMMAND, "make", str(folder / "home.toml"), "--out", str(tmp_path / "run")],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    answers = tmp_path / "run" / "eval" / "zero_shot.jsonl"
+    while not answers.exists() or answers.read_bytes().count(b"\n") < 2:
+        assert process.poll() is None
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == cli.INTERRUPTED
+    assert said.splitlines()[-1] == "tinsmith: interrupted; the same command goes on from here"
+    assert "Traceback" not in said
+    # A worker that was just being started ends by itself, as nobody reads what it says.
+    deadline = time.monotonic() + 30
+    while is_group_alive(process.pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_a_run_killed_again_and_again_ends_as_one_that_was_not(folder: Path, made: Path) -> None:
+    other = folder / "killed"
+    command = [sys.executable, "-c", COMMAND, "make", str(folder / "home.toml"), "--out", str(other)]
+    for sight in (
+        "eval/few_shot.jsonl",
+        "adapter",
+        "merged/config.json",
+        "home-f16.tin",
+        "eval/shipped_q8_0.jsonl",
+    ):
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        while not (other / sight).exists():
+            assert process.poll() is None
+            time.sleep(0.005)
+        process.kill()
+        process.wait()
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    for name in ("home-q8_0.tin", "home-f16.gguf", "adapter/adapter_model.safetensors"):
+        assert files.sha256_file(other / name) == files.sha256_file(made / name), name
+    for ended in (other, made):
+        assert not [path for path in ended.iterdir() if path.suffix == ".tmp"]
+    ours, theirs = (load(run / "report.json")["systems"] for run in (other, made))
+    for name in theirs:
+        assert [ours[name][key] for key in ("exact", "valid", "parts")] == [
+            theirs[name][key] for key in ("exact", "valid", "parts")
+        ]
+
+
+def test_data_that_cannot_be_made(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "home.toml"
+    text = RECIPE.replace("base.gguf", str(folder / "base.gguf"))
+    path.write_text(text.replace("sample.py", "none.py"))
+    with pytest.raises(InputError, match=r"\[data\] command ended with exit code 2: python none\.py"):
+        pipeline.make(recipe.load(path), tmp_path / "run", progress.PlainDisplay(), "data")
+    path.write_text(text.replace('"python"', '"no-such-program"'))
+    with pytest.raises(InputError, match="no-such-program: No such file"):
+        pipeline.make(recipe.load(path), tmp_path / "run", progress.PlainDisplay(), "data")
+
+
+def test_an_output_that_the_task_does_not_have(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "sample.py").write_text(SAMPLE.replace('"arguments"', '"args"'))
+    path = tmp_path / "home.toml"
+    path.write_text(RECIPE.replace("base.gguf", str(folder / "base.gguf")))
+    with pytest.raises(DataError, match=r"train\.jsonl: example 1: not a valid output of the task call"):
+        pipeline.make(recipe.load(path), tmp_path / "run", progress.PlainDisplay(), "data")

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from tinsmith import recipe
+from tinsmith.errors import RecipeError
+
+SMALLEST = """\
+[base]
+model = "base.gguf"
+[data]
+train = "train.jsonl"
+validation = "validation.jsonl"
+test = "test.jsonl"
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "home.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_smallest_recipe_takes_the_defaults(tmp_path: Path) -> None:
+    loaded = recipe.load(write(tmp_path, SMALLEST))
+    assert loaded.name == "home"
+    assert loaded.build.formats == ("F16", "Q8_0", "Q4_0")
+    assert loaded.train.learning_rate == "auto"
+    assert loaded.resolve(loaded.data.train) == tmp_path / "train.jsonl"
+
+
+def test_values_are_taken(tmp_path: Path) -> None:
+    text = SMALLEST + '[train]\nlearning_rate = 1\n[build]\nformats = ["Q4_0"]\n[output]\nname = "lamp"\n'
+    loaded = recipe.load(write(tmp_path, text))
+    assert (loaded.train.learning_rate, loaded.build.formats, loaded.name) == (1, ("Q4_0",), "lamp")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[base]\n", r"home.toml:1: \[base\] model: missing; give a text"),
+        ("", r"home.toml: \[base\] model: missing"),
+        (SMALLEST + "[train]\nepoch = 3\n", r":8: \[train\] epoch: no such key, did you mean epochs\?; .*rank"),
+        (
+            SMALLEST + "[trian]\n",
+            r":7: \[trian\]: no such table, did you mean train\?; the tables are \[base\]",
+        ),
+        (SMALLEST + "[train]\nepochs = 0\n", r":8: \[train\] epochs: got 0; allowed is a whole number from 1"),
+        (SMALLEST + "[train]\nepochs = true\n", r"epochs: got true; allowed is a whole number"),
+        (
+            SMALLEST + "[train]\nlearning_rate = 'fast'\n",
+            r'learning_rate: got "fast"; allowed is "auto" or a number',
+        ),
+        (SMALLEST + "[train]\ndropout = nan\n", r"dropout: got nan; allowed is a number from 0"),
+        (
+            SMALLEST + "[build]\nformats = ['Q8_0', 'Q8_0']\n",
+            r"formats: got .*; allowed is a list without repeats",
+        ),
+        (SMALLEST + "[build]\nformats = ['Q9']\n", r'formats: got .*; allowed is .*"Q8_0"'),
+        (SMALLEST + "[build]\nformats = [['Q8_0']]\n", r"formats: got .*; allowed is"),
+        (SMALLEST + "[output]\nname = '../x'\n", r'name: got "../x"; allowed is a file name'),
+        ("model = 'x'\n" + SMALLEST, r":1: model: a key outside every table"),
+        ("base = 'x'\n", r":1: base: got \"x\"; base is a table: write \[base\]"),
+        ("[base\n", r"home.toml: not valid TOML: .*line 1"),
+    ],
+)
+def test_a_mistake_is_named_where_it_is(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(RecipeError, match=said) as caught:
+        recipe.load(write(tmp_path, text))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_recipe(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"none\.toml: no such recipe"):
+        recipe.load(tmp_path / "none.toml")
+
+
+def test_the_model_digest_ignores_evaluation(tmp_path: Path) -> None:
+    def digest(text: str) -> str:
+        return recipe.load(write(tmp_path, text)).model_digest
+
+    assert digest(SMALLEST) == digest(SMALLEST + "[eval]\nlimit = 5\n")
+    assert digest(SMALLEST) != digest(SMALLEST + "[train]\nseed = 5\n")
+
+
+def test_every_key_and_default_is_documented() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "recipe.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^## \[(\w+)\]\n(.*?)(?=^## )", text, flags=re.M | re.S))
+    assert set(sections) == set(recipe.TABLES)
+    for table, cls in recipe.TABLES.items():
+        documented = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", sections[table], flags=re.M))
+        fields = {f.name: f for f in dataclasses.fields(cls)}
+        assert list(documented) == list(fields), table
+        for key, field in fields.items():
+            if field.default is dataclasses.MISSING:
+                assert documented[key] == "required", key
+            elif isinstance(field.default, int | float):
+                assert float(documented[key].strip("`")) == field.default, key

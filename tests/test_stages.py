@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tinsmith import recipe, stages
+from tinsmith.errors import FormatError, InputError
+from tinsmith.stages import Made, Run, Stage
+
+RECIPE = '[base]\nmodel = "b"\n[data]\ntrain = "a"\nvalidation = "a"\ntest = "a"\n'
+
+
+class Lines:
+    """A display that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def line(self, text: str) -> None:
+        self.lines.append(text)
+
+    def bar(self, label: str, total: float) -> Any:
+        raise AssertionError("these stages show no bar")
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> recipe.Recipe:
+    path = tmp_path / "home.toml"
+    path.write_text(RECIPE)
+    return recipe.load(path)
+
+
+class Chain:
+    """Two stages, the second made of the first's output; `value` is what the first depends on."""
+
+    def __init__(self) -> None:
+        self.value = 1
+        self.ran: list[str] = []
+
+    def first(self, run: Run) -> Made:
+        self.ran.append("first")
+        path = run.folder / "first.txt"
+        path.write_text(f"first {self.value}")
+        return Made([path], {"value": self.value})
+
+    def second(self, run: Run) -> Made:
+        self.ran.append("second")
+        path = run.folder / "second.txt"
+        path.write_text((run.folder / "first.txt").read_text() + " second")
+        return Made([path], {})
+
+    def stages(self) -> list[Stage]:
+        return [
+            Stage("first", (), lambda run: {"value": self.value}, self.first),
+            Stage("second", ("first",), lambda run: {"first": run.digests("first")}, self.second),
+        ]
+
+    def update(self, loaded: recipe.Recipe, folder: Path, goal: str = "second") -> tuple[list[str], list[str]]:
+        """(stages that ran, lines shown)"""
+        self.ran.clear()
+        shown = Lines()
+        with stages.opened(loaded, folder, shown) as run:
+            run.update(self.stages(), [goal])
+        return list(self.ran), shown.lines
+
+
+def test_a_stage_runs_once(loaded: recipe.Recipe, tmp_path: Path) -> None:
+    chain = Chain()
+    assert chain.update(loaded, tmp_path / "run")[0] == ["first", "second"]
+    ran, lines = chain.update(loaded, tmp_path / "run")
+    assert ran == []
+    assert lines == ["first: up to date", "second: up to date"]
+
+
+def test_a_goal_brings_what_it_needs_and_no_more(loaded: recipe.Recipe, tmp_path: Path) -> None:
+    chain = Chain()
+    assert chain.update(loaded, tmp_path / "run", "first")[0] == ["first"]
+    assert chain.update(loaded, tmp_path / "run", "second")[0] == ["second"]
+
+
+def test_changed_inputs_run_a_stage_and_its_followers(loaded: recipe.Recipe, tmp_path: Path) -> None:
+    chain = Chain()
+    chain.update(loaded, tmp_path / "run")
+    chain.value = 2
+    assert chain.update(loaded, tmp_path / "run")[0] == ["first", "second"]
+    assert (tmp_path / "run" / "second.txt").read_text() == "first 2 second"
+
+
+def test_a_new_version_runs_every_stage(
+    loaded: recipe.Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain = Chain()
+    chain.update(loaded, tmp_path / "run")
+    monkeypatch.setattr(stages, "__version__", "9.9")
+    assert chain.update(loaded, tmp_path / "run")[0] == ["first", "second"]
+
+
+@pytest.mark.parametrize("damage", [b"second", b"first 1 sec0nd", None])
+def test_damaged_outputs_are_made_again(loaded: recipe.Recipe, tmp_path: Path, damage: bytes | None) -> None:
+    chain = Chain()
+    chain.update(loaded, tmp_path / "run")
+    output = tmp_path / "run" / "second.txt"
+    output.unlink() if damage is None else output.write_bytes(damage)
+    assert chain.update(loaded, tmp_path / "run")[0] == ["second"]
+
+
+def test_a_touched_output_is_intact(loaded: recipe.Recipe, tmp_path: Path) -> None:
+    chain = Chain()
+    chain.update(loaded, tmp_path / "run")
+    os.utime(tmp_path / "run" / "second.txt", (1, 1))
+    assert chain.update(loaded, tmp_path / "run")[0] == []
+
+
+def test_a_failed_stage_is_not_taken_for_done(loaded: recipe.Recipe, tmp_path: Path) -> None:
+    chain = Chain()
+    chain.update(loaded, tmp_path / "run")
+    chain.value = 2
+
+    def fail(run: Run) -> Made:
+        (run.folder / "second.txt").write_text("half")
+        raise InputError("no luck")
+
+    made, chain.second = chain.second, fail  # type: ignore[method-assign]
+    with pytest.raises(InputError, match="no luck"):
+        chain.update(loaded, tmp_path / "run")
+    chain.second = made  # type: ignore[method-assign]
+    assert chain.update(loaded, tmp_path / "run")[0] == ["second"]
+
+
+def test_the_record_says_what_was_read_and_made(loaded: recipe.Recipe, tmp_path: Path) -> None:
+    Chain().update(loaded, tmp_path / "run")
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["recipe"] == {"path": str(loaded.path), "sha256": loaded.sha256, "name": "home"}
+    assert record["versions"]["python"] == sys.version.split()[0]
+    assert record["machine"]["cores"] == os.cpu_count()
+    first = record["stages"]["first"]
+    assert first["facts"] == {"value": 1}
+    assert first["inputs"]["value"] == 1
+    assert first["outputs"]["first.txt"]["bytes"] == len("first 1")
+    assert first["seconds"] >= 0
+    assert not list((tmp_path / "run").glob(".run.json*"))
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "null"])
+def test_a_damaged_record_is_an_error(loaded: recipe.Recipe, tmp_path: Path, text: str) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text(text)
+    with pytest.raises(FormatError, match=r"run\.json: is .*; delete it"):
+        Chain().update(loaded, tmp_path / "run")
+
+
+def test_two_runs_in_one_folder_do_not_meet(loaded: recipe.Recipe, tmp_path: Path) -> None:
+    with (
+        stages.opened(loaded, tmp_path / "run", Lines()),
+        pytest.raises(InputError, match="another tinsmith is at work in it"),
+        stages.opened(loaded, tmp_path / "run", Lines()),
+    ):
+        pass
+    with stages.opened(loaded, tmp_path / "run", Lines()):
+        pass
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+sys.path[:0] = {path!r}
+from test_stages import Chain
+from tinsmith import recipe
+
+chain = Chain()
+def die(run):
+    (run.folder / "second.txt").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+chain.second = die
+chain.update(recipe.load({recipe!r}), Path({folder!r}))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_a_killed_run_goes_on_where_it_was(loaded: recipe.Recipe, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    path = [str(Path(__file__).parent), *sys.path]
+    script = KILLED.format(path=path, recipe=str(loaded.path), folder=str(folder))
+    done = subprocess.run([sys.executable, "-c", script], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert Chain().update(loaded, folder)[0] == ["second"]
+    assert (folder / "second.txt").read_text() == "first 1 second"

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_training import encode, make_spec
+
+from tinsmith.data.readers import Example
+from tinsmith.errors import InputError
+from tinsmith.models.spec import Spec
+from tinsmith.train import checkpoint, lora
+from tinsmith.train.lora import Started, Step, TrainOptions, Validated, train
+from tinsmith.train.options import default_learning_rate
+
+OPTIONS = TrainOptions(epochs=4, rank=8, learning_rate=2e-2, batch_tokens=120, dropout=0.1, renew=2, threads=1)
+
+
+class Killed(BaseException):
+    pass
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "adapter" / "adapter_model.safetensors").read_bytes()
+
+
+def test_learns_and_tells(spec: Spec, examples: list[Example], tmp_path: Path) -> None:
+    seen: list[Any] = []
+    result = train(spec, examples, examples[:6], OPTIONS, tmp_path, encode, seen.append)
+    first, last = result.curve[0][1], result.curve[-1][1]
+    assert last < 0.6 * first
+    assert isinstance(seen[0], Started)
+    steps = [event for event in seen if isinstance(event, Step)]
+    assert [event.step for event in steps] == list(range(1, result.steps + 1))
+    assert steps[-1].steps == result.steps
+    assert result.validations == [event for event in seen if isinstance(event, Validated)]
+    assert [validated.epoch for validated in result.validations] == [1, 2, 3, 4]
+    config = json.loads((result.adapter / "adapter_config.json").read_text())
+    assert (config["peft_type"], config["r"], config["lora_alpha"]) == ("LORA", 8, 32.0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["adapter"]
+
+
+@pytest.mark.parametrize(("stop", "renew"), [(2, 2), (3, 3), (6, 1)])
+def test_a_killed_run_ends_with_the_same_bits(
+    spec: Spec, examples: list[Example], tmp_path: Path, stop: int, renew: int
+) -> None:
+    options = replace(OPTIONS, renew=renew)
+    whole = train(spec, examples, examples[:6], options, tmp_path / "whole", encode)
+
+    def kill(event: Any) -> None:
+        if isinstance(event, Step) and event.step == stop + 1:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(spec, examples, examples[:6], options, tmp_path / "killed", encode, kill)
+    seen: list[Any] = []
+    resumed = train(spec, examples, examples[:6], options, tmp_path / "killed", encode, seen.append)
+    assert seen[0].step == stop
+    assert f"resumed at step {stop} of" in seen[0].note
+    assert resumed.curve == whole.curve
+    assert resumed.validations == whole.validations
+    assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
+
+
+def test_a_checkpoint_of_another_run_is_not_taken_up(
+    spec: Spec, examples: list[Example], tmp_path: Path
+) -> None:
+    def kill(event: Any) -> None:
+        if isinstance(event, Step) and event.step == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(spec, examples, examples[:6], OPTIONS, tmp_path, encode, kill)
+    seen: list[Any] = []
+    other = replace(OPTIONS, seed=1)
+    train(spec, examples, examples[:6], other, tmp_path, encode, seen.append)
+    assert seen[0].step == 0
+
+
+def test_half_a_checkpoint_is_no_checkpoint(tmp_path: Path) -> None:
+    import torch
+
+    path = tmp_path / checkpoint.NAME
+    checkpoint.save(path, {"x": torch.arange(1000.0)}, {"step": 7})
+    found = checkpoint.load(path)
+    assert found is not None
+    assert found[1] == {"step": 7}
+    whole = path.read_bytes()
+    for size in (0, 7, 100, len(whole) - 1):
+        path.write_bytes(whole[:size])
+        assert checkpoint.load(path) is None
+    # A kill in the middle of a write leaves a temporary file, which nothing reads.
+    path.unlink()
+    (tmp_path / f".{checkpoint.NAME}.0123.tmp").write_bytes(whole[:100])
+    assert checkpoint.load(path) is None
+
+
+def test_a_kill_while_writing_keeps_the_checkpoint_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import os
+
+    import torch
+
+    path = tmp_path / checkpoint.NAME
+    checkpoint.save(path, {"x": torch.zeros(3)}, {"step": 1})
+
+    def die(descriptor: int) -> None:
+        raise Killed
+
+    monkeypatch.setattr(os, "fsync", die)
+    with pytest.raises(Killed):
+        checkpoint.save(path, {"x": torch.ones(3)}, {"step": 2})
+    found = checkpoint.load(path)
+    assert found is not None
+    assert found[1] == {"step": 1}
+
+
+def test_patience_stops_and_the_best_epoch_is_kept(
+    spec: Spec, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares = iter([0.5, 0.9, 0.8, 0.7, 0.6])
+    kept: list[bytes] = []
+
+    def validate(run: Any) -> None:
+        run._record(1.0, next(shares))
+        kept.append(weights(tmp_path))
+
+    monkeypatch.setattr(lora._Run, "_validate", validate)
+    options = replace(OPTIONS, epochs=6, patience=2)
+    result = train(spec, examples, examples[:6], options, tmp_path, encode)
+    assert [validated.best for validated in result.validations] == [True, True, False, False]
+    assert kept[0] != kept[1]
+    assert kept[1:] == [weights(tmp_path)] * 3
+
+
+def test_refuses_empty_data(spec: Spec, examples: list[Example], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="at least one training example"):
+        train(spec, [], examples, OPTIONS, tmp_path, encode)
+    with pytest.raises(InputError, match="at least one training example"):
+        train(spec, examples, [], OPTIONS, tmp_path, encode)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "low", "high"), [(135e6, 1e-3, 4e-3), (1.5e9, 3e-4, 1.5e-3), (7e9, 2e-4, 6e-4)]
+)
+def test_the_default_rate_falls_with_size(parameters: float, low: float, high: float) -> None:
+    rate, note = default_learning_rate(int(parameters))
+    assert low < rate < high
+    assert f"{rate:g}" in note
+
+
+def test_the_default_rate_is_used_and_noted(
+    spec: Spec, examples: list[Example], tmp_path: Path, events: tuple[list[Any], Callable[[Any], None]]
+) -> None:
+    seen, note = events
+    options = TrainOptions(epochs=1, rank=2, batch_tokens=10_000)
+    result = train(make_spec(), examples, examples[:2], options, tmp_path, encode, note)
+    assert result.learning_rate == seen[0].learning_rate
+    assert result.note.startswith("learning rate 0.004, chosen for")

@@ -1,0 +1,62 @@
+"""A tiny random llama with one token a byte, and a task that it can learn in seconds."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from tinsmith.models import family
+from tinsmith.models.spec import Hyper, Spec, Tokenizer
+from tinsmith.train.tensors import from_float32
+
+SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+TEMPLATE = (
+    "{% for m in messages %}{{ '<|im_start|>' + m.role[0] + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>a\n' }}{% endif %}"
+)
+HYPER = Hyper(
+    layers=2,
+    dim=64,
+    ffn_dim=96,
+    heads=4,
+    kv_heads=2,
+    head_dim=16,
+    vocab=259,
+    context=256,
+    norm_eps=1e-5,
+    rope_base=10000.0,
+    rope_dim=16,
+    tied=True,
+)
+
+
+def encode(text: str) -> list[int]:
+    ids: list[int] = []
+    for piece in re.split("(" + "|".join(map(re.escape, SPECIAL)) + ")", text):
+        ids += [SPECIAL.index(piece)] if piece in SPECIAL else [3 + byte for byte in piece.encode()]
+    return ids
+
+
+def make_spec(**changes: Any) -> Spec:
+    hyper = replace(HYPER, **changes)
+    source = np.random.default_rng(3)
+    tensors = {}
+    for name in family.by_name("llama").tensors(hyper):
+        noise = source.standard_normal((name.rows, name.inputs)) / np.sqrt(name.inputs)
+        tensors[name.role] = from_float32(noise + 1 if name.rows == 1 else noise)
+    tokenizer = Tokenizer(
+        tokens=[*SPECIAL, *(chr(0x100 + byte) for byte in range(256))],
+        types=["control"] * 3 + ["normal"] * 256,
+        merges=[],
+        pre="smollm",
+        bos=1,
+        eos=2,
+        unk=0,
+        pad=2,
+        add_bos=False,
+        end_tokens=(0, 2),
+    )
+    return Spec("llama", hyper, tensors, tokenizer, TEMPLATE, {"name": "tiny"})
