@@ -65,11 +65,11 @@ PYTHON
 
 install_requirements() {
     local stamp wanted
-    stamp=$(digest pyproject.toml)
+    stamp=$(digest pyproject.toml examples/home/requirements.txt)
     is_current requirements.stamp "$stamp" && return
     say "set-up: Python packages (some minutes the first time)"
     mapfile -t wanted < <(requirements "${EXTRAS[@]}")
-    pip install "${wanted[@]}" ||
+    pip install "${wanted[@]}" -r examples/home/requirements.txt ||
         fail "Python packages could not be installed, pip says why; PIP_INDEX_URL names another package index"
     printf '%s\n' "$stamp" >.venv/requirements.stamp
 }

@@ -93,7 +93,7 @@ def test_refuses_what_is_no_table() -> None:
 
 def test_default_system_message_gives_what_an_explicit_one_gives() -> None:
     template = "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}"
-    system = "it's a\n\\ \"home\" {{ x }}"
+    system = 'it\'s a\n\\ "home" {{ x }}'
     user = [{"role": "user", "content": "hi"}]
     given = [{"role": "system", "content": "other"}, *user]
     changed = with_system(template, system)

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from tinsmith.data.readers import Example
 
 # Models of one training answer nearly alike, so each one after the first checks the first one's answers as
-# drafts: one pass over prompt and draft, and plain decoding from the first token that differs. Each token kept is
-# the model's own greedy choice, so its answers are exactly those of plain decoding. A quantized file goes first:
-# it decodes fastest.
+# drafts: one pass over prompt and draft, and plain decoding from the first token that differs. Each token kept
+# is the model's own greedy choice, so its answers are exactly those of plain decoding. A quantized file goes
+# first: it decodes fastest.
 FLOAT = ("tuned", "shipped_f32", "shipped_f16")
 
 
