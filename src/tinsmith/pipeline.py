@@ -98,7 +98,7 @@ def merge(run: Run) -> Made:
     Its chat template has the recipe's system message for its default: what the model was trained to see.
     """
     from tinsmith import models
-    from tinsmith.data.chat_template import with_system
+    from tinsmith.models.chat_template import with_system
     from tinsmith.train import merge as merging
 
     folder = run.folder / "merged"

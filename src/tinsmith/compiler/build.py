@@ -17,6 +17,7 @@ from tinsmith.compiler.program import Program, write_program
 from tinsmith.errors import FormatError, TinsmithError, UnsupportedError
 from tinsmith.formats import tin
 from tinsmith.models import family
+from tinsmith.models.chat_template import compile_turns
 from tinsmith.models.spec import Buffer, Spec
 
 # Tokens computed at once. More amortize the reading of weights further; the arena grows with them.
@@ -81,7 +82,6 @@ def _turns(spec: Spec) -> str:
     """The chat template as a table of turns, JSON."""
     if spec.chat_template is None:
         raise UnsupportedError("the model has no chat template")
-    from tinsmith.data.chat_template import compile_turns
 
     def text(token: int | None) -> str:
         return "" if token is None else spec.tokenizer.tokens[token]

@@ -12,9 +12,9 @@ from typing import Any
 from tinsmith import _core
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.formats.tin import Tin
+from tinsmith.formats.turns import TurnTable
 from tinsmith.models.spec import Buffer
 from tinsmith.runtime.generation import Completion, Generation, Sampling, SessionKeeper
-from tinsmith.runtime.turns import TurnTable
 
 Message = Mapping[str, str]
 

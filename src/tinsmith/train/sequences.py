@@ -6,10 +6,10 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tinsmith.data.chat_template import render
 from tinsmith.data.readers import Example
 from tinsmith.data.tasks import Message, Task
 from tinsmith.errors import DataError, InputError
+from tinsmith.models.chat_template import render
 from tinsmith.models.spec import Spec
 
 Encode = Callable[[str], list[int]]

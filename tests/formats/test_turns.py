@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tinsmith.errors import FormatError, InputError
-from tinsmith.runtime.turns import TurnTable
+from tinsmith.formats.turns import TurnTable
 
 TABLE = TurnTable(
     start_system="<s>[",

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tinsmith.data.chat_template import compile_turns, render, with_system
 from tinsmith.errors import InputError, UnsupportedError
-from tinsmith.runtime.turns import TurnTable
+from tinsmith.formats.turns import TurnTable
+from tinsmith.models.chat_template import compile_turns, render, with_system
 
 SMOLLM = (
     "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"

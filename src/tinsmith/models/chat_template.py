@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from tinsmith.errors import InputError, MissingExtraError, UnsupportedError
-from tinsmith.runtime.turns import TurnTable
+from tinsmith.formats.turns import TurnTable
 
 Messages = Sequence[Mapping[str, Any]]
 
