@@ -13,18 +13,29 @@ from tinsmith.models.spec import Buffer, Spec, Tensor
 
 
 class Preset(NamedTuple):
-    """The format of the matrices, and of the embedding and the head, whose errors reach every token."""
+    """The format of the matrices; the format of the embedding and the head, whose errors reach every token; and
+    the parts of a layer that take the latter too, being small and costing the most where they are wrong."""
 
     matrices: str
     embeddings: str
+    finer: tuple[str, ...] = ()
 
 
 PRESETS = {
     "F32": Preset("F32", "F32"),
     "F16": Preset("F16", "F16"),
     "Q8_0": Preset("Q8_0", "Q8_0"),
-    "Q4_0": Preset("Q4_0", "Q8_0"),
+    "Q4_0": Preset("Q4_0", "Q8_0", finer=("k", "v", "o")),
 }
+
+
+def format_of(preset: str, role: str) -> str:
+    """The format that a preset gives to the matrix of a role. Raises UnsupportedError for an unknown preset."""
+    if preset not in PRESETS:
+        raise UnsupportedError(f"preset {preset!r} is not known; known: {', '.join(PRESETS)}")
+    chosen = PRESETS[preset]
+    is_finer = role in ("embed", "head") or role.rpartition(".")[2] in chosen.finer
+    return chosen.embeddings if is_finer else chosen.matrices
 
 
 def apply(spec: Spec, preset: str, importance: Mapping[str, Buffer] | None = None) -> Spec:
@@ -34,15 +45,12 @@ def apply(spec: Spec, preset: str, importance: Mapping[str, Buffer] | None = Non
     tensor that has the format already is taken as it is. Raises UnsupportedError for an unknown preset or a
     matrix that its format's blocks do not divide, FormatError for a weight that is not finite.
     """
-    if preset not in PRESETS:
-        raise UnsupportedError(f"preset {preset!r} is not known; known: {', '.join(PRESETS)}")
-    chosen = PRESETS[preset]
     tensors = {}
     for role, tensor in spec.tensors.items():
-        wanted = chosen.embeddings if role in ("embed", "head") else chosen.matrices
-        if tensor.rows == 1:
-            wanted = "F32"
-        tensors[role] = _convert(role, tensor, wanted, (importance or {}).get(role))
+        wanted = format_of(preset, role)
+        tensors[role] = _convert(
+            role, tensor, "F32" if tensor.rows == 1 else wanted, (importance or {}).get(role)
+        )
     return replace(spec, tensors=tensors)
 
 
