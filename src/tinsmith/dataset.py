@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith import files
+from tinsmith.data.splits import shared_inputs
 from tinsmith.errors import DataError, InputError
 from tinsmith.evaluate import metrics
 from tinsmith.stages import Made, Run
@@ -50,8 +51,7 @@ def data(run: Run) -> Made:
     if recipe.data.licenses:
         outputs.append(run.folder / "data" / "LICENSES.txt")
         files.write_text(outputs[-1], read_text(recipe.resolve(recipe.data.licenses)))
-    seen = {" ".join(e.input.lower().split()) for e in splits["train"]}
-    leaked = sum(" ".join(e.input.lower().split()) in seen for e in splits["test"])
+    leaked = len(shared_inputs(splits["train"], splits["test"]))
     if leaked:
         run.display.line(f"data: warning: {leaked} test inputs are training inputs too")
     facts = {

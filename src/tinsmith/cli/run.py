@@ -38,19 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     model = open_model(args)
-    options = {
-        name: getattr(args, name)
-        for name in (
-            "max_tokens",
-            "temperature",
-            "top_k",
-            "top_p",
-            "min_p",
-            "repetition_penalty",
-            "seed",
-            "stop",
-        )
-    }
+    options = {name: getattr(args, name) for name in OPTIONS}
     if args.prompt is None:
         return _chat(model, args, options)
     tokens = _tokens(model, args, args.prompt)
