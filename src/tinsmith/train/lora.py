@@ -229,11 +229,17 @@ class _Run:
 
     def _save_adapter(self) -> None:
         """The adapter's folder is replaced as a whole: written beside, then renamed."""
+        from safetensors import SafetensorError
+
         from tinsmith.train import importance
 
         folder, fresh = self.out_dir / ADAPTER, self.out_dir / f".{ADAPTER}.new"
         shutil.rmtree(fresh, ignore_errors=True)
-        self.network.model.save_pretrained(str(fresh), save_embedding_layers=False)
+        try:
+            self.network.model.save_pretrained(str(fresh), save_embedding_layers=False)
+        except SafetensorError as error:  # what its writer makes of a full disk
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise InputError(f"{folder}: cannot write: {error}; free some space and run it again") from error
         importance.save(fresh, self.importance)
         shutil.rmtree(folder, ignore_errors=True)
         fresh.rename(folder)
