@@ -45,19 +45,25 @@ def test_learns_and_tells(spec: Spec, examples: list[Example], tmp_path: Path) -
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no limits on a file's size")
-def test_a_full_disk_is_one_line_and_leaves_nothing(
-    spec: Spec, examples: list[Example], tmp_path: Path
+@pytest.mark.parametrize("room", [4096, 16384])  # bytes a file may have: the model card fails, or the tensors
+def test_a_full_disk_while_the_adapter_is_saved(
+    spec: Spec, examples: list[Example], tmp_path: Path, room: int
 ) -> None:
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+
+    def fill_disk(event: object) -> None:
+        if isinstance(event, Step):  # the checkpoint of step 0 is written
+            resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+
+    options = replace(OPTIONS, epochs=1, renew=1000)
     try:
-        with pytest.raises(InputError, match="cannot write"):
-            train(spec, examples, examples[:6], replace(OPTIONS, epochs=1, renew=1000), tmp_path, encode)
+        with pytest.raises(InputError, match=r"adapter: cannot write: .*free some space"):
+            train(spec, examples, examples[:6], options, tmp_path, encode, fill_disk)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == [checkpoint.NAME]
 
 
 @pytest.mark.parametrize(("stop", "renew"), [(2, 2), (3, 3), (6, 1)])

@@ -237,7 +237,10 @@ class _Run:
         shutil.rmtree(fresh, ignore_errors=True)
         try:
             self.network.model.save_pretrained(str(fresh), save_embedding_layers=False)
-        except SafetensorError as error:  # what its writer makes of a full disk
+        except (
+            OSError,
+            SafetensorError,
+        ) as error:  # a full disk, by either of its writers
             shutil.rmtree(fresh, ignore_errors=True)
             raise InputError(f"{folder}: cannot write: {error}; free some space and run it again") from error
         importance.save(fresh, self.importance)
