@@ -14,7 +14,7 @@ from tinsmith.models.spec import Buffer, Spec, Tensor
 
 class Preset(NamedTuple):
     """The format of the matrices; the format of the embedding and the head, whose errors reach every token; and
-    the parts of a layer that take the latter too, being small and costing the most where they are wrong."""
+    the parts of a layer that take the latter too, being small and costly where they are wrong."""
 
     matrices: str
     embeddings: str
