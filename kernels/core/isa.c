@@ -50,6 +50,10 @@ static int tini_runs_scalar(void) {
 
 #define TINI_TAKE(op, isa) .op = tini_##op##_##isa,
 #define TINI_SKIP(op, isa)
+/* TINI_TAKE where TINI_FROM_<set>_<isa> is defined below, as "~, TINI_TAKE"; else TINI_SKIP. */
+#define TINI_SECOND(a, b, ...) b
+#define TINI_CHOOSE(...) TINI_SECOND(__VA_ARGS__, TINI_SKIP, ~)
+#define TINI_FROM(set, isa) TINI_CHOOSE(TINI_FROM_##set##_##isa)
 
 static const tini_kernels tini_table_scalar = {
     .isa = "scalar",
@@ -58,23 +62,24 @@ static const tini_kernels tini_table_scalar = {
 };
 
 #if TIN_HAVE_AVX2
-#define TINI_LIST_avx2 TINI_TAKE
-#define TINI_LIST_avx512vnni TINI_SKIP
+#define TINI_FROM_avx2_avx2 ~, TINI_TAKE
 
 static const tini_kernels tini_table_avx2 = {
     .isa = "avx2",
 #define TIN_KERNEL(op, type) TINI_TAKE(op, scalar)
-#define TIN_KERNEL_IMPL(op, type, isa) TINI_LIST_##isa(op, isa)
+#define TIN_KERNEL_IMPL(op, type, isa) TINI_FROM(avx2, isa)(op, isa)
 #include "../kernels.def"
 };
+#endif
 
-#undef TINI_LIST_avx512vnni
-#define TINI_LIST_avx512vnni TINI_TAKE
+#if TIN_HAVE_AVX512VNNI
+#define TINI_FROM_avx512vnni_avx2 ~, TINI_TAKE
+#define TINI_FROM_avx512vnni_avx512vnni ~, TINI_TAKE
 
 static const tini_kernels tini_table_avx512vnni = {
     .isa = "avx512vnni",
 #define TIN_KERNEL(op, type) TINI_TAKE(op, scalar)
-#define TIN_KERNEL_IMPL(op, type, isa) TINI_LIST_##isa(op, isa)
+#define TIN_KERNEL_IMPL(op, type, isa) TINI_FROM(avx512vnni, isa)(op, isa)
 #include "../kernels.def"
 };
 #endif

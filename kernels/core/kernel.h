@@ -57,23 +57,42 @@ typedef void tini_silu_mul_fn(float *out, const float *gate, const float *up, ui
  * (x[i], x[i + half]) by the angle whose cosine and sine are table[i], table[half + i], i < half. */
 typedef void tini_rope_fn(float *x, const float *table, uint32_t heads, uint32_t head_dim, uint32_t half);
 
-/* One key-value head's cache of a layer, float16.
- * keys    [position / 16][head_dim][16]: lanes hold positions, so a score is a sum over head_dim in order
- * values  [position][head_dim]                                                                         */
+/* One key-value head's cache of a layer. Position p lies at place p % capacity: capacity is a multiple of
+ * TINI_KV_TILE, and less than the positions of a session only where attention has a window (a ring).
+ *
+ * f16  keys    [place / 16][head_dim][16] float16: lanes hold positions, so a score is a sum over head_dim in order
+ *      values  [place][head_dim] float16
+ */
 typedef struct tini_kv {
-    uint16_t *keys;
-    uint16_t *values;
+    void *keys, *values;
+    uint32_t capacity;
+    uint32_t head_dim; /* a multiple of 8, at most 256 */
 } tini_kv;
 
-/* Stores key[head_dim] and value[head_dim] (rounded to float16, nearest even) at `position`. */
-typedef void tini_kv_append_fn(const tini_kv *kv, uint32_t position, const float *key, const float *value,
-                               uint32_t head_dim);
+/* Stores key[head_dim] and value[head_dim], rounded to the cache's type, at `position`. */
+typedef void tini_kv_append_fn(const tini_kv *kv, uint32_t position, const float *key, const float *value);
 
-/* Attention of `heads` query heads that share one key-value head, for one query row at `position`:
- * positions 0 .. position are seen.
- * q, out  [heads][head_dim] f32; out may be q. head_dim a multiple of 8, at most 256; heads any.       */
-typedef void tini_attention_fn(const tini_kv *kv, const float *q, float *out, uint32_t heads, uint32_t head_dim,
-                               uint32_t position, float scale);
+/* Attention of `heads` query heads that share one key-value head, for `rows` queries at consecutive positions
+ * from `position` on. Row r sees the positions up to its own, position + r; with a window, the last `window` of
+ * them.
+ *
+ * q, out   [rows][heads][head_dim] f32, rows q_stride and out_stride FLOATS apart; out may be q with one stride
+ */
+typedef struct tini_attention {
+    const float *q;
+    float *out;
+    size_t q_stride, out_stride;
+    uint32_t rows, heads, position;
+    uint32_t window; /* 0: all */
+    float scale;
+} tini_attention;
+
+/* The first position that the query at `position` sees. */
+static inline uint32_t tini_attention_first(const tini_attention *a, uint32_t position) {
+    return a->window && position >= a->window ? position + 1 - a->window : 0;
+}
+
+typedef void tini_attention_fn(const tini_kv *kv, const tini_attention *a);
 
 typedef struct tini_kernels {
     const char *isa;

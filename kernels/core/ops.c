@@ -152,8 +152,7 @@ static void tini_run_kv_append(const run *r, uint32_t unit) {
         const float *key = at(r, op->in[0], row), *value = at(r, op->in[1], row);
         for (uint32_t h = 0; h < c->heads; h++) {
             tini_kv kv = tini_session_kv(r->s, op->cache, h);
-            r->k->kv_append(&kv, r->s->position + row, key + h * c->head_dim, value + h * c->head_dim,
-                            c->head_dim);
+            r->k->kv_append_f16(&kv, r->s->position + row, key + h * c->head_dim, value + h * c->head_dim);
         }
     }
 }
@@ -174,10 +173,15 @@ static void tini_run_attention(const run *r, uint32_t unit) {
     uint32_t group = attention_group(r), groups = op->u[0] / group;
     uint32_t row = r->begin + unit / groups, head = unit % groups * group;
     tini_kv kv = tini_session_kv(r->s, op->cache, head / (op->u[0] / c->heads));
-    const float *q = at(r, op->in[0], row);
-    float *out = at(r, op->out[0], row);
-    r->k->attention(&kv, q + head * c->head_dim, out + head * c->head_dim, group, c->head_dim,
-                    r->s->position + row, op->f[0]);
+    tini_attention a = {
+        .q = (const float *)at(r, op->in[0], row) + head * c->head_dim,
+        .out = (float *)at(r, op->out[0], row) + head * c->head_dim,
+        .rows = 1,
+        .heads = group,
+        .position = r->s->position + row,
+        .scale = op->f[0],
+    };
+    r->k->attention_f16(&kv, &a);
 }
 
 #define tini_units_gated row_units

@@ -16,7 +16,7 @@ static uint64_t place(uint64_t *total, uint64_t bytes) {
 }
 
 static uint64_t padded_context(const tin_session_options *options) {
-    return ((uint64_t)options->context + TINI_TILE - 1) / TINI_TILE * TINI_TILE;
+    return ((uint64_t)options->context + TINI_KV_TILE - 1) / TINI_KV_TILE * TINI_KV_TILE;
 }
 
 static tin_status resolve(const tin_model *model, const tin_session_options *given,
@@ -107,7 +107,10 @@ tini_kv tini_session_kv(const tin_session *s, uint32_t cache, uint32_t head) {
         offset += (size_t)caches[k].heads * caches[k].head_dim;
     offset += (size_t)head * caches[cache].head_dim;
     uint16_t *keys = (uint16_t *)(void *)s->kv + 2 * offset * positions;
-    return (tini_kv){.keys = keys, .values = keys + positions * caches[cache].head_dim};
+    return (tini_kv){.keys = keys,
+                     .values = keys + positions * caches[cache].head_dim,
+                     .capacity = (uint32_t)positions,
+                     .head_dim = caches[cache].head_dim};
 }
 
 static void forget_pass(tin_session *s) {

@@ -45,7 +45,26 @@ class Matmul(ctypes.Structure):
 
 
 class Kv(ctypes.Structure):
-    _fields_ = (("keys", ctypes.c_void_p), ("values", ctypes.c_void_p))
+    _fields_ = (
+        ("keys", ctypes.c_void_p),
+        ("values", ctypes.c_void_p),
+        ("capacity", ctypes.c_uint32),
+        ("head_dim", ctypes.c_uint32),
+    )
+
+
+class Attention(ctypes.Structure):
+    _fields_ = (
+        ("q", ctypes.c_void_p),
+        ("out", ctypes.c_void_p),
+        ("q_stride", ctypes.c_size_t),
+        ("out_stride", ctypes.c_size_t),
+        ("rows", ctypes.c_uint32),
+        ("heads", ctypes.c_uint32),
+        ("position", ctypes.c_uint32),
+        ("window", ctypes.c_uint32),
+        ("scale", ctypes.c_float),
+    )
 
 
 class Format(NamedTuple):
@@ -185,29 +204,29 @@ class Library:
         self.kernel("rope", isa)(_pointer(x), _pointer(table), heads, head_dim, table.size // 2)
 
     def kv_append(
-        self,
-        keys: np.ndarray,
-        values: np.ndarray,
-        position: int,
-        key: np.ndarray,
-        value: np.ndarray,
-        isa: str = "scalar",
+        self, kv: Kv, position: int, key: np.ndarray, value: np.ndarray, op: str, isa: str = "scalar"
     ) -> None:
-        kv = Kv(_pointer(keys), _pointer(values))
-        self.kernel("kv_append", isa)(ctypes.byref(kv), position, _pointer(key), _pointer(value), key.size)
+        self.kernel(op, isa)(ctypes.byref(kv), position, _pointer(key), _pointer(value))
 
     def attention(
         self,
-        keys: np.ndarray,
-        values: np.ndarray,
+        kv: Kv,
         q: np.ndarray,
         out: np.ndarray,
         position: int,
         scale: float,
+        op: str,
         isa: str = "scalar",
+        window: int = 0,
     ) -> None:
-        kv = Kv(_pointer(keys), _pointer(values))
-        heads, head_dim = q.shape
-        self.kernel("attention", isa)(
-            ctypes.byref(kv), _pointer(q), _pointer(out), heads, head_dim, position, ctypes.c_float(scale)
-        )
+        """q, out: [rows, heads, head_dim], rows strided at will."""
+        a = Attention(
+            _pointer(q), _pointer(out), q.strides[0] // 4, out.strides[0] // 4,
+            len(q), q.shape[1], position, window, scale,
+        )  # fmt: skip
+        self.kernel(op, isa)(ctypes.byref(kv), ctypes.byref(a))
+
+
+def f16_cache(keys: np.ndarray, values: np.ndarray, capacity: int) -> Kv:
+    """keys [groups, head_dim, 16], values [places, head_dim], float16; capacity in positions."""
+    return Kv(_pointer(keys), _pointer(values), capacity, values.shape[-1])

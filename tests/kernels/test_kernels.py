@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from kernel_library import FORMATS, Impl, Library, guarded, implementations
+from kernel_library import FORMATS, Impl, Library, f16_cache, guarded, implementations
 
 f32 = np.float32
 
@@ -127,32 +127,60 @@ def rope_tests(lib: Library, rng: np.random.Generator, op: str, isa: str) -> Non
 def kv_append_tests(lib: Library, rng: np.random.Generator, op: str, isa: str) -> None:
     for head_dim in (8, 16, 24, 64, 72, 256):
         key, value = guarded(spread(rng, head_dim)), guarded(spread(rng, head_dim) * f32(1e-5))
-        for position in (0, 7, 15, 16, 31):
+        for position in (0, 7, 15, 16, 31, 63, 64 + 20):  # the last comes around the ring
             caches = []
             for name in ("scalar", isa):
-                keys, values = (
-                    guarded(np.zeros((2, head_dim, 16), np.uint16)),
-                    guarded(np.zeros((32, head_dim), np.uint16)),
-                )
-                lib.kv_append(keys, values, position, key, value, name)
+                keys = guarded(np.zeros((4, head_dim, 16), np.float16))
+                values = guarded(np.zeros((64, head_dim), np.float16))
+                lib.kv_append(f16_cache(keys, values, 64), position, key, value, op, name)
                 caches.append(keys.tobytes() + values.tobytes())
             assert caches[0] == caches[1], (head_dim, position)
 
 
+def check_attention(
+    lib: Library,
+    rng: np.random.Generator,
+    op: str,
+    isa: str,
+    shape: tuple[int, int, int],
+    position: int,
+    window: int,
+) -> None:
+    """shape: rows, heads, head_dim. Values that no row sees are NaN, and end at a page that may not be read."""
+    rows, heads, head_dim = shape
+    last = position + rows - 1
+    seen_from = max(0, position - window + 1) if window else 0
+    cache = spread(rng, 2, (last // 64 + 1) * 64, head_dim).astype(np.float16)
+    cache[:, last + 1 :] = np.nan
+    cache[:, :seen_from] = np.nan
+    capacity = (last // 64 + 1) * 64
+    if window:  # a ring just large enough: whole tiles, turned to their places
+        capacity = (last // 64 - seen_from // 64 + 1) * 64
+        ring = np.full((2, capacity, head_dim), np.nan, np.float16)
+        for p in range(seen_from, last + 1):
+            ring[:, p % capacity] = cache[:, p]
+        cache = ring
+    keys = guarded(np.ascontiguousarray(cache[0].reshape(-1, 16, head_dim).swapaxes(1, 2)))
+    values = guarded(cache[1] if window else cache[1, : last + 1])
+    wide = spread(rng, rows, heads + 1, head_dim)
+    outs = [guarded(wide), guarded(wide)]
+    for out, name in zip(outs, ("scalar", isa), strict=True):
+        kv = f16_cache(keys, values, capacity)
+        lib.attention(kv, out[:, :heads], out[:, :heads], position, 0.125, op, name, window)
+    assert outs[0].tobytes() == outs[1].tobytes(), (shape, position, window)
+    assert np.isfinite(outs[0]).all()
+
+
 def attention_tests(lib: Library, rng: np.random.Generator, op: str, isa: str) -> None:
     shapes = [(1, 8), (2, 24), (3, 64), (4, 80), (5, 64), (7, 8), (8, 128), (3, 256), (1, 72)]
-    for position in (0, 1, 7, 8, 14, 15, 16, 31, 47, 62, 63, 64, 65, 127, 128, 300):
-        for heads, head_dim in shapes[position % 2 :: 2]:
-            groups = position // 16 + 1
-            cache = spread(rng, 2, groups * 16, head_dim).astype(np.float16)
-            cache[:, position + 1 :] = np.nan
-            keys = guarded(np.ascontiguousarray(cache[0].reshape(groups, 16, head_dim).swapaxes(1, 2)))
-            values = guarded(cache[1, : position + 1])
-            q = spread(rng, heads, head_dim)
-            outs = [guarded(q), guarded(q)]
-            lib.attention(keys, values, outs[0], outs[0], position, 0.125)
-            lib.attention(keys, values, outs[1], outs[1], position, 0.125, isa)
-            assert outs[0].tobytes() == outs[1].tobytes(), (position, heads, head_dim)
+    rows = [1, 2, 3, 4, 5, 8, 11]
+    for k, position in enumerate((0, 1, 7, 8, 14, 15, 16, 31, 47, 60, 62, 63, 64, 65, 120, 127, 128, 300)):
+        for n, (heads, head_dim) in enumerate(shapes[position % 2 :: 2]):
+            shape = (rows[(k + n) % len(rows)], heads, head_dim)
+            check_attention(lib, rng, op, isa, shape, position, 0)
+            for window in (1, 20, 64, 100):
+                if n == k % 4:
+                    check_attention(lib, rng, op, isa, shape, position, window)
 
 
 TESTS = {

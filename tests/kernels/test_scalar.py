@@ -3,7 +3,7 @@ float64 bounds the error of what has no such steps."""
 
 import numpy as np
 import pytest
-from kernel_library import FORMATS, KERNELS, Q8, implementations
+from kernel_library import FORMATS, KERNELS, Q8, f16_cache, implementations
 
 QUANTIZED = [name for name, line in FORMATS.items() if line.activations == "q8"]
 FLOATS = [name for name, line in FORMATS.items() if line.activations == "f32"]
@@ -139,7 +139,7 @@ def test_kv_append_stores_float16(lib, rng):
     head_dim = 24
     keys, values = np.zeros((2, head_dim, 16), np.uint16), np.zeros((32, head_dim), np.uint16)
     key, value = (rng.normal(0, 1e-4, head_dim).astype(f32) for _ in range(2))
-    lib.kv_append(keys, values, 21, key, value)
+    lib.kv_append(f16_cache(keys, values, 64), 21, key, value, "kv_append_f16")
     assert np.array_equal(keys[1, :, 5], key.astype(np.float16).view(np.uint16))
     assert np.array_equal(values[21], value.astype(np.float16).view(np.uint16))
     assert np.count_nonzero(keys) <= head_dim and np.count_nonzero(values) <= head_dim
@@ -156,7 +156,7 @@ def test_attention_is_softmax_attention(lib, rng, position):
     keys = np.ascontiguousarray(k.reshape(groups, 16, head_dim).swapaxes(1, 2))
     q = rng.normal(0, 1, (heads, head_dim)).astype(f32)
     out = np.zeros_like(q)
-    lib.attention(keys, v, q, out, position, scale)
+    lib.attention(f16_cache(keys, v, 320), q[None], out[None], position, scale, "attention_f16")
 
     seen = slice(0, position + 1)
     scores = q.astype(np.float64) @ k[seen].astype(np.float64).T * scale

@@ -6,8 +6,8 @@
 
 /* Bits equal the scalar's: scores have one lane a position and sum over head_dim in order; the weights' 16 partial sums
  * are two registers; outputs have one lane an element and sum over positions in order. Up to four heads share each
- * key and value that is loaded and widened. A tile's positions past the end of its last group of 16 are given the score
- * -infinity: their weight is 0, which leaves a partial sum as it was; no value past `position` is read. */
+ * key and value that is loaded and widened. Positions of a group of 16 that are not seen are given the score -infinity:
+ * their weight is 0, which leaves a partial sum as it was; their values are not read. */
 
 enum { TINI_AVX2_HEADS = 4 };
 
@@ -41,13 +41,15 @@ TINI_INLINE void tini_avx2_scores(tini_avx2_state *s, const uint16_t *keys, cons
 }
 
 /* Turns head h's scores of a tile into weights. */
-TINI_INLINE void tini_avx2_weigh(tini_avx2_state *s, uint32_t h, uint32_t count) {
+TINI_INLINE void tini_avx2_weigh(tini_avx2_state *s, uint32_t h, uint32_t begin, uint32_t end) {
     float *weights = s->weights[h];
-    uint32_t padded = (count + 15) & ~15u;
-    for (uint32_t p = count; p < padded; p++)
+    uint32_t from = begin & ~15u, to = (end + 15) & ~15u;
+    for (uint32_t p = from; p < begin; p++)
+        weights[p] = -TINI_INFINITY;
+    for (uint32_t p = end; p < to; p++)
         weights[p] = -TINI_INFINITY;
     __m256 high = _mm256_set1_ps(s->maximum[h]);
-    for (uint32_t p = 0; p < padded; p += 8)
+    for (uint32_t p = from; p < to; p += 8)
         high = _mm256_max_ps(high, _mm256_loadu_ps(weights + p));
     float eight[8];
     _mm256_storeu_ps(eight, high);
@@ -59,7 +61,7 @@ TINI_INLINE void tini_avx2_weigh(tini_avx2_state *s, uint32_t h, uint32_t count)
     const __m256 alpha = _mm256_set1_ps(s->alpha[h]), maximum = _mm256_set1_ps(highest);
     for (uint32_t half = 0; half < 16; half += 8) {
         __m256 lanes = _mm256_mul_ps(_mm256_loadu_ps(s->lanes[h] + half), alpha);
-        for (uint32_t p = half; p < padded; p += 16) {
+        for (uint32_t p = from + half; p < to; p += 16) {
             __m256 weight = tini_avx2_exp(_mm256_sub_ps(_mm256_loadu_ps(weights + p), maximum));
             _mm256_storeu_ps(weights + p, weight);
             lanes = _mm256_add_ps(lanes, weight);
@@ -68,15 +70,17 @@ TINI_INLINE void tini_avx2_weigh(tini_avx2_state *s, uint32_t h, uint32_t count)
     }
 }
 
-/* Adds `count` values' elements [first, first + 8 * registers). values [position][head_dim]. */
-TINI_INLINE void tini_avx2_gather(tini_avx2_state *s, const uint16_t *values, uint32_t first, uint32_t count,
-                                  const uint32_t registers, const uint32_t heads, uint32_t head_dim) {
+/* Adds elements [first, first + 8 * registers) of the values of the tile's positions [begin, end). values
+ * [position][head_dim]. */
+TINI_INLINE void tini_avx2_gather(tini_avx2_state *s, const uint16_t *values, uint32_t first, uint32_t begin,
+                                  uint32_t end, const uint32_t registers, const uint32_t heads,
+                                  uint32_t head_dim) {
     __m256 acc[TINI_AVX2_HEADS][2];
     for (uint32_t h = 0; h < heads; h++)
         for (uint32_t k = 0; k < registers; k++)
             acc[h][k] = _mm256_mul_ps(_mm256_loadu_ps(s->acc[h] + first + 8 * k), _mm256_set1_ps(s->alpha[h]));
-    values += first;
-    for (uint32_t p = 0; p < count; p++, values += head_dim) {
+    values += first + (size_t)begin * head_dim;
+    for (uint32_t p = begin; p < end; p++, values += head_dim) {
         __m256 v[2];
         for (uint32_t k = 0; k < registers; k++)
             v[k] = tini_avx2_halves(values + 8 * k);
@@ -91,27 +95,32 @@ TINI_INLINE void tini_avx2_gather(tini_avx2_state *s, const uint16_t *values, ui
             _mm256_storeu_ps(s->acc[h] + first + 8 * k, acc[h][k]);
 }
 
-TINI_INLINE void tini_avx2_heads(const tini_kv *kv, const float *q, float *out, const uint32_t heads,
-                                 uint32_t head_dim, uint32_t position, float scale) {
+TINI_INLINE void tini_avx2_heads(const tini_kv *kv, const tini_attention *a, uint32_t row, uint32_t head,
+                                 const uint32_t heads) {
+    uint32_t head_dim = kv->head_dim, position = a->position + row, first = tini_attention_first(a, position);
+    const float *q = a->q + row * a->q_stride + (size_t)head * head_dim;
+    float *out = a->out + row * a->out_stride + (size_t)head * head_dim;
     tini_avx2_state s;
     for (uint32_t h = 0; h < heads; h++) {
         memset(s.acc[h], 0, head_dim * sizeof(float));
         memset(s.lanes[h], 0, sizeof s.lanes[h]);
         s.maximum[h] = -TINI_INFINITY;
     }
-    for (uint32_t base = 0; base <= position; base += TINI_KV_TILE) {
-        uint32_t count = position + 1 - base < TINI_KV_TILE ? position + 1 - base : TINI_KV_TILE;
-        const uint16_t *keys = kv->keys + (size_t)base * head_dim,
-                       *values = kv->values + (size_t)base * head_dim;
-        for (uint32_t p = 0; p < count; p += 16)
-            tini_avx2_scores(&s, keys + (size_t)p * head_dim, q, p, heads, head_dim, scale);
+    for (uint32_t base = first - first % TINI_KV_TILE; base <= position; base += TINI_KV_TILE) {
+        uint32_t begin = first > base ? first - base : 0;
+        uint32_t end = position + 1 - base < TINI_KV_TILE ? position + 1 - base : TINI_KV_TILE;
+        size_t place = base % kv->capacity;
+        const uint16_t *keys = (const uint16_t *)kv->keys + place * head_dim,
+                       *values = (const uint16_t *)kv->values + place * head_dim;
+        for (uint32_t p = begin & ~15u; p < end; p += 16)
+            tini_avx2_scores(&s, keys + (size_t)p * head_dim, q, p, heads, head_dim, a->scale);
         for (uint32_t h = 0; h < heads; h++)
-            tini_avx2_weigh(&s, h, count);
+            tini_avx2_weigh(&s, h, begin, end);
         uint32_t d = 0;
         for (; d + 16 <= head_dim; d += 16)
-            tini_avx2_gather(&s, values, d, count, 2, heads, head_dim);
+            tini_avx2_gather(&s, values, d, begin, end, 2, heads, head_dim);
         if (d < head_dim)
-            tini_avx2_gather(&s, values, d, count, 1, heads, head_dim);
+            tini_avx2_gather(&s, values, d, begin, end, 1, heads, head_dim);
     }
     for (uint32_t h = 0; h < heads; h++) {
         float inverse = 1.0f / tini_sum16(s.lanes[h]);
@@ -120,16 +129,18 @@ TINI_INLINE void tini_avx2_heads(const tini_kv *kv, const float *q, float *out, 
     }
 }
 
-void tini_attention_avx2(const tini_kv *kv, const float *q, float *out, uint32_t heads, uint32_t head_dim,
-                         uint32_t position, float scale) {
-    for (; heads >= 4; heads -= 4, q += (size_t)4 * head_dim, out += (size_t)4 * head_dim)
-        tini_avx2_heads(kv, q, out, 4, head_dim, position, scale);
-    if (heads == 3)
-        tini_avx2_heads(kv, q, out, 3, head_dim, position, scale);
-    else if (heads == 2)
-        tini_avx2_heads(kv, q, out, 2, head_dim, position, scale);
-    else if (heads == 1)
-        tini_avx2_heads(kv, q, out, 1, head_dim, position, scale);
+void tini_attention_f16_avx2(const tini_kv *kv, const tini_attention *a) {
+    for (uint32_t row = 0; row < a->rows; row++) {
+        uint32_t head = 0;
+        for (; head + 4 <= a->heads; head += 4)
+            tini_avx2_heads(kv, a, row, head, 4);
+        if (a->heads - head == 3)
+            tini_avx2_heads(kv, a, row, head, 3);
+        else if (a->heads - head == 2)
+            tini_avx2_heads(kv, a, row, head, 2);
+        else if (a->heads - head == 1)
+            tini_avx2_heads(kv, a, row, head, 1);
+    }
 }
 
 TINI_REGION_END

@@ -11,10 +11,11 @@ TINI_INLINE __m128i tini_avx2_to_halves(const float *x) {
     return _mm256_cvtps_ph(_mm256_loadu_ps(x), _MM_FROUND_TO_NEAREST_INT);
 }
 
-void tini_kv_append_avx2(const tini_kv *kv, uint32_t position, const float *key, const float *value,
-                         uint32_t head_dim) {
-    uint16_t *keys = kv->keys + (size_t)(position / TINI_TILE) * head_dim * TINI_TILE + position % TINI_TILE;
-    uint16_t *values = kv->values + (size_t)position * head_dim;
+void tini_kv_append_f16_avx2(const tini_kv *kv, uint32_t position, const float *key, const float *value) {
+    uint32_t place = position % kv->capacity, head_dim = kv->head_dim;
+    uint16_t *keys =
+        (uint16_t *)kv->keys + (size_t)(place / TINI_TILE) * head_dim * TINI_TILE + place % TINI_TILE;
+    uint16_t *values = (uint16_t *)kv->values + (size_t)place * head_dim;
     uint32_t d = 0;
     for (; d + 8 <= head_dim; d += 8) {
         uint16_t halves[8];
