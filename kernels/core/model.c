@@ -80,6 +80,7 @@ void tin_model_describe(const tin_model *model, tin_model_info *info) {
         .kv_bytes = kv,
         .bos = model->tokenizer.bos,
         .eos = model->tokenizer.eos,
+        .fingerprint = tini_zip_fingerprint(&model->zip),
         .isa = model->kernels->isa,
     };
 }

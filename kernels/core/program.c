@@ -5,7 +5,7 @@
 _Static_assert(sizeof(tini_program_header) == 64, "layout of program.bin");
 _Static_assert(sizeof(tini_tensor) == 32, "layout of program.bin");
 _Static_assert(sizeof(tini_value) == 16, "layout of program.bin");
-_Static_assert(sizeof(tini_cache) == 8, "layout of program.bin");
+_Static_assert(sizeof(tini_cache) == 16, "layout of program.bin");
 _Static_assert(sizeof(tini_op) == 96, "layout of program.bin");
 _Static_assert(sizeof(tini_q8) == 40, "layout of quantized activations");
 
@@ -244,7 +244,7 @@ static tin_status check_memory(const tini_program *p, tin_error *error) {
         const tini_cache *c = &p->caches[k];
         position += (uint64_t)c->heads * c->head_dim * 4;
         if (!c->heads || c->heads > MAX_HEADS || !c->head_dim || c->head_dim % 8 || c->head_dim > 256 ||
-            position > max_position)
+            c->window > MAX_CONTEXT || position > max_position)
             return tini_fail(error, TIN_ERR_FORMAT, "program.bin: cache %u has an impossible shape", k);
     }
     return TIN_OK;

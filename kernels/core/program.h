@@ -14,7 +14,7 @@
 #include "../include/tin.h"
 
 #define TINI_PROGRAM_MAGIC "TINPROG"
-#define TINI_PROGRAM_VERSION 1u
+#define TINI_PROGRAM_VERSION 2u
 #define TINI_NONE 0xffffffffu
 
 enum tini_format {
@@ -63,6 +63,8 @@ typedef struct tini_value {
 
 typedef struct tini_cache {
     uint32_t heads, head_dim;
+    uint32_t window; /* how many of the latest positions attention sees; 0 for all */
+    uint32_t reserved;
 } tini_cache;
 
 typedef struct tini_op {
