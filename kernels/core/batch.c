@@ -14,16 +14,15 @@ struct tin_batch {
 
 static tin_status resolve_batch(const tin_model *model, const tin_batch_options *given,
                                 tin_batch_options *options, tin_error *error) {
-    uint32_t chunk = model->program.header->chunk;
     *options = given ? *given : (tin_batch_options){0};
     if (!options->rows)
-        options->rows = chunk;
+        options->rows = model->program.header->chunk;
     if (!options->logit_rows)
         options->logit_rows = options->rows;
-    if (options->rows > chunk || options->logit_rows > options->rows)
+    if (options->rows > TINI_MAX_CHUNK || options->logit_rows > options->rows)
         return tini_fail(error, TIN_ERR_ARGUMENT,
-                         "a batch of %u rows, %u of them with logits; the model computes at most %u at once",
-                         options->rows, options->logit_rows, chunk);
+                         "a batch of %u rows, %u of them with logits; at most %u are computed at once",
+                         options->rows, options->logit_rows, TINI_MAX_CHUNK);
     if (options->executor && (!options->executor->run || !options->executor->threads))
         return tini_fail(error, TIN_ERR_ARGUMENT, "the executor has no run function or no threads");
     return TIN_OK;

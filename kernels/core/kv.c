@@ -16,12 +16,12 @@ static uint32_t whole_tiles(uint32_t positions) {
 }
 
 /* Positions that a cache has room for. A ring holds what the first of a pass's rows sees beside all that the pass
- * appends. */
+ * appends, in whole tiles: no two of these share places. */
 static uint32_t cache_capacity(const tini_caches *c, const tini_cache *cache) {
     uint32_t all = whole_tiles(c->context);
     if (!cache->window || cache->window >= all)
         return all;
-    uint32_t ring = whole_tiles(cache->window - 1 + c->rows);
+    uint32_t ring = whole_tiles(cache->window - 1 + c->rows) + TINI_KV_TILE;
     return ring < all ? ring : all;
 }
 
@@ -49,16 +49,18 @@ tini_kv tini_caches_at(const tini_caches *c, uint32_t k, uint32_t head) {
     return (tini_kv){.keys = keys, .values = keys + half, .capacity = capacity, .head_dim = cache->head_dim};
 }
 
-/* The first position that the token at `position` sees. */
-static uint32_t first_seen(const tini_cache *cache, uint32_t position) {
-    return cache->window && position >= cache->window ? position + 1 - cache->window : 0;
+/* Where the first tile begins that the token at `position` sees. */
+static uint32_t first_tile(const tini_cache *cache, uint32_t position) {
+    return cache->window && position >= cache->window
+               ? (position + 1 - cache->window) / TINI_KV_TILE * TINI_KV_TILE
+               : 0;
 }
 
 int tini_caches_hold(const tini_caches *c, uint32_t position, uint32_t high, uint32_t restored) {
     for (uint32_t k = 0; position && k < c->program->header->caches; k++) {
         const tini_cache *cache = &c->program->caches[k];
-        uint32_t capacity = cache_capacity(c, cache), first = first_seen(cache, position);
-        uint32_t from = first_seen(cache, restored) / TINI_KV_TILE * TINI_KV_TILE;
+        uint32_t capacity = cache_capacity(c, cache);
+        uint32_t first = first_tile(cache, position), from = first_tile(cache, restored);
         if (first < from || (high > capacity && first < high - capacity))
             return 0;
     }
@@ -66,9 +68,8 @@ int tini_caches_hold(const tini_caches *c, uint32_t position, uint32_t high, uin
 }
 
 /* Walks the tiles of 64 positions that hold the first `count` of one cache. */
-#define FOR_TILES(cache, count, base)                                                            \
-    for (uint32_t base = first_seen(cache, count) / TINI_KV_TILE * TINI_KV_TILE; base < (count); \
-         base += TINI_KV_TILE)
+#define FOR_TILES(cache, count, base) \
+    for (uint32_t base = first_tile(cache, count); base < (count); base += TINI_KV_TILE)
 
 static uint32_t tile_positions(uint32_t count, uint32_t base) {
     return count - base < TINI_KV_TILE ? count - base : TINI_KV_TILE;

@@ -21,7 +21,8 @@ static size_t value_row_bytes(const op_run *r, uint32_t value) {
 }
 
 static void *value_at(const op_run *r, uint32_t value, uint32_t row) {
-    return r->pass->arena + r->pass->program->values[value].offset + row * value_row_bytes(r, value);
+    size_t begin = (size_t)r->pass->program->values[value].offset * r->pass->most_rows;
+    return r->pass->arena + begin + row * value_row_bytes(r, value);
 }
 
 static const tini_tensor *tensor_of(const op_run *r, uint32_t tensor) {

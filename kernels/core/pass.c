@@ -11,7 +11,7 @@ static uint64_t pass_part(uint64_t *total, uint64_t bytes) {
 uint64_t tini_pass_place(tini_pass *pass, const tini_program *program, uint32_t rows, uint32_t logit_rows,
                          uint8_t *memory) {
     uint64_t total = 0;
-    uint64_t arena = pass_part(&total, program->header->arena_bytes);
+    uint64_t arena = pass_part(&total, program->header->row_bytes * rows);
     uint64_t logits = pass_part(&total, (uint64_t)logit_rows * program->header->vocab * sizeof(float));
     uint64_t blocks = pass_part(&total, (uint64_t)rows * sizeof(tini_block));
     if (memory) {

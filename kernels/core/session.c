@@ -28,9 +28,9 @@ static tin_status resolve_options(const tin_model *model, const tin_session_opti
     if (options->context > h->context)
         return tini_fail(error, TIN_ERR_ARGUMENT, "a context of %u tokens; the model has at most %u",
                          options->context, h->context);
-    if (options->chunk > h->chunk)
-        return tini_fail(error, TIN_ERR_ARGUMENT, "a chunk of %u tokens; the model has at most %u",
-                         options->chunk, h->chunk);
+    if (options->chunk > TINI_MAX_CHUNK)
+        return tini_fail(error, TIN_ERR_ARGUMENT, "a chunk of %u tokens; at most %u are computed at once",
+                         options->chunk, TINI_MAX_CHUNK);
     if (options->logit_rows > options->chunk)
         return tini_fail(error, TIN_ERR_ARGUMENT, "%u rows of logits; a chunk has at most %u",
                          options->logit_rows, options->chunk);

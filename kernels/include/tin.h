@@ -94,10 +94,10 @@ TIN_API tin_status tin_model_create(const void *file, size_t size, const char *i
 typedef struct tin_model_info {
     uint32_t vocab;   /* tokens */
     uint32_t context; /* most positions a session can have */
-    uint32_t chunk;   /* most tokens computed at once */
+    uint32_t chunk;   /* tokens computed at once, where nothing else is asked for */
     uint32_t layers;  /* key-value caches */
     uint64_t weight_bytes;
-    uint64_t arena_bytes; /* working memory of a session, beside its caches and logits */
+    uint64_t arena_bytes; /* working memory for that many tokens, beside caches and logits */
     uint64_t kv_bytes;    /* float16 cache bytes per position, without windows */
     int32_t bos, eos;     /* token ids, or -1 */
     uint64_t fingerprint; /* of the whole file's contents: equal for equal files */
@@ -176,7 +176,7 @@ enum {
 
 typedef struct tin_session_options {
     uint32_t context;    /* most positions; 0 for the model's own */
-    uint32_t chunk;      /* most tokens computed at once, at most the model's; 0 for the model's own */
+    uint32_t chunk;      /* most tokens computed at once, up to 4096; 0 for the model's own number */
     uint32_t logit_rows; /* most rows of logits at once, at most `chunk`; 0 for 1 */
     uint32_t kv_type;    /* TIN_KV_* */
     uint32_t batched;    /* 1: only ever stepped in a tin_batch, so it gets no working memory of its own */
@@ -286,7 +286,7 @@ TIN_API tin_status tin_session_restore(tin_session *session, const void *data, s
 typedef struct tin_batch tin_batch;
 
 typedef struct tin_batch_options {
-    uint32_t rows;       /* most tokens computed at once, at most the model's chunk; 0 for that */
+    uint32_t rows;       /* most tokens computed at once, up to 4096; 0 for the model's chunk */
     uint32_t logit_rows; /* most rows of logits at once, at least one for every session that shall end its
                                      queue in the same pass; 0 for as many as `rows` */
     const tin_executor *executor; /* as in tin_session_options; the sessions' own are not used */

@@ -30,17 +30,19 @@ class Place:
 
 @dataclass(frozen=True)
 class Program:
-    """data: program.bin. places: of the tensors in weights.bin, in order; they take weight_bytes in all."""
+    """data: program.bin. places: of the tensors in weights.bin, in order; they take weight_bytes in all.
+    row_bytes: of a session's arena, for every token computed at once."""
 
     data: bytes
     places: list[Place]
     weight_bytes: int
-    arena_bytes: int
+    row_bytes: int
 
 
 def write_program(graph: Graph, *, vocab: int, context: int, chunk: int) -> Program:
-    """graph: after compiler.passes.lower. context: most positions of a session. chunk: most tokens at once."""
-    plan = plan_memory(graph, chunk)
+    """graph: after compiler.passes.lower. context: most positions of a session. chunk: tokens computed
+    at once where a session asks for no other number."""
+    plan = plan_memory(graph)
     names = list(dict.fromkeys(t for op in graph.ops for t in op.tensors if t is not None))
     places, weight_bytes = _place(graph, names)
     tensors, text = [], b""
