@@ -84,7 +84,7 @@ TINI_INLINE void tini_quants_from_tile(tini_quants *out, const uint8_t *tile, ui
     for (uint32_t k = 0; k < kind.scales; k++, tile += TINI_TILE)
         out->scale[k] = tile[lane];
     memset(out->q, 0, kind.inputs);
-    uint8_t fours[32];
+    uint8_t fours[64]; /* 32 at most; compilers that do not see which bits go together count more */
     for (uint32_t i = 0; i < kind.inputs; i += TINI_BLOCK) {
         for (uint32_t k = 0; k < kind.high + kind.low; k++, tile += 4 * TINI_TILE)
             memcpy(fours + 4 * k, tile + 4 * lane, 4);

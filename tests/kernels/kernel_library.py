@@ -95,7 +95,9 @@ def halves_at(name: str) -> list[int]:
     return [first, first + 2] if name in ("q4_1", "q5_1", "q4_k", "q5_k", "q2_k") else [first]
 
 
-def random_blocks(rng: np.random.Generator, name: str, count: int, halves: Callable[[int], np.ndarray]) -> np.ndarray:
+def random_blocks(
+    rng: np.random.Generator, name: str, count: int, halves: Callable[[int], np.ndarray]
+) -> np.ndarray:
     """GGUF bytes [count, bytes a block]: every bit random, but for the float16 values, which halves(count) makes."""
     blocks = rng.integers(0, 256, (count, FORMATS[name].bytes), dtype=np.uint8)
     for at in halves_at(name):

@@ -113,7 +113,7 @@ def test_packed_places(lib: Library, rng: np.random.Generator, name: str) -> Non
             for bits, shift in PLANES.get(name, [(4, 0)]):
                 part = groups >> shift & ((1 << bits) - 1)
                 for v in range(bits):  # 64 bytes: 4 inputs of 16 rows, groups v, v + bits, v + 2 bits, ...
-                    fields = [part[:, g] << ((g - v)) for g in range(v, 8, bits)]
+                    fields = [part[:, g] << (g - v) for g in range(v, 8, bits)]
                     want.append(np.bitwise_or.reduce(fields).reshape(-1))
         assert np.array_equal(packed[b], np.concatenate(want))
 
