@@ -82,6 +82,7 @@ static int add_lists(PyObject *module) {
                  PyModule_AddIntConstant(module, "STEP_IDLE", TIN_STEP_IDLE) ||
                  PyModule_AddIntConstant(module, "TEXT_SPECIAL", TIN_TEXT_SPECIAL) ||
                  PyModule_AddIntConstant(module, "TEXT_BOS", TIN_TEXT_BOS) ||
+                 PyModule_AddIntConstant(module, "CHAT_ANSWER", TIN_CHAT_ANSWER) ||
                  PyModule_AddStringConstant(module, "VERSION", tin_version());
     Py_XDECREF(formats);
     Py_XDECREF(ops);
