@@ -157,8 +157,7 @@ TIN_API size_t tin_chat_scratch(const tin_model *model, const tin_message *messa
  * flags: TIN_CHAT_*. scratch: aligned to 4 bytes.
  * Errors: ARGUMENT (a role out of place, over 64 MiB of text), MEMORY (scratch), UNSUPPORTED (the file has no
  * template). Any thread may call.
- * The next turn: call it again with the longer conversation, rewind the session to where its tokens and these part,
- * and append the rest; what they share is not computed again. */
+ * The next turn: call it again with the longer conversation, and give the tokens to tin_session_replace. */
 TIN_API int64_t tin_chat(const tin_model *model, const tin_message *messages, uint32_t count, uint32_t flags,
                          int32_t *tokens, size_t capacity, void *scratch, size_t scratch_size,
                          tin_error *error);
@@ -221,6 +220,12 @@ TIN_API tin_status tin_session_append(tin_session *session, const int32_t *token
 
 /* Forgets every token from `position` on, computed or queued. Errors: ARGUMENT. */
 TIN_API tin_status tin_session_rewind(tin_session *session, uint32_t position, tin_error *error);
+
+/* Makes `tokens` the session's tokens. What they share with those that it has is not computed again, but for the
+ * last one, whose logits are made. Errors: ARGUMENT (an id out of range: only the shared part is kept), CONTEXT
+ * (nothing is changed). */
+TIN_API tin_status tin_session_replace(tin_session *session, const int32_t *tokens, uint32_t count,
+                                       tin_error *error);
 
 /* Asks for the logits of every token from `position` on, beside those of the last queued one, which are always
  * made. Holds until it is called again; a new session asks for none (UINT32_MAX). Errors: STATE (the session was
