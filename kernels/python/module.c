@@ -122,7 +122,8 @@ static int execute(PyObject *module) {
         PyModule_AddObjectRef(module, "Session", (PyObject *)state->session_type) ||
         PyModule_AddObjectRef(module, "Batch", (PyObject *)state->batch_type))
         return -1;
-    if (PyModule_AddFunctions(module, functions) || PyModule_AddFunctions(module, core_block_functions))
+    if (PyModule_AddFunctions(module, functions) || PyModule_AddFunctions(module, core_block_functions) ||
+        PyModule_AddFunctions(module, core_measure_functions))
         return -1;
     return add_lists(module);
 }
