@@ -71,7 +71,8 @@ TINI_INLINE void tini_neon_patch(const tini_matmul *m, uint32_t tile, uint32_t f
     const size_t block_bytes = tini_neon_block_bytes(format);
     const uint8_t *w = m->weights + tile * blocks * block_bytes;
     const tini_q8 *x[4];
-    float32x4_t acc[4][4];
+    float32x4_t acc[4][4], out[4];
+    TINI_NEON_UNROLL
     for (uint32_t c = 0; c < columns; c++) {
         x[c] = tini_row_q8(m, t + c);
         for (uint32_t k = 0; k < 2 * halves; k++)
@@ -80,9 +81,11 @@ TINI_INLINE void tini_neon_patch(const tini_matmul *m, uint32_t tile, uint32_t f
     for (uint32_t b = 0; b < blocks; b++, w += block_bytes) {
         if (columns == 1)
             tini_neon_prefetch(w, block_bytes);
+        TINI_NEON_UNROLL
         for (uint32_t k = 0; k < 2 * halves; k += 2) {
             const tini_neon_block low = tini_neon_load(w, 2 * first + k, format);
             const tini_neon_block high = tini_neon_load(w, 2 * first + k + 1, format);
+            TINI_NEON_UNROLL
             for (uint32_t c = 0; c < columns; c++) {
                 const tini_q8 *xb = x[c] + b;
                 const tini_neon_x q = tini_neon_load_x(xb);
@@ -91,12 +94,17 @@ TINI_INLINE void tini_neon_patch(const tini_matmul *m, uint32_t tile, uint32_t f
                 acc[c][k] = tini_neon_add_block(acc[c][k], &low, s, xb, format);
                 s = vcvtq_f32_s32(tini_neon_dot(&high, &q, offset, format));
                 acc[c][k + 1] = tini_neon_add_block(acc[c][k + 1], &high, s, xb, format);
+                TINI_NEON_FINISH(acc[c][k], acc[c][k + 1]);
             }
         }
     }
-    for (uint32_t c = 0; c < columns; c++)
-        for (uint32_t k = 0; k < 2 * halves; k++)
-            tini_neon_store(m, tile * TINI_TILE + 8 * first + 4 * k, t + c, acc[c][k]);
+    TINI_NEON_UNROLL
+    for (uint32_t k = 0; k < 2 * halves; k++) {
+        TINI_NEON_UNROLL
+        for (uint32_t c = 0; c < columns; c++)
+            out[c] = acc[c][k];
+        tini_neon_store_columns(m, tile * TINI_TILE + 8 * first + 4 * k, t, out, columns);
+    }
 }
 
 TINI_INLINE void tini_neon_matmul(const tini_matmul *m, uint32_t tile, uint32_t tile_end, const int format) {

@@ -17,6 +17,7 @@ TINI_REGION_NEONDOT
 /* The float whose low bits a sum is added to, as an integer. */
 TINI_INLINE int32x4_t tini_neondot_begin(const tini_q8 *x, const int format) {
     uint32_t begin = 0x4b400000u - tini_neon_offset(format) * (uint32_t)x->sum;
+    TINI_NEON_HIDE(begin);
     return vdupq_n_s32((int32_t)begin);
 }
 
@@ -44,18 +45,25 @@ TINI_INLINE void tini_neondot_panel(const tini_matmul *m, uint32_t tile, uint32_
     const size_t block_bytes = tini_neon_block_bytes(format);
     const uint8_t *w = m->weights + tile * blocks * block_bytes;
     const tini_q8 *x[TINI_NEONDOT_COLUMNS];
-    float32x4_t acc[TINI_NEONDOT_COLUMNS];
+    float32x4_t acc[TINI_NEONDOT_COLUMNS], out[TINI_NEONDOT_COLUMNS];
+    TINI_NEON_UNROLL
     for (uint32_t c = 0; c < columns; c++) {
         x[c] = tini_row_q8(m, t + c);
         acc[c] = vdupq_n_f32(0.0f);
     }
     for (uint32_t b = 0; b < blocks; b++, w += block_bytes) {
         const tini_neon_block block = tini_neon_load(w, quarter, format);
-        for (uint32_t c = 0; c < columns; c++)
+        TINI_NEON_UNROLL
+        for (uint32_t c = 0; c < columns; c++) {
             acc[c] = tini_neondot_add_block(acc[c], &block, x[c] + b, format);
+            if (c % 2)
+                TINI_NEON_FINISH(acc[c - 1], acc[c]);
+        }
     }
+    TINI_NEON_UNROLL
     for (uint32_t c = 0; c < columns; c++)
-        tini_neon_store(m, tile * TINI_TILE + 4 * quarter, t + c, acc[c]);
+        out[c] = acc[c];
+    tini_neon_store_columns(m, tile * TINI_TILE + 4 * quarter, t, out, columns);
 }
 
 /* A tile by one row of x: weights stream. */
