@@ -141,6 +141,11 @@ typedef struct tin_executor {
     void (*run)(void *context, uint32_t count, void (*job)(void *argument, uint32_t k), void *argument);
 } tin_executor;
 
+/* WebAssembly has no threads of POSIX. */
+#if defined(__wasm__) && !defined(TIN_NO_POOL)
+#define TIN_NO_POOL
+#endif
+
 /* The optional pool (in libtin unless built with TIN_NO_POOL). `threads` counts the caller's own, 1 .. 64. */
 typedef struct tin_pool tin_pool;
 TIN_API size_t tin_pool_size(uint32_t threads);
