@@ -39,6 +39,12 @@
 #define TIN_HAVE_NEONI8MM 0
 #endif
 
+#if defined(__wasm_simd128__)
+#define TIN_HAVE_WASMSIMD 1
+#else
+#define TIN_HAVE_WASMSIMD 0
+#endif
+
 #define TINI_AVX2_FEATURES "avx2,f16c"
 #define TINI_AVX512VNNI_FEATURES "avx2,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"
 #if defined(__clang__)
@@ -77,6 +83,7 @@
 #define TINI_REGION_NEON TINI_REGION_SCALAR /* every 64-bit ARM has it */
 #define TINI_REGION_NEONDOT TINI_TARGET(TINI_NEONDOT_FEATURES)
 #define TINI_REGION_NEONI8MM TINI_TARGET(TINI_NEONI8MM_FEATURES)
+#define TINI_REGION_WASMSIMD TINI_REGION_SCALAR /* a build has SIMD in all its functions or in none */
 
 /* Inlined even where the compiler would rather not: kernel bodies whose counts are constants at each call. */
 #if defined(__GNUC__) || defined(__clang__)

@@ -25,8 +25,8 @@ class Numbers(NamedTuple):
 
 
 def numbers(name: str, blocks: np.ndarray, rows: int) -> Numbers:
-    """Of GGUF blocks [count, bytes], by gguf's own decoder: with d or dmin 1, the other 0, and scales of 1, what
-    it decodes are the whole numbers themselves."""
+    """Of GGUF blocks [count, bytes], by gguf's own decoder: with d or dmin 1, the other 0, and scales of 1, it
+    decodes the whole numbers themselves."""
 
     def decoded(changed: np.ndarray) -> np.ndarray:
         return quants.dequantize(changed, gguf.GGMLQuantizationType(FORMATS[name].gguf)).reshape(rows, -1, 32)
