@@ -36,7 +36,9 @@ class Decoder:
     def __init__(self, model: _core.Model, threads: int, depth: int) -> None:
         self.threads, self.depth = threads, depth
         self.first = 0
-        self.session = _core.Session(model, context=min(model.info()["context"], depth + LONGEST), threads=threads)
+        self.session = _core.Session(
+            model, context=min(model.info()["context"], depth + LONGEST), threads=threads
+        )
         self.fill = [100 + k % 1000 for k in range(max(depth, 1))]
         self.quiet: list[float] = []
         self.busy: list[float] = []

@@ -28,8 +28,8 @@ enum { MAX_THREADS = 64, RELAXES_PER_LOOK = 16, SPIN_NS = 100000 };
 
 /* A thread's share of the present job. The caller's is the first. */
 typedef struct share {
-    _Alignas(64) tini_atomic64 range;   /* begin << 32 | end; empty when begin == end */
-    void (*job)(void *, uint32_t);      /* of the present job, here too so that it comes with the range */
+    _Alignas(64) tini_atomic64 range; /* begin << 32 | end; empty when begin == end */
+    void (*job)(void *, uint32_t);    /* of the present job, here too so that it comes with the range */
     void *argument;
     tin_pool *pool;
     tini_thread thread;
@@ -39,7 +39,8 @@ typedef struct share {
 struct tin_pool {
     _Alignas(64) tini_atomic32 left; /* units of the present job that have not returned */
     _Alignas(64) tini_atomic32 stop;
-    uint32_t threads; /* that work, the caller's too: no more than there are processors */
+    _Alignas(64) tini_atomic32 processor; /* that the caller is on */
+    uint32_t threads;                     /* that work, the caller's too: no more than there are processors */
     tin_executor executor;
     share shares[];
 };
@@ -116,6 +117,9 @@ static tini_thread_result TINI_THREAD_CALL worker(void *argument) {
         wait_for(&s->bed, has_work, s);
         if (tini_load32(&pool->stop))
             return 0;
+        uint32_t here = tini_processor();
+        if (here != UINT32_MAX && here == tini_load32(&pool->processor))
+            tini_leave_processor(here);
         if (work(pool, (uint32_t)(s - pool->shares)))
             tini_wake(&pool->shares[0].bed);
     }
@@ -127,6 +131,9 @@ static void run(void *context, uint32_t count, void (*job)(void *, uint32_t), vo
         return;
     uint32_t threads = count < pool->threads ? count : pool->threads;
     tini_store32(&pool->left, count);
+    uint32_t here = tini_processor();
+    if (here != tini_load32(&pool->processor))
+        tini_store32(&pool->processor, here);
     for (uint32_t k = threads; k-- > 0;) {
         share *s = &pool->shares[k];
         s->job = job;
@@ -182,7 +189,8 @@ tin_status tin_pool_create(uint32_t threads, void *memory, size_t memory_size, t
         if (!made) {
             if (k)
                 stop_workers(pool, k - 1);
-            return tini_fail(error, TIN_ERR_UNSUPPORTED, "the system gave only %u of %u threads", k, pool->threads);
+            return tini_fail(error, TIN_ERR_UNSUPPORTED, "the system gave only %u of %u threads", k,
+                             pool->threads);
         }
     }
     *out = pool;

@@ -206,6 +206,31 @@ static inline uint64_t tini_now_ns(void) {
 #endif
 }
 
+/* The processor that this thread runs on, or UINT32_MAX where the system does not tell. */
+static inline uint32_t tini_processor(void) {
+#ifdef __linux__
+    return (uint32_t)sched_getcpu();
+#else
+    return UINT32_MAX;
+#endif
+}
+
+/* Moves this thread to another of its processors, if it has one; it is not kept from coming back. Where
+ * tini_processor does not tell, this is never called. */
+static inline void tini_leave_processor(uint32_t processor) {
+#ifdef __linux__
+    cpu_set_t allowed, others;
+    if (sched_getaffinity(0, sizeof allowed, &allowed))
+        return;
+    others = allowed;
+    CPU_CLR((int)processor, &others);
+    if (CPU_COUNT(&others) && !sched_setaffinity(0, sizeof others, &others))
+        sched_setaffinity(0, sizeof allowed, &allowed);
+#else
+    (void)processor;
+#endif
+}
+
 /* Logical processors that this process may use, at least 1. */
 static inline uint32_t tini_processors(void) {
 #ifdef _WIN32
