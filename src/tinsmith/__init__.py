@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 __version__ = "0.1.0"
 __all__ = ["Completion", "Model", "__version__", "load"]
 
+TYPE_CHECKING = False  # what type checkers take for typing's, without its import
 if TYPE_CHECKING:
     from tinsmith.runtime import Completion, Model, load
 

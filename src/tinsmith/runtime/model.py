@@ -7,14 +7,16 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinsmith import _core
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.formats.tin import Tin
-from tinsmith.formats.turns import TurnTable
-from tinsmith.models.spec import Buffer
 from tinsmith.runtime.generation import Completion, Generation, Sampling, SessionKeeper
+
+if TYPE_CHECKING:
+    from tinsmith.formats.turns import TurnTable
+    from tinsmith.models.spec import Buffer
 
 Message = Mapping[str, str]
 
@@ -110,6 +112,8 @@ class Model:
         if "template.json" not in self.tin.names:
             reason = self.tin.manifest.get("template_refused", "the file has no chat template")
             raise UnsupportedError(f"this model can't chat: {reason}; use raw prompts")
+        from tinsmith.formats.turns import TurnTable
+
         return TurnTable.from_json(str(self.tin.entry("template.json"), "utf-8"))
 
     def render(self, messages: Sequence[Message], *, generate: bool = True) -> list[int]:

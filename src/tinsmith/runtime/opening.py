@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 from tinsmith import _core
@@ -27,7 +26,7 @@ def load(path: str | Path, *, threads: int | None = None, isa: str | None = None
         raise InputError(f"threads is {threads}; give 1 to 64")
     if not path.exists():
         raise InputError(f"{path}: no such file; give a .tin, a .gguf or a Hugging Face folder")
-    if path.is_file() and (path.suffix == ".tin" or zipfile.is_zipfile(path)):
+    if path.is_file() and (path.suffix == ".tin" or _is_zip(path)):
         image = map_file(path)
     else:
         from tinsmith import models
@@ -38,3 +37,9 @@ def load(path: str | Path, *, threads: int | None = None, isa: str | None = None
         return Model(_core.Model(image, isa), image, threads)
     except RuntimeFault as fault:
         raise FormatError(f"{path}: {fault}") from fault
+
+
+def _is_zip(path: Path) -> bool:
+    import zipfile  # costs a third of this package's import, and a .tin is told by its name
+
+    return zipfile.is_zipfile(path)
