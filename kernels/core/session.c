@@ -179,6 +179,21 @@ tin_status tin_session_rewind(tin_session *s, uint32_t position, tin_error *erro
     return status;
 }
 
+tin_status tin_session_replace(tin_session *s, const int32_t *tokens, uint32_t count, tin_error *error) {
+    if (count && !tokens)
+        return tini_fail(error, TIN_ERR_ARGUMENT, "no tokens");
+    if (count > s->options.context)
+        return tini_fail(error, TIN_ERR_CONTEXT, "%u tokens do not fit the session's context of %u", count,
+                         s->options.context);
+    uint32_t held = s->count - s->guesses, same = 0;
+    while (same < held && same + 1 < count && s->tokens[same] == tokens[same])
+        same++;
+    if (tini_session_check_window(s, same < s->position ? same : s->position, NULL))
+        same = 0;
+    tin_status status = tin_session_rewind(s, same, error);
+    return status ? status : tin_session_append(s, count ? tokens + same : NULL, count - same, error);
+}
+
 tin_status tin_session_shift(tin_session *s, uint32_t keep, uint32_t drop, tin_error *error) {
     uint32_t count = s->count - s->guesses;
     if (keep > count || drop > count - keep)

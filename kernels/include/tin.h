@@ -22,13 +22,17 @@
 extern "C" {
 #endif
 
-#if defined(TIN_SHARED) && defined(_WIN32)
-#ifdef TIN_BUILDING
+/* The version of this header; its one owner: the build files read it here. Before 1.0 a new minor version may
+ * change any interface. */
+#define TIN_VERSION "0.1.0"
+
+/* TIN_SHARED: libtin is, or becomes (with TIN_BUILDING), a shared library. Without it nothing is exported on
+ * purpose: linked into a library of yours, tin stays inside. */
+#if defined(TIN_SHARED) && defined(_WIN32) && defined(TIN_BUILDING)
 #define TIN_API __declspec(dllexport)
-#else
+#elif defined(TIN_SHARED) && defined(_WIN32)
 #define TIN_API __declspec(dllimport)
-#endif
-#elif defined(__GNUC__)
+#elif defined(TIN_SHARED) && defined(__GNUC__)
 #define TIN_API __attribute__((visibility("default")))
 #else
 #define TIN_API
@@ -64,7 +68,7 @@ typedef struct tin_error {
 /* The name of a status, such as "TIN_ERR_FORMAT"; "TIN_OK" for 0, "TIN_ERR_UNKNOWN" for any other value. */
 TIN_API const char *tin_status_name(tin_status status);
 
-/* The library's version, "major.minor.patch". */
+/* The library's version, "major.minor.patch": TIN_VERSION of the header it was built with. */
 TIN_API const char *tin_version(void);
 
 /* The name of the k-th instruction set that this build has and this processor runs, slowest first; NULL past
@@ -131,6 +135,33 @@ TIN_API const char *tin_token_text(const tin_model *model, int32_t token, uint32
 
 /* 1 when the token ends a generation. */
 TIN_API int tin_token_is_end(const tin_model *model, int32_t token);
+
+/* ---- Conversations ------------------------------------------------------------------------------------- */
+
+enum { TIN_ROLE_SYSTEM = 0, TIN_ROLE_USER = 1, TIN_ROLE_ASSISTANT = 2 };
+
+typedef struct tin_message {
+    uint32_t role;       /* TIN_ROLE_*; a system message can only be the first */
+    const char *content; /* UTF-8, not NUL-terminated; may be NULL when length is 0 */
+    size_t length;       /* bytes */
+} tin_message;
+
+enum { TIN_CHAT_ANSWER = 1 /* end with what opens the assistant's answer */ };
+
+/* Bytes of scratch memory that tin_chat needs for these messages; 0 on failure (as tin_chat). */
+TIN_API size_t tin_chat_scratch(const tin_model *model, const tin_message *messages, uint32_t count,
+                                tin_error *error);
+
+/* A conversation to token ids, as the model was trained to see it: the file's chat template is applied. Whatever a
+ * message says stays text: no control token comes of it. Returns the number of tokens, also when it is more than
+ * `capacity` (only the first `capacity` are written); negative status on failure.
+ * flags: TIN_CHAT_*. scratch: aligned to 4 bytes.
+ * Errors: ARGUMENT (a role out of place, over 64 MiB of text), MEMORY (scratch), UNSUPPORTED (the file has no
+ * template). Any thread may call.
+ * The next turn: call it again with the longer conversation, and give the tokens to tin_session_replace. */
+TIN_API int64_t tin_chat(const tin_model *model, const tin_message *messages, uint32_t count, uint32_t flags,
+                         int32_t *tokens, size_t capacity, void *scratch, size_t scratch_size,
+                         tin_error *error);
 
 /* ---- Work on several threads --------------------------------------------------------------------------- */
 
@@ -211,6 +242,12 @@ TIN_API tin_status tin_session_rewind(tin_session *session, uint32_t position, t
 /* Makes room in a full context: forgets `drop` tokens from position `keep` on and queues those behind them again, so
  * that everything is as in a session that never had them. Errors: as tin_session_rewind. */
 TIN_API tin_status tin_session_shift(tin_session *session, uint32_t keep, uint32_t drop, tin_error *error);
+
+/* Makes `tokens` the session's tokens. What they share with those that it has is not computed again, but for the
+ * last one, whose logits are made. Errors: ARGUMENT (an id out of range: only the shared part is kept), CONTEXT
+ * (nothing is changed). */
+TIN_API tin_status tin_session_replace(tin_session *session, const int32_t *tokens, uint32_t count,
+                                       tin_error *error);
 
 /* Asks for the logits of every token from `position` on, beside those of the last queued one, which are always
  * made. Holds until it is called again; a new session asks for none (UINT32_MAX). Errors: STATE (work is under

@@ -70,6 +70,7 @@ static const struct {
     {"FINISH_CONTEXT", TIN_FINISH_CONTEXT},
     {"TEXT_SPECIAL", TIN_TEXT_SPECIAL},
     {"TEXT_BOS", TIN_TEXT_BOS},
+    {"CHAT_ANSWER", TIN_CHAT_ANSWER},
 };
 
 /* The lists of the .def files, for the compiler, and the numbers of tin.h. */
