@@ -1,7 +1,5 @@
 #include "embed.h"
-#include "kernel.h"
-#include "math.h"
-#include "program.h"
+#include "quants.h"
 
 #include <string.h>
 
@@ -29,45 +27,32 @@ static void unpack_bf16(float *out, const uint8_t *tile, uint32_t lane, uint32_t
     }
 }
 
-static void unpack_q8_0(float *out, const uint8_t *tile, uint32_t lane, uint32_t inputs) {
-    for (uint32_t b = 0; b < inputs / TINI_BLOCK; b++, tile += TINI_TILE * 34) {
-        float scale = half_at(tile + 2 * lane);
-        const uint8_t *q = tile + 2 * TINI_TILE;
-        for (uint32_t i = 0; i < TINI_BLOCK; i++)
-            out[b * TINI_BLOCK + i] = scale * (float)(int8_t)(q[i / 4 * 64 + lane * 4 + i % 4] ^ 0x80);
-    }
-}
-
-/* The four-bit value of input i of a block. */
-static uint32_t nibble(const uint8_t *q, uint32_t lane, uint32_t i) {
-    uint8_t both = q[i % 16 / 4 * 64 + lane * 4 + i % 4];
-    return i < 16 ? both & 15u : both >> 4;
-}
-
-static void unpack_q4_0(float *out, const uint8_t *tile, uint32_t lane, uint32_t inputs) {
-    for (uint32_t b = 0; b < inputs / TINI_BLOCK; b++, tile += TINI_TILE * 18) {
-        float scale = half_at(tile + 2 * lane);
-        for (uint32_t i = 0; i < TINI_BLOCK; i++)
-            out[b * TINI_BLOCK + i] = scale * (float)((int32_t)nibble(tile + 2 * TINI_TILE, lane, i) - 8);
-    }
-}
-
-static void unpack_q4_1(float *out, const uint8_t *tile, uint32_t lane, uint32_t inputs) {
-    for (uint32_t b = 0; b < inputs / TINI_BLOCK; b++, tile += TINI_TILE * 20) {
-        float scale = half_at(tile + 2 * lane), minimum = half_at(tile + 2 * TINI_TILE + 2 * lane);
-        for (uint32_t i = 0; i < TINI_BLOCK; i++)
-            out[b * TINI_BLOCK + i] = scale * (float)nibble(tile + 4 * TINI_TILE, lane, i) + minimum;
+static void unpack_blocks(uint32_t format, float *out, const uint8_t *tile, uint32_t lane, uint32_t inputs) {
+    const tini_kind kind = tini_kind_of((int)format);
+    for (uint32_t i = 0; i < inputs; i += kind.inputs, tile += TINI_TILE * tini_kind_bytes(&kind)) {
+        tini_quants w;
+        tini_quants_from_tile(&w, tile, lane, (int)format);
+        tini_quants_floats(out + i, &w, (int)format);
     }
 }
 
 void tini_unpack_row(uint32_t format, float *out, const uint8_t *packed, uint32_t row, uint32_t inputs) {
-    const uint8_t *tile = packed + row / TINI_TILE * tini_tensor_bytes(format, TINI_TILE, inputs);
+    const size_t above = row / TINI_TILE * TINI_TILE; /* rows of the tiles before */
+    const uint32_t lane = row % TINI_TILE;
     switch (format) {
-#define TIN_FORMAT(id, gguf, NAME, name, block, bytes, activations) \
-    case id:                                                        \
-        unpack_##name(out, tile, row % TINI_TILE, inputs);          \
+    case TINI_FORMAT_F32:
+        unpack_f32(out, packed + above * inputs * 4, lane, inputs);
         break;
-#include "../formats.def"
-#undef TIN_FORMAT
+    case TINI_FORMAT_F16:
+        unpack_f16(out, packed + above * inputs * 2, lane, inputs);
+        break;
+    case TINI_FORMAT_BF16:
+        unpack_bf16(out, packed + above * inputs * 2, lane, inputs);
+        break;
+    default: {
+        const tini_kind kind = tini_kind_of((int)format);
+        unpack_blocks(format, out, packed + above * (inputs / kind.inputs) * tini_kind_bytes(&kind), lane,
+                      inputs);
+    }
     }
 }

@@ -82,10 +82,11 @@ void tin_model_describe(const tin_model *model, tin_model_info *info) {
         .chunk = h->chunk,
         .layers = h->caches,
         .weight_bytes = h->weight_bytes,
-        .arena_bytes = h->arena_bytes,
+        .arena_bytes = h->row_bytes * h->chunk,
         .kv_bytes = kv,
         .bos = model->tokenizer.bos,
         .eos = model->tokenizer.eos,
+        .fingerprint = tini_zip_fingerprint(&model->zip),
         .isa = model->kernels->isa,
     };
 }

@@ -1,5 +1,5 @@
-#include "session.h"
 #include "error.h"
+#include "model.h"
 
 #include <string.h>
 
@@ -194,19 +194,4 @@ int64_t tin_chat(const tin_model *model, const tin_message *messages, uint32_t c
                      .scratch_size = room};
     status = put_conversation(&out, model, messages, count, flags, error);
     return status ? status : out.count;
-}
-
-tin_status tin_session_replace(tin_session *session, const int32_t *tokens, uint32_t count, tin_error *error) {
-    if (count && !tokens)
-        return tini_fail(error, TIN_ERR_ARGUMENT, "no tokens");
-    if (count > session->options.context)
-        return tini_fail(error, TIN_ERR_CONTEXT, "%u tokens do not fit the session's context of %u", count,
-                         session->options.context);
-    uint32_t held, same = 0;
-    const int32_t *old;
-    tin_session_position(session, &held, &old);
-    while (same < held && same + 1 < count && old[same] == tokens[same])
-        same++;
-    tin_status status = tin_session_rewind(session, same, error);
-    return status ? status : tin_session_append(session, count ? tokens + same : NULL, count - same, error);
 }

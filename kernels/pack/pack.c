@@ -1,7 +1,6 @@
 #include "pack.h"
 #include "layout.h"
-#include "../core/kernel.h"
-#include "../core/math.h"
+#include "../core/quants.h"
 
 /* Bytes of `rows` rows; 0 when the format is unknown or a row is not whole blocks. */
 static size_t tini_rows_size(int format, size_t rows, uint32_t inputs) {
@@ -17,109 +16,168 @@ size_t tini_packed_size(int format, uint32_t rows, uint32_t inputs) {
     return tini_rows_size(format, ((size_t)rows + TINI_TILE - 1) / TINI_TILE * TINI_TILE, inputs);
 }
 
-/* A tile's block is its rows' headers, two bytes of each row at a time, then their other bytes, four at a time.
- */
-static void tini_block_to_tile(const tini_layout *layout, uint8_t *tile, uint32_t lane, const uint8_t *block) {
-    for (uint32_t k = 0; k < layout->header; k += 2)
-        memcpy(tile + k * TINI_TILE + lane * 2, block + k, 2);
-    for (uint32_t k = layout->header; k < layout->bytes; k += 4) {
-        uint32_t four;
-        memcpy(&four, block + k, 4);
-        four ^= layout->flip;
-        memcpy(tile + k * TINI_TILE + lane * 4, &four, 4);
+TINI_REGION_SCALAR
+
+/* The inverse of tini_plane_read: the bits from `right` on of q[inputs] as a plane. */
+TINI_INLINE void tini_plane_write(uint8_t *plane, const uint8_t *q, uint32_t inputs, uint32_t bits,
+                                  uint32_t stride, uint32_t right) {
+    const uint32_t mask = (1u << bits) - 1;
+    for (uint32_t i = 0; i < inputs; plane += stride) {
+        memset(plane, 0, stride);
+        for (uint32_t shift = 0; shift < 8; shift += bits, i += stride)
+            for (uint32_t l = 0; l < stride; l++)
+                plane[l] = (uint8_t)(plane[l] | (q[i + l] >> right & mask) << shift);
     }
 }
 
-static void tini_block_from_tile(const tini_layout *layout, uint8_t *block, const uint8_t *tile,
-                                 uint32_t lane) {
-    for (uint32_t k = 0; k < layout->header; k += 2)
-        memcpy(block + k, tile + k * TINI_TILE + lane * 2, 2);
-    for (uint32_t k = layout->header; k < layout->bytes; k += 4) {
-        uint32_t four;
-        memcpy(&four, tile + k * TINI_TILE + lane * 4, 4);
-        four ^= layout->flip;
-        memcpy(block + k, &four, 4);
+/* A block's numbers from GGUF's order, and back to it. */
+TINI_INLINE void tini_quants_from_gguf(tini_quants *out, const uint8_t *block, const int format) {
+    const tini_kind kind = tini_kind_of(format);
+    const tini_layout layout = tini_layout_of(format);
+    memcpy(out->half, block + layout.halves, kind.halves);
+    memcpy(out->scale, block + layout.scales, kind.scales);
+    memset(out->q, layout.flip, kind.inputs);
+    for (uint32_t i = 0; layout.flip && i < kind.inputs; i++)
+        out->q[i] ^= block[layout.low.at + i];
+    if (!layout.flip)
+        tini_plane_read(out->q, block + layout.low.at, kind.inputs, kind.low, layout.low.stride, 0);
+    if (kind.high)
+        tini_plane_read(out->q, block + layout.high.at, kind.inputs, kind.high, layout.high.stride, kind.low);
+}
+
+TINI_INLINE void tini_quants_to_gguf(uint8_t *block, const tini_quants *w, const int format) {
+    const tini_kind kind = tini_kind_of(format);
+    const tini_layout layout = tini_layout_of(format);
+    memcpy(block + layout.halves, w->half, kind.halves);
+    memcpy(block + layout.scales, w->scale, kind.scales);
+    for (uint32_t i = 0; layout.flip && i < kind.inputs; i++)
+        block[layout.low.at + i] = w->q[i] ^ layout.flip;
+    if (!layout.flip)
+        tini_plane_write(block + layout.low.at, w->q, kind.inputs, kind.low, layout.low.stride, 0);
+    if (kind.high)
+        tini_plane_write(block + layout.high.at, w->q, kind.inputs, kind.high, layout.high.stride, kind.low);
+}
+
+/* The inverse of tini_quants_from_tile. */
+TINI_INLINE void tini_quants_to_tile(uint8_t *tile, const tini_quants *w, uint32_t lane, const int format) {
+    const tini_kind kind = tini_kind_of(format);
+    for (uint32_t k = 0; k < kind.halves / 2; k++, tile += 2 * TINI_TILE)
+        memcpy(tile + 2 * lane, &w->half[k], 2);
+    for (uint32_t k = 0; k < kind.scales; k++, tile += TINI_TILE)
+        tile[lane] = w->scale[k];
+    uint8_t fours[32];
+    for (uint32_t i = 0; i < kind.inputs; i += TINI_BLOCK) {
+        if (kind.high)
+            tini_plane_write(fours, w->q + i, TINI_BLOCK, kind.high, 4 * kind.high, kind.low);
+        tini_plane_write(fours + 4 * kind.high, w->q + i, TINI_BLOCK, kind.low, 4 * kind.low, 0);
+        for (uint32_t k = 0; k < kind.high + kind.low; k++, tile += 4 * TINI_TILE)
+            memcpy(tile + 4 * lane, fours + 4 * k, 4);
     }
 }
+
+/* The formats that read f32 activations have blocks of one number, which stays whole. */
+TINI_INLINE void tini_row_to_tile(uint8_t *tile, uint32_t lane, const uint8_t *row, size_t row_bytes,
+                                  const int format) {
+    const uint32_t bytes = tini_layout_of(format).bytes;
+    for (size_t at = 0; at < row_bytes; at += bytes, tile += TINI_TILE * bytes) {
+        if (tini_kind_of(format).inputs) {
+            tini_quants w;
+            tini_quants_from_gguf(&w, row + at, format);
+            tini_quants_to_tile(tile, &w, lane, format);
+        } else {
+            memcpy(tile + lane * bytes, row + at, bytes);
+        }
+    }
+}
+
+TINI_INLINE void tini_row_from_tile(uint8_t *row, size_t row_bytes, const uint8_t *tile, uint32_t lane,
+                                    const int format) {
+    const uint32_t bytes = tini_layout_of(format).bytes;
+    for (size_t at = 0; at < row_bytes; at += bytes, tile += TINI_TILE * bytes) {
+        if (tini_kind_of(format).inputs) {
+            tini_quants w;
+            tini_quants_from_tile(&w, tile, lane, format);
+            tini_quants_to_gguf(row + at, &w, format);
+        } else {
+            memcpy(row + at, tile + lane * bytes, bytes);
+        }
+    }
+}
+
+TINI_INLINE void tini_row_floats(float *out, const uint8_t *row, size_t row_bytes, const int format) {
+    const tini_layout layout = tini_layout_of(format);
+    for (size_t at = 0; at < row_bytes; at += layout.bytes, out += layout.inputs) {
+        if (tini_kind_of(format).inputs) {
+            tini_quants w;
+            tini_quants_from_gguf(&w, row + at, format);
+            tini_quants_floats(out, &w, format);
+        } else if (format == TINI_FORMAT_F32) {
+            out[0] = tini_load_f32(row + at);
+        } else {
+            uint16_t half = tini_load_u16(row + at);
+            out[0] = format == TINI_FORMAT_F16 ? tini_f16_to_f32(half) : tini_bf16_to_f32(half);
+        }
+    }
+}
+
+/* One copy of the loops a format, its layout constant in each. */
+#define TIN_FORMAT(id, gguf, NAME, name, block, bytes, activations)                                      \
+    static void tini_pack_##name(uint8_t *tile, uint32_t lane, const uint8_t *row, size_t row_bytes) {   \
+        tini_row_to_tile(tile, lane, row, row_bytes, id);                                                \
+    }                                                                                                    \
+    static void tini_unpack_##name(uint8_t *row, size_t row_bytes, const uint8_t *tile, uint32_t lane) { \
+        tini_row_from_tile(row, row_bytes, tile, lane, id);                                              \
+    }                                                                                                    \
+    static void tini_dequantize_##name(float *out, const uint8_t *row, size_t row_bytes) {               \
+        tini_row_floats(out, row, row_bytes, id);                                                        \
+    }
+#include "../formats.def"
+#undef TIN_FORMAT
+
+static const struct {
+    void (*pack)(uint8_t *tile, uint32_t lane, const uint8_t *row, size_t row_bytes);
+    void (*unpack)(uint8_t *row, size_t row_bytes, const uint8_t *tile, uint32_t lane);
+    void (*dequantize)(float *out, const uint8_t *row, size_t row_bytes);
+} tini_loops[TINI_FORMAT_COUNT] = {
+#define TIN_FORMAT(id, gguf, NAME, name, block, bytes, activations) \
+    [id] = {tini_pack_##name, tini_unpack_##name, tini_dequantize_##name},
+#include "../formats.def"
+#undef TIN_FORMAT
+};
 
 int tini_pack(int format, uint8_t *packed, const uint8_t *gguf, uint32_t rows, uint32_t inputs,
               const uint32_t *row_order) {
-    tini_layout layout = tini_layout_of(format);
     size_t packed_bytes = tini_packed_size(format, rows, inputs), row_bytes = tini_gguf_size(format, 1, inputs);
     if (packed_bytes == 0)
         return -1;
-    uint32_t last = rows % TINI_TILE;
-    if (last) /* rows past the end are zero bytes */
+    if (rows % TINI_TILE) /* rows past the end are zero bytes */
         memset(packed + packed_bytes - TINI_TILE * row_bytes, 0, TINI_TILE * row_bytes);
     for (uint32_t row = 0; row < rows; row++) {
         const uint8_t *source = gguf + (row_order ? row_order[row] : row) * row_bytes;
         uint8_t *tile = packed + row / TINI_TILE * TINI_TILE * row_bytes;
-        for (size_t at = 0; at < row_bytes; at += layout.bytes)
-            tini_block_to_tile(&layout, tile + at * TINI_TILE, row % TINI_TILE, source + at);
+        tini_loops[format].pack(tile, row % TINI_TILE, source, row_bytes);
     }
     return 0;
 }
 
 int tini_unpack(int format, uint8_t *gguf, const uint8_t *packed, uint32_t rows, uint32_t inputs,
                 const uint32_t *row_order) {
-    tini_layout layout = tini_layout_of(format);
     size_t row_bytes = tini_gguf_size(format, 1, inputs);
     if (tini_packed_size(format, rows, inputs) == 0)
         return -1;
     for (uint32_t row = 0; row < rows; row++) {
         uint8_t *target = gguf + (row_order ? row_order[row] : row) * row_bytes;
         const uint8_t *tile = packed + row / TINI_TILE * TINI_TILE * row_bytes;
-        for (size_t at = 0; at < row_bytes; at += layout.bytes)
-            tini_block_from_tile(&layout, target + at, tile + at * TINI_TILE, row % TINI_TILE);
+        tini_loops[format].unpack(target, row_bytes, tile, row % TINI_TILE);
     }
     return 0;
 }
 
-TINI_REGION_SCALAR
-
-static void tini_dequantize_block(int format, float *out, const uint8_t *block) {
-    switch (format) {
-    case TINI_FORMAT_F32:
-        out[0] = tini_load_f32(block);
-        break;
-    case TINI_FORMAT_F16:
-        out[0] = tini_f16_to_f32(tini_load_u16(block));
-        break;
-    case TINI_FORMAT_BF16:
-        out[0] = tini_bf16_to_f32(tini_load_u16(block));
-        break;
-    case TINI_FORMAT_Q8_0: {
-        float d = tini_f16_to_f32(tini_load_u16(block));
-        for (uint32_t i = 0; i < 32; i++)
-            out[i] = (float)(int8_t)block[2 + i] * d;
-        break;
-    }
-    case TINI_FORMAT_Q4_0: {
-        float d = tini_f16_to_f32(tini_load_u16(block));
-        for (uint32_t i = 0; i < 16; i++) {
-            out[i] = (float)((block[2 + i] & 15) - 8) * d;
-            out[i + 16] = (float)((block[2 + i] >> 4) - 8) * d;
-        }
-        break;
-    }
-    case TINI_FORMAT_Q4_1: {
-        float d = tini_f16_to_f32(tini_load_u16(block)), minimum = tini_f16_to_f32(tini_load_u16(block + 2));
-        for (uint32_t i = 0; i < 16; i++) {
-            out[i] = (float)(block[4 + i] & 15) * d + minimum;
-            out[i + 16] = (float)(block[4 + i] >> 4) * d + minimum;
-        }
-        break;
-    }
-    }
-}
-
 int tini_dequantize(int format, float *out, const uint8_t *gguf, uint32_t rows, uint32_t inputs) {
-    tini_layout layout = tini_layout_of(format);
     size_t bytes = tini_gguf_size(format, rows, inputs);
     if (bytes == 0)
         return -1;
-    for (size_t at = 0; at < bytes; at += layout.bytes, out += layout.inputs)
-        tini_dequantize_block(format, out, gguf + at);
+    tini_loops[format].dequantize(out, gguf, bytes);
     return 0;
 }
 

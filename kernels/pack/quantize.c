@@ -220,10 +220,14 @@ static int tini_quantize_block(int format, uint8_t *out, const float *x, const f
     return -1;
 }
 
+int tini_quantizes(int format) {
+    return format >= TINI_FORMAT_F32 && format <= TINI_FORMAT_Q4_1;
+}
+
 int tini_quantize(int format, uint8_t *gguf, const float *x, uint32_t rows, uint32_t inputs,
                   const float *importance) {
     tini_layout layout = tini_layout_of(format);
-    if (tini_gguf_size(format, rows, inputs) == 0)
+    if (!tini_quantizes(format) || tini_gguf_size(format, rows, inputs) == 0)
         return -1;
     for (uint32_t row = 0; row < rows; row++) {
         for (uint32_t i = 0; i < inputs; i += layout.inputs, x += layout.inputs, gguf += layout.bytes) {

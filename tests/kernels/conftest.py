@@ -18,7 +18,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             metafunc.parametrize(name, lines, ids=lambda line: f"{line.op}-{line.isa}")
 
 
-SOURCES = [*sorted(KERNELS.glob("isa/*/*.c")), KERNELS / "core/isa.c", *sorted(KERNELS.glob("pack/*.c"))]
+SOURCES = [
+    *sorted(KERNELS.glob("isa/*/*.c")),
+    KERNELS / "core/isa.c",
+    KERNELS / "core/embed.c",
+    *sorted(KERNELS.glob("pack/*.c")),
+]
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@
  *   --count N    the tokens (7 k^2 + 3 k) mod vocabulary, k < N (default: 16 of them)
  *   --slices     comes back after every op instead of computing a chunk in one go
  *   --selftest   the tin's own prompts against the digests it carries, after tin_selfcheck
- *   --time       tokens a second, logits and their digest included, on stderr
+ *   --time       and then the tokens as a prompt, with its last logits only, and 16 greedy tokens: speeds on stderr
  *
  * stdout: the instruction set in use, a space, and the SHA-256 of the float32 logits of every position in
  * hexadecimal; or "selftest ok: ...". Exits 1 when the self-test fails, 2 on any other error. Needs libc only. */
@@ -153,9 +153,13 @@ static const void *open_file(const char *path, size_t *size) {
     if (end < 0 || fseek(stream, 0, SEEK_SET))
         fail("%s can't be read", path);
     *size = (size_t)end;
-    void *file = aligned(*size);
-    if (fread(file, 1, *size, stream) != *size)
-        fail("%s can't be read", path);
+    uint8_t *file = aligned(*size);
+    /* Engines refuse a single read of a hundred megabytes. */
+    for (size_t at = 0, part; at < *size; at += part) {
+        part = *size - at < 1u << 20 ? *size - at : 1u << 20;
+        if (fread(file + at, 1, part, stream) != part)
+            fail("%s can't be read", path);
+    }
     fclose(stream);
     return file;
 #endif
@@ -203,17 +207,17 @@ static void stop_threads(void) {
 }
 #endif
 
-/* The SHA-256 of the logits of every token, [count][vocab] float32, in a session of its own. */
-static void logits_digest(const tin_model *model, const settings *s, const tin_executor *executor,
-                          const int32_t *tokens, uint32_t count, uint8_t digest[32]) {
+/* A session that has `tokens` queued. all: with logits of every token, else of the last. room: positions behind them. */
+static tin_session *start(const tin_model *model, const settings *s, const tin_executor *executor,
+                          const int32_t *tokens, uint32_t count, uint32_t room, int all) {
     static uint64_t calls;
     tin_model_info info;
     tin_error error;
     tin_model_describe(model, &info);
     uint32_t chunk = s->chunk ? s->chunk : info.chunk;
-    tin_session_options options = {.context = count < info.context ? count : info.context,
+    tin_session_options options = {.context = count + room < info.context ? count + room : info.context,
                                    .chunk = chunk,
-                                   .logit_rows = chunk,
+                                   .logit_rows = all ? chunk : 1,
                                    .executor = executor,
                                    .clock_ns = count_calls,
                                    .clock_context = &calls};
@@ -222,8 +226,18 @@ static void logits_digest(const tin_model *model, const settings *s, const tin_e
         fail("%s", error.text);
     tin_session *session;
     if (tin_session_create(model, &options, aligned(size), size, &session, &error) ||
-        tin_session_want_logits(session, 0, &error) || tin_session_append(session, tokens, count, &error))
+        (all && tin_session_want_logits(session, 0, &error)) ||
+        tin_session_append(session, tokens, count, &error))
         fail("%s", error.text);
+    return session;
+}
+
+/* The SHA-256 of the logits of every token, [count][vocab] float32, in a session of its own. */
+static void logits_digest(const tin_model *model, const settings *s, const tin_executor *executor,
+                          const int32_t *tokens, uint32_t count, uint8_t digest[32]) {
+    tin_model_info info;
+    tin_model_describe(model, &info);
+    tin_session *session = start(model, s, executor, tokens, count, 0, 1);
     sha256 hash = sha256_begin();
     uint32_t seen = 0;
     int32_t step;
@@ -248,6 +262,25 @@ static double seconds(void) {
     struct timespec now;
     timespec_get(&now, TIME_UTC);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static void print_speed(const tin_model *model, const settings *s, const tin_executor *executor,
+                        const int32_t *tokens, uint32_t count) {
+    enum { DECODED = 16 };
+    tin_session *session = start(model, s, executor, tokens, count, DECODED, 0);
+    double begin = seconds();
+    int32_t step = tin_step(session, 0);
+    double middle = seconds();
+    for (uint32_t k = 0; k < DECODED && step == TIN_STEP_LOGITS; k++) {
+        int32_t token = tin_session_sample(session, NULL);
+        if (tin_session_append(session, &token, 1, NULL))
+            fail("the context has no room for %u more tokens", (unsigned)DECODED);
+        step = tin_step(session, 0);
+    }
+    if (step != TIN_STEP_LOGITS)
+        fail("a step gave no logits");
+    fprintf(stderr, "prompt %.1f tokens/s, decode %.1f tokens/s\n", count / (middle - begin),
+            DECODED / (seconds() - middle));
 }
 
 static int32_t *parse_tokens(const char *text, uint32_t *count) {
@@ -364,13 +397,12 @@ static void print_digest(const tin_model *model, const settings *s, const tin_ex
     uint32_t count = s->count;
     int32_t *tokens = s->tokens ? parse_tokens(s->tokens, &count) : make_tokens(count, info->vocab);
     uint8_t digest[32];
-    double start = seconds();
     logits_digest(model, s, executor, tokens, count, digest);
-    if (s->time)
-        fprintf(stderr, "%.1f tokens/s\n", count / (seconds() - start));
     printf("%s ", info->isa);
     print_hex(stdout, digest);
     putchar('\n');
+    if (s->time)
+        print_speed(model, s, executor, tokens, count);
 }
 
 int main(int argc, char **argv) {

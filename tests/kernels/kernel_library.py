@@ -85,6 +85,24 @@ def formats() -> list[Format]:
 
 
 FORMATS = {line.name: line for line in formats()}
+# Those that tini_quantize makes.
+MADE = ["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1"]
+
+
+def halves_at(name: str) -> list[int]:
+    """Where a block's float16 values stand in GGUF: the scale, then the minimum."""
+    first = {"q6_k": 208, "q3_k": 108, "q2_k": 80}.get(name, 0)
+    return [first, first + 2] if name in ("q4_1", "q5_1", "q4_k", "q5_k", "q2_k") else [first]
+
+
+def random_blocks(
+    rng: np.random.Generator, name: str, count: int, halves: Callable[[int], np.ndarray]
+) -> np.ndarray:
+    """GGUF bytes [count, bytes a block]: every bit random, but for the float16 values: halves(count)."""
+    blocks = rng.integers(0, 256, (count, FORMATS[name].bytes), dtype=np.uint8)
+    for at in halves_at(name):
+        blocks[:, at : at + 2] = halves(count).astype(np.float16)[:, None].view(np.uint8)
+    return blocks
 
 
 def guarded(array: np.ndarray, offset: int = 0) -> np.ndarray:
@@ -146,6 +164,11 @@ class Library:
             == 0
         )
         return gguf
+
+    def unpack_row(self, name: str, packed: np.ndarray, row: int, inputs: int) -> np.ndarray:
+        out = np.full(inputs, np.nan, np.float32)
+        self.c.tini_unpack_row(FORMATS[name].id, _pointer(out), _pointer(packed), row, inputs)
+        return out
 
     def dequantize(self, name: str, gguf: np.ndarray, rows: int, inputs: int) -> np.ndarray:
         out = np.zeros((rows, inputs), np.float32)

@@ -5,7 +5,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from kernel_library import FORMATS, Impl, Library, f16_cache, guarded, implementations
+from kernel_library import (
+    FORMATS,
+    MADE,
+    Impl,
+    Library,
+    f16_cache,
+    guarded,
+    halves_at,
+    implementations,
+    random_blocks,
+)
 
 f32 = np.float32
 
@@ -39,12 +49,18 @@ def matmul_case(
 ) -> Case:
     line = FORMATS[name]
     if line.activations == "q8":
-        gguf = rng.integers(0, 256, (outputs * inputs // line.block, line.bytes), dtype=np.uint8)
-        for at in range(0, line.bytes % 16, 2):  # scales and minimums
-            gguf[:, at : at + 2] = spread(rng, len(gguf), 1).astype(np.float16).view(np.uint8)
+        blocks = inputs // line.block
+        gguf = random_blocks(rng, name, outputs * blocks, lambda n: spread(rng, n) * rng.choice([1, 1e-6], n))
         x: Any = lib.quantize_q8(spread(rng, rows, inputs))
-        x["q"][0, 0], x["sum"][0, 0] = -127, -127 * 32
-        gguf[: inputs // 32, line.bytes % 16 :] = 0x80 if name == "q8_0" else 0xFF
+        # The largest sums there can be: the first row of x at an end of its range, two rows of weights at
+        # theirs, and with them their small scales and minimums.
+        x["q"][0], x["sum"][0] = -127, -127 * 32
+        halves = [gguf[:, at : at + 2].copy() for at in halves_at(name)]
+        gguf[:blocks], gguf[blocks : 2 * blocks] = (0x80 if name == "q8_0" else 0xFF), 0
+        if name == "q6_k":
+            gguf[: 2 * blocks, 192:208] = 0x80
+        for at, kept in zip(halves_at(name), halves, strict=True):
+            gguf[:, at : at + 2] = kept
     else:
         gguf = lib.quantize(name, spread(rng, outputs, inputs))
         x = spread(rng, rows, inputs)
@@ -70,7 +86,7 @@ def check_matmul(lib: Library, rng: np.random.Generator, op: str, isa: str, case
 def matmul_tests(lib: Library, rng: np.random.Generator, op: str, isa: str) -> None:
     name = op.removeprefix("matmul_")
     block = FORMATS[name].block
-    inputs = (32, 64, 96, 320) if block == 32 else (1, 2, 7, 32, 33, 90)
+    inputs = {1: (1, 2, 7, 32, 33, 90), 32: (32, 64, 96, 320), 256: (256, 512, 768)}[block]
     for outputs in (1, 8, 9, 15, 16, 17, 31, 32, 33, 48, 65):
         for rows in (*range(1, 10), 17):
             width = inputs[(outputs + rows) % len(inputs)]
@@ -198,27 +214,34 @@ def test_gives_the_scalar_bytes(lib: Library, rng: np.random.Generator, impl: Im
     TESTS[impl.type](lib, rng, impl.op, runs(lib, impl))
 
 
+def width_of(name: str) -> int:
+    """Some blocks of a format."""
+    return 2 * FORMATS[name].block if FORMATS[name].block > 32 else 96
+
+
 def test_matmul_tiles_are_independent(lib: Library, rng: np.random.Generator, matmul: Impl) -> None:
-    isa = runs(lib, matmul)
+    isa, name = runs(lib, matmul), matmul.op.removeprefix("matmul_")
+    width = width_of(name)
     for rows in (1, 5, 8):
-        case = matmul_case(lib, rng, matmul.op.removeprefix("matmul_"), rows, 96, 77)
+        case = matmul_case(lib, rng, name, rows, width, 77)
         whole, parts = (guarded(np.full((rows, 77), np.nan, f32)) for _ in range(2))
-        lib.matmul(matmul.op, isa, case.weights, case.x, whole, 96, 77, bias=case.bias)
-        lib.matmul(matmul.op, isa, case.weights, case.x, parts, 96, 77, bias=case.bias, tiles=(1, 3))
+        lib.matmul(matmul.op, isa, case.weights, case.x, whole, width, 77, bias=case.bias)
+        lib.matmul(matmul.op, isa, case.weights, case.x, parts, width, 77, bias=case.bias, tiles=(1, 3))
         assert np.isnan(parts[:, :16]).all() and np.isnan(parts[:, 48:]).all()
         for tiles in ((0, 1), (3, 4), (4, 9)):
-            lib.matmul(matmul.op, isa, case.weights, case.x, parts, 96, 77, bias=case.bias, tiles=tiles)
+            lib.matmul(matmul.op, isa, case.weights, case.x, parts, width, 77, bias=case.bias, tiles=tiles)
         assert parts.tobytes() == whole.tobytes()
 
 
 def test_matmul_rows_may_be_strided(lib: Library, rng: np.random.Generator, matmul: Impl) -> None:
-    isa = runs(lib, matmul)
-    case = matmul_case(lib, rng, matmul.op.removeprefix("matmul_"), 9, 64, 33)
+    isa, name = runs(lib, matmul), matmul.op.removeprefix("matmul_")
+    width = width_of(name)
+    case = matmul_case(lib, rng, name, 9, width, 33)
     wide_x = np.zeros((9, case.x.shape[1] + 3), case.x.dtype)
     wide_x[:, : case.x.shape[1]] = case.x
     out, wide_out = np.zeros((9, 33), f32), np.zeros((9, 50), f32)
-    lib.matmul(matmul.op, isa, case.weights, case.x, out, 64, 33)
-    lib.matmul(matmul.op, isa, case.weights, wide_x[:, : case.x.shape[1]], wide_out[:, :33], 64, 33)
+    lib.matmul(matmul.op, isa, case.weights, case.x, out, width, 33)
+    lib.matmul(matmul.op, isa, case.weights, wide_x[:, : case.x.shape[1]], wide_out[:, :33], width, 33)
     assert wide_out[:, :33].tobytes() == out.tobytes() and not wide_out[:, 33:].any()
 
 
@@ -226,17 +249,17 @@ def test_matmul_rows_may_be_strided(lib: Library, rng: np.random.Generator, matm
 def test_flags_that_fuse_change_nothing(lib: Library, careless_lib: Library, rng: np.random.Generator) -> None:
     """The scalar kernels, which hold every other to their bits, come out the same from both builds."""
     x = spread(rng, 64, 576)
-    cases = [matmul_case(lib, rng, name, 5, 96, 40) for name in FORMATS]
+    cases = [matmul_case(lib, rng, name, 5, width_of(name), 40) for name in FORMATS]
     results = []
     for built in (lib, careless_lib):
         outs = [np.zeros((5, 40), f32) for _ in FORMATS]
         for name, case, out in zip(FORMATS, cases, outs, strict=True):
-            built.matmul(f"matmul_{name}", "scalar", case.weights, case.x, out, 96, 40)
+            built.matmul(f"matmul_{name}", "scalar", case.weights, case.x, out, width_of(name), 40)
         more = [np.zeros_like(x), x[0].copy(), x[:9, :64].copy()]
         built.silu_mul(more[0], x, x)
         built.rms_norm(more[1], more[1], x[1], 1e-5)
         built.rope(more[2], x[2, :64])
-        packed = [built.quantize(name, x) for name in FORMATS]
+        packed = [built.quantize(name, x) for name in MADE]
         results.append([array.tobytes() for array in (*outs, *more, *packed, built.quantize_q8(x))])
     assert results[0] == results[1]
     for impl in implementations():

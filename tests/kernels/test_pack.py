@@ -4,11 +4,12 @@ import gguf
 import numpy as np
 import pytest
 from gguf import quants
-from kernel_library import FORMATS, Library
+from kernel_library import FORMATS, MADE, Library, halves_at, random_blocks
 
 f32 = np.float32
 NAMES = list(FORMATS)
 BLOCKS = ["q8_0", "q4_0", "q4_1"]
+Q8 = [name for name, line in FORMATS.items() if line.activations == "q8"]
 
 
 def kind(name: str) -> gguf.GGMLQuantizationType:
@@ -33,27 +34,103 @@ def block_errors(
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("rows", [1, 15, 16, 17, 33])
 def test_packing_is_a_bijection(lib: Library, rng: np.random.Generator, name: str, rows: int) -> None:
-    data = rng.integers(0, 256, rows * 96 // FORMATS[name].block * FORMATS[name].bytes, dtype=np.uint8)
+    inputs = 3 * max(FORMATS[name].block, 32)
+    data = rng.integers(0, 256, rows * inputs // FORMATS[name].block * FORMATS[name].bytes, dtype=np.uint8)
     for order in (None, rng.permutation(rows).astype(np.uint32)):
-        packed = lib.pack(name, data, rows, 96, order)
-        assert np.array_equal(lib.unpack(name, packed, rows, 96, order), data)
+        packed = lib.pack(name, data, rows, inputs, order)
+        assert np.array_equal(lib.unpack(name, packed, rows, inputs, order), data)
         assert len(packed) == len(data) // rows * ((rows + 15) // 16 * 16)
     whole = rows // 16 * (len(data) // rows) * 16
     if rows % 16 == 1:  # the last tile's missing rows are zero bytes, whatever was there
-        tail = lib.pack(name, data, rows, 96)[whole:]
+        tail = lib.pack(name, data, rows, inputs)[whole:]
         assert np.count_nonzero(tail) <= len(data) // rows
 
 
-@pytest.mark.parametrize("name", BLOCKS)
+@pytest.mark.parametrize("name", NAMES)
+def test_every_bit_has_its_place(lib: Library, name: str) -> None:
+    """One bit at a time: each lands on a bit of the tile that no other has, so packing can lose none."""
+    line = FORMATS[name]
+    rows = 8 * line.bytes
+    one_bit = np.packbits(np.eye(rows, dtype=np.uint8), axis=1, bitorder="little")
+    packed = lib.pack(name, one_bit.reshape(-1), rows, line.block).reshape(-1, 16 * line.bytes)
+    empty = lib.pack(name, np.zeros(16 * line.bytes, np.uint8), 16, line.block)
+    bits = np.unpackbits(packed ^ empty, axis=1, bitorder="little")
+    assert (bits.sum(axis=1) == 16).all()
+    # Rows of one lane share their 8 * bytes places; over all tiles each place but those is hit at most once.
+    places = bits.reshape(-1, 16 * rows).sum(axis=0)
+    assert places.max() == 1
+
+
+def numbers(name: str, blocks: np.ndarray) -> np.ndarray:
+    """The unsigned numbers [rows, block] of GGUF blocks, as ggml's structs state them."""
+
+    def plane(at: int, bits: int, run: int) -> np.ndarray:
+        count = FORMATS[name].block * bits // 8
+        held = blocks[:, at : at + count].reshape(len(blocks), -1, 1, run)
+        shifts = np.arange(0, 8, bits, dtype=np.uint8).reshape(1, 1, -1, 1)
+        return (held >> shifts & ((1 << bits) - 1)).reshape(len(blocks), -1)
+
+    if name == "q8_0":
+        return blocks[:, 2:] ^ 0x80
+    if name in ("q4_0", "q4_1", "iq4_nl"):
+        return plane(FORMATS[name].bytes - 16, 4, 16)
+    if name in ("q5_0", "q5_1"):
+        return plane(FORMATS[name].bytes - 16, 4, 16) | plane(FORMATS[name].bytes - 20, 1, 1) << 4
+    if name == "q4_k":
+        return plane(16, 4, 32)
+    if name == "q5_k":
+        return plane(48, 4, 32) | plane(16, 1, 32) << 4
+    if name == "q6_k":
+        return plane(0, 4, 64) | plane(128, 2, 32) << 4
+    return plane(32, 2, 32) | plane(0, 1, 32) << 2 if name == "q3_k" else plane(16, 2, 32)
+
+
+# Where the small scales and minimums begin and how many bytes they take; the planes of a sub-block: how many
+# bits, from which one on.
+SCALES = {"q4_k": (4, 12), "q5_k": (4, 12), "q6_k": (192, 16), "q3_k": (96, 12), "q2_k": (0, 16)}
+PLANES = {
+    "q8_0": [(8, 0)],
+    "q5_0": [(1, 4), (4, 0)],
+    "q5_1": [(1, 4), (4, 0)],
+    "q5_k": [(1, 4), (4, 0)],
+    "q6_k": [(2, 4), (4, 0)],
+    "q3_k": [(1, 2), (2, 0)],
+    "q2_k": [(2, 0)],
+}
+
+
+@pytest.mark.parametrize("name", Q8)
 def test_packed_places(lib: Library, rng: np.random.Generator, name: str) -> None:
     """The layout as pack.h states it, written out."""
-    line, header = FORMATS[name], FORMATS[name].bytes % 16
+    line = FORMATS[name]
     data = rng.integers(0, 256, (16, 2, line.bytes), dtype=np.uint8)
-    packed = lib.pack(name, data.reshape(-1), 16, 64).reshape(2, 16 * line.bytes)
+    packed = lib.pack(name, data.reshape(-1), 16, 2 * line.block).reshape(2, 16 * line.bytes)
     for b in range(2):
-        halves = data[:, b, :header].reshape(16, header // 2, 2).swapaxes(0, 1)
-        values = data[:, b, header:].reshape(16, -1, 4).swapaxes(0, 1) ^ (0x80 if name == "q8_0" else 0)
-        assert np.array_equal(packed[b], np.concatenate([halves.reshape(-1), values.reshape(-1)]))
+        want = [np.ascontiguousarray(data[:, b, at : at + 2]).reshape(-1) for at in halves_at(name)]
+        first, count = SCALES.get(name, (0, 0))
+        want.append(data[:, b, first : first + count].T.reshape(-1))
+        for sub in np.split(numbers(name, data[:, b]), line.block // 32, axis=1):
+            groups = sub.reshape(16, 8, 4)
+            for bits, shift in PLANES.get(name, [(4, 0)]):
+                part = groups >> shift & ((1 << bits) - 1)
+                for v in range(bits):  # 64 bytes: 4 inputs of 16 rows, groups v, v + bits, v + 2 bits, ...
+                    fields = [part[:, g] << (g - v) for g in range(v, 8, bits)]
+                    want.append(np.bitwise_or.reduce(fields).reshape(-1))
+        assert np.array_equal(packed[b], np.concatenate(want))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_row_of_tiles_is_what_blocks_decode_to(lib: Library, rng: np.random.Generator, name: str) -> None:
+    """tini_unpack_row, which embeds a token."""
+    line, rows = FORMATS[name], 35
+    inputs = 2 * max(line.block, 32)
+    if line.activations == "q8":
+        blocks = random_blocks(rng, name, rows * inputs // line.block, lambda n: rng.normal(0, 1, n))
+    else:
+        blocks = lib.quantize(name, rng.normal(0, 1, (rows, inputs)).astype(f32))
+    packed, floats = lib.pack(name, blocks, rows, inputs), lib.dequantize(name, blocks, rows, inputs)
+    for row in (0, 1, 15, 16, 31, 34):
+        assert lib.unpack_row(name, packed, row, inputs).tobytes() == floats[row].tobytes()
 
 
 def test_row_order_names_the_source_of_each_packed_row(lib: Library, rng: np.random.Generator) -> None:
@@ -65,18 +142,34 @@ def test_row_order_names_the_source_of_each_packed_row(lib: Library, rng: np.ran
 
 def test_sizes_refuse_what_is_not_whole_blocks(lib: Library) -> None:
     for line in FORMATS.values():
-        assert lib.c.tini_gguf_size(line.id, 3, 64) == 3 * 64 // line.block * line.bytes
+        assert lib.c.tini_gguf_size(line.id, 3, 512) == 3 * 512 // line.block * line.bytes
         if line.block > 1:
-            assert lib.c.tini_gguf_size(line.id, 3, 48) == lib.c.tini_packed_size(line.id, 3, 48) == 0
+            for inputs in (48, line.block // 2, line.block + 16):
+                assert lib.c.tini_gguf_size(line.id, 3, inputs) == 0
+                assert lib.c.tini_packed_size(line.id, 3, inputs) == 0
     assert lib.c.tini_gguf_size(99, 1, 32) == 0
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MADE)
 def test_dequantizing_agrees_with_gguf(lib: Library, rng: np.random.Generator, name: str) -> None:
     x = weights(rng)
     data = quants.quantize(x, kind(name))
     want = quants.dequantize(data, kind(name))
     assert lib.dequantize(name, data.reshape(-1).view(np.uint8), *x.shape).tobytes() == want.tobytes()
+
+
+@pytest.mark.parametrize("name", Q8)
+def test_dequantizing_any_bits_agrees_with_gguf(lib: Library, rng: np.random.Generator, name: str) -> None:
+    line = FORMATS[name]
+    blocks = random_blocks(rng, name, 400, lambda n: rng.normal(0, 1, n) * 10.0 ** rng.integers(-7, 4, n))
+    want = quants.dequantize(blocks, kind(name))
+    assert lib.dequantize(name, blocks, 400, line.block).tobytes() == want.tobytes()
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in MADE])
+def test_formats_that_are_only_read_are_refused(lib: Library, name: str) -> None:
+    with pytest.raises(ValueError, match="-1"):
+        lib.quantize(name, np.full((1, 256), np.nan, f32))
 
 
 @pytest.mark.parametrize("name", ["f32", "f16", "bf16", "q8_0"])
@@ -142,7 +235,7 @@ def test_values_of_the_format_come_back_exactly(lib: Library, rng: np.random.Gen
     assert np.array_equal(lib.dequantize(name, lib.quantize(name, x), 500, 32), x)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MADE)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_what_is_not_finite_is_refused(lib: Library, name: str, value: float) -> None:
     x = np.zeros((2, 64), f32)

@@ -1,63 +1,147 @@
 """The scalar kernels, which define every result, against NumPy: the same float32 steps give the same bits, and
 float64 bounds the error of what has no such steps."""
 
+from typing import NamedTuple
+
+import gguf
 import numpy as np
 import pytest
-from kernel_library import FORMATS, KERNELS, Q8, f16_cache, implementations
+from gguf import quants
+from kernel_library import FORMATS, KERNELS, Q8, f16_cache, halves_at, implementations, random_blocks
 
 QUANTIZED = [name for name, line in FORMATS.items() if line.activations == "q8"]
 FLOATS = [name for name, line in FORMATS.items() if line.activations == "f32"]
 f32 = np.float32
 
 
-def random_blocks(rng, name, rows, inputs):
-    """GGUF bytes whose integers take every value and whose scales are ordinary."""
-    line = FORMATS[name]
-    blocks = rng.integers(0, 256, (rows, inputs // line.block, line.bytes), dtype=np.uint8)
-    for at in range(0, line.bytes % 16, 2):
-        scales = rng.normal(0, 0.01, blocks.shape[:2]).astype(np.float16)
-        blocks[:, :, at : at + 2] = scales[:, :, None].view(np.uint8)
-    return blocks.reshape(-1)
+class Numbers(NamedTuple):
+    """Weights as the scalar kernels see them, by blocks of 32 inputs."""
+
+    q: np.ndarray  # [rows, blocks, 32] int64
+    scale: np.ndarray  # [rows, blocks, 2] int64: of each 16 inputs; 1 in formats without
+    minimum: np.ndarray  # the same, of what multiplies dmin
+    d: np.ndarray  # [rows, blocks] float32
+    dmin: np.ndarray | None
 
 
-def integers(name, gguf, rows, inputs):
-    """(q [rows, blocks, 32] int64, scale [rows, blocks], minimum [rows, blocks]) of GGUF bytes."""
-    blocks = gguf.reshape(rows, inputs // 32, -1)
-    halves = np.ascontiguousarray(blocks[:, :, :4]).view(np.float16).astype(f32)
-    if name == "q8_0":
-        return blocks[:, :, 2:].view(np.int8).astype(np.int64), halves[..., 0], None
-    data = blocks[:, :, 2 if name == "q4_0" else 4 :]
-    q = np.concatenate([data & 15, data >> 4], axis=2).astype(np.int64)
-    return (q - 8, halves[..., 0], None) if name == "q4_0" else (q, halves[..., 0], halves[..., 1])
+def numbers(name: str, blocks: np.ndarray, rows: int) -> Numbers:
+    """Of GGUF blocks [count, bytes], by gguf's own decoder: with d or dmin 1, the other 0, and scales of 1, it
+    decodes the whole numbers themselves."""
+
+    def decoded(changed: np.ndarray) -> np.ndarray:
+        return quants.dequantize(changed, gguf.GGMLQuantizationType(FORMATS[name].gguf)).reshape(rows, -1, 32)
+
+    def with_halves(*values: float) -> np.ndarray:
+        changed = blocks.copy()
+        for at, value in zip(halves_at(name), values, strict=False):
+            changed[:, at : at + 2] = np.array([value], np.float16).view(np.uint8)
+        return changed
+
+    each = FORMATS[name].block // 32
+    halves = [
+        np.ascontiguousarray(blocks[:, at : at + 2]).view(np.float16).astype(f32) for at in halves_at(name)
+    ]
+    halves = [np.repeat(half.reshape(rows, -1), each, axis=1) for half in halves]
+    ones = with_halves(1, 0)
+    scaled = decoded(ones).astype(np.int64)
+    shape = (*scaled.shape[:2], 2)
+    scale = minimum = np.ones(shape, np.int64)
+    q = scaled
+    if name in SCALES_OF_ONE:
+        at, bytes_of_one = SCALES_OF_ONE[name]
+        ones[:, at : at + len(bytes_of_one)] = np.frombuffer(bytes_of_one, np.uint8)
+        q = decoded(ones).astype(np.int64)
+        # A block of the same scales whose q are all 1 (or -1: the offset) shows the scales.
+        flat = with_halves(1, 0)
+        values = np.delete(
+            np.arange(flat.shape[1]), [*range(at, at + len(bytes_of_one)), *range_of_halves(name)]
+        )
+        flat[:, values] = FLAT[name]
+        scale = decoded(flat).astype(np.int64)[:, :, ::16] // FLAT_VALUE[name]
+        if len(halves) == 2:
+            minimum = -decoded(with_halves(0, 1)).astype(np.int64)[:, :, ::16]
+    return Numbers(q, scale, minimum, halves[0], halves[1] if len(halves) == 2 else None)
+
+
+def range_of_halves(name: str) -> list[int]:
+    return [at + k for at in halves_at(name) for k in range(2)]
+
+
+# GGUF's bytes of small scales: where, and those that mean 1 (and a minimum of 0).
+SCALES_OF_ONE = {
+    "q4_k": (4, bytes([1] * 4 + [0] * 4 + [1] * 4)),
+    "q5_k": (4, bytes([1] * 4 + [0] * 4 + [1] * 4)),
+    "q6_k": (192, bytes([1] * 16)),
+    "q3_k": (96, bytes([0x11] * 8 + [0xAA] * 4)),
+    "q2_k": (0, bytes([1] * 16)),
+}
+# Bytes that make every weight one value, and that value.
+FLAT = {"q4_k": 0x11, "q5_k": 0xFF, "q6_k": 0xFF, "q3_k": 0, "q2_k": 0x55}
+FLAT_VALUE = {"q4_k": 1, "q5_k": 31, "q6_k": 31, "q3_k": -4, "q2_k": 1}
 
 
 @pytest.mark.parametrize("name", QUANTIZED)
 def test_quantized_matmul_is_the_stated_steps(lib, rng, name):
-    outputs, inputs, rows = 37, 160, 3
-    gguf = random_blocks(rng, name, outputs, inputs)
+    outputs, inputs, rows = 37, 5 * FORMATS[name].block, 6
+    blocks = random_blocks(rng, name, outputs * 5, lambda n: rng.normal(0, 0.01, n))
     x = lib.quantize_q8(rng.normal(0, 2, (rows, inputs)).astype(f32))
     out = np.zeros((rows, outputs), f32)
-    lib.matmul(f"matmul_{name}", "scalar", lib.pack(name, gguf, outputs, inputs), x, out, inputs, outputs)
+    lib.matmul(f"matmul_{name}", "scalar", lib.pack(name, blocks, outputs, inputs), x, out, inputs, outputs)
 
-    q, scale, minimum = integers(name, gguf, outputs, inputs)
+    w = numbers(name, blocks, outputs)
     want = np.zeros((rows, outputs), f32)
     for b in range(inputs // 32):
-        dot = x["q"][:, b].astype(np.int64) @ q[:, b].T
-        want += dot.astype(f32) * (scale[None, :, b] * x["scale"][:, b, None])
-        if minimum is not None:
-            want += minimum[None, :, b] * (x["scale"][:, b] * x["sum"][:, b].astype(f32))[:, None]
+        half = x["q"][:, b].astype(np.int64).reshape(rows, 2, 16)
+        parts = np.einsum("thi,ohi->toh", half, w.q[:, b].reshape(outputs, 2, 16))
+        scale, total = x["scale"][:, b, None], x["sum"][:, b, None].astype(f32)
+        d = w.d[None, :, b]
+        if name in ("q4_k", "q5_k"):
+            want += parts.sum(axis=2).astype(f32) * ((d * w.scale[:, b, 0].astype(f32)) * scale)
+            want -= (w.dmin[None, :, b] * w.minimum[:, b, 0].astype(f32)) * (scale * total)
+        elif name == "q2_k":
+            least = (half.sum(axis=2) @ w.minimum[:, b].T).astype(f32)
+            dot = (parts * w.scale[None, :, b]).sum(axis=2).astype(f32)
+            want += (d * dot - w.dmin[None, :, b] * least) * scale
+        else:
+            want += (parts * w.scale[None, :, b]).sum(axis=2).astype(f32) * (d * scale)
+            if w.dmin is not None:
+                want += w.dmin[None, :, b] * (scale * total)
     assert out.tobytes() == want.tobytes()
+
+
+@pytest.mark.parametrize("name", QUANTIZED)
+def test_quantized_matmul_is_the_product_of_what_it_reads(lib, rng, name):
+    """Against float64, within the rounding of so many float32 steps: 4 a block of 32 inputs, each of at most
+    the sum of what the blocks add, apart from sign."""
+    outputs, inputs, rows = 21, 3 * max(256, FORMATS[name].block), 3
+    blocks = random_blocks(
+        rng,
+        name,
+        outputs * inputs // FORMATS[name].block,
+        lambda n: rng.normal(0, 1, n) * 10.0 ** rng.integers(-4, 3, n),
+    )
+    x = lib.quantize_q8(rng.normal(0, 2, (rows, inputs)).astype(f32))
+    out = np.zeros((rows, outputs), f32)
+    lib.matmul(f"matmul_{name}", "scalar", lib.pack(name, blocks, outputs, inputs), x, out, inputs, outputs)
+    w = lib.dequantize(name, blocks, outputs, inputs).astype(np.float64)
+    read = (x["q"] * x["scale"][..., None].astype(np.float64)).reshape(rows, inputs)
+    size = np.abs(read) @ np.abs(w).T
+    if len(halves_at(name)) == 2:  # the minimum and the rest may cancel
+        with_no_minimum = blocks.copy()
+        with_no_minimum[:, halves_at(name)[1] : halves_at(name)[1] + 2] = 0
+        size += 2 * np.abs(read) @ np.abs(lib.dequantize(name, with_no_minimum, outputs, inputs)).T
+    assert (np.abs(out - read @ w.T) <= 4 * (inputs // 32) * 2.0**-24 * size).all()
 
 
 @pytest.mark.parametrize("name", FLOATS)
 def test_float_matmul_is_the_stated_steps(lib, rng, name):
     outputs, inputs, rows = 21, 45, 2
     w = rng.normal(0, 1, (outputs, inputs)).astype(f32)
-    gguf = lib.quantize(name, w)
-    w = lib.dequantize(name, gguf, outputs, inputs)
+    blocks = lib.quantize(name, w)
+    w = lib.dequantize(name, blocks, outputs, inputs)
     x = rng.normal(0, 1, (rows, inputs)).astype(f32)
     out = np.zeros((rows, outputs), f32)
-    lib.matmul(f"matmul_{name}", "scalar", lib.pack(name, gguf, outputs, inputs), x, out, inputs, outputs)
+    lib.matmul(f"matmul_{name}", "scalar", lib.pack(name, blocks, outputs, inputs), x, out, inputs, outputs)
     want = np.zeros((rows, outputs), f32)
     for i in range(inputs):
         want += w[None, :, i] * x[:, i, None]

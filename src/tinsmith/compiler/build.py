@@ -111,6 +111,6 @@ def _manifest(spec: Spec, graph: Graph, program: Program) -> dict[str, Any]:
         "general": spec.general,
         "parameters": sum(tensor.rows * tensor.inputs for tensor in spec.tensors.values()),
         "tensors": dict(Counter(tensor.format for tensor in used)),
-        "arena_bytes": program.arena_bytes,
+        "arena_bytes": program.row_bytes * CHUNK,
         "program": _core.PROGRAM_VERSION,
     }

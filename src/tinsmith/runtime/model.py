@@ -88,7 +88,7 @@ class Model:
         if not tokens:
             raise InputError("no tokens; logits need at least one")
         info = self.core.info()
-        size = min(chunk or info["chunk"], info["chunk"], len(tokens))
+        size = min(chunk or info["chunk"], len(tokens))
         session = _core.Session(
             self.core,
             context=min(len(tokens), info["context"]),
