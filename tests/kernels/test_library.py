@@ -276,6 +276,7 @@ def test_a_program_links_with_the_two_files_on_other_systems(
         *ZIG_TARGETS[target],
         "-O1",
         *STRICT,
+        f"-I{amalgam}",
         program,
         amalgam / "tin.c",
         "-o",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +12,7 @@ from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.formats.tin import Tin
 from tinsmith.formats.turns import ROLES, TurnTable, check_messages
 from tinsmith.models.spec import Buffer
+from tinsmith.runtime.cores import usable_cores
 from tinsmith.runtime.generation import Completion, Generation, Sampling, SessionKeeper
 
 Message = Mapping[str, str]
@@ -31,11 +31,6 @@ class ModelInfo:
     formats: dict[str, int]
     isa: str
     threads: int
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Model:
