@@ -10,7 +10,13 @@
  * No thread yields, and none spins for long. On a busy machine that keeps the threads in step: who has nothing to
  * do, because another was put aside, soon sleeps; the system owes it that time and runs it as soon as it is woken,
  * which is when the other runs again. So all run together for a while and rest together for a while, instead of
- * waiting for each other with only one of them running. */
+ * waiting for each other with only one of them running. A worker that finds itself on the caller's processor steps
+ * off to another.
+ *
+ * A thread put aside in the middle of a unit holds up all. Once the caller has had to sleep for that, it keeps
+ * accounts for a while: a worker for whose last units it waited longer than it would have taken to do all of that
+ * worker's units rests, and is tried again later, each time twice as late. So one crowded processor does not
+ * make several threads slower than fewer. */
 #if defined(__linux__) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE /* sched_getaffinity */
 #endif
@@ -23,24 +29,34 @@
 
 #include <string.h>
 
-/* Spinning covers the gaps between jobs, and between tokens where the host is quick. */
-enum { MAX_THREADS = 64, RELAXES_PER_LOOK = 16, SPIN_NS = 100000 };
+enum { MAX_THREADS = 64, RELAXES_PER_LOOK = 16 };
+#define SPIN_NS UINT64_C(100000) /* covers the gaps between jobs, and between tokens where the host is quick */
+#define ACCOUNTS_NS UINT64_C(50000000)
+#define SHORTEST_REST_NS UINT64_C(200000000)
+#define LONGEST_REST_NS UINT64_C(3200000000)
 
-/* A thread's share of the present job. The caller's is the first. */
+/* A thread and its share of the present job. The caller's is the first. */
 typedef struct share {
     _Alignas(64) tini_atomic64 range; /* begin << 32 | end; empty when begin == end */
-    void (*job)(void *, uint32_t);    /* of the present job, here too so that it comes with the range */
+    void (*job)(void *, uint32_t);    /* the present one, here too so that it comes with the range */
     void *argument;
     tin_pool *pool;
     tini_thread thread;
     _Alignas(64) tini_bed bed;
+    uint64_t units; /* done since the accounts were opened; written before they are subtracted from `left` */
+    /* The caller's notes: */
+    uint64_t waited_ns;               /* for the last units of a job, since the accounts were opened */
+    uint64_t rests_until_ns, rest_ns; /* 0 when it works; how long it last rested */
 } share;
 
 struct tin_pool {
-    _Alignas(64) tini_atomic32 left; /* units of the present job that have not returned */
-    _Alignas(64) tini_atomic32 stop;
+    _Alignas(64) tini_atomic64 left; /* who returned last << 32 | units of the job that have not returned */
     _Alignas(64) tini_atomic32 processor; /* that the caller is on */
-    uint32_t threads;                     /* that work, the caller's too: no more than there are processors */
+    tini_atomic32 stop;
+    uint32_t threads; /* that work, the caller's too: no more than there are processors */
+    uint32_t resting;
+    int accounts; /* whether they are open; of the time spent in jobs and the caller's waits: */
+    uint64_t spent_ns, waited_ns;
     tin_executor executor;
     share shares[];
 };
@@ -82,7 +98,14 @@ static int work(tin_pool *pool, uint32_t k) {
     uint32_t done = work_on(&pool->shares[k], 1);
     for (uint32_t other = 1; other < pool->threads; other++)
         done += work_on(&pool->shares[(k + other) % pool->threads], 0);
-    return done && !tini_subtract32(&pool->left, done);
+    if (!done)
+        return 0;
+    pool->shares[k].units += done;
+    uint64_t left = tini_load64(&pool->left), rest;
+    do
+        rest = (uint32_t)left - done;
+    while (!tini_replace64(&pool->left, &left, (uint64_t)k << 32 | rest));
+    return !rest;
 }
 
 static int has_work(void *argument) {
@@ -92,20 +115,21 @@ static int has_work(void *argument) {
 
 static int all_returned(void *argument) {
     tin_pool *pool = argument;
-    return !tini_load32(&pool->left);
+    return !(uint32_t)tini_load64(&pool->left);
 }
 
-/* Waits until ready(argument), spinning at first. */
-static void wait_for(tini_bed *bed, int (*ready)(void *), void *argument) {
-    for (;;) {
+/* Waits until ready(argument), spinning at first. The time it took if it came to sleeping, else 0. */
+static uint64_t wait_for(tini_bed *bed, int (*ready)(void *), void *argument) {
+    for (uint64_t first = 0;;) {
         uint64_t start = tini_now_ns();
         do
             for (uint32_t k = 0; k < RELAXES_PER_LOOK; k++) {
                 if (ready(argument))
-                    return;
+                    return first ? tini_now_ns() - first : 0;
                 tini_relax();
             }
         while (tini_now_ns() - start < SPIN_NS);
+        first = first ? first : start;
         tini_sleep(bed, ready, argument);
     }
 }
@@ -125,26 +149,86 @@ static tini_thread_result TINI_THREAD_CALL worker(void *argument) {
     }
 }
 
-static void run(void *context, uint32_t count, void (*job)(void *, uint32_t), void *argument) {
-    tin_pool *pool = context;
-    if (!count)
-        return;
-    uint32_t threads = count < pool->threads ? count : pool->threads;
-    tini_store32(&pool->left, count);
+static void open_accounts(tin_pool *pool) {
+    pool->accounts = 1;
+    pool->spent_ns = pool->waited_ns = 0;
+    for (uint32_t k = 0; k < pool->threads; k++)
+        pool->shares[k].units = pool->shares[k].waited_ns = 0;
+}
+
+/* Sends to rest those who cost more time than they saved, by the time that the caller's own units took. */
+static void close_accounts(tin_pool *pool, uint64_t now) {
+    pool->accounts = 0;
+    for (uint32_t k = 1; k < pool->threads; k++) {
+        share *s = &pool->shares[k];
+        if (s->rests_until_ns)
+            continue;
+        if (s->waited_ns * pool->shares[0].units <= s->units * (pool->spent_ns - pool->waited_ns)) {
+            s->rest_ns = 0;
+            continue;
+        }
+        s->rest_ns = s->rest_ns ? s->rest_ns * 2 : SHORTEST_REST_NS;
+        if (s->rest_ns > LONGEST_REST_NS)
+            s->rest_ns = LONGEST_REST_NS;
+        s->rests_until_ns = now + s->rest_ns;
+        pool->resting++;
+    }
+}
+
+static void end_rests(tin_pool *pool, uint64_t now) {
+    for (uint32_t k = 1; k < pool->threads; k++) {
+        share *s = &pool->shares[k];
+        if (s->rests_until_ns && s->rests_until_ns <= now) {
+            s->rests_until_ns = 0;
+            pool->resting--;
+            open_accounts(pool);
+        }
+    }
+}
+
+/* Deals a job out to those who work, and wakes them. */
+static void deal(tin_pool *pool, uint32_t count, void (*job)(void *, uint32_t), void *argument) {
+    uint32_t working = pool->threads - pool->resting, parts = count < working ? count : working;
+    tini_store64(&pool->left, count);
     uint32_t here = tini_processor();
     if (here != tini_load32(&pool->processor))
         tini_store32(&pool->processor, here);
-    for (uint32_t k = threads; k-- > 0;) {
+    for (uint32_t k = 0, part = 0; part < parts; k++) {
         share *s = &pool->shares[k];
+        if (s->rests_until_ns)
+            continue;
+        uint32_t begin = (uint32_t)((uint64_t)count * part / parts);
+        uint32_t end = (uint32_t)((uint64_t)count * ++part / parts);
         s->job = job;
         s->argument = argument;
-        tini_store64(&s->range, make_range((uint32_t)((uint64_t)count * k / threads),
-                                           (uint32_t)((uint64_t)count * (k + 1) / threads)));
+        tini_store64(&s->range, make_range(begin, end));
         if (k)
             tini_wake(&s->bed);
     }
-    if (!work(pool, 0))
-        wait_for(&pool->shares[0].bed, all_returned, pool);
+}
+
+static void run(void *context, uint32_t count, void (*job)(void *, uint32_t), void *argument) {
+    tin_pool *pool = context;
+    uint64_t start = pool->resting || pool->accounts ? tini_now_ns() : 0;
+    if (pool->resting)
+        end_rests(pool, start);
+    if (count < 2 || pool->resting + 1 == pool->threads) {
+        for (uint32_t k = 0; k < count; k++)
+            job(argument, k);
+        return;
+    }
+    deal(pool, count, job, argument);
+    uint64_t waited = work(pool, 0) ? 0 : wait_for(&pool->shares[0].bed, all_returned, pool);
+    if (waited && !pool->accounts) {
+        open_accounts(pool);
+    } else if (pool->accounts) {
+        uint64_t now = tini_now_ns();
+        pool->spent_ns += now - start;
+        pool->waited_ns += waited;
+        pool->shares[tini_load64(&pool->left) >> 32].waited_ns += waited;
+        if (pool->spent_ns >= ACCOUNTS_NS)
+            close_accounts(pool, now);
+    }
 }
 
 size_t tin_pool_size(uint32_t threads) {

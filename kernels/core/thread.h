@@ -39,10 +39,6 @@ static inline void tini_store64(tini_atomic64 *word, uint64_t value) {
 static inline uint32_t tini_swap32(tini_atomic32 *word, uint32_t value) {
     return (uint32_t)InterlockedExchange(word, (LONG)value);
 }
-/* The value after the subtraction. */
-static inline uint32_t tini_subtract32(tini_atomic32 *word, uint32_t value) {
-    return (uint32_t)InterlockedExchangeAdd(word, -(LONG)value) - value;
-}
 /* Replaces *expected by `value`; on failure 0, and *expected is what was there. */
 static inline int tini_replace64(tini_atomic64 *word, uint64_t *expected, uint64_t value) {
     uint64_t was = (uint64_t)InterlockedCompareExchange64(word, (LONG64)value, (LONG64)*expected);
@@ -69,10 +65,6 @@ static inline void tini_store64(tini_atomic64 *word, uint64_t value) {
 }
 static inline uint32_t tini_swap32(tini_atomic32 *word, uint32_t value) {
     return atomic_exchange(word, value);
-}
-/* The value after the subtraction. */
-static inline uint32_t tini_subtract32(tini_atomic32 *word, uint32_t value) {
-    return atomic_fetch_sub(word, value) - value;
 }
 /* Replaces *expected by `value`; on failure 0, and *expected is what was there. */
 static inline int tini_replace64(tini_atomic64 *word, uint64_t *expected, uint64_t value) {

@@ -148,8 +148,49 @@ static void refusals(void) {
     tin_pool_destroy(NULL);
 }
 
+typedef struct crowd {
+    pthread_t caller;
+    int slow;             /* whether all but the caller are */
+    uint8_t by_other[64]; /* whether another ran the unit */
+} crowd;
+
+static void crowded_unit(void *argument, uint32_t k) {
+    crowd *c = argument;
+    c->by_other[k] = !pthread_equal(pthread_self(), c->caller);
+    for (uint64_t spin = 0, kept = k; spin < 20000; spin++)
+        *(volatile uint64_t *)&kept = kept + spin;
+    if (c->slow && c->by_other[k])
+        pause_us(5000);
+}
+
+/* Runs jobs until as many in a row as asked had units of others (or had none); fails after half a minute. */
+static void until(const tin_executor *executor, crowd *c, int others, uint32_t in_a_row) {
+    time_t start = time(NULL);
+    for (uint32_t seen = 0; seen < in_a_row;) {
+        executor->run(executor->context, 64, crowded_unit, c);
+        int any = 0;
+        for (uint32_t k = 0; k < 64; k++)
+            any |= c->by_other[k];
+        seen = any == others ? seen + 1 : 0;
+        CHECK(time(NULL) - start < 30, "%s", others ? "the worker rests for good" : "the worker never rests");
+    }
+}
+
+/* A worker that holds up the caller is left out, and comes back once it does not. */
+static void a_slow_worker_rests(void) {
+    void *memory;
+    tin_pool *pool = create(2, &memory);
+    crowd c = {.caller = pthread_self(), .slow = 1};
+    until(tin_pool_executor(pool), &c, 0, 20);
+    c.slow = 0;
+    until(tin_pool_executor(pool), &c, 1, 3);
+    tin_pool_destroy(pool);
+    free(memory);
+}
+
 static int jobs(uint32_t each) {
     refusals();
+    a_slow_worker_rests();
     for (uint32_t threads = 1; threads <= MOST_THREADS; threads++) {
         void *memory;
         tin_pool *pool = create(threads, &memory);
