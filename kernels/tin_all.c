@@ -3,6 +3,10 @@
 #ifndef TIN_BUILDING
 #define TIN_BUILDING
 #endif
+/* The pool asks for this, and must before the first header: sched_getaffinity. */
+#if defined(__linux__) && !defined(_GNU_SOURCE)
+#define _GNU_SOURCE
+#endif
 #include "core/batch.c"
 #include "core/embed.c"
 #include "core/error.c"
