@@ -34,6 +34,7 @@
 #include "isa/avx2/rms_norm.c"
 #include "isa/avx2/rope.c"
 #include "isa/avx2/silu_mul.c"
+#include "isa/avx512vnni/attention_f16.c"
 #include "isa/avx512vnni/matmul_bf16.c"
 #include "isa/avx512vnni/matmul_f16.c"
 #include "isa/avx512vnni/matmul_f32.c"
