@@ -7,11 +7,16 @@
 
 enum { TINI_EAX, TINI_EBX, TINI_ECX, TINI_EDX };
 
-/* Whether bit `bit` of the register is set in the answer to CPUID `leaf`, subleaf 0. */
-static int tini_cpuid_bit(uint32_t leaf, int reg, int bit) {
+/* Whether bit `bit` of the register is set in the answer to CPUID `leaf`, `subleaf`. A subleaf past the last answers
+ * zeros. */
+static int tini_cpuid_sub_bit(uint32_t leaf, uint32_t subleaf, int reg, int bit) {
     uint32_t r[4];
-    return __get_cpuid_count(leaf, 0, &r[TINI_EAX], &r[TINI_EBX], &r[TINI_ECX], &r[TINI_EDX]) &&
+    return __get_cpuid_count(leaf, subleaf, &r[TINI_EAX], &r[TINI_EBX], &r[TINI_ECX], &r[TINI_EDX]) &&
            (r[reg] >> bit & 1);
+}
+
+static int tini_cpuid_bit(uint32_t leaf, int reg, int bit) {
+    return tini_cpuid_sub_bit(leaf, 0, reg, bit);
 }
 
 /* Whether the operating system saves all the register states of `mask` (XCR0 bits). */
@@ -26,6 +31,12 @@ static int tini_os_saves(uint32_t mask) {
 static int tini_runs_avx2(void) {
     return tini_os_saves(0x06) && tini_cpuid_bit(1, TINI_ECX, 29) /* F16C */ && tini_cpuid_bit(7, TINI_EBX, 5);
 }
+
+#if TIN_HAVE_AVXVNNI
+static int tini_runs_avxvnni(void) {
+    return tini_runs_avx2() && tini_cpuid_sub_bit(7, 1, TINI_EAX, 4);
+}
+#endif
 
 static int tini_runs_avx512vnni(void) {
     return tini_runs_avx2() && tini_os_saves(0xe6) && tini_cpuid_bit(7, TINI_EBX, 16) /* F */ &&
@@ -141,6 +152,18 @@ static const tini_kernels tini_table_avx2 = {
     .isa = "avx2",
 #define TIN_KERNEL(op, type) TINI_TAKE(op, scalar)
 #define TIN_KERNEL_IMPL(op, type, isa) TINI_FROM(avx2, isa)(op, isa)
+#include "../kernels.def"
+};
+#endif
+
+#if TIN_HAVE_AVXVNNI
+#define TINI_FROM_avxvnni_avx2 ~, TINI_TAKE
+#define TINI_FROM_avxvnni_avxvnni ~, TINI_TAKE
+
+static const tini_kernels tini_table_avxvnni = {
+    .isa = "avxvnni",
+#define TIN_KERNEL(op, type) TINI_TAKE(op, scalar)
+#define TIN_KERNEL_IMPL(op, type, isa) TINI_FROM(avxvnni, isa)(op, isa)
 #include "../kernels.def"
 };
 #endif

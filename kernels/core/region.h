@@ -22,9 +22,11 @@
 #define TIN_HAVE_SCALAR 1
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #define TIN_HAVE_AVX2 1
+#define TIN_HAVE_AVXVNNI 1
 #define TIN_HAVE_AVX512VNNI 1
 #else
 #define TIN_HAVE_AVX2 0
+#define TIN_HAVE_AVXVNNI 0
 #define TIN_HAVE_AVX512VNNI 0
 #endif
 
@@ -46,6 +48,7 @@
 #endif
 
 #define TINI_AVX2_FEATURES "avx2,f16c"
+#define TINI_AVXVNNI_FEATURES "avx2,f16c,avxvnni"
 #define TINI_AVX512VNNI_FEATURES "avx2,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"
 #if defined(__clang__)
 #define TINI_NEONDOT_FEATURES "dotprod"
@@ -79,6 +82,7 @@
 #endif
 
 #define TINI_REGION_AVX2 TINI_TARGET(TINI_AVX2_FEATURES)
+#define TINI_REGION_AVXVNNI TINI_TARGET(TINI_AVXVNNI_FEATURES)
 #define TINI_REGION_AVX512VNNI TINI_TARGET(TINI_AVX512VNNI_FEATURES)
 #define TINI_REGION_NEON TINI_REGION_SCALAR /* every 64-bit ARM has it */
 #define TINI_REGION_NEONDOT TINI_TARGET(TINI_NEONDOT_FEATURES)
@@ -92,6 +96,15 @@
 #define TINI_INLINE static __forceinline
 #else
 #define TINI_INLINE static inline
+#endif
+
+/* Before a loop of few, constant rounds: unrolled at any level of optimization, so that arrays become registers. */
+#if defined(__clang__)
+#define TINI_UNROLL TINI_PRAGMA(clang loop unroll(full))
+#elif defined(__GNUC__)
+#define TINI_UNROLL TINI_PRAGMA(GCC unroll 16)
+#else
+#define TINI_UNROLL
 #endif
 
 #endif
