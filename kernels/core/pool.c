@@ -262,7 +262,7 @@ tin_status tin_pool_create(uint32_t threads, void *memory, size_t memory_size, t
     memset(pool, 0, size);
     uint32_t processors = tini_processors();
     pool->threads = threads < processors ? threads : processors;
-    pool->executor = (tin_executor){.context = pool, .threads = threads, .run = run};
+    pool->executor = (tin_executor){.context = pool, .threads = pool->threads, .run = run};
     for (uint32_t k = 0; k < pool->threads; k++) {
         share *s = &pool->shares[k];
         s->pool = pool;
