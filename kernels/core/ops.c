@@ -187,7 +187,8 @@ static void tini_run_kv_append(const op_run *r, uint32_t item, uint32_t end) {
     const tini_cache *c = &r->pass->program->caches[op->cache];
     for (; item < end; item++) {
         const tini_block *block = block_of(r, item);
-        tini_kv_append_fn *append = r->pass->kernels->kv_append_f16;
+        tini_kv_append_fn *append = block->caches->type == TIN_KV_F16 ? r->pass->kernels->kv_append_f16
+                                                                      : r->pass->kernels->kv_append_q8;
         for (uint32_t head = 0; head < c->heads; head++) {
             tini_kv kv = tini_caches_at(block->caches, op->cache, head);
             for (uint32_t k = 0; k < block->rows; k++) {
@@ -242,7 +243,10 @@ static void tini_run_attention(const op_run *r, uint32_t item, uint32_t end) {
             .window = c->window,
             .scale = op->f[0],
         };
-        r->pass->kernels->attention_f16(&kv, &a);
+        if (block->caches->type == TIN_KV_F16)
+            r->pass->kernels->attention_f16(&kv, &a);
+        else
+            r->pass->kernels->attention_q8(&kv, &a);
     }
 }
 

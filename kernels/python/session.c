@@ -65,7 +65,9 @@ int core_session_refuse_busy(const core_session *self) {
     return -1;
 }
 
-static PyObject *session_append(core_session *self, PyObject *tokens) {
+typedef tin_status take_tokens(tin_session *, const int32_t *, uint32_t, tin_error *);
+
+static PyObject *give_tokens(core_session *self, PyObject *tokens, take_tokens *take) {
     if (core_session_refuse_busy(self))
         return NULL;
     Py_ssize_t count = PySequence_Size(tokens);
@@ -85,11 +87,19 @@ static PyObject *session_append(core_session *self, PyObject *tokens) {
         ids[k] = id < INT32_MIN || id > INT32_MAX ? -1 : (int32_t)id;
     }
     tin_error error;
-    tin_status status = tin_session_append(self->session, ids, (uint32_t)count, &error);
+    tin_status status = take(self->session, ids, (uint32_t)count, &error);
     PyMem_Free(ids);
     if (status)
         return core_raise(self->model->fault, &error);
     Py_RETURN_NONE;
+}
+
+static PyObject *session_append(core_session *self, PyObject *tokens) {
+    return give_tokens(self, tokens, tin_session_append);
+}
+
+static PyObject *session_replace(core_session *self, PyObject *tokens) {
+    return give_tokens(self, tokens, tin_session_replace);
 }
 
 static PyObject *session_rewind(core_session *self, PyObject *args) {
@@ -281,6 +291,8 @@ static PyObject *session_size(core_session *self, PyObject *unused) {
 
 static PyMethodDef methods[] = {
     {"append", (PyCFunction)session_append, METH_O, "append(ids): queues tokens"},
+    {"replace", (PyCFunction)session_replace, METH_O,
+     "replace(ids): makes these the session's tokens; what they share with those it has is kept"},
     {"rewind", (PyCFunction)session_rewind, METH_VARARGS,
      "rewind(position): forgets every token from there on"},
     {"want_logits", (PyCFunction)session_want_logits, METH_VARARGS,

@@ -215,7 +215,7 @@ def test_a_batch_holds_its_sessions_until_cancelled(core: _core.Model) -> None:
         batch.step()
 
 
-@pytest.mark.parametrize("kv_type", [_core.KV_F16])
+@pytest.mark.parametrize("kv_type", [_core.KV_F16, _core.KV_Q8])
 @pytest.mark.parametrize("name", ["core", "windowed"])
 @pytest.mark.parametrize("count", [1, 30, 64, 65, 150, 230])
 def test_copies_and_restored_sessions_go_on_with_the_same_bits(
