@@ -1,13 +1,14 @@
 /* Matmul with 8-bit activations on AVX2: a register holds four inputs of eight rows, half a tile.
  *
- * Bits equal the scalar's, because every integer sum is exact and floats are one lane a row, as in the scalar loop:
+ * VPMADDUBSW multiplies unsigned weights by signed activations, at least -127, and adds pairs into int16:
  *
- *   q4   VPMADDUBSW multiplies unsigned weights by signed activations and adds pairs into int16, at most
- *        2 * 15 * 127 = 3,810; the eight groups of a block reach 30,480, which int16 holds. q4_0 then takes 8 times
- *        the activations' sum off.
- *   q8   the weight's sign moves to the activation: |w| * (sign(w) * x). A pair reaches 2 * 128 * 127 = 32,512, so it
- *        does not saturate, but is widened to int32 before the next is added. (|-128| is 128 as an unsigned byte; an
- *        activation is never -128, so negating it is exact.) */
+ *   4 bits and fewer  a pair is at most 2 * 15 * 127 = 3,810; a block's eight, 30,480, fit int16
+ *   5 bits            2 * 31 * 127 = 7,874; four, 31,496
+ *   6 bits            2 * 63 * 127 = 16,002; two, 32,004
+ *   q8_0, iq4_nl      the weight's sign moves to the activation: |w| * (sign(w) * x). A pair reaches 2 * 128 * 127 = 32,512.
+ *                     (|-128| is 128 as an unsigned byte; an activation is never -128, so negating it is exact.)
+ *
+ * So many are added before VPMADDWD widens them to int32, multiplying by the half's small scale where there is one. */
 #ifndef TINI_AVX2_BLOCKS_H
 #define TINI_AVX2_BLOCKS_H
 
@@ -15,114 +16,160 @@
 
 #include "../../core/kernel.h"
 #include "../../core/program.h"
+#include "scales.h"
 #include "../scalar/tile.h"
 #include "rows.h"
 
 TINI_REGION_AVX2
 
-typedef struct tini_avx2_block {
-    __m256i w[8]; /* inputs 4i .. 4i + 3 of each row: unsigned for q4, signed for q8 */
-    __m256 d, minimum;
-} tini_avx2_block;
+typedef __m256i tini_avx2_ints;
+typedef __m256 tini_avx2_floats;
+typedef uint16_t tini_avx2_u16 __attribute__((vector_size(32)));
+typedef uint32_t tini_avx2_u32 __attribute__((vector_size(32)));
 
-TINI_INLINE size_t tini_avx2_block_bytes(const int format) {
-    return TINI_TILE * (format == TINI_FORMAT_Q8_0 ? 34 : format == TINI_FORMAT_Q4_0 ? 18 : 20);
+typedef struct tini_avx2_sums {
+    __m256i pairs; /* int16 */
+    __m256i total;
+} tini_avx2_sums;
+
+/* Weights whose sign moves to the activations. */
+TINI_INLINE int tini_avx2_is_signed(const int format) {
+    return format == TINI_FORMAT_Q8_0 || format == TINI_FORMAT_IQ4_NL;
 }
 
-/* p: the tile's block; half: 0 or 1. */
-TINI_INLINE tini_avx2_block tini_avx2_load(const uint8_t *p, uint32_t half, const int format) {
-    tini_avx2_block block = {.d = tini_avx2_halves(p + 16 * half), .minimum = _mm256_setzero_ps()};
-    p += 2 * TINI_TILE;
-    if (format == TINI_FORMAT_Q4_1) {
-        block.minimum = tini_avx2_halves(p + 16 * half);
-        p += 2 * TINI_TILE;
-    }
-    p += 32 * half;
-    if (format == TINI_FORMAT_Q8_0) {
-        const __m256i top = _mm256_set1_epi8(-128);
-        for (int i = 0; i < 8; i++)
-            block.w[i] = _mm256_xor_si256(tini_avx2_bytes(p + 64 * i), top);
-    } else {
-        const __m256i nibble = _mm256_set1_epi8(15);
-        for (int i = 0; i < 4; i++) {
-            __m256i pair = tini_avx2_bytes(p + 64 * i);
-            block.w[i] = _mm256_and_si256(pair, nibble);
-            block.w[i + 4] = _mm256_and_si256(_mm256_srli_epi16(pair, 4), nibble);
-        }
-    }
-    return block;
+/* How many products of pairs int16 holds. */
+TINI_INLINE uint32_t tini_avx2_run(const int format) {
+    const tini_kind kind = tini_kind_of(format);
+    const uint32_t bits = kind.low + kind.high;
+    return tini_avx2_is_signed(format) ? 1 : bits == 6 ? 2 : bits == 5 || tini_scales_by_half(format) ? 4 : 8;
 }
 
-/* The eight rows' sums of w * q. */
-TINI_INLINE __m256i tini_avx2_dot(const tini_avx2_block *block, const tini_q8 *x, const int format) {
-    const __m256i ones = _mm256_set1_epi16(1);
-    __m256i sum = _mm256_setzero_si256();
-    for (int i = 0; i < 8; i++) {
-        int32_t four;
-        memcpy(&four, x->q + 4 * i, 4);
-        __m256i w = block->w[i], q = _mm256_set1_epi32(four);
-        if (format == TINI_FORMAT_Q8_0) {
-            __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(q, w));
-            sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, ones));
-        } else {
-            sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(w, q));
-        }
-    }
-    if (format != TINI_FORMAT_Q8_0)
-        sum = _mm256_madd_epi16(sum, ones);
-    if (format == TINI_FORMAT_Q4_0)
-        sum = _mm256_sub_epi32(sum, _mm256_slli_epi32(_mm256_set1_epi32(x->sum), 3));
-    return sum;
+TINI_INLINE __m256i tini_avx2_load(const uint8_t *p) {
+    return tini_avx2_bytes(p);
 }
 
-/* acc + this block's part of 8 outputs. */
-TINI_INLINE __m256 tini_avx2_add_block(__m256 acc, const tini_avx2_block *block, const tini_q8 *x,
-                                       const int format) {
-    __m256 scale = _mm256_set1_ps(x->scale), sum = _mm256_cvtepi32_ps(tini_avx2_dot(block, x, format));
-    acc = _mm256_add_ps(acc, _mm256_mul_ps(sum, _mm256_mul_ps(block->d, scale)));
-    if (format == TINI_FORMAT_Q4_1) {
-        __m256 total = _mm256_mul_ps(scale, _mm256_set1_ps((float)x->sum));
-        acc = _mm256_add_ps(acc, _mm256_mul_ps(block->minimum, total));
-    }
-    return acc;
+TINI_INLINE __m256i tini_avx2_spread_byte(int x) {
+    return _mm256_set1_epi8((char)x);
 }
 
-/* `halves` half tiles from `unit` on by `columns` rows of x, each weight loaded and unpacked once. */
-TINI_INLINE void tini_avx2_patch(const tini_matmul *m, uint32_t unit, uint32_t t, const uint32_t halves,
-                                 const uint32_t columns, const int format) {
-    const uint32_t blocks = m->inputs / TINI_BLOCK;
-    const size_t block_bytes = tini_avx2_block_bytes(format);
-    const uint8_t *w = m->weights + unit / 2 * blocks * block_bytes;
-    const tini_q8 *x[4];
-    __m256 acc[4];
-    for (uint32_t k = 0; k < halves * columns; k++)
-        acc[k] = _mm256_setzero_ps();
-    for (uint32_t c = 0; c < columns; c++)
-        x[c] = tini_row_q8(m, t + c);
-    for (uint32_t b = 0; b < blocks; b++, w += block_bytes) {
-        for (uint32_t k = 0; k < halves; k++) {
-            const tini_avx2_block block = tini_avx2_load(w, unit % 2 + k, format);
-            for (uint32_t c = 0; c < columns; c++)
-                acc[k * columns + c] = tini_avx2_add_block(acc[k * columns + c], &block, x[c] + b, format);
-        }
-    }
-    for (uint32_t k = 0; k < halves; k++)
-        for (uint32_t c = 0; c < columns; c++)
-            tini_avx2_store(m, unit + k, t + c, acc[k * columns + c]);
+TINI_INLINE __m256i tini_avx2_spread_i32(int32_t x) {
+    return _mm256_set1_epi32(x);
 }
 
-TINI_INLINE void tini_avx2_matmul(const tini_matmul *m, uint32_t tile, uint32_t tile_end, const int format) {
-    tile_end = tini_tile_limit(m, tile_end);
-    for (; tile < tile_end; tile++) {
-        uint32_t t = 0;
-        for (; t + 4 <= m->rows; t += 4) {
-            tini_avx2_patch(m, 2 * tile, t, 1, 4, format);
-            tini_avx2_patch(m, 2 * tile + 1, t, 1, 4, format);
-        }
-        for (; t < m->rows; t++)
-            tini_avx2_patch(m, 2 * tile, t, 2, 1, format);
+TINI_INLINE __m256 tini_avx2_spread_f32(float x) {
+    return _mm256_set1_ps(x);
+}
+
+TINI_INLINE __m256i tini_avx2_spread_first(__m128i x) {
+    return _mm256_broadcastd_epi32(x);
+}
+
+TINI_INLINE __m256i tini_avx2_right(__m256i v, const int n) {
+    return (__m256i)(n < 0 ? (tini_avx2_u16)v << (n < 0 ? -n : 0) : (tini_avx2_u16)v >> (n < 0 ? 0 : n));
+}
+
+TINI_INLINE __m256i tini_avx2_and(__m256i a, __m256i b) {
+    return _mm256_and_si256(a, b);
+}
+
+/* a | (b & c) */
+TINI_INLINE __m256i tini_avx2_or_and(__m256i a, __m256i b, __m256i c) {
+    return _mm256_or_si256(a, _mm256_and_si256(b, c));
+}
+
+TINI_INLINE __m256i tini_avx2_add(__m256i a, __m256i b) {
+    return _mm256_add_epi32(a, b);
+}
+
+TINI_INLINE __m256i tini_avx2_subtract(__m256i a, __m256i b) {
+    return _mm256_sub_epi32(a, b);
+}
+
+/* v * power, a power of two. */
+TINI_INLINE __m256i tini_avx2_times_power(__m256i v, const int power) {
+    return (__m256i)((tini_avx2_u32)v * (uint32_t)power);
+}
+
+TINI_INLINE __m256i tini_avx2_multiply_pairs(__m256i a, __m256i b) {
+    return _mm256_madd_epi16(a, b);
+}
+
+TINI_INLINE __m256 tini_avx2_to_floats(__m256i v) {
+    return _mm256_cvtepi32_ps(v);
+}
+
+TINI_INLINE __m256 tini_avx2_plus(__m256 a, __m256 b) {
+    return _mm256_add_ps(a, b);
+}
+
+TINI_INLINE __m256 tini_avx2_minus(__m256 a, __m256 b) {
+    return _mm256_sub_ps(a, b);
+}
+
+TINI_INLINE __m256 tini_avx2_times(__m256 a, __m256 b) {
+    return _mm256_mul_ps(a, b);
+}
+
+TINI_INLINE __m256 tini_avx2_negative(__m256 a) {
+    return _mm256_xor_ps(a, _mm256_set1_ps(-0.0f));
+}
+
+/* Each row's scale twice, as int16: what adds pairs multiplies too. */
+TINI_INLINE __m256i tini_avx2_scale(const int8_t *p) {
+    __m128i bytes = _mm_loadl_epi64((const __m128i *)(const void *)p);
+    return _mm256_cvtepi8_epi16(_mm_unpacklo_epi8(bytes, bytes));
+}
+
+TINI_INLINE __m256 tini_avx2_small_floats(const int8_t *p) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
+}
+
+/* Each row's (a * factor, b * factor) as int16. */
+TINI_INLINE __m256i tini_avx2_pairs(const int8_t *a, const int8_t *b, int factor) {
+    __m128i bytes = _mm_unpacklo_epi8(_mm_loadl_epi64((const __m128i *)(const void *)a),
+                                      _mm_loadl_epi64((const __m128i *)(const void *)b));
+    return _mm256_mullo_epi16(_mm256_cvtepi8_epi16(bytes), _mm256_set1_epi16((int16_t)factor));
+}
+
+/* Signed weights have none. */
+TINI_INLINE int tini_avx2_offset(const int format) {
+    return tini_avx2_is_signed(format) ? 0 : tini_kind_of(format).offset;
+}
+
+TINI_INLINE __m256i tini_avx2_eight_bits(__m256i w) {
+    return _mm256_xor_si256(w, _mm256_set1_epi8(-128));
+}
+
+TINI_INLINE __m256i tini_avx2_iq4_nl(__m256i w) {
+    __m128i values = _mm_loadu_si128((const __m128i *)(const void *)tini_iq4_nl);
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(values), w);
+}
+
+/* The i-th of eight. */
+TINI_INLINE void tini_avx2_dot(tini_avx2_sums *sum, __m256i w, __m256i q, const uint32_t i, __m256i scale,
+                               const int format) {
+    const uint32_t run = tini_avx2_run(format);
+    __m256i pairs = tini_avx2_is_signed(format) ? _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(q, w))
+                                                : _mm256_maddubs_epi16(w, q);
+    sum->pairs = i % run ? _mm256_add_epi16(sum->pairs, pairs) : pairs;
+    if (i % run == run - 1) {
+        __m256i wide = _mm256_madd_epi16(sum->pairs, tini_scales_by_half(format) ? scale : _mm256_set1_epi16(1));
+        sum->total = i < run ? wide : _mm256_add_epi32(sum->total, wide);
     }
 }
+
+TINI_INLINE __m256i tini_avx2_total(const tini_avx2_sums *sum, __m256i first, __m256i last, const int format) {
+    (void)first, (void)last, (void)format;
+    return sum->total;
+}
+
+#define TINI_SET(name) tini_avx2_##name
+#define TINI_PARTS 2
+#define TINI_TILES 1
+#include "patch.h"
+#undef TINI_SET
+#undef TINI_PARTS
+#undef TINI_TILES
 
 TINI_REGION_END
 

@@ -1,9 +1,6 @@
 /* Matmul with 8-bit activations on AVX512-VNNI: a register holds four inputs of a tile's 16 rows.
  *
- * Bits equal the scalar's: VPDPBUSD multiplies unsigned weights by signed activations and adds into int32 without
- * saturation, so the integer sum is exact in any order. Weights are stored unsigned (q8_0 as w + 128, q4_0 as w + 8), and
- * the sum starts at -128 or -8 times the sum of the activations, which cancels that exactly. Floats are one lane a
- * row: per block one product of scales, one multiply, one add, as in the scalar loop. */
+ * VPDPBUSD multiplies unsigned weights by signed activations and adds into int32 without saturation. */
 #ifndef TINI_AVX512VNNI_BLOCKS_H
 #define TINI_AVX512VNNI_BLOCKS_H
 
@@ -11,97 +8,144 @@
 
 #include "../../core/kernel.h"
 #include "../../core/program.h"
+#include "../avx2/scales.h"
 #include "../scalar/tile.h"
 #include "rows.h"
 
 TINI_REGION_AVX512VNNI
 
-typedef struct tini_avx512_block {
-    __m512i w[8]; /* inputs 4i .. 4i + 3 of each row, unsigned */
-    __m512 d, minimum;
-} tini_avx512_block;
+typedef __m512i tini_avx512_ints;
+typedef __m512 tini_avx512_floats;
+typedef uint16_t tini_avx512_u16 __attribute__((vector_size(64)));
+typedef uint32_t tini_avx512_u32 __attribute__((vector_size(64)));
 
-TINI_INLINE size_t tini_avx512_block_bytes(const int format) {
-    return TINI_TILE * (format == TINI_FORMAT_Q8_0 ? 34 : format == TINI_FORMAT_Q4_0 ? 18 : 20);
+typedef struct tini_avx512_sums {
+    __m512i half[2]; /* of inputs 0 .. 15 and 16 .. 31, or the first of all 32 */
+} tini_avx512_sums;
+
+TINI_INLINE __m512i tini_avx512_load(const uint8_t *p) {
+    return _mm512_loadu_si512(p);
 }
 
-TINI_INLINE tini_avx512_block tini_avx512_load(const uint8_t *p, const int format) {
-    tini_avx512_block block = {.d = tini_avx512_halves(p), .minimum = _mm512_setzero_ps()};
-    p += 2 * TINI_TILE;
-    if (format == TINI_FORMAT_Q4_1) {
-        block.minimum = tini_avx512_halves(p);
-        p += 2 * TINI_TILE;
-    }
-    if (format == TINI_FORMAT_Q8_0) {
-        for (int i = 0; i < 8; i++)
-            block.w[i] = _mm512_loadu_si512(p + 64 * i);
-    } else {
-        const __m512i nibble = _mm512_set1_epi8(15);
-        for (int i = 0; i < 4; i++) {
-            __m512i pair = _mm512_loadu_si512(p + 64 * i);
-            block.w[i] = _mm512_and_si512(pair, nibble);
-            block.w[i + 4] = _mm512_and_si512(_mm512_srli_epi16(pair, 4), nibble);
-        }
-    }
-    return block;
+TINI_INLINE __m512i tini_avx512_spread_byte(int x) {
+    return _mm512_set1_epi8((char)x);
 }
 
-/* acc + this block's part of 16 outputs. */
-TINI_INLINE __m512 tini_avx512_add_block(__m512 acc, const tini_avx512_block *block, const tini_q8 *x,
-                                         const int format) {
-    __m512i sum = _mm512_setzero_si512();
-    if (format != TINI_FORMAT_Q4_1) {
-        /* Unsigned, since a damaged file may have any bits stand where a sum should. */
-        uint32_t offset = format == TINI_FORMAT_Q8_0 ? 128 : 8;
-        sum = _mm512_set1_epi32((int32_t)(0u - offset * (uint32_t)x->sum));
-    }
-    for (int i = 0; i < 8; i++) {
-        int32_t four;
-        memcpy(&four, x->q + 4 * i, 4);
-        sum = _mm512_dpbusd_epi32(sum, block->w[i], _mm512_set1_epi32(four));
-    }
-    __m512 scale = _mm512_set1_ps(x->scale);
-    acc = _mm512_add_ps(acc, _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_mul_ps(block->d, scale)));
-    if (format == TINI_FORMAT_Q4_1) {
-        __m512 total = _mm512_mul_ps(scale, _mm512_set1_ps((float)x->sum));
-        acc = _mm512_add_ps(acc, _mm512_mul_ps(block->minimum, total));
-    }
-    return acc;
+TINI_INLINE __m512i tini_avx512_spread_i32(int32_t x) {
+    return _mm512_set1_epi32(x);
 }
 
-/* One tile by `columns` rows of x, each weight loaded and unpacked once. */
-TINI_INLINE void tini_avx512_patch(const tini_matmul *m, uint32_t tile, uint32_t t, const uint32_t columns,
-                                   const int format) {
-    const uint32_t blocks = m->inputs / TINI_BLOCK;
-    const size_t block_bytes = tini_avx512_block_bytes(format);
-    const uint8_t *w = m->weights + tile * blocks * block_bytes;
-    const tini_q8 *x[8];
-    __m512 acc[8];
-    for (uint32_t c = 0; c < columns; c++) {
-        x[c] = tini_row_q8(m, t + c);
-        acc[c] = _mm512_setzero_ps();
-    }
-    for (uint32_t b = 0; b < blocks; b++, w += block_bytes) {
-        const tini_avx512_block block = tini_avx512_load(w, format);
-        for (uint32_t c = 0; c < columns; c++)
-            acc[c] = tini_avx512_add_block(acc[c], &block, x[c] + b, format);
-    }
-    for (uint32_t c = 0; c < columns; c++)
-        tini_avx512_store(m, tile, t + c, acc[c]);
+TINI_INLINE __m512 tini_avx512_spread_f32(float x) {
+    return _mm512_set1_ps(x);
 }
 
-TINI_INLINE void tini_avx512_matmul(const tini_matmul *m, uint32_t tile, uint32_t tile_end, const int format) {
-    tile_end = tini_tile_limit(m, tile_end);
-    for (; tile < tile_end; tile++) {
-        uint32_t t = 0;
-        for (; t + 8 <= m->rows; t += 8)
-            tini_avx512_patch(m, tile, t, 8, format);
-        for (; t + 4 <= m->rows; t += 4)
-            tini_avx512_patch(m, tile, t, 4, format);
-        for (; t < m->rows; t++)
-            tini_avx512_patch(m, tile, t, 1, format);
-    }
+TINI_INLINE __m512i tini_avx512_spread_first(__m128i x) {
+    return _mm512_broadcastd_epi32(x);
 }
+
+TINI_INLINE __m512i tini_avx512_right(__m512i v, const int n) {
+    return (__m512i)(n < 0 ? (tini_avx512_u16)v << (n < 0 ? -n : 0) : (tini_avx512_u16)v >> (n < 0 ? 0 : n));
+}
+
+TINI_INLINE __m512i tini_avx512_and(__m512i a, __m512i b) {
+    return _mm512_and_si512(a, b);
+}
+
+/* a | (b & c) */
+TINI_INLINE __m512i tini_avx512_or_and(__m512i a, __m512i b, __m512i c) {
+    return _mm512_ternarylogic_epi32(a, b, c, 0xf8);
+}
+
+TINI_INLINE __m512i tini_avx512_add(__m512i a, __m512i b) {
+    return _mm512_add_epi32(a, b);
+}
+
+TINI_INLINE __m512i tini_avx512_subtract(__m512i a, __m512i b) {
+    return _mm512_sub_epi32(a, b);
+}
+
+/* v * power, a power of two. */
+TINI_INLINE __m512i tini_avx512_times_power(__m512i v, const int power) {
+    return (__m512i)((tini_avx512_u32)v * (uint32_t)power);
+}
+
+TINI_INLINE __m512i tini_avx512_multiply_pairs(__m512i a, __m512i b) {
+    return _mm512_madd_epi16(a, b);
+}
+
+TINI_INLINE __m512 tini_avx512_to_floats(__m512i v) {
+    return _mm512_cvtepi32_ps(v);
+}
+
+TINI_INLINE __m512 tini_avx512_plus(__m512 a, __m512 b) {
+    return _mm512_add_ps(a, b);
+}
+
+TINI_INLINE __m512 tini_avx512_minus(__m512 a, __m512 b) {
+    return _mm512_sub_ps(a, b);
+}
+
+TINI_INLINE __m512 tini_avx512_times(__m512 a, __m512 b) {
+    return _mm512_mul_ps(a, b);
+}
+
+TINI_INLINE __m512 tini_avx512_negative(__m512 a) {
+    return _mm512_xor_ps(a, _mm512_set1_ps(-0.0f));
+}
+
+TINI_INLINE __m512i tini_avx512_scale(const int8_t *p) {
+    return _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+
+TINI_INLINE __m512 tini_avx512_small_floats(const int8_t *p) {
+    return _mm512_cvtepi32_ps(tini_avx512_scale(p));
+}
+
+/* Each row's (a * factor, b * factor) as int16. */
+TINI_INLINE __m512i tini_avx512_pairs(const int8_t *a, const int8_t *b, int factor) {
+    __m128i x = _mm_loadu_si128((const __m128i *)(const void *)a);
+    __m128i y = _mm_loadu_si128((const __m128i *)(const void *)b);
+    __m256i bytes = _mm256_set_m128i(_mm_unpackhi_epi8(x, y), _mm_unpacklo_epi8(x, y));
+    return _mm512_mullo_epi16(_mm512_cvtepi8_epi16(bytes), _mm512_set1_epi16((int16_t)factor));
+}
+
+/* Eight-bit weights are stored unsigned, and the values of iq4_nl are taken 128 higher. */
+TINI_INLINE int tini_avx512_offset(const int format) {
+    return format == TINI_FORMAT_IQ4_NL ? 128 : tini_kind_of(format).offset;
+}
+
+TINI_INLINE __m512i tini_avx512_eight_bits(__m512i w) {
+    return w;
+}
+
+TINI_INLINE __m512i tini_avx512_iq4_nl(__m512i w) {
+    __m128i values = _mm_loadu_si128((const __m128i *)(const void *)tini_iq4_nl);
+    values = _mm_xor_si128(values, _mm_set1_epi8(-128));
+    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(values), w);
+}
+
+/* The i-th of eight. */
+TINI_INLINE void tini_avx512_dot(tini_avx512_sums *sum, __m512i w, __m512i q, const uint32_t i, __m512i scale,
+                                 const int format) {
+    (void)scale;
+    const uint32_t half = tini_scales_by_half(format) && i >= 4;
+    sum->half[half] = _mm512_dpbusd_epi32(i == 4 * half ? _mm512_setzero_si512() : sum->half[half], w, q);
+}
+
+/* The sum, or that of the halves times their scales. */
+TINI_INLINE __m512i tini_avx512_total(const tini_avx512_sums *sum, __m512i first, __m512i last, const int format) {
+    if (!tini_scales_by_half(format))
+        return sum->half[0];
+    return _mm512_add_epi32(_mm512_mullo_epi32(sum->half[0], first), _mm512_mullo_epi32(sum->half[1], last));
+}
+
+#define TINI_SET(name) tini_avx512_##name
+#define TINI_PARTS 1
+#define TINI_TILES 2
+#include "../avx2/patch.h"
+#undef TINI_SET
+#undef TINI_PARTS
+#undef TINI_TILES
 
 TINI_REGION_END
 

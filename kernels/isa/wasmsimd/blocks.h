@@ -20,16 +20,21 @@
 #include "rows.h"
 
 /* Blocks prepared at once, tiles that share them, and rows of x worked on together. */
-enum { TINI_WASM_STRIP = 16, TINI_WASM_GROUP = 8, TINI_WASM_COLUMNS = 4 };
+enum { TINI_WASM_STRIP = 8, TINI_WASM_GROUP = 8, TINI_WASM_COLUMNS = 4 };
 
-/* A block of activations. */
+/* A block of activations, as pairs of 16-bit ones.
+ * q8: words, even[8] of inputs 4i + {0, 2}, then odd[8] of 4i + {1, 3}
+ * q4: y0 .. y3 of each i-th 64 bytes of a packed block, [4][4], each word over and over in a register */
 typedef struct tini_wasm_x {
-    /* Words of two 16-bit activations. q8: [2][8], of inputs 4i + {0, 2} and 4i + {1, 3}; q4: [4][4], y0 .. y3 of the
-     * i-th 64 bytes of a packed block. */
-    int32_t pairs[16];
+    v128_t pairs[16];
     float scale, total; /* total = scale * sum */
     int32_t start;      /* of each lane's integer sum */
 } tini_wasm_x;
+
+/* Engines compute late what has no side effect, and load early: with many loads between two branches they run out of
+ * registers. So a loop that loads many activations stays a loop. */
+#define TINI_WASM_KEEP_LOOP TINI_PRAGMA(clang loop unroll(disable))
+#define TINI_WASM_UNROLL TINI_PRAGMA(clang loop unroll(full))
 
 TINI_REGION_WASMSIMD
 
@@ -66,8 +71,16 @@ TINI_INLINE void tini_wasm_prepare(tini_wasm_x *out, const tini_q8 *x, const int
         words[3] = tini_wasm_less16(tini_wasm_odd(high), tini_wasm_odd(low));
         out->start = format == TINI_FORMAT_Q4_0 ? (int32_t)(0u - 4u * (uint32_t)x->sum) : 0;
     }
-    for (uint32_t k = 0; k < 4; k++)
-        wasm_v128_store(out->pairs + 4 * k, words[k]);
+    for (uint32_t k = 0; k < 4; k++) {
+        if (format == TINI_FORMAT_Q8_0) {
+            out->pairs[k] = words[k];
+            continue;
+        }
+        out->pairs[k] = wasm_i32x4_shuffle(words[k], words[k], 0, 0, 0, 0);
+        out->pairs[4 + k] = wasm_i32x4_shuffle(words[k], words[k], 1, 1, 1, 1);
+        out->pairs[8 + k] = wasm_i32x4_shuffle(words[k], words[k], 2, 2, 2, 2);
+        out->pairs[12 + k] = wasm_i32x4_shuffle(words[k], words[k], 3, 3, 3, 3);
+    }
     out->scale = x->scale;
     out->total = x->scale * (float)x->sum;
 }
@@ -87,7 +100,8 @@ TINI_INLINE void tini_wasm_dot_q8(v128_t *sums, const uint8_t *w, const tini_was
             odd[q] = wasm_u16x8_shr(bytes, 8);
         }
         for (uint32_t c = 0; c < columns; c++) {
-            v128_t x0 = wasm_v128_load32_splat(x[c].pairs + i), x1 = wasm_v128_load32_splat(x[c].pairs + 8 + i);
+            const int32_t *words = (const int32_t *)(const void *)x[c].pairs + i;
+            v128_t x0 = wasm_v128_load32_splat(words), x1 = wasm_v128_load32_splat(words + 8);
             for (uint32_t q = 0; q < quads; q++) {
                 v128_t sum = wasm_i32x4_add(sums[q * columns + c], wasm_i32x4_dot_i16x8(even[q], x0));
                 sums[q * columns + c] = wasm_i32x4_add(sum, wasm_i32x4_dot_i16x8(odd[q], x1));
@@ -96,25 +110,36 @@ TINI_INLINE void tini_wasm_dot_q8(v128_t *sums, const uint8_t *w, const tini_was
     }
 }
 
+/* One of y0 .. y3 by the lanes of each quad, which are then shifted for the next. */
+TINI_INLINE void tini_wasm_step_q4(v128_t *sums, v128_t *lanes, const tini_wasm_x *x, uint32_t at,
+                                   const uint32_t quads, const uint32_t columns) {
+    for (uint32_t c = 0; c < columns; c++) {
+        const v128_t y = x[c].pairs[at];
+        for (uint32_t q = 0; q < quads; q++)
+            sums[q * columns + c] = wasm_i16x8_add(sums[q * columns + c], wasm_i16x8_mul(lanes[q], y));
+    }
+    for (uint32_t q = 0; q < quads; q++)
+        lanes[q] = wasm_u16x8_shr(lanes[q], 4);
+}
+
 TINI_INLINE void tini_wasm_dot_q4(v128_t *sums, const uint8_t *w, const tini_wasm_x *x, const uint32_t quads,
                                   const uint32_t columns) {
     for (uint32_t c = 0; c < columns; c++)
         for (uint32_t q = 0; q < quads; q++)
             sums[q * columns + c] = wasm_i16x8_splat((int16_t)x[c].start);
+    TINI_WASM_KEEP_LOOP
     for (uint32_t i = 0; i < 4; i++) {
         v128_t lanes[4];
         for (uint32_t q = 0; q < quads; q++)
             lanes[q] = wasm_v128_load(w + 64 * i + 16 * q);
-        for (uint32_t k = 0; k < 4; k++) {
-            v128_t shifted[4];
-            for (uint32_t q = 0; q < quads; q++)
-                shifted[q] = wasm_u16x8_shr(lanes[q], 4 * k);
-            for (uint32_t c = 0; c < columns; c++) {
-                v128_t y = wasm_v128_load32_splat(x[c].pairs + 4 * k + i);
-                for (uint32_t q = 0; q < quads; q++)
-                    sums[q * columns + c] =
-                        wasm_i16x8_add(sums[q * columns + c], wasm_i16x8_mul(shifted[q], y));
-            }
+        if (columns == 1) {
+            TINI_WASM_UNROLL
+            for (uint32_t k = 0; k < 4; k++)
+                tini_wasm_step_q4(sums, lanes, x, 4 * i + k, quads, columns);
+        } else {
+            TINI_WASM_KEEP_LOOP
+            for (uint32_t k = 0; k < 4; k++)
+                tini_wasm_step_q4(sums, lanes, x, 4 * i + k, quads, columns);
         }
     }
     for (uint32_t k = 0; k < quads * columns; k++)

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinsmith import _core
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.formats.tin import Tin
 from tinsmith.formats.turns import ROLES, TurnTable, check_messages
-from tinsmith.models.spec import Buffer
 from tinsmith.runtime.cores import usable_cores
 from tinsmith.runtime.generation import Completion, Generation, Sampling
-from tinsmith.runtime.many import generate_many
 from tinsmith.runtime.sessions import Sessions
+
+if TYPE_CHECKING:
+    from tinsmith.models.spec import Buffer
 
 Message = Mapping[str, str]
 
@@ -185,6 +186,8 @@ class Model:
 
         options: as `generate`, without draft. seconds of an answer: from its prompt's turn to its end.
         """
+        from tinsmith.runtime.many import generate_many
+
         tokens = [self._tokens(prompt) for prompt in prompts]
         sampling = Sampling(**options)
         return generate_many(self, tokens, concurrency, max_tokens, sampling, stop)
