@@ -20,6 +20,7 @@
 #include "core/program.c"
 #include "core/sampler.c"
 #include "core/selfcheck.c"
+#include "core/selftest.c"
 #include "core/session.c"
 #include "core/state.c"
 #include "core/text.c"
