@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinsmith import _core
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.formats.tin import Tin
 from tinsmith.formats.turns import ROLES, TurnTable, check_messages
-from tinsmith.models.spec import Buffer
+from tinsmith.runtime.cores import usable_cores
 from tinsmith.runtime.generation import Completion, Generation, Sampling
-from tinsmith.runtime.many import generate_many
 from tinsmith.runtime.sessions import Sessions
+
+if TYPE_CHECKING:
+    from tinsmith.models.spec import Buffer
 
 Message = Mapping[str, str]
 
@@ -33,11 +34,6 @@ class ModelInfo:
     formats: dict[str, int]
     isa: str
     threads: int
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Model:
@@ -190,6 +186,8 @@ class Model:
 
         options: as `generate`, without draft. seconds of an answer: from its prompt's turn to its end.
         """
+        from tinsmith.runtime.many import generate_many
+
         tokens = [self._tokens(prompt) for prompt in prompts]
         sampling = Sampling(**options)
         return generate_many(self, tokens, concurrency, max_tokens, sampling, stop)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 from tinsmith import _core
@@ -42,7 +41,7 @@ def load(
         raise InputError(f"conversations is {conversations}; give at least 1")
     if not path.exists():
         raise InputError(f"{path}: no such file; give a .tin, a .gguf or a Hugging Face folder")
-    if path.is_file() and (path.suffix == ".tin" or zipfile.is_zipfile(path)):
+    if path.is_file() and (path.suffix == ".tin" or _is_zip(path)):
         image = map_file(path)
     else:
         from tinsmith import models
@@ -53,3 +52,9 @@ def load(
         return Model(_core.Model(image, isa), image, threads, kv_type=KV_TYPES[kv], conversations=conversations)
     except RuntimeFault as fault:
         raise FormatError(f"{path}: {fault}") from fault
+
+
+def _is_zip(path: Path) -> bool:
+    import zipfile  # costs a third of this package's import, and a .tin is told by its name
+
+    return zipfile.is_zipfile(path)
