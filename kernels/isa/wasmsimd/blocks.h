@@ -162,6 +162,7 @@ TINI_INLINE void tini_wasm_dot_nibbles(v128_t *sums, const uint8_t *w, const tin
                 tini_wasm_step_nibbles(sums, lanes, x, 4 * i + k, quads, columns);
         }
     }
+    TINI_WASM_UNROLL
     for (uint32_t k = 0; k < quads * columns; k++)
         sums[k] = wasm_i32x4_extadd_pairwise_i16x8(sums[k]);
 }
@@ -201,6 +202,7 @@ TINI_INLINE void tini_wasm_dot(v128_t *sums, const uint8_t *w, const tini_wasm_x
         tini_wasm_dot_nibbles(sums, w, x, quads, columns);
     } else if (way == TINI_WASM_NUMBERS) {
         tini_wasm_dot_numbers(sums, w, x, 0, 8, 0, quads, columns);
+        TINI_WASM_UNROLL
         for (uint32_t k = 0; k < quads * columns; k++) {
             sums[k] = wasm_i32x4_extadd_pairwise_i16x8(sums[k]);
             if (format != TINI_FORMAT_Q5_0) /* whose numbers have no offset: put it back */
@@ -210,6 +212,7 @@ TINI_INLINE void tini_wasm_dot(v128_t *sums, const uint8_t *w, const tini_wasm_x
         v128_t last[4];
         tini_wasm_dot_numbers(sums, w, x, 0, 4, 0, quads, columns);
         tini_wasm_dot_numbers(last, w, x, 4, 8, 1, quads, columns);
+        TINI_WASM_UNROLL
         for (uint32_t k = 0; k < quads * columns; k++) {
             uint32_t q = first + k / columns;
             sums[k] = wasm_i32x4_add(wasm_i32x4_dot_i16x8(sums[k], s->first[q]),
@@ -253,6 +256,7 @@ TINI_INLINE void tini_wasm_add_block(v128_t *acc, const uint8_t *w, const tini_w
         for (uint32_t at = 0; at < columns; at += width) {
             v128_t sums[8];
             tini_wasm_dot(sums, w + 16 * first, x + at, s, first, quads, width, format);
+            TINI_WASM_UNROLL
             for (uint32_t k = 0; k < quads * width; k++) {
                 uint32_t q = first + k / width, c = at + k % width;
                 acc[4 * c + q] = tini_wasm_add(acc[4 * c + q], sums[k], x + c, s, q, format);
