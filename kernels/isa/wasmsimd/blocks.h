@@ -21,8 +21,8 @@
 
 #include "scales.h"
 
-/* Sub-blocks of activations prepared at once, tiles that share them, and rows of x worked on together. */
-enum { TINI_WASM_STRIP = 8, TINI_WASM_GROUP = 8, TINI_WASM_COLUMNS = 8 };
+/* Blocks of activations prepared at once, of all columns, tiles that share them, and rows of x worked on together. */
+enum { TINI_WASM_PREPARED = 64, TINI_WASM_GROUP = 8, TINI_WASM_COLUMNS = 8 };
 
 /* A block of activations, as pairs of 16-bit ones.
  * bytes    words: even[8] of inputs 4i + {0, 2}, then odd[8] of 4i + {1, 3}
@@ -270,12 +270,13 @@ TINI_INLINE void tini_wasm_patch(const tini_matmul *m, uint32_t tile, uint32_t t
                                  uint32_t columns, const uint32_t width, const int format) {
     const tini_kind kind = tini_kind_of(format);
     const uint32_t blocks = m->inputs / kind.inputs, subs = kind.inputs / TINI_BLOCK;
-    const uint32_t step = TINI_WASM_STRIP / subs; /* packed blocks a strip */
+    /* Packed blocks a strip: few columns take long ones, so that weights are read in the order of memory. */
+    const uint32_t step = TINI_WASM_PREPARED / columns / 8 * 8 / subs;
     const size_t block_bytes = TINI_TILE * tini_kind_bytes(&kind),
                  header = TINI_TILE * (kind.halves + kind.scales);
     const size_t sub_bytes = 64 * (kind.low + kind.high);
     v128_t acc[TINI_WASM_GROUP][4 * TINI_WASM_COLUMNS];
-    tini_wasm_x x[TINI_WASM_STRIP][TINI_WASM_COLUMNS];
+    tini_wasm_x x[TINI_WASM_PREPARED];
     for (uint32_t k = 0; k < tiles; k++)
         for (uint32_t c = 0; c < 4 * columns; c++)
             acc[k][c] = wasm_f32x4_const_splat(0.0f);
@@ -283,15 +284,15 @@ TINI_INLINE void tini_wasm_patch(const tini_matmul *m, uint32_t tile, uint32_t t
         uint32_t count = blocks - first < step ? blocks - first : step;
         for (uint32_t c = 0; c < columns; c++)
             for (uint32_t b = 0; b < count * subs; b++)
-                tini_wasm_prepare(&x[b][c], tini_row_q8(m, t + c) + first * subs + b, format);
+                tini_wasm_prepare(&x[b * columns + c], tini_row_q8(m, t + c) + first * subs + b, format);
         for (uint32_t k = 0; k < tiles; k++) {
             const uint8_t *w = m->weights + ((size_t)(tile + k) * blocks + first) * block_bytes;
             for (uint32_t b = 0; b < count; b++, w += block_bytes) {
                 for (uint32_t sub = 0; sub < subs; sub++) {
                     tini_wasm_scales s;
                     tini_wasm_read_scales(&s, w, sub, format);
-                    tini_wasm_add_block(acc[k], w + header + sub * sub_bytes, &s, x[b * subs + sub], columns,
-                                        width, format);
+                    tini_wasm_add_block(acc[k], w + header + sub * sub_bytes, &s,
+                                        x + (b * subs + sub) * columns, columns, width, format);
                 }
             }
         }
