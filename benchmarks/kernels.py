@@ -26,7 +26,15 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "kernels"))
 from kernel_library import FORMATS, Library, Matmul, Q8  # noqa: E402
 
-SHAPES = {"576x576": (576, 576), "1536x576": (1536, 576), "576x1536": (576, 1536), "49152x576": (49152, 576), "512x512": (512, 512), "1536x1536": (1536, 1536), "512x1536": (512, 1536)}
+SHAPES = {
+    "576x576": (576, 576),
+    "1536x576": (1536, 576),
+    "576x1536": (576, 1536),
+    "49152x576": (49152, 576),
+    "512x512": (512, 512),
+    "1536x1536": (1536, 1536),
+    "512x1536": (512, 1536),
+}
 FEW_ROWS = 8
 SAMPLE_SECONDS = 0.001
 LARGER_THAN_CACHES = 192 << 20

@@ -3,6 +3,10 @@
 #ifndef TIN_BUILDING
 #define TIN_BUILDING
 #endif
+/* The pool asks for this, and must before the first header: sched_getaffinity. */
+#if defined(__linux__) && !defined(_GNU_SOURCE)
+#define _GNU_SOURCE
+#endif
 #include "core/batch.c"
 #include "core/embed.c"
 #include "core/error.c"
@@ -23,7 +27,9 @@
 #include "core/turns.c"
 #include "core/zip.c"
 #include "isa/avx2/attention_f16.c"
+#include "isa/avx2/attention_q8.c"
 #include "isa/avx2/kv_append_f16.c"
+#include "isa/avx2/kv_append_q8.c"
 #include "isa/avx2/matmul_bf16.c"
 #include "isa/avx2/matmul_f16.c"
 #include "isa/avx2/matmul_f32.c"
@@ -58,6 +64,10 @@
 #include "isa/avx512vnni/matmul_q5_k.c"
 #include "isa/avx512vnni/matmul_q6_k.c"
 #include "isa/avx512vnni/matmul_q8_0.c"
+#include "isa/avx512vnni/quantize_q8.c"
+#include "isa/avx512vnni/rms_norm.c"
+#include "isa/avx512vnni/rope.c"
+#include "isa/avx512vnni/silu_mul.c"
 #include "isa/avxvnni/matmul_iq4_nl.c"
 #include "isa/avxvnni/matmul_q2_k.c"
 #include "isa/avxvnni/matmul_q3_k.c"
