@@ -380,12 +380,12 @@ static const struct cache *cache_of_kernel(void) {
     return c;
 }
 
-/* Values take as many places as are given, in a q8 cache whole groups. */
+/* Values take as many places as are given, in a q8 cache whole tiles, whose scales may be read before they are used. */
 static tini_kv place_cache(const struct cache *c, uint32_t keys, uint32_t values, uint32_t capacity,
                            uint32_t value_places, uint32_t head_dim) {
     size_t bytes = tini_kv_place_bytes(c->type, head_dim);
     if (c->type == TIN_KV_Q8)
-        value_places = (value_places + TINI_TILE - 1) / TINI_TILE * TINI_TILE;
+        value_places = capacity;
     return (tini_kv){.keys = place(keys, capacity * bytes),
                      .values = place(values, value_places * bytes),
                      .capacity = capacity,
