@@ -1,22 +1,8 @@
 #include "../../core/region.h"
 #if TIN_HAVE_NEON
-#include "../../core/kernel.h"
-#include "exp.h"
-#include "rows.h"
+#include "attention.h"
 
-/* Bits equal the scalar's: scores have one lane a position and sum over head_dim in order; the weights' 16 partial sums
- * are four registers; outputs have one lane an element and sum over positions in order. Up to four heads share each
- * key and value that is loaded and widened. Positions of a group of 16 that are not seen are given the score -infinity:
- * their weight is 0, which leaves a partial sum as it was; their values are not read. */
-
-enum { TINI_NEON_HEADS = 4 };
-
-typedef struct tini_neon_state {
-    float acc[TINI_NEON_HEADS][256];
-    float lanes[TINI_NEON_HEADS][16];
-    float weights[TINI_NEON_HEADS][TINI_KV_TILE];
-    float maximum[TINI_NEON_HEADS], alpha[TINI_NEON_HEADS];
-} tini_neon_state;
+/* Up to four heads share each key and value that is loaded and widened; a score sums over head_dim in order. */
 
 TINI_REGION_NEON
 
@@ -37,32 +23,6 @@ TINI_INLINE void tini_neon_scores(tini_neon_state *s, const uint16_t *keys, cons
     for (uint32_t h = 0; h < heads; h++)
         for (uint32_t k = 0; k < 4; k++)
             vst1q_f32(s->weights[h] + first + 4 * k, vmulq_n_f32(sum[h][k], scale));
-}
-
-/* Turns head h's scores of a tile into weights. */
-static void tini_neon_weigh(tini_neon_state *s, uint32_t h, uint32_t begin, uint32_t end) {
-    float *weights = s->weights[h];
-    uint32_t from = begin & ~15u, to = (end + 15) & ~15u;
-    for (uint32_t p = from; p < begin; p++)
-        weights[p] = -TINI_INFINITY;
-    for (uint32_t p = end; p < to; p++)
-        weights[p] = -TINI_INFINITY;
-    float32x4_t high = vdupq_n_f32(s->maximum[h]);
-    for (uint32_t p = from; p < to; p += 4)
-        high = vmaxq_f32(high, vld1q_f32(weights + p));
-    float highest = vmaxvq_f32(high);
-    s->alpha[h] = tini_exp(s->maximum[h] - highest);
-    s->maximum[h] = highest;
-    const float32x4_t maximum = vdupq_n_f32(highest);
-    for (uint32_t quarter = 0; quarter < 16; quarter += 4) {
-        float32x4_t lanes = vmulq_n_f32(vld1q_f32(s->lanes[h] + quarter), s->alpha[h]);
-        for (uint32_t p = from + quarter; p < to; p += 16) {
-            float32x4_t weight = tini_neon_exp(vsubq_f32(vld1q_f32(weights + p), maximum));
-            vst1q_f32(weights + p, weight);
-            lanes = vaddq_f32(lanes, weight);
-        }
-        vst1q_f32(s->lanes[h] + quarter, lanes);
-    }
 }
 
 /* Adds elements [first, first + 4 * registers) of the values of the tile's positions [begin, end). values
@@ -93,11 +53,7 @@ TINI_INLINE void tini_neon_heads(const tini_kv *kv, const tini_attention *a, uin
     const float *q = a->q + row * a->q_stride + (size_t)head * head_dim;
     float *out = a->out + row * a->out_stride + (size_t)head * head_dim;
     tini_neon_state s;
-    for (uint32_t h = 0; h < heads; h++) {
-        memset(s.acc[h], 0, head_dim * sizeof(float));
-        memset(s.lanes[h], 0, sizeof s.lanes[h]);
-        s.maximum[h] = -TINI_INFINITY;
-    }
+    tini_neon_start(&s, heads, head_dim);
     for (uint32_t base = first - first % TINI_KV_TILE; base <= position; base += TINI_KV_TILE) {
         uint32_t begin = first > base ? first - base : 0;
         uint32_t end = position + 1 - base < TINI_KV_TILE ? position + 1 - base : TINI_KV_TILE;
@@ -114,11 +70,7 @@ TINI_INLINE void tini_neon_heads(const tini_kv *kv, const tini_attention *a, uin
         if (d < head_dim)
             tini_neon_gather(&s, values, d, begin, end, 2, heads, head_dim);
     }
-    for (uint32_t h = 0; h < heads; h++) {
-        float inverse = 1.0f / tini_sum16(s.lanes[h]);
-        for (uint32_t d = 0; d < head_dim; d += 4)
-            vst1q_f32(out + h * head_dim + d, vmulq_n_f32(vld1q_f32(s.acc[h] + d), inverse));
-    }
+    tini_neon_finish(&s, out, heads, head_dim);
 }
 
 void tini_attention_f16_neon(const tini_kv *kv, const tini_attention *a) {
