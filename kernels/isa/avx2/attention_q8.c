@@ -20,10 +20,12 @@ TINI_INLINE void tini_avx2_scores_8(tini_avx2_q8 *t, uint32_t i, uint32_t first,
     const uint8_t *ahead = t->s.values + first / 8 * (t->group_bytes / 2);
     const uint32_t half = first % TINI_TILE;
     __m256 score[TINI_PANEL];
+    TINI_UNROLL
     for (uint32_t k = 0; k < queries; k++)
         score[k] = _mm256_setzero_ps();
     for (uint32_t b = 0; b < t->s.head_dim / TINI_BLOCK; b++, keys += 34 * TINI_TILE) {
         __m256i sum[TINI_PANEL];
+        TINI_UNROLL
         for (uint32_t k = 0; k < queries; k++)
             sum[k] = _mm256_setzero_si256();
         for (uint32_t j = 0; j < 8; j++) {
@@ -32,6 +34,7 @@ TINI_INLINE void tini_avx2_scores_8(tini_avx2_q8 *t, uint32_t i, uint32_t first,
             const __m256i magnitude = _mm256_abs_epi8(key);
             if (queries <= 4)
                 _mm_prefetch((const char *)ahead + 34 * j, _MM_HINT_T0);
+            TINI_UNROLL
             for (uint32_t k = 0; k < queries; k++) {
                 int32_t four;
                 memcpy(&four, t->q[i + k][b].q + 4 * j, 4);
@@ -41,11 +44,13 @@ TINI_INLINE void tini_avx2_scores_8(tini_avx2_q8 *t, uint32_t i, uint32_t first,
         }
         ahead += 8 * 34;
         const __m256 d = tini_avx2_halves(keys + 2 * half);
+        TINI_UNROLL
         for (uint32_t k = 0; k < queries; k++) {
             __m256 scale = _mm256_mul_ps(d, _mm256_set1_ps(t->q[i + k][b].scale));
             score[k] = _mm256_add_ps(score[k], _mm256_mul_ps(_mm256_cvtepi32_ps(sum[k]), scale));
         }
     }
+    TINI_UNROLL
     for (uint32_t k = 0; k < queries; k++)
         _mm256_storeu_ps(t->s.weights[i + k] + first, score[k]);
 }
@@ -73,10 +78,6 @@ static void tini_avx2_scores_q8(tini_avx2_q8 *t) {
     }
 }
 
-static void tini_avx2_panel_q8(const tini_product *m, uint32_t queries, uint32_t lanes) {
-    tini_avx2_panel(m, queries, lanes, TIN_KV_Q8);
-}
-
 static void tini_avx2_outputs_q8(tini_avx2_q8 *t) {
     tini_queries *s = &t->s;
     const uint32_t blocks = s->head_dim / TINI_BLOCK, header = blocks * 2 * TINI_TILE;
@@ -88,6 +89,7 @@ static void tini_avx2_outputs_q8(tini_avx2_q8 *t) {
                 _mm256_storeu_ps(t->weights[i] + p, _mm256_mul_ps(_mm256_loadu_ps(s->weights[i] + p), d));
         }
         tini_product m = {.source = TINI_BYTES,
+                          .lanes = TINI_LANES,
                           .b = s->values + header + b * TINI_BLOCK,
                           .row_bytes = s->head_dim,
                           .group_bytes = header,
@@ -102,8 +104,8 @@ static void tini_avx2_outputs_q8(tini_avx2_q8 *t) {
             m.b = (const uint8_t *)s->wide;
             m.row_bytes = sizeof s->wide[0];
         }
-        tini_gather(s, &m, (const float (*)[TINI_KV_TILE])t->weights, b * TINI_BLOCK, TINI_BLOCK,
-                    tini_avx2_panel_q8);
+        tini_queries_gather(s, &m, (const float (*)[TINI_KV_TILE])t->weights, b * TINI_BLOCK,
+                            tini_product_avx2);
     }
 }
 
@@ -118,9 +120,9 @@ void tini_attention_q8_avx2(const tini_kv *kv, const tini_attention *a) {
             tini_quantize_q8_avx2(t.q[i], s->q[i], kv->head_dim);
         for (uint32_t base = s->first[0] - s->first[0] % TINI_KV_TILE; base <= s->last[s->count - 1];
              base += TINI_KV_TILE) {
-            tini_queries_tile(s, kv, base, bytes, bytes);
+            tini_queries_tile(s, kv, base, bytes);
             tini_avx2_scores_q8(&t);
-            tini_avx2_weigh(s, a->scale);
+            tini_weigh_avx2(s, a->scale);
             tini_avx2_outputs_q8(&t);
         }
         tini_queries_finish(s, a);

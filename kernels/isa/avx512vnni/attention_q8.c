@@ -19,12 +19,15 @@ TINI_INLINE void tini_avx512_scores_32(tini_avx512_q8 *t, uint32_t i, uint32_t f
     const uint8_t *keys = t->s.keys + first / TINI_TILE * t->group_bytes;
     const uint8_t *ahead = t->s.values + first / TINI_TILE * t->group_bytes;
     __m512 score[TINI_PANEL][2];
+    TINI_UNROLL
     for (uint32_t k = 0; k < queries; k++)
         score[k][0] = score[k][1] = _mm512_setzero_ps();
     for (uint32_t b = 0; b < t->s.head_dim / TINI_BLOCK; b++, keys += 34 * TINI_TILE) {
         __m512i sum[TINI_PANEL][2];
+        TINI_UNROLL
         for (uint32_t k = 0; k < queries; k++)
             sum[k][0] = sum[k][1] = _mm512_set1_epi32(-128 * t->q[i + k][b].sum);
+        TINI_UNROLL
         for (uint32_t j = 0; j < 8; j++) {
             __m512i low = _mm512_loadu_si512(keys + 2 * TINI_TILE + 64 * j);
             __m512i high = _mm512_loadu_si512(keys + t->group_bytes + 2 * TINI_TILE + 64 * j);
@@ -32,6 +35,7 @@ TINI_INLINE void tini_avx512_scores_32(tini_avx512_q8 *t, uint32_t i, uint32_t f
                 _mm_prefetch((const char *)ahead + 136 * j, _MM_HINT_T0);
                 _mm_prefetch((const char *)ahead + 136 * j + 64, _MM_HINT_T0);
             }
+            TINI_UNROLL
             for (uint32_t k = 0; k < queries; k++) {
                 int32_t four;
                 memcpy(&four, t->q[i + k][b].q + 4 * j, 4);
@@ -41,12 +45,15 @@ TINI_INLINE void tini_avx512_scores_32(tini_avx512_q8 *t, uint32_t i, uint32_t f
         }
         ahead += 8 * 136;
         const __m512 d[2] = {tini_avx512_halves(keys), tini_avx512_halves(keys + t->group_bytes)};
+        TINI_UNROLL
         for (uint32_t k = 0; k < queries; k++)
-            for (uint32_t g = 0; g < 2; g++) {
-                __m512 scale = _mm512_mul_ps(d[g], _mm512_set1_ps(t->q[i + k][b].scale));
-                score[k][g] = _mm512_add_ps(score[k][g], _mm512_mul_ps(_mm512_cvtepi32_ps(sum[k][g]), scale));
-            }
+            TINI_UNROLL
+        for (uint32_t g = 0; g < 2; g++) {
+            __m512 scale = _mm512_mul_ps(d[g], _mm512_set1_ps(t->q[i + k][b].scale));
+            score[k][g] = _mm512_add_ps(score[k][g], _mm512_mul_ps(_mm512_cvtepi32_ps(sum[k][g]), scale));
+        }
     }
+    TINI_UNROLL
     for (uint32_t k = 0; k < queries; k++) {
         _mm512_storeu_ps(t->s.weights[i + k] + first, score[k][0]);
         _mm512_storeu_ps(t->s.weights[i + k] + first + 16, score[k][1]);
@@ -76,10 +83,6 @@ static void tini_avx512_scores_q8(tini_avx512_q8 *t) {
     }
 }
 
-static void tini_avx512_panel_q8(const tini_product *m, uint32_t queries, uint32_t lanes) {
-    tini_avx512_panel(m, queries, lanes, TIN_KV_Q8);
-}
-
 static void tini_avx512_outputs_q8(tini_avx512_q8 *t) {
     tini_queries *s = &t->s;
     const uint32_t blocks = s->head_dim / TINI_BLOCK, header = blocks * 2 * TINI_TILE;
@@ -91,6 +94,7 @@ static void tini_avx512_outputs_q8(tini_avx512_q8 *t) {
                                  _mm512_mul_ps(_mm512_loadu_ps(s->weights[i] + 16 * g), d));
         }
         tini_product m = {.source = TINI_BYTES,
+                          .lanes = TINI_LANES,
                           .b = s->values + header + b * TINI_BLOCK,
                           .row_bytes = s->head_dim,
                           .group_bytes = header,
@@ -105,8 +109,8 @@ static void tini_avx512_outputs_q8(tini_avx512_q8 *t) {
             m.b = (const uint8_t *)s->wide;
             m.row_bytes = sizeof s->wide[0];
         }
-        tini_gather(s, &m, (const float (*)[TINI_KV_TILE])t->weights, b * TINI_BLOCK, TINI_BLOCK,
-                    tini_avx512_panel_q8);
+        tini_queries_gather(s, &m, (const float (*)[TINI_KV_TILE])t->weights, b * TINI_BLOCK,
+                            tini_product_avx512vnni);
     }
 }
 
@@ -121,9 +125,9 @@ void tini_attention_q8_avx512vnni(const tini_kv *kv, const tini_attention *a) {
             tini_quantize_q8_avx2(t.q[i], s->q[i], kv->head_dim);
         for (uint32_t base = s->first[0] - s->first[0] % TINI_KV_TILE; base <= s->last[s->count - 1];
              base += TINI_KV_TILE) {
-            tini_queries_tile(s, kv, base, bytes, bytes);
+            tini_queries_tile(s, kv, base, bytes);
             tini_avx512_scores_q8(&t);
-            tini_avx512_weigh(s, a->scale);
+            tini_weigh_avx512vnni(s, a->scale);
             tini_avx512_outputs_q8(&t);
         }
         tini_queries_finish(s, a);
