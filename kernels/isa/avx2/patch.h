@@ -88,6 +88,9 @@ TINI_INLINE void TINI_SET(patch)(const tini_matmul *m, uint32_t tile, uint32_t t
     const uint32_t registers = tiles * TINI_PARTS, subs = kind.inputs / TINI_BLOCK, blocks = m->inputs / kind.inputs;
     const size_t block_bytes = TINI_TILE * tini_kind_bytes(&kind), tile_bytes = blocks * block_bytes;
     const size_t sub_bytes = 64 * (kind.low + kind.high), head_bytes = TINI_TILE * (kind.halves + kind.scales);
+    /* Blocks that memory is asked for ahead of use, on into the next tiles: the hardware's own guesses lose their way
+     * among a super-block's parts, and between two tiles. */
+    const uint32_t far = (4095 + (uint32_t)block_bytes) / (uint32_t)block_bytes;
     const uint8_t *w = m->weights + tile * tile_bytes;
     const tini_q8 *x[4];
     TINI_SET(floats) acc[4][4];
@@ -101,11 +104,16 @@ TINI_INLINE void TINI_SET(patch)(const tini_matmul *m, uint32_t tile, uint32_t t
         for (uint32_t k = 0; k < (kind.scales ? tiles : 0); k++)
             tini_avx2_small(&small[k], w + k * tile_bytes + TINI_TILE * kind.halves, format);
         const uint8_t *p = w + head_bytes;
+        const size_t ahead = far * block_bytes + (b + far < blocks ? 0 : (tiles - 1) * tile_bytes);
+        for (uint32_t k = 0; k < tiles; k++)
+            tini_fetch(w + k * tile_bytes + ahead, head_bytes);
         for (uint32_t s = 0; s < subs; s++, p += sub_bytes) {
             TINI_SET(scales) f[4];
             TINI_SET(sums) sum[4][4];
             TINI_UNROLL for (uint32_t k = 0; k < registers; k++)
                 f[k] = TINI_SET(load_scales)(w + k / TINI_PARTS * tile_bytes, &small[k / TINI_PARTS], s, k % TINI_PARTS, format);
+            for (uint32_t k = 0; k < tiles; k++)
+                tini_fetch(p + k * tile_bytes + ahead, sub_bytes);
             TINI_UNROLL for (uint32_t i = 0; i < 8; i++) {
                 /* Both nibbles of a byte one after the other, unless halves are summed apart. */
                 const uint32_t j = tini_scales_by_half(format) ? i : i / 2 + i % 2 * 4;
