@@ -70,6 +70,15 @@
 #define TINI_INLINE static inline
 #endif
 
+/* One copy a file, however often it is called. */
+#if defined(__clang__)
+#define TINI_NOINLINE static __attribute__((noinline))
+#elif defined(__GNUC__)
+#define TINI_NOINLINE static __attribute__((noinline, noclone))
+#else
+#define TINI_NOINLINE static
+#endif
+
 /* Before a loop of few, constant rounds: unrolled at any level of optimization, so that arrays become registers. */
 #if defined(__clang__)
 #define TINI_UNROLL TINI_PRAGMA(clang loop unroll(full))
