@@ -45,6 +45,13 @@ static int tini_runs_avx512vnni(void) {
 }
 #endif
 
+#if TIN_HAVE_WASMSIMD
+/* An engine without SIMD would have refused the module. */
+static int tini_runs_wasmsimd(void) {
+    return 1;
+}
+#endif
+
 static int tini_runs_scalar(void) {
     return 1;
 }
@@ -103,6 +110,17 @@ static const tini_kernels tini_table_avx512vnni = {
     .isa = "avx512vnni",
 #define TIN_KERNEL(op, type) TINI_TAKE(op, scalar)
 #define TIN_KERNEL_IMPL(op, type, isa) TINI_FROM(avx512vnni, isa)(op, isa)
+#include "../kernels.def"
+};
+#endif
+
+#if TIN_HAVE_WASMSIMD
+#define TINI_FROM_wasmsimd_wasmsimd ~, TINI_TAKE
+
+static const tini_kernels tini_table_wasmsimd = {
+    .isa = "wasmsimd",
+#define TIN_KERNEL(op, type) TINI_TAKE(op, scalar)
+#define TIN_KERNEL_IMPL(op, type, isa) TINI_FROM(wasmsimd, isa)(op, isa)
 #include "../kernels.def"
 };
 #endif

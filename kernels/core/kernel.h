@@ -9,11 +9,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../include/tin.h"
 #include "region.h"
 
 #define TINI_BLOCK 32u   /* inputs that share a scale */
 #define TINI_TILE 16u    /* output rows of a packed tile; also positions of a key group */
 #define TINI_KV_TILE 64u /* positions of an attention tile, at fixed absolute positions */
+#define TINI_HEAD_DIM 256u /* the most elements of a head */
 
 /* 32 activations as int8. `x[i] ~ scale * q[i]`, q in [-127, 127]; sum is the exact sum of q. */
 typedef struct tini_q8 {
@@ -68,6 +70,11 @@ typedef struct tini_kv {
     uint32_t capacity;
     uint32_t head_dim; /* a multiple of 8, at most 256 */
 } tini_kv;
+
+/* Bytes of one position's keys, and of its values, in a cache of type TIN_KV_*. */
+static inline size_t tini_kv_place_bytes(uint32_t type, uint32_t head_dim) {
+    return type == TIN_KV_F16 ? (size_t)head_dim * 2 : (size_t)head_dim / TINI_BLOCK * 34;
+}
 
 /* Stores key[head_dim] and value[head_dim], rounded to the cache's type, at `position`. */
 typedef void tini_kv_append_fn(const tini_kv *kv, uint32_t position, const float *key, const float *value);

@@ -5,8 +5,6 @@
 #error "tinsmith runs on little-endian machines"
 #endif
 
-#define TIN_VERSION "0.1.0"
-
 const char *tin_version(void) {
     return TIN_VERSION;
 }
@@ -14,6 +12,14 @@ const char *tin_version(void) {
 const char *tin_isa_name(uint32_t k) {
     const tini_kernels *kernels = tini_kernels_available(k);
     return kernels ? kernels->isa : NULL;
+}
+
+/* The chat template, which a model may lack. */
+static tin_status open_turns(tin_model *model, tin_error *error) {
+    size_t size;
+    const uint8_t *data = tini_zip_find(&model->zip, "turns.bin", &size);
+    model->turns = (tini_turns){0};
+    return data ? tini_turns_open(&model->turns, &model->tokenizer, data, size, error) : TIN_OK;
 }
 
 static tin_status open_model(tin_model *model, const void *file, size_t size, tin_error *error) {
@@ -36,7 +42,7 @@ static tin_status open_model(tin_model *model, const void *file, size_t size, ti
     status = tini_program_open(&model->program, data[0], sizes[0], data[1], sizes[1], error);
     if (!status)
         status = tini_tokenizer_open(&model->tokenizer, data[2], sizes[2], error);
-    return status;
+    return status ? status : open_turns(model, error);
 }
 
 size_t tin_model_size(const void *file, size_t size, tin_error *error) {
@@ -76,10 +82,11 @@ void tin_model_describe(const tin_model *model, tin_model_info *info) {
         .chunk = h->chunk,
         .layers = h->caches,
         .weight_bytes = h->weight_bytes,
-        .arena_bytes = h->arena_bytes,
+        .arena_bytes = h->row_bytes * h->chunk,
         .kv_bytes = kv,
         .bos = model->tokenizer.bos,
         .eos = model->tokenizer.eos,
+        .fingerprint = tini_zip_fingerprint(&model->zip),
         .isa = model->kernels->isa,
     };
 }

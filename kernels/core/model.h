@@ -4,12 +4,14 @@
 #include "kernel.h"
 #include "program.h"
 #include "tokenizer.h"
+#include "turns.h"
 #include "zip.h"
 
 struct tin_model {
     tini_zip zip;
     tini_program program;
     tini_tokenizer tokenizer;
+    tini_turns turns;
     const tini_kernels *kernels;
 };
 

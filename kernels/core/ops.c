@@ -1,253 +1,340 @@
-/* Running one op. Its work is cut into units by OUTPUT elements, which any threads may take in any order:
- * no output depends on how many units there are. */
-#include "session.h"
+/* Running an op. Its work is cut into items by OUTPUT elements, which any threads may take in any order and at any
+ * time: no output depends on how items are grouped. */
 #include "embed.h"
 #include "math.h"
+#include "pass.h"
 
-typedef struct run {
-    tin_session *s;
-    const tini_program *p;
-    const tini_kernels *k;
+/* Fewer multiply-adds than this are not worth handing to other threads. */
+enum { TINI_WORTH_SHARING = 1 << 15, TINI_JOBS_A_THREAD = 8 };
+
+typedef struct op_run {
+    const tini_pass *pass;
     const tini_op *op;
-    uint32_t begin, end; /* rows */
-    uint32_t units, threads;
-} run;
+    uint32_t begin, end;  /* rows */
+    uint32_t first_block; /* the block of row `begin` */
+    uint32_t threads;
+    uint32_t first, count, jobs; /* items at hand, and into how many parts they are cut */
+} op_run;
 
-static size_t row_bytes(const run *r, uint32_t value) {
-    return tini_row_bytes(&r->p->values[value]);
+static size_t value_row_bytes(const op_run *r, uint32_t value) {
+    return tini_row_bytes(&r->pass->program->values[value]);
 }
 
-static void *at(const run *r, uint32_t value, uint32_t row) {
-    return r->s->arena + r->p->values[value].offset + row * row_bytes(r, value);
+static void *value_at(const op_run *r, uint32_t value, uint32_t row) {
+    size_t begin = (size_t)r->pass->program->values[value].offset * r->pass->most_rows;
+    return r->pass->arena + begin + row * value_row_bytes(r, value);
 }
 
-static const uint8_t *weights(const run *r, uint32_t tensor) {
-    return r->p->weights + r->p->tensors[tensor].offset;
+static const tini_tensor *tensor_of(const op_run *r, uint32_t tensor) {
+    return &r->pass->program->tensors[tensor];
 }
 
-static const float *vector(const run *r, uint32_t tensor) {
-    return tensor == TINI_NONE ? NULL : (const float *)(const void *)weights(r, tensor);
+static const uint8_t *weights_of(const op_run *r, uint32_t tensor) {
+    return r->pass->program->weights + tensor_of(r, tensor)->offset;
 }
 
-/* Units of ops that work row by row: a few rows each, so that threads even out. */
-static uint32_t row_units(const run *r) {
-    uint32_t rows = r->end - r->begin;
-    return r->threads == 1 ? 1 : rows < r->threads * 4 ? rows : r->threads * 4;
+static const float *vector_of(const op_run *r, uint32_t tensor) {
+    return tensor == TINI_NONE ? NULL : (const float *)(const void *)weights_of(r, tensor);
 }
 
-static uint32_t part(uint32_t items, uint32_t unit, uint32_t units) {
-    return (uint32_t)((uint64_t)items * unit / units);
+static uint32_t value_width(const op_run *r, uint32_t value) {
+    return r->pass->program->values[value].width;
 }
 
-#define FOR_ROWS(r, unit, row)                                                                  \
-    for (uint32_t row = (r)->begin + part((r)->end - (r)->begin, unit, (r)->units),             \
-                  row##_end = (r)->begin + part((r)->end - (r)->begin, (unit) + 1, (r)->units); \
-         row < row##_end; row++)
-
-#define tini_units_embed row_units
-static void tini_run_embed(const run *r, uint32_t unit) {
-    const tini_tensor *t = &r->p->tensors[r->op->tensor[0]];
-    FOR_ROWS(r, unit, row)
-    tini_unpack_row(t->format, at(r, r->op->out[0], row), weights(r, r->op->tensor[0]),
-                    (uint32_t)r->s->tokens[r->s->position + row], t->inputs);
+/* Ops whose items are rows. */
+static uint32_t row_items(const op_run *r) {
+    return r->end - r->begin;
 }
 
-#define tini_units_norm row_units
-static void tini_run_norm(const run *r, uint32_t unit) {
-    const tini_op *op = r->op;
-    uint32_t width = r->p->values[op->in[0]].width;
-    FOR_ROWS(r, unit, row) {
-        float *out = at(r, op->out[0], row);
-        r->k->rms_norm(out, at(r, op->in[0], row), vector(r, op->tensor[0]), width, op->f[0]);
-        if (op->out[1] != TINI_NONE)
-            r->k->quantize_q8(at(r, op->out[1], row), out, width);
+static uint64_t norm_work(const op_run *r) {
+    return 4 * (uint64_t)value_width(r, r->op->in[0]);
+}
+
+/* Ops whose items are blocks of rows. */
+static uint32_t block_items(const op_run *r) {
+    return r->pass->block_count - r->first_block;
+}
+
+static const tini_block *block_of(const op_run *r, uint32_t item) {
+    return &r->pass->blocks[r->first_block + item];
+}
+
+#define tini_items_embed block_items
+static uint64_t tini_work_embed(const op_run *r) {
+    return (uint64_t)TINI_BLOCK_ROWS * 4 * tensor_of(r, r->op->tensor[0])->inputs;
+}
+
+static void tini_run_embed(const op_run *r, uint32_t item, uint32_t end) {
+    const tini_tensor *t = tensor_of(r, r->op->tensor[0]);
+    for (; item < end; item++) {
+        const tini_block *block = block_of(r, item);
+        for (uint32_t k = 0; k < block->rows; k++)
+            tini_unpack_row(t->format, value_at(r, r->op->out[0], block->row + k),
+                            weights_of(r, r->op->tensor[0]), (uint32_t)block->tokens[k], t->inputs);
     }
 }
 
-#define tini_units_quantize row_units
-static void tini_run_quantize(const run *r, uint32_t unit) {
-    FOR_ROWS(r, unit, row)
-    r->k->quantize_q8(at(r, r->op->out[0], row), at(r, r->op->in[0], row), r->p->values[r->op->in[0]].width);
+#define tini_items_norm row_items
+#define tini_work_norm norm_work
+static void tini_run_norm(const op_run *r, uint32_t item, uint32_t end) {
+    const tini_op *op = r->op;
+    uint32_t width = value_width(r, op->in[0]);
+    for (uint32_t row = r->begin + item; row < r->begin + end; row++) {
+        float *out = value_at(r, op->out[0], row);
+        r->pass->kernels->rms_norm(out, value_at(r, op->in[0], row), vector_of(r, op->tensor[0]), width,
+                                   op->f[0]);
+        if (op->out[1] != TINI_NONE)
+            r->pass->kernels->quantize_q8(value_at(r, op->out[1], row), out, width);
+    }
 }
 
-static uint32_t tiles(const run *r, uint32_t tensor) {
-    return tensor == TINI_NONE ? 0 : (r->p->tensors[tensor].rows + TINI_TILE - 1) / TINI_TILE;
+#define tini_items_quantize row_items
+#define tini_work_quantize norm_work
+static void tini_run_quantize(const op_run *r, uint32_t item, uint32_t end) {
+    for (uint32_t row = r->begin + item; row < r->begin + end; row++)
+        r->pass->kernels->quantize_q8(value_at(r, r->op->out[0], row), value_at(r, r->op->in[0], row),
+                                      value_width(r, r->op->in[0]));
 }
 
-static uint32_t tile_units(const run *r) {
-    uint32_t all = 0;
-    for (uint32_t k = 0; k < 3; k++)
-        all += tiles(r, r->op->tensor[k]);
-    return r->threads == 1 ? 1 : all < r->threads * 8 ? all : r->threads * 8;
+static uint32_t tensor_tiles(const op_run *r, uint32_t tensor) {
+    return tensor == TINI_NONE ? 0 : (tensor_of(r, tensor)->rows + TINI_TILE - 1) / TINI_TILE;
 }
 
-static tini_matmul_fn *matmul(const run *r, uint32_t format) {
+static tini_matmul_fn *matmul_of(const op_run *r, uint32_t format) {
     switch (format) {
 #define TIN_FORMAT(id, gguf, NAME, name, block, bytes, activations) \
     case id:                                                        \
-        return r->k->matmul_##name;
+        return r->pass->kernels->matmul_##name;
 #include "../formats.def"
 #undef TIN_FORMAT
     }
     return NULL; /* the program was checked */
 }
 
-#define tini_units_matmul tile_units
-static void tini_run_matmul(const run *r, uint32_t unit) {
+/* Items are tiles, of one tensor after the other. */
+static uint32_t tini_items_matmul(const op_run *r) {
+    return tensor_tiles(r, r->op->tensor[0]) + tensor_tiles(r, r->op->tensor[1]) +
+           tensor_tiles(r, r->op->tensor[2]);
+}
+
+static uint64_t tini_work_matmul(const op_run *r) {
+    return (uint64_t)(r->end - r->begin) * TINI_TILE * tensor_of(r, r->op->tensor[0])->inputs;
+}
+
+static void tini_run_matmul(const op_run *r, uint32_t item, uint32_t item_end) {
     const tini_op *op = r->op;
-    uint32_t all = 0;
-    for (uint32_t k = 0; k < 3; k++)
-        all += tiles(r, op->tensor[k]);
-    uint32_t begin = part(all, unit, r->units), end = part(all, unit + 1, r->units), first = 0;
-    for (uint32_t k = 0; k < 3 && first < end; k++) {
-        uint32_t n = tiles(r, op->tensor[k]);
-        uint32_t from = begin > first ? begin - first : 0, to = end - first < n ? end - first : n;
+    for (uint32_t k = 0, first = 0; k < 3 && first < item_end; k++) {
+        uint32_t n = tensor_tiles(r, op->tensor[k]);
+        uint32_t from = item > first ? item - first : 0, to = item_end - first < n ? item_end - first : n;
         if (n && from < to) {
-            const tini_tensor *t = &r->p->tensors[op->tensor[k]];
+            const tini_tensor *t = tensor_of(r, op->tensor[k]);
             tini_matmul m = {
-                .weights = weights(r, op->tensor[k]),
-                .x = at(r, op->in[0], r->begin),
-                .out = at(r, op->out[k], r->begin),
-                .residual = k == 0 && op->in[1] != TINI_NONE ? at(r, op->in[1], r->begin) : NULL,
-                .bias = vector(r, op->tensor[3 + k]),
-                .x_stride = row_bytes(r, op->in[0]),
+                .weights = weights_of(r, op->tensor[k]),
+                .x = value_at(r, op->in[0], r->begin),
+                .out = value_at(r, op->out[k], r->begin),
+                .residual = k == 0 && op->in[1] != TINI_NONE ? value_at(r, op->in[1], r->begin) : NULL,
+                .bias = vector_of(r, op->tensor[3 + k]),
+                .x_stride = value_row_bytes(r, op->in[0]),
                 .out_stride = t->rows,
                 .residual_stride = t->rows,
                 .rows = r->end - r->begin,
                 .inputs = t->inputs,
                 .outputs = t->rows,
             };
-            matmul(r, t->format)(&m, from, to);
+            matmul_of(r, t->format)(&m, from, to);
         }
         first += n;
     }
 }
 
-#define tini_units_rope_table row_units
-static void tini_run_rope_table(const run *r, uint32_t unit) {
-    const float *frequency = vector(r, r->op->tensor[0]);
-    uint32_t half = r->p->tensors[r->op->tensor[0]].inputs;
-    FOR_ROWS(r, unit, row) {
-        float *table = at(r, r->op->out[0], row);
-        float position = (float)(r->s->position + row);
-        for (uint32_t i = 0; i < half; i++)
-            tini_sin_cos(position * frequency[i], &table[half + i], &table[i]);
-    }
+#define tini_items_rope_table block_items
+static uint64_t tini_work_rope_table(const op_run *r) {
+    return (uint64_t)TINI_BLOCK_ROWS * 64 * tensor_of(r, r->op->tensor[0])->inputs;
 }
 
-#define tini_units_rope row_units
-static void tini_run_rope(const run *r, uint32_t unit) {
-    const tini_op *op = r->op;
-    uint32_t heads = op->u[0], half = r->p->values[op->in[1]].width / 2;
-    FOR_ROWS(r, unit, row)
-    r->k->rope(at(r, op->in[0], row), at(r, op->in[1], row), heads, r->p->values[op->in[0]].width / heads,
-               half);
-}
-
-#define tini_units_kv_append row_units
-static void tini_run_kv_append(const run *r, uint32_t unit) {
-    const tini_op *op = r->op;
-    const tini_cache *c = &r->p->caches[op->cache];
-    FOR_ROWS(r, unit, row) {
-        const float *key = at(r, op->in[0], row), *value = at(r, op->in[1], row);
-        for (uint32_t h = 0; h < c->heads; h++) {
-            tini_kv kv = tini_session_kv(r->s, op->cache, h);
-            r->k->kv_append_f16(&kv, r->s->position + row, key + h * c->head_dim, value + h * c->head_dim);
+static void tini_run_rope_table(const op_run *r, uint32_t item, uint32_t end) {
+    const float *frequency = vector_of(r, r->op->tensor[0]);
+    uint32_t half = tensor_of(r, r->op->tensor[0])->inputs;
+    for (; item < end; item++) {
+        const tini_block *block = block_of(r, item);
+        for (uint32_t k = 0; k < block->rows; k++) {
+            float *table = value_at(r, r->op->out[0], block->row + k);
+            float position = (float)(block->position + k);
+            for (uint32_t i = 0; i < half; i++)
+                tini_sin_cos(position * frequency[i], &table[half + i], &table[i]);
         }
     }
 }
 
-/* A unit is one row's query heads that share a key-value head; with few rows, one query head. */
-static uint32_t attention_group(const run *r) {
-    uint32_t group = r->op->u[0] / r->p->caches[r->op->cache].heads;
-    return r->threads > 1 && r->end - r->begin < r->threads ? 1 : group;
-}
-
-static uint32_t tini_units_attention(const run *r) {
-    return (r->end - r->begin) * (r->op->u[0] / attention_group(r));
-}
-
-static void tini_run_attention(const run *r, uint32_t unit) {
+#define tini_items_rope row_items
+#define tini_work_rope norm_work
+static void tini_run_rope(const op_run *r, uint32_t item, uint32_t end) {
     const tini_op *op = r->op;
-    const tini_cache *c = &r->p->caches[op->cache];
-    uint32_t group = attention_group(r), groups = op->u[0] / group;
-    uint32_t row = r->begin + unit / groups, head = unit % groups * group;
-    tini_kv kv = tini_session_kv(r->s, op->cache, head / (op->u[0] / c->heads));
-    tini_attention a = {
-        .q = (const float *)at(r, op->in[0], row) + head * c->head_dim,
-        .out = (float *)at(r, op->out[0], row) + head * c->head_dim,
-        .rows = 1,
-        .heads = group,
-        .position = r->s->position + row,
-        .scale = op->f[0],
-    };
-    r->k->attention_f16(&kv, &a);
+    uint32_t heads = op->u[0], half = value_width(r, op->in[1]) / 2;
+    for (uint32_t row = r->begin + item; row < r->begin + end; row++)
+        r->pass->kernels->rope(value_at(r, op->in[0], row), value_at(r, op->in[1], row), heads,
+                               value_width(r, op->in[0]) / heads, half);
 }
 
-#define tini_units_gated row_units
-static void tini_run_gated(const run *r, uint32_t unit) {
+/* Blocks of one session share groups of keys, but no two rows write the same bytes. */
+#define tini_items_kv_append block_items
+static uint64_t tini_work_kv_append(const op_run *r) {
+    return (uint64_t)TINI_BLOCK_ROWS * 8 * value_width(r, r->op->in[0]);
+}
+
+static void tini_run_kv_append(const op_run *r, uint32_t item, uint32_t end) {
     const tini_op *op = r->op;
-    uint32_t width = r->p->values[op->in[0]].width;
-    FOR_ROWS(r, unit, row) {
-        float *out = at(r, op->out[0], row);
-        r->k->silu_mul(out, at(r, op->in[0], row), at(r, op->in[1], row), width);
-        if (op->out[1] != TINI_NONE)
-            r->k->quantize_q8(at(r, op->out[1], row), out, width);
+    const tini_cache *c = &r->pass->program->caches[op->cache];
+    for (; item < end; item++) {
+        const tini_block *block = block_of(r, item);
+        tini_kv_append_fn *append = r->pass->kernels->kv_append_f16;
+        for (uint32_t head = 0; head < c->heads; head++) {
+            tini_kv kv = tini_caches_at(block->caches, op->cache, head);
+            for (uint32_t k = 0; k < block->rows; k++) {
+                const float *key = value_at(r, op->in[0], block->row + k),
+                            *value = value_at(r, op->in[1], block->row + k);
+                append(&kv, block->position + k, key + head * c->head_dim, value + head * c->head_dim);
+            }
+        }
     }
 }
 
-static uint32_t tini_units_logits(const run *r) {
-    uint32_t all = tiles(r, r->op->tensor[0]);
-    return r->threads == 1 ? 1 : all < r->threads * 16 ? all : r->threads * 16;
+/* An item is a block's query heads that share a key-value head; where there are few rows, one query head. */
+static uint32_t attention_group(const op_run *r) {
+    uint32_t group = r->op->u[0] / r->pass->program->caches[r->op->cache].heads;
+    return r->threads > 1 && block_items(r) < r->threads ? 1 : group;
 }
 
-static void tini_run_logits(const run *r, uint32_t unit) {
-    const tini_tensor *t = &r->p->tensors[r->op->tensor[0]];
+static uint32_t tini_items_attention(const op_run *r) {
+    return block_items(r) * (r->op->u[0] / attention_group(r));
+}
+
+static uint64_t tini_work_attention(const op_run *r) {
+    const tini_cache *c = &r->pass->program->caches[r->op->cache];
+    uint64_t most = 0;
+    for (uint32_t k = 0; k < block_items(r); k++) {
+        const tini_block *block = block_of(r, k);
+        uint32_t seen = block->position + block->rows;
+        if (c->window && seen > c->window)
+            seen = c->window;
+        uint64_t work = (uint64_t)block->rows * seen;
+        most = work > most ? work : most;
+    }
+    return most * 4 * attention_group(r) * c->head_dim;
+}
+
+static void tini_run_attention(const op_run *r, uint32_t item, uint32_t end) {
+    const tini_op *op = r->op;
+    const tini_cache *c = &r->pass->program->caches[op->cache];
+    uint32_t group = attention_group(r), groups = op->u[0] / group;
+    for (; item < end; item++) {
+        const tini_block *block = block_of(r, item / groups);
+        uint32_t head = item % groups * group;
+        tini_kv kv = tini_caches_at(block->caches, op->cache, head / (op->u[0] / c->heads));
+        tini_attention a = {
+            .q = (const float *)value_at(r, op->in[0], block->row) + head * c->head_dim,
+            .out = (float *)value_at(r, op->out[0], block->row) + head * c->head_dim,
+            .q_stride = value_width(r, op->in[0]),
+            .out_stride = value_width(r, op->out[0]),
+            .rows = block->rows,
+            .heads = group,
+            .position = block->position,
+            .window = c->window,
+            .scale = op->f[0],
+        };
+        r->pass->kernels->attention_f16(&kv, &a);
+    }
+}
+
+#define tini_items_gated row_items
+static uint64_t tini_work_gated(const op_run *r) {
+    return 16 * (uint64_t)value_width(r, r->op->in[0]);
+}
+
+static void tini_run_gated(const op_run *r, uint32_t item, uint32_t end) {
+    const tini_op *op = r->op;
+    uint32_t width = value_width(r, op->in[0]);
+    for (uint32_t row = r->begin + item; row < r->begin + end; row++) {
+        float *out = value_at(r, op->out[0], row);
+        r->pass->kernels->silu_mul(out, value_at(r, op->in[0], row), value_at(r, op->in[1], row), width);
+        if (op->out[1] != TINI_NONE)
+            r->pass->kernels->quantize_q8(value_at(r, op->out[1], row), out, width);
+    }
+}
+
+static uint32_t tini_items_logits(const op_run *r) {
+    return tensor_tiles(r, r->op->tensor[0]);
+}
+
+#define tini_work_logits tini_work_matmul
+static void tini_run_logits(const op_run *r, uint32_t item, uint32_t end) {
+    const tini_tensor *t = tensor_of(r, r->op->tensor[0]);
     tini_matmul m = {
-        .weights = weights(r, r->op->tensor[0]),
-        .x = at(r, r->op->in[0], r->begin),
-        .out = r->s->logits,
-        .x_stride = row_bytes(r, r->op->in[0]),
+        .weights = weights_of(r, r->op->tensor[0]),
+        .x = value_at(r, r->op->in[0], r->begin),
+        .out = r->pass->logits,
+        .x_stride = value_row_bytes(r, r->op->in[0]),
         .out_stride = t->rows,
         .rows = r->end - r->begin,
         .inputs = t->inputs,
         .outputs = t->rows,
     };
-    uint32_t all = tiles(r, r->op->tensor[0]);
-    matmul(r, t->format)(&m, part(all, unit, r->units), part(all, unit + 1, r->units));
+    matmul_of(r, t->format)(&m, item, end);
 }
 
 static const struct {
-    uint32_t (*units)(const run *);
-    void (*unit)(const run *, uint32_t);
-} kinds[] = {
-#define TIN_OP(number, NAME, name) [number] = {tini_units_##name, tini_run_##name},
+    uint32_t (*items)(const op_run *);
+    uint64_t (*work)(const op_run *);
+    void (*run)(const op_run *, uint32_t, uint32_t);
+} op_kinds[] = {
+#define TIN_OP(number, NAME, name) [number] = {tini_items_##name, tini_work_##name, tini_run_##name},
 #include "../ops.def"
 #undef TIN_OP
 };
 
-static void job(void *argument, uint32_t unit) {
-    const run *r = argument;
-    kinds[r->op->kind].unit(r, unit);
+static op_run op_at_hand(const tini_pass *pass) {
+    const tini_op *op = &pass->program->ops[pass->op];
+    int few = op->flags & TINI_FLAG_LOGIT_ROWS;
+    return (op_run){
+        .pass = pass,
+        .op = op,
+        .begin = few ? pass->rows - pass->logit_rows : 0,
+        .end = pass->rows,
+        .first_block = !few               ? 0
+                       : pass->logit_rows ? pass->logit_block
+                                          : pass->block_count,
+        .threads = pass->executor ? pass->executor->threads : 1,
+    };
 }
 
-void tini_run_op(tin_session *s, const tini_op *op) {
-    const tin_executor *executor = s->options.executor;
-    run r = {
-        .s = s,
-        .p = &s->model->program,
-        .k = s->model->kernels,
-        .op = op,
-        .begin = op->flags & TINI_FLAG_LOGIT_ROWS ? s->rows - s->logit_rows : 0,
-        .end = s->rows,
-        .threads = executor ? executor->threads : 1,
-    };
+uint32_t tini_op_items(const tini_pass *pass, uint64_t *work) {
+    op_run r = op_at_hand(pass);
+    *work = 1;
     if (r.begin == r.end)
-        return;
-    r.units = kinds[op->kind].units(&r);
-    if (r.units > 1 && r.threads > 1)
-        executor->run(executor->context, r.units, job, &r);
+        return 0;
+    *work = op_kinds[r.op->kind].work(&r);
+    return op_kinds[r.op->kind].items(&r);
+}
+
+static void run_part(const op_run *r, uint32_t job) {
+    uint32_t from = (uint32_t)((uint64_t)r->count * job / r->jobs),
+             to = (uint32_t)((uint64_t)r->count * (job + 1) / r->jobs);
+    op_kinds[r->op->kind].run(r, r->first + from, r->first + to);
+}
+
+static void run_job(void *argument, uint32_t job) {
+    run_part(argument, job);
+}
+
+void tini_op_run(const tini_pass *pass, uint32_t first, uint32_t count, uint64_t work) {
+    op_run r = op_at_hand(pass);
+    r.first = first;
+    r.count = count;
+    r.jobs = 1;
+    if (r.threads > 1 && work * count > TINI_WORTH_SHARING)
+        r.jobs = count < r.threads * TINI_JOBS_A_THREAD ? count : r.threads * TINI_JOBS_A_THREAD;
+    if (r.jobs > 1)
+        pass->executor->run(pass->executor->context, r.jobs, run_job, &r);
     else
-        for (uint32_t unit = 0; unit < r.units; unit++)
-            kinds[op->kind].unit(&r, unit);
+        run_part(&r, 0);
 }

@@ -5,13 +5,13 @@
 _Static_assert(sizeof(tini_program_header) == 64, "layout of program.bin");
 _Static_assert(sizeof(tini_tensor) == 32, "layout of program.bin");
 _Static_assert(sizeof(tini_value) == 16, "layout of program.bin");
-_Static_assert(sizeof(tini_cache) == 8, "layout of program.bin");
+_Static_assert(sizeof(tini_cache) == 16, "layout of program.bin");
 _Static_assert(sizeof(tini_op) == 96, "layout of program.bin");
 _Static_assert(sizeof(tini_q8) == 40, "layout of quantized activations");
 
 /* Bounds that keep every size product, and their sum in a session, far from overflow. */
-enum { MAX_DIM = 1 << 20, MAX_CHUNK = 4096, MAX_CONTEXT = 1 << 24, MAX_HEADS = 1024, MAX_ITEMS = 1 << 20 };
-static const uint64_t max_arena = (uint64_t)1 << 40, max_position = (uint64_t)1 << 32; /* bytes */
+enum { MAX_DIM = 1 << 20, MAX_CONTEXT = 1 << 24, MAX_HEADS = 1024, MAX_ITEMS = 1 << 20 };
+static const uint64_t max_row = (uint64_t)1 << 28, max_position = (uint64_t)1 << 32; /* bytes */
 
 static const struct {
     const char *name;
@@ -196,7 +196,7 @@ static tin_status check_header(const tini_program_header *h, size_t size, tin_er
                          h->version, TINI_PROGRAM_VERSION);
     if (h->tensors > MAX_ITEMS || h->values > MAX_ITEMS || h->caches > MAX_ITEMS || h->ops > MAX_ITEMS)
         return tini_fail(error, TIN_ERR_FORMAT, "program.bin has impossible counts");
-    if (!h->chunk || h->chunk > MAX_CHUNK || !h->context || h->context > MAX_CONTEXT || !h->vocab)
+    if (!h->chunk || h->chunk > TINI_MAX_CHUNK || !h->context || h->context > MAX_CONTEXT || !h->vocab)
         return tini_fail(error, TIN_ERR_FORMAT, "program.bin has an impossible chunk, context or vocabulary");
     uint64_t bytes = sizeof *h + (uint64_t)h->tensors * sizeof(tini_tensor) +
                      (uint64_t)h->values * sizeof(tini_value) + (uint64_t)h->caches * sizeof(tini_cache) +
@@ -228,15 +228,15 @@ static tin_status check_tensors(const tini_program *p, size_t weight_size, tin_e
 
 static tin_status check_memory(const tini_program *p, tin_error *error) {
     const tini_program_header *h = p->header;
-    if (h->arena_bytes > max_arena)
+    if (h->row_bytes > max_row || h->row_bytes % TIN_ALIGNMENT)
         return tini_fail(error, TIN_ERR_FORMAT, "program.bin asks for an impossible arena");
     for (uint32_t k = 0; k < h->values; k++) {
         const tini_value *v = &p->values[k];
         if (v->type > TINI_VALUE_Q8 || !v->width || v->width > MAX_DIM ||
             (v->type == TINI_VALUE_Q8 && v->width % TINI_BLOCK))
             return tini_fail(error, TIN_ERR_FORMAT, "program.bin: value %u has an impossible type or width", k);
-        uint64_t bytes = (uint64_t)tini_row_bytes(v) * h->chunk;
-        if (v->offset % TIN_ALIGNMENT || v->offset > h->arena_bytes || h->arena_bytes - v->offset < bytes)
+        if (v->offset % TIN_ALIGNMENT || v->offset > h->row_bytes ||
+            h->row_bytes - v->offset < tini_row_bytes(v))
             return tini_fail(error, TIN_ERR_FORMAT, "program.bin: value %u reaches past the arena", k);
     }
     uint64_t position = 0;
@@ -244,7 +244,7 @@ static tin_status check_memory(const tini_program *p, tin_error *error) {
         const tini_cache *c = &p->caches[k];
         position += (uint64_t)c->heads * c->head_dim * 4;
         if (!c->heads || c->heads > MAX_HEADS || !c->head_dim || c->head_dim % 8 || c->head_dim > 256 ||
-            position > max_position)
+            c->window > MAX_CONTEXT || position > max_position)
             return tini_fail(error, TIN_ERR_FORMAT, "program.bin: cache %u has an impossible shape", k);
     }
     return TIN_OK;

@@ -3,7 +3,7 @@
  *
  *   tini_program_header
  *   tini_tensor [tensors]    weights, by place in weights.bin
- *   tini_value  [values]     working memory, by place in the arena; one row a token of the chunk
+ *   tini_value  [values]     working memory: in an arena for n rows, n times the offset is where n rows begin
  *   tini_cache  [caches]     key-value caches, laid out by the session for its context
  *   tini_op     [ops]
  *   names, name_bytes bytes: NUL-terminated strings (what tini_tensor.name points into)
@@ -14,8 +14,9 @@
 #include "../include/tin.h"
 
 #define TINI_PROGRAM_MAGIC "TINPROG"
-#define TINI_PROGRAM_VERSION 1u
+#define TINI_PROGRAM_VERSION 2u
 #define TINI_NONE 0xffffffffu
+#define TINI_MAX_CHUNK 4096u
 
 enum tini_format {
 #define TIN_FORMAT(id, gguf, NAME, name, block, bytes, activations) TINI_FORMAT_##NAME = id,
@@ -42,9 +43,9 @@ typedef struct tini_program_header {
     uint32_t tensors, values, caches, ops, name_bytes;
     uint32_t vocab;   /* rows of the logits op's tensor */
     uint32_t context; /* most positions */
-    uint32_t chunk;   /* rows of every value */
+    uint32_t chunk;   /* rows computed at once where a session asks for no other number */
     uint32_t reserved;
-    uint64_t arena_bytes;
+    uint64_t row_bytes; /* of the arena, for every row computed at once */
     uint64_t weight_bytes;
 } tini_program_header;
 
@@ -63,6 +64,8 @@ typedef struct tini_value {
 
 typedef struct tini_cache {
     uint32_t heads, head_dim;
+    uint32_t window; /* how many of the latest positions attention sees; 0 for all */
+    uint32_t reserved;
 } tini_cache;
 
 typedef struct tini_op {

@@ -66,14 +66,24 @@ static const int8_t tini_iq4_nl[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
 TINI_REGION_SCALAR
 
 /* A plane of `bits` bits an input: input i lies in byte i % stride of its run of stride bytes, from bit
- * i / stride * bits on. Adds the numbers, shifted left, to q[inputs]. */
+ * i / stride * bits on. Writes the numbers to q[inputs]. */
 TINI_INLINE void tini_plane_read(uint8_t *q, const uint8_t *plane, uint32_t inputs, uint32_t bits,
-                                 uint32_t stride, uint32_t left) {
+                                 uint32_t stride) {
     const uint32_t mask = (1u << bits) - 1;
     for (uint32_t i = 0; i < inputs; plane += stride)
         for (uint32_t shift = 0; shift < 8; shift += bits, i += stride)
             for (uint32_t l = 0; l < stride; l++)
-                q[i + l] = (uint8_t)(q[i + l] | (plane[l] >> shift & mask) << left);
+                q[i + l] = (uint8_t)(plane[l] >> shift & mask);
+}
+
+/* Puts a plane's bits above the `low` that q[inputs] have; does nothing with bits 0. */
+TINI_INLINE void tini_plane_add(uint8_t *q, const uint8_t *plane, uint32_t inputs, uint32_t bits,
+                                uint32_t stride, uint32_t low) {
+    const uint32_t mask = (1u << bits) - 1;
+    for (uint32_t i = 0; bits && i < inputs; plane += stride)
+        for (uint32_t shift = 0; shift < 8; shift += bits, i += stride)
+            for (uint32_t l = 0; l < stride; l++)
+                q[i + l] = (uint8_t)(q[i + l] | (plane[l] >> shift & mask) << low);
 }
 
 /* The block of row `lane` of a tile. */
@@ -83,14 +93,12 @@ TINI_INLINE void tini_quants_from_tile(tini_quants *out, const uint8_t *tile, ui
         out->half[k] = tini_load_u16(tile + 2 * lane);
     for (uint32_t k = 0; k < kind.scales; k++, tile += TINI_TILE)
         out->scale[k] = tile[lane];
-    memset(out->q, 0, kind.inputs);
     uint8_t fours[64]; /* 32 at most; compilers that do not see which bits go together count more */
     for (uint32_t i = 0; i < kind.inputs; i += TINI_BLOCK) {
         for (uint32_t k = 0; k < kind.high + kind.low; k++, tile += 4 * TINI_TILE)
             memcpy(fours + 4 * k, tile + 4 * lane, 4);
-        if (kind.high)
-            tini_plane_read(out->q + i, fours, TINI_BLOCK, kind.high, 4 * kind.high, kind.low);
-        tini_plane_read(out->q + i, fours + 4 * kind.high, TINI_BLOCK, kind.low, 4 * kind.low, 0);
+        tini_plane_read(out->q + i, fours + 4 * kind.high, TINI_BLOCK, kind.low, 4 * kind.low);
+        tini_plane_add(out->q + i, fours, TINI_BLOCK, kind.high, 4 * kind.high, kind.low);
     }
 }
 

@@ -30,6 +30,12 @@
 #define TIN_HAVE_AVX512VNNI 0
 #endif
 
+#if defined(__wasm_simd128__)
+#define TIN_HAVE_WASMSIMD 1
+#else
+#define TIN_HAVE_WASMSIMD 0
+#endif
+
 #define TINI_AVX2_FEATURES "avx2,f16c"
 #define TINI_AVXVNNI_FEATURES "avx2,f16c,avxvnni"
 #define TINI_AVX512VNNI_FEATURES "avx2,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"
@@ -60,6 +66,7 @@
 #define TINI_REGION_AVX2 TINI_TARGET(TINI_AVX2_FEATURES)
 #define TINI_REGION_AVXVNNI TINI_TARGET(TINI_AVXVNNI_FEATURES)
 #define TINI_REGION_AVX512VNNI TINI_TARGET(TINI_AVX512VNNI_FEATURES)
+#define TINI_REGION_WASMSIMD TINI_REGION_SCALAR /* a build has SIMD in all its functions or in none */
 
 /* Inlined even where the compiler would rather not: kernel bodies whose counts are constants at each call. */
 #if defined(__GNUC__) || defined(__clang__)

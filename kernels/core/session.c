@@ -5,22 +5,18 @@
 #include <string.h>
 
 /* Places of a session's parts in its block of memory. */
-typedef struct layout {
-    uint64_t arena, kv, logits, tokens, scratch, total;
-} layout;
+typedef struct session_layout {
+    uint64_t offsets, pass, caches, tokens, scratch, total;
+} session_layout;
 
-static uint64_t place(uint64_t *total, uint64_t bytes) {
+static uint64_t session_part(uint64_t *total, uint64_t bytes) {
     uint64_t offset = *total;
     *total += (bytes + TIN_ALIGNMENT - 1) / TIN_ALIGNMENT * TIN_ALIGNMENT;
     return offset;
 }
 
-static uint64_t padded_context(const tin_session_options *options) {
-    return ((uint64_t)options->context + TINI_KV_TILE - 1) / TINI_KV_TILE * TINI_KV_TILE;
-}
-
-static tin_status resolve(const tin_model *model, const tin_session_options *given,
-                          tin_session_options *options, tin_error *error) {
+static tin_status resolve_options(const tin_model *model, const tin_session_options *given,
+                                  tin_session_options *options, tin_error *error) {
     const tini_program_header *h = model->program.header;
     *options = given ? *given : (tin_session_options){0};
     if (!options->context)
@@ -32,36 +28,50 @@ static tin_status resolve(const tin_model *model, const tin_session_options *giv
     if (options->context > h->context)
         return tini_fail(error, TIN_ERR_ARGUMENT, "a context of %u tokens; the model has at most %u",
                          options->context, h->context);
-    if (options->chunk > h->chunk)
-        return tini_fail(error, TIN_ERR_ARGUMENT, "a chunk of %u tokens; the model has at most %u",
-                         options->chunk, h->chunk);
-    if (options->logit_rows != 1 && options->logit_rows < options->chunk)
-        return tini_fail(error, TIN_ERR_ARGUMENT, "%u rows of logits; ask for 1, or for the chunk's %u",
+    if (options->chunk > TINI_MAX_CHUNK)
+        return tini_fail(error, TIN_ERR_ARGUMENT, "a chunk of %u tokens; at most %u are computed at once",
+                         options->chunk, TINI_MAX_CHUNK);
+    if (options->logit_rows > options->chunk)
+        return tini_fail(error, TIN_ERR_ARGUMENT, "%u rows of logits; a chunk has at most %u",
                          options->logit_rows, options->chunk);
+    if (!tini_caches_allow(&model->program, options->kv_type))
+        return tini_fail(error, TIN_ERR_UNSUPPORTED,
+                         "kv_type %u: it is unknown, or this model's heads are not whole blocks of 32",
+                         options->kv_type);
     if (options->executor && (!options->executor->run || !options->executor->threads))
         return tini_fail(error, TIN_ERR_ARGUMENT, "the executor has no run function or no threads");
     return TIN_OK;
 }
 
-static layout plan(const tin_model *model, const tin_session_options *options) {
+static tini_caches plan_caches(const tin_model *model, const tin_session_options *options) {
+    return (tini_caches){
+        .program = &model->program,
+        .type = options->kv_type,
+        .context = options->context,
+        .rows = options->chunk,
+    };
+}
+
+static session_layout plan_session(const tin_model *model, const tin_session_options *options) {
     const tini_program_header *h = model->program.header;
-    layout l = {0};
-    tin_model_info info;
-    tin_model_describe(model, &info);
-    place(&l.total, sizeof(tin_session));
-    l.arena = place(&l.total, h->arena_bytes);
-    l.kv = place(&l.total, info.kv_bytes * padded_context(options));
-    l.logits = place(&l.total, (uint64_t)options->logit_rows * h->vocab * sizeof(float));
-    l.tokens = place(&l.total, (uint64_t)options->context * sizeof(int32_t));
-    l.scratch = place(&l.total, tini_sample_scratch(h->vocab));
+    tini_caches caches = plan_caches(model, options);
+    session_layout l = {0};
+    session_part(&l.total, sizeof(tin_session));
+    l.offsets = session_part(&l.total, (uint64_t)h->caches * sizeof(uint64_t));
+    l.pass = l.total;
+    if (!options->batched)
+        l.total += tini_pass_place(NULL, &model->program, options->chunk, options->logit_rows, NULL);
+    l.caches = session_part(&l.total, tini_caches_plan(&caches, NULL));
+    l.tokens = session_part(&l.total, (uint64_t)options->context * sizeof(int32_t));
+    l.scratch = session_part(&l.total, tini_sample_scratch(h->vocab));
     return l;
 }
 
 size_t tin_session_size(const tin_model *model, const tin_session_options *given, tin_error *error) {
     tin_session_options options;
-    if (resolve(model, given, &options, error))
+    if (resolve_options(model, given, &options, error))
         return 0;
-    uint64_t total = plan(model, &options).total;
+    uint64_t total = plan_session(model, &options).total;
     if ((size_t)total != total) {
         tini_fail(error, TIN_ERR_ARGUMENT,
                   "the session needs %llu bytes, more than this machine can address; "
@@ -75,10 +85,10 @@ size_t tin_session_size(const tin_model *model, const tin_session_options *given
 tin_status tin_session_create(const tin_model *model, const tin_session_options *given, void *memory,
                               size_t memory_size, tin_session **out, tin_error *error) {
     tin_session_options options;
-    tin_status status = resolve(model, given, &options, error);
+    tin_status status = resolve_options(model, given, &options, error);
     if (status)
         return status;
-    layout l = plan(model, &options);
+    session_layout l = plan_session(model, &options);
     if (!memory || (uintptr_t)memory % TIN_ALIGNMENT || memory_size < l.total)
         return tini_fail(error, TIN_ERR_MEMORY, "the session needs %llu bytes aligned to %u",
                          (unsigned long long)l.total, (uint32_t)TIN_ALIGNMENT);
@@ -90,37 +100,54 @@ tin_status tin_session_create(const tin_model *model, const tin_session_options 
     s->model = model;
     s->options = options;
     s->wanted = UINT32_MAX;
-    s->arena = base + l.arena;
-    s->kv = base + l.kv;
-    s->logits = (float *)(void *)(base + l.logits);
+    s->caches = plan_caches(model, &options);
+    s->caches.offsets = (uint64_t *)(void *)(base + l.offsets);
+    s->caches.base = base + l.caches;
+    tini_caches_plan(&s->caches, s->caches.offsets);
+    if (!options.batched)
+        tini_pass_place(&s->pass, &model->program, options.chunk, options.logit_rows, base + l.pass);
+    s->pass.kernels = model->kernels;
+    s->pass.executor = options.executor;
     s->tokens = (int32_t *)(void *)(base + l.tokens);
     s->scratch = base + l.scratch;
     *out = s;
     return TIN_OK;
 }
 
-tini_kv tini_session_kv(const tin_session *s, uint32_t cache, uint32_t head) {
-    const tini_cache *caches = s->model->program.caches;
-    size_t positions = (size_t)padded_context(&s->options), offset = 0;
-    /* Caches of one shape, which is nearly all models, need no walk. */
-    for (uint32_t k = 0; k < cache; k++)
-        offset += (size_t)caches[k].heads * caches[k].head_dim;
-    offset += (size_t)head * caches[cache].head_dim;
-    uint16_t *keys = (uint16_t *)(void *)s->kv + 2 * offset * positions;
-    return (tini_kv){.keys = keys,
-                     .values = keys + positions * caches[cache].head_dim,
-                     .capacity = (uint32_t)positions,
-                     .head_dim = caches[cache].head_dim};
+tin_status tini_session_check_free(const tin_session *s, tin_error *error) {
+    if (s->running && s->running != &s->pass)
+        return tini_fail(
+            error, TIN_ERR_STATE,
+            "tokens of the session are under way in a batch; step that to their end, or cancel it");
+    return TIN_OK;
 }
 
-static void forget_pass(tin_session *s) {
-    s->next_op = s->rows = s->ready_rows = 0;
+tin_status tini_session_check_window(const tin_session *s, uint32_t position, tin_error *error) {
+    if (tini_caches_hold(&s->caches, position, s->high, s->restored))
+        return TIN_OK;
+    return tini_fail(
+        error, TIN_ERR_STATE,
+        "what the token at position %u sees through attention's window is no longer there; rewind to 0",
+        position);
+}
+
+void tini_session_reset(tin_session *s, uint32_t position, uint32_t count) {
+    tini_session_drop(s);
+    s->position = position;
+    s->count = count;
+    s->ready_rows = 0;
+    s->fresh = 0;
+    if (!position)
+        s->high = s->restored = 0;
 }
 
 tin_status tin_session_append(tin_session *s, const int32_t *tokens, uint32_t count, tin_error *error) {
     uint32_t vocab = s->model->program.header->vocab;
     if (count && !tokens)
         return tini_fail(error, TIN_ERR_ARGUMENT, "no tokens");
+    tin_status status = tini_generate_end(s, error);
+    if (status)
+        return status;
     if (count > s->options.context - s->count)
         return tini_fail(error, TIN_ERR_CONTEXT, "%u tokens and %u more do not fit the session's context of %u",
                          s->count, count, s->options.context);
@@ -128,72 +155,165 @@ tin_status tin_session_append(tin_session *s, const int32_t *tokens, uint32_t co
         if (tokens[k] < 0 || (uint32_t)tokens[k] >= vocab)
             return tini_fail(error, TIN_ERR_ARGUMENT, "token %d is not in the vocabulary of %u", tokens[k],
                              vocab);
-    memcpy(s->tokens + s->count, tokens, (size_t)count * sizeof *tokens);
+    if (count)
+        memcpy(s->tokens + s->count, tokens, (size_t)count * sizeof *tokens);
     s->count += count;
     s->ready_rows = 0;
+    s->fresh = 0;
     return TIN_OK;
 }
 
 tin_status tin_session_rewind(tin_session *s, uint32_t position, tin_error *error) {
+    tin_status status = tini_session_check_free(s, error);
+    if (!status)
+        status = tini_generate_end(s, error);
+    if (status)
+        return status;
     if (position > s->count)
         return tini_fail(error, TIN_ERR_ARGUMENT, "position %u is past the session's %u tokens", position,
                          s->count);
-    s->count = position;
-    if (s->position > position)
-        s->position = position;
-    forget_pass(s);
+    uint32_t computed = s->position < position ? s->position : position;
+    status = tini_session_check_window(s, computed, error);
+    if (!status)
+        tini_session_reset(s, computed, position);
+    return status;
+}
+
+tin_status tin_session_replace(tin_session *s, const int32_t *tokens, uint32_t count, tin_error *error) {
+    if (count && !tokens)
+        return tini_fail(error, TIN_ERR_ARGUMENT, "no tokens");
+    if (count > s->options.context)
+        return tini_fail(error, TIN_ERR_CONTEXT, "%u tokens do not fit the session's context of %u", count,
+                         s->options.context);
+    uint32_t held = s->count - s->guesses, same = 0;
+    while (same < held && same + 1 < count && s->tokens[same] == tokens[same])
+        same++;
+    if (tini_session_check_window(s, same < s->position ? same : s->position, NULL))
+        same = 0;
+    tin_status status = tin_session_rewind(s, same, error);
+    return status ? status : tin_session_append(s, count ? tokens + same : NULL, count - same, error);
+}
+
+tin_status tin_session_shift(tin_session *s, uint32_t keep, uint32_t drop, tin_error *error) {
+    uint32_t count = s->count - s->guesses;
+    if (keep > count || drop > count - keep)
+        return tini_fail(error, TIN_ERR_ARGUMENT, "can't drop %u tokens from position %u on; there are %u",
+                         drop, keep, count);
+    uint32_t computed = s->position < keep ? s->position : keep;
+    if (tini_session_check_window(s, computed, NULL))
+        computed = 0; /* all of it is computed anew: the tokens are still known */
+    tin_status status = tini_session_check_free(s, error);
+    if (!status)
+        status = tini_generate_end(s, error);
+    if (status)
+        return status;
+    memmove(s->tokens + keep, s->tokens + keep + drop, (size_t)(count - keep - drop) * sizeof *s->tokens);
+    tini_session_reset(s, computed, count - drop);
     return TIN_OK;
 }
 
 tin_status tin_session_want_logits(tin_session *s, uint32_t position, tin_error *error) {
-    if (s->options.logit_rows < s->options.chunk && position != UINT32_MAX)
-        return tini_fail(error, TIN_ERR_STATE, "the session was made for one row of logits");
-    if (s->rows)
+    if (s->running)
         return tini_fail(error, TIN_ERR_STATE, "a chunk is under way; step to its end first");
     s->wanted = position;
     return TIN_OK;
 }
 
-static void begin_pass(tin_session *s) {
-    uint32_t queued = s->count - s->position;
-    s->rows = queued < s->options.chunk ? queued : s->options.chunk;
-    s->next_op = 0;
-    s->ready_rows = 0;
-    uint32_t end = s->position + s->rows, from = s->wanted > s->position ? s->wanted : s->position;
-    s->logit_rows = from < end ? end - from : 0;
-    if (!s->logit_rows && s->rows == queued)
-        s->logit_rows = 1;
+uint32_t tini_session_offer(tin_session *s, uint32_t rows, uint32_t logit_rows) {
+    s->rows = s->logit_rows = 0;
+    rows = rows < s->caches.rows ? rows : s->caches.rows;
+    logit_rows = logit_rows < rows ? logit_rows : rows;
+    if (s->running || s->position == s->count || !logit_rows)
+        return 0;
+    if (s->guesses >= logit_rows) { /* fewer guesses, so that all can be checked at once */
+        s->count -= s->guesses + 1 - logit_rows;
+        s->guesses = logit_rows - 1;
+    }
+    uint32_t queued = s->count - s->position, end = s->position + (queued < rows ? queued : rows);
+    uint32_t from = s->generating ? s->count - s->guesses - 1 : s->wanted;
+    if (from < s->position)
+        from = s->position;
+    if (from < end && end - from > logit_rows)
+        end = from + logit_rows;
+    if (s->generating && from < end && end < s->count)
+        end = from; /* guesses and what they follow are checked in one pass */
+    s->rows = end - s->position;
+    s->logit_rows = from < end ? end - from : end == s->count;
+    return s->rows;
 }
 
-static void end_pass(tin_session *s) {
+void tini_session_begin(tin_session *s, tini_pass *pass) {
+    s->running = pass;
+    s->ready_rows = 0;
+    s->fresh = 0;
+    s->high = s->position + s->rows > s->high ? s->position + s->rows : s->high;
+}
+
+void tini_session_drop(tin_session *s) {
+    s->running = NULL;
+    s->rows = s->logit_rows = 0;
+}
+
+void tini_session_end(tin_session *s, const float *logits) {
     s->position += s->rows;
     s->ready_rows = s->logit_rows;
     s->ready_first = s->position - s->logit_rows;
-    s->rows = 0;
+    s->logits = logits;
+    tini_session_drop(s);
+    if (!s->generating)
+        s->fresh = s->ready_rows > 0;
+    else if (s->position == s->count)
+        tini_generate_choose(s);
+}
+
+int32_t tini_session_event(tin_session *s) {
+    if (s->running)
+        return TIN_STEP_PENDING;
+    if (s->generating && s->told < s->count - s->guesses) {
+        s->token = s->tokens[s->told++];
+        return TIN_STEP_TOKEN;
+    }
+    if (s->generating && s->finish) {
+        s->generating = 0;
+        return TIN_STEP_DONE;
+    }
+    if (s->fresh) {
+        s->fresh = 0;
+        return TIN_STEP_LOGITS;
+    }
+    return s->position == s->count ? TIN_STEP_IDLE : TIN_STEP_PENDING;
+}
+
+static void start_pass(tin_session *s) {
+    tini_pass *pass = &s->pass;
+    tini_session_offer(s, pass->most_rows, pass->most_logits);
+    tini_pass_begin(pass);
+    uint32_t plain = s->rows - s->logit_rows;
+    tini_pass_add(pass, &s->caches, s->tokens + s->position, s->position, plain);
+    tini_pass_logits_begin(pass);
+    tini_pass_add(pass, &s->caches, s->tokens + s->position + plain, s->position + plain, s->logit_rows);
+    tini_session_begin(s, pass);
 }
 
 int32_t tin_step(tin_session *s, uint64_t budget_ns) {
-    if (budget_ns && !s->options.clock_ns)
+    if ((budget_ns && !s->options.clock_ns) || s->options.batched || tini_session_check_free(s, NULL))
         return TIN_ERR_STATE;
-    uint64_t start = budget_ns ? s->options.clock_ns(s->options.clock_context) : 0;
-    const tini_program *p = &s->model->program;
-    for (;;) {
-        if (!s->rows) {
-            if (s->position == s->count)
-                return TIN_STEP_IDLE;
-            begin_pass(s);
-        }
-        while (s->next_op < p->header->ops) {
-            tini_run_op(s, &p->ops[s->next_op++]);
-            if (budget_ns && s->next_op < p->header->ops &&
-                s->options.clock_ns(s->options.clock_context) - start >= budget_ns)
-                return TIN_STEP_PENDING;
-        }
-        end_pass(s);
-        if (s->ready_rows)
-            return TIN_STEP_LOGITS;
-        if (budget_ns && s->options.clock_ns(s->options.clock_context) - start >= budget_ns)
+    tini_budget budget = {.ns = budget_ns, .context = s->options.clock_context};
+    if (budget_ns) {
+        budget.clock_ns = s->options.clock_ns;
+        budget.start = budget.clock_ns(budget.context);
+    }
+    for (int worked = 0;; worked = 1) {
+        int32_t event = tini_session_event(s);
+        if (event != TIN_STEP_PENDING)
+            return event;
+        if (worked && tini_budget_spent(&budget) > budget.ns)
             return TIN_STEP_PENDING;
+        if (!s->running)
+            start_pass(s);
+        if (!tini_pass_run(&s->pass, &budget))
+            return TIN_STEP_PENDING;
+        tini_session_end(s, s->pass.logits);
     }
 }
 
@@ -210,15 +330,17 @@ int32_t tin_session_sample(tin_session *s, const tin_sampling *sampling) {
         return TIN_ERR_STATE;
     uint32_t vocab = s->model->program.header->vocab;
     const float *row = s->logits + (size_t)(s->ready_rows - 1) * vocab;
+    uint32_t length = s->ready_first + s->ready_rows;
     if (!sampling)
         return tini_argmax(row, vocab);
-    return tini_sample(sampling, row, vocab, s->tokens, s->position, s->position, s->scratch);
+    return tini_sample(sampling, row, vocab, s->tokens, length, length, s->scratch);
 }
 
 uint32_t tin_session_position(const tin_session *s, uint32_t *count, const int32_t **tokens) {
+    uint32_t sure = s->count - s->guesses;
     if (count)
-        *count = s->count;
+        *count = sure;
     if (tokens)
         *tokens = s->tokens;
-    return s->position;
+    return s->position < sure ? s->position : sure;
 }

@@ -2,29 +2,63 @@
 #define TINI_SESSION_H
 
 #include "model.h"
+#include "pass.h"
 
 struct tin_session {
     const tin_model *model;
     tin_session_options options; /* with defaults filled in */
-    uint8_t *arena;
-    uint8_t *kv;          /* every cache's heads, one after the other; see tini_session_kv */
-    float *logits;        /* [options.logit_rows][vocab] */
-    int32_t *tokens;      /* [options.context]: computed, then queued */
-    void *scratch;        /* for sampling */
-    uint32_t position;    /* tokens computed */
-    uint32_t count;       /* tokens in all */
-    uint32_t next_op;     /* of the pass under way */
-    uint32_t rows;        /* tokens of the pass under way; 0 when there is none */
-    uint32_t logit_rows;  /* rows of the pass under way, its last ones, whose logits are wanted */
-    uint32_t wanted;      /* position from which logits of every token are made */
-    uint32_t ready_rows;  /* rows of logits that the caller may read */
-    uint32_t ready_first; /* position of the first of them */
+    tini_caches caches;
+    tini_pass pass;  /* for tin_step; without memory when options.batched */
+    int32_t *tokens; /* [options.context]: computed, then queued, then guessed */
+    void *scratch;   /* for sampling */
+
+    uint32_t position; /* tokens computed */
+    uint32_t count;    /* tokens in all */
+    uint32_t guesses;  /* of them, the last ones that nobody has asked for yet */
+    uint32_t high;     /* positions below it were written since the session was last empty */
+    uint32_t restored; /* positions below it were copied or restored, not computed */
+
+    tini_pass *running;        /* the pass that has tokens of this session, its own or a batch's, or NULL */
+    uint32_t rows, logit_rows; /* this session's part of it */
+    uint32_t wanted;           /* position from which logits of every token are made */
+    const float *logits;       /* the newest rows */
+    uint32_t ready_rows, ready_first;
+    int fresh; /* they were not yet announced */
+
+    /* A generation; see generate.c. */
+    int generating;
+    tin_sampling sampling;
+    uint32_t left;            /* tokens that may still be chosen */
+    uint32_t told;            /* tokens before it were announced */
+    uint32_t lookup, stretch; /* most guesses, and how many the last ones make worth trying */
+    int32_t token, finish;
 };
 
-/* The place of head `head` of cache `cache`. */
-tini_kv tini_session_kv(const tin_session *session, uint32_t cache, uint32_t head);
+/* How a pass takes up a session's queue, of which at most `rows` tokens, and at most `logit_rows` with logits: sets
+ * session->rows and ->logit_rows and returns the former; 0 when nothing is queued or nothing fits. */
+uint32_t tini_session_offer(tin_session *session, uint32_t rows, uint32_t logit_rows);
 
-/* Runs op `op` for the pass under way, on the session's executor. */
-void tini_run_op(tin_session *session, const tini_op *op);
+/* The pass begins, with what was offered. */
+void tini_session_begin(tin_session *session, tini_pass *pass);
+/* The pass has ended; logits [session->logit_rows][vocab]. */
+void tini_session_end(tin_session *session, const float *logits);
+/* The pass is dropped. */
+void tini_session_drop(tin_session *session);
+
+/* TIN_STEP_* of what is at hand; PENDING when a pass must run. */
+int32_t tini_session_event(tin_session *session);
+
+/* Chooses from the newest logits, and guesses what follows. The queue is empty. */
+void tini_generate_choose(tin_session *session);
+/* Ends a generation: guesses are taken back. STATE when they are under way in a batch. */
+tin_status tini_generate_end(tin_session *session, tin_error *error);
+
+/* Sets the session to its first `count` tokens, of which `position` are computed. */
+void tini_session_reset(tin_session *session, uint32_t position, uint32_t count);
+
+/* STATE when a batch has the session. */
+tin_status tini_session_check_free(const tin_session *session, tin_error *error);
+/* STATE when caches with a window no longer hold what the token at `position` sees. */
+tin_status tini_session_check_window(const tin_session *session, uint32_t position, tin_error *error);
 
 #endif

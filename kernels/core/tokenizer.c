@@ -16,7 +16,7 @@ static int compare_bytes(const uint8_t *a, uint32_t a_length, const uint8_t *b, 
     return (a_length > b_length) - (a_length < b_length);
 }
 
-static tin_status check_header(const tini_tokenizer_header *h, size_t size, tin_error *error) {
+static tin_status check_tokenizer_header(const tini_tokenizer_header *h, size_t size, tin_error *error) {
     if (size < sizeof *h || h->magic != TINI_TOKENIZER_MAGIC)
         return tini_fail(error, TIN_ERR_FORMAT, "tokenizer.bin does not begin as one");
     if (h->version != TINI_TOKENIZER_VERSION)
@@ -106,7 +106,7 @@ tin_status tini_tokenizer_open(tini_tokenizer *view, const uint8_t *data, size_t
     if ((uintptr_t)data % sizeof(uint32_t))
         return tini_fail(error, TIN_ERR_FORMAT, "tokenizer.bin is not aligned to %u bytes", 4u);
     const tini_tokenizer_header *h = (const void *)data;
-    tin_status status = check_header(h, size, error);
+    tin_status status = check_tokenizer_header(h, size, error);
     if (status)
         return status;
     const uint8_t *at = data + sizeof *h;

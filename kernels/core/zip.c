@@ -1,5 +1,6 @@
 #include "zip.h"
 #include "error.h"
+#include "hash.h"
 
 enum { END_BYTES = 22, CENTRAL_BYTES = 46, LOCAL_BYTES = 30 };
 
@@ -94,4 +95,8 @@ const uint8_t *tini_zip_find(const tini_zip *zip, const char *name, size_t *size
         offset = e.next;
     }
     return NULL;
+}
+
+uint64_t tini_zip_fingerprint(const tini_zip *zip) {
+    return tini_hash(zip->file + zip->directory, zip->size - END_BYTES - zip->directory, 0);
 }

@@ -17,4 +17,7 @@ tin_status tini_zip_open(tini_zip *zip, const uint8_t *file, size_t size, tin_er
 /* The bytes of entry `name`, in place; NULL when there is none. */
 const uint8_t *tini_zip_find(const tini_zip *zip, const char *name, size_t *size);
 
+/* A number that equal archives share: of the directory, which has every entry's name, size and CRC-32. */
+uint64_t tini_zip_fingerprint(const tini_zip *zip);
+
 #endif

@@ -22,13 +22,17 @@
 extern "C" {
 #endif
 
-#if defined(TIN_SHARED) && defined(_WIN32)
-#ifdef TIN_BUILDING
+/* The version of this header; its one owner: the build files read it here. Before 1.0 a new minor version may
+ * change any interface. */
+#define TIN_VERSION "0.1.0"
+
+/* TIN_SHARED: libtin is, or becomes (with TIN_BUILDING), a shared library. Without it nothing is exported on
+ * purpose: linked into a library of yours, tin stays inside. */
+#if defined(TIN_SHARED) && defined(_WIN32) && defined(TIN_BUILDING)
 #define TIN_API __declspec(dllexport)
-#else
+#elif defined(TIN_SHARED) && defined(_WIN32)
 #define TIN_API __declspec(dllimport)
-#endif
-#elif defined(__GNUC__)
+#elif defined(TIN_SHARED) && defined(__GNUC__)
 #define TIN_API __attribute__((visibility("default")))
 #else
 #define TIN_API
@@ -64,7 +68,7 @@ typedef struct tin_error {
 /* The name of a status, such as "TIN_ERR_FORMAT"; "TIN_OK" for 0, "TIN_ERR_UNKNOWN" for any other value. */
 TIN_API const char *tin_status_name(tin_status status);
 
-/* The library's version, "major.minor.patch". */
+/* The library's version, "major.minor.patch": TIN_VERSION of the header it was built with. */
 TIN_API const char *tin_version(void);
 
 /* The name of the k-th instruction set that this build has and this processor runs, slowest first; NULL past
@@ -94,12 +98,13 @@ TIN_API tin_status tin_model_create(const void *file, size_t size, const char *i
 typedef struct tin_model_info {
     uint32_t vocab;   /* tokens */
     uint32_t context; /* most positions a session can have */
-    uint32_t chunk;   /* most tokens computed at once */
+    uint32_t chunk;   /* tokens computed at once, where nothing else is asked for */
     uint32_t layers;  /* key-value caches */
     uint64_t weight_bytes;
-    uint64_t arena_bytes; /* working memory of a session, beside its caches and logits */
-    uint64_t kv_bytes;    /* cache bytes per position */
+    uint64_t arena_bytes; /* working memory for that many tokens, beside caches and logits */
+    uint64_t kv_bytes;    /* float16 cache bytes per position, without windows */
     int32_t bos, eos;     /* token ids, or -1 */
+    uint64_t fingerprint; /* of the whole file's contents: equal for equal files */
     const char *isa;      /* instruction set in use */
 } tin_model_info;
 
@@ -131,6 +136,33 @@ TIN_API const char *tin_token_text(const tin_model *model, int32_t token, uint32
 /* 1 when the token ends a generation. */
 TIN_API int tin_token_is_end(const tin_model *model, int32_t token);
 
+/* ---- Conversations ------------------------------------------------------------------------------------- */
+
+enum { TIN_ROLE_SYSTEM = 0, TIN_ROLE_USER = 1, TIN_ROLE_ASSISTANT = 2 };
+
+typedef struct tin_message {
+    uint32_t role;       /* TIN_ROLE_*; a system message can only be the first */
+    const char *content; /* UTF-8, not NUL-terminated; may be NULL when length is 0 */
+    size_t length;       /* bytes */
+} tin_message;
+
+enum { TIN_CHAT_ANSWER = 1 /* end with what opens the assistant's answer */ };
+
+/* Bytes of scratch memory that tin_chat needs for these messages; 0 on failure (as tin_chat). */
+TIN_API size_t tin_chat_scratch(const tin_model *model, const tin_message *messages, uint32_t count,
+                                tin_error *error);
+
+/* A conversation to token ids, as the model was trained to see it: the file's chat template is applied. Whatever a
+ * message says stays text: no control token comes of it. Returns the number of tokens, also when it is more than
+ * `capacity` (only the first `capacity` are written); negative status on failure.
+ * flags: TIN_CHAT_*. scratch: aligned to 4 bytes.
+ * Errors: ARGUMENT (a role out of place, over 64 MiB of text), MEMORY (scratch), UNSUPPORTED (the file has no
+ * template). Any thread may call.
+ * The next turn: call it again with the longer conversation, and give the tokens to tin_session_replace. */
+TIN_API int64_t tin_chat(const tin_model *model, const tin_message *messages, uint32_t count, uint32_t flags,
+                         int32_t *tokens, size_t capacity, void *scratch, size_t scratch_size,
+                         tin_error *error);
+
 /* ---- Work on several threads --------------------------------------------------------------------------- */
 
 /* How a session spreads its work. `run` calls job(argument, k) once for every k < count, on any threads, in any
@@ -140,6 +172,11 @@ typedef struct tin_executor {
     uint32_t threads; /* how many may work at once, ≥ 1 */
     void (*run)(void *context, uint32_t count, void (*job)(void *argument, uint32_t k), void *argument);
 } tin_executor;
+
+/* WebAssembly has no threads of POSIX. */
+#if defined(__wasm__) && !defined(TIN_NO_POOL)
+#define TIN_NO_POOL
+#endif
 
 /* The optional pool (in libtin unless built with TIN_NO_POOL). `threads` counts the caller's own, 1 .. 64. */
 typedef struct tin_pool tin_pool;
@@ -167,47 +204,92 @@ typedef struct tin_sampling {
     uint64_t seed;
 } tin_sampling;
 
+/* How keys and values are kept. Each gives results of its own. */
+enum {
+    TIN_KV_F16 = 0, /* float16 */
+    TIN_KV_Q8 = 1 /* int8 with a float16 scale for every 32: about half the bytes. Heads must be of 32, 64, … */
+};
+
 typedef struct tin_session_options {
-    uint32_t context;             /* most positions; 0 for the model's own */
-    uint32_t chunk;               /* most tokens computed at once, at most the model's; 0 for the model's own */
-    uint32_t logit_rows;          /* most rows of logits at once; 0 or 1, or at least `chunk` */
+    uint32_t context;    /* most positions; 0 for the model's own */
+    uint32_t chunk;      /* most tokens computed at once, up to 4096; 0 for the model's own number */
+    uint32_t logit_rows; /* most rows of logits at once, at most `chunk`; 0 for 1 */
+    uint32_t kv_type;    /* TIN_KV_* */
+    uint32_t batched;    /* 1: only ever stepped in a tin_batch, so it gets no working memory of its own */
     const tin_executor *executor; /* NULL runs on the calling thread */
     uint64_t (*clock_ns)(void *); /* for tin_step's budget; NULL when no budget is ever given */
     void *clock_context;
 } tin_session_options;
 
-/* Bytes of memory that tin_session_create needs; 0 on failure (ARGUMENT). */
+/* Bytes of memory that tin_session_create needs; 0 on failure (ARGUMENT, UNSUPPORTED). */
 TIN_API size_t tin_session_size(const tin_model *model, const tin_session_options *options, tin_error *error);
 
-/* Makes an empty session in `memory`, which stays the caller's. Errors: ARGUMENT, MEMORY. */
+/* Makes an empty session in `memory`, which stays the caller's. No later call allocates.
+ * Errors: ARGUMENT, MEMORY, UNSUPPORTED (a kv_type that the model's heads do not fit). */
 TIN_API tin_status tin_session_create(const tin_model *model, const tin_session_options *options, void *memory,
                                       size_t memory_size, tin_session **session, tin_error *error);
 
-/* Queues tokens behind those already there. Errors: ARGUMENT (an id out of range), CONTEXT. All or nothing. */
+/* Queues tokens behind those already there, and ends a generation. All or nothing.
+ * Errors: ARGUMENT (an id out of range), CONTEXT, STATE (its guesses are under way in a batch). */
 TIN_API tin_status tin_session_append(tin_session *session, const int32_t *tokens, uint32_t count,
                                       tin_error *error);
 
-/* Forgets every token from `position` on, computed or queued. Errors: ARGUMENT. */
+/* Forgets every token from `position` on, computed or queued, ends a generation and drops work under way; to cancel,
+ * rewind to tin_session_position. Errors: ARGUMENT, STATE (under way in a batch; or attention has a window and its
+ * ring no longer holds what the token at `position` sees: rewind to 0). */
 TIN_API tin_status tin_session_rewind(tin_session *session, uint32_t position, tin_error *error);
 
+/* Makes room in a full context: forgets `drop` tokens from position `keep` on and queues those behind them again, so
+ * that everything is as in a session that never had them. Errors: as tin_session_rewind. */
+TIN_API tin_status tin_session_shift(tin_session *session, uint32_t keep, uint32_t drop, tin_error *error);
+
+/* Makes `tokens` the session's tokens. What they share with those that it has is not computed again, but for the
+ * last one, whose logits are made. Errors: ARGUMENT (an id out of range: only the shared part is kept), CONTEXT
+ * (nothing is changed). */
+TIN_API tin_status tin_session_replace(tin_session *session, const int32_t *tokens, uint32_t count,
+                                       tin_error *error);
+
 /* Asks for the logits of every token from `position` on, beside those of the last queued one, which are always
- * made. Holds until it is called again; a new session asks for none (UINT32_MAX). Errors: STATE (the session was
- * made for one row of logits, or a chunk is under way). */
+ * made. Holds until it is called again; a new session asks for none (UINT32_MAX). Errors: STATE (work is under
+ * way). */
 TIN_API tin_status tin_session_want_logits(tin_session *session, uint32_t position, tin_error *error);
+
+/* Lets tin_step choose tokens, up to max_tokens of them, from what is queued (or from the logits at hand) on.
+ * sampling  NULL for greedy; copied
+ * lookup    most tokens to guess at once from what followed the same words earlier in the session (prompt lookup:
+ *           Saxena 2023), 0 for none. Guesses are checked, many at a time, against what is chosen without them, so
+ *           they change no token; worth it where answers repeat their prompt. At most logit_rows - 1 are used.
+ * Errors: ARGUMENT (options out of range), STATE (nothing to go on from). */
+TIN_API tin_status tin_session_generate(tin_session *session, const tin_sampling *sampling, uint32_t max_tokens,
+                                        uint32_t lookup, tin_error *error);
 
 enum {
     TIN_STEP_PENDING = 0, /* the budget is spent; call again */
     TIN_STEP_LOGITS = 1,  /* tin_session_logits has new rows: of the last queued token, or of those wanted */
-    TIN_STEP_IDLE = 2     /* nothing is queued */
+    TIN_STEP_IDLE = 2,    /* nothing is queued */
+    TIN_STEP_TOKEN = 3,   /* generating: tin_session_token is the next one */
+    TIN_STEP_DONE = 4     /* the generation has ended; tin_session_finish says why */
 };
 
-/* Computes queued tokens until logits are ready, the queue is empty or `budget_ns` is spent (0: no bound; it
- * ends at the first boundary of an op past the budget). Returns TIN_STEP_*, or a negative status (STATE: a
- * budget without a clock). */
+/* Computes queued tokens until one of these events, or until `budget_ns` is spent (0: no bound). The work stops at
+ * the first boundary past the budget; boundaries lie some tens of microseconds apart, and the last parts before the
+ * end are made small. Returns TIN_STEP_*, or a negative status (STATE: a budget without a clock, or the session
+ * belongs to a batch). */
 TIN_API int32_t tin_step(tin_session *session, uint64_t budget_ns);
 
-/* The rows made by the step that returned TIN_STEP_LOGITS: [*rows][vocab] float32, valid until the next
- * append, rewind or step. *first is the position of the first row's token. NULL when there are none. */
+/* The token of the last TIN_STEP_TOKEN. It is in the session already: not to be appended. */
+TIN_API int32_t tin_session_token(const tin_session *session);
+
+enum {
+    TIN_FINISH_NONE = 0,   /* no generation has ended */
+    TIN_FINISH_END = 1,    /* the model chose a token that ends a generation; it is not in the session */
+    TIN_FINISH_LENGTH = 2, /* max_tokens */
+    TIN_FINISH_CONTEXT = 3 /* the context is full */
+};
+TIN_API int32_t tin_session_finish(const tin_session *session);
+
+/* The rows of the newest logits: [*rows][vocab] float32, valid until the next append, rewind or step. *first is the
+ * position of the first row's token. NULL when there are none. */
 TIN_API const float *tin_session_logits(const tin_session *session, uint32_t *rows, uint32_t *first);
 
 /* Chooses a token from the newest row of logits. Returns its id, or a negative status (STATE: no logits;
@@ -216,6 +298,59 @@ TIN_API int32_t tin_session_sample(tin_session *session, const tin_sampling *sam
 
 /* Tokens computed so far, and tokens in all (computed and queued); *tokens, when asked for, are the ids. */
 TIN_API uint32_t tin_session_position(const tin_session *session, uint32_t *count, const int32_t **tokens);
+
+/* ---- Sessions of one prefix, and sessions as bytes -------------------------------------------------------- */
+
+/* Makes `to` what `from` was when it had its first `count` tokens (at most all; UINT32_MAX takes all): a fork, or the
+ * reuse of a prompt computed once. What `to` held is forgotten. What is computed is copied, the last token is queued
+ * again, so that the next step gives its logits. Both must be of one model and kv_type.
+ * Errors: ARGUMENT, CONTEXT (`to` is too small), STATE (work under way in a batch; or a window's ring no longer holds
+ * what is needed). */
+TIN_API tin_status tin_session_copy(tin_session *to, const tin_session *from, uint32_t count, tin_error *error);
+
+/* Bytes that tin_session_save writes now. */
+TIN_API size_t tin_session_save_size(const tin_session *session);
+
+/* Writes tokens and caches to `out`: the same state gives the same bytes. A generation is not part of it: call
+ * tin_session_generate again, with what is left of max_tokens, and the same tokens follow.
+ * Errors: MEMORY (size is too small), STATE (work under way in a batch). */
+TIN_API tin_status tin_session_save(const tin_session *session, void *out, size_t size, tin_error *error);
+
+/* Reads what tin_session_save wrote, by a session of the same file and kv_type, on any machine; context and chunk may
+ * differ. Afterwards as tin_session_copy leaves a session. On failure the session is as it was.
+ * Errors: FORMAT (damaged, cut short), VERSION, ARGUMENT (another model or kv_type), CONTEXT, STATE. */
+TIN_API tin_status tin_session_restore(tin_session *session, const void *data, size_t size, tin_error *error);
+
+/* ---- Many sessions at once -------------------------------------------------------------------------------- */
+
+/* A batch computes the queued tokens of several sessions together, prompts and single tokens alike, so that weights
+ * are read once for all. Each session gets the bits that it would get alone. */
+typedef struct tin_batch tin_batch;
+
+typedef struct tin_batch_options {
+    uint32_t rows;       /* most tokens computed at once, up to 4096; 0 for the model's chunk */
+    uint32_t logit_rows; /* most rows of logits at once, at least one for every session that shall end its
+                                     queue in the same pass; 0 for as many as `rows` */
+    const tin_executor *executor; /* as in tin_session_options; the sessions' own are not used */
+    uint64_t (*clock_ns)(void *);
+    void *clock_context;
+} tin_batch_options;
+
+/* Bytes of memory that tin_batch_create needs; 0 on failure (ARGUMENT). */
+TIN_API size_t tin_batch_size(const tin_model *model, const tin_batch_options *options, tin_error *error);
+TIN_API tin_status tin_batch_create(const tin_model *model, const tin_batch_options *options, void *memory,
+                                    size_t memory_size, tin_batch **batch, tin_error *error);
+
+/* Steps `count` sessions of the batch's model together, until one has an event or the budget is spent. events[k] is
+ * what tin_step would return for sessions[k]. Returns how many events are neither PENDING nor IDLE, so 0 when the
+ * budget is spent or nothing is queued, or a negative status (STATE: a budget without a clock; ARGUMENT: a session of another model). Logits are the batch's: valid
+ * until its next step. A session whose tokens are under way belongs to the batch until they are done: until then
+ * it takes no rewind, copy or step of its own, and its memory must stay. */
+TIN_API int32_t tin_batch_step(tin_batch *batch, tin_session *const *sessions, uint32_t count,
+                               uint64_t budget_ns, int32_t *events);
+
+/* Drops the work under way; its sessions are free, their tokens queued again. */
+TIN_API void tin_batch_cancel(tin_batch *batch);
 
 #ifdef __cplusplus
 }

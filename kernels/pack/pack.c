@@ -36,13 +36,10 @@ TINI_INLINE void tini_quants_from_gguf(tini_quants *out, const uint8_t *block, c
     const tini_layout layout = tini_layout_of(format);
     memcpy(out->half, block + layout.halves, kind.halves);
     memcpy(out->scale, block + layout.scales, kind.scales);
-    memset(out->q, layout.flip, kind.inputs);
+    tini_plane_read(out->q, block + layout.low.at, kind.inputs, kind.low, layout.low.stride);
+    tini_plane_add(out->q, block + layout.high.at, kind.inputs, kind.high, layout.high.stride, kind.low);
     for (uint32_t i = 0; layout.flip && i < kind.inputs; i++)
-        out->q[i] ^= block[layout.low.at + i];
-    if (!layout.flip)
-        tini_plane_read(out->q, block + layout.low.at, kind.inputs, kind.low, layout.low.stride, 0);
-    if (kind.high)
-        tini_plane_read(out->q, block + layout.high.at, kind.inputs, kind.high, layout.high.stride, kind.low);
+        out->q[i] ^= layout.flip;
 }
 
 TINI_INLINE void tini_quants_to_gguf(uint8_t *block, const tini_quants *w, const int format) {

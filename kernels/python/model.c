@@ -48,11 +48,11 @@ static PyObject *model_info(core_model *self, PyObject *unused) {
     (void)unused;
     tin_model_info info;
     tin_model_describe(self->model, &info);
-    return Py_BuildValue("{s:I,s:I,s:I,s:I,s:K,s:K,s:K,s:i,s:i,s:s}", "vocab", info.vocab, "context",
-                         info.context, "chunk", info.chunk, "layers", info.layers, "weight_bytes",
-                         (unsigned long long)info.weight_bytes, "arena_bytes",
-                         (unsigned long long)info.arena_bytes, "kv_bytes", (unsigned long long)info.kv_bytes,
-                         "bos", info.bos, "eos", info.eos, "isa", info.isa);
+    return Py_BuildValue(
+        "{s:I,s:I,s:I,s:I,s:K,s:K,s:K,s:i,s:i,s:K,s:s}", "vocab", info.vocab, "context", info.context, "chunk",
+        info.chunk, "layers", info.layers, "weight_bytes", (unsigned long long)info.weight_bytes, "arena_bytes",
+        (unsigned long long)info.arena_bytes, "kv_bytes", (unsigned long long)info.kv_bytes, "bos", info.bos,
+        "eos", info.eos, "fingerprint", (unsigned long long)info.fingerprint, "isa", info.isa);
 }
 
 static PyObject *model_entry(core_model *self, PyObject *name) {
@@ -113,6 +113,69 @@ static PyObject *model_tokenize(core_model *self, PyObject *args) {
     return list;
 }
 
+/* A list of (role, content) as messages, whose contents are those of the list's bytes; NULL: an exception is set. */
+static tin_message *message_array(PyObject *list, Py_ssize_t count) {
+    tin_message *messages = PyMem_Calloc((size_t)count + 1, sizeof *messages);
+    if (!messages)
+        PyErr_NoMemory();
+    for (Py_ssize_t k = 0; messages && k < count; k++) {
+        unsigned role;
+        Py_ssize_t length;
+        PyObject *pair = PyList_GetItem(list, k);
+        if (!PyTuple_Check(pair)) {
+            PyErr_SetString(PyExc_TypeError, "a message is a tuple (role, content)");
+        } else if (PyArg_ParseTuple(pair, "Iy#:message", &role, &messages[k].content, &length)) {
+            messages[k].role = role;
+            messages[k].length = (size_t)length;
+            continue;
+        }
+        PyMem_Free(messages);
+        messages = NULL;
+    }
+    return messages;
+}
+
+static PyObject *chat_tokens(core_model *self, const tin_message *messages, uint32_t count, uint32_t flags) {
+    tin_error error;
+    size_t capacity = 0, scratch_size = tin_chat_scratch(self->model, messages, count, &error);
+    if (!scratch_size)
+        return core_raise(self->fault, &error);
+    void *scratch_base, *scratch = core_aligned(scratch_size, &scratch_base);
+    if (!scratch)
+        return NULL;
+    int32_t *tokens = NULL;
+    PyObject *list = NULL;
+    int64_t made = tin_chat(self->model, messages, count, flags, NULL, 0, scratch, scratch_size, &error);
+    if (made >= 0) {
+        capacity = (size_t)made;
+        tokens = PyMem_Malloc(capacity * sizeof *tokens + 1);
+        if (tokens)
+            made =
+                tin_chat(self->model, messages, count, flags, tokens, capacity, scratch, scratch_size, &error);
+        else
+            PyErr_NoMemory();
+    }
+    if (made < 0)
+        core_raise(self->fault, &error);
+    else if (tokens)
+        list = token_list(tokens, made);
+    PyMem_Free(tokens);
+    PyMem_Free(scratch_base);
+    return list;
+}
+
+static PyObject *model_chat(core_model *self, PyObject *args) {
+    PyObject *list;
+    unsigned flags = 0;
+    if (!PyArg_ParseTuple(args, "O!|I:chat", &PyList_Type, &list, &flags))
+        return NULL;
+    Py_ssize_t count = PyList_Size(list);
+    tin_message *messages = message_array(list, count);
+    PyObject *tokens = messages ? chat_tokens(self, messages, (uint32_t)count, flags) : NULL;
+    PyMem_Free(messages);
+    return tokens;
+}
+
 static PyObject *model_token(core_model *self, PyObject *args) {
     int id;
     if (!PyArg_ParseTuple(args, "i:token", &id))
@@ -131,6 +194,8 @@ static PyMethodDef methods[] = {
     {"entry", (PyCFunction)model_entry, METH_O, "A named entry's bytes; KeyError when the tin has none."},
     {"tokenize", (PyCFunction)model_tokenize, METH_VARARGS,
      "tokenize(text: str | bytes, flags=0) -> list of ids"},
+    {"chat", (PyCFunction)model_chat, METH_VARARGS,
+     "chat(messages: list of (role, bytes), flags=0) -> list of ids"},
     {"token", (PyCFunction)model_token, METH_VARARGS, "token(id) -> (bytes, is control, ends a generation)"},
     {NULL, NULL, 0, NULL},
 };

@@ -50,7 +50,30 @@ static PyMethodDef functions[] = {
     {NULL, NULL, 0, NULL},
 };
 
-/* The lists of the .def files, for the compiler. */
+static const struct {
+    const char *name;
+    long value;
+} numbers[] = {
+    {"ALIGNMENT", TIN_ALIGNMENT},
+    {"TILE", TINI_TILE},
+    {"PROGRAM_VERSION", TINI_PROGRAM_VERSION},
+    {"FLAG_LOGIT_ROWS", TINI_FLAG_LOGIT_ROWS},
+    {"KV_F16", TIN_KV_F16},
+    {"KV_Q8", TIN_KV_Q8},
+    {"STEP_PENDING", TIN_STEP_PENDING},
+    {"STEP_LOGITS", TIN_STEP_LOGITS},
+    {"STEP_IDLE", TIN_STEP_IDLE},
+    {"STEP_TOKEN", TIN_STEP_TOKEN},
+    {"STEP_DONE", TIN_STEP_DONE},
+    {"FINISH_END", TIN_FINISH_END},
+    {"FINISH_LENGTH", TIN_FINISH_LENGTH},
+    {"FINISH_CONTEXT", TIN_FINISH_CONTEXT},
+    {"TEXT_SPECIAL", TIN_TEXT_SPECIAL},
+    {"TEXT_BOS", TIN_TEXT_BOS},
+    {"CHAT_ANSWER", TIN_CHAT_ANSWER},
+};
+
+/* The lists of the .def files, for the compiler, and the numbers of tin.h. */
 static int add_lists(PyObject *module) {
     PyObject *formats = Py_BuildValue("{"
 #define TIN_FORMAT(id, gguf, NAME, name, block, bytes, activations) "s(iiiis)"
@@ -73,18 +96,11 @@ static int add_lists(PyObject *module) {
     );
     int failed = PyModule_AddObjectRef(module, "FORMATS", formats) ||
                  PyModule_AddObjectRef(module, "OPS", ops) ||
-                 PyModule_AddIntConstant(module, "ALIGNMENT", TIN_ALIGNMENT) ||
-                 PyModule_AddIntConstant(module, "TILE", TINI_TILE) ||
-                 PyModule_AddIntConstant(module, "PROGRAM_VERSION", TINI_PROGRAM_VERSION) ||
-                 PyModule_AddIntConstant(module, "FLAG_LOGIT_ROWS", TINI_FLAG_LOGIT_ROWS) ||
-                 PyModule_AddIntConstant(module, "STEP_PENDING", TIN_STEP_PENDING) ||
-                 PyModule_AddIntConstant(module, "STEP_LOGITS", TIN_STEP_LOGITS) ||
-                 PyModule_AddIntConstant(module, "STEP_IDLE", TIN_STEP_IDLE) ||
-                 PyModule_AddIntConstant(module, "TEXT_SPECIAL", TIN_TEXT_SPECIAL) ||
-                 PyModule_AddIntConstant(module, "TEXT_BOS", TIN_TEXT_BOS) ||
                  PyModule_AddStringConstant(module, "VERSION", tin_version());
     Py_XDECREF(formats);
     Py_XDECREF(ops);
+    for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++)
+        failed = failed || PyModule_AddIntConstant(module, numbers[k].name, numbers[k].value);
     return failed ? -1 : 0;
 }
 
@@ -99,12 +115,15 @@ static int execute(PyObject *module) {
         return -1;
     state->model_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &core_model_spec, NULL);
     state->session_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &core_session_spec, NULL);
-    if (!state->model_type || !state->session_type)
+    state->batch_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &core_batch_spec, NULL);
+    if (!state->model_type || !state->session_type || !state->batch_type)
         return -1;
     if (PyModule_AddObjectRef(module, "Model", (PyObject *)state->model_type) ||
-        PyModule_AddObjectRef(module, "Session", (PyObject *)state->session_type))
+        PyModule_AddObjectRef(module, "Session", (PyObject *)state->session_type) ||
+        PyModule_AddObjectRef(module, "Batch", (PyObject *)state->batch_type))
         return -1;
-    if (PyModule_AddFunctions(module, functions) || PyModule_AddFunctions(module, core_block_functions))
+    if (PyModule_AddFunctions(module, functions) || PyModule_AddFunctions(module, core_block_functions) ||
+        PyModule_AddFunctions(module, core_measure_functions))
         return -1;
     return add_lists(module);
 }
@@ -114,6 +133,7 @@ static int traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->fault);
     Py_VISIT(state->model_type);
     Py_VISIT(state->session_type);
+    Py_VISIT(state->batch_type);
     return 0;
 }
 
@@ -122,6 +142,7 @@ static int clear(PyObject *module) {
     Py_CLEAR(state->fault);
     Py_CLEAR(state->model_type);
     Py_CLEAR(state->session_type);
+    Py_CLEAR(state->batch_type);
     return 0;
 }
 

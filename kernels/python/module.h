@@ -9,12 +9,12 @@
 
 typedef struct core_state {
     PyObject *fault; /* tinsmith.errors.RuntimeFault */
-    PyTypeObject *model_type, *session_type;
+    PyTypeObject *model_type, *session_type, *batch_type;
 } core_state;
 
 extern struct PyModuleDef core_module;
-extern PyType_Spec core_model_spec, core_session_spec;
-extern PyMethodDef core_block_functions[];
+extern PyType_Spec core_model_spec, core_session_spec, core_batch_spec;
+extern PyMethodDef core_block_functions[], core_measure_functions[];
 
 /* Raises RuntimeFault(name of the status, text). Returns NULL. */
 PyObject *core_raise(PyObject *fault, const tin_error *error);
@@ -28,5 +28,30 @@ typedef struct core_model {
     void *memory;
     PyObject *fault;
 } core_model;
+
+/* A pool of threads in memory of its own; all NULL for one thread. */
+typedef struct core_pool {
+    tin_pool *pool;
+    void *memory;
+} core_pool;
+
+/* 0, or -1 with an exception. */
+int core_pool_start(core_pool *pool, unsigned threads, PyObject *fault);
+void core_pool_stop(core_pool *pool);
+const tin_executor *core_pool_executor(const core_pool *pool);
+
+uint64_t core_monotonic_ns(void *unused);
+
+typedef struct core_session {
+    PyObject_HEAD core_model *model;
+    tin_session *session;
+    core_pool pool;
+    void *memory;
+    size_t size;
+    int busy; /* set, under the GIL, while a step runs without it */
+} core_session;
+
+/* 0, or -1 with RuntimeError. */
+int core_session_refuse_busy(const core_session *session);
 
 #endif

@@ -3,43 +3,15 @@
 #include "core/sampler.h"
 
 #include <string.h>
-#include <time.h>
-
-typedef struct core_session {
-    PyObject_HEAD core_model *model;
-    tin_session *session;
-    tin_pool *pool;
-    void *memory, *pool_memory;
-    size_t size;
-    int busy; /* set, under the GIL, while a step runs without it */
-} core_session;
-
-static uint64_t monotonic_ns(void *unused) {
-    (void)unused;
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static int make_pool(core_session *self, unsigned threads, tin_error *error) {
-    size_t size = tin_pool_size(threads);
-    void *block = core_aligned(size, &self->pool_memory);
-    if (!block)
-        return -1;
-    if (tin_pool_create(threads, block, size, &self->pool, error)) {
-        core_raise(self->model->fault, error);
-        return -1;
-    }
-    return 0;
-}
 
 static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
-    static char *names[] = {"model", "context", "chunk", "logit_rows", "threads", NULL};
+    static char *names[] = {"model", "context", "chunk", "logit_rows", "threads", "kv_type", "batched", NULL};
     core_state *state = PyType_GetModuleState(type);
     PyObject *model;
-    unsigned context = 0, chunk = 0, logit_rows = 1, threads = 1;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|IIII:Session", names, state->model_type, &model,
-                                     &context, &chunk, &logit_rows, &threads))
+    unsigned context = 0, chunk = 0, logit_rows = 1, threads = 1, kv_type = TIN_KV_F16;
+    int batched = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|IIIIIp:Session", names, state->model_type, &model,
+                                     &context, &chunk, &logit_rows, &threads, &kv_type, &batched))
         return NULL;
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     core_session *self = (core_session *)alloc(type, 0);
@@ -47,14 +19,16 @@ static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *keywo
         return NULL;
     self->model = (core_model *)Py_NewRef(model);
     tin_error error;
-    if (threads != 1 && make_pool(self, threads, &error))
+    if (core_pool_start(&self->pool, threads, self->model->fault))
         goto failed;
     tin_session_options options = {
         .context = context,
         .chunk = chunk,
         .logit_rows = logit_rows,
-        .executor = self->pool ? tin_pool_executor(self->pool) : NULL,
-        .clock_ns = monotonic_ns,
+        .kv_type = kv_type,
+        .batched = (uint32_t)batched,
+        .executor = core_pool_executor(&self->pool),
+        .clock_ns = core_monotonic_ns,
     };
     self->size = tin_session_size(self->model->model, &options, &error);
     if (!self->size) {
@@ -76,8 +50,7 @@ failed:
 
 static void session_dealloc(core_session *self) {
     PyTypeObject *type = Py_TYPE((PyObject *)self);
-    tin_pool_destroy(self->pool);
-    PyMem_Free(self->pool_memory);
+    core_pool_stop(&self->pool);
     PyMem_Free(self->memory);
     Py_XDECREF((PyObject *)self->model);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
@@ -85,7 +58,7 @@ static void session_dealloc(core_session *self) {
     Py_DECREF(type);
 }
 
-static int refuse_if_busy(core_session *self) {
+int core_session_refuse_busy(const core_session *self) {
     if (!self->busy)
         return 0;
     PyErr_SetString(PyExc_RuntimeError, "the session is in use by another thread; give each thread its own");
@@ -93,7 +66,7 @@ static int refuse_if_busy(core_session *self) {
 }
 
 static PyObject *session_append(core_session *self, PyObject *tokens) {
-    if (refuse_if_busy(self))
+    if (core_session_refuse_busy(self))
         return NULL;
     Py_ssize_t count = PySequence_Size(tokens);
     if (count < 0)
@@ -121,7 +94,7 @@ static PyObject *session_append(core_session *self, PyObject *tokens) {
 
 static PyObject *session_rewind(core_session *self, PyObject *args) {
     unsigned position;
-    if (!PyArg_ParseTuple(args, "I:rewind", &position) || refuse_if_busy(self))
+    if (!PyArg_ParseTuple(args, "I:rewind", &position) || core_session_refuse_busy(self))
         return NULL;
     tin_error error;
     if (tin_session_rewind(self->session, position, &error))
@@ -131,7 +104,7 @@ static PyObject *session_rewind(core_session *self, PyObject *args) {
 
 static PyObject *session_want_logits(core_session *self, PyObject *args) {
     unsigned position;
-    if (!PyArg_ParseTuple(args, "I:want_logits", &position) || refuse_if_busy(self))
+    if (!PyArg_ParseTuple(args, "I:want_logits", &position) || core_session_refuse_busy(self))
         return NULL;
     tin_error error;
     if (tin_session_want_logits(self->session, position, &error))
@@ -147,7 +120,7 @@ static PyObject *raise_status(core_session *self, tin_status status, const char 
 
 static PyObject *session_step(core_session *self, PyObject *args) {
     unsigned long long budget = 0;
-    if (!PyArg_ParseTuple(args, "|K:step", &budget) || refuse_if_busy(self))
+    if (!PyArg_ParseTuple(args, "|K:step", &budget) || core_session_refuse_busy(self))
         return NULL;
     int32_t event;
     self->busy = 1;
@@ -158,9 +131,87 @@ static PyObject *session_step(core_session *self, PyObject *args) {
     return PyLong_FromLong(event);
 }
 
+static PyObject *session_generate(core_session *self, PyObject *args) {
+    tin_sampling sampling = {.repetition_penalty = 1, .top_p = 1};
+    unsigned long long seed = 0;
+    unsigned max_tokens, lookup = 0, top_k = 0, repeat_last = 0;
+    if (!PyArg_ParseTuple(args, "I|IfIfffIK:generate", &max_tokens, &lookup, &sampling.temperature, &top_k,
+                          &sampling.top_p, &sampling.min_p, &sampling.repetition_penalty, &repeat_last,
+                          &seed) ||
+        core_session_refuse_busy(self))
+        return NULL;
+    sampling.top_k = top_k;
+    sampling.repeat_last = repeat_last;
+    sampling.seed = seed;
+    tin_error error;
+    if (tin_session_generate(self->session, &sampling, max_tokens, lookup, &error))
+        return core_raise(self->model->fault, &error);
+    Py_RETURN_NONE;
+}
+
+static PyObject *session_token(core_session *self, PyObject *unused) {
+    (void)unused;
+    return PyLong_FromLong(tin_session_token(self->session));
+}
+
+static PyObject *session_finish(core_session *self, PyObject *unused) {
+    (void)unused;
+    return PyLong_FromLong(tin_session_finish(self->session));
+}
+
+static PyObject *session_shift(core_session *self, PyObject *args) {
+    unsigned keep, drop;
+    if (!PyArg_ParseTuple(args, "II:shift", &keep, &drop) || core_session_refuse_busy(self))
+        return NULL;
+    tin_error error;
+    if (tin_session_shift(self->session, keep, drop, &error))
+        return core_raise(self->model->fault, &error);
+    Py_RETURN_NONE;
+}
+
+static PyObject *session_copy_from(core_session *self, PyObject *args) {
+    PyObject *source;
+    unsigned count = UINT32_MAX;
+    if (!PyArg_ParseTuple(args, "O!|I:copy_from", Py_TYPE((PyObject *)self), &source, &count))
+        return NULL;
+    core_session *from = (core_session *)source;
+    if (core_session_refuse_busy(self) || core_session_refuse_busy(from))
+        return NULL;
+    tin_error error;
+    if (tin_session_copy(self->session, from->session, count, &error))
+        return core_raise(self->model->fault, &error);
+    Py_RETURN_NONE;
+}
+
+static PyObject *session_save(core_session *self, PyObject *unused) {
+    (void)unused;
+    if (core_session_refuse_busy(self))
+        return NULL;
+    size_t size = tin_session_save_size(self->session);
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
+    tin_error error;
+    if (bytes && tin_session_save(self->session, PyBytes_AsString(bytes), size, &error)) {
+        Py_DECREF(bytes);
+        return core_raise(self->model->fault, &error);
+    }
+    return bytes;
+}
+
+static PyObject *session_restore(core_session *self, PyObject *data) {
+    Py_buffer view;
+    if (core_session_refuse_busy(self) || PyObject_GetBuffer(data, &view, PyBUF_SIMPLE))
+        return NULL;
+    tin_error error;
+    tin_status status = tin_session_restore(self->session, view.buf, (size_t)view.len, &error);
+    PyBuffer_Release(&view);
+    if (status)
+        return core_raise(self->model->fault, &error);
+    Py_RETURN_NONE;
+}
+
 static PyObject *session_logits(core_session *self, PyObject *unused) {
     (void)unused;
-    if (refuse_if_busy(self))
+    if (core_session_refuse_busy(self))
         return NULL;
     tin_model_info info;
     tin_model_describe(self->model->model, &info);
@@ -178,7 +229,7 @@ static PyObject *session_sample(core_session *self, PyObject *args) {
     unsigned top_k = 0, repeat_last = 0;
     if (!PyArg_ParseTuple(args, "|fIfffIK:sample", &sampling.temperature, &top_k, &sampling.top_p,
                           &sampling.min_p, &sampling.repetition_penalty, &repeat_last, &seed) ||
-        refuse_if_busy(self))
+        core_session_refuse_busy(self))
         return NULL;
     sampling.top_k = top_k;
     sampling.repeat_last = repeat_last;
@@ -196,7 +247,7 @@ static PyObject *session_sample(core_session *self, PyObject *args) {
 /* The likeliest token of every ready row, so that a draft is checked without copying its logits. */
 static PyObject *session_likeliest(core_session *self, PyObject *unused) {
     (void)unused;
-    if (refuse_if_busy(self))
+    if (core_session_refuse_busy(self))
         return NULL;
     tin_model_info info;
     tin_model_describe(self->model->model, &info);
@@ -236,7 +287,18 @@ static PyMethodDef methods[] = {
      "want_logits(position): asks for the logits of every token from there on; 2**32 - 1 for none but the "
      "last"},
     {"step", (PyCFunction)session_step, METH_VARARGS,
-     "step(budget_ns=0) -> STEP_PENDING, STEP_LOGITS or STEP_IDLE"},
+     "step(budget_ns=0) -> STEP_PENDING, STEP_LOGITS, STEP_IDLE, STEP_TOKEN or STEP_DONE"},
+    {"generate", (PyCFunction)session_generate, METH_VARARGS,
+     "generate(max_tokens, lookup=0, temperature=0, top_k=0, top_p=1, min_p=0, repetition_penalty=1, "
+     "repeat_last=0, seed=0): step chooses tokens"},
+    {"token", (PyCFunction)session_token, METH_NOARGS, "token() -> the id of the last STEP_TOKEN"},
+    {"finish", (PyCFunction)session_finish, METH_NOARGS, "finish() -> FINISH_* of the last generation"},
+    {"shift", (PyCFunction)session_shift, METH_VARARGS,
+     "shift(keep, drop): forgets drop tokens from position keep on and computes those behind them again"},
+    {"copy_from", (PyCFunction)session_copy_from, METH_VARARGS,
+     "copy_from(session, count=all): takes over the session's first tokens and what is computed of them"},
+    {"save", (PyCFunction)session_save, METH_NOARGS, "save() -> bytes"},
+    {"restore", (PyCFunction)session_restore, METH_O, "restore(bytes)"},
     {"logits", (PyCFunction)session_logits, METH_NOARGS,
      "logits() -> (position of the first row, float32 bytes)"},
     {"likeliest", (PyCFunction)session_likeliest, METH_NOARGS,
@@ -249,7 +311,9 @@ static PyMethodDef methods[] = {
 };
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc, "Session(model, context=0, chunk=0, logit_rows=1, threads=1); 0 takes the model's own."},
+    {Py_tp_doc,
+     "Session(model, context=0, chunk=0, logit_rows=1, threads=1, kv_type=KV_F16, batched=False); 0 takes the "
+     "model's own."},
     {Py_tp_new, session_new},
     {Py_tp_dealloc, session_dealloc},
     {Py_tp_methods, methods},

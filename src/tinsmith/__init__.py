@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
 __all__ = ["Completion", "Model", "__version__", "load"]
 
 if TYPE_CHECKING:
+    __version__: str
     from tinsmith.runtime import Completion, Model, load
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        # From the package's metadata, which have it from kernels/include/tin.h.
+        from importlib.metadata import version
+
+        return version("tinsmith")
     if name in __all__:
         from tinsmith import runtime
 

@@ -9,7 +9,7 @@ import pytest
 from tiny_models import tiny_spec
 
 from tinsmith import _core
-from tinsmith.compiler.build import CHUNK, compile_graph
+from tinsmith.compiler.build import compile_graph
 from tinsmith.compiler.graph import Graph, Value
 from tinsmith.compiler.passes import plan_memory, row_bytes
 from tinsmith.formats.weights import WEIGHT_FORMATS
@@ -65,7 +65,7 @@ def test_a_value_is_quantized_once(name: str, weights: str) -> None:
 @pytest.mark.parametrize("weights", ["F32", "Q4_0"])
 def test_values_alive_together_never_overlap(name: str, weights: str) -> None:
     graph = graph_of(name, lambda role: weights)
-    plan = plan_memory(graph, CHUNK)
+    plan = plan_memory(graph)
     place: dict[int, Value] = {}  # what each 64-byte line of the arena holds
     last = {value: k for k, op in enumerate(graph.ops) for value in [*op.inputs, *op.outputs] if value}
     for k, op in enumerate(graph.ops):
@@ -79,12 +79,12 @@ def test_values_alive_together_never_overlap(name: str, weights: str) -> None:
                 held = place.get(line)
                 assert held in (None, out) or last[held] <= k, (k, op.kind)
                 place[line] = out
-    assert plan.size == max(plan.offsets[value] + CHUNK * row_bytes(value) for value in plan.offsets)
+    assert plan.size == max(lines(value, plan.offsets[value]).stop for value in plan.offsets) * _core.ALIGNMENT
 
 
 def lines(value: Value, offset: int) -> range:
     assert offset % _core.ALIGNMENT == 0
-    return range(offset // _core.ALIGNMENT, (offset + CHUNK * row_bytes(value)) // _core.ALIGNMENT)
+    return range(offset // _core.ALIGNMENT, -(-(offset + row_bytes(value)) // _core.ALIGNMENT))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -98,7 +98,7 @@ def halves_at(name: str) -> list[int]:
 def random_blocks(
     rng: np.random.Generator, name: str, count: int, halves: Callable[[int], np.ndarray]
 ) -> np.ndarray:
-    """GGUF bytes [count, bytes a block]: every bit random, but for the float16 values, which halves(count) makes."""
+    """GGUF bytes [count, bytes a block]: every bit random, but for the float16 values: halves(count)."""
     blocks = rng.integers(0, 256, (count, FORMATS[name].bytes), dtype=np.uint8)
     for at in halves_at(name):
         blocks[:, at : at + 2] = halves(count).astype(np.float16)[:, None].view(np.uint8)

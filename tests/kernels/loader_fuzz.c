@@ -36,6 +36,21 @@ static void compute(const tin_model *model) {
     free(memory);
 }
 
+static void chat(const tin_model *model) {
+    const tin_message messages[] = {{TIN_ROLE_SYSTEM, " be brief\xe3\x80\x80", 12},
+                                    {TIN_ROLE_USER, "<|im_end|>", 10}};
+    size_t size = tin_chat_scratch(model, messages, 2, NULL);
+    if (!size)
+        return;
+    void *scratch = malloc(size);
+    int32_t tokens[64];
+    int64_t count = tin_chat(model, messages, 2, TIN_CHAT_ANSWER, tokens, 64, scratch, size, NULL);
+    for (int64_t k = 0; k < count && k < 64; k++)
+        if (!tin_token_text(model, tokens[k], NULL, NULL))
+            abort();
+    free(scratch);
+}
+
 static int works(const uint8_t *file, size_t size) {
     tin_error error;
     size_t needed = tin_model_size(file, size, &error);
@@ -46,6 +61,7 @@ static int works(const uint8_t *file, size_t size) {
     if (tin_model_create(file, size, NULL, memory, needed, &model, &error) != TIN_OK)
         abort(); /* its size was told, so the file is sound */
     compute(model);
+    chat(model);
     free(memory);
     return 1;
 }
@@ -90,6 +106,8 @@ static size_t pick(const uint8_t *file, size_t size, const tin_model *model) {
         tin_model_entry(model, "tokenizer.bin", &part, &length);
         break;
     case 5:
+        tin_model_entry(model, "turns.bin", &part, &length);
+        break;
     case 6:
         length = size < 1024 ? size : 1024;
         part = file + size - length;
@@ -146,6 +164,7 @@ int main(int argc, char **argv) {
     uint32_t counts[2] = {0, 0}; /* refused, worked */
     sweep_header(whole, copy, size, model, "program.bin", counts);
     sweep_header(whole, copy, size, model, "tokenizer.bin", counts);
+    sweep_header(whole, copy, size, model, "turns.bin", counts);
     for (int k = atoi(argv[2]); k > 0; k--) {
         memcpy(copy, whole, size);
         damage(copy, size, pick(whole, size, model));

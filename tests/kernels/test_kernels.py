@@ -52,8 +52,8 @@ def matmul_case(
         blocks = inputs // line.block
         gguf = random_blocks(rng, name, outputs * blocks, lambda n: spread(rng, n) * rng.choice([1, 1e-6], n))
         x: Any = lib.quantize_q8(spread(rng, rows, inputs))
-        # The largest sums there can be: the first row of x at an end of its range, rows of weights at theirs, whose
-        # small scales and minimums are then all at theirs too.
+        # The largest sums there can be: the first row of x at an end of its range, two rows of weights at
+        # theirs, and with them their small scales and minimums.
         x["q"][0], x["sum"][0] = -127, -127 * 32
         halves = [gguf[:, at : at + 2].copy() for at in halves_at(name)]
         gguf[:blocks], gguf[blocks : 2 * blocks] = (0x80 if name == "q8_0" else 0xFF), 0

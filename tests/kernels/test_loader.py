@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,10 @@ from tinsmith.models import family
 
 KERNELS = Path(__file__).parents[2] / "kernels"
 SANITIZE = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-DTIN_NO_POOL"]
+TEMPLATE = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] | trim + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +40,8 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_damaged_tin_is_an_error_or_works(program: Path, tmp_path: Path, preset: str) -> None:
     """Every truncation, and 3,000 copies with a bit, a byte or a word changed."""
     sizes = {"hidden_size": 64, "intermediate_size": 96, "max_position_embeddings": 64}
-    spec = quant.apply(tiny_spec(family.by_name("llama"), **sizes), preset)
+    spec = replace(tiny_spec(family.by_name("llama"), **sizes), chat_template=TEMPLATE)
+    spec = quant.apply(spec, preset)
     compiler.build_tin(spec, tmp_path / "tiny.tin")
     result = subprocess.run([program, tmp_path / "tiny.tin", "3000"], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-4000:]

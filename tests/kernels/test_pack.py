@@ -85,7 +85,8 @@ def numbers(name: str, blocks: np.ndarray) -> np.ndarray:
     return plane(32, 2, 32) | plane(0, 1, 32) << 2 if name == "q3_k" else plane(16, 2, 32)
 
 
-# Small scales and minimums: (where they begin, how many bytes); the planes of a sub-block: (bits, from which bit on).
+# Where the small scales and minimums begin and how many bytes they take; the planes of a sub-block: how many
+# bits, from which one on.
 SCALES = {"q4_k": (4, 12), "q5_k": (4, 12), "q6_k": (192, 16), "q3_k": (96, 12), "q2_k": (0, 16)}
 PLANES = {
     "q8_0": [(8, 0)],

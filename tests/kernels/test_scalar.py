@@ -15,7 +15,7 @@ f32 = np.float32
 
 
 class Numbers(NamedTuple):
-    """Weights as the scalar kernels see them; the last axes are 32-input blocks and, in them, halves or inputs."""
+    """Weights as the scalar kernels see them, by blocks of 32 inputs."""
 
     q: np.ndarray  # [rows, blocks, 32] int64
     scale: np.ndarray  # [rows, blocks, 2] int64: of each 16 inputs; 1 in formats without
@@ -25,8 +25,8 @@ class Numbers(NamedTuple):
 
 
 def numbers(name: str, blocks: np.ndarray, rows: int) -> Numbers:
-    """Of GGUF blocks [count, bytes], by gguf's own decoder: with d or dmin 1 and the other 0, and with scales of 1, what it
-    decodes are the whole numbers themselves."""
+    """Of GGUF blocks [count, bytes], by gguf's own decoder: with d or dmin 1, the other 0, and scales of 1, it
+    decodes the whole numbers themselves."""
 
     def decoded(changed: np.ndarray) -> np.ndarray:
         return quants.dequantize(changed, gguf.GGMLQuantizationType(FORMATS[name].gguf)).reshape(rows, -1, 32)
@@ -111,8 +111,8 @@ def test_quantized_matmul_is_the_stated_steps(lib, rng, name):
 
 @pytest.mark.parametrize("name", QUANTIZED)
 def test_quantized_matmul_is_the_product_of_what_it_reads(lib, rng, name):
-    """Against float64, within the rounding of so many float32 steps: 4 a block of 32 inputs, each of at most the sum
-    of what the blocks add, apart from sign."""
+    """Against float64, within the rounding of so many float32 steps: 4 a block of 32 inputs, each of at most
+    the sum of what the blocks add, apart from sign."""
     outputs, inputs, rows = 21, 3 * max(256, FORMATS[name].block), 3
     blocks = random_blocks(
         rng,

@@ -26,7 +26,7 @@ def test_one_digest_for_every_instruction_set_thread_count_and_chunk(image: Imag
         for isa in _core.isa_names()
         for model in [_core.Model(image(name), isa)]
         for threads in (1, 2, 3, 8)
-        for chunk in (1, 7, 64)
+        for chunk in (1, 7, 64, 512)
     }
     assert len(digests) == 1
 

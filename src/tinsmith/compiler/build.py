@@ -11,11 +11,13 @@ from typing import Any
 from tinsmith import _core
 from tinsmith.compiler import selftest
 from tinsmith.compiler import tokenizer as tokenizer_file
+from tinsmith.compiler import turns as turns_file
 from tinsmith.compiler.graph import Graph, GraphBuilder
 from tinsmith.compiler.passes import lower
 from tinsmith.compiler.program import Program, write_program
 from tinsmith.errors import FormatError, TinsmithError, UnsupportedError
 from tinsmith.formats import tin
+from tinsmith.formats.turns import TurnTable
 from tinsmith.models import family
 from tinsmith.models.chat_template import compile_turns
 from tinsmith.models.spec import Buffer, Spec
@@ -74,12 +76,13 @@ def _compile(spec: Spec) -> tuple[list[tuple[str, Buffer]], dict[str, Any]]:
     except TinsmithError as error:
         facts["template_refused"] = str(error)  # what chatting with the model then says
     else:
-        entries.append((TEMPLATE, turns.encode()))
+        entries.append(("turns.bin", turns_file.encode(turns, spec.tokenizer)))
+        entries.append((TEMPLATE, turns.to_json().encode()))
     return entries, facts
 
 
-def _turns(spec: Spec) -> str:
-    """The chat template as a table of turns, JSON."""
+def _turns(spec: Spec) -> TurnTable:
+    """The chat template as a table of turns."""
     if spec.chat_template is None:
         raise UnsupportedError("the model has no chat template")
 
@@ -87,7 +90,7 @@ def _turns(spec: Spec) -> str:
         return "" if token is None else spec.tokenizer.tokens[token]
 
     bos, eos = text(spec.tokenizer.bos), text(spec.tokenizer.eos)
-    return compile_turns(spec.chat_template, bos=bos, eos=eos).to_json()
+    return compile_turns(spec.chat_template, bos=bos, eos=eos)
 
 
 def _pack_weights(graph: Graph, program: Program) -> Iterator[Buffer]:
@@ -108,6 +111,6 @@ def _manifest(spec: Spec, graph: Graph, program: Program) -> dict[str, Any]:
         "general": spec.general,
         "parameters": sum(tensor.rows * tensor.inputs for tensor in spec.tensors.values()),
         "tensors": dict(Counter(tensor.format for tensor in used)),
-        "arena_bytes": program.arena_bytes,
+        "arena_bytes": program.row_bytes * CHUNK,
         "program": _core.PROGRAM_VERSION,
     }

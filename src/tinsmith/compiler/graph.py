@@ -37,10 +37,11 @@ class Op:
 
 @dataclass(frozen=True)
 class Cache:
-    """A layer's key-value cache."""
+    """A layer's key-value cache. window: how many of the latest positions attention sees; 0 for all."""
 
     heads: int
     head_dim: int
+    window: int = 0
 
 
 @dataclass
@@ -101,8 +102,8 @@ class GraphBuilder:
         self._add(Op("ROPE", [x, table], [x], u=(heads,)))
         return x
 
-    def cache(self, heads: int, head_dim: int) -> int:
-        self.graph.caches.append(Cache(heads, head_dim))
+    def cache(self, heads: int, head_dim: int, window: int = 0) -> int:
+        self.graph.caches.append(Cache(heads, head_dim, window))
         return len(self.graph.caches) - 1
 
     def kv_append(self, cache: int, key: Value, value: Value) -> None:

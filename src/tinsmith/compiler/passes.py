@@ -87,13 +87,14 @@ def row_bytes(value: Value) -> int:
 
 @dataclass(frozen=True)
 class Plan:
-    """Where each value lies in the arena, in bytes; `size` is the whole."""
+    """Where each value lies in the arena, and how large that is, in bytes a row: an arena for n rows has n
+    times both."""
 
     offsets: dict[Value, int]
     size: int
 
 
-def plan_memory(graph: Graph, chunk: int) -> Plan:
+def plan_memory(graph: Graph) -> Plan:
     """Places values so that those alive at the same time never overlap, largest first at the lowest free place
     (greedy by size: Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020)."""
     first: dict[Value, int] = {}
@@ -106,7 +107,7 @@ def plan_memory(graph: Graph, chunk: int) -> Plan:
     groups = _share(graph, last)
     spans: list[tuple[int, int, int, list[Value]]] = []
     for members in groups:
-        size = -(-chunk * max(row_bytes(value) for value in members) // _core.ALIGNMENT) * _core.ALIGNMENT
+        size = -(-max(row_bytes(value) for value in members) // _core.ALIGNMENT) * _core.ALIGNMENT
         spans.append((size, min(first[v] for v in members), max(last[v] for v in members), members))
     spans.sort(key=lambda span: (-span[0], span[1]))
 

@@ -13,7 +13,7 @@ from tinsmith.formats.weights import packed_bytes, weight_format
 _HEADER = struct.Struct("<8s10I2Q")
 _TENSOR = struct.Struct("<4I2Q")
 _VALUE = struct.Struct("<2IQ")
-_CACHE = struct.Struct("<2I")
+_CACHE = struct.Struct("<4I")
 _OP = struct.Struct("<2I4I4I6I1I3I4f")
 _NONE = 0xFFFFFFFF
 _TYPES = {"F32": 0, "Q8": 1}
@@ -30,17 +30,19 @@ class Place:
 
 @dataclass(frozen=True)
 class Program:
-    """data: program.bin. places: of the tensors in weights.bin, in order; they take weight_bytes in all."""
+    """data: program.bin. places: of the tensors in weights.bin, in order; they take weight_bytes in all.
+    row_bytes: of a session's arena, for every token computed at once."""
 
     data: bytes
     places: list[Place]
     weight_bytes: int
-    arena_bytes: int
+    row_bytes: int
 
 
 def write_program(graph: Graph, *, vocab: int, context: int, chunk: int) -> Program:
-    """graph: after compiler.passes.lower. context: most positions of a session. chunk: most tokens at once."""
-    plan = plan_memory(graph, chunk)
+    """graph: after compiler.passes.lower. context: most positions of a session. chunk: tokens computed
+    at once where a session asks for no other number."""
+    plan = plan_memory(graph)
     names = list(dict.fromkeys(t for op in graph.ops for t in op.tensors if t is not None))
     places, weight_bytes = _place(graph, names)
     tensors, text = [], b""
@@ -68,7 +70,7 @@ def write_program(graph: Graph, *, vocab: int, context: int, chunk: int) -> Prog
         weight_bytes,
     )
     parts = [header, *tensors, *_values(values, plan)]
-    parts += [_CACHE.pack(cache.heads, cache.head_dim) for cache in graph.caches]
+    parts += [_CACHE.pack(cache.heads, cache.head_dim, cache.window, 0) for cache in graph.caches]
     return Program(b"".join([*parts, *ops, text]), places, weight_bytes, plan.size)
 
 

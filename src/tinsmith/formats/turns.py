@@ -9,7 +9,20 @@ from typing import Any
 
 from tinsmith.errors import FormatError, InputError
 
-ROLES = ("system", "user", "assistant")
+ROLES = ("system", "user", "assistant")  # in the order of TIN_ROLE_*
+
+
+def check_messages(messages: Sequence[Mapping[str, Any]]) -> None:
+    """Raises InputError for an unknown role, a system message that is not the first, or a message without
+    content."""
+    for number, message in enumerate(messages):
+        role, content = message.get("role"), message.get("content")
+        if role not in ROLES:
+            raise InputError(f"message {number + 1}: role {role!r} is not one of {', '.join(ROLES)}")
+        if not isinstance(content, str):
+            raise InputError(f"message {number + 1}: content must be a text, got {type(content).__name__}")
+        if role == "system" and number > 0:
+            raise InputError(f"message {number + 1}: a system message can only be the first")
 
 
 @dataclass(frozen=True)
@@ -28,30 +41,16 @@ class TurnTable:
     strip: bool = False
 
     def render(self, messages: Sequence[Mapping[str, Any]], *, generate: bool = True) -> str:
-        """The conversation as text. Raises InputError as `pieces`."""
-        return "".join(text for text, _ in self.pieces(messages, generate=generate))
-
-    def pieces(self, messages: Sequence[Mapping[str, Any]], *, generate: bool = True) -> list[tuple[str, bool]]:
-        """The conversation in pieces of text, each with whether it is the template's: there, and only there,
-        control tokens are meant.
-
-        Raises InputError for an unknown role, a system message that is not the first, or a message without
-        content.
-        """
-        first_is_system = bool(messages) and messages[0].get("role") == "system"
-        found = [] if first_is_system else [(self.start, True)]
-        for number, message in enumerate(messages):
-            role, content = message.get("role"), message.get("content")
-            if role not in ROLES:
-                raise InputError(f"message {number + 1}: role {role!r} is not one of {', '.join(ROLES)}")
-            if not isinstance(content, str):
-                raise InputError(f"message {number + 1}: content must be a text, got {type(content).__name__}")
-            if role == "system" and number > 0:
-                raise InputError(f"message {number + 1}: a system message can only be the first")
-            found.append((self.start_system if role == "system" else self.opening[role], True))
-            found.append((content.strip() if self.strip else content, False))
-            found.append((self.ending[role], True))
-        return [*found, (self.generation, True)] if generate else found
+        """The conversation as text. Raises InputError as `check_messages`."""
+        check_messages(messages)
+        first_is_system = bool(messages) and messages[0]["role"] == "system"
+        found = [] if first_is_system else [self.start]
+        for message in messages:
+            role, content = message["role"], message["content"]
+            found.append(self.start_system if role == "system" else self.opening[role])
+            found.append(content.strip() if self.strip else content)
+            found.append(self.ending[role])
+        return "".join([*found, self.generation] if generate else found)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False)

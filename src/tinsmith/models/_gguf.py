@@ -17,8 +17,11 @@ from tinsmith.models.spec import Buffer, Spec, Tensor, Tokenizer
 
 _TYPES = {1: "normal", 3: "control", 4: "user", 5: "unused"}
 _TYPE_IDS = {name: number for number, name in _TYPES.items()}
-# llama.cpp's `general.file_type`: the format most weights have.
-_FILE_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 7, "BF16": 32}
+# llama.cpp's `general.file_type`: the format most weights have; for the K formats, the medium mix around them.
+_FILE_TYPES = {
+    "F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 7, "Q5_0": 8, "Q5_1": 9, "Q2_K": 10, "Q3_K": 12,
+    "Q4_K": 15, "Q5_K": 17, "Q6_K": 18, "IQ4_NL": 25, "BF16": 32,
+}  # fmt: skip
 _QUANTIZATION_VERSION = 2
 # What `general.*` says of the file rather than of the model; written anew.
 _OF_THE_FILE = {"architecture", "type", "file_type", "quantization_version", "alignment"}

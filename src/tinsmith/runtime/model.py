@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +11,7 @@ from typing import Any
 from tinsmith import _core
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.formats.tin import Tin
-from tinsmith.formats.turns import TurnTable
+from tinsmith.formats.turns import ROLES, TurnTable, check_messages
 from tinsmith.models.spec import Buffer
 from tinsmith.runtime.generation import Completion, Generation, Sampling, SessionKeeper
 
@@ -89,7 +88,7 @@ class Model:
         if not tokens:
             raise InputError("no tokens; logits need at least one")
         info = self.core.info()
-        size = min(chunk or info["chunk"], info["chunk"], len(tokens))
+        size = min(chunk or info["chunk"], len(tokens))
         session = _core.Session(
             self.core,
             context=min(len(tokens), info["context"]),
@@ -106,10 +105,8 @@ class Model:
 
     @cached_property
     def turns(self) -> TurnTable:
-        """The chat template. Raises UnsupportedError with the reason when it could not be compiled."""
-        if "template.json" not in self.tin.names:
-            reason = self.tin.manifest.get("template_refused", "the file has no chat template")
-            raise UnsupportedError(f"this model can't chat: {reason}; use raw prompts")
+        """The chat template as texts. Raises UnsupportedError with the reason when it could not be compiled."""
+        self._check_template()
         return TurnTable.from_json(str(self.tin.entry("template.json"), "utf-8"))
 
     def render(self, messages: Sequence[Message], *, generate: bool = True) -> list[int]:
@@ -118,16 +115,17 @@ class Model:
         The tokens are those of the rendered text as a whole, but that contents can't smuggle in control tokens:
         what a message says is text.
         """
-        tokens: list[int] = []
-        plain = ""
-        for text, trusted in self.turns.pieces(messages, generate=generate):
-            for part in self._control_pattern.split(text) if trusted else [text]:
-                if trusted and part in self._control:
-                    tokens += [*self.tokenize(plain), self._control[part]]
-                    plain = ""
-                else:
-                    plain += part
-        return tokens + self.tokenize(plain)
+        self._check_template()
+        check_messages(messages)
+        turns = [
+            (ROLES.index(turn["role"]), turn["content"].encode("utf-8", "surrogatepass")) for turn in messages
+        ]
+        return self.core.chat(turns, _core.CHAT_ANSWER if generate else 0)
+
+    def _check_template(self) -> None:
+        if "turns.bin" not in self.tin.names:
+            reason = self.tin.manifest.get("template_refused", "the file has no chat template")
+            raise UnsupportedError(f"this model can't chat: {reason}; use raw prompts")
 
     def generate(
         self,
@@ -166,19 +164,6 @@ class Model:
     def chat(self, messages: Sequence[Message], **options: Any) -> Completion:
         """Answers a conversation of {"role": "system" | "user" | "assistant", "content": …}; as `generate`."""
         return self.generate(self.render(messages), **options)
-
-    @cached_property
-    def _control(self) -> dict[str, int]:
-        """The text of every control token."""
-        tokens = ((token, self.core.token(token)) for token in range(self.core.info()["vocab"]))
-        return {
-            data.decode("utf-8", "replace"): token for token, (data, control, _) in tokens if control and data
-        }
-
-    @cached_property
-    def _control_pattern(self) -> re.Pattern[str]:
-        longest_first = sorted(self._control, key=len, reverse=True)
-        return re.compile(f"({'|'.join(map(re.escape, longest_first))})" if longest_first else r"(?!)")
 
     def _tokens(self, prompt: str | Sequence[int]) -> list[int]:
         tokens = self.tokenize(prompt, special=True, bos=True) if isinstance(prompt, str) else list(prompt)

@@ -1,0 +1,173 @@
+#include "error.h"
+#include "session.h"
+
+#include <string.h>
+
+struct tin_batch {
+    const tin_model *model;
+    tin_batch_options options; /* with defaults filled in */
+    tini_pass pass;
+    tin_session **members; /* [options.rows]: those with rows in the pass under way */
+    uint32_t member_count; /* 0 when no pass is under way */
+    uint32_t turn;         /* who is asked first when a pass can't take all */
+};
+
+static tin_status resolve_batch(const tin_model *model, const tin_batch_options *given,
+                                tin_batch_options *options, tin_error *error) {
+    *options = given ? *given : (tin_batch_options){0};
+    if (!options->rows)
+        options->rows = model->program.header->chunk;
+    if (!options->logit_rows)
+        options->logit_rows = options->rows;
+    if (options->rows > TINI_MAX_CHUNK || options->logit_rows > options->rows)
+        return tini_fail(error, TIN_ERR_ARGUMENT,
+                         "a batch of %u rows, %u of them with logits; at most %u are computed at once",
+                         options->rows, options->logit_rows, TINI_MAX_CHUNK);
+    if (options->executor && (!options->executor->run || !options->executor->threads))
+        return tini_fail(error, TIN_ERR_ARGUMENT, "the executor has no run function or no threads");
+    return TIN_OK;
+}
+
+static uint64_t batch_aligned(uint64_t bytes) {
+    return (bytes + TIN_ALIGNMENT - 1) / TIN_ALIGNMENT * TIN_ALIGNMENT;
+}
+
+static uint64_t batch_bytes(const tin_model *model, const tin_batch_options *options) {
+    return batch_aligned(sizeof(tin_batch)) + batch_aligned(options->rows * sizeof(tin_session *)) +
+           tini_pass_place(NULL, &model->program, options->rows, options->logit_rows, NULL);
+}
+
+size_t tin_batch_size(const tin_model *model, const tin_batch_options *given, tin_error *error) {
+    tin_batch_options options;
+    if (resolve_batch(model, given, &options, error))
+        return 0;
+    uint64_t total = batch_bytes(model, &options);
+    if ((size_t)total != total) {
+        tini_fail(error, TIN_ERR_ARGUMENT, "the batch needs %llu bytes, more than this machine can address",
+                  (unsigned long long)total);
+        return 0;
+    }
+    return (size_t)total;
+}
+
+tin_status tin_batch_create(const tin_model *model, const tin_batch_options *given, void *memory,
+                            size_t memory_size, tin_batch **out, tin_error *error) {
+    tin_batch_options options;
+    tin_status status = resolve_batch(model, given, &options, error);
+    if (status)
+        return status;
+    uint64_t total = batch_bytes(model, &options);
+    if (!memory || (uintptr_t)memory % TIN_ALIGNMENT || memory_size < total)
+        return tini_fail(error, TIN_ERR_MEMORY, "the batch needs %llu bytes aligned to %u",
+                         (unsigned long long)total, (uint32_t)TIN_ALIGNMENT);
+    if (!out)
+        return tini_fail(error, TIN_ERR_ARGUMENT, "no place for the batch's pointer");
+    uint8_t *base = memory;
+    tin_batch *b = memory;
+    memset(b, 0, sizeof *b);
+    b->model = model;
+    b->options = options;
+    b->members = (tin_session **)(void *)(base + batch_aligned(sizeof *b));
+    tini_pass_place(&b->pass, &model->program, options.rows, options.logit_rows,
+                    (uint8_t *)b->members + batch_aligned(options.rows * sizeof(tin_session *)));
+    b->pass.kernels = model->kernels;
+    b->pass.executor = options.executor;
+    *out = b;
+    return TIN_OK;
+}
+
+/* Makes a pass of what the sessions have queued: a row for each, if they are not more than rows, and prompts share what
+ * is left in order. */
+static void gather_members(tin_batch *b, tin_session *const *sessions, uint32_t count) {
+    uint32_t rows = b->options.rows, logit_rows = b->options.logit_rows, waiting = 0;
+    for (uint32_t k = 0; k < count; k++)
+        waiting += !sessions[k]->running && sessions[k]->position < sessions[k]->count;
+    b->member_count = 0;
+    for (uint32_t n = 0; n < count && rows; n++) {
+        tin_session *s = sessions[(b->turn + n) % count];
+        if (s->running || s->position == s->count)
+            continue;
+        waiting--;
+        uint32_t most = rows > waiting ? rows - waiting : 1;
+        if (!tini_session_offer(s, most, logit_rows))
+            continue;
+        rows -= s->rows;
+        logit_rows -= s->logit_rows;
+        s->running = &b->pass; /* a session that is given twice has one part */
+        b->members[b->member_count++] = s;
+    }
+    b->turn = count ? (b->turn + 1) % count : 0;
+}
+
+static void begin_batch(tin_batch *b) {
+    tini_pass_begin(&b->pass);
+    for (uint32_t k = 0; k < b->member_count; k++) {
+        tin_session *s = b->members[k];
+        tini_pass_add(&b->pass, &s->caches, s->tokens + s->position, s->position, s->rows - s->logit_rows);
+    }
+    tini_pass_logits_begin(&b->pass);
+    for (uint32_t k = 0; k < b->member_count; k++) {
+        tin_session *s = b->members[k];
+        uint32_t plain = s->rows - s->logit_rows;
+        tini_pass_add(&b->pass, &s->caches, s->tokens + s->position + plain, s->position + plain,
+                      s->logit_rows);
+        tini_session_begin(s, &b->pass);
+    }
+}
+
+static void end_batch(tin_batch *b) {
+    const float *logits = b->pass.logits;
+    for (uint32_t k = 0; k < b->member_count; k++) {
+        tin_session *s = b->members[k];
+        uint32_t rows = s->logit_rows;
+        tini_session_end(s, logits);
+        logits += (size_t)rows * b->model->program.header->vocab;
+    }
+    b->member_count = 0;
+}
+
+static int32_t gather_events(tin_session *const *sessions, uint32_t count, int32_t *events) {
+    int32_t found = 0;
+    for (uint32_t k = 0; k < count; k++) {
+        events[k] = tini_session_event(sessions[k]);
+        found += events[k] != TIN_STEP_PENDING && events[k] != TIN_STEP_IDLE;
+    }
+    return found;
+}
+
+int32_t tin_batch_step(tin_batch *b, tin_session *const *sessions, uint32_t count, uint64_t budget_ns,
+                       int32_t *events) {
+    if (budget_ns && !b->options.clock_ns)
+        return TIN_ERR_STATE;
+    if (!sessions || !events || !count)
+        return TIN_ERR_ARGUMENT;
+    for (uint32_t k = 0; k < count; k++)
+        if (!sessions[k] || sessions[k]->model != b->model ||
+            (sessions[k]->running && sessions[k]->running != &b->pass))
+            return TIN_ERR_ARGUMENT;
+    tini_budget budget = {.ns = budget_ns, .context = b->options.clock_context};
+    if (budget_ns) {
+        budget.clock_ns = b->options.clock_ns;
+        budget.start = budget.clock_ns(budget.context);
+    }
+    for (int worked = 0;; worked = 1) {
+        int32_t found = gather_events(sessions, count, events);
+        if (found || (worked && tini_budget_spent(&budget) > budget.ns))
+            return found;
+        if (!b->member_count) {
+            gather_members(b, sessions, count);
+            if (!b->member_count)
+                return 0; /* all are idle */
+            begin_batch(b);
+        }
+        if (!tini_pass_run(&b->pass, &budget))
+            return 0;
+        end_batch(b);
+    }
+}
+
+void tin_batch_cancel(tin_batch *b) {
+    for (uint32_t k = 0; k < b->member_count; k++)
+        tini_session_drop(b->members[k]);
+    b->member_count = 0;
+}

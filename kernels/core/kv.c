@@ -1,0 +1,160 @@
+#include "kv.h"
+
+#include <string.h>
+
+int tini_caches_allow(const tini_program *program, uint32_t type) {
+    if (type != TIN_KV_F16 && type != TIN_KV_Q8)
+        return 0;
+    for (uint32_t k = 0; type == TIN_KV_Q8 && k < program->header->caches; k++)
+        if (program->caches[k].head_dim % TINI_BLOCK)
+            return 0;
+    return 1;
+}
+
+static uint32_t whole_tiles(uint32_t positions) {
+    return (positions + TINI_KV_TILE - 1) / TINI_KV_TILE * TINI_KV_TILE;
+}
+
+/* Positions that a cache has room for. A ring holds what the first of a pass's rows sees beside all that the pass
+ * appends, in whole tiles: no two of these share places. */
+static uint32_t cache_capacity(const tini_caches *c, const tini_cache *cache) {
+    uint32_t all = whole_tiles(c->context);
+    if (!cache->window || cache->window >= all)
+        return all;
+    uint32_t ring = whole_tiles(cache->window - 1 + c->rows) + TINI_KV_TILE;
+    return ring < all ? ring : all;
+}
+
+/* Bytes of one position's keys of a head, and of its values. */
+static size_t place_bytes(const tini_caches *c, const tini_cache *cache) {
+    return tini_kv_place_bytes(c->type, cache->head_dim);
+}
+
+uint64_t tini_caches_plan(const tini_caches *c, uint64_t *offsets) {
+    uint64_t total = 0;
+    for (uint32_t k = 0; k < c->program->header->caches; k++) {
+        const tini_cache *cache = &c->program->caches[k];
+        if (offsets)
+            offsets[k] = total;
+        total += 2 * (uint64_t)cache->heads * cache_capacity(c, cache) * place_bytes(c, cache);
+    }
+    return total; /* a capacity is a multiple of 64 positions, so this and every offset are of 64 bytes */
+}
+
+tini_kv tini_caches_at(const tini_caches *c, uint32_t k, uint32_t head) {
+    const tini_cache *cache = &c->program->caches[k];
+    uint32_t capacity = cache_capacity(c, cache);
+    size_t half = (size_t)capacity * place_bytes(c, cache);
+    uint8_t *keys = c->base + c->offsets[k] + 2 * half * head;
+    return (tini_kv){.keys = keys, .values = keys + half, .capacity = capacity, .head_dim = cache->head_dim};
+}
+
+/* Where the first tile begins that the token at `position` sees. */
+static uint32_t first_tile(const tini_cache *cache, uint32_t position) {
+    return cache->window && position >= cache->window
+               ? (position + 1 - cache->window) / TINI_KV_TILE * TINI_KV_TILE
+               : 0;
+}
+
+int tini_caches_hold(const tini_caches *c, uint32_t position, uint32_t high, uint32_t restored) {
+    for (uint32_t k = 0; position && k < c->program->header->caches; k++) {
+        const tini_cache *cache = &c->program->caches[k];
+        uint32_t capacity = cache_capacity(c, cache);
+        uint32_t first = first_tile(cache, position), from = first_tile(cache, restored);
+        if (first < from || (high > capacity && first < high - capacity))
+            return 0;
+    }
+    return 1;
+}
+
+/* Walks the tiles of 64 positions that hold the first `count` of one cache. */
+#define FOR_TILES(cache, count, base) \
+    for (uint32_t base = first_tile(cache, count); base < (count); base += TINI_KV_TILE)
+
+static uint32_t tile_positions(uint32_t count, uint32_t base) {
+    return count - base < TINI_KV_TILE ? count - base : TINI_KV_TILE;
+}
+
+static uint32_t whole_groups(uint32_t positions) {
+    return (positions + TINI_TILE - 1) / TINI_TILE * TINI_TILE;
+}
+
+uint64_t tini_caches_saved_bytes(const tini_caches *c, uint32_t count) {
+    uint64_t total = 0;
+    for (uint32_t k = 0; k < c->program->header->caches; k++) {
+        const tini_cache *cache = &c->program->caches[k];
+        uint64_t places = 0;
+        FOR_TILES(cache, count, base) {
+            uint32_t n = tile_positions(count, base);
+            places += whole_groups(n) + n;
+        }
+        total += places * cache->heads * place_bytes(c, cache);
+    }
+    return total;
+}
+
+/* Zeroes the lanes past `positions` of a group of 16 positions' keys. A group is rows of 16 lanes: of float16, or by
+ * the block of 32 one of float16 scales and eight of four int8. */
+static void clear_lanes(const tini_caches *c, uint8_t *group, uint32_t positions, uint32_t head_dim) {
+    uint32_t rows = c->type == TIN_KV_F16 ? head_dim : head_dim / TINI_BLOCK * 9;
+    for (uint32_t row = 0; row < rows; row++) {
+        uint32_t lane = c->type == TIN_KV_F16 || row % 9 == 0 ? 2 : 4;
+        memset(group + positions * lane, 0, (TINI_TILE - positions) * lane);
+        group += TINI_TILE * lane;
+    }
+}
+
+void tini_caches_save(const tini_caches *c, uint32_t count, uint8_t *out) {
+    for (uint32_t k = 0; k < c->program->header->caches; k++) {
+        const tini_cache *cache = &c->program->caches[k];
+        size_t bytes = place_bytes(c, cache);
+        for (uint32_t head = 0; head < cache->heads; head++) {
+            tini_kv kv = tini_caches_at(c, k, head);
+            FOR_TILES(cache, count, base) {
+                size_t place = base % kv.capacity;
+                uint32_t n = tile_positions(count, base), groups = whole_groups(n);
+                memcpy(out, (const uint8_t *)kv.keys + place * bytes, groups * bytes);
+                if (n % TINI_TILE)
+                    clear_lanes(c, out + (groups - TINI_TILE) * bytes, n % TINI_TILE, cache->head_dim);
+                out += groups * bytes;
+                memcpy(out, (const uint8_t *)kv.values + place * bytes, n * bytes);
+                out += n * bytes;
+            }
+        }
+    }
+}
+
+void tini_caches_restore(tini_caches *c, uint32_t count, const uint8_t *in) {
+    for (uint32_t k = 0; k < c->program->header->caches; k++) {
+        const tini_cache *cache = &c->program->caches[k];
+        size_t bytes = place_bytes(c, cache);
+        for (uint32_t head = 0; head < cache->heads; head++) {
+            tini_kv kv = tini_caches_at(c, k, head);
+            FOR_TILES(cache, count, base) {
+                size_t place = base % kv.capacity;
+                uint32_t n = tile_positions(count, base), groups = whole_groups(n);
+                memcpy((uint8_t *)kv.keys + place * bytes, in, groups * bytes);
+                in += groups * bytes;
+                memcpy((uint8_t *)kv.values + place * bytes, in, n * bytes);
+                in += n * bytes;
+            }
+        }
+    }
+}
+
+void tini_caches_copy(tini_caches *to, const tini_caches *from, uint32_t count) {
+    for (uint32_t k = 0; k < from->program->header->caches; k++) {
+        const tini_cache *cache = &from->program->caches[k];
+        size_t bytes = place_bytes(from, cache);
+        for (uint32_t head = 0; head < cache->heads; head++) {
+            tini_kv source = tini_caches_at(from, k, head), target = tini_caches_at(to, k, head);
+            FOR_TILES(cache, count, base) {
+                uint32_t n = tile_positions(count, base);
+                memcpy((uint8_t *)target.keys + base % target.capacity * bytes,
+                       (const uint8_t *)source.keys + base % source.capacity * bytes, whole_groups(n) * bytes);
+                memcpy((uint8_t *)target.values + base % target.capacity * bytes,
+                       (const uint8_t *)source.values + base % source.capacity * bytes, n * bytes);
+            }
+        }
+    }
+}

@@ -1,0 +1,105 @@
+#include "pass.h"
+
+#include <string.h>
+
+static uint64_t pass_part(uint64_t *total, uint64_t bytes) {
+    uint64_t offset = *total;
+    *total += (bytes + TIN_ALIGNMENT - 1) / TIN_ALIGNMENT * TIN_ALIGNMENT;
+    return offset;
+}
+
+uint64_t tini_pass_place(tini_pass *pass, const tini_program *program, uint32_t rows, uint32_t logit_rows,
+                         uint8_t *memory) {
+    uint64_t total = 0;
+    uint64_t arena = pass_part(&total, program->header->row_bytes * rows);
+    uint64_t logits = pass_part(&total, (uint64_t)logit_rows * program->header->vocab * sizeof(float));
+    uint64_t blocks = pass_part(&total, (uint64_t)rows * sizeof(tini_block));
+    if (memory) {
+        pass->program = program;
+        pass->arena = memory + arena;
+        pass->logits = (float *)(void *)(memory + logits);
+        pass->blocks = (tini_block *)(void *)(memory + blocks);
+        pass->most_rows = rows;
+        pass->most_logits = logit_rows;
+    }
+    return total;
+}
+
+void tini_pass_begin(tini_pass *pass) {
+    pass->rows = pass->logit_rows = pass->block_count = pass->op = pass->item = 0;
+    pass->logit_block = UINT32_MAX;
+}
+
+void tini_pass_logits_begin(tini_pass *pass) {
+    pass->logit_block = pass->block_count;
+}
+
+uint32_t tini_pass_add(tini_pass *pass, const tini_caches *caches, const int32_t *tokens, uint32_t position,
+                       uint32_t rows) {
+    uint32_t first = pass->rows;
+    for (uint32_t done = 0; done < rows; done += TINI_BLOCK_ROWS) {
+        uint32_t left = rows - done;
+        pass->blocks[pass->block_count++] = (tini_block){
+            .caches = caches,
+            .tokens = tokens + done,
+            .row = first + done,
+            .rows = left < TINI_BLOCK_ROWS ? left : TINI_BLOCK_ROWS,
+            .position = position + done,
+        };
+    }
+    pass->rows += rows;
+    if (pass->logit_block != UINT32_MAX)
+        pass->logit_rows += rows;
+    return first;
+}
+
+/* How many of `items` to do next. Half of the time that is left by what items of this kind took, so that a wrong
+ * guess costs little; the rest follows in ever smaller parts. 0 when not even one fits. */
+static uint32_t affordable(const tini_pass *pass, uint32_t kind, uint32_t items, uint64_t work, uint64_t left) {
+    float each = pass->ns_per_work[kind] * (float)work;
+    if (each == 0.0f)
+        return 1;
+    float count = (float)left / (2.0f * each);
+    if (count >= (float)items)
+        return items;
+    return count >= 1.0f ? (uint32_t)count : (float)left >= each;
+}
+
+/* Measurements drift, and a preempted thread spoils one: the newest counts for a quarter, and at most four times
+ * what was known. */
+static void learn(tini_pass *pass, uint32_t kind, uint64_t work, uint64_t ns) {
+    float *known = &pass->ns_per_work[kind], now = (float)ns / (float)work;
+    if (*known == 0.0f)
+        *known = now;
+    else
+        *known += 0.25f * ((now < 4.0f * *known ? now : 4.0f * *known) - *known);
+}
+
+int tini_pass_run(tini_pass *pass, const tini_budget *budget) {
+    int idle = 1;
+    for (; pass->op < pass->program->header->ops; pass->op++, pass->item = 0) {
+        uint32_t kind = pass->program->ops[pass->op].kind;
+        uint64_t work, spent = tini_budget_spent(budget);
+        uint32_t items = tini_op_items(pass, &work);
+        while (pass->item < items) {
+            uint32_t count = items - pass->item;
+            if (budget->clock_ns) {
+                uint32_t fit = 0;
+                if (spent < budget->ns)
+                    fit = affordable(pass, kind, count, work, budget->ns - spent);
+                if (!fit && !idle)
+                    return 0;
+                count = fit ? fit : 1;
+            }
+            tini_op_run(pass, pass->item, count, work);
+            pass->item += count;
+            idle = 0;
+            if (budget->clock_ns) {
+                uint64_t now = tini_budget_spent(budget);
+                learn(pass, kind, work * count, now - spent);
+                spent = now;
+            }
+        }
+    }
+    return 1;
+}

@@ -1,0 +1,149 @@
+#include "module.h"
+
+typedef struct core_batch {
+    PyObject_HEAD core_model *model;
+    tin_batch *batch;
+    core_pool pool;
+    void *memory;
+    PyObject *sessions; /* a list: those that are stepped */
+    int busy;
+} core_batch;
+
+static PyObject *batch_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
+    static char *names[] = {"model", "rows", "logit_rows", "threads", NULL};
+    core_state *state = PyType_GetModuleState(type);
+    PyObject *model;
+    unsigned rows = 0, logit_rows = 0, threads = 1;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|III:Batch", names, state->model_type, &model, &rows,
+                                     &logit_rows, &threads))
+        return NULL;
+    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    core_batch *self = (core_batch *)alloc(type, 0);
+    if (!self)
+        return NULL;
+    self->model = (core_model *)Py_NewRef(model);
+    self->sessions = PyList_New(0);
+    if (!self->sessions || core_pool_start(&self->pool, threads, self->model->fault))
+        goto failed;
+    tin_batch_options options = {
+        .rows = rows,
+        .logit_rows = logit_rows,
+        .executor = core_pool_executor(&self->pool),
+        .clock_ns = core_monotonic_ns,
+    };
+    tin_error error;
+    size_t size = tin_batch_size(self->model->model, &options, &error);
+    void *block = size ? core_aligned(size, &self->memory) : NULL;
+    if (!size || (block && tin_batch_create(self->model->model, &options, block, size, &self->batch, &error)))
+        core_raise(self->model->fault, &error);
+    if (!self->batch)
+        goto failed;
+    return (PyObject *)self;
+failed:
+    Py_DECREF(self);
+    return NULL;
+}
+
+static void batch_dealloc(core_batch *self) {
+    PyTypeObject *type = Py_TYPE((PyObject *)self);
+    if (self->batch)
+        tin_batch_cancel(self->batch);
+    core_pool_stop(&self->pool);
+    PyMem_Free(self->memory);
+    Py_XDECREF(self->sessions);
+    Py_XDECREF((PyObject *)self->model);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(self);
+    Py_DECREF(type);
+}
+
+static int refuse_busy_batch(const core_batch *self) {
+    if (!self->busy)
+        return 0;
+    PyErr_SetString(PyExc_RuntimeError, "the batch is in use by another thread");
+    return -1;
+}
+
+static PyObject *batch_add(core_batch *self, PyObject *session) {
+    core_state *state = PyType_GetModuleState(Py_TYPE((PyObject *)self));
+    if (refuse_busy_batch(self))
+        return NULL;
+    if (!PyObject_TypeCheck(session, state->session_type) ||
+        ((core_session *)session)->model->model != self->model->model)
+        return PyErr_Format(PyExc_TypeError, "a batch takes sessions of its own model");
+    int known = PySequence_Contains(self->sessions, session);
+    if (known < 0 || (!known && PyList_Append(self->sessions, session)))
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *batch_remove(core_batch *self, PyObject *session) {
+    if (refuse_busy_batch(self))
+        return NULL;
+    Py_ssize_t at = PySequence_Index(self->sessions, session);
+    if (at < 0)
+        return NULL;
+    tin_batch_cancel(self->batch); /* its tokens may be under way; all are queued again */
+    if (PySequence_DelItem(self->sessions, at))
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static void set_busy(core_batch *self, int busy) {
+    self->busy = busy;
+    for (Py_ssize_t k = 0; k < PyList_Size(self->sessions); k++)
+        ((core_session *)PyList_GetItem(self->sessions, k))->busy = busy;
+}
+
+static PyObject *batch_step(core_batch *self, PyObject *args) {
+    unsigned long long budget = 0;
+    if (!PyArg_ParseTuple(args, "|K:step", &budget) || refuse_busy_batch(self))
+        return NULL;
+    Py_ssize_t count = PyList_Size(self->sessions);
+    tin_session **sessions = PyMem_Malloc((size_t)count * (sizeof *sessions + sizeof(int32_t)) + 1);
+    int32_t *events = (int32_t *)(void *)(sessions + count);
+    if (!sessions)
+        return PyErr_NoMemory();
+    for (Py_ssize_t k = 0; k < count; k++) {
+        core_session *session = (core_session *)PyList_GetItem(self->sessions, k);
+        if (core_session_refuse_busy(session)) {
+            PyMem_Free(sessions);
+            return NULL;
+        }
+        sessions[k] = session->session;
+    }
+    int32_t found = 0;
+    set_busy(self, 1);
+    Py_BEGIN_ALLOW_THREADS if (count) found =
+        tin_batch_step(self->batch, sessions, (uint32_t)count, budget, events);
+    Py_END_ALLOW_THREADS set_busy(self, 0);
+    PyObject *list = found < 0 ? NULL : PyList_New(count);
+    if (found < 0) {
+        tin_error error = {.status = found, .text = "a session of the batch is under way elsewhere"};
+        core_raise(self->model->fault, &error);
+    }
+    for (Py_ssize_t k = 0; list && k < count; k++)
+        PyList_SetItem(list, k, PyLong_FromLong(events[k]));
+    PyMem_Free(sessions);
+    return list;
+}
+
+static PyMethodDef methods[] = {
+    {"add", (PyCFunction)batch_add, METH_O, "add(session): has it stepped with the others"},
+    {"remove", (PyCFunction)batch_remove, METH_O,
+     "remove(session): work under way is dropped and queued again; ValueError when it is not there"},
+    {"step", (PyCFunction)batch_step, METH_VARARGS,
+     "step(budget_ns=0) -> STEP_* of each session, in the order they were added"},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_doc,
+     "Batch(model, rows=0, logit_rows=0, threads=1); 0 takes the model's chunk, and as many as rows."},
+    {Py_tp_new, batch_new},
+    {Py_tp_dealloc, batch_dealloc},
+    {Py_tp_methods, methods},
+    {0, NULL},
+};
+
+PyType_Spec core_batch_spec = {"tinsmith._core.Batch", sizeof(core_batch), 0, Py_TPFLAGS_DEFAULT, slots};

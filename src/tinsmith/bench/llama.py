@@ -1,0 +1,177 @@
+"""llama.cpp, through the C interface that llama-cpp-python loads.
+
+It runs with repacked weights (its default), batches of 512, and flash attention on or off for prompts and for
+decoding, whichever is faster in each: both are tried.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from pathlib import Path
+from typing import Any
+
+from tinsmith.bench.engine import filler
+from tinsmith.errors import FormatError, InputError, MissingExtraError, TinsmithError
+
+_BATCH = 512
+_TRIES = 2
+_TRIAL_TOKENS = 16
+
+
+class Llama:
+    def __init__(self, api: Any, model: Any, facts: dict[str, Any], log: Any) -> None:
+        self._api = api
+        self._log = log  # llama.cpp calls it for as long as it is loaded
+        self._model = model
+        self._vocab = api.llama_vocab_n_tokens(api.llama_model_get_vocab(model))
+        self._contexts: list[_Context] = []
+        self.context: int = api.llama_model_n_ctx_train(model)
+        self.facts = facts
+
+    def prepare(self, threads: int, depth: int, prompt: int, generate: int) -> dict[str, Any]:
+        for context in self._contexts:
+            context.free()
+        self._tokens, self._generate = filler(prompt, self._vocab), generate
+        held = filler(depth, self._vocab)
+        room = depth + max(prompt, generate)
+        self._contexts = [
+            _Context(self._api, self._model, threads, room, flash, held) for flash in (False, True)
+        ]
+        self._choose()
+        return {"flash_attention": {"prompt": self._prompter.flash, "decode": self._decoder.flash}}
+
+    def _choose(self) -> None:
+        """The faster context for each kind of work, after both have run once."""
+        steps = min(self._generate, _TRIAL_TOKENS)
+        decode: dict[_Context, float] = {}
+        prompt: dict[_Context, float] = {}
+        for k in range(1 + _TRIES):
+            for context in self._contexts:
+                seconds = context.decode(self._tokens[0], steps)
+                if k:
+                    decode[context] = min(seconds, decode.get(context, seconds))
+        for context in self._contexts:
+            prompt[context] = context.compute(self._tokens)
+        self._decoder = min(decode, key=lambda context: decode[context])
+        self._prompter = min(prompt, key=lambda context: prompt[context])
+
+    def decode(self) -> float:
+        return self._decoder.decode(self._tokens[0], self._generate)
+
+    def prompt(self) -> float:
+        return self._prompter.compute(self._tokens)
+
+
+class _Context:
+    """A context with some tokens in its cache, to which each measurement goes back."""
+
+    def __init__(self, api: Any, model: Any, threads: int, room: int, flash: bool, held: list[int]) -> None:
+        import numpy
+
+        self._argmax = numpy.argmax
+        self._api = api
+        self._vocab = api.llama_vocab_n_tokens(api.llama_model_get_vocab(model))
+        self.flash = flash
+        parameters = api.llama_context_default_params()
+        parameters.n_ctx = room
+        parameters.n_batch = parameters.n_ubatch = _BATCH
+        parameters.n_threads = parameters.n_threads_batch = threads
+        parameters.flash_attn_type = (
+            api.LLAMA_FLASH_ATTN_TYPE_ENABLED if flash else api.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        )
+        parameters.no_perf = True
+        self._context = api.llama_init_from_model(model, parameters)
+        if not self._context:
+            raise InputError(f"llama.cpp makes no context of {room} tokens; give a smaller --depth or --prompt")
+        self._memory = api.llama_get_memory(self._context)
+        self._depth = 0
+        if held:
+            self._run(held)
+        self._depth = len(held)
+
+    def free(self) -> None:
+        self._api.llama_free(self._context)
+
+    def compute(self, tokens: list[int]) -> float:
+        self._rewind()
+        began = time.perf_counter()
+        self._run(tokens)
+        return time.perf_counter() - began
+
+    def decode(self, token: int, count: int) -> float:
+        self._rewind()
+        api = self._api
+        one = (api.llama_token * 1)(token)
+        began = time.perf_counter()
+        for _ in range(count):
+            self._check(api.llama_decode(self._context, api.llama_batch_get_one(one, 1)))
+            logits = api.llama_get_logits_ith(self._context, -1)
+            row = ctypes.cast(logits, ctypes.POINTER(ctypes.c_float * self._vocab)).contents
+            one[0] = int(self._argmax(row))
+        return time.perf_counter() - began
+
+    def _run(self, tokens: list[int]) -> None:
+        api = self._api
+        for at in range(0, len(tokens), _BATCH):
+            part = tokens[at : at + _BATCH]
+            array = (api.llama_token * len(part))(*part)
+            self._check(api.llama_decode(self._context, api.llama_batch_get_one(array, len(part))))
+        api.llama_synchronize(self._context)
+
+    def _rewind(self) -> None:
+        if not self._api.llama_memory_seq_rm(self._memory, 0, self._depth, -1):
+            raise TinsmithError("llama.cpp can't go back in this model's cache, which measuring needs")
+
+    def _check(self, status: int) -> None:
+        if status:
+            raise TinsmithError(f"llama.cpp: llama_decode failed with status {status}")
+
+
+def open_model(path: Path) -> Llama:
+    try:
+        import llama_cpp as api
+    except ImportError:
+        raise MissingExtraError("llama_cpp", "llama") from None
+    silence = api.llama_log_callback(lambda level, text, data: None)
+    api.llama_log_set(silence, None)
+    api.llama_backend_init()
+    gguf = gguf_of(path)
+    parameters = api.llama_model_default_params()
+    parameters.n_gpu_layers = 0
+    model = api.llama_model_load_from_file(str(gguf).encode(), parameters)
+    if not model:
+        raise FormatError(f"{gguf}: llama.cpp does not load it")
+    features = api.llama_print_system_info().decode().strip(" |")
+    return Llama(api, model, {"version": api.__version__, "system": features}, silence)
+
+
+def gguf_of(path: Path) -> Path:
+    """The GGUF with the weights of `path`: itself, or the one beside a tin whose packed weights are equal.
+
+    Raises InputError where there is none.
+    """
+    if path.is_dir():
+        raise InputError(
+            f"{path}: llama.cpp reads no Hugging Face folder; give a .gguf, or a .tin with it beside"
+        )
+    with path.open("rb") as file:
+        if file.read(4) == b"GGUF":
+            return path
+    from tinsmith import models
+    from tinsmith.compiler import build_image
+    from tinsmith.formats.tin import Tin
+
+    ours = Tin(path).entry("weights.bin")
+    beside = sorted(path.parent.glob("*.gguf"), key=lambda other: (other.stem != path.stem, other.name))
+    for candidate in beside:
+        try:
+            # Packing is a bijection: equal packed weights are equal weights.
+            theirs = Tin(build_image(models.load(candidate))).entry("weights.bin")
+        except TinsmithError:
+            continue  # another model's file, and not what was asked about
+        if ours == theirs:
+            return candidate
+    raise InputError(
+        f"{path}: no .gguf beside it has the same weights, which llama.cpp needs; give the .gguf instead"
+    )

@@ -1,0 +1,86 @@
+"""What the machine can do at most: bytes read from memory and int8 operations a second."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import platform
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tinsmith import _core
+
+# Far more than any cache, so that every pass comes from memory.
+_BYTES = 512 << 20
+_PASSES = 5
+_INT8_STEPS = 2_000_000
+
+T = TypeVar("T")
+
+
+class Machine:
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, _BYTES)
+        page = bytes(range(256)) * 4096
+        for _ in range(_BYTES // len(page)):
+            self._memory.write(page)  # a page that was never written is one shared page of zeros
+
+    def measure(self, threads: int) -> dict[str, float]:
+        """read_gb_s: 1e9 bytes a second, the best of some passes; int8_gops: 1e9 operations a second, a
+        multiply-add being two."""
+        read = max(self._read(threads) for _ in range(_PASSES))
+        int8 = max(_int8(threads) for _ in range(_PASSES))
+        return {"read_gb_s": read, "int8_gops": int8}
+
+    def _read(self, threads: int) -> float:
+        part = _BYTES // threads // 4096 * 4096
+        with memoryview(self._memory) as whole:
+            parts = [whole[k * part : (k + 1) * part] for k in range(threads)]
+            times = _at_once(threads, lambda k: _core.measure_read(parts[k]))
+            for view in parts:
+                view.release()
+        return part * threads / (max(end for _, end in times) - min(begin for begin, _ in times))
+
+
+def _int8(threads: int) -> float:
+    times = _at_once(threads, lambda k: _core.measure_int8(_INT8_STEPS))
+    elapsed = max(end for _, end, _ in times) - min(begin for begin, _, _ in times)
+    return 2 * sum(count for *_, count in times) / elapsed
+
+
+def _at_once(threads: int, work: Callable[[int], T]) -> list[T]:
+    """work(0) … work(threads - 1), begun together."""
+    barrier = threading.Barrier(threads)
+    found: dict[int, T] = {}
+
+    def one(k: int) -> None:
+        barrier.wait()
+        found[k] = work(k)
+
+    running = [threading.Thread(target=one, args=(k,)) for k in range(threads)]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join()
+    return [found[k] for k in range(threads)]
+
+
+def describe() -> dict[str, Any]:
+    return {"cpu": _cpu(), "cores": cores(), "system": f"{platform.system()} {platform.machine()}"}
+
+
+def cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _cpu() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text("utf-8", "replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() in ("model name", "Model"):
+                return value.strip()
+    return platform.processor() or platform.machine()

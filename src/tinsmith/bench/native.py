@@ -1,0 +1,103 @@
+"""tinsmith itself, through the compiled core."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from tinsmith import _core
+from tinsmith.bench.engine import filler
+from tinsmith.compiler import program
+from tinsmith.formats.weights import WEIGHT_FORMATS, packed_bytes
+from tinsmith.runtime import Model, load
+
+
+class Native:
+    def __init__(self, model: Model) -> None:
+        info = model.info
+        self._model = model
+        self._session: _core.Session | None = None
+        self.context = info.context
+        self.facts: dict[str, Any] = {
+            "format": main_format(model),
+            "isa": info.isa,
+            "weight_bytes_per_token": info.bytes - _unread_bytes(model),
+        }
+
+    def prepare(self, threads: int, depth: int, prompt: int, generate: int) -> dict[str, Any]:
+        self._session = None  # its threads end before others start
+        self._depth, self._generate = depth, generate
+        self._tokens = filler(prompt, self._model.info.vocab)
+        session = _core.Session(self._model.core, context=depth + max(prompt, generate), threads=threads)
+        self._session = session
+        if depth:
+            session.append(filler(depth, self._model.info.vocab))
+            _finish(session)
+        self.decode()
+        self.prompt()
+        return {}
+
+    def decode(self) -> float:
+        session = self._rewound()
+        token = self._tokens[0]
+        began = time.perf_counter()
+        for _ in range(self._generate):
+            session.append([token])
+            _finish(session)
+            token = session.sample()
+        return time.perf_counter() - began
+
+    def prompt(self) -> float:
+        session = self._rewound()
+        began = time.perf_counter()
+        session.append(self._tokens)
+        _finish(session)
+        return time.perf_counter() - began
+
+    def _rewound(self) -> _core.Session:
+        assert self._session is not None
+        self._session.rewind(self._depth)
+        return self._session
+
+
+def _finish(session: _core.Session) -> None:
+    while session.step() != _core.STEP_LOGITS:
+        pass
+
+
+def open_model(path: Path, isa: str | None) -> Native:
+    return Native(load(path, isa=isa))
+
+
+def main_format(model: Model) -> str:
+    """The format of most weights, by bytes."""
+    sizes: Counter[str] = Counter()
+    for format, rows, inputs, _ in _tensors(model):
+        sizes[format] += packed_bytes(format, rows, inputs)
+    return sizes.most_common(1)[0][0]
+
+
+def _unread_bytes(model: Model) -> int:
+    """Weight bytes that decoding a token leaves alone: the embedding's other rows, where the head is not it."""
+    tensors = {name: (format, rows, inputs) for format, rows, inputs, name in _tensors(model)}
+    if "head" not in tensors or "embed" not in tensors:
+        return 0
+    format, rows, inputs = tensors["embed"]
+    whole = packed_bytes(format, rows, inputs)
+    return whole - whole // rows
+
+
+def _tensors(model: Model) -> list[tuple[str, int, int, str]]:
+    """Format, rows, inputs and name of every tensor, as program.bin lists them."""
+    data = bytes(model.tin.entry("program.bin"))
+    head = program._HEADER.unpack_from(data)
+    count, text = head[2], data[len(data) - head[6] :]
+    names = {kind.number: name for name, kind in WEIGHT_FORMATS.items()}
+    found = []
+    for k in range(count):
+        at = program._HEADER.size + k * program._TENSOR.size
+        number, rows, inputs, name, *_ = program._TENSOR.unpack_from(data, at)
+        found.append((names[number], rows, inputs, text[name : text.index(b"\0", name)].decode()))
+    return found

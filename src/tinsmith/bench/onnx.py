@@ -1,0 +1,161 @@
+"""onnxruntime, through onnxruntime-genai and the model that its own builder makes of the same weights.
+
+The builder takes a float folder, so the weights are dequantized, and rounded again to the builder's int4 or
+int8 in blocks of 32. It is built once and kept in the cache folder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from tinsmith.bench.engine import filler
+from tinsmith.errors import MissingExtraError, TinsmithError, UnsupportedError
+
+# Logits of the last token only: without it a prompt pays for every position's.
+_BUILDER_OPTIONS = ("hf_token=false", "prune_lm_head=true")
+
+
+class Onnx:
+    def __init__(self, folder: Path, precision: str) -> None:
+        import numpy
+        import onnxruntime_genai
+
+        self._array, self._int32 = numpy.asarray, numpy.int32
+        self._api: Any = onnxruntime_genai
+        self._folder = folder
+        self._threads = 0
+        self._model: Any = None
+        self._generator: Any = None
+        decoder = json.loads((folder / "genai_config.json").read_text("utf-8"))["model"]
+        self._vocab: int = decoder["vocab_size"]
+        self.context: int = decoder["context_length"]
+        self.facts: dict[str, Any] = {
+            "format": precision,
+            "version": version("onnxruntime"),
+            "genai_version": version("onnxruntime-genai"),
+        }
+
+    def prepare(self, threads: int, depth: int, prompt: int, generate: int) -> dict[str, Any]:
+        self._generator = None
+        if threads != self._threads:
+            self._model = None
+            config = self._api.Config(str(self._folder))
+            options = {"intra_op_num_threads": threads, "inter_op_num_threads": 1}
+            config.overlay(json.dumps({"model": {"decoder": {"session_options": options}}}))
+            self._model, self._threads = self._api.Model(config), threads
+        parameters = self._api.GeneratorParams(self._model)
+        room = depth + max(prompt, generate + 1)
+        # min_length keeps it from ending at an end token.
+        parameters.set_search_options(max_length=room, min_length=room, do_sample=False)
+        self._depth, self._generate = depth, generate
+        self._tokens = self._array(filler(prompt, self._vocab), dtype=self._int32)
+        self._generator = self._api.Generator(self._model, parameters)
+        if depth:
+            self._generator.append_tokens(self._array(filler(depth, self._vocab), dtype=self._int32))
+        self.decode()
+        self.prompt()
+        return {}
+
+    def decode(self) -> float:
+        generator = self._generator
+        generator.rewind_to(self._depth)
+        began = time.perf_counter()
+        # The first step computes the token given; a further one computes the token chosen before.
+        generator.append_tokens(self._tokens[:1])
+        for _ in range(self._generate):
+            generator.generate_next_token()
+        seconds = time.perf_counter() - began
+        self._expect(self._depth + 1 + self._generate)
+        return seconds
+
+    def prompt(self) -> float:
+        generator = self._generator
+        generator.rewind_to(self._depth)
+        began = time.perf_counter()
+        generator.append_tokens(self._tokens)
+        seconds = time.perf_counter() - began
+        self._expect(self._depth + len(self._tokens))
+        return seconds
+
+    def _expect(self, count: int) -> None:
+        if self._generator.token_count() != count:
+            raise TinsmithError(
+                f"onnxruntime-genai holds {self._generator.token_count()} tokens where {count} were asked for; "
+                "its time would mean nothing"
+            )
+
+
+def open_model(path: Path) -> Onnx:
+    for module in ("onnxruntime_genai", "onnxruntime", "onnx", "onnx_ir", "torch", "transformers"):
+        if find_spec(module) is None:
+            raise MissingExtraError(module, "onnx")
+    precision = precision_of(path)
+    return Onnx(_built(path, precision), precision)
+
+
+def precision_of(path: Path) -> str:
+    """int8 where most weights have more than six bits, else int4: the builder's formats."""
+    from tinsmith.bench.native import main_format
+    from tinsmith.formats.weights import WEIGHT_FORMATS
+    from tinsmith.runtime import load
+
+    kind = WEIGHT_FORMATS[main_format(load(path))]
+    return "int8" if kind.bytes * 8 / kind.block > 7 else "int4"
+
+
+def _built(path: Path, precision: str) -> Path:
+    """The folder of the peer's model, built when the cache has none of these weights and this builder."""
+    from tinsmith.files import locked, sha256_file
+    from tinsmith.hub import cache_folder
+
+    source = source_of(path)
+    tag = f"{sha256_file(source)[:16]}-{precision}-{version('onnxruntime-genai')}"
+    folder = cache_folder() / "bench" / tag
+    with locked(folder.with_suffix(".lock")):
+        if not (folder / "genai_config.json").exists():
+            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".building-") as scratch:
+                _build(source, precision, Path(scratch))
+                (Path(scratch) / "onnx").replace(folder)
+    return folder
+
+
+def source_of(path: Path) -> Path:
+    """The file that models.load reads: of a tin, the GGUF beside it with the same weights."""
+    from tinsmith.bench.llama import gguf_of
+
+    if path.is_dir():
+        raise UnsupportedError(f"{path}: onnxruntime is measured on quantized weights; give a .gguf or a .tin")
+    return gguf_of(path)
+
+
+def _build(source: Path, precision: str, scratch: Path) -> None:
+    from tinsmith import _core, models
+
+    spec = models.load(source)
+
+    def floats(tensor: models.Tensor) -> models.Tensor:
+        if tensor.format == "F32":
+            return tensor
+        data = _core.dequantize(tensor.format, tensor.data, tensor.rows, tensor.inputs)
+        return models.Tensor("F32", tensor.rows, tensor.inputs, data)
+
+    dequantized = {role: floats(tensor) for role, tensor in spec.tensors.items()}
+    models.save_hf(dataclasses.replace(spec, tensors=dequantized), scratch / "hf")
+    command = [sys.executable, "-m", "onnxruntime_genai.models.builder"]
+    command += ["-i", str(scratch / "hf"), "-o", str(scratch / "onnx"), "-c", str(scratch / "cache")]
+    command += ["-p", precision, "-e", "cpu", "--extra_options", *_BUILDER_OPTIONS]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=scratch)
+    if done.returncode or not (scratch / "onnx" / "genai_config.json").exists():
+        last = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
+        raise UnsupportedError(f"{source}: onnxruntime-genai's model builder refuses it: {last}")
+    shutil.rmtree(scratch / "hf")

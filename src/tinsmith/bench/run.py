@@ -1,0 +1,155 @@
+"""The measuring itself: engines in turn, again and again, and the medians of what they took."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tinsmith import progress
+from tinsmith.bench import machine
+from tinsmith.bench.engine import NATIVE, PEERS, check_room
+from tinsmith.bench.process import Worker
+from tinsmith.errors import InputError
+
+_MOST_THREADS = 64
+
+
+@dataclass(frozen=True)
+class Options:
+    """prompt, generate and depths in tokens; repeat: measurements of each, of which the median counts; isa:
+    what the native engine is held to, None for the best."""
+
+    threads: Sequence[int] = (1, 2)
+    prompt: int = 512
+    generate: int = 64
+    depths: Sequence[int] = (0, 512)
+    against: Sequence[str] = ()
+    repeat: int = 5
+    isa: str | None = None
+
+
+@dataclass
+class _Times:
+    """Seconds of one engine at one number of threads and one depth, a measurement each."""
+
+    settings: dict[str, Any]
+    prompt: list[float] = field(default_factory=list)
+    decode: list[float] = field(default_factory=list)
+
+
+def run(path: Path, options: Options, display: progress.Display) -> dict[str, Any]:
+    """Measures a .gguf or a .tin: {"rows", "ratios", "machine", "engines", "settings"}.
+
+    Raises InputError for options out of range and for a depth that the model has no context for,
+    MissingExtraError for a peer that is not installed; and what opening the file raises.
+    """
+    _check(path, options)
+    with ExitStack() as stack:
+        limits = stack.enter_context(Worker("machine"))
+        workers: dict[str, Worker] = {}
+        for name in (NATIVE, *options.against):
+            display.line(f"bench: opening {name}")
+            workers[name] = stack.enter_context(Worker(name, path, options.isa))
+            for depth in options.depths:
+                check_room(workers[name].opened["context"], depth, options.prompt, options.generate)
+        facts = {name: worker.opened["facts"] for name, worker in workers.items()}
+        rows: list[dict[str, Any]] = []
+        measured: dict[int, list[dict[str, float]]] = {threads: [] for threads in options.threads}
+        with display.bar("bench", len(options.threads) * len(options.depths)) as bar:
+            for threads in options.threads:
+                for depth in options.depths:
+                    bar.update(len(rows) // len(workers), f"{threads} threads, depth {depth}")
+                    times = _measure(workers, limits, threads, depth, options, measured[threads])
+                    rows += [_row(name, facts, threads, depth, options, times[name]) for name in workers]
+    limit = _limits(measured)
+    _compare_with(rows, limit)
+    about = {**machine.describe(), "isa": facts[NATIVE]["isa"], **limit}
+    settings = {"prompt": options.prompt, "generate": options.generate, "repeat": options.repeat}
+    return {"rows": rows, "ratios": _ratios(rows), "machine": about, "engines": facts, "settings": settings}
+
+
+def _check(path: Path, options: Options) -> None:
+    if path.is_dir():
+        raise InputError(f"{path}: a folder; give a .gguf or a .tin (`tinsmith build` makes both)")
+    if not path.exists():
+        raise InputError(f"{path}: no such file; give a .gguf or a .tin")
+    for name in options.against:
+        if name not in PEERS:
+            raise InputError(f"--against {name}: not known; known: {', '.join(PEERS)}")
+    least = [("threads", min(options.threads), 1), ("depth", min(options.depths), 0)]
+    least += [(name, getattr(options, name), 1) for name in ("prompt", "generate", "repeat")]
+    for name, given, allowed in least:
+        if given < allowed:
+            raise InputError(f"--{name} {given}: give at least {allowed}")
+    if max(options.threads) > _MOST_THREADS:
+        raise InputError(f"--threads {max(options.threads)}: give at most {_MOST_THREADS}")
+
+
+def _measure(
+    workers: Mapping[str, Worker],
+    limits: Worker,
+    threads: int,
+    depth: int,
+    options: Options,
+    measured: list[dict[str, float]],
+) -> dict[str, _Times]:
+    times = {
+        name: _Times(worker.call("prepare", threads, depth, options.prompt, options.generate))
+        for name, worker in workers.items()
+    }
+    for _ in range(options.repeat):
+        measured.append(limits.call("measure", threads))
+        for name, worker in workers.items():
+            times[name].decode.append(worker.call("decode"))
+            times[name].prompt.append(worker.call("prompt"))
+    return times
+
+
+def _row(
+    name: str, facts: Mapping[str, Any], threads: int, depth: int, options: Options, times: _Times
+) -> dict[str, Any]:
+    decode = options.generate / median(times.decode)
+    row = {
+        "engine": name,
+        "format": facts[name].get("format", facts[NATIVE]["format"]),
+        "threads": threads,
+        "depth": depth,
+        "prompt_tok_s": round(options.prompt / median(times.prompt), 1),
+        "decode_tok_s": round(decode, 1),
+        **times.settings,
+    }
+    if name == NATIVE:
+        row["weight_gb_s"] = round(facts[name]["weight_bytes_per_token"] * decode / 1e9, 2)
+    return row
+
+
+def _limits(measured: Mapping[int, Sequence[Mapping[str, float]]]) -> dict[str, dict[str, float]]:
+    """By number of threads, a text as JSON's keys are. The median over the whole run, since a shared host's
+    limits move while it lasts."""
+    return {
+        key: {str(threads): round(median(one[key] for one in found), 2) for threads, found in measured.items()}
+        for key in ("read_gb_s", "int8_gops")
+    }
+
+
+def _compare_with(rows: Sequence[dict[str, Any]], limit: Mapping[str, Mapping[str, float]]) -> None:
+    for row in rows:
+        if "weight_gb_s" in row:
+            row["read_share"] = round(row["weight_gb_s"] / limit["read_gb_s"][str(row["threads"])], 3)
+
+
+def _ratios(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """How many times a peer's speed the native engine has, each peer at each number of threads and depth."""
+    native = {(row["threads"], row["depth"]): row for row in rows if row["engine"] == NATIVE}
+    found = []
+    for row in rows:
+        if row["engine"] == NATIVE:
+            continue
+        ours = native[row["threads"], row["depth"]]
+        ratio = {key: round(ours[f"{key}_tok_s"] / row[f"{key}_tok_s"], 2) for key in ("prompt", "decode")}
+        found.append({"against": row["engine"], "threads": row["threads"], "depth": row["depth"], **ratio})
+    return found

@@ -1,0 +1,125 @@
+"""What an engine says of itself, where it finds its weights, and what it says when it can't."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from tiny_bench import CONTEXT, make_spec
+
+from tinsmith import _core, models, quant
+from tinsmith.bench import llama, onnx
+from tinsmith.bench.machine import Machine
+from tinsmith.bench.native import Native, open_model
+from tinsmith.compiler import build_image, build_tin
+from tinsmith.errors import InputError, MissingExtraError, UnsupportedError
+from tinsmith.models import Spec
+from tinsmith.runtime import Model
+
+
+def native_of(spec: Spec) -> Native:
+    image = build_image(spec)
+    return Native(Model(_core.Model(image), image, threads=1))
+
+
+def test_native_reads_every_weight_for_a_token_when_head_and_embedding_are_one() -> None:
+    engine = native_of(quant.apply(make_spec(tie_word_embeddings=True), "Q8_0"))
+    assert engine.facts["weight_bytes_per_token"] == engine._model.info.bytes
+
+
+def test_native_reads_one_row_of_an_embedding_of_its_own() -> None:
+    spec = quant.apply(make_spec(tie_word_embeddings=False), "Q8_0")
+    engine = native_of(spec)
+    packed = len(_core.pack("Q8_0", spec.tensors["embed"].data, spec.hyper.vocab, spec.hyper.dim))
+    row = packed // spec.hyper.vocab
+    assert engine.facts["weight_bytes_per_token"] == engine._model.info.bytes - packed + row
+
+
+def test_native_measures_behind_the_tokens_it_holds(gguf: Path) -> None:
+    engine = open_model(gguf, "scalar")
+    assert engine.context == CONTEXT
+    assert engine.facts["isa"] == "scalar"
+    assert engine.facts["format"] == "Q8_0"
+    assert engine.prepare(2, 24, 8, 4) == {}
+    assert engine.decode() > 0
+    assert engine._session is not None
+    # The last token chosen is not computed: nobody asked what follows it.
+    assert engine._session.tokens()[0] == 24 + 4
+    assert engine.prompt() > 0
+    assert engine._session.tokens()[0] == 24 + 8
+
+
+def test_a_gguf_is_its_own_peer(gguf: Path) -> None:
+    assert llama.gguf_of(gguf) == gguf
+
+
+def test_a_tins_peer_is_the_gguf_with_its_weights_whatever_the_name(
+    tin: Path, gguf: Path, tmp_path: Path
+) -> None:
+    sealed = tmp_path / "a.tin"
+    shutil.copy(tin, sealed)
+    other = quant.apply(make_spec(), "Q4_0")
+    models.save_gguf(other, tmp_path / "a.gguf")
+    (tmp_path / "b.gguf").write_bytes(b"GGUF, but damaged")
+    with pytest.raises(InputError, match="no .gguf beside it has the same weights"):
+        llama.gguf_of(sealed)
+    shutil.copy(gguf, tmp_path / "z.gguf")
+    assert llama.gguf_of(sealed).name == "z.gguf"
+
+
+@pytest.mark.parametrize(("weights", "precision"), [("Q4_0", "int4"), ("Q8_0", "int8"), ("F16", "int8")])
+def test_onnxruntime_gets_the_width_of_the_file(weights: str, precision: str, tmp_path: Path) -> None:
+    sealed = tmp_path / "m.tin"
+    # A head of its own in the same format: Q4_0 keeps the tied one in Q8_0.
+    tensors = {
+        role: tensor
+        if tensor.rows == 1
+        else models.Tensor(
+            weights,
+            tensor.rows,
+            tensor.inputs,
+            _core.quantize(weights, tensor.data, tensor.rows, tensor.inputs),
+        )
+        for role, tensor in make_spec().tensors.items()
+    }
+    spec = make_spec()
+    build_tin(Spec(spec.family, spec.hyper, tensors, spec.tokenizer, None), sealed)
+    assert onnx.precision_of(sealed) == precision
+
+
+def test_a_missing_peer_names_the_pip_command(gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "llama_cpp", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'tinsmith\[llama\]'"):
+        llama.open_model(gguf)
+    monkeypatch.setattr(onnx, "find_spec", lambda name: None if name == "onnxruntime_genai" else name)
+    with pytest.raises(MissingExtraError, match=r"onnxruntime_genai .* pip install 'tinsmith\[onnx\]'"):
+        onnx.open_model(gguf)
+
+
+def test_a_folder_is_no_peers_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="give a .gguf"):
+        llama.gguf_of(tmp_path)
+    with pytest.raises(UnsupportedError, match="give a .gguf or a .tin"):
+        onnx.source_of(tmp_path)
+
+
+def test_the_machine_says_what_it_can() -> None:
+    found = Machine().measure(2)
+    assert set(found) == {"read_gb_s", "int8_gops"}
+    # Below any computer that runs this, and above what a loop that was optimized away would show.
+    assert all(0.01 < value < 1e6 for value in found.values())
+
+
+def test_measuring_refuses_a_part_of_a_line() -> None:
+    begin, end = _core.measure_read(bytes(1024))
+    assert begin <= end
+    for size in (0, 100):
+        with pytest.raises(ValueError, match="a multiple of 512 bytes"):
+            _core.measure_read(bytes(size))
+
+
+def test_multiply_adds_are_counted() -> None:
+    (_, _, one), (_, _, many) = _core.measure_int8(1), _core.measure_int8(10)
+    assert many == 10 * one > 0

@@ -1,0 +1,519 @@
+/* Every kernel of kernels.def, on every instruction set that this processor has, against the scalar one: the same
+ * bytes. Needs libc and the kernels only, so that it runs under an emulator, in a WebAssembly engine or on a device.
+ *
+ *     kernel_check [SET...]     the sets named, each of which the processor must have; without names, all it has
+ *
+ * Prints "sets ..." and a line a kernel and set; exits 1 at the first difference, 2 where a set is missing.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/kernel.h"
+#include "core/math.h"
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <sys/mman.h>
+#include <unistd.h>
+#define HAVE_PAGES 1
+#else
+#define HAVE_PAGES 0
+#endif
+
+#define COUNT(array) ((uint32_t)(sizeof(array) / sizeof *(array)))
+
+/* ---- the case at hand ---- */
+
+static const char *kernel, *set;
+static char what[200];
+static uint32_t cases;
+
+#define CASE(...) (cases++, (void)snprintf(what, sizeof what, __VA_ARGS__))
+
+static void fail(const char *how) {
+    printf("DIFFERS %s %s case %u (%s): %s\n", kernel, set, cases, what, how);
+    exit(1);
+}
+
+static void same(const void *scalar, const void *vector, size_t bytes) {
+    const uint8_t *a = scalar, *b = vector;
+    for (size_t i = 0; i < bytes; i++) {
+        if (a[i] != b[i]) {
+            char how[100];
+            (void)snprintf(how, sizeof how, "byte %zu of %zu is %02x, scalar %02x", i, bytes, b[i], a[i]);
+            fail(how);
+        }
+    }
+}
+
+/* ---- memory: each block ends at a page that can't be touched, or, without pages, at bytes that must stay ---- */
+
+enum { SLOT_BYTES = 2 << 20, CANARY = 64 };
+enum { WEIGHTS, X, Y, Z, OUT, OTHER, KEYS, VALUES, OTHER_KEYS, OTHER_VALUES, SLOTS };
+
+static struct slot {
+    uint8_t *end, *block;
+} slots[SLOTS];
+
+static void make_slots(void) {
+    for (uint32_t k = 0; k < SLOTS; k++) {
+#if HAVE_PAGES
+        size_t page = (size_t)sysconf(_SC_PAGESIZE);
+        uint8_t *memory =
+            mmap(NULL, SLOT_BYTES + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (memory == MAP_FAILED || mprotect(memory + SLOT_BYTES, page, PROT_NONE))
+            exit(2);
+#else
+        uint8_t *memory = aligned_alloc(64, SLOT_BYTES + CANARY);
+        if (!memory)
+            exit(2);
+        memset(memory + SLOT_BYTES, 0xa5, CANARY);
+#endif
+        slots[k].end = slots[k].block = memory + SLOT_BYTES;
+    }
+}
+
+/* A block of the slot, full of NaN; what it held before is gone. */
+static void *place(uint32_t slot, size_t bytes) {
+    if (bytes + CANARY > SLOT_BYTES)
+        exit(2);
+    uint8_t *block = slots[slot].end - bytes;
+    slots[slot].block = block;
+    memset(block - CANARY, 0xa5, CANARY);
+    memset(block, 0xff, bytes);
+    return block;
+}
+
+static void check_canaries(void) {
+    for (uint32_t k = 0; k < SLOTS; k++) {
+        for (uint32_t i = 0; i < CANARY; i++) {
+            if (slots[k].block != slots[k].end && slots[k].block[-1 - (int32_t)i] != 0xa5)
+                fail("wrote before a buffer");
+            if (!HAVE_PAGES && slots[k].end[i] != 0xa5)
+                fail("wrote past a buffer");
+        }
+    }
+}
+
+/* ---- data ---- */
+
+static uint64_t state;
+
+static uint32_t random_bits(void) {
+    state ^= state >> 12;
+    state ^= state << 25;
+    state ^= state >> 27;
+    return (uint32_t)(state * 0x2545f4914f6cdd1du >> 32);
+}
+
+static uint32_t below(uint32_t n) {
+    return (uint32_t)((uint64_t)random_bits() * n >> 32);
+}
+
+/* About normal, with zeros of both signs, denormals and large ones among them. */
+static float spread(void) {
+    static const float special[] = {0.0f, -0.0f, 1e-40f, -1e-40f, 1e-20f, 300.0f, -300.0f};
+    if (below(7) == 0)
+        return special[below(COUNT(special))];
+    float sum = 0.0f;
+    for (int i = 0; i < 4; i++)
+        sum = sum + (float)below(1 << 16) * 0x1p-16f;
+    return (sum - 2.0f) * 1.75f;
+}
+
+static float *spread_floats(uint32_t slot, size_t n) {
+    float *x = place(slot, n * sizeof *x);
+    for (size_t i = 0; i < n; i++)
+        x[i] = spread();
+    return x;
+}
+
+static float *copy_floats(uint32_t slot, const float *x, size_t n) {
+    return memcpy(place(slot, n * sizeof *x), x, n * sizeof *x);
+}
+
+/* ---- matmul ---- */
+
+enum { READS_f32, READS_q8 };
+
+static const struct format {
+    const char *name;
+    uint32_t inputs, bytes, reads;
+} formats[] = {
+#define TIN_FORMAT(id, gguf, NAME, name, inputs, bytes, activations) \
+    {#name, inputs, bytes, READS_##activations},
+#include "formats.def"
+#undef TIN_FORMAT
+};
+
+/* The bytes of a tile's block (pack/pack.h) that are floats, which must be finite; the others take any bits. */
+static const struct floats {
+    const char *format;
+    enum { FLOAT32, FLOAT16, BFLOAT16 } type;
+    uint32_t begin, end;
+} floats[] = {
+    {"f32", FLOAT32, 0, 64},  {"f16", FLOAT16, 0, 32},  {"bf16", BFLOAT16, 0, 32},
+    {"q8_0", FLOAT16, 0, 32}, {"q4_0", FLOAT16, 0, 32}, {"q4_1", FLOAT16, 0, 64},
+};
+
+static uint16_t random_half(void) {
+    uint32_t half = random_bits() & 0xffff;
+    if (below(2) || (half >> 10 & 31) == 31)
+        return tini_f32_to_f16(spread());
+    return (uint16_t)half;
+}
+
+static void fill_floats(const struct floats *range, uint8_t *block) {
+    for (uint32_t at = range->begin; at < range->end; at += range->type == FLOAT32 ? 4 : 2) {
+        float x = spread();
+        uint16_t half = range->type == FLOAT16 ? random_half() : tini_f32_to_bf16(x);
+        if (range->type == FLOAT32)
+            memcpy(block + at, &x, 4);
+        else
+            memcpy(block + at, &half, 2);
+    }
+}
+
+static const uint8_t *random_weights(const struct format *f, uint32_t outputs, uint32_t blocks) {
+    uint32_t bytes = f->bytes * TINI_TILE, count = (outputs + TINI_TILE - 1) / TINI_TILE * blocks, found = 0;
+    uint8_t *weights = place(WEIGHTS, (size_t)count * bytes), *block = weights;
+    for (uint32_t b = 0; b < count; b++, block += bytes) {
+        static const uint8_t extreme[] = {0x00, 0xff, 0x80, 0x7f};
+        if (below(6) == 0)
+            memset(block, extreme[below(4)], bytes);
+        else
+            for (uint32_t i = 0; i < bytes; i++)
+                block[i] = (uint8_t)random_bits();
+        for (uint32_t k = 0; k < COUNT(floats); k++)
+            if (strcmp(floats[k].format, f->name) == 0)
+                fill_floats(&floats[k], block), found = 1;
+    }
+    if (!found) {
+        printf("kernel_check.c does not say which bytes of a %s block are floats\n", f->name);
+        exit(2);
+    }
+    return weights;
+}
+
+static void random_q8(tini_q8 *x, uint32_t blocks) {
+    const tini_kernels *scalar = tini_kernels_select("scalar");
+    for (uint32_t b = 0; b < blocks; b++, x++) {
+        float values[TINI_BLOCK];
+        for (uint32_t i = 0; i < TINI_BLOCK; i++)
+            values[i] = spread();
+        scalar->quantize_q8(x, values, TINI_BLOCK);
+        uint32_t kind = below(6);
+        if (kind > 2)
+            continue;
+        x->sum = 0;
+        for (uint32_t i = 0; i < TINI_BLOCK; i++) {
+            x->q[i] = (int8_t)(kind == 0 ? -127 : kind == 1 ? 127 : (int32_t)below(255) - 127);
+            x->sum += x->q[i];
+        }
+    }
+}
+
+/* rows rows of x, each followed by `gap` blocks (or floats) of NaN bits. */
+static void random_rows(const struct format *f, tini_matmul *m, uint32_t gap) {
+    uint32_t q8 = f->reads == READS_q8, n = q8 ? m->inputs / TINI_BLOCK : m->inputs;
+    size_t unit = q8 ? sizeof(tini_q8) : sizeof(float);
+    m->x_stride = (n + gap) * unit;
+    uint8_t *x = place(X, m->rows * m->x_stride - gap * unit);
+    m->x = x;
+    for (uint32_t t = 0; t < m->rows; t++, x += m->x_stride) {
+        if (q8)
+            random_q8((tini_q8 *)(void *)x, n);
+        else
+            for (uint32_t i = 0; i < n; i++)
+                ((float *)(void *)x)[i] = spread();
+    }
+}
+
+static void check_matmul(const struct format *f, tini_matmul_fn *scalar, tini_matmul_fn *vector, uint32_t rows,
+                         uint32_t blocks, uint32_t outputs) {
+    uint32_t residual = below(3), gap = below(3), tiles = (outputs + TINI_TILE - 1) / TINI_TILE;
+    tini_matmul m = {.rows = rows, .inputs = blocks * f->inputs, .outputs = outputs};
+    m.weights = random_weights(f, outputs, blocks);
+    random_rows(f, &m, gap);
+    m.bias = below(2) ? spread_floats(Y, outputs) : NULL;
+    m.out_stride = outputs + below(2) * (1 + below(5));
+    size_t n = (rows - 1) * m.out_stride + outputs;
+    float *outs[2] = {spread_floats(OUT, n), NULL};
+    outs[1] = copy_floats(OTHER, outs[0], n);
+    if (residual == 1) {
+        m.residual_stride = outputs + gap;
+        m.residual = spread_floats(Z, (rows - 1) * m.residual_stride + outputs);
+    }
+    uint32_t cut = below(tiles + 1), cut2 = cut + below(tiles + 1 - cut);
+    CASE("rows %u, inputs %u, outputs %u, tiles cut at %u and %u, bias %d, residual %u, strides %zu %zu", rows,
+         m.inputs, outputs, cut, cut2, m.bias != NULL, residual, m.x_stride, m.out_stride);
+    for (int k = 0; k < 2; k++) {
+        m.out = outs[k];
+        if (residual == 2) { /* in place */
+            m.residual_stride = m.out_stride;
+            m.residual = outs[k];
+        }
+        if (k == 0) {
+            scalar(&m, 0, tiles);
+        } else {
+            vector(&m, cut2, tiles + below(3));
+            vector(&m, 0, cut);
+            vector(&m, cut, cut2);
+        }
+    }
+    same(outs[0], outs[1], n * sizeof(float));
+    check_canaries();
+}
+
+static void check_tini_matmul_fn(tini_matmul_fn *scalar, tini_matmul_fn *vector) {
+    static const uint32_t outputs[] = {1, 8, 9, 15, 16, 17, 31, 32, 33, 48, 65, 128, 145};
+    static const uint32_t rows[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 17};
+    static const uint32_t many[] = {1, 2, 3, 7}, few[] = {1, 2, 7, 32, 33, 90};
+    const struct format *f = formats;
+    while (strcmp(f->name, kernel + strlen("matmul_")) != 0)
+        f++;
+    for (uint32_t o = 0; o < COUNT(outputs); o++) {
+        for (uint32_t r = 0; r < COUNT(rows); r++) {
+            uint32_t blocks = f->inputs > 1 ? many[(o + r) % COUNT(many)] : few[(o + r) % COUNT(few)];
+            check_matmul(f, scalar, vector, rows[r], blocks, outputs[o]);
+        }
+    }
+}
+
+/* ---- rows ---- */
+
+static void check_tini_quantize_q8_fn(tini_quantize_q8_fn *scalar, tini_quantize_q8_fn *vector) {
+    for (uint32_t k = 0; k < 400; k++) {
+        uint32_t n = TINI_BLOCK * (1 + k % 5);
+        float *x = spread_floats(X, n), power = tini_float(below(230) << 23);
+        for (uint32_t i = 0; i < n; i++) {
+            x[i] = k % 4 == 0   ? (float)((int32_t)i - 48) / 2.0f /* ties, and 127 to make the scale 1 */
+                   : k % 4 == 1 ? x[i] * power
+                   : k % 8 == 2 ? (i % 3 ? 0.99e-30f : -1.01e-30f) * (float)below(2)
+                                : x[i];
+            if (k % 4 == 0 && i % TINI_BLOCK == 0)
+                x[i] = below(2) ? 127.0f : -127.0f;
+        }
+        CASE("%u values, kind %u", n, k % 8);
+        size_t bytes = n / TINI_BLOCK * sizeof(tini_q8);
+        tini_q8 *a = place(OUT, bytes), *b = place(OTHER, bytes);
+        scalar(a, x, n);
+        vector(b, x, n);
+        same(a, b, bytes);
+        check_canaries();
+    }
+}
+
+static void check_tini_rms_norm_fn(tini_rms_norm_fn *scalar, tini_rms_norm_fn *vector) {
+    for (uint32_t k = 0; k < 300; k++) {
+        uint32_t n = k < 100 ? 1 + k : k < 250 ? 1 + below(70) : 500 + below(200);
+        float eps = k % 3 ? 1e-5f : 1e-6f;
+        const float *x = spread_floats(X, n), *weight = spread_floats(Y, n);
+        float *a = copy_floats(OUT, x, n), *b = copy_floats(OTHER, x, n);
+        CASE("%u values, %s", n, k % 2 ? "in place" : "apart");
+        scalar(a, k % 2 ? a : x, weight, n, eps);
+        vector(b, k % 2 ? b : x, weight, n, eps);
+        same(a, b, n * sizeof(float));
+        check_canaries();
+    }
+}
+
+static void check_tini_silu_mul_fn(tini_silu_mul_fn *scalar, tini_silu_mul_fn *vector) {
+    static const float edges[] = {87.3f, 88.0f, 88.1f, 0.0f, 3e38f, 1e-40f, 1.0f};
+    for (uint32_t k = 0; k < 200; k++) {
+        uint32_t n = k < 50 ? 1 + k : k < 190 ? 1 + below(50) : 3000 + below(99), in_place = k % 3;
+        float *gate = spread_floats(X, n), *up = spread_floats(Y, n);
+        for (uint32_t i = 0; i < n; i++) {
+            uint32_t bits = random_bits();
+            if (k % 2 == 0)
+                gate[i] = tini_float(tini_bits(edges[below(COUNT(edges))]) + below(5) - (bits & 1 ? 2 : 0));
+            if (below(2))
+                gate[i] = -gate[i] * (k % 2 ? 20.0f : 1.0f);
+            if (k >= 190 && (bits >> 23 & 255) != 255)
+                gate[i] = tini_float(bits);
+        }
+        float *a = copy_floats(OUT, in_place == 2 ? up : gate, n);
+        float *b = copy_floats(OTHER, in_place == 2 ? up : gate, n);
+        CASE("%u values, in place %u", n, in_place);
+        scalar(a, in_place == 1 ? a : gate, in_place == 2 ? a : up, n);
+        vector(b, in_place == 1 ? b : gate, in_place == 2 ? b : up, n);
+        same(a, b, n * sizeof(float));
+        check_canaries();
+    }
+}
+
+static void check_tini_rope_fn(tini_rope_fn *scalar, tini_rope_fn *vector) {
+    for (uint32_t k = 0; k < 150; k++) {
+        uint32_t heads = 1 + below(5), half = k < 70 ? 1 + k : 1 + below(130);
+        uint32_t head_dim = 2 * half + below(2) * below(20), n = heads * head_dim;
+        const float *x = spread_floats(X, n), *table = spread_floats(Y, 2 * half);
+        float *a = copy_floats(OUT, x, n), *b = copy_floats(OTHER, x, n);
+        CASE("heads %u, head_dim %u, half %u", heads, head_dim, half);
+        scalar(a, table, heads, head_dim, half);
+        vector(b, table, heads, head_dim, half);
+        same(a, b, n * sizeof(float));
+        check_canaries();
+    }
+}
+
+/* ---- key-value caches ---- */
+
+/* Cache types by the end of their kernels' names; bytes a position of keys and of values. */
+static const struct cache {
+    const char *name;
+    tini_kv_append_fn *append;
+    uint32_t head_dim_step;
+} caches[] = {
+    {"f16", tini_kv_append_f16_scalar, 8},
+};
+
+static const struct cache *cache_of_kernel(void) {
+    const struct cache *c = caches;
+    while (strcmp(c->name, strrchr(kernel, '_') + 1) != 0)
+        if (++c == caches + COUNT(caches)) {
+            printf("kernel_check.c does not know the cache of %s\n", kernel);
+            exit(2);
+        }
+    return c;
+}
+
+static size_t key_bytes(const struct cache *c, uint32_t head_dim) {
+    (void)c;
+    return (size_t)head_dim * 2;
+}
+
+static size_t value_bytes(const struct cache *c, uint32_t head_dim) {
+    (void)c;
+    return (size_t)head_dim * 2;
+}
+
+static tini_kv place_cache(const struct cache *c, uint32_t keys, uint32_t values, uint32_t capacity,
+                           uint32_t value_places, uint32_t head_dim) {
+    return (tini_kv){.keys = place(keys, capacity * key_bytes(c, head_dim)),
+                     .values = place(values, value_places * value_bytes(c, head_dim)),
+                     .capacity = capacity,
+                     .head_dim = head_dim};
+}
+
+/* Values past float16's range, its denormals and ties among them. */
+static float cache_value(void) {
+    uint32_t kind = below(8);
+    float x = spread();
+    return kind == 0 ? x * 1e5f : kind == 1 ? x * 1e-6f : kind == 2 ? 1.0f + (float)below(9) * 0x1p-12f : x;
+}
+
+static void check_tini_kv_append_fn(tini_kv_append_fn *scalar, tini_kv_append_fn *vector) {
+    static const uint32_t positions[] = {0, 1, 7, 15, 16, 31, 63, 64 + 20, 128 + 63};
+    const struct cache *c = cache_of_kernel();
+    for (uint32_t head_dim = c->head_dim_step; head_dim <= 256; head_dim += c->head_dim_step) {
+        tini_kv a = place_cache(c, KEYS, VALUES, 64, 64, head_dim);
+        tini_kv b = place_cache(c, OTHER_KEYS, OTHER_VALUES, 64, 64, head_dim);
+        for (uint32_t k = 0; k < COUNT(positions); k++) {
+            float *key = spread_floats(X, head_dim), *value = spread_floats(Y, head_dim);
+            for (uint32_t d = 0; d < head_dim; d++)
+                key[d] = cache_value(), value[d] = cache_value();
+            CASE("head_dim %u, position %u", head_dim, positions[k]);
+            scalar(&a, positions[k], key, value);
+            vector(&b, positions[k], key, value);
+            same(a.keys, b.keys, 64 * key_bytes(c, head_dim));
+            same(a.values, b.values, 64 * value_bytes(c, head_dim));
+            check_canaries();
+        }
+    }
+}
+
+/* Positions that no row sees are NaN bits; without a window, values end at the last one seen. */
+static void check_attention(tini_attention_fn *scalar, tini_attention_fn *vector, tini_attention a,
+                            uint32_t head_dim) {
+    const struct cache *c = cache_of_kernel();
+    uint32_t last = a.position + a.rows - 1, first = tini_attention_first(&a, a.position);
+    uint32_t capacity = (last / TINI_KV_TILE + 1 - (a.window ? first / TINI_KV_TILE : 0)) * TINI_KV_TILE;
+    uint32_t in_place = below(2), wide = (a.heads + below(2)) * head_dim;
+    tini_kv kv = place_cache(c, KEYS, VALUES, capacity, a.window ? capacity : last + 1, head_dim);
+    for (uint32_t p = first; p <= last; p++) {
+        float key[256], value[256];
+        for (uint32_t d = 0; d < head_dim; d++)
+            key[d] = spread(), value[d] = spread();
+        c->append(&kv, p, key, value);
+    }
+    size_t n = (a.rows - 1) * (size_t)wide + a.heads * head_dim;
+    const float *q = spread_floats(X, n);
+    float *outs[2] = {copy_floats(OUT, q, n), copy_floats(OTHER, q, n)};
+    CASE("rows %u, heads %u, head_dim %u, position %u, window %u, capacity %u, %s", a.rows, a.heads, head_dim,
+         a.position, a.window, capacity, in_place ? "in place" : "apart");
+    a.q_stride = a.out_stride = wide;
+    for (int k = 0; k < 2; k++) {
+        a.out = outs[k];
+        a.q = in_place ? outs[k] : q;
+        (k ? vector : scalar)(&kv, &a);
+    }
+    same(outs[0], outs[1], n * sizeof(float));
+    check_canaries();
+}
+
+static void check_tini_attention_fn(tini_attention_fn *scalar, tini_attention_fn *vector) {
+    static const uint32_t positions[] = {0,  1,  7,  8,  14, 15,  16,  31,  47,
+                                         60, 62, 63, 64, 65, 120, 127, 128, 300};
+    static const uint32_t rows[] = {1, 2, 3, 4, 5, 8, 11}, windows[] = {0, 1, 20, 64, 100, 0};
+    static const uint32_t heads[] = {1, 2, 3, 4, 5, 7, 8, 1}, sizes[] = {64, 8, 80, 24, 128, 72, 16, 256};
+    const struct cache *c = cache_of_kernel();
+    for (uint32_t k = 0; k < COUNT(positions); k++) {
+        for (uint32_t n = 0; n < COUNT(heads); n++) {
+            uint32_t step = c->head_dim_step, head_dim = (sizes[n] + step - 1) / step * step;
+            tini_attention a = {.rows = rows[(k + n) % COUNT(rows)],
+                                .heads = heads[n],
+                                .position = positions[k],
+                                .window = windows[(k + n / 2) % COUNT(windows)],
+                                .scale = 0.125f};
+            if (head_dim > 80 && k % 3 != n % 3)
+                continue;
+            check_attention(scalar, vector, a, head_dim);
+        }
+    }
+}
+
+/* ---- all of them ---- */
+
+static void check_set(const tini_kernels *table) {
+    const tini_kernels *scalar = tini_kernels_select("scalar"), *t;
+    const char *from;
+    set = table->isa;
+#define TIN_KERNEL(op, type)                                                         \
+    kernel = #op;                                                                    \
+    from = set;                                                                      \
+    for (uint32_t k = 0; (t = tini_kernels_available(k)) != NULL && t != table; k++) \
+        if (t->op == table->op) {                                                    \
+            from = t->isa;                                                           \
+            break;                                                                   \
+        }                                                                            \
+    if (from == set) {                                                               \
+        state = 20260;                                                               \
+        cases = 0;                                                                   \
+        check_##type(scalar->op, table->op);                                         \
+        printf("ok %s %s %u cases\n", kernel, set, cases);                           \
+    } else {                                                                         \
+        printf("inherits %s %s from %s\n", kernel, set, from);                       \
+    }
+#include "kernels.def"
+    fflush(stdout);
+}
+
+int main(int count, char **names) {
+    const tini_kernels *table;
+    printf("sets");
+    for (uint32_t k = 0; (table = tini_kernels_available(k)) != NULL; k++)
+        printf(" %s", table->isa);
+    printf("\n");
+    make_slots();
+    for (int i = 1; i < count; i++) {
+        table = tini_kernels_select(names[i]);
+        if (!table || strcmp(table->isa, names[i]) != 0) {
+            printf("this build or processor has no set %s\n", names[i]);
+            return 2;
+        }
+        check_set(table);
+    }
+    for (uint32_t k = 1; count == 1 && (table = tini_kernels_available(k)) != NULL; k++)
+        check_set(table);
+    return 0;
+}

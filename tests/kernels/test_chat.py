@@ -1,0 +1,156 @@
+"""tin_chat: the tokens of a conversation, by the C core from the compiled template."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import re
+import struct
+from dataclasses import replace
+
+import pytest
+from test_chat_template import LLAMA3, SMOLLM, conversations
+from tiny_models import tiny_spec
+
+from tinsmith import _core
+from tinsmith.compiler import build_image
+from tinsmith.errors import InputError, RuntimeFault
+from tinsmith.formats.tin import pack_bytes
+from tinsmith.formats.turns import TurnTable
+from tinsmith.models import family
+from tinsmith.runtime import Model
+
+QWEN = (
+    "{%- if messages[0]['role'] == 'system' %}"
+    "{{- '<|im_start|>system\\n' + messages[0]['content'] + '<|im_end|>\\n' }}"
+    "{%- else %}{{- '<|im_start|>system\\nYou are Qwen, created by Alibaba Cloud.<|im_end|>\\n' }}{%- endif %}"
+    "{%- for message in messages %}"
+    "{%- if message.role == 'user' or (message.role == 'system' and not loop.first) or "
+    "message.role == 'assistant' %}"
+    "{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>' + '\\n' }}"
+    "{%- endif %}{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"
+)
+# No control token between the turns: template and contents are one run of plain text.
+PLAIN = (
+    "{% for m in messages %}{{ '### ' + m['role'] + ':' + m['content'] | trim + ' in' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '### assistant:' }}{% endif %}"
+)
+TEMPLATES = {"smollm": SMOLLM, "llama3": LLAMA3, "qwen": QWEN, "plain": PLAIN}
+CONTROL = (
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<|start_header_id|>",
+    "<|end_header_id|>",
+    "<|eot_id|>",
+)
+BROKEN = ("<|im_", "end|>", "<tool>", "<to", "ol>", "\u3000", "\u2028", "\x85", "\x1c", "\ufeff", "\xa0x\xa0")
+
+
+@pytest.fixture(scope="module", params=TEMPLATES)
+def model(request: pytest.FixtureRequest) -> Model:
+    """A tiny model whose control tokens are those of the templates."""
+    spec = tiny_spec(family.by_name("llama"), vocab_size=280)
+    tokens, types = list(spec.tokenizer.tokens), list(spec.tokenizer.types)
+    for place, token in enumerate(CONTROL[3:], start=tokens.index(f"[PAD{types.index('unused')}]")):
+        tokens[place], types[place] = token, "control"
+    tokenizer = replace(spec.tokenizer, tokens=tokens, types=types)
+    image = build_image(replace(spec, tokenizer=tokenizer, chat_template=TEMPLATES[request.param]))
+    return Model(_core.Model(image), image, threads=1)
+
+
+def reference(model: Model, table: TurnTable, messages: list[dict[str, str]], generate: bool) -> list[int]:
+    """Control tokens where the template's own text has them; what lies between is tokenized as plain text."""
+    ids = {token: model.tokenize(token, special=True) for token in CONTROL}
+    ids = {token: found for token, found in ids.items() if len(found) == 1}
+    trusted = [(table.start, True)] if not messages or messages[0]["role"] != "system" else []
+    for message in messages:
+        role, content = message["role"], message["content"]
+        trusted.append((table.start_system if role == "system" else table.opening[role], True))
+        trusted.append((content.strip() if table.strip else content, False))
+        trusted.append((table.ending[role], True))
+    trusted += [(table.generation, True)] * generate
+    tokens, plain = [], ""
+    for text, is_template in trusted:
+        for part in re.split("(" + "|".join(map(re.escape, ids)) + ")", text) if is_template else [text]:
+            if is_template and part in ids:
+                tokens += model.tokenize(plain) + ids[part]
+                plain = ""
+            else:
+                plain += part
+    return tokens + model.tokenize(plain)
+
+
+def random_conversation(source: random.Random) -> list[dict[str, str]]:
+    pieces = [*CONTROL, *BROKEN, "the in the", " ", "\n", "\t ", "", "é漢🙂", "user\n", "### user:", "\x00"]
+    roles = ["system"] * source.randrange(2) + source.choices(["user", "assistant"], k=source.randrange(6))
+    return [{"role": role, "content": "".join(source.choices(pieces, k=source.randrange(7)))} for role in roles]
+
+
+def test_tokens_are_those_of_the_rendered_template(model: Model) -> None:
+    for messages, generate in itertools.product([*conversations(), []], (False, True)):
+        text = model.turns.render(messages, generate=generate)
+        assert model.render(messages, generate=generate) == model.tokenize(text, special=True)
+
+
+def test_contents_stay_text_whatever_they_say(model: Model) -> None:
+    source = random.Random(7)
+    for _ in range(600):
+        messages, generate = random_conversation(source), source.random() < 0.5
+        wanted = reference(model, model.turns, messages, generate)
+        assert model.render(messages, generate=generate) == wanted
+
+
+def test_messages_out_of_place_are_refused(model: Model) -> None:
+    for bad, what in [
+        ([(1, b"x"), (0, b"y")], "message 2: a system message can only be the first"),
+        ([(3, b"x")], "message 1: role 3 is none of TIN_ROLE_"),
+    ]:
+        with pytest.raises(RuntimeFault, match=what):
+            model.core.chat(bad)
+    with pytest.raises(RuntimeFault, match="unknown flag"):
+        model.core.chat([(1, b"x")], 2)
+    with pytest.raises(InputError, match="message 1: role 'tool'"):
+        model.render([{"role": "tool", "content": "x"}])
+
+
+def test_a_model_without_a_template_is_unsupported() -> None:
+    spec = tiny_spec(family.by_name("llama"))
+    core = _core.Model(build_image(replace(spec, chat_template=None)))
+    with pytest.raises(RuntimeFault, match="no chat template") as fault:
+        core.chat([(1, b"hi")])
+    assert fault.value.status == "TIN_ERR_UNSUPPORTED"
+
+
+def test_a_damaged_table_is_refused_or_works(model: Model) -> None:
+    """Every truncation and every bit flip outside the plain text, of which any is a good one."""
+    entries = [(name, bytes(model.tin.entry(name))) for name in model.tin.names if name != "manifest.json"]
+    place = [name for name, _ in entries].index("turns.bin")
+    whole = entries[place][1]
+
+    def opens(data: bytes) -> bool:
+        entries[place] = ("turns.bin", data)
+        try:
+            core = _core.Model(pack_bytes(entries, model.tin.manifest))
+        except RuntimeFault as fault:
+            assert "turns.bin" in str(fault)
+            return False
+        vocab = core.info()["vocab"]
+        assert all(0 <= token < vocab for token in core.chat([(0, b"a"), (1, b" b "), (2, b"c")], 1))
+        return True
+
+    assert opens(whole)
+    assert not any(opens(whole[:size]) for size in range(len(whole)))
+    assert not opens(whole + b"\0")
+    parts, text = struct.unpack_from("<2I", whole, 12)
+    flips = range(8 * (len(whole) - text))
+    refused = sum(not opens(flipped(whole, bit)) for bit in flips)
+    assert parts
+    assert len(flips) * 0.7 < refused < len(flips)
+
+
+def flipped(data: bytes, bit: int) -> bytes:
+    changed = bytearray(data)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
