@@ -1,10 +1,10 @@
 """Matmul kernels beside what the machine can do: prints JSON.
 
-For each instruction set, weight format, shape (outputs x inputs) and number of activation rows: `gops` (integer or float
-operations, two a multiply-add) and `gb_s` (weight bytes read a second). Up to eight rows, weights are taken in turn
-from copies that together exceed the caches, as in decoding; more rows use one copy. `machine` holds the read bandwidth of one
-core and each set's peak of 8-bit operations, measured in the same run. Every figure is the best of several rounds,
-which alternate over all cases so that a busy spell of the machine hits them alike.
+For each instruction set, weight format, shape (outputs x inputs) and number of activation rows: `gops` (operations,
+two a multiply-add) and `gb_s` (weight bytes read a second). Up to eight rows, weights are taken in turn from
+copies that together exceed the caches, as in decoding; more rows use one copy. `machine` holds the read
+bandwidth of one core and each set's peak of 8-bit operations, measured in the same run. Every figure is the best
+of several rounds, which alternate over all cases so that a busy spell of the machine hits them alike.
 
     python benchmarks/kernels.py --isa avx512vnni --format q4_0,q8_0 --rows 1,64
 """
@@ -24,9 +24,17 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "kernels"))
-from kernel_library import FORMATS, Library, Matmul, Q8  # noqa: E402
+from kernel_library import FORMATS, Q8, Library, Matmul  # noqa: E402
 
-SHAPES = {"576x576": (576, 576), "1536x576": (1536, 576), "576x1536": (576, 1536), "49152x576": (49152, 576), "512x512": (512, 512), "1536x1536": (1536, 1536), "512x1536": (512, 1536)}
+SHAPES = {
+    "576x576": (576, 576),
+    "1536x576": (1536, 576),
+    "576x1536": (576, 1536),
+    "49152x576": (49152, 576),
+    "512x512": (512, 512),
+    "1536x1536": (1536, 1536),
+    "512x1536": (512, 1536),
+}
 FEW_ROWS = 8
 SAMPLE_SECONDS = 0.001
 LARGER_THAN_CACHES = 192 << 20
@@ -58,7 +66,7 @@ def pointer(array: np.ndarray, offset: int = 0) -> ctypes.c_void_p:
 
 
 class Bench:
-    """The buffers that all cases share: weight bytes whose every float16, bfloat16 and float32 is small and finite."""
+    """The buffers that all cases share: weight bytes of which every float is small and finite."""
 
     def __init__(self, library: Library, tiles: int) -> None:
         rng = np.random.default_rng(1)

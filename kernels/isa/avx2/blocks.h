@@ -160,7 +160,7 @@ TINI_INLINE void tini_avx2_dot(tini_avx2_sums *sum, __m256i w, __m256i q, const 
     }
 }
 
-TINI_INLINE __m256i tini_avx2_total(const tini_avx2_sums *sum, __m256i first, __m256i last, const int format) {
+TINI_INLINE __m256i tini_avx2_dot_total(const tini_avx2_sums *sum, __m256i first, __m256i last, const int format) {
     (void)first, (void)last, (void)format;
     return sum->total;
 }

@@ -1,6 +1,6 @@
 /* Matmul with 8-bit activations: the one loop of all x86 sets, included by each one's blocks.h with its vocabulary.
  *
- * TINI_SET(name)   a name of the set: types ints, floats, sums; functions as they are called below
+ * TINI_SET(name)   a name of the set: types ints, floats, sums; functions as called below
  * TINI_PARTS       registers that hold a tile's 16 rows, four inputs each
  * TINI_TILES       tiles that a patch of four columns takes
  * TINI_LEAST       rows of x for which it pays, with columns that count for nothing in the place of the others
@@ -9,23 +9,26 @@
  * lane a row with the scalar's operations in its order. An offset comes off as offset * (the activations' sum). Small
  * scales multiply integers where each half of a sub-block has its own. */
 
+#define TINI_INTS TINI_SET(ints)
+#define TINI_FLOATS TINI_SET(floats)
+
 /* What finishes a sub-block's sums for one register of rows. */
 typedef struct TINI_SET(scales) {
-    TINI_SET(floats) d, minimum; /* of the format, or of the sub-block */
-    TINI_SET(ints) first, last;  /* scales of the halves */
-    TINI_SET(ints) pair;         /* what multiplies the halves' sums of activations */
+    TINI_FLOATS d, minimum; /* of the format, or of the sub-block */
+    TINI_INTS first, last;  /* scales of the halves */
+    TINI_INTS pair;         /* what multiplies the halves' sums of activations */
 } TINI_SET(scales);
 
 /* Inputs 4i .. 4i + 3 of each row, of the sub-block whose planes begin at p. */
-TINI_INLINE TINI_SET(ints) TINI_SET(four)(const uint8_t *p, const uint32_t i, const int format) {
+TINI_INLINE TINI_INTS TINI_SET(four)(const uint8_t *p, const uint32_t i, const int format) {
     const tini_kind kind = tini_kind_of(format);
     if (kind.low == 8)
         return TINI_SET(eight_bits)(TINI_SET(load)(p + 64 * i));
     const int low = (int)kind.low, high = (int)kind.high;
-    TINI_SET(ints) w = TINI_SET(load)(p + 64 * (high + (int)i % low));
+    TINI_INTS w = TINI_SET(load)(p + 64 * (high + (int)i % low));
     w = TINI_SET (and)(TINI_SET(right)(w, (int)i / low * low), TINI_SET(spread_byte)((1 << low) - 1));
     if (high) {
-        TINI_SET(ints) plane = TINI_SET(load)(p + 64 * ((int)i % high));
+        TINI_INTS plane = TINI_SET(load)(p + 64 * ((int)i % high));
         plane = TINI_SET(right)(plane, (int)i / high * high - low);
         w = TINI_SET(or_and)(w, plane, TINI_SET(spread_byte)(((1 << high) - 1) << low));
     }
@@ -60,15 +63,14 @@ TINI_INLINE TINI_SET(scales) TINI_SET(load_scales)(const uint8_t *head, const ti
 }
 
 /* acc + a sub-block's part of the outputs of one row of x. */
-TINI_INLINE TINI_SET(floats)
-    TINI_SET(add_block)(TINI_SET(floats) acc, TINI_SET(ints) sum, const TINI_SET(scales) * f,
-                        TINI_SET(ints) sums, const tini_q8 *x, const int format) {
+TINI_INLINE TINI_FLOATS TINI_SET(add_block)(TINI_FLOATS acc, TINI_INTS sum, const TINI_SET(scales) * f,
+                                            TINI_INTS sums, const tini_q8 *x, const int format) {
     const tini_kind kind = tini_kind_of(format);
     const int offset = TINI_SET(offset)(format);
-    TINI_SET(floats) scale = TINI_SET(spread_f32)(x->scale);
+    TINI_FLOATS scale = TINI_SET(spread_f32)(x->scale);
     if (format == TINI_FORMAT_Q2_K) {
-        TINI_SET(floats) total = TINI_SET(to_floats)(TINI_SET(multiply_pairs)(f->pair, sums));
-        TINI_SET(floats) y = TINI_SET(times)(f->d, TINI_SET(to_floats)(sum));
+        TINI_FLOATS total = TINI_SET(to_floats)(TINI_SET(multiply_pairs)(f->pair, sums));
+        TINI_FLOATS y = TINI_SET(times)(f->d, TINI_SET(to_floats)(sum));
         return TINI_SET(plus)(acc,
                               TINI_SET(times)(TINI_SET(minus)(y, TINI_SET(times)(f->minimum, total)), scale));
     }
@@ -97,7 +99,7 @@ TINI_INLINE void TINI_SET(patch)(const tini_matmul *m, uint32_t tile, uint32_t t
     const uint32_t far = (4095 + (uint32_t)block_bytes) / (uint32_t)block_bytes;
     const uint8_t *w = m->weights + tile * tile_bytes;
     const tini_q8 *x[4];
-    TINI_SET(floats) acc[4][4];
+    TINI_FLOATS acc[4][4];
     TINI_UNROLL for (uint32_t c = 0; c < columns; c++) {
         x[c] = tini_row_q8(m, t + c < m->rows ? t + c : t);
         TINI_UNROLL for (uint32_t k = 0; k < registers; k++) acc[k][c] = TINI_SET(spread_f32)(0.0f);
@@ -120,7 +122,7 @@ TINI_INLINE void TINI_SET(patch)(const tini_matmul *m, uint32_t tile, uint32_t t
             TINI_UNROLL for (uint32_t i = 0; i < 8; i++) {
                 /* Both nibbles of a byte one after the other, unless halves are summed apart. */
                 const uint32_t j = tini_scales_by_half(format) ? i : i / 2 + i % 2 * 4;
-                TINI_SET(ints) four[4];
+                TINI_INTS four[4];
                 TINI_UNROLL for (uint32_t k = 0; k < registers; k++) four[k] = TINI_SET(four)(
                     p + k / TINI_PARTS * tile_bytes + 64 / TINI_PARTS * (k % TINI_PARTS), j, format);
                 TINI_UNROLL for (uint32_t c = 0; c < columns; c++) {
@@ -132,17 +134,17 @@ TINI_INLINE void TINI_SET(patch)(const tini_matmul *m, uint32_t tile, uint32_t t
                 }
             }
             TINI_UNROLL for (uint32_t c = 0; c < columns; c++) {
-                TINI_SET(ints)
+                TINI_INTS
                 sums = tini_scales_by_half(format) ? TINI_SET(spread_first)(tini_avx2_half_sums(x[c]->q))
                                                    : TINI_SET(spread_i32)(x[c]->sum);
-                TINI_UNROLL for (uint32_t k = 0; k < registers; k++) acc[k][c] =
-                    TINI_SET(add_block)(acc[k][c], TINI_SET(total)(&sum[k][c], f[k].first, f[k].last, format),
-                                        &f[k], sums, x[c], format);
+                TINI_UNROLL for (uint32_t k = 0; k < registers; k++) acc[k][c] = TINI_SET(add_block)(
+                    acc[k][c], TINI_SET(dot_total)(&sum[k][c], f[k].first, f[k].last, format), &f[k], sums,
+                    x[c], format);
                 x[c]++;
             }
         }
     }
-    TINI_SET(floats) y[16]; /* in memory, for a loop that is not unrolled */
+    TINI_FLOATS y[16]; /* in memory, for a loop that is not unrolled */
     TINI_UNROLL for (uint32_t c = 0; c < columns; c++) TINI_UNROLL for (uint32_t k = 0; k < registers; k++)
         y[c * registers + k] = acc[k][c];
     for (uint32_t n = 0; n < columns * registers && t + n / registers < m->rows; n++)
@@ -166,3 +168,6 @@ TINI_INLINE void TINI_SET(matmul)(const tini_matmul *m, uint32_t tile, uint32_t 
         tile += tiles;
     }
 }
+
+#undef TINI_INTS
+#undef TINI_FLOATS

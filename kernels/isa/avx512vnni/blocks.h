@@ -133,7 +133,7 @@ TINI_INLINE void tini_avx512_dot(tini_avx512_sums *sum, __m512i w, __m512i q, co
 }
 
 /* The sum, or that of the halves times their scales. */
-TINI_INLINE __m512i tini_avx512_total(const tini_avx512_sums *sum, __m512i first, __m512i last,
+TINI_INLINE __m512i tini_avx512_dot_total(const tini_avx512_sums *sum, __m512i first, __m512i last,
                                       const int format) {
     if (!tini_scales_by_half(format))
         return sum->half[0];

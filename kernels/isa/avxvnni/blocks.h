@@ -132,7 +132,7 @@ TINI_INLINE void tini_avxvnni_dot(tini_avxvnni_sums *sum, __m256i w, __m256i q, 
 }
 
 /* The sum, or that of the halves times their scales. */
-TINI_INLINE __m256i tini_avxvnni_total(const tini_avxvnni_sums *sum, __m256i first, __m256i last,
+TINI_INLINE __m256i tini_avxvnni_dot_total(const tini_avxvnni_sums *sum, __m256i first, __m256i last,
                                        const int format) {
     if (!tini_scales_by_half(format))
         return sum->half[0];
