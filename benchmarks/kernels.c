@@ -16,9 +16,9 @@ static double seconds(void) {
 }
 
 /* Seconds of `calls` matmuls over all tiles, in ranges of `range` tiles; the weights come from `copies` places,
- * `copy_bytes` apart, in turn. */
+ * `copy_bytes` apart, in turn from `first` on. */
 double bench_matmul(const char *isa, const char *op, const tini_matmul *matmul, size_t copy_bytes,
-                    uint32_t copies, uint32_t calls, uint32_t range) {
+                    uint32_t copies, uint32_t first, uint32_t calls, uint32_t range) {
     const tini_kernels *k = tini_kernels_select(isa);
     tini_matmul_fn *f = NULL;
 #define TIN_KERNEL(name, type)                            \
@@ -29,7 +29,7 @@ double bench_matmul(const char *isa, const char *op, const tini_matmul *matmul, 
     double start = seconds();
     for (uint32_t call = 0; call < calls; call++) {
         tini_matmul m = *matmul;
-        m.weights += call % copies * copy_bytes;
+        m.weights += (first + call) % copies * copy_bytes;
         for (uint32_t tile = 0; tile < tiles; tile += range)
             f(&m, tile, tile + range < tiles ? tile + range : tiles);
     }

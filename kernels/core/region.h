@@ -22,7 +22,11 @@
 #define TIN_HAVE_SCALAR 1
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #define TIN_HAVE_AVX2 1
+#if (defined(__clang__) ? __clang_major__ >= 13 : __GNUC__ >= 11) /* older compilers do not know it */
 #define TIN_HAVE_AVXVNNI 1
+#else
+#define TIN_HAVE_AVXVNNI 0
+#endif
 #define TIN_HAVE_AVX512VNNI 1
 #else
 #define TIN_HAVE_AVX2 0

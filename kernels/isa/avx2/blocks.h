@@ -68,7 +68,7 @@ TINI_INLINE __m256i tini_avx2_right(__m256i v, const int n) {
     return (__m256i)(n < 0 ? (tini_avx2_u16)v << (n < 0 ? -n : 0) : (tini_avx2_u16)v >> (n < 0 ? 0 : n));
 }
 
-TINI_INLINE __m256i tini_avx2_and(__m256i a, __m256i b) {
+TINI_INLINE __m256i tini_avx2_mask(__m256i a, __m256i b) {
     return _mm256_and_si256(a, b);
 }
 
@@ -160,7 +160,8 @@ TINI_INLINE void tini_avx2_dot(tini_avx2_sums *sum, __m256i w, __m256i q, const 
     }
 }
 
-TINI_INLINE __m256i tini_avx2_dot_total(const tini_avx2_sums *sum, __m256i first, __m256i last, const int format) {
+TINI_INLINE __m256i tini_avx2_dot_total(const tini_avx2_sums *sum, __m256i first, __m256i last,
+                                        const int format) {
     (void)first, (void)last, (void)format;
     return sum->total;
 }

@@ -26,7 +26,7 @@ TINI_INLINE TINI_INTS TINI_SET(four)(const uint8_t *p, const uint32_t i, const i
         return TINI_SET(eight_bits)(TINI_SET(load)(p + 64 * i));
     const int low = (int)kind.low, high = (int)kind.high;
     TINI_INTS w = TINI_SET(load)(p + 64 * (high + (int)i % low));
-    w = TINI_SET (and)(TINI_SET(right)(w, (int)i / low * low), TINI_SET(spread_byte)((1 << low) - 1));
+    w = TINI_SET(mask)(TINI_SET(right)(w, (int)i / low * low), TINI_SET(spread_byte)((1 << low) - 1));
     if (high) {
         TINI_INTS plane = TINI_SET(load)(p + 64 * ((int)i % high));
         plane = TINI_SET(right)(plane, (int)i / high * high - low);

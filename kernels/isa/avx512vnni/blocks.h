@@ -47,7 +47,7 @@ TINI_INLINE __m512i tini_avx512_right(__m512i v, const int n) {
     return (__m512i)(n < 0 ? (tini_avx512_u16)v << (n < 0 ? -n : 0) : (tini_avx512_u16)v >> (n < 0 ? 0 : n));
 }
 
-TINI_INLINE __m512i tini_avx512_and(__m512i a, __m512i b) {
+TINI_INLINE __m512i tini_avx512_mask(__m512i a, __m512i b) {
     return _mm512_and_si512(a, b);
 }
 
@@ -134,7 +134,7 @@ TINI_INLINE void tini_avx512_dot(tini_avx512_sums *sum, __m512i w, __m512i q, co
 
 /* The sum, or that of the halves times their scales. */
 TINI_INLINE __m512i tini_avx512_dot_total(const tini_avx512_sums *sum, __m512i first, __m512i last,
-                                      const int format) {
+                                          const int format) {
     if (!tini_scales_by_half(format))
         return sum->half[0];
     return _mm512_add_epi32(_mm512_mullo_epi32(sum->half[0], first), _mm512_mullo_epi32(sum->half[1], last));

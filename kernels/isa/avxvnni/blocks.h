@@ -47,7 +47,7 @@ TINI_INLINE __m256i tini_avxvnni_right(__m256i v, const int n) {
     return (__m256i)(n < 0 ? (tini_avxvnni_u16)v << (n < 0 ? -n : 0) : (tini_avxvnni_u16)v >> (n < 0 ? 0 : n));
 }
 
-TINI_INLINE __m256i tini_avxvnni_and(__m256i a, __m256i b) {
+TINI_INLINE __m256i tini_avxvnni_mask(__m256i a, __m256i b) {
     return _mm256_and_si256(a, b);
 }
 
@@ -133,7 +133,7 @@ TINI_INLINE void tini_avxvnni_dot(tini_avxvnni_sums *sum, __m256i w, __m256i q, 
 
 /* The sum, or that of the halves times their scales. */
 TINI_INLINE __m256i tini_avxvnni_dot_total(const tini_avxvnni_sums *sum, __m256i first, __m256i last,
-                                       const int format) {
+                                           const int format) {
     if (!tini_scales_by_half(format))
         return sum->half[0];
     return _mm256_add_epi32(_mm256_mullo_epi32(sum->half[0], first), _mm256_mullo_epi32(sum->half[1], last));
