@@ -1,12 +1,14 @@
 """Decode speed beside one busy loop a core: does a second thread still pay, and does the pool keep its share?
 
     python benchmarks/busy.py MODEL [--threads 1,2] [--depth 0,512] [--seconds 0.5] [--rounds 5]
+    python benchmarks/busy.py MODEL --cores 1 --loops 6      one crowded core: are two threads slower than one?
 
-MODEL is a .tin, a .gguf or a name that `tinsmith pull` knows. Every round measures each row quiet, then each row
-beside the loops; the figures are medians. JSON on stdout: rows of threads, depth, quiet and busy (tokens a second),
-fair_share (half of quiet: each core is shared by two) and kept (busy / fair_share).
+MODEL is a .tin, a .gguf or a name that `tinsmith pull` knows. Every round measures each row quiet, then each
+row beside the loops; the figures are medians. JSON on stdout, a row for each depth and number of threads:
+quiet and busy in tokens a second, fair_share (half of quiet: each core is shared by two) and kept, which is
+busy / fair_share.
 
-The loops are ordinary processes, one pinned to each core that this process may use. They stay in this process's
+The loops are ordinary processes, pinned to each core that this process may use. They stay in this process's
 session, so that Linux shares the cores by thread and not by session (autogroup).
 """
 

@@ -156,14 +156,15 @@ static void open_accounts(tin_pool *pool) {
         pool->shares[k].units = pool->shares[k].waited_ns = 0;
 }
 
-/* Sends to rest those who cost more time than they saved, by the time that the caller's own units took. */
+/* Sends to rest those who cost more time than they saved, by the time that the caller's own units took, and a
+ * quarter more, since the system pays back some of what the caller slept. */
 static void close_accounts(tin_pool *pool, uint64_t now) {
     pool->accounts = 0;
     for (uint32_t k = 1; k < pool->threads; k++) {
         share *s = &pool->shares[k];
         if (s->rests_until_ns)
             continue;
-        if (s->waited_ns * pool->shares[0].units <= s->units * (pool->spent_ns - pool->waited_ns)) {
+        if (s->waited_ns * pool->shares[0].units * 4 <= s->units * (pool->spent_ns - pool->waited_ns) * 5) {
             s->rest_ns = 0;
             continue;
         }
@@ -261,7 +262,7 @@ tin_status tin_pool_create(uint32_t threads, void *memory, size_t memory_size, t
     memset(pool, 0, size);
     uint32_t processors = tini_processors();
     pool->threads = threads < processors ? threads : processors;
-    pool->executor = (tin_executor){.context = pool, .threads = threads, .run = run};
+    pool->executor = (tin_executor){.context = pool, .threads = pool->threads, .run = run};
     for (uint32_t k = 0; k < pool->threads; k++) {
         share *s = &pool->shares[k];
         s->pool = pool;

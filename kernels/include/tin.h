@@ -195,7 +195,7 @@ TIN_API tin_status tin_pool_create(uint32_t threads, void *memory, size_t memory
 /* Stops and joins the threads, from any thread while no session runs on the pool. NULL does nothing. */
 TIN_API void tin_pool_destroy(tin_pool *pool);
 
-/* The pool's executor, for its life. Its `threads` is the number asked for. One session at a time may run on it. */
+/* The pool's executor, for its life. Its `threads` is how many work. One session at a time may run on it. */
 TIN_API const tin_executor *tin_pool_executor(tin_pool *pool);
 #endif
 

@@ -53,5 +53,5 @@ def test_every_unit_runs_once(stress: Path) -> None:
 
 
 def test_sessions_give_the_same_bits(stress: Path, tin: Path) -> None:
-    """1 to 3 threads, and two sessions of one model at once, each on its own pool."""
+    """1, 2, 3 and 8 threads, and two sessions of one model at once, each on its own pool."""
     check(stress, "sessions", tin)

@@ -114,7 +114,7 @@ def test_lookup_saves_passes(core: _core.Model) -> None:
             position = session.tokens()[0]
             passes[lookup] += position != computed
             computed = position
-    assert passes[8] < passes[0] / 2
+    assert passes[8] < 0.9 * passes[0]
 
 
 def test_generation_ends_at_the_context(core: _core.Model) -> None:

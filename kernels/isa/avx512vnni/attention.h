@@ -8,29 +8,7 @@
 
 TINI_REGION_AVX512VNNI
 
-/* What a product's rows are made of, and of how many 16s of lanes. */
-enum {
-    TINI_FLOATS,   /* widened before */
-    TINI_HALVES_4, /* float16, each 16 register_bytes after the 16 before */
-    TINI_BYTES_2   /* int8; after each 16 rows, group_bytes of something else */
-};
-
-/* One panel's product: for i < queries and a row of lanes,
- *     out[i][lane] = (out[i][lane] * factor[i]) + the sum over k of [begin, end), in order, of a[i][k] * b[k][lane]
- * and beginning with 0 where there are no factors. Row k of b is at b + k * row_bytes. Rows that are not floats come from memory:
- * `ahead` is where to ask for what is needed next, in all as much as the product reads. */
-typedef struct tini_avx512_product {
-    float *out;
-    size_t out_stride;
-    const float *const *a;
-    const float *factor;
-    const uint8_t *b, *ahead;
-    size_t row_bytes, register_bytes, group_bytes;
-    uint32_t begin, end;
-    int source;
-} tini_avx512_product;
-
-TINI_INLINE void tini_avx512_multiply(const tini_avx512_product *m, uint32_t first, __mmask16 lanes,
+TINI_INLINE void tini_avx512_multiply(const tini_product *m, uint32_t first, __mmask16 lanes,
                                       const uint32_t queries, const uint32_t registers, const int source) {
     const float *a[TINI_PANEL];
     __m512 sum[TINI_PANEL][4];
@@ -45,19 +23,19 @@ TINI_INLINE void tini_avx512_multiply(const tini_avx512_product *m, uint32_t fir
         }
     }
     const uint8_t *b = m->b + m->begin * m->row_bytes + first * 4, *ahead = m->ahead;
-    if (source == TINI_BYTES_2)
+    if (source == TINI_BYTES)
         b += m->begin / 16 * m->group_bytes;
     for (size_t k = m->begin; k < m->end; k++, b += m->row_bytes) {
         __m512 row[4];
         for (uint32_t r = 0; r < registers; r++)
-            row[r] = source == TINI_FLOATS    ? _mm512_loadu_ps(b + 64 * r)
-                     : source == TINI_BYTES_2 ? tini_avx512_int8(b + 16 * r)
-                                              : tini_avx512_halves(b + r * m->register_bytes);
-        if (source == TINI_HALVES_4) {
+            row[r] = source == TINI_FLOATS  ? _mm512_loadu_ps(b + 64 * r)
+                     : source == TINI_BYTES ? tini_avx512_int8(b + 16 * r)
+                                            : tini_avx512_halves(b + r * m->register_bytes);
+        if (source == TINI_HALVES) {
             _mm_prefetch((const char *)ahead + 128 * k, _MM_HINT_T0);
             _mm_prefetch((const char *)ahead + 128 * k + 64, _MM_HINT_T0);
         }
-        if (source == TINI_BYTES_2) {
+        if (source == TINI_BYTES) {
             _mm_prefetch((const char *)ahead + 34 * k, _MM_HINT_T0);
             b += k % 16 == 15 ? m->group_bytes : 0;
         }
@@ -72,15 +50,15 @@ TINI_INLINE void tini_avx512_multiply(const tini_avx512_product *m, uint32_t fir
             _mm512_mask_storeu_ps(out + i * m->out_stride + 16 * r, lanes, sum[i][r]);
 }
 
-TINI_INLINE void tini_avx512_lanes(const tini_avx512_product *m, uint32_t lanes, const uint32_t queries,
+TINI_INLINE void tini_avx512_lanes(const tini_product *m, uint32_t lanes, const uint32_t queries,
                                    const int type) {
     if (type == TIN_KV_Q8) {
-        if (m->source == TINI_BYTES_2 && queries <= 4)
-            tini_avx512_multiply(m, 0, 0xffff, queries, 2, TINI_BYTES_2);
+        if (m->source == TINI_BYTES && queries <= 4)
+            tini_avx512_multiply(m, 0, 0xffff, queries, 2, TINI_BYTES);
         else
             tini_avx512_multiply(m, 0, 0xffff, queries, 2, TINI_FLOATS);
-    } else if (m->source == TINI_HALVES_4 && queries <= 4) {
-        tini_avx512_multiply(m, 0, 0xffff, queries, 4, TINI_HALVES_4);
+    } else if (m->source == TINI_HALVES && queries <= 4) {
+        tini_avx512_multiply(m, 0, 0xffff, queries, 4, TINI_HALVES);
     } else if (lanes == 64) {
         tini_avx512_multiply(m, 0, 0xffff, queries, 4, TINI_FLOATS);
     } else {
@@ -89,9 +67,7 @@ TINI_INLINE void tini_avx512_lanes(const tini_avx512_product *m, uint32_t lanes,
     }
 }
 
-/* For `lanes` lanes: 32 for a q8 cache, else at most 64. */
-TINI_INLINE void tini_avx512_panel(const tini_avx512_product *m, uint32_t queries, uint32_t lanes,
-                                   const int type) {
+TINI_INLINE void tini_avx512_panel(const tini_product *m, uint32_t queries, uint32_t lanes, const int type) {
     switch (queries) {
     case 6:
         tini_avx512_lanes(m, lanes, 6, type);
@@ -150,55 +126,6 @@ static void tini_avx512_weigh(tini_queries *s, float scale) {
             lanes = _mm512_add_ps(lanes, weight);
         }
         _mm512_storeu_ps(s->lanes[i], lanes);
-    }
-}
-
-typedef void tini_avx512_panel_fn(const tini_avx512_product *m, uint32_t queries, uint32_t lanes);
-
-/* The product over the positions that the query sees of [begin, end), if any; its factor is 1 from then on. */
-static void tini_avx512_gather_one(const tini_avx512_product *panel, uint32_t k, float *factor, uint32_t begin,
-                                   uint32_t end, uint32_t lanes, tini_avx512_panel_fn *multiply) {
-    if (begin >= end)
-        return;
-    tini_avx512_product one = *panel;
-    one.out += k * one.out_stride;
-    one.a += k;
-    one.factor = factor;
-    one.begin = begin;
-    one.end = end;
-    multiply(&one, 1, lanes);
-    *factor = 1.0f;
-}
-
-/* acc[first .. first + lanes) of all queries: times alpha, then + weights * values. `values` holds b, its strides and what
- * is ahead; weights are [query][TINI_KV_TILE]. */
-static void tini_avx512_gather(tini_queries *s, const tini_avx512_product *values,
-                               const float (*weights)[TINI_KV_TILE], uint32_t first, uint32_t lanes,
-                               tini_avx512_panel_fn *multiply) {
-    for (uint32_t i = 0, n; i < s->count; i += n) {
-        const float *a[TINI_PANEL];
-        float factor[TINI_PANEL];
-        tini_avx512_product m = *values;
-        n = tini_queries_panel(s, i);
-        tini_queries_common(s, i, n, &m.begin, &m.end);
-        m.out = s->acc + (size_t)i * s->head_dim + first;
-        m.out_stride = s->head_dim;
-        m.a = a;
-        m.factor = factor;
-        for (uint32_t k = 0; k < n; k++) {
-            uint32_t end = s->end[i + k];
-            a[k] = weights[i + k];
-            factor[k] = s->alpha[i + k];
-            tini_avx512_gather_one(&m, k, &factor[k], s->begin[i + k], m.begin < end ? m.begin : end, lanes,
-                                   multiply);
-        }
-        if (m.begin == m.end)
-            continue;
-        multiply(&m, n, lanes);
-        for (uint32_t k = 0; k < n; k++) {
-            factor[k] = 1.0f;
-            tini_avx512_gather_one(&m, k, &factor[k], m.end, s->end[i + k], lanes, multiply);
-        }
     }
 }
 

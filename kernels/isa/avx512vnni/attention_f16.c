@@ -34,22 +34,22 @@ static void tini_avx512_widen_values(tini_queries *s, uint32_t first, uint32_t c
     }
 }
 
-static void tini_avx512_panel_f16(const tini_avx512_product *m, uint32_t queries, uint32_t lanes) {
+static void tini_avx512_panel_f16(const tini_product *m, uint32_t queries, uint32_t lanes) {
     tini_avx512_panel(m, queries, lanes, TIN_KV_F16);
 }
 
 static void tini_avx512_scores_f16(tini_queries *s) {
     const float ones[TINI_PANEL] = {1.0f, 1.0f, 1.0f, 1.0f, 1.0f, 1.0f};
     for (uint32_t d = 0; d < s->head_dim; d += TINI_WIDE) {
-        tini_avx512_product m = {.out_stride = TINI_KV_TILE,
-                                 .factor = d ? ones : NULL,
-                                 .b = (const uint8_t *)s->wide,
-                                 .row_bytes = sizeof s->wide[0],
-                                 .end = s->head_dim - d < TINI_WIDE ? s->head_dim - d : TINI_WIDE,
-                                 .ahead = s->values + 128 * d};
+        tini_product m = {.out_stride = TINI_KV_TILE,
+                          .factor = d ? ones : NULL,
+                          .b = (const uint8_t *)s->wide,
+                          .row_bytes = sizeof s->wide[0],
+                          .end = s->head_dim - d < TINI_WIDE ? s->head_dim - d : TINI_WIDE,
+                          .ahead = s->values + 128 * d};
         if (s->count <= TINI_FEW) {
             m.b = s->keys + 32 * d;
-            m.source = TINI_HALVES_4;
+            m.source = TINI_HALVES;
             m.row_bytes = 32;
             m.register_bytes = (size_t)s->head_dim * 32;
         } else {
@@ -70,17 +70,17 @@ static void tini_avx512_scores_f16(tini_queries *s) {
 static void tini_avx512_outputs_f16(tini_queries *s) {
     for (uint32_t d = 0; d < s->head_dim; d += TINI_WIDE) {
         uint32_t lanes = s->head_dim - d < TINI_WIDE ? s->head_dim - d : TINI_WIDE;
-        tini_avx512_product m = {
+        tini_product m = {
             .b = (const uint8_t *)s->wide, .row_bytes = sizeof s->wide[0], .ahead = s->ahead + 128 * d};
         if (s->count <= TINI_FEW && lanes == TINI_WIDE) {
             m.b = s->values + 2 * d;
-            m.source = TINI_HALVES_4;
+            m.source = TINI_HALVES;
             m.row_bytes = (size_t)s->head_dim * 2;
             m.register_bytes = 32;
         } else {
             tini_avx512_widen_values(s, d, lanes);
         }
-        tini_avx512_gather(s, &m, (const float (*)[TINI_KV_TILE])s->weights, d, lanes, tini_avx512_panel_f16);
+        tini_gather(s, &m, (const float (*)[TINI_KV_TILE])s->weights, d, lanes, tini_avx512_panel_f16);
     }
 }
 

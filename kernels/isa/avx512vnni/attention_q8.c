@@ -76,7 +76,7 @@ static void tini_avx512_scores_q8(tini_avx512_q8 *t) {
     }
 }
 
-static void tini_avx512_panel_q8(const tini_avx512_product *m, uint32_t queries, uint32_t lanes) {
+static void tini_avx512_panel_q8(const tini_product *m, uint32_t queries, uint32_t lanes) {
     tini_avx512_panel(m, queries, lanes, TIN_KV_Q8);
 }
 
@@ -90,11 +90,11 @@ static void tini_avx512_outputs_q8(tini_avx512_q8 *t) {
                 _mm512_storeu_ps(t->weights[i] + 16 * g,
                                  _mm512_mul_ps(_mm512_loadu_ps(s->weights[i] + 16 * g), d));
         }
-        tini_avx512_product m = {.source = TINI_BYTES_2,
-                                 .b = s->values + header + b * TINI_BLOCK,
-                                 .row_bytes = s->head_dim,
-                                 .group_bytes = header,
-                                 .ahead = s->ahead + (size_t)b * TINI_KV_TILE * (TINI_BLOCK + 2)};
+        tini_product m = {.source = TINI_BYTES,
+                          .b = s->values + header + b * TINI_BLOCK,
+                          .row_bytes = s->head_dim,
+                          .group_bytes = header,
+                          .ahead = s->ahead + (size_t)b * TINI_KV_TILE * (TINI_BLOCK + 2)};
         if (s->count > TINI_FEW) {
             for (uint32_t p = s->low; p < s->high; p++) {
                 const uint8_t *values = m.b + p * m.row_bytes + p / TINI_TILE * m.group_bytes;
@@ -105,8 +105,8 @@ static void tini_avx512_outputs_q8(tini_avx512_q8 *t) {
             m.b = (const uint8_t *)s->wide;
             m.row_bytes = sizeof s->wide[0];
         }
-        tini_avx512_gather(s, &m, (const float (*)[TINI_KV_TILE])t->weights, b * TINI_BLOCK, TINI_BLOCK,
-                           tini_avx512_panel_q8);
+        tini_gather(s, &m, (const float (*)[TINI_KV_TILE])t->weights, b * TINI_BLOCK, TINI_BLOCK,
+                    tini_avx512_panel_q8);
     }
 }
 

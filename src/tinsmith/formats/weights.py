@@ -9,7 +9,7 @@ from tinsmith.errors import UnsupportedError
 
 
 class WeightFormat(NamedTuple):
-    """number: the core's; gguf: GGUF's type number; block: inputs that share a scale; bytes: of such a block;
+    """number: the core's; gguf: GGUF's type number; block: inputs a block, bytes: of such a block;
     activations: what a matmul reads beside the weights, "f32" or "q8"."""
 
     number: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 
 def usable_cores(system: str = "/sys") -> int:
@@ -32,7 +33,6 @@ def _quota(folder: str) -> int:
 
 def _read(path: str) -> str:
     try:
-        with open(path, encoding="ascii") as file:
-            return file.read().strip()
+        return Path(path).read_text(encoding="ascii").strip()
     except OSError:
         return ""
