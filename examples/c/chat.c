@@ -45,12 +45,10 @@ int main(int argc, char **argv) {
         uint32_t count = 2 * (uint32_t)k + 1, used = 0, bytes;
         int64_t n = tin_chat(model, talk, count, TIN_CHAT_ANSWER, ids, CONTEXT, work, sizeof work, &error);
         check(n > 0 && !tin_session_replace(session, ids, (uint32_t)n, &error));
-        while (tin_step(session, 0) == TIN_STEP_LOGITS) {
-            int32_t id = tin_session_sample(session, &sampling);
-            const char *text = tin_token_text(model, id, &bytes, &control);
-            if (tin_token_is_end(model, id) || used + bytes > ROOM || tin_session_append(session, &id, 1, NULL))
-                break;
-            if (!control)
+        check(!tin_session_generate(session, &sampling, CONTEXT, 0, &error));
+        while (tin_step(session, 0) == TIN_STEP_TOKEN) {
+            const char *text = tin_token_text(model, tin_session_token(session), &bytes, &control);
+            if (!control && bytes <= ROOM - used)
                 used += (uint32_t)fwrite(memcpy(answers[k] + used, text, bytes), 1, bytes, stdout);
         }
         talk[count] = (tin_message){TIN_ROLE_ASSISTANT, answers[k], used};

@@ -110,25 +110,21 @@ static void queue_prompt(tin_session *session, const tin_model *model, const cha
 }
 
 /* What the model may do in one frame. Returns whether it has more to do. */
-static int think(tin_session *session, const tin_model *model, uint64_t budget, uint32_t *left, samples *over) {
-    uint64_t begin = now_ns(NULL), spent = 0;
-    while (spent < budget) {
-        uint64_t called = now_ns(NULL), slice = budget - spent;
+static int think(tin_session *session, const tin_model *model, uint64_t budget, samples *over) {
+    uint64_t begin = now_ns(NULL), called = begin;
+    while (called - begin < budget) {
+        uint64_t slice = budget - (called - begin);
         int32_t state = tin_step(session, slice), control;
-        uint64_t took = now_ns(NULL) - called;
-        add(over, took > slice ? took - slice : 0);
-        if (state == TIN_STEP_PENDING)
-            return 1;
-        check(state == TIN_STEP_LOGITS);
-        int32_t token = tin_session_sample(session, NULL);
+        uint64_t back = now_ns(NULL);
+        add(over, back - called > slice ? back - called - slice : 0);
+        called = back;
+        if (state == TIN_STEP_PENDING || state == TIN_STEP_DONE)
+            return state == TIN_STEP_PENDING;
+        check(state == TIN_STEP_TOKEN);
         uint32_t length;
-        const char *text = tin_token_text(model, token, &length, &control);
-        if (!*left || !text || tin_token_is_end(model, token) || tin_session_append(session, &token, 1, NULL))
-            return 0;
-        --*left;
+        const char *text = tin_token_text(model, tin_session_token(session), &length, &control);
         if (!control)
             fwrite(text, 1, length, stdout);
-        spent = now_ns(NULL) - begin;
     }
     return 1;
 }
@@ -138,7 +134,8 @@ int main(int argc, char **argv) {
     tin_session *session = open_session(argc > 1 ? argv[1] : "", &model);
     queue_prompt(session, model, argc > 2 ? argv[2] : "Tell me about the sea.");
     uint64_t budget = (uint64_t)((argc > 3 ? atof(argv[3]) : 4.0) * 1e6);
-    uint32_t left = argc > 4 ? (uint32_t)atoi(argv[4]) : 200;
+    uint32_t most = argc > 4 ? (uint32_t)atoi(argv[4]) : 200;
+    check(!tin_session_generate(session, NULL, most, 0, &error));
     strcpy(error.text, "a step failed; the budget must be above 0");
     check(budget > 0 && budget < FRAME_NS);
 
@@ -150,7 +147,7 @@ int main(int argc, char **argv) {
         if (last)
             add(&frames, begin - last);
         last = begin;
-        more = think(session, model, budget, &left, &over);
+        more = think(session, model, budget, &over);
         /* A game simulates and draws here. */
         add(&works, now_ns(NULL) - begin);
     }

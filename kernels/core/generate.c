@@ -12,13 +12,13 @@
 enum { LONGEST_MATCH = 3, SHORTEST_MATCH = 2, FIRST_STRETCH = 2 };
 
 tin_status tini_generate_end(tin_session *s, tin_error *error) {
-    if (s->guesses) {
+    uint32_t known = tini_session_known(s);
+    if (known < s->count) {
         tin_status status = tini_session_check_free(s, error);
         if (status)
             return status;
-        uint32_t sure = s->count - s->guesses;
         s->guesses = 0;
-        tini_session_reset(s, s->position < sure ? s->position : sure, sure);
+        tini_session_reset(s, s->position < known ? s->position : known, known);
     }
     s->generating = 0;
     return TIN_OK;

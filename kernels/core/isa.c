@@ -45,6 +45,72 @@ static int tini_runs_avx512vnni(void) {
 }
 #endif
 
+#if TIN_HAVE_NEON
+/* Bits of the kernel's words for ARM64, and Windows' number, which older headers lack. */
+#define TINI_HWCAP_ASIMDDP (1ul << 20)
+#define TINI_HWCAP2_I8MM (1ul << 13)
+#define TINI_PF_ARM_V82_DP 43
+
+#if defined(__linux__)
+#include <sys/auxv.h>
+
+static int tini_runs_neondot(void) {
+    return (getauxval(AT_HWCAP) & TINI_HWCAP_ASIMDDP) != 0;
+}
+
+static int tini_runs_neoni8mm(void) {
+    return tini_runs_neondot() && (getauxval(AT_HWCAP2) & TINI_HWCAP2_I8MM) != 0;
+}
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
+
+static int tini_system_has(const char *name) {
+    int value = 0;
+    size_t size = sizeof value;
+    return sysctlbyname(name, &value, &size, NULL, 0) == 0 && size == sizeof value && value == 1;
+}
+
+static int tini_runs_neondot(void) {
+    return tini_system_has("hw.optional.arm.FEAT_DotProd");
+}
+
+static int tini_runs_neoni8mm(void) {
+    return tini_runs_neondot() && tini_system_has("hw.optional.arm.FEAT_I8MM");
+}
+#elif defined(_WIN32)
+__declspec(dllimport) int __stdcall IsProcessorFeaturePresent(unsigned long feature);
+
+static int tini_runs_neondot(void) {
+    return IsProcessorFeaturePresent(TINI_PF_ARM_V82_DP) != 0;
+}
+
+/* Windows has no sure answer. */
+static int tini_runs_neoni8mm(void) {
+    return 0;
+}
+#else /* no one to ask: what the compiler was told */
+static int tini_runs_neondot(void) {
+#if defined(__ARM_FEATURE_DOTPROD)
+    return 1;
+#else
+    return 0;
+#endif
+}
+
+static int tini_runs_neoni8mm(void) {
+#if defined(__ARM_FEATURE_DOTPROD) && defined(__ARM_FEATURE_MATMUL_INT8)
+    return 1;
+#else
+    return 0;
+#endif
+}
+#endif
+
+static int tini_runs_neon(void) {
+    return 1;
+}
+#endif
+
 #if TIN_HAVE_WASMSIMD
 /* An engine without SIMD would have refused the module. */
 static int tini_runs_wasmsimd(void) {
@@ -110,6 +176,42 @@ static const tini_kernels tini_table_avx512vnni = {
     .isa = "avx512vnni",
 #define TIN_KERNEL(op, type) TINI_TAKE(op, scalar)
 #define TIN_KERNEL_IMPL(op, type, isa) TINI_FROM(avx512vnni, isa)(op, isa)
+#include "../kernels.def"
+};
+#endif
+
+#if TIN_HAVE_NEON
+#define TINI_FROM_neon_neon ~, TINI_TAKE
+
+static const tini_kernels tini_table_neon = {
+    .isa = "neon",
+#define TIN_KERNEL(op, type) TINI_TAKE(op, scalar)
+#define TIN_KERNEL_IMPL(op, type, isa) TINI_FROM(neon, isa)(op, isa)
+#include "../kernels.def"
+};
+#endif
+
+#if TIN_HAVE_NEONDOT
+#define TINI_FROM_neondot_neon ~, TINI_TAKE
+#define TINI_FROM_neondot_neondot ~, TINI_TAKE
+
+static const tini_kernels tini_table_neondot = {
+    .isa = "neondot",
+#define TIN_KERNEL(op, type) TINI_TAKE(op, scalar)
+#define TIN_KERNEL_IMPL(op, type, isa) TINI_FROM(neondot, isa)(op, isa)
+#include "../kernels.def"
+};
+#endif
+
+#if TIN_HAVE_NEONI8MM
+#define TINI_FROM_neoni8mm_neon ~, TINI_TAKE
+#define TINI_FROM_neoni8mm_neondot ~, TINI_TAKE
+#define TINI_FROM_neoni8mm_neoni8mm ~, TINI_TAKE
+
+static const tini_kernels tini_table_neoni8mm = {
+    .isa = "neoni8mm",
+#define TIN_KERNEL(op, type) TINI_TAKE(op, scalar)
+#define TIN_KERNEL_IMPL(op, type, isa) TINI_FROM(neoni8mm, isa)(op, isa)
 #include "../kernels.def"
 };
 #endif

@@ -12,9 +12,9 @@
 #include "../include/tin.h"
 #include "region.h"
 
-#define TINI_BLOCK 32u   /* inputs that share a scale */
-#define TINI_TILE 16u    /* output rows of a packed tile; also positions of a key group */
-#define TINI_KV_TILE 64u /* positions of an attention tile, at fixed absolute positions */
+#define TINI_BLOCK 32u     /* inputs that share a scale */
+#define TINI_TILE 16u      /* output rows of a packed tile; also positions of a key group */
+#define TINI_KV_TILE 64u   /* positions of an attention tile, at fixed absolute positions */
 #define TINI_HEAD_DIM 256u /* the most elements of a head */
 
 /* 32 activations as int8. `x[i] ~ scale * q[i]`, q in [-127, 127]; sum is the exact sum of q. */
@@ -60,20 +60,27 @@ typedef void tini_silu_mul_fn(float *out, const float *gate, const float *up, ui
 typedef void tini_rope_fn(float *x, const float *table, uint32_t heads, uint32_t head_dim, uint32_t half);
 
 /* One key-value head's cache of a layer. Position p lies at place p % capacity: capacity is a multiple of
- * TINI_KV_TILE, and less than the positions of a session only where attention has a window (a ring).
+ * TINI_KV_TILE, and less than the positions of a session only where attention has a window (a ring). Places come in groups of
+ * 16; place p is number p % 16 of group p / 16.
  *
- * f16  keys    [place / 16][head_dim][16] float16: lanes hold positions, so a score is a sum over head_dim in order
- *      values  [place][head_dim] float16
+ * f16  keys    [group][head_dim][16] float16: lanes hold positions, so a score is a sum over head_dim in order
+ *      values  [group][16][head_dim] float16
+ * q8   per 32 elements of a head (head_dim is a multiple of 32) a float16 scale d and 32 int8 q, for d * q:
+ *      keys    [group][head_dim / 32] blocks of a packed Q8_0 tile (pack/pack.h), positions for rows: 16 d, then [8][16][4]
+ *              q as bytes XOR 0x80
+ *      values  [group]: [head_dim / 32][16] d, then [16][head_dim] q as they are
  */
+
 typedef struct tini_kv {
     void *keys, *values;
     uint32_t capacity;
-    uint32_t head_dim; /* a multiple of 8, at most 256 */
+    uint32_t head_dim; /* a multiple of 8, at most TINI_HEAD_DIM */
 } tini_kv;
 
-/* Bytes of one position's keys, and of its values, in a cache of type TIN_KV_*. */
+/* Bytes of one position's keys, and of its values, in a cache of type TIN_KV_*. Whole groups lie one after the other, so the
+ * keys of a cache are capacity times this. */
 static inline size_t tini_kv_place_bytes(uint32_t type, uint32_t head_dim) {
-    return type == TIN_KV_F16 ? (size_t)head_dim * 2 : (size_t)head_dim / TINI_BLOCK * 34;
+    return type == TIN_KV_F16 ? (size_t)head_dim * 2 : (size_t)head_dim / TINI_BLOCK * (TINI_BLOCK + 2);
 }
 
 /* Stores key[head_dim] and value[head_dim], rounded to the cache's type, at `position`. */

@@ -83,42 +83,46 @@ uint64_t tini_caches_saved_bytes(const tini_caches *c, uint32_t count) {
     uint64_t total = 0;
     for (uint32_t k = 0; k < c->program->header->caches; k++) {
         const tini_cache *cache = &c->program->caches[k];
-        uint64_t places = 0;
-        FOR_TILES(cache, count, base) {
-            uint32_t n = tile_positions(count, base);
-            places += whole_groups(n) + n;
-        }
-        total += places * cache->heads * place_bytes(c, cache);
+        uint64_t places = count > first_tile(cache, count) ? whole_groups(count) - first_tile(cache, count) : 0;
+        total += 2 * places * cache->heads * place_bytes(c, cache);
     }
     return total;
 }
 
-/* Zeroes the lanes past `positions` of a group of 16 positions' keys. A group is rows of 16 lanes: of float16, or by
- * the block of 32 one of float16 scales and eight of four int8. */
-static void clear_lanes(const tini_caches *c, uint8_t *group, uint32_t positions, uint32_t head_dim) {
-    uint32_t rows = c->type == TIN_KV_F16 ? head_dim : head_dim / TINI_BLOCK * 9;
-    for (uint32_t row = 0; row < rows; row++) {
-        uint32_t lane = c->type == TIN_KV_F16 || row % 9 == 0 ? 2 : 4;
-        memset(group + positions * lane, 0, (TINI_TILE - positions) * lane);
-        group += TINI_TILE * lane;
+/* A group of 16 positions is stored as rows of 16 lanes. Zeroes those past the first `positions` in `rows` rows, whose
+ * lanes have `bytes` bytes. Returns where the next row begins. */
+static uint8_t *clear_lanes(uint8_t *row, uint32_t rows, size_t bytes, uint32_t positions) {
+    for (; rows; rows--, row += TINI_TILE * bytes)
+        memset(row + positions * bytes, 0, (TINI_TILE - positions) * bytes);
+    return row;
+}
+
+static void clear_group(uint32_t type, uint32_t head_dim, uint8_t *keys, uint8_t *values, uint32_t positions) {
+    if (type == TIN_KV_F16) {
+        clear_lanes(keys, head_dim, 2, positions);
+        clear_lanes(values, 1, 2 * (size_t)head_dim, positions);
+        return;
     }
+    for (uint32_t block = 0; block < head_dim / TINI_BLOCK; block++)
+        keys = clear_lanes(clear_lanes(keys, 1, 2, positions), TINI_BLOCK / 4, 4, positions);
+    clear_lanes(clear_lanes(values, head_dim / TINI_BLOCK, 2, positions), 1, head_dim, positions);
 }
 
 void tini_caches_save(const tini_caches *c, uint32_t count, uint8_t *out) {
     for (uint32_t k = 0; k < c->program->header->caches; k++) {
         const tini_cache *cache = &c->program->caches[k];
-        size_t bytes = place_bytes(c, cache);
+        size_t bytes = place_bytes(c, cache), group = TINI_TILE * bytes;
         for (uint32_t head = 0; head < cache->heads; head++) {
             tini_kv kv = tini_caches_at(c, k, head);
             FOR_TILES(cache, count, base) {
-                size_t place = base % kv.capacity;
-                uint32_t n = tile_positions(count, base), groups = whole_groups(n);
-                memcpy(out, (const uint8_t *)kv.keys + place * bytes, groups * bytes);
+                uint32_t n = tile_positions(count, base);
+                size_t size = whole_groups(n) * bytes, place = base % kv.capacity * bytes;
+                memcpy(out, (const uint8_t *)kv.keys + place, size);
+                memcpy(out + size, (const uint8_t *)kv.values + place, size);
                 if (n % TINI_TILE)
-                    clear_lanes(c, out + (groups - TINI_TILE) * bytes, n % TINI_TILE, cache->head_dim);
-                out += groups * bytes;
-                memcpy(out, (const uint8_t *)kv.values + place * bytes, n * bytes);
-                out += n * bytes;
+                    clear_group(c->type, cache->head_dim, out + size - group, out + 2 * size - group,
+                                n % TINI_TILE);
+                out += 2 * size;
             }
         }
     }
@@ -131,12 +135,11 @@ void tini_caches_restore(tini_caches *c, uint32_t count, const uint8_t *in) {
         for (uint32_t head = 0; head < cache->heads; head++) {
             tini_kv kv = tini_caches_at(c, k, head);
             FOR_TILES(cache, count, base) {
-                size_t place = base % kv.capacity;
-                uint32_t n = tile_positions(count, base), groups = whole_groups(n);
-                memcpy((uint8_t *)kv.keys + place * bytes, in, groups * bytes);
-                in += groups * bytes;
-                memcpy((uint8_t *)kv.values + place * bytes, in, n * bytes);
-                in += n * bytes;
+                size_t size = whole_groups(tile_positions(count, base)) * bytes,
+                       place = base % kv.capacity * bytes;
+                memcpy((uint8_t *)kv.keys + place, in, size);
+                memcpy((uint8_t *)kv.values + place, in + size, size);
+                in += 2 * size;
             }
         }
     }
@@ -149,11 +152,10 @@ void tini_caches_copy(tini_caches *to, const tini_caches *from, uint32_t count) 
         for (uint32_t head = 0; head < cache->heads; head++) {
             tini_kv source = tini_caches_at(from, k, head), target = tini_caches_at(to, k, head);
             FOR_TILES(cache, count, base) {
-                uint32_t n = tile_positions(count, base);
-                memcpy((uint8_t *)target.keys + base % target.capacity * bytes,
-                       (const uint8_t *)source.keys + base % source.capacity * bytes, whole_groups(n) * bytes);
-                memcpy((uint8_t *)target.values + base % target.capacity * bytes,
-                       (const uint8_t *)source.values + base % source.capacity * bytes, n * bytes);
+                size_t size = whole_groups(tile_positions(count, base)) * bytes;
+                size_t there = base % target.capacity * bytes, here = base % source.capacity * bytes;
+                memcpy((uint8_t *)target.keys + there, (const uint8_t *)source.keys + here, size);
+                memcpy((uint8_t *)target.values + there, (const uint8_t *)source.values + here, size);
             }
         }
     }

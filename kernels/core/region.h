@@ -34,6 +34,17 @@
 #define TIN_HAVE_AVX512VNNI 0
 #endif
 
+#if (defined(__aarch64__) || defined(_M_ARM64)) && !defined(__AARCH64EB__) && \
+    (defined(__GNUC__) || defined(__clang__))
+#define TIN_HAVE_NEON 1
+#define TIN_HAVE_NEONDOT 1
+#define TIN_HAVE_NEONI8MM 1
+#else
+#define TIN_HAVE_NEON 0
+#define TIN_HAVE_NEONDOT 0
+#define TIN_HAVE_NEONI8MM 0
+#endif
+
 #if defined(__wasm_simd128__)
 #define TIN_HAVE_WASMSIMD 1
 #else
@@ -43,6 +54,13 @@
 #define TINI_AVX2_FEATURES "avx2,f16c"
 #define TINI_AVXVNNI_FEATURES "avx2,f16c,avxvnni"
 #define TINI_AVX512VNNI_FEATURES "avx2,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"
+#if defined(__clang__)
+#define TINI_NEONDOT_FEATURES "dotprod"
+#define TINI_NEONI8MM_FEATURES "dotprod,i8mm"
+#else
+#define TINI_NEONDOT_FEATURES "+dotprod"
+#define TINI_NEONI8MM_FEATURES "+dotprod+i8mm"
+#endif
 
 #define TINI_PRAGMA(x) _Pragma(#x)
 
@@ -70,6 +88,9 @@
 #define TINI_REGION_AVX2 TINI_TARGET(TINI_AVX2_FEATURES)
 #define TINI_REGION_AVXVNNI TINI_TARGET(TINI_AVXVNNI_FEATURES)
 #define TINI_REGION_AVX512VNNI TINI_TARGET(TINI_AVX512VNNI_FEATURES)
+#define TINI_REGION_NEON TINI_REGION_SCALAR /* every 64-bit ARM has it */
+#define TINI_REGION_NEONDOT TINI_TARGET(TINI_NEONDOT_FEATURES)
+#define TINI_REGION_NEONI8MM TINI_TARGET(TINI_NEONI8MM_FEATURES)
 #define TINI_REGION_WASMSIMD TINI_REGION_SCALAR /* a build has SIMD in all its functions or in none */
 
 /* Inlined even where the compiler would rather not: kernel bodies whose counts are constants at each call. */

@@ -185,7 +185,7 @@ tin_status tin_session_replace(tin_session *s, const int32_t *tokens, uint32_t c
     if (count > s->options.context)
         return tini_fail(error, TIN_ERR_CONTEXT, "%u tokens do not fit the session's context of %u", count,
                          s->options.context);
-    uint32_t held = s->count - s->guesses, same = 0;
+    uint32_t held = tini_session_known(s), same = 0;
     while (same < held && same + 1 < count && s->tokens[same] == tokens[same])
         same++;
     if (tini_session_check_window(s, same < s->position ? same : s->position, NULL))
@@ -195,7 +195,7 @@ tin_status tin_session_replace(tin_session *s, const int32_t *tokens, uint32_t c
 }
 
 tin_status tin_session_shift(tin_session *s, uint32_t keep, uint32_t drop, tin_error *error) {
-    uint32_t count = s->count - s->guesses;
+    uint32_t count = tini_session_known(s);
     if (keep > count || drop > count - keep)
         return tini_fail(error, TIN_ERR_ARGUMENT, "can't drop %u tokens from position %u on; there are %u",
                          drop, keep, count);
@@ -337,10 +337,10 @@ int32_t tin_session_sample(tin_session *s, const tin_sampling *sampling) {
 }
 
 uint32_t tin_session_position(const tin_session *s, uint32_t *count, const int32_t **tokens) {
-    uint32_t sure = s->count - s->guesses;
+    uint32_t known = tini_session_known(s);
     if (count)
-        *count = sure;
+        *count = known;
     if (tokens)
         *tokens = s->tokens;
-    return s->position < sure ? s->position : sure;
+    return s->position < known ? s->position : known;
 }

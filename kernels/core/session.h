@@ -14,7 +14,7 @@ struct tin_session {
 
     uint32_t position; /* tokens computed */
     uint32_t count;    /* tokens in all */
-    uint32_t guesses;  /* of them, the last ones that nobody has asked for yet */
+    uint32_t guesses;  /* of them, the last ones that may be wrong */
     uint32_t high;     /* positions below it were written since the session was last empty */
     uint32_t restored; /* positions below it were copied or restored, not computed */
 
@@ -48,9 +48,14 @@ void tini_session_drop(tin_session *session);
 /* TIN_STEP_* of what is at hand; PENDING when a pass must run. */
 int32_t tini_session_event(tin_session *session);
 
+/* Tokens that the caller knows of: not those chosen ahead by guesses and not yet announced. */
+static inline uint32_t tini_session_known(const tin_session *session) {
+    return session->generating ? session->told : session->count;
+}
+
 /* Chooses from the newest logits, and guesses what follows. The queue is empty. */
 void tini_generate_choose(tin_session *session);
-/* Ends a generation: guesses are taken back. STATE when they are under way in a batch. */
+/* Ends a generation: what was not announced is taken back. STATE when that is under way in a batch. */
 tin_status tini_generate_end(tin_session *session, tin_error *error);
 
 /* Sets the session to its first `count` tokens, of which `position` are computed. */

@@ -30,7 +30,7 @@ static uint32_t computed_of(const tin_session *s, uint32_t count) {
 }
 
 tin_status tin_session_copy(tin_session *to, const tin_session *from, uint32_t count, tin_error *error) {
-    uint32_t all = from->count - from->guesses;
+    uint32_t all = tini_session_known(from);
     if (count == UINT32_MAX)
         count = all;
     if (to == from || to->model != from->model || to->options.kv_type != from->options.kv_type)
@@ -56,7 +56,7 @@ tin_status tin_session_copy(tin_session *to, const tin_session *from, uint32_t c
 }
 
 size_t tin_session_save_size(const tin_session *s) {
-    uint32_t count = s->count - s->guesses;
+    uint32_t count = tini_session_known(s);
     return (size_t)(sizeof(saved_header) + (uint64_t)count * sizeof(int32_t) +
                     tini_caches_saved_bytes(&s->caches, computed_of(s, count)));
 }
@@ -73,7 +73,7 @@ tin_status tin_session_save(const tin_session *s, void *out, size_t size, tin_er
     tin_status status = tini_session_check_free(s, error);
     if (status)
         return status;
-    uint32_t count = s->count - s->guesses, position = computed_of(s, count);
+    uint32_t count = tini_session_known(s), position = computed_of(s, count);
     status = tini_session_check_window(s, position, error);
     if (status)
         return status;

@@ -173,20 +173,31 @@ typedef struct tin_executor {
     void (*run)(void *context, uint32_t count, void (*job)(void *argument, uint32_t k), void *argument);
 } tin_executor;
 
-/* WebAssembly has no threads of POSIX. */
-#if defined(__wasm__) && !defined(TIN_NO_POOL)
+/* The optional pool, on POSIX systems and Windows. A build without threads has none (WebAssembly, bare metal), nor
+ * one with TIN_NO_POOL. */
+#if !defined(TIN_NO_POOL) && \
+    (defined(__wasm__) || !(defined(_WIN32) || defined(__unix__) || defined(__APPLE__)))
 #define TIN_NO_POOL
 #endif
-
-/* The optional pool (in libtin unless built with TIN_NO_POOL). `threads` counts the caller's own, 1 .. 64. */
+#ifndef TIN_NO_POOL
 typedef struct tin_pool tin_pool;
+
+/* Bytes of memory that tin_pool_create needs. threads: 1 .. 64, the caller's own too; 0 bytes for any other number. */
 TIN_API size_t tin_pool_size(uint32_t threads);
+
+/* Makes a pool in `memory` (at least tin_pool_size bytes, aligned; stays the caller's) and starts its threads: one
+ * fewer than `threads`, and no more than there are processors for, since more would wait for each other. Between
+ * jobs they spin for some 100 microseconds, then sleep. Nothing allocates after this.
+ * Errors: ARGUMENT, MEMORY, UNSUPPORTED (the system gives no thread). */
 TIN_API tin_status tin_pool_create(uint32_t threads, void *memory, size_t memory_size, tin_pool **pool,
                                    tin_error *error);
-/* Stops and joins the threads. */
+
+/* Stops and joins the threads, from any thread while no session runs on the pool. NULL does nothing. */
 TIN_API void tin_pool_destroy(tin_pool *pool);
-/* The pool's executor. One session at a time may run on it. */
+
+/* The pool's executor, for its life. Its `threads` is how many work. One session at a time may run on it. */
 TIN_API const tin_executor *tin_pool_executor(tin_pool *pool);
+#endif
 
 /* ---- Session: one conversation -------------------------------------------------------------------------- */
 
@@ -320,6 +331,12 @@ TIN_API tin_status tin_session_save(const tin_session *session, void *out, size_
  * differ. Afterwards as tin_session_copy leaves a session. On failure the session is as it was.
  * Errors: FORMAT (damaged, cut short), VERSION, ARGUMENT (another model or kv_type), CONTEXT, STATE. */
 TIN_API tin_status tin_session_restore(tin_session *session, const void *data, size_t size, tin_error *error);
+
+/* Runs the prompts that the file carries and compares the digests of their logits with those it was sealed with: in under
+ * a second, whether this device keeps the bit contract for this model. Forgets what the session held, and leaves it
+ * empty. Errors: UNSUPPORTED (other logits, or tin_selfcheck failed), FORMAT (no self-test in the file), CONTEXT,
+ * STATE (another kv_type than TIN_KV_F16, or work under way in a batch). */
+TIN_API tin_status tin_session_selftest(tin_session *session, tin_error *error);
 
 /* ---- Many sessions at once -------------------------------------------------------------------------------- */
 

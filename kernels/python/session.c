@@ -65,7 +65,9 @@ int core_session_refuse_busy(const core_session *self) {
     return -1;
 }
 
-static PyObject *session_append(core_session *self, PyObject *tokens) {
+typedef tin_status take_tokens(tin_session *, const int32_t *, uint32_t, tin_error *);
+
+static PyObject *give_tokens(core_session *self, PyObject *tokens, take_tokens *take) {
     if (core_session_refuse_busy(self))
         return NULL;
     Py_ssize_t count = PySequence_Size(tokens);
@@ -85,11 +87,19 @@ static PyObject *session_append(core_session *self, PyObject *tokens) {
         ids[k] = id < INT32_MIN || id > INT32_MAX ? -1 : (int32_t)id;
     }
     tin_error error;
-    tin_status status = tin_session_append(self->session, ids, (uint32_t)count, &error);
+    tin_status status = take(self->session, ids, (uint32_t)count, &error);
     PyMem_Free(ids);
     if (status)
         return core_raise(self->model->fault, &error);
     Py_RETURN_NONE;
+}
+
+static PyObject *session_append(core_session *self, PyObject *tokens) {
+    return give_tokens(self, tokens, tin_session_append);
+}
+
+static PyObject *session_replace(core_session *self, PyObject *tokens) {
+    return give_tokens(self, tokens, tin_session_replace);
 }
 
 static PyObject *session_rewind(core_session *self, PyObject *args) {
@@ -179,6 +189,16 @@ static PyObject *session_copy_from(core_session *self, PyObject *args) {
         return NULL;
     tin_error error;
     if (tin_session_copy(self->session, from->session, count, &error))
+        return core_raise(self->model->fault, &error);
+    Py_RETURN_NONE;
+}
+
+static PyObject *session_selftest(core_session *self, PyObject *unused) {
+    (void)unused;
+    if (core_session_refuse_busy(self))
+        return NULL;
+    tin_error error;
+    if (tin_session_selftest(self->session, &error))
         return core_raise(self->model->fault, &error);
     Py_RETURN_NONE;
 }
@@ -281,6 +301,8 @@ static PyObject *session_size(core_session *self, PyObject *unused) {
 
 static PyMethodDef methods[] = {
     {"append", (PyCFunction)session_append, METH_O, "append(ids): queues tokens"},
+    {"replace", (PyCFunction)session_replace, METH_O,
+     "replace(ids): makes these the session's tokens; what they share with those it has is kept"},
     {"rewind", (PyCFunction)session_rewind, METH_VARARGS,
      "rewind(position): forgets every token from there on"},
     {"want_logits", (PyCFunction)session_want_logits, METH_VARARGS,
@@ -297,6 +319,8 @@ static PyMethodDef methods[] = {
      "shift(keep, drop): forgets drop tokens from position keep on and computes those behind them again"},
     {"copy_from", (PyCFunction)session_copy_from, METH_VARARGS,
      "copy_from(session, count=all): takes over the session's first tokens and what is computed of them"},
+    {"selftest", (PyCFunction)session_selftest, METH_NOARGS,
+     "selftest(): RuntimeFault when the file's own prompts give other logits here; the session is empty then"},
     {"save", (PyCFunction)session_save, METH_NOARGS, "save() -> bytes"},
     {"restore", (PyCFunction)session_restore, METH_O, "restore(bytes)"},
     {"logits", (PyCFunction)session_logits, METH_NOARGS,

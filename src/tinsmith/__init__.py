@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 __all__ = ["Completion", "Model", "__version__", "load"]
 
+TYPE_CHECKING = False  # what type checkers take for typing's, without its import
 if TYPE_CHECKING:
     __version__: str
     from tinsmith.runtime import Completion, Model, load

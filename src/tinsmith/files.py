@@ -1,12 +1,13 @@
-"""Files on disk: atomic writes, read-only maps, digests. Faults of the disk become one-line InputErrors."""
+"""Files on disk: atomic writes, read-only maps, digests. Faults of the disk become one-line InputErrors.
+
+hashlib and secrets are imported where they are used: they load OpenSSL, which running a model never needs.
+"""
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import mmap
 import os
-import secrets
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -35,6 +36,8 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     Readers see the old file or the new one, never a part: a temporary file in the same folder, fsync, rename.
     The folder is made if missing. Raises InputError where the disk refuses (full, read-only, no permission).
     """
+    import secrets
+
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     try:
@@ -93,6 +96,8 @@ def map_file(path: str | Path) -> memoryview:
 
 def sha256_file(path: str | Path, progress: Callable[[int], None] | None = None) -> str:
     """The SHA-256 of a file in hexadecimal. progress: called with the bytes of each piece read."""
+    import hashlib
+
     path = Path(path)
     digest = hashlib.sha256()
     try:

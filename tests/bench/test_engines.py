@@ -14,7 +14,7 @@ from tinsmith.bench import llama, onnx
 from tinsmith.bench.machine import Machine
 from tinsmith.bench.native import Native, open_model
 from tinsmith.compiler import build_image, build_tin
-from tinsmith.errors import InputError, MissingExtraError, UnsupportedError
+from tinsmith.errors import InputError, MissingExtraError
 from tinsmith.models import Spec
 from tinsmith.runtime import Model
 
@@ -92,17 +92,15 @@ def test_onnxruntime_gets_the_width_of_the_file(weights: str, precision: str, tm
 def test_a_missing_peer_names_the_pip_command(gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "llama_cpp", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'tinsmith\[llama\]'"):
-        llama.open_model(gguf)
+        llama.find_source(gguf)
     monkeypatch.setattr(onnx, "find_spec", lambda name: None if name == "onnxruntime_genai" else name)
     with pytest.raises(MissingExtraError, match=r"onnxruntime_genai .* pip install 'tinsmith\[onnx\]'"):
-        onnx.open_model(gguf)
+        onnx.find_source(gguf)
 
 
 def test_a_folder_is_no_peers_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="give a .gguf"):
         llama.gguf_of(tmp_path)
-    with pytest.raises(UnsupportedError, match="give a .gguf or a .tin"):
-        onnx.source_of(tmp_path)
 
 
 def test_the_machine_says_what_it_can() -> None:

@@ -34,7 +34,7 @@ class Parrot:
 @pytest.fixture
 def parrot(monkeypatch: pytest.MonkeyPatch) -> Parrot:
     bird = Parrot()
-    monkeypatch.setitem(vars(tinsmith), "load", lambda path, threads: bird)
+    monkeypatch.setitem(vars(tinsmith), "load", lambda path, **options: bird)
     return bird
 
 

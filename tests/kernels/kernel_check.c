@@ -152,8 +152,10 @@ static const struct floats {
     enum { FLOAT32, FLOAT16, BFLOAT16 } type;
     uint32_t begin, end;
 } floats[] = {
-    {"f32", FLOAT32, 0, 64},  {"f16", FLOAT16, 0, 32},  {"bf16", BFLOAT16, 0, 32},
-    {"q8_0", FLOAT16, 0, 32}, {"q4_0", FLOAT16, 0, 32}, {"q4_1", FLOAT16, 0, 64},
+    {"f32", FLOAT32, 0, 64},  {"f16", FLOAT16, 0, 32},    {"bf16", BFLOAT16, 0, 32}, {"q8_0", FLOAT16, 0, 32},
+    {"q4_0", FLOAT16, 0, 32}, {"q4_1", FLOAT16, 0, 64},   {"q5_0", FLOAT16, 0, 32},  {"q5_1", FLOAT16, 0, 64},
+    {"q4_k", FLOAT16, 0, 64}, {"q5_k", FLOAT16, 0, 64},   {"q6_k", FLOAT16, 0, 32},  {"q3_k", FLOAT16, 0, 32},
+    {"q2_k", FLOAT16, 0, 64}, {"iq4_nl", FLOAT16, 0, 32},
 };
 
 static uint16_t random_half(void) {
@@ -358,13 +360,14 @@ static void check_tini_rope_fn(tini_rope_fn *scalar, tini_rope_fn *vector) {
 
 /* ---- key-value caches ---- */
 
-/* Cache types by the end of their kernels' names; bytes a position of keys and of values. */
+/* Cache types by the end of their kernels' names. */
 static const struct cache {
     const char *name;
+    uint32_t type, head_dim_step;
     tini_kv_append_fn *append;
-    uint32_t head_dim_step;
 } caches[] = {
-    {"f16", tini_kv_append_f16_scalar, 8},
+    {"f16", TIN_KV_F16, 8, tini_kv_append_f16_scalar},
+    {"q8", TIN_KV_Q8, 32, tini_kv_append_q8_scalar},
 };
 
 static const struct cache *cache_of_kernel(void) {
@@ -377,20 +380,14 @@ static const struct cache *cache_of_kernel(void) {
     return c;
 }
 
-static size_t key_bytes(const struct cache *c, uint32_t head_dim) {
-    (void)c;
-    return (size_t)head_dim * 2;
-}
-
-static size_t value_bytes(const struct cache *c, uint32_t head_dim) {
-    (void)c;
-    return (size_t)head_dim * 2;
-}
-
+/* Values take as many places as are given, in a q8 cache whole tiles, whose scales may be read before they are used. */
 static tini_kv place_cache(const struct cache *c, uint32_t keys, uint32_t values, uint32_t capacity,
                            uint32_t value_places, uint32_t head_dim) {
-    return (tini_kv){.keys = place(keys, capacity * key_bytes(c, head_dim)),
-                     .values = place(values, value_places * value_bytes(c, head_dim)),
+    size_t bytes = tini_kv_place_bytes(c->type, head_dim);
+    if (c->type == TIN_KV_Q8)
+        value_places = capacity;
+    return (tini_kv){.keys = place(keys, capacity * bytes),
+                     .values = place(values, value_places * bytes),
                      .capacity = capacity,
                      .head_dim = head_dim};
 }
@@ -399,7 +396,10 @@ static tini_kv place_cache(const struct cache *c, uint32_t keys, uint32_t values
 static float cache_value(void) {
     uint32_t kind = below(8);
     float x = spread();
-    return kind == 0 ? x * 1e5f : kind == 1 ? x * 1e-6f : kind == 2 ? 1.0f + (float)below(9) * 0x1p-12f : x;
+    return kind == 0   ? x * 1e5f * (float)below(4)
+           : kind == 1 ? x * 1e-6f
+           : kind == 2 ? 1.0f + (float)below(9) * 0x1p-12f
+                       : x;
 }
 
 static void check_tini_kv_append_fn(tini_kv_append_fn *scalar, tini_kv_append_fn *vector) {
@@ -415,8 +415,8 @@ static void check_tini_kv_append_fn(tini_kv_append_fn *scalar, tini_kv_append_fn
             CASE("head_dim %u, position %u", head_dim, positions[k]);
             scalar(&a, positions[k], key, value);
             vector(&b, positions[k], key, value);
-            same(a.keys, b.keys, 64 * key_bytes(c, head_dim));
-            same(a.values, b.values, 64 * value_bytes(c, head_dim));
+            same(a.keys, b.keys, 64 * tini_kv_place_bytes(c->type, head_dim));
+            same(a.values, b.values, 64 * tini_kv_place_bytes(c->type, head_dim));
             check_canaries();
         }
     }

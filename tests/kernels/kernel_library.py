@@ -250,6 +250,24 @@ class Library:
         self.kernel(op, isa)(ctypes.byref(kv), ctypes.byref(a))
 
 
+class Cache(NamedTuple):
+    """A key-value head's cache of one type, `f16` or `q8`, as bytes: [places / 16, 16 places of them]."""
+
+    keys: np.ndarray
+    values: np.ndarray
+    head_dim: int
+
+    @property
+    def kv(self) -> Kv:
+        return Kv(_pointer(self.keys), _pointer(self.values), 16 * len(self.keys), self.head_dim)
+
+
+def empty_cache(kind: str, capacity: int, head_dim: int, fill: int = 0) -> Cache:
+    place = 2 * head_dim if kind == "f16" else head_dim // 32 * 34
+    keys, values = (guarded(np.full((capacity // 16, 16 * place), fill, np.uint8)) for _ in range(2))
+    return Cache(keys, values, head_dim)
+
+
 def f16_cache(keys: np.ndarray, values: np.ndarray, capacity: int) -> Kv:
     """keys [groups, head_dim, 16], values [places, head_dim], float16; capacity in positions."""
     return Kv(_pointer(keys), _pointer(values), capacity, values.shape[-1])

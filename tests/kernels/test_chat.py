@@ -6,20 +6,24 @@ import itertools
 import random
 import re
 import struct
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import textcore
 from test_chat_template import LLAMA3, SMOLLM, conversations
 from tiny_models import tiny_spec
 
 from tinsmith import _core
-from tinsmith.compiler import build_image
+from tinsmith.compiler import build_image, build_tin
 from tinsmith.errors import InputError, RuntimeFault
 from tinsmith.formats.tin import pack_bytes
 from tinsmith.formats.turns import TurnTable
 from tinsmith.models import family
 from tinsmith.runtime import Model
 
+KERNELS = Path(__file__).parents[2] / "kernels"
 QWEN = (
     "{%- if messages[0]['role'] == 'system' %}"
     "{{- '<|im_start|>system\\n' + messages[0]['content'] + '<|im_end|>\\n' }}"
@@ -154,3 +158,19 @@ def flipped(data: bytes, bit: int) -> bytes:
     changed = bytearray(data)
     changed[bit // 8] ^= 1 << bit % 8
     return bytes(changed)
+
+
+def test_capacities_scratch_and_errors_are_as_the_header_says(tmp_path: Path) -> None:
+    """Under the sanitizers where the compiler has them, with not a byte of scratch to spare."""
+    sizes = {"max_position_embeddings": 512}
+    spec = replace(tiny_spec(family.by_name("llama"), **sizes), chat_template=SMOLLM)
+    build_tin(spec, tmp_path / "tiny.tin")
+    sources = [Path(__file__).with_name("chat_check.c"), KERNELS / "tin_all.c"]
+    flags = ["-g", "-O0", f"-I{KERNELS / 'include'}", "-DTIN_NO_POOL"]
+    sanitize = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    try:
+        program = textcore.compile_c(tmp_path / "check", sources, *flags, *sanitize)
+    except subprocess.CalledProcessError:
+        program = textcore.compile_c(tmp_path / "check", sources, *flags)
+    done = subprocess.run([program, tmp_path / "tiny.tin"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

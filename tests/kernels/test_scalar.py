@@ -7,7 +7,16 @@ import gguf
 import numpy as np
 import pytest
 from gguf import quants
-from kernel_library import FORMATS, KERNELS, Q8, f16_cache, halves_at, implementations, random_blocks
+from kernel_library import (
+    FORMATS,
+    KERNELS,
+    Q8,
+    empty_cache,
+    f16_cache,
+    halves_at,
+    implementations,
+    random_blocks,
+)
 
 QUANTIZED = [name for name, line in FORMATS.items() if line.activations == "q8"]
 FLOATS = [name for name, line in FORMATS.items() if line.activations == "f32"]
@@ -229,24 +238,73 @@ def test_kv_append_stores_float16(lib, rng):
     assert np.count_nonzero(keys) <= head_dim and np.count_nonzero(values) <= head_dim
 
 
-@pytest.mark.parametrize("position", [0, 1, 15, 16, 63, 64, 200])
-def test_attention_is_softmax_attention(lib, rng, position):
-    heads, head_dim, scale = 3, 32, 0.7
-    groups = position // 16 + 1
-    k, v = rng.normal(0, 1, (groups * 16, head_dim)), rng.normal(0, 1, (groups * 16, head_dim))
-    k, v = k.astype(np.float16), v.astype(np.float16)
-    k[position + 1 :] = np.nan  # what is not yet written must not matter
-    v[position + 1 :] = np.nan
-    keys = np.ascontiguousarray(k.reshape(groups, 16, head_dim).swapaxes(1, 2))
-    q = rng.normal(0, 1, (heads, head_dim)).astype(f32)
-    out = np.zeros_like(q)
-    lib.attention(f16_cache(keys, v, 320), q[None], out[None], position, scale, "attention_f16")
+def kv_quantize(x):
+    """(d float16, q int8) of x[32] as kv_append_q8 states it."""
+    d = np.float16(min(np.abs(x).max() / f32(127), f32(65504)))
+    if d == 0:
+        return d, np.zeros(32, np.int8)
+    return d, np.rint(np.clip(x * (f32(1) / f32(d)), f32(-127), f32(127))).astype(np.int8)
 
-    seen = slice(0, position + 1)
-    scores = q.astype(np.float64) @ k[seen].astype(np.float64).T * scale
+
+def test_kv_append_q8_is_the_stated_steps_and_place(lib, rng):
+    head_dim, capacity = 96, 128
+    cache = empty_cache("q8", capacity, head_dim, 0xA5)
+    want = [np.full_like(cache.keys, 0xA5), np.full_like(cache.values, 0xA5)]
+    for position, size in ((0, 1), (37, 1e-4), (63, 1e3), (64 + 128, 1e-6), (100, 1e-9), (101, 3e30)):
+        key, value = (rng.normal(0, size, head_dim).astype(f32) for _ in range(2))
+        lib.kv_append(cache.kv, position, key, value, "kv_append_q8")
+        group, lane = position % capacity // 16, position % 16
+        blocks = want[0][group].reshape(3, 544)
+        scales = want[1][group, :96].view(np.float16).reshape(3, 16)
+        for b in range(3):
+            d, q = kv_quantize(key[32 * b : 32 * b + 32])
+            blocks[b, :32].view(np.float16)[lane] = d
+            blocks[b, 32:].reshape(8, 16, 4)[:, lane] = q.view(np.uint8).reshape(8, 4) ^ 0x80
+            scales[b, lane], q = kv_quantize(value[32 * b : 32 * b + 32])
+            want[1][group, 96:].reshape(16, 96)[lane, 32 * b : 32 * b + 32] = q.view(np.uint8)
+    assert cache.keys.tobytes() == want[0].tobytes()
+    assert cache.values.tobytes() == want[1].tobytes()
+
+
+@pytest.mark.parametrize(("kind", "error"), [("f16", 0.002), ("q8", 0.03)])
+@pytest.mark.parametrize(
+    ("position", "window"), [(0, 0), (1, 0), (15, 0), (16, 0), (63, 0), (64, 0), (200, 0), (200, 70)]
+)
+def test_attention_is_softmax_attention(lib, rng, kind, error, position, window):
+    """Against float64 on the values before rounding: the error of float16, and of 8 bits, in units of the
+    values' deviation. What is not seen is filled with NaN."""
+    heads, head_dim, scale = 3, 64, 0.125
+    first = max(0, position - window + 1) if window else 0
+    k, v = (rng.normal(0, 1, (position + 1, head_dim)).astype(f32) for _ in range(2))
+    cache = empty_cache(kind, 128 if window else 256, head_dim, 0xFF)
+    for p in range(first, position + 1):
+        lib.kv_append(cache.kv, p, k[p], v[p], f"kv_append_{kind}")
+    q = rng.normal(0, 2, (heads, head_dim)).astype(f32)
+    out = np.zeros_like(q)
+    lib.attention(cache.kv, q[None], out[None], position, scale, f"attention_{kind}", window=window)
+
+    scores = q.astype(np.float64) @ k[first:].astype(np.float64).T * scale
     weights = np.exp(scores - scores.max(axis=1, keepdims=True))
-    want = weights / weights.sum(axis=1, keepdims=True) @ v[seen].astype(np.float64)
-    assert np.abs(out - want).max() < 4e-6
+    want = weights / weights.sum(axis=1, keepdims=True) @ v[first:].astype(np.float64)
+    assert np.abs(out - want).max() < error
+
+
+@pytest.mark.parametrize("kind", ["f16", "q8"])
+def test_attention_rounds_no_more_than_float32(lib, rng, kind):
+    """Where cache and query hold what they are given exactly, only float32 sums are left."""
+    heads, head_dim, position, scale = 2, 64, 150, 2.0**-16
+    k, v, q = (rng.integers(-126, 127, (n, head_dim)).astype(f32) for n in (151, 151, heads))
+    for x in (k, v, q):
+        x[:, ::32] = 127
+    cache = empty_cache(kind, 192, head_dim)
+    for p in range(position + 1):
+        lib.kv_append(cache.kv, p, k[p], v[p], f"kv_append_{kind}")
+    out = np.zeros_like(q)
+    lib.attention(cache.kv, q[None], out[None], position, scale, f"attention_{kind}")
+    scores = q.astype(np.float64) @ k.astype(np.float64).T * scale
+    weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+    want = weights / weights.sum(axis=1, keepdims=True) @ v.astype(np.float64)
+    assert np.abs(out - want).max() < 127 * 2e-6
 
 
 def test_isa_choice(lib):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,8 @@ from tinsmith.compiler import build_tin
 from tinsmith.errors import FormatError, InputError, RuntimeFault, UnsupportedError
 from tinsmith.models import Spec
 from tinsmith.runtime import Model
+from tinsmith.runtime.generation import Generation
+from tinsmith.runtime.sessions import Sessions
 
 PROMPT = [5, 70, 71, 72, 73, 74]
 
@@ -71,13 +74,45 @@ def test_shared_prefix_is_not_computed_again_and_changes_nothing(
     assert fresh.generate([*PROMPT, *range(100, 160)], max_tokens=5).token_ids == first.token_ids
 
 
+def test_conversations_take_turns_without_computing_again(model: Model) -> None:
+    system = [5 + k % 90 for k in range(100)]
+    talks: list[list[int]] = [[*system, *range(20 * k, 20 * k + 40)] for k in range(3)]
+    computed: list[int] = []
+    begin = Generation.__init__
+
+    def spy(self: Generation, core: _core.Model, sessions: Sessions, prompt: list[int], *rest: Any) -> None:
+        begin(self, core, sessions, prompt, *rest)
+        computed.append(self._session.tokens()[0])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Generation, "__init__", spy)
+        for turn in range(3):
+            for talk in talks:
+                talk += model.generate(talk, max_tokens=40).token_ids
+                talk += [7 + turn, 8, 9]
+    assert computed[:3] == [0, 100, 100]
+    assert all(known >= len(system) + 60 for known in computed[3:])
+
+
+def test_many_prompts_get_their_own_answers(model: Model) -> None:
+    prompts = [[*range(60, 90), *range(k, 2 * k + 1)] for k in range(1, 12)]
+    for options in ({}, {"temperature": 1.2, "seed": 4, "lookup": 3}, {"stop": ["a"]}):
+        answers = model.generate_many(prompts, concurrency=4, max_tokens=20, **options)
+        for prompt, answer in zip(prompts, answers, strict=True):
+            alone = model.generate(prompt, max_tokens=20, **options)
+            assert (answer.text, answer.token_ids, answer.finish) == (alone.text, alone.token_ids, alone.finish)
+            assert answer.prompt_tokens == len(prompt)
+    assert model.generate_many([]) == []
+    with pytest.raises(InputError, match="concurrency is 0"):
+        model.generate_many(prompts, concurrency=0)
+
+
 def test_context_ends_a_generation(model: Model) -> None:
     room = 3
     prompt = [5] * (model.info.context - room)
     answer = model.generate(prompt, max_tokens=50)
-    # The last token is chosen from the last position's logits, and is itself not computed.
     assert answer.finish == "context"
-    assert len(answer.token_ids) == room + 1
+    assert len(answer.token_ids) == room
 
 
 def test_prompt_longer_than_the_context_is_refused(model: Model) -> None:

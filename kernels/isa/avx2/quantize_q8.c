@@ -13,7 +13,7 @@ static float tini_avx2_highest(__m256 x) {
     return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
 }
 
-static int32_t tini_avx2_total(__m256i x) {
+static int32_t tini_avx2_sum_of_lanes(__m256i x) {
     __m128i s = _mm_add_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
     s = _mm_add_epi32(s, _mm_unpackhi_epi64(s, s));
     return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 1)));
@@ -43,7 +43,7 @@ void tini_quantize_q8_avx2(tini_q8 *out, const float *x, uint32_t n) {
         }
         __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]), _mm256_packs_epi32(q[2], q[3]));
         out[b].scale = amax / 127.0f;
-        out[b].sum = tini_avx2_total(sum);
+        out[b].sum = tini_avx2_sum_of_lanes(sum);
         _mm256_storeu_si256((__m256i *)(void *)out[b].q, _mm256_permutevar8x32_epi32(bytes, order));
     }
 }

@@ -8,23 +8,8 @@
 
 TINI_REGION_AVX512VNNI
 
-/* One panel's product: for i < queries and a row of lanes,
- *     out[i][lane] = (out[i][lane] * factor[i]) + the sum over k of [begin, end), in order, of a[i][k] * b[k][lane]
- * and beginning with 0 where there are no factors. Row k of b is at b + k * row_bytes: floats; or, in whole registers only,
- * float16, 16 of them register_bytes after the 16 before. Such rows come from memory: `ahead` is where to ask for what is needed
- * next, 128 bytes a step. */
-typedef struct tini_avx512_product {
-    float *out;
-    size_t out_stride;
-    const float *const *a;
-    const float *factor;
-    const uint8_t *b, *ahead;
-    size_t row_bytes, register_bytes;
-    uint32_t begin, end;
-} tini_avx512_product;
-
-TINI_INLINE void tini_avx512_multiply(const tini_avx512_product *m, uint32_t first, __mmask16 lanes,
-                                      const uint32_t queries, const uint32_t registers, const int halves) {
+TINI_INLINE void tini_avx512_multiply(const tini_product *m, uint32_t first, __mmask16 lanes,
+                                      const uint32_t queries, const uint32_t registers, const int source) {
     const float *a[TINI_PANEL];
     __m512 sum[TINI_PANEL][4];
     float *out = m->out + first;
@@ -37,15 +22,22 @@ TINI_INLINE void tini_avx512_multiply(const tini_avx512_product *m, uint32_t fir
                                           _mm512_set1_ps(m->factor[i]));
         }
     }
-    const uint8_t *b = m->b + m->begin * m->row_bytes + first * 4, *ahead = m->ahead + 128 * m->begin;
+    const uint8_t *b = m->b + m->begin * m->row_bytes + first * 4, *ahead = m->ahead;
+    if (source == TINI_BYTES)
+        b += m->begin / 16 * m->group_bytes;
     for (size_t k = m->begin; k < m->end; k++, b += m->row_bytes) {
         __m512 row[4];
         for (uint32_t r = 0; r < registers; r++)
-            row[r] = halves ? tini_avx512_halves(b + r * m->register_bytes) : _mm512_loadu_ps(b + 64 * r);
-        if (halves) {
-            _mm_prefetch((const char *)ahead, _MM_HINT_T0);
-            _mm_prefetch((const char *)ahead + 64, _MM_HINT_T0);
-            ahead += 128;
+            row[r] = source == TINI_FLOATS  ? _mm512_loadu_ps(b + 64 * r)
+                     : source == TINI_BYTES ? tini_avx512_int8(b + 16 * r)
+                                            : tini_avx512_halves(b + r * m->register_bytes);
+        if (source == TINI_HALVES) {
+            _mm_prefetch((const char *)ahead + 128 * k, _MM_HINT_T0);
+            _mm_prefetch((const char *)ahead + 128 * k + 64, _MM_HINT_T0);
+        }
+        if (source == TINI_BYTES) {
+            _mm_prefetch((const char *)ahead + 34 * k, _MM_HINT_T0);
+            b += k % 16 == 15 ? m->group_bytes : 0;
         }
         for (uint32_t i = 0; i < queries; i++) {
             __m512 element = _mm512_set1_ps(a[i][k]);
@@ -58,36 +50,39 @@ TINI_INLINE void tini_avx512_multiply(const tini_avx512_product *m, uint32_t fir
             _mm512_mask_storeu_ps(out + i * m->out_stride + 16 * r, lanes, sum[i][r]);
 }
 
-TINI_INLINE void tini_avx512_lanes(const tini_avx512_product *m, uint32_t lanes, const uint32_t queries) {
-    if (m->register_bytes && queries <= 4) {
-        tini_avx512_multiply(m, 0, 0xffff, queries, 4, 1);
-        return;
+TINI_INLINE void tini_avx512_lanes(const tini_product *m, uint32_t lanes, const uint32_t queries,
+                                   const int type) {
+    if (type == TIN_KV_Q8) {
+        if (m->source == TINI_BYTES && queries <= 4)
+            tini_avx512_multiply(m, 0, 0xffff, queries, 2, TINI_BYTES);
+        else
+            tini_avx512_multiply(m, 0, 0xffff, queries, 2, TINI_FLOATS);
+    } else if (m->source == TINI_HALVES && queries <= 4) {
+        tini_avx512_multiply(m, 0, 0xffff, queries, 4, TINI_HALVES);
+    } else if (lanes == 64) {
+        tini_avx512_multiply(m, 0, 0xffff, queries, 4, TINI_FLOATS);
+    } else {
+        for (uint32_t first = 0; first < lanes; first += 16)
+            tini_avx512_multiply(m, first, tini_avx512_first(lanes - first), queries, 1, TINI_FLOATS);
     }
-    if (lanes == 64) {
-        tini_avx512_multiply(m, 0, 0xffff, queries, 4, 0);
-        return;
-    }
-    for (uint32_t first = 0; first < lanes; first += 16)
-        tini_avx512_multiply(m, first, tini_avx512_first(lanes - first), queries, 1, 0);
 }
 
-/* For `lanes` lanes, at most 64. */
-static void tini_avx512_panel(const tini_avx512_product *m, uint32_t queries, uint32_t lanes) {
+TINI_INLINE void tini_avx512_panel(const tini_product *m, uint32_t queries, uint32_t lanes, const int type) {
     switch (queries) {
     case 6:
-        tini_avx512_lanes(m, lanes, 6);
+        tini_avx512_lanes(m, lanes, 6, type);
         break;
     case 4:
-        tini_avx512_lanes(m, lanes, 4);
+        tini_avx512_lanes(m, lanes, 4, type);
         break;
     case 3:
-        tini_avx512_lanes(m, lanes, 3);
+        tini_avx512_lanes(m, lanes, 3, type);
         break;
     case 2:
-        tini_avx512_lanes(m, lanes, 2);
+        tini_avx512_lanes(m, lanes, 2, type);
         break;
     default:
-        tini_avx512_lanes(m, lanes, 1);
+        tini_avx512_lanes(m, lanes, 1, type);
     }
 }
 
@@ -131,51 +126,6 @@ static void tini_avx512_weigh(tini_queries *s, float scale) {
             lanes = _mm512_add_ps(lanes, weight);
         }
         _mm512_storeu_ps(s->lanes[i], lanes);
-    }
-}
-
-/* The product over the positions that the query sees of [begin, end), if any; its factor is 1 from then on. */
-static void tini_avx512_gather_one(const tini_avx512_product *panel, uint32_t k, float *factor, uint32_t begin,
-                                   uint32_t end, uint32_t lanes) {
-    if (begin >= end)
-        return;
-    tini_avx512_product one = *panel;
-    one.out += k * one.out_stride;
-    one.a += k;
-    one.factor = factor;
-    one.begin = begin;
-    one.end = end;
-    tini_avx512_panel(&one, 1, lanes);
-    *factor = 1.0f;
-}
-
-/* acc[first .. first + lanes) of all queries: times alpha, then + weights * values. `values` holds b, its strides and what
- * is ahead; weights are [query][TINI_KV_TILE]. */
-static void tini_avx512_gather(tini_queries *s, const tini_avx512_product *values,
-                               const float (*weights)[TINI_KV_TILE], uint32_t first, uint32_t lanes) {
-    for (uint32_t i = 0, n; i < s->count; i += n) {
-        const float *a[TINI_PANEL];
-        float factor[TINI_PANEL];
-        tini_avx512_product m = *values;
-        n = tini_queries_panel(s, i);
-        tini_queries_common(s, i, n, &m.begin, &m.end);
-        m.out = s->acc + (size_t)i * s->head_dim + first;
-        m.out_stride = s->head_dim;
-        m.a = a;
-        m.factor = factor;
-        for (uint32_t k = 0; k < n; k++) {
-            uint32_t end = s->end[i + k];
-            a[k] = weights[i + k];
-            factor[k] = s->alpha[i + k];
-            tini_avx512_gather_one(&m, k, &factor[k], s->begin[i + k], m.begin < end ? m.begin : end, lanes);
-        }
-        if (m.begin == m.end)
-            continue;
-        tini_avx512_panel(&m, n, lanes);
-        for (uint32_t k = 0; k < n; k++) {
-            factor[k] = 1.0f;
-            tini_avx512_gather_one(&m, k, &factor[k], m.end, s->end[i + k], lanes);
-        }
     }
 }
 

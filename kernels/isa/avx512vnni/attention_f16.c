@@ -34,17 +34,22 @@ static void tini_avx512_widen_values(tini_queries *s, uint32_t first, uint32_t c
     }
 }
 
-static void tini_avx512_scores(tini_queries *s) {
+static void tini_avx512_panel_f16(const tini_product *m, uint32_t queries, uint32_t lanes) {
+    tini_avx512_panel(m, queries, lanes, TIN_KV_F16);
+}
+
+static void tini_avx512_scores_f16(tini_queries *s) {
     const float ones[TINI_PANEL] = {1.0f, 1.0f, 1.0f, 1.0f, 1.0f, 1.0f};
     for (uint32_t d = 0; d < s->head_dim; d += TINI_WIDE) {
-        tini_avx512_product m = {.out_stride = TINI_KV_TILE,
-                                 .factor = d ? ones : NULL,
-                                 .b = (const uint8_t *)s->wide,
-                                 .row_bytes = sizeof s->wide[0],
-                                 .end = s->head_dim - d < TINI_WIDE ? s->head_dim - d : TINI_WIDE,
-                                 .ahead = s->values + 128 * d};
+        tini_product m = {.out_stride = TINI_KV_TILE,
+                          .factor = d ? ones : NULL,
+                          .b = (const uint8_t *)s->wide,
+                          .row_bytes = sizeof s->wide[0],
+                          .end = s->head_dim - d < TINI_WIDE ? s->head_dim - d : TINI_WIDE,
+                          .ahead = s->values + 128 * d};
         if (s->count <= TINI_FEW) {
             m.b = s->keys + 32 * d;
+            m.source = TINI_HALVES;
             m.row_bytes = 32;
             m.register_bytes = (size_t)s->head_dim * 32;
         } else {
@@ -57,24 +62,25 @@ static void tini_avx512_scores(tini_queries *s) {
                 q[k] = s->q[i + k] + d;
             m.out = s->weights[i];
             m.a = q;
-            tini_avx512_panel(&m, n, TINI_KV_TILE);
+            tini_avx512_panel_f16(&m, n, TINI_KV_TILE);
         }
     }
 }
 
-static void tini_avx512_outputs(tini_queries *s) {
+static void tini_avx512_outputs_f16(tini_queries *s) {
     for (uint32_t d = 0; d < s->head_dim; d += TINI_WIDE) {
         uint32_t lanes = s->head_dim - d < TINI_WIDE ? s->head_dim - d : TINI_WIDE;
-        tini_avx512_product m = {
+        tini_product m = {
             .b = (const uint8_t *)s->wide, .row_bytes = sizeof s->wide[0], .ahead = s->ahead + 128 * d};
         if (s->count <= TINI_FEW && lanes == TINI_WIDE) {
             m.b = s->values + 2 * d;
+            m.source = TINI_HALVES;
             m.row_bytes = (size_t)s->head_dim * 2;
             m.register_bytes = 32;
         } else {
             tini_avx512_widen_values(s, d, lanes);
         }
-        tini_avx512_gather(s, &m, (const float (*)[TINI_KV_TILE])s->weights, d, lanes);
+        tini_gather(s, &m, (const float (*)[TINI_KV_TILE])s->weights, d, lanes, tini_avx512_panel_f16);
     }
 }
 
@@ -86,9 +92,9 @@ void tini_attention_f16_avx512vnni(const tini_kv *kv, const tini_attention *a) {
         for (uint32_t base = s.first[0] - s.first[0] % TINI_KV_TILE; base <= s.last[s.count - 1];
              base += TINI_KV_TILE) {
             tini_queries_tile(&s, kv, base, bytes, bytes);
-            tini_avx512_scores(&s);
+            tini_avx512_scores_f16(&s);
             tini_avx512_weigh(&s, a->scale);
-            tini_avx512_outputs(&s);
+            tini_avx512_outputs_f16(&s);
         }
         tini_queries_finish(&s, a);
     }

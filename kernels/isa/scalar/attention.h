@@ -33,6 +33,28 @@ typedef struct tini_queries {
     const uint8_t *keys, *values, *ahead; /* this tile's, and the next one's keys */
 } tini_queries;
 
+/* What a product's rows are made of. */
+enum {
+    TINI_FLOATS, /* widened before */
+    TINI_HALVES, /* float16, each 16 register_bytes after the 16 before */
+    TINI_BYTES   /* int8; after each 16 rows, group_bytes of something else */
+};
+
+/* One panel's product: for i < queries and a row of lanes,
+ *     out[i][lane] = (out[i][lane] * factor[i]) + the sum over k of [begin, end), in order, of a[i][k] * b[k][lane]
+ * and beginning with 0 where there are no factors. Row k of b is at b + k * row_bytes. Rows that are not floats come from memory:
+ * `ahead` is where to ask for what is needed next, in all as much as the product reads. */
+typedef struct tini_product {
+    float *out;
+    size_t out_stride;
+    const float *const *a;
+    const float *factor;
+    const uint8_t *b, *ahead;
+    size_t row_bytes, register_bytes, group_bytes;
+    uint32_t begin, end;
+    int source;
+} tini_product;
+
 TINI_REGION_SCALAR
 
 /* Takes as many queries as fit, from query `from` on. */
@@ -95,6 +117,54 @@ TINI_INLINE void tini_queries_common(const tini_queries *s, uint32_t i, uint32_t
     }
     *begin = low < high ? low : TINI_KV_TILE;
     *end = low < high ? high : TINI_KV_TILE;
+}
+
+/* The product for `lanes` lanes: 32 for a q8 cache, else at most 64, and all 64 of float16. */
+typedef void tini_panel_fn(const tini_product *m, uint32_t queries, uint32_t lanes);
+
+/* The product over the positions that the query sees of [begin, end), if any; its factor is 1 from then on. */
+static void tini_gather_one(const tini_product *panel, uint32_t k, float *factor, uint32_t begin, uint32_t end,
+                            uint32_t lanes, tini_panel_fn *multiply) {
+    if (begin >= end)
+        return;
+    tini_product one = *panel;
+    one.out += k * one.out_stride;
+    one.a += k;
+    one.factor = factor;
+    one.begin = begin;
+    one.end = end;
+    multiply(&one, 1, lanes);
+    *factor = 1.0f;
+}
+
+/* acc[first .. first + lanes) of all queries: times alpha, then + weights * values. `values` holds b, its strides and what
+ * is ahead; weights are [query][TINI_KV_TILE]. */
+TINI_INLINE void tini_gather(tini_queries *s, const tini_product *values, const float (*weights)[TINI_KV_TILE],
+                             uint32_t first, uint32_t lanes, tini_panel_fn *multiply) {
+    for (uint32_t i = 0, n; i < s->count; i += n) {
+        const float *a[TINI_PANEL];
+        float factor[TINI_PANEL];
+        tini_product m = *values;
+        n = tini_queries_panel(s, i);
+        tini_queries_common(s, i, n, &m.begin, &m.end);
+        m.out = s->acc + (size_t)i * s->head_dim + first;
+        m.out_stride = s->head_dim;
+        m.a = a;
+        m.factor = factor;
+        for (uint32_t k = 0; k < n; k++) {
+            uint32_t end = s->end[i + k];
+            a[k] = weights[i + k];
+            factor[k] = s->alpha[i + k];
+            tini_gather_one(&m, k, &factor[k], s->begin[i + k], m.begin < end ? m.begin : end, lanes, multiply);
+        }
+        if (m.begin == m.end)
+            continue;
+        multiply(&m, n, lanes);
+        for (uint32_t k = 0; k < n; k++) {
+            factor[k] = 1.0f;
+            tini_gather_one(&m, k, &factor[k], m.end, s->end[i + k], lanes, multiply);
+        }
+    }
 }
 
 /* out = acc * (1 / the sum of the weights). */

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol
 
 from tinsmith.errors import InputError
@@ -33,11 +34,25 @@ class Engine(Protocol):
         """Seconds for `prompt` tokens at once behind the `depth` tokens, the last one's logits wanted."""
 
 
-def open_engine(name: str, path: Path, isa: str | None) -> Engine:
-    """isa: what the native engine is held to; the others choose for themselves."""
-    module = import_module(f"tinsmith.bench.{ENGINES[name]}")
-    engine: Engine = module.open_model(path, isa) if name == NATIVE else module.open_model(path)
+def find_source(name: str, path: Path) -> Path:
+    """What the engine opens for the weights of `path`, made if need be. Nothing is measured here.
+
+    Raises MissingExtraError for a peer that is not installed, InputError or UnsupportedError where it has no
+    file with these weights.
+    """
+    found: Path = path if name == NATIVE else _module(name).find_source(path)
+    return found
+
+
+def open_engine(name: str, source: Path, isa: str | None) -> Engine:
+    """source: of find_source. isa: what the native engine is held to; the others choose for themselves."""
+    module = _module(name)
+    engine: Engine = module.open_model(source, isa) if name == NATIVE else module.open_model(source)
     return engine
+
+
+def _module(name: str) -> ModuleType:
+    return import_module(f"tinsmith.bench.{ENGINES[name]}")
 
 
 def filler(count: int, vocab: int) -> list[int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -128,15 +129,18 @@ class _Context:
             raise TinsmithError(f"llama.cpp: llama_decode failed with status {status}")
 
 
-def open_model(path: Path) -> Llama:
-    try:
-        import llama_cpp as api
-    except ImportError:
-        raise MissingExtraError("llama_cpp", "llama") from None
+def find_source(path: Path) -> Path:
+    if find_spec("llama_cpp") is None:
+        raise MissingExtraError("llama_cpp", "llama")
+    return gguf_of(path)
+
+
+def open_model(gguf: Path) -> Llama:
+    import llama_cpp as api
+
     silence = api.llama_log_callback(lambda level, text, data: None)
     api.llama_log_set(silence, None)
     api.llama_backend_init()
-    gguf = gguf_of(path)
     parameters = api.llama_model_default_params()
     parameters.n_gpu_layers = 0
     model = api.llama_model_load_from_file(str(gguf).encode(), parameters)
@@ -152,9 +156,7 @@ def gguf_of(path: Path) -> Path:
     Raises InputError where there is none.
     """
     if path.is_dir():
-        raise InputError(
-            f"{path}: llama.cpp reads no Hugging Face folder; give a .gguf, or a .tin with it beside"
-        )
+        raise InputError(f"{path}: a folder, which peers do not read; give a .gguf, or a .tin with it beside")
     with path.open("rb") as file:
         if file.read(4) == b"GGUF":
             return path
@@ -173,5 +175,5 @@ def gguf_of(path: Path) -> Path:
         if ours == theirs:
             return candidate
     raise InputError(
-        f"{path}: no .gguf beside it has the same weights, which llama.cpp needs; give the .gguf instead"
+        f"{path}: no .gguf beside it has the same weights, which peers need; give the .gguf instead"
     )

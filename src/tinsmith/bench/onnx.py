@@ -95,12 +95,28 @@ class Onnx:
             )
 
 
-def open_model(path: Path) -> Onnx:
+def find_source(path: Path) -> Path:
+    """The folder of the peer's model, built when the cache has none of these weights by this builder."""
     for module in ("onnxruntime_genai", "onnxruntime", "onnx", "onnx_ir", "torch", "transformers"):
         if find_spec(module) is None:
             raise MissingExtraError(module, "onnx")
-    precision = precision_of(path)
-    return Onnx(_built(path, precision), precision)
+    from tinsmith.bench.llama import gguf_of
+    from tinsmith.files import locked, sha256_file
+    from tinsmith.hub import cache_folder
+
+    gguf, precision = gguf_of(path), precision_of(path)
+    tag = f"{sha256_file(gguf)[:16]}-{version('onnxruntime-genai')}-{precision}"
+    folder = cache_folder() / "bench" / tag
+    with locked(folder.with_name(f"{tag}.lock")):
+        if not (folder / "genai_config.json").exists():
+            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".building-") as scratch:
+                _build(gguf, precision, Path(scratch))
+                (Path(scratch) / "onnx").replace(folder)
+    return folder
+
+
+def open_model(folder: Path) -> Onnx:
+    return Onnx(folder, folder.name.rpartition("-")[2])
 
 
 def precision_of(path: Path) -> str:
@@ -111,31 +127,6 @@ def precision_of(path: Path) -> str:
 
     kind = WEIGHT_FORMATS[main_format(load(path))]
     return "int8" if kind.bytes * 8 / kind.block > 7 else "int4"
-
-
-def _built(path: Path, precision: str) -> Path:
-    """The folder of the peer's model, built when the cache has none of these weights and this builder."""
-    from tinsmith.files import locked, sha256_file
-    from tinsmith.hub import cache_folder
-
-    source = source_of(path)
-    tag = f"{sha256_file(source)[:16]}-{precision}-{version('onnxruntime-genai')}"
-    folder = cache_folder() / "bench" / tag
-    with locked(folder.with_suffix(".lock")):
-        if not (folder / "genai_config.json").exists():
-            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".building-") as scratch:
-                _build(source, precision, Path(scratch))
-                (Path(scratch) / "onnx").replace(folder)
-    return folder
-
-
-def source_of(path: Path) -> Path:
-    """The file that models.load reads: of a tin, the GGUF beside it with the same weights."""
-    from tinsmith.bench.llama import gguf_of
-
-    if path.is_dir():
-        raise UnsupportedError(f"{path}: onnxruntime is measured on quantized weights; give a .gguf or a .tin")
-    return gguf_of(path)
 
 
 def _build(source: Path, precision: str, scratch: Path) -> None:

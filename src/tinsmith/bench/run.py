@@ -11,7 +11,7 @@ from typing import Any
 
 from tinsmith import progress
 from tinsmith.bench import machine
-from tinsmith.bench.engine import NATIVE, PEERS, check_room
+from tinsmith.bench.engine import NATIVE, PEERS, check_room, find_source
 from tinsmith.bench.process import Worker
 from tinsmith.errors import InputError
 
@@ -53,7 +53,7 @@ def run(path: Path, options: Options, display: progress.Display) -> dict[str, An
         workers: dict[str, Worker] = {}
         for name in (NATIVE, *options.against):
             display.line(f"bench: opening {name}")
-            workers[name] = stack.enter_context(Worker(name, path, options.isa))
+            workers[name] = stack.enter_context(Worker(name, find_source(name, path), options.isa))
             for depth in options.depths:
                 check_room(workers[name].opened["context"], depth, options.prompt, options.generate)
         facts = {name: worker.opened["facts"] for name, worker in workers.items()}

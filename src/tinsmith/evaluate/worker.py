@@ -24,7 +24,7 @@ def work(job: Job, answers: Path) -> int:
 
     file = AnswerFile(answers, job.digest)
     try:
-        model = tinsmith.load(job.model, threads=job.threads or None)
+        model = tinsmith.load(job.model, threads=job.threads or None, conversations=1)
         for i, item in enumerate(job.items):
             if i in file.answers:
                 continue

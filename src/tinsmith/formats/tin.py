@@ -4,12 +4,12 @@ Every entry is stored, its data at a multiple of 4096 (padding in the local head
 that zipalign uses), its time 1980-01-01: the same content gives the same bytes. `manifest.json` is the last
 entry, since it lists the others with their size and SHA-256. Plain 32-bit ZIP: at most 4 GiB, and the directory
 ends the file, with no comment after it.
+
+hashlib and json are imported where they are used: opening a tin to run it needs neither, and should be quick.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import mmap
 import re
 import struct
@@ -80,6 +80,8 @@ def pack_bytes(entries: Sequence[tuple[str, Buffer]], manifest: Mapping[str, Any
 
 
 def _encode(manifest: Mapping[str, Any]) -> bytes:
+    import json
+
     return (json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=True) + "\n").encode("ascii")
 
 
@@ -120,6 +122,8 @@ class _Writer:
             padding += PAGE
         self.put(bytes(_LOCAL.size) + encoded + _ALIGN_HEAD.pack(_ALIGN_ID, padding - 4, PAGE))
         self.put(bytes(padding - _ALIGN_HEAD.size))
+        import hashlib
+
         start, crc, digest = self.position, 0, hashlib.sha256()
         for piece in [data] if isinstance(data, Buffer) else data:
             self.put(piece)
@@ -186,6 +190,8 @@ class Tin:
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
+        import json
+
         try:
             found = json.loads(bytes(self.entry(MANIFEST)))
         except ValueError as error:
@@ -204,6 +210,8 @@ class Tin:
 
     def verify(self) -> None:
         """Raises FormatError, naming the entry, unless each has the size and digest that the manifest lists."""
+        import hashlib
+
         listed = self.manifest["entries"]
         for name in self._entries.keys() - {MANIFEST} - listed.keys():
             raise FormatError(f"{self.where}: entry {name!r} is not in the manifest; the file was changed")

@@ -10,10 +10,16 @@ from typing import Literal
 
 from tinsmith import _core
 from tinsmith.errors import InputError
+from tinsmith.runtime.sessions import Sessions
 
 Finish = Literal["stop", "length", "context"]
 
 _NOWHERE = 2**32 - 1
+FINISH: dict[int, Finish] = {
+    _core.FINISH_END: "stop",
+    _core.FINISH_LENGTH: "length",
+    _core.FINISH_CONTEXT: "context",
+}
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,10 @@ class Completion:
 
 @dataclass(frozen=True)
 class Sampling:
-    """temperature 0 takes the likeliest token; tin_sampling in tin.h says the rest."""
+    """temperature 0 takes the likeliest token; tin_sampling in tin.h says the rest.
+
+    lookup: most tokens to guess at once from what stands earlier in the conversation; it changes no token.
+    """
 
     temperature: float = 0.0
     top_k: int = 0
@@ -38,42 +47,70 @@ class Sampling:
     min_p: float = 0.0
     repetition_penalty: float = 1.0
     seed: int = 0
+    lookup: int = 0
+
+    def begin(self, session: _core.Session, max_tokens: int) -> None:
+        """Has the session's steps choose up to max_tokens tokens."""
+        session.generate(
+            max_tokens,
+            self.lookup,
+            self.temperature,
+            self.top_k,
+            self.top_p,
+            self.min_p,
+            self.repetition_penalty,
+            0,
+            self.seed,
+        )
 
 
-class SessionKeeper:
-    """A model's one session, made larger when a conversation needs it."""
+class Answer:
+    """An answer as it grows by tokens: its text, and whether it has come to a stop text."""
 
-    def __init__(self, model: _core.Model, threads: int) -> None:
+    def __init__(self, model: _core.Model, stop: Sequence[str]) -> None:
         self._model = model
-        self._threads = threads
-        self._session: _core.Session | None = None
-        self._capacity = 0
+        self._stop = [text for text in stop if text]
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._found = ""
+        self.tokens: list[int] = []
+        self.text = ""
+        self.stopped = False
 
-    def open(self, prompt: Sequence[int], room: int) -> _core.Session:
-        """The session with the prompt queued behind what it shares with the tokens already computed.
+    def add(self, token: int) -> str:
+        """What the token lets one show: never half a character, and never the beginning of a stop text."""
+        self.tokens.append(token)
+        data, control, _ = self._model.token(token)
+        self._found += "" if control else self._decoder.decode(data)
+        shown = len(self.text)
+        end = self._stop_at(shown)
+        if end is not None:
+            self.stopped = True
+            self._found = self._found[:end]
+        else:
+            end = len(self._found) - self._held_back()
+        if end > shown:
+            self.text = self._found[:end]
+        return self.text[shown:]
 
-        room: positions wanted beyond the prompt. Raises RuntimeFault when the prompt alone does not fit the
-        model's context.
-        """
-        info = self._model.info()
-        wanted = min(info["context"], len(prompt) + room)
-        if self._session is None or self._capacity < wanted:
-            # Powers of two, so that a growing conversation is not computed anew at every turn.
-            self._capacity = min(info["context"], max(512, 1 << (wanted - 1).bit_length()))
-            self._session = _core.Session(
-                self._model, context=self._capacity, logit_rows=info["chunk"], threads=self._threads
-            )
-        computed, held = self._session.tokens()
-        shared = 0
-        # The last prompt token is computed again: its logits are what the answer begins with.
-        for ours, theirs in zip(prompt[:-1], held[:computed], strict=False):
-            if ours != theirs:
-                break
-            shared += 1
-        self._session.rewind(shared)
-        self._session.want_logits(_NOWHERE)
-        self._session.append(prompt[shared:])
-        return self._session
+    def end(self) -> str:
+        """What was held back."""
+        if not self.stopped:
+            self._found += self._decoder.decode(b"", final=True)
+        shown, self.text = len(self.text), self._found
+        return self.text[shown:]
+
+    def _stop_at(self, shown: int) -> int | None:
+        found = (self._found.find(stop, max(0, shown - len(stop))) for stop in self._stop)
+        return min((at for at in found if at >= 0), default=None)
+
+    def _held_back(self) -> int:
+        """Characters at the end that a stop text may begin with."""
+        longest = 0
+        for stop in self._stop:
+            for length in range(1, len(stop)):
+                if self._found.endswith(stop[:length]):
+                    longest = max(longest, length)
+        return longest
 
 
 class Generation:
@@ -82,15 +119,14 @@ class Generation:
     def __init__(
         self,
         model: _core.Model,
-        sessions: SessionKeeper,
+        sessions: Sessions,
         prompt: Sequence[int],
         max_tokens: int,
         sampling: Sampling,
         stop: Sequence[str] = (),
         draft: Sequence[int] | None = None,
     ) -> None:
-        if max_tokens < 1:
-            raise InputError(f"max_tokens is {max_tokens}; give at least 1")
+        check_max_tokens(max_tokens)
         if draft is not None and (sampling.temperature != 0 or sampling.repetition_penalty != 1):
             raise InputError("a draft can only be checked at temperature 0 without repetition penalty")
         self._started = time.perf_counter()
@@ -98,95 +134,55 @@ class Generation:
         self._prompt = prompt
         self._max_tokens = max_tokens
         self._sampling = sampling
-        self._stop = [text for text in stop if text]
         self._draft = list(draft or ())[:max_tokens]
         self._session = sessions.open(prompt, max_tokens + 1)
-        self._capacity = model.info()["context"]
-        self.tokens: list[int] = []
-        self.text = ""
+        self._answer = Answer(model, stop)
         self.finish: Finish = "length"
 
     def completion(self) -> Completion:
         seconds = time.perf_counter() - self._started
-        return Completion(self.text, self.tokens, len(self._prompt), seconds, self.finish)
+        answer = self._answer
+        return Completion(answer.text, answer.tokens, len(self._prompt), seconds, self.finish)
 
     def pieces(self) -> Iterator[str]:
-        """The answer's text as it comes: never half a character, and never the beginning of a stop text."""
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        shown, found = 0, ""
-        for token in self._accepted():
-            data, control, _ = self._model.token(token)
-            found += "" if control else decoder.decode(data)
-            end = self._stop_at(found, shown)
-            if end is not None:
-                self.finish, found = "stop", found[:end]
-                break
-            safe = len(found) - self._held_back(found)
-            if safe > shown:
-                self.text = found[:safe]
-                yield found[shown:safe]
-                shown = safe
-        else:
-            found += decoder.decode(b"", final=True)
-        self.text = found
-        if len(found) > shown:
-            yield found[shown:]
-
-    def _stop_at(self, text: str, shown: int) -> int | None:
-        found = (text.find(stop, max(0, shown - len(stop))) for stop in self._stop)
-        return min((at for at in found if at >= 0), default=None)
-
-    def _held_back(self, text: str) -> int:
-        """Characters at the end that a stop text may begin with."""
-        longest = 0
-        for stop in self._stop:
-            for length in range(1, len(stop)):
-                if text.endswith(stop[:length]):
-                    longest = max(longest, length)
-        return longest
-
-    def _accepted(self) -> Iterator[int]:
+        """The answer's text as it comes."""
         for token in self._chosen():
+            piece = self._answer.add(token)
+            if piece:
+                yield piece
+            if self._answer.stopped:
+                self.finish = "stop"
+                break
+        if rest := self._answer.end():
+            yield rest
+
+    def _chosen(self) -> Iterator[int]:
+        """Tokens as the model chooses them; sets `finish`."""
+        chosen = 0
+        for token in self._check_draft() if self._draft else ():
             if self._model.token(token)[2]:
                 self.finish = "stop"
                 return
-            self.tokens.append(token)
+            if len(self._prompt) + chosen == self._model.info()["context"]:
+                self.finish = "context"
+                return
             yield token
-            if len(self.tokens) == self._max_tokens:
-                return
-        self.finish = "context"
+            chosen += 1
+        if chosen == self._max_tokens:
+            return
+        if chosen:
+            self._session.append(self._answer.tokens[-1:])
+        self._sampling.begin(self._session, self._max_tokens - chosen)
+        while (event := self._session.step()) != _core.STEP_DONE:
+            if event == _core.STEP_TOKEN:
+                yield self._session.token()
+        self.finish = FINISH[self._session.finish()]
 
-    def _chosen(self) -> Iterator[int]:
-        """Tokens as the model chooses them, until the context is full."""
-        pending: int | None = None
-        if self._draft:
-            agreed, pending = self._check_draft()
-            yield from agreed
-        options = self._sampling
-        while True:
-            if pending is None:
-                while self._session.step() != _core.STEP_LOGITS:
-                    pass
-                pending = self._session.sample(
-                    options.temperature,
-                    options.top_k,
-                    options.top_p,
-                    options.min_p,
-                    options.repetition_penalty,
-                    0,
-                    options.seed,
-                )
-            yield pending
-            if len(self._prompt) + len(self.tokens) > self._capacity:
-                return
-            self._session.append([pending])
-            pending = None
-
-    def _check_draft(self) -> tuple[list[int], int]:
-        """The part of the draft that greedy decoding gives too, and the token that it gives next."""
-        draft = self._draft[: self._capacity - len(self._prompt)]
-        begin = len(self._prompt) - 1
-        self._session.want_logits(begin)
+    def _check_draft(self) -> list[int]:
+        """The part of the draft that greedy decoding gives too, which the session then has, and the token that
+        it gives next."""
+        draft = self._draft[: self._model.info()["context"] - len(self._prompt)]
+        self._session.want_logits(len(self._prompt) - 1)
         self._session.append(draft)
         chosen: list[int] = []
         agreed = 0
@@ -198,4 +194,9 @@ class Generation:
                 break
         self._session.rewind(len(self._prompt) + agreed)
         self._session.want_logits(_NOWHERE)
-        return draft[:agreed], chosen[agreed]
+        return [*draft[:agreed], chosen[agreed]][: self._max_tokens]
+
+
+def check_max_tokens(max_tokens: int) -> None:
+    if max_tokens < 1:
+        raise InputError(f"max_tokens is {max_tokens}; give at least 1")

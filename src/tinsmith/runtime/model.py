@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinsmith import _core
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.formats.tin import Tin
 from tinsmith.formats.turns import ROLES, TurnTable, check_messages
-from tinsmith.models.spec import Buffer
-from tinsmith.runtime.generation import Completion, Generation, Sampling, SessionKeeper
+from tinsmith.runtime.cores import usable_cores
+from tinsmith.runtime.generation import Completion, Generation, Sampling
+from tinsmith.runtime.sessions import Sessions
+
+if TYPE_CHECKING:
+    from tinsmith.models.spec import Buffer
 
 Message = Mapping[str, str]
 
@@ -33,19 +36,23 @@ class ModelInfo:
     threads: int
 
 
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 class Model:
     """A loaded model. Made by `tinsmith.load`. One generation at a time: a thread of its own loads its own."""
 
-    def __init__(self, core: _core.Model, image: Buffer, threads: int | None) -> None:
+    def __init__(
+        self,
+        core: _core.Model,
+        image: Buffer,
+        threads: int | None,
+        *,
+        kv_type: int = _core.KV_F16,
+        conversations: int = 4,
+    ) -> None:
         self.core = core
         self.tin = Tin(image)
         self.threads = threads or usable_cores()
-        self._session = SessionKeeper(core, self.threads)
+        self.kv_type = kv_type
+        self._sessions = Sessions(core, self.threads, kv_type, conversations)
 
     @cached_property
     def info(self) -> ModelInfo:
@@ -95,6 +102,7 @@ class Model:
             chunk=size,
             logit_rows=size,
             threads=self.threads,
+            kv_type=self.kv_type,
         )
         session.append(tokens)
         session.want_logits(0)
@@ -138,17 +146,19 @@ class Model:
         min_p: float = 0.0,
         repetition_penalty: float = 1.0,
         seed: int = 0,
+        lookup: int = 4,
         stop: Sequence[str] = (),
         draft: Sequence[int] | None = None,
     ) -> Completion:
         """Continues a prompt: text, or token ids.
 
-        The cache of the longest prefix shared with the last call is used again, which changes no bit.
+        What the prompt shares with earlier ones is not computed again, which changes no bit.
+        lookup: most tokens to guess at once from what stands earlier in the conversation; changes no token.
         draft: tokens that the answer may be (temperature 0 only). They are checked many at once: the answer is
         that of plain decoding, at the cost of a prompt where the draft is right.
         """
-        sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, seed)
-        run = Generation(self.core, self._session, self._tokens(prompt), max_tokens, sampling, stop, draft)
+        sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, seed, lookup)
+        run = Generation(self.core, self._sessions, self._tokens(prompt), max_tokens, sampling, stop, draft)
         for _ in run.pieces():
             pass
         return run.completion()
@@ -156,10 +166,31 @@ class Model:
     def stream(self, prompt: str | Sequence[int], **options: Any) -> Iterator[str]:
         """As `generate`, without draft: yields the text piece by piece, never half a character."""
         max_tokens, stop = options.pop("max_tokens", 256), options.pop("stop", ())
-        sampling = Sampling(**options)
+        sampling = Sampling(**{"lookup": 4, **options})
         yield from Generation(
-            self.core, self._session, self._tokens(prompt), max_tokens, sampling, stop
+            self.core, self._sessions, self._tokens(prompt), max_tokens, sampling, stop
         ).pieces()
+
+    def generate_many(
+        self,
+        prompts: Sequence[str | Sequence[int]],
+        *,
+        concurrency: int = 8,
+        max_tokens: int = 256,
+        stop: Sequence[str] = (),
+        **options: Any,
+    ) -> list[Completion]:
+        """Continues many prompts, `concurrency` of them at a time, which share the reading of the weights.
+
+        What all prompts begin with is computed once. Each answer is what `generate` gives for its prompt alone.
+
+        options: as `generate`, without draft. seconds of an answer: from its prompt's turn to its end.
+        """
+        from tinsmith.runtime.many import generate_many
+
+        tokens = [self._tokens(prompt) for prompt in prompts]
+        sampling = Sampling(**options)
+        return generate_many(self, tokens, concurrency, max_tokens, sampling, stop)
 
     def chat(self, messages: Sequence[Message], **options: Any) -> Completion:
         """Answers a conversation of {"role": "system" | "user" | "assistant", "content": …}; as `generate`."""

@@ -1,0 +1,148 @@
+"""What slices of a frame and a batch of sessions cost.
+
+    python benchmarks/sessions.py MODEL [--slices 20000] [--repeat 5] [--threads 1]
+
+MODEL is a .tin, a .gguf or a name that `tinsmith pull` knows. JSON on stdout:
+
+overshoot   of `slices` steps with a budget of 1 ms, prompts of 512 tokens and 64 generated ones in turn: by how
+            many milliseconds a step came back after its budget (percentiles of all steps that spent it)
+sliced      tokens a second with budgets of 2 ms over those without, prompt and generation, medians of `repeat`
+            alternating runs
+batch       tokens a second that five sessions generate together over what one does alone, likewise; each has 100
+            tokens before it
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+import tinsmith
+from tinsmith import _core, hub
+
+PROMPT, GENERATE, SESSIONS = 512, 64, 5
+MS = 1_000_000
+
+
+def tokens(model: _core.Model, count: int, seed: int = 1) -> list[int]:
+    return [(7 * k * k + 3 * k + 11 * seed) % model.info()["vocab"] for k in range(count)]
+
+
+def overshoot(model: _core.Model, threads: int, slices: int) -> dict[str, float]:
+    session = _core.Session(model, context=PROMPT + GENERATE, threads=threads)
+    over: list[float] = []
+    while len(over) < slices:
+        event = _core.STEP_DONE
+        while len(over) < slices:
+            if event == _core.STEP_DONE:
+                session.rewind(0)
+                session.append(tokens(model, PROMPT))
+                session.generate(GENERATE)
+            begin = time.perf_counter_ns()
+            event = session.step(MS)
+            took = time.perf_counter_ns() - begin
+            if event == _core.STEP_PENDING:
+                over.append((took - MS) / MS)
+    over.sort()
+    at = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999}
+    found = {name: round(over[int(part * len(over))], 4) for name, part in at.items()}
+    return found | {"max": round(over[-1], 4), "slices": len(over)}
+
+
+def generate(session: _core.Session, budget: int) -> None:
+    session.generate(GENERATE)
+    while session.step(budget) != _core.STEP_DONE:
+        pass
+
+
+def rates(model: _core.Model, session: _core.Session, budget: int) -> tuple[float, float]:
+    """Prompt and generated tokens a second."""
+    session.rewind(0)
+    session.append(tokens(model, PROMPT))
+    begin = time.perf_counter()
+    while session.step(budget) == _core.STEP_PENDING:
+        pass
+    middle = time.perf_counter()
+    generate(session, budget)
+    return PROMPT / (middle - begin), GENERATE / (time.perf_counter() - middle)
+
+
+def sliced(model: _core.Model, threads: int, repeat: int) -> dict[str, float]:
+    session = _core.Session(model, context=PROMPT + GENERATE, threads=threads)
+    rates(model, session, 0)
+    runs = [(rates(model, session, 0), rates(model, session, 2 * MS)) for _ in range(repeat)]
+    whole, cut = (
+        [statistics.median(side) for side in zip(*part, strict=True)] for part in zip(*runs, strict=True)
+    )
+    return {
+        "prompt": round(cut[0] / whole[0], 3),
+        "generate": round(cut[1] / whole[1], 3),
+        "prompt_tok_s": round(whole[0], 1),
+        "generate_tok_s": round(whole[1], 1),
+    }
+
+
+def batch(model: _core.Model, threads: int, repeat: int) -> dict[str, float]:
+    together = _core.Batch(model, threads=threads)
+    members = [_core.Session(model, context=256, batched=True) for _ in range(SESSIONS)]
+    for member in members:
+        together.add(member)
+    alone = _core.Session(model, context=256, threads=threads)
+
+    def many() -> float:
+        for seed, member in enumerate(members):
+            member.replace(tokens(model, 100, seed))
+            while together.step().count(_core.STEP_IDLE) < SESSIONS:
+                pass
+        for member in members:
+            member.generate(GENERATE)
+        begin = time.perf_counter()
+        made = 0
+        while made < SESSIONS * GENERATE:
+            events = together.step()
+            made += events.count(_core.STEP_TOKEN)
+            if _core.STEP_TOKEN not in events and _core.STEP_DONE not in events:
+                break
+        return made / (time.perf_counter() - begin)
+
+    def one() -> float:
+        alone.replace(tokens(model, 100))
+        alone.step()
+        begin = time.perf_counter()
+        generate(alone, 0)
+        return GENERATE / (time.perf_counter() - begin)
+
+    many()
+    one()
+    runs = [(one(), many()) for _ in range(repeat)]
+    single, five = (statistics.median(side) for side in zip(*runs, strict=True))
+    return {"ratio": round(five / single, 3), "one_tok_s": round(single, 1), "five_tok_s": round(five, 1)}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("model")
+    parser.add_argument("--slices", type=int, default=20_000)
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    model = tinsmith.load(hub.pull(args.model)).core
+    parts: dict[str, Callable[[], dict[str, float]]] = {
+        "sliced": lambda: sliced(model, args.threads, args.repeat),
+        "batch": lambda: batch(model, args.threads, args.repeat),
+        "overshoot": lambda: overshoot(model, args.threads, args.slices),
+    }
+    found = {"isa": model.info()["isa"], "threads": args.threads} | {
+        name: part() for name, part in parts.items()
+    }
+    json.dump(found, sys.stdout, indent=2)
+    print()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

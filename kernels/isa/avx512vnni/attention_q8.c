@@ -1,0 +1,134 @@
+#include "../../core/region.h"
+#if TIN_HAVE_AVX512VNNI
+#include "attention.h"
+
+/* Bits equal the scalar's for the reasons of attention_f16, and: VPDPBUSD adds products of unsigned and signed bytes into int32
+ * without saturation, so the sum over a block, from -128 times the sum of the query's q on, is exact. */
+
+typedef struct tini_avx512_q8 {
+    tini_queries s;
+    tini_q8 q[TINI_QUERIES][TINI_HEAD_DIM / TINI_BLOCK];
+    float weights[TINI_QUERIES][TINI_KV_TILE]; /* times the scales of a block of values */
+    size_t group_bytes;
+} tini_avx512_q8;
+
+TINI_REGION_AVX512VNNI
+
+/* Scores at 32 positions from `first` on of queries [i, i + queries). */
+TINI_INLINE void tini_avx512_scores_32(tini_avx512_q8 *t, uint32_t i, uint32_t first, const uint32_t queries) {
+    const uint8_t *keys = t->s.keys + first / TINI_TILE * t->group_bytes;
+    const uint8_t *ahead = t->s.values + first / TINI_TILE * t->group_bytes;
+    __m512 score[TINI_PANEL][2];
+    for (uint32_t k = 0; k < queries; k++)
+        score[k][0] = score[k][1] = _mm512_setzero_ps();
+    for (uint32_t b = 0; b < t->s.head_dim / TINI_BLOCK; b++, keys += 34 * TINI_TILE) {
+        __m512i sum[TINI_PANEL][2];
+        for (uint32_t k = 0; k < queries; k++)
+            sum[k][0] = sum[k][1] = _mm512_set1_epi32(-128 * t->q[i + k][b].sum);
+        for (uint32_t j = 0; j < 8; j++) {
+            __m512i low = _mm512_loadu_si512(keys + 2 * TINI_TILE + 64 * j);
+            __m512i high = _mm512_loadu_si512(keys + t->group_bytes + 2 * TINI_TILE + 64 * j);
+            if (queries <= 4) {
+                _mm_prefetch((const char *)ahead + 136 * j, _MM_HINT_T0);
+                _mm_prefetch((const char *)ahead + 136 * j + 64, _MM_HINT_T0);
+            }
+            for (uint32_t k = 0; k < queries; k++) {
+                int32_t four;
+                memcpy(&four, t->q[i + k][b].q + 4 * j, 4);
+                sum[k][0] = _mm512_dpbusd_epi32(sum[k][0], low, _mm512_set1_epi32(four));
+                sum[k][1] = _mm512_dpbusd_epi32(sum[k][1], high, _mm512_set1_epi32(four));
+            }
+        }
+        ahead += 8 * 136;
+        const __m512 d[2] = {tini_avx512_halves(keys), tini_avx512_halves(keys + t->group_bytes)};
+        for (uint32_t k = 0; k < queries; k++)
+            for (uint32_t g = 0; g < 2; g++) {
+                __m512 scale = _mm512_mul_ps(d[g], _mm512_set1_ps(t->q[i + k][b].scale));
+                score[k][g] = _mm512_add_ps(score[k][g], _mm512_mul_ps(_mm512_cvtepi32_ps(sum[k][g]), scale));
+            }
+    }
+    for (uint32_t k = 0; k < queries; k++) {
+        _mm512_storeu_ps(t->s.weights[i + k] + first, score[k][0]);
+        _mm512_storeu_ps(t->s.weights[i + k] + first + 16, score[k][1]);
+    }
+}
+
+static void tini_avx512_scores_q8(tini_avx512_q8 *t) {
+    for (uint32_t i = 0, n; i < t->s.count; i += n) {
+        n = tini_queries_panel(&t->s, i);
+        for (uint32_t p = t->s.low & ~31u; p < t->s.high; p += 32)
+            switch (n) {
+            case 6:
+                tini_avx512_scores_32(t, i, p, 6);
+                break;
+            case 4:
+                tini_avx512_scores_32(t, i, p, 4);
+                break;
+            case 3:
+                tini_avx512_scores_32(t, i, p, 3);
+                break;
+            case 2:
+                tini_avx512_scores_32(t, i, p, 2);
+                break;
+            default:
+                tini_avx512_scores_32(t, i, p, 1);
+            }
+    }
+}
+
+static void tini_avx512_panel_q8(const tini_product *m, uint32_t queries, uint32_t lanes) {
+    tini_avx512_panel(m, queries, lanes, TIN_KV_Q8);
+}
+
+static void tini_avx512_outputs_q8(tini_avx512_q8 *t) {
+    tini_queries *s = &t->s;
+    const uint32_t blocks = s->head_dim / TINI_BLOCK, header = blocks * 2 * TINI_TILE;
+    for (uint32_t b = 0; b < blocks; b++) {
+        for (uint32_t g = 0; g < TINI_KV_TILE / TINI_TILE; g++) {
+            const __m512 d = tini_avx512_halves(s->values + g * t->group_bytes + b * 2 * TINI_TILE);
+            for (uint32_t i = 0; i < s->count; i++)
+                _mm512_storeu_ps(t->weights[i] + 16 * g,
+                                 _mm512_mul_ps(_mm512_loadu_ps(s->weights[i] + 16 * g), d));
+        }
+        tini_product m = {.source = TINI_BYTES,
+                          .b = s->values + header + b * TINI_BLOCK,
+                          .row_bytes = s->head_dim,
+                          .group_bytes = header,
+                          .ahead = s->ahead + (size_t)b * TINI_KV_TILE * (TINI_BLOCK + 2)};
+        if (s->count > TINI_FEW) {
+            for (uint32_t p = s->low; p < s->high; p++) {
+                const uint8_t *values = m.b + p * m.row_bytes + p / TINI_TILE * m.group_bytes;
+                _mm512_storeu_ps(s->wide[p], tini_avx512_int8(values));
+                _mm512_storeu_ps(s->wide[p] + 16, tini_avx512_int8(values + 16));
+            }
+            m.source = TINI_FLOATS;
+            m.b = (const uint8_t *)s->wide;
+            m.row_bytes = sizeof s->wide[0];
+        }
+        tini_gather(s, &m, (const float (*)[TINI_KV_TILE])t->weights, b * TINI_BLOCK, TINI_BLOCK,
+                    tini_avx512_panel_q8);
+    }
+}
+
+void tini_attention_q8_avx512vnni(const tini_kv *kv, const tini_attention *a) {
+    const size_t bytes = tini_kv_place_bytes(TIN_KV_Q8, kv->head_dim);
+    tini_avx512_q8 t; /* large: not cleared */
+    tini_queries *s = &t.s;
+    t.group_bytes = TINI_TILE * bytes;
+    for (uint32_t from = 0; from < a->rows * a->heads; from += s->count) {
+        tini_queries_take(s, kv, a, from);
+        for (uint32_t i = 0; i < s->count; i++)
+            tini_quantize_q8_avx2(t.q[i], s->q[i], kv->head_dim);
+        for (uint32_t base = s->first[0] - s->first[0] % TINI_KV_TILE; base <= s->last[s->count - 1];
+             base += TINI_KV_TILE) {
+            tini_queries_tile(s, kv, base, bytes, bytes);
+            tini_avx512_scores_q8(&t);
+            tini_avx512_weigh(s, a->scale);
+            tini_avx512_outputs_q8(&t);
+        }
+        tini_queries_finish(s, a);
+    }
+}
+
+TINI_REGION_END
+#endif

@@ -1,0 +1,37 @@
+#include "../../core/region.h"
+#if TIN_HAVE_AVX512VNNI
+#include "rows.h"
+
+TINI_REGION_AVX512VNNI
+
+/* The conversion rounds to nearest even, as tini_nearest does, and no |q| exceeds 127, so packing does not clip. The sum of q
+ * is that of q + 128, unsigned, less 32 * 128. */
+void tini_quantize_q8_avx512vnni(tini_q8 *out, const float *x, uint32_t n) {
+    for (uint32_t b = 0; b < n / TINI_BLOCK; b++, x += TINI_BLOCK) {
+        const __m512 low = _mm512_loadu_ps(x), high = _mm512_loadu_ps(x + 16);
+        __m512 most = _mm512_max_ps(_mm512_abs_ps(low), _mm512_abs_ps(high));
+        __m256 eight = _mm256_max_ps(_mm512_castps512_ps256(most), _mm512_extractf32x8_ps(most, 1));
+        __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+        four = _mm_max_ps(four, _mm_movehl_ps(four, four));
+        four = _mm_max_ss(four, _mm_movehdup_ps(four));
+        if (!(_mm_cvtss_f32(four) >= 1e-30f)) {
+            out[b] = (tini_q8){.scale = 0.0f};
+            continue;
+        }
+        const __m128 limit = _mm_set1_ps(127.0f);
+        four = _mm_div_ps(_mm_unpacklo_ps(four, limit), _mm_unpacklo_ps(limit, four)); /* scale, 1 / scale */
+        const __m512 inverse = _mm512_broadcastss_ps(_mm_movehdup_ps(four));
+        __m128i first = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(low, inverse)));
+        __m128i second = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(high, inverse)));
+        const __m128i flip = _mm_set1_epi8((char)0x80);
+        __m128i sum = _mm_add_epi64(_mm_sad_epu8(_mm_xor_si128(first, flip), _mm_setzero_si128()),
+                                    _mm_sad_epu8(_mm_xor_si128(second, flip), _mm_setzero_si128()));
+        out[b].scale = _mm_cvtss_f32(four);
+        out[b].sum = _mm_cvtsi128_si32(_mm_add_epi64(sum, _mm_unpackhi_epi64(sum, sum))) - 128 * 32;
+        _mm_storeu_si128((__m128i *)(void *)out[b].q, first);
+        _mm_storeu_si128((__m128i *)(void *)(out[b].q + 16), second);
+    }
+}
+
+TINI_REGION_END
+#endif

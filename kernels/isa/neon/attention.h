@@ -1,0 +1,69 @@
+/* What the attention kernels share on NEON: a few query heads of one row walk the tiles together.
+ *
+ * Bits equal the scalar's: scores have one lane a position; the weights' 16 partial sums are four registers; outputs have
+ * one lane an element and sum over positions in order. Positions of a group of 16 that are not seen are given the score
+ * -infinity: their weight is 0, which leaves a partial sum as it was; their values are not read. */
+#ifndef TINI_NEON_ATTENTION_H
+#define TINI_NEON_ATTENTION_H
+
+#include "../../core/kernel.h"
+#include "exp.h"
+#include "rows.h"
+
+enum { TINI_NEON_HEADS = 4 };
+
+typedef struct tini_neon_state {
+    float acc[TINI_NEON_HEADS][256];
+    float lanes[TINI_NEON_HEADS][16];
+    float weights[TINI_NEON_HEADS][TINI_KV_TILE];
+    float maximum[TINI_NEON_HEADS], alpha[TINI_NEON_HEADS];
+} tini_neon_state;
+
+TINI_REGION_NEON
+
+TINI_INLINE void tini_neon_start(tini_neon_state *s, uint32_t heads, uint32_t head_dim) {
+    for (uint32_t h = 0; h < heads; h++) {
+        memset(s->acc[h], 0, head_dim * sizeof(float));
+        memset(s->lanes[h], 0, sizeof s->lanes[h]);
+        s->maximum[h] = -TINI_INFINITY;
+    }
+}
+
+/* Turns head h's scores of a tile into weights. */
+TINI_INLINE void tini_neon_weigh(tini_neon_state *s, uint32_t h, uint32_t begin, uint32_t end) {
+    float *weights = s->weights[h];
+    uint32_t from = begin & ~15u, to = (end + 15) & ~15u;
+    for (uint32_t p = from; p < begin; p++)
+        weights[p] = -TINI_INFINITY;
+    for (uint32_t p = end; p < to; p++)
+        weights[p] = -TINI_INFINITY;
+    float32x4_t high = vdupq_n_f32(s->maximum[h]);
+    for (uint32_t p = from; p < to; p += 4)
+        high = vmaxq_f32(high, vld1q_f32(weights + p));
+    float highest = vmaxvq_f32(high);
+    s->alpha[h] = tini_exp(s->maximum[h] - highest);
+    s->maximum[h] = highest;
+    const float32x4_t maximum = vdupq_n_f32(highest);
+    for (uint32_t quarter = 0; quarter < 16; quarter += 4) {
+        float32x4_t lanes = vmulq_n_f32(vld1q_f32(s->lanes[h] + quarter), s->alpha[h]);
+        for (uint32_t p = from + quarter; p < to; p += 16) {
+            float32x4_t weight = tini_neon_exp(vsubq_f32(vld1q_f32(weights + p), maximum));
+            vst1q_f32(weights + p, weight);
+            lanes = vaddq_f32(lanes, weight);
+        }
+        vst1q_f32(s->lanes[h] + quarter, lanes);
+    }
+}
+
+/* out[heads][head_dim] = acc * (1 / the sum of the weights). */
+TINI_INLINE void tini_neon_finish(const tini_neon_state *s, float *out, uint32_t heads, uint32_t head_dim) {
+    for (uint32_t h = 0; h < heads; h++) {
+        float inverse = 1.0f / tini_sum16(s->lanes[h]);
+        for (uint32_t d = 0; d < head_dim; d += 4)
+            vst1q_f32(out + h * head_dim + d, vmulq_n_f32(vld1q_f32(s->acc[h] + d), inverse));
+    }
+}
+
+TINI_REGION_END
+
+#endif

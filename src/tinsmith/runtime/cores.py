@@ -1,0 +1,38 @@
+"""How many cores a model may work on: the default number of threads."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def usable_cores(system: str = "/sys") -> int:
+    """Physical cores that this process may run on, at least 1.
+
+    On Linux: the cores of the processors in its affinity mask (two hardware threads of one core are one: they
+    share its multipliers), and no more than a container's CPU quota. Elsewhere: the processors of the machine.
+    system: where sysfs is mounted.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return os.cpu_count() or 1
+    processors = os.sched_getaffinity(0)
+    cores = {
+        _read(f"{system}/devices/system/cpu/cpu{n}/topology/thread_siblings_list") or n for n in processors
+    }
+    return max(1, min(len(cores), _quota(f"{system}/fs/cgroup") or len(cores)))
+
+
+def _quota(folder: str) -> int:
+    """Whole processors that this control group may use, rounded up; 0 for no bound."""
+    limit = _read(f"{folder}/cpu.max").split()
+    if not limit:  # version 1 of the interface
+        limit = [_read(f"{folder}/cpu/cpu.cfs_{name}_us") for name in ("quota", "period")]
+    quota, period = limit if len(limit) == 2 else ("", "")
+    return -(-int(quota) // int(period)) if quota.isdigit() and period.isdigit() and int(period) else 0
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,104 @@
+"""Many prompts at once, in one batch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tinsmith import _core
+from tinsmith.errors import InputError
+from tinsmith.runtime.generation import FINISH, Answer, Completion, Sampling, check_max_tokens
+from tinsmith.runtime.sessions import shared
+
+if TYPE_CHECKING:
+    from tinsmith.runtime.model import Model
+
+# A shorter common prefix is not worth a session that holds it.
+WORTH_SHARING = 16
+
+
+class _Place:
+    """One of the batch's sessions, and the prompt whose turn it is there."""
+
+    def __init__(self, session: _core.Session) -> None:
+        self.session = session
+        self.item = -1
+        self.answer: Answer | None = None
+        self.started = 0.0
+
+
+def generate_many(
+    model: Model,
+    prompts: Sequence[Sequence[int]],
+    concurrency: int,
+    max_tokens: int,
+    sampling: Sampling,
+    stop: Sequence[str],
+) -> list[Completion]:
+    """Model.generate_many, on tokens."""
+    check_max_tokens(max_tokens)
+    if concurrency < 1:
+        raise InputError(f"concurrency is {concurrency}; give at least 1")
+    found: dict[int, Completion] = {}
+    if not prompts:
+        return []
+    limit = model.core.info()["context"]
+    context = min(limit, max(map(len, prompts)) + max_tokens + 1)
+    common = _common_prefix(model, prompts, context)
+    batch = _core.Batch(model.core, threads=model.threads)
+    places = []
+    for _ in range(min(concurrency, len(prompts))):
+        session = _core.Session(
+            model.core,
+            context=context,
+            logit_rows=sampling.lookup + 1,
+            kv_type=model.kv_type,
+            batched=True,
+        )
+        batch.add(session)
+        places.append(_Place(session))
+    waiting = iter(range(len(prompts)))
+
+    def next_prompt(place: _Place) -> None:
+        place.item = next(waiting, -1)
+        if place.item < 0:
+            place.session.rewind(0)
+            return
+        place.started = time.perf_counter()
+        place.answer = Answer(model.core, stop)
+        if common is not None:
+            place.session.copy_from(common)
+        place.session.replace(prompts[place.item])
+        sampling.begin(place.session, max_tokens)
+
+    for place in places:
+        next_prompt(place)
+    while len(found) < len(prompts):
+        for place, event in zip(places, batch.step(), strict=True):
+            answer = place.answer
+            if event == _core.STEP_TOKEN and answer is not None:
+                answer.add(place.session.token())
+            if answer is None or not (event == _core.STEP_DONE or answer.stopped):
+                continue
+            answer.end()
+            finish = "stop" if answer.stopped else FINISH[place.session.finish()]
+            seconds = time.perf_counter() - place.started
+            prompt = prompts[place.item]
+            found[place.item] = Completion(answer.text, answer.tokens, len(prompt), seconds, finish)
+            place.answer = None
+            next_prompt(place)
+    return [found[k] for k in range(len(prompts))]
+
+
+def _common_prefix(model: Model, prompts: Sequence[Sequence[int]], context: int) -> _core.Session | None:
+    """A session that has computed what all prompts begin with, where that is worth it."""
+    first = prompts[0]
+    length = min((shared(first, prompt) for prompt in prompts[1:]), default=0)
+    length = min(length, *(len(prompt) - 1 for prompt in prompts))
+    if length < WORTH_SHARING:
+        return None
+    session = _core.Session(model.core, context=context, threads=model.threads, kv_type=model.kv_type)
+    session.append(first[:length])
+    session.step()
+    return session

@@ -1,0 +1,96 @@
+"""Sessions that remember: what prompts share is computed once."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+
+from tinsmith import _core
+from tinsmith.errors import RuntimeFault
+
+# What a rewound session forgets is computed again; fewer tokens than this are not worth a session of their own.
+WORTH_KEEPING = 32
+
+
+_Entry = tuple[_core.Session, int]  # and its context
+
+
+def shared(ours: Sequence[int], theirs: Sequence[int]) -> int:
+    """How many tokens both begin with."""
+    count = min(len(ours), len(theirs))
+    if ours[:count] == theirs[:count]:
+        return count
+    return next(k for k in range(count) if ours[k] != theirs[k])
+
+
+class Sessions:
+    """A model's sessions, at most `most` of them: the prefix cache of `Model.generate`.
+
+    A prompt goes on in the session that shares the most tokens with it. Where that would forget much, as when
+    conversations with one system prompt take turns, the shared part is copied to another session, the one
+    that was not used for the longest time. A copy gives the bits of a fresh computation. All sessions are of
+    one model and cache type; nothing else shapes what they hold.
+    """
+
+    def __init__(self, model: _core.Model, threads: int, kv_type: int, most: int = 4) -> None:
+        self._model = model
+        self._threads = threads
+        self._kv_type = kv_type
+        self._most = most
+        self._sessions: list[_Entry] = []  # used last at the end
+
+    def open(self, prompt: Sequence[int], room: int) -> _core.Session:
+        """A session with the prompt queued behind what is known of it.
+
+        room: positions wanted beyond the prompt. Raises RuntimeFault when the prompt alone does not fit the
+        model's context.
+        """
+        limit = self._model.info()["context"]
+        wanted = min(limit, len(prompt) + room)
+        best, same, loses = self._closest(prompt)
+        fits = best is not None and best[1] >= wanted
+        if best is not None and fits and (loses < WORTH_KEEPING or self._most == 1):
+            taken = best
+            self._sessions.remove(best)
+        else:
+            taken = self._other(best, wanted, limit)
+            if best is not None:
+                # A window's ring may have lost what the prefix needs; it is then computed again.
+                with contextlib.suppress(RuntimeFault):
+                    taken[0].copy_from(best[0], min(same + 1, len(best[0].tokens()[1])))
+                outgrown = not fits and loses < WORTH_KEEPING
+                if outgrown or len(self._sessions) >= self._most:
+                    self._sessions.remove(best)
+        self._sessions.append(taken)
+        session = taken[0]
+        session.want_logits(2**32 - 1)
+        session.replace(prompt)
+        return session
+
+    def _closest(self, prompt: Sequence[int]) -> tuple[_Entry | None, int, int]:
+        """The session that shares the most with the prompt, how many tokens, and how many computed ones it has
+        beyond them."""
+        best, most, loses = None, 0, 0
+        for entry in self._sessions:
+            computed, held = entry[0].tokens()
+            same = shared(prompt, held[:computed])
+            if best is None or same >= most:
+                best, most, loses = entry, same, computed - same
+        return best, most, loses
+
+    def _other(self, keep: _Entry | None, wanted: int, limit: int) -> _Entry:
+        """A session that fits and is not `keep`: a new one, or the one that was unused for longest."""
+        if len(self._sessions) >= self._most:
+            oldest = next((entry for entry in self._sessions if entry is not keep), None)
+            if oldest is not None:
+                self._sessions.remove(oldest)
+                if oldest[1] >= wanted:
+                    return oldest
+        # Powers of two, so that a growing conversation is not moved at every turn.
+        context = min(limit, max(512, 1 << (wanted - 1).bit_length()))
+        return new_session(self._model, context, self._threads, self._kv_type), context
+
+
+def new_session(model: _core.Model, context: int, threads: int, kv_type: int) -> _core.Session:
+    chunk = model.info()["chunk"]
+    return _core.Session(model, context=context, logit_rows=chunk, threads=threads, kv_type=kv_type)

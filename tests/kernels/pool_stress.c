@@ -1,0 +1,305 @@
+/* pool_stress jobs: what the pool promises of jobs of any size, with more threads than there are processors.
+ * pool_stress sessions TIN: the same logits with pools of 1, 2, 3 and 8 threads, and from two sessions at once.
+ * Exits with 1 and a line on stderr at the first failure. What the threads write is not atomic: under
+ * ThreadSanitizer, a unit run twice or a result seen too early is a race. */
+#define _GNU_SOURCE
+#include "tin.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { MOST_THREADS = 8, MOST_UNITS = 3000000, TOKENS = 24 };
+
+/* In place of the system's: the pool starts no more threads than it is told there are processors. */
+int sched_getaffinity(pid_t process, size_t size, cpu_set_t *set) {
+    (void)process;
+    memset(set, 0, size);
+    for (int k = 0; k < MOST_THREADS; k++)
+        CPU_SET(k, set);
+    return 0;
+}
+
+#define CHECK(condition, ...)                                               \
+    do {                                                                    \
+        if (!(condition)) {                                                 \
+            fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #condition); \
+            fprintf(stderr, __VA_ARGS__);                                   \
+            fputc('\n', stderr);                                            \
+            exit(1);                                                        \
+        }                                                                   \
+    } while (0)
+
+static uint64_t state = 20260;
+
+static uint32_t below(uint32_t bound) {
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return (uint32_t)(state >> 11) % bound;
+}
+
+static void pause_us(uint32_t us) {
+    struct timespec t = {0, (long)us * 1000};
+    nanosleep(&t, NULL);
+}
+
+static void *block(size_t size) {
+    void *memory = aligned_alloc(TIN_ALIGNMENT, (size + TIN_ALIGNMENT - 1) / TIN_ALIGNMENT * TIN_ALIGNMENT);
+    CHECK(memory, "%zu bytes", size);
+    return memory;
+}
+
+static tin_pool *create(uint32_t threads, void **memory) {
+    size_t size = tin_pool_size(threads);
+    *memory = block(size);
+    memset(*memory, 0xa5, size);
+    tin_pool *pool;
+    tin_error error;
+    CHECK(tin_pool_create(threads, *memory, size, &pool, &error) == TIN_OK, "%s", error.text);
+    CHECK(tin_pool_executor(pool)->threads == threads, "%u", threads);
+    return pool;
+}
+
+/* ---- Jobs ---------------------------------------------------------------------------------------------- */
+
+typedef struct turn {
+    const uint32_t *before; /* [MOST_UNITS], of the last job */
+    uint32_t *after;        /* [MOST_UNITS] */
+    uint32_t count;
+    uint32_t slow; /* one unit in so many takes long; 0 for none */
+} turn;
+
+/* Reads what most likely another thread wrote in the last job. */
+static void unit(void *argument, uint32_t k) {
+    const turn *t = argument;
+    t->after[k] += t->before[MOST_UNITS - 1 - k] + 1;
+    if (t->slow && k % t->slow == 0)
+        pause_us(200);
+}
+
+static uint32_t random_count(uint32_t job) {
+    if (job % 499 == 17)
+        return MOST_UNITS - below(1000);
+    return job % 50 == 3 ? below(20000) : below(60);
+}
+
+static void run_jobs(const tin_executor *executor, uint32_t jobs) {
+    uint32_t *buffers[2] = {calloc(MOST_UNITS, sizeof(uint32_t)), calloc(MOST_UNITS, sizeof(uint32_t))};
+    CHECK(buffers[0] && buffers[1], "no memory");
+    for (uint32_t job = 0; job < jobs; job++) {
+        turn t = {.before = buffers[job % 2], .after = buffers[(job + 1) % 2], .count = random_count(job)};
+        if (t.count < 60 && below(40) == 0)
+            t.slow = 1 + below(8);
+        for (uint32_t k = 0; k < t.count; k++)
+            t.after[k] = 0;
+        if (t.count < MOST_UNITS)
+            t.after[t.count] = 7;
+        executor->run(executor->context, t.count, unit, &t);
+        for (uint32_t k = 0; k < t.count; k++)
+            CHECK(t.after[k] == t.before[MOST_UNITS - 1 - k] + 1, "job %u, unit %u of %u", job, k, t.count);
+        CHECK(t.count == MOST_UNITS || t.after[t.count] == 7, "job %u ran past its %u units", job, t.count);
+        if (below(60) == 0)
+            pause_us(below(400)); /* the workers fall asleep, or are about to */
+    }
+    free(buffers[0]);
+    free(buffers[1]);
+}
+
+static void count_one(void *argument, uint32_t k) {
+    ((uint32_t *)argument)[k]++;
+}
+
+/* Destroyed before, while and after its threads go to sleep, with and without a job. */
+static void short_lives(uint32_t lives) {
+    for (uint32_t life = 0; life < lives; life++) {
+        void *memory;
+        uint32_t counts[40] = {0}, units = below(41);
+        tin_pool *pool = create(1 + life % MOST_THREADS, &memory);
+        const tin_executor *executor = tin_pool_executor(pool);
+        if (life % 3)
+            executor->run(executor->context, units, count_one, counts);
+        if (life % 4 == 1)
+            pause_us(below(300));
+        tin_pool_destroy(pool);
+        memset(memory, 0, tin_pool_size(1 + life % MOST_THREADS));
+        for (uint32_t k = 0; k < 40; k++)
+            CHECK(counts[k] == (life % 3 && k < units), "unit %u of %u ran %u times", k, units, counts[k]);
+        free(memory);
+    }
+}
+
+static void refusals(void) {
+    static _Alignas(TIN_ALIGNMENT) char memory[65536];
+    tin_pool *pool;
+    tin_error error;
+    CHECK(!tin_pool_size(0) && !tin_pool_size(65) && tin_pool_size(64), "sizes");
+    CHECK(tin_pool_size(64) <= sizeof memory, "%zu bytes", tin_pool_size(64));
+    CHECK(tin_pool_create(0, memory, sizeof memory, &pool, &error) == TIN_ERR_ARGUMENT, "no threads");
+    CHECK(tin_pool_create(65, memory, sizeof memory, &pool, &error) == TIN_ERR_ARGUMENT, "65 threads");
+    CHECK(tin_pool_create(2, memory, sizeof memory, NULL, &error) == TIN_ERR_ARGUMENT, "no place");
+    CHECK(tin_pool_create(2, NULL, sizeof memory, &pool, &error) == TIN_ERR_MEMORY, "no memory");
+    CHECK(tin_pool_create(2, memory + 8, sizeof memory - 8, &pool, &error) == TIN_ERR_MEMORY, "misaligned");
+    CHECK(tin_pool_create(2, memory, tin_pool_size(2) - 1, &pool, &error) == TIN_ERR_MEMORY, "too small");
+    CHECK(strstr(error.text, "2 threads"), "%s", error.text);
+    tin_pool_destroy(NULL);
+}
+
+typedef struct crowd {
+    pthread_t caller;
+    int slow;             /* whether all but the caller are */
+    uint8_t by_other[64]; /* whether another ran the unit */
+} crowd;
+
+static void crowded_unit(void *argument, uint32_t k) {
+    crowd *c = argument;
+    c->by_other[k] = !pthread_equal(pthread_self(), c->caller);
+    for (uint64_t spin = 0, kept = k; spin < 20000; spin++)
+        *(volatile uint64_t *)&kept = kept + spin;
+    if (c->slow && c->by_other[k])
+        pause_us(5000);
+}
+
+static uint64_t now_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* Runs jobs until for `ms` on end each had units of others, or none had; fails after half a minute. */
+static void until(const tin_executor *executor, crowd *c, int others, uint64_t ms) {
+    uint64_t start = now_ms(), since = start, now = start;
+    do {
+        executor->run(executor->context, 64, crowded_unit, c);
+        int any = 0;
+        for (uint32_t k = 0; k < 64; k++)
+            any |= c->by_other[k];
+        now = now_ms();
+        if (any != others)
+            since = now;
+        CHECK(now - start < 30000, "%s", others ? "the worker rests for good" : "the worker never rests");
+    } while (now - since <= ms);
+}
+
+/* A worker that holds up the caller is left out, and comes back once it does not. */
+static void a_slow_worker_rests(void) {
+    void *memory;
+    tin_pool *pool = create(2, &memory);
+    crowd c = {.caller = pthread_self(), .slow = 1};
+    until(tin_pool_executor(pool), &c, 0, 400);
+    c.slow = 0;
+    until(tin_pool_executor(pool), &c, 1, 0);
+    tin_pool_destroy(pool);
+    free(memory);
+}
+
+static int jobs(uint32_t each) {
+    refusals();
+    a_slow_worker_rests();
+    for (uint32_t threads = 1; threads <= MOST_THREADS; threads++) {
+        void *memory;
+        tin_pool *pool = create(threads, &memory);
+        run_jobs(tin_pool_executor(pool), each);
+        tin_pool_destroy(pool);
+        free(memory);
+    }
+    short_lives(each / 5);
+    return 0;
+}
+
+/* ---- Sessions ------------------------------------------------------------------------------------------ */
+
+typedef struct talk {
+    const tin_model *model;
+    uint32_t threads, vocab;
+    float *logits; /* [TOKENS][vocab] */
+} talk;
+
+/* A prompt, then greedy tokens; the newest logits of every step. */
+static void *decode(void *argument) {
+    const talk *t = argument;
+    void *pool_memory;
+    tin_pool *pool = create(t->threads, &pool_memory);
+    tin_session_options options = {.executor = tin_pool_executor(pool), .chunk = 8};
+    tin_error error;
+    size_t size = tin_session_size(t->model, &options, &error);
+    CHECK(size, "%s", error.text);
+    void *memory = block(size);
+    tin_session *session;
+    CHECK(!tin_session_create(t->model, &options, memory, size, &session, &error), "%s", error.text);
+    int32_t prompt[16];
+    for (int32_t k = 0; k < 16; k++)
+        prompt[k] = 5 + 7 * k;
+    CHECK(!tin_session_append(session, prompt, 16, &error), "%s", error.text);
+    for (uint32_t k = 0; k < TOKENS; k++) {
+        CHECK(tin_step(session, 0) == TIN_STEP_LOGITS, "step %u", k);
+        uint32_t rows;
+        const float *row = tin_session_logits(session, &rows, NULL);
+        memcpy(t->logits + (size_t)k * t->vocab, row + (size_t)(rows - 1) * t->vocab, t->vocab * sizeof *row);
+        int32_t token = tin_session_sample(session, NULL);
+        CHECK(!tin_session_append(session, &token, 1, &error), "%s", error.text);
+    }
+    tin_pool_destroy(pool);
+    free(memory);
+    free(pool_memory);
+    return NULL;
+}
+
+static void *read_file(const char *path, size_t *size) {
+    FILE *file = fopen(path, "rb");
+    CHECK(file && !fseek(file, 0, SEEK_END), "%s", path);
+    *size = (size_t)ftell(file);
+    rewind(file);
+    void *data = block(*size);
+    CHECK(fread(data, 1, *size, file) == *size, "%s", path);
+    fclose(file);
+    return data;
+}
+
+static int sessions(const char *path) {
+    size_t file_size, size;
+    void *file = read_file(path, &file_size);
+    tin_error error;
+    CHECK((size = tin_model_size(file, file_size, &error)), "%s", error.text);
+    void *memory = block(size);
+    tin_model *model;
+    CHECK(!tin_model_create(file, file_size, NULL, memory, size, &model, &error), "%s", error.text);
+    tin_model_info info;
+    tin_model_describe(model, &info);
+    size_t bytes = (size_t)TOKENS * info.vocab * sizeof(float);
+    talk one = {model, 1, info.vocab, block(bytes)};
+    decode(&one);
+    static const uint32_t counts[] = {2, 3, MOST_THREADS};
+    for (size_t k = 0; k < sizeof counts / sizeof *counts; k++) {
+        uint32_t threads = counts[k];
+        talk many = {model, threads, info.vocab, block(bytes)};
+        decode(&many);
+        CHECK(!memcmp(one.logits, many.logits, bytes), "%u threads give other bits", threads);
+        free(many.logits);
+    }
+    talk pair[2] = {{model, 2, info.vocab, block(bytes)}, {model, 3, info.vocab, block(bytes)}};
+    pthread_t threads[2];
+    for (int k = 0; k < 2; k++)
+        CHECK(!pthread_create(&threads[k], NULL, decode, &pair[k]), "no thread");
+    for (int k = 0; k < 2; k++) {
+        pthread_join(threads[k], NULL);
+        CHECK(!memcmp(one.logits, pair[k].logits, bytes), "session %d of two at once gives other bits", k);
+        free(pair[k].logits);
+    }
+    free(one.logits);
+    free(memory);
+    free(file);
+    return 0;
+}
+
+int main(int count, char **arguments) {
+    if (count == 3 && !strcmp(arguments[1], "jobs"))
+        return jobs((uint32_t)atoi(arguments[2]));
+    if (count == 3 && !strcmp(arguments[1], "sessions"))
+        return sessions(arguments[2]);
+    fputs("pool_stress jobs COUNT | sessions TIN\n", stderr);
+    return 2;
+}

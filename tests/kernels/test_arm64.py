@@ -1,0 +1,257 @@
+"""The C core on 64-bit ARM processors that qemu plays: the sets that each has and no other, the bytes of the
+scalar kernels, the digests of this machine, and a small library."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from kernel_library import implementations
+from tiny_models import tiny_spec
+
+from tinsmith import _core, compiler
+from tinsmith.compiler import selftest
+from tinsmith.files import map_file
+from tinsmith.formats.weights import WEIGHT_FORMATS, weight_format
+from tinsmith.models import Tensor, family
+
+HERE = Path(__file__).parent
+KERNELS = HERE.parents[1] / "kernels"
+CORE = sorted(KERNELS.glob("core/*.c"))
+SETS = ["scalar", "neon", "neondot", "neoni8mm"]
+# A Raspberry Pi 4, a Raspberry Pi 5, and all that qemu knows: how many of SETS each has. Signing pointers costs
+# qemu half its speed and has nothing to do with kernels.
+PROCESSORS = {"cortex-a72": 2, "cortex-a76": 3, "max,pauth=off": 4}
+TOKENS = 100
+STRICT = ["-std=c11", "-Wall", "-Wextra", "-Werror", f"-I{KERNELS}"]
+LIMIT = 300_000  # bytes of the stripped library
+
+pytestmark = [
+    pytest.mark.skipif(
+        not importlib.util.find_spec("ziglang"), reason="ziglang is not installed; it is in the dev extra"
+    ),
+    pytest.mark.skipif(
+        not shutil.which("qemu-aarch64"),
+        reason="qemu-aarch64 is not installed (Debian: apt-get install qemu-user)",
+    ),
+]
+
+
+def zig(*arguments: object) -> None:
+    command = [sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-linux-musl", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def compiled(folder: Path, sources: Iterable[Path], *flags: str) -> list[Path]:
+    """Object files of the sources, two at a time."""
+    jobs = {source: folder / f"{source.parent.name}-{source.stem}.o" for source in sources}
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda job: zig(*STRICT, *flags, "-c", job[0], "-o", job[1]), jobs.items()))
+    return list(jobs.values())
+
+
+def one_file(folder: Path, name: str) -> Path:
+    """A set's kernels as one source, which compiles several times as fast as its files do."""
+    path = folder / f"{name}.c"
+    path.write_text("".join(f'#include "{file}"\n' for file in sorted(KERNELS.glob(f"isa/{name}/*.c"))))
+    return path
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("arm64")
+
+
+@pytest.fixture(scope="session")
+def programs(folder: Path) -> Path:
+    """The folder with kernel_check and digest in it."""
+    sources = [one_file(folder, name) for name in SETS]
+    programs = [HERE / "kernel_check.c", HERE / "digest.c"]
+    objects = compiled(folder, [*sources, *CORE, *programs], "-O2", "-D_DEFAULT_SOURCE")
+    for program, path in zip(programs, objects[-2:], strict=True):
+        zig(*objects[:-2], path, "-pthread", "-o", folder / program.stem)
+    return folder
+
+
+def run(processor: str, program: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """SIGILL, from an instruction that the processor lacks, shows as a negative status."""
+    command = ["qemu-aarch64", "-cpu", processor, program, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_every_kernel_gives_the_bytes_of_the_scalar_one(programs: Path, processor: str) -> None:
+    """Each processor checks the best set it has; what sets share is checked on the first that has it."""
+    known = SETS[: PROCESSORS[processor]]
+    done = run(processor, programs / "kernel_check", known[-1])
+    assert done.returncode == 0, done.stdout
+    first, *lines = done.stdout.splitlines()
+    assert first.split() == ["sets", *known]
+    passed = {line.split()[1] for line in lines if line.startswith("ok ") and line.split()[2] == known[-1]}
+    listed = {impl.op for impl in implementations() if impl.isa == known[-1]}
+    assert passed == listed
+    assert listed
+
+
+@pytest.mark.parametrize("processor", [name for name, sets in PROCESSORS.items() if sets < len(SETS)])
+def test_a_set_that_the_processor_lacks_is_refused(
+    programs: Path, tin: Callable[[str], Path], processor: str
+) -> None:
+    for name in SETS[PROCESSORS[processor] :]:
+        assert run(processor, programs / "kernel_check", name).returncode == 2
+        done = run(processor, programs / "digest", tin("Q8_0"), "--isa", name)
+        assert done.returncode == 2
+        assert name in done.stderr
+
+
+# Where GGUF's blocks of the formats that are only read hold float16 values.
+HALVES = {
+    "Q5_0": [0],
+    "Q5_1": [0, 2],
+    "Q4_K": [0, 2],
+    "Q5_K": [0, 2],
+    "Q6_K": [208],
+    "Q3_K": [108],
+    "Q2_K": [80, 82],
+    "IQ4_NL": [0],
+}
+
+
+def in_format(tensor: Tensor, name: str, rng: np.random.Generator) -> Tensor:
+    """The tensor quantized, or random blocks where the format is only read."""
+    kind = weight_format(name)
+    if tensor.rows == 1 or tensor.format == name:
+        return tensor
+    if name not in HALVES:
+        return Tensor(
+            name, tensor.rows, tensor.inputs, _core.quantize(name, tensor.data, tensor.rows, tensor.inputs)
+        )
+    blocks = rng.integers(0, 256, (tensor.rows * tensor.inputs // kind.block, kind.bytes), dtype=np.uint8)
+    for at in HALVES[name]:
+        scales = rng.uniform(-1e-3, 1e-3, (len(blocks), 1)).astype(np.float16)
+        blocks[:, at : at + 2] = scales.view(np.uint8)
+    return Tensor(name, tensor.rows, tensor.inputs, blocks.tobytes())
+
+
+@pytest.fixture(scope="session")
+def tin(folder: Path) -> Callable[[str], Path]:
+    """A tiny llama in one weight format, with its self-test."""
+
+    def build(name: str) -> Path:
+        width = max(weight_format(name).block, 64)
+        sizes = {"hidden_size": width, "intermediate_size": 3 * width // 2 // 256 * 256 or 96}
+        spec = tiny_spec(family.by_name("llama"), max_position_embeddings=512, **sizes)
+        rng = np.random.default_rng(7)
+        tensors = {role: in_format(tensor, name, rng) for role, tensor in spec.tensors.items()}
+        path = folder / f"{name}.tin"
+        compiler.build_tin(replace(spec, tensors=tensors), path)
+        return path
+
+    return cache(build)
+
+
+@cache
+def native(path: Path) -> str:
+    model = _core.Model(map_file(path))
+    vocab = model.info()["vocab"]
+    return selftest.logits_digest(model, [(7 * k * k + 3 * k) % vocab for k in range(TOKENS)])
+
+
+def check_digests(
+    programs: Path, path: Path, processor: str, isa: str, threads: Iterable[int], chunks: Iterable[int]
+) -> None:
+    for options in ([t, c] for t in threads for c in chunks):
+        done = run(
+            processor, programs / "digest", path, "--count", TOKENS, "--isa", isa,
+            "--threads", options[0], "--chunk", options[1],
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == f"{isa} {native(path)}\n", (processor, isa, options)
+
+
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_a_model_gives_the_digest_it_gives_here(
+    programs: Path, tin: Callable[[str], Path], processor: str
+) -> None:
+    best = SETS[PROCESSORS[processor] - 1]
+    check_digests(programs, tin("Q4_0"), processor, best, (1, 3), (7,))
+    check_digests(programs, tin("Q8_0"), processor, best, (2,), (1, 64))
+    done = run(processor, programs / "digest", tin("Q4_0"), "--selftest")
+    assert done.returncode == 0, done.stderr
+    assert "selftest ok" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WEIGHT_FORMATS)
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_one_digest_for_every_set_thread_count_and_chunk(
+    programs: Path, tin: Callable[[str], Path], processor: str, name: str
+) -> None:
+    for isa in SETS[: PROCESSORS[processor]]:
+        check_digests(programs, tin(name), processor, isa, (1, 2, 3), (1, 7, 64))
+
+
+# Instruction words under a mask: fused multiply-adds of vectors, by element, of scalars; and a vector multiply.
+FUSED = [(0xBF20FC00, 0x0E20CC00), (0xBF80B400, 0x0F801000), (0xFF80B400, 0x5F801000), (0xFF000000, 0x1F000000)]
+MULTIPLY = (0xBF20FC00, 0x2E20DC00)
+
+
+def words(path: Path) -> np.ndarray:
+    """The instructions of an object file's executable sections."""
+    data = path.read_bytes()
+    (start,) = struct.unpack_from("<Q", data, 40)
+    size, count = struct.unpack_from("<HH", data, 58)
+    sections = [struct.unpack_from("<IIQQQQ", data, start + k * size) for k in range(count)]
+    code = b"".join(data[s[4] : s[4] + s[5]] for s in sections if s[1] == 1 and s[2] & 4)
+    return np.frombuffer(code, "<u4")
+
+
+def uses(path: Path, patterns: Iterable[tuple[int, int]]) -> int:
+    code = words(path)
+    return sum(int(np.count_nonzero((code & mask) == word)) for mask, word in patterns)
+
+
+def test_no_kernel_holds_a_fused_multiply_add(programs: Path, folder: Path) -> None:
+    forms = {
+        "vfmaq_f32(a, b, c)": "float32x4_t",
+        "vfmsq_f32(a, b, c)": "float32x4_t",
+        "vfmaq_laneq_f32(a, b, c, 3)": "float32x4_t",
+        "vfmaq_f64(d, d, d)": "float64x2_t",
+        "vfmas_laneq_f32(f, f, a, 2)": "float",
+        "__builtin_fmaf(f, f, f)": "float",
+    }
+    arguments = "float32x4_t a, float32x4_t b, float32x4_t c, float64x2_t d, float f"
+    lines = [f"{kind} f{k}({arguments}) {{ return {form}; }}" for k, (form, kind) in enumerate(forms.items())]
+    source = folder / "fused.c"
+    source.write_text("\n".join(["#include <arm_neon.h>", *lines, ""]))
+    (fused,) = compiled(folder, [source], "-O2", "-Wno-unused-parameter")
+    assert uses(fused, FUSED) == len(forms)
+    for name in SETS:
+        (kernels,) = folder.glob(f"*-{name}.o")
+        assert uses(kernels, FUSED) == 0
+        assert name == "scalar" or uses(kernels, [MULTIPLY]) > 0
+
+
+@pytest.mark.slow
+def test_the_library_is_small(folder: Path) -> None:
+    """As CMakeLists.txt compiles it, stripped; only what tin.h declares is kept by name."""
+    place = folder / "library"
+    place.mkdir()
+    sources = [*CORE, *(one_file(place, name) for name in SETS)]
+    flags = ["-O3", "-fPIC", "-fvisibility=hidden", "-DTIN_BUILDING"]
+    library = place / "libtin.so"
+    zig(*compiled(place, sources, *flags), "-shared", "-s", "-o", library)
+    size = library.stat().st_size
+    print(f"libtin.so for ARM64: {size} bytes")
+    assert 50_000 < size <= LIMIT
