@@ -67,7 +67,7 @@ class Bench:
         self.tiles = tiles
         self.calls: dict[Case, int] = {}  # that fill a sample
         self.called: dict[Case, int] = {}
-        self.memory = np.tile(rng.integers(0, 0x3C, 1 << 20, dtype=np.uint8), READ_BYTES >> 20)
+        self.memory = np.tile(rng.integers(0x30, 0x3C, 1 << 20, dtype=np.uint8), READ_BYTES >> 20)
         self.out = np.zeros(64 * 49152, np.float32)
         self.f32 = rng.normal(0, 1, 64 * 1536).astype(np.float32)
         self.q8 = np.zeros(64 * 48, Q8)

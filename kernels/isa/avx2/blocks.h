@@ -145,7 +145,7 @@ TINI_INLINE __m256i tini_avx2_iq4_nl(__m256i w) {
     return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(values), w);
 }
 
-/* The i-th of eight. */
+/* The i-th of eight. The empty statements keep GCC from adding all eight in a tree, at the end, out of memory. */
 TINI_INLINE void tini_avx2_dot(tini_avx2_sums *sum, __m256i w, __m256i q, const uint32_t i, __m256i scale,
                                const int format) {
     const uint32_t run = tini_avx2_run(format);
@@ -157,6 +157,9 @@ TINI_INLINE void tini_avx2_dot(tini_avx2_sums *sum, __m256i w, __m256i q, const 
         __m256i wide =
             _mm256_madd_epi16(sum->pairs, tini_scales_by_half(format) ? scale : _mm256_set1_epi16(1));
         sum->total = i < run ? wide : _mm256_add_epi32(sum->total, wide);
+        __asm__("" : "+x"(sum->total));
+    } else {
+        __asm__("" : "+x"(sum->pairs));
     }
 }
 
