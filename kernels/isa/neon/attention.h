@@ -29,8 +29,8 @@ TINI_INLINE void tini_neon_start(tini_neon_state *s, uint32_t heads, uint32_t he
     }
 }
 
-/* Turns head h's scores of a tile into weights. Once in the library (attention_f16.c), as it is long. */
-void tini_neon_weigh(tini_neon_state *s, uint32_t h, uint32_t begin, uint32_t end);
+/* Turns head h's scores of a tile into weights. In attention_f16.c. */
+TINI_NEON_ONCE void tini_neon_weigh(tini_neon_state *s, uint32_t h, uint32_t begin, uint32_t end);
 
 /* out[heads][head_dim] = acc * (1 / the sum of the weights). */
 TINI_INLINE void tini_neon_finish(const tini_neon_state *s, float *out, uint32_t heads, uint32_t head_dim) {

@@ -21,6 +21,9 @@
  * registers for. */
 #define TINI_NEON_FINISH(a, b) __asm__ volatile("" : "+w"(a), "+w"(b)::"memory")
 
+/* For what is long and called by many. */
+#define TINI_NEON_ONCE __attribute__((noinline))
+
 TINI_REGION_NEON
 
 /* Four float16 values, widened exactly. */
@@ -29,9 +32,9 @@ TINI_INLINE float32x4_t tini_neon_halves(const void *p) {
 }
 
 /* As tini_tile_store, for the four outputs in each of lanes[count]: those of number k are outputs first + k * outputs ..,
- * of row t + k * rows. Touches no memory past the outputs. Once in the library (matmul_f32.c), as it is long. */
-void tini_neon_store(const tini_matmul *m, uint32_t first, uint32_t outputs, uint32_t t, uint32_t rows,
-                     const float32x4_t *lanes, uint32_t count);
+ * of row t + k * rows. Touches no memory past the outputs. In matmul_f32.c. */
+TINI_NEON_ONCE void tini_neon_store(const tini_matmul *m, uint32_t first, uint32_t outputs, uint32_t t,
+                                    uint32_t rows, const float32x4_t *lanes, uint32_t count);
 
 TINI_REGION_END
 
