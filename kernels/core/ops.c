@@ -200,7 +200,8 @@ static void tini_run_kv_append(const op_run *r, uint32_t item, uint32_t end) {
     }
 }
 
-/* An item is a block's query heads that share a key-value head; where there are few rows, one query head. */
+/* An item is the query heads of a block that share a key-value head, or one query head where there are few rows. Items
+ * go through the blocks of one head first: neighbours are one call to the kernel, which reads keys once for many rows. */
 static uint32_t attention_group(const op_run *r) {
     uint32_t group = r->op->u[0] / r->pass->program->caches[r->op->cache].heads;
     return r->threads > 1 && block_items(r) < r->threads ? 1 : group;
@@ -224,20 +225,31 @@ static uint64_t tini_work_attention(const op_run *r) {
     return most * 4 * attention_group(r) * c->head_dim;
 }
 
+/* How many blocks from `block` on, at most `most`, are rows that follow each other in one session. */
+static uint32_t joined_blocks(const tini_block *block, uint32_t most, uint32_t *rows) {
+    uint32_t count = 1;
+    *rows = block->rows;
+    while (count < most && block[count].caches == block->caches &&
+           block[count].position == block->position + *rows)
+        *rows += block[count++].rows;
+    return count;
+}
+
 static void tini_run_attention(const op_run *r, uint32_t item, uint32_t end) {
     const tini_op *op = r->op;
     const tini_cache *c = &r->pass->program->caches[op->cache];
-    uint32_t group = attention_group(r), groups = op->u[0] / group;
-    for (; item < end; item++) {
-        const tini_block *block = block_of(r, item / groups);
-        uint32_t head = item % groups * group;
+    uint32_t group = attention_group(r), blocks = block_items(r), rows;
+    while (item < end) {
+        uint32_t head = item / blocks * group, left = blocks - item % blocks;
+        const tini_block *block = block_of(r, item % blocks);
+        item += joined_blocks(block, left < end - item ? left : end - item, &rows);
         tini_kv kv = tini_caches_at(block->caches, op->cache, head / (op->u[0] / c->heads));
         tini_attention a = {
             .q = (const float *)value_at(r, op->in[0], block->row) + head * c->head_dim,
             .out = (float *)value_at(r, op->out[0], block->row) + head * c->head_dim,
             .q_stride = value_width(r, op->in[0]),
             .out_stride = value_width(r, op->out[0]),
-            .rows = block->rows,
+            .rows = rows,
             .heads = group,
             .position = block->position,
             .window = c->window,

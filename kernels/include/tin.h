@@ -332,6 +332,12 @@ TIN_API tin_status tin_session_save(const tin_session *session, void *out, size_
  * Errors: FORMAT (damaged, cut short), VERSION, ARGUMENT (another model or kv_type), CONTEXT, STATE. */
 TIN_API tin_status tin_session_restore(tin_session *session, const void *data, size_t size, tin_error *error);
 
+/* Runs the prompts that the file carries and compares the digests of their logits with those it was sealed with: in under
+ * a second, whether this device keeps the bit contract for this model. Forgets what the session held, and leaves it
+ * empty. Errors: UNSUPPORTED (other logits, or tin_selfcheck failed), FORMAT (no self-test in the file), CONTEXT,
+ * STATE (another kv_type than TIN_KV_F16, or work under way in a batch). */
+TIN_API tin_status tin_session_selftest(tin_session *session, tin_error *error);
+
 /* ---- Many sessions at once -------------------------------------------------------------------------------- */
 
 /* A batch computes the queued tokens of several sessions together, prompts and single tokens alike, so that weights

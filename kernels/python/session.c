@@ -193,6 +193,16 @@ static PyObject *session_copy_from(core_session *self, PyObject *args) {
     Py_RETURN_NONE;
 }
 
+static PyObject *session_selftest(core_session *self, PyObject *unused) {
+    (void)unused;
+    if (core_session_refuse_busy(self))
+        return NULL;
+    tin_error error;
+    if (tin_session_selftest(self->session, &error))
+        return core_raise(self->model->fault, &error);
+    Py_RETURN_NONE;
+}
+
 static PyObject *session_save(core_session *self, PyObject *unused) {
     (void)unused;
     if (core_session_refuse_busy(self))
@@ -309,6 +319,8 @@ static PyMethodDef methods[] = {
      "shift(keep, drop): forgets drop tokens from position keep on and computes those behind them again"},
     {"copy_from", (PyCFunction)session_copy_from, METH_VARARGS,
      "copy_from(session, count=all): takes over the session's first tokens and what is computed of them"},
+    {"selftest", (PyCFunction)session_selftest, METH_NOARGS,
+     "selftest(): RuntimeFault when the file's own prompts give other logits here; the session is empty then"},
     {"save", (PyCFunction)session_save, METH_NOARGS, "save() -> bytes"},
     {"restore", (PyCFunction)session_restore, METH_O, "restore(bytes)"},
     {"logits", (PyCFunction)session_logits, METH_NOARGS,

@@ -7,20 +7,19 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from kernel_library import implementations
-from tiny_models import tiny_spec
+from tiny_models import in_format, tiny_spec
 
 from tinsmith import _core, compiler
 from tinsmith.compiler import selftest
 from tinsmith.files import map_file
-from tinsmith.formats.weights import WEIGHT_FORMATS
-from tinsmith.models import Spec, Tensor, family
+from tinsmith.formats.weights import WEIGHT_FORMATS, weight_format
+from tinsmith.models import family
 
 HERE = Path(__file__).parent
 KERNELS = HERE.parents[1] / "kernels"
@@ -30,7 +29,7 @@ EVERY = [*CORE, *sorted(KERNELS.glob("isa/*/*.c"))]
 STRICT = ["-std=c11", "-Wall", "-Wextra", "-Werror", f"-I{KERNELS}"]
 SIMD128 = ["-target", "wasm32-wasi", "-mcpu=generic+simd128", "-O3", "-fvisibility=hidden"]
 BARE = ["-target", "wasm32-freestanding", "-mcpu=generic+simd128", "-O3", "-fvisibility=hidden"]
-LIBRARY = ["-Wl,--no-entry", "-Wl,--export-dynamic", "-Wl,--strip-all"]
+LIBRARY = ["-DTIN_SHARED", "-DTIN_BUILDING", "-Wl,--no-entry", "-Wl,--export-dynamic", "-Wl,--strip-all"]
 STRING_H = """#include <stddef.h>
 void *memcpy(void *, const void *, size_t);
 void *memmove(void *, const void *, size_t);
@@ -104,18 +103,13 @@ def digest(folder: Path) -> Program:
 @pytest.fixture(scope="session")
 def tin(folder: Path) -> Callable[[str], Path]:
     """A tiny llama in one weight format, with its self-test, in `folder`."""
-    sizes = {"hidden_size": 64, "intermediate_size": 96, "max_position_embeddings": 512}
-    spec = tiny_spec(family.by_name("llama"), **sizes)
-
-    def convert(tensor: Tensor, name: str) -> Tensor:
-        if tensor.rows == 1 or tensor.format == name:
-            return tensor
-        data = _core.quantize(name, tensor.data, tensor.rows, tensor.inputs)
-        return Tensor(name, tensor.rows, tensor.inputs, data)
+    llama = family.by_name("llama")
+    spec = tiny_spec(llama, hidden_size=64, intermediate_size=96, max_position_embeddings=512)
+    sizes = {"hidden_size": 256, "intermediate_size": 256, "num_attention_heads": 16, "num_hidden_layers": 1}
+    wide = tiny_spec(llama, max_position_embeddings=512, **sizes)  # for blocks of 256 inputs
 
     def build(name: str) -> Path:
-        tensors = {role: convert(tensor, name) for role, tensor in spec.tensors.items()}
-        made: Spec = replace(spec, tensors=tensors)
+        made = in_format(wide if weight_format(name).block > 32 else spec, name)
         compiler.build_tin(made, folder / f"{name}.tin")
         return folder / f"{name}.tin"
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import random
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tinsmith import _core
+from tinsmith.formats.weights import weight_format
 from tinsmith.models import Spec, Tensor, Tokenizer
 from tinsmith.models.family import Family
 
@@ -59,3 +62,47 @@ def tiny_spec(family: Family, **changes: Any) -> Spec:
         tensors[name.role] = Tensor("F32", name.rows, name.inputs, struct.pack(f"<{count}f", *floats))
     general = {"name": "tiny", "license": "apache-2.0", "languages": ["en"]}
     return Spec(family.name, hyper, tensors, tiny_tokenizer(hyper.vocab), "{{ messages }}", general)
+
+
+# Formats that are read but not made: where a block's float16 values stand.
+HALVES = {
+    "Q5_0": (0,),
+    "Q5_1": (0, 2),
+    "Q4_K": (0, 2),
+    "Q5_K": (0, 2),
+    "Q6_K": (208,),
+    "Q3_K": (108,),
+    "Q2_K": (80, 82),
+    "IQ4_NL": (0,),
+}
+
+
+def in_format(spec: Spec, name: str) -> Spec:
+    """The spec with every matrix in one weight format."""
+
+    def convert(role: str, tensor: Tensor) -> Tensor:
+        if tensor.rows == 1 or tensor.format == name:
+            return tensor
+        if name in HALVES:
+            return drawn(role, tensor, name)
+        data = _core.quantize(name, tensor.data, tensor.rows, tensor.inputs)
+        return Tensor(name, tensor.rows, tensor.inputs, data)
+
+    return replace(spec, tensors={role: convert(role, tensor) for role, tensor in spec.tensors.items()})
+
+
+def drawn(role: str, tensor: Tensor, name: str) -> Tensor:
+    """Any bits, but for scales that make weights of some 0.05."""
+    kind = weight_format(name)
+    source = random.Random(role + name)
+    data = bytearray(source.randbytes(tensor.rows * tensor.inputs // kind.block * kind.bytes))
+
+    def set_scales(scale: float) -> None:
+        for at in range(0, len(data), kind.bytes):
+            for place in HALVES[name]:
+                struct.pack_into("<e", data, at + place, scale)
+
+    set_scales(1.0)
+    size = memoryview(_core.dequantize(name, data, tensor.rows, tensor.inputs)).cast("f")
+    set_scales(0.05 / (sum(x * x for x in size) / len(size)) ** 0.5)
+    return Tensor(name, tensor.rows, tensor.inputs, bytes(data))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,8 +10,12 @@ import pytest
 
 import tinsmith
 from tinsmith import _core
+from tinsmith.compiler import build_tin
 from tinsmith.compiler.selftest import logits_digest
+from tinsmith.errors import RuntimeFault
+from tinsmith.formats.tin import Tin
 from tinsmith.formats.weights import WEIGHT_FORMATS
+from tinsmith.models import Spec
 
 Image = Callable[[str], memoryview]
 
@@ -76,6 +81,41 @@ def test_base_model_gives_one_digest(base_gguf: Path) -> None:
             for chunk in (1, 0)
         }
     assert len(digests) == 1
+
+
+def test_a_tin_tests_itself(spec: Spec, tmp_path: Path) -> None:
+    path = tmp_path / "m.tin"
+    build_tin(spec, path)
+    image = path.read_bytes()
+    for isa in _core.isa_names():
+        for options in ({}, {"chunk": 7, "threads": 2}, {"logit_rows": 64}):
+            session = _core.Session(_core.Model(aligned(image), isa), context=64, **options)
+            session.append([1, 2])
+            session.selftest()
+            assert session.tokens() == (0, [])
+
+    test = bytes(Tin(path).entry("selftest.bin"))
+    flipped = bytearray(test)
+    flipped[-1] ^= 1
+    cut = test[:-1] + b"x"
+    for damage, message in (
+        (bytes(flipped), "prompt 1 of the self-test gives other logits"),
+        (cut, "prompt 1"),
+    ):
+        other = image.replace(test, damage)
+        assert other != image
+        session = _core.Session(_core.Model(aligned(other)), context=64)
+        with pytest.raises(RuntimeFault, match=message):
+            session.selftest()
+    with pytest.raises(RuntimeFault, match="float16 caches|not whole blocks"):
+        _core.Session(_core.Model(aligned(image)), context=64, kv_type=_core.KV_Q8).selftest()
+
+
+def aligned(image: bytes) -> memoryview:
+    """The bytes at an address that the core takes."""
+    block = mmap.mmap(-1, len(image))
+    block.write(image)
+    return memoryview(block)
 
 
 def test_selfcheck_passes_on_this_build() -> None:

@@ -12,7 +12,7 @@ TINI_REGION_WASMSIMD
 
 /* Four float16 values of any kind, sign-extended to 32 bits, widened exactly. A denormal is its digits put behind the
  * leading 1 of 2^-14, less 2^-14. */
-TINI_INLINE v128_t tini_wasm_any_halves(v128_t h) {
+static inline __attribute__((noinline)) v128_t tini_wasm_any_halves(v128_t h) {
     const v128_t rebias = wasm_i32x4_const_splat(112 << 23), least = wasm_i32x4_const_splat(113 << 23);
     v128_t magnitude = wasm_i32x4_shl(wasm_v128_and(h, wasm_i32x4_const_splat(0x7fff)), 13);
     v128_t infinite = wasm_i32x4_ge(magnitude, wasm_i32x4_const_splat(31 << 23));

@@ -1,0 +1,12 @@
+#include "../../core/region.h"
+#if TIN_HAVE_WASMSIMD
+#include "blocks.h"
+
+TINI_REGION_WASMSIMD
+
+void tini_matmul_q5_0_wasmsimd(const tini_matmul *m, uint32_t tile_begin, uint32_t tile_end) {
+    tini_wasm_matmul(m, tile_begin, tile_end, TINI_FORMAT_Q5_0);
+}
+
+TINI_REGION_END
+#endif
