@@ -2,8 +2,8 @@
 
     python benchmarks/random_model.py qwen3-0.6b q4_0 OUT.gguf
 
-The llama family's layers in the other model's sizes: what a layer adds beyond them (Qwen3 normalizes each head) is little
-beside the matrices. Weights are drawn as blocks, with scales that keep activations near 1.
+The llama family's layers in the other model's sizes: what a layer adds beyond them (Qwen3 normalizes each head)
+is little beside the matrices. Weights are drawn as blocks, with scales that keep activations near 1.
 """
 
 from __future__ import annotations
