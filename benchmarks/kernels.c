@@ -16,12 +16,12 @@ static double seconds(void) {
 }
 
 /* Seconds of `calls` matmuls over all tiles, in ranges of `range` tiles; the weights come from `copies` places,
- * `copy_bytes` apart, in turn. */
-double bench_matmul(const char *isa, const char *op, const tini_matmul *matmul, size_t copy_bytes, uint32_t copies,
-                    uint32_t calls, uint32_t range) {
+ * `copy_bytes` apart, in turn from `first` on. */
+double bench_matmul(const char *isa, const char *op, const tini_matmul *matmul, size_t copy_bytes,
+                    uint32_t copies, uint32_t first, uint32_t calls, uint32_t range) {
     const tini_kernels *k = tini_kernels_select(isa);
     tini_matmul_fn *f = NULL;
-#define TIN_KERNEL(name, type)                     \
+#define TIN_KERNEL(name, type)                            \
     if (!strncmp(op, "matmul_", 7) && !strcmp(op, #name)) \
         f = (tini_matmul_fn *)(void (*)(void))k->name;
 #include "../kernels/kernels.def"
@@ -29,7 +29,7 @@ double bench_matmul(const char *isa, const char *op, const tini_matmul *matmul, 
     double start = seconds();
     for (uint32_t call = 0; call < calls; call++) {
         tini_matmul m = *matmul;
-        m.weights += call % copies * copy_bytes;
+        m.weights += (first + call) % copies * copy_bytes;
         for (uint32_t tile = 0; tile < tiles; tile += range)
             f(&m, tile, tile + range < tiles ? tile + range : tiles);
     }
@@ -46,10 +46,12 @@ double bench_read(const uint8_t *p, size_t bytes) {
         for (size_t k = 0; k < 4; k++) {
             const __m256i *from = (const __m256i *)(const void *)(p + k * (bytes / 4) + i);
             _mm_prefetch((const char *)(from + 64), _MM_HINT_T0);
-            sums[k] = _mm256_xor_si256(sums[k], _mm256_xor_si256(_mm256_loadu_si256(from), _mm256_loadu_si256(from + 1)));
+            sums[k] = _mm256_xor_si256(
+                sums[k], _mm256_xor_si256(_mm256_loadu_si256(from), _mm256_loadu_si256(from + 1)));
         }
     }
-    volatile __m256i keep = _mm256_xor_si256(_mm256_xor_si256(sums[0], sums[1]), _mm256_xor_si256(sums[2], sums[3]));
+    volatile __m256i keep =
+        _mm256_xor_si256(_mm256_xor_si256(sums[0], sums[1]), _mm256_xor_si256(sums[2], sums[3]));
     (void)keep;
     return seconds() - start;
 }
@@ -78,9 +80,10 @@ double bench_read(const uint8_t *p, size_t bytes) {
 TINI_REGION_AVX2
 static uint32_t peak_avx2(uint32_t rounds) {
     for (uint32_t i = 0; i < rounds; i++) {
-#define X(k)                                                  \
+#define X(k)                                                    \
     __asm__ volatile("vpmaddubsw %%ymm15, %%ymm14, %%ymm13\n\t" \
-                     "vpaddw %%ymm13, %%ymm" #k ", %%ymm" #k ::: "xmm13", "xmm" #k);
+                     "vpaddw %%ymm13, %%ymm" #k ", %%ymm" #k::  \
+                         : "xmm13", "xmm" #k);
         TWELVE(X)
 #undef X
     }
@@ -89,7 +92,7 @@ static uint32_t peak_avx2(uint32_t rounds) {
 
 static uint32_t peak_avxvnni(uint32_t rounds) {
     for (uint32_t i = 0; i < rounds; i++) {
-#define X(k) __asm__ volatile("%{vex%} vpdpbusd %%ymm15, %%ymm14, %%ymm" #k ::: "xmm" #k);
+#define X(k) __asm__ volatile("%{vex%} vpdpbusd %%ymm15, %%ymm14, %%ymm" #k::: "xmm" #k);
         TWELVE(X)
 #undef X
     }
@@ -100,7 +103,7 @@ TINI_REGION_END
 TINI_REGION_AVX512VNNI
 static uint32_t peak_avx512vnni(uint32_t rounds) {
     for (uint32_t i = 0; i < rounds; i++) {
-#define X(k) __asm__ volatile("vpdpbusd %%zmm15, %%zmm14, %%zmm" #k ::: "xmm" #k);
+#define X(k) __asm__ volatile("vpdpbusd %%zmm15, %%zmm14, %%zmm" #k::: "xmm" #k);
         TWELVE(X)
 #undef X
     }

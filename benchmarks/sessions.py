@@ -4,12 +4,12 @@
 
 MODEL is a .tin, a .gguf or a name that `tinsmith pull` knows. JSON on stdout:
 
-overshoot   of `slices` steps with a budget of 1 ms, prompts of 512 tokens and 64 generated ones in turn: by how many
-            milliseconds a step came back after its budget (percentiles of all steps that spent it)
+overshoot   of `slices` steps with a budget of 1 ms, prompts of 512 tokens and 64 generated ones in turn: by how
+            many milliseconds a step came back after its budget (percentiles of all steps that spent it)
 sliced      tokens a second with budgets of 2 ms over those without, prompt and generation, medians of `repeat`
             alternating runs
-batch       tokens a second that five sessions generate together over what one does alone, likewise; each has 100 tokens
-            before it
+batch       tokens a second that five sessions generate together over what one does alone, likewise; each has
+            100 tokens before it
 """
 
 from __future__ import annotations

@@ -7,9 +7,11 @@ struct tin_batch {
     const tin_model *model;
     tin_batch_options options; /* with defaults filled in */
     tini_pass pass;
-    tin_session **members; /* [options.rows]: those with rows in the pass under way */
-    uint32_t member_count; /* 0 when no pass is under way */
-    uint32_t turn;         /* who is asked first when a pass can't take all */
+    tin_session *
+        *members; /* [options.rows]: those with rows in the pass under way, or with logits of the last one */
+    uint32_t member_count;
+    int passing;   /* a pass is under way */
+    uint32_t turn; /* who is asked first when a pass can't take all */
 };
 
 static tin_status resolve_batch(const tin_model *model, const tin_batch_options *given,
@@ -113,6 +115,7 @@ static void begin_batch(tin_batch *b) {
                       s->logit_rows);
         tini_session_begin(s, &b->pass);
     }
+    b->passing = 1;
 }
 
 static void end_batch(tin_batch *b) {
@@ -123,7 +126,27 @@ static void end_batch(tin_batch *b) {
         tini_session_end(s, logits);
         logits += (size_t)rows * b->model->program.header->vocab;
     }
-    b->member_count = 0;
+    b->passing = 0;
+}
+
+/* Has the members, and then the sessions at hand, choose their next tokens before another pass takes the place of the
+ * logits. 0 when there is no time left. */
+static int settle_sessions(tin_batch *b, tin_session *const *sessions, uint32_t count,
+                           const tini_budget *budget, int *worked) {
+    for (; b->member_count; b->member_count--) {
+        tin_session *s = b->members[b->member_count - 1];
+        int due = s->choosing;
+        if (!tini_generate_choose(s, budget, *worked))
+            return 0;
+        *worked |= due;
+    }
+    for (uint32_t k = 0; k < count; k++) {
+        int due = sessions[k]->choosing;
+        if (!tini_generate_choose(sessions[k], budget, *worked))
+            return 0;
+        *worked |= due;
+    }
+    return 1;
 }
 
 static int32_t gather_events(tin_session *const *sessions, uint32_t count, int32_t *events) {
@@ -150,11 +173,14 @@ int32_t tin_batch_step(tin_batch *b, tin_session *const *sessions, uint32_t coun
         budget.clock_ns = b->options.clock_ns;
         budget.start = budget.clock_ns(budget.context);
     }
-    for (int worked = 0;; worked = 1) {
+    int worked = 0;
+    for (;;) {
+        if (!b->passing && !settle_sessions(b, sessions, count, &budget, &worked))
+            return gather_events(sessions, count, events);
         int32_t found = gather_events(sessions, count, events);
         if (found || (worked && tini_budget_spent(&budget) > budget.ns))
             return found;
-        if (!b->member_count) {
+        if (!b->passing) {
             gather_members(b, sessions, count);
             if (!b->member_count)
                 return 0; /* all are idle */
@@ -163,11 +189,17 @@ int32_t tin_batch_step(tin_batch *b, tin_session *const *sessions, uint32_t coun
         if (!tini_pass_run(&b->pass, &budget))
             return 0;
         end_batch(b);
+        worked = 1;
     }
 }
 
 void tin_batch_cancel(tin_batch *b) {
+    const tini_budget endless = {0};
+    int worked = 0;
+    if (!b->passing)
+        settle_sessions(b, NULL, 0, &endless, &worked);
     for (uint32_t k = 0; k < b->member_count; k++)
         tini_session_drop(b->members[k]);
     b->member_count = 0;
+    b->passing = 0;
 }

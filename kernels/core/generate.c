@@ -20,7 +20,7 @@ tin_status tini_generate_end(tin_session *s, tin_error *error) {
         s->guesses = 0;
         tini_session_reset(s, s->position < known ? s->position : known, known);
     }
-    s->generating = 0;
+    s->generating = s->choosing = 0;
     return TIN_OK;
 }
 
@@ -47,8 +47,7 @@ tin_status tin_session_generate(tin_session *s, const tin_sampling *sampling, ui
     s->told = s->count;
     s->lookup = lookup;
     s->stretch = FIRST_STRETCH;
-    if (s->position == s->count)
-        tini_generate_choose(s);
+    s->choosing = s->position == s->count;
     return TIN_OK;
 }
 
@@ -83,7 +82,7 @@ static void guess(tin_session *s) {
     s->guesses = most;
 }
 
-void tini_generate_choose(tin_session *s) {
+static void choose(tin_session *s) {
     uint32_t vocab = s->model->program.header->vocab, guesses = s->guesses, right = 0;
     uint32_t at = s->count - guesses; /* where the next token comes to stand */
     const float *row = s->logits + (size_t)(at - 1 - s->ready_first) * vocab;
@@ -115,6 +114,19 @@ void tini_generate_choose(tin_session *s) {
         s->stretch = s->lookup;
     if (!s->finish)
         guess(s);
+}
+
+int tini_generate_choose(tin_session *s, const tini_budget *budget, int worked) {
+    if (!s->choosing)
+        return 1;
+    uint64_t spent = tini_budget_spent(budget);
+    if (budget->clock_ns && worked && spent + s->choice_ns > budget->ns)
+        return 0;
+    choose(s);
+    s->choosing = 0;
+    if (budget->clock_ns)
+        s->choice_ns = tini_budget_spent(budget) - spent;
+    return 1;
 }
 
 int32_t tin_session_token(const tin_session *s) {

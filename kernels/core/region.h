@@ -22,7 +22,11 @@
 #define TIN_HAVE_SCALAR 1
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #define TIN_HAVE_AVX2 1
+#if (defined(__clang__) ? __clang_major__ >= 13 : __GNUC__ >= 11) /* older compilers do not know it */
 #define TIN_HAVE_AVXVNNI 1
+#else
+#define TIN_HAVE_AVXVNNI 0
+#endif
 #define TIN_HAVE_AVX512VNNI 1
 #else
 #define TIN_HAVE_AVX2 0
@@ -96,6 +100,15 @@
 #define TINI_INLINE static __forceinline
 #else
 #define TINI_INLINE static inline
+#endif
+
+/* One copy a file, however often it is called. */
+#if defined(__clang__)
+#define TINI_NOINLINE static __attribute__((noinline))
+#elif defined(__GNUC__)
+#define TINI_NOINLINE static __attribute__((noinline, noclone))
+#else
+#define TINI_NOINLINE static
 #endif
 
 /* Before a loop of few, constant rounds: unrolled at any level of optimization, so that arrays become registers. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define WEIGHT_ONE (UINT64_C(1) << 40) /* the weight of the likeliest token */
+#define NO_WEIGHT 28.0f                /* exp(-28) * 2^40 is less than 1 */
 
 enum { MAX_LANES = 16, BUCKETS = 2048, MAX_BLOCK = 64 };
 
@@ -134,6 +135,21 @@ static void keep_first(candidates *c, uint32_t k) {
     cut(c, 0, k);
 }
 
+/* Takes up the tokens whose logits reach `bound`: no other can have a weight. Most blocks of a large vocabulary have
+ * none. logits may be c->logits. */
+static void keep_weighty(candidates *c, const float *logits, uint32_t vocab, float bound) {
+    for (uint32_t first = 0; first < vocab; first += MAX_BLOCK) {
+        uint32_t end = vocab - first < MAX_BLOCK ? vocab : first + MAX_BLOCK;
+        if (!(largest(logits + first, end - first) >= bound))
+            continue;
+        for (uint32_t i = first; i < end; i++)
+            if (logits[i] >= bound) {
+                c->logits[c->count] = clean(logits[i]);
+                c->ids[c->count++] = i;
+            }
+    }
+}
+
 /* Fills in the weights and returns their sum. */
 static uint64_t weigh(candidates *c, float most, float temperature) {
     uint64_t sum = 0;
@@ -212,21 +228,21 @@ int32_t tini_sample(const tin_sampling *sampling, const float *logits, uint32_t 
     if (s->temperature == 0 && s->repetition_penalty == 1)
         return tini_argmax(logits, vocab);
 
-    candidates c = {.weights = scratch, .count = vocab};
+    candidates c = {.weights = scratch};
     c.buckets = c.weights + vocab;
     c.logits = (float *)(c.buckets + BUCKETS);
     c.ids = (uint32_t *)(c.logits + vocab);
-    for (uint32_t i = 0; i < vocab; i++) {
-        c.logits[i] = clean(logits[i]);
-        c.ids[i] = i;
-    }
-    if (s->repetition_penalty != 1)
+    if (s->repetition_penalty != 1) {
+        for (uint32_t i = 0; i < vocab; i++)
+            c.logits[i] = clean(logits[i]);
         penalize(c.logits, logits, s, history, history_length);
-    float most = largest(c.logits, vocab);
+        logits = c.logits;
+    }
+    float most = clean(largest(logits, vocab));
     if (s->temperature == 0 || most == -TINI_INFINITY)
-        return tini_argmax(c.logits, vocab);
-
-    if (s->top_k && s->top_k < vocab)
+        return tini_argmax(logits, vocab);
+    keep_weighty(&c, logits, vocab, most - s->temperature * NO_WEIGHT);
+    if (s->top_k && s->top_k < c.count)
         keep_first(&c, s->top_k);
     uint64_t sum = weigh(&c, most, s->temperature);
     if (s->top_p < 1)

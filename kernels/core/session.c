@@ -136,7 +136,7 @@ void tini_session_reset(tin_session *s, uint32_t position, uint32_t count) {
     s->position = position;
     s->count = count;
     s->ready_rows = 0;
-    s->fresh = 0;
+    s->fresh = s->choosing = 0;
     if (!position)
         s->high = s->restored = 0;
 }
@@ -262,12 +262,12 @@ void tini_session_end(tin_session *s, const float *logits) {
     tini_session_drop(s);
     if (!s->generating)
         s->fresh = s->ready_rows > 0;
-    else if (s->position == s->count)
-        tini_generate_choose(s);
+    else
+        s->choosing = s->position == s->count;
 }
 
 int32_t tini_session_event(tin_session *s) {
-    if (s->running)
+    if (s->running || s->choosing)
         return TIN_STEP_PENDING;
     if (s->generating && s->told < s->count - s->guesses) {
         s->token = s->tokens[s->told++];
@@ -304,6 +304,8 @@ int32_t tin_step(tin_session *s, uint64_t budget_ns) {
         budget.start = budget.clock_ns(budget.context);
     }
     for (int worked = 0;; worked = 1) {
+        if (!tini_generate_choose(s, &budget, worked))
+            return TIN_STEP_PENDING;
         int32_t event = tini_session_event(s);
         if (event != TIN_STEP_PENDING)
             return event;

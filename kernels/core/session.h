@@ -27,6 +27,8 @@ struct tin_session {
 
     /* A generation; see generate.c. */
     int generating;
+    int choosing;       /* the next token is to be chosen from the newest logits */
+    uint64_t choice_ns; /* what that took last time */
     tin_sampling sampling;
     uint32_t left;            /* tokens that may still be chosen */
     uint32_t told;            /* tokens before it were announced */
@@ -53,8 +55,9 @@ static inline uint32_t tini_session_known(const tin_session *session) {
     return session->generating ? session->told : session->count;
 }
 
-/* Chooses from the newest logits, and guesses what follows. The queue is empty. */
-void tini_generate_choose(tin_session *session);
+/* Chooses, where that is due, and guesses what follows. 0 when there is no time left for it; where nothing was done yet
+ * (worked is 0) it is done all the same. */
+int tini_generate_choose(tin_session *session, const tini_budget *budget, int worked);
 /* Ends a generation: what was not announced is taken back. STATE when that is under way in a batch. */
 tin_status tini_generate_end(tin_session *session, tin_error *error);
 

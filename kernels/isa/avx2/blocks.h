@@ -18,7 +18,7 @@
 #include "../../core/program.h"
 #include "scales.h"
 #include "../scalar/tile.h"
-#include "rows.h"
+#include "store.h"
 
 TINI_REGION_AVX2
 
@@ -68,7 +68,7 @@ TINI_INLINE __m256i tini_avx2_right(__m256i v, const int n) {
     return (__m256i)(n < 0 ? (tini_avx2_u16)v << (n < 0 ? -n : 0) : (tini_avx2_u16)v >> (n < 0 ? 0 : n));
 }
 
-TINI_INLINE __m256i tini_avx2_and(__m256i a, __m256i b) {
+TINI_INLINE __m256i tini_avx2_mask(__m256i a, __m256i b) {
     return _mm256_and_si256(a, b);
 }
 
@@ -145,20 +145,26 @@ TINI_INLINE __m256i tini_avx2_iq4_nl(__m256i w) {
     return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(values), w);
 }
 
-/* The i-th of eight. */
+/* The i-th of eight. The empty statements keep GCC from adding all eight in a tree, at the end, out of memory. */
 TINI_INLINE void tini_avx2_dot(tini_avx2_sums *sum, __m256i w, __m256i q, const uint32_t i, __m256i scale,
                                const int format) {
     const uint32_t run = tini_avx2_run(format);
-    __m256i pairs = tini_avx2_is_signed(format) ? _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(q, w))
-                                                : _mm256_maddubs_epi16(w, q);
+    __m256i pairs = tini_avx2_is_signed(format)
+                        ? _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(q, w))
+                        : _mm256_maddubs_epi16(w, q);
     sum->pairs = i % run ? _mm256_add_epi16(sum->pairs, pairs) : pairs;
     if (i % run == run - 1) {
-        __m256i wide = _mm256_madd_epi16(sum->pairs, tini_scales_by_half(format) ? scale : _mm256_set1_epi16(1));
+        __m256i wide =
+            _mm256_madd_epi16(sum->pairs, tini_scales_by_half(format) ? scale : _mm256_set1_epi16(1));
         sum->total = i < run ? wide : _mm256_add_epi32(sum->total, wide);
+        __asm__("" : "+x"(sum->total));
+    } else {
+        __asm__("" : "+x"(sum->pairs));
     }
 }
 
-TINI_INLINE __m256i tini_avx2_total(const tini_avx2_sums *sum, __m256i first, __m256i last, const int format) {
+TINI_INLINE __m256i tini_avx2_dot_total(const tini_avx2_sums *sum, __m256i first, __m256i last,
+                                        const int format) {
     (void)first, (void)last, (void)format;
     return sum->total;
 }
@@ -166,10 +172,12 @@ TINI_INLINE __m256i tini_avx2_total(const tini_avx2_sums *sum, __m256i first, __
 #define TINI_SET(name) tini_avx2_##name
 #define TINI_PARTS 2
 #define TINI_TILES 1
+#define TINI_LEAST 3
 #include "patch.h"
 #undef TINI_SET
 #undef TINI_PARTS
 #undef TINI_TILES
+#undef TINI_LEAST
 
 TINI_REGION_END
 

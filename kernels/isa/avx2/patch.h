@@ -1,30 +1,34 @@
 /* Matmul with 8-bit activations: the one loop of all x86 sets, included by each one's blocks.h with its vocabulary.
  *
- * TINI_SET(name)   a name of the set: types ints, floats, sums; functions as they are called below
+ * TINI_SET(name)   a name of the set: types ints, floats, sums; functions as called below
  * TINI_PARTS       registers that hold a tile's 16 rows, four inputs each
  * TINI_TILES       tiles that a patch of four columns takes
+ * TINI_LEAST       rows of x for which it pays, with columns that count for nothing in the place of the others
  *
  * Bits equal the scalar's: integer sums are exact in any order (see the set for its dot product), and floats are one
  * lane a row with the scalar's operations in its order. An offset comes off as offset * (the activations' sum). Small
  * scales multiply integers where each half of a sub-block has its own. */
 
+#define TINI_INTS TINI_SET(ints)
+#define TINI_FLOATS TINI_SET(floats)
+
 /* What finishes a sub-block's sums for one register of rows. */
 typedef struct TINI_SET(scales) {
-    TINI_SET(floats) d, minimum; /* of the format, or of the sub-block */
-    TINI_SET(ints) first, last;  /* scales of the halves */
-    TINI_SET(ints) pair;         /* what multiplies the halves' sums of activations */
+    TINI_FLOATS d, minimum; /* of the format, or of the sub-block */
+    TINI_INTS first, last;  /* scales of the halves */
+    TINI_INTS pair;         /* what multiplies the halves' sums of activations */
 } TINI_SET(scales);
 
 /* Inputs 4i .. 4i + 3 of each row, of the sub-block whose planes begin at p. */
-TINI_INLINE TINI_SET(ints) TINI_SET(four)(const uint8_t *p, const uint32_t i, const int format) {
+TINI_INLINE TINI_INTS TINI_SET(four)(const uint8_t *p, const uint32_t i, const int format) {
     const tini_kind kind = tini_kind_of(format);
     if (kind.low == 8)
         return TINI_SET(eight_bits)(TINI_SET(load)(p + 64 * i));
     const int low = (int)kind.low, high = (int)kind.high;
-    TINI_SET(ints) w = TINI_SET(load)(p + 64 * (high + (int)i % low));
-    w = TINI_SET(and)(TINI_SET(right)(w, (int)i / low * low), TINI_SET(spread_byte)((1 << low) - 1));
+    TINI_INTS w = TINI_SET(load)(p + 64 * (high + (int)i % low));
+    w = TINI_SET(mask)(TINI_SET(right)(w, (int)i / low * low), TINI_SET(spread_byte)((1 << low) - 1));
     if (high) {
-        TINI_SET(ints) plane = TINI_SET(load)(p + 64 * ((int)i % high));
+        TINI_INTS plane = TINI_SET(load)(p + 64 * ((int)i % high));
         plane = TINI_SET(right)(plane, (int)i / high * high - low);
         w = TINI_SET(or_and)(w, plane, TINI_SET(spread_byte)(((1 << high) - 1) << low));
     }
@@ -59,16 +63,16 @@ TINI_INLINE TINI_SET(scales) TINI_SET(load_scales)(const uint8_t *head, const ti
 }
 
 /* acc + a sub-block's part of the outputs of one row of x. */
-TINI_INLINE TINI_SET(floats) TINI_SET(add_block)(TINI_SET(floats) acc, TINI_SET(ints) sum,
-                                                 const TINI_SET(scales) *f, TINI_SET(ints) sums,
-                                                 const tini_q8 *x, const int format) {
+TINI_INLINE TINI_FLOATS TINI_SET(add_block)(TINI_FLOATS acc, TINI_INTS sum, const TINI_SET(scales) * f,
+                                            TINI_INTS sums, const tini_q8 *x, const int format) {
     const tini_kind kind = tini_kind_of(format);
     const int offset = TINI_SET(offset)(format);
-    TINI_SET(floats) scale = TINI_SET(spread_f32)(x->scale);
+    TINI_FLOATS scale = TINI_SET(spread_f32)(x->scale);
     if (format == TINI_FORMAT_Q2_K) {
-        TINI_SET(floats) total = TINI_SET(to_floats)(TINI_SET(multiply_pairs)(f->pair, sums));
-        TINI_SET(floats) y = TINI_SET(times)(f->d, TINI_SET(to_floats)(sum));
-        return TINI_SET(plus)(acc, TINI_SET(times)(TINI_SET(minus)(y, TINI_SET(times)(f->minimum, total)), scale));
+        TINI_FLOATS total = TINI_SET(to_floats)(TINI_SET(multiply_pairs)(f->pair, sums));
+        TINI_FLOATS y = TINI_SET(times)(f->d, TINI_SET(to_floats)(sum));
+        return TINI_SET(plus)(acc,
+                              TINI_SET(times)(TINI_SET(minus)(y, TINI_SET(times)(f->minimum, total)), scale));
     }
     if (tini_scales_by_half(format))
         sum = TINI_SET(add)(sum, TINI_SET(multiply_pairs)(f->pair, sums));
@@ -76,7 +80,8 @@ TINI_INLINE TINI_SET(floats) TINI_SET(add_block)(TINI_SET(floats) acc, TINI_SET(
         sum = TINI_SET(subtract)(sum, TINI_SET(times_power)(sums, offset));
     acc = TINI_SET(plus)(acc, TINI_SET(times)(TINI_SET(to_floats)(sum), TINI_SET(times)(f->d, scale)));
     if (kind.halves == 4)
-        acc = TINI_SET(plus)(acc, TINI_SET(times)(f->minimum, TINI_SET(times)(scale, TINI_SET(to_floats)(sums))));
+        acc =
+            TINI_SET(plus)(acc, TINI_SET(times)(f->minimum, TINI_SET(times)(scale, TINI_SET(to_floats)(sums))));
     return acc;
 }
 
@@ -85,73 +90,84 @@ TINI_INLINE TINI_SET(floats) TINI_SET(add_block)(TINI_SET(floats) acc, TINI_SET(
 TINI_INLINE void TINI_SET(patch)(const tini_matmul *m, uint32_t tile, uint32_t t, const uint32_t tiles,
                                  const uint32_t columns, const int format) {
     const tini_kind kind = tini_kind_of(format);
-    const uint32_t registers = tiles * TINI_PARTS, subs = kind.inputs / TINI_BLOCK, blocks = m->inputs / kind.inputs;
+    const uint32_t registers = tiles * TINI_PARTS, subs = kind.inputs / TINI_BLOCK,
+                   blocks = m->inputs / kind.inputs;
     const size_t block_bytes = TINI_TILE * tini_kind_bytes(&kind), tile_bytes = blocks * block_bytes;
     const size_t sub_bytes = 64 * (kind.low + kind.high), head_bytes = TINI_TILE * (kind.halves + kind.scales);
+    /* Blocks that memory is asked for ahead of use, on into the next tiles: the hardware's own guesses lose their way
+     * among a super-block's parts, and between two tiles. */
+    const uint32_t far = (4095 + (uint32_t)block_bytes) / (uint32_t)block_bytes;
     const uint8_t *w = m->weights + tile * tile_bytes;
     const tini_q8 *x[4];
-    TINI_SET(floats) acc[4][4];
+    TINI_FLOATS acc[4][4];
     TINI_UNROLL for (uint32_t c = 0; c < columns; c++) {
-        x[c] = tini_row_q8(m, t + c);
-        TINI_UNROLL for (uint32_t k = 0; k < registers; k++)
-            acc[k][c] = TINI_SET(spread_f32)(0.0f);
+        x[c] = tini_row_q8(m, t + c < m->rows ? t + c : t);
+        TINI_UNROLL for (uint32_t k = 0; k < registers; k++) acc[k][c] = TINI_SET(spread_f32)(0.0f);
     }
     for (uint32_t b = 0; b < blocks; b++, w += block_bytes) {
         tini_small small[2];
         for (uint32_t k = 0; k < (kind.scales ? tiles : 0); k++)
             tini_avx2_small(&small[k], w + k * tile_bytes + TINI_TILE * kind.halves, format);
         const uint8_t *p = w + head_bytes;
+        const size_t ahead = far * block_bytes + (b + far < blocks ? 0 : (tiles - 1) * tile_bytes);
+        for (uint32_t k = 0; k < tiles; k++)
+            tini_fetch(w + k * tile_bytes + ahead, head_bytes);
         for (uint32_t s = 0; s < subs; s++, p += sub_bytes) {
             TINI_SET(scales) f[4];
             TINI_SET(sums) sum[4][4];
-            TINI_UNROLL for (uint32_t k = 0; k < registers; k++)
-                f[k] = TINI_SET(load_scales)(w + k / TINI_PARTS * tile_bytes, &small[k / TINI_PARTS], s, k % TINI_PARTS, format);
+            TINI_UNROLL for (uint32_t k = 0; k < registers; k++) f[k] = TINI_SET(load_scales)(
+                w + k / TINI_PARTS * tile_bytes, &small[k / TINI_PARTS], s, k % TINI_PARTS, format);
+            for (uint32_t k = 0; k < tiles; k++)
+                tini_fetch(p + k * tile_bytes + ahead, sub_bytes);
             TINI_UNROLL for (uint32_t i = 0; i < 8; i++) {
                 /* Both nibbles of a byte one after the other, unless halves are summed apart. */
                 const uint32_t j = tini_scales_by_half(format) ? i : i / 2 + i % 2 * 4;
-                TINI_SET(ints) four[4];
-                TINI_UNROLL for (uint32_t k = 0; k < registers; k++)
-                    four[k] = TINI_SET(four)(p + k / TINI_PARTS * tile_bytes + 64 / TINI_PARTS * (k % TINI_PARTS), j, format);
+                TINI_INTS four[4];
+                TINI_UNROLL for (uint32_t k = 0; k < registers; k++) four[k] = TINI_SET(four)(
+                    p + k / TINI_PARTS * tile_bytes + 64 / TINI_PARTS * (k % TINI_PARTS), j, format);
                 TINI_UNROLL for (uint32_t c = 0; c < columns; c++) {
                     int32_t q;
                     memcpy(&q, x[c]->q + 4 * j, 4);
                     TINI_UNROLL for (uint32_t k = 0; k < registers; k++)
-                        TINI_SET(dot)(&sum[k][c], four[k], TINI_SET(spread_i32)(q), i, j < 4 ? f[k].first : f[k].last, format);
+                        TINI_SET(dot)(&sum[k][c], four[k], TINI_SET(spread_i32)(q), i,
+                                      j < 4 ? f[k].first : f[k].last, format);
                 }
             }
             TINI_UNROLL for (uint32_t c = 0; c < columns; c++) {
-                TINI_SET(ints) sums = tini_scales_by_half(format) ? TINI_SET(spread_first)(tini_avx2_half_sums(x[c]->q))
-                                                                  : TINI_SET(spread_i32)(x[c]->sum);
-                TINI_UNROLL for (uint32_t k = 0; k < registers; k++)
-                    acc[k][c] = TINI_SET(add_block)(acc[k][c], TINI_SET(total)(&sum[k][c], f[k].first, f[k].last, format), &f[k], sums, x[c], format);
+                TINI_INTS
+                sums = tini_scales_by_half(format) ? TINI_SET(spread_first)(tini_avx2_half_sums(x[c]->q))
+                                                   : TINI_SET(spread_i32)(x[c]->sum);
+                TINI_UNROLL for (uint32_t k = 0; k < registers; k++) acc[k][c] = TINI_SET(add_block)(
+                    acc[k][c], TINI_SET(dot_total)(&sum[k][c], f[k].first, f[k].last, format), &f[k], sums,
+                    x[c], format);
                 x[c]++;
             }
         }
     }
-    TINI_UNROLL for (uint32_t k = 0; k < registers; k++)
-        TINI_UNROLL for (uint32_t c = 0; c < columns; c++)
-            TINI_SET(store)(m, tile * TINI_PARTS + k, t + c, acc[k][c]);
-}
-
-/* Rows of x from t on, for one tile. */
-TINI_INLINE void TINI_SET(tile_rows)(const tini_matmul *m, uint32_t tile, uint32_t t, const int format) {
-    for (; TINI_TILES == 1 && t + 4 <= m->rows; t += 4)
-        TINI_SET(patch)(m, tile, t, 1, 4, format);
-    for (; t + 2 <= m->rows; t += 2)
-        TINI_SET(patch)(m, tile, t, 1, 2, format);
-    for (; t < m->rows; t++)
-        TINI_SET(patch)(m, tile, t, 1, 1, format);
+    TINI_FLOATS y[16]; /* in memory, for a loop that is not unrolled */
+    TINI_UNROLL for (uint32_t c = 0; c < columns; c++) TINI_UNROLL for (uint32_t k = 0; k < registers; k++)
+        y[c * registers + k] = acc[k][c];
+    for (uint32_t n = 0; n < columns * registers && t + n / registers < m->rows; n++)
+        TINI_SET(store)(m, tile * TINI_PARTS + n % registers, t + n / registers, y[n]);
 }
 
 TINI_INLINE void TINI_SET(matmul)(const tini_matmul *m, uint32_t tile, uint32_t tile_end, const int format) {
     tile_end = tini_tile_limit(m, tile_end);
-    for (; TINI_TILES == 2 && m->rows >= 4 && tile + 2 <= tile_end; tile += 2) {
+    while (tile < tile_end) {
+        const uint32_t tiles = m->rows >= TINI_LEAST && tile + TINI_TILES <= tile_end ? TINI_TILES : 1;
         uint32_t t = 0;
-        for (; t + 4 <= m->rows; t += 4)
-            TINI_SET(patch)(m, tile, t, 2, 4, format);
-        TINI_SET(tile_rows)(m, tile, t, format);
-        TINI_SET(tile_rows)(m, tile + 1, t, format);
+        for (; t + TINI_LEAST <= m->rows; t += 4) {
+            if (tiles == TINI_TILES)
+                TINI_SET(patch)(m, tile, t, TINI_TILES, 4, format);
+            else
+                TINI_SET(patch)(m, tile, t, 1, 4, format);
+        }
+        for (; t < m->rows; t++)
+            for (uint32_t k = 0; k < tiles; k++)
+                TINI_SET(patch)(m, tile + k, t, 1, 1, format);
+        tile += tiles;
     }
-    for (; tile < tile_end; tile++)
-        TINI_SET(tile_rows)(m, tile, 0, format);
 }
+
+#undef TINI_INTS
+#undef TINI_FLOATS

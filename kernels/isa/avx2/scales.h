@@ -45,9 +45,12 @@ TINI_INLINE void tini_avx2_small(tini_small *small, const uint8_t *p, const int 
             __m256i a = tini_avx2_bytes(p + TINI_TILE * k), b = tini_avx2_bytes(p + TINI_TILE * (k + 4));
             __m256i high = tini_avx2_bytes(p + TINI_TILE * (k + 8));
             tini_avx2_store_small(small->scale[k], tini_avx2_bits(a, 0, 15), tini_avx2_bits(high, 0, 3), 32);
-            tini_avx2_store_small(small->scale[k + 4], tini_avx2_bits(b, 0, 15), tini_avx2_bits(high, 2, 3), 32);
-            tini_avx2_store_small(small->scale[k + 8], tini_avx2_bits(a, 4, 15), tini_avx2_bits(high, 4, 3), 32);
-            tini_avx2_store_small(small->scale[k + 12], tini_avx2_bits(b, 4, 15), tini_avx2_bits(high, 6, 3), 32);
+            tini_avx2_store_small(small->scale[k + 4], tini_avx2_bits(b, 0, 15), tini_avx2_bits(high, 2, 3),
+                                  32);
+            tini_avx2_store_small(small->scale[k + 8], tini_avx2_bits(a, 4, 15), tini_avx2_bits(high, 4, 3),
+                                  32);
+            tini_avx2_store_small(small->scale[k + 12], tini_avx2_bits(b, 4, 15), tini_avx2_bits(high, 6, 3),
+                                  32);
         }
     }
     if (format == TINI_FORMAT_Q4_K || format == TINI_FORMAT_Q5_K) {
@@ -57,9 +60,16 @@ TINI_INLINE void tini_avx2_small(tini_small *small, const uint8_t *p, const int 
             tini_avx2_store_small(small->scale[k], tini_avx2_bits(a, 0, 63), _mm256_setzero_si256(), 0);
             tini_avx2_store_small(small->minimum[k], tini_avx2_bits(b, 0, 63), _mm256_setzero_si256(), 0);
             tini_avx2_store_small(small->scale[k + 4], tini_avx2_bits(low, 0, 15), tini_avx2_bits(a, 6, 3), 0);
-            tini_avx2_store_small(small->minimum[k + 4], tini_avx2_bits(low, 4, 15), tini_avx2_bits(b, 6, 3), 0);
+            tini_avx2_store_small(small->minimum[k + 4], tini_avx2_bits(low, 4, 15), tini_avx2_bits(b, 6, 3),
+                                  0);
         }
     }
+}
+
+/* Asks for the cache lines from p on. Reads nothing: p may lie past the weights. */
+TINI_INLINE void tini_fetch(const uint8_t *p, size_t bytes) {
+    for (size_t line = 0; line < bytes; line += 64)
+        _mm_prefetch((const char *)p + line, _MM_HINT_T0);
 }
 
 /* In the first 32 bits: the sums of q[0 .. 15] and q[16 .. 31], as a pair of int16. */

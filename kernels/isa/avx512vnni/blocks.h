@@ -10,7 +10,7 @@
 #include "../../core/program.h"
 #include "../avx2/scales.h"
 #include "../scalar/tile.h"
-#include "rows.h"
+#include "store.h"
 
 TINI_REGION_AVX512VNNI
 
@@ -47,7 +47,7 @@ TINI_INLINE __m512i tini_avx512_right(__m512i v, const int n) {
     return (__m512i)(n < 0 ? (tini_avx512_u16)v << (n < 0 ? -n : 0) : (tini_avx512_u16)v >> (n < 0 ? 0 : n));
 }
 
-TINI_INLINE __m512i tini_avx512_and(__m512i a, __m512i b) {
+TINI_INLINE __m512i tini_avx512_mask(__m512i a, __m512i b) {
     return _mm512_and_si512(a, b);
 }
 
@@ -133,7 +133,8 @@ TINI_INLINE void tini_avx512_dot(tini_avx512_sums *sum, __m512i w, __m512i q, co
 }
 
 /* The sum, or that of the halves times their scales. */
-TINI_INLINE __m512i tini_avx512_total(const tini_avx512_sums *sum, __m512i first, __m512i last, const int format) {
+TINI_INLINE __m512i tini_avx512_dot_total(const tini_avx512_sums *sum, __m512i first, __m512i last,
+                                          const int format) {
     if (!tini_scales_by_half(format))
         return sum->half[0];
     return _mm512_add_epi32(_mm512_mullo_epi32(sum->half[0], first), _mm512_mullo_epi32(sum->half[1], last));
@@ -142,10 +143,12 @@ TINI_INLINE __m512i tini_avx512_total(const tini_avx512_sums *sum, __m512i first
 #define TINI_SET(name) tini_avx512_##name
 #define TINI_PARTS 1
 #define TINI_TILES 2
+#define TINI_LEAST 2
 #include "../avx2/patch.h"
 #undef TINI_SET
 #undef TINI_PARTS
 #undef TINI_TILES
+#undef TINI_LEAST
 
 TINI_REGION_END
 

@@ -10,7 +10,7 @@
 #include "../../core/kernel.h"
 #include "../../core/program.h"
 #include "../scalar/tile.h"
-#include "rows.h"
+#include "store.h"
 
 TINI_REGION_AVX512VNNI
 

@@ -10,7 +10,7 @@
 #include "../../core/program.h"
 #include "../avx2/scales.h"
 #include "../scalar/tile.h"
-#include "../avx2/rows.h"
+#include "../avx2/store.h"
 
 TINI_REGION_AVXVNNI
 
@@ -47,7 +47,7 @@ TINI_INLINE __m256i tini_avxvnni_right(__m256i v, const int n) {
     return (__m256i)(n < 0 ? (tini_avxvnni_u16)v << (n < 0 ? -n : 0) : (tini_avxvnni_u16)v >> (n < 0 ? 0 : n));
 }
 
-TINI_INLINE __m256i tini_avxvnni_and(__m256i a, __m256i b) {
+TINI_INLINE __m256i tini_avxvnni_mask(__m256i a, __m256i b) {
     return _mm256_and_si256(a, b);
 }
 
@@ -125,14 +125,15 @@ TINI_INLINE __m256i tini_avxvnni_iq4_nl(__m256i w) {
 
 /* The i-th of eight. */
 TINI_INLINE void tini_avxvnni_dot(tini_avxvnni_sums *sum, __m256i w, __m256i q, const uint32_t i, __m256i scale,
-                                 const int format) {
+                                  const int format) {
     (void)scale;
     const uint32_t half = tini_scales_by_half(format) && i >= 4;
     sum->half[half] = _mm256_dpbusd_avx_epi32(i == 4 * half ? _mm256_setzero_si256() : sum->half[half], w, q);
 }
 
 /* The sum, or that of the halves times their scales. */
-TINI_INLINE __m256i tini_avxvnni_total(const tini_avxvnni_sums *sum, __m256i first, __m256i last, const int format) {
+TINI_INLINE __m256i tini_avxvnni_dot_total(const tini_avxvnni_sums *sum, __m256i first, __m256i last,
+                                           const int format) {
     if (!tini_scales_by_half(format))
         return sum->half[0];
     return _mm256_add_epi32(_mm256_mullo_epi32(sum->half[0], first), _mm256_mullo_epi32(sum->half[1], last));
@@ -149,10 +150,12 @@ TINI_INLINE void tini_avxvnni_store(const tini_matmul *m, uint32_t unit, uint32_
 #define TINI_SET(name) tini_avxvnni_##name
 #define TINI_PARTS 2
 #define TINI_TILES 1
+#define TINI_LEAST 3
 #include "../avx2/patch.h"
 #undef TINI_SET
 #undef TINI_PARTS
 #undef TINI_TILES
+#undef TINI_LEAST
 
 TINI_REGION_END
 

@@ -29,31 +29,8 @@ TINI_INLINE void tini_neon_start(tini_neon_state *s, uint32_t heads, uint32_t he
     }
 }
 
-/* Turns head h's scores of a tile into weights. */
-TINI_INLINE void tini_neon_weigh(tini_neon_state *s, uint32_t h, uint32_t begin, uint32_t end) {
-    float *weights = s->weights[h];
-    uint32_t from = begin & ~15u, to = (end + 15) & ~15u;
-    for (uint32_t p = from; p < begin; p++)
-        weights[p] = -TINI_INFINITY;
-    for (uint32_t p = end; p < to; p++)
-        weights[p] = -TINI_INFINITY;
-    float32x4_t high = vdupq_n_f32(s->maximum[h]);
-    for (uint32_t p = from; p < to; p += 4)
-        high = vmaxq_f32(high, vld1q_f32(weights + p));
-    float highest = vmaxvq_f32(high);
-    s->alpha[h] = tini_exp(s->maximum[h] - highest);
-    s->maximum[h] = highest;
-    const float32x4_t maximum = vdupq_n_f32(highest);
-    for (uint32_t quarter = 0; quarter < 16; quarter += 4) {
-        float32x4_t lanes = vmulq_n_f32(vld1q_f32(s->lanes[h] + quarter), s->alpha[h]);
-        for (uint32_t p = from + quarter; p < to; p += 16) {
-            float32x4_t weight = tini_neon_exp(vsubq_f32(vld1q_f32(weights + p), maximum));
-            vst1q_f32(weights + p, weight);
-            lanes = vaddq_f32(lanes, weight);
-        }
-        vst1q_f32(s->lanes[h] + quarter, lanes);
-    }
-}
+/* Turns head h's scores of a tile into weights. In attention_f16.c. */
+TINI_NEON_ONCE void tini_neon_weigh(tini_neon_state *s, uint32_t h, uint32_t begin, uint32_t end);
 
 /* out[heads][head_dim] = acc * (1 / the sum of the weights). */
 TINI_INLINE void tini_neon_finish(const tini_neon_state *s, float *out, uint32_t heads, uint32_t head_dim) {

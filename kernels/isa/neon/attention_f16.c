@@ -6,6 +6,31 @@
 
 TINI_REGION_NEON
 
+void tini_neon_weigh(tini_neon_state *s, uint32_t h, uint32_t begin, uint32_t end) {
+    float *weights = s->weights[h];
+    uint32_t from = begin & ~15u, to = (end + 15) & ~15u;
+    for (uint32_t p = from; p < begin; p++)
+        weights[p] = -TINI_INFINITY;
+    for (uint32_t p = end; p < to; p++)
+        weights[p] = -TINI_INFINITY;
+    float32x4_t high = vdupq_n_f32(s->maximum[h]);
+    for (uint32_t p = from; p < to; p += 4)
+        high = vmaxq_f32(high, vld1q_f32(weights + p));
+    float highest = vmaxvq_f32(high);
+    s->alpha[h] = tini_exp(s->maximum[h] - highest);
+    s->maximum[h] = highest;
+    const float32x4_t maximum = vdupq_n_f32(highest);
+    for (uint32_t quarter = 0; quarter < 16; quarter += 4) {
+        float32x4_t lanes = vmulq_n_f32(vld1q_f32(s->lanes[h] + quarter), s->alpha[h]);
+        for (uint32_t p = from + quarter; p < to; p += 16) {
+            float32x4_t weight = tini_neon_exp(vsubq_f32(vld1q_f32(weights + p), maximum));
+            vst1q_f32(weights + p, weight);
+            lanes = vaddq_f32(lanes, weight);
+        }
+        vst1q_f32(s->lanes[h] + quarter, lanes);
+    }
+}
+
 /* Scores of 16 positions. keys [head_dim][16], q [heads][head_dim]. */
 TINI_INLINE void tini_neon_scores(tini_neon_state *s, const uint16_t *keys, const float *q, uint32_t first,
                                   const uint32_t heads, uint32_t head_dim, float scale) {
@@ -13,6 +38,7 @@ TINI_INLINE void tini_neon_scores(tini_neon_state *s, const uint16_t *keys, cons
     for (uint32_t h = 0; h < heads; h++)
         for (uint32_t k = 0; k < 4; k++)
             sum[h][k] = vdupq_n_f32(0.0f);
+    TINI_NEON_ROLLED
     for (uint32_t d = 0; d < head_dim; d++, keys += 16) {
         for (uint32_t k = 0; k < 4; k++) {
             float32x4_t key = tini_neon_halves(keys + 4 * k);
@@ -35,6 +61,7 @@ TINI_INLINE void tini_neon_gather(tini_neon_state *s, const uint16_t *values, ui
         for (uint32_t k = 0; k < registers; k++)
             acc[h][k] = vmulq_n_f32(vld1q_f32(s->acc[h] + first + 4 * k), s->alpha[h]);
     values += first + (size_t)begin * head_dim;
+    TINI_NEON_ROLLED
     for (uint32_t p = begin; p < end; p++, values += head_dim) {
         for (uint32_t k = 0; k < registers; k++) {
             float32x4_t v = tini_neon_halves(values + 4 * k);

@@ -117,7 +117,7 @@ TINI_INLINE void tini_neon_patch(const tini_matmul *m, uint32_t tile, uint32_t f
         TINI_NEON_UNROLL
         for (uint32_t c = 0; c < columns; c++)
             out[c] = acc[c][k];
-        tini_neon_store_columns(m, tile * TINI_TILE + 8 * first + 4 * k, t, out, columns);
+        tini_neon_store(m, tile * TINI_TILE + 8 * first + 4 * k, 0, t, 1, out, columns);
     }
 }
 

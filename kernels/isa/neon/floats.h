@@ -41,9 +41,11 @@ TINI_INLINE void tini_neon_float_patch(const tini_matmul *m, uint32_t tile, uint
                 acc[c][k] = vaddq_f32(acc[c][k], vmulq_n_f32(weights, x[c][i]));
         }
     }
-    for (uint32_t c = 0; c < columns; c++)
-        for (uint32_t k = 0; k < 4; k++)
-            tini_neon_store(m, tile * TINI_TILE + 4 * k, t + c, acc[c][k]);
+    TINI_NEON_UNROLL
+    for (uint32_t c = 0; c < columns; c++) {
+        const float32x4_t out[4] = {acc[c][0], acc[c][1], acc[c][2], acc[c][3]};
+        tini_neon_store(m, tile * TINI_TILE, 4, t + c, 0, out, 4);
+    }
 }
 
 TINI_INLINE void tini_neon_float_matmul(const tini_matmul *m, uint32_t tile, uint32_t tile_end,

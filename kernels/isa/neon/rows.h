@@ -6,7 +6,7 @@
 
 #include "../../core/kernel.h"
 
-/* For loops over registers, which the compiler must unroll whole; and for one over memory, which it need not. */
+/* For loops over registers, which the compiler must unroll whole; and for others, which it need not. */
 #if defined(__clang__)
 #define TINI_NEON_UNROLL TINI_PRAGMA(clang loop unroll(full))
 #define TINI_NEON_ROLLED TINI_PRAGMA(clang loop unroll(disable))
@@ -21,6 +21,9 @@
  * registers for. */
 #define TINI_NEON_FINISH(a, b) __asm__ volatile("" : "+w"(a), "+w"(b)::"memory")
 
+/* For what is long and called by many. */
+#define TINI_NEON_ONCE __attribute__((noinline))
+
 TINI_REGION_NEON
 
 /* Four float16 values, widened exactly. */
@@ -28,39 +31,10 @@ TINI_INLINE float32x4_t tini_neon_halves(const void *p) {
     return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16((const uint16_t *)p)));
 }
 
-/* As tini_tile_store, for the four outputs from `first` on. Touches no memory past the outputs. */
-TINI_INLINE void tini_neon_store(const tini_matmul *m, uint32_t first, uint32_t t, float32x4_t y) {
-    if (first >= m->outputs)
-        return;
-    float *out = m->out + t * m->out_stride + first;
-    const float *bias = m->bias ? m->bias + first : NULL;
-    const float *residual = m->residual ? m->residual + t * m->residual_stride + first : NULL;
-    if (m->outputs - first >= 4) {
-        if (bias)
-            y = vaddq_f32(y, vld1q_f32(bias));
-        if (residual)
-            y = vaddq_f32(y, vld1q_f32(residual));
-        vst1q_f32(out, y);
-        return;
-    }
-    float lanes[4];
-    vst1q_f32(lanes, y);
-    for (uint32_t lane = 0; lane < m->outputs - first; lane++) {
-        if (bias)
-            lanes[lane] = lanes[lane] + bias[lane];
-        if (residual)
-            lanes[lane] = lanes[lane] + residual[lane];
-        out[lane] = lanes[lane];
-    }
-}
-
-/* Stores lanes[columns], four outputs each from `first` on, to rows t, t + 1, ... of out. */
-TINI_INLINE void tini_neon_store_columns(const tini_matmul *m, uint32_t first, uint32_t t,
-                                         const float32x4_t *lanes, uint32_t columns) {
-    TINI_NEON_ROLLED
-    for (uint32_t c = 0; c < columns; c++)
-        tini_neon_store(m, first, t + c, lanes[c]);
-}
+/* As tini_tile_store, for the four outputs in each of lanes[count]: those of number k are outputs first + k * outputs ..,
+ * of row t + k * rows. Touches no memory past the outputs. In matmul_f32.c. */
+TINI_NEON_ONCE void tini_neon_store(const tini_matmul *m, uint32_t first, uint32_t outputs, uint32_t t,
+                                    uint32_t rows, const float32x4_t *lanes, uint32_t count);
 
 TINI_REGION_END
 

@@ -59,7 +59,7 @@ TINI_INLINE void tini_neondot_panel(const tini_matmul *m, uint32_t tile, uint32_
     TINI_NEON_UNROLL
     for (uint32_t c = 0; c < columns; c++)
         out[c] = acc[c];
-    tini_neon_store_columns(m, tile * TINI_TILE + 4 * quarter, t, out, columns);
+    tini_neon_store(m, tile * TINI_TILE + 4 * quarter, 0, t, 1, out, columns);
 }
 
 /* A tile by one row of x: weights stream. */
@@ -85,8 +85,8 @@ TINI_INLINE void tini_neondot_stream(const tini_matmul *m, uint32_t tile, uint32
             }
         }
     }
-    for (uint32_t k = 0; k < 4; k++)
-        tini_neon_store(m, tile * TINI_TILE + 4 * k, t, acc[k]);
+    const float32x4_t out[4] = {acc[0], acc[1], acc[2], acc[3]};
+    tini_neon_store(m, tile * TINI_TILE, 4, t, 0, out, 4);
 }
 
 TINI_INLINE void tini_neondot_matmul(const tini_matmul *m, uint32_t tile, uint32_t tile_end, const int format) {

@@ -111,7 +111,7 @@ TINI_INLINE void tini_neoni8mm_panel(const tini_matmul *m, uint32_t tile, uint32
         out[2 * c] = vuzp1q_f32(acc[c][0], acc[c][1]);
         out[2 * c + 1] = vuzp2q_f32(acc[c][0], acc[c][1]);
     }
-    tini_neon_store_columns(m, tile * TINI_TILE + 4 * quarter, t, out, 2 * pairs);
+    tini_neon_store(m, tile * TINI_TILE + 4 * quarter, 0, t, 1, out, 2 * pairs);
 }
 
 TINI_INLINE int32x4_t tini_neoni8mm_four(int32x4_t sum, const int8x16_t w[4], int8x16_t q, const int format) {
@@ -153,8 +153,8 @@ TINI_INLINE void tini_neoni8mm_stream(const tini_matmul *m, uint32_t tile, uint3
             }
         }
     }
-    for (uint32_t k = 0; k < 4; k++)
-        tini_neon_store(m, tile * TINI_TILE + 4 * k, t, acc[k]);
+    const float32x4_t out[4] = {acc[0], acc[1], acc[2], acc[3]};
+    tini_neon_store(m, tile * TINI_TILE, 4, t, 0, out, 4);
 }
 
 TINI_INLINE void tini_neoni8mm_matmul(const tini_matmul *m, uint32_t tile, uint32_t tile_end,
