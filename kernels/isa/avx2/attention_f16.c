@@ -234,13 +234,15 @@ TINI_INLINE void tini_avx2_multiply(const tini_product *m, uint32_t i, uint32_t 
     }
 }
 
-static void tini_avx2_floats(const tini_product *m) {
+static void tini_avx2_widened(const tini_product *m) {
     for (uint32_t i = 0, n; i < m->queries; i += n) {
         uint32_t left = m->queries - i;
-        n = left == 6 ? 6 : left >= 3 ? 3 : 1;
+        n = left == 6 || left == 4 ? left : left >= 3 ? 3 : 1;
         for (uint32_t first = 0; first < m->lanes; first += 16)
             if (n == 6)
                 tini_avx2_multiply(m, i, first, 6, TINI_FLOATS);
+            else if (n == 4)
+                tini_avx2_multiply(m, i, first, 4, TINI_FLOATS);
             else if (n == 3)
                 tini_avx2_multiply(m, i, first, 3, TINI_FLOATS);
             else
@@ -266,7 +268,7 @@ TINI_INLINE void tini_avx2_memory(const tini_product *m, uint32_t first, const i
 
 void tini_product_avx2(const tini_product *m) {
     if (m->source == TINI_FLOATS)
-        tini_avx2_floats(m);
+        tini_avx2_widened(m);
     else
         for (uint32_t first = 0; first < m->lanes; first += 16)
             if (m->source == TINI_HALVES)

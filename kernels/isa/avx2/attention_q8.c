@@ -19,6 +19,7 @@ TINI_INLINE void tini_avx2_scores_8(tini_avx2_q8 *t, uint32_t i, uint32_t first,
     const uint8_t *keys = t->s.keys + first / TINI_TILE * t->group_bytes;
     const uint8_t *ahead = t->s.values + first / 8 * (t->group_bytes / 2);
     const uint32_t half = first % TINI_TILE;
+    const uint32_t together = queries <= 2 ? 8 : 2; /* few queries leave the loop's own work in sight */
     __m256 score[TINI_PANEL];
     TINI_UNROLL
     for (uint32_t k = 0; k < queries; k++)
@@ -28,18 +29,22 @@ TINI_INLINE void tini_avx2_scores_8(tini_avx2_q8 *t, uint32_t i, uint32_t first,
         TINI_UNROLL
         for (uint32_t k = 0; k < queries; k++)
             sum[k] = _mm256_setzero_si256();
-        for (uint32_t j = 0; j < 8; j++) {
-            __m256i key = tini_avx2_bytes(keys + 2 * TINI_TILE + 64 * j + 4 * half);
-            key = _mm256_xor_si256(key, _mm256_set1_epi8((char)0x80));
-            const __m256i magnitude = _mm256_abs_epi8(key);
-            if (queries <= 4)
-                _mm_prefetch((const char *)ahead + 34 * j, _MM_HINT_T0);
+        for (uint32_t at = 0; at < 8; at += together) {
             TINI_UNROLL
-            for (uint32_t k = 0; k < queries; k++) {
-                int32_t four;
-                memcpy(&four, t->q[i + k][b].q + 4 * j, 4);
-                __m256i pairs = _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(_mm256_set1_epi32(four), key));
-                sum[k] = _mm256_add_epi32(sum[k], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+            for (uint32_t j = at; j < at + together; j++) {
+                __m256i key = tini_avx2_bytes(keys + 2 * TINI_TILE + 64 * j + 4 * half);
+                key = _mm256_xor_si256(key, _mm256_set1_epi8((char)0x80));
+                const __m256i magnitude = _mm256_abs_epi8(key);
+                if (queries <= 4)
+                    _mm_prefetch((const char *)ahead + 34 * j, _MM_HINT_T0);
+                TINI_UNROLL
+                for (uint32_t k = 0; k < queries; k++) {
+                    int32_t four;
+                    memcpy(&four, t->q[i + k][b].q + 4 * j, 4);
+                    __m256i pairs =
+                        _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(_mm256_set1_epi32(four), key));
+                    sum[k] = _mm256_add_epi32(sum[k], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+                }
             }
         }
         ahead += 8 * 34;
@@ -97,6 +102,7 @@ static void tini_avx2_outputs_q8(tini_avx2_q8 *t) {
         if (s->count > TINI_FEW) {
             for (uint32_t p = s->low; p < s->high; p++) {
                 const uint8_t *values = m.b + p * m.row_bytes + p / TINI_TILE * m.group_bytes;
+                TINI_UNROLL
                 for (uint32_t e = 0; e < TINI_BLOCK; e += 8)
                     _mm256_storeu_ps(s->wide[p] + e, tini_avx2_int8(values + e));
             }

@@ -110,10 +110,10 @@ TINI_INLINE void tini_avx512_multiply(const tini_product *m, uint32_t i, uint32_
     }
 }
 
-static void tini_avx512_floats(const tini_product *m) {
+static void tini_avx512_widened(const tini_product *m) {
     for (uint32_t i = 0, n; i < m->queries; i += n) {
         uint32_t left = m->queries - i;
-        n = left == 6 ? 6 : left >= 3 ? 3 : 1;
+        n = left == 6 || left == 4 ? left : left >= 3 ? 3 : 1;
         if (n == 6 && m->lanes == 64) {
             tini_avx512_multiply(m, i, 0, 6, 4, TINI_FLOATS);
             continue;
@@ -121,6 +121,8 @@ static void tini_avx512_floats(const tini_product *m) {
         for (uint32_t first = 0; first < m->lanes; first += 32)
             if (n == 6)
                 tini_avx512_multiply(m, i, first, 6, 2, TINI_FLOATS);
+            else if (n == 4)
+                tini_avx512_multiply(m, i, first, 4, 2, TINI_FLOATS);
             else if (n == 3)
                 tini_avx512_multiply(m, i, first, 3, 2, TINI_FLOATS);
             else
@@ -150,7 +152,7 @@ void tini_product_avx512vnni(const tini_product *m) {
     else if (m->source == TINI_BYTES)
         tini_avx512_memory(m, 2, TINI_BYTES);
     else
-        tini_avx512_floats(m);
+        tini_avx512_widened(m);
 }
 
 /* Widens elements [first, first + count) of the tile's keys [group][head_dim][16]. */
