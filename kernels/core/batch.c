@@ -78,12 +78,18 @@ tin_status tin_batch_create(const tin_model *model, const tin_batch_options *giv
     return TIN_OK;
 }
 
+static size_t batch_floats(const tin_batch *b) {
+    return (size_t)b->options.logit_rows * b->model->program.header->vocab;
+}
+
 /* Makes a pass of what the sessions have queued: a row for each, if they are not more than rows, and prompts share what
  * is left in order. */
 static void gather_members(tin_batch *b, tin_session *const *sessions, uint32_t count) {
     uint32_t rows = b->options.rows, logit_rows = b->options.logit_rows, waiting = 0;
     for (uint32_t k = 0; k < count; k++)
         waiting += !sessions[k]->running && sessions[k]->position < sessions[k]->count;
+    for (uint32_t k = 0; k < count && waiting; k++)
+        tini_session_forget_logits(sessions[k], b->pass.logits, batch_floats(b));
     b->member_count = 0;
     for (uint32_t n = 0; n < count && rows; n++) {
         tin_session *s = sessions[(b->turn + n) % count];

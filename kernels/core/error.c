@@ -2,10 +2,11 @@
 
 #include <stdarg.h>
 
-/* Appends `text` to out[at ..], leaving room for the NUL. */
+/* Appends `text` to out[at ..], leaving room for the NUL. It may be a damaged file's: the message stays one line of
+ * ASCII. */
 static size_t put(char *out, size_t at, size_t capacity, const char *text) {
-    while (*text && at + 1 < capacity)
-        out[at++] = *text++;
+    for (; *text && at + 1 < capacity; text++)
+        out[at++] = *text >= ' ' && *text <= '~' ? *text : '?';
     return at;
 }
 

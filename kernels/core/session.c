@@ -254,6 +254,13 @@ void tini_session_drop(tin_session *s) {
     s->rows = s->logit_rows = 0;
 }
 
+void tini_session_forget_logits(tin_session *s, const float *begin, size_t count) {
+    if (s->ready_rows && (uintptr_t)s->logits - (uintptr_t)begin < count * sizeof *begin) {
+        s->ready_rows = 0;
+        s->fresh = 0;
+    }
+}
+
 void tini_session_end(tin_session *s, const float *logits) {
     s->position += s->rows;
     s->ready_rows = s->logit_rows;

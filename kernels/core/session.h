@@ -46,6 +46,9 @@ void tini_session_begin(tin_session *session, tini_pass *pass);
 void tini_session_end(tin_session *session, const float *logits);
 /* The pass is dropped. */
 void tini_session_drop(tin_session *session);
+/* The memory [begin, begin + count) of logits is to be written anew, or given back: what the session has there, it no
+ * longer has. */
+void tini_session_forget_logits(tin_session *session, const float *begin, size_t count);
 
 /* TIN_STEP_* of what is at hand; PENDING when a pass must run. */
 int32_t tini_session_event(tin_session *session);

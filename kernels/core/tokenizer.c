@@ -302,6 +302,8 @@ static void encode_piece(const tini_tokenizer *view, const uint8_t *text, size_t
 }
 
 size_t tini_tokenize_scratch(size_t length) {
+    if (length > TINI_TEXT_MAX)
+        length = TINI_TEXT_MAX; /* longer texts are refused */
     return sizeof(uint32_t) * (3 * length + 2 * (size_t)leaves_for(length));
 }
 
@@ -309,7 +311,7 @@ int64_t tini_tokenize(const tini_tokenizer *view, const char *text, size_t lengt
                       int32_t *tokens, size_t capacity, void *scratch, size_t scratch_size) {
     if (length > TINI_TEXT_MAX)
         return TIN_ERR_ARGUMENT;
-    if (scratch_size < tini_tokenize_scratch(length) || (uintptr_t)scratch % sizeof(uint32_t))
+    if (!scratch || scratch_size < tini_tokenize_scratch(length) || (uintptr_t)scratch % sizeof(uint32_t))
         return TIN_ERR_MEMORY;
     const uint8_t *bytes = (const uint8_t *)text;
     token_sink out = {tokens, capacity, 0};

@@ -1,10 +1,13 @@
 #include "module.h"
 
+#include "core/session.h"
+
 typedef struct core_batch {
     PyObject_HEAD core_model *model;
     tin_batch *batch;
     core_pool pool;
     void *memory;
+    size_t size; /* of memory from its first aligned byte on */
     PyObject *sessions; /* a list: those that are stepped */
     int busy;
 } core_batch;
@@ -32,7 +35,7 @@ static PyObject *batch_new(PyTypeObject *type, PyObject *args, PyObject *keyword
         .clock_ns = core_monotonic_ns,
     };
     tin_error error;
-    size_t size = tin_batch_size(self->model->model, &options, &error);
+    size_t size = self->size = tin_batch_size(self->model->model, &options, &error);
     void *block = size ? core_aligned(size, &self->memory) : NULL;
     if (!size || (block && tin_batch_create(self->model->model, &options, block, size, &self->batch, &error)))
         core_raise(self->model->fault, &error);
@@ -44,10 +47,19 @@ failed:
     return NULL;
 }
 
+/* The session may outlive the batch, whose memory its logits are in. */
+static void forget_logits(const core_batch *self, core_session *session) {
+    if (self->batch)
+        tini_session_forget_logits(session->session, (const float *)(const void *)self->batch,
+                                   self->size / sizeof(float));
+}
+
 static void batch_dealloc(core_batch *self) {
     PyTypeObject *type = Py_TYPE((PyObject *)self);
     if (self->batch)
         tin_batch_cancel(self->batch);
+    for (Py_ssize_t k = 0; self->sessions && k < PyList_Size(self->sessions); k++)
+        forget_logits(self, (core_session *)PyList_GetItem(self->sessions, k));
     core_pool_stop(&self->pool);
     PyMem_Free(self->memory);
     Py_XDECREF(self->sessions);
@@ -84,6 +96,7 @@ static PyObject *batch_remove(core_batch *self, PyObject *session) {
     if (at < 0)
         return NULL;
     tin_batch_cancel(self->batch); /* its tokens may be under way; all are queued again */
+    forget_logits(self, (core_session *)PyList_GetItem(self->sessions, at));
     if (PySequence_DelItem(self->sessions, at))
         return NULL;
     Py_RETURN_NONE;

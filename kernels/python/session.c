@@ -68,8 +68,6 @@ int core_session_refuse_busy(const core_session *self) {
 typedef tin_status take_tokens(tin_session *, const int32_t *, uint32_t, tin_error *);
 
 static PyObject *give_tokens(core_session *self, PyObject *tokens, take_tokens *take) {
-    if (core_session_refuse_busy(self))
-        return NULL;
     Py_ssize_t count = PySequence_Size(tokens);
     if (count < 0)
         return NULL;
@@ -85,6 +83,11 @@ static PyObject *give_tokens(core_session *self, PyObject *tokens, take_tokens *
             return NULL;
         }
         ids[k] = id < INT32_MIN || id > INT32_MAX ? -1 : (int32_t)id;
+    }
+    /* Only now: the sequence may have run Python code, and so other threads. */
+    if (core_session_refuse_busy(self)) {
+        PyMem_Free(ids);
+        return NULL;
     }
     tin_error error;
     tin_status status = take(self->session, ids, (uint32_t)count, &error);
