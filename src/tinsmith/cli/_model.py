@@ -15,11 +15,17 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         "--threads", type=int, metavar="N", help="threads that work on one step (default: the cores)"
     )
     parser.add_argument(
-        "--isa", metavar="S", help="instruction set (default: the best one this processor runs)"
+        "--isa", metavar="S", help="instruction set (default: TIN_FORCE_ISA, or the best this processor runs)"
+    )
+    parser.add_argument(
+        "--kv",
+        default="f16",
+        metavar="T",
+        help="keys and values as f16, or q8 in half the memory (default: f16)",
     )
 
 
 def open_model(args: argparse.Namespace) -> Model:
     from tinsmith.runtime import load
 
-    return load(args.file, threads=args.threads, isa=args.isa)
+    return load(args.file, threads=args.threads, isa=args.isa, kv=args.kv)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from tinsmith import _core
@@ -23,7 +24,7 @@ def load(
     """Opens a .tin, or compiles a .gguf of a supported family, or a Hugging Face folder, in memory.
 
     threads: how many work on one step; None takes the cores this process may use. isa: an instruction set by
-    name; None takes the best one this processor runs. kv: how keys and values are kept, "f16", or "q8" in about
+    name; None takes that of the environment's TIN_FORCE_ISA, or the best one this processor runs. kv: how keys and values are kept, "f16", or "q8" in about
     half the memory, with results of its own. conversations: how many the model remembers, so that they may take
     turns without computing anything again; each takes memory for its caches.
     Raises InputError for a missing file, FormatError for a damaged one, UnsupportedError for a family, format
@@ -31,6 +32,7 @@ def load(
     """
     path = Path(path)
     known = _core.isa_names()
+    isa = isa or os.environ.get("TIN_FORCE_ISA") or None
     if isa is not None and isa not in known:
         raise UnsupportedError(f"instruction set {isa!r} does not run here; those that do: {', '.join(known)}")
     if threads is not None and not 1 <= threads <= 64:
