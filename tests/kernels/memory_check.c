@@ -5,7 +5,6 @@
  *
  * Prints, in bytes: peak resident memory of the whole process, pages of the file and of the session's block that were
  * touched, what tin_session_size asked for, and the bound: what tin_model_info tells. Linux only. */
-#define _GNU_SOURCE
 #include "moves.h"
 
 #include <fcntl.h>
@@ -91,32 +90,32 @@ static int measure(const tin_model *model, const void *file) {
 
 /* ---- Blocks that won't do ---- */
 
-typedef tin_status creator(const tin_model *model, const void *file, size_t file_size, void *memory, size_t size,
-                           tin_error *error);
+typedef tin_status creator(const tin_model *model, const void *file, size_t file_size, void *memory,
+                           size_t size, tin_error *error);
 
-static tin_status make_model(const tin_model *model, const void *file, size_t file_size, void *memory, size_t size,
-                             tin_error *error) {
+static tin_status make_model(const tin_model *model, const void *file, size_t file_size, void *memory,
+                             size_t size, tin_error *error) {
     (void)model;
     tin_model *made;
     return tin_model_create(file, file_size, NULL, memory, size, &made, error);
 }
 
-static tin_status make_session(const tin_model *model, const void *file, size_t file_size, void *memory, size_t size,
-                               tin_error *error) {
+static tin_status make_session(const tin_model *model, const void *file, size_t file_size, void *memory,
+                               size_t size, tin_error *error) {
     (void)file, (void)file_size;
     tin_session *made;
     return tin_session_create(model, NULL, memory, size, &made, error);
 }
 
-static tin_status make_batch(const tin_model *model, const void *file, size_t file_size, void *memory, size_t size,
-                             tin_error *error) {
+static tin_status make_batch(const tin_model *model, const void *file, size_t file_size, void *memory,
+                             size_t size, tin_error *error) {
     (void)file, (void)file_size;
     tin_batch *made;
     return tin_batch_create(model, NULL, memory, size, &made, error);
 }
 
-static tin_status make_pool(const tin_model *model, const void *file, size_t file_size, void *memory, size_t size,
-                            tin_error *error) {
+static tin_status make_pool(const tin_model *model, const void *file, size_t file_size, void *memory,
+                            size_t size, tin_error *error) {
     (void)model, (void)file, (void)file_size;
     tin_pool *made;
     tin_status status = tin_pool_create(2, memory, size, &made, error);
@@ -147,8 +146,10 @@ static void check_creator(const char *what, creator *create, const tin_model *mo
 
 static int blocks(const tin_model *model, const void *file, size_t file_size) {
     tin_error error = {0};
-    check_creator("tin_model_create", make_model, model, file, file_size, tin_model_size(file, file_size, NULL));
-    check_creator("tin_session_create", make_session, model, file, file_size, tin_session_size(model, NULL, NULL));
+    check_creator("tin_model_create", make_model, model, file, file_size,
+                  tin_model_size(file, file_size, NULL));
+    check_creator("tin_session_create", make_session, model, file, file_size,
+                  tin_session_size(model, NULL, NULL));
     check_creator("tin_batch_create", make_batch, model, file, file_size, tin_batch_size(model, NULL, NULL));
     check_creator("tin_pool_create", make_pool, model, file, file_size, tin_pool_size(2));
 
@@ -167,8 +168,10 @@ static int blocks(const tin_model *model, const void *file, size_t file_size) {
     const tin_message message = {TIN_ROLE_USER, "hello", 5};
     size = tin_chat_scratch(model, &message, 1, &error);
     scratch = moves_aligned(size + 8);
-    refuses("tin_chat", (tin_status)tin_chat(model, &message, 1, 0, tokens, 8, scratch, size - 1, &error), &error);
-    refuses("tin_chat", (tin_status)tin_chat(model, &message, 1, 0, tokens, 8, scratch + 1, size, &error), &error);
+    refuses("tin_chat", (tin_status)tin_chat(model, &message, 1, 0, tokens, 8, scratch, size - 1, &error),
+            &error);
+    refuses("tin_chat", (tin_status)tin_chat(model, &message, 1, 0, tokens, 8, scratch + 1, size, &error),
+            &error);
     refuses("tin_chat", (tin_status)tin_chat(model, &message, 1, 0, tokens, 8, NULL, size, &error), &error);
     free(scratch);
     puts("all refused");
