@@ -40,7 +40,7 @@ TINI_INLINE void tini_quants_from_gguf(tini_quants *out, const uint8_t *block, c
     tini_plane_read(out->q, block + layout.low.at, kind.inputs, kind.low, layout.low.stride);
     tini_plane_add(out->q, block + layout.high.at, kind.inputs, kind.high, layout.high.stride, kind.low);
     for (uint32_t i = 0; layout.flip && i < kind.inputs; i++)
-        out->q[i] ^= layout.flip; /* NOLINT(clang-analyzer-core.*): planes cover all inputs */
+        out->q[i] ^= layout.flip;
 }
 
 TINI_INLINE void tini_quants_to_gguf(uint8_t *block, const tini_quants *w, const int format) {
@@ -49,6 +49,7 @@ TINI_INLINE void tini_quants_to_gguf(uint8_t *block, const tini_quants *w, const
     memcpy(block + layout.halves, w->half, kind.halves);
     memcpy(block + layout.scales, w->scale, kind.scales);
     for (uint32_t i = 0; layout.flip && i < kind.inputs; i++)
+        /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): planes cover all inputs */
         block[layout.low.at + i] = w->q[i] ^ layout.flip;
     if (!layout.flip)
         tini_plane_write(block + layout.low.at, w->q, kind.inputs, kind.low, layout.low.stride, 0);
