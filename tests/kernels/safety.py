@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tiny_models import tiny_spec
+from tiny_models import in_format, tiny_spec
 
 from tinsmith import compiler, quant
 from tinsmith.models import family
@@ -65,4 +65,12 @@ def small_tin(path: Path, preset: str = "Q4_0") -> Path:
     }
     spec = replace(tiny_spec(family.by_name("llama"), **sizes), chat_template=TEMPLATE)
     compiler.build_tin(quant.apply(spec, preset), path)
+    return path
+
+
+def format_tin(path: Path, name: str) -> Path:
+    """A model of one layer whose matrices are all in one format; wide enough for blocks of 256."""
+    sizes = {"hidden_size": 256, "intermediate_size": 256, "num_hidden_layers": 1, "head_dim": 32}
+    heads = {"num_attention_heads": 8, "num_key_value_heads": 2}
+    compiler.build_tin(in_format(tiny_spec(family.by_name("llama"), **sizes, **heads), name), path)
     return path

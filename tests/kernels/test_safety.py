@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import safety
+from tiny_models import HALVES
 
 from tinsmith import _core, compiler, quant
 from tinsmith.errors import RuntimeFault
@@ -90,16 +91,10 @@ def test_memory_is_what_was_told(memory_check: Path, tin: Path) -> None:
 
 @LINUX
 @pytest.mark.slow
-def test_memory_of_the_base_model_is_what_was_told(memory_check: Path, folder: Path) -> None:
-    pulled = subprocess.run(
-        [sys.executable, "-m", "tinsmith", "pull", "smollm2-135m-instruct"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    base = folder / "base.tin"
-    compiler.build_tin(quant.apply(load(Path(pulled.stdout.splitlines()[-1])), "Q4_0"), base)
-    check_memory(memory_check, base)
+def test_memory_of_the_base_model_is_what_was_told(memory_check: Path, folder: Path, base_gguf: Path) -> None:
+    tin = folder / "base.tin"
+    compiler.build_tin(quant.apply(load(base_gguf), "Q4_0"), tin)
+    check_memory(memory_check, tin)
 
 
 @LINUX
@@ -213,11 +208,11 @@ def test_every_kernel_under_sanitizers(folder: Path, sanitized: list[Path]) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("preset", ["F16", "Q8_0", "Q4_0", "Q4_1", "BF16"])
-def test_every_format_under_sanitizers(folder: Path, sanitized: list[Path], preset: str) -> None:
+@pytest.mark.parametrize("name", ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", *HALVES])
+def test_every_format_under_sanitizers(folder: Path, sanitized: list[Path], name: str) -> None:
     """The digest program on one and three threads, whole and in slices."""
     program = safety.link(safety.clang(), folder / "digest", "digest.c", sanitized, *safety.SANITIZE)
-    tin = safety.small_tin(folder / f"{preset}.tin", preset)
+    tin = safety.format_tin(folder / f"{name}.tin", name)
     want = run_sanitized(program, tin, "--count", "60")
     for more in (["--threads", "3"], ["--slices"], ["--chunk", "7", "--threads", "3"]):
         assert run_sanitized(program, tin, "--count", "60", *more) == want
