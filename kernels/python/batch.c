@@ -7,7 +7,7 @@ typedef struct core_batch {
     tin_batch *batch;
     core_pool pool;
     void *memory;
-    size_t size; /* of memory from its first aligned byte on */
+    size_t size;        /* of memory from its first aligned byte on */
     PyObject *sessions; /* a list: those that are stepped */
     int busy;
 } core_batch;
@@ -135,8 +135,13 @@ static PyObject *batch_step(core_batch *self, PyObject *args) {
         tin_error error = {.status = found, .text = "a session of the batch is under way elsewhere"};
         core_raise(self->model->fault, &error);
     }
-    for (Py_ssize_t k = 0; list && k < count; k++)
-        PyList_SetItem(list, k, PyLong_FromLong(events[k]));
+    for (Py_ssize_t k = 0; list && k < count; k++) {
+        PyObject *event = PyLong_FromLong(events[k]);
+        if (!event)
+            Py_CLEAR(list);
+        else
+            PyList_SetItem(list, k, event);
+    }
     PyMem_Free(sessions);
     return list;
 }

@@ -5,9 +5,8 @@
  * Sessions, a batch and (for THREADS > 1) a pool are created; then the allocator's functions, which this program has in
  * place of libc's, abort when they are called by anyone, and on Linux the kernel stops the process at any call that
  * changes its memory, opens a file or starts a thread. Then made scripts are played over the whole interface.
- * PLANT, one of malloc, mmap, job, does what is forbidden, to show that it is seen. Exits 0 and prints how many moves
+ * Compiled with _GNU_SOURCE. PLANT, one of malloc, mmap, job, does what is forbidden, to show that it is seen. Exits 0 and prints how many moves
  * were played and which of them did something; 70 and the name of what was called otherwise. */
-#define _GNU_SOURCE
 #include "moves.h"
 
 #include <errno.h>
@@ -90,9 +89,9 @@ static const struct {
     uint32_t number;
     const char *name;
 } calls[] = {
-    {SYS_mmap, "mmap"},     {SYS_munmap, "munmap"}, {SYS_mremap, "mremap"}, {SYS_brk, "brk"},
+    {SYS_mmap, "mmap"},       {SYS_munmap, "munmap"},     {SYS_mremap, "mremap"}, {SYS_brk, "brk"},
     {SYS_madvise, "madvise"}, {SYS_mprotect, "mprotect"}, {SYS_openat, "openat"}, {SYS_clone, "clone"},
-    {SYS_clone3, "clone3"}, {SYS_read, "read"},     {SYS_ioctl, "ioctl"},
+    {SYS_clone3, "clone3"},   {SYS_read, "read"},         {SYS_ioctl, "ioctl"},
 };
 enum { CALLS = sizeof calls / sizeof *calls };
 
@@ -179,8 +178,12 @@ static uint32_t seen[5];
 static void scene(table *t) {
     tin_session *s = t->players[0], *other = t->players[1];
     static const int32_t prompt[] = {5, 6, 7, 8, 9, 5, 6, 7, 8, 9, 5, 6, 7, 8, 9, 5, 6, 7};
-    const tin_sampling sampling = {
-        .temperature = 0.8f, .top_k = 40, .top_p = 0.95f, .min_p = 0.01f, .repetition_penalty = 1.1f, .seed = 3};
+    const tin_sampling sampling = {.temperature = 0.8f,
+                                   .top_k = 40,
+                                   .top_p = 0.95f,
+                                   .min_p = 0.01f,
+                                   .repetition_penalty = 1.1f,
+                                   .seed = 3};
     tin_error error;
     t->tick = 100;
     tin_batch_cancel(t->batch);
@@ -248,8 +251,8 @@ int main(int argc, char **argv) {
         do_planted();
     atomic_store(&armed, 0);
     char text[160];
-    int length = snprintf(text, sizeof text, "moves %u pending %u logits %u tokens %u done %u kernel %d\n", moves,
-                          seen[TIN_STEP_PENDING], seen[TIN_STEP_LOGITS], seen[TIN_STEP_TOKEN],
+    int length = snprintf(text, sizeof text, "moves %u pending %u logits %u tokens %u done %u kernel %d\n",
+                          moves, seen[TIN_STEP_PENDING], seen[TIN_STEP_LOGITS], seen[TIN_STEP_TOKEN],
                           seen[TIN_STEP_DONE], kernel_closed);
     /* Not exit: what it would release is closed. */
     _exit(write(1, text, (size_t)length) < 0);

@@ -46,9 +46,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
 }
 
 /* What sizes, counts, offsets and floats must be checked against. */
-static const uint32_t fuzz_words[] = {0,          1,          2,          0x7fffffff, 0x80000000, 0xffffffff, 0xfffffffe,
-                                      0x00010000, 0x7f800000, 0xff800000, 0x7fc00000, 0x7f7fffff, 0x00100000, 0x01000000,
-                                      0x00007c00, 0x7c007c00};
+static const uint32_t fuzz_words[] = {0,          1,          2,          0x7fffffff, 0x80000000, 0xffffffff,
+                                      0xfffffffe, 0x00010000, 0x7f800000, 0xff800000, 0x7fc00000, 0x7f7fffff,
+                                      0x00100000, 0x01000000, 0x00007c00, 0x7c007c00};
 
 /* One patch within data[size]: a bit, a byte, a word, or a record copied over another. */
 static inline void patch(script *s, uint8_t *data, size_t size) {

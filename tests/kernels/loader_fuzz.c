@@ -1,5 +1,9 @@
-/* Opens damaged copies of a tin and, where one is accepted, computes with it. Prints how many damaged copies were
- * refused and how many worked; a crash is the sanitizers' to report. */
+/* Opens damaged copies of a tin and, where one is accepted, computes with it:
+ *
+ *   loader_fuzz FILE.tin COUNT   each truncation, and COUNT random damages
+ *   loader_fuzz FILE.tin bits    each bit of all that is not weights, and every 997th bit of the weights
+ *
+ * Prints how many damaged copies were refused and how many worked; a crash is the sanitizers' to report. */
 #include "../../kernels/include/tin.h"
 
 #include <sanitizer/asan_interface.h>
@@ -135,6 +139,22 @@ static void sweep_header(const uint8_t *whole, uint8_t *copy, size_t size, const
             }
 }
 
+/* Each bit in turn: of the weights one in 997, of the rest all. */
+static void flip_all(const uint8_t *whole, uint8_t *copy, size_t size, const tin_model *model,
+                     uint32_t counts[2]) {
+    const void *weights;
+    size_t length;
+    tin_model_entry(model, "weights.bin", &weights, &length);
+    size_t first = (size_t)((const uint8_t *)weights - whole), bit = 0;
+    memcpy(copy, whole, size);
+    while (bit < 8 * size) {
+        copy[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        counts[works(copy, size)]++;
+        copy[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        bit += bit / 8 >= first && bit / 8 < first + length ? 997 : 1;
+    }
+}
+
 /* Each truncation, shortest last: what was cut off must not be touched. Returns whether one was accepted. */
 static int truncate_all(uint8_t *copy, size_t size) {
     int accepted = 0;
@@ -162,6 +182,11 @@ int main(int argc, char **argv) {
     void *memory = aligned(needed);
     tin_model_create(whole, size, NULL, memory, needed, &model, NULL);
     uint32_t counts[2] = {0, 0}; /* refused, worked */
+    if (!strcmp(argv[2], "bits")) {
+        flip_all(whole, copy, size, model, counts);
+        printf("%u %u\n", counts[0], counts[1]);
+        return 0;
+    }
     sweep_header(whole, copy, size, model, "program.bin", counts);
     sweep_header(whole, copy, size, model, "tokenizer.bin", counts);
     sweep_header(whole, copy, size, model, "turns.bin", counts);

@@ -48,3 +48,16 @@ def test_a_damaged_tin_is_an_error_or_works(program: Path, tmp_path: Path, prese
     refused, worked = map(int, result.stdout.split())
     assert refused > 300
     assert worked > 300
+
+
+@pytest.mark.slow
+def test_each_flipped_bit_is_an_error_or_works(program: Path, tmp_path: Path) -> None:
+    """All of the program, tokenizer, template and ZIP structures; a sample of the weights."""
+    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "max_position_embeddings": 64}
+    spec = replace(tiny_spec(family.by_name("llama"), **sizes), chat_template=TEMPLATE)
+    compiler.build_tin(quant.apply(spec, "Q8_0"), tmp_path / "tiny.tin")
+    result = subprocess.run([program, tmp_path / "tiny.tin", "bits"], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr[-4000:]
+    refused, worked = map(int, result.stdout.split())
+    assert refused > 10_000
+    assert worked > 10_000

@@ -1,0 +1,76 @@
+"""Builds the C programs of the safety tests: the whole C core, once for each set of flags."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tiny_models import in_format, tiny_spec
+
+from tinsmith import compiler, quant
+from tinsmith.models import family
+
+HERE = Path(__file__).parent
+KERNELS = HERE.parents[1] / "kernels"
+CORE = [*sorted(KERNELS.glob("core/*.c")), *sorted(KERNELS.glob("isa/*/*.c"))]
+STRICT = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", "-D_GNU_SOURCE", f"-I{KERNELS}"]
+SANITIZE = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+TEMPLATE = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] | trim + '<|im_end|>\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+def clang() -> str:
+    """A clang, by whichever name it is installed."""
+    for name in ("clang-19", "clang"):
+        found = shutil.which(name)
+        if found:
+            return found
+    pytest.skip("clang is not installed")
+
+
+def objects(compiler_name: str, folder: Path, *flags: str) -> list[Path]:
+    """The C core, compiled two files at a time."""
+    made = [folder / f"{source.parent.name}_{source.stem}.o" for source in CORE]
+
+    def build(pair: tuple[Path, Path]) -> None:
+        subprocess.run([compiler_name, *STRICT, *flags, "-c", pair[0], "-o", pair[1]], check=True)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(build, zip(CORE, made, strict=True)))
+    return made
+
+
+def link(compiler_name: str, output: Path, source: str, parts: list[Path], *flags: str) -> Path:
+    """One of the programs here with the C core."""
+    command = [compiler_name, *STRICT, *flags, HERE / source, *parts, "-o", output, "-pthread"]
+    subprocess.run(command, check=True)
+    return output
+
+
+def small_tin(path: Path, preset: str = "Q4_0") -> Path:
+    """A model of one layer that chats, with heads for both kinds of cache."""
+    sizes = {
+        "hidden_size": 64,
+        "intermediate_size": 96,
+        "max_position_embeddings": 256,
+        "num_hidden_layers": 1,
+        "head_dim": 32,
+        "num_attention_heads": 4,
+    }
+    spec = replace(tiny_spec(family.by_name("llama"), **sizes), chat_template=TEMPLATE)
+    compiler.build_tin(quant.apply(spec, preset), path)
+    return path
+
+
+def format_tin(path: Path, name: str) -> Path:
+    """A model of one layer whose matrices are all in one format; wide enough for blocks of 256."""
+    sizes = {"hidden_size": 256, "intermediate_size": 256, "num_hidden_layers": 1, "head_dim": 32}
+    heads = {"num_attention_heads": 8, "num_key_value_heads": 2}
+    compiler.build_tin(in_format(tiny_spec(family.by_name("llama"), **sizes, **heads), name), path)
+    return path
