@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import tinsmith
@@ -213,3 +214,29 @@ def test_load_refuses_with_a_reason(tmp_path: Path, spec: Spec) -> None:
         tinsmith.load(tmp_path / "m.tin", isa="pentium")
     with pytest.raises(InputError, match="1 to 64"):
         tinsmith.load(tmp_path / "m.tin", threads=0)
+    with pytest.raises(InputError, match="give one of f16, q8"):
+        tinsmith.load(tmp_path / "m.tin", kv="q4")
+    with pytest.raises(UnsupportedError, match="not whole blocks of 32"):
+        tinsmith.load(tmp_path / "m.tin", kv="q8")
+    with pytest.raises(InputError, match="conversations is 0"):
+        tinsmith.load(tmp_path / "m.tin", conversations=0)
+
+
+def test_the_environment_may_force_an_instruction_set(
+    tmp_path: Path, spec: Spec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_tin(spec, tmp_path / "m.tin")
+    monkeypatch.setenv("TIN_FORCE_ISA", "scalar")
+    assert tinsmith.load(tmp_path / "m.tin").info.isa == "scalar"
+    monkeypatch.setenv("TIN_FORCE_ISA", "pentium")
+    with pytest.raises(UnsupportedError, match="'pentium' does not run here"):
+        tinsmith.load(tmp_path / "m.tin")
+
+
+def test_caches_of_8_bits_answer(base_gguf: Path) -> None:
+    """On the real model: nearly the same logits, in half the memory for caches."""
+    models = [tinsmith.load(base_gguf, kv=kv) for kv in ("f16", "q8")]
+    tokens = models[0].tokenize("The lamp in the kitchen is on. Dim it to 40 %, please!")
+    f16, q8 = (np.asarray(model.logits(tokens)) for model in models)
+    assert 0 < np.sqrt(np.mean((f16 - q8) ** 2)) < 0.05 * f16.std()
+    assert models[1].generate(tokens, max_tokens=8).token_ids

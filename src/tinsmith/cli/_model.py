@@ -21,7 +21,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         "--kv",
         default="f16",
         metavar="T",
-        help="keys and values as f16, or q8 in half the memory (default: f16)",
+        help="keys and values: f16 (default), or q8 in half the memory",
     )
 
 

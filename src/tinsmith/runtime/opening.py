@@ -24,9 +24,10 @@ def load(
     """Opens a .tin, or compiles a .gguf of a supported family, or a Hugging Face folder, in memory.
 
     threads: how many work on one step; None takes the cores this process may use. isa: an instruction set by
-    name; None takes that of the environment's TIN_FORCE_ISA, or the best one this processor runs. kv: how keys and values are kept, "f16", or "q8" in about
-    half the memory, with results of its own. conversations: how many the model remembers, so that they may take
-    turns without computing anything again; each takes memory for its caches.
+    name; None takes that of the environment's TIN_FORCE_ISA, or the best one this processor runs. kv: how keys
+    and values are kept, "f16", or "q8" in about half the memory, with results of its own. conversations: how
+    many the model remembers, so that they may take turns without computing anything again; each takes memory
+    for its caches.
     Raises InputError for a missing file, FormatError for a damaged one, UnsupportedError for a family, format
     or instruction set that is not there.
     """
@@ -51,9 +52,15 @@ def load(
 
         image = build_image(models.load(path))
     try:
-        return Model(_core.Model(image, isa), image, threads, kv_type=KV_TYPES[kv], conversations=conversations)
+        core = _core.Model(image, isa)
     except RuntimeFault as fault:
         raise FormatError(f"{path}: {fault}") from fault
+    if kv != "f16":
+        try:
+            _core.Session(core, context=1, chunk=1, kv_type=KV_TYPES[kv])
+        except RuntimeFault as fault:
+            raise UnsupportedError(f"{path}: {fault}") from fault
+    return Model(core, image, threads, kv_type=KV_TYPES[kv], conversations=conversations)
 
 
 def _is_zip(path: Path) -> bool:
