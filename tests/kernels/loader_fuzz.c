@@ -1,7 +1,7 @@
 /* Opens damaged copies of a tin and, where one is accepted, computes with it:
  *
  *   loader_fuzz FILE.tin COUNT   each truncation, and COUNT random damages
- *   loader_fuzz FILE.tin bits    each bit of all that is not weights, and every 997th bit of the weights
+ *   loader_fuzz FILE.tin bits    each bit of the program, tokenizer, template and ZIP structures, and one in 997 of the rest
  *
  * Prints how many damaged copies were refused and how many worked; a crash is the sanitizers' to report. */
 #include "../../kernels/include/tin.h"
@@ -139,19 +139,32 @@ static void sweep_header(const uint8_t *whole, uint8_t *copy, size_t size, const
             }
 }
 
-/* Each bit in turn: of the weights one in 997, of the rest all. */
+/* Does the byte decide anything but a weight: in an entry of the structure, a ZIP header, or the directory? */
+static int is_structure(const uint8_t *whole, size_t size, size_t at, const tin_model *model) {
+    static const char *const names[] = {"program.bin", "tokenizer.bin", "turns.bin"};
+    for (size_t k = 0; k < 3; k++) {
+        const void *entry;
+        size_t length;
+        tin_model_entry(model, names[k], &entry, &length);
+        if (at - (size_t)((const uint8_t *)entry - whole) < length)
+            return 1;
+    }
+    for (size_t back = 0; back < 64 && back <= at; back++)
+        if (at - back + 4 <= size && !memcmp(whole + at - back, "PK\3\4", 4))
+            return 1;
+    return size - at <= 1024;
+}
+
+/* Each bit of the structure in turn, and one in 997 of the rest. */
 static void flip_all(const uint8_t *whole, uint8_t *copy, size_t size, const tin_model *model,
                      uint32_t counts[2]) {
-    const void *weights;
-    size_t length;
-    tin_model_entry(model, "weights.bin", &weights, &length);
-    size_t first = (size_t)((const uint8_t *)weights - whole), bit = 0;
     memcpy(copy, whole, size);
-    while (bit < 8 * size) {
+    for (size_t bit = 0; bit < 8 * size; bit++) {
+        if (bit % 997 && !is_structure(whole, size, bit / 8, model))
+            continue;
         copy[bit / 8] ^= (uint8_t)(1u << bit % 8);
         counts[works(copy, size)]++;
         copy[bit / 8] ^= (uint8_t)(1u << bit % 8);
-        bit += bit / 8 >= first && bit / 8 < first + length ? 997 : 1;
     }
 }
 
@@ -185,6 +198,9 @@ int main(int argc, char **argv) {
     if (!strcmp(argv[2], "bits")) {
         flip_all(whole, copy, size, model, counts);
         printf("%u %u\n", counts[0], counts[1]);
+        free(memory);
+        free(whole);
+        free(copy);
         return 0;
     }
     sweep_header(whole, copy, size, model, "program.bin", counts);
