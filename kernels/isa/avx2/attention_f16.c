@@ -27,7 +27,7 @@ void tini_queries_take(tini_queries *s, const tini_kv *kv, const tini_attention 
         s->last[i] = a->position + row;
         s->first[i] = tini_attention_first(a, s->last[i]);
     }
-    for (uint32_t i = 0; i < 32; i++)
+    for (uint32_t i = 0; i < TINI_QUERIES; i++)
         s->maximum[i] = -TINI_INFINITY;
 }
 
@@ -135,8 +135,8 @@ TINI_INLINE __m256 tini_avx2_seen(uint32_t p, uint32_t begin, uint32_t end) {
 }
 
 void tini_weigh_avx2(tini_queries *s, float scale) {
-    float highest[32];
-    for (uint32_t i = 0; i < 32; i++)
+    float highest[TINI_QUERIES];
+    for (uint32_t i = 0; i < TINI_QUERIES; i++)
         highest[i] = s->maximum[i];
     for (uint32_t i = 0; i < s->count; i++) {
         __m256 high = _mm256_set1_ps(s->maximum[i]);

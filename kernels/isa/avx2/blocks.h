@@ -145,6 +145,10 @@ TINI_INLINE __m256i tini_avx2_iq4_nl(__m256i w) {
     return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(values), w);
 }
 
+TINI_INLINE void tini_avx2_begin(tini_avx2_sums *sum, int32_t value) {
+    (void)sum, (void)value;
+}
+
 /* The i-th of eight. The empty statements keep GCC from adding all eight in a tree, at the end, out of memory. */
 TINI_INLINE void tini_avx2_dot(tini_avx2_sums *sum, __m256i w, __m256i q, const uint32_t i, __m256i scale,
                                const int format) {
@@ -172,11 +176,13 @@ TINI_INLINE __m256i tini_avx2_dot_total(const tini_avx2_sums *sum, __m256i first
 #define TINI_SET(name) tini_avx2_##name
 #define TINI_PARTS 2
 #define TINI_TILES 1
+#define TINI_BEGINS 0
 #define TINI_LEAST 3
 #include "patch.h"
 #undef TINI_SET
 #undef TINI_PARTS
 #undef TINI_TILES
+#undef TINI_BEGINS
 #undef TINI_LEAST
 
 TINI_REGION_END

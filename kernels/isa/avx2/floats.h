@@ -44,9 +44,11 @@ TINI_INLINE void tini_avx2_float_patch(const tini_matmul *m, uint32_t tile, uint
             }
         }
     }
+    __m256 y[8];
     for (uint32_t k = 0; k < 2 * tiles; k++)
         for (uint32_t c = 0; c < columns; c++)
-            tini_avx2_store(m, 2 * tile + k, t + c, acc[k * columns + c]);
+            y[c * 2 * tiles + k] = acc[k * columns + c];
+    tini_avx2_store(m, 2 * tile, t, y, 2 * tiles, columns);
 }
 
 TINI_INLINE void tini_avx2_float_matmul(const tini_matmul *m, uint32_t tile, uint32_t tile_end,

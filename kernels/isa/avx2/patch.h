@@ -3,6 +3,7 @@
  * TINI_SET(name)   a name of the set: types ints, floats, sums; functions as called below
  * TINI_PARTS       registers that hold a tile's 16 rows, four inputs each
  * TINI_TILES       tiles that a patch of four columns takes
+ * TINI_BEGINS      1 where sums begin with what the offset takes off, and functions begin with `begin`
  * TINI_LEAST       rows of x for which it pays, with columns that count for nothing in the place of the others
  *
  * Bits equal the scalar's: integer sums are exact in any order (see the set for its dot product), and floats are one
@@ -76,7 +77,7 @@ TINI_INLINE TINI_FLOATS TINI_SET(add_block)(TINI_FLOATS acc, TINI_INTS sum, cons
     }
     if (tini_scales_by_half(format))
         sum = TINI_SET(add)(sum, TINI_SET(multiply_pairs)(f->pair, sums));
-    else if (offset)
+    else if (offset && !TINI_BEGINS)
         sum = TINI_SET(subtract)(sum, TINI_SET(times_power)(sums, offset));
     acc = TINI_SET(plus)(acc, TINI_SET(times)(TINI_SET(to_floats)(sum), TINI_SET(times)(f->d, scale)));
     if (kind.halves == 4)
@@ -110,15 +111,21 @@ TINI_INLINE void TINI_SET(patch)(const tini_matmul *m, uint32_t tile, uint32_t t
             tini_avx2_small(&small[k], w + k * tile_bytes + TINI_TILE * kind.halves, format);
         const uint8_t *p = w + head_bytes;
         const size_t ahead = far * block_bytes + (b + far < blocks ? 0 : (tiles - 1) * tile_bytes);
-        for (uint32_t k = 0; k < tiles; k++)
+        for (uint32_t k = 0; k < (t ? 0 : tiles); k++)
             tini_fetch(w + k * tile_bytes + ahead, head_bytes);
         for (uint32_t s = 0; s < subs; s++, p += sub_bytes) {
             TINI_SET(scales) f[4];
             TINI_SET(sums) sum[4][4];
             TINI_UNROLL for (uint32_t k = 0; k < registers; k++) f[k] = TINI_SET(load_scales)(
                 w + k / TINI_PARTS * tile_bytes, &small[k / TINI_PARTS], s, k % TINI_PARTS, format);
-            for (uint32_t k = 0; k < tiles; k++)
+            for (uint32_t k = 0; k < (t ? 0 : tiles); k++)
                 tini_fetch(p + k * tile_bytes + ahead, sub_bytes);
+            if (TINI_BEGINS) {
+                const uint32_t offset = tini_scales_by_half(format) ? 0 : (uint32_t)TINI_SET(offset)(format);
+                TINI_UNROLL for (uint32_t c = 0; c < columns; c++)
+                    TINI_UNROLL for (uint32_t k = 0; k < registers; k++)
+                        TINI_SET(begin)(&sum[k][c], (int32_t)(0u - offset * (uint32_t)x[c]->sum));
+            }
             TINI_UNROLL for (uint32_t i = 0; i < 8; i++) {
                 /* Both nibbles of a byte one after the other, unless halves are summed apart. */
                 const uint32_t j = tini_scales_by_half(format) ? i : i / 2 + i % 2 * 4;
@@ -147,8 +154,7 @@ TINI_INLINE void TINI_SET(patch)(const tini_matmul *m, uint32_t tile, uint32_t t
     TINI_FLOATS y[16]; /* in memory, for a loop that is not unrolled */
     TINI_UNROLL for (uint32_t c = 0; c < columns; c++) TINI_UNROLL for (uint32_t k = 0; k < registers; k++)
         y[c * registers + k] = acc[k][c];
-    for (uint32_t n = 0; n < columns * registers && t + n / registers < m->rows; n++)
-        TINI_SET(store)(m, tile * TINI_PARTS + n % registers, t + n / registers, y[n]);
+    TINI_SET(store)(m, tile * TINI_PARTS, t, y, registers, m->rows - t < columns ? m->rows - t : columns);
 }
 
 TINI_INLINE void TINI_SET(matmul)(const tini_matmul *m, uint32_t tile, uint32_t tile_end, const int format) {

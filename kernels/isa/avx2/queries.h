@@ -12,7 +12,7 @@
 #include "../../core/kernel.h"
 
 enum {
-    TINI_QUERIES = 24,   /* of a block, at most */
+    TINI_QUERIES = 48,   /* of a block, at most */
     TINI_PANEL = 6,      /* queries of a panel, at most */
     TINI_FEW = 8,        /* queries for which widening a tile beforehand does not pay */
     TINI_WIDE = 64,      /* floats of a row of `wide` */
@@ -26,7 +26,7 @@ typedef struct tini_queries {
     float acc[TINI_OUTPUTS];                          /* [query][stride] */
     float weights[TINI_QUERIES][TINI_KV_TILE];        /* of this tile: scores, then exp(score - maximum) */
     float lanes[TINI_QUERIES][16];                    /* the partial sums of the weights */
-    float maximum[32], alpha[32];                     /* a query each */
+    float maximum[TINI_QUERIES], alpha[TINI_QUERIES]; /* a query each */
     const float *q[TINI_QUERIES];                     /* [head_dim] */
     uint32_t first[TINI_QUERIES], last[TINI_QUERIES]; /* positions the query sees: from first up to last */
     uint32_t begin[TINI_QUERIES], end[TINI_QUERIES];  /* those of this tile, [begin, end) */

@@ -15,7 +15,7 @@ TINI_INLINE uint64_t tini_avx512_seen(uint32_t begin, uint32_t end) {
 }
 
 void tini_weigh_avx512vnni(tini_queries *s, float scale) {
-    float highest[32];
+    float highest[TINI_QUERIES];
     for (uint32_t i = 0; i < s->count; i++) {
         uint64_t seen = tini_avx512_seen(s->begin[i], s->end[i]);
         __m512 high = _mm512_set1_ps(s->maximum[i]);

@@ -124,12 +124,17 @@ TINI_INLINE __m512i tini_avx512_iq4_nl(__m512i w) {
     return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(values), w);
 }
 
+TINI_INLINE void tini_avx512_begin(tini_avx512_sums *sum, int32_t value) {
+    sum->half[0] = _mm512_set1_epi32(value);
+    sum->half[1] = _mm512_setzero_si512();
+}
+
 /* The i-th of eight. */
 TINI_INLINE void tini_avx512_dot(tini_avx512_sums *sum, __m512i w, __m512i q, const uint32_t i, __m512i scale,
                                  const int format) {
     (void)scale;
     const uint32_t half = tini_scales_by_half(format) && i >= 4;
-    sum->half[half] = _mm512_dpbusd_epi32(i == 4 * half ? _mm512_setzero_si512() : sum->half[half], w, q);
+    sum->half[half] = _mm512_dpbusd_epi32(sum->half[half], w, q);
 }
 
 /* The sum, or that of the halves times their scales. */
@@ -143,11 +148,13 @@ TINI_INLINE __m512i tini_avx512_dot_total(const tini_avx512_sums *sum, __m512i f
 #define TINI_SET(name) tini_avx512_##name
 #define TINI_PARTS 1
 #define TINI_TILES 2
+#define TINI_BEGINS 1
 #define TINI_LEAST 2
 #include "../avx2/patch.h"
 #undef TINI_SET
 #undef TINI_PARTS
 #undef TINI_TILES
+#undef TINI_BEGINS
 #undef TINI_LEAST
 
 TINI_REGION_END

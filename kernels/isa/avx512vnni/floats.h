@@ -44,9 +44,11 @@ TINI_INLINE void tini_avx512_float_patch(const tini_matmul *m, uint32_t tile, ui
             }
         }
     }
+    __m512 y[8];
     for (uint32_t k = 0; k < tiles; k++)
         for (uint32_t c = 0; c < columns; c++)
-            tini_avx512_store(m, tile + k, t + c, acc[k * columns + c]);
+            y[c * tiles + k] = acc[k * columns + c];
+    tini_avx512_store(m, tile, t, y, tiles, columns);
 }
 
 TINI_INLINE void tini_avx512_float_matmul(const tini_matmul *m, uint32_t tile, uint32_t tile_end,

@@ -123,12 +123,17 @@ TINI_INLINE __m256i tini_avxvnni_iq4_nl(__m256i w) {
     return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(values), w);
 }
 
+TINI_INLINE void tini_avxvnni_begin(tini_avxvnni_sums *sum, int32_t value) {
+    sum->half[0] = _mm256_set1_epi32(value);
+    sum->half[1] = _mm256_setzero_si256();
+}
+
 /* The i-th of eight. */
 TINI_INLINE void tini_avxvnni_dot(tini_avxvnni_sums *sum, __m256i w, __m256i q, const uint32_t i, __m256i scale,
                                   const int format) {
     (void)scale;
     const uint32_t half = tini_scales_by_half(format) && i >= 4;
-    sum->half[half] = _mm256_dpbusd_avx_epi32(i == 4 * half ? _mm256_setzero_si256() : sum->half[half], w, q);
+    sum->half[half] = _mm256_dpbusd_avx_epi32(sum->half[half], w, q);
 }
 
 /* The sum, or that of the halves times their scales. */
@@ -143,18 +148,21 @@ TINI_INLINE __m256 tini_avxvnni_halves(const void *p) {
     return tini_avx2_halves(p);
 }
 
-TINI_INLINE void tini_avxvnni_store(const tini_matmul *m, uint32_t unit, uint32_t t, __m256 y) {
-    tini_avx2_store(m, unit, t, y);
+TINI_INLINE void tini_avxvnni_store(const tini_matmul *m, uint32_t unit, uint32_t t, const __m256 *y,
+                                    uint32_t halves, uint32_t columns) {
+    tini_avx2_store(m, unit, t, y, halves, columns);
 }
 
 #define TINI_SET(name) tini_avxvnni_##name
 #define TINI_PARTS 2
 #define TINI_TILES 1
+#define TINI_BEGINS 1
 #define TINI_LEAST 3
 #include "../avx2/patch.h"
 #undef TINI_SET
 #undef TINI_PARTS
 #undef TINI_TILES
+#undef TINI_BEGINS
 #undef TINI_LEAST
 
 TINI_REGION_END
