@@ -99,6 +99,7 @@ def batch(model: _core.Model, threads: int, repeat: int) -> dict[str, float]:
             while together.step().count(_core.STEP_IDLE) < SESSIONS:
                 pass
         for member in members:
+            member.append([5])  # what follows a prompt whose logits are gone with the batch's next pass
             member.generate(GENERATE)
         begin = time.perf_counter()
         made = 0
