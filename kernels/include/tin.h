@@ -120,7 +120,8 @@ enum {
     TIN_TEXT_BOS = 2      /* begin with the bos token, if the model was trained with one there */
 };
 
-/* Bytes of scratch memory that tokenizing `length` bytes of text needs. */
+/* Bytes of scratch memory that tokenizing `length` bytes of text needs; for a text over 64 MiB, which tin_tokenize
+ * refuses, those of 64 MiB. */
 TIN_API size_t tin_tokenize_scratch(const tin_model *model, size_t length);
 
 /* Text to token ids. Returns the number of tokens, also when it is more than `capacity` (only the first
@@ -360,9 +361,12 @@ TIN_API tin_status tin_batch_create(const tin_model *model, const tin_batch_opti
 
 /* Steps `count` sessions of the batch's model together, until one has an event or the budget is spent. events[k] is
  * what tin_step would return for sessions[k]. Returns how many events are neither PENDING nor IDLE, so 0 when the
- * budget is spent or nothing is queued, or a negative status (STATE: a budget without a clock; ARGUMENT: a session of another model). Logits are the batch's: valid
- * until its next step. A session whose tokens are under way belongs to the batch until they are done: until then
- * it takes no rewind, copy or step of its own, and its memory must stay. */
+ * budget is spent or nothing is queued, or a negative status (STATE: a budget without a clock; ARGUMENT: a session
+ * of another model, or under way elsewhere).
+ *
+ * Logits are the batch's: valid until its next pass; tin_session_sample and tin_session_generate then say STATE. A
+ * session whose tokens are under way belongs to the batch until they are done: until then it takes no rewind, copy
+ * or step of its own, and its memory must stay. */
 TIN_API int32_t tin_batch_step(tin_batch *batch, tin_session *const *sessions, uint32_t count,
                                uint64_t budget_ns, int32_t *events);
 
