@@ -326,20 +326,29 @@ int32_t tin_step(tin_session *s, uint64_t budget_ns) {
     }
 }
 
+/* Rows of the newest logits that the caller may see: not those after tokens that were chosen ahead. */
+static uint32_t visible_rows(const tin_session *s) {
+    uint32_t known = tini_session_known(s);
+    if (s->ready_first + s->ready_rows <= known)
+        return s->ready_rows;
+    return s->ready_first < known ? known - s->ready_first : 0;
+}
+
 const float *tin_session_logits(const tin_session *s, uint32_t *rows, uint32_t *first) {
+    uint32_t visible = visible_rows(s);
     if (rows)
-        *rows = s->ready_rows;
+        *rows = visible;
     if (first)
         *first = s->ready_first;
-    return s->ready_rows ? s->logits : NULL;
+    return visible ? s->logits : NULL;
 }
 
 int32_t tin_session_sample(tin_session *s, const tin_sampling *sampling) {
-    if (!s->ready_rows)
+    uint32_t visible = visible_rows(s), vocab = s->model->program.header->vocab;
+    if (!visible)
         return TIN_ERR_STATE;
-    uint32_t vocab = s->model->program.header->vocab;
-    const float *row = s->logits + (size_t)(s->ready_rows - 1) * vocab;
-    uint32_t length = s->ready_first + s->ready_rows;
+    const float *row = s->logits + (size_t)(visible - 1) * vocab;
+    uint32_t length = s->ready_first + visible;
     if (!sampling)
         return tini_argmax(row, vocab);
     return tini_sample(sampling, row, vocab, s->tokens, length, length, s->scratch);

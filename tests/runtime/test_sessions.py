@@ -117,6 +117,23 @@ def test_lookup_saves_passes(core: _core.Model) -> None:
     assert passes[8] < 0.9 * passes[0]
 
 
+def test_logits_in_a_generation_are_of_announced_tokens(core: _core.Model) -> None:
+    prompt = row(core, 30) * 3
+    tokens = plainly(core, prompt, 60)
+    session = _core.Session(core, context=400, logit_rows=9)
+    session.append(prompt)
+    session.generate(60, 8)
+    seen = []
+    while session.step() == TOKEN:
+        seen.append(session.token())
+        first, data = session.logits()
+        rows = len(data) // 4 // core.info()["vocab"]
+        assert first + rows <= len(prompt) + len(seen)
+        if first + rows == len(prompt) + len(seen) and len(seen) < len(tokens):
+            assert session.sample() == tokens[len(seen)]
+    assert seen == tokens
+
+
 def test_generation_ends_at_the_context(core: _core.Model) -> None:
     session = _core.Session(core, context=50, logit_rows=9)
     session.append(row(core, 40))
