@@ -7,8 +7,8 @@ struct tin_batch {
     const tin_model *model;
     tin_batch_options options; /* with defaults filled in */
     tini_pass pass;
-    tin_session *
-        *members; /* [options.rows]: those with rows in the pass under way, or with logits of the last one */
+    /* [options.rows]: those with rows in the pass under way, or that have yet to choose by the last one's logits. */
+    tin_session **members;
     uint32_t member_count;
     int passing;   /* a pass is under way */
     uint32_t turn; /* who is asked first when a pass can't take all */
@@ -30,20 +30,21 @@ static tin_status resolve_batch(const tin_model *model, const tin_batch_options 
     return TIN_OK;
 }
 
-static uint64_t batch_aligned(uint64_t bytes) {
-    return (bytes + TIN_ALIGNMENT - 1) / TIN_ALIGNMENT * TIN_ALIGNMENT;
-}
-
-static uint64_t batch_bytes(const tin_model *model, const tin_batch_options *options) {
-    return batch_aligned(sizeof(tin_batch)) + batch_aligned(options->rows * sizeof(tin_session *)) +
-           tini_pass_place(NULL, &model->program, options->rows, options->logit_rows, NULL);
+/* Where the members and the pass lie behind the batch itself; the bytes of all. */
+static uint64_t plan_batch(const tin_model *model, const tin_batch_options *options, uint64_t *members,
+                           uint64_t *pass) {
+    uint64_t total = 0;
+    tini_take(&total, sizeof(tin_batch));
+    *members = tini_take(&total, options->rows * sizeof(tin_session *));
+    *pass = total;
+    return total + tini_pass_place(NULL, &model->program, options->rows, options->logit_rows, NULL);
 }
 
 size_t tin_batch_size(const tin_model *model, const tin_batch_options *given, tin_error *error) {
     tin_batch_options options;
     if (resolve_batch(model, given, &options, error))
         return 0;
-    uint64_t total = batch_bytes(model, &options);
+    uint64_t members, pass, total = plan_batch(model, &options, &members, &pass);
     if ((size_t)total != total) {
         tini_fail(error, TIN_ERR_ARGUMENT, "the batch needs %llu bytes, more than this machine can address",
                   (unsigned long long)total);
@@ -58,7 +59,7 @@ tin_status tin_batch_create(const tin_model *model, const tin_batch_options *giv
     tin_status status = resolve_batch(model, given, &options, error);
     if (status)
         return status;
-    uint64_t total = batch_bytes(model, &options);
+    uint64_t members, pass, total = plan_batch(model, &options, &members, &pass);
     if (!memory || (uintptr_t)memory % TIN_ALIGNMENT || memory_size < total)
         return tini_fail(error, TIN_ERR_MEMORY, "the batch needs %llu bytes aligned to %u",
                          (unsigned long long)total, (uint32_t)TIN_ALIGNMENT);
@@ -69,9 +70,8 @@ tin_status tin_batch_create(const tin_model *model, const tin_batch_options *giv
     memset(b, 0, sizeof *b);
     b->model = model;
     b->options = options;
-    b->members = (tin_session **)(void *)(base + batch_aligned(sizeof *b));
-    tini_pass_place(&b->pass, &model->program, options.rows, options.logit_rows,
-                    (uint8_t *)b->members + batch_aligned(options.rows * sizeof(tin_session *)));
+    b->members = (tin_session **)(void *)(base + members);
+    tini_pass_place(&b->pass, &model->program, options.rows, options.logit_rows, base + pass);
     b->pass.kernels = model->kernels;
     b->pass.executor = options.executor;
     *out = b;
@@ -126,12 +126,16 @@ static void begin_batch(tin_batch *b) {
 
 static void end_batch(tin_batch *b) {
     const float *logits = b->pass.logits;
+    uint32_t kept = 0;
     for (uint32_t k = 0; k < b->member_count; k++) {
         tin_session *s = b->members[k];
         uint32_t rows = s->logit_rows;
         tini_session_end(s, logits);
         logits += (size_t)rows * b->model->program.header->vocab;
+        if (s->choosing)
+            b->members[kept++] = s; /* the others are their callers' again, who may release them */
     }
+    b->member_count = kept;
     b->passing = 0;
 }
 
@@ -174,11 +178,7 @@ int32_t tin_batch_step(tin_batch *b, tin_session *const *sessions, uint32_t coun
         if (!sessions[k] || sessions[k]->model != b->model ||
             (sessions[k]->running && sessions[k]->running != &b->pass))
             return TIN_ERR_ARGUMENT;
-    tini_budget budget = {.ns = budget_ns, .context = b->options.clock_context};
-    if (budget_ns) {
-        budget.clock_ns = b->options.clock_ns;
-        budget.start = budget.clock_ns(budget.context);
-    }
+    tini_budget budget = tini_budget_begin(b->options.clock_ns, b->options.clock_context, budget_ns);
     int worked = 0;
     for (;;) {
         if (!b->passing && !settle_sessions(b, sessions, count, &budget, &worked))

@@ -2,18 +2,12 @@
 
 #include <string.h>
 
-static uint64_t pass_part(uint64_t *total, uint64_t bytes) {
-    uint64_t offset = *total;
-    *total += (bytes + TIN_ALIGNMENT - 1) / TIN_ALIGNMENT * TIN_ALIGNMENT;
-    return offset;
-}
-
 uint64_t tini_pass_place(tini_pass *pass, const tini_program *program, uint32_t rows, uint32_t logit_rows,
                          uint8_t *memory) {
     uint64_t total = 0;
-    uint64_t arena = pass_part(&total, program->header->row_bytes * rows);
-    uint64_t logits = pass_part(&total, (uint64_t)logit_rows * program->header->vocab * sizeof(float));
-    uint64_t blocks = pass_part(&total, (uint64_t)rows * sizeof(tini_block));
+    uint64_t arena = tini_take(&total, program->header->row_bytes * rows);
+    uint64_t logits = tini_take(&total, (uint64_t)logit_rows * program->header->vocab * sizeof(float));
+    uint64_t blocks = tini_take(&total, (uint64_t)rows * sizeof(tini_block));
     if (memory) {
         pass->program = program;
         pass->arena = memory + arena;

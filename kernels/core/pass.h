@@ -43,6 +43,23 @@ static inline uint64_t tini_budget_spent(const tini_budget *budget) {
     return budget->clock_ns ? budget->clock_ns(budget->context) - budget->start : 0;
 }
 
+/* A budget of `ns` from now on; 0 is without end. */
+static inline tini_budget tini_budget_begin(uint64_t (*clock_ns)(void *), void *context, uint64_t ns) {
+    tini_budget budget = {.context = context, .ns = ns};
+    if (ns) {
+        budget.clock_ns = clock_ns;
+        budget.start = clock_ns(context);
+    }
+    return budget;
+}
+
+/* Takes the next `bytes` of a block whose first *total are taken: where they begin, a multiple of TIN_ALIGNMENT. */
+static inline uint64_t tini_take(uint64_t *total, uint64_t bytes) {
+    uint64_t offset = *total;
+    *total += (bytes + TIN_ALIGNMENT - 1) / TIN_ALIGNMENT * TIN_ALIGNMENT;
+    return offset;
+}
+
 /* Places of a pass's parts for that many rows of each kind, in one block of memory: its bytes, a multiple of
  * TIN_ALIGNMENT. Sets the pointers when `memory` is not NULL. */
 uint64_t tini_pass_place(tini_pass *pass, const tini_program *program, uint32_t rows, uint32_t logit_rows,

@@ -9,12 +9,6 @@ typedef struct session_layout {
     uint64_t offsets, pass, caches, tokens, scratch, total;
 } session_layout;
 
-static uint64_t session_part(uint64_t *total, uint64_t bytes) {
-    uint64_t offset = *total;
-    *total += (bytes + TIN_ALIGNMENT - 1) / TIN_ALIGNMENT * TIN_ALIGNMENT;
-    return offset;
-}
-
 static tin_status resolve_options(const tin_model *model, const tin_session_options *given,
                                   tin_session_options *options, tin_error *error) {
     const tini_program_header *h = model->program.header;
@@ -56,14 +50,14 @@ static session_layout plan_session(const tin_model *model, const tin_session_opt
     const tini_program_header *h = model->program.header;
     tini_caches caches = plan_caches(model, options);
     session_layout l = {0};
-    session_part(&l.total, sizeof(tin_session));
-    l.offsets = session_part(&l.total, (uint64_t)h->caches * sizeof(uint64_t));
+    tini_take(&l.total, sizeof(tin_session));
+    l.offsets = tini_take(&l.total, (uint64_t)h->caches * sizeof(uint64_t));
     l.pass = l.total;
     if (!options->batched)
         l.total += tini_pass_place(NULL, &model->program, options->chunk, options->logit_rows, NULL);
-    l.caches = session_part(&l.total, tini_caches_plan(&caches, NULL));
-    l.tokens = session_part(&l.total, (uint64_t)options->context * sizeof(int32_t));
-    l.scratch = session_part(&l.total, tini_sample_scratch(h->vocab));
+    l.caches = tini_take(&l.total, tini_caches_plan(&caches, NULL));
+    l.tokens = tini_take(&l.total, (uint64_t)options->context * sizeof(int32_t));
+    l.scratch = tini_take(&l.total, tini_sample_scratch(h->vocab));
     return l;
 }
 
@@ -305,11 +299,7 @@ static void start_pass(tin_session *s) {
 int32_t tin_step(tin_session *s, uint64_t budget_ns) {
     if ((budget_ns && !s->options.clock_ns) || s->options.batched || tini_session_check_free(s, NULL))
         return TIN_ERR_STATE;
-    tini_budget budget = {.ns = budget_ns, .context = s->options.clock_context};
-    if (budget_ns) {
-        budget.clock_ns = s->options.clock_ns;
-        budget.start = budget.clock_ns(budget.context);
-    }
+    tini_budget budget = tini_budget_begin(s->options.clock_ns, s->options.clock_context, budget_ns);
     for (int worked = 0;; worked = 1) {
         if (!tini_generate_choose(s, &budget, worked))
             return TIN_STEP_PENDING;
