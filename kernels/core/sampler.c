@@ -57,6 +57,16 @@ static float clean(float logit) {
     return logit > FLT_MAX ? FLT_MAX : logit;
 }
 
+double tini_log_share(const float *logits, uint32_t vocab, uint32_t token) {
+    float most = clean(largest(logits, vocab)), own = clean(logits[token]);
+    if (most == -TINI_INFINITY)
+        return token == 0 ? 0 : -(double)TINI_INFINITY;
+    double sum = 0;
+    for (uint32_t i = 0; i < vocab; i++)
+        sum += (double)tini_exp(clean(logits[i]) - most);
+    return (double)own - (double)most - tini_log(sum);
+}
+
 /* Always from the model's own logit, so that a token counts once however often it stands in the history. */
 static void penalize(float *out, const float *logits, const tin_sampling *s, const int32_t *history,
                      uint32_t length) {

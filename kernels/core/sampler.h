@@ -25,6 +25,10 @@
 /* The id of the largest logit, the lowest id of equals; logits[vocab], vocab > 0. */
 int32_t tini_argmax(const float *logits, uint32_t vocab);
 
+/* The logarithm of the token's share in the softmax of logits[vocab], with an error below 1e-6: exponentials are floats,
+ * their sum, ids ascending, and all else are doubles. -infinity where the share is 0. */
+double tini_log_share(const float *logits, uint32_t vocab, uint32_t token);
+
 /* Bytes of scratch, aligned to 8, that tini_sample needs. */
 size_t tini_sample_scratch(uint32_t vocab);
 

@@ -193,6 +193,25 @@ def test_the_same_seed_and_position_replay(sampler: Sampler) -> None:
     assert (once != other).mean() > 0.5
 
 
+@pytest.mark.parametrize("spread", [0.01, 3.0, 40.0])
+def test_log_shares_are_those_of_the_softmax(sampler: Sampler, spread: float) -> None:
+    share = sampler.core.tini_log_share
+    share.restype = ctypes.c_double
+    for vocab in (1, 1000, 49_152):
+        logits = row(vocab, 2, spread)
+        wide = logits.astype(np.float64)
+        wanted = wide - wide.max() - np.log(np.exp(wide - wide.max()).sum())
+        pointer = logits.ctypes.data_as(ctypes.c_void_p)
+        got = [share(pointer, vocab, token) for token in range(min(vocab, 50))]
+        assert np.abs(got - wanted[:50]).max() < 1e-6
+    odd = np.array([np.nan, -np.inf, np.inf, np.inf], np.float32)
+    got = [share(odd.ctypes.data_as(ctypes.c_void_p), 4, token) for token in range(4)]
+    assert got[:2] == [-np.inf, -np.inf]
+    assert np.allclose(got[2:], -np.log(2))
+    nothing = np.full(4, np.nan, np.float32)
+    assert share(nothing.ctypes.data_as(ctypes.c_void_p), 4, 0) == 0
+
+
 def test_not_a_number_and_infinities(sampler: Sampler) -> None:
     nan, inf = np.nan, np.inf
     assert sampler.draw(np.array([nan, -5.0, nan, -7.0]), temperature=0.0) == 1
