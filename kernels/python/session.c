@@ -278,7 +278,7 @@ static PyObject *session_likeliest(core_session *self, PyObject *unused) {
     const float *logits = tin_session_logits(self->session, &rows, &first);
     PyObject *list = PyList_New(0);
     for (uint32_t r = 0; list && logits && r < rows; r++) {
-        PyObject *id = PyLong_FromLong(tini_argmax(logits + (size_t)r * info.vocab, info.vocab));
+        PyObject *id = PyLong_FromLong(tini_argmax(logits + (size_t)r * info.vocab, info.vocab, NULL));
         if (!id || PyList_Append(list, id))
             Py_CLEAR(list);
         Py_XDECREF(id);
