@@ -1,10 +1,10 @@
 """GBNF, the grammars of llama.cpp: its grammars/README.md and src/llama-grammar.cpp say what they are.
 
 Read otherwise than there:
-- left recursion is allowed; a rule that stands twice, an empty class `[]` and a range that goes down are refused
+- left recursion is allowed; a rule that stands twice, an empty class `[]`, a range that goes down are refused
 - the text is UTF-8: half of a surrogate pair is refused, and `.` and `[^...]` are whole characters
-- `<name>` and `<[id]>` are control tokens. `!<name>` is read with `*` or `+` alone, and is any text then: nothing says
-  in bytes where a token of text ends, and other control tokens would end the answer or confuse it.
+- `<name>` and `<[id]>` are control tokens. `!<name>` is read with `*` or `+` alone, and is any text then:
+  nothing says in bytes where a token of text ends, and other control tokens would end the answer or confuse it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ANY = one_of(characters([], negated=True))
 
 
 def compile_gbnf(grammar: str, tokens: Tokens | None = None) -> Constraint:
-    """tokens: finds a vocabulary's control tokens; without it, only ids are read. ConstraintError with line:column."""
+    """tokens: finds control tokens; without it, only ids are read. ConstraintError: where, what, what to do."""
     from tinsmith.compiler.constraint.automaton import compile_grammar
 
     return compile_grammar(read_gbnf(grammar, tokens), "gbnf")
@@ -127,7 +127,7 @@ class _Parser:
             return token(self.token())
         if source.take("("):
             if depth == MOST_NESTING:
-                source.fail(f"groups stand in groups more than {MOST_NESTING} deep; make inner ones rules", start)
+                source.fail(f"groups nest more than {MOST_NESTING} deep; make inner ones rules", start)
             self.space(lines=True)
             inner = self.alternatives(depth + 1)
             if not source.take(")"):
@@ -181,10 +181,10 @@ class _Parser:
                 source.at += 1
                 high = self.character(start)
                 if high < low:
-                    source.fail(f"the range {source.text[at : source.at]} goes down; write its lower end first", at)
+                    source.fail(f"the range {source.text[at : source.at]} goes down; swap its ends", at)
             ranges.append((low, high))
         if not ranges:
-            source.fail("an empty class matches nothing; write the characters that it holds, or . for any", start)
+            source.fail("an empty class matches nothing; write its characters, or . for any", start)
         return self.classes.setdefault(source.text[start : source.at], one_of(characters(ranges, negated)))
 
     def character(self, start: int) -> int:
@@ -200,7 +200,7 @@ class _Parser:
         if kind in _HEX:
             return source.hexadecimal(_HEX[kind])
         if kind not in _ESCAPES:
-            source.fail(f"\\{kind} is no escape; known are \\n \\r \\t \\\\ \\\" \\[ \\] \\- \\x \\u \\U", at)
+            source.fail(f'\\{kind} is no escape; known are \\n \\r \\t \\\\ \\" \\[ \\] \\- \\x \\u \\U', at)
         return ord(_ESCAPES[kind])
 
     def token(self) -> int:

@@ -10,8 +10,8 @@ from tinsmith.compiler.constraint.dfa import CODE_POINTS, Dfa
 from tinsmith.compiler.constraint.grammar import Expr, Machine
 from tinsmith.errors import ConstraintError
 
-# The id of a control token, named as the grammar names it, `<|im_end|>` or `<[151645]>`; None where the vocabulary
-# has no such control token.
+# The id of a control token, named as the grammar names it, `<|im_end|>` or `<[151645]>`; None where the
+# vocabulary has no such control token.
 Tokens = Callable[[str], int | None]
 
 MOST_TEXT = 1_000_000  # characters
@@ -25,7 +25,7 @@ class Source:
 
     def __init__(self, text: str, name: str) -> None:
         if len(text) > MOST_TEXT:
-            raise ConstraintError(f"a {name} grammar of {len(text):,} characters; at most {MOST_TEXT:,} are read")
+            raise ConstraintError(f"a {name} grammar has {len(text):,} characters; write at most {MOST_TEXT:,}")
         self.text = text
         self.name = name
         self.at = 0
@@ -91,8 +91,8 @@ class Source:
         number = tokens(written) if tokens is not None else None
         if tokens is None and written.startswith("<["):
             digits = written[2:-2]
-            number = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else MOST_TOKEN + 1
-            if number > MOST_TOKEN:
+            number = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else None
+            if number is None or number > MOST_TOKEN:
                 self.fail(f"{written} is no token; write the id of a control token, such as <[5]>", at)
         if number is None and tokens is None:
             self.fail(f"the token {written} needs a model's vocabulary; write its id, such as <[5]>", at)
@@ -110,8 +110,8 @@ def characters(ranges: list[tuple[int, int]], negated: bool = False) -> Dfa:
         else:
             found.append((low, high))
     if negated:
-        edges = [-1, *(code for pair in found for code in pair), CODE_POINTS + 1]
-        found = [(low + 1, high - 1) for low, high in zip(edges[::2], edges[1::2], strict=True) if low + 1 < high]
+        ends = [-1, *(code for pair in found for code in pair), CODE_POINTS + 1]
+        found = [(low + 1, high - 1) for low, high in zip(ends[::2], ends[1::2], strict=True) if low + 1 < high]
     return Dfa((tuple((low, high, 1) for low, high in found), ()), frozenset((1,) if found else ()))
 
 
