@@ -29,7 +29,7 @@ tin_status tin_session_generate(tin_session *s, const tin_sampling *sampling, ui
     static const tin_sampling greedy = {.top_p = 1, .repetition_penalty = 1};
     const tin_sampling *chosen = sampling ? sampling : &greedy;
     const float nothing = 0;
-    if (tini_sample(chosen, &nothing, 1, NULL, 0, 0, s->scratch) < 0)
+    if (tini_sample(chosen, &nothing, 1, NULL, NULL, 0, 0, s->scratch) < 0)
         return tini_fail(error, TIN_ERR_ARGUMENT,
                          "sampling options out of range: temperature >= 0, 0 <= top_p <= 1, 0 <= min_p <= 1, "
                          "repetition_penalty > 0");
@@ -87,7 +87,7 @@ static void choose(tin_session *s) {
     uint32_t at = s->count - guesses; /* where the next token comes to stand */
     const float *row = s->logits + (size_t)(at - 1 - s->ready_first) * vocab;
     for (;; row += vocab) {
-        int32_t token = tini_sample(&s->sampling, row, vocab, s->tokens, at, at, s->scratch);
+        int32_t token = tini_sample(&s->sampling, row, vocab, NULL, s->tokens, at, at, s->scratch);
         if (tin_token_is_end(s->model, token))
             s->finish = TIN_FINISH_END;
         else if (at == s->options.context)

@@ -278,10 +278,38 @@ static PyObject *session_likeliest(core_session *self, PyObject *unused) {
     const float *logits = tin_session_logits(self->session, &rows, &first);
     PyObject *list = PyList_New(0);
     for (uint32_t r = 0; list && logits && r < rows; r++) {
-        PyObject *id = PyLong_FromLong(tini_argmax(logits + (size_t)r * info.vocab, info.vocab));
+        PyObject *id = PyLong_FromLong(tini_argmax(logits + (size_t)r * info.vocab, info.vocab, NULL));
         if (!id || PyList_Append(list, id))
             Py_CLEAR(list);
         Py_XDECREF(id);
+    }
+    return list;
+}
+
+static PyObject *session_logprobs(core_session *self, PyObject *tokens) {
+    Py_ssize_t count = PySequence_Size(tokens);
+    PyObject *list = count < 0 ? NULL : PyList_New(count);
+    tin_model_info info;
+    tin_model_describe(self->model->model, &info);
+    for (Py_ssize_t k = 0; list && k < count; k++) {
+        PyObject *item = PySequence_GetItem(tokens, k);
+        long id = item ? PyLong_AsLong(item) : -1;
+        Py_XDECREF(item);
+        uint32_t rows = 0, first;
+        const float *logits = NULL;
+        /* Each time: the sequence may have run Python code, and so other threads. */
+        if (!PyErr_Occurred() && !core_session_refuse_busy(self))
+            logits = tin_session_logits(self->session, &rows, &first);
+        if (!PyErr_Occurred() && k >= (Py_ssize_t)rows)
+            raise_status(self, TIN_ERR_STATE, "there are fewer rows of logits than tokens");
+        else if (!PyErr_Occurred() && (id < 0 || id >= (long)info.vocab))
+            raise_status(self, TIN_ERR_ARGUMENT, "a token is not in the vocabulary");
+        PyObject *share = NULL;
+        if (!PyErr_Occurred())
+            share =
+                PyFloat_FromDouble(tini_log_share(logits + (size_t)k * info.vocab, info.vocab, (uint32_t)id));
+        if (!share || PyList_SetItem(list, k, share))
+            Py_CLEAR(list);
     }
     return list;
 }
@@ -335,6 +363,8 @@ static PyMethodDef methods[] = {
      "logits() -> (position of the first row, float32 bytes)"},
     {"likeliest", (PyCFunction)session_likeliest, METH_NOARGS,
      "likeliest() -> the best token of each ready row"},
+    {"logprobs", (PyCFunction)session_logprobs, METH_O,
+     "logprobs(ids) -> the natural logarithm of the probability of ids[k] by the k-th ready row"},
     {"sample", (PyCFunction)session_sample, METH_VARARGS,
      "sample(temperature=0, top_k=0, top_p=1, min_p=0, repetition_penalty=1, repeat_last=0, seed=0) -> id"},
     {"tokens", (PyCFunction)session_tokens, METH_NOARGS, "tokens() -> (how many are computed, all ids)"},

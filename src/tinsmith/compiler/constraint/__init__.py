@@ -1,8 +1,8 @@
 """Constraints: what an answer may be, compiled into a push-down automaton over bytes that the C core walks.
 
-    JSON Schema, tools, choices ─┐
-    regular expression ──────────┼─▶ Grammar ─▶ automaton ─▶ constraint.bin (kernels/core/constraint.h)
-    GBNF, Lark ──────────────────┘
+JSON Schema, tools, choices ─┐
+regular expression ──────────┼─▶ Grammar ─▶ automaton ─▶ constraint.bin (kernels/core/constraint.h)
+GBNF, Lark ──────────────────┘
 """
 
 from __future__ import annotations

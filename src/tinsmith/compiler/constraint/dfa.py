@@ -5,12 +5,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from tinsmith.errors import ConstraintError
 
 Edge = tuple[int, int, int]  # low, high, target
 
 MOST_STATES = 60_000
+MOST_WORK = 10_000_000  # edges that the subset construction looks at where it is ambiguous
 CODE_POINTS = 0x10FFFF
 
 
@@ -69,51 +71,80 @@ class Nfa:
 
 def determinize(nfa: Nfa, start: int, accepts: Iterable[int], limit: int = MOST_STATES) -> Dfa:
     """The subset construction, without states that lead nowhere. ConstraintError beyond `limit` states."""
+    edges, _, ends = subsets(nfa, (start,), accepts, limit)
+    return trim(edges, ends)
+
+
+def subsets(
+    nfa: Nfa, starts: Iterable[int], accepts: Iterable[int], limit: int = MOST_STATES
+) -> tuple[list[list[Edge]], list[int], set[int]]:
+    """The subset construction from several starts at once, untrimmed: edges, the starts' numbers, what accepts."""
     final = frozenset(accepts)
-    closures: dict[int, frozenset[int]] = {}
+    singles: dict[int, int] = {}  # the number of what one state alone reaches for nothing
+    numbers: dict[frozenset[int], int] = {}
+    waiting: list[frozenset[int]] = []
+    work = 0
 
-    def closure(states: Iterable[int]) -> frozenset[int]:
-        found: set[int] = set()
-        for state in states:
-            one = closures.get(state)
-            if one is None:
-                one = closures[state] = _reach(nfa.skips, state)
-            found |= one
-        return frozenset(found)
+    def number_of(reached: frozenset[int]) -> int:
+        closed = _reach(nfa.skips, reached)
+        number = numbers.get(closed)
+        if number is None:
+            if len(waiting) >= limit:
+                raise ConstraintError(
+                    f"a part of the constraint needs more than {limit:,} states; make its bounds smaller"
+                )
+            number = numbers[closed] = len(waiting)
+            waiting.append(closed)
+        return number
 
-    first = closure((start,))
-    numbers = {first: 0}
-    waiting = [first]
+    def single(state: int) -> int:
+        number = singles.get(state)
+        if number is None:
+            number = singles[state] = number_of(frozenset((state,)))
+        return number
+
+    firsts = [single(start) for start in starts]
     edges: list[list[Edge]] = []
     targets: dict[frozenset[int], int] = {}
     for subset in waiting:
-        leaving = [edge for state in subset for edge in nfa.edges[state]]
+        if len(subset) == 1:
+            (state,) = subset
+            leaving = nfa.edges[state]
+            if len(leaving) == 1:
+                low, high, target = leaving[0]
+                edges.append([(low, high, single(target))])
+                continue
+        else:
+            leaving = [edge for state in subset for edge in nfa.edges[state]]
+            work += len(leaving)
+            if work > MOST_WORK:
+                raise ConstraintError(
+                    "a part of the constraint is too ambiguous to compile; make its bounds smaller"
+                )
         out: list[Edge] = []
         for low, high, reached in _split(leaving):
-            number = targets.get(reached)
-            if number is None:
-                target = closure(reached)
-                number = numbers.get(target)
-                if number is None:
-                    number = numbers[target] = len(numbers)
-                    if number >= limit:
-                        raise ConstraintError(
-                            f"a part of the constraint needs more than {limit:,} states; make its bounds smaller"
-                        )
-                    waiting.append(target)
-                targets[reached] = number
-            if out and out[-1][1] == low - 1 and out[-1][2] == number:
+            if isinstance(reached, int):
+                number = single(reached)
+            else:
+                known = targets.get(reached)
+                if known is None:
+                    known = targets[reached] = number_of(reached)
+                number = known
+            if out and out[-1][2] == number and out[-1][1] == low - 1:
                 out[-1] = (out[-1][0], high, number)
             else:
                 out.append((low, high, number))
         edges.append(out)
-    return trim(edges, {numbers[subset] for subset in waiting if not final.isdisjoint(subset)})
+    return edges, firsts, {k for k, subset in enumerate(waiting) if not final.isdisjoint(subset)}
 
 
-def _reach(skips: Sequence[Sequence[int]], state: int) -> frozenset[int]:
-    if not skips[state]:
-        return frozenset((state,))
-    found, waiting = {state}, [state]
+def _reach(skips: Sequence[Sequence[int]], states: frozenset[int]) -> frozenset[int]:
+    """States and what they reach for nothing."""
+    if len(states) == 1:
+        (only,) = states
+        if not skips[only]:
+            return states
+    found, waiting = set(states), list(states)
     while waiting:
         for target in skips[waiting.pop()]:
             if target not in found:
@@ -122,20 +153,22 @@ def _reach(skips: Sequence[Sequence[int]], state: int) -> frozenset[int]:
     return frozenset(found)
 
 
-def _split(edges: list[Edge]) -> list[tuple[int, int, frozenset[int]]]:
-    """Disjoint ranges, ascending, each with the targets of all edges that cover it."""
-    if len(edges) == 1:
-        low, high, target = edges[0]
-        return [(low, high, frozenset((target,)))]
+def _split(edges: list[Edge]) -> Sequence[tuple[int, int, int | frozenset[int]]]:
+    """Disjoint ranges, ascending, each with the targets of all edges that cover it: one, or a set."""
+    edges = sorted(edges)
+    if all(a[1] < b[0] for a, b in pairwise(edges)):
+        return edges
     marks: dict[int, list[tuple[int, int]]] = {}
     for low, high, target in edges:
         marks.setdefault(low, []).append((target, 1))
         marks.setdefault(high + 1, []).append((target, -1))
-    found: list[tuple[int, int, frozenset[int]]] = []
+    found: list[tuple[int, int, int | frozenset[int]]] = []
     active: dict[int, int] = {}
     before = 0
     for at in sorted(marks):
-        if active:
+        if len(active) == 1:
+            found.append((before, at - 1, next(iter(active))))
+        elif active:
             found.append((before, at - 1, frozenset(active)))
         for target, change in marks[at]:
             count = active.get(target, 0) + change
@@ -176,27 +209,67 @@ def trim(edges: Sequence[Iterable[Edge]], accepts: Iterable[int]) -> Dfa:
 
 
 def minimize(dfa: Dfa) -> Dfa:
-    """The smallest automaton of the same language: Moore's refinement, over the edges that are there."""
-    group = [int(state in dfa.accepts) for state in range(len(dfa.edges))]
-    count = len(set(group))
-    while True:
-        seen: dict[object, int] = {}
-        new = [
-            seen.setdefault((group[state], _signature(edges, group)), len(seen))
-            for state, edges in enumerate(dfa.edges)
-        ]
-        if len(seen) == count:
-            break
-        group, count = new, len(seen)
+    """The smallest automaton of the same language."""
+    sources: list[list[int]] = [[] for _ in dfa.edges]
+    for state, edges in enumerate(dfa.edges):
+        for _, _, target in edges:
+            sources[target].append(state)
+    first = [int(state in dfa.accepts) for state in range(len(dfa.edges))]
+    group, count = refine(first, lambda state, group: _signature(dfa.edges[state], group), sources)
     if count == len(dfa.edges):
         return dfa
-    first: dict[int, int] = {}
+    members: dict[int, int] = {}
     for state, number in enumerate(group):
-        first.setdefault(number, state)
+        members.setdefault(number, state)
     # The start stays number 0: groups are numbered in the order of their first state.
-    renumbered = {number: k for k, number in enumerate(first)}
-    edges = [_signature(dfa.edges[state], [renumbered[g] for g in group]) for state in first.values()]
-    return trim(edges, {renumbered[group[state]] for state in dfa.accepts})
+    renumbered = {number: k for k, number in enumerate(members)}
+    order = [renumbered[number] for number in group]
+    kept = [_signature(dfa.edges[state], order) for state in members.values()]
+    return trim(kept, {order[state] for state in dfa.accepts})
+
+
+def refine(
+    group: list[int], signature: Callable[[int, list[int]], object], sources: Sequence[Iterable[int]]
+) -> tuple[list[int], int]:
+    """The coarsest partition in which the states of a group have the same signature; the number of groups.
+
+    group: each state's group to begin with, numbered from 0 without gaps. signature(state, group): what a state is in
+    terms of its successors' groups. sources[s]: the states whose signature speaks of s. When a group splits, its
+    largest part keeps the number, so a state is looked at again only when a successor went with a smaller part:
+    n log n in all.
+    """
+    count = max(group) + 1
+    members: list[set[int]] = [set() for _ in range(count)]
+    for state, number in enumerate(group):
+        members[number].add(state)
+    dirty: Iterable[int] = range(len(group))
+    while dirty:
+        parts: dict[int, dict[object, list[int]]] = {}
+        for state in dirty:
+            parts.setdefault(group[state], {}).setdefault(signature(state, group), []).append(state)
+        moved: list[int] = []
+        for number, by_signature in parts.items():
+            split = list(by_signature.values())
+            whole = members[number]
+            touched = sum(map(len, split))
+            # States that were not looked at are alike, and unlike those that were: a successor of these has a new group.
+            rest = len(whole) - touched
+            largest = max(split, key=len)
+            if rest >= len(largest):
+                leaving = split
+            else:
+                leaving = [part for part in split if part is not largest]
+                if rest:
+                    leaving.append(sorted(whole.difference(*split)))
+            for part in leaving:
+                whole.difference_update(part)
+                members.append(set(part))
+                for state in part:
+                    group[state] = count
+                count += 1
+                moved += part
+        dirty = dict.fromkeys(source for state in moved for source in sources[state])
+    return group, count
 
 
 def _signature(edges: Iterable[Edge], group: Sequence[int]) -> tuple[Edge, ...]:
@@ -226,9 +299,10 @@ def _product(a: Dfa, b: Dfa, keep: Callable[[bool, bool], bool], limit: int) -> 
         marked += [(low, high, 2 * to + 1) for low, high, to in (b.edges[y] if y is not None else ())]
         out: list[Edge] = []
         for low, high, targets in _split(marked) if marked else ():
+            both = (targets,) if isinstance(targets, int) else targets
             pair: Pair = (
-                next((t // 2 for t in targets if t % 2 == 0), None),
-                next((t // 2 for t in targets if t % 2), None),
+                next((t // 2 for t in both if t % 2 == 0), None),
+                next((t // 2 for t in both if t % 2), None),
             )
             if (pair[0] is None and not alone_b) or (pair[1] is None and not alone_a):
                 continue
