@@ -95,7 +95,7 @@ def number(
 
 
 def _reached(bound: Fraction, towards: float) -> Fraction:
-    """An inclusive bound; a large one that no double hits is exclusive, since what is written as it would be outside."""
+    """An inclusive bound; where no double hits it, the next one inside: its text would be read as outside."""
     if abs(bound) < 2**53 or abs(bound) > LARGEST or Fraction(float(bound)) == bound:
         return bound
     return _inside(bound, towards)
