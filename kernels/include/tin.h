@@ -311,6 +311,61 @@ TIN_API int32_t tin_session_sample(tin_session *session, const tin_sampling *sam
 /* Tokens computed so far, and tokens in all (computed and queued); *tokens, when asked for, are the ids. */
 TIN_API uint32_t tin_session_position(const tin_session *session, uint32_t *count, const int32_t **tokens);
 
+/* ---- Constrained answers ---------------------------------------------------------------------------------- */
+
+/* What an answer may be, compiled (constraint.bin, an entry of the file or made by tinsmith in Python), and where an
+ * answer stands in it. It belongs to one thread at a time. */
+typedef struct tin_constraint tin_constraint;
+
+typedef struct tin_constraint_options {
+    uint32_t depth; /* most frames on the automaton's stack, up to 4096; 0 for what a constraint without recursion
+                       needs, and 64 with recursion */
+    uint32_t masks; /* masks kept for states that come again, of vocab / 8 bytes each; 0 for 64 */
+} tin_constraint_options;
+
+/* Bytes of memory that tin_constraint_create needs; 0 on failure (as tin_constraint_create). */
+TIN_API size_t tin_constraint_size(const tin_model *model, const void *data, size_t size,
+                                   const tin_constraint_options *options, tin_error *error);
+
+/* Checks data[size], aligned to 4 bytes, which must stay readable and unchanged, and makes a constraint in `memory`
+ * that stands at its beginning. No later call allocates. options: NULL for zeros.
+ * Errors: ARGUMENT, FORMAT, VERSION, MEMORY, UNSUPPORTED (the model's file has no trie.bin). */
+TIN_API tin_status tin_constraint_create(const tin_model *model, const void *data, size_t size,
+                                         const tin_constraint_options *options, void *memory, size_t memory_size,
+                                         tin_constraint **constraint, tin_error *error);
+
+/* Back to the beginning. prefix: text, at most 256 bytes, that comes before what the constraint says; copied. It is
+ * there when the end of a prompt was taken back to be said again in other tokens. NULL, 0: none.
+ * Errors: ARGUMENT (a longer one, or options.depth is too small for any text). */
+TIN_API tin_status tin_constraint_begin(tin_constraint *constraint, const char *prefix, size_t length,
+                                        tin_error *error);
+
+/* One bit a token, the lowest of *mask[0] for token 0: those that may come next; tokens that end a generation where the
+ * text may end. Valid until the next call for this constraint.
+ * left: how many tokens may still come, this one included; 0: no bound. Only tokens are allowed after which the text
+ * can be ended by the others, each counted as one byte; where that is not possible any more, those that come nearer to
+ * the end. No bit may be set: where the model has no token for a byte that must come.
+ * Errors: UNSUPPORTED (the grammar is too ambiguous: more than 128 readings of the text at once). */
+TIN_API tin_status tin_constraint_mask(tin_constraint *constraint, uint32_t left, const uint32_t **mask,
+                                       tin_error *error);
+
+/* Goes on by a token. Errors: ARGUMENT (it is not allowed here), UNSUPPORTED (as above); nothing is changed then. */
+TIN_API tin_status tin_constraint_accept(tin_constraint *constraint, int32_t token, tin_error *error);
+
+/* Tokens that must come next: those by which the model's own tokenizer would begin every text that can follow. At most
+ * `capacity` are written to `tokens`; returns how many. They are not accepted yet.
+ * before: the last tokens that stand before, oldest first, by which the text is cut into tokens as a whole; some 64
+ * bytes of them, up to a control token, are looked at. */
+TIN_API int64_t tin_constraint_forced(tin_constraint *constraint, const int32_t *before, uint32_t count,
+                                      int32_t *tokens, uint32_t capacity);
+
+enum {
+    TIN_CONSTRAINT_OPEN = 0,    /* more must come */
+    TIN_CONSTRAINT_MAY_END = 1, /* the text may end, or go on */
+    TIN_CONSTRAINT_MUST_END = 2 /* nothing but the end can come */
+};
+TIN_API int32_t tin_constraint_state(const tin_constraint *constraint);
+
 /* ---- Sessions of one prefix, and sessions as bytes -------------------------------------------------------- */
 
 /* Makes `to` what `from` was when it had its first `count` tokens (at most all; UINT32_MAX takes all): a fork, or the

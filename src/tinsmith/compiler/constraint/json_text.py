@@ -15,6 +15,7 @@ from typing import Literal as OneOf
 from tinsmith.compiler.constraint import numbers
 from tinsmith.compiler.constraint.code_points import json_content
 from tinsmith.compiler.constraint.dfa import CODE_POINTS, Dfa, Edge, anything
+from tinsmith.compiler.constraint.formats import format_ as format_
 from tinsmith.compiler.constraint.grammar import (
     EMPTY,
     NOTHING,
