@@ -3,8 +3,8 @@
     schema ─▶ Document ─▶ Solver ─▶ shapes ─▶ Builder ─▶ Grammar
               checked      keywords, meets     rules
 
-What can't be enforced is refused, with its path; it is never left out. Objects are open where the schema leaves them
-open, as the specification has it: further keys come after the declared ones. `closed` says otherwise.
+What can't be enforced is refused, with its path; it is never left out. Objects are open where the schema leaves
+them open, as the specification has it: further keys come after the declared ones. `closed` says otherwise.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ def compile_schema(
 ) -> Constraint:
     """The constraint of JSON texts that satisfy a schema.
 
-    spacing: "compact" `{"a":1,"b":2}`, "spaced" `{"a": 1, "b": 2}`, "free": any white space, 20 characters at a place.
-    order: of declared properties: as in the schema, or "free" (at most 8 of an object). closed: an object that declares
-    properties and says nothing about further ones has none.
+    spacing: "compact" `{"a":1,"b":2}`, "spaced" `{"a": 1, "b": 2}`, "free": any white space, 20 characters at
+    a place. order: of declared properties: as in the schema, or "free" (at most 8 of an object). closed: an object
+    that declares properties and says nothing about further ones has none.
     Raises ConstraintError: what can't be enforced and where, a limit, or that nothing satisfies the schema.
     """
     grammar = Grammar()

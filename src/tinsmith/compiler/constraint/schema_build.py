@@ -1,8 +1,8 @@
 """From shapes to expressions of a grammar.
 
-A goal that has arrays or objects in it is a rule, so that recursion and deep nesting cost nothing here; goals of the same
-shapes share one. The parts of an object or array stand in one expression wherever they can, since then the automaton
-tells keys apart letter by letter; where counts, sets or orders have to be remembered, each state is a rule (`_walk`).
+A goal that has arrays or objects in it is a rule, so that recursion and deep nesting cost nothing here; goals of the
+same shapes share one. The parts of an object or array stand in one expression wherever they can, since then the
+automaton tells keys apart letter by letter; where counts, sets or orders have to be remembered, each state is a rule.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ Moves = Callable[[State], Iterable[tuple[Expr, State]]]
 
 @dataclass(frozen=True)
 class Options:
-    """spacing: of what is written. order: of declared properties. closed: an object that declares properties and says
-    nothing about further ones has none."""
+    """spacing: of what is written. order: of declared properties. closed: an object that declares properties and
+    says nothing about further ones has none."""
 
     spacing: json_text.Spacing = "compact"
     order: Order = "schema"

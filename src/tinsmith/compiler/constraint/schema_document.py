@@ -1,4 +1,4 @@
-"""A JSON Schema as a document: checked to be JSON of bounded size, its subschemas numbered, its references resolved."""
+"""A JSON Schema as a document: JSON of bounded size, its subschemas numbered, its references resolved."""
 
 from __future__ import annotations
 
@@ -23,13 +23,25 @@ ONE = ("additionalProperties", "propertyNames", "items", "if", "then", "else", "
 MANY = ("allOf", "anyOf", "oneOf", "prefixItems")
 NAMED = ("properties", "patternProperties", "dependentSchemas", "$defs", "definitions")
 PLAIN = (
-    "$ref type enum const minimum maximum exclusiveMinimum exclusiveMaximum multipleOf minLength maxLength pattern format "
-    "minItems maxItems uniqueItems required minProperties maxProperties dependentRequired"
-).split()
+    *(
+        "$ref",
+        "type",
+        "enum",
+        "const",
+        "minimum",
+        "maximum",
+        "exclusiveMinimum",
+        "exclusiveMaximum",
+        "multipleOf",
+    ),
+    *("minLength", "maxLength", "pattern", "format", "minItems", "maxItems", "uniqueItems"),
+    *("required", "minProperties", "maxProperties", "dependentRequired"),
+)
 ANNOTATIONS = (
-    "title description default examples example deprecated readOnly writeOnly discriminator contentMediaType "
-    "contentEncoding contentSchema $comment $schema $id $anchor $dynamicAnchor $vocabulary $defs definitions"
-).split()
+    *("title", "description", "default", "examples", "example", "deprecated", "readOnly", "writeOnly"),
+    *("contentMediaType", "contentEncoding", "contentSchema", "discriminator", "$comment", "$schema", "$id"),
+    *("$anchor", "$dynamicAnchor", "$vocabulary", "$defs", "definitions"),
+)
 KNOWN = frozenset((*ONE, *MANY, *NAMED, *PLAIN, *ANNOTATIONS))
 # Keywords that say something which no automaton is built for, and what to do instead.
 REFUSED = {
@@ -45,6 +57,9 @@ REFUSED = {
     "nullable": "give 'type': [..., 'null']",
 }
 
+# Of those, what says nothing where no array or object can be: refused where one can.
+LATE = ("contains", "minContains", "maxContains", "unevaluatedItems", "unevaluatedProperties")
+
 
 @dataclass(frozen=True, eq=False)
 class Node:
@@ -56,6 +71,9 @@ class Node:
 
     def error(self, keyword: str | None, message: str) -> ConstraintError:
         return ConstraintError(f"{self.path}{'/' + escape(keyword) if keyword else ''}: {message}")
+
+    def refusal(self, keyword: str) -> ConstraintError:
+        return self.error(keyword, f"'{keyword}' can't be enforced; {REFUSED[keyword]}, or remove it")
 
     def count(self, keyword: str) -> int | None:
         """A bound of lengths: a whole number from 0."""
@@ -195,8 +213,10 @@ class Document:
 
     def check_keywords(self, node: Node) -> None:
         for keyword in node.schema:
-            if keyword in KNOWN or keyword.startswith("x-") or keyword in REFUSED:
+            if keyword in KNOWN or keyword in LATE or keyword.startswith("x-"):
                 continue
+            if keyword in REFUSED:
+                raise node.refusal(keyword)
             near = difflib.get_close_matches(keyword, KNOWN, 1)
             hint = (
                 f"did you mean '{near[0]}'?"

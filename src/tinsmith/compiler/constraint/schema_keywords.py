@@ -1,4 +1,4 @@
-"""What the keywords of one subschema say, as shapes. Whatever stands side by side holds at once, so shapes meet.
+"""What the keywords of one subschema say, as shapes. What stands side by side holds at once, so shapes meet.
 
 What shapes can't say is a shape that is `refused`: no harm where it meets nothing.
 """
@@ -18,7 +18,7 @@ from tinsmith.compiler.constraint.dfa import (
     union,
     words,
 )
-from tinsmith.compiler.constraint.schema_document import REFUSED, Node, show
+from tinsmith.compiler.constraint.schema_document import Node, show
 from tinsmith.compiler.constraint.schema_shapes import (
     ANY,
     ANYTHING,
@@ -34,8 +34,10 @@ from tinsmith.compiler.constraint.schema_shapes import (
     Shapes,
     String,
     characters,
+    having,
     item,
     join,
+    lacking,
 )
 from tinsmith.errors import ConstraintError
 
@@ -79,14 +81,14 @@ def _in_place(solver: Solver, node: Node, keyword: str) -> Shapes | None:
     if keyword == "dependentRequired":
         every: Shapes = ANY
         for name, needed in dependent(node).items():
-            both = Object(node.path, required=frozenset((name, *needed)))
-            every = solver.meet(every, (*ANY[:4], without(node, name), both))
+            both = having(node.path, (name, *needed))
+            every = solver.meet(every, (*ANY[:4], lacking(node.path, name), both))
         return every
     if keyword == "dependentSchemas":
         every = ANY
         for name, goal in solver.named(node, keyword).items():
-            both = solver.meet((Object(node.path, required=frozenset((name,))),), solver.shapes(goal))
-            every = solver.meet(every, (*ANY[:4], without(node, name), *both))
+            both = solver.meet((having(node.path, (name,)),), solver.shapes(goal))
+            every = solver.meet(every, (*ANY[:4], lacking(node.path, name), *both))
         return every
     return None
 
@@ -135,15 +137,11 @@ def dependent(node: Node) -> dict[str, list[str]]:
     return {name: parent.names(name) for name in given}
 
 
-def without(node: Node, name: str) -> Object:
-    return Object(node.path, known=((name, NEVER),))
-
-
 # What one value says by itself
 
 
 def _local(solver: Solver, node: Node) -> Shapes:
-    schema, types = node.schema, node.types()
+    types = node.types()
     shapes: list[Shape] = []
     values = tuple(
         one for one, name in zip(CONSTANTS, ("null", "boolean", "boolean"), strict=True) if name in types
@@ -240,7 +238,8 @@ def _array(solver: Solver, node: Node) -> Array:
         goal = solver.child(node, "unevaluatedItems")
         if goal != ANYTHING and any(keyword in schema for keyword in (*IN_PLACE, "contains")):
             refused = refused or _refused(node, "unevaluatedItems")
-        rest = goal
+        else:
+            rest = goal
     unique = schema.get("uniqueItems", False)
     if not isinstance(unique, bool):
         raise node.error("uniqueItems", "give true or false")
@@ -254,9 +253,11 @@ def _object(solver: Solver, node: Node) -> Object:
     if "additionalProperties" in schema:
         rest = solver.child(node, "additionalProperties")
     elif "unevaluatedProperties" in schema:
-        rest = solver.child(node, "unevaluatedProperties")
-        if rest != ANYTHING and any(keyword in schema for keyword in IN_PLACE):
+        goal = solver.child(node, "unevaluatedProperties")
+        if goal != ANYTHING and any(keyword in schema for keyword in IN_PLACE):
             refused = _refused(node, "unevaluatedProperties")
+        else:
+            rest = goal
     regions: list[tuple[Dfa | None, Goal]] = [(None, rest)]
     if "patternProperties" in schema:
         known, regions = _patterns(solver, node, known, rest)
@@ -286,7 +287,7 @@ def _object(solver: Solver, node: Node) -> Object:
 def _patterns(
     solver: Solver, node: Node, known: dict[str, Goal], rest: Goal
 ) -> tuple[dict[str, Goal], list[tuple[Dfa | None, Goal]]]:
-    """The known keys with what patterns say of them too, and the regions that patterns cut all other keys into."""
+    """The known keys with what patterns say of them too; the regions that patterns cut all other keys into."""
     known = dict(known)
     parts: list[tuple[Dfa | None, Goal, bool]] = [(None, ANYTHING, False)]
     for pattern, goal in solver.named(node, "patternProperties").items():
@@ -324,4 +325,4 @@ def _names(solver: Solver, node: Node) -> Dfa | None:
 
 
 def _refused(node: Node, keyword: str) -> str:
-    return str(node.error(keyword, f"'{keyword}' can't be enforced; {REFUSED[keyword]}, or remove it"))
+    return str(node.refusal(keyword))

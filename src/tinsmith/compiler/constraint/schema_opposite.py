@@ -1,6 +1,6 @@
 """What a subschema does not allow, as shapes: whatever breaks at least one of its keywords.
 
-`not`, oneOf and if need it. Some opposites are out of reach of a finite automaton, or of shapes; they are `refused`.
+`not`, oneOf and if need it. What is out of reach of a finite automaton, or of shapes, is `refused`.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fractions import Fraction
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tinsmith.compiler.constraint.dfa import anything, complement, difference, words
 from tinsmith.compiler.constraint.schema_document import Node
-from tinsmith.compiler.constraint.schema_keywords import branches, dependent, pattern_of, values_of, without
+from tinsmith.compiler.constraint.schema_keywords import branches, dependent, pattern_of, values_of
 from tinsmith.compiler.constraint.schema_shapes import (
     ANY,
     ANYTHING,
@@ -26,15 +26,17 @@ from tinsmith.compiler.constraint.schema_shapes import (
     Shape,
     Shapes,
     String,
+    having,
     join,
+    lacking,
 )
 
 if TYPE_CHECKING:
     from tinsmith.compiler.constraint.schema_solver import Solver
 
 ADVICE = (
-    "which 'not', 'oneOf' or 'if' asks for here; give anyOf in its place, or alternatives that a const or enum of a "
-    "required property tells apart"
+    "which 'not', 'oneOf' or 'if' asks for here; give anyOf in its place, or alternatives that a const or enum "
+    "of a required property tells apart"
 )
 
 
@@ -157,20 +159,21 @@ def _object(solver: Solver, node: Node, keyword: str) -> Iterable[Shape]:
     if keyword in ("minProperties", "maxProperties") and count is not None:
         return (Object(node.path, least=count[0], most=count[1]),)
     if keyword == "required":
-        return [without(node, name) for name in node.names(keyword)]
+        return [lacking(node.path, name) for name in node.names(keyword)]
     if keyword == "properties":
         goals = {name: solver.opposite(goal) for name, goal in solver.named(node, keyword).items()}
-        return [_holding(node, name, goal) for name, goal in goals.items() if goal != NEVER]
+        return [having(node.path, (name,), goal) for name, goal in goals.items() if goal != NEVER]
     if keyword == "dependentRequired":
         return [
-            Object(node.path, known=((needed, NEVER),), required=frozenset((name,)))
+            Object(node.path, known=((name, ANYTHING), (needed, NEVER)), required=frozenset((name,)))
             for name, names in dependent(node).items()
             for needed in names
+            if needed != name
         ]
     if keyword == "dependentSchemas":
         found: list[Shape] = []
         for name, goal in solver.named(node, keyword).items():
-            found += solver.meet((_holding(node, name, ANYTHING),), solver.shapes(solver.opposite(goal)))
+            found += solver.meet((having(node.path, (name,)),), solver.shapes(solver.opposite(goal)))
         return found
     goals_of = {
         "additionalProperties": lambda: [solver.child(node, keyword)],
@@ -181,10 +184,6 @@ def _object(solver: Solver, node: Node, keyword: str) -> Iterable[Shape]:
     if keyword in goals_of and any(goal != ANYTHING for goal in goals_of[keyword]()):
         return (Object(node.path, refused=_refused(node, keyword)),)
     return ()
-
-
-def _holding(node: Node, name: str, goal: Any) -> Object:
-    return Object(node.path, known=((name, goal),), required=frozenset((name,)))
 
 
 def _all_but(node: Node, values: tuple[Item, ...]) -> Iterable[Shape]:

@@ -1,7 +1,7 @@
 """What a schema allows, as a union of shapes: finitely many values, numbers, strings, arrays and objects.
 
-Schemas inside arrays and objects stay goals: sets of subschemas, by number, that must all hold (a negative number: must
-not hold). So two shapes meet without a look at what is inside of them, and recursion closes by itself.
+Schemas inside arrays and objects stay goals: sets of subschemas, by number, that must all hold (a negative number:
+must not hold). So two shapes meet without a look at what is inside of them, and recursion closes by itself.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ class Array(Shape):
 
 @dataclass(frozen=True)
 class Object(Shape):
-    """regions: of the keys that are not known, disjoint; a Dfa over code points (None: all) and what the values are.
-    implicit: nothing was said about further keys."""
+    """regions: of the keys that are not known, disjoint; a Dfa over code points (None: all) and what the values
+    are. What is required is known. implicit: nothing was said about further keys."""
 
     known: tuple[tuple[str, Goal], ...] = ()
     required: frozenset[str] = frozenset()
@@ -100,6 +100,17 @@ class Object(Shape):
             if dfa is None or dfa.accepts_all(map(ord, key)):
                 return goal
         return NEVER
+
+
+def having(where: str, names: Iterable[str], goal: Goal = ANYTHING) -> Object:
+    """Objects that have these keys."""
+    keys = tuple(dict.fromkeys(names))
+    return Object(where, known=tuple((name, goal) for name in keys), required=frozenset(keys))
+
+
+def lacking(where: str, name: str) -> Object:
+    """Objects without this key."""
+    return Object(where, known=((name, NEVER),))
 
 
 def item(value: Any) -> Item:
@@ -235,7 +246,7 @@ def _without_exponent() -> Dfa:
 
 
 def no_number(shape: Number) -> bool:
-    """Whether no number can be in it; steps count only where they rule out what is whole, or the other way round."""
+    """Whether no number can be in it; never True where one can."""
     low = _most(shape.low, shape.above)
     high = _least(shape.high, shape.below)
     if low is not None and high is not None:

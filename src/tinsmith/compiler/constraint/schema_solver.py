@@ -1,4 +1,4 @@
-"""From goals to shapes, each worked out once: what schema_keywords says of subschemas, met and checked for emptiness."""
+"""From goals to shapes, each worked out once: what keywords say, met, and checked for emptiness."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Solver:
         return (number,)
 
     def conjoin(self, a: Goal, b: Goal) -> Goal:
-        if a == b or not b or a == NEVER:
+        if not b or a in (b, NEVER):
             return a
         if not a or b == NEVER:
             return b
@@ -111,14 +111,11 @@ class Solver:
             return found
         node = self.document.nodes[abs(number)]
         if number in self._open or len(self._open) >= MOST_NESTING:
-            if self._open.get(number, self._checks) != self._checks or (
-                self._checks and number not in self._open
-            ):
+            # Inside of a check of what an array or object holds, all this says is that it can't be checked.
+            if self._checks != self._open.get(number, 0):
                 raise _Unknown
             if number in self._open:
-                raise node.error(
-                    None, "refers to itself with no array or object between; give it something to hold"
-                )
+                raise node.error(None, "refers to itself with no array or object between")
             raise node.error(
                 None, f"more than {MOST_NESTING} levels of $ref, allOf, anyOf and the like; make it flatter"
             )
