@@ -23,7 +23,7 @@ from typing import Any, Protocol
 from tinsmith.compiler.constraint.dfa import Dfa, Edge, Nfa, determinize, minimize, nothing, trim, union
 from tinsmith.errors import ConstraintError
 
-Value = int | float | Decimal
+Value = int | float | Decimal | Fraction
 State = tuple[Any, ...]
 Edges = Iterator[tuple[int, int, State]]
 Step = tuple[int, int]  # p, k: p / 10^k
