@@ -171,13 +171,13 @@ def _signed(low: Fraction | int | None, high: Fraction | int | None, magnitudes:
     if low is None or low < 0:
         least = Fraction(max(-high, 0)) if high is not None else Fraction(0)
         negative = magnitudes(least, None if low is None else Fraction(-low), True)
-    first, second = 1, 1 + len(positive.edges)
-    edges: list[list[Edge]] = [[(a, b, to + first) for a, b, to in positive.edges[0]]]
+    parts = [(positive, 1)] if negative is positive else [(positive, 1), (negative, 1 + len(positive.edges))]
+    edges: list[list[Edge]] = [[(a, b, to + 1) for a, b, to in positive.edges[0]]]
     if not negative.empty:
-        edges[0].insert(0, (0x2D, 0x2D, second))
-    for dfa, shift in ((positive, first), (negative, second)):
+        edges[0].insert(0, (0x2D, 0x2D, parts[-1][1]))
+    for dfa, shift in parts:
         edges += [[(a, b, to + shift) for a, b, to in out] for out in dfa.edges]
-    accepts = {state + first for state in positive.accepts} | {state + second for state in negative.accepts}
+    accepts = {state + shift for dfa, shift in parts for state in dfa.accepts}
     return minimize(trim(edges, accepts))
 
 
