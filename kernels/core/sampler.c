@@ -3,6 +3,9 @@
 
 #include <float.h>
 #include <string.h>
+#if defined(_MSC_VER) && !defined(__clang__)
+#include <intrin.h>
+#endif
 
 #define WEIGHT_ONE (UINT64_C(1) << 40) /* the weight of the likeliest token */
 #define NO_WEIGHT 28.0f                /* exp(-28) * 2^40 is less than 1 */
@@ -25,6 +28,17 @@ size_t tini_sample_scratch(uint32_t vocab) {
 
 TINI_REGION_SCALAR
 
+/* The number of the lowest bit that is 1; x is not 0. */
+static uint32_t lowest_bit(uint32_t x) {
+#if defined(_MSC_VER) && !defined(__clang__)
+    unsigned long at;
+    _BitScanForward(&at, x);
+    return at;
+#else
+    return (uint32_t)__builtin_ctz(x);
+#endif
+}
+
 /* The largest of the logits that are numbers; -infinity when there is none. */
 static float largest(const float *logits, uint32_t n) {
     float lane[MAX_LANES], most;
@@ -42,7 +56,60 @@ static float largest(const float *logits, uint32_t n) {
     return most;
 }
 
-int32_t tini_argmax(const float *logits, uint32_t vocab) {
+/* How many tokens a mask has, but 2 for any number above 1; *first is the lowest of them. */
+static uint32_t count_allowed(const uint32_t *mask, uint32_t vocab, int32_t *first) {
+    uint32_t found = 0;
+    for (uint32_t w = 0; w < (vocab + 31) / 32 && found < 2; w++) {
+        if (!mask[w])
+            continue;
+        if (!found)
+            *first = (int32_t)(32 * w + lowest_bit(mask[w]));
+        found += mask[w] & (mask[w] - 1) ? 2 : 1;
+    }
+    return found < 2 ? found : 2;
+}
+
+/* As largest, of the tokens of the mask. */
+static float largest_allowed(const float *logits, uint32_t vocab, const uint32_t *mask) {
+    float lane[32], most = -TINI_INFINITY;
+    for (uint32_t j = 0; j < 32; j++)
+        lane[j] = -TINI_INFINITY;
+    for (uint32_t w = 0; w < (vocab + 31) / 32; w++) {
+        const float *row = logits + 32 * (size_t)w;
+        if (mask[w] == UINT32_MAX)
+            for (uint32_t j = 0; j < 32; j++)
+                lane[j] = row[j] > lane[j] ? row[j] : lane[j];
+        else
+            for (uint32_t bits = mask[w]; bits; bits &= bits - 1) {
+                uint32_t j = lowest_bit(bits);
+                most = row[j] > most ? row[j] : most;
+            }
+    }
+    for (uint32_t j = 0; j < 32; j++)
+        most = lane[j] > most ? lane[j] : most;
+    return most;
+}
+
+static int32_t argmax_allowed(const float *logits, uint32_t vocab, const uint32_t *mask, int32_t first) {
+    float most = largest_allowed(logits, vocab, mask);
+    if (most > -TINI_INFINITY)
+        for (uint32_t w = 0; w < (vocab + 31) / 32; w++)
+            for (uint32_t bits = mask[w]; bits; bits &= bits - 1) {
+                uint32_t i = 32 * w + lowest_bit(bits);
+                if (logits[i] == most)
+                    return (int32_t)i;
+            }
+    return first;
+}
+
+int32_t tini_argmax(const float *logits, uint32_t vocab, const uint32_t *mask) {
+    int32_t first = 0;
+    if (mask) {
+        uint32_t allowed = count_allowed(mask, vocab, &first);
+        if (allowed < 2)
+            return allowed ? first : TIN_ERR_STATE;
+        return argmax_allowed(logits, vocab, mask, first);
+    }
     float most = largest(logits, vocab);
     if (most > -TINI_INFINITY)
         for (uint32_t i = 0; i < vocab; i++)
@@ -57,13 +124,59 @@ static float clean(float logit) {
     return logit > FLT_MAX ? FLT_MAX : logit;
 }
 
+double tini_log_share(const float *logits, uint32_t vocab, uint32_t token) {
+    float most = clean(largest(logits, vocab)), own = clean(logits[token]);
+    if (most == -TINI_INFINITY)
+        return token == 0 ? 0 : -(double)TINI_INFINITY;
+    double sum = 0;
+    for (uint32_t i = 0; i < vocab; i++)
+        sum += (double)tini_exp(clean(logits[i]) - most);
+    return (double)own - (double)most - tini_log(sum);
+}
+
+/* Takes up the tokens of the mask, or all, their logits cleaned. */
+static void gather(candidates *c, const float *logits, uint32_t vocab, const uint32_t *mask) {
+    uint32_t count = 0;
+    for (uint32_t first = 0; first < vocab; first += 32) {
+        uint32_t bits = mask ? mask[first / 32] : UINT32_MAX, end = vocab - first < 32 ? vocab - first : 32;
+        if (bits == UINT32_MAX)
+            for (uint32_t j = 0; j < end; j++) {
+                c->logits[count] = clean(logits[first + j]);
+                c->ids[count++] = first + j;
+            }
+        else
+            for (; bits; bits &= bits - 1) {
+                c->ids[count] = first + lowest_bit(bits);
+                c->logits[count] = clean(logits[c->ids[count]]);
+                count++;
+            }
+    }
+    c->count = count;
+}
+
+/* Where the token stands among the candidates; their count when it does not. */
+static uint32_t find(const candidates *c, uint32_t id) {
+    uint32_t low = 0, high = c->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (c->ids[middle] < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < c->count && c->ids[low] == id ? low : c->count;
+}
+
 /* Always from the model's own logit, so that a token counts once however often it stands in the history. */
-static void penalize(float *out, const float *logits, const tin_sampling *s, const int32_t *history,
+static void penalize(candidates *c, const float *logits, const tin_sampling *s, const int32_t *history,
                      uint32_t length) {
     uint32_t first = s->repeat_last && s->repeat_last < length ? length - s->repeat_last : 0;
     for (uint32_t i = first; i < length; i++) {
-        float logit = clean(logits[history[i]]);
-        out[history[i]] = clean(logit > 0 ? logit / s->repetition_penalty : logit * s->repetition_penalty);
+        uint32_t id = (uint32_t)history[i], at = find(c, id);
+        if (at == c->count)
+            continue;
+        float logit = clean(logits[id]);
+        c->logits[at] = clean(logit > 0 ? logit / s->repetition_penalty : logit * s->repetition_penalty);
     }
 }
 
@@ -135,17 +248,18 @@ static void keep_first(candidates *c, uint32_t k) {
     cut(c, 0, k);
 }
 
-/* Takes up the tokens whose logits reach `bound`: no other can have a weight. Most blocks of a large vocabulary have
- * none. logits may be c->logits. */
-static void keep_weighty(candidates *c, const float *logits, uint32_t vocab, float bound) {
-    for (uint32_t first = 0; first < vocab; first += MAX_BLOCK) {
-        uint32_t end = vocab - first < MAX_BLOCK ? vocab : first + MAX_BLOCK;
+/* Takes up the tokens, all of those given or ids[count], whose logits reach `bound`: no other can have a weight. Most
+ * blocks of a large vocabulary have none. logits may be c->logits, and ids c->ids. */
+static void keep_weighty(candidates *c, const float *logits, const uint32_t *ids, uint32_t count, float bound) {
+    c->count = 0;
+    for (uint32_t first = 0; first < count; first += MAX_BLOCK) {
+        uint32_t end = count - first < MAX_BLOCK ? count : first + MAX_BLOCK;
         if (!(largest(logits + first, end - first) >= bound))
             continue;
         for (uint32_t i = first; i < end; i++)
             if (logits[i] >= bound) {
                 c->logits[c->count] = clean(logits[i]);
-                c->ids[c->count++] = i;
+                c->ids[c->count++] = ids ? ids[i] : i;
             }
     }
 }
@@ -218,30 +332,42 @@ static int in_range(float x, float low, float high) {
     return x >= low && x <= high;
 }
 
-int32_t tini_sample(const tin_sampling *sampling, const float *logits, uint32_t vocab, const int32_t *history,
-                    uint32_t history_length, uint64_t position, void *scratch) {
+static int options_allowed(const tin_sampling *s) {
+    return in_range(s->temperature, 0, FLT_MAX) && in_range(s->repetition_penalty, FLT_MIN, FLT_MAX) &&
+           in_range(s->top_p, 0, 1) && in_range(s->min_p, 0, 1);
+}
+
+int32_t tini_sample(const tin_sampling *sampling, const float *logits, uint32_t vocab, const uint32_t *mask,
+                    const int32_t *history, uint32_t history_length, uint64_t position, void *scratch) {
     const tin_sampling *s = sampling;
-    if (vocab == 0 || vocab > TINI_SAMPLER_VOCAB_MAX || !in_range(s->temperature, 0, FLT_MAX) ||
-        !in_range(s->repetition_penalty, FLT_MIN, FLT_MAX) || !in_range(s->top_p, 0, 1) ||
-        !in_range(s->min_p, 0, 1))
+    if (vocab == 0 || vocab > TINI_SAMPLER_VOCAB_MAX || !options_allowed(s))
         return TIN_ERR_ARGUMENT;
     if (s->temperature == 0 && s->repetition_penalty == 1)
-        return tini_argmax(logits, vocab);
+        return tini_argmax(logits, vocab, mask);
+    int32_t only = 0;
+    uint32_t allowed = mask ? count_allowed(mask, vocab, &only) : 2;
+    if (allowed < 2)
+        return allowed ? only : TIN_ERR_STATE;
 
     candidates c = {.weights = scratch};
     c.buckets = c.weights + vocab;
     c.logits = (float *)(c.buckets + BUCKETS);
     c.ids = (uint32_t *)(c.logits + vocab);
-    if (s->repetition_penalty != 1) {
-        for (uint32_t i = 0; i < vocab; i++)
-            c.logits[i] = clean(logits[i]);
-        penalize(c.logits, logits, s, history, history_length);
+    const uint32_t *ids = NULL;
+    if (mask || s->repetition_penalty != 1) {
+        gather(&c, logits, vocab, mask);
+        if (s->repetition_penalty != 1)
+            penalize(&c, logits, s, history, history_length);
         logits = c.logits;
+        ids = c.ids;
+        vocab = c.count;
     }
     float most = clean(largest(logits, vocab));
-    if (s->temperature == 0 || most == -TINI_INFINITY)
-        return tini_argmax(logits, vocab);
-    keep_weighty(&c, logits, vocab, most - s->temperature * NO_WEIGHT);
+    if (s->temperature == 0 || most == -TINI_INFINITY) {
+        int32_t at = tini_argmax(logits, vocab, NULL);
+        return ids ? (int32_t)ids[at] : at;
+    }
+    keep_weighty(&c, logits, ids, vocab, most - s->temperature * NO_WEIGHT);
     if (s->top_k && s->top_k < c.count)
         keep_first(&c, s->top_k);
     uint64_t sum = weigh(&c, most, s->temperature);

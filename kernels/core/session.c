@@ -260,6 +260,7 @@ void tini_session_end(tin_session *s, const float *logits) {
     s->ready_rows = s->logit_rows;
     s->ready_first = s->position - s->logit_rows;
     s->logits = logits;
+    s->passes += s->generating && s->logit_rows;
     tini_session_drop(s);
     if (!s->generating)
         s->fresh = s->ready_rows > 0;
@@ -340,8 +341,8 @@ int32_t tin_session_sample(tin_session *s, const tin_sampling *sampling) {
     const float *row = s->logits + (size_t)(visible - 1) * vocab;
     uint32_t length = s->ready_first + visible;
     if (!sampling)
-        return tini_argmax(row, vocab);
-    return tini_sample(sampling, row, vocab, s->tokens, length, length, s->scratch);
+        return tini_argmax(row, vocab, NULL);
+    return tini_sample(sampling, row, vocab, NULL, s->tokens, length, length, s->scratch);
 }
 
 uint32_t tin_session_position(const tin_session *s, uint32_t *count, const int32_t **tokens) {

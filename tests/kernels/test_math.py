@@ -31,6 +31,17 @@ def test_exp_at_its_ends(lib):
     assert probe(lib, "exp", x).tolist() == [1, 1, 0, 0, 0, np.inf, np.inf, np.inf]
 
 
+def test_log_is_within_three_ulps(lib, rng):
+    spread = np.exp(rng.uniform(-700, 700, 200_000))
+    near_one = [rng.uniform(0.5, 2, 200_000), 1 + rng.normal(0, 1e-6, 10_000)]
+    x = np.concatenate([spread, *near_one, 2.0 ** np.arange(-1022, 1024)])
+    want = np.log(x.astype(np.longdouble))
+    got = probe(lib, "log", x, [np.float64])
+    assert np.finfo(np.longdouble).eps < 1e-18
+    assert (np.abs(got - want) <= 2.5 * np.spacing(np.abs(want).astype(np.float64))).all()
+    assert probe(lib, "log", np.ones(1), [np.float64]).tolist() == [0]
+
+
 def test_nearest_takes_ties_to_even(lib, rng):
     x = np.concatenate([np.arange(-300, 300) / 2, rng.uniform(-1e6, 1e6, 10_000)]).astype(np.float32)
     assert np.array_equal(probe(lib, "nearest", x, [np.int32]), np.rint(x))

@@ -10,7 +10,7 @@ import pytest
 import textcore
 from textcore import Sampling
 
-ARGUMENT = -1
+ARGUMENT, STATE = -1, -7
 MASK = (1 << 64) - 1
 
 
@@ -36,16 +36,18 @@ class Sampler:
         repetition_penalty: float = 1.0,
         repeat_last: int = 0,
         seed: int = 0,
+        mask: np.ndarray | None = None,
     ) -> np.ndarray:
         logits = np.ascontiguousarray(logits, np.float32)
         sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, repeat_last, seed)
         seen = (ctypes.c_int32 * len(history or [0]))(*(history or [0]))
         scratch = np.full(self.core.tini_sample_scratch(logits.size) // 8 + 2, -1, np.int64)
         sample, row = self.core.tini_sample, logits.ctypes.data_as(ctypes.c_void_p)
+        bits = None if mask is None else mask.ctypes.data_as(ctypes.c_void_p)
         work, length = scratch.ctypes.data_as(ctypes.c_void_p), len(history or [])
         options = ctypes.byref(sampling)
         drawn = [
-            sample(options, row, logits.size, seen, length, ctypes.c_uint64(int(position)), work)
+            sample(options, row, logits.size, bits, seen, length, ctypes.c_uint64(int(position)), work)
             for position in positions
         ]
         assert scratch[-1] == -1
@@ -79,7 +81,7 @@ def test_zero_temperature_takes_the_first_of_the_largest(sampler: Sampler, vocab
         logits = np.round(row(vocab, seed))
         assert sampler.draw(logits, temperature=0.0) == np.argmax(logits)
         pointer = logits.ctypes.data_as(ctypes.c_void_p)
-        assert sampler.core.tini_argmax(pointer, vocab) == np.argmax(logits)
+        assert sampler.core.tini_argmax(pointer, vocab, None) == np.argmax(logits)
 
 
 def test_equal_logits_draw_the_token_that_the_random_number_names(sampler: Sampler) -> None:
@@ -104,6 +106,50 @@ def test_frequencies_are_those_of_the_softmax(sampler: Sampler, temperature: flo
     freedom = likely.sum() - 1 + (rest > 0)
     # The sum has mean `freedom` and variance 2 * freedom; 5 deviations never come by chance.
     assert chi_square < freedom + 5 * np.sqrt(2 * freedom)
+
+
+def mask_of(allowed: np.ndarray) -> np.ndarray:
+    padded = np.pad(allowed, (0, -allowed.size % 32))
+    return np.packbits(padded, bitorder="little").view("<u4").copy()
+
+
+MASKED: list[dict[str, Any]] = [
+    {"temperature": 0.0},
+    {"temperature": 0.0, "repetition_penalty": 1.5},
+    {"temperature": 1.5},
+    {"temperature": 1.5, "top_k": 3, "repetition_penalty": 0.7, "repeat_last": 20},
+    {"temperature": 0.8, "top_k": 40, "top_p": 0.9},
+    {"temperature": 1.0, "top_p": 0.7, "min_p": 0.1, "repetition_penalty": 1.3},
+]
+
+
+@pytest.mark.parametrize("options", MASKED, ids=str)
+@pytest.mark.parametrize("vocab", [1, 31, 32, 33, 1000, 49_152])
+def test_a_mask_is_as_logits_of_minus_infinity(
+    sampler: Sampler, vocab: int, options: dict[str, Any]
+) -> None:
+    rng = np.random.default_rng(vocab)
+    history = rng.integers(0, vocab, 50).tolist()
+    for share in (0.0, 0.001, 0.03, 0.5, 0.97, 1.0):
+        allowed = rng.random(vocab) < share
+        allowed[rng.integers(vocab)] = True
+        logits = row(vocab, int(share * 1000)).round(1)
+        logits[rng.random(vocab) < 0.01] = np.nan
+        logits[allowed.argmax()] = 0.5
+        masked = np.where(allowed, logits, -np.inf)
+        got = sampler.draws(logits, range(20), history, mask=mask_of(allowed), **options, seed=5)
+        assert got.tolist() == sampler.draws(masked, range(20), history, **options, seed=5).tolist()
+        assert allowed[got].all()
+
+
+@pytest.mark.parametrize("options", MASKED[:4], ids=str)
+def test_masks_of_one_token_and_of_none(sampler: Sampler, options: dict[str, Any]) -> None:
+    for token in (0, 31, 32, 99):
+        mask = mask_of(np.arange(100) == token)
+        assert sampler.draw(np.full(100, np.nan), [1], mask=mask, **options) == token
+    hopeless = np.array([5.0, np.nan, 5.0, -np.inf])
+    assert sampler.draw(hopeless, [1], mask=mask_of(np.array([0, 1, 0, 1], bool)), **options) == 1
+    assert sampler.draw(hopeless, [1], mask=mask_of(np.zeros(4, bool)), **options) == STATE
 
 
 FILTERS = [
@@ -191,6 +237,25 @@ def test_the_same_seed_and_position_replay(sampler: Sampler) -> None:
     other = sampler.draws(logits, range(300), **options, seed=8)
     assert (once == again).all()
     assert (once != other).mean() > 0.5
+
+
+@pytest.mark.parametrize("spread", [0.01, 3.0, 40.0])
+def test_log_shares_are_those_of_the_softmax(sampler: Sampler, spread: float) -> None:
+    share = sampler.core.tini_log_share
+    share.restype = ctypes.c_double
+    for vocab in (1, 1000, 49_152):
+        logits = row(vocab, 2, spread)
+        wide = logits.astype(np.float64)
+        wanted = wide - wide.max() - np.log(np.exp(wide - wide.max()).sum())
+        pointer = logits.ctypes.data_as(ctypes.c_void_p)
+        got = [share(pointer, vocab, token) for token in range(min(vocab, 50))]
+        assert np.abs(got - wanted[:50]).max() < 1e-6
+    odd = np.array([np.nan, -np.inf, np.inf, np.inf], np.float32)
+    got = [share(odd.ctypes.data_as(ctypes.c_void_p), 4, token) for token in range(4)]
+    assert got[:2] == [-np.inf, -np.inf]
+    assert np.allclose(got[2:], -np.log(2))
+    nothing = np.full(4, np.nan, np.float32)
+    assert share(nothing.ctypes.data_as(ctypes.c_void_p), 4, 0) == 0
 
 
 def test_not_a_number_and_infinities(sampler: Sampler) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import struct
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -418,6 +419,24 @@ def test_rings_take_less_memory_and_refuse_to_rewind_past_them(
     session.append(tokens[:50])
     session.step()
     assert session.logits()[1] == fed(windowed, tokens[:50]).logits()[1]
+
+
+def test_logprobs_are_of_the_ready_rows(core: _core.Model) -> None:
+    vocab = core.info()["vocab"]
+    session = _core.Session(core, context=64, logit_rows=8)
+    session.want_logits(12)
+    session.append(row(core, 20))
+    session.step()
+    rows = struct.unpack(f"<{8 * vocab}f", session.logits()[1])
+    ids = [5, vocab - 1, 0, 7, 7, 9, 2, 1]
+    for k, (token, got) in enumerate(zip(ids, session.logprobs(ids), strict=True)):
+        logits = rows[k * vocab : (k + 1) * vocab]
+        assert got == pytest.approx(logits[token] - math.log(sum(map(math.exp, logits))), abs=1e-6)
+    assert session.logprobs(ids[:3]) == session.logprobs(ids)[:3]
+    with pytest.raises(RuntimeFault, match="fewer rows of logits than tokens"):
+        session.logprobs([0] * 9)
+    with pytest.raises(RuntimeFault, match="not in the vocabulary"):
+        session.logprobs([vocab])
 
 
 def test_rows_of_logits_may_be_fewer_than_a_chunk(core: _core.Model) -> None:
