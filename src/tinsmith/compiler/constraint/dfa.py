@@ -214,7 +214,8 @@ def minimize(dfa: Dfa) -> Dfa:
     for state, edges in enumerate(dfa.edges):
         for _, _, target in edges:
             sources[target].append(state)
-    first = [int(state in dfa.accepts) for state in range(len(dfa.edges))]
+    kinds: dict[bool, int] = {}
+    first = [kinds.setdefault(state in dfa.accepts, len(kinds)) for state in range(len(dfa.edges))]
     group, count = refine(first, lambda state, group: _signature(dfa.edges[state], group), sources)
     if count == len(dfa.edges):
         return dfa
