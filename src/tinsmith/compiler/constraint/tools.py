@@ -134,7 +134,9 @@ def _qwen35(grammar: Grammar, tool: Tool, path: str, control: Control | None) ->
             )
         )
         parts.append(one if required else optional(one))
-    return sequence((mark("<tool_call>", control), text("\n"), *parts, text("</function>\n"), mark("</tool_call>", control)))
+    return sequence(
+        (mark("<tool_call>", control), text("\n"), *parts, text("</function>\n"), mark("</tool_call>", control))
+    )
 
 
 def _qwen35_value(grammar: Grammar, schema: Any, root: Mapping[str, Any], path: str) -> Expr:
@@ -172,4 +174,6 @@ def mark(written: str, control: Control | None) -> Literal:
 
 def _check_name(name: str, path: str, refused: str) -> None:
     if any(character in refused for character in name):
-        raise ConstraintError(f"{path}: the name {name!r} holds one of {refused!r}, which this format can't write")
+        raise ConstraintError(
+            f"{path}: the name {name!r} holds one of {refused!r}, which this format can't write"
+        )
