@@ -8,13 +8,14 @@ from tinsmith.compiler.constraint import Constraint
 from tinsmith.errors import ConstraintError
 
 MOST_CHOICES = 10_000
+MOST_BYTES = 100_000  # of all of them
 
 
 def compile_choices(choices: Sequence[str]) -> Constraint:
     """Answers that are one of the choices, as they are written.
 
-    ConstraintError for a choice that is no text, is empty or stands twice, with its place in the list, from 0; for
-    no choices; for more than MOST_CHOICES.
+    ConstraintError for a choice that is no text, is empty or stands twice, with its place in the list, from 0;
+    for no choices; for more than MOST_CHOICES or MOST_BYTES.
     """
     from tinsmith.compiler.constraint.automaton import compile_grammar
     from tinsmith.compiler.constraint.dfa import words
@@ -39,4 +40,7 @@ def compile_choices(choices: Sequence[str]) -> Constraint:
         raise ConstraintError(
             f"choice {places[error.object]}: half of a surrogate pair is no character"
         ) from None
+    size = sum(map(len, texts))
+    if size > MOST_BYTES:
+        raise ConstraintError(f"the choices have {size:,} bytes; give at most {MOST_BYTES:,}")
     return compile_grammar(Grammar({"start": Machine(words(texts))}), "choices")
