@@ -7,12 +7,18 @@
 #if defined(__linux__) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE
 #endif
+#include "core/automaton.c"
 #include "core/batch.c"
+#include "core/constraint.c"
 #include "core/embed.c"
 #include "core/error.c"
+#include "core/forced.c"
 #include "core/generate.c"
+#include "core/heal.c"
 #include "core/isa.c"
 #include "core/kv.c"
+#include "core/mask.c"
+#include "core/matcher.c"
 #include "core/model.c"
 #include "core/ops.c"
 #include "core/pass.c"
@@ -25,6 +31,7 @@
 #include "core/state.c"
 #include "core/text.c"
 #include "core/tokenizer.c"
+#include "core/trie.c"
 #include "core/turns.c"
 #include "core/zip.c"
 #include "isa/avx2/attention_f16.c"

@@ -39,6 +39,56 @@ def test_values_are_taken(tmp_path: Path) -> None:
     assert (loaded.train.learning_rate, loaded.build.formats, loaded.name) == (1, ("Q4_0",), "lamp")
 
 
+def test_a_constraint_has_one_source(tmp_path: Path) -> None:
+    loaded = recipe.load(write(tmp_path, SMALLEST))
+    assert loaded.constraint.source is None
+    loaded = recipe.load(write(tmp_path, SMALLEST + '[constraint]\ntools = "tools.json"\nspacing = "free"\n'))
+    assert (loaded.constraint.source, loaded.constraint.spacing, loaded.constraint.format) == (
+        "tools",
+        "free",
+        "json",
+    )
+    loaded = recipe.load(write(tmp_path, SMALLEST + 'task = "classify"\n[constraint]\nchoices = "labels"\n'))
+    assert loaded.constraint.source == "choices"
+
+
+def test_a_constraint_is_part_of_the_model(tmp_path: Path) -> None:
+    digests = {
+        recipe.load(write(tmp_path, SMALLEST + table)).model_digest
+        for table in ("", "[constraint]\nregex = 'a'\n", "[constraint]\nregex = 'b'\n")
+    }
+    assert len(digests) == 3
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("", r":7: \[constraint\]: says nothing of the answer; give one of schema, tools"),
+        (
+            "regex = 'a'\nschema = 's'",
+            r":9: \[constraint\] schema|:8: \[constraint\] regex: schema and regex are given",
+        ),
+        (
+            "choices = 'labels'",
+            r':8: \[constraint\] choices: "labels" is for the task classify; this one is call',
+        ),
+        ("choices = []", r'choices: got \[\]; allowed is "labels" or a list of texts'),
+        (
+            "regex = 'a'\nspacing = 'free'",
+            r":9: \[constraint\] spacing: says nothing about regex; it goes with schema",
+        ),
+        ("schema = 'a'\nformat = 'json'", r"format: says nothing about schema; it goes with tools"),
+        (
+            "schema = 'a'\nspacing = 'wide'",
+            r'spacing: got "wide"; allowed is one of "compact", "spaced", "free"',
+        ),
+    ],
+)
+def test_a_wrong_constraint(tmp_path: Path, table: str, said: str) -> None:
+    with pytest.raises(RecipeError, match=said):
+        recipe.load(write(tmp_path, SMALLEST + "[constraint]\n" + table + "\n"))
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -45,8 +45,9 @@ typedef struct tini_constraint_header {
 typedef struct tini_constraint_state {
     uint32_t first_call;
     uint16_t call_count;
-    uint16_t accepts;  /* 1: the rule, or the whole text, may end here */
-    uint32_t distance; /* bytes of the shortest way to a state that accepts, calls and what they contain included */
+    uint16_t accepts; /* 1: the rule, or the whole text, may end here */
+    uint32_t
+        distance; /* bytes of the shortest way to a state that accepts, calls and what they contain included */
 } tini_constraint_state;
 
 typedef struct tini_constraint_call {
@@ -54,5 +55,46 @@ typedef struct tini_constraint_call {
     uint32_t least, most;  /* how often the rule is repeated, 1 <= least <= most; TINI_NO_END: without end */
     uint32_t first[8];     /* one bit a byte: those that the rule can begin with */
 } tini_constraint_call;
+
+/* A view of constraint.bin; `data` must stay readable and unchanged as long as it is used. */
+typedef struct tini_automaton {
+    const tini_constraint_header *header;
+    const uint8_t *class_of;
+    const tini_constraint_state *states;
+    const tini_constraint_call *calls;
+    const uint16_t *next;
+    uint8_t *kinds;   /* [states] TINI_STATE_* */
+    uint16_t *frames; /* [states] how many frames the shortest way to the end of the state's rule pushes */
+} tini_automaton;
+
+enum {
+    TINI_STATE_PLAIN = 1, /* bytes are all that matters: neither accepts nor calls, and needs no frame */
+    TINI_STATE_END = 2    /* accepts, and nothing else */
+};
+
+/* Checks every size, count, state, class and call of data[size] (aligned to 4 bytes) and fills the view, but for
+ * kinds and frames. Errors: ARGUMENT, FORMAT, VERSION. */
+tin_status tini_automaton_open(tini_automaton *view, const uint8_t *data, size_t size, tin_error *error);
+
+/* Checks that no chain of calls leads back to a state without a byte, and that every state's distance is that of a way
+ * there is. Fills kinds and frames, for which the caller has set the memory. cursors: [states], todo: [states], for
+ * the work, which is in proportion to the data. Errors: FORMAT. */
+tin_status tini_automaton_check(const tini_automaton *view, uint16_t *cursors, uint32_t *todo,
+                                tin_error *error);
+
+/* Saturating: TINI_NO_END is too many to tell. */
+static inline uint32_t tini_add(uint32_t a, uint32_t b) {
+    return a > TINI_NO_END - b ? TINI_NO_END : a + b;
+}
+
+static inline uint32_t tini_times(uint32_t a, uint32_t b) {
+    uint64_t product = (uint64_t)a * b;
+    return product < TINI_NO_END ? (uint32_t)product : TINI_NO_END;
+}
+
+/* A call that needs no frame, since nothing but its own rule's end can follow it. */
+static inline int tini_is_tail(const tini_automaton *view, const tini_constraint_call *call) {
+    return call->most == 1 && (view->kinds[call->leave] & TINI_STATE_END);
+}
 
 #endif

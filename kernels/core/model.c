@@ -22,6 +22,14 @@ static tin_status open_turns(tin_model *model, tin_error *error) {
     return data ? tini_turns_open(&model->turns, &model->tokenizer, data, size, error) : TIN_OK;
 }
 
+/* The tree of the vocabulary, which files of older versions lack. */
+static tin_status open_trie(tin_model *model, tin_error *error) {
+    size_t size;
+    const uint8_t *data = tini_zip_find(&model->zip, "trie.bin", &size);
+    model->trie = (tini_trie){0};
+    return data ? tini_trie_open(&model->trie, &model->tokenizer, data, size, error) : TIN_OK;
+}
+
 static tin_status open_model(tin_model *model, const void *file, size_t size, tin_error *error) {
     if (!file || (uintptr_t)file % TIN_ALIGNMENT)
         return tini_fail(error, TIN_ERR_ARGUMENT, "the file image is missing or not aligned to %u bytes",
@@ -42,7 +50,9 @@ static tin_status open_model(tin_model *model, const void *file, size_t size, ti
     status = tini_program_open(&model->program, data[0], sizes[0], data[1], sizes[1], error);
     if (!status)
         status = tini_tokenizer_open(&model->tokenizer, data[2], sizes[2], error);
-    return status ? status : open_turns(model, error);
+    if (!status)
+        status = open_turns(model, error);
+    return status ? status : open_trie(model, error);
 }
 
 size_t tin_model_size(const void *file, size_t size, tin_error *error) {

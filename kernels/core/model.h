@@ -4,6 +4,7 @@
 #include "kernel.h"
 #include "program.h"
 #include "tokenizer.h"
+#include "trie.h"
 #include "turns.h"
 #include "zip.h"
 
@@ -12,6 +13,7 @@ struct tin_model {
     tini_program program;
     tini_tokenizer tokenizer;
     tini_turns turns;
+    tini_trie trie; /* header NULL: the file has none */
     const tini_kernels *kernels;
 };
 

@@ -293,12 +293,20 @@ TIN_API int32_t tin_step(tin_session *session, uint64_t budget_ns);
 TIN_API int32_t tin_session_token(const tin_session *session);
 
 enum {
-    TIN_FINISH_NONE = 0,   /* no generation has ended */
-    TIN_FINISH_END = 1,    /* the model chose a token that ends a generation; it is not in the session */
-    TIN_FINISH_LENGTH = 2, /* max_tokens */
-    TIN_FINISH_CONTEXT = 3 /* the context is full */
+    TIN_FINISH_NONE = 0,    /* no generation has ended */
+    TIN_FINISH_END = 1,     /* the model chose a token that ends a generation; it is not in the session */
+    TIN_FINISH_LENGTH = 2,  /* max_tokens */
+    TIN_FINISH_CONTEXT = 3, /* the context is full */
+    /* The session's constraint can't be kept: no way to the end of its text takes so few tokens, or no token of the
+     * vocabulary fits, or the text has more readings than it can follow. What was told is the beginning of a text that
+     * it allows. */
+    TIN_FINISH_CONSTRAINT = 4
 };
 TIN_API int32_t tin_session_finish(const tin_session *session);
+
+/* How often the model was evaluated for the generation so far: passes that made logits. That of the prompt is one of
+ * them, unless the logits were at hand. */
+TIN_API uint32_t tin_session_passes(const tin_session *session);
 
 /* The rows of the newest logits: [*rows][vocab] float32, valid until the next append, rewind or step. *first is the
  * position of the first row's token. NULL when there are none. */
@@ -310,6 +318,83 @@ TIN_API int32_t tin_session_sample(tin_session *session, const tin_sampling *sam
 
 /* Tokens computed so far, and tokens in all (computed and queued); *tokens, when asked for, are the ids. */
 TIN_API uint32_t tin_session_position(const tin_session *session, uint32_t *count, const int32_t **tokens);
+
+/* ---- Constrained answers ---------------------------------------------------------------------------------- */
+
+/* What an answer may be, compiled (constraint.bin, an entry of the file or made by tinsmith in Python), and where an
+ * answer stands in it. It belongs to one thread at a time. */
+typedef struct tin_constraint tin_constraint;
+
+typedef struct tin_constraint_options {
+    uint32_t
+        depth; /* most frames on the automaton's stack, up to 4096; 0 for what a constraint without recursion
+                       needs, and 64 with recursion */
+    uint32_t masks; /* masks kept for states that come again, of vocab / 8 bytes each; 0 for 64 */
+} tin_constraint_options;
+
+/* Bytes of memory that tin_constraint_create needs; 0 on failure (as tin_constraint_create). */
+TIN_API size_t tin_constraint_size(const tin_model *model, const void *data, size_t size,
+                                   const tin_constraint_options *options, tin_error *error);
+
+/* Checks data[size], aligned to 4 bytes, which must stay readable and unchanged, and makes a constraint in `memory`
+ * that stands at its beginning. No later call allocates. options: NULL for zeros.
+ * Errors: ARGUMENT, FORMAT, VERSION, MEMORY, UNSUPPORTED (the model's file has no trie.bin). */
+TIN_API tin_status tin_constraint_create(const tin_model *model, const void *data, size_t size,
+                                         const tin_constraint_options *options, void *memory,
+                                         size_t memory_size, tin_constraint **constraint, tin_error *error);
+
+/* Back to the beginning. prefix: text, at most 256 bytes, that comes before what the constraint says; copied. It is
+ * there when the end of a prompt was taken back to be said again in other tokens. NULL, 0: none.
+ * Errors: ARGUMENT (a longer one, or options.depth is too small for any text). */
+TIN_API tin_status tin_constraint_begin(tin_constraint *constraint, const char *prefix, size_t length,
+                                        tin_error *error);
+
+/* One bit a token, the lowest of *mask[0] for token 0: those that may come next; tokens that end a generation where the
+ * text may end. Valid until the next call for this constraint.
+ * left: how many tokens may still come, this one included; 0: no bound. Only tokens are allowed after which the text
+ * can be ended by the others, each counted as one byte; where that is not possible any more, those that come nearer to
+ * the end. No bit may be set: where the model has no token for a byte that must come.
+ * Errors: UNSUPPORTED (the grammar is too ambiguous: more than 128 readings of the text at once). */
+TIN_API tin_status tin_constraint_mask(tin_constraint *constraint, uint32_t left, const uint32_t **mask,
+                                       tin_error *error);
+
+/* Goes on by a token. Errors: ARGUMENT (it is not allowed here), UNSUPPORTED (as above); nothing is changed then. */
+TIN_API tin_status tin_constraint_accept(tin_constraint *constraint, int32_t token, tin_error *error);
+
+/* Tokens that must come next: those by which the model's own tokenizer would begin every text that can follow. At most
+ * `capacity` are written to `tokens`; returns how many. They are not accepted yet.
+ * before: the last tokens that stand before, oldest first, by which the text is cut into tokens as a whole; some 64
+ * bytes of them, up to a control token, are looked at. */
+TIN_API int64_t tin_constraint_forced(tin_constraint *constraint, const int32_t *before, uint32_t count,
+                                      int32_t *tokens, uint32_t capacity);
+
+enum {
+    TIN_CONSTRAINT_OPEN = 0,    /* more must come */
+    TIN_CONSTRAINT_MAY_END = 1, /* the text may end, or go on */
+    TIN_CONSTRAINT_MUST_END = 2 /* nothing but the end can come */
+};
+TIN_API int32_t tin_constraint_state(const tin_constraint *constraint);
+
+/* The session's generations, from the next one on, say what the constraint allows, each from its beginning; NULL: what
+ * they like. Ends a generation. Logits are not changed: tokens that are not allowed are not chosen. Tokens that must come
+ * next are taken up without evaluating the model for each: they count against max_tokens, and each is told as
+ * TIN_STEP_TOKEN. When nothing but the end can follow, that is TIN_FINISH_END without another evaluation. Towards
+ * max_tokens, or the end of the context, what leads to an end in time is preferred; see TIN_FINISH_CONSTRAINT.
+ * The session uses the constraint until it is given another one or NULL, which must be done before the memory of either
+ * is given back; in between call nothing else for the constraint. It is no part of what tin_session_save writes and
+ * tin_session_copy copies.
+ * Errors: ARGUMENT (made for another model), STATE (another session has it; guesses are under way in a batch). */
+TIN_API tin_status tin_session_constrain(tin_session *session, tin_constraint *constraint, tin_error *error);
+
+/* Token healing, for a prompt that may end in the middle of a word or a token, such as `http:`: takes back the last
+ * tokens, at most 3 and no control token, whose text some token of the vocabulary begins with and goes on, and has the next
+ * generation begin with that text, in whatever tokens. Where there are none it does nothing. Appending, rewinding and the
+ * like forget what was taken back. The session must have a constraint. Errors: STATE (no constraint; as
+ * tin_session_rewind). */
+TIN_API tin_status tin_session_heal(tin_session *session, tin_error *error);
+
+/* Bytes of the prompt's text that the last generation begins with, because of tin_session_heal. */
+TIN_API uint32_t tin_session_healed(const tin_session *session);
 
 /* ---- Sessions of one prefix, and sessions as bytes -------------------------------------------------------- */
 

@@ -68,9 +68,13 @@ static const struct {
     {"FINISH_END", TIN_FINISH_END},
     {"FINISH_LENGTH", TIN_FINISH_LENGTH},
     {"FINISH_CONTEXT", TIN_FINISH_CONTEXT},
+    {"FINISH_CONSTRAINT", TIN_FINISH_CONSTRAINT},
     {"TEXT_SPECIAL", TIN_TEXT_SPECIAL},
     {"TEXT_BOS", TIN_TEXT_BOS},
     {"CHAT_ANSWER", TIN_CHAT_ANSWER},
+    {"CONSTRAINT_OPEN", TIN_CONSTRAINT_OPEN},
+    {"CONSTRAINT_MAY_END", TIN_CONSTRAINT_MAY_END},
+    {"CONSTRAINT_MUST_END", TIN_CONSTRAINT_MUST_END},
 };
 
 /* The lists of the .def files, for the compiler, and the numbers of tin.h. */
@@ -116,13 +120,16 @@ static int execute(PyObject *module) {
     state->model_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &core_model_spec, NULL);
     state->session_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &core_session_spec, NULL);
     state->batch_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &core_batch_spec, NULL);
-    if (!state->model_type || !state->session_type || !state->batch_type)
+    state->constraint_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &core_constraint_spec, NULL);
+    if (!state->model_type || !state->session_type || !state->batch_type || !state->constraint_type)
         return -1;
     if (PyModule_AddObjectRef(module, "Model", (PyObject *)state->model_type) ||
         PyModule_AddObjectRef(module, "Session", (PyObject *)state->session_type) ||
-        PyModule_AddObjectRef(module, "Batch", (PyObject *)state->batch_type))
+        PyModule_AddObjectRef(module, "Batch", (PyObject *)state->batch_type) ||
+        PyModule_AddObjectRef(module, "Constraint", (PyObject *)state->constraint_type))
         return -1;
     if (PyModule_AddFunctions(module, functions) || PyModule_AddFunctions(module, core_block_functions) ||
+        PyModule_AddFunctions(module, core_constraint_functions) ||
         PyModule_AddFunctions(module, core_measure_functions))
         return -1;
     return add_lists(module);
@@ -134,6 +141,7 @@ static int traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->model_type);
     Py_VISIT(state->session_type);
     Py_VISIT(state->batch_type);
+    Py_VISIT(state->constraint_type);
     return 0;
 }
 
@@ -143,6 +151,7 @@ static int clear(PyObject *module) {
     Py_CLEAR(state->model_type);
     Py_CLEAR(state->session_type);
     Py_CLEAR(state->batch_type);
+    Py_CLEAR(state->constraint_type);
     return 0;
 }
 

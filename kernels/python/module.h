@@ -9,12 +9,12 @@
 
 typedef struct core_state {
     PyObject *fault; /* tinsmith.errors.RuntimeFault */
-    PyTypeObject *model_type, *session_type, *batch_type;
+    PyTypeObject *model_type, *session_type, *batch_type, *constraint_type;
 } core_state;
 
 extern struct PyModuleDef core_module;
-extern PyType_Spec core_model_spec, core_session_spec, core_batch_spec;
-extern PyMethodDef core_block_functions[], core_measure_functions[];
+extern PyType_Spec core_model_spec, core_session_spec, core_batch_spec, core_constraint_spec;
+extern PyMethodDef core_block_functions[], core_constraint_functions[], core_measure_functions[];
 
 /* Raises RuntimeFault(name of the status, text). Returns NULL. */
 PyObject *core_raise(PyObject *fault, const tin_error *error);
@@ -42,16 +42,29 @@ const tin_executor *core_pool_executor(const core_pool *pool);
 
 uint64_t core_monotonic_ns(void *unused);
 
+typedef struct core_constraint {
+    PyObject_HEAD core_model *model;
+    Py_buffer data;
+    tin_constraint *constraint;
+    void *memory;
+    size_t size;
+    int busy; /* set, under the GIL, while a step uses it without */
+} core_constraint;
+
 typedef struct core_session {
     PyObject_HEAD core_model *model;
     tin_session *session;
+    core_constraint *constraint; /* or NULL */
     core_pool pool;
     void *memory;
     size_t size;
-    int busy; /* set, under the GIL, while a step runs without it */
+    int busy; /* set, under the GIL, while a step runs without it, and so is the constraint's */
 } core_session;
 
 /* 0, or -1 with RuntimeError. */
+int core_constraint_refuse_busy(const core_constraint *constraint);
 int core_session_refuse_busy(const core_session *session);
+
+void core_session_set_busy(core_session *session, int busy);
 
 #endif

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinsmith import __version__, dataset, files
+from tinsmith import __version__, constraints, dataset, files
 from tinsmith.errors import FormatError, InputError
 from tinsmith.progress import Display
 from tinsmith.stages import Made, Run
@@ -28,6 +28,7 @@ def build_inputs(run: Run) -> dict[str, Any]:
         "build": dataclasses.asdict(run.recipe.build),
         "name": run.recipe.name,
         "licenses": licenses,
+        "constraint": run.digests("data").get("data/answer.bin"),
         "recipe": run.recipe.model_digest,
     }
 
@@ -62,6 +63,7 @@ def build(run: Run) -> Made:
 def manifest(run: Run) -> dict[str, Any]:
     """What a tin says of its origin; the weight format is added to each."""
     base = run.facts("data")["base"]
+    constraint = run.facts("data").get("constraint")
     return {
         "name": run.recipe.name,
         "base": {key: base[key] for key in ("name", "sha256", "license")},
@@ -69,11 +71,12 @@ def manifest(run: Run) -> dict[str, Any]:
         "merged": run.facts("merge")["sha256"],
         "recipe": run.recipe.model_digest,
         "tinsmith": __version__,
+        **({"constraint": constraint} if constraint else {}),
     }
 
 
 def entries(run: Run) -> dict[str, bytes]:
-    """A tin's bill of materials, and the licences that the data came with."""
+    """A tin's bill of materials, the licences that the data came with, and the compiled constraint."""
     from tinsmith.formats.sbom import Source, sbom
 
     name, base = run.recipe.name, run.facts("data")["base"]
@@ -88,6 +91,8 @@ def entries(run: Run) -> dict[str, bytes]:
     found = {"sbom.cdx.json": (json.dumps(bill, indent=1) + "\n").encode()}
     if run.recipe.data.licenses:
         found["LICENSES/data.txt"] = (run.folder / "data" / "LICENSES.txt").read_bytes()
+    if run.facts("data").get("constraint"):
+        found[constraints.ENTRY] = (run.folder / "data" / "answer.bin").read_bytes()
     return found
 
 

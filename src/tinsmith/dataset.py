@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinsmith import files
+from tinsmith import constraints, files
 from tinsmith.data.splits import shared_inputs
 from tinsmith.errors import DataError, InputError
 from tinsmith.evaluate import metrics
@@ -30,6 +30,8 @@ def data_inputs(run: Run) -> dict[str, Any]:
         "base": dataclasses.asdict(recipe.base),
         "data": dataclasses.asdict(recipe.data),
         "sources": [files.sha256_file(path) if path.exists() else None for path in sources],
+        "constraint": dataclasses.asdict(recipe.constraint),
+        "constraint_source": constraints.source_digest(recipe),
     }
 
 
@@ -38,7 +40,8 @@ def data(run: Run) -> Made:
     recipe = run.recipe
     base = find_base(run)
     sources = {split: recipe.resolve(getattr(recipe.data, split)) for split in SPLITS}
-    missing = [path for path in sources.values() if not path.exists()]
+    needed = [*sources.values(), constraints.source_file(recipe)]
+    missing = [path for path in needed if path is not None and not path.exists()]
     if missing and recipe.data.command:
         make_data(run, recipe.data.command)
     splits = {split: read_examples(path, recipe.data.task) for split, path in sources.items()}
@@ -54,13 +57,42 @@ def data(run: Run) -> Made:
     leaked = len(shared_inputs(splits["train"], splits["test"]))
     if leaked:
         run.display.line(f"data: warning: {leaked} test inputs are training inputs too")
+    sealed = constraints.of_recipe(recipe, splits["train"])
+    forbidden = 0
+    if sealed is not None:
+        outputs.append(run.folder / "data" / "answer.bin")
+        with files.atomic_write(outputs[-1]) as file:
+            file.write(sealed.data)
+        forbidden = check_constraint(run, Path(base["path"]), sealed, sources, splits)
     facts = {
         "base": base,
+        "constraint": sealed.facts if sealed is not None else None,
+        "test_outputs_forbidden": forbidden,
         "counts": {split: len(rows) for split, rows in splits.items()},
         "sources": {split: str(path) for split, path in sources.items()},
         "test_inputs_in_train": leaked,
     }
     return Made([*base_files(Path(base["path"])), *outputs], facts)
+
+
+def check_constraint(
+    run: Run,
+    base: Path,
+    sealed: constraints.Sealed,
+    sources: dict[str, Path],
+    splits: dict[str, list[Example]],
+) -> int:
+    """How many test outputs the constraint forbids; one in the training or validation data is a DataError: what
+    is taught there could never be answered."""
+    import tinsmith
+
+    checker = constraints.Checker(tinsmith.load(base), sealed.data)
+    for split in ("train", "validation"):
+        constraints.check_outputs(checker, sources[split], splits[split])
+    forbidden = sum(checker.departure(example.output) is not None for example in splits["test"])
+    if forbidden:
+        run.display.line(f"data: warning: the constraint forbids {forbidden} test outputs")
+    return forbidden
 
 
 def find_base(run: Run) -> dict[str, Any]:

@@ -22,6 +22,9 @@ from tinsmith.errors import RecipeError
 TASKS = ("call", "extract", "classify", "chat")
 FORMATS = ("F32", "F16", "Q8_0", "Q4_0")
 BASELINES = ("zero_shot", "few_shot", "retrieval", "nearest")
+SPACINGS = ("compact", "spaced", "free")
+SOURCES = ("schema", "tools", "grammar", "regex", "choices")
+LABELS = "labels"
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,10 @@ ARGV = Kind(
     'a list of texts, such as ["python", "sample.py"]',
     lambda v: isinstance(v, list) and bool(v) and all(_is_text(word) for word in v),
 )
+CHOICES = Kind(
+    f'"{LABELS}" or a list of texts',
+    lambda v: v == LABELS or (isinstance(v, list) and bool(v) and all(_is_text(word) for word in v)),
+)
 RATE = Kind(
     '"auto" or a number above 0, at most 1',
     lambda v: v == "auto" or ((isinstance(v, float) or _is_int(v)) and 0 < v <= 1),
@@ -121,6 +128,22 @@ class Train:
 
 
 @dataclass(frozen=True)
+class Constraint:
+    schema: str | None = _key(TEXT, None)
+    tools: str | None = _key(TEXT, None)
+    grammar: str | None = _key(TEXT, None)
+    regex: str | None = _key(TEXT, None)
+    choices: tuple[str, ...] | str | None = _key(CHOICES, None)
+    spacing: str = _key(choice(SPACINGS), "compact")
+    format: str = _key(TEXT, "json")
+
+    @property
+    def source(self) -> str | None:
+        """The key that says what an answer may be; None where any answer may be given."""
+        return next((key for key in SOURCES if getattr(self, key) is not None), None)
+
+
+@dataclass(frozen=True)
 class Build:
     formats: tuple[str, ...] = _key(some_of(FORMATS, least=1), ("F16", "Q8_0", "Q4_0"))
     context: int = _key(whole(0, 1_000_000), 0)
@@ -147,6 +170,7 @@ TABLES: dict[str, type[Any]] = {
     "base": Base,
     "data": Data,
     "train": Train,
+    "constraint": Constraint,
     "build": Build,
     "eval": Eval,
     "output": Output,
@@ -162,6 +186,7 @@ class Recipe:
     base: Base
     data: Data
     train: Train
+    constraint: Constraint
     build: Build
     eval: Eval
     output: Output
@@ -174,7 +199,8 @@ class Recipe:
     @property
     def model_digest(self) -> str:
         """SHA-256 of the values that decide the model: every table but [eval] and [output]."""
-        said = [dataclasses.asdict(table) for table in (self.base, self.data, self.train, self.build)]
+        tables = (self.base, self.data, self.train, self.constraint, self.build)
+        said = [dataclasses.asdict(table) for table in tables]
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
     def resolve(self, relative: str) -> Path:
@@ -215,7 +241,27 @@ class _Checker:
                 raise self._error(name, None, f"no such table{_nearest(name, TABLES)}; the tables are {known}")
             if not isinstance(value, dict):
                 raise self._error(None, name, f"got {_show(value)}; {name} is a table: write [{name}]")
-        return {name: self._table(name, cls, given.get(name, {})) for name, cls in TABLES.items()}
+        tables = {name: self._table(name, cls, given.get(name, {})) for name, cls in TABLES.items()}
+        if "constraint" in given:
+            self._check_constraint(given["constraint"], tables["data"].task)
+        return tables
+
+    def _check_constraint(self, given: dict[str, Any], task: str) -> None:
+        """What one key alone can't tell: there is one source, and the other keys speak of it."""
+        sources = [key for key in SOURCES if key in given]
+        if len(sources) != 1:
+            key = sources[1] if sources else None
+            what = f"{' and '.join(sources)} are given" if sources else "says nothing of the answer"
+            raise self._error("constraint", key, f"{what}; give one of {', '.join(SOURCES)}")
+        if given.get("choices") == LABELS and task != "classify":
+            raise self._error(
+                "constraint", "choices", f'"{LABELS}" is for the task classify; this one is {task}'
+            )
+        for key, needs in (("spacing", ("schema", "tools")), ("format", ("tools",))):
+            if key in given and sources[0] not in needs:
+                raise self._error(
+                    "constraint", key, f"says nothing about {sources[0]}; it goes with {' or '.join(needs)}"
+                )
 
     def _table(self, table: str, cls: type[Any], given: dict[str, Any]) -> Any:
         fields = {f.name: f for f in dataclasses.fields(cls)}

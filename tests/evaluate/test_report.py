@@ -65,6 +65,7 @@ def test_the_page_is_whole_and_needs_nothing_else(document: dict[str, Any]) -> N
         "How often the answer is right",
         "By part of the test set",
         "What an answer costs",
+        "Where the constraint changed the answer",
         "Training",
         "Functions taken for another",
         "The worst answers",
@@ -81,7 +82,7 @@ def test_the_page_shows_every_system_and_escapes_what_it_shows(document: dict[st
     for name, system in document["systems"].items():
         assert report.title(name) in page
         assert f"{100 * system['exact']:.1f}" in page
-    assert page.count('class="error"') == report.WORST
+    assert page.count('class="error"') == report.WORST + report.CHANGED
     assert "&lt;now&gt; &amp; here" in page
     assert "<now>" not in page
 
@@ -91,11 +92,12 @@ def test_a_page_without_parts_curve_errors_or_baselines(document: dict[str, Any]
         n: s | {"parts": {}} for n, s in document["systems"].items() if n in ("tuned", "shipped_q8_0")
     }
     document["test"]["baseline_items"] = {}
-    document["confusion"], document["errors"] = [], []
+    document["confusion"], document["errors"], document["constraint"] = [], [], None
     document["train"]["curve"] = document["train"]["validations"] = []
     headings = parse(report.html(document)).headings
     assert "Training" not in headings
     assert "By part of the test set" not in headings
+    assert "Where the constraint changed the answer" not in headings
 
 
 def test_a_leak_is_said(document: dict[str, Any]) -> None:
@@ -133,6 +135,29 @@ def test_worst_first(document: dict[str, Any]) -> None:
         {"expected": "A", "answered": "(invalid)", "count": 1},
         {"expected": "A", "answered": "B", "count": 1},
     ]
+
+
+def test_what_a_constraint_changed() -> None:
+    output = '{"name":"A","arguments":{"x":1}}'
+    items = [Example(str(i), output, part="p") for i in range(5)]
+
+    def said(*texts: str) -> list[Answer]:
+        return [Answer(i, text, [], 0, 0.0, "stop") for i, text in enumerate(texts)]
+
+    other = output.replace('"A"', '"B"')
+    free = said(output, output, "none", other, other)
+    bound = said(output + " ", other, output, output.replace("1", "2"), output.replace('"A"', '"C"'))
+    found = report.changes("call", frozenset(), items, free, bound)
+    assert (found["changed"], found["better"], found["worse"]) == (4, 2, 1)
+    assert [(row["input"], row["kind"]) for row in found["examples"]] == [
+        ("1", "worse"),
+        ("2", "better"),
+        ("3", "better"),
+        ("4", "as good"),
+    ]
+    assert report.title("shipped_q8_0_constrained") == "Shipped Q8_0, constrained"
+    assert report.share(3, 6) == "50 %"
+    assert report.share(None, 6) == report.share(1, None) == "–"
 
 
 def test_the_headline_is_the_file_one_would_ship() -> None:

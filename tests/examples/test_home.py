@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+import tomllib
 from itertools import combinations
 from pathlib import Path
 from types import ModuleType
@@ -40,6 +41,13 @@ def data(sampler: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[
     assert "home-assistant-intents" in licenses
     assert licenses.count("Apache-2.0") >= 2
     return {path.stem: read_jsonl(path) for path in folder.glob("*.jsonl")}
+
+
+@pytest.fixture(scope="module")
+def tools(sampler: ModuleType, data: dict[str, list[Example]]) -> list[dict[str, Any]]:
+    _, drawn = sampler.sample(1, train=340, subset=330, validation=5, part=3)
+    found: list[dict[str, Any]] = sampler.tools(drawn, sampler.read_templates(drawn.intents))
+    return found
 
 
 def template(example: Example) -> str:
@@ -124,6 +132,25 @@ def test_calls_are_compact_stripped_and_ordered(sampler: ModuleType, data: dict[
         assert all(text == text.strip() != "" for text in texts_passed_on(example))
 
 
+def test_the_functions_take_every_call_and_know_every_word(
+    sampler: ModuleType, data: dict[str, list[Example]], tools: list[dict[str, Any]]
+) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    parameters = {tool["function"]["name"]: tool["function"]["parameters"] for tool in tools}
+    for examples in data.values():
+        for example in examples:
+            for output in {example.output, *example.accept}:
+                call = json.loads(output)
+                taken = parameters[call["name"]]
+                jsonschema.validate(call["arguments"], taken, jsonschema.Draft202012Validator)
+                named = [name for name in taken["properties"] if name in call["arguments"]]
+                assert list(call["arguments"]) == named
+    home = tomllib.loads((HOME / "home.toml").read_text())
+    assert parameters["HassTurnOn"]["properties"]["area"]["enum"] == home["areas"]
+    assert parameters["HassVacuumReturnToBase"]["properties"]["name"]["enum"] == home["devices"]["vacuum"]
+    assert parameters["HassVacuumReturnToBase"]["required"] == ["name"]
+
+
 def test_accept_lists_every_reading(data: dict[str, list[Example]]) -> None:
     assert all(example.accept[0] == example.output for example in data["test"])
     several = sum(len(example.accept) > 1 for example in data["test"])
@@ -149,6 +176,7 @@ def test_the_seed_decides(sampler: ModuleType) -> None:
 @pytest.mark.parametrize("name", ["recipe.toml", "recipe-full.toml"])
 def test_recipes_are_valid_and_make_their_own_data(name: str) -> None:
     found = recipe.load(HOME / name)
+    assert found.constraint.tools == "data/tools.json"
     assert found.data.command == ("python", "sample.py", "--out", "data")
     assert {Path(path).parent.name for path in (found.data.train, found.data.validation, found.data.test)} == {
         "data"

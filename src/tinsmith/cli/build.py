@@ -25,6 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--context", type=int, default=0, help="tokens a session holds, for a MODEL (0: all)")
     parser.add_argument("--name", help="what the files are called, for a MODEL (default: as the model)")
+    given = parser.add_mutually_exclusive_group()
+    given.add_argument("--schema", metavar="F", help="a JSON Schema that every answer of a MODEL obeys")
+    given.add_argument("--tools", metavar="F", help="a list of tools: every answer of a MODEL is a call of one")
+    given.add_argument("--grammar", metavar="F", help="a grammar (.gbnf or .lark) of a MODEL's answers")
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="for the files (default: runs/<recipe name>, or here)"
     )
@@ -32,10 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.source.endswith(".toml"):
-        if args.formats or args.context or args.name:
+        if args.formats or args.context or args.name or args.schema or args.tools or args.grammar:
             raise InputError(
-                f"{args.source}: a recipe states formats, context and name itself, in [build] and [output]; "
-                "leave out --format, --context and --name"
+                f"{args.source}: a recipe states formats, context and name itself, in [build] and [output], "
+                "and what an answer may be in [constraint]; leave out --format, --context, --name, --schema, "
+                "--tools and --grammar"
             )
         paths = _from_recipe(args)
     else:
@@ -58,7 +63,8 @@ def _from_recipe(args: argparse.Namespace) -> list[Path]:
 
 
 def _from_model(args: argparse.Namespace) -> list[Path]:
-    from tinsmith import build, hub, models, progress
+    from tinsmith import build, constraints, hub, models, progress
+    from tinsmith.recipe import Constraint
 
     formats = [word.upper() for word in args.formats or Build.formats]
     for weights in formats:
@@ -66,6 +72,8 @@ def _from_model(args: argparse.Namespace) -> list[Path]:
             raise UnsupportedError(f"--format {weights}: no such weight format; there are {', '.join(FORMATS)}")
     if args.context < 0:
         raise InputError(f"--context {args.context}: give a number of tokens, or 0 for all that the model has")
+    table = Constraint(schema=args.schema, tools=args.tools, grammar=args.grammar)
+    sealed = constraints.seal(table, Path()) if table.source else None
     path = hub.pull(args.source)
     built = build.build_files(
         models.load(path),
@@ -74,6 +82,8 @@ def _from_model(args: argparse.Namespace) -> list[Path]:
         formats,
         args.context,
         progress.display(),
+        sealed.entries if sealed else None,
+        {"constraint": sealed.facts} if sealed else None,
     )
     return [file for pair in built.values() for file in pair]
 

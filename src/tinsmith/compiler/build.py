@@ -65,10 +65,12 @@ def _compile(spec: Spec) -> tuple[list[tuple[str, Buffer]], dict[str, Any]]:
         raise FormatError(f"the tokenizer has {vocab} tokens and the model {spec.hyper.vocab}")
     graph = compile_graph(spec)
     program = write_program(graph, vocab=vocab, context=spec.hyper.context, chunk=CHUNK)
+    tokenizer = tokenizer_file.encode(spec.tokenizer)
     entries: list[tuple[str, Buffer]] = [
         ("program.bin", program.data),
         ("weights.bin", b"".join(_pack_weights(graph, program))),
-        ("tokenizer.bin", tokenizer_file.encode(spec.tokenizer)),
+        ("tokenizer.bin", tokenizer),
+        ("trie.bin", _core.make_trie(tokenizer)),
     ]
     facts = _manifest(spec, graph, program)
     try:

@@ -27,13 +27,15 @@ class Item:
 
 @dataclass(frozen=True)
 class Job:
-    """model: path of what answers; model_sha256: its digest; threads: 0 for all; max_tokens: of one answer."""
+    """model: path of what answers; model_sha256: its digest; threads: 0 for all; max_tokens: of one answer;
+    constrained: whether the answers obey the constraint that the model's file carries."""
 
     model: str
     model_sha256: str
     threads: int
     max_tokens: int
     items: list[Item]
+    constrained: bool = False
 
     @property
     def digest(self) -> str:
@@ -42,6 +44,7 @@ class Job:
             "model": self.model_sha256,
             "threads": self.threads,
             "max_tokens": self.max_tokens,
+            "constrained": self.constrained,
             "items": [item.messages for item in self.items],
         }
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
@@ -59,7 +62,8 @@ class Job:
 @dataclass(frozen=True)
 class Answer:
     """item: its position in the job; tokens: of the answer; prompt_tokens: how many; seconds: prompt and answer
-    together; drafted: a draft was given, so the seconds are not those of a user."""
+    together; evaluations: of the model, for prompt and answer; drafted: a draft was given, so seconds and
+    evaluations are not those of a user."""
 
     item: int
     text: str
@@ -68,6 +72,7 @@ class Answer:
     seconds: float
     finish: str
     drafted: bool = False
+    evaluations: int | None = None
 
 
 class AnswerFile:

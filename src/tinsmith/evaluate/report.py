@@ -13,7 +13,7 @@ from tinsmith import files
 from tinsmith.errors import MissingExtraError
 from tinsmith.evaluate import curve, metrics
 from tinsmith.evaluate.answers import Answer, read_answers
-from tinsmith.evaluate.run import baseline_items, labels, test_items
+from tinsmith.evaluate.run import baseline_items, constrained, labels, test_items
 from tinsmith.stages import Made, Run, machine, versions
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tinsmith.data.readers import Example
 
 WORST = 20
+CHANGED = 20
 INVALID = "(invalid)"
 
 
@@ -75,7 +76,63 @@ def compose(run: Run) -> dict[str, Any]:
         "versions": versions(),
         "confusion": confusion(recipe.data.task, grades, items),
         "errors": worst(grades, items, answers),
+        "constraint": constraint(run, items, systems),
     }
+
+
+def constraint(run: Run, items: Sequence[Example], systems: dict[str, Any]) -> dict[str, Any] | None:
+    """What the constraint changed, by system; None where the recipe states none."""
+    facts = run.facts("data").get("constraint")
+    if not facts:
+        return None
+
+    def answers_of(name: str) -> list[Answer]:
+        return read_answers(run.folder / "eval" / f"{name}.jsonl")
+
+    task, known = run.recipe.data.task, labels(run)
+    found = {
+        name: changes(task, known, items, answers_of(name), answers_of(constrained(name)))
+        for name in systems
+        if constrained(name) in systems
+    }
+    return {**facts, "test_outputs_forbidden": run.facts("data")["test_outputs_forbidden"], "changes": found}
+
+
+def changes(
+    task: str,
+    known: frozenset[str],
+    items: Sequence[Example],
+    free: Sequence[Answer],
+    bound: Sequence[Answer],
+) -> dict[str, Any]:
+    """How answers under a constraint differ from free ones: how many, how many of them are better and worse by
+    exact, then equivalent, function and valid; and examples, worse ones first."""
+    counts = {"changed": 0, "better": 0, "worse": 0}
+    examples: list[dict[str, Any]] = []
+    for example, before, after in zip(items, free, bound, strict=True):
+        if before.text.strip() == after.text.strip():
+            continue
+        worth = [
+            (grade.exact, grade.equivalent, bool(grade.function), grade.valid)
+            for text in (before.text, after.text)
+            for grade in [metrics.grade(task, text, example.output, example.accept, known)]
+        ]
+        kind = "better" if worth[1] > worth[0] else "worse" if worth[1] < worth[0] else "as good"
+        counts["changed"] += 1
+        if kind in counts:
+            counts[kind] += 1
+        examples.append(
+            {
+                "input": example.input,
+                "expected": example.output,
+                "free": before.text.strip(),
+                "constrained": after.text.strip(),
+                "part": example.part,
+                "kind": kind,
+            }
+        )
+    examples.sort(key=lambda row: ("worse", "better", "as good").index(row["kind"]))
+    return {**counts, "examples": examples[:CHANGED]}
 
 
 def headline_system(formats: Sequence[str]) -> str:
@@ -150,6 +207,7 @@ def html(document: dict[str, Any]) -> str:
         "title": title,
         "humps": humps,
         "signed": signed,
+        "share": share,
     }
     template = environment.get_template("report.html.j2")
     train = document["train"]
@@ -190,7 +248,9 @@ TITLES = {
 
 def title(system: str) -> str:
     """A system's name in words."""
-    return TITLES.get(system) or "Shipped " + system.removeprefix("shipped_").upper()
+    name, under, _ = system.partition("_constrained")
+    words = TITLES.get(name) or "Shipped " + name.removeprefix("shipped_").upper()
+    return f"{words}, constrained" if under else words
 
 
 def humps(name: str) -> Markup:
@@ -207,6 +267,11 @@ def percent(fraction: float | None) -> str:
 def signed(points: float) -> str:
     """A difference in per cent points: "+0.4", "−1.6"."""
     return "0.0" if abs(points) < 0.05 else f"{points:+.1f}".replace("-", "−")
+
+
+def share(value: float | None, of: float | None) -> str:
+    """A value in per cent of another."""
+    return "–" if value is None or not of else f"{100 * value / of:.0f} %"
 
 
 def figure(value: float | None) -> str:

@@ -77,7 +77,11 @@ def baselines(run: Run) -> Made:
 
 
 def evaluate(run: Run) -> Made:
-    """Quantized files first, since the first one's answers are the others' drafts."""
+    """Quantized files first, since the first one's answers are the others' drafts.
+
+    A file that carries a constraint answers twice: free, and under the constraint (`<name>_constrained`), each
+    answer from its beginning: what the constraint saves is to be seen.
+    """
     files = {f"shipped_{name.lower()}": run.folder / file for name, file in run.facts("build")["tins"].items()}
     digests = {name: run.digests("build")[path.name] for name, path in files.items()}
     models = {"tuned": run.folder / "merged", **files}
@@ -92,15 +96,30 @@ def evaluate(run: Run) -> Made:
         if drafts[0] is None:
             drafts = [answer.tokens for answer in outcome.answers]
         results[name] = _result(run, outcome, items)
-        if name in files:
-            results[name]["bytes"] = files[name].stat().st_size
-    ordered = {name: results[name] for name in models}
-    return Made([_answers(run, name) for name in models], {"systems": ordered})
+        if name in files and run.facts("data").get("constraint"):
+            plain = [Item(m) for m in messages]
+            outcome = _ask(run, constrained(name), models[name], digests[name], plain, constrained=True)
+            results[constrained(name)] = _result(run, outcome, items)
+    for name, size in ((name, path.stat().st_size) for name, path in files.items()):
+        for system in (name, constrained(name)):
+            if system in results:
+                results[system]["bytes"] = size
+    ordered = {
+        system: results[system] for name in models for system in (name, constrained(name)) if system in results
+    }
+    return Made([_answers(run, name) for name in ordered], {"systems": ordered})
 
 
-def _ask(run: Run, name: str, model: Path, digest: str, items: Sequence[Item]) -> Outcome:
+def constrained(system: str) -> str:
+    """The name of a system under the constraint that its file carries."""
+    return f"{system}_constrained"
+
+
+def _ask(
+    run: Run, name: str, model: Path, digest: str, items: Sequence[Item], *, constrained: bool = False
+) -> Outcome:
     settings = run.recipe.eval
-    job = Job(str(model), digest, settings.threads, settings.max_tokens, list(items))
+    job = Job(str(model), digest, settings.threads, settings.max_tokens, list(items), constrained)
     with run.display.bar(name, len(items)) as bar:
         return systems.ask(name, job, run.folder / "eval", bar.update)
 

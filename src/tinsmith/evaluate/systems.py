@@ -98,11 +98,13 @@ def grades(
 
 
 def costs(outcome: Outcome) -> dict[str, Any]:
-    """report.json's figures of time and size: means over the answers; times only of answers without a draft."""
+    """report.json's figures of time and size: means over the answers; times and model evaluations only of
+    answers without a draft."""
     answers = outcome.answers
     timed = [a for a in answers if not a.drafted]
     return {
         "ms_per_item": _mean([a.seconds * 1000 for a in timed]),
+        "evaluations": _mean([a.evaluations for a in timed if a.evaluations is not None]),
         "prompt_tokens": _mean([a.prompt_tokens for a in answers]),
         "generated_tokens": _mean([len(a.tokens) for a in answers]),
         "peak_memory": outcome.peak_memory,

@@ -25,11 +25,13 @@ def work(job: Job, answers: Path) -> int:
     file = AnswerFile(answers, job.digest)
     try:
         model = tinsmith.load(job.model, threads=job.threads or None, conversations=1)
+        # A file that carries a constraint obeys it unless it is told not to.
+        freedom: dict[str, Any] = {} if job.constrained else {"constraint": None}
         for i, item in enumerate(job.items):
             if i in file.answers:
                 continue
             draft = item.draft if i >= UNDRAFTED else None
-            reply = model.chat(item.messages, max_tokens=job.max_tokens, draft=draft)
+            reply = model.chat(item.messages, max_tokens=job.max_tokens, draft=draft, **freedom)
             file.add(
                 Answer(
                     item=i,
@@ -39,6 +41,7 @@ def work(job: Job, answers: Path) -> int:
                     seconds=reply.seconds,
                     finish=reply.finish,
                     drafted=draft is not None,
+                    evaluations=reply.evaluations,
                 )
             )
             _say({"done": len(file.answers)})

@@ -30,14 +30,15 @@ LINE_END: Ranges = ((0x0A, 0x0A), (0x0D, 0x0D), (0x2028, 0x2029))
 
 # The long names of general categories, as Unicode's PropertyValueAliases has them.
 CATEGORIES = {
-    "other": "C", "control": "Cc", "cntrl": "Cc", "format": "Cf", "unassigned": "Cn", "private_use": "Co",
-    "surrogate": "Cs", "letter": "L", "cased_letter": "LC", "lowercase_letter": "Ll", "modifier_letter": "Lm",
-    "other_letter": "Lo", "titlecase_letter": "Lt", "uppercase_letter": "Lu", "mark": "M", "combining_mark": "M",
-    "spacing_mark": "Mc", "enclosing_mark": "Me", "nonspacing_mark": "Mn", "number": "N", "decimal_number": "Nd",
-    "digit": "Nd", "letter_number": "Nl", "other_number": "No", "punctuation": "P", "punct": "P",
-    "connector_punctuation": "Pc", "dash_punctuation": "Pd", "close_punctuation": "Pe", "final_punctuation": "Pf",
-    "initial_punctuation": "Pi", "other_punctuation": "Po", "open_punctuation": "Ps", "symbol": "S",
-    "currency_symbol": "Sc", "modifier_symbol": "Sk", "math_symbol": "Sm", "other_symbol": "So", "separator": "Z",
+    "other": "C", "control": "Cc", "cntrl": "Cc", "format": "Cf", "unassigned": "Cn", "private_use":
+    "Co", "surrogate": "Cs", "letter": "L", "cased_letter": "LC", "lowercase_letter": "Ll",
+    "modifier_letter": "Lm", "other_letter": "Lo", "titlecase_letter": "Lt", "uppercase_letter": "Lu",
+    "mark": "M", "combining_mark": "M", "spacing_mark": "Mc", "enclosing_mark": "Me", "nonspacing_mark":
+    "Mn", "number": "N", "decimal_number": "Nd", "digit": "Nd", "letter_number": "Nl", "other_number":
+    "No", "punctuation": "P", "punct": "P", "connector_punctuation": "Pc", "dash_punctuation": "Pd",
+    "close_punctuation": "Pe", "final_punctuation": "Pf", "initial_punctuation": "Pi",
+    "other_punctuation": "Po", "open_punctuation": "Ps", "symbol": "S", "currency_symbol": "Sc",
+    "modifier_symbol": "Sk", "math_symbol": "Sm", "other_symbol": "So", "separator": "Z",
     "line_separator": "Zl", "paragraph_separator": "Zp", "space_separator": "Zs",
 }  # fmt: skip
 WHOLE = {"Any": ANY, "ASCII": ((0, 0x7F),)}

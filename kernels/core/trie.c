@@ -1,0 +1,99 @@
+#include "trie.h"
+#include "error.h"
+
+#include <string.h>
+
+const uint8_t *tini_trie_bytes(const tini_tokenizer *tokenizer, uint32_t token, uint8_t room[4],
+                               uint32_t *length) {
+    const uint8_t *text = tini_token_bytes(tokenizer, (int32_t)token, length);
+    uint32_t kind = tokenizer->kinds[token];
+    if (kind == TINI_TOKEN_CONTROL) {
+        room[0] = 0xFF;
+        room[1] = (uint8_t)(token >> 16);
+        room[2] = (uint8_t)(token >> 8);
+        room[3] = (uint8_t)token;
+        *length = 4;
+        return room;
+    }
+    if (kind != TINI_TOKEN_NORMAL && kind != TINI_TOKEN_USER)
+        return NULL;
+    if (*length == 0 || *length > TINI_TRIE_LONGEST)
+        return NULL;
+    for (uint32_t k = 0; k < *length; k++)
+        if (text[k] == 0xFF)
+            return NULL;
+    return text;
+}
+
+static int same_token(const tini_tokenizer *tokenizer, uint32_t token, const uint8_t *bytes, uint32_t length) {
+    uint8_t room[4];
+    uint32_t own_length;
+    const uint8_t *own =
+        token < tokenizer->header->vocab ? tini_trie_bytes(tokenizer, token, room, &own_length) : NULL;
+    return own && own_length == length && !memcmp(own, bytes, length);
+}
+
+/* Every node lies where its depth says, and its token has the bytes that lead to it. */
+static tin_status check_nodes(const tini_trie *view, const tini_tokenizer *tokenizer, tin_error *error) {
+    uint8_t path[TINI_TRIE_LONGEST + 1];
+    uint32_t ends[TINI_TRIE_LONGEST + 1]; /* of the subtrees that the node lies in, by depth */
+    uint32_t count = view->header->nodes, depth = 0, longest = 0;
+    ends[0] = count;
+    for (uint32_t i = 0; i < count; i++) {
+        tini_trie_node node = view->nodes[i];
+        uint32_t size = tini_trie_size(node), token = tini_trie_token(node);
+        while (depth && i == ends[depth])
+            depth--;
+        int good = size && size <= ends[depth] - i && tini_trie_depth(node) == depth + 1;
+        if (good) {
+            path[depth++] = (uint8_t)tini_trie_byte(node);
+            ends[depth] = i + size;
+            longest = depth > longest ? depth : longest;
+            good = token == TINI_TRIE_NO_TOKEN ? size > 1 : same_token(tokenizer, token, path, depth);
+        }
+        if (!good)
+            return tini_fail(error, TIN_ERR_FORMAT, "trie.bin: node %u is damaged", i);
+    }
+    return longest == view->header->longest
+               ? TIN_OK
+               : tini_fail(error, TIN_ERR_FORMAT, "trie.bin: its longest token has %u bytes, not %u", longest,
+                           view->header->longest);
+}
+
+static tin_status check_aliases(const tini_trie *view, const tini_tokenizer *tokenizer, tin_error *error) {
+    for (uint32_t k = 0; k < view->header->aliases; k++) {
+        tini_trie_alias alias = view->aliases[k];
+        uint8_t room[4];
+        uint32_t length;
+        const uint8_t *bytes = alias.token < view->header->vocab && alias.same < view->header->vocab
+                                   ? tini_trie_bytes(tokenizer, alias.token, room, &length)
+                                   : NULL;
+        if (!bytes || !same_token(tokenizer, alias.same, bytes, length))
+            return tini_fail(error, TIN_ERR_FORMAT, "trie.bin: alias %u is damaged", k);
+    }
+    return TIN_OK;
+}
+
+tin_status tini_trie_open(tini_trie *view, const tini_tokenizer *tokenizer, const uint8_t *data, size_t size,
+                          tin_error *error) {
+    *view = (tini_trie){0};
+    const tini_trie_header *h = (const void *)data;
+    if ((uintptr_t)data % sizeof(uint32_t) || size < sizeof *h || h->magic != TINI_TRIE_MAGIC)
+        return tini_fail(error, TIN_ERR_FORMAT, "trie.bin does not begin as one");
+    if (h->version != TINI_TRIE_VERSION)
+        return tini_fail(error, TIN_ERR_VERSION, "trie.bin has version %u; this runtime reads %u", h->version,
+                         TINI_TRIE_VERSION);
+    uint64_t want = sizeof *h + sizeof(tini_trie_node) * (uint64_t)h->nodes +
+                    sizeof(tini_trie_alias) * (uint64_t)h->aliases;
+    if (want != size || h->nodes > TINI_TRIE_MAX_NODES)
+        return tini_fail(error, TIN_ERR_FORMAT, "trie.bin has %llu bytes; its counts make %llu",
+                         (unsigned long long)size, (unsigned long long)want);
+    if (h->vocab != tokenizer->header->vocab)
+        return tini_fail(error, TIN_ERR_FORMAT, "trie.bin is of %u tokens and tokenizer.bin has %u", h->vocab,
+                         tokenizer->header->vocab);
+    view->header = h;
+    view->nodes = (const void *)(data + sizeof *h);
+    view->aliases = (const void *)(view->nodes + h->nodes);
+    tin_status status = check_nodes(view, tokenizer, error);
+    return status ? status : check_aliases(view, tokenizer, error);
+}

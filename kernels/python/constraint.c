@@ -1,0 +1,229 @@
+#include "module.h"
+
+#include "pack/trie.h"
+
+#include <string.h>
+
+static PyObject *constraint_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
+    static char *names[] = {"model", "data", "depth", "masks", NULL};
+    core_state *state = PyType_GetModuleState(type);
+    PyObject *model, *data;
+    unsigned depth = 0, masks = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!O|II:Constraint", names, state->model_type, &model,
+                                     &data, &depth, &masks))
+        return NULL;
+    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    core_constraint *self = (core_constraint *)alloc(type, 0);
+    if (!self)
+        return NULL;
+    self->model = (core_model *)Py_NewRef(model);
+    if (PyObject_GetBuffer(data, &self->data, PyBUF_SIMPLE))
+        goto failed;
+    tin_error error;
+    tin_constraint_options options = {.depth = depth, .masks = masks};
+    const tin_model *core = self->model->model;
+    self->size = tin_constraint_size(core, self->data.buf, (size_t)self->data.len, &options, &error);
+    void *block = self->size ? core_aligned(self->size, &self->memory) : NULL;
+    if (!self->size || (block && tin_constraint_create(core, self->data.buf, (size_t)self->data.len, &options,
+                                                       block, self->size, &self->constraint, &error)))
+        core_raise(self->model->fault, &error);
+    if (!self->constraint)
+        goto failed;
+    return (PyObject *)self;
+failed:
+    Py_DECREF(self);
+    return NULL;
+}
+
+static void constraint_dealloc(core_constraint *self) {
+    PyTypeObject *type = Py_TYPE((PyObject *)self);
+    PyMem_Free(self->memory);
+    if (self->data.obj)
+        PyBuffer_Release(&self->data);
+    Py_XDECREF((PyObject *)self->model);
+    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release(self);
+    Py_DECREF(type);
+}
+
+int core_constraint_refuse_busy(const core_constraint *self) {
+    if (!self->busy)
+        return 0;
+    PyErr_SetString(PyExc_RuntimeError,
+                    "the constraint is in use by another thread; give each session its own");
+    return -1;
+}
+
+static PyObject *constraint_begin(core_constraint *self, PyObject *args) {
+    const char *prefix = "";
+    Py_ssize_t length = 0;
+    if (!PyArg_ParseTuple(args, "|y#:begin", &prefix, &length) || core_constraint_refuse_busy(self))
+        return NULL;
+    tin_error error;
+    if (tin_constraint_begin(self->constraint, prefix, (size_t)length, &error))
+        return core_raise(self->model->fault, &error);
+    Py_RETURN_NONE;
+}
+
+static size_t mask_size(const core_constraint *self) {
+    tin_model_info info;
+    tin_model_describe(self->model->model, &info);
+    return (info.vocab + 31) / 32 * sizeof(uint32_t);
+}
+
+static PyObject *constraint_mask(core_constraint *self, PyObject *args) {
+    unsigned left = 0;
+    if (!PyArg_ParseTuple(args, "|I:mask", &left) || core_constraint_refuse_busy(self))
+        return NULL;
+    const uint32_t *mask;
+    tin_error error;
+    if (tin_constraint_mask(self->constraint, left, &mask, &error))
+        return core_raise(self->model->fault, &error);
+    return PyBytes_FromStringAndSize((const char *)mask, (Py_ssize_t)mask_size(self));
+}
+
+static PyObject *constraint_mask_into(core_constraint *self, PyObject *args) {
+    unsigned left = 0;
+    Py_buffer out;
+    if (!PyArg_ParseTuple(args, "w*|I:mask_into", &out, &left))
+        return NULL;
+    size_t size = mask_size(self);
+    int done = 0;
+    if ((size_t)out.len < size) {
+        PyErr_Format(PyExc_ValueError, "the buffer has %zd bytes; a mask has %zu", out.len, size);
+    } else if (!core_constraint_refuse_busy(self)) {
+        const uint32_t *mask;
+        tin_error error;
+        if (tin_constraint_mask(self->constraint, left, &mask, &error)) {
+            core_raise(self->model->fault, &error);
+        } else {
+            memcpy(out.buf, mask, size);
+            done = 1;
+        }
+    }
+    PyBuffer_Release(&out);
+    if (!done)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *constraint_accept(core_constraint *self, PyObject *args) {
+    int token;
+    if (!PyArg_ParseTuple(args, "i:accept", &token) || core_constraint_refuse_busy(self))
+        return NULL;
+    tin_error error;
+    if (tin_constraint_accept(self->constraint, token, &error))
+        return core_raise(self->model->fault, &error);
+    Py_RETURN_NONE;
+}
+
+enum { FORCED = 600 };
+
+static PyObject *constraint_forced(core_constraint *self, PyObject *args) {
+    PyObject *list = NULL, *before = NULL;
+    if (!PyArg_ParseTuple(args, "|O:forced", &before))
+        return NULL;
+    Py_ssize_t count = before ? PySequence_Size(before) : 0;
+    int32_t *ids = count < 0 ? NULL : PyMem_Malloc(((size_t)count + FORCED) * sizeof *ids);
+    if (!ids)
+        return count < 0 ? NULL : PyErr_NoMemory();
+    for (Py_ssize_t k = 0; k < count; k++) {
+        PyObject *item = PySequence_GetItem(before, k);
+        long id = item ? PyLong_AsLong(item) : -1;
+        Py_XDECREF(item);
+        if (PyErr_Occurred())
+            goto done;
+        ids[k] = id < INT32_MIN || id > INT32_MAX ? -1 : (int32_t)id;
+    }
+    if (core_constraint_refuse_busy(self))
+        goto done;
+    int64_t made = tin_constraint_forced(self->constraint, ids, (uint32_t)count, ids + count, FORCED);
+    list = PyList_New((Py_ssize_t)made);
+    for (int64_t k = 0; list && k < made; k++) {
+        PyObject *id = PyLong_FromLong(ids[count + k]);
+        if (!id)
+            Py_CLEAR(list);
+        else
+            PyList_SetItem(list, (Py_ssize_t)k, id);
+    }
+done:
+    PyMem_Free(ids);
+    return list;
+}
+
+static PyObject *constraint_state(core_constraint *self, PyObject *unused) {
+    (void)unused;
+    return PyLong_FromLong(tin_constraint_state(self->constraint));
+}
+
+static PyObject *constraint_size(core_constraint *self, PyObject *unused) {
+    (void)unused;
+    return PyLong_FromSize_t(self->size);
+}
+
+static PyMethodDef methods[] = {
+    {"begin", (PyCFunction)constraint_begin, METH_VARARGS,
+     "begin(prefix=b''): back to the beginning; prefix is text before what the constraint says"},
+    {"mask", (PyCFunction)constraint_mask, METH_VARARGS,
+     "mask(left=0) -> bytes, one bit a token: those that may come, with `left` tokens to end in"},
+    {"mask_into", (PyCFunction)constraint_mask_into, METH_VARARGS,
+     "mask_into(buffer, left=0): as mask, without making bytes"},
+    {"accept", (PyCFunction)constraint_accept, METH_VARARGS, "accept(token): goes on by a token"},
+    {"forced", (PyCFunction)constraint_forced, METH_VARARGS,
+     "forced(before=()) -> ids that must come next, as the tokenizer would cut them after `before`"},
+    {"state", (PyCFunction)constraint_state, METH_NOARGS, "state() -> CONSTRAINT_OPEN, MAY_END or MUST_END"},
+    {"size", (PyCFunction)constraint_size, METH_NOARGS, "size() -> bytes of the constraint's memory block"},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_doc,
+     "Constraint(model, data, depth=0, masks=0): where an answer stands in a constraint.bin; 0 takes "
+     "what the constraint needs."},
+    {Py_tp_new, constraint_new},
+    {Py_tp_dealloc, constraint_dealloc},
+    {Py_tp_methods, methods},
+    {0, NULL},
+};
+
+PyType_Spec core_constraint_spec = {"tinsmith._core.Constraint", sizeof(core_constraint), 0, Py_TPFLAGS_DEFAULT,
+                                    slots};
+
+/* ---- trie.bin --------------------------------------------------------------------------------------------- */
+
+static PyObject *trie_bytes(const tini_tokenizer *tokenizer, tini_trie_entry *entries) {
+    uint32_t count = tini_trie_sort(tokenizer, entries, entries + tokenizer->header->vocab);
+    size_t size = tini_trie_write(tokenizer, entries, count, NULL);
+    if (!size) {
+        PyErr_SetString(PyExc_ValueError, "the vocabulary is too large for a trie.bin");
+        return NULL;
+    }
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
+    if (bytes)
+        tini_trie_write(tokenizer, entries, count, (uint8_t *)PyBytes_AsString(bytes));
+    return bytes;
+}
+
+static PyObject *make_trie(PyObject *module, PyObject *data) {
+    core_state *state = PyModule_GetState(module);
+    Py_buffer view;
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE))
+        return NULL;
+    tin_error error;
+    tini_tokenizer tokenizer;
+    PyObject *bytes = NULL;
+    if (tini_tokenizer_open(&tokenizer, view.buf, (size_t)view.len, &error)) {
+        core_raise(state->fault, &error);
+    } else {
+        tini_trie_entry *entries = PyMem_Malloc(2 * sizeof *entries * (size_t)tokenizer.header->vocab);
+        bytes = entries ? trie_bytes(&tokenizer, entries) : PyErr_NoMemory();
+        PyMem_Free(entries);
+    }
+    PyBuffer_Release(&view);
+    return bytes;
+}
+
+PyMethodDef core_constraint_functions[] = {
+    {"make_trie", make_trie, METH_O, "make_trie(tokenizer.bin) -> trie.bin"},
+    {NULL, NULL, 0, NULL},
+};

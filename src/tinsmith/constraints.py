@@ -1,0 +1,202 @@
+"""A constraint on its way into a tin: from the recipe or the command line, checked against the examples."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinsmith import _core, files
+from tinsmith.errors import ConstraintError, DataError, FormatError, InputError, RuntimeFault
+from tinsmith.recipe import LABELS, SOURCES, Recipe
+from tinsmith.recipe import Constraint as Table
+
+if TYPE_CHECKING:
+    from tinsmith.compiler.constraint import Constraint
+    from tinsmith.data.readers import Example
+    from tinsmith.runtime import Model
+
+ENTRY = "grammar/answer.bin"
+OPEN = 0  # TIN_CONSTRAINT_OPEN in tin.h
+SHOWN = 30  # characters around a place, and of what could have come there
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """data: constraint.bin. facts: what the manifest says of it."""
+
+    data: bytes
+    facts: dict[str, Any]
+
+    @property
+    def entries(self) -> dict[str, bytes]:
+        return {ENTRY: self.data}
+
+
+def of_recipe(recipe: Recipe, train: Sequence[Example]) -> Sealed | None:
+    """What the recipe's [constraint] says, compiled; None where it says nothing."""
+    source = recipe.constraint.source
+    if source is None:
+        return None
+    labels = sorted({example.output for example in train})
+    try:
+        return seal(recipe.constraint, recipe.path.parent, labels)
+    except InputError as error:
+        raise type(error)(f"{recipe.path}: [constraint] {source}: {error}") from None
+
+
+def source_digest(recipe: Recipe) -> str | None:
+    """SHA-256 of the file that [constraint] names; None where it names none, or it is not there."""
+    path = source_file(recipe)
+    return files.sha256_file(path) if path is not None and path.exists() else None
+
+
+def source_file(recipe: Recipe) -> Path | None:
+    source = recipe.constraint.source
+    if source not in ("schema", "tools", "grammar"):
+        return None
+    return recipe.resolve(getattr(recipe.constraint, source))
+
+
+def seal(table: Table, folder: Path, labels: Sequence[str] = ()) -> Sealed:
+    """Compiles what a table says. folder: that its paths are relative to; labels: what "labels" means.
+
+    Raises InputError for a file that can't be read, ConstraintError for what can't be compiled.
+    """
+    source = table.source
+    assert source is not None, f"one of {', '.join(SOURCES)} is given"
+    value = getattr(table, source)
+    facts: dict[str, Any] = {"source": source}
+    if source in ("schema", "tools", "grammar"):
+        path = folder / Path(value).expanduser()
+        raw = _read(path)
+        facts |= {"file": path.name, "sha256": hashlib.sha256(raw).hexdigest()}
+        compiled = _compile_file(table, source, path, raw)
+    elif source == "regex":
+        from tinsmith.compiler.constraint.regex import compile_regex
+
+        compiled = compile_regex(value)
+    else:
+        from tinsmith.compiler.constraint.choices import compile_choices
+
+        compiled = compile_choices(list(labels if value == LABELS else value))
+    facts |= {key: v for key, v in asdict(compiled).items() if key != "data"}
+    if source in ("schema", "tools"):
+        facts["spacing"] = table.spacing
+    if source == "tools":
+        facts["format"] = table.format
+    return Sealed(compiled.data, facts)
+
+
+def _compile_file(table: Table, source: str, path: Path, raw: bytes) -> Constraint:
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        raise ConstraintError(f"{path}: not UTF-8 text at byte {error.start}; save the file as UTF-8") from None
+    try:
+        if source == "grammar":
+            return _compile_grammar(path, text)
+        value = _json(text)
+        if source == "tools":
+            from tinsmith.compiler.constraint.tools import compile_tools
+
+            return compile_tools(value, table.format, spacing=table.spacing)
+        from tinsmith.compiler.constraint.json_schema import compile_schema
+
+        return compile_schema(value, spacing=table.spacing)
+    except ConstraintError as error:
+        raise ConstraintError(f"{path}: {error}") from None
+
+
+def _compile_grammar(path: Path, text: str) -> Constraint:
+    if path.suffix == ".gbnf":
+        from tinsmith.compiler.constraint.gbnf import compile_gbnf
+
+        return compile_gbnf(text)
+    if path.suffix == ".lark":
+        from tinsmith.compiler.constraint.lark import compile_lark
+
+        return compile_lark(text)
+    raise ConstraintError("the name of a grammar's file says its language: it ends in .gbnf or .lark")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot read: {error.strerror or error}") from None
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ConstraintError(f"line {error.lineno}, column {error.colno}: not JSON: {error.msg}") from None
+    except RecursionError:
+        raise ConstraintError("nested too deeply to be read") from None
+
+
+@dataclass
+class Checker:
+    """Whether texts are what a constraint allows, as the runtime would have it: byte by byte, so that what is
+    told does not depend on how a text is cut into tokens."""
+
+    model: Model
+    data: bytes
+    _bytes: dict[int, int] = field(default_factory=dict)  # the token of a single byte
+
+    def __post_init__(self) -> None:
+        try:
+            self._walk = _core.Constraint(self.model.core, self.data)
+        except RuntimeFault as fault:
+            raise FormatError(f"the constraint does not open: {fault}") from fault
+        for token in range(self.model.info.vocab):
+            text, control, _ = self.model.core.token(token)
+            if len(text) == 1 and not control:
+                self._bytes.setdefault(text[0], token)
+
+    def departure(self, text: str) -> str | None:
+        """None for a text that is allowed, else where it departs and what could have come there."""
+        self._walk.begin()
+        done = b""
+        for token in self.model.tokenize(text, special=True):
+            piece, control, _ = self.model.core.token(token)
+            for step in [token] if control else [self._bytes.get(byte) for byte in piece]:
+                if step is None or not self._accepts(step):
+                    return self._told(done, text)
+                done += self.model.core.token(step)[0]
+        return self._told(done, text) if self._walk.state() == OPEN else None
+
+    def _accepts(self, token: int) -> bool:
+        try:
+            self._walk.accept(token)
+        except RuntimeFault as fault:
+            if fault.status != "argument":
+                raise
+            return False
+        return True
+
+    def _told(self, done: bytes, text: str) -> str:
+        mask = int.from_bytes(self._walk.mask(), "little")
+        listed_bytes = [byte for byte, token in sorted(self._bytes.items()) if mask >> token & 1]
+        could = [json.dumps(chr(byte), ensure_ascii=False) for byte in listed_bytes if byte < 0x80]
+        could += ["a character beyond ASCII"] if len(could) < len(listed_bytes) else []
+        could += ["the end"] if self._walk.state() != OPEN else []
+        at = len(done.decode("utf-8", "ignore"))
+        after = repr(text[max(0, at - SHOWN) : at]) if at else "the beginning"
+        got = repr(text[at : at + SHOWN]) if at < len(text) else "the end"
+        listed = ", ".join(could[:SHOWN]) + (", …" if len(could) > SHOWN else "")
+        return f"at character {at + 1}, after {after}: got {got}; what may come there: {listed or 'nothing'}"
+
+
+def check_outputs(checker: Checker, path: Path, examples: Sequence[Example]) -> None:
+    """Raises DataError at the first example whose output the constraint forbids."""
+    for n, example in enumerate(examples, 1):
+        if found := checker.departure(example.output):
+            raise DataError(
+                f"{path}: example {n}: the recipe's [constraint] forbids its output {found}; "
+                "mend the example or the constraint"
+            )
