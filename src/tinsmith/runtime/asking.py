@@ -43,10 +43,14 @@ def finished(answer: Completion) -> None:
             "context": "the context is full",
             "constraint": "max_tokens is too small for any answer, or no token fits",
         }
-        raise InputError(f"the answer did not end after {answer.text[-80:]!r}: {why[answer.finish]}; give it more room")
+        raise InputError(
+            f"the answer did not end after {answer.text[-80:]!r}: {why[answer.finish]}; give it more room"
+        )
 
 
-def json_answer(model: Model, prompt: Prompt, schema: Any, constraint: Constraint, options: dict[str, Any]) -> Any:
+def json_answer(
+    model: Model, prompt: Prompt, schema: Any, constraint: Constraint, options: dict[str, Any]
+) -> Any:
     """Model.json."""
     answer = model.generate(tokens_of(model, prompt), constraint=constraint, **options)
     finished(answer)

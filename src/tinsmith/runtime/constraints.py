@@ -62,9 +62,7 @@ def tools(
     from tinsmith.compiler.constraint.tools import compile_tools
     from tinsmith.runtime.calls import declared
 
-    return compile_tools(
-        declared(what), format, parallel=parallel, none=none, spacing=spacing, control=control
-    )
+    return compile_tools(declared(what), format, parallel=parallel, none=none, spacing=spacing, control=control)
 
 
 def grammar(text: str, kind: Literal["gbnf", "lark"] = "gbnf") -> Constraint:
