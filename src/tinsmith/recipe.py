@@ -15,15 +15,14 @@ import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from tinsmith.errors import RecipeError
 
 TASKS = ("call", "extract", "classify", "chat")
 FORMATS = ("F32", "F16", "Q8_0", "Q4_0")
 BASELINES = ("zero_shot", "few_shot", "retrieval", "nearest")
-Spacing = Literal["compact", "spaced", "free"]
-SPACINGS: tuple[Spacing, ...] = get_args(Spacing)
+SPACINGS = ("compact", "spaced", "free")
 SOURCES = ("schema", "tools", "grammar", "regex", "choices")
 LABELS = "labels"
 
@@ -135,7 +134,7 @@ class Constraint:
     grammar: str | None = _key(TEXT, None)
     regex: str | None = _key(TEXT, None)
     choices: tuple[str, ...] | str | None = _key(CHOICES, None)
-    spacing: Spacing = _key(choice(SPACINGS), "compact")
+    spacing: Literal["compact", "spaced", "free"] = _key(choice(SPACINGS), "compact")
     format: str = _key(TEXT, "json")
 
     @property
