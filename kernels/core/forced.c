@@ -12,13 +12,13 @@
 
 enum { MOST_TEXT = TINI_BEFORE_MAX + TINI_RUN_MAX };
 
-typedef struct run {
+typedef struct forced_run {
     tin_constraint *c;
     uint8_t bytes[TINI_RUN_MAX];
     uint32_t length;
     tini_config_list after; /* where the automaton then stands */
     int closed;             /* nothing, or a control token, follows */
-} run;
+} forced_run;
 
 static uint32_t only_byte(tin_constraint *c, const tini_config_list *list) {
     uint32_t bytes[8], found = 256;
@@ -45,7 +45,7 @@ static int must_end(tin_constraint *c, const tini_config_list *list) {
     return !any;
 }
 
-static void find_run(run *r) {
+static void find_run(forced_run *r) {
     tin_constraint *c = r->c;
     uint32_t left = tini_prefix_left(c);
     memcpy(r->bytes, c->prefix + c->prefix_at, left);
@@ -152,7 +152,7 @@ static int is_crossed(tin_constraint *c, const tini_config_list *after, const ui
     tini_walk w = {.m = &c->matcher, .nodes = nodes, .bits = c->bits, .bound = UINT32_MAX, .stop = 1};
     int good = tini_walk_run(&w, i, end, depth, after, 0);
     c->matcher.full = c->matcher.ambiguous = 0;
-    return !good || w.stop == 2; /* where it can't be known, it may be */
+    return !good || w.found; /* where it can't be known, it may be */
 }
 
 /* Of `kept` tokens, those that the text cut off at `length` begins with too, and that end before what is not relied
@@ -177,7 +177,7 @@ static int64_t keep_common(const tin_constraint *c, const context *before, const
 }
 
 /* The tokens of the last piece of text of the run that stay, whatever follows. */
-static int64_t keep_sure(run *r, const context *before, const uint8_t *text, uint32_t length, int64_t count) {
+static int64_t keep_sure(forced_run *r, const context *before, const uint8_t *text, uint32_t length, int64_t count) {
     tin_constraint *c = r->c;
     uint32_t longest = c->model->trie.header->longest;
     count = keep_common(c, before, text, length, c->tokens, count);
@@ -197,7 +197,7 @@ static int32_t control_at(const tini_tokenizer *tokenizer, const uint8_t *bytes)
 }
 
 /* Copies tokens that spell the run from `at` on, up to one that can't be accepted: a vocabulary may lack bytes. */
-static uint32_t tell(const run *r, uint32_t at, uint32_t end, int64_t count, int32_t *tokens,
+static uint32_t tell(const forced_run *r, uint32_t at, uint32_t end, int64_t count, int32_t *tokens,
                      uint32_t capacity) {
     const tini_tokenizer *tokenizer = &r->c->model->tokenizer;
     uint32_t told = 0;
@@ -215,7 +215,7 @@ static uint32_t tell(const run *r, uint32_t at, uint32_t end, int64_t count, int
 
 int64_t tin_constraint_forced(tin_constraint *c, const int32_t *before, uint32_t count, int32_t *tokens,
                               uint32_t capacity) {
-    run r = {.c = c};
+    forced_run r = {.c = c};
     uint32_t floor = c->matcher.frame_count, made = 0, at = 0;
     if (c->ended || (count && !before) || (capacity && !tokens))
         return 0;
