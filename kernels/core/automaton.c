@@ -7,7 +7,7 @@
 /* The states' numbers above are taken: NO_STATE, and what the matcher has. */
 enum { MOST_STATES = 0xFFFD, MOST_CALLS = 1 << 24, MOST_CALLS_OF_ONE = 0xFFFD };
 
-static tin_status check_header(const tini_constraint_header *h, size_t size, tin_error *error) {
+static tin_status check_constraint_header(const tini_constraint_header *h, size_t size, tin_error *error) {
     if (size < sizeof *h || h->magic != TINI_CONSTRAINT_MAGIC)
         return tini_fail(error, TIN_ERR_FORMAT, "the constraint does not begin as one");
     if (h->version != TINI_CONSTRAINT_VERSION)
@@ -54,7 +54,7 @@ tin_status tini_automaton_open(tini_automaton *view, const uint8_t *data, size_t
         return tini_fail(error, TIN_ERR_ARGUMENT, "the constraint is missing or not aligned to %u bytes",
                          (uint32_t)sizeof(uint32_t));
     const tini_constraint_header *h = (const void *)data;
-    tin_status status = check_header(h, size, error);
+    tin_status status = check_constraint_header(h, size, error);
     if (status)
         return status;
     view->header = h;

@@ -25,10 +25,13 @@ class Parrot:
     def __init__(self) -> None:
         self.asked: list[Any] = []
 
-    def chat(self, messages: Any, max_tokens: int, draft: Any) -> Any:
+    def chat(self, messages: Any, max_tokens: int, draft: Any, constraint: Any = "the file's") -> Any:
         self.asked.append(draft)
+        self.constraint = constraint
         text = messages[-1]["content"]
-        return SimpleNamespace(text=text, token_ids=[1, 2], prompt_tokens=3, seconds=0.5, finish="stop")
+        return SimpleNamespace(
+            text=text, token_ids=[1, 2], prompt_tokens=3, seconds=0.5, finish="stop", evaluations=2
+        )
 
 
 @pytest.fixture
