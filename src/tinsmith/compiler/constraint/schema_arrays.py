@@ -82,8 +82,8 @@ def _finite(builder: Builder, shape: Array, goal: Goal) -> list[Item]:
             found += [item(value) for value in integers if builder.solver.admits(one, value)]
         else:
             raise ConstraintError(
-                f"{shape.where}/uniqueItems: 'uniqueItems' can only be enforced where items are an enum, a const, "
-                "booleans or integers of a small range; give one of these, or remove it"
+                f"{shape.where}/uniqueItems: 'uniqueItems' can only be enforced where items are an enum, a "
+                "const, booleans or integers of a small range; give one of these, or remove it"
             )
     return found
 

@@ -1,7 +1,7 @@
-"""Objects as expressions: declared properties in their order, then further keys; or a walk over what was written.
+"""Objects as expressions: declared properties in order, then further keys; or a walk over what was written.
 
-A further key may stand in a text twice, and be one key to whoever reads it; so no more than one of them counts where
-there must be some. Declared ones are written once.
+A further key may stand in a text twice, and be one key to whoever reads it; so no more than one of them counts
+where there must be some. Declared ones are written once.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Parts:
-    """pairs: in order. extra: any further key with its value, None: there is none. least, most: pairs in all."""
+    """pairs: in order. extra: any further key and its value; None: there is none. least, most: pairs in all."""
 
     pairs: list[Pair]
     extra: Expr | None
@@ -63,8 +63,9 @@ def object_(builder: Builder, shape: Object, name: str) -> Expr:
     count, required, further = len(parts.pairs), parts.required, parts.extra is not None
     if further and parts.least >= required + 2:
         raise ConstraintError(
-            f"{shape.where}/minProperties: {parts.least} properties can't be enforced where keys are free, since one "
-            f"may be written twice; give at most {required + 1}, or declare them and give 'additionalProperties': false"
+            f"{shape.where}/minProperties: {parts.least} properties can't be enforced where keys are free, since "
+            f"one may be written twice; give at most {required + 1}, or declare them and give "
+            "'additionalProperties': false"
         )
     if parts.least > count + further or (parts.most is not None and parts.most < max(required, parts.least)):
         return NOTHING

@@ -1,6 +1,6 @@
 """What a schema allows, as a union of shapes: finitely many values, numbers, strings, arrays and objects.
 
-Schemas inside arrays and objects stay goals: sets of subschemas, by number, that must all hold (a negative number
+Schemas inside arrays and objects stay goals: sets of subschemas, by number, that must all hold (a negative one
 must not). So two shapes meet without a look at what is inside of them, and recursion closes by itself.
 """
 
@@ -234,7 +234,7 @@ def digits(shape: Number) -> Dfa:
         found = intersect(found, make(step=step))
     if shape.off and not shape.whole:
         found = intersect(found, _short(max(map(_places, shape.off)) + 2))
-    for step in shape.off:
+    for step in sorted(shape.off):
         found = difference(found, make(step=step))
     return found
 
