@@ -27,7 +27,9 @@ def value(rng: random.Random, depth: int = 2) -> Any:
 def schema(rng: random.Random, depth: int = 3, defs: bool = True) -> Any:
     """A schema of one to three keywords that go together, and now and then of others that do not."""
     if depth == 0:
-        return rng.choice([True, True, {}, False, {"type": rng.choice(TYPES)}, {"enum": rng.sample(SCALARS, 3)}])
+        return rng.choice(
+            [True, True, {}, False, {"type": rng.choice(TYPES)}, {"enum": rng.sample(SCALARS, 3)}]
+        )
 
     def sub() -> Any:
         return schema(rng, depth - 1, defs)
@@ -62,7 +64,9 @@ def schema(rng: random.Random, depth: int = 3, defs: bool = True) -> Any:
         "required": lambda: rng.sample(KEYS, rng.randrange(3)),
         "additionalProperties": sub,
         "patternProperties": lambda: {rng.choice(["^a", "b", "[0-9]", "^(a|b)$"]): sub() for _ in range(2)},
-        "propertyNames": lambda: rng.choice([{"pattern": "^[ab]"}, {"maxLength": 1}, {"enum": ["a", "b"]}, True]),
+        "propertyNames": lambda: rng.choice(
+            [{"pattern": "^[ab]"}, {"maxLength": 1}, {"enum": ["a", "b"]}, True]
+        ),
         "minProperties": count,
         "maxProperties": count,
         "dependentRequired": lambda: {rng.choice(KEYS): rng.sample(KEYS, 1)},
@@ -114,7 +118,10 @@ def written(value: Any, most: int = 200) -> list[str]:
         found = []
         for keys in itertools.permutations(value):
             for parts in itertools.product(*[written(value[key], 6) for key in keys]):
-                pairs = (f"{json.dumps(key, ensure_ascii=False)}:{part}" for key, part in zip(keys, parts, strict=True))
+                pairs = (
+                    f"{json.dumps(key, ensure_ascii=False)}:{part}"
+                    for key, part in zip(keys, parts, strict=True)
+                )
                 found.append("{" + ",".join(pairs) + "}")
         return found[:most]
     return [json.dumps(value, ensure_ascii=False)]
