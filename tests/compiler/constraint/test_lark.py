@@ -142,8 +142,43 @@ def test_language_is_another_one_than_llguidances(name: str) -> None:
 
 
 COMMON_TEXTS = [
-    *["1", "12", "-3", "+4", "1.5", ".5", "5.", "1e5", "1.e-5", "1e", "-", "-.5e+1", "f", "G", "a", "Zz", "_a1", "9a", ""],
-    *[" ", "\t ", "\n", "\r\n", "\r", "\f", '"a\\"b"', '"a', "# x", "// x", "/* a * b **/", "/* a */ */", "/*/", "-- x"],
+    *[
+        "1",
+        "12",
+        "-3",
+        "+4",
+        "1.5",
+        ".5",
+        "5.",
+        "1e5",
+        "1.e-5",
+        "1e",
+        "-",
+        "-.5e+1",
+        "f",
+        "G",
+        "a",
+        "Zz",
+        "_a1",
+        "9a",
+        "",
+    ],
+    *[
+        " ",
+        "\t ",
+        "\n",
+        "\r\n",
+        "\r",
+        "\f",
+        '"a\\"b"',
+        '"a',
+        "# x",
+        "// x",
+        "/* a * b **/",
+        "/* a */ */",
+        "/*/",
+        "-- x",
+    ],
 ]
 
 
@@ -231,8 +266,30 @@ def test_long_chains_of_names_need_no_recursion() -> None:
 
 
 SCRAPS = st.sampled_from(
-    [*'aA \n()[]|*+?{}~&#\\"/.@', "start", ": ", '"x"', "/y/", "/y/i", "{2}", "{1,3}", "~2", "~1..2", "%ignore ", "<[3]>"]
-    + ["%import common.INT", "start: ", "\na: ", "\nA: ", "%json ", "%regex ", "%lark {", '{"substring_chars": "ab"}']
+    [
+        *'aA \n()[]|*+?{}~&#\\"/.@',
+        "start",
+        ": ",
+        '"x"',
+        "/y/",
+        "/y/i",
+        "{2}",
+        "{1,3}",
+        "~2",
+        "~1..2",
+        "%ignore ",
+        "<[3]>",
+    ]
+    + [
+        "%import common.INT",
+        "start: ",
+        "\na: ",
+        "\nA: ",
+        "%json ",
+        "%regex ",
+        "%lark {",
+        '{"substring_chars": "ab"}',
+    ]
     + ["->", "[lazy]", '[suffix="z"]', "::"]
 )
 
