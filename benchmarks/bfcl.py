@@ -1,6 +1,7 @@
 """`model.call` on BFCL's simple and multiple categories, scored by the rules of the package itself.
 
-    python benchmarks/bfcl.py bfcl_eval.whl MODEL [--format F] [--items 100] [--threads 2] [--max-tokens 256] [--seed 0]
+    python benchmarks/bfcl.py bfcl_eval.whl MODEL [--format F] [--items 100] [--threads 2]
+        [--max-tokens 256] [--seed 0]
 
 Every item is one question and its functions; the answer is one call, greedy, under the constraint that the
 functions make. The score is `ast_checker`'s of bfcl-eval: right function, required arguments, types, and each

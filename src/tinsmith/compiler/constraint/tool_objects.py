@@ -57,8 +57,14 @@ class Objects:
             raise ConstraintError(f"{path}: nested deeper than {_DEEPEST} levels; the format has no recursion")
         if isinstance(schema, Mapping) and set(schema) - tool_texts.ANNOTATIONS == {"$ref"}:
             return self.value(referred(schema["$ref"], self._root), path, depth + 1)
-        if isinstance(schema, Mapping) and "anyOf" in schema and not set(schema) - tool_texts.ANNOTATIONS - {"anyOf"}:
-            return choice(self.value(one, f"{path}/anyOf/{k}", depth + 1) for k, one in enumerate(schema["anyOf"]))
+        if (
+            isinstance(schema, Mapping)
+            and "anyOf" in schema
+            and not set(schema) - tool_texts.ANNOTATIONS - {"anyOf"}
+        ):
+            return choice(
+                self.value(one, f"{path}/anyOf/{k}", depth + 1) for k, one in enumerate(schema["anyOf"])
+            )
         may = kinds(schema, self._root)
         found: list[Expr] = []
         if may & _NUMBERS:
@@ -101,7 +107,9 @@ class Objects:
         for keyword in schema:
             known = keyword in ("type", "items", "minItems", "maxItems", "nullable")
             if not known and keyword not in tool_texts.ANNOTATIONS and not keyword.startswith("x-"):
-                raise ConstraintError(f"{path}/{keyword}: {keyword!r} can't be kept in the format functiongemma")
+                raise ConstraintError(
+                    f"{path}/{keyword}: {keyword!r} can't be kept in the format functiongemma"
+                )
         item = self._rule(self.value(schema["items"], f"{path}/items", depth + 1))
         least, most = schema.get("minItems", 0), schema.get("maxItems")
         if most == 0:
@@ -112,7 +120,9 @@ class Objects:
 
     def _number(self, schema: Any, may: frozenset[str], path: str) -> Expr:
         if isinstance(schema, Mapping):
-            schema = {name: value for name, value in schema.items() if name not in ("items", "properties", "required")}
+            schema = {
+                name: value for name, value in schema.items() if name not in ("items", "properties", "required")
+            }
             schema["type"] = sorted(may - {"integer"} if "number" in may else may)
         else:
             schema = {"type": sorted(may)}

@@ -25,7 +25,17 @@ from tinsmith.errors import ConstraintError
 from tinsmith.models.tool_formats.kinds import referred
 
 ANNOTATIONS = frozenset(
-    ("title", "description", "default", "examples", "example", "deprecated", "readOnly", "writeOnly", "$comment")
+    (
+        "title",
+        "description",
+        "default",
+        "examples",
+        "example",
+        "deprecated",
+        "readOnly",
+        "writeOnly",
+        "$comment",
+    )
     + ("$schema", "$id", "$defs", "definitions")
 )
 _MOST_REFERENCES = 32
@@ -87,7 +97,9 @@ def text(schema: Any, root: Any, mark: str, path: str) -> Expr:
 def _restricted(schema: Any, root: Any, path: str, depth: int) -> Dfa | None:
     """The strings that satisfy a schema; None: all."""
     if depth > _MOST_REFERENCES:
-        raise ConstraintError(f"{path}: references lead {_MOST_REFERENCES} times from one to the next; shorten them")
+        raise ConstraintError(
+            f"{path}: references lead {_MOST_REFERENCES} times from one to the next; shorten them"
+        )
     if schema is True:
         return None
     if schema is False:
@@ -100,7 +112,9 @@ def _restricted(schema: Any, root: Any, path: str, depth: int) -> Dfa | None:
         elif keyword == "allOf":
             parts += [_restricted(part, root, f"{here}/{k}", depth + 1) for k, part in enumerate(value)]
         elif keyword == "anyOf":
-            parts.append(_any_of([_restricted(part, root, f"{here}/{k}", depth + 1) for k, part in enumerate(value)]))
+            parts.append(
+                _any_of([_restricted(part, root, f"{here}/{k}", depth + 1) for k, part in enumerate(value)])
+            )
         else:
             parts.append(_keyword(keyword, value, here))
     found = None
@@ -125,7 +139,9 @@ def _keyword(keyword: str, value: Any, path: str) -> Dfa | None:
         return json_text.length(0, value)
     if keyword in ANNOTATIONS or keyword.startswith("x-"):
         return None
-    raise ConstraintError(f"{path}: {keyword!r} can't be kept for texts without quotes; remove it, or use format json")
+    raise ConstraintError(
+        f"{path}: {keyword!r} can't be kept for texts without quotes; remove it, or use format json"
+    )
 
 
 def _any_of(parts: Iterable[Dfa | None]) -> Dfa | None:

@@ -122,7 +122,8 @@ def _tagged(
 
 def _qwen35(grammar: Grammar, tool: Tool, path: str, control: Control | None) -> Expr:
     _check_name(tool.name, path, "<>\n")
-    schema, parts = tool.parameters, [text(f"<function={tool.name}>\n")]
+    schema = tool.parameters
+    parts: list[Expr] = [text(f"<function={tool.name}>\n")]
     for name, value, required in properties_of(schema, path, "qwen35"):
         _check_name(name, path, "<>\n")
         here = f"{path}/properties/{name}"
@@ -134,7 +135,9 @@ def _qwen35(grammar: Grammar, tool: Tool, path: str, control: Control | None) ->
             )
         )
         parts.append(one if required else optional(one))
-    return sequence((mark("<tool_call>", control), text("\n"), *parts, text("</function>\n"), mark("</tool_call>", control)))
+    return sequence(
+        (mark("<tool_call>", control), text("\n"), *parts, text("</function>\n"), mark("</tool_call>", control))
+    )
 
 
 def _qwen35_value(grammar: Grammar, schema: Any, root: Mapping[str, Any], path: str) -> Expr:
@@ -172,4 +175,6 @@ def mark(written: str, control: Control | None) -> Literal:
 
 def _check_name(name: str, path: str, refused: str) -> None:
     if any(character in refused for character in name):
-        raise ConstraintError(f"{path}: the name {name!r} holds one of {refused!r}, which this format can't write")
+        raise ConstraintError(
+            f"{path}: the name {name!r} holds one of {refused!r}, which this format can't write"
+        )
