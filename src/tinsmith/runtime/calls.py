@@ -110,6 +110,7 @@ def call(
 
 
 def read_calls(model: Model, answer: Completion, box: Toolbox) -> list[Call]:
+    """The calls of an answer under the box's constraint. InputError where it could not come to an end."""
     finished(answer)
     return box.format.parse(model.detokenize(answer.token_ids, special=True), box.tools)
 

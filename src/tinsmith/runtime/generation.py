@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -84,11 +84,15 @@ class Answer:
         self.tokens: list[int] = []
         self.text = ""
         self.stopped = False
+        self.healed = 0  # bytes of the prompt's text that the answer begins with, which are not shown
 
     def add(self, token: int) -> str:
         """What the token lets one show: never half a character, and never the beginning of a stop text."""
         self.tokens.append(token)
         data, control, _ = self._model.token(token)
+        if self.healed and not control:
+            known, data = min(self.healed, len(data)), data[self.healed :]
+            self.healed -= known
         self._found += "" if control else self._decoder.decode(data)
         shown = len(self.text)
         end = self._stop_at(shown)
@@ -192,12 +196,22 @@ class Generation:
             return
         if chosen:
             self._session.append(self._answer.tokens[-1:])
-        with self._constraints.lend(self._session, self._constraint) if self._constraints else nullcontext():
+        with self._held():
             yield from self._generated(self._max_tokens - chosen)
+
+    def _held(self) -> AbstractContextManager[None]:
+        """The constraint on the session; a healed prompt needs one in any case."""
+        from tinsmith.runtime.constraints import anything
+
+        constraint = self._constraint or (anything() if self._heal else None)
+        return self._constraints.lend(self._session, constraint) if self._constraints else nullcontext()
 
     def _generated(self, most: int) -> Iterator[int]:
         checked = self._evaluations
+        if self._heal:
+            self._session.heal()
         self._sampling.begin(self._session, most)
+        self._answer.healed = self._session.healed()
         while (event := self._session.step()) != _core.STEP_DONE:
             self._evaluations = checked + self._session.passes()
             if event == _core.STEP_TOKEN:

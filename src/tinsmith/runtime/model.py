@@ -146,7 +146,7 @@ class Model:
         """What an answer ends with: the token that the chat template writes, else the first that ends one."""
         count: int = self.core.info()["vocab"]
         ending = self.tokenize(self.turns.ending["assistant"], special=True) if self.can_chat else []
-        found = next((token for token in (*ending, *range(count)) if self.core.token(token)[2]), None)
+        found: int | None = next((token for token in (*ending, *range(count)) if self.core.token(token)[2]), None)
         if found is None:
             raise UnsupportedError("this model's vocabulary has no token that ends an answer")
         return found

@@ -214,7 +214,8 @@ def minimize(dfa: Dfa) -> Dfa:
     for state, edges in enumerate(dfa.edges):
         for _, _, target in edges:
             sources[target].append(state)
-    first = [int(state in dfa.accepts) for state in range(len(dfa.edges))]
+    kinds: dict[bool, int] = {}
+    first = [kinds.setdefault(state in dfa.accepts, len(kinds)) for state in range(len(dfa.edges))]
     group, count = refine(first, lambda state, group: _signature(dfa.edges[state], group), sources)
     if count == len(dfa.edges):
         return dfa
@@ -273,15 +274,22 @@ def refine(
 
 
 def _signature(edges: Iterable[Edge], group: Sequence[int]) -> tuple[Edge, ...]:
-    """The edges with groups for targets, neighbours joined."""
-    out: list[Edge] = []
-    for low, high, target in edges:
-        number = group[target]
-        if out and out[-1][1] == low - 1 and out[-1][2] == number:
-            out[-1] = (out[-1][0], high, number)
+    """The edges with groups for targets."""
+    return tuple(joined([(low, high, group[target]) for low, high, target in edges]))
+
+
+def joined(edges: list[Edge]) -> list[Edge]:
+    """Neighbouring ranges that lead to the same state made one."""
+    if len(edges) < 2:
+        return edges
+    out = edges[:1]
+    for edge in edges[1:]:
+        low, high, target = out[-1]
+        if edge[2] == target and edge[0] == high + 1:
+            out[-1] = (low, edge[1], target)
         else:
-            out.append((low, high, number))
-    return tuple(out)
+            out.append(edge)
+    return out
 
 
 def _product(a: Dfa, b: Dfa, keep: Callable[[bool, bool], bool], limit: int) -> Dfa:

@@ -57,12 +57,12 @@ FLAGS = re.compile(r"\?([a-zA-Z]*)(?:-([a-zA-Z]+))?([:)])")
 
 
 @lru_cache(256)
-def parse(pattern: str, *, path: str = "") -> Dfa:
+def parse(pattern: str, *, path: str = "", lines: Ranges | None = None) -> Dfa:
     """The texts that the whole pattern matches; over code points, minimal.
 
-    path: where the pattern stands, for errors. ConstraintError for what is no pattern, or beyond an automaton.
+    path: where the pattern stands, for errors. lines: what `.` is not. ConstraintError for what is no pattern, or beyond an automaton.
     """
-    return _Parser(pattern, path).whole(everywhere=False)
+    return _Parser(pattern, path, lines).whole(everywhere=False)
 
 
 @lru_cache(256)
@@ -105,8 +105,9 @@ class _Group:
 
 
 class _Parser:
-    def __init__(self, pattern: str, path: str) -> None:
+    def __init__(self, pattern: str, path: str, lines: Ranges | None = None) -> None:
         self.text, self.path, self.at = pattern, path, 0
+        self.lines = lines
         self.nfa = Pattern()
         self.any_case = self.all_lines = False
         self.wide = (
@@ -166,7 +167,10 @@ class _Parser:
         elif c == "$":
             self.condition(ENDS_WIDE if self.wide else ENDS)
         elif c == ".":
-            self.one_of(sets.ANY if self.all_lines else sets.dot(self.wide))
+            if self.all_lines:
+                self.one_of(sets.ANY)
+            else:
+                self.one_of(sets.dot(self.wide) if self.lines is None else sets.negated(self.lines))
         elif c == "[":
             self.one_of(self.bracket(at))
         elif c == "\\":

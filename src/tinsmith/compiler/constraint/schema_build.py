@@ -7,6 +7,7 @@ automaton tells keys apart letter by letter; where counts, sets or orders have t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -48,8 +49,10 @@ from tinsmith.errors import ConstraintError
 
 MOST_RULES = 20_000
 MOST_STATES = 2_000  # of what has to remember counts, sets or orders
+MOST_STEPS = 12_000  # between them
 MOST_FREE = 8  # declared properties in any order: 2 ** 8 sets of them
 MOST_WORDS = 64  # keys of a pattern that are taken for declared ones
+MANY = 32  # texts of an enum
 LEVELS = 16  # of nested options in one expression
 
 Order = OneOf["schema", "free"]
@@ -127,7 +130,7 @@ class Builder:
         if shape.refused:
             raise ConstraintError(shape.refused)
         if isinstance(shape, Finite):
-            return choice(json_text.literal(one.value, self.options.spacing) for one in shape.values)
+            return _values(shape, self.options.spacing)
         if isinstance(shape, Number):
             return _number(shape)
         if isinstance(shape, String):
@@ -357,42 +360,44 @@ class Builder:
         self, brackets: str, name: str, start: State, moves: Moves, ends: Callable[[State], bool], where: str
     ) -> Expr:
         """Parts in brackets, whose order is that of a walk over states: one rule for each."""
-        names = {}
-        order: list[State] = [start]
-        closing = sequence((self.marks.pad, text(brackets[1])))
-        opened: Expr = NOTHING
-        for state in order:
-            parts = [closing] if ends(state) else []
+        opening, closing, pad = text(brackets[0]), text(brackets[1]), self.marks.pad
+        names: dict[State, str] = {}
+        order: list[State] = []
+        steps = 0
+
+        def parts(state: State) -> list[Expr]:
+            nonlocal steps
+            found = []
             for part, target in moves(state):
                 if target not in names:
                     names[target] = self._name(name)
                     order.append(target)
-                    if len(order) > MOST_STATES:
-                        raise ConstraintError(
-                            f"{where}: what has to be remembered takes more than {MOST_STATES:,} states; give fewer values, "
-                            "properties or smaller bounds"
-                        )
-                step = sequence((part, Ref(names[target])))
-                parts.append(step if state is start else self._then(step))
-            if state is start:
-                opened = sequence(
-                    (
-                        text(brackets[0]),
-                        choice(
-                            [
-                                *parts[: ends(state)],
-                                *(sequence((self.marks.pad, p)) for p in parts[ends(state) :]),
-                            ]
-                        ),
-                    )
+                found.append(sequence((part, Ref(names[target]))))
+            steps += len(found)
+            if len(order) > MOST_STATES or steps > MOST_STEPS:
+                raise ConstraintError(
+                    f"{where}: what has to be remembered takes more than {MOST_STATES:,} states or {MOST_STEPS:,} steps "
+                    "between them; give fewer values, fewer properties or smaller bounds"
                 )
-            else:
-                self.grammar.rules[names[state]] = choice(parts)
-        return opened
+            return found
+
+        first = sequence((opening, pad, choice(parts(start))))
+        for state in order:
+            last = [sequence((pad, closing))] if ends(state) else []
+            self.grammar.rules[names[state]] = choice([*last, *map(self._then, parts(state))])
+        return choice((first, sequence((opening, pad, closing)))) if ends(start) else first
 
 
 def _is_nothing(expr: Expr) -> bool:
     return expr is NOTHING or (hasattr(expr, "parts") and not expr.parts)
+
+
+def _values(shape: Finite, spacing: json_text.Spacing) -> Expr:
+    """One of many texts is built as one automaton: a choice of literals would be put together state by state."""
+    if len(shape.values) < MANY or not all(isinstance(one.value, str) for one in shape.values):
+        return choice(json_text.literal(one.value, spacing) for one in shape.values)
+    texts = {json.dumps(one.value, ensure_ascii=plain) for one in shape.values for plain in (True, False)}
+    return Machine(words(text.encode() for text in sorted(texts)))
 
 
 def _number(shape: Number) -> Expr:
