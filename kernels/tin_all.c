@@ -14,6 +14,7 @@
 #include "core/error.c"
 #include "core/forced.c"
 #include "core/generate.c"
+#include "core/heal.c"
 #include "core/isa.c"
 #include "core/kv.c"
 #include "core/mask.c"

@@ -64,12 +64,24 @@ def test_a_constraint_is_part_of_the_model(tmp_path: Path) -> None:
     ("table", "said"),
     [
         ("", r":7: \[constraint\]: says nothing of the answer; give one of schema, tools"),
-        ("regex = 'a'\nschema = 's'", r":9: \[constraint\] schema|:8: \[constraint\] regex: schema and regex are given"),
-        ("choices = 'labels'", r':8: \[constraint\] choices: "labels" is for the task classify; this one is call'),
+        (
+            "regex = 'a'\nschema = 's'",
+            r":9: \[constraint\] schema|:8: \[constraint\] regex: schema and regex are given",
+        ),
+        (
+            "choices = 'labels'",
+            r':8: \[constraint\] choices: "labels" is for the task classify; this one is call',
+        ),
         ("choices = []", r'choices: got \[\]; allowed is "labels" or a list of texts'),
-        ("regex = 'a'\nspacing = 'free'", r":9: \[constraint\] spacing: says nothing about regex; it goes with schema"),
+        (
+            "regex = 'a'\nspacing = 'free'",
+            r":9: \[constraint\] spacing: says nothing about regex; it goes with schema",
+        ),
         ("schema = 'a'\nformat = 'json'", r"format: says nothing about schema; it goes with tools"),
-        ("schema = 'a'\nspacing = 'wide'", r'spacing: got "wide"; allowed is one of "compact", "spaced", "free"'),
+        (
+            "schema = 'a'\nspacing = 'wide'",
+            r'spacing: got "wide"; allowed is one of "compact", "spaced", "free"',
+        ),
     ],
 )
 def test_a_wrong_constraint(tmp_path: Path, table: str, said: str) -> None:

@@ -7,8 +7,8 @@ Assistant itself uses: an example whose call the recognizer does not give is dro
     python sample.py --out data [--seed 1]
 
 writes train.jsonl (3,000), train-1000.jsonl (its first 1,000), validation.jsonl (200), test.jsonl (500),
-tools.json (every function with its arguments) and LICENSES.txt. The same seed and package versions give the same
-bytes. README.md describes the splits.
+tools.json (every function with its arguments) and LICENSES.txt. The same seed and package versions give the
+same bytes. README.md describes the splits.
 """
 
 from __future__ import annotations

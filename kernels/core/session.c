@@ -260,6 +260,7 @@ void tini_session_end(tin_session *s, const float *logits) {
     s->ready_rows = s->logit_rows;
     s->ready_first = s->position - s->logit_rows;
     s->logits = logits;
+    s->passes += s->generating && s->logit_rows;
     tini_session_drop(s);
     if (!s->generating)
         s->fresh = s->ready_rows > 0;

@@ -1,6 +1,7 @@
 #ifndef TINI_SESSION_H
 #define TINI_SESSION_H
 
+#include "answer.h"
 #include "model.h"
 #include "pass.h"
 
@@ -34,6 +35,13 @@ struct tin_session {
     uint32_t told;            /* tokens before it were announced */
     uint32_t lookup, stretch; /* most guesses, and how many the last ones make worth trying */
     int32_t token, finish;
+    uint32_t passes; /* that made logits in it */
+
+    tin_constraint *constraint;
+    const uint32_t *allowed; /* the mask of the next token, where it was asked for already */
+    uint32_t healing;        /* bytes of `prefix` that the next generation begins with */
+    uint32_t healed;         /* those of the last one */
+    char prefix[TINI_PREFIX_MAX];
 };
 
 /* How a pass takes up a session's queue, of which at most `rows` tokens, and at most `logit_rows` with logits: sets

@@ -293,12 +293,20 @@ TIN_API int32_t tin_step(tin_session *session, uint64_t budget_ns);
 TIN_API int32_t tin_session_token(const tin_session *session);
 
 enum {
-    TIN_FINISH_NONE = 0,   /* no generation has ended */
-    TIN_FINISH_END = 1,    /* the model chose a token that ends a generation; it is not in the session */
-    TIN_FINISH_LENGTH = 2, /* max_tokens */
-    TIN_FINISH_CONTEXT = 3 /* the context is full */
+    TIN_FINISH_NONE = 0,    /* no generation has ended */
+    TIN_FINISH_END = 1,     /* the model chose a token that ends a generation; it is not in the session */
+    TIN_FINISH_LENGTH = 2,  /* max_tokens */
+    TIN_FINISH_CONTEXT = 3, /* the context is full */
+    /* The session's constraint can't be kept: no way to the end of its text takes so few tokens, or no token of the
+     * vocabulary fits, or the text has more readings than it can follow. What was told is the beginning of a text that
+     * it allows. */
+    TIN_FINISH_CONSTRAINT = 4
 };
 TIN_API int32_t tin_session_finish(const tin_session *session);
+
+/* How often the model was evaluated for the generation so far: passes that made logits. That of the prompt is one of
+ * them, unless the logits were at hand. */
+TIN_API uint32_t tin_session_passes(const tin_session *session);
 
 /* The rows of the newest logits: [*rows][vocab] float32, valid until the next append, rewind or step. *first is the
  * position of the first row's token. NULL when there are none. */
@@ -318,7 +326,8 @@ TIN_API uint32_t tin_session_position(const tin_session *session, uint32_t *coun
 typedef struct tin_constraint tin_constraint;
 
 typedef struct tin_constraint_options {
-    uint32_t depth; /* most frames on the automaton's stack, up to 4096; 0 for what a constraint without recursion
+    uint32_t
+        depth; /* most frames on the automaton's stack, up to 4096; 0 for what a constraint without recursion
                        needs, and 64 with recursion */
     uint32_t masks; /* masks kept for states that come again, of vocab / 8 bytes each; 0 for 64 */
 } tin_constraint_options;
@@ -331,8 +340,8 @@ TIN_API size_t tin_constraint_size(const tin_model *model, const void *data, siz
  * that stands at its beginning. No later call allocates. options: NULL for zeros.
  * Errors: ARGUMENT, FORMAT, VERSION, MEMORY, UNSUPPORTED (the model's file has no trie.bin). */
 TIN_API tin_status tin_constraint_create(const tin_model *model, const void *data, size_t size,
-                                         const tin_constraint_options *options, void *memory, size_t memory_size,
-                                         tin_constraint **constraint, tin_error *error);
+                                         const tin_constraint_options *options, void *memory,
+                                         size_t memory_size, tin_constraint **constraint, tin_error *error);
 
 /* Back to the beginning. prefix: text, at most 256 bytes, that comes before what the constraint says; copied. It is
  * there when the end of a prompt was taken back to be said again in other tokens. NULL, 0: none.
@@ -365,6 +374,27 @@ enum {
     TIN_CONSTRAINT_MUST_END = 2 /* nothing but the end can come */
 };
 TIN_API int32_t tin_constraint_state(const tin_constraint *constraint);
+
+/* The session's generations, from the next one on, say what the constraint allows, each from its beginning; NULL: what
+ * they like. Ends a generation. Logits are not changed: tokens that are not allowed are not chosen. Tokens that must come
+ * next are taken up without evaluating the model for each: they count against max_tokens, and each is told as
+ * TIN_STEP_TOKEN. When nothing but the end can follow, that is TIN_FINISH_END without another evaluation. Towards
+ * max_tokens, or the end of the context, what leads to an end in time is preferred; see TIN_FINISH_CONSTRAINT.
+ * The session uses the constraint until it is given another one or NULL, which must be done before the memory of either
+ * is given back; in between call nothing else for the constraint. It is no part of what tin_session_save writes and
+ * tin_session_copy copies.
+ * Errors: ARGUMENT (made for another model), STATE (another session has it; guesses are under way in a batch). */
+TIN_API tin_status tin_session_constrain(tin_session *session, tin_constraint *constraint, tin_error *error);
+
+/* Token healing, for a prompt that may end in the middle of a word or a token, such as `http:`: takes back the last
+ * tokens, at most 3 and no control token, whose text some token of the vocabulary begins with and goes on, and has the next
+ * generation begin with that text, in whatever tokens. Where there are none it does nothing. Appending, rewinding and the
+ * like forget what was taken back. The session must have a constraint. Errors: STATE (no constraint; as
+ * tin_session_rewind). */
+TIN_API tin_status tin_session_heal(tin_session *session, tin_error *error);
+
+/* Bytes of the prompt's text that the last generation begins with, because of tin_session_heal. */
+TIN_API uint32_t tin_session_healed(const tin_session *session);
 
 /* ---- Sessions of one prefix, and sessions as bytes -------------------------------------------------------- */
 

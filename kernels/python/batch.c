@@ -105,7 +105,7 @@ static PyObject *batch_remove(core_batch *self, PyObject *session) {
 static void set_busy(core_batch *self, int busy) {
     self->busy = busy;
     for (Py_ssize_t k = 0; k < PyList_Size(self->sessions); k++)
-        ((core_session *)PyList_GetItem(self->sessions, k))->busy = busy;
+        core_session_set_busy((core_session *)PyList_GetItem(self->sessions, k), busy);
 }
 
 static PyObject *batch_step(core_batch *self, PyObject *args) {

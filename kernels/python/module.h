@@ -42,15 +42,6 @@ const tin_executor *core_pool_executor(const core_pool *pool);
 
 uint64_t core_monotonic_ns(void *unused);
 
-typedef struct core_session {
-    PyObject_HEAD core_model *model;
-    tin_session *session;
-    core_pool pool;
-    void *memory;
-    size_t size;
-    int busy; /* set, under the GIL, while a step runs without it */
-} core_session;
-
 typedef struct core_constraint {
     PyObject_HEAD core_model *model;
     Py_buffer data;
@@ -60,8 +51,20 @@ typedef struct core_constraint {
     int busy; /* set, under the GIL, while a step uses it without */
 } core_constraint;
 
+typedef struct core_session {
+    PyObject_HEAD core_model *model;
+    tin_session *session;
+    core_constraint *constraint; /* or NULL */
+    core_pool pool;
+    void *memory;
+    size_t size;
+    int busy; /* set, under the GIL, while a step runs without it, and so is the constraint's */
+} core_session;
+
 /* 0, or -1 with RuntimeError. */
 int core_constraint_refuse_busy(const core_constraint *constraint);
 int core_session_refuse_busy(const core_session *session);
+
+void core_session_set_busy(core_session *session, int busy);
 
 #endif

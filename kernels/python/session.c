@@ -51,7 +51,10 @@ failed:
 static void session_dealloc(core_session *self) {
     PyTypeObject *type = Py_TYPE((PyObject *)self);
     core_pool_stop(&self->pool);
+    if (self->session)
+        tin_session_constrain(self->session, NULL, NULL);
     PyMem_Free(self->memory);
+    Py_XDECREF((PyObject *)self->constraint);
     Py_XDECREF((PyObject *)self->model);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(self);
@@ -63,6 +66,12 @@ int core_session_refuse_busy(const core_session *self) {
         return 0;
     PyErr_SetString(PyExc_RuntimeError, "the session is in use by another thread; give each thread its own");
     return -1;
+}
+
+void core_session_set_busy(core_session *self, int busy) {
+    self->busy = busy;
+    if (self->constraint)
+        self->constraint->busy = busy;
 }
 
 typedef tin_status take_tokens(tin_session *, const int32_t *, uint32_t, tin_error *);
@@ -136,9 +145,9 @@ static PyObject *session_step(core_session *self, PyObject *args) {
     if (!PyArg_ParseTuple(args, "|K:step", &budget) || core_session_refuse_busy(self))
         return NULL;
     int32_t event;
-    self->busy = 1;
+    core_session_set_busy(self, 1);
     Py_BEGIN_ALLOW_THREADS event = tin_step(self->session, budget);
-    Py_END_ALLOW_THREADS self->busy = 0;
+    Py_END_ALLOW_THREADS core_session_set_busy(self, 0);
     if (event < 0)
         return raise_status(self, event, "the step failed");
     return PyLong_FromLong(event);
@@ -170,6 +179,42 @@ static PyObject *session_token(core_session *self, PyObject *unused) {
 static PyObject *session_finish(core_session *self, PyObject *unused) {
     (void)unused;
     return PyLong_FromLong(tin_session_finish(self->session));
+}
+
+static PyObject *session_passes(core_session *self, PyObject *unused) {
+    (void)unused;
+    return PyLong_FromUnsignedLong(tin_session_passes(self->session));
+}
+
+static PyObject *session_constrain(core_session *self, PyObject *given) {
+    core_state *state = PyType_GetModuleState(Py_TYPE((PyObject *)self));
+    core_constraint *constraint = given == Py_None ? NULL : (core_constraint *)given;
+    if (constraint && !PyObject_TypeCheck(given, state->constraint_type))
+        return PyErr_Format(PyExc_TypeError, "a constraint or None is wanted");
+    if (core_session_refuse_busy(self) || (constraint && core_constraint_refuse_busy(constraint)))
+        return NULL;
+    tin_error error;
+    if (tin_session_constrain(self->session, constraint ? constraint->constraint : NULL, &error))
+        return core_raise(self->model->fault, &error);
+    core_constraint *before = self->constraint;
+    self->constraint = constraint ? (core_constraint *)Py_NewRef(given) : NULL;
+    Py_XDECREF((PyObject *)before);
+    Py_RETURN_NONE;
+}
+
+static PyObject *session_heal(core_session *self, PyObject *unused) {
+    (void)unused;
+    if (core_session_refuse_busy(self))
+        return NULL;
+    tin_error error;
+    if (tin_session_heal(self->session, &error))
+        return core_raise(self->model->fault, &error);
+    Py_RETURN_NONE;
+}
+
+static PyObject *session_healed(core_session *self, PyObject *unused) {
+    (void)unused;
+    return PyLong_FromUnsignedLong(tin_session_healed(self->session));
 }
 
 static PyObject *session_shift(core_session *self, PyObject *args) {
@@ -351,6 +396,15 @@ static PyMethodDef methods[] = {
      "repeat_last=0, seed=0): step chooses tokens"},
     {"token", (PyCFunction)session_token, METH_NOARGS, "token() -> the id of the last STEP_TOKEN"},
     {"finish", (PyCFunction)session_finish, METH_NOARGS, "finish() -> FINISH_* of the last generation"},
+    {"passes", (PyCFunction)session_passes, METH_NOARGS,
+     "passes() -> how often the model was evaluated for the last generation, its prompt once"},
+    {"constrain", (PyCFunction)session_constrain, METH_O,
+     "constrain(constraint or None): what generations may say, from the next one on"},
+    {"heal", (PyCFunction)session_heal, METH_NOARGS,
+     "heal(): takes back the prompt's last tokens that may be the beginning of longer ones; needs a "
+     "constraint"},
+    {"healed", (PyCFunction)session_healed, METH_NOARGS,
+     "healed() -> bytes of the prompt's text that the last generation begins with"},
     {"shift", (PyCFunction)session_shift, METH_VARARGS,
      "shift(keep, drop): forgets drop tokens from position keep on and computes those behind them again"},
     {"copy_from", (PyCFunction)session_copy_from, METH_VARARGS,

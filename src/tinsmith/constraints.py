@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tinsmith.runtime import Model
 
 ENTRY = "grammar/answer.bin"
+OPEN = 0  # TIN_CONSTRAINT_OPEN in tin.h
 SHOWN = 30  # characters around a place, and of what could have come there
 
 
@@ -167,13 +168,13 @@ class Checker:
                 if step is None or not self._accepts(step):
                     return self._told(done, text)
                 done += self.model.core.token(step)[0]
-        return self._told(done, text) if self._walk.state() == _core.CONSTRAINT_OPEN else None
+        return self._told(done, text) if self._walk.state() == OPEN else None
 
     def _accepts(self, token: int) -> bool:
         try:
             self._walk.accept(token)
         except RuntimeFault as fault:
-            if fault.status != "argument":
+            if fault.status != "TIN_ERR_ARGUMENT":
                 raise
             return False
         return True
@@ -183,7 +184,7 @@ class Checker:
         listed_bytes = [byte for byte, token in sorted(self._bytes.items()) if mask >> token & 1]
         could = [json.dumps(chr(byte), ensure_ascii=False) for byte in listed_bytes if byte < 0x80]
         could += ["a character beyond ASCII"] if len(could) < len(listed_bytes) else []
-        could += ["the end"] if self._walk.state() != _core.CONSTRAINT_OPEN else []
+        could += ["the end"] if self._walk.state() != OPEN else []
         at = len(done.decode("utf-8", "ignore"))
         after = repr(text[max(0, at - SHOWN) : at]) if at else "the beginning"
         got = repr(text[at : at + SHOWN]) if at < len(text) else "the end"

@@ -1,12 +1,14 @@
 """JSON Schema's formats as automata over code points.
 
-Each is what its RFC says, or less where checkers differ, so that what is accepted passes all of them: no leap seconds,
-no year 0, upper-case T and Z, no quoted names or literal addresses in e-mail, no IPvFuture, at most nine digits of a
-fraction of a second, at most five labels of 48 characters in a host's name (that keeps it below 253).
+Each is what its RFC says, or less where checkers differ, so that what is accepted passes all of them: no leap
+seconds, no year 0, upper-case T and Z, no quoted names or literal addresses in e-mail, no IPvFuture, at most
+nine digits of a fraction of a second, at most five labels of 48 characters in a host's name (which keeps it
+below 253).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 from tinsmith.compiler.constraint.dfa import Dfa
@@ -48,7 +50,10 @@ def _ipv6() -> str:
     last = f"(?:{_GROUP}:{_GROUP}|{_IPV4})"
     forms = [f"(?:{_GROUP}:){{6}}{last}"]
     # Before `::` there may be as many groups as are left: 7 less those behind it.
-    for behind, end in [(n + 2, f"(?:{_GROUP}:){{{n}}}{last}") for n in range(5, -1, -1)] + [(1, _GROUP), (0, "")]:
+    for behind, end in [(n + 2, f"(?:{_GROUP}:){{{n}}}{last}") for n in range(5, -1, -1)] + [
+        (1, _GROUP),
+        (0, ""),
+    ]:
         most = 7 - behind
         before = f"(?:(?:{_GROUP}:){{0,{most - 1}}}{_GROUP})?" if most else ""
         forms.append(f"{before}::{end}")
@@ -73,7 +78,7 @@ def _uri(relative: bool) -> str:
     return rf"{'' if relative else '[A-Za-z][A-Za-z0-9+.-]*:'}{path}(?:\?{rest})?(?:#{rest})?"
 
 
-_PATTERNS = {
+_PATTERNS: dict[str, Callable[[], str]] = {
     "date": lambda: _DATE,
     "time": lambda: _TIME,
     "date-time": lambda: f"{_DATE}T{_TIME}",

@@ -1,8 +1,8 @@
 """JSON as text: strings, numbers and whole values as expressions, and the rules that all schemas share.
 
 A string's characters stand for themselves where JSON allows it, and are escaped where it does not, in the one
-form of json.dumps (`\\n`, `\\u001f`); those beyond ASCII may also be written as \\uXXXX. `\\/` and `\\u0041` are
-JSON too, but only give a model more ways to say the same.
+form of json.dumps (`\\n`, `\\u001f`); those beyond ASCII may also be written as \\uXXXX. `\\/` and `\\u0041`
+are JSON too, but only give a model more ways to say the same.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def length(least: int, most: int | None = None) -> Dfa:
     """Texts of so many code points, to intersect with what else is asked of a string."""
     if max(least, most or 0) > MOST_LENGTH:
         raise ConstraintError(
-            f"a length of {max(least, most or 0):,} beside a pattern or format; at most {MOST_LENGTH:,} is allowed"
+            f"a length of {max(least, most or 0):,} beside a pattern or format is more than {MOST_LENGTH:,}"
         )
     last = least if most is None else most
     edges: list[tuple[Edge, ...]] = [((0, CODE_POINTS, state + 1),) for state in range(last)]

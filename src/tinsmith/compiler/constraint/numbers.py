@@ -1,14 +1,14 @@
 """JSON numbers as automata over bytes: within bounds, and multiples of a number, exactly.
 
 Bounds and steps are taken as decimals: 0.1 is one tenth. An answer is often read as a double, though, so an
-exclusive bound of `number` stands for the next double inside, and what is accepted is inside after rounding too.
-(A check of multiples in binary, such as jsonschema's, finds 0.29 to be no multiple of 0.01; here it is one.)
+exclusive bound of `number` stands for the next double inside; what is accepted is inside after rounding too. (A
+check of multiples in binary, such as jsonschema's, finds 0.29 to be no multiple of 0.01; here it is one.)
 
-Written forms: an integer is written plainly (`0`, `-17`), never `-0`, `1.0` or `1e3`. A number is written plainly,
-or as one digit with a fraction and an exponent (`1e-07`, `6.02E+23`). `-0` and `-0.0` are accepted where negative
-numbers are. Where no bound says otherwise, there are at most DIGITS digits before the point and FRACTION behind it
-(a small model that runs on would never stop), and no exponent makes more or less of a number than a double holds.
-Multiples have no exponent; whole ones have any number of digits.
+Written forms: an integer is written plainly (`0`, `-17`), never `-0`, `1.0` or `1e3`. A number is written
+plainly, or as one digit with a fraction and an exponent (`1e-07`, `6.02E+23`). `-0` and `-0.0` are accepted
+where negative numbers are. Where no bound says otherwise, there are at most DIGITS digits before the point and
+FRACTION behind it (a small model that runs on would never stop), and no exponent makes more or less of a number
+than a double holds. Multiples have no exponent; whole ones have any number of digits.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any, Protocol
 from tinsmith.compiler.constraint.dfa import Dfa, Edge, Nfa, determinize, minimize, nothing, trim, union
 from tinsmith.errors import ConstraintError
 
-Value = int | float | Decimal
+Value = int | float | Decimal | Fraction
 State = tuple[Any, ...]
 Edges = Iterator[tuple[int, int, State]]
 Step = tuple[int, int]  # p, k: p / 10^k
@@ -87,11 +87,18 @@ def number(
     step: Value | None = None,
 ) -> Dfa:
     """Numbers, low <= x <= high, above < x < below, multiples of step; bytes."""
-    lows = [] if low is None else [exact(low)]
+    lows = [] if low is None else [_reached(exact(low), math.inf)]
     lows += [] if above is None else [_inside(exact(above), math.inf)]
-    highs = [] if high is None else [exact(high)]
+    highs = [] if high is None else [_reached(exact(high), -math.inf)]
     highs += [] if below is None else [_inside(exact(below), -math.inf)]
     return _number(max(lows, default=None), min(highs, default=None), None if step is None else _step(step))
+
+
+def _reached(bound: Fraction, towards: float) -> Fraction:
+    """An inclusive bound; where no double hits it, the next one inside: its text would be read as outside."""
+    if abs(bound) < 2**53 or abs(bound) > LARGEST or Fraction(float(bound)) == bound:
+        return bound
+    return _inside(bound, towards)
 
 
 def _inside(bound: Fraction, towards: float) -> Fraction:
@@ -144,13 +151,15 @@ def _integer(low: int | None, high: int | None, step: int | None) -> Dfa:
 
 @lru_cache(256)
 def _number(low: Fraction | None, high: Fraction | None, step: Fraction | None) -> Dfa:
-    def magnitudes(least: Fraction, most: Fraction | None, _: bool) -> Dfa:
-        if step is None:
-            return union(_explore(_Plain(least, most, None, FRACTION)), _scientific(least, most))
-        places = _places(step) or 0
-        return _explore(_Plain(least, most, (int(step * 10**places), places), places + 2))
+    return _signed(low, high, lambda least, most, _: _magnitudes(least, most, step))
 
-    return _signed(low, high, magnitudes)
+
+@lru_cache(256)
+def _magnitudes(least: Fraction, most: Fraction | None, step: Fraction | None) -> Dfa:
+    if step is None:
+        return union(_explore(_Plain(least, most, None, FRACTION)), _scientific(least, most))
+    places = _places(step) or 0
+    return _explore(_Plain(least, most, (int(step * 10**places), places), places + 2))
 
 
 def _signed(low: Fraction | int | None, high: Fraction | int | None, magnitudes: Magnitudes) -> Dfa:
@@ -162,13 +171,13 @@ def _signed(low: Fraction | int | None, high: Fraction | int | None, magnitudes:
     if low is None or low < 0:
         least = Fraction(max(-high, 0)) if high is not None else Fraction(0)
         negative = magnitudes(least, None if low is None else Fraction(-low), True)
-    first, second = 1, 1 + len(positive.edges)
-    edges: list[list[Edge]] = [[(a, b, to + first) for a, b, to in positive.edges[0]]]
+    parts = [(positive, 1)] if negative is positive else [(positive, 1), (negative, 1 + len(positive.edges))]
+    edges: list[list[Edge]] = [[(a, b, to + 1) for a, b, to in positive.edges[0]]]
     if not negative.empty:
-        edges[0].insert(0, (0x2D, 0x2D, second))
-    for dfa, shift in ((positive, first), (negative, second)):
+        edges[0].insert(0, (0x2D, 0x2D, parts[-1][1]))
+    for dfa, shift in parts:
         edges += [[(a, b, to + shift) for a, b, to in out] for out in dfa.edges]
-    accepts = {state + first for state in positive.accepts} | {state + second for state in negative.accepts}
+    accepts = {state + shift for dfa, shift in parts for state in dfa.accepts}
     return minimize(trim(edges, accepts))
 
 
@@ -289,7 +298,7 @@ class _Plain:
         if low == 0 and self.low_fraction[behind:].strip("0"):
             low = -1
         left = max(0, self.places - behind) if self.modulus > 1 else 0
-        return low >= 0 and high <= 0 and rest * 10**left % self.modulus == 0
+        return low >= 0 and high <= 0 and bool(rest * 10**left % self.modulus == 0)
 
 
 def _scientific(least: Fraction, most: Fraction | None) -> Dfa:

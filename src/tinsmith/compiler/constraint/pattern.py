@@ -1,7 +1,7 @@
 """Automata of patterns: with conditions on what stands before and what follows, made into plain ones.
 
-A condition is passed for nothing, like a skip, and says what the rest of the text must be. What is owed so is carried
-along with the state, as states of the conditions' own automata, until they are met whatever follows.
+A condition is passed for nothing, like a skip, and says what the rest of the text must be. What is owed so is
+carried along with the state, as states of the conditions' own automata, until it is met whatever follows.
 """
 
 from __future__ import annotations

@@ -1,8 +1,12 @@
-"""Regular expressions as automata over code points: ECMA-262 with the flag u, and what users of Python and Rust add.
+"""Regular expressions as automata over code points: ECMA-262 with the flag u, and what Python and Rust add.
 
-\\d and \\w are ASCII, `.` is all but the ends of lines, \\s is ECMA's white space. Supported beyond classes, groups and
-repetition: \\p{..} with general categories, (?i) and (?s), the anchors ^ $ \\A \\Z \\z \\b \\B, and lookahead. Lazy and greedy
-repetition accept the same texts. Refused by name: backreferences, lookbehind, atomic groups, possessive repetition.
+Where ECMA-262 and Python differ, what is accepted is what both accept: \\d and \\w are ASCII, but \\D and \\W
+(`[^\\w]` too) leave out all of Unicode's digits and letters, `.` leaves out every end of a line, `$` is the
+very end; in a negative lookahead it is the other way around. Only \\b and \\B are ECMA's.
+
+Supported beyond classes, groups and repetition: \\p{..} with general categories, (?i) and (?s), the anchors
+^ $ \\A \\Z \\z \\b \\B, and lookahead. Lazy and greedy repetition accept the same texts. Refused by name:
+backreferences, lookbehind, atomic groups, possessive repetition.
 """
 
 from __future__ import annotations
@@ -33,15 +37,10 @@ MOST_CHARACTERS = 20_000
 MOST_GROUPS = 200  # one inside of the other
 MOST_REPEAT = 1 << 31
 
-CLASSES = {
-    "d": sets.DIGIT,
-    "D": sets.negated(sets.DIGIT),
-    "w": sets.WORD,
-    "W": sets.negated(sets.WORD),
-    "s": sets.SPACE,
-    "S": sets.negated(sets.SPACE),
-}
 CONTROLS = {"a": 7, "t": 9, "n": 10, "v": 11, "f": 12, "r": 13}
+ESCAPES = (
+    "\\d \\D \\w \\W \\s \\S \\p{..} \\P{..} \\b \\B \\t \\n \\v \\f \\r \\a \\0 \\cX \\xHH \\uHHHH \\u{H..}"
+)
 HEX = {"x": 2, "u": 4, "U": 8}
 UNKNOWN_GROUPS = {
     "?<=": "lookbehind",
@@ -52,18 +51,18 @@ UNKNOWN_GROUPS = {
     "?(": "a condition on a group",
     "?R": "recursion",
 }
-REPEAT = re.compile(r"\{(\d*)(,?)(\d*)\}")
+REPEAT = re.compile(r"\{(?:([0-9]+)(,?)([0-9]*)|,[0-9]+)\}")
 NAME = re.compile(r"\?P?<([A-Za-z_$][\w$]*)>")
 FLAGS = re.compile(r"\?([a-zA-Z]*)(?:-([a-zA-Z]+))?([:)])")
 
 
 @lru_cache(256)
-def parse(pattern: str, *, path: str = "") -> Dfa:
+def parse(pattern: str, *, path: str = "", lines: Ranges | None = None) -> Dfa:
     """The texts that the whole pattern matches; over code points, minimal.
 
-    path: where the pattern stands, for errors. ConstraintError for what is no pattern, or beyond an automaton.
+    path: where the pattern stands, for errors. lines: what `.` is not. ConstraintError for what is no pattern, or beyond an automaton.
     """
-    return _Parser(pattern, path).whole(everywhere=False)
+    return _Parser(pattern, path, lines).whole(everywhere=False)
 
 
 @lru_cache(256)
@@ -87,30 +86,35 @@ def _shown(pattern: str) -> str:
     return ascii(pattern if len(pattern) <= 60 else pattern[:57] + "...")
 
 
+Atom = tuple[int, int, int]  # the first of its states, and those where it begins and ends
+
+
 @dataclass
 class _Group:
-    """An open group. kind: what it is; first: its first state; start, tail: where its text begins, and where it is now;
-    ends: of the alternatives so far."""
+    """An open group. at: of its parenthesis; start, tail: states where its text begins, and where it is now;
+    ends: of the alternatives so far; any_case, all_lines, wide: the flags to go back to."""
 
     kind: str
     at: int
-    first: int
     start: int
     tail: int
     ends: list[int]
     any_case: bool
     all_lines: bool
+    wide: bool
 
 
 class _Parser:
-    def __init__(self, pattern: str, path: str) -> None:
+    def __init__(self, pattern: str, path: str, lines: Ranges | None = None) -> None:
         self.text, self.path, self.at = pattern, path, 0
+        self.lines = lines
         self.nfa = Pattern()
         self.any_case = self.all_lines = False
-        self.groups: list[_Group] = []
-        self.atom: tuple[int, int, int] | None = (
-            None  # the last one, not yet joined: its first state, start and end
+        self.wide = (
+            False  # whether classes are wide: in a negative lookahead, or a negated class, but not in both
         )
+        self.groups: list[_Group] = []
+        self.atom: Atom | None = None  # the last one, not yet joined
         if len(pattern) > MOST_CHARACTERS:
             self.fail(f"has {len(pattern):,} characters; at most {MOST_CHARACTERS:,} are allowed")
 
@@ -121,18 +125,19 @@ class _Parser:
         )
 
     def whole(self, everywhere: bool) -> Dfa:
-        self.open("text")
+        self.open("text", 0)
         while self.at < len(self.text):
             self.item()
         if len(self.groups) > 1:
             self.fail("a group is not closed; write `)` after it", self.groups[-1].at)
         _, start, end = self.close()
         if everywhere:
-            for state in (start, end):
-                around = self.nfa.state()
-                self.nfa.edge(around, 0, CODE_POINTS, around)
-                self.nfa.skip(*((around, start) if state == start else (end, around)))
-                start, end = (around, end) if state == start else (start, around)
+            before, after = self.nfa.state(), self.nfa.state()
+            for state in (before, after):
+                self.nfa.edge(state, 0, CODE_POINTS, state)
+            self.nfa.skip(before, start)
+            self.nfa.skip(end, after)
+            start, end = before, after
         try:
             return self.nfa.dfa(start, end)
         except ConstraintError as error:
@@ -160,9 +165,12 @@ class _Parser:
         elif c == "^":
             self.condition(BEGINS)
         elif c == "$":
-            self.condition(ENDS)
+            self.condition(ENDS_WIDE if self.wide else ENDS)
         elif c == ".":
-            self.one_of(sets.ANY if self.all_lines else sets.negated(sets.LINE_END))
+            if self.all_lines:
+                self.one_of(sets.ANY)
+            else:
+                self.one_of(sets.dot(self.wide) if self.lines is None else sets.negated(self.lines))
         elif c == "[":
             self.one_of(self.bracket(at))
         elif c == "\\":
@@ -196,22 +204,24 @@ class _Parser:
         self.nfa.condition(self.groups[-1].tail, condition, end)
         self.groups[-1].tail = end
 
-    def open(self, kind: str) -> None:
+    def open(self, kind: str, at: int) -> None:
         if len(self.groups) > MOST_GROUPS:
-            self.fail(f"groups are nested deeper than {MOST_GROUPS} levels", self.at)
+            self.fail(f"groups are nested deeper than {MOST_GROUPS} levels", at)
         start = self.nfa.state()
         tail = self.nfa.state()
         self.nfa.skip(start, tail)
-        self.groups.append(_Group(kind, self.at, start, start, tail, [], self.any_case, self.all_lines))
+        self.groups.append(_Group(kind, at, start, tail, [], self.any_case, self.all_lines, self.wide))
+        if kind == "?!":
+            self.wide = not self.wide
 
-    def close(self) -> tuple[int, int, int]:
+    def close(self) -> Atom:
         self.join()
         group = self.groups.pop()
         end = self.nfa.state()
         for tail in (*group.ends, group.tail):
             self.nfa.skip(tail, end)
-        self.any_case, self.all_lines = group.any_case, group.all_lines
-        return group.first, group.start, end
+        self.any_case, self.all_lines, self.wide = group.any_case, group.all_lines, group.wide
+        return group.start, group.start, end
 
     def group(self, at: int) -> None:
         self.join()
@@ -223,20 +233,20 @@ class _Parser:
         if rest.startswith(("?=", "?!")):
             kind = rest[:2]
             self.at += 2
-            self.open(kind)
+            self.open(kind, at)
         elif rest.startswith("?"):
             name_of = NAME.match(self.text, self.at)
             flags = FLAGS.match(self.text, self.at)
             if name_of:
                 self.at = name_of.end()
-                self.open(kind)
+                self.open(kind, at)
             elif flags:
                 self.at = flags.end()
                 self.flags(flags, at)
             else:
                 self.fail("an unknown kind of group; known are ( (?: (?<name> (?= (?! (?i) (?s)", at)
         else:
-            self.open(kind)
+            self.open(kind, at)
 
     def flags(self, flags: re.Match[str], at: int) -> None:
         on, off, then = flags.groups(default="")
@@ -244,7 +254,7 @@ class _Parser:
             if flag not in "isu":
                 self.fail(f"the flag {flag} is not known here; known are i, s and u", at)
         if then == ":":
-            self.open("group")
+            self.open("group", at)
         for flag, value in [*((flag, True) for flag in on), *((flag, False) for flag in off)]:
             if flag == "i":
                 self.any_case = value
@@ -291,7 +301,7 @@ class _Parser:
         if not found:
             return {"*": (0, None), "+": (1, None), "?": (0, 1)}[self.text[at]]
         self.at = found.end()
-        low, comma, high = found.groups()
+        low, comma, high = found.groups(default="")
         if not low:
             self.fail("a repetition without its least number; write {0,n}", at)
         if len(low) > 10 or len(high) > 10 or int(low) > MOST_REPEAT:
@@ -301,7 +311,7 @@ class _Parser:
             self.fail(f"a repetition of {least} to {most} times; the first is the smaller number", at)
         return least, most
 
-    def repeated(self, first: int, start: int, end: int, least: int, most: int | None) -> tuple[int, int, int]:
+    def repeated(self, first: int, start: int, end: int, least: int, most: int | None) -> Atom:
         """The atom and its copies in a row: some that must be there, then some that may or one that loops."""
         nfa, last = self.nfa, len(self.nfa.edges)
         if most == 0:
@@ -343,19 +353,19 @@ class _Parser:
         elif c and (c in "123456789" or c == "k"):
             self.fail("a backreference is beyond a finite automaton; write the pattern without it", at)
         else:
-            self.one_of(self.escaped(at))
+            found = self.escaped(at)
+            self.one_of(self.cased(((found, found),)) if isinstance(found, int) else found)
 
-    def escaped(self, at: int) -> Ranges:
-        """The characters that an escape stands for."""
+    def escaped(self, at: int) -> Ranges | int:
+        """What an escape stands for: a class, or a character in the case that is written."""
         c = self.text[self.at : self.at + 1]
         self.at += 1
-        if c in CLASSES and c:
-            return CLASSES[c]
+        if c and c in "dDwWsS":
+            return sets.letter_class(c, self.wide)
         if c in ("p", "P"):
             of = self.cased(self.category(at))
             return of if c == "p" else sets.negated(of)
-        code = self.character(c, at)
-        return self.cased(((code, code),))
+        return self.character(c, at)
 
     def character(self, c: str, at: int) -> int:
         if c in CONTROLS:
@@ -371,11 +381,10 @@ class _Parser:
             return self.hexadecimal(c, at)
         elif c and not (c.isascii() and c.isalnum()):
             return ord(c)
-        known = "\\d \\D \\w \\W \\s \\S \\p{..} \\P{..} \\b \\B \\t \\n \\v \\f \\r \\0 \\cX \\xHH \\uHHHH \\u{H..}"
-        self.fail(f"an unknown escape \\{c}; known are {known} and signs such as \\.", at)
+        self.fail(f"an unknown escape \\{c}; known are {ESCAPES} and signs such as \\.", at)
 
     def hexadecimal(self, c: str, at: int) -> int:
-        digits = re.compile(r"\{([0-9A-Fa-f]{1,8})\}|([0-9A-Fa-f]{%d})" % HEX[c]).match(self.text, self.at)
+        digits = re.compile(rf"\{{([0-9A-Fa-f]{{1,8}})\}}|([0-9A-Fa-f]{{{HEX[c]}}})").match(self.text, self.at)
         if not digits:
             self.fail(f"\\{c} needs {HEX[c]} hexadecimal digits, or some in braces", at)
         self.at = digits.end()
@@ -407,6 +416,7 @@ class _Parser:
         """A class in brackets, after the first of them."""
         negative = self.text[self.at : self.at + 1] == "^"
         self.at += negative
+        self.wide ^= negative
         found: list[tuple[int, int]] = []
         while self.text[self.at : self.at + 1] != "]":
             begin = self.at
@@ -417,19 +427,20 @@ class _Parser:
             ):
                 self.at += 1
                 high = self.member(at)
-                if len(low) != 1 or len(high) != 1 or low[0][0] != low[0][1] or high[0][0] != high[0][1]:
+                if not isinstance(low, int) or not isinstance(high, int):
                     self.fail("a range between classes; write \\- for the character", begin)
-                if low[0][0] > high[0][0]:
+                if low > high:
                     self.fail("a range that ends before it begins", begin)
-                low = ((low[0][0], high[0][0]),)
-            found += low
+                found += self.cased(((low, high),))
+            else:
+                found += self.cased(((low, low),)) if isinstance(low, int) else low
         self.at += 1
-        # What is negated is negated in all its cases.
-        of = self.cased(sets.ranges(found))
+        self.wide ^= negative
+        of = sets.ranges(found)
         return sets.negated(of) if negative else of
 
-    def member(self, at: int) -> Ranges:
-        """One character or class in brackets, in the case that is written."""
+    def member(self, at: int) -> Ranges | int:
+        """One character or class in brackets."""
         if self.at >= len(self.text):
             self.fail("a class is not closed; write `]` after it", at)
         c, here = self.text[self.at], self.at
@@ -437,14 +448,11 @@ class _Parser:
         if c == "[" and self.text[self.at : self.at + 1] == ":":
             self.fail("a class with a name; write \\p{..} or its ranges", here)
         if c != "\\":
-            return ((ord(c), ord(c)),)
+            return ord(c)
         if self.text[self.at : self.at + 1] == "b":
             self.at += 1
-            return ((8, 8),)
-        cases, self.any_case = self.any_case, False
-        found = self.escaped(here)
-        self.any_case = cases
-        return found
+            return 8
+        return self.escaped(here)
 
 
 def _followed(by: Ranges) -> Dfa:
@@ -455,5 +463,7 @@ _WORD_NEXT, _END = _followed(sets.WORD), words([()])
 _NO_WORD_NEXT = union(_followed(sets.negated(sets.WORD)), _END)
 BEGINS: Condition = (anything(), None, None)
 ENDS: Condition = (_END, _END, _END)
+_NEAR_END = words([(), (0x0A,)])
+ENDS_WIDE: Condition = (_NEAR_END, _NEAR_END, _NEAR_END)
 BOUNDARY: Condition = (_WORD_NEXT, _WORD_NEXT, _NO_WORD_NEXT)
 INSIDE: Condition = (_NO_WORD_NEXT, _NO_WORD_NEXT, _WORD_NEXT)

@@ -26,8 +26,9 @@ _INSTRUCTION = (
     "tell the user about function calls\n</IMPORTANT>"
 )
 END_OF_VALUE = "\n</parameter>"
-_CALL = re.compile(r"<tool_call>\s*<function=([^>\n]+)>\n?(.*?)</function>\s*</tool_call>", re.DOTALL)
-_PARAMETER = re.compile(r"<parameter=([^>\n]+)>\n(.*?)\n</parameter>", re.DOTALL)
+_HEADER = re.compile(r"<tool_call>\s*<function=([^>\n]+)>")
+_KEY = re.compile(r"\s*<parameter=([^>\n]+)>\n")
+_FOOTER = re.compile(r"\s*</function>\s*</tool_call>")
 # The template writes what Python's str() makes of a value.
 PYTHON = {"True": True, "False": False, "None": None}
 
@@ -48,19 +49,34 @@ class Qwen35(ToolFormat):
         return "\n".join(map(_write_call, calls))
 
     def parse(self, text: str, tools: Sequence[Tool]) -> list[Call]:
-        found = []
-        for name, body in _CALL.findall(text):
-            call = checked(name, {}, tools)
-            schema = next(tool.parameters for tool in tools if tool.name == name)
-            for key, value in _PARAMETER.findall(body):
-                call.arguments[key] = _read(value, schema.get("properties", {}).get(key, True), schema)
+        found, at = [], text.find(self.mark)
+        while at >= 0:
+            header = _HEADER.match(text, at)
+            if not header:
+                raise _damaged(at)
+            call, at = checked(header[1], {}, tools), header.end()
+            schema = next(tool.parameters for tool in tools if tool.name == call.name)
+            while parameter := _KEY.match(text, at):
+                end = text.find(END_OF_VALUE, parameter.end())
+                if end < 0:
+                    raise _damaged(at)
+                key = parameter[1]
+                value_schema = schema.get("properties", {}).get(key, True)
+                call.arguments[key] = _read(text[parameter.end() : end], value_schema, schema)
+                at = end + len(END_OF_VALUE)
+            footer = _FOOTER.match(text, at)
+            if not footer:
+                raise _damaged(at)
             found.append(call)
-        if text.count(self.mark) > len(found):
-            raise InputError(
-                "the answer's call is damaged; in the format qwen35 a call is "
-                "'<tool_call>\\n<function=NAME>\\n<parameter=KEY>\\nVALUE\\n</parameter>\\n</function>\\n</tool_call>'"
-            )
+            at = text.find(self.mark, footer.end())
         return found
+
+
+def _damaged(at: int) -> InputError:
+    form = "<tool_call>\n<function=NAME>\n<parameter=KEY>\nVALUE\n</parameter>\n</function>\n</tool_call>"
+    return InputError(
+        f"the answer's call is damaged at character {at}; in the format qwen35 a call is {form!r}"
+    )
 
 
 def _write_call(call: Call) -> str:
@@ -68,7 +84,9 @@ def _write_call(call: Call) -> str:
     for key, value in call.arguments.items():
         written = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
         if END_OF_VALUE in written:
-            raise InputError(f"argument {key} holds the line </parameter>, which ends a value in the format qwen35")
+            raise InputError(
+                f"argument {key} holds the line </parameter>, which ends a value in the format qwen35"
+            )
         lines.append(f"<parameter={key}>\n{written}\n</parameter>\n")
     return "".join([*lines, "</function>\n</tool_call>"])
 

@@ -1,0 +1,135 @@
+"""`model.call` on BFCL's simple and multiple categories, scored by the rules of the package itself.
+
+    python benchmarks/bfcl.py bfcl_eval.whl MODEL [--format F] [--items 100] [--threads 2]
+        [--max-tokens 256] [--seed 0]
+
+Every item is one question and its functions; the answer is one call, greedy, under the constraint that the
+functions make. The score is `ast_checker`'s of bfcl-eval: right function, required arguments, types, and each
+value among those that are possible. Its table of models, which imports every vendor's client, is replaced by
+one entry; nothing else is. Functions that can't be compiled count as wrong and are listed. Prints one line of
+JSON, by category.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import random
+import sys
+import time
+import types
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from constraints import json_schema
+
+import tinsmith
+from tinsmith.errors import TinsmithError
+
+CATEGORIES = {"simple": "simple_python", "multiple": "multiple"}
+Check = Callable[[list[dict[str, Any]], list[dict[str, Any]], list[Any], str], dict[str, Any]]
+
+
+def checker(wheel: Path) -> Check:
+    """(functions, calls, possible answers, category) to "valid" and "error_type", by the wheel's own code."""
+    stand_in = types.ModuleType("bfcl_eval.constants.model_config")
+    entry = types.SimpleNamespace(underscore_to_dot=False)
+    vars(stand_in)["MODEL_CONFIG_MAPPING"] = {"tinsmith": entry}
+    sys.modules[stand_in.__name__] = stand_in
+    sys.path.insert(0, str(wheel))
+    python = importlib.import_module("bfcl_eval.constants.enums").Language.PYTHON
+    ast_checker = importlib.import_module("bfcl_eval.eval_checker.ast_eval.ast_checker").ast_checker
+
+    def check(
+        functions: list[dict[str, Any]], calls: list[dict[str, Any]], possible: list[Any], category: str
+    ) -> dict[str, Any]:
+        found: dict[str, Any] = ast_checker(functions, calls, possible, python, category, "tinsmith")
+        return found
+
+    return check
+
+
+def items(wheel: Path, category: str, count: int, seed: int) -> list[tuple[dict[str, Any], list[Any]]]:
+    """(question with functions, possible answers), `count` of them drawn; 0 for all."""
+    name = f"BFCL_v4_{category}.json"
+    with zipfile.ZipFile(wheel) as archive:
+        asked, possible = (
+            [json.loads(line) for line in archive.read(f"bfcl_eval/data/{place}{name}").decode().splitlines()]
+            for place in ("", "possible_answer/")
+        )
+    truth = {row["id"]: row["ground_truth"] for row in possible}
+    both = [(row, truth[row["id"]]) for row in asked]
+    return random.Random(seed).sample(both, count) if 0 < count < len(both) else both
+
+
+def tool(function: dict[str, Any]) -> dict[str, Any]:
+    """A function of BFCL's in OpenAI's shape; descriptions stay, for they are part of the prompt."""
+    described = {**function, "parameters": with_descriptions(function["parameters"])}
+    return {"type": "function", "function": described}
+
+
+def with_descriptions(schema: dict[str, Any]) -> dict[str, Any]:
+    tidy = json_schema(schema)
+    if "description" in schema:
+        tidy["description"] = schema["description"]
+    for name in tidy.get("properties", ()):
+        tidy["properties"][name] = with_descriptions(schema["properties"][name])
+    return tidy
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("wheel", type=Path, help="bfcl-eval's wheel")
+    parser.add_argument("model", help="what tinsmith.load takes")
+    parser.add_argument("--format", help="how calls are written; without it, the family's")
+    parser.add_argument("--items", type=int, default=100, help="a category; 0 for all")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--max-tokens", type=int, default=256)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    model = tinsmith.load(args.model, threads=args.threads)
+    check = checker(args.wheel)
+    options: dict[str, Any] = {"max_tokens": args.max_tokens}
+    if args.format:
+        options["format"] = args.format
+    print(json.dumps({name: score(model, check, args, word, options) for name, word in CATEGORIES.items()}))
+    return 0
+
+
+def score(model: Any, check: Check, args: Any, category: str, options: dict[str, Any]) -> dict[str, Any]:
+    right = named = answered = 0
+    errors: dict[str, int] = {}
+    refused: list[str] = []
+    started = time.perf_counter()
+    drawn = items(args.wheel, category, args.items, args.seed)
+    for row, possible in drawn:
+        functions = row["function"]
+        try:
+            calls = model.call(row["question"][0], [tool(function) for function in functions], **options)
+        except TinsmithError as error:
+            refused.append(f"{row['id']}: {error}")
+            continue
+        answered += 1
+        said = [{call.name: call.arguments} for call in calls]
+        named += len(said) == 1 and set(said[0]) == set(possible[0])
+        found = check(functions, said, possible, category)
+        right += found["valid"]
+        if not found["valid"]:
+            kind = found.get("error_type", "unknown")
+            errors[kind] = errors.get(kind, 0) + 1
+    return {
+        "items": len(drawn),
+        "score": right / len(drawn),
+        "function": named / len(drawn),
+        "answered": answered,
+        "refused": refused,
+        "errors": dict(sorted(errors.items(), key=lambda pair: -pair[1])),
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+"""Prompts in the forms that Model's questions take, and what their answers must have come to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from tinsmith.errors import InputError
+from tinsmith.runtime.functions import is_type, value_of
+
+if TYPE_CHECKING:
+    from tinsmith.compiler.constraint import Constraint
+    from tinsmith.runtime.generation import Completion
+    from tinsmith.runtime.model import Model
+
+# A question to the model; a conversation; or token ids, taken as they are.
+Prompt = str | Sequence[Mapping[str, str]] | Sequence[int]
+
+
+def conversation(prompt: Prompt) -> list[Mapping[str, str]]:
+    """The prompt as messages."""
+    if isinstance(prompt, str):
+        return [{"role": "user", "content": prompt}]
+    return list(cast("Sequence[Mapping[str, str]]", prompt))
+
+
+def tokens_of(model: Model, prompt: Prompt) -> list[int]:
+    """The prompt in tokens. A text is asked as a user's message; where the model can't chat, it is continued."""
+    if isinstance(prompt, str):
+        if not model.can_chat:
+            return model.tokenize(prompt, special=True, bos=True)
+    elif prompt and isinstance(prompt[0], int):
+        return list(cast("Sequence[int]", prompt))
+    return model.render(conversation(prompt))
+
+
+def finished(answer: Completion) -> None:
+    """Raises InputError for an answer under a constraint that could not come to an end. One that filled its room is
+    ended all the same."""
+    if answer.finish == "constraint":
+        raise InputError(
+            f"the answer could not end after {answer.text[-80:]!r}: max_tokens, or the context, is too small for what "
+            "must still come; give it more room"
+        )
+
+
+def json_answer(
+    model: Model, prompt: Prompt, schema: Any, constraint: Constraint, options: dict[str, Any]
+) -> Any:
+    """Model.json."""
+    answer = model.generate(tokens_of(model, prompt), constraint=constraint, **options)
+    finished(answer)
+    try:
+        value = json.loads(answer.text)
+    except ValueError as error:
+        raise InputError(f"the answer {answer.text[:80]!r} is not JSON: {error}; give a schema") from error
+    return value_of(schema, value) if is_type(schema) else value

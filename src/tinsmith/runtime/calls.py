@@ -1,0 +1,123 @@
+"""Model.call: tools told, calls asked for, read, and executed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tinsmith.compiler.constraint import Constraint
+from tinsmith.compiler.constraint.tools import compile_tools
+from tinsmith.errors import InputError
+from tinsmith.models.tool_formats import Call, Tool, ToolFormat, by_name, read_tools
+from tinsmith.runtime.asking import Prompt, conversation, finished, tokens_of
+from tinsmith.runtime.functions import arguments_of, tool_of
+
+if TYPE_CHECKING:
+    from tinsmith.runtime.generation import Completion
+    from tinsmith.runtime.model import Model
+
+AnyTool = Mapping[str, Any] | Callable[..., Any]
+Made = tuple[ToolFormat, list[Tool], Constraint]
+
+
+def declared(tools: Sequence[AnyTool]) -> list[Mapping[str, Any]]:
+    """Tools as dicts, functions among them in OpenAI's shape."""
+    return [tool if isinstance(tool, Mapping) or not callable(tool) else tool_of(tool) for tool in tools]
+
+
+@dataclass(frozen=True)
+class Toolbox:
+    """Tools made ready for one model. functions: those that can be executed, by name."""
+
+    format: ToolFormat
+    tools: list[Tool]
+    functions: dict[str, Callable[..., Any]]
+    constraint: Constraint
+
+
+def toolbox(model: Model, tools: Sequence[AnyTool], format: str | None, parallel: bool, none: bool) -> Toolbox:
+    """Made once for the same tools and options."""
+    dicts = declared(tools)
+    name = format or model.tool_format
+    key = json.dumps([dicts, name, parallel, none], default=repr)
+    made = model.toolboxes.get(key)
+    functions = {
+        tool["function"]["name"]: given
+        for given, tool in zip(tools, dicts, strict=True)
+        if not isinstance(given, Mapping)
+    }
+    if made is None:
+        constraint = compile_tools(
+            dicts, name, parallel=parallel, none=none, control=lambda text: control_token(model, text)
+        )
+        made = (by_name(name), read_tools(dicts), constraint)
+        if len(model.toolboxes) >= 64:
+            model.toolboxes.pop(next(iter(model.toolboxes)))
+        model.toolboxes[key] = made
+    return Toolbox(made[0], made[1], functions, made[2])
+
+
+def control_token(model: Model, text: str) -> int | None:
+    """The id of the control token of this text."""
+    found = model.tokenize(text, special=True)
+    return found[0] if len(found) == 1 and model.core.token(found[0])[1] else None
+
+
+def prompt_of(model: Model, prompt: Prompt, box: Toolbox, show: bool | None = None) -> list[int]:
+    """The prompt in tokens, with the tools told in it. show: as Model.call."""
+    if show is None:
+        # A model with tools of its own was trained to know them.
+        show = model.constraint is None or model.constraint.kind != "tools"
+    if not show or (not isinstance(prompt, str) and prompt and isinstance(prompt[0], int)):
+        return tokens_of(model, prompt)
+    messages = conversation(prompt)
+    told = box.format.messages(box.tools, messages, model.turns.default_system)
+    if not box.format.controls:
+        return model.render(told)
+    for message in messages:
+        if any(model.core.token(token)[1] for token in model.tokenize(message["content"], special=True)):
+            raise InputError(
+                f"a message holds the text of a control token, which the format {box.format.name} can't tell from its own"
+            )
+    return model.tokenize(model.turns.render(told), special=True)
+
+
+def call(
+    model: Model,
+    prompt: Prompt,
+    tools: Sequence[AnyTool],
+    *,
+    execute: bool,
+    parallel: bool,
+    none: bool,
+    format: str | None,
+    show: bool | None,
+    options: dict[str, Any],
+) -> list[Call]:
+    """Model.call."""
+    box = toolbox(model, tools, format, parallel, none)
+    missing = [tool.name for tool in box.tools if tool.name not in box.functions]
+    if execute and missing:
+        raise InputError(f"{', '.join(missing)} can't be executed: give Python functions, or leave execute off")
+    answer = model.generate(prompt_of(model, prompt, box, show), constraint=box.constraint, **options)
+    calls = read_calls(model, answer, box)
+    if execute:
+        for one in calls:
+            run(one, box.functions[one.name])
+    return calls
+
+
+def read_calls(model: Model, answer: Completion, box: Toolbox) -> list[Call]:
+    """The calls of an answer under the box's constraint. InputError where it could not come to an end."""
+    finished(answer)
+    return box.format.parse(model.detokenize(answer.token_ids, special=True), box.tools)
+
+
+def run(one: Call, function: Callable[..., Any]) -> None:
+    """Executes a call; what it raises is kept in it."""
+    try:
+        one.result = function(**arguments_of(function, one.arguments))
+    except Exception as error:
+        one.error = error

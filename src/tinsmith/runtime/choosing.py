@@ -1,0 +1,84 @@
+"""Model.choose: how likely each of a few answers is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tinsmith import _core
+from tinsmith.errors import InputError
+from tinsmith.runtime.asking import Prompt, conversation, tokens_of
+
+if TYPE_CHECKING:
+    from tinsmith.runtime.model import Model
+
+# What stands for a question without content; Zhao et al. (2021) average over these three.
+CONTENT_FREE = ("N/A", "", "[MASK]")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """option: the likeliest. probabilities: of all options, in their order, which sum to 1."""
+
+    option: str
+    probabilities: dict[str, float]
+
+
+def choose(model: Model, prompt: Prompt, options: Sequence[str], calibrate: bool | Sequence[Prompt]) -> Choice:
+    """Model.choose."""
+    if isinstance(options, str) or len(options) < 2:
+        raise InputError("give at least two options to choose from")
+    if len(set(options)) < len(options) or "" in options:
+        raise InputError("options must be different texts, none of them empty")
+    scores = scored(model, tokens_of(model, prompt), options)
+    if calibrate is not False:
+        free = _content_free(prompt) if calibrate is True else calibrate
+        if not free:
+            raise InputError("calibrate is an empty list; give prompts without content, or True")
+        prior = [0.0] * len(options)
+        for one in free:
+            found = _normalized(scored(model, tokens_of(model, one), options))
+            prior = [a + b / len(free) for a, b in zip(prior, found, strict=True)]
+        scores = [score - math.log(max(p, 1e-300)) for score, p in zip(scores, prior, strict=True)]
+    probabilities = dict(zip(options, _normalized(scores), strict=True))
+    return Choice(max(options, key=lambda option: probabilities[option]), probabilities)
+
+
+def _content_free(prompt: Prompt) -> list[Prompt]:
+    """The prompt with its last message's content replaced."""
+    if not isinstance(prompt, str) and prompt and isinstance(prompt[0], int):
+        raise InputError(
+            "token ids have no content to leave out; give the content-free prompts as calibrate=[…]"
+        )
+    *before, last = conversation(prompt)
+    return [[*before, {**last, "content": text}] for text in CONTENT_FREE]
+
+
+def _normalized(scores: Sequence[float]) -> list[float]:
+    top = max(scores)
+    weights = [math.exp(score - top) for score in scores]
+    return [weight / sum(weights) for weight in weights]
+
+
+def scored(model: Model, prompt: Sequence[int], options: Sequence[str]) -> list[float]:
+    """The log-probability of each option with the end behind it, as the answer to the prompt."""
+    if not prompt:
+        raise InputError("the prompt is empty; give at least one token")
+    end = model.end_token
+    answers = [model.tokenize(option) for option in options]
+    session = model.open_session(prompt, max(map(len, answers)))
+    found = []
+    for answer in answers:
+        session.rewind(len(prompt) - 1)
+        session.append([prompt[-1], *answer])
+        session.want_logits(len(prompt) - 1)
+        wanted, score = [*answer, end], 0.0
+        while session.step() == _core.STEP_LOGITS:
+            rows = len(session.likeliest())
+            score += sum(session.logprobs(wanted[:rows]))
+            wanted = wanted[rows:]
+        found.append(score)
+    session.rewind(len(prompt) - 1)
+    return found

@@ -1,0 +1,145 @@
+"""What an answer may be: made from a schema, tools, a grammar, an expression or a list, and held ready for a model."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from tinsmith import _core
+from tinsmith.errors import ConstraintError, FormatError
+from tinsmith.formats.tin import Tin
+
+if TYPE_CHECKING:
+    from tinsmith.compiler.constraint import Constraint
+
+Own = Literal["own"]  # the constraint that the model's file carries
+ENTRY = "grammar/answer.bin"
+_MOST_IDLE = 16
+_HEADER = struct.Struct("<8I")  # of kernels/core/constraint.h, up to `shortest`
+_MAGIC, _NO_END = 0x4E4F4354, 2**32 - 1
+
+Spacing = Literal["compact", "spaced", "free"]
+
+
+def schema(
+    what: Any, *, spacing: Spacing = "compact", order: Literal["schema", "free"] = "schema"
+) -> Constraint:
+    """JSON that satisfies a schema: a dict, its JSON text, a type (dataclass, TypedDict, pydantic model, list[int] …).
+
+    spacing: "compact", "spaced" as json.dumps writes, "free". order: of properties, as the schema has them, or any.
+    Raises ConstraintError: what can't be enforced, and where in the schema.
+    """
+    from tinsmith.compiler.constraint.json_schema import compile_schema
+
+    return compile_schema(schema_document(what), spacing=spacing, order=order)
+
+
+def schema_document(what: Any) -> Any:
+    """The schema as a dict or a boolean."""
+    from tinsmith.runtime.functions import is_type, schema_of
+
+    if isinstance(what, str):
+        try:
+            return json.loads(what)
+        except ValueError as error:
+            raise ConstraintError(f"the schema is not JSON: {error}") from error
+    if isinstance(what, Mapping):
+        return dict(what)
+    return schema_of(what) if is_type(what) else what
+
+
+def tools(
+    what: Sequence[Mapping[str, Any] | Callable[..., Any]],
+    format: str = "json",
+    *,
+    parallel: bool = False,
+    none: bool = False,
+    spacing: Spacing | None = None,
+    control: Callable[[str], int | None] | None = None,
+) -> Constraint:
+    """Calls of these tools: Python functions, or dicts in OpenAI's shape. See compiler/constraint/tools.py."""
+    from tinsmith.compiler.constraint.tools import compile_tools
+    from tinsmith.runtime.calls import declared
+
+    return compile_tools(declared(what), format, parallel=parallel, none=none, spacing=spacing, control=control)
+
+
+def grammar(text: str, kind: Literal["gbnf", "lark"] = "gbnf") -> Constraint:
+    """Texts of a grammar: llama.cpp's GBNF, or Lark's EBNF as llguidance reads it."""
+    if kind == "lark":
+        from tinsmith.compiler.constraint.lark import compile_lark
+
+        return compile_lark(text)
+    if kind != "gbnf":
+        raise ConstraintError(f"grammars of kind {kind!r} are not known; give gbnf or lark")
+    from tinsmith.compiler.constraint.gbnf import compile_gbnf
+
+    return compile_gbnf(text)
+
+
+def regex(pattern: str) -> Constraint:
+    """Texts that match a regular expression as a whole."""
+    from tinsmith.compiler.constraint.regex import compile_regex
+
+    return compile_regex(pattern)
+
+
+def choices(texts: Sequence[str]) -> Constraint:
+    """One of these texts."""
+    from tinsmith.compiler.constraint.choices import compile_choices
+
+    return compile_choices(list(texts))
+
+
+@cache
+def anything() -> Constraint:
+    """Any text."""
+    return regex(r"[\s\S]*")
+
+
+def of_tin(tin: Tin) -> Constraint | None:
+    """The constraint that a file carries. FormatError for one that is damaged."""
+    if ENTRY not in tin.names:
+        return None
+    from tinsmith.compiler.constraint import Constraint, Kind
+
+    data = bytes(tin.entry(ENTRY))
+    kind: Kind = tin.manifest.get("constraint", {}).get("kind", "schema")
+    if len(data) < _HEADER.size or _HEADER.unpack_from(data)[0] != _MAGIC or kind not in get_args(Kind):
+        raise FormatError(f"{ENTRY}: not a compiled constraint; build the file again")
+    _, _, states, _, _, _, depth, shortest = _HEADER.unpack_from(data)
+    return Constraint(kind, data, states, None if depth == _NO_END else depth, shortest)
+
+
+class Pool:
+    """A model's constraints, checked and with the masks that they have seen so far. One generation has one at a time."""
+
+    def __init__(self, model: _core.Model) -> None:
+        self._model = model
+        self._idle: list[tuple[bytes, _core.Constraint]] = []  # used last at the end
+
+    @contextmanager
+    def lend(self, session: _core.Session, constraint: Constraint | None) -> Iterator[None]:
+        """The session's generations are held to the constraint meanwhile."""
+        if constraint is None:
+            yield
+            return
+        held = self._take(constraint.data)
+        session.constrain(held)
+        try:
+            yield
+        finally:
+            session.constrain(None)
+            self._idle.append((constraint.data, held))
+            del self._idle[:-_MOST_IDLE]
+
+    def _take(self, data: bytes) -> _core.Constraint:
+        for entry in self._idle:
+            if entry[0] == data:
+                self._idle.remove(entry)
+                return entry[1]
+        return _core.Constraint(self._model, data)

@@ -1,0 +1,257 @@
+"""Python's types and functions as JSON Schema and tools, and JSON values as instances of the types."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import inspect
+import re
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tinsmith.errors import ConstraintError
+
+_PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
+_LISTS = (list, Sequence, set, frozenset)
+_OBJECTS = (dict, Mapping)
+_DEEPEST = 32
+
+
+def is_type(value: Any) -> bool:
+    """Whether it is a type that `schema_of` knows, rather than a schema."""
+    return isinstance(value, type) or typing.get_origin(value) is not None or isinstance(value, types.UnionType)
+
+
+def schema_of(kind: Any, path: str = "", depth: int = 0) -> dict[str, Any]:
+    """The JSON Schema of a type: str, int, float, bool, None, Literal, enums, unions, list, dict, tuple, dataclasses,
+    TypedDicts, pydantic models, Annotated with a text for a description. ConstraintError for others.
+
+    A float is any number. An object has no keys beyond those of its class.
+    """
+    if depth > _DEEPEST:
+        raise ConstraintError(
+            f"{path}: types nested deeper than {_DEEPEST} levels; types can't refer to themselves"
+        )
+    depth += 1
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Annotated:
+        text = next((note for note in arguments[1:] if isinstance(note, str)), None)
+        return schema_of(arguments[0], path, depth) | ({"description": text} if text else {})
+    if kind is Any:
+        return {}
+    if kind in _PLAIN or kind is None:
+        return {"type": _PLAIN[type(None) if kind is None else kind]}
+    if origin in (typing.Required, typing.NotRequired):
+        return schema_of(arguments[0], path, depth)
+    if origin is typing.Literal:
+        return {"enum": [one.value if isinstance(one, enum.Enum) else one for one in arguments]}
+    if origin in (typing.Union, types.UnionType):
+        return {"anyOf": [schema_of(one, path, depth) for one in arguments]}
+    if kind in _LISTS or origin in _LISTS:
+        unique = {"uniqueItems": True} if (origin or kind) in (set, frozenset) else {}
+        return (
+            {"type": "array"} | ({"items": schema_of(arguments[0], path, depth)} if arguments else {}) | unique
+        )
+    if kind is tuple or origin is tuple:
+        return _tuple(arguments, path, depth)
+    if kind in _OBJECTS or origin in _OBJECTS:
+        if arguments and arguments[0] is not str:
+            raise ConstraintError(f"{path}: keys of a dict must be str in JSON, got {arguments[0]!r}")
+        values = {"additionalProperties": schema_of(arguments[1], path, depth)} if arguments else {}
+        return {"type": "object"} | values
+    if isinstance(kind, type):
+        return _class(kind, path, depth)
+    raise ConstraintError(f"{path}: {kind!r} has no JSON Schema; give one of Python's plain types, or a schema")
+
+
+def _tuple(arguments: tuple[Any, ...], path: str, depth: int) -> dict[str, Any]:
+    if not arguments:
+        return {"type": "array"}
+    if len(arguments) == 2 and arguments[1] is ...:
+        return {"type": "array", "items": schema_of(arguments[0], path, depth)}
+    parts = [schema_of(one, f"{path}[{k}]", depth) for k, one in enumerate(arguments)]
+    return {"type": "array", "prefixItems": parts, "minItems": len(parts), "maxItems": len(parts)}
+
+
+def _class(kind: type, path: str, depth: int) -> dict[str, Any]:
+    if issubclass(kind, enum.Enum):
+        return {"enum": [one.value for one in kind]}
+    if hasattr(kind, "model_json_schema"):
+        found: dict[str, Any] = kind.model_json_schema()
+        return found
+    if dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind, include_extras=True)
+        fields = [field for field in dataclasses.fields(kind) if field.init]
+        needed = [
+            field.name
+            for field in fields
+            if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        ]
+        return _object({field.name: hints[field.name] for field in fields}, needed, path, depth)
+    if typing.is_typeddict(kind):
+        hints = typing.get_type_hints(kind, include_extras=True)
+        required = getattr(kind, "__required_keys__", frozenset(hints))
+        return _object(hints, [name for name in hints if name in required], path, depth)
+    raise ConstraintError(
+        f"{path}: {kind.__name__} has no JSON Schema; give a dataclass, a TypedDict, a pydantic model, or a schema"
+    )
+
+
+def _object(hints: Mapping[str, Any], required: list[str], path: str, depth: int) -> dict[str, Any]:
+    properties = {name: schema_of(hint, f"{path}.{name}", depth) for name, hint in hints.items()}
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def value_of(kind: Any, value: Any) -> Any:
+    """A JSON value that satisfies the type's schema, as an instance of the type."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Annotated, typing.Required, typing.NotRequired):
+        return value_of(arguments[0], value)
+    if origin is typing.Literal:
+        return next((one for one in arguments if getattr(one, "value", one) == value), value)
+    if origin in (typing.Union, types.UnionType):
+        return value_of(next((one for one in arguments if _fits(one, value)), Any), value)
+    if isinstance(value, list):
+        if origin is tuple and not (len(arguments) == 2 and arguments[1] is ...):
+            return tuple(value_of(one, item) for one, item in zip(arguments, value, strict=True))
+        maker = next((made for made in (tuple, set, frozenset) if made in (origin, kind)), list)
+        return maker(value_of(arguments[0] if arguments else Any, item) for item in value)
+    if isinstance(value, dict) and origin in _OBJECTS and arguments:
+        return {key: value_of(arguments[1], item) for key, item in value.items()}
+    if not isinstance(kind, type) or kind in _PLAIN:
+        return float(value) if kind is float else value
+    return _instance(kind, value)
+
+
+def _instance(kind: type, value: Any) -> Any:
+    if issubclass(kind, enum.Enum):
+        return kind(value)
+    if hasattr(kind, "model_validate"):
+        return kind.model_validate(value)
+    if isinstance(value, dict) and (dataclasses.is_dataclass(kind) or typing.is_typeddict(kind)):
+        hints = typing.get_type_hints(kind, include_extras=True)
+        found = {name: value_of(hints.get(name, Any), item) for name, item in value.items()}
+        return kind(**found) if dataclasses.is_dataclass(kind) else found
+    return value
+
+
+def _fits(kind: Any, value: Any) -> bool:
+    """Whether a JSON value is of this kind, as far as it takes to tell the parts of a union apart."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Annotated, typing.Required, typing.NotRequired):
+        return _fits(arguments[0], value)
+    if kind is Any:
+        return True
+    if origin is typing.Literal:
+        return any(
+            type(getattr(one, "value", one)) is type(value) and getattr(one, "value", one) == value
+            for one in arguments
+        )
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(one, value) for one in arguments)
+    if kind in (None, type(None)) or value is None:
+        return kind in (None, type(None)) and value is None
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind in _PLAIN:
+        return type(value) is kind
+    base = origin or kind
+    if base in _OBJECTS:
+        return isinstance(value, dict) and all(_fits(arguments[1], one) for one in value.values() if arguments)
+    if base in _LISTS or base is tuple:
+        return isinstance(value, list) and _items_fit(base, arguments, value)
+    if isinstance(base, type) and issubclass(base, enum.Enum):
+        return any(one.value == value for one in base)
+    if isinstance(value, dict) and (dataclasses.is_dataclass(base) or typing.is_typeddict(base)):
+        schema = schema_of(base)
+        hints = typing.get_type_hints(base, include_extras=True)
+        return set(schema["required"]) <= set(value) <= set(hints) and all(
+            _fits(hints[name], one) for name, one in value.items()
+        )
+    if hasattr(base, "model_validate"):
+        try:
+            base.model_validate(value)
+        except ValueError:
+            return False
+        return True
+    return False
+
+
+def _items_fit(base: Any, arguments: tuple[Any, ...], values: list[Any]) -> bool:
+    if not arguments:
+        return True
+    if base is tuple and not (len(arguments) == 2 and arguments[1] is ...):
+        return len(arguments) == len(values) and all(map(_fits, arguments, values))
+    return all(_fits(arguments[0], one) for one in values)
+
+
+def tool_of(function: Callable[..., Any]) -> dict[str, Any]:
+    """A function as a tool in OpenAI's shape: its name, the beginning of its docstring, and its parameters by their
+    annotations, described in the docstring under `Args:` or as `:param name:`. ConstraintError for a parameter
+    without annotation, or of a type that `schema_of` does not know."""
+    name = getattr(function, "__name__", type(function).__name__)
+    if name == "<lambda>":
+        raise ConstraintError("a lambda has no name to be called by; give a function that is defined with def")
+    text, described = _docstring(inspect.getdoc(function) or "")
+    properties, required = {}, []
+    for parameter, hint in _parameters(function, name):
+        schema = schema_of(hint, f"{name}({parameter.name})")
+        if parameter.name in described:
+            schema = {**schema, "description": described[parameter.name]}
+        properties[parameter.name] = schema
+        if parameter.default is inspect.Parameter.empty:
+            required.append(parameter.name)
+    parameters = {"type": "object", "properties": properties, "required": required}
+    return {"type": "function", "function": {"name": name, "description": text, "parameters": parameters}}
+
+
+def arguments_of(function: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """A call's arguments as instances of the types that the function names."""
+    hints = {parameter.name: hint for parameter, hint in _parameters(function, "")}
+    return {name: value_of(hints.get(name, Any), value) for name, value in arguments.items()}
+
+
+def _parameters(function: Callable[..., Any], name: str) -> list[tuple[inspect.Parameter, Any]]:
+    described = function if inspect.isroutine(function) else type(function).__call__
+    hints = typing.get_type_hints(described, include_extras=True)
+    found = []
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
+            raise ConstraintError(
+                f"{name}: parameter {parameter} can't be given by name; a tool's arguments all are"
+            )
+        if parameter.name not in hints:
+            raise ConstraintError(f"{name}: parameter {parameter.name} has no annotation; write its type")
+        found.append((parameter, hints[parameter.name]))
+    return found
+
+
+_ARGUMENT = re.compile(r"(\s+)(\*{0,2}\w+)\s*(?:\([^)]*\))?\s*:\s*(.*)")
+_SECTION = re.compile(r"(Args|Arguments|Parameters|Returns?|Raises|Yields|Examples?|Notes?)\s*:\s*$")
+
+
+def _docstring(text: str) -> tuple[str, dict[str, str]]:
+    """What a docstring says of the function, up to its sections, and of its parameters."""
+    said: list[str] = []
+    described: dict[str, str] = {}
+    section, last, indent = "", "", 0
+    for line in text.splitlines():
+        if heading := _SECTION.match(line):
+            section, last = heading[1], ""
+        elif found := re.match(r":param\s+(?:\S+\s+)?(\w+)\s*:\s*(.*)", line):
+            section, last, indent = "Args", found[1], 0
+            described[last] = found[2]
+        elif line.startswith(":"):
+            section, last = "Returns", ""
+        elif not section:
+            said.append(line)
+        elif section in ("Args", "Arguments", "Parameters") and line.strip():
+            found = _ARGUMENT.match(line)
+            if found and (not last or len(found[1]) <= indent):
+                last, indent = found[2], len(found[1])
+                described[last] = found[3]
+            elif last:
+                described[last] = f"{described[last]} {line.strip()}".strip()
+    return "\n".join(said).strip(), described
