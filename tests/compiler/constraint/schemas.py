@@ -113,7 +113,7 @@ def document(rng: random.Random) -> Any:
 
 
 def instance(rng: random.Random, schema: Any, root: Any) -> Any:
-    """A value that most likely satisfies a schema of the kind people write, keys in their order; judge it before use.
+    """A value that most likely satisfies a schema of the kind people write, keys in order; judge it before use.
     Where there is a pattern, `examples` say what fits."""
     if not isinstance(schema, dict) or not schema.keys() - {"description", "default", "title", "$defs"}:
         return value(rng, 1)
