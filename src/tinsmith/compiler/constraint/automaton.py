@@ -12,9 +12,10 @@ import sys
 from array import array
 from collections.abc import Sequence
 from itertools import pairwise
+from operator import itemgetter
 
 from tinsmith.compiler.constraint import Constraint, Kind
-from tinsmith.compiler.constraint.dfa import MOST_STATES, Edge, refine
+from tinsmith.compiler.constraint.dfa import MOST_STATES, joined, refine
 from tinsmith.compiler.constraint.grammar import Grammar
 from tinsmith.compiler.constraint.graphs import components
 from tinsmith.compiler.constraint.network import network
@@ -23,6 +24,7 @@ from tinsmith.errors import ConstraintError
 
 MAGIC, VERSION = 0x4E4F4354, 1
 NO_STATE, NO_END = 0xFFFF, 0xFFFFFFFF
+INFO = struct.Struct("<IHHI")
 MOST_CALLS = 200_000
 MOST_BYTES = 64 << 20
 
@@ -79,65 +81,65 @@ def _distances(states: Sequence[State]) -> list[int | None]:
 
 
 def _merged(machine: Pushdown, distances: Sequence[int | None]) -> tuple[list[State], list[int]]:
-    """Equal states made one, without those that lead nowhere or are not reached, the start first; of each, one number
-    that it had."""
-    states = [
-        State(
-            state.accepts,
-            tuple(edge for edge in state.edges if distances[edge[2]] is not None),
-            tuple(s for s in state.calls if distances[s.enter] is not None and distances[s.leave] is not None),
-        )
-        for state in machine.states
-    ]
-    order = _reached(states, machine.start)
-    numbers = {state: k for k, state in enumerate(order)}
-    states = [_renumbered(states[state], numbers) for state in order]
+    """Equal states made one, without those that lead nowhere or are not reached; the start first, then the nearest.
+    And of each, a number that it had."""
+    states = machine.states
+    if None in distances:
+        states = [_alive(state, distances) for state in states]
     sources: list[list[int]] = [[] for _ in states]
-    for number, state in enumerate(states):
-        for target in _targets(state):
-            sources[target].append(number)
     kinds: dict[object, int] = {}
-    first = [
-        kinds.setdefault((state.accepts, distances[old], not state.calls), len(kinds))
-        for old, state in zip(order, states, strict=True)
-    ]
-    group, count = refine(first, lambda state, group: _renumbered(states[state], group), sources)
-    members: dict[int, int] = {}
-    for number, own in enumerate(group):
-        members.setdefault(own, number)
-    alike = [_renumbered(states[members[k]], group) for k in range(count)]
-    last = _reached(alike, group[0])
-    numbers = {state: k for k, state in enumerate(last)}
-    return [_renumbered(alike[k], numbers) for k in last], [order[members[k]] for k in last]
+    first = []
+    for number, state in enumerate(states):
+        for edge in state.edges:
+            sources[edge[2]].append(number)
+        for step in state.calls:
+            sources[step.enter].append(number)
+            sources[step.leave].append(number)
+        ends = (state.edges[0][0], state.edges[-1][1]) if state.edges else ()
+        first.append(kinds.setdefault((state.accepts, distances[number], not state.calls, ends), len(kinds)))
+    group, count = refine(first, lambda number, group: _signature(states[number], group), sources)
+    member = [-1] * count  # the first of each group
+    for number in range(len(group) - 1, -1, -1):
+        member[group[number]] = number
+    numbers = {group[machine.start]: 0}
+    order = [member[group[machine.start]]]
+    merged = []
+
+    def renumber(target: int) -> int:
+        own = group[target]
+        number = numbers.get(own)
+        if number is None:
+            number = numbers[own] = len(order)
+            order.append(member[own])
+        return number
+
+    for old in order:
+        state = states[old]
+        edges = joined([(low, high, renumber(target)) for low, high, target in state.edges])
+        calls = dict.fromkeys(Step(renumber(c.enter), renumber(c.leave), c.least, c.most) for c in state.calls)
+        merged.append(State(state.accepts, tuple(edges), tuple(calls)))
+    return merged, order
 
 
-def _targets(state: State) -> list[int]:
-    return [edge[2] for edge in state.edges] + [to for step in state.calls for to in (step.enter, step.leave)]
+def _alive(state: State, distances: Sequence[int | None]) -> State:
+    """Without what leads nowhere."""
+    edges = tuple(edge for edge in state.edges if distances[edge[2]] is not None)
+    calls = (
+        step for step in state.calls if distances[step.enter] is not None and distances[step.leave] is not None
+    )
+    return State(state.accepts, edges, tuple(calls))
 
 
-def _reached(states: Sequence[State], start: int) -> list[int]:
-    """The states that the start leads to, nearest first."""
-    order, seen = [start], {start}
-    for number in order:
-        for target in _targets(states[number]):
-            if target not in seen:
-                seen.add(target)
-                order.append(target)
-    return order
-
-
-def _renumbered(state: State, numbers: Sequence[int] | dict[int, int]) -> State:
-    """With other numbers for the states; edges that come to lead to the same one joined, equal calls made one."""
-    out: list[Edge] = []
-    for low, high, target in state.edges:
-        number = numbers[target]
-        if out and out[-1][2] == number and out[-1][1] == low - 1:
-            out[-1] = (out[-1][0], high, number)
-        else:
-            out.append((low, high, number))
-    calls = {Step(numbers[step.enter], numbers[step.leave], step.least, step.most) for step in state.calls}
-    ordered = sorted(calls, key=lambda step: (*step[:3], step.most or 0)) if calls else ()
-    return State(state.accepts, tuple(out), tuple(ordered))
+def _signature(state: State, group: Sequence[int]) -> object:
+    """What a state is, its successors known by their groups."""
+    edges = state.edges
+    if not state.calls and len(edges) == 1:
+        low, high, target = edges[0]
+        return low, high, group[target]
+    own = tuple(joined([(low, high, group[target]) for low, high, target in edges]))
+    if not state.calls:
+        return own
+    return own, frozenset((group[step.enter], group[step.leave], step.least, step.most) for step in state.calls)
 
 
 def _depth(states: Sequence[State]) -> int | None:
@@ -186,62 +188,90 @@ def _last(step: Step, states: Sequence[State]) -> bool:
     return step.most == 1 and leave.accepts and not leave.edges and not leave.calls
 
 
-def _firsts(states: Sequence[State]) -> list[int]:
-    """By state: the bytes that may follow, those of calls included, one bit each."""
-    found = [sum((1 << high + 1) - (1 << low) for low, high, _ in state.edges) for state in states]
+def _firsts(states: Sequence[State]) -> dict[int, int]:
+    """By state in which a called rule begins: the bytes that may follow, those of calls included, one bit each."""
+    enters = list(dict.fromkeys(step.enter for state in states for step in state.calls))
+    numbers = {enter: k for k, enter in enumerate(enters)}
+    found: dict[int, int] = {}
     # No chain of calls leads back, so a component is one state.
-    for (number,) in components([[step.enter for step in state.calls] for state in states]):
-        for step in states[number].calls:
-            found[number] |= found[step.enter]
+    for (number,) in components([[numbers[step.enter] for step in states[enter].calls] for enter in enters]):
+        state = states[enters[number]]
+        own = 0
+        for low, high, _ in state.edges:
+            own |= (1 << high + 1) - (1 << low)
+        for step in state.calls:
+            own |= found[step.enter]
+        found[enters[number]] = own
     return found
 
 
-def _classes(states: Sequence[State]) -> tuple[bytes, int]:
-    """By byte, the number of its class (bytes of one are alike in every state), and how many there are."""
-    rows = list(dict.fromkeys(state.edges for state in states))
-    marks = sorted({0, 256}.union(*({low, high + 1} for row in rows for low, high, _ in row)))
-    place = {mark: k for k, mark in enumerate(marks)}
-    columns: list[list[tuple[int, int]]] = [[] for _ in marks[1:]]
-    for number, row in enumerate(rows):
-        for low, high, target in row:
-            for k in range(place[low], place[high + 1]):
-                columns[k].append((number, target))
-    numbers: dict[tuple[tuple[int, int], ...], int] = {}
-    class_of = bytearray()
-    for (low, above), column in zip(pairwise(marks), columns, strict=True):
-        number = numbers.setdefault(tuple(column), len(numbers))
-        class_of += bytes((number,)) * (above - low)
-    return bytes(class_of), len(numbers)
+def _table(states: Sequence[State]) -> tuple[bytes, int, array[int]]:
+    """By byte, the number of its class (bytes of one are alike in every state); how many there are; the state after
+    a byte of a class, (states, classes)."""
+    marks = {0, 256}
+    for state in states:
+        for low, high, _ in state.edges:
+            marks.add(low)
+            marks.add(high + 1)
+    cuts = sorted(marks)
+    place = {cut: k for k, cut in enumerate(cuts)}
+    # Rows over the ranges between the cuts. A state with one edge over one range sets it apart from all others.
+    alone: dict[int, tuple[int, int]] = {}
+    apart = [-1] * (len(cuts) - 1)
+    rows: dict[int, list[int]] = {}
+    for number, state in enumerate(states):
+        if len(state.edges) == 1:
+            low, high, target = state.edges[0]
+            if place[high + 1] == place[low] + 1:
+                alone[number] = place[low], target
+                apart[place[low]] = place[low]
+                continue
+        row = rows[number] = [NO_STATE] * len(apart)
+        for low, high, target in state.edges:
+            begin, end = place[low], place[high + 1]
+            row[begin:end] = [target] * (end - begin)
+    classes: dict[tuple[int, ...], int] = {}
+    of_range = [classes.setdefault(column, len(classes)) for column in zip(apart, *rows.values(), strict=True)]
+    firsts = [of_range.index(number) for number in range(len(classes))]
+    pick = itemgetter(*firsts, firsts[0])  # one more, since of a single one it gives no tuple
+    empty = array("H", [NO_STATE]) * len(classes)
+    table = array("H")
+    for number in range(len(states)):
+        if number in alone:
+            at, target = alone[number]
+            begin = len(table) + of_range[at]
+            table += empty
+            table[begin] = target
+        else:
+            table.extend(pick(rows[number])[:-1])
+    class_of = b"".join(
+        bytes((k,)) * (above - low) for k, (low, above) in zip(of_range, pairwise(cuts), strict=True)
+    )
+    return class_of, len(classes), table
 
 
 def _encode(states: Sequence[State], distances: Sequence[int], depth: int | None) -> bytes:
     """constraint.bin."""
-    class_of, classes = _classes(states)
     count = sum(len(state.calls) for state in states)
-    size = 64 + 256 + 12 * len(states) + 48 * count + 2 * classes * len(states)
     if count > MOST_CALLS or max(len(state.calls) for state in states) > 0xFFFF:
         raise ConstraintError(
             f"the constraint needs {count:,} calls of at most {MOST_CALLS:,}; make it smaller"
         )
+    class_of, classes, table = _table(states)
+    size = 64 + 256 + 12 * len(states) + 48 * count + 2 * classes * len(states)
     if size > MOST_BYTES:
         raise ConstraintError(
             f"the constraint needs {size >> 20} MiB of at most {MOST_BYTES >> 20}; make it smaller"
         )
     firsts = _firsts(states)
-    infos, calls, table = bytearray(), bytearray(), array("H")
-    empty = array("H", [NO_STATE]) * classes
+    infos, calls = bytearray(), bytearray()
     done = 0
     for state, distance in zip(states, distances, strict=True):
-        infos += struct.pack("<IHHI", done, len(state.calls), state.accepts, distance)
+        infos += INFO.pack(done, len(state.calls), state.accepts, distance)
         done += len(state.calls)
         for enter, leave, least, most in state.calls:
             calls += struct.pack("<4I", enter, leave, least, NO_END if most is None else most)
             calls += firsts[enter].to_bytes(32, "little")
-        row = empty[:]
-        for low, high, target in state.edges:
-            for number in {*class_of[low : high + 1]} if high > low else (class_of[low],):
-                row[number] = target
-        table += row
     if sys.byteorder == "big":
         table.byteswap()
     header = (len(states), classes, count, 0, NO_END if depth is None else depth, distances[0])

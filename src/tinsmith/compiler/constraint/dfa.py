@@ -12,7 +12,7 @@ from tinsmith.errors import ConstraintError
 Edge = tuple[int, int, int]  # low, high, target
 
 MOST_STATES = 60_000
-MOST_WORK = 3_000_000  # edges that the subset construction looks at where it is ambiguous
+MOST_WORK = 2_000_000  # edges that the subset construction looks at where it is ambiguous
 CODE_POINTS = 0x10FFFF
 
 
@@ -79,37 +79,41 @@ def subsets(
     nfa: Nfa, starts: Iterable[int], accepts: Iterable[int], limit: int = MOST_STATES
 ) -> tuple[list[list[Edge]], list[int], set[int]]:
     """The subset construction from several starts at once, untrimmed: edges, the starts' numbers, what accepts."""
-    final = frozenset(accepts)
+    skips = nfa.skips
     singles: dict[int, int] = {}  # the number of what one state alone reaches for nothing
     numbers: dict[frozenset[int], int] = {}
-    waiting: list[frozenset[int]] = []
+    waiting: list[
+        int | frozenset[int]
+    ] = []  # a state that reaches nothing else, or all that are reached together
     work = 0
 
-    def number_of(reached: frozenset[int]) -> int:
-        closed = _reach(nfa.skips, reached)
+    def new(subset: int | frozenset[int]) -> int:
+        if len(waiting) >= limit:
+            raise ConstraintError(
+                f"a part of the constraint needs more than {limit:,} states; make its bounds smaller"
+            )
+        waiting.append(subset)
+        return len(waiting) - 1
+
+    def several(reached: Iterable[int]) -> int:
+        closed = _reach(skips, reached)
         number = numbers.get(closed)
         if number is None:
-            if len(waiting) >= limit:
-                raise ConstraintError(
-                    f"a part of the constraint needs more than {limit:,} states; make its bounds smaller"
-                )
-            number = numbers[closed] = len(waiting)
-            waiting.append(closed)
+            number = numbers[closed] = new(closed)
         return number
 
     def single(state: int) -> int:
         number = singles.get(state)
         if number is None:
-            number = singles[state] = number_of(frozenset((state,)))
+            number = singles[state] = several((state,)) if skips[state] else new(state)
         return number
 
     firsts = [single(start) for start in starts]
     edges: list[list[Edge]] = []
     targets: dict[frozenset[int], int] = {}
     for subset in waiting:
-        if len(subset) == 1:
-            (state,) = subset
-            leaving = nfa.edges[state]
+        if isinstance(subset, int):
+            leaving = nfa.edges[subset]
             if len(leaving) == 1:
                 low, high, target = leaving[0]
                 edges.append([(low, high, single(target))])
@@ -128,22 +132,20 @@ def subsets(
             else:
                 known = targets.get(reached)
                 if known is None:
-                    known = targets[reached] = number_of(reached)
+                    known = targets[reached] = several(reached)
                 number = known
             if out and out[-1][2] == number and out[-1][1] == low - 1:
                 out[-1] = (out[-1][0], high, number)
             else:
                 out.append((low, high, number))
         edges.append(out)
-    return edges, firsts, {k for k, subset in enumerate(waiting) if not final.isdisjoint(subset)}
+    final = frozenset(accepts)
+    ends = {k for k, s in enumerate(waiting) if (s in final if isinstance(s, int) else not final.isdisjoint(s))}
+    return edges, firsts, ends
 
 
-def _reach(skips: Sequence[Sequence[int]], states: frozenset[int]) -> frozenset[int]:
+def _reach(skips: Sequence[Sequence[int]], states: Iterable[int]) -> frozenset[int]:
     """States and what they reach for nothing."""
-    if len(states) == 1:
-        (only,) = states
-        if not skips[only]:
-            return states
     found, waiting = set(states), list(states)
     while waiting:
         for target in skips[waiting.pop()]:
@@ -214,7 +216,8 @@ def minimize(dfa: Dfa) -> Dfa:
     for state, edges in enumerate(dfa.edges):
         for _, _, target in edges:
             sources[target].append(state)
-    first = [int(state in dfa.accepts) for state in range(len(dfa.edges))]
+    kinds: dict[bool, int] = {}
+    first = [kinds.setdefault(state in dfa.accepts, len(kinds)) for state in range(len(dfa.edges))]
     group, count = refine(first, lambda state, group: _signature(dfa.edges[state], group), sources)
     if count == len(dfa.edges):
         return dfa
@@ -246,6 +249,8 @@ def refine(
     while dirty:
         parts: dict[int, dict[object, list[int]]] = {}
         for state in dirty:
+            if len(members[group[state]]) == 1:
+                continue
             parts.setdefault(group[state], {}).setdefault(signature(state, group), []).append(state)
         moved: list[int] = []
         for number, by_signature in parts.items():
@@ -273,15 +278,22 @@ def refine(
 
 
 def _signature(edges: Iterable[Edge], group: Sequence[int]) -> tuple[Edge, ...]:
-    """The edges with groups for targets, neighbours joined."""
+    """The edges with groups for targets."""
+    return tuple(joined([(low, high, group[target]) for low, high, target in edges]))
+
+
+def joined(edges: list[Edge]) -> list[Edge]:
+    """Neighbouring ranges that lead to the same state made one."""
     out: list[Edge] = []
-    for low, high, target in edges:
-        number = group[target]
-        if out and out[-1][1] == low - 1 and out[-1][2] == number:
-            out[-1] = (out[-1][0], high, number)
+    last, end = -1, -2  # where the edge before leads, and the end of its range
+    for edge in edges:
+        low, high, target = edge
+        if target == last and low == end + 1:
+            out[-1] = (out[-1][0], high, target)
         else:
-            out.append((low, high, number))
-    return tuple(out)
+            out.append(edge)
+        last, end = target, high
+    return out
 
 
 def _product(a: Dfa, b: Dfa, keep: Callable[[bool, bool], bool], limit: int) -> Dfa:

@@ -182,7 +182,7 @@ class _Parser:
                 source.at += 1
                 high = self.character(start)
                 if high < low:
-                    source.fail(f"the range {source.text[at : source.at]} goes down; swap its ends", at)
+                    source.fail(f"the range {source.text[at : source.at]!r} goes down; swap its ends", at)
             pairs.append((low, high))
         if not pairs:
             source.fail("an empty class matches nothing; write its characters, or . for any", start)
@@ -210,10 +210,11 @@ class _Parser:
 
     def token(self) -> int:
         source, start = self.source, self.source.at
-        end = source.text.find(">", start)
-        if end < 0:
-            source.fail("a token <name> that does not end; expected '>'", start)
-        source.at = end + 1
+        while source.peek() != ">":
+            if source.peek() in ("", "\r", "\n"):
+                source.fail("a token <name> that does not end; expected '>' on its line", start)
+            source.at += 1
+        source.at += 1
         return source.token(source.text[start : source.at], self.tokens, start)
 
     def without_token(self, depth: int) -> Expr:

@@ -211,9 +211,10 @@ class _Rules:
 
     def json(self, node: Json) -> Expr:
         from tinsmith.compiler.constraint.json_schema import Options, schema_expr
+        from tinsmith.compiler.constraint.json_text import Spacing
 
         schema, where = node.schema, f"Lark {self.source.place(node.at)} %json "
-        spacing = "compact"
+        spacing: Spacing = "compact"
         if isinstance(schema, dict) and "x-guidance" in schema:
             schema = dict(schema)
             match schema.pop("x-guidance"):

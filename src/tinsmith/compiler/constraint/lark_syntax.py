@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from tinsmith.compiler.constraint.source import MOST_NESTING, Source
 from tinsmith.errors import ConstraintError
 
-RULE = re.compile(r"[!?]{0,2}(_?[a-z](?:[_a-z0-9]|-(?!>))*)")
+RULE = re.compile(r"_?[a-z](?:[_a-z0-9]|-(?!>))*")
 TERMINAL = re.compile(r"_?[A-Z](?:[_A-Z0-9]|-(?!>))*")
 STRING = re.compile(r'"((?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2})|[^"\\\x00-\x1f\x7f])*)"(i?)')
 PATTERN = re.compile(r"/((?:\\.|[^/\\])+)/([a-z]*)")
@@ -215,14 +215,13 @@ class _Parser:
 
     def definition(self, document: Document, depth: int) -> None:
         at = self.source.at
+        # What a rule's mark says of the tree says nothing of the text.
+        mark = self.source.take("?") or self.source.take("!")
         rule = self.match(RULE)
-        terminal = None if rule else self.match(TERMINAL)
-        if rule is not None:
-            name = rule.group(1)
-        elif terminal is not None:
-            name = terminal.group()
-        else:
+        found = rule or (None if mark else self.match(TERMINAL))
+        if found is None:
             self.fail(f"expected the name of a rule or a TERMINAL, not {self.source.found()}")
+        name = found.group()
         self.unused(document, name, at)
         self.refuse({"{": "templates", "::": "parametric rules", ".": "priorities"})
         lazy, suffix = self.attributes() if rule and self.symbol("[") else (False, None)
@@ -364,7 +363,7 @@ class _Parser:
         name = self.match(TERMINAL) or self.match(RULE)
         if name is not None:
             self.refuse({"::": "parametric rules"})
-            return Name(at, name.group(1) if name.re is RULE else name.group())
+            return Name(at, name.group())
         if source.take("%json"):
             return Json(at, self.json())
         if source.take("%regex"):

@@ -39,6 +39,7 @@ from tinsmith.compiler.constraint.source import Source
 
 MOST_PIECES = 4_000  # characters of all pieces of a %regex
 SYNTAX = frozenset(r"\^$.|?*+()[]{}/-")
+NEW_LINE = ((0x0A, 0x0A),)  # what `.` is not, in Rust's patterns
 FOREIGN = {Token: "a control token", Json: "%json", Nested: "%lark"}
 
 
@@ -105,7 +106,7 @@ class Terminals:
                 return self.named(node)
             case Pattern(value=value, flags=flags):
                 where = f"{self.source.name} {self.source.place(node.at)}"
-                return regex.parse(f"(?{flags}){value}" if flags else value, path=where)
+                return regex.parse(f"(?{flags}){value}" if flags else value, path=where, lines=NEW_LINE)
             case Text(value=value, any_case=True):
                 escaped = "".join("\\" + c if c in SYNTAX else c for c in value)
                 return regex.parse(f"(?i){escaped}")
