@@ -22,8 +22,10 @@ AnyTool = Mapping[str, Any] | Callable[..., Any]
 Made = tuple[ToolFormat, list[Tool], Constraint]
 
 
-def declared(tools: Sequence[AnyTool]) -> list[Mapping[str, Any]]:
+def declared(tools: Sequence[AnyTool]) -> Sequence[Mapping[str, Any]]:
     """Tools as dicts, functions among them in OpenAI's shape."""
+    if isinstance(tools, Mapping) or not isinstance(tools, Sequence):
+        return tools  # refused where tools are read
     return [tool if isinstance(tool, Mapping) or not callable(tool) else tool_of(tool) for tool in tools]
 
 
@@ -43,11 +45,6 @@ def toolbox(model: Model, tools: Sequence[AnyTool], format: str | None, parallel
     name = format or model.tool_format
     key = json.dumps([dicts, name, parallel, none], default=repr)
     made = model.toolboxes.get(key)
-    functions = {
-        tool["function"]["name"]: given
-        for given, tool in zip(tools, dicts, strict=True)
-        if not isinstance(given, Mapping)
-    }
     if made is None:
         constraint = compile_tools(
             dicts, name, parallel=parallel, none=none, control=lambda text: control_token(model, text)
@@ -56,6 +53,9 @@ def toolbox(model: Model, tools: Sequence[AnyTool], format: str | None, parallel
         if len(model.toolboxes) >= 64:
             model.toolboxes.pop(next(iter(model.toolboxes)))
         model.toolboxes[key] = made
+    functions = {
+        tool.name: given for given, tool in zip(tools, made[1], strict=True) if not isinstance(given, Mapping)
+    }
     return Toolbox(made[0], made[1], functions, made[2])
 
 

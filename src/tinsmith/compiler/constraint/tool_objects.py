@@ -49,8 +49,6 @@ class Objects:
 
     def __init__(self, grammar: Grammar, root: Mapping[str, Any], escape: Literal) -> None:
         self._grammar, self._root, self._escape = grammar, root, escape
-        # A control token can't occur in a text.
-        self._mark = "" if escape.data[:1] == b"\xff" else ESCAPE
 
     def value(self, schema: Any, path: str, depth: int = 0) -> Expr:
         if depth > _DEEPEST:
@@ -70,7 +68,7 @@ class Objects:
         if may & _NUMBERS:
             found.append(self._number(schema, may & _NUMBERS, path))
         if "string" in may:
-            content = tool_texts.text(schema, self._root, self._mark, path)
+            content = tool_texts.text(schema, self._root, ESCAPE, path)
             found.append(sequence((self._escape, content, self._escape)))
         if isinstance(schema, Mapping) and "array" in may and "items" in schema:
             found.append(self._array(schema, path, depth))

@@ -26,8 +26,8 @@ from tinsmith.compiler.constraint.tool_objects import Objects, properties_of
 from tinsmith.errors import ConstraintError
 from tinsmith.models.tool_formats import JsonFormat, Tool, ToolFormat, by_name, read_tools
 from tinsmith.models.tool_formats.functiongemma import CLOSING, ESCAPE, OPENING
-from tinsmith.models.tool_formats.kinds import kinds
-from tinsmith.models.tool_formats.qwen35 import END_OF_VALUE
+from tinsmith.models.tool_formats.kinds import kind, kinds
+from tinsmith.models.tool_formats.qwen35 import END_OF_VALUE, PYTHON, write_value
 
 MOST_CALLS = 8
 CALL = "call"
@@ -67,16 +67,15 @@ def compile_tools(
             raise ConstraintError(f"the format {format} has its own spacing; leave it off")
         answer = _tagged(grammar, known, found, most if parallel else 1, control)
     if none:
-        answer = choice((answer, _no_call(known, control)))
+        answer = choice((answer, _no_call(known)))
     grammar.rules[grammar.start] = answer
     return compile_grammar(grammar, "tools")
 
 
-def _no_call(known: ToolFormat, control: Control | None) -> Expr:
+def _no_call(known: ToolFormat) -> Expr:
     if isinstance(known, JsonFormat) and known.nothing is not None:
         return text(known.nothing)
-    # A control token is no text: no text can hold it.
-    return tool_texts.free("" if control and control(known.mark) is not None else known.mark)
+    return tool_texts.free(known.mark)
 
 
 def _json(
@@ -144,12 +143,13 @@ def _qwen35_value(grammar: Grammar, schema: Any, root: Mapping[str, Any], path: 
     may = kinds(schema, root)
     if may == {"string"}:
         return tool_texts.text(schema, root, END_OF_VALUE, path)
+    stated = set(schema) - tool_texts.ANNOTATIONS if isinstance(schema, Mapping) else set()
+    if "enum" in stated and stated <= {"type", "enum"}:
+        return choice(text(write_value(value)) for value in schema["enum"] if kind(value) in may)
     found = [schema_expr(grammar, rooted(schema, root), path, Options("spaced", "schema", True))]
     # What the template itself writes for these.
-    if "boolean" in may and "enum" not in schema and "const" not in schema:
-        found += [text("True"), text("False")]
-    if may == {"null"}:
-        found.append(text("None"))
+    if "type" in stated and not stated & {"enum", "const", "not", "allOf", "anyOf", "oneOf", "$ref", "if"}:
+        found += [text(str(value)) for value in PYTHON.values() if kind(value) in may]
     return choice(found)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinsmith.errors import InputError
-from tinsmith.models.tool_formats.kinds import kinds
+from tinsmith.models.tool_formats.kinds import kind, kinds
 from tinsmith.models.tool_formats.tool import Call, Message, Tool, ToolFormat, checked, split_system
 
 _INSTRUCTION = (
@@ -82,7 +82,7 @@ def _damaged(at: int) -> InputError:
 def _write_call(call: Call) -> str:
     lines = [f"<tool_call>\n<function={call.name}>\n"]
     for key, value in call.arguments.items():
-        written = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
+        written = write_value(value)
         if END_OF_VALUE in written:
             raise InputError(
                 f"argument {key} holds the line </parameter>, which ends a value in the format qwen35"
@@ -91,12 +91,19 @@ def _write_call(call: Call) -> str:
     return "".join([*lines, "</function>\n</tool_call>"])
 
 
+def write_value(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
+
+
 def _read(text: str, schema: Any, root: Any) -> Any:
     """A value by its kind: a string is as it stands; where others may stand too, what is JSON is JSON."""
     may = kinds(schema, root)
     if may == {"string"}:
         return text
-    if text in PYTHON and {"boolean", "null"} & may:
+    for value in schema.get("enum", ()) if isinstance(schema, dict) else ():
+        if write_value(value) == text:
+            return value
+    if text in PYTHON and kind(PYTHON[text]) in may:
         return PYTHON[text]
     try:
         return json.loads(text)
