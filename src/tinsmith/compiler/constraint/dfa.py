@@ -237,9 +237,9 @@ def refine(
     """The coarsest partition in which the states of a group have the same signature; the number of groups.
 
     group: each state's group to begin with, numbered from 0 without gaps. signature(state, group): what a state
-    is in terms of its successors' groups. sources[s]: the states whose signature speaks of s. When a group splits,
-    its largest part keeps the number, so a state is looked at again only when a successor went with a smaller
-    part: n log n in all.
+    is in terms of its successors' groups. sources[s]: the states whose signature speaks of s. When a group
+    splits, its largest part keeps the number, so a state is looked at again only when a successor went with a
+    smaller part: n log n in all.
     """
     count = max(group) + 1
     members: list[set[int]] = [set() for _ in range(count)]

@@ -1,5 +1,5 @@
 """A grammar as a network of automata: one a rule, over bytes and calls of rules. Small rules, and those used
-once, become part of the rules that use them: alternatives that begin alike are then told apart without guessing."""
+once, become part of the rules that use them: alternatives that begin alike are then told apart at once."""
 
 from __future__ import annotations
 
