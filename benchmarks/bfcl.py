@@ -1,6 +1,7 @@
 """`model.call` on BFCL's simple and multiple categories, scored by the rules of the package itself.
 
-    python benchmarks/bfcl.py bfcl_eval.whl MODEL [--format F] [--items 100] [--threads 2] [--max-tokens 256] [--seed 0]
+    python benchmarks/bfcl.py bfcl_eval.whl MODEL [--format F] [--items 100] [--threads 2]
+        [--max-tokens 256] [--seed 0]
 
 Every item is one question and its functions; the answer is one call, greedy, under the constraint that the
 functions make. The score is `ast_checker`'s of bfcl-eval: right function, required arguments, types, and each
@@ -12,6 +13,7 @@ JSON, by category.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import random
 import sys
@@ -38,13 +40,13 @@ def checker(wheel: Path) -> Check:
     vars(stand_in)["MODEL_CONFIG_MAPPING"] = {"tinsmith": entry}
     sys.modules[stand_in.__name__] = stand_in
     sys.path.insert(0, str(wheel))
-    from bfcl_eval.constants.enums import Language
-    from bfcl_eval.eval_checker.ast_eval.ast_checker import ast_checker
+    python = importlib.import_module("bfcl_eval.constants.enums").Language.PYTHON
+    ast_checker = importlib.import_module("bfcl_eval.eval_checker.ast_eval.ast_checker").ast_checker
 
     def check(
         functions: list[dict[str, Any]], calls: list[dict[str, Any]], possible: list[Any], category: str
     ) -> dict[str, Any]:
-        found: dict[str, Any] = ast_checker(functions, calls, possible, Language.PYTHON, category, "tinsmith")
+        found: dict[str, Any] = ast_checker(functions, calls, possible, python, category, "tinsmith")
         return found
 
     return check

@@ -1,18 +1,21 @@
 """What a mask costs a token and what a schema costs to compile, beside llguidance and xgrammar, in one run.
 
     python benchmarks/constraints.py bfcl_eval.whl smollm2=model.gguf qwen3=tokenizer.json gemma3=tokenizer.json
-        [--schemas 80] [--walks 4] [--tokens 64] [--peers llguidance,xgrammar] [--seed 0]
+        [--schemas 80] [--walks 4] [--tokens 64] [--repeat 3]
+        [--peers llguidance,xgrammar] [--seed 0]
 
 Schemas: parameters of BFCL's functions (simple and multiple), as they stand there but for its names of types.
 Half of the walks are JSON texts that a schema allows, of a few common words; the other half are tokens drawn
 evenly from tinsmith's masks. Every engine is led along the same tokens; where a peer allows a token less, its
 walk ends there. Before each token the engine fills a mask of the whole vocabulary.
 
-A time is that of one call from Python into memory that is there already, less the median time of a call that
-only enters the same extension: state(), is_stopped(), is_terminated(). xgrammar's own Python wrapper (some
-microseconds) is what its users call, and stays in. Compiling: from the schema to an engine that can fill its
-first mask, with "create" what tinsmith takes of it at run time (checking constraint.bin). One thread. Prints
-one line of JSON; microseconds for masks, milliseconds for compiling.
+A time is the least of `--repeat` runs of all of a schema's walks, each on an engine made anew, so that what
+the machine did meanwhile is left out and what an engine keeps from walk to walk is not. It is that of one
+call from Python into memory that is there already, less the median time of a call that only enters the same
+extension: state(), is_stopped(), is_terminated(). xgrammar's own Python wrapper (some microseconds) is what
+its users call, and stays in. Compiling: from the schema to an engine that can fill its first mask, with
+"create" what tinsmith takes of it at run time (checking constraint.bin). One thread. Prints one line of JSON;
+microseconds for masks, milliseconds for compiling.
 """
 
 from __future__ import annotations
@@ -25,14 +28,16 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tinsmith.compiler.constraint.json_schema import compile_schema
 
 from tinsmith import _core, models
 from tinsmith.compiler import build_image
+from tinsmith.compiler.constraint.json_schema import compile_schema
 from tinsmith.compiler.tokenizer import ALPHABET, token_text
 from tinsmith.errors import RuntimeFault, TinsmithError
 from tinsmith.models import Spec, Tensor, Tokenizer, family
@@ -52,7 +57,7 @@ KEYS = (
     "pattern",
 )
 CATEGORIES = ("simple_python", "multiple")
-COMPACT = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
+COMPACT: Any = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
 WORDS = [
     "the",
     "new",
@@ -122,8 +127,8 @@ def instance(schema: dict[str, Any], rng: random.Random) -> Any:
 
 
 class Vocabulary:
-    """texts: each token's bytes, b"" for those that are none; ends: the end token; core: a model of one small layer
-    that has this vocabulary, since tinsmith's masks are of a model."""
+    """texts: each token's bytes, b"" for those that are none; end: the end token; core: a model of one small
+    layer that has this vocabulary, since tinsmith's masks are of a model."""
 
     def __init__(self, path: Path) -> None:
         if path.suffix == ".json":
@@ -165,9 +170,8 @@ class Vocabulary:
         found = []
         at = 0
         while at < len(text):
-            size = next(
-                n for n in range(self._longest, 0, -1) if text[at : at + n] in self._ids and at + n <= len(text)
-            )
+            longest = min(self._longest, len(text) - at)
+            size = next(n for n in range(longest, 0, -1) if text[at : at + n] in self._ids)
             found.append(self._ids[text[at : at + size]])
             at += size
         return found
@@ -202,8 +206,8 @@ class Ours:
 
     def begin(self) -> None:
         self.walk.begin()
-        self.fill: Callable[[], Any] = lambda into=self.walk.mask_into, buffer=self.buffer: into(buffer)
-        self.nothing: Callable[[], Any] = lambda state=self.walk.state: state()
+        self.fill: Callable[[], Any] = partial(self.walk.mask_into, self.buffer)
+        self.nothing: Callable[[], Any] = self.walk.state
 
     def accept(self, token: int) -> bool:
         try:
@@ -213,20 +217,25 @@ class Ours:
         return True
 
 
+class Tokens:
+    """A vocabulary as llguidance takes it."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+        self.eos_token_id, self.bos_token_id = vocabulary.end, None
+        self.tokens = [text or b"\xff<%d>" % k for k, text in enumerate(vocabulary.texts)]
+        self.special_token_ids = [k for k, text in enumerate(vocabulary.texts) if not text]
+
+    def __call__(self, text: bytes) -> list[int]:
+        return self.vocabulary.tokens(text)
+
+
 class LLGuidance:
     def __init__(self, vocabulary: Vocabulary) -> None:
         import llguidance
 
-        class Tokens:
-            eos_token_id, bos_token_id = vocabulary.end, None
-            tokens = [text or b"\xff<%d>" % k for k, text in enumerate(vocabulary.texts)]
-            special_token_ids = [k for k, text in enumerate(vocabulary.texts) if not text]
-
-            def __call__(self, text: bytes) -> list[int]:
-                return vocabulary.tokens(text)
-
         self.library = llguidance
-        self.tokenizer = llguidance.LLTokenizer(llguidance.TokenizerWrapper(Tokens()))
+        self.tokenizer = llguidance.LLTokenizer(llguidance.TokenizerWrapper(Tokens(vocabulary)))
         self.buffer = np.zeros((vocabulary.size + 31) // 32, np.uint32)
 
     def compile(self, schema: dict[str, Any]) -> None:
@@ -238,9 +247,8 @@ class LLGuidance:
 
     def begin(self) -> None:
         self.walk = self.made.deep_copy()
-        address, size = self.buffer.ctypes.data, self.buffer.nbytes
-        self.fill = lambda into=self.walk.unsafe_compute_mask_ptr: into(address, size)
-        self.nothing = lambda stopped=self.walk.is_stopped: stopped()
+        self.fill = partial(self.walk.unsafe_compute_mask_ptr, self.buffer.ctypes.data, self.buffer.nbytes)
+        self.nothing = self.walk.is_stopped
 
     def accept(self, token: int) -> bool:
         return bool(self.walk.try_consume_tokens([token]) == 1)
@@ -262,8 +270,8 @@ class XGrammar:
 
     def begin(self) -> None:
         self.walk = self.library.GrammarMatcher(self.made)
-        self.fill = lambda into=self.walk.fill_next_token_bitmask, buffer=self.buffer: into(buffer)
-        self.nothing = lambda terminated=self.walk.is_terminated: terminated()
+        self.fill = partial(self.walk.fill_next_token_bitmask, self.buffer)
+        self.nothing = self.walk.is_terminated
 
     def accept(self, token: int) -> bool:
         return bool(self.walk.accept_token(token))
@@ -287,20 +295,37 @@ def random_walk(engine: Ours, vocabulary: Vocabulary, length: int, rng: np.rando
     return tokens
 
 
-def lead(engine: Any, tokens: Sequence[int], times: list[int], nothing: list[int]) -> bool:
-    """Along a walk, a mask before each token; False where the engine allows less."""
+@dataclass
+class Led:
+    """Nanoseconds of the masks of one walk and of calls that do nothing; whole: every token was allowed."""
+
+    masks: list[int] = field(default_factory=list)
+    nothing: list[int] = field(default_factory=list)
+    whole: bool = True
+
+
+def run(engine: Any, schema: dict[str, Any], walks: Sequence[tuple[str, list[int]]]) -> list[Led]:
+    """All walks of a schema on an engine that has kept nothing yet."""
+    engine.compile(schema)
+    return [lead(engine, tokens) for _, tokens in walks]
+
+
+def lead(engine: Any, tokens: Sequence[int]) -> Led:
+    """Along a walk, a mask before each token."""
     engine.begin()
+    led = Led()
     clock = time.perf_counter_ns
     for token in tokens:
         started = clock()
         engine.nothing()
         middle = clock()
         engine.fill()
-        times.append(clock() - middle)
-        nothing.append(middle - started)
+        led.masks.append(clock() - middle)
+        led.nothing.append(middle - started)
         if not engine.accept(token):
-            return False
-    return True
+            led.whole = False
+            break
+    return led
 
 
 def measure(
@@ -336,9 +361,11 @@ def measure(
                         if k % 2
                         else ("json", vocabulary.tokens(text.encode()))
                     )
-                ours.compile(schema)  # masks that drawing has kept are forgotten
-            for kind, tokens in walks:
-                ended[name] += not lead(engine, tokens, times[name][kind], nothing[name])
+            runs = [run(engine, schema, walks) for _ in range(args.repeat)]
+            for k, (kind, _) in enumerate(walks):
+                times[name][kind] += map(min, zip(*(one[k].masks for one in runs), strict=True))
+                nothing[name] += runs[0][k].nothing
+                ended[name] += not runs[0][k].whole
     return {
         "tokens": vocabulary.size,
         "mask_us": {
@@ -371,6 +398,7 @@ def main() -> int:
     parser.add_argument("--schemas", type=int, default=80)
     parser.add_argument("--walks", type=int, default=4, help="a schema; every other one is random")
     parser.add_argument("--tokens", type=int, default=64, help="of a random walk, at most")
+    parser.add_argument("--repeat", type=int, default=3, help="a mask's time is the least of so many runs")
     parser.add_argument("--peers", default="llguidance,xgrammar", help="of llguidance, xgrammar; may be empty")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()

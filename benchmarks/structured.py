@@ -1,7 +1,8 @@
 """What a constraint saves: model evaluations and time of the answers of a tin that carries one, free and
 constrained.
 
-    python benchmarks/structured.py home-q8_0.tin test.jsonl [--items 100] [--threads 2] [--lookups 0,4] [--system home]
+    python benchmarks/structured.py home-q8_0.tin test.jsonl [--items 100] [--threads 2]
+        [--lookups 0,4] [--system home]
 
 Items are drawn evenly from the parts, and all ways to answer take turns item by item, so that a busy moment
 of the machine falls on all alike. An evaluation is a pass of the model, the prompt's included. Prints one

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,12 +41,15 @@ licenses = "data/LICENSES.txt"
 [train]
 epochs = 1
 batch_tokens = 4096
+[constraint]
+schema = "data/schema.json"
+spacing = "spaced"
 [build]
 formats = ["F16", "Q8_0"]
 context = 1024
 [eval]
 baseline_limit = 2
-max_tokens = 8
+max_tokens = 64
 shots = 1
 threads = 1
 """
@@ -58,6 +62,11 @@ def rows(name, numbers):
     (out / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\\n" for line in lines))
 rows("train", range(12)); rows("validation", range(12, 15)); rows("test", range(15, 23))
 (out / "LICENSES.txt").write_text("numbers are free\\n")
+def closed(**keys):
+    return {"type": "object", "properties": keys, "required": list(keys), "additionalProperties": False}
+number = {"type": "integer", "minimum": 0, "maximum": 99}
+schema = closed(name={"enum": ["Get", "Set"]}, arguments=closed(n=number))
+(out / "schema.json").write_text(json.dumps(schema))
 """
 
 
@@ -111,7 +120,9 @@ def test_the_report_has_the_figures_that_others_rely_on(made: Path) -> None:
         "nearest",
         "tuned",
         "shipped_f16",
+        "shipped_f16_constrained",
         "shipped_q8_0",
+        "shipped_q8_0_constrained",
     ]
     for name, system in document["systems"].items():
         assert system["items"] == (2 if name in ("zero_shot", "few_shot", "retrieval") else 8)
@@ -128,6 +139,51 @@ def test_the_report_has_the_figures_that_others_rely_on(made: Path) -> None:
     assert [row["step"] for row in document["train"]["curve"]] == list(range(1, document["train"]["steps"] + 1))
 
 
+def test_what_a_constraint_allows_is_all_that_comes_out(made: Path) -> None:
+    from tinsmith.evaluate.answers import read_answers
+
+    for weights in ("f16", "q8_0"):
+        answers = read_answers(made / "eval" / f"shipped_{weights}_constrained.jsonl")
+        for answer in answers:
+            call = json.loads(answer.text)
+            assert json.dumps(call) == answer.text
+            assert call["name"] in ("Get", "Set")
+            assert 0 <= call["arguments"]["n"] <= 99
+            assert answer.finish == "stop"
+            assert not answer.drafted
+    document = load(made / "report.json")
+    under = document["systems"]["shipped_q8_0_constrained"]
+    assert under["valid"] == 1
+    assert under["bytes"] == document["systems"]["shipped_q8_0"]["bytes"]
+    assert under["evaluations"] < under["generated_tokens"]
+    changed = document["constraint"]["changes"]["shipped_q8_0"]
+    assert 0 <= changed["better"] + changed["worse"] <= changed["changed"] <= 8
+    assert "Where the constraint changed the answer" in (made / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_constraint_is_sealed_with_what_it_comes_from(made: Path, folder: Path) -> None:
+    with zipfile.ZipFile(made / "home-q8_0.tin") as tin:
+        data, manifest = tin.read("grammar/answer.bin"), json.loads(tin.read("manifest.json"))
+    assert data == (made / "data" / "answer.bin").read_bytes()
+    said = manifest["constraint"]
+    assert (said["source"], said["file"], said["spacing"]) == ("schema", "schema.json", "spaced")
+    assert said["sha256"] == files.sha256_file(folder / "data" / "schema.json")
+    assert said["shortest"] == len('{"name": "Get", "arguments": {"n": 0}}')
+    assert {"kind", "states", "depth"} <= set(said)
+
+
+def test_an_output_that_the_constraint_forbids(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "home", ignore=shutil.ignore_patterns("run"))
+    rows = (tmp_path / "home" / "data" / "train.jsonl").read_text().replace('\\"n\\": 7', '\\"n\\": \\"7\\"')
+    (tmp_path / "home" / "data" / "train.jsonl").write_text(rows)
+    with pytest.raises(
+        DataError, match=r"train.jsonl: example 8: .* at character 36, after .*what may come there: \"0\""
+    ):
+        pipeline.make(
+            recipe.load(tmp_path / "home" / "home.toml"), tmp_path / "run", progress.display(), "data"
+        )
+
+
 def test_answers_of_the_float_model_do_not_depend_on_drafts(made: Path) -> None:
     from tinsmith.evaluate.answers import Job, read_answers
 
@@ -135,7 +191,7 @@ def test_answers_of_the_float_model_do_not_depend_on_drafts(made: Path) -> None:
     assert any(item.draft for item in job.items)
     model = tinsmith.load(made / "merged", threads=1)
     for item, answer in zip(job.items, read_answers(made / "eval" / "tuned.jsonl"), strict=True):
-        drafted = model.chat(item.messages, max_tokens=8, draft=item.draft)
+        drafted = model.chat(item.messages, max_tokens=64, draft=item.draft)
         assert drafted.token_ids == answer.tokens
 
 

@@ -85,7 +85,8 @@ typedef struct tini_walk {
     uint32_t bound;  /* the largest distance after a token; UINT32_MAX: none */
     tini_mask *mask; /* NULL: peak and escapes are not kept */
     uint32_t visited;
-    int stop; /* at the first token */
+    int stop;      /* at the first token */
+    uint32_t found; /* with stop: not 0 when there was one */
 } tini_walk;
 
 int tini_walk_run(tini_walk *w, uint32_t first, uint32_t end, uint32_t depth, const tini_config_list *start,

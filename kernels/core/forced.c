@@ -152,7 +152,7 @@ static int is_crossed(tin_constraint *c, const tini_config_list *after, const ui
     tini_walk w = {.m = &c->matcher, .nodes = nodes, .bits = c->bits, .bound = UINT32_MAX, .stop = 1};
     int good = tini_walk_run(&w, i, end, depth, after, 0);
     c->matcher.full = c->matcher.ambiguous = 0;
-    return !good || w.stop == 2; /* where it can't be known, it may be */
+    return !good || w.found; /* where it can't be known, it may be */
 }
 
 /* Of `kept` tokens, those that the text cut off at `length` begins with too, and that end before what is not relied

@@ -48,30 +48,70 @@ static void note_escapes(tini_mask *mask, const tini_set *set, uint32_t node, ti
         }
 }
 
+/* Tokens that may come, until their bits are set: so the walk itself need not tell those nodes that have one from those
+ * that have none by a branch, which no processor could foresee. */
+enum { FOUND = 256 };
+
+typedef struct found_tokens {
+    uint32_t count;
+    uint32_t tokens[FOUND];
+} found_tokens;
+
+static void set_bits(uint32_t *bits, found_tokens *found) {
+    for (uint32_t k = 0; k < found->count; k++)
+        bits[found->tokens[k] >> 5] |= 1u << (found->tokens[k] & 31);
+    found->count = 0;
+}
+
+enum { SEEN = 1, ALLOWED = 2, ENDS = 4 };
+
+/* A set that is met for the first time, or a configuration other than the last one: keeps the records of the walk.
+ * SEEN, ALLOWED where a token that leads there may be told, ENDS where what is below the base must be asked. */
+static uint32_t look_at(tini_walk *w, uint32_t to) {
+    tini_matcher *m = w->m;
+    tini_set plain, *set = &m->sets[to >> 16];
+    if ((to & 0xFFFF) != TINI_SET_MARK) {
+        plain = (tini_set){.distance = tini_config_distance(m, to), .frames = m->frames[to >> 16].depth};
+        set = &plain;
+    }
+    set->seen = SEEN | (set->distance <= w->bound ? ALLOWED : 0);
+    if (w->mask) {
+        w->mask->peak = set->distance > w->mask->peak ? set->distance : w->mask->peak;
+        w->mask->frames = set->frames > w->mask->frames ? set->frames : w->mask->frames;
+        set->seen |= set->open | set->far ? ENDS : 0;
+    }
+    return set->seen;
+}
+
 int tini_walk_run(tini_walk *w, uint32_t first, uint32_t end, uint32_t depth, const tini_config_list *start,
                   int inner) {
     tini_matcher *m = w->m;
     const tini_automaton *a = &m->automaton;
-    const uint32_t classes = a->header->classes, *rows = m->rows;
+    const tini_trie_node *nodes = w->nodes;
+    const uint32_t classes = a->header->classes, shift = m->row_shift, *rows = m->rows;
+    const tini_set *sets = m->sets;
     const uint8_t *class_of = a->class_of, *kinds = a->kinds;
     const uint16_t *next = a->next;
-    uint32_t peak = 0, visited = 0, frames = 0;
+    uint32_t visited = 0, last = TINI_SET_NONE, seen = 0;
+    found_tokens found = {.count = 0};
     trail t = {.start = start, .base = depth, .floor = m->frame_count, .inner = inner};
     if (!begin_trail(m, &t))
         end = first;
     for (uint32_t i = first; i < end; visited++) {
-        tini_trie_node node = w->nodes[i];
-        uint32_t byte = tini_trie_byte(node), at = tini_trie_depth(node), from = t.sets[at - 1], to, distance;
+        tini_trie_node node = nodes[i];
+        uint32_t byte = tini_trie_byte(node), at = tini_trie_depth(node), from = t.sets[at - 1], to;
         if ((from & 0xFFFF) != TINI_SET_MARK) {
             uint32_t state = next[(size_t)(from & 0xFFFF) * classes + class_of[byte]];
-            if (state == TINI_NO_STATE)
+            if (state == (from & 0xFFFF))
+                to = from;
+            else if (state == TINI_NO_STATE)
                 to = TINI_SET_NONE;
             else if (kinds[state] & TINI_STATE_PLAIN)
                 to = (from & 0xFFFF0000u) | state;
             else
                 to = TINI_SET_UNKNOWN;
         } else {
-            to = rows[(size_t)(from >> 16) * classes + class_of[byte]];
+            to = rows[((size_t)(from >> 16) << shift) + class_of[byte]];
         }
         if (to == TINI_SET_UNKNOWN) {
             to = step_trail(m, &t, at, byte);
@@ -84,38 +124,33 @@ int tini_walk_run(tini_walk *w, uint32_t first, uint32_t end, uint32_t depth, co
         }
         t.sets[at] = to;
         t.bytes[at] = (uint8_t)byte;
-        if ((to & 0xFFFF) != TINI_SET_MARK) {
-            const tini_frame *frame = &m->frames[to >> 16];
-            distance = tini_add(a->states[to & 0xFFFF].distance, frame->need);
-            frames = frame->depth > frames ? frame->depth : frames;
-        } else {
-            const tini_set *set = &m->sets[to >> 16];
-            distance = set->distance;
-            frames = set->frames > frames ? set->frames : frames;
-            if (w->mask && (set->open | set->far)) {
-                note_escapes(w->mask, set, i, node);
-                if (w->mask->escape_count > TINI_ESCAPES)
-                    break;
-            }
+        if ((to & 0xFFFF) == TINI_SET_MARK)
+            seen = sets[to >> 16].seen;
+        else if (to != last)
+            seen = 0;
+        if (!seen)
+            seen = look_at(w, to);
+        last = to;
+        if (seen & ENDS) {
+            note_escapes(w->mask, &sets[to >> 16], i, node);
+            if (w->mask->escape_count > TINI_ESCAPES)
+                break;
         }
         uint32_t token = tini_trie_token(node);
-        if (token != TINI_TRIE_NO_TOKEN && distance <= w->bound) {
-            peak = distance > peak ? distance : peak;
-            w->bits[token >> 5] |= 1u << (token & 31);
-            if (w->stop) {
-                w->stop = 2;
-                break;
-            }
-        }
+        found.tokens[found.count] = token;
+        found.count += (token != TINI_TRIE_NO_TOKEN) & (seen >> 1 & 1);
+        if (found.count == FOUND)
+            set_bits(w->bits, &found);
         i++;
+        if (w->stop && found.count)
+            break;
     }
     tini_frames_drop(m, t.floor);
+    w->found |= found.count;
+    set_bits(w->bits, &found);
     w->visited += visited;
-    if (w->mask) {
-        w->mask->peak = peak > w->mask->peak ? peak : w->mask->peak;
-        w->mask->frames = frames > w->mask->frames ? frames : w->mask->frames;
+    if (w->mask)
         w->mask->visited += visited;
-    }
     return !m->full && !m->ambiguous;
 }
 

@@ -12,7 +12,9 @@ static uint32_t frame_of(uint32_t config) {
 }
 
 size_t tini_matcher_place(tini_matcher *m, void *memory) {
-    uint32_t classes = m->automaton.header->classes;
+    m->row_shift = 0;
+    while (1u << m->row_shift < m->automaton.header->classes)
+        m->row_shift++;
     uint64_t total = 0;
     uint64_t frames = tini_take(&total, TINI_FRAMES * sizeof *m->frames);
     uint64_t buckets = tini_take(&total, TINI_BUCKETS * sizeof *m->buckets);
@@ -20,7 +22,7 @@ size_t tini_matcher_place(tini_matcher *m, void *memory) {
     uint64_t sets = tini_take(&total, TINI_SETS * sizeof *m->sets);
     uint64_t set_buckets = tini_take(&total, TINI_BUCKETS * sizeof *m->set_buckets);
     uint64_t pool = tini_take(&total, TINI_CONFIG_POOL * sizeof *m->pool);
-    uint64_t rows = tini_take(&total, (uint64_t)TINI_SETS * classes * sizeof *m->rows);
+    uint64_t rows = tini_take(&total, ((uint64_t)TINI_SETS << m->row_shift) * sizeof *m->rows);
     if (memory) {
         uint8_t *base = memory;
         m->frames = (void *)(base + frames);
@@ -301,7 +303,7 @@ uint32_t tini_set_make(tini_matcher *m, tini_config_list *list, int inner) {
         *bucket = (uint16_t)number;
     }
     for (uint32_t k = 0; k < classes; k++)
-        m->rows[(size_t)number * classes + k] = TINI_SET_UNKNOWN;
+        m->rows[((size_t)number << m->row_shift) + k] = TINI_SET_UNKNOWN;
     return number << 16 | TINI_SET_MARK;
 }
 
@@ -315,6 +317,6 @@ uint32_t tini_set_step(tini_matcher *m, uint32_t set, uint32_t byte) {
     tini_list_step(m, m->pool + from->first, from->count, byte, from->inner, &after);
     uint32_t to = tini_set_make(m, &after, 0);
     if (!m->full)
-        m->rows[(size_t)(set >> 16) * m->automaton.header->classes + m->automaton.class_of[byte]] = to;
+        m->rows[((size_t)(set >> 16) << m->row_shift) + m->automaton.class_of[byte]] = to;
     return to;
 }

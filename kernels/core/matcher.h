@@ -47,7 +47,8 @@ typedef struct tini_set {
     uint32_t distance;
     uint16_t count, next, frames;
     uint8_t open, far; /* the rule at the open frame may be complete; the frame above it has been counted far */
-    uint8_t inner;     /* completed rules are not followed */
+    uint8_t inner; /* completed rules are not followed */
+    uint8_t seen;  /* by a walk, which says what */
 } tini_set;
 
 typedef struct tini_matcher {
@@ -64,7 +65,8 @@ typedef struct tini_matcher {
     tini_set *sets;        /* [TINI_SETS] */
     uint16_t *set_buckets; /* [TINI_BUCKETS] */
     uint32_t *pool;        /* [TINI_CONFIG_POOL] */
-    uint32_t *rows;        /* [TINI_SETS][classes] sets */
+    uint32_t *rows;        /* [TINI_SETS][1 << row_shift >= classes] sets */
+    uint32_t row_shift;
 
     int full;      /* there was no room for a frame or a set */
     int ambiguous; /* there were more than TINI_CONFIGS configurations */

@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
-__all__ = ["Completion", "Model", "__version__", "load"]
+__all__ = [
+    "Call",
+    "Choice",
+    "Completion",
+    "Constraint",
+    "Model",
+    "__version__",
+    "choices",
+    "grammar",
+    "load",
+    "regex",
+    "schema",
+    "tools",
+]
 
 TYPE_CHECKING = False  # what type checkers take for typing's, without its import
 if TYPE_CHECKING:
     __version__: str
-    from tinsmith.runtime import Completion, Model, load
+    from tinsmith.runtime import (
+        Call,
+        Choice,
+        Completion,
+        Constraint,
+        Model,
+        choices,
+        grammar,
+        load,
+        regex,
+        schema,
+        tools,
+    )
 
 
 def __getattr__(name: str) -> object:

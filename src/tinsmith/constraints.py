@@ -174,7 +174,7 @@ class Checker:
         try:
             self._walk.accept(token)
         except RuntimeFault as fault:
-            if fault.status != "argument":
+            if fault.status != "TIN_ERR_ARGUMENT":
                 raise
             return False
         return True

@@ -15,7 +15,7 @@ import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tinsmith.errors import RecipeError
 
@@ -134,7 +134,7 @@ class Constraint:
     grammar: str | None = _key(TEXT, None)
     regex: str | None = _key(TEXT, None)
     choices: tuple[str, ...] | str | None = _key(CHOICES, None)
-    spacing: str = _key(choice(SPACINGS), "compact")
+    spacing: Literal["compact", "spaced", "free"] = _key(choice(SPACINGS), "compact")
     format: str = _key(TEXT, "json")
 
     @property

@@ -3,9 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tiny_models import tiny_spec
 
-from tinsmith import cli
+import tinsmith
+from tinsmith import cli, models
 from tinsmith.cli import build
+from tinsmith.models import family
 
 
 @pytest.mark.parametrize("verb", ["make", "train", "merge", "build", "eval"])
@@ -18,6 +21,22 @@ def test_a_recipe_that_is_not_there(verb: str, tmp_path: Path, capsys: pytest.Ca
 def test_build_takes_no_format_beside_a_recipe(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["build", "a.toml", "--format", "q8_0"]) == 2
     assert "a recipe states formats, context and name itself" in capsys.readouterr().err
+    assert cli.main(["build", "a.toml", "--tools", "t.json"]) == 2
+    assert "what an answer may be in [constraint]" in capsys.readouterr().err
+
+
+def test_build_seals_a_schema_into_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    models.save_gguf(tiny_spec(family.by_name("llama")), tmp_path / "tiny.gguf")
+    schema = tmp_path / "age.json"
+    words = ["build", str(tmp_path / "tiny.gguf"), "--format", "f16", "--schema", str(schema)]
+    words += ["--out", str(tmp_path)]
+    schema.write_text('{"type": "integer", "minimum": 7, "maximum": 9}')
+    assert cli.main(words) == 0
+    answer = tinsmith.load(capsys.readouterr().out.split()[-1]).generate("age", max_tokens=8)
+    assert answer.text in ("7", "8", "9")
+    schema.write_text('{"type": "integer", "minimum": "7"}')
+    assert cli.main(words) == 2
+    assert "age.json: #/minimum" in capsys.readouterr().err
 
 
 def test_build_lists_the_formats(capsys: pytest.CaptureFixture[str]) -> None:

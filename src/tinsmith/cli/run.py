@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.cli._model import add_model_arguments, open_model
+from tinsmith.errors import ConstraintError, InputError
 
 if TYPE_CHECKING:
-    from tinsmith.runtime import Model
+    from tinsmith.runtime import Constraint, Model
+    from tinsmith.runtime.calls import Toolbox
 
 HELP = "answer a prompt, or chat, with a model file"
 OPTIONS = ("max_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed", "stop")
@@ -33,35 +36,120 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stop", action="append", default=[], metavar="T", help="end the answer before this text"
     )
+    allowed = parser.add_argument_group("what the answer may be (default: what FILE says, if anything)")
+    only = allowed.add_mutually_exclusive_group()
+    only.add_argument("--schema", metavar="FILE", help="JSON that satisfies a JSON Schema")
+    only.add_argument("--tools", metavar="FILE", help="a call of a tool; JSON in OpenAI's shape")
+    only.add_argument("--grammar", metavar="FILE", help="a text of a grammar: .gbnf or .lark")
+    only.add_argument("--choices", metavar="A,B", help="one of these texts; with --json, how likely each is")
+    only.add_argument("--regex", metavar="R", help="a text that matches as a whole")
+    only.add_argument("--free", action="store_true", help="anything, whatever FILE says")
     parser.add_argument("--json", action="store_true", help="print text, token_ids, seconds … as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     model = open_model(args)
     options = {name: getattr(args, name) for name in OPTIONS}
+    box = _tools(model, args.tools) if args.tools else None
+    options["constraint"] = box.constraint if box else _constraint(args)
     if args.prompt is None:
-        return _chat(model, args, options)
-    tokens = _tokens(model, args, args.prompt)
+        return _chat(model, args, options, box)
+    tokens = _tokens(model, args, args.prompt, box)
     if args.json:
-        answer = model.generate(tokens, **options)
-        found = {
-            "text": answer.text,
-            "tokens": len(answer.token_ids),
-            "token_ids": answer.token_ids,
-            "prompt_tokens": answer.prompt_tokens,
-            "finish": answer.finish,
-            "seconds": round(answer.seconds, 6),
-        }
-        print(json.dumps(found, ensure_ascii=False))
+        print(json.dumps(_answer(model, args, tokens, options, box), ensure_ascii=False))
         return 0
     _print_stream(model, tokens, options)
     return 0
 
 
-def _tokens(model: Model, args: argparse.Namespace, prompt: str) -> list[int]:
+def _answer(
+    model: Model, args: argparse.Namespace, tokens: list[int], options: dict[str, Any], box: Toolbox | None
+) -> dict[str, Any]:
+    answer = model.generate(tokens, **options)
+    found: dict[str, Any] = {
+        "text": answer.text,
+        "tokens": len(answer.token_ids),
+        "token_ids": answer.token_ids,
+        "prompt_tokens": answer.prompt_tokens,
+        "finish": answer.finish,
+        "seconds": round(answer.seconds, 6),
+        "evaluations": answer.evaluations,
+    }
+    if box:
+        from tinsmith.runtime.calls import read_calls
+
+        calls = read_calls(model, answer, box)
+        found["calls"] = [{"name": call.name, "arguments": call.arguments} for call in calls]
+    elif args.choices:
+        found["choices"] = model.choose(tokens, _choices(args.choices)).probabilities
+    elif args.schema:
+        from tinsmith.runtime.asking import finished
+
+        finished(answer)
+        found["value"] = json.loads(answer.text)
+    return found
+
+
+def _constraint(args: argparse.Namespace) -> Constraint | str | None:
+    """What was asked for on the command line; "own": nothing was."""
+    from tinsmith.runtime import constraints
+
+    if args.free:
+        return None
+    if args.regex is not None:
+        return constraints.regex(args.regex)
+    if args.choices is not None:
+        return constraints.choices(_choices(args.choices))
+    try:
+        if args.schema is not None:
+            return constraints.schema(_read(args.schema))
+        if args.grammar is not None:
+            kind = {".gbnf": "gbnf", ".lark": "lark"}.get(Path(args.grammar).suffix)
+            if kind is None:
+                raise ConstraintError(
+                    "the name of a grammar's file says its language: it ends in .gbnf or .lark"
+                )
+            return constraints.grammar(_read(args.grammar), "lark" if kind == "lark" else "gbnf")
+    except ConstraintError as error:
+        raise ConstraintError(f"{args.schema or args.grammar}: {error}") from None
+    return "own"
+
+
+def _tools(model: Model, path: str) -> Toolbox:
+    from tinsmith.runtime.calls import toolbox
+
+    try:
+        return toolbox(model, json.loads(_read(path)), None, False, False)
+    except ValueError as error:
+        raise ConstraintError(f"{path}: not JSON: {error}") from None
+    except ConstraintError as error:
+        raise ConstraintError(f"{path}: {error}") from None
+
+
+def _choices(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",")]
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text at byte {error.start}; save the file as UTF-8") from None
+
+
+def _tokens(model: Model, args: argparse.Namespace, prompt: str, box: Toolbox | None) -> list[int]:
     if args.raw:
         return model.tokenize(prompt, special=True, bos=True)
-    return model.render([*_system(args), {"role": "user", "content": prompt}])
+    return _render(model, [*_system(args), {"role": "user", "content": prompt}], box)
+
+
+def _render(model: Model, messages: list[dict[str, str]], box: Toolbox | None) -> list[int]:
+    """The conversation in tokens, told of the tools that were given."""
+    if box is None:
+        return model.render(messages)
+    from tinsmith.runtime.calls import prompt_of
+
+    return prompt_of(model, messages, box)
 
 
 def _system(args: argparse.Namespace) -> list[dict[str, str]]:
@@ -77,7 +165,7 @@ def _print_stream(model: Model, tokens: list[int], options: dict[str, Any]) -> s
     return text
 
 
-def _chat(model: Model, args: argparse.Namespace, options: dict[str, Any]) -> int:
+def _chat(model: Model, args: argparse.Namespace, options: dict[str, Any], box: Toolbox | None) -> int:
     interactive = sys.stdin.isatty()
     messages = _system(args)
     while True:
@@ -91,5 +179,5 @@ def _chat(model: Model, args: argparse.Namespace, options: dict[str, Any]) -> in
             _print_stream(model, model.tokenize(line, special=True, bos=True), options)
             continue
         messages.append({"role": "user", "content": line})
-        text = _print_stream(model, model.render(messages), options)
+        text = _print_stream(model, _render(model, messages, box), options)
         messages.append({"role": "assistant", "content": text})

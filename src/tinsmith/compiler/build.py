@@ -18,7 +18,7 @@ from tinsmith.compiler.program import Program, write_program
 from tinsmith.errors import FormatError, TinsmithError, UnsupportedError
 from tinsmith.formats import tin
 from tinsmith.formats.turns import TurnTable
-from tinsmith.models import family
+from tinsmith.models import family, tool_formats
 from tinsmith.models.chat_template import compile_turns
 from tinsmith.models.spec import Buffer, Spec
 
@@ -73,6 +73,8 @@ def _compile(spec: Spec) -> tuple[list[tuple[str, Buffer]], dict[str, Any]]:
         ("trie.bin", _core.make_trie(tokenizer)),
     ]
     facts = _manifest(spec, graph, program)
+    vocabulary, name = frozenset(spec.tokenizer.tokens), str(spec.general.get("name", ""))
+    facts["tools"] = tool_formats.detect(spec.chat_template, vocabulary, name)
     try:
         turns = _turns(spec)
     except TinsmithError as error:

@@ -52,6 +52,14 @@ class TurnTable:
             found.append(self.ending[role])
         return "".join([*found, self.generation] if generate else found)
 
+    @property
+    def default_system(self) -> str:
+        """What the template says as the system message of a conversation that has none."""
+        ending = self.ending["system"]
+        if not self.start.startswith(self.start_system) or not self.start.endswith(ending):
+            return ""
+        return self.start[len(self.start_system) : len(self.start) - len(ending)]
+
     def to_json(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False)
 

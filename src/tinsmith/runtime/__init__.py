@@ -7,13 +7,43 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # what type checkers take for typing's, whose import would be most of this one's time
 if TYPE_CHECKING:
+    from tinsmith.compiler.constraint import Constraint
+    from tinsmith.models.tool_formats import Call
+    from tinsmith.runtime.choosing import Choice
+    from tinsmith.runtime.constraints import choices, grammar, regex, schema, tools
     from tinsmith.runtime.generation import Completion
     from tinsmith.runtime.model import Model, ModelInfo
     from tinsmith.runtime.opening import load
 
-__all__ = ["Completion", "Model", "ModelInfo", "load"]
+_HOMES = {
+    "Call": "models.tool_formats",
+    "Choice": "runtime.choosing",
+    "Completion": "runtime.generation",
+    "Constraint": "compiler.constraint",
+    "Model": "runtime.model",
+    "ModelInfo": "runtime.model",
+    "choices": "runtime.constraints",
+    "grammar": "runtime.constraints",
+    "load": "runtime.opening",
+    "regex": "runtime.constraints",
+    "schema": "runtime.constraints",
+    "tools": "runtime.constraints",
+}
 
-_HOMES = {"Completion": "generation", "Model": "model", "ModelInfo": "model", "load": "opening"}
+__all__ = [
+    "Call",
+    "Choice",
+    "Completion",
+    "Constraint",
+    "Model",
+    "ModelInfo",
+    "choices",
+    "grammar",
+    "load",
+    "regex",
+    "schema",
+    "tools",
+]
 
 
 def __getattr__(name: str) -> object:
@@ -21,6 +51,6 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'tinsmith.runtime' has no attribute {name!r}")
     from importlib import import_module
 
-    found: object = getattr(import_module(f"tinsmith.runtime.{_HOMES[name]}"), name)
+    found: object = getattr(import_module(f"tinsmith.{_HOMES[name]}"), name)
     globals()[name] = found
     return found

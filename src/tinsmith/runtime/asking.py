@@ -36,17 +36,18 @@ def tokens_of(model: Model, prompt: Prompt) -> list[int]:
 
 
 def finished(answer: Completion) -> None:
-    """Raises InputError for an answer that did not come to its end."""
-    if answer.finish != "stop":
-        why = {
-            "length": "max_tokens is too small",
-            "context": "the context is full",
-            "constraint": "max_tokens is too small for any answer, or no token fits",
-        }
-        raise InputError(f"the answer did not end after {answer.text[-80:]!r}: {why[answer.finish]}; give it more room")
+    """Raises InputError for an answer under a constraint that could not come to an end. One that filled its room is
+    ended all the same."""
+    if answer.finish == "constraint":
+        raise InputError(
+            f"the answer could not end after {answer.text[-80:]!r}: max_tokens, or the context, is too small for what "
+            "must still come; give it more room"
+        )
 
 
-def json_answer(model: Model, prompt: Prompt, schema: Any, constraint: Constraint, options: dict[str, Any]) -> Any:
+def json_answer(
+    model: Model, prompt: Prompt, schema: Any, constraint: Constraint, options: dict[str, Any]
+) -> Any:
     """Model.json."""
     answer = model.generate(tokens_of(model, prompt), constraint=constraint, **options)
     finished(answer)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith.compiler.constraint import Constraint
 from tinsmith.compiler.constraint.tools import compile_tools
-from tinsmith.errors import InputError, UnsupportedError
+from tinsmith.errors import InputError
 from tinsmith.models.tool_formats import Call, Tool, ToolFormat, by_name, read_tools
-from tinsmith.runtime.asking import Prompt, conversation, finished
+from tinsmith.runtime.asking import Prompt, conversation, finished, tokens_of
 from tinsmith.runtime.functions import arguments_of, tool_of
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tinsmith.runtime.model import Model
 
 AnyTool = Mapping[str, Any] | Callable[..., Any]
+Made = tuple[ToolFormat, list[Tool], Constraint]
 
 
 def declared(tools: Sequence[AnyTool]) -> list[Mapping[str, Any]]:
@@ -36,9 +37,7 @@ class Toolbox:
     constraint: Constraint
 
 
-def toolbox(
-    model: Model, tools: Sequence[AnyTool], format: str | None, parallel: bool, none: bool
-) -> Toolbox:
+def toolbox(model: Model, tools: Sequence[AnyTool], format: str | None, parallel: bool, none: bool) -> Toolbox:
     """Made once for the same tools and options."""
     dicts = declared(tools)
     name = format or model.tool_format
@@ -66,13 +65,14 @@ def control_token(model: Model, text: str) -> int | None:
     return found[0] if len(found) == 1 and model.core.token(found[0])[1] else None
 
 
-def prompt_of(model: Model, prompt: Prompt, box: Toolbox, show: bool) -> str | Sequence[int]:
-    """The prompt with the tools told in it, in tokens."""
-    if not isinstance(prompt, str) and prompt and isinstance(prompt[0], int):
-        return prompt  # type: ignore[return-value]
+def prompt_of(model: Model, prompt: Prompt, box: Toolbox, show: bool | None = None) -> list[int]:
+    """The prompt in tokens, with the tools told in it. show: as Model.call."""
+    if show is None:
+        # A model with tools of its own was trained to know them.
+        show = model.constraint is None or model.constraint.kind != "tools"
+    if not show or (not isinstance(prompt, str) and prompt and isinstance(prompt[0], int)):
+        return tokens_of(model, prompt)
     messages = conversation(prompt)
-    if not show:
-        return model.render(messages)
     told = box.format.messages(box.tools, messages, model.turns.default_system)
     if not box.format.controls:
         return model.render(told)
@@ -101,9 +101,6 @@ def call(
     missing = [tool.name for tool in box.tools if tool.name not in box.functions]
     if execute and missing:
         raise InputError(f"{', '.join(missing)} can't be executed: give Python functions, or leave execute off")
-    if show is None:
-        # A model with tools of its own was trained to know them.
-        show = model.constraint is None or model.constraint.kind != "tools"
     answer = model.generate(prompt_of(model, prompt, box, show), constraint=box.constraint, **options)
     calls = read_calls(model, answer, box)
     if execute:
@@ -113,6 +110,7 @@ def call(
 
 
 def read_calls(model: Model, answer: Completion, box: Toolbox) -> list[Call]:
+    """The calls of an answer under the box's constraint. InputError where it could not come to an end."""
     finished(answer)
     return box.format.parse(model.detokenize(answer.token_ids, special=True), box.tools)
 
@@ -123,11 +121,3 @@ def run(one: Call, function: Callable[..., Any]) -> None:
         one.result = function(**arguments_of(function, one.arguments))
     except Exception as error:
         one.error = error
-
-
-def own_tools(model: Model) -> tuple[ToolFormat, list[Tool]]:
-    """The tools that the model's file carries, and their format. UnsupportedError where it has none."""
-    facts = model.tin.manifest.get("constraint", {})
-    if facts.get("kind") != "tools":
-        raise UnsupportedError("this file carries no tools; give some")
-    return by_name(facts.get("format", "json")), read_tools(facts.get("tools", []))

@@ -26,9 +26,7 @@ class Choice:
     probabilities: dict[str, float]
 
 
-def choose(
-    model: Model, prompt: Prompt, options: Sequence[str], calibrate: bool | Sequence[Prompt]
-) -> Choice:
+def choose(model: Model, prompt: Prompt, options: Sequence[str], calibrate: bool | Sequence[Prompt]) -> Choice:
     """Model.choose."""
     if isinstance(options, str) or len(options) < 2:
         raise InputError("give at least two options to choose from")
@@ -51,7 +49,9 @@ def choose(
 def _content_free(prompt: Prompt) -> list[Prompt]:
     """The prompt with its last message's content replaced."""
     if not isinstance(prompt, str) and prompt and isinstance(prompt[0], int):
-        raise InputError("token ids have no content to leave out; give the content-free prompts as calibrate=[…]")
+        raise InputError(
+            "token ids have no content to leave out; give the content-free prompts as calibrate=[…]"
+        )
     *before, last = conversation(prompt)
     return [[*before, {**last, "content": text}] for text in CONTENT_FREE]
 

@@ -6,12 +6,15 @@ import json
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, get_args
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tinsmith import _core
-from tinsmith.compiler.constraint import Constraint, Kind
 from tinsmith.errors import ConstraintError, FormatError
 from tinsmith.formats.tin import Tin
+
+if TYPE_CHECKING:
+    from tinsmith.compiler.constraint import Constraint
 
 Own = Literal["own"]  # the constraint that the model's file carries
 ENTRY = "grammar/answer.bin"
@@ -62,9 +65,7 @@ def tools(
     from tinsmith.compiler.constraint.tools import compile_tools
     from tinsmith.runtime.calls import declared
 
-    return compile_tools(
-        declared(what), format, parallel=parallel, none=none, spacing=spacing, control=control
-    )
+    return compile_tools(declared(what), format, parallel=parallel, none=none, spacing=spacing, control=control)
 
 
 def grammar(text: str, kind: Literal["gbnf", "lark"] = "gbnf") -> Constraint:
@@ -94,10 +95,18 @@ def choices(texts: Sequence[str]) -> Constraint:
     return compile_choices(list(texts))
 
 
+@cache
+def anything() -> Constraint:
+    """Any text."""
+    return regex(r"[\s\S]*")
+
+
 def of_tin(tin: Tin) -> Constraint | None:
     """The constraint that a file carries. FormatError for one that is damaged."""
     if ENTRY not in tin.names:
         return None
+    from tinsmith.compiler.constraint import Constraint, Kind
+
     data = bytes(tin.entry(ENTRY))
     kind: Kind = tin.manifest.get("constraint", {}).get("kind", "schema")
     if len(data) < _HEADER.size or _HEADER.unpack_from(data)[0] != _MAGIC or kind not in get_args(Kind):

@@ -31,7 +31,9 @@ def schema_of(kind: Any, path: str = "", depth: int = 0) -> dict[str, Any]:
     A float is any number. An object has no keys beyond those of its class.
     """
     if depth > _DEEPEST:
-        raise ConstraintError(f"{path}: types nested deeper than {_DEEPEST} levels; types can't refer to themselves")
+        raise ConstraintError(
+            f"{path}: types nested deeper than {_DEEPEST} levels; types can't refer to themselves"
+        )
     depth += 1
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Annotated:
@@ -49,7 +51,9 @@ def schema_of(kind: Any, path: str = "", depth: int = 0) -> dict[str, Any]:
         return {"anyOf": [schema_of(one, path, depth) for one in arguments]}
     if kind in _LISTS or origin in _LISTS:
         unique = {"uniqueItems": True} if (origin or kind) in (set, frozenset) else {}
-        return {"type": "array"} | ({"items": schema_of(arguments[0], path, depth)} if arguments else {}) | unique
+        return (
+            {"type": "array"} | ({"items": schema_of(arguments[0], path, depth)} if arguments else {}) | unique
+        )
     if kind is tuple or origin is tuple:
         return _tuple(arguments, path, depth)
     if kind in _OBJECTS or origin in _OBJECTS:
@@ -141,8 +145,10 @@ def _fits(kind: Any, value: Any) -> bool:
     if kind is Any:
         return True
     if origin is typing.Literal:
-        return any(type(getattr(one, "value", one)) is type(value) and getattr(one, "value", one) == value
-                   for one in arguments)
+        return any(
+            type(getattr(one, "value", one)) is type(value) and getattr(one, "value", one) == value
+            for one in arguments
+        )
     if origin in (typing.Union, types.UnionType):
         return any(_fits(one, value) for one in arguments)
     if kind in (None, type(None)) or value is None:
@@ -161,9 +167,8 @@ def _fits(kind: Any, value: Any) -> bool:
     if isinstance(value, dict) and (dataclasses.is_dataclass(base) or typing.is_typeddict(base)):
         schema = schema_of(base)
         hints = typing.get_type_hints(base, include_extras=True)
-        return (
-            set(schema["required"]) <= set(value) <= set(hints)
-            and all(_fits(hints[name], one) for name, one in value.items())
+        return set(schema["required"]) <= set(value) <= set(hints) and all(
+            _fits(hints[name], one) for name, one in value.items()
         )
     if hasattr(base, "model_validate"):
         try:
@@ -214,7 +219,9 @@ def _parameters(function: Callable[..., Any], name: str) -> list[tuple[inspect.P
     found = []
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
-            raise ConstraintError(f"{name}: parameter {parameter} can't be given by name; a tool's arguments all are")
+            raise ConstraintError(
+                f"{name}: parameter {parameter} can't be given by name; a tool's arguments all are"
+            )
         if parameter.name not in hints:
             raise ConstraintError(f"{name}: parameter {parameter.name} has no annotation; write its type")
         found.append((parameter, hints[parameter.name]))

@@ -5,33 +5,42 @@ from __future__ import annotations
 import codecs
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tinsmith import _core
 from tinsmith.errors import InputError
 from tinsmith.runtime.sessions import Sessions
 
-Finish = Literal["stop", "length", "context"]
+if TYPE_CHECKING:
+    from tinsmith.compiler.constraint import Constraint
+    from tinsmith.runtime.constraints import Pool
+
+Finish = Literal["stop", "length", "context", "constraint"]
 
 _NOWHERE = 2**32 - 1
 FINISH: dict[int, Finish] = {
     _core.FINISH_END: "stop",
     _core.FINISH_LENGTH: "length",
     _core.FINISH_CONTEXT: "context",
+    _core.FINISH_CONSTRAINT: "constraint",
 }
 
 
 @dataclass(frozen=True)
 class Completion:
     """An answer. finish: "stop" at an end token or a stop text, "length" at max_tokens, "context" when the
-    context is full. token_ids: the generated tokens without the end token. seconds: for prompt and answer."""
+    context is full, "constraint" when what the answer may be can't be kept in max_tokens. token_ids: the generated
+    tokens without the end token; those of a healed prompt begin with the prompt's last ones. seconds: for prompt and
+    answer. evaluations: of the model, the prompt's among them."""
 
     text: str
     token_ids: list[int]
     prompt_tokens: int
     seconds: float
     finish: Finish
+    evaluations: int
 
 
 @dataclass(frozen=True)
@@ -75,11 +84,15 @@ class Answer:
         self.tokens: list[int] = []
         self.text = ""
         self.stopped = False
+        self.healed = 0  # bytes of the prompt's text that the answer begins with, which are not shown
 
     def add(self, token: int) -> str:
         """What the token lets one show: never half a character, and never the beginning of a stop text."""
         self.tokens.append(token)
         data, control, _ = self._model.token(token)
+        if self.healed and not control:
+            known, data = min(self.healed, len(data)), data[self.healed :]
+            self.healed -= known
         self._found += "" if control else self._decoder.decode(data)
         shown = len(self.text)
         end = self._stop_at(shown)
@@ -125,16 +138,25 @@ class Generation:
         sampling: Sampling,
         stop: Sequence[str] = (),
         draft: Sequence[int] | None = None,
+        constraints: Pool | None = None,
+        constraint: Constraint | None = None,
+        heal: bool = False,
     ) -> None:
         check_max_tokens(max_tokens)
         if draft is not None and (sampling.temperature != 0 or sampling.repetition_penalty != 1):
             raise InputError("a draft can only be checked at temperature 0 without repetition penalty")
+        if draft is not None and (constraint is not None or heal):
+            raise InputError("a draft is of a free answer: give constraint=None, without heal, or leave it off")
         self._started = time.perf_counter()
         self._model = model
         self._prompt = prompt
         self._max_tokens = max_tokens
         self._sampling = sampling
         self._draft = list(draft or ())[:max_tokens]
+        self._constraints = constraints
+        self._constraint = constraint
+        self._heal = heal
+        self._evaluations = 0
         self._session = sessions.open(prompt, max_tokens + 1)
         self._answer = Answer(model, stop)
         self.finish: Finish = "length"
@@ -142,7 +164,9 @@ class Generation:
     def completion(self) -> Completion:
         seconds = time.perf_counter() - self._started
         answer = self._answer
-        return Completion(answer.text, answer.tokens, len(self._prompt), seconds, self.finish)
+        return Completion(
+            answer.text, answer.tokens, len(self._prompt), seconds, self.finish, self._evaluations
+        )
 
     def pieces(self) -> Iterator[str]:
         """The answer's text as it comes."""
@@ -172,10 +196,27 @@ class Generation:
             return
         if chosen:
             self._session.append(self._answer.tokens[-1:])
-        self._sampling.begin(self._session, self._max_tokens - chosen)
+        with self._held():
+            yield from self._generated(self._max_tokens - chosen)
+
+    def _held(self) -> AbstractContextManager[None]:
+        """The constraint on the session; a healed prompt needs one in any case."""
+        from tinsmith.runtime.constraints import anything
+
+        constraint = self._constraint or (anything() if self._heal else None)
+        return self._constraints.lend(self._session, constraint) if self._constraints else nullcontext()
+
+    def _generated(self, most: int) -> Iterator[int]:
+        checked = self._evaluations
+        if self._heal:
+            self._session.heal()
+        self._sampling.begin(self._session, most)
+        self._answer.healed = self._session.healed()
         while (event := self._session.step()) != _core.STEP_DONE:
+            self._evaluations = checked + self._session.passes()
             if event == _core.STEP_TOKEN:
                 yield self._session.token()
+        self._evaluations = checked + self._session.passes()
         self.finish = FINISH[self._session.finish()]
 
     def _check_draft(self) -> list[int]:
@@ -187,6 +228,7 @@ class Generation:
         chosen: list[int] = []
         agreed = 0
         while self._session.step() == _core.STEP_LOGITS:
+            self._evaluations += 1
             chosen += self._session.likeliest()
             while agreed < len(draft) and agreed < len(chosen) and chosen[agreed] == draft[agreed]:
                 agreed += 1

@@ -12,6 +12,7 @@ from tinsmith.runtime.generation import FINISH, Answer, Completion, Sampling, ch
 from tinsmith.runtime.sessions import shared
 
 if TYPE_CHECKING:
+    from tinsmith.compiler.constraint import Constraint
     from tinsmith.runtime.model import Model
 
 # A shorter common prefix is not worth a session that holds it.
@@ -35,6 +36,7 @@ def generate_many(
     max_tokens: int,
     sampling: Sampling,
     stop: Sequence[str],
+    constraint: Constraint | None = None,
 ) -> list[Completion]:
     """Model.generate_many, on tokens."""
     check_max_tokens(max_tokens)
@@ -57,6 +59,8 @@ def generate_many(
             batched=True,
         )
         batch.add(session)
+        if constraint is not None:
+            session.constrain(_core.Constraint(model.core, constraint.data))
         places.append(_Place(session))
     waiting = iter(range(len(prompts)))
 
@@ -85,7 +89,8 @@ def generate_many(
             finish = "stop" if answer.stopped else FINISH[place.session.finish()]
             seconds = time.perf_counter() - place.started
             prompt = prompts[place.item]
-            found[place.item] = Completion(answer.text, answer.tokens, len(prompt), seconds, finish)
+            passes = place.session.passes()
+            found[place.item] = Completion(answer.text, answer.tokens, len(prompt), seconds, finish, passes)
             place.answer = None
             next_prompt(place)
     return [found[k] for k in range(len(prompts))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,12 +11,18 @@ from tinsmith import _core
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.formats.tin import Tin
 from tinsmith.formats.turns import ROLES, TurnTable, check_messages
+from tinsmith.runtime.constraints import Own, Pool, of_tin
 from tinsmith.runtime.cores import usable_cores
 from tinsmith.runtime.generation import Completion, Generation, Sampling
 from tinsmith.runtime.sessions import Sessions
 
 if TYPE_CHECKING:
+    from tinsmith.compiler.constraint import Constraint
     from tinsmith.models.spec import Buffer
+    from tinsmith.models.tool_formats import Call
+    from tinsmith.runtime.asking import Prompt
+    from tinsmith.runtime.calls import AnyTool, Made
+    from tinsmith.runtime.choosing import Choice
 
 Message = Mapping[str, str]
 
@@ -53,6 +59,9 @@ class Model:
         self.threads = threads or usable_cores()
         self.kv_type = kv_type
         self._sessions = Sessions(core, self.threads, kv_type, conversations)
+        self.constraints = Pool(core)
+        self._compiled: dict[Any, Constraint] = {}
+        self.toolboxes: dict[str, Made] = {}  # tools made ready, by themselves and their options
 
     @cached_property
     def info(self) -> ModelInfo:
@@ -117,6 +126,35 @@ class Model:
         self._check_template()
         return TurnTable.from_json(str(self.tin.entry("template.json"), "utf-8"))
 
+    @property
+    def can_chat(self) -> bool:
+        return "turns.bin" in self.tin.names
+
+    @cached_property
+    def constraint(self) -> Constraint | None:
+        """What the file says that its answers may be; None where it leaves them free."""
+        return of_tin(self.tin)
+
+    @cached_property
+    def tool_format(self) -> str:
+        """The name of the format in which the model was trained to call tools."""
+        facts = self.tin.manifest.get("constraint", {})
+        return str(facts.get("format") or self.tin.manifest.get("tools", "json"))
+
+    @cached_property
+    def end_token(self) -> int:
+        """What an answer ends with: the token that the chat template writes, else the first that ends one."""
+        count: int = self.core.info()["vocab"]
+        ending = self.tokenize(self.turns.ending["assistant"], special=True) if self.can_chat else []
+        found: int | None = next((token for token in (*ending, *range(count)) if self.core.token(token)[2]), None)
+        if found is None:
+            raise UnsupportedError("this model's vocabulary has no token that ends an answer")
+        return found
+
+    def open_session(self, prompt: Sequence[int], room: int) -> _core.Session:
+        """A session with the prompt queued behind what is known of it; valid until the next generation."""
+        return self._sessions.open(prompt, room)
+
     def render(self, messages: Sequence[Message], *, generate: bool = True) -> list[int]:
         """A conversation as the model was trained to see it, in tokens. generate: with the answer's opening.
 
@@ -131,7 +169,7 @@ class Model:
         return self.core.chat(turns, _core.CHAT_ANSWER if generate else 0)
 
     def _check_template(self) -> None:
-        if "turns.bin" not in self.tin.names:
+        if not self.can_chat:
             reason = self.tin.manifest.get("template_refused", "the file has no chat template")
             raise UnsupportedError(f"this model can't chat: {reason}; use raw prompts")
 
@@ -149,6 +187,8 @@ class Model:
         lookup: int = 4,
         stop: Sequence[str] = (),
         draft: Sequence[int] | None = None,
+        constraint: Constraint | Own | None = "own",
+        heal: bool = False,
     ) -> Completion:
         """Continues a prompt: text, or token ids.
 
@@ -156,9 +196,12 @@ class Model:
         lookup: most tokens to guess at once from what stands earlier in the conversation; changes no token.
         draft: tokens that the answer may be (temperature 0 only). They are checked many at once: the answer is
         that of plain decoding, at the cost of a prompt where the draft is right.
+        constraint: what the answer may be, from tinsmith.schema, tools, grammar, regex or choices; "own": what the
+        file says, None: anything. heal: the prompt's last tokens may be the beginning of longer ones, as a text cut
+        within a word has them; they are chosen anew, and the text stays. Not for token ids.
         """
         sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, seed, lookup)
-        run = Generation(self.core, self._sessions, self._tokens(prompt), max_tokens, sampling, stop, draft)
+        run = self._generation(prompt, max_tokens, sampling, stop, draft, constraint, heal)
         for _ in run.pieces():
             pass
         return run.completion()
@@ -166,10 +209,30 @@ class Model:
     def stream(self, prompt: str | Sequence[int], **options: Any) -> Iterator[str]:
         """As `generate`, without draft: yields the text piece by piece, never half a character."""
         max_tokens, stop = options.pop("max_tokens", 256), options.pop("stop", ())
+        constraint, heal = options.pop("constraint", "own"), options.pop("heal", False)
         sampling = Sampling(**{"lookup": 4, **options})
-        yield from Generation(
-            self.core, self._sessions, self._tokens(prompt), max_tokens, sampling, stop
-        ).pieces()
+        yield from self._generation(prompt, max_tokens, sampling, stop, None, constraint, heal).pieces()
+
+    def _generation(
+        self,
+        prompt: str | Sequence[int],
+        max_tokens: int,
+        sampling: Sampling,
+        stop: Sequence[str],
+        draft: Sequence[int] | None,
+        constraint: Constraint | Own | None,
+        heal: bool,
+    ) -> Generation:
+        if heal and not isinstance(prompt, str):
+            raise InputError("only a prompt given as text can be healed: token ids stand as they are")
+        tokens = self._tokens(prompt)
+        held = self._constraint(constraint)
+        return Generation(
+            self.core, self._sessions, tokens, max_tokens, sampling, stop, draft, self.constraints, held, heal
+        )
+
+    def _constraint(self, given: Constraint | Own | None) -> Constraint | None:
+        return self.constraint if given == "own" else given
 
     def generate_many(
         self,
@@ -178,23 +241,102 @@ class Model:
         concurrency: int = 8,
         max_tokens: int = 256,
         stop: Sequence[str] = (),
+        constraint: Constraint | Own | None = "own",
         **options: Any,
     ) -> list[Completion]:
         """Continues many prompts, `concurrency` of them at a time, which share the reading of the weights.
 
         What all prompts begin with is computed once. Each answer is what `generate` gives for its prompt alone.
 
-        options: as `generate`, without draft. seconds of an answer: from its prompt's turn to its end.
+        options: as `generate`, without draft and heal. seconds of an answer: from its prompt's turn to its end.
         """
         from tinsmith.runtime.many import generate_many
 
         tokens = [self._tokens(prompt) for prompt in prompts]
         sampling = Sampling(**options)
-        return generate_many(self, tokens, concurrency, max_tokens, sampling, stop)
+        return generate_many(
+            self, tokens, concurrency, max_tokens, sampling, stop, self._constraint(constraint)
+        )
 
     def chat(self, messages: Sequence[Message], **options: Any) -> Completion:
         """Answers a conversation of {"role": "system" | "user" | "assistant", "content": …}; as `generate`."""
         return self.generate(self.render(messages), **options)
+
+    def json(self, prompt: Prompt, schema: Any = None, **options: Any) -> Any:
+        """The answer as a value that satisfies a schema: of a type given as schema (a dataclass, a pydantic model, a
+        TypedDict, list[int] …), else as json.loads gives it.
+
+        prompt: a question, messages, or token ids. The schema is not shown to the model: say in the prompt what is
+        wanted. None: the file's own constraint where it is one of JSON, else any JSON. options: as `generate`.
+        Raises ConstraintError for what can't be enforced, InputError where the answer did not end.
+        """
+        from tinsmith.runtime import constraints
+        from tinsmith.runtime.asking import json_answer
+
+        own = self.constraint
+        if schema is not None or own is None:
+            own = self._made("schema", True if schema is None else schema, constraints.schema)
+        return json_answer(self, prompt, schema, own, options)
+
+    def _made(self, kind: str, what: Any, make: Callable[[Any], Constraint]) -> Constraint:
+        """A constraint made once for the same thing."""
+        key = f"{kind} {what!r}" if isinstance(what, str | dict | list | bool) else what
+        try:
+            found = self._compiled.pop(key, None)
+        except TypeError:  # what can't be a key
+            return make(what)
+        self._compiled[key] = found = found or make(what)
+        if len(self._compiled) > 64:
+            self._compiled.pop(next(iter(self._compiled)))
+        return found
+
+    def choose(
+        self, prompt: Prompt, options: Sequence[str], *, calibrate: bool | Sequence[Prompt] = False
+    ) -> Choice:
+        """The likeliest of a few answers, and the probability of each.
+
+        An option's weight is the probability of all its tokens and of the end behind them; weights are normalized.
+        calibrate: divide by what the options weigh under prompts without content, and normalize again (contextual
+        calibration, Zhao et al., arXiv:2102.09690): such prompts, or True for this one with "N/A", "" and "[MASK]" in
+        place of its last message. Costs an evaluation an option and a prompt, in one pass each.
+        """
+        from tinsmith.runtime.choosing import choose
+
+        return choose(self, prompt, options, calibrate)
+
+    def call(
+        self,
+        prompt: Prompt,
+        tools: Sequence[AnyTool],
+        *,
+        execute: bool = False,
+        parallel: bool = False,
+        none: bool = False,
+        format: str | None = None,
+        show: bool | None = None,
+        **options: Any,
+    ) -> list[Call]:
+        """The calls that the model answers with.
+
+        tools: Python functions with annotated parameters, or dicts in OpenAI's shape. parallel: one to eight calls
+        instead of one. none: the answer may make no call; the list is then empty. execute: calls the functions; what
+        one returns is in its Call's `result`, what it raises in `error`. format: how calls are written, by name; None:
+        as the model was trained. show: whether the tools are told in the prompt; None: unless the file has tools of
+        its own. prompt: a question, messages, or token ids, which are taken as they are. options: as `generate`.
+        """
+        from tinsmith.runtime.calls import call
+
+        return call(
+            self,
+            prompt,
+            tools,
+            execute=execute,
+            parallel=parallel,
+            none=none,
+            format=format,
+            show=show,
+            options=options,
+        )
 
     def _tokens(self, prompt: str | Sequence[int]) -> list[int]:
         tokens = self.tokenize(prompt, special=True, bos=True) if isinstance(prompt, str) else list(prompt)

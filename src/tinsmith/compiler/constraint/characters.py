@@ -13,7 +13,7 @@ Ranges = tuple[tuple[int, int], ...]
 ANY: Ranges = ((0, CODE_POINTS),)
 DIGIT: Ranges = ((0x30, 0x39),)
 WORD: Ranges = ((0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A))
-# As ECMA-262 has it: white space and line ends.
+# What both ECMA-262 and Python take for white space, and what one of them does.
 SPACE: Ranges = (
     (0x09, 0x0D),
     (0x20, 0x20),
@@ -24,9 +24,8 @@ SPACE: Ranges = (
     (0x202F, 0x202F),
     (0x205F, 0x205F),
     (0x3000, 0x3000),
-    (0xFEFF, 0xFEFF),
 )
-LINE_END: Ranges = ((0x0A, 0x0A), (0x0D, 0x0D), (0x2028, 0x2029))
+SPACE_SOMEWHERE = ((0x1C, 0x1F), (0x85, 0x85), (0xFEFF, 0xFEFF))
 
 # The long names of general categories, as Unicode's PropertyValueAliases has them.
 CATEGORIES = {
@@ -88,6 +87,26 @@ def category(name: str) -> Ranges | None:
     short = CATEGORIES.get(name.lower().replace(" ", "_"), name)
     names = ("Lu", "Ll", "Lt") if short == "LC" else [one for one in _runs() if one == short or one[0] == short]
     return ranges(pair for one in names for pair in _runs()[one]) or None
+
+
+@cache
+def letter_class(letter: str, wide: bool) -> Ranges:
+    """\\d, \\w, \\s and their opposites.
+
+    Those who check a pattern read it as ECMA-262 (ASCII) or as Python (Unicode). Wide: what one of them takes
+    to be of the class; else what both do.
+    """
+    if letter.isupper():
+        return negated(letter_class(letter.lower(), not wide))
+    if letter == "s":
+        return ranges(SPACE + SPACE_SOMEWHERE) if wide else SPACE
+    narrow, names = (DIGIT, ("Nd",)) if letter == "d" else (WORD, ("L", "N", "M", "Pc"))
+    return ranges(pair for name in names for pair in category(name) or ()) if wide else narrow
+
+
+def dot(wide: bool) -> Ranges:
+    """All but the ends of lines, of which ECMA-262 has more than Python."""
+    return negated(((0x0A, 0x0A),) if wide else ((0x0A, 0x0A), (0x0D, 0x0D), (0x2028, 0x2029)))
 
 
 @cache

@@ -12,7 +12,7 @@ from tinsmith.errors import ConstraintError
 Edge = tuple[int, int, int]  # low, high, target
 
 MOST_STATES = 60_000
-MOST_WORK = 3_000_000  # edges that the subset construction looks at where it is ambiguous
+MOST_WORK = 2_000_000  # edges that the subset construction looks at where it is ambiguous
 CODE_POINTS = 0x10FFFF
 
 

@@ -10,13 +10,14 @@ Read otherwise than there:
 from __future__ import annotations
 
 from tinsmith.compiler.constraint import Constraint
+from tinsmith.compiler.constraint.characters import ANY, negated, ranges
 from tinsmith.compiler.constraint.grammar import Expr, Grammar, Ref, Repeat, choice, sequence, text, token
-from tinsmith.compiler.constraint.source import MOST_NESTING, Source, Tokens, characters, one_of
+from tinsmith.compiler.constraint.source import MOST_NESTING, Source, Tokens, one_character
 
 _WORD = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
 _ESCAPES = {"t": "\t", "r": "\r", "n": "\n", "\\": "\\", '"': '"', "[": "[", "]": "]", "-": "-"}
 _HEX = {"x": 2, "u": 4, "U": 8}
-_ANY = one_of(characters([], negated=True))
+_ANY = one_character(ANY)
 
 
 def compile_gbnf(grammar: str, tokens: Tokens | None = None) -> Constraint:
@@ -172,8 +173,8 @@ class _Parser:
 
     def character_class(self, start: int) -> Expr:
         source = self.source
-        negated = source.take("^")
-        ranges: list[tuple[int, int]] = []
+        other = source.take("^")
+        pairs: list[tuple[int, int]] = []
         while not source.take("]"):
             at = source.at
             low = high = self.character(start)
@@ -181,11 +182,15 @@ class _Parser:
                 source.at += 1
                 high = self.character(start)
                 if high < low:
-                    source.fail(f"the range {source.text[at : source.at]} goes down; swap its ends", at)
-            ranges.append((low, high))
-        if not ranges:
+                    source.fail(f"the range {source.text[at : source.at]!r} goes down; swap its ends", at)
+            pairs.append((low, high))
+        if not pairs:
             source.fail("an empty class matches nothing; write its characters, or . for any", start)
-        return self.classes.setdefault(source.text[start : source.at], one_of(characters(ranges, negated)))
+        written = source.text[start : source.at]
+        if written not in self.classes:
+            found = ranges(pairs)
+            self.classes[written] = one_character(negated(found) if other else found)
+        return self.classes[written]
 
     def character(self, start: int) -> int:
         """One character of the literal or class that begins at `start`, escaped or not."""
@@ -205,10 +210,11 @@ class _Parser:
 
     def token(self) -> int:
         source, start = self.source, self.source.at
-        end = source.text.find(">", start)
-        if end < 0:
-            source.fail("a token <name> that does not end; expected '>'", start)
-        source.at = end + 1
+        while source.peek() != ">":
+            if source.peek() in ("", "\r", "\n"):
+                source.fail("a token <name> that does not end; expected '>' on its line", start)
+            source.at += 1
+        source.at += 1
         return source.token(source.text[start : source.at], self.tokens, start)
 
     def without_token(self, depth: int) -> Expr:

@@ -23,7 +23,7 @@ from typing import Any, Protocol
 from tinsmith.compiler.constraint.dfa import Dfa, Edge, Nfa, determinize, minimize, nothing, trim, union
 from tinsmith.errors import ConstraintError
 
-Value = int | float | Decimal
+Value = int | float | Decimal | Fraction
 State = tuple[Any, ...]
 Edges = Iterator[tuple[int, int, State]]
 Step = tuple[int, int]  # p, k: p / 10^k
@@ -95,7 +95,7 @@ def number(
 
 
 def _reached(bound: Fraction, towards: float) -> Fraction:
-    """An inclusive bound; a large one that no double hits is exclusive, since what is written as it would be outside."""
+    """An inclusive bound; where no double hits it, the next one inside: its text would be read as outside."""
     if abs(bound) < 2**53 or abs(bound) > LARGEST or Fraction(float(bound)) == bound:
         return bound
     return _inside(bound, towards)
@@ -171,13 +171,13 @@ def _signed(low: Fraction | int | None, high: Fraction | int | None, magnitudes:
     if low is None or low < 0:
         least = Fraction(max(-high, 0)) if high is not None else Fraction(0)
         negative = magnitudes(least, None if low is None else Fraction(-low), True)
-    first, second = 1, 1 + len(positive.edges)
-    edges: list[list[Edge]] = [[(a, b, to + first) for a, b, to in positive.edges[0]]]
+    parts = [(positive, 1)] if negative is positive else [(positive, 1), (negative, 1 + len(positive.edges))]
+    edges: list[list[Edge]] = [[(a, b, to + 1) for a, b, to in positive.edges[0]]]
     if not negative.empty:
-        edges[0].insert(0, (0x2D, 0x2D, second))
-    for dfa, shift in ((positive, first), (negative, second)):
+        edges[0].insert(0, (0x2D, 0x2D, parts[-1][1]))
+    for dfa, shift in parts:
         edges += [[(a, b, to + shift) for a, b, to in out] for out in dfa.edges]
-    accepts = {state + first for state in positive.accepts} | {state + second for state in negative.accepts}
+    accepts = {state + shift for dfa, shift in parts for state in dfa.accepts}
     return minimize(trim(edges, accepts))
 
 

@@ -1,9 +1,12 @@
 """Regular expressions as automata over code points: ECMA-262 with the flag u, and what Python and Rust add.
 
-\\d and \\w are ASCII, `.` is all but the ends of lines, \\s is ECMA's white space. Supported beyond classes,
-groups and repetition: \\p{..} with general categories, (?i) and (?s), the anchors ^ $ \\A \\Z \\z \\b \\B, and
-lookahead. Lazy and greedy repetition accept the same texts. Refused by name: backreferences, lookbehind, atomic
-groups, possessive repetition.
+Where ECMA-262 and Python differ, what is accepted is what both accept: \\d and \\w are ASCII, but \\D and \\W
+(`[^\\w]` too) leave out all of Unicode's digits and letters, `.` leaves out every end of a line, `$` is the
+very end; in a negative lookahead it is the other way around. Only \\b and \\B are ECMA's.
+
+Supported beyond classes, groups and repetition: \\p{..} with general categories, (?i) and (?s), the anchors
+^ $ \\A \\Z \\z \\b \\B, and lookahead. Lazy and greedy repetition accept the same texts. Refused by name:
+backreferences, lookbehind, atomic groups, possessive repetition.
 """
 
 from __future__ import annotations
@@ -34,14 +37,6 @@ MOST_CHARACTERS = 20_000
 MOST_GROUPS = 200  # one inside of the other
 MOST_REPEAT = 1 << 31
 
-CLASSES = {
-    "d": sets.DIGIT,
-    "D": sets.negated(sets.DIGIT),
-    "w": sets.WORD,
-    "W": sets.negated(sets.WORD),
-    "s": sets.SPACE,
-    "S": sets.negated(sets.SPACE),
-}
 CONTROLS = {"a": 7, "t": 9, "n": 10, "v": 11, "f": 12, "r": 13}
 ESCAPES = (
     "\\d \\D \\w \\W \\s \\S \\p{..} \\P{..} \\b \\B \\t \\n \\v \\f \\r \\a \\0 \\cX \\xHH \\uHHHH \\u{H..}"
@@ -62,12 +57,12 @@ FLAGS = re.compile(r"\?([a-zA-Z]*)(?:-([a-zA-Z]+))?([:)])")
 
 
 @lru_cache(256)
-def parse(pattern: str, *, path: str = "") -> Dfa:
+def parse(pattern: str, *, path: str = "", lines: Ranges | None = None) -> Dfa:
     """The texts that the whole pattern matches; over code points, minimal.
 
-    path: where the pattern stands, for errors. ConstraintError for what is no pattern, or beyond an automaton.
+    path: where the pattern stands, for errors. lines: what `.` is not. ConstraintError for what is no pattern, or beyond an automaton.
     """
-    return _Parser(pattern, path).whole(everywhere=False)
+    return _Parser(pattern, path, lines).whole(everywhere=False)
 
 
 @lru_cache(256)
@@ -97,7 +92,7 @@ Atom = tuple[int, int, int]  # the first of its states, and those where it begin
 @dataclass
 class _Group:
     """An open group. at: of its parenthesis; start, tail: states where its text begins, and where it is now;
-    ends: of the alternatives so far; any_case, all_lines: the flags to go back to."""
+    ends: of the alternatives so far; any_case, all_lines, wide: the flags to go back to."""
 
     kind: str
     at: int
@@ -106,13 +101,18 @@ class _Group:
     ends: list[int]
     any_case: bool
     all_lines: bool
+    wide: bool
 
 
 class _Parser:
-    def __init__(self, pattern: str, path: str) -> None:
+    def __init__(self, pattern: str, path: str, lines: Ranges | None = None) -> None:
         self.text, self.path, self.at = pattern, path, 0
+        self.lines = lines
         self.nfa = Pattern()
         self.any_case = self.all_lines = False
+        self.wide = (
+            False  # whether classes are wide: in a negative lookahead, or a negated class, but not in both
+        )
         self.groups: list[_Group] = []
         self.atom: Atom | None = None  # the last one, not yet joined
         if len(pattern) > MOST_CHARACTERS:
@@ -165,9 +165,12 @@ class _Parser:
         elif c == "^":
             self.condition(BEGINS)
         elif c == "$":
-            self.condition(ENDS)
+            self.condition(ENDS_WIDE if self.wide else ENDS)
         elif c == ".":
-            self.one_of(sets.ANY if self.all_lines else sets.negated(sets.LINE_END))
+            if self.all_lines:
+                self.one_of(sets.ANY)
+            else:
+                self.one_of(sets.dot(self.wide) if self.lines is None else sets.negated(self.lines))
         elif c == "[":
             self.one_of(self.bracket(at))
         elif c == "\\":
@@ -207,7 +210,9 @@ class _Parser:
         start = self.nfa.state()
         tail = self.nfa.state()
         self.nfa.skip(start, tail)
-        self.groups.append(_Group(kind, at, start, tail, [], self.any_case, self.all_lines))
+        self.groups.append(_Group(kind, at, start, tail, [], self.any_case, self.all_lines, self.wide))
+        if kind == "?!":
+            self.wide = not self.wide
 
     def close(self) -> Atom:
         self.join()
@@ -215,7 +220,7 @@ class _Parser:
         end = self.nfa.state()
         for tail in (*group.ends, group.tail):
             self.nfa.skip(tail, end)
-        self.any_case, self.all_lines = group.any_case, group.all_lines
+        self.any_case, self.all_lines, self.wide = group.any_case, group.all_lines, group.wide
         return group.start, group.start, end
 
     def group(self, at: int) -> None:
@@ -355,8 +360,8 @@ class _Parser:
         """What an escape stands for: a class, or a character in the case that is written."""
         c = self.text[self.at : self.at + 1]
         self.at += 1
-        if c in CLASSES and c:
-            return CLASSES[c]
+        if c and c in "dDwWsS":
+            return sets.letter_class(c, self.wide)
         if c in ("p", "P"):
             of = self.cased(self.category(at))
             return of if c == "p" else sets.negated(of)
@@ -411,6 +416,7 @@ class _Parser:
         """A class in brackets, after the first of them."""
         negative = self.text[self.at : self.at + 1] == "^"
         self.at += negative
+        self.wide ^= negative
         found: list[tuple[int, int]] = []
         while self.text[self.at : self.at + 1] != "]":
             begin = self.at
@@ -429,6 +435,7 @@ class _Parser:
             else:
                 found += self.cased(((low, low),)) if isinstance(low, int) else low
         self.at += 1
+        self.wide ^= negative
         of = sets.ranges(found)
         return sets.negated(of) if negative else of
 
@@ -456,5 +463,7 @@ _WORD_NEXT, _END = _followed(sets.WORD), words([()])
 _NO_WORD_NEXT = union(_followed(sets.negated(sets.WORD)), _END)
 BEGINS: Condition = (anything(), None, None)
 ENDS: Condition = (_END, _END, _END)
+_NEAR_END = words([(), (0x0A,)])
+ENDS_WIDE: Condition = (_NEAR_END, _NEAR_END, _NEAR_END)
 BOUNDARY: Condition = (_WORD_NEXT, _WORD_NEXT, _NO_WORD_NEXT)
 INSIDE: Condition = (_NO_WORD_NEXT, _NO_WORD_NEXT, _WORD_NEXT)

@@ -16,7 +16,8 @@ from tinsmith.errors import ConstraintError
 MOST_DEPTH = 200  # levels of lists and objects
 MOST_VALUES = 500_000
 MOST_SCHEMAS = 10_000
-MOST_BOUND = 0xFFFFFFFE  # of counts: they are kept in 32 bits
+MOST_BOUND = 0x7FFFFFFF  # of counts: repeats have no larger ones
+MOST_VALUE_DEPTH = 50  # levels of a value in enum or const
 
 TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
 ONE = ("additionalProperties", "propertyNames", "items", "if", "then", "else", "not")
@@ -70,7 +71,8 @@ class Node:
     base: str
 
     def error(self, keyword: str | None, message: str) -> ConstraintError:
-        return ConstraintError(f"{self.path}{'/' + escape(keyword) if keyword else ''}: {message}")
+        path = self.path if len(self.path) <= 200 else f"{self.path[:100]}...{self.path[-90:]}"
+        return ConstraintError(f"{path}{'/' + escape(keyword) if keyword else ''}: {message}")
 
     def refusal(self, keyword: str) -> ConstraintError:
         return self.error(keyword, f"'{keyword}' can't be enforced; {REFUSED[keyword]}, or remove it")
@@ -183,7 +185,7 @@ class Document:
         if found is None:
             raise node.error(
                 "$ref",
-                f"{show(ref)} is not in this schema; put what it refers to under '$defs' and give '#/$defs/name'",
+                f"{show(ref)} is not in this schema; put what it means under '$defs' and give '#/$defs/name'",
             )
         at = Node(found[0], found[1], uri)
         for part in pointer.split("/")[1:]:
@@ -282,6 +284,15 @@ def check_json(value: Any, path: str) -> None:
             raise ConstraintError(
                 f"{where}: {show(at)} is no JSON; give dict, list, str, int, float, bool or None"
             )
+
+
+def depth(value: Any) -> int:
+    """Levels of lists and objects."""
+    level, found = [value], 0
+    while level := [one for one in level if isinstance(one, dict | list)]:
+        found += 1
+        level = [part for one in level for part in (one.values() if isinstance(one, dict) else one)]
+    return found
 
 
 def _check_text(text: Any, where: str) -> None:

@@ -5,6 +5,7 @@ What shapes can't say is a shape that is `refused`: no harm where it meets nothi
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache, reduce
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from tinsmith.compiler.constraint.dfa import (
     union,
     words,
 )
-from tinsmith.compiler.constraint.schema_document import Node, show
+from tinsmith.compiler.constraint.schema_document import MOST_VALUE_DEPTH, Node, depth, show
 from tinsmith.compiler.constraint.schema_shapes import (
     ANY,
     ANYTHING,
@@ -176,6 +177,8 @@ def values_of(node: Node) -> list[tuple[Item, ...]]:
 
 
 def _items(node: Node, keyword: str, values: list[Any]) -> tuple[Item, ...]:
+    if depth(values) > MOST_VALUE_DEPTH:
+        raise node.error(keyword, f"a value nests deeper than {MOST_VALUE_DEPTH} levels; make it flatter")
     try:
         return tuple({one.key: one for one in map(item, values)}.values())
     except ConstraintError as error:
@@ -274,14 +277,8 @@ def _object(solver: Solver, node: Node) -> Object:
     least, most = node.count("minProperties") or 0, node.count("maxProperties")
     found = Object(node.path, refused, tuple(known.items()), required, tuple(regions), least, most, implicit)
     # What is required and not declared comes after what is, in the order of `required`.
-    late = tuple(
-        (name, found.unknown(name)) for name in dict.fromkeys(node.names("required")) if name not in known
-    )
-    return (
-        Object(node.path, refused, found.known + late, required, found.regions, least, most, implicit)
-        if late
-        else found
-    )
+    late = [(name, found.unknown(name)) for name in dict.fromkeys(node.names("required")) if name not in known]
+    return replace(found, known=(*found.known, *late)) if late else found
 
 
 def _patterns(

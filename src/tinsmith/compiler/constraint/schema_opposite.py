@@ -28,7 +28,6 @@ from tinsmith.compiler.constraint.schema_shapes import (
     String,
     having,
     join,
-    lacking,
 )
 
 if TYPE_CHECKING:
@@ -159,10 +158,15 @@ def _object(solver: Solver, node: Node, keyword: str) -> Iterable[Shape]:
     if keyword in ("minProperties", "maxProperties") and count is not None:
         return (Object(node.path, least=count[0], most=count[1]),)
     if keyword == "required":
-        return [lacking(node.path, name) for name in node.names(keyword)]
+        # Without the key, or with a value that is not allowed: one shape says both.
+        goals = {name: solver.opposite(goal) for name, goal in solver.named(node, "properties").items()}
+        return [Object(node.path, known=((name, goals.get(name, NEVER)),)) for name in node.names(keyword)]
     if keyword == "properties":
         goals = {name: solver.opposite(goal) for name, goal in solver.named(node, keyword).items()}
-        return [having(node.path, (name,), goal) for name, goal in goals.items() if goal != NEVER]
+        named = {
+            name: goal for name, goal in goals.items() if goal != NEVER and name not in node.names("required")
+        }
+        return [having(node.path, (name,), goal) for name, goal in named.items()]
     if keyword == "dependentRequired":
         return [
             Object(node.path, known=((name, ANYTHING), (needed, NEVER)), required=frozenset((name,)))

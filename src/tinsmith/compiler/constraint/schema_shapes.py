@@ -1,7 +1,7 @@
 """What a schema allows, as a union of shapes: finitely many values, numbers, strings, arrays and objects.
 
-Schemas inside arrays and objects stay goals: sets of subschemas, by number, that must all hold (a negative number:
-must not hold). So two shapes meet without a look at what is inside of them, and recursion closes by itself.
+Schemas inside arrays and objects stay goals: sets of subschemas, by number, that must all hold (a negative one
+must not). So two shapes meet without a look at what is inside of them, and recursion closes by itself.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from tinsmith.compiler.constraint import json_text, numbers
-from tinsmith.compiler.constraint.dfa import Dfa, anything, difference, intersect
+from tinsmith.compiler.constraint.dfa import Dfa, Edge, anything, difference, intersect, trim
 from tinsmith.errors import ConstraintError
 
 Goal = tuple[int, ...]  # ascending by size; empty: anything goes
@@ -232,17 +232,32 @@ def digits(shape: Number) -> Dfa:
     found = make(shape.low, shape.high, above=shape.above, below=shape.below, step=first)
     for step in steps:
         found = intersect(found, make(step=step))
-    for step in shape.off:
-        if not shape.whole:
-            # number(step=...) knows no exponents, so what it misses would slip through with one.
-            found = intersect(found, _without_exponent())
+    if shape.off and not shape.whole:
+        found = intersect(found, _short(max(map(_places, shape.off)) + 2))
+    for step in sorted(shape.off):
         found = difference(found, make(step=step))
     return found
 
 
-@lru_cache(1)
-def _without_exponent() -> Dfa:
-    return Dfa((((0x2D, 0x2E, 0), (0x30, 0x39, 0)),), frozenset((0,)))
+def _places(step: Fraction) -> int:
+    """Digits behind the point."""
+    return next(k for k in range(numbers.MOST_EXPONENT) if 10**k % step.denominator == 0)
+
+
+@lru_cache(16)
+def _short(fraction: int) -> Dfa:
+    """Plain decimals of so many digits behind the point and of at most 15 in all: every multiple among them is
+    one that numbers.number(step=...) knows, and none turns into one when it is read as a double."""
+    whole = max(1, 15 - fraction)
+    edges: list[list[Edge]] = [[(0x2D, 0x2D, 1), (0x30, 0x39, 2)]]
+    edges += [[(0x30, 0x39, k + 1)] for k in range(1, whole + 1)]
+    point = len(edges) + 1
+    for k in range(2, whole + 1):
+        edges[k].insert(0, (0x2E, 0x2E, point))
+    edges.append([(0x2E, 0x2E, point)])
+    edges += [[(0x30, 0x39, point + k + 1)] for k in range(fraction)]
+    edges.append([])
+    return trim(edges, [*range(2, whole + 2), *range(point + 1, point + fraction + 1)])
 
 
 def no_number(shape: Number) -> bool:

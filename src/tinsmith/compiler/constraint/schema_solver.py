@@ -138,7 +138,7 @@ class Solver:
             node = self.document.nodes[abs(next(reversed(self._open), 1))]
             raise node.error(
                 None,
-                f"the alternatives multiply to more than {MOST_ALTERNATIVES:,}; give fewer in anyOf, oneOf or not",
+                f"alternatives multiply to more than {MOST_ALTERNATIVES:,}; give fewer in anyOf, oneOf or not",
             )
         return found
 

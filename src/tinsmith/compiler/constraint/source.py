@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NoReturn
 
+from tinsmith.compiler.constraint.characters import Ranges
 from tinsmith.compiler.constraint.code_points import SURROGATES, utf8
 from tinsmith.compiler.constraint.dfa import CODE_POINTS, Dfa
 from tinsmith.compiler.constraint.grammar import Expr, Machine
@@ -101,18 +102,8 @@ class Source:
         return number
 
 
-def characters(ranges: list[tuple[int, int]], negated: bool = False) -> Dfa:
-    """One code point of these ranges (low, high), in any order; negated: one of none of them."""
-    found: list[tuple[int, int]] = []
-    for low, high in sorted(ranges):
-        if found and low <= found[-1][1] + 1:
-            found[-1] = (found[-1][0], max(found[-1][1], high))
-        else:
-            found.append((low, high))
-    if negated:
-        ends = [-1, *(code for pair in found for code in pair), CODE_POINTS + 1]
-        found = [(low + 1, high - 1) for low, high in zip(ends[::2], ends[1::2], strict=True) if low + 1 < high]
-    return Dfa((tuple((low, high, 1) for low, high in found), ()), frozenset((1,) if found else ()))
+def one_character(of: Ranges) -> Expr:
+    return one_of(Dfa((tuple((low, high, 1) for low, high in of), ()), frozenset((1,) if of else ())))
 
 
 def one_of(dfa: Dfa) -> Expr:

@@ -122,7 +122,8 @@ def _tagged(
 
 def _qwen35(grammar: Grammar, tool: Tool, path: str, control: Control | None) -> Expr:
     _check_name(tool.name, path, "<>\n")
-    schema, parts = tool.parameters, [text(f"<function={tool.name}>\n")]
+    schema = tool.parameters
+    parts: list[Expr] = [text(f"<function={tool.name}>\n")]
     for name, value, required in properties_of(schema, path, "qwen35"):
         _check_name(name, path, "<>\n")
         here = f"{path}/properties/{name}"

@@ -94,7 +94,9 @@ def _declare_property(schema: Mapping[str, Any]) -> str:
 
 def _type(schema: Mapping[str, Any], default: str) -> str:
     named = schema.get("type", default)
-    return str(named if isinstance(named, str) else next((one for one in named if one != "null"), default)).upper()
+    return str(
+        named if isinstance(named, str) else next((one for one in named if one != "null"), default)
+    ).upper()
 
 
 class _Reader:

@@ -74,7 +74,9 @@ class Qwen35(ToolFormat):
 
 def _damaged(at: int) -> InputError:
     form = "<tool_call>\n<function=NAME>\n<parameter=KEY>\nVALUE\n</parameter>\n</function>\n</tool_call>"
-    return InputError(f"the answer's call is damaged at character {at}; in the format qwen35 a call is {form!r}")
+    return InputError(
+        f"the answer's call is damaged at character {at}; in the format qwen35 a call is {form!r}"
+    )
 
 
 def _write_call(call: Call) -> str:
@@ -82,7 +84,9 @@ def _write_call(call: Call) -> str:
     for key, value in call.arguments.items():
         written = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
         if END_OF_VALUE in written:
-            raise InputError(f"argument {key} holds the line </parameter>, which ends a value in the format qwen35")
+            raise InputError(
+                f"argument {key} holds the line </parameter>, which ends a value in the format qwen35"
+            )
         lines.append(f"<parameter={key}>\n{written}\n</parameter>\n")
     return "".join([*lines, "</function>\n</tool_call>"])
 

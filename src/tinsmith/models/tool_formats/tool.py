@@ -53,7 +53,7 @@ def _read_tool(tool: Any, path: str) -> Tool:
     function = tool
     if "function" in tool:
         if tool.get("type", "function") != "function":
-            raise ConstraintError(f"{path}/type: {tool['type']!r} is not a kind of tool; give \"function\"")
+            raise ConstraintError(f'{path}/type: {tool["type"]!r} is not a kind of tool; give "function"')
         function, path = tool["function"], f"{path}/function"
         if not isinstance(function, Mapping):
             raise ConstraintError(f"{path}: a function must be an object, got {_kind(function)}")

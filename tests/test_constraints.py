@@ -1,0 +1,129 @@
+"""Constraints on their way into a tin."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+from tiny_models import tiny_spec
+
+import tinsmith
+from tinsmith import constraints, models, recipe
+from tinsmith.compiler.constraint.regex import compile_regex
+from tinsmith.data.readers import Example
+from tinsmith.errors import ConstraintError, DataError, FormatError, InputError
+from tinsmith.models import family
+from tinsmith.recipe import Constraint
+
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "light",
+            "parameters": {
+                "type": "object",
+                "properties": {
+                    "room": {"type": "string", "enum": ["hall", "attic"]},
+                    "on": {"type": "boolean"},
+                },
+                "required": ["on"],
+            },
+        },
+    }
+]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> tinsmith.Model:
+    path = tmp_path_factory.mktemp("constraints") / "tiny.gguf"
+    models.save_gguf(tiny_spec(family.by_name("llama")), path)
+    return tinsmith.load(path, threads=1)
+
+
+def test_a_file_is_sealed_with_its_name_and_digest(model: tinsmith.Model, tmp_path: Path) -> None:
+    text = json.dumps(TOOLS)
+    (tmp_path / "tools.json").write_text(text)
+    sealed = constraints.seal(Constraint(tools="tools.json"), tmp_path)
+    assert sealed.facts["sha256"] == hashlib.sha256(text.encode()).hexdigest()
+    said = {key: sealed.facts[key] for key in ("source", "file", "kind", "format", "spacing", "shortest")}
+    assert said == {
+        "source": "tools",
+        "file": "tools.json",
+        "kind": "tools",
+        "format": "json",
+        "spacing": "compact",
+        "shortest": len('{"name":"light","arguments":{"on":true}}'),
+    }
+    checker = constraints.Checker(model, sealed.data)
+    assert checker.departure('{"name":"light","arguments":{"room":"attic","on":false}}') is None
+    found = checker.departure('{"name":"light","arguments":{"room":"cellar","on":false}}')
+    assert found is not None
+    assert 'got \'cellar","on":false}}\'; what may come there: "a", "h"' in found
+
+
+def test_labels_are_those_of_the_training_examples(model: tinsmith.Model, tmp_path: Path) -> None:
+    pytest.importorskip("tinsmith.compiler.constraint.choices")
+    (tmp_path / "r.toml").write_text(
+        '[base]\nmodel = "m"\n[data]\ntrain = "a"\nvalidation = "b"\ntest = "c"\ntask = "classify"\n'
+        '[constraint]\nchoices = "labels"\n'
+    )
+    train = [Example("1", "good"), Example("2", "bad"), Example("3", "good")]
+    sealed = constraints.of_recipe(recipe.load(tmp_path / "r.toml"), train)
+    assert sealed is not None
+    checker = constraints.Checker(model, sealed.data)
+    assert [checker.departure(text) is None for text in ("good", "bad", "ugly")] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "said"),
+    [
+        ("(ja|nein), bitte", "ja, bitte", None),
+        ("(ja|nein), bitte", "nun", "at character 2, after 'n': got 'un'; what may come there: \"e\""),
+        ("a(bc?)?", "abd", "at character 3, after 'ab': got 'd'; what may come there: \"c\", the end"),
+        ("ab", "a", "at character 2, after 'a': got the end; what may come there: \"b\""),
+        ("a|b", "", 'at character 1, after the beginning: got the end; what may come there: "a", "b"'),
+        ("xé", "xè", "at character 2, after 'x': got 'è'; what may come there: a character beyond ASCII"),
+        ("a", "aa", "at character 2, after 'a': got 'a'; what may come there: the end"),
+    ],
+)
+def test_where_a_text_departs(model: tinsmith.Model, pattern: str, text: str, said: str | None) -> None:
+    assert constraints.Checker(model, compile_regex(pattern).data).departure(text) == said
+
+
+def test_an_output_that_departs_names_file_and_example(model: tinsmith.Model) -> None:
+    checker = constraints.Checker(model, compile_regex("[0-9]+").data)
+    examples = [Example("one", "1"), Example("two", "2b")]
+    constraints.check_outputs(checker, Path("train.jsonl"), examples[:1])
+    with pytest.raises(
+        DataError, match=r"train.jsonl: example 2: .*forbids its output at character 2, after '2'"
+    ):
+        constraints.check_outputs(checker, Path("train.jsonl"), examples)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "error", "said"),
+    [
+        ("schema.json", "{", ConstraintError, "schema.json: line 1, column 2: not JSON"),
+        ("schema.json", '{"type": "number", "minLenght": 3}', ConstraintError, "schema.json: #.*minLength"),
+        ("tools.json", "[]", ConstraintError, "tools.json: "),
+        ("schema.json", "[" * 100_000, ConstraintError, "schema.json: nested too deeply"),
+        ("grammar.txt", "root ::= x", ConstraintError, r"grammar.txt: .* \.gbnf or \.lark"),
+        ("grammar.gbnf", "root ::= x", ConstraintError, "grammar.gbnf: "),
+        ("schema.json", None, InputError, "schema.json: cannot read: No such file"),
+        ("schema.json", b"\xff", ConstraintError, "schema.json: not UTF-8 text at byte 0"),
+    ],
+)
+def test_a_wrong_file_is_named(
+    tmp_path: Path, name: str, text: str | bytes | None, error: type[Exception], said: str
+) -> None:
+    if text is not None:
+        (tmp_path / name).write_bytes(text.encode() if isinstance(text, str) else text)
+    with pytest.raises(error, match=said):
+        constraints.seal(Constraint(**{name.partition(".")[0]: name}), tmp_path)
+
+
+def test_what_is_no_constraint_is_refused(model: tinsmith.Model) -> None:
+    with pytest.raises(FormatError, match="does not open"):
+        constraints.Checker(model, bytes(64))
