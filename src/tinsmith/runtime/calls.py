@@ -24,8 +24,8 @@ Made = tuple[ToolFormat, list[Tool], Constraint]
 
 def declared(tools: Sequence[AnyTool]) -> Sequence[Mapping[str, Any]]:
     """Tools as dicts, functions among them in OpenAI's shape."""
-    if isinstance(tools, Mapping) or not isinstance(tools, Sequence):
-        return tools  # refused where tools are read
+    if isinstance(tools, Mapping | str) or not isinstance(tools, Sequence):
+        read_tools(tools)  # which refuses it
     return [tool if isinstance(tool, Mapping) or not callable(tool) else tool_of(tool) for tool in tools]
 
 
@@ -79,7 +79,8 @@ def prompt_of(model: Model, prompt: Prompt, box: Toolbox, show: bool | None = No
     for message in messages:
         if any(model.core.token(token)[1] for token in model.tokenize(message["content"], special=True)):
             raise InputError(
-                f"a message holds the text of a control token, which the format {box.format.name} can't tell from its own"
+                f"a message holds the text of a control token, which the format {box.format.name} can't tell "
+                f"from its own"
             )
     return model.tokenize(model.turns.render(told), special=True)
 

@@ -36,8 +36,7 @@ ANNOTATIONS = frozenset(
         "writeOnly",
         "$comment",
     )
-    + ("$schema", "$id", "$defs", "definitions")
-)
+) | {"$schema", "$id", "$defs", "definitions"}
 _MOST_REFERENCES = 32
 
 
@@ -70,8 +69,8 @@ def _row(targets: Mapping[int, int], refused: int) -> tuple[tuple[int, int, int]
 
 @lru_cache(maxsize=32)
 def free(mark: str) -> Machine:
-    """An answer that makes no call: some text without the mark. For calls that begin with a brace, a text that does
-    not begin with what JSON may be taken for."""
+    """An answer that makes no call: some text without the mark. For calls that begin with a brace, a text that
+    does not begin with what JSON may be taken for."""
     if mark == "{":
         return Machine(utf8(regex.parse(r"[^\s{\[`][\s\S]*")))
     return Machine(utf8(intersect(without(mark), complement(words([()])))))
@@ -83,8 +82,8 @@ def any_text(mark: str) -> Machine:
 
 
 def text(schema: Any, root: Any, mark: str, path: str) -> Expr:
-    """A string that satisfies a schema, and in which the mark does not occur. ConstraintError for a keyword that is
-    not kept here, and where nothing is left."""
+    """A string that satisfies a schema, and in which the mark does not occur. ConstraintError for a keyword
+    that is not kept here, and where nothing is left."""
     restricted = _restricted(schema, root, path, 0)
     if restricted is None:
         return any_text(mark)

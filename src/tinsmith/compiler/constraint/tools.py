@@ -1,5 +1,5 @@
-"""Tool calls as constraints: the name is that of a tool, the arguments are those of this tool, in the form that the
-model was trained to call with."""
+"""Tool calls as constraints: the name is that of a tool, the arguments are those of this tool, in the form that
+the model was trained to call with."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 from tinsmith.compiler.constraint import Constraint, json_text, tool_texts
 from tinsmith.compiler.constraint.automaton import compile_grammar
 from tinsmith.compiler.constraint.grammar import (
-    Choice,
     Expr,
     Grammar,
     Literal,
@@ -47,12 +46,13 @@ def compile_tools(
 ) -> Constraint:
     """The constraint of answers that call tools.
 
-    tools: in OpenAI's shape, or {"name", "parameters"} alone. An object of arguments is closed where its schema does
-    not say that it is open. format: a name of models/tool_formats. parallel: one to `most` calls instead of one.
-    none: no call is an answer too: the format's form for it, or a text without calls. spacing: of JSON; None: the
-    format's own. control: the id of a control token by its text, or None where the vocabulary has none: it is text
-    then.
-    Raises ConstraintError: what in the tools can't be enforced and where; UnsupportedError for an unknown format.
+    tools: in OpenAI's shape, or {"name", "parameters"} alone. An object of arguments is closed where its schema
+    does not say that it is open. format: a name of models/tool_formats. parallel: one to `most` calls instead
+    of one. none: no call is an answer too: the format's form for it, or a text without calls. spacing: of JSON;
+    None: the format's own. control: the id of a control token by its text, or None where the vocabulary has
+    none: it is text then.
+    Raises ConstraintError: what in the tools can't be enforced and where; UnsupportedError for an unknown
+    format.
     """
     known, found = by_name(format), read_tools(tools)
     if parallel and not known.several:
