@@ -22,8 +22,8 @@ AnyTool = Mapping[str, Any] | Callable[..., Any]
 Made = tuple[ToolFormat, list[Tool], Constraint]
 
 
-def declared(tools: Sequence[AnyTool]) -> Sequence[Mapping[str, Any]]:
-    """Tools as dicts, functions among them in OpenAI's shape."""
+def declared(tools: Any) -> Sequence[Mapping[str, Any]]:
+    """A sequence of tools as dicts, functions among them in OpenAI's shape."""
     if isinstance(tools, Mapping | str) or not isinstance(tools, Sequence):
         read_tools(tools)  # which refuses it
     return [tool if isinstance(tool, Mapping) or not callable(tool) else tool_of(tool) for tool in tools]

@@ -176,7 +176,16 @@ def test_spacing_is_the_formats_unless_asked_for() -> None:
 @pytest.mark.parametrize(
     ("parameters", "format", "said"),
     [
-        ({"type": "object", "properties": {"a": {"contains": 1}}}, "json", r"#/0/parameters.*contains"),
+        (
+            {"type": "object", "properties": {"a": {"type": "array", "contains": True}}},
+            "json",
+            "#/0/parameters/properties/a/contains: ",
+        ),
+        (
+            {"type": "object", "properties": {"a": {"type": "array", "contains": True}}},
+            "qwen35",
+            "#/0/parameters/properties/a/contains: ",
+        ),
         (
             {"type": "object", "properties": {}, "minProperties": 1},
             "qwen35",

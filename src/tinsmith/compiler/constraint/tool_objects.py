@@ -19,7 +19,6 @@ from tinsmith.compiler.constraint.grammar import (
     sequence,
     text,
 )
-from tinsmith.compiler.constraint.json_schema import Options, schema_expr
 from tinsmith.errors import ConstraintError
 from tinsmith.models.tool_formats.functiongemma import ESCAPE, in_order
 from tinsmith.models.tool_formats.kinds import kinds, referred
@@ -127,7 +126,7 @@ class Objects:
             schema["type"] = sorted(may - {"integer"} if "number" in may else may)
         else:
             schema = {"type": sorted(may)}
-        return schema_expr(self._grammar, schema, path, Options("compact", "schema", True))
+        return tool_texts.json_value(self._grammar, schema, path, "compact")
 
     def _rule(self, value: Expr) -> Ref:
         name = f"gemma.{len(self._grammar.rules)}"

@@ -20,7 +20,8 @@ from tinsmith.compiler.constraint.dfa import (
     words,
 )
 from tinsmith.compiler.constraint.formats import format_
-from tinsmith.compiler.constraint.grammar import Expr, Machine
+from tinsmith.compiler.constraint.grammar import Expr, Grammar, Machine
+from tinsmith.compiler.constraint.json_schema import Options, schema_expr
 from tinsmith.errors import ConstraintError
 from tinsmith.models.tool_formats.kinds import referred
 
@@ -79,6 +80,14 @@ def free(mark: str) -> Machine:
 @lru_cache(maxsize=32)
 def any_text(mark: str) -> Machine:
     return Machine(utf8(without(mark)))
+
+
+def json_value(grammar: Grammar, schema: Any, path: str, spacing: json_text.Spacing) -> Expr:
+    """A JSON value, by a part of the tools; errors name the place in them all."""
+    try:
+        return schema_expr(grammar, schema, path, Options(spacing, "schema", True))
+    except ConstraintError as error:
+        raise ConstraintError(str(error).replace(f"{path}#", path)) from None
 
 
 def text(schema: Any, root: Any, mark: str, path: str) -> Expr:

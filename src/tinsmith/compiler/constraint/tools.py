@@ -20,7 +20,6 @@ from tinsmith.compiler.constraint.grammar import (
     text,
     token,
 )
-from tinsmith.compiler.constraint.json_schema import Options, schema_expr
 from tinsmith.compiler.constraint.tool_objects import Objects, properties_of
 from tinsmith.errors import ConstraintError
 from tinsmith.models.tool_formats import JsonFormat, Tool, ToolFormat, by_name, read_tools
@@ -88,10 +87,9 @@ def _json(
 ) -> Expr:
     spacing = spacing or ("spaced" if known.spaced else "compact")
     marks = json_text.marks(spacing)
-    options = Options(spacing, "schema", True)
     named = []
     for number, tool in enumerate(tools):
-        arguments = schema_expr(grammar, tool.parameters, _path(number), options)
+        arguments = tool_texts.json_value(grammar, tool.parameters, _path(number), spacing)
         key = sequence((marks.item, text(f'"{known.arguments}"'), marks.key))
         named.append(sequence((json_text.literal(tool.name), key, arguments)))
     grammar.rules[CALL] = sequence(
@@ -146,7 +144,7 @@ def _qwen35_value(grammar: Grammar, schema: Any, root: Mapping[str, Any], path: 
     stated = set(schema) - tool_texts.ANNOTATIONS if isinstance(schema, Mapping) else set()
     if "enum" in stated and stated <= {"type", "enum"}:
         return choice(text(write_value(value)) for value in schema["enum"] if kind(value) in may)
-    found = [schema_expr(grammar, rooted(schema, root), path, Options("spaced", "schema", True))]
+    found = [tool_texts.json_value(grammar, rooted(schema, root), path, "spaced")]
     # What the template itself writes for these.
     if "type" in stated and not stated & {"enum", "const", "not", "allOf", "anyOf", "oneOf", "$ref", "if"}:
         found += [text(str(value)) for value in PYTHON.values() if kind(value) in may]
