@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith.compiler.constraint import Constraint
 from tinsmith.compiler.constraint.tools import compile_tools
-from tinsmith.errors import InputError
+from tinsmith.errors import ConstraintError, InputError
 from tinsmith.models.tool_formats import Call, Tool, ToolFormat, by_name, read_tools
 from tinsmith.runtime.asking import Prompt, conversation, finished, tokens_of
 from tinsmith.runtime.functions import arguments_of, tool_of
@@ -25,7 +25,7 @@ Made = tuple[ToolFormat, list[Tool], Constraint]
 def declared(tools: Any) -> Sequence[Mapping[str, Any]]:
     """A sequence of tools as dicts, functions among them in OpenAI's shape."""
     if isinstance(tools, Mapping | str) or not isinstance(tools, Sequence):
-        read_tools(tools)  # which refuses it
+        raise ConstraintError("#: tools must be a list of tools; put a single one in a list")
     return [tool if isinstance(tool, Mapping) or not callable(tool) else tool_of(tool) for tool in tools]
 
 
