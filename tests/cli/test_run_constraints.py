@@ -22,15 +22,25 @@ TEMPLATE = (
     "{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}\n{% endfor %}"
     "{% if add_generation_prompt %}[assistant]{% endif %}"
 )
-SCHEMA = {"type": "object", "properties": {"on": {"type": "boolean"}}, "required": ["on"], "additionalProperties": False}
-TOOLS = [{"name": "switch", "parameters": SCHEMA}, {"name": "stop", "parameters": {"type": "object", "properties": {}}}]
+SCHEMA = {
+    "type": "object",
+    "properties": {"on": {"type": "boolean"}},
+    "required": ["on"],
+    "additionalProperties": False,
+}
+TOOLS = [
+    {"name": "switch", "parameters": SCHEMA},
+    {"name": "stop", "parameters": {"type": "object", "properties": {}}},
+]
 HOT = ("--temperature", "2", "--max-tokens", "200")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("run")
-    spec = tiny_spec(family.by_name("llama"), hidden_size=64, intermediate_size=96, max_position_embeddings=2048)
+    spec = tiny_spec(
+        family.by_name("llama"), hidden_size=64, intermediate_size=96, max_position_embeddings=2048
+    )
     spec = replace(spec, chat_template=TEMPLATE)
     build_tin(spec, path / "free.tin")
     entries = {"grammar/answer.bin": tinsmith.regex("[ab]{4}").data}

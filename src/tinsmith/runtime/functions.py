@@ -25,8 +25,9 @@ def is_type(value: Any) -> bool:
 
 
 def schema_of(kind: Any, path: str = "", depth: int = 0) -> dict[str, Any]:
-    """The JSON Schema of a type: str, int, float, bool, None, Literal, enums, unions, list, dict, tuple, dataclasses,
-    TypedDicts, pydantic models, Annotated with a text for a description. ConstraintError for others.
+    """The JSON Schema of a type: str, int, float, bool, None, Literal, enums, unions, list, dict, tuple,
+    dataclasses, TypedDicts, pydantic models, Annotated with a text for a description. ConstraintError for
+    others.
 
     A float is any number. An object has no keys beyond those of its class.
     """
@@ -94,7 +95,8 @@ def _class(kind: type, path: str, depth: int) -> dict[str, Any]:
         hints = typing.get_type_hints(kind, include_extras=True)
         return _object(hints, [name for name in hints if _is_required(kind, name, hints[name])], path, depth)
     raise ConstraintError(
-        f"{path}: {kind.__name__} has no JSON Schema; give a dataclass, a TypedDict, a pydantic model, or a schema"
+        f"{path}: {kind.__name__} has no JSON Schema; give a dataclass, a TypedDict, a pydantic model, or a "
+        f"schema"
     )
 
 
@@ -200,9 +202,9 @@ def _items_fit(base: Any, arguments: tuple[Any, ...], values: list[Any]) -> bool
 
 
 def tool_of(function: Callable[..., Any]) -> dict[str, Any]:
-    """A function as a tool in OpenAI's shape: its name, the beginning of its docstring, and its parameters by their
-    annotations, described in the docstring under `Args:` or as `:param name:`. ConstraintError for a parameter
-    without annotation, or of a type that `schema_of` does not know."""
+    """A function as a tool in OpenAI's shape: its name, the beginning of its docstring, and its parameters by
+    their annotations, described in the docstring under `Args:` or as `:param name:`. ConstraintError for a
+    parameter without annotation, or of a type that `schema_of` does not know."""
     name = getattr(function, "__name__", type(function).__name__)
     if name == "<lambda>":
         raise ConstraintError("a lambda has no name to be called by; give a function that is defined with def")

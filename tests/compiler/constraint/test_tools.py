@@ -46,10 +46,12 @@ TOOLS: list[dict[str, Any]] = json.loads(
 ]
 READ = read_tools(TOOLS)
 VALID = [
-    Call("get_weather", {"place": "Köln </x> \"q\" {,}\n", "unit": "celsius", "days": 7}),
+    Call("get_weather", {"place": 'Köln </x> "q" {,}\n', "unit": "celsius", "days": 7}),
     Call("get_weather", {"place": ""}),
     Call("switch_lights", {"on": True, "rooms": ["a", ""], "level": 0.25}),
-    Call("plan", {"when": "07:30", "code": "ab", "mode": None, "at": {"x": 1, "y": -2}, "steps": ["go", "stop"]}),
+    Call(
+        "plan", {"when": "07:30", "code": "ab", "mode": None, "at": {"x": 1, "y": -2}, "steps": ["go", "stop"]}
+    ),
     Call("plan", {"when": "07:30", "mode": 2, "at": {"y": 0}}),
 ]
 INVALID = [
@@ -162,7 +164,10 @@ def test_control_tokens_stand_for_their_texts() -> None:
 
 def test_spacing_is_the_formats_unless_asked_for() -> None:
     call = [Call("get_weather", {"place": "x", "days": 2})]
-    compact, spaced = by_name("json").write(call), by_name("llama3").write(call).replace("parameters", "arguments")
+    compact, spaced = (
+        by_name("json").write(call),
+        by_name("llama3").write(call).replace("parameters", "arguments"),
+    )
     for spacing, accepted in ((None, [compact]), ("spaced", [spaced]), ("free", [compact, spaced])):
         oracle = Oracle(compile_tools(TOOLS, "json", spacing=spacing).data)
         assert [text for text in (compact, spaced) if oracle.accepts(text.encode())] == accepted
@@ -171,7 +176,16 @@ def test_spacing_is_the_formats_unless_asked_for() -> None:
 @pytest.mark.parametrize(
     ("parameters", "format", "said"),
     [
-        ({"type": "object", "properties": {"a": {"contains": 1}}}, "json", r"#/0/parameters.*contains"),
+        (
+            {"type": "object", "properties": {"a": {"type": "array", "contains": True}}},
+            "json",
+            "#/0/parameters/properties/a/contains: ",
+        ),
+        (
+            {"type": "object", "properties": {"a": {"type": "array", "contains": True}}},
+            "qwen35",
+            "#/0/parameters/properties/a/contains: ",
+        ),
         (
             {"type": "object", "properties": {}, "minProperties": 1},
             "qwen35",
@@ -184,7 +198,11 @@ def test_spacing_is_the_formats_unless_asked_for() -> None:
         ),
         ({"type": "object", "properties": {"a>": {}}}, "qwen35", "the name 'a>' holds one of"),
         ({"type": "object", "required": ["a"]}, "qwen35", "'a' is not among the properties"),
-        ({"type": "object", "properties": {"a": {"$ref": "#"}}}, "functiongemma", "nested deeper|references lead"),
+        (
+            {"type": "object", "properties": {"a": {"$ref": "#"}}},
+            "functiongemma",
+            "nested deeper|references lead",
+        ),
         ({"type": "object", "properties": {"a": {"type": "array"}}}, "functiongemma", "needs the items"),
     ],
 )

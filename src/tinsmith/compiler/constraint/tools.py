@@ -1,5 +1,5 @@
-"""Tool calls as constraints: the name is that of a tool, the arguments are those of this tool, in the form that the
-model was trained to call with."""
+"""Tool calls as constraints: the name is that of a tool, the arguments are those of this tool, in the form that
+the model was trained to call with."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 from tinsmith.compiler.constraint import Constraint, json_text, tool_texts
 from tinsmith.compiler.constraint.automaton import compile_grammar
 from tinsmith.compiler.constraint.grammar import (
-    Choice,
     Expr,
     Grammar,
     Literal,
@@ -21,7 +20,6 @@ from tinsmith.compiler.constraint.grammar import (
     text,
     token,
 )
-from tinsmith.compiler.constraint.json_schema import Options, schema_expr
 from tinsmith.compiler.constraint.tool_objects import Objects, properties_of
 from tinsmith.errors import ConstraintError
 from tinsmith.models.tool_formats import JsonFormat, Tool, ToolFormat, by_name, read_tools
@@ -47,12 +45,13 @@ def compile_tools(
 ) -> Constraint:
     """The constraint of answers that call tools.
 
-    tools: in OpenAI's shape, or {"name", "parameters"} alone. An object of arguments is closed where its schema does
-    not say that it is open. format: a name of models/tool_formats. parallel: one to `most` calls instead of one.
-    none: no call is an answer too: the format's form for it, or a text without calls. spacing: of JSON; None: the
-    format's own. control: the id of a control token by its text, or None where the vocabulary has none: it is text
-    then.
-    Raises ConstraintError: what in the tools can't be enforced and where; UnsupportedError for an unknown format.
+    tools: in OpenAI's shape, or {"name", "parameters"} alone. An object of arguments is closed where its schema
+    does not say that it is open. format: a name of models/tool_formats. parallel: one to `most` calls instead
+    of one. none: no call is an answer too: the format's form for it, or a text without calls. spacing: of JSON;
+    None: the format's own. control: the id of a control token by its text, or None where the vocabulary has
+    none: it is text then.
+    Raises ConstraintError: what in the tools can't be enforced and where; UnsupportedError for an unknown
+    format.
     """
     known, found = by_name(format), read_tools(tools)
     if parallel and not known.several:
@@ -88,10 +87,9 @@ def _json(
 ) -> Expr:
     spacing = spacing or ("spaced" if known.spaced else "compact")
     marks = json_text.marks(spacing)
-    options = Options(spacing, "schema", True)
     named = []
     for number, tool in enumerate(tools):
-        arguments = schema_expr(grammar, tool.parameters, _path(number), options)
+        arguments = tool_texts.json_value(grammar, tool.parameters, _path(number), spacing)
         key = sequence((marks.item, text(f'"{known.arguments}"'), marks.key))
         named.append(sequence((json_text.literal(tool.name), key, arguments)))
     grammar.rules[CALL] = sequence(
@@ -146,7 +144,7 @@ def _qwen35_value(grammar: Grammar, schema: Any, root: Mapping[str, Any], path: 
     stated = set(schema) - tool_texts.ANNOTATIONS if isinstance(schema, Mapping) else set()
     if "enum" in stated and stated <= {"type", "enum"}:
         return choice(text(write_value(value)) for value in schema["enum"] if kind(value) in may)
-    found = [schema_expr(grammar, rooted(schema, root), path, Options("spaced", "schema", True))]
+    found = [tool_texts.json_value(grammar, rooted(schema, root), path, "spaced")]
     # What the template itself writes for these.
     if "type" in stated and not stated & {"enum", "const", "not", "allOf", "anyOf", "oneOf", "$ref", "if"}:
         found += [text(str(value)) for value in PYTHON.values() if kind(value) in may]
