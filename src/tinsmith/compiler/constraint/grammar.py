@@ -1,4 +1,4 @@
-"""Grammars: what front ends (JSON Schema, tools, regular expressions, GBNF, Lark) make, and automata are built of.
+"""Grammars: what front ends (JSON Schema, tools, patterns, GBNF, Lark) make, and automata are built of.
 
 A grammar speaks of bytes. A control token of the vocabulary, which is no text, is written as the four bytes
 that `token` gives: 0xFF never occurs in UTF-8.
@@ -55,8 +55,8 @@ class Repeat(Expr):
 
 @dataclass(frozen=True, eq=False)
 class Ref(Expr):
-    """What a rule of the grammar says; the only way to recursion. A rule that is referred to from several places
-    has its states once, and so its masks at run time."""
+    """What a rule of the grammar says; the only way to recursion. A rule that is referred to from several
+    places has its states once, and so its masks at run time."""
 
     name: str
 
