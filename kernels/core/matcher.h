@@ -47,8 +47,8 @@ typedef struct tini_set {
     uint32_t distance;
     uint16_t count, next, frames;
     uint8_t open, far; /* the rule at the open frame may be complete; the frame above it has been counted far */
-    uint8_t inner; /* completed rules are not followed */
-    uint8_t seen;  /* by a walk, which says what */
+    uint8_t inner;     /* completed rules are not followed */
+    uint8_t seen;      /* by a walk, which says what */
 } tini_set;
 
 typedef struct tini_matcher {

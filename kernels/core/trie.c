@@ -60,6 +60,19 @@ static tin_status check_nodes(const tini_trie *view, const tini_tokenizer *token
                            view->header->longest);
 }
 
+static tin_status check_first(const tini_trie *view, tin_error *error) {
+    uint32_t at = 0;
+    for (uint32_t byte = 0; byte < 256; byte++) {
+        if (view->first[byte] != at)
+            return tini_fail(error, TIN_ERR_FORMAT, "trie.bin: byte %u is damaged", byte);
+        if (at < view->header->nodes && tini_trie_byte(view->nodes[at]) == byte)
+            at += tini_trie_size(view->nodes[at]);
+    }
+    return at == view->first[256] && at == view->header->nodes
+               ? TIN_OK
+               : tini_fail(error, TIN_ERR_FORMAT, "trie.bin: its bytes do not lead to all nodes");
+}
+
 static tin_status check_aliases(const tini_trie *view, const tini_tokenizer *tokenizer, tin_error *error) {
     for (uint32_t k = 0; k < view->header->aliases; k++) {
         tini_trie_alias alias = view->aliases[k];
@@ -83,7 +96,7 @@ tin_status tini_trie_open(tini_trie *view, const tini_tokenizer *tokenizer, cons
     if (h->version != TINI_TRIE_VERSION)
         return tini_fail(error, TIN_ERR_VERSION, "trie.bin has version %u; this runtime reads %u", h->version,
                          TINI_TRIE_VERSION);
-    uint64_t want = sizeof *h + sizeof(tini_trie_node) * (uint64_t)h->nodes +
+    uint64_t want = sizeof *h + 257 * sizeof(uint32_t) + sizeof(tini_trie_node) * (uint64_t)h->nodes +
                     sizeof(tini_trie_alias) * (uint64_t)h->aliases;
     if (want != size || h->nodes > TINI_TRIE_MAX_NODES)
         return tini_fail(error, TIN_ERR_FORMAT, "trie.bin has %llu bytes; its counts make %llu",
@@ -92,8 +105,11 @@ tin_status tini_trie_open(tini_trie *view, const tini_tokenizer *tokenizer, cons
         return tini_fail(error, TIN_ERR_FORMAT, "trie.bin is of %u tokens and tokenizer.bin has %u", h->vocab,
                          tokenizer->header->vocab);
     view->header = h;
-    view->nodes = (const void *)(data + sizeof *h);
+    view->first = (const void *)(data + sizeof *h);
+    view->nodes = (const void *)(view->first + 257);
     view->aliases = (const void *)(view->nodes + h->nodes);
     tin_status status = check_nodes(view, tokenizer, error);
+    if (!status)
+        status = check_first(view, error);
     return status ? status : check_aliases(view, tokenizer, error);
 }

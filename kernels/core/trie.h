@@ -3,6 +3,7 @@
  * trie.bin, little-endian, its parts one after the other without gaps, written by pack/trie.c:
  *
  *   header    tini_trie_header (32 bytes)
+ *   first     uint32[257]                the nodes of the tokens that begin with byte b are first[b] .. first[b + 1)
  *   nodes     tini_trie_node[nodes]      in preorder, the children of a node ascending by their byte; the root, which
  *                                        has no byte, is left out
  *   aliases   tini_trie_alias[aliases]   tokens of the same bytes as one that the tree has, ascending
@@ -43,6 +44,7 @@ typedef struct tini_trie_alias {
  * none. */
 typedef struct tini_trie {
     const tini_trie_header *header;
+    const uint32_t *first;
     const tini_trie_node *nodes;
     const tini_trie_alias *aliases;
 } tini_trie;

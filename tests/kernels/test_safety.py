@@ -56,7 +56,7 @@ def test_nothing_allocates_after_creation(alloc_check: Path, tin: Path, threads:
     words = done.stdout.split()
     told = dict(zip(words[::2], map(int, words[1::2]), strict=True))
     assert told["moves"] > 2000
-    assert min(told["pending"], told["logits"], told["tokens"], told["done"]) > 50
+    assert min(told["pending"], told["logits"], told["tokens"], told["done"], told["ended"]) > 50
     assert told["kernel"] == 1
 
 

@@ -102,15 +102,21 @@ def test_functiongemma_writes_what_its_guide_shows() -> None:
     developer = known.messages(tools, [{"role": "user", "content": "hi"}])[0]["content"]
     assert developer == (
         "You are a model that can do function calling with the following functions"
-        "<start_function_declaration>declaration:get_current_weather{description:<escape>Gets the current weather in "
-        "a given location.<escape>,parameters:{properties:{location:{description:<escape>The city and state, e.g. "
-        '"San Francisco, CA" or "Tokyo, JP"<escape>,type:<escape>STRING<escape>},unit:{description:<escape>The unit '
+        "<start_function_declaration>declaration:get_current_weather{description:<escape>Gets the current "
+        "weather in "
+        "a given location.<escape>,parameters:{properties:{location:{description:<escape>The city and state, "
+        "e.g. "
+        '"San Francisco, CA" or "Tokyo, '
+        'JP"<escape>,type:<escape>STRING<escape>},unit:{description:<escape>The unit '
         "to return the temperature in.<escape>,enum:[<escape>celsius<escape>,<escape>fahrenheit<escape>],type:"
         "<escape>STRING<escape>}},required:[<escape>location<escape>],type:<escape>OBJECT<escape>}}"
         "<end_function_declaration>"
     )
     call = Call("get_current_weather", {"location": "Tokyo, Japan"})
-    written = "<start_function_call>call:get_current_weather{location:<escape>Tokyo, Japan<escape>}<end_function_call>"
+    written = (
+        "<start_function_call>call:get_current_weather{location:<escape>Tokyo, Japan<escape>}"
+        "<end_function_call>"
+    )
     assert known.write([call]) == written
     assert known.parse(written, tools) == [call]
 
@@ -133,7 +139,7 @@ def test_gemma_may_fence_its_json() -> None:
 @pytest.mark.parametrize(
     ("template", "tokens", "name", "found"),
     [
-        ("… <tool_call>\n{\"name\": … <|im_start|>", (), "", "qwen"),
+        ('… <tool_call>\n{"name": … <|im_start|>', (), "", "qwen"),
         ("<tool_call>\n<function=' + n + '>\n<parameter=' …", (), "", "qwen35"),
         ("{{ '<start_of_turn>' }} <start_function_call>", (), "", "functiongemma"),
         ("{{ '<start_of_turn>model' }}", (), "gemma-3-270m-it", "gemma3"),

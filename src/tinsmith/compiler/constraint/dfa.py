@@ -18,7 +18,7 @@ CODE_POINTS = 0x10FFFF
 
 @dataclass(frozen=True, eq=False)
 class Dfa:
-    """edges[s]: (low, high, target) ascending and disjoint; what has no edge is refused. State 0 is the start."""
+    """edges[s]: (low, high, target) ascending, disjoint; what has no edge is refused. State 0 is the start."""
 
     edges: tuple[tuple[Edge, ...], ...]
     accepts: frozenset[int]
@@ -78,38 +78,42 @@ def determinize(nfa: Nfa, start: int, accepts: Iterable[int], limit: int = MOST_
 def subsets(
     nfa: Nfa, starts: Iterable[int], accepts: Iterable[int], limit: int = MOST_STATES
 ) -> tuple[list[list[Edge]], list[int], set[int]]:
-    """The subset construction from several starts at once, untrimmed: edges, the starts' numbers, what accepts."""
-    final = frozenset(accepts)
+    """The subset construction from several starts at once, untrimmed: edges, starts by number, what accepts."""
+    skips = nfa.skips
     singles: dict[int, int] = {}  # the number of what one state alone reaches for nothing
     numbers: dict[frozenset[int], int] = {}
-    waiting: list[frozenset[int]] = []
+    waiting: list[
+        int | frozenset[int]
+    ] = []  # a state that reaches nothing else, or all that are reached together
     work = 0
 
-    def number_of(reached: frozenset[int]) -> int:
-        closed = _reach(nfa.skips, reached)
+    def new(subset: int | frozenset[int]) -> int:
+        if len(waiting) >= limit:
+            raise ConstraintError(
+                f"a part of the constraint needs more than {limit:,} states; make its bounds smaller"
+            )
+        waiting.append(subset)
+        return len(waiting) - 1
+
+    def several(reached: Iterable[int]) -> int:
+        closed = _reach(skips, reached)
         number = numbers.get(closed)
         if number is None:
-            if len(waiting) >= limit:
-                raise ConstraintError(
-                    f"a part of the constraint needs more than {limit:,} states; make its bounds smaller"
-                )
-            number = numbers[closed] = len(waiting)
-            waiting.append(closed)
+            number = numbers[closed] = new(closed)
         return number
 
     def single(state: int) -> int:
         number = singles.get(state)
         if number is None:
-            number = singles[state] = number_of(frozenset((state,)))
+            number = singles[state] = several((state,)) if skips[state] else new(state)
         return number
 
     firsts = [single(start) for start in starts]
     edges: list[list[Edge]] = []
     targets: dict[frozenset[int], int] = {}
     for subset in waiting:
-        if len(subset) == 1:
-            (state,) = subset
-            leaving = nfa.edges[state]
+        if isinstance(subset, int):
+            leaving = nfa.edges[subset]
             if len(leaving) == 1:
                 low, high, target = leaving[0]
                 edges.append([(low, high, single(target))])
@@ -128,22 +132,20 @@ def subsets(
             else:
                 known = targets.get(reached)
                 if known is None:
-                    known = targets[reached] = number_of(reached)
+                    known = targets[reached] = several(reached)
                 number = known
             if out and out[-1][2] == number and out[-1][1] == low - 1:
                 out[-1] = (out[-1][0], high, number)
             else:
                 out.append((low, high, number))
         edges.append(out)
-    return edges, firsts, {k for k, subset in enumerate(waiting) if not final.isdisjoint(subset)}
+    final = frozenset(accepts)
+    ends = {k for k, s in enumerate(waiting) if (s in final if isinstance(s, int) else not final.isdisjoint(s))}
+    return edges, firsts, ends
 
 
-def _reach(skips: Sequence[Sequence[int]], states: frozenset[int]) -> frozenset[int]:
+def _reach(skips: Sequence[Sequence[int]], states: Iterable[int]) -> frozenset[int]:
     """States and what they reach for nothing."""
-    if len(states) == 1:
-        (only,) = states
-        if not skips[only]:
-            return states
     found, waiting = set(states), list(states)
     while waiting:
         for target in skips[waiting.pop()]:
@@ -234,10 +236,10 @@ def refine(
 ) -> tuple[list[int], int]:
     """The coarsest partition in which the states of a group have the same signature; the number of groups.
 
-    group: each state's group to begin with, numbered from 0 without gaps. signature(state, group): what a state is in
-    terms of its successors' groups. sources[s]: the states whose signature speaks of s. When a group splits, its
-    largest part keeps the number, so a state is looked at again only when a successor went with a smaller part:
-    n log n in all.
+    group: each state's group to begin with, numbered from 0 without gaps. signature(state, group): what a state
+    is in terms of its successors' groups. sources[s]: the states whose signature speaks of s. When a group
+    splits, its largest part keeps the number, so a state is looked at again only when a successor went with a
+    smaller part: n log n in all.
     """
     count = max(group) + 1
     members: list[set[int]] = [set() for _ in range(count)]
@@ -247,13 +249,15 @@ def refine(
     while dirty:
         parts: dict[int, dict[object, list[int]]] = {}
         for state in dirty:
+            if len(members[group[state]]) == 1:
+                continue
             parts.setdefault(group[state], {}).setdefault(signature(state, group), []).append(state)
         moved: list[int] = []
         for number, by_signature in parts.items():
             split = list(by_signature.values())
             whole = members[number]
             touched = sum(map(len, split))
-            # States that were not looked at are alike, and unlike those that were: a successor of these has a new group.
+            # States not looked at are alike, and unlike those that were: of these a successor has a new group.
             rest = len(whole) - touched
             largest = max(split, key=len)
             if rest >= len(largest):
@@ -280,15 +284,15 @@ def _signature(edges: Iterable[Edge], group: Sequence[int]) -> tuple[Edge, ...]:
 
 def joined(edges: list[Edge]) -> list[Edge]:
     """Neighbouring ranges that lead to the same state made one."""
-    if len(edges) < 2:
-        return edges
-    out = edges[:1]
-    for edge in edges[1:]:
-        low, high, target = out[-1]
-        if edge[2] == target and edge[0] == high + 1:
-            out[-1] = (low, edge[1], target)
+    out: list[Edge] = []
+    last, end = -1, -2  # where the edge before leads, and the end of its range
+    for edge in edges:
+        low, high, target = edge
+        if target == last and low == end + 1:
+            out[-1] = (out[-1][0], high, target)
         else:
             out.append(edge)
+        last, end = target, high
     return out
 
 
