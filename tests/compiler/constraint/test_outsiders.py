@@ -1,8 +1,8 @@
-"""Constraints held to outsiders on SmolLM2's vocabulary: llguidance's masks, and what jsonschema says of answers.
+"""Constraints held to outsiders on SmolLM2's vocabulary: to llguidance's masks, and jsonschema's judgement.
 
 Slow. TINSMITH_WALKS multiplies walks, instances and answers: 1, the default, takes a minute or two; 100 is the
-whole run (1,000 instances of each of 300 functions, 10,000 answers of 50 schemas), which takes the better part of
-an hour: TINSMITH_WALKS=100 pytest -m slow -s tests/compiler/constraint/test_outsiders.py
+whole run (1,000 instances of each of 300 functions, 10,000 answers of 50 schemas), which takes the better part
+of an hour: TINSMITH_WALKS=100 pytest -m slow -s tests/compiler/constraint/test_outsiders.py
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def functions() -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Difference:
-    """Why one of the two alone allows a token. ours: whether it is us. within: of the grammar's name. ends: of the
-    text up to the token and with it."""
+    """Why one of the two alone allows a token. ours: whether it is us. within: of the grammar's name. ends: of
+    the text up to the token and with it."""
 
     why: str
     ours: bool
@@ -83,21 +83,23 @@ DIFFERENCES = [
         False, "^schema", r"(\d{2,}|0)(\.\d+)?[eE]$",
     ),
     Difference("exponents keep numbers within doubles here", False, "^schema", r"\d[eE][-+]?\d+$"),
-    Difference("numbers within bounds have exponents here", True, "^schema number", r"^-?\d(\.\d*)?([eE][-+]?\d*)?$"),
+    Difference(
+        "numbers within bounds have exponents here", True, "^schema number", r"^-?\d(\.\d*)?([eE][-+]?\d*)?$"
+    ),
     Difference("a control character has one escape here", False, "^schema enum of quotes", r"\\u$"),
     Difference(
         "letters that are not ASCII may be escaped in enums, patterns and keys here",
         True, "^schema (enum of letters|odd keys|pattern)", r"\\(u[0-9a-fA-F]*)?$",
     ),
     Difference("llguidance lets an escaped quote through a class without quotes", False, r'\[\^"\]', r'\\".*$'),
-    Difference("a second is never 60 here, T and Z are capitals", False, "^schema format (date-)?time", r"(:6|[tz])$"),
-    Difference("emails have fewer forms here: as RFC 5321's examples, not all", False, "^schema format email", ""),
+    Difference("no second is 60, T and Z are capitals here", False, "^schema format .*time", r"(:6|[tz])$"),
+    Difference("emails have the common forms alone here", False, "^schema format email", ""),
     Difference(
         "llguidance leaves out decimals within bounds, such as 2.2 from 1.5 to 2.25",
         True, "^schema number", r"^-?\d+\.\d+<end>$",
     ),
     Difference("white space runs for at most 20 characters here", False, "^lark schemas", r"[\s]{21,}"),
-    Difference("nothing is ignored at the end here", False, "^lark (arithmetic|ignored between)", r"[ _]<end>$"),
+    Difference("nothing is ignored at the end here", False, "^lark (arithmetic|ignored)", r"[ _]<end>$"),
 ]  # fmt: skip
 
 
@@ -259,9 +261,8 @@ def test_answers_of_random_logits(vocabulary: Vocabulary, functions: list[dict[s
             fault = judged(text, schema) if ended else "no end within the limit"
             if fault:
                 faults.append(f"{fault}: {text[:200]!r} {json.dumps(schema)[:200]}")
-    print(
-        f"\n{len(schemas) * 2 * WALKS:,} answers of {len(schemas)} schemas, {size:,} bytes; {len(faults)} faults"
-    )
+    count = len(schemas) * 2 * WALKS
+    print(f"\n{count:,} answers of {len(schemas)} schemas, {size:,} bytes; {len(faults)} faults")
     assert not faults, faults[:5]
 
 
@@ -323,8 +324,7 @@ def accepted(vocabulary: Vocabulary, constraint: _core.Constraint, text: bytes) 
 
 
 def test_functions_of_bfcl(vocabulary: Vocabulary, functions: list[dict[str, Any]]) -> None:
-    """300 real schemas, 1,000 instances of each in the whole run: valid ones get through, and what is let through
-    is valid."""
+    """300 real schemas: valid instances get through, and what gets through is valid."""
     instances, drawing = Instances(7), Drawing(vocabulary, 8)
     many, few = min(30 * WALKS, 1000), min(WALKS, 20)
     refused: list[str] = []
