@@ -23,7 +23,7 @@ COMPACT = {"whitespace_flexible": False, "item_separator": ",", "key_separator":
 
 
 def bfcl_functions() -> list[dict[str, Any]]:
-    """The functions of BFCL's questions that call one, each once, as they stand there. TINSMITH_BFCL: the wheel."""
+    """The functions of BFCL's questions that call one, each once. TINSMITH_BFCL: its wheel, else downloaded."""
     given = os.environ.get("TINSMITH_BFCL")
     if given is None and not list(CACHE.glob("bfcl_eval-*.whl")):
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(CACHE), BFCL]
