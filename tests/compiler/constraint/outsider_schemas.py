@@ -20,7 +20,9 @@ def listed(items: Any, **bounds: int) -> dict[str, Any]:
 TREE = closed(["name"], name=STRING, children=listed({"$ref": "#"}))
 EXPRESSION = {
     "$defs": {
-        "sum": {"anyOf": [INTEGER, closed(left={"$ref": "#/$defs/sum"}, op={"enum": ["+", "-"]}, right=INTEGER)]}
+        "sum": {
+            "anyOf": [INTEGER, closed(left={"$ref": "#/$defs/sum"}, op={"enum": ["+", "-"]}, right=INTEGER)]
+        }
     },
     "$ref": "#/$defs/sum",
 }

@@ -31,7 +31,14 @@ def bfcl_functions() -> list[dict[str, Any]]:
     wheel = Path(given) if given else next(CACHE.glob("bfcl_eval-*.whl"))
     found: dict[str, dict[str, Any]] = {}
     with zipfile.ZipFile(wheel) as files:
-        for name in ("simple_python", "multiple", "live_simple", "live_multiple", "simple_java", "simple_javascript"):
+        for name in (
+            "simple_python",
+            "multiple",
+            "live_simple",
+            "live_multiple",
+            "simple_java",
+            "simple_javascript",
+        ):
             for line in files.read(f"bfcl_eval/data/BFCL_v4_{name}.json").decode().splitlines():
                 for function in json.loads(line)["function"]:
                     found.setdefault(json.dumps(function["parameters"]), function)
