@@ -20,8 +20,8 @@ class JsonFormat(ToolFormat):
     opening, between, closing: what stands around and between the calls of an answer that may hold several;
     single: what stands around the call where there can be but one. nothing: the answer that makes no call;
     None: any text without the mark. spaced: whether a blank follows colons and commas, as in what the models
-    were trained on. instruction: how tools are told, with {tools} for them; place: where; indent, lines, bare: how
-    a tool is written there, and whether without the object that says that it is a function.
+    were trained on. instruction: how tools are told, with {tools} for them; place: where; indent, lines, bare:
+    how a tool is written there, and whether without the object that says that it is a function. 
     """
 
     name: str
