@@ -1,5 +1,7 @@
-"""Makes suite.json of the JSON-Schema-Test-Suite, as jsonschema's sources have it: the files that speak of keywords
-which are enforced. Usage: python make_suite.py jsonschema-4.26.0.tar.gz (pip download --no-binary :all: --no-deps jsonschema)
+"""Makes suite.json of the JSON-Schema-Test-Suite: the files that speak of keywords which are enforced.
+
+pip download --no-binary :all: --no-deps jsonschema==4.26.0
+python make_suite.py jsonschema-4.26.0.tar.gz
 """
 
 from __future__ import annotations
@@ -10,15 +12,60 @@ import tarfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
-FILES = """
-additionalProperties allOf anchor anyOf boolean_schema const content default defs dependentRequired dependentSchemas
-enum exclusiveMaximum exclusiveMinimum if-then-else infinite-loop-detection items maxItems maxLength maxProperties
-maximum minItems minLength minProperties minimum multipleOf not oneOf pattern patternProperties prefixItems properties
-propertyNames ref required type uniqueItems contains unevaluatedItems unevaluatedProperties
-optional/bignum optional/float-overflow optional/id optional/dependencies-compatibility
-optional/format/date optional/format/date-time optional/format/email optional/format/ipv4 optional/format/ipv6
-optional/format/time optional/format/uri optional/format/uuid
-""".split()
+FILES = [
+    "additionalProperties",
+    "allOf",
+    "anchor",
+    "anyOf",
+    "boolean_schema",
+    "const",
+    "content",
+    "default",
+    "defs",
+    "dependentRequired",
+    "dependentSchemas",
+    "enum",
+    "exclusiveMaximum",
+    "exclusiveMinimum",
+    "if-then-else",
+    "infinite-loop-detection",
+    "items",
+    "maxItems",
+    "maxLength",
+    "maxProperties",
+    "maximum",
+    "minItems",
+    "minLength",
+    "minProperties",
+    "minimum",
+    "multipleOf",
+    "not",
+    "oneOf",
+    "pattern",
+    "patternProperties",
+    "prefixItems",
+    "properties",
+    "propertyNames",
+    "ref",
+    "required",
+    "type",
+    "uniqueItems",
+    "contains",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+    "optional/bignum",
+    "optional/float-overflow",
+    "optional/id",
+    "optional/dependencies-compatibility",
+    "optional/format/date",
+    "optional/format/date-time",
+    "optional/format/email",
+    "optional/format/ipv4",
+    "optional/format/ipv6",
+    "optional/format/time",
+    "optional/format/uri",
+    "optional/format/uuid",
+]
 
 
 def main(archive: str) -> None:

@@ -1,7 +1,9 @@
-"""Grammar to constraint.bin, the push-down automaton that the C core walks; the format: kernels/core/constraint.h.
+"""Grammar to constraint.bin, the push-down automaton that the C core walks. Format: kernels/core/constraint.h.
 
-Grammar ─▶ network (one automaton a rule, over bytes and calls) ─▶ push-down automaton (deterministic; no called rule
-is empty or begins with itself) ─▶ without what leads nowhere ─▶ equal states merged, whatever their rule ─▶ bytes
+Grammar ─▶ network: one automaton a rule, over bytes and calls
+        ─▶ push-down automaton: deterministic; no called rule is empty or begins with itself
+        ─▶ without what leads nowhere; equal states merged, whatever their rule
+        ─▶ bytes
 """
 
 from __future__ import annotations
@@ -30,8 +32,8 @@ MOST_BYTES = 64 << 20
 
 
 def compile_grammar(grammar: Grammar, kind: Kind) -> Constraint:
-    """The constraint of a grammar; equal grammars give equal bytes. ConstraintError where a rule is missing, where no
-    text satisfies the grammar, and beyond the limits here, in network.py and in dfa.py."""
+    """The constraint of a grammar; equal grammars give equal bytes. ConstraintError where a rule is missing,
+    where no text satisfies the grammar, and beyond the limits here, in network.py and in dfa.py."""
     machine = pushdown(network(grammar))
     distances = _distances(machine.states)
     shortest = distances[machine.start]
@@ -81,8 +83,8 @@ def _distances(states: Sequence[State]) -> list[int | None]:
 
 
 def _merged(machine: Pushdown, distances: Sequence[int | None]) -> tuple[list[State], list[int]]:
-    """Equal states made one, without those that lead nowhere or are not reached; the start first, then the nearest.
-    And of each, a number that it had."""
+    """Equal states made one, without those that lead nowhere or are not reached; the start first, then the
+    nearest. And of each, a number that it had."""
     states = machine.states
     if None in distances:
         states = [_alive(state, distances) for state in states]
@@ -143,8 +145,8 @@ def _signature(state: State, group: Sequence[int]) -> object:
 
 
 def _depth(states: Sequence[State]) -> int | None:
-    """The most frames on the stack, None without a bound. A call of which nothing is left to do but to end is made
-    without a frame."""
+    """The most frames on the stack, None without a bound. A call after which nothing is left but the end is
+    made without a frame."""
     rules = {0: 0}  # states in which the text or a called rule begins
     graph: list[list[int]] = []
     frames: list[dict[int, int]] = []  # by rule: rules that it calls, and the frames for that
@@ -189,7 +191,7 @@ def _last(step: Step, states: Sequence[State]) -> bool:
 
 
 def _firsts(states: Sequence[State]) -> dict[int, int]:
-    """By state in which a called rule begins: the bytes that may follow, those of calls included, one bit each."""
+    """By state in which a called rule begins: the bytes that may follow, those of calls too, a bit each."""
     enters = list(dict.fromkeys(step.enter for state in states for step in state.calls))
     numbers = {enter: k for k, enter in enumerate(enters)}
     found: dict[int, int] = {}
@@ -206,8 +208,8 @@ def _firsts(states: Sequence[State]) -> dict[int, int]:
 
 
 def _table(states: Sequence[State]) -> tuple[bytes, int, array[int]]:
-    """By byte, the number of its class (bytes of one are alike in every state); how many there are; the state after
-    a byte of a class, (states, classes)."""
+    """By byte, the number of its class (bytes of one are alike in every state); how many there are; the state
+    after a byte of a class, (states, classes)."""
     marks = {0, 256}
     for state in states:
         for low, high, _ in state.edges:

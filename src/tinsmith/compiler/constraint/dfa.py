@@ -18,7 +18,7 @@ CODE_POINTS = 0x10FFFF
 
 @dataclass(frozen=True, eq=False)
 class Dfa:
-    """edges[s]: (low, high, target) ascending and disjoint; what has no edge is refused. State 0 is the start."""
+    """edges[s]: (low, high, target) ascending, disjoint; what has no edge is refused. State 0 is the start."""
 
     edges: tuple[tuple[Edge, ...], ...]
     accepts: frozenset[int]
@@ -78,7 +78,7 @@ def determinize(nfa: Nfa, start: int, accepts: Iterable[int], limit: int = MOST_
 def subsets(
     nfa: Nfa, starts: Iterable[int], accepts: Iterable[int], limit: int = MOST_STATES
 ) -> tuple[list[list[Edge]], list[int], set[int]]:
-    """The subset construction from several starts at once, untrimmed: edges, the starts' numbers, what accepts."""
+    """The subset construction from several starts at once, untrimmed: edges, starts by number, what accepts."""
     skips = nfa.skips
     singles: dict[int, int] = {}  # the number of what one state alone reaches for nothing
     numbers: dict[frozenset[int], int] = {}
@@ -236,10 +236,10 @@ def refine(
 ) -> tuple[list[int], int]:
     """The coarsest partition in which the states of a group have the same signature; the number of groups.
 
-    group: each state's group to begin with, numbered from 0 without gaps. signature(state, group): what a state is in
-    terms of its successors' groups. sources[s]: the states whose signature speaks of s. When a group splits, its
-    largest part keeps the number, so a state is looked at again only when a successor went with a smaller part:
-    n log n in all.
+    group: each state's group to begin with, numbered from 0 without gaps. signature(state, group): what a state
+    is in terms of its successors' groups. sources[s]: the states whose signature speaks of s. When a group
+    splits, its largest part keeps the number, so a state is looked at again only when a successor went with a
+    smaller part: n log n in all.
     """
     count = max(group) + 1
     members: list[set[int]] = [set() for _ in range(count)]
@@ -257,7 +257,7 @@ def refine(
             split = list(by_signature.values())
             whole = members[number]
             touched = sum(map(len, split))
-            # States that were not looked at are alike, and unlike those that were: a successor of these has a new group.
+            # States not looked at are alike, and unlike those that were: of these a successor has a new group.
             rest = len(whole) - touched
             largest = max(split, key=len)
             if rest >= len(largest):

@@ -1,9 +1,9 @@
 """From shapes to expressions of a grammar.
 
-A goal that has arrays or objects in it is a rule, so that recursion and deep nesting cost nothing here; goals of
-the same shapes share one. The parts of an object or array stand in one expression wherever they can, since then
-the automaton tells keys apart letter by letter. Where it has to be remembered which parts were written, or how
-many, each state of that memory is a rule (`walk`).
+A goal that has arrays or objects in it is a rule, so that recursion and deep nesting cost nothing here; goals
+of the same shapes share one. The parts of an object or array stand in one expression wherever they can, since
+then the automaton tells keys apart letter by letter. Where it has to be remembered which parts were written, or
+how many, each state of that memory is a rule (`walk`).
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def object_(builder: Builder, shape: Object, name: str) -> Expr:
     count, required, further = len(parts.pairs), parts.required, parts.extra is not None
     if further and parts.least >= required + 2:
         raise ConstraintError(
-            f"{shape.where}/minProperties: {parts.least} properties can't be enforced where keys are free, since "
+            f"{shape.where}/minProperties: {parts.least} properties can't be enforced where keys are free, as "
             f"one may be written twice; give at most {required + 1}, or declare them and give "
             "'additionalProperties': false"
         )
