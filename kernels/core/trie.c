@@ -37,6 +37,7 @@ static int same_token(const tini_tokenizer *tokenizer, uint32_t token, const uin
 static tin_status check_nodes(const tini_trie *view, const tini_tokenizer *tokenizer, tin_error *error) {
     uint8_t path[TINI_TRIE_LONGEST + 1];
     uint32_t ends[TINI_TRIE_LONGEST + 1]; /* of the subtrees that the node lies in, by depth */
+    uint8_t kinds[TINI_TRIE_LONGEST + 1] = {255};
     uint32_t count = view->header->nodes, depth = 0, longest = 0;
     ends[0] = count;
     for (uint32_t i = 0; i < count; i++) {
@@ -45,9 +46,12 @@ static tin_status check_nodes(const tini_trie *view, const tini_tokenizer *token
         while (depth && i == ends[depth])
             depth--;
         int good = size && size <= ends[depth] - i && tini_trie_depth(node) == depth + 1;
+        uint8_t kind = view->kinds[i];
+        good = good && !(kind & ~kinds[depth]) && (kind & tini_byte_kind(tini_trie_byte(node)));
         if (good) {
             path[depth++] = (uint8_t)tini_trie_byte(node);
             ends[depth] = i + size;
+            kinds[depth] = kind;
             longest = depth > longest ? depth : longest;
             good = token == TINI_TRIE_NO_TOKEN ? size > 1 : same_token(tokenizer, token, path, depth);
         }
@@ -96,7 +100,7 @@ tin_status tini_trie_open(tini_trie *view, const tini_tokenizer *tokenizer, cons
     if (h->version != TINI_TRIE_VERSION)
         return tini_fail(error, TIN_ERR_VERSION, "trie.bin has version %u; this runtime reads %u", h->version,
                          TINI_TRIE_VERSION);
-    uint64_t want = sizeof *h + 257 * sizeof(uint32_t) + sizeof(tini_trie_node) * (uint64_t)h->nodes +
+    uint64_t want = sizeof *h + 257 * sizeof(uint32_t) + (sizeof(tini_trie_node) + 1) * (uint64_t)h->nodes +
                     sizeof(tini_trie_alias) * (uint64_t)h->aliases;
     if (want != size || h->nodes > TINI_TRIE_MAX_NODES)
         return tini_fail(error, TIN_ERR_FORMAT, "trie.bin has %llu bytes; its counts make %llu",
@@ -108,6 +112,7 @@ tin_status tini_trie_open(tini_trie *view, const tini_tokenizer *tokenizer, cons
     view->first = (const void *)(data + sizeof *h);
     view->nodes = (const void *)(view->first + 257);
     view->aliases = (const void *)(view->nodes + h->nodes);
+    view->kinds = (const void *)(view->aliases + h->aliases);
     tin_status status = check_nodes(view, tokenizer, error);
     if (!status)
         status = check_first(view, error);
