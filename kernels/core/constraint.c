@@ -70,7 +70,7 @@ static answer_layout plan_answer(const tin_model *model, const tini_automaton *a
 size_t tin_constraint_size(const tin_model *model, const void *data, size_t size,
                            const tin_constraint_options *given, tin_error *error) {
     tini_automaton automaton = {0};
-    tin_constraint_options options;
+    tin_constraint_options options = {0};
     if (resolve(model, data, size, given, &automaton, &options, error))
         return 0;
     uint64_t total = plan_answer(model, &automaton, &options).total;
@@ -86,7 +86,7 @@ tin_status tin_constraint_create(const tin_model *model, const void *data, size_
                                  const tin_constraint_options *given, void *memory, size_t memory_size,
                                  tin_constraint **out, tin_error *error) {
     tini_automaton automaton = {0};
-    tin_constraint_options options;
+    tin_constraint_options options = {0};
     tin_status status = resolve(model, data, size, given, &automaton, &options, error);
     if (status)
         return status;

@@ -33,10 +33,10 @@ static uint32_t step_trail(tini_walk *w, uint32_t base, uint32_t depth, uint32_t
 static void note_escapes(tini_mask *mask, const tini_set *set, uint32_t node, tini_trie_node of) {
     if (tini_trie_size(of) == 1)
         return;
-    for (uint32_t far = 0; far < 2; far++)
-        if (far ? set->far : set->open) {
+    for (uint32_t remote = 0; remote < 2; remote++)
+        if (remote ? set->remote : set->open) {
             if (mask->escape_count < TINI_ESCAPES)
-                mask->escapes[mask->escape_count] = node << 1 | far;
+                mask->escapes[mask->escape_count] = node << 1 | remote;
             mask->escape_count += mask->escape_count <= TINI_ESCAPES;
         }
 }
@@ -71,7 +71,7 @@ static uint32_t look_at(tini_walk *w, uint32_t to) {
     if (w->mask) {
         w->mask->peak = set->distance > w->mask->peak ? set->distance : w->mask->peak;
         w->mask->frames = set->frames > w->mask->frames ? set->frames : w->mask->frames;
-        set->seen |= set->open | set->far ? ENDS : 0;
+        set->seen |= set->open | set->remote ? ENDS : 0;
     }
     return set->seen;
 }
@@ -204,7 +204,7 @@ tin_status tini_matcher_trouble(tini_matcher *m, tin_error *error) {
 
 /* ---- The cache -------------------------------------------------------------------------------------------- */
 
-static uint32_t near(uint32_t n) {
+static uint32_t nearly(uint32_t n) {
     return n < TINI_NEAR ? n : TINI_NEAR;
 }
 
@@ -217,7 +217,7 @@ static tini_mask_key key_of(const tin_constraint *c, uint32_t state, uint32_t fr
     const tini_frame *f = &m->frames[frame];
     const tini_constraint_call *call = &m->automaton.calls[f->call];
     uint32_t low = f->count < call->least ? call->least - f->count : 0;
-    return (tini_mask_key){state, TINI_FIXED_FRAMES + f->call, near(low), near(call->most - f->count)};
+    return (tini_mask_key){state, TINI_FIXED_FRAMES + f->call, nearly(low), nearly(call->most - f->count)};
 }
 
 static int same_key(const tini_mask_key *a, const tini_mask_key *b) {
@@ -250,7 +250,7 @@ static int make_mask(tin_constraint *c, tini_mask *mask, const tini_mask_key *ke
     m->limit = TINI_DEPTH_MAX;
     if (base >= TINI_FIXED_FRAMES) {
         base = tini_frame_push(m, TINI_OPEN_FRAME, m->frames[frame].call, m->frames[frame].count);
-        m->far = far_from(key, m->frames[frame].count);
+        m->remote = far_from(key, m->frames[frame].count);
     }
     memset(mask->bits, 0, c->words * sizeof *mask->bits);
     mask->key = *key;
@@ -264,7 +264,7 @@ static int make_mask(tin_constraint *c, tini_mask *mask, const tini_mask_key *ke
     }
     tini_frames_drop(m, floor);
     m->limit = limit;
-    m->far = UINT32_MAX;
+    m->remote = UINT32_MAX;
     return good;
 }
 
@@ -282,12 +282,12 @@ static int mask_fits(const tin_constraint *c, const tini_mask *mask, uint32_t fr
 }
 
 /* The configuration from which a mask's escapes go on: where its base, or what is below it, is complete. */
-static uint32_t below_base(tin_constraint *c, const tini_mask *mask, uint32_t frame, int far) {
+static uint32_t below_base(tin_constraint *c, const tini_mask *mask, uint32_t frame, int remote) {
     tini_matcher *m = &c->matcher;
     const tini_frame *f = &m->frames[frame];
     if (mask->key.base < TINI_FIXED_FRAMES)
         return tini_config(TINI_DONE_STATE, frame);
-    if (!far)
+    if (!remote)
         return tini_config(TINI_DONE_STATE, f->parent);
     const tini_constraint_call *call = &m->automaton.calls[f->call];
     uint32_t count = tini_add(f->count, TINI_NEAR - 1);
@@ -304,14 +304,14 @@ static int follow_escapes(tin_constraint *c, const tini_mask *mask, uint32_t fra
     uint32_t floor = m->frame_count;
     int good = 1;
     tini_walk w = {.m = m, .trie = &c->model->trie, .bits = c->bits, .bound = bound};
-    for (uint32_t far = 0; far < 2; far++) {
+    for (uint32_t remote = 0; remote < 2; remote++) {
         tini_config_list start = {.count = 0};
         for (uint32_t k = 0; k < mask->escape_count && good; k++) {
             uint32_t node = mask->escapes[k] >> 1;
-            if ((mask->escapes[k] & 1) != far)
+            if ((mask->escapes[k] & 1) != remote)
                 continue;
             if (!start.count) {
-                start.items[start.count++] = below_base(c, mask, frame, (int)far);
+                start.items[start.count++] = below_base(c, mask, frame, (int)remote);
                 good = !m->full && tini_walk_begin(&w, &start, 0);
             }
             good = good &&

@@ -228,9 +228,10 @@ def join(shapes: Iterable[Shape]) -> tuple[Shape, ...]:
 def digits(shape: Number) -> Dfa:
     """The texts of a number, as bytes."""
     make = numbers.integer if shape.whole else numbers.number
-    first, *steps = sorted(shape.steps) or [None]
+    steps = sorted(shape.steps)
+    first = steps[0] if steps else None
     found = make(shape.low, shape.high, above=shape.above, below=shape.below, step=first)
-    for step in steps:
+    for step in steps[1:]:
         found = intersect(found, make(step=step))
     if shape.off and not shape.whole:
         found = intersect(found, _short(max(map(_places, shape.off)) + 2))

@@ -20,8 +20,8 @@ class JsonFormat(ToolFormat):
     opening, between, closing: what stands around and between the calls of an answer that may hold several;
     single: what stands around the call where there can be but one. nothing: the answer that makes no call;
     None: any text without the mark. spaced: whether a blank follows colons and commas, as in what the models
-    were trained on. instruction: how tools are told, with {tools} for them; place: where; indent, lines: how a
-    tool is written there.
+    were trained on. instruction: how tools are told, with {tools} for them; place: where; indent, lines, bare:
+    how a tool is written there, and whether without the object that says that it is a function. 
     """
 
     name: str
@@ -38,6 +38,7 @@ class JsonFormat(ToolFormat):
     mark: str = ""
     indent: int | None = None
     lines: str | None = None
+    bare: bool = False
 
     def messages(self, tools: Sequence[Tool], messages: Sequence[Message], system: str = "") -> list[Message]:
         told = self.instruction.replace("{tools}", self._list(tools))
@@ -47,11 +48,10 @@ class JsonFormat(ToolFormat):
         return [{"role": "system", "content": f"{own}\n\n{told}" if own else told}, *rest]
 
     def _list(self, tools: Sequence[Tool]) -> str:
+        told = [tool.declared["function"] if self.bare else tool.declared for tool in tools]
         if self.lines is None:
-            return json.dumps([tool.declared for tool in tools], ensure_ascii=False, indent=self.indent)
-        return self.lines.join(
-            json.dumps(tool.declared, ensure_ascii=False, indent=self.indent) for tool in tools
-        )
+            return json.dumps(told, ensure_ascii=False, indent=self.indent)
+        return self.lines.join(json.dumps(tool, ensure_ascii=False, indent=self.indent) for tool in told)
 
     def write(self, calls: Sequence[Call]) -> str:
         self._check_count(calls)
@@ -141,7 +141,7 @@ JSON = JsonFormat(
     lines="\n",
 )
 
-# Qwen2.5 and Qwen3, after NousResearch's Hermes: their chat templates.
+# Qwen3's chat template, after NousResearch's Hermes. Qwen2.5 is prompted alike.
 QWEN = JsonFormat(
     name="qwen",
     instruction=(
@@ -187,8 +187,8 @@ SMOLLM = JsonFormat(
     mark=TAG,
 )
 
-# Llama 3.1 and 3.2: their chat templates, which also write "Environment: ipython" at the head of the system
-# message.
+# Llama 3.2's chat template, which also writes "Environment: ipython" at the head of the system message. 3.1 is
+# prompted alike.
 LLAMA3 = JsonFormat(
     name="llama3",
     instruction=(
@@ -223,4 +223,5 @@ GEMMA3 = JsonFormat(
     closing="]",
     mark="{",
     indent=2,
+    bare=True,
 )
