@@ -244,6 +244,9 @@ FAULTS = {
     "start: A\nA: <[5]>": "2:4: a control token can't stand in a terminal",
     "start: <[5-7]>": "1:8: <[5-7]> is no token",
     "start: <|x|>": "1:8: the token <|x|> needs a model's vocabulary",
+    'start: "' + "k" * 20_000 + '"i': "Lark 1:8: the pattern",
+    "start: A\nA: "
+    + " & ".join(f"/(a{{{n}}})*/" for n in (23, 29, 31, 37)): "Lark 1:8: two conditions together",
     'start: %lark { start: "a" ': "expected '}' for the %lark at 1:8",
     'start: "a" start': "no text satisfies",
     "start: " + "(" * 60 + '"a"' + ")" * 60: "groups nest more than 50 deep",
