@@ -189,10 +189,9 @@ class Document:
             )
         at = Node(found[0], found[1], uri)
         for part in pointer.split("/")[1:]:
-            key: Any = part.replace("~1", "/").replace("~0", "~")
-            if isinstance(at.schema, list) and key.isascii() and key.isdigit():
-                at = Node(at.path, dict(enumerate(at.schema)), at.base)
-                key = int(key)
+            key = part.replace("~1", "/").replace("~0", "~")
+            if isinstance(at.schema, list):
+                at = Node(at.path, {str(index): one for index, one in enumerate(at.schema)}, at.base)
             if not isinstance(at.schema, dict) or key not in at.schema:
                 raise node.error("$ref", f"{show(ref)} leads to nothing: there is no {show(part)} in {at.path}")
             at = _child(at, key)
@@ -256,7 +255,7 @@ def _schemas(root: Node) -> Iterator[Node]:
 
 
 def check_json(value: Any, path: str) -> None:
-    """ConstraintError unless it is JSON, of bounded depth and size; ."""
+    """ConstraintError unless it is JSON, of bounded depth and size."""
     waiting: list[tuple[Any, str, int]] = [(value, path, 0)]
     seen = 0
     while waiting:
@@ -292,6 +291,17 @@ def depth(value: Any) -> int:
     while level := [one for one in level if isinstance(one, dict | list)]:
         found += 1
         level = [part for one in level for part in (one.values() if isinstance(one, dict) else one)]
+    return found
+
+
+def size(value: Any) -> int:
+    """Values inside of a list or object, at any depth."""
+    found, waiting = 0, [value]
+    while waiting:
+        one = waiting.pop()
+        parts = one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
+        found += len(parts)
+        waiting += parts
     return found
 
 
