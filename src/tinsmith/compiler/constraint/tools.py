@@ -22,6 +22,7 @@ from tinsmith.compiler.constraint.grammar import (
     token,
 )
 from tinsmith.compiler.constraint.json_schema import Options, schema_expr
+from tinsmith.compiler.constraint.schema_document import check_types
 from tinsmith.compiler.constraint.tool_objects import Objects, properties_of
 from tinsmith.errors import ConstraintError
 from tinsmith.models.tool_formats import JsonFormat, Tool, ToolFormat, by_name, read_tools
@@ -30,6 +31,7 @@ from tinsmith.models.tool_formats.kinds import kinds
 from tinsmith.models.tool_formats.qwen35 import END_OF_VALUE
 
 MOST_CALLS = 8
+MOST_TOOLS = 1_000
 CALL = "call"
 
 Control = Callable[[str], int | None]
@@ -54,6 +56,8 @@ def compile_tools(
     then.
     Raises ConstraintError: what in the tools can't be enforced and where; UnsupportedError for an unknown format.
     """
+    if isinstance(tools, Sequence) and len(tools) > MOST_TOOLS:
+        raise ConstraintError(f"#: {len(tools):,} tools; give at most {MOST_TOOLS:,}")
     known, found = by_name(format), read_tools(tools)
     if parallel and not known.several:
         raise ConstraintError(f"the format {format} has one call an answer; leave parallel off")
@@ -111,6 +115,8 @@ def _path(number: int) -> str:
 def _tagged(
     grammar: Grammar, known: ToolFormat, tools: Sequence[Tool], most: int, control: Control | None
 ) -> Expr:
+    for number, tool in enumerate(tools):
+        check_types(tool.parameters, _path(number))
     calls = [
         (_gemma if known.name == "functiongemma" else _qwen35)(grammar, tool, _path(number), control)
         for number, tool in enumerate(tools)
