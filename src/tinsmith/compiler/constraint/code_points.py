@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from tinsmith.compiler.constraint.dfa import MOST_STATES, Dfa, Edge, minimize, trim
+from tinsmith.compiler.constraint.dfa import Dfa, Edge, minimize, trim
 from tinsmith.errors import ConstraintError
 
 Piece = tuple[int, int, int]  # low, high, target: of numbers relative to where a node begins
 
-MOST_NODES = 2 * MOST_STATES  # before equal ones are merged
+MOST_NODES = 80_000  # before equal ones are merged
 SURROGATES = (0xD800, 0xDFFF)
 SHORT_ESCAPES = {0x08: "b", 0x09: "t", 0x0A: "n", 0x0C: "f", 0x0D: "r", 0x22: '"', 0x5C: "\\"}
 

@@ -12,7 +12,9 @@ from tinsmith.errors import ConstraintError
 Edge = tuple[int, int, int]  # low, high, target
 
 MOST_STATES = 60_000
-MOST_WORK = 2_000_000  # edges that the subset construction looks at where it is ambiguous
+MOST_WORK = 2_000_000  # edges and states that the subset construction looks at where it is ambiguous
+MOST_EDGES = 250_000  # of two automata at once
+MOST_LETTERS = 250_000  # states of a list of texts before equal ones are merged
 CODE_POINTS = 0x10FFFF
 
 

@@ -23,6 +23,8 @@ TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
 ONE = ("additionalProperties", "propertyNames", "items", "if", "then", "else", "not")
 MANY = ("allOf", "anyOf", "oneOf", "prefixItems")
 NAMED = ("properties", "patternProperties", "dependentSchemas", "$defs", "definitions")
+COUNTS = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties")
+TEXTS = ("$ref", "pattern", "format")
 PLAIN = (
     *(
         "$ref",
@@ -285,6 +287,30 @@ def check_json(value: Any, path: str) -> None:
             )
 
 
+def check_types(schema: Any, path: str) -> None:
+    """ConstraintError where a keyword anywhere in a schema has a value of the wrong type; what the keywords say together
+    is not looked at."""
+    document = Document(schema, path)
+    for node in document.nodes:  # which grow on the way
+        if isinstance(node.schema, bool):
+            continue
+        node.types()
+        node.names("required")
+        for keyword, value in node.schema.items():
+            if keyword in ONE:
+                document.child(node, keyword)
+            elif keyword in MANY:
+                document.children(node, keyword)
+            elif keyword in NAMED:
+                document.named(node, keyword)
+            elif keyword in COUNTS:
+                node.count(keyword)
+            elif keyword in TEXTS and not isinstance(value, str):
+                raise node.error(keyword, f"{show(value)} is no text; give text")
+            elif keyword == "enum" and not isinstance(value, list):
+                raise node.error(keyword, "give a list of values")
+
+
 def depth(value: Any) -> int:
     """Levels of lists and objects."""
     level, found = [value], 0
@@ -327,4 +353,6 @@ def show(value: Any) -> str:
         found = repr(value)
     except ValueError:  # a whole number of thousands of digits
         found = "a huge number"
+    except Exception:  # of an object that is no JSON
+        found = f"a {type(value).__name__}"
     return found if len(found) <= 60 else found[:57] + "..."
