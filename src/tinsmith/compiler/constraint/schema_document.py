@@ -288,8 +288,8 @@ def check_json(value: Any, path: str) -> None:
 
 
 def check_types(schema: Any, path: str) -> None:
-    """ConstraintError where a keyword anywhere in a schema has a value of the wrong type; what the keywords say together
-    is not looked at."""
+    """ConstraintError where a keyword anywhere in a schema has a value of the wrong type; what the keywords
+    say together is not looked at."""
     document = Document(schema, path)
     for node in document.nodes:  # which grow on the way
         if isinstance(node.schema, bool):
