@@ -13,6 +13,7 @@ JSON, by category.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import random
 import sys
@@ -39,13 +40,13 @@ def checker(wheel: Path) -> Check:
     vars(stand_in)["MODEL_CONFIG_MAPPING"] = {"tinsmith": entry}
     sys.modules[stand_in.__name__] = stand_in
     sys.path.insert(0, str(wheel))
-    from bfcl_eval.constants.enums import Language
-    from bfcl_eval.eval_checker.ast_eval.ast_checker import ast_checker
+    python = importlib.import_module("bfcl_eval.constants.enums").Language.PYTHON
+    ast_checker = importlib.import_module("bfcl_eval.eval_checker.ast_eval.ast_checker").ast_checker
 
     def check(
         functions: list[dict[str, Any]], calls: list[dict[str, Any]], possible: list[Any], category: str
     ) -> dict[str, Any]:
-        found: dict[str, Any] = ast_checker(functions, calls, possible, Language.PYTHON, category, "tinsmith")
+        found: dict[str, Any] = ast_checker(functions, calls, possible, python, category, "tinsmith")
         return found
 
     return check

@@ -29,6 +29,7 @@ import time
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ KEYS = (
     "pattern",
 )
 CATEGORIES = ("simple_python", "multiple")
-COMPACT = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
+COMPACT: Any = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
 WORDS = [
     "the",
     "new",
@@ -205,8 +206,8 @@ class Ours:
 
     def begin(self) -> None:
         self.walk.begin()
-        self.fill: Callable[[], Any] = lambda into=self.walk.mask_into, buffer=self.buffer: into(buffer)
-        self.nothing: Callable[[], Any] = lambda state=self.walk.state: state()
+        self.fill: Callable[[], Any] = partial(self.walk.mask_into, self.buffer)
+        self.nothing: Callable[[], Any] = self.walk.state
 
     def accept(self, token: int) -> bool:
         try:
@@ -246,9 +247,8 @@ class LLGuidance:
 
     def begin(self) -> None:
         self.walk = self.made.deep_copy()
-        address, size = self.buffer.ctypes.data, self.buffer.nbytes
-        self.fill = lambda into=self.walk.unsafe_compute_mask_ptr: into(address, size)
-        self.nothing = lambda stopped=self.walk.is_stopped: stopped()
+        self.fill = partial(self.walk.unsafe_compute_mask_ptr, self.buffer.ctypes.data, self.buffer.nbytes)
+        self.nothing = self.walk.is_stopped
 
     def accept(self, token: int) -> bool:
         return bool(self.walk.try_consume_tokens([token]) == 1)
@@ -270,8 +270,8 @@ class XGrammar:
 
     def begin(self) -> None:
         self.walk = self.library.GrammarMatcher(self.made)
-        self.fill = lambda into=self.walk.fill_next_token_bitmask, buffer=self.buffer: into(buffer)
-        self.nothing = lambda terminated=self.walk.is_terminated: terminated()
+        self.fill = partial(self.walk.fill_next_token_bitmask, self.buffer)
+        self.nothing = self.walk.is_terminated
 
     def accept(self, token: int) -> bool:
         return bool(self.walk.accept_token(token))

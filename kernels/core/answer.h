@@ -76,20 +76,34 @@ static inline uint32_t tini_prefix_left(const tin_constraint *c) {
 /* UNSUPPORTED, and why, when the matcher has met its limits. */
 tin_status tini_matcher_trouble(tini_matcher *m, tin_error *error);
 
-/* One step along the tree of tokens: nodes [first, end), whose depths are above `depth`, from the set of `start` on.
- * 0 when the matcher has met its limits. */
+/* A walk over the tree of tokens from a list of configurations on. */
 typedef struct tini_walk {
     tini_matcher *m;
-    const tini_trie_node *nodes;
+    const tini_trie *trie;
     uint32_t *bits;  /* those of tokens that may come are set */
     uint32_t bound;  /* the largest distance after a token; UINT32_MAX: none */
-    tini_mask *mask; /* NULL: peak and escapes are not kept */
-    uint32_t visited;
-    int stop;      /* at the first token */
-    uint32_t found; /* with stop: not 0 when there was one */
+    tini_mask *mask; /* NULL: what goes beyond its base is not kept */
+    int stop;        /* at the first token */
+
+    uint32_t found, visited; /* with stop: not 0 when there was a token; nodes */
+    const tini_config_list *start;
+    uint32_t first, floor; /* the set of `start`; the frames that were there before */
+    int inner;
+    uint32_t sets[TINI_TRIE_LONGEST + 1]; /* along the way to a node, by depth */
+    uint8_t bytes[TINI_TRIE_LONGEST + 1];
 } tini_walk;
 
-int tini_walk_run(tini_walk *w, uint32_t first, uint32_t end, uint32_t depth, const tini_config_list *start,
-                  int inner);
+/* Each returns 0 when the matcher has met its limits. `start` must stay until the end. inner: rules that `start` itself
+ * completes are not followed. */
+int tini_walk_begin(tini_walk *w, const tini_config_list *start, int inner);
+
+/* Over the nodes [first, end), which lie below one at `depth` where `start` is. */
+int tini_walk_on(tini_walk *w, uint32_t first, uint32_t end, uint32_t depth);
+
+/* Lets go of what the walk has made. */
+void tini_walk_end(tini_walk *w);
+
+/* All of it, over the whole tree. */
+int tini_walk_all(tini_walk *w, const tini_config_list *start, int inner);
 
 #endif

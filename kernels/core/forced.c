@@ -149,8 +149,9 @@ static int is_crossed(tin_constraint *c, const tini_config_list *after, const ui
         i++;
         depth++;
     }
-    tini_walk w = {.m = &c->matcher, .nodes = nodes, .bits = c->bits, .bound = UINT32_MAX, .stop = 1};
-    int good = tini_walk_run(&w, i, end, depth, after, 0);
+    tini_walk w = {.m = &c->matcher, .trie = &c->model->trie, .bits = c->bits, .bound = UINT32_MAX, .stop = 1};
+    int good = tini_walk_begin(&w, after, 0) && tini_walk_on(&w, i, end, depth);
+    tini_walk_end(&w);
     c->matcher.full = c->matcher.ambiguous = 0;
     return !good || w.found; /* where it can't be known, it may be */
 }
@@ -177,7 +178,8 @@ static int64_t keep_common(const tin_constraint *c, const context *before, const
 }
 
 /* The tokens of the last piece of text of the run that stay, whatever follows. */
-static int64_t keep_sure(forced_run *r, const context *before, const uint8_t *text, uint32_t length, int64_t count) {
+static int64_t keep_sure(forced_run *r, const context *before, const uint8_t *text, uint32_t length,
+                         int64_t count) {
     tin_constraint *c = r->c;
     uint32_t longest = c->model->trie.header->longest;
     count = keep_common(c, before, text, length, c->tokens, count);

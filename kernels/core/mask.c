@@ -6,44 +6,37 @@
 
 /* ---- The walk --------------------------------------------------------------------------------------------- */
 
-/* The sets along the way to a node, by depth. */
-typedef struct trail {
-    const tini_config_list *start;
-    uint32_t base, floor; /* the depth of `start`, and the frames that were there before */
-    int inner;
-    uint32_t sets[TINI_TRIE_LONGEST + 1];
-    uint8_t bytes[TINI_TRIE_LONGEST + 1];
-} trail;
-
-static int begin_trail(tini_matcher *m, trail *t) {
-    tini_sets_reset(m);
-    tini_frames_drop(m, t->floor);
-    tini_config_list start = *t->start;
-    t->sets[t->base] = tini_set_make(m, &start, t->inner);
-    return t->sets[t->base] != TINI_SET_NONE;
+static int begin_trail(tini_walk *w) {
+    tini_sets_reset(w->m);
+    tini_frames_drop(w->m, w->floor);
+    tini_config_list start = *w->start;
+    w->first = tini_set_make(w->m, &start, w->inner);
+    return w->first != TINI_SET_NONE;
 }
 
-/* What follows on the byte of the node at `depth`. Where there is no room, all sets but those of the trail are
+/* What follows on the byte of the node at `depth`. Where there is no room, all sets but those of the way there are
  * forgotten. */
-static uint32_t step_trail(tini_matcher *m, trail *t, uint32_t depth, uint32_t byte) {
-    uint32_t to = tini_set_step(m, t->sets[depth - 1], byte);
+static uint32_t step_trail(tini_walk *w, uint32_t base, uint32_t depth, uint32_t byte) {
+    tini_matcher *m = w->m;
+    uint32_t to = tini_set_step(m, w->sets[depth - 1], byte);
     if (!m->full)
         return to;
     m->full = 0;
-    begin_trail(m, t);
-    for (uint32_t d = t->base + 1; d < depth; d++)
-        t->sets[d] = tini_set_step(m, t->sets[d - 1], t->bytes[d]);
-    return m->full ? TINI_SET_NONE : tini_set_step(m, t->sets[depth - 1], byte);
+    begin_trail(w);
+    w->sets[base] = w->first;
+    for (uint32_t d = base + 1; d < depth; d++)
+        w->sets[d] = tini_set_step(m, w->sets[d - 1], w->bytes[d]);
+    return m->full ? TINI_SET_NONE : tini_set_step(m, w->sets[depth - 1], byte);
 }
 
 /* Notes the nodes below which what is under the base must be asked. */
 static void note_escapes(tini_mask *mask, const tini_set *set, uint32_t node, tini_trie_node of) {
     if (tini_trie_size(of) == 1)
         return;
-    for (uint32_t far = 0; far < 2; far++)
-        if (far ? set->far : set->open) {
+    for (uint32_t remote = 0; remote < 2; remote++)
+        if (remote ? set->remote : set->open) {
             if (mask->escape_count < TINI_ESCAPES)
-                mask->escapes[mask->escape_count] = node << 1 | far;
+                mask->escapes[mask->escape_count] = node << 1 | remote;
             mask->escape_count += mask->escape_count <= TINI_ESCAPES;
         }
 }
@@ -63,6 +56,16 @@ static void set_bits(uint32_t *bits, found_tokens *found) {
     found->count = 0;
 }
 
+static void add_tokens(uint32_t *bits, const tini_trie_node *nodes, uint32_t count, found_tokens *found) {
+    for (uint32_t k = 0; k < count; k++) {
+        uint32_t token = tini_trie_token(nodes[k]);
+        found->tokens[found->count] = token;
+        found->count += token != TINI_TRIE_NO_TOKEN;
+        if (found->count == FOUND)
+            set_bits(bits, found);
+    }
+}
+
 enum { SEEN = 1, ALLOWED = 2, ENDS = 4 };
 
 /* A set that is met for the first time, or a configuration other than the last one: keeps the records of the walk.
@@ -78,28 +81,37 @@ static uint32_t look_at(tini_walk *w, uint32_t to) {
     if (w->mask) {
         w->mask->peak = set->distance > w->mask->peak ? set->distance : w->mask->peak;
         w->mask->frames = set->frames > w->mask->frames ? set->frames : w->mask->frames;
-        set->seen |= set->open | set->far ? ENDS : 0;
+        set->seen |= set->open | set->remote ? ENDS : 0;
     }
     return set->seen;
 }
 
-int tini_walk_run(tini_walk *w, uint32_t first, uint32_t end, uint32_t depth, const tini_config_list *start,
-                  int inner) {
+int tini_walk_begin(tini_walk *w, const tini_config_list *start, int inner) {
+    w->start = start;
+    w->inner = inner;
+    w->floor = w->m->frame_count;
+    return begin_trail(w);
+}
+
+int tini_walk_on(tini_walk *w, uint32_t first, uint32_t end, uint32_t depth) {
     tini_matcher *m = w->m;
     const tini_automaton *a = &m->automaton;
-    const tini_trie_node *nodes = w->nodes;
+    const tini_trie_node *nodes = w->trie->nodes;
     const uint32_t classes = a->header->classes, shift = m->row_shift, *rows = m->rows;
     const tini_set *sets = m->sets;
-    const uint8_t *class_of = a->class_of, *kinds = a->kinds;
+    const uint8_t *class_of = a->class_of, *kinds = a->kinds, *loops = a->loops, *tree_kinds = w->trie->kinds;
     const uint16_t *next = a->next;
     uint32_t visited = 0, last = TINI_SET_NONE, seen = 0;
-    found_tokens found = {.count = 0};
-    trail t = {.start = start, .base = depth, .floor = m->frame_count, .inner = inner};
-    if (!begin_trail(m, &t))
-        end = first;
+    found_tokens found;
+    found.count = 0;
+    uint32_t *trail = w->sets;
+    uint8_t *bytes = w->bytes;
+    trail[depth] = w->first;
+    if (w->mask && w->mask->escape_count > TINI_ESCAPES)
+        return 1;
     for (uint32_t i = first; i < end; visited++) {
         tini_trie_node node = nodes[i];
-        uint32_t byte = tini_trie_byte(node), at = tini_trie_depth(node), from = t.sets[at - 1], to;
+        uint32_t byte = tini_trie_byte(node), at = tini_trie_depth(node), from = trail[at - 1], to;
         if ((from & 0xFFFF) != TINI_SET_MARK) {
             uint32_t state = next[(size_t)(from & 0xFFFF) * classes + class_of[byte]];
             if (state == (from & 0xFFFF))
@@ -114,7 +126,7 @@ int tini_walk_run(tini_walk *w, uint32_t first, uint32_t end, uint32_t depth, co
             to = rows[((size_t)(from >> 16) << shift) + class_of[byte]];
         }
         if (to == TINI_SET_UNKNOWN) {
-            to = step_trail(m, &t, at, byte);
+            to = step_trail(w, depth, at, byte);
             if (m->full || m->ambiguous)
                 break;
         }
@@ -122,8 +134,8 @@ int tini_walk_run(tini_walk *w, uint32_t first, uint32_t end, uint32_t depth, co
             i += tini_trie_size(node);
             continue;
         }
-        t.sets[at] = to;
-        t.bytes[at] = (uint8_t)byte;
+        trail[at] = to;
+        bytes[at] = (uint8_t)byte;
         if ((to & 0xFFFF) == TINI_SET_MARK)
             seen = sets[to >> 16].seen;
         else if (to != last)
@@ -136,6 +148,15 @@ int tini_walk_run(tini_walk *w, uint32_t first, uint32_t end, uint32_t depth, co
             if (w->mask->escape_count > TINI_ESCAPES)
                 break;
         }
+        if (to == from && (to & 0xFFFF) != TINI_SET_MARK && !(tree_kinds[i] & ~loops[to & 0xFFFF]) &&
+            !w->stop) {
+            uint32_t size = tini_trie_size(node);
+            if (seen & ALLOWED)
+                add_tokens(w->bits, nodes + i, size, &found);
+            visited += size / 4;
+            i += size;
+            continue;
+        }
         uint32_t token = tini_trie_token(node);
         found.tokens[found.count] = token;
         found.count += (token != TINI_TRIE_NO_TOKEN) & (seen >> 1 & 1);
@@ -145,13 +166,44 @@ int tini_walk_run(tini_walk *w, uint32_t first, uint32_t end, uint32_t depth, co
         if (w->stop && found.count)
             break;
     }
-    tini_frames_drop(m, t.floor);
     w->found |= found.count;
     set_bits(w->bits, &found);
     w->visited += visited;
     if (w->mask)
         w->mask->visited += visited;
     return !m->full && !m->ambiguous;
+}
+
+void tini_walk_end(tini_walk *w) {
+    tini_frames_drop(w->m, w->floor);
+}
+
+/* Whether tokens may begin with a byte. */
+static int begins(tini_walk *w, uint32_t byte) {
+    tini_matcher *m = w->m;
+    const tini_automaton *a = &m->automaton;
+    uint32_t class = a->class_of[byte];
+    if ((w->first & 0xFFFF) != TINI_SET_MARK)
+        return a->next[(size_t)(w->first & 0xFFFF) * a->header->classes + class] != TINI_NO_STATE;
+    uint32_t to = m->rows[((size_t)(w->first >> 16) << m->row_shift) + class];
+    if (to == TINI_SET_UNKNOWN)
+        to = tini_set_step(m, w->first, byte);
+    if (m->full) {
+        m->full = 0;
+        return begin_trail(w);
+    }
+    return to != TINI_SET_NONE;
+}
+
+/* The children of the root are found without reading them: they lie far from each other. */
+int tini_walk_all(tini_walk *w, const tini_config_list *start, int inner) {
+    const uint32_t *first = w->trie->first;
+    int good = tini_walk_begin(w, start, inner);
+    for (uint32_t byte = 0; byte < 256 && good; byte++)
+        if (first[byte] != first[byte + 1] && begins(w, byte))
+            good = tini_walk_on(w, first[byte], first[byte + 1], 0);
+    tini_walk_end(w);
+    return good && !w->m->full && !w->m->ambiguous;
 }
 
 tin_status tini_matcher_trouble(tini_matcher *m, tin_error *error) {
@@ -171,7 +223,7 @@ tin_status tini_matcher_trouble(tini_matcher *m, tin_error *error) {
 
 /* ---- The cache -------------------------------------------------------------------------------------------- */
 
-static uint32_t near(uint32_t n) {
+static uint32_t nearly(uint32_t n) {
     return n < TINI_NEAR ? n : TINI_NEAR;
 }
 
@@ -184,7 +236,7 @@ static tini_mask_key key_of(const tin_constraint *c, uint32_t state, uint32_t fr
     const tini_frame *f = &m->frames[frame];
     const tini_constraint_call *call = &m->automaton.calls[f->call];
     uint32_t low = f->count < call->least ? call->least - f->count : 0;
-    return (tini_mask_key){state, TINI_FIXED_FRAMES + f->call, near(low), near(call->most - f->count)};
+    return (tini_mask_key){state, TINI_FIXED_FRAMES + f->call, nearly(low), nearly(call->most - f->count)};
 }
 
 static int same_key(const tini_mask_key *a, const tini_mask_key *b) {
@@ -217,7 +269,7 @@ static int make_mask(tin_constraint *c, tini_mask *mask, const tini_mask_key *ke
     m->limit = TINI_DEPTH_MAX;
     if (base >= TINI_FIXED_FRAMES) {
         base = tini_frame_push(m, TINI_OPEN_FRAME, m->frames[frame].call, m->frames[frame].count);
-        m->far = far_from(key, m->frames[frame].count);
+        m->remote = far_from(key, m->frames[frame].count);
     }
     memset(mask->bits, 0, c->words * sizeof *mask->bits);
     mask->key = *key;
@@ -226,13 +278,12 @@ static int make_mask(tin_constraint *c, tini_mask *mask, const tini_mask_key *ke
     if (good) {
         mask->need = m->frames[base].need;
         tini_config_list start = {.count = 1, .items = {tini_config(key->state, base)}};
-        tini_walk w = {
-            .m = m, .nodes = c->model->trie.nodes, .bits = mask->bits, .bound = UINT32_MAX, .mask = mask};
-        good = tini_walk_run(&w, 0, c->model->trie.header->nodes, 0, &start, 1);
+        tini_walk w = {.m = m, .trie = &c->model->trie, .bits = mask->bits, .bound = UINT32_MAX, .mask = mask};
+        good = tini_walk_all(&w, &start, 1);
     }
     tini_frames_drop(m, floor);
     m->limit = limit;
-    m->far = UINT32_MAX;
+    m->remote = UINT32_MAX;
     return good;
 }
 
@@ -249,33 +300,46 @@ static int mask_fits(const tin_constraint *c, const tini_mask *mask, uint32_t fr
     return (int64_t)mask->peak + f->need - mask->need <= bound;
 }
 
-/* Goes on from where a mask's walk came to the end of what its base knows. */
+/* The configuration from which a mask's escapes go on: where its base, or what is below it, is complete. */
+static uint32_t below_base(tin_constraint *c, const tini_mask *mask, uint32_t frame, int remote) {
+    tini_matcher *m = &c->matcher;
+    const tini_frame *f = &m->frames[frame];
+    if (mask->key.base < TINI_FIXED_FRAMES)
+        return tini_config(TINI_DONE_STATE, frame);
+    if (!remote)
+        return tini_config(TINI_DONE_STATE, f->parent);
+    const tini_constraint_call *call = &m->automaton.calls[f->call];
+    uint32_t count = tini_add(f->count, TINI_NEAR - 1);
+    if (call->most == TINI_NO_END && count > call->least)
+        count = call->least;
+    return tini_config(TINI_DONE_STATE, tini_frame_push(m, f->parent, f->call, count));
+}
+
+/* Goes on from where a mask's walk came to the end of what its base knows. 0: the matcher has met its limits. */
 static int follow_escapes(tin_constraint *c, const tini_mask *mask, uint32_t frame, uint32_t bound,
                           uint32_t *visited) {
     tini_matcher *m = &c->matcher;
     const tini_trie_node *nodes = c->model->trie.nodes;
-    uint32_t deep = mask->key.base >= TINI_FIXED_FRAMES, floor = m->frame_count, good = 1;
-    tini_walk w = {.m = m, .nodes = nodes, .bits = c->bits, .bound = bound};
-    tini_config_list below[2] = {{.count = 1}, {.count = 1}};
-    below[0].items[0] = tini_config(TINI_DONE_STATE, deep ? m->frames[frame].parent : frame);
-    if (deep) {
-        const tini_frame *f = &m->frames[frame];
-        const tini_constraint_call *call = &m->automaton.calls[f->call];
-        uint32_t count = tini_add(f->count, TINI_NEAR - 1);
-        if (call->most == TINI_NO_END && count > call->least)
-            count = call->least;
-        uint32_t far = tini_frame_push(m, f->parent, f->call, count);
-        below[1].items[0] = tini_config(TINI_DONE_STATE, far);
-        good = far != TINI_NO_FRAME;
-    }
-    for (uint32_t k = 0; k < mask->escape_count && good; k++) {
-        uint32_t node = mask->escapes[k] >> 1;
-        good = tini_walk_run(&w, node + 1, node + tini_trie_size(nodes[node]), tini_trie_depth(nodes[node]),
-                             &below[mask->escapes[k] & 1], 0);
+    uint32_t floor = m->frame_count;
+    int good = 1;
+    tini_walk w = {.m = m, .trie = &c->model->trie, .bits = c->bits, .bound = bound};
+    for (uint32_t remote = 0; remote < 2; remote++) {
+        tini_config_list start = {.count = 0};
+        for (uint32_t k = 0; k < mask->escape_count && good; k++) {
+            uint32_t node = mask->escapes[k] >> 1;
+            if ((mask->escapes[k] & 1) != remote)
+                continue;
+            if (!start.count) {
+                start.items[start.count++] = below_base(c, mask, frame, (int)remote);
+                good = !m->full && tini_walk_begin(&w, &start, 0);
+            }
+            good = good &&
+                   tini_walk_on(&w, node + 1, node + tini_trie_size(nodes[node]), tini_trie_depth(nodes[node]));
+        }
+        tini_frames_drop(m, floor);
     }
     *visited = w.visited;
-    tini_frames_drop(m, floor);
-    return (int)good;
+    return good;
 }
 
 /* ---- One configuration ------------------------------------------------------------------------------------ */
@@ -283,8 +347,8 @@ static int follow_escapes(tin_constraint *c, const tini_mask *mask, uint32_t fra
 /* A walk with the whole stack, but not over the ends of the rules that the configuration itself completes. */
 static int walk_whole(tin_constraint *c, uint32_t config, uint32_t bound) {
     tini_config_list start = {.count = 1, .items = {config}};
-    tini_walk w = {.m = &c->matcher, .nodes = c->model->trie.nodes, .bits = c->bits, .bound = bound};
-    return tini_walk_run(&w, 0, c->model->trie.header->nodes, 0, &start, 1);
+    tini_walk w = {.m = &c->matcher, .trie = &c->model->trie, .bits = c->bits, .bound = bound};
+    return tini_walk_all(&w, &start, 1);
 }
 
 enum { CHEAP_NODES = 600 };
@@ -370,8 +434,10 @@ static int add_prefix(tin_constraint *c, uint32_t bound) {
     }
     if (depth < left)
         return 1;
-    tini_walk w = {.m = &c->matcher, .nodes = nodes, .bits = c->bits, .bound = bound};
-    return tini_walk_run(&w, i, end, depth, &c->now, 0);
+    tini_walk w = {.m = &c->matcher, .trie = &c->model->trie, .bits = c->bits, .bound = bound};
+    int good = tini_walk_begin(&w, &c->now, 0) && tini_walk_on(&w, i, end, depth);
+    tini_walk_end(&w);
+    return good;
 }
 
 static void add_aliases(tin_constraint *c) {

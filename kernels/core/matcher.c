@@ -45,7 +45,7 @@ void tini_matcher_reset(tini_matcher *m) {
     memset(m->buckets, 0xFF, TINI_BUCKETS * sizeof *m->buckets);
     memset(m->frames, 0, TINI_FIXED_FRAMES * sizeof *m->frames);
     m->frame_count = TINI_FIXED_FRAMES;
-    m->far = UINT32_MAX;
+    m->remote = UINT32_MAX;
     m->full = m->ambiguous = 0;
     tini_sets_reset(m);
 }
@@ -146,7 +146,7 @@ static void complete(tini_matcher *m, uint32_t frame, uint32_t byte, tini_config
     const tini_frame *f = &m->frames[frame];
     const tini_constraint_call *call = &m->automaton.calls[f->call];
     uint32_t parent = f->parent, number = f->call, count = repetitions(call, f);
-    if (parent == TINI_OPEN_FRAME && f->count >= m->far)
+    if (parent == TINI_OPEN_FRAME && f->count >= m->remote)
         return;
     if (count < call->most && (byte > 255 || call->first[byte >> 5] >> (byte & 31) & 1)) {
         uint32_t again = tini_frame_push(m, parent, number, count);
@@ -172,7 +172,7 @@ static uint32_t end_of(const tini_matcher *m, uint32_t config) {
             return frame;
         const tini_frame *f = &m->frames[frame];
         const tini_constraint_call *call = &m->automaton.calls[f->call];
-        if (f->parent == TINI_OPEN_FRAME && f->count >= m->far)
+        if (f->parent == TINI_OPEN_FRAME && f->count >= m->remote)
             return frame;
         if (repetitions(call, f) < call->least)
             return TINI_NO_FRAME;
@@ -269,7 +269,7 @@ static void describe_set(const tini_matcher *m, tini_set *set, const tini_config
         set->distance = distance < set->distance ? distance : set->distance;
         set->frames = frames > set->frames ? (uint16_t)frames : set->frames;
         set->open |= end == TINI_OPEN_FRAME;
-        set->far |= end >= TINI_FIXED_FRAMES && end != TINI_NO_FRAME;
+        set->remote |= end >= TINI_FIXED_FRAMES && end != TINI_NO_FRAME;
     }
 }
 

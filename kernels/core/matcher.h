@@ -46,7 +46,8 @@ typedef struct tini_set {
     uint32_t first; /* in the pool */
     uint32_t distance;
     uint16_t count, next, frames;
-    uint8_t open, far; /* the rule at the open frame may be complete; the frame above it has been counted far */
+    uint8_t open,
+        remote;    /* the rule at the open frame may be complete; the frame above it has been counted far */
     uint8_t inner; /* completed rules are not followed */
     uint8_t seen;  /* by a walk, which says what */
 } tini_set;
@@ -59,7 +60,7 @@ typedef struct tini_matcher {
     uint16_t *buckets;    /* [TINI_BUCKETS] */
     uint16_t *moved;      /* [TINI_FRAMES] */
     uint32_t
-        far; /* a frame on the open one whose count has come this far is not followed when it is complete */
+        remote; /* a frame on the open one whose count has come this far is not followed when it is complete */
 
     uint32_t set_count, pool_count;
     tini_set *sets;        /* [TINI_SETS] */

@@ -252,6 +252,8 @@ void tini_session_forget_logits(tin_session *s, const float *begin, size_t count
     if (s->ready_rows && (uintptr_t)s->logits - (uintptr_t)begin < count * sizeof *begin) {
         s->ready_rows = 0;
         s->fresh = 0;
+        if (s->choosing && s->position == s->count) /* they are made again */
+            s->position -= s->guesses + 1;
     }
 }
 

@@ -54,7 +54,8 @@ uint32_t tini_trie_sort(const tini_tokenizer *tokenizer, tini_trie_entry *entrie
 /* The tree while it is written. */
 typedef struct growth {
     tini_trie_node *nodes; /* NULL: only counted */
-    uint32_t count, depth;
+    uint32_t *first;       /* as the nodes */
+    uint32_t count, depth, byte;
     uint32_t open[TINI_TRIE_LONGEST + 1]; /* the nodes that lead to the last token, by depth */
     uint8_t path[TINI_TRIE_LONGEST + 1];
 } growth;
@@ -66,11 +67,20 @@ static void close_to(growth *g, uint32_t depth) {
             g->nodes[g->open[g->depth]].byte_size |= (g->count - g->open[g->depth]) << 8;
 }
 
+/* The nodes of the bytes up to this one begin here. */
+static void start_byte(growth *g, uint32_t byte) {
+    for (; g->byte <= byte; g->byte++)
+        if (g->first)
+            g->first[g->byte] = g->count;
+}
+
 static void grow(growth *g, const uint8_t *bytes, uint32_t length, uint32_t token) {
     uint32_t common = 0;
     while (common < g->depth && common < length && g->path[common] == bytes[common])
         common++;
     close_to(g, common);
+    if (!common)
+        start_byte(g, bytes[0]);
     while (g->depth < length) {
         g->path[g->depth] = bytes[g->depth];
         if (g->nodes)
@@ -89,11 +99,25 @@ static int alike(const tini_tokenizer *tokenizer, const tini_trie_entry *a, cons
                    tini_trie_bytes(tokenizer, b->token, room[1], &length), a->length);
 }
 
+static void find_kinds(growth *g, uint8_t *kinds) {
+    for (uint32_t k = 0; k < g->count; k++) {
+        uint32_t depth = tini_trie_depth(g->nodes[k]);
+        g->open[depth] = k;
+        kinds[k] = 0;
+        for (uint32_t d = 1; d <= depth; d++)
+            kinds[g->open[d]] |= tini_byte_kind(tini_trie_byte(g->nodes[k]));
+    }
+}
+
 size_t tini_trie_write(const tini_tokenizer *tokenizer, const tini_trie_entry *entries, uint32_t count,
                        uint8_t *out) {
     tini_trie_header header = {.magic = TINI_TRIE_MAGIC, .version = TINI_TRIE_VERSION};
     header.vocab = tokenizer->header->vocab;
-    growth g = {.nodes = out ? (void *)(out + sizeof header) : NULL};
+    growth g = {.first = NULL};
+    if (out) {
+        g.first = (void *)(out + sizeof header);
+        g.nodes = (void *)(g.first + 257);
+    }
     for (uint32_t k = 0; k < count; k++) {
         if (k && alike(tokenizer, &entries[k - 1], &entries[k])) {
             header.aliases++;
@@ -108,6 +132,7 @@ size_t tini_trie_write(const tini_tokenizer *tokenizer, const tini_trie_entry *e
             return 0;
     }
     close_to(&g, 0);
+    start_byte(&g, 256);
     header.nodes = g.count;
     if (out) {
         memcpy(out, &header, sizeof header);
@@ -118,6 +143,8 @@ size_t tini_trie_write(const tini_tokenizer *tokenizer, const tini_trie_entry *e
                 *alias++ = (tini_trie_alias){entries[k].token, same};
             else
                 same = entries[k].token;
+        find_kinds(&g, (uint8_t *)alias);
     }
-    return sizeof header + g.count * sizeof *g.nodes + header.aliases * sizeof(tini_trie_alias);
+    return sizeof header + 257 * sizeof(uint32_t) + g.count * (sizeof *g.nodes + 1) +
+           header.aliases * sizeof(tini_trie_alias);
 }

@@ -51,6 +51,16 @@ def test_the_digest_is_of_what_decides_the_answers() -> None:
     assert job("a").digest == job("a", draft=[1]).digest
     assert job("a").digest != job("b").digest
     assert job("a").digest != dataclasses.replace(job("a"), model_sha256="01").digest
+    assert job("a").digest != dataclasses.replace(job("a"), constrained=True).digest
+
+
+def test_a_file_is_freed_from_its_constraint_unless_the_job_is_under_it(tmp_path: Path, parrot: Parrot) -> None:
+    worker.work(job("a"), tmp_path / "a.jsonl")
+    assert parrot.constraint is None
+    worker.work(dataclasses.replace(job("a"), constrained=True), tmp_path / "b.jsonl")
+    assert parrot.constraint == "the file's"
+    costs = systems.costs(systems.Outcome(read_answers(tmp_path / "b.jsonl"), 5))
+    assert costs["evaluations"] == 2
 
 
 def test_every_item_is_answered_once(tmp_path: Path, parrot: Parrot) -> None:

@@ -2,7 +2,7 @@
  *
  *   alloc_check FILE.tin THREADS [PLANT]
  *
- * Sessions, a batch and (for THREADS > 1) a pool are created; then the allocator's functions, which this program has in
+ * Sessions, a batch, constraints and (for THREADS > 1) a pool are created; then the allocator's functions, which this program has in
  * place of libc's, abort when they are called by anyone, and on Linux the kernel stops the process at any call that
  * changes its memory, opens a file or starts a thread. Then made scripts are played over the whole interface.
  * Compiled with _GNU_SOURCE. PLANT, one of malloc, mmap, job, does what is forbidden, to show that it is seen. Exits 0 and prints how many moves
@@ -173,8 +173,10 @@ static const tin_executor *start_pool(uint32_t threads, tin_pool **pool) {
 
 /* Events that were seen, by TIN_STEP_*: a script that does nothing proves nothing. */
 static uint32_t seen[5];
+static uint32_t ended; /* constrained answers, to their end */
 
-/* A prompt, budgets, a generation that repeats itself (so that guesses are made), a fork, bytes and a shift. */
+/* A prompt, budgets, a generation that repeats itself (so that guesses are made), constrained ones, a fork, bytes and a
+ * shift. */
 static void scene(table *t) {
     tin_session *s = t->players[0], *other = t->players[1];
     static const int32_t prompt[] = {5, 6, 7, 8, 9, 5, 6, 7, 8, 9, 5, 6, 7, 8, 9, 5, 6, 7};
@@ -199,6 +201,19 @@ static void scene(table *t) {
         for (int32_t event = 0; event != TIN_STEP_DONE; seen[event]++)
             if ((event = tin_step(s, turn ? 0 : 150)) < 0)
                 exit(3);
+    }
+    for (uint32_t k = 0; k < PLAYERS; k++)
+        if (tin_session_constrain(t->players[k], NULL, &error))
+            exit(3);
+    for (uint32_t turn = 0; turn < 4; turn++) {
+        if (tin_session_constrain(s, t->limits[turn % LIMITS], &error) ||
+            tin_session_replace(s, prompt, 18, &error) || tin_session_heal(s, &error) ||
+            tin_session_generate(s, turn ? &sampling : NULL, 60, turn, &error))
+            exit(3);
+        for (int32_t event = 0; event != TIN_STEP_DONE; seen[event]++)
+            if ((event = tin_step(s, turn ? 0 : 150)) < 0)
+                exit(3);
+        ended += tin_session_finish(s) == TIN_FINISH_END;
     }
     size_t size = tin_session_save_size(s);
     if (tin_session_copy(other, s, 12, &error) || tin_session_save(s, t->saved, size, &error) ||
@@ -250,10 +265,11 @@ int main(int argc, char **argv) {
     if (*plant)
         do_planted();
     atomic_store(&armed, 0);
-    char text[160];
-    int length = snprintf(text, sizeof text, "moves %u pending %u logits %u tokens %u done %u kernel %d\n",
-                          moves, seen[TIN_STEP_PENDING], seen[TIN_STEP_LOGITS], seen[TIN_STEP_TOKEN],
-                          seen[TIN_STEP_DONE], kernel_closed);
+    char text[200];
+    int length =
+        snprintf(text, sizeof text, "moves %u pending %u logits %u tokens %u done %u ended %u kernel %d\n",
+                 moves, seen[TIN_STEP_PENDING], seen[TIN_STEP_LOGITS], seen[TIN_STEP_TOKEN],
+                 seen[TIN_STEP_DONE], ended, kernel_closed);
     /* Not exit: what it would release is closed. */
     _exit(write(1, text, (size_t)length) < 0);
 }

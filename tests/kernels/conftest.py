@@ -22,7 +22,8 @@ SOURCES = [
     *sorted(KERNELS.glob("isa/*/*.c")),
     KERNELS / "core/isa.c",
     KERNELS / "core/embed.c",
-    *sorted(KERNELS.glob("pack/*.c")),
+    # Not trie.c, which reads a vocabulary with the core's tokenizer.
+    *sorted(set(KERNELS.glob("pack/*.c")) - {KERNELS / "pack/trie.c"}),
 ]
 
 

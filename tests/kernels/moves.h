@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PLAYERS = 3, TEXT = 96, MOST_TOKENS = 256, MESSAGES = 3 };
+enum { PLAYERS = 3, LIMITS = 2, TEXT = 96, MOST_TOKENS = 256, MESSAGES = 3 };
 
 /* A model that asks for more than this is not played: it is what the file asks for, but more than a test has. */
 enum { MOVES_LIMIT = 1 << 26 };
@@ -45,7 +45,8 @@ typedef struct table {
     tin_model_info info;
     tin_session *players[PLAYERS]; /* the last one only in the batch */
     tin_batch *batch;
-    void *blocks[PLAYERS + 1];
+    tin_constraint *limits[LIMITS]; /* NULL where the file has no constraint */
+    void *blocks[PLAYERS + 1 + LIMITS];
     uint8_t *saved; /* room for any player's state */
     size_t saved_size;
     void *scratch; /* for tin_tokenize and tin_chat */
@@ -61,13 +62,33 @@ static uint64_t table_clock(void *context) {
 }
 
 static inline void table_free(table *t) {
-    for (uint32_t k = 0; k <= PLAYERS; k++)
+    for (uint32_t k = 0; k < PLAYERS + 1 + LIMITS; k++)
         free(t->blocks[k]);
     free(t->saved);
     free(t->scratch);
 }
 
-/* Three sessions and a batch of one model; `kind` picks their options. 0 when the model asks for too much. */
+/* 0 when it asks for too much. */
+static inline int create_limits(table *t, uint32_t kind) {
+    const void *data;
+    size_t length;
+    if (tin_model_entry(t->model, "grammar/answer.bin", &data, &length))
+        return 1;
+    for (uint32_t k = 0; k < LIMITS; k++) {
+        tin_constraint_options options = {.depth = kind & 1 ? 8 : 0, .masks = k ? 2 : 0};
+        size_t size = tin_constraint_size(t->model, data, length, &options, NULL);
+        if (size > MOVES_LIMIT)
+            return 0;
+        if (!size)
+            continue;
+        void *block = t->blocks[PLAYERS + 1 + k] = moves_aligned(size);
+        if (tin_constraint_create(t->model, data, length, &options, block, size, &t->limits[k], NULL))
+            t->limits[k] = NULL; /* a damaged one */
+    }
+    return 1;
+}
+
+/* Three sessions, a batch and two constraints of one model; `kind` picks their options. 0 when the model asks for too much. */
 static inline int table_create(table *t, const tin_model *model, const tin_executor *executor, uint32_t kind) {
     memset(t, 0, sizeof *t);
     t->model = model;
@@ -103,7 +124,7 @@ static inline int table_create(table *t, const tin_model *model, const tin_execu
     t->saved = moves_aligned(t->saved_size);
     t->scratch_size = 1 << 16;
     t->scratch = moves_aligned(t->scratch_size);
-    return 1;
+    return create_limits(t, kind);
 }
 
 /* Reads what a session shows, and aborts where it shows what can't be. */
@@ -211,6 +232,14 @@ static void move_generate(script *s, tin_session *player) {
     tin_session_generate(player, bits & 1 ? &sampling : NULL, bits >> 3, bits >> 1 & 3, NULL);
 }
 
+static void move_limit(table *t, script *s, tin_session *player) {
+    uint32_t bits = next_byte(s);
+    tin_constraint *limit = bits & 1 ? t->limits[bits >> 1 & 1] : NULL;
+    tin_session_constrain(player, limit, NULL);
+    if (bits & 4)
+        tin_session_heal(player, NULL);
+}
+
 static void move_batch(table *t, script *s) {
     int32_t events[PLAYERS];
     uint32_t bits = next_byte(s);
@@ -229,7 +258,7 @@ static int play_move(table *t, script *s) {
     uint32_t move = next_byte(s), who = move >> 5 & 3, count;
     tin_session *player = t->players[who % PLAYERS], *other = t->players[(who + 1 + (move >> 7)) % PLAYERS];
     tin_sampling sampling;
-    switch (move % 19) {
+    switch (move % 21) {
     case 0:
     case 1:
         count = next_tokens(t, s, tokens);
@@ -284,6 +313,10 @@ static int play_move(table *t, script *s) {
         break;
     case 17:
         move_text(t, s, player);
+        break;
+    case 18:
+    case 19:
+        move_limit(t, s, player);
         break;
     default:
         move_chat(t, s, player);

@@ -12,6 +12,7 @@ import pytest
 from tiny_models import in_format, tiny_spec
 
 from tinsmith import compiler, quant
+from tinsmith.compiler.constraint.gbnf import compile_gbnf
 from tinsmith.models import family
 
 HERE = Path(__file__).parent
@@ -23,6 +24,13 @@ TEMPLATE = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] | trim + '<|im_end|>\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
+
+# Recursion, a counted rule, free text and forced runs.
+ANSWER = """
+root ::= "the thing: " list{1,3} "\\n"
+list ::= "[" (item ("," item)*)? "]"
+item ::= list | "in the" | [a-z]{1,5} | "\\"" [^"\\n]* "\\""
+"""
 
 
 def clang() -> str:
@@ -54,7 +62,7 @@ def link(compiler_name: str, output: Path, source: str, parts: list[Path], *flag
 
 
 def small_tin(path: Path, preset: str = "Q4_0") -> Path:
-    """A model of one layer that chats, with heads for both kinds of cache."""
+    """A model of one layer that chats, with heads for both kinds of cache, and with a constraint."""
     sizes = {
         "hidden_size": 64,
         "intermediate_size": 96,
@@ -64,7 +72,8 @@ def small_tin(path: Path, preset: str = "Q4_0") -> Path:
         "num_attention_heads": 4,
     }
     spec = replace(tiny_spec(family.by_name("llama"), **sizes), chat_template=TEMPLATE)
-    compiler.build_tin(quant.apply(spec, preset), path)
+    answer = compile_gbnf(ANSWER).data
+    compiler.build_tin(quant.apply(spec, preset), path, entries={"grammar/answer.bin": answer})
     return path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -19,6 +20,7 @@ from tiny_models import tiny_spec
 
 import tinsmith
 from tinsmith import _core, compiler, quant
+from tinsmith.compiler.constraint.json_schema import compile_schema
 from tinsmith.compiler.selftest import logits_digest
 from tinsmith.models import family
 
@@ -182,6 +184,24 @@ def test_an_example_builds_with_find_package_and_runs(prefix: Path, tin: Path, t
     begin = b"".join(data for data, control, _ in map(model.core.token, answer.token_ids) if not control)
     assert said.startswith(begin + b"\n\nframe to frame (")
     assert re.search(rb"tin_step past its budget \(\d+\): median [\d.]+ ms, p99 ", said)
+
+
+def test_an_example_says_only_what_the_file_allows(tmp_path: Path) -> None:
+    schema = {"type": "object", "properties": {"room": {"enum": ["hall", "attic"]}}, "required": ["room"]}
+    schema["additionalProperties"] = False
+    constraint = compile_schema(schema)
+    spec = replace(tiny_spec(family.by_name("llama"), max_position_embeddings=1024), chat_template=SMOLLM)
+    tin = tmp_path / "tiny.tin"
+    compiler.build_tin(spec, tin, entries={"grammar/answer.bin": constraint.data})
+    run("cc", *STRICT, f"-I{KERNELS}", f"-I{KERNELS / 'include'}", EXAMPLES / "ask.c", KERNELS / "tin_all.c",
+        "-o", tmp_path / "ask", "-pthread")  # fmt: skip
+    said = subprocess.run([tmp_path / "ask", tin, "the in"], capture_output=True, text=True)
+    assert said.returncode == 0, said.stderr
+    answer = tinsmith.load(tin).chat([{"role": "user", "content": "the in"}])
+    assert said.stdout == answer.text
+    assert json.loads(said.stdout)["room"] in ("hall", "attic")
+    (tokens, evaluations) = map(int, re.findall(r"\d+", said.stderr))
+    assert tokens == len(answer.token_ids) > evaluations == answer.evaluations
 
 
 @pytest.mark.parametrize("example", ["chat", "frame_loop"])
@@ -374,6 +394,7 @@ def test_the_stripped_library_is_small(prefix: Path) -> None:
 
 def test_the_stripped_library_is_small_on_arm(amalgam: Path, tmp_path: Path) -> None:
     flags = ["-O3", "-shared", "-fPIC", "-s", "-fvisibility=hidden", "-DTIN_SHARED"]
+    flags += ["-fno-asynchronous-unwind-tables", "-fno-unwind-tables"]  # as CMakeLists.txt has it
     built = tmp_path / "libtin.so"
     run(*zig(), "-target", "aarch64-linux-musl", *flags, *STRICT, amalgam / "tin.c", "-o", built)
     assert built.stat().st_size <= 300_000

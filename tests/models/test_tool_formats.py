@@ -102,27 +102,60 @@ def test_functiongemma_writes_what_its_guide_shows() -> None:
     developer = known.messages(tools, [{"role": "user", "content": "hi"}])[0]["content"]
     assert developer == (
         "You are a model that can do function calling with the following functions"
-        "<start_function_declaration>declaration:get_current_weather{description:<escape>Gets the current weather in "
-        "a given location.<escape>,parameters:{properties:{location:{description:<escape>The city and state, e.g. "
-        '"San Francisco, CA" or "Tokyo, JP"<escape>,type:<escape>STRING<escape>},unit:{description:<escape>The unit '
+        "<start_function_declaration>declaration:get_current_weather{description:<escape>Gets the current "
+        "weather in "
+        "a given location.<escape>,parameters:{properties:{location:{description:<escape>The city and state, "
+        "e.g. "
+        '"San Francisco, CA" or "Tokyo, '
+        'JP"<escape>,type:<escape>STRING<escape>},unit:{description:<escape>The unit '
         "to return the temperature in.<escape>,enum:[<escape>celsius<escape>,<escape>fahrenheit<escape>],type:"
         "<escape>STRING<escape>}},required:[<escape>location<escape>],type:<escape>OBJECT<escape>}}"
         "<end_function_declaration>"
     )
     call = Call("get_current_weather", {"location": "Tokyo, Japan"})
-    written = "<start_function_call>call:get_current_weather{location:<escape>Tokyo, Japan<escape>}<end_function_call>"
+    written = (
+        "<start_function_call>call:get_current_weather{location:<escape>Tokyo, Japan<escape>}"
+        "<end_function_call>"
+    )
     assert known.write([call]) == written
     assert known.parse(written, tools) == [call]
 
 
-def test_smollm_writes_what_its_card_shows() -> None:
-    """The example of the model card of SmolLM2-1.7B-Instruct."""
-    tools = read_tools([{"name": "get_current_time", "parameters": {"type": "object", "properties": {}}}])
-    written = '<tool_call>[{"name": "get_current_time", "arguments": {}}]</tool_call>'
-    known = by_name("smollm")
-    assert known.write([Call("get_current_time", {})]) == written
-    assert known.parse(written, tools) == [Call("get_current_time", {})]
+def test_smollm_is_prompted_and_read_as_its_card_has_it() -> None:
+    """The model card of SmolLM2-1.7B-Instruct: the tools as json.dumps writes their list, and this call."""
+    parameters = {"type": "object", "properties": {"min": {"type": "integer"}, "max": {"type": "integer"}}}
+    given = [{"type": "function", "function": {"name": "get_random_number_between", "parameters": parameters}}]
+    tools, known = read_tools(given), by_name("smollm")
+    told = known.messages(tools, [{"role": "user", "content": "Give me a number between 1 and 300"}])
+    assert (
+        f"You have access to the following tools:\n<tools>{json.dumps(given)}</tools>\n" in told[0]["content"]
+    )
+    call = Call("get_random_number_between", {"min": 1, "max": 300})
+    written = (
+        '<tool_call>[{"name": "get_random_number_between", "arguments": {"min": 1, "max": 300}}]</tool_call>'
+    )
+    assert known.write([call]) == written
+    assert known.parse(written, tools) == [call]
     assert known.parse("<tool_call>[]</tool_call>", tools) == []
+
+
+def test_gemma_is_prompted_as_its_guide_has_it() -> None:
+    """The second example of ai.google.dev/gemma/docs/capabilities/function-calling, line by line."""
+    tool = {
+        "name": "get_product_name_by_PID",
+        "description": "Finds the name of a product by its Product ID",
+        "parameters": {"type": "object", "properties": {"PID": {"type": "string"}}, "required": ["PID"]},
+    }
+    question = "The product ID is 807ZPKBL9V. Can you help me find the name of this product?"
+    [asked] = by_name("gemma3").messages(read_tools([tool]), [{"role": "user", "content": question}])
+    lines = [line for line in asked["content"].splitlines() if line]
+    assert " ".join(lines[:3]) == (
+        "You have access to functions. If you decide to invoke any of the function(s), you MUST put it in the "
+        'format of {"name": function name, "parameters": dictionary of argument name and its value} You SHOULD '
+        "NOT include any other text in the response if you call a function"
+    )
+    assert lines[3:-1] == json.dumps([tool], indent=2).splitlines()
+    assert lines[-1] == question
 
 
 def test_gemma_may_fence_its_json() -> None:
@@ -133,7 +166,7 @@ def test_gemma_may_fence_its_json() -> None:
 @pytest.mark.parametrize(
     ("template", "tokens", "name", "found"),
     [
-        ("… <tool_call>\n{\"name\": … <|im_start|>", (), "", "qwen"),
+        ('… <tool_call>\n{"name": … <|im_start|>', (), "", "qwen"),
         ("<tool_call>\n<function=' + n + '>\n<parameter=' …", (), "", "qwen35"),
         ("{{ '<start_of_turn>' }} <start_function_call>", (), "", "functiongemma"),
         ("{{ '<start_of_turn>model' }}", (), "gemma-3-270m-it", "gemma3"),

@@ -26,7 +26,8 @@ def conversation(prompt: Prompt) -> list[Mapping[str, str]]:
 
 
 def tokens_of(model: Model, prompt: Prompt) -> list[int]:
-    """The prompt in tokens. A text is asked as a user's message; where the model can't chat, it is continued."""
+    """The prompt in tokens. A text is asked as a user's message; where the model can't chat, it is
+    continued."""
     if isinstance(prompt, str):
         if not model.can_chat:
             return model.tokenize(prompt, special=True, bos=True)
@@ -36,11 +37,12 @@ def tokens_of(model: Model, prompt: Prompt) -> list[int]:
 
 
 def finished(answer: Completion) -> None:
-    """Raises InputError for an answer under a constraint that could not come to an end. One that filled its room is
-    ended all the same."""
+    """Raises InputError for an answer under a constraint that could not come to an end. One that filled its
+    room is ended all the same."""
     if answer.finish == "constraint":
         raise InputError(
-            f"the answer could not end after {answer.text[-80:]!r}: max_tokens, or the context, is too small for what "
+            f"the answer could not end after {answer.text[-80:]!r}: max_tokens, or the context, is too small "
+            f"for what "
             "must still come; give it more room"
         )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith.compiler.constraint import Constraint
 from tinsmith.compiler.constraint.tools import compile_tools
-from tinsmith.errors import InputError
+from tinsmith.errors import ConstraintError, InputError
 from tinsmith.models.tool_formats import Call, Tool, ToolFormat, by_name, read_tools
 from tinsmith.runtime.asking import Prompt, conversation, finished, tokens_of
 from tinsmith.runtime.functions import arguments_of, tool_of
@@ -22,8 +22,10 @@ AnyTool = Mapping[str, Any] | Callable[..., Any]
 Made = tuple[ToolFormat, list[Tool], Constraint]
 
 
-def declared(tools: Sequence[AnyTool]) -> list[Mapping[str, Any]]:
-    """Tools as dicts, functions among them in OpenAI's shape."""
+def declared(tools: Any) -> Sequence[Mapping[str, Any]]:
+    """A sequence of tools as dicts, functions among them in OpenAI's shape."""
+    if isinstance(tools, Mapping | str) or not isinstance(tools, Sequence):
+        raise ConstraintError("#: tools must be a list of tools; put a single one in a list")
     return [tool if isinstance(tool, Mapping) or not callable(tool) else tool_of(tool) for tool in tools]
 
 
@@ -43,11 +45,6 @@ def toolbox(model: Model, tools: Sequence[AnyTool], format: str | None, parallel
     name = format or model.tool_format
     key = json.dumps([dicts, name, parallel, none], default=repr)
     made = model.toolboxes.get(key)
-    functions = {
-        tool["function"]["name"]: given
-        for given, tool in zip(tools, dicts, strict=True)
-        if not isinstance(given, Mapping)
-    }
     if made is None:
         constraint = compile_tools(
             dicts, name, parallel=parallel, none=none, control=lambda text: control_token(model, text)
@@ -56,6 +53,9 @@ def toolbox(model: Model, tools: Sequence[AnyTool], format: str | None, parallel
         if len(model.toolboxes) >= 64:
             model.toolboxes.pop(next(iter(model.toolboxes)))
         model.toolboxes[key] = made
+    functions = {
+        tool.name: given for given, tool in zip(tools, made[1], strict=True) if not isinstance(given, Mapping)
+    }
     return Toolbox(made[0], made[1], functions, made[2])
 
 
@@ -79,7 +79,8 @@ def prompt_of(model: Model, prompt: Prompt, box: Toolbox, show: bool | None = No
     for message in messages:
         if any(model.core.token(token)[1] for token in model.tokenize(message["content"], special=True)):
             raise InputError(
-                f"a message holds the text of a control token, which the format {box.format.name} can't tell from its own"
+                f"a message holds the text of a control token, which the format {box.format.name} can't tell "
+                f"from its own"
             )
     return model.tokenize(model.turns.render(told), special=True)
 

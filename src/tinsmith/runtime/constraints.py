@@ -1,4 +1,5 @@
-"""What an answer may be: made from a schema, tools, a grammar, an expression or a list, and held ready for a model."""
+"""What an answer may be: made from a schema, tools, a grammar, an expression or a list, and held ready for a
+model."""
 
 from __future__ import annotations
 
@@ -28,10 +29,11 @@ Spacing = Literal["compact", "spaced", "free"]
 def schema(
     what: Any, *, spacing: Spacing = "compact", order: Literal["schema", "free"] = "schema"
 ) -> Constraint:
-    """JSON that satisfies a schema: a dict, its JSON text, a type (dataclass, TypedDict, pydantic model, list[int] …).
+    """JSON that satisfies a schema: a dict, its JSON text, a type (dataclass, TypedDict, pydantic model,
+    list[int] …).
 
-    spacing: "compact", "spaced" as json.dumps writes, "free". order: of properties, as the schema has them, or any.
-    Raises ConstraintError: what can't be enforced, and where in the schema.
+    spacing: "compact", "spaced" as json.dumps writes, "free". order: of properties, as the schema has them, or
+    any. Raises ConstraintError: what can't be enforced, and where in the schema.
     """
     from tinsmith.compiler.constraint.json_schema import compile_schema
 
@@ -116,7 +118,8 @@ def of_tin(tin: Tin) -> Constraint | None:
 
 
 class Pool:
-    """A model's constraints, checked and with the masks that they have seen so far. One generation has one at a time."""
+    """A model's constraints, checked and with the masks that they have seen so far. One generation has one at a
+    time."""
 
     def __init__(self, model: _core.Model) -> None:
         self._model = model

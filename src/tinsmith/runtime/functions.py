@@ -25,8 +25,9 @@ def is_type(value: Any) -> bool:
 
 
 def schema_of(kind: Any, path: str = "", depth: int = 0) -> dict[str, Any]:
-    """The JSON Schema of a type: str, int, float, bool, None, Literal, enums, unions, list, dict, tuple, dataclasses,
-    TypedDicts, pydantic models, Annotated with a text for a description. ConstraintError for others.
+    """The JSON Schema of a type: str, int, float, bool, None, Literal, enums, unions, list, dict, tuple,
+    dataclasses, TypedDicts, pydantic models, Annotated with a text for a description. ConstraintError for
+    others.
 
     A float is any number. An object has no keys beyond those of its class.
     """
@@ -90,13 +91,26 @@ def _class(kind: type, path: str, depth: int) -> dict[str, Any]:
             if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         ]
         return _object({field.name: hints[field.name] for field in fields}, needed, path, depth)
-    if typing.is_typeddict(kind):
+    if _is_typed_dict(kind):
         hints = typing.get_type_hints(kind, include_extras=True)
-        required = getattr(kind, "__required_keys__", frozenset(hints))
-        return _object(hints, [name for name in hints if name in required], path, depth)
+        return _object(hints, [name for name in hints if _is_required(kind, name, hints[name])], path, depth)
     raise ConstraintError(
-        f"{path}: {kind.__name__} has no JSON Schema; give a dataclass, a TypedDict, a pydantic model, or a schema"
+        f"{path}: {kind.__name__} has no JSON Schema; give a dataclass, a TypedDict, a pydantic model, or a "
+        f"schema"
     )
+
+
+def _is_typed_dict(kind: Any) -> bool:
+    """Also those of typing_extensions, whose metaclass is its own."""
+    return isinstance(kind, type) and issubclass(kind, dict) and hasattr(kind, "__required_keys__")
+
+
+def _is_required(kind: Any, name: str, hint: Any) -> bool:
+    # Where annotations are texts, Python itself does not see what they say of a key.
+    origin = typing.get_origin(hint)
+    if origin in (typing.Required, typing.NotRequired):
+        return origin is typing.Required
+    return name in kind.__required_keys__
 
 
 def _object(hints: Mapping[str, Any], required: list[str], path: str, depth: int) -> dict[str, Any]:
@@ -130,7 +144,7 @@ def _instance(kind: type, value: Any) -> Any:
         return kind(value)
     if hasattr(kind, "model_validate"):
         return kind.model_validate(value)
-    if isinstance(value, dict) and (dataclasses.is_dataclass(kind) or typing.is_typeddict(kind)):
+    if isinstance(value, dict) and (dataclasses.is_dataclass(kind) or _is_typed_dict(kind)):
         hints = typing.get_type_hints(kind, include_extras=True)
         found = {name: value_of(hints.get(name, Any), item) for name, item in value.items()}
         return kind(**found) if dataclasses.is_dataclass(kind) else found
@@ -164,7 +178,7 @@ def _fits(kind: Any, value: Any) -> bool:
         return isinstance(value, list) and _items_fit(base, arguments, value)
     if isinstance(base, type) and issubclass(base, enum.Enum):
         return any(one.value == value for one in base)
-    if isinstance(value, dict) and (dataclasses.is_dataclass(base) or typing.is_typeddict(base)):
+    if isinstance(value, dict) and (dataclasses.is_dataclass(base) or _is_typed_dict(base)):
         schema = schema_of(base)
         hints = typing.get_type_hints(base, include_extras=True)
         return set(schema["required"]) <= set(value) <= set(hints) and all(
@@ -188,9 +202,9 @@ def _items_fit(base: Any, arguments: tuple[Any, ...], values: list[Any]) -> bool
 
 
 def tool_of(function: Callable[..., Any]) -> dict[str, Any]:
-    """A function as a tool in OpenAI's shape: its name, the beginning of its docstring, and its parameters by their
-    annotations, described in the docstring under `Args:` or as `:param name:`. ConstraintError for a parameter
-    without annotation, or of a type that `schema_of` does not know."""
+    """A function as a tool in OpenAI's shape: its name, the beginning of its docstring, and its parameters by
+    their annotations, described in the docstring under `Args:` or as `:param name:`. ConstraintError for a
+    parameter without annotation, or of a type that `schema_of` does not know."""
     name = getattr(function, "__name__", type(function).__name__)
     if name == "<lambda>":
         raise ConstraintError("a lambda has no name to be called by; give a function that is defined with def")

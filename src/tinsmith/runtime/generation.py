@@ -31,9 +31,9 @@ FINISH: dict[int, Finish] = {
 @dataclass(frozen=True)
 class Completion:
     """An answer. finish: "stop" at an end token or a stop text, "length" at max_tokens, "context" when the
-    context is full, "constraint" when what the answer may be can't be kept in max_tokens. token_ids: the generated
-    tokens without the end token; those of a healed prompt begin with the prompt's last ones. seconds: for prompt and
-    answer. evaluations: of the model, the prompt's among them."""
+    context is full, "constraint" when what the answer may be can't be kept in max_tokens. token_ids: the
+    generated tokens without the end token; those of a healed prompt begin with the prompt's last ones. seconds:
+    for prompt and answer. evaluations: of the model, the prompt's among them."""
 
     text: str
     token_ids: list[int]

@@ -146,7 +146,9 @@ class Model:
         """What an answer ends with: the token that the chat template writes, else the first that ends one."""
         count: int = self.core.info()["vocab"]
         ending = self.tokenize(self.turns.ending["assistant"], special=True) if self.can_chat else []
-        found: int | None = next((token for token in (*ending, *range(count)) if self.core.token(token)[2]), None)
+        found: int | None = next(
+            (token for token in (*ending, *range(count)) if self.core.token(token)[2]), None
+        )
         if found is None:
             raise UnsupportedError("this model's vocabulary has no token that ends an answer")
         return found
@@ -192,13 +194,13 @@ class Model:
     ) -> Completion:
         """Continues a prompt: text, or token ids.
 
-        What the prompt shares with earlier ones is not computed again, which changes no bit.
-        lookup: most tokens to guess at once from what stands earlier in the conversation; changes no token.
-        draft: tokens that the answer may be (temperature 0 only). They are checked many at once: the answer is
-        that of plain decoding, at the cost of a prompt where the draft is right.
-        constraint: what the answer may be, from tinsmith.schema, tools, grammar, regex or choices; "own": what the
-        file says, None: anything. heal: the prompt's last tokens may be the beginning of longer ones, as a text cut
-        within a word has them; they are chosen anew, and the text stays. Not for token ids.
+        What the prompt shares with earlier ones is not computed again, which changes no bit. lookup: most
+        tokens to guess at once from what stands earlier in the conversation; changes no token. draft: tokens
+        that the answer may be (temperature 0 only). They are checked many at once: the answer is that of plain
+        decoding, at the cost of a prompt where the draft is right. constraint: what the answer may be, from
+        tinsmith.schema, tools, grammar, regex or choices; "own": what the file says, None: anything. heal: the
+        prompt's last tokens may be the beginning of longer ones, as a text cut within a word has them; they are
+        chosen anew, and the text stays. Not for token ids.
         """
         sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, seed, lookup)
         run = self._generation(prompt, max_tokens, sampling, stop, draft, constraint, heal)
@@ -263,12 +265,12 @@ class Model:
         return self.generate(self.render(messages), **options)
 
     def json(self, prompt: Prompt, schema: Any = None, **options: Any) -> Any:
-        """The answer as a value that satisfies a schema: of a type given as schema (a dataclass, a pydantic model, a
-        TypedDict, list[int] …), else as json.loads gives it.
+        """The answer as a value that satisfies a schema: of a type given as schema (a dataclass, a pydantic
+        model, a TypedDict, list[int] …), else as json.loads gives it.
 
-        prompt: a question, messages, or token ids. The schema is not shown to the model: say in the prompt what is
-        wanted. None: the file's own constraint where it is one of JSON, else any JSON. options: as `generate`.
-        Raises ConstraintError for what can't be enforced, InputError where the answer did not end.
+        prompt: a question, messages, or token ids. The schema is not shown to the model: say in the prompt what
+        is wanted. None: the file's own constraint where it is one of JSON, else any JSON. options: as
+        `generate`. Raises ConstraintError for what can't be enforced, InputError where the answer did not end.
         """
         from tinsmith.runtime import constraints
         from tinsmith.runtime.asking import json_answer
@@ -295,10 +297,11 @@ class Model:
     ) -> Choice:
         """The likeliest of a few answers, and the probability of each.
 
-        An option's weight is the probability of all its tokens and of the end behind them; weights are normalized.
-        calibrate: divide by what the options weigh under prompts without content, and normalize again (contextual
-        calibration, Zhao et al., arXiv:2102.09690): such prompts, or True for this one with "N/A", "" and "[MASK]" in
-        place of its last message. Costs an evaluation an option and a prompt, in one pass each.
+        An option's weight is the probability of all its tokens and of the end behind them; weights are
+        normalized. calibrate: divide by what the options weigh under prompts without content, and normalize
+        again (contextual calibration, Zhao et al., arXiv:2102.09690): such prompts, or True for this one with
+        "N/A", "" and "[MASK]" in place of its last message. Costs an evaluation an option and a prompt, in one
+        pass each.
         """
         from tinsmith.runtime.choosing import choose
 
@@ -318,11 +321,12 @@ class Model:
     ) -> list[Call]:
         """The calls that the model answers with.
 
-        tools: Python functions with annotated parameters, or dicts in OpenAI's shape. parallel: one to eight calls
-        instead of one. none: the answer may make no call; the list is then empty. execute: calls the functions; what
-        one returns is in its Call's `result`, what it raises in `error`. format: how calls are written, by name; None:
-        as the model was trained. show: whether the tools are told in the prompt; None: unless the file has tools of
-        its own. prompt: a question, messages, or token ids, which are taken as they are. options: as `generate`.
+        tools: Python functions with annotated parameters, or dicts in OpenAI's shape. parallel: one to eight
+        calls instead of one. none: the answer may make no call; the list is then empty. execute: calls the
+        functions; what one returns is in its Call's `result`, what it raises in `error`. format: how calls are
+        written, by name; None: as the model was trained. show: whether the tools are told in the prompt; None:
+        unless the file has tools of its own. prompt: a question, messages, or token ids, which are taken as
+        they are. options: as `generate`.
         """
         from tinsmith.runtime.calls import call
 

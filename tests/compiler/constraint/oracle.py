@@ -1,5 +1,6 @@
-"""A slow reader of constraint.bin: what a compiled constraint accepts, by the rules of kernels/core/constraint.h as
-they stand there, one configuration at a time. No caches, no tail calls, no bound on the stack."""
+"""A slow reader of constraint.bin: what a compiled constraint accepts, by the rules of
+kernels/core/constraint.h as they stand there, one configuration at a time. No caches, no tail calls, no bound
+on the stack."""
 
 from __future__ import annotations
 
@@ -81,7 +82,7 @@ class Oracle:
         return self.numbers[frame]
 
     def _completed(self, stack: int) -> tuple[int, int, int, bool, bool]:
-        """Of a top frame whose part is complete once more: below, call, repetitions; another may follow; it may end."""
+        """A top frame, complete once more: below, call, repetitions; may another follow; may it end."""
         below, call, done = self.frames[stack]
         _, _, least, most, _ = self.calls[call]
         done += 1

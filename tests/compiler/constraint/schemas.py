@@ -1,10 +1,13 @@
-"""Random schemas over a small world, its values, random walks through a constraint, and how values are written."""
+"""Random schemas over a small world, and its values; values of real schemas; walks of constraints."""
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import random
+import re
+from collections.abc import Callable
 from typing import Any
 
 from oracle import Oracle
@@ -27,7 +30,9 @@ def value(rng: random.Random, depth: int = 2) -> Any:
 def schema(rng: random.Random, depth: int = 3, defs: bool = True) -> Any:
     """A schema of one to three keywords that go together, and now and then of others that do not."""
     if depth == 0:
-        return rng.choice([True, True, {}, False, {"type": rng.choice(TYPES)}, {"enum": rng.sample(SCALARS, 3)}])
+        return rng.choice(
+            [True, True, {}, False, {"type": rng.choice(TYPES)}, {"enum": rng.sample(SCALARS, 3)}]
+        )
 
     def sub() -> Any:
         return schema(rng, depth - 1, defs)
@@ -62,7 +67,9 @@ def schema(rng: random.Random, depth: int = 3, defs: bool = True) -> Any:
         "required": lambda: rng.sample(KEYS, rng.randrange(3)),
         "additionalProperties": sub,
         "patternProperties": lambda: {rng.choice(["^a", "b", "[0-9]", "^(a|b)$"]): sub() for _ in range(2)},
-        "propertyNames": lambda: rng.choice([{"pattern": "^[ab]"}, {"maxLength": 1}, {"enum": ["a", "b"]}, True]),
+        "propertyNames": lambda: rng.choice(
+            [{"pattern": "^[ab]"}, {"maxLength": 1}, {"enum": ["a", "b"]}, True]
+        ),
         "minProperties": count,
         "maxProperties": count,
         "dependentRequired": lambda: {rng.choice(KEYS): rng.sample(KEYS, 1)},
@@ -105,6 +112,105 @@ def document(rng: random.Random) -> Any:
     return found
 
 
+def instance(rng: random.Random, schema: Any, root: Any) -> Any:
+    """A value that most likely satisfies a schema of the kind people write, keys in order; judge it before use.
+    Where there is a pattern, `examples` say what fits."""
+    if not isinstance(schema, dict) or not schema.keys() - {"description", "default", "title", "$defs"}:
+        return value(rng, 1)
+    for keyword in ("allOf", "anyOf", "oneOf", "$ref"):
+        if keyword in schema:
+            rest = {word: what for word, what in schema.items() if word != keyword}
+            if keyword == "$ref":
+                parts = [functools.reduce(lambda at, step: at[step], schema["$ref"].split("/")[1:], root)]
+            else:
+                parts = schema[keyword] if keyword == "allOf" else [rng.choice(schema[keyword])]
+            return instance(rng, functools.reduce(_merged, [*parts, rest]), root)
+    if "const" in schema or "enum" in schema:
+        return rng.choice(schema.get("enum", [schema.get("const")]))
+    if "pattern" in schema or "format" in schema:
+        return rng.choice(schema["examples"])
+    kinds = schema.get("type", "object" if "properties" in schema else [*TYPES])
+    kind = kinds if isinstance(kinds, str) else rng.choice(kinds)
+    return _KINDS[kind](rng, schema, root)
+
+
+def _merged(a: Any, b: Any) -> Any:
+    both = {"properties", "required"} & a.keys() & b.keys()
+    found = {**a, **b}
+    if "properties" in both:
+        names = {**a["properties"], **b["properties"]}
+        found["properties"] = {
+            name: {**a["properties"].get(name, {}), **b["properties"].get(name, {})} for name in names
+        }
+    if "required" in both:
+        found["required"] = [*a["required"], *b["required"]]
+    return found
+
+
+def _integer(rng: random.Random, schema: Any, root: Any) -> int:
+    low, high = (
+        schema.get("minimum", -(10 ** rng.randrange(20))),
+        schema.get("maximum", 10 ** rng.randrange(20)),
+    )
+    return rng.randint(low, max(low, high))
+
+
+def _number(rng: random.Random, schema: Any, root: Any) -> float:
+    low = schema.get("minimum", schema.get("exclusiveMinimum", -1000))
+    high = schema.get("maximum", schema.get("exclusiveMaximum", low + 2000))
+    found = rng.choice(
+        [rng.uniform(low, high), round(rng.uniform(low, high), 2), rng.uniform(low, high) * 1e-9]
+    )
+    return int(found) if found == int(found) else found
+
+
+def _string(rng: random.Random, schema: Any, root: Any) -> str:
+    least = schema.get("minLength", 0)
+    count = rng.randint(least, min(schema.get("maxLength", least + 12), least + 12))
+    return "".join(rng.choice('abc XYZ019_-"\\/\n\x7f\u00e9\u4e2d\U0001f600') for _ in range(count))
+
+
+def _array(rng: random.Random, schema: Any, root: Any) -> list[Any]:
+    prefix, least = schema.get("prefixItems", []), schema.get("minItems", 0)
+    count = rng.randint(least, min(schema.get("maxItems", least + 3), least + 3))
+    return [
+        instance(rng, prefix[k] if k < len(prefix) else schema.get("items", True), root) for k in range(count)
+    ]
+
+
+def _object(rng: random.Random, schema: Any, root: Any) -> dict[str, Any]:
+    needed = schema.get("required", [])
+    found = {
+        name: instance(rng, part, root)
+        for name, part in schema.get("properties", {}).items()
+        if part is not False and (name in needed or rng.random() < 0.5)
+    }
+    for name in needed:
+        if name not in found:
+            found[name] = value(rng, 1)
+    for pattern, part in schema.get("patternProperties", {}).items():
+        found |= {
+            key: instance(rng, part, root) for key in KEYS if re.search(pattern, key) and rng.random() < 0.5
+        }
+    rest = schema.get("additionalProperties", True)
+    if rest is not False and rng.random() < 0.5:
+        keys = schema.get("propertyNames", {}).get("examples", ["further", "x y", "\u00fc", *KEYS])
+        for key in rng.sample(keys, rng.randint(1, 2)):
+            found.setdefault(key, instance(rng, rest, root))
+    return found
+
+
+_KINDS: dict[str, Callable[..., Any]] = {
+    "null": lambda rng, schema, root: None,
+    "boolean": lambda rng, schema, root: rng.random() < 0.5,
+    "integer": _integer,
+    "number": _number,
+    "string": _string,
+    "array": _array,
+    "object": _object,
+}
+
+
 def written(value: Any, most: int = 200) -> list[str]:
     """A value in compact JSON, with the keys of its objects in all orders."""
     if isinstance(value, list):
@@ -114,7 +220,10 @@ def written(value: Any, most: int = 200) -> list[str]:
         found = []
         for keys in itertools.permutations(value):
             for parts in itertools.product(*[written(value[key], 6) for key in keys]):
-                pairs = (f"{json.dumps(key, ensure_ascii=False)}:{part}" for key, part in zip(keys, parts, strict=True))
+                pairs = (
+                    f"{json.dumps(key, ensure_ascii=False)}:{part}"
+                    for key, part in zip(keys, parts, strict=True)
+                )
                 found.append("{" + ",".join(pairs) + "}")
         return found[:most]
     return [json.dumps(value, ensure_ascii=False)]

@@ -1,5 +1,5 @@
-"""Grammars become automata of the same language. What a grammar says is told by its texts up to a length, which a
-least fixed point over sets of texts gives: no automaton and no stack."""
+"""Grammars become automata of the same language. What a grammar says is told by its texts up to a length, which
+a least fixed point over sets of texts gives: no automaton and no stack."""
 
 from __future__ import annotations
 
@@ -335,7 +335,8 @@ from tinsmith.compiler.constraint.grammar import *
 word = Repeat(OneByte(((97, 122),)), 1, 90)
 value = choice([text("null"), Ref("array"), Ref("object"), sequence([text('"'), Ref("word"), text('"')])])
 rules = {
-    "start": Ref("value"), "value": value, "word": word, "pair": sequence([Ref("word"), text(":"), Ref("value")]),
+    "start": Ref("value"), "value": value, "word": word,
+    "pair": sequence([Ref("word"), text(":"), Ref("value")]),
     "array": sequence([text("["), Ref("value"), Repeat(sequence([text(","), Ref("value")])), text("]")]),
     "object": sequence([text("{"), Ref("pair"), Repeat(sequence([text(","), Ref("pair")]), 0, 70), text("}")]),
     "left": choice([sequence([Ref("left"), text("!")]), text("?")]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from itertools import product
+from itertools import pairwise, product
 
 import pytest
 from hypothesis import given, settings
@@ -100,9 +100,7 @@ def matched(pattern: str) -> set[bytes]:
 def well_formed(dfa: Dfa) -> bool:
     return all(
         all(low <= high for low, high, _ in edges)
-        and all(
-            a[1] < b[0] and (a[1] + 1 < b[0] or a[2] != b[2]) for a, b in zip(edges, edges[1:], strict=False)
-        )
+        and all(a[1] < b[0] and (a[1] + 1 < b[0] or a[2] != b[2]) for a, b in pairwise(edges))
         for edges in dfa.edges
     )
 
@@ -169,7 +167,7 @@ def test_all_and_nothing() -> None:
 def test_limit_is_named(limit: int) -> None:
     nfa = Nfa()
     states = [nfa.state() for _ in range(12)]
-    for a, b in zip(states, states[1:], strict=False):
+    for a, b in pairwise(states):
         nfa.edge(a, 97, 97, b)
     with pytest.raises(ConstraintError, match=f"more than {limit} states"):
         determinize(nfa, 0, [11], limit)

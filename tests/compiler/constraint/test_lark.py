@@ -244,6 +244,9 @@ FAULTS = {
     "start: A\nA: <[5]>": "2:4: a control token can't stand in a terminal",
     "start: <[5-7]>": "1:8: <[5-7]> is no token",
     "start: <|x|>": "1:8: the token <|x|> needs a model's vocabulary",
+    'start: "' + "k" * 20_000 + '"i': "Lark 1:8: the pattern",
+    "start: A\nA: "
+    + " & ".join(f"/(a{{{n}}})*/" for n in (23, 29, 31, 37)): "Lark 1:8: two conditions together",
     'start: %lark { start: "a" ': "expected '}' for the %lark at 1:8",
     'start: "a" start': "no text satisfies",
     "start: " + "(" * 60 + '"a"' + ")" * 60: "groups nest more than 50 deep",
@@ -300,7 +303,7 @@ SCRAPS = st.sampled_from(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400, deadline=None, derandomize=True)
 @given(st.one_of(st.text(max_size=40), st.lists(SCRAPS, max_size=25).map("".join)))
 def test_any_text_is_a_grammar_or_an_error(grammar: str) -> None:
     for form in (grammar, "start: " + grammar):

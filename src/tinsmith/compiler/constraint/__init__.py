@@ -15,8 +15,8 @@ Kind = Literal["schema", "tools", "choices", "regex", "gbnf", "lark"]
 
 @dataclass(frozen=True)
 class Constraint:
-    """data: constraint.bin. states: of the automaton. depth: most frames on its stack, None when it has no bound.
-    shortest: bytes of the shortest text."""
+    """data: constraint.bin. states: of the automaton. depth: most frames on its stack, None when it has no
+    bound. shortest: bytes of the shortest text."""
 
     kind: Kind
     data: bytes

@@ -1,7 +1,9 @@
-"""Grammar to constraint.bin, the push-down automaton that the C core walks; the format: kernels/core/constraint.h.
+"""Grammar to constraint.bin, the push-down automaton that the C core walks. Format: kernels/core/constraint.h.
 
-Grammar ─▶ network (one automaton a rule, over bytes and calls) ─▶ push-down automaton (deterministic; no called rule
-is empty or begins with itself) ─▶ without what leads nowhere ─▶ equal states merged, whatever their rule ─▶ bytes
+Grammar ─▶ network: one automaton a rule, over bytes and calls
+        ─▶ push-down automaton: deterministic; no called rule is empty or begins with itself
+        ─▶ without what leads nowhere; equal states merged, whatever their rule
+        ─▶ bytes
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import sys
 from array import array
 from collections.abc import Sequence
 from itertools import pairwise
+from operator import itemgetter
 
 from tinsmith.compiler.constraint import Constraint, Kind
 from tinsmith.compiler.constraint.dfa import MOST_STATES, joined, refine
@@ -29,8 +32,8 @@ MOST_BYTES = 64 << 20
 
 
 def compile_grammar(grammar: Grammar, kind: Kind) -> Constraint:
-    """The constraint of a grammar; equal grammars give equal bytes. ConstraintError where a rule is missing, where no
-    text satisfies the grammar, and beyond the limits here, in network.py and in dfa.py."""
+    """The constraint of a grammar; equal grammars give equal bytes. ConstraintError where a rule is missing,
+    where no text satisfies the grammar, and beyond the limits here, in network.py and in dfa.py."""
     machine = pushdown(network(grammar))
     distances = _distances(machine.states)
     shortest = distances[machine.start]
@@ -80,8 +83,8 @@ def _distances(states: Sequence[State]) -> list[int | None]:
 
 
 def _merged(machine: Pushdown, distances: Sequence[int | None]) -> tuple[list[State], list[int]]:
-    """Equal states made one, without those that lead nowhere or are not reached; the start first, then the nearest.
-    And of each, a number that it had."""
+    """Equal states made one, without those that lead nowhere or are not reached; the start first, then the
+    nearest. And of each, a number that it had."""
     states = machine.states
     if None in distances:
         states = [_alive(state, distances) for state in states]
@@ -94,7 +97,8 @@ def _merged(machine: Pushdown, distances: Sequence[int | None]) -> tuple[list[St
         for step in state.calls:
             sources[step.enter].append(number)
             sources[step.leave].append(number)
-        first.append(kinds.setdefault((state.accepts, distances[number], not state.calls), len(kinds)))
+        ends = (state.edges[0][0], state.edges[-1][1]) if state.edges else ()
+        first.append(kinds.setdefault((state.accepts, distances[number], not state.calls, ends), len(kinds)))
     group, count = refine(first, lambda number, group: _signature(states[number], group), sources)
     member = [-1] * count  # the first of each group
     for number in range(len(group) - 1, -1, -1):
@@ -141,8 +145,8 @@ def _signature(state: State, group: Sequence[int]) -> object:
 
 
 def _depth(states: Sequence[State]) -> int | None:
-    """The most frames on the stack, None without a bound. A call of which nothing is left to do but to end is made
-    without a frame."""
+    """The most frames on the stack, None without a bound. A call after which nothing is left but the end is
+    made without a frame."""
     rules = {0: 0}  # states in which the text or a called rule begins
     graph: list[list[int]] = []
     frames: list[dict[int, int]] = []  # by rule: rules that it calls, and the frames for that
@@ -186,19 +190,26 @@ def _last(step: Step, states: Sequence[State]) -> bool:
     return step.most == 1 and leave.accepts and not leave.edges and not leave.calls
 
 
-def _firsts(states: Sequence[State]) -> list[int]:
-    """By state: the bytes that may follow, those of calls included, one bit each."""
-    found = [sum((1 << high + 1) - (1 << low) for low, high, _ in state.edges) for state in states]
+def _firsts(states: Sequence[State]) -> dict[int, int]:
+    """By state in which a called rule begins: the bytes that may follow, those of calls too, a bit each."""
+    enters = list(dict.fromkeys(step.enter for state in states for step in state.calls))
+    numbers = {enter: k for k, enter in enumerate(enters)}
+    found: dict[int, int] = {}
     # No chain of calls leads back, so a component is one state.
-    for (number,) in components([[step.enter for step in state.calls] for state in states]):
-        for step in states[number].calls:
-            found[number] |= found[step.enter]
+    for (number,) in components([[numbers[step.enter] for step in states[enter].calls] for enter in enters]):
+        state = states[enters[number]]
+        own = 0
+        for low, high, _ in state.edges:
+            own |= (1 << high + 1) - (1 << low)
+        for step in state.calls:
+            own |= found[step.enter]
+        found[enters[number]] = own
     return found
 
 
 def _table(states: Sequence[State]) -> tuple[bytes, int, array[int]]:
-    """By byte, the number of its class (bytes of one are alike in every state); how many there are; the state after
-    a byte of a class, (states, classes)."""
+    """By byte, the number of its class (bytes of one are alike in every state); how many there are; the state
+    after a byte of a class, (states, classes)."""
     marks = {0, 256}
     for state in states:
         for low, high, _ in state.edges:
@@ -224,6 +235,7 @@ def _table(states: Sequence[State]) -> tuple[bytes, int, array[int]]:
     classes: dict[tuple[int, ...], int] = {}
     of_range = [classes.setdefault(column, len(classes)) for column in zip(apart, *rows.values(), strict=True)]
     firsts = [of_range.index(number) for number in range(len(classes))]
+    pick = itemgetter(*firsts, firsts[0])  # one more, since of a single one it gives no tuple
     empty = array("H", [NO_STATE]) * len(classes)
     table = array("H")
     for number in range(len(states)):
@@ -233,8 +245,7 @@ def _table(states: Sequence[State]) -> tuple[bytes, int, array[int]]:
             table += empty
             table[begin] = target
         else:
-            row = rows[number]
-            table.extend([row[first] for first in firsts])
+            table.extend(pick(rows[number])[:-1])
     class_of = b"".join(
         bytes((k,)) * (above - low) for k, (low, above) in zip(of_range, pairwise(cuts), strict=True)
     )
@@ -254,7 +265,7 @@ def _encode(states: Sequence[State], distances: Sequence[int], depth: int | None
         raise ConstraintError(
             f"the constraint needs {size >> 20} MiB of at most {MOST_BYTES >> 20}; make it smaller"
         )
-    firsts = _firsts(states) if count else []
+    firsts = _firsts(states)
     infos, calls = bytearray(), bytearray()
     done = 0
     for state, distance in zip(states, distances, strict=True):

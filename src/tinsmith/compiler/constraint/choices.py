@@ -20,7 +20,6 @@ def compile_choices(choices: Sequence[str]) -> Constraint:
     from tinsmith.compiler.constraint.automaton import compile_grammar
     from tinsmith.compiler.constraint.dfa import words
     from tinsmith.compiler.constraint.grammar import Grammar, Machine
-
     from tinsmith.compiler.constraint.schema_document import show
 
     if isinstance(choices, str):
@@ -36,7 +35,9 @@ def compile_choices(choices: Sequence[str]) -> Constraint:
         if not isinstance(value, str) or not value:
             raise ConstraintError(f"choice {place} is {show(value)}; choices are texts that are not empty")
         if value in places:
-            raise ConstraintError(f"choice {place}, {show(value)}, is choice {places[value]} too; leave one out")
+            raise ConstraintError(
+                f"choice {place}, {show(value)}, is choice {places[value]} too; leave one out"
+            )
         places[value] = place
     try:
         texts = [value.encode() for value in choices]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -20,7 +20,7 @@ CODE_POINTS = 0x10FFFF
 
 @dataclass(frozen=True, eq=False)
 class Dfa:
-    """edges[s]: (low, high, target) ascending and disjoint; what has no edge is refused. State 0 is the start."""
+    """edges[s]: (low, high, target) ascending, disjoint; what has no edge is refused. State 0 is the start."""
 
     edges: tuple[tuple[Edge, ...], ...]
     accepts: frozenset[int]
@@ -84,46 +84,49 @@ def subsets(
     limit: int = MOST_STATES,
     place: Callable[[int], str] | None = None,
 ) -> tuple[list[list[Edge]], list[int], set[int]]:
-    """The subset construction from several starts at once, untrimmed: edges, the starts' numbers, what accepts.
+    """The subset construction from several starts at once, untrimmed: edges, starts by number, what accepts.
 
-    place: for errors, what a state is part of."""
-    final = frozenset(accepts)
+    place: for errors, what a state is part of.
+    """
+    skips = nfa.skips
     singles: dict[int, int] = {}  # the number of what one state alone reaches for nothing
     numbers: dict[frozenset[int], int] = {}
-    waiting: list[frozenset[int]] = []
+    # A state that reaches nothing else, or all that are reached together.
+    waiting: list[int | frozenset[int]] = []
     work = 0
 
-    def where(states: Iterable[int]) -> str:
-        return "a part of the constraint" if place is None else f"{place(min(states))}: this part"
+    def too_large(subset: int | frozenset[int], needs: str) -> ConstraintError:
+        state = subset if isinstance(subset, int) else min(subset)
+        part = f"{place(state)}: this part" if place else "a part of the constraint"
+        return ConstraintError(f"{part} needs more than {needs}; make its bounds smaller")
 
-    def number_of(reached: frozenset[int]) -> int:
+    def new(subset: int | frozenset[int]) -> int:
+        if len(waiting) >= limit:
+            raise too_large(subset, f"{limit:,} states")
+        waiting.append(subset)
+        return len(waiting) - 1
+
+    def several(reached: Iterable[int]) -> int:
         nonlocal work
-        closed = _reach(nfa.skips, reached)
+        closed = _reach(skips, reached)
+        work += len(closed)
         number = numbers.get(closed)
-        if len(closed) > 1:
-            work += len(closed)
         if number is None:
-            if len(waiting) >= limit:
-                raise ConstraintError(
-                    f"{where(closed)} needs more than {limit:,} states; make its bounds smaller"
-                )
-            number = numbers[closed] = len(waiting)
-            waiting.append(closed)
+            number = numbers[closed] = new(closed)
         return number
 
     def single(state: int) -> int:
         number = singles.get(state)
         if number is None:
-            number = singles[state] = number_of(frozenset((state,)))
+            number = singles[state] = several((state,)) if skips[state] else new(state)
         return number
 
     firsts = [single(start) for start in starts]
     edges: list[list[Edge]] = []
     targets: dict[frozenset[int], int] = {}
     for subset in waiting:
-        if len(subset) == 1:
-            (state,) = subset
-            leaving = nfa.edges[state]
+        if isinstance(subset, int):
+            leaving = nfa.edges[subset]
             if len(leaving) == 1:
                 low, high, target = leaving[0]
                 edges.append([(low, high, single(target))])
@@ -132,10 +135,7 @@ def subsets(
             leaving = [edge for state in subset for edge in nfa.edges[state]]
             work += len(leaving)
             if work > MOST_WORK:
-                raise ConstraintError(
-                    f"{where(subset)} needs more than {MOST_WORK:,} steps to tell its alternatives apart; "
-                    "make its bounds smaller"
-                )
+                raise too_large(subset, f"{MOST_WORK:,} steps to tell its alternatives apart")
         out: list[Edge] = []
         for low, high, reached in _split(leaving):
             if isinstance(reached, int):
@@ -143,22 +143,20 @@ def subsets(
             else:
                 known = targets.get(reached)
                 if known is None:
-                    known = targets[reached] = number_of(reached)
+                    known = targets[reached] = several(reached)
                 number = known
             if out and out[-1][2] == number and out[-1][1] == low - 1:
                 out[-1] = (out[-1][0], high, number)
             else:
                 out.append((low, high, number))
         edges.append(out)
-    return edges, firsts, {k for k, subset in enumerate(waiting) if not final.isdisjoint(subset)}
+    final = frozenset(accepts)
+    ends = {k for k, s in enumerate(waiting) if (s in final if isinstance(s, int) else not final.isdisjoint(s))}
+    return edges, firsts, ends
 
 
-def _reach(skips: Sequence[Sequence[int]], states: frozenset[int]) -> frozenset[int]:
+def _reach(skips: Sequence[Sequence[int]], states: Iterable[int]) -> frozenset[int]:
     """States and what they reach for nothing."""
-    if len(states) == 1:
-        (only,) = states
-        if not skips[only]:
-            return states
     found, waiting = set(states), list(states)
     while waiting:
         for target in skips[waiting.pop()]:
@@ -249,10 +247,10 @@ def refine(
 ) -> tuple[list[int], int]:
     """The coarsest partition in which the states of a group have the same signature; the number of groups.
 
-    group: each state's group to begin with, numbered from 0 without gaps. signature(state, group): what a state is in
-    terms of its successors' groups. sources[s]: the states whose signature speaks of s. When a group splits, its
-    largest part keeps the number, so a state is looked at again only when a successor went with a smaller part:
-    n log n in all.
+    group: each state's group to begin with, numbered from 0 without gaps. signature(state, group): what a state
+    is in terms of its successors' groups. sources[s]: the states whose signature speaks of s. When a group
+    splits, its largest part keeps the number, so a state is looked at again only when a successor went with a
+    smaller part: n log n in all.
     """
     count = max(group) + 1
     members: list[set[int]] = [set() for _ in range(count)]
@@ -262,13 +260,15 @@ def refine(
     while dirty:
         parts: dict[int, dict[object, list[int]]] = {}
         for state in dirty:
+            if len(members[group[state]]) == 1:
+                continue
             parts.setdefault(group[state], {}).setdefault(signature(state, group), []).append(state)
         moved: list[int] = []
         for number, by_signature in parts.items():
             split = list(by_signature.values())
             whole = members[number]
             touched = sum(map(len, split))
-            # States that were not looked at are alike, and unlike those that were: a successor of these has a new group.
+            # States not looked at are alike, and unlike those that were: of these a successor has a new group.
             rest = len(whole) - touched
             largest = max(split, key=len)
             if rest >= len(largest):
@@ -295,57 +295,38 @@ def _signature(edges: Iterable[Edge], group: Sequence[int]) -> tuple[Edge, ...]:
 
 def joined(edges: list[Edge]) -> list[Edge]:
     """Neighbouring ranges that lead to the same state made one."""
-    if len(edges) < 2:
-        return edges
-    out = edges[:1]
-    for edge in edges[1:]:
-        low, high, target = out[-1]
-        if edge[2] == target and edge[0] == high + 1:
-            out[-1] = (low, edge[1], target)
+    out: list[Edge] = []
+    last, end = -1, -2  # where the edge before leads, and the end of its range
+    for edge in edges:
+        low, high, target = edge
+        if target == last and low == end + 1:
+            out[-1] = (out[-1][0], high, target)
         else:
             out.append(edge)
+        last, end = target, high
     return out
-
-
-Pair = tuple[int | None, int | None]
-_BEYOND = 1 << 62
-
-
-def _overlaid(a: Sequence[Edge], b: Sequence[Edge]) -> Iterator[tuple[int, int, Pair]]:
-    """Disjoint ranges, ascending, with the targets in both."""
-    k = j = at = 0
-    while k < len(a) or j < len(b):
-        low_a, high_a, to_a = a[k] if k < len(a) else (_BEYOND, _BEYOND, 0)
-        low_b, high_b, to_b = b[j] if j < len(b) else (_BEYOND, _BEYOND, 0)
-        at = max(at, min(low_a, low_b))
-        in_a, in_b = low_a <= at, low_b <= at
-        last = min(high_a if in_a else low_a - 1, high_b if in_b else low_b - 1)
-        yield at, last, (to_a if in_a else None, to_b if in_b else None)
-        k += in_a and high_a == last
-        j += in_b and high_b == last
-        at = last + 1
 
 
 def _product(a: Dfa, b: Dfa, keep: Callable[[bool, bool], bool], limit: int) -> Dfa:
     """Both at once; None stands for the state of what is refused."""
+    Pair = tuple[int | None, int | None]
     numbers: dict[Pair, int] = {(0, 0): 0}
     order: list[Pair] = [(0, 0)]
     edges: list[list[Edge]] = []
     accepts: set[int] = set()
     alone_a, alone_b = keep(True, False), keep(False, True)
-    work = 0
     for number, (x, y) in enumerate(order):
         if keep(x in a.accepts, y in b.accepts):
             accepts.add(number)
+        marked = [(low, high, 2 * to) for low, high, to in (a.edges[x] if x is not None else ())]
+        marked += [(low, high, 2 * to + 1) for low, high, to in (b.edges[y] if y is not None else ())]
         out: list[Edge] = []
-        own = a.edges[x] if x is not None else ()
-        other = b.edges[y] if y is not None else ()
-        work += len(own) + len(other)
-        if work > MOST_EDGES:
-            raise ConstraintError(
-                f"two conditions together need more than {MOST_EDGES:,} edges; make their bounds or sets smaller"
+        for low, high, targets in _split(marked) if marked else ():
+            both = (targets,) if isinstance(targets, int) else targets
+            pair: Pair = (
+                next((t // 2 for t in both if t % 2 == 0), None),
+                next((t // 2 for t in both if t % 2), None),
             )
-        for low, high, pair in _overlaid(own, other):
             if (pair[0] is None and not alone_b) or (pair[1] is None and not alone_a):
                 continue
             if pair not in numbers:
@@ -387,7 +368,7 @@ def nothing() -> Dfa:
 
 
 def words(texts: Iterable[Iterable[int]]) -> Dfa:
-    """The automaton of a list of texts. ConstraintError beyond MOST_LETTERS."""
+    """The automaton of a list of texts."""
     edges: list[dict[int, int]] = [{}]
     accepts = set()
     for symbols in texts:
@@ -396,11 +377,6 @@ def words(texts: Iterable[Iterable[int]]) -> Dfa:
             if symbol not in edges[state]:
                 edges[state][symbol] = len(edges)
                 edges.append({})
-                if len(edges) > MOST_LETTERS:
-                    raise ConstraintError(
-                        f"a list of texts needs more than {MOST_LETTERS:,} states before equal ones are merged; "
-                        "give fewer or shorter ones"
-                    )
             state = edges[state][symbol]
         accepts.add(state)
     return minimize(trim([sorted((s, s, t) for s, t in out.items()) for out in edges], accepts))

@@ -201,11 +201,12 @@ class _Parser:
             source.at += 1
             return source.character(ord(source.text[at]), at)
         kind = source.peek()
-        source.at += 1
+        source.at += len(kind)
         if kind in _HEX:
             return source.hexadecimal(_HEX[kind])
         if kind not in _ESCAPES:
-            source.fail(f'\\{kind} is no escape; known are \\n \\r \\t \\\\ \\" \\[ \\] \\- \\x \\u \\U', at)
+            written = f"\\{kind}" if kind.isprintable() else "a backslash before the end of a line"
+            source.fail(f'{written} is no escape; known are \\n \\r \\t \\\\ \\" \\[ \\] \\- \\x \\u \\U', at)
         return ord(_ESCAPES[kind])
 
     def token(self) -> int:

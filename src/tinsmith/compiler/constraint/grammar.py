@@ -1,7 +1,7 @@
-"""Grammars: what front ends (JSON Schema, tools, regular expressions, GBNF, Lark) make, and the automaton is built of.
+"""Grammars: what front ends (JSON Schema, tools, patterns, GBNF, Lark) make, and automata are built of.
 
-A grammar speaks of bytes. A control token of the vocabulary, which is no text, is written as the four bytes that
-`token` gives: 0xFF never occurs in UTF-8.
+A grammar speaks of bytes. A control token of the vocabulary, which is no text, is written as the four bytes
+that `token` gives: 0xFF never occurs in UTF-8.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class Repeat(Expr):
 
 @dataclass(frozen=True, eq=False)
 class Ref(Expr):
-    """What a rule of the grammar says; the only way to recursion. Rules that are referred to from several places
-    share their states, and so their masks at run time."""
+    """What a rule of the grammar says; the only way to recursion. A rule that is referred to from several
+    places has its states once, and so its masks at run time."""
 
     name: str
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def components(graph: Sequence[Sequence[int]]) -> list[list[int]]:
-    """The strongly connected components, each after all that it leads to (Tarjan's algorithm, without recursion)."""
+    """The strongly connected components, each after all that it leads to (Tarjan's algorithm, unrolled)."""
     order = [-1] * len(graph)  # when a node was met
     lowest = [0] * len(graph)  # the earliest node on the trail that it leads back to
     on_trail = [False] * len(graph)

@@ -32,8 +32,8 @@ def compile_schema(
     """The constraint of JSON texts that satisfy a schema.
 
     spacing: "compact" `{"a":1,"b":2}`, "spaced" `{"a": 1, "b": 2}`, "free": any white space, 20 characters at
-    a place. order: of declared properties: as in the schema, or "free" (at most 8 of an object). closed: an object
-    that declares properties and says nothing about further ones has none.
+    a place. order: of declared properties: as in the schema, or "free" (at most 8 of an object). closed: an
+    object that declares properties and says nothing about further ones has none.
     Raises ConstraintError: what can't be enforced and where, a limit, or that nothing satisfies the schema.
     """
     grammar = Grammar({"#": NOTHING}, start="#")  # named as errors name the schema

@@ -46,7 +46,7 @@ from tinsmith.compiler.constraint.lark_syntax import (
     read,
 )
 from tinsmith.compiler.constraint.lark_terminals import Terminals, is_terminal, names
-from tinsmith.compiler.constraint.source import Source, Tokens, one_of
+from tinsmith.compiler.constraint.source import Source, Tokens
 
 MOST_LEADING = 200  # optional items that a rule begins with, where something is ignored
 FIRST = "'"  # ends the name of a rule's form before which nothing is ignored
@@ -79,7 +79,7 @@ class _Rules:
         self.options = self.checked(document.options)
         self.gap: Expr = EMPTY
         if document.ignored:
-            ignored = choice([one_of(self.terminals.dfa(node)) for node in document.ignored])
+            ignored = choice([self.terminals.part(node) for node in document.ignored])
             grammar.rules[prefix + "%ignore"] = (
                 optional(ignored) if self.options["ignore_once"] else Repeat(ignored)
             )
@@ -196,7 +196,7 @@ class _Rules:
             case Name(value=value):
                 name = self.prefix + value
                 if name not in self.grammar.rules:
-                    self.grammar.rules[name] = one_of(self.terminals.named(node))
+                    self.grammar.rules[name] = self.terminals.part(node)
                 return Ref(name)
             case Token(value=value):
                 return token(self.source.token(value, self.tokens, node.at))
@@ -207,7 +207,7 @@ class _Rules:
                 return _Rules(self.source, document, self.grammar, self.tokens, prefix).start()
             case Both():
                 self.source.fail("'&' is known in terminals alone; write the rule's name in capitals", node.at)
-        return one_of(self.terminals.dfa(node))
+        return self.terminals.part(node)
 
     def json(self, node: Json) -> Expr:
         from tinsmith.compiler.constraint.json_schema import Options, schema_expr

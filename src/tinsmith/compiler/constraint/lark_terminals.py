@@ -15,6 +15,7 @@ from tinsmith.compiler.constraint.dfa import (
     minimize,
     trim,
 )
+from tinsmith.compiler.constraint.grammar import Expr
 from tinsmith.compiler.constraint.lark_common import COMMON
 from tinsmith.compiler.constraint.lark_syntax import (
     Both,
@@ -35,7 +36,8 @@ from tinsmith.compiler.constraint.lark_syntax import (
     Times,
     Token,
 )
-from tinsmith.compiler.constraint.source import Source
+from tinsmith.compiler.constraint.source import Source, one_of
+from tinsmith.errors import ConstraintError
 
 MOST_PIECES = 4_000  # characters of all pieces of a %regex
 SYNTAX = frozenset(r"\^$.|?*+()[]{}/-")
@@ -70,6 +72,15 @@ class Terminals:
 
     def unknown(self, common: str, at: int) -> Dfa:
         self.source.fail(f"there is no common.{common}; known are {', '.join(COMMON)}", at)
+
+    def part(self, node: Node) -> Expr:
+        """An expression of terminals as a part of the grammar."""
+        try:
+            return one_of(self.dfa(node))
+        except ConstraintError as error:
+            if str(error).startswith(self.source.name):
+                raise
+            self.source.fail(str(error), node.at)
 
     def named(self, name: Name) -> Dfa:
         """A terminal; those that it is made of first, so that long chains of them need no recursion."""

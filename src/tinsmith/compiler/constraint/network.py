@@ -1,5 +1,5 @@
-"""A grammar as a network of automata: one a rule, over bytes and calls of rules. Small rules, and those used once, become
-part of the rules that use them, so that alternatives with common beginnings are told apart without guessing."""
+"""A grammar as a network of automata: one a rule, over bytes and calls of rules. Small rules, and those used
+once, become part of the rules that use them: alternatives that begin alike are then told apart at once."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class Call:
 
 @dataclass
 class Network:
-    """Symbols 0 to 255 are bytes, CALLS + k is calls[k]. starts, finals: a state each, by rule; rule 0 is the text's.
-    machines: the rules that are automata already, with no states in nfa."""
+    """Symbols 0 to 255 are bytes, CALLS + k is calls[k]. starts, finals: a state each, by rule; rule 0 is the
+    text's. machines: the rules that are automata already, with no states in nfa."""
 
     nfa: Nfa = field(default_factory=Nfa)
     starts: list[int] = field(default_factory=list)
@@ -227,7 +227,7 @@ class _Builder:
             start, final = nfa.state(), nfa.state()
             out.starts.append(start)
             out.finals.append(final)
-            # Every part adds paths from a source to a target, and neither edges into the source nor out of the target.
+            # A part adds paths from a source to a target, but no edge into the source or out of the target.
             parts = [(expr, start, final)]
             while parts:
                 part, source, target = parts.pop()

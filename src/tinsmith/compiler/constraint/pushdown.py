@@ -1,5 +1,5 @@
-"""A network made into one deterministic push-down automaton: no called rule accepts the empty text, and none calls
-itself before a byte."""
+"""A network made into one deterministic push-down automaton: no called rule accepts the empty text, and none
+calls itself before a byte."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class _Rules:
             self.starts[rule] = self.add(dfa.edges, dfa.accepts, moved=True)
 
     def add(self, edges: Iterable[Iterable[Edge]], accepts: Iterable[int], *, moved: bool = False) -> int:
-        """More states, `accepts` of which accept; moved: their edges count from the first of them. The first one."""
+        """More states, `accepts` of which accept; moved: edges count from the first. Its number."""
         base = len(self.edges)
         if moved:
             self.edges += [[(low, high, base + to) for low, high, to in out] for out in edges]
@@ -154,9 +154,9 @@ class _Rules:
 def _unwind(rules: _Rules) -> None:
     """Left recursion, direct or by way of other rules, becomes a loop.
 
-    Of rules that begin with one another, A's text begins with an item of one of them, D, that is none of them; D goes on
-    to its end, is then what some C begins with, and so on up to A. So one automaton holds copies of all of them: from
-    the end of D to where C goes on after D, and A's text may be over at A's end.
+    Of rules that begin with one another, A's text begins with an item of one of them, D, that is none of them;
+    D goes on to its end, is then what some C begins with, and so on up to A. So one automaton holds copies of
+    them all: from the end of D to where C goes on after D, and A's text may be over at A's end.
     """
     graph = [
         list(dict.fromkeys(call.rule for _, call, _ in rules.first_calls(start))) for start in rules.starts
@@ -173,7 +173,7 @@ def _unwind(rules: _Rules) -> None:
 
 
 def _left_corners(rules: _Rules, members: list[int]) -> tuple[Nfa, int, dict[int, int]]:
-    """The automaton of _unwind, its start, and by rule the state of its end. Symbols of calls are those of rules."""
+    """The automaton of _unwind, its start, and by rule the state of its end. Calls keep their symbols."""
     nfa = Nfa()
     first = nfa.state()
     ends = {rule: nfa.state() for rule in members}

@@ -60,7 +60,8 @@ FLAGS = re.compile(r"\?([a-zA-Z]*)(?:-([a-zA-Z]+))?([:)])")
 def parse(pattern: str, *, path: str = "", lines: Ranges | None = None) -> Dfa:
     """The texts that the whole pattern matches; over code points, minimal.
 
-    path: where the pattern stands, for errors. lines: what `.` is not. ConstraintError for what is no pattern, or beyond an automaton.
+    path: where the pattern stands, for errors. lines: what `.` is not. ConstraintError for what is no
+    pattern, or beyond an automaton.
     """
     return _Parser(pattern, path, lines).whole(everywhere=False)
 

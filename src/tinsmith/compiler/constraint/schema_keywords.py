@@ -90,8 +90,8 @@ def _in_place(solver: Solver, node: Node, keyword: str) -> Shapes | None:
     if keyword == "dependentSchemas":
         every = ANY
         for name, goal in solver.named(node, keyword).items():
-            both = solver.meet((having(node.path, (name,)),), solver.shapes(goal))
-            every = solver.meet(every, (*ANY[:4], lacking(node.path, name), *both))
+            then = solver.meet((having(node.path, (name,)),), solver.shapes(goal))
+            every = solver.meet(every, (*ANY[:4], lacking(node.path, name), *then))
         return every
     return None
 

@@ -116,8 +116,9 @@ def _numeric(node: Node, keyword: str) -> Number | None:
         return Number(node.path, high=node.number(keyword))
     if keyword == "exclusiveMaximum":
         return Number(node.path, low=node.number(keyword))
-    if keyword == "multipleOf":
-        return Number(node.path, off=frozenset((node.step(),)))
+    step = node.step() if keyword == "multipleOf" else None
+    if step is not None:
+        return Number(node.path, off=frozenset((step,)))
     return None
 
 

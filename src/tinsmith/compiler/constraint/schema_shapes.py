@@ -1,7 +1,7 @@
 """What a schema allows, as a union of shapes: finitely many values, numbers, strings, arrays and objects.
 
-Schemas inside arrays and objects stay goals: sets of subschemas, by number, that must all hold (a negative number:
-must not hold). So two shapes meet without a look at what is inside of them, and recursion closes by itself.
+Schemas inside arrays and objects stay goals: sets of subschemas, by number, that must all hold (a negative one
+must not). So two shapes meet without a look at what is inside of them, and recursion closes by itself.
 """
 
 from __future__ import annotations
@@ -228,13 +228,14 @@ def join(shapes: Iterable[Shape]) -> tuple[Shape, ...]:
 def digits(shape: Number) -> Dfa:
     """The texts of a number, as bytes."""
     make = numbers.integer if shape.whole else numbers.number
-    first, *steps = sorted(shape.steps) or [None]
+    steps = sorted(shape.steps)
+    first = steps[0] if steps else None
     found = make(shape.low, shape.high, above=shape.above, below=shape.below, step=first)
-    for step in steps:
+    for step in steps[1:]:
         found = intersect(found, make(step=step))
     if shape.off and not shape.whole:
         found = intersect(found, _short(max(map(_places, shape.off)) + 2))
-    for step in shape.off:
+    for step in sorted(shape.off):
         found = difference(found, make(step=step))
     return found
 
@@ -246,8 +247,8 @@ def _places(step: Fraction) -> int:
 
 @lru_cache(16)
 def _short(fraction: int) -> Dfa:
-    """Plain decimals of so many digits behind the point and of at most 15 in all: every multiple among them is one
-    that numbers.number(step=...) knows, and none turns into one when it is read as a double."""
+    """Plain decimals of so many digits behind the point and of at most 15 in all: every multiple among them is
+    one that numbers.number(step=...) knows, and none turns into one when it is read as a double."""
     whole = max(1, 15 - fraction)
     edges: list[list[Edge]] = [[(0x2D, 0x2D, 1), (0x30, 0x39, 2)]]
     edges += [[(0x30, 0x39, k + 1)] for k in range(1, whole + 1)]

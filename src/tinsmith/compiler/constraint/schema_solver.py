@@ -139,8 +139,8 @@ class Solver:
         if self._meetings > MOST_MEETINGS:
             raise self._at_work().error(
                 None,
-                f"alternatives are set against each other more than {MOST_MEETINGS:,} times; give fewer in anyOf, "
-                "oneOf, not, allOf or beside $ref, or a 'type' in each",
+                f"alternatives are set against each other more than {MOST_MEETINGS:,} times; give fewer in "
+                "anyOf, oneOf, not, allOf or beside $ref, or a 'type' in each",
             )
         found = join(shape for one in a for other in b for shape in self._both(one, other))
         if len(found) > MOST_ALTERNATIVES:

@@ -1,4 +1,5 @@
-"""Values as FunctionGemma writes them: keys without quotes and in the order of their names, texts between marks."""
+"""Values as FunctionGemma writes them: keys without quotes and in the order of their names, texts between
+marks."""
 
 from __future__ import annotations
 
@@ -18,7 +19,6 @@ from tinsmith.compiler.constraint.grammar import (
     sequence,
     text,
 )
-from tinsmith.compiler.constraint.json_schema import Options, schema_expr
 from tinsmith.errors import ConstraintError
 from tinsmith.models.tool_formats.functiongemma import ESCAPE, in_order
 from tinsmith.models.tool_formats.kinds import kinds, referred
@@ -28,13 +28,14 @@ _NUMBERS = frozenset(("null", "boolean", "integer", "number"))
 
 
 def properties_of(schema: Mapping[str, Any], path: str, format: str) -> Iterator[tuple[str, Any, bool]]:
-    """Name, schema and whether it is required, of every property of an object. ConstraintError for what an object of
-    named properties alone can't keep."""
+    """Name, schema and whether it is required, of every property of an object. ConstraintError for what an
+    object of named properties alone can't keep."""
     for keyword in schema:
         known = keyword in ("type", "properties", "required", "additionalProperties", "nullable")
         if not known and keyword not in tool_texts.ANNOTATIONS and not keyword.startswith("x-"):
             raise ConstraintError(
-                f"{path}/{keyword}: {keyword!r} can't be kept in the format {format}; remove it, or use format json"
+                f"{path}/{keyword}: {keyword!r} can't be kept in the format {format}; remove it, or use "
+                "format json"
             )
     properties, required = schema.get("properties", {}), schema.get("required", [])
     for name in required:
@@ -45,12 +46,11 @@ def properties_of(schema: Mapping[str, Any], path: str, format: str) -> Iterator
 
 
 class Objects:
-    """Values of one tool's arguments. root: the schema that references are in; escape: what stands around texts."""
+    """Values of one tool's arguments. root: the schema that references are in; escape: what stands around
+    texts."""
 
     def __init__(self, grammar: Grammar, root: Mapping[str, Any], escape: Literal) -> None:
         self._grammar, self._root, self._escape = grammar, root, escape
-        # A control token can't occur in a text.
-        self._mark = "" if escape.data[:1] == b"\xff" else ESCAPE
 
     def value(self, schema: Any, path: str, depth: int = 0) -> Expr:
         if depth > _DEEPEST:
@@ -70,7 +70,7 @@ class Objects:
         if may & _NUMBERS:
             found.append(self._number(schema, may & _NUMBERS, path))
         if "string" in may:
-            content = tool_texts.text(schema, self._root, self._mark, path)
+            content = tool_texts.text(schema, self._root, ESCAPE, path)
             found.append(sequence((self._escape, content, self._escape)))
         if isinstance(schema, Mapping) and "array" in may and "items" in schema:
             found.append(self._array(schema, path, depth))
@@ -126,7 +126,7 @@ class Objects:
             schema["type"] = sorted(may - {"integer"} if "number" in may else may)
         else:
             schema = {"type": sorted(may)}
-        return schema_expr(self._grammar, schema, path, Options("compact", "schema", True))
+        return tool_texts.json_value(self._grammar, schema, path, "compact")
 
     def _rule(self, value: Expr) -> Ref:
         name = f"gemma.{len(self._grammar.rules)}"

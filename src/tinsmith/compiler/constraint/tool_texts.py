@@ -20,7 +20,8 @@ from tinsmith.compiler.constraint.dfa import (
     words,
 )
 from tinsmith.compiler.constraint.formats import format_
-from tinsmith.compiler.constraint.grammar import Expr, Machine
+from tinsmith.compiler.constraint.grammar import Expr, Grammar, Machine
+from tinsmith.compiler.constraint.json_schema import Options, schema_expr
 from tinsmith.errors import ConstraintError
 from tinsmith.models.tool_formats.kinds import referred
 
@@ -36,8 +37,7 @@ ANNOTATIONS = frozenset(
         "writeOnly",
         "$comment",
     )
-    + ("$schema", "$id", "$defs", "definitions")
-)
+) | {"$schema", "$id", "$defs", "definitions"}
 _MOST_REFERENCES = 32
 
 
@@ -70,8 +70,8 @@ def _row(targets: Mapping[int, int], refused: int) -> tuple[tuple[int, int, int]
 
 @lru_cache(maxsize=32)
 def free(mark: str) -> Machine:
-    """An answer that makes no call: some text without the mark. For calls that begin with a brace, a text that does
-    not begin with what JSON may be taken for."""
+    """An answer that makes no call: some text without the mark. For calls that begin with a brace, a text that
+    does not begin with what JSON may be taken for."""
     if mark == "{":
         return Machine(utf8(regex.parse(r"[^\s{\[`][\s\S]*")))
     return Machine(utf8(intersect(without(mark), complement(words([()])))))
@@ -82,9 +82,17 @@ def any_text(mark: str) -> Machine:
     return Machine(utf8(without(mark)))
 
 
+def json_value(grammar: Grammar, schema: Any, path: str, spacing: json_text.Spacing) -> Expr:
+    """A JSON value, by a part of the tools; errors name the place in them all."""
+    try:
+        return schema_expr(grammar, schema, path, Options(spacing, "schema", True))
+    except ConstraintError as error:
+        raise ConstraintError(str(error).replace(f"{path}#", path)) from None
+
+
 def text(schema: Any, root: Any, mark: str, path: str) -> Expr:
-    """A string that satisfies a schema, and in which the mark does not occur. ConstraintError for a keyword that is
-    not kept here, and where nothing is left."""
+    """A string that satisfies a schema, and in which the mark does not occur. ConstraintError for a keyword
+    that is not kept here, and where nothing is left."""
     restricted = _restricted(schema, root, path, 0)
     if restricted is None:
         return any_text(mark)

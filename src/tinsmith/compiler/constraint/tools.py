@@ -1,5 +1,5 @@
-"""Tool calls as constraints: the name is that of a tool, the arguments are those of this tool, in the form that the
-model was trained to call with."""
+"""Tool calls as constraints: the name is that of a tool, the arguments are those of this tool, in the form that
+the model was trained to call with."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 from tinsmith.compiler.constraint import Constraint, json_text, tool_texts
 from tinsmith.compiler.constraint.automaton import compile_grammar
 from tinsmith.compiler.constraint.grammar import (
-    Choice,
     Expr,
     Grammar,
     Literal,
@@ -21,14 +20,13 @@ from tinsmith.compiler.constraint.grammar import (
     text,
     token,
 )
-from tinsmith.compiler.constraint.json_schema import Options, schema_expr
 from tinsmith.compiler.constraint.schema_document import check_types
 from tinsmith.compiler.constraint.tool_objects import Objects, properties_of
 from tinsmith.errors import ConstraintError
 from tinsmith.models.tool_formats import JsonFormat, Tool, ToolFormat, by_name, read_tools
 from tinsmith.models.tool_formats.functiongemma import CLOSING, ESCAPE, OPENING
-from tinsmith.models.tool_formats.kinds import kinds
-from tinsmith.models.tool_formats.qwen35 import END_OF_VALUE
+from tinsmith.models.tool_formats.kinds import kind, kinds
+from tinsmith.models.tool_formats.qwen35 import END_OF_VALUE, PYTHON, write_value
 
 MOST_CALLS = 8
 MOST_TOOLS = 1_000
@@ -49,12 +47,13 @@ def compile_tools(
 ) -> Constraint:
     """The constraint of answers that call tools.
 
-    tools: in OpenAI's shape, or {"name", "parameters"} alone. An object of arguments is closed where its schema does
-    not say that it is open. format: a name of models/tool_formats. parallel: one to `most` calls instead of one.
-    none: no call is an answer too: the format's form for it, or a text without calls. spacing: of JSON; None: the
-    format's own. control: the id of a control token by its text, or None where the vocabulary has none: it is text
-    then.
-    Raises ConstraintError: what in the tools can't be enforced and where; UnsupportedError for an unknown format.
+    tools: in OpenAI's shape, or {"name", "parameters"} alone. An object of arguments is closed where its schema
+    does not say that it is open. format: a name of models/tool_formats. parallel: one to `most` calls instead
+    of one. none: no call is an answer too: the format's form for it, or a text without calls. spacing: of JSON;
+    None: the format's own. control: the id of a control token by its text, or None where the vocabulary has
+    none: it is text then.
+    Raises ConstraintError: what in the tools can't be enforced and where; UnsupportedError for an unknown
+    format.
     """
     if isinstance(tools, Sequence) and len(tools) > MOST_TOOLS:
         raise ConstraintError(f"#: {len(tools):,} tools; give at most {MOST_TOOLS:,}")
@@ -71,16 +70,15 @@ def compile_tools(
             raise ConstraintError(f"the format {format} has its own spacing; leave it off")
         answer = _tagged(grammar, known, found, most if parallel else 1, control)
     if none:
-        answer = choice((answer, _no_call(known, control)))
+        answer = choice((answer, _no_call(known)))
     grammar.rules[grammar.start] = answer
     return compile_grammar(grammar, "tools")
 
 
-def _no_call(known: ToolFormat, control: Control | None) -> Expr:
+def _no_call(known: ToolFormat) -> Expr:
     if isinstance(known, JsonFormat) and known.nothing is not None:
         return text(known.nothing)
-    # A control token is no text: no text can hold it.
-    return tool_texts.free("" if control and control(known.mark) is not None else known.mark)
+    return tool_texts.free(known.mark)
 
 
 def _json(
@@ -93,10 +91,9 @@ def _json(
 ) -> Expr:
     spacing = spacing or ("spaced" if known.spaced else "compact")
     marks = json_text.marks(spacing)
-    options = Options(spacing, "schema", True)
     named = []
     for number, tool in enumerate(tools):
-        arguments = schema_expr(grammar, tool.parameters, _path(number), options)
+        arguments = tool_texts.json_value(grammar, tool.parameters, _path(number), spacing)
         key = sequence((marks.item, text(f'"{known.arguments}"'), marks.key))
         named.append(sequence((json_text.literal(tool.name), key, arguments)))
     grammar.rules[CALL] = sequence(
@@ -150,12 +147,13 @@ def _qwen35_value(grammar: Grammar, schema: Any, root: Mapping[str, Any], path: 
     may = kinds(schema, root)
     if may == {"string"}:
         return tool_texts.text(schema, root, END_OF_VALUE, path)
-    found = [schema_expr(grammar, rooted(schema, root), path, Options("spaced", "schema", True))]
+    stated = set(schema) - tool_texts.ANNOTATIONS if isinstance(schema, Mapping) else set()
+    if "enum" in stated and stated <= {"type", "enum"}:
+        return choice(text(write_value(value)) for value in schema["enum"] if kind(value) in may)
+    found = [tool_texts.json_value(grammar, rooted(schema, root), path, "spaced")]
     # What the template itself writes for these.
-    if "boolean" in may and "enum" not in schema and "const" not in schema:
-        found += [text("True"), text("False")]
-    if may == {"null"}:
-        found.append(text("None"))
+    if "type" in stated and not stated & {"enum", "const", "not", "allOf", "anyOf", "oneOf", "$ref", "if"}:
+        found += [text(str(value)) for value in PYTHON.values() if kind(value) in may]
     return choice(found)
 
 

@@ -1,7 +1,9 @@
-"""How models are told of tools and how they call them, by format: one module a kind of format, one entry a format.
+"""How models are told of tools and how they call them, by format: one module a kind of format, one entry a
+format.
 
-A format writes the tools into a conversation, writes calls as an answer, and reads an answer's calls. What a format's
-answers may be is compiler/constraint/tools.py's. `detect` finds the format that a model was trained with.
+A format writes the tools into a conversation, writes calls as an answer, and reads an answer's calls. What a
+format's answers may be is compiler/constraint/tools.py's. `detect` finds the format that a model was trained
+with.
 """
 
 from __future__ import annotations
@@ -39,8 +41,8 @@ def by_name(name: str) -> ToolFormat:
 
 
 def detect(template: str | None, tokens: Container[str] = (), name: str = "") -> str:
-    """The name of the format that a model was trained with: by its chat template, by the tokens of its vocabulary,
-    then by the model's name. "json" where nothing tells."""
+    """The name of the format that a model was trained with: by its chat template, by the tokens of its
+    vocabulary, then by the model's name. "json" where nothing tells."""
     for text, found in _TEMPLATES:
         if template and text in template:
             return found

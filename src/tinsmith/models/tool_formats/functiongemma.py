@@ -1,7 +1,8 @@
 """FunctionGemma: declarations and calls between control tokens, texts between <escape> and <escape>.
 
-After Google's guide "FunctionGemma formatting and best practices" and the model's chat template, which writes the keys
-of objects in the order of their names.
+After Google's guide "FunctionGemma formatting and best practices", whose example the tests keep. That the keys
+of objects come in the order of their names is what those say who port the model's chat template, which is
+gated.
 """
 
 from __future__ import annotations

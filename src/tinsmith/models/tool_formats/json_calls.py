@@ -17,10 +17,11 @@ Place = Literal["system", "before system", "user"]
 class JsonFormat(ToolFormat):
     """A call is {"name": …, KEY: {…}}, KEY being `arguments`.
 
-    opening, between, closing: what stands around and between the calls of an answer that may hold several; single:
-    what stands around the call where there can be but one. nothing: the answer that makes no call; None: any text
-    without the mark. spaced: whether a blank follows colons and commas, as in what the models were trained on.
-    instruction: how tools are told, with {tools} for them; place: where; indent, lines: how a tool is written there.
+    opening, between, closing: what stands around and between the calls of an answer that may hold several;
+    single: what stands around the call where there can be but one. nothing: the answer that makes no call;
+    None: any text without the mark. spaced: whether a blank follows colons and commas, as in what the models
+    were trained on. instruction: how tools are told, with {tools} for them; place: where; indent, lines, bare:
+    how a tool is written there, and whether without the object that says that it is a function.
     """
 
     name: str
@@ -37,6 +38,7 @@ class JsonFormat(ToolFormat):
     mark: str = ""
     indent: int | None = None
     lines: str | None = None
+    bare: bool = False
 
     def messages(self, tools: Sequence[Tool], messages: Sequence[Message], system: str = "") -> list[Message]:
         told = self.instruction.replace("{tools}", self._list(tools))
@@ -46,11 +48,10 @@ class JsonFormat(ToolFormat):
         return [{"role": "system", "content": f"{own}\n\n{told}" if own else told}, *rest]
 
     def _list(self, tools: Sequence[Tool]) -> str:
+        told = [tool.declared["function"] if self.bare else tool.declared for tool in tools]
         if self.lines is None:
-            return json.dumps([tool.declared for tool in tools], ensure_ascii=False, indent=self.indent)
-        return self.lines.join(
-            json.dumps(tool.declared, ensure_ascii=False, indent=self.indent) for tool in tools
-        )
+            return json.dumps(told, ensure_ascii=False, indent=self.indent)
+        return self.lines.join(json.dumps(tool, ensure_ascii=False, indent=self.indent) for tool in told)
 
     def write(self, calls: Sequence[Call]) -> str:
         self._check_count(calls)
@@ -127,7 +128,8 @@ TAG = "<tool_call>"
 JSON = JsonFormat(
     name="json",
     instruction=(
-        'Answer with one JSON object that calls a function: {"name": function, "arguments": {argument: value}}. '
+        'Answer with one JSON object that calls a function: {"name": function, "arguments": {argument: '
+        "value}}. "
         "These are the functions:\n{tools}"
     ),
     place="system",
@@ -139,12 +141,13 @@ JSON = JsonFormat(
     lines="\n",
 )
 
-# Qwen2.5 and Qwen3, after NousResearch's Hermes: their chat templates.
+# Qwen3's chat template, after NousResearch's Hermes. Qwen2.5 is prompted alike.
 QWEN = JsonFormat(
     name="qwen",
     instruction=(
         "# Tools\n\nYou may call one or more functions to assist with the user query.\n\n"
-        "You are provided with function signatures within <tools></tools> XML tags:\n<tools>\n{tools}\n</tools>\n\n"
+        "You are provided with function signatures within <tools></tools> XML "
+        "tags:\n<tools>\n{tools}\n</tools>\n\n"
         "For each function call, return a json object with function name and arguments within "
         "<tool_call></tool_call> XML tags:\n<tool_call>\n"
         '{"name": <function-name>, "arguments": <args-json-object>}\n</tool_call>'
@@ -158,12 +161,14 @@ QWEN = JsonFormat(
     lines="\n",
 )
 
-# SmolLM2: the system prompt of the model card of SmolLM2-1.7B-Instruct; its chat template knows nothing of tools.
+# SmolLM2: the system prompt of the model card of SmolLM2-1.7B-Instruct; its chat template knows nothing of
+# tools.
 SMOLLM = JsonFormat(
     name="smollm",
     instruction=(
         "You are an expert in composing functions. You are given a question and a set of possible functions. \n"
-        "Based on the question, you will need to make one or more function/tool calls to achieve the purpose. \n"
+        "Based on the question, you will need to make one or more function/tool calls to achieve the purpose. "
+        "\n"
         "If none of the functions can be used, point it out and refuse to answer. \n"
         "If the given question lacks the parameters required by the function, also point it out.\n\n"
         "You have access to the following tools:\n<tools>{tools}</tools>\n\n"
@@ -182,13 +187,16 @@ SMOLLM = JsonFormat(
     mark=TAG,
 )
 
-# Llama 3.1 and 3.2: their chat templates, which also write "Environment: ipython" at the head of the system message.
+# Llama 3.2's chat template, which also writes "Environment: ipython" at the head of the system message. 3.1 is
+# prompted alike.
 LLAMA3 = JsonFormat(
     name="llama3",
     instruction=(
-        "Given the following functions, please respond with a JSON for a function call with its proper arguments "
+        "Given the following functions, please respond with a JSON for a function call with its proper "
+        "arguments "
         "that best answers the given prompt.\n\n"
-        'Respond in the format {"name": function name, "parameters": dictionary of argument name and its value}.'
+        'Respond in the format {"name": function name, "parameters": dictionary of argument name and its '
+        "value}."
         "Do not use variables.\n\n{tools}\n\n"
     ),
     place="user",
@@ -203,7 +211,8 @@ LLAMA3 = JsonFormat(
 GEMMA3 = JsonFormat(
     name="gemma3",
     instruction=(
-        "You have access to functions. If you decide to invoke any of the function(s), you MUST put it in the format "
+        "You have access to functions. If you decide to invoke any of the function(s), you MUST put it in the "
+        "format "
         'of\n{"name": function name, "parameters": dictionary of argument name and its value}\n\n'
         "You SHOULD NOT include any other text in the response if you call a function\n{tools}\n"
     ),
@@ -214,4 +223,5 @@ GEMMA3 = JsonFormat(
     closing="]",
     mark="{",
     indent=2,
+    bare=True,
 )

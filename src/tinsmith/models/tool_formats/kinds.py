@@ -1,4 +1,5 @@
-"""Which kinds of JSON values a schema lets through: what formats that write texts without quotes need to know."""
+"""Which kinds of JSON values a schema lets through: what formats that write texts without quotes need to
+know."""
 
 from __future__ import annotations
 

@@ -8,21 +8,25 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinsmith.errors import InputError
-from tinsmith.models.tool_formats.kinds import kinds
+from tinsmith.models.tool_formats.kinds import kind, kinds
 from tinsmith.models.tool_formats.tool import Call, Message, Tool, ToolFormat, checked, split_system
 
 _INSTRUCTION = (
     "# Tools\n\nYou have access to the following functions:\n\n<tools>\n{tools}\n</tools>\n\n"
     "If you choose to call a function ONLY reply in the following format with NO suffix:\n\n"
     "<tool_call>\n<function=example_function_name>\n<parameter=example_parameter_1>\nvalue_1\n</parameter>\n"
-    "<parameter=example_parameter_2>\nThis is the value for the second parameter\nthat can span\nmultiple lines\n"
+    "<parameter=example_parameter_2>\nThis is the value for the second parameter\nthat can span\nmultiple "
+    "lines\n"
     "</parameter>\n</function>\n</tool_call>\n\n<IMPORTANT>\nReminder:\n"
-    "- Function calls MUST follow the specified format: an inner <function=...></function> block must be nested within "
+    "- Function calls MUST follow the specified format: an inner <function=...></function> block must be "
+    "nested within "
     "<tool_call></tool_call> XML tags\n"
     "- Required parameters MUST be specified\n"
-    "- You may provide optional reasoning for your function call in natural language BEFORE the function call, but NOT "
+    "- You may provide optional reasoning for your function call in natural language BEFORE the function "
+    "call, but NOT "
     "after\n"
-    "- If there is no function call available, answer the question like normal with your current knowledge and do not "
+    "- If there is no function call available, answer the question like normal with your current knowledge "
+    "and do not "
     "tell the user about function calls\n</IMPORTANT>"
 )
 END_OF_VALUE = "\n</parameter>"
@@ -82,7 +86,7 @@ def _damaged(at: int) -> InputError:
 def _write_call(call: Call) -> str:
     lines = [f"<tool_call>\n<function={call.name}>\n"]
     for key, value in call.arguments.items():
-        written = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
+        written = write_value(value)
         if END_OF_VALUE in written:
             raise InputError(
                 f"argument {key} holds the line </parameter>, which ends a value in the format qwen35"
@@ -91,12 +95,19 @@ def _write_call(call: Call) -> str:
     return "".join([*lines, "</function>\n</tool_call>"])
 
 
+def write_value(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
+
+
 def _read(text: str, schema: Any, root: Any) -> Any:
     """A value by its kind: a string is as it stands; where others may stand too, what is JSON is JSON."""
     may = kinds(schema, root)
     if may == {"string"}:
         return text
-    if text in PYTHON and {"boolean", "null"} & may:
+    for value in schema.get("enum", ()) if isinstance(schema, dict) else ():
+        if write_value(value) == text:
+            return value
+    if text in PYTHON and kind(PYTHON[text]) in may:
         return PYTHON[text]
     try:
         return json.loads(text)

@@ -14,7 +14,8 @@ Message = Mapping[str, str]
 
 @dataclass
 class Call:
-    """What a model asks for. result: what the function gave, once it was executed; error: what it raised instead."""
+    """What a model asks for. result: what the function gave, once it was executed; error: what it raised
+    instead."""
 
     name: str
     arguments: dict[str, Any]
@@ -24,7 +25,8 @@ class Call:
 
 @dataclass(frozen=True)
 class Tool:
-    """parameters: JSON Schema of the arguments, an object. declared: the tool as prompts show it, in OpenAI's shape."""
+    """parameters: JSON Schema of the arguments, an object. declared: the tool as prompts show it, in OpenAI's
+    shape."""
 
     name: str
     description: str
@@ -33,8 +35,8 @@ class Tool:
 
 
 def read_tools(tools: Sequence[Mapping[str, Any]]) -> list[Tool]:
-    """Tools in OpenAI's shape, {"type": "function", "function": {"name", "description", "parameters"}}, or as the
-    inner object alone. ConstraintError, with the place, for anything else."""
+    """Tools in OpenAI's shape, {"type": "function", "function": {"name", "description", "parameters"}}, or as
+    the inner object alone. ConstraintError, with the place, for anything else."""
     if isinstance(tools, Mapping) or not isinstance(tools, Sequence) or isinstance(tools, str | bytes):
         raise ConstraintError("#: tools must be a list of tools; put a single one in a list")
     found = [_read_tool(tool, f"#/{number}") for number, tool in enumerate(tools)]
@@ -76,9 +78,9 @@ def _kind(value: object) -> str:
 class ToolFormat:
     """One way of calling functions.
 
-    name: what users and files call it. several: whether one answer can hold more than one call. mark: what calls
-    begin with; a text that says no call has none in it. controls: texts in it that are control tokens of the models
-    that know the format, which read and write them as such.
+    name: what users and files call it. several: whether one answer can hold more than one call. mark: what
+    calls begin with; a text that says no call has none in it. controls: texts in it that are control tokens of
+    the models that know the format, which read and write them as such.
     """
 
     name: str
