@@ -402,9 +402,8 @@ def instance(text: bytes) -> tuple[Any, Any]:
 
 
 def validates(schema: Any, value: Any) -> bool:
-    return bool(
-        jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker()).is_valid(value)
-    )
+    validator = jsonschema.Draft202012Validator
+    return bool(validator(schema, format_checker=validator.FORMAT_CHECKER).is_valid(value))
 
 
 def decimals(schema: Any) -> Any:
