@@ -39,7 +39,7 @@ MOST_MESSAGE = 1000  # characters
 
 
 class ConstraintError(InputError):
-    """Its message quotes what was given, such as a property's name: it is cut and escaped to one line that prints."""
+    """Its message quotes what was given, such as a property's name: it is cut and escaped to one line."""
 
     def __init__(self, message: str) -> None:
         if len(message) > MOST_MESSAGE:
