@@ -68,8 +68,8 @@ def parse(pattern: str, *, path: str = "", lines: Ranges | None = None) -> Dfa:
 
 @lru_cache(256)
 def search(pattern: str, *, path: str = "", wide: bool = False) -> Dfa:
-    """The texts in which the pattern matches somewhere, as `pattern` of JSON Schema has it. wide: those in which
-    it does by ECMA-262 or by Python, instead of by both."""
+    """The texts in which the pattern matches somewhere, as `pattern` of JSON Schema has it. wide: those in
+    which it does by ECMA-262 or by Python, instead of by both."""
     return _Parser(pattern, path, wide=wide).whole(everywhere=True)
 
 
