@@ -67,9 +67,10 @@ def parse(pattern: str, *, path: str = "", lines: Ranges | None = None) -> Dfa:
 
 
 @lru_cache(256)
-def search(pattern: str, *, path: str = "") -> Dfa:
-    """The texts in which the pattern matches somewhere, as `pattern` of JSON Schema has it."""
-    return _Parser(pattern, path).whole(everywhere=True)
+def search(pattern: str, *, path: str = "", wide: bool = False) -> Dfa:
+    """The texts in which the pattern matches somewhere, as `pattern` of JSON Schema has it. wide: those in
+    which it does by ECMA-262 or by Python, instead of by both."""
+    return _Parser(pattern, path, wide=wide).whole(everywhere=True)
 
 
 def compile_regex(pattern: str) -> Constraint:
@@ -108,14 +109,13 @@ class _Group:
 
 
 class _Parser:
-    def __init__(self, pattern: str, path: str, lines: Ranges | None = None) -> None:
+    def __init__(self, pattern: str, path: str, lines: Ranges | None = None, *, wide: bool = False) -> None:
         self.text, self.path, self.at = pattern, path, 0
         self.lines = lines
         self.nfa = Pattern()
         self.any_case = self.all_lines = False
-        self.wide = (
-            False  # whether classes are wide: in a negative lookahead, or a negated class, but not in both
-        )
+        # Whether classes are wide: in a negative lookahead, or a negated class, but not in both.
+        self.wide = wide
         self.groups: list[_Group] = []
         self.atom: Atom | None = None  # the last one, not yet joined
         if len(pattern) > MOST_CHARACTERS:

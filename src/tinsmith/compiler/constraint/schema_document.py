@@ -90,6 +90,11 @@ class Node:
             raise self.error(keyword, f"{show(value)} is too large; give at most {MOST_BOUND:,}")
         return int(value)
 
+    def text(self, keyword: str) -> None:
+        value = self.schema[keyword]
+        if not isinstance(value, str):
+            raise self.error(keyword, f"{show(value)} is no text; give text")
+
     def number(self, keyword: str) -> Fraction | None:
         value = self.schema.get(keyword)
         if keyword not in self.schema:
@@ -216,6 +221,10 @@ class Document:
 
     def check_keywords(self, node: Node) -> None:
         for keyword in node.schema:
+            if keyword in COUNTS:
+                node.count(keyword)  # also where nothing that it speaks of can be
+            elif keyword in ("pattern", "format"):
+                node.text(keyword)
             if keyword in KNOWN or keyword in LATE or keyword.startswith("x-"):
                 continue
             if keyword in REFUSED:
@@ -288,8 +297,8 @@ def check_json(value: Any, path: str) -> None:
 
 
 def check_types(schema: Any, path: str) -> None:
-    """ConstraintError where a keyword anywhere in a schema has a value of the wrong type; what the keywords
-    say together is not looked at."""
+    """ConstraintError where a keyword anywhere in a schema has a value of the wrong type; what keywords say
+    together is not looked at."""
     document = Document(schema, path)
     for node in document.nodes:  # which grow on the way
         if isinstance(node.schema, bool):
@@ -305,8 +314,8 @@ def check_types(schema: Any, path: str) -> None:
                 document.named(node, keyword)
             elif keyword in COUNTS:
                 node.count(keyword)
-            elif keyword in TEXTS and not isinstance(value, str):
-                raise node.error(keyword, f"{show(value)} is no text; give text")
+            elif keyword in TEXTS:
+                node.text(keyword)
             elif keyword == "enum" and not isinstance(value, list):
                 raise node.error(keyword, "give a list of values")
 

@@ -213,15 +213,16 @@ def _string(node: Node) -> String:
     return String(node.path, None, dfa, node.count("minLength") or 0, node.count("maxLength"))
 
 
-def pattern_of(node: Node, pattern: Any, keyword: str) -> Dfa:
+def pattern_of(node: Node, pattern: Any, keyword: str, *, wide: bool = False) -> Dfa:
+    """wide: all texts that a validator may find the pattern in, for what they must not be."""
     if not isinstance(pattern, str):
         raise node.error(keyword, f"{show(pattern)} is no pattern; give text")
-    return _search(pattern, f"{node.path}/{keyword}")
+    return _search(pattern, f"{node.path}/{keyword}", wide)
 
 
 @lru_cache(256)
-def _search(pattern: str, path: str) -> Dfa:
-    return regex.search(pattern, path=path)
+def _search(pattern: str, path: str, wide: bool) -> Dfa:
+    return regex.search(pattern, path=path, wide=wide)
 
 
 def format_of(node: Node) -> Dfa:
@@ -295,13 +296,14 @@ def _patterns(
     parts: list[tuple[Dfa | None, Goal, bool]] = [(None, ANYTHING, False)]
     for pattern, goal in solver.named(node, "patternProperties").items():
         dfa = pattern_of(node, pattern, "patternProperties")
+        wide = pattern_of(node, pattern, "patternProperties", wide=True)
         for name in known:
-            if dfa.accepts_all(map(ord, name)):
+            if wide.accepts_all(map(ord, name)):
                 known[name] = solver.conjoin(known[name], goal)
         cut: list[tuple[Dfa | None, Goal, bool]] = []
         for part, before, matched in parts:
             inside = dfa if part is None else intersect(part, dfa)
-            outside = complement(dfa) if part is None else difference(part, dfa)
+            outside = complement(wide) if part is None else difference(part, wide)
             cut += [(inside, solver.conjoin(before, goal), True)] if not inside.empty else []
             cut += [(outside, before, matched)] if not outside.empty else []
         parts = cut

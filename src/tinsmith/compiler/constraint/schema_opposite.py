@@ -87,7 +87,7 @@ def _scalar(solver: Solver, node: Node, keyword: str) -> Iterable[Shape]:
     if keyword in ("minLength", "maxLength"):
         return () if count is None else (String(node.path, least=count[0], most=count[1]),)
     if keyword == "pattern":
-        return (String(node.path, dfa=complement(pattern_of(node, node.schema[keyword], keyword))),)
+        return (String(node.path, dfa=complement(pattern_of(node, node.schema[keyword], keyword, wide=True))),)
     if keyword == "format":
         # What `format` accepts is less than all texts that a validator lets pass.
         return (String(node.path, refused=_refused(node, keyword)),)
