@@ -14,13 +14,13 @@ typedef struct answer_layout {
 static tin_status resolve(const tin_model *model, const void *data, size_t size,
                           const tin_constraint_options *given, tini_automaton *automaton,
                           tin_constraint_options *options, tin_error *error) {
+    tin_status status = tini_automaton_open(automaton, data, size, error);
+    if (status)
+        return status;
     if (!model || !model->trie.header)
         return tini_fail(
             error, TIN_ERR_UNSUPPORTED,
             "the model's file has no trie.bin, so that answers can't be constrained; build it again");
-    tin_status status = tini_automaton_open(automaton, data, size, error);
-    if (status)
-        return status;
     *options = given ? *given : (tin_constraint_options){0};
     uint32_t needed = automaton->header->depth;
     if (!options->depth)

@@ -29,16 +29,15 @@ static uint32_t step_trail(tini_walk *w, uint32_t base, uint32_t depth, uint32_t
     return m->full ? TINI_SET_NONE : tini_set_step(m, w->sets[depth - 1], byte);
 }
 
-/* Notes the nodes below which what is under the base must be asked. */
-static void note_escapes(tini_mask *mask, const tini_set *set, uint32_t node, tini_trie_node of) {
-    if (tini_trie_size(of) == 1)
-        return;
-    for (uint32_t remote = 0; remote < 2; remote++)
+/* Notes that below a node what is under the base must be asked. 0: there are too many such nodes. */
+static int note_escapes(tini_mask *mask, const tini_set *set, uint32_t node, tini_trie_node of) {
+    for (uint32_t remote = 0; remote < 2 && mask && tini_trie_size(of) > 1; remote++)
         if (remote ? set->remote : set->open) {
             if (mask->escape_count < TINI_ESCAPES)
                 mask->escapes[mask->escape_count] = node << 1 | remote;
             mask->escape_count += mask->escape_count <= TINI_ESCAPES;
         }
+    return !mask || mask->escape_count <= TINI_ESCAPES;
 }
 
 /* Tokens that may come, until their bits are set: so the walk itself need not tell those nodes that have one from those
@@ -143,11 +142,8 @@ int tini_walk_on(tini_walk *w, uint32_t first, uint32_t end, uint32_t depth) {
         if (!seen)
             seen = look_at(w, to);
         last = to;
-        if (seen & ENDS) {
-            note_escapes(w->mask, &sets[to >> 16], i, node);
-            if (w->mask->escape_count > TINI_ESCAPES)
-                break;
-        }
+        if ((seen & ENDS) && !note_escapes(w->mask, &sets[to >> 16], i, node))
+            break;
         if (to == from && (to & 0xFFFF) != TINI_SET_MARK && !(tree_kinds[i] & ~loops[to & 0xFFFF]) &&
             !w->stop) {
             uint32_t size = tini_trie_size(node);

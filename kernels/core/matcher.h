@@ -46,10 +46,10 @@ typedef struct tini_set {
     uint32_t first; /* in the pool */
     uint32_t distance;
     uint16_t count, next, frames;
-    uint8_t open,
-        remote;    /* the rule at the open frame may be complete; the frame above it has been counted far */
-    uint8_t inner; /* completed rules are not followed */
-    uint8_t seen;  /* by a walk, which says what */
+    uint8_t open;   /* the rule at the open frame may be complete */
+    uint8_t remote; /* the frame above it has been counted far */
+    uint8_t inner;  /* completed rules are not followed */
+    uint8_t seen;   /* by a walk, which says what */
 } tini_set;
 
 typedef struct tini_matcher {
@@ -59,8 +59,7 @@ typedef struct tini_matcher {
     tini_frame *frames;   /* [TINI_FRAMES] */
     uint16_t *buckets;    /* [TINI_BUCKETS] */
     uint16_t *moved;      /* [TINI_FRAMES] */
-    uint32_t
-        remote; /* a frame on the open one whose count has come this far is not followed when it is complete */
+    uint32_t remote;      /* from this count on, a frame on the open one is not followed when it is complete */
 
     uint32_t set_count, pool_count;
     tini_set *sets;        /* [TINI_SETS] */
