@@ -1,6 +1,7 @@
 /* Opening constraint.bin: nothing that it says is believed afterwards. */
 #include "constraint.h"
 #include "error.h"
+#include "trie.h"
 
 #include <string.h>
 
@@ -179,6 +180,21 @@ static tin_status check_distances(const tini_automaton *view, uint32_t *todo, ti
     return TIN_OK;
 }
 
+/* The kinds of bytes all of which lead a state to itself. */
+static void find_loops(const tini_automaton *view) {
+    uint32_t classes = view->header->classes;
+    uint8_t kinds[256] = {0}; /* by class */
+    for (uint32_t byte = 0; byte < 256; byte++)
+        kinds[view->class_of[byte]] |= tini_byte_kind(byte);
+    for (uint32_t s = 0; s < view->header->states; s++) {
+        uint8_t leads = 0;
+        for (uint32_t k = 0; k < classes; k++)
+            if (view->next[(size_t)s * classes + k] != s)
+                leads |= kinds[k];
+        view->loops[s] = (uint8_t)~leads;
+    }
+}
+
 static void find_ends(const tini_automaton *view) {
     uint32_t classes = view->header->classes;
     for (uint32_t s = 0; s < view->header->states; s++) {
@@ -196,6 +212,7 @@ tin_status tini_automaton_check(const tini_automaton *view, uint16_t *cursors, u
     if (status)
         return status;
     find_ends(view);
+    find_loops(view);
     status = check_distances(view, todo, error);
     for (uint32_t s = 0; s < view->header->states && !status; s++)
         if (!view->states[s].accepts && !view->states[s].call_count && !view->frames[s])

@@ -8,7 +8,7 @@
 
 /* Places of a constraint's parts in its block of memory. */
 typedef struct answer_layout {
-    uint64_t matcher, kinds, frames, notes, bits, cache, masks, ends, text, tokens, scratch, total;
+    uint64_t matcher, kinds, loops, frames, notes, bits, cache, masks, ends, text, tokens, scratch, total;
 } answer_layout;
 
 static tin_status resolve(const tin_model *model, const void *data, size_t size,
@@ -53,6 +53,7 @@ static answer_layout plan_answer(const tin_model *model, const tini_automaton *a
     tini_take(&l.total, sizeof(tin_constraint));
     l.matcher = tini_take(&l.total, tini_matcher_place(&matcher, NULL));
     l.kinds = tini_take(&l.total, states);
+    l.loops = tini_take(&l.total, states);
     l.frames = tini_take(&l.total, states * sizeof(uint16_t));
     l.notes = tini_take(&l.total, states);
     l.bits = tini_take(&l.total, words * sizeof(uint32_t));
@@ -100,6 +101,7 @@ tin_status tin_constraint_create(const tin_model *model, const void *data, size_
     tin_constraint *c = memory;
     memset(c, 0, sizeof *c);
     automaton.kinds = base + l.kinds;
+    automaton.loops = base + l.loops;
     automaton.frames = (void *)(base + l.frames);
     uint32_t states = automaton.header->states, *todo = (void *)(base + l.masks);
     status = tini_automaton_check(&automaton, (void *)(todo + states), todo, error);

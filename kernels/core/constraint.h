@@ -64,6 +64,7 @@ typedef struct tini_automaton {
     const tini_constraint_call *calls;
     const uint16_t *next;
     uint8_t *kinds;   /* [states] TINI_STATE_* */
+    uint8_t *loops;   /* [states] the kinds of bytes, as the tree of tokens has them, that change nothing */
     uint16_t *frames; /* [states] how many frames the shortest way to the end of the state's rule pushes */
 } tini_automaton;
 
@@ -73,11 +74,11 @@ enum {
 };
 
 /* Checks every size, count, state, class and call of data[size] (aligned to 4 bytes) and fills the view, but for
- * kinds and frames. Errors: ARGUMENT, FORMAT, VERSION. */
+ * kinds, loops and frames. Errors: ARGUMENT, FORMAT, VERSION. */
 tin_status tini_automaton_open(tini_automaton *view, const uint8_t *data, size_t size, tin_error *error);
 
 /* Checks that no chain of calls leads back to a state without a byte, and that every state's distance is that of a way
- * there is. Fills kinds and frames, for which the caller has set the memory. cursors: [states], todo: [states], for
+ * there is. Fills kinds, loops and frames, for which the caller has set the memory. cursors: [states], todo: [states], for
  * the work, which is in proportion to the data. Errors: FORMAT. */
 tin_status tini_automaton_check(const tini_automaton *view, uint16_t *cursors, uint32_t *todo,
                                 tin_error *error);

@@ -56,6 +56,16 @@ static void set_bits(uint32_t *bits, found_tokens *found) {
     found->count = 0;
 }
 
+static void add_tokens(uint32_t *bits, const tini_trie_node *nodes, uint32_t count, found_tokens *found) {
+    for (uint32_t k = 0; k < count; k++) {
+        uint32_t token = tini_trie_token(nodes[k]);
+        found->tokens[found->count] = token;
+        found->count += token != TINI_TRIE_NO_TOKEN;
+        if (found->count == FOUND)
+            set_bits(bits, found);
+    }
+}
+
 enum { SEEN = 1, ALLOWED = 2, ENDS = 4 };
 
 /* A set that is met for the first time, or a configuration other than the last one: keeps the records of the walk.
@@ -89,7 +99,7 @@ int tini_walk_on(tini_walk *w, uint32_t first, uint32_t end, uint32_t depth) {
     const tini_trie_node *nodes = w->trie->nodes;
     const uint32_t classes = a->header->classes, shift = m->row_shift, *rows = m->rows;
     const tini_set *sets = m->sets;
-    const uint8_t *class_of = a->class_of, *kinds = a->kinds;
+    const uint8_t *class_of = a->class_of, *kinds = a->kinds, *loops = a->loops, *tree_kinds = w->trie->kinds;
     const uint16_t *next = a->next;
     uint32_t visited = 0, last = TINI_SET_NONE, seen = 0;
     found_tokens found;
@@ -137,6 +147,15 @@ int tini_walk_on(tini_walk *w, uint32_t first, uint32_t end, uint32_t depth) {
             note_escapes(w->mask, &sets[to >> 16], i, node);
             if (w->mask->escape_count > TINI_ESCAPES)
                 break;
+        }
+        if (to == from && (to & 0xFFFF) != TINI_SET_MARK && !(tree_kinds[i] & ~loops[to & 0xFFFF]) &&
+            !w->stop) {
+            uint32_t size = tini_trie_size(node);
+            if (seen & ALLOWED)
+                add_tokens(w->bits, nodes + i, size, &found);
+            visited += size / 4;
+            i += size;
+            continue;
         }
         uint32_t token = tini_trie_token(node);
         found.tokens[found.count] = token;

@@ -7,6 +7,7 @@
  *   nodes     tini_trie_node[nodes]      in preorder, the children of a node ascending by their byte; the root, which
  *                                        has no byte, is left out
  *   aliases   tini_trie_alias[aliases]   tokens of the same bytes as one that the tree has, ascending
+ *   kinds     uint8[nodes]               tini_byte_kind of the bytes of the node and of all below it
  *
  * In it are all normal and user tokens by their bytes, and the control tokens as the four bytes by which a constraint
  * names them: 0xFF, then the id in 24 bits, the high byte first. Left out: tokens that are empty, unused, end a
@@ -47,7 +48,26 @@ typedef struct tini_trie {
     const uint32_t *first;
     const tini_trie_node *nodes;
     const tini_trie_alias *aliases;
+    const uint8_t *kinds;
 } tini_trie;
+
+/* One bit: lower case, upper case, digits, the space, other ASCII, what JSON escapes, control characters, the rest. Text
+ * of few kinds can be taken as a whole. */
+static inline uint8_t tini_byte_kind(uint32_t byte) {
+    if (byte >= 0x80)
+        return 128;
+    if (byte < ' ' || byte == 0x7F)
+        return 64;
+    if (byte == '"' || byte == '\\')
+        return 32;
+    if (byte == ' ')
+        return 8;
+    if (byte >= '0' && byte <= '9')
+        return 4;
+    if (byte >= 'A' && byte <= 'Z')
+        return 2;
+    return byte >= 'a' && byte <= 'z' ? 1 : 16;
+}
 
 static inline uint32_t tini_trie_byte(tini_trie_node node) {
     return node.byte_size & 0xFF;

@@ -99,6 +99,16 @@ static int alike(const tini_tokenizer *tokenizer, const tini_trie_entry *a, cons
                    tini_trie_bytes(tokenizer, b->token, room[1], &length), a->length);
 }
 
+static void find_kinds(growth *g, uint8_t *kinds) {
+    for (uint32_t k = 0; k < g->count; k++) {
+        uint32_t depth = tini_trie_depth(g->nodes[k]);
+        g->open[depth] = k;
+        kinds[k] = 0;
+        for (uint32_t d = 1; d <= depth; d++)
+            kinds[g->open[d]] |= tini_byte_kind(tini_trie_byte(g->nodes[k]));
+    }
+}
+
 size_t tini_trie_write(const tini_tokenizer *tokenizer, const tini_trie_entry *entries, uint32_t count,
                        uint8_t *out) {
     tini_trie_header header = {.magic = TINI_TRIE_MAGIC, .version = TINI_TRIE_VERSION};
@@ -133,7 +143,8 @@ size_t tini_trie_write(const tini_tokenizer *tokenizer, const tini_trie_entry *e
                 *alias++ = (tini_trie_alias){entries[k].token, same};
             else
                 same = entries[k].token;
+        find_kinds(&g, (uint8_t *)alias);
     }
-    return sizeof header + 257 * sizeof(uint32_t) + g.count * sizeof *g.nodes +
+    return sizeof header + 257 * sizeof(uint32_t) + g.count * (sizeof *g.nodes + 1) +
            header.aliases * sizeof(tini_trie_alias);
 }

@@ -35,8 +35,18 @@ class DataError(InputError):
     pass
 
 
+MOST_MESSAGE = 1000  # characters
+
+
 class ConstraintError(InputError):
-    pass
+    """Its message quotes what was given, such as a property's name: it is cut and escaped to one line."""
+
+    def __init__(self, message: str) -> None:
+        if len(message) > MOST_MESSAGE:
+            message = f"{message[: MOST_MESSAGE // 2]}...{message[-MOST_MESSAGE // 2 :]}"
+        if not message.isprintable():
+            message = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in message)
+        super().__init__(message)
 
 
 class UnsupportedError(TinsmithError):

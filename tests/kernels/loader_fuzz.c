@@ -1,7 +1,7 @@
 /* Opens damaged copies of a tin and, where one is accepted, computes with it:
  *
  *   loader_fuzz FILE.tin COUNT   each truncation, and COUNT random damages
- *   loader_fuzz FILE.tin bits    each bit of the program, tokenizer, template and ZIP structures, and one in 997 of the rest
+ *   loader_fuzz FILE.tin bits    each bit of the program, tokenizer, its tree, template and ZIP structures, and one in 997 of the rest
  *
  * Prints how many damaged copies were refused and how many worked; a crash is the sanitizers' to report. */
 #include "../../kernels/include/tin.h"
@@ -99,7 +99,7 @@ static void damage(uint8_t *file, size_t size, size_t at) {
 static size_t pick(const uint8_t *file, size_t size, const tin_model *model) {
     const void *part;
     size_t length;
-    switch (next_random() % 8) {
+    switch (next_random() % 9) {
     case 0:
     case 1:
     case 2:
@@ -113,6 +113,9 @@ static size_t pick(const uint8_t *file, size_t size, const tin_model *model) {
         tin_model_entry(model, "turns.bin", &part, &length);
         break;
     case 6:
+        tin_model_entry(model, "trie.bin", &part, &length);
+        break;
+    case 7:
         length = size < 1024 ? size : 1024;
         part = file + size - length;
         break;
@@ -141,8 +144,8 @@ static void sweep_header(const uint8_t *whole, uint8_t *copy, size_t size, const
 
 /* Does the byte decide anything but a weight: in an entry of the structure, a ZIP header, or the directory? */
 static int is_structure(const uint8_t *whole, size_t size, size_t at, const tin_model *model) {
-    static const char *const names[] = {"program.bin", "tokenizer.bin", "turns.bin"};
-    for (size_t k = 0; k < 3; k++) {
+    static const char *const names[] = {"program.bin", "tokenizer.bin", "turns.bin", "trie.bin"};
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
         const void *entry;
         size_t length;
         tin_model_entry(model, names[k], &entry, &length);
@@ -206,6 +209,7 @@ int main(int argc, char **argv) {
     sweep_header(whole, copy, size, model, "program.bin", counts);
     sweep_header(whole, copy, size, model, "tokenizer.bin", counts);
     sweep_header(whole, copy, size, model, "turns.bin", counts);
+    sweep_header(whole, copy, size, model, "trie.bin", counts);
     for (int k = atoi(argv[2]); k > 0; k--) {
         memcpy(copy, whole, size);
         damage(copy, size, pick(whole, size, model));

@@ -11,7 +11,7 @@ import pytest
 import safety
 
 CORPUS = Path(__file__).with_name("corpus")
-FUZZERS = ["image", "text", "restore", "chat"]
+FUZZERS = ["image", "text", "restore", "chat", "constraint"]
 FLAGS = [*safety.SANITIZE, "-fsanitize=float-cast-overflow", "-DTIN_NO_POOL"]
 
 

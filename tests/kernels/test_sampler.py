@@ -125,9 +125,7 @@ MASKED: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("options", MASKED, ids=str)
 @pytest.mark.parametrize("vocab", [1, 31, 32, 33, 1000, 49_152])
-def test_a_mask_is_as_logits_of_minus_infinity(
-    sampler: Sampler, vocab: int, options: dict[str, Any]
-) -> None:
+def test_a_mask_is_as_logits_of_minus_infinity(sampler: Sampler, vocab: int, options: dict[str, Any]) -> None:
     rng = np.random.default_rng(vocab)
     history = rng.integers(0, vocab, 50).tolist()
     for share in (0.0, 0.001, 0.03, 0.5, 0.97, 1.0):

@@ -48,7 +48,7 @@ def compile_grammar(grammar: Grammar, kind: Kind) -> Constraint:
     lengths = [distances[state] or 0 for state in kept]
     if max(lengths) >= NO_END:
         raise ConstraintError(
-            f"the shortest text has {max(lengths):,} bytes of fewer than {NO_END:,}; make bounds smaller"
+            f"the shortest text has {NO_END:,} bytes or more, of fewer that are allowed; make bounds smaller"
         )
     data = _encode(states, lengths, depth)
     return Constraint(kind, data, len(states), depth, shortest)

@@ -20,9 +20,12 @@ def compile_choices(choices: Sequence[str]) -> Constraint:
     from tinsmith.compiler.constraint.automaton import compile_grammar
     from tinsmith.compiler.constraint.dfa import words
     from tinsmith.compiler.constraint.grammar import Grammar, Machine
+    from tinsmith.compiler.constraint.schema_document import show
 
     if isinstance(choices, str):
         raise ConstraintError("choices are a list of texts, not one text; write [...] around it")
+    if not isinstance(choices, Sequence):
+        raise ConstraintError(f"choices are a list of texts, not {show(choices)}; give a list")
     if not choices:
         raise ConstraintError("there are no choices; give at least one text")
     if len(choices) > MOST_CHOICES:
@@ -30,9 +33,11 @@ def compile_choices(choices: Sequence[str]) -> Constraint:
     places: dict[str, int] = {}
     for place, value in enumerate(choices):
         if not isinstance(value, str) or not value:
-            raise ConstraintError(f"choice {place} is {value!r}; choices are texts that are not empty")
+            raise ConstraintError(f"choice {place} is {show(value)}; choices are texts that are not empty")
         if value in places:
-            raise ConstraintError(f"choice {place}, {value!r}, is choice {places[value]} too; leave one out")
+            raise ConstraintError(
+                f"choice {place}, {show(value)}, is choice {places[value]} too; leave one out"
+            )
         places[value] = place
     try:
         texts = [value.encode() for value in choices]

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from tinsmith.compiler.constraint.dfa import Dfa, Edge, minimize, trim
+from tinsmith.errors import ConstraintError
 
 Piece = tuple[int, int, int]  # low, high, target: of numbers relative to where a node begins
 
+MOST_NODES = 80_000  # before equal ones are merged
 SURROGATES = (0xD800, 0xDFFF)
 SHORT_ESCAPES = {0x08: "b", 0x09: "t", 0x0A: "n", 0x0C: "f", 0x0D: "r", 0x22: '"', 0x5C: "\\"}
 
@@ -62,6 +64,11 @@ class _Bytes:
         if number is None:
             number = self.nodes[edges] = len(self.edges)
             self.edges.append(edges)
+            if number >= MOST_NODES:
+                raise ConstraintError(
+                    f"a text's characters need more than {MOST_NODES:,} states as bytes; "
+                    "make its bounds or its sets of characters smaller"
+                )
         return number
 
     def leaving(self, pieces: tuple[Piece, ...], levels: tuple[Level, ...]) -> tuple[Edge, ...]:

@@ -12,7 +12,9 @@ from tinsmith.errors import ConstraintError
 Edge = tuple[int, int, int]  # low, high, target
 
 MOST_STATES = 60_000
-MOST_WORK = 2_000_000  # edges that the subset construction looks at where it is ambiguous
+MOST_WORK = 2_000_000  # edges and states that the subset construction looks at where it is ambiguous
+MOST_EDGES = 250_000  # of two automata at once
+MOST_LETTERS = 250_000  # states of a list of texts before equal ones are merged
 CODE_POINTS = 0x10FFFF
 
 
@@ -76,27 +78,38 @@ def determinize(nfa: Nfa, start: int, accepts: Iterable[int], limit: int = MOST_
 
 
 def subsets(
-    nfa: Nfa, starts: Iterable[int], accepts: Iterable[int], limit: int = MOST_STATES
+    nfa: Nfa,
+    starts: Iterable[int],
+    accepts: Iterable[int],
+    limit: int = MOST_STATES,
+    place: Callable[[int], str] | None = None,
 ) -> tuple[list[list[Edge]], list[int], set[int]]:
-    """The subset construction from several starts at once, untrimmed: edges, starts by number, what accepts."""
+    """The subset construction from several starts at once, untrimmed: edges, starts by number, what accepts.
+
+    place: for errors, what a state is part of.
+    """
     skips = nfa.skips
     singles: dict[int, int] = {}  # the number of what one state alone reaches for nothing
     numbers: dict[frozenset[int], int] = {}
-    waiting: list[
-        int | frozenset[int]
-    ] = []  # a state that reaches nothing else, or all that are reached together
+    # A state that reaches nothing else, or all that are reached together.
+    waiting: list[int | frozenset[int]] = []
     work = 0
+
+    def too_large(subset: int | frozenset[int], needs: str) -> ConstraintError:
+        state = subset if isinstance(subset, int) else min(subset)
+        part = f"{place(state)}: this part" if place else "a part of the constraint"
+        return ConstraintError(f"{part} needs more than {needs}; make its bounds smaller")
 
     def new(subset: int | frozenset[int]) -> int:
         if len(waiting) >= limit:
-            raise ConstraintError(
-                f"a part of the constraint needs more than {limit:,} states; make its bounds smaller"
-            )
+            raise too_large(subset, f"{limit:,} states")
         waiting.append(subset)
         return len(waiting) - 1
 
     def several(reached: Iterable[int]) -> int:
+        nonlocal work
         closed = _reach(skips, reached)
+        work += len(closed)
         number = numbers.get(closed)
         if number is None:
             number = numbers[closed] = new(closed)
@@ -122,9 +135,7 @@ def subsets(
             leaving = [edge for state in subset for edge in nfa.edges[state]]
             work += len(leaving)
             if work > MOST_WORK:
-                raise ConstraintError(
-                    "a part of the constraint is too ambiguous to compile; make its bounds smaller"
-                )
+                raise too_large(subset, f"{MOST_WORK:,} steps to tell its alternatives apart")
         out: list[Edge] = []
         for low, high, reached in _split(leaving):
             if isinstance(reached, int):

@@ -13,7 +13,7 @@ from typing import Any
 
 from tinsmith.compiler.constraint import Constraint, json_text
 from tinsmith.compiler.constraint.automaton import compile_grammar
-from tinsmith.compiler.constraint.grammar import Expr, Grammar, Ref, sequence
+from tinsmith.compiler.constraint.grammar import NOTHING, Expr, Grammar, Ref, sequence
 from tinsmith.compiler.constraint.schema_build import Builder, Options, Order
 from tinsmith.compiler.constraint.schema_document import Document
 from tinsmith.compiler.constraint.schema_solver import Solver
@@ -36,7 +36,7 @@ def compile_schema(
     object that declares properties and says nothing about further ones has none.
     Raises ConstraintError: what can't be enforced and where, a limit, or that nothing satisfies the schema.
     """
-    grammar = Grammar()
+    grammar = Grammar({"#": NOTHING}, start="#")  # named as errors name the schema
     options = Options(spacing, order, closed)
     value = schema_expr(grammar, schema, "", options)
     if spacing == "free":

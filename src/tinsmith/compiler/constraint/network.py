@@ -49,6 +49,16 @@ class Network:
     finals: list[int] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     machines: dict[int, Dfa] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)  # by rule, for errors
+
+    def place(self, state: int) -> str:
+        """The name of the rule that a state is of: states of a rule are numbered from its start on."""
+        owner = max(
+            (rule for rule, start in enumerate(self.starts) if 0 <= start <= state),
+            key=self.starts.__getitem__,
+            default=0,
+        )
+        return self.names[owner]
 
 
 def network(grammar: Grammar) -> Network:
@@ -59,6 +69,7 @@ class _Builder:
     def __init__(self, grammar: Grammar) -> None:
         self.rules = grammar.rules
         self.start = grammar.start
+        self.name = grammar.start  # the rule that is at work, for errors
         self.names: list[str] = []  # rules that the start leads to
         self.inlined: set[str] = set()
         self.sizes: dict[int, int] = {}  # states that an expression needs, by its id
@@ -99,6 +110,7 @@ class _Builder:
                     hosted[name] = hosts[name]
                     self.inlined.add(name)
             for name in names:
+                self.name = name
                 size = self._size(self.rules[name])
                 if not recursive and size <= SMALL and name != self.start:
                     self.inlined.add(name)
@@ -172,13 +184,16 @@ class _Builder:
             elif isinstance(top, Sequence | Choice):
                 size = 1
             if size > MOST_PARTS:
-                raise ConstraintError(
-                    f"a part of the constraint needs more than {MOST_PARTS:,} states before equal ones are "
-                    "merged; make it smaller"
-                )
+                raise self._too_large()
             sizes[id(top)] = max(size, 1)
             waiting.pop()
         return sizes[id(expr)]
+
+    def _too_large(self) -> ConstraintError:
+        return ConstraintError(
+            f"{self.name}: the constraint needs more than {MOST_PARTS:,} states before equal ones are merged; "
+            "make this part smaller"
+        )
 
     @staticmethod
     def _copies(repeat: Repeat) -> int:
@@ -198,9 +213,12 @@ class _Builder:
     # The network
 
     def build(self) -> Network:
-        self._rule(self.start, self.rules[self.start])
+        self._rule(self.start, self.start, self.rules[self.start])
         nfa, out = self.out.nfa, self.out
         for number, expr in enumerate(self.waiting):
+            self.name = out.names[number]
+            if len(nfa.edges) > MOST_PARTS:
+                raise self._too_large()
             if isinstance(expr, Machine) and not expr.dfa.empty and self._bytes_only(expr.dfa):
                 out.machines[number] = expr.dfa
                 out.starts.append(-1)
@@ -225,7 +243,7 @@ class _Builder:
                     if part.name in self.inlined:
                         parts.append((self.rules[part.name], source, target))
                         continue
-                    rule = self._rule(part.name, self.rules[part.name])
+                    rule = self._rule(part.name, part.name, self.rules[part.name])
                     if rule == number and target == final:
                         nfa.skip(source, start)  # a rule that ends with itself is a loop
                     else:
@@ -234,10 +252,11 @@ class _Builder:
                     self._leaf(part, source, target)
         return out
 
-    def _rule(self, key: str | int, expr: Expr) -> int:
+    def _rule(self, key: str | int, name: str, expr: Expr) -> int:
         number = self.numbers.get(key)
         if number is None:
             number = self.numbers[key] = len(self.waiting)
+            self.out.names.append(name)
             self.waiting.append(expr)
         return number
 
@@ -285,9 +304,9 @@ class _Builder:
             if least == 0:
                 nfa.skip(source, target)
             if isinstance(part, Ref) and part.name not in self.inlined:
-                rule = self._rule(part.name, self.rules[part.name])
+                rule = self._rule(part.name, part.name, self.rules[part.name])
             else:
-                rule = self._rule(id(part), part)
+                rule = self._rule(id(part), self.name, part)
             self._call(rule, max(least, 1), most, source, target)
             return []
         if most == 1:

@@ -103,7 +103,10 @@ class _Rules:
         self.calls = network.calls
         own = [rule for rule in range(len(network.starts)) if rule not in network.machines]
         edges, firsts, self.accepts = subsets(
-            network.nfa, [network.starts[rule] for rule in own], [network.finals[rule] for rule in own]
+            network.nfa,
+            [network.starts[rule] for rule in own],
+            [network.finals[rule] for rule in own],
+            place=network.place,
         )
         self.edges = edges
         self.starts = [0] * len(network.starts)

@@ -77,6 +77,8 @@ def compile_regex(pattern: str) -> Constraint:
     from tinsmith.compiler.constraint.automaton import compile_grammar
     from tinsmith.compiler.constraint.grammar import Grammar, Machine
 
+    if not isinstance(pattern, str):
+        raise ConstraintError(f"a pattern is text, not {type(pattern).__name__}; give str")
     dfa = utf8(parse(pattern))
     if dfa.empty:
         raise ConstraintError(f"the pattern {_shown(pattern)} matches no text")

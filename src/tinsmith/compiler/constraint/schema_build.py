@@ -71,6 +71,7 @@ class Builder:
         self._values: dict[Goal, Expr | None] = {}
         self._same: dict[Shapes, Expr] = {}
         self._waiting: list[tuple[str, Shapes]] = []
+        self._counts: dict[str, int] = {}  # rules of a name so far
 
     def build(self, goal: Goal) -> Expr:
         """The expression of a goal that something satisfies; adds the rules that it refers to."""
@@ -120,10 +121,10 @@ class Builder:
         rules = self.grammar.rules
         if len(rules) >= MOST_RULES:
             raise ConstraintError(f"{name}: the schema needs more than {MOST_RULES:,} rules; make it smaller")
-        found, count = name, 1
+        found = name
         while found in rules:
-            count += 1
-            found = f"{name} {count}"
+            self._counts[name] = self._counts.get(name, 1) + 1
+            found = f"{name} {self._counts[name]}"
         rules[found] = NOTHING  # taken, until it is built
         return found
 
@@ -201,7 +202,11 @@ def _number(shape: Number) -> Expr:
 
 def _string(shape: String) -> Expr:
     if shape.dfa is not None:
-        return json_text.string(characters(shape))
+        found = characters(shape)
+        try:
+            return json_text.string(found)
+        except ConstraintError as error:
+            raise ConstraintError(f"{shape.where}: {error}") from None
     if shape.least == 0 and shape.most is None:
         return json_text.string()
     return json_text.string_length(shape.least, shape.most)

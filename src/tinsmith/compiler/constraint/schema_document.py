@@ -23,6 +23,8 @@ TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
 ONE = ("additionalProperties", "propertyNames", "items", "if", "then", "else", "not")
 MANY = ("allOf", "anyOf", "oneOf", "prefixItems")
 NAMED = ("properties", "patternProperties", "dependentSchemas", "$defs", "definitions")
+COUNTS = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties")
+TEXTS = ("$ref", "pattern", "format")
 PLAIN = (
     *(
         "$ref",
@@ -189,10 +191,9 @@ class Document:
             )
         at = Node(found[0], found[1], uri)
         for part in pointer.split("/")[1:]:
-            key: Any = part.replace("~1", "/").replace("~0", "~")
-            if isinstance(at.schema, list) and key.isascii() and key.isdigit():
-                at = Node(at.path, dict(enumerate(at.schema)), at.base)
-                key = int(key)
+            key = part.replace("~1", "/").replace("~0", "~")
+            if isinstance(at.schema, list):
+                at = Node(at.path, {str(index): one for index, one in enumerate(at.schema)}, at.base)
             if not isinstance(at.schema, dict) or key not in at.schema:
                 raise node.error("$ref", f"{show(ref)} leads to nothing: there is no {show(part)} in {at.path}")
             at = _child(at, key)
@@ -256,7 +257,7 @@ def _schemas(root: Node) -> Iterator[Node]:
 
 
 def check_json(value: Any, path: str) -> None:
-    """ConstraintError unless it is JSON, of bounded depth and size; ."""
+    """ConstraintError unless it is JSON, of bounded depth and size."""
     waiting: list[tuple[Any, str, int]] = [(value, path, 0)]
     seen = 0
     while waiting:
@@ -286,12 +287,47 @@ def check_json(value: Any, path: str) -> None:
             )
 
 
+def check_types(schema: Any, path: str) -> None:
+    """ConstraintError where a keyword anywhere in a schema has a value of the wrong type; what the keywords
+    say together is not looked at."""
+    document = Document(schema, path)
+    for node in document.nodes:  # which grow on the way
+        if isinstance(node.schema, bool):
+            continue
+        node.types()
+        node.names("required")
+        for keyword, value in node.schema.items():
+            if keyword in ONE:
+                document.child(node, keyword)
+            elif keyword in MANY:
+                document.children(node, keyword)
+            elif keyword in NAMED:
+                document.named(node, keyword)
+            elif keyword in COUNTS:
+                node.count(keyword)
+            elif keyword in TEXTS and not isinstance(value, str):
+                raise node.error(keyword, f"{show(value)} is no text; give text")
+            elif keyword == "enum" and not isinstance(value, list):
+                raise node.error(keyword, "give a list of values")
+
+
 def depth(value: Any) -> int:
     """Levels of lists and objects."""
     level, found = [value], 0
     while level := [one for one in level if isinstance(one, dict | list)]:
         found += 1
         level = [part for one in level for part in (one.values() if isinstance(one, dict) else one)]
+    return found
+
+
+def size(value: Any) -> int:
+    """Values inside of a list or object, at any depth."""
+    found, waiting = 0, [value]
+    while waiting:
+        one = waiting.pop()
+        parts = one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
+        found += len(parts)
+        waiting += parts
     return found
 
 
@@ -317,4 +353,6 @@ def show(value: Any) -> str:
         found = repr(value)
     except ValueError:  # a whole number of thousands of digits
         found = "a huge number"
+    except Exception:  # of an object that is no JSON
+        found = f"a {type(value).__name__}"
     return found if len(found) <= 60 else found[:57] + "..."

@@ -19,7 +19,7 @@ from tinsmith.compiler.constraint.dfa import (
     union,
     words,
 )
-from tinsmith.compiler.constraint.schema_document import MOST_VALUE_DEPTH, Node, depth, show
+from tinsmith.compiler.constraint.schema_document import MOST_VALUE_DEPTH, Node, depth, show, size
 from tinsmith.compiler.constraint.schema_shapes import (
     ANY,
     ANYTHING,
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from tinsmith.compiler.constraint.schema_solver import Solver
 
 MOST_REGIONS = 64
+MOST_LISTED = 50_000  # values of an enum, those inside of others counted too
+MOST_NAMES = 10_000  # of one object's keys
 IN_PLACE = ("$ref", "allOf", "anyOf", "oneOf", "if", "dependentSchemas")
 
 
@@ -179,6 +181,8 @@ def values_of(node: Node) -> list[tuple[Item, ...]]:
 def _items(node: Node, keyword: str, values: list[Any]) -> tuple[Item, ...]:
     if depth(values) > MOST_VALUE_DEPTH:
         raise node.error(keyword, f"a value nests deeper than {MOST_VALUE_DEPTH} levels; make it flatter")
+    if (count := size(values)) > MOST_LISTED:
+        raise node.error(keyword, f"{count:,} values, those inside of others too; give at most {MOST_LISTED:,}")
     try:
         return tuple({one.key: one for one in map(item, values)}.values())
     except ConstraintError as error:
@@ -268,6 +272,8 @@ def _object(solver: Solver, node: Node) -> Object:
         word in schema for word in ("additionalProperties", "patternProperties", "unevaluatedProperties")
     )
     required = frozenset(node.names("required"))
+    if len(required) > MOST_NAMES:
+        raise node.error("required", f"{len(required):,} names; give at most {MOST_NAMES:,}")
     if "propertyNames" in schema:
         names = _names(solver, node)
         if names is not None:

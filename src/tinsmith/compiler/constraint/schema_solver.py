@@ -30,6 +30,7 @@ from tinsmith.compiler.constraint.schema_shapes import (
 from tinsmith.errors import ConstraintError
 
 MOST_ALTERNATIVES = 1_000
+MOST_MEETINGS = 300_000  # of two shapes, while a schema is worked out
 MOST_NESTING = 50  # of allOf, anyOf, $ref and the like without an array or object between
 MOST_CHECKS = 10  # levels of required properties that are looked into to see that two shapes exclude each other
 
@@ -46,6 +47,7 @@ class Solver:
         self._empty: dict[Goal, bool] = {}
         self._open: dict[int, int] = {}  # subschemas that are being worked out, and in which check of emptiness
         self._checks = 0
+        self._meetings = 0
 
     # Goals
 
@@ -133,14 +135,24 @@ class Solver:
             return b
         if b is ANY:
             return a
+        self._meetings += len(a) * len(b)
+        if self._meetings > MOST_MEETINGS:
+            raise self._at_work().error(
+                None,
+                f"alternatives are set against each other more than {MOST_MEETINGS:,} times; give fewer in "
+                "anyOf, oneOf, not, allOf or beside $ref, or a 'type' in each",
+            )
         found = join(shape for one in a for other in b for shape in self._both(one, other))
         if len(found) > MOST_ALTERNATIVES:
-            node = self.document.nodes[abs(next(reversed(self._open), 1))]
-            raise node.error(
+            raise self._at_work().error(
                 None,
                 f"alternatives multiply to more than {MOST_ALTERNATIVES:,}; give fewer in anyOf, oneOf or not",
             )
         return found
+
+    def _at_work(self) -> Node:
+        """The subschema that is being worked out, for errors."""
+        return self.document.nodes[abs(next(reversed(self._open), 1))]
 
     def _both(self, a: Shape, b: Shape) -> Iterator[Shape]:
         if isinstance(b, Finite) and not isinstance(a, Finite):
@@ -184,7 +196,8 @@ class Solver:
         assert isinstance(shape, Object)
         if shape.most is not None and max(shape.least, len(shape.required)) > shape.most:
             return False
-        return not any(self.empty(shape.goal(name)) for name in shape.required)
+        known = dict(shape.known)
+        return not any(self.empty(known[name]) for name in shape.required)
 
     def admits(self, shape: Shape, value: Any) -> bool:
         """Whether a value is in a shape; ConstraintError where the shape can't say."""

@@ -25,6 +25,8 @@ class Source:
     """`at`: the next character that is read."""
 
     def __init__(self, text: str, name: str) -> None:
+        if not isinstance(text, str):
+            raise ConstraintError(f"a {name} grammar is text, not {type(text).__name__}; give str")
         if len(text) > MOST_TEXT:
             raise ConstraintError(f"a {name} grammar has {len(text):,} characters; write at most {MOST_TEXT:,}")
         self.text = text

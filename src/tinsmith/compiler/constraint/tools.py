@@ -20,6 +20,7 @@ from tinsmith.compiler.constraint.grammar import (
     text,
     token,
 )
+from tinsmith.compiler.constraint.schema_document import check_types
 from tinsmith.compiler.constraint.tool_objects import Objects, properties_of
 from tinsmith.errors import ConstraintError
 from tinsmith.models.tool_formats import JsonFormat, Tool, ToolFormat, by_name, read_tools
@@ -28,6 +29,7 @@ from tinsmith.models.tool_formats.kinds import kind, kinds
 from tinsmith.models.tool_formats.qwen35 import END_OF_VALUE, PYTHON, write_value
 
 MOST_CALLS = 8
+MOST_TOOLS = 1_000
 CALL = "call"
 
 Control = Callable[[str], int | None]
@@ -53,6 +55,8 @@ def compile_tools(
     Raises ConstraintError: what in the tools can't be enforced and where; UnsupportedError for an unknown
     format.
     """
+    if isinstance(tools, Sequence) and len(tools) > MOST_TOOLS:
+        raise ConstraintError(f"#: {len(tools):,} tools; give at most {MOST_TOOLS:,}")
     known, found = by_name(format), read_tools(tools)
     if parallel and not known.several:
         raise ConstraintError(f"the format {format} has one call an answer; leave parallel off")
@@ -108,6 +112,8 @@ def _path(number: int) -> str:
 def _tagged(
     grammar: Grammar, known: ToolFormat, tools: Sequence[Tool], most: int, control: Control | None
 ) -> Expr:
+    for number, tool in enumerate(tools):
+        check_types(tool.parameters, _path(number))
     calls = [
         (_gemma if known.name == "functiongemma" else _qwen35)(grammar, tool, _path(number), control)
         for number, tool in enumerate(tools)

@@ -2,7 +2,7 @@
 
 After Google's guide "FunctionGemma formatting and best practices", whose example the tests keep. That the keys
 of objects come in the order of their names is what those say who port the model's chat template, which is
-gated. 
+gated.
 """
 
 from __future__ import annotations

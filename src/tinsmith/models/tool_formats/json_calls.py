@@ -21,7 +21,7 @@ class JsonFormat(ToolFormat):
     single: what stands around the call where there can be but one. nothing: the answer that makes no call;
     None: any text without the mark. spaced: whether a blank follows colons and commas, as in what the models
     were trained on. instruction: how tools are told, with {tools} for them; place: where; indent, lines, bare:
-    how a tool is written there, and whether without the object that says that it is a function. 
+    how a tool is written there, and whether without the object that says that it is a function.
     """
 
     name: str
