@@ -1,8 +1,8 @@
 """Constraints held to outsiders on SmolLM2's vocabulary: to llguidance's masks, and jsonschema's judgement.
 
-Slow. TINSMITH_WALKS multiplies walks, instances and answers: 1, the default, takes a minute or two; 100 is the
-whole run (1,000 instances of each of 300 functions, 10,000 answers of 50 schemas), which takes the better part
-of an hour: TINSMITH_WALKS=100 pytest -m slow -s tests/compiler/constraint/test_outsiders.py
+Slow. TINSMITH_WALKS multiplies walks, instances and answers: 1, the default, takes a minute; 100 is the whole
+run (1,000 instances of each of 300 functions, 10,000 answers of 50 schemas) and takes half an hour:
+TINSMITH_WALKS=100 pytest -m slow -s tests/compiler/constraint/test_outsiders.py
 """
 
 from __future__ import annotations
@@ -86,9 +86,12 @@ DIFFERENCES = [
         "a number with an exponent has one digit before its point, and not 0, here",
         False, "^schema", r"(\d{2,}|0)(\.\d+)?[eE]$",
     ),
-    Difference("exponents keep numbers within doubles here", False, "^schema", r"\d[eE][-+]?\d+$"),
+    Difference("exponents keep numbers within doubles here", False, "^schema", r"\d[eE][-+]?\d+(<end>)?$"),
     Difference(
         "numbers within bounds have exponents here", True, "^schema number", r"^-?\d(\.\d*)?([eE][-+]?\d*)?$"
+    ),
+    Difference(
+        "`.` is not the end of a line here", False, r"^schema pattern \^\.", r"\\r|\\u000[dD]|[\u2028\u2029]"
     ),
     Difference("a control character has one escape here", False, "^schema enum of quotes", r"\\u$"),
     Difference(
@@ -96,11 +99,13 @@ DIFFERENCES = [
         True, "^schema (enum of letters|odd keys|pattern)", r"\\(u[0-9a-fA-F]*)?$",
     ),
     Difference("llguidance lets an escaped quote through a class without quotes", False, r'\[\^"\]', r'\\".*$'),
+    Difference("fractions of a second have 9 digits at most here", False, "^schema format .*time", r"\.\d{10}"),
+    Difference("29 February is in leap years alone here", False, "^schema format date", r"-02-29$"),
     Difference("no second is 60, T and Z are capitals here", False, "^schema format .*time", r"(:6|[tz])$"),
     Difference("emails have the common forms alone here", False, "^schema format email", ""),
     Difference(
         "llguidance leaves out decimals within bounds, such as 2.2 from 1.5 to 2.25",
-        True, "^schema number", r"^-?\d+\.\d+<end>$",
+        True, "^schema number", r"^-?\d+(\.\d+)?<end>$",
     ),
     Difference("white space runs for at most 20 characters here", False, "^lark schemas", r"[\s]{21,}"),
     Difference("nothing is ignored at the end here", False, "^lark (arithmetic|ignored)", r"[ _]<end>$"),
@@ -158,12 +163,15 @@ def held(
     seen: Counter[str] = Counter()
     for name, (data, grammar) in grammars.items():
         seen += hold(vocabulary, tokenizer, name, data, grammar, 3 * WALKS)
-    print(
-        f"\n{len(grammars)} grammars:",
-        *(f"{count:,} {why[:200]}" for why, count in seen.most_common(40)),
-        sep="\n    ",
+    unexplained = [why for why in seen if why.startswith("UNEXPLAINED")]
+    told = [
+        f"{seen[why]:,} {why}" for why in sorted(seen.keys() - set(unexplained), key=lambda why: -seen[why])
+    ]
+    print(f"\n{len(grammars)} grammars:", *told, sep="\n    ")
+    assert not unexplained, (
+        len(unexplained),
+        [why[:300] for why in unexplained[:: len(unexplained) // 10 + 1]],
     )
-    assert not [why[:500] for why in seen if why.startswith("UNEXPLAINED")][:5]
     assert seen["alike"] + seen[DEL] > 0.8 * seen["masks"]
     return seen
 
