@@ -98,7 +98,7 @@ def agree(seed: int) -> str:
         if type(error).__name__ not in (
             "RecursionError",
             "PanicException",
-        ):  # the latter of its library in Rust
+        ):  # its library's
             raise
         return "endless"
     try:
