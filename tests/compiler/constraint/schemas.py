@@ -211,7 +211,7 @@ _KINDS: dict[str, Callable[..., Any]] = {
 }
 
 
-def written(value: Any, most: int = 200) -> list[str]:
+def written(value: Any, most: int = 2000) -> list[str]:
     """A value in compact JSON, with the keys of its objects in all orders."""
     if isinstance(value, list):
         parts = itertools.product(*[written(one, 6) for one in value])
