@@ -119,7 +119,7 @@ SCHEMAS: dict[str, tuple[Make, str]] = {
     "a length of a pattern": (lambda: {"pattern": "a+", "maxLength": 10**9}, "more than 20,000"),
     "a length of letters": (
         lambda: {"pattern": r"\p{L}(?=x)[^\d]*", "minLength": 3, "maxLength": 300},
-        "make its bounds or its sets of characters smaller",
+        "250,000 edges",
     ),
     "letters": (lambda: {"pattern": r"^\p{L}{1,300}$"}, "80,000 states"),
     "a step": (lambda: {"type": "number", "multipleOf": 1e-300}, ""),

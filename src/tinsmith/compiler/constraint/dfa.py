@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -307,26 +307,46 @@ def joined(edges: list[Edge]) -> list[Edge]:
     return out
 
 
+Pair = tuple[int | None, int | None]
+_BEYOND = 1 << 62
+
+
+def _overlaid(a: Sequence[Edge], b: Sequence[Edge]) -> Iterator[tuple[int, int, Pair]]:
+    """Disjoint ranges, ascending, with the targets in both."""
+    k = j = at = 0
+    while k < len(a) or j < len(b):
+        low_a, high_a, to_a = a[k] if k < len(a) else (_BEYOND, _BEYOND, 0)
+        low_b, high_b, to_b = b[j] if j < len(b) else (_BEYOND, _BEYOND, 0)
+        at = max(at, min(low_a, low_b))
+        in_a, in_b = low_a <= at, low_b <= at
+        last = min(high_a if in_a else low_a - 1, high_b if in_b else low_b - 1)
+        yield at, last, (to_a if in_a else None, to_b if in_b else None)
+        k += in_a and high_a == last
+        j += in_b and high_b == last
+        at = last + 1
+
+
 def _product(a: Dfa, b: Dfa, keep: Callable[[bool, bool], bool], limit: int) -> Dfa:
     """Both at once; None stands for the state of what is refused."""
-    Pair = tuple[int | None, int | None]
     numbers: dict[Pair, int] = {(0, 0): 0}
     order: list[Pair] = [(0, 0)]
     edges: list[list[Edge]] = []
     accepts: set[int] = set()
     alone_a, alone_b = keep(True, False), keep(False, True)
+    work = 0
     for number, (x, y) in enumerate(order):
         if keep(x in a.accepts, y in b.accepts):
             accepts.add(number)
-        marked = [(low, high, 2 * to) for low, high, to in (a.edges[x] if x is not None else ())]
-        marked += [(low, high, 2 * to + 1) for low, high, to in (b.edges[y] if y is not None else ())]
         out: list[Edge] = []
-        for low, high, targets in _split(marked) if marked else ():
-            both = (targets,) if isinstance(targets, int) else targets
-            pair: Pair = (
-                next((t // 2 for t in both if t % 2 == 0), None),
-                next((t // 2 for t in both if t % 2), None),
+        own = a.edges[x] if x is not None else ()
+        other = b.edges[y] if y is not None else ()
+        work += len(own) + len(other)
+        if work > MOST_EDGES:
+            raise ConstraintError(
+                f"two conditions together need more than {MOST_EDGES:,} edges; make their bounds or sets "
+                "smaller"
             )
+        for low, high, pair in _overlaid(own, other):
             if (pair[0] is None and not alone_b) or (pair[1] is None and not alone_a):
                 continue
             if pair not in numbers:
@@ -368,7 +388,7 @@ def nothing() -> Dfa:
 
 
 def words(texts: Iterable[Iterable[int]]) -> Dfa:
-    """The automaton of a list of texts."""
+    """The automaton of a list of texts. ConstraintError beyond MOST_LETTERS."""
     edges: list[dict[int, int]] = [{}]
     accepts = set()
     for symbols in texts:
@@ -377,6 +397,11 @@ def words(texts: Iterable[Iterable[int]]) -> Dfa:
             if symbol not in edges[state]:
                 edges[state][symbol] = len(edges)
                 edges.append({})
+                if len(edges) > MOST_LETTERS:
+                    raise ConstraintError(
+                        f"a list of texts needs more than {MOST_LETTERS:,} states before equal ones are "
+                        "merged; give fewer or shorter ones"
+                    )
             state = edges[state][symbol]
         accepts.add(state)
     return minimize(trim([sorted((s, s, t) for s, t in out.items()) for out in edges], accepts))
