@@ -33,6 +33,7 @@
 #include "core/tokenizer.c"
 #include "core/trie.c"
 #include "core/turns.c"
+#include "core/walk.c"
 #include "core/zip.c"
 #include "isa/avx2/attention_f16.c"
 #include "isa/avx2/attention_q8.c"
