@@ -141,11 +141,7 @@ static void find_state(tin_constraint *c) {
     if (c->ended) {
         c->state = TIN_CONSTRAINT_MUST_END;
     } else if (!tini_prefix_left(c) && tini_list_may_end(m, &c->now)) {
-        uint32_t bytes[8], any = 0;
-        tini_list_bytes(m, &c->now, bytes);
-        for (uint32_t k = 0; k < 8; k++)
-            any |= bytes[k];
-        c->state = any ? TIN_CONSTRAINT_MAY_END : TIN_CONSTRAINT_MUST_END;
+        c->state = tini_list_goes_on(m, &c->now) ? TIN_CONSTRAINT_MAY_END : TIN_CONSTRAINT_MUST_END;
     }
 }
 

@@ -37,14 +37,6 @@ static uint32_t only_byte(tin_constraint *c, const tini_config_list *list) {
     return found;
 }
 
-static int must_end(tin_constraint *c, const tini_config_list *list) {
-    uint32_t bytes[8], any = 0;
-    tini_list_bytes(&c->matcher, list, bytes);
-    for (uint32_t w = 0; w < 8; w++)
-        any |= bytes[w];
-    return !any;
-}
-
 static void find_run(forced_run *r) {
     tin_constraint *c = r->c;
     uint32_t left = tini_prefix_left(c);
@@ -63,7 +55,7 @@ static void find_run(forced_run *r) {
         r->bytes[r->length++] = (uint8_t)byte;
     }
     c->matcher.full = c->matcher.ambiguous = 0;
-    r->closed = must_end(c, &r->after);
+    r->closed = !tini_list_goes_on(&c->matcher, &r->after);
 }
 
 /* ---- Tokens ------------------------------------------------------------------------------------------------ */

@@ -217,6 +217,14 @@ void tini_list_bytes(tini_matcher *m, const tini_config_list *given, uint32_t by
     m->full = m->ambiguous = 0; /* what they left out, a step will meet again */
 }
 
+int tini_list_goes_on(tini_matcher *m, const tini_config_list *list) {
+    uint32_t bytes[8], any = 0;
+    tini_list_bytes(m, list, bytes);
+    for (uint32_t w = 0; w < 8; w++)
+        any |= bytes[w];
+    return any != 0;
+}
+
 /* Adds the configuration after a byte, unless its way to the end needs frames past the limit. */
 static void arrive(tini_matcher *m, tini_config_list *out, uint32_t state, uint32_t frame) {
     if (m->frames[frame].depth + m->automaton.frames[state] <= m->limit)

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinsmith import __version__, constraints, dataset, files
+from tinsmith import __version__, dataset, files
 from tinsmith.errors import FormatError, InputError
+from tinsmith.formats.tin import CONSTRAINT
 from tinsmith.progress import Display
 from tinsmith.stages import Made, Run
 
@@ -92,7 +93,7 @@ def entries(run: Run) -> dict[str, bytes]:
     if run.recipe.data.licenses:
         found["LICENSES/data.txt"] = (run.folder / "data" / "LICENSES.txt").read_bytes()
     if run.facts("data").get("constraint"):
-        found[constraints.ENTRY] = (run.folder / "data" / "answer.bin").read_bytes()
+        found[CONSTRAINT] = (run.folder / "data" / "answer.bin").read_bytes()
     return found
 
 

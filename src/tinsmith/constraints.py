@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith import _core, files
 from tinsmith.errors import ConstraintError, DataError, FormatError, InputError, RuntimeFault
+from tinsmith.formats.tin import CONSTRAINT
 from tinsmith.recipe import LABELS, SOURCES, Recipe
 from tinsmith.recipe import Constraint as Table
+from tinsmith.runtime import constraints
 
 if TYPE_CHECKING:
     from tinsmith.compiler.constraint import Constraint
     from tinsmith.data.readers import Example
     from tinsmith.runtime import Model
 
-ENTRY = "grammar/answer.bin"
-OPEN = 0  # TIN_CONSTRAINT_OPEN in tin.h
 SHOWN = 30  # characters around a place, and of what could have come there
 
 
@@ -33,7 +33,7 @@ class Sealed:
 
     @property
     def entries(self) -> dict[str, bytes]:
-        return {ENTRY: self.data}
+        return {CONSTRAINT: self.data}
 
 
 def of_recipe(recipe: Recipe, train: Sequence[Example]) -> Sealed | None:
@@ -76,13 +76,9 @@ def seal(table: Table, folder: Path, labels: Sequence[str] = ()) -> Sealed:
         facts |= {"file": path.name, "sha256": hashlib.sha256(raw).hexdigest()}
         compiled = _compile_file(table, source, path, raw)
     elif source == "regex":
-        from tinsmith.compiler.constraint.regex import compile_regex
-
-        compiled = compile_regex(value)
+        compiled = constraints.regex(value)
     else:
-        from tinsmith.compiler.constraint.choices import compile_choices
-
-        compiled = compile_choices(list(labels if value == LABELS else value))
+        compiled = constraints.choices(labels if value == LABELS else value)
     facts |= {key: v for key, v in asdict(compiled).items() if key != "data"}
     if source in ("schema", "tools"):
         facts["spacing"] = table.spacing
@@ -98,29 +94,15 @@ def _compile_file(table: Table, source: str, path: Path, raw: bytes) -> Constrai
         raise ConstraintError(f"{path}: not UTF-8 text at byte {error.start}; save the file as UTF-8") from None
     try:
         if source == "grammar":
-            return _compile_grammar(path, text)
+            return constraints.grammar(text, constraints.grammar_kind(path))
         value = _json(text)
         if source == "tools":
-            from tinsmith.compiler.constraint.tools import compile_tools
-
-            return compile_tools(value, table.format, spacing=table.spacing)
+            return constraints.tools(value, table.format, spacing=table.spacing)
         from tinsmith.compiler.constraint.json_schema import compile_schema
 
         return compile_schema(value, spacing=table.spacing)
     except ConstraintError as error:
         raise ConstraintError(f"{path}: {error}") from None
-
-
-def _compile_grammar(path: Path, text: str) -> Constraint:
-    if path.suffix == ".gbnf":
-        from tinsmith.compiler.constraint.gbnf import compile_gbnf
-
-        return compile_gbnf(text)
-    if path.suffix == ".lark":
-        from tinsmith.compiler.constraint.lark import compile_lark
-
-        return compile_lark(text)
-    raise ConstraintError("the name of a grammar's file says its language: it ends in .gbnf or .lark")
 
 
 def _read(path: Path) -> bytes:
@@ -168,7 +150,7 @@ class Checker:
                 if step is None or not self._accepts(step):
                     return self._told(done, text)
                 done += self.model.core.token(step)[0]
-        return self._told(done, text) if self._walk.state() == OPEN else None
+        return self._told(done, text) if self._walk.state() == _core.CONSTRAINT_OPEN else None
 
     def _accepts(self, token: int) -> bool:
         try:
@@ -184,7 +166,7 @@ class Checker:
         listed_bytes = [byte for byte, token in sorted(self._bytes.items()) if mask >> token & 1]
         could = [json.dumps(chr(byte), ensure_ascii=False) for byte in listed_bytes if byte < 0x80]
         could += ["a character beyond ASCII"] if len(could) < len(listed_bytes) else []
-        could += ["the end"] if self._walk.state() != OPEN else []
+        could += ["the end"] if self._walk.state() != _core.CONSTRAINT_OPEN else []
         at = len(done.decode("utf-8", "ignore"))
         after = repr(text[max(0, at - SHOWN) : at]) if at else "the beginning"
         got = repr(text[at : at + SHOWN]) if at < len(text) else "the end"

@@ -104,12 +104,8 @@ def _constraint(args: argparse.Namespace) -> Constraint | str | None:
         if args.schema is not None:
             return constraints.schema(_read(args.schema))
         if args.grammar is not None:
-            kind = {".gbnf": "gbnf", ".lark": "lark"}.get(Path(args.grammar).suffix)
-            if kind is None:
-                raise ConstraintError(
-                    "the name of a grammar's file says its language: it ends in .gbnf or .lark"
-                )
-            return constraints.grammar(_read(args.grammar), "lark" if kind == "lark" else "gbnf")
+            kind = constraints.grammar_kind(args.grammar)
+            return constraints.grammar(_read(args.grammar), kind)
     except ConstraintError as error:
         raise ConstraintError(f"{args.schema or args.grammar}: {error}") from None
     return "own"

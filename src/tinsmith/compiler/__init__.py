@@ -1,5 +1,22 @@
-"""From a spec to a sealed tin: graph, passes, memory plan, program, packed weights."""
+"""From a spec to a sealed tin: graph, passes, memory plan, program, packed weights.
 
-from tinsmith.compiler.build import build_image, build_tin
+A name is imported when it is first asked for: a runtime that only reads a compiled constraint builds nothing.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # as in tinsmith.runtime
+if TYPE_CHECKING:
+    from tinsmith.compiler.build import build_image, build_tin
 
 __all__ = ["build_image", "build_tin"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module 'tinsmith.compiler' has no attribute {name!r}")
+    from importlib import import_module
+
+    found: object = getattr(import_module("tinsmith.compiler.build"), name)
+    globals()[name] = found
+    return found

@@ -27,6 +27,7 @@ Buffer = bytes | bytearray | memoryview
 
 PAGE = 4096
 MANIFEST = "manifest.json"
+CONSTRAINT = "grammar/answer.bin"  # what answers may be, where a tin says so
 VERSION = 1
 _KIND = "tin"
 _LIMIT = (1 << 32) - 1

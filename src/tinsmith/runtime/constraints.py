@@ -4,26 +4,21 @@ model."""
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from tinsmith import _core
 from tinsmith.errors import ConstraintError, FormatError
-from tinsmith.formats.tin import Tin
+from tinsmith.formats.tin import CONSTRAINT, Tin
 
 if TYPE_CHECKING:
-    from tinsmith.compiler.constraint import Constraint
+    from tinsmith.compiler.constraint import Constraint, Spacing
 
 Own = Literal["own"]  # the constraint that the model's file carries
-ENTRY = "grammar/answer.bin"
 _MOST_IDLE = 16
-_HEADER = struct.Struct("<8I")  # of kernels/core/constraint.h, up to `shortest`
-_MAGIC, _NO_END = 0x4E4F4354, 2**32 - 1
-
-Spacing = Literal["compact", "spaced", "free"]
 
 
 def schema(
@@ -83,6 +78,16 @@ def grammar(text: str, kind: Literal["gbnf", "lark"] = "gbnf") -> Constraint:
     return compile_gbnf(text)
 
 
+def grammar_kind(path: str | Path) -> Literal["gbnf", "lark"]:
+    """The language of a grammar's file."""
+    suffix = Path(path).suffix
+    if suffix == ".gbnf":
+        return "gbnf"
+    if suffix == ".lark":
+        return "lark"
+    raise ConstraintError("the name of a grammar's file says its language: it ends in .gbnf or .lark")
+
+
 def regex(pattern: str) -> Constraint:
     """Texts that match a regular expression as a whole."""
     from tinsmith.compiler.constraint.regex import compile_regex
@@ -105,16 +110,15 @@ def anything() -> Constraint:
 
 def of_tin(tin: Tin) -> Constraint | None:
     """The constraint that a file carries. FormatError for one that is damaged."""
-    if ENTRY not in tin.names:
+    if CONSTRAINT not in tin.names:
         return None
-    from tinsmith.compiler.constraint import Constraint, Kind
+    from tinsmith.compiler.constraint import Constraint
 
-    data = bytes(tin.entry(ENTRY))
-    kind: Kind = tin.manifest.get("constraint", {}).get("kind", "schema")
-    if len(data) < _HEADER.size or _HEADER.unpack_from(data)[0] != _MAGIC or kind not in get_args(Kind):
-        raise FormatError(f"{ENTRY}: not a compiled constraint; build the file again")
-    _, _, states, _, _, _, depth, shortest = _HEADER.unpack_from(data)
-    return Constraint(kind, data, states, None if depth == _NO_END else depth, shortest)
+    try:
+        kind = tin.manifest.get("constraint", {}).get("kind", "schema")
+        return Constraint.of_bytes(kind, bytes(tin.entry(CONSTRAINT)))
+    except FormatError as error:
+        raise FormatError(f"{CONSTRAINT}: {error}") from None
 
 
 class Pool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from tinsmith import _core
@@ -49,51 +50,51 @@ def generate_many(
     context = min(limit, max(map(len, prompts)) + max_tokens + 1)
     common = _common_prefix(model, prompts, context)
     batch = _core.Batch(model.core, threads=model.threads)
-    places = []
-    for _ in range(min(concurrency, len(prompts))):
-        session = _core.Session(
-            model.core,
-            context=context,
-            logit_rows=sampling.lookup + 1,
-            kv_type=model.kv_type,
-            batched=True,
-        )
-        batch.add(session)
-        if constraint is not None:
-            session.constrain(_core.Constraint(model.core, constraint.data))
-        places.append(_Place(session))
-    waiting = iter(range(len(prompts)))
+    with ExitStack() as held:
+        places = []
+        for _ in range(min(concurrency, len(prompts))):
+            session = _core.Session(
+                model.core,
+                context=context,
+                logit_rows=sampling.lookup + 1,
+                kv_type=model.kv_type,
+                batched=True,
+            )
+            batch.add(session)
+            held.enter_context(model.constraints.lend(session, constraint))
+            places.append(_Place(session))
+        waiting = iter(range(len(prompts)))
 
-    def next_prompt(place: _Place) -> None:
-        place.item = next(waiting, -1)
-        if place.item < 0:
-            place.session.rewind(0)
-            return
-        place.started = time.perf_counter()
-        place.answer = Answer(model.core, stop)
-        if common is not None:
-            place.session.copy_from(common)
-        place.session.replace(prompts[place.item])
-        sampling.begin(place.session, max_tokens)
+        def next_prompt(place: _Place) -> None:
+            place.item = next(waiting, -1)
+            if place.item < 0:
+                place.session.rewind(0)
+                return
+            place.started = time.perf_counter()
+            place.answer = Answer(model.core, stop)
+            if common is not None:
+                place.session.copy_from(common)
+            place.session.replace(prompts[place.item])
+            sampling.begin(place.session, max_tokens)
 
-    for place in places:
-        next_prompt(place)
-    while len(found) < len(prompts):
-        for place, event in zip(places, batch.step(), strict=True):
-            answer = place.answer
-            if event == _core.STEP_TOKEN and answer is not None:
-                answer.add(place.session.token())
-            if answer is None or not (event == _core.STEP_DONE or answer.stopped):
-                continue
-            answer.end()
-            finish = "stop" if answer.stopped else FINISH[place.session.finish()]
-            seconds = time.perf_counter() - place.started
-            prompt = prompts[place.item]
-            passes = place.session.passes()
-            found[place.item] = Completion(answer.text, answer.tokens, len(prompt), seconds, finish, passes)
-            place.answer = None
+        for place in places:
             next_prompt(place)
-    return [found[k] for k in range(len(prompts))]
+        while len(found) < len(prompts):
+            for place, event in zip(places, batch.step(), strict=True):
+                answer = place.answer
+                if event == _core.STEP_TOKEN and answer is not None:
+                    answer.add(place.session.token())
+                if answer is None or not (event == _core.STEP_DONE or answer.stopped):
+                    continue
+                answer.end()
+                finish = "stop" if answer.stopped else FINISH[place.session.finish()]
+                seconds = time.perf_counter() - place.started
+                prompt = prompts[place.item]
+                passes = place.session.passes()
+                found[place.item] = Completion(answer.text, answer.tokens, len(prompt), seconds, finish, passes)
+                place.answer = None
+                next_prompt(place)
+        return [found[k] for k in range(len(prompts))]
 
 
 def _common_prefix(model: Model, prompts: Sequence[Sequence[int]], context: int) -> _core.Session | None:

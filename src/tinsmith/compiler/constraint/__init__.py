@@ -7,9 +7,17 @@ GBNF, Lark ──────────────────┘
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
+from tinsmith.errors import FormatError
+
+MAGIC, VERSION, NO_END = 0x4E4F4354, 1, 0xFFFFFFFF
+# magic, version, states, classes, calls, start, depth, shortest
+HEADER = struct.Struct("<8I32x")
+
+Spacing = Literal["compact", "spaced", "free"]
 Kind = Literal["schema", "tools", "choices", "regex", "gbnf", "lark"]
 
 
@@ -23,3 +31,12 @@ class Constraint:
     states: int
     depth: int | None
     shortest: int
+
+    @classmethod
+    def of_bytes(cls, kind: str, data: bytes) -> Constraint:
+        """What a constraint.bin is of. FormatError for other data; the C core checks the rest."""
+        known = next((one for one in get_args(Kind) if one == kind), None)
+        if known is None or len(data) < HEADER.size or HEADER.unpack_from(data)[0] != MAGIC:
+            raise FormatError("not a compiled constraint; build the file again")
+        _, _, states, _, _, _, depth, shortest = HEADER.unpack_from(data)
+        return cls(known, data, states, None if depth == NO_END else depth, shortest)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from operator import itemgetter
 
-from tinsmith.compiler.constraint import Constraint, Kind
+from tinsmith.compiler.constraint import HEADER, MAGIC, NO_END, VERSION, Constraint, Kind
 from tinsmith.compiler.constraint.dfa import MOST_STATES, joined, refine
 from tinsmith.compiler.constraint.grammar import Grammar
 from tinsmith.compiler.constraint.graphs import components
@@ -24,8 +24,7 @@ from tinsmith.compiler.constraint.network import network
 from tinsmith.compiler.constraint.pushdown import Pushdown, State, Step, pushdown
 from tinsmith.errors import ConstraintError
 
-MAGIC, VERSION = 0x4E4F4354, 1
-NO_STATE, NO_END = 0xFFFF, 0xFFFFFFFF
+NO_STATE = 0xFFFF
 INFO = struct.Struct("<IHHI")
 MOST_CALLS = 200_000
 MOST_BYTES = 64 << 20
@@ -277,4 +276,4 @@ def _encode(states: Sequence[State], distances: Sequence[int], depth: int | None
     if sys.byteorder == "big":
         table.byteswap()
     header = (len(states), classes, count, 0, NO_END if depth is None else depth, distances[0])
-    return struct.pack("<8I32x", MAGIC, VERSION, *header) + class_of + infos + calls + table.tobytes()
+    return HEADER.pack(MAGIC, VERSION, *header) + class_of + infos + calls + table.tobytes()

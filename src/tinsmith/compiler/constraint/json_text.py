@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Literal as OneOf
 
+from tinsmith.compiler.constraint import Spacing as Spacing
 from tinsmith.compiler.constraint import numbers
 from tinsmith.compiler.constraint.code_points import json_content
 from tinsmith.compiler.constraint.dfa import CODE_POINTS, Dfa, Edge, anything
@@ -33,8 +33,6 @@ from tinsmith.compiler.constraint.grammar import (
 )
 from tinsmith.compiler.constraint.numbers import Value
 from tinsmith.errors import ConstraintError
-
-Spacing = OneOf["compact", "spaced", "free"]
 
 # Rules that `rules` adds. No front end's own rule has a point in its name.
 STRING, CHARACTER, INTEGER, NUMBER = "json.string", "json.character", "json.integer", "json.number"
@@ -105,21 +103,18 @@ def listed(opening: str, part: Expr, closing: str, between: Marks) -> Expr:
 
 
 @lru_cache(256)
-def string(dfa: Dfa | None = None, escapes: bool = True) -> Expr:
-    """A JSON string, quotes included, whose value the automaton over code points accepts; None: any.
-
-    escapes: characters that need no escape may be written as \\uXXXX where they are not ASCII.
-    """
+def string(dfa: Dfa | None = None) -> Expr:
+    """A JSON string, quotes included, whose value the automaton over code points accepts; None: any."""
     if dfa is None:
         return Ref(STRING)
-    content = string_content(dfa, escapes)
+    content = string_content(dfa)
     return content if content is NOTHING else sequence((QUOTE, content, QUOTE))
 
 
 @lru_cache(256)
-def string_content(dfa: Dfa | None = None, escapes: bool = True) -> Expr:
+def string_content(dfa: Dfa | None = None) -> Expr:
     """The same without the quotes."""
-    return Ref(CONTENT) if dfa is None else _machine(json_content(dfa, escapes))
+    return Ref(CONTENT) if dfa is None else _machine(json_content(dfa))
 
 
 def string_length(least: int, most: int | None = None) -> Expr:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from tinsmith.compiler.constraint import json_text, regex
+from tinsmith.compiler.constraint import json_text, regex, schema_document
 from tinsmith.compiler.constraint.code_points import utf8
 from tinsmith.compiler.constraint.dfa import (
     CODE_POINTS,
@@ -25,19 +25,8 @@ from tinsmith.compiler.constraint.json_schema import Options, schema_expr
 from tinsmith.errors import ConstraintError
 from tinsmith.models.tool_formats.kinds import referred
 
-ANNOTATIONS = frozenset(
-    (
-        "title",
-        "description",
-        "default",
-        "examples",
-        "example",
-        "deprecated",
-        "readOnly",
-        "writeOnly",
-        "$comment",
-    )
-) | {"$schema", "$id", "$defs", "definitions"}
+# References by anchor are not followed here.
+ANNOTATIONS = frozenset(schema_document.ANNOTATIONS) - {"$anchor", "$dynamicAnchor"}
 _MOST_REFERENCES = 32
 
 
