@@ -105,6 +105,8 @@ tin_status tin_constraint_create(const tin_model *model, const void *data, size_
     automaton.frames = (void *)(base + l.frames);
     uint32_t states = automaton.header->states, *todo = (void *)(base + l.masks);
     status = tini_automaton_check(&automaton, (void *)(todo + states), todo, error);
+    if (!status)
+        status = tini_trie_check(&model->trie, &model->tokenizer, error);
     if (status)
         return status;
     c->model = model;

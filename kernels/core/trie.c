@@ -121,6 +121,10 @@ tin_status tini_trie_open(tini_trie *view, const tini_tokenizer *tokenizer, cons
     view->nodes = (const void *)(view->first + 257);
     view->aliases = (const void *)(view->nodes + h->nodes);
     view->kinds = (const void *)(view->aliases + h->aliases);
+    return TIN_OK;
+}
+
+tin_status tini_trie_check(const tini_trie *view, const tini_tokenizer *tokenizer, tin_error *error) {
     tin_status status = check_nodes(view, tokenizer, error);
     if (!status)
         status = check_first(view, error);
