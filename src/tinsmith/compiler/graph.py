@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from tinsmith.models.layouts import to_float32
 from tinsmith.models.spec import Tensor
 
 # In the order of TINI_ACT_*: what `gated` does to its gate. "gelu" is the form by tanh.
@@ -76,7 +77,8 @@ class GraphBuilder:
     def _add(self, op: Op) -> None:
         self.graph.ops.append(op)
 
-    def _constant(self, name: str, values: Sequence[float]) -> str:
+    def constant(self, name: str, values: Sequence[float]) -> str:
+        """A float32 vector beside the spec's tensors; returns its name."""
         data = struct.pack(f"<{len(values)}f", *values)
         self.graph.tensors[name] = Tensor("F32", 1, len(values), data)
         return name
@@ -110,7 +112,7 @@ class GraphBuilder:
     def rope_table(self, frequencies: Sequence[float], factor: float = 1.0) -> Value:
         """Cosines and sines of position * frequency, for `rope`, times a factor."""
         out = Value(2 * len(frequencies))
-        name = self._constant(f"rope.{sum(op.kind == 'ROPE_TABLE' for op in self.graph.ops)}", frequencies)
+        name = self.constant(f"rope.{sum(op.kind == 'ROPE_TABLE' for op in self.graph.ops)}", frequencies)
         self._add(Op("ROPE_TABLE", [], [out], [name], f=(factor,)))
         return out
 
@@ -158,8 +160,9 @@ class GraphBuilder:
     def conv(self, x: Value, weight: str, act: Literal["none", "silu"] = "none") -> Value:
         """Causal convolution of each channel by itself. weight: [channels, taps], the last tap for the token
         itself; channels are a multiple of 16."""
+        taps = self.graph.tensors[weight] = to_float32(self.graph.tensors[weight])
         out = Value(x.width)
-        state = self._state(1, self.graph.tensors[weight].inputs - 1, x.width)
+        state = self._state(1, taps.inputs - 1, x.width)
         self._add(Op("CONV", [x], [out], [weight], cache=state, u=(int(act == "silu"),)))
         return out
 
