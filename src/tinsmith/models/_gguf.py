@@ -47,7 +47,7 @@ def load_gguf(path: str | Path) -> Spec:
         for key, value in meta.items()
         if key.startswith("general.") and key.removeprefix("general.") not in _OF_THE_FILE
     }
-    names, notes = without_ignored(file.tensors, family.ignored_gguf)
+    names, notes = without_ignored(file.tensors, family.ignored_in_gguf(hyper))
     tensors = _tensors(file, names, family.tensors(hyper))
     return Spec(family.name, hyper, tensors, tokenizer, template, general, notes)
 

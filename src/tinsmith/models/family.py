@@ -115,6 +115,10 @@ class Family(ABC):
         """By role, the tensors that follow from the hyper-parameters: those whose TensorName has no hf."""
         return {}
 
+    def ignored_in_gguf(self, h: Hyper) -> tuple[tuple[str, str], ...]:
+        """As ignored_gguf, which it is where it does not depend on the size."""
+        return self.ignored_gguf
+
     @abstractmethod
     def graph(self, h: Hyper, g: GraphBuilder) -> None:
         """The forward pass, from the embedding to the logits."""

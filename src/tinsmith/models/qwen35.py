@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.models import decoder, layouts
 from tinsmith.models.family import Change, Fields, TensorName
+from tinsmith.models.gemma2 import offset
 from tinsmith.models.spec import Hyper, Tensor
 
 if TYPE_CHECKING:
@@ -135,13 +136,13 @@ class Qwen35(decoder.Decoder):
         attn_norm, ffn_norm = decoder.two_norms(h)
         ffn_norm = replace(ffn_norm, gguf="post_attention_norm.weight")
         mixer = delta_tensors(h) if recurrent(h, i) else gated_attention_tensors(h)
-        return [_offset(attn_norm), *mixer, _offset(ffn_norm), *self.feed_forward(h)]
+        return [offset(attn_norm), *mixer, offset(ffn_norm), *self.feed_forward(h)]
 
     def feed_forward(self, h: Hyper) -> list[TensorName]:
         return decoder.feed_forward(h)
 
     def final_norm(self, h: Hyper) -> TensorName:
-        return _offset(super().final_norm(h))
+        return offset(super().final_norm(h))
 
     def check(self, h: Qwen35Hyper, where: str) -> None:
         if h.value_heads % h.key_heads:
@@ -228,7 +229,7 @@ def delta_rule(h: Qwen35Hyper, g: GraphBuilder, layer: str, y: Value) -> Value:
 
 def gated_attention_tensors(h: Qwen35Hyper) -> list[TensorName]:
     q, k, v, o = decoder.attention(h)
-    return [replace(q, rows=2 * q.rows), k, v, o, *map(_offset, decoder.head_norms(h))]
+    return [replace(q, rows=2 * q.rows), k, v, o, *map(offset, decoder.head_norms(h))]
 
 
 def delta_tensors(h: Qwen35Hyper) -> list[TensorName]:
@@ -295,11 +296,6 @@ def _then(name: TensorName, come: Change, go: Change | None = None) -> TensorNam
 
 def _same(tensor: Tensor) -> Tensor:
     return tensor
-
-
-def _offset(name: TensorName) -> TensorName:
-    """A folder stores the norm's weight minus one."""
-    return replace(name, from_hf=layouts.plus_one, to_hf=layouts.minus_one)
 
 
 def _period(fields: Fields) -> int:
