@@ -66,11 +66,11 @@ class Lfm2(decoder.Decoder):
 
     def hyper_from_gguf(self, meta: Mapping[str, Any], *, tied: bool) -> Hyper:
         """The number of key-value heads is one a layer, 0 where there is no attention."""
-        heads = meta.get(_KV_HEADS)
-        whole = isinstance(heads, list) and all(type(one) is int and 0 <= one < 1 << 31 for one in heads)
-        if not whole or len({0, *heads}) != 2:
+        given = meta.get(_KV_HEADS)
+        heads: list[int] = given if isinstance(given, list) else []
+        if not all(type(one) is int and 0 <= one < 1 << 31 for one in heads) or len({0, *heads}) != 2:
             raise FormatError(
-                f"{decoder.METADATA}: {_KV_HEADS} is {reprlib.repr(heads)}; it must be a list of whole numbers, "
+                f"{decoder.METADATA}: {_KV_HEADS} is {reprlib.repr(given)}; it must be a list of whole numbers, "
                 "0 for a layer without attention and the same for all others"
             )
         layers = [i for i, count in enumerate(heads) if count]
@@ -171,7 +171,8 @@ def _attention_layers(fields: Fields) -> tuple[int, ...]:
     types, layers = fields.values.get("layer_types"), fields.count("num_hidden_layers")
     if types is None:
         given = fields.values.get("full_attn_idxs")
-        types = ["full_attention" if given is None or i in given else "conv" for i in range(layers)]
+        given = given if isinstance(given, list) else range(layers)
+        types = ["full_attention" if i in given else "conv" for i in range(layers)]
     if not isinstance(types, list) or len(types) != layers or set(types) - {"conv", "full_attention"}:
         raise FormatError(
             f"{fields.where}: layer_types must be a list of {layers} texts, 'conv' or 'full_attention'"

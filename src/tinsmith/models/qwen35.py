@@ -146,7 +146,9 @@ class Qwen35(decoder.Decoder):
 
     def check(self, h: Qwen35Hyper, where: str) -> None:
         if h.value_heads % h.key_heads:
-            raise FormatError(f"{where}: {h.value_heads} value heads can't share {h.key_heads} key heads evenly")
+            raise FormatError(
+                f"{where}: {h.value_heads} value heads can't share {h.key_heads} key heads evenly"
+            )
         if h.value_heads < 2:
             raise UnsupportedError(f"{where}: linear attention of one value head; supported: 2 and more")
         if h.state_dim % 16:
@@ -159,7 +161,8 @@ class Qwen35(decoder.Decoder):
             raise UnsupportedError(f"{where}: no layer is attention, which is not supported")
         if 2 * sum(h.sections) != h.rope_dim:
             raise FormatError(
-                f"{where}: sections of {h.sections} pairs do not make up the {h.rope_dim} rotated values of a head"
+                f"{where}: mrope_section {list(h.sections)} of rope_parameters has {sum(h.sections)} pairs; head_dim "
+                f"and the rotated share of a head make {h.rope_dim // 2}"
             )
 
     def graph(self, h: Qwen35Hyper, g: GraphBuilder) -> None:  # type: ignore[override]
@@ -210,9 +213,7 @@ def delta_rule(h: Qwen35Hyper, g: GraphBuilder, layer: str, y: Value) -> Value:
     # Queries and keys of length 1: an RMS norm without its root of the number of elements.
     size = h.state_dim
     unit = g.constant("unit", [size**-0.5] * size)
-    qk = g.norm(
-        g.slice(mixed, 0, 2 * h.key_heads * size), unit, _L2_EPS / size, heads=2 * h.key_heads
-    )
+    qk = g.norm(g.slice(mixed, 0, 2 * h.key_heads * size), unit, _L2_EPS / size, heads=2 * h.key_heads)
     y = g.delta_rule(
         qk,
         mixed,
@@ -264,14 +265,16 @@ def delta_tensors(h: Qwen35Hyper) -> list[TensorName]:
     rate = TensorName("rate", "linear_attn.A_log", "ssm_a", 1, h.value_heads)
     return [
         rows(qkv, 2 * keys, h.state_dim),
-        rows(TensorName("z", "linear_attn.in_proj_z.weight", "attn_gate.weight", values, h.dim), 0, h.state_dim),
-        _then(
-            replace(rows(conv, 2 * keys, h.state_dim), hf_shape=(channels, 1, h.taps)), layouts.to_float32
+        rows(
+            TensorName("z", "linear_attn.in_proj_z.weight", "attn_gate.weight", values, h.dim), 0, h.state_dim
         ),
+        _then(replace(rows(conv, 2 * keys, h.state_dim), hf_shape=(channels, 1, h.taps)), layouts.to_float32),
         columns(TensorName("dt_bias", "linear_attn.dt_bias", "ssm_dt.bias", 1, h.value_heads), 1),
         _then(columns(rate, 1), layouts.minus_exp, layouts.log_of_minus),
         rows(TensorName("beta", "linear_attn.in_proj_b.weight", "ssm_beta.weight", h.value_heads, h.dim), 0, 1),
-        rows(TensorName("alpha", "linear_attn.in_proj_a.weight", "ssm_alpha.weight", h.value_heads, h.dim), 0, 1),
+        rows(
+            TensorName("alpha", "linear_attn.in_proj_a.weight", "ssm_alpha.weight", h.value_heads, h.dim), 0, 1
+        ),
         TensorName("delta_norm", "linear_attn.norm.weight", "ssm_norm.weight", 1, h.state_dim),
         columns(TensorName("o", "linear_attn.out_proj.weight", "ssm_out.weight", h.dim, values), h.state_dim),
     ]
@@ -317,7 +320,7 @@ def _period(fields: Fields) -> int:
 def _sections(given: Any, where: str) -> tuple[int, ...]:
     if isinstance(given, (list, tuple)) and len(given) == 3 and all(isinstance(one, int) for one in given):
         return tuple(given)
-    raise FormatError(f"{where}: the rotation's sections are {reprlib.repr(given)}; they must be 3 whole numbers")
+    raise FormatError(f"{where}: the rotation's sections are {reprlib.repr(given)}; give 3 whole numbers")
 
 
 family = Qwen35()

@@ -29,7 +29,7 @@ class Tensor:
 
     @property
     def small(self) -> bool:
-        """Whether it stays in float32 in any mix of formats: a vector, or a convolution's few taps a channel."""
+        """Whether it stays float32 in any mix of formats: a vector, or a convolution's few taps a channel."""
         return self.rows == 1 or self.inputs < 32
 
 

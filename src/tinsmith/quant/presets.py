@@ -49,9 +49,7 @@ def apply(spec: Spec, preset: str, importance: Mapping[str, Buffer] | None = Non
     tensors = {}
     for role, tensor in spec.tensors.items():
         wanted = format_of(preset, role)
-        tensors[role] = _convert(
-            role, tensor, "F32" if tensor.small else wanted, (importance or {}).get(role)
-        )
+        tensors[role] = _convert(role, tensor, "F32" if tensor.small else wanted, (importance or {}).get(role))
     return replace(spec, tensors=tensors)
 
 
