@@ -20,6 +20,7 @@ KV_F16: int
 KV_Q8: int
 OPS: dict[str, int]
 PROGRAM_VERSION: int
+ROUTE_WIDTH: int
 STEP_DONE: int
 STEP_IDLE: int
 STEP_LOGITS: int
