@@ -1,4 +1,4 @@
-"""A mixture of experts in place of a layer's feed-forward: its tensors, its ops, and how Hugging Face folders hold it."""
+"""A mixture of experts in place of a layer's feed-forward: its tensors, its ops, and what folders fuse."""
 
 from __future__ import annotations
 
@@ -21,14 +21,12 @@ _FUSED = re.compile(r"(.+\.mlp\.experts)\.(gate_up_proj|down_proj)")
 
 
 def routed_tensors(dim: int, ffn_dim: int, experts: int) -> list[TensorName]:
-    """The router, and each projection of all experts as one tensor, their names without the layer's prefix. dim: of
-    the layer; ffn_dim: of an expert."""
+    """The router, and each projection of all experts as one tensor, their names without the layer's prefix.
+    dim: of the layer; ffn_dim: of an expert."""
     names = [TensorName("router", "mlp.gate.weight", "ffn_gate_inp.weight", experts, dim)]
     for part in _PARTS:
         hf, gguf = f"mlp.experts.*.{part}_proj.weight", f"ffn_{part}_exps.weight"
-        names.append(
-            TensorName(f"{part}_experts", hf, gguf, *_size(part, dim, ffn_dim), experts=experts)
-        )
+        names.append(TensorName(f"{part}_experts", hf, gguf, *_size(part, dim, ffn_dim), experts=experts))
     return names
 
 
@@ -91,4 +89,6 @@ def check(experts: int, chosen: int, where: str) -> None:
     if chosen > experts:
         raise FormatError(f"{where}: a token can't go to {chosen} of {experts} experts")
     if experts > _core.MAX_EXPERTS:
-        raise UnsupportedError(f"{where}: {experts} experts; the native runtime takes at most {_core.MAX_EXPERTS}")
+        raise UnsupportedError(
+            f"{where}: {experts} experts; the native runtime takes at most {_core.MAX_EXPERTS}"
+        )
