@@ -12,6 +12,7 @@
 #include "core/constraint.c"
 #include "core/embed.c"
 #include "core/error.c"
+#include "core/experts.c"
 #include "core/forced.c"
 #include "core/generate.c"
 #include "core/heal.c"

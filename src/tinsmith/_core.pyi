@@ -18,8 +18,10 @@ FINISH_LENGTH: int
 FORMATS: dict[str, tuple[int, int, int, int, str]]
 KV_F16: int
 KV_Q8: int
+MAX_EXPERTS: int
 OPS: dict[str, int]
 PROGRAM_VERSION: int
+ROUTE_WIDTH: int
 STEP_DONE: int
 STEP_IDLE: int
 STEP_LOGITS: int

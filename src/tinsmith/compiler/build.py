@@ -68,7 +68,7 @@ def _compile(spec: Spec) -> tuple[list[tuple[str, Buffer]], dict[str, Any]]:
     tokenizer = tokenizer_file.encode(spec.tokenizer)
     entries: list[tuple[str, Buffer]] = [
         ("program.bin", program.data),
-        ("weights.bin", b"".join(_pack_weights(graph, program))),
+        ("weights.bin", b"".join(pack_weights(graph, program))),
         ("tokenizer.bin", tokenizer),
         ("trie.bin", _core.make_trie(tokenizer)),
     ]
@@ -97,7 +97,7 @@ def _turns(spec: Spec) -> TurnTable:
     return compile_turns(spec.chat_template, bos=bos, eos=eos)
 
 
-def _pack_weights(graph: Graph, program: Program) -> Iterator[Buffer]:
+def pack_weights(graph: Graph, program: Program) -> Iterator[Buffer]:
     for place in program.places:
         tensor = graph.tensors[place.name]
         if tensor.rows == 1:
