@@ -39,7 +39,7 @@ def theirs() -> Callable[..., bytes]:
 def tensors(base_gguf: Path) -> list[np.ndarray]:
     """Some rows of each tensor, as rows of 768 or 1536: the model's own 576 are no whole super-blocks.
 
-    The file is in Q4_1, so noise of half a step is added: else the weights lie on a grid, as no trained ones do.
+    The file is in Q4_1, so noise of half a step is added: else weights lie on a grid, as no trained ones do.
     """
     rng = np.random.default_rng(7)
     file, found = gguf.read(base_gguf), []
