@@ -1,4 +1,4 @@
-"""GGUF files in the formats that are read and not made: llama.cpp writes them, and computes beside us."""
+"""GGUF files that llama.cpp writes, in its many formats: it computes beside us."""
 
 from __future__ import annotations
 
