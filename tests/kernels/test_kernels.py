@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from kernel_library import (
     FORMATS,
-    MADE,
     Impl,
     Library,
     empty_cache,
@@ -258,7 +257,7 @@ def test_flags_that_fuse_change_nothing(lib: Library, careless_lib: Library, rng
         built.gate("silu_mul", more[0], x, x)
         built.rms_norm(more[1], more[1], x[1], 1e-5)
         built.rope(more[2], x[2, :64])
-        packed = [built.quantize(name, x) for name in MADE]
+        packed = [built.quantize(name, x[:, :512]) for name in FORMATS]
         results.append([array.tobytes() for array in (*outs, *more, *packed, built.quantize_q8(x))])
     assert results[0] == results[1]
     for impl in implementations():
