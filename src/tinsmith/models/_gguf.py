@@ -50,6 +50,15 @@ def load_gguf(path: str | Path) -> Spec:
     return Spec(family.name, hyper, _tensors(file, family.tensors(hyper)), tokenizer, template, general)
 
 
+def read_words(file: gguf.Gguf) -> tuple[Tokenizer, str | None]:
+    """The tokenizer, and the chat template if any, of a file whose family need not be one of ours."""
+    meta = {key: entry.value for key, entry in file.metadata.items()}
+    try:
+        return _tokenizer(meta), _text(meta, "tokenizer.chat_template")
+    except (FormatError, UnsupportedError) as error:
+        raise type(error)(f"{file.path}: {error}") from error
+
+
 def _tensors(file: gguf.Gguf, names: list[TensorName]) -> dict[str, Tensor]:
     surplus = sorted(set(file.tensors) - {name.gguf for name in names})
     if surplus:
