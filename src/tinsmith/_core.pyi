@@ -1,6 +1,6 @@
 """The compiled core: the C runtime, and the block functions of the build side."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinsmith.models.spec import Buffer
@@ -61,6 +61,7 @@ class Session:
         kv_type: int = 0,
         batched: bool = False,
         checkpoints: int = 0,
+        compute: Callable[[list[int], int], Buffer] | None = None,
     ) -> Session: ...
     def append(self, tokens: Sequence[int]) -> None: ...
     def replace(self, tokens: Sequence[int]) -> None: ...

@@ -52,6 +52,15 @@ def load_gguf(path: str | Path) -> Spec:
     return Spec(family.name, hyper, tensors, tokenizer, template, general, notes)
 
 
+def read_words(file: gguf.Gguf) -> tuple[Tokenizer, str | None]:
+    """The tokenizer, and the chat template if any, of a file whose family need not be one of ours."""
+    meta = {key: entry.value for key, entry in file.metadata.items()}
+    try:
+        return _tokenizer(meta), _text(meta, "tokenizer.chat_template")
+    except (FormatError, UnsupportedError) as error:
+        raise type(error)(f"{file.path}: {error}") from error
+
+
 def _vectors(file: gguf.Gguf) -> dict[str, list[float]]:
     """The values of float32 vectors of no layer, by their tensor's name."""
     return {
