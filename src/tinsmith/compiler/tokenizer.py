@@ -209,12 +209,13 @@ def byte_ids(t: Tokenizer, ids: dict[str, int]) -> list[int]:
     if t.model == "bpe":
         found = (ids.get(character, -1) for character in ALPHABET)
         return [i if i >= 0 and t.types[i] == "normal" else -1 for i in found]
-    bytes_ = {byte_of(token): i for i, token in enumerate(t.tokens) if t.types[i] == "byte"}
-    if bytes_ and bytes_.keys() != set(range(256)):
-        raise FormatError(
-            f"tokenizer has tokens for {len(bytes_)} bytes; it must have all 256, <0x00> to <0xFF>"
-        )
-    return [bytes_.get(byte, -1) for byte in range(256)]
+    tokens = {byte_of(token): i for i, token in enumerate(t.tokens) if t.types[i] == "byte"}
+    # A character that is a token itself (Gemma 2's tab) never needs its byte.
+    alone = {byte: ids.get(chr(byte), -1) for byte in range(128)} if tokens else {}
+    all_bytes = [tokens.get(byte, alone.get(byte, -1)) for byte in range(256)]
+    if tokens and (-1 in all_bytes or None in tokens):
+        raise FormatError(f"tokenizer has tokens for {len(tokens)} bytes; it must have <0x00> to <0xFF>")
+    return all_bytes
 
 
 def score_part(t: Tokenizer) -> bytes:

@@ -78,7 +78,7 @@ def _parsed(
         ]
     named, ends = _named(folder, config, ids)
     if kind != "bpe":
-        named["unk"] = model.get("unk_id") if kind == "unigram" else ids.get(model.get("unk_token"))
+        named["unk"] = model.get("unk_id") if kind == "unigram" else ids.get(model.get("unk_token") or "")
     adds = _added_around(path, whole.get("post_processor"))
     ignore_merges = bool(model.get("ignore_merges"))
     tokenizer = Tokenizer(
