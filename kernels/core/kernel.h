@@ -52,8 +52,8 @@ typedef void tini_quantize_q8_fn(tini_q8 *out, const float *x, uint32_t n);
 /* out[n] = (x[n] * (1 / sqrt(mean(x^2) + eps))) * weight[n]; out may be x. */
 typedef void tini_rms_norm_fn(float *out, const float *x, const float *weight, uint32_t n, float eps);
 
-/* out[n] = (gate / (1 + exp(-gate))) * up; out may be gate or up. */
-typedef void tini_silu_mul_fn(float *out, const float *gate, const float *up, uint32_t n);
+/* out[n] = act(gate) * up, act being silu, gelu (by tanh) or sigmoid; out may be gate or up. */
+typedef void tini_gate_fn(float *out, const float *gate, const float *up, uint32_t n);
 
 /* Rotates, in place, the first 2 * half values of each head of one row x[heads][head_dim]: the pair
  * (x[i], x[i + half]) by the angle whose cosine and sine are table[i], table[half + i], i < half. */
@@ -99,6 +99,7 @@ typedef struct tini_attention {
     uint32_t rows, heads, position;
     uint32_t window; /* 0: all */
     float scale;
+    float cap; /* scores s become cap * tanh(s / cap); 0: as they are. The scalar kernels alone read it. */
 } tini_attention;
 
 /* The first position that the query at `position` sees. */

@@ -3,6 +3,9 @@
 #include "embed.h"
 #include "math.h"
 #include "pass.h"
+#include "rows.h"
+
+#include <string.h>
 
 /* Fewer multiply-adds than this are not worth handing to other threads. */
 enum { TINI_WORTH_SHARING = 1 << 15, TINI_JOBS_A_THREAD = 8 };
@@ -68,21 +71,28 @@ static void tini_run_embed(const op_run *r, uint32_t item, uint32_t end) {
     const tini_tensor *t = tensor_of(r, r->op->tensor[0]);
     for (; item < end; item++) {
         const tini_block *block = block_of(r, item);
-        for (uint32_t k = 0; k < block->rows; k++)
-            tini_unpack_row(t->format, value_at(r, r->op->out[0], block->row + k),
-                            weights_of(r, r->op->tensor[0]), (uint32_t)block->tokens[k], t->inputs);
+        for (uint32_t k = 0; k < block->rows; k++) {
+            float *out = value_at(r, r->op->out[0], block->row + k);
+            tini_unpack_row(t->format, out, weights_of(r, r->op->tensor[0]), (uint32_t)block->tokens[k],
+                            t->inputs);
+            tini_scale_row(out, t->inputs, r->op->f[0]);
+        }
     }
 }
 
+/* out = x + scale * y */
 #define tini_items_norm row_items
 #define tini_work_norm norm_work
 static void tini_run_norm(const op_run *r, uint32_t item, uint32_t end) {
     const tini_op *op = r->op;
-    uint32_t width = value_width(r, op->in[0]);
+    uint32_t width = value_width(r, op->in[0]), heads = op->u[0] ? op->u[0] : 1, n = width / heads;
     for (uint32_t row = r->begin + item; row < r->begin + end; row++) {
         float *out = value_at(r, op->out[0], row);
-        r->pass->kernels->rms_norm(out, value_at(r, op->in[0], row), vector_of(r, op->tensor[0]), width,
-                                   op->f[0]);
+        const float *x = value_at(r, op->in[0], row);
+        for (uint32_t head = 0; head < heads; head++)
+            r->pass->kernels->rms_norm(out + head * n, x + head * n, vector_of(r, op->tensor[0]), n, op->f[0]);
+        if (op->in[1] != TINI_NONE)
+            tini_add_row(out, value_at(r, op->in[1], row), out, width, 1.0f);
         if (op->out[1] != TINI_NONE)
             r->pass->kernels->quantize_q8(value_at(r, op->out[1], row), out, width);
     }
@@ -162,6 +172,7 @@ static void tini_run_rope_table(const op_run *r, uint32_t item, uint32_t end) {
             float position = (float)(block->position + k);
             for (uint32_t i = 0; i < half; i++)
                 tini_sin_cos(position * frequency[i], &table[half + i], &table[i]);
+            tini_scale_row(table, 2 * half, r->op->f[0]);
         }
     }
 }
@@ -254,11 +265,13 @@ static void tini_run_attention(const op_run *r, uint32_t item, uint32_t end) {
             .position = block->position,
             .window = c->window,
             .scale = op->f[0],
+            .cap = op->f[1],
         };
-        if (block->caches->type == TIN_KV_F16)
-            r->pass->kernels->attention_f16(&kv, &a);
+        int f16 = block->caches->type == TIN_KV_F16;
+        if (a.cap != 0.0f)
+            (f16 ? tini_attention_f16_scalar : tini_attention_q8_scalar)(&kv, &a);
         else
-            r->pass->kernels->attention_q8(&kv, &a);
+            (f16 ? r->pass->kernels->attention_f16 : r->pass->kernels->attention_q8)(&kv, &a);
     }
 }
 
@@ -267,12 +280,24 @@ static uint64_t tini_work_gated(const op_run *r) {
     return 16 * (uint64_t)value_width(r, r->op->in[0]);
 }
 
+static tini_gate_fn *gate_of(const op_run *r) {
+    const tini_kernels *kernels = r->pass->kernels;
+    tini_gate_fn *const acts[TINI_ACT_COUNT] = {
+        [TINI_ACT_SILU] = kernels->silu_mul,
+        [TINI_ACT_GELU] = kernels->gelu_mul,
+        [TINI_ACT_SIGMOID] = kernels->sigmoid_mul,
+        [TINI_ACT_NONE] = tini_mul_row,
+    };
+    return acts[r->op->u[0]];
+}
+
 static void tini_run_gated(const op_run *r, uint32_t item, uint32_t end) {
     const tini_op *op = r->op;
     uint32_t width = value_width(r, op->in[0]);
+    tini_gate_fn *gate = gate_of(r);
     for (uint32_t row = r->begin + item; row < r->begin + end; row++) {
         float *out = value_at(r, op->out[0], row);
-        r->pass->kernels->silu_mul(out, value_at(r, op->in[0], row), value_at(r, op->in[1], row), width);
+        gate(out, value_at(r, op->in[0], row), value_at(r, op->in[1], row), width);
         if (op->out[1] != TINI_NONE)
             r->pass->kernels->quantize_q8(value_at(r, op->out[1], row), out, width);
     }
@@ -296,6 +321,37 @@ static void tini_run_logits(const op_run *r, uint32_t item, uint32_t end) {
         .outputs = t->rows,
     };
     matmul_of(r, t->format)(&m, item, end);
+    if (r->op->f[0] == 0.0f && r->op->f[1] == 0.0f)
+        return;
+    uint32_t first = item * TINI_TILE, last = end * TINI_TILE < t->rows ? end * TINI_TILE : t->rows;
+    for (uint32_t row = 0; row < m.rows; row++) {
+        float *logits = m.out + (size_t)row * m.out_stride;
+        tini_scale_row(logits + first, last - first, r->op->f[1]);
+        tini_cap_row(logits + first, last - first, r->op->f[0]);
+    }
+}
+
+#define tini_items_add row_items
+#define tini_work_add norm_work
+static void tini_run_add(const op_run *r, uint32_t item, uint32_t end) {
+    const tini_op *op = r->op;
+    for (uint32_t row = r->begin + item; row < r->begin + end; row++)
+        tini_add_row(value_at(r, op->out[0], row), value_at(r, op->in[0], row), value_at(r, op->in[1], row),
+                     value_width(r, op->in[0]), op->f[0]);
+}
+
+#define tini_items_slice row_items
+#define tini_work_slice norm_work
+static void tini_run_slice(const op_run *r, uint32_t item, uint32_t end) {
+    const tini_op *op = r->op;
+    uint32_t groups = op->u[0], from = value_width(r, op->in[0]) / groups,
+             to = value_width(r, op->out[0]) / groups;
+    for (uint32_t row = r->begin + item; row < r->begin + end; row++) {
+        const float *x = (const float *)value_at(r, op->in[0], row) + op->u[1];
+        float *out = value_at(r, op->out[0], row);
+        for (uint32_t group = 0; group < groups; group++)
+            memcpy(out + (size_t)group * to, x + (size_t)group * from, to * sizeof *out);
+    }
 }
 
 static const struct {

@@ -89,8 +89,11 @@ static const char *tini_check_norm(const checker *c) {
     const tini_value *in = value(c, c->op->in[0]);
     if (!in || !is_f32(c, c->op->in[0], in->width) || !is_f32(c, c->op->out[0], in->width))
         return "needs floats of one width";
-    if (!is_vector(c, 0, in->width))
-        return "its weight's width is not the input's";
+    uint32_t heads = c->op->u[0] ? c->op->u[0] : 1;
+    if (heads > MAX_HEADS || in->width % heads || !is_vector(c, 0, in->width / heads))
+        return "its weight's width is not that of the input's heads";
+    if (c->op->in[1] != TINI_NONE && !is_f32(c, c->op->in[1], in->width))
+        return "its residual's width is not the input's";
     return is_q8_or_none(c, c->op->out[1], in->width) ? NULL
                                                       : "its quantized output's width is not the input's";
 }
@@ -167,6 +170,8 @@ static const char *tini_check_gated(const checker *c) {
     if (!gate || !is_f32(c, c->op->in[0], gate->width) || !is_f32(c, c->op->in[1], gate->width) ||
         !is_f32(c, c->op->out[0], gate->width))
         return "needs floats of one width";
+    if (c->op->u[0] >= TINI_ACT_COUNT)
+        return "its activation is unknown";
     return is_q8_or_none(c, c->op->out[1], gate->width) ? NULL
                                                         : "its quantized output's width is not the input's";
 }
@@ -176,6 +181,25 @@ static const char *tini_check_logits(const checker *c) {
     if (!t || t->rows != c->p->header->vocab || !reads(c, t, c->op->in[0]))
         return "its weights do not fit its input or the vocabulary";
     return c->op->flags & TINI_FLAG_LOGIT_ROWS ? NULL : "must be marked to see the rows with logits alone";
+}
+
+static const char *tini_check_add(const checker *c) {
+    const tini_value *x = value(c, c->op->in[0]);
+    if (!x || !is_f32(c, c->op->in[0], x->width) || !is_f32(c, c->op->in[1], x->width) ||
+        !is_f32(c, c->op->out[0], x->width))
+        return "needs floats of one width";
+    return NULL;
+}
+
+static const char *tini_check_slice(const checker *c) {
+    const tini_value *x = value(c, c->op->in[0]), *out = value(c, c->op->out[0]);
+    uint32_t groups = c->op->u[0];
+    if (!x || !out || !is_f32(c, c->op->in[0], x->width) || !is_f32(c, c->op->out[0], out->width))
+        return "needs floats";
+    if (!groups || x->width % groups || out->width % groups || c->op->u[1] > x->width / groups ||
+        out->width / groups > x->width / groups - c->op->u[1])
+        return "its groups do not fit its input";
+    return c->op->in[0] != c->op->out[0] ? NULL : "can't work in place";
 }
 
 static const struct {

@@ -320,7 +320,7 @@ static void check_tini_rms_norm_fn(tini_rms_norm_fn *scalar, tini_rms_norm_fn *v
     }
 }
 
-static void check_tini_silu_mul_fn(tini_silu_mul_fn *scalar, tini_silu_mul_fn *vector) {
+static void check_tini_gate_fn(tini_gate_fn *scalar, tini_gate_fn *vector) {
     static const float edges[] = {87.3f, 88.0f, 88.1f, 0.0f, 3e38f, 1e-40f, 1.0f};
     for (uint32_t k = 0; k < 200; k++) {
         uint32_t n = k < 50 ? 1 + k : k < 190 ? 1 + below(50) : 3000 + below(99), in_place = k % 3;

@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 
 from tinsmith.models.spec import Tensor
 
+# In the order of TINI_ACT_*: what `gated` does to its gate. "gelu" is the form by tanh.
+ACTIVATIONS = ("silu", "gelu", "sigmoid", "none")
+
 
 @dataclass(eq=False)
 class Value:
@@ -67,15 +70,17 @@ class GraphBuilder:
         self.graph.tensors[name] = Tensor("F32", 1, len(values), data)
         return name
 
-    def embed(self, table: str) -> Value:
+    def embed(self, table: str, scale: float = 1.0) -> Value:
         out = Value(self.graph.tensors[table].inputs)
-        self._add(Op("EMBED", outputs=[out], tensors=[table]))
+        self._add(Op("EMBED", outputs=[out], tensors=[table], f=(scale,)))
         return out
 
-    def norm(self, x: Value, weight: str, eps: float) -> Value:
-        """RMS norm over the row, times weight."""
+    def norm(
+        self, x: Value, weight: str, eps: float, *, heads: int = 1, residual: Value | None = None
+    ) -> Value:
+        """RMS norm over the row, or over each of its heads, times weight (+ residual)."""
         out = Value(x.width)
-        self._add(Op("NORM", [x], [out], [weight], f=(eps,)))
+        self._add(Op("NORM", [x, residual], [out], [weight], u=(heads,), f=(eps,)))
         return out
 
     def matmul(self, x: Value, weight: str, *, residual: Value | None = None, bias: str | None = None) -> Value:
@@ -84,17 +89,18 @@ class GraphBuilder:
         self._add(Op("MATMUL", [x, residual], [out], [weight, None, None, bias]))
         return out
 
-    def matmuls(self, x: Value, *weights: str) -> tuple[Value, ...]:
+    def matmuls(self, x: Value, *weights: str, biases: Sequence[str | None] = ()) -> tuple[Value, ...]:
         """Two or three products of one input, as one op."""
         outs = [Value(self.graph.tensors[weight].rows) for weight in weights]
-        self._add(Op("MATMUL", [x], [*outs], [*weights]))
+        slots = [*weights, *[None] * (3 - len(weights)), *biases]
+        self._add(Op("MATMUL", [x], [*outs], slots))
         return tuple(outs)
 
-    def rope_table(self, frequencies: Sequence[float]) -> Value:
-        """Cosines and sines of position * frequency, for `rope`."""
+    def rope_table(self, frequencies: Sequence[float], factor: float = 1.0) -> Value:
+        """Cosines and sines of position * frequency, for `rope`, times a factor."""
         out = Value(2 * len(frequencies))
         name = self._constant(f"rope.{sum(op.kind == 'ROPE_TABLE' for op in self.graph.ops)}", frequencies)
-        self._add(Op("ROPE_TABLE", [], [out], [name]))
+        self._add(Op("ROPE_TABLE", [], [out], [name], f=(factor,)))
         return out
 
     def rope(self, x: Value, table: Value, heads: int) -> Value:
@@ -109,17 +115,31 @@ class GraphBuilder:
     def kv_append(self, cache: int, key: Value, value: Value) -> None:
         self._add(Op("KV_APPEND", [key, value], cache=cache))
 
-    def attention(self, cache: int, query: Value, heads: int, scale: float) -> Value:
-        """Causal attention of `heads` query heads over the cache, which already holds these tokens."""
+    def attention(self, cache: int, query: Value, heads: int, scale: float, cap: float = 0.0) -> Value:
+        """Causal attention of `heads` query heads over the cache, which already holds these tokens. cap:
+        scores s become cap * tanh(s / cap)."""
         out = Value(query.width)
-        self._add(Op("ATTENTION", [query], [out], cache=cache, u=(heads,), f=(scale,)))
+        self._add(Op("ATTENTION", [query], [out], cache=cache, u=(heads,), f=(scale, cap)))
         return out
 
-    def gated(self, gate: Value, up: Value) -> Value:
-        """silu(gate) * up."""
+    def gated(self, gate: Value, up: Value, act: str = "silu") -> Value:
+        """act(gate) * up, act one of ACTIVATIONS."""
         out = Value(gate.width)
-        self._add(Op("GATED", [gate, up], [out]))
+        self._add(Op("GATED", [gate, up], [out], u=(ACTIVATIONS.index(act),)))
         return out
 
-    def logits(self, x: Value, head: str) -> None:
-        self._add(Op("LOGITS", [x], [], [head]))
+    def add(self, x: Value, y: Value, scale: float = 1.0) -> Value:
+        """x + scale * y."""
+        out = Value(x.width)
+        self._add(Op("ADD", [x, y], [out], f=(scale,)))
+        return out
+
+    def slice(self, x: Value, begin: int, width: int, groups: int = 1) -> Value:
+        """The elements begin to begin + width of each of the row's groups, joined."""
+        out = Value(groups * width)
+        self._add(Op("SLICE", [x], [out], u=(groups, begin)))
+        return out
+
+    def logits(self, x: Value, head: str, *, cap: float = 0.0, scale: float = 1.0) -> None:
+        """x · headᵀ, times scale, then capped as attention's scores."""
+        self._add(Op("LOGITS", [x], [], [head], f=(cap, scale)))

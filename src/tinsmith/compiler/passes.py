@@ -11,7 +11,7 @@ from tinsmith.formats.weights import weight_format
 # Ops whose second output is the quantized form of the first.
 _QUANTIZES = ("NORM", "GATED")
 # Ops whose first output may take the place of this input: each reads an element before it writes there.
-_IN_PLACE = {"MATMUL": 1, "GATED": 0, "ATTENTION": 0}
+_IN_PLACE = {"MATMUL": 1, "GATED": 0, "ATTENTION": 0, "ADD": 0}
 _Q8_BLOCK, _Q8_BYTES = 32, 40
 
 
@@ -59,8 +59,10 @@ def _split(graph: Graph, op: Op) -> list[Op]:
     weights = [tensor for tensor in op.tensors[:3] if tensor is not None]
     if len({_format_reads_q8(graph, weight) for weight in weights}) == 1:
         return [op]
+    biases = [*op.tensors[3:], None, None, None]
     return [
-        Op("MATMUL", [op.inputs[0]], [out], [weight]) for weight, out in zip(weights, op.outputs, strict=True)
+        Op("MATMUL", [op.inputs[0]], [out], [weight, None, None, bias])
+        for weight, bias, out in zip(weights, biases, op.outputs, strict=False)
     ]
 
 

@@ -12,7 +12,7 @@ from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.formats import gguf
 from tinsmith.formats.weights import WEIGHT_FORMATS
 from tinsmith.models._tokens import end_tokens
-from tinsmith.models.family import TensorName, by_gguf_architecture, by_name
+from tinsmith.models.family import TensorName, by_gguf_architecture, by_name, without_ignored
 from tinsmith.models.spec import Buffer, Spec, Tensor, Tokenizer
 
 _TYPES = {1: "normal", 3: "control", 4: "user", 5: "unused"}
@@ -47,11 +47,13 @@ def load_gguf(path: str | Path) -> Spec:
         for key, value in meta.items()
         if key.startswith("general.") and key.removeprefix("general.") not in _OF_THE_FILE
     }
-    return Spec(family.name, hyper, _tensors(file, family.tensors(hyper)), tokenizer, template, general)
+    names, notes = without_ignored(file.tensors, family.ignored_gguf)
+    tensors = _tensors(file, names, family.tensors(hyper))
+    return Spec(family.name, hyper, tensors, tokenizer, template, general, notes)
 
 
-def _tensors(file: gguf.Gguf, names: list[TensorName]) -> dict[str, Tensor]:
-    surplus = sorted(set(file.tensors) - {name.gguf for name in names})
+def _tensors(file: gguf.Gguf, present: list[str], names: list[TensorName]) -> dict[str, Tensor]:
+    surplus = sorted(set(present) - {name.gguf for name in names})
     if surplus:
         raise UnsupportedError(
             f"{file.path}: tensor {surplus[0]!r} is not one of the family's ({len(surplus)} such); "
@@ -62,10 +64,11 @@ def _tensors(file: gguf.Gguf, names: list[TensorName]) -> dict[str, Tensor]:
         stored = file.tensors.get(name.gguf)
         if stored is None:
             raise FormatError(f"{file.path}: tensor {name.gguf!r} is missing; the file is incomplete")
-        shape = (name.inputs,) if name.rows == 1 else (name.inputs, name.rows)
-        if stored.shape != shape:
-            raise FormatError(f"{file.path}: tensor {name.gguf!r} has shape {stored.shape}; expected {shape}")
-        allowed = ("F32",) if name.rows == 1 else tuple(WEIGHT_FORMATS)
+        if stored.shape != name.gguf_shape:
+            raise FormatError(
+                f"{file.path}: tensor {name.gguf!r} has shape {stored.shape}; expected {name.gguf_shape}"
+            )
+        allowed = ("F32",) if name.all_rows == 1 else tuple(WEIGHT_FORMATS)
         if stored.type.name not in allowed:
             raise UnsupportedError(
                 f"{file.path}: tensor {name.gguf!r} is {stored.type.name}, which is not supported; supported: "
@@ -75,7 +78,7 @@ def _tensors(file: gguf.Gguf, names: list[TensorName]) -> dict[str, Tensor]:
         data = stored.data
         if name.rotary_heads is not None:
             data = _halves(data, name.rows, name.rotary_heads)
-        found[name.role] = Tensor(stored.type.name, name.rows, name.inputs, data)
+        found[name.role] = Tensor(stored.type.name, name.all_rows, name.inputs, data)
     return found
 
 
@@ -181,11 +184,10 @@ def save(spec: Spec, path: str | Path, extra_metadata: Mapping[str, Any]) -> Non
 
 def _stored(spec: Spec, name: TensorName) -> gguf.Tensor:
     tensor = spec.tensors[name.role]
-    shape = (name.inputs,) if name.rows == 1 else (name.inputs, name.rows)
     data: Buffer | Iterator[bytes] = tensor.data
     if name.rotary_heads is not None:
         data = _lazily(tensor.data, name.rows, name.rotary_heads)
-    return gguf.Tensor(name.gguf, gguf.tensor_type(tensor.format), shape, data)
+    return gguf.Tensor(name.gguf, gguf.tensor_type(tensor.format), name.gguf_shape, data)
 
 
 def _lazily(data: Buffer, rows: int, heads: int) -> Iterator[bytes]:
