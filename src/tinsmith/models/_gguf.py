@@ -87,7 +87,7 @@ def _halves(data: Buffer, rows: int, heads: int) -> bytes:
     return _gather(data, rows, heads, lambda i, half: 2 * i if i < half else 2 * (i - half) + 1)
 
 
-def _pairs(data: Buffer, rows: int, heads: int) -> bytes:
+def in_pairs(data: Buffer, rows: int, heads: int) -> bytes:
     """The inverse of _halves."""
     return _gather(data, rows, heads, lambda i, half: i // 2 + i % 2 * half)
 
@@ -191,7 +191,7 @@ def _stored(spec: Spec, name: TensorName) -> gguf.Tensor:
 
 
 def _lazily(data: Buffer, rows: int, heads: int) -> Iterator[bytes]:
-    yield _pairs(data, rows, heads)
+    yield in_pairs(data, rows, heads)
 
 
 def _general(spec: Spec, architecture: str) -> dict[str, Any]:
