@@ -237,6 +237,8 @@ def _bare_model(spec: Spec) -> Any:
 
     attention.register()
     settings = family.by_name(spec.family).hyper_to_hf(spec.hyper)
+    # A family's own defaults of these may lie outside of the vocabulary.
+    settings |= {f"{key}_token_id": getattr(spec.tokenizer, key) for key in ("bos", "eos", "pad")}
     config = AutoConfig.for_model(settings.pop("model_type"), **settings)
     return AutoModelForCausalLM.from_config(config, attn_implementation=attention.NAME, dtype=torch.float32)
 
@@ -245,6 +247,8 @@ def _load(spec: Spec, model: Any, narrow: set[str], matrices: torch.dtype) -> No
     """The spec's weights into the model: those named in `narrow` in `matrices`' type, all others float32."""
     weights: dict[str, Tensor] = {}
     for name in family.by_name(spec.family).tensors(spec.hyper):
+        if not name.hf:
+            continue  # it follows from the config, as the model's own tables do
         tensor = torch.from_numpy(to_folder(name, spec.tensors[name.role]))
         weights[name.hf] = tensor.to(matrices) if name.hf in narrow else tensor
     missing, unexpected = model.load_state_dict(weights, strict=False, assign=True)
