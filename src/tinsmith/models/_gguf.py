@@ -157,6 +157,11 @@ def file_order(name: TensorName) -> Sequence[int]:
     return [i // 2 + i % 2 * (head // 2) for i in range(head)]
 
 
+def in_file_order(name: TensorName, data: Buffer, width: int) -> bytes:
+    """The tensor's rows, of `width` bytes each, as the file has them."""
+    return b"".join(_runs(data, width, file_order(name)))
+
+
 def _as_they_are(
     spec: Spec, names: Sequence[tuple[TensorName, Sequence[int]]]
 ) -> Iterator[tuple[str, Buffer | Iterator[Buffer]]]:
