@@ -35,6 +35,7 @@ def load_hf(folder: Path) -> Spec:
             f"{path}: quantization_config is not supported; give the float model, or a GGUF file"
         )
     family = by_hf_architecture(str(architectures[0]), str(path))
+    config = _of_text(config)
     try:
         hyper = family.hyper_from_hf(config)
     except (FormatError, UnsupportedError) as error:
@@ -44,9 +45,15 @@ def load_hf(folder: Path) -> Spec:
     return Spec(family.name, hyper, tensors, tokenizer, template, _general(folder, config), notes)
 
 
+def _of_text(config: dict[str, Any]) -> dict[str, Any]:
+    """The config of the language model, which one of several models in a folder has as its text_config."""
+    text = config.get("text_config")
+    return {**config, **text} if isinstance(text, dict) else config
+
+
 def _tensors(folder: Path, family: Family, hyper: Hyper) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     names = family.tensors(hyper)
-    stored = safetensors.read_folder(folder)
+    stored = {_name_of_text(name): tensor for name, tensor in safetensors.read_folder(folder).items()}
     present, notes = without_ignored(stored, family.ignored_hf)
     surplus = sorted(
         name for name in set(present) - {name.hf for name in names} if not _DERIVED.fullmatch(name)
@@ -60,6 +67,12 @@ def _tensors(folder: Path, family: Family, hyper: Hyper) -> tuple[dict[str, Tens
         )
     tensors = {name.role: _tensor(folder, name, stored.get(name.hf)) for name in names if name.hf}
     return tensors | family.derive(hyper), notes
+
+
+def _name_of_text(name: str) -> str:
+    """A tensor's name without what says that its language model is one of several models."""
+    name = re.sub(r"^(model\.language_model|language_model\.model)\.", "model.", name)
+    return name.removeprefix("language_model.") if name.startswith("language_model.lm_head.") else name
 
 
 def _tensor(folder: Path, name: TensorName, stored: safetensors.Tensor | None) -> Tensor:
