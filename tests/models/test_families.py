@@ -84,7 +84,9 @@ def test_transformers_has_the_same_tensors(case: str, family: Family) -> None:
         state = transformers.AutoModelForCausalLM.from_config(config).state_dict()
         if spec.hyper.tied:
             state.pop("lm_head.weight", None)
-        expected = {name.hf: name.folder_shape for name in family.tensors(spec.hyper) if name.hf}
+        expected = {
+            part: name.folder_shape for name in family.tensors(spec.hyper) for part in name.folder_names
+        }
         assert {name: tuple(tensor.shape) for name, tensor in state.items()} == expected
 
 

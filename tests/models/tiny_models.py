@@ -77,13 +77,15 @@ def tiny_spec(case: Family | str, **changes: Any) -> Spec:
             continue
         rows = max(name.experts, 1) * name.rows
         around = 1.0 if name.rows == 1 and not name.role.endswith("bias") else 0.0
+        if name.role.endswith(".rate"):  # what a state's decay is the exponential of
+            around = -1.0
         floats = [source.gauss(around, 0.05) for _ in range(rows * name.inputs)]
         tensors[name.role] = Tensor("F32", rows, name.inputs, struct.pack(f"<{len(floats)}f", *floats))
     general = {"name": "tiny", "license": "apache-2.0", "languages": ["en"]}
     return Spec(family.name, hyper, tensors, tiny_tokenizer(hyper.vocab), "{{ messages }}", general)
 
 
-# Formats that are read but not made: where a block's float16 values stand.
+# Where a block's float16 values stand, of formats that are tested with any bits.
 HALVES = {
     "Q5_0": (0,),
     "Q5_1": (0, 2),
@@ -100,7 +102,7 @@ def in_format(spec: Spec, name: str) -> Spec:
     """The spec with every matrix in one weight format."""
 
     def convert(role: str, tensor: Tensor) -> Tensor:
-        if tensor.rows == 1 or tensor.format == name:
+        if tensor.small or tensor.format == name:
             return tensor
         if name in HALVES:
             return drawn(role, tensor, name)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import reprlib
 import struct
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -41,9 +40,13 @@ class Decoder(Family):
     only: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     keeps_head_dim: ClassVar[bool] = False
 
-    @abstractmethod
     def layer(self, h: Hyper) -> list[TensorName]:
-        """The tensors of a layer, their names without the layer's prefix."""
+        """The tensors of a layer, their names without the layer's prefix, in a family whose layers are alike."""
+        raise NotImplementedError
+
+    def layer_at(self, h: Hyper, i: int) -> list[TensorName]:
+        """Those of layer i; a family whose layers differ says it here."""
+        return self.layer(h)
 
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
         """Further fields of `hyper`, or other values of the common ones, from a config and its settings of the
@@ -133,7 +136,7 @@ class Decoder(Family):
     def tensors(self, h: Hyper) -> list[TensorName]:
         names = [TensorName("embed", "model.embed_tokens.weight", "token_embd.weight", h.vocab, h.dim)]
         for i in range(h.layers):
-            for part in self.layer(h):
+            for part in self.layer_at(h, i):
                 names.append(
                     replace(
                         part,
