@@ -1,6 +1,7 @@
 /* Running an op. Its work is cut into items by OUTPUT elements, which any threads may take in any order and at any
  * time: no output depends on how items are grouped. */
 #include "embed.h"
+#include "experts.h"
 #include "math.h"
 #include "pass.h"
 #include "rows.h"
@@ -269,11 +270,10 @@ static void tini_run_attention(const op_run *r, uint32_t item, uint32_t end) {
             .scale = op->f[0],
             .cap = op->f[1],
         };
-        int f16 = block->caches->type == TIN_KV_F16;
-        if (a.cap != 0.0f)
-            (f16 ? tini_attention_f16_scalar : tini_attention_q8_scalar)(&kv, &a);
+        if (block->caches->type == TIN_KV_F16)
+            r->pass->kernels->attention_f16(&kv, &a);
         else
-            (f16 ? r->pass->kernels->attention_f16 : r->pass->kernels->attention_q8)(&kv, &a);
+            r->pass->kernels->attention_q8(&kv, &a);
     }
 }
 
@@ -498,6 +498,99 @@ static void tini_run_slice(const op_run *r, uint32_t item, uint32_t end) {
         float *out = value_at(r, op->out[0], row);
         for (uint32_t group = 0; group < groups; group++)
             memcpy(out + (size_t)group * to, x + (size_t)group * from, to * sizeof *out);
+    }
+}
+
+/* The routes of a row, by the value that holds them. */
+static tini_route *routes_at(const op_run *r, uint32_t value, uint32_t row) {
+    return value_at(r, value, row);
+}
+
+/* One item: rows are sorted by expert together, in less time than one of the experts' tiles takes. */
+static uint32_t tini_items_route(const op_run *r) {
+    (void)r;
+    return 1;
+}
+
+static uint64_t tini_work_route(const op_run *r) {
+    return (uint64_t)row_items(r) * 4 * (value_width(r, r->op->in[0]) + value_width(r, r->op->out[0]));
+}
+
+static void tini_run_route(const op_run *r, uint32_t item, uint32_t end) {
+    const tini_op *op = r->op;
+    tini_routing t = {
+        .rows = row_items(r),
+        .experts = value_width(r, op->in[0]),
+        .chosen = op->u[0],
+        .normalize = op->u[1] != 0,
+        .scale = op->f[0],
+    };
+    if (item < end)
+        tini_route_rows(&t, routes_at(r, op->out[0], r->begin), value_at(r, op->in[0], r->begin));
+}
+
+#define tini_items_expert_gather row_items
+#define tini_work_expert_gather norm_work
+static void tini_run_expert_gather(const op_run *r, uint32_t item, uint32_t end) {
+    const tini_op *op = r->op;
+    for (uint32_t row = r->begin + item; row < r->begin + end; row++)
+        tini_expert_gather(value_at(r, op->out[0], r->begin), value_at(r, op->in[0], row),
+                           value_row_bytes(r, op->in[0]), routes_at(r, op->in[1], row), op->u[0],
+                           row_items(r) * op->u[0]);
+}
+
+/* An item is one of a part's tiles, of every expert. */
+static uint32_t tini_items_expert_matmul(const op_run *r) {
+    return value_width(r, r->op->out[0]) / r->op->u[0] / TINI_TILE;
+}
+
+static uint64_t tini_work_expert_matmul(const op_run *r) {
+    return tini_work_matmul(r) * r->op->u[0];
+}
+
+static void tini_run_expert_matmul(const op_run *r, uint32_t item, uint32_t end) {
+    const tini_op *op = r->op;
+    const tini_tensor *t = tensor_of(r, op->tensor[0]);
+    uint32_t outputs = value_width(r, op->out[0]) / op->u[0], experts = t->rows / outputs;
+    tini_matmul m = {
+        .weights = weights_of(r, op->tensor[0]),
+        .x = value_at(r, op->in[0], r->begin),
+        .out = value_at(r, op->out[0], r->begin),
+        .x_stride = value_row_bytes(r, op->in[0]) / op->u[0],
+        .out_stride = outputs,
+        .rows = row_items(r) * op->u[0],
+        .inputs = t->inputs,
+        .outputs = outputs,
+    };
+    tini_expert_matmul(matmul_of(r, t->format), &m, (size_t)(t->bytes / experts), experts,
+                       routes_at(r, op->in[1], r->begin), item, end);
+}
+
+#define tini_items_expert_sum row_items
+static uint64_t tini_work_expert_sum(const op_run *r) {
+    return value_width(r, r->op->in[0]);
+}
+
+static void tini_run_expert_sum(const op_run *r, uint32_t item, uint32_t end) {
+    const tini_op *op = r->op;
+    for (uint32_t row = r->begin + item; row < r->begin + end; row++) {
+        tini_route shared;
+        tini_expert_sum s = {
+            .residual = op->in[2] == TINI_NONE ? NULL : value_at(r, op->in[2], row),
+            .chosen = op->u[0],
+            .n = value_width(r, op->out[0]),
+        };
+        if (op->u[1]) {
+            shared = tini_shared_route(*(const float *)value_at(r, op->in[1], row));
+            s.routes = &shared;
+            s.parts = value_at(r, op->in[0], row);
+            s.places = 1;
+        } else {
+            s.routes = routes_at(r, op->in[1], row);
+            s.parts = value_at(r, op->in[0], r->begin);
+            s.places = row_items(r) * op->u[0];
+        }
+        tini_expert_sum_row(&s, value_at(r, op->out[0], row));
     }
 }
 

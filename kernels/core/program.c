@@ -1,5 +1,6 @@
 #include "program.h"
 #include "error.h"
+#include "experts.h"
 #include "kernel.h"
 
 _Static_assert(sizeof(tini_program_header) == 64, "layout of program.bin");
@@ -224,6 +225,58 @@ static const char *tini_check_logits(const checker *c) {
     return c->op->flags & TINI_FLAG_LOGIT_ROWS ? NULL : "must be marked to see the rows with logits alone";
 }
 
+static int is_routes(const checker *c, uint32_t id) {
+    uint32_t chosen = c->op->u[0];
+    return chosen && chosen <= TINI_MAX_EXPERTS && is_f32(c, id, chosen * TINI_ROUTE_WIDTH);
+}
+
+static const char *tini_check_route(const checker *c) {
+    const tini_value *logits = value(c, c->op->in[0]);
+    if (!logits || !is_f32(c, c->op->in[0], logits->width) || logits->width > TINI_MAX_EXPERTS)
+        return "needs a logit an expert";
+    return c->op->u[0] <= logits->width && is_routes(c, c->op->out[0]) ? NULL : "its routes do not fit";
+}
+
+static const char *tini_check_expert_matmul(const checker *c) {
+    const tini_tensor *t = tensor(c, 0);
+    const tini_value *in = value(c, c->op->in[0]), *out = value(c, c->op->out[0]);
+    uint32_t chosen = c->op->u[0];
+    if (!is_routes(c, c->op->in[1]))
+        return "needs routes";
+    if (!t || !in || t->rows == 1 || in->type != formats[t->format].activations || in->width % chosen ||
+        in->width / chosen != t->inputs)
+        return "its weights do not fit its input";
+    if (!out || !is_f32(c, c->op->out[0], out->width) || out->width % (chosen * TINI_TILE) ||
+        t->rows % (out->width / chosen) || t->rows / (out->width / chosen) > TINI_MAX_EXPERTS)
+        return "its output's parts are not its experts' rows, or not whole tiles";
+    return c->op->in[0] != c->op->out[0] ? NULL : "can't work in place";
+}
+
+static const char *tini_check_expert_sum(const checker *c) {
+    const tini_value *out = value(c, c->op->out[0]), *gate = value(c, c->op->in[1]);
+    uint64_t chosen = c->op->u[0];
+    int shared = c->op->u[1] != 0;
+    if (!out || !is_f32(c, c->op->out[0], out->width))
+        return "needs floats";
+    if (shared ? chosen != 1 || !gate || !is_f32(c, c->op->in[1], gate->width) : !is_routes(c, c->op->in[1]))
+        return "needs routes, or one part and its gate";
+    if (chosen * out->width > MAX_DIM || !is_f32(c, c->op->in[0], (uint32_t)chosen * out->width))
+        return "its parts are not as wide as its output";
+    return c->op->in[2] == TINI_NONE || is_f32(c, c->op->in[2], out->width)
+               ? NULL
+               : "its residual's width is not its output's";
+}
+
+static const char *tini_check_expert_gather(const checker *c) {
+    const tini_value *in = value(c, c->op->in[0]), *out = value(c, c->op->out[0]);
+    if (!is_routes(c, c->op->in[1]))
+        return "needs routes";
+    if (!in || !out || in->type != out->type || out->width % c->op->u[0] ||
+        out->width / c->op->u[0] != in->width)
+        return "its output is not its input for each route";
+    return c->op->in[0] != c->op->out[0] ? NULL : "can't work in place";
+}
+
 static const char *tini_check_add(const checker *c) {
     const tini_value *x = value(c, c->op->in[0]);
     if (!x || !is_f32(c, c->op->in[0], x->width) || !is_f32(c, c->op->in[1], x->width) ||
@@ -348,7 +401,7 @@ tin_status tini_program_open(tini_program *p, const uint8_t *data, size_t size, 
         status = check_memory(p, error);
     for (uint32_t k = 0; !status && k < h->ops; k++) {
         checker c = {p, &p->ops[k]};
-        if (c.op->kind >= TINI_OP_COUNT)
+        if (c.op->kind >= TINI_OP_COUNT || !kinds[c.op->kind].check)
             return tini_fail(error, TIN_ERR_VERSION,
                              "program.bin: op %u is of kind %u, unknown to this runtime", k, c.op->kind);
         const char *wrong = kinds[c.op->kind].check(&c);

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from tinsmith import _core
+from tinsmith.errors import UnsupportedError
 from tinsmith.models.layouts import to_float32
 from tinsmith.models.spec import Tensor
 
@@ -140,6 +142,54 @@ class GraphBuilder:
         out = Value(gate.width)
         self._add(Op("GATED", [gate, up], [out], u=(ACTIVATIONS.index(act),)))
         return out
+
+    def route(self, logits: Value, chosen: int, *, normalize: bool, scale: float = 1.0) -> Value:
+        """The `chosen` experts of each row with the highest logits, and their weights: of the softmax over all
+        experts, or (normalize) over the chosen, times scale."""
+        out = Value(chosen * _core.ROUTE_WIDTH)
+        self._add(Op("ROUTE", [logits], [out], u=(chosen, int(normalize)), f=(scale,)))
+        return out
+
+    def expert_gather(self, x: Value, routes: Value) -> Value:
+        """Each row of x for each of its experts: what `expert_matmul` takes."""
+        chosen = routes.width // _core.ROUTE_WIDTH
+        out = Value(chosen * x.width, x.type)
+        self._add(Op("EXPERT_GATHER", [x, routes], [out], u=(chosen,)))
+        return out
+
+    def expert_matmul(self, parts: Value, routes: Value, weight: str, experts: int) -> Value:
+        """Each part times its expert's matrix; weight: those of all experts, one below the other."""
+        chosen, rows = routes.width // _core.ROUTE_WIDTH, self.graph.tensors[weight].rows // experts
+        if rows % _core.TILE:
+            raise UnsupportedError(
+                f"{weight}: an expert has {rows} rows; the native runtime needs a multiple of {_core.TILE}"
+            )
+        out = Value(chosen * rows)
+        self._add(Op("EXPERT_MATMUL", [parts, routes], [out], [weight], u=(chosen,)))
+        return out
+
+    def expert_sum(self, parts: Value, routes: Value, residual: Value) -> Value:
+        """The weighted sum of each row's parts + residual."""
+        out = Value(residual.width)
+        chosen = routes.width // _core.ROUTE_WIDTH
+        self._add(Op("EXPERT_SUM", [parts, routes, residual], [out], u=(chosen, 0)))
+        return out
+
+    def shared_expert(self, part: Value, gate: Value, residual: Value) -> Value:
+        """sigmoid(gate) * part + residual. gate: its first element is read."""
+        out = Value(residual.width)
+        self._add(Op("EXPERT_SUM", [part, gate, residual], [out], u=(1, 1)))
+        return out
+
+    def dot(self, x: Value, weight: str) -> Value:
+        """x · weight, a vector, in the first element."""
+        vector = self.graph.tensors[weight]
+        # A matmul takes a matrix: the vector and a row of zeros.
+        rows = f"{weight}.rows"
+        self.graph.tensors[rows] = Tensor(
+            "F32", 2, vector.inputs, bytes(vector.data) + bytes(4 * vector.inputs)
+        )
+        return self.matmul(x, rows)
 
     def add(self, x: Value, y: Value, scale: float = 1.0) -> Value:
         """x + scale * y."""

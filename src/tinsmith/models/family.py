@@ -36,7 +36,8 @@ class TensorName:
     rotary_heads is set, GGUF stores the rows permuted for interleaved rotation, that number of heads in them.
 
     hf: "" for a tensor that no Hugging Face folder has: it follows from the hyper-parameters (Family.derive).
-    experts: the number of matrices [rows, inputs] of a mixture of experts, stored as one.
+    experts: the number of matrices [rows, inputs] of a mixture of experts, which GGUF and the spec hold as one
+    tensor; a Hugging Face folder has one for each, the expert's number in the place of hf's `*`.
     hf_shape: the shape in a Hugging Face folder where that is not (rows, inputs), or (inputs,) for a vector.
     from_hf, to_hf: how a folder's values (or their order) become the spec's, and back.
     """
@@ -65,9 +66,16 @@ class TensorName:
         return (self.inputs,) if self.rows == 1 else (self.inputs, self.rows)
 
     @property
+    def folder_names(self) -> tuple[str, ...]:
+        """Of its parts in a Hugging Face folder, which are its rows from first to last."""
+        if not self.experts:
+            return (self.hf,) if self.hf else ()
+        return tuple(self.hf.replace("*", str(expert)) for expert in range(self.experts))
+
+    @property
     def folder_shape(self) -> tuple[int, ...]:
-        """Outermost dimension first."""
-        return self.hf_shape or tuple(reversed(self.gguf_shape))
+        """Of each of them, outermost dimension first."""
+        return self.hf_shape or ((self.inputs,) if self.rows == 1 else (self.rows, self.inputs))
 
     def from_folder(self, tensor: Tensor) -> Tensor:
         """The spec's tensor of a Hugging Face folder's, which has a float format."""
