@@ -36,7 +36,8 @@ class TensorName:
     rotary_heads is set, GGUF stores the rows permuted for interleaved rotation, that number of heads in them.
 
     hf: "" for a tensor that no Hugging Face folder has: it follows from the hyper-parameters (Family.derive).
-    experts: the number of matrices [rows, inputs] of a mixture of experts, stored as one.
+    experts: the number of matrices [rows, inputs] of a mixture of experts, which GGUF and the spec hold as one
+    tensor; a Hugging Face folder has one for each, the expert's number in the place of hf's `*`.
     hf_shape: the shape in a Hugging Face folder where that is not (rows, inputs), or (inputs,) for a vector.
     from_hf, to_hf: how a folder's values (or their order) become the spec's, and back.
     """
@@ -65,9 +66,16 @@ class TensorName:
         return (self.inputs,) if self.rows == 1 else (self.inputs, self.rows)
 
     @property
+    def folder_names(self) -> tuple[str, ...]:
+        """Of its parts in a Hugging Face folder, which are its rows from first to last."""
+        if not self.experts:
+            return (self.hf,) if self.hf else ()
+        return tuple(self.hf.replace("*", str(expert)) for expert in range(self.experts))
+
+    @property
     def folder_shape(self) -> tuple[int, ...]:
-        """Outermost dimension first."""
-        return self.hf_shape or tuple(reversed(self.gguf_shape))
+        """Of each of them, outermost dimension first."""
+        return self.hf_shape or ((self.inputs,) if self.rows == 1 else (self.rows, self.inputs))
 
     def from_folder(self, tensor: Tensor) -> Tensor:
         """The spec's tensor of a Hugging Face folder's, which has a float format."""
@@ -100,7 +108,8 @@ class Family(ABC):
 
     @abstractmethod
     def hyper_from_gguf(self, meta: Mapping[str, Any], *, tied: bool) -> Hyper:
-        """From metadata as plain values. tied: the file has no head of its own."""
+        """From metadata as plain values, and the float32 vectors of no layer by their tensor's name, as
+        lists: what GGUF keeps of a rotation. tied: the file has no head of its own."""
 
     @abstractmethod
     def hyper_to_gguf(self, h: Hyper) -> dict[str, Any]:
@@ -113,6 +122,10 @@ class Family(ABC):
     def derive(self, h: Hyper) -> dict[str, Tensor]:
         """By role, the tensors that follow from the hyper-parameters: those whose TensorName has no hf."""
         return {}
+
+    def ignored_in_gguf(self, h: Hyper) -> tuple[tuple[str, str], ...]:
+        """As ignored_gguf, which it is where it does not depend on the size."""
+        return self.ignored_gguf
 
     @abstractmethod
     def graph(self, h: Hyper, g: GraphBuilder) -> None:
@@ -196,6 +209,14 @@ class Fields:
         if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 < given < float("inf"):
             raise FormatError(f"{self.where}: {key} is {reprlib.repr(given)}; it must be a positive number")
         return float(given)
+
+    def count_or_0(self, key: str) -> int:
+        """0 where the key is absent, null or 0."""
+        return self.count(key) if self.values.get(key) else 0
+
+    def real_or_0(self, key: str) -> float:
+        """0 where the key is absent, null or 0."""
+        return self.real(key) if self.values.get(key) else 0.0
 
     def refuse(self, key: str, *allowed: Any) -> None:
         """UnsupportedError unless the key is absent, null or one of `allowed`."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.formats import gguf
-from tinsmith.models._gguf import file_order
+from tinsmith.models._gguf import in_file_order
 from tinsmith.models.family import by_name
 from tinsmith.models.spec import Spec
 from tinsmith.train import adapter
@@ -68,9 +68,8 @@ def _stored(factors: Factors, alpha: float) -> Iterator[gguf.Tensor]:
     ratio = factors.scale * rank / alpha
     if ratio != 1:
         b = b * np.float32(ratio)
-    runs = file_order(name)
-    b = b.reshape(-1, len(runs), rank)[:, runs]
+    rows = in_file_order(name, np.ascontiguousarray(b, dtype=np.float32).tobytes(), 4 * rank)
     float32 = gguf.tensor_type("F32")
-    for part, factor, shape in (("a", a, (name.inputs, rank)), ("b", b, (rank, name.rows))):
-        data = np.ascontiguousarray(factor, dtype=np.float32).tobytes()
-        yield gguf.Tensor(f"{name.gguf}.lora_{part}", float32, shape, data)
+    columns = np.ascontiguousarray(a, dtype=np.float32).tobytes()
+    yield gguf.Tensor(f"{name.gguf}.lora_a", float32, (name.inputs, rank), columns)
+    yield gguf.Tensor(f"{name.gguf}.lora_b", float32, (rank, name.rows), rows)
