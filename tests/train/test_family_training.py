@@ -119,10 +119,12 @@ def test_llama_cpp_applies_the_exported_adapter(adapted: Adapted, tmp_path: Path
     given = llama_logits(tmp_path / "base.gguf", tokens, tmp_path / "adapter.gguf")
     base = llama_logits(tmp_path / "base.gguf", tokens)
     spread = np.ptp(wanted)
-    assert np.abs(given - wanted).max() < 1e-4 * spread
+    # llama.cpp looks gelu up in a table of float16, whose steps the least difference may cross.
+    assert np.abs(given - wanted).max() < 1e-3 * spread
     assert np.abs(base - wanted).max() > 0.05 * spread
 
 
+@pytest.mark.slow
 def test_fifty_steps_lower_the_loss(adapted: Adapted, tmp_path: Path) -> None:
     examples = [Example(first + second, second) for first, second in PAIRS * 14]
     options = lora.TrainOptions(
