@@ -5,14 +5,15 @@
 #include <string.h>
 
 static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
-    static char *names[] = {"model",   "context", "chunk",   "logit_rows", "threads",
-                            "kv_type", "batched", "compute", NULL};
+    static char *names[] = {"model",   "context", "chunk",       "logit_rows", "threads",
+                            "kv_type", "batched", "checkpoints", "compute",    NULL};
     core_state *state = PyType_GetModuleState(type);
     PyObject *model, *compute = Py_None;
-    unsigned context = 0, chunk = 0, logit_rows = 1, threads = 1, kv_type = TIN_KV_F16;
+    unsigned context = 0, chunk = 0, logit_rows = 1, threads = 1, kv_type = TIN_KV_F16, checkpoints = 0;
     int batched = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|IIIIIpO:Session", names, state->model_type, &model,
-                                     &context, &chunk, &logit_rows, &threads, &kv_type, &batched, &compute))
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|IIIIIpIO:Session", names, state->model_type, &model,
+                                     &context, &chunk, &logit_rows, &threads, &kv_type, &batched, &checkpoints,
+                                     &compute))
         return NULL;
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     core_session *self = (core_session *)alloc(type, 0);
@@ -32,6 +33,7 @@ static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *keywo
         .batched = batched || self->compute, /* either way it needs no memory for passes */
         .executor = core_pool_executor(&self->pool),
         .clock_ns = core_monotonic_ns,
+        .checkpoints = checkpoints,
     };
     self->size = tin_session_size(self->model->model, &options, &error);
     if (!self->size) {
@@ -440,10 +442,10 @@ static PyMethodDef methods[] = {
 
 static PyType_Slot slots[] = {
     {Py_tp_doc, "Session(model, context=0, chunk=0, logit_rows=1, threads=1, kv_type=KV_F16, batched=False, "
-                "compute=None); "
-                "0 takes the model's own. compute(ids, rows) -> the float32 logits of the last `rows` of all "
-                "these tokens, "
-                "where another runtime computes them; step then takes no budget."},
+                "checkpoints=0, "
+                "compute=None); 0 takes the model's own. compute(ids, rows) -> the float32 logits of the last "
+                "`rows` of all "
+                "these tokens, where another runtime computes them; step then takes no budget."},
     {Py_tp_new, session_new},
     {Py_tp_dealloc, session_dealloc},
     {Py_tp_methods, methods},

@@ -18,8 +18,10 @@ FINISH_LENGTH: int
 FORMATS: dict[str, tuple[int, int, int, int, str]]
 KV_F16: int
 KV_Q8: int
+MAX_EXPERTS: int
 OPS: dict[str, int]
 PROGRAM_VERSION: int
+ROUTE_WIDTH: int
 STEP_DONE: int
 STEP_IDLE: int
 STEP_LOGITS: int
@@ -58,6 +60,7 @@ class Session:
         threads: int = 1,
         kv_type: int = 0,
         batched: bool = False,
+        checkpoints: int = 0,
         compute: Callable[[list[int], int], Buffer] | None = None,
     ) -> Session: ...
     def append(self, tokens: Sequence[int]) -> None: ...

@@ -20,7 +20,11 @@ from typing import Any, Literal
 from tinsmith.errors import RecipeError
 
 TASKS = ("call", "extract", "classify", "chat")
-FORMATS = ("F32", "F16", "Q8_0", "Q4_0")
+# The presets of tinsmith.quant.
+FORMATS = (
+    "F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q5_1", "Q5_0", "Q4_K_M", "Q4_K_S", "Q4_1",
+    "Q4_0", "IQ4_NL", "Q3_K_M", "Q2_K",
+)  # fmt: skip
 BASELINES = ("zero_shot", "few_shot", "retrieval", "nearest")
 SPACINGS = ("compact", "spaced", "free")
 SOURCES = ("schema", "tools", "grammar", "regex", "choices")
