@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#include <string.h>
+
 /* Fewer multiply-adds than this are not worth handing to other threads. */
 enum { TINI_WORTH_SHARING = 1 << 15, TINI_JOBS_A_THREAD = 8 };
 
@@ -274,6 +276,151 @@ static void tini_run_attention(const op_run *r, uint32_t item, uint32_t end) {
         else
             (f16 ? r->pass->kernels->attention_f16 : r->pass->kernels->attention_q8)(&kv, &a);
     }
+}
+
+/* Ops with a state. Items are tiles of the states of one session after the other; each takes all rows of its session in
+ * order. */
+static const tini_state *state_of(const op_run *r) {
+    return &r->pass->program->states[r->op->cache];
+}
+
+static uint32_t state_tiles(const op_run *r) {
+    return state_of(r)->heads * (state_of(r)->columns / TINI_TILE);
+}
+
+static uint32_t state_items(const op_run *r) {
+    return r->pass->run_count * state_tiles(r);
+}
+
+static uint64_t state_work(const op_run *r) {
+    uint32_t most = 0;
+    for (uint32_t k = 0; k < r->pass->run_count; k++) {
+        uint32_t rows = r->pass->runs[k]->rows[0] + r->pass->runs[k]->rows[1];
+        most = rows > most ? rows : most;
+    }
+    return (uint64_t)most * TINI_TILE * 4 * (state_of(r)->rows + 4);
+}
+
+/* Tiles [begin, end) of a state over `rows` rows from `row` on, from one slot to another, or in one. */
+typedef void advance_fn(const op_run *r, const float *from, float *to, uint32_t row, uint32_t rows,
+                        uint32_t begin, uint32_t end);
+
+static void run_state(const op_run *r, const tini_states *s, uint32_t begin, uint32_t end,
+                      advance_fn *advance) {
+    uint32_t state = r->op->cache, left = s->rows[0] + s->rows[1] - 1;
+    size_t tile = (size_t)state_of(r)->rows * TINI_TILE;
+    float *to = tini_states_at(s, s->to, state), *work = left ? tini_states_at(s, s->work, state) : to;
+    const float *from = work;
+    if (s->from != TINI_NONE)
+        from = tini_states_at(s, s->from, state);
+    else
+        memset(work + begin * tile, 0, (end - begin) * tile * sizeof *work);
+    for (uint32_t k = 0; k < 2; k++) {
+        uint32_t rows = s->rows[k] < left ? s->rows[k] : left;
+        if (rows) {
+            advance(r, from, work, s->row[k], rows, begin, end);
+            from = work;
+        }
+        left -= rows;
+    }
+    uint32_t last = s->rows[1] ? 1 : 0;
+    advance(r, from, to, s->row[last] + s->rows[last] - 1, 1, begin, end);
+}
+
+static void run_states(const op_run *r, uint32_t item, uint32_t end, advance_fn *advance) {
+    uint32_t tiles = state_tiles(r);
+    while (item < end) {
+        uint32_t first = item % tiles, count = tiles - first < end - item ? tiles - first : end - item;
+        run_state(r, r->pass->runs[item / tiles], first, first + count, advance);
+        item += count;
+    }
+}
+
+static void advance_conv(const op_run *r, const float *from, float *to, uint32_t row, uint32_t rows,
+                         uint32_t begin, uint32_t end) {
+    const tini_op *op = r->op;
+    tini_conv c = {
+        .weights = (const float *)(const void *)weights_of(r, op->tensor[0]),
+        .from = from,
+        .to = to,
+        .x = value_at(r, op->in[0], row),
+        .out = value_at(r, op->out[0], row),
+        .x_stride = value_width(r, op->in[0]),
+        .out_stride = value_width(r, op->out[0]),
+        .rows = rows,
+        .taps = tensor_of(r, op->tensor[0])->inputs,
+        .silu = op->u[0],
+    };
+    r->pass->kernels->conv(&c, begin, end);
+}
+
+#define tini_items_conv state_items
+#define tini_work_conv state_work
+static void tini_run_conv(const op_run *r, uint32_t item, uint32_t end) {
+    run_states(r, item, end, advance_conv);
+}
+
+enum { GATED_ROWS = 32 };
+
+/* Of `rows` rows of one head: decay = exp(tensor0 * softplus(in2 + tensor1)), beta = sigmoid(in3). */
+static void delta_gates(const op_run *r, uint32_t head, uint32_t row, uint32_t rows, float *decay,
+                        float *beta) {
+    const tini_op *op = r->op;
+    float rate = vector_of(r, op->tensor[0])[head], bias = vector_of(r, op->tensor[1])[head];
+    for (uint32_t k = 0; k < rows; k++) {
+        const float *a = value_at(r, op->in[2], row + k), *b = value_at(r, op->in[3], row + k);
+        decay[k] = tini_exp(rate * tini_softplus(a[head] + bias));
+        beta[k] = 1.0f / (1.0f + tini_exp(-b[head]));
+    }
+}
+
+static void advance_delta_head(const op_run *r, tini_delta *d, uint32_t head, uint32_t row, uint32_t rows,
+                               uint32_t begin, uint32_t end) {
+    const tini_op *op = r->op;
+    const tini_state *state = state_of(r);
+    uint32_t keys = op->u[0], width = state->heads * state->columns;
+    for (uint32_t done = 0; done < rows; done += GATED_ROWS, d->from = d->to) {
+        float decay[GATED_ROWS], beta[GATED_ROWS];
+        uint32_t at = row + done;
+        d->rows = rows - done < GATED_ROWS ? rows - done : GATED_ROWS;
+        delta_gates(r, head, at, d->rows, decay, beta);
+        d->decay = decay;
+        d->beta = beta;
+        d->q = (const float *)value_at(r, op->in[0], at) + (size_t)(head % keys) * state->rows;
+        d->k = d->q + (size_t)keys * state->rows;
+        d->v =
+            (const float *)value_at(r, op->in[1], at) + (d->v_stride - width) + (size_t)head * state->columns;
+        d->out = (float *)value_at(r, op->out[0], at) + (size_t)head * state->columns;
+        r->pass->kernels->delta(d, begin, end);
+    }
+}
+
+static void advance_delta(const op_run *r, const float *from, float *to, uint32_t row, uint32_t rows,
+                          uint32_t begin, uint32_t end) {
+    const tini_state *state = state_of(r);
+    uint32_t tiles = state->columns / TINI_TILE;
+    while (begin < end) {
+        uint32_t head = begin / tiles, first = begin % tiles;
+        uint32_t count = tiles - first < end - begin ? tiles - first : end - begin;
+        size_t offset = (size_t)head * state->rows * state->columns;
+        tini_delta d = {
+            .from = from + offset,
+            .to = to + offset,
+            .qk_stride = value_width(r, r->op->in[0]),
+            .v_stride = value_width(r, r->op->in[1]),
+            .out_stride = value_width(r, r->op->out[0]),
+            .inputs = state->rows,
+            .scale = r->op->f[0],
+        };
+        advance_delta_head(r, &d, head, row, rows, first, first + count);
+        begin += count;
+    }
+}
+
+#define tini_items_delta state_items
+#define tini_work_delta state_work
+static void tini_run_delta(const op_run *r, uint32_t item, uint32_t end) {
+    run_states(r, item, end, advance_delta);
 }
 
 #define tini_items_gated row_items

@@ -5,13 +5,14 @@
 #include <string.h>
 
 static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
-    static char *names[] = {"model", "context", "chunk", "logit_rows", "threads", "kv_type", "batched", NULL};
+    static char *names[] = {"model",   "context", "chunk",       "logit_rows", "threads",
+                            "kv_type", "batched", "checkpoints", NULL};
     core_state *state = PyType_GetModuleState(type);
     PyObject *model;
-    unsigned context = 0, chunk = 0, logit_rows = 1, threads = 1, kv_type = TIN_KV_F16;
+    unsigned context = 0, chunk = 0, logit_rows = 1, threads = 1, kv_type = TIN_KV_F16, checkpoints = 0;
     int batched = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|IIIIIp:Session", names, state->model_type, &model,
-                                     &context, &chunk, &logit_rows, &threads, &kv_type, &batched))
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|IIIIIpI:Session", names, state->model_type, &model,
+                                     &context, &chunk, &logit_rows, &threads, &kv_type, &batched, &checkpoints))
         return NULL;
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     core_session *self = (core_session *)alloc(type, 0);
@@ -29,6 +30,7 @@ static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *keywo
         .batched = (uint32_t)batched,
         .executor = core_pool_executor(&self->pool),
         .clock_ns = core_monotonic_ns,
+        .checkpoints = checkpoints,
     };
     self->size = tin_session_size(self->model->model, &options, &error);
     if (!self->size) {

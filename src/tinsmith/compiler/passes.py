@@ -12,6 +12,8 @@ from tinsmith.formats.weights import weight_format
 _QUANTIZES = ("NORM", "GATED")
 # Ops whose first output may take the place of this input: each reads an element before it writes there.
 _IN_PLACE = {"MATMUL": 1, "GATED": 0, "ATTENTION": 0, "ADD": 0, "EXPERT_SUM": 2}
+# Ops that must see every row, since later tokens read what they keep.
+_REMEMBERS = ("KV_APPEND", "CONV", "DELTA")
 _Q8_BLOCK, _Q8_BYTES = 32, 40
 
 
@@ -84,8 +86,8 @@ def _quantize(ops: list[Op], quantized: dict[Value, Value], source: Value) -> Va
 
 
 def mark_logit_rows(graph: Graph) -> None:
-    """After the last cache is filled, only the rows whose logits are wanted need work."""
-    last = max((k for k, op in enumerate(graph.ops) if op.kind == "KV_APPEND"), default=-1)
+    """After the last cache or state is filled, only the rows whose logits are wanted need work."""
+    last = max((k for k, op in enumerate(graph.ops) if op.kind in _REMEMBERS), default=-1)
     for op in graph.ops[last + 1 :]:
         op.logit_rows = True
 

@@ -29,7 +29,7 @@ _OF_THE_FILE = {"architecture", "type", "file_type", "quantization_version", "al
 
 def load_gguf(path: str | Path) -> Spec:
     file = gguf.read(path)
-    meta = {key: entry.value for key, entry in file.metadata.items()}
+    meta = {key: entry.value for key, entry in file.metadata.items()} | _vectors(file)
     architecture = meta.get("general.architecture")
     if not isinstance(architecture, str):
         raise FormatError(f"{path}: no general.architecture; the file is not a language model")
@@ -47,9 +47,18 @@ def load_gguf(path: str | Path) -> Spec:
         for key, value in meta.items()
         if key.startswith("general.") and key.removeprefix("general.") not in _OF_THE_FILE
     }
-    names, notes = without_ignored(file.tensors, family.ignored_gguf)
+    names, notes = without_ignored(file.tensors, family.ignored_in_gguf(hyper))
     tensors = _tensors(file, names, family.tensors(hyper))
     return Spec(family.name, hyper, tensors, tokenizer, template, general, notes)
+
+
+def _vectors(file: gguf.Gguf) -> dict[str, list[float]]:
+    """The values of float32 vectors of no layer, by their tensor's name."""
+    return {
+        name: list(memoryview(tensor.data).cast("B").cast("f"))  # type: ignore[arg-type]
+        for name, tensor in file.tensors.items()
+        if name.startswith("rope_") and len(tensor.shape) == 1 and tensor.type.name == "F32"
+    }
 
 
 def _tensors(file: gguf.Gguf, present: list[str], names: list[TensorName]) -> dict[str, Tensor]:

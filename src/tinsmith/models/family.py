@@ -108,7 +108,8 @@ class Family(ABC):
 
     @abstractmethod
     def hyper_from_gguf(self, meta: Mapping[str, Any], *, tied: bool) -> Hyper:
-        """From metadata as plain values. tied: the file has no head of its own."""
+        """From metadata as plain values, and the float32 vectors of no layer by their tensor's name, as
+        lists: what GGUF keeps of a rotation. tied: the file has no head of its own."""
 
     @abstractmethod
     def hyper_to_gguf(self, h: Hyper) -> dict[str, Any]:
@@ -121,6 +122,10 @@ class Family(ABC):
     def derive(self, h: Hyper) -> dict[str, Tensor]:
         """By role, the tensors that follow from the hyper-parameters: those whose TensorName has no hf."""
         return {}
+
+    def ignored_in_gguf(self, h: Hyper) -> tuple[tuple[str, str], ...]:
+        """As ignored_gguf, which it is where it does not depend on the size."""
+        return self.ignored_gguf
 
     @abstractmethod
     def graph(self, h: Hyper, g: GraphBuilder) -> None:
@@ -204,6 +209,14 @@ class Fields:
         if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 < given < float("inf"):
             raise FormatError(f"{self.where}: {key} is {reprlib.repr(given)}; it must be a positive number")
         return float(given)
+
+    def count_or_0(self, key: str) -> int:
+        """0 where the key is absent, null or 0."""
+        return self.count(key) if self.values.get(key) else 0
+
+    def real_or_0(self, key: str) -> float:
+        """0 where the key is absent, null or 0."""
+        return self.real(key) if self.values.get(key) else 0.0
 
     def refuse(self, key: str, *allowed: Any) -> None:
         """UnsupportedError unless the key is absent, null or one of `allowed`."""

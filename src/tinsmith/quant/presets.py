@@ -39,7 +39,8 @@ def format_of(preset: str, role: str) -> str:
 
 
 def apply(spec: Spec, preset: str, importance: Mapping[str, Buffer] | None = None) -> Spec:
-    """The model with its matrices in a preset's formats; vectors (norms, biases) become F32.
+    """The model with its matrices in a preset's formats; what is small (norms, biases, a convolution's taps)
+    becomes F32.
 
     importance: by role, a float32 weight for the squared error of each input column, shape (inputs,). A
     tensor that has the format already is taken as it is. Raises UnsupportedError for an unknown preset or a
@@ -48,9 +49,7 @@ def apply(spec: Spec, preset: str, importance: Mapping[str, Buffer] | None = Non
     tensors = {}
     for role, tensor in spec.tensors.items():
         wanted = format_of(preset, role)
-        tensors[role] = _convert(
-            role, tensor, "F32" if tensor.rows == 1 else wanted, (importance or {}).get(role)
-        )
+        tensors[role] = _convert(role, tensor, "F32" if tensor.small else wanted, (importance or {}).get(role))
     return replace(spec, tensors=tensors)
 
 
