@@ -1,5 +1,5 @@
-"""The qwen35_moe family: Qwen3.5 with a mixture of experts for the feed-forward of every layer, and beside them an
-expert that all tokens share."""
+"""The qwen35_moe family: Qwen3.5 with a mixture of experts for the feed-forward of every layer, and beside
+them an expert that all tokens share."""
 
 from __future__ import annotations
 
