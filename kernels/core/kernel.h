@@ -99,7 +99,7 @@ typedef struct tini_attention {
     uint32_t rows, heads, position;
     uint32_t window; /* 0: all */
     float scale;
-    float cap; /* scores s become cap * tanh(s / cap); 0: as they are. The scalar kernels alone read it. */
+    float cap; /* scores s become cap * tanh(s / cap); 0: as they are */
 } tini_attention;
 
 /* The first position that the query at `position` sees. */

@@ -270,11 +270,10 @@ static void tini_run_attention(const op_run *r, uint32_t item, uint32_t end) {
             .scale = op->f[0],
             .cap = op->f[1],
         };
-        int f16 = block->caches->type == TIN_KV_F16;
-        if (a.cap != 0.0f)
-            (f16 ? tini_attention_f16_scalar : tini_attention_q8_scalar)(&kv, &a);
+        if (block->caches->type == TIN_KV_F16)
+            r->pass->kernels->attention_f16(&kv, &a);
         else
-            (f16 ? r->pass->kernels->attention_f16 : r->pass->kernels->attention_q8)(&kv, &a);
+            r->pass->kernels->attention_q8(&kv, &a);
     }
 }
 

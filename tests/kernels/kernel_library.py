@@ -86,8 +86,6 @@ def formats() -> list[Format]:
 
 
 FORMATS = {line.name: line for line in formats()}
-# Those that tini_quantize makes.
-MADE = ["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1"]
 
 
 def halves_at(name: str) -> list[int]:

@@ -85,7 +85,7 @@ def tiny_spec(case: Family | str, **changes: Any) -> Spec:
     return Spec(family.name, hyper, tensors, tiny_tokenizer(hyper.vocab), "{{ messages }}", general)
 
 
-# Formats that are read but not made: where a block's float16 values stand.
+# Where a block's float16 values stand, of formats that are tested with any bits.
 HALVES = {
     "Q5_0": (0,),
     "Q5_1": (0, 2),

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="formats",
         nargs="+",
         metavar="F",
-        help=f"weight formats, for a MODEL: {', '.join(f.lower() for f in FORMATS)} (default: all but f32)",
+        help=f"weight formats, for a MODEL: {', '.join(f.lower() for f in FORMATS)} (default: f16 q8_0 q4_0)",
     )
     parser.add_argument("--context", type=int, default=0, help="tokens a session holds, for a MODEL (0: all)")
     parser.add_argument("--name", help="what the files are called, for a MODEL (default: as the model)")

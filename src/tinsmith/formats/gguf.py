@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import reprlib
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
@@ -74,6 +74,8 @@ TENSOR_TYPES = tuple(
         (34, "TQ1_0", 256, 54),
         (35, "TQ2_0", 256, 66),
         (39, "MXFP4", 32, 17),
+        (40, "NVFP4", 64, 36),
+        (41, "Q1_0", 128, 18),
     )
 )
 _TYPE_BY_ID = {kind.id: kind for kind in TENSOR_TYPES}
@@ -377,9 +379,19 @@ def write(path: str | Path, metadata: Mapping[str, Value], tensors: Iterable[Ten
     """
     tensors = list(tensors)
     alignment = _alignment(metadata, str(path))
-    header = bytearray(MAGIC + struct.pack("<IQQ", VERSIONS[-1], len(tensors), len(metadata)))
+    with atomic_write(path) as file:
+        file.write(header(metadata, tensors))
+        for tensor in tensors:
+            _pad(file, _write_data(file, tensor), alignment)
+
+
+def header(metadata: Mapping[str, Value], tensors: Sequence[Tensor]) -> bytes:
+    """The start of the file that `write` writes, up to the first tensor; the tensors' data are not looked
+    at."""
+    alignment = _alignment(metadata, "the metadata")
+    made = bytearray(MAGIC + struct.pack("<IQQ", VERSIONS[-1], len(tensors), len(metadata)))
     for key, entry in metadata.items():
-        header += _string(key) + struct.pack("<I", entry.type) + _payload(key, entry)
+        made += _string(key) + struct.pack("<I", entry.type) + _payload(key, entry)
     offset = 0
     for tensor in tensors:
         if len(tensor.shape) not in range(1, _MAX_DIMENSIONS + 1) or tensor.shape[0] % tensor.type.block:
@@ -387,14 +399,10 @@ def write(path: str | Path, metadata: Mapping[str, Value], tensors: Iterable[Ten
                 f"tensor {tensor.name!r} has shape {tensor.shape}; {tensor.type.name} needs 1 to "
                 f"{_MAX_DIMENSIONS} dimensions, the first a multiple of {tensor.type.block}"
             )
-        header += _string(tensor.name) + struct.pack("<I", len(tensor.shape))
-        header += struct.pack(f"<{len(tensor.shape)}QIQ", *tensor.shape, tensor.type.id, offset)
+        made += _string(tensor.name) + struct.pack("<I", len(tensor.shape))
+        made += struct.pack(f"<{len(tensor.shape)}QIQ", *tensor.shape, tensor.type.id, offset)
         offset += -(-tensor.size // alignment) * alignment
-    with atomic_write(path) as file:
-        file.write(header)
-        _pad(file, len(header), alignment)
-        for tensor in tensors:
-            _pad(file, _write_data(file, tensor), alignment)
+    return bytes(made + bytes(-len(made) % alignment))
 
 
 def _write_data(file: BinaryIO, tensor: Tensor) -> int:
