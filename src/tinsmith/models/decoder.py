@@ -32,13 +32,14 @@ class Decoder(Family):
     """Class variables beside Family's: model_type as transformers names it; hyper, the class of
     hyper-parameters; defaults, what transformers takes for keys that a config leaves out; only, the values
     that are computed of keys that have others; keeps_head_dim, whether GGUF states a head's width even where
-    it follows."""
+    it follows; mixture, whether it has experts."""
 
     model_type: ClassVar[str]
     hyper: ClassVar[type[Hyper]] = Hyper
     defaults: ClassVar[Mapping[str, Any]] = {}
     only: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     keeps_head_dim: ClassVar[bool] = False
+    mixture: ClassVar[bool] = False
 
     def layer(self, h: Hyper) -> list[TensorName]:
         """The tensors of a layer, their names without the layer's prefix, in a family whose layers are alike."""
@@ -107,7 +108,8 @@ class Decoder(Family):
 
     def hyper_from_gguf(self, meta: Mapping[str, Any], *, tied: bool) -> Hyper:
         fields = Fields(meta, METADATA, f"{self.gguf_architecture}.")
-        fields.refuse("expert_count", 0)
+        if not self.mixture:
+            fields.refuse("expert_count", 0)
         known: dict[str, Any] = {name: fields.count(key) for name, _, key in _COUNTS}
         known["head_dim"] = fields.count("attention.key_length", max(known["dim"] // known["heads"], 1))
         fields.refuse("attention.value_length", known["head_dim"])
