@@ -103,7 +103,7 @@ class Qwen35(decoder.Decoder):
         state_dim, heads = fields.count("ssm.state_size"), fields.count("ssm.time_step_rank")
         fields.refuse("ssm.inner_size", state_dim * heads)
         fields.refuse("rope.scaling.type", "none")
-        given = fields.values.get("rope.dimension_sections")
+        given = fields.get("rope.dimension_sections")
         return {
             # Layers that predict further tokens come last.
             "layers": h["layers"] - fields.count_or_0("nextn_predict_layers"),
