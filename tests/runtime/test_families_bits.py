@@ -6,7 +6,7 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
-from tiny_models import cases, in_format, tiny_spec
+from tiny_models import cases, in_format, small, tiny_spec
 from transformers_models import some_tokens
 
 from tinsmith import _core
@@ -49,7 +49,7 @@ def next_logits(session: _core.Session, tokens: list[int]) -> bytes:
 @pytest.mark.parametrize("weights", ["F32", "Q8_0", "Q4_0"])
 def test_one_digest(case: str, weights: str) -> None:
     if weights != "F32" and any(
-        tensor.inputs % 32 and not tensor.small for tensor in tiny_spec(case).tensors.values()
+        tensor.inputs % 32 and not small(tensor) for tensor in tiny_spec(case).tensors.values()
     ):
         case_has_wide_rows = case != "llama"  # whose rows of 48 are for what blocks do not divide
         assert not case_has_wide_rows
