@@ -17,10 +17,10 @@ from tinsmith.compiler.passes import lower
 from tinsmith.compiler.program import Program, write_program
 from tinsmith.errors import FormatError, TinsmithError, UnsupportedError
 from tinsmith.formats import tin
-from tinsmith.formats.turns import TurnTable
-from tinsmith.models import family, tool_formats
-from tinsmith.models.chat_template import compile_turns
+from tinsmith.formats.turns import Turns
+from tinsmith.models import chat_template, family, tool_formats
 from tinsmith.models.spec import Buffer, Spec
+from tinsmith.models.turn_probes import compile_turns
 
 # Tokens computed at once. More amortize the reading of weights further; the arena grows with them.
 CHUNK = 64
@@ -85,16 +85,15 @@ def _compile(spec: Spec) -> tuple[list[tuple[str, Buffer]], dict[str, Any]]:
     return entries, facts
 
 
-def _turns(spec: Spec) -> TurnTable:
-    """The chat template as a table of turns."""
+def _turns(spec: Spec) -> Turns:
+    """The chat template as tables of turns."""
     if spec.chat_template is None:
         raise UnsupportedError("the model has no chat template")
-
-    def text(token: int | None) -> str:
-        return "" if token is None else spec.tokenizer.tokens[token]
-
-    bos, eos = text(spec.tokenizer.bos), text(spec.tokenizer.eos)
-    return compile_turns(spec.chat_template, bos=bos, eos=eos)
+    return compile_turns(
+        spec.chat_template,
+        tokens=chat_template.special_tokens(spec.tokenizer),
+        control=turns_file.control_texts(spec.tokenizer),
+    )
 
 
 def _pack_weights(graph: Graph, program: Program) -> Iterator[Buffer]:
