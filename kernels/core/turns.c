@@ -97,6 +97,7 @@ typedef struct turn_sink {
     int32_t *tokens;
     size_t capacity;
     int64_t count;
+    int32_t before; /* the control token before the run, or -1 */
     void *scratch;
     size_t scratch_size;
     tin_error *error;
@@ -116,17 +117,22 @@ static tin_status put_plain(turn_sink *out, span text) {
     return TIN_OK;
 }
 
-static void end_run(turn_sink *out) {
+/* `after`: the control token behind the run, or -1. */
+static void end_run(turn_sink *out, int32_t after) {
     if (out->length > out->longest)
         out->longest = out->length;
     if (out->run) {
         size_t used = (uint64_t)out->count < out->capacity ? (size_t)out->count : out->capacity;
         /* Can't fail: the run fits both TINI_TEXT_MAX and the scratch. */
-        out->count += tini_tokenize(out->tokenizer, (const char *)out->run, out->length, 0,
-                                    out->capacity ? out->tokens + used : NULL, out->capacity - used,
-                                    out->scratch, out->scratch_size);
+        const uint8_t *run = out->run;
+        size_t length = out->length;
+        tini_special_strip(out->tokenizer, out->before, after, &run, &length);
+        out->count += tini_tokenize(
+            out->tokenizer, (const char *)run, length, out->before < 0 ? 0 : TINI_TEXT_INNER,
+            out->capacity ? out->tokens + used : NULL, out->capacity - used, out->scratch, out->scratch_size);
     }
     out->length = 0;
+    out->before = after;
 }
 
 static tin_status put_text(turn_sink *out, uint32_t text) {
@@ -139,7 +145,7 @@ static tin_status put_text(turn_sink *out, uint32_t text) {
             return status;
         if (turns->parts[k].token < 0)
             continue;
-        end_run(out);
+        end_run(out, turns->parts[k].token);
         if ((uint64_t)out->count < out->capacity)
             out->tokens[out->count] = turns->parts[k].token;
         out->count++;
@@ -361,7 +367,7 @@ static tin_status put_conversation(turn_sink *out, conversation c, int answer) {
     if (!status && (answer || last != TIN_ROLE_SYSTEM))
         status = put_text(out, answer ? TINI_TURN_ANSWER : TINI_TURN_FINISH_USER + last - TIN_ROLE_USER);
     if (!status)
-        end_run(out);
+        end_run(out, -1);
     return status;
 }
 
@@ -384,13 +390,19 @@ static tin_status pick_table(const tin_model *model, conversation c, uint32_t fl
 /* The bytes of the longest run of plain text. */
 static tin_status measure(const tin_model *model, conversation c, uint32_t table, int answer, size_t *longest,
                           tin_error *error) {
+<<<<<<< HEAD
     turn_sink sink = {.tokenizer = &model->tokenizer, .turns = &model->turns, .table = table, .error = error};
     tin_status status = put_conversation(&sink, c, answer);
+=======
+    turn_sink sink = {.tokenizer = &model->tokenizer, .before = -1};
+    tin_status status = put_conversation(&sink, model, messages, count, TIN_CHAT_ANSWER, error);
+>>>>>>> main
     *longest = sink.longest;
     return status;
 }
 
 size_t tin_chat_scratch(const tin_model *model, const tin_message *messages, uint32_t count, tin_error *error) {
+<<<<<<< HEAD
     conversation c = {messages, count};
     uint32_t table;
     size_t longest = 0, length;
@@ -404,6 +416,12 @@ size_t tin_chat_scratch(const tin_model *model, const tin_message *messages, uin
                 longest = length > longest ? length : longest;
             }
     return taken ? tini_tokenize_scratch(longest) + longest : 0;
+=======
+    size_t longest;
+    return measure(model, messages, count, &longest, error)
+               ? 0
+               : tini_tokenize_scratch(&model->tokenizer, longest) + longest;
+>>>>>>> main
 }
 
 int64_t tin_chat(const tin_model *model, const tin_message *messages, uint32_t count, uint32_t flags,
@@ -420,13 +438,17 @@ int64_t tin_chat(const tin_model *model, const tin_message *messages, uint32_t c
         status = measure(model, c, table, answer, &longest, error);
     if (status)
         return status;
-    size_t room = tini_tokenize_scratch(longest);
+    size_t room = tini_tokenize_scratch(&model->tokenizer, longest);
     if (!scratch || (uintptr_t)scratch % sizeof(uint32_t) || scratch_size < room + longest)
         return tini_fail(error, TIN_ERR_MEMORY, "the conversation needs %llu bytes of scratch, aligned to %u",
                          (unsigned long long)(room + longest), (uint32_t)sizeof(uint32_t));
     turn_sink out = {.tokenizer = &model->tokenizer,
+<<<<<<< HEAD
                      .turns = &model->turns,
                      .table = table,
+=======
+                     .before = -1,
+>>>>>>> main
                      .run = (uint8_t *)scratch + room,
                      .tokens = tokens,
                      .capacity = capacity,

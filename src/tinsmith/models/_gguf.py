@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.formats import gguf
 from tinsmith.formats.weights import WEIGHT_FORMATS
-from tinsmith.models._tokens import end_tokens
-from tinsmith.models.family import TensorName, by_gguf_architecture, by_name
+from tinsmith.models import _gguf_tokenizer
+from tinsmith.models.family import TensorName, by_gguf_architecture, by_name, without_ignored
 from tinsmith.models.spec import Buffer, Spec, Tensor, Tokenizer
 
-_TYPES = {1: "normal", 3: "control", 4: "user", 5: "unused"}
-_TYPE_IDS = {name: number for number, name in _TYPES.items()}
 # llama.cpp's `general.file_type`: the format most weights have; for the K formats, the medium mix around them.
 _FILE_TYPES = {
     "F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 7, "Q5_0": 8, "Q5_1": 9, "Q2_K": 10, "Q3_K": 12,
@@ -29,15 +26,15 @@ _OF_THE_FILE = {"architecture", "type", "file_type", "quantization_version", "al
 
 def load_gguf(path: str | Path) -> Spec:
     file = gguf.read(path)
-    meta = {key: entry.value for key, entry in file.metadata.items()}
+    meta = {key: entry.value for key, entry in file.metadata.items()} | _vectors(file)
     architecture = meta.get("general.architecture")
     if not isinstance(architecture, str):
         raise FormatError(f"{path}: no general.architecture; the file is not a language model")
     family = by_gguf_architecture(architecture, str(path))
     try:
         hyper = family.hyper_from_gguf(meta, tied="output.weight" not in file.tensors)
-        tokenizer = _tokenizer(meta)
-        template = _text(meta, "tokenizer.chat_template")
+        tokenizer = _gguf_tokenizer.read(meta)
+        template = _gguf_tokenizer.text(meta, "tokenizer.chat_template")
     except (FormatError, UnsupportedError) as error:
         raise type(error)(f"{path}: {error}") from error
     if len(tokenizer.tokens) != hyper.vocab:
@@ -47,11 +44,31 @@ def load_gguf(path: str | Path) -> Spec:
         for key, value in meta.items()
         if key.startswith("general.") and key.removeprefix("general.") not in _OF_THE_FILE
     }
-    return Spec(family.name, hyper, _tensors(file, family.tensors(hyper)), tokenizer, template, general)
+    names, notes = without_ignored(file.tensors, family.ignored_in_gguf(hyper))
+    tensors = _tensors(file, names, family.tensors(hyper))
+    return Spec(family.name, hyper, tensors, tokenizer, template, general, notes)
 
 
-def _tensors(file: gguf.Gguf, names: list[TensorName]) -> dict[str, Tensor]:
-    surplus = sorted(set(file.tensors) - {name.gguf for name in names})
+def read_words(file: gguf.Gguf) -> tuple[Tokenizer, str | None]:
+    """The tokenizer, and the chat template if any, of a file whose family need not be one of ours."""
+    meta = {key: entry.value for key, entry in file.metadata.items()}
+    try:
+        return _gguf_tokenizer.read(meta), _gguf_tokenizer.text(meta, "tokenizer.chat_template")
+    except (FormatError, UnsupportedError) as error:
+        raise type(error)(f"{file.path}: {error}") from error
+
+
+def _vectors(file: gguf.Gguf) -> dict[str, list[float]]:
+    """The values of float32 vectors of no layer, by their tensor's name."""
+    return {
+        name: list(memoryview(tensor.data).cast("B").cast("f"))  # type: ignore[arg-type]
+        for name, tensor in file.tensors.items()
+        if name.startswith("rope_") and len(tensor.shape) == 1 and tensor.type.name == "F32"
+    }
+
+
+def _tensors(file: gguf.Gguf, present: list[str], names: list[TensorName]) -> dict[str, Tensor]:
+    surplus = sorted(set(present) - {name.gguf for name in names})
     if surplus:
         raise UnsupportedError(
             f"{file.path}: tensor {surplus[0]!r} is not one of the family's ({len(surplus)} such); "
@@ -62,134 +79,102 @@ def _tensors(file: gguf.Gguf, names: list[TensorName]) -> dict[str, Tensor]:
         stored = file.tensors.get(name.gguf)
         if stored is None:
             raise FormatError(f"{file.path}: tensor {name.gguf!r} is missing; the file is incomplete")
-        shape = (name.inputs,) if name.rows == 1 else (name.inputs, name.rows)
-        if stored.shape != shape:
-            raise FormatError(f"{file.path}: tensor {name.gguf!r} has shape {stored.shape}; expected {shape}")
-        allowed = ("F32",) if name.rows == 1 else tuple(WEIGHT_FORMATS)
+        if stored.shape != name.gguf_shape:
+            raise FormatError(
+                f"{file.path}: tensor {name.gguf!r} has shape {stored.shape}; expected {name.gguf_shape}"
+            )
+        allowed = ("F32",) if name.all_rows == 1 else tuple(WEIGHT_FORMATS)
         if stored.type.name not in allowed:
             raise UnsupportedError(
                 f"{file.path}: tensor {name.gguf!r} is {stored.type.name}, which is not supported; supported: "
                 + ", ".join(allowed)
             )
         assert isinstance(stored.data, Buffer)
-        data = stored.data
-        if name.rotary_heads is not None:
-            data = _halves(data, name.rows, name.rotary_heads)
-        found[name.role] = Tensor(stored.type.name, name.rows, name.inputs, data)
+        data: Buffer = stored.data
+        order = file_order(name)
+        if len(order) > 1:
+            back = sorted(range(len(order)), key=order.__getitem__)
+            data = b"".join(_runs(data, len(data) // name.all_rows, back))
+        found[name.role] = Tensor(stored.type.name, name.all_rows, name.inputs, data)
     return found
 
 
-def _halves(data: Buffer, rows: int, heads: int) -> bytes:
-    """Rows of pairs (0, half, 1, half + 1, …) to Hugging Face's order: the first halves, then the second."""
-    return _gather(data, rows, heads, lambda i, half: 2 * i if i < half else 2 * (i - half) + 1)
+class Encode(Protocol):
+    """Gives tensors other formats on their way to the file: quant.encoder makes such."""
+
+    @property
+    def file_type(self) -> int: ...
+
+    def __call__(
+        self, spec: Spec, names: Sequence[tuple[TensorName, Sequence[int]]]
+    ) -> Iterable[tuple[str, Iterable[Buffer]]]:
+        """For each tensor its format and its data in pieces, which are taken in order. With a name comes the
+        order that the file has rows in: its row i of each run of len(order) rows is the tensor's order[i]."""
 
 
-def _pairs(data: Buffer, rows: int, heads: int) -> bytes:
-    """The inverse of _halves."""
-    return _gather(data, rows, heads, lambda i, half: i // 2 + i % 2 * half)
+def save(spec: Spec, path: str | Path, extra_metadata: Mapping[str, Any], encode: Encode | None) -> None:
+    names = by_name(spec.family).tensors(spec.hyper)
+    file_type = encode.file_type if encode else _file_type(spec)
+    gguf.write(path, _metadata(spec, file_type, extra_metadata), _stored(spec, names, encode))
 
 
-def _gather(data: Buffer, rows: int, heads: int, source: Callable[[int, int], int]) -> bytes:
-    """Row i of each head becomes its row source(i, half a head); rows stay as they are, in any block format."""
-    view = memoryview(data)
-    width, head = len(view) // rows, rows // heads
-    order = [source(i, head // 2) for i in range(head)]
-    return b"".join(
-        view[(base + i) * width : (base + i + 1) * width] for base in range(0, rows, head) for i in order
-    )
+def header(spec: Spec) -> bytes:
+    """The file that `save` would write, up to its first tensor."""
+    names = by_name(spec.family).tensors(spec.hyper)
+    return gguf.header(_metadata(spec, _file_type(spec), {}), _stored(spec, names, None))
 
 
-def _tokenizer(meta: Mapping[str, Any]) -> Tokenizer:
-    kind = meta.get("tokenizer.ggml.model")
-    if kind != "gpt2":
-        raise UnsupportedError(f"tokenizer {kind!r} is not supported; supported: 'gpt2' (byte-level BPE)")
-    tokens = _strings(meta, "tokenizer.ggml.tokens")
-    numbers = meta.get("tokenizer.ggml.token_type", [1] * len(tokens))
-    whole = isinstance(numbers, list) and all(isinstance(number, int) for number in numbers)
-    if not whole or len(numbers) != len(tokens):
-        raise FormatError(f"tokenizer.ggml.token_type must be an array of {len(tokens)} whole numbers")
-    unknown = set(numbers) - set(_TYPES)
-    if unknown:
-        raise UnsupportedError(
-            f"token type {min(unknown)} is not supported in a byte-level BPE; supported: {_TYPES}"
-        )
-    types = [_TYPES[number] for number in numbers]
-    ids = {
-        key: _token_id(meta, f"tokenizer.ggml.{key}_token_id", len(tokens))
-        for key in ("bos", "eos", "unknown", "padding", "eot", "eom")
-    }
-    named = [ids[key] for key in ("eos", "eot", "eom")]
-    return Tokenizer(
-        tokens=tokens,
-        types=types,
-        merges=[_merge(text) for text in _strings(meta, "tokenizer.ggml.merges")],
-        pre=_text(meta, "tokenizer.ggml.pre") or "default",
-        bos=ids["bos"],
-        eos=ids["eos"],
-        unk=ids["unknown"],
-        pad=ids["padding"],
-        add_bos=bool(meta.get("tokenizer.ggml.add_bos_token", False)),
-        add_eos=bool(meta.get("tokenizer.ggml.add_eos_token", False)),
-        end_tokens=end_tokens(tokens, types, named),
-    )
-
-
-def _text(meta: Mapping[str, Any], key: str) -> str | None:
-    given = meta.get(key)
-    if given is not None and not isinstance(given, str):
-        raise FormatError(f"{key} is {reprlib.repr(given)}; it must be a text")
-    return given
-
-
-def _strings(meta: Mapping[str, Any], key: str) -> list[str]:
-    given = meta.get(key)
-    if not isinstance(given, list) or not all(isinstance(item, str) for item in given):
-        raise FormatError(f"{key} must be an array of strings")
-    return given
-
-
-def _merge(text: str) -> tuple[str, str]:
-    left, space, right = text.partition(" ")
-    if not (left and space and right) or " " in right:
-        raise FormatError(f"tokenizer.ggml.merges has {text!r}; expected two tokens and a space between them")
-    return left, right
-
-
-def _token_id(meta: Mapping[str, Any], key: str, count: int) -> int | None:
-    given = meta.get(key)
-    if given is None:
-        return None
-    if not isinstance(given, int) or not 0 <= given < count:
-        raise FormatError(f"{key} is {reprlib.repr(given)}; it must be a token's number, below {count}")
-    return given
-
-
-def save(spec: Spec, path: str | Path, extra_metadata: Mapping[str, Any]) -> None:
+def _metadata(spec: Spec, file_type: int, extra: Mapping[str, Any]) -> dict[str, gguf.Value]:
     family = by_name(spec.family)
-    names = family.tensors(spec.hyper)
     metadata = _general(spec, family.gguf_architecture)
     metadata |= family.hyper_to_gguf(spec.hyper)
-    metadata["general.file_type"] = _file_type(spec)
-    metadata |= _tokenizer_metadata(spec)
+    metadata["general.file_type"] = file_type
+    metadata |= _gguf_tokenizer.write(spec.tokenizer)
+    if spec.chat_template is not None:
+        metadata["tokenizer.chat_template"] = spec.chat_template
     metadata["general.quantization_version"] = _QUANTIZATION_VERSION
-    metadata |= extra_metadata
-    typed = {
+    metadata |= extra
+    return {
         key: given if isinstance(given, gguf.Value) else gguf.value(given) for key, given in metadata.items()
     }
-    gguf.write(path, typed, (_stored(spec, name) for name in names))
 
 
-def _stored(spec: Spec, name: TensorName) -> gguf.Tensor:
-    tensor = spec.tensors[name.role]
-    shape = (name.inputs,) if name.rows == 1 else (name.inputs, name.rows)
-    data: Buffer | Iterator[bytes] = tensor.data
-    if name.rotary_heads is not None:
-        data = _lazily(tensor.data, name.rows, name.rotary_heads)
-    return gguf.Tensor(name.gguf, gguf.tensor_type(tensor.format), shape, data)
+def _stored(spec: Spec, names: Sequence[TensorName], encode: Encode | None) -> list[gguf.Tensor]:
+    placed = [(name, file_order(name)) for name in names]
+    written = encode(spec, placed) if encode else _as_they_are(spec, placed)
+    return [
+        gguf.Tensor(name.gguf, gguf.tensor_type(format), name.gguf_shape, data)
+        for (name, _), (format, data) in zip(placed, written, strict=True)
+    ]
 
 
-def _lazily(data: Buffer, rows: int, heads: int) -> Iterator[bytes]:
-    yield _pairs(data, rows, heads)
+def file_order(name: TensorName) -> Sequence[int]:
+    """The order that the file has the rows of each head in: (0, half, 1, half + 1, …) where they are
+    rotated."""
+    if name.rotary_heads is None:
+        return (0,)
+    head = name.rows // name.rotary_heads
+    return [i // 2 + i % 2 * (head // 2) for i in range(head)]
+
+
+def in_file_order(name: TensorName, data: Buffer, width: int) -> bytes:
+    """The tensor's rows, of `width` bytes each, as the file has them."""
+    return b"".join(_runs(data, width, file_order(name)))
+
+
+def _as_they_are(
+    spec: Spec, names: Sequence[tuple[TensorName, Sequence[int]]]
+) -> Iterator[tuple[str, Buffer | Iterator[Buffer]]]:
+    for name, order in names:
+        tensor = spec.tensors[name.role]
+        width = memoryview(tensor.data).nbytes // tensor.rows
+        yield tensor.format, (tensor.data if len(order) == 1 else _runs(tensor.data, width, order))
+
+
+def _runs(data: Buffer, width: int, order: Sequence[int]) -> Iterator[Buffer]:
+    view = memoryview(data).cast("B")
+    for base in range(0, len(view), len(order) * width):
+        yield b"".join(view[base + row * width : base + (row + 1) * width] for row in order)
 
 
 def _general(spec: Spec, architecture: str) -> dict[str, Any]:
@@ -214,42 +199,3 @@ def _file_type(spec: Spec) -> int:
         if tensor.rows > 1 and role not in ("embed", "head"):
             sizes[tensor.format] += tensor.rows * tensor.inputs
     return _FILE_TYPES[sizes.most_common(1)[0][0]] if sizes else _FILE_TYPES["F32"]
-
-
-def _tokenizer_metadata(spec: Spec) -> dict[str, Any]:
-    tokenizer = spec.tokenizer
-    metadata: dict[str, Any] = {
-        "tokenizer.ggml.add_space_prefix": False,
-        "tokenizer.ggml.add_bos_token": tokenizer.add_bos,
-    }
-    if tokenizer.add_eos:
-        metadata["tokenizer.ggml.add_eos_token"] = True
-    metadata["tokenizer.ggml.model"] = "gpt2"
-    metadata["tokenizer.ggml.pre"] = tokenizer.pre
-    metadata["tokenizer.ggml.tokens"] = tokenizer.tokens
-    metadata["tokenizer.ggml.token_type"] = gguf.Value(
-        gguf.ValueType.ARRAY, [_TYPE_IDS[kind] for kind in tokenizer.types], gguf.ValueType.INT32
-    )
-    metadata["tokenizer.ggml.merges"] = [f"{left} {right}" for left, right in tokenizer.merges]
-    named = {
-        "bos": tokenizer.bos,
-        "eos": tokenizer.eos,
-        "unknown": tokenizer.unk,
-        "padding": tokenizer.pad,
-    } | _further_ends(tokenizer)
-    for key, token in named.items():
-        if token is not None:
-            metadata[f"tokenizer.ggml.{key}_token_id"] = token
-    if spec.chat_template is not None:
-        metadata["tokenizer.chat_template"] = spec.chat_template
-    return metadata
-
-
-def _further_ends(tokenizer: Tokenizer) -> dict[str, int]:
-    """eot and eom: the end tokens beside eos that a reader would not know by their text."""
-    by_text = end_tokens(tokenizer.tokens, tokenizer.types, ())
-    unknown = [token for token in tokenizer.end_tokens if token != tokenizer.eos and token not in by_text]
-    if len(unknown) > 2:
-        texts = ", ".join(repr(tokenizer.tokens[token]) for token in unknown)
-        raise UnsupportedError(f"GGUF names two end tokens beside eos; the tokenizer has {texts}")
-    return dict(zip(("eot", "eom"), unknown, strict=False))
