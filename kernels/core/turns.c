@@ -117,8 +117,8 @@ static tin_status put_plain(turn_sink *out, span text) {
     return TIN_OK;
 }
 
-/* `after`: the control token behind the run, or -1. */
-static void end_run(turn_sink *out, int32_t after) {
+/* `behind`: the control token behind the run, or -1. */
+static void end_run(turn_sink *out, int32_t behind) {
     if (out->length > out->longest)
         out->longest = out->length;
     if (out->run) {
@@ -126,13 +126,13 @@ static void end_run(turn_sink *out, int32_t after) {
         /* Can't fail: the run fits both TINI_TEXT_MAX and the scratch. */
         const uint8_t *run = out->run;
         size_t length = out->length;
-        tini_special_strip(out->tokenizer, out->before, after, &run, &length);
+        tini_special_strip(out->tokenizer, out->before, behind, &run, &length);
         out->count += tini_tokenize(
             out->tokenizer, (const char *)run, length, out->before < 0 ? 0 : TINI_TEXT_INNER,
             out->capacity ? out->tokens + used : NULL, out->capacity - used, out->scratch, out->scratch_size);
     }
     out->length = 0;
-    out->before = after;
+    out->before = behind;
 }
 
 static tin_status put_text(turn_sink *out, uint32_t text) {
@@ -390,19 +390,14 @@ static tin_status pick_table(const tin_model *model, conversation c, uint32_t fl
 /* The bytes of the longest run of plain text. */
 static tin_status measure(const tin_model *model, conversation c, uint32_t table, int answer, size_t *longest,
                           tin_error *error) {
-<<<<<<< HEAD
-    turn_sink sink = {.tokenizer = &model->tokenizer, .turns = &model->turns, .table = table, .error = error};
+    turn_sink sink = {
+        .tokenizer = &model->tokenizer, .turns = &model->turns, .table = table, .before = -1, .error = error};
     tin_status status = put_conversation(&sink, c, answer);
-=======
-    turn_sink sink = {.tokenizer = &model->tokenizer, .before = -1};
-    tin_status status = put_conversation(&sink, model, messages, count, TIN_CHAT_ANSWER, error);
->>>>>>> main
     *longest = sink.longest;
     return status;
 }
 
 size_t tin_chat_scratch(const tin_model *model, const tin_message *messages, uint32_t count, tin_error *error) {
-<<<<<<< HEAD
     conversation c = {messages, count};
     uint32_t table;
     size_t longest = 0, length;
@@ -415,13 +410,7 @@ size_t tin_chat_scratch(const tin_model *model, const tin_message *messages, uin
                 taken = 1;
                 longest = length > longest ? length : longest;
             }
-    return taken ? tini_tokenize_scratch(longest) + longest : 0;
-=======
-    size_t longest;
-    return measure(model, messages, count, &longest, error)
-               ? 0
-               : tini_tokenize_scratch(&model->tokenizer, longest) + longest;
->>>>>>> main
+    return taken ? tini_tokenize_scratch(&model->tokenizer, longest) + longest : 0;
 }
 
 int64_t tin_chat(const tin_model *model, const tin_message *messages, uint32_t count, uint32_t flags,
@@ -443,12 +432,9 @@ int64_t tin_chat(const tin_model *model, const tin_message *messages, uint32_t c
         return tini_fail(error, TIN_ERR_MEMORY, "the conversation needs %llu bytes of scratch, aligned to %u",
                          (unsigned long long)(room + longest), (uint32_t)sizeof(uint32_t));
     turn_sink out = {.tokenizer = &model->tokenizer,
-<<<<<<< HEAD
                      .turns = &model->turns,
                      .table = table,
-=======
                      .before = -1,
->>>>>>> main
                      .run = (uint8_t *)scratch + room,
                      .tokens = tokens,
                      .capacity = capacity,
