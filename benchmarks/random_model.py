@@ -38,15 +38,20 @@ def drawn(name: str, rows: int, inputs: int, rng: np.random.Generator) -> Tensor
     return Tensor(name, rows, inputs, blocks.tobytes())
 
 
+def padded_tokenizer(vocab: int) -> Tokenizer:
+    """Every byte, and names that no text has."""
+    added = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    tokens = added + ALPHABET
+    unused = [f"[PAD{k}]" for k in range(len(tokens), vocab)]
+    types = ["control"] * len(added) + ["normal"] * len(ALPHABET) + ["unused"] * len(unused)
+    return Tokenizer(tokens + unused, types, [], "smollm", 1, 2, 0, 2, add_bos=False, end_tokens=(2,))
+
+
 def random_spec(shape: Hyper, name: str) -> Spec:
     llama = family.by_name("llama")
     rng = np.random.default_rng(1)
     tensors = {place.role: drawn(name, place.rows, place.inputs, rng) for place in llama.tensors(shape)}
-    added = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    tokens = added + ALPHABET
-    unused = [f"[PAD{k}]" for k in range(len(tokens), shape.vocab)]
-    types = ["control"] * len(added) + ["normal"] * len(ALPHABET) + ["unused"] * len(unused)
-    tokenizer = Tokenizer(tokens + unused, types, [], "smollm", 1, 2, 0, 2, add_bos=False, end_tokens=(2,))
+    tokenizer = padded_tokenizer(shape.vocab)
     return Spec("llama", shape, tensors, tokenizer, None, {"name": "random"})
 
 
