@@ -25,16 +25,39 @@ import numpy as np
 from tinsmith.files import write_text
 from tinsmith.formats import safetensors, tokenizer_json
 from tinsmith.models import family
-from tinsmith.models.spec import Hyper
 
 sys.path.insert(0, str(Path(__file__).parent))
 from random_model import SHAPES as SMALL
 from random_model import padded_tokenizer
 
-# The llama family's layers in the other models' sizes.
+_QWEN3 = {
+    "head_dim": 128,
+    "max_position_embeddings": 40960,
+    "num_key_value_heads": 8,
+    "rope_theta": 1e6,
+    "vocab_size": 151936,
+}
 SHAPES = SMALL | {
-    "qwen3-1.7b": Hyper(28, 2048, 6144, 16, 8, 128, 151936, 40960, 1e-6, 1e6, 128, True),
-    "qwen3-4b": Hyper(36, 2560, 9728, 32, 8, 128, 151936, 40960, 1e-6, 1e6, 128, True),
+    "qwen3-1.7b": (
+        "qwen3",
+        _QWEN3
+        | {
+            "hidden_size": 2048,
+            "intermediate_size": 6144,
+            "num_attention_heads": 16,
+            "num_hidden_layers": 28,
+        },
+    ),
+    "qwen3-4b": (
+        "qwen3",
+        _QWEN3
+        | {
+            "hidden_size": 2560,
+            "intermediate_size": 9728,
+            "num_attention_heads": 32,
+            "num_hidden_layers": 36,
+        },
+    ),
 }
 SHARD = 2_000_000_000
 LLAMA = """
@@ -54,15 +77,19 @@ sys.exit(code)
 """
 
 
-def make_folder(shape: Hyper, folder: Path) -> None:
+def make_folder(shape: str, folder: Path) -> None:
     """Weights are stretches of one pool of normal numbers: their statistics are a model's, and they are soon
     made."""
-    llama = family.by_name("llama")
+    kind, config = SHAPES[shape]
+    model = family.by_name(kind)
+    hyper = model.hyper_from_hf({"rms_norm_eps": 1e-6, "tie_word_embeddings": True, **config})
     rng = np.random.default_rng(1)
     pool = (rng.standard_normal(1 << 25, np.float32).view(np.uint32) >> 16).astype(np.uint16)
     shards: list[dict[str, safetensors.Tensor]] = [{}]
     held = 0
-    for name in llama.tensors(shape):
+    for name in model.tensors(hyper):
+        if not name.hf:
+            continue
         size = 2 * name.rows * name.inputs
         if held + size > SHARD and shards[-1]:
             shards.append({})
@@ -76,8 +103,8 @@ def make_folder(shape: Hyper, folder: Path) -> None:
         safetensors.write(folder / file, shard)
         weight_map |= dict.fromkeys(shard, file)
     write_text(folder / safetensors.INDEX, json.dumps({"weight_map": weight_map}))
-    tokenizer_json.write(folder, padded_tokenizer(shape.vocab), None, shape.context)
-    write_text(folder / "config.json", json.dumps(llama.hyper_to_hf(shape) | {"torch_dtype": "bfloat16"}))
+    tokenizer_json.write(folder, padded_tokenizer(hyper.vocab), None, hyper.context)
+    write_text(folder / "config.json", json.dumps(model.hyper_to_hf(hyper) | {"torch_dtype": "bfloat16"}))
 
 
 def drawn(pool: np.ndarray, size: int, begin: int, inputs: int, vector: bool) -> Any:
@@ -125,7 +152,7 @@ def main() -> int:
     parser.add_argument("--alone", action="store_true", help="without llama.cpp")
     args = parser.parse_args()
     if not (args.folder / "config.json").exists():
-        make_folder(SHAPES[args.shape], args.folder)
+        make_folder(args.shape, args.folder)
     source = sum(file.stat().st_size for file in args.folder.glob("*.safetensors"))
     tinsmith = [sys.executable, "-c", OURS + REPORT]
     plain, out = args.folder.with_suffix(".bf16.gguf"), args.folder.with_suffix(".out.gguf")

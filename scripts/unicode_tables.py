@@ -1,94 +1,216 @@
-"""Writes kernels/core/unicode.h: which code points are letters, numbers and white space.
+"""Writes kernels/core/unicode.h and kernels/core/nfc.h: classes of characters, and canonical composition.
 
-    pip install unicodedata2==16.0.0 && python scripts/unicode_tables.py
+    pip install unicodedata2==16.0.0 tokenizers && python scripts/unicode_tables.py
 
 Unicode 16.0 is what Oniguruma knows, the regular expressions of Hugging Face's `tokenizers`; a newer version
-would split text that has characters of 2025 otherwise than the models' own tokenizer does.
+would split text that has characters of 2025 otherwise than the models' own tokenizer does. Its normalizer is older:
+characters that it does not know, found by asking it, stay as they are. (Neither a decomposition nor a combining class
+ever changes once a character has it.)
 """
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import unicodedata2
+from tokenizers import normalizers
 
 VERSION = "16.0.0"
-OTHER, LETTER, NUMBER, SPACE = range(4)
-BLOCK = 256
+OTHER, MARK, SPACE, NUMBER, UPPER, LOWER, LETTER = range(7)
+CARE = 8  # text with such a character may not be normalized
+BLOCK, GROUP = 16, 32  # code points in a block, blocks in a group
 # The property White_Space, which no Python module exposes (str.isspace also holds U+001C..U+001F).
 WHITE_SPACE = {*range(0x9, 0xE), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B)}
 WHITE_SPACE |= {0x2028, 0x2029, 0x202F, 0x205F, 0x3000}
+CLASSES = {"Lu": UPPER, "Lt": UPPER, "Ll": LOWER, "Lm": LETTER, "Lo": LETTER}
+CODES = [code for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+HANGUL_VOWELS_AND_FINALS = {*range(0x1161, 0x1176), *range(0x11A8, 0x11C3)}
+HANGUL_SYLLABLES = range(0xAC00, 0xD7A4)
 
 
 def classify(code: int) -> int:
     if code in WHITE_SPACE:
         return SPACE
-    return {"L": LETTER, "N": NUMBER}.get(unicodedata2.category(chr(code))[0], OTHER)
+    category = unicodedata2.category(chr(code))
+    return CLASSES.get(category, {"M": MARK, "N": NUMBER}.get(category[0], OTHER))
 
 
-def pack(classes: list[int]) -> bytes:
-    """Four classes a byte, the first in the low bits."""
-    quads = zip(*(classes[i::4] for i in range(4)), strict=True)
-    return bytes(a | b << 2 | c << 4 | d << 6 for a, b, c, d in quads)
+class Composition:
+    """What `tokenizers` knows of Unicode's canonical decompositions and combining classes."""
+
+    def __init__(self) -> None:
+        self.decompose = normalizers.NFD().normalize_str
+        self.compose = normalizers.NFC().normalize_str
+        self.pairs = {code: pair for code in CODES if (pair := self.pair(code))}
+        self.classes = {code: unicodedata2.combining(chr(code)) for code in CODES if self.moves(code)}
+
+    def pair(self, code: int) -> tuple[int, int] | None:
+        """The decomposition in one step; the second is 0 where it is another single character."""
+        given = unicodedata2.decomposition(chr(code))
+        if not given or given.startswith("<") or self.decompose(chr(code)) == chr(code):
+            return None
+        first, *second = (int(part, 16) for part in given.split())
+        return first, second[0] if second else 0
+
+    def moves(self, code: int) -> bool:
+        """Whether it has a combining class that the library knows: then one of two marks changes places with it."""
+        if not unicodedata2.combining(chr(code)):
+            return False
+        texts = (f"\u05d0\u302e{chr(code)}\u0334", f"\u05d0\u0345{chr(code)}\u0334")
+        return any(
+            unicodedata2.normalize("NFD", text) != text
+            and self.decompose(text) == unicodedata2.normalize("NFD", text)
+            for text in texts
+        )
+
+    def composes(self, code: int) -> bool:
+        first, second = self.pairs[code]
+        return bool(second) and self.compose(chr(first) + chr(second)) == chr(code)
+
+    def care(self) -> set[int]:
+        seconds = {second for code, (_, second) in self.pairs.items() if self.composes(code)}
+        changed = {code for code in self.pairs if self.compose(chr(code)) != chr(code)}
+        return {*self.classes, *seconds, *changed, *HANGUL_VOWELS_AND_FINALS}
 
 
-def rows(values: Iterable[int]) -> str:
+def rows(values: Iterable[object]) -> str:
     return textwrap.fill(", ".join(map(str, values)), 108, initial_indent="    ", subsequent_indent="    ")
 
 
-def tables() -> tuple[list[int], list[bytes]]:
-    """The block of each 256 code points up to the last that is not OTHER, and the different blocks."""
-    index: list[int] = []
-    blocks: dict[bytes, int] = {}
-    for start in range(0, 0x110000, BLOCK):
-        block = pack([classify(code) for code in range(start, start + BLOCK)])
-        index.append(blocks.setdefault(block, len(blocks)))
-    while index[-1] == blocks[bytes(BLOCK // 4)]:
-        index.pop()
-    return index, list(blocks)
+def share(values: Sequence[object], size: int) -> tuple[list[int], list[object]]:
+    """For each `size` values the number of their part, and the different parts one after the other."""
+    parts: dict[tuple[object, ...], int] = {}
+    index = [parts.setdefault(tuple(values[i : i + size]), len(parts)) for i in range(0, len(values), size)]
+    return index, [value for part in parts for value in part]
 
 
-def main() -> None:
-    if unicodedata2.unidata_version != VERSION:
-        raise SystemExit(f"unicodedata2 has Unicode {unicodedata2.unidata_version}; {VERSION} is wanted")
-    index, blocks = tables()
-    initializers = ",\n".join(f"    {{{rows(block).strip()}}}" for block in blocks)
+def class_tables(care: set[int]) -> tuple[list[int], list[object], list[object]]:
+    """Groups of blocks up to the last that is not all OTHER; the groups' blocks; the blocks, two classes a byte."""
+    classes = [classify(code) | CARE * (code in care) for code in range(0x110000)]
+    blocks, parts = share(classes, BLOCK)
+    zero = next(k for k in range(len(parts) // BLOCK) if not any(parts[k * BLOCK : (k + 1) * BLOCK]))
+    groups, members = share(blocks, GROUP)
+    while all(member == zero for member in members[groups[-1] * GROUP :][:GROUP]):
+        groups.pop()
+    packed = [int(str(low)) | int(str(high)) << 4 for low, high in zip(parts[::2], parts[1::2], strict=True)]
+    return groups, members, list(packed)
+
+
+def unicode_header(care: set[int]) -> tuple[str, int]:
+    groups, members, packed = class_tables(care)
     text = f"""/* Made by scripts/unicode_tables.py from Unicode {VERSION}. */
 #ifndef TINI_UNICODE_H
 #define TINI_UNICODE_H
 
 #include <stdint.h>
 
-enum {{ TINI_OTHER, TINI_LETTER, TINI_NUMBER, TINI_SPACE, TINI_UNICODE_BLOCKS = {len(index)} }};
+/* White space is the property White_Space; UPPER is Lu and Lt, LOWER is Ll, LETTER is Lm and Lo, MARK is M, NUMBER is
+ * N. All from UPPER on are letters. */
+enum {{ TINI_OTHER, TINI_MARK, TINI_SPACE, TINI_NUMBER, TINI_UPPER, TINI_LOWER, TINI_LETTER }};
+enum {{ TINI_UNICODE_GROUPS = {len(groups)} }};
 
 /* clang-format off */
 
-/* The row of tini_unicode_classes that holds code points 256 k .. 256 k + 255; past the end all are OTHER. */
-static const uint8_t tini_unicode_index[TINI_UNICODE_BLOCKS] = {{
-{rows(index)}
+/* The row of tini_unicode_blocks for each {BLOCK * GROUP} code points; past the end all are OTHER. */
+static const uint8_t tini_unicode_groups[TINI_UNICODE_GROUPS] = {{
+{rows(groups)}
 }};
 
-/* Four classes a byte, the lowest code point in the low two bits. */
-static const uint8_t tini_unicode_classes[{len(blocks)}][{BLOCK // 4}] = {{
-{initializers}
+/* The row of tini_unicode_classes for each {BLOCK} code points. */
+static const uint16_t tini_unicode_blocks[{len(members) // GROUP} * {GROUP}] = {{
+{rows(members)}
+}};
+
+/* Two classes a byte, the lower code point in the low four bits. Bit 3 is set where a character may change when text
+ * is normalized (NFC), or may change the ones before it. */
+static const uint8_t tini_unicode_classes[{2 * len(packed) // BLOCK} * {BLOCK // 2}] = {{
+{rows(packed)}
 }};
 
 /* clang-format on */
 
-static inline uint32_t tini_unicode_class(uint32_t code) {{
-    uint32_t block = code >> 8;
-    if (block >= TINI_UNICODE_BLOCKS)
+static inline uint32_t tini_unicode_entry(uint32_t code) {{
+    uint32_t group = code / {BLOCK * GROUP};
+    if (group >= TINI_UNICODE_GROUPS)
         return TINI_OTHER;
-    return tini_unicode_classes[tini_unicode_index[block]][(code & 255) >> 2] >> 2 * (code & 3) & 3;
+    uint32_t block = tini_unicode_blocks[tini_unicode_groups[group] * {GROUP} + (code / {BLOCK} & {GROUP - 1})];
+    return tini_unicode_classes[block * {BLOCK // 2} + (code & {BLOCK - 1}) / 2] >> 4 * (code & 1) & 15;
+}}
+
+static inline uint32_t tini_unicode_class(uint32_t code) {{
+    return tini_unicode_entry(code) & 7;
 }}
 
 #endif
 """
-    path = Path(__file__).parents[1] / "kernels" / "core" / "unicode.h"
-    path.write_text(text, encoding="utf-8")
-    print(f"{path}: {len(index) + len(blocks) * BLOCK // 4} bytes of tables")
+    return text, len(groups) + 2 * len(members) + len(packed)
+
+
+def nfc_header(known: Composition) -> tuple[str, int]:
+    seconds = sorted({second for _, second in known.pairs.values()})
+    assert seconds[0] == 0 and len(seconds) < 256
+    codes = sorted(known.pairs)
+    lines = [
+        f"{{0x{seconds.index(known.pairs[code][1]):02X}{code:06X}u, 0x{known.pairs[code][0]:X}}}"
+        for code in codes
+    ]
+    composed = [i for i, code in enumerate(codes) if known.composes(code)]
+    composed.sort(key=lambda i: known.pairs[codes[i]])
+    runs: list[list[int]] = []
+    for code, order in sorted(known.classes.items()):
+        if runs and runs[-1][0] + runs[-1][1] == code and runs[-1][2] == order and runs[-1][1] < 255:
+            runs[-1][1] += 1
+        else:
+            runs.append([code, 1, order])
+    orders = [f"{{0x{length:02X}{start:06X}u, {order}}}" for start, length, order in runs]
+    text = f"""/* Made by scripts/unicode_tables.py: canonical composition as Hugging Face's `tokenizers` knows it. */
+#ifndef TINI_NFC_H
+#define TINI_NFC_H
+
+#include <stdint.h>
+
+enum {{ TINI_NFC_PAIRS = {len(codes)}, TINI_NFC_COMPOSED = {len(composed)}, TINI_NFC_RUNS = {len(runs)} }};
+
+/* clang-format off */
+
+/* The second characters of decompositions; 0: there is none. */
+static const uint32_t tini_nfc_seconds[{len(seconds)}] = {{
+{rows(f"0x{second:X}" for second in seconds)}
+}};
+
+/* Decompositions in one step, ascending by the character: its code point, with the number of the second character in
+ * the high byte; and the first character. */
+static const struct {{ uint32_t code, first; }} tini_nfc_pairs[TINI_NFC_PAIRS] = {{
+{rows(lines)}
+}};
+
+/* The pairs that compose, ascending by the first character, then by the number of the second. */
+static const uint16_t tini_nfc_composed[TINI_NFC_COMPOSED] = {{
+{rows(composed)}
+}};
+
+/* Combining classes, ascending: the first code point, with the number of those of this class in the high byte. */
+static const struct {{ uint32_t start; uint8_t order; }} tini_nfc_orders[TINI_NFC_RUNS] = {{
+{rows(orders)}
+}};
+
+/* clang-format on */
+
+#endif
+"""
+    return text, 4 * len(seconds) + 8 * len(codes) + 2 * len(composed) + 8 * len(runs)
+
+
+def main() -> None:
+    if unicodedata2.unidata_version != VERSION:
+        raise SystemExit(f"unicodedata2 has Unicode {unicodedata2.unidata_version}; {VERSION} is wanted")
+    known = Composition()
+    core = Path(__file__).parents[1] / "kernels" / "core"
+    for name, (text, size) in {"unicode.h": unicode_header(known.care()), "nfc.h": nfc_header(known)}.items():
+        (core / name).write_text(text, encoding="utf-8")
+        print(f"{core / name}: {size} bytes of tables")
 
 
 if __name__ == "__main__":

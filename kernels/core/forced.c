@@ -98,9 +98,9 @@ static void put_context(const tin_constraint *c, const context *before) {
 static int64_t tokenize(const tin_constraint *c, const context *before, const uint8_t *text, uint32_t length,
                         int32_t *tokens) {
     memcpy(c->text + before->length, text, length);
-    int64_t count = tini_tokenize(&c->model->tokenizer, (const char *)c->text, before->length + length, 0,
-                                  tokens, MOST_TEXT, c->scratch, c->scratch_size);
-    if (count < before->count)
+    int64_t count = tini_tokenize(&c->model->tokenizer, (const char *)c->text, before->length + length,
+                                  TINI_TEXT_JOINED, tokens, MOST_TEXT, c->scratch, c->scratch_size);
+    if (count < before->count || count > MOST_TEXT)
         return -1;
     for (uint32_t k = 0; k < before->count; k++)
         if (tokens[k] != before->tokens[k])

@@ -5,6 +5,7 @@
  *   tini_tensor [tensors]    weights, by place in weights.bin
  *   tini_value  [values]     working memory: in an arena for n rows, n times the offset is where n rows begin
  *   tini_cache  [caches]     key-value caches, laid out by the session for its context
+ *   tini_state  [states]     recurrent states
  *   tini_op     [ops]
  *   names, name_bytes bytes: NUL-terminated strings (what tini_tensor.name points into)
  */
@@ -47,7 +48,7 @@ typedef struct tini_program_header {
     uint32_t vocab;   /* rows of the logits op's tensor */
     uint32_t context; /* most positions */
     uint32_t chunk;   /* rows computed at once where a session asks for no other number */
-    uint32_t reserved;
+    uint32_t states;
     uint64_t row_bytes; /* of the arena, for every row computed at once */
     uint64_t weight_bytes;
 } tini_program_header;
@@ -71,11 +72,18 @@ typedef struct tini_cache {
     uint32_t reserved;
 } tini_cache;
 
+/* What an op keeps of all tokens before: float32, all zeros before the first. */
+typedef struct tini_state {
+    uint32_t heads, rows;
+    uint32_t columns; /* a multiple of 16 */
+    uint32_t reserved;
+} tini_state;
+
 typedef struct tini_op {
     uint32_t kind, flags;
     uint32_t in[4], out[4]; /* values, or TINI_NONE */
     uint32_t tensor[6];     /* tensors, or TINI_NONE */
-    uint32_t cache;         /* or TINI_NONE */
+    uint32_t cache;         /* or state, of the ops that have one; or TINI_NONE */
     uint32_t u[3];
     float f[4];
 } tini_op;
@@ -86,6 +94,7 @@ typedef struct tini_program {
     const tini_tensor *tensors;
     const tini_value *values;
     const tini_cache *caches;
+    const tini_state *states;
     const tini_op *ops;
     const char *names;
     const uint8_t *weights;

@@ -29,7 +29,7 @@ TINI_INLINE void tini_add_row(float *out, const float *x, const float *y, uint32
 }
 
 /* out = x * y; out may be either. */
-static void tini_mul_row(float *out, const float *x, const float *y, uint32_t n) {
+TINI_INLINE void tini_mul_row(float *out, const float *x, const float *y, uint32_t n) {
     for (uint32_t i = 0; i < n; i++)
         out[i] = x[i] * y[i];
 }

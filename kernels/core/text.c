@@ -2,8 +2,7 @@
 #include "model.h"
 
 size_t tin_tokenize_scratch(const tin_model *model, size_t length) {
-    (void)model;
-    return tini_tokenize_scratch(length);
+    return tini_tokenize_scratch(&model->tokenizer, length);
 }
 
 int64_t tin_tokenize(const tin_model *model, const char *text, size_t length, uint32_t flags, int32_t *tokens,

@@ -6,7 +6,7 @@
 const uint8_t *tini_trie_bytes(const tini_tokenizer *tokenizer, uint32_t token, uint8_t room[4],
                                uint32_t *length) {
     const uint8_t *text = tini_token_bytes(tokenizer, (int32_t)token, length);
-    uint32_t kind = tokenizer->kinds[token];
+    uint32_t kind = tini_token_kind(tokenizer, token);
     if (kind == TINI_TOKEN_CONTROL) {
         room[0] = 0xFF;
         room[1] = (uint8_t)(token >> 16);
@@ -29,7 +29,7 @@ const uint8_t *tini_trie_bytes(const tini_tokenizer *tokenizer, uint32_t token, 
 static int same_token(const tini_tokenizer *tokenizer, uint32_t token, const uint8_t *path, uint32_t length) {
     if (token >= tokenizer->header->vocab)
         return 0;
-    uint32_t kind = tokenizer->kinds[token], at = tokenizer->offsets[token];
+    uint32_t kind = tini_token_kind(tokenizer, token), at = tokenizer->offsets[token];
     if (*path == 0xFF)
         return kind == TINI_TOKEN_CONTROL && length == 4 &&
                token == ((uint32_t)path[1] << 16 | (uint32_t)path[2] << 8 | path[3]);

@@ -50,6 +50,7 @@ typedef struct turn_sink {
     int32_t *tokens;
     size_t capacity;
     int64_t count;
+    int32_t before; /* the control token before the run, or -1 */
     void *scratch;
     size_t scratch_size;
 } turn_sink;
@@ -63,17 +64,22 @@ static tin_status put_plain(turn_sink *out, const uint8_t *text, size_t length, 
     return TIN_OK;
 }
 
-static void end_run(turn_sink *out) {
+/* `after`: the control token behind the run, or -1. */
+static void end_run(turn_sink *out, int32_t after) {
     if (out->length > out->longest)
         out->longest = out->length;
     if (out->run) {
         size_t used = (uint64_t)out->count < out->capacity ? (size_t)out->count : out->capacity;
         /* Can't fail: the run fits both TINI_TEXT_MAX and the scratch. */
-        out->count += tini_tokenize(out->tokenizer, (const char *)out->run, out->length, 0,
-                                    out->capacity ? out->tokens + used : NULL, out->capacity - used,
-                                    out->scratch, out->scratch_size);
+        const uint8_t *run = out->run;
+        size_t length = out->length;
+        tini_special_strip(out->tokenizer, out->before, after, &run, &length);
+        out->count += tini_tokenize(
+            out->tokenizer, (const char *)run, length, out->before < 0 ? 0 : TINI_TEXT_INNER,
+            out->capacity ? out->tokens + used : NULL, out->capacity - used, out->scratch, out->scratch_size);
     }
     out->length = 0;
+    out->before = after;
 }
 
 static tin_status put_text(turn_sink *out, const tini_turns *turns, uint32_t text, tin_error *error) {
@@ -84,7 +90,7 @@ static tin_status put_text(turn_sink *out, const tini_turns *turns, uint32_t tex
             return status;
         if (turns->parts[k].token < 0)
             continue;
-        end_run(out);
+        end_run(out, turns->parts[k].token);
         if ((uint64_t)out->count < out->capacity)
             out->tokens[out->count] = turns->parts[k].token;
         out->count++;
@@ -156,14 +162,14 @@ static tin_status put_conversation(turn_sink *out, const tin_model *model, const
     if (!status && (flags & TIN_CHAT_ANSWER))
         status = put_text(out, turns, TINI_TURN_ANSWER, error);
     if (!status)
-        end_run(out);
+        end_run(out, -1);
     return status;
 }
 
 /* The bytes of the longest run of plain text, with or without the answer's opening. */
 static tin_status measure(const tin_model *model, const tin_message *messages, uint32_t count, size_t *longest,
                           tin_error *error) {
-    turn_sink sink = {.tokenizer = &model->tokenizer};
+    turn_sink sink = {.tokenizer = &model->tokenizer, .before = -1};
     tin_status status = put_conversation(&sink, model, messages, count, TIN_CHAT_ANSWER, error);
     *longest = sink.longest;
     return status;
@@ -171,7 +177,9 @@ static tin_status measure(const tin_model *model, const tin_message *messages, u
 
 size_t tin_chat_scratch(const tin_model *model, const tin_message *messages, uint32_t count, tin_error *error) {
     size_t longest;
-    return measure(model, messages, count, &longest, error) ? 0 : tini_tokenize_scratch(longest) + longest;
+    return measure(model, messages, count, &longest, error)
+               ? 0
+               : tini_tokenize_scratch(&model->tokenizer, longest) + longest;
 }
 
 int64_t tin_chat(const tin_model *model, const tin_message *messages, uint32_t count, uint32_t flags,
@@ -182,11 +190,12 @@ int64_t tin_chat(const tin_model *model, const tin_message *messages, uint32_t c
     tin_status status = measure(model, messages, count, &longest, error);
     if (status)
         return status;
-    size_t room = tini_tokenize_scratch(longest);
+    size_t room = tini_tokenize_scratch(&model->tokenizer, longest);
     if (!scratch || (uintptr_t)scratch % sizeof(uint32_t) || scratch_size < room + longest)
         return tini_fail(error, TIN_ERR_MEMORY, "the conversation needs %llu bytes of scratch, aligned to %u",
                          (unsigned long long)(room + longest), (uint32_t)sizeof(uint32_t));
     turn_sink out = {.tokenizer = &model->tokenizer,
+                     .before = -1,
                      .run = (uint8_t *)scratch + room,
                      .tokens = tokens,
                      .capacity = capacity,

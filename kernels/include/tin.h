@@ -103,6 +103,7 @@ typedef struct tin_model_info {
     uint64_t weight_bytes;
     uint64_t arena_bytes; /* working memory for that many tokens, beside caches and logits */
     uint64_t kv_bytes;    /* float16 cache bytes per position, without windows */
+    uint64_t state_bytes; /* of recurrent states, however many positions; 0: the model has none */
     int32_t bos, eos;     /* token ids, or -1 */
     uint64_t fingerprint; /* of the whole file's contents: equal for equal files */
     const char *isa;      /* instruction set in use */
@@ -231,6 +232,12 @@ typedef struct tin_session_options {
     const tin_executor *executor; /* NULL runs on the calling thread */
     uint64_t (*clock_ns)(void *); /* for tin_step's budget; NULL when no budget is ever given */
     void *clock_context;
+    /* Of a model with recurrent states (state_bytes of tin_model_info): how many to keep, up to 62, beside that after the
+     * last token and that before it, each of state_bytes. A state can't be cut back to fewer tokens. Where tokens are
+     * forgotten, or a session is copied by a shorter prefix, the tokens behind the newest state that fits are computed again,
+     * at worst from the first on: the results are the same, later. Kept
+     * are the ends of prompts, and with what places are left, states spread over the session. */
+    uint32_t checkpoints;
 } tin_session_options;
 
 /* Bytes of memory that tin_session_create needs; 0 on failure (ARGUMENT, UNSUPPORTED). */
@@ -270,7 +277,8 @@ TIN_API tin_status tin_session_want_logits(tin_session *session, uint32_t positi
  * sampling  NULL for greedy; copied
  * lookup    most tokens to guess at once from what followed the same words earlier in the session (prompt lookup:
  *           Saxena 2023), 0 for none. Guesses are checked, many at a time, against what is chosen without them, so
- *           they change no token; worth it where answers repeat their prompt. At most logit_rows - 1 are used.
+ *           they change no token; worth it where answers repeat their prompt. At most logit_rows - 1 are used, and none
+ *           for a model with recurrent states.
  * Errors: ARGUMENT (options out of range), STATE (nothing to go on from). */
 TIN_API tin_status tin_session_generate(tin_session *session, const tin_sampling *sampling, uint32_t max_tokens,
                                         uint32_t lookup, tin_error *error);

@@ -1,6 +1,7 @@
 #include "module.h"
 
 #include "pack/trie.h"
+#include "pack/vocabulary.h"
 
 #include <string.h>
 
@@ -223,7 +224,39 @@ static PyObject *make_trie(PyObject *module, PyObject *data) {
     return bytes;
 }
 
+/* ---- tokenizer.bin ---------------------------------------------------------------------------------------- */
+
+static PyObject *index_tokenizer(PyObject *module, PyObject *args) {
+    core_state *state = PyModule_GetState(module);
+    Py_buffer data, is_text;
+    int all;
+    if (!PyArg_ParseTuple(args, "y*py*:index_tokenizer", &data, &all, &is_text))
+        return NULL;
+    size_t size = (size_t)data.len, words = tini_vocabulary_words(data.buf, size) * sizeof(uint32_t);
+    PyObject *bytes = PyBytes_FromStringAndSize(data.buf, data.len);
+    void *memory = PyMem_Malloc(words + 1);
+    const tini_tokenizer_header *h = data.buf;
+    tin_error error;
+    if (!bytes || !memory) {
+        PyErr_NoMemory();
+        Py_CLEAR(bytes);
+    } else if (size >= sizeof *h && (size_t)is_text.len != h->vocab) {
+        PyErr_SetString(PyExc_ValueError, "index_tokenizer: one byte a token is wanted");
+        Py_CLEAR(bytes);
+    } else if (tini_vocabulary_index((uint8_t *)PyBytes_AsString(bytes), size, all, is_text.buf, memory,
+                                     &error)) {
+        core_raise(state->fault, &error);
+        Py_CLEAR(bytes);
+    }
+    PyMem_Free(memory);
+    PyBuffer_Release(&data);
+    PyBuffer_Release(&is_text);
+    return bytes;
+}
+
 PyMethodDef core_constraint_functions[] = {
+    {"index_tokenizer", index_tokenizer, METH_VARARGS,
+     "index_tokenizer(tokenizer.bin, all, is_text) -> tokenizer.bin with its hashes and marks"},
     {"make_trie", make_trie, METH_O, "make_trie(tokenizer.bin) -> trie.bin"},
     {NULL, NULL, 0, NULL},
 };

@@ -48,11 +48,12 @@ static PyObject *model_info(core_model *self, PyObject *unused) {
     (void)unused;
     tin_model_info info;
     tin_model_describe(self->model, &info);
-    return Py_BuildValue(
-        "{s:I,s:I,s:I,s:I,s:K,s:K,s:K,s:i,s:i,s:K,s:s}", "vocab", info.vocab, "context", info.context, "chunk",
-        info.chunk, "layers", info.layers, "weight_bytes", (unsigned long long)info.weight_bytes, "arena_bytes",
-        (unsigned long long)info.arena_bytes, "kv_bytes", (unsigned long long)info.kv_bytes, "bos", info.bos,
-        "eos", info.eos, "fingerprint", (unsigned long long)info.fingerprint, "isa", info.isa);
+    return Py_BuildValue("{s:I,s:I,s:I,s:I,s:K,s:K,s:K,s:K,s:i,s:i,s:K,s:s}", "vocab", info.vocab, "context",
+                         info.context, "chunk", info.chunk, "layers", info.layers, "weight_bytes",
+                         (unsigned long long)info.weight_bytes, "arena_bytes",
+                         (unsigned long long)info.arena_bytes, "kv_bytes", (unsigned long long)info.kv_bytes,
+                         "state_bytes", (unsigned long long)info.state_bytes, "bos", info.bos, "eos", info.eos,
+                         "fingerprint", (unsigned long long)info.fingerprint, "isa", info.isa);
 }
 
 static PyObject *model_entry(core_model *self, PyObject *name) {
@@ -89,7 +90,7 @@ static PyObject *model_tokenize(core_model *self, PyObject *args) {
         return NULL;
     PyObject *list = NULL;
     size_t length = (size_t)text.len,
-           capacity = length + 2; /* a token has at least a byte; room for bos, eos */
+           capacity = 3 * length + 2; /* normalized text may be longer; room for bos, and a space before each text */
     size_t scratch_size = tin_tokenize_scratch(self->model, length);
     void *scratch_base, *scratch = core_aligned(scratch_size, &scratch_base);
     int32_t *tokens = scratch ? PyMem_Malloc(capacity * sizeof *tokens) : NULL;

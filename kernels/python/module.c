@@ -1,5 +1,6 @@
 #include "module.h"
 
+#include "core/experts.h"
 #include "core/kernel.h"
 #include "core/program.h"
 
@@ -56,6 +57,8 @@ static const struct {
 } numbers[] = {
     {"ALIGNMENT", TIN_ALIGNMENT},
     {"TILE", TINI_TILE},
+    {"ROUTE_WIDTH", TINI_ROUTE_WIDTH},
+    {"MAX_EXPERTS", TINI_MAX_EXPERTS},
     {"PROGRAM_VERSION", TINI_PROGRAM_VERSION},
     {"FLAG_LOGIT_ROWS", TINI_FLAG_LOGIT_ROWS},
     {"KV_F16", TIN_KV_F16},

@@ -1,6 +1,6 @@
 """The compiled core: the C runtime, and the block functions of the build side."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinsmith.models.spec import Buffer
@@ -18,8 +18,10 @@ FINISH_LENGTH: int
 FORMATS: dict[str, tuple[int, int, int, int, str]]
 KV_F16: int
 KV_Q8: int
+MAX_EXPERTS: int
 OPS: dict[str, int]
 PROGRAM_VERSION: int
+ROUTE_WIDTH: int
 STEP_DONE: int
 STEP_IDLE: int
 STEP_LOGITS: int
@@ -37,6 +39,7 @@ def unpack(format: str, data: Buffer, rows: int, inputs: int, row_order: Buffer 
 def dequantize(format: str, data: Buffer, rows: int, inputs: int) -> bytes: ...
 def quantize(format: str, data: Buffer, rows: int, inputs: int, importance: Buffer | None = None) -> bytes: ...
 def make_trie(tokenizer: Buffer) -> bytes: ...
+def index_tokenizer(tokenizer: Buffer, all: bool, is_text: Buffer) -> bytes: ...
 def measure_read(data: Buffer) -> tuple[int, int]: ...
 def measure_int8(steps: int) -> tuple[int, int, int]: ...
 
@@ -58,6 +61,8 @@ class Session:
         threads: int = 1,
         kv_type: int = 0,
         batched: bool = False,
+        checkpoints: int = 0,
+        compute: Callable[[list[int], int], Buffer] | None = None,
     ) -> Session: ...
     def append(self, tokens: Sequence[int]) -> None: ...
     def replace(self, tokens: Sequence[int]) -> None: ...

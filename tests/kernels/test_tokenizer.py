@@ -247,7 +247,7 @@ def test_count_bos_and_memory(core: ctypes.CDLL, small: Tokenizer) -> None:
     assert ours.token(-1) is None
     scratch, size = ctypes.create_string_buffer(4096), ctypes.c_size_t
     length = size(len(text))
-    short = size(core.tini_tokenize_scratch(length) - 1)
+    short = size(core.tini_tokenize_scratch(ours.view, length) - 1)
     assert core.tini_tokenize(ours.view, text.encode(), length, 0, None, size(0), scratch, short) == -5
     too_long = size((1 << 26) + 1)
     assert core.tini_tokenize(ours.view, b"", too_long, 0, None, size(0), scratch, size(4096)) == -1

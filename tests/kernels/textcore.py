@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 
 CORE = Path(__file__).parents[2] / "kernels" / "core"
-SOURCES = [CORE / f"{name}.c" for name in ("tokenizer", "pretokenizer", "sampler", "error")]
+TOKENIZER = ("tokenizer", "encode", "bpe", "unigram", "normalize", "pretokenizer")
+SOURCES = [CORE / f"{name}.c" for name in (*TOKENIZER, "sampler", "error")]
 SPECIAL, BOS = 1, 2
 
 
@@ -57,10 +58,10 @@ class Opened:
     def encode(self, text: str | bytes, flags: int = 0, capacity: int | None = None) -> list[int]:
         """The ids written; with a `capacity` below their number, that many, and the count in `needed`."""
         data = text.encode() if isinstance(text, str) else text
-        room = len(data) + 1 if capacity is None else capacity
+        room = 3 * len(data) + 2 if capacity is None else capacity
         tokens = (c.c_int32 * (room + 1))()
         tokens[room] = -7
-        size = c.c_size_t(self.core.tini_tokenize_scratch(c.c_size_t(len(data))))
+        size = c.c_size_t(self.core.tini_tokenize_scratch(self.view, c.c_size_t(len(data))))
         scratch = c.create_string_buffer(size.value)
         length = c.c_size_t(len(data))
         self.needed = self.core.tini_tokenize(

@@ -12,6 +12,7 @@ from tinsmith.models import family
 from tinsmith.models.spec import Hyper, Spec, Tokenizer
 from tinsmith.train.tensors import from_float32
 
+PAIRS = [(first, second) for first in "abcdefg" for second in "xyz"]
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 TEMPLATE = (
     "{% for m in messages %}{{ '<|im_start|>' + m.role[0] + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
@@ -47,9 +48,15 @@ def make_spec(**changes: Any) -> Spec:
     for name in family.by_name("llama").tensors(hyper):
         noise = source.standard_normal((name.rows, name.inputs)) / np.sqrt(name.inputs)
         tensors[name.role] = from_float32(noise + 1 if name.rows == 1 else noise)
-    tokenizer = Tokenizer(
-        tokens=[*SPECIAL, *(chr(0x100 + byte) for byte in range(256))],
-        types=["control"] * 3 + ["normal"] * 256,
+    return Spec("llama", hyper, tensors, tokenizer_of(hyper.vocab), TEMPLATE, {"name": "tiny"})
+
+
+def tokenizer_of(vocab: int) -> Tokenizer:
+    """encode's tokens, and further ones, which nothing uses, up to a vocabulary's size."""
+    surplus = range(len(SPECIAL) + 256, vocab)
+    return Tokenizer(
+        tokens=[*SPECIAL, *(chr(0x100 + byte) for byte in range(256)), *(f"[PAD{token}]" for token in surplus)],
+        types=["control"] * 3 + ["normal"] * 256 + ["unused"] * len(surplus),
         merges=[],
         pre="smollm",
         bos=1,
@@ -59,4 +66,3 @@ def make_spec(**changes: Any) -> Spec:
         add_bos=False,
         end_tokens=(0, 2),
     )
-    return Spec("llama", hyper, tensors, tokenizer, TEMPLATE, {"name": "tiny"})

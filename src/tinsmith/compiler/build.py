@@ -22,7 +22,7 @@ from tinsmith.formats import tin
 from tinsmith.formats.turns import TurnTable
 from tinsmith.models import family, gguf_header, tool_formats
 from tinsmith.models.chat_template import compile_turns
-from tinsmith.models.spec import Buffer, Spec, Tensor
+from tinsmith.models.spec import Buffer, Spec, Tensor, Tokenizer
 from tinsmith.parallel import in_order
 
 # Tokens computed at once. More amortize the reading of weights further; the arena grows with them.
@@ -78,39 +78,60 @@ def _compile(
         raise FormatError(f"the tokenizer has {vocab} tokens and the model {spec.hyper.vocab}")
     graph = compile_graph(spec)
     program = write_program(graph, vocab=vocab, context=spec.hyper.context, chunk=CHUNK)
-    tokenizer = tokenizer_file.encode(spec.tokenizer)
     entries: list[tuple[str, tin.Data]] = [
         ("program.bin", program.data),
-        ("weights.bin", tin.Pieces(program.weight_bytes, _pack_weights(graph, program, advance))),
-        ("tokenizer.bin", tokenizer),
-        ("trie.bin", _core.make_trie(tokenizer)),
+        ("weights.bin", tin.Pieces(program.weight_bytes, pack_weights(graph, program, advance))),
     ]
-    facts = _manifest(spec, graph, program)
-    vocabulary, name = frozenset(spec.tokenizer.tokens), str(spec.general.get("name", ""))
-    facts["tools"] = tool_formats.detect(spec.chat_template, vocabulary, name)
+    words, facts = _words(spec.tokenizer, spec.chat_template, str(spec.general.get("name", "")))
+    return entries + words, _manifest(spec, graph, program) | facts
+
+
+def build_words(
+    tokenizer: Tokenizer, chat_template: str | None, context: int, facts: Mapping[str, Any]
+) -> memoryview:
+    """The tin, in memory, of a model that another runtime computes: it tokenizes, chats and constrains, and its
+    sessions take a `compute`. context: most tokens of a conversation. facts: the manifest's."""
+    vocab = len(tokenizer.tokens)
+    builder = GraphBuilder({"nothing": Tensor("F32", vocab, 1, bytes(4 * vocab))})
+    builder.logits(builder.embed("nothing"), "nothing")  # a program ends in logits; this one never runs
+    lower(builder.graph)
+    program = write_program(builder.graph, vocab=vocab, context=context, chunk=CHUNK)
+    words, found = _words(tokenizer, chat_template, str(facts.get("name", "")))
+    weights = b"".join(pack_weights(builder.graph, program))
+    return tin.pack_bytes([("program.bin", program.data), ("weights.bin", weights), *words], {**facts, **found})
+
+
+def _words(
+    tokenizer: Tokenizer, template: str | None, name: str
+) -> tuple[list[tuple[str, tin.Data]], dict[str, Any]]:
+    """The entries and facts that have to do with text alone."""
+    encoded = tokenizer_file.encode(tokenizer)
+    entries: list[tuple[str, tin.Data]] = [("tokenizer.bin", encoded), ("trie.bin", _core.make_trie(encoded))]
+    facts: dict[str, Any] = {"tools": tool_formats.detect(template, frozenset(tokenizer.tokens), name)}
     try:
-        turns = _turns(spec)
+        turns = _turns(tokenizer, template)
     except TinsmithError as error:
         facts["template_refused"] = str(error)  # what chatting with the model then says
     else:
-        entries.append(("turns.bin", turns_file.encode(turns, spec.tokenizer)))
+        entries.append(("turns.bin", turns_file.encode(turns, tokenizer)))
         entries.append((TEMPLATE, turns.to_json().encode()))
     return entries, facts
 
 
-def _turns(spec: Spec) -> TurnTable:
+def _turns(tokenizer: Tokenizer, template: str | None) -> TurnTable:
     """The chat template as a table of turns."""
-    if spec.chat_template is None:
+    if template is None:
         raise UnsupportedError("the model has no chat template")
 
     def text(token: int | None) -> str:
-        return "" if token is None else spec.tokenizer.tokens[token]
+        return "" if token is None else tokenizer.tokens[token]
 
-    bos, eos = text(spec.tokenizer.bos), text(spec.tokenizer.eos)
-    return compile_turns(spec.chat_template, bos=bos, eos=eos)
+    return compile_turns(template, bos=text(tokenizer.bos), eos=text(tokenizer.eos))
 
 
-def _pack_weights(graph: Graph, program: Program, advance: Callable[[int], None] | None) -> Iterator[Buffer]:
+def pack_weights(
+    graph: Graph, program: Program, advance: Callable[[int], None] | None = None
+) -> Iterator[Buffer]:
     """weights.bin in pieces, packed ahead on all cores: whole tiles of a matrix, a vector, padding."""
     parts = [part for place in program.places for part in _parts(graph.tensors[place.name], place)]
     for tensor, packed in zip(

@@ -16,6 +16,7 @@ _HEADER = struct.Struct("<8s10I2Q")
 _TENSOR = struct.Struct("<4I2Q")
 _VALUE = struct.Struct("<2IQ")
 _CACHE = struct.Struct("<4I")
+_STATE = struct.Struct("<4I")
 _OP = struct.Struct("<2I4I4I6I1I3I4f")
 _MAGIC = b"TINPROG\0"
 _NONE = 0xFFFFFFFF
@@ -68,12 +69,13 @@ def write_program(graph: Graph, *, vocab: int, context: int, chunk: int) -> Prog
         vocab,
         context,
         chunk,
-        0,
+        len(graph.states),
         plan.size,
         weight_bytes,
     )
     parts = [header, *tensors, *_values(values, plan)]
     parts += [_CACHE.pack(cache.heads, cache.head_dim, cache.window, 0) for cache in graph.caches]
+    parts += [_STATE.pack(state.heads, state.rows, state.columns, 0) for state in graph.states]
     return Program(b"".join([*parts, *ops, text]), places, weight_bytes, plan.size)
 
 

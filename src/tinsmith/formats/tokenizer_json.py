@@ -1,27 +1,24 @@
 """The tokenizer of a Hugging Face folder: tokenizer.json, tokenizer_config.json and the chat template.
 
-Only byte-level BPE. What shapes the ids (normalizer, pre-tokenizer, post-processor, model options, stripping
-added tokens) is recognized by its structure, and refused by name where tinsmith would give other ids.
+Byte-level BPE, SentencePiece's BPE and unigram. What shapes the ids (normalizer, pre-tokenizer, post-processor, model
+options, added tokens) is recognized by its structure, and refused by name where tinsmith would give other ids.
 """
 
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.files import write_text
+from tinsmith.formats import _tokenizer_rules as rules
+from tinsmith.models._sentencepiece import SPACE, byte_of, ranked
 from tinsmith.models._tokens import end_tokens
 from tinsmith.models.spec import Tokenizer
 
-_BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
-# GGUF's name of a pre-tokenizer and its parts. Digits(individual) cuts each numeric character off first.
-_PRE: dict[str, list[dict[str, Any]]] = {
-    "smollm": [{"type": "Digits", "individual_digits": True}, _BYTE_LEVEL],
-    "gpt-2": [_BYTE_LEVEL],
-}
 # Named here as in both the config files and the Tokenizer.
 _SPECIALS = ("bos", "eos", "unk", "pad")
 
@@ -64,19 +61,31 @@ def _parsed(
     folder: Path, path: Path, whole: Mapping[str, Any], vocab: int | None
 ) -> tuple[Tokenizer, str | None]:
     model = whole.get("model")
-    if not isinstance(model, dict) or not isinstance(model.get("vocab"), dict):
+    if not isinstance(model, dict) or not isinstance(model.get("vocab"), dict | list):
         raise FormatError(f"{path}: no model with a vocab; fetch it again")
-    _refuse(path, whole, model)
+    kind = _kind(path, whole, model)
+    rule = rules.read(path, whole, kind)
     config = _optional(folder / "special_tokens_map.json") | _optional(folder / "tokenizer_config.json")
-    tokens, types = _tokens(path, model["vocab"], whole.get("added_tokens") or [], vocab)
+    known, scores = _vocabulary(path, model)
+    added = whole.get("added_tokens") or []
+    _check_added(path, added, kind, rule)
+    tokens, types = _tokens(path, known, added, vocab)
     ids = {text: token for token, text in enumerate(tokens)}
+    if model.get("byte_fallback"):
+        types = [
+            "byte" if k == "normal" and byte_of(t) is not None else k
+            for t, k in zip(tokens, types, strict=True)
+        ]
     named, ends = _named(folder, config, ids)
+    if kind != "bpe":
+        named["unk"] = model.get("unk_id") if kind == "unigram" else ids.get(model.get("unk_token") or "")
     adds = _added_around(path, whole.get("post_processor"))
+    ignore_merges = bool(model.get("ignore_merges"))
     tokenizer = Tokenizer(
         tokens=tokens,
         types=types,
         merges=[_merge(path, merge) for merge in model.get("merges", [])],
-        pre=_pre(path, whole.get("pre_tokenizer")),
+        pre=rules.gguf_name(rule.split, ignore_merges, rule.nfc) if rule.split else "default",
         bos=named["bos"],
         eos=named["eos"],
         unk=named["unk"],
@@ -84,20 +93,60 @@ def _parsed(
         add_bos=_adds(path, adds[0], named["bos"], tokens) or config.get("add_bos_token") is True,
         add_eos=_adds(path, adds[1], named["eos"], tokens) or config.get("add_eos_token") is True,
         end_tokens=end_tokens(tokens, types, ends),
+        model=kind,
+        scores=None if scores is None else [scores.get(token, 0.0) for token in tokens],
+        nfc=rule.nfc,
+        ignore_merges=ignore_merges,
+        prefix=rule.prefix,
+        split_spaces=rule.split_spaces,
+        fuse_unk=bool(model.get("fuse_unk")) or kind == "unigram",
+        **{key: tuple(e["id"] for e in added if e.get(key)) for key in ("lstrip", "rstrip", "normalized")},
     )
     return tokenizer, _chat_template(folder, config)
 
 
-def _refuse(path: Path, whole: Mapping[str, Any], model: Mapping[str, Any]) -> None:
-    if model.get("type", "BPE") != "BPE" or (whole.get("decoder") or {}).get("type") != "ByteLevel":
-        raise UnsupportedError(
-            f"{path}: a {model.get('type')} tokenizer is not supported; supported: byte-level BPE"
-        )
-    for key in ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges"):
+def _kind(path: Path, whole: Mapping[str, Any], model: Mapping[str, Any]) -> str:
+    given = model.get("type", "BPE")
+    if given not in ("BPE", "Unigram"):
+        raise UnsupportedError(f"{path}: a {given} tokenizer is not supported; supported: BPE and Unigram")
+    for key in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"):
         if model.get(key):
             raise UnsupportedError(f"{path}: model.{key} is {model[key]!r}, which is not supported")
-    if whole.get("normalizer"):
-        raise UnsupportedError(f"{path}: normalizer {json.dumps(whole['normalizer'])} is not supported")
+    if given == "Unigram":
+        return "unigram"
+    if (whole.get("decoder") or {}).get("type") != "ByteLevel":
+        return "sentencepiece"
+    if model.get("byte_fallback"):
+        raise UnsupportedError(
+            f"{path}: model.byte_fallback is true, which a byte-level tokenizer has no use for"
+        )
+    return "bpe"
+
+
+def _vocabulary(path: Path, model: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, float] | None]:
+    """Ids by text, and the scores of a unigram."""
+    given = model["vocab"]
+    if isinstance(given, dict):
+        return given, None
+    if model.get("type") != "Unigram" or not all(isinstance(text, str) for text, _ in given):
+        raise FormatError(f"{path}: the vocab is neither a table nor, of a Unigram, a list of texts and scores")
+    known = {text: token for token, (text, _) in enumerate(given)}
+    if len(known) != len(given):
+        raise FormatError(f"{path}: a token stands twice in the vocab")
+    return known, {text: float(score) for text, score in given}
+
+
+def _check_added(path: Path, added: list[Any], kind: str, rule: rules.Rules) -> None:
+    """Refuses what is not done as the library does it."""
+    for entry in added:
+        text = entry["content"]
+        if entry.get("single_word"):
+            raise UnsupportedError(f"{path}: added token {text!r} has single_word, not supported")
+        if not entry.get("normalized"):
+            continue
+        changes = kind != "bpe" and (" " in text or SPACE in text or rule.prefix == "prepend")
+        if changes or (rule.nfc and unicodedata.normalize("NFC", text) != text):
+            raise UnsupportedError(f"{path}: added token {text!r} is normalized to another text, not supported")
 
 
 def _tokens(
@@ -110,9 +159,6 @@ def _tokens(
             raise FormatError(f"{path}: token {text!r} has id {token!r}; an id is a whole number, used once")
         texts[token], types[token] = text, "normal"
     for entry in added:
-        for key in ("single_word", "lstrip", "rstrip"):
-            if entry.get(key):
-                raise UnsupportedError(f"{path}: added token {entry.get('content')!r} has {key}, not supported")
         token = entry["id"]
         texts[token], types[token] = entry["content"], "control" if entry.get("special") else "user"
     needed = max(texts, default=-1) + 1
@@ -134,34 +180,11 @@ def _merge(path: Path, given: Any) -> tuple[str, str]:
     return parts[0], parts[1]
 
 
-def _pre(path: Path, given: Any) -> str:
-    steps = _flat(given, "pretokenizers")
-    # How offsets are trimmed does not change ids; every option that does is compared.
-    plain = [{key: value for key, value in step.items() if key != "trim_offsets"} for step in steps]
-    for step in plain:
-        if step.get("type") == "ByteLevel":
-            step.setdefault("use_regex", True)
-    for name, parts in _PRE.items():
-        if plain == parts:
-            return name
-    raise UnsupportedError(
-        f"{path}: pre_tokenizer {json.dumps(given)} is not supported; supported are those of: {', '.join(_PRE)}"
-    )
-
-
-def _flat(given: Any, key: str) -> list[dict[str, Any]]:
-    if given is None:
-        return []
-    if given.get("type") == "Sequence":
-        return [step for part in given.get(key, []) for step in _flat(part, key)]
-    return [dict(given)]
-
-
 def _added_around(path: Path, processor: Any) -> tuple[list[str], list[str]]:
     """The special tokens that the post-processor puts before and after a text."""
     before: list[str] = []
     after: list[str] = []
-    for step in _flat(processor, "processors"):
+    for step in rules.flat(processor, "processors"):
         if step.get("type") == "ByteLevel":
             continue  # offsets only
         if step.get("type") != "TemplateProcessing":
@@ -223,24 +246,31 @@ def write(folder: str | Path, tokenizer: Tokenizer, chat_template: str | None, c
     context: the longest input in tokens.
     """
     folder = Path(folder)
-    if tokenizer.pre not in _PRE:
-        raise UnsupportedError(
-            f"pre-tokenizer {tokenizer.pre!r} can't be written as tokenizer.json; known: {', '.join(_PRE)}"
-        )
+    written = rules.write(tokenizer)
+    strips = {key: set(getattr(tokenizer, key)) for key in ("lstrip", "rstrip", "normalized")}
     added = [
         {
             "id": token,
             "content": text,
             "single_word": False,
-            "lstrip": False,
-            "rstrip": False,
-            "normalized": False,
-            "special": kind == "control",
+            **{key: token in tokens for key, tokens in strips.items()},
+            "special": kind != "user",
         }
         for token, (text, kind) in enumerate(zip(tokenizer.tokens, tokenizer.types, strict=True))
-        if kind in ("control", "user")
+        if kind in ("control", "unknown", "user")
     ]
-    _dump(folder / "tokenizer.json", _whole(tokenizer, added))
+    whole = {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": added,
+        "normalizer": written["normalizer"],
+        "pre_tokenizer": written["pre_tokenizer"],
+        "post_processor": _post_processor(tokenizer),
+        "decoder": written["decoder"],
+        "model": _unigram(tokenizer) if tokenizer.model == "unigram" else _bpe(tokenizer),
+    }
+    _dump(folder / "tokenizer.json", whole)
     _dump(folder / "tokenizer_config.json", _config(tokenizer, added, chat_template, context))
 
 
@@ -248,38 +278,44 @@ def _dump(path: Path, table: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(table, indent=2, ensure_ascii=False) + "\n")
 
 
-def _whole(tokenizer: Tokenizer, added: list[dict[str, Any]]) -> dict[str, Any]:
-    vocab = {
+def _used(tokenizer: Tokenizer) -> dict[str, int]:
+    used = {
         text: token
         for token, (text, kind) in enumerate(zip(tokenizer.tokens, tokenizer.types, strict=True))
         if kind != "unused"
     }
-    if len(vocab) != len(tokenizer.tokens) - tokenizer.types.count("unused"):
+    if len(used) != len(tokenizer.tokens) - tokenizer.types.count("unused"):
         raise UnsupportedError("two tokens have the same text, which tokenizer.json can't hold")
-    steps = [
-        step | ({"trim_offsets": True} if step["type"] == "ByteLevel" else {}) for step in _PRE[tokenizer.pre]
-    ]
+    return used
+
+
+def _bpe(t: Tokenizer) -> dict[str, Any]:
+    characters = t.model == "sentencepiece"
+    merges = (
+        [[left, right] for left, right, _ in ranked(t)] if characters else [list(merge) for merge in t.merges]
+    )
     return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": added,
-        "normalizer": None,
-        "pre_tokenizer": steps[0] if len(steps) == 1 else {"type": "Sequence", "pretokenizers": steps},
-        "post_processor": _post_processor(tokenizer),
-        "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
-        "model": {
-            "type": "BPE",
-            "dropout": None,
-            "unk_token": None,
-            "continuing_subword_prefix": None,
-            "end_of_word_suffix": None,
-            "fuse_unk": False,
-            "byte_fallback": False,
-            "ignore_merges": False,
-            "vocab": vocab,
-            "merges": [list(merge) for merge in tokenizer.merges],
-        },
+        "type": "BPE",
+        "dropout": None,
+        "unk_token": t.tokens[t.unk] if characters and t.unk is not None else None,
+        "continuing_subword_prefix": None,
+        "end_of_word_suffix": None,
+        "fuse_unk": t.fuse_unk,
+        "byte_fallback": "byte" in t.types,
+        "ignore_merges": t.ignore_merges,
+        "vocab": _used(t),
+        "merges": merges,
+    }
+
+
+def _unigram(t: Tokenizer) -> dict[str, Any]:
+    if t.scores is None or len(_used(t)) != len(t.tokens):
+        raise UnsupportedError("a unigram tokenizer.json needs a score and a text for every id")
+    return {
+        "type": "Unigram",
+        "unk_id": t.unk,
+        "vocab": [list(pair) for pair in zip(t.tokens, t.scores, strict=True)],
+        "byte_fallback": "byte" in t.types,
     }
 
 
@@ -311,7 +347,6 @@ def _config(
 ) -> dict[str, Any]:
     config: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "add_prefix_space": False,
         "added_tokens_decoder": {
             str(entry["id"]): {key: value for key, value in entry.items() if key != "id"} for entry in added
         },
@@ -322,6 +357,8 @@ def _config(
         token = getattr(tokenizer, key)
         if token is not None:
             config[f"{key}_token"] = tokenizer.tokens[token]
+    if tokenizer.model == "bpe":
+        config["add_prefix_space"] = False
     if chat_template is not None:
         config["chat_template"] = chat_template
     return config

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,12 +10,10 @@ from typing import Any, Protocol
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.formats import gguf
 from tinsmith.formats.weights import WEIGHT_FORMATS
-from tinsmith.models._tokens import end_tokens
+from tinsmith.models import _gguf_tokenizer
 from tinsmith.models.family import TensorName, by_gguf_architecture, by_name, without_ignored
 from tinsmith.models.spec import Buffer, Spec, Tensor, Tokenizer
 
-_TYPES = {1: "normal", 3: "control", 4: "user", 5: "unused"}
-_TYPE_IDS = {name: number for number, name in _TYPES.items()}
 # llama.cpp's `general.file_type`: the format most weights have; for the K formats, the medium mix around them.
 _FILE_TYPES = {
     "F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 7, "Q5_0": 8, "Q5_1": 9, "Q2_K": 10, "Q3_K": 12,
@@ -29,15 +26,15 @@ _OF_THE_FILE = {"architecture", "type", "file_type", "quantization_version", "al
 
 def load_gguf(path: str | Path) -> Spec:
     file = gguf.read(path)
-    meta = {key: entry.value for key, entry in file.metadata.items()}
+    meta = {key: entry.value for key, entry in file.metadata.items()} | _vectors(file)
     architecture = meta.get("general.architecture")
     if not isinstance(architecture, str):
         raise FormatError(f"{path}: no general.architecture; the file is not a language model")
     family = by_gguf_architecture(architecture, str(path))
     try:
         hyper = family.hyper_from_gguf(meta, tied="output.weight" not in file.tensors)
-        tokenizer = _tokenizer(meta)
-        template = _text(meta, "tokenizer.chat_template")
+        tokenizer = _gguf_tokenizer.read(meta)
+        template = _gguf_tokenizer.text(meta, "tokenizer.chat_template")
     except (FormatError, UnsupportedError) as error:
         raise type(error)(f"{path}: {error}") from error
     if len(tokenizer.tokens) != hyper.vocab:
@@ -47,9 +44,27 @@ def load_gguf(path: str | Path) -> Spec:
         for key, value in meta.items()
         if key.startswith("general.") and key.removeprefix("general.") not in _OF_THE_FILE
     }
-    names, notes = without_ignored(file.tensors, family.ignored_gguf)
+    names, notes = without_ignored(file.tensors, family.ignored_in_gguf(hyper))
     tensors = _tensors(file, names, family.tensors(hyper))
     return Spec(family.name, hyper, tensors, tokenizer, template, general, notes)
+
+
+def read_words(file: gguf.Gguf) -> tuple[Tokenizer, str | None]:
+    """The tokenizer, and the chat template if any, of a file whose family need not be one of ours."""
+    meta = {key: entry.value for key, entry in file.metadata.items()}
+    try:
+        return _gguf_tokenizer.read(meta), _gguf_tokenizer.text(meta, "tokenizer.chat_template")
+    except (FormatError, UnsupportedError) as error:
+        raise type(error)(f"{file.path}: {error}") from error
+
+
+def _vectors(file: gguf.Gguf) -> dict[str, list[float]]:
+    """The values of float32 vectors of no layer, by their tensor's name."""
+    return {
+        name: list(memoryview(tensor.data).cast("B").cast("f"))  # type: ignore[arg-type]
+        for name, tensor in file.tensors.items()
+        if name.startswith("rope_") and len(tensor.shape) == 1 and tensor.type.name == "F32"
+    }
 
 
 def _tensors(file: gguf.Gguf, present: list[str], names: list[TensorName]) -> dict[str, Tensor]:
@@ -84,71 +99,6 @@ def _tensors(file: gguf.Gguf, present: list[str], names: list[TensorName]) -> di
     return found
 
 
-def _tokenizer(meta: Mapping[str, Any]) -> Tokenizer:
-    kind = meta.get("tokenizer.ggml.model")
-    if kind != "gpt2":
-        raise UnsupportedError(f"tokenizer {kind!r} is not supported; supported: 'gpt2' (byte-level BPE)")
-    tokens = _strings(meta, "tokenizer.ggml.tokens")
-    numbers = meta.get("tokenizer.ggml.token_type", [1] * len(tokens))
-    whole = isinstance(numbers, list) and all(isinstance(number, int) for number in numbers)
-    if not whole or len(numbers) != len(tokens):
-        raise FormatError(f"tokenizer.ggml.token_type must be an array of {len(tokens)} whole numbers")
-    unknown = set(numbers) - set(_TYPES)
-    if unknown:
-        raise UnsupportedError(
-            f"token type {min(unknown)} is not supported in a byte-level BPE; supported: {_TYPES}"
-        )
-    types = [_TYPES[number] for number in numbers]
-    ids = {
-        key: _token_id(meta, f"tokenizer.ggml.{key}_token_id", len(tokens))
-        for key in ("bos", "eos", "unknown", "padding", "eot", "eom")
-    }
-    named = [ids[key] for key in ("eos", "eot", "eom")]
-    return Tokenizer(
-        tokens=tokens,
-        types=types,
-        merges=[_merge(text) for text in _strings(meta, "tokenizer.ggml.merges")],
-        pre=_text(meta, "tokenizer.ggml.pre") or "default",
-        bos=ids["bos"],
-        eos=ids["eos"],
-        unk=ids["unknown"],
-        pad=ids["padding"],
-        add_bos=bool(meta.get("tokenizer.ggml.add_bos_token", False)),
-        add_eos=bool(meta.get("tokenizer.ggml.add_eos_token", False)),
-        end_tokens=end_tokens(tokens, types, named),
-    )
-
-
-def _text(meta: Mapping[str, Any], key: str) -> str | None:
-    given = meta.get(key)
-    if given is not None and not isinstance(given, str):
-        raise FormatError(f"{key} is {reprlib.repr(given)}; it must be a text")
-    return given
-
-
-def _strings(meta: Mapping[str, Any], key: str) -> list[str]:
-    given = meta.get(key)
-    if not isinstance(given, list) or not all(isinstance(item, str) for item in given):
-        raise FormatError(f"{key} must be an array of strings")
-    return given
-
-
-def _merge(text: str) -> tuple[str, str]:
-    left, space, right = text.partition(" ")
-    if not (left and space and right) or " " in right:
-        raise FormatError(f"tokenizer.ggml.merges has {text!r}; expected two tokens and a space between them")
-    return left, right
-
-
-def _token_id(meta: Mapping[str, Any], key: str, count: int) -> int | None:
-    given = meta.get(key)
-    if given is None:
-        return None
-    if not isinstance(given, int) or not 0 <= given < count:
-        raise FormatError(f"{key} is {reprlib.repr(given)}; it must be a token's number, below {count}")
-    return given
-
-
 class Encode(Protocol):
     """Gives tensors other formats on their way to the file: quant.encoder makes such."""
 
@@ -179,7 +129,9 @@ def _metadata(spec: Spec, file_type: int, extra: Mapping[str, Any]) -> dict[str,
     metadata = _general(spec, family.gguf_architecture)
     metadata |= family.hyper_to_gguf(spec.hyper)
     metadata["general.file_type"] = file_type
-    metadata |= _tokenizer_metadata(spec)
+    metadata |= _gguf_tokenizer.write(spec.tokenizer)
+    if spec.chat_template is not None:
+        metadata["tokenizer.chat_template"] = spec.chat_template
     metadata["general.quantization_version"] = _QUANTIZATION_VERSION
     metadata |= extra
     return {
@@ -194,6 +146,11 @@ def _stored(spec: Spec, names: Sequence[TensorName], encode: Encode | None) -> l
         gguf.Tensor(name.gguf, gguf.tensor_type(format), name.gguf_shape, data)
         for (name, _), (format, data) in zip(placed, written, strict=True)
     ]
+
+
+def in_file_order(name: TensorName, data: Buffer, width: int) -> bytes:
+    """The tensor's rows, of `width` bytes each, as the file has them."""
+    return b"".join(_runs(data, width, name.file_order))
 
 
 def _as_they_are(
@@ -233,42 +190,3 @@ def _file_type(spec: Spec) -> int:
         if tensor.rows > 1 and role not in ("embed", "head"):
             sizes[tensor.format] += tensor.rows * tensor.inputs
     return _FILE_TYPES[sizes.most_common(1)[0][0]] if sizes else _FILE_TYPES["F32"]
-
-
-def _tokenizer_metadata(spec: Spec) -> dict[str, Any]:
-    tokenizer = spec.tokenizer
-    metadata: dict[str, Any] = {
-        "tokenizer.ggml.add_space_prefix": False,
-        "tokenizer.ggml.add_bos_token": tokenizer.add_bos,
-    }
-    if tokenizer.add_eos:
-        metadata["tokenizer.ggml.add_eos_token"] = True
-    metadata["tokenizer.ggml.model"] = "gpt2"
-    metadata["tokenizer.ggml.pre"] = tokenizer.pre
-    metadata["tokenizer.ggml.tokens"] = tokenizer.tokens
-    metadata["tokenizer.ggml.token_type"] = gguf.Value(
-        gguf.ValueType.ARRAY, [_TYPE_IDS[kind] for kind in tokenizer.types], gguf.ValueType.INT32
-    )
-    metadata["tokenizer.ggml.merges"] = [f"{left} {right}" for left, right in tokenizer.merges]
-    named = {
-        "bos": tokenizer.bos,
-        "eos": tokenizer.eos,
-        "unknown": tokenizer.unk,
-        "padding": tokenizer.pad,
-    } | _further_ends(tokenizer)
-    for key, token in named.items():
-        if token is not None:
-            metadata[f"tokenizer.ggml.{key}_token_id"] = token
-    if spec.chat_template is not None:
-        metadata["tokenizer.chat_template"] = spec.chat_template
-    return metadata
-
-
-def _further_ends(tokenizer: Tokenizer) -> dict[str, int]:
-    """eot and eom: the end tokens beside eos that a reader would not know by their text."""
-    by_text = end_tokens(tokenizer.tokens, tokenizer.types, ())
-    unknown = [token for token in tokenizer.end_tokens if token != tokenizer.eos and token not in by_text]
-    if len(unknown) > 2:
-        texts = ", ".join(repr(tokenizer.tokens[token]) for token in unknown)
-        raise UnsupportedError(f"GGUF names two end tokens beside eos; the tokenizer has {texts}")
-    return dict(zip(("eot", "eom"), unknown, strict=False))

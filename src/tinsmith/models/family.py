@@ -36,7 +36,8 @@ class TensorName:
     rotary_heads is set, GGUF stores the rows permuted for interleaved rotation, that number of heads in them.
 
     hf: "" for a tensor that no Hugging Face folder has: it follows from the hyper-parameters (Family.derive).
-    experts: the number of matrices [rows, inputs] of a mixture of experts, stored as one.
+    experts: the number of matrices [rows, inputs] of a mixture of experts, which GGUF and the spec hold as one
+    tensor; a Hugging Face folder has one for each, the expert's number in the place of hf's `*`.
     hf_shape: the shape in a Hugging Face folder where that is not (rows, inputs), or (inputs,) for a vector.
     from_hf, to_hf: how a folder's values (or their order) become the spec's, and back.
     """
@@ -74,9 +75,16 @@ class TensorName:
         return [i // 2 + i % 2 * (head // 2) for i in range(head)]
 
     @property
+    def folder_names(self) -> tuple[str, ...]:
+        """Of its parts in a Hugging Face folder, which are its rows from first to last."""
+        if not self.experts:
+            return (self.hf,) if self.hf else ()
+        return tuple(self.hf.replace("*", str(expert)) for expert in range(self.experts))
+
+    @property
     def folder_shape(self) -> tuple[int, ...]:
-        """Outermost dimension first."""
-        return self.hf_shape or tuple(reversed(self.gguf_shape))
+        """Of each of them, outermost dimension first."""
+        return self.hf_shape or ((self.inputs,) if self.rows == 1 else (self.rows, self.inputs))
 
     def from_folder(self, tensor: Tensor) -> Tensor:
         """The spec's tensor of a Hugging Face folder's, which has a float format."""
@@ -109,7 +117,8 @@ class Family(ABC):
 
     @abstractmethod
     def hyper_from_gguf(self, meta: Mapping[str, Any], *, tied: bool) -> Hyper:
-        """From metadata as plain values. tied: the file has no head of its own."""
+        """From metadata as plain values, and the float32 vectors of no layer by their tensor's name, as
+        lists: what GGUF keeps of a rotation. tied: the file has no head of its own."""
 
     @abstractmethod
     def hyper_to_gguf(self, h: Hyper) -> dict[str, Any]:
@@ -122,6 +131,10 @@ class Family(ABC):
     def derive(self, h: Hyper) -> dict[str, Tensor]:
         """By role, the tensors that follow from the hyper-parameters: those whose TensorName has no hf."""
         return {}
+
+    def ignored_in_gguf(self, h: Hyper) -> tuple[tuple[str, str], ...]:
+        """As ignored_gguf, which it is where it does not depend on the size."""
+        return self.ignored_gguf
 
     @abstractmethod
     def graph(self, h: Hyper, g: GraphBuilder) -> None:
@@ -176,44 +189,59 @@ def without_ignored(
 
 
 class Fields:
-    """Typed access to a config or to metadata; an error names the key, what it is and what it should be."""
+    """Typed access to a config or to metadata; an error names the key, what it is and what it should be.
 
-    def __init__(self, values: Mapping[str, Any], where: str) -> None:
+    prefix: what all keys that are asked for begin with.
+    """
+
+    def __init__(self, values: Mapping[str, Any], where: str, prefix: str = "") -> None:
         self.values = values
         self.where = where
+        self.prefix = prefix
+
+    def get(self, key: str) -> Any:
+        return self.values.get(self.prefix + key)
+
+    def named(self, key: str) -> str:
+        """How an error begins: where the key is, the key, and what is given."""
+        return f"{self.where}: {self.prefix}{key} is {reprlib.repr(self.get(key))}"
 
     def count(self, key: str, default: int | None = None) -> int:
-        given = self.values.get(key)
+        given = self.get(key)
         if given is None:
             given = default
         if isinstance(given, bool) or not isinstance(given, int) or not 0 < given < 1 << 31:
-            raise FormatError(
-                f"{self.where}: {key} is {reprlib.repr(given)}; it must be a positive whole number"
-            )
+            raise FormatError(f"{self.named(key)}; it must be a positive whole number")
         return given
 
     def length(self, key: str) -> int:
-        given = self.values.get(key)
+        given = self.get(key)
         if not isinstance(given, list):
-            raise FormatError(f"{self.where}: {key} is {reprlib.repr(given)}; it must be a list")
+            raise FormatError(f"{self.named(key)}; it must be a list")
         return len(given)
 
     def real(self, key: str, default: float | None = None) -> float:
-        given = self.values.get(key)
+        given = self.get(key)
         if given is None:
             given = default
         if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 < given < float("inf"):
-            raise FormatError(f"{self.where}: {key} is {reprlib.repr(given)}; it must be a positive number")
+            raise FormatError(f"{self.named(key)}; it must be a positive number")
         return float(given)
+
+    def count_or_0(self, key: str) -> int:
+        """0 where the key is absent, null or 0."""
+        return self.count(key) if self.get(key) else 0
+
+    def real_or_0(self, key: str) -> float:
+        """0 where the key is absent, null or 0."""
+        return self.real(key) if self.get(key) else 0.0
 
     def refuse(self, key: str, *allowed: Any) -> None:
         """UnsupportedError unless the key is absent, null or one of `allowed`."""
-        given = self.values.get(key)
+        given = self.get(key)
         if given is not None and given not in allowed:
             known = ", ".join(repr(one) for one in allowed)
-            raise UnsupportedError(
-                f"{self.where}: {key} is {reprlib.repr(given)}, which is not supported; supported: {known}"
-            )
+            raise UnsupportedError(f"{self.named(key)}, which is not supported; supported: {known}")
 
 
 def shortest_float32(stored: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from tinsmith.runtime.generation import Completion, Generation, Sampling
 from tinsmith.runtime.sessions import Sessions
 
 if TYPE_CHECKING:
+    from tinsmith.backends import Engine
     from tinsmith.compiler.constraint import Constraint
     from tinsmith.models.spec import Buffer
     from tinsmith.models.tool_formats import Call
@@ -29,7 +30,8 @@ Message = Mapping[str, str]
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """context: most tokens of a conversation. bytes: of weights. formats: the number of tensors in each."""
+    """context: most tokens of a conversation. bytes: of weights. formats: the number of tensors in each.
+    backend: what computes; isa is of our own code, whatever that is."""
 
     name: str
     family: str
@@ -40,6 +42,7 @@ class ModelInfo:
     formats: dict[str, int]
     isa: str
     threads: int
+    backend: str = "native"
 
 
 class Model:
@@ -53,12 +56,17 @@ class Model:
         *,
         kv_type: int = _core.KV_F16,
         conversations: int = 4,
+        engine: Engine | None = None,
     ) -> None:
+        """engine: what computes the logits in place of the core; it remembers one conversation."""
         self.core = core
         self.tin = Tin(image)
         self.threads = threads or usable_cores()
         self.kv_type = kv_type
-        self._sessions = Sessions(core, self.threads, kv_type, conversations)
+        self.engine = engine
+        self._sessions = Sessions(
+            core.info()["context"], self._new_session, conversations if engine is None else 1
+        )
         self.constraints = Pool(core)
         self._compiled: dict[Any, Constraint] = {}
         self.toolboxes: dict[str, Made] = {}  # tools made ready, by themselves and their options
@@ -72,10 +80,11 @@ class Model:
             parameters=manifest["parameters"],
             vocab=core["vocab"],
             context=core["context"],
-            bytes=core["weight_bytes"],
+            bytes=manifest.get("weight_bytes", core["weight_bytes"]),
             formats=manifest["tensors"],
             isa=core["isa"],
             threads=self.threads,
+            backend=manifest.get("backend", "native"),
         )
 
     def tokenize(self, text: str | bytes, *, special: bool = False, bos: bool = False) -> list[int]:
@@ -104,21 +113,31 @@ class Model:
         if not tokens:
             raise InputError("no tokens; logits need at least one")
         info = self.core.info()
-        size = min(chunk or info["chunk"], len(tokens))
-        session = _core.Session(
-            self.core,
-            context=min(len(tokens), info["context"]),
-            chunk=size,
-            logit_rows=size,
-            threads=self.threads,
-            kv_type=self.kv_type,
-        )
+        session = self._new_session(min(len(tokens), info["context"]), min(chunk or self._chunk, len(tokens)))
         session.append(tokens)
         session.want_logits(0)
         rows = bytearray()
         while session.step() == _core.STEP_LOGITS:
             rows += session.logits()[1]
         return memoryview(rows).cast("f", (len(tokens), info["vocab"]))
+
+    @property
+    def _chunk(self) -> int:
+        found: int = self.core.info()["chunk"] if self.engine is None else self.engine.chunk
+        return found
+
+    def _new_session(self, context: int, chunk: int | None = None) -> _core.Session:
+        """A session that can give the logits of a whole chunk at once."""
+        size = chunk or self._chunk
+        return _core.Session(
+            self.core,
+            context=context,
+            chunk=size,
+            logit_rows=size,
+            threads=self.threads if self.engine is None else 1,
+            kv_type=self.kv_type,
+            compute=None if self.engine is None else self.engine.logits,
+        )
 
     @cached_property
     def turns(self) -> TurnTable:
@@ -225,6 +244,8 @@ class Model:
         constraint: Constraint | Own | None,
         heal: bool,
     ) -> Generation:
+        if self.engine is not None and not self.engine.rewinds:
+            sampling = replace(sampling, lookup=0)  # a wrong guess would cost the whole conversation
         if heal and not isinstance(prompt, str):
             raise InputError("only a prompt given as text can be healed: token ids stand as they are")
         tokens = self._tokens(prompt)
@@ -252,6 +273,9 @@ class Model:
 
         options: as `generate`, without draft and heal. seconds of an answer: from its prompt's turn to its end.
         """
+        if self.engine is not None:  # which computes one conversation at a time
+            options |= {"max_tokens": max_tokens, "stop": stop, "constraint": constraint}
+            return [self.generate(prompt, **options) for prompt in prompts]
         from tinsmith.runtime.many import generate_many
 
         tokens = [self._tokens(prompt) for prompt in prompts]

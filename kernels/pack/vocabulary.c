@@ -1,0 +1,98 @@
+#include "vocabulary.h"
+#include "../core/encode.h"
+#include "../core/error.h"
+
+#include <string.h>
+
+/* No token that is longer is marked: such pieces are few. */
+enum { LONGEST_WHOLE = 1 << 12 };
+
+static void put_slot(uint32_t *slots, uint32_t size, uint32_t shift, uint32_t hash, uint32_t number) {
+    uint32_t slot = hash >> shift;
+    while (slots[slot] != TINI_SLOT_EMPTY)
+        slot = (slot + 1) & (size - 1);
+    slots[slot] = number | hash << 22;
+}
+
+static void hash_texts(const tini_tokenizer *view, const uint8_t *is_text, uint32_t *slots) {
+    for (uint32_t token = 0; token < view->header->vocab; token++) {
+        uint32_t length, hash = TINI_TEXT_HASH;
+        const uint8_t *text = tini_token_bytes(view, (int32_t)token, &length);
+        if (!is_text[token] || !length)
+            continue;
+        for (uint32_t k = 0; k < length; k++)
+            hash = tini_text_hash_byte(hash, text[k]);
+        if (tini_text_token(view, text, length, hash) < 0)
+            put_slot(slots, view->header->text_slots, view->text_shift, tini_text_hash(hash), token);
+    }
+}
+
+/* Of a pair that stands twice, the later counts. */
+static void hash_merges(const tini_tokenizer *view, uint32_t *slots) {
+    uint32_t mask = view->header->merge_slots - 1;
+    for (uint32_t m = 0; m < view->header->merges; m++) {
+        const tini_merge *merge = &view->merges[m];
+        uint32_t hash = tini_pair_hash(merge->left, merge->right), slot = hash >> view->merge_shift;
+        for (; slots[slot] != TINI_SLOT_EMPTY; slot = (slot + 1) & mask) {
+            const tini_merge *other = &view->merges[slots[slot] & TINI_SLOT_NUMBER];
+            if (other->left == merge->left && other->right == merge->right)
+                break;
+        }
+        slots[slot] = m | hash << 22;
+    }
+}
+
+static void find_joints(const tini_tokenizer *view, uint8_t *joints) {
+    memset(joints, 0, TINI_JOINT_BYTES);
+    for (uint32_t m = 0; m < view->header->merges; m++) {
+        uint32_t left_length, right_length;
+        const uint8_t *left = tini_token_bytes(view, (int32_t)view->merges[m].left, &left_length);
+        const uint8_t *right = tini_token_bytes(view, (int32_t)view->merges[m].right, &right_length);
+        if (!left_length || !right_length)
+            continue;
+        uint32_t pair = (uint32_t)left[left_length - 1] << 8 | right[0];
+        joints[pair >> 3] |= (uint8_t)(1u << (pair & 7));
+    }
+}
+
+static void mark_whole(const tini_tokenizer *view, int all, const uint8_t *is_text, uint8_t *kinds,
+                       uint32_t *words) {
+    for (uint32_t token = 0; token < view->header->vocab; token++) {
+        uint32_t length;
+        const uint8_t *text = tini_token_bytes(view, (int32_t)token, &length);
+        int32_t first = -1;
+        tini_token_sink out = {&first, 1, 0, -1};
+        if (!is_text[token] || !length || (!all && length > LONGEST_WHOLE))
+            continue;
+        if (!all)
+            tini_bpe_piece(view, text, length, &out, words);
+        if (all || (out.count == 1 && first == (int32_t)token))
+            kinds[token] |= TINI_TOKEN_WHOLE;
+    }
+}
+
+size_t tini_vocabulary_words(const uint8_t *data, size_t size) {
+    const tini_tokenizer_header *h = (const void *)data;
+    const tini_tokenizer view = {.header = h};
+    return size < sizeof *h ? 0 : tini_piece_words(&view, LONGEST_WHOLE);
+}
+
+tin_status tini_vocabulary_index(uint8_t *data, size_t size, int all, const uint8_t *is_text, uint32_t *words,
+                                 tin_error *error) {
+    tini_tokenizer view;
+    tin_status status = tini_tokenizer_open(&view, data, size, error);
+    if (status)
+        return status;
+    /* The parts lie in data, which is ours to write. */
+    uint32_t *merge_slots = (void *)(data + ((const uint8_t *)view.merge_slots - data));
+    uint32_t *text_slots = (void *)(data + ((const uint8_t *)view.text_slots - data));
+    memset(merge_slots, 0xFF, sizeof *merge_slots * view.header->merge_slots);
+    memset(text_slots, 0xFF, sizeof *text_slots * view.header->text_slots);
+    hash_merges(&view, merge_slots);
+    hash_texts(&view, is_text, text_slots);
+    if (view.joints)
+        find_joints(&view, data + (view.joints - data));
+    if (view.header->model != TINI_MODEL_UNIGRAM)
+        mark_whole(&view, all, is_text, data + (view.kinds - data), words);
+    return tini_tokenizer_open(&view, data, size, error);
+}
