@@ -18,7 +18,7 @@ from typing import Any
 
 from tinsmith.backends.engine import Engine, Opened
 from tinsmith.errors import FormatError, MissingExtraError, UnsupportedError
-from tinsmith.formats.onnx import CONFIG
+from tinsmith.backends.onnx_export import CONFIG
 from tinsmith.models.spec import Buffer
 from tinsmith.runtime.opening import is_onnx
 
@@ -199,7 +199,7 @@ def exported(path: Path, precision: str, options: Sequence[str] = ()) -> Path:
     """The folder of an export of a base, made when the cache has none of these weights by this builder."""
     from tinsmith import models
     from tinsmith.files import locked, sha256_file
-    from tinsmith.formats.onnx import check, export
+    from tinsmith.backends.onnx_export import check, export
     from tinsmith.hub import cache_folder
 
     spec = models.load(path)
