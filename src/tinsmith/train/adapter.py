@@ -78,7 +78,8 @@ def read(folder: Path, spec: Spec) -> Adapter:
     """
     config = _config(folder / CONFIG)
     family = by_name(spec.family)
-    names = {name.hf.removesuffix(".weight"): name for name in family.tensors(spec.hyper) if name.hf}
+    every = [name for name in family.tensors(spec.hyper) if name.hf]
+    names = {name.hf.removesuffix(".weight"): name for name in every if not name.experts}
     ignored: dict[str, int] = {}
     factors: dict[str, Factors] = {}
     for module, pair in _pairs(folder).items():
@@ -88,7 +89,7 @@ def read(folder: Path, spec: Spec) -> Adapter:
             continue
         reasons = [note for pattern, note in family.ignored_hf if re.fullmatch(pattern, f"{module}.weight")]
         if not reasons:
-            raise _foreign(folder, module, list(names))
+            raise _foreign(folder, module, [name.hf for name in every if name.experts])
         ignored[reasons[0]] = ignored.get(reasons[0], 0) + 1
     notes = tuple(f"{note} ({count} of the adapter's layers)" for note, count in ignored.items())
     return Adapter(factors, float(config["lora_alpha"]), notes)
@@ -100,8 +101,10 @@ def _text_paths(module: str) -> Sequence[str]:
     return module, f"model.{bare}", bare
 
 
-def _foreign(folder: Path, module: str, known: list[str]) -> Exception:
-    if any(path.startswith(f"{text}.") for path in known for text in _text_paths(module)):
+def _foreign(folder: Path, module: str, experts: list[str]) -> Exception:
+    """experts: the names of the routed experts' tensors, `*` in them for an expert's number."""
+    prefixes = {name.partition(".*")[0] for name in experts}
+    if any(f"{path}.".startswith(f"{prefix}.") for path in _text_paths(module) for prefix in prefixes):
         return UnsupportedError(
             f"{folder}: adapts {module}, the routed experts, which is not supported; train one without them"
         )

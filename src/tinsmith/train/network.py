@@ -9,7 +9,8 @@ of the matrices are bfloat16, the residual stream float32.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -152,9 +153,11 @@ def build(
     all but the head and the gates of one output, which choose and do not compute. Raises InputError for a name
     that the family does not have.
     """
-    base = _bare_model(spec)
+    base = _base_model(spec)
     wanted = _targets(spec.family, base, targets)
-    _load(spec, base, {f"{name}.weight" for name in wanted}, matrices)
+    for name in wanted:
+        weight = base.get_submodule(name).weight
+        weight.data = weight.data.to(matrices)
     model = _adapted(base, wanted, rank, alpha, dropout)
     origin = spec.general.get("name")
     model.peft_config["default"].base_model_name_or_path = origin if isinstance(origin, str) else ""
@@ -231,8 +234,8 @@ def _lora_forward(module: Any, x: Tensor, *, narrow: bool) -> Tensor:
     return out if narrow else out.to(x.dtype)
 
 
-def _bare_model(spec: Spec) -> Any:
-    """transformers' model of the spec's shape, float32, its weights yet to come."""
+def _base_model(spec: Spec) -> Any:
+    """transformers' model of the spec, frozen, every weight float32."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     attention.register()
@@ -240,20 +243,49 @@ def _bare_model(spec: Spec) -> Any:
     # A family's own defaults of these may lie outside of the vocabulary.
     settings |= {f"{key}_token_id": getattr(spec.tokenizer, key) for key in ("bos", "eos", "pad")}
     config = AutoConfig.for_model(settings.pop("model_type"), **settings)
-    return AutoModelForCausalLM.from_config(config, attn_implementation=attention.NAME, dtype=torch.float32)
+    with _quiet():
+        with torch.device("meta"):
+            kind = type(AutoModelForCausalLM.from_config(config))
+        model, report = kind.from_pretrained(
+            None,
+            config=config,
+            state_dict=_weights(spec),
+            attn_implementation=attention.NAME,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+    wrong = {key: sorted(names) for key, names in report.items() if names}
+    if wrong:
+        raise RuntimeError(f"{spec.family}: transformers does not take the weights: {wrong}")
+    model.requires_grad_(False)
+    return model
 
 
-def _load(spec: Spec, model: Any, narrow: set[str], matrices: torch.dtype) -> None:
-    """The spec's weights into the model: those named in `narrow` in `matrices`' type, all others float32."""
+def _weights(spec: Spec) -> dict[str, Tensor]:
+    """As a Hugging Face folder has them, float32."""
     weights: dict[str, Tensor] = {}
     for name in family.by_name(spec.family).tensors(spec.hyper):
         if not name.hf:
             continue  # it follows from the config, as the model's own tables do
         tensor = torch.from_numpy(to_folder(name, spec.tensors[name.role]))
-        weights[name.hf] = tensor.to(matrices) if name.hf in narrow else tensor
-    missing, unexpected = model.load_state_dict(weights, strict=False, assign=True)
-    model.tie_weights()
-    lost = [key for key in missing if not (spec.hyper.tied and key == "lm_head.weight")]
-    if lost or unexpected:
-        raise RuntimeError(f"{spec.family}: transformers wants {lost} and does not know {unexpected}")
-    model.requires_grad_(False)
+        if name.experts:
+            weights |= {name.hf.replace("*", str(number)): one for number, one in enumerate(tensor)}
+        else:
+            weights[name.hf] = tensor
+    return weights
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' progress bars, and its advice to install faster kernels for GPUs."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
