@@ -401,7 +401,7 @@ tin_status tini_program_open(tini_program *p, const uint8_t *data, size_t size, 
         status = check_memory(p, error);
     for (uint32_t k = 0; !status && k < h->ops; k++) {
         checker c = {p, &p->ops[k]};
-        if (c.op->kind >= TINI_OP_COUNT || !kinds[c.op->kind].check)
+        if (c.op->kind >= TINI_OP_COUNT)
             return tini_fail(error, TIN_ERR_VERSION,
                              "program.bin: op %u is of kind %u, unknown to this runtime", k, c.op->kind);
         const char *wrong = kinds[c.op->kind].check(&c);

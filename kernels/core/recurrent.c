@@ -64,12 +64,15 @@ static uint32_t free_slot(tini_states *s, uint32_t kept, uint32_t from, uint32_t
     uint64_t least = UINT64_MAX;
     for (uint32_t k = 0; k < s->slots; k++) {
         uint64_t lost = k == kept ? UINT64_MAX : 2 * loss(s, k, next) + (k == from);
+        if (k != kept && s->at[k] != TINI_NONE && s->ends >> k & 1)
+            lost += UINT64_C(1) << 60;
         if (lost < least) {
             least = lost;
             found = k;
         }
     }
     s->at[found] = TINI_NONE;
+    s->ends &= ~(UINT64_C(1) << found);
     return found;
 }
 
@@ -81,12 +84,13 @@ void tini_states_begin(tini_states *s, uint32_t position, uint32_t rows) {
     s->work = rows > 1 ? free_slot(s, s->to, s->from, position + rows) : TINI_NONE;
 }
 
-void tini_states_end(tini_states *s, uint32_t position) {
+void tini_states_end(tini_states *s, uint32_t position, int end_of_text) {
     if (!s->bytes)
         return;
     if (s->work != TINI_NONE)
         s->at[s->work] = position - 1;
     s->at[s->to] = position;
+    s->ends |= (uint64_t)(end_of_text != 0) << s->to;
 }
 
 uint64_t tini_states_saved_bytes(const tini_states *s, uint32_t position) {
@@ -104,6 +108,7 @@ void tini_states_restore(tini_states *s, uint32_t position, const uint8_t *in) {
         return;
     memcpy(slot_at(s, 0), in, (size_t)s->bytes);
     s->at[0] = position;
+    s->ends = 1;
 }
 
 void tini_states_copy(tini_states *to, const tini_states *from, uint32_t position) {

@@ -11,14 +11,16 @@
 #include "kernel.h"
 #include "program.h"
 
-#define TINI_MOST_CHECKPOINTS 64u
+#define TINI_MOST_CHECKPOINTS 62u
 
 typedef struct tini_states {
     const tini_program *program;
     uint8_t *base;  /* [slots][bytes]: in a slot, the program's states one after the other */
     uint32_t *at;   /* [slots] how many tokens each has seen; TINI_NONE: nothing of use */
     uint64_t bytes; /* of a slot, a multiple of TIN_ALIGNMENT; 0 where the program has no states */
-    uint32_t slots; /* at least 2 */
+    uint32_t slots; /* 2 to 64 */
+    uint64_t
+        ends; /* one bit a slot: it is where a text that was given ended, as a prompt, and worth more than others */
     /* Of the pass under way: the slot that it began with (TINI_NONE: all zeros), the one that all rows but the last write
      * (TINI_NONE: there is one row), and the one that the last writes; and the session's rows, first those without logits. */
     uint32_t from, work, to;
@@ -41,9 +43,9 @@ uint32_t tini_states_newest(const tini_states *states, uint32_t position);
 /* The tokens from `position` on are no longer the session's. */
 void tini_states_forget(tini_states *states, uint32_t position);
 
-/* A pass of `rows` tokens from `position` on begins, and has ended. */
+/* A pass of `rows` tokens from `position` on begins; it has ended, and brought the session to `position`. */
 void tini_states_begin(tini_states *states, uint32_t position, uint32_t rows);
-void tini_states_end(tini_states *states, uint32_t position);
+void tini_states_end(tini_states *states, uint32_t position, int end_of_text);
 
 /* The states after `position` tokens, which are at hand, as bytes that depend on nothing else; none at position 0. Reading
  * them back and handing them to another session's states of the same program forget all others there. */

@@ -298,7 +298,8 @@ void tini_session_forget_logits(tin_session *s, const float *begin, size_t count
 void tini_session_end(tin_session *s, const float *logits) {
     s->running = NULL;
     s->position += s->rows;
-    tini_states_end(&s->states, s->position);
+    int text = s->generating ? !s->passes : s->rows > 1;
+    tini_states_end(&s->states, s->position, text && s->position == s->count);
     s->ready_rows = s->logit_rows;
     s->ready_first = s->position - s->logit_rows;
     s->logits = logits;

@@ -232,11 +232,11 @@ typedef struct tin_session_options {
     const tin_executor *executor; /* NULL runs on the calling thread */
     uint64_t (*clock_ns)(void *); /* for tin_step's budget; NULL when no budget is ever given */
     void *clock_context;
-    /* Of a model with recurrent states (state_bytes of tin_model_info): how many to keep, up to 64, beside that after the
+    /* Of a model with recurrent states (state_bytes of tin_model_info): how many to keep, up to 62, beside that after the
      * last token and that before it, each of state_bytes. A state can't be cut back to fewer tokens. Where tokens are
      * forgotten, or a session is copied by a shorter prefix, the tokens behind the newest state that fits are computed again,
-     * at worst from the first on: the results are the same, later. The places are spread over the session, more closely
-     * towards its end. */
+     * at worst from the first on: the results are the same, later. Kept
+     * are the ends of prompts, and with what places are left, states spread over the session. */
     uint32_t checkpoints;
 } tin_session_options;
 

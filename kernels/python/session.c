@@ -442,10 +442,10 @@ static PyMethodDef methods[] = {
 
 static PyType_Slot slots[] = {
     {Py_tp_doc, "Session(model, context=0, chunk=0, logit_rows=1, threads=1, kv_type=KV_F16, batched=False, "
-                "compute=None); "
-                "0 takes the model's own. compute(ids, rows) -> the float32 logits of the last `rows` of all "
-                "these tokens, "
-                "where another runtime computes them; step then takes no budget."},
+                "checkpoints=0, "
+                "compute=None); 0 takes the model's own. compute(ids, rows) -> the float32 logits of the last "
+                "`rows` of all "
+                "these tokens, where another runtime computes them; step then takes no budget."},
     {Py_tp_new, session_new},
     {Py_tp_dealloc, session_dealloc},
     {Py_tp_methods, methods},

@@ -139,15 +139,28 @@ def build_files(
     return built
 
 
+def by_role(spec: Spec, importance: Mapping[str, Buffer]) -> dict[str, Buffer]:
+    """An importance matrix, which goes by GGUF's names, by the spec's roles."""
+    from tinsmith.models import family
+
+    names = family.by_name(spec.family).tensors(spec.hyper)
+    return {name.role: importance[name.gguf] for name in names if name.gguf in importance}
+
+
 def write_gguf(
-    spec: Spec, path: Path, preset: str, display: Display, importance: Mapping[str, Buffer] | None = None
+    spec: Spec,
+    path: Path,
+    preset: str,
+    display: Display,
+    importance: Mapping[str, Buffer] | None = None,
+    threads: int = 0,
 ) -> list[str]:
     """The model in a preset's formats, converted piece by piece on all cores; what was chosen otherwise than by
     its name, a line each, also shown."""
     from tinsmith import models, quant
 
     with transfer(display, preset, _bytes(spec)) as advance:
-        encode = quant.encoder(spec, preset, importance, advance=advance)
+        encode = quant.encoder(spec, preset, importance, threads=threads, advance=advance)
         models.save_gguf(spec, path, encode=encode)
     for note in encode.notes:
         display.line(f"{preset}: {note}")

@@ -72,7 +72,7 @@ def test_rows_that_no_blocks_divide_take_the_next_finer_format_and_a_note() -> N
         "embed": "Q5_0", "head": "Q8_0", "q": "Q5_0", "k": "Q5_0", "v": "Q8_0", "o": "Q5_0", "gate": "Q5_0",
         "up": "Q5_0", "down": "F16",
     }  # fmt: skip
-    assert "11 tensors with rows of 96 inputs are Q5_0: Q4_K has blocks of 256" in found.notes
+    assert "rows of 96 inputs don't fill Q4_K's blocks of 256: Q5_0 instead, in 12 of 21 tensors" in found.notes
 
 
 def test_what_cannot_be_is_refused_by_name(spec: Spec) -> None:

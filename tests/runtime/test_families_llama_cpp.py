@@ -31,6 +31,7 @@ def windows_that_llama_cpp_leaves_out(case: str, spec: models.Spec) -> int | Non
     return window if family_of(case).name == "phi3" and window else None
 
 
+@pytest.mark.slow
 @pytest.mark.proves("GGUF out")
 @pytest.mark.parametrize("case", cases())
 def test_logits_are_those_of_transformers(case: str, tmp_path: Path) -> None:

@@ -103,10 +103,10 @@ def build_words(
 
 def _words(
     tokenizer: Tokenizer, template: str | None, name: str
-) -> tuple[list[tuple[str, Buffer]], dict[str, Any]]:
+) -> tuple[list[tuple[str, tin.Data]], dict[str, Any]]:
     """The entries and facts that have to do with text alone."""
     encoded = tokenizer_file.encode(tokenizer)
-    entries: list[tuple[str, Buffer]] = [("tokenizer.bin", encoded), ("trie.bin", _core.make_trie(encoded))]
+    entries: list[tuple[str, tin.Data]] = [("tokenizer.bin", encoded), ("trie.bin", _core.make_trie(encoded))]
     facts: dict[str, Any] = {"tools": tool_formats.detect(template, frozenset(tokenizer.tokens), name)}
     try:
         turns = _turns(tokenizer, template)

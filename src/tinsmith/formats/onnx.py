@@ -140,6 +140,6 @@ def _narrow(folder: Path) -> None:
     for k, cast in enumerate(casts):
         graph.node.insert(k, cast)
     (folder / _DATA).unlink()
-    options: dict[str, Any] = {"save_as_external_data": True, "all_tensors_to_one_file": True}
-    onnx.save(model, folder / _MODEL, location=_DATA, **options)
+    options: dict[str, Any] = {"save_as_external_data": True, "location": _DATA, "size_threshold": 0}
+    onnx.save(model, folder / _MODEL, **options)
     (folder / _DATA).chmod((folder / _MODEL).stat().st_mode)  # onnx makes it the owner's alone

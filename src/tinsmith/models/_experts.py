@@ -10,7 +10,7 @@ from tinsmith import _core
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.formats.safetensors import Buffer
 from tinsmith.formats.safetensors import Tensor as Stored
-from tinsmith.models.family import TensorName
+from tinsmith.models.family import Fields, TensorName
 
 if TYPE_CHECKING:
     from tinsmith.compiler.graph import GraphBuilder, Value
@@ -18,6 +18,42 @@ if TYPE_CHECKING:
 _PARTS = ("gate", "up", "down")
 # All experts of a layer as one tensor, as transformers holds them in memory since version 5.
 _FUSED = re.compile(r"(.+\.mlp\.experts)\.(gate_up_proj|down_proj)")
+
+
+def hyper_from_hf(fields: Fields) -> dict[str, int]:
+    """How many experts there are, how many of them a token goes to, and the inner width of one."""
+    return {
+        "experts": fields.count("num_local_experts", fields.count("num_experts")),
+        "chosen": fields.count("num_experts_per_tok"),
+        "expert_dim": fields.count("moe_intermediate_size"),
+    }
+
+
+def hyper_to_hf(experts: int, chosen: int, expert_dim: int) -> dict[str, int]:
+    return {"moe_intermediate_size": expert_dim, "num_experts": experts, "num_experts_per_tok": chosen}
+
+
+def hyper_from_gguf(fields: Fields) -> dict[str, int]:
+    return {
+        "experts": fields.count("expert_count"),
+        "chosen": fields.count("expert_used_count"),
+        "expert_dim": fields.count("expert_feed_forward_length"),
+    }
+
+
+def hyper_to_gguf(experts: int, chosen: int, expert_dim: int) -> dict[str, int]:
+    return {
+        "expert_count": experts,
+        "expert_used_count": chosen,
+        "expert_feed_forward_length": expert_dim,
+    }
+
+
+def check(experts: int, chosen: int, where: str) -> None:
+    if chosen > experts:
+        raise FormatError(f"{where}: a token can't go to {chosen} of {experts} experts")
+    if experts > _core.MAX_EXPERTS:
+        raise UnsupportedError(f"{where}: {experts} experts are too many; at most {_core.MAX_EXPERTS}")
 
 
 def routed_tensors(dim: int, ffn_dim: int, experts: int) -> list[TensorName]:
@@ -83,12 +119,3 @@ def one_by_one(stored: Mapping[str, Stored]) -> dict[str, Stored]:
                 tensor.dtype, shape, data[k * size : (k + 1) * size]
             )
     return found
-
-
-def check(experts: int, chosen: int, where: str) -> None:
-    if chosen > experts:
-        raise FormatError(f"{where}: a token can't go to {chosen} of {experts} experts")
-    if experts > _core.MAX_EXPERTS:
-        raise UnsupportedError(
-            f"{where}: {experts} experts; the native runtime takes at most {_core.MAX_EXPERTS}"
-        )

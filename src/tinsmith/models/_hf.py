@@ -37,6 +37,7 @@ def load_hf(folder: Path) -> Spec:
             f"{path}: quantization_config is not supported; give the float model, or a GGUF file"
         )
     family = by_hf_architecture(str(architectures[0]), str(path))
+    config = _of_text(config)
     try:
         hyper = family.hyper_from_hf(config)
     except (FormatError, UnsupportedError) as error:
@@ -46,9 +47,16 @@ def load_hf(folder: Path) -> Spec:
     return Spec(family.name, hyper, tensors, tokenizer, template, _general(folder, config), notes)
 
 
+def _of_text(config: dict[str, Any]) -> dict[str, Any]:
+    """The config of the language model, which one of several models in a folder has as its text_config."""
+    text = config.get("text_config")
+    return {**config, **text} if isinstance(text, dict) else config
+
+
 def _tensors(folder: Path, family: Family, hyper: Hyper) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     names = family.tensors(hyper)
-    stored = one_by_one(safetensors.read_folder(folder))
+    found = {_name_of_text(name): tensor for name, tensor in safetensors.read_folder(folder).items()}
+    stored = one_by_one(found)
     present, notes = without_ignored(stored, family.ignored_hf)
     known = {part for name in names for part in name.folder_names}
     surplus = sorted(name for name in set(present) - known if not _DERIVED.fullmatch(name))
@@ -61,6 +69,12 @@ def _tensors(folder: Path, family: Family, hyper: Hyper) -> tuple[dict[str, Tens
         )
     tensors = {name.role: _tensor(folder, name, stored) for name in names if name.hf}
     return tensors | family.derive(hyper), notes
+
+
+def _name_of_text(name: str) -> str:
+    """A tensor's name without what says that its language model is one of several models."""
+    name = re.sub(r"^(model\.language_model|language_model\.model)\.", "model.", name)
+    return name.removeprefix("language_model.") if name.startswith("language_model.lm_head.") else name
 
 
 def _tensor(folder: Path, name: TensorName, stored: Mapping[str, safetensors.Tensor]) -> Tensor:

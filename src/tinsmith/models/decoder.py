@@ -32,13 +32,14 @@ class Decoder(Family):
     """Class variables beside Family's: model_type as transformers names it; hyper, the class of
     hyper-parameters; defaults, what transformers takes for keys that a config leaves out; only, the values
     that are computed of keys that have others; keeps_head_dim, whether GGUF states a head's width even where
-    it follows."""
+    it follows; mixture, whether it has experts."""
 
     model_type: ClassVar[str]
     hyper: ClassVar[type[Hyper]] = Hyper
     defaults: ClassVar[Mapping[str, Any]] = {}
     only: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     keeps_head_dim: ClassVar[bool] = False
+    mixture: ClassVar[bool] = False
 
     def layer(self, h: Hyper) -> list[TensorName]:
         """The tensors of a layer, their names without the layer's prefix, in a family whose layers are alike."""
@@ -58,7 +59,7 @@ class Decoder(Family):
         return {}
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
-        """As more_from_hf; the fields' keys have no prefix. h: what is known by then."""
+        """As more_from_hf; keys are asked for without the architecture's prefix. h: what is known by then."""
         return {}
 
     def more_to_gguf(self, h: Any) -> dict[str, Any]:
@@ -106,15 +107,15 @@ class Decoder(Family):
         return common | self.more_to_hf(h)
 
     def hyper_from_gguf(self, meta: Mapping[str, Any], *, tied: bool) -> Hyper:
-        tokens = Fields(meta, METADATA).length("tokenizer.ggml.tokens")
-        fields = Prefixed(meta, self.gguf_architecture)
-        fields.refuse("expert_count", 0)
+        fields = Fields(meta, METADATA, f"{self.gguf_architecture}.")
+        if not self.mixture:
+            fields.refuse("expert_count", 0)
         known: dict[str, Any] = {name: fields.count(key) for name, _, key in _COUNTS}
         known["head_dim"] = fields.count("attention.key_length", max(known["dim"] // known["heads"], 1))
         fields.refuse("attention.value_length", known["head_dim"])
         known |= {
             "kv_heads": fields.count("attention.head_count_kv", known["heads"]),
-            "vocab": fields.count("vocab_size", tokens),
+            "vocab": fields.count("vocab_size", Fields(meta, METADATA).length("tokenizer.ggml.tokens")),
             "norm_eps": shortest_float32(fields.real("attention.layer_norm_rms_epsilon")),
             "rope_base": shortest_float32(fields.real("rope.freq_base", 10000.0)),
             "rope_dim": fields.count("rope.dimension_count", known["head_dim"]),
@@ -170,17 +171,9 @@ class Decoder(Family):
         """What the family asks of its hyper-parameters, by default that whole heads are rotated."""
         if h.rope_dim != h.head_dim:
             raise UnsupportedError(
-                f"{where}: rotation of {h.rope_dim} of a head's {h.head_dim} values is not supported, "
-                "only of all"
+                f"{where}: {h.rope_dim} of a head's {h.head_dim} values are rotated (partial_rotary_factor, "
+                "rope.dimension_count), which is not supported; supported: all"
             )
-
-
-class Prefixed(Fields):
-    """An architecture's metadata, its keys without the prefix."""
-
-    def __init__(self, meta: Mapping[str, Any], architecture: str) -> None:
-        own = {key.removeprefix(f"{architecture}."): given for key, given in meta.items()}
-        super().__init__(own, f"{METADATA}, {architecture}")
 
 
 def attention(h: Hyper, *, permuted: bool = False) -> list[TensorName]:

@@ -27,7 +27,7 @@ class Gemma2Hyper(Hyper):
     make c * tanh(x / c) of scores and of logits."""
 
     window: int
-    query_scalar: float
+    query_scalar: int
     attention_cap: float
     logit_cap: float
 
@@ -61,7 +61,7 @@ class Gemma2(decoder.Decoder):
             raise UnsupportedError(f"{fields.where}: layer_types must give every other layer a window")
         return {
             "window": fields.count("sliding_window"),
-            "query_scalar": fields.real("query_pre_attn_scalar"),
+            "query_scalar": fields.count("query_pre_attn_scalar"),
             "attention_cap": fields.real("attn_logit_softcapping"),
             "logit_cap": fields.real("final_logit_softcapping"),
         }
@@ -142,7 +142,7 @@ def four_norms(h: Hyper) -> list[TensorName]:
 def windows_every(fields: Fields, usual: int) -> int:
     """The period n of a config whose layers have windows but for each nth; usual where the layers are too few
     to tell. UnsupportedError for another pattern."""
-    layers, given = fields.count("num_hidden_layers"), fields.values.get("layer_types")
+    layers, given = fields.count("num_hidden_layers"), fields.get("layer_types")
     if given is None:
         return fields.count("sliding_window_pattern", usual)
     periods: list[int] = [usual, *range(1, layers + 1)]
@@ -155,17 +155,17 @@ def windows_every(fields: Fields, usual: int) -> int:
     )
 
 
-def usual_query_scalar(h: Mapping[str, Any], layers_of_27b: int) -> float:
+def usual_query_scalar(h: Mapping[str, Any], layers_of_27b: int) -> int:
     """GGUF has no key for it: llama.cpp takes a head's width, but in the 27B models, which it knows by their
     layers, the embedding's width a head."""
-    return float(h["dim"] // h["heads"] if h["layers"] == layers_of_27b else h["head_dim"])
+    return int(h["dim"] // h["heads"] if h["layers"] == layers_of_27b else h["head_dim"])
 
 
-def refuse_other_query_scalar(h: Hyper, given: float, layers_of_27b: int) -> None:
+def refuse_other_query_scalar(h: Hyper, given: int, layers_of_27b: int) -> None:
     usual = usual_query_scalar(vars(h), layers_of_27b)
     if given != usual:
         raise UnsupportedError(
-            f"query_pre_attn_scalar is {given:g}; GGUF can't say so, and llama.cpp would take {usual:g}"
+            f"query_pre_attn_scalar is {given}; GGUF can't say so, and llama.cpp would take {usual}"
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.errors import FormatError
 from tinsmith.models import decoder
 from tinsmith.models.family import Fields, TensorName, shortest_float32
 from tinsmith.models.gemma2 import (
@@ -36,7 +36,7 @@ class Gemma3Hyper(Hyper):
     period: int
     local_base: float
     rope_factor: float
-    query_scalar: float
+    query_scalar: int
     logit_cap: float
 
 
@@ -88,7 +88,7 @@ class Gemma3(decoder.Decoder):
             "period": windows_every(fields, _PERIOD),
             "local_base": rope.real("rope_local_base_freq", 1e4),
             "rope_factor": rope.real("factor") if scaled else 1.0,
-            "query_scalar": fields.real("query_pre_attn_scalar"),
+            "query_scalar": fields.count("query_pre_attn_scalar"),
             "logit_cap": fields.real_or_0("final_logit_softcapping"),
         }
 
@@ -106,8 +106,6 @@ class Gemma3(decoder.Decoder):
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
         fields.refuse("rope.scaling.type", "none", "linear")
-        if not fields.values.get("attention.sliding_window"):
-            raise UnsupportedError(f"{fields.where}: attention.sliding_window is missing")
         return {
             "window": fields.count("attention.sliding_window"),
             "period": fields.count("attention.sliding_window_pattern", _PERIOD),

@@ -109,8 +109,8 @@ class Phi3(decoder.Decoder):
     def check(self, h: Phi3Hyper, where: str) -> None:
         if {len(h.long), len(h.short)} not in ({0}, {h.rope_dim // 2}):
             raise FormatError(
-                f"{where}: {len(h.long)} long and {len(h.short)} short factors; "
-                f"{h.rope_dim // 2} pairs are rotated"
+                f"{where}: long_factor has {len(h.long)} numbers and short_factor {len(h.short)}, and "
+                f"{h.rope_dim // 2} pairs are rotated (partial_rotary_factor)"
             )
         if h.head_dim != h.dim // h.heads:
             raise UnsupportedError(f"{where}: head_dim is {h.head_dim}; phi3 has {h.dim // h.heads} here")
@@ -155,11 +155,11 @@ class Phi3(decoder.Decoder):
 
 
 def _factors(rope: Fields, key: str) -> tuple[float, ...]:
-    given = rope.values.get(key)
+    given = rope.get(key)
     real = isinstance(given, list) and all(isinstance(x, (int, float)) and 0 < x < math.inf for x in given)
     if not real:
         raise FormatError(f"{rope.where}: {key} must be a list of positive numbers")
-    return tuple(shortest_float32(one) for one in given)  # type: ignore[union-attr]
+    return tuple(shortest_float32(one) for one in given)
 
 
 def _magnitude(context: int, original: int, rope: Fields) -> float:

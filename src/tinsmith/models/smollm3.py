@@ -39,7 +39,7 @@ class SmolLM3(decoder.Decoder):
 
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
         layers = fields.count("num_hidden_layers")
-        given, expected = fields.values.get("no_rope_layers"), [int(rotates(i)) for i in range(layers)]
+        given, expected = fields.get("no_rope_layers"), [int(rotates(i)) for i in range(layers)]
         if given is not None and given != expected:
             raise UnsupportedError(
                 f"{fields.where}: no_rope_layers has other layers than each {_INTERVAL}th without positions, "

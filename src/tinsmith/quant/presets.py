@@ -189,8 +189,8 @@ def formats(
             fallbacks[wanted, given, shape.inputs] += 1
         chosen.append(given)
     notes = tuple(
-        f"{count} tensors with rows of {inputs} inputs are {given}: {wanted} has blocks of "
-        f"{weight_format(wanted).block}"
+        f"rows of {inputs} inputs don't fill {wanted}'s blocks of {weight_format(wanted).block}: {given} "
+        f"instead, in {count} of {len(shapes)} tensors"
         for (wanted, given, inputs), count in sorted(fallbacks.items())
     )
     return chosen, notes
