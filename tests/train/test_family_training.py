@@ -73,6 +73,7 @@ def plain(folder: Path, adapter: Path | None = None) -> Any:
     return base.eval() if adapter is None else PeftModel.from_pretrained(base, adapter, is_trainable=True)
 
 
+@pytest.mark.proves("train")
 def test_losses_and_gradients_are_those_of_plain_peft(adapted: Adapted) -> None:
     built, sequences = adapted.built, sequences_of(adapted.spec.hyper.vocab)
     losses, best = built.answer_losses(built.pack(sequences, len(shared_prefix(sequences))))
@@ -97,6 +98,7 @@ def test_losses_and_gradients_are_those_of_plain_peft(adapted: Adapted) -> None:
         torch.testing.assert_close(given[name], gradient, atol=atol, rtol=0, msg=name)
 
 
+@pytest.mark.proves("merge")
 def test_merged_is_base_and_adapter(adapted: Adapted, tmp_path: Path) -> None:
     merged = merge(adapted.spec, adapted.folder)
     assert {tensor.format for tensor in merged.tensors.values()} == {"F32"}
@@ -111,6 +113,7 @@ def test_merged_is_base_and_adapter(adapted: Adapted, tmp_path: Path) -> None:
     assert float((base - wanted).abs().max()) > 0.05 * spread
 
 
+@pytest.mark.proves("adapter out")
 def test_llama_cpp_applies_the_exported_adapter(adapted: Adapted, tmp_path: Path) -> None:
     models.save_gguf(adapted.spec, tmp_path / "base.gguf")
     models.save_gguf(merge(adapted.spec, adapted.folder), tmp_path / "merged.gguf")
@@ -126,6 +129,7 @@ def test_llama_cpp_applies_the_exported_adapter(adapted: Adapted, tmp_path: Path
 
 
 @pytest.mark.slow
+@pytest.mark.proves("train")
 def test_fifty_steps_lower_the_loss(adapted: Adapted, tmp_path: Path) -> None:
     examples = [Example(first + second, second) for first, second in PAIRS * 14]
     options = lora.TrainOptions(

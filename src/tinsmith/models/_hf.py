@@ -44,6 +44,7 @@ def load_hf(folder: Path) -> Spec:
         raise type(error)(f"{folder}: {error}") from error
     tensors, notes = _tensors(folder, family, hyper)
     tokenizer, template = tokenizer_json.read(folder, hyper.vocab)
+    notes += family.notes(hyper)
     return Spec(family.name, hyper, tensors, tokenizer, template, _general(folder, config), notes)
 
 
