@@ -2,14 +2,14 @@
 
     python benchmarks/random_model.py qwen3-0.6b q4_0 OUT.gguf
 
-The llama family's layers in the other model's sizes: what a layer adds beyond them (Qwen3 normalizes each head)
-is little beside the matrices. Weights are drawn as blocks, with scales that keep activations near 1.
+Weights are drawn as blocks, with scales that keep activations near 1.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -17,37 +17,129 @@ from tinsmith import models
 from tinsmith.compiler.tokenizer import ALPHABET
 from tinsmith.formats.weights import weight_format
 from tinsmith.models import Spec, Tensor, Tokenizer, family
-from tinsmith.models.spec import Hyper
 
-SHAPES = {
-    "smollm2-135m": Hyper(30, 576, 1536, 9, 3, 64, 49152, 8192, 1e-5, 1e5, 64, True),
-    "qwen2.5-0.5b": Hyper(24, 896, 4864, 14, 2, 64, 151936, 32768, 1e-6, 1e6, 64, True),
-    "qwen3-0.6b": Hyper(28, 1024, 3072, 16, 8, 128, 151936, 40960, 1e-6, 1e6, 128, True),
+# By name: a family, and what its config.json says.
+SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
+    "smollm2-135m": (
+        "llama",
+        {
+            "hidden_size": 576,
+            "intermediate_size": 1536,
+            "max_position_embeddings": 8192,
+            "num_attention_heads": 9,
+            "num_hidden_layers": 30,
+            "num_key_value_heads": 3,
+            "rope_theta": 1e5,
+            "vocab_size": 49152,
+        },
+    ),
+    "qwen2.5-0.5b": (
+        "qwen2",
+        {
+            "hidden_size": 896,
+            "intermediate_size": 4864,
+            "max_position_embeddings": 32768,
+            "num_attention_heads": 14,
+            "num_hidden_layers": 24,
+            "num_key_value_heads": 2,
+            "rope_theta": 1e6,
+            "vocab_size": 151936,
+        },
+    ),
+    "qwen3-0.6b": (
+        "qwen3",
+        {
+            "head_dim": 128,
+            "hidden_size": 1024,
+            "intermediate_size": 3072,
+            "max_position_embeddings": 40960,
+            "num_attention_heads": 16,
+            "num_hidden_layers": 28,
+            "num_key_value_heads": 8,
+            "rope_theta": 1e6,
+            "vocab_size": 151936,
+        },
+    ),
+    "qwen3.5-0.8b": (
+        "qwen35",
+        {
+            "full_attention_interval": 4,
+            "head_dim": 256,
+            "hidden_size": 1024,
+            "intermediate_size": 3584,
+            "linear_conv_kernel_dim": 4,
+            "linear_key_head_dim": 128,
+            "linear_num_key_heads": 16,
+            "linear_num_value_heads": 16,
+            "linear_value_head_dim": 128,
+            "max_position_embeddings": 262144,
+            "num_attention_heads": 8,
+            "num_hidden_layers": 24,
+            "num_key_value_heads": 2,
+            "rope_parameters": {
+                "mrope_interleaved": True,
+                "mrope_section": [11, 11, 10],
+                "partial_rotary_factor": 0.25,
+                "rope_theta": 1e7,
+                "rope_type": "default",
+            },
+            "vocab_size": 248320,
+        },
+    ),
+    "gemma3-270m": (
+        "gemma3",
+        {
+            "head_dim": 256,
+            "hidden_size": 640,
+            "intermediate_size": 2048,
+            "max_position_embeddings": 32768,
+            "num_attention_heads": 4,
+            "num_hidden_layers": 18,
+            "num_key_value_heads": 1,
+            "query_pre_attn_scalar": 256,
+            "sliding_window": 512,
+            "vocab_size": 262144,
+        },
+    ),
 }
 # By format: what its quantized values spread around 0, of scale 1.
 SPREAD = {"Q4_0": 4.6, "Q8_0": 74.0}
 
 
-def drawn(name: str, rows: int, inputs: int, rng: np.random.Generator) -> Tensor:
-    """rows == 1: a norm's weight, of ones."""
+def drawn(name: str, role: str, rows: int, inputs: int, rng: np.random.Generator) -> Tensor:
     if rows == 1:
-        return Tensor("F32", 1, inputs, np.ones(inputs, np.float32).tobytes())
+        # A norm's weight, but for biases and the rate by which a state decays.
+        value = 0.0 if role.endswith("bias") else -1.0 if role.endswith(".rate") else 1.0
+        return Tensor("F32", 1, inputs, np.full(inputs, value, np.float32).tobytes())
+    if inputs < 32:  # a convolution's taps
+        return Tensor(
+            "F32", rows, inputs, rng.normal(0, inputs**-0.5, rows * inputs).astype(np.float32).tobytes()
+        )
     kind = weight_format(name)
     blocks = rng.integers(0, 256, (rows * inputs // kind.block, kind.bytes), np.uint8)
     blocks[:, :2] = np.array([1 / (SPREAD[name] * inputs**0.5)], np.float16).view(np.uint8)
     return Tensor(name, rows, inputs, blocks.tobytes())
 
 
-def random_spec(shape: Hyper, name: str) -> Spec:
-    llama = family.by_name("llama")
-    rng = np.random.default_rng(1)
-    tensors = {place.role: drawn(name, place.rows, place.inputs, rng) for place in llama.tensors(shape)}
+def padded_tokenizer(vocab: int) -> Tokenizer:
+    """Every byte, and names that no text has."""
     added = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     tokens = added + ALPHABET
-    unused = [f"[PAD{k}]" for k in range(len(tokens), shape.vocab)]
+    unused = [f"[PAD{k}]" for k in range(len(tokens), vocab)]
     types = ["control"] * len(added) + ["normal"] * len(ALPHABET) + ["unused"] * len(unused)
-    tokenizer = Tokenizer(tokens + unused, types, [], "smollm", 1, 2, 0, 2, add_bos=False, end_tokens=(2,))
-    return Spec("llama", shape, tensors, tokenizer, None, {"name": "random"})
+    return Tokenizer(tokens + unused, types, [], "smollm", 1, 2, 0, 2, add_bos=False, end_tokens=(2,))
+
+
+def random_spec(shape: str, name: str) -> Spec:
+    kind, config = SHAPES[shape]
+    model = family.by_name(kind)
+    hyper = model.hyper_from_hf({"rms_norm_eps": 1e-6, "tie_word_embeddings": True, **config})
+    rng = np.random.default_rng(1)
+    tensors = {
+        place.role: drawn(name, place.role, place.all_rows, place.inputs, rng) for place in model.tensors(hyper)
+    }
+    tokenizer = padded_tokenizer(hyper.vocab)
+    return Spec(kind, hyper, tensors | model.derive(hyper), tokenizer, None, {"name": "random"})
 
 
 def main() -> int:
@@ -56,7 +148,7 @@ def main() -> int:
     parser.add_argument("format", choices=[name.lower() for name in SPREAD])
     parser.add_argument("out")
     args = parser.parse_args()
-    models.save_gguf(random_spec(SHAPES[args.shape], args.format.upper()), args.out)
+    models.save_gguf(random_spec(args.shape, args.format.upper()), args.out)
     return 0
 
 

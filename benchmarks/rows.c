@@ -32,7 +32,7 @@ double bench_rms_norm(tini_rms_norm_fn *f, float *out, const float *x, const flo
     TIMED(repeat, f(out, x, weight, n, 1e-5f));
 }
 
-double bench_silu_mul(tini_silu_mul_fn *f, float *out, const float *gate, const float *up, uint32_t n, uint32_t repeat) {
+double bench_silu_mul(tini_gate_fn *f, float *out, const float *gate, const float *up, uint32_t n, uint32_t repeat) {
     TIMED(repeat, f(out, gate, up, n));
 }
 

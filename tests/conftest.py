@@ -18,6 +18,13 @@ def base_gguf() -> Path:
     return Path(given) if given else hub.pull("smollm2-135m-instruct")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "proves(column): for every case of the tiny models, shows what docs/families.md says in that column",
+    )
+
+
 # Reasons that a machine may have for skipping a test; any other fails the run where CI is set.
 EXPECTED_SKIPS = re.compile(r"this processor does not run \w+")
 

@@ -105,6 +105,7 @@ def test_a_wrong_constraint(tmp_path: Path, table: str, said: str) -> None:
             SMALLEST + "[train]\nlearning_rate = 'fast'\n",
             r'learning_rate: got "fast"; allowed is "auto" or a number',
         ),
+        (SMALLEST + "[train]\ntargets = []\n", r'targets: got \[\]; allowed is "auto" or a list of names'),
         (SMALLEST + "[train]\ndropout = nan\n", r"dropout: got nan; allowed is a number from 0"),
         (
             SMALLEST + "[build]\nformats = ['Q8_0', 'Q8_0']\n",

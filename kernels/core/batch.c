@@ -87,13 +87,13 @@ static size_t batch_floats(const tin_batch *b) {
 static void gather_members(tin_batch *b, tin_session *const *sessions, uint32_t count) {
     uint32_t rows = b->options.rows, logit_rows = b->options.logit_rows, waiting = 0;
     for (uint32_t k = 0; k < count; k++)
-        waiting += !sessions[k]->running && sessions[k]->position < sessions[k]->count;
+        waiting += !sessions[k]->running && tini_session_computed(sessions[k]) < sessions[k]->count;
     for (uint32_t k = 0; k < count && waiting; k++)
         tini_session_forget_logits(sessions[k], b->pass.logits, batch_floats(b));
     b->member_count = 0;
     for (uint32_t n = 0; n < count && rows; n++) {
         tin_session *s = sessions[(b->turn + n) % count];
-        if (s->running || s->position == s->count)
+        if (s->running || tini_session_computed(s) == s->count)
             continue;
         waiting--;
         uint32_t most = rows > waiting ? rows - waiting : 1;
@@ -109,16 +109,12 @@ static void gather_members(tin_batch *b, tin_session *const *sessions, uint32_t 
 
 static void begin_batch(tin_batch *b) {
     tini_pass_begin(&b->pass);
-    for (uint32_t k = 0; k < b->member_count; k++) {
-        tin_session *s = b->members[k];
-        tini_pass_add(&b->pass, &s->caches, s->tokens + s->position, s->position, s->rows - s->logit_rows);
-    }
+    for (uint32_t k = 0; k < b->member_count; k++)
+        tini_session_add(b->members[k], &b->pass, 0);
     tini_pass_logits_begin(&b->pass);
     for (uint32_t k = 0; k < b->member_count; k++) {
         tin_session *s = b->members[k];
-        uint32_t plain = s->rows - s->logit_rows;
-        tini_pass_add(&b->pass, &s->caches, s->tokens + s->position + plain, s->position + plain,
-                      s->logit_rows);
+        tini_session_add(s, &b->pass, 1);
         tini_session_begin(s, &b->pass);
     }
     b->passing = 1;

@@ -35,7 +35,8 @@ tin_status tini_generate_end(tin_session *s, tin_error *error) {
         if (status)
             return status;
         s->guesses = 0;
-        tini_session_reset(s, s->position < known ? s->position : known, known);
+        uint32_t computed = tini_session_computed(s);
+        tini_session_reset(s, computed < known ? computed : known, known);
     }
     s->generating = s->choosing = 0;
     s->healing = 0;
@@ -57,7 +58,7 @@ tin_status tin_session_generate(tin_session *s, const tin_sampling *sampling, ui
     tin_status status = tini_generate_end(s, error);
     if (status)
         return status;
-    if (s->position == s->count && !s->ready_rows)
+    if (tini_session_computed(s) == s->count && !s->ready_rows)
         return tini_fail(error, TIN_ERR_STATE, "nothing to go on from: append tokens first");
     if (s->constraint)
         status = tin_constraint_begin(s->constraint, s->prefix, healing, error);
@@ -132,6 +133,8 @@ static void guess(tin_session *s) {
     most = most < s->left ? most : s->left;
     most = most < s->options.logit_rows ? most : s->options.logit_rows - 1;
     uint32_t from = 0;
+    if (s->states.bytes) /* what a wrong guess does to a state can't be taken back */
+        most = 0;
     for (uint32_t length = LONGEST_MATCH; !from && length >= SHORTEST_MATCH && most; length--)
         if (s->count > length)
             from = find_match(s, length);

@@ -53,7 +53,8 @@ tin_status tin_session_heal(tin_session *s, tin_error *error) {
         status = tini_generate_end(s, error);
     if (status || !taken)
         return status;
-    uint32_t count = known - taken, computed = s->position < count ? s->position : count - 1;
+    uint32_t count = known - taken, computed = tini_session_computed(s);
+    computed = computed < count ? computed : count - 1;
     status = tini_session_check_window(s, computed, error);
     if (status)
         return status;

@@ -52,8 +52,8 @@ typedef void tini_quantize_q8_fn(tini_q8 *out, const float *x, uint32_t n);
 /* out[n] = (x[n] * (1 / sqrt(mean(x^2) + eps))) * weight[n]; out may be x. */
 typedef void tini_rms_norm_fn(float *out, const float *x, const float *weight, uint32_t n, float eps);
 
-/* out[n] = (gate / (1 + exp(-gate))) * up; out may be gate or up. */
-typedef void tini_silu_mul_fn(float *out, const float *gate, const float *up, uint32_t n);
+/* out[n] = act(gate) * up, act being silu, gelu (by tanh) or sigmoid; out may be gate or up. */
+typedef void tini_gate_fn(float *out, const float *gate, const float *up, uint32_t n);
 
 /* Rotates, in place, the first 2 * half values of each head of one row x[heads][head_dim]: the pair
  * (x[i], x[i + half]) by the angle whose cosine and sine are table[i], table[half + i], i < half. */
@@ -99,6 +99,7 @@ typedef struct tini_attention {
     uint32_t rows, heads, position;
     uint32_t window; /* 0: all */
     float scale;
+    float cap; /* scores s become cap * tanh(s / cap); 0: as they are */
 } tini_attention;
 
 /* The first position that the query at `position` sees. */
@@ -107,6 +108,50 @@ static inline uint32_t tini_attention_first(const tini_attention *a, uint32_t po
 }
 
 typedef void tini_attention_fn(const tini_kv *kv, const tini_attention *a);
+
+/* Causal convolution of each channel by itself over `rows` consecutive tokens. A tile is 16 channels.
+ *
+ * weights   tiles [taps][16] f32, the last tap for the token itself
+ * from, to  tiles [taps - 1][16] f32: the inputs of the tokens before the first, and before the one after the last, oldest
+ *           first; may be the same memory
+ * x, out    [rows] f32, apart, rows x_stride and out_stride FLOATS apart; a tile's channels from 16 * tile on
+ * silu      whether out = y / (1 + exp(-y)) of the sums y
+ */
+typedef struct tini_conv {
+    const float *weights, *from, *x;
+    float *to, *out;
+    size_t x_stride, out_stride;
+    uint32_t rows, taps, silu;
+} tini_conv;
+
+/* The 16 inputs of a tile at time t, 0 for the oldest in `from`, taps - 1 for the first row. */
+static inline const float *tini_conv_input(const tini_conv *c, uint32_t tile, uint32_t t) {
+    uint32_t before = c->taps - 1;
+    return t < before ? c->from + ((size_t)tile * before + t) * TINI_TILE
+                      : c->x + (t - before) * c->x_stride + (size_t)tile * TINI_TILE;
+}
+
+/* Computes the tiles [tile_begin, tile_end). */
+typedef void tini_conv_fn(const tini_conv *c, uint32_t tile_begin, uint32_t tile_end);
+
+/* The gated delta rule (Yang et al., "Gated Delta Networks", 2024) of one head over `rows` consecutive tokens: for each, the
+ * state S [inputs][columns] becomes d * S + k (b (v - d * S^T k))^T, and the output is scale * S^T q. A tile is 16 columns.
+ *
+ * from, to     tiles [inputs][16] f32: S before the first token, and after the last; may be the same memory
+ * q, k         [rows][inputs] f32, rows qk_stride FLOATS apart; inputs a multiple of 4
+ * v, out       [rows] f32, rows v_stride and out_stride FLOATS apart; a tile's columns from 16 * tile on
+ * decay, beta  [rows] f32: d and b
+ */
+typedef struct tini_delta {
+    const float *from, *q, *k, *v, *decay, *beta;
+    float *to, *out;
+    size_t qk_stride, v_stride, out_stride;
+    uint32_t rows, inputs;
+    float scale;
+} tini_delta;
+
+/* Computes the tiles [tile_begin, tile_end). */
+typedef void tini_delta_fn(const tini_delta *d, uint32_t tile_begin, uint32_t tile_end);
 
 typedef struct tini_kernels {
     const char *isa;

@@ -99,6 +99,16 @@ TINI_INLINE float tini_exp(float x) {
     return y * tini_float(((uint32_t)whole + 127u) << 23);
 }
 
+/* 2 sqrt(2 / pi), and 0.044715 times that: gelu by tanh, 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), is
+ * x / (1 + exp(-x (A + B x^2))). */
+#define TINI_GELU_A (0x1.9884540000000p+0f)
+#define TINI_GELU_B (0x1.2444f20000000p-4f)
+
+/* cap * tanh(x / cap), by 1 - 2 / (exp(2 t) + 1), within 1e-6 of cap. */
+TINI_INLINE float tini_soft_cap(float x, float cap) {
+    return cap * (1.0f - 2.0f / (tini_exp(2.0f * (x / cap)) + 1.0f));
+}
+
 /* The natural logarithm within 2.5 ulp, of normal x > 0: x = 2^n * m, m from sqrt(1/2) to sqrt(2), and the series of
  * log m = 2 artanh(z), z = (m - 1) / (m + 1), |z| < 0.172. ln 2 is in two parts, of which n times the first is exact. */
 TINI_INLINE double tini_log(double x) {
@@ -113,6 +123,11 @@ TINI_INLINE double tini_log(double x) {
     for (int k = 19; k >= 3; k -= 2)
         p = p * zz + 1.0 / k;
     return n * 0x1.62e42feep-1 + (2.0 * z + (2.0 * z * (p * zz) + n * 0x1.a39ef35793c76p-33));
+}
+
+/* log(1 + exp(x)), within 2.5 ulp or 2^-53; above 20, x. */
+TINI_INLINE float tini_softplus(float x) {
+    return x > 20.0f ? x : (float)tini_log(1.0 + (double)tini_exp(x));
 }
 
 /* Exact. */

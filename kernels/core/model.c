@@ -1,5 +1,6 @@
 #include "model.h"
 #include "error.h"
+#include "recurrent.h"
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "tinsmith runs on little-endian machines"
@@ -94,6 +95,7 @@ void tin_model_describe(const tin_model *model, tin_model_info *info) {
         .weight_bytes = h->weight_bytes,
         .arena_bytes = h->row_bytes * h->chunk,
         .kv_bytes = kv,
+        .state_bytes = tini_states_bytes(&model->program),
         .bos = model->tokenizer.bos,
         .eos = model->tokenizer.eos,
         .fingerprint = tini_zip_fingerprint(&model->zip),

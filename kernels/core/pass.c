@@ -8,11 +8,13 @@ uint64_t tini_pass_place(tini_pass *pass, const tini_program *program, uint32_t 
     uint64_t arena = tini_take(&total, program->header->row_bytes * rows);
     uint64_t logits = tini_take(&total, (uint64_t)logit_rows * program->header->vocab * sizeof(float));
     uint64_t blocks = tini_take(&total, (uint64_t)rows * sizeof(tini_block));
+    uint64_t runs = tini_take(&total, program->header->states ? (uint64_t)rows * sizeof(tini_states *) : 0);
     if (memory) {
         pass->program = program;
         pass->arena = memory + arena;
         pass->logits = (float *)(void *)(memory + logits);
         pass->blocks = (tini_block *)(void *)(memory + blocks);
+        pass->runs = (tini_states **)(void *)(memory + runs);
         pass->most_rows = rows;
         pass->most_logits = logit_rows;
     }
@@ -20,7 +22,7 @@ uint64_t tini_pass_place(tini_pass *pass, const tini_program *program, uint32_t 
 }
 
 void tini_pass_begin(tini_pass *pass) {
-    pass->rows = pass->logit_rows = pass->block_count = pass->op = pass->item = 0;
+    pass->rows = pass->logit_rows = pass->block_count = pass->run_count = pass->op = pass->item = 0;
     pass->logit_block = UINT32_MAX;
 }
 
@@ -28,9 +30,22 @@ void tini_pass_logits_begin(tini_pass *pass) {
     pass->logit_block = pass->block_count;
 }
 
-uint32_t tini_pass_add(tini_pass *pass, const tini_caches *caches, const int32_t *tokens, uint32_t position,
-                       uint32_t rows) {
+/* A session comes twice: with its rows without logits, of which there may be none, and with the others. */
+static void add_run(tini_pass *pass, tini_states *states, uint32_t rows) {
+    int logits = pass->logit_block != UINT32_MAX;
+    if (!logits) {
+        states->rows[1] = 0;
+        pass->runs[pass->run_count++] = states;
+    }
+    states->row[logits] = pass->rows;
+    states->rows[logits] = rows;
+}
+
+uint32_t tini_pass_add(tini_pass *pass, const tini_caches *caches, tini_states *states, const int32_t *tokens,
+                       uint32_t position, uint32_t rows) {
     uint32_t first = pass->rows;
+    if (states->bytes)
+        add_run(pass, states, rows);
     for (uint32_t done = 0; done < rows; done += TINI_BLOCK_ROWS) {
         uint32_t left = rows - done;
         pass->blocks[pass->block_count++] = (tini_block){

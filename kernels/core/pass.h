@@ -6,6 +6,7 @@
 #include "kernel.h"
 #include "kv.h"
 #include "program.h"
+#include "recurrent.h"
 
 /* Rows of a block: what attention takes at once. */
 #define TINI_BLOCK_ROWS 4u
@@ -25,9 +26,10 @@ typedef struct tini_pass {
     uint8_t *arena;
     float *logits;      /* [most_logits][vocab] */
     tini_block *blocks; /* [most_rows] */
+    tini_states **runs; /* [most_rows] of the sessions with rows in the pass, where the program has states */
     uint32_t most_rows, most_logits;
     uint32_t rows, logit_rows; /* the last logit_rows of the rows are those whose logits are wanted */
-    uint32_t block_count, logit_block;
+    uint32_t block_count, logit_block, run_count;
     uint32_t op, item;                /* where to go on */
     float ns_per_work[TINI_OP_COUNT]; /* measured, for work in slices; 0 until it was */
 } tini_pass;
@@ -65,12 +67,12 @@ static inline uint64_t tini_take(uint64_t *total, uint64_t bytes) {
 uint64_t tini_pass_place(tini_pass *pass, const tini_program *program, uint32_t rows, uint32_t logit_rows,
                          uint8_t *memory);
 
-/* Begins an empty pass; then rows are added, first those without logits, then (after tini_pass_logits_begin) those
- * with. Returns the first row's number. */
+/* Begins an empty pass; then rows are added, first those without logits of every session, then (after
+ * tini_pass_logits_begin) those with. Returns the first row's number. */
 void tini_pass_begin(tini_pass *pass);
 void tini_pass_logits_begin(tini_pass *pass);
-uint32_t tini_pass_add(tini_pass *pass, const tini_caches *caches, const int32_t *tokens, uint32_t position,
-                       uint32_t rows);
+uint32_t tini_pass_add(tini_pass *pass, const tini_caches *caches, tini_states *states, const int32_t *tokens,
+                       uint32_t position, uint32_t rows);
 
 /* Goes on until the end (1) or until the budget is spent (0). Some work is always done. */
 int tini_pass_run(tini_pass *pass, const tini_budget *budget);

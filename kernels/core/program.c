@@ -1,11 +1,13 @@
 #include "program.h"
 #include "error.h"
+#include "experts.h"
 #include "kernel.h"
 
 _Static_assert(sizeof(tini_program_header) == 64, "layout of program.bin");
 _Static_assert(sizeof(tini_tensor) == 32, "layout of program.bin");
 _Static_assert(sizeof(tini_value) == 16, "layout of program.bin");
 _Static_assert(sizeof(tini_cache) == 16, "layout of program.bin");
+_Static_assert(sizeof(tini_state) == 16, "layout of program.bin");
 _Static_assert(sizeof(tini_op) == 96, "layout of program.bin");
 _Static_assert(sizeof(tini_q8) == 40, "layout of quantized activations");
 
@@ -89,8 +91,11 @@ static const char *tini_check_norm(const checker *c) {
     const tini_value *in = value(c, c->op->in[0]);
     if (!in || !is_f32(c, c->op->in[0], in->width) || !is_f32(c, c->op->out[0], in->width))
         return "needs floats of one width";
-    if (!is_vector(c, 0, in->width))
-        return "its weight's width is not the input's";
+    uint32_t heads = c->op->u[0] ? c->op->u[0] : 1;
+    if (heads > MAX_HEADS || in->width % heads || !is_vector(c, 0, in->width / heads))
+        return "its weight's width is not that of the input's heads";
+    if (c->op->in[1] != TINI_NONE && !is_f32(c, c->op->in[1], in->width))
+        return "its residual's width is not the input's";
     return is_q8_or_none(c, c->op->out[1], in->width) ? NULL
                                                       : "its quantized output's width is not the input's";
 }
@@ -162,11 +167,53 @@ static const char *tini_check_attention(const checker *c) {
     return is_f32(c, c->op->in[0], width) && is_f32(c, c->op->out[0], width) ? NULL : "its query does not fit";
 }
 
+static const tini_state *state(const checker *c) {
+    return c->op->cache < c->p->header->states ? &c->p->states[c->op->cache] : NULL;
+}
+
+static const char *tini_check_conv(const checker *c) {
+    const tini_state *s = state(c);
+    const tini_tensor *t = tensor(c, 0);
+    if (!s || s->heads != 1)
+        return "needs a state of one head";
+    if (!is_f32(c, c->op->in[0], s->columns) || !is_f32(c, c->op->out[0], s->columns) ||
+        c->op->out[0] == c->op->in[0])
+        return "needs floats as wide as its state, the output apart from the input";
+    if (!t || t->format != TINI_FORMAT_F32 || t->rows != s->columns || t->inputs != s->rows + 1)
+        return "its weights do not fit its state";
+    if (c->op->u[0] > 1)
+        return "has an unknown activation";
+    return c->op->flags & TINI_FLAG_LOGIT_ROWS ? "must see every row" : NULL;
+}
+
+static const char *tini_check_delta(const checker *c) {
+    const tini_state *s = state(c);
+    uint32_t keys = c->op->u[0];
+    if (!s || s->rows % 4 || !keys || s->heads % keys)
+        return "its heads do not fit its state";
+    const tini_value *v = value(c, c->op->in[1]);
+    uint64_t width = (uint64_t)s->heads * s->columns;
+    if (width > MAX_DIM || !is_f32(c, c->op->out[0], (uint32_t)width) || !v || v->width < width ||
+        !is_f32(c, c->op->in[1], v->width))
+        return "its values or its output do not fit its state";
+    if (!is_f32(c, c->op->in[0], 2 * keys * s->rows))
+        return "its queries and keys do not fit its state";
+    for (uint32_t k = 0; k < 2; k++)
+        if (!is_f32(c, c->op->in[2 + k], s->heads) || !is_vector(c, k, s->heads))
+            return "its gates do not fit its heads";
+    for (uint32_t k = 0; k < 4; k++)
+        if (c->op->in[k] == c->op->out[0])
+            return "needs an output apart from its inputs";
+    return c->op->flags & TINI_FLAG_LOGIT_ROWS ? "must see every row" : NULL;
+}
+
 static const char *tini_check_gated(const checker *c) {
     const tini_value *gate = value(c, c->op->in[0]);
     if (!gate || !is_f32(c, c->op->in[0], gate->width) || !is_f32(c, c->op->in[1], gate->width) ||
         !is_f32(c, c->op->out[0], gate->width))
         return "needs floats of one width";
+    if (c->op->u[0] >= TINI_ACT_COUNT)
+        return "its activation is unknown";
     return is_q8_or_none(c, c->op->out[1], gate->width) ? NULL
                                                         : "its quantized output's width is not the input's";
 }
@@ -176,6 +223,77 @@ static const char *tini_check_logits(const checker *c) {
     if (!t || t->rows != c->p->header->vocab || !reads(c, t, c->op->in[0]))
         return "its weights do not fit its input or the vocabulary";
     return c->op->flags & TINI_FLAG_LOGIT_ROWS ? NULL : "must be marked to see the rows with logits alone";
+}
+
+static int is_routes(const checker *c, uint32_t id) {
+    uint32_t chosen = c->op->u[0];
+    return chosen && chosen <= TINI_MAX_EXPERTS && is_f32(c, id, chosen * TINI_ROUTE_WIDTH);
+}
+
+static const char *tini_check_route(const checker *c) {
+    const tini_value *logits = value(c, c->op->in[0]);
+    if (!logits || !is_f32(c, c->op->in[0], logits->width) || logits->width > TINI_MAX_EXPERTS)
+        return "needs a logit an expert";
+    return c->op->u[0] <= logits->width && is_routes(c, c->op->out[0]) ? NULL : "its routes do not fit";
+}
+
+static const char *tini_check_expert_matmul(const checker *c) {
+    const tini_tensor *t = tensor(c, 0);
+    const tini_value *in = value(c, c->op->in[0]), *out = value(c, c->op->out[0]);
+    uint32_t chosen = c->op->u[0];
+    if (!is_routes(c, c->op->in[1]))
+        return "needs routes";
+    if (!t || !in || t->rows == 1 || in->type != formats[t->format].activations || in->width % chosen ||
+        in->width / chosen != t->inputs)
+        return "its weights do not fit its input";
+    if (!out || !is_f32(c, c->op->out[0], out->width) || out->width % (chosen * TINI_TILE) ||
+        t->rows % (out->width / chosen) || t->rows / (out->width / chosen) > TINI_MAX_EXPERTS)
+        return "its output's parts are not its experts' rows, or not whole tiles";
+    return c->op->in[0] != c->op->out[0] ? NULL : "can't work in place";
+}
+
+static const char *tini_check_expert_sum(const checker *c) {
+    const tini_value *out = value(c, c->op->out[0]), *gate = value(c, c->op->in[1]);
+    uint64_t chosen = c->op->u[0];
+    int shared = c->op->u[1] != 0;
+    if (!out || !is_f32(c, c->op->out[0], out->width))
+        return "needs floats";
+    if (shared ? chosen != 1 || !gate || !is_f32(c, c->op->in[1], gate->width) : !is_routes(c, c->op->in[1]))
+        return "needs routes, or one part and its gate";
+    if (chosen * out->width > MAX_DIM || !is_f32(c, c->op->in[0], (uint32_t)chosen * out->width))
+        return "its parts are not as wide as its output";
+    return c->op->in[2] == TINI_NONE || is_f32(c, c->op->in[2], out->width)
+               ? NULL
+               : "its residual's width is not its output's";
+}
+
+static const char *tini_check_expert_gather(const checker *c) {
+    const tini_value *in = value(c, c->op->in[0]), *out = value(c, c->op->out[0]);
+    if (!is_routes(c, c->op->in[1]))
+        return "needs routes";
+    if (!in || !out || in->type != out->type || out->width % c->op->u[0] ||
+        out->width / c->op->u[0] != in->width)
+        return "its output is not its input for each route";
+    return c->op->in[0] != c->op->out[0] ? NULL : "can't work in place";
+}
+
+static const char *tini_check_add(const checker *c) {
+    const tini_value *x = value(c, c->op->in[0]);
+    if (!x || !is_f32(c, c->op->in[0], x->width) || !is_f32(c, c->op->in[1], x->width) ||
+        !is_f32(c, c->op->out[0], x->width))
+        return "needs floats of one width";
+    return NULL;
+}
+
+static const char *tini_check_slice(const checker *c) {
+    const tini_value *x = value(c, c->op->in[0]), *out = value(c, c->op->out[0]);
+    uint32_t groups = c->op->u[0];
+    if (!x || !out || !is_f32(c, c->op->in[0], x->width) || !is_f32(c, c->op->out[0], out->width))
+        return "needs floats";
+    if (!groups || x->width % groups || out->width % groups || c->op->u[1] > x->width / groups ||
+        out->width / groups > x->width / groups - c->op->u[1])
+        return "its groups do not fit its input";
+    return c->op->in[0] != c->op->out[0] ? NULL : "can't work in place";
 }
 
 static const struct {
@@ -194,13 +312,15 @@ static tin_status check_header(const tini_program_header *h, size_t size, tin_er
     if (h->version != TINI_PROGRAM_VERSION)
         return tini_fail(error, TIN_ERR_VERSION, "program.bin has version %u; this runtime reads version %u",
                          h->version, TINI_PROGRAM_VERSION);
-    if (h->tensors > MAX_ITEMS || h->values > MAX_ITEMS || h->caches > MAX_ITEMS || h->ops > MAX_ITEMS)
+    if (h->tensors > MAX_ITEMS || h->values > MAX_ITEMS || h->caches > MAX_ITEMS || h->states > MAX_ITEMS ||
+        h->ops > MAX_ITEMS)
         return tini_fail(error, TIN_ERR_FORMAT, "program.bin has impossible counts");
     if (!h->chunk || h->chunk > TINI_MAX_CHUNK || !h->context || h->context > MAX_CONTEXT || !h->vocab)
         return tini_fail(error, TIN_ERR_FORMAT, "program.bin has an impossible chunk, context or vocabulary");
     uint64_t bytes = sizeof *h + (uint64_t)h->tensors * sizeof(tini_tensor) +
                      (uint64_t)h->values * sizeof(tini_value) + (uint64_t)h->caches * sizeof(tini_cache) +
-                     (uint64_t)h->ops * sizeof(tini_op) + h->name_bytes;
+                     (uint64_t)h->states * sizeof(tini_state) + (uint64_t)h->ops * sizeof(tini_op) +
+                     h->name_bytes;
     if (bytes != size)
         return tini_fail(error, TIN_ERR_FORMAT, "program.bin has %llu bytes; its header asks for %llu",
                          (unsigned long long)size, (unsigned long long)bytes);
@@ -247,6 +367,16 @@ static tin_status check_memory(const tini_program *p, tin_error *error) {
             c->window > MAX_CONTEXT || position > max_position)
             return tini_fail(error, TIN_ERR_FORMAT, "program.bin: cache %u has an impossible shape", k);
     }
+    uint64_t states = 0;
+    for (uint32_t k = 0; k < h->states; k++) {
+        const tini_state *s = &p->states[k];
+        if (!s->heads || s->heads > MAX_HEADS || !s->rows || s->rows > MAX_HEADS || !s->columns ||
+            s->columns % TINI_TILE || s->columns > MAX_DIM)
+            return tini_fail(error, TIN_ERR_FORMAT, "program.bin: state %u has an impossible shape", k);
+        states += (uint64_t)s->heads * s->rows * s->columns * 4;
+        if (states > max_position)
+            return tini_fail(error, TIN_ERR_FORMAT, "program.bin: state %u has an impossible shape", k);
+    }
     return TIN_OK;
 }
 
@@ -262,7 +392,8 @@ tin_status tini_program_open(tini_program *p, const uint8_t *data, size_t size, 
     p->tensors = (const tini_tensor *)(const void *)(h + 1);
     p->values = (const tini_value *)(const void *)(p->tensors + h->tensors);
     p->caches = (const tini_cache *)(const void *)(p->values + h->values);
-    p->ops = (const tini_op *)(const void *)(p->caches + h->caches);
+    p->states = (const tini_state *)(const void *)(p->caches + h->caches);
+    p->ops = (const tini_op *)(const void *)(p->states + h->states);
     p->names = (const char *)(p->ops + h->ops);
     p->weights = weights;
     status = check_tensors(p, weight_size, error);

@@ -5,6 +5,7 @@
  *   tini_tensor [tensors]    weights, by place in weights.bin
  *   tini_value  [values]     working memory: in an arena for n rows, n times the offset is where n rows begin
  *   tini_cache  [caches]     key-value caches, laid out by the session for its context
+ *   tini_state  [states]     recurrent states
  *   tini_op     [ops]
  *   names, name_bytes bytes: NUL-terminated strings (what tini_tensor.name points into)
  */
@@ -34,6 +35,9 @@ enum tini_op_kind {
 
 enum { TINI_VALUE_F32 = 0, TINI_VALUE_Q8 = 1 };
 
+/* What a GATED op does to its gate; NONE leaves it. */
+enum { TINI_ACT_SILU = 0, TINI_ACT_GELU = 1, TINI_ACT_SIGMOID = 2, TINI_ACT_NONE = 3, TINI_ACT_COUNT };
+
 /* Only the rows whose logits were asked for are needed from this op on. */
 enum { TINI_FLAG_LOGIT_ROWS = 1 };
 
@@ -44,7 +48,7 @@ typedef struct tini_program_header {
     uint32_t vocab;   /* rows of the logits op's tensor */
     uint32_t context; /* most positions */
     uint32_t chunk;   /* rows computed at once where a session asks for no other number */
-    uint32_t reserved;
+    uint32_t states;
     uint64_t row_bytes; /* of the arena, for every row computed at once */
     uint64_t weight_bytes;
 } tini_program_header;
@@ -68,11 +72,18 @@ typedef struct tini_cache {
     uint32_t reserved;
 } tini_cache;
 
+/* What an op keeps of all tokens before: float32, all zeros before the first. */
+typedef struct tini_state {
+    uint32_t heads, rows;
+    uint32_t columns; /* a multiple of 16 */
+    uint32_t reserved;
+} tini_state;
+
 typedef struct tini_op {
     uint32_t kind, flags;
     uint32_t in[4], out[4]; /* values, or TINI_NONE */
     uint32_t tensor[6];     /* tensors, or TINI_NONE */
-    uint32_t cache;         /* or TINI_NONE */
+    uint32_t cache;         /* or state, of the ops that have one; or TINI_NONE */
     uint32_t u[3];
     float f[4];
 } tini_op;
@@ -83,6 +94,7 @@ typedef struct tini_program {
     const tini_tensor *tensors;
     const tini_value *values;
     const tini_cache *caches;
+    const tini_state *states;
     const tini_op *ops;
     const char *names;
     const uint8_t *weights;

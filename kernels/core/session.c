@@ -6,7 +6,7 @@
 
 /* Places of a session's parts in its block of memory. */
 typedef struct session_layout {
-    uint64_t offsets, pass, caches, tokens, scratch, total;
+    uint64_t offsets, pass, caches, slots, states, tokens, scratch, total;
 } session_layout;
 
 static tin_status resolve_options(const tin_model *model, const tin_session_options *given,
@@ -32,6 +32,9 @@ static tin_status resolve_options(const tin_model *model, const tin_session_opti
         return tini_fail(error, TIN_ERR_UNSUPPORTED,
                          "kv_type %u: it is unknown, or this model's heads are not whole blocks of 32",
                          options->kv_type);
+    if (options->checkpoints > TINI_MOST_CHECKPOINTS)
+        return tini_fail(error, TIN_ERR_ARGUMENT, "%u checkpoints; a session keeps at most %u",
+                         options->checkpoints, TINI_MOST_CHECKPOINTS);
     if (options->executor && (!options->executor->run || !options->executor->threads))
         return tini_fail(error, TIN_ERR_ARGUMENT, "the executor has no run function or no threads");
     return TIN_OK;
@@ -46,9 +49,19 @@ static tini_caches plan_caches(const tin_model *model, const tin_session_options
     };
 }
 
+/* The state after the last token, that before it, and the checkpoints. */
+static tini_states plan_states(const tin_model *model, const tin_session_options *options) {
+    return (tini_states){
+        .program = &model->program,
+        .bytes = tini_states_bytes(&model->program),
+        .slots = 2 + options->checkpoints,
+    };
+}
+
 static session_layout plan_session(const tin_model *model, const tin_session_options *options) {
     const tini_program_header *h = model->program.header;
     tini_caches caches = plan_caches(model, options);
+    tini_states states = plan_states(model, options);
     session_layout l = {0};
     tini_take(&l.total, sizeof(tin_session));
     l.offsets = tini_take(&l.total, (uint64_t)h->caches * sizeof(uint64_t));
@@ -56,6 +69,8 @@ static session_layout plan_session(const tin_model *model, const tin_session_opt
     if (!options->batched)
         l.total += tini_pass_place(NULL, &model->program, options->chunk, options->logit_rows, NULL);
     l.caches = tini_take(&l.total, tini_caches_plan(&caches, NULL));
+    l.slots = tini_take(&l.total, states.bytes ? states.slots * sizeof(uint32_t) : 0);
+    l.states = tini_take(&l.total, states.bytes * states.slots);
     l.tokens = tini_take(&l.total, (uint64_t)options->context * sizeof(int32_t));
     l.scratch = tini_take(&l.total, tini_sample_scratch(h->vocab));
     return l;
@@ -98,6 +113,11 @@ tin_status tin_session_create(const tin_model *model, const tin_session_options 
     s->caches.offsets = (uint64_t *)(void *)(base + l.offsets);
     s->caches.base = base + l.caches;
     tini_caches_plan(&s->caches, s->caches.offsets);
+    s->states = plan_states(model, &options);
+    s->states.at = (uint32_t *)(void *)(base + l.slots);
+    s->states.base = base + l.states;
+    for (uint32_t k = 0; s->states.bytes && k < s->states.slots; k++)
+        s->states.at[k] = TINI_NONE;
     if (!options.batched)
         tini_pass_place(&s->pass, &model->program, options.chunk, options.logit_rows, base + l.pass);
     s->pass.kernels = model->kernels;
@@ -117,7 +137,7 @@ tin_status tini_session_check_free(const tin_session *s, tin_error *error) {
 }
 
 tin_status tini_session_check_window(const tin_session *s, uint32_t position, tin_error *error) {
-    if (tini_caches_hold(&s->caches, position, s->high, s->restored))
+    if (tini_caches_hold(&s->caches, tini_states_newest(&s->states, position), s->high, s->restored))
         return TIN_OK;
     return tini_fail(
         error, TIN_ERR_STATE,
@@ -127,11 +147,13 @@ tin_status tini_session_check_window(const tin_session *s, uint32_t position, ti
 
 void tini_session_reset(tin_session *s, uint32_t position, uint32_t count) {
     tini_session_drop(s);
-    s->position = position;
+    tini_states_forget(&s->states, position);
+    s->again = position;
+    s->position = tini_states_newest(&s->states, position);
     s->count = count;
     s->ready_rows = 0;
     s->fresh = s->choosing = 0;
-    if (!position)
+    if (!s->position)
         s->high = s->restored = 0;
 }
 
@@ -166,7 +188,8 @@ tin_status tin_session_rewind(tin_session *s, uint32_t position, tin_error *erro
     if (position > s->count)
         return tini_fail(error, TIN_ERR_ARGUMENT, "position %u is past the session's %u tokens", position,
                          s->count);
-    uint32_t computed = s->position < position ? s->position : position;
+    uint32_t computed = tini_session_computed(s);
+    computed = computed < position ? computed : position;
     status = tini_session_check_window(s, computed, error);
     if (!status)
         tini_session_reset(s, computed, position);
@@ -179,10 +202,10 @@ tin_status tin_session_replace(tin_session *s, const int32_t *tokens, uint32_t c
     if (count > s->options.context)
         return tini_fail(error, TIN_ERR_CONTEXT, "%u tokens do not fit the session's context of %u", count,
                          s->options.context);
-    uint32_t held = tini_session_known(s), same = 0;
+    uint32_t held = tini_session_known(s), computed = tini_session_computed(s), same = 0;
     while (same < held && same + 1 < count && s->tokens[same] == tokens[same])
         same++;
-    if (tini_session_check_window(s, same < s->position ? same : s->position, NULL))
+    if (tini_session_check_window(s, same < computed ? same : computed, NULL))
         same = 0;
     tin_status status = tin_session_rewind(s, same, error);
     return status ? status : tin_session_append(s, count ? tokens + same : NULL, count - same, error);
@@ -193,7 +216,8 @@ tin_status tin_session_shift(tin_session *s, uint32_t keep, uint32_t drop, tin_e
     if (keep > count || drop > count - keep)
         return tini_fail(error, TIN_ERR_ARGUMENT, "can't drop %u tokens from position %u on; there are %u",
                          drop, keep, count);
-    uint32_t computed = s->position < keep ? s->position : keep;
+    uint32_t computed = tini_session_computed(s);
+    computed = computed < keep ? computed : keep;
     if (tini_session_check_window(s, computed, NULL))
         computed = 0; /* all of it is computed anew: the tokens are still known */
     tin_status status = tini_session_check_free(s, error);
@@ -217,16 +241,18 @@ uint32_t tini_session_offer(tin_session *s, uint32_t rows, uint32_t logit_rows) 
     s->rows = s->logit_rows = 0;
     rows = rows < s->caches.rows ? rows : s->caches.rows;
     logit_rows = logit_rows < rows ? logit_rows : rows;
-    if (s->running || s->position == s->count || !logit_rows)
+    if (s->running || tini_session_computed(s) == s->count || !logit_rows)
         return 0;
     if (s->guesses >= logit_rows) { /* fewer guesses, so that all can be checked at once */
         s->count -= s->guesses + 1 - logit_rows;
         s->guesses = logit_rows - 1;
     }
     uint32_t queued = s->count - s->position, end = s->position + (queued < rows ? queued : rows);
-    uint32_t from = s->generating ? s->count - s->guesses - 1 : s->wanted;
-    if (from < s->position)
-        from = s->position;
+    uint32_t from = s->generating ? s->count - s->guesses - 1 : s->wanted, computed = tini_session_computed(s);
+    if (from < computed)
+        from = computed;
+    if (s->position < s->again && s->again < end)
+        end = s->again; /* where tokens were forgotten once, they may be again: that state is kept */
     if (from < end && end - from > logit_rows)
         end = from + logit_rows;
     if (s->generating && from < end && end < s->count)
@@ -236,7 +262,14 @@ uint32_t tini_session_offer(tin_session *s, uint32_t rows, uint32_t logit_rows) 
     return s->rows;
 }
 
+void tini_session_add(tin_session *s, tini_pass *pass, int logits) {
+    uint32_t skipped = logits ? s->rows - s->logit_rows : 0, position = s->position + skipped;
+    tini_pass_add(pass, &s->caches, &s->states, s->tokens + position, position,
+                  logits ? s->logit_rows : s->rows - s->logit_rows);
+}
+
 void tini_session_begin(tin_session *s, tini_pass *pass) {
+    tini_states_begin(&s->states, s->position, s->rows);
     s->running = pass;
     s->ready_rows = 0;
     s->fresh = 0;
@@ -244,6 +277,10 @@ void tini_session_begin(tin_session *s, tini_pass *pass) {
 }
 
 void tini_session_drop(tin_session *s) {
+    if (s->running) {
+        s->again = tini_session_computed(s);
+        s->position = tini_states_newest(&s->states, s->position);
+    }
     s->running = NULL;
     s->rows = s->logit_rows = 0;
 }
@@ -252,13 +289,19 @@ void tini_session_forget_logits(tin_session *s, const float *begin, size_t count
     if (s->ready_rows && (uintptr_t)s->logits - (uintptr_t)begin < count * sizeof *begin) {
         s->ready_rows = 0;
         s->fresh = 0;
-        if (s->choosing && s->position == s->count) /* they are made again */
-            s->position -= s->guesses + 1;
+        if (s->choosing && s->position == s->count) { /* they are made again */
+            s->again = s->position - (s->guesses + 1);
+            tini_states_forget(&s->states, s->again);
+            s->position = tini_states_newest(&s->states, s->again);
+        }
     }
 }
 
 void tini_session_end(tin_session *s, const float *logits) {
+    s->running = NULL;
     s->position += s->rows;
+    int text = s->position == s->count && (s->generating ? !s->passes : s->rows > 1);
+    tini_states_end(&s->states, s->position, text || s->position == s->again);
     s->ready_rows = s->logit_rows;
     s->ready_first = s->position - s->logit_rows;
     s->logits = logits;
@@ -285,17 +328,16 @@ int32_t tini_session_event(tin_session *s) {
         s->fresh = 0;
         return TIN_STEP_LOGITS;
     }
-    return s->position == s->count ? TIN_STEP_IDLE : TIN_STEP_PENDING;
+    return tini_session_computed(s) == s->count ? TIN_STEP_IDLE : TIN_STEP_PENDING;
 }
 
 static void start_pass(tin_session *s) {
     tini_pass *pass = &s->pass;
     tini_session_offer(s, pass->most_rows, pass->most_logits);
     tini_pass_begin(pass);
-    uint32_t plain = s->rows - s->logit_rows;
-    tini_pass_add(pass, &s->caches, s->tokens + s->position, s->position, plain);
+    tini_session_add(s, pass, 0);
     tini_pass_logits_begin(pass);
-    tini_pass_add(pass, &s->caches, s->tokens + s->position + plain, s->position + plain, s->logit_rows);
+    tini_session_add(s, pass, 1);
     tini_session_begin(s, pass);
 }
 
@@ -353,5 +395,6 @@ uint32_t tin_session_position(const tin_session *s, uint32_t *count, const int32
         *count = known;
     if (tokens)
         *tokens = s->tokens;
-    return s->position < known ? s->position : known;
+    uint32_t computed = tini_session_computed(s);
+    return computed < known ? computed : known;
 }

@@ -9,11 +9,13 @@ struct tin_session {
     const tin_model *model;
     tin_session_options options; /* with defaults filled in */
     tini_caches caches;
+    tini_states states;
     tini_pass pass;  /* for tin_step; without memory when options.batched */
     int32_t *tokens; /* [options.context]: computed, then queued, then guessed */
     void *scratch;   /* for sampling */
 
     uint32_t position; /* tokens computed */
+    uint32_t again;    /* those below it are computed again for their states, so no logits are due */
     uint32_t count;    /* tokens in all */
     uint32_t guesses;  /* of them, the last ones that may be wrong */
     uint32_t high;     /* positions below it were written since the session was last empty */
@@ -48,6 +50,8 @@ struct tin_session {
  * session->rows and ->logit_rows and returns the former; 0 when nothing is queued or nothing fits. */
 uint32_t tini_session_offer(tin_session *session, uint32_t rows, uint32_t logit_rows);
 
+/* Adds what was offered to the pass: the rows without logits, then, once all sessions have done so, those with. */
+void tini_session_add(tin_session *session, tini_pass *pass, int logits);
 /* The pass begins, with what was offered. */
 void tini_session_begin(tin_session *session, tini_pass *pass);
 /* The pass has ended; logits [session->logit_rows][vocab]. */
@@ -61,6 +65,11 @@ void tini_session_forget_logits(tin_session *session, const float *begin, size_t
 /* TIN_STEP_* of what is at hand; PENDING when a pass must run. */
 int32_t tini_session_event(tin_session *session);
 
+/* Tokens computed, as the caller sees it. */
+static inline uint32_t tini_session_computed(const tin_session *session) {
+    return session->position > session->again ? session->position : session->again;
+}
+
 /* Tokens that the caller knows of: not those chosen ahead by guesses and not yet announced. */
 static inline uint32_t tini_session_known(const tin_session *session) {
     return session->generating ? session->told : session->count;
@@ -72,12 +81,13 @@ int tini_generate_choose(tin_session *session, const tini_budget *budget, int wo
 /* Ends a generation: what was not announced is taken back. STATE when that is under way in a batch. */
 tin_status tini_generate_end(tin_session *session, tin_error *error);
 
-/* Sets the session to its first `count` tokens, of which `position` are computed. */
+/* Sets the session to its first `count` tokens, of which `position` are computed; where their states are not at hand, some
+ * are computed again. */
 void tini_session_reset(tin_session *session, uint32_t position, uint32_t count);
 
 /* STATE when a batch has the session. */
 tin_status tini_session_check_free(const tin_session *session, tin_error *error);
-/* STATE when caches with a window no longer hold what the token at `position` sees. */
+/* STATE when caches with a window no longer hold what going on at `position` needs. */
 tin_status tini_session_check_window(const tin_session *session, uint32_t position, tin_error *error);
 
 #endif

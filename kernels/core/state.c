@@ -3,6 +3,7 @@
  *   saved_header
  *   tokens   int32 [count]
  *   caches   as tini_caches_save writes them, of the first `position` tokens
+ *   states   as tini_states_save writes them, after `position` tokens
  */
 #include "error.h"
 #include "hash.h"
@@ -11,7 +12,7 @@
 #include <string.h>
 
 #define SAVED_MAGIC "TINSTATE"
-enum { SAVED_VERSION = 1 };
+enum { SAVED_VERSION = 2 };
 
 typedef struct saved_header {
     char magic[8];
@@ -23,10 +24,17 @@ typedef struct saved_header {
 
 _Static_assert(sizeof(saved_header) == 40, "layout of a saved session");
 
-/* Of the first `count` tokens, those whose caches are handed on: the last one is computed again for its logits. */
+/* Of the first `count` tokens, those that need no logits again: the last one does. */
 static uint32_t computed_of(const tin_session *s, uint32_t count) {
-    uint32_t computed = s->position < count ? s->position : count;
+    uint32_t computed = tini_session_computed(s);
+    computed = computed < count ? computed : count;
     return computed && computed == count ? computed - 1 : computed;
+}
+
+/* Of them, those whose caches and states are handed on. */
+static uint32_t handed_of(const tin_session *s, uint32_t count) {
+    uint32_t computed = computed_of(s, count);
+    return tini_states_newest(&s->states, computed < s->position ? computed : s->position);
 }
 
 tin_status tin_session_copy(tin_session *to, const tin_session *from, uint32_t count, tin_error *error) {
@@ -40,7 +48,7 @@ tin_status tin_session_copy(tin_session *to, const tin_session *from, uint32_t c
     if (count > to->options.context)
         return tini_fail(error, TIN_ERR_CONTEXT, "%u tokens do not fit the session's context of %u", count,
                          to->options.context);
-    uint32_t position = computed_of(from, count);
+    uint32_t position = handed_of(from, count);
     tin_status status = tini_session_check_window(from, position, error);
     if (!status)
         status = tini_session_check_free(to, error);
@@ -48,17 +56,25 @@ tin_status tin_session_copy(tin_session *to, const tin_session *from, uint32_t c
         status = tini_generate_end(to, error);
     if (status)
         return status;
-    tini_session_reset(to, position, count);
+    tini_session_reset(to, 0, count);
     memcpy(to->tokens, from->tokens, (size_t)count * sizeof *to->tokens);
     tini_caches_copy(&to->caches, &from->caches, position);
+    tini_states_copy(&to->states, &from->states, position);
+    to->position = position;
+    to->again = computed_of(from, count);
     to->high = to->restored = position;
     return TIN_OK;
 }
 
+/* Bytes behind the header. */
+static uint64_t saved_bytes(const tin_session *s, uint32_t position, uint32_t count) {
+    return (uint64_t)count * sizeof(int32_t) + tini_caches_saved_bytes(&s->caches, position) +
+           tini_states_saved_bytes(&s->states, position);
+}
+
 size_t tin_session_save_size(const tin_session *s) {
     uint32_t count = tini_session_known(s);
-    return (size_t)(sizeof(saved_header) + (uint64_t)count * sizeof(int32_t) +
-                    tini_caches_saved_bytes(&s->caches, computed_of(s, count)));
+    return (size_t)(sizeof(saved_header) + saved_bytes(s, handed_of(s, count), count));
 }
 
 static uint64_t saved_check(const saved_header *h, const uint8_t *body, size_t size) {
@@ -73,7 +89,7 @@ tin_status tin_session_save(const tin_session *s, void *out, size_t size, tin_er
     tin_status status = tini_session_check_free(s, error);
     if (status)
         return status;
-    uint32_t count = tini_session_known(s), position = computed_of(s, count);
+    uint32_t count = tini_session_known(s), position = handed_of(s, count);
     status = tini_session_check_window(s, position, error);
     if (status)
         return status;
@@ -85,6 +101,7 @@ tin_status tin_session_save(const tin_session *s, void *out, size_t size, tin_er
     size_t token_bytes = (size_t)count * sizeof *s->tokens;
     memcpy(body, s->tokens, token_bytes);
     tini_caches_save(&s->caches, position, body + token_bytes);
+    tini_states_save(&s->states, position, body + token_bytes + tini_caches_saved_bytes(&s->caches, position));
     h.check = saved_check(&h, body, needed - sizeof h);
     memcpy(out, &h, sizeof h);
     return TIN_OK;
@@ -107,7 +124,7 @@ static tin_status check_saved(const tin_session *s, const saved_header *h, const
                          h->count, s->options.context);
     if (h->position > h->count || (h->count && h->position == h->count))
         return tini_fail(error, TIN_ERR_FORMAT, "the saved session is damaged");
-    uint64_t expected = (uint64_t)h->count * sizeof(int32_t) + tini_caches_saved_bytes(&s->caches, h->position);
+    uint64_t expected = saved_bytes(s, h->position, h->count);
     if (size != expected)
         return tini_fail(error, TIN_ERR_FORMAT,
                          "the saved session has %llu bytes after its header; %llu are due",
@@ -137,10 +154,13 @@ tin_status tin_session_restore(tin_session *s, const void *data, size_t size, ti
         status = tini_generate_end(s, error);
     if (status)
         return status;
-    tini_session_reset(s, h.position, h.count);
+    tini_session_reset(s, 0, h.count);
     size_t token_bytes = (size_t)h.count * sizeof *s->tokens;
     memcpy(s->tokens, body, token_bytes);
     tini_caches_restore(&s->caches, h.position, body + token_bytes);
+    tini_states_restore(&s->states, h.position,
+                        body + token_bytes + tini_caches_saved_bytes(&s->caches, h.position));
+    s->position = s->again = h.position;
     s->high = s->restored = h.position;
     return TIN_OK;
 }

@@ -61,12 +61,9 @@ int tini_unpack(int format, uint8_t *gguf, const uint8_t *packed, uint32_t rows,
 /* GGUF blocks to floats, exactly as llama.cpp defines the formats. */
 int tini_dequantize(int format, float *out, const uint8_t *gguf, uint32_t rows, uint32_t inputs);
 
-/* Whether tini_quantize makes the format: all but the 5-bit, K and IQ ones. */
-int tini_quantizes(int format);
-
 /* Floats to GGUF blocks [rows][inputs]. `importance`, when not NULL, weighs the squared error of each input
- * column ([inputs], >= 0). Scales minimize the (weighted) squared error of the block. Returns 0; -1 as above
- * and for a format that is only read; -2 where a value is not finite or too large for the format. */
+ * column ([inputs], >= 0). Scales minimize the (weighted) squared error of the block. Returns 0; -1
+ * where a size is 0; -2 where a value is not finite or too large for the format. */
 int tini_quantize(int format, uint8_t *gguf, const float *x, uint32_t rows, uint32_t inputs,
                   const float *importance);
 

@@ -1,39 +1,14 @@
-/* Floats to GGUF blocks. Everything is plain float32 arithmetic in a fixed order, so the same weights give the
- * same file on every machine; inner loops keep eight partial sums, for compilers to vectorize. */
+/* Floats to GGUF blocks: those of 1 and of 32 inputs; quantize_k.c makes those of 256. */
 #include "pack.h"
-#include "layout.h"
-#include "../core/kernel.h"
-#include "../core/math.h"
+#include "blocks.h"
+#include "quantize.h"
 
 TINI_REGION_SCALAR
-
-/* The sum of x[32] by halves, which it overwrites. */
-static float tini_sum_block(float x[TINI_BLOCK]) {
-    for (uint32_t i = 0; i < 16; i++)
-        x[i] += x[i + 16];
-    for (uint32_t i = 0; i < 8; i++)
-        x[i] += x[i + 8];
-    return ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]));
-}
-
-static int32_t tini_clamp_nearest(float x, int32_t low, int32_t high) {
-    int32_t q = tini_nearest(x);
-    q = q < low ? low : q;
-    return q > high ? high : q;
-}
-
-static float tini_half_round(float x) {
-    return tini_f16_to_f32(tini_f32_to_f16(x));
-}
 
 static void tini_store_half(uint8_t *out, float x) {
     uint16_t half = tini_f32_to_f16(x);
     out[0] = (uint8_t)half;
     out[1] = (uint8_t)(half >> 8);
-}
-
-static int tini_half_overflows(float x) {
-    return tini_abs(x) >= 65520.0f;
 }
 
 /* Nearest, halves away from zero, as C's round. */
@@ -56,185 +31,127 @@ static int tini_quantize_block_q8_0(uint8_t *out, const float *x) {
     return tini_half_overflows(d) ? -2 : 0;
 }
 
-static int32_t tini_q4_0(float x, float inverse) {
-    return tini_clamp_nearest(x * inverse, -8, 7);
-}
-
-typedef struct tini_scale_fit {
-    float inverse; /* q = clamp(round(x * inverse)) */
-    float d;       /* a float16 value */
-    float gain;    /* by how much x - d q is a smaller error than x, squared and weighted */
-} tini_scale_fit;
-
-/* Replaces *best by the q of `inverse` with its least-squares scale where that is the smaller error. */
-static int tini_try_scale(tini_scale_fit *best, const float *x, const float *weight, float inverse) {
-    float xq_terms[TINI_BLOCK], qq_terms[TINI_BLOCK];
-    for (uint32_t i = 0; i < TINI_BLOCK; i++) {
-        float q = (float)tini_q4_0(x[i], inverse), wq = weight[i] * q;
-        xq_terms[i] = wq * x[i];
-        qq_terms[i] = wq * q;
-    }
-    float xq = tini_sum_block(xq_terms), qq = tini_sum_block(qq_terms);
-    if (!(qq > 0.0f))
-        return 0;
-    float d = tini_half_round(xq / qq), gain = d * (2.0f * xq - d * qq);
-    if (!(gain > best->gain))
-        return 0;
-    *best = (tini_scale_fit){inverse, d, gain};
-    return 1;
-}
-
-/* The scale and q that minimize the weighted squared error: a grid of scales that put the extreme value at
- * -6.25 .. -9.25 and the like on the positive side, each with its least-squares scale; then the best one's q
- * and scale in turn until they stay. The extreme at -8 is llama.cpp's rule, so no block is worse than there. */
-static int tini_quantize_block_q4_0(uint8_t *out, const float *x, const float *weight) {
-    float extreme = 0.0f;
+/* Q4_0 and Q5_0: x ~ d q, q from low to -low - 1. */
+static int tini_quantize_scale(const tini_tries *tries, tini_quants *out, const float *x, const float *weight,
+                               float low) {
+    const float fit = tini_fit_scale(tries, x, weight, TINI_BLOCK, low);
+    const float inverse = tini_inverse(tini_half_round(fit));
+    out->half[0] = tini_f32_to_f16(fit);
     for (uint32_t i = 0; i < TINI_BLOCK; i++)
-        extreme = tini_abs(x[i]) > tini_abs(extreme) ? x[i] : extreme;
-    tini_scale_fit best = {0.0f, 0.0f, 0.0f};
-    if (tini_abs(extreme) >= 1e-30f) {
-        for (uint32_t k = 0; k < 13; k++) {
-            float level = 6.25f + 0.25f * (float)k;
-            tini_try_scale(&best, x, weight, -level / extreme);
-            tini_try_scale(&best, x, weight, level / extreme);
-        }
-        for (uint32_t k = 0; k < 4 && tini_abs(extreme) < 1e6f * tini_abs(best.d); k++)
-            if (!tini_try_scale(&best, x, weight, 1.0f / best.d))
-                break;
-    }
-    tini_store_half(out, best.d);
-    for (uint32_t i = 0; i < TINI_BLOCK / 2; i++) {
-        int32_t low = tini_q4_0(x[i], best.inverse) + 8;
-        int32_t high = tini_q4_0(x[i + 16], best.inverse) + 8;
-        out[2 + i] = (uint8_t)(low | high << 4);
-    }
-    return tini_half_overflows(extreme / 8.0f) ? -2 : 0;
+        out->q[i] = (uint8_t)(tini_level(x[i] * inverse, low, -low - 1.0f) - low);
+    return tini_half_overflows(fit) ? -2 : 0;
 }
 
-typedef struct tini_line_fit {
-    float inverse, offset; /* q = clamp(round((x - offset) * inverse)) */
-    float d, minimum;      /* float16 values */
-    float error;           /* of x - (d q + minimum), squared and weighted */
-} tini_line_fit;
-
-static int32_t tini_q4_1(float x, float offset, float inverse) {
-    return tini_clamp_nearest((x - offset) * inverse, 0, 15);
+/* Q4_1 and Q5_1: x ~ d q + minimum, q from 0 to high. */
+static int tini_quantize_line(const tini_tries *tries, tini_quants *out, const float *x, const float *weight,
+                              float high) {
+    float part[TINI_BLOCK];
+    memcpy(part, x, sizeof part);
+    const float mean = tini_center(part, weight, TINI_BLOCK);
+    const tini_line line = tini_fit_line(tries, part, weight, mean, TINI_BLOCK, high, 0);
+    const float inverse = tini_inverse(tini_half_round(line.d)), minimum = tini_half_round(line.minimum);
+    out->half[0] = tini_f32_to_f16(line.d);
+    out->half[1] = tini_f32_to_f16(line.minimum);
+    for (uint32_t i = 0; i < TINI_BLOCK; i++)
+        out->q[i] = (uint8_t)tini_level((x[i] - minimum) * inverse, 0.0f, high);
+    return tini_half_overflows(line.d) || tini_half_overflows(line.minimum) ? -2 : 0;
 }
 
-static float tini_line_error(const float *x, const float *weight, const tini_line_fit *fit) {
-    float terms[TINI_BLOCK];
-    for (uint32_t i = 0; i < TINI_BLOCK; i++) {
-        float q = (float)tini_q4_1(x[i], fit->offset, fit->inverse);
-        float e = x[i] - (fit->d * q + fit->minimum);
-        terms[i] = weight[i] * e * e;
-    }
-    return tini_sum_block(terms);
+static int tini_quantize_codes(const tini_tries *tries, tini_quants *out, const float *x, const float *weight) {
+    const float fit = tini_fit_codes(tries, x, weight, TINI_BLOCK);
+    const float inverse = tini_inverse(tini_half_round(fit));
+    out->half[0] = tini_f32_to_f16(fit);
+    for (uint32_t i = 0; i < TINI_BLOCK; i++)
+        out->q[i] = (uint8_t)tini_nearest_code(x[i] * inverse);
+    return tini_half_overflows(fit) ? -2 : 0;
 }
 
-/* As tini_try_scale, for a line: least squares over (d, minimum), the minimum again after d is rounded. Sums
- * are of x - offset, which keeps their differences accurate. */
-static int tini_try_line(tini_line_fit *best, const float *x, const float *weight, float inverse,
-                         float offset) {
-    float w_terms[TINI_BLOCK], x_terms[TINI_BLOCK], q_terms[TINI_BLOCK], xq_terms[TINI_BLOCK],
-        qq_terms[TINI_BLOCK];
-    for (uint32_t i = 0; i < TINI_BLOCK; i++) {
-        float q = (float)tini_q4_1(x[i], offset, inverse), wq = weight[i] * q;
-        w_terms[i] = weight[i];
-        x_terms[i] = weight[i] * (x[i] - offset);
-        q_terms[i] = wq;
-        xq_terms[i] = wq * (x[i] - offset);
-        qq_terms[i] = wq * q;
-    }
-    float sw = tini_sum_block(w_terms), sx = tini_sum_block(x_terms), sq = tini_sum_block(q_terms);
-    float spread = sw * tini_sum_block(qq_terms) - sq * sq;
-    float d = spread > 0.0f ? (sw * tini_sum_block(xq_terms) - sx * sq) / spread : 0.0f;
-    tini_line_fit fit = {.inverse = inverse, .offset = offset, .d = tini_half_round(d)};
-    fit.minimum = tini_half_round((sx - fit.d * sq) / sw + offset);
-    fit.error = tini_line_error(x, weight, &fit);
-    if (!(fit.error < best->error))
-        return 0;
-    *best = fit;
-    return 1;
-}
-
-static int tini_quantize_block_q4_1(uint8_t *out, const float *x, const float *weight) {
-    float low = x[0], high = x[0];
-    for (uint32_t i = 1; i < TINI_BLOCK; i++) {
-        low = x[i] < low ? x[i] : low;
-        high = x[i] > high ? x[i] : high;
-    }
-    tini_line_fit best = {.minimum = tini_half_round(low), .offset = low};
-    best.error = tini_line_error(x, weight, &best);
-    if (high - low >= 1e-30f) {
-        for (uint32_t k = 0; k < 13; k++)
-            tini_try_line(&best, x, weight, (13.5f + 0.25f * (float)k) / (high - low), low);
-        for (uint32_t k = 0; k < 4 && high - low < 1e6f * tini_abs(best.d); k++)
-            if (!tini_try_line(&best, x, weight, 1.0f / best.d, best.minimum))
-                break;
-    }
-    tini_store_half(out, best.d);
-    tini_store_half(out + 2, best.minimum);
-    for (uint32_t i = 0; i < TINI_BLOCK / 2; i++) {
-        int32_t first = tini_q4_1(x[i], best.offset, best.inverse);
-        int32_t second = tini_q4_1(x[i + 16], best.offset, best.inverse);
-        out[4 + i] = (uint8_t)(first | second << 4);
-    }
-    return tini_half_overflows(best.d) || tini_half_overflows(best.minimum) ? -2 : 0;
-}
-
-/* The block's importance, or all 1 where none is given or none of the block's inputs matters. */
-static void tini_block_weights(float weight[TINI_BLOCK], const float *importance) {
+/* The inputs' importance with a mean of 1, or all 1 where none is given or none of them matters. */
+static void tini_weigh(float *weight, const float *importance, uint32_t n) {
     float sum = 0.0f;
-    for (uint32_t i = 0; i < TINI_BLOCK; i++) {
-        weight[i] = importance ? importance[i] : 0.0f;
-        sum += weight[i];
-    }
-    for (uint32_t i = 0; i < TINI_BLOCK; i++)
-        weight[i] = sum > 0.0f ? weight[i] : 1.0f;
+    for (uint32_t i = 0; importance && i < n; i++)
+        sum += importance[i];
+    const int some = sum > 0.0f && sum <= FLT_MAX;
+    const float share = some ? (float)n / sum : 0.0f;
+    for (uint32_t i = 0; i < n; i++)
+        weight[i] = some && share <= FLT_MAX ? importance[i] * share : 1.0f;
 }
 
-static int tini_quantize_block(int format, uint8_t *out, const float *x, const float *importance) {
-    float weight[TINI_BLOCK];
+static int tini_quantize_plain(int format, uint8_t *out, float x) {
     uint16_t half;
     switch (format) {
-    case TINI_FORMAT_F32:
-        memcpy(out, x, 4);
-        return 0;
     case TINI_FORMAT_F16:
-        tini_store_half(out, *x);
-        return tini_half_overflows(*x) ? -2 : 0;
+        tini_store_half(out, x);
+        return tini_half_overflows(x) ? -2 : 0;
     case TINI_FORMAT_BF16:
-        half = tini_f32_to_bf16(*x);
+        half = tini_f32_to_bf16(x);
         out[0] = (uint8_t)half;
         out[1] = (uint8_t)(half >> 8);
         return (half & 0x7fff) == 0x7f80 ? -2 : 0;
-    case TINI_FORMAT_Q8_0:
-        return tini_quantize_block_q8_0(out, x);
-    case TINI_FORMAT_Q4_0:
-        tini_block_weights(weight, importance);
-        return tini_quantize_block_q4_0(out, x, weight);
-    case TINI_FORMAT_Q4_1:
-        tini_block_weights(weight, importance);
-        return tini_quantize_block_q4_1(out, x, weight);
     }
-    return -1;
+    memcpy(out, &x, 4);
+    return 0;
 }
 
-int tini_quantizes(int format) {
-    return format >= TINI_FORMAT_F32 && format <= TINI_FORMAT_Q4_1;
+static int tini_quantize_numbers(const tini_tries *tries, int format, tini_quants *out, const float *x,
+                                 const float *weight) {
+    switch (format) {
+    case TINI_FORMAT_Q4_0:
+        return tini_quantize_scale(tries, out, x, weight, -8.0f);
+    case TINI_FORMAT_Q4_1:
+        return tini_quantize_line(tries, out, x, weight, 15.0f);
+    case TINI_FORMAT_Q5_0:
+        return tini_quantize_scale(tries, out, x, weight, -16.0f);
+    case TINI_FORMAT_Q5_1:
+        return tini_quantize_line(tries, out, x, weight, 31.0f);
+    case TINI_FORMAT_IQ4_NL:
+        return tini_quantize_codes(tries, out, x, weight);
+    }
+    return tini_quantize_super(tries, format, out, x, weight);
+}
+
+static void tini_store_numbers(uint8_t *out, const tini_quants *w, int format) {
+    switch (format) {
+#define TIN_FORMAT(id, gguf, NAME, name, block, bytes, activations) \
+    case id:                                                        \
+        if (block > 1)                                              \
+            tini_quants_to_gguf(out, w, id);                        \
+        break;
+#include "../formats.def"
+#undef TIN_FORMAT
+    }
+}
+
+static int tini_quantize_block(const tini_tries *tries, int format, uint8_t *out, const float *x,
+                               const float *importance) {
+    const uint32_t inputs = tini_kind_of(format).inputs;
+    if (inputs == 0)
+        return tini_quantize_plain(format, out, *x);
+    if (format == TINI_FORMAT_Q8_0)
+        return tini_quantize_block_q8_0(out, x);
+    float weight[TINI_QUANTS];
+    const uint32_t group = inputs == TINI_BLOCK ? TINI_BLOCK : tini_group_inputs(format);
+    for (uint32_t i = 0; i < inputs; i += group)
+        tini_weigh(weight + i, importance ? importance + i : NULL, group);
+    tini_quants w;
+    int status = tini_quantize_numbers(tries, format, &w, x, weight);
+    if (status == 0)
+        tini_store_numbers(out, &w, format);
+    return status;
 }
 
 int tini_quantize(int format, uint8_t *gguf, const float *x, uint32_t rows, uint32_t inputs,
                   const float *importance) {
     tini_layout layout = tini_layout_of(format);
-    if (!tini_quantizes(format) || tini_gguf_size(format, rows, inputs) == 0)
+    if (tini_gguf_size(format, rows, inputs) == 0)
         return -1;
+    const tini_tries *tries = tini_tries_here();
     for (uint32_t row = 0; row < rows; row++) {
         for (uint32_t i = 0; i < inputs; i += layout.inputs, x += layout.inputs, gguf += layout.bytes) {
             for (uint32_t k = 0; k < layout.inputs; k++)
                 if (tini_abs(x[k]) > FLT_MAX || x[k] != x[k])
                     return -2;
-            int status = tini_quantize_block(format, gguf, x, importance ? importance + i : NULL);
+            int status = tini_quantize_block(tries, format, gguf, x, importance ? importance + i : NULL);
             if (status)
                 return status;
         }

@@ -83,6 +83,8 @@ static PyObject *batch_add(core_batch *self, PyObject *session) {
     if (!PyObject_TypeCheck(session, state->session_type) ||
         ((core_session *)session)->model->model != self->model->model)
         return PyErr_Format(PyExc_TypeError, "a batch takes sessions of its own model");
+    if (((core_session *)session)->compute)
+        return PyErr_Format(PyExc_TypeError, "a session that is computed elsewhere is in no batch");
     int known = PySequence_Contains(self->sessions, session);
     if (known < 0 || (!known && PyList_Append(self->sessions, session)))
         return NULL;

@@ -133,29 +133,11 @@ static PyObject *dequantize(PyObject *module, PyObject *args, PyObject *keywords
     return out;
 }
 
-static void refuse_to_make(int format) {
-    char known[256] = "";
-    const char *given = "";
-#define TIN_FORMAT(id, gguf, NAME, name_, block, bytes, activations) \
-    if (tini_quantizes(id))                                          \
-        strcat(known, " " #NAME);                                    \
-    if (id == format)                                                \
-        given = #NAME;
-#include "formats.def"
-#undef TIN_FORMAT
-    PyErr_Format(PyExc_ValueError, "%s can be read but not made; formats that can be made:%s", given, known);
-}
-
 static PyObject *quantize(PyObject *module, PyObject *args, PyObject *keywords) {
     (void)module;
     request r;
     if (parse(&r, args, keywords, "importance", 0))
         return NULL;
-    if (!tini_quantizes(r.format)) {
-        refuse_to_make(r.format);
-        release(&r);
-        return NULL;
-    }
     PyObject *out =
         result(&r, (size_t)r.rows * r.inputs * sizeof(float), tini_gguf_size(r.format, r.rows, r.inputs));
     if (!out)

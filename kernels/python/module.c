@@ -1,5 +1,6 @@
 #include "module.h"
 
+#include "core/experts.h"
 #include "core/kernel.h"
 #include "core/program.h"
 
@@ -56,6 +57,8 @@ static const struct {
 } numbers[] = {
     {"ALIGNMENT", TIN_ALIGNMENT},
     {"TILE", TINI_TILE},
+    {"ROUTE_WIDTH", TINI_ROUTE_WIDTH},
+    {"MAX_EXPERTS", TINI_MAX_EXPERTS},
     {"PROGRAM_VERSION", TINI_PROGRAM_VERSION},
     {"FLAG_LOGIT_ROWS", TINI_FLAG_LOGIT_ROWS},
     {"KV_F16", TIN_KV_F16},
@@ -72,6 +75,8 @@ static const struct {
     {"TEXT_SPECIAL", TIN_TEXT_SPECIAL},
     {"TEXT_BOS", TIN_TEXT_BOS},
     {"CHAT_ANSWER", TIN_CHAT_ANSWER},
+    {"CHAT_THINK", TIN_CHAT_THINK},
+    {"CHAT_DIRECT", TIN_CHAT_DIRECT},
     {"CONSTRAINT_OPEN", TIN_CONSTRAINT_OPEN},
     {"CONSTRAINT_MAY_END", TIN_CONSTRAINT_MAY_END},
     {"CONSTRAINT_MUST_END", TIN_CONSTRAINT_MUST_END},

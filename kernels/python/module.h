@@ -55,6 +55,8 @@ typedef struct core_session {
     PyObject_HEAD core_model *model;
     tin_session *session;
     core_constraint *constraint; /* or NULL */
+    PyObject *compute;           /* what computes its passes, or NULL: the core */
+    Py_buffer computed;          /* the newest logits of that; obj NULL: none */
     core_pool pool;
     void *memory;
     size_t size;
@@ -66,5 +68,9 @@ int core_constraint_refuse_busy(const core_constraint *constraint);
 int core_session_refuse_busy(const core_session *session);
 
 void core_session_set_busy(core_session *session, int busy);
+
+/* Of a session with `compute`: TIN_STEP_*, or negative with an exception. The caller has set it busy. */
+int32_t core_outside_step(core_session *session);
+void core_session_release_logits(core_session *session);
 
 #endif

@@ -5,19 +5,23 @@
 #include <string.h>
 
 static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
-    static char *names[] = {"model", "context", "chunk", "logit_rows", "threads", "kv_type", "batched", NULL};
+    static char *names[] = {"model",   "context", "chunk",       "logit_rows", "threads",
+                            "kv_type", "batched", "checkpoints", "compute",    NULL};
     core_state *state = PyType_GetModuleState(type);
-    PyObject *model;
-    unsigned context = 0, chunk = 0, logit_rows = 1, threads = 1, kv_type = TIN_KV_F16;
+    PyObject *model, *compute = Py_None;
+    unsigned context = 0, chunk = 0, logit_rows = 1, threads = 1, kv_type = TIN_KV_F16, checkpoints = 0;
     int batched = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|IIIIIp:Session", names, state->model_type, &model,
-                                     &context, &chunk, &logit_rows, &threads, &kv_type, &batched))
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|IIIIIpIO:Session", names, state->model_type, &model,
+                                     &context, &chunk, &logit_rows, &threads, &kv_type, &batched, &checkpoints,
+                                     &compute))
         return NULL;
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     core_session *self = (core_session *)alloc(type, 0);
     if (!self)
         return NULL;
     self->model = (core_model *)Py_NewRef(model);
+    if (compute != Py_None)
+        self->compute = Py_NewRef(compute);
     tin_error error;
     if (core_pool_start(&self->pool, threads, self->model->fault))
         goto failed;
@@ -26,9 +30,10 @@ static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *keywo
         .chunk = chunk,
         .logit_rows = logit_rows,
         .kv_type = kv_type,
-        .batched = (uint32_t)batched,
+        .batched = batched || self->compute, /* either way it needs no memory for passes */
         .executor = core_pool_executor(&self->pool),
         .clock_ns = core_monotonic_ns,
+        .checkpoints = checkpoints,
     };
     self->size = tin_session_size(self->model->model, &options, &error);
     if (!self->size) {
@@ -53,7 +58,9 @@ static void session_dealloc(core_session *self) {
     core_pool_stop(&self->pool);
     if (self->session)
         tin_session_constrain(self->session, NULL, NULL);
+    core_session_release_logits(self);
     PyMem_Free(self->memory);
+    Py_XDECREF(self->compute);
     Py_XDECREF((PyObject *)self->constraint);
     Py_XDECREF((PyObject *)self->model);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
@@ -146,8 +153,15 @@ static PyObject *session_step(core_session *self, PyObject *args) {
         return NULL;
     int32_t event;
     core_session_set_busy(self, 1);
-    Py_BEGIN_ALLOW_THREADS event = tin_step(self->session, budget);
-    Py_END_ALLOW_THREADS core_session_set_busy(self, 0);
+    if (self->compute) {
+        event = core_outside_step(self); /* which is Python code, but for the choosing */
+    } else {
+        Py_BEGIN_ALLOW_THREADS event = tin_step(self->session, budget);
+        Py_END_ALLOW_THREADS
+    }
+    core_session_set_busy(self, 0);
+    if (event < 0 && self->compute)
+        return NULL;
     if (event < 0)
         return raise_status(self, event, "the step failed");
     return PyLong_FromLong(event);
@@ -427,9 +441,11 @@ static PyMethodDef methods[] = {
 };
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc,
-     "Session(model, context=0, chunk=0, logit_rows=1, threads=1, kv_type=KV_F16, batched=False); 0 takes the "
-     "model's own."},
+    {Py_tp_doc, "Session(model, context=0, chunk=0, logit_rows=1, threads=1, kv_type=KV_F16, batched=False, "
+                "checkpoints=0, "
+                "compute=None); 0 takes the model's own. compute(ids, rows) -> the float32 logits of the last "
+                "`rows` of all "
+                "these tokens, where another runtime computes them; step then takes no budget."},
     {Py_tp_new, session_new},
     {Py_tp_dealloc, session_dealloc},
     {Py_tp_methods, methods},

@@ -1,12 +1,14 @@
 """The compiled core: the C runtime, and the block functions of the build side."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinsmith.models.spec import Buffer
 
 ALIGNMENT: int
 CHAT_ANSWER: int
+CHAT_THINK: int
+CHAT_DIRECT: int
 CONSTRAINT_MAY_END: int
 CONSTRAINT_MUST_END: int
 CONSTRAINT_OPEN: int
@@ -18,8 +20,10 @@ FINISH_LENGTH: int
 FORMATS: dict[str, tuple[int, int, int, int, str]]
 KV_F16: int
 KV_Q8: int
+MAX_EXPERTS: int
 OPS: dict[str, int]
 PROGRAM_VERSION: int
+ROUTE_WIDTH: int
 STEP_DONE: int
 STEP_IDLE: int
 STEP_LOGITS: int
@@ -59,6 +63,8 @@ class Session:
         threads: int = 1,
         kv_type: int = 0,
         batched: bool = False,
+        checkpoints: int = 0,
+        compute: Callable[[list[int], int], Buffer] | None = None,
     ) -> Session: ...
     def append(self, tokens: Sequence[int]) -> None: ...
     def replace(self, tokens: Sequence[int]) -> None: ...

@@ -5,18 +5,18 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith import __version__, dataset, files
 from tinsmith.errors import FormatError, InputError
 from tinsmith.formats.tin import CONSTRAINT
-from tinsmith.progress import Display
+from tinsmith.progress import Display, transfer
 from tinsmith.stages import Made, Run
 
 if TYPE_CHECKING:
-    from tinsmith.models.spec import Spec
+    from tinsmith.models.spec import Buffer, Spec
 
 CHECK_PROMPTS = 8
 
@@ -111,13 +111,14 @@ def build_files(
     display: Display,
     entries: dict[str, bytes] | None = None,
     manifest: dict[str, Any] | None = None,
-    importance: dict[str, bytes] | None = None,
+    importance: Mapping[str, Buffer] | None = None,
 ) -> dict[str, tuple[Path, Path]]:
-    """A GGUF and a tin of `spec` in each weight format: `<name>-q8_0.gguf` and `<name>-q8_0.tin` for Q8_0.
+    """A GGUF and a tin of `spec` in each preset: `<name>-q8_0.gguf` and `<name>-q8_0.tin` for Q8_0.
 
-    context: tokens that a session holds at most, or 0 for the base's own; importance: as quant.apply takes it.
+    context: tokens that a session holds at most, or 0 for the base's own; importance: as quant.encoder takes
+    it.
     """
-    from tinsmith import compiler, models, quant
+    from tinsmith import models
 
     if context > spec.hyper.context:
         raise InputError(
@@ -127,17 +128,56 @@ def build_files(
         spec = dataclasses.replace(spec, hyper=dataclasses.replace(spec.hyper, context=context))
     spec = dataclasses.replace(spec, general={**spec.general, "name": name})
     built = {}
-    with display.bar("build", len(formats)) as bar:
-        for done, weights in enumerate(formats):
-            bar.update(done, weights)
-            stem = f"{name}-{weights.lower()}"
-            gguf, tin = folder / f"{stem}.gguf", folder / f"{stem}.tin"
-            quantized = quant.apply(spec, weights, importance)
-            models.save_gguf(quantized, gguf)
-            facts = {**(manifest or {}), "weights": weights}
-            compiler.build_tin(quantized, tin, entries=entries or {}, manifest=facts)
-            built[weights] = (gguf, tin)
+    for preset in formats:
+        stem = f"{name}-{preset.lower()}"
+        gguf, tin = folder / f"{stem}.gguf", folder / f"{stem}.tin"
+        notes = write_gguf(spec, gguf, preset, display, importance)
+        stored = dataclasses.replace(spec, tensors=models.load(gguf).tensors)
+        facts = {**(manifest or {}), "weights": preset, **({"notes": notes} if notes else {})}
+        pack(stored, tin, preset, display, entries or {}, facts)
+        built[preset] = (gguf, tin)
     return built
+
+
+def by_role(spec: Spec, importance: Mapping[str, Buffer]) -> dict[str, Buffer]:
+    """An importance matrix, which goes by GGUF's names, by the spec's roles."""
+    from tinsmith.models import family
+
+    names = family.by_name(spec.family).tensors(spec.hyper)
+    return {name.role: importance[name.gguf] for name in names if name.gguf in importance}
+
+
+def write_gguf(
+    spec: Spec,
+    path: Path,
+    preset: str,
+    display: Display,
+    importance: Mapping[str, Buffer] | None = None,
+    threads: int = 0,
+) -> list[str]:
+    """The model in a preset's formats, converted piece by piece on all cores; what was chosen otherwise than by
+    its name, a line each, also shown."""
+    from tinsmith import models, quant
+
+    with transfer(display, preset, _bytes(spec)) as advance:
+        encode = quant.encoder(spec, preset, importance, threads=threads, advance=advance)
+        models.save_gguf(spec, path, encode=encode)
+    for note in encode.notes:
+        display.line(f"{preset}: {note}")
+    return list(encode.notes)
+
+
+def pack(
+    spec: Spec, path: Path, preset: str, display: Display, entries: dict[str, bytes], facts: dict[str, Any]
+) -> None:
+    from tinsmith import compiler
+
+    with transfer(display, f"pack {preset}", _bytes(spec)) as advance:
+        compiler.build_tin(spec, path, entries=entries, manifest=facts, advance=advance)
+
+
+def _bytes(spec: Spec) -> int:
+    return sum(memoryview(tensor.data).nbytes for tensor in spec.tensors.values())
 
 
 def verify_inputs(run: Run) -> dict[str, Any]:

@@ -94,6 +94,19 @@ def map_file(path: str | Path) -> memoryview:
         raise InputError(f"{path}: cannot read: {error.strerror or error}") from error
 
 
+def forget(data: bytes | bytearray | memoryview) -> None:
+    """Lets the system take back the memory of the mapped file that `data` is a slice of; it is read again when
+    used.
+
+    What is no map of a file, and systems that can't, are left alone. Pages of a map count as a process's memory
+    as long as nothing else wants them, which shows where a large file is read once.
+    """
+    if isinstance(data, memoryview) and data.readonly and hasattr(mmap, "MADV_DONTNEED"):
+        owner: object = data.obj
+        if isinstance(owner, mmap.mmap):
+            owner.madvise(mmap.MADV_DONTNEED)
+
+
 def sha256_file(path: str | Path, progress: Callable[[int], None] | None = None) -> str:
     """The SHA-256 of a file in hexadecimal. progress: called with the bytes of each piece read."""
     import hashlib

@@ -45,6 +45,8 @@ def train(run: Run) -> Made:
     values = dataclasses.asdict(recipe.train)
     if values["learning_rate"] == "auto":
         values["learning_rate"] = None
+    if values["targets"] == "auto":
+        values["targets"] = ()
     rough = rough_format(recipe)
     options = lora.TrainOptions(task=recipe.data.task, system=recipe.data.system, rough=rough, **values)
     with run.display.bar("train", 1) as bar:

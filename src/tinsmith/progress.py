@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -99,6 +99,22 @@ class _RichBar:
 
     def update(self, done: float, note: str = "", total: float | None = None) -> None:
         self.progress.update(self.task, completed=done, note=note, total=total)
+
+
+@contextmanager
+def transfer(display: Display, label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar over `total` bytes, with their rate; yields what is to be called with the bytes of each piece
+    done."""
+    done, start = 0, time.monotonic()
+    with display.bar(f"{label}, MB", total / 1e6) as bar:
+
+        def advance(size: int) -> None:
+            nonlocal done
+            done += size
+            rate = done / 1e6 / max(time.monotonic() - start, 1e-3)
+            bar.update(done / 1e6, f"{rate:.0f} MB/s")
+
+        yield advance
 
 
 def clock(seconds: float) -> str:

@@ -20,7 +20,11 @@ from typing import Any, Literal
 from tinsmith.errors import RecipeError
 
 TASKS = ("call", "extract", "classify", "chat")
-FORMATS = ("F32", "F16", "Q8_0", "Q4_0")
+# The presets of tinsmith.quant.
+FORMATS = (
+    "F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q5_1", "Q5_0", "Q4_K_M", "Q4_K_S", "Q4_1",
+    "Q4_0", "IQ4_NL", "Q3_K_M", "Q2_K",
+)  # fmt: skip
 BASELINES = ("zero_shot", "few_shot", "retrieval", "nearest")
 SPACINGS = ("compact", "spaced", "free")
 SOURCES = ("schema", "tools", "grammar", "regex", "choices")
@@ -85,6 +89,10 @@ RATE = Kind(
     '"auto" or a number above 0, at most 1',
     lambda v: v == "auto" or ((isinstance(v, float) or _is_int(v)) and 0 < v <= 1),
 )
+TARGETS = Kind(
+    '"auto" or a list of names of linear layers, such as ["q_proj", "v_proj"]',
+    lambda v: v == "auto" or (isinstance(v, list) and bool(v) and all(_is_text(word) for word in v)),
+)
 NAME = Kind(
     "a file name of letters, digits, dots, dashes and underscores",
     lambda v: isinstance(v, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", v) is not None,
@@ -120,6 +128,7 @@ class Train:
     rank: int = _key(whole(1, 1024), 16)
     alpha: float = _key(number(0.001, 10_000), 32.0)
     dropout: float = _key(number(0, 0.9), 0.0)
+    targets: tuple[str, ...] | str = _key(TARGETS, "auto")
     learning_rate: float | str = _key(RATE, "auto")
     batch_tokens: int = _key(whole(16, 1_000_000), 640)
     max_length: int = _key(whole(8, 1_000_000), 512)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tinsmith.errors import FormatError, TinsmithError
-from tinsmith.formats.tin import PAGE, Tin, pack_bytes, write
+from tinsmith.formats.tin import PAGE, Pieces, Tin, pack_bytes, write
 
 ENTRIES = [
     ("program.bin", bytes(range(256)) * 20),
@@ -54,7 +54,7 @@ def test_reads_back_on_page_boundaries(sealed: Path) -> None:
 
 
 def test_pieces_memory_and_repetition_give_the_same_bytes(sealed: Path, tmp_path: Path) -> None:
-    pieces = [(name, iter([data[:7], data[7:]])) for name, data in ENTRIES]
+    pieces = [(name, Pieces(len(data), iter([data[:7], data[7:]]))) for name, data in ENTRIES]
     write(tmp_path / "pieces.tin", pieces, dict(reversed(MANIFEST.items())))
     image = pack_bytes(ENTRIES, MANIFEST)
     assert sealed.read_bytes() == (tmp_path / "pieces.tin").read_bytes() == bytes(image)
@@ -109,3 +109,23 @@ def test_another_zip_is_no_tin(tmp_path: Path) -> None:
         archive.writestr("a", b"a")
     with pytest.raises(FormatError, match=r"other\.zip"):
         Tin(tmp_path / "other.zip")
+
+
+def test_entries_may_follow_from_those_before(sealed: Path, tmp_path: Path) -> None:
+    """What is made from the draft's map follows it, and leaves no trace of the draft."""
+    first, rest = ENTRIES[:1], ENTRIES[1:]
+
+    def more(image: memoryview) -> list[tuple[str, bytes]]:
+        draft = Tin(image)
+        assert draft.names == [ENTRIES[0][0], "manifest.json"]
+        draft.verify()
+        return rest
+
+    write(tmp_path / "grown.tin", first, MANIFEST, more)
+    assert (tmp_path / "grown.tin").read_bytes() == sealed.read_bytes()
+
+
+def test_pieces_of_another_size_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="'a.bin' was given 3 bytes of 4"):
+        write(tmp_path / "short.tin", [("a.bin", Pieces(4, [b"abc"]))], {})
+    assert not list(tmp_path.iterdir())

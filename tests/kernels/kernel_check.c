@@ -320,7 +320,7 @@ static void check_tini_rms_norm_fn(tini_rms_norm_fn *scalar, tini_rms_norm_fn *v
     }
 }
 
-static void check_tini_silu_mul_fn(tini_silu_mul_fn *scalar, tini_silu_mul_fn *vector) {
+static void check_tini_gate_fn(tini_gate_fn *scalar, tini_gate_fn *vector) {
     static const float edges[] = {87.3f, 88.0f, 88.1f, 0.0f, 3e38f, 1e-40f, 1.0f};
     for (uint32_t k = 0; k < 200; k++) {
         uint32_t n = k < 50 ? 1 + k : k < 190 ? 1 + below(50) : 3000 + below(99), in_place = k % 3;
@@ -333,6 +333,8 @@ static void check_tini_silu_mul_fn(tini_silu_mul_fn *scalar, tini_silu_mul_fn *v
                 gate[i] = -gate[i] * (k % 2 ? 20.0f : 1.0f);
             if (k >= 190 && (bits >> 23 & 255) != 255)
                 gate[i] = tini_float(bits);
+            if (gate[i] != gate[i]) /* next to zero are NaNs, of which nothing is promised */
+                gate[i] = 0.0f;
         }
         float *a = copy_floats(OUT, in_place == 2 ? up : gate, n);
         float *b = copy_floats(OTHER, in_place == 2 ? up : gate, n);
@@ -464,11 +466,87 @@ static void check_tini_attention_fn(tini_attention_fn *scalar, tini_attention_fn
                                 .heads = heads[n],
                                 .position = positions[k],
                                 .window = windows[(k + n / 2) % COUNT(windows)],
-                                .scale = 0.125f};
+                                .scale = 0.125f,
+                                .cap = (k + n) % 4 ? 0.0f : 2.5f};
             if (head_dim > 80 && k % 3 != n % 3)
                 continue;
             check_attention(scalar, vector, a, head_dim);
         }
+    }
+}
+
+/* ---- recurrent states ---- */
+
+/* In place: the state in OUT (or OTHER) is read where it is written. */
+static void check_tini_conv_fn(tini_conv_fn *scalar, tini_conv_fn *vector) {
+    for (uint32_t k = 0; k < 200; k++) {
+        uint32_t tiles = 1 + below(11), taps = 2 + k % 3, channels = tiles * TINI_TILE, in_place = below(2);
+        tini_conv c = {.rows = 1 + below(k % 4 ? 6 : 40), .taps = taps, .silu = below(2)};
+        c.x_stride = channels + below(2) * 7;
+        c.out_stride = channels + below(2) * 5;
+        size_t floats = (size_t)channels * (taps - 1), n = (c.rows - 1) * c.out_stride + channels;
+        c.weights = spread_floats(WEIGHTS, (size_t)channels * taps);
+        c.x = spread_floats(X, (c.rows - 1) * c.x_stride + channels);
+        const float *before = spread_floats(Y, floats);
+        float *states[2] = {copy_floats(KEYS, before, floats), copy_floats(VALUES, before, floats)};
+        float *outs[2] = {spread_floats(OUT, n), NULL};
+        outs[1] = copy_floats(OTHER, outs[0], n);
+        uint32_t cut = below(tiles + 1);
+        CASE("tiles %u cut at %u, taps %u, rows %u, silu %u, in place %u", tiles, cut, taps, c.rows, c.silu,
+             in_place);
+        for (int v = 0; v < 2; v++) {
+            c.out = outs[v];
+            c.to = states[v];
+            c.from = in_place ? c.to : before;
+            if (v == 0) {
+                scalar(&c, 0, tiles);
+            } else {
+                vector(&c, cut, tiles);
+                vector(&c, 0, cut);
+            }
+        }
+        same(outs[0], outs[1], n * sizeof(float));
+        same(states[0], states[1], floats * sizeof(float));
+        check_canaries();
+    }
+}
+
+static void check_tini_delta_fn(tini_delta_fn *scalar, tini_delta_fn *vector) {
+    for (uint32_t k = 0; k < 100; k++) {
+        uint32_t tiles = 1 + below(8), columns = tiles * TINI_TILE, in_place = below(2);
+        tini_delta d = {.rows = 1 + below(7), .inputs = 4 * (1 + below(k % 4 ? 9 : 40)), .scale = 0.3f};
+        d.qk_stride = 2 * d.inputs + below(2) * 3;
+        d.v_stride = columns + below(2) * 7;
+        d.out_stride = columns + below(2) * 5;
+        size_t floats = (size_t)columns * d.inputs, n = (d.rows - 1) * d.out_stride + columns;
+        d.q = spread_floats(X, (d.rows - 1) * d.qk_stride + 2 * d.inputs);
+        d.k = d.q + d.inputs;
+        d.v = spread_floats(Z, (d.rows - 1) * d.v_stride + columns);
+        float *gates = spread_floats(WEIGHTS, 2 * d.rows);
+        for (uint32_t i = 0; i < 2 * d.rows; i++)
+            gates[i] = (float)below(1 << 16) * 0x1p-16f;
+        d.decay = gates;
+        d.beta = gates + d.rows;
+        const float *before = spread_floats(Y, floats);
+        float *states[2] = {copy_floats(KEYS, before, floats), copy_floats(VALUES, before, floats)};
+        float *outs[2] = {spread_floats(OUT, n), NULL};
+        outs[1] = copy_floats(OTHER, outs[0], n);
+        uint32_t cut = below(tiles + 1);
+        CASE("tiles %u cut at %u, inputs %u, rows %u, in place %u", tiles, cut, d.inputs, d.rows, in_place);
+        for (int v = 0; v < 2; v++) {
+            d.out = outs[v];
+            d.to = states[v];
+            d.from = in_place ? d.to : before;
+            if (v == 0) {
+                scalar(&d, 0, tiles);
+            } else {
+                vector(&d, cut, tiles);
+                vector(&d, 0, cut);
+            }
+        }
+        same(outs[0], outs[1], n * sizeof(float));
+        same(states[0], states[1], floats * sizeof(float));
+        check_canaries();
     }
 }
 

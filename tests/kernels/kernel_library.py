@@ -64,6 +64,7 @@ class Attention(ctypes.Structure):
         ("position", ctypes.c_uint32),
         ("window", ctypes.c_uint32),
         ("scale", ctypes.c_float),
+        ("cap", ctypes.c_float),
     )
 
 
@@ -85,8 +86,6 @@ def formats() -> list[Format]:
 
 
 FORMATS = {line.name: line for line in formats()}
-# Those that tini_quantize makes.
-MADE = ["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1"]
 
 
 def halves_at(name: str) -> list[int]:
@@ -219,8 +218,8 @@ class Library:
     ) -> None:
         self.kernel("rms_norm", isa)(_pointer(out), _pointer(x), _pointer(weight), x.size, ctypes.c_float(eps))
 
-    def silu_mul(self, out: np.ndarray, gate: np.ndarray, up: np.ndarray, isa: str = "scalar") -> None:
-        self.kernel("silu_mul", isa)(_pointer(out), _pointer(gate), _pointer(up), out.size)
+    def gate(self, op: str, out: np.ndarray, gate: np.ndarray, up: np.ndarray, isa: str = "scalar") -> None:
+        self.kernel(op, isa)(_pointer(out), _pointer(gate), _pointer(up), out.size)
 
     def rope(self, x: np.ndarray, table: np.ndarray, isa: str = "scalar") -> None:
         heads, head_dim = x.shape
@@ -241,11 +240,12 @@ class Library:
         op: str,
         isa: str = "scalar",
         window: int = 0,
+        cap: float = 0.0,
     ) -> None:
         """q, out: [rows, heads, head_dim], rows strided at will."""
         a = Attention(
             _pointer(q), _pointer(out), q.strides[0] // 4, out.strides[0] // 4,
-            len(q), q.shape[1], position, window, scale,
+            len(q), q.shape[1], position, window, scale, cap,
         )  # fmt: skip
         self.kernel(op, isa)(ctypes.byref(kv), ctypes.byref(a))
 

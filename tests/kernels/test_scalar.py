@@ -203,19 +203,31 @@ def test_rms_norm(lib, rng, n):
     assert np.allclose(out, exact, rtol=1e-6, atol=0)
 
 
-def test_silu_mul_is_within_four_ulps(lib, rng):
+GATES = {
+    "silu_mul": lambda x: x / (1 + np.exp(-x)),
+    "sigmoid_mul": lambda x: 1 / (1 + np.exp(-x)),
+    "gelu_mul": lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
+}
+
+
+@pytest.mark.parametrize("op", GATES)
+def test_gates_are_near_exact(lib, rng, op):
     gate, up = rng.normal(0, 6, 100_000).astype(f32), rng.normal(0, 1, 100_000).astype(f32)
     out = np.zeros_like(gate)
-    lib.silu_mul(out, gate, up)
-    exact = gate / (1 + np.exp(-gate.astype(np.float64))) * up
-    assert np.allclose(out, exact, rtol=4 * 2.0**-23, atol=0)
+    lib.gate(op, out, gate, up)
+    # Far below zero gelu's argument to exp is large, and float64's tanh leaves the oracle few digits.
+    atol = 2e-6 if op == "gelu_mul" else 0
+    assert np.allclose(out, GATES[op](gate.astype(np.float64)) * up, rtol=4 * 2.0**-23, atol=atol)
 
 
-def test_silu_mul_far_out(lib):
-    gate = np.array([-200.0, -3e38, 200.0, 3e38, 0.0], f32)
+@pytest.mark.parametrize(
+    ("op", "wanted"), [("silu_mul", [0, 0, 200]), ("gelu_mul", [0, 0, 200]), ("sigmoid_mul", [0, 0, 1])]
+)
+def test_gates_far_out(lib, op, wanted):
+    gate = np.array([-200.0, -3e38, 200.0], f32)
     out = np.zeros_like(gate)
-    lib.silu_mul(out, gate, np.ones_like(gate))
-    assert out.tolist() == [0, 0, 200, gate[3], 0]
+    lib.gate(op, out, gate, np.ones_like(gate))
+    assert out.tolist() == wanted
 
 
 def test_rope_rotates_the_two_halves(lib, rng):
@@ -287,6 +299,22 @@ def test_attention_is_softmax_attention(lib, rng, kind, error, position, window)
     weights = np.exp(scores - scores.max(axis=1, keepdims=True))
     want = weights / weights.sum(axis=1, keepdims=True) @ v[first:].astype(np.float64)
     assert np.abs(out - want).max() < error
+
+
+@pytest.mark.parametrize("kind", ["f16", "q8"])
+def test_attention_caps_scores_softly(lib, rng, kind):
+    q, cap, scale = (3 * rng.normal(0, 1, (1, 32))).astype(f32), 5.0, 0.5
+    cache = empty_cache(kind, 64, 32)
+    rows = rng.normal(0, 2, (2, 40, 32)).astype(f32)
+    for position in range(40):
+        lib.kv_append(cache.kv, position, rows[0, position], rows[1, position], f"kv_append_{kind}")
+    out = np.zeros_like(q)
+    lib.attention(cache.kv, q[None], out[None], 39, scale, f"attention_{kind}", cap=cap)
+    scores = rows[0].astype(np.float64) @ q[0] * scale
+    assert np.abs(scores).max() > 2 * cap
+    weights = np.exp(cap * np.tanh(scores / cap))
+    exact = weights @ rows[1] / weights.sum()
+    assert np.abs(out[0] - exact).max() < (0.01 if kind == "f16" else 0.1)
 
 
 @pytest.mark.parametrize("kind", ["f16", "q8"])

@@ -1,4 +1,8 @@
-"""A tiny model of each family: its config is <family>.json here, its weights and tokenizer are made."""
+"""Tiny models of each family: their configs are <family>.json and <family>-<what is special>.json here, their
+weights and tokenizer are made.
+
+A test that takes the fixture or parameter `case` is run for every config there is, so for every family.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from typing import Any
 from tinsmith import _core
 from tinsmith.formats.weights import weight_format
 from tinsmith.models import Spec, Tensor, Tokenizer
-from tinsmith.models.family import Family
+from tinsmith.models.family import Family, by_hf_architecture
 
 FOLDER = Path(__file__).parent
 
@@ -46,25 +50,42 @@ def tiny_tokenizer(vocab: int) -> Tokenizer:
     )
 
 
-def config_of(family: Family) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((FOLDER / f"{family.name}.json").read_text())
+def cases() -> list[str]:
+    """The name of every tiny config."""
+    return sorted(
+        path.stem for path in FOLDER.glob("*.json") if "architectures" in json.loads(path.read_text())
+    )
+
+
+def family_of(case: str) -> Family:
+    return by_hf_architecture(config_of(case)["architectures"][0], case)
+
+
+def config_of(case: Family | str) -> dict[str, Any]:
+    name = case if isinstance(case, str) else case.name
+    found: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text())
     return found
 
 
-def tiny_spec(family: Family, **changes: Any) -> Spec:
-    hyper = family.hyper_from_hf(config_of(family) | changes)
+def tiny_spec(case: Family | str, **changes: Any) -> Spec:
+    family = family_of(case) if isinstance(case, str) else case
+    hyper = family.hyper_from_hf(config_of(case) | changes)
     source = random.Random(family.name)
-    tensors = {}
+    tensors = family.derive(hyper)
     for name in family.tensors(hyper):
-        count = name.rows * name.inputs
-        around = 1.0 if name.rows == 1 else 0.0
-        floats = [source.gauss(around, 0.05) for _ in range(count)]
-        tensors[name.role] = Tensor("F32", name.rows, name.inputs, struct.pack(f"<{count}f", *floats))
+        if name.role in tensors:
+            continue
+        rows = max(name.experts, 1) * name.rows
+        around = 1.0 if name.rows == 1 and not name.role.endswith("bias") else 0.0
+        if name.role.endswith(".rate"):  # what a state's decay is the exponential of
+            around = -1.0
+        floats = [source.gauss(around, 0.05) for _ in range(rows * name.inputs)]
+        tensors[name.role] = Tensor("F32", rows, name.inputs, struct.pack(f"<{len(floats)}f", *floats))
     general = {"name": "tiny", "license": "apache-2.0", "languages": ["en"]}
     return Spec(family.name, hyper, tensors, tiny_tokenizer(hyper.vocab), "{{ messages }}", general)
 
 
-# Formats that are read but not made: where a block's float16 values stand.
+# Where a block's float16 values stand, of formats that are tested with any bits.
 HALVES = {
     "Q5_0": (0,),
     "Q5_1": (0, 2),
@@ -77,11 +98,16 @@ HALVES = {
 }
 
 
+def small(tensor: Tensor) -> bool:
+    """What stays float32 in every mix of formats: a vector, a convolution's few taps a channel."""
+    return tensor.rows == 1 or tensor.inputs < 32
+
+
 def in_format(spec: Spec, name: str) -> Spec:
     """The spec with every matrix in one weight format."""
 
     def convert(role: str, tensor: Tensor) -> Tensor:
-        if tensor.rows == 1 or tensor.format == name:
+        if small(tensor) or tensor.format == name:
             return tensor
         if name in HALVES:
             return drawn(role, tensor, name)

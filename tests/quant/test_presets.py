@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import struct
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from tiny_models import tiny_spec
+from tiny_models import config_of, tiny_spec, tiny_tokenizer
 
-from tinsmith import _core, quant
+from tinsmith import _core, models, quant, recipe
 from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.formats import gguf
 from tinsmith.models import Spec, Tensor, family
 
 
@@ -62,12 +65,61 @@ def error(exact: Spec, quantized: Spec, role: str, weights: list[float]) -> floa
     return sum(weights[k % tensor.inputs] * (held[k] - meant[k]) ** 2 for k in range(len(held)))
 
 
+def test_rows_that_no_blocks_divide_take_the_next_finer_format_and_a_note() -> None:
+    narrow = tiny_spec(family.by_name("llama"), hidden_size=96, intermediate_size=48, num_attention_heads=6)
+    found = quant.apply(narrow, "Q4_K_M")
+    assert formats(found) == formats(narrow) | {
+        "embed": "Q5_0", "head": "Q8_0", "q": "Q5_0", "k": "Q5_0", "v": "Q8_0", "o": "Q5_0", "gate": "Q5_0",
+        "up": "Q5_0", "down": "F16",
+    }  # fmt: skip
+    assert "rows of 96 inputs don't fill Q4_K's blocks of 256: Q5_0 instead, in 12 of 21 tensors" in found.notes
+
+
 def test_what_cannot_be_is_refused_by_name(spec: Spec) -> None:
-    with pytest.raises(UnsupportedError, match="Q9_9.*known: F32, F16, Q8_0, Q4_0"):
+    with pytest.raises(UnsupportedError, match="Q9_9.*known: F32, F16, BF16, Q8_0, .*Q2_K"):
         quant.apply(spec, "Q9_9")
-    narrow = tiny_spec(family.by_name("llama"))
-    with pytest.raises(UnsupportedError, match="48 inputs, which Q8_0's blocks of 32 do not divide"):
-        quant.apply(narrow, "Q8_0")
     broken = Tensor("F32", 2, 32, struct.pack("<64f", *[float("nan")] * 64))
     with pytest.raises(FormatError, match="embed can't be quantized to Q8_0: a weight is not finite"):
         quant.apply(replace(spec, tensors={"embed": broken}), "Q8_0")
+    with pytest.raises(FormatError, match="layers.0.q: importance is given for 3 inputs, the tensor has 64"):
+        quant.apply(spec, "Q8_0", {"layers.0.q": bytes(12)})
+
+
+def test_the_recipe_knows_every_preset() -> None:
+    assert set(recipe.FORMATS) == set(quant.PRESETS)
+
+
+# Mixed on purpose otherwise: finer in attention.
+MIXES = [name for name in quant.PRESETS if name not in ("Q4_0", "F32", "F16", "BF16")]
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("preset", MIXES)
+def test_the_mixes_are_llama_cpps(tmp_path: Path, preset: str, tied: bool) -> None:
+    """Names, layers, shared keys and fallbacks: the formats that it gives the same tensors."""
+    llama = pytest.importorskip("llama_cpp")
+    sizes = dict(num_hidden_layers=18, intermediate_size=64, num_attention_heads=8, num_key_value_heads=2)
+    for dim in (256, 96):
+        spec = flat_spec(hidden_size=dim, tie_word_embeddings=tied, **sizes)
+        models.save_gguf(spec, tmp_path / "f32.gguf")
+        options = llama.llama_model_quantize_default_params()
+        options.ftype, options.nthread = quant.PRESETS[preset].file_type, 1
+        paths = [str(tmp_path / name).encode() for name in ("f32.gguf", "theirs.gguf")]
+        assert llama.llama_model_quantize(*paths, ctypes.byref(options)) == 0
+        models.save_gguf(spec, tmp_path / "ours.gguf", encode=quant.encoder(spec, preset))
+        ours, theirs = (gguf.read(tmp_path / f"{name}.gguf") for name in ("ours", "theirs"))
+        assert {name: tensor.type.name for name, tensor in ours.tensors.items()} == {
+            name: tensor.type.name for name, tensor in theirs.tensors.items()
+        }
+        assert ours.get("general.file_type") == theirs.get("general.file_type")
+
+
+def flat_spec(**changes: object) -> Spec:
+    """Weights of 0, quickly made."""
+    llama = family.by_name("llama")
+    hyper = llama.hyper_from_hf(config_of(llama) | changes)
+    tensors = {
+        name.role: Tensor("F32", name.rows, name.inputs, bytes(4 * name.rows * name.inputs))
+        for name in llama.tensors(hyper)
+    }
+    return Spec("llama", hyper, tensors, tiny_tokenizer(hyper.vocab), None)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_training import make_spec
+from tiny_training import PAIRS, make_spec
 
 from tinsmith.data.readers import Example
 from tinsmith.models.spec import Spec
@@ -30,9 +30,6 @@ def spec() -> Spec:
 def examples() -> list[Example]:
     """Letters to digits: what the answer is can be read off the input."""
     return [Example(f"{first}{second}" * (1 + i % 3), f"{i % 7}") for i, (first, second) in enumerate(PAIRS)]
-
-
-PAIRS = [(first, second) for first in "abcdefg" for second in "xyz"]
 
 
 @pytest.fixture

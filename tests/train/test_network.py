@@ -10,7 +10,9 @@ from tiny_training import encode, make_spec
 from torch.nn import functional
 
 from tinsmith.data.readers import Example
+from tinsmith.errors import InputError
 from tinsmith.train import network
+from tinsmith.train.packing import pack, pad
 from tinsmith.train.sequences import Tokenization, TokenSequence, shared_prefix
 
 
@@ -46,7 +48,7 @@ def randomized(dtype: torch.dtype, tied: bool = True) -> network.Network:
 def test_losses_and_gradients_are_those_of_plain_peft(system: str, tied: bool) -> None:
     sequences = sequences_of(system)
     packed, plain = randomized(torch.float32, tied), randomized(torch.float32, tied)
-    losses, best = packed.answer_losses(network.pack(sequences, len(shared_prefix(sequences))))
+    losses, best = packed.answer_losses(packed.pack(sequences, len(shared_prefix(sequences))))
     wanted = plain_losses(plain, sequences)
     torch.testing.assert_close(losses, wanted, atol=2e-5, rtol=1e-5)
     assert best.shape == losses.shape
@@ -58,7 +60,8 @@ def test_losses_and_gradients_are_those_of_plain_peft(system: str, tied: bool) -
 
 def test_bfloat16_stays_near() -> None:
     sequences = sequences_of("home")
-    losses, _ = randomized(torch.bfloat16).answer_losses(network.pack(sequences, 4))
+    narrow = randomized(torch.bfloat16)
+    losses, _ = narrow.answer_losses(narrow.pack(sequences, 4))
     wanted = plain_losses(randomized(torch.float32), sequences)
     # bfloat16 keeps 8 bits; a few layers of such roundings move a loss of about 6 by at most some hundredths.
     torch.testing.assert_close(losses, wanted, atol=0.15, rtol=0)
@@ -66,7 +69,7 @@ def test_bfloat16_stays_near() -> None:
 
 def test_labels_are_the_answers_and_their_end() -> None:
     sequences = sequences_of("home")
-    packing = network.pack(sequences, 4)
+    packing = pack(sequences, 4)
     assert packing.targets.tolist() == [token for sequence in sequences for token in sequence.answer]
     assert packing.tokens.shape == (1, 4 + sum(len(sequence) - 4 for sequence in sequences))
     before_first = packing.tokens[0, packing.labelled[packing.owner == 1]][0]
@@ -79,3 +82,23 @@ def test_only_the_adapter_is_trained() -> None:
     assert len(names) == 2 * 7 * 2
     assert all("lora_" in name for name in names)
     assert all(parameter.dtype == torch.float32 for parameter in built.parameters().values())
+
+
+def test_targets_are_chosen_by_name_and_the_rest_stays_frozen() -> None:
+    built = network.build(make_spec(), torch.float32, 4, 8.0, 0.0, ("q_proj", "v_proj"))
+    assert set(built.linears) == {f"layers.{i}.{part}" for i in (0, 1) for part in "qv"}
+    with pytest.raises(
+        InputError, match=r"llama has no linear layer 'x_proj'; it has down_proj, gate_proj, k_"
+    ):
+        network.build(make_spec(), torch.float32, 4, 8.0, 0.0, ("q_proj", "x_proj"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_padded_rows_are_as_good_as_a_packed_one(dtype: torch.dtype) -> None:
+    sequences = sequences_of("home")
+    packed = randomized(dtype)
+    wanted, best = packed.answer_losses(pack(sequences, 4))
+    given, same = packed.answer_losses(pad(sequences))
+    torch.testing.assert_close(given, wanted, atol=2e-5 if dtype == torch.float32 else 0.1, rtol=0)
+    if dtype == torch.float32:
+        assert torch.equal(same, best)

@@ -10,6 +10,7 @@ from tiny_training import encode, make_spec
 from tinsmith.data.readers import Example
 from tinsmith.errors import FormatError, InputError
 from tinsmith.train import importance, network
+from tinsmith.train.packing import Packing, pack
 from tinsmith.train.rough import Rough
 from tinsmith.train.sequences import Tokenization
 from tinsmith.train.tensors import from_float32, quantized_float32, to_float32
@@ -26,9 +27,9 @@ def built() -> network.Network:
     return built
 
 
-def packing() -> network.Packing:
+def packing() -> Packing:
     examples = [Example("abc", "12"), Example("d", "3456")]
-    return network.pack(Tokenization(make_spec(), encode, "call", "", 512)(examples), 0)
+    return pack(Tokenization(make_spec(), encode, "call", "", 512)(examples), 0)
 
 
 def test_rough_weights_and_adapter_add_up_to_the_quantized_model(built: network.Network) -> None:

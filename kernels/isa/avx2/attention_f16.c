@@ -52,6 +52,17 @@ void tini_queries_tile(tini_queries *s, const tini_kv *kv, uint32_t base, size_t
     s->ahead = (const uint8_t *)kv->keys + next * bytes;
 }
 
+float tini_queries_cap(tini_queries *s, const tini_attention *a) {
+    if (a->cap == 0.0f)
+        return a->scale;
+    for (uint32_t i = 0; i < s->count; i++) {
+        float *scores = s->weights[i] + s->begin[i];
+        tini_scale_row(scores, s->end[i] - s->begin[i], a->scale);
+        tini_cap_row(scores, s->end[i] - s->begin[i], a->cap);
+    }
+    return 1.0f;
+}
+
 uint32_t tini_queries_panel(const tini_queries *s, uint32_t i) {
     uint32_t left = s->count - i;
     if (left > 8 || (left == 6 && s->count > TINI_FEW))
@@ -134,7 +145,8 @@ TINI_INLINE __m256 tini_avx2_seen(uint32_t p, uint32_t begin, uint32_t end) {
         _mm256_andnot_si256(before, _mm256_cmpgt_epi32(_mm256_set1_epi32((int32_t)end), lane)));
 }
 
-void tini_weigh_avx2(tini_queries *s, float scale) {
+void tini_weigh_avx2(tini_queries *s, const tini_attention *a) {
+    const float scale = tini_queries_cap(s, a);
     float highest[TINI_QUERIES];
     for (uint32_t i = 0; i < TINI_QUERIES; i++)
         highest[i] = s->maximum[i];
@@ -361,7 +373,7 @@ void tini_attention_f16_avx2(const tini_kv *kv, const tini_attention *a) {
              base += TINI_KV_TILE) {
             tini_queries_tile(&s, kv, base, bytes);
             tini_avx2_scores_f16(&s);
-            tini_weigh_avx2(&s, a->scale);
+            tini_weigh_avx2(&s, a);
             tini_avx2_outputs_f16(&s);
         }
         tini_queries_finish(&s, a);

@@ -128,7 +128,7 @@ void tini_attention_q8_avx2(const tini_kv *kv, const tini_attention *a) {
              base += TINI_KV_TILE) {
             tini_queries_tile(s, kv, base, bytes);
             tini_avx2_scores_q8(&t);
-            tini_weigh_avx2(s, a->scale);
+            tini_weigh_avx2(s, a);
             tini_avx2_outputs_q8(&t);
         }
         tini_queries_finish(s, a);

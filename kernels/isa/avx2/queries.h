@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "../../core/kernel.h"
+#include "../../core/rows.h"
 
 enum {
     TINI_QUERIES = 48,   /* of a block, at most */
@@ -67,6 +68,9 @@ void tini_queries_take(tini_queries *s, const tini_kv *kv, const tini_attention 
 
 /* Turns to the tile at position `base`. bytes: of one place's keys, and of its values. */
 void tini_queries_tile(tini_queries *s, const tini_kv *kv, uint32_t base, size_t bytes);
+
+/* Where scores have a cap, scales and caps those of this tile that are seen. Returns what is still to be scaled by. */
+float tini_queries_cap(tini_queries *s, const tini_attention *a);
 
 /* How many of the queries from i on make the next panel: 6, 4, 3, 2 or 1, and no 6 in a block of few. */
 uint32_t tini_queries_panel(const tini_queries *s, uint32_t i);

@@ -8,9 +8,9 @@
 /* A tini_product_fn. */
 void tini_product_avx512vnni(const tini_product *m);
 
-/* Turns the scores of a tile, not yet times `scale`, into weights, and sets alpha. A position that is not seen weighs 0, which
+/* Turns the scores of a tile, not yet times the scale, into weights, and sets alpha. A position that is not seen weighs 0, which
  * leaves a partial sum as it was; a query that sees none has alpha = 1 and stays as it was. The largest score does not
  * depend on the order of comparisons, and which zero it is does not matter to exp. */
-void tini_weigh_avx512vnni(tini_queries *s, float scale);
+void tini_weigh_avx512vnni(tini_queries *s, const tini_attention *a);
 
 #endif

@@ -14,7 +14,8 @@ TINI_INLINE uint64_t tini_avx512_seen(uint32_t begin, uint32_t end) {
     return begin >= end ? 0 : ~(uint64_t)0 << begin & ~(uint64_t)0 >> (TINI_KV_TILE - end);
 }
 
-void tini_weigh_avx512vnni(tini_queries *s, float scale) {
+void tini_weigh_avx512vnni(tini_queries *s, const tini_attention *a) {
+    const float scale = tini_queries_cap(s, a);
     float highest[TINI_QUERIES];
     for (uint32_t i = 0; i < s->count; i++) {
         uint64_t seen = tini_avx512_seen(s->begin[i], s->end[i]);
@@ -240,7 +241,7 @@ void tini_attention_f16_avx512vnni(const tini_kv *kv, const tini_attention *a) {
              base += TINI_KV_TILE) {
             tini_queries_tile(&s, kv, base, bytes);
             tini_avx512_scores_f16(&s);
-            tini_weigh_avx512vnni(&s, a->scale);
+            tini_weigh_avx512vnni(&s, a);
             tini_avx512_outputs_f16(&s);
         }
         tini_queries_finish(&s, a);

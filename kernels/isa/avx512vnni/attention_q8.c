@@ -127,7 +127,7 @@ void tini_attention_q8_avx512vnni(const tini_kv *kv, const tini_attention *a) {
              base += TINI_KV_TILE) {
             tini_queries_tile(s, kv, base, bytes);
             tini_avx512_scores_q8(&t);
-            tini_weigh_avx512vnni(s, a->scale);
+            tini_weigh_avx512vnni(s, a);
             tini_avx512_outputs_q8(&t);
         }
         tini_queries_finish(s, a);

@@ -7,6 +7,7 @@
 #define TINI_NEON_ATTENTION_H
 
 #include "../../core/kernel.h"
+#include "../../core/rows.h"
 #include "exp.h"
 #include "rows.h"
 
@@ -30,7 +31,7 @@ TINI_INLINE void tini_neon_start(tini_neon_state *s, uint32_t heads, uint32_t he
 }
 
 /* Turns head h's scores of a tile into weights. In attention_f16.c. */
-TINI_NEON_ONCE void tini_neon_weigh(tini_neon_state *s, uint32_t h, uint32_t begin, uint32_t end);
+TINI_NEON_ONCE void tini_neon_weigh(tini_neon_state *s, uint32_t h, uint32_t begin, uint32_t end, float cap);
 
 /* out[heads][head_dim] = acc * (1 / the sum of the weights). */
 TINI_INLINE void tini_neon_finish(const tini_neon_state *s, float *out, uint32_t heads, uint32_t head_dim) {

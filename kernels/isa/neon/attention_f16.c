@@ -6,8 +6,9 @@
 
 TINI_REGION_NEON
 
-void tini_neon_weigh(tini_neon_state *s, uint32_t h, uint32_t begin, uint32_t end) {
+void tini_neon_weigh(tini_neon_state *s, uint32_t h, uint32_t begin, uint32_t end, float cap) {
     float *weights = s->weights[h];
+    tini_cap_row(weights + begin, end - begin, cap);
     uint32_t from = begin & ~15u, to = (end + 15) & ~15u;
     for (uint32_t p = from; p < begin; p++)
         weights[p] = -TINI_INFINITY;
@@ -90,7 +91,7 @@ TINI_INLINE void tini_neon_heads(const tini_kv *kv, const tini_attention *a, uin
         for (uint32_t p = begin & ~15u; p < end; p += 16)
             tini_neon_scores(&s, keys + (size_t)p * head_dim, q, p, heads, head_dim, a->scale);
         for (uint32_t h = 0; h < heads; h++)
-            tini_neon_weigh(&s, h, begin, end);
+            tini_neon_weigh(&s, h, begin, end, a->cap);
         uint32_t d = 0;
         for (; d + 16 <= head_dim; d += 16)
             tini_neon_gather(&s, values, d, begin, end, 4, heads, head_dim);

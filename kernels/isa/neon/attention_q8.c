@@ -81,7 +81,7 @@ TINI_INLINE void tini_neon_heads_q8(const tini_kv *kv, const tini_attention *a, 
         for (uint32_t h = 0; h < heads; h++) {
             for (uint32_t p = begin & ~15u; p < end; p += 4)
                 vst1q_f32(s.weights[h] + p, vmulq_n_f32(vld1q_f32(s.weights[h] + p), a->scale));
-            tini_neon_weigh(&s, h, begin, end);
+            tini_neon_weigh(&s, h, begin, end, a->cap);
         }
         tini_neon_values_q8(&s, (const uint8_t *)kv->values + place * bytes, TINI_TILE * bytes, begin, end,
                             heads, head_dim);

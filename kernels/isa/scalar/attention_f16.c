@@ -6,7 +6,8 @@ TINI_REGION_SCALAR
 /* Per row and head, over the tiles of 64 positions in order (each begins at a multiple of 64) that hold a position
  * seen, with m = -infinity, l[16] = 0 and acc[head_dim] = 0 before them:
  *
- *     score[p] = (sum over d in order, from 0, of q[d] * k[d][p]) * scale     for the tile's p that are seen
+ *     score[p] = (sum over d in order, from 0, of q[d] * k[d][p]) * scale     for the tile's p that are seen;
+ *                 with a cap then tini_soft_cap of it
  *     m'       = max(m, the scores)
  *     alpha    = exp(m - m');  w[p] = exp(score[p] - m')
  *     l[j]     = l[j] * alpha, then + w[p] for each p with p % 16 == j, in order
@@ -15,7 +16,7 @@ TINI_REGION_SCALAR
  * and at last out[d] = acc[d] * (1 / the sum of l by tini_sum16). Keys and values widen exactly to float32; exp
  * is tini_exp, so the first tile's alpha is 0, and 1 exactly where the maximum stays. */
 static void tini_attention_head(const tini_kv *kv, const float *q, float *out, uint32_t first,
-                                uint32_t position, float scale) {
+                                uint32_t position, float scale, float cap) {
     float acc[256] = {0}, lanes[16] = {0}, weights[TINI_KV_TILE];
     float maximum = -TINI_INFINITY;
     uint32_t head_dim = kv->head_dim;
@@ -31,7 +32,7 @@ static void tini_attention_head(const tini_kv *kv, const float *q, float *out, u
             float score = 0.0f;
             for (uint32_t d = 0; d < head_dim; d++)
                 score = score + q[d] * tini_f16_to_f32(k[d * TINI_TILE]);
-            weights[p] = score * scale;
+            weights[p] = cap == 0.0f ? score * scale : tini_soft_cap(score * scale, cap);
             highest = weights[p] > highest ? weights[p] : highest;
         }
         float alpha = tini_exp(maximum - highest);
@@ -59,7 +60,7 @@ void tini_attention_f16_scalar(const tini_kv *kv, const tini_attention *a) {
         for (uint32_t head = 0; head < a->heads; head++)
             tini_attention_head(kv, a->q + r * a->q_stride + head * kv->head_dim,
                                 a->out + r * a->out_stride + head * kv->head_dim,
-                                tini_attention_first(a, position), position, a->scale);
+                                tini_attention_first(a, position), position, a->scale, a->cap);
     }
 }
 

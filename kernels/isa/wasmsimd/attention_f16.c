@@ -1,6 +1,7 @@
 #include "../../core/region.h"
 #if TIN_HAVE_WASMSIMD
 #include "../../core/kernel.h"
+#include "../../core/rows.h"
 #include "exp.h"
 #include "rows.h"
 
@@ -41,8 +42,9 @@ TINI_INLINE void tini_wasm_scores(tini_wasm_state *s, const uint16_t *keys, cons
 }
 
 /* Turns head h's scores of a tile into weights. */
-TINI_INLINE void tini_wasm_weigh(tini_wasm_state *s, uint32_t h, uint32_t begin, uint32_t end) {
+TINI_INLINE void tini_wasm_weigh(tini_wasm_state *s, uint32_t h, uint32_t begin, uint32_t end, float cap) {
     float *weights = s->weights[h];
+    tini_cap_row(weights + begin, end - begin, cap);
     uint32_t from = begin & ~15u, to = (end + 15) & ~15u;
     for (uint32_t p = from; p < begin; p++)
         weights[p] = -TINI_INFINITY;
@@ -112,7 +114,7 @@ TINI_INLINE void tini_wasm_attend(const tini_kv *kv, const tini_attention *a, ui
             tini_wasm_scores(&s, keys + (size_t)(p & ~15u) * head_dim + p % 16, q, p, heads, head_dim,
                              a->scale);
         for (uint32_t h = 0; h < heads; h++)
-            tini_wasm_weigh(&s, h, begin, end);
+            tini_wasm_weigh(&s, h, begin, end, a->cap);
         for (uint32_t d = 0; d < head_dim; d += 8)
             tini_wasm_gather(&s, values, d, begin, end, heads, head_dim);
     }

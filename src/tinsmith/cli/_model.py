@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="a .tin, a .gguf or a Hugging Face folder")
+    parser.add_argument("file", metavar="FILE", help="a .tin, a .gguf, an .onnx or a Hugging Face folder")
     parser.add_argument(
         "--threads", type=int, metavar="N", help="threads that work on one step (default: the cores)"
     )
@@ -23,9 +23,22 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="T",
         help="keys and values: f16 (default), or q8 in half the memory",
     )
+    parser.add_argument(
+        "--backend", metavar="B", help="what computes: native, llama.cpp or onnxruntime (default: as FILE is)"
+    )
+    parser.add_argument(
+        "--gpu-layers", type=int, default=0, metavar="N", help="layers that llama.cpp puts on a GPU (-1: all)"
+    )
 
 
 def open_model(args: argparse.Namespace) -> Model:
     from tinsmith.runtime import load
 
-    return load(args.file, threads=args.threads, isa=args.isa, kv=args.kv)
+    return load(
+        args.file,
+        threads=args.threads,
+        isa=args.isa,
+        kv=args.kv,
+        backend=args.backend,
+        gpu_layers=args.gpu_layers,
+    )

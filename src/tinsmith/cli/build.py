@@ -21,7 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="formats",
         nargs="+",
         metavar="F",
-        help=f"weight formats, for a MODEL: {', '.join(f.lower() for f in FORMATS)} (default: all but f32)",
+        help=f"weight formats, for a MODEL: {', '.join(f.lower() for f in FORMATS)} (default: f16 q8_0 q4_0)",
+    )
+    parser.add_argument(
+        "--imatrix", metavar="F", help="which inputs of a MODEL matter, by llama.cpp's llama-imatrix"
     )
     parser.add_argument("--context", type=int, default=0, help="tokens a session holds, for a MODEL (0: all)")
     parser.add_argument("--name", help="what the files are called, for a MODEL (default: as the model)")
@@ -36,11 +39,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.source.endswith(".toml"):
-        if args.formats or args.context or args.name or args.schema or args.tools or args.grammar:
+        if (
+            args.formats
+            or args.context
+            or args.name
+            or args.imatrix
+            or args.schema
+            or args.tools
+            or args.grammar
+        ):
             raise InputError(
                 f"{args.source}: a recipe states formats, context and name itself, in [build] and [output], "
-                "and what an answer may be in [constraint]; leave out --format, --context, --name, --schema, "
-                "--tools and --grammar"
+                "what an answer may be in [constraint], and weighs inputs by its training data; leave out "
+                "--format, --context, --name, --imatrix, --schema, --tools and --grammar"
             )
         paths = _from_recipe(args)
     else:
@@ -64,6 +75,7 @@ def _from_recipe(args: argparse.Namespace) -> list[Path]:
 
 def _from_model(args: argparse.Namespace) -> list[Path]:
     from tinsmith import build, constraints, hub, models, progress
+    from tinsmith.formats import imatrix
     from tinsmith.recipe import Constraint
 
     formats = [word.upper() for word in args.formats or Build.formats]
@@ -74,9 +86,11 @@ def _from_model(args: argparse.Namespace) -> list[Path]:
         raise InputError(f"--context {args.context}: give a number of tokens, or 0 for all that the model has")
     table = Constraint(schema=args.schema, tools=args.tools, grammar=args.grammar)
     sealed = constraints.seal(table, Path()) if table.source else None
+    importance = imatrix.read(args.imatrix) if args.imatrix else {}
     path = hub.pull(args.source)
+    spec = models.load(path)
     built = build.build_files(
-        models.load(path),
+        spec,
         args.out or Path(),
         args.name or _name(path),
         formats,
@@ -84,6 +98,7 @@ def _from_model(args: argparse.Namespace) -> list[Path]:
         progress.display(),
         sealed.entries if sealed else None,
         {"constraint": sealed.facts} if sealed else None,
+        build.by_role(spec, importance),
     )
     return [file for pair in built.values() for file in pair]
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # as in tinsmith.runtime
 if TYPE_CHECKING:
-    from tinsmith.compiler.build import build_image, build_tin
+    from tinsmith.compiler.build import build_image, build_tin, build_words
 
-__all__ = ["build_image", "build_tin"]
+__all__ = ["build_image", "build_tin", "build_words"]
 
 
 def __getattr__(name: str) -> object:

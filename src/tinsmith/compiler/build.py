@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,22 @@ from tinsmith.compiler import tokenizer as tokenizer_file
 from tinsmith.compiler import turns as turns_file
 from tinsmith.compiler.graph import Graph, GraphBuilder
 from tinsmith.compiler.passes import lower
-from tinsmith.compiler.program import Program, write_program
+from tinsmith.compiler.program import Place, Program, write_program
 from tinsmith.errors import FormatError, TinsmithError, UnsupportedError
+from tinsmith.files import forget
 from tinsmith.formats import tin
-from tinsmith.formats.turns import TurnTable
-from tinsmith.models import family, tool_formats
-from tinsmith.models.chat_template import compile_turns
-from tinsmith.models.spec import Buffer, Spec
+from tinsmith.formats.turns import Turns
+from tinsmith.models import chat_template, family, gguf_header, tool_formats
+from tinsmith.models.spec import Buffer, Spec, Tensor, Tokenizer
+from tinsmith.models.turn_probes import compile_turns
+from tinsmith.parallel import in_order
 
 # Tokens computed at once. More amortize the reading of weights further; the arena grows with them.
 CHUNK = 64
 TEMPLATE = "template.json"
+# The GGUF file that holds the same model, up to its first tensor: what `export --gguf` begins with.
+GGUF_HEADER = "gguf.bin"
+_PIECE = 1 << 21  # weights packed by one task
 
 
 def compile_graph(spec: Spec) -> Graph:
@@ -46,65 +52,111 @@ def build_tin(
     *,
     entries: Mapping[str, bytes] | None = None,
     manifest: Mapping[str, Any] | None = None,
+    advance: Callable[[int], None] | None = None,
 ) -> None:
-    """Writes the tin of a model, atomically.
+    """Writes the tin of a model, atomically; of the weights only what is being packed is in memory.
 
-    entries: further entries by name (licences, bill of materials). manifest: further facts.
-    Raises FormatError for a spec whose tensors do not fit its hyper-parameters.
+    entries: further entries by name (licences, bill of materials). manifest: further facts. advance: called
+    with the bytes of each piece of weights that was packed. Raises FormatError for a spec whose tensors do not
+    fit its hyper-parameters.
     """
-    own, facts = _compile(spec)
-    facts = {**facts, **(manifest or {})}
-    own.append(("selftest.bin", selftest.make(_core.Model(tin.pack_bytes(own, facts)))))
-    tin.write(path, [*own, *(entries or {}).items()], facts)
+    own, facts = _compile(spec, advance)
+
+    def more(image: memoryview) -> list[tuple[str, tin.Data]]:
+        proof = selftest.make(_core.Model(image))
+        return [("selftest.bin", proof), (GGUF_HEADER, gguf_header(spec)), *(entries or {}).items()]
+
+    tin.write(path, own, {**facts, **(manifest or {})}, more)
 
 
-def _compile(spec: Spec) -> tuple[list[tuple[str, Buffer]], dict[str, Any]]:
+def _compile(
+    spec: Spec, advance: Callable[[int], None] | None = None
+) -> tuple[list[tuple[str, tin.Data]], dict[str, Any]]:
     """The entries that a model runs from, and its part of the manifest."""
     vocab = len(spec.tokenizer.tokens)
     if vocab != spec.hyper.vocab:
         raise FormatError(f"the tokenizer has {vocab} tokens and the model {spec.hyper.vocab}")
     graph = compile_graph(spec)
     program = write_program(graph, vocab=vocab, context=spec.hyper.context, chunk=CHUNK)
-    tokenizer = tokenizer_file.encode(spec.tokenizer)
-    entries: list[tuple[str, Buffer]] = [
+    entries: list[tuple[str, tin.Data]] = [
         ("program.bin", program.data),
-        ("weights.bin", b"".join(_pack_weights(graph, program))),
-        ("tokenizer.bin", tokenizer),
-        ("trie.bin", _core.make_trie(tokenizer)),
+        ("weights.bin", tin.Pieces(program.weight_bytes, pack_weights(graph, program, advance))),
     ]
-    facts = _manifest(spec, graph, program)
-    vocabulary, name = frozenset(spec.tokenizer.tokens), str(spec.general.get("name", ""))
-    facts["tools"] = tool_formats.detect(spec.chat_template, vocabulary, name)
+    words, facts = _words(spec.tokenizer, spec.chat_template, str(spec.general.get("name", "")))
+    return entries + words, _manifest(spec, graph, program) | facts
+
+
+def build_words(
+    tokenizer: Tokenizer, chat_template: str | None, context: int, facts: Mapping[str, Any]
+) -> memoryview:
+    """The tin, in memory, of a model that another runtime computes: it tokenizes, chats and constrains, and its
+    sessions take a `compute`. context: most tokens of a conversation. facts: the manifest's."""
+    vocab = len(tokenizer.tokens)
+    builder = GraphBuilder({"nothing": Tensor("F32", vocab, 1, bytes(4 * vocab))})
+    builder.logits(builder.embed("nothing"), "nothing")  # a program ends in logits; this one never runs
+    lower(builder.graph)
+    program = write_program(builder.graph, vocab=vocab, context=context, chunk=CHUNK)
+    words, found = _words(tokenizer, chat_template, str(facts.get("name", "")))
+    weights = b"".join(pack_weights(builder.graph, program))
+    return tin.pack_bytes([("program.bin", program.data), ("weights.bin", weights), *words], {**facts, **found})
+
+
+def _words(
+    tokenizer: Tokenizer, template: str | None, name: str
+) -> tuple[list[tuple[str, tin.Data]], dict[str, Any]]:
+    """The entries and facts that have to do with text alone."""
+    encoded = tokenizer_file.encode(tokenizer)
+    entries: list[tuple[str, tin.Data]] = [("tokenizer.bin", encoded), ("trie.bin", _core.make_trie(encoded))]
+    facts: dict[str, Any] = {"tools": tool_formats.detect(template, frozenset(tokenizer.tokens), name)}
     try:
-        turns = _turns(spec)
+        turns = _turns(tokenizer, template)
     except TinsmithError as error:
         facts["template_refused"] = str(error)  # what chatting with the model then says
     else:
-        entries.append(("turns.bin", turns_file.encode(turns, spec.tokenizer)))
+        entries.append(("turns.bin", turns_file.encode(turns, tokenizer)))
         entries.append((TEMPLATE, turns.to_json().encode()))
     return entries, facts
 
 
-def _turns(spec: Spec) -> TurnTable:
-    """The chat template as a table of turns."""
-    if spec.chat_template is None:
+def _turns(tokenizer: Tokenizer, template: str | None) -> Turns:
+    """The chat template as tables of turns."""
+    if template is None:
         raise UnsupportedError("the model has no chat template")
+    return compile_turns(
+        template,
+        tokens=chat_template.special_tokens(tokenizer),
+        control=turns_file.control_texts(tokenizer),
+    )
 
-    def text(token: int | None) -> str:
-        return "" if token is None else spec.tokenizer.tokens[token]
 
-    bos, eos = text(spec.tokenizer.bos), text(spec.tokenizer.eos)
-    return compile_turns(spec.chat_template, bos=bos, eos=eos)
+def pack_weights(
+    graph: Graph, program: Program, advance: Callable[[int], None] | None = None
+) -> Iterator[Buffer]:
+    """weights.bin in pieces, packed ahead on all cores: whole tiles of a matrix, a vector, padding."""
+    parts = [part for place in program.places for part in _parts(graph.tensors[place.name], place)]
+    for tensor, packed in zip(
+        [tensor for tensor, _ in parts], in_order(task for _, task in parts), strict=True
+    ):
+        yield packed
+        forget(tensor.data)
+        if advance is not None:
+            advance(memoryview(packed).nbytes)
 
 
-def _pack_weights(graph: Graph, program: Program) -> Iterator[Buffer]:
-    for place in program.places:
-        tensor = graph.tensors[place.name]
-        if tensor.rows == 1:
-            yield tensor.data
-        else:
-            yield _core.pack(tensor.format, tensor.data, tensor.rows, tensor.inputs)
-        yield bytes(-place.bytes % _core.ALIGNMENT)
+def _parts(tensor: Tensor, place: Place) -> Iterator[tuple[Tensor, Callable[[], Buffer]]]:
+    def packed(begin: int, rows: int, padding: int) -> Buffer:
+        data = memoryview(tensor.data).cast("B")
+        width = len(data) // tensor.rows
+        piece = data[begin * width : (begin + rows) * width]
+        if tensor.rows > 1:
+            return _core.pack(tensor.format, piece, rows, tensor.inputs) + bytes(padding)
+        return bytes(piece) + bytes(padding)
+
+    step = max(1, _PIECE // tensor.inputs // _core.TILE) * _core.TILE
+    for begin in range(0, tensor.rows, step):
+        rows = min(step, tensor.rows - begin)
+        padding = -place.bytes % _core.ALIGNMENT if begin + rows == tensor.rows else 0
+        yield tensor, partial(packed, begin, rows, padding)
 
 
 def _manifest(spec: Spec, graph: Graph, program: Program) -> dict[str, Any]:

@@ -11,7 +11,9 @@ from tinsmith.formats.weights import weight_format
 # Ops whose second output is the quantized form of the first.
 _QUANTIZES = ("NORM", "GATED")
 # Ops whose first output may take the place of this input: each reads an element before it writes there.
-_IN_PLACE = {"MATMUL": 1, "GATED": 0, "ATTENTION": 0}
+_IN_PLACE = {"MATMUL": 1, "GATED": 0, "ATTENTION": 0, "ADD": 0, "EXPERT_SUM": 2}
+# Ops that must see every row, since later tokens read what they keep.
+_REMEMBERS = ("KV_APPEND", "CONV", "DELTA")
 _Q8_BLOCK, _Q8_BYTES = 32, 40
 
 
@@ -30,18 +32,17 @@ def quantize_activations(graph: Graph) -> None:
     quantized: dict[Value, Value] = {}
     ops: list[Op] = []
     for op in graph.ops:
-        if op.kind in ("MATMUL", "LOGITS"):
+        if op.kind in ("MATMUL", "EXPERT_MATMUL", "LOGITS"):
             for part in _split(graph, op):
                 if _reads_q8(graph, part):
                     source = part.inputs[0]
                     assert source is not None
-                    if source not in quantized:
-                        quantized[source] = _quantize(ops, source)
-                    part.inputs[0] = quantized[source]
+                    part.inputs[0] = _quantize(ops, quantized, source)
                 ops.append(part)
         else:
             ops.append(op)
-    graph.ops = ops
+    read = {value for op in ops for value in op.inputs}
+    graph.ops = [op for op in ops if op.kind != "EXPERT_GATHER" or op.outputs[0] in read]
 
 
 def _format_reads_q8(graph: Graph, tensor: str) -> bool:
@@ -59,24 +60,34 @@ def _split(graph: Graph, op: Op) -> list[Op]:
     weights = [tensor for tensor in op.tensors[:3] if tensor is not None]
     if len({_format_reads_q8(graph, weight) for weight in weights}) == 1:
         return [op]
+    biases = [*op.tensors[3:], None, None, None]
     return [
-        Op("MATMUL", [op.inputs[0]], [out], [weight]) for weight, out in zip(weights, op.outputs, strict=True)
+        Op("MATMUL", [op.inputs[0]], [out], [weight, None, None, bias])
+        for weight, bias, out in zip(weights, biases, op.outputs, strict=False)
     ]
 
 
-def _quantize(ops: list[Op], source: Value) -> Value:
-    out = Value(source.width, "Q8")
+def _quantize(ops: list[Op], quantized: dict[Value, Value], source: Value) -> Value:
+    if source in quantized:
+        return quantized[source]
+    quantized[source] = out = Value(source.width, "Q8")
     maker = next(op for op in reversed(ops) if source in op.outputs)
     if maker.kind in _QUANTIZES:
         maker.outputs.append(out)
+    elif maker.kind == "EXPERT_GATHER":
+        # A row is quantized once, not once for each of its experts.
+        gathered, routes = maker.inputs
+        assert gathered is not None
+        inner = _quantize(ops, quantized, gathered)
+        ops.append(Op("EXPERT_GATHER", [inner, routes], [out], u=maker.u))
     else:
         ops.append(Op("QUANTIZE", [source], [out]))
     return out
 
 
 def mark_logit_rows(graph: Graph) -> None:
-    """After the last cache is filled, only the rows whose logits are wanted need work."""
-    last = max((k for k, op in enumerate(graph.ops) if op.kind == "KV_APPEND"), default=-1)
+    """After the last cache or state is filled, only the rows whose logits are wanted need work."""
+    last = max((k for k, op in enumerate(graph.ops) if op.kind in _REMEMBERS), default=-1)
     for op in graph.ops[last + 1 :]:
         op.logit_rows = True
 

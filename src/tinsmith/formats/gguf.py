@@ -7,9 +7,10 @@ reading and writing a file again gives its bytes back.
 
 from __future__ import annotations
 
+import re
 import reprlib
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
@@ -25,6 +26,7 @@ Buffer = bytes | bytearray | memoryview
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 ALIGNMENT = 32
+_SPLIT = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf")
 _MAX_DIMENSIONS = 4
 _MAX_DEPTH = 4  # arrays in arrays
 
@@ -74,6 +76,8 @@ TENSOR_TYPES = tuple(
         (34, "TQ1_0", 256, 54),
         (35, "TQ2_0", 256, 66),
         (39, "MXFP4", 32, 17),
+        (40, "NVFP4", 64, 36),
+        (41, "Q1_0", 128, 18),
     )
 )
 _TYPE_BY_ID = {kind.id: kind for kind in TENSOR_TYPES}
@@ -183,11 +187,51 @@ class Gguf:
 def read(path: str | Path) -> Gguf:
     """Opens a GGUF and checks every count, length, type and offset against the file's size.
 
-    Raises FormatError for a file that is damaged or no GGUF, UnsupportedError for a version or tensor type that
-    tinsmith does not know, InputError when it can't be read.
+    Of a model that is split over files (…-00001-of-00003.gguf) the first is given; all must lie beside it, and
+    their tensors are joined. Raises FormatError for a file that is damaged or no GGUF, or a missing part,
+    UnsupportedError for a version or tensor type that tinsmith does not know, InputError when it can't be read.
     """
-    path = Path(path)
+    first = _read_one(Path(path))
+    count = first.get("split.count", 1)
+    if not isinstance(count, int) or count <= 1:
+        return first
+    found = _SPLIT.fullmatch(first.path.name)
+    if found is None or int(found[3]) != count:
+        raise FormatError(
+            f"{path}: one of {count} parts of a split GGUF, but not called NAME-00001-of-{count:05}.gguf; "
+            "give the parts their names back, or join them with llama.cpp's llama-gguf-split --merge"
+        )
+    names = [f"{found[1]}-{part:05}-of-{count:05}.gguf" for part in range(1, count + 1)]
+    if first.path.name != names[0]:
+        raise FormatError(f"{path}: a later part of a split GGUF; give the first, {names[0]}")
+    tensors = dict(first.tensors)
+    for part, name in enumerate(names[1:], 1):
+        other = _read_one(first.path.with_name(name))
+        if other.get("split.count") != count or other.get("split.no") != part:
+            raise FormatError(f"{other.path}: not part {part + 1} of {count} of the split GGUF beside it")
+        repeated = tensors.keys() & other.tensors.keys()
+        if repeated:
+            raise FormatError(f"{other.path}: tensor {min(repeated)!r} is in an earlier part too")
+        tensors |= other.tensors
+    expected = first.get("split.tensors.count", len(tensors))
+    if expected != len(tensors):
+        raise FormatError(
+            f"{path}: the {count} parts hold {len(tensors)} tensors of {expected}; fetch them again"
+        )
+    metadata = {key: entry for key, entry in first.metadata.items() if not key.startswith("split.")}
+    return Gguf(first.path, first.version, metadata, tensors)
+
+
+def _read_one(path: Path) -> Gguf:
     cursor = _Cursor(map_file(path), path)
+    version, metadata, infos = _read_header(cursor)
+    alignment = _alignment(metadata, str(path))
+    start = -(-cursor.position // alignment) * alignment
+    return Gguf(path, version, metadata, _place(cursor, infos, start, alignment))
+
+
+def _read_header(cursor: _Cursor) -> tuple[int, dict[str, Value], list[_Info]]:
+    path = cursor.path
     if bytes(cursor.data[:4]) != MAGIC:
         raise FormatError(f"{path}: not a GGUF file: it starts with {bytes(cursor.data[:4])!r}, not {MAGIC!r}")
     cursor.position = 4
@@ -204,10 +248,14 @@ def read(path: str | Path) -> Gguf:
         if key in metadata:
             raise FormatError(f"{path}: key {key!r} stands twice; the file is damaged")
         metadata[key] = cursor.typed(f"key {key!r}")
-    alignment = _alignment(metadata, str(path))
-    infos = [cursor.tensor_info(index) for index in range(tensor_count)]
-    start = -(-cursor.position // alignment) * alignment
-    return Gguf(path, version, metadata, _place(cursor, infos, start, alignment))
+    return version, metadata, [cursor.tensor_info(index) for index in range(tensor_count)]
+
+
+def read_header(data: Buffer, where: str) -> tuple[dict[str, Value], list[Tensor]]:
+    """The metadata and the tensors, without data and in the file's order, of what `header` made. Errors: as
+    `read`."""
+    _, metadata, infos = _read_header(_Cursor(memoryview(data), Path(where)))
+    return metadata, [Tensor(info.name, info.type, info.shape, b"") for info in infos]
 
 
 def _alignment(metadata: Mapping[str, Value], where: str) -> int:
@@ -377,9 +425,19 @@ def write(path: str | Path, metadata: Mapping[str, Value], tensors: Iterable[Ten
     """
     tensors = list(tensors)
     alignment = _alignment(metadata, str(path))
-    header = bytearray(MAGIC + struct.pack("<IQQ", VERSIONS[-1], len(tensors), len(metadata)))
+    with atomic_write(path) as file:
+        file.write(header(metadata, tensors))
+        for tensor in tensors:
+            _pad(file, _write_data(file, tensor), alignment)
+
+
+def header(metadata: Mapping[str, Value], tensors: Sequence[Tensor]) -> bytes:
+    """The start of the file that `write` writes, up to the first tensor; the tensors' data are not looked
+    at."""
+    alignment = _alignment(metadata, "the metadata")
+    made = bytearray(MAGIC + struct.pack("<IQQ", VERSIONS[-1], len(tensors), len(metadata)))
     for key, entry in metadata.items():
-        header += _string(key) + struct.pack("<I", entry.type) + _payload(key, entry)
+        made += _string(key) + struct.pack("<I", entry.type) + _payload(key, entry)
     offset = 0
     for tensor in tensors:
         if len(tensor.shape) not in range(1, _MAX_DIMENSIONS + 1) or tensor.shape[0] % tensor.type.block:
@@ -387,14 +445,10 @@ def write(path: str | Path, metadata: Mapping[str, Value], tensors: Iterable[Ten
                 f"tensor {tensor.name!r} has shape {tensor.shape}; {tensor.type.name} needs 1 to "
                 f"{_MAX_DIMENSIONS} dimensions, the first a multiple of {tensor.type.block}"
             )
-        header += _string(tensor.name) + struct.pack("<I", len(tensor.shape))
-        header += struct.pack(f"<{len(tensor.shape)}QIQ", *tensor.shape, tensor.type.id, offset)
+        made += _string(tensor.name) + struct.pack("<I", len(tensor.shape))
+        made += struct.pack(f"<{len(tensor.shape)}QIQ", *tensor.shape, tensor.type.id, offset)
         offset += -(-tensor.size // alignment) * alignment
-    with atomic_write(path) as file:
-        file.write(header)
-        _pad(file, len(header), alignment)
-        for tensor in tensors:
-            _pad(file, _write_data(file, tensor), alignment)
+    return bytes(made + bytes(-len(made) % alignment))
 
 
 def _write_data(file: BinaryIO, tensor: Tensor) -> int:

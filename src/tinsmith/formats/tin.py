@@ -14,7 +14,7 @@ import mmap
 import re
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -59,25 +59,56 @@ class _Written:
     offset: int  # of the local header
 
 
+@dataclass(frozen=True)
+class Pieces:
+    """An entry's data, `size` bytes in all, made as they are written; they can be taken once."""
+
+    size: int
+    parts: Iterable[Buffer]
+
+
+Data = Buffer | Pieces
+
+
 def write(
-    path: str | Path, entries: Iterable[tuple[str, Buffer | Iterable[Buffer]]], manifest: Mapping[str, Any]
+    path: str | Path,
+    entries: Iterable[tuple[str, Data]],
+    manifest: Mapping[str, Any],
+    more: Callable[[memoryview], Iterable[tuple[str, Data]]] | None = None,
 ) -> None:
     """Seals the entries, in the order given and then the manifest, atomically.
 
-    Data may come in pieces, which are written as they come. manifest: JSON values; `format`, `version` and
-    `entries` ({name: {"bytes", "sha256"}}) are added. Raises FormatError for a bad or repeated name,
-    UnsupportedError past 4 GiB, InputError where the disk refuses.
+    manifest: JSON values; `format`, `version` and `entries` ({name: {"bytes", "sha256"}}) are added. more:
+    called with the map of a whole tin that has the entries so far, and gives those that follow them; it keeps
+    nothing of the map. Raises FormatError for a bad or repeated name, UnsupportedError past 4 GiB, InputError
+    where the disk refuses.
     """
     with atomic_write(path) as file:
-        _Writer(file, str(path)).seal(entries, manifest)
+        writer = _Writer(file, str(path))
+        writer.extend(entries)
+        if more is not None:
+            mark = writer.position
+            draft = writer.copy()
+            draft.seal(manifest)
+            file.flush()
+            further = list(more(map_file(file.name)))
+            file.seek(mark)
+            file.truncate()
+            writer.extend(further)
+        writer.seal(manifest)
 
 
-def pack_bytes(entries: Sequence[tuple[str, Buffer]], manifest: Mapping[str, Any]) -> memoryview:
+def pack_bytes(entries: Sequence[tuple[str, Data]], manifest: Mapping[str, Any]) -> memoryview:
     """The bytes that `write` would write, in memory that starts on a page boundary."""
-    listing = sum(2 * PAGE + 1024 + 4 * len(name) + memoryview(data).nbytes for name, data in entries)
+    listing = sum(2 * PAGE + 1024 + 4 * len(name) + _size(data) for name, data in entries)
     block = mmap.mmap(-1, listing + len(_encode(manifest)) + 4 * PAGE)
-    end = _Writer(block, "the image").seal(entries, manifest)
-    return memoryview(block)[:end]
+    writer = _Writer(block, "the image")
+    writer.extend(entries)
+    return memoryview(block)[: writer.seal(manifest)]
+
+
+def _size(data: Data) -> int:
+    return data.size if isinstance(data, Pieces) else memoryview(data).nbytes
 
 
 def _encode(manifest: Mapping[str, Any]) -> bytes:
@@ -94,9 +125,14 @@ class _Writer:
         self.written: list[_Written] = []
         self.listing: dict[str, dict[str, Any]] = {}
 
-    def seal(
-        self, entries: Iterable[tuple[str, Buffer | Iterable[Buffer]]], manifest: Mapping[str, Any]
-    ) -> int:
+    def copy(self) -> _Writer:
+        """One that goes on from here and leaves this one as it is."""
+        other = _Writer(self.sink, self.where)
+        other.position = self.position
+        other.written, other.listing = list(self.written), dict(self.listing)
+        return other
+
+    def extend(self, entries: Iterable[tuple[str, Data]]) -> None:
         for name, data in entries:
             if name == MANIFEST or name in self.listing or not _NAME.fullmatch(name):
                 raise FormatError(
@@ -104,6 +140,9 @@ class _Writer:
                     "and is made of A-Z a-z 0-9 . _ + - with / between parts"
                 )
             self.add(name, data)
+
+    def seal(self, manifest: Mapping[str, Any]) -> int:
+        """The manifest and the directory; where the file ends."""
         fixed = {"format": _KIND, "version": VERSION, "entries": self.listing}
         self.add(MANIFEST, _encode({**manifest, **fixed}))
         return self.finish()
@@ -115,7 +154,7 @@ class _Writer:
         self.sink.write(data)
         self.position += size
 
-    def add(self, name: str, data: Buffer | Iterable[Buffer]) -> None:
+    def add(self, name: str, data: Data) -> None:
         encoded = name.encode("ascii")
         offset = self.position
         padding = -(offset + _LOCAL.size + len(encoded)) % PAGE
@@ -126,11 +165,13 @@ class _Writer:
         import hashlib
 
         start, crc, digest = self.position, 0, hashlib.sha256()
-        for piece in [data] if isinstance(data, Buffer) else data:
+        for piece in data.parts if isinstance(data, Pieces) else [data]:
             self.put(piece)
             crc = zlib.crc32(piece, crc)
             digest.update(piece)
         size = self.position - start
+        if size != _size(data):
+            raise FormatError(f"{self.where}: entry {name!r} was given {size} bytes of {_size(data)}")
         # The CRC is known only now.
         self.sink.seek(offset)
         self.sink.write(

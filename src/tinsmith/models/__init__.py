@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinsmith.errors import FormatError, InputError
 from tinsmith.models.spec import Hyper, Spec, Tensor, Tokenizer
 
-__all__ = ["Hyper", "Spec", "Tensor", "Tokenizer", "load", "save_gguf", "save_hf"]
+if TYPE_CHECKING:
+    from tinsmith.models._gguf import Encode
+
+__all__ = ["Hyper", "Spec", "Tensor", "Tokenizer", "gguf_header", "load", "save_gguf", "save_hf"]
 
 # The functions import their format when called: formats/ builds on models.spec, whose package this is.
 
@@ -38,15 +41,28 @@ def load(path: str | Path) -> Spec:
     return load_gguf(path)
 
 
-def save_gguf(spec: Spec, path: str | Path, extra_metadata: Mapping[str, Any] | None = None) -> None:
+def save_gguf(
+    spec: Spec,
+    path: str | Path,
+    extra_metadata: Mapping[str, Any] | None = None,
+    encode: Encode | None = None,
+) -> None:
     """Writes the model as GGUF, atomically, with all that llama.cpp needs to run it as it was trained.
 
     extra_metadata: further keys by their full name, plain values or formats.gguf.Value; they replace keys of
-    the same name. The same spec gives the same bytes.
+    the same name. encode: gives the tensors other formats as they are written (quant.encoder makes one), so
+    that nothing but the piece being worked on is in memory. The same spec gives the same bytes.
     """
     from tinsmith.models._gguf import save
 
-    save(spec, path, extra_metadata or {})
+    save(spec, path, extra_metadata or {}, encode)
+
+
+def gguf_header(spec: Spec) -> bytes:
+    """What save_gguf writes before the first tensor: metadata, and every tensor's name, shape and place."""
+    from tinsmith.models._gguf import header
+
+    return header(spec)
 
 
 def save_hf(spec: Spec, folder: str | Path) -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.formats import gguf
 from tinsmith.formats.weights import WEIGHT_FORMATS
 from tinsmith.models import _gguf_tokenizer
-from tinsmith.models.family import TensorName, by_gguf_architecture, by_name
-from tinsmith.models.spec import Buffer, Spec, Tensor
+from tinsmith.models.family import TensorName, by_gguf_architecture, by_name, without_ignored
+from tinsmith.models.spec import Buffer, Spec, Tensor, Tokenizer
 
 # llama.cpp's `general.file_type`: the format most weights have; for the K formats, the medium mix around them.
 _FILE_TYPES = {
@@ -26,7 +26,7 @@ _OF_THE_FILE = {"architecture", "type", "file_type", "quantization_version", "al
 
 def load_gguf(path: str | Path) -> Spec:
     file = gguf.read(path)
-    meta = {key: entry.value for key, entry in file.metadata.items()}
+    meta = {key: entry.value for key, entry in file.metadata.items()} | _vectors(file)
     architecture = meta.get("general.architecture")
     if not isinstance(architecture, str):
         raise FormatError(f"{path}: no general.architecture; the file is not a language model")
@@ -44,11 +44,31 @@ def load_gguf(path: str | Path) -> Spec:
         for key, value in meta.items()
         if key.startswith("general.") and key.removeprefix("general.") not in _OF_THE_FILE
     }
-    return Spec(family.name, hyper, _tensors(file, family.tensors(hyper)), tokenizer, template, general)
+    names, notes = without_ignored(file.tensors, family.ignored_in_gguf(hyper))
+    tensors = _tensors(file, names, family.tensors(hyper))
+    return Spec(family.name, hyper, tensors, tokenizer, template, general, notes)
 
 
-def _tensors(file: gguf.Gguf, names: list[TensorName]) -> dict[str, Tensor]:
-    surplus = sorted(set(file.tensors) - {name.gguf for name in names})
+def read_words(file: gguf.Gguf) -> tuple[Tokenizer, str | None]:
+    """The tokenizer, and the chat template if any, of a file whose family need not be one of ours."""
+    meta = {key: entry.value for key, entry in file.metadata.items()}
+    try:
+        return _gguf_tokenizer.read(meta), _gguf_tokenizer.text(meta, "tokenizer.chat_template")
+    except (FormatError, UnsupportedError) as error:
+        raise type(error)(f"{file.path}: {error}") from error
+
+
+def _vectors(file: gguf.Gguf) -> dict[str, list[float]]:
+    """The values of float32 vectors of no layer, by their tensor's name."""
+    return {
+        name: list(memoryview(tensor.data).cast("B").cast("f"))  # type: ignore[arg-type]
+        for name, tensor in file.tensors.items()
+        if name.startswith("rope_") and len(tensor.shape) == 1 and tensor.type.name == "F32"
+    }
+
+
+def _tensors(file: gguf.Gguf, present: list[str], names: list[TensorName]) -> dict[str, Tensor]:
+    surplus = sorted(set(present) - {name.gguf for name in names})
     if surplus:
         raise UnsupportedError(
             f"{file.path}: tensor {surplus[0]!r} is not one of the family's ({len(surplus)} such); "
@@ -59,71 +79,93 @@ def _tensors(file: gguf.Gguf, names: list[TensorName]) -> dict[str, Tensor]:
         stored = file.tensors.get(name.gguf)
         if stored is None:
             raise FormatError(f"{file.path}: tensor {name.gguf!r} is missing; the file is incomplete")
-        shape = (name.inputs,) if name.rows == 1 else (name.inputs, name.rows)
-        if stored.shape != shape:
-            raise FormatError(f"{file.path}: tensor {name.gguf!r} has shape {stored.shape}; expected {shape}")
-        allowed = ("F32",) if name.rows == 1 else tuple(WEIGHT_FORMATS)
+        if stored.shape != name.gguf_shape:
+            raise FormatError(
+                f"{file.path}: tensor {name.gguf!r} has shape {stored.shape}; expected {name.gguf_shape}"
+            )
+        allowed = ("F32",) if name.all_rows == 1 else tuple(WEIGHT_FORMATS)
         if stored.type.name not in allowed:
             raise UnsupportedError(
                 f"{file.path}: tensor {name.gguf!r} is {stored.type.name}, which is not supported; supported: "
                 + ", ".join(allowed)
             )
         assert isinstance(stored.data, Buffer)
-        data = stored.data
-        if name.rotary_heads is not None:
-            data = _halves(data, name.rows, name.rotary_heads)
-        found[name.role] = Tensor(stored.type.name, name.rows, name.inputs, data)
+        data: Buffer = stored.data
+        order = name.file_order
+        if len(order) > 1:
+            back = sorted(range(len(order)), key=order.__getitem__)
+            data = b"".join(_runs(data, len(data) // name.all_rows, back))
+        found[name.role] = Tensor(stored.type.name, name.all_rows, name.inputs, data)
     return found
 
 
-def _halves(data: Buffer, rows: int, heads: int) -> bytes:
-    """Rows of pairs (0, half, 1, half + 1, …) to Hugging Face's order: the first halves, then the second."""
-    return _gather(data, rows, heads, lambda i, half: 2 * i if i < half else 2 * (i - half) + 1)
+class Encode(Protocol):
+    """Gives tensors other formats on their way to the file: quant.encoder makes such."""
+
+    @property
+    def file_type(self) -> int: ...
+
+    def __call__(
+        self, spec: Spec, names: Sequence[tuple[TensorName, Sequence[int]]]
+    ) -> Iterable[tuple[str, Iterable[Buffer]]]:
+        """For each tensor its format and its data in pieces, which are taken in order. With a name comes the
+        order that the file has rows in: its row i of each run of len(order) rows is the tensor's order[i]."""
 
 
-def _pairs(data: Buffer, rows: int, heads: int) -> bytes:
-    """The inverse of _halves."""
-    return _gather(data, rows, heads, lambda i, half: i // 2 + i % 2 * half)
+def save(spec: Spec, path: str | Path, extra_metadata: Mapping[str, Any], encode: Encode | None) -> None:
+    names = by_name(spec.family).tensors(spec.hyper)
+    file_type = encode.file_type if encode else _file_type(spec)
+    gguf.write(path, _metadata(spec, file_type, extra_metadata), _stored(spec, names, encode))
 
 
-def _gather(data: Buffer, rows: int, heads: int, source: Callable[[int, int], int]) -> bytes:
-    """Row i of each head becomes its row source(i, half a head); rows stay as they are, in any block format."""
-    view = memoryview(data)
-    width, head = len(view) // rows, rows // heads
-    order = [source(i, head // 2) for i in range(head)]
-    return b"".join(
-        view[(base + i) * width : (base + i + 1) * width] for base in range(0, rows, head) for i in order
-    )
+def header(spec: Spec) -> bytes:
+    """The file that `save` would write, up to its first tensor."""
+    names = by_name(spec.family).tensors(spec.hyper)
+    return gguf.header(_metadata(spec, _file_type(spec), {}), _stored(spec, names, None))
 
 
-def save(spec: Spec, path: str | Path, extra_metadata: Mapping[str, Any]) -> None:
+def _metadata(spec: Spec, file_type: int, extra: Mapping[str, Any]) -> dict[str, gguf.Value]:
     family = by_name(spec.family)
-    names = family.tensors(spec.hyper)
     metadata = _general(spec, family.gguf_architecture)
     metadata |= family.hyper_to_gguf(spec.hyper)
-    metadata["general.file_type"] = _file_type(spec)
+    metadata["general.file_type"] = file_type
     metadata |= _gguf_tokenizer.write(spec.tokenizer)
     if spec.chat_template is not None:
         metadata["tokenizer.chat_template"] = spec.chat_template
     metadata["general.quantization_version"] = _QUANTIZATION_VERSION
-    metadata |= extra_metadata
-    typed = {
+    metadata |= extra
+    return {
         key: given if isinstance(given, gguf.Value) else gguf.value(given) for key, given in metadata.items()
     }
-    gguf.write(path, typed, (_stored(spec, name) for name in names))
 
 
-def _stored(spec: Spec, name: TensorName) -> gguf.Tensor:
-    tensor = spec.tensors[name.role]
-    shape = (name.inputs,) if name.rows == 1 else (name.inputs, name.rows)
-    data: Buffer | Iterator[bytes] = tensor.data
-    if name.rotary_heads is not None:
-        data = _lazily(tensor.data, name.rows, name.rotary_heads)
-    return gguf.Tensor(name.gguf, gguf.tensor_type(tensor.format), shape, data)
+def _stored(spec: Spec, names: Sequence[TensorName], encode: Encode | None) -> list[gguf.Tensor]:
+    placed = [(name, name.file_order) for name in names]
+    written = encode(spec, placed) if encode else _as_they_are(spec, placed)
+    return [
+        gguf.Tensor(name.gguf, gguf.tensor_type(format), name.gguf_shape, data)
+        for (name, _), (format, data) in zip(placed, written, strict=True)
+    ]
 
 
-def _lazily(data: Buffer, rows: int, heads: int) -> Iterator[bytes]:
-    yield _pairs(data, rows, heads)
+def in_file_order(name: TensorName, data: Buffer, width: int) -> bytes:
+    """The tensor's rows, of `width` bytes each, as the file has them."""
+    return b"".join(_runs(data, width, name.file_order))
+
+
+def _as_they_are(
+    spec: Spec, names: Sequence[tuple[TensorName, Sequence[int]]]
+) -> Iterator[tuple[str, Buffer | Iterator[Buffer]]]:
+    for name, order in names:
+        tensor = spec.tensors[name.role]
+        width = memoryview(tensor.data).nbytes // tensor.rows
+        yield tensor.format, (tensor.data if len(order) == 1 else _runs(tensor.data, width, order))
+
+
+def _runs(data: Buffer, width: int, order: Sequence[int]) -> Iterator[Buffer]:
+    view = memoryview(data).cast("B")
+    for base in range(0, len(view), len(order) * width):
+        yield b"".join(view[base + row * width : base + (row + 1) * width] for row in order)
 
 
 def _general(spec: Spec, architecture: str) -> dict[str, Any]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import re
 import struct
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.files import write_text
 from tinsmith.formats import safetensors, tokenizer_json
-from tinsmith.models.family import TensorName, by_hf_architecture, by_name
-from tinsmith.models.spec import Buffer, Spec, Tensor
+from tinsmith.models._experts import one_by_one
+from tinsmith.models.family import Family, TensorName, by_hf_architecture, by_name, without_ignored
+from tinsmith.models.spec import Buffer, Hyper, Spec, Tensor
 
 # Weight formats that safetensors has, and what transformers calls them.
 _FLOATS = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
@@ -35,20 +37,29 @@ def load_hf(folder: Path) -> Spec:
             f"{path}: quantization_config is not supported; give the float model, or a GGUF file"
         )
     family = by_hf_architecture(str(architectures[0]), str(path))
+    config = _of_text(config)
     try:
         hyper = family.hyper_from_hf(config)
     except (FormatError, UnsupportedError) as error:
         raise type(error)(f"{folder}: {error}") from error
-    tensors = _tensors(folder, family.tensors(hyper))
+    tensors, notes = _tensors(folder, family, hyper)
     tokenizer, template = tokenizer_json.read(folder, hyper.vocab)
-    return Spec(family.name, hyper, tensors, tokenizer, template, _general(folder, config))
+    return Spec(family.name, hyper, tensors, tokenizer, template, _general(folder, config), notes)
 
 
-def _tensors(folder: Path, names: list[TensorName]) -> dict[str, Tensor]:
-    stored = safetensors.read_folder(folder)
-    surplus = sorted(
-        name for name in stored.keys() - {name.hf for name in names} if not _DERIVED.fullmatch(name)
-    )
+def _of_text(config: dict[str, Any]) -> dict[str, Any]:
+    """The config of the language model, which one of several models in a folder has as its text_config."""
+    text = config.get("text_config")
+    return {**config, **text} if isinstance(text, dict) else config
+
+
+def _tensors(folder: Path, family: Family, hyper: Hyper) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    names = family.tensors(hyper)
+    found = {_name_of_text(name): tensor for name, tensor in safetensors.read_folder(folder).items()}
+    stored = one_by_one(found)
+    present, notes = without_ignored(stored, family.ignored_hf)
+    known = {part for name in names for part in name.folder_names}
+    surplus = sorted(name for name in set(present) - known if not _DERIVED.fullmatch(name))
     # A tied checkpoint may repeat the embeddings as its head; transformers ignores it too.
     surplus = [name for name in surplus if name != "lm_head.weight"]
     if surplus:
@@ -56,23 +67,42 @@ def _tensors(folder: Path, names: list[TensorName]) -> dict[str, Tensor]:
             f"{folder}: tensor {surplus[0]!r} is not one of the family's ({len(surplus)} such); "
             "the model has a part that tinsmith does not compute"
         )
-    return {name.role: _tensor(folder, name, stored.get(name.hf)) for name in names}
+    tensors = {name.role: _tensor(folder, name, stored) for name in names if name.hf}
+    return tensors | family.derive(hyper), notes
 
 
-def _tensor(folder: Path, name: TensorName, stored: safetensors.Tensor | None) -> Tensor:
+def _name_of_text(name: str) -> str:
+    """A tensor's name without what says that its language model is one of several models."""
+    name = re.sub(r"^(model\.language_model|language_model\.model)\.", "model.", name)
+    return name.removeprefix("language_model.") if name.startswith("language_model.lm_head.") else name
+
+
+def _tensor(folder: Path, name: TensorName, stored: Mapping[str, safetensors.Tensor]) -> Tensor:
+    parts = [_part(folder, part, name.folder_shape, stored.get(part)) for part in name.folder_names]
+    format = parts[0].dtype
+    if any(part.dtype != format for part in parts):
+        raise UnsupportedError(
+            f"{folder}: the experts of {name.hf!r} are of several types; convert them to one"
+        )
+    pieces = [part.data for part in parts if isinstance(part.data, Buffer)]
+    data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    if name.all_rows == 1:
+        return name.from_folder(Tensor("F32", 1, name.inputs, _float32(format, data)))
+    return name.from_folder(Tensor(format, name.all_rows, name.inputs, data))
+
+
+def _part(
+    folder: Path, name: str, shape: tuple[int, ...], stored: safetensors.Tensor | None
+) -> safetensors.Tensor:
     if stored is None:
-        raise FormatError(f"{folder}: tensor {name.hf!r} is missing; the folder is incomplete")
-    shape = (name.inputs,) if name.rows == 1 else (name.rows, name.inputs)
+        raise FormatError(f"{folder}: tensor {name!r} is missing; the folder is incomplete")
     if stored.shape != shape:
-        raise FormatError(f"{folder}: tensor {name.hf!r} has shape {stored.shape}; config.json says {shape}")
+        raise FormatError(f"{folder}: tensor {name!r} has shape {stored.shape}; config.json says {shape}")
     if stored.dtype not in _FLOATS:
         raise UnsupportedError(
-            f"{folder}: tensor {name.hf!r} is {stored.dtype}, not supported; supported: {', '.join(_FLOATS)}"
+            f"{folder}: tensor {name!r} is {stored.dtype}, not supported; supported: {', '.join(_FLOATS)}"
         )
-    assert isinstance(stored.data, Buffer)
-    if name.rows == 1:
-        return Tensor("F32", 1, name.inputs, _float32(stored.dtype, stored.data))
-    return Tensor(stored.dtype, name.rows, name.inputs, stored.data)
+    return stored
 
 
 def _float32(dtype: str, data: Buffer) -> Buffer:
@@ -104,7 +134,7 @@ def _general(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
 
 def save(spec: Spec, folder: Path) -> None:
     family = by_name(spec.family)
-    names = family.tensors(spec.hyper)
+    names = [name for name in family.tensors(spec.hyper) if name.hf]
     for name in names:
         tensor = spec.tensors[name.role]
         if tensor.format not in _FLOATS:
@@ -116,19 +146,20 @@ def save(spec: Spec, folder: Path) -> None:
     dtype = _FLOATS[spec.tensors["embed"].format]
     config = family.hyper_to_hf(spec.hyper) | {"torch_dtype": dtype, _GENERAL: spec.general} | named
     generation = {"eos_token_id": list(tokenizer.end_tokens)} if tokenizer.end_tokens else {}
-    stored = {
-        name.hf: safetensors.Tensor(
-            spec.tensors[name.role].format,
-            (name.inputs,) if name.rows == 1 else (name.rows, name.inputs),
-            spec.tensors[name.role].data,
-        )
-        for name in names
-    }
+    stored = {part: tensor for name in names for part, tensor in _stored(name, spec.tensors[name.role])}
     safetensors.write(folder / safetensors.SINGLE, stored, {"format": "pt"})
     tokenizer_json.write(folder, tokenizer, spec.chat_template, spec.hyper.context)
     _dump(folder / "generation_config.json", named | generation)
     # Last, since a folder without it is not taken for a model.
     _dump(folder / "config.json", config)
+
+
+def _stored(name: TensorName, tensor: Tensor) -> Iterator[tuple[str, safetensors.Tensor]]:
+    tensor = name.to_folder(tensor)
+    data = memoryview(tensor.data)
+    size = len(data) // len(name.folder_names)
+    for k, part in enumerate(name.folder_names):
+        yield part, safetensors.Tensor(tensor.format, name.folder_shape, data[k * size : (k + 1) * size])
 
 
 def _dump(path: Path, table: dict[str, Any]) -> None:

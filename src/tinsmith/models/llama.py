@@ -1,170 +1,106 @@
-"""The llama family: RMS norm, grouped attention with rotary positions, gated SiLU feed-forward, no bias."""
+"""The llama family: RMS norm, grouped attention with rotary positions, gated SiLU feed-forward, no bias.
+
+Llama 3.1 and later divide the slower frequencies of the rotation; GGUF keeps what they are divided by as the
+tensor `rope_freqs.weight`. Mistral's dense models are of this family too.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinsmith.errors import FormatError, UnsupportedError
-from tinsmith.models.family import Family, Fields, TensorName, shortest_float32
-from tinsmith.models.spec import Hyper
+from tinsmith.models import decoder
+from tinsmith.models.family import Fields, TensorName
+from tinsmith.models.spec import Hyper, Tensor
 
 if TYPE_CHECKING:
     from tinsmith.compiler.graph import GraphBuilder
 
-# Role of a layer's part, its name in Hugging Face's folder and in GGUF.
-_PARTS = (
-    ("attn_norm", "input_layernorm", "attn_norm"),
-    ("q", "self_attn.q_proj", "attn_q"),
-    ("k", "self_attn.k_proj", "attn_k"),
-    ("v", "self_attn.v_proj", "attn_v"),
-    ("o", "self_attn.o_proj", "attn_output"),
-    ("ffn_norm", "post_attention_layernorm", "ffn_norm"),
-    ("gate", "mlp.gate_proj", "ffn_gate"),
-    ("up", "mlp.up_proj", "ffn_up"),
-    ("down", "mlp.down_proj", "ffn_down"),
-)
+_FACTORS = "rope_freqs.weight"
 
 
-class Llama(Family):
+@dataclass(frozen=True)
+class LlamaHyper(Hyper):
+    """Llama 3's rotation, where rope_factor is not 1: frequencies that turn fewer than rope_low times in the
+    first rope_original positions are divided by the factor, those that turn more than rope_high times are
+    not, and those between are divided by something between."""
+
+    rope_factor: float = 1.0
+    rope_low: float = 1.0
+    rope_high: float = 4.0
+    rope_original: int = 8192
+
+
+class Llama(decoder.Decoder):
     name: ClassVar[str] = "llama"
-    hf_architectures: ClassVar[tuple[str, ...]] = ("LlamaForCausalLM",)
+    model_type: ClassVar[str] = "llama"
+    hf_architectures: ClassVar[tuple[str, ...]] = ("LlamaForCausalLM", "MistralForCausalLM")
     gguf_architecture: ClassVar[str] = "llama"
+    hyper: ClassVar[type[Hyper]] = LlamaHyper
+    defaults: ClassVar[Mapping[str, Any]] = {"max_position_embeddings": 2048}
+    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "hidden_act": ("silu", "swish"),
+        "attention_bias": (False,),
+        "mlp_bias": (False,),
+        "sliding_window": (),
+    }
 
-    def hyper_from_hf(self, config: Mapping[str, Any]) -> Hyper:
-        fields = Fields(config, "config.json")
-        fields.refuse("hidden_act", "silu", "swish")
-        fields.refuse("attention_bias", False)
-        fields.refuse("mlp_bias", False)
-        fields.refuse("partial_rotary_factor", 1, 1.0)
-        rope = _rope_parameters(config)
-        heads = fields.count("num_attention_heads")
-        dim = fields.count("hidden_size")
-        head_dim = fields.count("head_dim", dim // heads)
-        return _checked(
-            Hyper(
-                layers=fields.count("num_hidden_layers"),
-                dim=dim,
-                ffn_dim=fields.count("intermediate_size"),
-                heads=heads,
-                kv_heads=fields.count("num_key_value_heads", heads),
-                head_dim=head_dim,
-                vocab=fields.count("vocab_size"),
-                context=fields.count("max_position_embeddings", 2048),
-                norm_eps=fields.real("rms_norm_eps", 1e-6),
-                rope_base=Fields(rope, "config.json").real("rope_theta", 10000.0),
-                rope_dim=head_dim,
-                tied=bool(config.get("tie_word_embeddings", False)),
-            ),
-            "config.json",
-        )
+    def rope_from_hf(self, config: Mapping[str, Any]) -> Fields:
+        return Fields(decoder.rope_settings(config, "default", "llama3"), decoder.CONFIG)
 
-    def hyper_to_hf(self, h: Hyper) -> dict[str, Any]:
+    def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
+        if rope.values["rope_type"] == "default":
+            return {}
+        low, high = rope.real("low_freq_factor"), rope.real("high_freq_factor")
+        if low >= high:
+            raise FormatError(f"{rope.where}: low_freq_factor is {low:g}; it must be below high_freq_factor")
+        original = rope.count("original_max_position_embeddings")
         return {
-            "architectures": ["LlamaForCausalLM"],
-            "attention_bias": False,
-            "attention_dropout": 0.0,
-            "head_dim": h.head_dim,
-            "hidden_act": "silu",
-            "hidden_size": h.dim,
-            "initializer_range": 0.02,
-            "intermediate_size": h.ffn_dim,
-            "max_position_embeddings": h.context,
-            "mlp_bias": False,
-            "model_type": "llama",
-            "num_attention_heads": h.heads,
-            "num_hidden_layers": h.layers,
-            "num_key_value_heads": h.kv_heads,
-            "pretraining_tp": 1,
-            "rms_norm_eps": h.norm_eps,
-            "rope_scaling": None,
-            "rope_theta": h.rope_base,
-            "tie_word_embeddings": h.tied,
-            "use_cache": True,
-            "vocab_size": h.vocab,
+            "rope_factor": rope.real("factor"),
+            "rope_low": low,
+            "rope_high": high,
+            "rope_original": original,
         }
 
-    def hyper_from_gguf(self, meta: Mapping[str, Any], *, tied: bool) -> Hyper:
-        fields = Fields(meta, "GGUF metadata")
-        fields.refuse("llama.rope.scaling.type", "none")
-        fields.refuse("llama.rope.scale_linear", 1.0)
-        fields.refuse("llama.rope.scaling.factor", 1.0)
-        fields.refuse("llama.expert_count", 0)
-        fields.refuse("llama.attention.sliding_window", 0)
-        dim = fields.count("llama.embedding_length")
-        heads = fields.count("llama.attention.head_count")
-        head_dim = fields.count("llama.attention.key_length", dim // heads)
-        fields.refuse("llama.attention.value_length", head_dim)
-        return _checked(
-            Hyper(
-                layers=fields.count("llama.block_count"),
-                dim=dim,
-                ffn_dim=fields.count("llama.feed_forward_length"),
-                heads=heads,
-                kv_heads=fields.count("llama.attention.head_count_kv", heads),
-                head_dim=head_dim,
-                vocab=fields.count("llama.vocab_size", fields.length("tokenizer.ggml.tokens")),
-                context=fields.count("llama.context_length"),
-                norm_eps=shortest_float32(fields.real("llama.attention.layer_norm_rms_epsilon")),
-                rope_base=shortest_float32(fields.real("llama.rope.freq_base", 10000.0)),
-                rope_dim=fields.count("llama.rope.dimension_count", head_dim),
-                tied=tied,
-            ),
-            "GGUF metadata",
-        )
-
-    def hyper_to_gguf(self, h: Hyper) -> dict[str, Any]:
-        sizes: dict[str, Any] = {
-            "llama.block_count": h.layers,
-            "llama.context_length": h.context,
-            "llama.embedding_length": h.dim,
-            "llama.feed_forward_length": h.ffn_dim,
-            "llama.attention.head_count": h.heads,
-            "llama.attention.head_count_kv": h.kv_heads,
-            "llama.rope.freq_base": h.rope_base,
-            "llama.attention.layer_norm_rms_epsilon": h.norm_eps,
-            "llama.vocab_size": h.vocab,
-            "llama.rope.dimension_count": h.rope_dim,
+    def more_to_hf(self, h: LlamaHyper) -> dict[str, Any]:
+        if h.rope_factor == 1:
+            return {}
+        return {
+            "rope_scaling": {
+                "rope_type": "llama3",
+                "factor": h.rope_factor,
+                "low_freq_factor": h.rope_low,
+                "high_freq_factor": h.rope_high,
+                "original_max_position_embeddings": h.rope_original,
+            }
         }
-        if h.head_dim != h.dim // h.heads:
-            sizes["llama.attention.key_length"] = h.head_dim
-            sizes["llama.attention.value_length"] = h.head_dim
-        return sizes
 
-    def tensors(self, h: Hyper) -> list[TensorName]:
-        queries, keys = h.heads * h.head_dim, h.kv_heads * h.head_dim
-        sizes = {
-            "attn_norm": (1, h.dim),
-            "q": (queries, h.dim),
-            "k": (keys, h.dim),
-            "v": (keys, h.dim),
-            "o": (h.dim, queries),
-            "ffn_norm": (1, h.dim),
-            "gate": (h.ffn_dim, h.dim),
-            "up": (h.ffn_dim, h.dim),
-            "down": (h.dim, h.ffn_dim),
-        }
-        rotary = {"q": h.heads, "k": h.kv_heads}
-        names = [TensorName("embed", "model.embed_tokens.weight", "token_embd.weight", h.vocab, h.dim)]
-        for i in range(h.layers):
-            for part, hf, gguf in _PARTS:
-                names.append(
-                    TensorName(
-                        f"layers.{i}.{part}",
-                        f"model.layers.{i}.{hf}.weight",
-                        f"blk.{i}.{gguf}.weight",
-                        *sizes[part],
-                        rotary.get(part),
-                    )
-                )
-        names.append(TensorName("final_norm", "model.norm.weight", "output_norm.weight", 1, h.dim))
-        if not h.tied:
-            names.append(TensorName("head", "lm_head.weight", "output.weight", h.vocab, h.dim))
-        return names
+    def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
+        fields.refuse("rope.scaling.type", "none")
+        fields.refuse("rope.scale_linear", 1.0)
+        fields.refuse("rope.scaling.factor", 1.0)
+        fields.refuse("attention.sliding_window", 0)
+        return _scaling_of(fields.values[_FACTORS], h) if _FACTORS in fields.values else {}
 
-    def graph(self, h: Hyper, g: GraphBuilder) -> None:
+    def more_to_gguf(self, h: LlamaHyper) -> dict[str, Any]:
+        return {"vocab_size": h.vocab, "rope.dimension_count": h.rope_dim}
+
+    def layer(self, h: Hyper) -> list[TensorName]:
+        return [*decoder.two_norms(h), *decoder.attention(h, permuted=True), *decoder.feed_forward(h)]
+
+    def tensors(self, h: LlamaHyper) -> list[TensorName]:  # type: ignore[override]
+        own = [] if h.rope_factor == 1 else [TensorName("rope_freqs", "", _FACTORS, 1, h.rope_dim // 2)]
+        return [*own, *super().tensors(h)]
+
+    def derive(self, h: LlamaHyper) -> dict[str, Tensor]:  # type: ignore[override]
+        return {} if h.rope_factor == 1 else {"rope_freqs": decoder.vector(divisors(h))}
+
+    def graph(self, h: LlamaHyper, g: GraphBuilder) -> None:  # type: ignore[override]
         x = g.embed("embed")
-        table = g.rope_table([h.rope_base ** (-2 * i / h.rope_dim) for i in range(h.rope_dim // 2)])
+        table = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim, divisors(h)))
         for i in range(h.layers):
             layer = f"layers.{i}"
             y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
@@ -179,33 +115,28 @@ class Llama(Family):
         g.logits(g.norm(x, "final_norm", h.norm_eps), "embed" if h.tied else "head")
 
 
-def _rope_parameters(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The table that holds rope_theta: `rope_parameters` in newer configs, else the config itself."""
-    for key in ("rope_scaling", "rope_parameters"):
-        given = config.get(key)
-        if given is None:
-            continue
-        if not isinstance(given, Mapping):
-            raise FormatError(f"config.json: {key} is {given!r}; it must be a table or null")
-        kind = given.get("rope_type", given.get("type", "default"))
-        if kind != "default":
-            raise UnsupportedError(
-                f"config.json: {key} is of type {kind!r}, which is not supported; supported: 'default'"
-            )
-    newer = config.get("rope_parameters")
-    return newer if newer and "rope_theta" in newer else config
+def divisors(h: LlamaHyper) -> list[float]:
+    """What divides the frequency of each rotated pair."""
+    found = []
+    for frequency in decoder.frequencies(h.rope_base, h.rope_dim):
+        turns = h.rope_original * frequency / (2 * math.pi)
+        share = min(max((turns - h.rope_low) / (h.rope_high - h.rope_low), 0.0), 1.0)
+        found.append(1 / ((1 - share) / h.rope_factor + share))
+    return found
 
 
-def _checked(h: Hyper, where: str) -> Hyper:
-    if h.heads % h.kv_heads:
-        raise FormatError(f"{where}: {h.heads} attention heads can't share {h.kv_heads} key-value heads evenly")
-    if h.head_dim % 2:
-        raise FormatError(f"{where}: a head of {h.head_dim} values can't be rotated in pairs")
-    if h.rope_dim != h.head_dim:
-        raise UnsupportedError(
-            f"{where}: rotation of {h.rope_dim} of a head's {h.head_dim} values is not supported, only of all"
-        )
-    return h
+def _scaling_of(given: list[float], h: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that gave a file its divisors. All of Meta's models have the usual bounds, so that the
+    factor and the original length are what there is to find."""
+    for original in (8192, *(1 << k for k in range(9, 20))):
+        settings: dict[str, Any] = {"rope_factor": max(given), "rope_original": original}
+        expected = divisors(LlamaHyper(**h, **settings))
+        same = zip(given, expected, strict=False)
+        if len(given) == len(expected) and all(abs(a - b) <= 1e-5 * b for a, b in same):
+            return settings
+    raise UnsupportedError(
+        f"{_FACTORS} does not hold the divisors of Llama 3's rotation, the only ones supported"
+    )
 
 
 family = Llama()

@@ -2,8 +2,9 @@
 
 Roles are dotted names, the same for every family that has the part: `embed`, `final_norm`, `head` (absent
 when tied to `embed`), and per layer `layers.<i>.<part>` with the parts `attn_norm`, `q`, `k`, `v`, `o`,
-`ffn_norm`, `gate`, `up`, `down`. A tensor's rows are in Hugging Face's order (a GGUF of the llama family stores
-the rows of q and k permuted; its reader puts them back, its writer permutes them again).
+`ffn_norm`, `gate`, `up`, `down`; a family may have further ones. Values and their order are GGUF's
+(models/family.py's TensorName says what a Hugging Face folder has otherwise), but for the rows of q and k,
+which a GGUF of the llama family stores permuted; its reader puts them back, its writer permutes them again.
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ class Tokenizer:
 
 @dataclass(frozen=True)
 class Hyper:
-    """Hyper-parameters that more than one family has. Lengths in elements, context in tokens."""
+    """Hyper-parameters that most families have; a family may add its own in a subclass. Lengths in elements,
+    context in tokens."""
 
     layers: int
     dim: int
@@ -98,3 +100,5 @@ class Spec:
     chat_template: str | None
     # What is known of the origin: name, license, organization, languages … in GGUF's `general.*` words.
     general: dict[str, Any] = field(default_factory=dict)
+    # What of the file was left out on purpose, a line each.
+    notes: tuple[str, ...] = ()

@@ -1,5 +1,6 @@
 """Weight formats for a whole model: which tensor gets which, and the conversion."""
 
-from tinsmith.quant.presets import PRESETS, apply
+from tinsmith.quant.model import apply, encoder
+from tinsmith.quant.presets import PRESETS
 
-__all__ = ["PRESETS", "apply"]
+__all__ = ["PRESETS", "apply", "encoder"]

@@ -1,72 +1,220 @@
-"""Presets: the names people know, as a choice of format by role."""
+"""Presets: the names people know, as a choice of format by tensor.
+
+A tensor is told by its name in GGUF, which is the same in every family. The mixes of the K presets are
+llama.cpp's: what a preset's name promises about size and quality there, it promises here. Q4_0 is finer than
+there in attention.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
-from tinsmith import _core
-from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.errors import UnsupportedError
 from tinsmith.formats.weights import weight_format
-from tinsmith.models.spec import Buffer, Spec, Tensor
+
+
+class Shape(NamedTuple):
+    """A tensor of a GGUF file: `rows` of all its matrices together; a vector has 1."""
+
+    name: str
+    rows: int
+    inputs: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a tensor stands: the how manyth of how many with its part, queries that share a key, and whether
+    the importance of its inputs is known."""
+
+    index: int
+    count: int
+    group: int
+    weighed: bool
+
+
+def _always(place: Place) -> bool:
+    return True
+
+
+def _outer_and_each_third(place: Place) -> bool:
+    first = place.count // 8
+    return place.index < first or place.index >= 7 * place.count // 8 or (place.index - first) % 3 == 2
+
+
+def _first_eighth(place: Place) -> bool:
+    return place.index < place.count // 8
+
+
+class Rule(NamedTuple):
+    """A finer format for some tensors of a part, such as attn_v."""
+
+    part: str
+    format: str
+    where: Callable[[Place], bool] = _always
 
 
 class Preset(NamedTuple):
-    """The format of the matrices; the format of the embedding and the head, whose errors reach every token; and
-    the parts of a layer that take the latter too, being small and costly where they are wrong."""
+    """file_type: GGUF's number for it. matrices: the format of whatever nothing else is said of; head: of the
+    output head, also where the embedding is that; embedding: of one that is not."""
 
+    file_type: int
     matrices: str
-    embeddings: str
-    finer: tuple[str, ...] = ()
+    head: str
+    embedding: str
+    rules: tuple[Rule, ...] = ()
 
 
 PRESETS = {
-    "F32": Preset("F32", "F32"),
-    "F16": Preset("F16", "F16"),
-    "Q8_0": Preset("Q8_0", "Q8_0"),
-    "Q4_0": Preset("Q4_0", "Q8_0", finer=("k", "v", "o")),
+    "F32": Preset(0, "F32", "F32", "F32"),
+    "F16": Preset(1, "F16", "F16", "F16"),
+    "BF16": Preset(32, "BF16", "BF16", "BF16"),
+    "Q8_0": Preset(7, "Q8_0", "Q8_0", "Q8_0"),
+    "Q6_K": Preset(18, "Q6_K", "Q6_K", "Q6_K"),
+    "Q5_K_M": Preset(
+        17,
+        "Q5_K",
+        "Q6_K",
+        "Q5_K",
+        (
+            Rule("attn_v", "Q6_K", _outer_and_each_third),
+            Rule("ffn_down", "Q6_K", _outer_and_each_third),
+            Rule("attn_qkv", "Q6_K"),
+        ),
+    ),
+    "Q5_K_S": Preset(16, "Q5_K", "Q6_K", "Q5_K"),
+    "Q5_1": Preset(9, "Q5_1", "Q6_K", "Q5_1"),
+    "Q5_0": Preset(8, "Q5_0", "Q6_K", "Q5_0"),
+    "Q4_K_M": Preset(
+        15,
+        "Q4_K",
+        "Q6_K",
+        "Q4_K",
+        (
+            Rule("attn_v", "Q6_K", _outer_and_each_third),
+            Rule("ffn_down", "Q6_K", _outer_and_each_third),
+            Rule("attn_qkv", "Q5_K"),
+        ),
+    ),
+    "Q4_K_S": Preset(
+        14,
+        "Q4_K",
+        "Q6_K",
+        "Q4_K",
+        (
+            Rule("attn_v", "Q5_K", lambda place: place.index < 4),
+            Rule("ffn_down", "Q5_K", _first_eighth),
+        ),
+    ),
+    "Q4_1": Preset(3, "Q4_1", "Q6_K", "Q4_1"),
+    "Q4_0": Preset(
+        2, "Q4_0", "Q8_0", "Q8_0", tuple(Rule(f"attn_{part}", "Q8_0") for part in ("k", "v", "qkv", "output"))
+    ),
+    "IQ4_NL": Preset(
+        25,
+        "IQ4_NL",
+        "Q6_K",
+        "IQ4_NL",
+        (
+            Rule("attn_v", "Q5_K", lambda place: place.group >= 4),
+            Rule("ffn_down", "Q5_K", lambda place: _first_eighth(place) and not place.weighed),
+        ),
+    ),
+    "Q3_K_M": Preset(
+        12,
+        "Q3_K",
+        "Q6_K",
+        "Q3_K",
+        (
+            Rule("attn_v", "Q5_K", lambda place: place.index < 2),
+            Rule("attn_v", "Q4_K"),
+            Rule("ffn_down", "Q5_K", lambda place: place.index < place.count // 16),
+            Rule("ffn_down", "Q4_K"),
+            Rule("attn_output", "Q4_K"),
+            Rule("attn_qkv", "Q4_K"),
+        ),
+    ),
+    "Q2_K": Preset(
+        10,
+        "Q2_K",
+        "Q6_K",
+        "Q2_K",
+        (
+            Rule("attn_v", "Q4_K", lambda place: place.group >= 4),
+            Rule("attn_v", "Q3_K"),
+            Rule("ffn_down", "Q3_K"),
+            Rule("attn_output", "Q3_K"),
+        ),
+    ),
 }
 
+# Small, and costly where they are wrong: the weights of short convolutions and those that choose experts.
+_EXACT = re.compile(r".*\.(ssm_conv1d|shortconv\.conv|ffn_gate_inp|ffn_gate_inp_shexp)\.weight")
+_LAYER = re.compile(r"blk\.\d+\.(\w+?)(?:_exps|_shexp)?\.weight")
+# What takes a format's place in rows that are no multiple of its 256 inputs: the next finer one with blocks of
+# 32.
+_NARROW = {"Q2_K": "Q4_0", "Q3_K": "Q4_0", "Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}
+_NARROWEST = "F16"  # for rows that are no multiple of 32 either
 
-def format_of(preset: str, role: str) -> str:
-    """The format that a preset gives to the matrix of a role. Raises UnsupportedError for an unknown preset."""
-    if preset not in PRESETS:
-        raise UnsupportedError(f"preset {preset!r} is not known; known: {', '.join(PRESETS)}")
-    chosen = PRESETS[preset]
-    is_finer = role in ("embed", "head") or role.rpartition(".")[2] in chosen.finer
-    return chosen.embeddings if is_finer else chosen.matrices
+
+def find(name: str) -> Preset:
+    """Raises UnsupportedError for an unknown one, listing those there are."""
+    if name not in PRESETS:
+        raise UnsupportedError(f"preset {name!r} is not known; known: {', '.join(PRESETS)}")
+    return PRESETS[name]
 
 
-def apply(spec: Spec, preset: str, importance: Mapping[str, Buffer] | None = None) -> Spec:
-    """The model with its matrices in a preset's formats; vectors (norms, biases) become F32.
+def formats(
+    name: str, shapes: Sequence[Shape], *, group: int = 1, weighed: bool = False
+) -> tuple[list[str], tuple[str, ...]]:
+    """The format of each tensor of a file under preset `name`, and a line for every fallback.
 
-    importance: by role, a float32 weight for the squared error of each input column, shape (inputs,). A
-    tensor that has the format already is taken as it is. Raises UnsupportedError for an unknown preset or a
-    matrix that its format's blocks do not divide, FormatError for a weight that is not finite.
+    group: query heads a key head; weighed: an importance matrix is at hand. Vectors are F32, and so are the
+    weights of short convolutions and of routers. Raises UnsupportedError for an unknown preset.
     """
-    tensors = {}
-    for role, tensor in spec.tensors.items():
-        wanted = format_of(preset, role)
-        tensors[role] = _convert(
-            role, tensor, "F32" if tensor.rows == 1 else wanted, (importance or {}).get(role)
-        )
-    return replace(spec, tensors=tensors)
+    preset = find(name)
+    tied = all(shape.name != "output.weight" for shape in shapes)
+    parts = [_part(shape.name) for shape in shapes]
+    counts, seen = Counter(parts), Counter[str]()
+    chosen: list[str] = []
+    fallbacks: Counter[tuple[str, str, int]] = Counter()
+    for shape, part in zip(shapes, parts, strict=True):
+        wanted = _wanted(preset, shape, part, Place(seen[part], counts[part], group, weighed), tied)
+        seen[part] += 1
+        given = _fitting(wanted, shape.inputs)
+        if given != wanted:
+            fallbacks[wanted, given, shape.inputs] += 1
+        chosen.append(given)
+    notes = tuple(
+        f"rows of {inputs} inputs don't fill {wanted}'s blocks of {weight_format(wanted).block}: {given} "
+        f"instead, in {count} of {len(shapes)} tensors"
+        for (wanted, given, inputs), count in sorted(fallbacks.items())
+    )
+    return chosen, notes
 
 
-def _convert(role: str, tensor: Tensor, wanted: str, importance: Buffer | None) -> Tensor:
-    if tensor.format == wanted:
-        return tensor
-    block = weight_format(wanted).block
-    if tensor.inputs % block:
-        raise UnsupportedError(
-            f"{role} has {tensor.inputs} inputs, which {wanted}'s blocks of {block} do not divide"
-        )
-    shape = (tensor.rows, tensor.inputs)
-    data = tensor.data if tensor.format == "F32" else _core.dequantize(tensor.format, tensor.data, *shape)
-    if wanted == "F32":
-        return Tensor("F32", *shape, data)
-    try:
-        return Tensor(wanted, *shape, _core.quantize(wanted, data, *shape, importance=importance))
-    except ValueError as error:
-        raise FormatError(f"{role} can't be quantized to {wanted}: {error}") from error
+def _part(name: str) -> str:
+    """attn_v of blk.3.attn_v.weight; the name itself outside of the layers."""
+    found = _LAYER.fullmatch(name)
+    return found[1] if found else name
+
+
+def _wanted(preset: Preset, shape: Shape, part: str, place: Place, tied: bool) -> str:
+    if shape.rows == 1 or _EXACT.fullmatch(shape.name) or not shape.name.endswith(".weight"):
+        return "F32"
+    if shape.name == "output.weight" or (shape.name == "token_embd.weight" and tied):
+        return preset.head
+    if shape.name == "token_embd.weight":
+        return preset.embedding
+    rule = next((rule for rule in preset.rules if rule.part == part and rule.where(place)), None)
+    return rule.format if rule else preset.matrices
+
+
+def _fitting(wanted: str, inputs: int) -> str:
+    for given in (wanted, _NARROW.get(wanted)):
+        if given and inputs % weight_format(given).block == 0:
+            return given
+    return _NARROWEST

@@ -1,15 +1,18 @@
-"""A model file to a Model: a .tin as it is, anything else compiled in memory."""
+"""A model file to a Model: a .tin as it is, another compiled in memory, or opened in another runtime."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from tinsmith import _core
 from tinsmith.errors import FormatError, InputError, RuntimeFault, UnsupportedError
 from tinsmith.files import map_file
+from tinsmith.runtime.cores import usable_cores
 from tinsmith.runtime.model import Model
 
+NATIVE = "native"
 KV_TYPES = {"f16": _core.KV_F16, "q8": _core.KV_Q8}
 
 
@@ -20,30 +23,72 @@ def load(
     isa: str | None = None,
     kv: str = "f16",
     conversations: int = 4,
+    backend: str | None = None,
+    gpu_layers: int = 0,
 ) -> Model:
-    """Opens a .tin, or compiles a .gguf of a supported family, or a Hugging Face folder, in memory.
+    """Opens a .tin, or compiles a .gguf of a supported family, or a Hugging Face folder, in memory; or opens an
+    ONNX model in onnxruntime.
 
     threads: how many work on one step; None takes the cores this process may use. isa: an instruction set by
     name; None takes that of the environment's TIN_FORCE_ISA, or the best one this processor runs. kv: how keys
     and values are kept, "f16", or "q8" in about half the memory, with results of its own. conversations: how
     many the model remembers, so that they may take turns without computing anything again; each takes memory
-    for its caches.
+    for its caches. backend: what computes: "native", "llama.cpp" (of a .gguf) or "onnxruntime" (of an .onnx or
+    its folder; anything else is first exported as float32 into the cache folder). None takes onnxruntime for an
+    ONNX model and native for all others. isa, kv and conversations are of native alone. gpu_layers: how many
+    layers llama.cpp puts on a GPU, -1 for all.
     Raises InputError for a missing file, FormatError for a damaged one, UnsupportedError for a family, format
     or instruction set that is not there.
     """
     path = Path(path)
+    if threads is not None and not 1 <= threads <= 64:
+        raise InputError(f"threads is {threads}; give 1 to 64")
+    if not path.exists():
+        raise InputError(f"{path}: no such file; give a .tin, a .gguf, an .onnx or a Hugging Face folder")
+    if backend is None:
+        backend = "onnxruntime" if is_onnx(path) else NATIVE
+    if gpu_layers and backend != "llama.cpp":
+        raise InputError(f"gpu_layers is for the back end llama.cpp; this is {backend}")
+    if backend == NATIVE:
+        return _native(path, threads, isa, kv, conversations)
+    if isa is not None or kv != "f16":
+        raise InputError(f"isa and kv are for the native runtime; leave them out for {backend}")
+    return _outside(backend, path, threads, {"gpu_layers": gpu_layers} if gpu_layers else {})
+
+
+def is_onnx(path: Path) -> bool:
+    """An .onnx file, or a folder as onnxruntime-genai's model builder writes it."""
+    return (path / "genai_config.json").exists() if path.is_dir() else path.suffix == ".onnx"
+
+
+def _outside(backend: str, path: Path, threads: int | None, options: dict[str, Any]) -> Model:
+    from tinsmith.backends import open_engine
+    from tinsmith.compiler import build_words
+
+    opened = open_engine(backend, path, threads=threads or usable_cores(), **options)
+    facts = {
+        "name": opened.name,
+        "family": opened.family,
+        "parameters": opened.parameters,
+        "weight_bytes": opened.bytes,
+        "tensors": opened.formats,
+        "backend": opened.runtime,
+    }
+    image = build_words(opened.tokenizer, opened.chat_template, opened.engine.context, facts)
+    return Model(_core.Model(image), image, threads, engine=opened.engine)
+
+
+def _native(path: Path, threads: int | None, isa: str | None, kv: str, conversations: int) -> Model:
+    if is_onnx(path):
+        raise InputError(f"{path}: the native runtime reads no ONNX; take the back end onnxruntime")
     known = _core.isa_names()
     isa = isa or os.environ.get("TIN_FORCE_ISA") or None
     if isa is not None and isa not in known:
         raise UnsupportedError(f"instruction set {isa!r} does not run here; those that do: {', '.join(known)}")
-    if threads is not None and not 1 <= threads <= 64:
-        raise InputError(f"threads is {threads}; give 1 to 64")
     if kv not in KV_TYPES:
         raise InputError(f"kv is {kv!r}; give one of {', '.join(KV_TYPES)}")
     if conversations < 1:
         raise InputError(f"conversations is {conversations}; give at least 1")
-    if not path.exists():
-        raise InputError(f"{path}: no such file; give a .tin, a .gguf or a Hugging Face folder")
     if path.is_file() and (path.suffix == ".tin" or _is_zip(path)):
         image = map_file(path)
     else:

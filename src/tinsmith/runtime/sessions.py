@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tinsmith import _core
 from tinsmith.errors import RuntimeFault
@@ -32,10 +32,10 @@ class Sessions:
     one model and cache type; nothing else shapes what they hold.
     """
 
-    def __init__(self, model: _core.Model, threads: int, kv_type: int, most: int = 4) -> None:
-        self._model = model
-        self._threads = threads
-        self._kv_type = kv_type
+    def __init__(self, limit: int, make: Callable[[int], _core.Session], most: int = 4) -> None:
+        """limit: the model's context. make: a session with the context that it is given."""
+        self._limit = limit
+        self._make = make
         self._most = most
         self._sessions: list[_Entry] = []  # used last at the end
 
@@ -45,15 +45,14 @@ class Sessions:
         room: positions wanted beyond the prompt. Raises RuntimeFault when the prompt alone does not fit the
         model's context.
         """
-        limit = self._model.info()["context"]
-        wanted = min(limit, len(prompt) + room)
+        wanted = min(self._limit, len(prompt) + room)
         best, same, loses = self._closest(prompt)
         fits = best is not None and best[1] >= wanted
         if best is not None and fits and (loses < WORTH_KEEPING or self._most == 1):
             taken = best
             self._sessions.remove(best)
         else:
-            taken = self._other(best, wanted, limit)
+            taken = self._other(best, wanted)
             if best is not None:
                 # A window's ring may have lost what the prefix needs; it is then computed again.
                 with contextlib.suppress(RuntimeFault):
@@ -78,7 +77,7 @@ class Sessions:
                 best, most, loses = entry, same, computed - same
         return best, most, loses
 
-    def _other(self, keep: _Entry | None, wanted: int, limit: int) -> _Entry:
+    def _other(self, keep: _Entry | None, wanted: int) -> _Entry:
         """A session that fits and is not `keep`: a new one, or the one that was unused for longest."""
         if len(self._sessions) >= self._most:
             oldest = next((entry for entry in self._sessions if entry is not keep), None)
@@ -87,10 +86,5 @@ class Sessions:
                 if oldest[1] >= wanted:
                     return oldest
         # Powers of two, so that a growing conversation is not moved at every turn.
-        context = min(limit, max(512, 1 << (wanted - 1).bit_length()))
-        return new_session(self._model, context, self._threads, self._kv_type), context
-
-
-def new_session(model: _core.Model, context: int, threads: int, kv_type: int) -> _core.Session:
-    chunk = model.info()["chunk"]
-    return _core.Session(model, context=context, logit_rows=chunk, threads=threads, kv_type=kv_type)
+        context = min(self._limit, max(512, 1 << (wanted - 1).bit_length()))
+        return self._make(context), context

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from tinsmith.train.network import Network
+    from tinsmith.train.packing import Packing
 
 NAME = "importance.safetensors"  # in the adapter's folder
 
@@ -27,17 +28,23 @@ def recorded(network: Network) -> Iterator[dict[str, Tensor]]:
     import torch
 
     squares: dict[str, Tensor] = {}
+    packings: list[Packing] = []
+
+    def begin(module: nn.Module, args: tuple[Any, ...], options: dict[str, Any]) -> None:
+        packings[:] = [options["packing"]]
+
     counts: dict[str, int] = {}
 
     def watch(role: str) -> Any:
         def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            rows = inputs[0][0].detach().float()
+            rows = packings[0].without_padding(inputs[0].detach()).float()
             squares[role] = squares.get(role, torch.zeros(rows.shape[1])) + rows.square().sum(0)
             counts[role] = counts.get(role, 0) + len(rows)
 
         return note
 
     hooks = [module.register_forward_pre_hook(watch(role)) for role, module in network.linears.items()]
+    hooks.append(network.trunk.register_forward_pre_hook(begin, with_kwargs=True))
     means: dict[str, Tensor] = {}
     try:
         yield means

@@ -97,7 +97,12 @@ class _Run:
         from tinsmith.train.rough import Rough
 
         self.options, self.out_dir, self.on_event = options, out_dir, on_event
-        self.shared = len(shared_prefix([*sequences, *validation]))
+        matrices = torch.bfloat16 if network.has_fast_bfloat16() else torch.float32
+        torch.manual_seed(options.seed)
+        self.network = network.build(
+            spec, matrices, options.rank, options.alpha, options.dropout, options.targets
+        )
+        self.shared = len(shared_prefix([*sequences, *validation])) if self.network.packs else 0
         self.validation = batches(validation, options.batch_tokens, self.shared, 0, 0)
         epochs = [
             batches(sequences, options.batch_tokens, self.shared, options.seed, epoch)
@@ -105,9 +110,6 @@ class _Run:
         ]
         self.epoch_ends = list(accumulate(len(epoch) for epoch in epochs))
         self.plan = [batch for epoch in epochs for batch in epoch]
-        matrices = torch.bfloat16 if network.has_fast_bfloat16() else torch.float32
-        torch.manual_seed(options.seed)
-        self.network = network.build(spec, matrices, options.rank, options.alpha, options.dropout)
         self.rough = Rough(spec, self.network, options.rough) if options.rough else None
         self.importance: dict[str, Tensor] = {}
         self.parameters = self.network.parameters()
@@ -161,8 +163,6 @@ class _Run:
     def _step(self, batch: Sequence[TokenSequence]) -> float:
         import torch
 
-        from tinsmith.train.network import pack
-
         progress = self.progress
         self.network.model.train()
         rate = self.rate * self._schedule(progress.step)
@@ -170,7 +170,7 @@ class _Run:
             group["lr"] = rate
         is_rough = self.rough is not None and progress.step % 2 == 1
         with self.rough.applied() if self.rough and is_rough else nullcontext():
-            losses, _ = self.network.answer_losses(pack(batch, self.shared))
+            losses, _ = self.network.answer_losses(self.network.pack(batch, self.shared))
             loss = losses.mean()
             loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.options.clip)
@@ -199,13 +199,12 @@ class _Run:
         import torch
 
         from tinsmith.train.importance import recorded
-        from tinsmith.train.network import pack
 
         self.network.model.eval()
         total, tokens, exact, count = 0.0, 0, 0, 0
         with torch.no_grad(), recorded(self.network) as self.importance:
             for batch in self.validation:
-                packing = pack(batch, self.shared)
+                packing = self.network.pack(batch, self.shared)
                 losses, best = self.network.answer_losses(packing)
                 wrong = torch.zeros(len(batch)).index_add_(0, packing.owner, (best != packing.targets).float())
                 total, tokens = total + float(losses.sum()), tokens + len(losses)

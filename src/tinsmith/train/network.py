@@ -1,188 +1,85 @@
 """The base model in torch with a LoRA adapter on it, computing no more than a loss on answers needs.
 
 Three things keep a step short. Sequences are packed into one row without padding, and the prefix that all
-prompts share (the system prompt) is computed once a batch; only attention sees them side by side. The output
-head, the largest matrix of a tiny model, is applied to the positions that have a label. And where the processor
-multiplies bfloat16, weights and activations of the matrices are bfloat16, the residual stream float32.
+prompts share is computed once a batch (packing.py). The output head, the largest matrix of a tiny model, is
+applied to the positions that have a label. And where the processor multiplies bfloat16, weights and activations
+of the matrices are bfloat16, the residual stream float32.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from types import MethodType
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from tinsmith.errors import InputError
 from tinsmith.models import family
 from tinsmith.models.spec import Spec
+from tinsmith.train import attention
+from tinsmith.train.packing import Packing, pack, pad
 from tinsmith.train.sequences import TokenSequence
-from tinsmith.train.tensors import to_float32
+from tinsmith.train.tensors import to_folder
 
-_ATTENTION = "tinsmith_packed"
 # Rows of logits that are held at once: 64 x 50,000 floats stay in the cache of most processors.
 _LOGIT_ROWS = 64
-
-
-@dataclass(frozen=True)
-class Packing:
-    """How a batch lies in one row of tokens: the shared prefix, then the rest of each sequence.
-
-    tokens, positions  [1, row]
-    places   [sequences * longest]: the row's index of each sequence's tokens, padded by repeating the first
-    valid    [sequences * longest]: False for padding
-    labelled [labels]: the row's indices that predict an answer's token; targets [labels]: those tokens
-    owner    [labels]: the number of the sequence
-    bias     [longest, shared + longest]: what attention adds to scores, 0 or -inf
-    """
-
-    tokens: Tensor
-    positions: Tensor
-    places: Tensor
-    valid: Tensor
-    labelled: Tensor
-    targets: Tensor
-    owner: Tensor
-    bias: Tensor
-    shared: int
-    sequences: int
-    longest: int
-
-
-def pack(batch: Sequence[TokenSequence], shared: int) -> Packing:
-    """shared: the length of the prefix that the sequences' prompts have in common."""
-    tokens = list(batch[0].prompt[:shared])
-    positions = list(range(shared))
-    longest = max(len(sequence) for sequence in batch) - shared
-    places = torch.zeros(len(batch), longest, dtype=torch.long)
-    valid = torch.zeros(len(batch), longest, dtype=torch.bool)
-    labelled: list[int] = []
-    targets: list[int] = []
-    owner: list[int] = []
-    for number, sequence in enumerate(batch):
-        begin, rest = len(tokens), len(sequence) - shared
-        tokens += [*sequence.prompt[shared:], *sequence.answer[:-1]]
-        positions += range(shared, shared + rest)
-        places[number] = begin
-        places[number, :rest] = torch.arange(begin, begin + rest)
-        valid[number, :rest] = True
-        labelled += range(begin + rest - len(sequence.answer), begin + rest)
-        targets += sequence.answer
-        owner += [number] * len(sequence.answer)
-    causal = torch.ones(longest, longest, dtype=torch.bool).tril()
-    seen = torch.cat([torch.ones(longest, shared, dtype=torch.bool), causal], dim=1)
-    # Padding follows a sequence's tokens, so that the causal mask alone hides it from them.
-    bias = torch.zeros(longest, shared + longest).masked_fill(~seen, float("-inf"))
-    return Packing(
-        tokens=torch.tensor([tokens]),
-        positions=torch.tensor([positions]),
-        places=places.flatten(),
-        valid=valid.flatten(),
-        labelled=torch.tensor(labelled),
-        targets=torch.tensor(targets),
-        owner=torch.tensor(owner),
-        bias=bias,
-        shared=shared,
-        sequences=len(batch),
-        longest=longest,
-    )
-
-
-def _packed_attention(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    scaling: float,
-    packing: Packing,
-    **_: Any,
-) -> tuple[Tensor, None]:
-    """transformers' attention interface: query [1, heads, row, width], key and value [1, kv heads, row, width]
-    to [1, row, heads, width]."""
-    query, key = query.to(value.dtype), key.to(value.dtype)
-    groups, width = key.shape[1], query.shape[3]
-    q = query[0].transpose(0, 1).flatten(1)
-    k = key[0].transpose(0, 1).flatten(1)
-    v = value[0].transpose(0, 1).flatten(1)
-    count, longest, shared = packing.sequences, packing.longest, packing.shared
-
-    def side_by_side(rows: Tensor, heads: int) -> Tensor:
-        gathered = rows.index_select(0, packing.places).view(count, longest, heads, width)
-        return gathered.transpose(1, 2)
-
-    def with_prefix(rows: Tensor) -> Tensor:
-        prefix = rows[:shared].view(1, shared, groups, width).transpose(1, 2).expand(count, -1, -1, -1)
-        return torch.cat([prefix, side_by_side(rows, groups)], dim=2)
-
-    own = _attend(side_by_side(q, query.shape[1]), with_prefix(k), with_prefix(v), packing.bias, scaling)
-    rows = own.transpose(1, 2).reshape(count * longest, -1)[packing.valid]
-    if shared:
-        bias = torch.full((shared, shared), float("-inf")).triu(1)
-        first = _attend(query[:, :, :shared], key[:, :, :shared], value[:, :, :shared], bias, scaling)
-        rows = torch.cat([first.transpose(1, 2).reshape(shared, -1), rows])
-    return rows.view(1, len(rows), query.shape[1], width), None
-
-
-def _attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scaling: float) -> Tensor:
-    """[batch, heads, rows, width] attending to [batch, kv heads, columns, width]; bias [rows, columns].
-
-    Written out: for short rows this is several times faster on a CPU than torch's fused function.
-    """
-    count, heads, rows, width = query.shape
-    groups = key.shape[1]
-    query = query.reshape(count, groups, heads // groups * rows, width)
-    scores = (query @ key.transpose(2, 3)).float() * scaling
-    scores = scores.view(count, heads, rows, -1) + bias
-    weights = scores.softmax(-1).to(value.dtype).view(count, groups, heads // groups * rows, -1)
-    return (weights @ value).view(count, heads, rows, width)
 
 
 class _LoraLinear(torch.autograd.Function):
     """x W^T + scale (x A^T) B^T with a frozen W, computed in W's type; A and B and their gradients are float32.
 
-    x [1, rows, inputs], W [outputs, inputs], A [rank, inputs], B [outputs, rank]. peft's own module does the
-    same in more passes over memory.
+    x [batch, rows, inputs], W [outputs, inputs], A [rank, inputs], B [outputs, rank]. peft's own module does
+    the same in more passes over memory.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, a: Tensor, b: Tensor, scale: float) -> Tensor:
-        rows, a, b = x[0].to(weight.dtype), a.to(weight.dtype), b.to(weight.dtype)
+        rows, a, b = x.flatten(0, -2).to(weight.dtype), a.to(weight.dtype), b.to(weight.dtype)
         low = rows @ a.T
         ctx.save_for_backward(rows, weight, a, b, low)
-        ctx.scale, ctx.dtype = scale, x.dtype
-        return torch.addmm(rows @ weight.T, low, b.T, alpha=scale)[None]
+        ctx.scale, ctx.dtype, ctx.shape = scale, x.dtype, x.shape
+        return torch.addmm(rows @ weight.T, low, b.T, alpha=scale).view(*x.shape[:-1], -1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         rows, weight, a, b, low = ctx.saved_tensors
-        out = gradients[0][0].to(weight.dtype)
+        out = gradients[0].flatten(0, -2).to(weight.dtype)
         d_low = (out @ b) * ctx.scale
         d_a = (d_low.T @ rows).float()
         d_b = (out.T @ low).float() * ctx.scale
-        d_x = torch.addmm(out @ weight, d_low, a)[None].to(ctx.dtype) if ctx.needs_input_grad[0] else None
-        return d_x, None, d_a, d_b, None
+        if not ctx.needs_input_grad[0]:
+            return None, None, d_a, d_b, None
+        return torch.addmm(out @ weight, d_low, a).view(ctx.shape).to(ctx.dtype), None, d_a, d_b, None
 
 
 class _AnswerLoss(torch.autograd.Function):
     """Cross entropy of each labelled row, and the token it finds likeliest.
 
     states [labels, dim], head [vocabulary, dim] (frozen), targets [labels] to losses [labels] float32 and
-    tokens [labels]. The gradient is made while a few rows' logits are at hand, so that the whole matrix of
-    logits never exists.
+    tokens [labels]. Logits are scale * states head^T, and where there is a cap, cap * tanh(that / cap). The
+    gradient is made while a few rows' logits are at hand, so that the whole matrix of logits never exists.
     """
 
     @staticmethod
-    def forward(ctx: Any, states: Tensor, head: Tensor, targets: Tensor, learn: bool) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any, states: Tensor, head: Tensor, targets: Tensor, scale: float, cap: float | None, learn: bool
+    ) -> tuple[Tensor, Tensor]:
         losses = torch.empty(len(states))
         best = torch.empty(len(states), dtype=torch.long)
         gradient = torch.empty(states.shape if learn else (0,), dtype=head.dtype)
         for begin in range(0, len(states), _LOGIT_ROWS):
             part = slice(begin, begin + _LOGIT_ROWS)
-            logits = (states[part].to(head.dtype) @ head.T).float()
+            logits = (states[part].to(head.dtype) @ head.T).float().mul_(scale)
+            slope = None
+            if cap is not None:
+                bent = logits.div_(cap).tanh_()
+                slope = 1 - bent.square() if learn else None
+                logits = bent.mul_(cap)
             wanted = targets[part, None]
             best[part] = logits.argmax(-1)
             peak = logits.gather(1, best[part, None])
@@ -193,7 +90,9 @@ class _AnswerLoss(torch.autograd.Function):
             if learn:
                 weights /= total
                 weights.scatter_add_(1, wanted, torch.full_like(right, -1.0))
-                gradient[part] = weights.to(head.dtype) @ head
+                if slope is not None:
+                    weights *= slope
+                gradient[part] = (weights.to(head.dtype) @ head) * scale
         ctx.save_for_backward(gradient)
         ctx.mark_non_differentiable(best)
         ctx.dtype = states.dtype
@@ -202,27 +101,35 @@ class _AnswerLoss(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
-        return (gradient.float() * gradients[0][:, None]).to(ctx.dtype), None, None, None
+        return (gradient.float() * gradients[0][:, None]).to(ctx.dtype), None, None, None, None, None
 
 
 @dataclass(frozen=True)
 class Network:
     """model: peft's wrapper around transformers' model; what it trains is float32. linears: peft's modules, by
-    the role of the tensor that each adapts."""
+    the role of the tensor that each adapts. packs: whether sequences may lie in one row; scale, cap: what
+    becomes of logits after the head."""
 
     model: Any
     trunk: nn.Module
     head: Tensor
     linears: dict[str, Any]
+    packs: bool
+    scale: float
+    cap: float | None
+
+    def pack(self, batch: Sequence[TokenSequence], shared: int) -> Packing:
+        """shared: the length of the prefix that the sequences' prompts have in common."""
+        return pack(batch, shared) if self.packs else pad(batch)
 
     def answer_losses(self, packing: Packing) -> tuple[Tensor, Tensor]:
         """Loss and likeliest token at each labelled position; [labels] each."""
         states = self.trunk(
             input_ids=packing.tokens, position_ids=packing.positions, use_cache=False, packing=packing
         ).last_hidden_state
-        labelled = states[0].index_select(0, packing.labelled)
+        labelled = states.flatten(0, 1).index_select(0, packing.labelled)
         losses, best = _AnswerLoss.apply(  # type: ignore[no-untyped-call]
-            labelled, self.head, packing.targets, torch.is_grad_enabled()
+            labelled, self.head, packing.targets, self.scale, self.cap, torch.is_grad_enabled()
         )
         return losses, best
 
@@ -237,64 +144,148 @@ def has_fast_bfloat16() -> bool:
     return any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "arm_bf16"))
 
 
-def build(spec: Spec, matrices: torch.dtype, rank: int, alpha: float, dropout: float) -> Network:
-    """The base with a new adapter on every linear layer but the head; A is drawn by torch's seed, B is 0."""
+def build(
+    spec: Spec, matrices: torch.dtype, rank: int, alpha: float, dropout: float, targets: Sequence[str] = ()
+) -> Network:
+    """The base with a new adapter; A is drawn by torch's seed, B is 0.
+
+    targets: the linear layers to adapt, by the last part of their names in transformers ("q_proj"); none for
+    all but the head and the gates of one output, which choose and do not compute. Raises InputError for a name
+    that the family does not have.
+    """
+    base = _base_model(spec)
+    wanted = _targets(spec.family, base, targets)
+    for name in wanted:
+        weight = base.get_submodule(name).weight
+        weight.data = weight.data.to(matrices)
+    model = _adapted(base, wanted, rank, alpha, dropout)
+    origin = spec.general.get("name")
+    model.peft_config["default"].base_model_name_or_path = origin if isinstance(origin, str) else ""
+    packs = _attends_only(base.config)
+    roles = {name.hf: name.role for name in family.by_name(spec.family).tensors(spec.hyper)}
+    linears = {}
+    for name in sorted(wanted):
+        module = base.get_submodule(name)
+        module.forward = partial(_lora_forward, module, narrow=packs)
+        linears[roles[f"{name}.weight"]] = module
+    head = base.get_output_embeddings().weight.detach().to(matrices)
+    scale = 1 / getattr(base.config, "logits_scaling", 1)
+    cap = getattr(base.config, "final_logit_softcapping", None)
+    return Network(model, base.base_model, head, linears, packs, scale, cap)
+
+
+def _adapted(base: Any, wanted: set[str], rank: int, alpha: float, dropout: float) -> Any:
+    """peft's wrapper around the model, with plain LoRA on the wanted modules."""
     from peft import LoraConfig, get_peft_model
     from peft.tuners.lora import Linear
 
-    base = _base_model(spec, matrices)
-    origin = spec.general.get("name")
-    base.name_or_path = origin if isinstance(origin, str) else ""
     config = LoraConfig(
-        r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules="all-linear", task_type="CAUSAL_LM"
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        target_modules=sorted({name.rpartition(".")[2] for name in wanted}),
+        task_type="CAUSAL_LM",
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by an old name
         model = get_peft_model(base, config)
-    roles = {name.hf: name.role for name in family.by_name(spec.family).tensors(spec.hyper)}
-    linears = {}
-    for name, module in base.named_modules():
-        if isinstance(module, Linear):
-            module.forward = MethodType(_lora_forward, module)
-            linears[roles[f"{name}.weight"]] = module
-    head = base.get_output_embeddings().weight.detach().to(matrices)
-    return Network(model, base.base_model, head, linears)
+    adapted = {name for name, module in base.named_modules() if isinstance(module, Linear)}
+    assert adapted == wanted, adapted ^ wanted
+    return model
 
 
-def _lora_forward(self: Any, x: Tensor) -> Tensor:
-    weight, bias = self.base_layer.weight, self.base_layer.bias
-    a, b = self.lora_A["default"].weight, self.lora_B["default"].weight
-    scale, dropout = self.scaling["default"], self.lora_dropout["default"]
+def _attends_only(config: Any) -> bool:
+    """Whether tokens see each other by attention alone. Other layers (convolutions, delta rules) carry what
+    they have seen along the row, over the border between two sequences that share it."""
+    kinds = set(getattr(config, "layer_types", None) or ())
+    return kinds <= {"full_attention", "sliding_attention"}
+
+
+def _targets(name: str, base: Any, chosen: Sequence[str]) -> set[str]:
+    """The names of the modules to adapt."""
+    head = base.get_output_embeddings()
+    linears = {
+        path: module
+        for path, module in base.named_modules()
+        if isinstance(module, nn.Linear) and module is not head
+    }
+    known = sorted({path.rpartition(".")[2] for path in linears})
+    for one in chosen:
+        if one not in known:
+            raise InputError(f"[train] targets: {name} has no linear layer {one!r}; it has {', '.join(known)}")
+    if chosen:
+        return {path for path in linears if path.rpartition(".")[2] in chosen}
+    return {path for path, module in linears.items() if module.out_features > 1}
+
+
+def _lora_forward(module: Any, x: Tensor, *, narrow: bool) -> Tensor:
+    """narrow: the result may stay in the weight's type; attention and feed-forward layers take either."""
+    weight, bias = module.base_layer.weight, module.base_layer.bias
+    a, b = module.lora_A["default"].weight, module.lora_B["default"].weight
+    scale, dropout = module.scaling["default"], module.lora_dropout["default"]
     if isinstance(dropout, nn.Dropout):
         rows = x.to(weight.dtype)
         low = dropout(rows) @ a.to(weight.dtype).T
         out = torch.add(rows @ weight.T, low @ b.to(weight.dtype).T, alpha=scale)
     else:
         out = _LoraLinear.apply(x, weight, a, b, scale)  # type: ignore[no-untyped-call]
-    return out if bias is None else out + bias
+    if bias is not None:
+        out = out + bias.to(out.dtype)
+    return out if narrow else out.to(x.dtype)
 
 
-def _base_model(spec: Spec, matrices: torch.dtype) -> Any:
-    """transformers' model of the spec: matrices of `matrices`' type, everything else float32."""
+def _base_model(spec: Spec) -> Any:
+    """transformers' model of the spec, frozen, every weight float32."""
     from transformers import AutoConfig, AutoModelForCausalLM
-    from transformers.modeling_utils import AttentionInterface
 
-    AttentionInterface.register(_ATTENTION, _packed_attention)
-    kind = family.by_name(spec.family)
-    settings = kind.hyper_to_hf(spec.hyper)
+    attention.register()
+    settings = family.by_name(spec.family).hyper_to_hf(spec.hyper)
+    # A family's own defaults of these may lie outside of the vocabulary.
+    settings |= {f"{key}_token_id": getattr(spec.tokenizer, key) for key in ("bos", "eos", "pad")}
     config = AutoConfig.for_model(settings.pop("model_type"), **settings)
-    model = AutoModelForCausalLM.from_config(config, attn_implementation=_ATTENTION, dtype=torch.float32)
-    weights: dict[str, Tensor] = {}
-    for name in kind.tensors(spec.hyper):
-        tensor = torch.from_numpy(to_float32(spec.tensors[name.role]))
-        if name.rows == 1:
-            weights[name.hf] = tensor[0]
-        else:
-            weights[name.hf] = tensor if name.role == "embed" else tensor.to(matrices)
-    missing, unexpected = model.load_state_dict(weights, strict=False, assign=True)
-    model.tie_weights()
-    lost = [key for key in missing if not (spec.hyper.tied and key == "lm_head.weight")]
-    if lost or unexpected:
-        raise RuntimeError(f"{spec.family}: transformers wants {lost} and does not know {unexpected}")
+    with _quiet():
+        with torch.device("meta"):
+            kind = type(AutoModelForCausalLM.from_config(config))
+        model, report = kind.from_pretrained(
+            None,
+            config=config,
+            state_dict=_weights(spec),
+            attn_implementation=attention.NAME,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+    wrong = {key: sorted(names) for key, names in report.items() if names}
+    if wrong:
+        raise RuntimeError(f"{spec.family}: transformers does not take the weights: {wrong}")
     model.requires_grad_(False)
     return model
+
+
+def _weights(spec: Spec) -> dict[str, Tensor]:
+    """As a Hugging Face folder has them, float32."""
+    weights: dict[str, Tensor] = {}
+    for name in family.by_name(spec.family).tensors(spec.hyper):
+        if not name.hf:
+            continue  # it follows from the config, as the model's own tables do
+        tensor = torch.from_numpy(to_folder(name, spec.tensors[name.role]))
+        if name.experts:
+            weights |= {name.hf.replace("*", str(number)): one for number, one in enumerate(tensor)}
+        else:
+            weights[name.hf] = tensor
+    return weights
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' progress bars, and its advice to install faster kernels for GPUs."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

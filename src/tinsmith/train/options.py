@@ -13,8 +13,9 @@ class TrainOptions:
     in a batch, without the prefix that prompts share; max_length: tokens of the longest example allowed;
     patience: epochs without improvement after which training stops, 0 for never; warmup: the share of steps in
     which the learning rate rises; floor: the share of it that is left at the end; rough: the quantized format
-    whose errors the adapter learns to live with, None for none; renew: steps from one checkpoint, where those
-    errors are made anew, to the next; threads: torch's, None as torch likes.
+    whose errors the adapter learns to live with, None for none; targets: the linear layers to adapt, by their
+    names in transformers, none for all; renew: steps from one checkpoint, where the format's errors are made
+    anew, to the next; threads: torch's, None as torch likes.
     """
 
     task: str = "call"
@@ -33,6 +34,7 @@ class TrainOptions:
     weight_decay: float = 0.0
     clip: float = 1.0
     rough: str | None = "Q4_0"
+    targets: tuple[str, ...] = ()
     renew: int = 50
     threads: int | None = None
 

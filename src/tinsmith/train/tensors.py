@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tinsmith.models.family import TensorName
 from tinsmith.models.spec import Tensor
 
 
@@ -17,6 +18,19 @@ def to_float32(tensor: Tensor) -> Any:
 
         data = _core.dequantize(tensor.format, data, tensor.rows, tensor.inputs)
     return np.frombuffer(data, dtype=np.float32).reshape(tensor.rows, tensor.inputs).copy()
+
+
+def to_folder(name: TensorName, tensor: Tensor) -> Any:
+    """A spec's tensor as a Hugging Face folder has it: a numpy array of that shape, float32."""
+    import numpy as np
+
+    changed = name.to_folder(from_float32(to_float32(tensor)))
+    return np.frombuffer(changed.data, dtype=np.float32).reshape(name.folder_shape).copy()
+
+
+def from_folder(name: TensorName, array: Any) -> Tensor:
+    """The inverse of to_folder: an F32 tensor of the spec."""
+    return name.from_folder(from_float32(array.reshape(name.all_rows, name.inputs)))
 
 
 def quantized_float32(tensor: Tensor, format: str) -> Any:

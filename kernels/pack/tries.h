@@ -1,0 +1,74 @@
+/* The loops of tini_tries; fit.c includes them once for each instruction set, inside its region, with TINI_TRY(name)
+ * giving the names. low and high are no constants here: knowing them, compilers make branches of the bounds. */
+
+/* Of the tries q = level(x * inverse), the one that leaves the least sum of weight (x - d q)^2 with the d that suits it:
+ * the sum of weight x q over that of weight q^2. Returns that d. */
+static float TINI_TRY(scales)(const float *x, const float *weight, const float *inverse, uint32_t n, float low,
+                              float high) {
+    float xq[TINI_TRIES] = {0}, qq[TINI_TRIES] = {0};
+    for (uint32_t i = 0; i < n; i++) {
+        const float wx = weight[i] * x[i];
+        TINI_TOGETHER
+        for (uint32_t c = 0; c < TINI_TRIES; c++) {
+            float q = tini_level(x[i] * inverse[c], low, high);
+            xq[c] += wx * q;
+            qq[c] += weight[i] * q * q;
+        }
+    }
+    return tini_best_scale(xq, qq);
+}
+
+/* As scales, with q from tini_iq4_nl. */
+static float TINI_TRY(codes)(const float *x, const float *weight, const float *inverse, uint32_t n) {
+    float xq[TINI_TRIES] = {0}, qq[TINI_TRIES] = {0};
+    for (uint32_t i = 0; i < n; i++) {
+        const float wx = weight[i] * x[i];
+        TINI_TOGETHER
+        for (uint32_t c = 0; c < TINI_TRIES; c++) {
+            float t = x[i] * inverse[c], q = tini_iq4_nl[0];
+            TINI_UNROLL
+            for (uint32_t k = 0; k < 15; k++)
+                q += t > tini_code_middle(k) ? (float)(tini_iq4_nl[k + 1] - tini_iq4_nl[k]) : 0.0f;
+            xq[c] += wx * q;
+            qq[c] += weight[i] * q * q;
+        }
+    }
+    return tini_best_scale(xq, qq);
+}
+
+/* As scales, for lines: q = level((x - from) * inverse). The line is for x + mean; x's own weighted mean is 0. */
+static tini_line TINI_TRY(lines)(const float *x, const float *weight, float mean, const float *inverse,
+                                 const float *from, uint32_t n, float low, float high, int below) {
+    float sum = 0.0f, sq[TINI_TRIES] = {0}, xq[TINI_TRIES] = {0}, qq[TINI_TRIES] = {0};
+    for (uint32_t i = 0; i < n; i++) {
+        const float wx = weight[i] * x[i];
+        sum += weight[i];
+        TINI_TOGETHER
+        for (uint32_t c = 0; c < TINI_TRIES; c++) {
+            float q = tini_level((x[i] - from[c]) * inverse[c], low, high);
+            float wq = weight[i] * q;
+            sq[c] += wq;
+            xq[c] += wx * q;
+            qq[c] += wq * q;
+        }
+    }
+    return tini_best_line(sum, mean, sq, xq, qq, below);
+}
+
+/* Of the tries x ~ d level((x - from) / d) + from, the one with the least sum of weight times squared error. */
+static uint32_t TINI_TRY(points)(const float *x, const float *weight, const float *d, const float *from,
+                                 uint32_t n, float low, float high) {
+    float inverse[TINI_TRIES], gain[TINI_TRIES] = {0};
+    TINI_TOGETHER
+    for (uint32_t c = 0; c < TINI_TRIES; c++)
+        inverse[c] = tini_inverse(d[c]);
+    for (uint32_t i = 0; i < n; i++) {
+        TINI_TOGETHER
+        for (uint32_t c = 0; c < TINI_TRIES; c++) {
+            float q = tini_level((x[i] - from[c]) * inverse[c], low, high);
+            float e = x[i] - (d[c] * q + from[c]);
+            gain[c] -= weight[i] * e * e;
+        }
+    }
+    return tini_largest(gain);
+}

@@ -1,0 +1,146 @@
+"""llama.cpp, through the C interface that llama-cpp-python loads."""
+
+from __future__ import annotations
+
+import ctypes
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from tinsmith.backends.engine import Engine, Opened
+from tinsmith.errors import FormatError, InputError, MissingExtraError, TinsmithError
+from tinsmith.models.spec import Buffer
+
+_BATCH = 512
+# A conversation that outgrows its context gets one twice as large, and is computed again.
+_FIRST_CONTEXT = 2048
+
+
+def load_api() -> Any:
+    """The bindings, silent. MissingExtraError without them."""
+    if find_spec("llama_cpp") is None:
+        raise MissingExtraError("llama_cpp", "llama")
+    return _silent()[0]
+
+
+@cache
+def _silent() -> tuple[Any, Any]:
+    """The bindings, and what llama.cpp calls with its messages, which must stay as long as it is loaded."""
+    import llama_cpp as api
+
+    log = api.llama_log_callback(lambda level, text, data: None)
+    api.llama_log_set(log, None)
+    api.llama_backend_init()
+    return api, log
+
+
+def load_model(api: Any, gguf: Path, gpu_layers: int = 0) -> Any:
+    """llama.cpp's pointer to a model. FormatError where it refuses the file."""
+    parameters = api.llama_model_default_params()
+    parameters.n_gpu_layers = gpu_layers
+    model = api.llama_model_load_from_file(str(gguf).encode(), parameters)
+    if not model:
+        raise FormatError(f"{gguf}: llama.cpp does not load it")
+    return model
+
+
+class Llama(Engine):
+    """Keys and values are float16, as llama.cpp has them by default, and caches with a window keep all
+    positions, so that a conversation can go back."""
+
+    def __init__(self, api: Any, model: Any, threads: int) -> None:
+        vocab = api.llama_vocab_n_tokens(api.llama_model_get_vocab(model))
+        super().__init__(api.llama_model_n_ctx_train(model), vocab, _BATCH)
+        self.rewinds = not (api.llama_model_is_recurrent(model) or api.llama_model_is_hybrid(model))
+        self._api = api
+        self._model = model
+        self._threads = threads
+        self._room = 0
+        self._context: Any = None
+        self._batch = api.llama_batch_init(_BATCH, 0, 1)
+
+    def __del__(self) -> None:
+        if self._context:
+            self._api.llama_free(self._context)
+        self._api.llama_batch_free(self._batch)
+        self._api.llama_model_free(self._model)
+
+    def _rewind(self, position: int) -> int:
+        if not self._context:
+            return 0
+        memory = self._api.llama_get_memory(self._context)
+        if self._api.llama_memory_seq_rm(memory, 0, position, -1):
+            return position
+        self._api.llama_memory_clear(memory, False)  # a recurrent state, which can't go back
+        return 0
+
+    def _compute(self, tokens: Sequence[int], position: int, rows: int) -> Buffer:
+        count = len(tokens)
+        if position + count > self._room:
+            self._grow(position + count)
+            for begin in range(0, position, _BATCH):
+                self._decode(self._held[begin : min(begin + _BATCH, position)], begin, 0)
+        self._decode(tokens, position, rows)
+        if not rows:
+            return b""
+        return ctypes.string_at(self._api.llama_get_logits(self._context), rows * self.vocab * 4)
+
+    def _grow(self, wanted: int) -> None:
+        api = self._api
+        if self._context:
+            api.llama_free(self._context)
+        self._room = min(max(_FIRST_CONTEXT, 1 << (wanted - 1).bit_length()), max(self.context, wanted))
+        parameters = api.llama_context_default_params()
+        parameters.n_ctx = self._room
+        parameters.n_batch = parameters.n_ubatch = _BATCH
+        parameters.n_threads = parameters.n_threads_batch = self._threads
+        parameters.swa_full = True
+        parameters.no_perf = True
+        self._context = api.llama_init_from_model(self._model, parameters)
+        if not self._context:
+            raise InputError(f"llama.cpp makes no context of {self._room} tokens; give a shorter prompt")
+
+    def _decode(self, tokens: Sequence[int], position: int, rows: int) -> None:
+        batch, count = self._batch, len(tokens)
+        batch.n_tokens = count
+        for k, token in enumerate(tokens):
+            batch.token[k] = token
+            batch.pos[k] = position + k
+            batch.n_seq_id[k] = 1
+            batch.seq_id[k][0] = 0
+            batch.logits[k] = k >= count - rows
+        status = self._api.llama_decode(self._context, batch)
+        if status:
+            raise TinsmithError(f"llama.cpp: llama_decode failed with status {status}")
+
+
+def open_engine(path: Path, *, threads: int, gpu_layers: int = 0) -> Opened:
+    """gpu_layers: how many layers a GPU computes, -1 for all; llama-cpp-python must have been built for one."""
+    api = load_api()
+    from tinsmith.formats import gguf
+    from tinsmith.models._gguf import read_words
+
+    if path.suffix == ".tin":
+        raise InputError(
+            f"{path}: llama.cpp reads no .tin; make a .gguf of it: tinsmith export FILE --gguf OUT"
+        )
+    file = gguf.read(path)
+    tokenizer, template = read_words(file)
+    engine = Llama(api, load_model(api, path, gpu_layers), threads)
+    if engine.vocab != len(tokenizer.tokens):
+        raise FormatError(f"{path}: {len(tokenizer.tokens)} tokens for a vocabulary of {engine.vocab}")
+    tensors = file.tensors.values()
+    return Opened(
+        engine,
+        f"llama.cpp (llama-cpp-python {api.__version__})",
+        tokenizer,
+        template,
+        name=str(file.get("general.name", "")),
+        family=str(file.get("general.architecture", "")),
+        parameters=api.llama_model_n_params(engine._model),
+        bytes=sum(tensor.size for tensor in tensors),
+        formats=dict(Counter(tensor.type.name for tensor in tensors)),
+    )

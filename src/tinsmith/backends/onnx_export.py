@@ -1,0 +1,160 @@
+"""ONNX out, through onnxruntime-genai's model builder: a folder that onnxruntime and onnxruntime-genai run.
+
+The builder runs in a process of its own, which is told to stay offline. It reads a Hugging Face folder, so
+quantized weights are dequantized first, and rounded again where the precision asks for it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from tinsmith.backends.onnx import CONFIG, try_out
+from tinsmith.backends.onnx_families import builder_architecture, prepare
+from tinsmith.errors import InputError, MissingExtraError, UnsupportedError
+from tinsmith.models.family import by_name
+from tinsmith.models.spec import Spec
+
+_MODEL, _DATA = "model.onnx", "model.onnx.data"
+_NEEDED = ("onnxruntime_genai", "onnxruntime", "onnx", "onnx_ir", "torch", "transformers")
+
+# What the builder is asked for. The fp16 graph that it makes for the CPU does not run (a mask of the wrong
+# shape at the second step), so float16 weights are put into its fp32 graph.
+PRECISIONS = {"int4": "int4", "int8": "int8", "fp16": "fp32", "fp32": "fp32"}
+_OPTIONS = ("hf_token=false", "windowed_kv_cache=false")
+_QUANTIZED = ("block_size=32", "accuracy_level=4")
+_OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+# Where a large initializer may be float16 behind a cast; tables of sines are not among these.
+_WEIGHT_INPUTS = {"MatMul": (1,), "Gemm": (1,), "Gather": (0,), "Transpose": (0,)}
+
+
+def known_architectures() -> list[str]:
+    """The Hugging Face architectures that the installed builder has a graph for, as its source lists them.
+
+    Raises MissingExtraError where it is not installed.
+    """
+    package = find_spec("onnxruntime_genai")
+    if package is None or not package.submodule_search_locations:
+        raise MissingExtraError("onnxruntime_genai", "onnx")
+    source = Path(package.submodule_search_locations[0]) / "models" / "builder.py"
+    return sorted(set(re.findall(r'architectures\[0\] == "(\w+)"', source.read_text("utf-8"))))
+
+
+def check(spec: Spec, precision: str) -> None:
+    """Raises InputError for an unknown precision, MissingExtraError where a package is not installed, and
+    UnsupportedError for a family that the builder has no graph for."""
+    if precision not in PRECISIONS:
+        raise InputError(f"precision {precision!r} is not known; known: {', '.join(PRECISIONS)}")
+    for module in _NEEDED:
+        if find_spec(module) is None:
+            raise MissingExtraError(module, "onnx")
+    known = known_architectures()
+    if builder_architecture(_architecture(spec)) not in known:
+        raise UnsupportedError(
+            f"ONNX: onnxruntime-genai's model builder has no graph for the family {spec.family!r}; it knows "
+            + ", ".join(known)
+        )
+
+
+def _architecture(spec: Spec) -> str:
+    found: str = by_name(spec.family).hyper_to_hf(spec.hyper)["architectures"][0]
+    return found
+
+
+def export(spec: Spec, folder: str | Path, precision: str, options: Sequence[str] = ()) -> None:
+    """Writes the model as a folder of model.onnx, its data, genai_config.json and the tokenizer.
+
+    The folder appears when it is complete. One that an earlier export wrote is replaced. precision: of
+    PRECISIONS: int4 and int8 are blocks of 32 whose products take activations as int8; fp16 are float16
+    weights, computed in float32. options: further ones of the builder, as KEY=VALUE.
+    Raises as `check` does, and UnsupportedError where the builder refuses, or onnxruntime what it built.
+    """
+    folder = Path(folder)
+    check(spec, precision)
+    if folder.exists() and not (folder.is_dir() and ((folder / CONFIG).exists() or not any(folder.iterdir()))):
+        raise InputError(f"{folder}: there is something else; give a new folder")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-")
+    except OSError as error:
+        raise InputError(f"{folder}: cannot write: {error.strerror or error}; nothing was changed") from error
+    with scratch as held:
+        made = _build(spec, precision, options, Path(held))
+        if precision == "fp16":
+            _narrow(made)
+        try_out(made)
+        if folder.exists():
+            folder.replace(Path(held) / "before")
+        made.replace(folder)
+
+
+def _build(spec: Spec, precision: str, options: Sequence[str], scratch: Path) -> Path:
+    from tinsmith import models, quant
+
+    source, made = scratch / "hf", scratch / "onnx"
+    models.save_hf(quant.apply(spec, "F32"), source)
+    edits = prepare(source)
+    wanted = PRECISIONS[precision]
+    extra = [*_OPTIONS, *(_QUANTIZED if wanted.startswith("int") else ()), *options]
+    command = [sys.executable, "-m", "onnxruntime_genai.models.builder", "-e", "cpu", "-p", wanted]
+    command += ["-i", str(source), "-o", str(made), "-c", str(scratch / "cache"), "--extra_options", *extra]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=scratch, env=os.environ | _OFFLINE
+    )
+    if done.returncode or not (made / CONFIG).exists():
+        last = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
+        raise UnsupportedError(
+            f"ONNX: onnxruntime-genai's model builder refuses the {spec.family} model: {last}"
+        )
+    if edits:
+        import onnx
+
+        model = onnx.load(made / _MODEL, load_external_data=False)
+        for edit in edits:
+            edit(model)
+        onnx.save(model, made / _MODEL)
+    # As we wrote them: transformers saves a tokenizer in other words, which we might not read again.
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(source / name, made / name)
+    return made
+
+
+def _narrow(folder: Path) -> None:
+    """Has the weights be float16, each behind a cast to float32, which onnxruntime does once, when it loads."""
+    import numpy
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load(folder / _MODEL)
+    graph = model.graph
+    weights = {
+        node.input[place]
+        for node in graph.node
+        for place in _WEIGHT_INPUTS.get(node.op_type, ())
+        if place < len(node.input)
+    }
+    casts = []
+    for stored in graph.initializer:
+        if stored.name not in weights or stored.data_type != onnx.TensorProto.FLOAT or len(stored.dims) < 2:
+            continue
+        name, array = stored.name, numpy_helper.to_array(stored)
+        with numpy.errstate(over="ignore"):
+            half = array.astype(numpy.float16)
+        if not numpy.isfinite(half).all():
+            raise UnsupportedError(f"ONNX: {name} has a weight beyond float16's range; take another precision")
+        stored.CopyFrom(numpy_helper.from_array(half, f"{name}.fp16"))
+        casts.append(onnx.helper.make_node("Cast", [f"{name}.fp16"], [name], to=onnx.TensorProto.FLOAT))
+    for k, cast in enumerate(casts):
+        graph.node.insert(k, cast)
+    (folder / _DATA).unlink()
+    options: dict[str, Any] = {"save_as_external_data": True, "location": _DATA, "size_threshold": 0}
+    onnx.save(model, folder / _MODEL, **options)
+    (folder / _DATA).chmod((folder / _MODEL).stat().st_mode)  # onnx makes it the owner's alone

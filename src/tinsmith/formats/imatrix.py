@@ -1,0 +1,89 @@
+"""Importance matrices as llama.cpp's `llama-imatrix` writes them: GGUF files, and the older .dat.
+
+For each matrix, by its name in GGUF, the sum of the squares of every input over some text, and how many there
+were.
+"""
+
+from __future__ import annotations
+
+import struct
+from math import prod
+from pathlib import Path
+
+from tinsmith.errors import FormatError
+from tinsmith.files import map_file
+from tinsmith.formats import gguf
+from tinsmith.formats.gguf import Buffer
+
+_SUMS, _COUNTS = ".in_sum2", ".counts"
+
+
+def read(path: str | Path) -> dict[str, bytes]:
+    """By tensor name, the mean square of each input: float32 [inputs], or [experts, inputs] of a mixture.
+
+    An expert that the text never reached weighs all inputs alike. Raises FormatError for a file that is damaged
+    or holds no such matrix, InputError where it can't be read.
+    """
+    path = Path(path)
+    found = _from_gguf(path) if bytes(map_file(path)[:4]) == gguf.MAGIC else _from_dat(path)
+    if not found:
+        raise FormatError(f"{path}: holds no importance matrix; make one with llama.cpp's llama-imatrix")
+    return found
+
+
+def _from_gguf(path: Path) -> dict[str, bytes]:
+    tensors = gguf.read(path).tensors
+    found: dict[str, bytes] = {}
+    for name, sums in tensors.items():
+        if not name.endswith(_SUMS):
+            continue
+        counts = tensors.get(name.removesuffix(_SUMS) + _COUNTS)
+        if (
+            counts is None
+            or {sums.type.name, counts.type.name} != {"F32"}
+            or _matrices(sums) != _matrices(counts)
+        ):
+            raise FormatError(f"{path}: {name!r} has no counts that fit it; the file is damaged")
+        found[name.removesuffix(_SUMS)] = _means(_floats(sums), _floats(counts))
+    return found
+
+
+def _matrices(tensor: gguf.Tensor) -> int:
+    return prod(tensor.shape[1:])
+
+
+def _floats(tensor: gguf.Tensor) -> tuple[float, ...]:
+    assert isinstance(tensor.data, Buffer)
+    return struct.unpack(f"<{prod(tensor.shape)}f", tensor.data)
+
+
+def _means(sums: tuple[float, ...], counts: tuple[float, ...]) -> bytes:
+    inputs = len(sums) // len(counts)
+    means = [
+        sums[at + k] / count if count > 0 else 1.0
+        for at, count in zip(range(0, len(sums), inputs), counts, strict=True)
+        for k in range(inputs)
+    ]
+    return struct.pack(f"<{len(means)}f", *means)
+
+
+def _from_dat(path: Path) -> dict[str, bytes]:
+    """int32 matrices; for each: int32 length and name, int32 uses, int32 inputs, float32 sums of means."""
+    data = map_file(path)
+    found: dict[str, bytes] = {}
+    try:
+        (count,) = struct.unpack_from("<i", data)
+        at = 4
+        for _ in range(count):
+            (length,) = struct.unpack_from("<i", data, at)
+            name = bytes(data[at + 4 : at + 4 + length]).decode("utf-8")
+            uses, inputs = struct.unpack_from("<2i", data, at + 4 + length)
+            at += 12 + length
+            if length <= 0 or inputs <= 0 or at + 4 * inputs > len(data):
+                raise ValueError(f"matrix {len(found)} does not lie in the file")
+            sums = struct.unpack_from(f"<{inputs}f", data, at)
+            found[name] = _means(sums, (float(uses),))
+            at += 4 * inputs
+    except (struct.error, ValueError) as error:
+        raise FormatError(f"{path}: no importance matrix, or damaged: {error}; fetch it again") from error
+    return found

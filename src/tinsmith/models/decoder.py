@@ -1,0 +1,252 @@
+"""What the decoders of one stack of attention and feed-forward layers share.
+
+Their hyper-parameters have the same names but for a few, and so have their tensors: Decoder holds the names
+that are common. A family's file then says what is its own: what it refuses, further hyper-parameters, the
+tensors of a layer, and the forward pass, written out.
+"""
+
+from __future__ import annotations
+
+import reprlib
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.models.family import Family, Fields, TensorName, shortest_float32
+from tinsmith.models.spec import Hyper, Tensor
+
+CONFIG, METADATA = "config.json", "GGUF metadata"
+# Hyper's field, its key in config.json and in GGUF metadata under the architecture.
+_COUNTS = (
+    ("layers", "num_hidden_layers", "block_count"),
+    ("context", "max_position_embeddings", "context_length"),
+    ("dim", "hidden_size", "embedding_length"),
+    ("ffn_dim", "intermediate_size", "feed_forward_length"),
+    ("heads", "num_attention_heads", "attention.head_count"),
+)
+
+
+class Decoder(Family):
+    """Class variables beside Family's: model_type as transformers names it; hyper, the class of
+    hyper-parameters; defaults, what transformers takes for keys that a config leaves out; only, the values
+    that are computed of keys that have others; keeps_head_dim, whether GGUF states a head's width even where
+    it follows; mixture, whether it has experts."""
+
+    model_type: ClassVar[str]
+    hyper: ClassVar[type[Hyper]] = Hyper
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+    keeps_head_dim: ClassVar[bool] = False
+    mixture: ClassVar[bool] = False
+
+    def layer(self, h: Hyper) -> list[TensorName]:
+        """The tensors of a layer, their names without its prefix, in a family whose layers are alike."""
+        raise NotImplementedError
+
+    def layer_at(self, h: Hyper, i: int) -> list[TensorName]:
+        """Those of layer i; a family whose layers differ says it here."""
+        return self.layer(h)
+
+    def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
+        """Further fields of `hyper`, or other values of the common ones, from a config and its settings of the
+        rotation."""
+        return {}
+
+    def more_to_hf(self, h: Any) -> dict[str, Any]:
+        """Further keys of config.json, or other values of the common ones."""
+        return {}
+
+    def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
+        """As more_from_hf; keys are asked for without the architecture's prefix. h: what is known by then."""
+        return {}
+
+    def more_to_gguf(self, h: Any) -> dict[str, Any]:
+        """Further metadata; keys without the architecture's prefix."""
+        return {}
+
+    def rope_from_hf(self, config: Mapping[str, Any]) -> Fields:
+        return Fields(rope_settings(config, "default"), CONFIG)
+
+    def hyper_from_hf(self, config: Mapping[str, Any]) -> Hyper:
+        config = {**self.defaults, **config}
+        fields = Fields(config, CONFIG)
+        for key, allowed in self.only.items():
+            fields.refuse(key, *allowed)
+        known: dict[str, Any] = {name: fields.count(key) for name, key, _ in _COUNTS}
+        known["head_dim"] = fields.count("head_dim", max(known["dim"] // known["heads"], 1))
+        rope = self.rope_from_hf(config)
+        known |= {
+            "kv_heads": fields.count("num_key_value_heads", known["heads"]),
+            "vocab": fields.count("vocab_size"),
+            "norm_eps": fields.real("rms_norm_eps", 1e-6),
+            "rope_base": rope.real("rope_theta", 10000.0),
+            "rope_dim": rotated(rope, known["head_dim"]),
+            "tied": bool(config.get("tie_word_embeddings", False)),
+        }
+        return self._checked(self.hyper(**(known | self.more_from_hf(fields, rope))), CONFIG)
+
+    def hyper_to_hf(self, h: Hyper) -> dict[str, Any]:
+        common: dict[str, Any] = {key: getattr(h, name) for name, key, _ in _COUNTS}
+        common |= {key: allowed[0] for key, allowed in self.only.items() if allowed}
+        common |= {
+            "architectures": [self.hf_architectures[0]],
+            "attention_dropout": 0.0,
+            "head_dim": h.head_dim,
+            "initializer_range": 0.02,
+            "model_type": self.model_type,
+            "num_key_value_heads": h.kv_heads,
+            "rms_norm_eps": h.norm_eps,
+            "rope_scaling": None,
+            "rope_theta": h.rope_base,
+            "tie_word_embeddings": h.tied,
+            "use_cache": True,
+            "vocab_size": h.vocab,
+        }
+        return common | self.more_to_hf(h)
+
+    def hyper_from_gguf(self, meta: Mapping[str, Any], *, tied: bool) -> Hyper:
+        fields = Fields(meta, METADATA, f"{self.gguf_architecture}.")
+        if not self.mixture:
+            fields.refuse("expert_count", 0)
+        known: dict[str, Any] = {name: fields.count(key) for name, _, key in _COUNTS}
+        known["head_dim"] = fields.count("attention.key_length", max(known["dim"] // known["heads"], 1))
+        fields.refuse("attention.value_length", known["head_dim"])
+        known |= {
+            "kv_heads": fields.count("attention.head_count_kv", known["heads"]),
+            "vocab": fields.count("vocab_size", Fields(meta, METADATA).length("tokenizer.ggml.tokens")),
+            "norm_eps": shortest_float32(fields.real("attention.layer_norm_rms_epsilon")),
+            "rope_base": shortest_float32(fields.real("rope.freq_base", 10000.0)),
+            "rope_dim": fields.count("rope.dimension_count", known["head_dim"]),
+            "tied": tied,
+        }
+        return self._checked(self.hyper(**(known | self.more_from_gguf(fields, known))), METADATA)
+
+    def hyper_to_gguf(self, h: Hyper) -> dict[str, Any]:
+        common: dict[str, Any] = {key: getattr(h, name) for name, _, key in _COUNTS}
+        common |= {
+            "attention.head_count_kv": h.kv_heads,
+            "rope.freq_base": h.rope_base,
+            "attention.layer_norm_rms_epsilon": h.norm_eps,
+        }
+        if self.keeps_head_dim or h.head_dim != h.dim // h.heads:
+            common |= {"attention.key_length": h.head_dim, "attention.value_length": h.head_dim}
+        common |= self.more_to_gguf(h)
+        return {f"{self.gguf_architecture}.{key}": value for key, value in common.items()}
+
+    def tensors(self, h: Hyper) -> list[TensorName]:
+        names = [TensorName("embed", "model.embed_tokens.weight", "token_embd.weight", h.vocab, h.dim)]
+        for i in range(h.layers):
+            for part in self.layer_at(h, i):
+                names.append(
+                    replace(
+                        part,
+                        role=f"layers.{i}.{part.role}",
+                        hf=f"model.layers.{i}.{part.hf}",
+                        gguf=f"blk.{i}.{part.gguf}",
+                    )
+                )
+        names.append(self.final_norm(h))
+        if not h.tied:
+            names.append(TensorName("head", "lm_head.weight", "output.weight", h.vocab, h.dim))
+        return names
+
+    def final_norm(self, h: Hyper) -> TensorName:
+        return TensorName("final_norm", "model.norm.weight", "output_norm.weight", 1, h.dim)
+
+    def _checked(self, h: Hyper, where: str) -> Hyper:
+        if h.heads % h.kv_heads:
+            raise FormatError(
+                f"{where}: {h.heads} attention heads can't share {h.kv_heads} key-value heads evenly"
+            )
+        if h.rope_dim % 2:
+            raise FormatError(f"{where}: a head's {h.rope_dim} rotated values are not pairs")
+        if h.rope_dim > h.head_dim:
+            raise FormatError(f"{where}: a head of {h.head_dim} values has no {h.rope_dim} to rotate")
+        self.check(h, where)
+        return h
+
+    def check(self, h: Any, where: str) -> None:
+        """What the family asks of its hyper-parameters, by default that whole heads are rotated."""
+        if h.rope_dim != h.head_dim:
+            raise UnsupportedError(
+                f"{where}: {h.rope_dim} of a head's {h.head_dim} values are rotated (partial_rotary_factor, "
+                "rope.dimension_count), which is not supported; supported: all"
+            )
+
+
+def attention(h: Hyper, *, permuted: bool = False) -> list[TensorName]:
+    """The four projections; permuted: GGUF has q and k as interleaved rotation wants them."""
+    queries, keys = h.heads * h.head_dim, h.kv_heads * h.head_dim
+    q, k = (h.heads, h.kv_heads) if permuted else (None, None)
+    return [
+        TensorName("q", "self_attn.q_proj.weight", "attn_q.weight", queries, h.dim, q),
+        TensorName("k", "self_attn.k_proj.weight", "attn_k.weight", keys, h.dim, k),
+        TensorName("v", "self_attn.v_proj.weight", "attn_v.weight", keys, h.dim),
+        TensorName("o", "self_attn.o_proj.weight", "attn_output.weight", h.dim, queries),
+    ]
+
+
+def feed_forward(h: Hyper) -> list[TensorName]:
+    return [
+        TensorName("gate", "mlp.gate_proj.weight", "ffn_gate.weight", h.ffn_dim, h.dim),
+        TensorName("up", "mlp.up_proj.weight", "ffn_up.weight", h.ffn_dim, h.dim),
+        TensorName("down", "mlp.down_proj.weight", "ffn_down.weight", h.dim, h.ffn_dim),
+    ]
+
+
+def two_norms(h: Hyper) -> list[TensorName]:
+    """Of the inputs of attention and of the feed-forward."""
+    return [
+        TensorName("attn_norm", "input_layernorm.weight", "attn_norm.weight", 1, h.dim),
+        TensorName("ffn_norm", "post_attention_layernorm.weight", "ffn_norm.weight", 1, h.dim),
+    ]
+
+
+def head_norms(h: Hyper) -> list[TensorName]:
+    """Of each query and key head."""
+    return [
+        TensorName("q_norm", "self_attn.q_norm.weight", "attn_q_norm.weight", 1, h.head_dim),
+        TensorName("k_norm", "self_attn.k_norm.weight", "attn_k_norm.weight", 1, h.head_dim),
+    ]
+
+
+def vector(values: Sequence[float]) -> Tensor:
+    return Tensor("F32", 1, len(values), struct.pack(f"<{len(values)}f", *values))
+
+
+def frequencies(base: float, dim: int, factors: Sequence[float] | float = 1.0) -> list[float]:
+    """Radians a position of each rotated pair. factors: what divides them, one for all or one a pair."""
+    own = [factors] * (dim // 2) if isinstance(factors, (int, float)) else factors
+    return [base ** (-2 * i / dim) / factor for i, factor in zip(range(dim // 2), own, strict=True)]
+
+
+def rope_settings(config: Mapping[str, Any], *kinds: str) -> dict[str, Any]:
+    """The settings of the rotation in one table: newer configs have them in `rope_parameters`, older ones
+    beside `rope_scaling`. UnsupportedError for a type that is not one of `kinds`."""
+    found: dict[str, Any] = {"rope_theta": config.get("rope_theta"), "rope_type": "default"}
+    for key in ("rope_scaling", "rope_parameters"):
+        given = config.get(key)
+        if given is None:
+            continue
+        if not isinstance(given, Mapping):
+            raise FormatError(f"{CONFIG}: {key} is {reprlib.repr(given)}; it must be a table or null")
+        kind = given.get("rope_type", given.get("type", "default"))
+        if kind not in kinds:
+            known = ", ".join(repr(one) for one in kinds)
+            raise UnsupportedError(
+                f"{CONFIG}: {key} is of type {reprlib.repr(kind)}, which is not supported; supported: {known}"
+            )
+        found |= {**given, "rope_type": kind}
+    return found | {
+        "partial_rotary_factor": found.get("partial_rotary_factor", config.get("partial_rotary_factor"))
+    }
+
+
+def rotated(rope: Fields, head_dim: int) -> int:
+    """How many of a head's values are rotated."""
+    share = rope.real("partial_rotary_factor", 1.0)
+    if share > 1:
+        raise FormatError(f"{rope.where}: partial_rotary_factor is {share}; it must be at most 1")
+    return int(head_dim * share)

@@ -1,0 +1,172 @@
+"""The gemma2 family: scaled embeddings, norms before and after each block, soft caps on attention scores and
+logits, and a window on every other layer's attention.
+
+A folder stores a norm's weight minus one; GGUF, and so a spec, stores the weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tinsmith.errors import UnsupportedError
+from tinsmith.models import decoder, layouts
+from tinsmith.models.family import Fields, TensorName, shortest_float32
+from tinsmith.models.spec import Hyper
+
+if TYPE_CHECKING:
+    from tinsmith.compiler.graph import GraphBuilder
+
+_PERIOD = 2
+
+
+@dataclass(frozen=True)
+class Gemma2Hyper(Hyper):
+    """window: of the layers that have one. query_scalar: attention's scores are divided by its root. The caps c
+    make c * tanh(x / c) of scores and of logits."""
+
+    window: int
+    query_scalar: int
+    attention_cap: float
+    logit_cap: float
+
+
+class Gemma2(decoder.Decoder):
+    name: ClassVar[str] = "gemma2"
+    model_type: ClassVar[str] = "gemma2"
+    hf_architectures: ClassVar[tuple[str, ...]] = ("Gemma2ForCausalLM",)
+    gguf_architecture: ClassVar[str] = "gemma2"
+    hyper: ClassVar[type[Hyper]] = Gemma2Hyper
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "head_dim": 256,
+        "max_position_embeddings": 8192,
+        "num_key_value_heads": 4,
+        "query_pre_attn_scalar": 256,
+        "sliding_window": 4096,
+        "attn_logit_softcapping": 50.0,
+        "final_logit_softcapping": 30.0,
+        "tie_word_embeddings": True,
+    }
+    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "hidden_activation": ("gelu_pytorch_tanh",),
+        "attention_bias": (False,),
+        "use_bidirectional_attention": (False,),
+        "tie_word_embeddings": (True,),  # GGUF has no head for it
+    }
+    keeps_head_dim: ClassVar[bool] = True
+
+    def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
+        if windows_every(fields, _PERIOD) != _PERIOD:
+            raise UnsupportedError(f"{fields.where}: layer_types must give every other layer a window")
+        return {
+            "window": fields.count("sliding_window"),
+            "query_scalar": fields.count("query_pre_attn_scalar"),
+            "attention_cap": fields.real("attn_logit_softcapping"),
+            "logit_cap": fields.real("final_logit_softcapping"),
+        }
+
+    def more_to_hf(self, h: Gemma2Hyper) -> dict[str, Any]:
+        return {
+            "sliding_window": h.window,
+            "query_pre_attn_scalar": h.query_scalar,
+            "attn_logit_softcapping": h.attention_cap,
+            "final_logit_softcapping": h.logit_cap,
+            "hidden_act": "gelu_pytorch_tanh",
+        }
+
+    def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
+        fields.refuse("rope.scaling.type", "none")
+        fields.refuse("attention.sliding_window_pattern", _PERIOD)
+        return {
+            "window": fields.count("attention.sliding_window", 4096),
+            "query_scalar": usual_query_scalar(h, 46),
+            "attention_cap": shortest_float32(fields.real("attn_logit_softcapping", 50.0)),
+            "logit_cap": shortest_float32(fields.real("final_logit_softcapping", 30.0)),
+        }
+
+    def more_to_gguf(self, h: Gemma2Hyper) -> dict[str, Any]:
+        refuse_other_query_scalar(h, h.query_scalar, 46)
+        return {
+            "attention.sliding_window": h.window,
+            "attn_logit_softcapping": h.attention_cap,
+            "final_logit_softcapping": h.logit_cap,
+        }
+
+    def check(self, h: Hyper, where: str) -> None:
+        super().check(h, where)
+        if not h.tied:
+            raise UnsupportedError(f"{where}: tie_word_embeddings must be true; gemma2 has no head of its own")
+
+    def layer(self, h: Hyper) -> list[TensorName]:
+        return [*four_norms(h), *decoder.attention(h), *decoder.feed_forward(h)]
+
+    def final_norm(self, h: Hyper) -> TensorName:
+        return offset(super().final_norm(h))
+
+    def graph(self, h: Gemma2Hyper, g: GraphBuilder) -> None:  # type: ignore[override]
+        x = g.embed("embed", scale=h.dim**0.5)
+        table = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim))
+        for i in range(h.layers):
+            layer = f"layers.{i}"
+            y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
+            q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
+            cache = g.cache(h.kv_heads, h.head_dim, window=h.window if (i + 1) % _PERIOD else 0)
+            g.kv_append(cache, g.rope(k, table, h.kv_heads), v)
+            q = g.rope(q, table, h.heads)
+            y = g.attention(cache, q, h.heads, h.query_scalar**-0.5, cap=h.attention_cap)
+            x = g.norm(g.matmul(y, f"{layer}.o"), f"{layer}.attn_post_norm", h.norm_eps, residual=x)
+            y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
+            gate, up = g.matmuls(y, f"{layer}.gate", f"{layer}.up")
+            y = g.matmul(g.gated(gate, up, act="gelu"), f"{layer}.down")
+            x = g.norm(y, f"{layer}.ffn_post_norm", h.norm_eps, residual=x)
+        g.logits(g.norm(x, "final_norm", h.norm_eps), "embed", cap=h.logit_cap)
+
+
+def offset(name: TensorName) -> TensorName:
+    """A norm's weight that a folder stores minus one."""
+    return replace(name, from_hf=layouts.plus_one, to_hf=layouts.minus_one)
+
+
+def four_norms(h: Hyper) -> list[TensorName]:
+    """Before and after attention and feed-forward."""
+    names = (
+        ("attn_norm", "input_layernorm", "attn_norm"),
+        ("attn_post_norm", "post_attention_layernorm", "post_attention_norm"),
+        ("ffn_norm", "pre_feedforward_layernorm", "ffn_norm"),
+        ("ffn_post_norm", "post_feedforward_layernorm", "post_ffw_norm"),
+    )
+    return [offset(TensorName(role, f"{hf}.weight", f"{gguf}.weight", 1, h.dim)) for role, hf, gguf in names]
+
+
+def windows_every(fields: Fields, usual: int) -> int:
+    """The period n of a config whose layers have windows but for each nth; usual where the layers are too few
+    to tell. UnsupportedError for another pattern."""
+    layers, given = fields.count("num_hidden_layers"), fields.get("layer_types")
+    if given is None:
+        return fields.count("sliding_window_pattern", usual)
+    periods: list[int] = [usual, *range(1, layers + 1)]
+    for period in periods:
+        if given == ["sliding_attention" if (i + 1) % period else "full_attention" for i in range(layers)]:
+            return period
+    raise UnsupportedError(
+        f"{fields.where}: layer_types must be one type a layer, 'sliding_attention' but for each nth, which is "
+        "'full_attention'"
+    )
+
+
+def usual_query_scalar(h: Mapping[str, Any], layers_of_27b: int) -> int:
+    """GGUF has no key for it: llama.cpp takes a head's width, but in the 27B models, which it knows by their
+    layers, the embedding's width a head."""
+    return int(h["dim"] // h["heads"] if h["layers"] == layers_of_27b else h["head_dim"])
+
+
+def refuse_other_query_scalar(h: Hyper, given: int, layers_of_27b: int) -> None:
+    usual = usual_query_scalar(vars(h), layers_of_27b)
+    if given != usual:
+        raise UnsupportedError(
+            f"query_pre_attn_scalar is {given}; GGUF can't say so, and llama.cpp would take {usual}"
+        )
+
+
+family = Gemma2()

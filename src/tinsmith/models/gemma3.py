@@ -1,0 +1,169 @@
+"""The gemma3 family, text only: gemma2 with norms of query and key heads in place of soft caps, windows on
+five of six layers, and rotation by one base within windows and by another, larger one elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tinsmith.errors import FormatError
+from tinsmith.models import decoder
+from tinsmith.models.family import Fields, TensorName, shortest_float32
+from tinsmith.models.gemma2 import (
+    four_norms,
+    offset,
+    refuse_other_query_scalar,
+    usual_query_scalar,
+    windows_every,
+)
+from tinsmith.models.spec import Hyper
+
+if TYPE_CHECKING:
+    from tinsmith.compiler.graph import GraphBuilder
+
+_PERIOD = 6
+_LAYERS_OF_27B = 62
+
+
+@dataclass(frozen=True)
+class Gemma3Hyper(Hyper):
+    """Each period-th layer sees all positions, and its rotation's frequencies are divided by rope_factor; the
+    others see `window` of them and rotate by local_base. query_scalar: attention's scores are divided by its
+    root. logit_cap: c of c * tanh(x / c), 0 for none."""
+
+    window: int
+    period: int
+    local_base: float
+    rope_factor: float
+    query_scalar: int
+    logit_cap: float
+
+
+class Gemma3(decoder.Decoder):
+    name: ClassVar[str] = "gemma3"
+    model_type: ClassVar[str] = "gemma3_text"
+    hf_architectures: ClassVar[tuple[str, ...]] = ("Gemma3ForCausalLM", "Gemma3ForConditionalGeneration")
+    gguf_architecture: ClassVar[str] = "gemma3"
+    hyper: ClassVar[type[Hyper]] = Gemma3Hyper
+    ignored_hf: ClassVar[tuple[tuple[str, str], ...]] = (
+        (r"(model\.)?(vision_tower|multi_modal_projector)\..*", "the vision tower is left out: text only"),
+    )
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "head_dim": 256,
+        "max_position_embeddings": 131072,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        "query_pre_attn_scalar": 256,
+        "sliding_window": 4096,
+        "tie_word_embeddings": True,
+        "vocab_size": 262208,
+    }
+    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "hidden_activation": ("gelu_pytorch_tanh",),
+        "attention_bias": (False,),
+        "attn_logit_softcapping": (None,),
+        "use_bidirectional_attention": (False,),
+    }
+    keeps_head_dim: ClassVar[bool] = True
+
+    def rope_from_hf(self, config: Mapping[str, Any]) -> Fields:
+        """The settings of layers without window, and the base of those with one as `local`."""
+        given = config.get("rope_parameters")
+        local: Any
+        if not isinstance(given, Mapping) or "full_attention" not in given:
+            whole, local = config, {"rope_theta": config.get("rope_local_base_freq")}
+        else:
+            whole, local = {"rope_parameters": given["full_attention"]}, given.get("sliding_attention")
+            if not isinstance(local, Mapping):
+                raise FormatError(f"{decoder.CONFIG}: rope_parameters has no table sliding_attention")
+            decoder.rope_settings({"rope_parameters": local}, "default")
+        settings = {"rope_theta": 1e6, **_given(decoder.rope_settings(whole, "default", "linear"))}
+        return Fields(settings | {"rope_local_base_freq": local.get("rope_theta")}, decoder.CONFIG)
+
+    def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
+        scaled = rope.values["rope_type"] == "linear"
+        return {
+            "window": fields.count("sliding_window"),
+            "period": windows_every(fields, _PERIOD),
+            "local_base": rope.real("rope_local_base_freq", 1e4),
+            "rope_factor": rope.real("factor") if scaled else 1.0,
+            "query_scalar": fields.count("query_pre_attn_scalar"),
+            "logit_cap": fields.real_or_0("final_logit_softcapping"),
+        }
+
+    def more_to_hf(self, h: Gemma3Hyper) -> dict[str, Any]:
+        types = ["sliding_attention" if windowed(h, i) else "full_attention" for i in range(h.layers)]
+        return {
+            "final_logit_softcapping": h.logit_cap or None,
+            "layer_types": types,
+            "query_pre_attn_scalar": h.query_scalar,
+            "rope_local_base_freq": h.local_base,
+            "rope_scaling": None if h.rope_factor == 1 else {"rope_type": "linear", "factor": h.rope_factor},
+            "sliding_window": h.window,
+            "sliding_window_pattern": h.period,
+        }
+
+    def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
+        fields.refuse("rope.scaling.type", "none", "linear")
+        return {
+            "window": fields.count("attention.sliding_window"),
+            "period": fields.count("attention.sliding_window_pattern", _PERIOD),
+            "local_base": shortest_float32(fields.real("rope.freq_base_swa", 1e4)),
+            "rope_factor": shortest_float32(fields.real("rope.scaling.factor", 1.0)),
+            "query_scalar": usual_query_scalar(h, _LAYERS_OF_27B),
+            "logit_cap": shortest_float32(fields.real_or_0("final_logit_softcapping")),
+        }
+
+    def more_to_gguf(self, h: Gemma3Hyper) -> dict[str, Any]:
+        refuse_other_query_scalar(h, h.query_scalar, _LAYERS_OF_27B)
+        own: dict[str, Any] = {
+            "attention.sliding_window": h.window,
+            "rope.freq_base_swa": h.local_base,
+        }
+        if h.period != _PERIOD:
+            own["attention.sliding_window_pattern"] = h.period
+        if h.rope_factor != 1:
+            own |= {"rope.scaling.type": "linear", "rope.scaling.factor": h.rope_factor}
+        if h.logit_cap:
+            own["final_logit_softcapping"] = h.logit_cap
+        return own
+
+    def layer(self, h: Hyper) -> list[TensorName]:
+        heads = [offset(name) for name in decoder.head_norms(h)]
+        return [*four_norms(h), *decoder.attention(h), *heads, *decoder.feed_forward(h)]
+
+    def final_norm(self, h: Hyper) -> TensorName:
+        return offset(super().final_norm(h))
+
+    def graph(self, h: Gemma3Hyper, g: GraphBuilder) -> None:  # type: ignore[override]
+        x = g.embed("embed", scale=h.dim**0.5)
+        near = g.rope_table(decoder.frequencies(h.local_base, h.rope_dim))
+        far = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim, h.rope_factor))
+        for i in range(h.layers):
+            layer = f"layers.{i}"
+            table, window = (near, h.window) if windowed(h, i) else (far, 0)
+            y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
+            q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
+            q = g.norm(q, f"{layer}.q_norm", h.norm_eps, heads=h.heads)
+            k = g.norm(k, f"{layer}.k_norm", h.norm_eps, heads=h.kv_heads)
+            cache = g.cache(h.kv_heads, h.head_dim, window=window)
+            g.kv_append(cache, g.rope(k, table, h.kv_heads), v)
+            y = g.attention(cache, g.rope(q, table, h.heads), h.heads, h.query_scalar**-0.5)
+            x = g.norm(g.matmul(y, f"{layer}.o"), f"{layer}.attn_post_norm", h.norm_eps, residual=x)
+            y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
+            gate, up = g.matmuls(y, f"{layer}.gate", f"{layer}.up")
+            y = g.matmul(g.gated(gate, up, act="gelu"), f"{layer}.down")
+            x = g.norm(y, f"{layer}.ffn_post_norm", h.norm_eps, residual=x)
+        g.logits(g.norm(x, "final_norm", h.norm_eps), "embed" if h.tied else "head", cap=h.logit_cap)
+
+
+def windowed(h: Gemma3Hyper, layer: int) -> bool:
+    return (layer + 1) % h.period != 0
+
+
+def _given(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if value is not None}
+
+
+family = Gemma3()

@@ -1,0 +1,70 @@
+"""How a Hugging Face folder's tensors differ from a spec's: pairs of functions for TensorName's from_hf, to_hf.
+
+They work on tensors in float formats, in plain Python: what is changed in value is short vectors, and matrices
+are moved by whole rows or runs of columns.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Callable, Sequence
+
+from tinsmith import _core
+from tinsmith.models.spec import Tensor
+
+_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
+
+
+def plus_one(tensor: Tensor) -> Tensor:
+    """A norm's weight that a folder stores minus one; in float32, so that what is below 2^-24 is lost."""
+    return _mapped(tensor, lambda x: x + 1.0)
+
+
+def minus_one(tensor: Tensor) -> Tensor:
+    """The inverse of plus_one."""
+    return _mapped(tensor, lambda x: x - 1.0)
+
+
+def minus_exp(tensor: Tensor) -> Tensor:
+    """-exp(x): the decay rates whose logarithms a folder stores."""
+    return _mapped(tensor, lambda x: -math.exp(x))
+
+
+def log_of_minus(tensor: Tensor) -> Tensor:
+    """The inverse of minus_exp, but for rounding."""
+    return _mapped(tensor, lambda x: math.log(-x))
+
+
+def to_float32(tensor: Tensor) -> Tensor:
+    """Exact; for small matrices that nothing may round."""
+    if tensor.format == "F32":
+        return tensor
+    data = _core.dequantize(tensor.format, tensor.data, tensor.rows, tensor.inputs)
+    return Tensor("F32", tensor.rows, tensor.inputs, data)
+
+
+def _mapped(tensor: Tensor, change: Callable[[float], float]) -> Tensor:
+    count = tensor.rows * tensor.inputs
+    values = struct.unpack(f"<{count}f", tensor.data)
+    return Tensor("F32", tensor.rows, tensor.inputs, struct.pack(f"<{count}f", *map(change, values)))
+
+
+def rows_in_order(tensor: Tensor, order: Sequence[int]) -> Tensor:
+    """Row i is the tensor's row order[i]; in any format, since rows stay whole."""
+    view = memoryview(tensor.data).cast("B")
+    width = len(view) // tensor.rows
+    data = b"".join(view[row * width : (row + 1) * width] for row in order)
+    return Tensor(tensor.format, tensor.rows, tensor.inputs, data)
+
+
+def columns_in_order(tensor: Tensor, order: Sequence[int], run: int) -> Tensor:
+    """In each row, run i of `run` columns is the tensor's run order[i]; in float formats."""
+    view = memoryview(tensor.data).cast("B")
+    width, size = len(view) // tensor.rows, run * _BYTES[tensor.format]
+    data = b"".join(
+        view[row + part * size : row + (part + 1) * size]
+        for row in range(0, len(view), width)
+        for part in order
+    )
+    return Tensor(tensor.format, tensor.rows, tensor.inputs, data)

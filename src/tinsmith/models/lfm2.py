@@ -1,0 +1,201 @@
+"""The lfm2 family: most layers are a short convolution between two gates, the others attention with norms of
+query and key heads."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.models import decoder, layouts
+from tinsmith.models.family import Fields, TensorName
+from tinsmith.models.spec import Hyper
+
+if TYPE_CHECKING:
+    from tinsmith.compiler.graph import GraphBuilder, Value
+
+_KV_HEADS = "lfm2.attention.head_count_kv"
+
+
+@dataclass(frozen=True)
+class Lfm2Hyper(Hyper):
+    """attention: the numbers of the layers that are attention; the others convolve `taps` tokens."""
+
+    attention: tuple[int, ...]
+    taps: int
+
+
+class Lfm2(decoder.Decoder):
+    name: ClassVar[str] = "lfm2"
+    model_type: ClassVar[str] = "lfm2"
+    hf_architectures: ClassVar[tuple[str, ...]] = ("Lfm2ForCausalLM",)
+    gguf_architecture: ClassVar[str] = "lfm2"
+    hyper: ClassVar[type[Hyper]] = Lfm2Hyper
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "block_auto_adjust_ff_dim": True,
+        "block_ffn_dim_multiplier": 1.0,
+        "block_multiple_of": 256,
+        "conv_L_cache": 3,
+        "norm_eps": 1e-5,
+        "num_key_value_heads": 8,
+        "max_position_embeddings": 128000,
+        "tie_word_embeddings": True,
+    }
+    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {"conv_bias": (False,)}
+
+    def hyper_from_hf(self, config: Mapping[str, Any]) -> Hyper:
+        # Older names of two keys.
+        older = {"block_ff_dim": "intermediate_size", "tie_embedding": "tie_word_embeddings"}
+        named = {key: config[old] for old, key in older.items() if config.get(old) is not None}
+        return super().hyper_from_hf({**config, **named})
+
+    def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
+        return {
+            "attention": _attention_layers(fields),
+            "ffn_dim": _ffn_dim(fields),
+            "norm_eps": fields.real("norm_eps"),
+            "rope_base": rope.real("rope_theta", 1e6),
+            "taps": fields.count("conv_L_cache"),
+        }
+
+    def more_to_hf(self, h: Lfm2Hyper) -> dict[str, Any]:
+        types = ["full_attention" if i in h.attention else "conv" for i in range(h.layers)]
+        return {
+            "block_auto_adjust_ff_dim": False,
+            "conv_L_cache": h.taps,
+            "layer_types": types,
+            "norm_eps": h.norm_eps,
+        }
+
+    def hyper_from_gguf(self, meta: Mapping[str, Any], *, tied: bool) -> Hyper:
+        """The number of key-value heads is one a layer, 0 where there is no attention."""
+        given = meta.get(_KV_HEADS)
+        heads: list[int] = given if isinstance(given, list) else []
+        if not all(type(one) is int and 0 <= one < 1 << 31 for one in heads) or len({0, *heads}) != 2:
+            raise FormatError(
+                f"{decoder.METADATA}: {_KV_HEADS} is {reprlib.repr(given)}; it must be a list of whole "
+                "numbers, 0 for a layer without attention and the same for all others"
+            )
+        layers = [i for i, count in enumerate(heads) if count]
+        own = {_KV_HEADS: max(heads), "lfm2.layers": len(heads), "lfm2.attention_layers": layers}
+        return super().hyper_from_gguf({**meta, **own}, tied=tied)
+
+    def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
+        fields.refuse("layers", h["layers"])
+        fields.refuse("rope.scaling.type", "none")
+        fields.refuse("attention.sliding_window", 0)
+        return {
+            "attention": tuple(fields.get("attention_layers")),
+            "taps": fields.count("shortconv.l_cache"),
+        }
+
+    def more_to_gguf(self, h: Lfm2Hyper) -> dict[str, Any]:
+        return {
+            "attention.head_count_kv": [h.kv_heads if i in h.attention else 0 for i in range(h.layers)],
+            "shortconv.l_cache": h.taps,
+            "vocab_size": h.vocab,
+        }
+
+    def layer_at(self, h: Hyper, i: int) -> list[TensorName]:
+        assert isinstance(h, Lfm2Hyper)
+        return [
+            TensorName("attn_norm", "operator_norm.weight", "attn_norm.weight", 1, h.dim),
+            *(_attention(h) if i in h.attention else _convolution(h)),
+            TensorName("ffn_norm", "ffn_norm.weight", "ffn_norm.weight", 1, h.dim),
+            TensorName("gate", "feed_forward.w1.weight", "ffn_gate.weight", h.ffn_dim, h.dim),
+            TensorName("up", "feed_forward.w3.weight", "ffn_up.weight", h.ffn_dim, h.dim),
+            TensorName("down", "feed_forward.w2.weight", "ffn_down.weight", h.dim, h.ffn_dim),
+        ]
+
+    def final_norm(self, h: Hyper) -> TensorName:
+        return TensorName("final_norm", "model.embedding_norm.weight", "token_embd_norm.weight", 1, h.dim)
+
+    def check(self, h: Lfm2Hyper, where: str) -> None:
+        super().check(h, where)
+        if not h.attention:
+            raise UnsupportedError(f"{where}: no layer is attention, which is not supported")
+        if h.taps < 2:
+            raise UnsupportedError(f"{where}: a convolution of {h.taps} tokens; supported: 2 and more")
+        if h.dim % 16:
+            raise UnsupportedError(f"{where}: {h.dim} channels are convolved; supported: multiples of 16")
+
+    def graph(self, h: Lfm2Hyper, g: GraphBuilder) -> None:  # type: ignore[override]
+        x = g.embed("embed")
+        table = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim))
+        for i in range(h.layers):
+            layer = f"layers.{i}"
+            y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
+            y = attention(h, g, layer, y, table) if i in h.attention else convolution(h, g, layer, y)
+            x = g.matmul(y, f"{layer}.o", residual=x)
+            y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
+            gate, up = g.matmuls(y, f"{layer}.gate", f"{layer}.up")
+            x = g.matmul(g.gated(gate, up), f"{layer}.down", residual=x)
+        g.logits(g.norm(x, "final_norm", h.norm_eps), "embed" if h.tied else "head")
+
+
+def attention(h: Lfm2Hyper, g: GraphBuilder, layer: str, y: Value, table: Value) -> Value:
+    q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
+    q = g.norm(q, f"{layer}.q_norm", h.norm_eps, heads=h.heads)
+    k = g.norm(k, f"{layer}.k_norm", h.norm_eps, heads=h.kv_heads)
+    cache = g.cache(h.kv_heads, h.head_dim)
+    g.kv_append(cache, g.rope(k, table, h.kv_heads), v)
+    return g.attention(cache, g.rope(q, table, h.heads), h.heads, h.head_dim**-0.5)
+
+
+def convolution(h: Lfm2Hyper, g: GraphBuilder, layer: str, y: Value) -> Value:
+    """`in` makes a gate of what is convolved, a gate of what comes of it, and what is convolved."""
+    parts = g.matmul(y, f"{layer}.in")
+    before, after, y = (g.slice(parts, k * h.dim, h.dim) for k in range(3))
+    y = g.conv(g.gated(before, y, act="none"), f"{layer}.conv")
+    return g.gated(after, y, act="none")
+
+
+def _attention(h: Hyper) -> list[TensorName]:
+    *qkv, o = decoder.attention(h)
+    q_norm, k_norm = decoder.head_norms(h)
+    return [
+        *qkv,
+        replace(o, hf="self_attn.out_proj.weight"),
+        replace(q_norm, hf="self_attn.q_layernorm.weight"),
+        replace(k_norm, hf="self_attn.k_layernorm.weight"),
+    ]
+
+
+def _convolution(h: Lfm2Hyper) -> list[TensorName]:
+    conv = TensorName("conv", "conv.conv.weight", "shortconv.conv.weight", h.dim, h.taps)
+    return [
+        TensorName("in", "conv.in_proj.weight", "shortconv.in_proj.weight", 3 * h.dim, h.dim),
+        replace(conv, hf_shape=(h.dim, 1, h.taps), from_hf=layouts.to_float32),
+        TensorName("o", "conv.out_proj.weight", "shortconv.out_proj.weight", h.dim, h.dim),
+    ]
+
+
+def _attention_layers(fields: Fields) -> tuple[int, ...]:
+    types, layers = fields.get("layer_types"), fields.count("num_hidden_layers")
+    if types is None:
+        given = fields.get("full_attn_idxs")
+        given = given if isinstance(given, list) else range(layers)
+        types = ["full_attention" if i in given else "conv" for i in range(layers)]
+    if not isinstance(types, list) or len(types) != layers or set(types) - {"conv", "full_attention"}:
+        raise FormatError(
+            f"{fields.named('layer_types')}; it must be a list of {layers} texts, 'conv' or 'full_attention'"
+        )
+    return tuple(i for i, kind in enumerate(types) if kind == "full_attention")
+
+
+def _ffn_dim(fields: Fields) -> int:
+    """As wide as intermediate_size says, or two thirds of it, times a factor, rounded up."""
+    size = fields.count("intermediate_size")
+    if not fields.get("block_auto_adjust_ff_dim"):
+        return size
+    size = 2 * size // 3
+    if fields.get("block_ffn_dim_multiplier") is not None:
+        size = int(fields.real("block_ffn_dim_multiplier") * size)
+        multiple = fields.count("block_multiple_of")
+        size = -(-size // multiple) * multiple
+    return size
+
+
+family = Lfm2()

@@ -1,0 +1,171 @@
+"""The phi3 family (Phi-3 and 3.5 mini, Phi-4, Phi-4-mini): llama with fused projections, [q; k; v] and [gate;
+up], a window on every layer's attention where the model has one, and perhaps a part of each head rotated.
+
+A model for long texts (longrope) has two sets of factors for its rotation's frequencies: short ones up to the
+length it was first trained on, long ones for texts beyond. Both GGUF and a config carry both. The native
+runtime computes with the short ones, and so up to that length: a text does not change its first tokens'
+positions as it grows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.models import decoder
+from tinsmith.models.family import Fields, TensorName, shortest_float32
+from tinsmith.models.spec import Hyper, Tensor
+
+if TYPE_CHECKING:
+    from tinsmith.compiler.graph import GraphBuilder
+
+
+@dataclass(frozen=True)
+class Phi3Hyper(Hyper):
+    """window: 0 for none. original: the length that the model was first trained on. long, short: what divides
+    each pair's frequency, empty without longrope. magnitude: multiplies the rotation's cosines and sines."""
+
+    window: int
+    original: int
+    long: tuple[float, ...]
+    short: tuple[float, ...]
+    magnitude: float
+
+
+class Phi3(decoder.Decoder):
+    name: ClassVar[str] = "phi3"
+    model_type: ClassVar[str] = "phi3"
+    hf_architectures: ClassVar[tuple[str, ...]] = ("Phi3ForCausalLM",)
+    gguf_architecture: ClassVar[str] = "phi3"
+    hyper: ClassVar[type[Hyper]] = Phi3Hyper
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "max_position_embeddings": 4096,
+        "original_max_position_embeddings": 4096,
+        "rms_norm_eps": 1e-5,
+    }
+    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "hidden_act": ("silu", "swish"),
+        "attention_bias": (False,),
+    }
+
+    def rope_from_hf(self, config: Mapping[str, Any]) -> Fields:
+        settings = decoder.rope_settings(config, "default", "longrope", "su")
+        return Fields({**config, **settings}, decoder.CONFIG)
+
+    def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "window": fields.count_or_0("sliding_window"),
+            "original": rope.count("original_max_position_embeddings"),
+            "long": (),
+            "short": (),
+            "magnitude": 1.0,
+        }
+        if rope.values["rope_type"] == "default":
+            return found
+        usual = _magnitude(fields.count("max_position_embeddings"), found["original"], rope)
+        return found | {
+            "long": _factors(rope, "long_factor"),
+            "short": _factors(rope, "short_factor"),
+            "magnitude": shortest_float32(rope.real("attention_factor", usual)),
+        }
+
+    def more_to_hf(self, h: Phi3Hyper) -> dict[str, Any]:
+        own: dict[str, Any] = {
+            "original_max_position_embeddings": h.original,
+            "partial_rotary_factor": h.rope_dim / h.head_dim,
+            "sliding_window": h.window or None,
+        }
+        if h.short:
+            own["rope_scaling"] = {
+                "type": "longrope",
+                "long_factor": list(h.long),
+                "short_factor": list(h.short),
+                "attention_factor": h.magnitude,
+            }
+        return own
+
+    def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
+        fields.refuse("rope.scaling.type", "none", "longrope")
+        long, short = (fields.values.get(f"rope_factors_{kind}.weight", ()) for kind in ("long", "short"))
+        return {
+            "window": fields.count_or_0("attention.sliding_window"),
+            "original": fields.count("rope.scaling.original_context_length", h["context"]),
+            "long": tuple(shortest_float32(one) for one in long),
+            "short": tuple(shortest_float32(one) for one in short),
+            "magnitude": shortest_float32(fields.real("rope.scaling.attn_factor", 1.0)),
+        }
+
+    def more_to_gguf(self, h: Phi3Hyper) -> dict[str, Any]:
+        own: dict[str, Any] = {
+            "rope.scaling.original_context_length": h.original,
+            "rope.dimension_count": h.rope_dim,
+            "attention.sliding_window": h.window,
+        }
+        return own | ({"rope.scaling.attn_factor": h.magnitude} if h.short else {})
+
+    def check(self, h: Phi3Hyper, where: str) -> None:
+        if {len(h.long), len(h.short)} not in ({0}, {h.rope_dim // 2}):
+            raise FormatError(
+                f"{where}: long_factor has {len(h.long)} numbers and short_factor {len(h.short)}, and "
+                f"{h.rope_dim // 2} pairs are rotated (partial_rotary_factor)"
+            )
+        if h.head_dim != h.dim // h.heads:
+            raise UnsupportedError(f"{where}: head_dim is {h.head_dim}; phi3 has {h.dim // h.heads} here")
+
+    def layer(self, h: Hyper) -> list[TensorName]:
+        queries, keys = h.heads * h.head_dim, h.kv_heads * h.head_dim
+        rows = queries + 2 * keys
+        return [
+            *decoder.two_norms(h),
+            TensorName("qkv", "self_attn.qkv_proj.weight", "attn_qkv.weight", rows, h.dim),
+            TensorName("o", "self_attn.o_proj.weight", "attn_output.weight", h.dim, queries),
+            TensorName("gate_up", "mlp.gate_up_proj.weight", "ffn_up.weight", 2 * h.ffn_dim, h.dim),
+            TensorName("down", "mlp.down_proj.weight", "ffn_down.weight", h.dim, h.ffn_dim),
+        ]
+
+    def tensors(self, h: Phi3Hyper) -> list[TensorName]:  # type: ignore[override]
+        own = [TensorName(role, "", f"{role}.weight", 1, h.rope_dim // 2) for role in self.derive(h)]
+        return [*own, *super().tensors(h)]
+
+    def derive(self, h: Phi3Hyper) -> dict[str, Tensor]:  # type: ignore[override]
+        if not h.short:
+            return {}
+        return {"rope_factors_long": decoder.vector(h.long), "rope_factors_short": decoder.vector(h.short)}
+
+    def graph(self, h: Phi3Hyper, g: GraphBuilder) -> None:  # type: ignore[override]
+        queries, keys = h.heads * h.head_dim, h.kv_heads * h.head_dim
+        x = g.embed("embed")
+        factors = h.short or 1.0
+        table = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim, factors), factor=h.magnitude)
+        for i in range(h.layers):
+            layer = f"layers.{i}"
+            y = g.matmul(g.norm(x, f"{layer}.attn_norm", h.norm_eps), f"{layer}.qkv")
+            q, k, v = g.slice(y, 0, queries), g.slice(y, queries, keys), g.slice(y, queries + keys, keys)
+            cache = g.cache(h.kv_heads, h.head_dim, window=h.window)
+            g.kv_append(cache, g.rope(k, table, h.kv_heads), v)
+            y = g.attention(cache, g.rope(q, table, h.heads), h.heads, h.head_dim**-0.5)
+            x = g.matmul(y, f"{layer}.o", residual=x)
+            y = g.matmul(g.norm(x, f"{layer}.ffn_norm", h.norm_eps), f"{layer}.gate_up")
+            gate, up = g.slice(y, 0, h.ffn_dim), g.slice(y, h.ffn_dim, h.ffn_dim)
+            x = g.matmul(g.gated(gate, up), f"{layer}.down", residual=x)
+        g.logits(g.norm(x, "final_norm", h.norm_eps), "embed" if h.tied else "head")
+
+
+def _factors(rope: Fields, key: str) -> tuple[float, ...]:
+    given = rope.get(key)
+    real = isinstance(given, list) and all(isinstance(x, (int, float)) and 0 < x < math.inf for x in given)
+    if not real:
+        raise FormatError(f"{rope.where}: {key} must be a list of positive numbers")
+    return tuple(shortest_float32(one) for one in given)
+
+
+def _magnitude(context: int, original: int, rope: Fields) -> float:
+    """As transformers takes it where a config does not say: it grows with how much longer texts may be."""
+    longer = rope.real("factor", context / original)
+    return math.sqrt(1 + math.log(longer) / math.log(original)) if longer > 1 else 1.0
+
+
+family = Phi3()

@@ -1,0 +1,325 @@
+"""The qwen35 family, text only: three of four layers are linear attention by the gated delta rule behind a
+short convolution, the others attention with norms of query and key heads, rotation of a quarter of each head,
+and a gate on its output.
+
+Yang et al., "Gated Delta Networks: Improving Mamba2 with Delta Rule", 2024.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.models import decoder, layouts
+from tinsmith.models.family import Change, Fields, TensorName
+from tinsmith.models.gemma2 import offset
+from tinsmith.models.spec import Hyper, Tensor
+
+if TYPE_CHECKING:
+    from tinsmith.compiler.graph import GraphBuilder, Value
+
+_PERIOD = 4
+_SECTIONS = (11, 11, 10)
+_L2_EPS = 1e-6
+
+
+@dataclass(frozen=True)
+class Qwen35Hyper(Hyper):
+    """Each period-th layer is attention. The others have key_heads query and key heads and value_heads value
+    heads, all of state_dim elements, behind a convolution of `taps` tokens. sections: how many rotated pairs
+    turn with time, height and width, which for text are one and the same."""
+
+    period: int
+    key_heads: int
+    value_heads: int
+    state_dim: int
+    taps: int
+    sections: tuple[int, ...]
+
+
+class Qwen35(decoder.Decoder):
+    name: ClassVar[str] = "qwen35"
+    model_type: ClassVar[str] = "qwen3_5_text"
+    hf_architectures: ClassVar[tuple[str, ...]] = ("Qwen3_5ForCausalLM", "Qwen3_5ForConditionalGeneration")
+    gguf_architecture: ClassVar[str] = "qwen35"
+    hyper: ClassVar[type[Hyper]] = Qwen35Hyper
+    ignored_hf: ClassVar[tuple[tuple[str, str], ...]] = (
+        (r"model\.visual\..*", "the vision tower is left out: text only"),
+        (r"mtp\..*", "the multi-token prediction layers are left out"),
+    )
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "head_dim": 256,
+        "max_position_embeddings": 32768,
+        "num_key_value_heads": 4,
+        "linear_conv_kernel_dim": 4,
+        "linear_key_head_dim": 128,
+        "linear_value_head_dim": 128,
+        "linear_num_key_heads": 16,
+        "linear_num_value_heads": 32,
+        "partial_rotary_factor": 0.25,
+    }
+    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "hidden_act": ("silu",),
+        "attention_bias": (False,),
+        "attn_output_gate": (True,),
+    }
+    keeps_head_dim: ClassVar[bool] = True
+
+    def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
+        state_dim = fields.count("linear_key_head_dim")
+        fields.refuse("linear_value_head_dim", state_dim)
+        return {
+            "period": _period(fields),
+            "key_heads": fields.count("linear_num_key_heads"),
+            "value_heads": fields.count("linear_num_value_heads"),
+            "state_dim": state_dim,
+            "taps": fields.count("linear_conv_kernel_dim"),
+            "sections": _sections(rope, "mrope_section", 3, _SECTIONS),
+        }
+
+    def more_to_hf(self, h: Qwen35Hyper) -> dict[str, Any]:
+        types = ["linear_attention" if recurrent(h, i) else "full_attention" for i in range(h.layers)]
+        return {
+            "full_attention_interval": h.period,
+            "layer_types": types,
+            "linear_conv_kernel_dim": h.taps,
+            "linear_key_head_dim": h.state_dim,
+            "linear_num_key_heads": h.key_heads,
+            "linear_num_value_heads": h.value_heads,
+            "linear_value_head_dim": h.state_dim,
+            "rope_parameters": {
+                "mrope_interleaved": True,
+                "mrope_section": list(h.sections),
+                "partial_rotary_factor": h.rope_dim / h.head_dim,
+                "rope_theta": h.rope_base,
+                "rope_type": "default",
+            },
+        }
+
+    def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
+        state_dim, heads = fields.count("ssm.state_size"), fields.count("ssm.time_step_rank")
+        fields.refuse("ssm.inner_size", state_dim * heads)
+        fields.refuse("rope.scaling.type", "none")
+        return {
+            # Layers that predict further tokens come last.
+            "layers": h["layers"] - fields.count_or_0("nextn_predict_layers"),
+            "period": fields.count("full_attention_interval", _PERIOD),
+            "key_heads": fields.count("ssm.group_count"),
+            "value_heads": heads,
+            "state_dim": state_dim,
+            "taps": fields.count("ssm.conv_kernel"),
+            "sections": _sections(fields, "rope.dimension_sections", 4)[:3],
+        }
+
+    def more_to_gguf(self, h: Qwen35Hyper) -> dict[str, Any]:
+        return {
+            "rope.dimension_sections": [*h.sections, 0],
+            "ssm.conv_kernel": h.taps,
+            "ssm.state_size": h.state_dim,
+            "ssm.group_count": h.key_heads,
+            "ssm.time_step_rank": h.value_heads,
+            "ssm.inner_size": h.value_heads * h.state_dim,
+            "full_attention_interval": h.period,
+            "rope.dimension_count": h.rope_dim,
+        }
+
+    def ignored_in_gguf(self, h: Hyper) -> tuple[tuple[str, str], ...]:
+        own = "|".join(map(str, range(h.layers)))
+        return ((rf"blk\.(?!({own})\.)\d+\..*", "the multi-token prediction layers are left out"),)
+
+    def layer_at(self, h: Hyper, i: int) -> list[TensorName]:
+        assert isinstance(h, Qwen35Hyper)
+        attn_norm, ffn_norm = decoder.two_norms(h)
+        ffn_norm = replace(ffn_norm, gguf="post_attention_norm.weight")
+        mixer = delta_tensors(h) if recurrent(h, i) else gated_attention_tensors(h)
+        return [offset(attn_norm), *mixer, offset(ffn_norm), *self.feed_forward(h)]
+
+    def feed_forward(self, h: Hyper) -> list[TensorName]:
+        return decoder.feed_forward(h)
+
+    def final_norm(self, h: Hyper) -> TensorName:
+        return offset(super().final_norm(h))
+
+    def check(self, h: Qwen35Hyper, where: str) -> None:
+        if h.value_heads % h.key_heads:
+            raise FormatError(
+                f"{where}: {h.value_heads} value heads can't share {h.key_heads} key heads evenly"
+            )
+        if h.value_heads < 2:
+            raise UnsupportedError(f"{where}: linear attention of one value head; supported: 2 and more")
+        if h.state_dim % 16:
+            raise UnsupportedError(
+                f"{where}: linear attention's heads have {h.state_dim} values; supported: multiples of 16"
+            )
+        if h.taps < 2:
+            raise UnsupportedError(f"{where}: a convolution of {h.taps} tokens; supported: 2 and more")
+        if h.period > h.layers:
+            raise UnsupportedError(f"{where}: no layer is attention, which is not supported")
+        if 2 * sum(h.sections) != h.rope_dim:
+            raise FormatError(
+                f"{where}: mrope_section {list(h.sections)} of rope_parameters has {sum(h.sections)} pairs; "
+                f"head_dim and the rotated share of a head make {h.rope_dim // 2}"
+            )
+
+    def graph(self, h: Qwen35Hyper, g: GraphBuilder) -> None:  # type: ignore[override]
+        x = g.embed("embed")
+        table = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim))
+        for i in range(h.layers):
+            layer = f"layers.{i}"
+            y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
+            linear = recurrent(h, i)
+            y = delta_rule(h, g, layer, y) if linear else gated_attention(h, g, layer, y, table)
+            x = g.matmul(y, f"{layer}.o", residual=x)
+            x = self.feed(h, g, layer, x)
+        g.logits(g.norm(x, "final_norm", h.norm_eps), "embed" if h.tied else "head")
+
+    def feed(self, h: Qwen35Hyper, g: GraphBuilder, layer: str, x: Value) -> Value:
+        """x and what the layer's feed-forward adds to it."""
+        y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
+        gate, up = g.matmuls(y, f"{layer}.gate", f"{layer}.up")
+        return g.matmul(g.gated(gate, up), f"{layer}.down", residual=x)
+
+
+def recurrent(h: Qwen35Hyper, layer: int) -> bool:
+    """Whether the layer is linear attention."""
+    return (layer + 1) % h.period != 0
+
+
+def gated_attention(h: Qwen35Hyper, g: GraphBuilder, layer: str, y: Value, table: Value) -> Value:
+    """The heads' outputs of a layer with attention, before its last projection. `q` makes, for each head, its
+    query and then its gate."""
+    both, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
+    q = g.slice(both, 0, h.head_dim, groups=h.heads)
+    gate = g.slice(both, h.head_dim, h.head_dim, groups=h.heads)
+    q = g.norm(q, f"{layer}.q_norm", h.norm_eps, heads=h.heads)
+    k = g.norm(k, f"{layer}.k_norm", h.norm_eps, heads=h.kv_heads)
+    cache = g.cache(h.kv_heads, h.head_dim)
+    g.kv_append(cache, g.rope(k, table, h.kv_heads), v)
+    y = g.attention(cache, g.rope(q, table, h.heads), h.heads, h.head_dim**-0.5)
+    return g.gated(gate, y, act="sigmoid")
+
+
+def delta_rule(h: Qwen35Hyper, g: GraphBuilder, layer: str, y: Value) -> Value:
+    """The heads' outputs of a layer with linear attention, before its last projection."""
+    mixed, z = g.matmuls(y, f"{layer}.qkv", f"{layer}.z")
+    decay, beta = g.matmuls(y, f"{layer}.alpha", f"{layer}.beta")
+    mixed = g.conv(mixed, f"{layer}.conv", act="silu")
+    # Queries and keys of length 1: an RMS norm without its root of the number of elements.
+    size = h.state_dim
+    unit = g.constant("unit", [size**-0.5] * size)
+    qk = g.norm(g.slice(mixed, 0, 2 * h.key_heads * size), unit, _L2_EPS / size, heads=2 * h.key_heads)
+    y = g.delta_rule(
+        qk,
+        mixed,
+        decay,
+        beta,
+        rate=f"{layer}.rate",
+        bias=f"{layer}.dt_bias",
+        key_dim=size,
+        value_dim=size,
+        scale=size**-0.5,
+    )
+    return g.gated(z, g.norm(y, f"{layer}.delta_norm", h.norm_eps, heads=h.value_heads))
+
+
+def gated_attention_tensors(h: Qwen35Hyper) -> list[TensorName]:
+    q, k, v, o = decoder.attention(h)
+    return [replace(q, rows=2 * q.rows), k, v, o, *map(offset, decoder.head_norms(h))]
+
+
+def delta_tensors(h: Qwen35Hyper) -> list[TensorName]:
+    """GGUF has the value heads in another order: where a folder has those of a key head together, the first of
+    every key head comes first, so that value head h reads key head h % key_heads."""
+    keys, values = h.key_heads * h.state_dim, h.value_heads * h.state_dim
+    channels = 2 * keys + values
+    to_gguf, to_folder = _value_heads(h)
+
+    def rows(name: TensorName, before: int, each: int) -> TensorName:
+        """Rows of value heads, `each` of them a head, behind `before` others."""
+
+        def moved(order: list[int]) -> list[int]:
+            return [*range(before), *(before + head * each + i for head in order for i in range(each))]
+
+        come, go = moved(to_gguf), moved(to_folder)
+        return replace(
+            name,
+            from_hf=lambda tensor: layouts.rows_in_order(tensor, come),
+            to_hf=lambda tensor: layouts.rows_in_order(tensor, go),
+        )
+
+    def columns(name: TensorName, each: int) -> TensorName:
+        return replace(
+            name,
+            from_hf=lambda tensor: layouts.columns_in_order(tensor, to_gguf, each),
+            to_hf=lambda tensor: layouts.columns_in_order(tensor, to_folder, each),
+        )
+
+    qkv = TensorName("qkv", "linear_attn.in_proj_qkv.weight", "attn_qkv.weight", channels, h.dim)
+    conv = TensorName("conv", "linear_attn.conv1d.weight", "ssm_conv1d.weight", channels, h.taps)
+    rate = TensorName("rate", "linear_attn.A_log", "ssm_a", 1, h.value_heads)
+    return [
+        rows(qkv, 2 * keys, h.state_dim),
+        rows(
+            TensorName("z", "linear_attn.in_proj_z.weight", "attn_gate.weight", values, h.dim), 0, h.state_dim
+        ),
+        _then(replace(rows(conv, 2 * keys, h.state_dim), hf_shape=(channels, 1, h.taps)), layouts.to_float32),
+        columns(TensorName("dt_bias", "linear_attn.dt_bias", "ssm_dt.bias", 1, h.value_heads), 1),
+        _then(columns(rate, 1), layouts.minus_exp, layouts.log_of_minus),
+        rows(TensorName("beta", "linear_attn.in_proj_b.weight", "ssm_beta.weight", h.value_heads, h.dim), 0, 1),
+        rows(
+            TensorName("alpha", "linear_attn.in_proj_a.weight", "ssm_alpha.weight", h.value_heads, h.dim), 0, 1
+        ),
+        TensorName("delta_norm", "linear_attn.norm.weight", "ssm_norm.weight", 1, h.state_dim),
+        columns(TensorName("o", "linear_attn.out_proj.weight", "ssm_out.weight", h.dim, values), h.state_dim),
+    ]
+
+
+def _value_heads(h: Qwen35Hyper) -> tuple[list[int], list[int]]:
+    """For each value head of GGUF, which of the folder's it is, and the other way round."""
+    each = h.value_heads // h.key_heads
+    to_gguf = [head % h.key_heads * each + head // h.key_heads for head in range(h.value_heads)]
+    return to_gguf, sorted(range(h.value_heads), key=to_gguf.__getitem__)
+
+
+def _then(name: TensorName, come: Change, go: Change | None = None) -> TensorName:
+    """The tensor with a further change of what a folder's becomes, which `go` takes back."""
+    first, last = name.from_hf, name.to_hf
+    return replace(
+        name,
+        from_hf=lambda tensor: come(first(tensor) if first else tensor),
+        to_hf=lambda tensor: (last or _same)(go(tensor) if go else tensor),
+    )
+
+
+def _same(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+def _period(fields: Fields) -> int:
+    """Every which layer is attention; UnsupportedError where the layers' types have no such period."""
+    types, layers = fields.get("layer_types"), fields.count("num_hidden_layers")
+    if types is None:
+        return fields.count("full_attention_interval", _PERIOD)
+    if not isinstance(types, list) or len(types) != layers:
+        raise FormatError(f"{fields.named('layer_types')}; it must be a list of {layers} texts")
+    period = types.index("full_attention") + 1 if "full_attention" in types else layers + 1
+    if types != ["full_attention" if (i + 1) % period == 0 else "linear_attention" for i in range(layers)]:
+        raise UnsupportedError(
+            f"{fields.named('layer_types')}, which has no period; supported: 'full_attention' every few "
+            "layers, 'linear_attention' elsewhere"
+        )
+    return period
+
+
+def _sections(fields: Fields, key: str, count: int, default: tuple[int, ...] | None = None) -> tuple[int, ...]:
+    given = fields.get(key)
+    if given is None and default:
+        return default
+    if isinstance(given, list) and len(given) == count and all(type(one) is int for one in given):
+        return tuple(given)
+    raise FormatError(f"{fields.named(key)}; it must be a list of {count} whole numbers")
+
+
+family = Qwen35()

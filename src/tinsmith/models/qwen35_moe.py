@@ -1,0 +1,92 @@
+"""The qwen35_moe family: Qwen3.5 with a mixture of experts for the feed-forward of every layer, and beside
+them an expert that all tokens share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tinsmith.models import _experts
+from tinsmith.models.family import Fields, TensorName
+from tinsmith.models.qwen35 import Qwen35, Qwen35Hyper
+from tinsmith.models.spec import Hyper
+
+if TYPE_CHECKING:
+    from tinsmith.compiler.graph import GraphBuilder, Value
+
+_SHARED = "shared_expert_intermediate_size"
+
+
+@dataclass(frozen=True)
+class Qwen35MoeHyper(Qwen35Hyper):
+    """chosen: how many of the experts a token goes to; expert_dim: the inner width of one; ffn_dim: that of the
+    shared one."""
+
+    experts: int
+    chosen: int
+    expert_dim: int
+
+
+class Qwen35Moe(Qwen35):
+    name: ClassVar[str] = "qwen35_moe"
+    model_type: ClassVar[str] = "qwen3_5_moe_text"
+    hf_architectures: ClassVar[tuple[str, ...]] = (
+        "Qwen3_5MoeForCausalLM",
+        "Qwen3_5MoeForConditionalGeneration",
+    )
+    gguf_architecture: ClassVar[str] = "qwen35moe"
+    hyper: ClassVar[type[Hyper]] = Qwen35MoeHyper
+    mixture: ClassVar[bool] = True
+    defaults: ClassVar[Mapping[str, Any]] = {
+        **Qwen35.defaults,
+        "moe_intermediate_size": 512,
+        "num_experts": 256,
+        "num_experts_per_tok": 8,
+        "num_key_value_heads": 2,
+        _SHARED: 512,
+    }
+
+    def hyper_from_hf(self, config: Mapping[str, Any]) -> Hyper:
+        shared = Fields({**self.defaults, **config}, "config.json").count(_SHARED)
+        return super().hyper_from_hf({**config, "intermediate_size": shared})
+
+    def hyper_to_hf(self, h: Hyper) -> dict[str, Any]:
+        config = super().hyper_to_hf(h)
+        return config | {_SHARED: config.pop("intermediate_size")}
+
+    def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
+        return super().more_from_hf(fields, rope) | _experts.hyper_from_hf(fields)
+
+    def more_to_hf(self, h: Qwen35MoeHyper) -> dict[str, Any]:  # type: ignore[override]
+        return super().more_to_hf(h) | _experts.hyper_to_hf(h.experts, h.chosen, h.expert_dim)
+
+    def hyper_from_gguf(self, meta: Mapping[str, Any], *, tied: bool) -> Hyper:
+        # Files may leave out the width of the feed-forward without experts, which no layer has.
+        shared = {"qwen35moe.feed_forward_length": meta.get("qwen35moe.expert_shared_feed_forward_length")}
+        return super().hyper_from_gguf({**meta, **shared}, tied=tied)
+
+    def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
+        return super().more_from_gguf(fields, h) | _experts.hyper_from_gguf(fields)
+
+    def more_to_gguf(self, h: Qwen35MoeHyper) -> dict[str, Any]:  # type: ignore[override]
+        experts = _experts.hyper_to_gguf(h.experts, h.chosen, h.expert_dim)
+        return super().more_to_gguf(h) | experts | {"expert_shared_feed_forward_length": h.ffn_dim}
+
+    def check(self, h: Qwen35MoeHyper, where: str) -> None:  # type: ignore[override]
+        super().check(h, where)
+        _experts.check(h.experts, h.chosen, where)
+
+    def feed_forward(self, h: Hyper) -> list[TensorName]:
+        assert isinstance(h, Qwen35MoeHyper)
+        routed = _experts.routed_tensors(h.dim, h.expert_dim, h.experts)
+        return [*routed, *_experts.shared_tensors(h.dim, h.ffn_dim)]
+
+    def feed(self, h: Qwen35Hyper, g: GraphBuilder, layer: str, x: Value) -> Value:
+        assert isinstance(h, Qwen35MoeHyper)
+        y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
+        x = _experts.routed(g, layer, y, x, experts=h.experts, chosen=h.chosen)
+        return _experts.shared(g, layer, y, x)
+
+
+family = Qwen35Moe()

@@ -1,0 +1,102 @@
+"""The qwen3_moe family: Qwen3 with a mixture of experts for the feed-forward of every layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tinsmith.errors import UnsupportedError
+from tinsmith.models import _experts, decoder
+from tinsmith.models.family import Fields, TensorName
+from tinsmith.models.qwen3 import Qwen3
+from tinsmith.models.spec import Hyper
+
+if TYPE_CHECKING:
+    from tinsmith.compiler.graph import GraphBuilder
+
+
+@dataclass(frozen=True)
+class MoeHyper(Hyper):
+    """chosen: how many of the experts a token goes to; expert_dim: an expert's inner width; normalize: the
+    weights of the chosen add up to 1. ffn_dim is of layers without experts, which there are none of."""
+
+    experts: int
+    chosen: int
+    expert_dim: int
+    normalize: bool
+
+
+class Qwen3Moe(Qwen3):
+    name: ClassVar[str] = "qwen3_moe"
+    model_type: ClassVar[str] = "qwen3_moe"
+    hf_architectures: ClassVar[tuple[str, ...]] = ("Qwen3MoeForCausalLM",)
+    gguf_architecture: ClassVar[str] = "qwen3moe"
+    hyper: ClassVar[type[Hyper]] = MoeHyper
+    mixture: ClassVar[bool] = True
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "intermediate_size": 6144,
+        "max_position_embeddings": 32768,
+        "moe_intermediate_size": 768,
+        "norm_topk_prob": False,
+        "num_experts": 128,
+        "num_experts_per_tok": 8,
+        "num_key_value_heads": 4,
+    }
+    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        **Qwen3.only,
+        "decoder_sparse_step": (1,),
+        "mlp_only_layers": ([],),
+    }
+
+    def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
+        normalize = bool(fields.get("norm_topk_prob"))
+        return _experts.hyper_from_hf(fields) | {"normalize": normalize}
+
+    def more_to_hf(self, h: MoeHyper) -> dict[str, Any]:
+        return _experts.hyper_to_hf(h.experts, h.chosen, h.expert_dim) | {"norm_topk_prob": h.normalize}
+
+    def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
+        super().more_from_gguf(fields, h)
+        return _experts.hyper_from_gguf(fields) | {"normalize": True}
+
+    def more_to_gguf(self, h: MoeHyper) -> dict[str, Any]:
+        if not h.normalize:
+            raise UnsupportedError(
+                "norm_topk_prob is false; no GGUF says so: a qwen3moe's weights of experts always add up to 1"
+            )
+        return _experts.hyper_to_gguf(h.experts, h.chosen, h.expert_dim)
+
+    def check(self, h: MoeHyper, where: str) -> None:
+        super().check(h, where)
+        _experts.check(h.experts, h.chosen, where)
+
+    def layer(self, h: Hyper) -> list[TensorName]:
+        assert isinstance(h, MoeHyper)
+        return [
+            *decoder.two_norms(h),
+            *decoder.attention(h),
+            *decoder.head_norms(h),
+            *_experts.routed_tensors(h.dim, h.expert_dim, h.experts),
+        ]
+
+    def graph(self, h: Hyper, g: GraphBuilder) -> None:
+        assert isinstance(h, MoeHyper)
+        x = g.embed("embed")
+        table = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim))
+        for i in range(h.layers):
+            layer = f"layers.{i}"
+            y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
+            q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
+            q = g.norm(q, f"{layer}.q_norm", h.norm_eps, heads=h.heads)
+            k = g.norm(k, f"{layer}.k_norm", h.norm_eps, heads=h.kv_heads)
+            cache = g.cache(h.kv_heads, h.head_dim)
+            g.kv_append(cache, g.rope(k, table, h.kv_heads), v)
+            y = g.attention(cache, g.rope(q, table, h.heads), h.heads, h.head_dim**-0.5)
+            x = g.matmul(y, f"{layer}.o", residual=x)
+            y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
+            x = _experts.routed(g, layer, y, x, experts=h.experts, chosen=h.chosen, normalize=h.normalize)
+        g.logits(g.norm(x, "final_norm", h.norm_eps), "embed" if h.tied else "head")
+
+
+family = Qwen3Moe()

@@ -1,0 +1,86 @@
+"""The smollm3 family: llama but for layers without positions, every fourth, whose queries and keys are not
+rotated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tinsmith.errors import UnsupportedError
+from tinsmith.models import decoder
+from tinsmith.models.family import Fields, TensorName
+from tinsmith.models.spec import Hyper
+
+if TYPE_CHECKING:
+    from tinsmith.compiler.graph import GraphBuilder
+
+# llama.cpp has this number in its code, and no GGUF key for it.
+_INTERVAL = 4
+
+
+class SmolLM3(decoder.Decoder):
+    name: ClassVar[str] = "smollm3"
+    model_type: ClassVar[str] = "smollm3"
+    hf_architectures: ClassVar[tuple[str, ...]] = ("SmolLM3ForCausalLM",)
+    gguf_architecture: ClassVar[str] = "smollm3"
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "max_position_embeddings": 32768,
+        "num_key_value_heads": 4,
+        "rope_theta": 2000000.0,
+        "tie_word_embeddings": True,
+    }
+    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "hidden_act": ("silu", "swish"),
+        "attention_bias": (False,),
+        "mlp_bias": (False,),
+        "use_sliding_window": (False,),
+        "no_rope_layer_interval": (_INTERVAL,),
+    }
+
+    def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
+        layers = fields.count("num_hidden_layers")
+        given, expected = fields.get("no_rope_layers"), [int(rotates(i)) for i in range(layers)]
+        if given is not None and given != expected:
+            raise UnsupportedError(
+                f"{fields.where}: no_rope_layers has other layers than each {_INTERVAL}th without positions, "
+                "which is not supported"
+            )
+        return {}
+
+    def more_to_hf(self, h: Hyper) -> dict[str, Any]:
+        return {"no_rope_layers": [int(rotates(i)) for i in range(h.layers)]}
+
+    def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
+        fields.refuse("rope.scaling.type", "none")
+        fields.refuse("attention.sliding_window", 0)
+        return {}
+
+    def more_to_gguf(self, h: Hyper) -> dict[str, Any]:
+        return {"vocab_size": h.vocab, "rope.dimension_count": h.rope_dim}
+
+    def layer(self, h: Hyper) -> list[TensorName]:
+        return [*decoder.two_norms(h), *decoder.attention(h, permuted=True), *decoder.feed_forward(h)]
+
+    def graph(self, h: Hyper, g: GraphBuilder) -> None:
+        x = g.embed("embed")
+        table = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim))
+        for i in range(h.layers):
+            layer = f"layers.{i}"
+            y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
+            q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
+            if rotates(i):
+                q, k = g.rope(q, table, h.heads), g.rope(k, table, h.kv_heads)
+            cache = g.cache(h.kv_heads, h.head_dim)
+            g.kv_append(cache, k, v)
+            x = g.matmul(g.attention(cache, q, h.heads, h.head_dim**-0.5), f"{layer}.o", residual=x)
+            y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
+            gate, up = g.matmuls(y, f"{layer}.gate", f"{layer}.up")
+            x = g.matmul(g.gated(gate, up), f"{layer}.down", residual=x)
+        g.logits(g.norm(x, "final_norm", h.norm_eps), "embed" if h.tied else "head")
+
+
+def rotates(layer: int) -> bool:
+    return (layer + 1) % _INTERVAL != 0
+
+
+family = SmolLM3()

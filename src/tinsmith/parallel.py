@@ -1,0 +1,40 @@
+"""Work for all cores, its results in order."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def processors() -> int:
+    """Those that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_order(tasks: Iterable[Callable[[], T]], threads: int = 0) -> Iterator[T]:
+    """The tasks' results in their order, computed ahead by threads: work for functions that let go of Python's
+    lock.
+
+    threads: 0 for as many as there are processors. At most twice as many results wait to be taken, so that a
+    slow reader bounds the memory. A task's error comes where its result would; what was not begun then never
+    is.
+    """
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    count = threads or processors()
+    waiting: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(count) as pool:
+        try:
+            for task in tasks:
+                waiting.append(pool.submit(task))
+                if len(waiting) > 2 * count:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -1,0 +1,126 @@
+"""Tensors from format to format in blocks of rows, on all cores: what a file's writer takes piece by piece.
+
+No tensor is ever whole in memory but as a map of its file, and of that only what is being worked on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from tinsmith import _core
+from tinsmith.errors import FormatError
+from tinsmith.files import forget
+from tinsmith.models.spec import Buffer, Tensor
+from tinsmith.parallel import in_order
+
+_BLOCK = 1 << 20  # weights that one task converts
+_FORGET = 64 << 20  # bytes of a mapped file after which its pages are given back
+
+Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A tensor and the format it shall have.
+
+    importance: float32 [matrices, inputs], a weight for the squared error of each input column, or None.
+    matrices: those the tensor holds, one after the other. order: for rows that a file has in another order, its
+    row i of each run of len(order) rows is the tensor's row order[i] of that run.
+    """
+
+    name: str
+    tensor: Tensor
+    format: str
+    importance: Buffer | None = None
+    matrices: int = 1
+    order: Sequence[int] = (0,)
+
+    def spans(self) -> list[tuple[int, int]]:
+        """Rows from, to: what one task converts. None crosses from a matrix to the next or divides a run."""
+        run, rows = len(self.order), self.tensor.rows // self.matrices
+        step = max(1, _BLOCK // self.tensor.inputs // run) * run
+        return [
+            (first + at, first + min(at + step, rows))
+            for first in range(0, self.tensor.rows, rows)
+            for at in range(0, rows, step)
+        ]
+
+    def convert(self, begin: int, end: int) -> Buffer:
+        """Rows begin to end, in the wanted format."""
+        tensor, shape = self.tensor, (end - begin, self.tensor.inputs)
+        width = memoryview(tensor.data).nbytes // tensor.rows
+        data: Buffer = memoryview(tensor.data).cast("B")[begin * width : end * width]
+        if len(self.order) > 1:
+            data = _in_order(data, width, self.order)
+        if tensor.format == self.format:
+            return data
+        if tensor.format != "F32":
+            data = _core.dequantize(tensor.format, data, *shape)
+        if self.format == "F32":
+            return data
+        try:
+            return _core.quantize(self.format, data, *shape, importance=self._importance(begin))
+        except ValueError as error:
+            raise FormatError(f"{self.name} can't be quantized to {self.format}: {error}") from error
+
+    def _importance(self, row: int) -> Buffer | None:
+        if self.importance is None:
+            return None
+        size = 4 * self.tensor.inputs
+        matrix = row * self.matrices // self.tensor.rows
+        return memoryview(self.importance).cast("B")[matrix * size : (matrix + 1) * size]
+
+
+def _in_order(data: Buffer, width: int, order: Sequence[int]) -> bytes:
+    run = len(order) * width
+    return b"".join(
+        data[base + row * width : base + (row + 1) * width]
+        for base in range(0, len(data), run)
+        for row in order
+    )
+
+
+def stream(jobs: Sequence[Job], threads: int = 0, advance: Advance | None = None) -> list[Iterator[Buffer]]:
+    """For each job its tensor's bytes in pieces. They must be taken in order, each whole.
+
+    threads: 0 for one a processor; the bytes are the same with any number. advance: called with the
+    bytes that each piece taken was made of. Raises FormatError for a weight that is not finite or too large for
+    its format.
+    """
+    spans = [job.spans() for job in jobs]
+
+    def task(job: Job, begin: int, end: int) -> Callable[[], Buffer]:
+        return lambda: job.convert(begin, end)
+
+    results = in_order(
+        (task(job, *span) for job, own in zip(jobs, spans, strict=True) for span in own), threads
+    )
+    return [_pieces(job, own, islice(results, len(own)), advance) for job, own in zip(jobs, spans, strict=True)]
+
+
+def _pieces(
+    job: Job, spans: Sequence[tuple[int, int]], results: Iterator[Buffer], advance: Advance | None
+) -> Iterator[Buffer]:
+    held, width = 0, memoryview(job.tensor.data).nbytes // job.tensor.rows
+    for (begin, end), piece in zip(spans, results, strict=True):
+        yield piece
+        held += (end - begin) * width
+        if held >= _FORGET or end == job.tensor.rows:
+            forget(job.tensor.data)
+            held = 0
+        if advance is not None:
+            advance((end - begin) * width)
+
+
+def converted(jobs: Sequence[Job], threads: int = 0) -> list[Tensor]:
+    """The tensors in memory; one that has its format already is the same object."""
+    pieces = stream([job for job in jobs if job.tensor.format != job.format], threads)
+    made = iter([b"".join(parts) for parts in pieces])
+    return [
+        job.tensor
+        if job.tensor.format == job.format
+        else Tensor(job.format, job.tensor.rows, job.tensor.inputs, next(made))
+        for job in jobs
+    ]

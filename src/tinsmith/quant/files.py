@@ -1,0 +1,97 @@
+"""A GGUF file to one in other formats: any architecture, metadata as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from math import prod
+from pathlib import Path
+
+from tinsmith.errors import FormatError, InputError, UnsupportedError
+from tinsmith.formats import gguf
+from tinsmith.formats.weights import WEIGHT_FORMATS
+from tinsmith.models.spec import Buffer, Tensor
+from tinsmith.quant import presets
+from tinsmith.quant.convert import Advance, Job, stream
+
+_VERSION = 2  # of the block layouts, in general.quantization_version
+
+
+def quantize(
+    source: str | Path,
+    target: str | Path,
+    preset: str,
+    importance: Mapping[str, Buffer] | None = None,
+    *,
+    threads: int = 0,
+    progress: Callable[[int], AbstractContextManager[Advance]] | None = None,
+) -> tuple[str, ...]:
+    """Writes GGUF file `source` in a preset's formats, atomically, piece by piece on all cores; the fallbacks
+    that it took, a line each.
+
+    importance: by tensor name, as formats.imatrix reads it. threads: 0 for one a processor. progress: a context
+    that gets the bytes of all tensors and gives what is called with those that were converted. Tensors that
+    have their format already keep their bytes. Raises FormatError for a damaged file or a weight that no block
+    holds, UnsupportedError for a preset or a tensor's type that is not known.
+    """
+    file = gguf.read(source)
+    if Path(target).exists() and Path(target).samefile(source):
+        raise InputError(f"{target}: is the file that is read; give another name for what is written")
+    weights = dict(importance or {})
+    jobs, notes = _jobs(file, preset, weights)
+    metadata = dict(file.metadata)
+    metadata["general.file_type"] = gguf.value(presets.find(preset).file_type)
+    metadata["general.quantization_version"] = gguf.value(_VERSION)
+    if weights:
+        metadata["quantize.imatrix.entries_count"] = gguf.value(len(weights))
+
+    def write(advance: Advance | None) -> None:
+        pieces = stream(jobs, threads, advance)
+        stored = [
+            gguf.Tensor(job.name, gguf.tensor_type(job.format), file.tensors[job.name].shape, data)
+            for job, data in zip(jobs, pieces, strict=True)
+        ]
+        gguf.write(target, metadata, stored)
+
+    if progress is None:
+        write(None)
+    else:
+        with progress(sum(tensor.size for tensor in file.tensors.values())) as advance:
+            write(advance)
+    return notes
+
+
+def _jobs(file: gguf.Gguf, preset: str, importance: Mapping[str, Buffer]) -> tuple[list[Job], tuple[str, ...]]:
+    tensors = list(file.tensors.values())
+    shapes = [presets.Shape(tensor.name, prod(tensor.shape[1:]), tensor.shape[0]) for tensor in tensors]
+    chosen, notes = presets.formats(preset, shapes, group=_group(file), weighed=bool(importance))
+    jobs = []
+    for tensor, shape, wanted in zip(tensors, shapes, chosen, strict=True):
+        assert isinstance(tensor.data, Buffer)
+        matrices, name = prod(tensor.shape[2:]), tensor.type.name
+        if name not in WEIGHT_FORMATS:
+            if shape.rows > 1:
+                raise UnsupportedError(
+                    f"{file.path}: tensor {tensor.name!r} is {name}, which can't be converted; what can: "
+                    + ", ".join(WEIGHT_FORMATS)
+                )
+            wanted = name  # a short table of numbers
+        weights = importance.get(tensor.name)
+        if weights is not None and memoryview(weights).nbytes != 4 * matrices * shape.inputs:
+            raise FormatError(
+                f"{file.path}: tensor {tensor.name!r} has {matrices * shape.inputs} inputs, its importance "
+                f"{memoryview(weights).nbytes // 4}; the importance matrix is of another model"
+            )
+        held = Tensor(name, shape.rows, shape.inputs, tensor.data)
+        jobs.append(Job(tensor.name, held, wanted, weights, matrices))
+    return jobs, notes
+
+
+def _group(file: gguf.Gguf) -> int:
+    """Query heads a key head; of the first layer that has any, where layers differ."""
+
+    def heads(key: str) -> int:
+        found = file.get(f"{file.get('general.architecture')}.attention.{key}", 1)
+        return next((n for n in found if n), 1) if isinstance(found, list) else found or 1
+
+    return max(1, heads("head_count") // heads("head_count_kv"))

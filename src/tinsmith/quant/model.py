@@ -1,0 +1,79 @@
+"""A model's tensors in the formats of a preset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from tinsmith.errors import FormatError
+from tinsmith.models.family import TensorName, by_name
+from tinsmith.models.spec import Buffer, Spec
+from tinsmith.quant import presets
+from tinsmith.quant.convert import Advance, Job, converted, stream
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """How models.save_gguf is to write a model's tensors; made by `encoder`.
+
+    formats: by role; file_type: GGUF's number for the preset; notes: what was chosen otherwise than by its
+    name.
+    """
+
+    formats: dict[str, str]
+    file_type: int
+    notes: tuple[str, ...]
+    importance: Mapping[str, Buffer]
+    threads: int = 0
+    advance: Advance | None = None
+
+    def job(self, spec: Spec, name: TensorName, order: Sequence[int] = (0,)) -> Job:
+        tensor, weights = spec.tensors[name.role], self.importance.get(name.role)
+        matrices = max(name.experts, 1)
+        if weights is not None and memoryview(weights).nbytes != 4 * matrices * tensor.inputs:
+            raise FormatError(
+                f"{name.role}: importance is given for {memoryview(weights).nbytes // 4} inputs, the tensor "
+                f"has {matrices * tensor.inputs}; it is of another model"
+            )
+        return Job(name.role, tensor, self.formats[name.role], weights, matrices, order)
+
+    def __call__(
+        self, spec: Spec, names: Sequence[tuple[TensorName, Sequence[int]]]
+    ) -> Iterable[tuple[str, Iterable[Buffer]]]:
+        jobs = [self.job(spec, name, order) for name, order in names]
+        return zip([job.format for job in jobs], stream(jobs, self.threads, self.advance), strict=True)
+
+
+def encoder(
+    spec: Spec,
+    preset: str,
+    importance: Mapping[str, Buffer] | None = None,
+    *,
+    threads: int = 0,
+    advance: Advance | None = None,
+) -> Encoder:
+    """importance: by role, float32 weights for the squared errors of a matrix's input columns, [inputs], or
+    [experts, inputs] of a mixture. threads, advance: as for convert.stream.
+
+    Raises UnsupportedError for an unknown preset; when it is used, FormatError for a weight that is not finite
+    or too large for its format.
+    """
+    names = [name for name in by_name(spec.family).tensors(spec.hyper) if name.role in spec.tensors]
+    shapes = [presets.Shape(name.gguf, name.all_rows, name.inputs) for name in names]
+    group = spec.hyper.heads // spec.hyper.kv_heads
+    chosen, notes = presets.formats(preset, shapes, group=group, weighed=bool(importance))
+    formats = {name.role: given for name, given in zip(names, chosen, strict=True)}
+    file_type = presets.find(preset).file_type
+    return Encoder(formats, file_type, notes, importance or {}, threads, advance)
+
+
+def apply(spec: Spec, preset: str, importance: Mapping[str, Buffer] | None = None) -> Spec:
+    """The model in memory with its tensors in a preset's formats; one that has its format is taken as it is.
+
+    importance and errors: as for `encoder`. The fallbacks are added to the spec's notes.
+    """
+    encode = encoder(spec, preset, importance)
+    names = [name for name in by_name(spec.family).tensors(spec.hyper) if name.role in spec.tensors]
+    made = converted([encode.job(spec, name) for name in names])
+    tensors = {name.role: tensor for name, tensor in zip(names, made, strict=True)}
+    return replace(spec, tensors=tensors, notes=(*spec.notes, *encode.notes))

@@ -1,0 +1,203 @@
+"""Adapters in peft's folder format: read, checked, and matched with the tensors of their base."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tinsmith.errors import FormatError, InputError, MissingExtraError, UnsupportedError
+from tinsmith.models.family import TensorName, by_name
+from tinsmith.models.spec import Spec, Tensor
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+
+_FACTOR = re.compile(r"(?:base_model\.model\.)?(.+)\.lora_([AB])(?:\.default)?\.weight")
+# Settings of peft that change what an adapter computes, or to which weights it belongs, and the values that
+# leave it plain LoRA on the base as it is.
+_PLAIN: dict[str, tuple[Any, ...]] = {
+    "bias": ("none", None),
+    "fan_in_fan_out": (False, None),
+    "init_lora_weights": (True, False, "gaussian", "eva", "orthogonal", None),
+    "layer_replication": ([], None),
+    "lora_bias": (False, None),
+    "modules_to_save": ([], None),
+    "target_parameters": ([], None),
+    "trainable_token_indices": ([], {}, None),
+    "use_bdlora": (False, None),
+    "use_dora": (False, None),
+    "use_qalora": (False, None),
+    "alora_invocation_tokens": ([], None),
+    "kasa_config": (None,),
+    "monteclora_config": (None,),
+    "velora_config": (None,),
+}
+
+
+@dataclass(frozen=True)
+class Factors:
+    """What one matrix of the base gains: scale * b a, its rows and columns in a Hugging Face folder's order.
+
+    a [rank, inputs], b [rows, rank], float32. For a depthwise convolution a is [rows * rank, inputs] and b
+    [rows, rank], and each row has its own part of a.
+    """
+
+    name: TensorName
+    a: Any
+    b: Any
+    scale: float
+    is_depthwise: bool = False
+
+    def update(self) -> Any:
+        """[rows, inputs], float32."""
+        import numpy as np
+
+        if not self.is_depthwise:
+            return self.scale * (self.b @ self.a)
+        rows, rank = self.b.shape
+        return self.scale * np.einsum("cr,cri->ci", self.b, self.a.reshape(rows, rank, -1))
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """factors: by role; alpha: peft's lora_alpha; notes: what of the folder was left out on purpose."""
+
+    factors: dict[str, Factors]
+    alpha: float
+    notes: tuple[str, ...]
+
+
+def read(folder: Path, spec: Spec) -> Adapter:
+    """The adapter in a folder, for the base `spec`, of which only family and sizes are looked at.
+
+    Raises InputError when the folder holds none or one of another base, FormatError when its file is damaged,
+    UnsupportedError when the adapter is not plain LoRA.
+    """
+    config = _config(folder / CONFIG)
+    family = by_name(spec.family)
+    every = [name for name in family.tensors(spec.hyper) if name.hf]
+    names = {name.hf.removesuffix(".weight"): name for name in every if not name.experts}
+    ignored: dict[str, int] = {}
+    factors: dict[str, Factors] = {}
+    for module, pair in _pairs(folder).items():
+        name = next((names[path] for path in _text_paths(module) if path in names), None)
+        if name is not None:
+            factors[name.role] = _matched(folder, name, module, pair, config)
+            continue
+        reasons = [note for pattern, note in family.ignored_hf if re.fullmatch(pattern, f"{module}.weight")]
+        if not reasons:
+            raise _foreign(folder, module, [name.hf for name in every if name.experts])
+        ignored[reasons[0]] = ignored.get(reasons[0], 0) + 1
+    notes = tuple(f"{note} ({count} of the adapter's layers)" for note, count in ignored.items())
+    return Adapter(factors, float(config["lora_alpha"]), notes)
+
+
+def _text_paths(module: str) -> Sequence[str]:
+    """What a module of a multimodal model may be called in the text model alone."""
+    bare = re.sub(r"^(model\.)?language_model\.(model\.)?", "", module)
+    return module, f"model.{bare}", bare
+
+
+def _foreign(folder: Path, module: str, experts: list[str]) -> Exception:
+    """experts: the names of the routed experts' tensors, `*` in them for an expert's number."""
+    prefixes = {name.partition(".*")[0] for name in experts}
+    if any(f"{path}.".startswith(f"{prefix}.") for path in _text_paths(module) for prefix in prefixes):
+        return UnsupportedError(
+            f"{folder}: adapts {module}, the routed experts, which is not supported; train one without them"
+        )
+    return InputError(f"{folder}: adapts {module}, which the base lacks; give its own base")
+
+
+def _matched(
+    folder: Path, name: TensorName, module: str, pair: dict[str, Any], config: dict[str, Any]
+) -> Factors:
+    a, b = pair["A"], pair["B"]
+    is_depthwise = a.ndim == b.ndim == 3 and a.shape[1] == b.shape[2] == 1
+    rows, inputs = name.all_rows, name.inputs
+    if is_depthwise:
+        a, b = a[:, 0], b[:, :, 0]
+        fits = a.shape == (rows * b.shape[1], inputs) and b.shape[0] == rows
+    else:
+        fits = a.ndim == b.ndim == 2 and (b.shape[0], a.shape[1]) == (rows, inputs) and a.shape[0] == b.shape[1]
+    if not fits:
+        raise InputError(
+            f"{folder}: {name.hf} is {[rows, inputs]} in the base, the adapter's factors are "
+            f"{list(pair['B'].shape)} and {list(pair['A'].shape)}; give the base that it was trained on"
+        )
+    return Factors(name, a, b, _scale(config, module, len(a)), is_depthwise)
+
+
+def _scale(config: dict[str, Any], module: str, rank: int) -> float:
+    """alpha over the rank or its root; a pattern is the end of a module's name, as a regular expression."""
+    alpha = config["lora_alpha"]
+    for pattern, other in (config.get("alpha_pattern") or {}).items():
+        if re.match(rf"(.*\.)?({pattern})$", module):
+            alpha = other
+            break
+    return float(alpha / (rank**0.5 if config.get("use_rslora") else rank))
+
+
+def _pairs(folder: Path) -> dict[str, dict[str, Any]]:
+    """By module, its factors "A" and "B", float32."""
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError:
+        raise MissingExtraError("safetensors", "train") from None
+    try:
+        tensors = load_file(folder / WEIGHTS)
+    except FileNotFoundError:
+        raise InputError(f"{folder}: holds no {WEIGHTS}; give an adapter folder") from None
+    except SafetensorError as error:
+        raise FormatError(f"{folder}/{WEIGHTS}: damaged: {error}; train again") from None
+    pairs: dict[str, dict[str, Any]] = {}
+    for key, tensor in tensors.items():
+        match = _FACTOR.fullmatch(key)
+        if match is None:
+            raise UnsupportedError(f"{folder}: tensor {key} is not a LoRA factor; only plain LoRA is supported")
+        pairs.setdefault(match[1], {})[match[2]] = tensor.float().numpy()
+    for module, pair in pairs.items():
+        if set(pair) != {"A", "B"}:
+            raise FormatError(f"{folder}: {module} has one factor of two; the file is damaged, train again")
+    return pairs
+
+
+def _config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise InputError(f"{path.parent}: holds no {CONFIG}; give an adapter folder") from None
+    except ValueError as error:
+        raise FormatError(f"{path}: not JSON: {error}") from None
+    if not isinstance(config, dict) or config.get("peft_type") != "LORA":
+        raise UnsupportedError(f"{path}: not a LoRA adapter; only plain LoRA is supported")
+    alpha = config.get("lora_alpha")
+    if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not alpha > 0:
+        raise FormatError(f"{path}: lora_alpha is {alpha!r}; it must be a number above 0")
+    for key, allowed in _PLAIN.items():
+        if config.get(key) not in allowed:
+            raise UnsupportedError(f"{path}: {key} = {config[key]!r}; only plain LoRA is supported")
+    return config
+
+
+def spec_order(name: TensorName) -> tuple[Any, Any] | None:
+    """The order of a folder's rows and columns in the spec: spec[i, j] is folder[rows[i], columns[j]].
+
+    None where it is the same. Found by sending the matrix of its own places through from_folder, so that a
+    family states its layout once. Raises UnsupportedError for a layout that is more than an order.
+    """
+    if name.from_hf is None:
+        return None
+    import numpy as np
+
+    # The layouts move four bytes at a time, whatever they stand for.
+    places = np.arange(name.all_rows * name.inputs, dtype=np.int32)
+    moved = name.from_folder(Tensor("F32", name.all_rows, name.inputs, places.tobytes()))
+    found = np.frombuffer(moved.data, dtype=np.int32).reshape(name.all_rows, name.inputs)
+    rows, columns = found[:, 0] // name.inputs, found[0] % name.inputs
+    if not np.array_equal(found, rows[:, None] * name.inputs + columns):
+        raise UnsupportedError(f"{name.hf}: its layout in GGUF is no order of rows and columns; merge instead")
+    return rows, columns

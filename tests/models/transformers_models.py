@@ -1,0 +1,61 @@
+"""Random tiny models by transformers' own classes, as folders that its save_pretrained wrote."""
+
+from __future__ import annotations
+
+import random
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_models import config_of, tiny_tokenizer
+
+from tinsmith.formats import tokenizer_json
+
+POSITIONS = 300  # past the windows of the tiny configs, and past four chunks of 64
+IDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}  # of tiny_models' tokenizer
+CHATML = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+def save_random(case: str, folder: Path, **changes: Any) -> Any:
+    """Writes the folder of a tiny config; the model of random weights that is in it, float32 and eager."""
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    settings = config_of(case) | IDS | changes
+    config = transformers.AutoConfig.for_model(settings.pop("model_type"), **settings)
+    torch.manual_seed(zlib.crc32(case.encode()))
+    kinds = {"attn_implementation": "eager", "dtype": torch.float32}
+    model = transformers.AutoModelForCausalLM.from_config(config, **kinds)
+    scatter(model)
+    model.eval()
+    model.save_pretrained(folder)
+    tokenizer_json.write(
+        folder, tiny_tokenizer(settings["vocab_size"]), CHATML, settings["max_position_embeddings"]
+    )
+    return model
+
+
+def scatter(model: Any) -> None:
+    """Weights by which every part of the model counts: matrices that keep their input's size, vectors scattered
+    around what they are made as."""
+    torch = pytest.importorskip("torch")
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 1:
+                parameter += 0.2 * torch.randn(parameter.shape)
+            else:
+                parameter.copy_(torch.randn(parameter.shape) / parameter.shape[-1] ** 0.5)
+
+
+def some_tokens(vocab: int, count: int = POSITIONS) -> list[int]:
+    source = random.Random(count)
+    return [source.randrange(vocab) for _ in range(count)]
+
+
+def logits_of(model: Any, tokens: list[int]) -> Any:
+    """float32 [tokens, vocabulary]."""
+    torch = pytest.importorskip("torch")
+    with torch.no_grad():
+        return model(torch.tensor([tokens])).logits[0].numpy()
