@@ -119,6 +119,7 @@ def build_files(
     it.
     """
     from tinsmith import models
+    from tinsmith.formats.tin import Tin
 
     if context > spec.hyper.context:
         raise InputError(
@@ -136,6 +137,9 @@ def build_files(
         facts = {**(manifest or {}), "weights": preset, **({"notes": notes} if notes else {})}
         pack(stored, tin, preset, display, entries or {}, facts)
         built[preset] = (gguf, tin)
+    refused = Tin(files.map_file(tin)).manifest.get("template_refused")
+    if refused:
+        display.line(f"build: the tins can't chat, but continue raw prompts: {refused}")
     return built
 
 
