@@ -120,7 +120,9 @@ def build_files(
     """
     from tinsmith import models
     from tinsmith.formats.tin import Tin
+    from tinsmith.models import chat_template
 
+    chat_template.check(spec, name)
     if context > spec.hyper.context:
         raise InputError(
             f"context {context} is longer than the base's {spec.hyper.context} tokens; give at most that, or 0"
