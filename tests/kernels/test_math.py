@@ -45,7 +45,7 @@ def test_log_is_within_three_ulps(lib, rng):
 def test_softplus(lib, rng):
     x = np.concatenate([np.linspace(-100, 100, 400_001), rng.normal(0, 5, 100_000)]).astype(np.float32)
     got, want = probe(lib, "softplus", x), np.logaddexp(0, x.astype(np.longdouble))
-    assert (np.abs(got - want) <= np.maximum(2.5 * np.spacing(want.astype(np.float32)), 2.0**-53)).all()
+    assert (np.abs(got - want) <= 2.5 * np.spacing(want.astype(np.float32)) + 2.0**-53).all()
     assert probe(lib, "softplus", np.array([-np.inf, -200, 1e30], np.float32)).tolist() == [
         0,
         0,
