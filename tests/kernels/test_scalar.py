@@ -382,6 +382,27 @@ def test_delta_is_the_rule_in_float64(lib, rng):
     assert np.abs(matrix_of(state) - exact).max() < 4e-6
 
 
+def test_delta_is_that_of_transformers(lib, rng):
+    """Its plain loop over tokens, of one head, with queries and keys brought to length 1 before ours."""
+    torch = pytest.importorskip("torch")
+    qwen = pytest.importorskip("transformers.models.qwen3_5.modeling_qwen3_5")
+    inputs, columns, rows = 64, 64, 90
+    q, k, v = (rng.normal(size=(rows, size)).astype(f32) for size in (inputs, inputs, columns))
+    g, beta = -rng.exponential(0.2, rows).astype(f32), rng.random(rows).astype(f32)
+
+    def one_head(x):
+        return torch.from_numpy(x)[None, :, None]
+
+    want, final = qwen.torch_recurrent_gated_delta_rule(
+        *map(one_head, (q, k, v, g, beta)), output_final_state=True, use_qk_l2norm_in_kernel=True
+    )
+    q, k = (x / np.sqrt((x * x).sum(axis=1, keepdims=True) + f32(1e-6)) for x in (q, k))
+    state, out = tiles_of(np.zeros((inputs, columns), f32)), np.zeros_like(v)
+    lib.delta(state, q, k, v, (np.exp(g), beta), out, inputs**-0.5)
+    assert np.abs(out - want[0, :, 0].numpy()).max() < 2e-6
+    assert np.abs(matrix_of(state) - final[0, 0].numpy()).max() < 2e-6
+
+
 def test_isa_choice(lib):
     assert lib.isas()[0] == "scalar"
     assert lib.c.tini_kernels_select(None)[0].decode() == lib.isas()[-1]
