@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Message = Mapping[str, Any]
 
-# Recurrent states that a conversation keeps beside its newest: of the end of its prompt, and of what others share.
+# Recurrent states that a conversation keeps beside its newest: where its prompt ended, and what others share.
 CHECKPOINTS = 2
 
 
