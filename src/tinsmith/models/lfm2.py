@@ -82,7 +82,7 @@ class Lfm2(decoder.Decoder):
         fields.refuse("rope.scaling.type", "none")
         fields.refuse("attention.sliding_window", 0)
         return {
-            "attention": tuple(fields.values["attention_layers"]),
+            "attention": tuple(fields.get("attention_layers")),
             "taps": fields.count("shortconv.l_cache"),
         }
 
@@ -168,9 +168,9 @@ def _convolution(h: Lfm2Hyper) -> list[TensorName]:
 
 
 def _attention_layers(fields: Fields) -> tuple[int, ...]:
-    types, layers = fields.values.get("layer_types"), fields.count("num_hidden_layers")
+    types, layers = fields.get("layer_types"), fields.count("num_hidden_layers")
     if types is None:
-        given = fields.values.get("full_attn_idxs")
+        given = fields.get("full_attn_idxs")
         given = given if isinstance(given, list) else range(layers)
         types = ["full_attention" if i in given else "conv" for i in range(layers)]
     if not isinstance(types, list) or len(types) != layers or set(types) - {"conv", "full_attention"}:
@@ -183,10 +183,10 @@ def _attention_layers(fields: Fields) -> tuple[int, ...]:
 def _ffn_dim(fields: Fields) -> int:
     """As wide as intermediate_size says, or two thirds of it, times a factor, rounded up."""
     size = fields.count("intermediate_size")
-    if not fields.values.get("block_auto_adjust_ff_dim", True):
+    if not fields.get("block_auto_adjust_ff_dim", True):
         return size
     size = 2 * size // 3
-    if fields.values.get("block_ffn_dim_multiplier", 1.0) is not None:
+    if fields.get("block_ffn_dim_multiplier", 1.0) is not None:
         size = int(fields.real("block_ffn_dim_multiplier", 1.0) * size)
         multiple = fields.count("block_multiple_of", 256)
         size = -(-size // multiple) * multiple

@@ -77,7 +77,7 @@ class Qwen35(decoder.Decoder):
             "value_heads": fields.count("linear_num_value_heads"),
             "state_dim": state_dim,
             "taps": fields.count("linear_conv_kernel_dim"),
-            "sections": _sections(rope.values.get("mrope_section") or _SECTIONS, rope.where),
+            "sections": _sections(rope.get("mrope_section") or _SECTIONS, rope.where),
         }
 
     def more_to_hf(self, h: Qwen35Hyper) -> dict[str, Any]:
@@ -303,7 +303,7 @@ def _same(tensor: Tensor) -> Tensor:
 
 def _period(fields: Fields) -> int:
     """Every which layer is attention; UnsupportedError where the layers' types have no such period."""
-    types, layers = fields.values.get("layer_types"), fields.count("num_hidden_layers")
+    types, layers = fields.get("layer_types"), fields.count("num_hidden_layers")
     if types is None:
         return fields.count("full_attention_interval", _PERIOD)
     if not isinstance(types, list) or len(types) != layers:
@@ -320,7 +320,9 @@ def _period(fields: Fields) -> int:
 def _sections(given: Any, where: str) -> tuple[int, ...]:
     if isinstance(given, (list, tuple)) and len(given) == 3 and all(isinstance(one, int) for one in given):
         return tuple(given)
-    raise FormatError(f"{where}: the rotation's sections are {reprlib.repr(given)}; give 3 whole numbers")
+    raise FormatError(
+        f"{where}: mrope_section (rope.dimension_sections) is {reprlib.repr(given)}; give 3 whole numbers"
+    )
 
 
 family = Qwen35()
