@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Message = Mapping[str, str]
 
-# Recurrent states that a remembered conversation keeps beside its newest: the end of its prompt, and one to share.
+# Recurrent states that a conversation keeps beside its newest: of the end of its prompt, and of what others share.
 CHECKPOINTS = 2
 
 
