@@ -197,6 +197,8 @@ def _config(folder: Path) -> dict[str, Any]:
 
 def exported(path: Path, precision: str, options: Sequence[str] = ()) -> Path:
     """The folder of an export of a base, made when the cache has none of these weights by this builder."""
+    import hashlib
+
     from tinsmith import models
     from tinsmith.backends.onnx_export import check, export
     from tinsmith.files import locked, sha256_file
@@ -204,9 +206,11 @@ def exported(path: Path, precision: str, options: Sequence[str] = ()) -> Path:
 
     spec = models.load(path)
     check(spec, precision)
-    file = path if path.is_file() else path / "model.safetensors"
-    marks = [sha256_file(file)[:16], version("onnxruntime-genai"), *options, precision]
-    folder = cache_folder() / "onnx" / "-".join(marks)
+    files = [path] if path.is_file() else sorted([*path.glob("*.json"), *path.glob("*.safetensors")])
+    digest = hashlib.sha256("".join(map(sha256_file, files)).encode()).hexdigest()
+    folder = (
+        cache_folder() / "onnx" / "-".join([digest[:16], version("onnxruntime-genai"), *options, precision])
+    )
     with locked(folder.with_name(f"{folder.name}.lock")):
         if not folder.exists():
             export(spec, folder, precision, options)
