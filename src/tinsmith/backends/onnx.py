@@ -50,7 +50,9 @@ class Onnx(Engine):
         self._runtime = runtime
         self._session = session
         decoder = config["decoder"]
-        logits = next(one for one in session.get_outputs() if one.name == "logits")
+        logits = next((one for one in session.get_outputs() if one.name == "logits"), None)
+        if logits is None:
+            raise UnsupportedError("the model has no output named logits")
         super().__init__(config["context_length"], config["vocab_size"], _CHUNK)
         self.single = logits.shape[1] == 1
         self._logits_type = self._type_of(logits)
@@ -240,7 +242,7 @@ def try_out(folder: Path) -> None:
             if not numpy.isfinite(numpy.frombuffer(engine.logits(tokens[:count], rows), numpy.float32)).all():
                 raise UnsupportedError("its logits are not finite")
     except Exception as error:
-        said = str(error).splitlines()[0]
+        said = (str(error).splitlines() or [type(error).__name__])[0]
         raise UnsupportedError(f"ONNX: onnxruntime does not run what its builder made: {said}") from error
 
 
