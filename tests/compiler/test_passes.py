@@ -35,10 +35,13 @@ NAMES = [family.name for family in families()]
 @pytest.mark.parametrize("weights", WEIGHT_FORMATS)
 def test_matmuls_read_what_their_weights_need(name: str, weights: str) -> None:
     graph = graph_of(name, lambda role: weights)
-    wanted = "Q8" if WEIGHT_FORMATS[weights].activations == "q8" else "F32"
-    matmuls = [op for op in graph.ops if op.kind in ("MATMUL", "LOGITS")]
-    assert matmuls
-    assert {op.inputs[0].type for op in matmuls if op.inputs[0]} == {wanted}
+    matmuls = [op for op in graph.ops if op.kind in ("MATMUL", "EXPERT_MATMUL", "LOGITS")]
+    assert weights in {graph.tensors[op.tensors[0]].format for op in matmuls if op.tensors[0]}
+    for op in matmuls:
+        source, tensor = op.inputs[0], op.tensors[0]
+        assert source
+        assert tensor
+        assert source.type.lower() == WEIGHT_FORMATS[graph.tensors[tensor].format].activations
 
 
 @pytest.mark.parametrize("name", NAMES)

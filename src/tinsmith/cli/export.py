@@ -50,6 +50,6 @@ def _adapter(args: argparse.Namespace, out: Path) -> None:
 
 def _onnx(args: argparse.Namespace, out: Path) -> None:
     from tinsmith import models
-    from tinsmith.formats.onnx import export
+    from tinsmith.backends.onnx_export import export
 
     export(models.load(args.file), out, args.precision or "int4")

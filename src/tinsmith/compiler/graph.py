@@ -230,11 +230,11 @@ class GraphBuilder:
         scale: float,
     ) -> Value:
         """The gated delta rule over a state of shape (value heads, key_dim, value_dim), which decays by
-        exp(rate * softplus(decay + bias)) and takes up values by sigmoid(beta): each of one number a value head.
+        exp(rate * softplus(decay + bias)) and takes up values by sigmoid(beta), both a number a value head.
 
-        queries_keys: every key head's query, then every key head's key. values: its last elements are every value
-        head's; others may stand before them. Value head h reads key head h % key heads. key_dim is a multiple of
-        4, value_dim of 16.
+        queries_keys: every key head's query, then every key head's key. values: its last elements are every
+        value head's; others may stand before them. Value head h reads key head h % key heads. key_dim is a
+        multiple of 4, value_dim of 16.
         """
         heads = decay.width
         out = Value(heads * value_dim)

@@ -34,7 +34,9 @@ def read(meta: Mapping[str, Any]) -> Tokenizer:
     name = meta.get("tokenizer.ggml.model")
     model = _MODELS.get(name) if isinstance(name, str) else None
     if model is None:
-        raise UnsupportedError(f"tokenizer.ggml.model {name!r} is not supported; supported: {', '.join(_MODELS)}")
+        raise UnsupportedError(
+            f"tokenizer.ggml.model {name!r} is not supported; supported: {', '.join(_MODELS)}"
+        )
     tokens = _strings(meta, "tokenizer.ggml.tokens")
     types = _types(meta, model, len(tokens))
     ids = {
@@ -73,7 +75,9 @@ def _spaces(meta: Mapping[str, Any], t: Tokenizer, prefix: bool) -> dict[str, An
     """What the models have that write spaces as U+2581."""
     for key in ("remove_extra_whitespaces", "precompiled_charsmap"):
         if t.model == "unigram" and meta.get(f"tokenizer.ggml.{key}"):
-            raise UnsupportedError(f"tokenizer.ggml.{key} is not supported: text would be rewritten before it is cut")
+            raise UnsupportedError(
+                f"tokenizer.ggml.{key} is not supported: text would be rewritten before it is cut"
+            )
     scores = meta.get("tokenizer.ggml.scores")
     if not isinstance(scores, list) or len(scores) != len(t.tokens):
         raise FormatError(f"tokenizer.ggml.scores must be an array of {len(t.tokens)} numbers")
@@ -109,7 +113,9 @@ def _types(meta: Mapping[str, Any], model: str, count: int) -> list[str]:
     whole = isinstance(numbers, list) and all(isinstance(number, int) for number in numbers)
     if not whole or len(numbers) != count:
         raise FormatError(f"tokenizer.ggml.token_type must be an array of {count} whole numbers")
-    allowed = {number: name for number, name in _TYPES.items() if model != "bpe" or name not in ("unknown", "byte")}
+    allowed = {
+        number: name for number, name in _TYPES.items() if model != "bpe" or name not in ("unknown", "byte")
+    }
     unknown = set(numbers) - set(allowed)
     if unknown:
         raise UnsupportedError(

@@ -27,11 +27,6 @@ class Tensor:
     inputs: int
     data: Buffer
 
-    @property
-    def small(self) -> bool:
-        """Whether it stays float32 in any mix of formats: a vector, or a convolution's few taps a channel."""
-        return self.rows == 1 or self.inputs < 32
-
 
 @dataclass(frozen=True)
 class Tokenizer:
