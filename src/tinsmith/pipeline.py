@@ -43,6 +43,8 @@ def train(run: Run) -> Made:
     recipe = run.recipe
     base = run.facts("data")["base"]["path"]
     tokenizer, spec = tinsmith.load(base), models.load(base)
+    for note in spec.notes:
+        run.display.line(f"{recipe.name}: {note}")
     if spec.chat_template is not None:
         spec = dataclasses.replace(spec, chat_template=dataset.settled(recipe, spec.chat_template))
     values = dataclasses.asdict(recipe.train)
