@@ -76,9 +76,13 @@ def render(answers: Answers) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--render", action="store_true", help="run no tests")
-    if not parser.parse_args().render:
-        command = [sys.executable, "-m", "pytest", "-q", "-m", "proves", "--proofs", str(RESULTS), "tests"]
-        subprocess.run(command, cwd=ROOT, check=True)
+    parser.add_argument("tests", nargs="*", help="files or folders of tests; by default all, anew")
+    args = parser.parse_args()
+    if not args.render:
+        if not args.tests:
+            RESULTS.unlink(missing_ok=True)
+        options = ["-q", "-m", "proves", "--proofs", str(RESULTS), *(args.tests or ["tests"])]
+        subprocess.run([sys.executable, "-m", "pytest", *options], cwd=ROOT, check=True)
     PAGE.write_text(render(json.loads(RESULTS.read_text("utf-8"))), encoding="utf-8")
     print(PAGE)
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tiny_models import config_of, tiny_tokenizer
-from transformers_models import CHATML, IDS, logits_of, save_random, scatter, some_tokens
+from transformers_models import CHATML, IDS, from_folder, logits_of, save_random, scatter, some_tokens
 
 from tinsmith import models
 from tinsmith.formats import safetensors, tokenizer_json
@@ -19,12 +18,6 @@ np = pytest.importorskip("numpy")
 
 # A norm's weight that a folder stores minus one is a float32 plus one here: half a unit of it is lost.
 ROUNDED = 2.0**-24
-
-
-def again(folder: Path) -> Any:
-    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
-    kinds = {"attn_implementation": "eager", "dtype": torch.float32}
-    return transformers.AutoModelForCausalLM.from_pretrained(folder, **kinds)
 
 
 def test_folders_and_gguf_keep_weights_and_logits(case: str, family: Family, tmp_path: Path) -> None:
@@ -48,7 +41,7 @@ def test_folders_and_gguf_keep_weights_and_logits(case: str, family: Family, tmp
                 assert np.abs(one - other).max() <= ROUNDED, name
             else:
                 assert bytes(ours[name].data) == bytes(tensor.data), name  # type: ignore[arg-type]
-        found = logits_of(again(tmp_path / folder), tokens)
+        found = logits_of(from_folder(tmp_path / folder), tokens)
         assert np.abs(found - expected).max() <= (1e-5 if changed else 0) * np.ptp(expected)
 
 
@@ -76,7 +69,7 @@ def test_the_text_model_of_a_multimodal_checkpoint(tmp_path: Path) -> None:
     tokens = some_tokens(266, 60)
     with torch.no_grad():
         expected = model(input_ids=torch.tensor([tokens])).logits[0].numpy()
-    found = logits_of(again(tmp_path / "text"), tokens)
+    found = logits_of(from_folder(tmp_path / "text"), tokens)
     assert np.abs(found - expected).max() <= 1e-5 * np.ptp(expected)
 
     stored = safetensors.read(folder / safetensors.SINGLE)
