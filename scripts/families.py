@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Makes docs/families.md from what the tests of families show.
 
-python scripts/families.py            runs these tests (minutes), writes docs/families.json, then the page
-python scripts/families.py --render   writes the page from docs/families.json
+python scripts/families.py               runs these tests, writes docs/families.json and the page; many minutes
+python scripts/families.py tests/train   runs those of some files or folders, and keeps the other answers
+python scripts/families.py --render      writes the page from docs/families.json
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ COLUMNS = {
     "GGUF in": "a GGUF file is read, and written again with the same tensors and metadata",
     "GGUF out": "llama.cpp gives the logits of transformers for the file that is written",
     "adapter out": "llama.cpp gives the merged model's logits for the base with the GGUF adapter",
-    "ONNX": "plain onnxruntime gives the native runtime's logits for the exported model",
+    "ONNX": "plain onnxruntime gives the logits of transformers for the model that is exported",
     "native": "the native runtime gives the logits of transformers, and the same bits however it is used",
     "constrained": "answers within a JSON schema",
 }
