@@ -39,6 +39,7 @@ class Llama(decoder.Decoder):
     model_type: ClassVar[str] = "llama"
     hf_architectures: ClassVar[tuple[str, ...]] = ("LlamaForCausalLM", "MistralForCausalLM")
     gguf_architecture: ClassVar[str] = "llama"
+    text_models: ClassVar[tuple[str, ...]] = ("llama", "mistral")
     hyper: ClassVar[type[Hyper]] = LlamaHyper
     defaults: ClassVar[Mapping[str, Any]] = {"max_position_embeddings": 2048}
     only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
