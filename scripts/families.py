@@ -25,7 +25,8 @@ COLUMNS = {
     "train": "LoRA on it lowers the loss; losses and gradients are those of peft on transformers' model",
     "merge": "the merged model's logits are those of base and adapter",
     "GGUF in": "a GGUF file is read, and written again with the same tensors and metadata",
-    "GGUF out": "llama.cpp gives the logits of transformers for the file; of phi3 up to its window, which it ignores",
+    "GGUF out": "llama.cpp gives the logits of transformers for the file (of phi3 within its window, which "
+    "llama.cpp leaves out)",
     "adapter out": "llama.cpp gives the merged model's logits for the base with the GGUF adapter",
     "ONNX": "plain onnxruntime gives the logits of transformers for the model that is exported",
     "native": "the native runtime gives the logits of transformers, and the same bits however it is used",

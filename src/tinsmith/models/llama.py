@@ -46,7 +46,7 @@ class Llama(decoder.Decoder):
         "hidden_act": ("silu", "swish"),
         "attention_bias": (False,),
         "mlp_bias": (False,),
-        "sliding_window": (),
+        "sliding_window": (None,),
     }
 
     def rope_from_hf(self, config: Mapping[str, Any]) -> Fields:
