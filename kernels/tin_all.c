@@ -175,6 +175,8 @@
 #include "isa/scalar/sigmoid_mul.c"
 #include "isa/scalar/silu_mul.c"
 #include "isa/wasmsimd/attention_f16.c"
+#include "isa/wasmsimd/conv.c"
+#include "isa/wasmsimd/delta.c"
 #include "isa/wasmsimd/gelu_mul.c"
 #include "isa/wasmsimd/kv_append_f16.c"
 #include "isa/wasmsimd/matmul_bf16.c"
