@@ -95,8 +95,8 @@ def test_gguf_names_are_those_of_the_gguf_package(family: Family, tiny: Spec) ->
     table = oracle.get_tensor_name_map(architectures[family.gguf_architecture], tiny.hyper.layers)
     for name in family.tensors(tiny.hyper):
         if name.hf:
-            # As llama.cpp's script names it on the way; no number of an expert.
-            known = name.hf.replace(".dt_bias", ".dt_proj.bias").replace(".*", "")
+            # Without an expert's number; and as llama.cpp's script names it on the way.
+            known = name.hf.replace(".*", "").replace(".dt_bias", ".dt_proj.bias")
             assert table.get_name(known, try_suffixes=(".weight", ".bias")) == name.gguf
         else:
             assert name.gguf.removesuffix(".weight") in oracle.TENSOR_NAMES.values()

@@ -19,10 +19,10 @@ from tinsmith.compiler.program import Place, Program, write_program
 from tinsmith.errors import FormatError, TinsmithError, UnsupportedError
 from tinsmith.files import forget
 from tinsmith.formats import tin
-from tinsmith.formats.turns import TurnTable
-from tinsmith.models import family, gguf_header, tool_formats
-from tinsmith.models.chat_template import compile_turns
+from tinsmith.formats.turns import Turns
+from tinsmith.models import chat_template, family, gguf_header, tool_formats
 from tinsmith.models.spec import Buffer, Spec, Tensor, Tokenizer
+from tinsmith.models.turn_probes import compile_turns
 from tinsmith.parallel import in_order
 
 # Tokens computed at once. More amortize the reading of weights further; the arena grows with them.
@@ -120,15 +120,15 @@ def _words(
     return entries, facts
 
 
-def _turns(tokenizer: Tokenizer, template: str | None) -> TurnTable:
-    """The chat template as a table of turns."""
+def _turns(tokenizer: Tokenizer, template: str | None) -> Turns:
+    """The chat template as tables of turns."""
     if template is None:
         raise UnsupportedError("the model has no chat template")
-
-    def text(token: int | None) -> str:
-        return "" if token is None else tokenizer.tokens[token]
-
-    return compile_turns(template, bos=text(tokenizer.bos), eos=text(tokenizer.eos))
+    return compile_turns(
+        template,
+        tokens=chat_template.special_tokens(tokenizer),
+        control=turns_file.control_texts(tokenizer),
+    )
 
 
 def pack_weights(
