@@ -75,6 +75,7 @@ def _compile(
     spec: Spec, advance: Callable[[int], None] | None = None
 ) -> tuple[list[tuple[str, tin.Data]], dict[str, Any]]:
     """The entries that a model runs from, and its part of the manifest."""
+    chat_template.check(spec, str(spec.general.get("name", "the model")))
     vocab = len(spec.tokenizer.tokens)
     if vocab != spec.hyper.vocab:
         raise FormatError(f"the tokenizer has {vocab} tokens and the model {spec.hyper.vocab}")
