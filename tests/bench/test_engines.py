@@ -10,6 +10,7 @@ import pytest
 from tiny_bench import CONTEXT, make_spec
 
 from tinsmith import _core, models, quant
+from tinsmith.backends import onnx_export
 from tinsmith.bench import llama, onnx
 from tinsmith.bench.machine import Machine
 from tinsmith.bench.native import Native, open_model
@@ -93,7 +94,7 @@ def test_a_missing_peer_names_the_pip_command(gguf: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "llama_cpp", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'tinsmith\[llama\]'"):
         llama.find_source(gguf)
-    monkeypatch.setattr(onnx, "find_spec", lambda name: None if name == "onnxruntime_genai" else name)
+    monkeypatch.setattr(onnx_export, "find_spec", lambda name: None if name == "onnxruntime_genai" else name)
     with pytest.raises(MissingExtraError, match=r"onnxruntime_genai .* pip install 'tinsmith\[onnx\]'"):
         onnx.find_source(gguf)
 

@@ -1,4 +1,5 @@
-"""Each kind of tokenizer, from Hugging Face's file and through GGUF, against the `tokenizers` library, id for id."""
+"""Each kind of tokenizer, from Hugging Face's file and through GGUF, against the `tokenizers` library, id for
+id."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small tokenizer of each kind, trained by Hugging Face's `tokenizers` on real text as the families' own are."""
+"""A small tokenizer of each kind, trained by Hugging Face's `tokenizers` on real text as the families' are."""
 
 from __future__ import annotations
 
@@ -33,9 +33,10 @@ TEKKEN = (
     r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
     r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+_ENDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
 O200K = (
-    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
-    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+    rf"[^\r\n\p{{L}}\p{{N}}]?[\p{{Lu}}\p{{Lt}}\p{{Lm}}\p{{Lo}}\p{{M}}]*[\p{{Ll}}\p{{Lm}}\p{{Lo}}\p{{M}}]+{_ENDS}"
+    rf"|[^\r\n\p{{L}}\p{{N}}]?[\p{{Lu}}\p{{Lt}}\p{{Lm}}\p{{Lo}}\p{{M}}]+[\p{{Ll}}\p{{Lm}}\p{{Lo}}\p{{M}}]*{_ENDS}"
     r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 REGEXES = {
@@ -102,8 +103,9 @@ def trained_characters(
     strip: bool = False,
     runs: int = 1,
 ) -> HfTokenizer:
-    """Byte-pair merges over characters, as SentencePiece's are converted: every pair of tokens that makes a token is a
-    merge, those of one token together. runs: the longest run of spaces that is a token; longer ones come first."""
+    """Byte-pair merges over characters, as SentencePiece's are converted: every pair of tokens that makes a
+    token is a merge, those of one token together. runs: the longest run of spaces that is a token; longer ones
+    come first."""
     source = HfTokenizer(models.BPE())
     source.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always", split=True)
     trainer = trainers.BpeTrainer(

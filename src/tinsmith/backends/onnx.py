@@ -50,7 +50,9 @@ class Onnx(Engine):
         self._runtime = runtime
         self._session = session
         decoder = config["decoder"]
-        logits = next(one for one in session.get_outputs() if one.name == "logits")
+        logits = next((one for one in session.get_outputs() if one.name == "logits"), None)
+        if logits is None:
+            raise UnsupportedError("the model has no output named logits")
         super().__init__(config["context_length"], config["vocab_size"], _CHUNK)
         self.single = logits.shape[1] == 1
         self._logits_type = self._type_of(logits)
@@ -197,6 +199,8 @@ def _config(folder: Path) -> dict[str, Any]:
 
 def exported(path: Path, precision: str, options: Sequence[str] = ()) -> Path:
     """The folder of an export of a base, made when the cache has none of these weights by this builder."""
+    import hashlib
+
     from tinsmith import models
     from tinsmith.backends.onnx_export import check, export
     from tinsmith.files import locked, sha256_file
@@ -204,9 +208,11 @@ def exported(path: Path, precision: str, options: Sequence[str] = ()) -> Path:
 
     spec = models.load(path)
     check(spec, precision)
-    file = path if path.is_file() else path / "model.safetensors"
-    marks = [sha256_file(file)[:16], version("onnxruntime-genai"), *options, precision]
-    folder = cache_folder() / "onnx" / "-".join(marks)
+    files = [path] if path.is_file() else sorted([*path.glob("*.json"), *path.glob("*.safetensors")])
+    digest = hashlib.sha256("".join(map(sha256_file, files)).encode()).hexdigest()
+    folder = (
+        cache_folder() / "onnx" / "-".join([digest[:16], version("onnxruntime-genai"), *options, precision])
+    )
     with locked(folder.with_name(f"{folder.name}.lock")):
         if not folder.exists():
             export(spec, folder, precision, options)
@@ -236,7 +242,7 @@ def try_out(folder: Path) -> None:
             if not numpy.isfinite(numpy.frombuffer(engine.logits(tokens[:count], rows), numpy.float32)).all():
                 raise UnsupportedError("its logits are not finite")
     except Exception as error:
-        said = str(error).splitlines()[0]
+        said = (str(error).splitlines() or [type(error).__name__])[0]
         raise UnsupportedError(f"ONNX: onnxruntime does not run what its builder made: {said}") from error
 
 

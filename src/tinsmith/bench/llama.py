@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import time
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from tinsmith.backends.llama import load_api, load_model
 from tinsmith.bench.engine import filler
-from tinsmith.errors import FormatError, InputError, MissingExtraError, TinsmithError
+from tinsmith.errors import InputError, TinsmithError
 
 _BATCH = 512
 _TRIES = 2
@@ -21,9 +21,8 @@ _TRIAL_TOKENS = 16
 
 
 class Llama:
-    def __init__(self, api: Any, model: Any, facts: dict[str, Any], log: Any) -> None:
+    def __init__(self, api: Any, model: Any, facts: dict[str, Any]) -> None:
         self._api = api
-        self._log = log  # llama.cpp calls it for as long as it is loaded
         self._model = model
         self._vocab = api.llama_vocab_n_tokens(api.llama_model_get_vocab(model))
         self._contexts: list[_Context] = []
@@ -130,24 +129,14 @@ class _Context:
 
 
 def find_source(path: Path) -> Path:
-    if find_spec("llama_cpp") is None:
-        raise MissingExtraError("llama_cpp", "llama")
+    load_api()
     return gguf_of(path)
 
 
 def open_model(gguf: Path) -> Llama:
-    import llama_cpp as api
-
-    silence = api.llama_log_callback(lambda level, text, data: None)
-    api.llama_log_set(silence, None)
-    api.llama_backend_init()
-    parameters = api.llama_model_default_params()
-    parameters.n_gpu_layers = 0
-    model = api.llama_model_load_from_file(str(gguf).encode(), parameters)
-    if not model:
-        raise FormatError(f"{gguf}: llama.cpp does not load it")
+    api = load_api()
     features = api.llama_print_system_info().decode().strip(" |")
-    return Llama(api, model, {"version": api.__version__, "system": features}, silence)
+    return Llama(api, load_model(api, gguf), {"version": api.__version__, "system": features})
 
 
 def gguf_of(path: Path) -> Path:

@@ -136,6 +136,14 @@ class Family(ABC):
         """As ignored_gguf, which it is where it does not depend on the size."""
         return self.ignored_gguf
 
+    def context(self, h: Hyper) -> int:
+        """The longest text that the graph computes as the model would, in tokens."""
+        return h.context
+
+    def notes(self, h: Hyper) -> tuple[str, ...]:
+        """What to tell the user of a model of this size, a line each."""
+        return ()
+
     @abstractmethod
     def graph(self, h: Hyper, g: GraphBuilder) -> None:
         """The forward pass, from the embedding to the logits."""
