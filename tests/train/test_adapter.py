@@ -133,6 +133,15 @@ def test_what_the_family_leaves_out_is_left_out_of_the_adapter_too(
     assert adapter_gguf.write(folder, spec, tmp_path / "adapter.gguf") == said
 
 
+def test_another_chat_template_is_noted(spec: Spec, folder: Path, tmp_path: Path) -> None:
+    file = folder / adapter.TEMPLATE
+    for template, notes in ((spec.chat_template, 0), ("{{ messages }}", 1)):
+        file.write_text(str(template))
+        said = adapter_gguf.write(folder, spec, tmp_path / "adapter.gguf")
+        assert len(said) == notes
+    assert str(file) in said[0]
+
+
 def test_factors_follow_the_layout_of_their_matrix() -> None:
     """Rows in another order, or columns by runs of two, wherever the family says so."""
     places = [2, 0, 1]
