@@ -44,7 +44,8 @@ def write(adapter_dir: str | Path, spec: Spec, path: str | Path) -> tuple[str, .
     if template is None or template == spec.chat_template:
         return given.notes
     file = Path(adapter_dir) / adapter.TEMPLATE
-    return (*given.notes, f"trained under another chat template than the base's: run it with {file}")
+    said = f"trained under another chat template than the base's; give llama.cpp --chat-template-file {file}"
+    return (*given.notes, said)
 
 
 def _metadata(spec: Spec, alpha: float) -> dict[str, gguf.Value]:
