@@ -190,6 +190,9 @@ def test_a_depthwise_convolution_is_merged_and_not_exported(tmp_path: Path) -> N
         ({"init_lora_weights": "pissa"}, UnsupportedError, "init_lora_weights = 'pissa'"),
         ({"target_parameters": ["mlp.experts.down_proj"]}, UnsupportedError, "target_parameters"),
         ({"lora_alpha": None}, FormatError, "lora_alpha is None; it must be a number above 0"),
+        ({"alpha_pattern": ["q_proj"]}, FormatError, "alpha_pattern must give numbers above 0"),
+        ({"alpha_pattern": {"q_proj": 0}}, FormatError, "alpha_pattern must give numbers above 0"),
+        ({"alpha_pattern": {"(": 1}}, FormatError, r"alpha_pattern has '\(', no regular expression"),
         ({"peft_type": "IA3"}, UnsupportedError, "not a LoRA adapter"),
     ],
 )
