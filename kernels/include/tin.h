@@ -140,26 +140,36 @@ TIN_API int tin_token_is_end(const tin_model *model, int32_t token);
 
 /* ---- Conversations ------------------------------------------------------------------------------------- */
 
-enum { TIN_ROLE_SYSTEM = 0, TIN_ROLE_USER = 1, TIN_ROLE_ASSISTANT = 2 };
+enum {
+    TIN_ROLE_SYSTEM = 0,
+    TIN_ROLE_USER = 1,
+    TIN_ROLE_ASSISTANT = 2,
+    TIN_ROLE_TOOL = 3 /* what a call gave */
+};
 
 typedef struct tin_message {
-    uint32_t role;       /* TIN_ROLE_*; a system message can only be the first */
+    uint32_t role; /* TIN_ROLE_*; a system message can only be the first, a tool's follows what called it */
     const char *content; /* UTF-8, not NUL-terminated; may be NULL when length is 0 */
     size_t length;       /* bytes */
 } tin_message;
 
-enum { TIN_CHAT_ANSWER = 1 /* end with what opens the assistant's answer */ };
+enum {
+    TIN_CHAT_ANSWER = 1, /* end with what opens the assistant's answer */
+    TIN_CHAT_THINK = 2,  /* the template's switch for thinking, on or off; neither: as the template has it */
+    TIN_CHAT_DIRECT = 4
+};
 
-/* Bytes of scratch memory that tin_chat needs for these messages; 0 on failure (as tin_chat). */
+/* Bytes of scratch memory that tin_chat needs for these messages, whatever its flags; 0 on failure (as tin_chat). */
 TIN_API size_t tin_chat_scratch(const tin_model *model, const tin_message *messages, uint32_t count,
                                 tin_error *error);
 
 /* A conversation to token ids, as the model was trained to see it: the file's chat template is applied. Whatever a
  * message says stays text: no control token comes of it. Returns the number of tokens, also when it is more than
  * `capacity` (only the first `capacity` are written); negative status on failure.
- * flags: TIN_CHAT_*. scratch: aligned to 4 bytes.
- * Errors: ARGUMENT (a role out of place, over 64 MiB of text), MEMORY (scratch), UNSUPPORTED (the file has no
- * template). Any thread may call.
+ * An assistant's content may have thoughts, "<think>…</think>", first: they are kept or dropped as the template
+ * has it. flags: TIN_CHAT_*. scratch: aligned to 4 bytes.
+ * Errors: ARGUMENT (no message, a role out of place, over 64 MiB of text), MEMORY (scratch), UNSUPPORTED (the file
+ * has no template, or it takes no such message, or has no switch for thinking). Any thread may call.
  * The next turn: call it again with the longer conversation, and give the tokens to tin_session_replace. */
 TIN_API int64_t tin_chat(const tin_model *model, const tin_message *messages, uint32_t count, uint32_t flags,
                          int32_t *tokens, size_t capacity, void *scratch, size_t scratch_size,
@@ -236,7 +246,7 @@ typedef struct tin_session_options {
      * last token and that before it, each of state_bytes. A state can't be cut back to fewer tokens. Where tokens are
      * forgotten, or a session is copied by a shorter prefix, the tokens behind the newest state that fits are computed again,
      * at worst from the first on: the results are the same, later. Kept
-     * are the ends of prompts, and with what places are left, states spread over the session. */
+     * are the ends of prompts and the places that tokens were forgotten from, then states spread over the session. */
     uint32_t checkpoints;
 } tin_session_options;
 

@@ -7,6 +7,8 @@ from tinsmith.models.spec import Buffer
 
 ALIGNMENT: int
 CHAT_ANSWER: int
+CHAT_THINK: int
+CHAT_DIRECT: int
 CONSTRAINT_MAY_END: int
 CONSTRAINT_MUST_END: int
 CONSTRAINT_OPEN: int

@@ -13,6 +13,7 @@ from tinsmith import models
 from tinsmith.errors import FormatError, TinsmithError, UnsupportedError
 from tinsmith.formats import tokenizer_json
 from tinsmith.models import Tokenizer
+from tinsmith.models._pretokenizers import PATTERNS
 
 oracle = pytest.importorskip("tokenizers")
 
@@ -23,6 +24,13 @@ TEXTS = [
     "it's we'll 'S ''d",
     "<|im_start|>user\nhi<|im_end|>\n",
 ]
+SPLIT = {
+    "type": "Split",
+    "pattern": {"Regex": next(iter(PATTERNS))},
+    "behavior": "Isolated",
+    "invert": False,
+}
+BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
 TEMPLATE = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
 
 
@@ -90,12 +98,23 @@ def _change(folder: Path, **changes: Any) -> None:
     [
         ({"pre_tokenizer": {"type": "Whitespace"}}, "Whitespace.*smollm"),
         ({"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True}}, "add_prefix_space"),
-        ({"normalizer": {"type": "NFC"}}, "NFC"),
-        ({"ignore_merges": True}, "ignore_merges"),
+        ({"normalizer": {"type": "NFKC"}}, "NFKC.*NFC"),
+        ({"normalizer": {"type": "Precompiled", "precompiled_charsmap": ""}}, "Precompiled"),
+        ({"pre_tokenizer": SPLIT | {"pattern": {"Regex": r"\\p{N}{1,2}|\\s+"}}}, "1,2"),
+        ({"pre_tokenizer": {"type": "Sequence", "pretokenizers": [SPLIT | {"invert": True}, BYTES]}}, "invert"),
         ({"byte_fallback": True}, "byte_fallback"),
+        ({"dropout": 0.1}, "dropout"),
         ({"type": "WordPiece"}, "WordPiece"),
         ({"post_processor": {"type": "BertProcessing"}}, "BertProcessing"),
-        ({"added_tokens": [{"id": 0, "content": "<|endoftext|>", "lstrip": True}]}, "lstrip"),
+        ({"added_tokens": [{"id": 0, "content": "<|endoftext|>", "single_word": True}]}, "single_word"),
+        (
+            {
+                "added_tokens": [{"id": 0, "content": "e\u0301", "normalized": True}],
+                "normalizer": {"type": "NFC"},
+            },
+            "normalized to another",
+        ),
+        ({"decoder": {"type": "Fuse"}}, "pre_tokenizer.*Metaspace"),
     ],
 )
 def test_what_would_give_other_ids_is_refused(folder: Path, changes: dict[str, Any], message: str) -> None:
@@ -110,8 +129,29 @@ def test_the_template_file_wins_and_lists_are_searched(folder: Path) -> None:
     table["chat_template"] = [{"name": "tool_use", "template": "t"}, {"name": "default", "template": "d"}]
     config.write_text(json.dumps(table))
     assert tokenizer_json.read(folder)[1] == "d"
-    (folder / "chat_template.jinja").write_text("file")
-    assert tokenizer_json.read(folder)[1] == "file"
+    assert tokenizer_json.named_templates(folder) == {"tool_use": "t"}
+    (folder / "chat_template.jinja").write_bytes(b"file\r\n")
+    (folder / "additional_chat_templates").mkdir()
+    (folder / "additional_chat_templates" / "rag.jinja").write_bytes(b"more")
+    assert tokenizer_json.read(folder)[1] == "file\r\n"
+    assert tokenizer_json.named_templates(folder) == {"rag": "more"}
+
+
+def test_named_templates_are_written_as_transformers_reads_them(base: Tokenizer, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    named = {"tool_use": "{{ 'tools' }}\n"}
+    tokenizer_json.write(tmp_path, base, "{{ 'plain' }}", 100, named)
+    assert tokenizer_json.read(tmp_path)[1] == "{{ 'plain' }}"
+    assert tokenizer_json.named_templates(tmp_path) == named
+    theirs = AutoTokenizer.from_pretrained(tmp_path)
+    assert theirs.chat_template == {"default": "{{ 'plain' }}", **named}
+    theirs.save_pretrained(tmp_path / "again")
+    assert tokenizer_json.named_templates(tmp_path / "again") == named
+    assert tokenizer_json.read(tmp_path / "again")[1] == "{{ 'plain' }}"
+    (tmp_path / "tokenizer_config.json").write_text('{"chat_template": [{"name": 1}]}')
+    with pytest.raises(FormatError, match="neither text nor a list of named texts"):
+        tokenizer_json.named_templates(tmp_path)
 
 
 def test_end_tokens_come_from_the_generation_config(base: Tokenizer, folder: Path) -> None:

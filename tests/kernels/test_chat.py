@@ -12,15 +12,16 @@ from pathlib import Path
 
 import pytest
 import textcore
-from test_chat_template import LLAMA3, SMOLLM, conversations
+from test_chat_template import DAY, FINISHED, GEMMA, LLAMA3, LLAMA32, MODED, SMOLLM, THINKING, talks
 from tiny_models import tiny_spec
 
 from tinsmith import _core
 from tinsmith.compiler import build_image, build_tin
-from tinsmith.errors import InputError, RuntimeFault
+from tinsmith.errors import InputError, RuntimeFault, UnsupportedError
 from tinsmith.formats.tin import pack_bytes
-from tinsmith.formats.turns import TurnTable
+from tinsmith.formats.turns import ROLES
 from tinsmith.models import family
+from tinsmith.models.chat_template import with_date
 from tinsmith.runtime import Model
 
 KERNELS = Path(__file__).parents[2] / "kernels"
@@ -40,7 +41,17 @@ PLAIN = (
     "{% for m in messages %}{{ '### ' + m['role'] + ':' + m['content'] | trim + ' in' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '### assistant:' }}{% endif %}"
 )
-TEMPLATES = {"smollm": SMOLLM, "llama3": LLAMA3, "qwen": QWEN, "plain": PLAIN}
+TEMPLATES = {
+    "smollm": SMOLLM,
+    "llama3": LLAMA3,
+    "qwen": QWEN,
+    "plain": PLAIN,
+    "gemma": GEMMA,
+    "llama32": with_date(LLAMA32, DAY),
+    "thinking": THINKING,
+    "moded": MODED,
+    "finished": FINISHED,
+}
 CONTROL = (
     "<|im_start|>",
     "<|im_end|>",
@@ -64,19 +75,12 @@ def model(request: pytest.FixtureRequest) -> Model:
     return Model(_core.Model(image), image, threads=1)
 
 
-def reference(model: Model, table: TurnTable, messages: list[dict[str, str]], generate: bool) -> list[int]:
+def reference(model: Model, pieces: list[tuple[str, bool]]) -> list[int]:
     """Control tokens where the template's own text has them; what lies between is tokenized as plain text."""
     ids = {token: model.tokenize(token, special=True) for token in CONTROL}
     ids = {token: found for token, found in ids.items() if len(found) == 1}
-    trusted = [(table.start, True)] if not messages or messages[0]["role"] != "system" else []
-    for message in messages:
-        role, content = message["role"], message["content"]
-        trusted.append((table.start_system if role == "system" else table.opening[role], True))
-        trusted.append((content.strip() if table.strip else content, False))
-        trusted.append((table.ending[role], True))
-    trusted += [(table.generation, True)] * generate
     tokens, plain = [], ""
-    for text, is_template in trusted:
+    for text, is_template in pieces:
         for part in re.split("(" + "|".join(map(re.escape, ids)) + ")", text) if is_template else [text]:
             if is_template and part in ids:
                 tokens += model.tokenize(plain) + ids[part]
@@ -86,37 +90,70 @@ def reference(model: Model, table: TurnTable, messages: list[dict[str, str]], ge
     return tokens + model.tokenize(plain)
 
 
-def random_conversation(source: random.Random) -> list[dict[str, str]]:
-    pieces = [*CONTROL, *BROKEN, "the in the", " ", "\n", "\t ", "", "é漢🙂", "user\n", "### user:", "\x00"]
-    roles = ["system"] * source.randrange(2) + source.choices(["user", "assistant"], k=source.randrange(6))
-    return [{"role": role, "content": "".join(source.choices(pieces, k=source.randrange(7)))} for role in roles]
+def switches(model: Model) -> tuple[bool | None, ...]:
+    return (None, True, False) if model.templates.thinking else (None,)
+
+
+def hostile(source: random.Random) -> list[dict[str, str]]:
+    """A conversation of a usual shape, whose contents try to pass for what they are not."""
+    [messages] = talks(source, 1)
+    pieces = [*CONTROL, *BROKEN, "the in the", " ", "\n", "", "é漢🙂", "user\n", "### user:", "\x00"]
+    place = source.randrange(len(messages))
+    messages[place]["content"] += "".join(source.choices(pieces, k=source.randrange(7)))
+    return messages
+
+
+def as_core(messages: list[dict[str, str]]) -> list[tuple[int, bytes]]:
+    return [(ROLES.index(message["role"]), message["content"].encode()) for message in messages]
+
+
+def test_tokens_are_those_of_the_table_and_contents_stay_text(model: Model) -> None:
+    """The core agrees with Python's table on everything, refusals among it."""
+    source, said = random.Random(7), 0
+    for _ in range(250):
+        messages, generate, switch = hostile(source), source.random() < 0.5, source.choice(switches(model))
+        flags = generate | {None: 0, True: 2, False: 4}[switch]
+        try:
+            pieces = list(model.templates.table(switch).pieces(messages, generate))
+        except InputError:
+            with pytest.raises(RuntimeFault, match="message"):
+                model.core.chat(as_core(messages), flags)
+            continue
+        said += 1
+        assert model.core.chat(as_core(messages), flags) == reference(model, pieces)
+        assert model.render(messages, generate=generate, thinking=switch) == reference(model, pieces)
+    assert said > 60
 
 
 def test_tokens_are_those_of_the_rendered_template(model: Model) -> None:
-    for messages, generate in itertools.product([*conversations(), []], (False, True)):
-        text = model.turns.render(messages, generate=generate)
-        assert model.render(messages, generate=generate) == model.tokenize(text, special=True)
-
-
-def test_contents_stay_text_whatever_they_say(model: Model) -> None:
-    source = random.Random(7)
-    for _ in range(600):
-        messages, generate = random_conversation(source), source.random() < 0.5
-        wanted = reference(model, model.turns, messages, generate)
-        assert model.render(messages, generate=generate) == wanted
+    for messages, generate in itertools.product(talks(random.Random(8), 20), (False, True)):
+        try:
+            text = model.turns.render(messages, generate=generate)
+        except InputError:
+            continue
+        if not any(token in message["content"] for message in messages for token in CONTROL):
+            assert model.render(messages, generate=generate) == model.tokenize(text, special=True)
 
 
 def test_messages_out_of_place_are_refused(model: Model) -> None:
     for bad, what in [
         ([(1, b"x"), (0, b"y")], "message 2: a system message can only be the first"),
-        ([(3, b"x")], "message 1: role 3 is none of TIN_ROLE_"),
+        ([(1, b"x"), (3, b"y")], "message 2: a tool's message follows"),
+        ([(4, b"x")], "message 1: role 4 is none of TIN_ROLE_"),
+        ([], "no messages"),
     ]:
         with pytest.raises(RuntimeFault, match=what):
             model.core.chat(bad)
-    with pytest.raises(RuntimeFault, match="unknown flag"):
-        model.core.chat([(1, b"x")], 2)
-    with pytest.raises(InputError, match="message 1: role 'tool'"):
-        model.render([{"role": "tool", "content": "x"}])
+    for flags in (8, 6):
+        with pytest.raises(RuntimeFault, match="unknown flag"):
+            model.core.chat([(1, b"x")], flags)
+    if not model.templates.thinking:
+        with pytest.raises(RuntimeFault, match="no switch for thinking"):
+            model.core.chat([(1, b"x")], 2)
+        with pytest.raises(UnsupportedError, match="no switch for thinking"):
+            model.render([{"role": "user", "content": "x"}], thinking=True)
+    with pytest.raises(InputError, match="message 1: role 'function'"):
+        model.render([{"role": "function", "content": "x"}])
 
 
 def test_a_model_without_a_template_is_unsupported() -> None:
@@ -128,7 +165,7 @@ def test_a_model_without_a_template_is_unsupported() -> None:
 
 
 def test_a_damaged_table_is_refused_or_works(model: Model) -> None:
-    """Every truncation and every bit flip outside the plain text, of which any is a good one."""
+    """Truncations, and flips of bits outside the plain text, of which any is a good one."""
     entries = [(name, bytes(model.tin.entry(name))) for name in model.tin.names if name != "manifest.json"]
     place = [name for name, _ in entries].index("turns.bin")
     whole = entries[place][1]
@@ -141,14 +178,18 @@ def test_a_damaged_table_is_refused_or_works(model: Model) -> None:
             assert "turns.bin" in str(fault)
             return False
         vocab = core.info()["vocab"]
-        assert all(0 <= token < vocab for token in core.chat([(0, b"a"), (1, b" b "), (2, b"c")], 1))
+        try:
+            assert all(0 <= token < vocab for token in core.chat([(0, b"a"), (1, b" b "), (2, b"c")]))
+        except RuntimeFault as fault:  # the rules may now refuse it
+            assert "message" in str(fault)
         return True
 
     assert opens(whole)
-    assert not any(opens(whole[:size]) for size in range(len(whole)))
+    assert not any(opens(whole[:size]) for size in range(0, len(whole), 1 + len(whole) // 300))
     assert not opens(whole + b"\0")
-    parts, text = struct.unpack_from("<2I", whole, 12)
-    flips = range(8 * (len(whole) - text))
+    parts, text = struct.unpack_from("<2I", whole, 28)
+    bits = 8 * (len(whole) - text)
+    flips = range(0, bits, bits // 1500 | 1)
     refused = sum(not opens(flipped(whole, bit)) for bit in flips)
     assert parts
     assert len(flips) * 0.7 < refused < len(flips)

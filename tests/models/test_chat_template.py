@@ -2,14 +2,20 @@ from __future__ import annotations
 
 import itertools
 import random
+from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import pytest
+from tiny_models import tiny_spec
 
-from tinsmith.errors import InputError, UnsupportedError
-from tinsmith.formats.turns import TurnTable
-from tinsmith.models.chat_template import compile_turns, render, with_system
+from tinsmith.errors import FormatError, InputError, UnsupportedError
+from tinsmith.formats.turns import Turns
+from tinsmith.models import family
+from tinsmith.models.chat_template import DIGEST, check, digest, render, settle, with_date
+from tinsmith.models.turn_probes import compile_turns
 
+TOKENS = {"bos_token": "<s>", "eos_token": "</s>"}
 SMOLLM = (
     "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
     "{{ '<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face"
@@ -35,69 +41,287 @@ TOJSON = (
 )
 
 
-def conversations() -> list[list[dict[str, str]]]:
-    words = random.Random(0)
-    contents = ["hi", "", "  {{ a }} \n\n", "<b>&'\"", "{% if %}", "\u2028é\t", "x" * 300]
-    result = []
-    for system, turns in itertools.product((False, True), range(1, 6)):
-        roles = ["system"] * system + [("user", "assistant")[i % 2] for i in range(turns)]
-        result.append([{"role": role, "content": words.choice(contents)} for role in roles])
-    return result
+GEMMA = (
+    "{{ bos_token }}{%- set told = messages[0]['content'] + '\n\n' if messages[0]['role'] == 'system' else "
+    "'' -%}"
+    "{%- set turns = messages[1:] if told else messages -%}"
+    "{%- for m in turns -%}{%- if (m['role'] == 'user') != (loop.index0 % 2 == 0) -%}"
+    "{{ raise_exception('roles must alternate') }}{%- endif -%}"
+    "{{ '<start_of_turn>' + ('model' if m['role'] == 'assistant' else m['role']) + '\n' + "
+    "(told if loop.first else '') }}{{ m['content'] | trim }}{{ '<end_of_turn>\n' }}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{ '<start_of_turn>model\n' }}{%- endif -%}"
+)
+LLAMA32 = (
+    "{{- bos_token }}{%- if not date_string is defined %}{%- set date_string = strftime_now('%d %b %Y') "
+    "%}{%- endif %}"
+    "{%- if messages[0]['role'] == 'system' %}{%- set system = messages[0]['content']|trim %}"
+    "{%- set messages = messages[1:] %}{%- else %}{%- set system = '' %}{%- endif %}"
+    "{{- '<|start_header_id|>system<|end_header_id|>\n\nToday: ' + date_string + '\n\n' + system + "
+    "'<|eot_id|>' }}"
+    "{%- for m in messages %}{%- if m.role == 'tool' %}"
+    "{{- '<|start_header_id|>ipython<|end_header_id|>\n\n' + m.content | tojson + '<|eot_id|>' }}{%- else %}"
+    "{{- '<|start_header_id|>' + m.role + '<|end_header_id|>\n\n' + m.content | trim + '<|eot_id|>' }}"
+    "{%- endif %}{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{%- endif %}"
+)
+# Thoughts of earlier answers are dropped, those behind the last question written where there are some.
+THINKING = (
+    "{%- if tools %}{{- '<|im_start|>system\n' + (messages[0].content + '\n\n' if messages[0].role == 'system' "
+    "else '') + 'Tools:' }}{%- for tool in tools %}{{- '\n' + tool | tojson }}{%- endfor %}{{- "
+    "'<|im_end|>\n' }}"
+    "{%- elif messages[0].role == 'system' %}"
+    "{{- '<|im_start|>system\n' + messages[0].content + '<|im_end|>\n' }}{%- endif %}"
+    "{%- set ns = namespace(last=messages|length - 1, found=false) %}"
+    "{%- for m in messages[::-1] %}{%- if not ns.found and m.role == 'user' and "
+    "not (m.content.startswith('<tool_response>') and m.content.endswith('</tool_response>')) %}"
+    "{%- set ns.found = true %}{%- set ns.last = messages|length - 1 - loop.index0 %}{%- endif %}{%- endfor %}"
+    "{%- for m in messages %}{%- if m.role == 'user' %}{{- '<|im_start|>user\n' + m.content + '<|im_end|>\n' }}"
+    "{%- elif m.role == 'assistant' %}{%- set said = m.content %}{%- set why = '' %}"
+    "{%- if '</think>' in said %}"
+    "{%- set why = said.split('</think>')[0].rstrip('\n').split('<think>')[-1].lstrip('\n') %}"
+    "{%- set said = said.split('</think>')[-1].lstrip('\n') %}{%- endif %}"
+    "{%- if loop.index0 > ns.last and (loop.last or why) %}"
+    "{{- '<|im_start|>assistant\n<think>\n' + why.strip('\n') + '\n</think>\n\n' + said.lstrip('\n') }}"
+    "{%- else %}{{- '<|im_start|>assistant\n' + said }}{%- endif %}{{- '<|im_end|>\n' }}"
+    "{%- elif m.role == 'tool' %}"
+    "{%- if loop.first or messages[loop.index0 - 1].role != 'tool' %}{{- '<|im_start|>user' }}{%- endif %}"
+    "{{- '\n<tool_response>\n' + m.content + '\n</tool_response>' }}"
+    "{%- if loop.last or messages[loop.index0 + 1].role != 'tool' %}{{- '<|im_end|>\n' }}{%- endif %}"
+    "{%- endif %}{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}"
+    "{%- if enable_thinking is defined and enable_thinking is false %}{{- '<think>\n\n</think>\n\n' }}{%- "
+    "endif %}"
+    "{%- endif %}"
+)
+# The switch stands in the system message, where words turn it; only the newest answer's thoughts stay.
+MODED = (
+    "{%- if enable_thinking is not defined %}{%- set enable_thinking = true %}{%- endif %}"
+    "{%- set told = messages[0].content if messages[0].role == 'system' else '' %}"
+    "{{- '<|im_start|>system\n' + ('/think' if enable_thinking and '/no_think' not in told else '/no_think') + "
+    "told.rstrip() + '<|im_end|>\n' }}{%- set ns = namespace(last=-1) %}"
+    "{%- for m in messages %}{%- if m.role == 'assistant' %}{%- set ns.last = loop.index0 %}{%- endif %}{%- "
+    "endfor %}"
+    "{%- for m in messages %}{%- if m.role != 'system' %}{{- '<|im_start|>' + m.role + '\n' }}"
+    "{%- generation %}{%- if m.role == 'assistant' and loop.index0 != ns.last and '</think>' in m.content %}"
+    "{{- m.content.split('</think>')[-1] | trim }}{%- else %}{{- m.content }}{%- endif %}{%- endgeneration %}"
+    "{{- '<|im_end|>\n' }}{%- endif %}{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"
+)
+# A mark at the end where no answer is asked for, and a system message that is left out when it is empty.
+FINISHED = (
+    "{% if messages[0].role == 'system' and messages[0].content %}{{ '<|system|>' + messages[0].content + "
+    "'<|end|>' }}"
+    "{% endif %}{% for m in messages %}{% if m.role != 'system' %}{{ '<|' + m.role + '|>' + m.content + "
+    "'<|end|>' }}"
+    "{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% else %}{{ eos_token }}{% "
+    "endif %}"
+)
+TABLES = {
+    "smollm": SMOLLM,
+    "llama3": LLAMA3,
+    "llama32": LLAMA32,
+    "gemma": GEMMA,
+    "mistral": MISTRAL,
+    "thinking": THINKING,
+    "moded": MODED,
+    "finished": FINISHED,
+}
+DAY = date(2026, 11, 25)
+FUNCTION = {"name": "f", "description": "it's <b>", "parameters": {"a": None}}
+TOOLS = [{"type": "function", "function": FUNCTION}]
+SHAPES = (
+    "u", "ua", "uau", "uaua", "uauau", "uat", "uatt", "uata", "uattau", "uauatatta", "a", "au", "uu", "uaa",
+)  # fmt: skip
+ROLES = {"s": "system", "u": "user", "a": "assistant", "t": "tool"}
 
 
-def by_transformers(template: str, messages: list[dict[str, str]], generate: bool) -> Any:
+def talks(source: random.Random, count: int) -> list[list[dict[str, str]]]:
+    """Random conversations of all shapes."""
+    pieces = [
+        *(
+            "hi",
+            "\n",
+            " ",
+            "\u2003",
+            "<think>",
+            "</think>",
+            "<think>\nwhy\n</think>\n\n",
+            "<tool_response>",
+            "x",
+        ),
+        *("</tool_response>", "é漢🙂", '"q"\\', "\t", "/no_think", "\x01", "{{ x }}", "<|im_end|>", ""),
+    ]
+    found = []
+    for _ in range(count):
+        shape = source.choice(["", "s"]) + source.choice(SHAPES) if source.random() < 0.95 else "s"
+        contents = ["".join(source.choices(pieces, k=source.randrange(5))) for _ in shape]
+        found.append([{"role": ROLES[r], "content": said} for r, said in zip(shape, contents, strict=True)])
+    return found
+
+
+def by_transformers(template: str, messages: list[dict[str, Any]], generate: bool, **more: Any) -> Any:
     from transformers.utils.chat_template_utils import render_jinja_template
 
     rendered, _ = render_jinja_template(
-        [messages], chat_template=template, add_generation_prompt=generate, bos_token="<s>", eos_token="</s>"
+        [messages], chat_template=template, add_generation_prompt=generate, **TOKENS, **more
     )
     return rendered[0]
 
 
-@pytest.mark.parametrize("template", [SMOLLM, LLAMA3, NUMBERED, TOJSON])
+@pytest.mark.parametrize("template", [SMOLLM, LLAMA3, NUMBERED, TOJSON, THINKING, MODED, FINISHED])
 @pytest.mark.parametrize("generate", [False, True])
 def test_renders_what_transformers_renders(template: str, generate: bool) -> None:
-    for messages in conversations():
-        given = render(template, messages, generate=generate, bos="<s>", eos="</s>")
+    for messages in talks(random.Random(1), 25):
+        given = render(template, messages, generate=generate, tokens=TOKENS)
         assert given == by_transformers(template, messages, generate)
 
 
-def test_a_template_cannot_reach_out_of_its_sandbox() -> None:
+def test_tools_and_the_switch_reach_the_template_as_in_transformers() -> None:
+    messages = talks(random.Random(2), 1)[0]
+    for thinking in (False, True):
+        given = render(THINKING, messages, generate=True, tokens=TOKENS, tools=TOOLS, thinking=thinking)
+        assert given == by_transformers(THINKING, messages, True, tools=TOOLS, enable_thinking=thinking)
+    with pytest.raises(UnsupportedError, match="no switch for thinking"):
+        render(SMOLLM, messages, generate=True, thinking=True)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ messages[0].reasoning_content }} {{ messages[0].thinking }} {{ messages[0].calls is defined }}",
+        "{% set d = dict(a=1) %}{{ d }}{{ dict.fromkeys([1, 2]) }}",
+        "{% set ns = namespace(self=1, b=2) %}{% set ns.c = 3 %}{{ ns.self + ns.b + ns.c }}",
+        "{{ bos_token }}|{{ unk_token is defined }}|{{ tools }}|{{ messages | length }}",
+        "{% generation %}{% set x = 1 %}{{ x }}{% endgeneration %}{{ x is defined }}",
+    ],
+)
+def test_what_transformers_adds_to_jinja_is_there(template: str) -> None:
+    messages = [{"role": "user", "content": "x", "reasoning": "why"}]
+    assert render(template, messages, generate=False, tokens=TOKENS) == by_transformers(
+        template, messages, False
+    )
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{% set ns = namespace(_a=1) %}{{ ns._a }}",
+        "{% set ns = namespace() %}{% set ns.__init__ = 1 %}",
+        "{{ dict.__subclasses__() }}",
+        "{{ messages.append(1) }}",
+    ],
+)
+def test_a_template_cannot_reach_out_of_its_sandbox(template: str) -> None:
     with pytest.raises(InputError):
-        render("{{ ''.__class__.__mro__[1].__subclasses__() }}", [], generate=False)
+        render(template, [], generate=False)
+
+
+def test_a_template_may_refuse_a_conversation() -> None:
     with pytest.raises(InputError, match="refuses the conversation: only user and assistant"):
         render(MISTRAL, [{"role": "system", "content": "x"}], generate=False)
 
 
-@pytest.mark.parametrize("template", [SMOLLM, LLAMA3])
-def test_a_table_says_what_its_template_says(template: str) -> None:
-    table = compile_turns(template, bos="<s>", eos="</s>")
-    table = TurnTable.from_json(table.to_json())
-    for messages, generate in itertools.product(conversations(), (False, True)):
-        wanted = render(template, messages, generate=generate, bos="<s>", eos="</s>")
-        assert table.render(messages, generate=generate) == wanted
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_says_what_its_template_says_or_refuses(name: str) -> None:
+    """Against transformers, on conversations that the table was not read off nor proved on."""
+    template = with_date(TABLES[name], DAY)
+    turns = Turns.from_json(compile_turns(template, tokens=TOKENS).to_json())
+    switches = (None, True, False) if turns.thinking else (None,)
+    said = 0
+    for messages, generate, switch in itertools.product(talks(random.Random(3), 60), (False, True), switches):
+        table, more = turns.table(switch), {} if switch is None else {"enable_thinking": switch}
+        try:
+            given = table.render(messages, generate=generate)
+        except InputError:
+            continue
+        said += 1
+        assert given == by_transformers(template, messages, generate, **more)
+    assert said > {"gemma": 20, "mistral": 10}.get(name, 65) * len(switches)
+
+
+def test_what_a_table_knows_of_its_template() -> None:
+    compiled = {name: compile_turns(with_date(TABLES[name], DAY), tokens=TOKENS) for name in TABLES}
+    tables = {name: turns.default for name, turns in compiled.items()}
+    assert [name for name, table in tables.items() if table.strict] == ["gemma"]
+    assert [name for name, turns in compiled.items() if turns.thinking] == ["thinking", "moded"]
+    assert [name for name, table in tables.items() if table.escaped] == ["llama32"]
+    assert "only user and assistant" in tables["mistral"].no_system
+    assert "must alternate" in tables["gemma"].no_tool
+    assert tables["finished"].bare
+    assert tables["finished"].finish["user"] == "</s>"
+    assert tables["moded"].special == {"system": ["/no_think"]}
+    assert tables["thinking"].special == {"user": ["<tool_response>"]}
+    thoughts, newest = tables["thinking"].thoughts, tables["moded"].thoughts
+    assert thoughts and thoughts.places == ("drop", "some", "always") and thoughts.until == "user"
+    assert newest and newest.places == ("drop", "raw", "raw") and newest.until == "assistant"
 
 
 def test_a_default_system_message_is_kept() -> None:
-    text = compile_turns(SMOLLM).render([{"role": "user", "content": "Hi"}])
+    table = compile_turns(SMOLLM).default
+    text = table.render([{"role": "user", "content": "Hi"}])
     assert text.startswith("<|im_start|>system\nYou are a helpful AI assistant named SmolLM")
     assert text.endswith("<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n")
+    assert table.default_system.endswith("trained by Hugging Face")
 
 
 def test_refuses_what_is_no_table() -> None:
     with pytest.raises(UnsupportedError, match="not a table of turns"):
         compile_turns(NUMBERED)
-    with pytest.raises(UnsupportedError, match="leaves out a message's content"):
+    with pytest.raises(UnsupportedError, match="leaves out the user's content"):
         compile_turns("nothing")
+    counted = "{% for m in messages %}{{ m.role + m.content ~ (m.content | length) }};{% endfor %}"
+    with pytest.raises(UnsupportedError, match="not a table of turns"):
+        compile_turns(counted)
 
 
-def test_default_system_message_gives_what_an_explicit_one_gives() -> None:
-    template = "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}"
-    system = 'it\'s a\n\\ "home" {{ x }}'
-    user = [{"role": "user", "content": "hi"}]
-    given = [{"role": "system", "content": "other"}, *user]
-    changed = with_system(template, system)
-    assert render(changed, user, generate=True) == render(
-        template, [{"role": "system", "content": system}, *user], generate=True
+def test_no_text_of_a_table_cuts_a_control_token() -> None:
+    template = (
+        "{% for m in messages %}{{ '<|' + m.role + '|>' + m.content }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
     )
-    assert render(changed, given, generate=True) == render(template, given, generate=True)
+    table = compile_turns(template, control=["<|user|>", "<|assistant|>"]).default
+    assert table.opening["user"] == "<|user|>" and table.generation == "<|assistant|>"
+
+
+def test_a_date_must_be_stated() -> None:
+    with pytest.raises(InputError, match="state the date"):
+        compile_turns(LLAMA32)
+    stated = compile_turns(LLAMA32, date=DAY)
+    fixed = with_date(LLAMA32, DAY)
+    assert "Today: 25 Nov 2026" in stated.default.start
+    assert compile_turns(fixed) == stated
+    assert by_transformers(fixed, [{"role": "user", "content": "x"}], False).count("25 Nov 2026") == 1
+    assert with_date(SMOLLM, DAY) == SMOLLM
+    with pytest.raises(UnsupportedError, match="form that can't be told"):
+        with_date("{{ strftime_now(form) }}", DAY)
+
+
+@pytest.mark.parametrize("head", ["", "\n", "  ", "\n  "])
+def test_what_is_put_into_a_template_changes_nothing_else(head: str) -> None:
+    template = head + THINKING.replace("{%- if tools", "{% if tools", 1)
+    messages = [{"role": "user", "content": "hi"}]
+    told = [{"role": "system", "content": "it's a\n\\ 'home' {{ x }}\r"}, *messages]
+    ours = settle(template, system=told[0]["content"], thinking=False, tools=TOOLS)
+    assert by_transformers(ours, messages, True) == by_transformers(
+        template, told, True, tools=TOOLS, enable_thinking=False
+    )
+    other = [{"role": "system", "content": "other"}, *messages]
+    assert by_transformers(ours, other, True, enable_thinking=True, tools=[{}]) == by_transformers(
+        template, other, True, enable_thinking=True, tools=[{}]
+    )
+    assert settle(template) == template
+    with pytest.raises(UnsupportedError, match="no switch for thinking"):
+        settle(SMOLLM, thinking=True)
+    with pytest.raises(UnsupportedError, match="tells no tools"):
+        settle(SMOLLM, tools=TOOLS)
+
+
+def test_a_model_is_held_to_the_template_it_was_trained_under() -> None:
+    spec = replace(tiny_spec(family.by_name("llama")), chat_template=SMOLLM)
+    check(spec)
+    trained = replace(spec, general={**spec.general, DIGEST: digest(SMOLLM)})
+    check(trained)
+    with pytest.raises(FormatError, match=f"template {digest(SMOLLM)[:12]} and has none"):
+        check(replace(trained, chat_template=None))
+    with pytest.raises(FormatError, match=r"and has another \([0-9a-f]{12}\)"):
+        check(replace(trained, chat_template=SMOLLM + " "))

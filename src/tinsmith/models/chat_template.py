@@ -1,58 +1,126 @@
-"""Chat templates: the Jinja text that turns messages into the model's prompt, and its compilation to a table.
+"""Chat templates: the Jinja text that turns messages into the model's prompt.
 
-`render` follows what transformers' `apply_chat_template` does, so that training and every runtime see the same
-text. `compile_turns` finds a TurnTable that needs no Jinja, and proves it on probe conversations.
+`render` gives what transformers' `apply_chat_template` gives, so that training and every runtime see the same
+text. The `with_…` functions put what a model was trained under into the template itself: whoever renders it
+then, with whatever program, asks as the model was trained to be asked.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date as Date
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tinsmith.errors import InputError, MissingExtraError, UnsupportedError
-from tinsmith.formats.turns import TurnTable
+from tinsmith.errors import FormatError, InputError, MissingExtraError, UnsupportedError
+
+if TYPE_CHECKING:
+    from jinja2 import Environment, nodes
+
+    from tinsmith.models.spec import Spec, Tokenizer
 
 Messages = Sequence[Mapping[str, Any]]
+Tools = Sequence[Mapping[str, Any]]
 
-# Conversations that a table must reproduce: first messages of each kind, several turns, and contents that a
-# template might strip, split or escape.
-_CONTENTS = (
-    "Hi",
-    " two  spaces ",
-    "a\nb\n",
-    "{{ x }} {% y %}",
-    "\ttab",
-    '"quotes" & <tags>',
-    "naïve 漢字 🙂",
-    "",
-)
+# What templates call the switch for thinking, in the order of asking.
+THINKING = ("enable_thinking", "thinking")
+# Where Spec.general keeps the digest of the template that a model was trained under.
+DIGEST = "chat_template_sha256"
+# Names that transformers knows a message's thoughts by. Templates read the first, gpt-oss's the second.
+_THOUGHTS = ("reasoning_content", "thinking", "reasoning")
 
 
-def render(template: str, messages: Messages, *, generate: bool, bos: str = "", eos: str = "") -> str:
+def render(
+    template: str,
+    messages: Messages,
+    *,
+    generate: bool,
+    tokens: Mapping[str, str] | None = None,
+    tools: Tools | None = None,
+    thinking: bool | None = None,
+    date: Date | None = None,
+) -> str:
     """The conversation as text.
 
-    generate: end with what opens the assistant's answer. bos, eos: the tokens' texts, for templates that use
-    them. Raises InputError when the template is not valid or refuses the conversation.
+    generate: end with what opens the assistant's answer. tokens: the texts of special tokens by the names that
+    templates use ("bos_token", …), as `special_tokens` gives them. tools: in OpenAI's shape. thinking: the
+    template's switch; None leaves it as the template has it. date: what the template takes for today. Raises
+    InputError when the template is not valid, refuses the conversation, or writes a date and none is given;
+    UnsupportedError when it has no switch for thinking.
     """
     from jinja2.exceptions import TemplateError
 
+    switch = {} if thinking is None else {_switch(template): thinking}
     try:
-        return _compile(template)(
-            messages=[dict(message) for message in messages],
+        return _compile(template, date)(
+            messages=[_message(message) for message in messages],
             add_generation_prompt=generate,
-            bos_token=bos,
-            eos_token=eos,
-            tools=None,
+            tools=_plain(list(tools)) if tools is not None else None,
             documents=None,
+            **(tokens or {}),
+            **switch,
         )
     except TemplateError as error:
         raise InputError(f"the chat template refuses the conversation: {error}") from error
-    except (TypeError, ValueError, LookupError, RecursionError) as error:
+    except (TypeError, ValueError, LookupError, RecursionError, AttributeError) as error:
         raise InputError(f"the chat template fails: {error}; check the model's template") from error
+
+
+def special_tokens(tokenizer: Tokenizer) -> dict[str, str]:
+    """The texts of the tokenizer's special tokens, by the names that templates use."""
+    named = {name: getattr(tokenizer, name) for name in ("bos", "eos", "unk", "pad")}
+    return {f"{name}_token": tokenizer.tokens[token] for name, token in named.items() if token is not None}
+
+
+def thinking_switch(template: str) -> str | None:
+    """What the template calls its switch for thinking; None where it has none."""
+    free = _free_names(template)
+    return next((name for name in THINKING if name in free), None)
+
+
+def _switch(template: str) -> str:
+    found = thinking_switch(template)
+    if found is None:
+        raise UnsupportedError(
+            "the model's chat template has no switch for thinking; leave the thinking option out"
+        )
+    return found
+
+
+def digest(template: str) -> str:
+    """SHA-256 of the template's text."""
+    return hashlib.sha256(template.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def check(spec: Spec, what: str = "the model") -> None:
+    """Raises FormatError when the model was trained under another chat template than it carries."""
+    trained = spec.general.get(DIGEST)
+    if trained is None or (spec.chat_template is not None and digest(spec.chat_template) == trained):
+        return
+    has = "none" if spec.chat_template is None else f"another ({digest(spec.chat_template)[:12]})"
+    raise FormatError(
+        f"{what} was trained under the chat template {str(trained)[:12]} and has {has}: it would be asked as "
+        "it never was in training; take the file that merge or build wrote, or put its template back"
+    )
+
+
+def settle(
+    template: str,
+    *,
+    system: str = "",
+    date: Date | None = None,
+    thinking: bool | None = None,
+    tools: Tools | None = None,
+) -> str:
+    """The template with all that a recipe fixes put into it: what a model is trained under and shipped with."""
+    template = dated(template, date) or template
+    if thinking is not None:
+        template = with_thinking(template, thinking)
+    if tools is not None:
+        template = with_tools(template, tools)
+    return with_system(template, system) if system else template
 
 
 def with_system(template: str, system: str) -> str:
@@ -60,26 +128,138 @@ def with_system(template: str, system: str) -> str:
 
     A model trained under a short system message must see it at run time too, whoever renders the template.
     """
-    text = system.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
-    return (
+    first = f"[{{'role': 'system', 'content': {_literal(system)}}}]"
+    return _before(
         "{%- if not messages or messages[0]['role'] != 'system' %}"
-        f"{{%- set messages = [{{'role': 'system', 'content': '{text}'}}] + messages %}}"
-        "{%- endif %}" + template
+        f"{{%- set messages = {first} + messages %}}"
+        "{%- endif %}",
+        template,
     )
 
 
-@lru_cache(maxsize=16)
-def _compile(template: str) -> Callable[..., str]:
+def with_thinking(template: str, thinking: bool) -> str:
+    """The template with its switch for thinking set, unless whoever renders it says otherwise. UnsupportedError
+    where it has none."""
+    name = _switch(template)
+    return _before(
+        f"{{%- if {name} is not defined %}}{{%- set {name} = {_literal(thinking)} %}}{{%- endif %}}", template
+    )
+
+
+def with_tools(template: str, tools: Tools) -> str:
+    """The template with a default list of tools. UnsupportedError where it tells none."""
+    if "tools" not in _free_names(template):
+        raise UnsupportedError("the base's chat template tells no tools; leave them out of the prompt")
+    return _before(f"{{%- if not tools %}}{{%- set tools = {_literal(list(tools))} %}}{{%- endif %}}", template)
+
+
+def with_date(template: str, date: Date) -> str:
+    """The template with the date that it takes for today; itself where it writes none.
+
+    UnsupportedError where the form of the date is not written in the template.
+    """
+    forms = {}
+    for call in _date_calls(template):
+        form = call.args[0] if len(call.args) == 1 else None
+        value = getattr(form, "value", None)
+        if not isinstance(value, str):
+            raise UnsupportedError("the chat template writes the date in a form that can't be told from it")
+        forms[value] = date.strftime(value)
+    if not forms:
+        return template
+    return _before(
+        f"{{%- macro strftime_now(form) %}}{{{{- {_literal(forms)}[form] }}}}{{%- endmacro %}}", template
+    )
+
+
+def writes_date(template: str) -> bool:
+    return bool(_date_calls(template))
+
+
+def read_date(text: str) -> Date:
+    """A date written as 2026-11-25."""
+    try:
+        return Date.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"{text!r} is not a date; write it as 2026-11-25") from None
+
+
+def dated(template: str | None, date: str | Date | None) -> str | None:
+    """The template with the date stated in it, where one is stated. InputError where it writes none."""
+    if date is None:
+        return template
+    if template is None or not writes_date(template):
+        raise InputError("the chat template writes no date; leave the date out")
+    return with_date(template, date if isinstance(date, Date) else read_date(date))
+
+
+def _before(statements: str, template: str) -> str:
+    # trim_blocks drops the line's end, and the template begins a line of its own, as it did.
+    return f"{statements}\n{template}"
+
+
+def _literal(value: Any) -> str:
+    """A JSON value as Jinja writes it."""
+    if isinstance(value, str):
+        text = value.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n").replace("\r", "\\r")
+        return f"'{text}'"
+    if isinstance(value, bool) or value is None:
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_literal(str(key))}: {_literal(value[key])}" for key in value) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_literal, value)) + "]"
+    return repr(value)
+
+
+def _message(message: Mapping[str, Any]) -> dict[str, Any]:
+    """As transformers hands it to a template: without what is None, thoughts by each of their names."""
+    found = {key: _plain(value) for key, value in message.items() if value is not None}
+    thoughts = next((found[key] for key in _THOUGHTS if found.get(key) is not None), None)
+    return found if thoughts is None else {"thinking": thoughts, **found, "reasoning_content": thoughts}
+
+
+def _plain(value: Any) -> Any:
+    """Only JSON reaches a template, which comes from outside."""
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    raise InputError(f"a message holds a {type(value).__name__}; give texts, numbers, lists and dicts")
+
+
+@lru_cache(maxsize=32)
+def _compile(template: str, date: Date | None) -> Callable[..., str]:
+    environment = _environment()
+
+    def strftime_now(form: str) -> str:
+        if date is None:
+            raise InputError("the chat template writes today's date, and none is given; state the date")
+        return date.strftime(form)
+
+    environment.globals["strftime_now"] = strftime_now
+    return environment.from_string(template).render
+
+
+def _environment() -> Environment:
+    """Jinja as transformers sets it up for chat templates."""
     try:
         from jinja2.ext import loopcontrols
         from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+        from tinsmith.models import _jinja
     except ImportError:
         raise MissingExtraError("jinja2", "gguf") from None
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[_jinja.Generation, loopcontrols]
+    )
     environment.filters["tojson"] = _to_json
     environment.globals["raise_exception"] = _raise_exception
-    environment.globals["strftime_now"] = _strftime_now
-    return environment.from_string(template).render
+    environment.globals["dict"] = _jinja.Dict()
+    environment.globals["namespace"] = _jinja.Namespace
+    return environment
 
 
 def _to_json(
@@ -101,82 +281,31 @@ def _raise_exception(message: str) -> None:
     raise TemplateError(message)
 
 
-def _strftime_now(form: str) -> str:
-    return datetime.now().strftime(form)
+def tree(template: str) -> nodes.Template:
+    """The template's syntax tree. InputError where it has none."""
+    from jinja2.exceptions import TemplateError
+
+    try:
+        return _environment().parse(template)
+    except TemplateError as error:
+        raise InputError(f"the chat template is not valid Jinja: {error}") from error
 
 
-def compile_turns(template: str, *, bos: str = "", eos: str = "") -> TurnTable:
-    """The table that gives the template's very text for conversations of system, user and assistant messages.
+@lru_cache(maxsize=32)
+def _free_names(template: str) -> frozenset[str]:
+    """Variables that whoever renders the template may set."""
+    from jinja2 import meta
 
-    A template has one when it writes each message between a fixed opening and a fixed ending, and perhaps a
-    fixed text first when no system message is given. Raises UnsupportedError, with a conversation where table
-    and template part, when it has none.
-    """
-
-    def show(messages: Messages, generate: bool = False) -> str:
-        return render(template, messages, generate=generate, bos=bos, eos=eos)
-
-    table = _probe(show)
-    difference = _difference(table, show)
-    if difference:
-        stripping = replace(table, strip=True)
-        if _difference(stripping, show):
-            raise UnsupportedError(f"the chat template is not a table of turns: {difference}")
-        return stripping
-    return table
+    return frozenset(meta.find_undeclared_variables(tree(template)))
 
 
-def _probe(show: Callable[..., str]) -> TurnTable:
-    """Reads the table off renderings of a few short conversations."""
-    system: Messages = [{"role": "system", "content": "\x01"}]
-    user: Messages = [{"role": "user", "content": "\x02"}]
-    answer: Messages = [{"role": "assistant", "content": "\x03"}]
-    start_system, rest = _split(show([*system, *user]), "\x01")
-    after_system, user_ending = _split(rest, "\x02")
-    dialogue = _split(show([*user, *answer, *user]), "\x02")
-    before_user = dialogue[0]
-    before_answer, rest = _split(dialogue[1], "\x03")
-    answer_ending = _split(show([*user, *answer]), "\x03")[1]
-    user_opening = _split(rest, "\x02")[0].removeprefix(answer_ending)
-    return TurnTable(
-        start_system=start_system,
-        start=before_user.removesuffix(user_opening),
-        opening={"user": user_opening, "assistant": before_answer.removeprefix(user_ending)},
-        ending={
-            "system": after_system.removesuffix(user_opening),
-            "user": user_ending,
-            "assistant": answer_ending,
-        },
-        generation=show(user, True).removeprefix(show(user)),
-    )
+def _date_calls(template: str) -> list[nodes.Call]:
+    from jinja2 import nodes
 
-
-def _split(text: str, mark: str) -> tuple[str, str]:
-    before, found, after = text.partition(mark)
-    if not found:
-        raise UnsupportedError("the chat template is not a table of turns: it leaves out a message's content")
-    return before, after
-
-
-def _difference(table: TurnTable, show: Callable[..., str]) -> str | None:
-    """Where table and template part, in words; None where they agree on every probe conversation."""
-    for messages in _conversations():
-        for generate in (False, True):
-            wanted, given = show(messages, generate), table.render(messages, generate=generate)
-            if given != wanted:
-                said = json.dumps(messages, ensure_ascii=False)
-                return f"for {said} it gives {wanted!r} where a table gives {given!r}"
-    return None
-
-
-def _conversations() -> Iterator[Messages]:
-    for content in _CONTENTS:
-        user = {"role": "user", "content": content}
-        answer = {"role": "assistant", "content": content}
-        for first in (
-            [],
-            [{"role": "system", "content": "Be brief."}],
-            [{"role": "system", "content": content}],
-        ):
-            for turns in ([user], [user, answer], [user, answer, user], [user, answer, user, answer, user]):
-                yield [*first, *turns]
+    if "strftime_now" not in template or "strftime_now" not in _free_names(template):
+        return []
+    return [
+        call
+        for call in tree(template).find_all(nodes.Call)
+        if isinstance(call.node, nodes.Name) and call.node.name == "strftime_now"
+    ]

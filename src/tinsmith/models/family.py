@@ -199,8 +199,8 @@ class Fields:
         self.where = where
         self.prefix = prefix
 
-    def get(self, key: str) -> Any:
-        return self.values.get(self.prefix + key)
+    def get(self, key: str, default: Any = None) -> Any:
+        return self.values.get(self.prefix + key, default)
 
     def named(self, key: str) -> str:
         """How an error begins: where the key is, the key, and what is given."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tinsmith import _core
 from tinsmith.errors import InputError
+from tinsmith.formats.turns import split_answer
 from tinsmith.runtime.sessions import Sessions
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ class Completion:
     """An answer. finish: "stop" at an end token or a stop text, "length" at max_tokens, "context" when the
     context is full, "constraint" when what the answer may be can't be kept in max_tokens. token_ids: the
     generated tokens without the end token; those of a healed prompt begin with the prompt's last ones. seconds:
-    for prompt and answer. evaluations: of the model, the prompt's among them."""
+    for prompt and answer. evaluations: of the model, the prompt's among them. opened: whether the prompt began
+    the answer's thoughts."""
 
     text: str
     token_ids: list[int]
@@ -41,6 +43,17 @@ class Completion:
     seconds: float
     finish: Finish
     evaluations: int
+    opened: bool = False
+
+    @property
+    def thinking(self) -> str | None:
+        """The thoughts that the answer begins with; None where it has none."""
+        return split_answer(self.text, self.opened)[0]
+
+    @property
+    def content(self) -> str:
+        """The answer behind its thoughts; empty where they did not end."""
+        return split_answer(self.text, self.opened)[1]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tinsmith import _core
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.formats.tin import Tin
-from tinsmith.formats.turns import ROLES, TurnTable, check_messages
+from tinsmith.formats.turns import ROLES, Turns, TurnTable
 from tinsmith.runtime.constraints import Own, Pool, of_tin
 from tinsmith.runtime.cores import usable_cores
 from tinsmith.runtime.generation import Completion, Generation, Sampling
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from tinsmith.runtime.calls import AnyTool, Made
     from tinsmith.runtime.choosing import Choice
 
-Message = Mapping[str, str]
+Message = Mapping[str, Any]
+
+# Recurrent states that a conversation keeps beside its newest: where its prompt ended, and what others share.
+CHECKPOINTS = 2
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,9 @@ class Model:
         self.kv_type = kv_type
         self.engine = engine
         self._sessions = Sessions(
-            core.info()["context"], self._new_session, conversations if engine is None else 1
+            core.info()["context"],
+            lambda context: self._new_session(context, checkpoints=CHECKPOINTS),
+            conversations if engine is None else 1,
         )
         self.constraints = Pool(core)
         self._compiled: dict[Any, Constraint] = {}
@@ -126,7 +131,7 @@ class Model:
         found: int = self.core.info()["chunk"] if self.engine is None else self.engine.chunk
         return found
 
-    def _new_session(self, context: int, chunk: int | None = None) -> _core.Session:
+    def _new_session(self, context: int, chunk: int | None = None, checkpoints: int = 0) -> _core.Session:
         """A session that can give the logits of a whole chunk at once."""
         size = chunk or self._chunk
         return _core.Session(
@@ -136,14 +141,20 @@ class Model:
             logit_rows=size,
             threads=self.threads if self.engine is None else 1,
             kv_type=self.kv_type,
+            checkpoints=checkpoints,
             compute=None if self.engine is None else self.engine.logits,
         )
 
     @cached_property
-    def turns(self) -> TurnTable:
+    def templates(self) -> Turns:
         """The chat template as texts. Raises UnsupportedError with the reason when it could not be compiled."""
         self._check_template()
-        return TurnTable.from_json(str(self.tin.entry("template.json"), "utf-8"))
+        return Turns.from_json(str(self.tin.entry("template.json"), "utf-8"))
+
+    @property
+    def turns(self) -> TurnTable:
+        """The chat template as it is where nothing is said of thinking."""
+        return self.templates.default
 
     @property
     def can_chat(self) -> bool:
@@ -176,18 +187,22 @@ class Model:
         """A session with the prompt queued behind what is known of it; valid until the next generation."""
         return self._sessions.open(prompt, room)
 
-    def render(self, messages: Sequence[Message], *, generate: bool = True) -> list[int]:
+    def render(
+        self, messages: Sequence[Message], *, generate: bool = True, thinking: bool | None = None
+    ) -> list[int]:
         """A conversation as the model was trained to see it, in tokens. generate: with the answer's opening.
+        thinking: as `chat`.
 
         The tokens are those of the rendered text as a whole, but that contents can't smuggle in control tokens:
         what a message says is text.
         """
-        self._check_template()
-        check_messages(messages)
-        turns = [
-            (ROLES.index(turn["role"]), turn["content"].encode("utf-8", "surrogatepass")) for turn in messages
-        ]
-        return self.core.chat(turns, _core.CHAT_ANSWER if generate else 0)
+        from tinsmith.runtime.messages import written
+
+        table, said = self.templates.table(thinking), written(self, messages)
+        table.check(said, generate)
+        turns = [(ROLES.index(turn["role"]), turn["content"].encode("utf-8", "surrogatepass")) for turn in said]
+        switch = 0 if thinking is None else _core.CHAT_THINK if thinking else _core.CHAT_DIRECT
+        return self.core.chat(turns, switch | (_core.CHAT_ANSWER if generate else 0))
 
     def _check_template(self) -> None:
         if not self.can_chat:
@@ -284,9 +299,21 @@ class Model:
             self, tokens, concurrency, max_tokens, sampling, stop, self._constraint(constraint)
         )
 
-    def chat(self, messages: Sequence[Message], **options: Any) -> Completion:
-        """Answers a conversation of {"role": "system" | "user" | "assistant", "content": …}; as `generate`."""
-        return self.generate(self.render(messages), **options)
+    def chat(self, messages: Sequence[Message], *, thinking: bool | None = None, **options: Any) -> Completion:
+        """Answers a conversation; other options as `generate`.
+
+        messages: {"role": "system" | "user" | "assistant" | "tool", "content": …}; an assistant's may have
+        "tool_calls" in OpenAI's shape, and "reasoning_content". thinking: whether the model thinks before it
+        answers, by the switch in its chat template; None leaves it as the template has it. The answer's
+        `thinking` and `content` are its two parts. Raises UnsupportedError where the template has no switch,
+        InputError where the answer is under a constraint, which leaves no room for thoughts.
+        """
+        from tinsmith.runtime.asking import check_room
+
+        check_room(self, thinking, options.get("constraint", "own"))
+        prompt = self.render(messages, thinking=thinking)
+        answer = self.generate(prompt, **options)
+        return replace(answer, opened=self.templates.table(thinking).opens_thoughts)
 
     def json(self, prompt: Prompt, schema: Any = None, **options: Any) -> Any:
         """The answer as a value that satisfies a schema: of a type given as schema (a dataclass, a pydantic

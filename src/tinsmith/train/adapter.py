@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith.errors import FormatError, InputError, MissingExtraError, UnsupportedError
+from tinsmith.models.chat_template import digest
 from tinsmith.models.family import TensorName, by_name
 from tinsmith.models.spec import Spec, Tensor
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+TEMPLATE = "chat_template.jinja"  # the one that the adapter was trained under
 
 _FACTOR = re.compile(r"(?:base_model\.model\.)?(.+)\.lora_([AB])(?:\.default)?\.weight")
 # Settings of peft that change what an adapter computes, or to which weights it belongs, and the values that
@@ -68,6 +70,23 @@ class Adapter:
     factors: dict[str, Factors]
     alpha: float
     notes: tuple[str, ...]
+
+
+def template(folder: Path) -> str | None:
+    """The chat template that the adapter in a folder was trained under; None where it does not say."""
+    path = folder / TEMPLATE
+    return path.read_bytes().decode("utf-8", "surrogatepass") if path.exists() else None
+
+
+def check_template(folder: Path, settled: str | None) -> None:
+    """Raises FormatError when the adapter in a folder was trained under another chat template than this one."""
+    trained = template(folder)
+    if trained is not None and trained != settled:
+        has = "has none" if settled is None else f"gives {digest(settled)[:12]}"
+        raise FormatError(
+            f"{folder}: the adapter was trained under the chat template {digest(trained)[:12]}, and the base "
+            f"with what the recipe states {has}; train again, or go back to the base and recipe of its training"
+        )
 
 
 def read(folder: Path, spec: Spec) -> Adapter:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tinsmith.data.readers import Example
 from tinsmith.data.tasks import Message, Task
 from tinsmith.errors import DataError, InputError
-from tinsmith.models.chat_template import render
+from tinsmith.models.chat_template import render, special_tokens, thinking_switch
 from tinsmith.models.spec import Spec
 
 Encode = Callable[[str], list[int]]
@@ -38,8 +38,7 @@ class Tokenization:
             raise InputError("the base has no chat template; use an instruct model")
         tokenizer = spec.tokenizer
         self.template = spec.chat_template
-        self.bos = "" if tokenizer.bos is None else tokenizer.tokens[tokenizer.bos]
-        self.eos = "" if tokenizer.eos is None else tokenizer.tokens[tokenizer.eos]
+        self.tokens = special_tokens(tokenizer)
         self.ends = set(tokenizer.end_tokens or (() if tokenizer.eos is None else (tokenizer.eos,)))
         self.encode = encode
         self.task = Task(task)
@@ -58,6 +57,7 @@ class Tokenization:
             raise DataError(
                 f"example {number}: the chat template changes the answer {example.output!r} or what stands "
                 "before it; use a template that writes the answer as it is"
+                + (", or state [data] thinking" if thinking_switch(self.template) else "")
             )
         answer = self.encode(whole[len(prompt) :])
         end = next((place for place, token in enumerate(answer) if token in self.ends), None)
@@ -72,7 +72,7 @@ class Tokenization:
         return sequence
 
     def _render(self, messages: list[Message], *, generate: bool) -> str:
-        return render(self.template, messages, generate=generate, bos=self.bos, eos=self.eos)
+        return render(self.template, messages, generate=generate, tokens=self.tokens)
 
 
 def shared_prefix(sequences: Sequence[TokenSequence]) -> tuple[int, ...]:

@@ -40,6 +40,7 @@ PYTHON = {"True": True, "False": False, "None": None}
 class Qwen35(ToolFormat):
     name = "qwen35"
     mark = "<tool_call>"
+    joint = "\n\n"
 
     def messages(self, tools: Sequence[Tool], messages: Sequence[Message], system: str = "") -> list[Message]:
         own, rest = split_system(messages, system)

@@ -80,13 +80,15 @@ class ToolFormat:
 
     name: what users and files call it. several: whether one answer can hold more than one call. mark: what
     calls begin with; a text that says no call has none in it. controls: texts in it that are control tokens of
-    the models that know the format, which read and write them as such.
+    the models that know the format, which read and write them as such. joint: what stands between a text and
+    the calls behind it.
     """
 
     name: str
     several: bool = True
     mark: str = ""
     controls: tuple[str, ...] = ()
+    joint: str = "\n"
 
     def messages(self, tools: Sequence[Tool], messages: Sequence[Message], system: str = "") -> list[Message]:
         """The conversation with the tools written into it, as the models' own chat templates do.
@@ -98,6 +100,10 @@ class ToolFormat:
     def write(self, calls: Sequence[Call]) -> str:
         """The answer that makes these calls. InputError where the format has no form for them."""
         raise NotImplementedError
+
+    def turn(self, content: str, calls: Sequence[Call]) -> str:
+        """The assistant's message of a text, perhaps empty, and calls."""
+        return content + (self.joint if content.strip() else "") + self.write(calls)
 
     def parse(self, text: str, tools: Sequence[Tool]) -> list[Call]:
         """The calls of an answer, none where it is a text without calls. InputError where a call is damaged, or

@@ -1,0 +1,49 @@
+"""Messages in OpenAI's shape to the texts that a chat template's table takes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tinsmith.errors import InputError
+from tinsmith.formats.turns import CLOSING, OPENING
+from tinsmith.models.tool_formats import Call, by_name
+
+if TYPE_CHECKING:
+    from tinsmith.runtime.model import Model
+
+Message = Mapping[str, Any]
+
+
+def written(model: Model, messages: Sequence[Message]) -> list[Message]:
+    """The messages with their calls and thoughts in the content, as the model itself writes them."""
+    return [_written(model, message, number) for number, message in enumerate(messages, 1)]
+
+
+def _written(model: Model, message: Message, number: int) -> Message:
+    calls, thoughts = message.get("tool_calls"), message.get("reasoning_content")
+    if not calls and thoughts is None:
+        return message
+    if message.get("role") != "assistant":
+        raise InputError(f"message {number}: only the assistant's has tool_calls and reasoning_content")
+    content = message.get("content") or ""
+    if calls:
+        format = by_name(model.tool_format)
+        content = format.turn(content, [_call(call, number) for call in calls])
+    if thoughts is not None:
+        content = f"{OPENING}\n{thoughts}\n{CLOSING}\n\n{content}"
+    return {"role": "assistant", "content": content}
+
+
+def _call(call: Any, number: int) -> Call:
+    said = call.get("function", call) if isinstance(call, Mapping) else {}
+    name, arguments = said.get("name"), said.get("arguments", {})
+    if isinstance(arguments, str):
+        try:
+            arguments = json.loads(arguments)
+        except ValueError as error:
+            raise InputError(f"message {number}: the arguments of {name} are not JSON: {error}") from None
+    if not isinstance(name, str) or not isinstance(arguments, dict):
+        raise InputError(f"message {number}: a tool call has a name, and arguments that are an object")
+    return Call(name, arguments)
