@@ -19,7 +19,8 @@ def floats(data: bytes) -> list[float]:
 
 
 def test_a_gguf_gives_mean_squares(tmp_path: Path) -> None:
-    """Written by the gguf package, in the layout of llama.cpp's imatrix tool: [matrices][inputs] and [matrices][1]."""
+    """Written by the gguf package, in the layout of llama.cpp's imatrix tool: [matrices][inputs] and
+    [matrices][1]."""
     path = tmp_path / "i.gguf"
     writer = oracle.GGUFWriter(path, arch="none")
     writer.add_type("imatrix")

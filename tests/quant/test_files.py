@@ -23,6 +23,10 @@ def floats(count: int) -> bytes:
     return struct.pack(f"<{count}f", *[SOURCE.gauss(0, 0.05) for _ in range(count)])
 
 
+def made(kind: str, rows: int) -> bytes:
+    return _core.quantize(kind, floats(rows * INPUTS), rows, INPUTS)
+
+
 def tensor(name: str, kind: str, shape: tuple[int, ...], data: bytes) -> gguf.Tensor:
     return gguf.Tensor(name, gguf.tensor_type(kind), shape, data)
 
@@ -39,10 +43,10 @@ def mixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "x": gguf.Value(gguf.ValueType.INT16, -5),
     }
     held = [
-        tensor("token_embd.weight", "F16", (INPUTS, 20), _core.quantize("F16", floats(20 * INPUTS), 20, INPUTS)),
+        tensor("token_embd.weight", "F16", (INPUTS, 20), made("F16", 20)),
         tensor("blk.0.ffn_gate_inp.weight", "F32", (INPUTS, EXPERTS), floats(EXPERTS * INPUTS)),
         tensor("blk.0.ffn_up_exps.weight", "F32", (INPUTS, ROWS, EXPERTS), floats(EXPERTS * ROWS * INPUTS)),
-        tensor("blk.0.attn_q.weight", "Q4_K", (INPUTS, 8), _core.quantize("Q4_K", floats(8 * INPUTS), 8, INPUTS)),
+        tensor("blk.0.attn_q.weight", "Q4_K", (INPUTS, 8), made("Q4_K", 8)),
         tensor("blk.0.attn_norm.weight", "F32", (INPUTS,), floats(INPUTS)),
         tensor("table", "I32", (4,), struct.pack("<4i", 3, 1, 4, 1)),
     ]
@@ -77,17 +81,20 @@ def test_each_expert_is_weighed_by_its_own_importance(mixture: Path, tmp_path: P
     files.quantize(mixture, tmp_path / "out.gguf", "Q5_0", {name: weights})
     before = bytes(gguf.read(mixture).tensors[name].data)  # type: ignore[arg-type]
     after = gguf.read(tmp_path / "out.gguf")
-    assert bytes(after.tensors[name].data) == b"".join(  # type: ignore[arg-type]
-        _core.quantize(
-            "Q5_0",
-            before[k * size : (k + 1) * size],
-            ROWS,
-            INPUTS,
-            importance=weights[4 * k * INPUTS : 4 * (k + 1) * INPUTS],
+    assert (
+        bytes(after.tensors[name].data)
+        == b"".join(  # type: ignore[arg-type]
+            _core.quantize(
+                "Q5_0",
+                before[k * size : (k + 1) * size],
+                ROWS,
+                INPUTS,
+                importance=weights[4 * k * INPUTS : 4 * (k + 1) * INPUTS],
+            )
+            for k in range(EXPERTS)
         )
-        for k in range(EXPERTS)
     )
-    with pytest.raises(FormatError, match="has 768 inputs, its importance 2; the importance matrix is of another"):
+    with pytest.raises(FormatError, match="has 768 inputs, its importance 2; the importance matrix"):
         files.quantize(mixture, tmp_path / "out.gguf", "Q5_0", {name: bytes(8)})
 
 
@@ -123,12 +130,12 @@ def test_what_fails_leaves_nothing(mixture: Path, tmp_path: Path) -> None:
     held = gguf.read(mixture)
     broken = [*held.tensors.values(), tensor("blk.0.ffn_down.weight", "F32", (256, 4), b"\xff" * 4096)]
     gguf.write(tmp_path / "in.gguf", held.metadata, broken)
-    with pytest.raises(FormatError, match="blk.0.ffn_down.weight can't be quantized to Q6_K: a weight is not finite"):
+    with pytest.raises(FormatError, match="ffn_down.weight can't be quantized to Q6_K: a weight is not"):
         files.quantize(tmp_path / "in.gguf", tmp_path / "out.gguf", "Q6_K")
     with pytest.raises(InputError, match="is the file that is read"):
         files.quantize(tmp_path / "in.gguf", tmp_path / "in.gguf", "F32")
     strange = tensor("blk.0.ffn_up.weight", "MXFP4", (32, 2), bytes(34))
     gguf.write(tmp_path / "in.gguf", held.metadata, [strange])
-    with pytest.raises(UnsupportedError, match=r"'blk.0.ffn_up.weight' is MXFP4, which can't be converted; what can: F32"):
+    with pytest.raises(UnsupportedError, match="'blk.0.ffn_up.weight' is MXFP4, which can't be converted"):
         files.quantize(tmp_path / "in.gguf", tmp_path / "out.gguf", "Q6_K")
     assert [path.name for path in tmp_path.iterdir()] == ["in.gguf"]
