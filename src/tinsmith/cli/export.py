@@ -3,35 +3,57 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from tinsmith.errors import InputError
 
-HELP = "write a model in another form: ONNX, or the GGUF file in a .tin"
+HELP = "write a model in another form: ONNX, the GGUF file in a .tin, or an adapter as GGUF"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="a .gguf or a Hugging Face folder; for --gguf a .tin")
+    parser.add_argument(
+        "file", metavar="FILE", nargs="?", help="a .gguf or a Hugging Face folder; for --gguf a .tin"
+    )
     form = parser.add_mutually_exclusive_group(required=True)
     form.add_argument("--onnx", metavar="OUT", help="a folder for onnxruntime and onnxruntime-genai")
-    form.add_argument("--gguf", metavar="OUT", help="the GGUF file of the same model, every block as it is")
+    form.add_argument(
+        "--gguf",
+        metavar="OUT",
+        help="a .gguf: the one of a .tin's model, every block as it is, or of --adapter",
+    )
     parser.add_argument(
         "--precision",
         metavar="P",
         help="of --onnx: int4 (default), int8, fp16 or fp32; blocks are of 32 weights",
     )
+    parser.add_argument(
+        "--adapter", metavar="DIR", help="instead of FILE: an adapter, a folder in peft's format; with --base"
+    )
+    parser.add_argument("--base", metavar="MODEL", help="what the adapter was trained on, as FILE")
 
 
 def run(args: argparse.Namespace) -> int:
-    out = Path(args.onnx or args.gguf)
+    if (args.adapter is None) == (args.file is None):
+        raise InputError("give either FILE or --adapter DIR")
+    if (args.adapter is None) != (args.base is None):
+        raise InputError("--adapter and --base go together: an adapter, and the model it was trained on")
+    if args.adapter and args.onnx:
+        raise InputError("an adapter is exported as --gguf, or merged and then as --onnx")
     if args.gguf and args.precision:
         raise InputError("--precision goes with --onnx: a GGUF file's weights stay as they are; leave it out")
-    if args.onnx:
-        _onnx(args, out)
-    else:
-        _gguf(Path(args.file), out)
+    out = Path(args.gguf or args.onnx)
+    (_adapter if args.adapter else _gguf if args.gguf else _onnx)(args, out)
     print(out)
     return 0
+
+
+def _adapter(args: argparse.Namespace, out: Path) -> None:
+    from tinsmith import models
+    from tinsmith.train import adapter_gguf
+
+    for note in adapter_gguf.write(args.adapter, models.load(args.base), out):
+        print(note, file=sys.stderr)
 
 
 def _onnx(args: argparse.Namespace, out: Path) -> None:
@@ -41,10 +63,11 @@ def _onnx(args: argparse.Namespace, out: Path) -> None:
     export(models.load(args.file), out, args.precision or "int4")
 
 
-def _gguf(source: Path, out: Path) -> None:
+def _gguf(args: argparse.Namespace, out: Path) -> None:
     from tinsmith import progress
     from tinsmith.compiler.unpack import write_gguf
     from tinsmith.formats.tin import Tin
 
-    with progress.transfer(progress.display(), "unpack", Tin(source).entry("weights.bin").nbytes) as advance:
-        write_gguf(source, out, advance)
+    size = Tin(args.file).entry("weights.bin").nbytes
+    with progress.transfer(progress.display(), "unpack", size) as advance:
+        write_gguf(args.file, out, advance)
