@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith.backends.engine import Engine, Opened
+from tinsmith.backends.files import as_gguf, cached, fingerprint
 from tinsmith.errors import FormatError, MissingExtraError, UnsupportedError
 from tinsmith.models.spec import Buffer
 from tinsmith.runtime.opening import is_onnx
@@ -199,24 +200,14 @@ def _config(folder: Path) -> dict[str, Any]:
 
 def exported(path: Path, precision: str, options: Sequence[str] = ()) -> Path:
     """The folder of an export of a base, made when the cache has none of these weights by this builder."""
-    import hashlib
-
     from tinsmith import models
     from tinsmith.backends.onnx_export import check, export
-    from tinsmith.files import locked, sha256_file
-    from tinsmith.hub import cache_folder
 
-    spec = models.load(path)
+    gguf = as_gguf(path) if path.is_file() else path
+    spec = models.load(gguf)
     check(spec, precision)
-    files = [path] if path.is_file() else sorted([*path.glob("*.json"), *path.glob("*.safetensors")])
-    digest = hashlib.sha256("".join(map(sha256_file, files)).encode()).hexdigest()
-    folder = (
-        cache_folder() / "onnx" / "-".join([digest[:16], version("onnxruntime-genai"), *options, precision])
-    )
-    with locked(folder.with_name(f"{folder.name}.lock")):
-        if not folder.exists():
-            export(spec, folder, precision, options)
-    return folder
+    marks = [fingerprint(gguf), version("onnxruntime-genai"), *options, precision]
+    return cached("onnx", "-".join(marks), lambda out: export(spec, out, precision, options))
 
 
 def _session(runtime: Any, file: Path, threads: int) -> Any:
@@ -247,8 +238,8 @@ def try_out(folder: Path) -> None:
 
 
 def open_engine(path: Path, *, threads: int) -> Opened:
-    """path: an .onnx file beside its genai_config.json and tokenizer, its folder, or a base, which is exported
-    as float32."""
+    """path: an .onnx file beside its genai_config.json and tokenizer, its folder, or another model's, which is
+    exported as float32."""
     for module in ("onnxruntime", "numpy"):
         if find_spec(module) is None:
             raise MissingExtraError(module, "onnx")
