@@ -50,6 +50,8 @@ def _adapter(args: argparse.Namespace, out: Path) -> None:
 
 def _onnx(args: argparse.Namespace, out: Path) -> None:
     from tinsmith import models
+    from tinsmith.backends.files import as_gguf
     from tinsmith.backends.onnx_export import export
 
-    export(models.load(args.file), out, args.precision or "int4")
+    source = Path(args.file)
+    export(models.load(as_gguf(source) if source.is_file() else source), out, args.precision or "int4")
