@@ -23,6 +23,7 @@ from tinsmith.models.spec import Buffer
 from tinsmith.runtime.opening import is_onnx
 
 CONFIG = "genai_config.json"
+FACTS = "tinsmith.json"  # what our own export knows beside that
 _CHUNK = 512
 _FIRST_ROOM = 512
 _KEPT_STATES = 4
@@ -54,6 +55,10 @@ class Onnx(Engine):
         logits = next((one for one in session.get_outputs() if one.name == "logits"), None)
         if logits is None:
             raise UnsupportedError("the model has no output named logits")
+        if logits.shape[-1] != config["vocab_size"]:
+            raise FormatError(
+                f"{CONFIG} says {config['vocab_size']} tokens; the model has {logits.shape[-1]} logits"
+            )
         super().__init__(config["context_length"], config["vocab_size"], _CHUNK)
         self.single = logits.shape[1] == 1
         self._logits_type = self._type_of(logits)
@@ -193,8 +198,11 @@ def _config(folder: Path) -> dict[str, Any]:
         if Path(model["decoder"]["filename"]).name != model["decoder"]["filename"]:
             raise TypeError("filename is no plain file name")
         model["share_buffer"] = whole["search"]["past_present_share_buffer"]
+        windowed = "sliding_window" in model["decoder"]
     except (KeyError, TypeError) as error:
         raise FormatError(f"{path}: not as onnxruntime-genai writes it: {error}") from error
+    if windowed:
+        raise UnsupportedError(f"{path}: caches of a window only; build the model with windowed_kv_cache=false")
     return model
 
 
@@ -255,15 +263,16 @@ def open_engine(path: Path, *, threads: int) -> Opened:
         raise FormatError(f"{folder}: no {file.name}, which {CONFIG} names; the folder is incomplete")
     session = _session(onnxruntime, file, threads)
     tokenizer, template = tokenizer_json.read(folder, config["vocab_size"])
+    facts = tokenizer_json.read_json(folder / FACTS) if (folder / FACTS).exists() else {}
     files = [file, file.with_name(file.name + ".data")]
     return Opened(
         Onnx(session, onnxruntime, config),
         f"onnxruntime {onnxruntime.__version__}",
         tokenizer,
         template,
-        name=folder.resolve().name,
-        family=str(config["type"]),
-        parameters=0,
+        name=str(facts.get("name") or folder.resolve().name),
+        family=str(facts.get("family") or config["type"]),
+        parameters=int(facts.get("parameters", 0)),
         bytes=sum(one.stat().st_size for one in files if one.exists()),
-        formats={},
+        formats={str(facts["precision"]): int(facts["matrices"])} if facts else {},
     )

@@ -6,6 +6,7 @@ quantized weights are dequantized first, and rounded again where the precision a
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -17,9 +18,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tinsmith.backends.onnx import CONFIG, try_out
+from tinsmith.backends.onnx import CONFIG, FACTS, try_out
 from tinsmith.backends.onnx_families import builder_architecture, prepare
 from tinsmith.errors import InputError, MissingExtraError, UnsupportedError
+from tinsmith.files import write_text
 from tinsmith.models.family import by_name
 from tinsmith.models.spec import Spec
 
@@ -91,9 +93,22 @@ def export(spec: Spec, folder: str | Path, precision: str, options: Sequence[str
         if precision == "fp16":
             _narrow(made)
         try_out(made)
+        write_text(made / FACTS, json.dumps(_facts(spec, precision), indent=2) + "\n")
         if folder.exists():
             folder.replace(Path(held) / "before")
         made.replace(folder)
+
+
+def _facts(spec: Spec, precision: str) -> dict[str, Any]:
+    tensors = spec.tensors.values()
+    return {
+        "name": spec.general.get("name", ""),
+        "family": spec.family,
+        "license": spec.general.get("license", ""),
+        "parameters": sum(tensor.rows * tensor.inputs for tensor in tensors),
+        "matrices": sum(tensor.rows > 1 for tensor in tensors),
+        "precision": precision,
+    }
 
 
 def _build(spec: Spec, precision: str, options: Sequence[str], scratch: Path) -> Path:
