@@ -144,7 +144,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], type[Exception], str]] = {
     "another vocabulary": (
         rewritten('"vocab_size": 266', '"vocab_size": 300'),
         FormatError,
-        "has 266 logits a token",
+        "has 266 logits",
     ),
     "caches of a window": (
         rewritten('"filename"', '"sliding_window": {}, "filename"'),
