@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
         metavar="P",
-        help="of --onnx: int4 (default), int8, fp16 or fp32; blocks are of 32 weights",
+        help="of --onnx: int4 (default), int8, fp16, fp32, or same: its Q4_0 and Q8_0 blocks as they are",
     )
     parser.add_argument(
         "--adapter", metavar="DIR", help="instead of FILE: an adapter, a folder in peft's format; with --base"
