@@ -33,7 +33,9 @@ _NEEDED = ("onnxruntime_genai", "onnxruntime", "onnx", "onnx_ir", "torch", "tran
 # shape at the second step), so float16 weights are put into its fp32 graph.
 PRECISIONS = {"int4": "int4", "int8": "int8", "fp16": "fp32", "fp32": "fp32", "same": "fp32"}
 _OPTIONS = ("hf_token=false", "windowed_kv_cache=false")
-_QUANTIZED = ("block_size=32", "accuracy_level=4")
+_BLOCKS = ("block_size=32", "accuracy_level=4")
+# One product of query, key and value would have weights of several formats.
+_FOR = {"int4": _BLOCKS, "int8": _BLOCKS, "same": ("fuse_qkv=false",)}
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 # Where a large initializer may be float16 behind a cast; tables of sines are not among these.
 _WEIGHT_INPUTS = {"MatMul": (1,), "Gemm": (1,), "Gather": (0,), "Transpose": (0,)}
@@ -122,7 +124,7 @@ def _build(spec: Spec, precision: str, options: Sequence[str], scratch: Path) ->
     models.save_hf(quant.apply(spec, "F32"), source)
     edits = prepare(source)
     wanted = PRECISIONS[precision]
-    extra = [*_OPTIONS, *(_QUANTIZED if wanted.startswith("int") else ()), *options]
+    extra = [*_OPTIONS, *_FOR.get(precision, ()), *options]
     command = [sys.executable, "-m", "tinsmith.backends.onnx_worker", str(source), str(made)]
     command += [str(scratch / "cache"), wanted, *extra]
     done = subprocess.run(
