@@ -19,9 +19,9 @@ import pytest
 from tiny_models import tiny_spec
 
 import tinsmith
-from tinsmith import build, cli, files, models, pipeline, progress, recipe
+from tinsmith import build, cli, dataset, files, models, pipeline, progress, recipe, stages
 from tinsmith.errors import DataError, FormatError, InputError
-from tinsmith.models import family
+from tinsmith.models import chat_template, family
 
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
@@ -205,6 +205,40 @@ def test_the_sealed_file_says_where_it_comes_from(made: Path) -> None:
     assert manifest["base"]["sha256"] == run["stages"]["data"]["facts"]["base"]["sha256"]
     assert manifest["data"]["train"] == run["stages"]["data"]["outputs"]["data/train.jsonl"]["sha256"]
     assert tinsmith.load(made / "home-q8_0.tin", threads=1).info.context == 1024
+
+
+def test_the_template_of_training_goes_along(made: Path, folder: Path, tmp_path: Path) -> None:
+    """Into every file, with its digest; another one in the adapter's folder is refused."""
+    settled = chat_template.with_system(CHATML, "home")
+    assert (made / "adapter" / "chat_template.jinja").read_text("utf-8") == settled
+    for path in (made / "merged", made / "home-q8_0.gguf"):
+        spec = models.load(path)
+        assert spec.chat_template == settled
+        assert spec.general[chat_template.DIGEST] == chat_template.digest(settled)
+    shutil.copytree(folder, tmp_path / "home")
+    loaded, out = recipe.load(tmp_path / "home" / "home.toml"), tmp_path / "home" / "run"
+    (out / "adapter" / "chat_template.jinja").write_text(CHATML, "utf-8")
+    with stages.opened(loaded, out, progress.display()) as run:
+        with pytest.raises(FormatError, match="and the base with what the recipe states gives"):
+            pipeline.merge(run)
+        models.save_hf(replace(models.load(made / "merged"), chat_template=None), out / "merged")
+        with pytest.raises(FormatError, match=r"home was trained under the chat template \w{12} and has none"):
+            build.build(run)
+
+
+def test_a_base_that_writes_the_date_needs_one(folder: Path, tmp_path: Path) -> None:
+    dated = CHATML + "{{ strftime_now('%d %b %Y') }}"
+    said = {"": "state the one", 'date = "2026-11-25"\n': None, "thinking = true\n": "no switch for thinking"}
+    for line, what in said.items():
+        (tmp_path / "home.toml").write_text(
+            RECIPE.partition("[constraint]")[0].replace("[train]", line + "[train]")
+        )
+        loaded = recipe.load(tmp_path / "home.toml")
+        if what is None:
+            assert "25 Nov 2026" in dataset.settled(loaded, dated)
+        else:
+            with pytest.raises(InputError, match=what):
+                dataset.settled(loaded, dated)
 
 
 def test_made_again_nothing_runs(folder: Path, made: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -105,6 +105,13 @@ def test_a_wrong_constraint(tmp_path: Path, table: str, said: str) -> None:
             SMALLEST + "[train]\nlearning_rate = 'fast'\n",
             r'learning_rate: got "fast"; allowed is "auto" or a number',
         ),
+        (SMALLEST + "thinking = 'on'\n", r'thinking: got "on"; allowed is true or false'),
+        (SMALLEST + "date = '25.11.2026'\n", r'date: got "25.11.2026"; allowed is a date as a text'),
+        (SMALLEST + "show_tools = true\n", r":7: \[data\] show_tools: there are no tools to show"),
+        (
+            SMALLEST + "thinking = true\n[constraint]\nregex = 'a'\n",
+            r":7: \[data\] thinking: a constraint says what the whole answer may be",
+        ),
         (SMALLEST + "[train]\ntargets = []\n", r'targets: got \[\]; allowed is "auto" or a list of names'),
         (SMALLEST + "[train]\ndropout = nan\n", r"dropout: got nan; allowed is a number from 0"),
         (
@@ -149,5 +156,7 @@ def test_every_key_and_default_is_documented() -> None:
         for key, field in fields.items():
             if field.default is dataclasses.MISSING:
                 assert documented[key] == "required", key
+            elif isinstance(field.default, bool):
+                assert documented[key] == f"`{str(field.default).lower()}`", key
             elif isinstance(field.default, int | float):
                 assert float(documented[key].strip("`")) == field.default, key

@@ -119,7 +119,10 @@ def build_files(
     it.
     """
     from tinsmith import models
+    from tinsmith.formats.tin import Tin
+    from tinsmith.models import chat_template
 
+    chat_template.check(spec, name)
     if context > spec.hyper.context:
         raise InputError(
             f"context {context} is longer than the base's {spec.hyper.context} tokens; give at most that, or 0"
@@ -136,6 +139,9 @@ def build_files(
         facts = {**(manifest or {}), "weights": preset, **({"notes": notes} if notes else {})}
         pack(stored, tin, preset, display, entries or {}, facts)
         built[preset] = (gguf, tin)
+    refused = Tin(files.map_file(tin)).manifest.get("template_refused")
+    if refused:
+        display.line(f"build: the tins can't chat, but continue raw prompts: {refused}")
     return built
 
 

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith import constraints, files
 from tinsmith.data.splits import shared_inputs
-from tinsmith.errors import DataError, InputError
+from tinsmith.errors import DataError, InputError, TinsmithError
 from tinsmith.evaluate import metrics
 from tinsmith.stages import Made, Run
 
 if TYPE_CHECKING:
     from tinsmith.data.readers import Example
+    from tinsmith.recipe import Recipe
 
 SPLITS = ("train", "validation", "test")
 
@@ -95,8 +96,33 @@ def check_constraint(
     return forbidden
 
 
+def settled(recipe: Recipe, template: str) -> str:
+    """The base's chat template with all that the recipe fixes: what a model is trained under and shipped with."""
+    from tinsmith.models.chat_template import read_date, settle, writes_date
+
+    data = recipe.data
+    tools = json.loads(read_text(recipe.resolve(data.tools))) if data.show_tools and data.tools else None
+    try:
+        found = settle(
+            template,
+            system=data.system,
+            date=read_date(data.date) if data.date else None,
+            thinking=data.thinking,
+            tools=tools,
+        )
+    except TinsmithError as error:
+        raise InputError(f"{recipe.path}: [data]: {error}") from error
+    if writes_date(found):
+        raise InputError(
+            f"{recipe.path}: [data] date: the base's chat template writes today's date; state the one that the "
+            'model is trained and asked under, such as date = "2026-11-25"'
+        )
+    return found
+
+
 def find_base(run: Run) -> dict[str, Any]:
     from tinsmith import hub, models
+    from tinsmith.models import chat_template
 
     given = run.recipe.base
     local = run.recipe.resolve(given.model)
@@ -108,6 +134,8 @@ def find_base(run: Run) -> dict[str, Any]:
             progress=lambda done, total: bar.update(done / 1e6, "MB", total / 1e6 if total else None),
         )
     spec = models.load(path)
+    chat_template.check(spec, str(path))
+    template = spec.chat_template
     return {
         "name": local.name if local.exists() else given.model,
         "path": str(path.resolve()),
@@ -115,6 +143,7 @@ def find_base(run: Run) -> dict[str, Any]:
         "bytes": sum(file.stat().st_size for file in base_files(path)),
         "family": spec.family,
         "license": spec.general.get("license"),
+        "template": None if template is None else chat_template.digest(settled(run.recipe, template)),
     }
 
 

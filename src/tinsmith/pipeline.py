@@ -25,6 +25,7 @@ def train_inputs(run: Run) -> dict[str, Any]:
         "task": data.task,
         "system": data.system,
         "base": run.facts("data")["base"]["sha256"],
+        "template": run.facts("data")["base"]["template"],
         "data": [run.digests("data")[f"data/{split}.jsonl"] for split in ("train", "validation")],
     }
 
@@ -41,7 +42,9 @@ def train(run: Run) -> Made:
 
     recipe = run.recipe
     base = run.facts("data")["base"]["path"]
-    tokenizer = tinsmith.load(base)
+    tokenizer, spec = tinsmith.load(base), models.load(base)
+    if spec.chat_template is not None:
+        spec = dataclasses.replace(spec, chat_template=dataset.settled(recipe, spec.chat_template))
     values = dataclasses.asdict(recipe.train)
     if values["learning_rate"] == "auto":
         values["learning_rate"] = None
@@ -51,7 +54,7 @@ def train(run: Run) -> Made:
     options = lora.TrainOptions(task=recipe.data.task, system=recipe.data.system, rough=rough, **values)
     with run.display.bar("train", 1) as bar:
         result = lora.train(
-            models.load(base),
+            spec,
             dataset.examples(run, "train"),
             dataset.examples(run, "validation"),
             options,
@@ -90,27 +93,26 @@ def merge_inputs(run: Run) -> dict[str, Any]:
     return {
         "base": run.facts("data")["base"]["sha256"],
         "adapter": run.digests("train"),
-        "system": run.recipe.data.system,
+        "template": run.facts("data")["base"]["template"],
     }
 
 
 def merge(run: Run) -> Made:
     """The float32 model, base and adapter in one, as a Hugging Face folder.
 
-    Its chat template has the recipe's system message for its default: what the model was trained to see.
+    Its chat template is the one that the adapter was trained under, the recipe's system message its default.
     """
     from tinsmith import models
-    from tinsmith.models.chat_template import with_system
+    from tinsmith.train import adapter
     from tinsmith.train import merge as merging
 
     folder = run.folder / "merged"
     spec = models.load(run.facts("data")["base"]["path"])
+    template = None if spec.chat_template is None else dataset.settled(run.recipe, spec.chat_template)
+    adapter.check_template(run.folder / "adapter", template)
     merged = merging.merge(spec, run.folder / "adapter")
-    template = merged.chat_template
-    if template is not None and run.recipe.data.system:
-        template = with_system(template, run.recipe.data.system)
     general = {**merged.general, "name": run.recipe.name}
-    models.save_hf(dataclasses.replace(merged, chat_template=template, general=general), folder)
+    models.save_hf(dataclasses.replace(merged, general=general), folder)
     return Made(dataset.base_files(folder), {"sha256": dataset.base_digest(folder)})
 
 
@@ -122,6 +124,8 @@ def baseline_inputs(run: Run) -> dict[str, Any]:
         "tools": files.sha256_file(run.recipe.resolve(data.tools)) if data.tools else None,
         "task": data.task,
         "system": data.system,
+        "thinking": data.thinking,
+        "date": data.date,
         "eval": dataclasses.asdict(settings),
     }
 

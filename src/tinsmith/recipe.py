@@ -14,6 +14,7 @@ import re
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import date as Date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,6 +42,13 @@ class Kind:
 
 def _is_int(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return Date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def _is_text(value: Any) -> bool:
@@ -93,6 +101,8 @@ TARGETS = Kind(
     '"auto" or a list of names of linear layers, such as ["q_proj", "v_proj"]',
     lambda v: v == "auto" or (isinstance(v, list) and bool(v) and all(_is_text(word) for word in v)),
 )
+FLAG = Kind("true or false", lambda v: isinstance(v, bool))
+DATE = Kind('a date as a text, such as "2026-11-25"', lambda v: isinstance(v, str) and _is_date(v))
 NAME = Kind(
     "a file name of letters, digits, dots, dashes and underscores",
     lambda v: isinstance(v, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", v) is not None,
@@ -116,8 +126,11 @@ class Data:
     test: str = _key(TEXT)
     task: str = _key(choice(TASKS), "call")
     system: str = _key(ANY_TEXT, "")
+    thinking: bool | None = _key(FLAG, None)
+    date: str | None = _key(DATE, None)
     limit: int = _key(whole(0, 10_000_000), 0)
     tools: str | None = _key(TEXT, None)
+    show_tools: bool = _key(FLAG, False)
     command: tuple[str, ...] | None = _key(ARGV, None)
     licenses: str | None = _key(TEXT, None)
 
@@ -251,8 +264,15 @@ class _Checker:
             if not isinstance(value, dict):
                 raise self._error(None, name, f"got {_show(value)}; {name} is a table: write [{name}]")
         tables = {name: self._table(name, cls, given.get(name, {})) for name, cls in TABLES.items()}
+        data = tables["data"]
+        if data.show_tools and not data.tools:
+            raise self._error("data", "show_tools", "there are no tools to show; give them in tools")
         if "constraint" in given:
-            self._check_constraint(given["constraint"], tables["data"].task)
+            self._check_constraint(given["constraint"], data.task)
+            if data.thinking:
+                raise self._error(
+                    "data", "thinking", "a constraint says what the whole answer may be; leave out one of them"
+                )
         return tables
 
     def _check_constraint(self, given: dict[str, Any], task: str) -> None:

@@ -104,8 +104,8 @@ def _build(spec: Spec, precision: str, options: Sequence[str], scratch: Path) ->
     edits = prepare(source)
     wanted = PRECISIONS[precision]
     extra = [*_OPTIONS, *(_QUANTIZED if wanted.startswith("int") else ()), *options]
-    command = [sys.executable, "-m", "onnxruntime_genai.models.builder", "-e", "cpu", "-p", wanted]
-    command += ["-i", str(source), "-o", str(made), "-c", str(scratch / "cache"), "--extra_options", *extra]
+    command = [sys.executable, "-m", "tinsmith.backends.onnx_worker", str(source), str(made)]
+    command += [str(scratch / "cache"), wanted, *extra]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, cwd=scratch, env=os.environ | _OFFLINE
     )
@@ -119,7 +119,7 @@ def _build(spec: Spec, precision: str, options: Sequence[str], scratch: Path) ->
 
         model = onnx.load(made / _MODEL, load_external_data=False)
         for edit in edits:
-            edit(model)
+            edit(model, made / _DATA)
         onnx.save(model, made / _MODEL)
     # As we wrote them: transformers saves a tokenizer in other words, which we might not read again.
     for name in ("tokenizer.json", "tokenizer_config.json"):

@@ -24,7 +24,7 @@ _VISION = {
     "num_heads": 1,
     "num_position_embeddings": 16,
 }
-Edit = Callable[[Any], None]  # of the ONNX model that was built
+Edit = Callable[[Any, Path], None]  # of the ONNX model that was built, and the file of its tensors
 
 
 def builder_architecture(architecture: str) -> str:
@@ -46,7 +46,11 @@ def prepare(folder: Path) -> list[Edit]:
         # It fails at a layer without rotation. All are built with it, and it is then turned off.
         plain = [layer for layer, rotated in enumerate(config["no_rope_layers"]) if not rotated]
         config["no_rope_layers"] = [1] * config["num_hidden_layers"]
-        edits.append(lambda model: _without_rotation(model, plain))
+        edits.append(lambda model, data: _without_rotation(model, plain))
+    elif architecture == "Gemma3ForCausalLM" and config.get("rope_scaling"):
+        # The scaling is of the layers without a window; the builder gives it to all.
+        base = config["rope_local_base_freq"]
+        edits.append(lambda model, data: _unscaled(model, data, base))
     (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     return edits
 
@@ -77,3 +81,21 @@ def _without_rotation(model: Any, layers: list[int]) -> None:
     assert len(nodes) == len(names)
     for node in nodes:
         next(one for one in node.attribute if one.name == "do_rotary").i = 0
+
+
+def _unscaled(model: Any, data: Path, base: float) -> None:
+    """Writes the tables of windowed layers, [context, half a head] float32, anew in their places."""
+    import numpy
+
+    for stored in model.graph.initializer:
+        if stored.name not in ("cos_cache_local", "sin_cache_local"):
+            continue
+        context, half = stored.dims
+        frequencies = 1 / base ** (numpy.arange(half, dtype=numpy.float32) / numpy.float32(half))
+        angles = numpy.outer(numpy.arange(context, dtype=numpy.float32), frequencies.astype(numpy.float32))
+        table = numpy.cos(angles) if stored.name.startswith("cos") else numpy.sin(angles)
+        place = {entry.key: entry.value for entry in stored.external_data}
+        assert int(place["length"]) == table.nbytes
+        with data.open("r+b") as file:
+            file.seek(int(place["offset"]))
+            file.write(table.astype(numpy.float32).tobytes())

@@ -31,7 +31,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def open_model(args: argparse.Namespace) -> Model:
+def open_model(args: argparse.Namespace, date: str | None = None) -> Model:
     from tinsmith.runtime import load
 
     return load(
@@ -41,4 +41,5 @@ def open_model(args: argparse.Namespace) -> Model:
         kv=args.kv,
         backend=args.backend,
         gpu_layers=args.gpu_layers,
+        date=date,
     )

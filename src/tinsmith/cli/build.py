@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from tinsmith.errors import InputError, UnsupportedError
@@ -28,6 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--context", type=int, default=0, help="tokens a session holds, for a MODEL (0: all)")
     parser.add_argument("--name", help="what the files are called, for a MODEL (default: as the model)")
+    parser.add_argument(
+        "--date", metavar="D", help="what a MODEL's chat template takes for today, where it writes the date"
+    )
     given = parser.add_mutually_exclusive_group()
     given.add_argument("--schema", metavar="F", help="a JSON Schema that every answer of a MODEL obeys")
     given.add_argument("--tools", metavar="F", help="a list of tools: every answer of a MODEL is a call of one")
@@ -39,19 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.source.endswith(".toml"):
-        if (
-            args.formats
-            or args.context
-            or args.name
-            or args.imatrix
-            or args.schema
-            or args.tools
-            or args.grammar
-        ):
+        stated = ("formats", "context", "name", "date", "imatrix", "schema", "tools", "grammar")
+        if any(getattr(args, name) for name in stated):
             raise InputError(
                 f"{args.source}: a recipe states formats, context and name itself, in [build] and [output], "
-                "what an answer may be in [constraint], and weighs inputs by its training data; leave out "
-                "--format, --context, --name, --imatrix, --schema, --tools and --grammar"
+                "a date in [data], what an answer may be in [constraint], and weighs inputs by its training data; "
+                "leave out --format, --context, --name, --date, --imatrix, --schema, --tools and --grammar"
             )
         paths = _from_recipe(args)
     else:
@@ -76,6 +73,7 @@ def _from_recipe(args: argparse.Namespace) -> list[Path]:
 def _from_model(args: argparse.Namespace) -> list[Path]:
     from tinsmith import build, constraints, hub, models, progress
     from tinsmith.formats import imatrix
+    from tinsmith.models.chat_template import dated
     from tinsmith.recipe import Constraint
 
     formats = [word.upper() for word in args.formats or Build.formats]
@@ -89,6 +87,7 @@ def _from_model(args: argparse.Namespace) -> list[Path]:
     importance = imatrix.read(args.imatrix) if args.imatrix else {}
     path = hub.pull(args.source)
     spec = models.load(path)
+    spec = replace(spec, chat_template=dated(spec.chat_template, args.date))
     built = build.build_files(
         spec,
         args.out or Path(),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.cli._model import add_model_arguments, open_model
 from tinsmith.errors import ConstraintError, InputError
+from tinsmith.formats.turns import OPENING
 
 if TYPE_CHECKING:
     from tinsmith.runtime import Constraint, Model
@@ -24,6 +26,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("prompt", nargs="?", metavar="PROMPT", help="without it: a chat, one line a turn")
     parser.add_argument("--system", metavar="T", help="system message (default: the one it was trained with)")
     parser.add_argument("--raw", action="store_true", help="continue the prompt, without chat template")
+    thinking = parser.add_mutually_exclusive_group()
+    thinking.add_argument(
+        "--think",
+        dest="thinking",
+        action="store_const",
+        const=True,
+        help="think before the answer (default: as the chat template has it)",
+    )
+    thinking.add_argument(
+        "--no-think", dest="thinking", action="store_const", const=False, help="answer at once"
+    )
+    parser.add_argument("--date", metavar="D", help="what a template that writes the date takes for today")
     parser.add_argument(
         "--max-tokens", type=int, default=256, metavar="N", help="tokens at most (default: 256)"
     )
@@ -48,10 +62,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    model = open_model(args)
+    if args.raw and args.thinking is not None:
+        raise InputError("--think and --no-think are the chat template's, which --raw leaves out")
+    from tinsmith.runtime.asking import check_room, direct
+
+    model = open_model(args, date=args.date)
     options = {name: getattr(args, name) for name in OPTIONS}
     box = _tools(model, args.tools) if args.tools else None
     options["constraint"] = box.constraint if box else _constraint(args)
+    check_room(model, args.thinking, options["constraint"])
+    if args.thinking is None and not args.raw and options["constraint"] not in (None, "own"):
+        args.thinking = direct(model)
     if args.prompt is None:
         return _chat(model, args, options, box)
     tokens = _tokens(model, args, args.prompt, box)
@@ -65,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
 def _answer(
     model: Model, args: argparse.Namespace, tokens: list[int], options: dict[str, Any], box: Toolbox | None
 ) -> dict[str, Any]:
-    answer = model.generate(tokens, **options)
+    answer = replace(model.generate(tokens, **options), opened=_opened(model, args))
     found: dict[str, Any] = {
         "text": answer.text,
         "tokens": len(answer.token_ids),
@@ -75,6 +96,8 @@ def _answer(
         "seconds": round(answer.seconds, 6),
         "evaluations": answer.evaluations,
     }
+    if answer.thinking is not None:
+        found |= {"thinking": answer.thinking, "content": answer.content}
     if box:
         from tinsmith.runtime.calls import read_calls
 
@@ -136,13 +159,20 @@ def _read(path: str) -> str:
 def _tokens(model: Model, args: argparse.Namespace, prompt: str, box: Toolbox | None) -> list[int]:
     if args.raw:
         return model.tokenize(prompt, special=True, bos=True)
-    return _render(model, [*_system(args), {"role": "user", "content": prompt}], box)
+    return _render(model, args, [*_system(args), {"role": "user", "content": prompt}], box)
 
 
-def _render(model: Model, messages: list[dict[str, str]], box: Toolbox | None) -> list[int]:
+def _opened(model: Model, args: argparse.Namespace) -> bool:
+    """Whether the prompt begins the answer's thoughts."""
+    return not args.raw and model.templates.table(args.thinking).opens_thoughts
+
+
+def _render(
+    model: Model, args: argparse.Namespace, messages: list[dict[str, str]], box: Toolbox | None
+) -> list[int]:
     """The conversation in tokens, told of the tools that were given."""
     if box is None:
-        return model.render(messages)
+        return model.render(messages, thinking=args.thinking)
     from tinsmith.runtime.calls import prompt_of
 
     return prompt_of(model, messages, box)
@@ -175,5 +205,5 @@ def _chat(model: Model, args: argparse.Namespace, options: dict[str, Any], box: 
             _print_stream(model, model.tokenize(line, special=True, bos=True), options)
             continue
         messages.append({"role": "user", "content": line})
-        text = _print_stream(model, _render(model, messages, box), options)
-        messages.append({"role": "assistant", "content": text})
+        text = _print_stream(model, _render(model, args, messages, box), options)
+        messages.append({"role": "assistant", "content": OPENING * _opened(model, args) + text})

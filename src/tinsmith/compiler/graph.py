@@ -185,11 +185,9 @@ class GraphBuilder:
         """x · weight, a vector, in the first element."""
         vector = self.graph.tensors[weight]
         # A matmul takes a matrix: the vector and a row of zeros.
-        rows = f"{weight}.rows"
-        self.graph.tensors[rows] = Tensor(
-            "F32", 2, vector.inputs, bytes(vector.data) + bytes(4 * vector.inputs)
-        )
-        return self.matmul(x, rows)
+        data = bytes(vector.data) + bytes(4 * vector.inputs)
+        self.graph.tensors[weight] = Tensor("F32", 2, vector.inputs, data)
+        return self.matmul(x, weight)
 
     def add(self, x: Value, y: Value, scale: float = 1.0) -> Value:
         """x + scale * y."""

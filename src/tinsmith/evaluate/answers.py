@@ -28,7 +28,8 @@ class Item:
 @dataclass(frozen=True)
 class Job:
     """model: path of what answers; model_sha256: its digest; threads: 0 for all; max_tokens: of one answer;
-    constrained: whether the answers obey the constraint that the model's file carries."""
+    constrained: whether the answers obey the constraint that the model's file carries; thinking, date: what the
+    recipe states of the base's chat template, which a file made from it has in its own."""
 
     model: str
     model_sha256: str
@@ -36,6 +37,8 @@ class Job:
     max_tokens: int
     items: list[Item]
     constrained: bool = False
+    thinking: bool | None = None
+    date: str | None = None
 
     @property
     def digest(self) -> str:
@@ -45,6 +48,8 @@ class Job:
             "threads": self.threads,
             "max_tokens": self.max_tokens,
             "constrained": self.constrained,
+            "thinking": self.thinking,
+            "date": self.date,
             "items": [item.messages for item in self.items],
         }
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

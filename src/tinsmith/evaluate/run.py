@@ -68,7 +68,10 @@ def baselines(run: Run) -> Made:
         else:
             ask: Callable[[str], list[dict[str, str]]] = getattr(prompts, name)
             prompted = [Item(ask(e.input)) for e in items]
-            outcome = _ask(run, name, Path(base["path"]), base["sha256"], prompted)
+            data = recipe.data
+            outcome = _ask(
+                run, name, Path(base["path"]), base["sha256"], prompted, thinking=data.thinking, date=data.date
+            )
         results[name] = _result(run, outcome, items)
         if name != "nearest":
             results[name]["bytes"] = base["bytes"]
@@ -115,11 +118,10 @@ def constrained(system: str) -> str:
     return f"{system}_constrained"
 
 
-def _ask(
-    run: Run, name: str, model: Path, digest: str, items: Sequence[Item], *, constrained: bool = False
-) -> Outcome:
+def _ask(run: Run, name: str, model: Path, digest: str, items: Sequence[Item], **options: Any) -> Outcome:
+    """options: further fields of the job."""
     settings = run.recipe.eval
-    job = Job(str(model), digest, settings.threads, settings.max_tokens, list(items), constrained)
+    job = Job(str(model), digest, settings.threads, settings.max_tokens, list(items), **options)
     with run.display.bar(name, len(items)) as bar:
         return systems.ask(name, job, run.folder / "eval", bar.update)
 

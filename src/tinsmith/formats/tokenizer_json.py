@@ -22,6 +22,7 @@ from tinsmith.models.spec import Tokenizer
 
 # Named here as in both the config files and the Tokenizer.
 _SPECIALS = ("bos", "eos", "unk", "pad")
+_DEFAULT = "default"  # of several chat templates, the one that is used without a name
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -228,23 +229,53 @@ def _named(
 
 
 def _chat_template(folder: Path, config: Mapping[str, Any]) -> str | None:
-    path = folder / "chat_template.jinja"
-    if path.exists():
-        return path.read_text("utf-8")
+    return _templates(folder, config).get(_DEFAULT)
+
+
+def named_templates(folder: str | Path) -> dict[str, str]:
+    """A folder's chat templates beside the default one, by name."""
+    config = _optional(Path(folder) / "tokenizer_config.json")
+    return {name: text for name, text in _templates(Path(folder), config).items() if name != _DEFAULT}
+
+
+def _templates(folder: Path, config: Mapping[str, Any]) -> dict[str, str]:
+    """As transformers finds them: files win over the config. Their bytes are kept as they are."""
+    files = {path.stem: path for path in sorted((folder / "additional_chat_templates").glob("*.jinja"))}
+    if (folder / "chat_template.jinja").exists():
+        files[_DEFAULT] = folder / "chat_template.jinja"
+    if files:
+        return {name: _template(path) for name, path in files.items()}
     given = config.get("chat_template")
-    if isinstance(given, list):  # named templates; "default" is the one without tools
-        given = {entry.get("name"): entry.get("template") for entry in given}.get("default")
-    if given is not None and not isinstance(given, str):
+    if given is None:
+        return {}
+    entries = given if isinstance(given, list) else [{"name": _DEFAULT, "template": given}]
+    pairs: list[tuple[Any, Any]] = [
+        (entry.get("name"), entry.get("template")) for entry in entries if isinstance(entry, dict)
+    ]
+    if len(pairs) < len(entries) or not all(isinstance(text, str) for pair in pairs for text in pair):
         raise FormatError(
-            f"{folder / 'tokenizer_config.json'}: chat_template is neither text nor a list of them"
+            f"{folder / 'tokenizer_config.json'}: chat_template is neither text nor a list of named texts"
         )
-    return given
+    return dict(pairs)
 
 
-def write(folder: str | Path, tokenizer: Tokenizer, chat_template: str | None, context: int) -> None:
+def _template(path: Path) -> str:
+    try:
+        return path.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{path}: not UTF-8 text at byte {error.start}; fetch it again") from None
+
+
+def write(
+    folder: str | Path,
+    tokenizer: Tokenizer,
+    chat_template: str | None,
+    context: int,
+    named: Mapping[str, str] | None = None,
+) -> None:
     """Writes tokenizer.json and tokenizer_config.json, which give the `tokenizers` library the same ids.
 
-    context: the longest input in tokens.
+    context: the longest input in tokens. named: further chat templates by name.
     """
     folder = Path(folder)
     written = rules.write(tokenizer)
@@ -272,7 +303,11 @@ def write(folder: str | Path, tokenizer: Tokenizer, chat_template: str | None, c
         "model": _unigram(tokenizer) if tokenizer.model == "unigram" else _bpe(tokenizer),
     }
     _dump(folder / "tokenizer.json", whole)
-    _dump(folder / "tokenizer_config.json", _config(tokenizer, added, chat_template, context))
+    config = _config(tokenizer, added, chat_template, context)
+    if named:
+        templates = {**named, **({} if chat_template is None else {_DEFAULT: chat_template})}
+        config["chat_template"] = [{"name": name, "template": text} for name, text in templates.items()]
+    _dump(folder / "tokenizer_config.json", config)
 
 
 def _dump(path: Path, table: Mapping[str, Any]) -> None:

@@ -35,6 +35,7 @@ def load_gguf(path: str | Path) -> Spec:
         hyper = family.hyper_from_gguf(meta, tied="output.weight" not in file.tensors)
         tokenizer = _gguf_tokenizer.read(meta)
         template = _gguf_tokenizer.text(meta, "tokenizer.chat_template")
+        named = _gguf_tokenizer.named_templates(meta)
     except (FormatError, UnsupportedError) as error:
         raise type(error)(f"{path}: {error}") from error
     if len(tokenizer.tokens) != hyper.vocab:
@@ -46,7 +47,7 @@ def load_gguf(path: str | Path) -> Spec:
     }
     names, notes = without_ignored(file.tensors, family.ignored_in_gguf(hyper))
     tensors = _tensors(file, names, family.tensors(hyper))
-    return Spec(family.name, hyper, tensors, tokenizer, template, general, notes)
+    return Spec(family.name, hyper, tensors, tokenizer, template, general, notes, named)
 
 
 def read_words(file: gguf.Gguf) -> tuple[Tokenizer, str | None]:
@@ -132,6 +133,9 @@ def _metadata(spec: Spec, file_type: int, extra: Mapping[str, Any]) -> dict[str,
     metadata |= _gguf_tokenizer.write(spec.tokenizer)
     if spec.chat_template is not None:
         metadata["tokenizer.chat_template"] = spec.chat_template
+    if spec.named_templates:
+        metadata["tokenizer.chat_templates"] = list(spec.named_templates)
+        metadata |= {f"tokenizer.chat_template.{name}": text for name, text in spec.named_templates.items()}
     metadata["general.quantization_version"] = _QUANTIZATION_VERSION
     metadata |= extra
     return {

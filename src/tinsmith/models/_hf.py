@@ -44,7 +44,8 @@ def load_hf(folder: Path) -> Spec:
         raise type(error)(f"{folder}: {error}") from error
     tensors, notes = _tensors(folder, family, hyper)
     tokenizer, template = tokenizer_json.read(folder, hyper.vocab)
-    return Spec(family.name, hyper, tensors, tokenizer, template, _general(folder, config), notes)
+    general, named = _general(folder, config), tokenizer_json.named_templates(folder)
+    return Spec(family.name, hyper, tensors, tokenizer, template, general, notes, named)
 
 
 def _of_text(config: dict[str, Any]) -> dict[str, Any]:
@@ -148,7 +149,7 @@ def save(spec: Spec, folder: Path) -> None:
     generation = {"eos_token_id": list(tokenizer.end_tokens)} if tokenizer.end_tokens else {}
     stored = {part: tensor for name in names for part, tensor in _stored(name, spec.tensors[name.role])}
     safetensors.write(folder / safetensors.SINGLE, stored, {"format": "pt"})
-    tokenizer_json.write(folder, tokenizer, spec.chat_template, spec.hyper.context)
+    tokenizer_json.write(folder, tokenizer, spec.chat_template, spec.hyper.context, spec.named_templates)
     _dump(folder / "generation_config.json", named | generation)
     # Last, since a folder without it is not taken for a model.
     _dump(folder / "config.json", config)

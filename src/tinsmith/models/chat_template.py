@@ -115,8 +115,7 @@ def settle(
     tools: Tools | None = None,
 ) -> str:
     """The template with all that a recipe fixes put into it: what a model is trained under and shipped with."""
-    if date is not None:
-        template = with_date(template, date)
+    template = dated(template, date) or template
     if thinking is not None:
         template = with_thinking(template, thinking)
     if tools is not None:
@@ -175,6 +174,23 @@ def with_date(template: str, date: Date) -> str:
 
 def writes_date(template: str) -> bool:
     return bool(_date_calls(template))
+
+
+def read_date(text: str) -> Date:
+    """A date written as 2026-11-25."""
+    try:
+        return Date.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"{text!r} is not a date; write it as 2026-11-25") from None
+
+
+def dated(template: str | None, date: str | Date | None) -> str | None:
+    """The template with the date stated in it, where one is stated. InputError where it writes none."""
+    if date is None:
+        return template
+    if template is None or not writes_date(template):
+        raise InputError("the chat template writes no date; leave the date out")
+    return with_date(template, date if isinstance(date, Date) else read_date(date))
 
 
 def _before(statements: str, template: str) -> str:

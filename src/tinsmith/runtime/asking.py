@@ -26,14 +26,27 @@ def conversation(prompt: Prompt) -> list[Mapping[str, str]]:
 
 
 def tokens_of(model: Model, prompt: Prompt) -> list[int]:
-    """The prompt in tokens. A text is asked as a user's message; where the model can't chat, it is
-    continued."""
+    """The prompt in tokens. A text is asked as a user's message; where the model can't chat, it is continued.
+    What is answered under a constraint leaves no room for thoughts: a switch for thinking is off."""
     if isinstance(prompt, str):
         if not model.can_chat:
             return model.tokenize(prompt, special=True, bos=True)
     elif prompt and isinstance(prompt[0], int):
         return list(cast("Sequence[int]", prompt))
-    return model.render(conversation(prompt))
+    return model.render(conversation(prompt), thinking=direct(model))
+
+
+def direct(model: Model) -> bool | None:
+    """The switch for thinking, off; None where the template has none."""
+    return None if model.templates.direct is None else False
+
+
+def check_room(model: Model, thinking: bool | None, constraint: Constraint | str | None) -> None:
+    """Raises InputError for thinking under a constraint, which says what the whole answer may be."""
+    if thinking and (model.constraint if constraint == "own" else constraint) is not None:
+        raise InputError(
+            "a constraint says what the whole answer may be, thoughts among it; leave thinking out"
+        )
 
 
 def finished(answer: Completion) -> None:

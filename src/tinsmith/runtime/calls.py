@@ -11,7 +11,7 @@ from tinsmith.compiler.constraint import Constraint
 from tinsmith.compiler.constraint.tools import compile_tools
 from tinsmith.errors import ConstraintError, InputError
 from tinsmith.models.tool_formats import Call, Tool, ToolFormat, by_name, read_tools
-from tinsmith.runtime.asking import Prompt, conversation, finished, tokens_of
+from tinsmith.runtime.asking import Prompt, conversation, direct, finished, tokens_of
 from tinsmith.runtime.functions import arguments_of, tool_of
 
 if TYPE_CHECKING:
@@ -75,14 +75,14 @@ def prompt_of(model: Model, prompt: Prompt, box: Toolbox, show: bool | None = No
     messages = conversation(prompt)
     told = box.format.messages(box.tools, messages, model.turns.default_system)
     if not box.format.controls:
-        return model.render(told)
+        return model.render(told, thinking=direct(model))
     for message in messages:
         if any(model.core.token(token)[1] for token in model.tokenize(message["content"], special=True)):
             raise InputError(
                 f"a message holds the text of a control token, which the format {box.format.name} can't tell "
                 f"from its own"
             )
-    return model.tokenize(model.turns.render(told), special=True)
+    return model.tokenize(model.templates.table(direct(model)).render(told), special=True)
 
 
 def call(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Message = Mapping[str, Any]
 
-# Recurrent states that a conversation keeps beside its newest: of the end of its prompt, and of what others share.
+# Recurrent states that a conversation keeps beside its newest: where its prompt ended, and what others share.
 CHECKPOINTS = 2
 
 
@@ -308,8 +308,9 @@ class Model:
         `thinking` and `content` are its two parts. Raises UnsupportedError where the template has no switch,
         InputError where the answer is under a constraint, which leaves no room for thoughts.
         """
-        if thinking and self._constraint(options.get("constraint", "own")) is not None:
-            raise InputError("a constraint says what the whole answer may be; leave thinking out")
+        from tinsmith.runtime.asking import check_room
+
+        check_room(self, thinking, options.get("constraint", "own"))
         prompt = self.render(messages, thinking=thinking)
         answer = self.generate(prompt, **options)
         return replace(answer, opened=self.templates.table(thinking).opens_thoughts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ def load(
     conversations: int = 4,
     backend: str | None = None,
     gpu_layers: int = 0,
+    date: str | None = None,
 ) -> Model:
     """Opens a .tin, or compiles a .gguf of a supported family, or a Hugging Face folder, in memory; or opens an
     ONNX model in onnxruntime.
@@ -36,7 +38,8 @@ def load(
     for its caches. backend: what computes: "native", "llama.cpp" (of a .gguf) or "onnxruntime" (of an .onnx or
     its folder; anything else is first exported as float32 into the cache folder). None takes onnxruntime for an
     ONNX model and native for all others. isa, kv and conversations are of native alone. gpu_layers: how many
-    layers llama.cpp puts on a GPU, -1 for all.
+    layers llama.cpp puts on a GPU, -1 for all. date: what a chat template that writes the date takes for today,
+    as 2026-11-25; a .tin's was stated when it was built.
     Raises InputError for a missing file, FormatError for a damaged one, UnsupportedError for a family, format
     or instruction set that is not there.
     """
@@ -50,10 +53,10 @@ def load(
     if gpu_layers and backend != "llama.cpp":
         raise InputError(f"gpu_layers is for the back end llama.cpp; this is {backend}")
     if backend == NATIVE:
-        return _native(path, threads, isa, kv, conversations)
+        return _native(path, threads, isa, kv, conversations, date)
     if isa is not None or kv != "f16":
         raise InputError(f"isa and kv are for the native runtime; leave them out for {backend}")
-    return _outside(backend, path, threads, {"gpu_layers": gpu_layers} if gpu_layers else {})
+    return _outside(backend, path, threads, {"gpu_layers": gpu_layers} if gpu_layers else {}, date)
 
 
 def is_onnx(path: Path) -> bool:
@@ -61,9 +64,10 @@ def is_onnx(path: Path) -> bool:
     return (path / "genai_config.json").exists() if path.is_dir() else path.suffix == ".onnx"
 
 
-def _outside(backend: str, path: Path, threads: int | None, options: dict[str, Any]) -> Model:
+def _outside(backend: str, path: Path, threads: int | None, options: dict[str, Any], date: str | None) -> Model:
     from tinsmith.backends import open_engine
     from tinsmith.compiler import build_words
+    from tinsmith.models.chat_template import dated
 
     opened = open_engine(backend, path, threads=threads or usable_cores(), **options)
     facts = {
@@ -74,11 +78,14 @@ def _outside(backend: str, path: Path, threads: int | None, options: dict[str, A
         "tensors": opened.formats,
         "backend": opened.runtime,
     }
-    image = build_words(opened.tokenizer, opened.chat_template, opened.engine.context, facts)
+    template = dated(opened.chat_template, date)
+    image = build_words(opened.tokenizer, template, opened.engine.context, facts)
     return Model(_core.Model(image), image, threads, engine=opened.engine)
 
 
-def _native(path: Path, threads: int | None, isa: str | None, kv: str, conversations: int) -> Model:
+def _native(
+    path: Path, threads: int | None, isa: str | None, kv: str, conversations: int, date: str | None
+) -> Model:
     if is_onnx(path):
         raise InputError(f"{path}: the native runtime reads no ONNX; take the back end onnxruntime")
     known = _core.isa_names()
@@ -90,12 +97,16 @@ def _native(path: Path, threads: int | None, isa: str | None, kv: str, conversat
     if conversations < 1:
         raise InputError(f"conversations is {conversations}; give at least 1")
     if path.is_file() and (path.suffix == ".tin" or _is_zip(path)):
+        if date is not None:
+            raise InputError(f"{path}: a tin's date was stated when it was built; leave it out")
         image = map_file(path)
     else:
         from tinsmith import models
         from tinsmith.compiler import build_image
+        from tinsmith.models.chat_template import dated
 
-        image = build_image(models.load(path))
+        spec = models.load(path)
+        image = build_image(replace(spec, chat_template=dated(spec.chat_template, date)))
     try:
         core = _core.Model(image, isa)
     except RuntimeFault as fault:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith.data.readers import Example
 from tinsmith.errors import InputError, MissingExtraError
+from tinsmith.files import write_text
 from tinsmith.models.spec import Spec
 from tinsmith.train.options import (
     Event,
@@ -48,7 +49,8 @@ def train(
     encode: Encode,
     on_event: Callable[[Event], None] = lambda event: None,
 ) -> TrainResult:
-    """Trains an adapter of the base `spec` and writes the best one by validation to out_dir/adapter.
+    """Trains an adapter of the base `spec` and writes the best one by validation to out_dir/adapter, with the
+    chat template that it was trained under.
 
     encode: text to the base's token ids, special tokens recognized. A checkpoint in out_dir of the same spec,
     data and options is taken up; one of others is thrown away. Raises InputError or DataError for examples that
@@ -97,6 +99,7 @@ class _Run:
         from tinsmith.train.rough import Rough
 
         self.options, self.out_dir, self.on_event = options, out_dir, on_event
+        self.template = spec.chat_template
         matrices = torch.bfloat16 if network.has_fast_bfloat16() else torch.float32
         torch.manual_seed(options.seed)
         self.network = network.build(
@@ -230,7 +233,7 @@ class _Run:
         """The adapter's folder is replaced as a whole: written beside, then renamed."""
         from safetensors import SafetensorError
 
-        from tinsmith.train import importance
+        from tinsmith.train import adapter, importance
 
         folder, fresh = self.out_dir / ADAPTER, self.out_dir / f".{ADAPTER}.new"
         shutil.rmtree(fresh, ignore_errors=True)
@@ -243,6 +246,8 @@ class _Run:
             shutil.rmtree(fresh, ignore_errors=True)
             raise InputError(f"{folder}: cannot write: {error}; free some space and run it again") from error
         importance.save(fresh, self.importance)
+        if self.template is not None:
+            write_text(fresh / adapter.TEMPLATE, self.template)
         shutil.rmtree(folder, ignore_errors=True)
         fresh.rename(folder)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from tinsmith.models.chat_template import DIGEST, digest
 from tinsmith.models.family import by_name
 from tinsmith.models.spec import Spec, Tensor
 from tinsmith.train import adapter
@@ -14,7 +15,8 @@ from tinsmith.train.tensors import from_float32, from_folder, to_float32, to_fol
 def merge(spec: Spec, adapter_dir: Path) -> Spec:
     """The base with the adapter's weights added: every tensor F32, whatever the base's formats.
 
-    adapter_dir: a folder in peft's format. Raises InputError when it is none or belongs to another base,
+    adapter_dir: a folder in peft's format. Where it says under which chat template it was trained, the result
+    has that one, and its digest. Raises InputError when it is none or belongs to another base,
     FormatError when its file is damaged, UnsupportedError when the adapter is not plain LoRA.
     """
     given = adapter.read(Path(adapter_dir), spec)
@@ -29,4 +31,16 @@ def merge(spec: Spec, adapter_dir: Path) -> Spec:
             merged[name.role] = from_folder(name, weight)
         else:
             merged[name.role] = from_float32(to_float32(base))
-    return replace(spec, tensors=merged, notes=spec.notes + given.notes)
+    notes, template = spec.notes + given.notes, adapter.template(Path(adapter_dir))
+    if template is None:
+        return replace(spec, tensors=merged, notes=notes)
+    if spec.named_templates:
+        notes += (f"the chat templates {', '.join(spec.named_templates)} are left out: none was trained under",)
+    return replace(
+        spec,
+        tensors=merged,
+        notes=notes,
+        chat_template=template,
+        named_templates={},
+        general={**spec.general, DIGEST: digest(template)},
+    )

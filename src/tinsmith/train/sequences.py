@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tinsmith.data.readers import Example
 from tinsmith.data.tasks import Message, Task
 from tinsmith.errors import DataError, InputError
-from tinsmith.models.chat_template import render, special_tokens
+from tinsmith.models.chat_template import render, special_tokens, thinking_switch
 from tinsmith.models.spec import Spec
 
 Encode = Callable[[str], list[int]]
@@ -57,6 +57,7 @@ class Tokenization:
             raise DataError(
                 f"example {number}: the chat template changes the answer {example.output!r} or what stands "
                 "before it; use a template that writes the answer as it is"
+                + (", or state [data] thinking" if thinking_switch(self.template) else "")
             )
         answer = self.encode(whole[len(prompt) :])
         end = next((place for place, token in enumerate(answer) if token in self.ends), None)
