@@ -123,19 +123,6 @@ static tin_status check_merges(const tini_tokenizer *view, tin_error *error) {
     return check_slots(view->merge_slots, h->merge_slots, h->merges, error);
 }
 
-/* No text may make a control token. */
-static tin_status check_texts(const tini_tokenizer *view, tin_error *error) {
-    const tini_tokenizer_header *h = view->header;
-    tin_status status = check_slots(view->text_slots, h->text_slots, h->vocab, error);
-    for (uint32_t s = 0; !status && s < h->text_slots; s++) {
-        uint32_t token = view->text_slots[s] & TINI_SLOT_NUMBER;
-        if (view->text_slots[s] != TINI_SLOT_EMPTY &&
-            (tini_token_is_control(view, (int32_t)token) || view->offsets[token] == view->offsets[token + 1]))
-            return tini_fail(error, TIN_ERR_FORMAT, "tokenizer.bin: hash slot %u is damaged", s);
-    }
-    return status;
-}
-
 static tin_status check_specials(tini_tokenizer *view, tin_error *error) {
     const tini_tokenizer_header *h = view->header;
     for (uint32_t s = 0; s < h->specials; s++) {
@@ -197,7 +184,8 @@ tin_status tini_tokenizer_open(tini_tokenizer *view, const uint8_t *data, size_t
         return status;
     find_parts(view, data);
     if ((status = find_split(view, error)) || (status = check_tokens(view, error)) ||
-        (status = check_merges(view, error)) || (status = check_texts(view, error)))
+        (status = check_merges(view, error)) ||
+        (status = check_slots(view->text_slots, view->header->text_slots, view->header->vocab, error)))
         return status;
     return check_specials(view, error);
 }

@@ -13,7 +13,7 @@ from tiny_models import in_format, tiny_spec
 
 from tinsmith import compiler, quant
 from tinsmith.compiler.constraint.gbnf import compile_gbnf
-from tinsmith.models import family
+from tinsmith.models import Tokenizer, family
 
 HERE = Path(__file__).parent
 KERNELS = HERE.parents[1] / "kernels"
@@ -74,6 +74,14 @@ def small_tin(path: Path, preset: str = "Q4_0") -> Path:
     spec = replace(tiny_spec(family.by_name("llama"), **sizes), chat_template=TEMPLATE)
     answer = compile_gbnf(ANSWER).data
     compiler.build_tin(quant.apply(spec, preset), path, entries={"grammar/answer.bin": answer})
+    return path
+
+
+def text_tin(path: Path, tokenizer: Tokenizer) -> Path:
+    """A model of one layer with this tokenizer."""
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "vocab_size": len(tokenizer.tokens)}
+    spec = tiny_spec(family.by_name("llama"), **sizes)
+    compiler.build_tin(replace(spec, tokenizer=tokenizer, chat_template=None), path)
     return path
 
 
