@@ -121,6 +121,15 @@ def drawn(name: str, role: str, rows: int, inputs: int, rng: np.random.Generator
     return Tensor(name, rows, inputs, blocks.tobytes())
 
 
+def padded_tokenizer(vocab: int) -> Tokenizer:
+    """Every byte, and names that no text has."""
+    added = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    tokens = added + ALPHABET
+    unused = [f"[PAD{k}]" for k in range(len(tokens), vocab)]
+    types = ["control"] * len(added) + ["normal"] * len(ALPHABET) + ["unused"] * len(unused)
+    return Tokenizer(tokens + unused, types, [], "smollm", 1, 2, 0, 2, add_bos=False, end_tokens=(2,))
+
+
 def random_spec(shape: str, name: str) -> Spec:
     kind, config = SHAPES[shape]
     model = family.by_name(kind)
@@ -129,11 +138,7 @@ def random_spec(shape: str, name: str) -> Spec:
     tensors = {
         place.role: drawn(name, place.role, place.all_rows, place.inputs, rng) for place in model.tensors(hyper)
     }
-    added = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    tokens = added + ALPHABET
-    unused = [f"[PAD{k}]" for k in range(len(tokens), hyper.vocab)]
-    types = ["control"] * len(added) + ["normal"] * len(ALPHABET) + ["unused"] * len(unused)
-    tokenizer = Tokenizer(tokens + unused, types, [], "smollm", 1, 2, 0, 2, add_bos=False, end_tokens=(2,))
+    tokenizer = padded_tokenizer(hyper.vocab)
     return Spec(kind, hyper, tensors | model.derive(hyper), tokenizer, None, {"name": "random"})
 
 

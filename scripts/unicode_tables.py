@@ -3,9 +3,9 @@
     pip install unicodedata2==16.0.0 tokenizers && python scripts/unicode_tables.py
 
 Unicode 16.0 is what Oniguruma knows, the regular expressions of Hugging Face's `tokenizers`; a newer version
-would split text that has characters of 2025 otherwise than the models' own tokenizer does. Its normalizer is older:
-characters that it does not know, found by asking it, stay as they are. (Neither a decomposition nor a combining class
-ever changes once a character has it.)
+would split text that has characters of 2025 otherwise than the models' own tokenizer does. Its normalizer is
+older: characters that it does not know, found by asking it, stay as they are. (Neither a decomposition nor a
+combining class ever changes once a character has it.)
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ class Composition:
         return first, second[0] if second else 0
 
     def moves(self, code: int) -> bool:
-        """Whether it has a combining class that the library knows: then one of two marks changes places with it."""
+        """Whether it has a combining class that the library knows: then one of two marks changes places with
+        it."""
         if not unicodedata2.combining(chr(code)):
             return False
         texts = (f"\u05d0\u302e{chr(code)}\u0334", f"\u05d0\u0345{chr(code)}\u0334")
@@ -87,7 +88,8 @@ def share(values: Sequence[object], size: int) -> tuple[list[int], list[object]]
 
 
 def class_tables(care: set[int]) -> tuple[list[int], list[object], list[object]]:
-    """Groups of blocks up to the last that is not all OTHER; the groups' blocks; the blocks, two classes a byte."""
+    """Groups of blocks up to the last that is not all OTHER; the groups' blocks; the blocks, two classes a
+    byte."""
     classes = [classify(code) | CARE * (code in care) for code in range(0x110000)]
     blocks, parts = share(classes, BLOCK)
     zero = next(k for k in range(len(parts) // BLOCK) if not any(parts[k * BLOCK : (k + 1) * BLOCK]))
@@ -106,10 +108,9 @@ def unicode_header(care: set[int]) -> tuple[str, int]:
 
 #include <stdint.h>
 
-/* White space is the property White_Space; UPPER is Lu and Lt, LOWER is Ll, LETTER is Lm and Lo, MARK is M, NUMBER is
- * N. All from UPPER on are letters. */
-enum {{ TINI_OTHER, TINI_MARK, TINI_SPACE, TINI_NUMBER, TINI_UPPER, TINI_LOWER, TINI_LETTER }};
-enum {{ TINI_UNICODE_GROUPS = {len(groups)} }};
+/* White space is the property White_Space; UPPER is Lu and Lt, LOWER is Ll, LETTER is Lm and Lo, MARK is M,
+NUMBER is * N. All from UPPER on are letters. */ enum {{ TINI_OTHER, TINI_MARK, TINI_SPACE, TINI_NUMBER,
+TINI_UPPER, TINI_LOWER, TINI_LETTER }}; enum {{ TINI_UNICODE_GROUPS = {len(groups)} }};
 
 /* clang-format off */
 
@@ -123,11 +124,10 @@ static const uint16_t tini_unicode_blocks[{len(members) // GROUP} * {GROUP}] = {
 {rows(members)}
 }};
 
-/* Two classes a byte, the lower code point in the low four bits. Bit 3 is set where a character may change when text
- * is normalized (NFC), or may change the ones before it. */
-static const uint8_t tini_unicode_classes[{2 * len(packed) // BLOCK} * {BLOCK // 2}] = {{
-{rows(packed)}
-}};
+/* Two classes a byte, the lower code point in the low four bits. Bit 3 is set where a character may change when
+text * is normalized (NFC), or may change the ones before it. */ static const uint8_t tini_unicode_classes[{
+        2 * len(packed) // BLOCK
+    } * {BLOCK // 2}] = {{ {rows(packed)} }};
 
 /* clang-format on */
 
@@ -165,9 +165,8 @@ def nfc_header(known: Composition) -> tuple[str, int]:
         else:
             runs.append([code, 1, order])
     orders = [f"{{0x{length:02X}{start:06X}u, {order}}}" for start, length, order in runs]
-    text = f"""/* Made by scripts/unicode_tables.py: canonical composition as Hugging Face's `tokenizers` knows it. */
-#ifndef TINI_NFC_H
-#define TINI_NFC_H
+    text = f"""/* Made by scripts/unicode_tables.py: canonical composition as Hugging Face's `tokenizers` knows
+    it. */ #ifndef TINI_NFC_H #define TINI_NFC_H
 
 #include <stdint.h>
 
@@ -180,20 +179,17 @@ static const uint32_t tini_nfc_seconds[{len(seconds)}] = {{
 {rows(f"0x{second:X}" for second in seconds)}
 }};
 
-/* Decompositions in one step, ascending by the character: its code point, with the number of the second character in
- * the high byte; and the first character. */
-static const struct {{ uint32_t code, first; }} tini_nfc_pairs[TINI_NFC_PAIRS] = {{
-{rows(lines)}
-}};
+/* Decompositions in one step, ascending by the character: its code point, with the number of the second
+character in * the high byte; and the first character. */ static const struct {{ uint32_t code, first; }}
+tini_nfc_pairs[TINI_NFC_PAIRS] = {{ {rows(lines)} }};
 
 /* The pairs that compose, ascending by the first character, then by the number of the second. */
 static const uint16_t tini_nfc_composed[TINI_NFC_COMPOSED] = {{
 {rows(composed)}
 }};
 
-/* Combining classes, ascending: the first code point, with the number of those of this class in the high byte. */
-static const struct {{ uint32_t start; uint8_t order; }} tini_nfc_orders[TINI_NFC_RUNS] = {{
-{rows(orders)}
+/* Combining classes, ascending: the first code point, with the number of those of this class in the high byte.
+*/ static const struct {{ uint32_t start; uint8_t order; }} tini_nfc_orders[TINI_NFC_RUNS] = {{ {rows(orders)}
 }};
 
 /* clang-format on */

@@ -125,7 +125,7 @@ TINI_INLINE double tini_log(double x) {
     return n * 0x1.62e42feep-1 + (2.0 * z + (2.0 * z * (p * zz) + n * 0x1.a39ef35793c76p-33));
 }
 
-/* log(1 + exp(x)), within 2.5 ulp or 2^-53; above 20, x. */
+/* log(1 + exp(x)) within 2.5 ulp and 2^-53; above 20, x. */
 TINI_INLINE float tini_softplus(float x) {
     return x > 20.0f ? x : (float)tini_log(1.0 + (double)tini_exp(x));
 }

@@ -279,12 +279,12 @@ static void tini_run_attention(const op_run *r, uint32_t item, uint32_t end) {
 
 /* Ops with a state. Items are tiles of the states of one session after the other; each takes all rows of its session in
  * order. */
-static const tini_state *state_of(const op_run *r) {
+static const tini_state *recurrent_of(const op_run *r) {
     return &r->pass->program->states[r->op->cache];
 }
 
 static uint32_t state_tiles(const op_run *r) {
-    return state_of(r)->heads * (state_of(r)->columns / TINI_TILE);
+    return recurrent_of(r)->heads * (recurrent_of(r)->columns / TINI_TILE);
 }
 
 static uint32_t state_items(const op_run *r) {
@@ -297,7 +297,7 @@ static uint64_t state_work(const op_run *r) {
         uint32_t rows = r->pass->runs[k]->rows[0] + r->pass->runs[k]->rows[1];
         most = rows > most ? rows : most;
     }
-    return (uint64_t)most * TINI_TILE * 4 * (state_of(r)->rows + 4);
+    return (uint64_t)most * TINI_TILE * 4 * (recurrent_of(r)->rows + 4);
 }
 
 /* Tiles [begin, end) of a state over `rows` rows from `row` on, from one slot to another, or in one. */
@@ -307,7 +307,7 @@ typedef void advance_fn(const op_run *r, const float *from, float *to, uint32_t 
 static void run_state(const op_run *r, const tini_states *s, uint32_t begin, uint32_t end,
                       advance_fn *advance) {
     uint32_t state = r->op->cache, left = s->rows[0] + s->rows[1] - 1;
-    size_t tile = (size_t)state_of(r)->rows * TINI_TILE;
+    size_t tile = (size_t)recurrent_of(r)->rows * TINI_TILE;
     float *to = tini_states_at(s, s->to, state), *work = left ? tini_states_at(s, s->work, state) : to;
     const float *from = work;
     if (s->from != TINI_NONE)
@@ -376,7 +376,7 @@ static void delta_gates(const op_run *r, uint32_t head, uint32_t row, uint32_t r
 static void advance_delta_head(const op_run *r, tini_delta *d, uint32_t head, uint32_t row, uint32_t rows,
                                uint32_t begin, uint32_t end) {
     const tini_op *op = r->op;
-    const tini_state *state = state_of(r);
+    const tini_state *state = recurrent_of(r);
     uint32_t keys = op->u[0], width = state->heads * state->columns;
     for (uint32_t done = 0; done < rows; done += GATED_ROWS, d->from = d->to) {
         float decay[GATED_ROWS], beta[GATED_ROWS];
@@ -396,7 +396,7 @@ static void advance_delta_head(const op_run *r, tini_delta *d, uint32_t head, ui
 
 static void advance_delta(const op_run *r, const float *from, float *to, uint32_t row, uint32_t rows,
                           uint32_t begin, uint32_t end) {
-    const tini_state *state = state_of(r);
+    const tini_state *state = recurrent_of(r);
     uint32_t tiles = state->columns / TINI_TILE;
     while (begin < end) {
         uint32_t head = begin / tiles, first = begin % tiles;

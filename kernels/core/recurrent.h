@@ -19,8 +19,7 @@ typedef struct tini_states {
     uint32_t *at;   /* [slots] how many tokens each has seen; TINI_NONE: nothing of use */
     uint64_t bytes; /* of a slot, a multiple of TIN_ALIGNMENT; 0 where the program has no states */
     uint32_t slots; /* 2 to 64 */
-    uint64_t
-        ends; /* one bit a slot: it is where a text that was given ended, as a prompt, and worth more than others */
+    uint64_t ends;  /* one bit a slot: its state is where a prompt ended, or where tokens were forgotten */
     /* Of the pass under way: the slot that it began with (TINI_NONE: all zeros), the one that all rows but the last write
      * (TINI_NONE: there is one row), and the one that the last writes; and the session's rows, first those without logits. */
     uint32_t from, work, to;

@@ -251,6 +251,8 @@ uint32_t tini_session_offer(tin_session *s, uint32_t rows, uint32_t logit_rows) 
     uint32_t from = s->generating ? s->count - s->guesses - 1 : s->wanted, computed = tini_session_computed(s);
     if (from < computed)
         from = computed;
+    if (s->position < s->again && s->again < end)
+        end = s->again; /* where tokens were forgotten once, they may be again: that state is kept */
     if (from < end && end - from > logit_rows)
         end = from + logit_rows;
     if (s->generating && from < end && end < s->count)
@@ -298,8 +300,8 @@ void tini_session_forget_logits(tin_session *s, const float *begin, size_t count
 void tini_session_end(tin_session *s, const float *logits) {
     s->running = NULL;
     s->position += s->rows;
-    int text = s->generating ? !s->passes : s->rows > 1;
-    tini_states_end(&s->states, s->position, text && s->position == s->count);
+    int text = s->position == s->count && (s->generating ? !s->passes : s->rows > 1);
+    tini_states_end(&s->states, s->position, text || s->position == s->again);
     s->ready_rows = s->logit_rows;
     s->ready_first = s->position - s->logit_rows;
     s->logits = logits;

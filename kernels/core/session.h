@@ -15,8 +15,7 @@ struct tin_session {
     void *scratch;   /* for sampling */
 
     uint32_t position; /* tokens computed */
-    uint32_t
-        again; /* those below it were computed, but their states are lost: no logits are due where they are again */
+    uint32_t again;    /* those below it are computed again for their states, so no logits are due */
     uint32_t count;    /* tokens in all */
     uint32_t guesses;  /* of them, the last ones that may be wrong */
     uint32_t high;     /* positions below it were written since the session was last empty */

@@ -11,6 +11,8 @@ typedef struct path {
 
 #define NOWHERE 0xFFFFFFFFu
 
+enum { SPELLED = 6 };
+
 /* The working memory is aligned to 4 bytes only. */
 static inline path read_path(const uint32_t *words, size_t place) {
     path p;
@@ -28,6 +30,27 @@ static inline void offer(uint32_t *words, size_t place, path way) {
     path known = read_path(words, place);
     if (known.start == NOWHERE || way.score > known.score)
         memcpy(words + 4 * place, &way, sizeof way);
+}
+
+/* The token of the byte that text spells out, such as <0x0A>: Hugging Face finds it as any other token. -1: none. */
+static int32_t spelled_byte(const tini_tokenizer *view, const uint8_t *text, size_t length) {
+    static const char digits[] = "0123456789ABCDEF", form[SPELLED + 1] = "<0x  >";
+    uint32_t byte = 0;
+    if (length < SPELLED)
+        return -1;
+    for (uint32_t k = 0; k < SPELLED; k++) {
+        if (form[k] != ' ' && text[k] != (uint8_t)form[k])
+            return -1;
+        if (form[k] != ' ')
+            continue;
+        uint32_t digit = 0;
+        while (digit < 16 && text[k] != (uint8_t)digits[digit])
+            digit++;
+        if (digit == 16)
+            return -1;
+        byte = 16 * byte + digit;
+    }
+    return view->byte_ids[byte];
 }
 
 /* Viterbi's search from left to right, as Hugging Face's Unigram does it: sums in double, and of equal ways the first
@@ -53,6 +76,10 @@ void tini_unigram_piece(const tini_tokenizer *view, const uint8_t *text, size_t 
                   (path){score + score_of(view, (uint32_t)token), (uint32_t)token, (uint32_t)at});
             alone |= n == bytes;
         }
+        int32_t spelled = text[at] == '<' ? spelled_byte(view, text + at, length - at) : -1;
+        if (spelled >= 0)
+            offer(words, at + SPELLED,
+                  (path){score + score_of(view, (uint32_t)spelled), (uint32_t)spelled, (uint32_t)at});
         if (!alone)
             offer(words, at + bytes, (path){score + score_of(view, unknown), unknown, (uint32_t)at});
         at += bytes;

@@ -246,7 +246,7 @@ typedef struct tin_session_options {
      * last token and that before it, each of state_bytes. A state can't be cut back to fewer tokens. Where tokens are
      * forgotten, or a session is copied by a shorter prefix, the tokens behind the newest state that fits are computed again,
      * at worst from the first on: the results are the same, later. Kept
-     * are the ends of prompts, and with what places are left, states spread over the session. */
+     * are the ends of prompts and the places that tokens were forgotten from, then states spread over the session. */
     uint32_t checkpoints;
 } tin_session_options;
 

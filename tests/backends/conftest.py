@@ -37,7 +37,7 @@ def folder(spec: Spec, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The spec as a float32 ONNX folder, built where the network can't be reached."""
     for module in ("onnxruntime_genai", "onnxruntime", "onnx", "torch", "transformers"):
         pytest.importorskip(module)
-    from tinsmith.formats.onnx import export
+    from tinsmith.backends.onnx_export import export
 
     out = tmp_path_factory.mktemp("onnx") / "tiny"
     with without_network(tmp_path_factory.mktemp("site")):

@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from tiny_models import tiny_spec
+from tiny_models import small, tiny_spec
 
 from tinsmith import _core
 from tinsmith.compiler.build import compile_graph
@@ -22,7 +22,7 @@ def graph_of(family_name: str, pick: object) -> Graph:
     family = next(family for family in families() if family.name == family_name)
     spec: Spec = tiny_spec(family, hidden_size=64, intermediate_size=96)
     tensors = {
-        role: tensor if tensor.rows == 1 else Tensor(pick(role), tensor.rows, tensor.inputs, b"")  # type: ignore[operator]
+        role: tensor if small(tensor) else Tensor(pick(role), tensor.rows, tensor.inputs, b"")  # type: ignore[operator]
         for role, tensor in spec.tensors.items()
     }
     return compile_graph(replace(spec, tensors=tensors))
@@ -35,10 +35,13 @@ NAMES = [family.name for family in families()]
 @pytest.mark.parametrize("weights", WEIGHT_FORMATS)
 def test_matmuls_read_what_their_weights_need(name: str, weights: str) -> None:
     graph = graph_of(name, lambda role: weights)
-    wanted = "Q8" if WEIGHT_FORMATS[weights].activations == "q8" else "F32"
-    matmuls = [op for op in graph.ops if op.kind in ("MATMUL", "LOGITS")]
-    assert matmuls
-    assert {op.inputs[0].type for op in matmuls if op.inputs[0]} == {wanted}
+    matmuls = [op for op in graph.ops if op.kind in ("MATMUL", "EXPERT_MATMUL", "LOGITS")]
+    assert weights in {graph.tensors[op.tensors[0]].format for op in matmuls if op.tensors[0]}
+    for op in matmuls:
+        source, tensor = op.inputs[0], op.tensors[0]
+        assert source
+        assert tensor
+        assert source.type.lower() == WEIGHT_FORMATS[graph.tensors[tensor].format].activations
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -90,5 +93,5 @@ def lines(value: Value, offset: int) -> range:
 @pytest.mark.parametrize("name", NAMES)
 def test_rows_without_logits_are_skipped_after_the_last_cache(name: str) -> None:
     graph = graph_of(name, lambda role: "Q8_0")
-    appends = [k for k, op in enumerate(graph.ops) if op.kind == "KV_APPEND"]
-    assert [op.logit_rows for op in graph.ops] == [k > appends[-1] for k in range(len(graph.ops))]
+    kept = [k for k, op in enumerate(graph.ops) if op.kind in ("KV_APPEND", "CONV", "DELTA")]
+    assert [op.logit_rows for op in graph.ops] == [k > kept[-1] for k in range(len(graph.ops))]

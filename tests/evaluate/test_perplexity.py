@@ -22,7 +22,7 @@ TEXT = "the thin tin is in the inn\n" * 40
 @pytest.fixture(scope="module")
 def gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("gguf") / "tiny.gguf"
-    save_gguf(tiny_spec(family.by_name("llama")), path)
+    save_gguf(tiny_spec(family.by_name("llama"), max_position_embeddings=128), path)
     return path
 
 

@@ -13,6 +13,7 @@ from tinsmith import models
 from tinsmith.errors import FormatError, TinsmithError, UnsupportedError
 from tinsmith.formats import tokenizer_json
 from tinsmith.models import Tokenizer
+from tinsmith.models._pretokenizers import PATTERNS
 
 oracle = pytest.importorskip("tokenizers")
 
@@ -23,6 +24,13 @@ TEXTS = [
     "it's we'll 'S ''d",
     "<|im_start|>user\nhi<|im_end|>\n",
 ]
+SPLIT = {
+    "type": "Split",
+    "pattern": {"Regex": next(iter(PATTERNS))},
+    "behavior": "Isolated",
+    "invert": False,
+}
+BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
 TEMPLATE = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
 
 
@@ -90,12 +98,23 @@ def _change(folder: Path, **changes: Any) -> None:
     [
         ({"pre_tokenizer": {"type": "Whitespace"}}, "Whitespace.*smollm"),
         ({"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True}}, "add_prefix_space"),
-        ({"normalizer": {"type": "NFC"}}, "NFC"),
-        ({"ignore_merges": True}, "ignore_merges"),
+        ({"normalizer": {"type": "NFKC"}}, "NFKC.*NFC"),
+        ({"normalizer": {"type": "Precompiled", "precompiled_charsmap": ""}}, "Precompiled"),
+        ({"pre_tokenizer": SPLIT | {"pattern": {"Regex": r"\\p{N}{1,2}|\\s+"}}}, "1,2"),
+        ({"pre_tokenizer": {"type": "Sequence", "pretokenizers": [SPLIT | {"invert": True}, BYTES]}}, "invert"),
         ({"byte_fallback": True}, "byte_fallback"),
+        ({"dropout": 0.1}, "dropout"),
         ({"type": "WordPiece"}, "WordPiece"),
         ({"post_processor": {"type": "BertProcessing"}}, "BertProcessing"),
-        ({"added_tokens": [{"id": 0, "content": "<|endoftext|>", "lstrip": True}]}, "lstrip"),
+        ({"added_tokens": [{"id": 0, "content": "<|endoftext|>", "single_word": True}]}, "single_word"),
+        (
+            {
+                "added_tokens": [{"id": 0, "content": "e\u0301", "normalized": True}],
+                "normalizer": {"type": "NFC"},
+            },
+            "normalized to another",
+        ),
+        ({"decoder": {"type": "Fuse"}}, "pre_tokenizer.*Metaspace"),
     ],
 )
 def test_what_would_give_other_ids_is_refused(folder: Path, changes: dict[str, Any], message: str) -> None:

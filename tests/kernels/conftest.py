@@ -22,8 +22,8 @@ SOURCES = [
     *sorted(KERNELS.glob("isa/*/*.c")),
     KERNELS / "core/isa.c",
     KERNELS / "core/embed.c",
-    # Not trie.c, which reads a vocabulary with the core's tokenizer.
-    *sorted(set(KERNELS.glob("pack/*.c")) - {KERNELS / "pack/trie.c"}),
+    # Not those that read a vocabulary with the core's tokenizer.
+    *sorted(set(KERNELS.glob("pack/*.c")) - {KERNELS / "pack/trie.c", KERNELS / "pack/vocabulary.c"}),
 ]
 
 

@@ -68,6 +68,40 @@ class Attention(ctypes.Structure):
     )
 
 
+class Conv(ctypes.Structure):
+    _fields_ = (
+        ("weights", ctypes.c_void_p),
+        ("before", ctypes.c_void_p),
+        ("x", ctypes.c_void_p),
+        ("to", ctypes.c_void_p),
+        ("out", ctypes.c_void_p),
+        ("x_stride", ctypes.c_size_t),
+        ("out_stride", ctypes.c_size_t),
+        ("rows", ctypes.c_uint32),
+        ("taps", ctypes.c_uint32),
+        ("silu", ctypes.c_uint32),
+    )
+
+
+class Delta(ctypes.Structure):
+    _fields_ = (
+        ("before", ctypes.c_void_p),
+        ("q", ctypes.c_void_p),
+        ("k", ctypes.c_void_p),
+        ("v", ctypes.c_void_p),
+        ("decay", ctypes.c_void_p),
+        ("beta", ctypes.c_void_p),
+        ("to", ctypes.c_void_p),
+        ("out", ctypes.c_void_p),
+        ("qk_stride", ctypes.c_size_t),
+        ("v_stride", ctypes.c_size_t),
+        ("out_stride", ctypes.c_size_t),
+        ("rows", ctypes.c_uint32),
+        ("inputs", ctypes.c_uint32),
+        ("scale", ctypes.c_float),
+    )
+
+
 class Format(NamedTuple):
     """A line of formats.def."""
 
@@ -248,6 +282,47 @@ class Library:
             len(q), q.shape[1], position, window, scale, cap,
         )  # fmt: skip
         self.kernel(op, isa)(ctypes.byref(kv), ctypes.byref(a))
+
+    def conv(
+        self,
+        weights: np.ndarray,
+        state: np.ndarray,
+        x: np.ndarray,
+        out: np.ndarray,
+        isa: str = "scalar",
+        *,
+        silu: bool = False,
+        tiles: tuple[int, int] | None = None,
+    ) -> None:
+        """weights [channels / 16, taps, 16], state [channels / 16, taps - 1, 16], which moves on; x, out
+        [rows, channels], rows strided at will."""
+        c = Conv(
+            _pointer(weights), _pointer(state), _pointer(x), _pointer(state), _pointer(out),
+            x.strides[0] // 4, out.strides[0] // 4, len(x), weights.shape[1], silu,
+        )  # fmt: skip
+        self.kernel("conv", isa)(ctypes.byref(c), *(tiles or (0, len(weights))))
+
+    def delta(
+        self,
+        state: np.ndarray,
+        q: np.ndarray,
+        k: np.ndarray,
+        v: np.ndarray,
+        gates: tuple[np.ndarray, np.ndarray],
+        out: np.ndarray,
+        scale: float,
+        isa: str = "scalar",
+        *,
+        tiles: tuple[int, int] | None = None,
+    ) -> None:
+        """state [columns / 16, inputs, 16], which moves on; q, k [rows, inputs] of one stride, v, out
+        [rows, columns]; gates: decay and beta, [rows]."""
+        d = Delta(
+            _pointer(state), _pointer(q), _pointer(k), _pointer(v), *map(_pointer, gates), _pointer(state),
+            _pointer(out), q.strides[0] // 4, v.strides[0] // 4, out.strides[0] // 4,
+            len(q), state.shape[1], scale,
+        )  # fmt: skip
+        self.kernel("delta", isa)(ctypes.byref(d), *(tiles or (0, len(state))))
 
 
 class Cache(NamedTuple):

@@ -11,6 +11,11 @@ void probe_log(double *out, const double *x, size_t n) {
         out[i] = tini_log(x[i]);
 }
 
+void probe_softplus(float *out, const float *x, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        out[i] = tini_softplus(x[i]);
+}
+
 void probe_nearest(int32_t *out, const float *x, size_t n) {
     for (size_t i = 0; i < n; i++)
         out[i] = tini_nearest(x[i]);

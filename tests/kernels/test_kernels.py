@@ -197,6 +197,33 @@ def attention_tests(lib: Library, rng: np.random.Generator, op: str, isa: str) -
         check_attention(lib, rng, op, isa, shape, position, (1, 20, 64, 100)[k % 4], (0.0, 2.5)[k // 4 % 2])
 
 
+def conv_tests(lib: Library, rng: np.random.Generator, op: str, isa: str) -> None:
+    for taps, tiles, rows in ((2, 1, 1), (3, 9, 1), (4, 8, 2), (4, 3, 3), (4, 17, 30), (7, 2, 5)):
+        weights, x = guarded(spread(rng, tiles, taps, 16)), guarded(spread(rng, rows, 16 * tiles))
+        before = spread(rng, tiles, taps - 1, 16)
+        for silu in (False, True):
+            states, outs = [guarded(before) for _ in range(2)], [guarded(np.zeros_like(x)) for _ in range(2)]
+            lib.conv(weights, states[0], x, outs[0], silu=silu)
+            for part in ((tiles // 2, tiles), (0, tiles // 2)):
+                lib.conv(weights, states[1], x, outs[1], isa, silu=silu, tiles=part)
+            assert outs[0].tobytes() == outs[1].tobytes(), (taps, tiles, rows, silu)
+            assert states[0].tobytes() == states[1].tobytes(), (taps, tiles, rows, silu)
+
+
+def delta_tests(lib: Library, rng: np.random.Generator, op: str, isa: str) -> None:
+    for inputs, tiles, rows in ((4, 1, 1), (16, 1, 5), (16, 3, 1), (64, 2, 3), (128, 8, 2), (132, 5, 4)):
+        qk, v = guarded(spread(rng, rows, 2 * inputs)), guarded(spread(rng, rows, 16 * tiles))
+        decay, beta = guarded(rng.random(rows).astype(f32)), guarded(rng.random(rows).astype(f32))
+        before = spread(rng, tiles, inputs, 16)
+        states, outs = [guarded(before) for _ in range(2)], [guarded(np.zeros_like(v)) for _ in range(2)]
+        q, k = qk[:, :inputs], qk[:, inputs:]
+        lib.delta(states[0], q, k, v, (decay, beta), outs[0], 0.25)
+        for part in ((tiles // 2, tiles), (0, tiles // 2)):
+            lib.delta(states[1], q, k, v, (decay, beta), outs[1], 0.25, isa, tiles=part)
+        assert outs[0].tobytes() == outs[1].tobytes(), (inputs, tiles, rows)
+        assert states[0].tobytes() == states[1].tobytes(), (inputs, tiles, rows)
+
+
 TESTS = {
     "tini_matmul_fn": matmul_tests,
     "tini_quantize_q8_fn": quantize_q8_tests,
@@ -205,6 +232,8 @@ TESTS = {
     "tini_rope_fn": rope_tests,
     "tini_kv_append_fn": kv_append_tests,
     "tini_attention_fn": attention_tests,
+    "tini_conv_fn": conv_tests,
+    "tini_delta_fn": delta_tests,
 }
 
 

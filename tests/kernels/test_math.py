@@ -42,6 +42,17 @@ def test_log_is_within_three_ulps(lib, rng):
     assert probe(lib, "log", np.ones(1), [np.float64]).tolist() == [0]
 
 
+def test_softplus(lib, rng):
+    x = np.concatenate([np.linspace(-100, 100, 400_001), rng.normal(0, 5, 100_000)]).astype(np.float32)
+    got, want = probe(lib, "softplus", x), np.logaddexp(0, x.astype(np.longdouble))
+    assert (np.abs(got - want) <= 2.5 * np.spacing(want.astype(np.float32)) + 2.0**-53).all()
+    assert probe(lib, "softplus", np.array([-np.inf, -200, 1e30], np.float32)).tolist() == [
+        0,
+        0,
+        np.float32(1e30),
+    ]
+
+
 def test_nearest_takes_ties_to_even(lib, rng):
     x = np.concatenate([np.arange(-300, 300) / 2, rng.uniform(-1e6, 1e6, 10_000)]).astype(np.float32)
     assert np.array_equal(probe(lib, "nearest", x, [np.int32]), np.rint(x))

@@ -335,6 +335,74 @@ def test_attention_rounds_no_more_than_float32(lib, rng, kind):
     assert np.abs(out - want).max() < 127 * 2e-6
 
 
+def tiles_of(matrix):
+    """[rows, columns] as tiles [columns / 16, rows, 16], and back by matrix_of."""
+    return np.ascontiguousarray(matrix.reshape(len(matrix), -1, 16).transpose(1, 0, 2))
+
+
+def matrix_of(tiles):
+    return tiles.transpose(1, 0, 2).reshape(tiles.shape[1], -1)
+
+
+@pytest.mark.parametrize("silu", [False, True])
+@pytest.mark.parametrize("taps", [2, 3, 4])
+def test_conv_is_pytorchs_over_all_tokens_before(lib, rng, taps, silu):
+    torch = pytest.importorskip("torch")
+    channels, rows = 48, 23
+    x, weights = rng.normal(size=(rows, channels)).astype(f32), rng.normal(size=(channels, taps)).astype(f32)
+    state, out = tiles_of(np.zeros((taps - 1, channels), f32)), np.zeros_like(x)
+    for begin, end in ((0, 1), (1, 2), (2, 9), (9, rows)):
+        lib.conv(tiles_of(weights.T), state, x[begin:end], out[begin:end], silu=silu)
+    want = torch.nn.functional.conv1d(
+        torch.from_numpy(x.T.copy())[None],
+        torch.from_numpy(weights)[:, None],
+        padding=taps - 1,
+        groups=channels,
+    )[0, :, :rows]
+    want = (torch.nn.functional.silu(want) if silu else want).numpy().T
+    assert np.abs(out - want).max() < 2e-6
+    assert np.array_equal(matrix_of(state), x[rows - taps + 1 :])
+
+
+def test_delta_is_the_rule_in_float64(lib, rng):
+    inputs, columns, rows = 24, 32, 40
+    q, k = (rng.normal(size=(rows, inputs)).astype(f32) for _ in range(2))
+    q, k = (x / np.linalg.norm(x, axis=1, keepdims=True).astype(f32) for x in (q, k))
+    v = rng.normal(size=(rows, columns)).astype(f32)
+    decay, beta = rng.uniform(0.5, 1, rows).astype(f32), rng.random(rows).astype(f32)
+    state = tiles_of(rng.normal(size=(inputs, columns)).astype(f32))
+    exact, out = matrix_of(state).astype(np.float64), np.zeros_like(v)
+    for begin, end in ((0, 1), (1, 7), (7, rows)):
+        part = slice(begin, end)
+        lib.delta(state, q[part], k[part], v[part], (decay[part], beta[part]), out[part], 0.5)
+    for row in range(rows):
+        exact = exact * decay[row]
+        exact = exact + np.outer(k[row], (v[row] - exact.T @ k[row]) * beta[row])
+        assert np.abs(out[row] - 0.5 * (exact.T @ q[row])).max() < 4e-6
+    assert np.abs(matrix_of(state) - exact).max() < 4e-6
+
+
+def test_delta_is_that_of_transformers(lib, rng):
+    """Its plain loop over tokens, of one head, with queries and keys brought to length 1 before ours."""
+    torch = pytest.importorskip("torch")
+    qwen = pytest.importorskip("transformers.models.qwen3_5.modeling_qwen3_5")
+    inputs, columns, rows = 64, 64, 90
+    q, k, v = (rng.normal(size=(rows, size)).astype(f32) for size in (inputs, inputs, columns))
+    g, beta = -rng.exponential(0.2, rows).astype(f32), rng.random(rows).astype(f32)
+
+    def one_head(x):
+        return torch.from_numpy(x)[None, :, None]
+
+    want, final = qwen.torch_recurrent_gated_delta_rule(
+        *map(one_head, (q, k, v, g, beta)), output_final_state=True, use_qk_l2norm_in_kernel=True
+    )
+    q, k = (x / np.sqrt((x * x).sum(axis=1, keepdims=True) + f32(1e-6)) for x in (q, k))
+    state, out = tiles_of(np.zeros((inputs, columns), f32)), np.zeros_like(v)
+    lib.delta(state, q, k, v, (np.exp(g), beta), out, inputs**-0.5)
+    assert np.abs(out - want[0, :, 0].numpy()).max() < 2e-6
+    assert np.abs(matrix_of(state) - final[0, 0].numpy()).max() < 2e-6
+
+
 def test_isa_choice(lib):
     assert lib.isas()[0] == "scalar"
     assert lib.c.tini_kernels_select(None)[0].decode() == lib.isas()[-1]

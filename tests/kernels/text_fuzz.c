@@ -27,12 +27,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     tin_error error;
     if (tini_tokenizer_open(&view, copy, whole, &error) == TIN_OK) {
         char *text = (char *)exact_copy(s.data ? s.data : (const uint8_t *)"", s.size);
-        size_t scratch_size = tini_tokenize_scratch(s.size), capacity = s.size + 1;
+        size_t scratch_size = tini_tokenize_scratch(&view, s.size), capacity = 3 * s.size + 2;
         void *scratch = moves_aligned(scratch_size);
         int32_t *tokens = moves_aligned(capacity * sizeof *tokens);
         int64_t count = tini_tokenize(&view, text, s.size, bits & 3, tokens, capacity, scratch, scratch_size);
         if (count < 0 || (uint64_t)count > capacity)
-            abort(); /* a token has at least one byte */
+            abort(); /* a token has at least one byte, and a byte makes at most three */
         check_tokens(&view, tokens, count);
         /* Too little room: the same count, and only what fits is written. */
         size_t few = (size_t)count / 2;

@@ -19,9 +19,9 @@ static int works(const uint8_t *data, size_t size) {
     tin_error error;
     int opened = tini_tokenizer_open(&view, copy, size, &error) == TIN_OK;
     if (opened) {
-        size_t scratch_size = tini_tokenize_scratch(sizeof sample);
+        size_t scratch_size = tini_tokenize_scratch(&view, sizeof sample);
         void *scratch = malloc(scratch_size);
-        int32_t tokens[sizeof sample + 1];
+        int32_t tokens[3 * sizeof sample + 2];
         for (uint32_t flags = 0; flags < 4; flags++) {
             int64_t n = tini_tokenize(&view, sample, sizeof sample, flags, tokens,
                                       sizeof tokens / sizeof *tokens, scratch, scratch_size);

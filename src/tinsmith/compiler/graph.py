@@ -185,11 +185,9 @@ class GraphBuilder:
         """x · weight, a vector, in the first element."""
         vector = self.graph.tensors[weight]
         # A matmul takes a matrix: the vector and a row of zeros.
-        rows = f"{weight}.rows"
-        self.graph.tensors[rows] = Tensor(
-            "F32", 2, vector.inputs, bytes(vector.data) + bytes(4 * vector.inputs)
-        )
-        return self.matmul(x, rows)
+        data = bytes(vector.data) + bytes(4 * vector.inputs)
+        self.graph.tensors[weight] = Tensor("F32", 2, vector.inputs, data)
+        return self.matmul(x, weight)
 
     def add(self, x: Value, y: Value, scale: float = 1.0) -> Value:
         """x + scale * y."""
@@ -230,11 +228,11 @@ class GraphBuilder:
         scale: float,
     ) -> Value:
         """The gated delta rule over a state of shape (value heads, key_dim, value_dim), which decays by
-        exp(rate * softplus(decay + bias)) and takes up values by sigmoid(beta): each of one number a value head.
+        exp(rate * softplus(decay + bias)) and takes up values by sigmoid(beta), both a number a value head.
 
-        queries_keys: every key head's query, then every key head's key. values: its last elements are every value
-        head's; others may stand before them. Value head h reads key head h % key heads. key_dim is a multiple of
-        4, value_dim of 16.
+        queries_keys: every key head's query, then every key head's key. values: its last elements are every
+        value head's; others may stand before them. Value head h reads key head h % key heads. key_dim is a
+        multiple of 4, value_dim of 16.
         """
         heads = decay.width
         out = Value(heads * value_dim)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tinsmith import _core
 from tinsmith.compiler.graph import Graph, Op, Value
 from tinsmith.compiler.passes import Plan, plan_memory
-from tinsmith.formats.weights import packed_bytes, weight_format
+from tinsmith.errors import FormatError
+from tinsmith.formats.weights import WEIGHT_FORMATS, packed_bytes, weight_format
 
 _HEADER = struct.Struct("<8s10I2Q")
 _TENSOR = struct.Struct("<4I2Q")
@@ -16,6 +18,7 @@ _VALUE = struct.Struct("<2IQ")
 _CACHE = struct.Struct("<4I")
 _STATE = struct.Struct("<4I")
 _OP = struct.Struct("<2I4I4I6I1I3I4f")
+_MAGIC = b"TINPROG\0"
 _NONE = 0xFFFFFFFF
 _TYPES = {"F32": 0, "Q8": 1}
 
@@ -56,7 +59,7 @@ def write_program(graph: Graph, *, vocab: int, context: int, chunk: int) -> Prog
     number_of = {value: k for k, value in enumerate(values)}
     ops = [_encode(op, number_of, {name: k for k, name in enumerate(names)}) for op in graph.ops]
     header = _HEADER.pack(
-        b"TINPROG\0",
+        _MAGIC,
         _core.PROGRAM_VERSION,
         len(names),
         len(values),
@@ -74,6 +77,34 @@ def write_program(graph: Graph, *, vocab: int, context: int, chunk: int) -> Prog
     parts += [_CACHE.pack(cache.heads, cache.head_dim, cache.window, 0) for cache in graph.caches]
     parts += [_STATE.pack(state.heads, state.rows, state.columns, 0) for state in graph.states]
     return Program(b"".join([*parts, *ops, text]), places, weight_bytes, plan.size)
+
+
+class Packed(NamedTuple):
+    """A tensor of a program and its place in weights.bin."""
+
+    format: str
+    rows: int
+    inputs: int
+    offset: int
+    bytes: int
+
+
+def read_tensors(data: memoryview) -> dict[str, Packed]:
+    """The tensors of program.bin by name. Raises FormatError where it is cut short or not a program."""
+    formats = {kind.number: name for name, kind in WEIGHT_FORMATS.items()}
+    try:
+        magic, version, tensors, _, _, _, text, *_ = _HEADER.unpack_from(data)
+        if magic != _MAGIC or version != _core.PROGRAM_VERSION:
+            raise FormatError("program.bin is of another version; build the file again")
+        names = bytes(data[len(data) - text :])
+        found = {}
+        for k in range(tensors):
+            number, rows, inputs, at, offset, size = _TENSOR.unpack_from(data, _HEADER.size + k * _TENSOR.size)
+            name = names[at : names.index(b"\0", at)].decode()
+            found[name] = Packed(formats[number], rows, inputs, offset, size)
+    except (struct.error, ValueError, KeyError) as error:
+        raise FormatError(f"program.bin is damaged: {error}; build the file again") from error
+    return found
 
 
 def _place(graph: Graph, names: list[str]) -> tuple[list[Place], int]:

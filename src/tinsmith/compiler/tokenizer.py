@@ -44,9 +44,9 @@ BYTE_OF = {character: byte for byte, character in enumerate(ALPHABET)}
 
 
 def token_text(token: str, kind: str, model: str = "bpe") -> bytes:
-    """A token's raw bytes. In a byte-level model only type "normal" is written in the byte-level alphabet; a normal
-    token that has a character outside it is plain text, as Hugging Face's byte-level decoder takes it. In the others a
-    space is written as U+2581."""
+    """A token's raw bytes. In a byte-level model only type "normal" is written in the byte-level alphabet; a
+    normal token that has a character outside it is plain text, as Hugging Face's byte-level decoder takes it.
+    In the others a space is written as U+2581."""
     if model != "bpe":
         byte = byte_of(token) if kind == "byte" else None
         if byte is not None:
@@ -151,8 +151,8 @@ def check(t: Tokenizer) -> None:
 
 
 def matched(t: Tokenizer) -> list[bool]:
-    """Whether each token stands for its bytes where they are met in text. A user token is met in the text before that,
-    unless normalizing makes it."""
+    """Whether each token stands for its bytes where they are met in text. A user token is met in the text
+    before that, unless normalizing makes it."""
     if t.model == "bpe":
         letters = BYTE_OF.keys()
         return [k == "normal" and letters >= set(token) for token, k in zip(t.tokens, t.types, strict=True)]
@@ -184,8 +184,8 @@ def resolve_merges(t: Tokenizer, ids: dict[str, int]) -> list[tuple[int, int, in
 def special_tokens(
     t: Tokenizer, texts: Sequence[bytes], offsets: Sequence[int]
 ) -> tuple[list[tuple[int, int, int, int]], bytes]:
-    """(token, offset, length, flags) of the control and user tokens in order of their bytes; and those bytes that are
-    not their tokens' text. An empty one can't be matched."""
+    """(token, offset, length, flags) of the control and user tokens in order of their bytes; and those bytes
+    that are not their tokens' text. An empty one can't be matched."""
     by_text = {
         token.encode("utf-8", "surrogatepass"): i
         for i, (token, kind) in enumerate(zip(t.tokens, t.types, strict=True))
@@ -204,8 +204,8 @@ def special_tokens(
 
 
 def byte_ids(t: Tokenizer, ids: dict[str, int]) -> list[int]:
-    """The token of each byte, or -1: a byte-level vocabulary may lack bytes that its training text never had, others
-    may have none."""
+    """The token of each byte, or -1: a byte-level vocabulary may lack bytes that its training text never had,
+    others may have none."""
     if t.model == "bpe":
         found = (ids.get(character, -1) for character in ALPHABET)
         return [i if i >= 0 and t.types[i] == "normal" else -1 for i in found]

@@ -22,7 +22,8 @@ _TO_SPACE = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
 _PREPEND = {"type": "Prepend", "prepend": SPACE}
 # Text has no space left when it comes here.
 _NO_CUT = {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False}
-# Keeping what a pattern matches, whether as a cut or by dropping what is between (nothing: the patterns match all).
+# Keeping what a pattern matches, whether as a cut or by dropping what is between (nothing: the patterns match
+# all).
 _KEEPS = (("Isolated", False), ("Removed", True))
 
 

@@ -1,7 +1,8 @@
 """The tokenizer of a Hugging Face folder: tokenizer.json, tokenizer_config.json and the chat template.
 
-Byte-level BPE, SentencePiece's BPE and unigram. What shapes the ids (normalizer, pre-tokenizer, post-processor, model
-options, added tokens) is recognized by its structure, and refused by name where tinsmith would give other ids.
+Byte-level BPE, SentencePiece's BPE and unigram. What shapes the ids (normalizer, pre-tokenizer, post-processor,
+model options, added tokens) is recognized by its structure, and refused by name where tinsmith would give other
+ids.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ def _tensors(file: gguf.Gguf, present: list[str], names: list[TensorName]) -> di
             )
         assert isinstance(stored.data, Buffer)
         data: Buffer = stored.data
-        order = file_order(name)
+        order = name.file_order
         if len(order) > 1:
             back = sorted(range(len(order)), key=order.__getitem__)
             data = b"".join(_runs(data, len(data) // name.all_rows, back))
@@ -144,7 +144,7 @@ def _metadata(spec: Spec, file_type: int, extra: Mapping[str, Any]) -> dict[str,
 
 
 def _stored(spec: Spec, names: Sequence[TensorName], encode: Encode | None) -> list[gguf.Tensor]:
-    placed = [(name, file_order(name)) for name in names]
+    placed = [(name, name.file_order) for name in names]
     written = encode(spec, placed) if encode else _as_they_are(spec, placed)
     return [
         gguf.Tensor(name.gguf, gguf.tensor_type(format), name.gguf_shape, data)
@@ -152,18 +152,9 @@ def _stored(spec: Spec, names: Sequence[TensorName], encode: Encode | None) -> l
     ]
 
 
-def file_order(name: TensorName) -> Sequence[int]:
-    """The order that the file has the rows of each head in: (0, half, 1, half + 1, …) where they are
-    rotated."""
-    if name.rotary_heads is None:
-        return (0,)
-    head = name.rows // name.rotary_heads
-    return [i // 2 + i % 2 * (head // 2) for i in range(head)]
-
-
 def in_file_order(name: TensorName, data: Buffer, width: int) -> bytes:
     """The tensor's rows, of `width` bytes each, as the file has them."""
-    return b"".join(_runs(data, width, file_order(name)))
+    return b"".join(_runs(data, width, name.file_order))
 
 
 def _as_they_are(

@@ -1,6 +1,7 @@
 """A Tokenizer from GGUF's `tokenizer.ggml.*` and back.
 
-Where llama.cpp's names do not say all that a Hugging Face folder does, keys of tinsmith's own do; others ignore them.
+Where llama.cpp's names do not say all that a Hugging Face folder does, keys of tinsmith's own do; others ignore
+them.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ def read(meta: Mapping[str, Any]) -> Tokenizer:
     name = meta.get("tokenizer.ggml.model")
     model = _MODELS.get(name) if isinstance(name, str) else None
     if model is None:
-        raise UnsupportedError(f"tokenizer.ggml.model {name!r} is not supported; supported: {', '.join(_MODELS)}")
+        raise UnsupportedError(
+            f"tokenizer.ggml.model {name!r} is not supported; supported: {', '.join(_MODELS)}"
+        )
     tokens = _strings(meta, "tokenizer.ggml.tokens")
     types = _types(meta, model, len(tokens))
     ids = {
@@ -66,14 +69,27 @@ def read(meta: Mapping[str, Any]) -> Tokenizer:
     else:
         prefix = bool(meta.get("tokenizer.ggml.add_space_prefix", space))
         tokenizer = replace(tokenizer, **_spaces(meta, tokenizer, prefix))
-    return replace(tokenizer, **_own(meta, len(tokens)))
+    return replace(tokenizer, **_of_phi3(meta, tokenizer), **_own(meta, len(tokens)))
+
+
+def _of_phi3(meta: Mapping[str, Any], t: Tokenizer) -> dict[str, Any]:
+    """GGUF says nowhere which tokens take the white space behind them; llama.cpp knows Phi 3's by the model's
+    name."""
+    name = str(meta.get("general.name", "")).lower()
+    if t.model != "sentencepiece" or not ("phi-3" in name or "phi3" in name) or f"{_OWN}rstrip" in meta:
+        return {}
+    plain = ("<unk>", "<s>", "<|endoftext|>")
+    special = (token for token, kind in enumerate(t.types) if kind in ("control", "unknown", "user"))
+    return {"rstrip": tuple(token for token in special if t.tokens[token] not in plain)}
 
 
 def _spaces(meta: Mapping[str, Any], t: Tokenizer, prefix: bool) -> dict[str, Any]:
     """What the models have that write spaces as U+2581."""
     for key in ("remove_extra_whitespaces", "precompiled_charsmap"):
         if t.model == "unigram" and meta.get(f"tokenizer.ggml.{key}"):
-            raise UnsupportedError(f"tokenizer.ggml.{key} is not supported: text would be rewritten before it is cut")
+            raise UnsupportedError(
+                f"tokenizer.ggml.{key} is not supported: text would be rewritten before it is cut"
+            )
     scores = meta.get("tokenizer.ggml.scores")
     if not isinstance(scores, list) or len(scores) != len(t.tokens):
         raise FormatError(f"tokenizer.ggml.scores must be an array of {len(t.tokens)} numbers")
@@ -109,7 +125,9 @@ def _types(meta: Mapping[str, Any], model: str, count: int) -> list[str]:
     whole = isinstance(numbers, list) and all(isinstance(number, int) for number in numbers)
     if not whole or len(numbers) != count:
         raise FormatError(f"tokenizer.ggml.token_type must be an array of {count} whole numbers")
-    allowed = {number: name for number, name in _TYPES.items() if model != "bpe" or name not in ("unknown", "byte")}
+    allowed = {
+        number: name for number, name in _TYPES.items() if model != "bpe" or name not in ("unknown", "byte")
+    }
     unknown = set(numbers) - set(allowed)
     if unknown:
         raise UnsupportedError(

@@ -1,4 +1,5 @@
-"""Pre-tokenizers by the names and patterns that files give them; kernels/core/pretokenizer.c does the cutting."""
+"""Pre-tokenizers by the names and patterns that files give them; kernels/core/pretokenizer.c does the
+cutting."""
 
 from __future__ import annotations
 
@@ -7,8 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Pretokenizer:
-    """split: a name of pretokenizer.c. ignore_merges and nfc: what GGUF's name says beside that: whether a piece that
-    is a token needs no merges, and whether the models of this name were trained on text in normal form C."""
+    """split: a name of pretokenizer.c. ignore_merges and nfc: what GGUF's name says beside that: whether a
+    piece that is a token needs no merges, and whether the models of this name were trained on text in normal
+    form C."""
 
     split: str
     ignore_merges: bool = False
@@ -51,7 +53,8 @@ def _cased(digits: str, contractions: str) -> str:
     return words + rf"|{digits}| ?[^\s\p{{L}}\p{{N}}]+[\r\n/]*" + _SPACES
 
 
-# The exact patterns of Hugging Face's Split, by the cut they make. The first of a kind is the one that is written.
+# The exact patterns of Hugging Face's Split, by the cut they make. The first of a kind is the one that is
+# written.
 PATTERNS: dict[str, str] = {
     _words(r"\p{L}", r"[^\s\p{L}\p{N}]", r"\p{N}{1,3}"): "llama-bpe",
     _words(r"\p{L}", r"[^\s\p{L}\p{N}]", r"\p{N}"): "qwen2",

@@ -42,7 +42,7 @@ class Decoder(Family):
     mixture: ClassVar[bool] = False
 
     def layer(self, h: Hyper) -> list[TensorName]:
-        """The tensors of a layer, their names without the layer's prefix, in a family whose layers are alike."""
+        """The tensors of a layer, their names without its prefix, in a family whose layers are alike."""
         raise NotImplementedError
 
     def layer_at(self, h: Hyper, i: int) -> list[TensorName]:

@@ -12,7 +12,7 @@ import re
 import reprlib
 import struct
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -64,6 +64,15 @@ class TensorName:
         if self.experts:
             return (self.inputs, self.rows, self.experts)
         return (self.inputs,) if self.rows == 1 else (self.inputs, self.rows)
+
+    @property
+    def file_order(self) -> Sequence[int]:
+        """GGUF's row i of each run of len(file_order) rows is the spec's row file_order[i] of that run: within
+        each rotated head 0, half, 1, half + 1, …"""
+        if self.rotary_heads is None:
+            return (0,)
+        head = self.rows // self.rotary_heads
+        return [i // 2 + i % 2 * (head // 2) for i in range(head)]
 
     @property
     def folder_names(self) -> tuple[str, ...]:
@@ -190,8 +199,8 @@ class Fields:
         self.where = where
         self.prefix = prefix
 
-    def get(self, key: str) -> Any:
-        return self.values.get(self.prefix + key)
+    def get(self, key: str, default: Any = None) -> Any:
+        return self.values.get(self.prefix + key, default)
 
     def named(self, key: str) -> str:
         """How an error begins: where the key is, the key, and what is given."""

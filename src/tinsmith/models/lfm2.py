@@ -1,5 +1,5 @@
-"""The lfm2 family: most layers are a short convolution between two gates, the others attention with norms of query and
-key heads."""
+"""The lfm2 family: most layers are a short convolution between two gates, the others attention with norms of
+query and key heads."""
 
 from __future__ import annotations
 
@@ -34,6 +34,11 @@ class Lfm2(decoder.Decoder):
     gguf_architecture: ClassVar[str] = "lfm2"
     hyper: ClassVar[type[Hyper]] = Lfm2Hyper
     defaults: ClassVar[Mapping[str, Any]] = {
+        "block_auto_adjust_ff_dim": True,
+        "block_ffn_dim_multiplier": 1.0,
+        "block_multiple_of": 256,
+        "conv_L_cache": 3,
+        "norm_eps": 1e-5,
         "num_key_value_heads": 8,
         "max_position_embeddings": 128000,
         "tie_word_embeddings": True,
@@ -50,9 +55,9 @@ class Lfm2(decoder.Decoder):
         return {
             "attention": _attention_layers(fields),
             "ffn_dim": _ffn_dim(fields),
-            "norm_eps": fields.real("norm_eps", 1e-5),
+            "norm_eps": fields.real("norm_eps"),
             "rope_base": rope.real("rope_theta", 1e6),
-            "taps": fields.count("conv_L_cache", 3),
+            "taps": fields.count("conv_L_cache"),
         }
 
     def more_to_hf(self, h: Lfm2Hyper) -> dict[str, Any]:
@@ -70,8 +75,8 @@ class Lfm2(decoder.Decoder):
         heads: list[int] = given if isinstance(given, list) else []
         if not all(type(one) is int and 0 <= one < 1 << 31 for one in heads) or len({0, *heads}) != 2:
             raise FormatError(
-                f"{decoder.METADATA}: {_KV_HEADS} is {reprlib.repr(given)}; it must be a list of whole numbers, "
-                "0 for a layer without attention and the same for all others"
+                f"{decoder.METADATA}: {_KV_HEADS} is {reprlib.repr(given)}; it must be a list of whole "
+                "numbers, 0 for a layer without attention and the same for all others"
             )
         layers = [i for i, count in enumerate(heads) if count]
         own = {_KV_HEADS: max(heads), "lfm2.layers": len(heads), "lfm2.attention_layers": layers}
@@ -82,7 +87,7 @@ class Lfm2(decoder.Decoder):
         fields.refuse("rope.scaling.type", "none")
         fields.refuse("attention.sliding_window", 0)
         return {
-            "attention": tuple(fields.values["attention_layers"]),
+            "attention": tuple(fields.get("attention_layers")),
             "taps": fields.count("shortconv.l_cache"),
         }
 
@@ -168,14 +173,14 @@ def _convolution(h: Lfm2Hyper) -> list[TensorName]:
 
 
 def _attention_layers(fields: Fields) -> tuple[int, ...]:
-    types, layers = fields.values.get("layer_types"), fields.count("num_hidden_layers")
+    types, layers = fields.get("layer_types"), fields.count("num_hidden_layers")
     if types is None:
-        given = fields.values.get("full_attn_idxs")
+        given = fields.get("full_attn_idxs")
         given = given if isinstance(given, list) else range(layers)
         types = ["full_attention" if i in given else "conv" for i in range(layers)]
     if not isinstance(types, list) or len(types) != layers or set(types) - {"conv", "full_attention"}:
         raise FormatError(
-            f"{fields.where}: layer_types must be a list of {layers} texts, 'conv' or 'full_attention'"
+            f"{fields.named('layer_types')}; it must be a list of {layers} texts, 'conv' or 'full_attention'"
         )
     return tuple(i for i, kind in enumerate(types) if kind == "full_attention")
 
@@ -183,12 +188,12 @@ def _attention_layers(fields: Fields) -> tuple[int, ...]:
 def _ffn_dim(fields: Fields) -> int:
     """As wide as intermediate_size says, or two thirds of it, times a factor, rounded up."""
     size = fields.count("intermediate_size")
-    if not fields.values.get("block_auto_adjust_ff_dim", True):
+    if not fields.get("block_auto_adjust_ff_dim"):
         return size
     size = 2 * size // 3
-    if fields.values.get("block_ffn_dim_multiplier", 1.0) is not None:
-        size = int(fields.real("block_ffn_dim_multiplier", 1.0) * size)
-        multiple = fields.count("block_multiple_of", 256)
+    if fields.get("block_ffn_dim_multiplier") is not None:
+        size = int(fields.real("block_ffn_dim_multiplier") * size)
+        multiple = fields.count("block_multiple_of")
         size = -(-size // multiple) * multiple
     return size
 

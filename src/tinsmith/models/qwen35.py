@@ -1,13 +1,12 @@
-"""The qwen35 family, text only: three of four layers are linear attention by the gated delta rule behind a short
-convolution, the others attention with norms of query and key heads, rotation of a quarter of each head, and a gate
-on its output.
+"""The qwen35 family, text only: three of four layers are linear attention by the gated delta rule behind a
+short convolution, the others attention with norms of query and key heads, rotation of a quarter of each head,
+and a gate on its output.
 
 Yang et al., "Gated Delta Networks: Improving Mamba2 with Delta Rule", 2024.
 """
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -77,7 +76,7 @@ class Qwen35(decoder.Decoder):
             "value_heads": fields.count("linear_num_value_heads"),
             "state_dim": state_dim,
             "taps": fields.count("linear_conv_kernel_dim"),
-            "sections": _sections(rope.values.get("mrope_section") or _SECTIONS, rope.where),
+            "sections": _sections(rope, "mrope_section", 3, _SECTIONS),
         }
 
     def more_to_hf(self, h: Qwen35Hyper) -> dict[str, Any]:
@@ -103,7 +102,6 @@ class Qwen35(decoder.Decoder):
         state_dim, heads = fields.count("ssm.state_size"), fields.count("ssm.time_step_rank")
         fields.refuse("ssm.inner_size", state_dim * heads)
         fields.refuse("rope.scaling.type", "none")
-        given = fields.values.get("rope.dimension_sections")
         return {
             # Layers that predict further tokens come last.
             "layers": h["layers"] - fields.count_or_0("nextn_predict_layers"),
@@ -112,7 +110,7 @@ class Qwen35(decoder.Decoder):
             "value_heads": heads,
             "state_dim": state_dim,
             "taps": fields.count("ssm.conv_kernel"),
-            "sections": _sections(given[:3] if isinstance(given, list) else given, fields.where),
+            "sections": _sections(fields, "rope.dimension_sections", 4)[:3],
         }
 
     def more_to_gguf(self, h: Qwen35Hyper) -> dict[str, Any]:
@@ -161,8 +159,8 @@ class Qwen35(decoder.Decoder):
             raise UnsupportedError(f"{where}: no layer is attention, which is not supported")
         if 2 * sum(h.sections) != h.rope_dim:
             raise FormatError(
-                f"{where}: mrope_section {list(h.sections)} of rope_parameters has {sum(h.sections)} pairs; head_dim "
-                f"and the rotated share of a head make {h.rope_dim // 2}"
+                f"{where}: mrope_section {list(h.sections)} of rope_parameters has {sum(h.sections)} pairs; "
+                f"head_dim and the rotated share of a head make {h.rope_dim // 2}"
             )
 
     def graph(self, h: Qwen35Hyper, g: GraphBuilder) -> None:  # type: ignore[override]
@@ -171,10 +169,8 @@ class Qwen35(decoder.Decoder):
         for i in range(h.layers):
             layer = f"layers.{i}"
             y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
-            if recurrent(h, i):
-                y = delta_rule(h, g, layer, y)
-            else:
-                y = gated_attention(h, g, layer, y, table)
+            linear = recurrent(h, i)
+            y = delta_rule(h, g, layer, y) if linear else gated_attention(h, g, layer, y, table)
             x = g.matmul(y, f"{layer}.o", residual=x)
             x = self.feed(h, g, layer, x)
         g.logits(g.norm(x, "final_norm", h.norm_eps), "embed" if h.tied else "head")
@@ -192,8 +188,8 @@ def recurrent(h: Qwen35Hyper, layer: int) -> bool:
 
 
 def gated_attention(h: Qwen35Hyper, g: GraphBuilder, layer: str, y: Value, table: Value) -> Value:
-    """The heads' outputs of a layer with attention, before its last projection. `q` makes, for each head, its query
-    and then its gate."""
+    """The heads' outputs of a layer with attention, before its last projection. `q` makes, for each head, its
+    query and then its gate."""
     both, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
     q = g.slice(both, 0, h.head_dim, groups=h.heads)
     gate = g.slice(both, h.head_dim, h.head_dim, groups=h.heads)
@@ -303,24 +299,27 @@ def _same(tensor: Tensor) -> Tensor:
 
 def _period(fields: Fields) -> int:
     """Every which layer is attention; UnsupportedError where the layers' types have no such period."""
-    types, layers = fields.values.get("layer_types"), fields.count("num_hidden_layers")
+    types, layers = fields.get("layer_types"), fields.count("num_hidden_layers")
     if types is None:
         return fields.count("full_attention_interval", _PERIOD)
     if not isinstance(types, list) or len(types) != layers:
-        raise FormatError(f"{fields.where}: layer_types must be a list of {layers} texts")
+        raise FormatError(f"{fields.named('layer_types')}; it must be a list of {layers} texts")
     period = types.index("full_attention") + 1 if "full_attention" in types else layers + 1
     if types != ["full_attention" if (i + 1) % period == 0 else "linear_attention" for i in range(layers)]:
         raise UnsupportedError(
-            f"{fields.where}: layer_types has no period; supported: 'full_attention' every few layers, "
-            "'linear_attention' elsewhere"
+            f"{fields.named('layer_types')}, which has no period; supported: 'full_attention' every few "
+            "layers, 'linear_attention' elsewhere"
         )
     return period
 
 
-def _sections(given: Any, where: str) -> tuple[int, ...]:
-    if isinstance(given, (list, tuple)) and len(given) == 3 and all(isinstance(one, int) for one in given):
+def _sections(fields: Fields, key: str, count: int, default: tuple[int, ...] | None = None) -> tuple[int, ...]:
+    given = fields.get(key)
+    if given is None and default:
+        return default
+    if isinstance(given, list) and len(given) == count and all(type(one) is int for one in given):
         return tuple(given)
-    raise FormatError(f"{where}: the rotation's sections are {reprlib.repr(given)}; give 3 whole numbers")
+    raise FormatError(f"{fields.named(key)}; it must be a list of {count} whole numbers")
 
 
 family = Qwen35()

@@ -50,7 +50,7 @@ class Qwen3Moe(Qwen3):
     }
 
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
-        normalize = bool(fields.values["norm_topk_prob"])
+        normalize = bool(fields.get("norm_topk_prob"))
         return _experts.hyper_from_hf(fields) | {"normalize": normalize}
 
     def more_to_hf(self, h: MoeHyper) -> dict[str, Any]:

@@ -27,11 +27,6 @@ class Tensor:
     inputs: int
     data: Buffer
 
-    @property
-    def small(self) -> bool:
-        """Whether it stays float32 in any mix of formats: a vector, or a convolution's few taps a channel."""
-        return self.rows == 1 or self.inputs < 32
-
 
 @dataclass(frozen=True)
 class Tokenizer:
@@ -39,18 +34,19 @@ class Tokenizer:
 
     model: "bpe" (byte-pair merges over bytes), "sentencepiece" (over characters, spaces written as U+2581) or
     "unigram" (the tokens of the highest sum of scores);
-    tokens: each token as GGUF and Hugging Face write it (of a "bpe", byte-level alphabet for type "normal", plain text
-    for the others); types: "normal", "control" (special, never text), "unknown" (a control token for what the
-    vocabulary lacks), "user" (added, matched in text), "byte" ("<0x0A>") or "unused" per token; merges: pairs in order
-    of rank; scores: log probabilities, or in a "sentencepiece" without merges what ranks them, the highest first;
-    pre: the pre-tokenizer's GGUF name ("smollm", …; "default" for the other models); end_tokens: ids that end a
-    generation.
+    tokens: each token as GGUF and Hugging Face write it (of a "bpe", byte-level alphabet for type "normal",
+    plain text for the others); types: "normal", "control" (special, never text), "unknown" (a control token for
+    what the vocabulary lacks), "user" (added, matched in text), "byte" ("<0x0A>") or "unused" per token;
+    merges: pairs in order of rank; scores: log probabilities, or in a "sentencepiece" without merges what ranks
+    them, the highest first; pre: the pre-tokenizer's GGUF name ("smollm", …; "default" for the other models);
+    end_tokens: ids that end a generation.
 
     nfc: text is put into normal form C. ignore_merges: a piece that is a token needs no merges. prefix: a space
-    stands before every text between special tokens ("prepend"), before those that do not begin with one ("always"), of
-    these only before the first ("first"), or nowhere ("none"). split_spaces: no merge joins a space to what is before
-    it. fuse_unk: unknown neighbours are one. lstrip, rstrip: special tokens that take the white space before or behind
-    them; normalized: those that are looked for when the others have been cut out and the rest is normalized.
+    stands before every text between special tokens ("prepend"), before those that do not begin with one
+    ("always"), of these only before the first ("first"), or nowhere ("none"). split_spaces: no merge joins a
+    space to what is before it. fuse_unk: unknown neighbours are one. lstrip, rstrip: special tokens that take
+    the white space before or behind them; normalized: those that are looked for when the others have been cut
+    out and the rest is normalized.
     """
 
     tokens: list[str]

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 Message = Mapping[str, Any]
 
+# Recurrent states that a conversation keeps beside its newest: where its prompt ended, and what others share.
+CHECKPOINTS = 2
+
 
 @dataclass(frozen=True)
 class ModelInfo:
@@ -65,7 +68,9 @@ class Model:
         self.kv_type = kv_type
         self.engine = engine
         self._sessions = Sessions(
-            core.info()["context"], self._new_session, conversations if engine is None else 1
+            core.info()["context"],
+            lambda context: self._new_session(context, checkpoints=CHECKPOINTS),
+            conversations if engine is None else 1,
         )
         self.constraints = Pool(core)
         self._compiled: dict[Any, Constraint] = {}
@@ -126,7 +131,7 @@ class Model:
         found: int = self.core.info()["chunk"] if self.engine is None else self.engine.chunk
         return found
 
-    def _new_session(self, context: int, chunk: int | None = None) -> _core.Session:
+    def _new_session(self, context: int, chunk: int | None = None, checkpoints: int = 0) -> _core.Session:
         """A session that can give the logits of a whole chunk at once."""
         size = chunk or self._chunk
         return _core.Session(
@@ -136,6 +141,7 @@ class Model:
             logit_rows=size,
             threads=self.threads if self.engine is None else 1,
             kv_type=self.kv_type,
+            checkpoints=checkpoints,
             compute=None if self.engine is None else self.engine.logits,
         )
 

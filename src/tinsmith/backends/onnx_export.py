@@ -17,11 +17,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from tinsmith.backends.onnx import CONFIG, try_out
+from tinsmith.backends.onnx_families import builder_architecture, prepare
 from tinsmith.errors import InputError, MissingExtraError, UnsupportedError
 from tinsmith.models.family import by_name
 from tinsmith.models.spec import Spec
 
-CONFIG = "genai_config.json"
 _MODEL, _DATA = "model.onnx", "model.onnx.data"
 _NEEDED = ("onnxruntime_genai", "onnxruntime", "onnx", "onnx_ir", "torch", "transformers")
 
@@ -56,11 +57,16 @@ def check(spec: Spec, precision: str) -> None:
         if find_spec(module) is None:
             raise MissingExtraError(module, "onnx")
     known = known_architectures()
-    if not set(by_name(spec.family).hf_architectures) & set(known):
+    if builder_architecture(_architecture(spec)) not in known:
         raise UnsupportedError(
             f"ONNX: onnxruntime-genai's model builder has no graph for the family {spec.family!r}; it knows "
             + ", ".join(known)
         )
+
+
+def _architecture(spec: Spec) -> str:
+    found: str = by_name(spec.family).hyper_to_hf(spec.hyper)["architectures"][0]
+    return found
 
 
 def export(spec: Spec, folder: str | Path, precision: str, options: Sequence[str] = ()) -> None:
@@ -69,7 +75,7 @@ def export(spec: Spec, folder: str | Path, precision: str, options: Sequence[str
     The folder appears when it is complete. One that an earlier export wrote is replaced. precision: of
     PRECISIONS: int4 and int8 are blocks of 32 whose products take activations as int8; fp16 are float16
     weights, computed in float32. options: further ones of the builder, as KEY=VALUE.
-    Raises as `check` does, and UnsupportedError where the builder refuses.
+    Raises as `check` does, and UnsupportedError where the builder refuses, or onnxruntime what it built.
     """
     folder = Path(folder)
     check(spec, precision)
@@ -84,6 +90,7 @@ def export(spec: Spec, folder: str | Path, precision: str, options: Sequence[str
         made = _build(spec, precision, options, Path(held))
         if precision == "fp16":
             _narrow(made)
+        try_out(made)
         if folder.exists():
             folder.replace(Path(held) / "before")
         made.replace(folder)
@@ -94,10 +101,11 @@ def _build(spec: Spec, precision: str, options: Sequence[str], scratch: Path) ->
 
     source, made = scratch / "hf", scratch / "onnx"
     models.save_hf(quant.apply(spec, "F32"), source)
+    edits = prepare(source)
     wanted = PRECISIONS[precision]
     extra = [*_OPTIONS, *(_QUANTIZED if wanted.startswith("int") else ()), *options]
-    command = [sys.executable, "-m", "onnxruntime_genai.models.builder", "-e", "cpu", "-p", wanted]
-    command += ["-i", str(source), "-o", str(made), "-c", str(scratch / "cache"), "--extra_options", *extra]
+    command = [sys.executable, "-m", "tinsmith.backends.onnx_worker", str(source), str(made)]
+    command += [str(scratch / "cache"), wanted, *extra]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, cwd=scratch, env=os.environ | _OFFLINE
     )
@@ -106,6 +114,13 @@ def _build(spec: Spec, precision: str, options: Sequence[str], scratch: Path) ->
         raise UnsupportedError(
             f"ONNX: onnxruntime-genai's model builder refuses the {spec.family} model: {last}"
         )
+    if edits:
+        import onnx
+
+        model = onnx.load(made / _MODEL, load_external_data=False)
+        for edit in edits:
+            edit(model, made / _DATA)
+        onnx.save(model, made / _MODEL)
     # As we wrote them: transformers saves a tokenizer in other words, which we might not read again.
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(source / name, made / name)

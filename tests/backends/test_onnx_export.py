@@ -10,7 +10,7 @@ from tiny_models import tiny_spec
 
 from tinsmith import _core, cli
 from tinsmith.errors import InputError, MissingExtraError, UnsupportedError
-from tinsmith.formats import onnx
+from tinsmith.backends import onnx_export as onnx
 from tinsmith.models import Spec, family, save_hf
 
 np = pytest.importorskip("numpy")

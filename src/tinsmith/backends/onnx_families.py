@@ -1,0 +1,101 @@
+"""What onnxruntime-genai's model builder must be told of some families so that its graph computes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tinsmith.formats import safetensors
+from tinsmith.formats.tokenizer_json import read_json
+
+CONFIG = "config.json"
+# Text models that the builder knows as a part of a multimodal one only: its architecture and model_type.
+_TEXT_PARTS = {
+    "Qwen3_5ForCausalLM": ("Qwen3_5ForConditionalGeneration", "qwen3_5"),
+    "Qwen3_5MoeForCausalLM": ("Qwen3_5MoeForConditionalGeneration", "qwen3_5_moe"),
+}
+# The least that transformers makes; the builder leaves the vision part out.
+_VISION = {
+    "depth": 1,
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_heads": 1,
+    "num_position_embeddings": 16,
+}
+Edit = Callable[[Any, Path], None]  # of the ONNX model that was built, and the file of its tensors
+
+
+def builder_architecture(architecture: str) -> str:
+    """The architecture by which the builder knows ours."""
+    return _TEXT_PARTS.get(architecture, (architecture,))[0]
+
+
+def prepare(folder: Path) -> list[Edit]:
+    """Changes a folder of `save_hf` to one that the builder reads rightly; what to change in what it makes."""
+    config = read_json(folder / CONFIG)
+    architecture = config["architectures"][0]
+    edits: list[Edit] = []
+    if architecture in _TEXT_PARTS:
+        config = _as_text_part(folder, config, *_TEXT_PARTS[architecture])
+    elif architecture == "Phi3ForCausalLM" and config.get("sliding_window"):
+        # Layers that are not listed as windowed get no window.
+        config["layer_types"] = ["sliding_attention"] * config["num_hidden_layers"]
+    elif architecture == "SmolLM3ForCausalLM":
+        # It fails at a layer without rotation. All are built with it, and it is then turned off.
+        plain = [layer for layer, rotated in enumerate(config["no_rope_layers"]) if not rotated]
+        config["no_rope_layers"] = [1] * config["num_hidden_layers"]
+        edits.append(lambda model, data: _without_rotation(model, plain))
+    elif architecture == "Gemma3ForCausalLM" and config.get("rope_scaling"):
+        # The scaling is of the layers without a window; the builder gives it to all.
+        base = config["rope_local_base_freq"]
+        edits.append(lambda model, data: _unscaled(model, data, base))
+    (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    return edits
+
+
+def _as_text_part(folder: Path, config: dict[str, Any], architecture: str, kind: str) -> dict[str, Any]:
+    stored = safetensors.read_folder(folder)
+    whole = folder / "whole.safetensors"
+    safetensors.write(whole, {_inside(name): tensor for name, tensor in stored.items()}, {"format": "pt"})
+    del stored
+    whole.replace(folder / safetensors.SINGLE)
+    text = {key: value for key, value in config.items() if key != "architectures"}
+    return {
+        "architectures": [architecture],
+        "model_type": kind,
+        "text_config": text,
+        "vision_config": {**_VISION, "out_hidden_size": config["hidden_size"]},
+        "tie_word_embeddings": config["tie_word_embeddings"],
+    }
+
+
+def _inside(name: str) -> str:
+    return name.replace("model.", "model.language_model.", 1) if name.startswith("model.") else name
+
+
+def _without_rotation(model: Any, layers: list[int]) -> None:
+    names = {f"/model/layers.{layer}/attn/GroupQueryAttention" for layer in layers}
+    nodes = [node for node in model.graph.node if node.name in names]
+    assert len(nodes) == len(names)
+    for node in nodes:
+        next(one for one in node.attribute if one.name == "do_rotary").i = 0
+
+
+def _unscaled(model: Any, data: Path, base: float) -> None:
+    """Writes the tables of windowed layers, [context, half a head] float32, anew in their places."""
+    import numpy
+
+    for stored in model.graph.initializer:
+        if stored.name not in ("cos_cache_local", "sin_cache_local"):
+            continue
+        context, half = stored.dims
+        frequencies = 1 / base ** (numpy.arange(half, dtype=numpy.float32) / numpy.float32(half))
+        angles = numpy.outer(numpy.arange(context, dtype=numpy.float32), frequencies.astype(numpy.float32))
+        table = numpy.cos(angles) if stored.name.startswith("cos") else numpy.sin(angles)
+        place = {entry.key: entry.value for entry in stored.external_data}
+        assert int(place["length"]) == table.nbytes
+        with data.open("r+b") as file:
+            file.seek(int(place["offset"]))
+            file.write(table.astype(numpy.float32).tobytes())

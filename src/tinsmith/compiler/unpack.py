@@ -1,0 +1,83 @@
+"""A tin back to the GGUF file of the same model, byte for byte what models.save_gguf writes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from math import lcm, prod
+from pathlib import Path
+
+from tinsmith import _core
+from tinsmith.compiler.build import GGUF_HEADER
+from tinsmith.compiler.program import Packed, read_tensors
+from tinsmith.errors import FormatError
+from tinsmith.formats import gguf
+from tinsmith.formats.tin import Tin
+from tinsmith.models import family
+from tinsmith.models.spec import Buffer
+from tinsmith.parallel import in_order
+
+_PIECE = 1 << 21  # weights unpacked by one task
+
+
+def write_gguf(source: str | Path, target: str | Path, advance: Callable[[int], None] | None = None) -> None:
+    """Writes the GGUF file that a tin was built from the tensors of, atomically, piece by piece.
+
+    advance: called with the bytes of each piece. Raises FormatError for a tin that is damaged or holds no
+    header of such a file, InputError where one can't be read or written.
+    """
+    file = Tin(source)
+    if GGUF_HEADER not in file.names:
+        raise FormatError(f"{source}: holds no {GGUF_HEADER}; an older tinsmith built it, build it again")
+    file.verify()
+    metadata, tensors = gguf.read_header(file.entry(GGUF_HEADER), f"{source}: {GGUF_HEADER}")
+    plain = {key: entry.value for key, entry in metadata.items()}
+    kind = family.by_name(file.manifest["family"])
+    hyper = kind.hyper_from_gguf(plain, tied=all(tensor.name != "output.weight" for tensor in tensors))
+    names = {name.gguf: name for name in kind.tensors(hyper)}
+    packed, derived = read_tensors(file.entry("program.bin")), kind.derive(hyper)
+    weights = file.entry("weights.bin")
+
+    def stored(tensor: gguf.Tensor) -> gguf.Tensor:
+        name = names.get(tensor.name)
+        if name is None or (name.role not in packed and name.role not in derived):
+            raise FormatError(f"{source}: tensor {tensor.name!r} is not in the tin; build it again")
+        if name.role not in packed:
+            return gguf.Tensor(tensor.name, tensor.type, tensor.shape, derived[name.role].data)
+        held = packed[name.role]
+        if (held.format, held.rows * held.inputs) != (tensor.type.name, prod(tensor.shape)):
+            raise FormatError(
+                f"{source}: {GGUF_HEADER} and program.bin disagree on {tensor.name!r}; build it again"
+            )
+        pieces = _pieces(held, weights[held.offset : held.offset + held.bytes], name.file_order, advance)
+        return gguf.Tensor(tensor.name, tensor.type, tensor.shape, pieces)
+
+    gguf.write(target, metadata, map(stored, tensors))
+
+
+def _pieces(
+    held: Packed, data: memoryview, order: Sequence[int], advance: Callable[[int], None] | None
+) -> Iterator[Buffer]:
+    if held.rows == 1:
+        yield data
+        return
+    run = lcm(_core.TILE, len(order))
+    step = max(1, _PIECE // held.inputs // run) * run
+    width = len(data) // (-(-held.rows // _core.TILE) * _core.TILE)
+
+    def unpack(begin: int) -> bytes:
+        end = min(begin + step, held.rows)
+        last = -(-end // _core.TILE) * _core.TILE
+        rows = _core.unpack(held.format, data[begin * width : last * width], end - begin, held.inputs)
+        if len(order) == 1:
+            return rows
+        return b"".join(
+            rows[(base + row) * width : (base + row + 1) * width]
+            for base in range(0, end - begin, len(order))
+            for row in order
+        )
+
+    for piece in in_order(partial(unpack, begin) for begin in range(0, held.rows, step)):
+        yield piece
+        if advance is not None:
+            advance(len(piece))

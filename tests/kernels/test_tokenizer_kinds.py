@@ -1,0 +1,131 @@
+"""Each kind of tokenizer, from Hugging Face's file and through GGUF, against the `tokenizers` library, id for
+id."""
+
+from __future__ import annotations
+
+import ctypes
+import random
+from pathlib import Path
+
+import pytest
+import textcore
+from textcore import SPECIAL, Opened
+from tokenizer_kinds import KINDS, random_texts, real_texts, save, sentences
+from tokenizers import Tokenizer as HfTokenizer
+from tokenizers import normalizers
+
+from tinsmith.compiler.tokenizer import encode
+from tinsmith.errors import UnsupportedError
+from tinsmith.formats import gguf, tokenizer_json
+from tinsmith.models import Tokenizer, _gguf_tokenizer
+
+
+@pytest.fixture(scope="module")
+def core(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    return textcore.load_core(tmp_path_factory.mktemp("textcore"))
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kind(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[HfTokenizer, Tokenizer]:
+    """Hugging Face's tokenizer, and ours of the file that it wrote."""
+    hf = KINDS[request.param]()
+    folder = save(hf, tmp_path_factory.mktemp(request.param))
+    return hf, tokenizer_json.read(folder)[0]
+
+
+def differing(ours: Opened, hf: HfTokenizer, texts: list[str]) -> list[str]:
+    wanted = hf.encode_batch_fast(texts, add_special_tokens=False)
+    return [text for text, w in zip(texts, wanted, strict=True) if ours.encode(text, SPECIAL) != w.ids]
+
+
+def through_gguf(t: Tokenizer, path: Path) -> Tokenizer:
+    metadata = {"general.architecture": "llama"} | _gguf_tokenizer.write(t)
+    gguf.write(
+        path, {k: v if isinstance(v, gguf.Value) else gguf.value(v) for k, v in metadata.items()}, iter(())
+    )
+    return _gguf_tokenizer.read({key: entry.value for key, entry in gguf.read(path).metadata.items()})
+
+
+@pytest.mark.parametrize("count", [2_000, pytest.param(200_000, marks=pytest.mark.slow)])
+def test_ids_equal_hugging_face(core: ctypes.CDLL, kind: tuple[HfTokenizer, Tokenizer], count: int) -> None:
+    hf, t = kind
+    texts = [*real_texts(), *sentences()][:: 200_000 // count * 2]
+    texts += random_texts(count - len(texts), seed=7)
+    assert len(texts) == count
+    assert not differing(Opened(core, encode(t)), hf, texts)
+
+
+def test_what_is_written_gives_the_same_ids(
+    core: ctypes.CDLL, kind: tuple[HfTokenizer, Tokenizer], tmp_path: Path
+) -> None:
+    """As a folder for Hugging Face, and as GGUF, whose SentencePiece has scores in place of merges."""
+    hf, t = kind
+    texts = random_texts(500, seed=8)
+    tokenizer_json.write(tmp_path, t, None, 100)
+    assert tokenizer_json.read(tmp_path)[0] == t
+    again = HfTokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    wanted = hf.encode_batch_fast(texts, add_special_tokens=False)
+    got = again.encode_batch_fast(texts, add_special_tokens=False)
+    assert [w.ids for w in wanted] == [g.ids for g in got]
+    back = through_gguf(t, tmp_path / "a.gguf")
+    if "▁▁" in t.tokens:
+        # A user token of U+2581 is one of spaces there, and a run of them begins with the longest.
+        texts = [text for text in texts if "▁" not in text and "    " not in text]
+    assert not differing(Opened(core, encode(back)), hf, texts)
+    tokenizer_json.write(tmp_path, back, None, 100)
+    folder = HfTokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    assert not differing(Opened(core, encode(back)), folder, texts)
+
+
+def test_all_bytes_come_back(core: ctypes.CDLL, kind: tuple[HfTokenizer, Tokenizer]) -> None:
+    """Broken UTF-8 too, where the vocabulary has tokens for bytes."""
+    _, t = kind
+    ours = Opened(core, encode(t))
+    rng = random.Random(5)
+    lacks_bytes = t.model != "bpe" and "byte" not in t.types
+    for _ in range(300):
+        data = rng.randbytes(rng.randint(1, 40))
+        ids = ours.encode(data, SPECIAL)
+        assert all(0 <= token < len(t.tokens) for token in ids)
+        if not lacks_bytes:
+            made = ours.decode(ids)
+            spaces = data.replace("▁".encode(), b" ")
+            assert made in ((data,) if t.model == "bpe" else (spaces, b" " + spaces))
+
+
+def test_normal_form_c_is_hugging_faces(core: ctypes.CDLL) -> None:
+    """Every character by itself and between marks, and random runs of marks."""
+    nfc = normalizers.NFC().normalize_str
+    codes = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+    chunks = [codes[i : i + 512] for i in range(0, len(codes), 512)]
+    texts = ["\n".join(f"{x}\u0323a{x}\u0301\u0316" for x in chunk) for chunk in chunks[:0x300]]
+    texts += ["".join(chunk) for chunk in chunks]
+    marked = [x for x in codes[0x300:0x20000] if nfc("a" + x) != "a" + x or nfc(x + "\u0334") != x + "\u0334"]
+    rng = random.Random(3)
+    marks = marked + list("aeio각가\u1161\u11a8か\u3099\u0301\u0323\u0338")
+    texts += ["".join(rng.choices(marks, k=rng.randint(1, 200))) for _ in range(3_000)]
+    for text in texts:
+        assert core_nfc(core, text) == nfc(text), ascii(text[:40])
+
+
+def core_nfc(core: ctypes.CDLL, text: str) -> str:
+    data = text.encode()
+    length = ctypes.c_size_t(len(data))
+    out = ctypes.create_string_buffer(3 * len(data) + 1)
+    words = (ctypes.c_uint32 * (3 * len(data) + 8))()
+    core.tini_nfc.restype = core.tini_nfc_good.restype = ctypes.c_size_t
+    good = core.tini_nfc_good(data, length)
+    size = core.tini_nfc(data, length, out, words)
+    made = out.raw[:size]
+    assert made[:good] == data[:good]
+    return made.decode()
+
+
+def test_merges_that_scores_cannot_say_are_refused(tmp_path: Path) -> None:
+    hf = KINDS["gemma"]()
+    t = tokenizer_json.read(save(hf, tmp_path))[0]
+    fewer = Tokenizer(**{**vars(t), "merges": t.merges[:-1]})
+    with pytest.raises(UnsupportedError, match="pairs of tokens that make a token, and merges for"):
+        _gguf_tokenizer.write(fewer)
