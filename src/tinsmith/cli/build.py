@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
             raise InputError(
                 f"{args.source}: a recipe states formats, context and name itself, in [build] and [output], "
                 "a date in [data], what an answer may be in [constraint], and weighs inputs by its training "
-                "data; leave out --format, --context, --name, --date, --imatrix, --schema, --tools and --grammar"
+                "data; leave out --format, --context, --name, --date, --imatrix, --schema, --tools, --grammar"
             )
         paths = _from_recipe(args)
     else:
