@@ -4,11 +4,13 @@ import itertools
 import random
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tiny_models import tiny_spec
 
+from tinsmith import models
 from tinsmith.errors import FormatError, InputError, UnsupportedError
 from tinsmith.formats.turns import Turns
 from tinsmith.models import family
@@ -325,3 +327,20 @@ def test_a_model_is_held_to_the_template_it_was_trained_under() -> None:
         check(replace(trained, chat_template=None))
     with pytest.raises(FormatError, match=r"and has another \([0-9a-f]{12}\)"):
         check(replace(trained, chat_template=SMOLLM + " "))
+
+
+def test_templates_survive_both_kinds_of_file_byte_for_byte(tmp_path: Path) -> None:
+    odd = "\r\n{# é\u2028 #}\t{{ 'x' }}\n\n"
+    named = {"tool_use": odd, "rag": "{{ messages }}"}
+    spec = replace(tiny_spec(family.by_name("llama")), chat_template=odd, named_templates=named)
+    models.save_gguf(spec, tmp_path / "a.gguf")
+    models.save_hf(spec, tmp_path / "a")
+    for path in (tmp_path / "a.gguf", tmp_path / "a"):
+        again = models.load(path)
+        assert (again.chat_template, again.named_templates) == (odd, named)
+    (tmp_path / "a" / "chat_template.jinja").write_bytes(odd.encode())
+    assert models.load(tmp_path / "a").chat_template == odd
+    fields = pytest.importorskip("gguf").GGUFReader(tmp_path / "a.gguf").fields
+    assert fields["tokenizer.chat_template"].contents() == odd
+    assert fields["tokenizer.chat_template.tool_use"].contents() == odd
+    assert fields["tokenizer.chat_templates"].contents() == list(named)
