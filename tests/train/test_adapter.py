@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_training import make_spec
 
+from tinsmith import cli, models
 from tinsmith.errors import FormatError, InputError, UnsupportedError
 from tinsmith.formats import gguf
 from tinsmith.models.family import TensorName, by_name
@@ -189,6 +190,36 @@ def test_what_is_not_plain_lora_is_refused(
     set_config(folder, **settings)
     with pytest.raises(error, match=said):
         merge(spec, folder)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_narrow_factors_are_taken_as_they_are(spec: Spec, folder: Path, dtype: torch.dtype) -> None:
+    narrow = {name: tensor.to(dtype) for name, tensor in load_file(folder / adapter.WEIGHTS).items()}
+    save_file(narrow, folder / adapter.WEIGHTS)
+    found = adapter.read(folder, spec).factors["layers.0.q"]
+    wanted = narrow["base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"].float().numpy()
+    assert np.array_equal(found.a, wanted)
+
+
+def test_the_verb_exports_for_a_base_of_either_kind(
+    spec: Spec, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models.save_hf(spec, tmp_path / "base")
+    models.save_gguf(spec, tmp_path / "base.gguf")
+    for base in ("base", "base.gguf"):
+        out = tmp_path / f"{base}.adapter"
+        options = ["--adapter", str(folder), "--base", str(tmp_path / base), "--gguf", str(out)]
+        assert cli.main(["export", *options]) == 0
+        assert capsys.readouterr().out == f"{out}\n"
+    made = [(tmp_path / f"{base}.adapter").read_bytes() for base in ("base", "base.gguf")]
+    assert made[0] == made[1]
+    for arguments, said in (
+        (["--gguf", "x", "--adapter", str(folder)], "--adapter and --base go together"),
+        (["--gguf", "x"], "give either FILE or --adapter"),
+        (["base", "--gguf", "x"], "an adapter is exported as --gguf, a model as --onnx"),
+    ):
+        assert cli.main(["export", *arguments]) == 2
+        assert said in capsys.readouterr().err
 
 
 def test_an_adapter_of_nothing_is_not_exported(spec: Spec, folder: Path, tmp_path: Path) -> None:

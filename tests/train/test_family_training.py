@@ -17,12 +17,16 @@ from tiny_training import PAIRS, TEMPLATE, encode, tokenizer_of
 from torch.nn import functional
 from transformers_models import save_random
 
-from tinsmith import models
+from tinsmith import _core, models
 from tinsmith.data.readers import Example
-from tinsmith.models.spec import Spec
+from tinsmith.models.family import by_name
+from tinsmith.models.spec import Spec, Tensor
 from tinsmith.train import adapter_gguf, lora, network
+from tinsmith.train.importance import recorded
 from tinsmith.train.merge import merge
+from tinsmith.train.rough import Rough
 from tinsmith.train.sequences import TokenSequence, shared_prefix
+from tinsmith.train.tensors import from_folder, quantized_float32, to_float32
 
 RANK, ALPHA = 4, 6.0
 
@@ -123,6 +127,76 @@ def test_llama_cpp_applies_the_exported_adapter(adapted: Adapted, tmp_path: Path
     # llama.cpp looks gelu up in a table of float16, whose steps the least difference may cross.
     assert np.abs(given - wanted).max() < 1e-3 * spread
     assert np.abs(base - wanted).max() > 0.05 * spread
+
+
+def test_a_quantized_gguf_is_a_base(adapted: Adapted, tmp_path: Path) -> None:
+    """The network of its values is the merged model that the same adapter makes of it."""
+    models.save_gguf(in_blocks(adapted.spec), tmp_path / "base.gguf")
+    spec = models.load(tmp_path / "base.gguf")
+    assert "Q8_0" in {tensor.format for tensor in spec.tensors.values()}
+    torch.manual_seed(1)
+    built = network.build(spec, torch.float32, RANK, ALPHA, 0.0)
+    with torch.no_grad():
+        for name, parameter in built.parameters().items():
+            parameter.copy_(adapted.built.parameters()[name])
+        sequences = sequences_of(spec.hyper.vocab)
+        losses, _ = built.answer_losses(built.pack(sequences, 12))
+        models.save_hf(merge(spec, adapted.folder), tmp_path / "merged")
+        model = plain(tmp_path / "merged")
+        wanted = [
+            functional.cross_entropy(
+                model(input_ids=torch.tensor([[*one.prompt, *one.answer]])).logits[0, len(one.prompt) - 1 : -1],
+                torch.tensor(one.answer),
+                reduction="none",
+            )
+            for one in sequences
+        ]
+    torch.testing.assert_close(losses, torch.cat(wanted), atol=2e-3, rtol=0)
+
+
+def in_blocks(spec: Spec) -> Spec:
+    """The matrices whose rows Q8_0 divides in that format."""
+
+    def convert(tensor: Tensor) -> Tensor:
+        if tensor.rows == 1 or tensor.inputs % 32:
+            return tensor
+        data = _core.quantize("Q8_0", tensor.data, tensor.rows, tensor.inputs)
+        return Tensor("Q8_0", tensor.rows, tensor.inputs, data)
+
+    return replace(spec, tensors={role: convert(tensor) for role, tensor in spec.tensors.items()})
+
+
+def test_rough_weights_and_adapter_add_up_to_the_quantized_model(adapted: Adapted) -> None:
+    """In the order that a file has them, whose blocks are those that are shipped."""
+    rough = Rough(adapted.spec, adapted.built, "Q4_0")
+    rough.renew()
+    names = {name.role: name for name in by_name(adapted.spec.family).tensors(adapted.spec.hyper)}
+    merged = merge(adapted.spec, adapted.folder)
+    assert set(rough.weights) == {
+        role for role in adapted.built.linears if merged.tensors[role].inputs % 32 == 0
+    }
+    for role, held in rough.weights.items():
+        module = adapted.built.linears[role]
+        update = module.scaling["default"] * (module.lora_B["default"].weight @ module.lora_A["default"].weight)
+        given = from_folder(names[role], (held + update).detach().numpy())
+        wanted = quantized_float32(merged.tensors[role], "Q4_0")
+        off = np.abs(to_float32(given) - wanted) > 1e-5
+        assert off.mean() < 0.01, role  # a rounding that falls the other way
+
+
+def test_importance_is_of_tokens_not_of_padding(adapted: Adapted) -> None:
+    built, sequences = adapted.built, sequences_of(adapted.spec.hyper.vocab)
+    with torch.no_grad(), recorded(built) as together:
+        built.answer_losses(built.pack(sequences, 0))
+    alone: dict[str, Any] = {}
+    for one in sequences:
+        with torch.no_grad(), recorded(built) as means:
+            built.answer_losses(built.pack([one], 0))
+        for role, mean in means.items():
+            alone[role] = alone.get(role, 0) + mean * len(one)
+    count = sum(map(len, sequences))
+    for role, total in alone.items():
+        torch.testing.assert_close(together[role], total / count, atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.slow

@@ -6,10 +6,12 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from tinsmith.errors import FormatError, InputError, MissingExtraError, UnsupportedError
+from tinsmith.formats import safetensors
 from tinsmith.models.chat_template import digest
 from tinsmith.models.family import TensorName, by_name
 from tinsmith.models.spec import Spec, Tensor
@@ -95,6 +97,8 @@ def read(folder: Path, spec: Spec) -> Adapter:
     Raises InputError when the folder holds none or one of another base, FormatError when its file is damaged,
     UnsupportedError when the adapter is not plain LoRA.
     """
+    if find_spec("numpy") is None:
+        raise MissingExtraError("numpy", "train")
     config = _config(folder / CONFIG)
     family = by_name(spec.family)
     every = [name for name in family.tensors(spec.hyper) if name.hf]
@@ -161,27 +165,30 @@ def _scale(config: dict[str, Any], module: str, rank: int) -> float:
 
 def _pairs(folder: Path) -> dict[str, dict[str, Any]]:
     """By module, its factors "A" and "B", float32."""
-    try:
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-    except ImportError:
-        raise MissingExtraError("safetensors", "train") from None
-    try:
-        tensors = load_file(folder / WEIGHTS)
-    except FileNotFoundError:
-        raise InputError(f"{folder}: holds no {WEIGHTS}; give an adapter folder") from None
-    except SafetensorError as error:
-        raise FormatError(f"{folder}/{WEIGHTS}: damaged: {error}; train again") from None
+    if not (folder / WEIGHTS).exists():
+        raise InputError(f"{folder}: holds no {WEIGHTS}; give an adapter folder")
     pairs: dict[str, dict[str, Any]] = {}
-    for key, tensor in tensors.items():
+    for key, tensor in safetensors.read(folder / WEIGHTS).items():
         match = _FACTOR.fullmatch(key)
         if match is None:
             raise UnsupportedError(f"{folder}: tensor {key} is not a LoRA factor; only plain LoRA is supported")
-        pairs.setdefault(match[1], {})[match[2]] = tensor.float().numpy()
+        pairs.setdefault(match[1], {})[match[2]] = _float32(folder, key, tensor)
     for module, pair in pairs.items():
         if set(pair) != {"A", "B"}:
             raise FormatError(f"{folder}: {module} has one factor of two; the file is damaged, train again")
     return pairs
+
+
+def _float32(folder: Path, key: str, tensor: safetensors.Tensor) -> Any:
+    import numpy as np
+
+    kinds: dict[str, Any] = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
+    if tensor.dtype not in kinds:
+        raise UnsupportedError(f"{folder}: {key} is {tensor.dtype}; supported: {', '.join(kinds)}")
+    array = np.frombuffer(tensor.data, kinds[tensor.dtype]).reshape(tensor.shape)  # type: ignore[arg-type]
+    if tensor.dtype == "BF16":
+        return (array.astype(np.uint32) << 16).view(np.float32)
+    return array.astype(np.float32)
 
 
 def _config(path: Path) -> dict[str, Any]:

@@ -265,13 +265,10 @@ def _weights(spec: Spec) -> dict[str, Tensor]:
     """As a Hugging Face folder has them, float32."""
     weights: dict[str, Tensor] = {}
     for name in family.by_name(spec.family).tensors(spec.hyper):
-        if not name.hf:
-            continue  # it follows from the config, as the model's own tables do
-        tensor = torch.from_numpy(to_folder(name, spec.tensors[name.role]))
-        if name.experts:
-            weights |= {name.hf.replace("*", str(number)): one for number, one in enumerate(tensor)}
-        else:
-            weights[name.hf] = tensor
+        # A tensor that no folder has follows from the config, as the model's own tables do.
+        if name.hf:
+            tensor = torch.from_numpy(to_folder(name, spec.tensors[name.role]))
+            weights |= zip(name.folder_names, tensor if name.experts else [tensor], strict=True)
     return weights
 
 

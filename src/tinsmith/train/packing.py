@@ -46,8 +46,8 @@ class Packing:
         return len(self.tokens) == self.sequences > 1
 
     def without_padding(self, states: Tensor) -> Tensor:
-        """[rows, width, …] of the input to [tokens, …]."""
-        flat = states.flatten(0, 1)
+        """[rows, width, features] or [rows * width, features] of the input to [tokens, features]."""
+        flat = states.flatten(0, -2)
         return flat[self.valid] if self.is_padded else flat
 
 

@@ -21,11 +21,13 @@ def to_float32(tensor: Tensor) -> Any:
 
 
 def to_folder(name: TensorName, tensor: Tensor) -> Any:
-    """A spec's tensor as a Hugging Face folder has it: a numpy array of that shape, float32."""
+    """A spec's tensor as a Hugging Face folder has it: a numpy array of that shape, float32; of a mixture's
+    experts all, one after the other."""
     import numpy as np
 
+    shape = (name.experts, *name.folder_shape) if name.experts else name.folder_shape
     changed = name.to_folder(from_float32(to_float32(tensor)))
-    return np.frombuffer(changed.data, dtype=np.float32).reshape(name.folder_shape).copy()
+    return np.frombuffer(changed.data, dtype=np.float32).reshape(shape).copy()
 
 
 def from_folder(name: TensorName, array: Any) -> Tensor:
