@@ -14,7 +14,7 @@ from tinsmith import models
 from tinsmith.errors import FormatError, InputError, UnsupportedError
 from tinsmith.formats.turns import Turns
 from tinsmith.models import family
-from tinsmith.models.chat_template import DIGEST, check, digest, render, settle, with_date
+from tinsmith.models.chat_template import DIGEST, check, digest, render, settle, with_date, with_tools
 from tinsmith.models.turn_probes import compile_turns
 
 TOKENS = {"bos_token": "<s>", "eos_token": "</s>"}
@@ -283,6 +283,18 @@ def test_no_text_of_a_table_cuts_a_control_token() -> None:
     )
     table = compile_turns(template, control=["<|user|>", "<|assistant|>"]).default
     assert table.opening["user"] == "<|user|>" and table.generation == "<|assistant|>"
+
+
+def test_a_fixed_list_of_tools_is_a_text_of_the_table() -> None:
+    turns = compile_turns(THINKING, tools=TOOLS)
+    assert compile_turns(with_tools(THINKING, TOOLS)) == turns
+    for messages in talks(random.Random(4), 20):
+        try:
+            given = turns.table(False).render(messages)
+        except InputError:
+            continue
+        assert given == by_transformers(THINKING, messages, True, tools=TOOLS, enable_thinking=False)
+    assert '"description": "it\'s <b>"' in turns.default.start
 
 
 def test_a_date_must_be_stated() -> None:
