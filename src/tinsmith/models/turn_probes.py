@@ -179,12 +179,20 @@ def _difference(table: TurnTable, show: Show, probes: Sequence[Probe]) -> str | 
         except InputError as error:
             return f"for {_said(messages)}: {error}"
         if given != wanted:
-            return f"for {_said(messages)} it gives {wanted!r} where a table gives {given!r}"
+            pairs = enumerate(zip(given, wanted, strict=False))
+            at = next((k for k, (a, b) in pairs if a != b), min(len(given), len(wanted)))
+            return f"for {_said(messages)} it gives {_near(wanted, at)} where a table gives {_near(given, at)}"
     return None
 
 
 def _said(messages: Messages) -> str:
     return json.dumps(messages, ensure_ascii=False)
+
+
+def _near(text: str, at: int) -> str:
+    """What is to be seen of a text around a place."""
+    begin, end = max(0, at - 30), at + 60
+    return ("…" if begin else "") + repr(text[begin:end]) + ("…" if end < len(text) else "")
 
 
 def _probes(shapes: Sequence[Sequence[str]], contents: Sequence[str] = _CONTENTS) -> list[Probe]:

@@ -39,10 +39,11 @@ class Reader:
         self.answer_end = self.common([back, told, told_on])
         self.answer_opening = turn[len(self.user_end) :]
         self.user_opening = back[len(self.answer_end) :]
+        first = self.user_opening if before.endswith(self.user_opening) else ""
         table = TurnTable(
             start_system="",
-            start=before.removesuffix(self.user_opening) if before.endswith(self.user_opening) else before,
-            first=self.user_opening if before.endswith(self.user_opening) else "",
+            start=before.removesuffix(first),
+            first=first,
             opening={"user": self.user_opening, "assistant": self.answer_opening, "tool": ""},
             ending={"system": "", "user": self.user_end, "assistant": self.answer_end, "tool": ""},
             between="",
@@ -58,10 +59,9 @@ class Reader:
         table = self.with_strips(table)
         return self.with_thoughts(table)
 
-    def cut(self, roles: Sequence[str], generate: bool = False, **contents: str) -> list[str]:
-        """The rendering's texts around the contents. contents: others than marks, by role; they hold them."""
-        messages = [{"role": role, "content": contents.get(role, _MARKS[role])} for role in roles]
-        rest, found = self.show(messages, generate), []
+    def cut(self, roles: Sequence[str], generate: bool = False) -> list[str]:
+        """The rendering's texts around marked contents."""
+        rest, found = self.show(self.messages(roles), generate), []
         for role in roles:
             text, mark, rest = rest.partition(_MARKS[role])
             if not mark:
@@ -96,19 +96,20 @@ class Reader:
 
     def with_tool(self, table: TurnTable) -> TurnTable:
         try:
-            _, _, opening, between, ending = self.cut([_U, _A, _T, _T])
-            again = self.cut([_U, _A, _T], True)
+            _, _, opening, between, finished = self.cut([_U, _A, _T, _T])
+            asked = self.cut([_U, _A, _T], True)[-1]
             content = json.dumps(f'{_MARKS[_T]}"\n', ensure_ascii=False)
             escaped = content[2:-1] in self.show(self.messages([_U, _A, _T], tool=f'{_MARKS[_T]}"\n'))
         except (InputError, UnsupportedError) as error:
             return replace(table, no_tool=str(error))
-        if not opening.startswith(self.answer_end) or not again[-1].endswith(table.generation):
-            return replace(table, no_tool="a tool's message has no place of its own in the chat template")
+        if not opening.startswith(self.answer_end) or not asked.endswith(table.generation):
+            return replace(table, no_tool="a tool's message has no place of its own")
+        ending = self.common([finished, asked])
         return replace(
             table,
             opening={**table.opening, "tool": opening[len(self.answer_end) :]},
-            ending={**table.ending, "tool": self.common([ending, again[-1]])},
-            finish={**table.finish, "tool": ending[len(self.common([ending, again[-1]])) :]},
+            ending={**table.ending, "tool": ending},
+            finish={**table.finish, "tool": finished[len(ending) :]},
             between=between,
             escaped=escaped,
         )
