@@ -131,7 +131,7 @@ def _compiled(show: Show, words: Sequence[str], control: Sequence[str]) -> TurnT
     odd = [*_ODD, *_with_system([[], *_ODD])]
     for taken in (table, replace(table, asked=True), replace(table, strict=True)):
         table = taken
-        if not _difference(table, show, _probes(odd, contents=_CONTENTS[:2])):
+        if not _difference(table, show, [*_probes(odd, contents=_CONTENTS[:2]), *map(_asked, odd)]):
             break
     _prove(table, show, _probes([*_PLAIN, *_TOOL, *_with_system([*_PLAIN, *_TOOL]), *odd], contents=("",)))
     _check_seams(table, control)
