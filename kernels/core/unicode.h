@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-/* White space is the property White_Space; UPPER is Lu and Lt, LOWER is Ll, LETTER is Lm and Lo, MARK is M, NUMBER is
- * N. All from UPPER on are letters. */
+/* White space is the property White_Space; UPPER is Lu and Lt, LOWER is Ll, LETTER is Lm and Lo, MARK is M,
+ * NUMBER is N. All from UPPER on are letters. */
 enum { TINI_OTHER, TINI_MARK, TINI_SPACE, TINI_NUMBER, TINI_UPPER, TINI_LOWER, TINI_LETTER };
 enum { TINI_UNICODE_GROUPS = 1793 };
 
@@ -204,8 +204,8 @@ static const uint16_t tini_unicode_blocks[97 * 32] = {
     184, 184, 184, 184, 184, 1
 };
 
-/* Two classes a byte, the lower code point in the low four bits. Bit 3 is set where a character may change when text
- * is normalized (NFC), or may change the ones before it. */
+/* Two classes a byte, the lower code point in the low four bits. Bit 3 is set where a character may change when
+ * text is normalized (NFC), or may change the ones before it. */
 static const uint8_t tini_unicode_classes[546 * 8] = {
     0, 0, 0, 0, 32, 34, 34, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 51, 51, 51, 51, 51, 0, 0, 0,
     64, 68, 68, 68, 68, 68, 68, 68, 68, 68, 68, 68, 68, 4, 0, 0, 80, 85, 85, 85, 85, 85, 85, 85, 85, 85, 85,
