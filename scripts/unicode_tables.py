@@ -1,4 +1,4 @@
-"""Writes kernels/core/unicode.h and kernels/core/nfc.h: classes of characters, and canonical composition.
+"""Writes kernels/core/unicode.[ch] and kernels/core/nfc.h: classes of characters, and canonical composition.
 
     pip install unicodedata2==16.0.0 tokenizers && python scripts/unicode_tables.py
 
@@ -100,9 +100,10 @@ def class_tables(care: set[int]) -> tuple[list[int], list[object], list[object]]
     return groups, members, list(packed)
 
 
-def unicode_header(care: set[int]) -> tuple[str, int]:
+def unicode_files(care: set[int]) -> tuple[str, str, int]:
+    """The header, the source that has its tables, and their bytes."""
     groups, members, packed = class_tables(care)
-    text = f"""/* Made by scripts/unicode_tables.py from Unicode {VERSION}. */
+    header = f"""/* Made by scripts/unicode_tables.py from Unicode {VERSION}; the tables are in unicode.c. */
 #ifndef TINI_UNICODE_H
 #define TINI_UNICODE_H
 
@@ -113,25 +114,15 @@ def unicode_header(care: set[int]) -> tuple[str, int]:
 enum {{ TINI_OTHER, TINI_MARK, TINI_SPACE, TINI_NUMBER, TINI_UPPER, TINI_LOWER, TINI_LETTER }};
 enum {{ TINI_UNICODE_GROUPS = {len(groups)} }};
 
-/* clang-format off */
-
 /* The row of tini_unicode_blocks for each {BLOCK * GROUP} code points; past the end all are OTHER. */
-static const uint8_t tini_unicode_groups[TINI_UNICODE_GROUPS] = {{
-{rows(groups)}
-}};
+extern const uint8_t tini_unicode_groups[TINI_UNICODE_GROUPS];
 
 /* The row of tini_unicode_classes for each {BLOCK} code points. */
-static const uint16_t tini_unicode_blocks[{len(members) // GROUP} * {GROUP}] = {{
-{rows(members)}
-}};
+extern const uint16_t tini_unicode_blocks[{len(members) // GROUP} * {GROUP}];
 
 /* Two classes a byte, the lower code point in the low four bits. Bit 3 is set where a character may change when
  * text is normalized (NFC), or may change the ones before it. */
-static const uint8_t tini_unicode_classes[{2 * len(packed) // BLOCK} * {BLOCK // 2}] = {{
-{rows(packed)}
-}};
-
-/* clang-format on */
+extern const uint8_t tini_unicode_classes[{2 * len(packed) // BLOCK} * {BLOCK // 2}];
 
 static inline uint32_t tini_unicode_entry(uint32_t code) {{
     uint32_t group = code / {BLOCK * GROUP};
@@ -147,7 +138,24 @@ static inline uint32_t tini_unicode_class(uint32_t code) {{
 
 #endif
 """
-    return text, len(groups) + 2 * len(members) + len(packed)
+    source = f"""/* Made by scripts/unicode_tables.py from Unicode {VERSION}; unicode.h says what this is. */
+#include "unicode.h"
+
+/* clang-format off */
+
+const uint8_t tini_unicode_groups[TINI_UNICODE_GROUPS] = {{
+{rows(groups)}
+}};
+
+const uint16_t tini_unicode_blocks[{len(members) // GROUP} * {GROUP}] = {{
+{rows(members)}
+}};
+
+const uint8_t tini_unicode_classes[{2 * len(packed) // BLOCK} * {BLOCK // 2}] = {{
+{rows(packed)}
+}};
+"""
+    return header, source, len(groups) + 2 * len(members) + len(packed)
 
 
 def nfc_header(known: Composition) -> tuple[str, int]:
@@ -226,9 +234,11 @@ def main() -> None:
         raise SystemExit(f"unicodedata2 has Unicode {unicodedata2.unidata_version}; {VERSION} is wanted")
     known = Composition()
     core = Path(__file__).parents[1] / "kernels" / "core"
-    for name, (text, size) in {"unicode.h": unicode_header(known.care()), "nfc.h": nfc_header(known)}.items():
+    header, source, size = unicode_files(known.care())
+    composition, more = nfc_header(known)
+    for name, text in {"unicode.h": header, "unicode.c": source, "nfc.h": composition}.items():
         (core / name).write_text(text, encoding="utf-8")
-        print(f"{core / name}: {size} bytes of tables")
+    print(f"{size + more} bytes of tables")
 
 
 if __name__ == "__main__":
