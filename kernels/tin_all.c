@@ -38,6 +38,7 @@
 #include "core/tokenizer.c"
 #include "core/trie.c"
 #include "core/turns.c"
+#include "core/unicode.c"
 #include "core/unigram.c"
 #include "core/walk.c"
 #include "core/zip.c"
