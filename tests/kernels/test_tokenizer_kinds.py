@@ -134,8 +134,8 @@ def test_merges_that_scores_cannot_say_are_refused(tmp_path: Path) -> None:
 
 
 def llama_cpp_reads(text: str, name: str) -> bool:
-    """llama.cpp knows no normal forms, nothing that Unicode 14 does not, no long s in a contraction, takes no marks
-    into the words of o200k and tekken, and with a unigram puts a space before one."""
+    """llama.cpp knows no normal forms, nothing that Unicode 14 does not, no long s in a contraction, takes no
+    marks into the words of o200k and tekken, and with a unigram puts a space before one."""
     kinds = {unicodedata.category(character) for character in text}
     marks = {"Mn", "Mc", "Me"} if name in ("gpt-4o", "tekken") else set()
     return (
