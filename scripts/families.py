@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Makes docs/families.md from what the tests of families show.
 
-python scripts/families.py            runs these tests (minutes), writes docs/families.json, then the page
-python scripts/families.py --render   writes the page from docs/families.json
+python scripts/families.py               runs these tests, writes docs/families.json and the page; many minutes
+python scripts/families.py tests/train   runs those of some files or folders, and keeps the other answers
+python scripts/families.py --render      writes the page from docs/families.json
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ COLUMNS = {
     "train": "LoRA on it lowers the loss; losses and gradients are those of peft on transformers' model",
     "merge": "the merged model's logits are those of base and adapter",
     "GGUF in": "a GGUF file is read, and written again with the same tensors and metadata",
-    "GGUF out": "llama.cpp gives the logits of transformers for the file that is written",
+    "GGUF out": "llama.cpp gives the logits of transformers for the file (of phi3 within its window, which "
+    "llama.cpp leaves out)",
     "adapter out": "llama.cpp gives the merged model's logits for the base with the GGUF adapter",
-    "ONNX": "plain onnxruntime gives the native runtime's logits for the exported model",
+    "ONNX": "plain onnxruntime gives the logits of transformers for the model that is exported",
     "native": "the native runtime gives the logits of transformers, and the same bits however it is used",
     "constrained": "answers within a JSON schema",
 }
@@ -76,9 +78,13 @@ def render(answers: Answers) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--render", action="store_true", help="run no tests")
-    if not parser.parse_args().render:
-        command = [sys.executable, "-m", "pytest", "-q", "-m", "proves", "--proofs", str(RESULTS), "tests"]
-        subprocess.run(command, cwd=ROOT, check=True)
+    parser.add_argument("tests", nargs="*", help="files or folders of tests; by default all, anew")
+    args = parser.parse_args()
+    if not args.render:
+        if not args.tests:
+            RESULTS.unlink(missing_ok=True)
+        options = ["-q", "-m", "proves", "--proofs", str(RESULTS), *(args.tests or ["tests"])]
+        subprocess.run([sys.executable, "-m", "pytest", *options], cwd=ROOT, check=True)
     PAGE.write_text(render(json.loads(RESULTS.read_text("utf-8"))), encoding="utf-8")
     print(PAGE)
 

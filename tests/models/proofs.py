@@ -60,4 +60,7 @@ class _Collector:
                 self.answers[case][column] = known if known != "yes" else answer
 
     def pytest_sessionfinish(self) -> None:
+        if self.path.exists():
+            for case, columns in json.loads(self.path.read_text("utf-8")).items():
+                self.answers[case] = columns | self.answers.get(case, {})
         self.path.write_text(json.dumps(self.answers, indent=2, sort_keys=True) + "\n", encoding="utf-8")
