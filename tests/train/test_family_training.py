@@ -44,8 +44,11 @@ class Adapted:
 
 @pytest.fixture(scope="module", params=cases())
 def adapted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Adapted:
-    base, folder = tmp_path_factory.mktemp("base"), tmp_path_factory.mktemp("adapter")
-    save_random(request.param, base)
+    return random_adapter(request.param, tmp_path_factory.mktemp("base"), tmp_path_factory.mktemp("adapter"))
+
+
+def random_adapter(case: str, base: Path, folder: Path, **changes: Any) -> Adapted:
+    save_random(case, base, **changes)
     spec = models.load(base)
     spec = replace(spec, tokenizer=tokenizer_of(spec.hyper.vocab), chat_template=TEMPLATE)
     torch.manual_seed(1)
@@ -130,6 +133,13 @@ def test_llama_cpp_applies_the_exported_adapter(adapted: Adapted, tmp_path: Path
     # llama.cpp looks gelu up in a table of float16, whose steps the least difference may cross.
     assert np.abs(given - wanted).max() < 1e-3 * spread
     assert np.abs(base - wanted).max() > 0.05 * spread
+
+
+def test_value_heads_are_put_in_order_for_llama_cpp(tmp_path: Path) -> None:
+    """Three to a key head: going there and coming back are not the same, as they are for two."""
+    adapted = random_adapter("qwen35", tmp_path / "base", tmp_path / "adapter", linear_num_value_heads=6)
+    test_merged_is_base_and_adapter(adapted, tmp_path / "plain")
+    test_llama_cpp_applies_the_exported_adapter(adapted, tmp_path)
 
 
 def test_a_quantized_gguf_is_a_base(adapted: Adapted, tmp_path: Path) -> None:

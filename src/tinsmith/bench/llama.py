@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tinsmith.backends.files import as_gguf
 from tinsmith.backends.llama import load_api, load_model
 from tinsmith.bench.engine import filler
 from tinsmith.errors import InputError, TinsmithError
@@ -130,39 +131,10 @@ class _Context:
 
 def find_source(path: Path) -> Path:
     load_api()
-    return gguf_of(path)
+    return as_gguf(path)
 
 
 def open_model(gguf: Path) -> Llama:
     api = load_api()
     features = api.llama_print_system_info().decode().strip(" |")
     return Llama(api, load_model(api, gguf), {"version": api.__version__, "system": features})
-
-
-def gguf_of(path: Path) -> Path:
-    """The GGUF with the weights of `path`: itself, or the one beside a tin whose packed weights are equal.
-
-    Raises InputError where there is none.
-    """
-    if path.is_dir():
-        raise InputError(f"{path}: a folder, which peers do not read; give a .gguf, or a .tin with it beside")
-    with path.open("rb") as file:
-        if file.read(4) == b"GGUF":
-            return path
-    from tinsmith import models
-    from tinsmith.compiler import build_image
-    from tinsmith.formats.tin import Tin
-
-    ours = Tin(path).entry("weights.bin")
-    beside = sorted(path.parent.glob("*.gguf"), key=lambda other: (other.stem != path.stem, other.name))
-    for candidate in beside:
-        try:
-            # Packing is a bijection: equal packed weights are equal weights.
-            theirs = Tin(build_image(models.load(candidate))).entry("weights.bin")
-        except TinsmithError:
-            continue  # another model's file, and not what was asked about
-        if ours == theirs:
-            return candidate
-    raise InputError(
-        f"{path}: no .gguf beside it has the same weights, which peers need; give the .gguf instead"
-    )

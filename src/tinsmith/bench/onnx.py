@@ -89,10 +89,9 @@ class Onnx:
 def find_source(path: Path) -> Path:
     """The folder of the peer's model, exported when the cache has none of these weights by this builder."""
     from tinsmith.backends.onnx import exported
-    from tinsmith.bench.llama import gguf_of
 
     # Logits of the last token only: without it a prompt pays for every position's.
-    return exported(gguf_of(path), precision_of(path), ("prune_lm_head=true",))
+    return exported(path, precision_of(path), ("prune_lm_head=true",))
 
 
 def open_model(folder: Path) -> Onnx:
