@@ -34,18 +34,21 @@ UNKNOWN = {"qwen3_moe"}
 BOUNDS = {"fp32": 1e-3, "fp16": 5e-3, "int8": 0.05, "int4": 0.5}
 
 
+@pytest.mark.proves("ONNX")
 @pytest.mark.parametrize("case", cases())
-def test_what_the_builder_does_not_know_is_refused(case: str, tmp_path: Path) -> None:
+def test_what_the_builder_does_not_know_is_refused(case: str, tmp_path: Path, record_property: Any) -> None:
     spec = tiny_spec(case)
     if family_of(case).name not in UNKNOWN:
         check(spec, "int4")
         return
+    record_property("without", "onnxruntime-genai's model builder has no graph for it")
     with pytest.raises(UnsupportedError, match="has no graph for the family .* it knows .*LlamaForCausalLM"):
         export(spec, tmp_path / "out", "int4")
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
+@pytest.mark.proves("ONNX")
 @pytest.mark.parametrize("case", [one for one in cases() if family_of(one).name not in UNKNOWN])
 def test_logits_are_those_of_transformers(case: str, tmp_path: Path) -> None:
     model = save_random(case, tmp_path / "hf", **WIDE.get(case, {}))
