@@ -103,12 +103,13 @@ def test_narrower_weights_stay_near(precision: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("case", ["llama", "gemma3", "qwen35"])
 def test_a_ggufs_own_blocks_are_kept(case: str, tmp_path: Path) -> None:
     format = pytest.importorskip("onnx")
-    spec = quant.apply(tiny_spec(case, **({"num_attention_heads": 4} if case == "llama" else {})), "Q4_0")
+    wide = {"hidden_size": 64, "num_attention_heads": 4} if case == "llama" else {}
+    spec = quant.apply(tiny_spec(case, **wide), "Q4_0")
     models.save_gguf(spec, tmp_path / "model.gguf")
     export(models.load(tmp_path / "model.gguf"), tmp_path / "out", "same")
     graph = format.load(tmp_path / "out" / "model.onnx", load_external_data=False).graph
     products = [node for node in graph.node if node.op_type in ("MatMul", "MatMulNBits")]
-    assert sum(node.op_type == "MatMulNBits" for node in products) >= 0.7 * len(products)
+    assert sum(node.op_type == "MatMulNBits" for node in products) >= 0.5 * len(products)
     tokens = some_tokens(spec.hyper.vocab, 100)
     ours = tinsmith.load(tmp_path / "out", threads=1)
     native = np.asarray(tinsmith.load(tmp_path / "model.gguf", threads=1).logits(tokens))
