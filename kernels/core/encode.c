@@ -120,7 +120,7 @@ int32_t tini_text_token(const tini_tokenizer *view, const uint8_t *text, size_t 
             continue;
         uint32_t token = entry & TINI_SLOT_NUMBER, at = view->offsets[token];
         if (view->offsets[token + 1] - at == length && !memcmp(view->text + at, text, length))
-            return (int32_t)token;
+            return tini_token_is_control(view, (int32_t)token) ? -1 : (int32_t)token;
     }
 }
 

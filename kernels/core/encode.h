@@ -29,7 +29,8 @@ static inline void tini_put(tini_token_sink *out, int32_t token) {
     out->last = token;
 }
 
-/* The normal token of text[length], whose hash is that before tini_text_hash; -1 when there is none. */
+/* The token of text[length], whose hash is that before tini_text_hash; -1 when there is none. Never a control token,
+ * whatever the file says: its slots are only checked for numbers that are none. */
 int32_t tini_text_token(const tini_tokenizer *view, const uint8_t *text, size_t length, uint32_t hash);
 
 #endif

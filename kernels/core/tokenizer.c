@@ -1,8 +1,11 @@
 /* Opening a tokenizer.bin: every count, offset, id and slot is checked here, and nothing later. */
 #include "tokenizer.h"
 #include "error.h"
+#include "region.h"
 
 #include <string.h>
+
+TINI_REGION_COLD
 
 /* Order of two byte strings: by the first byte that differs, then a prefix first. */
 static int compare_bytes(const uint8_t *a, uint32_t a_length, const uint8_t *b, uint32_t b_length) {
@@ -123,19 +126,6 @@ static tin_status check_merges(const tini_tokenizer *view, tin_error *error) {
     return check_slots(view->merge_slots, h->merge_slots, h->merges, error);
 }
 
-/* No text may make a control token. */
-static tin_status check_texts(const tini_tokenizer *view, tin_error *error) {
-    const tini_tokenizer_header *h = view->header;
-    tin_status status = check_slots(view->text_slots, h->text_slots, h->vocab, error);
-    for (uint32_t s = 0; !status && s < h->text_slots; s++) {
-        uint32_t token = view->text_slots[s] & TINI_SLOT_NUMBER;
-        if (view->text_slots[s] != TINI_SLOT_EMPTY &&
-            (tini_token_is_control(view, (int32_t)token) || view->offsets[token] == view->offsets[token + 1]))
-            return tini_fail(error, TIN_ERR_FORMAT, "tokenizer.bin: hash slot %u is damaged", s);
-    }
-    return status;
-}
-
 static tin_status check_specials(tini_tokenizer *view, tin_error *error) {
     const tini_tokenizer_header *h = view->header;
     for (uint32_t s = 0; s < h->specials; s++) {
@@ -197,7 +187,8 @@ tin_status tini_tokenizer_open(tini_tokenizer *view, const uint8_t *data, size_t
         return status;
     find_parts(view, data);
     if ((status = find_split(view, error)) || (status = check_tokens(view, error)) ||
-        (status = check_merges(view, error)) || (status = check_texts(view, error)))
+        (status = check_merges(view, error)) ||
+        (status = check_slots(view->text_slots, view->header->text_slots, view->header->vocab, error)))
         return status;
     return check_specials(view, error);
 }
@@ -209,3 +200,5 @@ const uint8_t *tini_token_bytes(const tini_tokenizer *view, int32_t token, uint3
     *length = view->offsets[token + 1] - view->offsets[token];
     return view->text + view->offsets[token];
 }
+
+TINI_REGION_END

@@ -126,7 +126,7 @@ enum {
 TIN_API size_t tin_tokenize_scratch(const tin_model *model, size_t length);
 
 /* Text to token ids. Returns the number of tokens, also when it is more than `capacity` (only the first
- * `capacity` are written); negative status on failure (ARGUMENT, MEMORY).
+ * `capacity` are written), at most 3 * length + 2; negative status on failure (ARGUMENT, MEMORY).
  * text: UTF-8; bytes that are not are kept as they are. flags: TIN_TEXT_*. */
 TIN_API int64_t tin_tokenize(const tin_model *model, const char *text, size_t length, uint32_t flags,
                              int32_t *tokens, size_t capacity, void *scratch, size_t scratch_size);

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 import safety
+from tokenizer_kinds import tiny
+
+from tinsmith.compiler.tokenizer import MODELS
 
 CORPUS = Path(__file__).with_name("corpus")
 FUZZERS = ["image", "text", "restore", "chat", "constraint"]
@@ -25,9 +28,18 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 @pytest.mark.parametrize("name", FUZZERS)
 def test_fuzzer_finds_nothing(core: list[Path], tmp_path: Path, name: str) -> None:
     """A crash, a leak, a hang or an abort of the harness leaves its input in $TINSMITH_FUZZ_ARTIFACTS."""
+    fuzz(core, tmp_path, name, safety.small_tin(tmp_path / "small.tin"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", MODELS)
+def test_text_of_each_tokenizer(core: list[Path], tmp_path: Path, model: str) -> None:
+    fuzz(core, tmp_path, "text", safety.text_tin(tmp_path / "text.tin", tiny(model)))
+
+
+def fuzz(core: list[Path], tmp_path: Path, name: str, tin: Path) -> None:
     flags = [*FLAGS, "-fsanitize=fuzzer"]
     program = safety.link(safety.clang(), tmp_path / name, f"{name}_fuzz.c", core, *flags)
-    tin = safety.small_tin(tmp_path / "small.tin")
     corpus = tmp_path / "corpus"
     shutil.copytree(CORPUS / name, corpus)
     artifacts = Path(os.environ.get("TINSMITH_FUZZ_ARTIFACTS", tmp_path))

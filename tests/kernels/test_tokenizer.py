@@ -17,11 +17,11 @@ import gguf
 import pytest
 import textcore
 from textcore import BOS, SPECIAL, Opened
-from tokenizer_kinds import DISPUTED, STDLIB, byte_level, random_texts, real_texts
+from tokenizer_kinds import DISPUTED, STDLIB, byte_level, random_texts, real_texts, tiny
 from tokenizers import AddedToken, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as HfTokenizer
 
-from tinsmith.compiler.tokenizer import ALPHABET, PRETOKENIZERS, encode
+from tinsmith.compiler.tokenizer import ALPHABET, MODELS, PRETOKENIZERS, encode
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.models.spec import Tokenizer
 
@@ -261,7 +261,7 @@ def test_a_damaged_file_is_named(core: ctypes.CDLL, small: Tokenizer) -> None:
         "merge 1 is damaged": words(data, merges_at + 16 + 12, 2),
         "hash slot 0 is damaged": words(data, slots_at, merges),
         "no empty slot": words(data, slots_at, *[0] * merge_slots),
-        "hash slot 1 is damaged": words(data, texts_at + 4, small.tokens.index("<|a|>")),
+        "hash slot 1 is damaged": words(data, texts_at + 4, vocab),
         "special token 0 is damaged": words(data, specials_at, vocab),
         "special token 1 is damaged": words(data, specials_at + 16, *first_special),
         "byte 65 has the wrong token": words(data, bytes_at + 4 * 65, small.tokens.index("B")),
@@ -271,19 +271,26 @@ def test_a_damaged_file_is_named(core: ctypes.CDLL, small: Tokenizer) -> None:
             Opened(core, file)
 
 
-def test_a_damaged_file_is_an_error_or_works(tmp_path: Path, small: Tokenizer) -> None:
-    """Every truncation and 2,000 flipped bits, under AddressSanitizer and UndefinedBehaviorSanitizer."""
+@pytest.fixture(scope="module")
+def damage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """tokenizer_fuzz.c under AddressSanitizer and UndefinedBehaviorSanitizer."""
+    folder = tmp_path_factory.mktemp("damage")
     flags = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    empty = tmp_path / "empty.c"
+    empty = folder / "empty.c"
     empty.write_text("int main(void) { return 0; }\n")
     try:
-        textcore.compile_c(tmp_path / "empty", [empty], *flags)
+        textcore.compile_c(folder / "empty", [empty], *flags)
     except subprocess.CalledProcessError:
         pytest.skip("the C compiler has no sanitizers")
     harness = Path(__file__).with_name("tokenizer_fuzz.c")
-    program = textcore.compile_c(tmp_path / "fuzz", [harness, *textcore.SOURCES], *flags)
-    (tmp_path / "tokenizer.bin").write_bytes(encode(small))
-    result = subprocess.run([program, tmp_path / "tokenizer.bin"], capture_output=True, text=True)
+    return textcore.compile_c(folder / "fuzz", [harness, *textcore.SOURCES], *flags)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_damaged_file_is_an_error_or_works(damage: Path, tmp_path: Path, model: str) -> None:
+    """Every truncation and 2,000 flipped bits."""
+    (tmp_path / "tokenizer.bin").write_bytes(encode(tiny(model)))
+    result = subprocess.run([damage, tmp_path / "tokenizer.bin"], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     refused, worked = map(int, result.stdout.split())
     assert refused > 100

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import ctypes
 import random
+import unicodedata
 from pathlib import Path
+from typing import Any
 
 import pytest
 import textcore
@@ -129,3 +131,48 @@ def test_merges_that_scores_cannot_say_are_refused(tmp_path: Path) -> None:
     fewer = Tokenizer(**{**vars(t), "merges": t.merges[:-1]})
     with pytest.raises(UnsupportedError, match="pairs of tokens that make a token, and merges for"):
         _gguf_tokenizer.write(fewer)
+
+
+def llama_cpp_reads(text: str, name: str) -> bool:
+    """llama.cpp knows no normal forms, nothing that Unicode 14 does not, no long s in a contraction, takes marks
+    for no part of the words of o200k and tekken, and with a unigram puts a space before one."""
+    kinds = {unicodedata.category(character) for character in text}
+    marks = {"Mn", "Mc", "Me"} if name in ("gpt-4o", "tekken") else set()
+    return (
+        not kinds & ({"Cn", "Co"} | marks)
+        and unicodedata.normalize("NFC", text) == text
+        and not set(text) & {"ſ", "\0", "▁"}
+        and not (name == "unigram" and (text.startswith(" ") or "> " in text))
+    )
+
+
+# What llama.cpp does otherwise: it knows Phi 3's tokens that take white space by the model's name alone, puts a
+# space behind special tokens too, stops at a character that a SentencePiece vocabulary without bytes lacks, and
+# writes no bytes with a unigram.
+OTHERWISE = ("phi3", "metaspace-first", "metaspace-unknown", "unigram-bytes")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in KINDS if name not in OTHERWISE])
+def test_llama_cpp_gives_the_same_ids(core: ctypes.CDLL, tmp_path: Path, name: str) -> None:
+    llama_cpp = pytest.importorskip("llama_cpp")
+    hf = KINDS[name]()
+    t = tokenizer_json.read(save(hf, tmp_path))[0]
+    sizes = {"context_length": 64, "embedding_length": 64, "block_count": 1, "feed_forward_length": 64}
+    sizes |= {"attention.head_count": 1, "rope.dimension_count": 64}
+    metadata: dict[str, Any] = {"general.architecture": "llama", "general.name": f"tiny {name}"}
+    metadata |= {"llama.attention.layer_norm_rms_epsilon": 1e-5} | {f"llama.{k}": v for k, v in sizes.items()}
+    metadata |= _gguf_tokenizer.write(t)
+    values = {k: v if isinstance(v, gguf.Value) else gguf.value(v) for k, v in metadata.items()}
+    gguf.write(tmp_path / "a.gguf", values, iter(()))
+    back = _gguf_tokenizer.read(
+        {key: entry.value for key, entry in gguf.read(tmp_path / "a.gguf").metadata.items()}
+    )
+    ours = Opened(core, encode(back))
+    theirs = llama_cpp.Llama(str(tmp_path / "a.gguf"), vocab_only=True, verbose=False)
+    texts = [*sentences()[::40], *random_texts(3_000, seed=12)]
+    texts = [text for text in texts if llama_cpp_reads(text, name)]
+    assert len(texts) > 1000
+    for text in texts[:2000]:
+        wanted = theirs.tokenize(text.encode(), add_bos=False, special=True)
+        assert ours.encode(text, SPECIAL) == wanted, ascii(text)

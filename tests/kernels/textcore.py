@@ -51,8 +51,11 @@ class Opened:
         self.core = core
         self.data = c.create_string_buffer(data, len(data))
         self.view = c.create_string_buffer(512)
-        error = Error()
-        if core.tini_tokenizer_open(self.view, self.data, c.c_size_t(len(data)), c.byref(error)):
+        self.open()
+
+    def open(self) -> None:
+        error, size = Error(), c.c_size_t(len(self.data))
+        if self.core.tini_tokenizer_open(self.view, self.data, size, c.byref(error)):
             raise ValueError(error.text.decode())
 
     def encode(self, text: str | bytes, flags: int = 0, capacity: int | None = None) -> list[int]:

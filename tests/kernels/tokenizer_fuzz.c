@@ -7,7 +7,8 @@
 #include <string.h>
 
 static const char sample[] =
-    "import argparse\n\n  <|a|>bc <|end|>'ll 123 \xc3\xa9\xff self.self.self\x00 \xe3\x80\x80 x";
+    "import argparse\n\n  <|a|>bc <|end|>  'll 123 \xc3\xa9\xff self.self.self\x00 \xe3\x80\x80 x  <mask><tool>"
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaabaaab e\xcc\x81\xcc\xa3\xf0\x9d\x85\xa0\xe2\x96\x81 ab <0x0A>";
 
 static volatile uint32_t touched;
 

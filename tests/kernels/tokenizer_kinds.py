@@ -16,6 +16,7 @@ from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tok
 from tokenizers import Tokenizer as HfTokenizer
 
 from tinsmith.compiler.tokenizer import ALPHABET
+from tinsmith.models import Tokenizer
 
 STDLIB = Path(sysconfig.get_paths()["stdlib"])
 
@@ -154,6 +155,39 @@ def trained_unigram(*, fallback: bool) -> HfTokenizer:
     hf.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
     hf.add_special_tokens(["<unk>", "<s>", "</s>"])
     return hf
+
+
+def tiny(model: str) -> Tokenizer:
+    """A vocabulary of some hundred tokens with all that a tokenizer.bin can have."""
+    letters = ["a", "b", "é", "▁", "\n", "ab", "▁a", "▁ab", "aa", "▁▁"] if model != "bpe" else list(ALPHABET)
+    special = ["<unk>", "<s>", "<|end|>", "<mask>", "<tool>"]
+    pairs = [("a", "b"), ("▁", "ab"), ("▁", "a"), ("a", "a"), ("▁", "▁")]
+    if model == "bpe":
+        pairs = [(left.replace("▁", "Ġ"), right.replace("▁", "Ġ")) for left, right in pairs]
+        letters += [left + right for left, right in pairs]
+    tokens = [*special, *([] if model == "bpe" else BYTES), *letters]
+    fixed = ["unknown", "control", "control", "control", "user"]
+    types = [*fixed, *([] if model == "bpe" else ["byte"] * 256), *["normal"] * len(letters)]
+    return Tokenizer(
+        tokens=tokens,
+        types=types,
+        merges=[] if model == "unigram" else pairs,
+        pre="qwen2" if model == "bpe" else "default",
+        bos=1,
+        eos=2,
+        unk=0,
+        pad=None,
+        add_bos=True,
+        end_tokens=(2,),
+        model=model,
+        scores=[-float(len(token)) for token in tokens] if model == "unigram" else None,
+        nfc=model == "bpe",
+        prefix={"bpe": "none", "sentencepiece": "prepend", "unigram": "always"}[model],
+        fuse_unk=True,
+        lstrip=(3,),
+        rstrip=(2,),
+        normalized=(4,),
+    )
 
 
 SPACES = normalizers.Replace(" ", "▁")

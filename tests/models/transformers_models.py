@@ -37,6 +37,13 @@ def save_random(case: str, folder: Path, **changes: Any) -> Any:
     return model
 
 
+def from_folder(folder: Path) -> Any:
+    """transformers' own model of a folder, float32 and eager."""
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    kinds = {"attn_implementation": "eager", "dtype": torch.float32}
+    return transformers.AutoModelForCausalLM.from_pretrained(folder, **kinds)
+
+
 def scatter(model: Any) -> None:
     """Weights by which every part of the model counts: matrices that keep their input's size, vectors scattered
     around what they are made as."""

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
         metavar="P",
-        help="of --onnx: int4 (default), int8, fp16 or fp32; blocks are of 32 weights",
+        help="of --onnx: int4 (default), int8, fp16, fp32, or same: its Q4_0 and Q8_0 blocks as they are",
     )
     parser.add_argument(
         "--adapter", metavar="DIR", help="instead of FILE: an adapter, a folder in peft's format; with --base"
@@ -58,9 +58,11 @@ def _adapter(args: argparse.Namespace, out: Path) -> None:
 
 def _onnx(args: argparse.Namespace, out: Path) -> None:
     from tinsmith import models
+    from tinsmith.backends.files import as_gguf
     from tinsmith.backends.onnx_export import export
 
-    export(models.load(args.file), out, args.precision or "int4")
+    source = Path(args.file)
+    export(models.load(as_gguf(source) if source.is_file() else source), out, args.precision or "int4")
 
 
 def _gguf(args: argparse.Namespace, out: Path) -> None:

@@ -89,7 +89,8 @@ def _compile(
     if vocab != spec.hyper.vocab:
         raise FormatError(f"the tokenizer has {vocab} tokens and the model {spec.hyper.vocab}")
     graph = compile_graph(spec)
-    program = write_program(graph, vocab=vocab, context=spec.hyper.context, chunk=_chunk(graph))
+    context = family.by_name(spec.family).context(spec.hyper)
+    program = write_program(graph, vocab=vocab, context=context, chunk=_chunk(graph))
     entries: list[tuple[str, tin.Data]] = [
         ("program.bin", program.data),
         ("weights.bin", tin.Pieces(program.weight_bytes, pack_weights(graph, program, advance))),

@@ -44,6 +44,7 @@ def load_gguf(path: str | Path) -> Spec:
     }
     names, notes = without_ignored(file.tensors, family.ignored_in_gguf(hyper))
     tensors = _tensors(file, names, family.tensors(hyper))
+    notes += family.notes(hyper)
     return Spec(family.name, hyper, tensors, tokenizer, template, general, notes, named)
 
 

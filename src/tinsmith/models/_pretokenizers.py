@@ -28,8 +28,8 @@ GGUF_NAMES: dict[str, Pretokenizer] = {
     "llama3": Pretokenizer("llama-bpe", ignore_merges=True),
     "llama-v3": Pretokenizer("llama-bpe", ignore_merges=True),
     "lfm2": Pretokenizer("llama-bpe", ignore_merges=True),
-    "smaug-bpe": Pretokenizer("llama-bpe"),  # SmolLM3
-    "dbrx": Pretokenizer("llama-bpe"),  # Phi 4, Granite 4
+    "smaug-bpe": Pretokenizer("llama-bpe"),
+    "dbrx": Pretokenizer("llama-bpe"),
     "qwen2": Pretokenizer("qwen2", nfc=True),
     "deepseek-r1-qwen": Pretokenizer("qwen2"),
     "qwen35": Pretokenizer("qwen35", nfc=True),
