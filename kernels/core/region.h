@@ -88,8 +88,11 @@
 /* What runs seldom, or never where vector kernels do: small rather than fast, whatever the flags. */
 #if defined(__clang__)
 #define TINI_REGION_COLD TINI_PRAGMA(clang attribute push(__attribute__((minsize)), apply_to = function))
-#elif defined(__GNUC__)
+#elif defined(__GNUC__) && \
+    defined(__OPTIMIZE__) /* else headers of intrinsics would take all that follows as optimized */
 #define TINI_REGION_COLD TINI_PRAGMA(GCC push_options) TINI_PRAGMA(GCC optimize("Os"))
+#elif defined(__GNUC__)
+#define TINI_REGION_COLD TINI_PRAGMA(GCC push_options)
 #else
 #define TINI_REGION_COLD
 #endif

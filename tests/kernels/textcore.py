@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 CORE = Path(__file__).parents[2] / "kernels" / "core"
-TOKENIZER = ("tokenizer", "encode", "bpe", "unigram", "normalize", "pretokenizer")
+TOKENIZER = ("tokenizer", "encode", "bpe", "unigram", "normalize", "pretokenizer", "unicode")
 SOURCES = [CORE / f"{name}.c" for name in (*TOKENIZER, "sampler", "error")]
 SPECIAL, BOS = 1, 2
 
