@@ -134,10 +134,10 @@ def test_merges_that_scores_cannot_say_are_refused(tmp_path: Path) -> None:
 
 
 def llama_cpp_reads(text: str, name: str) -> bool:
-    """llama.cpp knows no normal forms, nothing that Unicode 14 does not, no long s in a contraction, takes marks
-    for no part of the words of o200k and tekken, and with a unigram puts a space before one."""
+    """llama.cpp knows no normal forms, nothing that Unicode 14 does not, no long s in a contraction, takes
+    marks for no part of the words of o200k and tekken, and with a unigram puts a space before one."""
     kinds = {unicodedata.category(character) for character in text}
-    marks = {"Mn", "Mc", "Me"} if name in ("gpt-4o", "tekken") else set()
+    marks = {"Mn", "Mc", "Me"} if name in ("gpt-4o", "o200k", "tekken") else set()
     return (
         not kinds & ({"Cn", "Co"} | marks)
         and unicodedata.normalize("NFC", text) == text
@@ -146,10 +146,10 @@ def llama_cpp_reads(text: str, name: str) -> bool:
     )
 
 
-# What llama.cpp does otherwise: it knows Phi 3's tokens that take white space by the model's name alone, puts a
-# space behind special tokens too, stops at a character that a SentencePiece vocabulary without bytes lacks, and
-# writes no bytes with a unigram.
-OTHERWISE = ("phi3", "metaspace-first", "metaspace-unknown", "unigram-bytes")
+# What llama.cpp does otherwise: it always merges o200k's pieces, knows Phi 3's tokens that take white space by
+# the model's name alone, puts a space behind special tokens too, stops at a character that a SentencePiece
+# vocabulary without bytes lacks, and writes no bytes with a unigram.
+OTHERWISE = ("o200k", "phi3", "metaspace-first", "metaspace-unknown", "unigram-bytes")
 
 
 @pytest.mark.slow

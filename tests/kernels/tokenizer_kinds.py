@@ -161,10 +161,10 @@ def tiny(model: str) -> Tokenizer:
     """A vocabulary of some hundred tokens with all that a tokenizer.bin can have."""
     letters = ["a", "b", "é", "▁", "\n", "ab", "▁a", "▁ab", "aa", "▁▁"] if model != "bpe" else list(ALPHABET)
     special = ["<unk>", "<s>", "<|end|>", "<mask>", "<tool>"]
-    pairs = [("a", "b"), ("▁", "ab"), ("▁", "a"), ("a", "a"), ("▁", "▁")]
+    pairs = [("a", "b"), ("▁", "ab"), ("▁a", "b"), ("▁", "a"), ("a", "a"), ("▁", "▁")]
     if model == "bpe":
         pairs = [(left.replace("▁", "Ġ"), right.replace("▁", "Ġ")) for left, right in pairs]
-        letters += [left + right for left, right in pairs]
+        letters += dict.fromkeys(left + right for left, right in pairs)
     tokens = [*special, *([] if model == "bpe" else BYTES), *letters]
     fixed = ["unknown", "control", "control", "control", "user"]
     types = [*fixed, *([] if model == "bpe" else ["byte"] * 256), *["normal"] * len(letters)]
@@ -235,6 +235,7 @@ KINDS: dict[str, Callable[[], HfTokenizer]] = {
     "qwen35": lambda: chat(trained_bpe("qwen35", nfc=True)),
     "gpt-4o": lambda: chat(trained_bpe("gpt-4o", behavior="removed")),
     "tekken": lambda: chat(trained_bpe("tekken", ignore_merges=True)),
+    "o200k": lambda: chat(trained_bpe("gpt-4o", ignore_merges=True)),
     "llama2": llama2,
     "phi3": phi3,
     "gemma": gemma,

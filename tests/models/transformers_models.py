@@ -12,7 +12,7 @@ from tiny_models import config_of, tiny_tokenizer
 
 from tinsmith.formats import tokenizer_json
 
-POSITIONS = 300  # past the windows of the tiny configs, and past four chunks of 64
+POSITIONS = 300  # past the windows of the tiny configs, and four chunks of 64
 IDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}  # of tiny_models' tokenizer
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"

@@ -228,7 +228,7 @@ def test_the_verb_exports_for_a_base_of_either_kind(
     for arguments, said in (
         (["--gguf", "x", "--adapter", str(folder)], "--adapter and --base go together"),
         (["--gguf", "x"], "give either FILE or --adapter"),
-        (["base", "--gguf", "x"], "an adapter is exported as --gguf, a model as --onnx"),
+        (["--onnx", "x", "--adapter", str(folder), "--base", "b"], "an adapter is exported as --gguf"),
     ):
         assert cli.main(["export", *arguments]) == 2
         assert said in capsys.readouterr().err

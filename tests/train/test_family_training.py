@@ -167,6 +167,20 @@ def test_a_quantized_gguf_is_a_base(adapted: Adapted, tmp_path: Path) -> None:
     torch.testing.assert_close(losses, torch.cat(wanted), atol=2e-3, rtol=0)
 
 
+def test_bfloat16_stays_near(adapted: Adapted) -> None:
+    torch.manual_seed(1)
+    narrow = network.build(adapted.spec, torch.bfloat16, RANK, ALPHA, 0.0)
+    sequences = sequences_of(adapted.spec.hyper.vocab)
+    with torch.no_grad():
+        for name, parameter in narrow.parameters().items():
+            parameter.copy_(adapted.built.parameters()[name])
+        wanted, _ = adapted.built.answer_losses(adapted.built.pack(sequences, 12))
+    losses, _ = narrow.answer_losses(narrow.pack(sequences, 12))
+    losses.mean().backward()
+    assert all(parameter.grad is not None for parameter in narrow.parameters().values())
+    assert float((losses - wanted).abs().mean()) < 0.3  # of about 6
+
+
 def in_blocks(spec: Spec) -> Spec:
     """The matrices whose rows Q8_0 divides in that format."""
 

@@ -132,9 +132,11 @@ def check(t: Tokenizer) -> None:
         raise UnsupportedError(f"tokenizer {t.model!r} with the prefix {t.prefix!r} is not supported")
     if t.model == "bpe" and t.pre not in GGUF_NAMES:
         raise UnsupportedError(f"pre-tokenizer {t.pre!r} is not supported; known: {', '.join(GGUF_NAMES)}")
-    if (t.model == "bpe" and (t.prefix != "none" or t.split_spaces)) or (t.model != "bpe" and t.nfc):
+    if (t.model == "bpe" and (t.prefix != "none" or t.split_spaces)) or (
+        t.model != "bpe" and (t.nfc or t.ignore_merges)
+    ):
         raise UnsupportedError(
-            f"tokenizer {t.model!r}: these rules for spaces and normal forms are not supported"
+            f"tokenizer {t.model!r}: these rules for spaces, merges and normal forms are not supported"
         )
     if len(t.types) != len(t.tokens):
         raise FormatError(f"tokenizer has {len(t.tokens)} tokens but {len(t.types)} token types")

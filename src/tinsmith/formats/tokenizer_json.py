@@ -117,6 +117,8 @@ def _kind(path: Path, whole: Mapping[str, Any], model: Mapping[str, Any]) -> str
     if given == "Unigram":
         return "unigram"
     if (whole.get("decoder") or {}).get("type") != "ByteLevel":
+        if model.get("ignore_merges"):
+            raise UnsupportedError(f"{path}: model.ignore_merges is only supported in a byte-level tokenizer")
         return "sentencepiece"
     if model.get("byte_fallback"):
         raise UnsupportedError(

@@ -69,7 +69,7 @@ def read(meta: Mapping[str, Any]) -> Tokenizer:
     else:
         prefix = bool(meta.get("tokenizer.ggml.add_space_prefix", space))
         tokenizer = replace(tokenizer, **_spaces(meta, tokenizer, prefix))
-    return replace(tokenizer, **_of_phi3(meta, tokenizer), **_own(meta, len(tokens)))
+    return replace(tokenizer, **_of_phi3(meta, tokenizer) | _own(meta, len(tokens)))
 
 
 def _of_phi3(meta: Mapping[str, Any], t: Tokenizer) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def _spaces(meta: Mapping[str, Any], t: Tokenizer, prefix: bool) -> dict[str, An
 
 def _own(meta: Mapping[str, Any], count: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for key, kind in (("nfc", bool), ("prefix", str), ("split_spaces", bool)):
+    for key, kind in (("nfc", bool), ("ignore_merges", bool), ("prefix", str), ("split_spaces", bool)):
         given = meta.get(_OWN + key)
         if given is not None:
             if not isinstance(given, kind):
@@ -221,14 +221,14 @@ def _written_own(t: Tokenizer) -> dict[str, Any]:
     own: dict[str, Any] = {}
     if t.model == "bpe":
         known = GGUF_NAMES.get(t.pre)
-        if known is None or known.ignore_merges != t.ignore_merges:
+        if known is None:
             raise UnsupportedError(
-                f"GGUF has no name for the pre-tokenizer {t.pre!r} with ignore_merges {t.ignore_merges}"
+                f"GGUF has no name for the pre-tokenizer {t.pre!r}; known: {', '.join(GGUF_NAMES)}"
             )
+        if known.ignore_merges != t.ignore_merges:
+            own["ignore_merges"] = t.ignore_merges
         if known.nfc != t.nfc:
             own["nfc"] = t.nfc
-    elif t.ignore_merges:
-        raise UnsupportedError(f"GGUF has no {t.model} tokenizer with ignore_merges")
     if t.prefix not in ("none", "prepend"):
         own["prefix"] = t.prefix
     if t.split_spaces:

@@ -167,7 +167,8 @@ def build(
     linears = {}
     for name in sorted(wanted):
         module = base.get_submodule(name)
-        module.forward = partial(_lora_forward, module, narrow=packs)
+        # A layer that is not adapted keeps its type, and takes no other.
+        module.forward = partial(_lora_forward, module, narrow=packs and not targets)
         linears[roles[f"{name}.weight"]] = module
     head = base.get_output_embeddings().weight.detach().to(matrices)
     scale = 1 / getattr(base.config, "logits_scaling", 1)
