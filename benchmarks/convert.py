@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,10 @@ def make_folder(shape: str, folder: Path) -> None:
         safetensors.write(folder / file, shard)
         weight_map |= dict.fromkeys(shard, file)
     write_text(folder / safetensors.INDEX, json.dumps({"weight_map": weight_map}))
-    tokenizer_json.write(folder, padded_tokenizer(hyper.vocab), None, hyper.context)
+    # A folder's vocabulary is whole: names that no merge makes are in it all the same.
+    tokenizer = padded_tokenizer(hyper.vocab)
+    whole = ["control" if kind == "control" else "normal" for kind in tokenizer.types]
+    tokenizer_json.write(folder, replace(tokenizer, types=whole), None, hyper.context)
     write_text(folder / "config.json", json.dumps(model.hyper_to_hf(hyper) | {"torch_dtype": "bfloat16"}))
 
 

@@ -1,4 +1,4 @@
-"""Writes kernels/core/unicode.h and kernels/core/nfc.h: classes of characters, and canonical composition.
+"""Writes kernels/core/unicode.[ch] and kernels/core/nfc.h: classes of characters, and canonical composition.
 
     pip install unicodedata2==16.0.0 tokenizers && python scripts/unicode_tables.py
 
@@ -100,36 +100,29 @@ def class_tables(care: set[int]) -> tuple[list[int], list[object], list[object]]
     return groups, members, list(packed)
 
 
-def unicode_header(care: set[int]) -> tuple[str, int]:
+def unicode_files(care: set[int]) -> tuple[str, str, int]:
+    """The header, the source that has its tables, and their bytes."""
     groups, members, packed = class_tables(care)
-    text = f"""/* Made by scripts/unicode_tables.py from Unicode {VERSION}. */
+    header = f"""/* Made by scripts/unicode_tables.py from Unicode {VERSION}; the tables are in unicode.c. */
 #ifndef TINI_UNICODE_H
 #define TINI_UNICODE_H
 
 #include <stdint.h>
 
 /* White space is the property White_Space; UPPER is Lu and Lt, LOWER is Ll, LETTER is Lm and Lo, MARK is M,
-NUMBER is * N. All from UPPER on are letters. */ enum {{ TINI_OTHER, TINI_MARK, TINI_SPACE, TINI_NUMBER,
-TINI_UPPER, TINI_LOWER, TINI_LETTER }}; enum {{ TINI_UNICODE_GROUPS = {len(groups)} }};
-
-/* clang-format off */
+ * NUMBER is N. All from UPPER on are letters. */
+enum {{ TINI_OTHER, TINI_MARK, TINI_SPACE, TINI_NUMBER, TINI_UPPER, TINI_LOWER, TINI_LETTER }};
+enum {{ TINI_UNICODE_GROUPS = {len(groups)} }};
 
 /* The row of tini_unicode_blocks for each {BLOCK * GROUP} code points; past the end all are OTHER. */
-static const uint8_t tini_unicode_groups[TINI_UNICODE_GROUPS] = {{
-{rows(groups)}
-}};
+extern const uint8_t tini_unicode_groups[TINI_UNICODE_GROUPS];
 
 /* The row of tini_unicode_classes for each {BLOCK} code points. */
-static const uint16_t tini_unicode_blocks[{len(members) // GROUP} * {GROUP}] = {{
-{rows(members)}
-}};
+extern const uint16_t tini_unicode_blocks[{len(members) // GROUP} * {GROUP}];
 
 /* Two classes a byte, the lower code point in the low four bits. Bit 3 is set where a character may change when
-text * is normalized (NFC), or may change the ones before it. */ static const uint8_t tini_unicode_classes[{
-        2 * len(packed) // BLOCK
-    } * {BLOCK // 2}] = {{ {rows(packed)} }};
-
-/* clang-format on */
+ * text is normalized (NFC), or may change the ones before it. */
+extern const uint8_t tini_unicode_classes[{2 * len(packed) // BLOCK} * {BLOCK // 2}];
 
 static inline uint32_t tini_unicode_entry(uint32_t code) {{
     uint32_t group = code / {BLOCK * GROUP};
@@ -145,58 +138,95 @@ static inline uint32_t tini_unicode_class(uint32_t code) {{
 
 #endif
 """
-    return text, len(groups) + 2 * len(members) + len(packed)
+    source = f"""/* Made by scripts/unicode_tables.py from Unicode {VERSION}; unicode.h says what this is. */
+#include "unicode.h"
+
+/* clang-format off */
+
+const uint8_t tini_unicode_groups[TINI_UNICODE_GROUPS] = {{
+{rows(groups)}
+}};
+
+const uint16_t tini_unicode_blocks[{len(members) // GROUP} * {GROUP}] = {{
+{rows(members)}
+}};
+
+const uint8_t tini_unicode_classes[{2 * len(packed) // BLOCK} * {BLOCK // 2}] = {{
+{rows(packed)}
+}};
+"""
+    return header, source, len(groups) + 2 * len(members) + len(packed)
 
 
 def nfc_header(known: Composition) -> tuple[str, int]:
-    seconds = sorted({second for _, second in known.pairs.values()})
-    assert seconds[0] == 0 and len(seconds) < 256
     codes = sorted(known.pairs)
-    lines = [
-        f"{{0x{seconds.index(known.pairs[code][1]):02X}{code:06X}u, 0x{known.pairs[code][0]:X}}}"
-        for code in codes
-    ]
+    kinds = sorted({(first >> 16, second) for first, second in known.pairs.values()})
+    assert kinds[0] == (0, 0) and len(kinds) < 256
+    kind_of = {kind: number for number, kind in enumerate(kinds)}
+    pairs = [known.pairs[code] for code in codes]
+    spans = [i for i, code in enumerate(codes) if not i or codes[i - 1] + 1 != code]
     composed = [i for i, code in enumerate(codes) if known.composes(code)]
-    composed.sort(key=lambda i: known.pairs[codes[i]])
+    composed.sort(key=lambda i: pairs[i])
     runs: list[list[int]] = []
     for code, order in sorted(known.classes.items()):
         if runs and runs[-1][0] + runs[-1][1] == code and runs[-1][2] == order and runs[-1][1] < 255:
             runs[-1][1] += 1
         else:
             runs.append([code, 1, order])
-    orders = [f"{{0x{length:02X}{start:06X}u, {order}}}" for start, length, order in runs]
-    text = f"""/* Made by scripts/unicode_tables.py: canonical composition as Hugging Face's `tokenizers` knows
-    it. */ #ifndef TINI_NFC_H #define TINI_NFC_H
+    text = f"""/* Made by scripts/unicode_tables.py: canonical composition as Hugging Face has it. */
+#ifndef TINI_NFC_H
+#define TINI_NFC_H
 
 #include <stdint.h>
 
-enum {{ TINI_NFC_PAIRS = {len(codes)}, TINI_NFC_COMPOSED = {len(composed)}, TINI_NFC_RUNS = {len(runs)} }};
+enum {{ TINI_NFC_PAIRS = {len(codes)}, TINI_NFC_SPANS = {len(spans)} }};
+enum {{ TINI_NFC_COMPOSED = {len(composed)}, TINI_NFC_RUNS = {len(runs)} }};
 
 /* clang-format off */
 
-/* The second characters of decompositions; 0: there is none. */
-static const uint32_t tini_nfc_seconds[{len(seconds)}] = {{
-{rows(f"0x{second:X}" for second in seconds)}
+/* Characters that have a decomposition lie in spans: the first one's code point, and its place in the tables
+ * below. */
+static const uint32_t tini_nfc_spans[TINI_NFC_SPANS] = {{
+{rows(f"0x{codes[i]:X}" for i in spans)}
+}};
+static const uint16_t tini_nfc_places[TINI_NFC_SPANS + 1] = {{
+{rows([*spans, len(codes)])}
 }};
 
-/* Decompositions in one step, ascending by the character: its code point, with the number of the second
-character in * the high byte; and the first character. */ static const struct {{ uint32_t code, first; }}
-tini_nfc_pairs[TINI_NFC_PAIRS] = {{ {rows(lines)} }};
+/* Decompositions in one step, ascending by the character: the low 16 bits of the first of two, and the number
+ * of what else there is. */
+static const uint16_t tini_nfc_firsts[TINI_NFC_PAIRS] = {{
+{rows(f"0x{first & 0xFFFF:X}" for first, _ in pairs)}
+}};
+static const uint8_t tini_nfc_kinds[TINI_NFC_PAIRS] = {{
+{rows(kind_of[first >> 16, second] for first, second in pairs)}
+}};
 
-/* The pairs that compose, ascending by the first character, then by the number of the second. */
+/* The second character, 0 where there is none; in the high byte what the first has above its low 16 bits. */
+static const uint32_t tini_nfc_seconds[{len(kinds)}] = {{
+{rows(f"0x{plane << 24 | second:X}" for plane, second in kinds)}
+}};
+
+/* The places of pairs that compose, ascending by the first character, then by the second. */
 static const uint16_t tini_nfc_composed[TINI_NFC_COMPOSED] = {{
 {rows(composed)}
 }};
 
-/* Combining classes, ascending: the first code point, with the number of those of this class in the high byte.
-*/ static const struct {{ uint32_t start; uint8_t order; }} tini_nfc_orders[TINI_NFC_RUNS] = {{ {rows(orders)}
+/* Combining classes, ascending: the first code point, with the number of those of this class in the high byte;
+ * and the class. */
+static const uint32_t tini_nfc_runs[TINI_NFC_RUNS] = {{
+{rows(f"0x{length << 24 | start:X}" for start, length, _ in runs)}
+}};
+static const uint8_t tini_nfc_orders[TINI_NFC_RUNS] = {{
+{rows(order for _, _, order in runs)}
 }};
 
 /* clang-format on */
 
 #endif
 """
-    return text, 4 * len(seconds) + 8 * len(codes) + 2 * len(composed) + 8 * len(runs)
+    size = 6 * len(spans) + 3 * len(codes) + 4 * len(kinds) + 2 * len(composed) + 5 * len(runs)
+    return text, size
 
 
 def main() -> None:
@@ -204,9 +234,11 @@ def main() -> None:
         raise SystemExit(f"unicodedata2 has Unicode {unicodedata2.unidata_version}; {VERSION} is wanted")
     known = Composition()
     core = Path(__file__).parents[1] / "kernels" / "core"
-    for name, (text, size) in {"unicode.h": unicode_header(known.care()), "nfc.h": nfc_header(known)}.items():
+    header, source, size = unicode_files(known.care())
+    composition, more = nfc_header(known)
+    for name, text in {"unicode.h": header, "unicode.c": source, "nfc.h": composition}.items():
         (core / name).write_text(text, encoding="utf-8")
-        print(f"{core / name}: {size} bytes of tables")
+    print(f"{size + more} bytes of tables")
 
 
 if __name__ == "__main__":

@@ -10,19 +10,14 @@ import pytest
 
 from tinsmith import hub
 
+pytest_plugins = ("proofs",)  # in tests/models/
+
 
 @pytest.fixture(scope="session")
 def base_gguf() -> Path:
     """SmolLM2-135M-Instruct (Q4_1): TINSMITH_BASE_GGUF if set, else pulled into the usual cache."""
     given = os.environ.get("TINSMITH_BASE_GGUF")
     return Path(given) if given else hub.pull("smollm2-135m-instruct")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers",
-        "proves(column): for every case of the tiny models, shows what docs/families.md says in that column",
-    )
 
 
 # Reasons that a machine may have for skipping a test; any other fails the run where CI is set.

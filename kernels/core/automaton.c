@@ -2,8 +2,11 @@
 #include "constraint.h"
 #include "error.h"
 #include "trie.h"
+#include "region.h"
 
 #include <string.h>
+
+TINI_REGION_COLD
 
 /* The states' numbers above are taken: NO_STATE, and what the matcher has. */
 enum { MOST_STATES = 0xFFFD, MOST_CALLS = 1 << 24, MOST_CALLS_OF_ONE = 0xFFFD };
@@ -219,3 +222,5 @@ tin_status tini_automaton_check(const tini_automaton *view, uint16_t *cursors, u
             view->kinds[s] |= TINI_STATE_PLAIN;
     return status;
 }
+
+TINI_REGION_END

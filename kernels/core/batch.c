@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+TINI_REGION_COLD
+
 struct tin_batch {
     const tin_model *model;
     tin_batch_options options; /* with defaults filled in */
@@ -205,3 +207,5 @@ void tin_batch_cancel(tin_batch *b) {
     b->member_count = 0;
     b->passing = 0;
 }
+
+TINI_REGION_END

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+TINI_REGION_COLD
+
 /* ---- Creating --------------------------------------------------------------------------------------------- */
 
 /* Places of a constraint's parts in its block of memory. */
@@ -217,3 +219,5 @@ tin_status tin_constraint_accept(tin_constraint *c, int32_t token, tin_error *er
 int32_t tin_constraint_state(const tin_constraint *c) {
     return c->state;
 }
+
+TINI_REGION_END

@@ -1,6 +1,9 @@
 #include "error.h"
+#include "region.h"
 
 #include <stdarg.h>
+
+TINI_REGION_COLD
 
 /* Appends `text` to out[at ..], leaving room for the NUL. It may be a damaged file's: the message stays one line of
  * ASCII. */
@@ -63,3 +66,5 @@ const char *tin_status_name(tin_status status) {
 #undef TIN_ERROR_NAME
     return status == TIN_OK ? "TIN_OK" : "TIN_ERR_UNKNOWN";
 }
+
+TINI_REGION_END

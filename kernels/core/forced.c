@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+TINI_REGION_COLD
+
 enum { MOST_TEXT = TINI_BEFORE_MAX + TINI_RUN_MAX };
 
 typedef struct forced_run {
@@ -237,3 +239,5 @@ int64_t tin_constraint_forced(tin_constraint *c, const int32_t *before, uint32_t
     tini_frames_drop(&c->matcher, floor);
     return made;
 }
+
+TINI_REGION_END

@@ -13,6 +13,8 @@
 #include "sampler.h"
 #include "session.h"
 
+TINI_REGION_COLD
+
 /* Guesses are looked up by the last 3 tokens, or else the last 2. */
 enum { LONGEST_MATCH = 3, SHORTEST_MATCH = 2, FIRST_STRETCH = 2 };
 
@@ -261,3 +263,5 @@ uint32_t tin_session_passes(const tin_session *s) {
 int32_t tin_session_finish(const tin_session *s) {
     return s->finish;
 }
+
+TINI_REGION_END

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+TINI_REGION_COLD
+
 enum { HEALED_TOKENS = 3 };
 
 /* Whether a token of the vocabulary has these bytes and then more. */
@@ -68,3 +70,5 @@ tin_status tin_session_heal(tin_session *s, tin_error *error) {
 uint32_t tin_session_healed(const tin_session *s) {
     return s->healed;
 }
+
+TINI_REGION_END

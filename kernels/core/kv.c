@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+TINI_REGION_COLD
+
 int tini_caches_allow(const tini_program *program, uint32_t type) {
     if (type != TIN_KV_F16 && type != TIN_KV_Q8)
         return 0;
@@ -160,3 +162,5 @@ void tini_caches_copy(tini_caches *to, const tini_caches *from, uint32_t count) 
         }
     }
 }
+
+TINI_REGION_END

@@ -2,6 +2,8 @@
 #include "error.h"
 #include "recurrent.h"
 
+TINI_REGION_COLD
+
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "tinsmith runs on little-endian machines"
 #endif
@@ -109,3 +111,5 @@ tin_status tin_model_entry(const tin_model *model, const char *name, const void 
     *data = tini_zip_find(&model->zip, name, size);
     return *data ? TIN_OK : TIN_ERR_ARGUMENT;
 }
+
+TINI_REGION_END

@@ -13,32 +13,54 @@ enum { LEADS = 19, VOWELS = 21, FINALS = 28, SYLLABLES = LEADS * VOWELS * FINALS
 
 /* ---- Tables ------------------------------------------------------------------------------------------------- */
 
-static uint32_t combining_class(uint32_t code) {
-    uint32_t low = 0, high = TINI_NFC_RUNS;
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
-        if ((tini_nfc_orders[middle].start & 0xFFFFFF) <= code)
+/* How many of ascending values[count], read by their low 24 bits, are at most `key`. */
+static uint32_t up_to(const uint32_t *values, uint32_t count, uint32_t key) {
+    uint32_t low = 0;
+    while (low < count) {
+        uint32_t middle = (low + count) / 2;
+        if ((values[middle] & 0xFFFFFF) <= key)
             low = middle + 1;
         else
-            high = middle;
+            count = middle;
     }
-    if (!low)
-        return 0;
-    uint32_t start = tini_nfc_orders[low - 1].start;
-    return code - (start & 0xFFFFFF) < start >> 24 ? tini_nfc_orders[low - 1].order : 0;
+    return low;
 }
 
-/* The place of a character in tini_nfc_pairs; TINI_NFC_PAIRS when it has no decomposition. */
+static uint32_t combining_class(uint32_t code) {
+    uint32_t k = up_to(tini_nfc_runs, TINI_NFC_RUNS, code);
+    if (!k || code - (tini_nfc_runs[k - 1] & 0xFFFFFF) >= tini_nfc_runs[k - 1] >> 24)
+        return 0;
+    return tini_nfc_orders[k - 1];
+}
+
+/* The place of a character's decomposition; TINI_NFC_PAIRS when it has none. */
 static uint32_t pair_of(uint32_t code) {
-    uint32_t low = 0, high = TINI_NFC_PAIRS;
-    while (low < high) {
+    uint32_t k = up_to(tini_nfc_spans, TINI_NFC_SPANS, code);
+    if (!k)
+        return TINI_NFC_PAIRS;
+    uint32_t place = tini_nfc_places[k - 1] + (code - tini_nfc_spans[k - 1]);
+    return place < tini_nfc_places[k] ? place : TINI_NFC_PAIRS;
+}
+
+/* The character whose decomposition is at a place, and its two parts. */
+static uint32_t whole_at(uint32_t place) {
+    uint32_t low = 0, high = TINI_NFC_SPANS;
+    while (high - low > 1) {
         uint32_t middle = (low + high) / 2;
-        if ((tini_nfc_pairs[middle].code & 0xFFFFFF) < code)
-            low = middle + 1;
+        if (tini_nfc_places[middle] <= place)
+            low = middle;
         else
             high = middle;
     }
-    return low < TINI_NFC_PAIRS && (tini_nfc_pairs[low].code & 0xFFFFFF) == code ? low : TINI_NFC_PAIRS;
+    return tini_nfc_spans[low] + (place - tini_nfc_places[low]);
+}
+
+static uint32_t first_at(uint32_t place) {
+    return (tini_nfc_seconds[tini_nfc_kinds[place]] >> 24) << 16 | tini_nfc_firsts[place];
+}
+
+static uint32_t second_at(uint32_t place) {
+    return tini_nfc_seconds[tini_nfc_kinds[place]] & 0xFFFFFF;
 }
 
 /* The character that two make; 0 when there is none. */
@@ -50,9 +72,9 @@ static uint32_t composed(uint32_t first, uint32_t second) {
     uint32_t low = 0, high = TINI_NFC_COMPOSED;
     while (low < high) {
         uint32_t middle = (low + high) / 2, k = tini_nfc_composed[middle];
-        uint32_t a = tini_nfc_pairs[k].first, b = tini_nfc_seconds[tini_nfc_pairs[k].code >> 24];
+        uint32_t a = first_at(k), b = second_at(k);
         if (a == first && b == second)
-            return tini_nfc_pairs[k].code & 0xFFFFFF;
+            return whole_at(k);
         if (a < first || (a == first && b < second))
             low = middle + 1;
         else
@@ -75,10 +97,10 @@ static uint32_t decompose(uint32_t code, uint32_t *out, uint32_t count) {
         return count;
     }
     while (depth < 8 && (at = pair_of(code)) != TINI_NFC_PAIRS) {
-        uint32_t second = tini_nfc_seconds[tini_nfc_pairs[at].code >> 24];
+        uint32_t second = second_at(at);
         if (second)
             seconds[depth++] = second;
-        code = tini_nfc_pairs[at].first;
+        code = first_at(at);
     }
     out[count++] = code | combining_class(code) << ORDER_SHIFT;
     while (depth)

@@ -3,6 +3,8 @@
 #include "experts.h"
 #include "kernel.h"
 
+TINI_REGION_COLD
+
 _Static_assert(sizeof(tini_program_header) == 64, "layout of program.bin");
 _Static_assert(sizeof(tini_tensor) == 32, "layout of program.bin");
 _Static_assert(sizeof(tini_value) == 16, "layout of program.bin");
@@ -413,3 +415,5 @@ tin_status tini_program_open(tini_program *p, const uint8_t *data, size_t size, 
         status = tini_fail(error, TIN_ERR_FORMAT, "program.bin does not end in logits");
     return status;
 }
+
+TINI_REGION_END

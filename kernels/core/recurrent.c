@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+TINI_REGION_COLD
+
 uint64_t tini_states_bytes(const tini_program *program) {
     uint64_t total = 0;
     for (uint32_t k = 0; k < program->header->states; k++)
@@ -114,3 +116,5 @@ void tini_states_restore(tini_states *s, uint32_t position, const uint8_t *in) {
 void tini_states_copy(tini_states *to, const tini_states *from, uint32_t position) {
     tini_states_restore(to, position, position && from->bytes ? slot_at(from, slot_of(from, position)) : NULL);
 }
+
+TINI_REGION_END

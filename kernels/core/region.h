@@ -85,6 +85,21 @@
 #define TINI_REGION_END
 #endif
 
+/* What runs seldom, or never where vector kernels do: small rather than fast, whatever the flags. */
+#if defined(__clang__)
+#define TINI_REGION_COLD TINI_PRAGMA(clang attribute push(__attribute__((minsize)), apply_to = function))
+#elif defined(__GNUC__)
+#define TINI_REGION_COLD TINI_PRAGMA(GCC push_options) TINI_PRAGMA(GCC optimize("Os"))
+#else
+#define TINI_REGION_COLD
+#endif
+#if defined(__clang__) && TIN_HAVE_NEON
+#define TINI_REGION_REFERENCE \
+    TINI_NO_FUSING TINI_PRAGMA(clang attribute push(__attribute__((minsize)), apply_to = function))
+#else
+#define TINI_REGION_REFERENCE TINI_REGION_SCALAR
+#endif
+
 #define TINI_REGION_AVX2 TINI_TARGET(TINI_AVX2_FEATURES)
 #define TINI_REGION_AVXVNNI TINI_TARGET(TINI_AVXVNNI_FEATURES)
 #define TINI_REGION_AVX512VNNI TINI_TARGET(TINI_AVX512VNNI_FEATURES)

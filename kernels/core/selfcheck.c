@@ -1,6 +1,8 @@
 #include "error.h"
 #include "math.h"
 
+TINI_REGION_COLD
+
 /* The scalar exponential of -1.5, as bits. */
 #define TINI_EXP_MINUS_1_5 0x3e647c3cu
 
@@ -20,5 +22,7 @@ tin_status tin_selfcheck(tin_error *error) {
         return tini_fail(error, TIN_ERR_UNSUPPORTED, "this build's exponential differs");
     return TIN_OK;
 }
+
+TINI_REGION_END
 
 TINI_REGION_END

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+TINI_REGION_COLD
+
 #define SELFTEST_MAGIC "TINTEST1"
 
 /* The digest of the logits of all the session's queued tokens. */
@@ -70,3 +72,5 @@ tin_status tin_session_selftest(tin_session *s, tin_error *error) {
     tin_session_want_logits(s, UINT32_MAX, NULL);
     return status ? status : cleared;
 }
+
+TINI_REGION_END

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+TINI_REGION_COLD
+
 /* Places of a session's parts in its block of memory. */
 typedef struct session_layout {
     uint64_t offsets, pass, caches, slots, states, tokens, scratch, total;
@@ -398,3 +400,5 @@ uint32_t tin_session_position(const tin_session *s, uint32_t *count, const int32
     uint32_t computed = tini_session_computed(s);
     return computed < known ? computed : known;
 }
+
+TINI_REGION_END

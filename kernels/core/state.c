@@ -11,6 +11,8 @@
 
 #include <string.h>
 
+TINI_REGION_COLD
+
 #define SAVED_MAGIC "TINSTATE"
 enum { SAVED_VERSION = 2 };
 
@@ -164,3 +166,5 @@ tin_status tin_session_restore(tin_session *s, const void *data, size_t size, ti
     s->high = s->restored = h.position;
     return TIN_OK;
 }
+
+TINI_REGION_END

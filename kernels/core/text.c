@@ -1,6 +1,8 @@
 /* The public face of the tokenizer. */
 #include "model.h"
 
+TINI_REGION_COLD
+
 size_t tin_tokenize_scratch(const tin_model *model, size_t length) {
     return tini_tokenize_scratch(&model->tokenizer, length);
 }
@@ -28,3 +30,5 @@ int tin_token_is_end(const tin_model *model, int32_t token) {
     uint32_t length;
     return tini_token_bytes(&model->tokenizer, token, &length) && tini_token_is_end(&model->tokenizer, token);
 }
+
+TINI_REGION_END

@@ -1,8 +1,11 @@
 /* Opening a tokenizer.bin: every count, offset, id and slot is checked here, and nothing later. */
 #include "tokenizer.h"
 #include "error.h"
+#include "region.h"
 
 #include <string.h>
+
+TINI_REGION_COLD
 
 /* Order of two byte strings: by the first byte that differs, then a prefix first. */
 static int compare_bytes(const uint8_t *a, uint32_t a_length, const uint8_t *b, uint32_t b_length) {
@@ -197,3 +200,5 @@ const uint8_t *tini_token_bytes(const tini_tokenizer *view, int32_t token, uint3
     *length = view->offsets[token + 1] - view->offsets[token];
     return view->text + view->offsets[token];
 }
+
+TINI_REGION_END

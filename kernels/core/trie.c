@@ -1,7 +1,10 @@
 #include "trie.h"
 #include "error.h"
+#include "region.h"
 
 #include <string.h>
+
+TINI_REGION_COLD
 
 const uint8_t *tini_trie_bytes(const tini_tokenizer *tokenizer, uint32_t token, uint8_t room[4],
                                uint32_t *length) {
@@ -130,3 +133,5 @@ tin_status tini_trie_check(const tini_trie *view, const tini_tokenizer *tokenize
         status = check_first(view, error);
     return status ? status : check_aliases(view, tokenizer, error);
 }
+
+TINI_REGION_END

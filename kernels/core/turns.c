@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+TINI_REGION_COLD
+
 /* The counts fit the file, and the view's parts lie in it. */
 static tin_status lay_out_turns(tini_turns *view, const uint8_t *data, size_t size, tin_error *error) {
     const tini_turns_header *h = (const void *)data;
@@ -444,3 +446,5 @@ int64_t tin_chat(const tin_model *model, const tin_message *messages, uint32_t c
     status = put_conversation(&out, c, answer);
     return status ? status : out.count;
 }
+
+TINI_REGION_END

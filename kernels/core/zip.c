@@ -1,6 +1,9 @@
 #include "zip.h"
 #include "error.h"
 #include "hash.h"
+#include "region.h"
+
+TINI_REGION_COLD
 
 enum { END_BYTES = 22, CENTRAL_BYTES = 46, LOCAL_BYTES = 30 };
 
@@ -100,3 +103,5 @@ const uint8_t *tini_zip_find(const tini_zip *zip, const char *name, size_t *size
 uint64_t tini_zip_fingerprint(const tini_zip *zip) {
     return tini_hash(zip->file + zip->directory, zip->size - END_BYTES - zip->directory, 0);
 }
+
+TINI_REGION_END

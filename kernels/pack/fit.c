@@ -153,13 +153,15 @@ tini_line tini_fit_line(const tini_tries *tries, const float *x, const float *we
         return (tini_line){0.0f, below && mean > 0.0f ? 0.0f : mean};
     const float step = (top - low) / high;
     for (uint32_t c = 0; c < TINI_TRIES; c++) {
-        float first = 0.4f * ((float)(c % 4) - 1.0f), last = 0.4f * ((float)(c / 4) - 1.0f);
+        const uint32_t column = c % 4, row = c / 4;
+        float first = 0.4f * ((float)column - 1.0f), last = 0.4f * ((float)row - 1.0f);
         from[c] = low + step * first;
         inverse[c] = 1.0f / (step * (1.0f - (first + last) / high));
     }
     tini_line line = tries->lines(x, weight, mean, inverse, from, n, 0.0f, high, below);
     for (uint32_t c = 0; c < TINI_TRIES; c++) {
-        float first = 0.25f * ((float)(c % 4) - 1.5f), last = 0.25f * ((float)(c / 4) - 1.5f);
+        const uint32_t column = c % 4, row = c / 4;
+        float first = 0.25f * ((float)column - 1.5f), last = 0.25f * ((float)row - 1.5f);
         from[c] = line.minimum - mean + line.d * first;
         inverse[c] = tini_inverse(line.d * (1.0f - (first + last) / high));
     }

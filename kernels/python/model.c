@@ -90,7 +90,8 @@ static PyObject *model_tokenize(core_model *self, PyObject *args) {
         return NULL;
     PyObject *list = NULL;
     size_t length = (size_t)text.len,
-           capacity = 3 * length + 2; /* normalized text may be longer; room for bos, and a space before each text */
+           capacity =
+               3 * length + 2; /* normalized text may be longer; room for bos, and a space before each text */
     size_t scratch_size = tin_tokenize_scratch(self->model, length);
     void *scratch_base, *scratch = core_aligned(scratch_size, &scratch_base);
     int32_t *tokens = scratch ? PyMem_Malloc(capacity * sizeof *tokens) : NULL;

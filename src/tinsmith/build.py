@@ -130,11 +130,13 @@ def build_files(
     if context:
         spec = dataclasses.replace(spec, hyper=dataclasses.replace(spec.hyper, context=context))
     spec = dataclasses.replace(spec, general={**spec.general, "name": name})
+    for note in spec.notes:
+        display.line(f"{name}: {note}")
     built = {}
     for preset in formats:
         stem = f"{name}-{preset.lower()}"
         gguf, tin = folder / f"{stem}.gguf", folder / f"{stem}.tin"
-        notes = write_gguf(spec, gguf, preset, display, importance)
+        notes = [*spec.notes, *write_gguf(spec, gguf, preset, display, importance)]
         stored = dataclasses.replace(spec, tensors=models.load(gguf).tensors)
         facts = {**(manifest or {}), "weights": preset, **({"notes": notes} if notes else {})}
         pack(stored, tin, preset, display, entries or {}, facts)

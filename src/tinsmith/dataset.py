@@ -97,7 +97,7 @@ def check_constraint(
 
 
 def settled(recipe: Recipe, template: str) -> str:
-    """The base's chat template with all that the recipe fixes: what a model is trained under and shipped with."""
+    """The base's chat template with all that the recipe fixes: what is trained under, and shipped."""
     from tinsmith.models.chat_template import read_date, settle, writes_date
 
     data = recipe.data

@@ -43,6 +43,8 @@ def train(run: Run) -> Made:
     recipe = run.recipe
     base = run.facts("data")["base"]["path"]
     tokenizer, spec = tinsmith.load(base), models.load(base)
+    for note in spec.notes:
+        run.display.line(f"base: {note}")
     if spec.chat_template is not None:
         spec = dataclasses.replace(spec, chat_template=dataset.settled(recipe, spec.chat_template))
     values = dataclasses.asdict(recipe.train)
@@ -111,6 +113,8 @@ def merge(run: Run) -> Made:
     template = None if spec.chat_template is None else dataset.settled(run.recipe, spec.chat_template)
     adapter.check_template(run.folder / "adapter", template)
     merged = merging.merge(spec, run.folder / "adapter")
+    for note in merged.notes[len(spec.notes) :]:
+        run.display.line(f"merge: {note}")
     general = {**merged.general, "name": run.recipe.name}
     models.save_hf(dataclasses.replace(merged, general=general), folder)
     return Made(dataset.base_files(folder), {"sha256": dataset.base_digest(folder)})

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from tiny_models import tiny_spec
 
+from tinsmith import cli
+from tinsmith.compiler import build_tin
 from tinsmith.models import Spec, family
 
 CHATML = (
@@ -34,18 +36,22 @@ def spec() -> Spec:
 
 @pytest.fixture(scope="session")
 def folder(spec: Spec, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The spec as a float32 ONNX folder, built where the network can't be reached."""
+    """The spec as a float32 ONNX folder, exported from a tin where the network can't be reached."""
     for module in ("onnxruntime_genai", "onnxruntime", "onnx", "torch", "transformers"):
         pytest.importorskip(module)
-    from tinsmith.backends.onnx_export import export
-
     out = tmp_path_factory.mktemp("onnx") / "tiny"
+    build_tin(spec, out.with_suffix(".tin"))
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setenv("TINSMITH_CACHE", str(out.with_name("cache")))
     with without_network(tmp_path_factory.mktemp("site")):
         tried = subprocess.run(
             [sys.executable, "-c", "import socket; socket.create_connection(('1.1.1.1', 80))"]
         )
         assert tried.returncode == 99
-        export(spec, out, "fp32")
+        assert (
+            cli.main(["export", str(out.with_suffix(".tin")), "--onnx", str(out), "--precision", "fp32"]) == 0
+        )
+    monkeypatch.undo()
     return out
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import tinsmith
 from tinsmith.backends import open_engine
-from tinsmith.errors import FormatError, InputError
+from tinsmith.errors import FormatError
 from tinsmith.models import Spec, save_gguf
 from tinsmith.runtime import choices
 
@@ -81,10 +81,9 @@ def test_the_face_is_a_models(model: tinsmith.Model, native: tinsmith.Model, spe
 
 
 def test_what_it_does_not_read_is_one_line(gguf: Path, tmp_path: Path) -> None:
-    tin = tmp_path / "model.tin"
-    tin.write_bytes(b"PK\x03\x04")
-    with pytest.raises(InputError, match="tinsmith export"):
-        tinsmith.load(tin, backend="llama.cpp")
+    (tmp_path / "other.bin").write_bytes(b"PK\x03\x04")
+    with pytest.raises(FormatError, match=r"other\.bin"):
+        tinsmith.load(tmp_path / "other.bin", backend="llama.cpp")
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(gguf.read_bytes().replace(b"blk.1.attn_q", b"blk.1.attn_z"))
     with pytest.raises(FormatError, match=r"broken\.gguf: llama\.cpp does not load it"):

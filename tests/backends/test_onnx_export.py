@@ -1,7 +1,9 @@
-"""What the ONNX export refuses, and that a failed one leaves nothing; what it writes is in tests/backends."""
+"""What the ONNX export refuses, and that a failed one leaves nothing; what it writes is in the
+other tests here."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +11,8 @@ import pytest
 from tiny_models import tiny_spec
 
 from tinsmith import _core, cli
-from tinsmith.errors import InputError, MissingExtraError, UnsupportedError
 from tinsmith.backends import onnx_export as onnx
+from tinsmith.errors import InputError, MissingExtraError, UnsupportedError
 from tinsmith.models import Spec, family, save_hf
 
 np = pytest.importorskip("numpy")
@@ -39,7 +41,7 @@ def test_a_family_without_a_graph_is_refused_with_those_that_have_one(
 
 
 def test_what_is_given_is_checked_before_anything_is_built(spec: Spec, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="int4, int8, fp16, fp32"):
+    with pytest.raises(InputError, match="int4, int8, fp16, fp32, same"):
         onnx.export(spec, tmp_path / "out", "q4_0")
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "mine.txt").write_text("mine")
@@ -141,6 +143,22 @@ def test_a_weight_beyond_float16_is_refused(tmp_path: Path) -> None:
         onnx._narrow(tmp_path)
 
 
+def test_what_onnxruntime_does_not_run_does_not_appear(
+    spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(given: Spec, precision: str, options: object, scratch: Path) -> Path:
+        small_graph(scratch, 1.0)
+        sizes = {"context_length": 8, "vocab_size": 8, "decoder": {"head_size": 4, "filename": "model.onnx"}}
+        whole = {"model": sizes, "search": {"past_present_share_buffer": False}}
+        (scratch / onnx.CONFIG).write_text(json.dumps(whole))
+        return scratch
+
+    monkeypatch.setattr(onnx, "_build", build)
+    with pytest.raises(UnsupportedError, match="what its builder made: the model has no output named logits"):
+        onnx.export(spec, tmp_path / "out", "fp32")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_earlier_export_is_replaced(spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def build(given: Spec, precision: str, options: object, scratch: Path) -> Path:
         (scratch / "onnx").mkdir()
@@ -148,6 +166,7 @@ def test_an_earlier_export_is_replaced(spec: Spec, tmp_path: Path, monkeypatch: 
         return scratch / "onnx"
 
     monkeypatch.setattr(onnx, "_build", build)
+    monkeypatch.setattr(onnx, "try_out", lambda folder: None)
     for name in ("one", "two"):
         onnx.export(replace(spec, general={"name": name}), tmp_path / "out", "fp32")
         assert (tmp_path / "out" / onnx.CONFIG).read_text() == name

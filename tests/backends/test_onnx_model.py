@@ -7,6 +7,7 @@ import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,9 @@ def test_the_face_is_a_models(folder: Path, spec: Spec, native: tinsmith.Model) 
     assert model.info.backend.startswith("onnxruntime ")
     assert (model.info.vocab, model.info.context) == (spec.hyper.vocab, spec.hyper.context)
     assert model.info.bytes > 4 * 260 * 64
+    assert (model.info.name, model.info.family) == ("tiny", "llama")
+    assert model.info.parameters == native.info.parameters
+    assert model.info.formats == {"fp32": sum(tensor.rows > 1 for tensor in spec.tensors.values())}
     text = "the thin tin <|im_end|>\n"
     assert model.tokenize(text, special=True) == native.tokenize(text, special=True)
     messages = [{"role": "user", "content": "in"}]
@@ -116,24 +120,43 @@ def test_onnxruntime_genai_chooses_the_same_tokens(folder: Path, tokens: list[in
     assert list(genai.Tokenizer(peer).encode("the thin tin")) == tinsmith.load(folder).tokenize("the thin tin")
 
 
-@pytest.mark.parametrize(
-    ("damage", "error", "said"),
-    [
-        (lambda folder: (folder / "model.onnx").unlink(), FormatError, "model.onnx, which"),
-        (lambda folder: (folder / "model.onnx").write_bytes(b"no graph"), FormatError, "does not load it"),
-        (lambda folder: (folder / "tokenizer.json").unlink(), FormatError, "tokenizer.json"),
-        (lambda folder: (folder / "genai_config.json").write_text("{}"), FormatError, "genai_config.json"),
-        (
-            lambda folder: (folder / "genai_config.json").write_text(
-                (folder / "genai_config.json").read_text().replace('"model.onnx"', '"../model.onnx"')
-            ),
-            FormatError,
-            "plain file name",
-        ),
-    ],
-    ids=["no graph", "a broken graph", "no tokenizer", "no sizes", "a file elsewhere"],
-)
-def test_a_damaged_folder_is_one_line(folder: Path, tmp_path: Path, damage: Any, error: Any, said: str) -> None:
+def rewritten(before: str, after: str) -> Callable[[Path], None]:
+    """A change of the config's text."""
+
+    def change(folder: Path) -> None:
+        path = folder / "genai_config.json"
+        assert before in path.read_text()
+        path.write_text(path.read_text().replace(before, after))
+
+    return change
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], Any], type[Exception], str]] = {
+    "no graph": (lambda folder: (folder / "model.onnx").unlink(), FormatError, "model.onnx, which"),
+    "a broken graph": (
+        lambda folder: (folder / "model.onnx").write_bytes(b"no graph"),
+        FormatError,
+        "does not load it",
+    ),
+    "no tokenizer": (lambda folder: (folder / "tokenizer.json").unlink(), FormatError, "tokenizer.json"),
+    "no sizes": (rewritten('"context_length"', '"length"'), FormatError, "genai_config.json"),
+    "a file elsewhere": (rewritten('"model.onnx"', '"../model.onnx"'), FormatError, "plain file name"),
+    "another vocabulary": (
+        rewritten('"vocab_size": 266', '"vocab_size": 300'),
+        FormatError,
+        "has 266 logits",
+    ),
+    "caches of a window": (
+        rewritten('"filename"', '"sliding_window": {}, "filename"'),
+        UnsupportedError,
+        "windowed_kv_cache=false",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_damaged_folder_is_one_line(folder: Path, tmp_path: Path, kind: str) -> None:
+    damage, error, said = DAMAGE[kind]
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
     damage(copy)

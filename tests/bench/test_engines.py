@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 
@@ -10,11 +9,12 @@ import pytest
 from tiny_bench import CONTEXT, make_spec
 
 from tinsmith import _core, models, quant
+from tinsmith.backends import onnx_export
 from tinsmith.bench import llama, onnx
 from tinsmith.bench.machine import Machine
 from tinsmith.bench.native import Native, open_model
 from tinsmith.compiler import build_image, build_tin
-from tinsmith.errors import InputError, MissingExtraError
+from tinsmith.errors import MissingExtraError
 from tinsmith.models import Spec
 from tinsmith.runtime import Model
 
@@ -51,24 +51,6 @@ def test_native_measures_behind_the_tokens_it_holds(gguf: Path) -> None:
     assert engine._session.tokens()[0] == 24 + 8
 
 
-def test_a_gguf_is_its_own_peer(gguf: Path) -> None:
-    assert llama.gguf_of(gguf) == gguf
-
-
-def test_a_tins_peer_is_the_gguf_with_its_weights_whatever_the_name(
-    tin: Path, gguf: Path, tmp_path: Path
-) -> None:
-    sealed = tmp_path / "a.tin"
-    shutil.copy(tin, sealed)
-    other = quant.apply(make_spec(), "Q4_0")
-    models.save_gguf(other, tmp_path / "a.gguf")
-    (tmp_path / "b.gguf").write_bytes(b"GGUF, but damaged")
-    with pytest.raises(InputError, match="no .gguf beside it has the same weights"):
-        llama.gguf_of(sealed)
-    shutil.copy(gguf, tmp_path / "z.gguf")
-    assert llama.gguf_of(sealed).name == "z.gguf"
-
-
 @pytest.mark.parametrize(("weights", "precision"), [("Q4_0", "int4"), ("Q8_0", "int8"), ("F16", "int8")])
 def test_onnxruntime_gets_the_width_of_the_file(weights: str, precision: str, tmp_path: Path) -> None:
     sealed = tmp_path / "m.tin"
@@ -93,14 +75,9 @@ def test_a_missing_peer_names_the_pip_command(gguf: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "llama_cpp", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'tinsmith\[llama\]'"):
         llama.find_source(gguf)
-    monkeypatch.setattr(onnx, "find_spec", lambda name: None if name == "onnxruntime_genai" else name)
+    monkeypatch.setattr(onnx_export, "find_spec", lambda name: None if name == "onnxruntime_genai" else name)
     with pytest.raises(MissingExtraError, match=r"onnxruntime_genai .* pip install 'tinsmith\[onnx\]'"):
         onnx.find_source(gguf)
-
-
-def test_a_folder_is_no_peers_file(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="give a .gguf"):
-        llama.gguf_of(tmp_path)
 
 
 def test_the_machine_says_what_it_can() -> None:

@@ -25,9 +25,11 @@ class Parrot:
     def __init__(self) -> None:
         self.asked: list[Any] = []
 
-    def chat(self, messages: Any, max_tokens: int, draft: Any, constraint: Any = "the file's") -> Any:
+    def chat(
+        self, messages: Any, max_tokens: int, draft: Any, constraint: Any = "the file's", thinking: Any = None
+    ) -> Any:
         self.asked.append(draft)
-        self.constraint = constraint
+        self.constraint, self.thinking = constraint, thinking
         text = messages[-1]["content"]
         return SimpleNamespace(
             text=text, token_ids=[1, 2], prompt_tokens=3, seconds=0.5, finish="stop", evaluations=2
@@ -52,6 +54,13 @@ def test_the_digest_is_of_what_decides_the_answers() -> None:
     assert job("a").digest != job("b").digest
     assert job("a").digest != dataclasses.replace(job("a"), model_sha256="01").digest
     assert job("a").digest != dataclasses.replace(job("a"), constrained=True).digest
+    assert job("a").digest != dataclasses.replace(job("a"), thinking=False).digest
+    assert job("a").digest != dataclasses.replace(job("a"), date="2026-11-25").digest
+
+
+def test_what_a_recipe_says_of_thinking_reaches_the_base(tmp_path: Path, parrot: Parrot) -> None:
+    worker.work(dataclasses.replace(job("a"), thinking=False), tmp_path / "a.jsonl")
+    assert parrot.thinking is False
 
 
 def test_a_file_is_freed_from_its_constraint_unless_the_job_is_under_it(tmp_path: Path, parrot: Parrot) -> None:

@@ -157,3 +157,55 @@ def test_a_failed_write_leaves_the_old_file(small: Path) -> None:
         gguf.write(small, METADATA, [short])
     assert small.read_bytes() == before
     assert list(small.parent.iterdir()) == [small]
+
+
+@pytest.fixture
+def split(tmp_path: Path) -> list[Path]:
+    """Five tensors over three files, split by the gguf package."""
+    np = pytest.importorskip("numpy")
+    writer = oracle.GGUFWriter(tmp_path / "m.gguf", arch="llama", split_max_tensors=2)
+    writer.add_string("general.name", "parts")
+    for k in range(5):
+        writer.add_tensor(f"t{k}", np.arange(8, dtype=np.float32) + k)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return sorted(tmp_path.glob("m-*.gguf"))
+
+
+def test_a_split_file_is_read_whole(split: list[Path]) -> None:
+    assert [path.name for path in split] == [f"m-0000{k}-of-00003.gguf" for k in (1, 2, 3)]
+    found = gguf.read(split[0])
+    assert found.get("general.name") == "parts" and not any(key.startswith("split.") for key in found.metadata)
+    assert {name: memoryview(held.data).cast("f")[0] for name, held in found.tensors.items()} == {  # type: ignore[arg-type]
+        f"t{k}": k for k in range(5)
+    }
+
+
+def test_a_part_that_is_not_whole_is_refused(split: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="a later part of a split GGUF; give the first, m-00001-of-00003"):
+        gguf.read(split[1])
+    split[0].rename(tmp_path / "n.gguf")
+    with pytest.raises(FormatError, match="one of 3 parts of a split GGUF, but not called NAME-00001-of-00003"):
+        gguf.read(tmp_path / "n.gguf")
+    (tmp_path / "n.gguf").rename(split[0])
+    second = split[1].read_bytes()
+    split[1].write_bytes(split[2].read_bytes())
+    with pytest.raises(FormatError, match="m-00002-of-00003.gguf: not part 2 of 3"):
+        gguf.read(split[0])
+    split[1].write_bytes(second.replace(b"t2", b"t0"))
+    with pytest.raises(FormatError, match="'t0' is in an earlier part too"):
+        gguf.read(split[0])
+    split[1].unlink()
+    with pytest.raises(InputError, match="m-00002-of-00003.gguf: no such file"):
+        gguf.read(split[0])
+
+
+def test_what_follows_a_header_is_a_file_of_its_own() -> None:
+    held = [Tensor("v", gguf.tensor_type("F32"), (2,), bytes(range(8)))]
+    data = gguf.header(METADATA, tensors()) + gguf.to_bytes({}, held)
+    file, left = gguf.read_header(data, "here")
+    assert file.metadata == METADATA and list(file.tensors) == ["vector", "matrix", "pieces"]
+    (rest,) = gguf.read_bytes(left, "here").tensors.values()
+    assert bytes(rest.data) == bytes(range(8))  # type: ignore[arg-type]

@@ -43,7 +43,8 @@ static void check_chat(const tin_model *model, int32_t *tokens, uint32_t *made) 
     EXPECT(tin_chat(model, talk, MESSAGES, 0, NULL, 0, NULL, 0, NULL) == TIN_ERR_MEMORY);
     EXPECT(tin_chat(model, talk, MESSAGES, 0, NULL, 5, scratch, size, NULL) == TIN_ERR_ARGUMENT);
     EXPECT(tin_chat(model, talk, MESSAGES, 8, NULL, 0, scratch, size, NULL) == TIN_ERR_ARGUMENT);
-    EXPECT(tin_chat(model, talk, MESSAGES, TIN_CHAT_THINK, NULL, 0, scratch, size, NULL) == TIN_ERR_UNSUPPORTED);
+    EXPECT(tin_chat(model, talk, MESSAGES, TIN_CHAT_THINK, NULL, 0, scratch, size, NULL) ==
+           TIN_ERR_UNSUPPORTED);
     EXPECT(tin_chat(model, NULL, 1, 0, NULL, 0, scratch, size, NULL) == TIN_ERR_ARGUMENT);
     const tin_message bad[] = {{TIN_ROLE_USER, NULL, 1}, {4, "x", 1}, {TIN_ROLE_USER, "x", SIZE_MAX}};
     for (int k = 0; k < 3; k++) {

@@ -9,9 +9,9 @@ static uint32_t next_messages(script *s, tin_message *messages, uint8_t **conten
         length = length < s->size ? length : s->size;
         contents[k] = exact_copy(s->size ? s->data : (const uint8_t *)"", length);
         messages[k] = (tin_message){
-            .role = k ? next_byte(s) % 4 : 0, .content = (const char *)contents[k], .length = length};
+            .role = k ? next_byte(s) % 5 : 0, .content = (const char *)contents[k], .length = length};
         if (!k)
-            messages[k].role = next_byte(s) % 3;
+            messages[k].role = next_byte(s) % 4;
         s->data += s->size ? length : 0;
         s->size -= length < s->size ? length : s->size;
     }
@@ -47,13 +47,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     uint32_t bits = next_byte(&s);
     uint8_t *copy = exact_copy(sound, whole), *contents[6] = {0};
     if (bits & 2)
-        patch_all(&s, copy, bits & 4 ? sizeof(tini_turns_header) + 4 * (TINI_TURN_TEXTS + 1) : whole);
+        patch_all(&s, copy, bits & 4 ? sizeof(tini_turns_header) + 2 * sizeof(tini_turn_rules) : whole);
     tin_model model = *base_model;
     tin_error error = {0};
     if (tini_turns_open(&model.turns, &model.tokenizer, copy, whole, &error) == TIN_OK) {
         tin_message messages[6];
         uint32_t count = next_messages(&s, messages, contents);
-        converse(&model, messages, count, bits & 1);
+        uint32_t thinking = bits & 8 ? bits & 16 ? TIN_CHAT_THINK : TIN_CHAT_DIRECT : 0;
+        converse(&model, messages, count, (bits & 1) | thinking);
     } else if (error.status >= 0 || !*error.text) {
         abort();
     }

@@ -103,7 +103,8 @@ static inline int table_create(table *t, const tin_model *model, const tin_execu
                                        .batched = k + 1 == PLAYERS,
                                        .executor = k == 1 ? NULL : executor,
                                        .clock_ns = table_clock,
-                                       .clock_context = t};
+                                       .clock_context = t,
+                                       .checkpoints = k};
         size_t size = tin_session_size(model, &options, NULL);
         if (!size || size > MOVES_LIMIT)
             return 0;

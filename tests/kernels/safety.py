@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from test_chat_template import THINKING
 from tiny_models import in_format, tiny_spec
 
 from tinsmith import compiler, quant
@@ -20,10 +21,6 @@ KERNELS = HERE.parents[1] / "kernels"
 CORE = [*sorted(KERNELS.glob("core/*.c")), *sorted(KERNELS.glob("isa/*/*.c"))]
 STRICT = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", "-D_GNU_SOURCE", f"-I{KERNELS}"]
 SANITIZE = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-TEMPLATE = (
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] | trim + '<|im_end|>\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
 
 # Recursion, a counted rule, free text and forced runs.
 ANSWER = """
@@ -71,7 +68,7 @@ def small_tin(path: Path, preset: str = "Q4_0") -> Path:
         "head_dim": 32,
         "num_attention_heads": 4,
     }
-    spec = replace(tiny_spec(family.by_name("llama"), **sizes), chat_template=TEMPLATE)
+    spec = replace(tiny_spec(family.by_name("llama"), **sizes), chat_template=THINKING)
     answer = compile_gbnf(ANSWER).data
     compiler.build_tin(quant.apply(spec, preset), path, entries={"grammar/answer.bin": answer})
     return path

@@ -193,6 +193,19 @@ def test_a_model_gives_the_digest_it_gives_here(
     assert "selftest ok" in done.stdout
 
 
+@pytest.mark.parametrize("case", ["qwen35", "lfm2"])
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_a_model_with_states_gives_the_digest_it_gives_here(
+    programs: Path, folder: Path, processor: str, case: str
+) -> None:
+    path = folder / f"{case}.tin"
+    if not path.exists():
+        compiler.build_tin(tiny_spec(case), path)
+    best = SETS[PROCESSORS[processor] - 1]
+    check_digests(programs, path, processor, best, (1, 3), (7,))
+    check_digests(programs, path, processor, best, (2,), (1,))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", WEIGHT_FORMATS)
 @pytest.mark.parametrize("processor", PROCESSORS)

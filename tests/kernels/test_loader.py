@@ -36,11 +36,14 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return textcore.compile_c(folder / "loader_fuzz", sources, "-D_POSIX_C_SOURCE=200809L", *SANITIZE)
 
 
-@pytest.mark.parametrize("preset", ["F16", "Q8_0", "Q4_0"])
-def test_a_damaged_tin_is_an_error_or_works(program: Path, tmp_path: Path, preset: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "preset"),
+    [("llama", "F16"), ("llama", "Q8_0"), ("llama", "Q4_0"), ("lfm2", "F16"), ("qwen35_moe", "Q8_0")],
+)
+def test_a_damaged_tin_is_an_error_or_works(program: Path, tmp_path: Path, name: str, preset: str) -> None:
     """Every truncation, and 3,000 copies with a bit, a byte or a word changed."""
     sizes = {"hidden_size": 64, "intermediate_size": 96, "max_position_embeddings": 64}
-    spec = replace(tiny_spec(family.by_name("llama"), **sizes), chat_template=TEMPLATE)
+    spec = replace(tiny_spec(name, **sizes), chat_template=TEMPLATE)
     spec = quant.apply(spec, preset)
     compiler.build_tin(spec, tmp_path / "tiny.tin")
     result = subprocess.run([program, tmp_path / "tiny.tin", "3000"], capture_output=True, text=True)

@@ -145,6 +145,15 @@ def test_a_model_gives_the_digest_it_gives_here(
     assert answer.stdout == f"scalar {expected}\n", answer.stderr
 
 
+@pytest.mark.parametrize("case", ["qwen35", "lfm2"])
+def test_a_model_with_states_gives_the_digest_it_gives_here(digest: Program, folder: Path, case: str) -> None:
+    compiler.build_tin(tiny_spec(case), folder / f"{case}.tin")
+    expected = native(folder / f"{case}.tin")
+    for arguments in (["--chunk", 1], ["--chunk", 64, "--slices"], ["--chunk", 7, "--isa", "scalar"]):
+        answer = digest(folder, f"{case}.tin", "--count", TOKENS, *arguments)
+        assert answer.stdout.split() == [arguments[-1] if "--isa" in arguments else "wasmsimd", expected]
+
+
 def test_the_self_test_of_a_tin_passes_and_notices_a_wrong_digest(
     digest: Program, tin: Callable[[str], Path], folder: Path
 ) -> None:

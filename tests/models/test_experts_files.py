@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from test_families import same
-from tiny_models import config_of, tiny_spec
-from transformers_models import logits_of, save_random, some_tokens
+from tiny_models import config_of, tiny_spec, tiny_tokenizer
+from transformers_models import CHATML, IDS, logits_of, save_random, scatter, some_tokens
 
 from tinsmith import _core, models
 from tinsmith.compiler import build_image
 from tinsmith.errors import FormatError, TinsmithError, UnsupportedError
-from tinsmith.formats import safetensors
+from tinsmith.formats import gguf, safetensors, tokenizer_json
 from tinsmith.models.family import by_name
 from tinsmith.runtime import Model
 
@@ -34,6 +34,27 @@ def test_fused_experts_are_read_as_those_one_by_one(case: str, tmp_path: Path) -
     }
     safetensors.write(tmp_path / safetensors.SINGLE, fused)
     same(models.load(tmp_path), one_by_one)
+
+
+def test_a_checkpoint_with_a_vision_tower_gives_its_text_model(tmp_path: Path) -> None:
+    """As Qwen3.5's mixtures are published, their experts fused."""
+    np, torch = pytest.importorskip("numpy"), pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    text = {key: given for key, given in (config_of("qwen35_moe") | IDS).items() if key != "architectures"}
+    vision = {"depth": 1, "hidden_size": 32, "intermediate_size": 32, "num_heads": 2, "out_hidden_size": 64}
+    config = transformers.Qwen3_5MoeConfig(text_config=text, vision_config=vision, tie_word_embeddings=True)
+    torch.manual_seed(5)
+    theirs_model = transformers.Qwen3_5MoeForConditionalGeneration(config).to(torch.float32).eval()
+    scatter(theirs_model)
+    theirs_model.save_pretrained(tmp_path)
+    tokenizer_json.write(tmp_path, tiny_tokenizer(266), CHATML, 512)
+    spec = models.load(tmp_path)
+    assert "vision tower is left out" in spec.notes[0]
+    image = build_image(spec)
+    tokens = some_tokens(spec.hyper.vocab, 60)
+    theirs = logits_of(theirs_model, tokens)
+    ours = Model(_core.Model(image), image, threads=1).logits(tokens)
+    assert np.abs(np.asarray(ours) - theirs).max() <= 1e-3 * np.ptp(theirs)
 
 
 def test_weights_that_do_not_add_up_to_one(tmp_path: Path) -> None:
@@ -88,8 +109,6 @@ def test_a_missing_or_misshapen_expert_is_named(tmp_path: Path) -> None:
 
 
 def test_a_gguf_has_a_layer_s_experts_in_three_dimensions(tmp_path: Path) -> None:
-    from tinsmith.formats import gguf
-
     spec = tiny_spec("qwen3_moe")
     models.save_gguf(spec, tmp_path / "a.gguf")
     file = gguf.read(tmp_path / "a.gguf")

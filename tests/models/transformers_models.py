@@ -12,7 +12,7 @@ from tiny_models import config_of, tiny_tokenizer
 
 from tinsmith.formats import tokenizer_json
 
-POSITIONS = 300  # past the windows of the tiny configs, and past four chunks of 64
+POSITIONS = 300  # past the windows of the tiny configs, and four chunks of 64
 IDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}  # of tiny_models' tokenizer
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
@@ -35,6 +35,13 @@ def save_random(case: str, folder: Path, **changes: Any) -> Any:
         folder, tiny_tokenizer(settings["vocab_size"]), CHATML, settings["max_position_embeddings"]
     )
     return model
+
+
+def from_folder(folder: Path) -> Any:
+    """transformers' own model of a folder, float32 and eager."""
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    kinds = {"attn_implementation": "eager", "dtype": torch.float32}
+    return transformers.AutoModelForCausalLM.from_pretrained(folder, **kinds)
 
 
 def scatter(model: Any) -> None:

@@ -48,6 +48,7 @@ def next_logits(session: _core.Session, tokens: list[int]) -> bytes:
     return data
 
 
+@pytest.mark.proves("native")
 @pytest.mark.parametrize("weights", ["F32", "Q8_0", "Q4_0"])
 def test_one_digest(case: str, weights: str) -> None:
     models = [_core.Model(image(case, weights), isa) for isa in _core.isa_names()]

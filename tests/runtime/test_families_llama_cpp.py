@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import cases, family_of
-from transformers_models import POSITIONS, logits_of, save_random, some_tokens
+from tiny_models import cases, family_of, in_format
+from transformers_models import POSITIONS, from_folder, logits_of, save_random, some_tokens
 
 from tinsmith import models
 
@@ -33,15 +33,25 @@ def windows_that_llama_cpp_leaves_out(case: str, spec: models.Spec) -> int | Non
 
 @pytest.mark.slow
 @pytest.mark.proves("GGUF out")
+@pytest.mark.parametrize("weights", ["F32", "F16"])
 @pytest.mark.parametrize("case", cases())
-def test_logits_are_those_of_transformers(case: str, tmp_path: Path) -> None:
+def test_logits_are_those_of_transformers(case: str, weights: str, tmp_path: Path) -> None:
     theirs_model = save_random(case, tmp_path)
     spec = models.load(tmp_path)
+    if weights != "F32":
+        spec = in_format(spec, weights)
+        models.save_hf(spec, tmp_path / weights)
+        theirs_model = from_folder(tmp_path / weights)
     models.save_gguf(spec, tmp_path / "model.gguf")
     limit = windows_that_llama_cpp_leaves_out(case, spec)
     tokens = some_tokens(spec.hyper.vocab, min(POSITIONS, limit or POSITIONS))
     theirs = logits_of(theirs_model, tokens)
     found = llama_cpp_logits(tmp_path / "model.gguf", tokens)
-    worst, reach = float(np.abs(found - theirs).max()), float(theirs.max() - theirs.min())
-    print(f"{case}: worst {worst:.3g} of {reach:.3g}, {worst / reach:.2g}")
-    assert worst <= 1e-3 * reach
+    errors, reach = np.abs(found - theirs).max(axis=1), float(theirs.max() - theirs.min())
+    print(f"{case} {weights}: worst {errors.max() / reach:.2g}, median {np.median(errors) / reach:.2g}")
+    if weights == "F32":
+        assert errors.max() <= 1e-3 * reach
+    else:
+        # It rounds what it multiplies float16 weights with to float16 as well, of which a state and a router's
+        # choice can make much at single positions.
+        assert np.median(errors) <= 2e-3 * reach

@@ -12,6 +12,7 @@ import pytest
 import tinsmith
 from tinsmith import _core, models, quant
 from tinsmith.compiler import build_image
+from tinsmith.errors import UnsupportedError
 from tinsmith.formats import gguf
 from tinsmith.models import Spec
 from tinsmith.runtime import Model
@@ -107,6 +108,29 @@ def test_requantizing_starts_from_what_the_blocks_decode_to(
     shape = (tensor.rows, tensor.inputs)
     floats = _core.dequantize(name, tensor.data, *shape)
     assert quant.apply(spec, "Q8_0").tensors["layers.0.down"].data == _core.quantize("Q8_0", floats, *shape)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_llama_cpp_runs_what_we_make(wide_spec: Spec, tmp_path: Path, name: str) -> None:
+    """The blocks that our quantizers make, in its kernels and ours: as near the float model."""
+    preset = FILES[name]
+    path = tmp_path / "ours.gguf"
+    models.save_gguf(wide_spec, path, encode=quant.encoder(wide_spec, preset))
+    exact = ours(wide_spec, TOKENS)
+    mine, other = ours(models.load(path), TOKENS), theirs(path, TOKENS)
+    assert size(mine - other) <= 0.05 * exact.std() and size(mine - exact) <= 1.1 * size(other - exact)
+
+
+@pytest.mark.parametrize("kind", ["MXFP4", "NVFP4", "IQ2_XXS", "Q8_K"])
+def test_formats_that_are_not_there_are_refused_by_name(wide_spec: Spec, tmp_path: Path, kind: str) -> None:
+    models.save_gguf(wide_spec, tmp_path / "f32.gguf")
+    file = gguf.read(tmp_path / "f32.gguf")
+    name, found = "blk.0.ffn_up.weight", gguf.tensor_type(kind)
+    shape = file.tensors[name].shape
+    strange = gguf.Tensor(name, found, shape, bytes(shape[0] * shape[1] // found.block * found.size))
+    gguf.write(tmp_path / "m.gguf", file.metadata, (file.tensors | {name: strange}).values())
+    with pytest.raises(UnsupportedError, match=f"'{name}' is {kind}, which is not supported; supported: F32"):
+        models.load(tmp_path / "m.gguf")
 
 
 def test_rows_that_blocks_do_not_divide_are_refused() -> None:

@@ -3,9 +3,11 @@ the bits of a session that computed the same tokens in one go."""
 
 from __future__ import annotations
 
+import mmap
 import random
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from tiny_models import tiny_spec
 from transformers_models import some_tokens
 
 from tinsmith import _core
-from tinsmith.compiler import build_image
+from tinsmith.compiler import build_image, build_tin, graph
 from tinsmith.errors import RuntimeFault
 from tinsmith.runtime import Model
 
@@ -249,6 +251,81 @@ def test_a_model_answers_from_one_prefix_as_if_alone(case: str, core: _core.Mode
     assert [model.generate(prompt, max_tokens=12).token_ids for prompt in prompts] == alone
     many = model.generate_many(prompts, max_tokens=12, concurrency=3)
     assert [one.token_ids for one in many] == alone
+
+
+def test_constrained_answers_do_not_depend_on_what_was_asked_before(case: str, core: _core.Model) -> None:
+    """Tokens that must come are computed with what is behind them."""
+    schema = {"type": "object", "properties": {"colour": {"enum": ["red", "reed"]}}, "required": ["colour"]}
+    used = Model(core, image(case), threads=1)
+    for seed in range(4):
+        asked = "the thing " * seed
+        fresh = Model(core, image(case), threads=1)
+        answers = [model.json(asked + "is", schema, temperature=2.0, seed=seed) for model in (used, fresh)]
+        assert answers[0] == answers[1]
+
+
+def test_caches_of_8_bits_leave_states_alone() -> None:
+    core = _core.Model(image("qwen35"))
+    tokens = some_tokens(core.info()["vocab"], 120)
+
+    def logits(session: _core.Session, more: Sequence[int]) -> bytes:
+        session.append(more)
+        assert session.step() == LOGITS
+        data: bytes = session.logits()[1]
+        return data
+
+    def empty() -> _core.Session:
+        return _core.Session(core, context=CONTEXT, kv_type=_core.KV_Q8)
+
+    expected = logits(empty(), tokens)
+    used, restored = empty(), empty()
+    logits(used, [*tokens[:80], 5, 6])
+    used.rewind(80)
+    restored.restore(used.save())
+    assert logits(used, tokens[80:]) == logits(restored, tokens[80:]) == expected
+    assert expected != fresh_logits("qwen35", tuple(tokens))
+
+
+def test_windows_and_states_in_one_model() -> None:
+    """A ring may not hold what computing again would need: then that is said, or all is computed again."""
+    plain = graph.GraphBuilder.cache
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(graph.GraphBuilder, "cache", lambda self, heads, dim: plain(self, heads, dim, 20))
+        core = _core.Model(build_image(tiny_spec("qwen35")))
+    source = random.Random(3)
+    session = _core.Session(core, context=CONTEXT, chunk=16, checkpoints=3)
+    tokens: list[int] = []
+    refused = 0
+    for _ in range(60):
+        keep = source.randint(len(tokens) // 3, len(tokens)) if len(tokens) < 280 else 0
+        more = some_tokens(core.info()["vocab"], source.randint(1, 110))
+        try:
+            session.rewind(keep)
+        except RuntimeFault as fault:
+            assert "rewind to 0" in str(fault)
+            refused += 1
+            keep = len(tokens) if source.random() < 0.7 and len(tokens) < 280 else 0
+            session.rewind(keep)
+        tokens = tokens[:keep] + more
+        session.append(more)
+        assert session.step() == LOGITS
+        fresh = _core.Session(core, context=CONTEXT)
+        fresh.append(tokens)
+        assert fresh.step() == LOGITS
+        assert session.logits() == fresh.logits()
+    assert 0 < refused < 50
+
+
+def test_a_tin_with_states_tests_itself(case: str, tmp_path: Path) -> None:
+    build_tin(tiny_spec(case), tmp_path / "m.tin")
+    data = (tmp_path / "m.tin").read_bytes()
+    block = mmap.mmap(-1, len(data))
+    block.write(data)
+    for isa in _core.isa_names():
+        session = _core.Session(_core.Model(memoryview(block), isa), context=64, chunk=7)
+        session.append([1, 2])
+        session.selftest()
+        assert session.tokens() == (0, [])
 
 
 def test_checkpoints_take_memory_of_their_own_and_have_a_limit(core: _core.Model) -> None:

@@ -139,9 +139,8 @@ def test_a_file_that_lost_its_template_is_refused(spec: Spec, tmp_path: Path) ->
     models.save_gguf(replace(trained, chat_template=None), tmp_path / "lost.gguf")
     models.save_hf(replace(trained, chat_template=SMOLLM + " "), tmp_path / "other")
     for name, has in (("lost.gguf", "has none"), ("other", "has another")):
-        with pytest.raises(
-            InputError, match=f"trained under the chat template {digest(SMOLLM)[:12]} and {has}"
-        ):
+        said = f"trained under the chat template {digest(SMOLLM)[:12]} and {has}"
+        with pytest.raises(InputError, match=said):
             tinsmith.load(tmp_path / name)
     assert cli.main(["build", str(tmp_path / "lost.gguf"), "--format", "f16", "--out", str(tmp_path)]) == 2
 

@@ -133,6 +133,15 @@ def test_what_the_family_leaves_out_is_left_out_of_the_adapter_too(
     assert adapter_gguf.write(folder, spec, tmp_path / "adapter.gguf") == said
 
 
+def test_another_chat_template_is_noted(spec: Spec, folder: Path, tmp_path: Path) -> None:
+    file = folder / adapter.TEMPLATE
+    for template, notes in ((spec.chat_template, 0), ("{{ messages }}", 1)):
+        file.write_text(str(template))
+        said = adapter_gguf.write(folder, spec, tmp_path / "adapter.gguf")
+        assert len(said) == notes
+    assert str(file) in said[0]
+
+
 def test_factors_follow_the_layout_of_their_matrix() -> None:
     """Rows in another order, or columns by runs of two, wherever the family says so."""
     places = [2, 0, 1]
@@ -181,6 +190,9 @@ def test_a_depthwise_convolution_is_merged_and_not_exported(tmp_path: Path) -> N
         ({"init_lora_weights": "pissa"}, UnsupportedError, "init_lora_weights = 'pissa'"),
         ({"target_parameters": ["mlp.experts.down_proj"]}, UnsupportedError, "target_parameters"),
         ({"lora_alpha": None}, FormatError, "lora_alpha is None; it must be a number above 0"),
+        ({"alpha_pattern": ["q_proj"]}, FormatError, "alpha_pattern must give numbers above 0"),
+        ({"alpha_pattern": {"q_proj": 0}}, FormatError, "alpha_pattern must give numbers above 0"),
+        ({"alpha_pattern": {"(": 1}}, FormatError, r"alpha_pattern has '\(', no regular expression"),
         ({"peft_type": "IA3"}, UnsupportedError, "not a LoRA adapter"),
     ],
 )
@@ -216,7 +228,7 @@ def test_the_verb_exports_for_a_base_of_either_kind(
     for arguments, said in (
         (["--gguf", "x", "--adapter", str(folder)], "--adapter and --base go together"),
         (["--gguf", "x"], "give either FILE or --adapter"),
-        (["base", "--gguf", "x"], "an adapter is exported as --gguf, a model as --onnx"),
+        (["--onnx", "x", "--adapter", str(folder), "--base", "b"], "an adapter is exported as --gguf"),
     ):
         assert cli.main(["export", *arguments]) == 2
         assert said in capsys.readouterr().err

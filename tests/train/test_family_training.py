@@ -44,8 +44,11 @@ class Adapted:
 
 @pytest.fixture(scope="module", params=cases())
 def adapted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Adapted:
-    base, folder = tmp_path_factory.mktemp("base"), tmp_path_factory.mktemp("adapter")
-    save_random(request.param, base)
+    return random_adapter(request.param, tmp_path_factory.mktemp("base"), tmp_path_factory.mktemp("adapter"))
+
+
+def random_adapter(case: str, base: Path, folder: Path, **changes: Any) -> Adapted:
+    save_random(case, base, **changes)
     spec = models.load(base)
     spec = replace(spec, tokenizer=tokenizer_of(spec.hyper.vocab), chat_template=TEMPLATE)
     torch.manual_seed(1)
@@ -77,6 +80,7 @@ def plain(folder: Path, adapter: Path | None = None) -> Any:
     return base.eval() if adapter is None else PeftModel.from_pretrained(base, adapter, is_trainable=True)
 
 
+@pytest.mark.proves("train")
 def test_losses_and_gradients_are_those_of_plain_peft(adapted: Adapted) -> None:
     built, sequences = adapted.built, sequences_of(adapted.spec.hyper.vocab)
     losses, best = built.answer_losses(built.pack(sequences, len(shared_prefix(sequences))))
@@ -101,6 +105,7 @@ def test_losses_and_gradients_are_those_of_plain_peft(adapted: Adapted) -> None:
         torch.testing.assert_close(given[name], gradient, atol=atol, rtol=0, msg=name)
 
 
+@pytest.mark.proves("merge")
 def test_merged_is_base_and_adapter(adapted: Adapted, tmp_path: Path) -> None:
     merged = merge(adapted.spec, adapted.folder)
     assert {tensor.format for tensor in merged.tensors.values()} == {"F32"}
@@ -115,6 +120,7 @@ def test_merged_is_base_and_adapter(adapted: Adapted, tmp_path: Path) -> None:
     assert float((base - wanted).abs().max()) > 0.05 * spread
 
 
+@pytest.mark.proves("adapter out")
 def test_llama_cpp_applies_the_exported_adapter(adapted: Adapted, tmp_path: Path) -> None:
     models.save_gguf(adapted.spec, tmp_path / "base.gguf")
     models.save_gguf(merge(adapted.spec, adapted.folder), tmp_path / "merged.gguf")
@@ -127,6 +133,13 @@ def test_llama_cpp_applies_the_exported_adapter(adapted: Adapted, tmp_path: Path
     # llama.cpp looks gelu up in a table of float16, whose steps the least difference may cross.
     assert np.abs(given - wanted).max() < 1e-3 * spread
     assert np.abs(base - wanted).max() > 0.05 * spread
+
+
+def test_value_heads_are_put_in_order_for_llama_cpp(tmp_path: Path) -> None:
+    """Three to a key head: going there and coming back are not the same, as they are for two."""
+    adapted = random_adapter("qwen35", tmp_path / "base", tmp_path / "adapter", linear_num_value_heads=6)
+    test_merged_is_base_and_adapter(adapted, tmp_path / "plain")
+    test_llama_cpp_applies_the_exported_adapter(adapted, tmp_path)
 
 
 def test_a_quantized_gguf_is_a_base(adapted: Adapted, tmp_path: Path) -> None:
@@ -152,6 +165,20 @@ def test_a_quantized_gguf_is_a_base(adapted: Adapted, tmp_path: Path) -> None:
             for one in sequences
         ]
     torch.testing.assert_close(losses, torch.cat(wanted), atol=2e-3, rtol=0)
+
+
+def test_bfloat16_stays_near(adapted: Adapted) -> None:
+    torch.manual_seed(1)
+    narrow = network.build(adapted.spec, torch.bfloat16, RANK, ALPHA, 0.0)
+    sequences = sequences_of(adapted.spec.hyper.vocab)
+    with torch.no_grad():
+        for name, parameter in narrow.parameters().items():
+            parameter.copy_(adapted.built.parameters()[name])
+        wanted, _ = adapted.built.answer_losses(adapted.built.pack(sequences, 12))
+    losses, _ = narrow.answer_losses(narrow.pack(sequences, 12))
+    losses.mean().backward()
+    assert all(parameter.grad is not None for parameter in narrow.parameters().values())
+    assert float((losses - wanted).abs().mean()) < 0.3  # of about 6
 
 
 def in_blocks(spec: Spec) -> Spec:
@@ -200,6 +227,7 @@ def test_importance_is_of_tokens_not_of_padding(adapted: Adapted) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.proves("train")
 def test_fifty_steps_lower_the_loss(adapted: Adapted, tmp_path: Path) -> None:
     examples = [Example(first + second, second) for first, second in PAIRS * 14]
     options = lora.TrainOptions(

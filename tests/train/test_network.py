@@ -87,6 +87,11 @@ def test_only_the_adapter_is_trained() -> None:
 def test_targets_are_chosen_by_name_and_the_rest_stays_frozen() -> None:
     built = network.build(make_spec(), torch.float32, 4, 8.0, 0.0, ("q_proj", "v_proj"))
     assert set(built.linears) == {f"layers.{i}.{part}" for i in (0, 1) for part in "qv"}
+    for targets in (("v_proj",), ("gate_proj", "up_proj")):
+        narrow = network.build(make_spec(), torch.bfloat16, 4, 8.0, 0.0, targets)
+        losses, _ = narrow.answer_losses(narrow.pack(sequences_of(""), 0))
+        losses.mean().backward()
+        assert all(parameter.grad is not None for parameter in narrow.parameters().values())
     with pytest.raises(
         InputError, match=r"llama has no linear layer 'x_proj'; it has down_proj, gate_proj, k_"
     ):

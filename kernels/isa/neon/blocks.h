@@ -128,9 +128,6 @@ TINI_INLINE void tini_neon_matmul(const tini_matmul *m, uint32_t tile, uint32_t 
         for (; t + 4 <= m->rows; t += 4)
             for (uint32_t half = 0; half < 2; half++)
                 tini_neon_patch(m, tile, half, t, 1, 4, format);
-        for (; t + 2 <= m->rows; t += 2)
-            for (uint32_t half = 0; half < 2; half++)
-                tini_neon_patch(m, tile, half, t, 1, 2, format);
         for (; t < m->rows; t++)
             tini_neon_patch(m, tile, 0, t, 2, 1, format);
     }

@@ -99,9 +99,6 @@ TINI_INLINE void tini_neondot_matmul(const tini_matmul *m, uint32_t tile, uint32
         for (; t + 4 <= m->rows; t += 4)
             for (uint32_t quarter = 0; quarter < 4; quarter++)
                 tini_neondot_panel(m, tile, quarter, t, 4, format);
-        for (; t + 2 <= m->rows; t += 2)
-            for (uint32_t quarter = 0; quarter < 4; quarter++)
-                tini_neondot_panel(m, tile, quarter, t, 2, format);
         for (; t < m->rows; t++)
             tini_neondot_stream(m, tile, t, format);
     }

@@ -1,7 +1,7 @@
 #include "../../core/kernel.h"
 #include "../../core/math.h"
 
-TINI_REGION_SCALAR
+TINI_REGION_REFERENCE
 
 /* Per row and head, over the tiles of 64 positions in order (each begins at a multiple of 64) that hold a position
  * seen, with m = -infinity, l[16] = 0 and acc[head_dim] = 0 before them:

@@ -1,6 +1,6 @@
 #include "kv_q8.h"
 
-TINI_REGION_SCALAR
+TINI_REGION_REFERENCE
 
 /* As attention_f16, but for scores and values. The query is quantized by tini_quantize_q8; with s its block's scale, and for
  * the same 32 elements d the cache's scale and q its int8 values:

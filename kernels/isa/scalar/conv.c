@@ -1,7 +1,7 @@
 #include "../../core/kernel.h"
 #include "../../core/math.h"
 
-TINI_REGION_SCALAR
+TINI_REGION_REFERENCE
 
 /* y = w[0] * x[-taps + 1]; for each further tap, oldest first: y = y + w * x. Then out = y, or y / (1 + exp(-y)) with
  * tini_exp. The state moves on in order, so that it may be read where it is written. */

@@ -1,6 +1,6 @@
 #include "../../core/kernel.h"
 
-TINI_REGION_SCALAR
+TINI_REGION_REFERENCE
 
 /* One row of a tile. Of a column, input i adds to partial sum i % 4, in order, from 0; (s0 + s1) + (s2 + s3) is the sum.
  * With S before the token: m = (sum of S * k) * d; e = (v - m) * b; S = S * d + k * e; out = (sum of the new S * q) * scale. */

@@ -1,7 +1,7 @@
 #include "../../core/kernel.h"
 #include "../../core/math.h"
 
-TINI_REGION_SCALAR
+TINI_REGION_REFERENCE
 
 /* (gate / (1 + exp(-(gate * (A + B * (gate * gate)))))) * up, with tini_exp: gelu's tanh form. For gate far below
  * zero the first factor is -0. */

@@ -1,7 +1,7 @@
 #include "../../core/kernel.h"
 #include "../../core/math.h"
 
-TINI_REGION_SCALAR
+TINI_REGION_REFERENCE
 
 /* Each element by tini_f32_to_f16. */
 void tini_kv_append_f16_scalar(const tini_kv *kv, uint32_t position, const float *key, const float *value) {

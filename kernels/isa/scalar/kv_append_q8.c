@@ -1,6 +1,6 @@
 #include "kv_q8.h"
 
-TINI_REGION_SCALAR
+TINI_REGION_REFERENCE
 
 /* Per block of 32: amax = max |x|; d = amax / 127, at most 65504, rounded to float16; q = round(x * (1 / d)), ties to even, where
  * the product is kept within [-127, 127]; all q are 0 where d is. */

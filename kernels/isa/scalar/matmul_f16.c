@@ -1,6 +1,6 @@
 #include "tile.h"
 
-TINI_REGION_SCALAR
+TINI_REGION_REFERENCE
 
 /* y = 0; for each input in order: y = y + w * x, the weight widened exactly to float32. */
 void tini_matmul_f16_scalar(const tini_matmul *m, uint32_t tile_begin, uint32_t tile_end) {

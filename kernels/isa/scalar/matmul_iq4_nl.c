@@ -1,6 +1,6 @@
 #include "blocks.h"
 
-TINI_REGION_SCALAR
+TINI_REGION_REFERENCE
 
 /* y = 0; for each block in order: y = y + (float)(sum of value[w] * q) * (d * scale), w in 0..15.
  *

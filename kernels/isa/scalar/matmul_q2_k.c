@@ -1,6 +1,6 @@
 #include "blocks.h"
 
-TINI_REGION_SCALAR
+TINI_REGION_REFERENCE
 
 /* y = 0; for each 32 inputs in order, with w in 0..3 and sc, mn in 0..15 the small scales and minimums of the first
  * and the last 16 of them:

@@ -1,6 +1,6 @@
 #include "blocks.h"
 
-TINI_REGION_SCALAR
+TINI_REGION_REFERENCE
 
 /* y = 0; for each 32 inputs in order, with w in 0..7 and sc0, sc1 in -32..31 the small scales of the first and
  * the last 16 of them:

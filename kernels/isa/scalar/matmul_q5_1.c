@@ -1,6 +1,6 @@
 #include "blocks.h"
 
-TINI_REGION_SCALAR
+TINI_REGION_REFERENCE
 
 /* y = 0; for each block in order, with w in 0..31:
  *     y = y + (float)(sum of w * q) * (d * scale)

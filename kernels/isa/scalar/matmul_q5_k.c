@@ -1,6 +1,6 @@
 #include "blocks.h"
 
-TINI_REGION_SCALAR
+TINI_REGION_REFERENCE
 
 /* y = 0; for each 32 inputs in order, with w in 0..31 and sc, mn in 0..63 those inputs' small scale and minimum:
  *     y = y + (float)(sum of w * q) * ((d * (float)sc) * scale)

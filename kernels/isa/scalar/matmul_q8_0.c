@@ -1,6 +1,6 @@
 #include "tile.h"
 
-TINI_REGION_SCALAR
+TINI_REGION_REFERENCE
 
 /* y = 0; for each block in order: y = y + (float)(sum of w * q) * (d * scale).
  *

@@ -1,7 +1,7 @@
 #include "../../core/kernel.h"
 #include "../../core/math.h"
 
-TINI_REGION_SCALAR
+TINI_REGION_REFERENCE
 
 /* Per block of 32: amax = max |x|. Below 1e-30 the block is zero (scale 0, q 0, sum 0). Else scale = amax / 127
  * and q = round(x * (127 / amax)), ties to even, which never leaves [-127, 127]; sum is the exact sum of q. */

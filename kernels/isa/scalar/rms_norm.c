@@ -1,7 +1,7 @@
 #include "../../core/kernel.h"
 #include "../../core/math.h"
 
-TINI_REGION_SCALAR
+TINI_REGION_REFERENCE
 
 /* Squares add up in 16 partial sums, element i in lane i % 16, in order; the lanes by tini_sum16's tree.
  * s = 1 / sqrt(sum / n + eps); out = (x * s) * weight. */

@@ -1,7 +1,7 @@
 #include "../../core/kernel.h"
 #include "../../core/region.h"
 
-TINI_REGION_SCALAR
+TINI_REGION_REFERENCE
 
 /* (a, b) = (x[i], x[i + half]) becomes (a * cos - b * sin, b * cos + a * sin): two products each, then one add.
  */

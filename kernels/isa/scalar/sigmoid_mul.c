@@ -1,7 +1,7 @@
 #include "../../core/kernel.h"
 #include "../../core/math.h"
 
-TINI_REGION_SCALAR
+TINI_REGION_REFERENCE
 
 /* (1 / (1 + exp(-gate))) * up, with tini_exp. */
 void tini_sigmoid_mul_scalar(float *out, const float *gate, const float *up, uint32_t n) {

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith.backends.engine import Engine, Opened
+from tinsmith.backends.files import as_gguf
 from tinsmith.errors import FormatError, InputError, MissingExtraError, TinsmithError
 from tinsmith.models.spec import Buffer
 
@@ -118,15 +119,13 @@ class Llama(Engine):
 
 
 def open_engine(path: Path, *, threads: int, gpu_layers: int = 0) -> Opened:
-    """gpu_layers: how many layers a GPU computes, -1 for all; llama-cpp-python must have been built for one."""
+    """path: of a .gguf, or of what can be turned into one. gpu_layers: how many layers a GPU computes, -1 for
+    all; llama-cpp-python must have been built for one."""
     api = load_api()
     from tinsmith.formats import gguf
     from tinsmith.models._gguf import read_words
 
-    if path.suffix == ".tin":
-        raise InputError(
-            f"{path}: llama.cpp reads no .tin; make a .gguf of it: tinsmith export FILE --gguf OUT"
-        )
+    path = as_gguf(path)
     file = gguf.read(path)
     tokenizer, template = read_words(file)
     engine = Llama(api, load_model(api, path, gpu_layers), threads)

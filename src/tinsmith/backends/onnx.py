@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith.backends.engine import Engine, Opened
+from tinsmith.backends.files import as_gguf, cached, fingerprint
 from tinsmith.errors import FormatError, MissingExtraError, UnsupportedError
 from tinsmith.models.spec import Buffer
 from tinsmith.runtime.opening import is_onnx
 
 CONFIG = "genai_config.json"
+FACTS = "tinsmith.json"  # what our own export knows beside that
 _CHUNK = 512
 _FIRST_ROOM = 512
 _KEPT_STATES = 4
@@ -50,7 +52,13 @@ class Onnx(Engine):
         self._runtime = runtime
         self._session = session
         decoder = config["decoder"]
-        logits = next(one for one in session.get_outputs() if one.name == "logits")
+        logits = next((one for one in session.get_outputs() if one.name == "logits"), None)
+        if logits is None:
+            raise UnsupportedError("the model has no output named logits")
+        if logits.shape[-1] != config["vocab_size"]:
+            raise FormatError(
+                f"{CONFIG} says {config['vocab_size']} tokens; the model has {logits.shape[-1]} logits"
+            )
         super().__init__(config["context_length"], config["vocab_size"], _CHUNK)
         self.single = logits.shape[1] == 1
         self._logits_type = self._type_of(logits)
@@ -190,8 +198,11 @@ def _config(folder: Path) -> dict[str, Any]:
         if Path(model["decoder"]["filename"]).name != model["decoder"]["filename"]:
             raise TypeError("filename is no plain file name")
         model["share_buffer"] = whole["search"]["past_present_share_buffer"]
+        windowed = "sliding_window" in model["decoder"]
     except (KeyError, TypeError) as error:
         raise FormatError(f"{path}: not as onnxruntime-genai writes it: {error}") from error
+    if windowed:
+        raise UnsupportedError(f"{path}: caches of a window only; build the model with windowed_kv_cache=false")
     return model
 
 
@@ -199,18 +210,12 @@ def exported(path: Path, precision: str, options: Sequence[str] = ()) -> Path:
     """The folder of an export of a base, made when the cache has none of these weights by this builder."""
     from tinsmith import models
     from tinsmith.backends.onnx_export import check, export
-    from tinsmith.files import locked, sha256_file
-    from tinsmith.hub import cache_folder
 
-    spec = models.load(path)
+    gguf = as_gguf(path) if path.is_file() else path
+    spec = models.load(gguf)
     check(spec, precision)
-    file = path if path.is_file() else path / "model.safetensors"
-    marks = [sha256_file(file)[:16], version("onnxruntime-genai"), *options, precision]
-    folder = cache_folder() / "onnx" / "-".join(marks)
-    with locked(folder.with_name(f"{folder.name}.lock")):
-        if not folder.exists():
-            export(spec, folder, precision, options)
-    return folder
+    marks = [fingerprint(gguf), version("onnxruntime-genai"), *options, precision]
+    return cached("onnx", "-".join(marks), lambda out: export(spec, out, precision, options))
 
 
 def _session(runtime: Any, file: Path, threads: int) -> Any:
@@ -236,13 +241,13 @@ def try_out(folder: Path) -> None:
             if not numpy.isfinite(numpy.frombuffer(engine.logits(tokens[:count], rows), numpy.float32)).all():
                 raise UnsupportedError("its logits are not finite")
     except Exception as error:
-        said = str(error).splitlines()[0]
+        said = (str(error).splitlines() or [type(error).__name__])[0]
         raise UnsupportedError(f"ONNX: onnxruntime does not run what its builder made: {said}") from error
 
 
 def open_engine(path: Path, *, threads: int) -> Opened:
-    """path: an .onnx file beside its genai_config.json and tokenizer, its folder, or a base, which is exported
-    as float32."""
+    """path: an .onnx file beside its genai_config.json and tokenizer, its folder, or another model's, which is
+    exported as float32."""
     for module in ("onnxruntime", "numpy"):
         if find_spec(module) is None:
             raise MissingExtraError(module, "onnx")
@@ -258,15 +263,16 @@ def open_engine(path: Path, *, threads: int) -> Opened:
         raise FormatError(f"{folder}: no {file.name}, which {CONFIG} names; the folder is incomplete")
     session = _session(onnxruntime, file, threads)
     tokenizer, template = tokenizer_json.read(folder, config["vocab_size"])
+    facts = tokenizer_json.read_json(folder / FACTS) if (folder / FACTS).exists() else {}
     files = [file, file.with_name(file.name + ".data")]
     return Opened(
         Onnx(session, onnxruntime, config),
         f"onnxruntime {onnxruntime.__version__}",
         tokenizer,
         template,
-        name=folder.resolve().name,
-        family=str(config["type"]),
-        parameters=0,
+        name=str(facts.get("name") or folder.resolve().name),
+        family=str(facts.get("family") or config["type"]),
+        parameters=int(facts.get("parameters", 0)),
         bytes=sum(one.stat().st_size for one in files if one.exists()),
-        formats={},
+        formats={str(facts["precision"]): int(facts["matrices"])} if facts else {},
     )

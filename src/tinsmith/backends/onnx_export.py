@@ -6,6 +6,7 @@ quantized weights are dequantized first, and rounded again where the precision a
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -17,9 +18,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tinsmith.backends.onnx import CONFIG, try_out
+from tinsmith.backends.onnx import CONFIG, FACTS, try_out
+from tinsmith.backends.onnx_blocks import BITS, keep_blocks
 from tinsmith.backends.onnx_families import builder_architecture, prepare
 from tinsmith.errors import InputError, MissingExtraError, UnsupportedError
+from tinsmith.files import write_text
 from tinsmith.models.family import by_name
 from tinsmith.models.spec import Spec
 
@@ -28,9 +31,11 @@ _NEEDED = ("onnxruntime_genai", "onnxruntime", "onnx", "onnx_ir", "torch", "tran
 
 # What the builder is asked for. The fp16 graph that it makes for the CPU does not run (a mask of the wrong
 # shape at the second step), so float16 weights are put into its fp32 graph.
-PRECISIONS = {"int4": "int4", "int8": "int8", "fp16": "fp32", "fp32": "fp32"}
+PRECISIONS = {"int4": "int4", "int8": "int8", "fp16": "fp32", "fp32": "fp32", "same": "fp32"}
 _OPTIONS = ("hf_token=false", "windowed_kv_cache=false")
-_QUANTIZED = ("block_size=32", "accuracy_level=4")
+_BLOCKS = ("block_size=32", "accuracy_level=4")
+# One product of query, key and value would have weights of several formats.
+_FOR = {"int4": _BLOCKS, "int8": _BLOCKS, "same": ("fuse_qkv=false",)}
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 # Where a large initializer may be float16 behind a cast; tables of sines are not among these.
 _WEIGHT_INPUTS = {"MatMul": (1,), "Gemm": (1,), "Gather": (0,), "Transpose": (0,)}
@@ -74,7 +79,8 @@ def export(spec: Spec, folder: str | Path, precision: str, options: Sequence[str
 
     The folder appears when it is complete. One that an earlier export wrote is replaced. precision: of
     PRECISIONS: int4 and int8 are blocks of 32 whose products take activations as int8; fp16 are float16
-    weights, computed in float32. options: further ones of the builder, as KEY=VALUE.
+    weights, computed in float32; same keeps the spec's Q4_0 and Q8_0 blocks, and all else is fp32. options:
+    further ones of the builder, as KEY=VALUE.
     Raises as `check` does, and UnsupportedError where the builder refuses, or onnxruntime what it built.
     """
     folder = Path(folder)
@@ -90,10 +96,25 @@ def export(spec: Spec, folder: str | Path, precision: str, options: Sequence[str
         made = _build(spec, precision, options, Path(held))
         if precision == "fp16":
             _narrow(made)
+        if precision == "same":
+            _keep(made, spec)
         try_out(made)
+        write_text(made / FACTS, json.dumps(_facts(spec, precision), indent=2) + "\n")
         if folder.exists():
             folder.replace(Path(held) / "before")
         made.replace(folder)
+
+
+def _facts(spec: Spec, precision: str) -> dict[str, Any]:
+    tensors = spec.tensors.values()
+    return {
+        "name": spec.general.get("name", ""),
+        "family": spec.family,
+        "license": spec.general.get("license", ""),
+        "parameters": sum(tensor.rows * tensor.inputs for tensor in tensors),
+        "matrices": sum(tensor.rows > 1 for tensor in tensors),
+        "precision": precision,
+    }
 
 
 def _build(spec: Spec, precision: str, options: Sequence[str], scratch: Path) -> Path:
@@ -103,7 +124,7 @@ def _build(spec: Spec, precision: str, options: Sequence[str], scratch: Path) ->
     models.save_hf(quant.apply(spec, "F32"), source)
     edits = prepare(source)
     wanted = PRECISIONS[precision]
-    extra = [*_OPTIONS, *(_QUANTIZED if wanted.startswith("int") else ()), *options]
+    extra = [*_OPTIONS, *_FOR.get(precision, ()), *options]
     command = [sys.executable, "-m", "tinsmith.backends.onnx_worker", str(source), str(made)]
     command += [str(scratch / "cache"), wanted, *extra]
     done = subprocess.run(
@@ -154,7 +175,24 @@ def _narrow(folder: Path) -> None:
         casts.append(onnx.helper.make_node("Cast", [f"{name}.fp16"], [name], to=onnx.TensorProto.FLOAT))
     for k, cast in enumerate(casts):
         graph.node.insert(k, cast)
+    _save(model, folder)
+
+
+def _keep(folder: Path, spec: Spec) -> None:
+    import onnx
+
+    model = onnx.load(folder / _MODEL)
+    if not keep_blocks(model, spec):
+        raise UnsupportedError(f"ONNX: nothing here is {' or '.join(BITS)}, which precision 'same' keeps")
+    _save(model, folder)
+
+
+def _save(model: Any, folder: Path) -> None:
+    """In place of the folder's model."""
+    import onnx
+
     (folder / _DATA).unlink()
-    options: dict[str, Any] = {"save_as_external_data": True, "location": _DATA, "size_threshold": 0}
+    # Shapes must stand in the graph itself.
+    options: dict[str, Any] = {"save_as_external_data": True, "location": _DATA, "size_threshold": 64}
     onnx.save(model, folder / _MODEL, **options)
     (folder / _DATA).chmod((folder / _MODEL).stat().st_mode)  # onnx makes it the owner's alone

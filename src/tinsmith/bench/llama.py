@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import ctypes
 import time
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from tinsmith.backends.files import as_gguf
+from tinsmith.backends.llama import load_api, load_model
 from tinsmith.bench.engine import filler
-from tinsmith.errors import FormatError, InputError, MissingExtraError, TinsmithError
+from tinsmith.errors import InputError, TinsmithError
 
 _BATCH = 512
 _TRIES = 2
@@ -21,9 +22,8 @@ _TRIAL_TOKENS = 16
 
 
 class Llama:
-    def __init__(self, api: Any, model: Any, facts: dict[str, Any], log: Any) -> None:
+    def __init__(self, api: Any, model: Any, facts: dict[str, Any]) -> None:
         self._api = api
-        self._log = log  # llama.cpp calls it for as long as it is loaded
         self._model = model
         self._vocab = api.llama_vocab_n_tokens(api.llama_model_get_vocab(model))
         self._contexts: list[_Context] = []
@@ -130,50 +130,11 @@ class _Context:
 
 
 def find_source(path: Path) -> Path:
-    if find_spec("llama_cpp") is None:
-        raise MissingExtraError("llama_cpp", "llama")
-    return gguf_of(path)
+    load_api()
+    return as_gguf(path)
 
 
 def open_model(gguf: Path) -> Llama:
-    import llama_cpp as api
-
-    silence = api.llama_log_callback(lambda level, text, data: None)
-    api.llama_log_set(silence, None)
-    api.llama_backend_init()
-    parameters = api.llama_model_default_params()
-    parameters.n_gpu_layers = 0
-    model = api.llama_model_load_from_file(str(gguf).encode(), parameters)
-    if not model:
-        raise FormatError(f"{gguf}: llama.cpp does not load it")
+    api = load_api()
     features = api.llama_print_system_info().decode().strip(" |")
-    return Llama(api, model, {"version": api.__version__, "system": features}, silence)
-
-
-def gguf_of(path: Path) -> Path:
-    """The GGUF with the weights of `path`: itself, or the one beside a tin whose packed weights are equal.
-
-    Raises InputError where there is none.
-    """
-    if path.is_dir():
-        raise InputError(f"{path}: a folder, which peers do not read; give a .gguf, or a .tin with it beside")
-    with path.open("rb") as file:
-        if file.read(4) == b"GGUF":
-            return path
-    from tinsmith import models
-    from tinsmith.compiler import build_image
-    from tinsmith.formats.tin import Tin
-
-    ours = Tin(path).entry("weights.bin")
-    beside = sorted(path.parent.glob("*.gguf"), key=lambda other: (other.stem != path.stem, other.name))
-    for candidate in beside:
-        try:
-            # Packing is a bijection: equal packed weights are equal weights.
-            theirs = Tin(build_image(models.load(candidate))).entry("weights.bin")
-        except TinsmithError:
-            continue  # another model's file, and not what was asked about
-        if ours == theirs:
-            return candidate
-    raise InputError(
-        f"{path}: no .gguf beside it has the same weights, which peers need; give the .gguf instead"
-    )
+    return Llama(api, load_model(api, gguf), {"version": api.__version__, "system": features})

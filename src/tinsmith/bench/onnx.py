@@ -6,23 +6,14 @@ int8 in blocks of 32. It is built once and kept in the cache folder.
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import shutil
-import subprocess
-import sys
-import tempfile
 import time
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from tinsmith.bench.engine import filler
-from tinsmith.errors import MissingExtraError, TinsmithError, UnsupportedError
-
-# Logits of the last token only: without it a prompt pays for every position's.
-_BUILDER_OPTIONS = ("hf_token=false", "prune_lm_head=true")
+from tinsmith.errors import TinsmithError
 
 
 class Onnx:
@@ -96,23 +87,11 @@ class Onnx:
 
 
 def find_source(path: Path) -> Path:
-    """The folder of the peer's model, built when the cache has none of these weights by this builder."""
-    for module in ("onnxruntime_genai", "onnxruntime", "onnx", "onnx_ir", "torch", "transformers"):
-        if find_spec(module) is None:
-            raise MissingExtraError(module, "onnx")
-    from tinsmith.bench.llama import gguf_of
-    from tinsmith.files import locked, sha256_file
-    from tinsmith.hub import cache_folder
+    """The folder of the peer's model, exported when the cache has none of these weights by this builder."""
+    from tinsmith.backends.onnx import exported
 
-    gguf, precision = gguf_of(path), precision_of(path)
-    tag = f"{sha256_file(gguf)[:16]}-{version('onnxruntime-genai')}-{precision}"
-    folder = cache_folder() / "bench" / tag
-    with locked(folder.with_name(f"{tag}.lock")):
-        if not (folder / "genai_config.json").exists():
-            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".building-") as scratch:
-                _build(gguf, precision, Path(scratch))
-                (Path(scratch) / "onnx").replace(folder)
-    return folder
+    # Logits of the last token only: without it a prompt pays for every position's.
+    return exported(path, precision_of(path), ("prune_lm_head=true",))
 
 
 def open_model(folder: Path) -> Onnx:
@@ -127,26 +106,3 @@ def precision_of(path: Path) -> str:
 
     kind = WEIGHT_FORMATS[main_format(load(path))]
     return "int8" if kind.bytes * 8 / kind.block > 7 else "int4"
-
-
-def _build(source: Path, precision: str, scratch: Path) -> None:
-    from tinsmith import _core, models
-
-    spec = models.load(source)
-
-    def floats(tensor: models.Tensor) -> models.Tensor:
-        if tensor.format == "F32":
-            return tensor
-        data = _core.dequantize(tensor.format, tensor.data, tensor.rows, tensor.inputs)
-        return models.Tensor("F32", tensor.rows, tensor.inputs, data)
-
-    dequantized = {role: floats(tensor) for role, tensor in spec.tensors.items()}
-    models.save_hf(dataclasses.replace(spec, tensors=dequantized), scratch / "hf")
-    command = [sys.executable, "-m", "onnxruntime_genai.models.builder"]
-    command += ["-i", str(scratch / "hf"), "-o", str(scratch / "onnx"), "-c", str(scratch / "cache")]
-    command += ["-p", precision, "-e", "cpu", "--extra_options", *_BUILDER_OPTIONS]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=scratch)
-    if done.returncode or not (scratch / "onnx" / "genai_config.json").exists():
-        last = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
-        raise UnsupportedError(f"{source}: onnxruntime-genai's model builder refuses it: {last}")
-    shutil.rmtree(scratch / "hf")

@@ -47,8 +47,8 @@ def run(args: argparse.Namespace) -> int:
         if any(getattr(args, name) for name in stated):
             raise InputError(
                 f"{args.source}: a recipe states formats, context and name itself, in [build] and [output], "
-                "a date in [data], what an answer may be in [constraint], and weighs inputs by its training data; "
-                "leave out --format, --context, --name, --date, --imatrix, --schema, --tools and --grammar"
+                "a date in [data], what an answer may be in [constraint], and weighs inputs by its training "
+                "data; leave out --format, --context, --name, --date, --imatrix, --schema, --tools, --grammar"
             )
         paths = _from_recipe(args)
     else:

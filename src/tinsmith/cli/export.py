@@ -8,18 +8,24 @@ from pathlib import Path
 
 from tinsmith.errors import InputError
 
-HELP = "write a model in another form: ONNX, or an adapter as GGUF"
+HELP = "write a model in another form: ONNX, the GGUF file in a .tin, or an adapter as GGUF"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", nargs="?", help="a .gguf or a Hugging Face folder")
+    parser.add_argument(
+        "file", metavar="FILE", nargs="?", help="a .gguf or a Hugging Face folder; for --gguf a .tin"
+    )
     form = parser.add_mutually_exclusive_group(required=True)
     form.add_argument("--onnx", metavar="OUT", help="a folder for onnxruntime and onnxruntime-genai")
-    form.add_argument("--gguf", metavar="OUT", help="a .gguf for llama.cpp, of --adapter")
+    form.add_argument(
+        "--gguf",
+        metavar="OUT",
+        help="a .gguf: the one of a .tin's model, every block as it is, or of --adapter",
+    )
     parser.add_argument(
         "--precision",
         metavar="P",
-        help="of --onnx: int4 (default), int8, fp16 or fp32; blocks are of 32 weights",
+        help="of --onnx: int4 (default), int8, fp16, fp32, or same: its Q4_0 and Q8_0 blocks as they are",
     )
     parser.add_argument(
         "--adapter", metavar="DIR", help="instead of FILE: an adapter, a folder in peft's format; with --base"
@@ -32,10 +38,12 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("give either FILE or --adapter DIR")
     if (args.adapter is None) != (args.base is None):
         raise InputError("--adapter and --base go together: an adapter, and the model it was trained on")
-    if (args.adapter is None) != (args.gguf is None):
-        raise InputError("an adapter is exported as --gguf, a model as --onnx")
+    if args.adapter and args.onnx:
+        raise InputError("an adapter is exported as --gguf, or merged and then as --onnx")
+    if args.gguf and args.precision:
+        raise InputError("--precision goes with --onnx: a GGUF file's weights stay as they are; leave it out")
     out = Path(args.gguf or args.onnx)
-    (_adapter if args.adapter else _onnx)(args, out)
+    (_adapter if args.adapter else _gguf if args.gguf else _onnx)(args, out)
     print(out)
     return 0
 
@@ -50,6 +58,18 @@ def _adapter(args: argparse.Namespace, out: Path) -> None:
 
 def _onnx(args: argparse.Namespace, out: Path) -> None:
     from tinsmith import models
+    from tinsmith.backends.files import as_gguf
     from tinsmith.backends.onnx_export import export
 
-    export(models.load(args.file), out, args.precision or "int4")
+    source = Path(args.file)
+    export(models.load(as_gguf(source) if source.is_file() else source), out, args.precision or "int4")
+
+
+def _gguf(args: argparse.Namespace, out: Path) -> None:
+    from tinsmith import progress
+    from tinsmith.compiler.unpack import write_gguf
+    from tinsmith.formats.tin import Tin
+
+    size = Tin(args.file).entry("weights.bin").nbytes
+    with progress.transfer(progress.display(), "unpack", size) as advance:
+        write_gguf(args.file, out, advance)

@@ -15,7 +15,7 @@ from tinsmith.compiler import tokenizer as tokenizer_file
 from tinsmith.compiler import turns as turns_file
 from tinsmith.compiler.graph import Graph, GraphBuilder
 from tinsmith.compiler.passes import lower
-from tinsmith.compiler.program import Place, Program, write_program
+from tinsmith.compiler.program import Place, Program, read_tensors, write_program
 from tinsmith.errors import FormatError, TinsmithError, UnsupportedError
 from tinsmith.files import forget
 from tinsmith.formats import tin
@@ -30,7 +30,7 @@ CHUNK = 64
 # With a mixture of experts, each of which sees a few of them only.
 EXPERT_CHUNK = 256
 TEMPLATE = "template.json"
-# The GGUF file that holds the same model, up to its first tensor: what `export --gguf` begins with.
+# The GGUF file of the same model but for the tensors in weights.bin: what `export --gguf` begins with.
 GGUF_HEADER = "gguf.bin"
 _PIECE = 1 << 21  # weights packed by one task
 
@@ -65,8 +65,17 @@ def build_tin(
     own, facts = _compile(spec, advance)
 
     def more(image: memoryview) -> list[tuple[str, tin.Data]]:
-        proof = selftest.make(_core.Model(image))
-        return [("selftest.bin", proof), (GGUF_HEADER, gguf_header(spec)), *(entries or {}).items()]
+        packed = {
+            role
+            for role, held in read_tensors(tin.Tin(image).entry("program.bin")).items()
+            # A graph may hold a tensor in another shape than the file.
+            if role in spec.tensors and held[:3] == _shape(spec.tensors[role])
+        }
+        return [
+            ("selftest.bin", selftest.make(_core.Model(image))),
+            (GGUF_HEADER, gguf_header(spec, packed)),
+            *(entries or {}).items(),
+        ]
 
     tin.write(path, own, {**facts, **(manifest or {})}, more)
 
@@ -80,7 +89,8 @@ def _compile(
     if vocab != spec.hyper.vocab:
         raise FormatError(f"the tokenizer has {vocab} tokens and the model {spec.hyper.vocab}")
     graph = compile_graph(spec)
-    program = write_program(graph, vocab=vocab, context=spec.hyper.context, chunk=_chunk(graph))
+    context = family.by_name(spec.family).context(spec.hyper)
+    program = write_program(graph, vocab=vocab, context=context, chunk=_chunk(graph))
     entries: list[tuple[str, tin.Data]] = [
         ("program.bin", program.data),
         ("weights.bin", tin.Pieces(program.weight_bytes, pack_weights(graph, program, advance))),
@@ -130,6 +140,10 @@ def _turns(tokenizer: Tokenizer, template: str | None) -> Turns:
         tokens=chat_template.special_tokens(tokenizer),
         control=turns_file.control_texts(tokenizer),
     )
+
+
+def _shape(tensor: Tensor) -> tuple[str, int, int]:
+    return tensor.format, tensor.rows, tensor.inputs
 
 
 def pack_weights(

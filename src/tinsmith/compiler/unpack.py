@@ -13,7 +13,7 @@ from tinsmith.compiler.program import Packed, read_tensors
 from tinsmith.errors import FormatError
 from tinsmith.formats import gguf
 from tinsmith.formats.tin import Tin
-from tinsmith.models import family
+from tinsmith.models._gguf import read_header
 from tinsmith.models.spec import Buffer
 from tinsmith.parallel import in_order
 
@@ -30,21 +30,16 @@ def write_gguf(source: str | Path, target: str | Path, advance: Callable[[int], 
     if GGUF_HEADER not in file.names:
         raise FormatError(f"{source}: holds no {GGUF_HEADER}; an older tinsmith built it, build it again")
     file.verify()
-    metadata, tensors = gguf.read_header(file.entry(GGUF_HEADER), f"{source}: {GGUF_HEADER}")
-    plain = {key: entry.value for key, entry in metadata.items()}
-    kind = family.by_name(file.manifest["family"])
-    hyper = kind.hyper_from_gguf(plain, tied=all(tensor.name != "output.weight" for tensor in tensors))
-    names = {name.gguf: name for name in kind.tensors(hyper)}
-    packed, derived = read_tensors(file.entry("program.bin")), kind.derive(hyper)
-    weights = file.entry("weights.bin")
+    before, names, rest = read_header(file.entry(GGUF_HEADER), f"{source}: {GGUF_HEADER}")
+    packed, weights = read_tensors(file.entry("program.bin")), file.entry("weights.bin")
 
     def stored(tensor: gguf.Tensor) -> gguf.Tensor:
+        if tensor.name in rest:
+            return rest[tensor.name]
         name = names.get(tensor.name)
-        if name is None or (name.role not in packed and name.role not in derived):
+        held = packed.get(name.role) if name else None
+        if name is None or held is None:
             raise FormatError(f"{source}: tensor {tensor.name!r} is not in the tin; build it again")
-        if name.role not in packed:
-            return gguf.Tensor(tensor.name, tensor.type, tensor.shape, derived[name.role].data)
-        held = packed[name.role]
         if (held.format, held.rows * held.inputs) != (tensor.type.name, prod(tensor.shape)):
             raise FormatError(
                 f"{source}: {GGUF_HEADER} and program.bin disagree on {tensor.name!r}; build it again"
@@ -52,7 +47,7 @@ def write_gguf(source: str | Path, target: str | Path, advance: Callable[[int], 
         pieces = _pieces(held, weights[held.offset : held.offset + held.bytes], name.file_order, advance)
         return gguf.Tensor(tensor.name, tensor.type, tensor.shape, pieces)
 
-    gguf.write(target, metadata, map(stored, tensors))
+    gguf.write(target, before.metadata, map(stored, before.tensors.values()))
 
 
 def _pieces(

@@ -27,13 +27,13 @@ def work(job: Job, answers: Path) -> int:
         model = tinsmith.load(job.model, threads=job.threads or None, conversations=1, date=job.date)
         # A file that carries a constraint obeys it unless it is told not to.
         freedom: dict[str, Any] = {} if job.constrained else {"constraint": None}
+        if job.thinking is not None:
+            freedom["thinking"] = job.thinking
         for i, item in enumerate(job.items):
             if i in file.answers:
                 continue
             draft = item.draft if i >= UNDRAFTED else None
-            reply = model.chat(
-                item.messages, thinking=job.thinking, max_tokens=job.max_tokens, draft=draft, **freedom
-            )
+            reply = model.chat(item.messages, max_tokens=job.max_tokens, draft=draft, **freedom)
             file.add(
                 Answer(
                     item=i,

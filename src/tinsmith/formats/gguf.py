@@ -7,6 +7,7 @@ reading and writing a file again gives its bytes back.
 
 from __future__ import annotations
 
+import io
 import re
 import reprlib
 import struct
@@ -191,7 +192,7 @@ def read(path: str | Path) -> Gguf:
     their tensors are joined. Raises FormatError for a file that is damaged or no GGUF, or a missing part,
     UnsupportedError for a version or tensor type that tinsmith does not know, InputError when it can't be read.
     """
-    first = _read_one(Path(path))
+    first = _read_one(_Cursor(map_file(path), Path(path)))
     count = first.get("split.count", 1)
     if not isinstance(count, int) or count <= 1:
         return first
@@ -206,7 +207,8 @@ def read(path: str | Path) -> Gguf:
         raise FormatError(f"{path}: a later part of a split GGUF; give the first, {names[0]}")
     tensors = dict(first.tensors)
     for part, name in enumerate(names[1:], 1):
-        other = _read_one(first.path.with_name(name))
+        beside = first.path.with_name(name)
+        other = _read_one(_Cursor(map_file(beside), beside))
         if other.get("split.count") != count or other.get("split.no") != part:
             raise FormatError(f"{other.path}: not part {part + 1} of {count} of the split GGUF beside it")
         repeated = tensors.keys() & other.tensors.keys()
@@ -222,12 +224,11 @@ def read(path: str | Path) -> Gguf:
     return Gguf(first.path, first.version, metadata, tensors)
 
 
-def _read_one(path: Path) -> Gguf:
-    cursor = _Cursor(map_file(path), path)
+def _read_one(cursor: _Cursor) -> Gguf:
     version, metadata, infos = _read_header(cursor)
-    alignment = _alignment(metadata, str(path))
+    alignment = _alignment(metadata, str(cursor.path))
     start = -(-cursor.position // alignment) * alignment
-    return Gguf(path, version, metadata, _place(cursor, infos, start, alignment))
+    return Gguf(cursor.path, version, metadata, _place(cursor, infos, start, alignment))
 
 
 def _read_header(cursor: _Cursor) -> tuple[int, dict[str, Value], list[_Info]]:
@@ -251,11 +252,20 @@ def _read_header(cursor: _Cursor) -> tuple[int, dict[str, Value], list[_Info]]:
     return version, metadata, [cursor.tensor_info(index) for index in range(tensor_count)]
 
 
-def read_header(data: Buffer, where: str) -> tuple[dict[str, Value], list[Tensor]]:
-    """The metadata and the tensors, without data and in the file's order, of what `header` made. Errors: as
+def read_header(data: Buffer, where: str) -> tuple[Gguf, memoryview]:
+    """The file that `header` made the start of, its tensors without data; and what follows it. Errors: as
     `read`."""
-    _, metadata, infos = _read_header(_Cursor(memoryview(data), Path(where)))
-    return metadata, [Tensor(info.name, info.type, info.shape, b"") for info in infos]
+    cursor = _Cursor(memoryview(data).cast("B"), Path(where))
+    version, metadata, infos = _read_header(cursor)
+    alignment = _alignment(metadata, where)
+    tensors = {info.name: Tensor(info.name, info.type, info.shape, b"") for info in infos}
+    end = -(-cursor.position // alignment) * alignment
+    return Gguf(cursor.path, version, metadata, tensors), cursor.data[end:]
+
+
+def read_bytes(data: memoryview, where: str) -> Gguf:
+    """As `read`, of a file that is in memory and not split."""
+    return _read_one(_Cursor(data, Path(where)))
 
 
 def _alignment(metadata: Mapping[str, Value], where: str) -> int:
@@ -423,12 +433,22 @@ def write(path: str | Path, metadata: Mapping[str, Value], tensors: Iterable[Ten
     The same arguments give the same bytes. Tensor data may come in pieces, which are written as they come.
     Raises FormatError where data does not have the size that type and shape say.
     """
-    tensors = list(tensors)
-    alignment = _alignment(metadata, str(path))
     with atomic_write(path) as file:
-        file.write(header(metadata, tensors))
-        for tensor in tensors:
-            _pad(file, _write_data(file, tensor), alignment)
+        _write(file, metadata, list(tensors))
+
+
+def to_bytes(metadata: Mapping[str, Value], tensors: Sequence[Tensor]) -> bytes:
+    """What `write` writes, for short files."""
+    file = io.BytesIO()
+    _write(file, metadata, tensors)
+    return file.getvalue()
+
+
+def _write(file: BinaryIO, metadata: Mapping[str, Value], tensors: Sequence[Tensor]) -> None:
+    alignment = _alignment(metadata, "the metadata")
+    file.write(header(metadata, tensors))
+    for tensor in tensors:
+        _pad(file, _write_data(file, tensor), alignment)
 
 
 def header(metadata: Mapping[str, Value], tensors: Sequence[Tensor]) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,11 +58,12 @@ def save_gguf(
     save(spec, path, extra_metadata or {}, encode)
 
 
-def gguf_header(spec: Spec) -> bytes:
-    """What save_gguf writes before the first tensor: metadata, and every tensor's name, shape and place."""
+def gguf_header(spec: Spec, elsewhere: Collection[str]) -> bytes:
+    """What save_gguf writes before the first tensor, and the tensors whose roles are not among `elsewhere`:
+    with the others, which are in another file, the whole GGUF file."""
     from tinsmith.models._gguf import header
 
-    return header(spec)
+    return header(spec, elsewhere)
 
 
 def save_hf(spec: Spec, folder: str | Path) -> None:

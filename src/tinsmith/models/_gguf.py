@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,8 +12,8 @@ from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.formats import gguf
 from tinsmith.formats.weights import WEIGHT_FORMATS
 from tinsmith.models import _gguf_tokenizer
-from tinsmith.models.family import TensorName, by_gguf_architecture, by_name, without_ignored
-from tinsmith.models.spec import Buffer, Spec, Tensor, Tokenizer
+from tinsmith.models.family import Family, TensorName, by_gguf_architecture, by_name, without_ignored
+from tinsmith.models.spec import Buffer, Hyper, Spec, Tensor, Tokenizer
 
 # llama.cpp's `general.file_type`: the format most weights have; for the K formats, the medium mix around them.
 _FILE_TYPES = {
@@ -26,13 +27,9 @@ _OF_THE_FILE = {"architecture", "type", "file_type", "quantization_version", "al
 
 def load_gguf(path: str | Path) -> Spec:
     file = gguf.read(path)
-    meta = {key: entry.value for key, entry in file.metadata.items()} | _vectors(file)
-    architecture = meta.get("general.architecture")
-    if not isinstance(architecture, str):
-        raise FormatError(f"{path}: no general.architecture; the file is not a language model")
-    family = by_gguf_architecture(architecture, str(path))
+    meta = {key: entry.value for key, entry in file.metadata.items()}
+    family, hyper = _family(file)
     try:
-        hyper = family.hyper_from_gguf(meta, tied="output.weight" not in file.tensors)
         tokenizer = _gguf_tokenizer.read(meta)
         template = _gguf_tokenizer.text(meta, "tokenizer.chat_template")
         named = _gguf_tokenizer.named_templates(meta)
@@ -47,7 +44,20 @@ def load_gguf(path: str | Path) -> Spec:
     }
     names, notes = without_ignored(file.tensors, family.ignored_in_gguf(hyper))
     tensors = _tensors(file, names, family.tensors(hyper))
+    notes += family.notes(hyper)
     return Spec(family.name, hyper, tensors, tokenizer, template, general, notes, named)
+
+
+def _family(file: gguf.Gguf) -> tuple[Family, Hyper]:
+    meta = {key: entry.value for key, entry in file.metadata.items()} | _vectors(file)
+    architecture = meta.get("general.architecture")
+    if not isinstance(architecture, str):
+        raise FormatError(f"{file.path}: no general.architecture; the file is not a language model")
+    family = by_gguf_architecture(architecture, str(file.path))
+    try:
+        return family, family.hyper_from_gguf(meta, tied="output.weight" not in file.tensors)
+    except (FormatError, UnsupportedError) as error:
+        raise type(error)(f"{file.path}: {error}") from error
 
 
 def read_words(file: gguf.Gguf) -> tuple[Tokenizer, str | None]:
@@ -119,10 +129,25 @@ def save(spec: Spec, path: str | Path, extra_metadata: Mapping[str, Any], encode
     gguf.write(path, _metadata(spec, file_type, extra_metadata), _stored(spec, names, encode))
 
 
-def header(spec: Spec) -> bytes:
-    """The file that `save` would write, up to its first tensor."""
+def header(spec: Spec, elsewhere: Collection[str]) -> bytes:
+    """The file that `save` would write, up to its first tensor; then a file of no metadata with those tensors
+    whose roles are not among `elsewhere`."""
     names = by_name(spec.family).tensors(spec.hyper)
-    return gguf.header(_metadata(spec, _file_type(spec), {}), _stored(spec, names, None))
+    first = gguf.header(_metadata(spec, _file_type(spec), {}), _stored(spec, names, None))
+    rest = _stored(spec, [name for name in names if name.role not in elsewhere], None)
+    return first + gguf.to_bytes({}, rest)
+
+
+def read_header(
+    data: memoryview, where: str
+) -> tuple[gguf.Gguf, dict[str, TensorName], dict[str, gguf.Tensor]]:
+    """What `header` made: the file, its tensors without data; their names by GGUF's; and the tensors that
+    follow."""
+    file, left = gguf.read_header(data, where)
+    rest = gguf.read_bytes(left, where).tensors
+    file = replace(file, tensors=file.tensors | {name: rest[name] for name in rest if name in file.tensors})
+    family, hyper = _family(file)
+    return file, {name.gguf: name for name in family.tensors(hyper)}, rest
 
 
 def _metadata(spec: Spec, file_type: int, extra: Mapping[str, Any]) -> dict[str, gguf.Value]:

@@ -12,8 +12,9 @@ from typing import Any
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.files import write_text
 from tinsmith.formats import safetensors, tokenizer_json
+from tinsmith.models import _language_part
 from tinsmith.models._experts import one_by_one
-from tinsmith.models.family import Family, TensorName, by_hf_architecture, by_name, without_ignored
+from tinsmith.models.family import Family, TensorName, by_name, without_ignored
 from tinsmith.models.spec import Buffer, Hyper, Spec, Tensor
 
 # Weight formats that safetensors has, and what transformers calls them.
@@ -36,29 +37,25 @@ def load_hf(folder: Path) -> Spec:
         raise UnsupportedError(
             f"{path}: quantization_config is not supported; give the float model, or a GGUF file"
         )
-    family = by_hf_architecture(str(architectures[0]), str(path))
-    config = _of_text(config)
+    family = _language_part.family_of(config, str(architectures[0]), str(path))
+    config = _language_part.config_of(config)
     try:
         hyper = family.hyper_from_hf(config)
     except (FormatError, UnsupportedError) as error:
         raise type(error)(f"{folder}: {error}") from error
     tensors, notes = _tensors(folder, family, hyper)
     tokenizer, template = tokenizer_json.read(folder, hyper.vocab)
+    notes += family.notes(hyper)
     general, named = _general(folder, config), tokenizer_json.named_templates(folder)
     return Spec(family.name, hyper, tensors, tokenizer, template, general, notes, named)
 
 
-def _of_text(config: dict[str, Any]) -> dict[str, Any]:
-    """The config of the language model, which one of several models in a folder has as its text_config."""
-    text = config.get("text_config")
-    return {**config, **text} if isinstance(text, dict) else config
-
-
 def _tensors(folder: Path, family: Family, hyper: Hyper) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     names = family.tensors(hyper)
-    found = {_name_of_text(name): tensor for name, tensor in safetensors.read_folder(folder).items()}
-    stored = one_by_one(found)
-    present, notes = without_ignored(stored, family.ignored_hf)
+    found = safetensors.read_folder(folder)
+    own, others = _language_part.names_of(found)
+    stored = one_by_one({name: found[given] for name, given in own.items()})
+    present, notes = without_ignored(stored, family.ignored_hf + others)
     known = {part for name in names for part in name.folder_names}
     surplus = sorted(name for name in set(present) - known if not _DERIVED.fullmatch(name))
     # A tied checkpoint may repeat the embeddings as its head; transformers ignores it too.
@@ -70,12 +67,6 @@ def _tensors(folder: Path, family: Family, hyper: Hyper) -> tuple[dict[str, Tens
         )
     tensors = {name.role: _tensor(folder, name, stored) for name in names if name.hf}
     return tensors | family.derive(hyper), notes
-
-
-def _name_of_text(name: str) -> str:
-    """A tensor's name without what says that its language model is one of several models."""
-    name = re.sub(r"^(model\.language_model|language_model\.model)\.", "model.", name)
-    return name.removeprefix("language_model.") if name.startswith("language_model.lm_head.") else name
 
 
 def _tensor(folder: Path, name: TensorName, stored: Mapping[str, safetensors.Tensor]) -> Tensor:

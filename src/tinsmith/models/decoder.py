@@ -89,7 +89,7 @@ class Decoder(Family):
 
     def hyper_to_hf(self, h: Hyper) -> dict[str, Any]:
         common: dict[str, Any] = {key: getattr(h, name) for name, key, _ in _COUNTS}
-        common |= {key: allowed[0] for key, allowed in self.only.items() if allowed}
+        common |= {key: allowed[0] for key, allowed in self.only.items()}
         common |= {
             "architectures": [self.hf_architectures[0]],
             "attention_dropout": 0.0,

@@ -102,6 +102,8 @@ class Family(ABC):
     name: ClassVar[str]
     hf_architectures: ClassVar[tuple[str, ...]]
     gguf_architecture: ClassVar[str]
+    # The model types by which configs of multimodal models name it as their text_config's.
+    text_models: ClassVar[tuple[str, ...]] = ()
     # Tensors of parts that are left out on purpose, by a regular expression of their whole name, and what to
     # tell the user of it.
     ignored_hf: ClassVar[tuple[tuple[str, str], ...]] = ()
@@ -136,6 +138,14 @@ class Family(ABC):
         """As ignored_gguf, which it is where it does not depend on the size."""
         return self.ignored_gguf
 
+    def context(self, h: Hyper) -> int:
+        """The longest text that the graph computes as the model would, in tokens."""
+        return h.context
+
+    def notes(self, h: Hyper) -> tuple[str, ...]:
+        """What to tell the user of a model of this size, a line each."""
+        return ()
+
     @abstractmethod
     def graph(self, h: Hyper, g: GraphBuilder) -> None:
         """The forward pass, from the embedding to the logits."""
@@ -163,6 +173,10 @@ def by_gguf_architecture(architecture: str, where: str) -> Family:
 
 def by_hf_architecture(architecture: str, where: str) -> Family:
     return _find(architecture, lambda family: family.hf_architectures, "Hugging Face architecture", where)
+
+
+def by_text_model(model_type: str, where: str) -> Family:
+    return _find(model_type, lambda family: family.text_models, "text_config of model type", where)
 
 
 def _find(name: str, names: Callable[[Family], tuple[str, ...]], kind: str, where: str) -> Family:

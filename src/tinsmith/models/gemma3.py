@@ -45,10 +45,8 @@ class Gemma3(decoder.Decoder):
     model_type: ClassVar[str] = "gemma3_text"
     hf_architectures: ClassVar[tuple[str, ...]] = ("Gemma3ForCausalLM", "Gemma3ForConditionalGeneration")
     gguf_architecture: ClassVar[str] = "gemma3"
+    text_models: ClassVar[tuple[str, ...]] = ("gemma3_text",)
     hyper: ClassVar[type[Hyper]] = Gemma3Hyper
-    ignored_hf: ClassVar[tuple[tuple[str, str], ...]] = (
-        (r"(model\.)?(vision_tower|multi_modal_projector)\..*", "the vision tower is left out: text only"),
-    )
     defaults: ClassVar[Mapping[str, Any]] = {
         "head_dim": 256,
         "max_position_embeddings": 131072,

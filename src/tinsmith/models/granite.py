@@ -37,6 +37,7 @@ class Granite(decoder.Decoder):
     model_type: ClassVar[str] = "granite"
     hf_architectures: ClassVar[tuple[str, ...]] = ("GraniteForCausalLM",)
     gguf_architecture: ClassVar[str] = "granite"
+    text_models: ClassVar[tuple[str, ...]] = ("granite",)
     hyper: ClassVar[type[Hyper]] = GraniteHyper
     defaults: ClassVar[Mapping[str, Any]] = {"max_position_embeddings": 2048}
     only: ClassVar[Mapping[str, tuple[Any, ...]]] = {

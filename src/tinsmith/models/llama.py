@@ -39,13 +39,14 @@ class Llama(decoder.Decoder):
     model_type: ClassVar[str] = "llama"
     hf_architectures: ClassVar[tuple[str, ...]] = ("LlamaForCausalLM", "MistralForCausalLM")
     gguf_architecture: ClassVar[str] = "llama"
+    text_models: ClassVar[tuple[str, ...]] = ("llama", "mistral")
     hyper: ClassVar[type[Hyper]] = LlamaHyper
     defaults: ClassVar[Mapping[str, Any]] = {"max_position_embeddings": 2048}
     only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "hidden_act": ("silu", "swish"),
         "attention_bias": (False,),
         "mlp_bias": (False,),
-        "sliding_window": (),
+        "sliding_window": (None,),
     }
 
     def rope_from_hf(self, config: Mapping[str, Any]) -> Fields:

@@ -135,6 +135,17 @@ class Phi3(decoder.Decoder):
             return {}
         return {"rope_factors_long": decoder.vector(h.long), "rope_factors_short": decoder.vector(h.short)}
 
+    def context(self, h: Phi3Hyper) -> int:  # type: ignore[override]
+        return min(h.context, h.original) if h.short else h.context
+
+    def notes(self, h: Phi3Hyper) -> tuple[str, ...]:  # type: ignore[override]
+        if self.context(h) == h.context:
+            return ()
+        return (
+            f"texts of up to {h.original} tokens, as the model was first trained; "
+            f"the rotation for up to {h.context} is not computed",
+        )
+
     def graph(self, h: Phi3Hyper, g: GraphBuilder) -> None:  # type: ignore[override]
         queries, keys = h.heads * h.head_dim, h.kv_heads * h.head_dim
         x = g.embed("embed")

@@ -18,6 +18,7 @@ class Qwen2(decoder.Decoder):
     model_type: ClassVar[str] = "qwen2"
     hf_architectures: ClassVar[tuple[str, ...]] = ("Qwen2ForCausalLM",)
     gguf_architecture: ClassVar[str] = "qwen2"
+    text_models: ClassVar[tuple[str, ...]] = ("qwen2",)
     defaults: ClassVar[Mapping[str, Any]] = {"max_position_embeddings": 32768, "num_key_value_heads": 32}
     only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "hidden_act": ("silu", "swish"),

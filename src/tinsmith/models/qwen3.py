@@ -18,6 +18,7 @@ class Qwen3(decoder.Decoder):
     model_type: ClassVar[str] = "qwen3"
     hf_architectures: ClassVar[tuple[str, ...]] = ("Qwen3ForCausalLM",)
     gguf_architecture: ClassVar[str] = "qwen3"
+    text_models: ClassVar[tuple[str, ...]] = ("qwen3",)
     defaults: ClassVar[Mapping[str, Any]] = {
         "head_dim": 128,
         "max_position_embeddings": 32768,

@@ -23,6 +23,7 @@ class SmolLM3(decoder.Decoder):
     model_type: ClassVar[str] = "smollm3"
     hf_architectures: ClassVar[tuple[str, ...]] = ("SmolLM3ForCausalLM",)
     gguf_architecture: ClassVar[str] = "smollm3"
+    text_models: ClassVar[tuple[str, ...]] = ("smollm3",)
     defaults: ClassVar[Mapping[str, Any]] = {
         "max_position_embeddings": 32768,
         "num_key_value_heads": 4,

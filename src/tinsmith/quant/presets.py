@@ -1,8 +1,8 @@
 """Presets: the names people know, as a choice of format by tensor.
 
 A tensor is told by its name in GGUF, which is the same in every family. The mixes of the K presets are
-llama.cpp's: what a preset's name promises about size and quality there, it promises here. Q4_0 is finer than
-there in attention.
+llama.cpp's, but for its exceptions for 8 experts: what a preset's name promises about size and quality there,
+it promises here. Q4_0 is finer than there in attention.
 """
 
 from __future__ import annotations
@@ -82,7 +82,6 @@ PRESETS = {
         (
             Rule("attn_v", "Q6_K", _outer_and_each_third),
             Rule("ffn_down", "Q6_K", _outer_and_each_third),
-            Rule("attn_qkv", "Q6_K"),
         ),
     ),
     "Q5_K_S": Preset(16, "Q5_K", "Q6_K", "Q5_K"),
@@ -96,7 +95,6 @@ PRESETS = {
         (
             Rule("attn_v", "Q6_K", _outer_and_each_third),
             Rule("ffn_down", "Q6_K", _outer_and_each_third),
-            Rule("attn_qkv", "Q5_K"),
         ),
     ),
     "Q4_K_S": Preset(
@@ -111,7 +109,7 @@ PRESETS = {
     ),
     "Q4_1": Preset(3, "Q4_1", "Q6_K", "Q4_1"),
     "Q4_0": Preset(
-        2, "Q4_0", "Q8_0", "Q8_0", tuple(Rule(f"attn_{part}", "Q8_0") for part in ("k", "v", "qkv", "output"))
+        2, "Q4_0", "Q8_0", "Q8_0", tuple(Rule(f"attn_{part}", "Q8_0") for part in ("k", "v", "output"))
     ),
     "IQ4_NL": Preset(
         25,
@@ -134,7 +132,6 @@ PRESETS = {
             Rule("ffn_down", "Q5_K", lambda place: place.index < place.count // 16),
             Rule("ffn_down", "Q4_K"),
             Rule("attn_output", "Q4_K"),
-            Rule("attn_qkv", "Q4_K"),
         ),
     ),
     "Q2_K": Preset(
@@ -153,7 +150,11 @@ PRESETS = {
 
 # Small, and costly where they are wrong: the weights of short convolutions and those that choose experts.
 _EXACT = re.compile(r".*\.(ssm_conv1d|shortconv\.conv|ffn_gate_inp|ffn_gate_inp_shexp)\.weight")
-_LAYER = re.compile(r"blk\.\d+\.(\w+?)(?:_exps|_shexp)?\.weight")
+_LAYER = re.compile(r"blk\.\d+\.(\w+)\.weight")
+# Parts that are counted and treated as one: matrices of queries, keys and values together are as delicate as
+# those of values; all experts of a layer are one matrix, and those that every token goes to another.
+_SAME = {"attn_qkv": "attn_v"}
+_EXPERTS = re.compile(r"_(exps|shexp)$")
 # What takes a format's place in rows that are no multiple of its 256 inputs: the next finer one with blocks of
 # 32.
 _NARROW = {"Q2_K": "Q4_0", "Q3_K": "Q4_0", "Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}
@@ -197,9 +198,9 @@ def formats(
 
 
 def _part(name: str) -> str:
-    """attn_v of blk.3.attn_v.weight; the name itself outside of the layers."""
+    """ffn_down_exps of blk.3.ffn_down_exps.weight; the name itself outside of the layers."""
     found = _LAYER.fullmatch(name)
-    return found[1] if found else name
+    return _SAME.get(found[1], found[1]) if found else name
 
 
 def _wanted(preset: Preset, shape: Shape, part: str, place: Place, tied: bool) -> str:
@@ -209,6 +210,7 @@ def _wanted(preset: Preset, shape: Shape, part: str, place: Place, tied: bool) -
         return preset.head
     if shape.name == "token_embd.weight":
         return preset.embedding
+    part = _EXPERTS.sub("", part)
     rule = next((rule for rule in preset.rules if rule.part == part and rule.where(place)), None)
     return rule.format if rule else preset.matrices
 

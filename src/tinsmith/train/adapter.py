@@ -145,7 +145,7 @@ def _matched(
         fits = a.shape == (rows * b.shape[1], inputs) and b.shape[0] == rows
     else:
         fits = a.ndim == b.ndim == 2 and (b.shape[0], a.shape[1]) == (rows, inputs) and a.shape[0] == b.shape[1]
-    if not fits:
+    if not fits or not len(a):
         raise InputError(
             f"{folder}: {name.hf} is {[rows, inputs]} in the base, the adapter's factors are "
             f"{list(pair['B'].shape)} and {list(pair['A'].shape)}; give the base that it was trained on"
@@ -200,13 +200,26 @@ def _config(path: Path) -> dict[str, Any]:
         raise FormatError(f"{path}: not JSON: {error}") from None
     if not isinstance(config, dict) or config.get("peft_type") != "LORA":
         raise UnsupportedError(f"{path}: not a LoRA adapter; only plain LoRA is supported")
-    alpha = config.get("lora_alpha")
-    if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not alpha > 0:
-        raise FormatError(f"{path}: lora_alpha is {alpha!r}; it must be a number above 0")
+    if not _is_scale(config.get("lora_alpha")):
+        raise FormatError(f"{path}: lora_alpha is {config.get('lora_alpha')!r}; it must be a number above 0")
+    patterns = config.get("alpha_pattern") or {}
+    if not isinstance(patterns, dict) or not all(map(_is_scale, patterns.values())):
+        raise FormatError(f"{path}: alpha_pattern must give numbers above 0 for names of layers")
+    for pattern in patterns:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise FormatError(
+                f"{path}: alpha_pattern has {pattern!r}, no regular expression: {error}"
+            ) from None
     for key, allowed in _PLAIN.items():
         if config.get(key) not in allowed:
             raise UnsupportedError(f"{path}: {key} = {config[key]!r}; only plain LoRA is supported")
     return config
+
+
+def _is_scale(given: Any) -> bool:
+    return isinstance(given, (int, float)) and not isinstance(given, bool) and 0 < given < float("inf")
 
 
 def spec_order(name: TensorName) -> tuple[Any, Any] | None:

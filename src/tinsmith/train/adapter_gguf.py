@@ -22,7 +22,7 @@ from tinsmith.train.adapter import Factors
 
 def write(adapter_dir: str | Path, spec: Spec, path: str | Path) -> tuple[str, ...]:
     """Writes the adapter in adapter_dir (peft's format) for the base `spec`, atomically, F32; same bytes for
-    the same adapter. Returns notes: what was left out on purpose.
+    the same adapter. Returns notes: what was left out on purpose, and what else to mind.
 
     Raises what adapter.read raises, and UnsupportedError for a layer that llama.cpp can't adapt.
     """
@@ -40,7 +40,12 @@ def write(adapter_dir: str | Path, spec: Spec, path: str | Path) -> tuple[str, .
     alpha = first.scale * len(first.a)
     tensors = [stored for factors in given.factors.values() for stored in _stored(factors, alpha)]
     gguf.write(path, _metadata(spec, alpha), tensors)
-    return given.notes
+    template = adapter.template(Path(adapter_dir))
+    if template is None or template == spec.chat_template:
+        return given.notes
+    file = Path(adapter_dir) / adapter.TEMPLATE
+    said = f"trained under another chat template than the base's; give llama.cpp --chat-template-file {file}"
+    return (*given.notes, said)
 
 
 def _metadata(spec: Spec, alpha: float) -> dict[str, gguf.Value]:

@@ -124,9 +124,10 @@ class Network:
 
     def answer_losses(self, packing: Packing) -> tuple[Tensor, Tensor]:
         """Loss and likeliest token at each labelled position; [labels] each."""
-        states = self.trunk(
-            input_ids=packing.tokens, position_ids=packing.positions, use_cache=False, packing=packing
-        ).last_hidden_state
+        with _quiet():
+            states = self.trunk(
+                input_ids=packing.tokens, position_ids=packing.positions, use_cache=False, packing=packing
+            ).last_hidden_state
         labelled = states.flatten(0, 1).index_select(0, packing.labelled)
         losses, best = _AnswerLoss.apply(  # type: ignore[no-untyped-call]
             labelled, self.head, packing.targets, self.scale, self.cap, torch.is_grad_enabled()
@@ -166,7 +167,8 @@ def build(
     linears = {}
     for name in sorted(wanted):
         module = base.get_submodule(name)
-        module.forward = partial(_lora_forward, module, narrow=packs)
+        # A layer that is not adapted keeps its type, and takes no other.
+        module.forward = partial(_lora_forward, module, narrow=packs and not targets)
         linears[roles[f"{name}.weight"]] = module
     head = base.get_output_embeddings().weight.detach().to(matrices)
     scale = 1 / getattr(base.config, "logits_scaling", 1)
@@ -242,7 +244,11 @@ def _base_model(spec: Spec) -> Any:
     settings = family.by_name(spec.family).hyper_to_hf(spec.hyper)
     # A family's own defaults of these may lie outside of the vocabulary.
     settings |= {f"{key}_token_id": getattr(spec.tokenizer, key) for key in ("bos", "eos", "pad")}
-    config = AutoConfig.for_model(settings.pop("model_type"), **settings)
+    try:
+        config = AutoConfig.for_model(settings.pop("model_type"), **settings)
+    except ValueError as error:
+        text = " ".join(str(error).split())
+        raise InputError(f"{spec.family} needs a newer transformers, or another config: {text}") from None
     with _quiet():
         with torch.device("meta"):
             kind = type(AutoModelForCausalLM.from_config(config))

@@ -26,6 +26,8 @@ def to_folder(name: TensorName, tensor: Tensor) -> Any:
     import numpy as np
 
     shape = (name.experts, *name.folder_shape) if name.experts else name.folder_shape
+    if name.to_hf is None:
+        return to_float32(tensor).reshape(shape)
     changed = name.to_folder(from_float32(to_float32(tensor)))
     return np.frombuffer(changed.data, dtype=np.float32).reshape(shape).copy()
 

@@ -39,6 +39,7 @@ class JsonFormat(ToolFormat):
     indent: int | None = None
     lines: str | None = None
     bare: bool = False
+    joint: str | None = "\n"
 
     def messages(self, tools: Sequence[Tool], messages: Sequence[Message], system: str = "") -> list[Message]:
         told = self.instruction.replace("{tools}", self._list(tools))
@@ -201,6 +202,7 @@ LLAMA3 = JsonFormat(
     ),
     place="user",
     arguments="parameters",
+    joint=None,
     several=False,
     mark="{",
     indent=4,

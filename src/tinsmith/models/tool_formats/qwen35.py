@@ -53,6 +53,9 @@ class Qwen35(ToolFormat):
             raise InputError("the format qwen35 has no form for no call; write a text instead")
         return "\n".join(map(_write_call, calls))
 
+    def turn(self, content: str, calls: Sequence[Call]) -> str:
+        return super().turn(content.strip(), calls)
+
     def parse(self, text: str, tools: Sequence[Tool]) -> list[Call]:
         found, at = [], text.find(self.mark)
         while at >= 0:

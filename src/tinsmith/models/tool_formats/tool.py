@@ -81,14 +81,14 @@ class ToolFormat:
     name: what users and files call it. several: whether one answer can hold more than one call. mark: what
     calls begin with; a text that says no call has none in it. controls: texts in it that are control tokens of
     the models that know the format, which read and write them as such. joint: what stands between a text and
-    the calls behind it.
+    the calls behind it; None: a message that calls holds nothing else.
     """
 
     name: str
     several: bool = True
     mark: str = ""
     controls: tuple[str, ...] = ()
-    joint: str = "\n"
+    joint: str | None = "\n"
 
     def messages(self, tools: Sequence[Tool], messages: Sequence[Message], system: str = "") -> list[Message]:
         """The conversation with the tools written into it, as the models' own chat templates do.
@@ -103,7 +103,8 @@ class ToolFormat:
 
     def turn(self, content: str, calls: Sequence[Call]) -> str:
         """The assistant's message of a text, perhaps empty, and calls."""
-        return content + (self.joint if content.strip() else "") + self.write(calls)
+        said = "" if self.joint is None or not content.strip() else content + self.joint
+        return said + self.write(calls)
 
     def parse(self, text: str, tools: Sequence[Tool]) -> list[Call]:
         """The calls of an answer, none where it is a text without calls. InputError where a call is damaged, or

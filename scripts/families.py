@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""Makes docs/families.md from what the tests of families show.
+
+python scripts/families.py               runs these tests, writes docs/families.json and the page; many minutes
+python scripts/families.py tests/train   runs those of some files or folders, and keeps the other answers
+python scripts/families.py --render      writes the page from docs/families.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from tinsmith.models.family import Family, by_hf_architecture, families
+
+ROOT = Path(__file__).parents[1]
+RESULTS, PAGE = ROOT / "docs" / "families.json", ROOT / "docs" / "families.md"
+Answers = Mapping[str, Mapping[str, str]]  # by tiny model and column: "yes", or why not
+
+COLUMNS = {
+    "train": "LoRA on it lowers the loss; losses and gradients are those of peft on transformers' model",
+    "merge": "the merged model's logits are those of base and adapter",
+    "GGUF in": "a GGUF file is read, and written again with the same tensors and metadata",
+    "GGUF out": "llama.cpp gives the logits of transformers for the file (of phi3 within its window, which "
+    "llama.cpp leaves out)",
+    "adapter out": "llama.cpp gives the merged model's logits for the base with the GGUF adapter",
+    "ONNX": "plain onnxruntime gives the logits of transformers for the model that is exported",
+    "native": "the native runtime gives the logits of transformers, and the same bits however it is used",
+    "constrained": "answers within a JSON schema",
+}
+_HEAD = """# Families
+
+Made by `scripts/families.py` from what the tests show for random tiny models of each family (their configs are
+`tests/models/*.json`): all kinds of layer, texts past their windows. A yes here is a test that passes.
+
+"""
+
+
+def family_of(case: str) -> Family:
+    config = json.loads((ROOT / "tests" / "models" / f"{case}.json").read_text("utf-8"))
+    return by_hf_architecture(config["architectures"][0], case)
+
+
+def render(answers: Answers) -> str:
+    """The page. A family's answer is yes where it is yes for all of its tiny models."""
+    notes: list[str] = []
+
+    def cell(cases: list[str], column: str) -> str:
+        given = {case: answers[case].get(column) for case in cases}
+        if set(given.values()) == {"yes"}:
+            return "yes"
+        marks = []
+        for case, answer in given.items():
+            if answer != "yes":
+                text = f"{case}, {column}: {answer or 'no test shows it'}."
+                if text not in notes:
+                    notes.append(text)
+                marks.append(f"[{notes.index(text) + 1}]")
+        return ("in part " if "yes" in given.values() else "no ") + "".join(marks)
+
+    lines = [_HEAD + "| family | Hugging Face | GGUF | " + " | ".join(COLUMNS) + " |"]
+    lines.append("| --- " * (3 + len(COLUMNS)) + "|")
+    for family in families():
+        cases = [case for case in sorted(answers) if family_of(case).name == family.name]
+        names = " ".join(f"`{name}`" for name in family.hf_architectures)
+        cells = [cell(cases, column) for column in COLUMNS]
+        lines.append(f"| {family.name} | {names} | `{family.gguf_architecture}` | " + " | ".join(cells) + " |")
+    lines += ["", *[f"- **{column}**: {meaning}." for column, meaning in COLUMNS.items()]]
+    if notes:
+        lines += ["", *[f"{number}. {note}" for number, note in enumerate(notes, 1)]]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--render", action="store_true", help="run no tests")
+    parser.add_argument("tests", nargs="*", help="files or folders of tests; by default all, anew")
+    args = parser.parse_args()
+    if not args.render:
+        if not args.tests:
+            RESULTS.unlink(missing_ok=True)
+        options = ["-q", "-m", "proves", "--proofs", str(RESULTS), *(args.tests or ["tests"])]
+        subprocess.run([sys.executable, "-m", "pytest", *options], cwd=ROOT, check=True)
+    PAGE.write_text(render(json.loads(RESULTS.read_text("utf-8"))), encoding="utf-8")
+    print(PAGE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""A model's files in the forms that other runtimes read, made in the cache folder when they are not there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tinsmith.errors import FormatError
+
+
+def fingerprint(path: Path) -> str:
+    """Of what a file or a Hugging Face folder holds: 16 hexadecimal digits."""
+    import hashlib
+
+    from tinsmith.files import sha256_file
+
+    files = [path] if path.is_file() else sorted([*path.glob("*.json"), *path.glob("*.safetensors")])
+    if not files:
+        raise FormatError(f"{path}: no model; give a .tin, a .gguf or a Hugging Face folder")
+    return hashlib.sha256("".join(map(sha256_file, files)).encode()).hexdigest()[:16]
+
+
+def cached(kind: str, name: str, make: Callable[[Path], None]) -> Path:
+    """The path `name` in the cache folder's `kind`; make writes it, whole or not at all, when it is missing."""
+    from tinsmith.files import locked
+    from tinsmith.hub import cache_folder
+
+    path = cache_folder() / kind / name
+    with locked(path.with_name(f"{name}.lock")):
+        if not path.exists():
+            make(path)
+    return path
+
+
+def as_gguf(path: Path) -> Path:
+    """The model as a GGUF file: the file itself, a tin unpacked, a folder converted.
+
+    Raises FormatError for a damaged file, UnsupportedError for a folder's family that is not ours.
+    """
+    if path.is_dir():
+        from tinsmith import models
+
+        return cached("gguf", f"{fingerprint(path)}.gguf", lambda out: models.save_gguf(models.load(path), out))
+    with path.open("rb") as file:
+        if file.read(4) == b"GGUF":
+            return path
+    from tinsmith.compiler.unpack import write_gguf
+
+    return cached("gguf", f"{fingerprint(path)}.gguf", lambda out: write_gguf(path, out))

@@ -1,0 +1,154 @@
+"""A GGUF's own blocks in an ONNX graph: Q4_0 and Q8_0 are what onnxruntime's MatMulNBits and
+GatherBlockQuantized compute with, so that the weights need no second rounding.
+
+Both are blocks of 32 weights of one scale: scale * (q - 8) of four bits, scale * (q - 128) of eight. A GGUF has
+the scale as float16 and the nibbles of weights i and i + 16 in a byte; ONNX has it as float32 and those of
+weights 2 i and 2 i + 1.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinsmith import _core
+from tinsmith.models.spec import Spec, Tensor
+
+BLOCK = 32
+BITS = {"Q4_0": 4, "Q8_0": 8}
+
+
+def keep_blocks(model: Any, spec: Spec) -> int:
+    """Turns the float32 products and lookups of a loaded ONNX model, whose weights are those of the spec
+    dequantized, into such with the spec's blocks. Returns how many; the others stay as they are."""
+    kept = _Keeper(model, spec)
+    for node in list(model.graph.node):
+        if node.op_type == "MatMul":
+            kept.product(node)
+    for node in list(model.graph.node):
+        if node.op_type == "Gather":
+            kept.lookup(node)
+    kept.drop_unused()
+    return kept.changed
+
+
+class _Keeper:
+    """A weight of the graph is told by its values: its rows are those of one tensor, or of several of one
+    format, one behind the other."""
+
+    def __init__(self, model: Any, spec: Spec) -> None:
+        self.changed = 0
+        self._graph = model.graph
+        self._stored = {one.name: one for one in model.graph.initializer}
+        self._known = _first_rows(spec)
+        self._packed: dict[str, list[str]] = {}  # the names of blocks and scales, by the float weight's
+
+    def product(self, node: Any) -> None:
+        """x · weight, [inputs, rows] float32."""
+        found = self._blocks(node.input[1], transposed=True)
+        if found is None:
+            return
+        bits, rows, inputs = found
+        more = {"K": inputs, "N": rows, "bits": bits, "block_size": BLOCK, "accuracy_level": 4}
+        self._become(node, "MatMulNBits", [node.input[0], *self._packed[node.input[1]]], more)
+
+    def lookup(self, node: Any) -> None:
+        """Rows of a table [rows, inputs], or of what is transposed to it: a product's weight."""
+        from onnx import helper, numpy_helper
+
+        turn = next((one for one in self._graph.node if one.output[0] == node.input[0]), None)
+        if turn is not None and turn.op_type != "Transpose":
+            return
+        name = node.input[0] if turn is None else turn.input[0]
+        found = self._blocks(name, transposed=turn is not None)
+        if found is None:
+            return
+        bits, rows, inputs = found
+        blocks, scales = self._packed[name]
+        shape = numpy_helper.from_array(_array([rows, inputs * bits // 8]), f"{blocks}.shape")
+        self._graph.initializer.append(shape)
+        flat = helper.make_node("Reshape", [blocks, shape.name], [f"{blocks}.flat"], f"{node.name}/Reshape")
+        self._graph.node.insert(0, flat)
+        more = {"bits": bits, "block_size": BLOCK, "gather_axis": 0, "quantize_axis": 1}
+        self._become(node, "GatherBlockQuantized", [flat.output[0], node.input[1], scales], more)
+        if turn is not None:
+            self._graph.node.remove(turn)
+
+    def drop_unused(self) -> None:
+        used = {name for node in self._graph.node for name in node.input}
+        for name in self._packed.keys() - used:
+            self._graph.initializer.remove(self._stored[name])
+
+    def _become(self, node: Any, kind: str, inputs: list[str], attributes: dict[str, int]) -> None:
+        from onnx import helper
+
+        node.op_type, node.domain = kind, "com.microsoft"
+        node.input[:] = inputs
+        del node.attribute[:]
+        node.attribute.extend(helper.make_attribute(name, value) for name, value in attributes.items())
+        self.changed += 1
+
+    def _blocks(self, name: str, *, transposed: bool) -> tuple[int, int, int] | None:
+        """The bits, rows and inputs of a float weight that is kept as blocks; their names are in `_packed`."""
+        from onnx import numpy_helper
+
+        weight = self._stored.get(name)
+        if weight is None or len(weight.dims) != 2:
+            return None
+        rows, inputs = reversed(weight.dims) if transposed else weight.dims
+        if inputs % BLOCK:
+            return None
+        floats = numpy_helper.to_array(weight)
+        tensors = self._tensors_of(floats.T if transposed else floats)
+        if not tensors or len({tensor.format for tensor in tensors}) > 1:
+            return None
+        if name not in self._packed:
+            names = [f"{name}.blocks", f"{name}.scales"]
+            self._graph.initializer.extend(map(numpy_helper.from_array, _pack(tensors), names))
+            self._packed[name] = names
+        return BITS[tensors[0].format], rows, inputs
+
+    def _tensors_of(self, rows: Any) -> list[Tensor]:
+        """The tensors that a float32 matrix [rows, inputs] is made of; empty where it is not of any."""
+        found: list[Tensor] = []
+        at = 0
+        while at < len(rows):
+            for tensor in self._known.get(rows[at].tobytes(), []):
+                floats = _core.dequantize(tensor.format, tensor.data, tensor.rows, tensor.inputs)
+                if rows[at : at + tensor.rows].tobytes() == floats:
+                    found.append(tensor)
+                    at += tensor.rows
+                    break
+            else:
+                return []
+        return found
+
+
+def _first_rows(spec: Spec) -> dict[bytes, list[Tensor]]:
+    """Matrices in formats that can be kept, by their first row as float32."""
+    found: dict[bytes, list[Tensor]] = {}
+    for tensor in spec.tensors.values():
+        if tensor.rows > 1 and tensor.format in BITS:
+            data = memoryview(tensor.data).cast("B")
+            row = _core.dequantize(tensor.format, data[: len(data) // tensor.rows], 1, tensor.inputs)
+            found.setdefault(row, []).append(tensor)
+    return found
+
+
+def _array(values: list[int]) -> Any:
+    import numpy
+
+    return numpy.array(values, numpy.int64)
+
+
+def _pack(tensors: list[Tensor]) -> tuple[Any, Any]:
+    """uint8 [rows, blocks, bytes] and float32 scales [rows, blocks]."""
+    import numpy
+
+    rows, blocks = sum(tensor.rows for tensor in tensors), tensors[0].inputs // BLOCK
+    data = numpy.frombuffer(b"".join(tensor.data for tensor in tensors), numpy.uint8).reshape(rows, blocks, -1)
+    scales = numpy.ascontiguousarray(data[:, :, :2]).view(numpy.float16)[:, :, 0].astype(numpy.float32)
+    values = data[:, :, 2:]
+    if BITS[tensors[0].format] == 8:
+        return values ^ 0x80, scales  # from two's complement to an offset of 128
+    nibbles = numpy.concatenate([values & 15, values >> 4], axis=2)
+    return nibbles[:, :, 0::2] | nibbles[:, :, 1::2] << 4, scales

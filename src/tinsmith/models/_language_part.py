@@ -1,0 +1,47 @@
+"""The language model of a Hugging Face folder that holds several models: its text_config and its tensors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tinsmith.errors import UnsupportedError
+from tinsmith.models.family import Family, by_hf_architecture, by_text_model
+
+_PREFIXES = re.compile(r"(model\.language_model|language_model\.model|model\.text_model)\.")
+_HEAD = "language_model.lm_head.weight"
+_NOTE = "all but the language model is left out: text only"
+
+
+def family_of(config: Mapping[str, Any], architecture: str, where: str) -> Family:
+    """By the architecture; of one that is not known, by the model that its text_config names."""
+    try:
+        return by_hf_architecture(architecture, where)
+    except UnsupportedError:
+        text = config.get("text_config")
+        if not isinstance(text, dict) or not isinstance(text.get("model_type"), str):
+            raise
+        return by_text_model(text["model_type"], f"{where}: {architecture}")
+
+
+def config_of(config: dict[str, Any]) -> dict[str, Any]:
+    """The language model's config, which a folder of several models has as its text_config."""
+    text = config.get("text_config")
+    return {**config, **text} if isinstance(text, dict) else config
+
+
+def names_of(stored: Iterable[str]) -> tuple[dict[str, str], tuple[tuple[str, str], ...]]:
+    """A folder's names of tensors by those that the language model alone would have, and what else there is, as
+    Family.ignored_hf has it."""
+    names = list(stored)
+    own = {_PREFIXES.sub("model.", name): name for name in names if _PREFIXES.match(name)}
+    if not own:
+        return {name: name for name in names}, ()
+    if _HEAD in names:
+        own["lm_head.weight"] = _HEAD
+    elif "lm_head.weight" in names:
+        own["lm_head.weight"] = "lm_head.weight"
+    others = sorted(set(names) - set(own.values()))
+    pattern = "|".join(map(re.escape, others))
+    return own | {name: name for name in others}, ((pattern, _NOTE),)

@@ -1,0 +1,84 @@
+"""quantize and export, as a shell sees them."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+from tiny_models import tiny_spec
+
+from tinsmith import cli, models, quant
+from tinsmith.compiler import build_tin
+from tinsmith.formats import gguf
+from tinsmith.models import Spec, family
+
+
+@pytest.fixture(scope="module")
+def spec() -> Spec:
+    return tiny_spec(family.by_name("llama"), hidden_size=256, intermediate_size=288)
+
+
+def shell(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[str, str]:
+    assert cli.main(list(arguments)) == 0
+    captured = capsys.readouterr()
+    return captured.out, captured.err
+
+
+def test_a_file_and_a_folder_come_out_alike(
+    spec: Spec, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models.save_gguf(spec, tmp_path / "in.gguf")
+    models.save_hf(spec, tmp_path / "in")
+    made = []
+    for source in ("in.gguf", "in"):
+        out = tmp_path / f"{source}.out.gguf"
+        said, told = shell(capsys, "quantize", str(tmp_path / source), str(out), "--type", "q4_k_m")
+        assert said == f"{out}\n"
+        assert "Q4_K_M: rows of 288 inputs don't fill Q4_K's blocks of 256: Q5_0 instead, in 1 of" in told
+        made.append(gguf.read(out))
+    held = [{name: bytes(t.data) for name, t in file.tensors.items()} for file in made]  # type: ignore[arg-type]
+    assert held[0] == held[1]
+
+
+def test_an_importance_matrix_is_used(spec: Spec, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = struct.pack("<256f", *[1.0 + (k % 5) ** 3 for k in range(256)])
+    name = b"blk.0.attn_q.weight"
+    entry = struct.pack("<2i", 1, len(name)) + name + struct.pack("<2i", 1, 256) + weights
+    (tmp_path / "i.dat").write_bytes(entry)
+    models.save_gguf(spec, tmp_path / "in.gguf")
+    models.save_hf(spec, tmp_path / "in")
+    expected = quant.apply(spec, "Q4_K_M", {"layers.0.q": weights}).tensors["layers.0.q"].data
+    assert expected != quant.apply(spec, "Q4_K_M").tensors["layers.0.q"].data
+    for source in ("in.gguf", "in"):
+        given = ["--type", "Q4_K_M", "--imatrix", str(tmp_path / "i.dat")]
+        shell(capsys, "quantize", str(tmp_path / source), str(tmp_path / "out.gguf"), *given)
+        assert models.load(tmp_path / "out.gguf").tensors["layers.0.q"].data == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (["--type", "q9"], "'Q9' is not known; known: F32, F16, BF16, Q8_0"),
+        (["--type", "q8_0", "--threads", "-1"], "--threads -1: give a number of threads"),
+        (["--type", "q8_0", "--imatrix", "gone.dat"], "gone.dat: no such file"),
+        (["--type", "q8_0"], "gone.gguf: no such file"),
+    ],
+)
+def test_what_cannot_be_is_one_line(
+    given: list[str], why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["quantize", "gone.gguf", str(tmp_path / "out.gguf"), *given]) == 2
+    assert why in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_tin_is_exported_as_its_gguf(spec: Spec, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    models.save_gguf(spec, tmp_path / "before.gguf")
+    build_tin(spec, tmp_path / "m.tin")
+    said, _ = shell(capsys, "export", str(tmp_path / "m.tin"), "--gguf", str(tmp_path / "after.gguf"))
+    assert said == f"{tmp_path / 'after.gguf'}\n"
+    assert (tmp_path / "after.gguf").read_bytes() == (tmp_path / "before.gguf").read_bytes()
+    given = ["--gguf", str(tmp_path / "x.gguf"), "--precision", "int4"]
+    assert cli.main(["export", str(tmp_path / "m.tin"), *given]) == 2
+    assert "--precision goes with --onnx" in capsys.readouterr().err
