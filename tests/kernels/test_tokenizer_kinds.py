@@ -81,6 +81,18 @@ def test_what_is_written_gives_the_same_ids(
     assert not differing(Opened(core, encode(back)), folder, texts)
 
 
+@pytest.mark.parametrize("name", ["qwen2", "phi3", "gemma", "unigram"])
+def test_transformers_loads_the_folder(tmp_path: Path, name: str) -> None:
+    transformers = pytest.importorskip("transformers")
+    hf = KINDS[name]()
+    tokenizer_json.write(tmp_path, tokenizer_json.read(save(hf, tmp_path))[0], None, 10_000)
+    loaded = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    for text in random_texts(100, seed=9):
+        assert (
+            loaded(text, add_special_tokens=False)["input_ids"] == hf.encode(text, add_special_tokens=False).ids
+        )
+
+
 def test_all_bytes_come_back(core: ctypes.CDLL, kind: tuple[HfTokenizer, Tokenizer]) -> None:
     """Broken UTF-8 too, where the vocabulary has tokens for bytes."""
     _, t = kind
