@@ -18,9 +18,9 @@
 #error "tinsmith needs float arithmetic without excess precision: on 32-bit x86 add -msse2 -mfpmath=sse"
 #endif
 
-/* Which sets this build holds: 0 or 1, one for each guard of isa.def. */
+/* Which sets this build holds: 0 or 1, one for each guard of isa.def. With TIN_SCALAR_ONLY it has no vector kernels. */
 #define TIN_HAVE_SCALAR 1
-#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+#if !defined(TIN_SCALAR_ONLY) && defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #define TIN_HAVE_AVX2 1
 #if (defined(__clang__) ? __clang_major__ >= 13 : __GNUC__ >= 11) /* older compilers do not know it */
 #define TIN_HAVE_AVXVNNI 1
@@ -34,7 +34,7 @@
 #define TIN_HAVE_AVX512VNNI 0
 #endif
 
-#if (defined(__aarch64__) || defined(_M_ARM64)) && !defined(__AARCH64EB__) && \
+#if !defined(TIN_SCALAR_ONLY) && (defined(__aarch64__) || defined(_M_ARM64)) && !defined(__AARCH64EB__) && \
     (defined(__GNUC__) || defined(__clang__))
 #define TIN_HAVE_NEON 1
 #define TIN_HAVE_NEONDOT 1
@@ -45,7 +45,7 @@
 #define TIN_HAVE_NEONI8MM 0
 #endif
 
-#if defined(__wasm_simd128__)
+#if !defined(TIN_SCALAR_ONLY) && defined(__wasm_simd128__)
 #define TIN_HAVE_WASMSIMD 1
 #else
 #define TIN_HAVE_WASMSIMD 0
