@@ -4,6 +4,7 @@ id."""
 from __future__ import annotations
 
 import ctypes
+import os
 import random
 import unicodedata
 from pathlib import Path
@@ -50,7 +51,11 @@ def through_gguf(t: Tokenizer, path: Path) -> Tokenizer:
     return _gguf_tokenizer.read({key: entry.value for key, entry in gguf.read(path).metadata.items()})
 
 
-@pytest.mark.parametrize("count", [2_000, pytest.param(200_000, marks=pytest.mark.slow)])
+# 200,000 take a minute or two a kind.
+MANY = int(os.environ.get("TINSMITH_STRINGS", "20_000"))
+
+
+@pytest.mark.parametrize("count", [2_000, pytest.param(MANY, marks=pytest.mark.slow)])
 def test_ids_equal_hugging_face(core: ctypes.CDLL, kind: tuple[HfTokenizer, Tokenizer], count: int) -> None:
     hf, t = kind
     texts = [*real_texts(), *sentences()][:: 200_000 // count * 2]
