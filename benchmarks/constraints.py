@@ -41,7 +41,6 @@ from tinsmith.compiler.constraint.json_schema import compile_schema
 from tinsmith.compiler.tokenizer import ALPHABET, token_text
 from tinsmith.errors import RuntimeFault, TinsmithError
 from tinsmith.models import Spec, Tensor, Tokenizer, family
-from tinsmith.models.spec import Hyper
 
 TYPES = {"dict": "object", "float": "number", "tuple": "array", "any": "string"}
 KEYS = (
@@ -148,8 +147,18 @@ class Vocabulary:
             self._ids.setdefault(text, token)
 
     def _spec(self) -> Spec:
-        hyper = Hyper(1, 32, 32, 1, 1, 32, self.size, 128, 1e-5, 1e5, 32, True)
         llama = family.by_name("llama")
+        hyper = llama.hyper_from_hf(
+            {
+                "hidden_size": 32,
+                "intermediate_size": 32,
+                "max_position_embeddings": 128,
+                "num_attention_heads": 1,
+                "num_hidden_layers": 1,
+                "tie_word_embeddings": True,
+                "vocab_size": self.size,
+            }
+        )
         tensors = {
             place.role: Tensor("F32", place.rows, place.inputs, bytes(4 * place.rows * place.inputs))
             for place in llama.tensors(hyper)
