@@ -9,7 +9,7 @@ void tini_conv_scalar(const tini_conv *c, uint32_t tile_begin, uint32_t tile_end
     for (uint32_t tile = tile_begin; tile < tile_end; tile++) {
         for (uint32_t row = 0; row < c->rows; row++) {
             const float *w = c->weights + (size_t)tile * c->taps * TINI_TILE;
-            float *out = c->out + row * c->out_stride + (size_t)tile * TINI_TILE, y[TINI_TILE];
+            float *out = c->out + row * c->out_stride + (size_t)tile * TINI_TILE, y[TINI_TILE] = {0};
             for (uint32_t tap = 0; tap < c->taps; tap++, w += TINI_TILE) {
                 const float *x = tini_conv_input(c, tile, row + tap);
                 for (uint32_t lane = 0; lane < TINI_TILE; lane++)
