@@ -52,6 +52,9 @@ typedef void tini_quantize_q8_fn(tini_q8 *out, const float *x, uint32_t n);
 /* out[n] = (x[n] * (1 / sqrt(mean(x^2) + eps))) * weight[n]; out may be x. */
 typedef void tini_rms_norm_fn(float *out, const float *x, const float *weight, uint32_t n, float eps);
 
+/* What a GATED op does to its gate; NONE leaves it. */
+enum { TINI_ACT_SILU = 0, TINI_ACT_GELU = 1, TINI_ACT_SIGMOID = 2, TINI_ACT_NONE = 3, TINI_ACT_COUNT };
+
 /* out[n] = act(gate) * up, act being silu, gelu (by tanh) or sigmoid; out may be gate or up. */
 typedef void tini_gate_fn(float *out, const float *gate, const float *up, uint32_t n);
 

@@ -8,8 +8,6 @@
 
 #include <string.h>
 
-#include <string.h>
-
 /* Fewer multiply-adds than this are not worth handing to other threads. */
 enum { TINI_WORTH_SHARING = 1 << 15, TINI_JOBS_A_THREAD = 8 };
 
@@ -83,7 +81,6 @@ static void tini_run_embed(const op_run *r, uint32_t item, uint32_t end) {
     }
 }
 
-/* out = x + scale * y */
 #define tini_items_norm row_items
 #define tini_work_norm norm_work
 static void tini_run_norm(const op_run *r, uint32_t item, uint32_t end) {

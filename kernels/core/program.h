@@ -35,9 +35,6 @@ enum tini_op_kind {
 
 enum { TINI_VALUE_F32 = 0, TINI_VALUE_Q8 = 1 };
 
-/* What a GATED op does to its gate; NONE leaves it. */
-enum { TINI_ACT_SILU = 0, TINI_ACT_GELU = 1, TINI_ACT_SIGMOID = 2, TINI_ACT_NONE = 3, TINI_ACT_COUNT };
-
 /* Only the rows whose logits were asked for are needed from this op on. */
 enum { TINI_FLAG_LOGIT_ROWS = 1 };
 

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+from tinsmith.cores import usable_cores
+
 T = TypeVar("T")
-
-
-def processors() -> int:
-    """Those that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_order(tasks: Iterable[Callable[[], T]], threads: int = 0) -> Iterator[T]:
     """The tasks' results in their order, computed ahead by threads: work for functions that let go of Python's
     lock.
 
-    threads: 0 for as many as there are processors. At most twice as many results wait to be taken, so that a
-    slow reader bounds the memory. A task's error comes where its result would; what was not begun then never
+    threads: 0 for one a core that this process may use. At most twice as many results wait to be taken, so that
+    a slow reader bounds the memory. A task's error comes where its result would; what was not begun then never
     is.
     """
     from concurrent.futures import Future, ThreadPoolExecutor
 
-    count = threads or processors()
+    count = threads or usable_cores()
     waiting: deque[Future[T]] = deque()
     with ThreadPoolExecutor(count) as pool:
         try:

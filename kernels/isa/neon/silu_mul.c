@@ -1,19 +1,12 @@
 #include "../../core/region.h"
 #if TIN_HAVE_NEON
-#include "../../core/kernel.h"
-#include "exp.h"
+#include "gate.h"
 
 TINI_REGION_NEON
 
 void tini_silu_mul_neon(float *out, const float *gate, const float *up, uint32_t n) {
-    const float32x4_t one = vdupq_n_f32(1.0f);
-    uint32_t i = 0;
-    for (; i + 4 <= n; i += 4) {
-        float32x4_t g = vld1q_f32(gate + i);
-        float32x4_t silu = vdivq_f32(g, vaddq_f32(one, tini_neon_exp(vnegq_f32(g))));
-        vst1q_f32(out + i, vmulq_f32(silu, vld1q_f32(up + i)));
-    }
-    tini_silu_mul_scalar(out + i, gate + i, up + i, n - i);
+    uint32_t done = tini_neon_gate(out, gate, up, n, TINI_ACT_SILU);
+    tini_silu_mul_scalar(out + done, gate + done, up + done, n - done);
 }
 
 TINI_REGION_END

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--type", required=True, metavar="T", help=f"one of {', '.join(f.lower() for f in FORMATS)}"
     )
     parser.add_argument("--imatrix", metavar="F", help="which inputs matter: by llama.cpp's llama-imatrix")
-    parser.add_argument("--threads", type=int, default=0, help="how many convert at once (0: one a processor)")
+    parser.add_argument("--threads", type=int, default=0, help="how many convert at once (0: one a core)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     preset = args.type.upper()
     presets.find(preset)
     if args.threads < 0:
-        raise InputError(f"--threads {args.threads}: give a number of threads, or 0 for one a processor")
+        raise InputError(f"--threads {args.threads}: give a number of threads, or 0 for one a core")
     importance = imatrix.read(args.imatrix) if args.imatrix else {}
     source = Path(args.source)
     if source.is_dir():

@@ -60,10 +60,10 @@ def _split(graph: Graph, op: Op) -> list[Op]:
     weights = [tensor for tensor in op.tensors[:3] if tensor is not None]
     if len({_format_reads_q8(graph, weight) for weight in weights}) == 1:
         return [op]
-    biases = [*op.tensors[3:], None, None, None]
+    biases = [*op.tensors[3:], None, None, None][: len(weights)]
     return [
         Op("MATMUL", [op.inputs[0]], [out], [weight, None, None, bias])
-        for weight, bias, out in zip(weights, biases, op.outputs, strict=False)
+        for weight, bias, out in zip(weights, biases, op.outputs, strict=True)
     ]
 
 

@@ -10,7 +10,7 @@ from tinsmith.models.family import Fields, TensorName
 from tinsmith.models.spec import Hyper
 
 if TYPE_CHECKING:
-    from tinsmith.compiler.graph import GraphBuilder
+    from tinsmith.compiler.graph import GraphBuilder, Value
 
 
 class Qwen3(decoder.Decoder):
@@ -41,8 +41,11 @@ class Qwen3(decoder.Decoder):
             *decoder.two_norms(h),
             *decoder.attention(h),
             *decoder.head_norms(h),
-            *decoder.feed_forward(h),
+            *self.feed_forward(h),
         ]
+
+    def feed_forward(self, h: Hyper) -> list[TensorName]:
+        return decoder.feed_forward(h)
 
     def graph(self, h: Hyper, g: GraphBuilder) -> None:
         x = g.embed("embed")
@@ -57,10 +60,14 @@ class Qwen3(decoder.Decoder):
             g.kv_append(cache, g.rope(k, table, h.kv_heads), v)
             y = g.attention(cache, g.rope(q, table, h.heads), h.heads, h.head_dim**-0.5)
             x = g.matmul(y, f"{layer}.o", residual=x)
-            y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
-            gate, up = g.matmuls(y, f"{layer}.gate", f"{layer}.up")
-            x = g.matmul(g.gated(gate, up), f"{layer}.down", residual=x)
+            x = self.feed(h, g, layer, x)
         g.logits(g.norm(x, "final_norm", h.norm_eps), "embed" if h.tied else "head")
+
+    def feed(self, h: Hyper, g: GraphBuilder, layer: str, x: Value) -> Value:
+        """x and what the layer's feed-forward adds to it."""
+        y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
+        gate, up = g.matmuls(y, f"{layer}.gate", f"{layer}.up")
+        return g.matmul(g.gated(gate, up), f"{layer}.down", residual=x)
 
 
 family = Qwen3()

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinsmith.errors import UnsupportedError
-from tinsmith.models import _experts, decoder
+from tinsmith.models import _experts
 from tinsmith.models.family import Fields, TensorName
 from tinsmith.models.qwen3 import Qwen3
 from tinsmith.models.spec import Hyper
 
 if TYPE_CHECKING:
-    from tinsmith.compiler.graph import GraphBuilder
+    from tinsmith.compiler.graph import GraphBuilder, Value
 
 
 @dataclass(frozen=True)
@@ -71,32 +71,14 @@ class Qwen3Moe(Qwen3):
         super().check(h, where)
         _experts.check(h.experts, h.chosen, where)
 
-    def layer(self, h: Hyper) -> list[TensorName]:
+    def feed_forward(self, h: Hyper) -> list[TensorName]:
         assert isinstance(h, MoeHyper)
-        return [
-            *decoder.two_norms(h),
-            *decoder.attention(h),
-            *decoder.head_norms(h),
-            *_experts.routed_tensors(h.dim, h.expert_dim, h.experts),
-        ]
+        return _experts.routed_tensors(h.dim, h.expert_dim, h.experts)
 
-    def graph(self, h: Hyper, g: GraphBuilder) -> None:
+    def feed(self, h: Hyper, g: GraphBuilder, layer: str, x: Value) -> Value:
         assert isinstance(h, MoeHyper)
-        x = g.embed("embed")
-        table = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim))
-        for i in range(h.layers):
-            layer = f"layers.{i}"
-            y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
-            q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
-            q = g.norm(q, f"{layer}.q_norm", h.norm_eps, heads=h.heads)
-            k = g.norm(k, f"{layer}.k_norm", h.norm_eps, heads=h.kv_heads)
-            cache = g.cache(h.kv_heads, h.head_dim)
-            g.kv_append(cache, g.rope(k, table, h.kv_heads), v)
-            y = g.attention(cache, g.rope(q, table, h.heads), h.heads, h.head_dim**-0.5)
-            x = g.matmul(y, f"{layer}.o", residual=x)
-            y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
-            x = _experts.routed(g, layer, y, x, experts=h.experts, chosen=h.chosen, normalize=h.normalize)
-        g.logits(g.norm(x, "final_norm", h.norm_eps), "embed" if h.tied else "head")
+        y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
+        return _experts.routed(g, layer, y, x, experts=h.experts, chosen=h.chosen, normalize=h.normalize)
 
 
 family = Qwen3Moe()

@@ -85,7 +85,7 @@ def _in_order(data: Buffer, width: int, order: Sequence[int]) -> bytes:
 def stream(jobs: Sequence[Job], threads: int = 0, advance: Advance | None = None) -> list[Iterator[Buffer]]:
     """For each job its tensor's bytes in pieces. They must be taken in order, each whole.
 
-    threads: 0 for one a processor; the bytes are the same with any number. advance: called with the
+    threads: 0 for one a core; the bytes are the same with any number. advance: called with the
     bytes that each piece taken was made of. Raises FormatError for a weight that is not finite or too large for
     its format.
     """

@@ -29,7 +29,7 @@ def quantize(
     """Writes GGUF file `source` in a preset's formats, atomically, piece by piece on all cores; the fallbacks
     that it took, a line each.
 
-    importance: by tensor name, as formats.imatrix reads it. threads: 0 for one a processor. progress: a context
+    importance: by tensor name, as formats.imatrix reads it. threads: 0 for one a core. progress: a context
     that gets the bytes of all tensors and gives what is called with those that were converted. Tensors that
     have their format already keep their bytes. Raises FormatError for a damaged file or a weight that no block
     holds, UnsupportedError for a preset or a tensor's type that is not known.

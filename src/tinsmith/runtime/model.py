@@ -8,11 +8,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tinsmith import _core
+from tinsmith.cores import usable_cores
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.formats.tin import Tin
 from tinsmith.formats.turns import ROLES, Turns, TurnTable
 from tinsmith.runtime.constraints import Own, Pool, of_tin
-from tinsmith.runtime.cores import usable_cores
 from tinsmith.runtime.generation import Completion, Generation, Sampling
 from tinsmith.runtime.sessions import Sessions
 

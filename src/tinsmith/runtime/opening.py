@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith import _core
+from tinsmith.cores import usable_cores
 from tinsmith.errors import FormatError, InputError, RuntimeFault, UnsupportedError
 from tinsmith.files import map_file
-from tinsmith.runtime.cores import usable_cores
 from tinsmith.runtime.model import Model
 
 NATIVE = "native"

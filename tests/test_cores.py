@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tinsmith.runtime.cores import usable_cores
+from tinsmith.cores import usable_cores
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Linux tells more than others")
 

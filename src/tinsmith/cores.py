@@ -1,4 +1,4 @@
-"""How many cores a model may work on: the default number of threads."""
+"""How many cores there are to work on: the default number of threads."""
 
 from __future__ import annotations
 
