@@ -172,12 +172,13 @@ import os, signal, sys
 from pathlib import Path
 sys.path[:0] = {path!r}
 from test_stages import Chain
-from tinsmith import recipe
+from tinsmith import files, recipe
 
 chain = Chain()
 def die(run):
     (run.folder / "second.txt").write_text("half")
-    os.kill(os.getpid(), signal.SIGKILL)
+    with files.atomic_write(run.folder / "deep" / "er.txt"):
+        os.kill(os.getpid(), signal.SIGKILL)
 chain.second = die
 chain.update(recipe.load({recipe!r}), Path({folder!r}))
 """
@@ -190,5 +191,7 @@ def test_a_killed_run_goes_on_where_it_was(loaded: recipe.Recipe, tmp_path: Path
     script = KILLED.format(path=path, recipe=str(loaded.path), folder=str(folder))
     done = subprocess.run([sys.executable, "-c", script], check=False)
     assert done.returncode == -signal.SIGKILL
+    assert list((folder / "deep").iterdir())
     assert Chain().update(loaded, folder)[0] == ["second"]
+    assert not list((folder / "deep").iterdir())
     assert (folder / "second.txt").read_text() == "first 1 second"

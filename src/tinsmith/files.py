@@ -17,6 +17,7 @@ from typing import BinaryIO
 from tinsmith.errors import InputError
 
 _CHUNK = 1 << 20
+_TEMPORARY = ".tmp"
 _DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 
@@ -39,7 +40,7 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     import secrets
 
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{_TEMPORARY}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = temporary.open("xb")
@@ -60,6 +61,14 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Deletes what atomic_write was writing in and below `folder` when its process was killed. Nobody else may be
+    writing there."""
+    for path in list(folder.rglob(f".*{_TEMPORARY}")):
+        with suppress(OSError):
+            path.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

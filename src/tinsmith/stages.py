@@ -154,6 +154,7 @@ def opened(recipe: Recipe, folder: Path, display: Display) -> Iterator[Run]:
             raise InputError(
                 f"{folder}: another tinsmith is at work in it; wait for it, or give another folder with --out"
             )
+        files.remove_leftovers(folder)
         yield Run(recipe, folder, display)
 
 
