@@ -64,8 +64,8 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Deletes what atomic_write was writing in and below `folder` when its process was killed. Nobody else may be
-    writing there."""
+    """Deletes what atomic_write was writing in and below `folder` when its process was killed. Nobody else may
+    be writing there."""
     for path in list(folder.rglob(f".*{_TEMPORARY}")):
         with suppress(OSError):
             path.unlink()
