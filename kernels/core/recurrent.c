@@ -62,7 +62,7 @@ static uint64_t loss(const tini_states *s, uint32_t slot, uint32_t next) {
 
 /* Gives up the slot with the least to lose but for `kept`; rather another one than `from`. */
 static uint32_t free_slot(tini_states *s, uint32_t kept, uint32_t from, uint32_t next) {
-    uint32_t found = TINI_NONE;
+    uint32_t found = 0; /* there are slots enough for another than `kept` */
     uint64_t least = UINT64_MAX;
     for (uint32_t k = 0; k < s->slots; k++) {
         uint64_t lost = k == kept ? UINT64_MAX : 2 * loss(s, k, next) + (k == from);
@@ -114,7 +114,7 @@ void tini_states_restore(tini_states *s, uint32_t position, const uint8_t *in) {
 }
 
 void tini_states_copy(tini_states *to, const tini_states *from, uint32_t position) {
-    tini_states_restore(to, position, position && from->bytes ? slot_at(from, slot_of(from, position)) : NULL);
+    tini_states_restore(to, position, position && to->bytes ? slot_at(from, slot_of(from, position)) : NULL);
 }
 
 TINI_REGION_END

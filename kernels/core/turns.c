@@ -5,23 +5,20 @@
 
 TINI_REGION_COLD
 
-/* The counts fit the file, and the view's parts lie in it. */
-static tin_status lay_out_turns(tini_turns *view, const uint8_t *data, size_t size, tin_error *error) {
-    const tini_turns_header *h = (const void *)data;
-    uint32_t texts = h->tables * TINI_TURN_TEXTS;
-    uint64_t want = sizeof *h + sizeof(tini_turn_rules) * (uint64_t)h->tables +
-                    sizeof(tini_turn_word) * (uint64_t)h->words + sizeof(uint32_t) * ((uint64_t)texts + 1) +
-                    sizeof(tini_turn_part) * (uint64_t)h->parts + h->text_bytes;
-    if (want != size || h->text_bytes > TINI_TEXT_MAX)
-        return tini_fail(error, TIN_ERR_FORMAT, "turns.bin has %llu bytes; its counts make %llu",
-                         (unsigned long long)size, (unsigned long long)want);
+static uint64_t turns_bytes(const tini_turns_header *h) {
+    return sizeof *h + sizeof(tini_turn_rules) * (uint64_t)h->tables +
+           sizeof(tini_turn_word) * (uint64_t)h->words +
+           sizeof(uint32_t) * ((uint64_t)h->tables * TINI_TURN_TEXTS + 1) +
+           sizeof(tini_turn_part) * (uint64_t)h->parts + h->text_bytes;
+}
+
+static void lay_out_turns(tini_turns *view, const tini_turns_header *h) {
     view->header = h;
-    view->rules = (const void *)(data + sizeof *h);
+    view->rules = (const void *)(h + 1);
     view->words = (const void *)(view->rules + h->tables);
     view->first = (const void *)(view->words + h->words);
-    view->parts = (const void *)(view->first + texts + 1);
+    view->parts = (const void *)(view->first + h->tables * TINI_TURN_TEXTS + 1);
     view->text = (const void *)(view->parts + h->parts);
-    return TIN_OK;
 }
 
 static int rules_are_sound(const tini_turn_rules *rules) {
@@ -76,13 +73,15 @@ tin_status tini_turns_open(tini_turns *view, const tini_tokenizer *tokenizer, co
         sound = sound && (h->table[k] < h->tables || h->table[k] == TINI_TURN_NONE);
     if (!sound)
         return tini_fail(error, TIN_ERR_FORMAT, "turns.bin: its tables are damaged");
-    tini_turns found = {0};
-    tin_status status = lay_out_turns(&found, data, size, error);
-    for (uint32_t k = 0; !status && k < h->tables; k++)
+    if (turns_bytes(h) != size || h->text_bytes > TINI_TEXT_MAX)
+        return tini_fail(error, TIN_ERR_FORMAT, "turns.bin has %llu bytes; its counts make %llu",
+                         (unsigned long long)size, (unsigned long long)turns_bytes(h));
+    tini_turns found;
+    lay_out_turns(&found, h);
+    for (uint32_t k = 0; k < h->tables; k++)
         if (!rules_are_sound(&found.rules[k]))
-            status = tini_fail(error, TIN_ERR_FORMAT, "turns.bin: the rules of table %u are damaged", k);
-    if (!status)
-        status = check_turn_texts(&found, tokenizer, error);
+            return tini_fail(error, TIN_ERR_FORMAT, "turns.bin: the rules of table %u are damaged", k);
+    tin_status status = check_turn_texts(&found, tokenizer, error);
     if (!status)
         *view = found;
     return status;
@@ -422,8 +421,8 @@ int64_t tin_chat(const tin_model *model, const tin_message *messages, uint32_t c
         return tini_fail(error, TIN_ERR_ARGUMENT, "no place for the tokens, or an unknown flag");
     conversation c = {messages, count};
     int answer = (flags & TIN_CHAT_ANSWER) != 0;
-    uint32_t table;
-    size_t longest;
+    uint32_t table = 0;
+    size_t longest = 0;
     tin_status status = pick_table(model, c, flags, &table, error);
     if (!status)
         status = measure(model, c, table, answer, &longest, error);
