@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator
 
 from tinsmith import _core
-from tinsmith.errors import FormatError
+from tinsmith.errors import FormatError, RuntimeFault
 from tinsmith.models.spec import Buffer
 
 _MAGIC = b"TINTEST1"
@@ -39,6 +39,31 @@ def make(model: _core.Model) -> bytes:
         parts.append(struct.pack(f"<I{len(tokens)}i", len(tokens), *tokens))
         parts.append(bytes.fromhex(logits_digest(model, tokens)))
     return b"".join(parts)
+
+
+def check(model: _core.Model) -> list[str]:
+    """The digest of each prompt's logits, computed here and equal to what the model's tin was sealed with.
+
+    Raises FormatError for a tin without a self-test, RuntimeFault where a digest is another or the build does
+    not keep the bit contract.
+    """
+    try:
+        data = model.entry("selftest.bin")
+    except KeyError:
+        raise FormatError("the tin has no selftest.bin; build it again") from None
+    _core.selfcheck()
+    found = []
+    for number, (tokens, sealed) in enumerate(read(data)):
+        digest = logits_digest(model, tokens)
+        if digest != sealed:
+            isa = model.info()["isa"]
+            raise RuntimeFault(
+                "TIN_ERR_UNSUPPORTED",
+                f"prompt {number} of the self-test gives the logits {digest[:12]} by {isa} here, "
+                f"and {sealed[:12]} where the file was sealed; report this, with the processor's name",
+            )
+        found.append(digest)
+    return found
 
 
 def read(data: Buffer) -> Iterator[tuple[list[int], str]]:

@@ -2,8 +2,9 @@
 
 Every entry is stored, its data at a multiple of 4096 (padding in the local header's extra field, under the id
 that zipalign uses), its time 1980-01-01: the same content gives the same bytes. `manifest.json` is the last
-entry, since it lists the others with their size and SHA-256. Plain 32-bit ZIP: at most 4 GiB, and the directory
-ends the file, with no comment after it.
+entry, since it lists the others with their size and SHA-256, and has the SHA-256 of the directory's records of
+them: every byte of the file follows from the manifest and what it has the digests of. Plain 32-bit ZIP: at most
+4 GiB, and the directory ends the file, with no comment after it.
 
 hashlib and json are imported where they are used: opening a tin to run it needs neither, and should be quick.
 """
@@ -58,6 +59,35 @@ class _Written:
     size: int
     offset: int  # of the local header
 
+    def head(self) -> bytes:
+        """What stands before the data: the local header, the name, and padding up to a page."""
+        padding = -(self.offset + _LOCAL.size + len(self.name)) % PAGE
+        if padding < _ALIGN_HEAD.size:
+            padding += PAGE
+        facts = (0, 0, 0, _DATE, self.crc, self.size, self.size, len(self.name), padding)
+        align = _ALIGN_HEAD.pack(_ALIGN_ID, padding - 4, PAGE)
+        return (_LOCAL.pack(_LOCAL_MAGIC, _ZIP_VERSION, *facts) + self.name + align).ljust(
+            _LOCAL.size + len(self.name) + padding, b"\0"
+        )
+
+    def record(self) -> bytes:
+        """The directory's record."""
+        facts = (0, 0, 0, _DATE, self.crc, self.size, self.size, len(self.name), 0, 0, 0, 0, 0, self.offset)
+        return _CENTRAL.pack(_CENTRAL_MAGIC, _ZIP_VERSION, _ZIP_VERSION, *facts) + self.name
+
+
+def _ending(written: Sequence[_Written], start: int) -> bytes:
+    """The directory, which begins at `start`, and the end of the file."""
+    records = b"".join(entry.record() for entry in written)
+    count = len(written)
+    return records + _END.pack(_END_MAGIC, 0, 0, count, count, len(records), start, 0)
+
+
+def _records_digest(written: Iterable[_Written]) -> str:
+    import hashlib
+
+    return hashlib.sha256(b"".join(entry.record() for entry in written)).hexdigest()
+
 
 @dataclass(frozen=True)
 class Pieces:
@@ -78,10 +108,10 @@ def write(
 ) -> None:
     """Seals the entries, in the order given and then the manifest, atomically.
 
-    manifest: JSON values; `format`, `version` and `entries` ({name: {"bytes", "sha256"}}) are added. more:
-    called with the map of a whole tin that has the entries so far, and gives those that follow them; it keeps
-    nothing of the map. Raises FormatError for a bad or repeated name, UnsupportedError past 4 GiB, InputError
-    where the disk refuses.
+    manifest: JSON values; `format`, `version`, `entries` ({name: {"bytes", "sha256"}}) and `directory` (the
+    SHA-256 of the ZIP directory's records of these) are added. more: called with the map of a whole tin that
+    has the entries so far, and gives those that follow them; it keeps nothing of the map. Raises FormatError
+    for a bad or repeated name, UnsupportedError past 4 GiB, InputError where the disk refuses.
     """
     with atomic_write(path) as file:
         writer = _Writer(file, str(path))
@@ -143,7 +173,8 @@ class _Writer:
 
     def seal(self, manifest: Mapping[str, Any]) -> int:
         """The manifest and the directory; where the file ends."""
-        fixed = {"format": _KIND, "version": VERSION, "entries": self.listing}
+        directory = _records_digest(self.written)
+        fixed = {"format": _KIND, "version": VERSION, "entries": self.listing, "directory": directory}
         self.add(MANIFEST, _encode({**manifest, **fixed}))
         return self.finish()
 
@@ -157,11 +188,7 @@ class _Writer:
     def add(self, name: str, data: Data) -> None:
         encoded = name.encode("ascii")
         offset = self.position
-        padding = -(offset + _LOCAL.size + len(encoded)) % PAGE
-        if padding < _ALIGN_HEAD.size:
-            padding += PAGE
-        self.put(bytes(_LOCAL.size) + encoded + _ALIGN_HEAD.pack(_ALIGN_ID, padding - 4, PAGE))
-        self.put(bytes(padding - _ALIGN_HEAD.size))
+        self.put(_Written(encoded, 0, 0, offset).head())
         import hashlib
 
         start, crc, digest = self.position, 0, hashlib.sha256()
@@ -173,34 +200,17 @@ class _Writer:
         if size != _size(data):
             raise FormatError(f"{self.where}: entry {name!r} was given {size} bytes of {_size(data)}")
         # The CRC is known only now.
+        written = _Written(encoded, crc, size, offset)
         self.sink.seek(offset)
-        self.sink.write(
-            _LOCAL.pack(_LOCAL_MAGIC, _ZIP_VERSION, 0, 0, 0, _DATE, crc, size, size, len(encoded), padding)
-        )
+        self.sink.write(written.head())
         self.sink.seek(self.position)
-        self.written.append(_Written(encoded, crc, size, offset))
+        self.written.append(written)
         self.listing[name] = {"bytes": size, "sha256": digest.hexdigest()}
 
     def finish(self) -> int:
         if len(self.written) > _MAX_ENTRIES:
             raise UnsupportedError(f"{self.where}: {len(self.written)} entries; a tin holds {_MAX_ENTRIES}")
-        start = self.position
-        for entry in self.written:
-            head = (
-                _CENTRAL_MAGIC,
-                _ZIP_VERSION,
-                _ZIP_VERSION,
-                0,
-                0,
-                0,
-                _DATE,
-                entry.crc,
-                entry.size,
-                entry.size,
-            )
-            self.put(_CENTRAL.pack(*head, len(entry.name), 0, 0, 0, 0, 0, entry.offset) + entry.name)
-        count = len(self.written)
-        self.put(_END.pack(_END_MAGIC, 0, 0, count, count, self.position - start, start, 0))
+        self.put(_ending(self.written, self.position))
         return self.position
 
 
@@ -216,9 +226,15 @@ class Tin:
             self.where, self._data = "the image", memoryview(source).cast("B")
         else:
             self.where, self._data = str(source), map_file(source)
+        self._records: list[_Written] = []
         self._entries = dict(self._directory())
         if MANIFEST not in self._entries:
             raise FormatError(f"{self.where}: no {MANIFEST}; the file is a ZIP but not a tin")
+
+    @property
+    def bytes(self) -> int:
+        """Of the whole file."""
+        return self._data.nbytes
 
     @property
     def names(self) -> list[str]:
@@ -251,9 +267,12 @@ class Tin:
         return found
 
     def verify(self) -> None:
-        """Raises FormatError, naming the entry, unless each has the size and digest that the manifest lists."""
+        """Raises FormatError unless the whole file is as it was sealed: each entry has the size and digest that
+        the manifest lists, and no byte outside of the entries is other than it must be. A change that also
+        makes a fitting manifest is found by a signature alone."""
         import hashlib
 
+        self._check_outside()
         listed = self.manifest["entries"]
         for name in self._entries.keys() - {MANIFEST} - listed.keys():
             raise FormatError(f"{self.where}: entry {name!r} is not in the manifest; the file was changed")
@@ -265,6 +284,26 @@ class Tin:
                 raise FormatError(
                     f"{self.where}: entry {name!r} does not have the SHA-256 that the manifest lists"
                 )
+
+    def _check_outside(self) -> None:
+        """Raises FormatError unless all that is not an entry's data is what the writer writes around it."""
+        position = 0
+        for entry in self._records:
+            head = entry.head()
+            if entry.offset != position or self._data[position : position + len(head)] != head:
+                raise self._damaged(f"the header of entry {str(entry.name, 'latin-1')!r} was changed")
+            position += len(head) + entry.size
+        if self._data[position:] != _ending(self._records, position):
+            raise self._damaged("its ZIP directory was changed")
+        *others, last = self._records
+        if last.name != MANIFEST.encode() or last.crc != zlib.crc32(self.entry(MANIFEST)):
+            raise self._damaged(f"{MANIFEST} is not the last entry, or was changed")
+        if self.manifest.get("directory") is None:
+            raise FormatError(
+                f"{self.where}: was sealed by a tinsmith that did not list all bytes; build it again"
+            )
+        if self.manifest["directory"] != _records_digest(others):
+            raise self._damaged("its ZIP directory is not the one that the manifest lists")
 
     def _damaged(self, what: str) -> FormatError:
         return FormatError(f"{self.where}: {what}; the file is no tin, or is truncated or damaged")
@@ -282,7 +321,7 @@ class Tin:
             if position + _CENTRAL.size > end:
                 raise self._damaged("its ZIP directory is cut short")
             fields = _CENTRAL.unpack_from(data, position)
-            magic, _, _, flags, method, _, _, _, packed, size, length, extra, note = fields[:13]
+            magic, _, _, flags, method, _, _, crc, packed, size, length, extra, note = fields[:13]
             after = position + _CENTRAL.size + length
             if magic != _CENTRAL_MAGIC or after + extra + note > end:
                 raise self._damaged("its ZIP directory is cut short")
@@ -292,6 +331,7 @@ class Tin:
             body = self._body(name, fields[16], size, previous, start)
             previous = body + size
             seen.add(name)
+            self._records.append(_Written(name.encode("latin-1"), crc, size, fields[16]))
             yield name, data[body:previous]
             position = after + extra + note
         if position != end:

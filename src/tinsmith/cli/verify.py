@@ -1,0 +1,86 @@
+"""tinsmith verify: is this the file that was sealed, and does this machine compute its bits?"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinsmith.errors import FormatError, RuntimeFault
+
+if TYPE_CHECKING:
+    from tinsmith.formats.tin import Tin
+
+HELP = "prove that a .tin is as it was sealed, and that this machine computes its bits"
+REFUSED = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="a .tin")
+    parser.add_argument("--json", action="store_true", help="what was checked, as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 when everything holds, 1 with one line on stderr when something does not."""
+    found: dict[str, Any] = {"file": args.file, "ok": False}
+    try:
+        _check(args, found)
+    except (FormatError, RuntimeFault) as fault:
+        found["error"] = " ".join(str(fault).split())
+        print(f"tinsmith: refused: {found['error']}", file=sys.stderr)
+    else:
+        found["ok"] = True
+    if args.json:
+        print(json.dumps(found, indent=1))
+    elif found["ok"]:
+        print("verified")
+    return 0 if found["ok"] else REFUSED
+
+
+def _check(args: argparse.Namespace, found: dict[str, Any]) -> None:
+    """Each check adds what it found, and prints its line; the first that fails raises."""
+    from tinsmith.formats.tin import Tin
+
+    def say(line: str) -> None:
+        if not args.json:
+            print(line)
+
+    tin = Tin(args.file)
+    found |= _content(tin)
+    say(f"content   {found['entries']} entries, {found['bytes']:,} bytes: as the manifest has them")
+    found["selftest"] = {}
+    for isa, digests in _selftests(Path(args.file), tin):
+        found["selftest"][isa] = digests
+        say(f"{isa:<9} {len(digests)} self-tests: the bits that it was sealed with")
+
+
+def _content(tin: Tin) -> dict[str, Any]:
+    import hashlib
+
+    tin.verify()
+    manifest = tin.entry("manifest.json")
+    return {
+        "bytes": tin.bytes,
+        "entries": len(tin.names),
+        "manifest_sha256": hashlib.sha256(manifest).hexdigest(),
+    }
+
+
+def _selftests(path: Path, tin: Tin) -> list[tuple[str, list[str]]]:
+    """The digests of the self-test's logits by every instruction set that runs here, slowest first."""
+    from tinsmith import _core
+    from tinsmith.compiler import selftest
+    from tinsmith.files import map_file
+
+    image = map_file(path)
+    results = []
+    for isa in _core.isa_names():
+        try:
+            results.append((isa, selftest.check(_core.Model(image, isa))))
+        except RuntimeFault as fault:
+            raise RuntimeFault(fault.status, f"{path}: {fault}") from fault
+        except FormatError as fault:
+            raise FormatError(f"{path}: {fault}") from fault
+    return results
