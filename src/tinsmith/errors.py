@@ -4,6 +4,7 @@ TinsmithError             one line for the user; the command line prints it with
 ├── InputError            a file, text or value that was given is wrong: says what, where, what to do
 │   ├── FormatError       a model file that is damaged, or not of the kind it should be
 │   ├── RecipeError       a recipe: file, table, key, what was given, what is allowed
+│   ├── TargetError       a target: file, table, key, what was given, what is allowed
 │   ├── DataError         an example: file, line, what was expected
 │   └── ConstraintError   a schema, tool, grammar or pattern: where in it, and what can't be enforced
 ├── UnsupportedError      a family, format or feature that tinsmith does not have; lists those it has
@@ -28,6 +29,10 @@ class FormatError(InputError):
 
 
 class RecipeError(InputError):
+    pass
+
+
+class TargetError(InputError):
     pass
 
 

@@ -1,0 +1,67 @@
+"""tinsmith targets: the devices that are known, or all that is known of one."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from tinsmith import targets
+
+HELP = "the devices that models are built for"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", nargs="?", help="one target, or a TOML file, with its sources")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.name:
+        described = describe(targets.find(args.name))
+        print(json.dumps(described, indent=1) if args.json else "\n".join(_lines(described)))
+        return 0
+    known = [targets.load(name) for name in targets.names()]
+    if args.json:
+        print(json.dumps([describe(target) for target in known], indent=1))
+        return 0
+    width = max(len(target.name) for target in known)
+    print(f"{'target':<{width}}  {'arch':<8} {'best set':<10} {'cores':>5} {'RAM':>8} {'storage':>8}  device")
+    for t in known:
+        print(
+            f"{t.name:<{width}}  {t.cpu.arch:<8} {t.cpu.isa[-1]:<10} {t.cpu.cores:>5} {_mb(t.memory.ram):>8} "
+            f"{_mb(t.memory.storage):>8}  {t.title}"
+        )
+    return 0
+
+
+def describe(target: targets.Target) -> dict[str, Any]:
+    """A target as JSON values."""
+    from dataclasses import asdict
+
+    return {**asdict(target), "path": str(target.path)}
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:,.0f} MB"
+
+
+def _lines(described: dict[str, Any]) -> list[str]:
+    rows = []
+    for name, value in described.items():
+        if not isinstance(value, dict):
+            rows.append((name, value))
+            continue
+        for key, inner in value.items():
+            label = f"{name} {key}" if name == "source" else f"{name}.{key}"
+            rows.append((label, inner))
+    width = max(len(label) for label, _ in rows)
+    return [f"{label:<{width}}  {_text(value)}" for label, value in rows if value not in (None, (), [])]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return " ".join(map(str, value))
+    if isinstance(value, dict):
+        return " ".join(f"{key} {value[key]:#x}" for key in value)
+    return f"{value:,}" if isinstance(value, int) else str(value)
