@@ -1,0 +1,119 @@
+"""GUIDE.md of a pack, for whoever stands before the device: what it is, how it is checked, and how it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tinsmith import __version__
+from tinsmith.files import sha256_file
+from tinsmith.formats.tin import Tin
+
+_IS = "A language model, what runs it, and what proves both, for a machine without a network.\n"
+
+_CHECK = """\
+## Check it
+Everything here is listed in `SHA256SUMS` with its SHA-256, and `SHA256SUMS.minisig` is the signature over that
+list. The key `key.pub` came along with the rest: compare it with what its maker told you by another way, or
+give that one.
+
+    python3 -I install.py --check --key RW...
+
+The same with tools of your own, before anything of this folder runs:
+
+    minisign -Vm SHA256SUMS -P RW... && sha256sum -c SHA256SUMS
+"""
+
+_UNSIGNED = """\
+## Check it
+Nobody signed this folder: `sha256sum -c SHA256SUMS` finds damage, and no intent. Both scripts want
+`--unsigned`.
+"""
+
+_PYTHON = """\
+## With Python
+    python3 -I install.py --into DIR
+
+checks the folder and installs `{wheel}` and the model into
+the new folder DIR, by Python 3.11 or newer and its standard library alone. DIR may also be an environment that
+`python3 -m venv --without-pip DIR` made. Then
+
+    DIR/tinsmith run DIR/model/{tin} "{prompt}"
+
+or, from a program (`sys.path` must have `DIR/site`, or the environment be active):
+
+```python
+import tinsmith
+
+model = tinsmith.load("DIR/model/{tin}")
+print({call})
+```
+"""
+
+_SHELL = """\
+## With a shell and the C program
+    sh install.sh
+
+checks the folder, and asks the model once, with nothing but a POSIX shell (busybox's will do) and `{tool}`.
+"""
+
+_C = """\
+## From C
+`{header}` says what each function does; link {libraries}. The library allocates nothing and starts no thread.
+"""
+
+
+def text(tin: Path, target: str, prompt: str, names: Sequence[str], signed: bool) -> str:
+    """names: the files of the pack."""
+    manifest = Tin(tin).manifest
+    wheel = next((name for name in names if name.endswith(".whl")), None)
+    tool = next((name for name in names if name.endswith("/tin")), None)
+    header = next((name for name in names if name.endswith("/tin.h")), None)
+    libraries = [f"`{name}`" for name in names if name.endswith((".a", ".so", ".dylib", ".dll", ".lib"))]
+    chats = "turns.bin" in Tin(tin).names
+    call = f'model.chat([{{"role": "user", "content": "{prompt}"}}]).text'
+    call = call if chats else f'model.generate("{prompt}").text'
+    parts = [_what(tin, target, manifest), _UNSIGNED if not signed else _CHECK]
+    if wheel:
+        parts.append(_PYTHON.format(wheel=wheel, tin=tin.name, prompt=prompt, call=call))
+    if tool:
+        parts.append(_SHELL.format(tool=tool))
+    if header and libraries:
+        parts.append(_C.format(header=header, libraries=" or ".join(libraries)))
+    parts.append(_memory(tin))
+    return "\n".join(parts)
+
+
+def _what(tin: Path, target: str, manifest: dict[str, Any]) -> str:
+    base = manifest.get("base", {})
+    facts = {
+        "model": f"`{tin.name}`, {tin.stat().st_size:,} bytes",
+        "SHA-256": f"`{sha256_file(tin)}`",
+        "device": target,
+        "family": f"{manifest['family']}, {manifest['parameters']:,} parameters",
+        "weights": manifest.get("weights") or ", ".join(sorted(manifest["tensors"])),
+        "made from": " ".join(filter(None, (base.get("name"), base.get("license")))) or None,
+        "made by": f"tinsmith {__version__}",
+    }
+    rows = [f"| {name} | {value} |\n" for name, value in facts.items() if value]
+    head = f"# {manifest.get('name') or tin.stem}\n{_IS}"
+    return f"{head}\n| | |\n| --- | --- |\n{''.join(rows)}"
+
+
+def _memory(tin: Path) -> str:
+    """What it needs beside the file, which is mapped: by the numbers that the runtime itself has."""
+    from tinsmith import _core
+    from tinsmith.files import map_file
+
+    info = _core.Model(map_file(tin)).info()
+    context = info["context"]
+    caches = info["kv_bytes"] * context + info["state_bytes"]
+    return (
+        "## Memory\n"
+        f"The file is mapped, {info['weight_bytes']:,} bytes of it weights. A conversation of the longest\n"
+        f"{context:,} tokens takes {info['arena_bytes'] + caches:,} bytes more, {info['kv_bytes']:,} of them\n"
+        "a token: give a shorter `context` where there is less. Nothing is allocated after that.\n\n"
+        "Nothing here opens a connection: neither the runtime nor the scripts. The same question gets the\n"
+        "same answer on every machine: `answer.txt` is what `prompt.txt` must give.\n"
+    )

@@ -1,0 +1,286 @@
+#!/usr/bin/env python3
+"""Checks this folder, installs its model and its runtime, and asks the model once.
+
+    python3 -I install.py [--key KEY] [--into DIR] [--check] [--unsigned]
+
+It needs Python 3.11 or newer and the standard library: no pip, no compiler, no network. Nothing of the folder
+is used before the digest of every file, and the signature over the digests, were found right.
+"""
+
+from __future__ import annotations
+
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036 - whatever Python is there runs this
+    sys.exit("error: this needs Python 3.11 or newer")
+if __name__ == "__main__" and not sys.flags.safe_path:
+    del sys.path[0]  # this folder, which nobody has checked yet: nothing may be imported from it
+
+import argparse
+import base64
+import hashlib
+import io
+import os
+import platform
+import re
+import shutil
+import sysconfig
+import zipfile
+from pathlib import Path
+
+SUMS, SIGNATURE, KEY = "SHA256SUMS", "SHA256SUMS.minisig", "key.pub"
+NAME = re.compile(r"(?:[\w+-][\w.+-]*/)*[\w+-][\w.+-]*", re.ASCII)
+LINE = re.compile(f"([0-9a-f]{{64}})  ({NAME.pattern})", re.ASCII)
+UNTRUSTED = "untrusted comment: signature of a tinsmith pack"
+CHUNK = 1 << 20
+
+
+class Refused(Exception):
+    """One line: what is wrong with the folder."""
+
+
+# Ed25519 (RFC 8032, 5.1.7): points are (X, Y, Z, T) with x = X / Z, y = Y / Z, x y = T / Z
+
+P = 2**255 - 19
+ORDER = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, -1, P) % P
+Point = tuple[int, int, int, int]
+
+
+def add(a: Point, b: Point) -> Point:
+    m, n = (a[1] - a[0]) * (b[1] - b[0]), (a[1] + a[0]) * (b[1] + b[0])
+    c, d = 2 * a[3] * b[3] * D, 2 * a[2] * b[2]
+    e, f, g, h = n - m, d - c, d + c, n + m
+    return e * f % P, g * h % P, f * g % P, e * h % P
+
+
+def times(k: int, point: Point) -> Point:
+    total: Point = (0, 1, 1, 0)
+    while k:
+        if k & 1:
+            total = add(total, point)
+        point, k = add(point, point), k >> 1
+    return total
+
+
+def recover(data: bytes) -> Point:
+    """The point that 32 bytes encode."""
+    y = int.from_bytes(data, "little")
+    sign, y = y >> 255, y % 2**255
+    square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if (x * x - square) % P:
+        x = x * pow(2, (P - 1) // 4, P) % P
+    if y >= P or (x * x - square) % P or (sign and not x):
+        raise Refused(f"{KEY} holds no Ed25519 key")
+    x = P - x if x & 1 != sign else x
+    return x, y, 1, x * y % P
+
+
+BASE = recover((4 * pow(5, -1, P) % P).to_bytes(32, "little"))
+
+
+def signed(public: bytes, message: bytes, signature: bytes) -> bool:
+    """Whether the 64 bytes are the signature of message by the key of 32 bytes."""
+    scalar = int.from_bytes(signature[32:], "little")
+    point = recover(public)
+    if scalar >= ORDER or times(8, point)[0] == 0:  # a key of small order signs anything
+        return False
+    digest = hashlib.sha512(signature[:32] + public + message).digest()
+    k = int.from_bytes(digest, "little") % ORDER
+    x, y, z, t = times(k, point)
+    x, y, z, _ = add(times(scalar, BASE), (P - x, y, z, P - t))
+    inverse = pow(z, -1, P)
+    x, y = x * inverse % P, y * inverse % P
+    return (y | (x & 1) << 255).to_bytes(32, "little") == signature[:32]
+
+
+# minisign's files
+
+
+def decoded(text: str, size: int, what: str) -> bytes:
+    """Base64 in its one right spelling."""
+    try:
+        data = base64.b64decode(text, validate=True)
+    except ValueError:
+        data = b""
+    if len(data) != size or base64.b64encode(data).decode() != text:
+        raise Refused(f"{what} is damaged")
+    return data
+
+
+def read_key(given: str) -> tuple[bytes, bytes]:
+    """Number and public key, of minisign's key file or of its second line."""
+    lines = Path(given).read_text("utf-8").splitlines() if Path(given).is_file() else [given]
+    data = decoded(lines[-1].strip() if lines else "", 42, f"the public key {given}")
+    if data[:2] != b"Ed":
+        raise Refused(f"{given} is no public key of minisign's")
+    return data[2:10], data[10:]
+
+
+def check_signature(folder: Path, public: tuple[bytes, bytes]) -> None:
+    """That SHA256SUMS.minisig is what its maker wrote for SHA256SUMS, to the last byte."""
+    lines = (folder / SIGNATURE).read_bytes().decode("utf-8", "replace").split("\n")
+    if len(lines) != 5 or lines[0] != UNTRUSTED or not lines[2].startswith("trusted comment: ") or lines[4]:
+        raise Refused(f"{SIGNATURE} is damaged")
+    data, whole = decoded(lines[1], 74, SIGNATURE), decoded(lines[3], 64, SIGNATURE)
+    number, key = public
+    if data[:2] != b"ED" or data[2:10] != number:
+        raise Refused(f"{SIGNATURE} was not made by this key")
+    hashed = hashlib.blake2b((folder / SUMS).read_bytes()).digest()
+    comment = lines[2].removeprefix("trusted comment: ").encode()
+    if not signed(key, hashed, data[10:]) or not signed(key, data[10:] + comment, whole):
+        raise Refused(f"the signature of {SUMS} is wrong: this folder was changed")
+
+
+# The folder
+
+
+def listed(folder: Path) -> dict[str, str]:
+    """SHA256SUMS as {file: digest}; it names every file there is, once, in order."""
+    text = (folder / SUMS).read_bytes().decode("utf-8", "replace")
+    found: dict[str, str] = {}
+    for line in text.removesuffix("\n").split("\n"):
+        match = LINE.fullmatch(line)
+        if not match or match[2] in found:
+            raise Refused(f"{SUMS} is damaged at {line[:80]!r}")
+        found[match[2]] = match[1]
+    if list(found) != sorted(found) or not text.endswith("\n"):
+        raise Refused(f"{SUMS} is damaged: its lines are not in order")
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    for name in sorted(there ^ (found.keys() | (there & {SUMS, SIGNATURE}))):
+        raise Refused(f"{name} is {'not listed in ' + SUMS if name in there else 'missing'}")
+    return found
+
+
+def take(folder: Path, name: str, digest: str, into: io.BufferedIOBase | None = None) -> None:
+    """Reads a file once: what is written on is what was found to have the digest, or Refused is raised."""
+    hasher = hashlib.sha256()
+    with (folder / name).open("rb") as file:
+        while piece := file.read(CHUNK):
+            hasher.update(piece)
+            if into is not None:
+                into.write(piece)
+    if hasher.hexdigest() != digest:
+        raise Refused(f"{name} is not what {SUMS} says: this folder was changed or damaged")
+
+
+def check(folder: Path, key: str | None, unsigned: bool) -> dict[str, str]:
+    """{file: digest}, once all of it is right."""
+    sums = listed(folder)
+    if key or (folder / SIGNATURE).exists() or KEY in sums:
+        if not (folder / SIGNATURE).exists():
+            raise Refused(f"there is no {SIGNATURE}: this folder is not signed, or was changed")
+        if not key and KEY not in sums:
+            raise Refused(f"there is no {KEY} here; give the maker's with --key")
+        check_signature(folder, read_key(key or str(folder / KEY)))
+    elif not unsigned:
+        raise Refused("this folder is not signed: anybody may have made it; --unsigned takes it all the same")
+    for name, digest in sums.items():
+        take(folder, name, digest)
+    signature = "no signature"
+    if (folder / SIGNATURE).exists():
+        own = (folder / KEY).read_text("utf-8").split("\n")[1] if KEY in sums else ""
+        signature = f"signed by {own}: compare this with what its maker told you"
+        signature = "signed by the key you gave" if key else signature
+    print(f"checked: {len(sums)} files, {signature}")
+    return sums
+
+
+# Installing
+
+
+def wheel_of(sums: dict[str, str]) -> str | None:
+    """The wheel for this machine; None where the folder has none at all, as for a microcontroller."""
+    wheels = [name for name in sums if name.endswith(".whl")]
+    machine = platform.machine().lower().replace("amd64", "x86_64")
+    system = {"linux": "linux", "win32": "win", "darwin": "macosx"}.get(sys.platform, sys.platform)
+    musl = any(Path("/lib").glob("ld-musl-*"))
+    for name in wheels:
+        tag = name.removesuffix(".whl").rsplit("-", 1)[1]
+        if system not in tag or not tag.replace("amd64", "x86_64").endswith(machine):
+            continue
+        if system != "linux" or tag.startswith("linux_") or ("musl" in tag) == musl:
+            return name
+    if wheels:
+        raise Refused(f"no wheel for {system} on {machine} here, but {', '.join(wheels)}")
+    return None
+
+
+def install(folder: Path, sums: dict[str, str], wheel: str, into: Path) -> tuple[Path, Path]:
+    """Puts the package and the model into a folder, or into an environment of Python's venv.
+
+    Returns where the package lies, and the tin.
+    """
+    environment = (into / "pyvenv.cfg").exists()
+    if into.exists() and not environment:
+        raise Refused(f"{into} is there already; remove it, or give another --into")
+    bare = {"base": str(into), "platbase": str(into)}
+    site = Path(sysconfig.get_path("platlib", "venv", bare)) if environment else into / "site"
+    site.mkdir(parents=True, exist_ok=environment)
+    data = io.BytesIO()
+    take(folder, wheel, sums[wheel], data)
+    with zipfile.ZipFile(data) as archive:
+        archive.extractall(site)
+    model = into / "model"
+    model.mkdir(exist_ok=environment)
+    (tin,) = (name for name in sums if name.endswith(".tin"))
+    for name in (tin, f"{tin}.minisig", KEY):
+        if name in sums:
+            with (model / name).open("wb") as file:
+                take(folder, name, sums[name], file)
+    command = Path(sysconfig.get_path("scripts", "venv", bare)) if environment else into
+    python = sys.executable or "python3"  # empty where Python can't tell
+    start = f"import sys; sys.path.insert(0, {str(site)!r}); from tinsmith.cli import main; sys.exit(main())"
+    if os.name == "nt":
+        (command / "tinsmith.cmd").write_text(f'@"{python}" -I -c "{start}" %*\n', "utf-8")
+    else:
+        text = f'#!/bin/sh\nexec "{python}" -I -c "{start}" "$@"\n'
+        (command / "tinsmith").write_text(text, "utf-8")
+        (command / "tinsmith").chmod(0o755)
+    return site, model / tin
+
+
+def prove(folder: Path, site: Path, tin: Path) -> None:
+    """The model's own test, and one answer, which must be that of the machine that made this folder."""
+    sys.path.insert(0, str(site))
+    try:
+        from tinsmith.airgap import proof
+    except ImportError as error:
+        raise Refused(f"the runtime does not load here: {error}") from None
+    print(f"self-test: passed on {proof.selftest(tin)}")
+    prompt, expected = (folder / "prompt.txt").read_text("utf-8"), (folder / "answer.txt").read_bytes()
+    found = proof.answer(tin, prompt)
+    if found != expected:
+        raise Refused(f"it answers {found!r} to {prompt!r}, and should answer {expected!r}")
+    print(f"asked: {prompt}\nanswered: {found.decode('utf-8', 'replace').rstrip()}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="checks this folder, installs it, and asks its model once")
+    parser.add_argument("--key", help="the maker's public key: a file, or its line RW… (default: the one here)")
+    parser.add_argument("--into", type=Path, help="a new folder, or an environment made by python3 -m venv")
+    parser.add_argument("--check", action="store_true", help="check the folder, and install nothing")
+    parser.add_argument("--unsigned", action="store_true", help="take a folder that nobody signed")
+    args = parser.parse_args()
+    folder = Path(__file__).resolve().parent
+    into = args.into or folder.with_name(f"{folder.name}-installed")
+    try:
+        sums = check(folder, args.key, args.unsigned)
+        wheel = wheel_of(sums)
+        if args.check or wheel is None:
+            return print("" if args.check else "this pack has no wheel: GUIDE.md says how its device is set up")
+        fresh = not into.exists()
+        try:
+            prove(folder, *install(folder, sums, wheel, into.absolute()))
+        except BaseException:
+            if fresh:
+                shutil.rmtree(into, ignore_errors=True)
+            raise
+        print(f"installed: {into}")
+    except (Refused, OSError, zipfile.BadZipFile) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

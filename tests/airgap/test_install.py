@@ -1,0 +1,138 @@
+"""install.py of a pack: it installs without a network, and takes nothing that was changed."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tinsmith.airgap import install
+
+# RFC 8032, 7.1: public key, message and signature.
+VECTORS = [
+    (
+        "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+        "",
+        "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46b"
+        "d25bf5f0595bbe24655141438e7a100b",
+    ),
+    (
+        "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
+        "72",
+        "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c"
+        "387b2eaeb4302aeeb00d291612bb0c00",
+    ),
+    (
+        "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025",
+        "af82",
+        "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc659"
+        "4a7c15e9716ed28dc027beceea1ec40a",
+    ),
+]
+
+
+@pytest.mark.parametrize(("public", "message", "signature"), VECTORS)
+def test_signatures_of_the_rfc(public: str, message: str, signature: str) -> None:
+    key, text, good = (bytes.fromhex(part) for part in (public, message, signature))
+    assert install.signed(key, text, good)
+    assert not install.signed(key, text + b"x", good)
+    for position in range(0, 64, 7):
+        bad = bytearray(good)
+        bad[position] ^= 1
+        assert not install.signed(key, text, bytes(bad))
+    scalar = int.from_bytes(good[32:], "little") + install.ORDER  # the same signature, spelled otherwise
+    assert not install.signed(key, text, good[:32] + scalar.to_bytes(32, "little"))
+
+
+def test_a_key_of_small_order_signs_nothing() -> None:
+    identity = (1).to_bytes(32, "little")
+    assert not install.signed(identity, b"anything", identity + bytes(32))
+
+
+def test_it_installs_and_answers_without_a_network_or_anything_else(
+    packed: Path, offline: list[str], run: Callable, tmp_path: Path
+) -> None:
+    into = tmp_path / "installed"
+    python = [*offline, "env", "-i", "HOME=/nonexistent", sys.executable, "-I", "-S"]
+    done = run(*python, packed / "install.py", "--unsigned", "--into", into, cwd="/")
+    assert done.returncode == 0, done.stderr
+    assert "self-test: passed on scalar" in done.stdout
+    assert f"asked: {(packed / 'prompt.txt').read_text()}\nanswered: " in done.stdout
+    again = run(*offline, into / "tinsmith", "run", into / "model/tiny.tin", "hello", "--max-tokens", "4")
+    assert again.returncode == 0, again.stderr
+
+
+def test_it_installs_into_an_environment(packed: Path, run: Callable, tmp_path: Path) -> None:
+    run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "env")
+    done = run(sys.executable, packed / "install.py", "--unsigned", "--into", tmp_path / "env")
+    assert done.returncode == 0, done.stderr
+    code = "import tinsmith; print(tinsmith.__version__)"
+    assert run(tmp_path / "env/bin/python", "-c", code).returncode == 0
+    assert run(tmp_path / "env/bin/tinsmith", "--version").stdout.startswith("tinsmith ")
+
+
+def test_an_unsigned_pack_is_taken_only_when_asked_for(packed: Path, run: Callable) -> None:
+    done = run(sys.executable, "-I", packed / "install.py", "--check")
+    assert done.returncode == 1
+    assert "not signed" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def changed(folder: Path, source: random.Random) -> str:
+    """Changes something of the folder, and says what."""
+    path = source.choice(sorted(path for path in folder.rglob("*") if path.is_file()))
+    name = path.relative_to(folder).as_posix()
+    data = bytearray(path.read_bytes())
+    position = source.randrange(len(data))
+    match source.choice(["flip", "flip", "flip", "flip", "cut", "longer", "remove", "add", "swap"]):
+        case "flip":
+            data[position] ^= 1 << source.randrange(8)
+            path.write_bytes(data)
+            return f"{name} at {position}"
+        case "cut":
+            path.write_bytes(data[:position])
+            return f"{name} cut at {position}"
+        case "longer":
+            path.write_bytes(bytes(data) + b"\n")
+            return f"{name} with a line more"
+        case "remove":
+            path.unlink()
+            return f"{name} removed"
+        case "add":
+            path.with_name("hashlib.py").write_text("raise SystemExit(0)\n")
+            return f"a module beside {name}"
+        case _:
+            other = source.choice(sorted(p for p in folder.rglob("*") if p.is_file() and p != path))
+            text = other.read_bytes()
+            other.write_bytes(data)
+            path.write_bytes(text)
+            return f"{name} and {other.name} exchanged"
+
+
+def test_a_changed_folder_is_refused(packed: Path, run: Callable, tmp_path: Path) -> None:
+    source = random.Random("changes")
+    for number in range(40):
+        folder = tmp_path / str(number)
+        shutil.copytree(packed, folder)
+        what = changed(folder, source)
+        if number % 4:
+            with pytest.raises((install.Refused, OSError)) as refused:
+                install.check(folder, None, unsigned=True)
+            assert "\n" not in str(refused.value), what
+        elif (
+            folder / "install.py"
+        ).exists():  # as people call it; a script that was changed itself must not pass
+            done = run(sys.executable, folder / "install.py", "--unsigned", "--into", folder / "into")
+            assert done.returncode != 0, what
+            assert not (folder / "into").exists(), what
+        shutil.rmtree(folder)
+
+
+def test_a_wheel_for_another_machine_is_said_to_be_that() -> None:
+    with pytest.raises(install.Refused, match="linux_s390x"):
+        install.wheel_of({"runtime/tinsmith-0.1.0-cp311-abi3-linux_s390x.whl": ""})
+    assert install.wheel_of({"runtime/image.bin": ""}) is None

@@ -1,0 +1,58 @@
+"""Nothing that runs a model opens a socket: seen from outside, by the system calls, and in what is linked."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tinsmith import _core
+
+NETWORK = {"socket", "connect", "bind", "listen", "accept", "accept4", "getaddrinfo", "gethostbyname"} | {
+    "sendto", "recvfrom", "sendmsg", "recvmsg", "res_query", "inet_pton", "socketpair",
+}  # fmt: skip
+CHAT = """
+import sys, tinsmith
+model = tinsmith.load(sys.argv[1])
+print(model.chat([{"role": "user", "content": "hello"}], max_tokens=8).text)
+"""
+
+
+def test_python_chats_where_there_is_no_network(offline: list[str], run: Callable, tin: Path) -> None:
+    done = run(*offline, sys.executable, "-c", CHAT, tin)
+    assert done.returncode == 0, done.stderr
+    inside = run(*offline, sys.executable, "-c", "import socket; print(socket.if_nameindex())")
+    assert inside.stdout.strip() == "[(1, 'lo')]"  # and that is down: the namespace is one without a network
+
+
+def network_calls(run: Callable, log: Path, *command: str | Path) -> list[str]:
+    """The system calls about the network that a command and its children make."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    done = run("strace", "-f", "-qq", "-e", "trace=%network", "-e", "signal=none", "-o", log, *command)
+    assert done.returncode == 0, done.stderr
+    return log.read_text().splitlines()
+
+
+def test_python_makes_no_network_call(run: Callable, tin: Path, tmp_path: Path) -> None:
+    assert network_calls(run, tmp_path / "log", sys.executable, "-c", CHAT, tin) == []
+    code = "import socket; socket.socket()"  # the tracer sees what it should see
+    assert "socket(" in network_calls(run, tmp_path / "log", sys.executable, "-c", code)[0]
+
+
+def undefined(run: Callable, library: Path, *options: str) -> set[str]:
+    """What a library takes from others, without versions."""
+    done = run("nm", *options, "--undefined-only", "--format=posix", library)
+    assert done.returncode == 0, done.stderr
+    return {line.split()[0].partition("@")[0] for line in done.stdout.splitlines() if " U" in line}
+
+
+def test_the_extension_is_linked_to_nothing_of_the_network(run: Callable) -> None:
+    if shutil.which("nm") is None:
+        pytest.skip("nm is not installed")
+    found = undefined(run, Path(str(_core.__file__)), "--dynamic")
+    assert "memcpy" in found
+    assert not found & NETWORK

@@ -1,0 +1,103 @@
+"""tinsmith pack: what is in the folder and the tar file, and that they are always the same."""
+
+from __future__ import annotations
+
+import filecmp
+import hashlib
+import stat
+import sys
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tinsmith import airgap, cli
+from tinsmith.airgap import proof
+from tinsmith.formats.tin import Tin
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+
+
+def test_the_folder_has_it_all_and_the_digests_of_it(packed: Path, tin: Path) -> None:
+    found = files(packed)
+    sums = found.pop("SHA256SUMS").decode()
+    assert sums == "".join(
+        f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in sorted(found.items())
+    )
+    entries = Tin(tin)
+    assert found["tiny.tin"] == tin.read_bytes()
+    assert found["sbom.cdx.json"] == entries.entry("sbom.cdx.json")
+    assert found["LICENSES/model/data.txt"] == entries.entry("LICENSES/data.txt")
+    assert b"Apache License" in found["LICENSES/tinsmith.txt"]
+    assert found["answer.txt"] == proof.answer(tin, found["prompt.txt"].decode())
+    assert hashlib.sha256(found["tiny.tin"]).hexdigest() in found["GUIDE.md"].decode()
+
+
+def test_the_tar_file_is_the_folder_and_says_nothing_of_when_and_who(packed: Path, tmp_path: Path) -> None:
+    with tarfile.open(packed.with_name("tiny-pack.tar")) as archive:
+        members = archive.getmembers()
+        archive.extractall(tmp_path, filter="data")
+    assert files(tmp_path / "tiny-pack") == files(packed)
+    assert [member.name for member in members] == sorted(member.name for member in members)
+    assert {(m.mtime, m.uid, m.gid, m.uname, m.gname) for m in members} == {(0, 0, 0, "", "")}
+    assert (tmp_path / "tiny-pack/install.py").stat().st_mode & stat.S_IXUSR
+
+
+def test_the_same_tin_gives_the_same_bytes(
+    packed: Path, tin: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompt = (packed / "prompt.txt").read_text()
+    out = tmp_path / "new" / "tiny-pack"
+    assert cli.main(["pack", str(tin), "--out", str(out), "--prompt", prompt]) == 0
+    assert capsys.readouterr().out.split() == [str(out), f"{out}.tar"]
+    assert filecmp.cmp(packed.with_name("tiny-pack.tar"), f"{out}.tar", shallow=False)
+
+
+def test_pip_takes_the_wheel(packed: Path, tmp_path: Path, run: Callable) -> None:
+    (wheel,) = (packed / "runtime").glob("*.whl")
+    done = run(
+        sys.executable, "-m", "pip", "install", "--no-index", "--no-compile", "--target", tmp_path, wheel
+    )
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(wheel) as archive:
+        assert {name for name in archive.namelist() if name.endswith(".so")} == {"tinsmith/_core.abi3.so"}
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import tinsmith; print(tinsmith.__version__)"
+    assert run(sys.executable, "-I", "-S", "-c", code).stdout.strip() == airgap.guide.__version__
+
+
+def test_what_is_packed_for_another_target_is_given(tin: Path, tmp_path: Path) -> None:
+    (tmp_path / "runtime").mkdir()
+    (tmp_path / "runtime" / "image.bin").write_bytes(b"\0")
+    folder, _ = airgap.pack(tin, "cortex-m55", tmp_path / "out", "hello", tmp_path / "runtime")
+    assert [path.name for path in (folder / "runtime").iterdir()] == ["image.bin"]
+    assert "Cortex-M55" in (folder / "GUIDE.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["{tmp}/model.gguf", "--out", "{tmp}/out"], "give a .tin"),
+        (["{tmp}/none.tin", "--out", "{tmp}/out"], "no such file"),
+        (["{tin}", "--out", "{tmp}"], "is there already"),
+        (["{tin}", "--out", "{tmp}/out", "--target", "toaster"], "toaster"),
+        (["{tin}", "--out", "{tmp}/out", "--prompt", "two\nlines"], "one line"),
+        (["{tin}", "--out", "{tmp}/out", "--runtime", "{tmp}/nothing"], "no files there"),
+        (["{tmp}/my model.tin", "--out", "{tmp}/out"], "rename it"),
+    ],
+)
+def test_an_error_is_one_line_and_leaves_nothing(
+    arguments: list[str], told: str, tin: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "my model.tin").write_bytes(tin.read_bytes())
+    before = sorted(tmp_path.rglob("*"))
+    assert cli.main(["pack", *(word.format(tmp=tmp_path, tin=tin) for word in arguments)]) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
