@@ -60,16 +60,16 @@ static tin_status open_model(tin_model *model, const void *file, size_t size, ti
 
 size_t tin_model_size(const void *file, size_t size, tin_error *error) {
     tin_model model;
-    return open_model(&model, file, size, error) ? 0 : sizeof model;
+    return open_model(&model, file, size, error) ? 0 : TINI_MODEL_ROOM;
 }
 
 tin_status tin_model_create(const void *file, size_t size, const char *isa, void *memory, size_t memory_size,
                             tin_model **out, tin_error *error) {
     if (!out)
         return tini_fail(error, TIN_ERR_ARGUMENT, "no place for the model's pointer");
-    if (!memory || (uintptr_t)memory % TIN_ALIGNMENT || memory_size < sizeof(tin_model))
-        return tini_fail(error, TIN_ERR_MEMORY, "a model needs %u bytes aligned to %u",
-                         (uint32_t)sizeof(tin_model), (uint32_t)TIN_ALIGNMENT);
+    if (!memory || (uintptr_t)memory % TIN_ALIGNMENT || memory_size < TINI_MODEL_ROOM)
+        return tini_fail(error, TIN_ERR_MEMORY, "a model needs %u bytes aligned to %u", TINI_MODEL_ROOM,
+                         (uint32_t)TIN_ALIGNMENT);
     tin_model *model = memory;
     tin_status status = open_model(model, file, size, error);
     if (status)

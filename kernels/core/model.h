@@ -17,4 +17,8 @@ struct tin_model {
     const tini_kernels *kernels;
 };
 
+/* What tin_model_size says, whatever a pointer's size. */
+#define TINI_MODEL_ROOM 512u
+_Static_assert(sizeof(tin_model) <= TINI_MODEL_ROOM, "room of a model");
+
 #endif

@@ -7,8 +7,8 @@ uint64_t tini_pass_place(tini_pass *pass, const tini_program *program, uint32_t 
     uint64_t total = 0;
     uint64_t arena = tini_take(&total, program->header->row_bytes * rows);
     uint64_t logits = tini_take(&total, (uint64_t)logit_rows * program->header->vocab * sizeof(float));
-    uint64_t blocks = tini_take(&total, (uint64_t)rows * sizeof(tini_block));
-    uint64_t runs = tini_take(&total, program->header->states ? (uint64_t)rows * sizeof(tini_states *) : 0);
+    uint64_t blocks = tini_take(&total, (uint64_t)rows * TINI_BLOCK_ROOM);
+    uint64_t runs = tini_take(&total, program->header->states ? (uint64_t)rows * TINI_POINTER_ROOM : 0);
     if (memory) {
         pass->program = program;
         pass->arena = memory + arena;

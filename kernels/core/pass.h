@@ -19,6 +19,12 @@ typedef struct tini_block {
     uint32_t position;     /* of the first row */
 } tini_block;
 
+/* What memory is planned for, whatever a pointer's size: bytes of a block, and of a pointer. */
+#define TINI_BLOCK_ROOM 32u
+#define TINI_POINTER_ROOM 8u
+_Static_assert(sizeof(tini_block) <= TINI_BLOCK_ROOM, "room of a block");
+_Static_assert(sizeof(void *) <= TINI_POINTER_ROOM, "room of a pointer");
+
 typedef struct tini_pass {
     const tini_program *program;
     const tini_kernels *kernels;

@@ -65,7 +65,7 @@ static session_layout plan_session(const tin_model *model, const tin_session_opt
     tini_caches caches = plan_caches(model, options);
     tini_states states = plan_states(model, options);
     session_layout l = {0};
-    tini_take(&l.total, sizeof(tin_session));
+    tini_take(&l.total, TINI_SESSION_ROOM);
     l.offsets = tini_take(&l.total, (uint64_t)h->caches * sizeof(uint64_t));
     l.pass = l.total;
     if (!options->batched)

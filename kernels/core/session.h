@@ -46,6 +46,11 @@ struct tin_session {
     char prefix[TINI_PREFIX_MAX];
 };
 
+/* What a session's block keeps for it, whatever a pointer's size: a session takes the same bytes on every machine, so that
+ * the memory of a 32-bit device is known where its model is built. */
+#define TINI_SESSION_ROOM 1024u
+_Static_assert(sizeof(tin_session) <= TINI_SESSION_ROOM, "room of a session");
+
 /* How a pass takes up a session's queue, of which at most `rows` tokens, and at most `logit_rows` with logits: sets
  * session->rows and ->logit_rows and returns the former; 0 when nothing is queued or nothing fits. */
 uint32_t tini_session_offer(tin_session *session, uint32_t rows, uint32_t logit_rows);

@@ -83,7 +83,7 @@ TIN_API tin_status tin_selfcheck(tin_error *error);
 
 typedef struct tin_model tin_model;
 
-/* Bytes of memory that tin_model_create needs for this file; 0 on failure.
+/* Bytes of memory that tin_model_create needs for this file, the same on every machine; 0 on failure.
  * file: the whole .tin image, aligned to TIN_ALIGNMENT (a mapped file is). size: its bytes. */
 TIN_API size_t tin_model_size(const void *file, size_t size, tin_error *error);
 
@@ -250,7 +250,7 @@ typedef struct tin_session_options {
     uint32_t checkpoints;
 } tin_session_options;
 
-/* Bytes of memory that tin_session_create needs; 0 on failure (ARGUMENT, UNSUPPORTED). */
+/* Bytes of memory that tin_session_create needs, the same on every machine; 0 on failure (ARGUMENT, UNSUPPORTED). */
 TIN_API size_t tin_session_size(const tin_model *model, const tin_session_options *options, tin_error *error);
 
 /* Makes an empty session in `memory`, which stays the caller's. No later call allocates.

@@ -1,0 +1,245 @@
+/* An image that runs one tin from memory-mapped flash: without a prompt, the tin's self-test on every instruction set of
+ * the image (after "/selftest SET", on that one); with one, the model's answer. It never allocates: the blocks below, of the sizes that the build knew, are all
+ * the memory there is, and weights are read where they lie.
+ *
+ *   TIN_FILE_BYTES, TIN_CONTEXT, TIN_CHUNK    of the tin, and of the session it gets
+ *   TIN_SESSION_BYTES                         tin_session_size of that */
+#include "../core/model.h"
+#include "../core/sha256.h"
+#include "board.h"
+#include "tin.h"
+
+#include <string.h>
+
+enum { PROMPT_BYTES = 1024, LINE_BYTES = 320 };
+
+extern const uint8_t image_flash[];
+extern uint8_t image_code_bytes[], image_static_bytes[]; /* numbers: their addresses */
+extern uint8_t image_stack_begin[], image_stack_end[];
+uint32_t image_stack_used(void);
+
+static _Alignas(TIN_ALIGNMENT) uint8_t model_block[TINI_MODEL_ROOM];
+static __attribute__((section(".session"), aligned(TIN_ALIGNMENT))) uint8_t session_block[TIN_SESSION_BYTES];
+static int32_t tokens[TIN_CONTEXT];
+static char line[LINE_BYTES], prompt[PROMPT_BYTES];
+static size_t written;
+static uint32_t tested; /* instruction sets */
+static tin_error error;
+
+/* ---- text ---- */
+
+static void flush(void) {
+    line[written] = 0;
+    board_write(line);
+    written = 0;
+}
+
+static void put_bytes(const char *text, size_t length) {
+    for (size_t i = 0; i < length; i++) {
+        if (written == LINE_BYTES - 1)
+            flush();
+        if (text[i])
+            line[written++] = text[i];
+    }
+}
+
+static void put(const char *text) {
+    put_bytes(text, strlen(text));
+}
+
+static void put_number(uint32_t value) {
+    char digits[10];
+    size_t at = sizeof digits;
+    do
+        digits[--at] = (char)('0' + value % 10);
+    while (value /= 10);
+    put_bytes(digits + at, sizeof digits - at);
+}
+
+static void put_line(const char *name, uint32_t value) {
+    put(name);
+    put(" ");
+    put_number(value);
+    put("\n");
+    flush();
+}
+
+static void put_hex(const uint8_t *bytes, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        char pair[2] = {"0123456789abcdef"[bytes[i] >> 4], "0123456789abcdef"[bytes[i] & 15]};
+        put_bytes(pair, 2);
+    }
+}
+
+static _Noreturn void stop(const char *what) {
+    put("error: ");
+    put(what);
+    put("\n");
+    flush();
+    board_exit(1);
+}
+
+static void check(tin_status status) {
+    if (status)
+        stop(*error.text ? error.text : tin_status_name(status));
+}
+
+/* ---- the model ---- */
+
+/* isa: NULL for the best. */
+static tin_model *open_model(const char *isa) {
+    tin_model *model;
+    check(tin_model_create(image_flash, TIN_FILE_BYTES, isa, model_block, sizeof model_block, &model, &error));
+    return model;
+}
+
+static tin_session *open_session(const tin_model *model) {
+    const tin_session_options options = {.context = TIN_CONTEXT, .chunk = TIN_CHUNK};
+    tin_session *session;
+    check(tin_session_create(model, &options, session_block, sizeof session_block, &session, &error));
+    return session;
+}
+
+/* ---- the self-test ---- */
+
+/* data[size] at *at, which is moved behind it. */
+static uint32_t read_number(const uint8_t *data, size_t size, size_t *at) {
+    if (size - *at < 4)
+        stop("selftest.bin is cut short");
+    const uint8_t *p = data + *at;
+    *at += 4;
+    return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+static void digest_logits(tin_session *session, uint32_t vocab, uint8_t digest[32]) {
+    tini_sha256 hash = tini_sha256_begin();
+    int32_t event;
+    while ((event = tin_step(session, 0)) == TIN_STEP_LOGITS) {
+        uint32_t rows;
+        const float *logits = tin_session_logits(session, &rows, NULL);
+        tini_sha256_add(&hash, logits, (size_t)rows * vocab * sizeof *logits);
+    }
+    check(event < 0 ? event : TIN_OK);
+    tini_sha256_end(&hash, digest);
+}
+
+/* Whether every prompt's logits are those that the tin was sealed with; prints "digest ISA PROMPT HEX". */
+static int selftest(const char *isa) {
+    tin_model *model = open_model(isa);
+    tin_session *session = open_session(model);
+    tin_model_info info;
+    tin_model_describe(model, &info);
+    if (strcmp(info.isa, isa))
+        stop("the library took another instruction set than it was asked for");
+    const void *entry;
+    size_t size, at = 8;
+    check(tin_model_entry(model, "selftest.bin", &entry, &size));
+    const uint8_t *data = entry;
+    if (size < at || memcmp(data, "TINTEST1", 8))
+        stop("selftest.bin is no self-test");
+    uint32_t prompts = read_number(data, size, &at), good = 0;
+    for (uint32_t k = 0; k < prompts; k++) {
+        uint32_t count = read_number(data, size, &at);
+        if (count > TIN_CONTEXT)
+            stop("a prompt of the self-test is longer than the image's context");
+        for (uint32_t i = 0; i < count; i++)
+            tokens[i] = (int32_t)read_number(data, size, &at);
+        if (size - at < 32)
+            stop("selftest.bin is cut short");
+        uint8_t digest[32];
+        check(tin_session_rewind(session, 0, &error));
+        check(tin_session_append(session, tokens, count, &error));
+        check(tin_session_want_logits(session, 0, &error));
+        digest_logits(session, info.vocab, digest);
+        good += !memcmp(digest, data + at, sizeof digest);
+        put("digest ");
+        put(isa);
+        put(" ");
+        put_number(k);
+        put(" ");
+        put_hex(digest, sizeof digest);
+        put(memcmp(digest, data + at, sizeof digest) ? " differs\n" : " equal\n");
+        flush();
+        at += sizeof digest;
+    }
+    tested++;
+    return prompts && good == prompts;
+}
+
+/* ---- an answer ---- */
+
+/* The prompt's tokens, as the first user message where the tin has a chat template. The session's block is scratch until
+ * the session is made. */
+static uint32_t read_prompt(const tin_model *model, size_t length) {
+    const tin_message message = {TIN_ROLE_USER, prompt, length};
+    size_t need = tin_chat_scratch(model, &message, 1, NULL);
+    int64_t count = TIN_ERR_UNSUPPORTED;
+    if (need && need <= sizeof session_block)
+        count = tin_chat(model, &message, 1, TIN_CHAT_ANSWER, tokens, TIN_CONTEXT, session_block,
+                         sizeof session_block, &error);
+    if (count == TIN_ERR_UNSUPPORTED)
+        count = tin_tokenize(model, prompt, length, TIN_TEXT_BOS, tokens, TIN_CONTEXT, session_block,
+                             sizeof session_block);
+    check(count < 0 ? (tin_status)count : TIN_OK);
+    if (!count || count >= TIN_CONTEXT)
+        stop("the prompt does not fit the image's context");
+    return (uint32_t)count;
+}
+
+static void answer(size_t length) {
+    tin_model *model = open_model(NULL);
+    uint32_t count = read_prompt(model, length);
+    tin_session *session = open_session(model);
+    check(tin_session_append(session, tokens, count, &error));
+    check(tin_session_generate(session, NULL, TIN_CONTEXT - count, 0, &error));
+    int32_t event;
+    while ((event = tin_step(session, 0)) == TIN_STEP_TOKEN) {
+        uint32_t bytes;
+        int control;
+        const char *text = tin_token_text(model, tin_session_token(session), &bytes, &control);
+        if (!control)
+            put_bytes(text, bytes);
+        flush();
+    }
+    check(event < 0 ? event : TIN_OK);
+    put("\n");
+    flush();
+}
+
+/* Bytes of ram, by use; in all they are what the linker gave out. */
+static void report(void) {
+    uint32_t stack = (uint32_t)(image_stack_end - image_stack_begin);
+    uint32_t statics = (uint32_t)(uintptr_t)image_static_bytes;
+    put_line("code_bytes", (uint32_t)(uintptr_t)image_code_bytes);
+    put_line("file_bytes", TIN_FILE_BYTES);
+    put_line("context", TIN_CONTEXT);
+    put_line("chunk", TIN_CHUNK);
+    put_line("session_bytes", sizeof session_block);
+    put_line("model_bytes", sizeof model_block);
+    put_line("static_bytes", statics - (uint32_t)sizeof model_block);
+    put_line("stack_bytes", stack);
+    put_line("stack_used", image_stack_used());
+    put_line("ram_bytes", (uint32_t)sizeof session_block + statics + stack);
+}
+
+static const char selftest_word[] = "/selftest";
+
+int main(void) {
+    size_t length = board_prompt(prompt, sizeof prompt), word = sizeof selftest_word - 1;
+    if (length && strncmp(prompt, selftest_word, word)) {
+        answer(length);
+        return 0;
+    }
+    check(tin_selfcheck(&error));
+    int good = 1;
+    const char *isa, *only = length > word + 1 ? prompt + word + 1 : NULL;
+    for (uint32_t k = 0; (isa = tin_isa_name(k)) != NULL; k++)
+        if (!only || !strcmp(only, isa))
+            good &= selftest(isa);
+    report();
+    if (!tested)
+        stop("the image has no instruction set of that name");
+    put(good ? "selftest ok\n" : "selftest failed: other logits here than where the file was made\n");
+    flush();
+    return !good;
+}

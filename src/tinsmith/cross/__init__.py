@@ -1,0 +1,1 @@
+"""The runtime for other machines than this one: built here, and run here under their emulators."""

@@ -1,0 +1,280 @@
+"""Firmware for Cortex-M: an image that runs one tin from memory-mapped flash, by arm-none-eabi-gcc; and that
+image on a board that qemu plays.
+
+The image never allocates: its session has the bytes that `tin_session_size` says here, where it is built, which
+are the same on every machine. The linker lays them out with everything else that the image keeps in ram, and
+refuses what the target's regions do not hold.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinsmith import _core
+from tinsmith.compiler import selftest
+from tinsmith.errors import InputError, UnsupportedError
+from tinsmith.files import atomic_write, map_file, write_fault
+from tinsmith.progress import Display
+from tinsmith.targets import Firmware, Region, Target
+
+GCC = "arm-none-eabi-gcc"
+OBJCOPY = "arm-none-eabi-objcopy"
+QEMU = "qemu-system-arm"
+DEBIAN = {
+    GCC: "gcc-arm-none-eabi libnewlib-arm-none-eabi",
+    OBJCOPY: "binutils-arm-none-eabi",
+    QEMU: "qemu-system-arm",
+}
+# More rows at once share the reading of the weights; the arena grows with them.
+CHUNK = 8
+STACK_BYTES = 8 << 10
+# Statics, beside the session: the model, tokens by context, the prompt, a line of text.
+KEPT_BYTES = 16 << 10
+_FLAGS = (
+    "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", "-fno-math-errno",
+    "-ffunction-sections", "-fdata-sections", "-fno-unwind-tables", "-fno-asynchronous-unwind-tables",
+)  # fmt: skip
+_SOURCES = ("tin_all.c", "firmware/start.c", "firmware/semihosting.c", "firmware/main.c")
+_SECONDS = 3600
+
+
+@dataclass(frozen=True)
+class Image:
+    """elf: with symbols, for a debugger or an emulator; binary: the same bytes to be written to `code`; sizes:
+    bytes by use, as the image itself prints them."""
+
+    elf: Path
+    binary: Path
+    sizes: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an image printed about its self-test. digests: of every prompt, by instruction set; sizes: bytes by
+    use."""
+
+    digests: dict[str, list[str]]
+    sizes: dict[str, int]
+
+
+def image(tin: Path, target: Target, out: Path, display: Display, *, context: int = 0, chunk: int = 0) -> Image:
+    """Builds `out`/firmware.elf, .bin, .map, .json (its bytes by use) and the linker's scripts, for a tin that
+    lies at the target's flash address.
+
+    context: positions of its session; 0 for the target's default, or as many as its ram holds. Raises
+    InputError where the tin or its session is too large for the target, UnsupportedError where the target is
+    no Cortex-M.
+    """
+    firmware = _firmware(target)
+    data = map_file(tin)
+    if len(data) > firmware.flash.size:
+        raise InputError(
+            f"{tin}: {len(data):,} bytes, but {target.name} has {firmware.flash.size:,} of memory-mapped flash;"
+            " build the model smaller, or take a target with more"
+        )
+    model = _core.Model(data)
+    chunk = min(chunk or CHUNK, model.info()["chunk"])
+    context = context or longest_context(model, target, chunk)
+    if _need(model, context, chunk) > _room(target):
+        raise _too_large(model, target, context, chunk)
+    numbers = {
+        "TIN_FILE_BYTES": len(data),
+        "TIN_CONTEXT": context,
+        "TIN_CHUNK": chunk,
+        "TIN_SESSION_BYTES": session_bytes(model, context, chunk),
+    }
+    display.line(f"{target.name}: an image for {tin.name}, context {context}")
+    with tempfile.TemporaryDirectory() as folder:
+        _compile(Path(folder), firmware, [f"-D{name}={value}" for name, value in numbers.items()])
+        names = [path.name for path in sorted(Path(folder).iterdir())]
+        for name in names:
+            with atomic_write(out / name) as file:
+                file.write((Path(folder) / name).read_bytes())
+    sizes = _sizes(out / "firmware.elf", numbers)
+    with atomic_write(out / "firmware.json") as file:
+        file.write((json.dumps(sizes, indent=2) + "\n").encode())
+    return Image(out / "firmware.elf", out / "firmware.bin", sizes)
+
+
+def session_bytes(model: _core.Model, context: int, chunk: int) -> int:
+    """What a session takes, on every machine alike."""
+    return _core.Session(model, context=context, chunk=chunk).size()
+
+
+def run(built: Image, tin: Path, target: Target, words: Iterable[str] = ()) -> str:
+    """What the image prints on the target's board, which qemu plays, when given a prompt (or "/selftest SET").
+
+    Raises InputError with the image's own line where it ends with an error.
+    """
+    firmware = _firmware(target)
+    if target.run.emulator != QEMU or not target.run.machine:
+        raise UnsupportedError(f"{target.name}: its code can't be run here; [run] names no board of {QEMU}")
+    arguments = [f",arg={_escaped(word)}" for word in ("firmware", *words)]
+    command = [
+        _tool(QEMU), "-machine", target.run.machine, "-display", "none", "-monitor", "none", "-serial", "none",
+        "-chardev", "stdio,id=text",
+        "-semihosting-config", "enable=on,target=native,chardev=text" + "".join(arguments),
+        "-kernel", str(built.elf),
+        "-device", f"loader,file={_escaped(str(tin))},addr={firmware.flash.base:#x},force-raw=on",
+    ]  # fmt: skip
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise InputError(f"{target.name}: {QEMU} did not end within {_SECONDS} s") from error
+    text = done.stdout.decode("utf-8", "replace")
+    if done.returncode:
+        said = (text + done.stderr.decode("utf-8", "replace")).strip().splitlines() or ["no word"]
+        raise InputError(f"{target.name}: the image ended with status {done.returncode}: {said[-1]}")
+    return text
+
+
+def measure(built: Image, tin: Path, target: Target, isa: str = "") -> Report:
+    """The tin's self-test on the board: of one instruction set, or of all that the image has."""
+    digests: dict[str, list[str]] = {}
+    sizes: dict[str, int] = {}
+    for line in run(built, tin, target, ["/selftest", isa] if isa else []).splitlines():
+        match line.split():
+            case ["digest", name, _, hexadecimal, _]:
+                digests.setdefault(name, []).append(hexadecimal)
+            case [name, value] if value.isdigit():
+                sizes[name] = int(value)
+    return Report(digests, sizes)
+
+
+def verify(tin: Path, target: Target, display: Display) -> list[str]:
+    """The digests of the logits of every prompt of the tin's self-test, as the image's best instruction set
+    gives them on the target's board. The caller compares them with the tin's own, and with this machine's."""
+    longest = max(len(tokens) for tokens, _ in selftest.read(_core.Model(map_file(tin)).entry("selftest.bin")))
+    with tempfile.TemporaryDirectory() as folder:
+        built = image(tin, target, Path(folder), display, context=longest)
+        display.line(f"{target.name}: the self-test, on {QEMU}'s {target.run.machine}")
+        return list(measure(built, tin, target).digests.values())[-1]
+
+
+# ---- building ----
+
+
+def _firmware(target: Target) -> Firmware:
+    if target.firmware is None:
+        raise UnsupportedError(
+            f"{target.name}: no firmware is built for it; a Cortex-M target has a [firmware] table"
+        )
+    return target.firmware
+
+
+def longest_context(model: _core.Model, target: Target, chunk: int) -> int:
+    """As many positions as the target's ram holds, at most its default and the model's own.
+
+    Raises InputError where it holds none.
+    """
+    own = model.info()["context"]
+    low, high = 0, min(target.defaults.context or own, own) + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if _need(model, middle, chunk) <= _room(target) else (low, middle)
+    if not low:
+        raise _too_large(model, target, 1, chunk)
+    return low
+
+
+def _need(model: _core.Model, context: int, chunk: int) -> int:
+    return session_bytes(model, context, chunk) + 4 * context
+
+
+def _room(target: Target) -> int:
+    return _firmware(target).ram.size - STACK_BYTES - KEPT_BYTES
+
+
+def _too_large(model: _core.Model, target: Target, context: int, chunk: int) -> InputError:
+    return InputError(
+        f"{target.name}: a session of context {context} takes {_need(model, context, chunk):,} bytes, but "
+        f"of ram there are {_room(target):,} beside the stack; take a shorter context or a smaller model"
+    )
+
+
+def _compile(folder: Path, firmware: Firmware, defines: Sequence[str]) -> None:
+    kernels = kernel_sources()
+    shutil.copy(kernels / "firmware" / "image.ld", folder)
+    (folder / "memory.ld").write_text(_memory(firmware))
+    elf = folder / "firmware.elf"
+    _checked(
+        GCC, *firmware.gcc_cpu, *_FLAGS, *defines, "-DTIN_NO_POOL", f"-I{kernels / 'include'}",
+        f"-ffile-prefix-map={kernels}=kernels", *[str(kernels / source) for source in _SOURCES],
+        "-nostartfiles", "-L", str(folder), "-T", str(folder / "image.ld"), "-Wl,--gc-sections",
+        "-Wl,--no-warn-rwx-segments", f"-Wl,-Map={folder / 'firmware.map'}", "-o", str(elf),
+    )  # fmt: skip
+    _checked(OBJCOPY, "-O", "binary", str(elf), str(folder / "firmware.bin"))
+
+
+def _memory(firmware: Firmware) -> str:
+    def line(name: str, access: str, region: Region) -> str:
+        return f"  {name} ({access}) : ORIGIN = {region.base:#010x}, LENGTH = {region.size:#x}\n"
+
+    return (
+        "/* The target's regions. */\nMEMORY\n{\n"
+        + line("code", "rx", firmware.code)
+        + line("ram", "rwx", firmware.ram)
+        + line("flash", "r", firmware.flash)
+        + f"}}\nimage_stack_bytes = {STACK_BYTES};\n"
+    )
+
+
+def _sizes(elf: Path, numbers: dict[str, int]) -> dict[str, int]:
+    """Bytes by use, from the linker's symbols: what `report` in kernels/firmware/main.c prints."""
+    done = _checked("arm-none-eabi-nm", "-S", str(elf))
+    words = [line.split() for line in done.splitlines()]
+    value = {line[-1]: int(line[0], 16) for line in words}
+    size = {line[-1]: int(line[1], 16) for line in words if len(line) == 4}
+    session, model = numbers["TIN_SESSION_BYTES"], size["model_block"]
+    return {
+        "code_bytes": value["image_code_bytes"],
+        "file_bytes": numbers["TIN_FILE_BYTES"],
+        "context": numbers["TIN_CONTEXT"],
+        "chunk": numbers["TIN_CHUNK"],
+        "session_bytes": session,
+        "model_bytes": model,
+        "static_bytes": value["image_static_bytes"] - model,
+        "stack_bytes": STACK_BYTES,
+        "ram_bytes": session + value["image_static_bytes"] + STACK_BYTES,
+    }
+
+
+def kernel_sources() -> Path:
+    """The C sources: beside the package when installed, in a checkout at its root."""
+    installed = Path(__file__).parents[1] / "kernels"
+    return installed if installed.is_dir() else Path(__file__).parents[3] / "kernels"
+
+
+# ---- tools ----
+
+
+def _tool(name: str) -> str:
+    path = shutil.which(name)
+    if not path:
+        package = DEBIAN.get(name, DEBIAN[OBJCOPY])
+        raise InputError(f"{name} is not installed; Debian and Ubuntu: apt-get install {package}")
+    return path
+
+
+def _checked(name: str, *arguments: str) -> str:
+    try:
+        done = subprocess.run([_tool(name), *arguments], capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise write_fault(Path(name), error) from error
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if "error" in line or "region" in line]
+        raise InputError(f"{name} failed: {(said or done.stderr.splitlines() or ['no word'])[0]}")
+    return done.stdout
+
+
+def _escaped(word: str) -> str:
+    """For qemu's options, where a comma ends a value."""
+    return word.replace(",", ",,")

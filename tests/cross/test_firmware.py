@@ -1,0 +1,139 @@
+"""Images for Cortex-M on the boards that qemu plays: this machine's logits, and the memory that was planned."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tiny_models import tiny_spec
+
+from tinsmith import _core, compiler, models, targets
+from tinsmith.compiler import selftest
+from tinsmith.cross import firmware
+from tinsmith.errors import InputError, UnsupportedError
+from tinsmith.files import map_file
+from tinsmith.progress import PlainDisplay
+from tinsmith.quant import files
+
+BOARDS = ["cortex-m55", "cortex-m7"]
+
+pytestmark = [
+    pytest.mark.skipif(
+        not shutil.which(firmware.GCC),
+        reason=f"{firmware.GCC} is not installed (Debian: {firmware.DEBIAN[firmware.GCC]})",
+    ),
+    pytest.mark.skipif(not shutil.which(firmware.QEMU), reason=f"{firmware.QEMU} is not installed"),
+]
+
+
+def digests(tin: Path) -> list[str]:
+    """Those that the tin carries, which this machine gives too."""
+    model = _core.Model(map_file(tin))
+    found = list(selftest.read(model.entry("selftest.bin")))
+    assert [selftest.logits_digest(model, tokens) for tokens, _ in found] == [digest for _, digest in found]
+    return [digest for _, digest in found]
+
+
+@pytest.fixture(scope="module")
+def tin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("firmware") / "tiny, with a comma.tin"
+    compiler.build_tin(tiny_spec("llama"), path)
+    return path
+
+
+Builder = Callable[[str], firmware.Image]
+
+
+@pytest.fixture(scope="module")
+def built(tin: Path) -> Builder:
+    made: dict[str, firmware.Image] = {}
+
+    def build(board: str) -> firmware.Image:
+        if board not in made:
+            made[board] = firmware.image(tin, targets.load(board), tin.parent / board, PlainDisplay())
+        return made[board]
+
+    return build
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_every_set_gives_the_digests_of_this_machine_in_the_memory_that_was_planned(
+    tin: Path, built: Builder, board: str
+) -> None:
+    target, image = targets.load(board), built(board)
+    report = firmware.measure(image, tin, target)
+    assert report.digests == {isa: digests(tin) for isa in report.digests}
+    assert "scalar" in report.digests
+    used = report.sizes.pop("stack_used")
+    assert report.sizes == image.sizes
+    assert 0 < used < report.sizes["stack_bytes"] // 2
+    model = _core.Model(map_file(tin))
+    session = _core.Session(model, context=report.sizes["context"], chunk=report.sizes["chunk"])
+    assert report.sizes["session_bytes"] == session.size()
+    parts = ("session_bytes", "model_bytes", "static_bytes", "stack_bytes")
+    assert report.sizes["ram_bytes"] == sum(report.sizes[part] for part in parts)
+    # Nothing of the file is copied: ram holds less than the weights alone.
+    assert report.sizes["ram_bytes"] < model.info()["weight_bytes"]
+    assert image.binary.stat().st_size == report.sizes["code_bytes"]
+
+
+def test_an_image_answers_as_this_machine_does(tin: Path, built: Builder) -> None:
+    prompt, image = "hello, you", built("cortex-m55")
+    model = _core.Model(map_file(tin))
+    session = _core.Session(model, context=image.sizes["context"], chunk=8)
+    tokens = model.tokenize(prompt, 2)
+    session.append(tokens)
+    session.generate(image.sizes["context"] - len(tokens))
+    text = b""
+    while session.step() == _core.STEP_TOKEN:
+        piece, control, _ = model.token(session.token())
+        text += b"" if control else piece
+    said = firmware.run(image, tin, targets.load("cortex-m55"), [prompt])
+    assert said == text.replace(b"\0", b"").decode("utf-8", "replace") + "\n"
+
+
+def test_a_damaged_file_is_refused_in_the_runtimes_words(tin: Path, built: Builder, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.tin"
+    damaged.write_bytes(tin.read_bytes()[:-100] + bytes(100))
+    with pytest.raises(InputError, match=r"cortex-m7: the image ended with status 1: error: .*zip|tin"):
+        firmware.run(built("cortex-m7"), damaged, targets.load("cortex-m7"))
+    with pytest.raises(InputError, match="no instruction set of that name"):
+        firmware.run(built("cortex-m7"), tin, targets.load("cortex-m7"), ["/selftest", "avx2"])
+
+
+def test_what_does_not_fit_is_refused_before_anything_is_built(tin: Path, tmp_path: Path) -> None:
+    board = targets.load("cortex-m7")
+    assert board.firmware
+    small = replace(board.firmware, ram=replace(board.firmware.ram, size=64 << 10))
+    with pytest.raises(InputError, match=r"context 256 takes [\d,]+ bytes, but of ram there are 40,960"):
+        firmware.image(tin, replace(board, firmware=small), tmp_path, PlainDisplay(), context=256)
+    small = replace(board.firmware, flash=replace(board.firmware.flash, size=4096))
+    with pytest.raises(InputError, match=r"has 4,096 of memory-mapped flash"):
+        firmware.image(tin, replace(board, firmware=small), tmp_path, PlainDisplay())
+    with pytest.raises(UnsupportedError, match=r"raspberrypi-4: no firmware is built for it"):
+        firmware.image(tin, targets.load("raspberrypi-4"), tmp_path, PlainDisplay())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_context_is_as_long_as_ram_allows(tin: Path) -> None:
+    board = targets.load("cortex-m7")
+    assert board.firmware
+    model = _core.Model(map_file(tin))
+    for size in (80 << 10, 160 << 10):
+        tight = replace(board, firmware=replace(board.firmware, ram=replace(board.firmware.ram, size=size)))
+        context = firmware.longest_context(model, tight, 8)
+        room = size - firmware.STACK_BYTES - firmware.KEPT_BYTES
+        assert firmware.session_bytes(model, context, 8) + 4 * context <= room
+        longer = context + 1
+        assert context == board.defaults.context or firmware.session_bytes(model, longer, 8) + 4 * longer > room
+
+
+@pytest.mark.slow
+def test_a_real_model_runs_on_the_board_with_external_memory(base_gguf: Path, tmp_path: Path) -> None:
+    smaller, tin = tmp_path / "smaller.gguf", tmp_path / "smaller.tin"
+    files.quantize(base_gguf, smaller, "Q4_0")
+    compiler.build_tin(models.load(smaller), tin)
+    assert firmware.verify(tin, targets.load("cortex-m55"), PlainDisplay()) == digests(tin)
