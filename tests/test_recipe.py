@@ -89,6 +89,61 @@ def test_a_wrong_constraint(tmp_path: Path, table: str, said: str) -> None:
         recipe.load(write(tmp_path, SMALLEST + "[constraint]\n" + table + "\n"))
 
 
+FROM_SCRATCH = SMALLEST.replace('[base]\nmodel = "base.gguf"\n', "[scratch]\n")
+
+
+def test_a_model_from_scratch(tmp_path: Path) -> None:
+    loaded = recipe.load(write(tmp_path, FROM_SCRATCH))
+    assert loaded.base is None
+    assert loaded.scratch == recipe.Scratch()
+    assert loaded.eval.baselines == ("nearest",)
+    shaped = recipe.load(
+        write(tmp_path, FROM_SCRATCH.replace("[data]", "layers = 4\nhidden = 96\n[data]\ntext = 'a.txt'"))
+    )
+    assert shaped.scratch is not None
+    assert (shaped.scratch.layers, shaped.scratch.hidden, shaped.scratch.heads) == (4, 96, None)
+    assert shaped.data.text == "a.txt"
+    assert shaped.model_digest != loaded.model_digest
+    assert recipe.load(write(tmp_path, SMALLEST)).scratch is None
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("[base]\nmodel = 'x'\n", r":1: \[scratch\]: \[base\] is given too; give one of them"),
+        ("[train]\nrank = 8\n", r":7: \[train\] rank: is for a base; \[scratch\] has none; leave it out"),
+        ("thinking = true\n", r":6: \[data\] thinking: is for a base"),
+        ("[eval]\nbaselines = ['few_shot']\n", r'baselines: "few_shot" prompts a base; .*"nearest" alone'),
+    ],
+)
+def test_a_wrong_recipe_from_scratch(tmp_path: Path, table: str, said: str) -> None:
+    with pytest.raises(RecipeError, match=said):
+        recipe.load(write(tmp_path, FROM_SCRATCH + table))
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ("hidden = 100", r":2: \[scratch\] hidden: got 100; allowed is a multiple of 32 from 32 to 8192"),
+        ("vocabulary = 200", r"vocabulary: got 200; allowed is a multiple of 32 from 288"),
+        ("hidden = 96", r":1: \[scratch\] layers: missing; it goes with hidden"),
+        ("heads = 4", r"\[scratch\] layers: missing; it goes with heads"),
+        (
+            "layers = 4\nhidden = 96\nparameters = 1000000",
+            r":4: \[scratch\] parameters: follow from layers, hidden; give one or the other",
+        ),
+    ],
+)
+def test_a_wrong_shape(tmp_path: Path, keys: str, said: str) -> None:
+    with pytest.raises(RecipeError, match=said):
+        recipe.load(write(tmp_path, FROM_SCRATCH.replace("[data]", keys + "\n[data]")))
+
+
+def test_plain_text_is_for_scratch(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r":7: \[data\] text: plain text is for a model trained from scratch"):
+        recipe.load(write(tmp_path, SMALLEST + "text = 'a.txt'\n"))
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -4,11 +4,14 @@ Sentences are drawn from the English templates of `home-assistant-intents`; the 
 numbers come from home.toml beside this file. Each call is checked with `hassil`, the recognizer that Home
 Assistant itself uses: an example whose call the recognizer does not give is dropped.
 
-    python sample.py --out data [--seed 1]
+    python sample.py --out data [--seed 1] [--closed N]
 
 writes train.jsonl (3,000), train-1000.jsonl (its first 1,000), validation.jsonl (200), test.jsonl (500),
 tools.json (every function with its arguments) and LICENSES.txt. The same seed and package versions give the
 same bytes. README.md describes the splits.
+
+With --closed N also train-closed.jsonl: N commands of all templates and all of home.toml's words, none of them
+a command of the other files, for a model that need not know anything else.
 """
 
 from __future__ import annotations
@@ -348,6 +351,7 @@ class Splits:
     train: list[Command]
     validation: list[Command]
     test: dict[str, list[Command]]  # by part
+    closed: list[Command] = field(default_factory=list)
 
 
 @dataclass
@@ -401,6 +405,13 @@ class Splitter:
         }
         return result
 
+    def closed(self, count: int) -> list[Command]:
+        """`count` further commands, of every template; a fifth from the words that are held out elsewhere."""
+        held = self._fill(self.templates, count // 5, lambda command: True, unseen=True)
+        found = held + self._fill(self.templates, count - len(held), lambda command: True)
+        self.rng.shuffle(found)
+        return found
+
     def _hold_out_templates(self) -> set[str]:
         """One template of three in five families that have several: calls like theirs are still in training."""
         families: dict[str, list[str]] = {}
@@ -452,12 +463,15 @@ def plain_words(text: str) -> str:
 
 
 def sample(
-    seed: int, *, train: int = 3000, subset: int = 1000, validation: int = 200, part: int = 100
+    seed: int, *, train: int = 3000, subset: int = 1000, validation: int = 200, part: int = 100, closed: int = 0
 ) -> tuple[Splits, Sampler]:
     rng = random.Random(seed)
     intents = Intents.from_dict(get_intents("en") or {})
     sampler = Sampler(intents, Home.read(HERE / "home.toml", rng), rng, seed)
-    return Splitter(sampler, read_templates(intents)).splits(train, subset, validation, part), sampler
+    splitter = Splitter(sampler, read_templates(intents))
+    splits = splitter.splits(train, subset, validation, part)
+    splits.closed = splitter.closed(closed)
+    return splits, sampler
 
 
 def rows(commands: Iterable[Command], sampler: Sampler, part: str | None = None) -> Iterator[dict[str, Any]]:
@@ -491,19 +505,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="the folder to write")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--closed", type=int, default=0, metavar="N", help="also N commands of all words")
     options = parser.parse_args(arguments)
-    splits, sampler = sample(options.seed)
+    splits, sampler = sample(options.seed, closed=options.closed)
     options.out.mkdir(parents=True, exist_ok=True)
     train = list(rows(splits.train, sampler))
     write_jsonl(options.out / "train.jsonl", train)
     write_jsonl(options.out / "train-1000.jsonl", train[:1000])
+    if splits.closed:
+        write_jsonl(options.out / "train-closed.jsonl", rows(splits.closed, sampler))
     write_jsonl(options.out / "validation.jsonl", rows(splits.validation, sampler))
     test = [row for part in PARTS for row in rows(splits.test[part], sampler, part)]
     write_jsonl(options.out / "test.jsonl", test)
     functions = json.dumps(tools(sampler, read_templates(sampler.intents)), indent=1, ensure_ascii=False)
     (options.out / "tools.json").write_text(functions + "\n", encoding="utf-8")
     (options.out / "LICENSES.txt").write_text(licenses(), encoding="utf-8")
-    print(f"{options.out}: {len(train)} train, {len(splits.validation)} validation, {len(test)} test")
+    closed = f"{len(splits.closed)} closed, " if splits.closed else ""
+    print(f"{options.out}: {len(train)} train, {closed}{len(splits.validation)} validation, {len(test)} test")
     return 0
 
 

@@ -25,7 +25,7 @@ def build_inputs(run: Run) -> dict[str, Any]:
     licenses = run.digests("data").get("data/LICENSES.txt")
     return {
         "merged": run.digests("merge"),
-        "importance": run.digests("train")["adapter/importance.safetensors"],
+        "importance": run.digests("train")[f"{trained(run).name}/importance.safetensors"],
         "build": dataclasses.asdict(run.recipe.build),
         "name": run.recipe.name,
         "licenses": licenses,
@@ -50,7 +50,7 @@ def build(run: Run) -> Made:
         run.display,
         entries(run),
         manifest(run),
-        importance.load(run.folder / "adapter"),
+        importance.load(trained(run)),
     )
     return Made(
         [path for pair in built.values() for path in pair],
@@ -61,13 +61,18 @@ def build(run: Run) -> Made:
     )
 
 
+def trained(run: Run) -> Path:
+    """What the train stage made: an adapter's folder, or a whole model's."""
+    return run.folder / ("trained" if run.recipe.scratch else "adapter")
+
+
 def manifest(run: Run) -> dict[str, Any]:
     """What a tin says of its origin; the weight format is added to each."""
     base = run.facts("data")["base"]
     constraint = run.facts("data").get("constraint")
     return {
         "name": run.recipe.name,
-        "base": {key: base[key] for key in ("name", "sha256", "license")},
+        **({"base": {key: base[key] for key in ("name", "sha256", "license")}} if run.recipe.base else {}),
         "data": data_digests(run),
         "merged": run.facts("merge")["sha256"],
         "recipe": run.recipe.model_digest,
@@ -84,7 +89,7 @@ def entries(run: Run) -> dict[str, bytes]:
     bill = sbom(
         name,
         run.facts("merge")["sha256"],
-        base=Source(base["name"], base["sha256"], license=base["license"]),
+        base=Source(base["name"], base["sha256"], license=base["license"]) if run.recipe.base else None,
         data=[Source(f"{name}-{split}", digest) for split, digest in data_digests(run).items()],
         license=base["license"],
         tool_version=__version__,
@@ -99,7 +104,10 @@ def entries(run: Run) -> dict[str, bytes]:
 
 def data_digests(run: Run) -> dict[str, str]:
     """Of what the model was made from: the test set is not."""
-    return {split: run.digests("data")[f"data/{split}.jsonl"] for split in ("train", "validation")}
+    digests = run.digests("data")
+    found = {split: digests[f"data/{split}.jsonl"] for split in ("train", "validation")}
+    text = digests.get(f"data/{dataset.TEXT}")
+    return {**found, "text": text} if text else found
 
 
 def build_files(

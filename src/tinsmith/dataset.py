@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -22,26 +23,39 @@ if TYPE_CHECKING:
     from tinsmith.recipe import Recipe
 
 SPLITS = ("train", "validation", "test")
+TEXT = "text.txt"  # the run's copy of the plain text
 
 
 def data_inputs(run: Run) -> dict[str, Any]:
     recipe = run.recipe
     sources = [recipe.resolve(getattr(recipe.data, split)) for split in SPLITS]
+    if recipe.data.text:
+        sources.append(recipe.resolve(recipe.data.text))
     return {
-        "base": dataclasses.asdict(recipe.base),
+        **origin(recipe),
         "data": dataclasses.asdict(recipe.data),
         "sources": [files.sha256_file(path) if path.exists() else None for path in sources],
+        **({"seed": recipe.train.seed} if recipe.scratch else {}),
         "constraint": dataclasses.asdict(recipe.constraint),
         "constraint_source": constraints.source_digest(recipe),
     }
 
 
+def origin(recipe: Recipe) -> dict[str, Any]:
+    """What training starts from, as the recipe says it."""
+    if recipe.base:
+        return {"base": dataclasses.asdict(recipe.base)}
+    assert recipe.scratch  # the recipe's reader saw to it
+    return {"scratch": dataclasses.asdict(recipe.scratch)}
+
+
 def data(run: Run) -> Made:
     """Gets the base, makes the data where it is missing, and keeps the examples that the run uses."""
     recipe = run.recipe
-    base = find_base(run)
+    base = find_base(run) if recipe.base else None
     sources = {split: recipe.resolve(getattr(recipe.data, split)) for split in SPLITS}
-    needed = [*sources.values(), constraints.source_file(recipe)]
+    text = recipe.resolve(recipe.data.text) if recipe.data.text else None
+    needed = [*sources.values(), text, constraints.source_file(recipe)]
     missing = [path for path in needed if path is not None and not path.exists()]
     if missing and recipe.data.command:
         make_data(run, recipe.data.command)
@@ -52,9 +66,13 @@ def data(run: Run) -> Made:
     for split, rows in splits.items():
         outputs.append(run.folder / "data" / f"{split}.jsonl")
         write_examples(outputs[-1], rows)
+    if text:
+        outputs.append(run.folder / "data" / TEXT)
+        files.write_text(outputs[-1], read_text(text))
     if recipe.data.licenses:
         outputs.append(run.folder / "data" / "LICENSES.txt")
         files.write_text(outputs[-1], read_text(recipe.resolve(recipe.data.licenses)))
+    base = base or new_base(run, splits["train"])
     leaked = len(shared_inputs(splits["train"], splits["test"]))
     if leaked:
         run.display.line(f"data: warning: {leaked} test inputs are training inputs too")
@@ -125,6 +143,7 @@ def find_base(run: Run) -> dict[str, Any]:
     from tinsmith.models import chat_template
 
     given = run.recipe.base
+    assert given
     local = run.recipe.resolve(given.model)
     name = str(local) if local.exists() else given.model
     with run.display.bar(f"pull {given.model}", 1) as bar:
@@ -144,6 +163,38 @@ def find_base(run: Run) -> dict[str, Any]:
         "family": spec.family,
         "license": spec.general.get("license"),
         "template": None if template is None else chat_template.digest(settled(run.recipe, template)),
+    }
+
+
+def new_base(run: Run, examples: Sequence[Example]) -> dict[str, Any]:
+    """An untrained model in the run's folder, which training from scratch takes for its base."""
+    from tinsmith import models
+    from tinsmith.models import chat_template
+    from tinsmith.train import scratch
+
+    recipe, folder = run.recipe, run.folder / "base"
+    assert recipe.scratch
+    with run.display.bar("tokenizer", 1) as bar:
+        spec = scratch.start(
+            recipe.scratch, examples, texts(run), recipe.data.system, recipe.train.seed, recipe.name
+        )
+        bar.update(1)
+    models.save_hf(spec, folder)
+    hyper = spec.hyper
+    run.display.line(
+        f"data: a new model of {spec.parameters:,} parameters: {hyper.vocab:,} tokens, {hyper.layers} layers, "
+        f"hidden {hyper.dim}, heads {hyper.heads} and {hyper.kv_heads}, feed-forward {hyper.ffn_dim}"
+    )
+    assert spec.chat_template
+    return {
+        "name": None,
+        "path": str(folder.resolve()),
+        "sha256": base_digest(folder),
+        "bytes": sum(file.stat().st_size for file in base_files(folder)),
+        "family": spec.family,
+        "license": None,
+        "template": chat_template.digest(settled(recipe, spec.chat_template)),
+        "parameters": spec.parameters,
     }
 
 
@@ -198,6 +249,14 @@ def examples(run: Run, split: str) -> list[Example]:
     from tinsmith.data import readers
 
     return readers.read_jsonl(run.folder / "data" / f"{split}.jsonl")
+
+
+def texts(run: Run) -> list[str]:
+    """The plain texts of the run's own copy: what empty lines separate."""
+    if not run.recipe.data.text:
+        return []
+    found = re.split(r"\n(?:[ \t]*\n)+", read_text(run.folder / "data" / TEXT).replace("\r\n", "\n"))
+    return [text for text in found if text.strip()]
 
 
 def conversation(run: Run, example: Example) -> list[dict[str, str]]:

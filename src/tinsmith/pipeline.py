@@ -26,7 +26,7 @@ def train_inputs(run: Run) -> dict[str, Any]:
         "system": data.system,
         "base": run.facts("data")["base"]["sha256"],
         "template": run.facts("data")["base"]["template"],
-        "data": [run.digests("data")[f"data/{split}.jsonl"] for split in ("train", "validation")],
+        "data": list(build.data_digests(run).values()),
     }
 
 
@@ -36,9 +36,11 @@ def rough_format(recipe: Recipe) -> str | None:
 
 
 def train(run: Run) -> Made:
+    """An adapter of the base, or where there is none a whole model."""
     import tinsmith
     from tinsmith import models
-    from tinsmith.train import lora
+    from tinsmith.train import lora, scratch
+    from tinsmith.train.options import SCRATCH_DEFAULTS
 
     recipe = run.recipe
     base = run.facts("data")["base"]["path"]
@@ -52,18 +54,23 @@ def train(run: Run) -> Made:
         values["learning_rate"] = None
     if values["targets"] == "auto":
         values["targets"] = ()
-    rough = rough_format(recipe)
-    options = lora.TrainOptions(task=recipe.data.task, system=recipe.data.system, rough=rough, **values)
+    more = SCRATCH_DEFAULTS if recipe.scratch else {"rough": rough_format(recipe)}
+    options = lora.TrainOptions(task=recipe.data.task, system=recipe.data.system, **more, **values)
+    examples, validation = (dataset.examples(run, split) for split in ("train", "validation"))
+
+    def encode(text: str) -> list[int]:
+        return tokenizer.tokenize(text, special=True)
+
     with run.display.bar("train", 1) as bar:
-        result = lora.train(
-            spec,
-            dataset.examples(run, "train"),
-            dataset.examples(run, "validation"),
-            options,
-            run.folder,
-            lambda text: tokenizer.tokenize(text, special=True),
-            lambda event: show(event, run.display, bar),
-        )
+
+        def tell(event: Event) -> None:
+            show(event, run.display, bar)
+
+        if recipe.scratch:
+            texts = dataset.texts(run)
+            result = scratch.train(spec, examples, validation, texts, options, run.folder, encode, tell)
+        else:
+            result = lora.train(spec, examples, validation, options, run.folder, encode, tell)
     facts = {
         "learning_rate": result.learning_rate,
         "note": result.note,
@@ -73,7 +80,7 @@ def train(run: Run) -> Made:
         "curve": [{"step": step, "loss": loss} for step, loss in result.curve],
         "validations": [dataclasses.asdict(validated) for validated in result.validations],
     }
-    return Made(sorted(path for path in result.adapter.iterdir() if path.is_file()), facts)
+    return Made(sorted(path for path in result.folder.iterdir() if path.is_file()), facts)
 
 
 def show(event: Event, display: Display, bar: Bar) -> None:
@@ -94,7 +101,7 @@ def show(event: Event, display: Display, bar: Bar) -> None:
 def merge_inputs(run: Run) -> dict[str, Any]:
     return {
         "base": run.facts("data")["base"]["sha256"],
-        "adapter": run.digests("train"),
+        "trained": run.digests("train"),
         "template": run.facts("data")["base"]["template"],
     }
 
@@ -102,13 +109,16 @@ def merge_inputs(run: Run) -> dict[str, Any]:
 def merge(run: Run) -> Made:
     """The float32 model, base and adapter in one, as a Hugging Face folder.
 
-    Its chat template is the one that the adapter was trained under, the recipe's system message its default.
+    Its chat template is the one that it was trained under, the recipe's system message its default.
     """
     from tinsmith import models
     from tinsmith.train import adapter
     from tinsmith.train import merge as merging
 
     folder = run.folder / "merged"
+    if run.recipe.scratch:
+        models.save_hf(models.load(run.folder / "trained"), folder)
+        return Made(dataset.base_files(folder), {"sha256": dataset.base_digest(folder)})
     spec = models.load(run.facts("data")["base"]["path"])
     template = None if spec.chat_template is None else dataset.settled(run.recipe, spec.chat_template)
     adapter.check_template(run.folder / "adapter", template)

@@ -26,6 +26,7 @@ from tinsmith.tables import (
     choice,
     is_text,
     is_whole,
+    multiple,
     number,
     some_of,
     whole,
@@ -42,6 +43,11 @@ BASELINES = ("zero_shot", "few_shot", "retrieval", "nearest")
 SPACINGS = ("compact", "spaced", "free")
 SOURCES = ("schema", "tools", "grammar", "regex", "choices")
 LABELS = "labels"
+ORIGINS = ("base", "scratch")  # the tables that say what training starts from
+# Keys that a model trained from scratch has no use for: what is trained is no adapter, and there is no base.
+ADAPTER_KEYS = ("rank", "alpha", "dropout", "targets")
+BASE_KEYS = ("thinking", "date", "show_tools")
+SHAPE_KEYS = ("layers", "hidden", "heads", "kv_heads", "feed_forward")
 CHOICES = Kind(
     f'"{LABELS}" or a list of texts',
     lambda v: v == LABELS or (isinstance(v, list) and bool(v) and all(is_text(word) for word in v)),
@@ -63,10 +69,23 @@ class Base:
 
 
 @dataclass(frozen=True)
+class Scratch:
+    parameters: int = _key(whole(10_000, 1_000_000_000), 5_000_000)
+    vocabulary: int = _key(multiple(32, 288, 65_536), 2048)
+    context: int = _key(whole(16, 1_000_000), 256)
+    layers: int | None = _key(whole(1, 256), None)
+    hidden: int | None = _key(multiple(32, 32, 8192), None)
+    heads: int | None = _key(whole(1, 256), None)
+    kv_heads: int | None = _key(whole(1, 256), None)
+    feed_forward: int | None = _key(multiple(32, 32, 65_536), None)
+
+
+@dataclass(frozen=True)
 class Data:
     train: str = _key(TEXT)
     validation: str = _key(TEXT)
     test: str = _key(TEXT)
+    text: str | None = _key(TEXT, None)
     task: str = _key(choice(TASKS), "call")
     system: str = _key(ANY_TEXT, "")
     thinking: bool | None = _key(FLAG, None)
@@ -133,6 +152,7 @@ class Output:
 
 TABLES: dict[str, type[Any]] = {
     "base": Base,
+    "scratch": Scratch,
     "data": Data,
     "train": Train,
     "constraint": Constraint,
@@ -144,11 +164,13 @@ TABLES: dict[str, type[Any]] = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """path: the recipe file, absolute; sha256: of its bytes; the rest: its tables."""
+    """path: the recipe file, absolute; sha256: of its bytes; the rest: its tables, `base` or `scratch`
+    of which is None."""
 
     path: Path
     sha256: str
-    base: Base
+    base: Base | None
+    scratch: Scratch | None
     data: Data
     train: Train
     constraint: Constraint
@@ -164,8 +186,8 @@ class Recipe:
     @property
     def model_digest(self) -> str:
         """SHA-256 of the values that decide the model: every table but [eval] and [output]."""
-        tables = (self.base, self.data, self.train, self.constraint, self.build)
-        said = [dataclasses.asdict(table) for table in tables]
+        tables = (self.base or self.scratch, self.data, self.train, self.constraint, self.build)
+        said = [dataclasses.asdict(table) for table in tables if table]
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
     def resolve(self, relative: str) -> Path:
@@ -186,8 +208,20 @@ class _RecipeFile(TomlFile):
     def tables(self) -> dict[str, Any]:
         given = self.given
         self.check_names(TABLES, given)
-        tables = {name: self.table(name, cls, given.get(name, {})) for name, cls in TABLES.items()}
+        origin = self._origin(given)
+        tables: dict[str, Any] = {
+            name: self.table(name, cls, given.get(name, {}))
+            for name, cls in TABLES.items()
+            if name not in ORIGINS or name == origin
+        }
+        tables |= {name: None for name in ORIGINS if name != origin}
+        if origin == "scratch":
+            self._check_scratch(given)
+            if "baselines" not in given.get("eval", {}):
+                tables["eval"] = dataclasses.replace(tables["eval"], baselines=("nearest",))
         data = tables["data"]
+        if data.text and origin == "base":
+            raise self.error("data", "text", "plain text is for a model trained from scratch; leave it out")
         if data.show_tools and not data.tools:
             raise self.error("data", "show_tools", "there are no tools to show; give them in tools")
         if "constraint" in given:
@@ -197,6 +231,30 @@ class _RecipeFile(TomlFile):
                     "data", "thinking", "a constraint says what the whole answer may be; leave out one of them"
                 )
         return tables
+
+    def _origin(self, given: dict[str, Any]) -> str:
+        """Which of the tables that say what training starts from is there."""
+        if "base" in given and "scratch" in given:
+            raise self.error("scratch", None, "[base] is given too; give one of them")
+        return "scratch" if "scratch" in given else "base"
+
+    def _check_scratch(self, given: dict[str, Any]) -> None:
+        """What one key alone can't tell of a recipe without a base."""
+        stated = [key for key in SHAPE_KEYS if key in given["scratch"]]
+        if stated and "parameters" in given["scratch"]:
+            raise self.error("scratch", "parameters", f"follow from {', '.join(stated)}; give one or the other")
+        for key in ("layers", "hidden"):
+            if stated and key not in stated:
+                raise self.error("scratch", key, f"missing; it goes with {stated[0]}")
+        for table, keys in (("train", ADAPTER_KEYS), ("data", BASE_KEYS)):
+            for key in keys:
+                if key in given.get(table, {}):
+                    raise self.error(table, key, "is for a base; [scratch] has none; leave it out")
+        for name in given.get("eval", {}).get("baselines", []):
+            if name != "nearest":
+                raise self.error(
+                    "eval", "baselines", f'"{name}" prompts a base; without one there is "nearest" alone'
+                )
 
     def _check_constraint(self, given: dict[str, Any], task: str) -> None:
         """What one key alone can't tell: there is one source, and the other keys speak of it."""

@@ -50,6 +50,13 @@ def whole(low: int, high: int) -> Kind:
     return Kind(f"a whole number from {low} to {high}", lambda v: is_whole(v) and low <= v <= high)
 
 
+def multiple(step: int, low: int, high: int) -> Kind:
+    return Kind(
+        f"a multiple of {step} from {low} to {high}",
+        lambda v: is_whole(v) and low <= v <= high and v % step == 0,
+    )
+
+
 def number(low: float, high: float) -> Kind:
     return Kind(
         f"a number from {low} to {high}",

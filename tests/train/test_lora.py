@@ -13,7 +13,7 @@ from tiny_training import encode, make_spec
 from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
 from tinsmith.models.spec import Spec
-from tinsmith.train import checkpoint, lora
+from tinsmith.train import checkpoint, loop
 from tinsmith.train.lora import Started, Step, TrainOptions, Validated, train
 from tinsmith.train.options import default_learning_rate
 
@@ -39,7 +39,7 @@ def test_learns_and_tells(spec: Spec, examples: list[Example], tmp_path: Path) -
     assert steps[-1].steps == result.steps
     assert result.validations == [event for event in seen if isinstance(event, Validated)]
     assert [validated.epoch for validated in result.validations] == [1, 2, 3, 4]
-    config = json.loads((result.adapter / "adapter_config.json").read_text())
+    config = json.loads((result.folder / "adapter_config.json").read_text())
     assert (config["peft_type"], config["r"], config["lora_alpha"]) == ("LORA", 8, 32.0)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["adapter"]
 
@@ -152,7 +152,7 @@ def test_patience_stops_and_the_best_epoch_is_kept(
         run._record(1.0, next(shares))
         kept.append(weights(tmp_path))
 
-    monkeypatch.setattr(lora._Run, "_validate", validate)
+    monkeypatch.setattr(loop.Loop, "_validate", validate)
     options = replace(OPTIONS, epochs=6, patience=2)
     result = train(spec, examples, examples[:6], options, tmp_path, encode)
     assert [validated.best for validated in result.validations] == [True, True, False, False]

@@ -1,16 +1,31 @@
-"""`tinsmith train RECIPE`: the adapter; its folder on stdout."""
+"""`tinsmith train RECIPE`: the adapter, or a whole new model; its folder on stdout."""
 
 from __future__ import annotations
 
 import argparse
 
 from tinsmith.cli import _recipe
+from tinsmith.errors import InputError
 
-HELP = "train a recipe's adapter on its base"
+HELP = "train a recipe's adapter on its base, or a small model from scratch"
 
-add_arguments = _recipe.add_arguments
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    _recipe.add_arguments(parser)
+    parser.add_argument(
+        "--from-scratch", action="store_true", help="the recipe has [scratch]: a new model; an error if not"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    print(_recipe.run_to("train", args).folder / "adapter")
+    from tinsmith import recipe
+
+    scratch = recipe.load(args.recipe).scratch
+    if args.from_scratch and not scratch:
+        raise InputError(
+            f"{args.recipe}: --from-scratch: the recipe starts from a base; state [scratch] instead of [base]"
+        )
+    # A new model is merged with nothing: what is printed is the model itself.
+    done = _recipe.run_to("merge" if scratch else "train", args)
+    print(done.folder / ("merged" if scratch else "adapter"))
     return 0

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith import files
+from tinsmith.build import data_digests
 from tinsmith.errors import MissingExtraError
 from tinsmith.evaluate import curve, metrics
 from tinsmith.evaluate.answers import Answer, read_answers
@@ -42,8 +43,9 @@ def compose(run: Run) -> dict[str, Any]:
     headline = headline_system(recipe.build.formats)
     items = test_items(run)
     answers = read_answers(run.folder / "eval" / f"{headline}.jsonl")
+    known = labels(run)
     grades = [
-        metrics.grade(recipe.data.task, a.text, e.output, e.accept, labels(run))
+        metrics.grade(recipe.data.task, a.text, e.output, e.accept, known)
         for a, e in zip(answers, items, strict=True)
     ]
     built = run.state["stages"]["build"]["outputs"]
@@ -61,10 +63,13 @@ def compose(run: Run) -> dict[str, Any]:
             "max_tokens": recipe.eval.max_tokens,
             "resamples": recipe.eval.bootstrap,
         },
-        "base": {key: data["base"][key] for key in ("name", "sha256", "bytes", "family", "license")},
+        "base": {key: data["base"][key] for key in ("name", "sha256", "bytes", "family", "license")}
+        if recipe.base
+        else None,
+        "parameters": data["base"].get("parameters"),
         "data": {
             "counts": data["counts"],
-            "sha256": {split: run.digests("data")[f"data/{split}.jsonl"] for split in data["counts"]},
+            "sha256": {**data_digests(run), "test": run.digests("data")["data/test.jsonl"]},
         },
         "recipe": {"file": recipe.path.name, "sha256": recipe.sha256},
         "train": run.facts("train"),

@@ -37,23 +37,33 @@ class Source:
 
 
 def sbom(
-    name: str, digest: str, *, base: Source, data: Iterable[Source], license: str | None, tool_version: str
+    name: str,
+    digest: str,
+    *,
+    base: Source | None,
+    data: Iterable[Source],
+    license: str | None,
+    tool_version: str,
 ) -> dict[str, Any]:
-    """The document for the model `name` whose weights have the SHA-256 `digest`.
+    """The document for the model `name` whose weights have the SHA-256 `digest`; base: None for one that was
+    trained from scratch.
 
     It holds no time and its serial number comes from its content, so the same model gives the same document.
     """
-    parts = [_component("machine-learning-model", base)] + [_component("data", source) for source in data]
+    sources = [_component("data", source) for source in data]
+    parts = [*([_component("machine-learning-model", base)] if base else []), *sources]
     model = _component("machine-learning-model", Source(name, digest, license=license))
     model["modelCard"] = {
         "modelParameters": {
             "task": "text-generation",
-            "datasets": [{"ref": part["bom-ref"]} for part in parts[1:]],
+            "datasets": [{"ref": part["bom-ref"]} for part in sources],
         }
     }
-    if not parts[1:]:
+    if not sources:
         del model["modelCard"]["modelParameters"]["datasets"]
-    model["pedigree"] = {"ancestors": [{key: value for key, value in parts[0].items() if key != "bom-ref"}]}
+    if base:
+        ancestor = {key: value for key, value in parts[0].items() if key != "bom-ref"}
+        model["pedigree"] = {"ancestors": [ancestor]}
     tool = {"type": "application", "name": "tinsmith", "version": tool_version}
     document = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",

@@ -104,3 +104,8 @@ class Spec:
     notes: tuple[str, ...] = ()
     # Further chat templates by name ("tool_use", …), which are carried and not used.
     named_templates: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def parameters(self) -> int:
+        """How many there are."""
+        return sum(tensor.rows * tensor.inputs for tensor in self.tensors.values())

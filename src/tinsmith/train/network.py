@@ -139,6 +139,36 @@ class Network:
         return {name: value for name, value in self.model.named_parameters() if value.requires_grad}
 
 
+@dataclass(frozen=True)
+class Whole(Network):
+    """A model all of whose weights are trained; model and trunk are transformers' own, and float32. Where the
+    processor multiplies bfloat16, its matrices are multiplied so."""
+
+    def answer_losses(self, packing: Packing) -> tuple[Tensor, Tensor]:
+        with _quiet(), torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bfloat16()):
+            states = self.trunk(
+                input_ids=packing.tokens, position_ids=packing.positions, use_cache=False, packing=packing
+            ).last_hidden_state
+            logits = states.flatten(0, 1).index_select(0, packing.labelled) @ self.head.T
+        logits = logits.float()
+        losses = nn.functional.cross_entropy(logits, packing.targets, reduction="none")
+        return losses, logits.detach().argmax(-1)
+
+
+def whole(spec: Spec) -> Whole:
+    """The model with every weight to be trained."""
+    base = _base_model(spec)
+    base.requires_grad_(True)
+    roles = {name.hf: name.role for name in family.by_name(spec.family).tensors(spec.hyper)}
+    head = base.get_output_embeddings()
+    linears = {
+        roles[f"{path}.weight"]: module
+        for path, module in base.named_modules()
+        if isinstance(module, nn.Linear) and module is not head
+    }
+    return Whole(base, base.base_model, head.weight, linears, _attends_only(base.config), 1.0, None)
+
+
 def has_fast_bfloat16() -> bool:
     """Whether this processor multiplies bfloat16 matrices in hardware, as far as this torch can tell."""
     able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}

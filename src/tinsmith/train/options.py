@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,11 @@ class TrainOptions:
     targets: tuple[str, ...] = ()
     renew: int = 50
     threads: int | None = None
+
+    def rate(self, default: tuple[float, str]) -> tuple[float, str]:
+        """The learning rate, the default where none is stated, and the reason in words."""
+        given = self.learning_rate
+        return default if given is None else (given, f"learning rate {given:g}, as given")
 
 
 @dataclass(frozen=True)
@@ -79,9 +85,9 @@ Event = Started | Step | Validated
 
 @dataclass
 class TrainResult:
-    """adapter: the folder; curve: (step, loss); validations: in order; note: how the rate was chosen."""
+    """folder: what was trained; curve: (step, loss); validations: in order; note: how the rate was chosen."""
 
-    adapter: Path
+    folder: Path
     learning_rate: float
     note: str
     steps: int
@@ -89,6 +95,18 @@ class TrainResult:
     seconds: float
     curve: list[tuple[int, float]] = field(default_factory=list)
     validations: list[Validated] = field(default_factory=list)
+
+
+# Where training all of a new model wants other values than an adapter: there is no format to prepare for, a
+# checkpoint is all of the model and twice that, and weights that start at random may be held back a little.
+SCRATCH_DEFAULTS: dict[str, Any] = {"rough": None, "renew": 200, "weight_decay": 0.01, "floor": 0.02}
+
+
+def default_scratch_rate(parameters: int) -> tuple[float, str]:
+    """The rate for training all of so many parameters from random ones, and the reason in words: 4e-3 at a
+    million, falling with the fourth root of the size."""
+    rate = float(f"{min(8e-3, 4e-3 * (1e6 / parameters) ** 0.25):.2g}")
+    return rate, f"learning rate {rate:g}, chosen for {parameters / 1e6:.1f} million new parameters"
 
 
 def default_learning_rate(parameters: int) -> tuple[float, str]:

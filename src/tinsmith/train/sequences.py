@@ -10,7 +10,7 @@ from tinsmith.data.readers import Example
 from tinsmith.data.tasks import Message, Task
 from tinsmith.errors import DataError, InputError
 from tinsmith.models.chat_template import render, special_tokens, thinking_switch
-from tinsmith.models.spec import Spec
+from tinsmith.models.spec import Spec, Tokenizer
 
 Encode = Callable[[str], list[int]]
 
@@ -73,6 +73,21 @@ class Tokenization:
 
     def _render(self, messages: list[Message], *, generate: bool) -> str:
         return render(self.template, messages, generate=generate, tokens=self.tokens)
+
+
+def text_sequences(
+    texts: Sequence[str], encode: Encode, tokenizer: Tokenizer, max_length: int
+) -> list[TokenSequence]:
+    """Plain texts, each with the token that ends a text, in pieces of at most max_length tokens; all but a
+    piece's first token is to be learned."""
+    found: list[TokenSequence] = []
+    for text in texts:
+        tokens = [*encode(text), *tokenizer.end_tokens[:1]]
+        for begin in range(0, len(tokens) - 1, max_length):
+            # The last token of a piece is only predicted, and begins the next one.
+            piece = tuple(tokens[begin : begin + max_length + 1])
+            found.append(TokenSequence(piece[:1], piece[1:]))
+    return found
 
 
 def shared_prefix(sequences: Sequence[TokenSequence]) -> tuple[int, ...]:

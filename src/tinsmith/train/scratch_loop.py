@@ -1,0 +1,66 @@
+"""The loop that trains every weight of a model."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from tinsmith import models
+from tinsmith.models import family
+from tinsmith.models.chat_template import DIGEST, digest
+from tinsmith.models.spec import Spec
+from tinsmith.train import importance, network
+from tinsmith.train.loop import Loop, run_digest
+from tinsmith.train.options import Event, TrainOptions, default_scratch_rate
+from tinsmith.train.scratch import TRAINED
+from tinsmith.train.sequences import TokenSequence
+from tinsmith.train.tensors import from_folder
+
+
+class ScratchLoop(Loop):
+    def __init__(
+        self,
+        spec: Spec,
+        sequences: Sequence[TokenSequence],
+        validation: Sequence[TokenSequence],
+        options: TrainOptions,
+        out_dir: Path,
+        on_event: Callable[[Event], None],
+    ) -> None:
+        self.spec = spec
+        torch.manual_seed(options.seed)
+        super().__init__(
+            network.whole(spec),
+            sequences,
+            validation,
+            options,
+            out_dir,
+            out_dir / TRAINED,
+            on_event,
+            options.rate(default_scratch_rate(spec.parameters)),
+            run_digest(spec, sequences, validation, options),
+        )
+
+    def keep(self) -> None:
+        """Written beside, then renamed."""
+        fresh = self.out_dir / f".{TRAINED}.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        models.save_hf(self.trained(), fresh)
+        importance.save(fresh, self.importance)
+        shutil.rmtree(self.result, ignore_errors=True)
+        fresh.rename(self.result)
+
+    def trained(self) -> Spec:
+        """The model with the weights that it has now."""
+        stored = self.network.model.state_dict()
+        tensors = dict(self.spec.tensors)
+        for name in family.by_name(self.spec.family).tensors(self.spec.hyper):
+            if name.hf:
+                tensors[name.role] = from_folder(name, stored[name.hf].numpy())
+        template = self.spec.chat_template
+        general = {**self.spec.general, **({DIGEST: digest(template)} if template else {})}
+        return replace(self.spec, tensors=tensors, general=general)

@@ -1,0 +1,86 @@
+"""The shape of a new model: a llama of about so many parameters, or of the sizes that a recipe states."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from tinsmith.errors import InputError
+from tinsmith.models import family
+from tinsmith.models.llama import LlamaHyper
+
+if TYPE_CHECKING:
+    from tinsmith.recipe import Scratch
+
+STEP = 32  # every width is a multiple of it: the block of Q8_0 and Q4_0
+_WIDTHS = range(64, 1025, 32)
+_FEED_FORWARD = 8 / 3  # its width to the model's, as in LLaMA (Touvron et al., 2023)
+_WIDTH_BY_LAYERS = 40  # tiny models gain from depth: MobileLLM (Liu et al., 2024) has about 20 to 40
+
+
+def shape(given: Scratch, vocabulary: int) -> LlamaHyper:
+    """The hyper-parameters for a vocabulary of so many tokens. InputError where no shape has so few
+    parameters."""
+    if given.hidden is not None:
+        return _stated(given, vocabulary)
+    wanted = given.parameters
+    found = [one for one in _candidates(wanted, vocabulary, given.context) if one is not None]
+    if not found:
+        least = parameters(_hyper(2, _WIDTHS[0], 2, 1, STEP, vocabulary, given.context))
+        raise InputError(
+            f"[scratch] parameters = {wanted:,} are too few for a vocabulary of {vocabulary:,} tokens, which "
+            f"takes {least:,}; give more, or a smaller vocabulary"
+        )
+    return min(found, key=lambda h: (abs(h.ffn_dim / h.dim - _FEED_FORWARD), h.dim))
+
+
+def parameters(hyper: LlamaHyper) -> int:
+    return sum(name.rows * name.inputs for name in family.by_name("llama").tensors(hyper))
+
+
+def _candidates(wanted: int, vocabulary: int, context: int) -> Iterator[LlamaHyper | None]:
+    """For each width the model whose feed-forward layers bring it nearest to the wanted size."""
+    for hidden in _WIDTHS:
+        layers, heads = max(2, round(hidden / _WIDTH_BY_LAYERS)), hidden // 32
+        kv_heads = heads // 2 if heads % 2 == 0 else heads
+        without = parameters(_hyper(layers, hidden, heads, kv_heads, 0, vocabulary, context))
+        feed_forward = STEP * round((wanted - without) / (3 * layers * hidden * STEP))
+        if feed_forward < hidden or feed_forward > 6 * hidden:
+            yield None
+            continue
+        yield _hyper(layers, hidden, heads, kv_heads, feed_forward, vocabulary, context)
+
+
+def _stated(given: Scratch, vocabulary: int) -> LlamaHyper:
+    assert given.hidden is not None and given.layers is not None  # the recipe's reader saw to it
+    heads = given.heads or given.hidden // 32
+    kv_heads = given.kv_heads or heads
+    feed_forward = given.feed_forward or STEP * round(given.hidden * _FEED_FORWARD / STEP)
+    if given.hidden % (2 * heads):
+        raise InputError(
+            f"[scratch] heads = {heads}: hidden = {given.hidden} is no multiple of twice that; give a divisor"
+        )
+    if heads % kv_heads:
+        raise InputError(
+            f"[scratch] kv_heads = {kv_heads} does not divide heads = {heads}; give a divisor of it"
+        )
+    return _hyper(given.layers, given.hidden, heads, kv_heads, feed_forward, vocabulary, given.context)
+
+
+def _hyper(
+    layers: int, hidden: int, heads: int, kv_heads: int, feed_forward: int, vocabulary: int, context: int
+) -> LlamaHyper:
+    return LlamaHyper(
+        layers=layers,
+        dim=hidden,
+        ffn_dim=feed_forward,
+        heads=heads,
+        kv_heads=kv_heads,
+        head_dim=hidden // heads,
+        vocab=vocabulary,
+        context=context,
+        norm_eps=1e-5,
+        rope_base=10000.0,
+        rope_dim=hidden // heads,
+        tied=True,
+    )

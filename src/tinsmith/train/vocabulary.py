@@ -1,0 +1,62 @@
+"""A tokenizer trained on the user's own text: byte-level BPE, by the library `tokenizers`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from tinsmith.errors import MissingExtraError
+from tinsmith.models.spec import Tokenizer
+
+# The end of a text, and what a turn begins and ends with.
+CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+LEAST = len(CONTROL) + 256  # every byte is a token, so that any text can be said
+_ROUND = 32  # the vocabulary is the rows of a matrix, which are packed in tiles
+
+
+def train_tokenizer(texts: Iterable[str], size: int) -> Tokenizer:
+    """At most `size` tokens, fewer where the texts hold fewer pairs to merge, with unused ones up to a multiple
+    of 32.
+
+    Words are cut as SmolLM's tokenizer cuts them: digits one by one, then GPT-2's pattern. The same texts in
+    the same order give the same tokens. Raises MissingExtraError without `tokenizers`.
+    """
+    try:
+        import tokenizers
+        from tokenizers import models, pre_tokenizers, trainers
+    except ImportError as error:
+        raise MissingExtraError(error.name or "tokenizers", "train") from None
+    made = tokenizers.Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        special_tokens=list(CONTROL),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    made.train_from_iterator(texts, trainer)
+    return _tokenizer(json.loads(made.to_str())["model"], size)
+
+
+def _tokenizer(model: dict[str, Any], size: int) -> Tokenizer:
+    tokens = sorted(model["vocab"], key=model["vocab"].__getitem__)
+    unused = min(-len(tokens) % _ROUND, max(0, size - len(tokens)))
+    end, _, turn_end = range(len(CONTROL))
+    return Tokenizer(
+        tokens=[*tokens, *(f"[unused{number}]" for number in range(unused))],
+        types=["control"] * len(CONTROL) + ["normal"] * (len(tokens) - len(CONTROL)) + ["unused"] * unused,
+        merges=[
+            (pair.split(" ")[0], pair.split(" ")[1]) if isinstance(pair, str) else tuple(pair)
+            for pair in model["merges"]
+        ],
+        pre="smollm",
+        bos=end,
+        eos=turn_end,
+        unk=end,
+        pad=end,
+        add_bos=False,
+        end_tokens=(end, turn_end),
+    )
