@@ -67,4 +67,11 @@ int tini_dequantize(int format, float *out, const uint8_t *gguf, uint32_t rows, 
 int tini_quantize(int format, uint8_t *gguf, const float *x, uint32_t rows, uint32_t inputs,
                   const float *importance);
 
+/* The same with error feedback (feedback.c). x [rows][inputs] is used up; factor [inputs][inputs]: the upper triangular U of
+ * U^T U = H^-1, H the mean of x x^T over a matrix's inputs x, what is under its diagonal is not read; cost [inputs]:
+ * for the function's use. Formats without blocks are as tini_quantize makes them. Returns 0; -1 and -2 as there; -3 where a
+ * number on the diagonal is not above 0. */
+int tini_quantize_feedback(int format, uint8_t *gguf, float *x, uint32_t rows, uint32_t inputs,
+                           const float *factor, float *cost);
+
 #endif

@@ -122,9 +122,12 @@ static void tini_store_numbers(uint8_t *out, const tini_quants *w, int format) {
     }
 }
 
-static int tini_quantize_block(const tini_tries *tries, int format, uint8_t *out, const float *x,
-                               const float *importance) {
+int tini_quantize_block(const tini_tries *tries, int format, uint8_t *out, const float *x,
+                        const float *importance) {
     const uint32_t inputs = tini_kind_of(format).inputs;
+    for (uint32_t k = 0; k < (inputs ? inputs : 1); k++)
+        if (tini_abs(x[k]) > FLT_MAX || x[k] != x[k])
+            return -2;
     if (inputs == 0)
         return tini_quantize_plain(format, out, *x);
     if (format == TINI_FORMAT_Q8_0)
@@ -148,9 +151,6 @@ int tini_quantize(int format, uint8_t *gguf, const float *x, uint32_t rows, uint
     const tini_tries *tries = tini_tries_here();
     for (uint32_t row = 0; row < rows; row++) {
         for (uint32_t i = 0; i < inputs; i += layout.inputs, x += layout.inputs, gguf += layout.bytes) {
-            for (uint32_t k = 0; k < layout.inputs; k++)
-                if (tini_abs(x[k]) > FLT_MAX || x[k] != x[k])
-                    return -2;
             int status = tini_quantize_block(tries, format, gguf, x, importance ? importance + i : NULL);
             if (status)
                 return status;

@@ -9,6 +9,10 @@
 int tini_quantize_super(const tini_tries *tries, int format, tini_quants *out, const float *x,
                         const float *weight);
 
+/* One block of any format, as tini_quantize says. */
+int tini_quantize_block(const tini_tries *tries, int format, uint8_t *out, const float *x,
+                        const float *importance);
+
 /* Inputs that share a small scale. */
 TINI_INLINE uint32_t tini_group_inputs(int format) {
     return format == TINI_FORMAT_Q4_K || format == TINI_FORMAT_Q5_K ? 32 : 16;

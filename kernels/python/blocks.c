@@ -34,8 +34,10 @@ static void release(request *r) {
         PyBuffer_Release(&r->extra);
 }
 
-/* Parses (format, data, rows, inputs, extra=None); extra must hold `extra_items` 4-byte items. */
-static int parse(request *r, PyObject *args, PyObject *keywords, const char *extra_name, int extra_per_row) {
+enum extra { A_ROW, AN_INPUT, A_PAIR }; /* of inputs */
+
+/* Parses (format, data, rows, inputs, extra=None); extra must hold a 4-byte item for each of `kind`. */
+static int parse(request *r, PyObject *args, PyObject *keywords, const char *extra_name, enum extra kind) {
     char *names[] = {"format", "data", "rows", "inputs", (char *)extra_name, NULL};
     const char *format;
     PyObject *extra = Py_None;
@@ -48,9 +50,9 @@ static int parse(request *r, PyObject *args, PyObject *keywords, const char *ext
         release(r);
         return -1;
     }
-    unsigned items = extra_per_row ? r->rows : r->inputs;
-    if (r->extra.obj && (size_t)r->extra.len != (size_t)items * 4) {
-        PyErr_Format(PyExc_ValueError, "%s has %zd bytes; %u items of 4 are needed", extra_name, r->extra.len,
+    size_t items = kind == A_ROW ? r->rows : kind == AN_INPUT ? r->inputs : (size_t)r->inputs * r->inputs;
+    if (r->extra.obj && (size_t)r->extra.len != items * 4) {
+        PyErr_Format(PyExc_ValueError, "%s has %zd bytes; %zu items of 4 are needed", extra_name, r->extra.len,
                      items);
         release(r);
         return -1;
@@ -89,7 +91,7 @@ static int order_in_range(const request *r) {
 
 static PyObject *repack(PyObject *args, PyObject *keywords, int packing) {
     request r;
-    if (parse(&r, args, keywords, "row_order", 1))
+    if (parse(&r, args, keywords, "row_order", A_ROW))
         return NULL;
     if (!order_in_range(&r)) {
         release(&r);
@@ -121,7 +123,7 @@ static PyObject *unpack(PyObject *module, PyObject *args, PyObject *keywords) {
 static PyObject *dequantize(PyObject *module, PyObject *args, PyObject *keywords) {
     (void)module;
     request r;
-    if (parse(&r, args, keywords, "unused", 0))
+    if (parse(&r, args, keywords, "unused", AN_INPUT))
         return NULL;
     PyObject *out =
         result(&r, tini_gguf_size(r.format, r.rows, r.inputs), (size_t)r.rows * r.inputs * sizeof(float));
@@ -136,7 +138,7 @@ static PyObject *dequantize(PyObject *module, PyObject *args, PyObject *keywords
 static PyObject *quantize(PyObject *module, PyObject *args, PyObject *keywords) {
     (void)module;
     request r;
-    if (parse(&r, args, keywords, "importance", 0))
+    if (parse(&r, args, keywords, "importance", AN_INPUT))
         return NULL;
     PyObject *out =
         result(&r, (size_t)r.rows * r.inputs * sizeof(float), tini_gguf_size(r.format, r.rows, r.inputs));
@@ -155,6 +157,41 @@ static PyObject *quantize(PyObject *module, PyObject *args, PyObject *keywords) 
     return out;
 }
 
+static PyObject *quantize_feedback(PyObject *module, PyObject *args, PyObject *keywords) {
+    (void)module;
+    request r;
+    if (parse(&r, args, keywords, "factor", A_PAIR))
+        return NULL;
+    size_t size = (size_t)r.rows * r.inputs * sizeof(float);
+    PyObject *out = result(&r, size, tini_gguf_size(r.format, r.rows, r.inputs));
+    if (!out)
+        return NULL;
+    float *x = r.extra.obj ? PyMem_Malloc(size + r.inputs * sizeof(float)) : NULL;
+    if (!x) {
+        if (r.extra.obj)
+            PyErr_NoMemory();
+        else
+            PyErr_SetString(PyExc_ValueError, "factor is missing");
+        Py_DECREF(out);
+        release(&r);
+        return NULL;
+    }
+    uint8_t *to = (uint8_t *)PyBytes_AsString(out);
+    int status;
+    Py_BEGIN_ALLOW_THREADS memcpy(x, r.data.buf, size);
+    status =
+        tini_quantize_feedback(r.format, to, x, r.rows, r.inputs, r.extra.buf, x + (size_t)r.rows * r.inputs);
+    Py_END_ALLOW_THREADS PyMem_Free(x);
+    release(&r);
+    if (status) {
+        Py_DECREF(out);
+        PyErr_SetString(PyExc_ValueError,
+                        status == -3 ? "the factor's diagonal is not above 0" : "a weight is not finite");
+        return NULL;
+    }
+    return out;
+}
+
 PyMethodDef core_block_functions[] = {
     {"pack", (PyCFunction)(void (*)(void))pack, METH_VARARGS | METH_KEYWORDS,
      "pack(format, data, rows, inputs, row_order=None) -> tiles; packed row k is source row row_order[k] "
@@ -166,5 +203,8 @@ PyMethodDef core_block_functions[] = {
     {"quantize", (PyCFunction)(void (*)(void))quantize, METH_VARARGS | METH_KEYWORDS,
      "quantize(format, float32 data, rows, inputs, importance=None) -> GGUF rows; importance: float32 "
      "[inputs]"},
+    {"quantize_feedback", (PyCFunction)(void (*)(void))quantize_feedback, METH_VARARGS | METH_KEYWORDS,
+     "quantize_feedback(format, float32 data, rows, inputs, factor) -> GGUF rows with error feedback; factor: "
+     "float32 [inputs][inputs], the upper U of U^T U = H^-1"},
     {NULL, NULL, 0, NULL},
 };

@@ -17,6 +17,8 @@ from tinsmith.stages import Made, Run
 
 if TYPE_CHECKING:
     from tinsmith.models.spec import Buffer, Spec
+    from tinsmith.quant.model import Feedback
+    from tinsmith.quant.presets import Mix
 
 CHECK_PROMPTS = 8
 
@@ -166,20 +168,22 @@ def by_role(spec: Spec, importance: Mapping[str, Buffer]) -> dict[str, Buffer]:
 def write_gguf(
     spec: Spec,
     path: Path,
-    preset: str,
+    preset: str | Mix,
     display: Display,
     importance: Mapping[str, Buffer] | None = None,
     threads: int = 0,
+    feedback: Feedback | None = None,
 ) -> list[str]:
     """The model in a preset's formats, converted piece by piece on all cores; what was chosen otherwise than by
     its name, a line each, also shown."""
     from tinsmith import models, quant
 
-    with transfer(display, preset, _bytes(spec)) as advance:
-        encode = quant.encoder(spec, preset, importance, threads=threads, advance=advance)
+    label = preset if isinstance(preset, str) else preset.name
+    with transfer(display, label, _bytes(spec)) as advance:
+        encode = quant.encoder(spec, preset, importance, threads=threads, advance=advance, feedback=feedback)
         models.save_gguf(spec, path, encode=encode)
     for note in encode.notes:
-        display.line(f"{preset}: {note}")
+        display.line(f"{label}: {note}")
     return list(encode.notes)
 
 

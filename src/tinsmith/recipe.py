@@ -37,7 +37,7 @@ TASKS = ("call", "extract", "classify", "chat")
 # The presets of tinsmith.quant.
 FORMATS = (
     "F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q5_1", "Q5_0", "Q4_K_M", "Q4_K_S", "Q4_1",
-    "Q4_0", "IQ4_NL", "Q3_K_M", "Q2_K",
+    "Q4_0", "IQ4_NL", "Q3_K_L", "Q3_K_M", "Q3_K_S", "Q2_K",
 )  # fmt: skip
 BASELINES = ("zero_shot", "few_shot", "retrieval", "nearest")
 SPACINGS = ("compact", "spaced", "free")

@@ -71,3 +71,32 @@ def test_what_is_none_is_refused(tmp_path: Path) -> None:
     gguf.write(path, {}, [])
     with pytest.raises(FormatError, match="holds no importance matrix"):
         imatrix.read(path)
+
+
+@pytest.mark.parametrize("suffix", ["gguf", "dat"])
+def test_what_is_written_is_read(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"made.{suffix}"
+    squares = {"blk.0.attn_q.weight": [2.0, 8.0, 0.5, 4.0], "output.weight": [1.0, 3.0]}
+    sums = {name: imatrix.Sums(struct.pack(f"<{len(row)}f", *row), (2,)) for name, row in squares.items()}
+    imatrix.write(path, sums, text="a.txt", chunks=3, chunk=256)
+    found = imatrix.read(path)
+    for name, row in squares.items():
+        means = struct.unpack(f"<{len(row)}f", found[name])
+        assert means == pytest.approx([one / 2 for one in row], rel=1e-6)
+
+
+def test_a_written_file_is_as_llama_cpp_lays_it_out(tmp_path: Path) -> None:
+    """Read by the gguf package: the keys and shapes that llama-imatrix's own loader asks for."""
+    gguf_package = pytest.importorskip("gguf")
+    path = tmp_path / "made.gguf"
+    sums = {"blk.0.ffn_up_exps.weight": imatrix.Sums(struct.pack("<6f", *range(6)), (4, 5))}
+    imatrix.write(path, sums, text="a.txt", chunks=3, chunk=256)
+    file = gguf_package.GGUFReader(path)
+    held = {tensor.name: tensor for tensor in file.tensors}
+    assert list(held["blk.0.ffn_up_exps.weight.in_sum2"].shape) == [3, 2]
+    assert list(held["blk.0.ffn_up_exps.weight.counts"].shape) == [1, 2]
+    assert held["blk.0.ffn_up_exps.weight.counts"].data.ravel().tolist() == [4, 5]
+    assert file.get_field("general.type").contents() == "imatrix"
+    assert file.get_field("imatrix.datasets").contents() == ["a.txt"]
+    assert file.get_field("imatrix.chunk_count").contents() == 3
+    assert file.get_field("imatrix.chunk_size").contents() == 256

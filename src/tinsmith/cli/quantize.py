@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from tinsmith.cli import _budget
 from tinsmith.recipe import FORMATS
 
 HELP = "write a GGUF file in another weight format"
@@ -15,10 +17,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="IN", help="a GGUF file or a Hugging Face folder")
     parser.add_argument("out", metavar="OUT", type=Path, help="the GGUF file to write")
     parser.add_argument(
-        "--type", required=True, metavar="T", help=f"one of {', '.join(f.lower() for f in FORMATS)}"
+        "--type", required=True, metavar="T", help=f"one of {', '.join(f.lower() for f in FORMATS)}, auto"
     )
-    parser.add_argument("--imatrix", metavar="F", help="which inputs matter: by llama.cpp's llama-imatrix")
+    parser.add_argument("--imatrix", metavar="F", help="which inputs matter: by tinsmith imatrix")
+    parser.add_argument("--gptq", action="store_true", help="make up for errors; needs --calibration")
     parser.add_argument("--threads", type=int, default=0, help="how many convert at once (0: one a core)")
+    _budget.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -27,12 +31,16 @@ def run(args: argparse.Namespace) -> int:
     from tinsmith.quant import presets
 
     preset = args.type.upper()
-    presets.find(preset)
+    if preset != _budget.AUTO:
+        presets.find(preset)
+    _budget.check(args, [preset])
     if args.threads < 0:
         raise InputError(f"--threads {args.threads}: give a number of threads, or 0 for one a core")
     importance = imatrix.read(args.imatrix) if args.imatrix else {}
     source = Path(args.source)
-    if source.is_dir():
+    if args.calibration:
+        _calibrated(source, preset, importance, args)
+    elif source.is_dir():
         _folder(source, args.out, preset, importance, args.threads)
     else:
         _file(source, args.out, preset, importance, args.threads)
@@ -40,20 +48,52 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _file(source: Path, out: Path, preset: str, importance: dict[str, bytes], threads: int) -> None:
+def _calibrated(source: Path, preset: str, importance: dict[str, bytes], args: argparse.Namespace) -> None:
+    """With a float model at hand: auto, or error feedback."""
+    from tinsmith import models, progress
+    from tinsmith.formats import gguf
+    from tinsmith.quant import files
+    from tinsmith.search import grams, text
+
+    spec, display = models.load(source), progress.display()
+    overhead = None if source.is_dir() else files.overhead(gguf.read(source))
+    if preset == _budget.AUTO:
+        made = _budget.search(args, spec, _budget.work_folder(args, args.out), display, overhead)
+        chosen: Any = made.search.mix(made.point)
+        feedback = made.search.feedback
+    else:
+        ids = text.tokens(spec, text.read(args.calibration))
+        chosen, feedback = preset, grams.Feedback(*grams.of_text(spec, ids, display))
+    if source.is_dir():
+        _folder(source, args.out, chosen, importance, args.threads, feedback and feedback.by_role)
+    else:
+        _file(source, args.out, chosen, importance, args.threads, feedback and feedback.by_name)
+
+
+def _file(
+    source: Path, out: Path, preset: Any, importance: dict[str, bytes], threads: int, feedback: Any = None
+) -> None:
     from tinsmith import progress
     from tinsmith.quant import files
 
-    display = progress.display()
+    display, label = progress.display(), getattr(preset, "name", preset)
     notes = files.quantize(
-        source, out, preset, importance, threads=threads, progress=partial(progress.transfer, display, preset)
+        source,
+        out,
+        preset,
+        importance,
+        threads=threads,
+        feedback=feedback,
+        progress=partial(progress.transfer, display, label),
     )
     for note in notes:
-        display.line(f"{preset}: {note}")
+        display.line(f"{label}: {note}")
 
 
-def _folder(source: Path, out: Path, preset: str, importance: dict[str, bytes], threads: int) -> None:
+def _folder(
+    source: Path, out: Path, preset: Any, importance: dict[str, bytes], threads: int, feedback: Any = None
+) -> None:
     from tinsmith import build, models, progress
 
     spec = models.load(source)
-    build.write_gguf(spec, out, preset, progress.display(), build.by_role(spec, importance), threads)
+    build.write_gguf(spec, out, preset, progress.display(), build.by_role(spec, importance), threads, feedback)

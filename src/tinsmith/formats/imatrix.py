@@ -1,4 +1,4 @@
-"""Importance matrices as llama.cpp's `llama-imatrix` writes them: GGUF files, and the older .dat.
+"""Importance matrices, read and written as llama.cpp's `llama-imatrix` does: GGUF files, and the older .dat.
 
 For each matrix, by its name in GGUF, the sum of the squares of every input over some text, and how many there
 were.
@@ -7,15 +7,65 @@ were.
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
 from tinsmith.errors import FormatError
-from tinsmith.files import map_file
+from tinsmith.files import atomic_write, map_file
 from tinsmith.formats import gguf
 from tinsmith.formats.gguf import Buffer
 
 _SUMS, _COUNTS = ".in_sum2", ".counts"
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Of one matrix, or of all of a mixture's experts: `squares`, float32 [experts, inputs], the sum of each
+    input's square; `counts`: the tokens that each expert saw, one number where there are no experts."""
+
+    squares: Buffer
+    counts: Sequence[int]
+
+
+def write(path: str | Path, sums: Mapping[str, Sums], *, text: str, chunks: int, chunk: int) -> None:
+    """By tensor name; GGUF, or the older format where the path ends in .dat. text: the calibration text's name;
+    chunks: how many windows of it were read, of `chunk` tokens each."""
+    made = _to_dat(sums, text, chunks) if Path(path).suffix == ".dat" else _to_gguf(sums, text, chunks, chunk)
+    with atomic_write(path) as file:
+        file.write(made)
+
+
+def _to_gguf(sums: Mapping[str, Sums], text: str, chunks: int, chunk: int) -> bytes:
+    metadata = {
+        "general.type": gguf.value("imatrix"),
+        "imatrix.datasets": gguf.value([text]),
+        "imatrix.chunk_count": gguf.value(chunks),
+        "imatrix.chunk_size": gguf.value(chunk),
+    }
+    tensors, kind = [], gguf.tensor_type("F32")
+    for name, one in sorted(sums.items()):
+        experts = len(one.counts)
+        inputs = memoryview(one.squares).nbytes // 4 // experts
+        counts = struct.pack(f"<{experts}f", *one.counts)
+        tensors.append(gguf.Tensor(name + _SUMS, kind, (inputs, experts), one.squares))
+        tensors.append(gguf.Tensor(name + _COUNTS, kind, (1, experts), counts))
+    return gguf.to_bytes(metadata, tensors)
+
+
+def _to_dat(sums: Mapping[str, Sums], text: str, chunks: int) -> bytes:
+    """As _from_dat reads it, then int32 chunks, and the text's name with its length. Uses are windows, and sums
+    those of the windows' means: what is divided by them is the mean."""
+    made = struct.pack("<i", len(sums))
+    for name, one in sorted(sums.items()):
+        means = _means(struct.unpack(f"<{memoryview(one.squares).nbytes // 4}f", one.squares), one.counts)
+        values = [mean * chunks for mean in struct.unpack(f"<{len(means) // 4}f", means)]
+        label = name.encode()
+        made += struct.pack("<i", len(label)) + label + struct.pack("<2i", chunks, len(values))
+        made += struct.pack(f"<{len(values)}f", *values)
+    label = text.encode()
+    return made + struct.pack("<2i", chunks, len(label)) + label
 
 
 def read(path: str | Path) -> dict[str, bytes]:
@@ -27,7 +77,7 @@ def read(path: str | Path) -> dict[str, bytes]:
     path = Path(path)
     found = _from_gguf(path) if bytes(map_file(path)[:4]) == gguf.MAGIC else _from_dat(path)
     if not found:
-        raise FormatError(f"{path}: holds no importance matrix; make one with llama.cpp's llama-imatrix")
+        raise FormatError(f"{path}: holds no importance matrix; make one with tinsmith imatrix")
     return found
 
 
@@ -57,7 +107,7 @@ def _floats(tensor: gguf.Tensor) -> tuple[float, ...]:
     return struct.unpack(f"<{prod(tensor.shape)}f", tensor.data)
 
 
-def _means(sums: tuple[float, ...], counts: tuple[float, ...]) -> bytes:
+def _means(sums: Sequence[float], counts: Sequence[float]) -> bytes:
     inputs = len(sums) // len(counts)
     means = [
         sums[at + k] / count if count > 0 else 1.0

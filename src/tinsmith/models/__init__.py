@@ -12,7 +12,17 @@ from tinsmith.models.spec import Hyper, Spec, Tensor, Tokenizer
 if TYPE_CHECKING:
     from tinsmith.models._gguf import Encode
 
-__all__ = ["Hyper", "Spec", "Tensor", "Tokenizer", "gguf_header", "load", "save_gguf", "save_hf"]
+__all__ = [
+    "Hyper",
+    "Spec",
+    "Tensor",
+    "Tokenizer",
+    "gguf_header",
+    "gguf_overhead",
+    "load",
+    "save_gguf",
+    "save_hf",
+]
 
 # The functions import their format when called: formats/ builds on models.spec, whose package this is.
 
@@ -56,6 +66,13 @@ def save_gguf(
     from tinsmith.models._gguf import save
 
     save(spec, path, extra_metadata or {}, encode)
+
+
+def gguf_overhead(spec: Spec) -> int:
+    """Bytes of the file that save_gguf writes, without its tensors: the same in all formats."""
+    from tinsmith.models._gguf import overhead
+
+    return overhead(spec)
 
 
 def gguf_header(spec: Spec, elsewhere: Collection[str]) -> bytes:

@@ -129,6 +129,12 @@ def save(spec: Spec, path: str | Path, extra_metadata: Mapping[str, Any], encode
     gguf.write(path, _metadata(spec, file_type, extra_metadata), _stored(spec, names, encode))
 
 
+def overhead(spec: Spec) -> int:
+    """Bytes of the file that `save` writes before its first tensor, whatever its formats."""
+    names = by_name(spec.family).tensors(spec.hyper)
+    return len(gguf.header(_metadata(spec, 0, {}), _stored(spec, names, None)))
+
+
 def header(spec: Spec, elsewhere: Collection[str]) -> bytes:
     """The file that `save` would write, up to its first tensor; then a file of no metadata with those tensors
     whose roles are not among `elsewhere`."""

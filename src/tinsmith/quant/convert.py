@@ -26,9 +26,10 @@ class Job:
     """A tensor and the format it shall have.
 
     importance: float32 [matrices, inputs], a weight for the squared error of each input column, or None.
-    matrices: those the tensor holds, one after the other. order: for rows that a file has in another order, its
-    row i of each run of len(order) rows is the tensor's row order[i] of that run.
-    """
+    feedback: gives float32 [inputs, inputs], the factor of _core.quantize_feedback, which is then how blocks
+    are made; for a single matrix. matrices: those the tensor holds, one after the other. order: for rows that a
+    file has in another order, its row i of each run of len(order) rows is the tensor's row order[i] of that
+    run."""
 
     name: str
     tensor: Tensor
@@ -36,6 +37,7 @@ class Job:
     importance: Buffer | None = None
     matrices: int = 1
     order: Sequence[int] = (0,)
+    feedback: Callable[[], Buffer] | None = None
 
     def spans(self) -> list[tuple[int, int]]:
         """Rows from, to: what one task converts. None crosses from a matrix to the next or divides a run."""
@@ -61,6 +63,8 @@ class Job:
         if self.format == "F32":
             return data
         try:
+            if self.feedback is not None:
+                return _core.quantize_feedback(self.format, data, *shape, self.feedback())
             return _core.quantize(self.format, data, *shape, importance=self._importance(begin))
         except ValueError as error:
             raise FormatError(f"{self.name} can't be quantized to {self.format}: {error}") from error

@@ -13,6 +13,7 @@ from tinsmith.formats.weights import WEIGHT_FORMATS
 from tinsmith.models.spec import Buffer, Tensor
 from tinsmith.quant import presets
 from tinsmith.quant.convert import Advance, Job, stream
+from tinsmith.quant.model import Feedback
 
 _VERSION = 2  # of the block layouts, in general.quantization_version
 
@@ -20,30 +21,27 @@ _VERSION = 2  # of the block layouts, in general.quantization_version
 def quantize(
     source: str | Path,
     target: str | Path,
-    preset: str,
+    preset: str | presets.Mix,
     importance: Mapping[str, Buffer] | None = None,
     *,
     threads: int = 0,
+    feedback: Feedback | None = None,
     progress: Callable[[int], AbstractContextManager[Advance]] | None = None,
 ) -> tuple[str, ...]:
     """Writes GGUF file `source` in a preset's formats, atomically, piece by piece on all cores; the fallbacks
     that it took, a line each.
 
-    importance: by tensor name, as formats.imatrix reads it. threads: 0 for one a core. progress: a context
-    that gets the bytes of all tensors and gives what is called with those that were converted. Tensors that
-    have their format already keep their bytes. Raises FormatError for a damaged file or a weight that no block
-    holds, UnsupportedError for a preset or a tensor's type that is not known.
-    """
+    importance: by tensor name, as formats.imatrix reads it. threads: 0 for one a core. feedback: by tensor
+    name, what gives the factor of its error feedback. progress: a context that gets the bytes of all tensors
+    and gives what is called with those that were converted. Tensors that have their format already keep their
+    bytes. Raises FormatError for a damaged file or a weight that no block holds, UnsupportedError for a preset
+    or a tensor's type that is not known."""
     file = gguf.read(source)
     if Path(target).exists() and Path(target).samefile(source):
         raise InputError(f"{target}: is the file that is read; give another name for what is written")
     weights = dict(importance or {})
-    jobs, notes = _jobs(file, preset, weights)
-    metadata = dict(file.metadata)
-    metadata["general.file_type"] = gguf.value(presets.find(preset).file_type)
-    metadata["general.quantization_version"] = gguf.value(_VERSION)
-    if weights:
-        metadata["quantize.imatrix.entries_count"] = gguf.value(len(weights))
+    jobs, notes = _jobs(file, preset, weights, feedback)
+    metadata = _metadata(file, presets.find(preset).file_type, len(weights))
 
     def write(advance: Advance | None) -> None:
         pieces = stream(jobs, threads, advance)
@@ -61,7 +59,23 @@ def quantize(
     return notes
 
 
-def _jobs(file: gguf.Gguf, preset: str, importance: Mapping[str, Buffer]) -> tuple[list[Job], tuple[str, ...]]:
+def overhead(file: gguf.Gguf) -> int:
+    """Bytes of what `quantize` writes without importance, before the first tensor."""
+    return len(gguf.header(_metadata(file, 0, 0), list(file.tensors.values())))
+
+
+def _metadata(file: gguf.Gguf, file_type: int, weighed: int) -> dict[str, gguf.Value]:
+    metadata = dict(file.metadata)
+    metadata["general.file_type"] = gguf.value(file_type)
+    metadata["general.quantization_version"] = gguf.value(_VERSION)
+    if weighed:
+        metadata["quantize.imatrix.entries_count"] = gguf.value(weighed)
+    return metadata
+
+
+def _jobs(
+    file: gguf.Gguf, preset: str | presets.Mix, importance: Mapping[str, Buffer], feedback: Feedback | None
+) -> tuple[list[Job], tuple[str, ...]]:
     tensors = list(file.tensors.values())
     shapes = [presets.Shape(tensor.name, prod(tensor.shape[1:]), tensor.shape[0]) for tensor in tensors]
     chosen, notes = presets.formats(preset, shapes, group=_group(file), weighed=bool(importance))
@@ -83,7 +97,8 @@ def _jobs(file: gguf.Gguf, preset: str, importance: Mapping[str, Buffer]) -> tup
                 f"{memoryview(weights).nbytes // 4}; the importance matrix is of another model"
             )
         held = Tensor(name, shape.rows, shape.inputs, tensor.data)
-        jobs.append(Job(tensor.name, held, wanted, weights, matrices))
+        factor = feedback(tensor.name) if feedback else None
+        jobs.append(Job(tensor.name, held, wanted, weights, matrices, feedback=factor))
     return jobs, notes
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tinsmith.errors import FormatError
@@ -10,6 +10,9 @@ from tinsmith.models.family import TensorName, by_name
 from tinsmith.models.spec import Buffer, Spec
 from tinsmith.quant import presets
 from tinsmith.quant.convert import Advance, Job, converted, stream
+
+# By role, what gives the factor of a tensor's error feedback; None for one that is to have none.
+Feedback = Callable[[str], Callable[[], Buffer] | None]
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Encoder:
     importance: Mapping[str, Buffer]
     threads: int = 0
     advance: Advance | None = None
+    feedback: Feedback | None = None
 
     def job(self, spec: Spec, name: TensorName, order: Sequence[int] = (0,)) -> Job:
         tensor, weights = spec.tensors[name.role], self.importance.get(name.role)
@@ -35,7 +39,8 @@ class Encoder:
                 f"{name.role}: importance is given for {memoryview(weights).nbytes // 4} inputs, the tensor "
                 f"has {matrices * tensor.inputs}; it is of another model"
             )
-        return Job(name.role, tensor, self.formats[name.role], weights, matrices, order)
+        factor = self.feedback(name.role) if self.feedback else None
+        return Job(name.role, tensor, self.formats[name.role], weights, matrices, order, factor)
 
     def __call__(
         self, spec: Spec, names: Sequence[tuple[TensorName, Sequence[int]]]
@@ -46,14 +51,16 @@ class Encoder:
 
 def encoder(
     spec: Spec,
-    preset: str,
+    preset: str | presets.Mix,
     importance: Mapping[str, Buffer] | None = None,
     *,
     threads: int = 0,
     advance: Advance | None = None,
+    feedback: Feedback | None = None,
 ) -> Encoder:
     """importance: by role, float32 weights for the squared errors of a matrix's input columns, [inputs], or
-    [experts, inputs] of a mixture. threads, advance: as for convert.stream.
+    [experts, inputs] of a mixture. threads, advance: as for convert.stream. feedback: for errors that later
+    inputs make up for.
 
     Raises UnsupportedError for an unknown preset; when it is used, FormatError for a weight that is not finite
     or too large for its format.
@@ -64,7 +71,7 @@ def encoder(
     chosen, notes = presets.formats(preset, shapes, group=group, weighed=bool(importance))
     formats = {name.role: given for name, given in zip(names, chosen, strict=True)}
     file_type = presets.find(preset).file_type
-    return Encoder(formats, file_type, notes, importance or {}, threads, advance)
+    return Encoder(formats, file_type, notes, importance or {}, threads, advance, feedback)
 
 
 def apply(spec: Spec, preset: str, importance: Mapping[str, Buffer] | None = None) -> Spec:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -68,6 +68,21 @@ class Preset(NamedTuple):
     rules: tuple[Rule, ...] = ()
 
 
+@dataclass(frozen=True)
+class Mix:
+    """A choice of format tensor by tensor, as a search makes it. name: what users call it; formats: by name in
+    GGUF."""
+
+    name: str
+    formats: Mapping[str, str]
+
+    @property
+    def file_type(self) -> int:
+        """Of the preset named after the format that most tensors have."""
+        common = max(sorted(set(self.formats.values())), key=list(self.formats.values()).count)
+        return next(PRESETS[name].file_type for name in (common, f"{common}_M") if name in PRESETS)
+
+
 PRESETS = {
     "F32": Preset(0, "F32", "F32", "F32"),
     "F16": Preset(1, "F16", "F16", "F16"),
@@ -121,6 +136,13 @@ PRESETS = {
             Rule("ffn_down", "Q5_K", lambda place: _first_eighth(place) and not place.weighed),
         ),
     ),
+    "Q3_K_L": Preset(
+        13,
+        "Q3_K",
+        "Q6_K",
+        "Q3_K",
+        tuple(Rule(part, "Q5_K") for part in ("attn_v", "ffn_down", "attn_output")),
+    ),
     "Q3_K_M": Preset(
         12,
         "Q3_K",
@@ -134,6 +156,7 @@ PRESETS = {
             Rule("attn_output", "Q4_K"),
         ),
     ),
+    "Q3_K_S": Preset(11, "Q3_K", "Q6_K", "Q3_K"),
     "Q2_K": Preset(
         10,
         "Q2_K",
@@ -161,22 +184,26 @@ _NARROW = {"Q2_K": "Q4_0", "Q3_K": "Q4_0", "Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K
 _NARROWEST = "F16"  # for rows that are no multiple of 32 either
 
 
-def find(name: str) -> Preset:
+def find(name: str | Mix) -> Preset | Mix:
     """Raises UnsupportedError for an unknown one, listing those there are."""
+    if isinstance(name, Mix):
+        return name
     if name not in PRESETS:
         raise UnsupportedError(f"preset {name!r} is not known; known: {', '.join(PRESETS)}")
     return PRESETS[name]
 
 
 def formats(
-    name: str, shapes: Sequence[Shape], *, group: int = 1, weighed: bool = False
+    name: str | Mix, shapes: Sequence[Shape], *, group: int = 1, weighed: bool = False
 ) -> tuple[list[str], tuple[str, ...]]:
-    """The format of each tensor of a file under preset `name`, and a line for every fallback.
+    """The format of each tensor of a file under preset `name`, and a line for every fallback; a mix has none.
 
     group: query heads a key head; weighed: an importance matrix is at hand. Vectors are F32, and so are the
     weights of short convolutions and of routers. Raises UnsupportedError for an unknown preset.
     """
     preset = find(name)
+    if isinstance(preset, Mix):
+        return ["F32" if is_exact(shape) else preset.formats[shape.name] for shape in shapes], ()
     tied = all(shape.name != "output.weight" for shape in shapes)
     parts = [_part(shape.name) for shape in shapes]
     counts, seen = Counter(parts), Counter[str]()
@@ -203,8 +230,13 @@ def _part(name: str) -> str:
     return _SAME.get(found[1], found[1]) if found else name
 
 
+def is_exact(shape: Shape) -> bool:
+    """Whether a tensor stays float32 under every preset."""
+    return shape.rows == 1 or bool(_EXACT.fullmatch(shape.name)) or not shape.name.endswith(".weight")
+
+
 def _wanted(preset: Preset, shape: Shape, part: str, place: Place, tied: bool) -> str:
-    if shape.rows == 1 or _EXACT.fullmatch(shape.name) or not shape.name.endswith(".weight"):
+    if is_exact(shape):
         return "F32"
     if shape.name == "output.weight" or (shape.name == "token_embd.weight" and tied):
         return preset.head

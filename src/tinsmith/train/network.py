@@ -124,7 +124,7 @@ class Network:
 
     def answer_losses(self, packing: Packing) -> tuple[Tensor, Tensor]:
         """Loss and likeliest token at each labelled position; [labels] each."""
-        with _quiet():
+        with quiet():
             states = self.trunk(
                 input_ids=packing.tokens, position_ids=packing.positions, use_cache=False, packing=packing
             ).last_hidden_state
@@ -184,7 +184,7 @@ def build(
     all but the head and the gates of one output, which choose and do not compute. Raises InputError for a name
     that the family does not have.
     """
-    base = _base_model(spec)
+    base = base_model(spec)
     wanted = _targets(spec.family, base, targets)
     for name in wanted:
         weight = base.get_submodule(name).weight
@@ -266,8 +266,8 @@ def _lora_forward(module: Any, x: Tensor, *, narrow: bool) -> Tensor:
     return out if narrow else out.to(x.dtype)
 
 
-def _base_model(spec: Spec) -> Any:
-    """transformers' model of the spec, frozen, every weight float32."""
+def base_model(spec: Spec, attend: str = attention.NAME) -> Any:
+    """transformers' model of the spec, frozen, every weight float32. attend: the name of its attention."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     attention.register()
@@ -279,14 +279,14 @@ def _base_model(spec: Spec) -> Any:
     except ValueError as error:
         text = " ".join(str(error).split())
         raise InputError(f"{spec.family} needs a newer transformers, or another config: {text}") from None
-    with _quiet():
+    with quiet():
         with torch.device("meta"):
             kind = type(AutoModelForCausalLM.from_config(config))
         model, report = kind.from_pretrained(
             None,
             config=config,
             state_dict=_weights(spec),
-            attn_implementation=attention.NAME,
+            attn_implementation=attend,
             dtype=torch.float32,
             output_loading_info=True,
         )
@@ -309,7 +309,7 @@ def _weights(spec: Spec) -> dict[str, Tensor]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without transformers' progress bars, and its advice to install faster kernels for GPUs."""
     from transformers.utils import logging
 

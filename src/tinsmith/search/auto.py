@@ -1,0 +1,201 @@
+"""`auto`: the formats that lose least within a budget."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tinsmith import models
+from tinsmith.errors import InputError
+from tinsmith.formats.weights import weight_format
+from tinsmith.models.spec import Spec
+from tinsmith.progress import Display
+from tinsmith.quant.assign import Choice, Tight, assign
+from tinsmith.quant.presets import Mix
+from tinsmith.search import grams, sensitivity, text
+from tinsmith.search.budget import Budget, Frame
+from tinsmith.search.floats import Reference
+
+NAME = "AUTO"
+_ALIGNMENT = 32  # of tensors in the file
+_POINTS = 12  # of the front
+
+
+@dataclass(frozen=True)
+class Options:
+    """tokens: that losses are measured on; gram_tokens: that inputs are seen on, for error feedback and output
+    errors; feedback: blocks with error feedback; thorough: every format of every tensor is measured."""
+
+    tokens: int = 1024
+    gram_tokens: int = grams.TOKENS
+    feedback: bool = True
+    thorough: bool = False
+
+
+@dataclass(frozen=True)
+class Point:
+    """One assignment: formats by role; size: bytes of the file; bits: a weight of its matrices; loss: the sum
+    of its tensors' losses; kl: what it loses when all are changed together, measured on the same text, or
+    None."""
+
+    formats: dict[str, str]
+    size: int
+    bits: float
+    loss: float
+    kl: float | None = None
+
+    def row(self) -> dict[str, Any]:
+        return {
+            "bytes": self.size,
+            "bits": round(self.bits, 4),
+            "sum_of_losses": self.loss,
+            "kl": self.kl,
+            "formats": dict(sorted(Counter(self.formats.values()).items())),
+        }
+
+
+class Search:
+    """Losses measured once, for as many budgets as are asked for.
+
+    folder: keeps sensitivity.json. overhead: bytes of the file beside its tensors, where that is not the file
+    that models.save_gguf writes.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        calibration: Sequence[int],
+        folder: Path,
+        display: Display,
+        options: Options = Options(),
+        *,
+        overhead: int | None = None,
+    ) -> None:
+        self.spec, self.display = spec, display
+        self.candidates = sensitivity.matrices(spec)
+        judged = text.windows(spec, calibration, options.tokens)
+        self.model, self.grams = grams.of_text(spec, calibration, display, options.gram_tokens)
+        self.feedback = grams.Feedback(self.model, self.grams) if options.feedback else None
+        unknown = sorted(set(self.candidates) - set(self.model.names))
+        if unknown:
+            raise InputError(f"{spec.family}: {unknown[0]} can't be measured; take a preset")
+        self.encode = sensitivity.Encoder(spec, self.grams, self.feedback)
+        settings = {"feedback": options.feedback, "calibration": list(calibration), "seen": options.gram_tokens}
+        self.losses = sensitivity.Sensitivity(
+            folder / "sensitivity.json", sensitivity.digest(spec, judged, settings)
+        )
+        with display.bar("float model", len(judged)) as bar:
+            done = iter(range(1, len(judged) + 1))
+            self.reference = Reference(self.model, judged, lambda: bar.update(next(done)))
+        sensitivity.measure(
+            self.losses, self.model, self.reference, self.encode, display, thorough=options.thorough
+        )
+        self.frame = self._frame(models.gguf_overhead(spec) if overhead is None else overhead)
+
+    def _frame(self, overhead: int) -> Frame:
+        others = [t for role, t in self.spec.tensors.items() if role not in self.candidates]
+        plain = sum(_padded(4 * tensor.rows * tensor.inputs) for tensor in others)
+        weights = sum(self._weights(role) for role in self.candidates)
+        unread = frozenset({"embed"} if "head" in self.candidates else ())
+        return Frame(overhead + plain, weights, plain, unread)
+
+    def _weights(self, role: str) -> int:
+        return self.spec.tensors[role].rows * self.spec.tensors[role].inputs
+
+    def bytes_of(self, role: str, format: str) -> int:
+        """In the file."""
+        kind = weight_format(format)
+        return _padded(self._weights(role) // kind.block * kind.bytes)
+
+    def choose(self, budget: Budget) -> Point:
+        """The best within a budget. Raises InputError where nothing is, with the nearest that is possible."""
+        limit, read = self.frame.limit(budget), self.frame.read_limit(budget)
+        fixed: list[dict[str, str]] = [{}]
+        if read is not None and self.frame.unread:
+            # What is not read counts for the file alone: each of its formats is tried with the best of the
+            # rest.
+            fixed = [{"embed": name} for name in self.candidates["embed"]]
+        found, least = [], []
+        for given in fixed:
+            try:
+                found.append(self._solve(limit, read, given))
+            except Tight as tight:
+                least.append(tight.least)
+        if not found:
+            size, bits = self.frame.overhead + min(least), 8 * min(least) / self.frame.weights
+            raise InputError(
+                f"no choice of formats keeps {budget.describe()}; the smallest file has {size:,} bytes, "
+                f"{bits:.3f} bits a weight"
+            )
+        return min(found, key=lambda point: (point.loss, point.size))
+
+    def _solve(self, limit: int, read: int | None, fixed: Mapping[str, str]) -> Point:
+        roles = [role for role in self.candidates if role not in fixed]
+        own = sum(self.bytes_of(role, name) for role, name in fixed.items())
+        left = min(limit - own, limit if read is None else read)
+        losses = {role: self.losses.losses(role) for role in self.candidates}
+        items = [
+            [Choice(self.bytes_of(role, name), losses[role][name]) for name in self.candidates[role]]
+            for role in roles
+        ]
+        try:
+            chosen = assign(items, left)
+        except Tight as tight:
+            raise Tight(tight.least + own, limit) from None
+        formats = {
+            **{role: self.candidates[role][k] for role, k in zip(roles, chosen, strict=True)},
+            **fixed,
+        }
+        return self.point({role: formats[role] for role in self.candidates})
+
+    def point(self, formats: dict[str, str]) -> Point:
+        size = sum(self.bytes_of(role, name) for role, name in formats.items())
+        loss = sum(self.losses.losses(role)[name] for role, name in formats.items())
+        return Point(formats, self.frame.overhead + size, 8 * size / self.frame.weights, loss)
+
+    def measured(self, point: Point) -> Point:
+        """With its KL divergence when all its tensors are changed together."""
+        key = hashlib.sha256(json.dumps(sorted(point.formats.items())).encode()).hexdigest()[:16]
+        if key not in self.losses.wholes:
+            made = {role: self.encode(role, name) for role, name in point.formats.items()}
+            self.losses.wholes[key] = self.reference.divergence(made)
+            self.losses.save()
+        return Point(point.formats, point.size, point.bits, point.loss, self.losses.wholes[key])
+
+    def front(self, points: int = _POINTS) -> list[Point]:
+        """The best for sizes from the smallest file to the largest that loses anything, evenly spread."""
+        least = sum(min(self.bytes_of(role, name) for name in names) for role, names in self.candidates.items())
+        losses = {role: self.losses.losses(role) for role in self.candidates}
+        most = sum(
+            min(self.bytes_of(role, name) for name in names if losses[role][name] == min(losses[role].values()))
+            for role, names in self.candidates.items()
+        )
+        sizes = sorted({least + (most - least) * k // (points - 1) for k in range(points)})
+        return [self._solve(size, None, {}) for size in sizes]
+
+    def mix(self, point: Point) -> Mix:
+        return Mix(NAME, {self.model.names[role].gguf: name for role, name in point.formats.items()})
+
+
+def table(points: Sequence[Point], chosen: Point | None = None) -> list[str]:
+    """The front for people, a line each; the chosen point is marked."""
+    lines = ["     bytes  bits   KL, summed  measured  formats"]
+    others = [point for point in points if chosen is None or point.formats != chosen.formats]
+    for point in sorted([*others, *([chosen] if chosen else [])], key=lambda point: point.size):
+        counts = Counter(point.formats.values()).most_common()
+        kl = "" if point.kl is None else f"{point.kl:.5f}"
+        mark = "*" if point is chosen else " "
+        lines.append(
+            f"{mark}{point.size:>9} {point.bits:>5.2f}  {point.loss:>11.5f}  {kl:>8}  "
+            + ", ".join(f"{count} {name}" for name, count in counts)
+        )
+    return lines
+
+
+def _padded(size: int) -> int:
+    return -(-size // _ALIGNMENT) * _ALIGNMENT

@@ -1,0 +1,64 @@
+"""How large a model may be: every budget as bytes of its matrices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tinsmith.errors import InputError
+
+
+@dataclass(frozen=True)
+class Budget:
+    """max_size: bytes of the GGUF file, whole; bits: of the file's weights, on average; memory: bytes that the
+    weights and a session take; speed: tokens a second that `bandwidth` bytes a second must allow. None sets no
+    limit."""
+
+    max_size: int | None = None
+    bits: float | None = None
+    memory: int | None = None
+    speed: float | None = None
+    bandwidth: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.max_size, self.bits, self.memory, self.speed) == (None,) * 4:
+            raise InputError("auto needs a budget; give a size, bits a weight, memory or a speed")
+
+    def describe(self) -> str:
+        said = {
+            "a file of {:,} bytes": self.max_size,
+            "{:g} bits a weight": self.bits,
+            "{:,} bytes of memory": self.memory,
+            "{:g} tokens a second": self.speed,
+        }
+        return " and ".join(text.format(value) for text, value in said.items() if value is not None)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What of a file and of a session does not depend on the choice: overhead: bytes of the file beside its
+    matrices; weights: how many the matrices have; session: bytes beside the weights; unread: the roles of which
+    a token reads one row."""
+
+    overhead: int
+    weights: int
+    session: int
+    unread: frozenset[str]
+
+    def limit(self, budget: Budget) -> int:
+        """Bytes that the matrices may take in the file, together."""
+        limits = []
+        if budget.max_size is not None:
+            limits.append(budget.max_size - self.overhead)
+        if budget.bits is not None:
+            limits.append(int(budget.bits * self.weights / 8))
+        if budget.memory is not None:
+            limits.append(budget.memory - self.session)
+        return min(limits, default=1 << 62)
+
+    def read_limit(self, budget: Budget) -> int | None:
+        """Bytes of them that a token may read."""
+        if budget.speed is None:
+            return None
+        if not budget.bandwidth:
+            raise InputError("a budget of tokens a second needs the device's memory bandwidth; give a target")
+        return int(budget.bandwidth / budget.speed)

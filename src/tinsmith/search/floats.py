@@ -1,0 +1,165 @@
+"""The float model in torch, run from any of its layers on: what is before a changed tensor is computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor as Floats
+from torch import nn
+
+from tinsmith.errors import UnsupportedError
+from tinsmith.models import family
+from tinsmith.models.family import TensorName
+from tinsmith.models.spec import Spec, Tensor
+from tinsmith.train import network
+from tinsmith.train.tensors import to_folder
+
+_ROWS = 64  # of logits that are compared at once
+_BATCH = 1024  # tokens that go through the network at once
+
+
+class FloatModel:
+    """A spec's model, its weights float32.
+
+    names: its matrices by role. Raises UnsupportedError for a family whose matrices transformers holds in
+    another shape: a mixture of experts.
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.model = network.base_model(spec, "eager")
+        self.trunk: nn.Module = self.model.base_model
+        self.layers: list[nn.Module] = list(self.trunk.layers)
+        config = self.model.config
+        self.scale = 1 / getattr(config, "logits_scaling", 1)
+        self.cap: float | None = getattr(config, "final_logit_softcapping", None)
+        held = dict(self.model.named_parameters(remove_duplicate=False))
+        self.names: dict[str, TensorName] = {}
+        self.parameters: dict[str, nn.Parameter] = {}
+        for name in family.by_name(spec.family).tensors(spec.hyper):
+            if name.all_rows == 1 or not name.hf or name.role not in spec.tensors:
+                continue
+            if name.hf not in held or tuple(held[name.hf].shape) != name.folder_shape:
+                raise UnsupportedError(
+                    f"{spec.family}: {name.gguf} can't be measured, as transformers holds it in another shape; "
+                    "take a preset"
+                )
+            self.names[name.role] = name
+            self.parameters[name.role] = held[name.hf]
+
+    @property
+    def head(self) -> str:
+        """The role of the matrix that makes logits."""
+        return "head" if "head" in self.names else "embed"
+
+    def first_layer(self, role: str) -> int:
+        """The layer that a tensor's first use is in; as many as there are layers for the head's."""
+        if role == "head":
+            return len(self.layers)
+        part = role.split(".")
+        return int(part[1]) if part[0] == "layers" else 0
+
+    def module(self, role: str) -> nn.Module:
+        module: nn.Module = self.model.get_submodule(self.names[role].hf.removesuffix(".weight"))
+        return module
+
+    @contextmanager
+    def replaced(self, tensors: dict[str, Tensor]) -> Iterator[None]:
+        """Within, these tensors stand for the roles' own."""
+        before = {role: self.parameters[role].data for role in tensors}
+        try:
+            for role, tensor in tensors.items():
+                array = np.ascontiguousarray(to_folder(self.names[role], tensor), dtype=np.float32)
+                self.parameters[role].data = torch.from_numpy(array)
+            yield
+        finally:
+            for role, data in before.items():
+                self.parameters[role].data = data
+
+    def states(self, tokens: Floats, begin: int = 0, entering: Floats | None = None) -> Floats:
+        """The states that the head sees, [windows, size, dim]; from layer `begin` on where its input is
+        known."""
+        with self._from(begin, entering), network.quiet():
+            found: Floats = self.trunk(input_ids=tokens, use_cache=False).last_hidden_state
+        return found
+
+    @contextmanager
+    def _from(self, begin: int, entering: Floats | None) -> Iterator[None]:
+        skipped = self.layers[: begin if entering is not None else 0]
+        for layer in skipped:
+            layer.forward = _pass_on
+        if skipped:
+            skipped[-1].forward = lambda hidden, *_, **__: entering
+        try:
+            yield
+        finally:
+            for layer in skipped:
+                del layer.forward
+
+    def logprobs(self, states: Floats) -> Iterator[Floats]:
+        """Of rows [n, dim] a few at a time: [rows, vocabulary]."""
+        head = self.parameters[self.head]
+        for begin in range(0, len(states), _ROWS):
+            logits = (states[begin : begin + _ROWS] @ head.T).mul_(self.scale)
+            if self.cap is not None:
+                logits = logits.div_(self.cap).tanh_().mul_(self.cap)
+            yield logits.log_softmax(-1)
+
+
+def _pass_on(hidden: Floats, *_: Any, **__: Any) -> Floats:
+    return hidden
+
+
+def divergence(wanted: Floats, given: Floats) -> Floats:
+    """KL(wanted || given) of each row of logarithms of probabilities, in a form whose terms are all positive:
+    small ones don't drown in rounding. sum p (e^d - 1 - d) with d = log q - log p, as both sum to 1."""
+    d = given - wanted
+    return (wanted.exp() * (torch.expm1(d) - d)).sum(-1)
+
+
+class Reference:
+    """What the float model says on some windows, and what enters each of its layers there."""
+
+    def __init__(
+        self, model: FloatModel, windows: Sequence[Sequence[int]], advance: Callable[[], None]
+    ) -> None:
+        self.model = model
+        self.batches: list[tuple[Floats, list[Floats], list[Floats]]] = []
+        step = max(1, _BATCH // len(windows[0]))
+        with torch.inference_mode():
+            for begin in range(0, len(windows), step):
+                tokens = torch.tensor(windows[begin : begin + step])
+                entering: list[Floats] = []
+                hooks = [
+                    layer.register_forward_pre_hook(lambda _, args, kept=entering: kept.append(args[0]))
+                    for layer in model.layers
+                ]
+                try:
+                    states = model.states(tokens)
+                finally:
+                    for hook in hooks:
+                        hook.remove()
+                # 4 bytes a token and word of the vocabulary, which every measurement needs.
+                said = list(model.logprobs(states.flatten(0, 1)))
+                self.batches.append((tokens, [*entering, states], said))
+                advance()
+
+    def divergence(self, tensors: dict[str, Tensor]) -> float:
+        """Mean KL divergence of the next token's distribution from the float model's, with these tensors in the
+        place of its own; in nats a token."""
+        model, total, count = self.model, 0.0, 0
+        begin = min((model.first_layer(role) for role in tensors), default=len(model.layers))
+        with torch.inference_mode():
+            for tokens, entering, said in self.batches:
+                with model.replaced(tensors):
+                    states = entering[-1]
+                    if begin < len(model.layers):
+                        states = model.states(tokens, begin, entering[begin])
+                    for wanted, given in zip(said, model.logprobs(states.flatten(0, 1)), strict=True):
+                        total += divergence(wanted, given).double().sum().item()
+                        count += len(given)
+        return total / count

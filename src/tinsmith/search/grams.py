@@ -1,0 +1,125 @@
+"""What a matrix's inputs are like on the calibration text: the mean of x x^T, by role.
+
+From it follow the output error that a change of the matrix makes, the factor of error feedback, and the
+importance of each input (its diagonal). Matrices that read the same values (q, k and v) share one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from threading import Lock
+from typing import Any
+
+import torch
+from torch import Tensor as Floats
+
+from tinsmith.formats.imatrix import Sums
+from tinsmith.models.spec import Spec
+from tinsmith.progress import Display
+from tinsmith.search import text
+from tinsmith.search.floats import FloatModel
+
+TOKENS = 16_384
+_BATCH = 1024  # tokens at once
+_DAMPING = 0.01  # of the mean of the diagonal, added to it: a text shows less than all that may come
+
+
+class Grams:
+    """site: by role, the role under which the Gram matrix of its inputs is kept; `count` tokens were seen."""
+
+    def __init__(self, sites: dict[str, str], held: dict[str, Floats], count: int) -> None:
+        self.sites, self.held, self.count = sites, held, count
+        self._factor: tuple[str, bytes] = ("", b"")  # the latest: tensors that share one are neighbours
+        self._lock = Lock()
+
+    def __contains__(self, role: str) -> bool:
+        return role in self.sites
+
+    def error(self, role: str, change: Any) -> float:
+        """The mean square of what a matrix's outputs change by, all together, where the matrix changes by
+        `change`, float32 [outputs, inputs]."""
+        rows = torch.from_numpy(change)
+        return ((rows @ self.held[self.sites[role]]) * rows).double().sum().item()
+
+    def factor(self, role: str) -> bytes:
+        """float32 [inputs, inputs]: the upper U of U^T U = H^-1, as _core.quantize_feedback takes it."""
+        site = self.sites[role]
+        with self._lock:
+            if site != self._factor[0]:
+                self._factor = site, _factor(self.held[site].double())
+            return self._factor[1]
+
+    def importance(self) -> dict[str, bytes]:
+        """By role, the mean square of each input, float32 [inputs]."""
+        return {role: self.held[site].diagonal().numpy().tobytes() for role, site in self.sites.items()}
+
+    def sums(self, names: dict[str, str]) -> dict[str, Sums]:
+        """What an importance matrix holds; names: of tensors, by role."""
+        return {
+            name: Sums((self.held[self.sites[role]].diagonal() * self.count).numpy().tobytes(), (self.count,))
+            for role, name in names.items()
+            if role in self.sites
+        }
+
+
+def _factor(gram: Floats) -> bytes:
+    damping = _DAMPING * gram.diagonal().mean().clamp_min(1e-20)
+    gram = gram + damping * torch.eye(len(gram), dtype=torch.float64)
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
+    return torch.linalg.cholesky(inverse, upper=True).float().contiguous().numpy().tobytes()  # type: ignore[no-any-return]
+
+
+def gather(model: FloatModel, windows: Sequence[Sequence[int]], advance: Callable[[int], None]) -> Grams:
+    """One pass of the float model over the windows; advance: called with the tokens done so far."""
+    sums: dict[str, Floats] = {}
+    sites: dict[str, str] = {}
+    latest: list[Any] = [None, ""]
+
+    def note(role: str, values: Floats) -> None:
+        if values is not latest[0]:
+            latest[:] = values, role
+            rows = values.flatten(0, -2)
+            square = rows.T @ rows
+            sums[role] = sums[role].add_(square) if role in sums else square
+        sites[role] = latest[1]
+
+    def watch(role: str) -> Callable[..., None]:
+        return lambda module, inputs: note(role, inputs[0])
+
+    hooks = [
+        model.module(role).register_forward_pre_hook(watch(role)) for role in model.names if role != "embed"
+    ]
+    step, count = max(1, _BATCH // len(windows[0])), 0
+    try:
+        with torch.inference_mode():
+            for begin in range(0, len(windows), step):
+                batch = torch.tensor(windows[begin : begin + step])
+                note(model.head, model.states(batch))
+                count += batch.numel()
+                advance(count)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return Grams(sites, {role: total / count for role, total in sums.items()}, count)
+
+
+class Feedback:
+    """What gives the factors of error feedback: by role, as quant.encoder takes it, or by name in GGUF, as
+    quant.files.quantize does. None for a tensor whose inputs were not seen."""
+
+    def __init__(self, model: FloatModel, grams: Grams) -> None:
+        self._grams = grams
+        self._roles = {name.gguf: role for role, name in model.names.items()}
+
+    def by_role(self, role: str) -> Callable[[], bytes] | None:
+        return partial(self._grams.factor, role) if role in self._grams else None
+
+    def by_name(self, name: str) -> Callable[[], bytes] | None:
+        return self.by_role(self._roles.get(name, ""))
+
+
+def of_text(spec: Spec, ids: Sequence[int], display: Display, most: int = TOKENS) -> tuple[FloatModel, Grams]:
+    """Of at most `most` tokens of a text."""
+    windows, model = text.windows(spec, ids, most), FloatModel(spec)
+    with display.bar("calibration", sum(map(len, windows))) as bar:
+        return model, gather(model, windows, lambda count: bar.update(count, "tokens"))

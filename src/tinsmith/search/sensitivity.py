@@ -1,0 +1,166 @@
+"""What each format costs each tensor: measured mean KL divergence, one tensor at a time.
+
+Of each tensor one format is measured (of the tied embedding, which is two tensors' work, all), and the others
+follow by the mean square of the error that they leave in the matrix's outputs: both grow with the square of the
+change. With `thorough` every format is measured. The results are kept in sensitivity.json as they come, so that
+a search goes on where it was stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinsmith import files
+from tinsmith.errors import FormatError
+from tinsmith.formats.weights import WEIGHT_FORMATS, weight_format
+from tinsmith.models.spec import Spec, Tensor
+from tinsmith.progress import Display
+from tinsmith.quant import presets
+from tinsmith.quant.convert import Job, converted
+from tinsmith.search.floats import FloatModel, Reference
+from tinsmith.search.grams import Feedback, Grams
+from tinsmith.train.tensors import to_float32
+
+_VERSION = 1  # of how losses are found; another begins anew
+_ANCHORS = ("Q4_K", "Q4_0")  # measured: coarse enough to rise above rounding, fine enough to be quadratic
+_FLOATS = ("F32", "F16", "BF16")
+
+
+def candidates(tensor: Tensor) -> list[str]:
+    """The formats that a tensor may get: those that its rows fill, no larger than its own; 16 bits at most."""
+    own = weight_format(tensor.format)
+    width = min(own.bytes / own.block, 2.0)
+    found = [
+        name
+        for name, kind in WEIGHT_FORMATS.items()
+        if name not in _FLOATS and tensor.inputs % kind.block == 0 and kind.bytes / kind.block <= width
+    ]
+    if tensor.format in _FLOATS:
+        found.append("BF16" if tensor.format == "BF16" else "F16")
+    elif tensor.format not in found:
+        found.append(tensor.format)
+    return found
+
+
+def matrices(spec: Spec) -> dict[str, list[str]]:
+    """By role, the candidates of each tensor that a preset would quantize."""
+    from tinsmith.models.family import by_name
+
+    names = [name for name in by_name(spec.family).tensors(spec.hyper) if name.role in spec.tensors]
+    plain, _ = presets.formats("Q8_0", [presets.Shape(n.gguf, n.all_rows, n.inputs) for n in names])
+    return {
+        name.role: candidates(spec.tensors[name.role])
+        for name, format in zip(names, plain, strict=True)
+        if format != "F32"
+    }
+
+
+class Encoder:
+    """A tensor in a format as the built file will have it."""
+
+    def __init__(self, spec: Spec, grams: Grams, feedback: Feedback | None) -> None:
+        self.spec, self.grams, self.feedback = spec, grams, feedback
+        self.weights = grams.importance()
+
+    def __call__(self, role: str, format: str) -> Tensor:
+        tensor = self.spec.tensors[role]
+        factor = self.feedback.by_role(role) if self.feedback else None
+        return converted([Job(role, tensor, format, self.weights.get(role), feedback=factor)])[0]
+
+
+class Sensitivity:
+    """losses: by role and format, KL in nats a token."""
+
+    def __init__(self, path: Path, digest: str) -> None:
+        self.path, self.digest = path, digest
+        self.measured: dict[str, dict[str, float]] = {}
+        self.errors: dict[str, dict[str, float]] = {}
+        self.wholes: dict[str, float] = {}
+        if path.exists():
+            self._read()
+
+    def _read(self) -> None:
+        try:
+            held = json.loads(self.path.read_text(encoding="utf-8"))
+            if held["digest"] == self.digest:
+                self.measured, self.errors, self.wholes = (
+                    held[key] for key in ("measured", "errors", "wholes")
+                )
+        except (ValueError, KeyError, TypeError) as error:
+            raise FormatError(f"{self.path}: damaged ({error}); delete it to measure anew") from None
+
+    def save(self) -> None:
+        held = {
+            "digest": self.digest,
+            "measured": self.measured,
+            "errors": self.errors,
+            "wholes": self.wholes,
+        }
+        files.write_text(self.path, json.dumps(held, indent=1, sort_keys=True) + "\n")
+
+    def losses(self, role: str) -> dict[str, float]:
+        """Of every format, measured or derived."""
+        measured, errors = self.measured[role], self.errors[role]
+        share = next((loss / errors[name] for name, loss in measured.items()), 0.0)
+        return {name: measured.get(name, share * error) for name, error in errors.items()}
+
+
+def digest(spec: Spec, windows: Sequence[Sequence[int]], settings: Mapping[str, Any]) -> str:
+    """Of all that the losses depend on."""
+    hashed = hashlib.sha256(json.dumps([_VERSION, windows, settings], sort_keys=True).encode())
+    for role, tensor in sorted(spec.tensors.items()):
+        hashed.update(f"{role} {tensor.format} {tensor.rows} {tensor.inputs}".encode())
+        hashed.update(tensor.data)
+    return hashed.hexdigest()
+
+
+def measure(
+    found: Sensitivity,
+    model: FloatModel,
+    reference: Reference,
+    encode: Encoder,
+    display: Display,
+    *,
+    thorough: bool = False,
+) -> None:
+    """Fills `found` with what it lacks."""
+    roles = {role: names for role, names in matrices(model.spec).items() if role in model.names}
+    with display.bar("sensitivity", len(roles)) as bar:
+        for done, (role, names) in enumerate(roles.items()):
+            bar.update(done, role)
+            _measure(found, role, names, reference, encode, thorough)
+        bar.update(len(roles))
+
+
+def _measure(
+    found: Sensitivity,
+    role: str,
+    names: Sequence[str],
+    reference: Reference,
+    encode: Encoder,
+    thorough: bool,
+) -> None:
+    """Of one tensor."""
+    errors, measured = found.errors.setdefault(role, {}), found.measured.setdefault(role, {})
+    held: dict[str, Tensor] = {}
+    missing = [name for name in names if name not in errors]
+    if missing:
+        plain = to_float32(encode.spec.tensors[role])
+        for name in missing:
+            held[name] = encode(role, name)
+            change = to_float32(held[name]) - plain
+            known = role in encode.grams
+            errors[name] = encode.grams.error(role, change) if known else float(np.square(change).sum())
+    inexact = [name for name in (*_ANCHORS, *names) if errors.get(name, 0) > 0]
+    every = thorough or role == "embed" or role not in encode.grams
+    wanted = [name for name in dict.fromkeys(inexact if every else inexact[:1]) if name not in measured]
+    for name in wanted:
+        measured[name] = reference.divergence({role: held.get(name) or encode(role, name)})
+        found.save()
+    if missing:
+        found.save()

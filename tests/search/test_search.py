@@ -1,0 +1,276 @@
+"""auto: what is measured equals a direct measurement, budgets are kept, and the files load."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+np = pytest.importorskip("numpy")
+
+import itertools
+
+from tiny_models import cases, tiny_spec  # noqa: E402
+
+from tinsmith import cli, models, progress  # noqa: E402
+from tinsmith.errors import FormatError, InputError, UnsupportedError  # noqa: E402
+from tinsmith.formats import gguf, imatrix  # noqa: E402
+from tinsmith.models import Spec, family  # noqa: E402
+from tinsmith.quant import apply  # noqa: E402
+from tinsmith.search import auto, grams, sensitivity, text  # noqa: E402
+from tinsmith.search.budget import Budget  # noqa: E402
+from tinsmith.search.floats import FloatModel, Reference  # noqa: E402
+
+WORDS = ["the", "in", "thin", "lamp", "on", "off", "kitchen", "0.5", "hall"]
+SETTINGS = {"hidden_size": 64, "intermediate_size": 256, "num_attention_heads": 4, "vocab_size": 300}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Any:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def words() -> str:
+    source = random.Random(2)
+    return " ".join(source.choice(WORDS) for _ in range(1500))
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["tied", "untied"])
+def spec(request: pytest.FixtureRequest) -> Spec:
+    return tiny_spec(family.by_name("llama"), tie_word_embeddings=request.param, **SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def search(spec: Spec, words: str, tmp_path_factory: pytest.TempPathFactory) -> auto.Search:
+    return made(spec, words, tmp_path_factory.mktemp("search"))
+
+
+def made(spec: Spec, words: str, folder: Path, **options: Any) -> auto.Search:
+    given = auto.Options(tokens=512, gram_tokens=1024, **options)
+    return auto.Search(spec, text.tokens(spec, words), folder, progress.PlainDisplay(), given)
+
+
+def changed(spec: Spec, search: auto.Search, formats: dict[str, str]) -> Spec:
+    """The spec with tensors in the formats that the search made of them."""
+    tensors = {role: search.encode(role, name) for role, name in formats.items()}
+    return Spec(**{**spec.__dict__, "tensors": {**spec.tensors, **tensors}})
+
+
+def direct(spec: Spec, other: Spec, windows: list[list[int]]) -> float:
+    """Mean KL by two whole models and its definition."""
+    said = []
+    for one in (spec, other):
+        model = FloatModel(one)
+        with torch.inference_mode():
+            states = model.states(torch.tensor(windows)).flatten(0, 1)
+            said.append(torch.cat(list(model.logprobs(states))).double())
+    wanted, given = said
+    return float((wanted.exp() * (wanted - given)).sum(-1).mean())
+
+
+def test_a_loss_is_what_a_direct_measurement_finds(spec: Spec, search: auto.Search, words: str) -> None:
+    windows = text.windows(spec, text.tokens(spec, words), 512)
+    measured = search.losses.measured
+    assert set(measured) == set(search.candidates)
+    for role in ("embed", "layers.0.q", "layers.1.down", *(["head"] if "head" in measured else [])):
+        for name, loss in measured[role].items():
+            expected = direct(spec, changed(spec, search, {role: name}), windows)
+            assert loss == pytest.approx(expected, rel=5e-3, abs=2e-8), (role, name)
+
+
+def test_a_derived_loss_is_near_the_measured_one(spec: Spec, search: auto.Search, words: str) -> None:
+    role, name = "layers.0.gate", "Q5_0"
+    assert name not in search.losses.measured[role]
+    windows = text.windows(spec, text.tokens(spec, words), 512)
+    expected = direct(spec, changed(spec, search, {role: name}), windows)
+    assert 0.4 < search.losses.losses(role)[name] / expected < 2.5
+
+
+@pytest.mark.parametrize("case", cases())
+def test_a_layer_in_the_middle_is_where_a_run_begins(case: str, words: str) -> None:
+    spec = tiny_spec(case)
+    if spec.family.endswith("_moe"):
+        with pytest.raises(UnsupportedError, match="take a preset"):
+            FloatModel(spec)
+        return
+    model = FloatModel(spec)
+    windows = text.windows(spec, text.tokens(spec, words), 128, 64)
+    reference = Reference(model, windows, lambda: None)
+    last = len(model.layers) - 1
+    role = next(role for role in model.names if role.startswith(f"layers.{last}."))
+    tensor = spec.tensors[role]
+    noise = np.frombuffer(tensor.data, np.float32) * np.float32(1.3)
+    other = models.Tensor("F32", tensor.rows, tensor.inputs, noise.tobytes())
+    found = reference.divergence({role: other})
+    assert found == pytest.approx(reference.divergence({role: other, "embed": spec.tensors["embed"]}), rel=1e-4)
+    assert found > 0
+    assert reference.divergence({}) < 1e-9
+
+
+@pytest.mark.parametrize(
+    "budget",
+    [Budget(bits=5.1), Budget(memory=100_000), Budget(speed=10.0, bandwidth=1_200_000.0)],
+    ids=["bits", "memory", "speed"],
+)
+def test_budgets_are_kept(search: auto.Search, budget: Budget) -> None:
+    point = search.choose(budget)
+    held = {role: search.bytes_of(role, name) for role, name in point.formats.items()}
+    read = sum(size for role, size in held.items() if role not in search.frame.unread)
+    assert budget.bits is None or point.bits <= budget.bits
+    assert budget.memory is None or sum(held.values()) <= budget.memory
+    assert budget.speed is None or budget.bandwidth is None or read * budget.speed <= budget.bandwidth
+
+
+def test_the_file_is_as_large_as_was_said_and_holds_the_choice(
+    spec: Spec, search: auto.Search, tmp_path: Path
+) -> None:
+    from tinsmith import build
+
+    limit = search.frame.overhead + search.frame.weights * 6 // 8
+    point = search.measured(search.choose(Budget(max_size=limit)))
+    path = tmp_path / "auto.gguf"
+    assert search.feedback is not None
+    build.write_gguf(spec, path, search.mix(point), progress.PlainDisplay(), feedback=search.feedback.by_role)
+    assert path.stat().st_size == point.size <= limit
+    held = models.load(path)
+    for role, name in point.formats.items():
+        assert held.tensors[role].format == name
+        assert held.tensors[role].data == search.encode(role, name).data
+    assert point.kl is not None and point.kl > 0
+
+
+def test_what_is_impossible_names_the_nearest(search: auto.Search) -> None:
+    with pytest.raises(InputError, match=r"no choice of formats keeps a file of 5,000 bytes; the sm") as e:
+        search.choose(Budget(max_size=5000))
+    least = int(str(e.value).split("smallest file has ")[1].split(" bytes")[0].replace(",", ""))
+    assert search.choose(Budget(max_size=least)).size == least
+    with pytest.raises(InputError, match="needs a budget"):
+        Budget()
+
+
+def test_the_front_falls(search: auto.Search) -> None:
+    points = search.front(5)
+    assert [point.size for point in points] == sorted({point.size for point in points})
+    assert all(a.loss > b.loss for a, b in itertools.pairwise(points))
+    lines = auto.table(points, points[2])
+    assert len(lines) == len(points) + 1 and sum(line.startswith("*") for line in lines) == 1
+
+
+def test_a_stopped_search_goes_on(
+    spec: Spec, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[Any] = []
+    measure: Callable[..., float] = Reference.divergence
+
+    def counted(self: Reference, tensors: dict[str, Any]) -> float:
+        calls.append(tensors)
+        if len(calls) == stop:
+            raise KeyboardInterrupt
+        return measure(self, tensors)
+
+    monkeypatch.setattr(Reference, "divergence", counted)
+    stop = 4
+    with pytest.raises(KeyboardInterrupt):
+        made(spec, words, tmp_path)
+    before = len(json.loads((tmp_path / "sensitivity.json").read_text())["measured"])
+    stop, again = -1, len(calls)
+    first = made(spec, words, tmp_path).losses.measured
+    done = len(calls) - again
+    calls.clear()
+    assert made(spec, words, tmp_path).losses.measured == first
+    assert not calls
+    assert before and done < sum(map(len, first.values()))
+    (tmp_path / "sensitivity.json").write_text("{")
+    with pytest.raises(FormatError, match=r"sensitivity.json: damaged"):
+        sensitivity.Sensitivity(tmp_path / "sensitivity.json", "")
+
+
+def test_error_feedback_lowers_the_divergence(words: str) -> None:
+    spec = tiny_spec(family.by_name("llama"), **SETTINGS)
+    ids = text.tokens(spec, words)
+    model, seen = grams.of_text(spec, ids, progress.PlainDisplay())
+    reference = Reference(model, text.windows(spec, ids, 1024), lambda: None)
+    roles = [role for role in sensitivity.matrices(spec) if role in seen]
+    found = [
+        reference.divergence({role: encode(role, "Q4_0") for role in roles})
+        for encode in (
+            sensitivity.Encoder(spec, seen, None),
+            sensitivity.Encoder(spec, seen, grams.Feedback(model, seen)),
+        )
+    ]
+    assert found[1] < 0.85 * found[0]
+
+
+def shell(*arguments: str) -> None:
+    assert cli.main(list(arguments)) == 0
+
+
+def test_the_verbs(words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = tiny_spec(family.by_name("llama"), **SETTINGS)
+    (tmp_path / "words.txt").write_text(words)
+    models.save_gguf(spec, tmp_path / "in.gguf")
+    given = [str(tmp_path / "in.gguf"), str(tmp_path / "out.gguf")]
+    calibration = ["--calibration", str(tmp_path / "words.txt")]
+    shell("quantize", *given, "--type", "auto", "--bits", "5", *calibration)
+    assert "KL, summed" in capsys.readouterr().err
+    first = (tmp_path / "out.gguf").read_bytes()
+    held = gguf.read(tmp_path / "out.gguf")
+    sizes = [(t.size * 8, math.prod(t.shape)) for t in held.tensors.values() if len(t.shape) > 1]
+    assert sum(bits for bits, _ in sizes) <= 5 * sum(weights for _, weights in sizes)
+    shell("quantize", *given, "--type", "auto", "--bits", "5", *calibration, "--work", str(tmp_path / "anew"))
+    assert (tmp_path / "out.gguf").read_bytes() == first
+    # A budget that is the file's own size is kept to the byte.
+    shell("quantize", *given, "--type", "auto", "--max-size", str(len(first)), *calibration)
+    assert (tmp_path / "out.gguf").stat().st_size <= len(first)
+
+    shell("quantize", *given, "--type", "q4_0", "--gptq", *calibration)
+    with_feedback = (tmp_path / "out.gguf").read_bytes()
+    shell("quantize", *given, "--type", "q4_0")
+    assert len(with_feedback) == (tmp_path / "out.gguf").stat().st_size
+    assert with_feedback != (tmp_path / "out.gguf").read_bytes()
+
+    made = tmp_path / "i.gguf"
+    shell("imatrix", str(tmp_path / "in.gguf"), str(tmp_path / "words.txt"), "--out", str(made))
+    weights = imatrix.read(made)
+    model, seen = grams.of_text(spec, text.tokens(spec, words), progress.PlainDisplay())
+    importance = seen.importance()
+    assert {name.gguf for role, name in model.names.items() if role in seen} == set(weights)
+    assert np.allclose(
+        np.frombuffer(weights["blk.1.ffn_down.weight"], np.float32),
+        np.frombuffer(importance["layers.1.down"], np.float32),
+        rtol=1e-5,
+    )
+    assert apply(spec, "Q4_0", {"layers.1.down": weights["blk.1.ffn_down.weight"]}) is not None
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (["--type", "auto", "--bits", "4"], "give a text with --calibration"),
+        (["--type", "auto", "--calibration", "T"], "auto needs a budget"),
+        (["--type", "auto", "--calibration", "T", "--bits", "4", "--imatrix", "I"], "leave out --imatrix"),
+        (["--type", "q4_0", "--max-size", "1MB"], "--max-size is for the type auto"),
+        (["--type", "q4_0", "--gptq"], "give --calibration"),
+        (["--type", "q4_0", "--calibration", "T"], "for the type auto and for --gptq"),
+        (["--type", "auto", "--calibration", "T", "--max-size", "many"], "give bytes, or a size such as 90MB"),
+    ],
+)
+def test_flags_that_do_not_go_together(
+    given: list[str], why: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = tiny_spec(family.by_name("llama"), **SETTINGS)
+    models.save_gguf(spec, tmp_path / "in.gguf")
+    (tmp_path / "T").write_text(words)
+    said = [str(tmp_path / "T") if word == "T" else word for word in given]
+    assert cli.main(["quantize", str(tmp_path / "in.gguf"), str(tmp_path / "out.gguf"), *said]) != 0
+    assert why in capsys.readouterr().err
