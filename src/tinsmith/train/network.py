@@ -145,7 +145,7 @@ class Whole(Network):
     processor multiplies bfloat16, its matrices are multiplied so."""
 
     def answer_losses(self, packing: Packing) -> tuple[Tensor, Tensor]:
-        with _quiet(), torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bfloat16()):
+        with quiet(), torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bfloat16()):
             states = self.trunk(
                 input_ids=packing.tokens, position_ids=packing.positions, use_cache=False, packing=packing
             ).last_hidden_state
@@ -157,7 +157,7 @@ class Whole(Network):
 
 def whole(spec: Spec) -> Whole:
     """The model with every weight to be trained."""
-    base = _base_model(spec)
+    base = base_model(spec)
     base.requires_grad_(True)
     roles = {name.hf: name.role for name in family.by_name(spec.family).tensors(spec.hyper)}
     head = base.get_output_embeddings()
