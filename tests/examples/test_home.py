@@ -173,6 +173,22 @@ def test_the_seed_decides(sampler: ModuleType) -> None:
     assert draw(5) != draw(6)
 
 
+def test_the_closed_set_has_every_word_and_none_of_the_other_commands(sampler: ModuleType) -> None:
+    sizes = {"train": 340, "subset": 330, "validation": 5, "part": 3}
+    splits, drawn = sampler.sample(1, **sizes, closed=200)
+    before, _ = sampler.sample(1, **sizes)
+    assert [command.text for command in splits.train] == [command.text for command in before.train]
+    assert len(splits.closed) == 200
+    others = [*splits.train, *splits.validation, *(c for part in splits.test.values() for c in part)]
+    words = [sampler.plain_words(command.text) for command in (*splits.closed, *others)]
+    assert len(set(words)) == len(words)
+    unseen = [any(value in drawn.home.unseen for value in command.values) for command in splits.closed]
+    assert 0.1 < sum(unseen) / 200 < 0.3
+    held = {template.name for template in sampler.read_templates(drawn.intents)}
+    held -= {command.template.name for command in (*splits.train, *splits.validation)}
+    assert any(command.template.name in held for command in splits.closed)
+
+
 @pytest.mark.parametrize("name", ["recipe.toml", "recipe-full.toml"])
 def test_recipes_are_valid_and_make_their_own_data(name: str) -> None:
     found = recipe.load(HOME / name)
@@ -181,3 +197,11 @@ def test_recipes_are_valid_and_make_their_own_data(name: str) -> None:
     assert {Path(path).parent.name for path in (found.data.train, found.data.validation, found.data.test)} == {
         "data"
     }
+
+
+def test_the_tiny_recipe_makes_the_closed_set() -> None:
+    found = recipe.load(HOME.parent / "home-tiny" / "recipe.toml")
+    assert found.scratch is not None
+    assert found.data.command == ("python", "../home/sample.py", "--out", "data", "--closed", "20000")
+    assert found.resolve(found.data.train).name == "train-closed.jsonl"
+    assert found.constraint.tools == "data/tools.json"
