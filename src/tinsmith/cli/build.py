@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.recipe import FORMATS, Build
+
+if TYPE_CHECKING:
+    from tinsmith.targets import Target
 
 HELP = "build GGUF and tin files from a recipe or a model"
 
@@ -40,8 +45,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, metavar="DIR", help="for the files (default: runs/<recipe name>, or here)"
     )
 
+    parser.add_argument(
+        "--target",
+        dest="targets",
+        nargs="+",
+        default=[],
+        metavar="T",
+        help="devices to build the runtime for, into runtime-T beside the files",
+    )
+
 
 def run(args: argparse.Namespace) -> int:
+    from tinsmith import targets
+
+    devices = [targets.find(name) for name in args.targets]
     if args.source.endswith(".toml"):
         stated = ("formats", "context", "name", "date", "imatrix", "schema", "tools", "grammar")
         if any(getattr(args, name) for name in stated):
@@ -53,9 +70,22 @@ def run(args: argparse.Namespace) -> int:
         paths = _from_recipe(args)
     else:
         paths = _from_model(args)
+    paths += _runtimes(devices, paths)
     for path in paths:
         print(path)
     return 0
+
+
+def _runtimes(devices: Sequence[Target], built: Sequence[Path]) -> list[Path]:
+    """The folders of the devices' runtimes, which this makes beside what was built."""
+    from tinsmith import progress
+    from tinsmith.cross import runtime
+
+    tins = [path for path in built if path.suffix == ".tin"]
+    folders = {device.name: built[0].parent / f"runtime-{device.name}" for device in devices}
+    for device in devices:
+        runtime.emit(device, folders[device.name], progress.display(), tins)
+    return list(folders.values())
 
 
 def _from_recipe(args: argparse.Namespace) -> list[Path]:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from tinsmith.errors import FormatError, RuntimeFault
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tinsmith.formats.tin import Tin
 
 HELP = "prove that a .tin is as it was sealed, and that this machine computes its bits"
@@ -19,6 +21,14 @@ REFUSED = 1
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="a .tin")
+    parser.add_argument(
+        "--target",
+        dest="targets",
+        nargs="+",
+        default=[],
+        metavar="T",
+        help="devices whose code shall compute these bits too, here, under an emulator",
+    )
     parser.add_argument("--json", action="store_true", help="what was checked, as JSON")
 
 
@@ -54,6 +64,22 @@ def _check(args: argparse.Namespace, found: dict[str, Any]) -> None:
     for isa, digests in _selftests(Path(args.file), tin):
         found["selftest"][isa] = digests
         say(f"{isa:<9} {len(digests)} self-tests: the bits that it was sealed with")
+    if args.targets:
+        _check_targets(args, found, say)
+
+
+def _check_targets(args: argparse.Namespace, found: dict[str, Any], say: Callable[[str], None]) -> None:
+    from tinsmith import progress, targets
+    from tinsmith.cross import verify
+
+    devices = [targets.find(name) for name in args.targets]
+    expected = list(found["selftest"].values())[-1]
+    found["targets"] = {}
+    for device in devices:
+        ran = verify.verify(Path(args.file), device, expected, progress.display())
+        found["targets"][device.name] = {one.isa: one.digests for one in ran}
+        for one in ran:
+            say(f"{one.isa:<9} {len(one.digests)} self-tests: the same on {device.name} ({verify.how(device)})")
 
 
 def _content(tin: Tin) -> dict[str, Any]:

@@ -1,0 +1,203 @@
+// tin.mjs: runs a sealed language model (.tin) in a browser or in node, by tin.wasm beside it. Nothing else is needed.
+//
+//   import { load } from "./tin.mjs";
+//   const model = await load(await (await fetch("home.tin")).arrayBuffer());
+//   const session = model.session({ context: 1024 });
+//   for (const piece of session.chat([{ role: "user", content: "Turn on the light" }])) show(piece);
+//
+// A piece is computed when it is asked for, on the calling thread: in a page, use it in a Worker, or await something
+// between two pieces. The same file and input give the same tokens as on every other machine.
+
+const ROLES = { system: 0, user: 1, assistant: 2, tool: 3 };
+const WORD = 4; // bytes of a number or an address
+const DIGEST = 32;
+const END = -100;
+
+// The module's bytes: those given, or those of tin.wasm beside this file.
+async function moduleBytes(given) {
+  if (given !== undefined) return given;
+  const url = new URL("tin.wasm", import.meta.url);
+  if (url.protocol !== "file:") return (await fetch(url)).arrayBuffer();
+  return (await import("node:fs/promises")).readFile(url);
+}
+
+// A model of a .tin's bytes (ArrayBuffer or Uint8Array).
+// isa: "wasmsimd" or "scalar"; default: the best. module: the bytes of tin.wasm, or a WebAssembly.Module; default: the
+// file beside this one. Throws an Error that says why a file is refused.
+export async function load(file, { isa, module } = {}) {
+  const code = await moduleBytes(module);
+  const instance =
+    code instanceof WebAssembly.Module
+      ? await WebAssembly.instantiate(code, {})
+      : (await WebAssembly.instantiate(code, {})).instance;
+  return new Model(instance.exports, new Uint8Array(file), isa);
+}
+
+export class Model {
+  constructor(core, bytes, isa) {
+    this.core = core;
+    this.encoder = new TextEncoder();
+    const file = this.put(bytes);
+    const name = isa === undefined ? 0 : this.put(this.encoder.encode(`${isa}\0`));
+    this.address = this.some(core.tinw_open(file, bytes.length, name));
+    core.tinw_free(name);
+    this.isa = this.line(core.tinw_isa(this.address));
+    this.context = core.tinw_context(this.address) >>> 0;
+    this.manifest = JSON.parse(new TextDecoder().decode(this.entry("manifest.json")));
+  }
+
+  // A copy of a named entry of the file.
+  entry(name) {
+    const address = this.put(this.encoder.encode(`${name}\0`));
+    const data = this.some(this.core.tinw_entry(this.address, address));
+    const size = this.core.tinw_entry_size(this.address, address) >>> 0;
+    this.core.tinw_free(address);
+    return this.bytes(data, size).slice();
+  }
+
+  // A conversation. context: the most tokens that it holds; default: the model's own.
+  session({ context = 0 } = {}) {
+    return new Session(this, context);
+  }
+
+  // Token ids of a text as it stands (Int32Array).
+  tokenize(text) {
+    return this.tokens(this.encoder.encode(text), (data, length, into, room) =>
+      this.core.tinw_tokenize(this.address, data, length, into, room),
+    );
+  }
+
+  // Token ids of messages, by the model's chat template, up to where the assistant's answer begins.
+  render(messages) {
+    const contents = messages.map((message) => this.put(this.encoder.encode(message.content)));
+    const words = new Uint32Array(3 * messages.length);
+    messages.forEach((message, k) => {
+      const role = ROLES[message.role];
+      if (role === undefined) throw new Error(`role ${message.role}; there are ${Object.keys(ROLES).join(", ")}`);
+      words.set([role, contents[k], this.encoder.encode(message.content).length], 3 * k);
+    });
+    try {
+      return this.tokens(new Uint8Array(words.buffer), (data, length, into, room) =>
+        this.core.tinw_chat(this.address, data, messages.length, into, room),
+      );
+    } finally {
+      for (const address of contents) this.core.tinw_free(address);
+    }
+  }
+
+  // The file's self-test by this module: [{ expected, found }] of hexadecimal SHA-256s, one for each prompt.
+  selftest() {
+    const data = new DataView(this.entry("selftest.bin").buffer);
+    const found = [];
+    for (let at = 12, k = data.getUint32(8, true); k > 0; k--) {
+      const count = data.getUint32(at, true);
+      const tokens = Int32Array.from({ length: count }, (_, i) => data.getInt32(at + WORD * (i + 1), true));
+      at += WORD * (count + 1) + DIGEST;
+      const expected = hexadecimal(new Uint8Array(data.buffer, at - DIGEST, DIGEST));
+      found.push({ expected, found: this.digest(tokens) });
+    }
+    return found;
+  }
+
+  // The SHA-256 of the logits of every position of the tokens.
+  digest(tokens) {
+    const ids = this.put(new Uint8Array(Int32Array.from(tokens).buffer));
+    const into = this.some(this.core.tinw_alloc(DIGEST));
+    this.number(this.core.tinw_digest(this.address, ids, tokens.length, into));
+    const text = hexadecimal(this.bytes(into, DIGEST));
+    this.core.tinw_free(ids);
+    this.core.tinw_free(into);
+    return text;
+  }
+
+  // ---- What follows is this file's own: memory and errors ----
+
+  tokens(bytes, call) {
+    const data = this.put(bytes);
+    const room = Math.min(this.context, 3 * bytes.length + 4096);
+    const into = this.some(this.core.tinw_alloc(WORD * room));
+    try {
+      const count = this.number(call(data, bytes.length, into, room));
+      if (count > room) throw new Error(`${count} tokens are more than the model's context of ${this.context}`);
+      return new Int32Array(this.bytes(into, WORD * count).slice().buffer);
+    } finally {
+      this.core.tinw_free(data);
+      this.core.tinw_free(into);
+    }
+  }
+
+  // Memory moves when it grows: a view is good until the next call.
+  bytes(address, size) {
+    return new Uint8Array(this.core.memory.buffer, address >>> 0, size);
+  }
+
+  put(bytes) {
+    const address = this.some(this.core.tinw_alloc(Math.max(bytes.length, 1)));
+    this.bytes(address, bytes.length).set(bytes);
+    return address;
+  }
+
+  line(address) {
+    const memory = this.bytes(address, 256);
+    return new TextDecoder().decode(memory.slice(0, memory.indexOf(0)));
+  }
+
+  some(address) {
+    if (address === 0) throw new Error(this.line(this.core.tinw_error()));
+    return address >>> 0;
+  }
+
+  number(value) {
+    if (value < 0) throw new Error(this.line(this.core.tinw_error()));
+    return value;
+  }
+}
+
+export class Session {
+  constructor(model, context) {
+    this.model = model;
+    this.address = model.some(model.core.tinw_session(model.address, context, 0));
+    this.length = model.some(model.core.tinw_alloc(WORD));
+  }
+
+  // Pieces of the answer to messages ({ role, content }). What they share with the session's tokens is not computed again.
+  chat(messages, options) {
+    return this.generate(this.model.render(messages), options);
+  }
+
+  // Pieces of the text that follows a text.
+  complete(text, options) {
+    return this.generate(this.model.tokenize(text), options);
+  }
+
+  // Pieces of the text that follows tokens. temperature 0 takes the likeliest; the same seed gives the same text.
+  *generate(tokens, { maxTokens = 256, temperature = 0, topP = 1, seed = 0 } = {}) {
+    const { model } = this;
+    const ids = model.put(new Uint8Array(Int32Array.from(tokens).buffer));
+    const begun = model.core.tinw_generate(this.address, ids, tokens.length, maxTokens, temperature, topP, seed);
+    model.core.tinw_free(ids);
+    model.number(begun);
+    const decoder = new TextDecoder();
+    for (;;) {
+      const token = model.core.tinw_next(this.address);
+      if (token === END) break;
+      if (token < 0) throw new Error(`a step failed with status ${token}`);
+      const text = model.core.tinw_text(model.address, token, this.length);
+      const [size] = new Uint32Array(model.bytes(this.length, WORD).slice().buffer);
+      const piece = decoder.decode(model.bytes(text, size), { stream: true });
+      if (piece) yield piece;
+    }
+    const rest = decoder.decode();
+    if (rest) yield rest;
+  }
+
+  // Gives its memory back. The session is of no use any more.
+  close() {
+    this.model.core.tinw_free(this.length);
+    this.model.core.tinw_free(this.address);
+  }
+}
+
+function hexadecimal(bytes) {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,0 +1,94 @@
+"""The Python extension for another machine, by CPython's stable ABI: one file serves every CPython from 3.11
+on."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+
+from tinsmith.cross import library, sources, zig
+from tinsmith.cross.zig import Machine
+from tinsmith.errors import InputError
+
+ABI = ("-DPy_LIMITED_API=0x030B0000",)
+# What Python.h asks of a system, by the compiler's own macros: so it holds for every target.
+PYCONFIG = """\
+#define SIZEOF_SHORT __SIZEOF_SHORT__
+#define SIZEOF_INT __SIZEOF_INT__
+#define SIZEOF_LONG __SIZEOF_LONG__
+#define SIZEOF_LONG_LONG __SIZEOF_LONG_LONG__
+#define SIZEOF_FLOAT __SIZEOF_FLOAT__
+#define SIZEOF_DOUBLE __SIZEOF_DOUBLE__
+#define SIZEOF_VOID_P __SIZEOF_POINTER__
+#define SIZEOF_SIZE_T __SIZEOF_SIZE_T__
+#define SIZEOF_WCHAR_T __SIZEOF_WCHAR_T__
+#define HAVE_LONG_LONG 1
+#define HAVE_STDDEF_H 1
+#define HAVE_STDINT_H 1
+#define HAVE_INTTYPES_H 1
+#define HAVE_ERRNO_H 1
+#define HAVE_STDARG_PROTOTYPES 1
+#define HAVE_SYS_TYPES_H 1
+#define HAVE_SYS_STAT_H 1
+#define WITH_THREAD 1
+#ifdef _WIN32
+#define MS_WIN32 1
+#define MS_WIN64 1
+#define MS_WINDOWS 1
+#define HAVE_DECLSPEC_DLL 1
+#define Py_ENABLE_SHARED 1
+typedef __INTPTR_TYPE__ Py_ssize_t;
+#define HAVE_PY_SSIZE_T 1
+#define PY_SSIZE_T_MAX __INTPTR_MAX__
+#else
+#define HAVE_UNISTD_H 1
+#define HAVE_SSIZE_T 1
+#define HAVE_SYS_TIME_H 1
+#endif
+"""
+# What macros and inline functions of Python.h call, beside what the sources name.
+HIDDEN = ("_Py_Dealloc", "_Py_NoneStruct", "_Py_TrueStruct", "_Py_FalseStruct", "_Py_NotImplementedStruct")
+
+
+def headers() -> Path:
+    """A folder with this Python's headers, and a pyconfig.h for every machine in place of its own."""
+    here = Path(sysconfig.get_path("include"))
+    if not (here / "Python.h").is_file():
+        raise InputError(
+            f"{here}: has no Python.h, which a wheel is built with; "
+            "install Python's headers (Debian: python3-dev)"
+        )
+
+    def make(path: Path) -> None:
+        shutil.copytree(here, path.parent, dirs_exist_ok=True)
+        (path.parent / "pyconfig.h").write_text(PYCONFIG, encoding="utf-8")
+
+    return zig.kept("Python.h", [sys.version, PYCONFIG], make).parent
+
+
+def extension(machine: Machine) -> Path:
+    """_core for the machine, which must be of the libc that its CPython is of."""
+    flags = [f"-I{headers()}", *ABI]
+    units = [*sources.single("python/*.c"), *sources.single("pack/*.c")]
+    parts = [*zig.objects(machine, units, *flags), *library.objects(machine)]
+    if machine.system == "windows":
+        return zig.link(machine, "_core.pyd", [*parts, _python3_dll()], "-shared")
+    lookup = ["-Wl,-undefined,dynamic_lookup"] if machine.system == "macos" else []
+    return zig.link(machine, "_core.abi3.so", parts, "-shared", *lookup)
+
+
+def _python3_dll() -> Path:
+    """An import library of python3.dll, which every CPython on Windows has: the names that the sources use.
+    Those that are types or macros are in it and never asked for."""
+    text = "".join(path.read_text(encoding="utf-8") for path in sources.folder().glob("python/*.[ch]"))
+    names = sorted({*re.findall(r"\bPy\w+", text), *HIDDEN} - {"PyInit__core", "Python"})
+
+    def make(path: Path) -> None:
+        listed = path.with_suffix(".def")
+        listed.write_text("LIBRARY python3.dll\nEXPORTS\n" + "".join(f"    {name}\n" for name in names))
+        zig.run("dlltool", "-m", "i386:x86-64", "-D", "python3.dll", "-d", listed, "-l", path)
+
+    return zig.kept("python3.lib", names, make)

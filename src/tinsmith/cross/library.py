@@ -1,0 +1,76 @@
+"""libtin for another machine, static and shared, and the program `tin` that proves a file there.
+
+Every instruction set of the architecture is in it, and the library chooses when it runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tinsmith.cross import sources, zig
+from tinsmith.cross.zig import Machine
+
+POOL_LESS = "-DTIN_NO_POOL"
+
+
+@dataclass(frozen=True)
+class System:
+    """How a system calls its files. import_library: what programs link for the shared library, where not
+    itself."""
+
+    static: str
+    shared: str
+    program: str
+    link: tuple[str, ...]
+    import_library: str | None = None
+
+
+SYSTEMS = {
+    "linux": System("libtin.a", "libtin.so", "tin", ("-Wl,-soname,libtin.so",)),
+    "macos": System("libtin.a", "libtin.dylib", "tin", ("-Wl,-install_name,@rpath/libtin.dylib",)),
+    "windows": System(
+        "tin_static.lib", "tin.dll", "tin.exe", ("-Wl,--out-implib,{folder}/tin.lib",), "tin.lib"
+    ),
+}
+# Pages of 16 KiB, which Android wants since 15. No library of the system's is named: zig has none of
+# Android's, and memcpy, memmove, memset, memcmp and getauxval are in every process.
+ANDROID = ("-nostdlib", "-Wl,-z,max-page-size=16384")
+
+
+def compilable(machine: Machine) -> tuple[Machine, list[str]]:
+    """The machine whose headers zig has, and flags. Android's threads lie in a library that zig lacks, so that
+    libtin has no pool of its own there: an app gives its threads through tin_executor."""
+    if machine.libc == "android":
+        return replace(machine, triple=machine.triple.replace("android", "musl")), [POOL_LESS]
+    return machine, []
+
+
+def objects(machine: Machine, *core_flags: str) -> list[Path]:
+    built, flags = compilable(machine)
+    return [
+        *zig.objects(built, [sources.core()], *flags, *core_flags),
+        *zig.objects(built, sources.kernels(), *flags),
+    ]
+
+
+def static(machine: Machine) -> list[Path]:
+    return [zig.archive(SYSTEMS[machine.system].static, objects(machine))]
+
+
+def shared(machine: Machine) -> list[Path]:
+    """The library and, on Windows, its import library."""
+    system = SYSTEMS[machine.system]
+    built, _ = compilable(machine)
+    flags = [*system.link, *(ANDROID if machine.libc == "android" else ())]
+    made = zig.link(built, system.shared, objects(machine, "-DTIN_SHARED"), "-shared", *flags)
+    return [made, *([made.with_name(system.import_library)] if system.import_library else [])]
+
+
+def program(machine: Machine) -> list[Path]:
+    """`tin`; static where the system's library can be. None for Android, which runs apps."""
+    if machine.libc == "android":
+        return []
+    static_flags = ["-static"] if machine.libc == "musl" else []
+    parts = [*zig.objects(machine, sources.single("tool/*.c")), *objects(machine)]
+    return [zig.link(machine, SYSTEMS[machine.system].program, parts, *static_flags)]

@@ -1,0 +1,97 @@
+"""What a target installs: its runtime in the forms that ship there."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tinsmith.cross import library, sources, wasm
+from tinsmith.cross.zig import Machine
+from tinsmith.errors import UnsupportedError
+from tinsmith.progress import Display
+from tinsmith.targets import Target
+
+
+def machines(target: Target) -> list[Machine]:
+    """The target's own first, then its variants (another libc). Raises UnsupportedError where zig builds
+    nothing."""
+    build = target.build
+    if build.zig is None:
+        raise UnsupportedError(f"{target.name}: has no `zig` in [build], so no library can be built for it")
+    return [Machine(triple, build.mcpu, build.flags) for triple in (build.zig, *build.variants)]
+
+
+def emit(
+    target: Target,
+    folder: Path,
+    display: Display,
+    tins: Sequence[Path] = (),
+    forms: Sequence[str] | None = None,
+) -> list[Path]:
+    """Writes the target's forms (default: all that it lists) below `folder`, and returns the files.
+
+    include/tin.h; lib/<libc>/ with libtin.a and libtin.so (lib/ where the target names one libc); bin/tin,
+    which proves a file on the device; a wheel; tin.wasm and tin.mjs; of firmware an image for each of `tins`,
+    in a folder of its name. Raises MissingExtraError without zig, InputError where a compiler refuses.
+    """
+    wanted = target.build.forms if forms is None else forms
+    made: list[Path] = []
+    for form in wanted:
+        display.line(f"runtime for {target.name}: {form}")
+        if form == "firmware":
+            made += [path for tin in tins for path in _firmware(target, folder / tin.stem, tin, display)]
+        else:
+            made += FORMS[form](target, folder)
+    if {"static", "shared"} & set(wanted):
+        made += [_copy(sources.folder() / "include" / "tin.h", folder / "include")]
+        made += [_copy(path, folder / "bin") for path in library.program(machines(target)[0])]
+    return made
+
+
+def _libraries(build: Callable[[Machine], list[Path]], target: Target, folder: Path) -> list[Path]:
+    several = bool(target.build.variants)
+    return [
+        _copy(path, folder / "lib" / machine.libc if several else folder / "lib")
+        for machine in machines(target)
+        for path in build(machine)
+    ]
+
+
+def _wheel(target: Target, folder: Path) -> list[Path]:
+    from tinsmith.cross import wheel
+
+    platform = target.build.wheel_platform
+    fitting = [machine for machine in machines(target) if machine.libc in ("", "gnu")]
+    if not fitting or platform is None:
+        raise UnsupportedError(
+            f"{target.path}: a wheel needs `wheel_platform` in [build], "
+            "and a triple of glibc in `zig` or `variants`"
+        )
+    return [wheel.wheel(fitting[0], platform, folder)]
+
+
+def _wasm(target: Target, folder: Path) -> list[Path]:
+    return [_copy(path, folder) for path in (wasm.module(machines(target)[0]), wasm.wrapper())]
+
+
+def _firmware(target: Target, folder: Path, tin: Path, display: Display) -> list[Path]:
+    from tinsmith.cross import firmware
+
+    image = firmware.image(tin, target, folder, display)
+    return [image.elf, image.binary]
+
+
+FORMS: dict[str, Callable[[Target, Path], list[Path]]] = {
+    "wheel": _wheel,
+    "static": lambda target, folder: _libraries(library.static, target, folder),
+    "shared": lambda target, folder: _libraries(library.shared, target, folder),
+    "wasm": _wasm,
+}
+
+
+def _copy(path: Path, folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / path.name
+    shutil.copy(path, target)
+    return target

@@ -1,0 +1,80 @@
+"""The runtime's C sources, which travel with the package, grouped for the compiler."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from tinsmith.errors import InputError
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Sources, relative to kernels/, that are compiled as one at a level: "O2", "O3" or "Os"."""
+
+    name: str
+    level: str
+    sources: tuple[str, ...]
+
+
+@cache
+def folder() -> Path:
+    """kernels/: beside this package where it was installed from a wheel, in the checkout where it is
+    editable."""
+    package = Path(__file__).parents[1]
+    for place in (package / "kernels", package.parents[1] / "kernels"):
+        if (place / "include" / "tin.h").is_file():
+            return place
+    raise InputError(f"{package}: the C sources are missing; install tinsmith from its wheel or its checkout")
+
+
+@cache
+def digest() -> str:
+    """SHA-256 of every source's name and content, in hexadecimal."""
+    found = hashlib.sha256()
+    for path in sorted(folder().rglob("*")):
+        if path.is_file():
+            content = path.read_bytes()
+            found.update(f"{path.relative_to(folder()).as_posix()}\0{len(content)}\0".encode() + content)
+    return found.hexdigest()
+
+
+@cache
+def _levels() -> list[tuple[re.Pattern[str], str]]:
+    lines = (folder() / "levels.txt").read_text(encoding="utf-8").splitlines()
+    pairs = [line.rsplit(" ", 1) for line in lines if line and not line.startswith("#")]
+    return [(re.compile(pattern), level) for pattern, level in pairs]
+
+
+def level(name: str) -> str:
+    """How much to optimize the source `name` below kernels/."""
+    for pattern, found in _levels():
+        if pattern.match(name):
+            return found
+    raise InputError(f"{folder() / 'levels.txt'}: no line for {name}; add one")
+
+
+def core() -> Unit:
+    """All that knows tin.h. Sources may be compiled as one: the whole library is also one file
+    (kernels/tin_all.c)."""
+    return Unit("core", level("core/"), tuple(_found("core/*.c")))
+
+
+def kernels() -> list[Unit]:
+    """The kernels of all instruction sets, one unit a level; a set that a machine lacks is empty there."""
+    grouped: dict[str, list[str]] = {}
+    for name in _found("isa/*/*.c"):
+        grouped.setdefault(level(name), []).append(name)
+    return [Unit(f"kernels-{found}", found, tuple(names)) for found, names in grouped.items()]
+
+
+def single(pattern: str) -> list[Unit]:
+    """Sources that are compiled each for itself."""
+    return [Unit(Path(name).stem, level(name), (name,)) for name in _found(pattern)]
+
+
+def _found(pattern: str) -> list[str]:
+    return [path.relative_to(folder()).as_posix() for path in sorted(folder().glob(pattern))]

@@ -1,0 +1,188 @@
+"""A tin's self-test by a target's own code, under the emulator of its processor."""
+
+from __future__ import annotations
+
+import platform
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tinsmith import _core
+from tinsmith.compiler import selftest
+from tinsmith.cross import library, runtime, wasm
+from tinsmith.errors import FormatError, InputError, MissingExtraError, RuntimeFault, UnsupportedError
+from tinsmith.files import map_file
+from tinsmith.parallel import in_order
+from tinsmith.progress import Display
+from tinsmith.targets import Target
+
+_LINE = re.compile(r"(\w+) (\d+) ([0-9a-f]{64}) (equal|different)")
+
+
+@dataclass(frozen=True)
+class Ran:
+    """isa: the instruction set that ran, by the library's own word; digests: of each prompt's logits,
+    hexadecimal."""
+
+    isa: str
+    digests: list[str]
+
+
+def verify(tin: Path, target: Target, expected: Sequence[str], display: Display) -> list[Ran]:
+    """What each instruction set that the target lists computed, all of it equal to `expected`, the host's
+    digests.
+
+    Raises RuntimeFault where a digest differs or a set did not run, UnsupportedError for a target without an
+    emulator."""
+    emulator = target.run.emulator
+    if emulator is None:
+        raise UnsupportedError(
+            f"{target.name}: nothing here emulates it; run `tin verify` or `tinsmith verify` on the device"
+        )
+    found = EMULATORS[emulator](tin, target, display)
+    missing = [isa for isa in target.cpu.isa if isa not in [ran.isa for ran in found]]
+    if missing:
+        raise _fault(f"{target.name}: {', '.join(missing)} did not run under {emulator}")
+    for ran in found:
+        for number, (ours, theirs) in enumerate(zip(expected, ran.digests, strict=True)):
+            if ours != theirs:
+                raise _fault(
+                    f"{target.name}: prompt {number} of the self-test gives the "
+                    f"logits {theirs[:12]} by {ran.isa} "
+                    f"there, and {ours[:12]} here; report this, with the target"
+                )
+    return found
+
+
+def host(tin: Path) -> list[str]:
+    """The digests of the self-test here, by the best instruction set, equal to those that were sealed."""
+    return selftest.check(_core.Model(map_file(tin)))
+
+
+def how(target: Target) -> str:
+    """The emulator and what it is told to be, in words."""
+    words = [target.run.emulator or "nothing", target.run.machine, target.run.cpu]
+    return " ".join(word for word in words if word)
+
+
+def _fault(text: str) -> RuntimeFault:
+    return RuntimeFault("TIN_ERR_UNSUPPORTED", text)
+
+
+def _by_program(emulator: str | None, tin: Path, target: Target, display: Display) -> list[Ran]:
+    """By the program `tin`, under qemu's emulation of a processor, or as it is."""
+    command: list[str] = []
+    if emulator is None:
+        if platform.machine() not in (target.cpu.arch, {"x86_64": "AMD64"}.get(target.cpu.arch)):
+            raise UnsupportedError(f"{target.name}: runs on {target.cpu.arch} alone, and this is not one")
+    else:
+        if not shutil.which(emulator):
+            raise InputError(f"{emulator} is not installed; install it (Debian: apt-get install qemu-user)")
+        command = [emulator, *(["-cpu", target.run.cpu] if target.run.cpu else [])]
+    (program,) = library.program(runtime.machines(target)[0])
+    command += [str(program), "verify", str(tin), "--isa"]
+    return list(in_order(partial(_program, [*command, isa], target, isa) for isa in target.cpu.isa))
+
+
+def _program(command: list[str], target: Target, isa: str) -> Ran:
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    lines = [found for line in done.stdout.splitlines() if (found := _LINE.fullmatch(line))]
+    if done.returncode not in (0, 1) or not lines or {found[1] for found in lines} != {isa}:
+        said = done.stderr.strip() or f"it ended with {done.returncode}"
+        raise _fault(f"{target.name}: the self-test could not run by {isa} under {how(target)}: {said}")
+    return Ran(isa, [found[3] for found in lines])
+
+
+def _by_wasmtime(tin: Path, target: Target, display: Display) -> list[Ran]:
+    module = wasm.module(runtime.machines(target)[0])
+    return list(in_order(partial(_module, module, tin, isa) for isa in target.cpu.isa))
+
+
+def _module(path: Path, tin: Path, isa: str) -> Ran:
+    guest = _Guest(path)
+    image = map_file(tin)
+    file = guest.put(image)
+    model = guest.some(guest.call("tinw_open", file, len(image), guest.put(f"{isa}\0".encode())))
+    ran = guest.line(guest.call("tinw_isa", model))
+    entry = guest.put(b"selftest.bin\0")
+    size = guest.call("tinw_entry_size", model, entry)
+    if not size:
+        raise FormatError(f"{tin}: the tin has no selftest.bin; build it again")
+    data = guest.get(guest.some(guest.call("tinw_entry", model, entry)), size)
+    digests = []
+    for tokens, _ in selftest.read(data):
+        ids, into = guest.put(b"".join(token.to_bytes(4, "little") for token in tokens)), guest.put(bytes(32))
+        guest.number(guest.call("tinw_digest", model, ids, len(tokens), into))
+        digests.append(guest.get(into, 32).hex())
+    return Ran(ran, digests)
+
+
+class _Guest:
+    """tin.wasm under wasmtime, by itself: it imports nothing."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            import wasmtime
+        except ImportError:
+            raise MissingExtraError("wasmtime", "cross") from None
+        config = wasmtime.Config()
+        config.wasm_relaxed_simd = False  # its results may differ by host: a module that uses it is refused
+        engine = wasmtime.Engine(config)
+        self.store = wasmtime.Store(engine)
+        self.exports: Any = wasmtime.Instance(
+            self.store, wasmtime.Module(engine, path.read_bytes()), []
+        ).exports(self.store)
+
+    def call(self, name: str, *arguments: int) -> int:
+        return int(self.exports[name](self.store, *arguments))
+
+    def put(self, data: bytes | memoryview) -> int:
+        address = self.some(self.call("tinw_alloc", len(data)))
+        self.exports["memory"].write(self.store, data, address)
+        return address
+
+    def get(self, address: int, size: int) -> bytes:
+        return bytes(self.exports["memory"].read(self.store, address, address + size))
+
+    def line(self, address: int) -> str:
+        address &= 0xFFFFFFFF
+        return self.get(address, 32).split(b"\0")[0].decode()
+
+    def some(self, address: int) -> int:
+        if address == 0:
+            raise _fault(self._error())
+        return address & 0xFFFFFFFF
+
+    def number(self, value: int) -> None:
+        if value < 0:
+            raise _fault(self._error())
+
+    def _error(self) -> str:
+        address = self.call("tinw_error") & 0xFFFFFFFF
+        return self.get(address, 252).split(b"\0")[0].decode()
+
+
+def _by_board(tin: Path, target: Target, display: Display) -> list[Ran]:
+    """By a firmware image for this tin, on the board that qemu plays."""
+    from tinsmith.cross import firmware
+
+    prompts = selftest.read(_core.Model(map_file(tin)).entry("selftest.bin"))
+    longest = max(len(tokens) for tokens, _ in prompts)
+    with tempfile.TemporaryDirectory() as folder:
+        image = firmware.image(tin, target, Path(folder), display, context=longest)
+        return [Ran(*found) for found in firmware.measure(image, tin, target).digests.items()]
+
+
+EMULATORS: dict[str, Callable[[Path, Target, Display], list[Ran]]] = {
+    "native": partial(_by_program, None),
+    "qemu-aarch64": partial(_by_program, "qemu-aarch64"),
+    "qemu-riscv64": partial(_by_program, "qemu-riscv64"),
+    "wasmtime": _by_wasmtime,
+    "qemu-system-arm": _by_board,
+}

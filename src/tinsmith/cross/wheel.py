@@ -1,0 +1,75 @@
+"""A wheel of this tinsmith for another machine. The same sources give the same bytes."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import tinsmith
+from tinsmith import files, targets
+from tinsmith.cross import extension, sources
+from tinsmith.cross.zig import Machine
+from tinsmith.errors import InputError
+
+TAG = "cp311-abi3"
+# The first day that a ZIP can say.
+DATE = (1980, 1, 1, 0, 0, 0)
+OWN = ("kernels", "devices")  # folders that a wheel's install adds to the package
+
+
+def wheel(machine: Machine, platform: str, folder: Path) -> Path:
+    """Writes `folder`/tinsmith-<version>-cp311-abi3-<platform>.whl.
+
+    The code takes what every processor of the platform has, whatever the machine's is, since that is what the
+    tag says; kernels are chosen at run time.
+    """
+    core = extension.extension(replace(machine, cpu=None, flags=()))
+    path = folder / f"tinsmith-{tinsmith.__version__}-{TAG}-{platform}.whl"
+    info = f"tinsmith-{tinsmith.__version__}.dist-info"
+    contents = {**dict(_package()), f"tinsmith/{core.name}": core.read_bytes(), **_metadata(info, platform)}
+    record = "".join(f"{name},sha256={_digest(data)},{len(data)}\n" for name, data in contents.items())
+    contents[f"{info}/RECORD"] = (record + f"{info}/RECORD,,\n").encode()
+    with files.atomic_write(path) as file, zipfile.ZipFile(file, "w") as archive:
+        for name, data in contents.items():
+            entry = zipfile.ZipInfo(name, DATE)
+            entry.create_system = 3  # Unix: the next line is a mode
+            entry.external_attr = (0o755 if name.endswith((".so", ".pyd")) else 0o644) << 16
+            archive.writestr(entry, data, zipfile.ZIP_DEFLATED, 9)
+    return path
+
+
+def _package() -> Iterator[tuple[str, bytes]]:
+    """The package's files by their names in a wheel, but for this machine's own extension."""
+    package = Path(tinsmith.__file__).parent
+    folders = {"": package, "kernels/": sources.folder(), "devices/": targets.folder()}
+    for prefix, folder in folders.items():
+        for path in sorted(folder.rglob("*")):
+            name = path.relative_to(folder)
+            skipped = not path.is_file() or "__pycache__" in name.parts or path.name.startswith(("_core.", "."))
+            if skipped and path.name != "_core.pyi":
+                continue
+            if not prefix and name.parts[0] in OWN:
+                continue
+            yield f"tinsmith/{prefix}{name.as_posix()}", path.read_bytes()
+
+
+def _metadata(info: str, platform: str) -> dict[str, bytes]:
+    try:
+        installed = distribution("tinsmith")
+    except PackageNotFoundError:
+        raise InputError(
+            "tinsmith is not installed, so its metadata is missing; pip install it first"
+        ) from None
+    texts = {name: installed.read_text(name) for name in ("METADATA", "entry_points.txt", "licenses/LICENSE")}
+    text = f"Wheel-Version: 1.0\nGenerator: tinsmith {tinsmith.__version__}\nRoot-Is-Purelib: false\n"
+    texts["WHEEL"] = f"{text}Tag: {TAG}-{platform}\n"
+    return {f"{info}/{name}": text.encode() for name, text in texts.items() if text is not None}
+
+
+def _digest(data: bytes) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()

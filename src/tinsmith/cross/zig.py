@@ -1,0 +1,150 @@
+"""Calls of zig cc, which compiles C for every target without a toolchain of it. What it made is kept, and not
+made again."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+
+from tinsmith.cross import sources
+from tinsmith.errors import InputError, MissingExtraError
+from tinsmith.hub import cache_folder
+from tinsmith.parallel import in_order
+
+# As CMakeLists.txt has them, and what spares the library functions that not every system has: square roots are
+# an instruction everywhere, and bcmp is no standard's.
+FLAGS = (
+    "-std=c11",
+    "-g0",
+    "-ffp-contract=off",
+    "-fno-math-errno",
+    "-fno-builtin-bcmp",
+    "-fno-asynchronous-unwind-tables",
+    "-fno-unwind-tables",
+    "-fvisibility=hidden",
+    "-D_GNU_SOURCE",
+    "-DTIN_BUILDING",
+)
+SHOWN_ERRORS = 3  # lines
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What code is for. triple: zig's, such as "aarch64-linux-musl"; cpu: zig's -mcpu, or None for the least
+    that the architecture has; flags: further ones, of a target."""
+
+    triple: str
+    cpu: str | None = None
+    flags: tuple[str, ...] = ()
+
+    @property
+    def system(self) -> str:
+        return self.triple.split("-")[1]
+
+    @property
+    def libc(self) -> str:
+        """Such as "musl", "gnu" or "android"; "" where the system has only one."""
+        return (self.triple.split("-")[2:] or [""])[0].split(".")[0]
+
+    def compiling(self) -> list[str]:
+        return [
+            "-target",
+            self.triple,
+            *([f"-mcpu={self.cpu}"] if self.cpu not in (None, "generic") else []),
+            *self.flags,
+        ]
+
+    def linking(self) -> list[str]:
+        """Without the processor: else zig would build the system's library for each one."""
+        return ["-target", self.triple]
+
+
+def run(tool: str, *arguments: str | Path) -> None:
+    """One call of a tool of zig's: "cc", "ar", "dlltool". Raises InputError with its first errors."""
+    _check()
+    command = [sys.executable, "-m", "ziglang", tool, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
+        shown = "; ".join(lines[:SHOWN_ERRORS]) or f"it ended with {done.returncode}"
+        raise InputError(f"zig {tool}, for {arguments[-1]}: {shown}")
+
+
+@cache
+def version() -> str:
+    _check()
+    return subprocess.run(
+        [sys.executable, "-m", "ziglang", "version"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def _check() -> None:
+    if importlib.util.find_spec("ziglang") is None:
+        raise MissingExtraError("ziglang", "cross")
+
+
+def kept(name: str, inputs: object, make: Callable[[Path], None]) -> Path:
+    """The file `name` made of `inputs` (JSON values), of the C sources and of this zig: from the cache, or by
+    `make`.
+
+    It lies in a folder of its own, to which `make` may add files that belong to it. The cache is `cross/` in
+    TINSMITH_CACHE; zig's own is ZIG_GLOBAL_CACHE_DIR.
+    """
+    key = json.dumps([version(), sources.digest(), name, inputs], sort_keys=True)
+    folder = cache_folder() / "cross" / hashlib.sha256(key.encode()).hexdigest()[:32]
+    if not (folder / name).exists():
+        making = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
+        making.mkdir(parents=True, exist_ok=True)
+        try:
+            make(making / name)
+            making.rename(folder)
+        except OSError:
+            if not (folder / name).exists():  # else another process was first, and made the same
+                raise
+        finally:
+            shutil.rmtree(making, ignore_errors=True)
+    return folder / name
+
+
+def objects(machine: Machine, units: Sequence[sources.Unit], *flags: str) -> list[Path]:
+    """An object file of each unit, for static and shared libraries alike."""
+    return list(in_order(partial(_object, machine, unit, flags) for unit in units))
+
+
+def _object(machine: Machine, unit: sources.Unit, flags: Sequence[str]) -> Path:
+    pic = ["-fPIC"] if machine.system == "linux" else []
+    options = [*machine.compiling(), *FLAGS, *pic, f"-{unit.level}", *flags]
+
+    def make(path: Path) -> None:
+        text = path.with_suffix(".c")
+        text.write_text("".join(f'#include "{name}"\n' for name in unit.sources), encoding="utf-8")
+        here = sources.folder()
+        run("cc", *options, f"-I{here}", f"-I{here / 'include'}", "-c", text, "-o", path)
+        text.unlink()
+
+    return kept(f"{unit.name}.o", [options, list(unit.sources)], make)
+
+
+def link(machine: Machine, name: str, parts: Sequence[Path], *flags: str) -> Path:
+    """A stripped program or shared library of kept object files. "{folder}" in a flag: where it is made."""
+
+    def make(path: Path) -> None:
+        given = [flag.replace("{folder}", str(path.parent)) for flag in flags]
+        run("cc", *machine.linking(), "-s", *parts, *given, "-o", path)
+
+    return kept(name, [machine.linking(), [part.parent.name for part in parts], list(flags)], make)
+
+
+def archive(name: str, parts: Sequence[Path]) -> Path:
+    """A static library of kept object files. Members carry neither times nor owners: the same sources give the
+    same bytes."""
+    return kept(name, [part.parent.name for part in parts], lambda path: run("ar", "rcsD", path, *parts))

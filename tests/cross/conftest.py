@@ -1,0 +1,29 @@
+"""A tiny model that chats, and what the tests of cross-built code need of this machine."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from test_chat_template import SMOLLM
+from tiny_models import tiny_spec
+
+from tinsmith import compiler, quant
+from tinsmith.models import family
+
+
+@pytest.fixture(scope="session")
+def tiny_tin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    sizes = {"hidden_size": 64, "intermediate_size": 96, "max_position_embeddings": 1024}
+    spec = replace(tiny_spec(family.by_name("llama"), **sizes), chat_template=SMOLLM)
+    path = tmp_path_factory.mktemp("cross") / "tiny.tin"
+    compiler.build_tin(quant.apply(spec, "Q8_0"), path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _zig(request: pytest.FixtureRequest) -> None:
+    if request.path.name != "test_firmware.py" and importlib.util.find_spec("ziglang") is None:
+        pytest.skip("ziglang is not installed; it is in the dev extra")

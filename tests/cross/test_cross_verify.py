@@ -1,0 +1,102 @@
+"""tinsmith verify --target: a tin's self-test by code for other processors, under their emulators."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tinsmith import _core, cli, progress, targets
+from tinsmith.compiler import selftest
+from tinsmith.cross import verify
+from tinsmith.errors import RuntimeFault, UnsupportedError
+from tinsmith.formats import tin as tins
+from tinsmith.formats.tin import Tin
+
+
+def sealed(tin: Path) -> list[str]:
+    return [digest for _, digest in selftest.read(Tin(tin).entry("selftest.bin"))]
+
+
+def need(*programs: str) -> None:
+    for program in programs:
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed (Debian: apt-get install qemu-user)")
+
+
+def test_one_command_proves_several_devices(tiny_tin: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    need("qemu-aarch64")
+    assert cli.main(["verify", str(tiny_tin), "--target", "generic-aarch64", "wasm32", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    expected = sealed(tiny_tin)
+    assert found["targets"] == {
+        "generic-aarch64": {"scalar": expected, "neon": expected},
+        "wasm32": {"scalar": expected, "wasmsimd": expected},
+    }
+    assert cli.main(["verify", str(tiny_tin), "--target", "wasm"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-3:] == [
+        "scalar    2 self-tests: the same on wasm32 (wasmtime)",
+        "wasmsimd  2 self-tests: the same on wasm32 (wasmtime)",
+        "verified",
+    ]
+
+
+def test_a_set_that_the_processor_lacks_did_not_run(tiny_tin: Path) -> None:
+    """By the device's own word: a Cortex-A53 has no dot products, whatever a target says."""
+    need("qemu-aarch64")
+    device = targets.load("generic-aarch64")
+    wrong = replace(device, cpu=replace(device.cpu, isa=("neon", "neondot")))
+    with pytest.raises(
+        RuntimeFault, match="neondot under qemu-aarch64 cortex-a53: .*no instruction set neondot"
+    ):
+        verify.verify(tiny_tin, wrong, sealed(tiny_tin), progress.display())
+
+
+def test_other_bits_are_told_with_device_and_prompt(tiny_tin: Path) -> None:
+    expected = sealed(tiny_tin)
+    with pytest.raises(RuntimeFault, match=r"wasm32: prompt 1 .* by scalar"):
+        verify.verify(tiny_tin, targets.load("wasm32"), [expected[0], "0" * 64], progress.display())
+
+
+def test_a_device_that_nothing_emulates(tiny_tin: Path) -> None:
+    with pytest.raises(UnsupportedError, match="apple-m1: nothing here emulates it"):
+        verify.verify(tiny_tin, targets.load("apple-m1"), sealed(tiny_tin), progress.display())
+
+
+def test_the_program_of_a_device_says_what_a_damaged_file_is(tiny_tin: Path, tmp_path: Path) -> None:
+    """Its own answer: digests are not taken from the file."""
+    need("qemu-aarch64")
+    old = Tin(tiny_tin)
+    entries = {name: bytes(old.entry(name)) for name in old.names if name != tins.MANIFEST}
+    test = bytearray(entries["selftest.bin"])
+    test[-1] ^= 1
+    tins.write(tmp_path / "other.tin", {**entries, "selftest.bin": bytes(test)}.items(), old.manifest)
+    ran = verify.EMULATORS["qemu-aarch64"](
+        tmp_path / "other.tin", targets.load("generic-aarch64"), progress.display()
+    )
+    assert [one.digests for one in ran] == [sealed(tiny_tin)] * 2
+
+
+@pytest.mark.slow
+def test_smollm2_gives_the_same_bits_on_every_device(
+    base_gguf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    need("qemu-aarch64", "qemu-riscv64")
+    assert (
+        cli.main(["build", str(base_gguf), "--format", "q4_0", "--name", "smol", "--out", str(tmp_path)]) == 0
+    )
+    tin = tmp_path / "smol-q4_0.tin"
+    devices = ["raspberrypi-4", "raspberrypi-5", "generic-aarch64", "riscv64-generic", "wasm32"]
+    capsys.readouterr()
+    assert cli.main(["verify", str(tin), "--json", "--target", *devices]) == 0
+    found = json.loads(capsys.readouterr().out)
+    expected = sealed(tin)
+    assert found["targets"] == {
+        device: dict.fromkeys(targets.load(device).cpu.isa, expected) for device in devices
+    }
+    assert "neondot" in found["targets"]["raspberrypi-5"]
+    assert found["selftest"] == dict.fromkeys(_core.isa_names(), expected)

@@ -1,0 +1,92 @@
+"""tin.wasm and tin.mjs in node: the bits and the words of this machine."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import tinsmith
+from tinsmith import progress, targets
+from tinsmith.compiler import selftest
+from tinsmith.cross import runtime
+from tinsmith.formats.tin import Tin
+
+SCRIPT = """
+import { readFile } from "node:fs/promises";
+import { load } from "./tin.mjs";
+
+const [path, text] = process.argv.slice(2);
+const bytes = await readFile(path);
+const found = { sets: {} };
+for (const isa of ["scalar", "wasmsimd"]) {
+  const model = await load(bytes, { isa });
+  found.sets[model.isa] = model.selftest();
+}
+const model = await load(bytes);
+const session = model.session({ context: 200 });
+const messages = [{ role: "user", content: text }];
+found.tokens = Array.from(model.render(messages));
+found.answer = [...session.chat(messages, { maxTokens: 24 })].join("");
+found.again = [...session.chat(messages, { maxTokens: 24 })].join("");
+const options = { maxTokens: 8, temperature: 0.8, seed: 5 };
+found.seeded = [1, 2].map(() => [...session.complete(text, options)].join(""));
+found.name = model.manifest.family;
+session.close();
+found.refused = [];
+for (const attempt of [
+  () => load(bytes.subarray(0, 1000)),
+  () => load(bytes, { isa: "avx2" }),
+  () => model.render([{ role: "judge", content: "" }]),
+  () => model.session({ context: 1 << 20 }),
+  () => model.entry("nothing"),
+])
+  try {
+    await attempt();
+    found.refused.push("");
+  } catch (error) {
+    found.refused.push(error.message);
+  }
+console.log(JSON.stringify(found));
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("wasm")
+    made = runtime.emit(targets.load("wasm32"), place, progress.display())
+    assert [path.name for path in made] == ["tin.wasm", "tin.mjs"]
+    return place
+
+
+def test_node_gives_the_bits_and_the_words_of_this_machine(folder: Path, tiny_tin: Path) -> None:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not installed (Debian: apt-get install nodejs)")
+    (folder / "try.mjs").write_text(SCRIPT)
+    text = "Grüße, 1 + 2 = 3 <|im_end|>"
+    done = subprocess.run([node, folder / "try.mjs", tiny_tin, text], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    sealed = [digest for _, digest in selftest.read(Tin(tiny_tin).entry("selftest.bin"))]
+    assert set(found["sets"]) == {"scalar", "wasmsimd"}
+    for tests in found["sets"].values():
+        assert [one["expected"] for one in tests] == [one["found"] for one in tests] == sealed
+
+    model = tinsmith.load(tiny_tin)
+    messages = [{"role": "user", "content": text}]
+    assert found["tokens"] == model.render(messages)
+    expected = model.chat(messages, max_tokens=24)
+    assert found["answer"] == found["again"] == expected.text
+    assert found["seeded"][0] == found["seeded"][1] != ""
+    assert found["name"] == "llama"
+    assert all(found["refused"]), found["refused"]
+    assert "judge" in found["refused"][2]
+
+
+def test_the_module_is_small(folder: Path) -> None:
+    print(f"tin.wasm: {(folder / 'tin.wasm').stat().st_size} bytes")
+    assert (folder / "tin.wasm").stat().st_size < 350_000
