@@ -3,6 +3,7 @@
 #include "core/experts.h"
 #include "core/kernel.h"
 #include "core/program.h"
+#include "core/session.h"
 
 PyObject *core_raise(PyObject *fault, const tin_error *error) {
     PyObject *arguments = Py_BuildValue("(ss)", tin_status_name(error->status), error->text);
@@ -60,6 +61,11 @@ static const struct {
     {"ROUTE_WIDTH", TINI_ROUTE_WIDTH},
     {"MAX_EXPERTS", TINI_MAX_EXPERTS},
     {"PROGRAM_VERSION", TINI_PROGRAM_VERSION},
+    {"MODEL_BYTES", sizeof(struct tin_model)},
+    {"SESSION_BYTES", sizeof(struct tin_session)},
+    {"BLOCK_BYTES", sizeof(tini_block)},
+    {"BLOCK_ROWS", TINI_BLOCK_ROWS},
+    {"KV_TILE", TINI_KV_TILE},
     {"FLAG_LOGIT_ROWS", TINI_FLAG_LOGIT_ROWS},
     {"KV_F16", TIN_KV_F16},
     {"KV_Q8", TIN_KV_Q8},

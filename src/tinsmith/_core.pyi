@@ -6,6 +6,8 @@ from typing import Any
 from tinsmith.models.spec import Buffer
 
 ALIGNMENT: int
+BLOCK_BYTES: int
+BLOCK_ROWS: int
 CHAT_ANSWER: int
 CHAT_THINK: int
 CHAT_DIRECT: int
@@ -20,10 +22,13 @@ FINISH_LENGTH: int
 FORMATS: dict[str, tuple[int, int, int, int, str]]
 KV_F16: int
 KV_Q8: int
+KV_TILE: int
 MAX_EXPERTS: int
+MODEL_BYTES: int
 OPS: dict[str, int]
 PROGRAM_VERSION: int
 ROUTE_WIDTH: int
+SESSION_BYTES: int
 STEP_DONE: int
 STEP_IDLE: int
 STEP_LOGITS: int

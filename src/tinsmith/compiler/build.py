@@ -69,7 +69,7 @@ def build_tin(
             role
             for role, held in read_tensors(tin.Tin(image).entry("program.bin")).items()
             # A graph may hold a tensor in another shape than the file.
-            if role in spec.tensors and held[:3] == _shape(spec.tensors[role])
+            if role in spec.tensors and held[:3] == shape_of(spec.tensors[role])
         }
         return [
             ("selftest.bin", selftest.make(_core.Model(image))),
@@ -85,18 +85,27 @@ def _compile(
 ) -> tuple[list[tuple[str, tin.Data]], dict[str, Any]]:
     """The entries that a model runs from, and its part of the manifest."""
     chat_template.check(spec, str(spec.general.get("name", "the model")))
+    graph, program = _program(spec)
+    entries: list[tuple[str, tin.Data]] = [
+        ("program.bin", program.data),
+        ("weights.bin", tin.Pieces(program.weight_bytes, pack_weights(graph, program, advance))),
+    ]
+    text, facts = text_entries(spec.tokenizer, spec.chat_template, str(spec.general.get("name", "")))
+    return entries + text, _manifest(spec, graph, program) | facts
+
+
+def _program(spec: Spec) -> tuple[Graph, Program]:
     vocab = len(spec.tokenizer.tokens)
     if vocab != spec.hyper.vocab:
         raise FormatError(f"the tokenizer has {vocab} tokens and the model {spec.hyper.vocab}")
     graph = compile_graph(spec)
     context = family.by_name(spec.family).context(spec.hyper)
-    program = write_program(graph, vocab=vocab, context=context, chunk=_chunk(graph))
-    entries: list[tuple[str, tin.Data]] = [
-        ("program.bin", program.data),
-        ("weights.bin", tin.Pieces(program.weight_bytes, pack_weights(graph, program, advance))),
-    ]
-    words, facts = _words(spec.tokenizer, spec.chat_template, str(spec.general.get("name", "")))
-    return entries + words, _manifest(spec, graph, program) | facts
+    return graph, write_program(graph, vocab=vocab, context=context, chunk=_chunk(graph))
+
+
+def program_of(spec: Spec) -> bytes:
+    """program.bin alone, for which of the tensors only the shapes and formats count."""
+    return _program(spec)[1].data
 
 
 def build_words(
@@ -109,12 +118,12 @@ def build_words(
     builder.logits(builder.embed("nothing"), "nothing")  # a program ends in logits; this one never runs
     lower(builder.graph)
     program = write_program(builder.graph, vocab=vocab, context=context, chunk=CHUNK)
-    words, found = _words(tokenizer, chat_template, str(facts.get("name", "")))
+    text, found = text_entries(tokenizer, chat_template, str(facts.get("name", "")))
     weights = b"".join(pack_weights(builder.graph, program))
-    return tin.pack_bytes([("program.bin", program.data), ("weights.bin", weights), *words], {**facts, **found})
+    return tin.pack_bytes([("program.bin", program.data), ("weights.bin", weights), *text], {**facts, **found})
 
 
-def _words(
+def text_entries(
     tokenizer: Tokenizer, template: str | None, name: str
 ) -> tuple[list[tuple[str, tin.Data]], dict[str, Any]]:
     """The entries and facts that have to do with text alone."""
@@ -142,7 +151,7 @@ def _turns(tokenizer: Tokenizer, template: str | None) -> Turns:
     )
 
 
-def _shape(tensor: Tensor) -> tuple[str, int, int]:
+def shape_of(tensor: Tensor) -> tuple[str, int, int]:
     return tensor.format, tensor.rows, tensor.inputs
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tinsmith import _core
-from tinsmith.compiler.graph import Graph, Op, Value
+from tinsmith.compiler.graph import Cache, Graph, Op, State, Value
 from tinsmith.compiler.passes import Plan, plan_memory
 from tinsmith.errors import FormatError
 from tinsmith.formats.weights import WEIGHT_FORMATS, packed_bytes, weight_format
+from tinsmith.models.spec import Buffer
 
 _HEADER = struct.Struct("<8s10I2Q")
 _TENSOR = struct.Struct("<4I2Q")
@@ -89,22 +91,98 @@ class Packed(NamedTuple):
     bytes: int
 
 
+class Step(NamedTuple):
+    """An op of a written program: operands by number, None for an empty slot."""
+
+    kind: str
+    inputs: list[int | None]
+    outputs: list[int | None]
+    tensors: list[int | None]
+    cache: int | None
+    u: tuple[int, ...]
+    logit_rows: bool
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What program.bin says. values: (type, width) of each; tensors: by name, numbered in order; row_bytes: of
+    the arena, for every token computed at once."""
+
+    tensors: dict[str, Packed]
+    values: list[tuple[str, int]]
+    caches: list[Cache]
+    states: list[State]
+    ops: list[Step]
+    vocab: int
+    context: int
+    chunk: int
+    row_bytes: int
+    weight_bytes: int
+
+
 def read_tensors(data: memoryview) -> dict[str, Packed]:
     """The tensors of program.bin by name. Raises FormatError where it is cut short or not a program."""
-    formats = {kind.number: name for name, kind in WEIGHT_FORMATS.items()}
+    return read_program(data).tensors
+
+
+def read_program(data: Buffer) -> Listing:
+    """Raises FormatError where it is cut short or not a program."""
     try:
-        magic, version, tensors, _, _, _, text, *_ = _HEADER.unpack_from(data)
+        magic, version, tensors, values, caches, ops, text, vocab, context, chunk, states, row, weights = (
+            _HEADER.unpack_from(data)
+        )
         if magic != _MAGIC or version != _core.PROGRAM_VERSION:
             raise FormatError("program.bin is of another version; build the file again")
-        names = bytes(data[len(data) - text :])
-        found = {}
-        for k in range(tensors):
-            number, rows, inputs, at, offset, size = _TENSOR.unpack_from(data, _HEADER.size + k * _TENSOR.size)
-            name = names[at : names.index(b"\0", at)].decode()
-            found[name] = Packed(formats[number], rows, inputs, offset, size)
+        names = bytes(memoryview(data)[len(data) - text :])
+        parts = _Parts(data, _HEADER.size)
+        found = dict(_packed(fields, names) for fields in parts.take(_TENSOR, tensors))
+        types = {number: name for name, number in _TYPES.items()}
+        return Listing(
+            found,
+            [(types[number], width) for number, width, _ in parts.take(_VALUE, values)],
+            [Cache(*fields[:3]) for fields in parts.take(_CACHE, caches)],
+            [State(*fields[:3]) for fields in parts.take(_STATE, states)],
+            [_step(fields) for fields in parts.take(_OP, ops)],
+            vocab,
+            context,
+            chunk,
+            row,
+            weights,
+        )
     except (struct.error, ValueError, KeyError) as error:
         raise FormatError(f"program.bin is damaged: {error}; build the file again") from error
-    return found
+
+
+class _Parts:
+    def __init__(self, data: Buffer, position: int) -> None:
+        self.data = data
+        self.position = position
+
+    def take(self, kind: struct.Struct, count: int) -> Iterator[tuple[Any, ...]]:
+        for _ in range(count):
+            yield kind.unpack_from(self.data, self.position)
+            self.position += kind.size
+
+
+def _packed(fields: tuple[Any, ...], names: bytes) -> tuple[str, Packed]:
+    number, rows, inputs, at, offset, size = fields
+    formats = {kind.number: name for name, kind in WEIGHT_FORMATS.items()}
+    return names[at : names.index(b"\0", at)].decode(), Packed(formats[number], rows, inputs, offset, size)
+
+
+def _step(fields: tuple[Any, ...]) -> Step:
+    kinds = {number: name for name, number in _core.OPS.items()}
+    kind, flags, *slots = fields
+    numbers = [None if slot == _NONE else slot for slot in slots[:15]]
+    return Step(
+        kinds[kind],
+        numbers[:4],
+        numbers[4:8],
+        numbers[8:14],
+        numbers[14],
+        tuple(slots[15:18]),
+        bool(flags & _core.FLAG_LOGIT_ROWS),
+    )
 
 
 def _place(graph: Graph, names: list[str]) -> tuple[list[Place], int]:

@@ -1,0 +1,97 @@
+"""What a model takes on a device, before it is there: memory, exactly; speed, by roofline."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tinsmith.errors import InputError
+from tinsmith.plan import memory, speed
+from tinsmith.plan.contents import Contents
+from tinsmith.plan.memory import Memory, Options
+from tinsmith.plan.speed import Rates, Speed
+from tinsmith.targets import Target
+
+__all__ = ["Memory", "Options", "Plan", "Rates", "Speed", "make", "memory_of"]
+
+# Bytes of the runtime's code and tables with all instruction sets of an architecture, by kernels/tin_all.c at
+# -O2, on Cortex-M at -Os; what a program does not call is left out by the linker.
+CODE = {"x86_64": 441_000, "aarch64": 295_000, "riscv64": 154_000, "wasm32": 190_000, "thumb": 103_000}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """target: its name; format: of the weights; python_session: bytes of a session of tinsmith.load, which
+    gives the logits of a whole chunk and keeps two more recurrent states; ram, storage: what the device has;
+    assumptions: what the speed rests on, a line each."""
+
+    target: str
+    model: str
+    format: str
+    kv: str
+    memory: Memory
+    python_session: int
+    ram: int
+    storage: int
+    speed: Speed
+    assumptions: tuple[str, ...]
+
+    @property
+    def fits(self) -> bool:
+        return self.memory.ram <= self.ram and self.memory.storage <= self.storage
+
+    def to_json(self) -> dict[str, Any]:
+        found = asdict(self)
+        found["memory"]["session"]["bytes"] = self.memory.session.bytes
+        return {**found, "fits": self.fits}
+
+
+def memory_of(contents: Contents, target: Target, options: Options) -> Memory:
+    in_place = target.memory.flash_bandwidth is not None
+    return memory.of(contents, options, arch=target.cpu.arch, in_place=in_place, code=CODE[target.cpu.arch])
+
+
+def context_of(contents: Contents, target: Target, context: int = 0) -> int:
+    """The tokens of a session: those asked for, or the target's default, at most the model's."""
+    return context or min(target.defaults.context or contents.program.context, contents.program.context)
+
+
+def make(
+    contents: Contents, target: Target, options: Options, *, depth: int = 0, rates: Rates | None = None
+) -> Plan:
+    """options: with the context filled in. depth: tokens before the one whose decoding is foretold; rates:
+    measured, where the target is this machine. Raises InputError for what a session can't be."""
+    program = contents.program
+    found = memory_of(contents, target, options)
+    if not 0 <= depth < found.session.context:
+        raise InputError(f"a depth of {depth} tokens; the session holds {found.session.context}, so give fewer")
+    rates = rates or speed.rates_of(target)
+    chunk = found.session.chunk
+    foretold = speed.speed(
+        program, rates, context=found.session.context, chunk=chunk, depth=depth, kv=options.kv
+    )
+    wide = Options(found.session.context, chunk, chunk, options.kv, checkpoints=2)
+    return Plan(
+        target.name,
+        contents.name,
+        contents.format,
+        options.kv,
+        found,
+        memory.session(program, wide).bytes,
+        target.memory.ram,
+        target.memory.storage,
+        foretold,
+        (*rates.notes, *_reads(foretold, options.kv)),
+    )
+
+
+def _reads(found: Speed, kv: str) -> tuple[str, ...]:
+    cost = found.decode
+    parts = ", ".join(f"{name} {share / cost.seconds:.0%}" for name, share in cost.parts.items())
+    return (
+        f"a decoded token reads {cost.weights / 1e6:,.1f} MB of weights, {cost.kv / 1e6:,.2f} MB of {kv} keys "
+        f"and values after {found.depth} tokens, {cost.states / 1e6:,.2f} MB of states; "
+        f"{cost.macs / 1e6:,.1f} million multiply-adds",
+        f"its time goes to {parts}",
+        "an op takes the longer of reading and multiplying; ops follow each other without overlap",
+    )

@@ -1,0 +1,162 @@
+"""What a model's file is made of: read from a tin, or foretold for a base in any format, converting nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import mmap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tinsmith import __version__
+from tinsmith.compiler.program import Listing, read_program
+from tinsmith.errors import InputError
+from tinsmith.formats import tin
+from tinsmith.models.spec import Spec
+
+# What the runtime reads of a tin; the rest is for people and tools.
+READ = ("program.bin", "weights.bin", "tokenizer.bin", "trie.bin", "turns.bin", tin.CONSTRAINT)
+_SELFTEST = 256  # its two prompts and digests are a few hundred bytes, of a page that is theirs
+
+
+@dataclass(frozen=True)
+class Contents:
+    """name: the model's; format: its preset, or the format of most weights; program: its ops; entries: bytes of
+    each entry; file: bytes of the whole file, `exact` where it was not foretold but is there."""
+
+    name: str
+    format: str
+    program: Listing
+    entries: dict[str, int]
+    file: int
+    exact: bool
+
+    @property
+    def tables(self) -> int:
+        """Bytes of what the runtime reads beside the weights: program, vocabulary, chat template,
+        constraint."""
+        return sum(self.entries.get(name, 0) for name in READ if name != "weights.bin")
+
+
+def of_tin(path: Path) -> Contents:
+    file = tin.Tin(path)
+    program = read_program(file.entry("program.bin"))
+    manifest = file.manifest
+    return Contents(
+        str(manifest.get("name") or manifest.get("general", {}).get("name", path.stem)),
+        str(manifest.get("weights") or most(program)),
+        program,
+        {name: len(file.entry(name)) for name in file.names},
+        file.bytes,
+        True,
+    )
+
+
+def most(program: Listing) -> str:
+    """The format of most weights, by bytes."""
+    sizes: dict[str, int] = {}
+    for tensor in program.tensors.values():
+        sizes[tensor.format] = sizes.get(tensor.format, 0) + tensor.bytes
+    return max(sizes, key=lambda name: sizes[name])
+
+
+class Base:
+    """A base model that files in any format are foretold of. What has to do with text is compiled once."""
+
+    def __init__(
+        self, spec: Spec, name: str = "", context: int = 0, entries: dict[str, int] | None = None
+    ) -> None:
+        """context: tokens that a session holds at most, 0 for the base's own; entries: bytes of further
+        ones."""
+        self.spec = spec
+        self.name = name or str(spec.general.get("name", ""))
+        self.more = dict(entries or {})
+        if context > spec.hyper.context:
+            raise InputError(
+                f"context {context} is longer than the base's {spec.hyper.context} tokens; give at most that"
+            )
+        if context:
+            self.spec = dataclasses.replace(spec, hyper=dataclasses.replace(spec.hyper, context=context))
+        self._words: dict[str, int] | None = None
+
+    def contents(self, preset: str | None = None) -> Contents:
+        """Of its tin in a preset's formats; None: in those that it has."""
+        from tinsmith.compiler import build
+        from tinsmith.models import gguf_header
+
+        spec = self.spec if preset is None else in_formats(self.spec, preset)
+        data = build.program_of(spec)
+        listing = read_program(data)
+        entries = {"program.bin": len(data), "weights.bin": listing.weight_bytes, **self._text()}
+        packed = {
+            role
+            for role, held in listing.tensors.items()
+            if role in spec.tensors and held[:3] == build.shape_of(spec.tensors[role])
+        }
+        entries |= {"selftest.bin": _SELFTEST, build.GGUF_HEADER: len(gguf_header(spec, packed)), **self.more}
+        return Contents(self.name, preset or most(listing), listing, entries, _file_bytes(spec, entries), False)
+
+    def _text(self) -> dict[str, int]:
+        from tinsmith.compiler import build
+
+        if self._words is None:
+            template, name = self.spec.chat_template, str(self.spec.general.get("name", ""))
+            self._words = {
+                entry: memoryview(data).nbytes if not isinstance(data, tin.Pieces) else data.size
+                for entry, data in build.text_entries(self.spec.tokenizer, template, name)[0]
+            }
+        return self._words
+
+
+def in_formats(spec: Spec, preset: str) -> Spec:
+    """The base as it would be in a preset's formats; converted tensors are all zeros, which take no memory."""
+    from tinsmith import quant
+    from tinsmith.formats.weights import weight_format
+
+    chosen = quant.encoder(spec, preset).formats
+    sizes = {}
+    for role, name in chosen.items():
+        kind, tensor = weight_format(name), spec.tensors[role]
+        if name != tensor.format:
+            sizes[role] = tensor.rows * (tensor.inputs // kind.block) * kind.bytes
+    zeros = memoryview(mmap.mmap(-1, max(sizes.values(), default=1)))
+    tensors = {
+        role: dataclasses.replace(spec.tensors[role], format=chosen[role], data=zeros[:size])
+        for role, size in sizes.items()
+    }
+    return dataclasses.replace(spec, tensors=spec.tensors | tensors)
+
+
+def _file_bytes(spec: Spec, entries: dict[str, int]) -> int:
+    """Of a tin with these entries: each begins on a page, after a header; the manifest lists them all."""
+    position = 0
+    for size in entries.values():
+        position = -(-(position + 128) // tin.PAGE) * tin.PAGE + size
+    listing = {name: {"bytes": size, "sha256": "0" * 64} for name, size in entries.items()}
+    facts: dict[str, Any] = {
+        "entries": listing,
+        "general": spec.general,
+        "hyper": dataclasses.asdict(spec.hyper),
+        "tinsmith": __version__,
+    }
+    manifest = len(json.dumps(facts, indent=1)) + 512
+    return -(-(position + 128) // tin.PAGE) * tin.PAGE + manifest + 128 * len(entries)
+
+
+def of(path: Path, preset: str | None = None, context: int = 0) -> Contents:
+    """Of a tin, or of what a GGUF file or a folder would become.
+
+    preset: None for the formats that the file has; a tin has no other. Raises InputError for one that is asked
+    for of a tin, and what models.load raises.
+    """
+    from tinsmith import models
+
+    if path.is_file() and path.suffix == ".tin":
+        found = of_tin(path)
+        if preset is not None and preset != found.format:
+            raise InputError(
+                f"{path}: a tin keeps its format {found.format}; plan its GGUF or folder for {preset}"
+            )
+        return found
+    return Base(models.load(path), path.stem, context).contents(preset)

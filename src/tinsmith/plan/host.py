@@ -1,0 +1,230 @@
+"""This machine as a target: what it reads and multiplies a second is measured, by programs of a few ops."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tinsmith import _core
+from tinsmith.bench.machine import Machine, describe
+from tinsmith.compiler import tokenizer as tokenizer_file
+from tinsmith.compiler.graph import GraphBuilder
+from tinsmith.compiler.passes import lower
+from tinsmith.compiler.program import Listing, write_program
+from tinsmith.compiler.tokenizer import ALPHABET
+from tinsmith.cores import usable_cores
+from tinsmith.errors import InputError
+from tinsmith.formats import tin
+from tinsmith.formats.weights import weight_format
+from tinsmith.models.spec import Tensor, Tokenizer
+from tinsmith.plan.speed import Rates
+from tinsmith.targets import ARCHS, BuildFor, Cpu, Defaults, Memory, RunOn, Target
+
+NAME = "host"
+# Of what is timed: the width of a matmul, that of a small one, matmuls and norms in a row, tokens at once, the
+# depth of attention, bytes of weights at most, and how often: the best time counts.
+_WIDTH, _SMALL, _CALLS, _NORMS, _ROWS = 1024, 256, 16, 64, 64
+_DEPTH, _STREAM, _REPEAT = 512, 160 << 20, 7
+
+
+def target(threads: int | None = None) -> Target:
+    """This machine, all its memory and the free room of the disk here."""
+    if threads is not None and not 1 <= threads <= 64:
+        raise InputError(f"threads is {threads}; give 1 to 64")
+    machine = platform.machine().lower()
+    arch = {"amd64": "x86_64", "arm64": "aarch64"}.get(machine, machine)
+    if arch not in ARCHS:
+        raise InputError(f"the host's {machine} is no architecture of a target; they are {', '.join(ARCHS)}")
+    return Target(
+        name=NAME,
+        title=str(describe()["cpu"]),
+        aliases=(),
+        source={},
+        path=Path(),
+        cpu=Cpu(arch, threads or usable_cores(), 1, tuple(_core.isa_names())),
+        memory=Memory(ram=_ram(), storage=shutil.disk_usage(".").free, bandwidth=1),
+        build=BuildFor(),
+        run=RunOn("native"),
+        firmware=None,
+        defaults=Defaults(),
+    )
+
+
+def _ram() -> int:
+    if hasattr(os, "sysconf"):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    raise InputError("this system does not tell its memory; plan for a target instead")
+
+
+def rates(program: Listing, threads: int) -> Rates:
+    """Measured now, in some seconds: reading, and the kernels of the program's formats."""
+    bench = _Bench(threads, program)
+    sizes: dict[str, int] = {}
+    for tensor in program.tensors.values():
+        if tensor.rows > 1:
+            sizes[tensor.format] = sizes.get(tensor.format, 0) + tensor.bytes
+    stream, one, many = {}, {}, {}
+    total = min(sum(sizes.values()), _STREAM)
+    for name, size in sizes.items():
+        one[name], many[name] = bench.matmul(name, 1), bench.matmul(name, _ROWS)
+        # A format of few weights is read among the others: as they are.
+        if size * 10 >= sum(sizes.values()):
+            stream[name] = bench.stream(name, total)
+    read = min(stream.values())
+    stream[""] = read
+    for table in (one, many):
+        slowest = min(table.values())
+        table.setdefault("", slowest)
+        table.setdefault("f32", slowest)
+    listed = "; ".join(
+        f"{name} {one[name] / 1e9:,.0f} and {many[name] / 1e9:,.0f}"
+        + (f", read at {stream[name] / 1e9:.1f} GB/s" if name in stream else "")
+        for name in one
+        if name in sizes
+    )
+    notes = (
+        f"measured here with {threads} threads: 1e9 multiply-adds a second with one row and {_ROWS}: {listed}",
+        f"memory gives {bench.read / 1e9:.1f} GB/s; attention does {bench.attention(1) / 1e9:,.1f} and "
+        f"{bench.attention(_ROWS) / 1e9:,.1f}; an op takes {bench.op * 1e6:.2f} µs besides, one that threads "
+        f"share {(bench.op + bench.sync) * 1e6:.2f}",
+    )
+    return Rates(
+        weights=stream,
+        memory=bench.read,
+        many=many,
+        one=one,
+        floats=bench.attention(1),
+        floats_many=bench.attention(_ROWS),
+        elements=bench.elements,
+        op=bench.op,
+        sync=bench.sync,
+        notes=notes,
+    )
+
+
+class _Bench:
+    """Programs of a few ops, timed. Their weights are zeros, which take as long as any."""
+
+    def __init__(self, threads: int, program: Listing) -> None:
+        self.threads = threads
+        self.cache = program.caches[0] if program.caches else None
+        self.queries = next((op.u[0] for op in program.ops if op.kind == "ATTENTION"), 1)
+        self.read = Machine().measure(threads)["read_gb_s"] * 1e9
+        self.sync = 0.0
+        self.op = self._norms(32)
+        self.elements = 4 * _WIDTH / max(self._norms(_WIDTH) - self.op, 1e-9)
+        small, large = self._call("Q8_0", 1, _SMALL), self._call("Q8_0", 1, _WIDTH)
+        self.sync = max(0.0, small - (large - small) * _SMALL**2 / (_WIDTH**2 - _SMALL**2))
+        self._attention: dict[int, float] = {}
+
+    def matmul(self, name: str, rows: int) -> float:
+        """Multiply-adds a second by weights that stay in the processor's caches."""
+        return rows * _WIDTH**2 / max(self._call(name, rows, _WIDTH) - self.sync, 1e-9)
+
+    def stream(self, name: str, size: int) -> float:
+        """Bytes a second of matmuls with one row whose weights, `size` bytes, are read anew for every token."""
+        each = _tensor(name, _WIDTH, _WIDTH)
+        count = max(1, size // memoryview(each.data).nbytes)
+        g = _base(_WIDTH, **{f"w{k}": each for k in range(count)})
+        x = g.embed("embed")
+        for k in range(count):
+            x = g.matmul(x, f"w{k}", residual=x)
+        g.logits(x, "embed")
+        took = self._seconds(g, 1) - count * (2 * self.op + self.sync)
+        return count * memoryview(each.data).nbytes / max(took, 1e-9)
+
+    def attention(self, rows: int) -> float:
+        """Multiply-adds a second over keys and values that stay in caches; for want of a cache, one of 64."""
+        if rows not in self._attention:
+            heads, dim = (self.cache.heads, self.cache.head_dim) if self.cache else (1, 64)
+
+            def seconds(calls: int) -> float:
+                g = _base(dim * self.queries)
+                x = g.embed("embed")
+                key = g.slice(x, 0, dim * heads)
+                cache = g.cache(heads, dim)
+                g.kv_append(cache, key, key)
+                for _ in range(calls):
+                    x = g.add(x, g.attention(cache, x, self.queries, 0.1))
+                last = g.slice(x, 0, dim * heads)
+                g.kv_append(g.cache(heads, dim), last, last)
+                g.logits(x, "embed")
+                return self._seconds(g, rows, _DEPTH)
+
+            took = (seconds(_CALLS + 1) - seconds(1)) / _CALLS - 2 * self.op - self.sync
+            macs = 2 * self.queries * dim * (_DEPTH + (rows + 1) / 2) * rows
+            self._attention[rows] = macs / max(took, 1e-9)
+        return self._attention[rows]
+
+    def _call(self, name: str, rows: int, width: int) -> float:
+        """Seconds of one matmul [width, width] with weights in caches, without what every op takes."""
+
+        def seconds(calls: int) -> float:
+            g = _base(width, w=_tensor(name, width, width))
+            x = g.embed("embed")
+            for _ in range(calls):
+                x = g.matmul(x, "w", residual=x)
+            last = g.slice(x, 0, 64)  # into a cache, so that all rows are computed and not only the last
+            g.kv_append(g.cache(1, 64), last, last)
+            g.logits(x, "embed")
+            return self._seconds(g, rows)
+
+        quantizing = self.op + 3 * width * rows / self.elements
+        return (seconds(_CALLS + 1) - seconds(1)) / _CALLS - self.op - quantizing
+
+    def _norms(self, width: int) -> float:
+        def seconds(calls: int) -> float:
+            g = _base(width, w=_tensor("F32", 1, width))
+            x = g.embed("embed")
+            for _ in range(calls):
+                x = g.norm(x, "w", 1e-5)
+            g.logits(x, "embed")
+            return self._seconds(g, 1)
+
+        return (seconds(_NORMS + 1) - seconds(1)) / _NORMS
+
+    def _seconds(self, builder: GraphBuilder, rows: int, depth: int = 0) -> float:
+        """The best time of one pass of `rows` tokens after `depth` others."""
+        session = _session(builder, self.threads, max(depth + rows, 1))
+        best = float("inf")
+        if depth:
+            _run(session, [1] * depth)
+        for _ in range(_REPEAT):
+            session.rewind(depth)
+            best = min(best, _run(session, [1] * rows))
+        return best
+
+
+def _run(session: _core.Session, tokens: Sequence[int]) -> float:
+    session.append(tokens)
+    began = time.perf_counter()
+    while session.step() != _core.STEP_LOGITS:
+        pass
+    return time.perf_counter() - began
+
+
+def _session(builder: GraphBuilder, threads: int, context: int) -> _core.Session:
+    types = ["normal"] * len(ALPHABET)
+    vocabulary = Tokenizer(list(ALPHABET), types, [], "smollm", None, None, None, None, add_bos=False)
+    lower(builder.graph)
+    program = write_program(builder.graph, vocab=len(ALPHABET), context=context, chunk=_ROWS)
+    entries: list[tuple[str, tin.Data]] = [
+        ("program.bin", program.data),
+        ("weights.bin", bytes(program.weight_bytes)),
+        ("tokenizer.bin", tokenizer_file.encode(vocabulary)),
+    ]
+    model = _core.Model(tin.pack_bytes(entries, {}))
+    return _core.Session(model, context=context, threads=threads)
+
+
+def _tensor(name: str, rows: int, inputs: int) -> Tensor:
+    kind = weight_format(name)
+    return Tensor(name, rows, inputs, bytes(rows * (inputs // kind.block) * kind.bytes))
+
+
+def _base(width: int, **tensors: Tensor) -> GraphBuilder:
+    return GraphBuilder({"embed": _tensor("F32", len(ALPHABET), width), **tensors})

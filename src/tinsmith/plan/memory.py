@@ -1,0 +1,152 @@
+"""Exact memory of a model and its sessions on a device, as kernels/core lays them out (session.c, pass.c,
+kv.c)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tinsmith import _core
+from tinsmith.compiler.program import Listing
+from tinsmith.errors import InputError, UnsupportedError
+from tinsmith.plan.contents import Contents
+
+KV_TYPES = ("f16", "q8")
+_SAMPLING = 16  # bytes a token of the vocabulary that choosing one takes, and what it takes besides
+_SAMPLING_FIXED = 2048 * 8
+_MOST_CHUNK = 4096
+
+
+@dataclass(frozen=True)
+class Abi:
+    """Bytes of the C core's structs: a loaded model, a session but for what it lays out, a block of rows."""
+
+    pointer: int
+    model: int
+    session: int
+    block: int
+
+
+WIDE = Abi(8, _core.MODEL_BYTES, _core.SESSION_BYTES, _core.BLOCK_BYTES)
+# Pointers of 4 bytes (wasm32, thumb), for which nothing here is compiled: a test holds this to a
+# cross-compiler.
+NARROW = Abi(4, 236, 688, 20)
+
+
+@dataclass(frozen=True)
+class Options:
+    """As tin_session_options: 0 is the model's own context and chunk. checkpoints: recurrent states kept
+    besides."""
+
+    context: int = 0
+    chunk: int = 0
+    logit_rows: int = 1
+    kv: str = "f16"
+    checkpoints: int = 0
+
+
+@dataclass(frozen=True)
+class Session:
+    """Bytes of a session, by part; in all they are tin_session_size. rest: tokens, what sampling takes, the
+    session itself."""
+
+    context: int
+    chunk: int
+    kv: int
+    states: int
+    arena: int
+    logits: int
+    rest: int
+
+    @property
+    def bytes(self) -> int:
+        return self.kv + self.states + self.arena + self.logits + self.rest
+
+
+def _aligned(size: int) -> int:
+    return -(-size // _core.ALIGNMENT) * _core.ALIGNMENT
+
+
+def session(program: Listing, options: Options, abi: Abi = WIDE) -> Session:
+    """Raises InputError for options that tin_session_size refuses."""
+    context, chunk = options.context or program.context, options.chunk or program.chunk
+    if not 0 < context <= program.context:
+        raise InputError(f"a context of {context} tokens; the model has at most {program.context}")
+    if not 0 < chunk <= _MOST_CHUNK:
+        raise InputError(f"a chunk of {chunk} tokens; 1 to {_MOST_CHUNK} are computed at once")
+    if not 0 < options.logit_rows <= chunk:
+        raise InputError(f"{options.logit_rows} rows of logits; a chunk has 1 to {chunk}")
+    state = states_bytes(program)
+    slots = 2 + options.checkpoints if state else 0
+    logits = _aligned(4 * options.logit_rows * program.vocab)
+    blocks = _aligned(abi.block * chunk) + _aligned(abi.pointer * chunk if program.states else 0)
+    rest = _aligned(abi.session) + _aligned(8 * len(program.caches)) + _aligned(4 * context)
+    rest += _aligned(_SAMPLING * program.vocab + _SAMPLING_FIXED) + blocks
+    return Session(
+        context,
+        chunk,
+        kv=_aligned(kv_bytes(program, context, chunk, options.kv)),
+        states=_aligned(4 * slots) + _aligned(state * slots),
+        arena=_aligned(program.row_bytes * chunk),
+        logits=logits,
+        rest=rest,
+    )
+
+
+def place_bytes(kv: str, head_dim: int) -> int:
+    """Of one position's keys of a head, or of its values."""
+    if kv not in KV_TYPES:
+        raise InputError(f"kv is {kv!r}; give one of {', '.join(KV_TYPES)}")
+    if kv == "q8" and head_dim % 32:
+        raise UnsupportedError(f"kv q8: heads of {head_dim} are not whole blocks of 32; take f16")
+    return 2 * head_dim if kv == "f16" else head_dim // 32 * 34
+
+
+def kv_bytes(program: Listing, context: int, chunk: int, kv: str) -> int:
+    """A cache has room for the context, one with a window for what is seen of it: a ring, in whole tiles."""
+    tile, total = _core.KV_TILE, 0
+    for cache in program.caches:
+        places = -(-context // tile) * tile
+        if cache.window and cache.window < places:
+            places = min(places, -(-(cache.window - 1 + chunk) // tile) * tile + tile)
+        total += 2 * cache.heads * places * place_bytes(kv, cache.head_dim)
+    return total
+
+
+def states_bytes(program: Listing) -> int:
+    """Of all recurrent states, once."""
+    return sum(4 * state.heads * state.rows * state.columns for state in program.states)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes on a device. file: of the tin; weights and tables of it: what is read at run time. model: the
+    loaded model's own. code: of the runtime, about. ram: of all that must be in memory; storage: of the
+    file."""
+
+    file: int
+    weights: int
+    tables: int
+    model: int
+    session: Session
+    code: int
+    ram: int
+    storage: int
+
+
+def of(contents: Contents, options: Options, *, arch: str, in_place: bool, code: int) -> Memory:
+    """in_place: the file is read where it lies in flash, and takes no RAM."""
+    abi = NARROW if arch in ("wasm32", "thumb") else WIDE
+    found = session(contents.program, options, abi)
+    weights = contents.entries["weights.bin"]
+    # A system maps the file and holds the pages that are read; without one, all of it is loaded.
+    held = 0 if in_place else contents.file if arch == "wasm32" else weights + contents.tables
+    return Memory(
+        file=contents.file,
+        weights=weights,
+        tables=contents.tables,
+        model=_aligned(abi.model),
+        session=found,
+        code=code,
+        ram=held + _aligned(abi.model) + found.bytes,
+        storage=contents.file,
+    )

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tiny_models import tiny_spec
+
+from tinsmith import _core, compiler, models
+from tinsmith.cli import main
+
+
+@pytest.fixture(scope="module")
+def tin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("plan") / "tiny.tin"
+    compiler.build_tin(tiny_spec("qwen3"), path)
+    return path
+
+
+def test_json_has_the_cores_own_numbers(tin: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", str(tin), "--target", "rpi5", "--context", "50", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["target"] == "raspberrypi-5" and found["fits"]
+    size = _core.Session(_core.Model(tin.read_bytes()), context=50).size()
+    assert found["memory"]["session"]["bytes"] == size
+    assert found["memory"]["storage"] == tin.stat().st_size
+    assert found["speed"]["decode_tok_s"] > 0 and found["assumptions"]
+
+
+def test_a_table_for_people(tin: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gguf = tmp_path / "x.gguf"
+    models.save_gguf(tiny_spec("llama"), gguf)
+    assert main(["plan", str(gguf), "--target", "cortex-m7", "--format", "q8_0"]) == 0
+    said = capsys.readouterr().out
+    assert "fits" in said and "tokens a second" in said and "assumed:" in said and "Q8_0" in said
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["--target", "rpi6"], "no such target"),
+        (["--target", "rpi5", "--format", "q9"], "no such weight format"),
+        (["--target", "rpi5", "--format", "q8_0"], "a tin keeps its format"),
+        (["--target", "rpi5", "--kv", "q4"], "give one of f16, q8"),
+        (["--target", "rpi5", "--context", "-1"], "--context -1"),
+        (["--target", "rpi5", "--context", "9999999"], "at most"),
+        (["--target", "rpi5", "--context", "8", "--depth", "8"], "a depth of 8"),
+        (["--target", "rpi5", "--threads", "2"], "--threads is for --target host"),
+    ],
+)
+def test_what_is_wrong_is_one_line(
+    tin: Path, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plan", str(tin), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert said in error and len(error.splitlines()) == 1

@@ -1,0 +1,143 @@
+"""What is planned is what the core takes, byte for byte."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tiny_models import cases, tiny_spec
+
+from tinsmith import _core, compiler, models, plan, targets
+from tinsmith.errors import InputError, UnsupportedError
+from tinsmith.plan import contents, memory
+from tinsmith.plan.memory import Options
+
+ROOT = Path(__file__).parents[2]
+SOME = [
+    Options(),
+    Options(context=1),
+    Options(context=70, chunk=7, logit_rows=5),
+    Options(context=33, chunk=64, logit_rows=64, checkpoints=2),
+    Options(context=64, kv="q8"),
+]
+
+
+@pytest.mark.parametrize("case", cases())
+def test_a_session_takes_what_is_planned(case: str) -> None:
+    spec = tiny_spec(case)
+    core = _core.Model(compiler.build_image(spec))
+    program = contents.Base(spec).contents().program
+    for options in SOME:
+        given = {
+            "context": options.context,
+            "chunk": options.chunk,
+            "logit_rows": options.logit_rows,
+            "kv_type": memory.KV_TYPES.index(options.kv),
+            "checkpoints": options.checkpoints,
+        }
+        try:
+            size = _core.Session(core, **given).size()
+        except Exception:
+            with pytest.raises((InputError, UnsupportedError)):
+                memory.session(program, options)
+        else:
+            assert memory.session(program, options).bytes == size
+
+
+@pytest.mark.parametrize("preset", [None, "Q8_0", "Q4_0", "Q4_K_M", "F16"])
+def test_a_file_is_foretold_without_building_it(preset: str | None, tmp_path: Path) -> None:
+    from tinsmith import build, progress
+
+    spec = tiny_spec("qwen35")
+    foretold = contents.Base(spec, "x").contents(preset)
+    if preset is None:
+        compiler.build_tin(spec, tmp_path / "x.tin")
+        made = tmp_path / "x.tin"
+    else:
+        ((_, made),) = build.build_files(spec, tmp_path, "x", [preset], 0, progress.PlainDisplay()).values()
+    there = contents.of(made)
+    assert there.exact and not foretold.exact
+    assert there.entries["weights.bin"] == foretold.entries["weights.bin"]
+    assert there.program == foretold.program
+    assert there.tables == foretold.tables
+    assert abs(there.file - foretold.file) <= 2 * 4096
+    if preset is not None:
+        assert there.format == foretold.format == preset
+
+
+def test_a_tin_keeps_its_format(tmp_path: Path) -> None:
+    path = tmp_path / "x.tin"
+    compiler.build_tin(tiny_spec("llama"), path)
+    with pytest.raises(InputError, match="a tin keeps its format"):
+        contents.of(path, "Q2_K")
+
+
+def test_a_shorter_context_is_in_the_program(tmp_path: Path) -> None:
+    spec = tiny_spec("llama")
+    assert contents.Base(spec, context=16).contents().program.context == 16
+    with pytest.raises(InputError, match=r"longer than the base's \d+ tokens"):
+        contents.Base(spec, context=spec.hyper.context + 1)
+    path = tmp_path / "x.gguf"
+    models.save_gguf(spec, path)
+    assert contents.of(path, None, 16).program.context == 16
+
+
+def test_what_a_device_holds_in_memory() -> None:
+    found = contents.Base(tiny_spec("llama")).contents("Q8_0")
+    mapped = plan.memory_of(found, targets.load("raspberrypi-5"), Options(context=32))
+    loaded = plan.memory_of(found, targets.load("wasm32"), Options(context=32))
+    flash = plan.memory_of(found, targets.load("cortex-m7"), Options(context=32))
+    assert mapped.ram == mapped.weights + mapped.tables + mapped.model + mapped.session.bytes
+    assert loaded.ram == loaded.file + loaded.model + loaded.session.bytes
+    assert flash.ram == flash.model + flash.session.bytes
+    assert flash.session.bytes < mapped.session.bytes  # narrower pointers
+    assert flash.session.kv == mapped.session.kv
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (Options(context=10**6), "the model has at most"),
+        (Options(chunk=5000), "1 to 4096 are computed at once"),
+        (Options(chunk=4, logit_rows=5), "a chunk has 1 to 4"),
+        (Options(kv="q4"), "give one of f16, q8"),
+    ],
+)
+def test_what_no_session_can_be_is_refused(options: Options, said: str) -> None:
+    program = contents.Base(tiny_spec("llama")).contents().program
+    with pytest.raises(InputError, match=said):
+        memory.session(program, options)
+
+
+def test_structs_with_narrow_pointers_are_as_a_cross_compiler_says(tmp_path: Path) -> None:
+    narrow = memory.NARROW
+    source = tmp_path / "sizes.c"
+    source.write_text(
+        '#include "core/session.h"\n'
+        f'_Static_assert(sizeof(struct tin_model) == {narrow.model}, "model");\n'
+        f'_Static_assert(sizeof(struct tin_session) == {narrow.session}, "session");\n'
+        f'_Static_assert(sizeof(tini_block) == {narrow.block}, "block");\n'
+        f'_Static_assert(sizeof(void *) == {narrow.pointer}, "pointer");\n'
+        "int sizes;\n"
+    )
+    include = [
+        f"-I{ROOT / 'kernels'}",
+        f"-I{ROOT / 'kernels/include'}",
+        "-std=c11",
+        "-c",
+        "-o",
+        str(tmp_path / "o"),
+    ]
+    if compiler_there := shutil.which("arm-none-eabi-gcc"):
+        command = [compiler_there, "-mcpu=cortex-m7", "-mthumb"]
+    else:
+        command = [sys.executable, "-m", "ziglang", "cc", "-target", "wasm32-wasi"]
+    subprocess.run([*command, *include, str(source)], check=True)
+
+
+def test_structs_with_wide_pointers_are_the_extensions() -> None:
+    assert replace(memory.WIDE, model=_core.MODEL_BYTES, session=_core.SESSION_BYTES) == memory.WIDE
