@@ -61,10 +61,10 @@ static const struct {
     {"ROUTE_WIDTH", TINI_ROUTE_WIDTH},
     {"MAX_EXPERTS", TINI_MAX_EXPERTS},
     {"PROGRAM_VERSION", TINI_PROGRAM_VERSION},
-    {"MODEL_BYTES", sizeof(struct tin_model)},
-    {"SESSION_BYTES", sizeof(struct tin_session)},
-    {"BLOCK_BYTES", sizeof(tini_block)},
-    {"BLOCK_ROWS", TINI_BLOCK_ROWS},
+    {"MODEL_ROOM", TINI_MODEL_ROOM},
+    {"SESSION_ROOM", TINI_SESSION_ROOM},
+    {"BLOCK_ROOM", TINI_BLOCK_ROOM},
+    {"POINTER_ROOM", TINI_POINTER_ROOM},
     {"KV_TILE", TINI_KV_TILE},
     {"FLAG_LOGIT_ROWS", TINI_FLAG_LOGIT_ROWS},
     {"KV_F16", TIN_KV_F16},
@@ -141,8 +141,7 @@ static int execute(PyObject *module) {
         return -1;
     if (PyModule_AddFunctions(module, functions) || PyModule_AddFunctions(module, core_block_functions) ||
         PyModule_AddFunctions(module, core_constraint_functions) ||
-        PyModule_AddFunctions(module, core_measure_functions) ||
-        PyModule_AddFunctions(module, core_seal_functions))
+        PyModule_AddFunctions(module, core_measure_functions))
         return -1;
     return add_lists(module);
 }

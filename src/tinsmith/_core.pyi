@@ -6,8 +6,7 @@ from typing import Any
 from tinsmith.models.spec import Buffer
 
 ALIGNMENT: int
-BLOCK_BYTES: int
-BLOCK_ROWS: int
+BLOCK_ROOM: int
 CHAT_ANSWER: int
 CHAT_THINK: int
 CHAT_DIRECT: int
@@ -24,11 +23,12 @@ KV_F16: int
 KV_Q8: int
 KV_TILE: int
 MAX_EXPERTS: int
-MODEL_BYTES: int
+MODEL_ROOM: int
 OPS: dict[str, int]
+POINTER_ROOM: int
 PROGRAM_VERSION: int
 ROUTE_WIDTH: int
-SESSION_BYTES: int
+SESSION_ROOM: int
 STEP_DONE: int
 STEP_IDLE: int
 STEP_LOGITS: int
@@ -41,10 +41,6 @@ VERSION: str
 
 def isa_names() -> list[str]: ...
 def selfcheck() -> None: ...
-def minisign_verify(message: Buffer, signature: bytes, key: bytes) -> None: ...
-def file_verify(image: Buffer, signature: bytes | None = None, key: str | None = None) -> None: ...
-def ed25519_public(seed: bytes) -> bytes: ...
-def ed25519_sign(seed: bytes, message: bytes) -> bytes: ...
 def pack(format: str, data: Buffer, rows: int, inputs: int, row_order: Buffer | None = None) -> bytes: ...
 def unpack(format: str, data: Buffer, rows: int, inputs: int, row_order: Buffer | None = None) -> bytes: ...
 def dequantize(format: str, data: Buffer, rows: int, inputs: int) -> bytes: ...

@@ -19,8 +19,42 @@ if TYPE_CHECKING:
     from tinsmith.models.spec import Buffer, Spec
     from tinsmith.quant.model import Feedback
     from tinsmith.quant.presets import Mix
+    from tinsmith.targets import Target
 
 CHECK_PROMPTS = 8
+
+
+def check_target(run: Run) -> None:
+    """Raises InputError where what the recipe builds would not fit its targets: before anything is trained,
+    since the base says how large all of it will be."""
+    from tinsmith import models
+    from tinsmith.plan import fit
+    from tinsmith.plan.contents import Base
+
+    recipe = run.recipe
+    spec = models.load(run.facts("data")["base"]["path"])
+    context = context_of(run, spec)
+    sizes = {name: len(data) for name, data in entries_before_training(run).items()}
+    fit.check(Base(spec, recipe.name, context, sizes), recipe.build.formats, context, devices(run))
+
+
+def devices(run: Run) -> list[Target]:
+    from tinsmith import targets
+
+    return [targets.find(name, run.recipe.path.parent) for name in run.recipe.build.target]
+
+
+def entries_before_training(run: Run) -> dict[str, bytes]:
+    """Those of a tin's further entries that are worth counting and known without a model."""
+    constraint = run.facts("data").get("constraint")
+    return {CONSTRAINT: (run.folder / "data" / "answer.bin").read_bytes()} if constraint else {}
+
+
+def context_of(run: Run, spec: Spec) -> int:
+    """The tokens of a session: the recipe's, or else the least of its targets' defaults."""
+    from tinsmith.plan import fit
+
+    return fit.context_for(spec, devices(run), run.recipe.build.context)
 
 
 def build_inputs(run: Run) -> dict[str, Any]:
@@ -48,7 +82,7 @@ def build(run: Run) -> Made:
         run.folder,
         recipe.name,
         recipe.build.formats,
-        recipe.build.context,
+        context_of(run, spec),
         run.display,
         entries(run),
         manifest(run),

@@ -186,5 +186,8 @@ def default_folder(recipe: Recipe) -> Path:
 def make(recipe: Recipe, folder: Path | None, display: Display, goal: str = "report") -> Run:
     """Brings the stage `goal`, and all it needs, up to date in `folder` (default: runs/<recipe name>)."""
     with opened(recipe, folder or default_folder(recipe), display) as run:
+        if recipe.build.target and goal != "data":
+            run.update(STAGES, ["data"])
+            build.check_target(run)
         run.update(STAGES, [goal])
         return run

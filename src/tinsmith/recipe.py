@@ -9,11 +9,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tinsmith.errors import RecipeError
+from tinsmith.errors import RecipeError, UnsupportedError
 from tinsmith.tables import (
     ANY_TEXT,
     ARGV,
@@ -51,6 +52,11 @@ SHAPE_KEYS = ("layers", "hidden", "heads", "kv_heads", "feed_forward")
 CHOICES = Kind(
     f'"{LABELS}" or a list of texts',
     lambda v: v == LABELS or (isinstance(v, list) and bool(v) and all(is_text(word) for word in v)),
+)
+DEVICES = Kind(
+    "a target's name, or the path of a TOML file, or a list of these",
+    lambda v: is_text(v) or (isinstance(v, list) and bool(v) and all(is_text(word) for word in v)),
+    lambda v: (v,) if isinstance(v, str) else tuple(v),
 )
 RATE = Kind(
     '"auto" or a number above 0, at most 1',
@@ -131,6 +137,7 @@ class Constraint:
 class Build:
     formats: tuple[str, ...] = _key(some_of(FORMATS, least=1), ("F16", "Q8_0", "Q4_0"))
     context: int = _key(whole(0, 1_000_000), 0)
+    target: tuple[str, ...] = _key(DEVICES, ())
 
 
 @dataclass(frozen=True)
@@ -195,9 +202,15 @@ class Recipe:
         return self.path.parent / Path(relative).expanduser()
 
 
-def load(path: str | Path) -> Recipe:
-    """Reads and checks a recipe; RecipeError names the file, line, table and key of the first mistake."""
+def load(path: str | Path, devices: Sequence[str] = ()) -> Recipe:
+    """Reads and checks a recipe; RecipeError names the file, line, table and key of the first mistake.
+
+    devices: names of targets or TOML files, in place of `[build] target`.
+    """
     file = _RecipeFile(path)
+    if devices:
+        own = [str(Path(one).resolve()) if one.endswith(".toml") else one for one in devices]
+        file.given.setdefault("build", {})["target"] = own
     return Recipe(path=file.path, sha256=hashlib.sha256(file.raw).hexdigest(), **file.tables())
 
 
@@ -219,6 +232,8 @@ class _RecipeFile(TomlFile):
             self._check_scratch(given)
             if "baselines" not in given.get("eval", {}):
                 tables["eval"] = dataclasses.replace(tables["eval"], baselines=("nearest",))
+        if tables["build"].target:
+            tables["build"] = self._for_target(tables["build"], "formats" in given["build"])
         data = tables["data"]
         if data.text and origin == "base":
             raise self.error("data", "text", "plain text is for a model trained from scratch; leave it out")
@@ -231,6 +246,16 @@ class _RecipeFile(TomlFile):
                     "data", "thinking", "a constraint says what the whole answer may be; leave out one of them"
                 )
         return tables
+
+    def _for_target(self, build: Build, stated: bool) -> Build:
+        """With the targets' own formats where the recipe states none."""
+        from tinsmith import targets  # which knows formats by this module
+
+        try:
+            devices = [targets.find(name, self.path.parent) for name in build.target]
+        except UnsupportedError as error:
+            raise self.error("build", "target", str(error)) from None
+        return build if stated else dataclasses.replace(build, formats=tuple(targets.formats(devices)))
 
     def _origin(self, given: dict[str, Any]) -> str:
         """Which of the tables that say what training starts from is there."""

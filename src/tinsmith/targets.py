@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -220,9 +221,14 @@ def load(name: str) -> Target:
     raise UnsupportedError(f"{name}: no such target{hint}; there are {', '.join(known)}; or give a TOML file")
 
 
-def find(name: str | Path) -> Target:
-    """A target by name or alias, or of a TOML file of your own."""
-    return read(name) if str(name).endswith(".toml") else load(str(name))
+def find(name: str | Path, place: Path | None = None) -> Target:
+    """A target by name or alias, or of a TOML file of your own; place: where its relative path begins."""
+    return read((place or Path()) / name) if str(name).endswith(".toml") else load(str(name))
+
+
+def formats(devices: Sequence[Target]) -> list[str]:
+    """The devices' own formats, each once."""
+    return list(dict.fromkeys(device.defaults.format for device in devices))
 
 
 def read(path: str | Path) -> Target:

@@ -8,6 +8,7 @@ from tiny_models import tiny_spec
 
 from tinsmith import _core, compiler, models
 from tinsmith.cli import main
+from tinsmith.files import map_file
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +22,7 @@ def test_json_has_the_cores_own_numbers(tin: Path, capsys: pytest.CaptureFixture
     assert main(["plan", str(tin), "--target", "rpi5", "--context", "50", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["target"] == "raspberrypi-5" and found["fits"]
-    size = _core.Session(_core.Model(tin.read_bytes()), context=50).size()
+    size = _core.Session(_core.Model(map_file(tin)), context=50).size()
     assert found["memory"]["session"]["bytes"] == size
     assert found["memory"]["storage"] == tin.stat().st_size
     assert found["speed"]["decode_tok_s"] > 0 and found["assumptions"]

@@ -44,14 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="for the files (default: runs/<recipe name>, or here)"
     )
-
     parser.add_argument(
         "--target",
         dest="targets",
         nargs="+",
         default=[],
         metavar="T",
-        help="devices to build the runtime for, into runtime-T beside the files",
+        help="devices the files must fit, by default in their own formats; their runtimes go to runtime-T",
     )
 
 
@@ -91,7 +90,7 @@ def _runtimes(devices: Sequence[Target], built: Sequence[Path]) -> list[Path]:
 def _from_recipe(args: argparse.Namespace) -> list[Path]:
     from tinsmith import pipeline, progress, recipe
 
-    done = pipeline.make(recipe.load(args.source), args.out, progress.display(), "build")
+    done = pipeline.make(recipe.load(args.source, args.targets), args.out, progress.display(), "build")
     facts = done.facts("build")
     return [
         done.folder / file
@@ -101,12 +100,15 @@ def _from_recipe(args: argparse.Namespace) -> list[Path]:
 
 
 def _from_model(args: argparse.Namespace) -> list[Path]:
-    from tinsmith import build, constraints, hub, models, progress
+    from tinsmith import build, constraints, hub, models, progress, targets
     from tinsmith.formats import imatrix
     from tinsmith.models.chat_template import dated
+    from tinsmith.plan import fit
+    from tinsmith.plan.contents import Base
     from tinsmith.recipe import Constraint
 
-    formats = [word.upper() for word in args.formats or Build.formats]
+    devices = [targets.find(name) for name in args.targets]
+    formats = [word.upper() for word in args.formats or targets.formats(devices) or Build.formats]
     for weights in formats:
         if weights not in FORMATS:
             raise UnsupportedError(f"--format {weights}: no such weight format; there are {', '.join(FORMATS)}")
@@ -118,12 +120,17 @@ def _from_model(args: argparse.Namespace) -> list[Path]:
     path = hub.pull(args.source)
     spec = models.load(path)
     spec = replace(spec, chat_template=dated(spec.chat_template, args.date))
+    name, context = args.name or _name(path), args.context
+    if devices:
+        context = fit.context_for(spec, devices, context)
+        sizes = {entry: len(data) for entry, data in sealed.entries.items()} if sealed else {}
+        fit.check(Base(spec, name, context, sizes), formats, context, devices)
     built = build.build_files(
         spec,
         args.out or Path(),
-        args.name or _name(path),
+        name,
         formats,
-        args.context,
+        context,
         progress.display(),
         sealed.entries if sealed else None,
         {"constraint": sealed.facts} if sealed else None,

@@ -17,22 +17,6 @@ _MOST_CHUNK = 4096
 
 
 @dataclass(frozen=True)
-class Abi:
-    """Bytes of the C core's structs: a loaded model, a session but for what it lays out, a block of rows."""
-
-    pointer: int
-    model: int
-    session: int
-    block: int
-
-
-WIDE = Abi(8, _core.MODEL_BYTES, _core.SESSION_BYTES, _core.BLOCK_BYTES)
-# Pointers of 4 bytes (wasm32, thumb), for which nothing here is compiled: a test holds this to a
-# cross-compiler.
-NARROW = Abi(4, 236, 688, 20)
-
-
-@dataclass(frozen=True)
 class Options:
     """As tin_session_options: 0 is the model's own context and chunk. checkpoints: recurrent states kept
     besides."""
@@ -66,7 +50,7 @@ def _aligned(size: int) -> int:
     return -(-size // _core.ALIGNMENT) * _core.ALIGNMENT
 
 
-def session(program: Listing, options: Options, abi: Abi = WIDE) -> Session:
+def session(program: Listing, options: Options) -> Session:
     """Raises InputError for options that tin_session_size refuses."""
     context, chunk = options.context or program.context, options.chunk or program.chunk
     if not 0 < context <= program.context:
@@ -78,8 +62,9 @@ def session(program: Listing, options: Options, abi: Abi = WIDE) -> Session:
     state = states_bytes(program)
     slots = 2 + options.checkpoints if state else 0
     logits = _aligned(4 * options.logit_rows * program.vocab)
-    blocks = _aligned(abi.block * chunk) + _aligned(abi.pointer * chunk if program.states else 0)
-    rest = _aligned(abi.session) + _aligned(8 * len(program.caches)) + _aligned(4 * context)
+    blocks = _aligned(_core.BLOCK_ROOM * chunk)
+    blocks += _aligned(_core.POINTER_ROOM * chunk if program.states else 0)
+    rest = _aligned(_core.SESSION_ROOM) + _aligned(8 * len(program.caches)) + _aligned(4 * context)
     rest += _aligned(_SAMPLING * program.vocab + _SAMPLING_FIXED) + blocks
     return Session(
         context,
@@ -135,8 +120,7 @@ class Memory:
 
 def of(contents: Contents, options: Options, *, arch: str, in_place: bool, code: int) -> Memory:
     """in_place: the file is read where it lies in flash, and takes no RAM."""
-    abi = NARROW if arch in ("wasm32", "thumb") else WIDE
-    found = session(contents.program, options, abi)
+    found = session(contents.program, options)
     weights = contents.entries["weights.bin"]
     # A system maps the file and holds the pages that are read; without one, all of it is loaded.
     held = 0 if in_place else contents.file if arch == "wasm32" else weights + contents.tables
@@ -144,9 +128,9 @@ def of(contents: Contents, options: Options, *, arch: str, in_place: bool, code:
         file=contents.file,
         weights=weights,
         tables=contents.tables,
-        model=_aligned(abi.model),
+        model=_core.MODEL_ROOM,
         session=found,
         code=code,
-        ram=held + _aligned(abi.model) + found.bytes,
+        ram=held + _core.MODEL_ROOM + found.bytes,
         storage=contents.file,
     )

@@ -1,0 +1,119 @@
+"""Whether a model fits a device, and if not, what of it would: foretold in other formats and contexts, not
+guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+from tinsmith.errors import InputError
+from tinsmith.models.spec import Spec
+from tinsmith.plan import memory_of
+from tinsmith.plan.contents import Base, Contents
+from tinsmith.plan.memory import Memory, Options
+from tinsmith.recipe import FORMATS
+from tinsmith.targets import Target
+
+_LEAST_CONTEXT = 16  # tokens; fewer hold no question and answer
+
+
+@dataclass(frozen=True)
+class Found:
+    """A format and a context that fit, with what they take."""
+
+    format: str
+    context: int
+    memory: Memory
+
+    def __str__(self) -> str:
+        return (
+            f"{self.format} with a context of {self.context:,} (file {self.memory.storage:,} bytes, RAM "
+            f"{self.memory.ram:,})"
+        )
+
+
+def context_for(spec: Spec, devices: Sequence[Target], context: int = 0) -> int:
+    """The tokens that a session shall hold: those asked for, or the least of the devices' defaults, at most the
+    model's own; 0 for the model's own."""
+    defaults = [device.defaults.context for device in devices if device.defaults.context]
+    return context or (min(*defaults, spec.hyper.context) if defaults else 0)
+
+
+def fits(memory: Memory, target: Target) -> bool:
+    return memory.ram <= target.memory.ram and memory.storage <= target.memory.storage
+
+
+def check(base: Base, formats: Sequence[str], context: int, devices: Sequence[Target]) -> None:
+    """Raises InputError for the first of the formats that does not fit a device with a session of `context`
+    tokens: with the numbers, and the nearest that fits."""
+    for name, target in product(formats, devices):
+        contents = base.contents(name)
+        options = Options(context=context)
+        memory = memory_of(contents, target, options)
+        if not fits(memory, target):
+            numbers = "; ".join(_too_much(memory, target))
+            raise InputError(
+                f"{contents.name}: {name} with a context of {memory.session.context:,} does not fit "
+                f"{target.name}: {numbers}. {_advice(base, contents, memory, target)}"
+            )
+
+
+def _too_much(memory: Memory, target: Target) -> Iterator[str]:
+    if memory.storage > target.memory.storage:
+        yield f"the file takes {memory.storage:,} bytes and it stores {target.memory.storage:,}"
+    if memory.ram > target.memory.ram:
+        session = memory.session
+        yield (
+            f"RAM takes {memory.ram:,} bytes, of which a session {session.bytes:,} with {session.kv:,} of "
+            f"keys and values, and it has {target.memory.ram:,}"
+        )
+
+
+def _advice(base: Base, contents: Contents, memory: Memory, target: Target) -> str:
+    found = nearest(base, contents, memory.session.context, target)
+    if found:
+        return "The nearest that fits: " + ", or ".join(map(str, found))
+    smallest = min((base.contents(name) for name in FORMATS), key=lambda contents: contents.file)
+    least = memory_of(smallest, target, Options(context=min(_LEAST_CONTEXT, smallest.program.context)))
+    return (
+        f"Nothing of this model does: {smallest.format} with a context of {least.session.context} takes a file "
+        f"of {least.storage:,} bytes and RAM of {least.ram:,}; take a smaller base or a larger device"
+    )
+
+
+def nearest(base: Base, contents: Contents, context: int, target: Target) -> list[Found]:
+    """The same format with the longest context that fits, and the same context with the widest narrower format;
+    where neither fits, the widest format with the longest context. Empty where nothing fits."""
+    found = []
+    shorter = longest(contents, context, target)
+    if shorter:
+        found.append(shorter)
+    narrower = [
+        other
+        for other in map(base.contents, FORMATS)
+        if other.program.weight_bytes < contents.program.weight_bytes
+    ]
+    narrower.sort(key=lambda other: -other.program.weight_bytes)
+    options = Options(context=context)
+    for other in narrower:
+        memory = memory_of(other, target, options)
+        if fits(memory, target):
+            return [*found, Found(other.format, context, memory)]
+    if found:
+        return found
+    both = (longest(other, context, target) for other in narrower)
+    return [first] if (first := next(filter(None, both), None)) else []
+
+
+def longest(contents: Contents, most: int, target: Target) -> Found | None:
+    """The format as it is, with the longest context up to `most` that fits."""
+    low, high, best = min(_LEAST_CONTEXT, most), most, None
+    while low <= high:
+        middle = (low + high + 1) // 2
+        memory = memory_of(contents, target, replace(Options(), context=middle))
+        if fits(memory, target):
+            best, low = Found(contents.format, middle, memory), middle + 1
+        else:
+            high = middle - 1
+    return best
