@@ -118,6 +118,19 @@ static int tini_runs_wasmsimd(void) {
 }
 #endif
 
+/* Of these a build has all its functions for one processor, or none. */
+#if TIN_HAVE_ARMDSP
+static int tini_runs_armdsp(void) {
+    return 1;
+}
+#endif
+
+#if TIN_HAVE_MVE
+static int tini_runs_mve(void) {
+    return 1;
+}
+#endif
+
 static int tini_runs_scalar(void) {
     return 1;
 }
@@ -223,6 +236,29 @@ static const tini_kernels tini_table_wasmsimd = {
     .isa = "wasmsimd",
 #define TIN_KERNEL(op, type) TINI_TAKE(op, scalar)
 #define TIN_KERNEL_IMPL(op, type, isa) TINI_FROM(wasmsimd, isa)(op, isa)
+#include "../kernels.def"
+};
+#endif
+
+#if TIN_HAVE_ARMDSP
+#define TINI_FROM_armdsp_armdsp ~, TINI_TAKE
+
+static const tini_kernels tini_table_armdsp = {
+    .isa = "armdsp",
+#define TIN_KERNEL(op, type) TINI_TAKE(op, scalar)
+#define TIN_KERNEL_IMPL(op, type, isa) TINI_FROM(armdsp, isa)(op, isa)
+#include "../kernels.def"
+};
+#endif
+
+#if TIN_HAVE_MVE
+#define TINI_FROM_mve_armdsp ~, TINI_TAKE
+#define TINI_FROM_mve_mve ~, TINI_TAKE
+
+static const tini_kernels tini_table_mve = {
+    .isa = "mve",
+#define TIN_KERNEL(op, type) TINI_TAKE(op, scalar)
+#define TIN_KERNEL_IMPL(op, type, isa) TINI_FROM(mve, isa)(op, isa)
 #include "../kernels.def"
 };
 #endif

@@ -107,23 +107,31 @@ typedef struct tini_group {
     int32_t scale, minimum;
 } tini_group;
 
-TINI_INLINE tini_group tini_group_of(const uint8_t *scale, uint32_t g, const int format) {
+/* scale: the block's bytes of small scales, `stride` apart. */
+TINI_INLINE tini_group tini_group_in(const uint8_t *scale, const uint32_t stride, uint32_t g,
+                                     const int format) {
     uint32_t s = g / 2, k = g % 4;
     switch (format) {
     case TINI_FORMAT_Q4_K:
     case TINI_FORMAT_Q5_K:
         if (s < 4)
-            return (tini_group){scale[s] & 63, scale[s + 4] & 63};
-        return (tini_group){(scale[s + 4] & 15) | (scale[s - 4] >> 2 & 48),
-                            scale[s + 4] >> 4 | (scale[s] >> 2 & 48)};
+            return (tini_group){scale[s * stride] & 63, scale[(s + 4) * stride] & 63};
+        return (tini_group){(scale[(s + 4) * stride] & 15) | (scale[(s - 4) * stride] >> 2 & 48),
+                            scale[(s + 4) * stride] >> 4 | (scale[s * stride] >> 2 & 48)};
     case TINI_FORMAT_Q6_K:
-        return (tini_group){(int8_t)scale[g], 0};
+        return (tini_group){(int8_t)scale[g * stride], 0};
     case TINI_FORMAT_Q3_K:
-        return (tini_group){((scale[g % 8] >> g / 8 * 4 & 15) | (scale[8 + k] >> g / 4 * 2 & 3) << 4) - 32, 0};
+        return (tini_group){
+            ((scale[g % 8 * stride] >> g / 8 * 4 & 15) | (scale[(8 + k) * stride] >> g / 4 * 2 & 3) << 4) - 32,
+            0};
     case TINI_FORMAT_Q2_K:
-        return (tini_group){scale[g] & 15, scale[g] >> 4};
+        return (tini_group){scale[g * stride] & 15, scale[g * stride] >> 4};
     }
     return (tini_group){1, 1};
+}
+
+TINI_INLINE tini_group tini_group_of(const uint8_t *scale, uint32_t g, const int format) {
+    return tini_group_in(scale, 1, g, format);
 }
 
 /* The numbers that a block stands for, as llama.cpp computes them: (d * scale) * q, and what the minimum adds. */

@@ -51,6 +51,22 @@
 #define TIN_HAVE_WASMSIMD 0
 #endif
 
+/* Cortex-M. Its processors cannot be asked, so a build is for what the compiler was told. */
+#if !defined(TIN_SCALAR_ONLY) && defined(__ARM_FEATURE_DSP) && defined(__ARM_FEATURE_SIMD32) && \
+    __ARM_ARCH_PROFILE == 'M' && !defined(__ARM_BIG_ENDIAN) && (defined(__GNUC__) || defined(__clang__))
+#define TIN_HAVE_ARMDSP 1
+#else
+#define TIN_HAVE_ARMDSP 0
+#endif
+#if TIN_HAVE_ARMDSP && defined(__ARM_FEATURE_MVE)
+#if __ARM_FEATURE_MVE & 2
+#error "MVE's floats flush denormals, which changes results; build without them: -mcpu=cortex-m55+nomve.fp"
+#endif
+#define TIN_HAVE_MVE 1
+#else
+#define TIN_HAVE_MVE 0
+#endif
+
 #define TINI_AVX2_FEATURES "avx2,f16c"
 #define TINI_AVXVNNI_FEATURES "avx2,f16c,avxvnni"
 #define TINI_AVX512VNNI_FEATURES "avx2,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"
@@ -110,6 +126,8 @@
 #define TINI_REGION_NEONDOT TINI_TARGET(TINI_NEONDOT_FEATURES)
 #define TINI_REGION_NEONI8MM TINI_TARGET(TINI_NEONI8MM_FEATURES)
 #define TINI_REGION_WASMSIMD TINI_REGION_SCALAR /* a build has SIMD in all its functions or in none */
+#define TINI_REGION_ARMDSP TINI_REGION_SCALAR   /* as above */
+#define TINI_REGION_MVE TINI_REGION_SCALAR
 
 /* Inlined even where the compiler would rather not: kernel bodies whose counts are constants at each call. */
 #if defined(__GNUC__) || defined(__clang__)

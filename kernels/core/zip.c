@@ -3,6 +3,8 @@
 #include "hash.h"
 #include "region.h"
 
+#include <string.h>
+
 TINI_REGION_COLD
 
 enum { END_BYTES = 22, CENTRAL_BYTES = 46, LOCAL_BYTES = 30 };
@@ -15,14 +17,9 @@ static uint32_t u32(const uint8_t *p) {
     return u16(p) | u16(p + 2) << 16;
 }
 
-/* One entry of the central directory at `offset`; `next` is where the following one begins. */
-typedef struct entry {
-    const uint8_t *name, *data;
-    size_t name_length, size, next;
-} entry;
-
-/* 0, or what is wrong. */
-static const char *read_entry(const tini_zip *zip, size_t offset, size_t end, entry *e) {
+/* One entry of the central directory at `*at`, which moves to the following one. 0, or what is wrong. */
+static const char *read_entry(const tini_zip *zip, size_t *at, size_t end, tini_zip_entry *e) {
+    size_t offset = *at;
     if (offset > end || end - offset < CENTRAL_BYTES)
         return "its directory is cut short";
     const uint8_t *c = zip->file + offset;
@@ -45,7 +42,8 @@ static const char *read_entry(const tini_zip *zip, size_t offset, size_t end, en
     e->name_length = u16(c + 28);
     e->data = zip->file + data;
     e->size = size;
-    e->next = offset + CENTRAL_BYTES + variable;
+    e->local = local;
+    *at = offset + CENTRAL_BYTES + variable;
     return NULL;
 }
 
@@ -66,11 +64,10 @@ tin_status tini_zip_open(tini_zip *zip, const uint8_t *file, size_t size, tin_er
 
     size_t offset = zip->directory;
     for (uint32_t k = 0; k < zip->entries; k++) {
-        entry e;
-        const char *wrong = read_entry(zip, offset, directory_end, &e);
+        tini_zip_entry e;
+        const char *wrong = read_entry(zip, &offset, directory_end, &e);
         if (wrong)
             return tini_fail(error, TIN_ERR_FORMAT, "the tin is damaged: %s", wrong);
-        offset = e.next;
     }
     if (offset != directory_end)
         return tini_fail(error, TIN_ERR_FORMAT,
@@ -78,7 +75,11 @@ tin_status tini_zip_open(tini_zip *zip, const uint8_t *file, size_t size, tin_er
     return TIN_OK;
 }
 
-static int same_name(const entry *e, const char *name) {
+int tini_zip_next(const tini_zip *zip, size_t *offset, tini_zip_entry *entry) {
+    return !read_entry(zip, offset, zip->size - END_BYTES, entry);
+}
+
+static int same_name(const tini_zip_entry *e, const char *name) {
     size_t k = 0;
     while (k < e->name_length && name[k] && e->name[k] == (uint8_t)name[k])
         k++;
@@ -88,16 +89,92 @@ static int same_name(const entry *e, const char *name) {
 const uint8_t *tini_zip_find(const tini_zip *zip, const char *name, size_t *size) {
     size_t offset = zip->directory;
     for (uint32_t k = 0; k < zip->entries; k++) {
-        entry e;
-        if (read_entry(zip, offset, zip->size - END_BYTES, &e))
+        tini_zip_entry e;
+        if (!tini_zip_next(zip, &offset, &e))
             return NULL;
         if (same_name(&e, name)) {
             *size = e.size;
             return e.data;
         }
-        offset = e.next;
     }
     return NULL;
+}
+
+/* CRC-32 of ZIP (polynomial 0xEDB88320), a bit at a time: it is of the manifest alone. */
+static uint32_t crc32_of(const uint8_t *data, size_t size) {
+    uint32_t crc = 0xffffffff;
+    for (size_t k = 0; k < size; k++) {
+        crc ^= data[k];
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ (0xedb88320 & (0u - (crc & 1)));
+    }
+    return ~crc;
+}
+
+static uint8_t *put_bytes(uint8_t *to, uint32_t value, size_t bytes) {
+    for (size_t k = 0; k < bytes; k++)
+        *to++ = (uint8_t)(value >> 8 * k);
+    return to;
+}
+
+enum { PAGE = 4096, ALIGN_BYTES = 6, DATE = 0x21 };
+
+/* What both headers of an entry say, in 26 bytes: version, flags, method, time, date, CRC, sizes, length of the name. */
+static uint8_t *put_facts(uint8_t *to, const tini_zip_entry *e, uint32_t crc) {
+    to = put_bytes(put_bytes(put_bytes(put_bytes(to, 10, 2), 0, 4), 0, 2), DATE, 2);
+    return put_bytes(put_bytes(put_bytes(put_bytes(to, crc, 4), (uint32_t)e->size, 4), (uint32_t)e->size, 4),
+                     (uint32_t)e->name_length, 2);
+}
+
+/* Is the record c, and what stands between `position` and the entry's data, as the writer has it? */
+static int entry_sealed(const tini_zip *zip, const uint8_t *c, const tini_zip_entry *e, size_t position) {
+    uint8_t head[CENTRAL_BYTES];
+    uint32_t crc = u32(c + 16);
+    put_bytes(
+        put_bytes(put_bytes(put_facts(put_bytes(put_bytes(head, 0x02014b50, 4), 10, 2), e, crc), 0, 4), 0, 4),
+        0, 4);
+    put_bytes(head + CENTRAL_BYTES - 4, (uint32_t)e->local, 4);
+    if (memcmp(head, c, CENTRAL_BYTES) || e->local != position)
+        return 0;
+    size_t padding = PAGE - (position + LOCAL_BYTES + e->name_length) % PAGE;
+    if (padding == PAGE)
+        padding = 0;
+    if (padding < ALIGN_BYTES)
+        padding += PAGE;
+    const uint8_t *local = zip->file + position, *name = local + LOCAL_BYTES;
+    put_bytes(put_facts(put_bytes(head, 0x04034b50, 4), e, crc), (uint32_t)padding, 2);
+    if (memcmp(head, local, LOCAL_BYTES) || memcmp(name, e->name, e->name_length))
+        return 0;
+    const uint8_t *fill = name + e->name_length;
+    put_bytes(put_bytes(put_bytes(head, 0xd935, 2), (uint32_t)padding - 4, 2), PAGE, 2);
+    if (memcmp(head, fill, ALIGN_BYTES))
+        return 0;
+    for (size_t k = ALIGN_BYTES; k < padding; k++)
+        if (fill[k])
+            return 0;
+    return e->data == fill + padding;
+}
+
+tin_status tini_zip_sealed(tini_zip *zip, tin_error *error) {
+    size_t offset = zip->directory, position = 0;
+    tini_zip_entry e = {0};
+    for (uint32_t k = 0; k < zip->entries; k++) {
+        zip->manifest = offset;
+        if (!tini_zip_next(zip, &offset, &e) || !entry_sealed(zip, zip->file + zip->manifest, &e, position))
+            return tini_fail(error, TIN_ERR_FORMAT, "the tin was changed: around the data of entry %u", k + 1);
+        position = (size_t)(e.data - zip->file) + e.size;
+    }
+    uint8_t end[END_BYTES];
+    put_bytes(
+        put_bytes(put_bytes(put_bytes(put_bytes(end, 0x06054b50, 4), 0, 4), zip->entries, 2), zip->entries, 2),
+        (uint32_t)(offset - zip->directory), 4);
+    put_bytes(put_bytes(end + 16, (uint32_t)zip->directory, 4), 0, 2);
+    if (position != zip->directory || memcmp(end, zip->file + offset, END_BYTES))
+        return tini_fail(error, TIN_ERR_FORMAT, "the tin was changed: its directory");
+    if (!zip->entries || !same_name(&e, "manifest.json") ||
+        crc32_of(e.data, e.size) != u32(zip->file + zip->manifest + 16))
+        return tini_fail(error, TIN_ERR_FORMAT, "the tin was changed: its manifest");
+    return TIN_OK;
 }
 
 uint64_t tini_zip_fingerprint(const tini_zip *zip) {

@@ -50,7 +50,8 @@ typedef int32_t tin_status;
     X(MEMORY, -5, "the given memory block is too small or misaligned")          \
     X(CONTEXT, -6, "the session's context is full")                             \
     X(STATE, -7, "the call does not fit the session's state")                   \
-    X(TEXT, -8, "the text can't be tokenized")
+    X(TEXT, -8, "the text can't be tokenized")                                  \
+    X(SIGNATURE, -9, "the file is not what the owner of the key signed")
 
 #define TIN_ERROR_ENUM(name, value, meaning) TIN_ERR_##name = value,
 enum { TIN_OK = 0, TIN_ERRORS(TIN_ERROR_ENUM) TIN_ERR_END = 1 };
@@ -78,6 +79,20 @@ TIN_API const char *tin_isa_name(uint32_t k);
 /* Computes a few results that a compiler with unsafe float options would change. TIN_OK when they are right;
  * TIN_ERR_UNSUPPORTED when this build does not keep the bit contract. */
 TIN_API tin_status tin_selfcheck(tin_error *error);
+
+/* ---- Sealing: is it the file that was sealed? ----------------------------------------------------------- */
+
+/* Holds every byte of a file to its manifest, and the manifest to a signature: TIN_OK only for the very file that the
+ * owner of the key signed. Call it before tin_model_create, and let nobody write to the memory in between.
+ * file      the whole .tin image; size: its bytes. Each is read once (SHA-256)
+ * signature the text of the .minisig file that `tinsmith sign` or `minisign` wrote, signature_size bytes; NULL: none,
+ *           which is an error where there is a key
+ * key       the public key, NUL-terminated: minisign's line "RW...", or the text of a .pub file. NULL asks for no
+ *           signature: damage is found, and what an attacker changed is not
+ * Errors: ARGUMENT (no file, or no such key), FORMAT (a byte is not as the manifest has it), SIGNATURE. Any thread may
+ * call. It takes some 8 KB of stack. */
+TIN_API tin_status tin_file_verify(const void *file, size_t size, const char *signature, size_t signature_size,
+                                   const char *key, tin_error *error);
 
 /* ---- Model: a checked view of a file image ------------------------------------------------------------- */
 

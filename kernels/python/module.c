@@ -141,7 +141,8 @@ static int execute(PyObject *module) {
         return -1;
     if (PyModule_AddFunctions(module, functions) || PyModule_AddFunctions(module, core_block_functions) ||
         PyModule_AddFunctions(module, core_constraint_functions) ||
-        PyModule_AddFunctions(module, core_measure_functions))
+        PyModule_AddFunctions(module, core_measure_functions) ||
+        PyModule_AddFunctions(module, core_seal_functions))
         return -1;
     return add_lists(module);
 }

@@ -3,6 +3,7 @@
 TinsmithError             one line for the user; the command line prints it without a traceback
 ├── InputError            a file, text or value that was given is wrong: says what, where, what to do
 │   ├── FormatError       a model file that is damaged, or not of the kind it should be
+│   ├── SignatureError    a file that is not signed, or not by the key that was asked for
 │   ├── RecipeError       a recipe: file, table, key, what was given, what is allowed
 │   ├── TargetError       a target: file, table, key, what was given, what is allowed
 │   ├── DataError         an example: file, line, what was expected
@@ -25,6 +26,10 @@ class InputError(TinsmithError):
 
 
 class FormatError(InputError):
+    pass
+
+
+class SignatureError(InputError):
     pass
 
 

@@ -26,7 +26,7 @@ from tinsmith.errors import FormatError, InputError
 from tinsmith.progress import Display, clock
 from tinsmith.recipe import Recipe
 
-PACKAGES = ("torch", "transformers", "peft", "numpy", "bm25s", "jinja2")
+PACKAGES = ("torch", "transformers", "tokenizers", "peft", "numpy", "bm25s", "jinja2")
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,10 @@ SOURCES = [
     *sorted(KERNELS.glob("isa/*/*.c")),
     KERNELS / "core/isa.c",
     KERNELS / "core/embed.c",
-    # Not those that read a vocabulary with the core's tokenizer.
-    *sorted(set(KERNELS.glob("pack/*.c")) - {KERNELS / "pack/trie.c", KERNELS / "pack/vocabulary.c"}),
+    # Not those that call the core: they read a vocabulary with its tokenizer, and sign.
+    *sorted(
+        set(KERNELS.glob("pack/*.c")) - {KERNELS / f"pack/{name}.c" for name in ("trie", "vocabulary", "sign")}
+    ),
 ]
 
 

@@ -14,6 +14,7 @@ from tiny_models import in_format, tiny_spec
 
 from tinsmith import compiler, quant
 from tinsmith.compiler.constraint.gbnf import compile_gbnf
+from tinsmith.formats import minisign
 from tinsmith.models import Tokenizer, family
 
 HERE = Path(__file__).parent
@@ -59,7 +60,8 @@ def link(compiler_name: str, output: Path, source: str, parts: list[Path], *flag
 
 
 def small_tin(path: Path, preset: str = "Q4_0") -> Path:
-    """A model of one layer that chats, with heads for both kinds of cache, and with a constraint."""
+    """A model of one layer that chats, with heads for both kinds of cache, and with a constraint; signed, with
+    the signature and the public key beside it."""
     sizes = {
         "hidden_size": 64,
         "intermediate_size": 96,
@@ -71,6 +73,9 @@ def small_tin(path: Path, preset: str = "Q4_0") -> Path:
     spec = replace(tiny_spec(family.by_name("llama"), **sizes), chat_template=THINKING)
     answer = compile_gbnf(ANSWER).data
     compiler.build_tin(quant.apply(spec, preset), path, entries={"grammar/answer.bin": answer})
+    key = minisign.SecretKey(b"fuzz key", bytes(32))
+    Path(f"{path}.minisig").write_text(minisign.sign(path, key), "utf-8")
+    Path(f"{path}.key").write_text(key.public, "utf-8")
     return path
 
 

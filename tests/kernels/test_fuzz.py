@@ -14,7 +14,7 @@ from tokenizer_kinds import tiny
 from tinsmith.compiler.tokenizer import MODELS
 
 CORPUS = Path(__file__).with_name("corpus")
-FUZZERS = ["image", "text", "restore", "chat", "constraint"]
+FUZZERS = ["image", "text", "restore", "chat", "constraint", "seal"]
 FLAGS = [*safety.SANITIZE, "-fsanitize=float-cast-overflow", "-DTIN_NO_POOL"]
 
 

@@ -188,7 +188,7 @@ def test_plain_texts_are_cut_so_that_every_token_is_learned_once(start: Spec) ->
 
 def test_an_example_longer_than_the_context(start: Spec, encode: Any, tmp_path: Path) -> None:
     long = [Example("turn " * 200, "on")]
-    with pytest.raises(DataError, match="more than max_length = 64"):
+    with pytest.raises(DataError, match="more than context = 64; shorten it or raise context"):
         scratch.train(start, long, long, [], OPTIONS, tmp_path, encode)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,8 +27,19 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backend", metavar="B", help="what computes: native, llama.cpp or onnxruntime (default: as FILE is)"
     )
+    add_key_argument(parser)
     parser.add_argument(
         "--gpu-layers", type=int, default=0, metavar="N", help="layers that llama.cpp puts on a GPU (-1: all)"
+    )
+
+
+def add_key_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--key",
+        default=os.environ.get("TINSMITH_KEY") or None,
+        metavar="K",
+        help="refuse a .tin that the owner of this minisign key did not sign: RW…, or a .pub file (default: "
+        "the environment's TINSMITH_KEY, if set)",
     )
 
 
@@ -42,4 +54,5 @@ def open_model(args: argparse.Namespace, date: str | None = None) -> Model:
         backend=args.backend,
         gpu_layers=args.gpu_layers,
         date=date,
+        key=args.key,
     )

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinsmith.errors import FormatError, RuntimeFault
+from tinsmith.cli._model import add_key_argument
+from tinsmith.errors import FormatError, InputError, RuntimeFault, SignatureError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="T",
         help="devices whose code shall compute these bits too, here, under an emulator",
     )
+    add_key_argument(parser)
+    parser.add_argument(
+        "--signature", metavar="F", help="the signature's file, with --key (default: FILE.minisig)"
+    )
     parser.add_argument("--json", action="store_true", help="what was checked, as JSON")
 
 
@@ -37,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     found: dict[str, Any] = {"file": args.file, "ok": False}
     try:
         _check(args, found)
-    except (FormatError, RuntimeFault) as fault:
+    except (FormatError, SignatureError, RuntimeFault) as fault:
         found["error"] = " ".join(str(fault).split())
         print(f"tinsmith: refused: {found['error']}", file=sys.stderr)
     else:
@@ -57,7 +62,14 @@ def _check(args: argparse.Namespace, found: dict[str, Any]) -> None:
         if not args.json:
             print(line)
 
+    if args.signature and not args.key:
+        raise InputError(f"--signature {args.signature}: give --key too, the public key that it is held to")
     tin = Tin(args.file)
+    if args.key:
+        from tinsmith.formats import minisign
+
+        found["signature"] = minisign.require(args.file, tin, args.key, args.signature)
+        say(f"signature by the key's owner: {found['signature']}")
     found |= _content(tin)
     say(f"content   {found['entries']} entries, {found['bytes']:,} bytes: as the manifest has them")
     found["selftest"] = {}

@@ -112,17 +112,8 @@ def run(built: Image, tin: Path, target: Target, words: Iterable[str] = ()) -> s
 
     Raises InputError with the image's own line where it ends with an error.
     """
-    firmware = _firmware(target)
-    if target.run.emulator != QEMU or not target.run.machine:
-        raise UnsupportedError(f"{target.name}: its code can't be run here; [run] names no board of {QEMU}")
-    arguments = [f",arg={_escaped(word)}" for word in ("firmware", *words)]
-    command = [
-        _tool(QEMU), "-machine", target.run.machine, "-display", "none", "-monitor", "none", "-serial", "none",
-        "-chardev", "stdio,id=text",
-        "-semihosting-config", "enable=on,target=native,chardev=text" + "".join(arguments),
-        "-kernel", str(built.elf),
-        "-device", f"loader,file={_escaped(str(tin))},addr={firmware.flash.base:#x},force-raw=on",
-    ]  # fmt: skip
+    flash = f"loader,file={_escaped(str(tin))},addr={_firmware(target).flash.base:#x},force-raw=on"
+    command = [_tool(QEMU), *board_options(target, built.elf, ["firmware", *words]), "-device", flash]
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS, check=False
@@ -134,6 +125,22 @@ def run(built: Image, tin: Path, target: Target, words: Iterable[str] = ()) -> s
         said = (text + done.stderr.decode("utf-8", "replace")).strip().splitlines() or ["no word"]
         raise InputError(f"{target.name}: the image ended with status {done.returncode}: {said[-1]}")
     return text
+
+
+def board_options(target: Target, elf: Path, words: Iterable[str]) -> list[str]:
+    """qemu's options for an image on the target's board; words: what its semihosting is told, a name first.
+
+    Raises UnsupportedError where qemu plays no such board.
+    """
+    if target.run.emulator != QEMU or not target.run.machine:
+        raise UnsupportedError(f"{target.name}: its code can't be run here; [run] names no board of {QEMU}")
+    told = "".join(f",arg={_escaped(word)}" for word in words)
+    return [
+        "-machine", target.run.machine, "-display", "none", "-monitor", "none", "-serial", "none",
+        "-chardev", "stdio,id=text",
+        "-semihosting-config", "enable=on,target=native,chardev=text" + told,
+        "-kernel", str(elf),
+    ]  # fmt: skip
 
 
 def measure(built: Image, tin: Path, target: Target, isa: str = "") -> Report:
@@ -150,13 +157,14 @@ def measure(built: Image, tin: Path, target: Target, isa: str = "") -> Report:
 
 
 def verify(tin: Path, target: Target, display: Display) -> list[str]:
-    """The digests of the logits of every prompt of the tin's self-test, as the image's best instruction set
-    gives them on the target's board. The caller compares them with the tin's own, and with this machine's."""
+    """The digests of the logits of every prompt of the tin's self-test, as the target's best instruction set
+    gives them on its board. The caller compares them with the tin's own, and with this machine's."""
     longest = max(len(tokens) for tokens, _ in selftest.read(_core.Model(map_file(tin)).entry("selftest.bin")))
     with tempfile.TemporaryDirectory() as folder:
         built = image(tin, target, Path(folder), display, context=longest)
-        display.line(f"{target.name}: the self-test, on {QEMU}'s {target.run.machine}")
-        return list(measure(built, tin, target).digests.values())[-1]
+        isa = target.cpu.isa[-1]
+        display.line(f"{target.name}: the self-test on {isa}, on {QEMU}'s {target.run.machine}")
+        return measure(built, tin, target, isa).digests[isa]
 
 
 # ---- building ----

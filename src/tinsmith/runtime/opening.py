@@ -27,6 +27,7 @@ def load(
     backend: str | None = None,
     gpu_layers: int = 0,
     date: str | None = None,
+    key: str | Path | None = None,
 ) -> Model:
     """Opens a .tin, or compiles a .gguf of a supported family, or a Hugging Face folder, in memory; or opens an
     ONNX model in onnxruntime.
@@ -39,9 +40,11 @@ def load(
     its folder; anything else is first exported as float32 into the cache folder). None takes onnxruntime for an
     ONNX model and native for all others. isa, kv and conversations are of native alone. gpu_layers: how many
     layers llama.cpp puts on a GPU, -1 for all. date: what a chat template that writes the date takes for today,
-    as 2026-11-25; a .tin's was stated when it was built.
-    Raises InputError for a missing file, FormatError for a damaged one, UnsupportedError for a family, format
-    or instruction set that is not there.
+    as 2026-11-25; a .tin's was stated when it was built. key: a public key of minisign, itself ("RW…") or its
+    file: the .tin must be signed by its owner, in the .minisig beside it, and be that very file, or not a
+    weight of it is used. Nobody may write to the file while it is open.
+    Raises InputError for a missing file, FormatError for a damaged one, SignatureError for one that is not
+    signed by `key`, UnsupportedError for a family, format or instruction set that is not there.
     """
     path = Path(path)
     if threads is not None and not 1 <= threads <= 64:
@@ -52,8 +55,10 @@ def load(
         backend = "onnxruntime" if is_onnx(path) else NATIVE
     if gpu_layers and backend != "llama.cpp":
         raise InputError(f"gpu_layers is for the back end llama.cpp; this is {backend}")
+    if key is not None and (backend != NATIVE or not _is_tin(path)):
+        raise InputError(f"{path}: only a .tin is signed; give one, or no key")
     if backend == NATIVE:
-        return _native(path, threads, isa, kv, conversations, date)
+        return _native(path, threads, isa, kv, conversations, date, key)
     if isa is not None or kv != "f16":
         raise InputError(f"isa and kv are for the native runtime; leave them out for {backend}")
     return _outside(backend, path, threads, {"gpu_layers": gpu_layers} if gpu_layers else {}, date)
@@ -84,7 +89,13 @@ def _outside(backend: str, path: Path, threads: int | None, options: dict[str, A
 
 
 def _native(
-    path: Path, threads: int | None, isa: str | None, kv: str, conversations: int, date: str | None
+    path: Path,
+    threads: int | None,
+    isa: str | None,
+    kv: str,
+    conversations: int,
+    date: str | None,
+    key: str | Path | None,
 ) -> Model:
     if is_onnx(path):
         raise InputError(f"{path}: the native runtime reads no ONNX; take the back end onnxruntime")
@@ -96,10 +107,12 @@ def _native(
         raise InputError(f"kv is {kv!r}; give one of {', '.join(KV_TYPES)}")
     if conversations < 1:
         raise InputError(f"conversations is {conversations}; give at least 1")
-    if path.is_file() and (path.suffix == ".tin" or _is_zip(path)):
+    if _is_tin(path):
         if date is not None:
             raise InputError(f"{path}: a tin's date was stated when it was built; leave it out")
         image = map_file(path)
+        if key is not None:
+            _check_signature(path, image, key)
     else:
         from tinsmith import models
         from tinsmith.compiler import build_image
@@ -119,7 +132,17 @@ def _native(
     return Model(core, image, threads, kv_type=KV_TYPES[kv], conversations=conversations)
 
 
-def _is_zip(path: Path) -> bool:
+def _check_signature(path: Path, image: memoryview, key: str | Path) -> None:
+    """By the very map that the model then computes from."""
+    from tinsmith.formats import minisign
+    from tinsmith.formats.tin import Tin
+
+    minisign.require(path, Tin(image), key)
+
+
+def _is_tin(path: Path) -> bool:
+    if not path.is_file() or path.suffix == ".tin":
+        return path.is_file()
     import zipfile  # costs a third of this package's import, and a .tin is told by its name
 
     return zipfile.is_zipfile(path)

@@ -100,7 +100,7 @@ def train(
         raise MissingExtraError(error.name or "torch", "train") from None
     if options.threads:
         torch.set_num_threads(options.threads)
-    length = min(options.max_length, spec.hyper.context)
-    tokenize = Tokenization(spec, encode, options.task, options.system, length)
+    length, limit = min((options.max_length, "max_length"), (spec.hyper.context, "context"))
+    tokenize = Tokenization(spec, encode, options.task, options.system, length, limit)
     sequences = [*tokenize(examples), *text_sequences(texts, encode, spec.tokenizer, length)]
     return ScratchLoop(spec, sequences, tokenize(validation), options, out_dir, on_event).finish()

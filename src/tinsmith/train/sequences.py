@@ -30,10 +30,19 @@ class TokenSequence:
 class Tokenization:
     """Turns examples into sequences just as the runtime will: the prompt rendered and tokenized by itself.
 
-    encode: text to ids, with special tokens recognized. Raises InputError for a base without a chat template.
+    encode: text to ids, with special tokens recognized. limit: what the recipe calls
+    max_length. Raises InputError for a base without a chat template.
     """
 
-    def __init__(self, spec: Spec, encode: Encode, task: str, system: str, max_length: int) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        encode: Encode,
+        task: str,
+        system: str,
+        max_length: int,
+        limit: str = "max_length",
+    ) -> None:
         if spec.chat_template is None:
             raise InputError("the base has no chat template; use an instruct model")
         tokenizer = spec.tokenizer
@@ -43,7 +52,7 @@ class Tokenization:
         self.encode = encode
         self.task = Task(task)
         self.system = system
-        self.max_length = max_length
+        self.max_length, self.limit = max_length, limit
 
     def __call__(self, examples: Sequence[Example]) -> list[TokenSequence]:
         """Raises DataError for an example longer than max_length, or whose answer the template changes."""
@@ -66,8 +75,8 @@ class Tokenization:
         sequence = TokenSequence(tuple(self.encode(prompt)), tuple(answer[: end + 1]))
         if len(sequence) > self.max_length:
             raise DataError(
-                f"example {number} has {len(sequence)} tokens, more than max_length = {self.max_length}; "
-                "shorten it or raise max_length"
+                f"example {number} has {len(sequence)} tokens, more than {self.limit} = {self.max_length}; "
+                f"shorten it or raise {self.limit}"
             )
         return sequence
 

@@ -1,0 +1,51 @@
+/* Runs nothing that its owner did not sign: sealed FILE.tin KEY, where FILE.tin.minisig lies beside the file and KEY is a
+ * minisign public key, the line "RW...". A product would have the key as a constant in its code. */
+#include "tin.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static tin_error error = {0, "a file can't be read, or there is no memory"};
+
+static void check(int good) {
+    if (!good)
+        exit(fprintf(stderr, "refused: %s\n", error.text) ? 1 : 2);
+}
+
+static void *block(size_t size) { /* a size of 0: the call that told it failed */
+    void *memory = size ? aligned_alloc(TIN_ALIGNMENT, (size + 63) / TIN_ALIGNMENT * TIN_ALIGNMENT) : NULL;
+    check(memory != NULL);
+    return memory;
+}
+
+static void *read_file(const char *path, size_t *size) {
+    FILE *file = fopen(path, "rb");
+    check(file && !fseek(file, 0, SEEK_END));
+    *size = (size_t)ftell(file);
+    void *data = block(*size);
+    rewind(file);
+    check(fread(data, 1, *size, file) == *size && !fclose(file));
+    return data;
+}
+
+int main(int argc, char **argv) {
+    if (argc != 3)
+        return fputs("usage: sealed FILE.tin KEY\n", stderr), 2;
+    size_t size, signature_size;
+    void *image = read_file(argv[1], &size);
+    char *path = block(strlen(argv[1]) + sizeof ".minisig");
+    strcat(strcpy(path, argv[1]), ".minisig");
+    char *signature = read_file(path, &signature_size);
+    check(!tin_file_verify(image, size, signature, signature_size, argv[2], &error));
+
+    tin_model *model; /* from here on, every byte is the owner's */
+    size_t needed = tin_model_size(image, size, &error);
+    check(!tin_model_create(image, size, NULL, block(needed), needed, &model, &error));
+    tin_session_options options = {.context = 64};
+    tin_session *session;
+    needed = tin_session_size(model, &options, &error);
+    check(!tin_session_create(model, &options, block(needed), needed, &session, &error));
+    check(!tin_session_selftest(session, &error));
+    puts("signed by the key's owner, and this machine computes the bits that were sealed");
+    return 0;
+}

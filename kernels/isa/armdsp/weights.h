@@ -1,0 +1,66 @@
+/* What the matmuls of Cortex-M share: the floats, one row at a time on the scalar FPU, as MVE's own would flush denormals.
+ *
+ * Bits equal the scalar kernels', because the integer sums are exact and what follows is the same operations in the same
+ * order. */
+#ifndef TINI_ARM_WEIGHTS_H
+#define TINI_ARM_WEIGHTS_H
+
+#include "../../core/quants.h"
+#include "../scalar/tile.h"
+
+TINI_REGION_SCALAR
+
+/* What a sub-block's activations tell beside themselves. head: the sum of the first 16; scaled: scale * (float)sum. */
+typedef struct tini_arm_about {
+    float scale, scaled;
+    int32_t sum, head;
+} tini_arm_about;
+
+/* Exact, by the FPU's own instruction where it has one. */
+TINI_INLINE float tini_arm_half(const uint8_t *p) {
+#if defined(__ARM_FP) && (__ARM_FP & 2)
+    float bits = tini_float(tini_load_u16(p)), value;
+    __asm__("vcvtb.f32.f16 %0, %1" : "=t"(value) : "t"(bits));
+    return value;
+#else
+    return tini_f16_to_f32(tini_load_u16(p));
+#endif
+}
+
+/* Whether the first and the last 16 inputs of a sub-block have their own small scales. */
+TINI_INLINE int tini_arm_split(const int format) {
+    return format == TINI_FORMAT_Q6_K || format == TINI_FORMAT_Q3_K || format == TINI_FORMAT_Q2_K;
+}
+
+/* y and what sub-block s of row `lane` of the tile's block w adds to it. first, last: the sums of the unsigned weights
+ * times the activations of its two halves. */
+TINI_INLINE float tini_arm_add(float y, const uint8_t *w, uint32_t s, uint32_t lane, int32_t first,
+                               int32_t last, const tini_arm_about *x, const int format) {
+    const tini_kind kind = tini_kind_of(format);
+    const uint8_t *scales = w + TINI_TILE * kind.halves + lane;
+    float d = tini_arm_half(w + 2 * lane), minimum = 0.0f;
+    if (kind.halves == 4)
+        minimum = tini_arm_half(w + 2 * TINI_TILE + 2 * lane);
+    if (tini_arm_split(format)) {
+        const tini_group a = tini_group_in(scales, TINI_TILE, 2 * s, format);
+        const tini_group b = tini_group_in(scales, TINI_TILE, 2 * s + 1, format);
+        int32_t sum =
+            a.scale * (first - kind.offset * x->head) + b.scale * (last - kind.offset * (x->sum - x->head));
+        if (format != TINI_FORMAT_Q2_K)
+            return y + (float)sum * (d * x->scale);
+        int32_t total = a.minimum * x->head + b.minimum * (x->sum - x->head);
+        return y + (d * (float)sum - minimum * (float)total) * x->scale;
+    }
+    int32_t sum = first + last - kind.offset * x->sum;
+    if (kind.scales) {
+        const tini_group group = tini_group_in(scales, TINI_TILE, 2 * s, format);
+        y = y + (float)sum * (d * (float)group.scale * x->scale);
+        return y - minimum * (float)group.minimum * x->scaled;
+    }
+    y = y + (float)sum * (d * x->scale);
+    return kind.halves == 4 ? y + minimum * x->scaled : y;
+}
+
+TINI_REGION_END
+
+#endif

@@ -1,0 +1,70 @@
+"""tinsmith sign: a signature beside a .tin, or a pair of keys to sign with."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import sys
+from pathlib import Path
+
+from tinsmith.errors import InputError
+
+HELP = "sign a .tin with a minisign key, or make a pair of keys"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", nargs="?", help="a .tin; the signature is FILE.minisig")
+    parser.add_argument("--key", metavar="SECRET", help="a secret key of --generate or of minisign -G")
+    parser.add_argument(
+        "--comment", metavar="T", help="what the signature says of the file, signed with it (default: its name)"
+    )
+    parser.add_argument("--generate", metavar="NAME", help="write NAME.key, which is secret, and NAME.pub")
+    parser.add_argument(
+        "--no-password", action="store_true", help="leave the secret key unencrypted (for machines that sign)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.generate is not None:
+        if args.file or args.key or args.comment:
+            raise InputError("--generate makes keys and signs nothing; leave out FILE, --key and --comment")
+        return _generate(args)
+    if not args.file or not args.key:
+        raise InputError("give FILE and --key SECRET to sign, or --generate NAME to make keys")
+    if args.no_password:
+        raise InputError("--no-password goes with --generate")
+    from tinsmith.files import write_text
+    from tinsmith.formats import minisign
+
+    password = _ask("password: ") if minisign.is_encrypted(args.key) else None
+    text = minisign.sign(args.file, minisign.read_secret(args.key, password), args.comment)
+    out = Path(f"{args.file}{minisign.SUFFIX}")
+    write_text(out, text)
+    print(out)
+    return 0
+
+
+def _generate(args: argparse.Namespace) -> int:
+    from tinsmith.formats import minisign
+
+    secret, public = Path(f"{args.generate}.key"), Path(f"{args.generate}.pub")
+    password = None
+    if not args.no_password:
+        password = _ask("password: ")
+        if not password:
+            raise InputError("an empty password protects nothing; give one, or say --no-password")
+        if sys.stdin.isatty() and _ask("again: ") != password:
+            raise InputError("the two passwords differ; nothing was written")
+    key = minisign.generate()
+    minisign.write_keys(key, secret, public, password)
+    print(secret)
+    print(public)
+    print(f"public key: {key.public}", file=sys.stderr)
+    return 0
+
+
+def _ask(prompt: str) -> str:
+    """A password from the terminal, or a line of stdin where that is none."""
+    if sys.stdin.isatty():
+        return getpass.getpass(prompt)
+    return sys.stdin.readline().rstrip("\r\n")

@@ -1,0 +1,233 @@
+"""minisign's keys and signatures (jedisct1.github.io/minisign): Ed25519 over a file's BLAKE2b digest.
+
+A tin's signature is over its manifest, and stands beside it as `<tin>.minisig`. Anyone checks it with minisign:
+
+    unzip -p home.tin manifest.json > manifest.json
+    minisign -Vm manifest.json -x home.tin.minisig -p home.pub
+
+The manifest has a digest of everything else in the file. Verifying is the C core's work, here as on a device;
+signing is C too, in steps that do not depend on the secret. hashlib is imported where it is used.
+"""
+
+from __future__ import annotations
+
+import binascii
+import os
+import struct
+from base64 import b64decode, b64encode
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinsmith import _core
+from tinsmith.errors import InputError, RuntimeFault, SignatureError
+from tinsmith.files import atomic_write, map_file
+from tinsmith.formats.tin import MANIFEST, Buffer, Tin
+
+SUFFIX = ".minisig"
+# What minisign -G takes, libsodium's "sensitive": 2^20 blocks of 8 * 128 bytes, a gigabyte, for some seconds.
+OPERATIONS, MEMORY = 1 << 25, 1 << 30
+
+_UNTRUSTED, _TRUSTED = "untrusted comment: ", "trusted comment: "
+# Kinds of signature, key derivation and checksum; salt; scrypt's two limits; the number, the key, its checksum.
+_SECRET = struct.Struct("<2s2s2s32sQQ104s")
+_OPENED = struct.Struct("<8s32s32s32s")
+_PUBLIC = struct.Struct("<2s8s32s")
+_SIGNED = struct.Struct("<2s8s64s")
+
+
+@dataclass(frozen=True)
+class SecretKey:
+    """number: 8 bytes that tell keys apart; seed: the 32 secret bytes."""
+
+    number: bytes
+    seed: bytes
+
+    def __repr__(self) -> str:
+        return f"SecretKey({identity(self.number)})"
+
+    @property
+    def public(self) -> str:
+        """The public key: minisign's line."""
+        return _base64(_PUBLIC.pack(b"Ed", self.number, _core.ed25519_public(self.seed)))
+
+    def sign(self, message: Buffer, trusted: str, *, untrusted: str = "signature by tinsmith") -> str:
+        """The text of a .minisig file over the message's BLAKE2b digest, and over the trusted comment."""
+        import hashlib
+
+        for comment in (trusted, untrusted):
+            if not comment.replace("\t", " ").isprintable():
+                raise InputError(f"the comment {comment!r} is not one line of text; leave out its breaks")
+        signature = _core.ed25519_sign(self.seed, hashlib.blake2b(message).digest())
+        whole = _core.ed25519_sign(self.seed, signature + trusted.encode())
+        signed = _base64(_SIGNED.pack(b"ED", self.number, signature))
+        return f"{_UNTRUSTED}{untrusted}\n{signed}\n{_TRUSTED}{trusted}\n{_base64(whole)}\n"
+
+
+def identity(number: bytes) -> str:
+    """A key's number as minisign prints it."""
+    return number[::-1].hex().upper()
+
+
+def generate() -> SecretKey:
+    return SecretKey(os.urandom(8), os.urandom(32))
+
+
+def write_keys(
+    key: SecretKey, secret: Path, public: Path, password: str | None, cost: int = OPERATIONS
+) -> None:
+    """Both files as minisign reads them; the secret one can be read by its owner alone.
+
+    password: what the secret one is encrypted with; None leaves it plain. cost: of trying one password,
+    scrypt's operations limit, and 32 bytes of memory for each. Raises InputError where a file is there already.
+    """
+    for path in (secret, public):
+        if path.exists():
+            raise InputError(f"{path}: is there already; a key that is lost signs nothing more: move it first")
+    name = identity(key.number)
+    with atomic_write(secret) as file:
+        Path(file.name).chmod(0o600)
+        kind = "encrypted" if password else "unencrypted"
+        text = f"{_UNTRUSTED}minisign {kind} secret key {name}\n{_encode_secret(key, password, cost)}\n"
+        file.write(text.encode())
+    with atomic_write(public) as file:
+        file.write(f"{_UNTRUSTED}minisign public key {name}\n{key.public}\n".encode())
+
+
+def _encode_secret(key: SecretKey, password: str | None, cost: int) -> str:
+    point = _core.ed25519_public(key.seed)
+    plain = key.number + key.seed + point
+    plain += _checksum(plain)
+    if password is None:
+        return _base64(_SECRET.pack(b"Ed", b"\0\0", b"B2", bytes(32), 0, 0, plain))
+    salt = os.urandom(32)
+    hidden = _mask(plain, password, salt, cost, 32 * cost)
+    return _base64(_SECRET.pack(b"Ed", b"Sc", b"B2", salt, cost, 32 * cost, hidden))
+
+
+def is_encrypted(path: str | Path) -> bool:
+    return _read_secret(Path(path))[1] == b"Sc"
+
+
+def read_secret(path: str | Path, password: str | None = None) -> SecretKey:
+    """A secret key of `write_keys` or of `minisign -G`. Raises InputError for another file or password."""
+    path = Path(path)
+    kind, derivation, check, salt, operations, memory, body = _read_secret(path)
+    if kind != b"Ed" or check != b"B2" or derivation not in (b"Sc", b"\0\0"):
+        raise InputError(f"{path}: is of no kind that minisign makes; make one: tinsmith sign --generate")
+    if derivation == b"Sc":
+        if password is None:
+            raise InputError(f"{path}: is encrypted; its password is needed")
+        if memory > 2 * MEMORY or operations > 4 * OPERATIONS:
+            raise InputError(f"{path}: asks for {memory:,} bytes of memory; minisign makes no such key")
+        body = _mask(body, password, salt, operations, memory)
+    number, seed, point, checksum = _OPENED.unpack(body)
+    # minisign leaves the checksum of a plain key zero.
+    sound = checksum == _checksum(body[:-32]) or (derivation != b"Sc" and not any(checksum))
+    if not sound or point != _core.ed25519_public(seed):
+        advice = "the password is wrong" if derivation == b"Sc" else "the file is damaged"
+        raise InputError(f"{path}: is no key as it stands: {advice}")
+    return SecretKey(number, seed)
+
+
+def _read_secret(path: Path) -> tuple[bytes, bytes, bytes, bytes, int, int, bytes]:
+    lines = _lines(path)
+    try:
+        if len(lines) == 2 and lines[0].startswith("untrusted comment:"):
+            found: tuple[bytes, bytes, bytes, bytes, int, int, bytes] = _SECRET.unpack(
+                b64decode(lines[1], validate=True)
+            )
+            return found
+    except (binascii.Error, struct.error):
+        pass
+    raise InputError(f"{path}: is no secret key of minisign; make one with: tinsmith sign --generate NAME")
+
+
+def _lines(path: Path) -> list[str]:
+    return str(map_file(path), "latin-1").splitlines()
+
+
+def _checksum(plain: bytes) -> bytes:
+    """Of the kind of signature, and of the number and the key."""
+    import hashlib
+
+    return hashlib.blake2b(b"Ed" + plain, digest_size=32).digest()
+
+
+def _mask(body: bytes, password: str, salt: bytes, operations: int, memory: int) -> bytes:
+    """body xor scrypt's stream, with the parameters that libsodium picks for its two limits."""
+    import hashlib
+
+    operations = max(operations, 32768)
+    if operations < memory // 32:
+        n, p = _power_of_two(operations // 32), 1
+    else:
+        n = _power_of_two(memory // 1024)
+        p = min(operations // 4 // n, 0x3FFFFFFF) // 8
+    try:
+        stream = hashlib.scrypt(
+            password.encode(),
+            salt=salt,
+            n=n,
+            r=8,
+            p=max(p, 1),
+            maxmem=min(1024 * n + (64 << 20), (1 << 31) - 1),
+            dklen=104,
+        )
+    except (MemoryError, ValueError) as error:
+        raise InputError(f"the password needs {1024 * n:,} bytes of memory to be tried: {error}") from None
+    return bytes(a ^ b for a, b in zip(body, stream, strict=True))
+
+
+def _power_of_two(most: int) -> int:
+    """The largest that is at most `most`, but 2 at least."""
+    return 1 << max(1, most.bit_length() - 1)
+
+
+def _base64(data: bytes) -> str:
+    return b64encode(data).decode("ascii")
+
+
+def read_public(key: str | Path) -> str:
+    """A public key's text, given itself (the line RW…) or a file of it. Raises InputError for neither."""
+    if isinstance(key, str) and key.startswith("RW") and len(key) == 56:
+        return key
+    if isinstance(key, str) and not Path(key).is_file():
+        raise InputError(
+            f"{key}: neither a public key of minisign (RW and 54 characters more) nor a file of one"
+        )
+    return str(map_file(key), "latin-1")
+
+
+def require(path: str | Path, tin: Tin, key: str | Path, signature: str | Path | None = None) -> str:
+    """The trusted comment of the signature over the tin at `path`, if the owner of `key` signed this very file.
+
+    signature: its file; None takes the one beside the tin. Raises SignatureError where there is none or it is
+    not of this file, FormatError where a byte is not as the signed manifest has it.
+    """
+    beside = Path(signature) if signature is not None else Path(f"{path}{SUFFIX}")
+    public = read_public(key)
+    if not beside.is_file():
+        raise SignatureError(f"{path}: is not signed: there is no {beside}; sign it, or ask for no key")
+    text = bytes(map_file(beside))
+    try:
+        _core.minisign_verify(tin.entry(MANIFEST), text, public.encode("latin-1"))
+    except RuntimeFault as fault:
+        if fault.status == "TIN_ERR_ARGUMENT":
+            raise InputError(f"{key}: {fault}") from None
+        raise SignatureError(f"{path}: {beside.name}: {fault}") from None
+    tin.verify()
+    return text.decode("utf-8", "replace").splitlines()[2].removeprefix(_TRUSTED)
+
+
+def sign(path: str | Path, key: SecretKey, comment: str | None = None) -> str:
+    """The text of a signature over the manifest of the tin at `path`, which is as that has it.
+
+    comment: the trusted comment; None names the file. It has no time in it: the same file and key give the same
+    bytes.
+    """
+    tin = Tin(path)
+    tin.verify()
+    trusted = comment if comment is not None else f"file:{Path(path).name}"
+    return key.sign(
+        tin.entry(MANIFEST), trusted, untrusted=f"signature by tinsmith with key {identity(key.number)}"
+    )
