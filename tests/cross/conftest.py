@@ -10,7 +10,7 @@ import pytest
 from test_chat_template import SMOLLM
 from tiny_models import tiny_spec
 
-from tinsmith import compiler, quant
+from tinsmith import cli, compiler, quant
 from tinsmith.models import family
 
 
@@ -21,6 +21,14 @@ def tiny_tin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("cross") / "tiny.tin"
     compiler.build_tin(quant.apply(spec, "Q8_0"), path)
     return path
+
+
+@pytest.fixture(scope="session")
+def smol_tin(base_gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SmolLM2-135M-Instruct in Q4_0, as `tinsmith build` makes it."""
+    folder = tmp_path_factory.mktemp("smol")
+    assert cli.main(["build", str(base_gguf), "--format", "q4_0", "--name", "smol", "--out", str(folder)]) == 0
+    return folder / "smol-q4_0.tin"
 
 
 @pytest.fixture(autouse=True)

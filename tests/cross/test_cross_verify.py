@@ -83,18 +83,14 @@ def test_the_program_of_a_device_says_what_a_damaged_file_is(tiny_tin: Path, tmp
 
 @pytest.mark.slow
 def test_smollm2_gives_the_same_bits_on_every_device(
-    base_gguf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    smol_tin: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     need("qemu-aarch64", "qemu-riscv64")
-    assert (
-        cli.main(["build", str(base_gguf), "--format", "q4_0", "--name", "smol", "--out", str(tmp_path)]) == 0
-    )
-    tin = tmp_path / "smol-q4_0.tin"
     devices = ["raspberrypi-4", "raspberrypi-5", "generic-aarch64", "riscv64-generic", "wasm32"]
     capsys.readouterr()
-    assert cli.main(["verify", str(tin), "--json", "--target", *devices]) == 0
+    assert cli.main(["verify", str(smol_tin), "--json", "--target", *devices]) == 0
     found = json.loads(capsys.readouterr().out)
-    expected = sealed(tin)
+    expected = sealed(smol_tin)
     assert found["targets"] == {
         device: dict.fromkeys(targets.load(device).cpu.isa, expected) for device in devices
     }

@@ -49,8 +49,9 @@ typedef __INTPTR_TYPE__ Py_ssize_t;
 #define HAVE_SYS_TIME_H 1
 #endif
 """
-# What macros and inline functions of Python.h call, beside what the sources name.
-HIDDEN = ("_Py_Dealloc", "_Py_NoneStruct", "_Py_TrueStruct", "_Py_FalseStruct", "_Py_NotImplementedStruct")
+DECLARED = re.compile(r"\bPyAPI_(?:FUNC|DATA)\([^)]*\)\s*\*?\s*(\w+)")
+# By PY_SSIZE_T_CLEAN.
+RENAMED = re.compile(r"#define\s+Py\w+\s+(_Py\w+_SizeT)\b")
 
 
 def headers() -> Path:
@@ -81,10 +82,11 @@ def extension(machine: Machine) -> Path:
 
 
 def _python3_dll() -> Path:
-    """An import library of python3.dll, which every CPython on Windows has: the names that the sources use.
-    Those that are types or macros are in it and never asked for."""
-    text = "".join(path.read_text(encoding="utf-8") for path in sources.folder().glob("python/*.[ch]"))
-    names = sorted({*re.findall(r"\bPy\w+", text), *HIDDEN} - {"PyInit__core", "Python"})
+    """An import library of python3.dll, which every CPython on Windows has, with all names that Python's
+    headers declare. What is not in the DLL is never asked for: the headers hide it from users of the stable
+    ABI."""
+    text = "".join(path.read_text(encoding="utf-8") for path in sorted(headers().glob("*.h")))
+    names = sorted({*DECLARED.findall(text), *RENAMED.findall(text)})
 
     def make(path: Path) -> None:
         listed = path.with_suffix(".def")

@@ -47,11 +47,12 @@ def compilable(machine: Machine) -> tuple[Machine, list[str]]:
 
 
 def objects(machine: Machine, *core_flags: str) -> list[Path]:
+    """Kernels know nothing of a C library, so that those of one serve them all."""
     built, flags = compilable(machine)
-    return [
-        *zig.objects(built, [sources.core()], *flags, *core_flags),
-        *zig.objects(built, sources.kernels(), *flags),
-    ]
+    arch = machine.triple.split("-")[0]
+    bare = replace(machine, triple=f"{arch}-linux-musl") if machine.system == "linux" else machine
+    core = zig.objects(built, [sources.core()], *flags, *core_flags)
+    return [*core, *zig.objects(bare, sources.kernels())]
 
 
 def static(machine: Machine) -> list[Path]:

@@ -28,7 +28,10 @@ def folder() -> Path:
     for place in (package / "kernels", package.parents[1] / "kernels"):
         if (place / "include" / "tin.h").is_file():
             return place
-    raise InputError(f"{package}: the C sources are missing; install tinsmith from its wheel or its checkout")
+    raise InputError(
+        f"{package}: has no C sources, as in a wheel that was built for a device; install tinsmith from its "
+        "package index or checkout to build for others"
+    )
 
 
 @cache

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import tinsmith
 from tinsmith import files, targets
-from tinsmith.cross import extension, sources
+from tinsmith.cross import extension
 from tinsmith.cross.zig import Machine
 from tinsmith.errors import InputError
 
@@ -44,9 +44,10 @@ def wheel(machine: Machine, platform: str, folder: Path) -> Path:
 
 
 def _package() -> Iterator[tuple[str, bytes]]:
-    """The package's files by their names in a wheel, but for this machine's own extension."""
+    """The package's files by their names in a wheel, but for this machine's own extension and for the C
+    sources: a device builds for no other."""
     package = Path(tinsmith.__file__).parent
-    folders = {"": package, "kernels/": sources.folder(), "devices/": targets.folder()}
+    folders = {"": package, "devices/": targets.folder()}
     for prefix, folder in folders.items():
         for path in sorted(folder.rglob("*")):
             name = path.relative_to(folder)

@@ -1,0 +1,68 @@
+"""A wheel for 64-bit ARM, installed by pip into Debian's CPython for that processor, which qemu plays."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import tinsmith
+from tinsmith import hub, progress, targets
+from tinsmith.cross import runtime
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = """
+import platform, sys, tinsmith
+assert platform.machine() == "aarch64", platform.machine()
+assert "numpy" not in sys.modules
+model = tinsmith.load(sys.argv[1])
+print(model.info.isa)
+print(model.chat([{"role": "user", "content": sys.argv[2]}], max_tokens=12).text)
+"""
+
+
+@pytest.fixture(scope="module")
+def system() -> Path:
+    """Debian's CPython for the processor, kept in the cache."""
+    for program, package in {"qemu-aarch64": "qemu-user", "apt-get": "apt", "dpkg-deb": "dpkg"}.items():
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed (Debian: apt-get install {package})")
+    folder = hub.cache_folder() / "arm64-python"
+    done = subprocess.run([ROOT / "scripts" / "arm64-python", folder], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"Debian's packages could not be had: {done.stderr.strip()[-200:]}")
+    return folder
+
+
+@pytest.mark.slow
+def test_the_wheel_answers_as_this_machine_does(system: Path, smol_tin: Path, tmp_path: Path) -> None:
+    (wheel,) = runtime.emit(targets.load("generic-aarch64"), tmp_path, progress.display(), forms=["wheel"])
+    print(f"{wheel.name}: {wheel.stat().st_size} bytes")
+    assert wheel.name.endswith("-cp311-abi3-manylinux_2_17_aarch64.whl")
+    assert wheel.stat().st_size < 1_200_000
+
+    def python(*arguments: str | Path) -> str:
+        command = ["qemu-aarch64", "-cpu", "cortex-a76", "-L", system, system / "usr/bin/python3", *arguments]
+        done = subprocess.run(
+            command, capture_output=True, text=True, env={"PYTHONPATH": str(tmp_path / "site")}
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    python("-m", "pip", "install", "--no-index", "--target", tmp_path / "site", wheel)
+    question = "What is the capital of France?"
+    isa, _, answer = python("-c", SCRIPT, smol_tin, question).partition("\n")
+    assert isa == "neondot"
+    messages = [{"role": "user", "content": question}]
+    assert answer.strip() == tinsmith.load(smol_tin).chat(messages, max_tokens=12).text.strip()
+
+
+@pytest.mark.slow
+def test_the_same_sources_give_the_same_wheel(tmp_path: Path) -> None:
+    made = [
+        runtime.emit(targets.load("generic-aarch64"), tmp_path / name, progress.display(), forms=["wheel"])[0]
+        for name in "ab"
+    ]
+    assert made[0].read_bytes() == made[1].read_bytes()
