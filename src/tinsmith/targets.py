@@ -162,10 +162,11 @@ class Firmware:
 @dataclass(frozen=True)
 class Defaults:
     """format: the preset that `build --target` takes where none is asked for; context: the tokens a session
-    holds (0: the model's own)."""
+    holds; chunk: those computed at once (0: the model's own)."""
 
     format: str = _key(choice(FORMATS), "Q4_0")
     context: int = _key(whole(0, 1_000_000), 0)
+    chunk: int = _key(whole(0, 4096), 0)
 
 
 TABLES: dict[str, type[Any]] = {

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from tiny_models import tiny_spec
 
-from tinsmith import _core, compiler, models, targets
+from tinsmith import _core, compiler, models, plan, targets
 from tinsmith.compiler import selftest
 from tinsmith.cross import firmware
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.files import map_file
+from tinsmith.plan.contents import of_tin
 from tinsmith.progress import PlainDisplay
 from tinsmith.quant import files
 
@@ -72,8 +73,11 @@ def test_every_set_gives_the_digests_of_this_machine_in_the_memory_that_was_plan
     model = _core.Model(map_file(tin))
     session = _core.Session(model, context=report.sizes["context"], chunk=report.sizes["chunk"])
     assert report.sizes["session_bytes"] == session.size()
-    parts = ("session_bytes", "model_bytes", "static_bytes", "stack_bytes")
-    assert report.sizes["ram_bytes"] == sum(report.sizes[part] for part in parts)
+    planned = plan.memory_of(of_tin(tin), target, plan.Options(context=report.sizes["context"]))
+    assert report.sizes["session_bytes"] == planned.session.bytes
+    assert report.sizes["model_bytes"] == planned.model
+    assert report.sizes["static_bytes"] + report.sizes["stack_bytes"] == planned.firmware
+    assert report.sizes["ram_bytes"] == planned.ram
     # Nothing of the file is copied: ram holds less than the weights alone.
     assert report.sizes["ram_bytes"] < model.info()["weight_bytes"]
     assert image.binary.stat().st_size == report.sizes["code_bytes"]
@@ -107,7 +111,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_built(tin: Path, tmp_pa
     board = targets.load("cortex-m7")
     assert board.firmware
     small = replace(board.firmware, ram=replace(board.firmware.ram, size=64 << 10))
-    with pytest.raises(InputError, match=r"context 256 takes [\d,]+ bytes, but of ram there are 40,960"):
+    with pytest.raises(InputError, match=r"context of 256 takes [\d,]+ bytes of ram, but there are 65,536"):
         firmware.image(tin, replace(board, firmware=small), tmp_path, PlainDisplay(), context=256)
     small = replace(board.firmware, flash=replace(board.firmware.flash, size=4096))
     with pytest.raises(InputError, match=r"has 4,096 of memory-mapped flash"):
@@ -118,16 +122,17 @@ def test_what_does_not_fit_is_refused_before_anything_is_built(tin: Path, tmp_pa
 
 
 def test_a_context_is_as_long_as_ram_allows(tin: Path) -> None:
-    board = targets.load("cortex-m7")
+    board, contents = targets.load("cortex-m7"), of_tin(tin)
     assert board.firmware
-    model = _core.Model(map_file(tin))
+
+    def ram(context: int) -> int:
+        return plan.memory_of(contents, board, plan.Options(context=context)).ram
+
     for size in (80 << 10, 160 << 10):
         tight = replace(board, firmware=replace(board.firmware, ram=replace(board.firmware.ram, size=size)))
-        context = firmware.longest_context(model, tight, 8)
-        room = size - firmware.STACK_BYTES - firmware.KEPT_BYTES
-        assert firmware.session_bytes(model, context, 8) + 4 * context <= room
-        longer = context + 1
-        assert context == board.defaults.context or firmware.session_bytes(model, longer, 8) + 4 * longer > room
+        context = firmware.longest_context(contents, tight, 0)
+        assert ram(context) <= size
+        assert context == board.defaults.context or ram(context + 1) > size
 
 
 @pytest.mark.slow

@@ -88,8 +88,10 @@ def test_what_a_device_holds_in_memory() -> None:
     flash = plan.memory_of(found, targets.load("cortex-m7"), Options(context=32))
     assert mapped.ram == mapped.weights + mapped.tables + mapped.model + mapped.session.bytes
     assert loaded.ram == loaded.file + loaded.model + loaded.session.bytes
-    assert flash.ram == flash.model + flash.session.bytes
-    assert flash.session == mapped.session == loaded.session  # whatever the size of a pointer
+    assert flash.ram == flash.model + flash.session.bytes + flash.firmware
+    assert mapped.session == loaded.session  # whatever the size of a pointer
+    assert flash.session.kv == mapped.session.kv
+    assert flash.session.chunk == 8 < mapped.session.chunk
 
 
 @pytest.mark.parametrize(

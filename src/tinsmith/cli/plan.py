@@ -70,6 +70,7 @@ def _lines(plan: Plan) -> list[str]:
         ("weights", memory.weights, "of the file"),
         ("tables", memory.tables, "of the file: program, vocabulary, chat template"),
         ("model", memory.model, "the loaded model's own"),
+        *([("firmware", memory.firmware, "stack and statics of an image")] if memory.firmware else []),
         ("keys, values", session.kv, f"{plan.kv}, {session.context:,} tokens"),
         ("states", session.states, "recurrent"),
         ("arena", session.arena, f"{session.chunk} tokens at once"),

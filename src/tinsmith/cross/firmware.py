@@ -1,9 +1,9 @@
 """Firmware for Cortex-M: an image that runs one tin from memory-mapped flash, by arm-none-eabi-gcc; and that
 image on a board that qemu plays.
 
-The image never allocates: its session has the bytes that `tin_session_size` says here, where it is built, which
-are the same on every machine. The linker lays them out with everything else that the image keeps in ram, and
-refuses what the target's regions do not hold.
+The image never allocates: its session has the bytes that the plan says, which are the same on every machine.
+The linker lays them out with everything else that the image keeps in ram, and refuses what the target's regions
+do not hold.
 """
 
 from __future__ import annotations
@@ -15,11 +15,15 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
-from tinsmith import _core
+from tinsmith import _core, plan
 from tinsmith.compiler import selftest
+from tinsmith.cross import sources
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.files import atomic_write, map_file, write_fault
+from tinsmith.plan.contents import Contents, of_tin
+from tinsmith.plan.memory import STACK
 from tinsmith.progress import Display
 from tinsmith.targets import Firmware, Region, Target
 
@@ -31,11 +35,6 @@ DEBIAN = {
     OBJCOPY: "binutils-arm-none-eabi",
     QEMU: "qemu-system-arm",
 }
-# More rows at once share the reading of the weights; the arena grows with them.
-CHUNK = 8
-STACK_BYTES = 8 << 10
-# Statics, beside the session: the model, tokens by context, the prompt, a line of text.
-KEPT_BYTES = 16 << 10
 _FLAGS = (
     "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", "-fno-math-errno",
     "-ffunction-sections", "-fdata-sections", "-fno-unwind-tables", "-fno-asynchronous-unwind-tables",
@@ -67,27 +66,26 @@ def image(tin: Path, target: Target, out: Path, display: Display, *, context: in
     """Builds `out`/firmware.elf, .bin, .map, .json (its bytes by use) and the linker's scripts, for a tin that
     lies at the target's flash address.
 
-    context: positions of its session; 0 for the target's default, or as many as its ram holds. Raises
-    InputError where the tin or its session is too large for the target, UnsupportedError where the target is
-    no Cortex-M.
+    context: positions of its session; 0 for the target's default, or as many as its ram holds. chunk: rows
+    computed at once; 0 for the target's default. Raises InputError where the tin or its session is too large
+    for the target, UnsupportedError where the target is no Cortex-M.
     """
     firmware = _firmware(target)
-    data = map_file(tin)
-    if len(data) > firmware.flash.size:
+    contents = of_tin(tin)
+    if contents.file > firmware.flash.size:
         raise InputError(
-            f"{tin}: {len(data):,} bytes, but {target.name} has {firmware.flash.size:,} of memory-mapped flash;"
-            " build the model smaller, or take a target with more"
+            f"{tin}: {contents.file:,} bytes, but {target.name} has {firmware.flash.size:,} of memory-mapped "
+            "flash; build the model smaller, or take a target with more"
         )
-    model = _core.Model(data)
-    chunk = min(chunk or CHUNK, model.info()["chunk"])
-    context = context or longest_context(model, target, chunk)
-    if _need(model, context, chunk) > _room(target):
-        raise _too_large(model, target, context, chunk)
+    context = context or longest_context(contents, target, chunk)
+    planned = _memory_of(contents, target, context, chunk)
+    if planned.ram > firmware.ram.size:
+        _refuse(contents, target, context, chunk)
     numbers = {
-        "TIN_FILE_BYTES": len(data),
+        "TIN_FILE_BYTES": contents.file,
         "TIN_CONTEXT": context,
-        "TIN_CHUNK": chunk,
-        "TIN_SESSION_BYTES": session_bytes(model, context, chunk),
+        "TIN_CHUNK": planned.session.chunk,
+        "TIN_SESSION_BYTES": planned.session.bytes,
     }
     display.line(f"{target.name}: an image for {tin.name}, context {context}")
     with tempfile.TemporaryDirectory() as folder:
@@ -100,11 +98,6 @@ def image(tin: Path, target: Target, out: Path, display: Display, *, context: in
     with atomic_write(out / "firmware.json") as file:
         file.write((json.dumps(sizes, indent=2) + "\n").encode())
     return Image(out / "firmware.elf", out / "firmware.bin", sizes)
-
-
-def session_bytes(model: _core.Model, context: int, chunk: int) -> int:
-    """What a session takes, on every machine alike."""
-    return _core.Session(model, context=context, chunk=chunk).size()
 
 
 def run(built: Image, tin: Path, target: Target, words: Iterable[str] = ()) -> str:
@@ -178,38 +171,33 @@ def _firmware(target: Target) -> Firmware:
     return target.firmware
 
 
-def longest_context(model: _core.Model, target: Target, chunk: int) -> int:
+def longest_context(contents: Contents, target: Target, chunk: int) -> int:
     """As many positions as the target's ram holds, at most its default and the model's own.
 
     Raises InputError where it holds none.
     """
-    own = model.info()["context"]
-    low, high = 0, min(target.defaults.context or own, own) + 1
+    low, high = 0, plan.context_of(contents, target) + 1
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if _need(model, middle, chunk) <= _room(target) else (low, middle)
-    if not low:
-        raise _too_large(model, target, 1, chunk)
-    return low
+        fits = _memory_of(contents, target, middle, chunk).ram <= _firmware(target).ram.size
+        low, high = (middle, high) if fits else (low, middle)
+    return low or _refuse(contents, target, 1, chunk)
 
 
-def _need(model: _core.Model, context: int, chunk: int) -> int:
-    return session_bytes(model, context, chunk) + 4 * context
+def _memory_of(contents: Contents, target: Target, context: int, chunk: int) -> plan.Memory:
+    return plan.memory_of(contents, target, plan.Options(context=context, chunk=chunk))
 
 
-def _room(target: Target) -> int:
-    return _firmware(target).ram.size - STACK_BYTES - KEPT_BYTES
-
-
-def _too_large(model: _core.Model, target: Target, context: int, chunk: int) -> InputError:
-    return InputError(
-        f"{target.name}: a session of context {context} takes {_need(model, context, chunk):,} bytes, but "
-        f"of ram there are {_room(target):,} beside the stack; take a shorter context or a smaller model"
+def _refuse(contents: Contents, target: Target, context: int, chunk: int) -> NoReturn:
+    need, ram = _memory_of(contents, target, context, chunk).ram, _firmware(target).ram.size
+    raise InputError(
+        f"{target.name}: a context of {context} takes {need:,} bytes of ram, but there are {ram:,}; "
+        "take a shorter context or a smaller model"
     )
 
 
 def _compile(folder: Path, firmware: Firmware, defines: Sequence[str]) -> None:
-    kernels = kernel_sources()
+    kernels = sources.folder()
     shutil.copy(kernels / "firmware" / "image.ld", folder)
     (folder / "memory.ld").write_text(_memory(firmware))
     elf = folder / "firmware.elf"
@@ -231,7 +219,7 @@ def _memory(firmware: Firmware) -> str:
         + line("code", "rx", firmware.code)
         + line("ram", "rwx", firmware.ram)
         + line("flash", "r", firmware.flash)
-        + f"}}\nimage_stack_bytes = {STACK_BYTES};\n"
+        + f"}}\nimage_stack_bytes = {STACK};\n"
     )
 
 
@@ -250,15 +238,9 @@ def _sizes(elf: Path, numbers: dict[str, int]) -> dict[str, int]:
         "session_bytes": session,
         "model_bytes": model,
         "static_bytes": value["image_static_bytes"] - model,
-        "stack_bytes": STACK_BYTES,
-        "ram_bytes": session + value["image_static_bytes"] + STACK_BYTES,
+        "stack_bytes": STACK,
+        "ram_bytes": session + value["image_static_bytes"] + STACK,
     }
-
-
-def kernel_sources() -> Path:
-    """The C sources: beside the package when installed, in a checkout at its root."""
-    installed = Path(__file__).parents[1] / "kernels"
-    return installed if installed.is_dir() else Path(__file__).parents[3] / "kernels"
 
 
 # ---- tools ----

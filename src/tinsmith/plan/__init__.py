@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from tinsmith.errors import InputError
@@ -48,7 +48,15 @@ class Plan:
 
 def memory_of(contents: Contents, target: Target, options: Options) -> Memory:
     in_place = target.memory.flash_bandwidth is not None
-    return memory.of(contents, options, arch=target.cpu.arch, in_place=in_place, code=CODE[target.cpu.arch])
+    chunk = options.chunk or min(target.defaults.chunk or contents.program.chunk, contents.program.chunk)
+    return memory.of(
+        contents,
+        replace(options, chunk=chunk),
+        arch=target.cpu.arch,
+        in_place=in_place,
+        firmware=target.firmware is not None,
+        code=CODE[target.cpu.arch],
+    )
 
 
 def context_of(contents: Contents, target: Target, context: int = 0) -> int:

@@ -14,6 +14,11 @@ KV_TYPES = ("f16", "q8")
 _SAMPLING = 16  # bytes a token of the vocabulary that choosing one takes, and what it takes besides
 _SAMPLING_FIXED = 2048 * 8
 _MOST_CHUNK = 4096
+# What firmware (kernels/firmware) keeps in RAM besides: its stack, what it says and is asked, and the prompt's
+# tokens.
+STACK = 8 << 10
+_STATICS = 1608
+_TOKEN = 4
 
 
 @dataclass(frozen=True)
@@ -105,22 +110,24 @@ def states_bytes(program: Listing) -> int:
 @dataclass(frozen=True)
 class Memory:
     """Bytes on a device. file: of the tin; weights and tables of it: what is read at run time. model: the
-    loaded model's own. code: of the runtime, about. ram: of all that must be in memory; storage: of the
-    file."""
+    loaded model's own. firmware: what an image keeps besides, its stack among it. code: of the runtime, about.
+    ram: of all that must be in memory; storage: of the file."""
 
     file: int
     weights: int
     tables: int
     model: int
     session: Session
+    firmware: int
     code: int
     ram: int
     storage: int
 
 
-def of(contents: Contents, options: Options, *, arch: str, in_place: bool, code: int) -> Memory:
-    """in_place: the file is read where it lies in flash, and takes no RAM."""
+def of(contents: Contents, options: Options, *, arch: str, in_place: bool, firmware: bool, code: int) -> Memory:
+    """in_place: the file is read where it lies in flash, and takes no RAM. firmware: without a system."""
     found = session(contents.program, options)
+    own = STACK + _aligned(_STATICS + _TOKEN * found.context) if firmware else 0
     weights = contents.entries["weights.bin"]
     # A system maps the file and holds the pages that are read; without one, all of it is loaded.
     held = 0 if in_place else contents.file if arch == "wasm32" else weights + contents.tables
@@ -130,7 +137,8 @@ def of(contents: Contents, options: Options, *, arch: str, in_place: bool, code:
         tables=contents.tables,
         model=_core.MODEL_ROOM,
         session=found,
+        firmware=own,
         code=code,
-        ram=held + _core.MODEL_ROOM + found.bytes,
+        ram=held + _core.MODEL_ROOM + found.bytes + own,
         storage=contents.file,
     )
