@@ -8,12 +8,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tiny_models import tiny_spec
 
 import tinsmith
-from tinsmith import progress, targets
+from tinsmith import cli, models, progress, targets
 from tinsmith.compiler import selftest
 from tinsmith.cross import runtime
 from tinsmith.formats.tin import Tin
+from tinsmith.models import family
 
 SCRIPT = """
 import { readFile } from "node:fs/promises";
@@ -90,3 +92,13 @@ def test_node_gives_the_bits_and_the_words_of_this_machine(folder: Path, tiny_ti
 def test_the_module_is_small(folder: Path) -> None:
     print(f"tin.wasm: {(folder / 'tin.wasm').stat().st_size} bytes")
     assert (folder / "tin.wasm").stat().st_size < 350_000
+
+
+def test_build_puts_the_runtime_beside_the_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    models.save_gguf(tiny_spec(family.by_name("llama"), hidden_size=64), tmp_path / "tiny.gguf")
+    command = ["build", str(tmp_path / "tiny.gguf"), "--format", "q8_0", "--target", "wasm", "--out"]
+    assert cli.main([*command, str(tmp_path / "out")]) == 0
+    *models_made, folder = map(Path, capsys.readouterr().out.splitlines())
+    assert [path.name for path in models_made] == ["tiny-q8_0.gguf", "tiny-q8_0.tin"]
+    assert folder == tmp_path / "out" / "runtime-wasm32"
+    assert {path.name for path in folder.iterdir()} == {"tin.wasm", "tin.mjs"}

@@ -1,0 +1,169 @@
+"""What build --target puts beside a model, for each system: what the files are, what they take and what they
+give."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tinsmith import cli, progress, targets
+from tinsmith.cross import extension, runtime, sources, zig
+from tinsmith.errors import InputError, UnsupportedError
+
+HEADER = sources.folder() / "include" / "tin.h"
+DECLARED = set(re.findall(r"^TIN_API [^()]*?(tin_\w+)\(", HEADER.read_text(encoding="utf-8"), flags=re.M))
+ELF, PE, MACHO = b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe"
+# What a phone's process has, whatever it runs.
+ANDROID = {"memcpy", "memmove", "memset", "memcmp", "getauxval"}
+
+
+def emit(name: str, folder: Path, *forms: str) -> dict[str, Path]:
+    made = runtime.emit(targets.load(name), folder, progress.display(), forms=forms or None)
+    for path in made:
+        print(f"{name} {path.relative_to(folder)}: {path.stat().st_size} bytes")
+    return {path.relative_to(folder).as_posix(): path for path in made}
+
+
+def symbols(path: Path) -> tuple[set[str], set[str]]:
+    """Names that an ELF library gives and those that it takes."""
+    if shutil.which("readelf") is None:
+        pytest.skip("readelf is not installed (Debian: apt-get install binutils)")
+    lines = subprocess.run(
+        ["readelf", "--dyn-syms", "--wide", path], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    rows = [row for line in lines if len(row := line.split()) >= 8 and row[4] in ("GLOBAL", "WEAK")]
+    names = [(row[6] == "UND", row[7].split("@")[0]) for row in rows]
+    return {name for taken, name in names if not taken}, {name for taken, name in names if taken}
+
+
+def test_every_source_has_a_level_and_stands_in_one_unit() -> None:
+    units = [sources.core(), *sources.kernels()]
+    listed = [name for unit in units for name in unit.sources]
+    assert len(listed) == len(set(listed))
+    root = sources.folder()
+    there = {path.relative_to(root).as_posix() for path in root.glob("[ci]*/**/*.c")}
+    assert set(listed) == there
+    for path in root.rglob("*.c"):
+        if path.parent != root and "firmware" not in path.parts:
+            assert sources.level(path.relative_to(root).as_posix()) in ("O2", "O3", "Os")
+    with pytest.raises(InputError, match=r"levels\.txt: no line for else/x\.c"):
+        sources.level("else/x.c")
+
+
+def test_what_is_kept_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINSMITH_CACHE", str(tmp_path))
+    calls: list[Path] = []
+
+    def make(path: Path) -> None:
+        calls.append(path)
+        path.write_text("made")
+
+    first = zig.kept("a.o", ["flags"], make)
+    assert zig.kept("a.o", ["flags"], make) == first
+    assert zig.kept("a.o", ["others"], make) != first
+    assert [path.name for path in calls] == ["a.o", "a.o"]
+    with pytest.raises(ZeroDivisionError):
+        zig.kept("b.o", [], lambda path: path.write_text("part") and 1 // 0)
+    assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["a.o", "a.o"]
+
+
+def test_a_compiler_s_fault_is_one_line(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.c"
+    wrong.write_text("int main(void) { return nothing; }\n")
+    with pytest.raises(InputError, match=r"zig cc, for .*wrong\.c:1:\d+: error: .*nothing") as fault:
+        zig.run("cc", "-target", "wasm32-freestanding", "-c", "-o", tmp_path / "wrong.o", wrong)
+    assert "\n" not in str(fault.value)
+
+
+def test_what_can_not_be_built_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UnsupportedError, match="cortex-m55: has no `zig`"):
+        runtime.emit(targets.load("cortex-m55"), tmp_path, progress.display(), forms=["static"])
+    with pytest.raises(UnsupportedError, match=r"wasm32\.toml: a wheel needs `wheel_platform`"):
+        runtime.emit(targets.load("wasm32"), tmp_path, progress.display(), forms=["wheel"])
+    assert cli.main(["build", "nothing", "--target", "rpi6"]) == cli.FAILED
+    assert "rpi6: no such target" in capsys.readouterr().err
+
+
+def test_the_headers_hold_for_every_machine() -> None:
+    assert "__SIZEOF_LONG__" in (extension.headers() / "pyconfig.h").read_text()
+
+
+@pytest.mark.slow
+def test_linux_on_arm64_with_either_libc(tmp_path: Path) -> None:
+    made = emit("generic-aarch64", tmp_path, "static", "shared")
+    folders = [f"lib/{libc}" for libc in ("musl", "gnu")]
+    libraries = [f"{folder}/{name}" for folder in folders for name in ("libtin.a", "libtin.so")]
+    assert set(made) == {*libraries, "include/tin.h", "bin/tin"}
+    for folder in folders:
+        assert made[f"{folder}/libtin.a"].read_bytes().startswith(b"!<arch>\n")
+        given, _ = symbols(made[f"{folder}/libtin.so"])
+        assert given == DECLARED
+        assert made[f"{folder}/libtin.so"].stat().st_size < 400_000
+    program = made["bin/tin"]
+    assert program.stat().st_mode & 0o111
+    assert b"ld-musl" not in program.read_bytes()
+
+
+@pytest.mark.slow
+def test_android_needs_nothing_but_its_process(tmp_path: Path) -> None:
+    made = emit("android-aarch64", tmp_path)
+    given, taken = symbols(made["lib/libtin.so"])
+    assert taken <= ANDROID
+    assert given == {name for name in DECLARED if not name.startswith("tin_pool_")}
+    segments = subprocess.run(
+        ["readelf", "--program-headers", "--dynamic", "--wide", made["lib/libtin.so"]],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "(NEEDED)" not in segments
+    assert {line.split()[-1] for line in segments.splitlines() if line.split()[:1] == ["LOAD"]} == {"0x4000"}
+
+
+@pytest.mark.slow
+def test_windows_and_macos(tmp_path: Path) -> None:
+    """Looked at, not run: there is no emulator of these systems."""
+    made = emit("windows-x86_64", tmp_path / "w")
+    libraries = {"lib/tin_static.lib", "lib/tin.dll", "lib/tin.lib"}
+    assert {name for name in made if "whl" not in name} == {*libraries, "include/tin.h", "bin/tin.exe"}
+    for name in ("lib/tin.dll", "bin/tin.exe"):
+        assert made[name].read_bytes().startswith(PE)
+    assert all(name.encode() in made["lib/tin.dll"].read_bytes() for name in DECLARED)
+    inside = wheel_extension(made, "win_amd64", "_core.pyd")
+    assert inside.startswith(PE)
+    assert b"python3.dll" in inside and b"PyInit__core" in inside
+    made = emit("apple-m1", tmp_path / "m")
+    assert {name for name in made if "whl" not in name} == {
+        "lib/libtin.a", "lib/libtin.dylib", "include/tin.h", "bin/tin",
+    }  # fmt: skip
+    for name in ("lib/libtin.dylib", "bin/tin"):
+        assert made[name].read_bytes().startswith(MACHO)
+    assert all(b"_" + name.encode() in made["lib/libtin.dylib"].read_bytes() for name in DECLARED)
+    assert wheel_extension(made, "macosx_11_0_arm64", "_core.abi3.so").startswith(MACHO)
+
+
+def wheel_extension(made: dict[str, Path], platform: str, name: str) -> bytes:
+    (wheel,) = (path for path in made.values() if path.suffix == ".whl")
+    assert wheel.name.endswith(f"-cp311-abi3-{platform}.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        assert archive.testzip() is None
+        names = archive.namelist()
+        assert [file for file in names if file.startswith("tinsmith/_core.")] == [
+            "tinsmith/_core.pyi", f"tinsmith/{name}",
+        ]  # fmt: skip
+        assert "tinsmith/devices/raspberrypi-5.toml" in names
+        assert not any("__pycache__" in file or file.startswith("tinsmith/kernels/") for file in names)
+        return archive.read(f"tinsmith/{name}")
+
+
+@pytest.mark.slow
+def test_this_machine_s_own_wheel_and_riscv(tmp_path: Path) -> None:
+    made = emit("riscv64-generic", tmp_path)
+    assert wheel_extension(made, "linux_riscv64", "_core.abi3.so").startswith(ELF)
+    given, _ = symbols(made["lib/gnu/libtin.so"])
+    assert given == DECLARED
