@@ -24,10 +24,11 @@ from tinsmith.quant import presets
 from tinsmith.quant.convert import Job, converted
 from tinsmith.search.floats import FloatModel, Reference
 from tinsmith.search.grams import Feedback, Grams
-from tinsmith.train.tensors import to_float32
+from tinsmith.train.tensors import from_float32, to_float32
 
 _VERSION = 1  # of how losses are found; another begins anew
 _ANCHORS = ("Q4_K", "Q4_0")  # measured: coarse enough to rise above rounding, fine enough to be quadratic
+_ROWS = 192  # of a tensor, evenly spread, that tell its formats' errors apart
 _FLOATS = ("F32", "F16", "BF16")
 
 
@@ -69,8 +70,28 @@ class Encoder:
 
     def __call__(self, role: str, format: str) -> Tensor:
         tensor = self.spec.tensors[role]
+        return self._encoded(role, tensor, format)
+
+    def _encoded(self, role: str, tensor: Tensor, format: str) -> Tensor:
         factor = self.feedback.by_role(role) if self.feedback else None
         return converted([Job(role, tensor, format, self.weights.get(role), feedback=factor)])[0]
+
+    def errors(self, role: str, formats: Sequence[str]) -> dict[str, float]:
+        """By format, the mean square of what the outputs change by (of the weights, where the inputs are not
+        known), on some rows."""
+        own = self.spec.tensors[role]
+        step = -(-own.rows // _ROWS)
+        plain = np.ascontiguousarray(to_float32(own)[::step])
+        some = from_float32(plain)
+        found = {}
+        for name in formats:
+            if name == own.format:
+                found[name] = 0.0
+                continue
+            change = to_float32(self._encoded(role, some, name)) - plain
+            known = role in self.grams
+            found[name] = step * (self.grams.error(role, change) if known else float(np.square(change).sum()))
+        return found
 
 
 class Sensitivity:
@@ -147,20 +168,13 @@ def _measure(
 ) -> None:
     """Of one tensor."""
     errors, measured = found.errors.setdefault(role, {}), found.measured.setdefault(role, {})
-    held: dict[str, Tensor] = {}
     missing = [name for name in names if name not in errors]
     if missing:
-        plain = to_float32(encode.spec.tensors[role])
-        for name in missing:
-            held[name] = encode(role, name)
-            change = to_float32(held[name]) - plain
-            known = role in encode.grams
-            errors[name] = encode.grams.error(role, change) if known else float(np.square(change).sum())
+        errors.update(encode.errors(role, missing))
+        found.save()
     inexact = [name for name in (*_ANCHORS, *names) if errors.get(name, 0) > 0]
     every = thorough or role == "embed" or role not in encode.grams
     wanted = [name for name in dict.fromkeys(inexact if every else inexact[:1]) if name not in measured]
     for name in wanted:
-        measured[name] = reference.divergence({role: held.get(name) or encode(role, name)})
-        found.save()
-    if missing:
+        measured[name] = reference.divergence({role: encode(role, name)})
         found.save()
