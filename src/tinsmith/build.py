@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinsmith import __version__, dataset, files
+from tinsmith import __version__, dataset, files, fitting
 from tinsmith.errors import FormatError, InputError
 from tinsmith.formats.tin import CONSTRAINT
 from tinsmith.progress import Display, transfer
+from tinsmith.recipe import AUTO
 from tinsmith.stages import Made, Run
 
 if TYPE_CHECKING:
@@ -36,6 +37,16 @@ def check_target(run: Run) -> None:
     context = context_of(run, spec)
     sizes = {name: len(data) for name, data in entries_before_training(run).items()}
     fit.check(Base(spec, recipe.name, context, sizes), recipe.build.formats, context, devices(run))
+
+
+def room(run: Run, spec: Spec) -> int | None:
+    """Bytes that the matrices of AUTO may take in the recipe's targets."""
+    from tinsmith.plan import fit
+    from tinsmith.plan.contents import Base
+
+    context = context_of(run, spec)
+    sizes = {name: len(data) for name, data in entries(run).items()}
+    return fit.room(Base(spec, run.recipe.name, context, sizes), context, devices(run))
 
 
 def devices(run: Run) -> list[Target]:
@@ -63,11 +74,22 @@ def build_inputs(run: Run) -> dict[str, Any]:
         "merged": run.digests("merge"),
         "importance": run.digests("train")[f"{trained(run).name}/importance.safetensors"],
         "build": dataclasses.asdict(run.recipe.build),
+        **calibration_inputs(run),
         "name": run.recipe.name,
         "licenses": licenses,
         "constraint": run.digests("data").get("data/answer.bin"),
         "recipe": run.recipe.model_digest,
     }
+
+
+def calibration_inputs(run: Run) -> dict[str, Any]:
+    """What AUTO is measured on."""
+    recipe = run.recipe
+    if AUTO not in recipe.build.formats:
+        return {}
+    stated = recipe.build.calibration
+    text = files.sha256_file(recipe.resolve(stated)) if stated else run.digests("data")["data/train.jsonl"]
+    return {"calibration": text, "validation": run.digests("data")["data/validation.jsonl"]}
 
 
 def build(run: Run) -> Made:
@@ -77,6 +99,12 @@ def build(run: Run) -> Made:
 
     recipe = run.recipe
     spec = models.load(run.folder / "merged")
+    found: list[fitting.Chosen] = []
+
+    def choose(spec: Spec) -> fitting.Chosen:
+        found.append(fitting.of_run(run, spec))
+        return found[-1]
+
     built = build_files(
         spec,
         run.folder,
@@ -87,12 +115,14 @@ def build(run: Run) -> Made:
         entries(run),
         manifest(run),
         importance.load(trained(run)),
+        choose,
     )
     return Made(
         [path for pair in built.values() for path in pair],
         {
             "ggufs": {weights: gguf.name for weights, (gguf, _) in built.items()},
             "tins": {weights: tin.name for weights, (_, tin) in built.items()},
+            **({"front": found[0].front} if found else {}),
         },
     )
 
@@ -156,11 +186,12 @@ def build_files(
     entries: dict[str, bytes] | None = None,
     manifest: dict[str, Any] | None = None,
     importance: Mapping[str, Buffer] | None = None,
+    choose: fitting.Choose | None = None,
 ) -> dict[str, tuple[Path, Path]]:
     """A GGUF and a tin of `spec` in each preset: `<name>-q8_0.gguf` and `<name>-q8_0.tin` for Q8_0.
 
     context: tokens that a session holds at most, or 0 for the base's own; importance: as quant.encoder takes
-    it.
+    it; choose: what gives the formats of AUTO.
     """
     from tinsmith import models
     from tinsmith.formats.tin import Tin
@@ -180,7 +211,14 @@ def build_files(
     for preset in formats:
         stem = f"{name}-{preset.lower()}"
         gguf, tin = folder / f"{stem}.gguf", folder / f"{stem}.tin"
-        notes = [*spec.notes, *write_gguf(spec, gguf, preset, display, importance)]
+        formats_of: str | Mix = preset
+        feedback = None
+        if preset == AUTO:
+            assert choose is not None
+            chosen = choose(spec)
+            formats_of, feedback = chosen.mix, chosen.feedback
+        weights = None if feedback else importance
+        notes = [*spec.notes, *write_gguf(spec, gguf, formats_of, display, weights, feedback=feedback)]
         stored = dataclasses.replace(spec, tensors=models.load(gguf).tensors)
         facts = {**(manifest or {}), "weights": preset, **({"notes": notes} if notes else {})}
         pack(stored, tin, preset, display, entries or {}, facts)

@@ -21,6 +21,7 @@ from tinsmith.tables import (
     DATE,
     FLAG,
     NAME,
+    SIZE,
     TEXT,
     Kind,
     TomlFile,
@@ -40,6 +41,8 @@ FORMATS = (
     "F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q5_1", "Q5_0", "Q4_K_M", "Q4_K_S", "Q4_1",
     "Q4_0", "IQ4_NL", "Q3_K_L", "Q3_K_M", "Q3_K_S", "Q2_K",
 )  # fmt: skip
+AUTO = "AUTO"  # chosen within the budgets of [build]
+BUDGETS = ("max_size", "bits", "memory", "speed", "min_accuracy")
 BASELINES = ("zero_shot", "few_shot", "retrieval", "nearest")
 SPACINGS = ("compact", "spaced", "free")
 SOURCES = ("schema", "tools", "grammar", "regex", "choices")
@@ -135,9 +138,16 @@ class Constraint:
 
 @dataclass(frozen=True)
 class Build:
-    formats: tuple[str, ...] = _key(some_of(FORMATS, least=1), ("F16", "Q8_0", "Q4_0"))
+    formats: tuple[str, ...] = _key(some_of((*FORMATS, AUTO), least=1), ("F16", "Q8_0", "Q4_0"))
     context: int = _key(whole(0, 1_000_000), 0)
     target: tuple[str, ...] = _key(DEVICES, ())
+    max_size: int | None = _key(SIZE, None)
+    bits: float | None = _key(number(1, 16), None)
+    memory: int | None = _key(SIZE, None)
+    speed: float | None = _key(number(0.001, 1_000_000), None)
+    bandwidth: int | None = _key(SIZE, None)
+    min_accuracy: float | None = _key(number(0, 1), None)
+    calibration: str | None = _key(TEXT, None)
 
 
 @dataclass(frozen=True)
@@ -239,6 +249,7 @@ class _RecipeFile(TomlFile):
             raise self.error("data", "text", "plain text is for a model trained from scratch; leave it out")
         if data.show_tools and not data.tools:
             raise self.error("data", "show_tools", "there are no tools to show; give them in tools")
+        self._check_build(tables["build"])
         if "constraint" in given:
             self._check_constraint(given["constraint"], data.task)
             if data.thinking:
@@ -280,6 +291,18 @@ class _RecipeFile(TomlFile):
                 raise self.error(
                     "eval", "baselines", f'"{name}" prompts a base; without one there is "nearest" alone'
                 )
+
+    def _check_build(self, build: Build) -> None:
+        """Budgets and the format that they are for go together."""
+        stated = [key for key in BUDGETS if getattr(build, key) is not None]
+        if AUTO in build.formats and not stated and not build.target:
+            raise self.error("build", "formats", f'"{AUTO}" needs a budget; give target, {", ".join(BUDGETS)}')
+        for key in (*stated, "bandwidth", "calibration"):
+            if AUTO not in build.formats and getattr(build, key) is not None:
+                raise self.error("build", key, f'is for the format "{AUTO}"; add it, or leave this out')
+        if (build.speed is None) != (build.bandwidth is None):
+            key = "speed" if build.bandwidth is None else "bandwidth"
+            raise self.error("build", key, "speed and bandwidth go together; give both")
 
     def _check_constraint(self, given: dict[str, Any], task: str) -> None:
         """What one key alone can't tell: there is one source, and the other keys speak of it."""

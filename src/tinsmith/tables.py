@@ -81,6 +81,28 @@ def some_of(words: Sequence[str], *, least: int) -> Kind:
     return Kind(f"{count} of " + ", ".join(f'"{w}"' for w in words), accepts)
 
 
+_UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(B|kB|MB|GB|KiB|MiB|GiB)")
+
+
+def bytes_of(value: Any) -> int:
+    """4096, "16MiB" or "1.5GB" as a number of bytes. Raises ValueError for anything else."""
+    if is_whole(value) and value > 0:
+        return int(value)
+    found = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if not found or not float(found[1]):
+        raise ValueError(f"{value!r} is no size; write a number of bytes, or such as 16MiB or 90MB")
+    return round(float(found[1]) * _UNITS[found[2]])
+
+
+def _is_size(value: Any) -> bool:
+    try:
+        return bool(bytes_of(value))
+    except ValueError:
+        return False
+
+
+SIZE = Kind('a size: bytes as a number, or a text such as "16MiB" or "512MB"', _is_size, bytes_of)
 TEXT = Kind("a text that is not empty", is_text)
 ANY_TEXT = Kind("a text", lambda v: isinstance(v, str))
 ARGV = Kind(

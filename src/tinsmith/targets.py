@@ -7,7 +7,6 @@ same file. Nothing here, or anywhere else, decides by a device's name.
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,11 @@ from tinsmith.errors import TargetError, UnsupportedError
 from tinsmith.recipe import FORMATS
 from tinsmith.tables import (
     NAME,
+    SIZE,
     TEXT,
     Kind,
     TomlFile,
+    bytes_of,
     choice,
     is_text,
     is_whole,
@@ -43,25 +44,6 @@ FACTS = {
     "memory": ("ram", "storage", "bandwidth", "flash_bandwidth"),
     "firmware": ("code", "ram", "flash"),
 }
-_UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(B|kB|MB|GB|KiB|MiB|GiB)")
-
-
-def bytes_of(value: Any) -> int:
-    """4096, "16MiB" or "1.5GB" as a number of bytes. Raises ValueError for anything else."""
-    if is_whole(value) and value > 0:
-        return int(value)
-    found = _SIZE.fullmatch(value) if isinstance(value, str) else None
-    if not found or not float(found[1]):
-        raise ValueError(f"{value!r} is no size; write a number of bytes, or such as 16MiB or 90MB")
-    return round(float(found[1]) * _UNITS[found[2]])
-
-
-def _is_size(value: Any) -> bool:
-    try:
-        return bool(bytes_of(value))
-    except ValueError:
-        return False
 
 
 @dataclass(frozen=True)
@@ -78,7 +60,7 @@ def _is_region(value: Any) -> bool:
         and set(value) == {"base", "size"}
         and is_whole(value["base"])
         and 0 <= value["base"] < 1 << 32
-        and _is_size(value["size"])
+        and SIZE.accepts(value["size"])
     )
 
 
@@ -89,7 +71,6 @@ def _or_none(value: Any) -> Any:
 # A text that "none" takes away again from what inherits it.
 WORD = Kind(TEXT.allowed, is_text, _or_none)
 EMULATOR = Kind(choice(EMULATORS).allowed, choice(EMULATORS).accepts, _or_none)
-SIZE = Kind('a size: bytes as a number, or a text such as "16MiB" or "512MB"', _is_size, bytes_of)
 WORDS = Kind(
     'a list of texts, such as ["-O2"]', lambda v: isinstance(v, list) and all(is_text(word) for word in v)
 )

@@ -93,6 +93,17 @@ def document() -> dict[str, Any]:
         "name": "home",
         "task": "call",
         "headline": "shipped_q8_0",
+        "front": [
+            {
+                "bytes": 70_000_000 + 10_000_000 * k,
+                "bits": 4.1 + 0.6 * k,
+                "sum_of_losses": 0.2 / 3**k,
+                "kl": 0.021 if k == 2 else None,
+                "formats": {"Q4_0": 200 - 20 * k, "Q8_0": 10 + 20 * k},
+                "chosen": k == 2,
+            }
+            for k in range(6)
+        ],
         "systems": systems,
         "test": {
             "items": 500,

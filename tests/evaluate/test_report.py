@@ -66,6 +66,7 @@ def test_the_page_is_whole_and_needs_nothing_else(document: dict[str, Any]) -> N
         "By part of the test set",
         "What an answer costs",
         "Where the constraint changed the answer",
+        "What a size costs",
         "Training",
         "Functions taken for another",
         "The worst answers",

@@ -30,14 +30,6 @@ WORDS = ["the", "in", "thin", "lamp", "on", "off", "kitchen", "0.5", "hall"]
 SETTINGS = {"hidden_size": 64, "intermediate_size": 256, "num_attention_heads": 4, "vocab_size": 300}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def words() -> str:
     source = random.Random(2)

@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tinsmith.cli import _budget
 from tinsmith.errors import InputError, UnsupportedError
-from tinsmith.recipe import FORMATS, Build
+from tinsmith.recipe import AUTO, FORMATS, Build
 
 if TYPE_CHECKING:
     from tinsmith.targets import Target
@@ -27,11 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="formats",
         nargs="+",
         metavar="F",
-        help=f"weight formats, for a MODEL: {', '.join(f.lower() for f in FORMATS)} (default: f16 q8_0 q4_0)",
+        help=f"weight formats of a MODEL: {', '.join(map(str.lower, FORMATS))}, auto (default: f16 q8_0 q4_0)",
     )
-    parser.add_argument(
-        "--imatrix", metavar="F", help="which inputs of a MODEL matter, by llama.cpp's llama-imatrix"
-    )
+    parser.add_argument("--imatrix", metavar="F", help="which inputs of a MODEL matter, by tinsmith imatrix")
     parser.add_argument("--context", type=int, default=0, help="tokens a session holds, for a MODEL (0: all)")
     parser.add_argument("--name", help="what the files are called, for a MODEL (default: as the model)")
     parser.add_argument(
@@ -52,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="T",
         help="devices the files must fit, by default in their own formats; their runtimes go to runtime-T",
     )
+    _budget.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -66,6 +66,9 @@ def run(args: argparse.Namespace) -> int:
                 "a date in [data], what an answer may be in [constraint], and weighs inputs by its training "
                 "data; leave out --format, --context, --name, --date, --imatrix, --schema, --tools, --grammar"
             )
+        budgets = _budget.given(args)
+        if budgets:
+            raise InputError(f"{args.source}: a recipe states its budgets in [build]; leave out {budgets[0]}")
         paths = _from_recipe(args)
     else:
         paths = _from_model(args)
@@ -110,8 +113,10 @@ def _from_model(args: argparse.Namespace) -> list[Path]:
     devices = [targets.find(name) for name in args.targets]
     formats = [word.upper() for word in args.formats or targets.formats(devices) or Build.formats]
     for weights in formats:
-        if weights not in FORMATS:
-            raise UnsupportedError(f"--format {weights}: no such weight format; there are {', '.join(FORMATS)}")
+        if weights not in (*FORMATS, AUTO):
+            known = ", ".join((*FORMATS, AUTO))
+            raise UnsupportedError(f"--format {weights}: no such weight format; there are {known}")
+    _budget.check(args, formats)
     if args.context < 0:
         raise InputError(f"--context {args.context}: give a number of tokens, or 0 for all that the model has")
     table = Constraint(schema=args.schema, tools=args.tools, grammar=args.grammar)
@@ -120,21 +125,25 @@ def _from_model(args: argparse.Namespace) -> list[Path]:
     path = hub.pull(args.source)
     spec = models.load(path)
     spec = replace(spec, chat_template=dated(spec.chat_template, args.date))
-    name, context = args.name or _name(path), args.context
+    display, out, name = progress.display(), args.out or Path(), args.name or _name(path)
+    context, room = args.context, None
     if devices:
         context = fit.context_for(spec, devices, context)
         sizes = {entry: len(data) for entry, data in sealed.entries.items()} if sealed else {}
-        fit.check(Base(spec, name, context, sizes), formats, context, devices)
+        base = Base(spec, name, context, sizes)
+        fit.check(base, formats, context, devices)
+        room = fit.room(base, context, devices) if AUTO in formats else None
     built = build.build_files(
         spec,
-        args.out or Path(),
+        out,
         name,
         formats,
         context,
-        progress.display(),
+        display,
         sealed.entries if sealed else None,
         {"constraint": sealed.facts} if sealed else None,
         build.by_role(spec, importance),
+        lambda spec: _budget.search(args, spec, _budget.work_folder(args, out / name), display, None, room),
     )
     return [file for pair in built.values() for file in pair]
 

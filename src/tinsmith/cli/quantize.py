@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith.cli import _budget
-from tinsmith.recipe import FORMATS
+from tinsmith.recipe import AUTO, FORMATS
 
 HELP = "write a GGUF file in another weight format"
 
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     from tinsmith.quant import presets
 
     preset = args.type.upper()
-    if preset != _budget.AUTO:
+    if preset != AUTO:
         presets.find(preset)
     _budget.check(args, [preset])
     if args.threads < 0:
@@ -52,22 +52,24 @@ def _calibrated(source: Path, preset: str, importance: dict[str, bytes], args: a
     """With a float model at hand: auto, or error feedback."""
     from tinsmith import models, progress
     from tinsmith.formats import gguf
+    from tinsmith.models import family
     from tinsmith.quant import files
     from tinsmith.search import grams, text
 
     spec, display = models.load(source), progress.display()
     overhead = None if source.is_dir() else files.overhead(gguf.read(source))
-    if preset == _budget.AUTO:
+    if preset == AUTO:
         made = _budget.search(args, spec, _budget.work_folder(args, args.out), display, overhead)
-        chosen: Any = made.search.mix(made.point)
-        feedback = made.search.feedback
+        chosen: Any = made.mix
+        feedback = made.feedback
     else:
         ids = text.tokens(spec, text.read(args.calibration))
-        chosen, feedback = preset, grams.Feedback(*grams.of_text(spec, ids, display))
+        chosen, feedback = preset, grams.Feedback(*grams.of_text(spec, ids, display)).by_role
     if source.is_dir():
-        _folder(source, args.out, chosen, importance, args.threads, feedback and feedback.by_role)
+        _folder(source, args.out, chosen, importance, args.threads, feedback)
     else:
-        _file(source, args.out, chosen, importance, args.threads, feedback and feedback.by_name)
+        roles = {name.gguf: name.role for name in family.by_name(spec.family).tensors(spec.hyper)}
+        _file(source, args.out, chosen, importance, args.threads, feedback and (lambda n: feedback(roles[n])))
 
 
 def _file(

@@ -1,4 +1,4 @@
-"""The loss curve as numbers that a template can draw: points in an SVG's own coordinates, and round ticks."""
+"""Curves as numbers that a template can draw: points in an SVG's own coordinates, and round ticks."""
 
 from __future__ import annotations
 
@@ -32,14 +32,18 @@ class Drawing:
 
 
 def draw(
-    rows: Sequence[Mapping[str, Any]], series: Sequence[str] = ("loss", "validation_loss")
+    rows: Sequence[Mapping[str, Any]],
+    series: Sequence[str] = ("loss", "validation_loss"),
+    *,
+    along: str = "step",
+    begin: float = 0.0,
 ) -> Drawing | None:
     """Draws the named values of rows {"step": n, "loss": x, …} over their steps; None without two points.
 
-    The y axis is logarithmic: a loss falls by factors.
+    The y axis is logarithmic: a loss falls by factors. along: what is drawn over; begin: where its axis does.
     """
     lines = {
-        name: [(float(row["step"]), float(row[name])) for row in rows if (row.get(name) or 0) > 0]
+        name: [(float(row[along]), float(row[name])) for row in rows if (row.get(name) or 0) > 0]
         for name in series
     }
     points = [point for line in lines.values() for point in line]
@@ -52,7 +56,7 @@ def draw(
         high = low * 1.01
 
     def x(step: float) -> float:
-        return LEFT + (WIDTH - LEFT - RIGHT) * step / last
+        return LEFT + (WIDTH - LEFT - RIGHT) * (step - begin) / (last - begin)
 
     def y(value: float) -> float:
         return TOP + (HEIGHT - TOP - BOTTOM) * math.log(high / value) / math.log(high / low)
@@ -63,7 +67,7 @@ def draw(
             for name, line in lines.items()
             if line
         },
-        x_ticks=[Tick(x(step), f"{step:g}") for step in _steps(last)],
+        x_ticks=[Tick(x(step), f"{step:g}") for step in _steps(last) if step >= begin],
         y_ticks=[Tick(y(value), f"{value:g}") for value in _decades(low, high)],
     )
 

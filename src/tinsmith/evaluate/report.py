@@ -82,6 +82,7 @@ def compose(run: Run) -> dict[str, Any]:
         "confusion": confusion(recipe.data.task, grades, items),
         "errors": worst(grades, items, answers),
         "constraint": constraint(run, items, systems),
+        "front": run.facts("build").get("front"),
     }
 
 
@@ -223,7 +224,22 @@ def html(document: dict[str, Any]) -> str:
         best=max(baselines, key=lambda name: document["systems"][name]["exact"], default=None),
         heat=heat(document["confusion"]),
         curves=curve.draw([*train["curve"], *validated]),
+        front=front(document.get("front") or []),
     )
+
+
+def front(rows: Sequence[dict[str, Any]]) -> curve.Drawing | None:
+    """What `auto` could choose from: losses over megabytes; `chosen` is a point."""
+    drawn = [
+        {
+            "megabytes": row["bytes"] / 1e6,
+            "front": row["sum_of_losses"],
+            "chosen": row["sum_of_losses"] if row["chosen"] else None,
+        }
+        for row in rows
+    ]
+    begin = min((row["megabytes"] for row in drawn), default=0.0)
+    return curve.draw(drawn, ("front", "chosen"), along="megabytes", begin=begin)
 
 
 def heat(pairs: Sequence[dict[str, Any]], limit: int = 12) -> dict[str, Any]:

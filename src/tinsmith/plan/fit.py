@@ -12,7 +12,7 @@ from tinsmith.models.spec import Spec
 from tinsmith.plan import memory_of
 from tinsmith.plan.contents import Base, Contents
 from tinsmith.plan.memory import Memory, Options
-from tinsmith.recipe import FORMATS
+from tinsmith.recipe import AUTO, FORMATS
 from tinsmith.targets import Target
 
 _LEAST_CONTEXT = 16  # tokens; fewer hold no question and answer
@@ -46,8 +46,8 @@ def fits(memory: Memory, target: Target) -> bool:
 
 def check(base: Base, formats: Sequence[str], context: int, devices: Sequence[Target]) -> None:
     """Raises InputError for the first of the formats that does not fit a device with a session of `context`
-    tokens: with the numbers, and the nearest that fits."""
-    for name, target in product(formats, devices):
+    tokens: with the numbers, and the nearest that fits. AUTO is made to fit: see room."""
+    for name, target in product([name for name in formats if name != AUTO], devices):
         contents = base.contents(name)
         options = Options(context=context)
         memory = memory_of(contents, target, options)
@@ -57,6 +57,28 @@ def check(base: Base, formats: Sequence[str], context: int, devices: Sequence[Ta
                 f"{contents.name}: {name} with a context of {memory.session.context:,} does not fit "
                 f"{target.name}: {numbers}. {_advice(base, contents, memory, target)}"
             )
+
+
+def room(base: Base, context: int, devices: Sequence[Target]) -> int | None:
+    """Bytes that the matrices may take in every device, beside all that does not depend on their formats; None
+    without a device."""
+    from tinsmith import quant
+    from tinsmith.formats.tin import PAGE
+    from tinsmith.formats.weights import weight_format
+
+    contents, spec = base.contents("Q8_0"), base.spec
+    own = 0
+    for role, name in quant.encoder(spec, "Q8_0").formats.items():
+        kind, tensor = weight_format(name), spec.tensors[role]
+        if tensor.rows > 1:
+            own += tensor.rows * tensor.inputs // kind.block * kind.bytes
+    limits = []
+    for target in devices:
+        memory = memory_of(contents, target, Options(context=context))
+        held = own if memory.ram > own else 0  # weights that are read in place take no RAM
+        limits.append(target.memory.storage - (memory.storage - own) - PAGE)
+        limits.append(target.memory.ram - (memory.ram - held))
+    return min(limits, default=None)
 
 
 def _too_much(memory: Memory, target: Target) -> Iterator[str]:

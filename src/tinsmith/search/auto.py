@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,10 @@ class Point:
             "kl": self.kl,
             "formats": dict(sorted(Counter(self.formats.values()).items())),
         }
+
+
+# What a choice is worth beside the float model, from 0 to 1 or a little above.
+Accuracy = Callable[[Point], float]
 
 
 class Search:
@@ -112,8 +116,42 @@ class Search:
         kind = weight_format(format)
         return _padded(self._weights(role) // kind.block * kind.bytes)
 
-    def choose(self, budget: Budget) -> Point:
-        """The best within a budget. Raises InputError where nothing is, with the nearest that is possible."""
+    def choose(self, budget: Budget, accuracy: Accuracy | None = None) -> Point:
+        """The best within a budget; with a least accuracy, the smallest on the front that has it.
+
+        accuracy: how that is measured (default: how often the likeliest next token of the calibration text is
+        the float model's). Raises InputError where nothing is, with the nearest that is possible.
+        """
+        if budget.min_accuracy is None:
+            return self._best(budget)
+        points = self.front()
+        if budget.limited:
+            most = self._best(budget)
+            points = [*(point for point in points if point.size < most.size), most]
+        return self._smallest(points, budget.min_accuracy, accuracy or self.agreement)
+
+    def _smallest(self, points: Sequence[Point], least: float, accuracy: Accuracy) -> Point:
+        """By bisection: accuracy is taken to grow with size."""
+        low, high = 0, len(points) - 1
+        reached = accuracy(points[high])
+        if reached < least:
+            raise InputError(
+                f"no choice of formats keeps {least:g} of the float model's accuracy; the best within the "
+                f"budget, {points[high].size:,} bytes, keeps {reached:.4f}"
+            )
+        while low < high:
+            middle = (low + high) // 2
+            if accuracy(points[middle]) >= least:
+                high = middle
+            else:
+                low = middle + 1
+        return points[high]
+
+    def agreement(self, point: Point) -> float:
+        """The share of the calibration text's tokens after which the likeliest one is the float model's."""
+        return self.reference.agreement({role: self.encode(role, name) for role, name in point.formats.items()})
+
+    def _best(self, budget: Budget) -> Point:
         limit, read = self.frame.limit(budget), self.frame.read_limit(budget)
         fixed: list[dict[str, str]] = [{}]
         if read is not None and self.frame.unread:

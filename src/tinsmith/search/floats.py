@@ -151,6 +151,13 @@ class Reference:
     def divergence(self, tensors: dict[str, Tensor]) -> float:
         """Mean KL divergence of the next token's distribution from the float model's, with these tensors in the
         place of its own; in nats a token."""
+        return self._mean(tensors, lambda wanted, given: divergence(wanted, given).double())
+
+    def agreement(self, tensors: dict[str, Tensor]) -> float:
+        """The share of positions where the likeliest next token is the float model's."""
+        return self._mean(tensors, lambda wanted, given: (wanted.argmax(-1) == given.argmax(-1)).double())
+
+    def _mean(self, tensors: dict[str, Tensor], score: Callable[[Floats, Floats], Floats]) -> float:
         model, total, count = self.model, 0.0, 0
         begin = min((model.first_layer(role) for role in tensors), default=len(model.layers))
         with torch.inference_mode():
@@ -160,6 +167,6 @@ class Reference:
                     if begin < len(model.layers):
                         states = model.states(tokens, begin, entering[begin])
                     for wanted, given in zip(said, model.logprobs(states.flatten(0, 1)), strict=True):
-                        total += divergence(wanted, given).double().sum().item()
+                        total += score(wanted, given).sum().item()
                         count += len(given)
         return total / count

@@ -104,18 +104,14 @@ def gather(model: FloatModel, windows: Sequence[Sequence[int]], advance: Callabl
 
 
 class Feedback:
-    """What gives the factors of error feedback: by role, as quant.encoder takes it, or by name in GGUF, as
-    quant.files.quantize does. None for a tensor whose inputs were not seen."""
+    """What gives the factors of error feedback."""
 
     def __init__(self, model: FloatModel, grams: Grams) -> None:
         self._grams = grams
-        self._roles = {name.gguf: role for role, name in model.names.items()}
 
     def by_role(self, role: str) -> Callable[[], bytes] | None:
+        """As quant.encoder takes it. None for a tensor whose inputs were not seen."""
         return partial(self._grams.factor, role) if role in self._grams else None
-
-    def by_name(self, name: str) -> Callable[[], bytes] | None:
-        return self.by_role(self._roles.get(name, ""))
 
 
 def of_text(spec: Spec, ids: Sequence[int], display: Display, most: int = TOKENS) -> tuple[FloatModel, Grams]:

@@ -1,0 +1,135 @@
+"""AUTO in a recipe: built within its budgets, its front in the report; and what a recipe can't say."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+from tiny_models import tiny_spec
+
+from tinsmith import build, cli, fitting, models, pipeline, plan, progress, recipe, targets
+from tinsmith.errors import RecipeError
+from tinsmith.models import family
+from tinsmith.plan import fit
+from tinsmith.plan.contents import Base, of_tin
+from tinsmith.plan.memory import Options
+from tinsmith.search import auto, text
+from tinsmith.search.budget import Budget
+
+CHATML = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+RECIPE = """\
+[base]
+model = "base.gguf"
+[data]
+train = "train.jsonl"
+validation = "validation.jsonl"
+test = "test.jsonl"
+[train]
+epochs = 1
+[build]
+formats = ["AUTO"]
+context = 256
+bits = 6.5
+max_size = "150kB"
+min_accuracy = 0.5
+[eval]
+baselines = []
+max_tokens = 8
+threads = 1
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("auto")
+    sizes = {"hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 4}
+    spec = replace(tiny_spec(family.by_name("llama"), **sizes), chat_template=CHATML)
+    models.save_gguf(spec, folder / "base.gguf")
+    (folder / "home.toml").write_text(RECIPE)
+    for name, numbers in (("train", range(12)), ("validation", range(12, 15)), ("test", range(15, 18))):
+        rows = [
+            {"input": f"number {n}", "output": json.dumps({"name": "Set", "arguments": {"n": n}})}
+            for n in numbers
+        ]
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def test_a_recipe_is_built_within_its_budgets(folder: Path) -> None:
+    done = pipeline.make(recipe.load(folder / "home.toml"), folder / "run", progress.PlainDisplay())
+    made = json.loads((folder / "run" / "report.json").read_text())
+    assert list(made["systems"]) == ["tuned", "shipped_auto"]
+    (chosen,) = [row for row in made["front"] if row["chosen"]]
+    assert (folder / "run" / "home-auto.gguf").stat().st_size == chosen["bytes"] <= 150_000
+    assert chosen["bits"] <= 6.5 and chosen["kl"] is not None
+    assert done.facts("verify")["checks"]["AUTO"]["prompts"] == 3
+    page = (folder / "run" / "report.html").read_text()
+    assert "What a size costs" in page and f"{chosen['bytes']:,}, built" in page
+
+
+def test_a_model_is_built_within_its_budget(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "words.txt").write_text("in the hall the lamp is on, in the kitchen it is off; " * 40)
+    given = ["--format", "auto", "--calibration", str(folder / "words.txt"), "--max-size", "140kB"]
+    out = folder / "built"
+    assert cli.main(["build", str(folder / "base.gguf"), "--out", str(out), *given]) == 0
+    assert (out / "base-auto.gguf").stat().st_size <= 140_000
+    given = ["--format", "auto", "--calibration", str(folder / "words.txt"), "--min-accuracy", "0.9"]
+    assert cli.main(["build", str(folder / "base.gguf"), "--out", str(out), *given]) == 0
+    assert cli.main(["build", str(folder / "base.gguf"), "--out", str(out), *given, "--max-size", "9kB"]) != 0
+    assert "no choice of formats keeps a file of 9,000 bytes; the smallest file has" in capsys.readouterr().err
+    assert cli.main(["build", str(folder / "home.toml"), "--bits", "4"]) != 0
+    assert "a recipe states its budgets in [build]; leave out --bits" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("short", ["storage", "ram"])
+def test_a_device_is_a_budget(folder: Path, tmp_path: Path, short: str) -> None:
+    """Half of what Q8_0's weights take is missing: the tin fits all the same, and hardly anything is left."""
+    spec = models.load(folder / "base.gguf")
+    context = 64
+    base = Base(spec, "home", context)
+    roomy = targets.find("generic-aarch64")
+    full = plan.memory_of(base.contents("Q8_0"), roomy, Options(context=context))
+    limit = getattr(full, short) - full.weights // 4
+    inherited = f'inherits = "generic-aarch64"\n[memory]\n{short} = {limit}\n[source]\nmemory = "a test"\n'
+    (tmp_path / "small.toml").write_text(inherited)
+    device = targets.find(tmp_path / "small.toml")
+    room = fit.room(base, context, [device])
+    ids = text.tokens(spec, "in the hall the lamp is on, in the kitchen it is off; " * 40)
+
+    def choose(spec: models.Spec) -> fitting.Chosen:
+        search = auto.Search(spec, ids, tmp_path, progress.PlainDisplay())
+        return fitting.of_search(search, Budget(memory=room), progress.PlainDisplay())
+
+    display = progress.PlainDisplay()
+    built = build.build_files(spec, tmp_path, "home", ["AUTO"], context, display, choose=choose)
+    found = plan.memory_of(of_tin(built["AUTO"][1]), device, Options(context=context))
+    assert fit.fits(found, device)
+    assert getattr(found, short) > limit - full.weights // 4
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ((r'bits = 6.5\nmax_size = "150kB"\nmin_accuracy = 0.5', ""), r'formats: "AUTO" needs a budget; give'),
+        (('["AUTO"]', '["Q8_0"]'), r'max_size: is for the format "AUTO"; add it, or leave this out'),
+        (
+            ("bits = 6.5", "speed = 5"),
+            r"bandwidth: speed and bandwidth go together; give both|speed: speed and",
+        ),
+        (('"150kB"', '"many"'), r'max_size: got "many"; allowed is a size'),
+    ],
+)
+def test_what_a_recipe_can_not_say(folder: Path, tmp_path: Path, changed: tuple[str, str], why: str) -> None:
+    old, new = (part.replace(r"\n", "\n") for part in changed)
+    assert old in RECIPE
+    (tmp_path / "home.toml").write_text(RECIPE.replace(old, new))
+    with pytest.raises(RecipeError, match=why):
+        recipe.load(tmp_path / "home.toml")
