@@ -37,7 +37,7 @@ ISAS = (
 )  # fmt: skip
 FORMS = ("wheel", "static", "shared", "wasm", "firmware")
 NONE = "none"
-EMULATORS = (NONE, "native", "qemu-aarch64", "qemu-riscv64", "wasmtime", "qemu-system-arm")
+EMULATORS = (NONE, "native", "qemu-aarch64", "qemu-riscv64", "wine", "wasmtime", "qemu-system-arm")
 # Facts: each needs a source, in the file that states it.
 FACTS = {
     "cpu": ("cores", "clock_mhz", "isa", "macs_per_clock", "floats_per_clock"),

@@ -24,7 +24,7 @@ def sealed(tin: Path) -> list[str]:
 def need(*programs: str) -> None:
     for program in programs:
         if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed (Debian: apt-get install qemu-user)")
+            pytest.skip(f"{program} is not installed (Debian: apt-get install qemu-user wine)")
 
 
 def test_one_command_proves_several_devices(tiny_tin: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,8 +85,15 @@ def test_the_program_of_a_device_says_what_a_damaged_file_is(tiny_tin: Path, tmp
 def test_smollm2_gives_the_same_bits_on_every_device(
     smol_tin: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    need("qemu-aarch64", "qemu-riscv64")
-    devices = ["raspberrypi-4", "raspberrypi-5", "generic-aarch64", "riscv64-generic", "wasm32"]
+    need("qemu-aarch64", "qemu-riscv64", "wine")
+    devices = [
+        "raspberrypi-4",
+        "raspberrypi-5",
+        "generic-aarch64",
+        "riscv64-generic",
+        "wasm32",
+        "windows-x86_64",
+    ]
     capsys.readouterr()
     assert cli.main(["verify", str(smol_tin), "--json", "--target", *devices]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import shutil
@@ -18,10 +19,13 @@ from tinsmith.compiler import selftest
 from tinsmith.cross import library, runtime, wasm
 from tinsmith.errors import FormatError, InputError, MissingExtraError, RuntimeFault, UnsupportedError
 from tinsmith.files import map_file
+from tinsmith.hub import cache_folder
 from tinsmith.parallel import in_order
 from tinsmith.progress import Display
 from tinsmith.targets import Target
 
+WINE = "wine"
+PACKAGES = {WINE: "wine"}
 _LINE = re.compile(r"(\w+) (\d+) ([0-9a-f]{64}) (equal|different)")
 
 
@@ -76,22 +80,23 @@ def _fault(text: str) -> RuntimeFault:
 
 
 def _by_program(emulator: str | None, tin: Path, target: Target, display: Display) -> list[Ran]:
-    """By the program `tin`, under qemu's emulation of a processor, or as it is."""
-    command: list[str] = []
-    if emulator is None:
-        if platform.machine() not in (target.cpu.arch, {"x86_64": "AMD64"}.get(target.cpu.arch)):
-            raise UnsupportedError(f"{target.name}: runs on {target.cpu.arch} alone, and this is not one")
-    else:
-        if not shutil.which(emulator):
-            raise InputError(f"{emulator} is not installed; install it (Debian: apt-get install qemu-user)")
-        command = [emulator, *(["-cpu", target.run.cpu] if target.run.cpu else [])]
+    """By the program `tin`: under qemu's emulation of a processor, under wine's of Windows, or as it is."""
+    here = {"AMD64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
+    if emulator in (None, WINE) and here != target.cpu.arch:
+        raise UnsupportedError(f"{target.name}: its code runs on {target.cpu.arch}, and this machine is {here}")
+    if emulator is not None and not shutil.which(emulator):
+        package = PACKAGES.get(emulator, "qemu-user")
+        raise InputError(f"{emulator} is not installed; install it (Debian: apt-get install {package})")
+    processor = ["-cpu", target.run.cpu] if emulator and target.run.cpu else []
     (program,) = library.program(runtime.machines(target)[0])
-    command += [str(program), "verify", str(tin), "--isa"]
+    command = [*([emulator] if emulator else []), *processor, str(program), "verify", str(tin), "--isa"]
     return list(in_order(partial(_program, [*command, isa], target, isa) for isa in target.cpu.isa))
 
 
 def _program(command: list[str], target: Target, isa: str) -> Ran:
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    # wine keeps a folder of its own, and says much.
+    settings = {**os.environ, "WINEPREFIX": str(cache_folder() / "wine"), "WINEDEBUG": "-all"}
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=settings)
     lines = [found for line in done.stdout.splitlines() if (found := _LINE.fullmatch(line))]
     if done.returncode not in (0, 1) or not lines or {found[1] for found in lines} != {isa}:
         said = done.stderr.strip() or f"it ended with {done.returncode}"
@@ -183,6 +188,7 @@ EMULATORS: dict[str, Callable[[Path, Target, Display], list[Ran]]] = {
     "native": partial(_by_program, None),
     "qemu-aarch64": partial(_by_program, "qemu-aarch64"),
     "qemu-riscv64": partial(_by_program, "qemu-riscv64"),
+    WINE: partial(_by_program, WINE),
     "wasmtime": _by_wasmtime,
     "qemu-system-arm": _by_board,
 }
