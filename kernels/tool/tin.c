@@ -1,14 +1,21 @@
 /* Runs and proves a tin where nothing but this program is installed:
  *
- *   tin verify FILE.tin [--isa S]           the file's self-test, on every instruction set that this device runs, or on S
- *   tin run FILE.tin PROMPT [--tokens N]    the answer, likeliest tokens only; by the file's chat template where it has one
+ *   tin verify FILE.tin [--isa S]           the file's digests, and its self-test, on every instruction set that this
+ *                                           device runs, or on S
+ *   tin run FILE.tin PROMPT [--tokens N]    the answer, likeliest tokens only; by the file's chat template where it has
+ *                                           one, and within its constraint
+ *   tin signature FILE --key KEY            whether the owner of KEY signed any FILE, in FILE.minisig
+ *
+ * --key KEY, with verify and run: refuse a tin that the owner of this minisign key, a file or its line RW..., did not
+ * sign, in FILE.minisig.
  *
  * verify prints, for each set and prompt, "SET PROMPT SHA-256 equal" ("different" where the file says otherwise): the
- * SHA-256 is of the float32 logits of every position. Exits 0 when all are equal, 1 when one is not, 2 on any other
- * error. Needs libc only. */
+ * SHA-256 is of the float32 logits of every position. Exits 0 when all are equal, 1 when one is not or the file is
+ * refused, 2 on any other error. Needs libc only. */
 #if !defined(_WIN32)
 #define _POSIX_C_SOURCE 200809L
 #endif
+#include "../core/minisign.h"
 #include "../core/sha256.h"
 #include "../include/tin.h"
 
@@ -26,7 +33,15 @@
 #define HAVE_MMAP 0
 #endif
 
-enum { EQUAL = 0, DIFFERENT = 1, FAILED = 2, MOST_TOKENS = 256, PIECE = 1 << 20 };
+enum {
+    EQUAL = 0,
+    DIFFERENT = 1,
+    FAILED = 2,
+    MOST_TOKENS = 256,
+    PIECE = 1 << 20,
+    MOST_TEXT = 1 << 16,
+    KEY_LINE = 56
+};
 
 static _Noreturn void fail(const char *format, ...) {
     va_list arguments;
@@ -91,6 +106,56 @@ static tin_model *open_model(const void *file, size_t size, const char *isa) {
     if (!need || tin_model_create(file, size, isa, make_block(need).data, need, &model, &error))
         fail("%s", error.text);
     return model;
+}
+
+/* ---- Signatures ---- */
+
+static const char *read_text(const char *path, size_t *size) {
+    FILE *stream = fopen(path, "rb");
+    char *text = make_block(MOST_TEXT + 1).data;
+    *size = stream ? fread(text, 1, MOST_TEXT, stream) : 0;
+    if (!*size)
+        fail("%s can't be read", path);
+    fclose(stream);
+    text[*size] = '\0';
+    return text;
+}
+
+/* A public key's text: of the file `key`, or itself. */
+static const char *read_key(const char *key) {
+    size_t size;
+    return strncmp(key, "RW", 2) == 0 && strlen(key) == KEY_LINE ? key : read_text(key, &size);
+}
+
+static const char *read_signature(const char *path, size_t *size) {
+    size_t length = strlen(path);
+    char *beside = make_block(length + sizeof ".minisig").data;
+    memcpy(beside, path, length);
+    memcpy(beside + length, ".minisig", sizeof ".minisig");
+    return read_text(beside, size);
+}
+
+static _Noreturn void refuse(const char *path, const tin_error *error) {
+    fprintf(stderr, "tin: refused: %s: %s\n", path, error->text);
+    exit(DIFFERENT);
+}
+
+/* Ends the program unless the file is as it was sealed, and with a key, as the key's owner signed it. */
+static void check_file(const char *path, const void *file, size_t size, const char *key) {
+    tin_error error;
+    size_t length = 0;
+    const char *signature = key ? read_signature(path, &length) : NULL;
+    if (tin_file_verify(file, size, signature, length, key ? read_key(key) : NULL, &error))
+        refuse(path, &error);
+}
+
+static int check_signature(const char *path, const void *file, size_t size, const char *key) {
+    tin_error error;
+    size_t length;
+    const char *signature = read_signature(path, &length), *public_key = read_key(key);
+    if (tini_minisign_verify(file, size, signature, length, public_key, strlen(public_key), &error))
+        refuse(path, &error);
+    return 0;
 }
 
 /* ---- verify ---- */
@@ -209,6 +274,21 @@ static int32_t *prompt_tokens(const tin_model *model, const char *prompt, uint32
     return tokens;
 }
 
+/* Holds the session to what the file says that answers may be. */
+static void constrain(const tin_model *model, tin_session *session) {
+    const void *data;
+    size_t size, need;
+    tin_error error;
+    tin_constraint *constraint;
+    if (tin_model_entry(model, "grammar/answer.bin", &data, &size))
+        return; /* it leaves them free */
+    need = tin_constraint_size(model, data, size, NULL, &error);
+    if (!need ||
+        tin_constraint_create(model, data, size, NULL, make_block(need).data, need, &constraint, &error) ||
+        tin_session_constrain(session, constraint, &error))
+        fail("%s", error.text);
+}
+
 static int answer(const tin_model *model, const char *prompt, uint32_t most) {
     tin_model_info info;
     tin_error error;
@@ -224,8 +304,10 @@ static int answer(const tin_model *model, const char *prompt, uint32_t most) {
     size_t size = tin_session_size(model, &options, &error);
     if (!size)
         fail("%s", error.text);
-    if (tin_session_create(model, &options, make_block(size).data, size, &session, &error) ||
-        tin_session_append(session, tokens, count, &error) ||
+    if (tin_session_create(model, &options, make_block(size).data, size, &session, &error))
+        fail("%s", error.text);
+    constrain(model, session);
+    if (tin_session_append(session, tokens, count, &error) ||
         tin_session_generate(session, NULL, most, 0, &error))
         fail("%s", error.text);
     int32_t event;
@@ -244,25 +326,46 @@ static int answer(const tin_model *model, const char *prompt, uint32_t most) {
 }
 
 static _Noreturn void usage(void) {
-    fputs("usage: tin verify FILE.tin [--isa S] | tin run FILE.tin PROMPT [--tokens N]\n", stderr);
+    fputs(
+        "usage: tin verify FILE.tin [--isa S] [--key KEY] | tin run FILE.tin PROMPT [--tokens N] [--key KEY]\n"
+        "     | tin signature FILE --key KEY | tin --version\n",
+        stderr);
     exit(FAILED);
 }
 
+/* The value of the option `name`, which is taken out of the arguments from `first` on; NULL where it is not given. */
+static const char *take_option(int *argc, char **argv, int first, const char *name) {
+    for (int k = first; k + 1 < *argc; k++)
+        if (strcmp(argv[k], name) == 0) {
+            const char *value = argv[k + 1];
+            for (*argc -= 2; k < *argc; k++)
+                argv[k] = argv[k + 2];
+            return value;
+        }
+    return NULL;
+}
+
 int main(int argc, char **argv) {
+    if (argc == 2 && strcmp(argv[1], "--version") == 0)
+        return printf("tin %s\n", tin_version()) < 0;
     int verifies = argc > 2 && strcmp(argv[1], "verify") == 0;
     int runs = argc > 3 && strcmp(argv[1], "run") == 0;
-    int given = verifies ? 3 : 4;
-    if (!(verifies || runs) || (argc != given && argc != given + 2))
-        usage();
-    const char *option = argc == given + 2 ? argv[given + 1] : NULL;
-    if (option && strcmp(argv[given], verifies ? "--isa" : "--tokens") != 0)
+    int first = runs ? 4 : 3;
+    const char *key = take_option(&argc, argv, first, "--key");
+    const char *isa = verifies ? take_option(&argc, argv, first, "--isa") : NULL;
+    const char *tokens = runs ? take_option(&argc, argv, first, "--tokens") : NULL;
+    unsigned long most = tokens ? strtoul(tokens, NULL, 10) : MOST_TOKENS;
+    if (argc != first || !most || most > UINT32_MAX)
         usage();
     size_t size;
+    if (!verifies && !runs) {
+        if (!key || strcmp(argv[1], "signature") != 0)
+            usage();
+        const void *file = open_file(argv[2], &size);
+        return check_signature(argv[2], file, size, key);
+    }
     const void *file = open_file(argv[2], &size);
-    if (verifies)
-        return verify(file, size, option);
-    unsigned long most = option ? strtoul(option, NULL, 10) : MOST_TOKENS;
-    if (!most || most > UINT32_MAX)
-        usage();
-    return answer(open_model(file, size, NULL), argv[3], (uint32_t)most);
+    if (verifies || key)
+        check_file(argv[2], file, size, key);
+    return verifies ? verify(file, size, isa) : answer(open_model(file, size, NULL), argv[3], (uint32_t)most);
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,12 +14,16 @@ from tiny_models import tiny_spec
 
 from tinsmith import airgap
 from tinsmith.compiler import build_tin
+from tinsmith.formats import minisign
 from tinsmith.models import family
+from tinsmith.progress import PlainDisplay
 
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
+KERNELS = Path(__file__).parents[2] / "kernels"
+KEY = minisign.SecretKey(b"tinsmith", bytes(range(32)))
 PROMPT = "dim the kitchen lights"
 
 
@@ -27,12 +33,37 @@ def tin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spec = tiny_spec(family.by_name("llama"), hidden_size=64, intermediate_size=96)
     entries = {"sbom.cdx.json": b'{"bomFormat": "CycloneDX"}\n', "LICENSES/data.txt": b"CC0-1.0\n"}
     build_tin(replace(spec, chat_template=CHATML), path, entries=entries)
+    path.with_name("tiny.tin.minisig").write_text(minisign.sign(path, KEY))
     return path
 
 
 @pytest.fixture(scope="session")
+def maker() -> minisign.SecretKey:
+    """The key that signs."""
+    return KEY
+
+
+@pytest.fixture(scope="session")
+def secret(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its file."""
+    folder = tmp_path_factory.mktemp("keys")
+    minisign.write_keys(KEY, folder / "maker.key", folder / "maker.pub", None)
+    return folder / "maker.key"
+
+
+@pytest.fixture(scope="session")
 def packed(tin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return airgap.pack(tin, "host", tmp_path_factory.mktemp("pack") / "tiny-pack", PROMPT)[0]
+    """Signed."""
+    return airgap.pack(tin, "host", tmp_path_factory.mktemp("pack") / "tiny-pack", PROMPT, KEY, PlainDisplay())[
+        0
+    ]
+
+
+@pytest.fixture(scope="session")
+def unsigned(tin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return airgap.pack(
+        tin, "host", tmp_path_factory.mktemp("unsigned") / "tiny-pack", PROMPT, None, PlainDisplay()
+    )[0]
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +77,42 @@ def offline() -> list[str]:
     return command
 
 
+@pytest.fixture
+def changed() -> Callable[[Path, random.Random], str]:
+    """Changes something of a folder, and says what."""
+    return _changed
+
+
+def _changed(folder: Path, source: random.Random) -> str:
+    path = source.choice(sorted(path for path in folder.rglob("*") if path.is_file()))
+    name = path.relative_to(folder).as_posix()
+    data = bytearray(path.read_bytes())
+    position = source.randrange(len(data))
+    match source.choice(["flip", "flip", "flip", "flip", "cut", "longer", "remove", "add", "swap"]):
+        case "flip":
+            data[position] ^= 1 << source.randrange(8)
+            path.write_bytes(data)
+            return f"{name} at {position}"
+        case "cut":
+            path.write_bytes(data[:position])
+            return f"{name} cut at {position}"
+        case "longer":
+            path.write_bytes(bytes(data) + b"\n")
+            return f"{name} with a line more"
+        case "remove":
+            path.unlink()
+            return f"{name} removed"
+        case "add":
+            path.with_name("hashlib.py").write_text("raise SystemExit(0)\n")
+            return f"a module beside {name}"
+        case _:
+            other = source.choice(sorted(p for p in folder.rglob("*") if p.is_file() and p != path))
+            text = other.read_bytes()
+            other.write_bytes(data)
+            path.write_bytes(text)
+            return f"{name} and {other.name} exchanged"
+
+
 @pytest.fixture(scope="session")
 def run() -> Callable[..., subprocess.CompletedProcess[str]]:
     def started(*command: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
@@ -54,3 +121,30 @@ def run() -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return started
+
+
+@pytest.fixture(scope="session")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As cross makes it, but by this machine's compiler: the static program, and the shared library."""
+    if shutil.which("cc") is None:
+        pytest.skip("cc is not installed")
+    folder = tmp_path_factory.mktemp("runtime")
+    (folder / "bin").mkdir()
+    (folder / "lib").mkdir()
+    flags = ["-std=c11", "-O1", "-fPIC", "-ffp-contract=off", "-pthread", "-DTIN_SHARED"]
+    flags.append(f"-I{KERNELS}/include")
+    core, program = tmp_path_factory.mktemp("objects") / "core.o", folder / "bin/tin"
+    for command in (
+        [*flags, "-c", str(KERNELS / "tin_all.c"), "-o", str(core)],
+        [*flags, "-static", str(KERNELS / "tool/tin.c"), str(core), "-o", str(program)],
+        [*flags, "-shared", str(core), "-o", str(folder / "lib/libtin.so")],
+    ):
+        subprocess.run(["cc", *command], check=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def programmed(tin: Path, runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Signed, with the C program."""
+    out = tmp_path_factory.mktemp("programmed") / "tiny-pack"
+    return airgap.pack(tin, "host", out, PROMPT, KEY, PlainDisplay(), runtime)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import shutil
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tinsmith.airgap import install
+from tinsmith.formats import minisign
 
 # RFC 8032, 7.1: public key, message and signature.
 VECTORS = [
@@ -58,7 +60,7 @@ def test_it_installs_and_answers_without_a_network_or_anything_else(
 ) -> None:
     into = tmp_path / "installed"
     python = [*offline, "env", "-i", "HOME=/nonexistent", sys.executable, "-I", "-S"]
-    done = run(*python, packed / "install.py", "--unsigned", "--into", into, cwd="/")
+    done = run(*python, packed / "install.py", "--into", into, cwd="/")
     assert done.returncode == 0, done.stderr
     assert "self-test: passed on scalar" in done.stdout
     assert f"asked: {(packed / 'prompt.txt').read_text()}\nanswered: " in done.stdout
@@ -68,67 +70,87 @@ def test_it_installs_and_answers_without_a_network_or_anything_else(
 
 def test_it_installs_into_an_environment(packed: Path, run: Callable, tmp_path: Path) -> None:
     run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "env")
-    done = run(sys.executable, packed / "install.py", "--unsigned", "--into", tmp_path / "env")
+    done = run(sys.executable, packed / "install.py", "--into", tmp_path / "env")
     assert done.returncode == 0, done.stderr
     code = "import tinsmith; print(tinsmith.__version__)"
     assert run(tmp_path / "env/bin/python", "-c", code).returncode == 0
     assert run(tmp_path / "env/bin/tinsmith", "--version").stdout.startswith("tinsmith ")
 
 
-def test_an_unsigned_pack_is_taken_only_when_asked_for(packed: Path, run: Callable) -> None:
-    done = run(sys.executable, "-I", packed / "install.py", "--check")
+def test_the_makers_key_is_the_one_that_counts(packed: Path, maker: minisign.SecretKey) -> None:
+    install.check(packed, maker.public, unsigned=False)
+    with pytest.raises(install.Refused, match="not made by this key"):
+        install.check(packed, minisign.SecretKey(b"somebody", bytes(32)).public, unsigned=False)
+    same_number = minisign.SecretKey(maker.number, bytes(32)).public
+    with pytest.raises(install.Refused, match="signature"):
+        install.check(packed, same_number, unsigned=False)
+
+
+def resealed(folder: Path) -> None:
+    """What somebody without the key can do: fitting digests."""
+    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    names = [name for name in names if not name.startswith("SHA256SUMS")]
+    lines = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
+    (folder / "SHA256SUMS").write_text("".join(lines))
+
+
+def test_fitting_digests_do_not_make_a_signature(
+    packed: Path, maker: minisign.SecretKey, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(packed, tmp_path / "copy")
+    (folder / "GUIDE.md").write_text("Trust me.\n")
+    resealed(folder)
+    with pytest.raises(install.Refused, match="was changed"):
+        install.check(folder, None, unsigned=True)
+    (folder / "SHA256SUMS.minisig").unlink()
+    with pytest.raises(install.Refused, match="not signed"):
+        install.check(folder, None, unsigned=True)
+    (folder / "key.pub").unlink()
+    resealed(folder)
+    with pytest.raises(install.Refused, match="not signed"):
+        install.check(folder, maker.public, unsigned=True)
+
+
+def test_an_unsigned_pack_is_taken_only_when_asked_for(unsigned: Path, run: Callable) -> None:
+    assert run(sys.executable, "-I", unsigned / "install.py", "--check", "--unsigned").returncode == 0
+    done = run(sys.executable, "-I", unsigned / "install.py", "--check")
     assert done.returncode == 1
     assert "not signed" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
-def changed(folder: Path, source: random.Random) -> str:
-    """Changes something of the folder, and says what."""
-    path = source.choice(sorted(path for path in folder.rglob("*") if path.is_file()))
-    name = path.relative_to(folder).as_posix()
-    data = bytearray(path.read_bytes())
-    position = source.randrange(len(data))
-    match source.choice(["flip", "flip", "flip", "flip", "cut", "longer", "remove", "add", "swap"]):
-        case "flip":
-            data[position] ^= 1 << source.randrange(8)
-            path.write_bytes(data)
-            return f"{name} at {position}"
-        case "cut":
-            path.write_bytes(data[:position])
-            return f"{name} cut at {position}"
-        case "longer":
-            path.write_bytes(bytes(data) + b"\n")
-            return f"{name} with a line more"
-        case "remove":
-            path.unlink()
-            return f"{name} removed"
-        case "add":
-            path.with_name("hashlib.py").write_text("raise SystemExit(0)\n")
-            return f"a module beside {name}"
-        case _:
-            other = source.choice(sorted(p for p in folder.rglob("*") if p.is_file() and p != path))
-            text = other.read_bytes()
-            other.write_bytes(data)
-            path.write_bytes(text)
-            return f"{name} and {other.name} exchanged"
-
-
-def test_a_changed_folder_is_refused(packed: Path, run: Callable, tmp_path: Path) -> None:
+def test_a_changed_folder_is_refused(
+    packed: Path, maker: minisign.SecretKey, changed: Callable, run: Callable, tmp_path: Path
+) -> None:
     source = random.Random("changes")
-    for number in range(40):
+    for number in range(60):
         folder = tmp_path / str(number)
         shutil.copytree(packed, folder)
         what = changed(folder, source)
-        if number % 4:
+        if number % 6:
             with pytest.raises((install.Refused, OSError)) as refused:
-                install.check(folder, None, unsigned=True)
+                install.check(folder, maker.public if number % 3 else None, unsigned=True)
             assert "\n" not in str(refused.value), what
         elif (
             folder / "install.py"
         ).exists():  # as people call it; a script that was changed itself must not pass
-            done = run(sys.executable, folder / "install.py", "--unsigned", "--into", folder / "into")
+            done = run(sys.executable, folder / "install.py", "--into", folder / "into")
             assert done.returncode != 0, what
             assert not (folder / "into").exists(), what
+        shutil.rmtree(folder)
+
+
+@pytest.mark.slow
+def test_of_a_thousand_changes_none_is_missed(
+    packed: Path, maker: minisign.SecretKey, changed: Callable, tmp_path: Path
+) -> None:
+    source = random.Random("a thousand")
+    for number in range(1000):
+        folder = shutil.copytree(packed, tmp_path / str(number))
+        what = changed(folder, source)
+        with pytest.raises((install.Refused, OSError)):
+            install.check(folder, maker.public, unsigned=False)
+            print(f"missed: {what}")
         shutil.rmtree(folder)
 
 

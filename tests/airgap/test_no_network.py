@@ -43,6 +43,11 @@ def test_python_makes_no_network_call(run: Callable, tin: Path, tmp_path: Path) 
     assert "socket(" in network_calls(run, tmp_path / "log", sys.executable, "-c", code)[0]
 
 
+def test_the_program_makes_no_network_call(run: Callable, runtime: Path, tin: Path, tmp_path: Path) -> None:
+    for command in (["verify", tin], ["run", tin, "hello"]):
+        assert network_calls(run, tmp_path / "log", runtime / "bin/tin", *command) == []
+
+
 def undefined(run: Callable, library: Path, *options: str) -> set[str]:
     """What a library takes from others, without versions."""
     done = run("nm", *options, "--undefined-only", "--format=posix", library)
@@ -50,9 +55,10 @@ def undefined(run: Callable, library: Path, *options: str) -> set[str]:
     return {line.split()[0].partition("@")[0] for line in done.stdout.splitlines() if " U" in line}
 
 
-def test_the_extension_is_linked_to_nothing_of_the_network(run: Callable) -> None:
+def test_the_libraries_are_linked_to_nothing_of_the_network(run: Callable, runtime: Path) -> None:
     if shutil.which("nm") is None:
         pytest.skip("nm is not installed")
-    found = undefined(run, Path(str(_core.__file__)), "--dynamic")
-    assert "memcpy" in found
-    assert not found & NETWORK
+    for library in (Path(str(_core.__file__)), runtime / "lib/libtin.so"):
+        found = undefined(run, library, "--dynamic")
+        assert "memcpy" in found
+        assert not found & NETWORK

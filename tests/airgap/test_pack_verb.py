@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import filecmp
 import hashlib
+import shutil
 import stat
 import sys
 import tarfile
@@ -15,7 +16,9 @@ import pytest
 
 from tinsmith import airgap, cli
 from tinsmith.airgap import proof
+from tinsmith.formats import minisign
 from tinsmith.formats.tin import Tin
+from tinsmith.progress import PlainDisplay
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -27,6 +30,7 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_the_folder_has_it_all_and_the_digests_of_it(packed: Path, tin: Path) -> None:
     found = files(packed)
     sums = found.pop("SHA256SUMS").decode()
+    found.pop("SHA256SUMS.minisig")
     assert sums == "".join(
         f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in sorted(found.items())
     )
@@ -34,6 +38,7 @@ def test_the_folder_has_it_all_and_the_digests_of_it(packed: Path, tin: Path) ->
     assert found["tiny.tin"] == tin.read_bytes()
     assert found["sbom.cdx.json"] == entries.entry("sbom.cdx.json")
     assert found["LICENSES/model/data.txt"] == entries.entry("LICENSES/data.txt")
+    assert found["tiny.tin.minisig"] == Path(f"{tin}.minisig").read_bytes()
     assert b"Apache License" in found["LICENSES/tinsmith.txt"]
     assert found["answer.txt"] == proof.answer(tin, found["prompt.txt"].decode())
     assert hashlib.sha256(found["tiny.tin"]).hexdigest() in found["GUIDE.md"].decode()
@@ -49,12 +54,30 @@ def test_the_tar_file_is_the_folder_and_says_nothing_of_when_and_who(packed: Pat
     assert (tmp_path / "tiny-pack/install.py").stat().st_mode & stat.S_IXUSR
 
 
-def test_the_same_tin_gives_the_same_bytes(
-    packed: Path, tin: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_minisign_verifies_the_folder(packed: Path, run: Callable) -> None:
+    """minisign itself, as GUIDE.md says; and the tin's own signature."""
+    if shutil.which("minisign") is None:
+        pytest.skip("minisign is not installed")
+    done = run("minisign", "-Vm", packed / "SHA256SUMS", "-p", packed / "key.pub")
+    assert done.returncode == 0, done.stderr
+    assert "tiny.tin for host" in done.stdout
+    assert (
+        minisign.require(packed / "tiny.tin", Tin(packed / "tiny.tin"), packed / "key.pub") == "file:tiny.tin"
+    )
+
+
+def test_an_unsigned_folder_says_so(unsigned: Path) -> None:
+    assert not (unsigned / "SHA256SUMS.minisig").exists()
+    assert not (unsigned / "key.pub").exists()
+    assert "Nobody signed" in (unsigned / "GUIDE.md").read_text()
+
+
+def test_the_same_tin_and_key_give_the_same_bytes(
+    packed: Path, tin: Path, secret: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     prompt = (packed / "prompt.txt").read_text()
     out = tmp_path / "new" / "tiny-pack"
-    assert cli.main(["pack", str(tin), "--out", str(out), "--prompt", prompt]) == 0
+    assert cli.main(["pack", str(tin), "--out", str(out), "--prompt", prompt, "--key", str(secret)]) == 0
     assert capsys.readouterr().out.split() == [str(out), f"{out}.tar"]
     assert filecmp.cmp(packed.with_name("tiny-pack.tar"), f"{out}.tar", shallow=False)
 
@@ -74,7 +97,9 @@ def test_pip_takes_the_wheel(packed: Path, tmp_path: Path, run: Callable) -> Non
 def test_what_is_packed_for_another_target_is_given(tin: Path, tmp_path: Path) -> None:
     (tmp_path / "runtime").mkdir()
     (tmp_path / "runtime" / "image.bin").write_bytes(b"\0")
-    folder, _ = airgap.pack(tin, "cortex-m55", tmp_path / "out", "hello", tmp_path / "runtime")
+    folder, _ = airgap.pack(
+        tin, "cortex-m55", tmp_path / "out", "hello", None, PlainDisplay(), tmp_path / "runtime"
+    )
     assert [path.name for path in (folder / "runtime").iterdir()] == ["image.bin"]
     assert "Cortex-M55" in (folder / "GUIDE.md").read_text()
 
@@ -82,21 +107,35 @@ def test_what_is_packed_for_another_target_is_given(tin: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["{tmp}/model.gguf", "--out", "{tmp}/out"], "give a .tin"),
-        (["{tmp}/none.tin", "--out", "{tmp}/out"], "no such file"),
-        (["{tin}", "--out", "{tmp}"], "is there already"),
-        (["{tin}", "--out", "{tmp}/out", "--target", "toaster"], "toaster"),
-        (["{tin}", "--out", "{tmp}/out", "--prompt", "two\nlines"], "one line"),
-        (["{tin}", "--out", "{tmp}/out", "--runtime", "{tmp}/nothing"], "no files there"),
-        (["{tmp}/my model.tin", "--out", "{tmp}/out"], "rename it"),
+        (["{tmp}/model.gguf", "--unsigned"], "give a .tin"),
+        (["{tmp}/none.tin", "--unsigned"], "no such file"),
+        (["{tin}", "--unsigned", "--out", "{tmp}"], "is there already"),
+        (["{tin}", "--unsigned", "--target", "toaster"], "toaster"),
+        (["{tin}", "--unsigned", "--prompt", "two\nlines"], "one line"),
+        (["{tin}", "--unsigned", "--runtime", "{tmp}/nothing"], "no files there"),
+        (["{tmp}/my model.tin", "--unsigned"], "rename it"),
+        (["{tin}"], "give --key SECRET"),
+        (["{tin}", "--unsigned", "--key", "{secret}"], "give --key SECRET"),
+        (["{tin}", "--key", "{tin}"], "no secret key"),
+        (["{tmp}/model.tin", "--key", "{secret}"], "tinsmith sign"),
+        (["{tmp}/other.tin", "--key", "{secret}"], "signature"),
     ],
 )
 def test_an_error_is_one_line_and_leaves_nothing(
-    arguments: list[str], told: str, tin: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    told: str,
+    tin: Path,
+    secret: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (tmp_path / "my model.tin").write_bytes(tin.read_bytes())
+    for name in ("my model.tin", "model.tin", "other.tin"):
+        (tmp_path / name).write_bytes(tin.read_bytes())
+    other = minisign.SecretKey(b"somebody", bytes(32))
+    (tmp_path / "other.tin.minisig").write_text(minisign.sign(tmp_path / "other.tin", other))
     before = sorted(tmp_path.rglob("*"))
-    assert cli.main(["pack", *(word.format(tmp=tmp_path, tin=tin) for word in arguments)]) == 2
+    given = [word.format(tmp=tmp_path, tin=tin, secret=secret) for word in arguments]
+    assert cli.main(["pack", "--out", str(tmp_path / "out"), *given]) == 2
     error = capsys.readouterr().err
     assert told in error
     assert error.count("\n") == 1

@@ -3,6 +3,7 @@
 home-q8_0.tin          the model, with its signature home-q8_0.tin.minisig where it is signed
 runtime/               what runs it on the target: wheel, libraries, headers, C program
 install.py             checks, installs and asks, by Python's standard library alone
+install.sh             checks and asks, by a shell and the program `tin` alone; where there is one
 prompt.txt answer.txt  a question, and its answer, which is the same on every machine
 GUIDE.md               what it is, and what to do with it
 sbom.cdx.json LICENSES/
@@ -18,37 +19,56 @@ import tempfile
 from pathlib import Path
 
 from tinsmith.airgap import guide, proof, tar
-from tinsmith.airgap.install import NAME, SUMS
-from tinsmith.airgap.runtime import check_folder, runtime_files, title
+from tinsmith.airgap.install import KEY, NAME, SIGNATURE, SUMS, UNTRUSTED
+from tinsmith.airgap.runtime import check_folder, find, runtime_files
 from tinsmith.airgap.wheel import license_text
 from tinsmith.errors import InputError
 from tinsmith.files import atomic_write, sha256_file, write_fault
+from tinsmith.formats import minisign
 from tinsmith.formats.tin import Tin
+from tinsmith.progress import Display
 
 Source = bytes | Path
-SCRIPTS = ("install.py",)
+SCRIPTS = ("install.py", "install.sh")
+TOOL = "runtime/bin/tin"  # what install.sh needs
 
 
-def pack(tin: Path, target: str, out: Path, prompt: str, runtime: Path | None = None) -> tuple[Path, Path]:
+def pack(
+    tin: Path,
+    target: str,
+    out: Path,
+    prompt: str,
+    key: minisign.SecretKey | None,
+    display: Display,
+    runtime: Path | None = None,
+) -> tuple[Path, Path]:
     """Makes the folder `out` and the tar file beside it: both or neither. Returns their paths.
 
-    runtime: a folder with what runs the tin on the target; None builds it. prompt: what is asked once it is
-    installed. Raises InputError where `out` is there already, or a file's name can't be in a pack; FormatError
-    for a damaged tin.
+    prompt: what is asked once it is installed. key: what signs it, and has signed the tin; None signs nothing.
+    runtime: a folder with what runs the tin on the target; None builds it. Raises InputError where `out` is
+    there already, or a name can't be in a pack; FormatError for a damaged tin, SignatureError for one that
+    is not signed by `key`.
     """
-    title(target)
     archive = out.with_name(out.name + ".tar")
     for path in (out, archive):
         if path.exists():
             raise InputError(f"{path}: is there already; remove it, or give another --out")
+    device = find(target)
+    if key is not None:
+        check_signed(tin, key)
     out.parent.mkdir(parents=True, exist_ok=True)
     draft = out.with_name(f".{out.name}.{secrets.token_hex(6)}.tmp")
     try:
         with tempfile.TemporaryDirectory() as scratch:
             if runtime is None:
-                runtime_files(target, Path(scratch))
-            ships = check_folder(runtime or Path(scratch))
-            fill(draft, contents(tin, target, ships, prompt))
+                runtime_files(tin, device, Path(scratch), display)
+            files = contents(tin, check_folder(runtime or Path(scratch)), prompt)
+            if key is not None:
+                files[KEY] = f"untrusted comment: minisign public key\n{key.public}\n".encode()
+            files["GUIDE.md"] = guide.text(tin, device, prompt, sorted(files), key is not None).encode()
+            fill(draft, files)
+        if key is not None:
+            sign(draft, key, f"{tin.name} for {target}")
         with atomic_write(archive) as file:
             tar.write(draft, out.name, file)
             draft.rename(out)
@@ -57,13 +77,33 @@ def pack(tin: Path, target: str, out: Path, prompt: str, runtime: Path | None = 
     return out, archive
 
 
-def contents(path: Path, target: str, runtime: Path, prompt: str) -> dict[str, Source]:
-    """Every file of the pack by its place in it, but for the digests."""
+def check_signed(tin: Path, key: minisign.SecretKey) -> None:
+    """Raises InputError unless the tin has its own signature, SignatureError unless `key` made it."""
+    if not Path(f"{tin}{minisign.SUFFIX}").exists():
+        raise InputError(
+            f"{tin}: is not signed; run: tinsmith sign {tin} --key SECRET, or pack it with --unsigned"
+        )
+    minisign.require(tin, Tin(tin), key.public)
+
+
+def sign(folder: Path, key: minisign.SecretKey, what: str) -> None:
+    """Signs SHA256SUMS, and by it all that is in the folder."""
+    comment = UNTRUSTED.removeprefix("untrusted comment: ")
+    text = key.sign((folder / SUMS).read_bytes(), what, untrusted=comment)
+    (folder / SIGNATURE).write_text(text, "ascii", newline="\n")
+    (folder / SIGNATURE).chmod(tar.DATA)
+
+
+def contents(path: Path, runtime: Path, prompt: str) -> dict[str, Source]:
+    """The files of the pack by their place in it, but for the key, the guide and the digests."""
     tin = Tin(path)
     tin.verify()
     found: dict[str, Source] = {path.name: path}
+    signature = Path(f"{path}{minisign.SUFFIX}")
+    if signature.exists():
+        found[signature.name] = signature
     for file in runtime.rglob("*"):
-        if file.is_file():
+        if file.is_file() and file.suffix != ".map":  # which names folders of this machine
             found[f"runtime/{file.relative_to(runtime).as_posix()}"] = file
     for name in tin.names:
         if name.startswith("LICENSES/"):
@@ -74,8 +114,8 @@ def contents(path: Path, target: str, runtime: Path, prompt: str) -> dict[str, S
     found["prompt.txt"] = prompt.encode()
     found["answer.txt"] = proof.answer(path, prompt)
     for name in SCRIPTS:
-        found[name] = Path(__file__).with_name(name)
-    found["GUIDE.md"] = guide.text(path, title(target), prompt, sorted(found), signed=False).encode()
+        if name != "install.sh" or TOOL in found:
+            found[name] = Path(__file__).with_name(name)
     return found
 
 

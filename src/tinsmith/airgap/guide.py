@@ -9,7 +9,12 @@ from typing import Any
 from tinsmith import __version__
 from tinsmith.files import sha256_file
 from tinsmith.formats.tin import Tin
+from tinsmith.targets import Target
 
+_QUIET = """\
+Nothing here opens a connection: neither the runtime nor the scripts. The same question gets the same answer on
+every machine: `answer.txt` is what `prompt.txt` must give.
+"""
 _IS = "A language model, what runs it, and what proves both, for a machine without a network.\n"
 
 _CHECK = """\
@@ -58,14 +63,21 @@ _SHELL = """\
 checks the folder, and asks the model once, with nothing but a POSIX shell (busybox's will do) and `{tool}`.
 """
 
+_BOARD = """\
+## On the board
+Write `{folder}/firmware.bin` to the board's program memory and `{tin}` to its memory-mapped flash, at the
+addresses that `memory.ld` beside it has. The weights are read from there in place. `firmware.json` has the
+bytes of ram by use. The image answers a prompt; without one it runs the file's self-test.
+"""
+
 _C = """\
 ## From C
 `{header}` says what each function does; link {libraries}. The library allocates nothing and starts no thread.
 """
 
 
-def text(tin: Path, target: str, prompt: str, names: Sequence[str], signed: bool) -> str:
-    """names: the files of the pack."""
+def text(tin: Path, target: Target | None, prompt: str, names: Sequence[str], signed: bool) -> str:
+    """names: the files of the pack. target: None for machines like this one."""
     manifest = Tin(tin).manifest
     wheel = next((name for name in names if name.endswith(".whl")), None)
     tool = next((name for name in names if name.endswith("/tin")), None)
@@ -74,14 +86,18 @@ def text(tin: Path, target: str, prompt: str, names: Sequence[str], signed: bool
     chats = "turns.bin" in Tin(tin).names
     call = f'model.chat([{{"role": "user", "content": "{prompt}"}}]).text'
     call = call if chats else f'model.generate("{prompt}").text'
-    parts = [_what(tin, target, manifest), _UNSIGNED if not signed else _CHECK]
+    device = target.title if target else "machines like the one that made this"
+    parts = [_what(tin, device, manifest), _UNSIGNED if not signed else _CHECK]
     if wheel:
         parts.append(_PYTHON.format(wheel=wheel, tin=tin.name, prompt=prompt, call=call))
     if tool:
         parts.append(_SHELL.format(tool=tool))
     if header and libraries:
         parts.append(_C.format(header=header, libraries=" or ".join(libraries)))
-    parts.append(_memory(tin))
+    image = next((name for name in names if name.endswith("/firmware.bin")), None)
+    if image:
+        parts.append(_BOARD.format(tin=tin.name, folder=image.removesuffix("/firmware.bin")))
+    parts.append(_memory(tin, target))
     return "\n".join(parts)
 
 
@@ -101,19 +117,32 @@ def _what(tin: Path, target: str, manifest: dict[str, Any]) -> str:
     return f"{head}\n| | |\n| --- | --- |\n{''.join(rows)}"
 
 
-def _memory(tin: Path) -> str:
-    """What it needs beside the file, which is mapped: by the numbers that the runtime itself has."""
-    from tinsmith import _core
-    from tinsmith.files import map_file
+def _memory(tin: Path, target: Target | None) -> str:
+    """What it needs, as `tinsmith plan` has it. target: None where only the machine that packs is known."""
+    from tinsmith import plan
+    from tinsmith.plan import memory
+    from tinsmith.plan.contents import of_tin
 
-    info = _core.Model(map_file(tin)).info()
-    context = info["context"]
-    caches = info["kv_bytes"] * context + info["state_bytes"]
+    contents = of_tin(tin)
+    if target is None:
+        found = memory.of(contents, plan.Options(), arch="x86_64", in_place=False, code=0, firmware=False)
+        most, speed = "", ""
+    else:
+        planned = plan.make(contents, target, plan.Options(plan.context_of(contents, target)))
+        found, rate = planned.memory, planned.speed
+        most = f", of {planned.ram:,} that a model may use there"
+        speed = (
+            f"By the device's data sheet it reads {rate.prompt_tok_s:,.0f} tokens of a prompt a second, and\n"
+            f"writes {rate.decode_tok_s:,.1f}.\n"
+        )
+    session = found.session
+    rows = {
+        "weights, read in place from the file": found.weights,
+        "tables of the file": found.tables,
+        f"a conversation of up to {session.context:,} tokens": session.bytes,
+        f"memory in all{most}": found.ram,
+    }
+    table = "".join(f"| {what} | {size:,} |\n" for what, size in rows.items())
     return (
-        "## Memory\n"
-        f"The file is mapped, {info['weight_bytes']:,} bytes of it weights. A conversation of the longest\n"
-        f"{context:,} tokens takes {info['arena_bytes'] + caches:,} bytes more, {info['kv_bytes']:,} of them\n"
-        "a token: give a shorter `context` where there is less. Nothing is allocated after that.\n\n"
-        "Nothing here opens a connection: neither the runtime nor the scripts. The same question gets the\n"
-        "same answer on every machine: `answer.txt` is what `prompt.txt` must give.\n"
+        f"## Memory\n| | bytes |\n| --- | --- |\n{table}\n{speed}Nothing is allocated after that.\n\n{_QUIET}"
     )

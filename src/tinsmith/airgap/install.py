@@ -24,6 +24,7 @@ import os
 import platform
 import re
 import shutil
+import subprocess
 import sysconfig
 import zipfile
 from pathlib import Path
@@ -207,15 +208,16 @@ def wheel_of(sums: dict[str, str]) -> str | None:
     return None
 
 
-def install(folder: Path, sums: dict[str, str], wheel: str, into: Path) -> tuple[Path, Path]:
+def install(folder: Path, sums: dict[str, str], wheel: str, into: Path) -> tuple[list[str], Path]:
     """Puts the package and the model into a folder, or into an environment of Python's venv.
 
-    Returns where the package lies, and the tin.
+    Returns how a Python is called that has the package, up to `-c`; and the tin.
     """
     environment = (into / "pyvenv.cfg").exists()
     if into.exists() and not environment:
         raise Refused(f"{into} is there already; remove it, or give another --into")
     bare = {"base": str(into), "platbase": str(into)}
+    scripts = Path(sysconfig.get_path("scripts", "venv", bare)) if environment else into
     site = Path(sysconfig.get_path("platlib", "venv", bare)) if environment else into / "site"
     site.mkdir(parents=True, exist_ok=environment)
     data = io.BytesIO()
@@ -229,31 +231,32 @@ def install(folder: Path, sums: dict[str, str], wheel: str, into: Path) -> tuple
         if name in sums:
             with (model / name).open("wb") as file:
                 take(folder, name, sums[name], file)
-    command = Path(sysconfig.get_path("scripts", "venv", bare)) if environment else into
-    python = sys.executable or "python3"  # empty where Python can't tell
-    start = f"import sys; sys.path.insert(0, {str(site)!r}); from tinsmith.cli import main; sys.exit(main())"
+    if environment:
+        python = [str(scripts / Path(sys.executable or "python3").name), "-I"]
+    else:  # without what else is installed for this Python, which may be another tinsmith
+        python = [sys.executable or "python3", "-I", "-S"]
+    path = f"import sys; sys.path.insert(0, {str(site)!r}); "
+    words = " ".join(
+        f'"{word}"' for word in [*python, "-c", f"{path}from tinsmith.cli import main; sys.exit(main())"]
+    )
     if os.name == "nt":
-        (command / "tinsmith.cmd").write_text(f'@"{python}" -I -c "{start}" %*\n', "utf-8")
+        (scripts / "tinsmith.cmd").write_text(f"@{words} %*\n", "utf-8")
     else:
-        text = f'#!/bin/sh\nexec "{python}" -I -c "{start}" "$@"\n'
-        (command / "tinsmith").write_text(text, "utf-8")
-        (command / "tinsmith").chmod(0o755)
-    return site, model / tin
+        (scripts / "tinsmith").write_text(f'#!/bin/sh\nexec {words} "$@"\n', "utf-8")
+        (scripts / "tinsmith").chmod(0o755)
+    return [*python, "-c", path], model / tin
 
 
-def prove(folder: Path, site: Path, tin: Path) -> None:
+def prove(folder: Path, python: list[str], tin: Path) -> None:
     """The model's own test, and one answer, which must be that of the machine that made this folder."""
-    sys.path.insert(0, str(site))
-    try:
-        from tinsmith.airgap import proof
-    except ImportError as error:
-        raise Refused(f"the runtime does not load here: {error}") from None
-    print(f"self-test: passed on {proof.selftest(tin)}")
-    prompt, expected = (folder / "prompt.txt").read_text("utf-8"), (folder / "answer.txt").read_bytes()
-    found = proof.answer(tin, prompt)
-    if found != expected:
-        raise Refused(f"it answers {found!r} to {prompt!r}, and should answer {expected!r}")
-    print(f"asked: {prompt}\nanswered: {found.decode('utf-8', 'replace').rstrip()}")
+    *command, path = python
+    code = f"{path}from tinsmith.airgap.proof import main; main(*sys.argv[1:])"
+    key = [str(tin.with_name(KEY))] if tin.with_name(KEY).exists() else []
+    done = subprocess.run([*command, code, str(folder), str(tin), *key], capture_output=True)
+    if done.returncode:
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"status {done.returncode}"]
+        raise Refused(f"the model does not run here: {said[-1]}")
+    print(done.stdout.decode("utf-8", "replace").rstrip())
 
 
 def main() -> None:

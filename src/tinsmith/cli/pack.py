@@ -25,18 +25,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--runtime", metavar="DIR", type=Path, help="what runs FILE there, where it is built already"
     )
+    parser.add_argument("--key", metavar="SECRET", help="the secret key that signed FILE; signs the folder too")
+    parser.add_argument("--unsigned", action="store_true", help="sign nothing: anybody could have made it")
     parser.add_argument(
         "--prompt", default=PROMPT, help=f"what the installed model is asked (default: {PROMPT})"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    from tinsmith import airgap
+    from tinsmith import airgap, progress
+    from tinsmith.cli.sign import secret_key
 
     if args.file.suffix != ".tin":
         raise InputError(f"{args.file}: give a .tin; `tinsmith build` makes one of a model")
     if not args.prompt.strip() or not args.prompt.isprintable():
         raise InputError(f"--prompt {args.prompt!r}: give one line of text")
-    for path in airgap.pack(args.file, args.target, args.out, args.prompt, args.runtime):
-        print(path)
+    if (args.key is None) != args.unsigned:
+        raise InputError(
+            "give --key SECRET, which signs the folder (tinsmith sign --generate NAME makes one), or --unsigned"
+        )
+    key = None if args.unsigned else secret_key(args.key)
+    made = airgap.pack(args.file, args.target, args.out, args.prompt, key, progress.display(), args.runtime)
+    print(*made, sep="\n")
     return 0

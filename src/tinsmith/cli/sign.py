@@ -6,8 +6,12 @@ import argparse
 import getpass
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tinsmith.errors import InputError
+
+if TYPE_CHECKING:
+    from tinsmith.formats.minisign import SecretKey
 
 HELP = "sign a .tin with a minisign key, or make a pair of keys"
 
@@ -36,12 +40,19 @@ def run(args: argparse.Namespace) -> int:
     from tinsmith.files import write_text
     from tinsmith.formats import minisign
 
-    password = _ask("password: ") if minisign.is_encrypted(args.key) else None
-    text = minisign.sign(args.file, minisign.read_secret(args.key, password), args.comment)
+    text = minisign.sign(args.file, secret_key(args.key), args.comment)
     out = Path(f"{args.file}{minisign.SUFFIX}")
     write_text(out, text)
     print(out)
     return 0
+
+
+def secret_key(path: str) -> SecretKey:
+    """The key in a file, whose password is asked for where it has one."""
+    from tinsmith.formats import minisign
+
+    password = _ask("password: ") if minisign.is_encrypted(path) else None
+    return minisign.read_secret(path, password)
 
 
 def _generate(args: argparse.Namespace) -> int:
