@@ -21,6 +21,7 @@ from tiny_models import tiny_spec
 import tinsmith
 from tinsmith import build, cli, dataset, files, models, pipeline, progress, recipe, stages
 from tinsmith.errors import DataError, FormatError, InputError
+from tinsmith.formats.tin import Tin
 from tinsmith.models import chat_template, family
 
 CHATML = (
@@ -201,10 +202,32 @@ def test_the_sealed_file_says_where_it_comes_from(made: Path) -> None:
         assert tin.read("LICENSES/data.txt") == b"numbers are free\n"
         bill = json.loads(tin.read("sbom.cdx.json"))
         manifest = json.loads(tin.read("manifest.json"))
-    assert bill["metadata"]["component"]["name"] == manifest["name"] == "home"
+        assert tin.read("recipe.toml").decode() == RECIPE
+    model = bill["metadata"]["component"]
+    assert model["name"] == manifest["name"] == "home"
+    assert model["hashes"][0]["content"] == run["stages"]["build"]["outputs"]["home-q8_0.gguf"]["sha256"]
+    assert {"name": "tinsmith:weights", "value": "Q8_0"} in model["properties"]
     assert manifest["base"]["sha256"] == run["stages"]["data"]["facts"]["base"]["sha256"]
     assert manifest["data"]["train"] == run["stages"]["data"]["outputs"]["data/train.jsonl"]["sha256"]
     assert tinsmith.load(made / "home-q8_0.tin", threads=1).info.context == 1024
+
+
+def test_the_sealed_file_says_how_well_it_does(made: Path, tmp_path: Path) -> None:
+    """The report's figures, without times; and its weights are those that were built."""
+    systems, path = load(made / "report.json")["systems"], made / "home-q8_0.tin"
+    sealed = Tin(path)
+    sealed.verify()
+    assert set(sealed.manifest["metrics"]) == {"free", "constrained"}
+    for label, name in (("free", "shipped_q8_0"), ("constrained", "shipped_q8_0_constrained")):
+        found = sealed.manifest["metrics"][label]
+        assert found == {key: systems[name][key] for key in found}
+        assert {"exact", "exact_interval", "items"} <= set(found) and "ms_per_item" not in found
+    card = json.loads(bytes(sealed.entry("sbom.cdx.json")))["metadata"]["component"]["modelCard"]
+    assert len(card["quantitativeAnalysis"]["performanceMetrics"]) == 8
+    assert cli.main(["export", str(path), "--gguf", str(tmp_path / "out.gguf")]) == 0
+    assert (tmp_path / "out.gguf").read_bytes() == (made / "home-q8_0.gguf").read_bytes()
+    report = load(made / "report.json")
+    assert report["files"]["home-q8_0.tin"]["sha256"] == files.sha256_file(path)
 
 
 def test_the_template_of_training_goes_along(made: Path, folder: Path, tmp_path: Path) -> None:

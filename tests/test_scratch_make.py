@@ -97,7 +97,7 @@ def test_the_tin_says_what_it_was_made_from(made: Path) -> None:
         bill = json.loads(tin.read("sbom.cdx.json"))
     assert "base" not in manifest
     assert set(manifest["data"]) == {"train", "validation", "text"}
-    assert [part["type"] for part in bill["components"]] == ["data"] * 3
+    assert [part["type"] for part in bill["components"]] == ["data"] * 4 + ["library"]
     assert "pedigree" not in bill["metadata"]["component"]
 
 

@@ -71,6 +71,38 @@ class Chain:
         return list(self.ran), shown.lines
 
 
+def test_a_stage_may_write_over_an_earlier_ones_output(loaded: recipe.Recipe, tmp_path: Path) -> None:
+    """Nothing runs again until something changes; what the earlier one made is known by its first digest."""
+    chain = Chain()
+
+    def third(run: Run) -> Made:
+        chain.ran.append("third")
+        path = run.folder / "first.txt"
+        path.write_text(path.read_text().removesuffix(" sealed") + " sealed")
+        return Made([path], {})
+
+    def update(value: int) -> list[str]:
+        chain.value = value
+        chain.ran.clear()
+        last = Stage("third", ("second",), lambda run: {"first": run.digests("first"), "seal": sealed}, third)
+        with stages.opened(loaded, tmp_path / "run", Lines()) as run:
+            run.update([*chain.stages(), last], ["third"])
+        return list(chain.ran)
+
+    sealed = 1
+    text = tmp_path / "run" / "first.txt"
+    assert update(1) == ["first", "second", "third"]
+    assert text.read_text() == "first 1 sealed"
+    assert update(1) == []
+    sealed = 2
+    assert update(1) == ["third"]
+    assert update(1) == []
+    text.write_text("damaged")
+    assert update(1) == ["first", "third"]
+    assert update(2) == ["first", "second", "third"]
+    assert text.read_text() == "first 2 sealed"
+
+
 def test_a_stage_runs_once(loaded: recipe.Recipe, tmp_path: Path) -> None:
     chain = Chain()
     assert chain.update(loaded, tmp_path / "run")[0] == ["first", "second"]

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinsmith import __version__, dataset, files, fitting
+from tinsmith import __version__, dataset, files, fitting, hub
 from tinsmith.errors import FormatError, InputError
-from tinsmith.formats.tin import CONSTRAINT
+from tinsmith.formats.sbom import Bill, Source
+from tinsmith.formats.tin import BILL, CONSTRAINT, RECIPE
 from tinsmith.progress import Display, transfer
 from tinsmith.recipe import AUTO
 from tinsmith.stages import Made, Run
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from tinsmith.targets import Target
 
 CHECK_PROMPTS = 8
+MEASURED = 4096  # bytes that metrics add to a bill of materials, at most
 
 
 def check_target(run: Run) -> None:
@@ -35,7 +37,8 @@ def check_target(run: Run) -> None:
     recipe = run.recipe
     spec = models.load(run.facts("data")["base"]["path"])
     context = context_of(run, spec)
-    sizes = {name: len(data) for name, data in entries_before_training(run).items()}
+    sizes = {name: len(data) for name, data in entries(run).items()}
+    sizes |= {BILL: len(bill(run).encode()) + MEASURED, RECIPE: recipe.path.stat().st_size}
     fit.check(Base(spec, recipe.name, context, sizes), recipe.build.formats, context, devices(run))
 
 
@@ -55,12 +58,6 @@ def devices(run: Run) -> list[Target]:
     return [targets.find(name, run.recipe.path.parent) for name in run.recipe.build.target]
 
 
-def entries_before_training(run: Run) -> dict[str, bytes]:
-    """Those of a tin's further entries that are worth counting and known without a model."""
-    constraint = run.facts("data").get("constraint")
-    return {CONSTRAINT: (run.folder / "data" / "answer.bin").read_bytes()} if constraint else {}
-
-
 def context_of(run: Run, spec: Spec) -> int:
     """The tokens of a session: the recipe's, or else the least of its targets' defaults."""
     from tinsmith.plan import fit
@@ -70,6 +67,7 @@ def context_of(run: Run, spec: Spec) -> int:
 
 def build_inputs(run: Run) -> dict[str, Any]:
     licenses = run.digests("data").get("data/LICENSES.txt")
+    base_license = hub.license_text(Path(run.facts("data")["base"]["path"]))
     return {
         "merged": run.digests("merge"),
         "importance": run.digests("train")[f"{trained(run).name}/importance.safetensors"],
@@ -77,6 +75,7 @@ def build_inputs(run: Run) -> dict[str, Any]:
         **calibration_inputs(run),
         "name": run.recipe.name,
         "licenses": licenses,
+        "base_license": hashlib.sha256(base_license).hexdigest() if base_license else None,
         "constraint": run.digests("data").get("data/answer.bin"),
         "recipe": run.recipe.model_digest,
     }
@@ -116,6 +115,7 @@ def build(run: Run) -> Made:
         manifest(run),
         importance.load(trained(run)),
         choose,
+        bill(run),
     )
     return Made(
         [path for pair in built.values() for path in pair],
@@ -148,24 +148,30 @@ def manifest(run: Run) -> dict[str, Any]:
 
 
 def entries(run: Run) -> dict[str, bytes]:
-    """A tin's bill of materials, the licences that the data came with, and the compiled constraint."""
-    from tinsmith.formats.sbom import Source, sbom
-
-    name, base = run.recipe.name, run.facts("data")["base"]
-    bill = sbom(
-        name,
-        run.facts("merge")["sha256"],
-        base=Source(base["name"], base["sha256"], license=base["license"]) if run.recipe.base else None,
-        data=[Source(f"{name}-{split}", digest) for split, digest in data_digests(run).items()],
-        license=base["license"],
-        tool_version=__version__,
-    )
-    found = {"sbom.cdx.json": (json.dumps(bill, indent=1) + "\n").encode()}
+    """The licences that base and data came with, and the compiled constraint."""
+    found = licenses(Path(run.facts("data")["base"]["path"]))
     if run.recipe.data.licenses:
         found["LICENSES/data.txt"] = (run.folder / "data" / "LICENSES.txt").read_bytes()
     if run.facts("data").get("constraint"):
         found[CONSTRAINT] = (run.folder / "data" / "answer.bin").read_bytes()
     return found
+
+
+def licenses(base: Path) -> dict[str, bytes]:
+    text = hub.license_text(base)
+    return {"LICENSES/base.txt": text} if text else {}
+
+
+def bill(run: Run) -> Bill:
+    """The bill of materials, but for what differs from file to file."""
+    name, base = run.recipe.name, run.facts("data")["base"]
+    return Bill(
+        name,
+        __version__,
+        base=Source(base["name"], base["sha256"], license=base["license"]) if run.recipe.base else None,
+        data=tuple(Source(f"{name}-{split}", digest) for split, digest in data_digests(run).items()),
+        license=base["license"],
+    )
 
 
 def data_digests(run: Run) -> dict[str, str]:
@@ -187,11 +193,12 @@ def build_files(
     manifest: dict[str, Any] | None = None,
     importance: Mapping[str, Buffer] | None = None,
     choose: fitting.Choose | None = None,
+    bill: Bill | None = None,
 ) -> dict[str, tuple[Path, Path]]:
     """A GGUF and a tin of `spec` in each preset: `<name>-q8_0.gguf` and `<name>-q8_0.tin` for Q8_0.
 
     context: tokens that a session holds at most, or 0 for the base's own; importance: as quant.encoder takes
-    it; choose: what gives the formats of AUTO.
+    it; choose: what gives the formats of AUTO; bill: the bill of materials, which each tin completes.
     """
     from tinsmith import models
     from tinsmith.formats.tin import Tin
@@ -221,12 +228,35 @@ def build_files(
         notes = [*spec.notes, *write_gguf(spec, gguf, formats_of, display, weights, feedback=feedback)]
         stored = dataclasses.replace(spec, tensors=models.load(gguf).tensors)
         facts = {**(manifest or {}), "weights": preset, **({"notes": notes} if notes else {})}
-        pack(stored, tin, preset, display, entries or {}, facts)
+        extra = dict(entries or {})
+        if bill is not None:
+            extra[BILL] = itemized(bill, preset, files.sha256_file(gguf), stored).encode()
+        pack(stored, tin, preset, display, extra, facts)
         built[preset] = (gguf, tin)
     refused = Tin(files.map_file(tin)).manifest.get("template_refused")
     if refused:
         display.line(f"build: the tins can't chat, but continue raw prompts: {refused}")
     return built
+
+
+def origin(given: str, path: Path, spec: Spec, name: str) -> tuple[dict[str, Any], Bill]:
+    """What the manifest says of the base of a model that needs no training, and its bill of materials.
+
+    given: how the user named it.
+    """
+    license = spec.general.get("license")
+    local = path.name if Path(given).exists() else given
+    digest = dataset.base_digest(path)
+    source = Source(local, digest, license=license)
+    base = {"name": local, "sha256": digest, "license": license}
+    return base, Bill(name, __version__, base=source, license=license)
+
+
+def itemized(bill: Bill, preset: str, digest: str, spec: Spec) -> Bill:
+    """The bill of one tin. digest: of the GGUF file that is in it."""
+    return dataclasses.replace(
+        bill, digest=digest, weights=preset, family=spec.family, parameters=spec.parameters
+    )
 
 
 def by_role(spec: Spec, importance: Mapping[str, Buffer]) -> dict[str, Buffer]:

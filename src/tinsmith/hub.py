@@ -283,3 +283,15 @@ def _html_links(body: bytes) -> Mapping[str, str]:
     parser = _Links()
     parser.feed(body.decode("utf-8", "replace"))
     return parser.found
+
+
+def license_text(path: Path) -> bytes | None:
+    """The licences, and notices, that a model came with: those in its folder, or beside a file that was pulled.
+
+    What lies beside another file may be of anything.
+    """
+    folder = path if path.is_dir() else path.parent
+    if path.is_file() and not (folder / "origin.json").is_file():
+        return None
+    found = [file for pattern in ("LICENSE*", "NOTICE*") for file in sorted(folder.glob(pattern))]
+    return b"\n".join(file.read_bytes() for file in found if file.is_file()) or None

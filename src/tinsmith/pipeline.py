@@ -1,4 +1,4 @@
-"""What a recipe runs: data → baselines → train → merge → build → verify → evaluate → report."""
+"""What a recipe runs: data → baselines → train → merge → build → verify → evaluate → seal → report."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinsmith import build, dataset, files
+from tinsmith import build, dataset, files, sealing
 from tinsmith.evaluate import report
 from tinsmith.evaluate import run as measure
 from tinsmith.progress import Bar, Display
@@ -166,7 +166,7 @@ def report_inputs(run: Run) -> dict[str, Any]:
     }
 
 
-REPORTED = ("data", "baselines", "train", "merge", "build", "verify", "evaluate")
+REPORTED = ("data", "baselines", "train", "merge", "build", "verify", "evaluate", "seal")
 STAGES = (
     Stage("data", (), dataset.data_inputs, dataset.data),
     Stage("baselines", ("data",), baseline_inputs, measure.baselines),
@@ -175,6 +175,7 @@ STAGES = (
     Stage("build", ("merge",), build.build_inputs, build.build),
     Stage("verify", ("build",), build.verify_inputs, build.verify),
     Stage("evaluate", ("verify",), evaluate_inputs, measure.evaluate),
+    Stage("seal", ("evaluate",), sealing.seal_inputs, sealing.seal),
     Stage("report", REPORTED, report_inputs, report.report),
 )
 

@@ -1,8 +1,9 @@
 """Stages of a run, brought up to date like a makefile's: skipped when nothing they read or made has changed.
 
 A run is a folder. Its run.json says of each stage what it read (digests and recipe values), what it made
-(digests), its seconds and its facts. It is replaced in one step after each stage, so a kill loses at most the
-stage under way, and the long stages resume from files of their own.
+(digests; where it wrote over another stage's output, the digest of that too), its seconds and its facts. It is
+replaced in one step after each stage, so a kill loses at most the stage under way, and the long stages resume
+from files of their own.
 """
 
 from __future__ import annotations
@@ -72,19 +73,28 @@ class Run:
         for stage in reversed(stages):
             if stage.name in goals or stage.name in wanted:
                 wanted |= {stage.name, *stage.needs}
+        earlier: list[str] = []
         for stage in stages:
-            if stage.name not in wanted:
-                continue
-            if self._current(stage):
-                self.display.line(f"{stage.name}: up to date")
-            else:
-                self._run(stage)
+            if stage.name in wanted:
+                if self._current(stage):
+                    self.display.line(f"{stage.name}: up to date")
+                else:
+                    self._run(stage, earlier)
+            earlier.append(stage.name)
 
     def _current(self, stage: Stage) -> bool:
         record = self.state["stages"].get(stage.name)
         if record is None or record["inputs_sha256"] != _digest(self._inputs(stage)):
             return False
-        return all(self._intact(name, entry) for name, entry in record["outputs"].items())
+        return all(self._intact(name, self._latest(name, entry)) for name, entry in record["outputs"].items())
+
+    def _latest(self, name: str, entry: dict[str, Any]) -> dict[str, Any]:
+        """What is on disk if nothing changed: an output, or what a later stage wrote in its place."""
+        for record in self.state["stages"].values():
+            if record.get("rewrote", {}).get(name) == entry["sha256"]:
+                rewritten: dict[str, Any] = record["outputs"][name]
+                return rewritten
+        return entry
 
     def _intact(self, name: str, entry: dict[str, Any]) -> bool:
         path = self.folder / name
@@ -96,7 +106,7 @@ class Run:
             return False
         return bool(stat.st_mtime_ns == entry["mtime_ns"] or files.sha256_file(path) == entry["sha256"])
 
-    def _run(self, stage: Stage) -> None:
+    def _run(self, stage: Stage, earlier: Sequence[str]) -> None:
         self.display.line(f"{stage.name}: …")
         start = time.monotonic()
         # Until it has finished again, the stage is not to be taken for done.
@@ -105,10 +115,18 @@ class Run:
         made = stage.run(self)
         seconds = time.monotonic() - start
         inputs = self._inputs(stage)
+        outputs = {self._name(path): _entry(path) for path in made.outputs}
+        rewrote = {
+            name: entry["sha256"]
+            for other in earlier
+            for name, entry in self.state["stages"].get(other, {}).get("outputs", {}).items()
+            if name in outputs
+        }
         self.state["stages"][stage.name] = {
             "inputs": inputs,
             "inputs_sha256": _digest(inputs),
-            "outputs": {self._name(path): _entry(path) for path in made.outputs},
+            "outputs": outputs,
+            **({"rewrote": rewrote} if rewrote else {}),
             "facts": made.facts,
             "seconds": round(seconds, 3),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
-import copy
 import json
+from typing import Any
 
 import pytest
 
-from tinsmith.formats.sbom import Source, sbom
+from tinsmith.formats.sbom import Bill, Source
 
 DIGEST = "ab" * 32
 
 
-def document() -> dict[str, object]:
-    return sbom(
+def bill(**more: Any) -> Bill:
+    return Bill(
         "home",
-        DIGEST,
+        "0.1.0",
+        digest=DIGEST,
         base=Source("SmolLM2", "cd" * 32, version="2", license="apache-2.0", url="https://example.org/m"),
-        data=[Source("train", "ef" * 32, license="my own terms")],
+        data=(Source("train", "ef" * 32, license="my own terms"),),
         license="Apache-2.0",
-        tool_version="0.1.0",
+        **more,
     )
+
+
+FULL = {
+    "family": "llama",
+    "weights": "Q4_0",
+    "parameters": 135_000_000,
+    "recipe": Source("recipe.toml", "12" * 32),
+    "metrics": {
+        "free": {"items": 8, "valid": 1.0, "exact": 0.5, "exact_interval": [0.25, 0.75], "function": None},
+    },
+}
+
+
+def document(**more: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(bill(**more).encode())
+    return found
 
 
 def test_the_schema_accepts_it() -> None:
@@ -28,24 +45,45 @@ def test_the_schema_accepts_it() -> None:
     validation = pytest.importorskip("cyclonedx.validation.json")
     pytest.importorskip("jsonschema")
     validator = validation.JsonStrictValidator(schema.SchemaVersion.V1_6)
-    assert validator.validate_str(json.dumps(document())) is None
+    for facts in ({}, FULL):
+        assert validator.validate_str(json.dumps(document(**facts))) is None
+    assert validator.validate_str(Bill("bare", "0.1.0", digest=DIGEST).encode().decode()) is None
     broken = {**document(), "specVersion": 7}
     assert validator.validate_str(json.dumps(broken)) is not None
 
 
-def test_it_names_base_and_data_with_digests() -> None:
-    found = document()
-    components = found["components"]
-    assert isinstance(components, list)
-    assert [(part["type"], part["hashes"][0]["content"]) for part in components] == [
-        ("machine-learning-model", "cd" * 32),
-        ("data", "ef" * 32),
+def test_it_names_base_data_recipe_and_runtime() -> None:
+    components = document(**FULL)["components"]
+    assert [(part["type"], part["name"]) for part in components] == [
+        ("machine-learning-model", "SmolLM2"),
+        ("data", "train"),
+        ("data", "recipe.toml"),
+        ("library", "libtin"),
     ]
+    assert [part["hashes"][0]["content"] for part in components[:3]] == ["cd" * 32, "ef" * 32, "12" * 32]
     assert components[0]["licenses"] == [{"license": {"id": "Apache-2.0"}}]
     assert components[1]["licenses"] == [{"license": {"name": "my own terms"}}]
+    assert components[3]["licenses"] == [{"license": {"id": "Apache-2.0"}}]
+
+
+def test_the_model_has_its_formats_and_metrics() -> None:
+    model = document(**FULL)["metadata"]["component"]
+    assert model["hashes"] == [{"alg": "SHA-256", "content": DIGEST}]
+    assert {"name": "tinsmith:weights", "value": "Q4_0"} in model["properties"]
+    card = model["modelCard"]
+    assert card["modelParameters"]["architectureFamily"] == "llama"
+    assert card["modelParameters"]["datasets"] == [{"ref": "data/train@" + "ef" * 8}]
+    assert card["quantitativeAnalysis"]["performanceMetrics"] == [
+        {"type": "valid", "value": "1.0", "slice": "test, free"},
+        {
+            "type": "exact",
+            "value": "0.5",
+            "slice": "test, free",
+            "confidenceInterval": {"lowerBound": "0.25", "upperBound": "0.75"},
+        },
+    ]
 
 
 def test_the_same_model_gives_the_same_document() -> None:
-    assert document() == copy.deepcopy(document())
-    other = sbom("home", "00" * 32, base=Source("b", DIGEST), data=[], license=None, tool_version="0.1.0")
-    assert other["serialNumber"] != document()["serialNumber"]
+    assert bill(**FULL).encode() == bill(**FULL).encode()
+    assert document(weights="Q8_0")["serialNumber"] != document(weights="Q4_0")["serialNumber"]

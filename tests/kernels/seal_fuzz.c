@@ -63,16 +63,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         text_size = s.size;
     }
     tin_error error = {0};
-    tin_status status = tin_file_verify(image, base.size - cut, (char *)text, text_size, owner, &error);
-    int changed =
-        cut || memcmp(image, base.data, base.size) || differs(text, text_size, signature, signature_size);
+    const char *asked =
+        what || bits & 32 ? owner : NULL; /* without a key the digests alone must tell, and faster */
+    tin_status status = tin_file_verify(image, base.size - cut, (char *)text, text_size, asked, &error);
+    int changed = cut || memcmp(image, base.data, base.size) ||
+                  (asked && differs(text, text_size, signature, signature_size));
     if (!status && changed)
         abort();
     if (status && (error.status != status || !*error.text))
-        abort();
-    /* Without a key the digests alone must tell. */
-    if (what == 0 && !tin_file_verify(image, base.size - cut, NULL, 0, NULL, NULL) &&
-        (cut || memcmp(image, base.data, base.size)))
         abort();
     free(image);
     free(text);

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tinsmith.cli import _budget
 from tinsmith.errors import InputError, UnsupportedError
+from tinsmith.formats.tin import BILL
 from tinsmith.recipe import AUTO, FORMATS, Build
 
 if TYPE_CHECKING:
@@ -126,10 +127,13 @@ def _from_model(args: argparse.Namespace) -> list[Path]:
     spec = models.load(path)
     spec = replace(spec, chat_template=dated(spec.chat_template, args.date))
     display, out, name = progress.display(), args.out or Path(), args.name or _name(path)
+    origin, bill = build.origin(args.source, path, spec, name)
+    entries = {**build.licenses(path), **(sealed.entries if sealed else {})}
     context, room = args.context, None
     if devices:
         context = fit.context_for(spec, devices, context)
-        sizes = {entry: len(data) for entry, data in sealed.entries.items()} if sealed else {}
+        sizes = {entry: len(data) for entry, data in entries.items()}
+        sizes[BILL] = len(build.itemized(bill, "Q4_K_M", "0" * 64, spec).encode())
         base = Base(spec, name, context, sizes)
         fit.check(base, formats, context, devices)
         room = fit.room(base, context, devices) if AUTO in formats else None
@@ -140,10 +144,11 @@ def _from_model(args: argparse.Namespace) -> list[Path]:
         formats,
         context,
         display,
-        sealed.entries if sealed else None,
-        {"constraint": sealed.facts} if sealed else None,
+        entries,
+        {"base": origin, **({"constraint": sealed.facts} if sealed else {})},
         build.by_role(spec, importance),
         lambda spec: _budget.search(args, spec, _budget.work_folder(args, out / name), display, None, room),
+        bill,
     )
     return [file for pair in built.values() for file in pair]
 

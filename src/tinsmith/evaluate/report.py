@@ -40,6 +40,11 @@ def compose(run: Run) -> dict[str, Any]:
     recipe = run.recipe
     data = run.facts("data")
     systems = {**run.facts("baselines")["systems"], **run.facts("evaluate")["systems"]}
+    built = {**run.state["stages"]["build"]["outputs"], **run.state["stages"]["seal"]["outputs"]}
+    for weights, tin in run.facts("build")["tins"].items():
+        for name in (f"shipped_{weights.lower()}", constrained(f"shipped_{weights.lower()}")):
+            if name in systems:
+                systems[name] = {**systems[name], "bytes": built[tin]["bytes"]}
     headline = headline_system(recipe.build.formats)
     items = test_items(run)
     answers = read_answers(run.folder / "eval" / f"{headline}.jsonl")
@@ -48,7 +53,6 @@ def compose(run: Run) -> dict[str, Any]:
         metrics.grade(recipe.data.task, a.text, e.output, e.accept, known)
         for a, e in zip(answers, items, strict=True)
     ]
-    built = run.state["stages"]["build"]["outputs"]
     return {
         "name": recipe.name,
         "task": recipe.data.task,

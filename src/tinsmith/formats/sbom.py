@@ -1,11 +1,11 @@
-"""A CycloneDX 1.6 bill of materials: the model, and the base and data it was made from."""
+"""A CycloneDX 1.6 bill of materials: the model, and what it was made from and runs by."""
 
 from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 # Hugging Face and GGUF write licences in lower case; CycloneDX takes SPDX's spelling or a free name.
@@ -23,6 +23,7 @@ _SPDX = {
         "MPL-2.0",
     )
 }
+_FRACTIONS = ("valid", "function", "exact", "equivalent")
 
 
 @dataclass(frozen=True)
@@ -36,47 +37,108 @@ class Source:
     url: str | None = None
 
 
-def sbom(
-    name: str,
-    digest: str,
-    *,
-    base: Source | None,
-    data: Iterable[Source],
-    license: str | None,
-    tool_version: str,
-) -> dict[str, Any]:
-    """The document for the model `name` whose weights have the SHA-256 `digest`; base: None for one that was
-    trained from scratch.
+@dataclass(frozen=True)
+class Bill:
+    """What is known of the model `name`.
 
-    It holds no time and its serial number comes from its content, so the same model gives the same document.
+    version: tinsmith's. digest: the SHA-256 of the model as a GGUF file, which `tinsmith export` gives back.
+    base: None for a model that was trained from nothing. family: its architecture. weights: the preset of its
+    weight formats. parameters: how many. recipe: what states how it was made. metrics: of each system that was
+    measured, its figures as in report.json; fractions and `exact_interval` are taken.
     """
-    sources = [_component("data", source) for source in data]
-    parts = [*([_component("machine-learning-model", base)] if base else []), *sources]
-    model = _component("machine-learning-model", Source(name, digest, license=license))
-    model["modelCard"] = {
-        "modelParameters": {
-            "task": "text-generation",
-            "datasets": [{"ref": part["bom-ref"]} for part in sources],
+
+    name: str
+    version: str
+    digest: str = ""
+    base: Source | None = None
+    data: tuple[Source, ...] = ()
+    license: str | None = None
+    family: str | None = None
+    weights: str | None = None
+    parameters: int | None = None
+    recipe: Source | None = None
+    metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def encode(self) -> bytes:
+        """The document's text. It holds no time and its serial number comes from its content, so the same model
+        gives the same bytes."""
+        document = self._document()
+        content = json.dumps(document, sort_keys=True)
+        document["serialNumber"] = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, content)}"
+        return (json.dumps(document, indent=1) + "\n").encode()
+
+    def _document(self) -> dict[str, Any]:
+        parts = list(self._parts())
+        model = self._model(parts)
+        tool = {"type": "application", "name": "tinsmith", "version": self.version}
+        return {
+            "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
+            "bomFormat": "CycloneDX",
+            "specVersion": "1.6",
+            "version": 1,
+            "metadata": {"tools": {"components": [tool]}, "component": model},
+            "components": parts,
+            "dependencies": [{"ref": model["bom-ref"], "dependsOn": [part["bom-ref"] for part in parts]}],
         }
-    }
-    if not sources:
-        del model["modelCard"]["modelParameters"]["datasets"]
-    if base:
-        ancestor = {key: value for key, value in parts[0].items() if key != "bom-ref"}
-        model["pedigree"] = {"ancestors": [ancestor]}
-    tool = {"type": "application", "name": "tinsmith", "version": tool_version}
-    document = {
-        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
-        "bomFormat": "CycloneDX",
-        "specVersion": "1.6",
-        "version": 1,
-        "metadata": {"tools": {"components": [tool]}, "component": model},
-        "components": parts,
-        "dependencies": [{"ref": model["bom-ref"], "dependsOn": [part["bom-ref"] for part in parts]}],
-    }
-    content = json.dumps(document, sort_keys=True)
-    document["serialNumber"] = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, content)}"
-    return document
+
+    def _parts(self) -> Iterator[dict[str, Any]]:
+        """Base, data, recipe, and the library that runs the model."""
+        if self.base is not None:
+            yield _component("machine-learning-model", self.base)
+        for source in self.data:
+            yield {**_component("data", source), "data": [{"type": "dataset", "name": source.name}]}
+        if self.recipe is not None:
+            configuration = [{"type": "configuration", "name": self.recipe.name}]
+            yield {**_component("data", self.recipe), "data": configuration}
+        yield {
+            "type": "library",
+            "bom-ref": f"library/libtin@{self.version}",
+            "name": "libtin",
+            "version": self.version,
+            "description": "tinsmith's runtime, which any of its builds of this version may stand in for",
+            "licenses": _licenses("Apache-2.0"),
+        }
+
+    def _model(self, parts: list[dict[str, Any]]) -> dict[str, Any]:
+        model = _component("machine-learning-model", Source(self.name, self.digest, license=self.license))
+        datasets = [
+            {"ref": part["bom-ref"]} for part in parts if part.get("data", [{}])[0].get("type") == "dataset"
+        ]
+        card: dict[str, Any] = {
+            "task": "text-generation",
+            "inputs": [{"format": "text"}],
+            "outputs": [{"format": "text"}],
+        }
+        if self.family:
+            card["architectureFamily"] = self.family
+        if datasets:
+            card["approach"], card["datasets"] = {"type": "supervised"}, datasets
+        model["modelCard"] = {"modelParameters": card}
+        if self.metrics:
+            model["modelCard"]["quantitativeAnalysis"] = {"performanceMetrics": list(self._metrics())}
+        if self.base is not None:
+            model["pedigree"] = {"ancestors": [{k: v for k, v in parts[0].items() if k != "bom-ref"}]}
+        facts = {"weights": self.weights, "parameters": self.parameters}
+        stated = [{"name": f"tinsmith:{k}", "value": str(v)} for k, v in facts.items() if v is not None]
+        if stated:
+            model["properties"] = stated
+        return model
+
+    def _metrics(self) -> Iterator[dict[str, Any]]:
+        for system, figures in self.metrics.items():
+            for name in _FRACTIONS:
+                if figures.get(name) is None:
+                    continue
+                found: dict[str, Any] = {"type": name, "value": str(figures[name]), "slice": f"test, {system}"}
+                if name == "exact" and figures.get("exact_interval"):
+                    low, high = figures["exact_interval"]
+                    found["confidenceInterval"] = {"lowerBound": str(low), "upperBound": str(high)}
+                yield found
+
+
+def _licenses(license: str) -> list[dict[str, Any]]:
+    spdx = _SPDX.get(license.lower())
+    return [{"license": {"id": spdx} if spdx else {"name": license}}]
 
 
 def _component(kind: str, source: Source) -> dict[str, Any]:
@@ -89,8 +151,7 @@ def _component(kind: str, source: Source) -> dict[str, Any]:
     if source.version:
         component["version"] = source.version
     if source.license:
-        spdx = _SPDX.get(source.license.lower())
-        component["licenses"] = [{"license": {"id": spdx} if spdx else {"name": source.license}}]
+        component["licenses"] = _licenses(source.license)
     if source.url:
         component["externalReferences"] = [{"type": "distribution", "url": source.url}]
     return component

@@ -29,6 +29,8 @@ Buffer = bytes | bytearray | memoryview
 PAGE = 4096
 MANIFEST = "manifest.json"
 CONSTRAINT = "grammar/answer.bin"  # what answers may be, where a tin says so
+BILL = "sbom.cdx.json"
+RECIPE = "recipe.toml"  # of a tin that a recipe made, once it was measured
 VERSION = 1
 _KIND = "tin"
 _LIMIT = (1 << 32) - 1
@@ -126,6 +128,14 @@ def write(
             file.truncate()
             writer.extend(further)
         writer.seal(manifest)
+
+
+def rewrite(path: str | Path, entries: Mapping[str, Data], manifest: Mapping[str, Any]) -> None:
+    """Writes a tin anew, atomically, with these entries in place of those of their names, or behind the others,
+    and these facts in its manifest. All else stays as it is, byte for byte; a signature no longer holds."""
+    old = Tin(path)
+    kept = {name: entries.get(name, old.entry(name)) for name in old.names if name != MANIFEST}
+    write(path, {**kept, **entries}.items(), {**old.manifest, **manifest})
 
 
 def pack_bytes(entries: Sequence[tuple[str, Data]], manifest: Mapping[str, Any]) -> memoryview:
