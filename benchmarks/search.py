@@ -1,7 +1,7 @@
 """Measures `auto` beside llama.cpp's presets, at equal file sizes, by what each file loses.
 
     python benchmarks/search.py WORK [--run runs/home | --model MODEL --calibration F --test F]
-        [--tokens 8192] [--sizes 60,65,…,145] [--presets q4_k_m,…] > search.json
+        [--examples N] [--tokens 8192] [--sizes 60,65,…,145] [--presets q4_k_m,…] > search.json
 
 The float model is the dequantized Q8_0 file: of a recipe's run, or of MODEL (the base of the examples where
 neither is given, on Python's own topics of help). llama.cpp quantizes that with the importance matrix that ours
@@ -50,6 +50,7 @@ def main() -> int:
     parser.add_argument("--model", default="smollm2-135m-instruct")
     parser.add_argument("--calibration", type=Path)
     parser.add_argument("--test", type=Path)
+    parser.add_argument("--examples", type=int, default=0, help="of each split of a run that are read (0: all)")
     parser.add_argument("--tokens", type=int, default=8192, help="of the test text")
     parser.add_argument("--seen", type=int, default=16_384, help="tokens for second moments and importance")
     parser.add_argument("--measured", type=int, default=1024, help="tokens that sensitivities are measured on")
@@ -103,7 +104,11 @@ class Comparison:
     def _texts(self, args: argparse.Namespace) -> tuple[list[int], list[int]]:
         """Token ids of the calibration text and of the test text."""
         if args.run:
-            return conversations(args.run, self.source, "train"), conversations(args.run, self.source, "test")
+            calibration, test = (
+                conversations(args.run, self.source, split, args.examples or None)
+                for split in ("train", "test")
+            )
+            return calibration, test
         if args.calibration and args.test:
             texts = [text.read(path) for path in (args.calibration, args.test)]
         else:
@@ -178,11 +183,11 @@ class Comparison:
             raise InputError(f"llama.cpp does not quantize {plain} to {name}")
 
 
-def conversations(run: Path, source: Path, split: str) -> list[int]:
-    """The run's examples of a split as the model sees them, with their answers."""
+def conversations(run: Path, source: Path, split: str, most: int | None) -> list[int]:
+    """The run's examples of a split, `most` at most, as the model sees them, with their answers."""
     said = json.loads((run / "run.json").read_text())["stages"]["train"]["inputs"]
     model, task, ids = tinsmith.load(source), Task(said["task"]), list[int]()
-    for example in read_jsonl(run / "data" / f"{split}.jsonl"):
+    for example in read_jsonl(run / "data" / f"{split}.jsonl")[:most]:
         asked = [dict(message) for message in task.messages(example, said["system"])]
         ids += model.render([*asked, {"role": "assistant", "content": example.output}], generate=False)
     return ids
