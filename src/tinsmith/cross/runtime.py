@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tinsmith import files
 from tinsmith.cross import library, sources, wasm
 from tinsmith.cross.zig import Machine
 from tinsmith.errors import UnsupportedError
@@ -91,7 +91,8 @@ FORMS: dict[str, Callable[[Target, Path], list[Path]]] = {
 
 
 def _copy(path: Path, folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / path.name
-    shutil.copy(path, target)
-    return target
+    copy = folder / path.name
+    with files.atomic_write(copy) as file:
+        file.write(path.read_bytes())
+    copy.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
+    return copy
