@@ -17,6 +17,7 @@ extern const uint8_t image_flash[];
 extern uint8_t image_code_bytes[], image_static_bytes[]; /* numbers: their addresses */
 extern uint8_t image_stack_begin[], image_stack_end[];
 uint32_t image_stack_used(void);
+uint64_t image_ticks(void);
 
 static _Alignas(TIN_ALIGNMENT) uint8_t model_block[TINI_MODEL_ROOM];
 static __attribute__((section(".session"), aligned(TIN_ALIGNMENT))) uint8_t session_block[TIN_SESSION_BYTES];
@@ -47,8 +48,8 @@ static void put(const char *text) {
     put_bytes(text, strlen(text));
 }
 
-static void put_number(uint32_t value) {
-    char digits[10];
+static void put_number(uint64_t value) {
+    char digits[20];
     size_t at = sizeof digits;
     do
         digits[--at] = (char)('0' + value % 10);
@@ -123,7 +124,8 @@ static void digest_logits(tin_session *session, uint32_t vocab, uint8_t digest[3
     tini_sha256_end(&hash, digest);
 }
 
-/* Whether every prompt's logits are those that the tin was sealed with; prints "digest ISA PROMPT HEX". */
+/* Whether every prompt's logits are those that the tin was sealed with; prints "digest ISA PROMPT HEX equal" and "ticks ISA
+ * PROMPT TOKENS CLOCKS", the processor's own, which tell the speed. */
 static int selftest(const char *isa) {
     tin_model *model = open_model(isa);
     tin_session *session = open_session(model);
@@ -147,10 +149,12 @@ static int selftest(const char *isa) {
         if (size - at < 32)
             stop("selftest.bin is cut short");
         uint8_t digest[32];
+        uint64_t begin = image_ticks();
         check(tin_session_rewind(session, 0, &error));
         check(tin_session_append(session, tokens, count, &error));
         check(tin_session_want_logits(session, 0, &error));
         digest_logits(session, info.vocab, digest);
+        uint64_t ticks = image_ticks() - begin;
         good += !memcmp(digest, data + at, sizeof digest);
         put("digest ");
         put(isa);
@@ -159,6 +163,15 @@ static int selftest(const char *isa) {
         put(" ");
         put_hex(digest, sizeof digest);
         put(memcmp(digest, data + at, sizeof digest) ? " differs\n" : " equal\n");
+        put("ticks ");
+        put(isa);
+        put(" ");
+        put_number(k);
+        put(" ");
+        put_number(count);
+        put(" ");
+        put_number(ticks);
+        put("\n");
         flush();
         at += sizeof digest;
     }

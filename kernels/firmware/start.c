@@ -13,6 +13,12 @@ void image_reset(void);
 #define SCB_CPACR (*(volatile uint32_t *)0xe000ed88u)
 #define CP10_AND_CP11 (0xfu << 20) /* floats, and MVE */
 
+/* SysTick counts the processor's clock down, 24 bits of it, and interrupts when it begins anew. */
+#define SYST_CSR (*(volatile uint32_t *)0xe000e010u)
+#define SYST_RVR (*(volatile uint32_t *)0xe000e014u)
+#define SYST_CVR (*(volatile uint32_t *)0xe000e018u)
+#define SYST_MOST 0xffffffu
+
 /* Any word will do that a program does not often write. */
 #define STACK_PAINT 0x74696e21u
 
@@ -21,13 +27,28 @@ static void fault(void) {
     board_exit(1);
 }
 
-/* No interrupt is enabled, so the system's own vectors are all there are. */
+static volatile uint32_t begun_anew;
+
+static void tick(void) {
+    begun_anew++;
+}
+
+/* Clocks of the processor since the reset. */
+uint64_t image_ticks(void) {
+    uint32_t times, left;
+    do {
+        times = begun_anew;
+        left = SYST_CVR;
+    } while (times != begun_anew);
+    return (uint64_t)times * (SYST_MOST + 1u) + (SYST_MOST - left);
+}
+
+/* No interrupt of the board is enabled, so the system's own vectors are all there are: SysTick's is the last. */
 __attribute__((section(".vectors"), used)) static const void *const vectors[16] = {
-    image_stack_end,     (const void *)image_reset, /* NMI and faults */
+    image_stack_end,     (const void *)image_reset, (const void *)fault, (const void *)fault,
     (const void *)fault, (const void *)fault,       (const void *)fault, (const void *)fault,
     (const void *)fault, (const void *)fault,       (const void *)fault, (const void *)fault,
-    (const void *)fault, (const void *)fault,       (const void *)fault, (const void *)fault,
-    (const void *)fault, (const void *)fault,
+    (const void *)fault, (const void *)fault,       (const void *)fault, (const void *)tick,
 };
 
 /* Of the stack that main has at most used, in bytes. */
@@ -52,5 +73,8 @@ void image_reset(void) {
         *to = *from++;
     for (volatile uint32_t *to = image_bss_begin; to < image_bss_end; to++)
         *to = 0;
+    SYST_RVR = SYST_MOST;
+    SYST_CVR = 0;
+    SYST_CSR = 7; /* the processor's clock, interrupting, on */
     board_exit(main());
 }

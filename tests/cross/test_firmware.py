@@ -12,12 +12,12 @@ from tiny_models import tiny_spec
 
 from tinsmith import _core, compiler, models, plan, targets
 from tinsmith.compiler import selftest
-from tinsmith.cross import firmware
+from tinsmith.cross import firmware, verify
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.files import map_file
 from tinsmith.plan.contents import of_tin
 from tinsmith.progress import PlainDisplay
-from tinsmith.quant import files
+from tinsmith.quant import files, model
 
 BOARDS = ["cortex-m55", "cortex-m7"]
 
@@ -32,9 +32,9 @@ pytestmark = [
 
 def digests(tin: Path) -> list[str]:
     """Those that the tin carries, which this machine gives too."""
-    model = _core.Model(map_file(tin))
-    found = list(selftest.read(model.entry("selftest.bin")))
-    assert [selftest.logits_digest(model, tokens) for tokens, _ in found] == [digest for _, digest in found]
+    core = _core.Model(map_file(tin))
+    found = list(selftest.read(core.entry("selftest.bin")))
+    assert [selftest.logits_digest(core, tokens) for tokens, _ in found] == [digest for _, digest in found]
     return [digest for _, digest in found]
 
 
@@ -70,8 +70,8 @@ def test_every_set_gives_the_digests_of_this_machine_in_the_memory_that_was_plan
     used = report.sizes.pop("stack_used")
     assert report.sizes == image.sizes
     assert 0 < used < report.sizes["stack_bytes"] // 2
-    model = _core.Model(map_file(tin))
-    session = _core.Session(model, context=report.sizes["context"], chunk=report.sizes["chunk"])
+    core = _core.Model(map_file(tin))
+    session = _core.Session(core, context=report.sizes["context"], chunk=report.sizes["chunk"])
     assert report.sizes["session_bytes"] == session.size()
     planned = plan.memory_of(of_tin(tin), target, plan.Options(context=report.sizes["context"]))
     assert report.sizes["session_bytes"] == planned.session.bytes
@@ -79,20 +79,20 @@ def test_every_set_gives_the_digests_of_this_machine_in_the_memory_that_was_plan
     assert report.sizes["static_bytes"] + report.sizes["stack_bytes"] == planned.firmware
     assert report.sizes["ram_bytes"] == planned.ram
     # Nothing of the file is copied: ram holds less than the weights alone.
-    assert report.sizes["ram_bytes"] < model.info()["weight_bytes"]
+    assert report.sizes["ram_bytes"] < core.info()["weight_bytes"]
     assert image.binary.stat().st_size == report.sizes["code_bytes"]
 
 
 def test_an_image_answers_as_this_machine_does(tin: Path, built: Builder) -> None:
     prompt, image = "hello, you", built("cortex-m55")
-    model = _core.Model(map_file(tin))
-    session = _core.Session(model, context=image.sizes["context"], chunk=8)
-    tokens = model.tokenize(prompt, 2)
+    core = _core.Model(map_file(tin))
+    session = _core.Session(core, context=image.sizes["context"], chunk=8)
+    tokens = core.tokenize(prompt, 2)
     session.append(tokens)
     session.generate(image.sizes["context"] - len(tokens))
     text = b""
     while session.step() == _core.STEP_TOKEN:
-        piece, control, _ = model.token(session.token())
+        piece, control, _ = core.token(session.token())
         text += b"" if control else piece
     said = firmware.run(image, tin, targets.load("cortex-m55"), [prompt])
     assert said == text.replace(b"\0", b"").decode("utf-8", "replace") + "\n"
@@ -136,8 +136,26 @@ def test_a_context_is_as_long_as_ram_allows(tin: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_real_model_runs_on_the_board_with_external_memory(base_gguf: Path, tmp_path: Path) -> None:
+def test_a_real_model_gives_its_digests_from_external_memory(base_gguf: Path, tmp_path: Path) -> None:
+    """SmolLM2-135M: 103 MB in place, by every set of the Cortex-M55."""
     smaller, tin = tmp_path / "smaller.gguf", tmp_path / "smaller.tin"
     files.quantize(base_gguf, smaller, "Q4_0")
     compiler.build_tin(models.load(smaller), tin)
-    assert firmware.verify(tin, targets.load("cortex-m55"), PlainDisplay()) == digests(tin)
+    check_verify(tin, "cortex-m55")
+
+
+@pytest.mark.slow
+def test_a_small_model_gives_its_digests_on_a_cortex_m7(tmp_path: Path) -> None:
+    tin = tmp_path / "small.tin"
+    shape = {"hidden_size": 256, "intermediate_size": 768, "num_attention_heads": 8, "num_hidden_layers": 14}
+    spec = tiny_spec("llama", max_position_embeddings=512, **shape)
+    compiler.build_tin(model.apply(spec, "Q8_0"), tin)
+    assert 8e6 < tin.stat().st_size < 16 << 20
+    check_verify(tin, "cortex-m7")
+
+
+def check_verify(tin: Path, board: str) -> None:
+    target, expected = targets.load(board), verify.host(tin)
+    assert expected == digests(tin)
+    ran = verify.verify(tin, target, expected, PlainDisplay())
+    assert [one.isa for one in ran] == list(target.cpu.isa)

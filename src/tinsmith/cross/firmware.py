@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from tinsmith import _core, plan
-from tinsmith.compiler import selftest
+from tinsmith import plan
 from tinsmith.cross import sources
 from tinsmith.errors import InputError, UnsupportedError
-from tinsmith.files import atomic_write, map_file, write_fault
+from tinsmith.files import atomic_write, write_fault
 from tinsmith.plan.contents import Contents, of_tin
 from tinsmith.plan.memory import STACK
 from tinsmith.progress import Display
@@ -55,10 +54,11 @@ class Image:
 
 @dataclass(frozen=True)
 class Report:
-    """What an image printed about its self-test. digests: of every prompt, by instruction set; sizes: bytes by
-    use."""
+    """What an image printed about its self-test. digests: of every prompt, by instruction set; ticks: their
+    tokens, and the processor's clocks; sizes: bytes by use."""
 
     digests: dict[str, list[str]]
+    ticks: dict[str, tuple[int, int]]
     sizes: dict[str, int]
 
 
@@ -100,13 +100,14 @@ def image(tin: Path, target: Target, out: Path, display: Display, *, context: in
     return Image(out / "firmware.elf", out / "firmware.bin", sizes)
 
 
-def run(built: Image, tin: Path, target: Target, words: Iterable[str] = ()) -> str:
+def run(built: Image, tin: Path, target: Target, words: Iterable[str] = (), options: Iterable[str] = ()) -> str:
     """What the image prints on the target's board, which qemu plays, when given a prompt (or "/selftest SET").
+    options: further ones of qemu.
 
     Raises InputError with the image's own line where it ends with an error.
     """
     flash = f"loader,file={_escaped(str(tin))},addr={_firmware(target).flash.base:#x},force-raw=on"
-    command = [_tool(QEMU), *board_options(target, built.elf, ["firmware", *words]), "-device", flash]
+    command = [_tool(QEMU), *board_options(target, built.elf, ["firmware", *words]), "-device", flash, *options]
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS, check=False
@@ -136,28 +137,21 @@ def board_options(target: Target, elf: Path, words: Iterable[str]) -> list[str]:
     ]  # fmt: skip
 
 
-def measure(built: Image, tin: Path, target: Target, isa: str = "") -> Report:
+def measure(built: Image, tin: Path, target: Target, isa: str = "", options: Iterable[str] = ()) -> Report:
     """The tin's self-test on the board: of one instruction set, or of all that the image has."""
     digests: dict[str, list[str]] = {}
+    ticks: dict[str, tuple[int, int]] = {}
     sizes: dict[str, int] = {}
-    for line in run(built, tin, target, ["/selftest", isa] if isa else []).splitlines():
+    for line in run(built, tin, target, ["/selftest", isa] if isa else [], options).splitlines():
         match line.split():
             case ["digest", name, _, hexadecimal, _]:
                 digests.setdefault(name, []).append(hexadecimal)
+            case ["ticks", name, _, tokens, clocks]:
+                before = ticks.get(name, (0, 0))
+                ticks[name] = (before[0] + int(tokens), before[1] + int(clocks))
             case [name, value] if value.isdigit():
                 sizes[name] = int(value)
-    return Report(digests, sizes)
-
-
-def verify(tin: Path, target: Target, display: Display) -> list[str]:
-    """The digests of the logits of every prompt of the tin's self-test, as the target's best instruction set
-    gives them on its board. The caller compares them with the tin's own, and with this machine's."""
-    longest = max(len(tokens) for tokens, _ in selftest.read(_core.Model(map_file(tin)).entry("selftest.bin")))
-    with tempfile.TemporaryDirectory() as folder:
-        built = image(tin, target, Path(folder), display, context=longest)
-        isa = target.cpu.isa[-1]
-        display.line(f"{target.name}: the self-test on {isa}, on {QEMU}'s {target.run.machine}")
-        return measure(built, tin, target, isa).digests[isa]
+    return Report(digests, ticks, sizes)
 
 
 # ---- building ----

@@ -17,7 +17,7 @@ _MOST_CHUNK = 4096
 # What firmware (kernels/firmware) keeps in RAM besides: its stack, what it says and is asked, and the prompt's
 # tokens.
 STACK = 8 << 10
-_STATICS = 1608
+_STATICS = 1612
 _TOKEN = 4
 
 
