@@ -189,7 +189,7 @@ def test_the_closed_set_has_every_word_and_none_of_the_other_commands(sampler: M
     assert any(command.template.name in held for command in splits.closed)
 
 
-@pytest.mark.parametrize("name", ["recipe.toml", "recipe-full.toml"])
+@pytest.mark.parametrize("name", ["recipe.toml", "recipe-full.toml", "recipe-auto.toml"])
 def test_recipes_are_valid_and_make_their_own_data(name: str) -> None:
     found = recipe.load(HOME / name)
     assert found.constraint.tools == "data/tools.json"
