@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -38,29 +40,42 @@ Nobody signed this folder: `sha256sum -c SHA256SUMS` finds damage, and no intent
 
 _PYTHON = """\
 ## With Python
-    python3 -I install.py --into DIR
+    python3 -I install.py{options} --into DIR
 
 checks the folder and installs `{wheel}` and the model into
 the new folder DIR, by Python 3.11 or newer and its standard library alone. DIR may also be an environment that
 `python3 -m venv --without-pip DIR` made. Then
 
-    DIR/tinsmith run DIR/model/{tin} "{prompt}"
+    DIR/tinsmith run DIR/model/{tin} {prompt}
 
 or, from a program (`sys.path` must have `DIR/site`, or the environment be active):
 
 ```python
 import tinsmith
 
-model = tinsmith.load("DIR/model/{tin}")
+model = tinsmith.load("DIR/model/{tin}"{key})
 print({call})
 ```
 """
 
 _SHELL = """\
 ## With a shell and the C program
-    sh install.sh
+    sh install.sh{options}
 
 checks the folder, and asks the model once, with nothing but a POSIX shell (busybox's will do) and `{tool}`.
+"""
+
+_WEB = """\
+## In a browser, or in node
+Serve `{folder}/tin.mjs` and `{folder}/tin.wasm` from one folder:
+
+```js
+import {{ load }} from "./tin.mjs";
+
+const model = await load(await (await fetch("{tin}")).arrayBuffer());
+const session = model.session({{ context: 1024 }});
+for (const piece of session.chat([{{ role: "user", content: {prompt} }}])) show(piece);
+```
 """
 
 _BOARD = """\
@@ -72,7 +87,10 @@ bytes of ram by use. The image answers a prompt; without one it runs the file's 
 
 _C = """\
 ## From C
-`{header}` says what each function does; link {libraries}. The library allocates nothing and starts no thread.
+`{header}` says what each function does. Link one of
+
+{libraries}
+The library allocates nothing, and starts no thread unless you make a pool.
 """
 
 
@@ -82,18 +100,28 @@ def text(tin: Path, target: Target | None, prompt: str, names: Sequence[str], si
     wheel = next((name for name in names if name.endswith(".whl")), None)
     tool = next((name for name in names if name.endswith("/tin")), None)
     header = next((name for name in names if name.endswith("/tin.h")), None)
-    libraries = [f"`{name}`" for name in names if name.endswith((".a", ".so", ".dylib", ".dll", ".lib"))]
+    libraries = [f"- `{name}`\n" for name in names if name.endswith((".a", ".so", ".dylib", ".dll", ".lib"))]
     chats = "turns.bin" in Tin(tin).names
-    call = f'model.chat([{{"role": "user", "content": "{prompt}"}}]).text'
-    call = call if chats else f'model.generate("{prompt}").text'
+    asked = json.dumps(prompt, ensure_ascii=False)
+    call = f'model.chat([{{"role": "user", "content": {asked}}}]).text'
+    options = " --key RW..." if signed else " --unsigned"
+    key = ', key="RW..."' if signed else ""
+    call = call if chats else f"model.generate({asked}).text"
     device = target.title if target else "machines like the one that made this"
     parts = [_what(tin, device, manifest), _UNSIGNED if not signed else _CHECK]
     if wheel:
-        parts.append(_PYTHON.format(wheel=wheel, tin=tin.name, prompt=prompt, call=call))
+        parts.append(
+            _PYTHON.format(
+                wheel=wheel, tin=tin.name, prompt=shlex.quote(prompt), call=call, key=key, options=options
+            )
+        )
     if tool:
-        parts.append(_SHELL.format(tool=tool))
+        parts.append(_SHELL.format(tool=tool, options=options))
     if header and libraries:
-        parts.append(_C.format(header=header, libraries=" or ".join(libraries)))
+        parts.append(_C.format(header=header, libraries="".join(libraries)))
+    web = next((name for name in names if name.endswith("/tin.mjs")), None)
+    if web:
+        parts.append(_WEB.format(tin=tin.name, folder=web.removesuffix("/tin.mjs"), prompt=asked))
     image = next((name for name in names if name.endswith("/firmware.bin")), None)
     if image:
         parts.append(_BOARD.format(tin=tin.name, folder=image.removesuffix("/firmware.bin")))
@@ -137,7 +165,7 @@ def _memory(tin: Path, target: Target | None) -> str:
         )
     session = found.session
     rows = {
-        "weights, read in place from the file": found.weights,
+        "weights, of the file": found.weights,
         "tables of the file": found.tables,
         f"a conversation of up to {session.context:,} tokens": session.bytes,
         f"memory in all{most}": found.ram,

@@ -22,8 +22,7 @@ def runtime_files(tin: Path, target: Target | None, folder: Path, display: Displ
     """Writes what runs the tin on the target into the folder: for the host this very install, as a wheel; else
     all forms that the target has, as `build --target` makes them."""
     if target is None:
-        name, data = this_wheel()
-        (folder / name).write_bytes(data)
+        this_wheel(folder)
         return
     from tinsmith.cross import runtime
 

@@ -28,7 +28,11 @@ def wheel(machine: Machine, platform: str, folder: Path) -> Path:
     The code takes what every processor of the platform has, whatever the machine's is, since that is what the
     tag says; kernels are chosen at run time.
     """
-    core = extension.extension(replace(machine, cpu=None, flags=()))
+    return write(extension.extension(replace(machine, cpu=None, flags=())), platform, folder)
+
+
+def write(core: Path, platform: str, folder: Path) -> Path:
+    """The wheel with an extension that is built; platform: of the wheel's tag."""
     path = folder / f"tinsmith-{tinsmith.__version__}-{TAG}-{platform}.whl"
     info = f"tinsmith-{tinsmith.__version__}.dist-info"
     contents = {**dict(_package()), f"tinsmith/{core.name}": core.read_bytes(), **_metadata(info, platform)}
