@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tinsmith.search.auto import Point, Search
     from tinsmith.search.budget import Budget
     from tinsmith.stages import Run
+    from tinsmith.targets import Target
 
 FOLDER = "search"  # of a run: what was measured
 VALIDATED = 200  # validation examples that tell a choice's accuracy
@@ -63,12 +64,18 @@ def of_run(run: Run, spec: Spec) -> Chosen:
         from tinsmith import build
 
         stated["memory"] = least(stated["memory"], build.room(run, spec))
+        stated["bandwidth"] = stated["bandwidth"] or bandwidth(build.devices(run))
     return of_search(search, Budget(**{name: stated[name] for name in names}), run.display, accuracy)
 
 
 def least(stated: int | None, room: int | None) -> int | None:
     """Of two limits, either of which may be none."""
     return min((one for one in (stated, room) if one is not None), default=None)
+
+
+def bandwidth(devices: Sequence[Target]) -> int | None:
+    """Bytes a second that the slowest device reads of a model."""
+    return min((device.memory.flash_bandwidth or device.memory.bandwidth for device in devices), default=None)
 
 
 def calibration(run: Run, spec: Spec) -> list[int]:

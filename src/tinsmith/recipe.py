@@ -300,9 +300,10 @@ class _RecipeFile(TomlFile):
         for key in (*stated, "bandwidth", "calibration"):
             if AUTO not in build.formats and getattr(build, key) is not None:
                 raise self.error("build", key, f'is for the format "{AUTO}"; add it, or leave this out')
-        if (build.speed is None) != (build.bandwidth is None):
-            key = "speed" if build.bandwidth is None else "bandwidth"
-            raise self.error("build", key, "speed and bandwidth go together; give both")
+        if build.speed is None and build.bandwidth is not None:
+            raise self.error("build", "bandwidth", "is for speed; give it, or leave this out")
+        if build.speed is not None and build.bandwidth is None and not build.target:
+            raise self.error("build", "speed", "follows from bandwidth; give that, or a target")
 
     def _check_constraint(self, given: dict[str, Any], task: str) -> None:
         """What one key alone can't tell: there is one source, and the other keys speak of it."""

@@ -122,7 +122,7 @@ def test_a_device_is_a_budget(folder: Path, tmp_path: Path, short: str) -> None:
         (('["AUTO"]', '["Q8_0"]'), r'max_size: is for the format "AUTO"; add it, or leave this out'),
         (
             ("bits = 6.5", "speed = 5"),
-            r"bandwidth: speed and bandwidth go together; give both|speed: speed and",
+            "speed: follows from bandwidth; give that, or a target",
         ),
         (('"150kB"', '"many"'), r'max_size: got "many"; allowed is a size'),
     ],

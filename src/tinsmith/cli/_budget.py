@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tinsmith.models.spec import Spec
     from tinsmith.progress import Display
     from tinsmith.search.budget import Budget
+    from tinsmith.targets import Target
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,8 +75,8 @@ def size(given: str, flag: str) -> int:
         raise InputError(f"{flag}: {error}") from None
 
 
-def budget(args: argparse.Namespace, room: int | None = None) -> Budget:
-    """room: bytes that the matrices may take in the devices that are built for."""
+def budget(args: argparse.Namespace, room: int | None, devices: Sequence[Target]) -> Budget:
+    """devices: that are built for; room: bytes that the matrices may take in them."""
     from tinsmith import fitting
     from tinsmith.search.budget import Budget
 
@@ -88,7 +89,7 @@ def budget(args: argparse.Namespace, room: int | None = None) -> Budget:
         bits=args.bits,
         memory=fitting.least(sized("memory"), room),
         speed=args.speed,
-        bandwidth=sized("bandwidth"),
+        bandwidth=sized("bandwidth") or fitting.bandwidth(devices),
         min_accuracy=args.min_accuracy,
     )
 
@@ -104,12 +105,14 @@ def search(
     display: Display,
     overhead: int | None,
     room: int | None = None,
+    devices: Sequence[Target] = (),
 ) -> Chosen:
-    """Finds what the flags ask for, and shows the front. overhead: as for Search; room: as for budget."""
+    """Finds what the flags ask for, and shows the front. overhead: as for Search; room, devices: as for
+    budget."""
     from tinsmith import fitting
     from tinsmith.search import auto, text
 
-    wanted = budget(args, room)
+    wanted = budget(args, room, devices)
     ids = text.tokens(spec, text.read(args.calibration))
     options = auto.Options(thorough=args.thorough)
     found = auto.Search(spec, ids, folder, display, options, overhead=overhead)

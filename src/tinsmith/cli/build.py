@@ -147,7 +147,9 @@ def _from_model(args: argparse.Namespace) -> list[Path]:
         entries,
         {"base": origin, **({"constraint": sealed.facts} if sealed else {})},
         build.by_role(spec, importance),
-        lambda spec: _budget.search(args, spec, _budget.work_folder(args, out / name), display, None, room),
+        lambda spec: _budget.search(
+            args, spec, _budget.work_folder(args, out / name), display, None, room, devices
+        ),
         bill,
     )
     return [file for pair in built.values() for file in pair]
