@@ -49,23 +49,77 @@ TINI_INLINE uint32_t tini_armdsp_plane(const uint8_t *plane, uint32_t g, const u
 }
 
 /* IQ4_NL's values for two of four places, as int16. */
-TINI_INLINE int16x2_t tini_armdsp_values(uint32_t places) {
-    return (int16x2_t)((uint16_t)tini_iq4_nl[places & 15] | (uint32_t)(uint16_t)tini_iq4_nl[places >> 16 & 15]
-                                                                << 16);
+TINI_INLINE uint32_t tini_armdsp_values(uint32_t places) {
+    return (uint16_t)tini_iq4_nl[places & 15] | (uint32_t)(uint16_t)tini_iq4_nl[places >> 16 & 15] << 16;
 }
 
-/* sum + group g's four products. low, high: the row's first words in the two planes. */
-TINI_INLINE int32_t tini_armdsp_add(int32_t sum, const uint8_t *low, const uint8_t *high, uint32_t g,
-                                    const tini_armdsp_x *x, const int format) {
+/* *sum + the products of two bytes of a word, or two halves of its bytes, which `take` gets from %2 to %0 as int16.
+ * Volatile keeps the order that is written here, in which few values are alive; compilers would rather spill. */
+#define TINI_ARMDSP_MULTIPLY(take, sum, w, nibbles, x)                \
+    do {                                                              \
+        uint32_t two;                                                 \
+        __asm__ volatile(take "\n\tsmlad %1, %0, %3, %1"              \
+                         : "=&r"(two), "+r"(*(sum))                   \
+                         : "r"(w), "r"((uint32_t)(x)), "r"(nibbles)); \
+    } while (0)
+
+/* *sum + the products of a word of four bytes. */
+TINI_INLINE void tini_armdsp_bytes(int32_t *sum, uint32_t w, int16x2_t even, int16x2_t odd) {
+    TINI_ARMDSP_MULTIPLY("uxtb16 %0, %2", sum, w, w, even);
+    TINI_ARMDSP_MULTIPLY("uxtb16 %0, %2, ror #8", sum, w, w, odd);
+}
+
+/* *sum + the products of a word's lower, or upper, four bits of each byte. nibbles: 0x000f000f. */
+TINI_INLINE void tini_armdsp_nibbles(int32_t *sum, uint32_t w, uint32_t nibbles, const int upper,
+                                     int16x2_t even, int16x2_t odd) {
+    if (upper) {
+        TINI_ARMDSP_MULTIPLY("and %0, %4, %2, lsr #4", sum, w, nibbles, even);
+        TINI_ARMDSP_MULTIPLY("and %0, %4, %2, lsr #12", sum, w, nibbles, odd);
+    } else {
+        TINI_ARMDSP_MULTIPLY("and %0, %4, %2", sum, w, nibbles, even);
+        TINI_ARMDSP_MULTIPLY("and %0, %4, %2, lsr #8", sum, w, nibbles, odd);
+    }
+}
+
+/* Rows a step of the loop below takes: as many as registers hold. */
+enum { TINI_ARMDSP_ROWS = 4 };
+
+/* sums[half][row] of the products of the four rows that begin at low and high, their first words in the two planes. */
+TINI_INLINE void tini_armdsp_rows(int32_t sums[2][TINI_ARMDSP_ROWS], const uint8_t *low, const uint8_t *high,
+                                  const tini_armdsp_x *x, const int format) {
     const tini_kind kind = tini_kind_of(format);
-    uint32_t w = tini_armdsp_plane(low, g, kind.low);
-    if (kind.high)
-        w |= tini_armdsp_plane(high, g, kind.high) << kind.low;
-    uint32_t even = w & 0x00ff00ffu, odd = w >> 8 & 0x00ff00ffu;
-    if (format == TINI_FORMAT_IQ4_NL)
-        even = (uint32_t)tini_armdsp_values(even), odd = (uint32_t)tini_armdsp_values(odd);
-    sum = __smlad((int16x2_t)even, x->even[g], sum);
-    return __smlad((int16x2_t)odd, x->odd[g], sum);
+    uint32_t nibbles = 0x000f000fu, w[TINI_ARMDSP_ROWS];
+    __asm__("" : "+r"(nibbles)); /* in a register, where a shift comes with the AND */
+    TINI_UNROLL
+    for (uint32_t g = 0; g < 8; g++) {
+        int32_t *sum = sums[tini_arm_split(format) ? g / 4 : 0];
+        if (kind.low == 4 && !kind.high && format != TINI_FORMAT_IQ4_NL) {
+            if (g >= 4)
+                break;
+            TINI_UNROLL
+            for (uint32_t k = 0; k < TINI_ARMDSP_ROWS; k++)
+                w[k] = tini_armdsp_word(low + 4 * TINI_TILE * g + 4 * k);
+            TINI_UNROLL
+            for (uint32_t k = 0; k < TINI_ARMDSP_ROWS; k++)
+                tini_armdsp_nibbles(&sum[k], w[k], nibbles, 0, x->even[g], x->odd[g]);
+            TINI_UNROLL
+            for (uint32_t k = 0; k < TINI_ARMDSP_ROWS; k++)
+                tini_armdsp_nibbles(&sum[k], w[k], nibbles, 1, x->even[g + 4], x->odd[g + 4]);
+            continue;
+        }
+        TINI_UNROLL
+        for (uint32_t k = 0; k < TINI_ARMDSP_ROWS; k++) {
+            uint32_t four = tini_armdsp_plane(low + 4 * k, g, kind.low);
+            if (kind.high)
+                four |= tini_armdsp_plane(high + 4 * k, g, kind.high) << kind.low;
+            if (format != TINI_FORMAT_IQ4_NL) {
+                tini_armdsp_bytes(&sum[k], four, x->even[g], x->odd[g]);
+                continue;
+            }
+            sum[k] = __smlad((int16x2_t)tini_armdsp_values(four), x->even[g], sum[k]);
+            sum[k] = __smlad((int16x2_t)tini_armdsp_values(four >> 8), x->odd[g], sum[k]);
+        }
+    }
 }
 
 /* Sub-block s of a tile's block w: what each of its rows adds. */
@@ -75,18 +129,13 @@ TINI_INLINE void tini_armdsp_block(float acc[TINI_TILE], const uint8_t *w, uint3
     const uint8_t *high =
         w + TINI_TILE * (kind.halves + kind.scales) + 4 * TINI_TILE * s * (kind.low + kind.high);
     const uint8_t *low = high + 4 * TINI_TILE * kind.high;
-    /* Two rows, so that activations are loaded half as often. */
-    for (uint32_t lane = 0; lane < TINI_TILE; lane += 2, low += 8, high += 8) {
-        int32_t first[2] = {0, 0}, last[2] = {0, 0};
+    for (uint32_t lane = 0; lane < TINI_TILE; lane += TINI_ARMDSP_ROWS) {
+        int32_t sums[2][TINI_ARMDSP_ROWS] = {{0}, {0}};
+        tini_armdsp_rows(sums, low + 4 * lane, high + 4 * lane, x, format);
         TINI_UNROLL
-        for (uint32_t g = 0; g < 4; g++) {
-            first[0] = tini_armdsp_add(first[0], low, high, g, x, format);
-            first[1] = tini_armdsp_add(first[1], low + 4, high + 4, g, x, format);
-            last[0] = tini_armdsp_add(last[0], low, high, g + 4, x, format);
-            last[1] = tini_armdsp_add(last[1], low + 4, high + 4, g + 4, x, format);
-        }
-        acc[lane] = tini_arm_add(acc[lane], w, s, lane, first[0], last[0], &x->about, format);
-        acc[lane + 1] = tini_arm_add(acc[lane + 1], w, s, lane + 1, first[1], last[1], &x->about, format);
+        for (uint32_t k = 0; k < TINI_ARMDSP_ROWS; k++)
+            acc[lane + k] =
+                tini_arm_add(acc[lane + k], w, s, lane + k, sums[0][k], sums[1][k], &x->about, format);
     }
 }
 
