@@ -26,8 +26,8 @@ class Rate(NamedTuple):
 
 
 # Measured where there was hardware (x86-64: `tinsmith plan --target host`); by llvm-mca's cycles for a
-# Cortex-A72 and A76 (benchmarks/arm_mca.py); by counted instructions of a Cortex-M (benchmarks/cortex.py), where a
-# gather takes longer than one; of the others half of what the set could do at best.
+# Cortex-A72 and A76 (benchmarks/arm_mca.py); by a Cortex-M's counted instructions (benchmarks/cortex.py), where
+# a gather takes longer than one; of the others half of what the set could do at best.
 RATES = {
     "scalar": Rate(0.6, 0.5, 0.4),
     "avx2": Rate(16, 8, 4),
