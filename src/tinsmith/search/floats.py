@@ -63,9 +63,15 @@ class FloatModel:
         part = role.split(".")
         return int(part[1]) if part[0] == "layers" else 0
 
-    def module(self, role: str) -> nn.Module:
-        module: nn.Module = self.model.get_submodule(self.names[role].hf.removesuffix(".weight"))
-        return module
+    def linears(self) -> dict[str, nn.Linear]:
+        """By role, the modules of the matrices that multiply what goes through them."""
+        found = {}
+        for role, name in self.names.items():
+            path, _, part = name.hf.rpartition(".")
+            module = self.model.get_submodule(path) if part == "weight" else None
+            if isinstance(module, nn.Linear):
+                found[role] = module
+        return found
 
     @contextmanager
     def replaced(self, tensors: dict[str, Tensor]) -> Iterator[None]:

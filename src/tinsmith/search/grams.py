@@ -86,9 +86,7 @@ def gather(model: FloatModel, windows: Sequence[Sequence[int]], advance: Callabl
     def watch(role: str) -> Callable[..., None]:
         return lambda module, inputs: note(role, inputs[0])
 
-    hooks = [
-        model.module(role).register_forward_pre_hook(watch(role)) for role in model.names if role != "embed"
-    ]
+    hooks = [module.register_forward_pre_hook(watch(role)) for role, module in model.linears().items()]
     step, count = max(1, _BATCH // len(windows[0])), 0
     try:
         with torch.inference_mode():
