@@ -28,6 +28,11 @@ PROMPT = "dim the kitchen lights"
 
 
 @pytest.fixture(scope="session")
+def chatml() -> str:
+    return CHATML
+
+
+@pytest.fixture(scope="session")
 def tin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("tin") / "tiny.tin"
     spec = tiny_spec(family.by_name("llama"), hidden_size=64, intermediate_size=96)

@@ -6,11 +6,33 @@ import os
 import random
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from tiny_models import tiny_spec
 
+from tinsmith.airgap import proof
+from tinsmith.compiler import build_tin
+from tinsmith.compiler.constraint.json_schema import compile_schema
 from tinsmith.formats import minisign
+from tinsmith.models import family
+
+
+def test_the_program_answers_as_python_does(
+    runtime: Path, tin: Path, chatml: str, run: Callable, tmp_path: Path
+) -> None:
+    """Also within what a file says that its answers may be; and where it has no chat template."""
+    constraint = compile_schema({"type": "object", "properties": {"room": {"enum": ["den", "hall"]}}})
+    spec = tiny_spec(family.by_name("llama"), hidden_size=64, intermediate_size=96)
+    facts = {"constraint": {key: value for key, value in asdict(constraint).items() if key != "data"}}
+    entries = {"grammar/answer.bin": constraint.data}
+    build_tin(replace(spec, chat_template=chatml), tmp_path / "held.tin", entries=entries, manifest=facts)
+    build_tin(replace(spec, chat_template=None), tmp_path / "raw.tin")
+    for path in (tin, tmp_path / "held.tin", tmp_path / "raw.tin"):
+        done = run(runtime / "bin/tin", "run", path, "dim it", "--tokens", "32")
+        assert done.stdout == proof.answer(path, "dim it").decode("utf-8", "replace")
+        assert (path.stem == "held") == done.stdout.startswith("{")
 
 
 @pytest.fixture(scope="module")
