@@ -111,6 +111,13 @@ def test_fitting_digests_do_not_make_a_signature(
         install.check(folder, maker.public, unsigned=True)
 
 
+def test_a_link_to_a_folder_is_a_file_too_many(unsigned: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(unsigned, tmp_path / "copy")
+    (folder / "more").symlink_to(tmp_path)
+    with pytest.raises(install.Refused, match="more is not listed"):
+        install.check(folder, None, unsigned=True)
+
+
 def test_an_unsigned_pack_is_taken_only_when_asked_for(unsigned: Path, run: Callable) -> None:
     assert run(sys.executable, "-I", unsigned / "install.py", "--check", "--unsigned").returncode == 0
     done = run(sys.executable, "-I", unsigned / "install.py", "--check")

@@ -148,7 +148,8 @@ def listed(folder: Path) -> dict[str, str]:
         found[match[2]] = match[1]
     if list(found) != sorted(found) or not text.endswith("\n"):
         raise Refused(f"{SUMS} is damaged: its lines are not in order")
-    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    paths = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    there = {path.relative_to(folder).as_posix() for path in paths}
     for name in sorted(there ^ (found.keys() | (there & {SUMS, SIGNATURE}))):
         raise Refused(f"{name} is {'not listed in ' + SUMS if name in there else 'missing'}")
     return found
