@@ -84,7 +84,7 @@ REGION = Kind(
 @dataclass(frozen=True)
 class Cpu:
     """isa: the instruction sets it surely runs, the best last. macs_per_clock, floats_per_clock: int8 and
-    float32 multiply-adds that a core does at most in a cycle, where not as usual for the best
+    float32 multiply-adds that kernels reach in a cycle of a core, where not as usual for the best
     set."""
 
     arch: str = _key(choice(ARCHS))

@@ -25,17 +25,17 @@ class Rate(NamedTuple):
     floats: float
 
 
-# Measured where there was hardware (x86-64: `tinsmith plan --target host`); by llvm-mca's cycles for a
-# Cortex-A72 and A76 (benchmarks/arm_mca.py); by a Cortex-M's counted instructions (benchmarks/cortex.py), where
-# a gather takes longer than one; of the others half of what the set could do at best.
+# x86-64: plan.host's own measurement on a Zen 5, whose wide units are halved for others. NEON: llvm-mca's
+# cycles for Cortex-A72 and A76 (benchmarks/arm_mca.py). Cortex-M: counted instructions (benchmarks/cortex.py),
+# where a gather takes longer than one. WebAssembly: an assumption, by what NEON does.
 RATES = {
-    "scalar": Rate(0.6, 0.5, 0.4),
-    "avx2": Rate(16, 8, 4),
-    "avxvnni": Rate(32, 12, 4),
-    "avx512vnni": Rate(48, 20, 8),
-    "neon": Rate(4.5, 3.5, 1.5),
-    "neondot": Rate(16, 8, 3),
-    "neoni8mm": Rate(28, 8, 3),
+    "scalar": Rate(0.3, 0.3, 0.25),
+    "avx2": Rate(16, 12, 6),
+    "avxvnni": Rate(36, 24, 8),
+    "avx512vnni": Rate(60, 28, 10),
+    "neon": Rate(6, 4.7, 1.5),
+    "neondot": Rate(12, 7, 3),
+    "neoni8mm": Rate(20, 7, 3),
     "wasmsimd": Rate(5, 4, 1.5),
     "armdsp": Rate(0.6, 0.6, 0.3),
     "mve": Rate(1, 1, 0.3),
@@ -90,9 +90,9 @@ def rates_of(target: Target) -> Rates:
     cpu, memory = target.cpu, target.memory
     best = RATES[cpu.isa[-1]]
     most = cpu.macs_per_clock
-    many = min(best.many, most) if most else best.many
-    one = min(best.one, most) if most else best.one
-    floats = min(best.floats, cpu.floats_per_clock) if cpu.floats_per_clock else best.floats
+    many = most or best.many
+    one = best.one * many / best.many
+    floats = cpu.floats_per_clock or best.floats
     clock = cpu.clock_mhz * 1e6
     all_cores = cpu.cores * clock
     read = memory.flash_bandwidth or memory.bandwidth
