@@ -80,8 +80,7 @@ class Comparison:
         self.search = auto.Search(self.spec, calibration, self.work, self.display, options)
         judged = text.windows(self.spec, test, args.tokens)
         with self.display.bar("test text", len(judged)) as bar:
-            done = iter(range(1, len(judged) + 1))
-            self.test = Reference(self.search.model, judged, lambda: bar.update(next(done)))
+            self.test = Reference(self.search.model, judged, bar.update)
         self.importance = {
             self.search.model.names[role].gguf: weights
             for role, weights in self.search.grams.importance().items()

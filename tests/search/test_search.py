@@ -96,7 +96,7 @@ def test_a_layer_in_the_middle_is_where_a_run_begins(case: str, words: str) -> N
         return
     model = FloatModel(spec)
     windows = text.windows(spec, text.tokens(spec, words), 128, 64)
-    reference = Reference(model, windows, lambda: None)
+    reference = Reference(model, windows, lambda count: None)
     last = len(model.layers) - 1
     role = next(role for role in model.names if role.startswith(f"layers.{last}."))
     tensor = spec.tensors[role]
@@ -193,7 +193,7 @@ def test_error_feedback_lowers_the_divergence(words: str) -> None:
     spec = tiny_spec(family.by_name("llama"), **SETTINGS)
     ids = text.tokens(spec, words)
     model, seen = grams.of_text(spec, ids, progress.PlainDisplay())
-    reference = Reference(model, text.windows(spec, ids, 1024), lambda: None)
+    reference = Reference(model, text.windows(spec, ids, 1024), lambda count: None)
     roles = [role for role in sensitivity.matrices(spec) if role in seen]
     found = [
         reference.divergence({role: encode(role, "Q4_0") for role in roles})
@@ -256,7 +256,7 @@ def test_the_verbs(words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str
         (["--type", "q4_0", "--max-size", "1MB"], "--max-size is for the type auto"),
         (["--type", "q4_0", "--gptq"], "give --calibration"),
         (["--type", "q4_0", "--calibration", "T"], "for the type auto and for --gptq"),
-        (["--type", "auto", "--calibration", "T", "--max-size", "many"], "give bytes, or a size such as 90MB"),
+        (["--type", "auto", "--calibration", "T", "--max-size", "many"], "--max-size: 'many' is no size"),
     ],
 )
 def test_flags_that_do_not_go_together(

@@ -94,8 +94,7 @@ class Search:
             folder / "sensitivity.json", sensitivity.digest(spec, judged, settings)
         )
         with display.bar("float model", len(judged)) as bar:
-            done = iter(range(1, len(judged) + 1))
-            self.reference = Reference(self.model, judged, lambda: bar.update(next(done)))
+            self.reference = Reference(self.model, judged, bar.update)
         sensitivity.measure(
             self.losses, self.model, self.reference, self.encode, display, thorough=options.thorough
         )

@@ -128,10 +128,13 @@ def divergence(wanted: Floats, given: Floats) -> Floats:
 
 
 class Reference:
-    """What the float model says on some windows, and what enters each of its layers there."""
+    """What the float model says on some windows, and what enters each of its layers there.
+
+    advance: called with the windows done so far.
+    """
 
     def __init__(
-        self, model: FloatModel, windows: Sequence[Sequence[int]], advance: Callable[[], None]
+        self, model: FloatModel, windows: Sequence[Sequence[int]], advance: Callable[[int], None]
     ) -> None:
         self.model = model
         self.batches: list[tuple[Floats, list[Floats], list[Floats]]] = []
@@ -152,7 +155,7 @@ class Reference:
                 # 4 bytes a token and word of the vocabulary, which every measurement needs.
                 said = list(model.logprobs(states.flatten(0, 1)))
                 self.batches.append((tokens, [*entering, states], said))
-                advance()
+                advance(min(begin + step, len(windows)))
 
     def divergence(self, tensors: dict[str, Tensor]) -> float:
         """Mean KL divergence of the next token's distribution from the float model's, with these tensors in the
