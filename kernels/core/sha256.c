@@ -3,9 +3,19 @@
 
 #include <string.h>
 
+/* Whether this build can use the processor's own instructions for it: x86's SHA, ARM64's SHA2. */
 #if TIN_HAVE_AVX2
+#define SHA256_OWN 1
 #include <cpuid.h>
 #include <immintrin.h>
+#elif TIN_HAVE_NEON && (!defined(__clang__) || __clang_major__ >= 17 || defined(__ARM_FEATURE_SHA2))
+#define SHA256_OWN 1
+#include <arm_neon.h>
+#if defined(__linux__)
+#include <sys/auxv.h>
+#endif
+#else
+#define SHA256_OWN 0
 #endif
 
 TINI_REGION_SCALAR
@@ -98,21 +108,58 @@ static void sha256_own(uint32_t state[8], const uint8_t *p, size_t blocks) {
     _mm_storeu_si128((__m128i *)(void *)state, _mm_blend_epi16(low, high, 0xf0));
     _mm_storeu_si128((__m128i *)(void *)(state + 4), _mm_alignr_epi8(high, low, 8));
 }
-TINI_REGION_END
-#endif
 
-TINI_REGION_COLD
-
-#if TIN_HAVE_AVX2
 static int sha256_has_own(void) {
     uint32_t a, b, c, d;
     return __get_cpuid_count(1, 0, &a, &b, &c, &d) && (c >> 19 & 1) /* SSE4.1 */ &&
            __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b >> 29 & 1) /* SHA */;
 }
+TINI_REGION_END
+#elif SHA256_OWN
+#if defined(__clang__)
+TINI_TARGET("sha2")
+#else
+TINI_TARGET("+sha2")
+#endif
+/* The same by the processor's own rounds, four at a time. */
+static void sha256_own(uint32_t state[8], const uint8_t *p, size_t blocks) {
+    uint32x4_t abcd = vld1q_u32(state), efgh = vld1q_u32(state + 4);
+    for (; blocks--; p += 64) {
+        uint32x4_t w[4], before[2] = {abcd, efgh};
+        for (int g = 0; g < 4; g++)
+            w[g] = vreinterpretq_u32_u8(vrev32q_u8(vld1q_u8(p + 16 * g)));
+        TINI_UNROLL
+        for (int g = 0; g < 16; g++) {
+            uint32x4_t *now = &w[g % 4], old = abcd;
+            if (g >= 4)
+                *now = vsha256su1q_u32(vsha256su0q_u32(*now, w[(g + 1) % 4]), w[(g + 2) % 4], w[(g + 3) % 4]);
+            uint32x4_t words = vaddq_u32(*now, vld1q_u32(sha256_k + 4 * g));
+            abcd = vsha256hq_u32(abcd, efgh, words);
+            efgh = vsha256h2q_u32(efgh, old, words);
+        }
+        abcd = vaddq_u32(abcd, before[0]);
+        efgh = vaddq_u32(efgh, before[1]);
+    }
+    vst1q_u32(state, abcd);
+    vst1q_u32(state + 4, efgh);
+}
+
+static int sha256_has_own(void) {
+#if defined(__linux__)
+    return (int)(getauxval(AT_HWCAP) >> 6 & 1);
+#elif defined(__APPLE__) || defined(__ARM_FEATURE_SHA2)
+    return 1;
+#else
+    return 0;
+#endif
+}
+TINI_REGION_END
 #endif
 
+TINI_REGION_COLD
+
 static void sha256_blocks(uint32_t state[8], const uint8_t *p, size_t blocks) {
-#if TIN_HAVE_AVX2
+#if SHA256_OWN
     if (blocks && sha256_has_own()) {
         sha256_own(state, p, blocks);
         return;

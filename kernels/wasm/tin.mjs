@@ -23,27 +23,40 @@ async function moduleBytes(given) {
 
 // A model of a .tin's bytes (ArrayBuffer or Uint8Array).
 // isa: "wasmsimd" or "scalar"; default: the best. module: the bytes of tin.wasm, or a WebAssembly.Module; default: the
-// file beside this one. Throws an Error that says why a file is refused.
-export async function load(file, { isa, module } = {}) {
+// file beside this one. key: a minisign public key, "RW…": the file must be signed by its owner, in signature, the bytes
+// or text of its .minisig file. Throws an Error that says why a file is refused.
+export async function load(file, { isa, module, key, signature } = {}) {
   const code = await moduleBytes(module);
   const instance =
     code instanceof WebAssembly.Module
       ? await WebAssembly.instantiate(code, {})
       : (await WebAssembly.instantiate(code, {})).instance;
-  return new Model(instance.exports, new Uint8Array(file), isa);
+  return new Model(instance.exports, new Uint8Array(file), { isa, key, signature });
 }
 
 export class Model {
-  constructor(core, bytes, isa) {
+  constructor(core, bytes, { isa, key, signature } = {}) {
     this.core = core;
     this.encoder = new TextEncoder();
     const file = this.put(bytes);
+    if (key !== undefined) this.verify(file, bytes.length, key, signature);
     const name = isa === undefined ? 0 : this.put(this.encoder.encode(`${isa}\0`));
     this.address = this.some(core.tinw_open(file, bytes.length, name));
     core.tinw_free(name);
     this.isa = this.line(core.tinw_isa(this.address));
     this.context = core.tinw_context(this.address) >>> 0;
     this.manifest = JSON.parse(new TextDecoder().decode(this.entry("manifest.json")));
+  }
+
+  // Throws unless the owner of the key signed the file, which the model then computes from as it lies there.
+  verify(file, length, key, signature = "") {
+    const text = typeof signature === "string" ? this.encoder.encode(signature) : new Uint8Array(signature);
+    const words = this.put(text);
+    const owner = this.put(this.encoder.encode(`${key}\0`));
+    const status = this.core.tinw_verify(file, length, text.length ? words : 0, text.length, owner);
+    this.core.tinw_free(words);
+    this.core.tinw_free(owner);
+    this.number(status);
   }
 
   // A copy of a named entry of the file.

@@ -14,6 +14,7 @@ import tinsmith
 from tinsmith import cli, models, progress, targets
 from tinsmith.compiler import selftest
 from tinsmith.cross import runtime
+from tinsmith.formats import minisign
 from tinsmith.formats.tin import Tin
 from tinsmith.models import family
 
@@ -21,14 +22,16 @@ SCRIPT = """
 import { readFile } from "node:fs/promises";
 import { load } from "./tin.mjs";
 
-const [path, text] = process.argv.slice(2);
+const [path, text, key, signature] = process.argv.slice(2);
 const bytes = await readFile(path);
+const changed = new Uint8Array(bytes);
+changed[bytes.length >> 1] ^= 1;
 const found = { sets: {} };
 for (const isa of ["scalar", "wasmsimd"]) {
   const model = await load(bytes, { isa });
   found.sets[model.isa] = model.selftest();
 }
-const model = await load(bytes);
+const model = await load(bytes, { key, signature });
 const session = model.session({ context: 200 });
 const messages = [{ role: "user", content: text }];
 found.tokens = Array.from(model.render(messages));
@@ -45,6 +48,10 @@ for (const attempt of [
   () => model.render([{ role: "judge", content: "" }]),
   () => model.session({ context: 1 << 20 }),
   () => model.entry("nothing"),
+  () => load(bytes, { key }),
+  () => load(bytes, { key: key.replace("RW", "RX"), signature }),
+  () => load(bytes, { key, signature: signature.replace("tiny", "home") }),
+  () => load(changed, { key, signature }),
 ])
   try {
     await attempt();
@@ -70,7 +77,9 @@ def test_node_gives_the_bits_and_the_words_of_this_machine(folder: Path, tiny_ti
         pytest.skip("node is not installed (Debian: apt-get install nodejs)")
     (folder / "try.mjs").write_text(SCRIPT)
     text = "Grüße, 1 + 2 = 3 <|im_end|>"
-    done = subprocess.run([node, folder / "try.mjs", tiny_tin, text], capture_output=True, text=True)
+    key = minisign.SecretKey(b"8 bytes.", bytes(32))
+    arguments = [tiny_tin, text, key.public, minisign.sign(tiny_tin, key, "tiny")]
+    done = subprocess.run([node, folder / "try.mjs", *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     sealed = [digest for _, digest in selftest.read(Tin(tiny_tin).entry("selftest.bin"))]
@@ -87,6 +96,9 @@ def test_node_gives_the_bits_and_the_words_of_this_machine(folder: Path, tiny_ti
     assert found["name"] == "llama"
     assert all(found["refused"]), found["refused"]
     assert "judge" in found["refused"][2]
+    reasons = ["there is none", "no minisign public key", "trusted comment is not", "manifest lists"]
+    for said, reason in zip(found["refused"][5:], reasons, strict=True):
+        assert reason in said
 
 
 def test_the_module_is_small(folder: Path) -> None:

@@ -205,9 +205,10 @@ def test_an_example_says_only_what_the_file_allows(tmp_path: Path) -> None:
     assert tokens == len(answer.token_ids) > evaluations == answer.evaluations
 
 
-def test_an_example_runs_nothing_unsigned(tin: Path, tmp_path: Path) -> None:
-    run("cc", *STRICT, f"-I{KERNELS}", f"-I{KERNELS / 'include'}", EXAMPLES / "sealed.c", KERNELS / "tin_all.c",
-        "-o", tmp_path / "sealed", "-pthread")  # fmt: skip
+@pytest.mark.parametrize("prefix", ["static"], indirect=True)
+def test_an_example_runs_nothing_unsigned(prefix: Path, tin: Path, tmp_path: Path) -> None:
+    program = tmp_path / "sealed"
+    run("cc", *STRICT, f"-I{prefix}/include", EXAMPLES / "sealed.c", "-o", program, library(prefix), "-pthread")
     key, other = (minisign.SecretKey(b"8 bytes.", bytes([k] * 32)) for k in (1, 2))
     path = tmp_path / "home.tin"
     path.write_bytes(tin.read_bytes())
