@@ -338,3 +338,15 @@ def test_the_verb_prints_the_path_last(index: Index, capsys: pytest.CaptureFixtu
     assert cli.main(["pull", "huge"]) == 2
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1 and "known: tiny" in err
+
+
+def test_licences_of_a_folder_and_of_a_pulled_file_alone(tmp_path: Path) -> None:
+    """What lies beside any other file may be of anything."""
+    (tmp_path / "model.gguf").write_bytes(b"GGUF")
+    assert hub.license_text(tmp_path) is None
+    (tmp_path / "LICENSE.txt").write_bytes(b"terms")
+    (tmp_path / "NOTICE").write_bytes(b"by me")
+    assert hub.license_text(tmp_path) == b"terms\nby me"
+    assert hub.license_text(tmp_path / "model.gguf") is None
+    (tmp_path / "origin.json").write_text("{}")
+    assert hub.license_text(tmp_path / "model.gguf") == b"terms\nby me"

@@ -240,7 +240,7 @@ def build_files(
 
 
 def origin(given: str, path: Path, spec: Spec, name: str) -> tuple[dict[str, Any], Bill]:
-    """What the manifest says of the base of a model that needs no training, and its bill of materials.
+    """What the manifest says of where a model that needs no training comes from, and its bill of materials.
 
     given: how the user named it.
     """
@@ -249,7 +249,7 @@ def origin(given: str, path: Path, spec: Spec, name: str) -> tuple[dict[str, Any
     digest = dataset.base_digest(path)
     source = Source(local, digest, license=license)
     base = {"name": local, "sha256": digest, "license": license}
-    return base, Bill(name, __version__, base=source, license=license)
+    return {"base": base, "tinsmith": __version__}, Bill(name, __version__, base=source, license=license)
 
 
 def itemized(bill: Bill, preset: str, digest: str, spec: Spec) -> Bill:

@@ -145,7 +145,7 @@ def _from_model(args: argparse.Namespace) -> list[Path]:
         context,
         display,
         entries,
-        {"base": origin, **({"constraint": sealed.facts} if sealed else {})},
+        {**origin, **({"constraint": sealed.facts} if sealed else {})},
         build.by_role(spec, importance),
         lambda spec: _budget.search(
             args, spec, _budget.work_folder(args, out / name), display, None, room, devices
