@@ -83,6 +83,14 @@ def test_every_set_gives_the_digests_of_this_machine_in_the_memory_that_was_plan
     assert image.binary.stat().st_size == report.sizes["code_bytes"]
 
 
+def test_an_image_is_the_same_bytes_wherever_it_is_built(tin: Path, built: Builder, tmp_path: Path) -> None:
+    again = firmware.image(tin, targets.load("cortex-m7"), tmp_path / "elsewhere", PlainDisplay())
+    files = sorted(path.name for path in built("cortex-m7").elf.parent.iterdir())
+    assert files == sorted(path.name for path in again.elf.parent.iterdir())
+    for name in files:
+        assert (again.elf.parent / name).read_bytes() == (built("cortex-m7").elf.parent / name).read_bytes()
+
+
 def test_an_image_answers_as_this_machine_does(tin: Path, built: Builder) -> None:
     prompt, image = "hello, you", built("cortex-m55")
     core = _core.Model(map_file(tin))

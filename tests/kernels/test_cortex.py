@@ -72,6 +72,19 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "kernel_check.elf"
 
 
+def test_floats_of_helium_which_flush_denormals_are_refused() -> None:
+    command = [
+        firmware.GCC,
+        "-mcpu=cortex-m55",
+        "-mfloat-abi=hard",
+        "-fsyntax-only",
+        KERNELS / "core" / "region.h",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "MVE's floats flush denormals" in done.stderr
+
+
 @pytest.mark.parametrize("isa", SETS[1:])
 def test_every_kernel_gives_the_bytes_of_the_scalar_one(program: Path, isa: str) -> None:
     command = [firmware.QEMU, *firmware.board_options(BOARD, program, ["kernel_check", isa])]

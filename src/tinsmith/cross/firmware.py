@@ -191,17 +191,22 @@ def _refuse(contents: Contents, target: Target, context: int, chunk: int) -> NoR
 
 
 def _compile(folder: Path, firmware: Firmware, defines: Sequence[str]) -> None:
+    """The image and its map, which name no place of this machine: the same bytes wherever they are built."""
     kernels = sources.folder()
     shutil.copy(kernels / "firmware" / "image.ld", folder)
     (folder / "memory.ld").write_text(_memory(firmware))
-    elf = folder / "firmware.elf"
+    flags = [*firmware.gcc_cpu, *_FLAGS, *defines, "-DTIN_NO_POOL", f"-I{kernels / 'include'}"]
+    flags.append(f"-ffile-prefix-map={kernels}=kernels")
+    objects = [f"{Path(source).stem}.o" for source in _SOURCES]
+    for source, made in zip(_SOURCES, objects, strict=True):
+        _checked(folder, GCC, *flags, "-c", str(kernels / source), "-o", made)
     _checked(
-        GCC, *firmware.gcc_cpu, *_FLAGS, *defines, "-DTIN_NO_POOL", f"-I{kernels / 'include'}",
-        f"-ffile-prefix-map={kernels}=kernels", *[str(kernels / source) for source in _SOURCES],
-        "-nostartfiles", "-L", str(folder), "-T", str(folder / "image.ld"), "-Wl,--gc-sections",
-        "-Wl,--no-warn-rwx-segments", f"-Wl,-Map={folder / 'firmware.map'}", "-o", str(elf),
+        folder, GCC, *firmware.gcc_cpu, *objects, "-nostartfiles", "-L.", "-Timage.ld",
+        "-Wl,--gc-sections,--no-warn-rwx-segments,-Map=firmware.map", "-o", "firmware.elf",
     )  # fmt: skip
-    _checked(OBJCOPY, "-O", "binary", str(elf), str(folder / "firmware.bin"))
+    _checked(folder, OBJCOPY, "-O", "binary", "firmware.elf", "firmware.bin")
+    for made in objects:
+        (folder / made).unlink()
 
 
 def _memory(firmware: Firmware) -> str:
@@ -219,7 +224,7 @@ def _memory(firmware: Firmware) -> str:
 
 def _sizes(elf: Path, numbers: dict[str, int]) -> dict[str, int]:
     """Bytes by use, from the linker's symbols: what `report` in kernels/firmware/main.c prints."""
-    done = _checked("arm-none-eabi-nm", "-S", str(elf))
+    done = _checked(elf.parent, "arm-none-eabi-nm", "-S", elf.name)
     words = [line.split() for line in done.splitlines()]
     value = {line[-1]: int(line[0], 16) for line in words}
     size = {line[-1]: int(line[1], 16) for line in words if len(line) == 4}
@@ -248,9 +253,11 @@ def _tool(name: str) -> str:
     return path
 
 
-def _checked(name: str, *arguments: str) -> str:
+def _checked(folder: Path, name: str, *arguments: str) -> str:
     try:
-        done = subprocess.run([_tool(name), *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [_tool(name), *arguments], cwd=folder, capture_output=True, text=True, check=False
+        )
     except OSError as error:
         raise write_fault(Path(name), error) from error
     if done.returncode:
