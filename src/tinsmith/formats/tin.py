@@ -262,7 +262,7 @@ class Tin:
 
         try:
             found = json.loads(bytes(self.entry(MANIFEST)))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise FormatError(f"{self.where}: {MANIFEST} is damaged: {error}") from error
         if (
             not isinstance(found, dict)
