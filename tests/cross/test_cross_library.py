@@ -3,6 +3,9 @@ give."""
 
 from __future__ import annotations
 
+import ctypes
+import os
+import platform
 import re
 import shutil
 import subprocess
@@ -11,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tinsmith import cli, progress, targets
+import tinsmith
+from tinsmith import _core, cli, hub, progress, targets
 from tinsmith.cross import extension, runtime, sources, zig
 from tinsmith.errors import InputError, UnsupportedError
 
@@ -125,9 +129,37 @@ def test_android_needs_nothing_but_its_process(tmp_path: Path) -> None:
     assert {line.split()[-1] for line in segments.splitlines() if line.split()[:1] == ["LOAD"]} == {"0x4000"}
 
 
+# Asks a shared library, by its name for the linker, whether it works.
+CALLER = r"""
+#include "tin.h"
+#include <stdio.h>
+int main(void) {
+    printf("%s %s %d\n", tin_version(), tin_isa_name(0), (int)tin_selfcheck(NULL));
+    return tin_pool_size(2) == 0;
+}
+"""
+
+
+@pytest.mark.slow
+def test_a_program_calls_the_dll_under_wine(tmp_path: Path) -> None:
+    if shutil.which("wine") is None:
+        pytest.skip("wine is not installed (Debian: apt-get install wine)")
+    made = emit("windows-x86_64", tmp_path, "shared")
+    (tmp_path / "caller.c").write_text(CALLER)
+    library = made["lib/tin.lib"]
+    program = library.with_name("caller.exe")
+    include = f"-I{made['include/tin.h'].parent}"
+    target = ["-target", "x86_64-windows-gnu", "-s", "-O2", "-DTIN_SHARED", include]
+    zig.run("cc", *target, tmp_path / "caller.c", library, "-o", program)
+    settings = {**os.environ, "WINEPREFIX": str(hub.cache_folder() / "wine"), "WINEDEBUG": "-all"}
+    done = subprocess.run(["wine", program], capture_output=True, text=True, env=settings)
+    assert done.stdout.split() == [tinsmith.__version__, "scalar", "0"], done.stderr
+    assert done.returncode == 0
+
+
 @pytest.mark.slow
 def test_windows_and_macos(tmp_path: Path) -> None:
-    """Looked at, not run: there is no emulator of these systems."""
+    """Looked at, not run: there is no emulator of macOS, and no CPython for Windows here."""
     made = emit("windows-x86_64", tmp_path / "w")
     libraries = {"lib/tin_static.lib", "lib/tin.dll", "lib/tin.lib"}
     assert {name for name in made if "whl" not in name} == {*libraries, "include/tin.h", "bin/tin.exe"}
@@ -162,8 +194,22 @@ def wheel_extension(made: dict[str, Path], platform: str, name: str) -> bytes:
 
 
 @pytest.mark.slow
-def test_this_machine_s_own_wheel_and_riscv(tmp_path: Path) -> None:
+def test_riscv_with_either_libc(tmp_path: Path) -> None:
     made = emit("riscv64-generic", tmp_path)
     assert wheel_extension(made, "linux_riscv64", "_core.abi3.so").startswith(ELF)
-    given, _ = symbols(made["lib/gnu/libtin.so"])
-    assert given == DECLARED
+    for libc in ("musl", "gnu"):
+        given, _ = symbols(made[f"lib/{libc}/libtin.so"])
+        assert given == DECLARED
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="this processor does not run x86_64")
+def test_a_program_calls_this_machine_s_library(tmp_path: Path) -> None:
+    """By ctypes. The library is for glibc 2.17 and x86-64-v2; its kernels are for all that this machine has."""
+    made = emit("generic-x86_64-v2", tmp_path, "shared")
+    library = ctypes.CDLL(str(made["lib/gnu/libtin.so"]))
+    library.tin_version.restype = library.tin_isa_name.restype = ctypes.c_char_p
+    assert library.tin_version().decode() == tinsmith.__version__
+    assert library.tin_selfcheck(None) == 0
+    names = [name.decode() for k in range(9) if (name := library.tin_isa_name(k))]
+    assert names == _core.isa_names()

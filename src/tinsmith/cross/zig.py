@@ -64,8 +64,9 @@ class Machine:
         ]
 
     def linking(self) -> list[str]:
-        """Without the processor: else zig would build the system's library for each one."""
-        return ["-target", self.triple]
+        """Without the processor: else zig would build the system's library for each one. Without -O2 it adds
+        checks of its own to a program, half as large as the program."""
+        return ["-target", self.triple, "-O2"]
 
 
 def run(tool: str, *arguments: str | Path) -> None:
