@@ -56,6 +56,17 @@ def test_a_set_that_the_processor_lacks_did_not_run(tiny_tin: Path) -> None:
         verify.verify(tiny_tin, wrong, sealed(tiny_tin), progress.display())
 
 
+@pytest.mark.slow
+def test_boards_run_their_image(tiny_tin: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for program in ("arm-none-eabi-gcc", "qemu-system-arm"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed (Debian: gcc-arm-none-eabi, qemu-system-arm)")
+    boards = ["cortex-m55", "cortex-m7"]
+    assert cli.main(["verify", str(tiny_tin), "--target", *boards, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["targets"]
+    assert found == {board: dict.fromkeys(targets.load(board).cpu.isa, sealed(tiny_tin)) for board in boards}
+
+
 def test_other_bits_are_told_with_device_and_prompt(tiny_tin: Path) -> None:
     expected = sealed(tiny_tin)
     with pytest.raises(RuntimeFault, match=r"wasm32: prompt 1 .* by scalar"):
