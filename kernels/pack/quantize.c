@@ -66,15 +66,18 @@ static int tini_quantize_codes(const tini_tries *tries, tini_quants *out, const 
     return tini_half_overflows(fit) ? -2 : 0;
 }
 
-/* The inputs' importance with a mean of 1, or all 1 where none is given or none of them matters. */
-static void tini_weigh(float *weight, const float *importance, uint32_t n) {
+/* The inputs' importance with a mean of 1, or all 1 where none is given or none of them matters; returns what it was
+ * multiplied by to be that, inverted, 1 where it was not. */
+static float tini_weigh(float *weight, const float *importance, uint32_t n) {
     float sum = 0.0f;
     for (uint32_t i = 0; importance && i < n; i++)
         sum += importance[i];
     const int some = sum > 0.0f && sum <= FLT_MAX;
     const float share = some ? (float)n / sum : 0.0f;
+    const int used = some && share <= FLT_MAX;
     for (uint32_t i = 0; i < n; i++)
-        weight[i] = some && share <= FLT_MAX ? importance[i] * share : 1.0f;
+        weight[i] = used ? importance[i] * share : 1.0f;
+    return used ? sum / (float)n : importance ? 0.0f : 1.0f;
 }
 
 static int tini_quantize_plain(int format, uint8_t *out, float x) {
@@ -94,7 +97,7 @@ static int tini_quantize_plain(int format, uint8_t *out, float x) {
 }
 
 static int tini_quantize_numbers(const tini_tries *tries, int format, tini_quants *out, const float *x,
-                                 const float *weight) {
+                                 const float *weight, const float *share) {
     switch (format) {
     case TINI_FORMAT_Q4_0:
         return tini_quantize_scale(tries, out, x, weight, -8.0f);
@@ -107,7 +110,7 @@ static int tini_quantize_numbers(const tini_tries *tries, int format, tini_quant
     case TINI_FORMAT_IQ4_NL:
         return tini_quantize_codes(tries, out, x, weight);
     }
-    return tini_quantize_super(tries, format, out, x, weight);
+    return tini_quantize_super(tries, format, out, x, weight, share);
 }
 
 static void tini_store_numbers(uint8_t *out, const tini_quants *w, int format) {
@@ -132,12 +135,12 @@ int tini_quantize_block(const tini_tries *tries, int format, uint8_t *out, const
         return tini_quantize_plain(format, out, *x);
     if (format == TINI_FORMAT_Q8_0)
         return tini_quantize_block_q8_0(out, x);
-    float weight[TINI_QUANTS];
+    float weight[TINI_QUANTS], share[16];
     const uint32_t group = inputs == TINI_BLOCK ? TINI_BLOCK : tini_group_inputs(format);
     for (uint32_t i = 0; i < inputs; i += group)
-        tini_weigh(weight + i, importance ? importance + i : NULL, group);
+        share[i / group] = tini_weigh(weight + i, importance ? importance + i : NULL, group);
     tini_quants w;
-    int status = tini_quantize_numbers(tries, format, &w, x, weight);
+    int status = tini_quantize_numbers(tries, format, &w, x, weight, share);
     if (status == 0)
         tini_store_numbers(out, &w, format);
     return status;

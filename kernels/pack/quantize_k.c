@@ -1,5 +1,5 @@
 /* Floats to the super-blocks of the K formats: each group's own scale (and minimum) first, as if it could be any number;
- * then the super-block's, by the largest; then each group's small whole ones, by trying those around the first. */
+ * then the super-block's, that suits those of the groups that matter; then each group's small whole ones, by trying those around the first. */
 #include "quantize.h"
 
 TINI_REGION_SCALAR
@@ -26,21 +26,43 @@ static float tini_around(float t, uint32_t which, float most) {
     return tini_bounded(tini_level(t - 0.5f, 0.0f, most) + (float)which - 1.0f, 0.0f, most);
 }
 
+/* The unit of which groups' numbers [n] are small whole multiples, from low to high: with the largest at or near `level`,
+ * and the least error where it matters; share[n]: of each group's importance. */
+static float tini_fit_unit(const tini_tries *tries, const float *numbers, const float *share, uint32_t n,
+                           float low, float high, float level) {
+    float extreme = 0.0f, most = 0.0f, inverse[TINI_TRIES], x[16], weight[16];
+    for (uint32_t g = 0; g < n; g++) {
+        extreme = tini_abs(numbers[g]) > tini_abs(extreme) ? numbers[g] : extreme;
+        most = share[g] > most ? share[g] : most;
+    }
+    if (!(tini_abs(extreme) > 1e-30f))
+        return 0.0f;
+    for (uint32_t g = 0; g < n; g++) {
+        x[g] = numbers[g] / extreme; /* so that squares of small numbers stay */
+        weight[g] = most > 0.0f && most <= FLT_MAX ? share[g] / most + 1e-6f : 1.0f;
+    }
+    for (uint32_t c = 0; c < TINI_TRIES; c++)
+        inverse[c] = level * (1.0f + ((float)c - 13.0f) * (1.0f / 160.0f));
+    return tries->scales(x, weight, inverse, n, low, high) * extreme;
+}
+
 /* x ~ d scale q - m minimum with q from 0 to high, scale and minimum from 0 to most. Changing a group's scale, its
  * minimum moves so that the mean of the weights stays. */
 static int tini_quantize_lines(const tini_tries *tries, tini_quants *out, const float *x, const float *weight,
-                               uint32_t n, float high, float most) {
-    float mean[16], part[32], widest = 0.0f, deepest = 0.0f;
+                               const float *share, uint32_t n, float high, float most) {
+    float mean[16], part[32], steps[16], depths[16];
     tini_line line[16];
     uint8_t scale[16], minimum[16];
     for (uint32_t g = 0; g < 256 / n; g++) {
         memcpy(part, x + g * n, n * sizeof *part);
         mean[g] = tini_center(part, weight + g * n, n);
         line[g] = tini_fit_line(tries, part, weight + g * n, mean[g], n, high, 1);
-        widest = line[g].d > widest ? line[g].d : widest;
-        deepest = -line[g].minimum > deepest ? -line[g].minimum : deepest;
+        steps[g] = line[g].d;
+        depths[g] = -line[g].minimum;
     }
-    const float d = tini_half_round(widest / most), m = tini_half_round(deepest / most);
+    const float wide = tini_fit_unit(tries, steps, share, 256 / n, 0.0f, most, most);
+    const float deep = tini_fit_unit(tries, depths, share, 256 / n, 0.0f, most, most);
+    const float d = tini_half_round(wide), m = tini_half_round(deep);
     out->half[0] = tini_f32_to_f16(d);
     out->half[1] = tini_f32_to_f16(m);
     for (uint32_t g = 0; g < 256 / n; g++) {
@@ -64,19 +86,18 @@ static int tini_quantize_lines(const tini_tries *tries, tini_quants *out, const 
     else
         for (uint32_t g = 0; g < 16; g++)
             out->scale[g] = (uint8_t)(scale[g] | minimum[g] << 4);
-    return tini_half_overflows(widest / most) || tini_half_overflows(deepest / most) ? -2 : 0;
+    return tini_half_overflows(wide) || tini_half_overflows(deep) ? -2 : 0;
 }
 
 /* x ~ d scale q with q from low to -low - 1, in groups of 16; scale from least to -least - 1. out->scale: scale - base. */
 static int tini_quantize_scales(const tini_tries *tries, tini_quants *out, const float *x, const float *weight,
-                                float low, float least, float base) {
+                                const float *share, float low, float least, float base) {
     const float from[TINI_TRIES] = {0};
-    float fit[16], extreme = 0.0f;
-    for (uint32_t g = 0; g < 16; g++) {
+    float fit[16];
+    for (uint32_t g = 0; g < 16; g++)
         fit[g] = tini_fit_scale(tries, x + 16 * g, weight + 16 * g, 16, low);
-        extreme = tini_abs(fit[g]) > tini_abs(extreme) ? fit[g] : extreme;
-    }
-    const float d = tini_half_round(extreme / least);
+    const float unit = tini_fit_unit(tries, fit, share, 16, least, -least - 1.0f, least),
+                d = tini_half_round(unit);
     out->half[0] = tini_f32_to_f16(d);
     for (uint32_t g = 0; g < 16; g++) {
         const float *v = x + 16 * g;
@@ -91,24 +112,24 @@ static int tini_quantize_scales(const tini_tries *tries, tini_quants *out, const
         for (uint32_t i = 0; i < 16; i++)
             out->q[16 * g + i] = (uint8_t)(tini_level(v[i] * tini_inverse(step[best]), low, -low - 1.0f) - low);
     }
-    return tini_half_overflows(extreme / least) ? -2 : 0;
+    return tini_half_overflows(unit) ? -2 : 0;
 }
 
 int tini_quantize_super(const tini_tries *tries, int format, tini_quants *out, const float *x,
-                        const float *weight) {
+                        const float *weight, const float *share) {
     int status = -1;
     uint8_t scale[16];
     switch (format) {
     case TINI_FORMAT_Q4_K:
-        return tini_quantize_lines(tries, out, x, weight, 32, 15.0f, 63.0f);
+        return tini_quantize_lines(tries, out, x, weight, share, 32, 15.0f, 63.0f);
     case TINI_FORMAT_Q5_K:
-        return tini_quantize_lines(tries, out, x, weight, 32, 31.0f, 63.0f);
+        return tini_quantize_lines(tries, out, x, weight, share, 32, 31.0f, 63.0f);
     case TINI_FORMAT_Q2_K:
-        return tini_quantize_lines(tries, out, x, weight, 16, 3.0f, 15.0f);
+        return tini_quantize_lines(tries, out, x, weight, share, 16, 3.0f, 15.0f);
     case TINI_FORMAT_Q6_K:
-        return tini_quantize_scales(tries, out, x, weight, -32.0f, -128.0f, 0.0f);
+        return tini_quantize_scales(tries, out, x, weight, share, -32.0f, -128.0f, 0.0f);
     case TINI_FORMAT_Q3_K:
-        status = tini_quantize_scales(tries, out, x, weight, -4.0f, -32.0f, -32.0f);
+        status = tini_quantize_scales(tries, out, x, weight, share, -4.0f, -32.0f, -32.0f);
         memcpy(scale, out->scale, 16);
         tini_store_sixes(out->scale, scale);
         break;
