@@ -39,7 +39,8 @@ static float tini_fit_unit(const tini_tries *tries, const float *numbers, const 
         return 0.0f;
     for (uint32_t g = 0; g < n; g++) {
         x[g] = numbers[g] / extreme; /* so that squares of small numbers stay */
-        weight[g] = most > 0.0f && most <= FLT_MAX ? share[g] / most + 1e-6f : 1.0f;
+        weight[g] = most > 0.0f && most <= FLT_MAX ? share[g] / most : 1.0f;
+        weight[g] = weight[g] > 1e-6f ? weight[g] : 1e-6f;
     }
     for (uint32_t c = 0; c < TINI_TRIES; c++)
         inverse[c] = level * (1.0f + ((float)c - 13.0f) * (1.0f / 160.0f));
