@@ -125,7 +125,10 @@ class Comparison:
             theirs = self._row(f"llama.cpp {name}", lambda path, name=name: self._theirs(name, path))
             row = {"type": name, "llama.cpp": theirs}
             if name in OURS:
-                row["tinsmith"] = self._row(f"tinsmith {name}", lambda path, name=name: self._ours(name, path))
+                for label, fed in (("tinsmith", False), ("tinsmith, error feedback", True)):
+                    row[label] = self._row(
+                        f"{label} {name}", lambda path, name=name, fed=fed: self._ours(name, path, fed)
+                    )
             row["auto"] = self.auto(theirs["bytes"])
             rows.append(row)
         return sorted(rows, key=lambda row: row["llama.cpp"]["bytes"])
@@ -157,9 +160,10 @@ class Comparison:
         row: dict[str, Any] = self.found[key]
         return row
 
-    def _ours(self, name: str, path: Path) -> None:
+    def _ours(self, name: str, path: Path, fed: bool) -> None:
         importance = build.by_role(self.spec, self.importance)
-        build.write_gguf(self.spec, path, name, self.display, importance)
+        feedback = self.search.feedback.by_role if fed and self.search.feedback else None
+        build.write_gguf(self.spec, path, name, self.display, importance, feedback=feedback)
 
     def _theirs(self, name: str, path: Path) -> None:
         """By llama_model_quantize, from the float model as an F32 file."""
@@ -231,8 +235,9 @@ def table(rows: list[dict[str, Any]], grid: list[dict[str, Any]]) -> list[str]:
     lines = [f"{'llama.cpp':>10} {'bytes':>10} {'KL':>9}   {'auto: bytes':>11} {'KL':>9} {'of theirs':>9}"]
     for row in rows:
         lines.append(_line(row["type"], row["llama.cpp"], row["auto"]))
-        if "tinsmith" in row:
-            lines.append(_line(f"our {row['type']}", row["tinsmith"], None))
+        for label, short in (("tinsmith", "ours"), ("tinsmith, error feedback", "ours, fed")):
+            if label in row:
+                lines.append(_line(short, row[label], None))
     lines.append("at most:")
     for point in grid:
         theirs = point["llama.cpp"]
