@@ -28,7 +28,7 @@ def random_adapter(spec: Spec, folder: Path) -> network.Network:
 
 
 def plain_model(spec: Spec) -> torch.nn.Module:
-    model: torch.nn.Module = network._base_model(spec)
+    model: torch.nn.Module = network.base_model(spec)
     model.config._attn_implementation = "eager"  # type: ignore[union-attr]
     return model
 
