@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tiny_bench import CONTEXT, make_spec
+from tiny_models import tiny_spec
 
 from tinsmith import _core, models, quant
 from tinsmith.backends import onnx_export
@@ -15,7 +16,7 @@ from tinsmith.bench.machine import Machine
 from tinsmith.bench.native import Native, open_model
 from tinsmith.compiler import build_image, build_tin
 from tinsmith.errors import MissingExtraError
-from tinsmith.models import Spec
+from tinsmith.models import Spec, family
 from tinsmith.runtime import Model
 
 
@@ -49,6 +50,18 @@ def test_native_measures_behind_the_tokens_it_holds(gguf: Path) -> None:
     assert engine._session.tokens()[0] == 24 + 4
     assert engine.prompt() > 0
     assert engine._session.tokens()[0] == 24 + 8
+
+
+@pytest.mark.parametrize("name", ["gemma3", "qwen35", "lfm2"])
+def test_windows_and_recurrent_states_are_measured_at_a_depth(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("llama_cpp")
+    spec = tiny_spec(family.by_name(name))
+    models.save_gguf(spec, tmp_path / "m.gguf")
+    for engine in (native_of(spec), llama.open_model(tmp_path / "m.gguf")):
+        engine.prepare(1, 24, 64, 4)
+        for _ in range(2):
+            assert engine.decode() > 0
+            assert engine.prompt() > 0
 
 
 @pytest.mark.parametrize(("weights", "precision"), [("Q4_0", "int4"), ("Q8_0", "int8"), ("F16", "int8")])

@@ -86,10 +86,9 @@ class _Context:
         if not self._context:
             raise InputError(f"llama.cpp makes no context of {room} tokens; give a smaller --depth or --prompt")
         self._memory = api.llama_get_memory(self._context)
-        self._depth = 0
+        self._held = held
         if held:
             self._run(held)
-        self._depth = len(held)
 
     def free(self) -> None:
         self._api.llama_free(self._context)
@@ -121,8 +120,11 @@ class _Context:
         api.llama_synchronize(self._context)
 
     def _rewind(self) -> None:
-        if not self._api.llama_memory_seq_rm(self._memory, 0, self._depth, -1):
-            raise TinsmithError("llama.cpp can't go back in this model's cache, which measuring needs")
+        if not self._api.llama_memory_seq_rm(self._memory, 0, len(self._held), -1):
+            # A recurrent state, which can't go back: what leads to it is computed again.
+            self._api.llama_memory_clear(self._memory, False)
+            if self._held:
+                self._run(self._held)
 
     def _check(self, status: int) -> None:
         if status:

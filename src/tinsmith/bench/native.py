@@ -18,6 +18,7 @@ class Native:
     def __init__(self, model: Model) -> None:
         info = model.info
         self._model = model
+        self._held: _core.Session | None = None
         self._session: _core.Session | None = None
         self.context = info.context
         self.facts: dict[str, Any] = {
@@ -27,20 +28,22 @@ class Native:
         }
 
     def prepare(self, threads: int, depth: int, prompt: int, generate: int) -> dict[str, Any]:
-        self._session = None  # its threads end before others start
-        self._depth, self._generate = depth, generate
+        self._held = self._session = None  # their threads end before others start
+        self._generate = generate
         self._tokens = filler(prompt, self._model.info.vocab)
-        session = _core.Session(self._model.core, context=depth + max(prompt, generate), threads=threads)
-        self._session = session
+        room = depth + max(prompt, generate)
+        self._held, self._session = (
+            _core.Session(self._model.core, context=room, threads=threads) for _ in range(2)
+        )
         if depth:
-            session.append(filler(depth, self._model.info.vocab))
-            _finish(session)
+            self._held.append(filler(depth, self._model.info.vocab))
+            _finish(self._held)
         self.decode()
         self.prompt()
         return {}
 
     def decode(self) -> float:
-        session = self._rewound()
+        session = self._copied()
         token = self._tokens[0]
         began = time.perf_counter()
         for _ in range(self._generate):
@@ -50,15 +53,16 @@ class Native:
         return time.perf_counter() - began
 
     def prompt(self) -> float:
-        session = self._rewound()
+        session = self._copied()
         began = time.perf_counter()
         session.append(self._tokens)
         _finish(session)
         return time.perf_counter() - began
 
-    def _rewound(self) -> _core.Session:
-        assert self._session is not None
-        self._session.rewind(self._depth)
+    def _copied(self) -> _core.Session:
+        """A session that holds the `depth` tokens alone: windows and recurrent states can't go back to them."""
+        assert self._session is not None and self._held is not None
+        self._session.copy_from(self._held)
         return self._session
 
 
