@@ -43,7 +43,8 @@ def test_start_times_a_c_program(tin: Path) -> None:
 @pytest.mark.slow
 def test_imports_says_what_the_wheel_costs() -> None:
     found = printed("imports.py", "--repeat", "1")
-    assert found["wheel_bytes"] < 700_000
+    # Half of it are the C sources, which builds for other devices take.
+    assert found["wheel_bytes"] < 1_300_000
     assert {"bare_ms", "runtime_ms", "load_ms"} <= set(found)
 
 
