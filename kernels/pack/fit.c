@@ -100,8 +100,8 @@ static void tini_finer(float tries[TINI_TRIES], float d) {
 }
 
 /* A grid that puts the value farthest from 0 at the lowest level and near it, or near the highest; then a finer one. With
- * 32 levels and more it does not go far: clipped values' errors are of one sign and add up along a model, which their
- * squares don't tell. (Reaching 5 times as far, Q5_0 lost less squared error, and SmolLM2's Q4_K_M a third more.) */
+ * 32 levels and more it does not go far: clipped values' errors are of one sign, and may add up along a model. (Reaching 5
+ * times as far, SmolLM2's Q4_K_M, most of which is Q5_0, had a third more KL divergence.) */
 float tini_fit_scale(const tini_tries *tries, const float *x, const float *weight, uint32_t n, float low) {
     const float extreme = tini_extreme(x, n), step = low * (low > -16.0f ? -0.03125f : -0.00625f);
     float inverse[TINI_TRIES];
