@@ -80,18 +80,12 @@ tin_status tin_batch_create(const tin_model *model, const tin_batch_options *giv
     return TIN_OK;
 }
 
-static size_t batch_floats(const tin_batch *b) {
-    return (size_t)b->options.logit_rows * b->model->program.header->vocab;
-}
-
 /* Makes a pass of what the sessions have queued: a row for each, if they are not more than rows, and prompts share what
  * is left in order. */
 static void gather_members(tin_batch *b, tin_session *const *sessions, uint32_t count) {
     uint32_t rows = b->options.rows, logit_rows = b->options.logit_rows, waiting = 0;
     for (uint32_t k = 0; k < count; k++)
         waiting += !sessions[k]->running && tini_session_computed(sessions[k]) < sessions[k]->count;
-    for (uint32_t k = 0; k < count && waiting; k++)
-        tini_session_forget_logits(sessions[k], b->pass.logits, batch_floats(b));
     b->member_count = 0;
     for (uint32_t n = 0; n < count && rows; n++) {
         tin_session *s = sessions[(b->turn + n) % count];
@@ -130,7 +124,7 @@ static void end_batch(tin_batch *b) {
         uint32_t rows = s->logit_rows;
         tini_session_end(s, logits);
         logits += (size_t)rows * b->model->program.header->vocab;
-        if (s->choosing)
+        if (s->phase == TINI_CHOOSING)
             b->members[kept++] = s; /* the others are their callers' again, who may release them */
     }
     b->member_count = kept;
@@ -143,13 +137,13 @@ static int settle_sessions(tin_batch *b, tin_session *const *sessions, uint32_t 
                            const tini_budget *budget, int *worked) {
     for (; b->member_count; b->member_count--) {
         tin_session *s = b->members[b->member_count - 1];
-        int due = s->choosing;
+        int due = s->phase == TINI_CHOOSING;
         if (!tini_generate_choose(s, budget, *worked))
             return 0;
         *worked |= due;
     }
     for (uint32_t k = 0; k < count; k++) {
-        int due = sessions[k]->choosing;
+        int due = sessions[k]->phase == TINI_CHOOSING;
         if (!tini_generate_choose(sessions[k], budget, *worked))
             return 0;
         *worked |= due;
@@ -195,6 +189,11 @@ int32_t tin_batch_step(tin_batch *b, tin_session *const *sessions, uint32_t coun
         end_batch(b);
         worked = 1;
     }
+}
+
+void tini_batch_leave(const tin_batch *b, tin_session *s) {
+    if (s->ready.pass == &b->pass)
+        tini_session_give_up(s);
 }
 
 void tin_batch_cancel(tin_batch *b) {

@@ -23,7 +23,7 @@ enum { FORCED_MAX = 64 };
 
 /* What choosing has in hand. */
 typedef struct choice {
-    const float *row;           /* the logits after what is chosen, or NULL */
+    const float *row;           /* the logits that the next token is chosen by, or NULL */
     uint32_t at;                /* where the next token comes to stand */
     uint32_t guesses, right;    /* from `at` on, those that may still be right; those that were */
     uint32_t forced, forced_at; /* how many are known, and the next one */
@@ -40,7 +40,7 @@ tin_status tini_generate_end(tin_session *s, tin_error *error) {
         uint32_t computed = tini_session_computed(s);
         tini_session_reset(s, computed < known ? computed : known, known);
     }
-    s->generating = s->choosing = 0;
+    s->phase = TINI_READING;
     s->healing = 0;
     return TIN_OK;
 }
@@ -60,7 +60,7 @@ tin_status tin_session_generate(tin_session *s, const tin_sampling *sampling, ui
     tin_status status = tini_generate_end(s, error);
     if (status)
         return status;
-    if (tini_session_computed(s) == s->count && !s->ready_rows)
+    if (tini_session_computed(s) == s->count && !tini_session_row(s, s->count - 1))
         return tini_fail(error, TIN_ERR_STATE, "nothing to go on from: append tokens first");
     if (s->constraint)
         status = tin_constraint_begin(s->constraint, s->prefix, healing, error);
@@ -69,7 +69,6 @@ tin_status tin_session_generate(tin_session *s, const tin_sampling *sampling, ui
     s->healed = healing;
     s->healing = 0;
     s->sampling = *chosen;
-    s->generating = 1;
     s->finish = TIN_FINISH_NONE;
     s->left = max_tokens;
     s->told = s->count;
@@ -78,7 +77,8 @@ tin_status tin_session_generate(tin_session *s, const tin_sampling *sampling, ui
     s->passes = 0;
     s->allowed = NULL;
     /* A constraint may know the first tokens before anything is computed. */
-    s->choosing = s->position == s->count || s->constraint;
+    s->phase = s->position == s->count || s->constraint ? TINI_CHOOSING : TINI_FOLLOWING;
+    s->ready.fresh = 0;
     return TIN_OK;
 }
 
@@ -202,7 +202,7 @@ static void place(tin_session *s, choice *c, int32_t token) {
     if (c->guesses && s->tokens[c->at] == token) {
         c->guesses--;
         c->right++;
-        c->row += s->model->program.header->vocab;
+        c->row = tini_session_row(s, c->at);
     } else {
         c->guesses = 0;
         c->row = NULL;
@@ -219,10 +219,15 @@ static void place(tin_session *s, choice *c, int32_t token) {
 }
 
 static void choose(tin_session *s) {
-    uint32_t vocab = s->model->program.header->vocab, guesses = s->guesses;
+    uint32_t guesses = s->guesses;
     choice c = {.at = s->count - guesses, .guesses = guesses};
-    if (s->position == s->count)
-        c.row = s->logits + (size_t)(c.at - 1 - s->ready_first) * vocab;
+    c.row = tini_session_row(s, c.at - 1);
+    if (s->position == s->count &&
+        !c.row) { /* a batch has written others in their place: they are made again */
+        s->again = c.at - 1;
+        tini_states_forget(&s->states, s->again);
+        s->position = tini_states_newest(&s->states, s->again);
+    }
     int32_t token;
     while (!s->finish && next_token(s, &c, &token))
         place(s, &c, token);
@@ -230,7 +235,7 @@ static void choose(tin_session *s) {
     s->count = c.at;
     s->guesses = 0;
     s->position = s->position < c.at ? s->position : c.at;
-    s->ready_rows = s->position > s->ready_first ? s->position - s->ready_first : 0;
+    tini_session_keep_rows(s, s->position);
     if (guesses)
         s->stretch = c.right == guesses ? 2 * s->stretch : c.right ? s->stretch : (s->stretch + 1) / 2;
     if (s->stretch > s->lookup && s->lookup)
@@ -240,13 +245,13 @@ static void choose(tin_session *s) {
 }
 
 int tini_generate_choose(tin_session *s, const tini_budget *budget, int worked) {
-    if (!s->choosing)
+    if (s->phase != TINI_CHOOSING)
         return 1;
     uint64_t spent = tini_budget_spent(budget);
     if (budget->clock_ns && worked && spent + s->choice_ns > budget->ns)
         return 0;
     choose(s);
-    s->choosing = 0;
+    s->phase = TINI_FOLLOWING;
     if (budget->clock_ns)
         s->choice_ns = tini_budget_spent(budget) - spent;
     return 1;

@@ -23,6 +23,7 @@ uint64_t tini_pass_place(tini_pass *pass, const tini_program *program, uint32_t 
 
 void tini_pass_begin(tini_pass *pass) {
     pass->rows = pass->logit_rows = pass->block_count = pass->run_count = pass->op = pass->item = 0;
+    pass->serial++;
     pass->logit_block = UINT32_MAX;
 }
 

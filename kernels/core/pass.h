@@ -37,6 +37,7 @@ typedef struct tini_pass {
     uint32_t rows, logit_rows; /* the last logit_rows of the rows are those whose logits are wanted */
     uint32_t block_count, logit_block, run_count;
     uint32_t op, item;                /* where to go on */
+    uint32_t serial;                  /* how often it has begun: the logits of the time before are gone */
     float ns_per_work[TINI_OP_COUNT]; /* measured, for work in slices; 0 until it was */
 } tini_pass;
 

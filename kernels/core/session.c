@@ -153,8 +153,7 @@ void tini_session_reset(tin_session *s, uint32_t position, uint32_t count) {
     s->again = position;
     s->position = tini_states_newest(&s->states, position);
     s->count = count;
-    s->ready_rows = 0;
-    s->fresh = s->choosing = 0;
+    tini_session_give_up(s);
     if (!s->position)
         s->high = s->restored = 0;
 }
@@ -176,8 +175,7 @@ tin_status tin_session_append(tin_session *s, const int32_t *tokens, uint32_t co
     if (count)
         memcpy(s->tokens + s->count, tokens, (size_t)count * sizeof *tokens);
     s->count += count;
-    s->ready_rows = 0;
-    s->fresh = 0;
+    tini_session_give_up(s);
     return TIN_OK;
 }
 
@@ -250,14 +248,15 @@ uint32_t tini_session_offer(tin_session *s, uint32_t rows, uint32_t logit_rows) 
         s->guesses = logit_rows - 1;
     }
     uint32_t queued = s->count - s->position, end = s->position + (queued < rows ? queued : rows);
-    uint32_t from = s->generating ? s->count - s->guesses - 1 : s->wanted, computed = tini_session_computed(s);
+    int generating = s->phase != TINI_READING;
+    uint32_t from = generating ? s->count - s->guesses - 1 : s->wanted, computed = tini_session_computed(s);
     if (from < computed)
         from = computed;
     if (s->position < s->again && s->again < end)
         end = s->again; /* where tokens were forgotten once, they may be again: that state is kept */
     if (from < end && end - from > logit_rows)
         end = from + logit_rows;
-    if (s->generating && from < end && end < s->count)
+    if (generating && from < end && end < s->count)
         end = from; /* guesses and what they follow are checked in one pass */
     s->rows = end - s->position;
     s->logit_rows = from < end ? end - from : end == s->count;
@@ -273,8 +272,7 @@ void tini_session_add(tin_session *s, tini_pass *pass, int logits) {
 void tini_session_begin(tin_session *s, tini_pass *pass) {
     tini_states_begin(&s->states, s->position, s->rows);
     s->running = pass;
-    s->ready_rows = 0;
-    s->fresh = 0;
+    tini_session_give_up(s);
     s->high = s->position + s->rows > s->high ? s->position + s->rows : s->high;
 }
 
@@ -287,49 +285,61 @@ void tini_session_drop(tin_session *s) {
     s->rows = s->logit_rows = 0;
 }
 
-void tini_session_forget_logits(tin_session *s, const float *begin, size_t count) {
-    if (s->ready_rows && (uintptr_t)s->logits - (uintptr_t)begin < count * sizeof *begin) {
-        s->ready_rows = 0;
-        s->fresh = 0;
-        if (s->choosing && s->position == s->count) { /* they are made again */
-            s->again = s->position - (s->guesses + 1);
-            tini_states_forget(&s->states, s->again);
-            s->position = tini_states_newest(&s->states, s->again);
-        }
-    }
+void tini_session_end(tin_session *s, const float *logits) {
+    int generating = s->phase != TINI_READING;
+    s->position += s->rows;
+    int text = s->position == s->count && (generating ? !s->passes : s->rows > 1);
+    tini_states_end(&s->states, s->position, text || s->position == s->again);
+    s->ready = (tini_ready){
+        .logits = logits,
+        .first = s->position - s->logit_rows,
+        .rows = s->logit_rows,
+        .pass = s->running,
+        .serial = s->running->serial,
+        .fresh = !generating && s->logit_rows,
+    };
+    s->passes += generating && s->logit_rows;
+    if (generating && s->position == s->count)
+        s->phase = TINI_CHOOSING;
+    s->running = NULL; /* it is done, and not dropped */
+    s->rows = s->logit_rows = 0;
 }
 
-void tini_session_end(tin_session *s, const float *logits) {
-    s->running = NULL;
-    s->position += s->rows;
-    int text = s->position == s->count && (s->generating ? !s->passes : s->rows > 1);
-    tini_states_end(&s->states, s->position, text || s->position == s->again);
-    s->ready_rows = s->logit_rows;
-    s->ready_first = s->position - s->logit_rows;
-    s->logits = logits;
-    s->passes += s->generating && s->logit_rows;
-    tini_session_drop(s);
-    if (!s->generating)
-        s->fresh = s->ready_rows > 0;
-    else
-        s->choosing = s->position == s->count;
+/* How many of the newest logits are still there. */
+static uint32_t ready_rows(const tin_session *s) {
+    return s->ready.rows && s->ready.serial == s->ready.pass->serial ? s->ready.rows : 0;
+}
+
+const float *tini_session_row(const tin_session *s, uint32_t position) {
+    uint32_t at = position - s->ready.first;
+    return at < ready_rows(s) ? s->ready.logits + (size_t)at * s->model->program.header->vocab : NULL;
+}
+
+void tini_session_keep_rows(tin_session *s, uint32_t end) {
+    uint32_t kept = end > s->ready.first ? end - s->ready.first : 0;
+    s->ready.rows = s->ready.rows < kept ? s->ready.rows : kept;
+}
+
+void tini_session_give_up(tin_session *s) {
+    s->ready.rows = 0;
+    s->ready.fresh = 0;
 }
 
 int32_t tini_session_event(tin_session *s) {
-    if (s->running || s->choosing)
+    if (s->running || s->phase == TINI_CHOOSING)
         return TIN_STEP_PENDING;
-    if (s->generating && s->told < s->count - s->guesses) {
+    if (s->phase == TINI_FOLLOWING && s->told < s->count - s->guesses) {
         s->token = s->tokens[s->told++];
         return TIN_STEP_TOKEN;
     }
-    if (s->generating && s->finish) {
-        s->generating = 0;
+    if (s->phase == TINI_FOLLOWING && s->finish) {
+        s->phase = TINI_READING;
         return TIN_STEP_DONE;
     }
-    if (s->fresh) {
-        s->fresh = 0;
+    int fresh = s->ready.fresh;
+    s->ready.fresh = 0;
+    if (fresh && ready_rows(s))
         return TIN_STEP_LOGITS;
-    }
     return tini_session_computed(s) == s->count ? TIN_STEP_IDLE : TIN_STEP_PENDING;
 }
 
@@ -365,10 +375,10 @@ int32_t tin_step(tin_session *s, uint64_t budget_ns) {
 
 /* Rows of the newest logits that the caller may see: not those after tokens that were chosen ahead. */
 static uint32_t visible_rows(const tin_session *s) {
-    uint32_t known = tini_session_known(s);
-    if (s->ready_first + s->ready_rows <= known)
-        return s->ready_rows;
-    return s->ready_first < known ? known - s->ready_first : 0;
+    uint32_t known = tini_session_known(s), rows = ready_rows(s), first = s->ready.first;
+    if (first + rows <= known)
+        return rows;
+    return first < known ? known - first : 0;
 }
 
 const float *tin_session_logits(const tin_session *s, uint32_t *rows, uint32_t *first) {
@@ -376,16 +386,16 @@ const float *tin_session_logits(const tin_session *s, uint32_t *rows, uint32_t *
     if (rows)
         *rows = visible;
     if (first)
-        *first = s->ready_first;
-    return visible ? s->logits : NULL;
+        *first = s->ready.first;
+    return visible ? s->ready.logits : NULL;
 }
 
 int32_t tin_session_sample(tin_session *s, const tin_sampling *sampling) {
     uint32_t visible = visible_rows(s), vocab = s->model->program.header->vocab;
     if (!visible)
         return TIN_ERR_STATE;
-    const float *row = s->logits + (size_t)(visible - 1) * vocab;
-    uint32_t length = s->ready_first + visible;
+    uint32_t length = s->ready.first + visible;
+    const float *row = tini_session_row(s, length - 1);
     if (!sampling)
         return tini_argmax(row, vocab, NULL);
     return tini_sample(sampling, row, vocab, NULL, s->tokens, length, length, s->scratch);

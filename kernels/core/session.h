@@ -5,6 +5,24 @@
 #include "model.h"
 #include "pass.h"
 
+/* What a session does with its tokens. */
+enum {
+    TINI_READING = 0, /* they are the caller's */
+    TINI_CHOOSING,    /* generating: the next is due, by the logits at hand or because it must come */
+    TINI_FOLLOWING    /* generating: those chosen are computed, announced, or its end is */
+};
+
+/* The newest logits: those of the tokens at first .. first + rows - 1. Only tini_session_end makes there be any; the
+ * others can but give them up, so what was given up never comes back. */
+typedef struct tini_ready {
+    const float *logits;  /* [rows][vocab] */
+    uint32_t first, rows; /* rows 0: there are none, and the rest means nothing */
+    const tini_pass
+        *pass;       /* that made them; they last until it begins again, which it may for other sessions */
+    uint32_t serial; /* of the pass when it made them */
+    int fresh;       /* they were not yet announced */
+} tini_ready;
+
 struct tin_session {
     const tin_model *model;
     tin_session_options options; /* with defaults filled in */
@@ -24,14 +42,11 @@ struct tin_session {
     tini_pass *running;        /* the pass that has tokens of this session, its own or a batch's, or NULL */
     uint32_t rows, logit_rows; /* this session's part of it */
     uint32_t wanted;           /* position from which logits of every token are made */
-    const float *logits;       /* the newest rows */
-    uint32_t ready_rows, ready_first;
-    int fresh; /* they were not yet announced */
+    tini_ready ready;
 
     /* A generation; see generate.c. */
-    int generating;
-    int choosing;       /* the next token is to be chosen from the newest logits */
-    uint64_t choice_ns; /* what that took last time */
+    int32_t phase;
+    uint64_t choice_ns; /* what choosing took last time */
     tin_sampling sampling;
     uint32_t left;            /* tokens that may still be chosen */
     uint32_t told;            /* tokens before it were announced */
@@ -63,9 +78,14 @@ void tini_session_begin(tin_session *session, tini_pass *pass);
 void tini_session_end(tin_session *session, const float *logits);
 /* The pass is dropped. */
 void tini_session_drop(tin_session *session);
-/* The memory [begin, begin + count) of logits is to be written anew, or given back: what the session has there, it no
- * longer has. */
-void tini_session_forget_logits(tin_session *session, const float *begin, size_t count);
+
+/* The logits of the token at `position`, [vocab]; NULL when they are not at hand. */
+const float *tini_session_row(const tin_session *session, uint32_t position);
+/* Gives up those of the tokens from `end` on; all of them. */
+void tini_session_keep_rows(tin_session *session, uint32_t end);
+void tini_session_give_up(tin_session *session);
+/* Gives up those that are in the batch's memory, which is given back while the session stays. */
+void tini_batch_leave(const tin_batch *batch, tin_session *session);
 
 /* TIN_STEP_* of what is at hand; PENDING when a pass must run. */
 int32_t tini_session_event(tin_session *session);
@@ -77,7 +97,7 @@ static inline uint32_t tini_session_computed(const tin_session *session) {
 
 /* Tokens that the caller knows of: not those chosen ahead by guesses and not yet announced. */
 static inline uint32_t tini_session_known(const tin_session *session) {
-    return session->generating ? session->told : session->count;
+    return session->phase == TINI_READING ? session->count : session->told;
 }
 
 /* Chooses, where that is due, and guesses what follows. 0 when there is no time left for it; where nothing was done yet

@@ -483,9 +483,10 @@ TIN_API tin_status tin_batch_create(const tin_model *model, const tin_batch_opti
  * budget is spent or nothing is queued, or a negative status (STATE: a budget without a clock; ARGUMENT: a session
  * of another model, or under way elsewhere).
  *
- * Logits are the batch's: valid until its next pass; tin_session_sample and tin_session_generate then say STATE. A
- * session whose tokens are under way belongs to the batch until they are done: until then it takes no rewind, copy
- * or step of its own, and its memory must stay. */
+ * Logits are the batch's: valid until its next pass, whichever sessions that is for (tin_session_sample and
+ * tin_session_generate then say STATE), and no longer than its memory: before that is given back, rewind or replace
+ * what the sessions that stay have. A session whose tokens are under way belongs to the batch until they are done:
+ * until then it takes no rewind, copy or step of its own, and its memory must stay. */
 TIN_API int32_t tin_batch_step(tin_batch *batch, tin_session *const *sessions, uint32_t count,
                                uint64_t budget_ns, int32_t *events);
 

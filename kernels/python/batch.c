@@ -7,7 +7,6 @@ typedef struct core_batch {
     tin_batch *batch;
     core_pool pool;
     void *memory;
-    size_t size;        /* of memory from its first aligned byte on */
     PyObject *sessions; /* a list: those that are stepped */
     int busy;
 } core_batch;
@@ -35,7 +34,7 @@ static PyObject *batch_new(PyTypeObject *type, PyObject *args, PyObject *keyword
         .clock_ns = core_monotonic_ns,
     };
     tin_error error;
-    size_t size = self->size = tin_batch_size(self->model->model, &options, &error);
+    size_t size = tin_batch_size(self->model->model, &options, &error);
     void *block = size ? core_aligned(size, &self->memory) : NULL;
     if (!size || (block && tin_batch_create(self->model->model, &options, block, size, &self->batch, &error)))
         core_raise(self->model->fault, &error);
@@ -50,8 +49,7 @@ failed:
 /* The session may outlive the batch, whose memory its logits are in. */
 static void forget_logits(const core_batch *self, core_session *session) {
     if (self->batch)
-        tini_session_forget_logits(session->session, (const float *)(const void *)self->batch,
-                                   self->size / sizeof(float));
+        tini_batch_leave(self->batch, session->session);
 }
 
 static void batch_dealloc(core_batch *self) {

@@ -13,6 +13,7 @@ from tiny_models import tiny_spec
 
 from tinsmith import _core, quant
 from tinsmith.compiler import build_image, graph
+from tinsmith.compiler.constraint.regex import compile_regex
 from tinsmith.errors import RuntimeFault
 from tinsmith.models import Spec, family
 
@@ -460,3 +461,43 @@ def test_rows_of_logits_may_be_fewer_than_a_chunk(core: _core.Model) -> None:
     vocab = core.info()["vocab"]
     assert rows == everything[70 * vocab * 4 :]
     assert len(struct.unpack(f"<{30 * vocab}f", rows)) == 30 * vocab
+
+
+def no_logits(session: _core.Session) -> None:
+    for asked in (session.logits, session.sample):
+        with pytest.raises(RuntimeFault, match="there are no logits"):
+            asked()
+    assert session.likeliest() == []
+
+
+@pytest.mark.parametrize("way", ["copy", "restore", "replace", "rewind", "under way"])
+def test_forced_tokens_bring_back_no_logits_that_were_given_up(core: _core.Model, way: str) -> None:
+    """What must come first under a constraint is taken up before anything is computed: what a session had logits of
+    once does not count for it."""
+    tokens = row(core, 150)
+    session = _core.Session(core, context=400, chunk=16, logit_rows=16)
+    session.want_logits(0)
+    session.append(tokens[:10])
+    assert session.step() == LOGITS  # of the positions from 0 on
+    session.want_logits(2**32 - 1)
+    if way == "copy":
+        session.copy_from(fed(core, tokens))
+    elif way == "restore":
+        session.restore(fed(core, tokens).save())
+    elif way == "replace":
+        session.replace([*tokens[:8], 1])
+    elif way == "rewind":
+        session.rewind(8)
+    else:
+        session.append(tokens)
+        assert session.step(1) == PENDING
+    session.append([5, 6, 7])
+    session.constrain(_core.Constraint(core, compile_regex("in the beginning[a-z ]{0,8}").data))
+    no_logits(session)
+    session.generate(30)
+    computed = session.tokens()[0]
+    event = session.step(1)
+    while event in (TOKEN, PENDING) and session.tokens()[0] == computed:
+        no_logits(session)
+        event = session.step(1)
+    assert session.tokens()[0] > computed  # the loop came to the first pass's end
