@@ -472,8 +472,8 @@ def no_logits(session: _core.Session) -> None:
 
 @pytest.mark.parametrize("way", ["copy", "restore", "replace", "rewind", "under way"])
 def test_forced_tokens_bring_back_no_logits_that_were_given_up(core: _core.Model, way: str) -> None:
-    """What must come first under a constraint is taken up before anything is computed: what a session had logits of
-    once does not count for it."""
+    """What must come first under a constraint is taken up before anything is computed: what a session once had
+    logits of does not count for it."""
     tokens = row(core, 150)
     session = _core.Session(core, context=400, chunk=16, logit_rows=16)
     session.want_logits(0)

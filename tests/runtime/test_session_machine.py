@@ -1,0 +1,493 @@
+"""Any calls of sessions in any order, held to a plain model of them: a list of tokens, and a fresh session that
+computes it in one go. Equal tokens give equal logits, chosen tokens are those of a plain generation, rows that
+were given up are not there, and rows that are due are told."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from tiny_models import tiny_spec
+
+from tinsmith import _core, quant
+from tinsmith.compiler import build_image, graph
+from tinsmith.compiler.constraint.regex import compile_regex
+from tinsmith.errors import RuntimeFault
+
+CONTEXT = 96
+NONE = 2**32 - 1
+PENDING, LOGITS, IDLE = _core.STEP_PENDING, _core.STEP_LOGITS, _core.STEP_IDLE
+TOKEN, DONE = _core.STEP_TOKEN, _core.STEP_DONE
+PATTERNS = (
+    "in the beginning there was[a-z ]{0,9}",
+    "the (yes|no|thing)( (yes|no|in the end))*",
+    r"[\s\S]*",
+)
+OPTIONS: tuple[dict[str, Any], ...] = (  # of the machine's three sessions
+    {"chunk": 16, "logit_rows": 8, "checkpoints": 2},
+    {"chunk": 5, "logit_rows": 3, "threads": 2},
+    {"chunk": 16, "batched": True},
+)
+# temperature, top_k, top_p, min_p, repetition_penalty, repeat_last, seed
+SAMPLINGS = ((0.0, 0, 1.0, 0.0, 1.0, 0, 0), (1.5, 20, 0.95, 0.0, 1.2, 30, 3), (0.8, 0, 1.0, 0.05, 1.0, 0, 4))
+UNDER_WAY = "under way in a batch"
+WINDOW = "is no longer there"
+
+
+def made(name: str) -> _core.Model:
+    if name == "recurrent":
+        return _core.Model(build_image(tiny_spec("qwen35")))
+    plain = graph.GraphBuilder.cache
+
+    def cache_of(self: graph.GraphBuilder, heads: int, head_dim: int) -> int:
+        return plain(self, heads, head_dim, (20, 50)[len(self.graph.caches) % 2])
+
+    sizes = {"hidden_size": 64, "intermediate_size": 96, "max_position_embeddings": 512, "head_dim": 32}
+    with pytest.MonkeyPatch.context() as patch:
+        if name == "windowed":
+            patch.setattr(graph.GraphBuilder, "cache", cache_of)
+        return _core.Model(build_image(quant.apply(tiny_spec("llama", **sizes), "Q4_0")))
+
+
+class Oracle:
+    """What a fresh session makes of the same tokens, computed once."""
+
+    def __init__(self, core: _core.Model) -> None:
+        self.core = core
+        self.vocab: int = core.info()["vocab"]
+        self.constraints = [compile_regex(pattern).data for pattern in PATTERNS]
+        self._rows: dict[tuple[int, ...], bytes] = {}
+        self._runs: dict[Any, Any] = {}
+
+    def fresh(self, tokens: Sequence[int], **options: Any) -> _core.Session:
+        session = _core.Session(self.core, context=CONTEXT, chunk=64, **options)
+        session.append(tokens)
+        return session
+
+    def row(self, tokens: tuple[int, ...]) -> bytes:
+        """The digest of the logits after the last of the tokens."""
+        if tokens not in self._rows:
+            session = self.fresh(tokens, logit_rows=64)
+            session.want_logits(0)
+            while session.step() == LOGITS:
+                first, data = session.logits()
+                for k, digest in enumerate(self.digests(data)):
+                    self._rows[tokens[: first + k + 1]] = digest
+        return self._rows[tokens]
+
+    def digests(self, data: bytes) -> list[bytes]:
+        size = 4 * self.vocab
+        return [hashlib.sha256(data[at : at + size]).digest() for at in range(0, len(data), size)]
+
+    def sample(self, tokens: tuple[int, ...], sampling: int) -> int:
+        key = ("sample", tokens, sampling)
+        if key not in self._runs:
+            session = self.fresh(tokens)
+            assert session.step() == LOGITS
+            self._runs[key] = session.sample(*SAMPLINGS[sampling])
+        found: int = self._runs[key]
+        return found
+
+    def healed(self, tokens: tuple[int, ...]) -> list[int]:
+        session = self.fresh(tokens)
+        session.constrain(_core.Constraint(self.core, self.constraints[-1]))
+        session.heal()
+        found: list[int] = session.tokens()[1]
+        return found
+
+    def generation(
+        self, tokens: tuple[int, ...], heal: bool, constraint: int | None, most: int, sampling: int
+    ) -> tuple[list[int], int]:
+        """Tokens and how it finished, one at a time without guesses."""
+        key = (tokens, heal, constraint, most, sampling)
+        if key not in self._runs:
+            session = self.fresh(tokens)
+            if constraint is not None:
+                session.constrain(_core.Constraint(self.core, self.constraints[constraint]))
+            if heal:
+                session.heal()
+            session.generate(most, 0, *SAMPLINGS[sampling])
+            chosen = []
+            while session.step() == TOKEN:
+                chosen.append(session.token())
+            self._runs[key] = chosen, session.finish()
+        found: tuple[list[int], int] = self._runs[key]
+        return found
+
+
+@cache
+def oracle(name: str) -> Oracle:
+    return Oracle(made(name))
+
+
+class Told:
+    """What the machine knows of a session."""
+
+    def __init__(self, core: _core.Model, options: dict[str, Any]) -> None:
+        self.session = _core.Session(core, context=CONTEXT, **options)
+        self.alone = not options.get("batched")
+        self.tokens: list[int] = []
+        self.wanted = NONE
+        self.due: set[int] = set()  # positions whose logits are to be told
+        self.rows: tuple[int, int] | None = None  # those that must be there: first and how many
+        self.known = 0  # tokens computed when rows were given up last: only later ones can have any
+        self.plan: tuple[list[int], int] | None = None  # a generation: tokens to come, how it ends
+        self.before_healing: list[int] | None = None
+        self.constraint: int | None = None
+
+    def queue(self) -> None:
+        """The tokens were changed. Nothing is due of a pass that a generation left under way."""
+        ended, self.plan, self.before_healing, self.rows = self.plan is not None, None, None, None
+        computed, tokens = self.session.tokens()
+        assert tokens == self.tokens
+        assert computed <= len(tokens)
+        self.known = computed if self.visible() is None else 0
+        queued = range(computed, len(tokens))
+        self.due = {at for at in queued if at == len(tokens) - 1 or (at >= self.wanted and not ended)}
+
+    def visible(self) -> tuple[int, bytes] | None:
+        try:
+            return self.session.logits()
+        except RuntimeFault as fault:
+            assert fault.status == "TIN_ERR_STATE"
+            return None
+
+
+tokens_of = st.lists(st.integers(0, 99), min_size=1, max_size=30)
+players = st.integers(0, len(OPTIONS) - 1)
+budgets = st.sampled_from((0, 1, 1, 100_000))
+
+
+class Sessions(RuleBasedStateMachine):
+    windowed = False
+
+    def __init__(self, oracle: Oracle) -> None:
+        super().__init__()
+        self.oracle = oracle
+        self.told = [Told(oracle.core, options) for options in OPTIONS]
+        self.constraints = [_core.Constraint(oracle.core, data) for data in oracle.constraints]
+        self.batch = _core.Batch(oracle.core, rows=7, logit_rows=5)
+        self.batched: list[Told] = []
+
+    def tries(self, told: Told, call: Callable[[], None], ends: bool = True) -> bool:
+        """Whether the call was done. A window or a batch may refuse it; nothing is changed then, but that what
+        a window refuses may have ended a generation."""
+        try:
+            call()
+        except RuntimeFault as fault:
+            if UNDER_WAY in str(fault):
+                assert told in self.batched
+            else:
+                assert WINDOW in str(fault)
+                assert self.windowed
+                if ends and told.plan is not None:
+                    told.queue()
+            assert told.session.tokens()[1] == told.tokens
+            return False
+        return True
+
+    @initialize(prompts=st.lists(tokens_of, min_size=len(OPTIONS), max_size=len(OPTIONS)))
+    def begin(self, prompts: list[list[int]]) -> None:
+        """Calls of empty sessions find little."""
+        for k, tokens in enumerate(prompts):
+            self.compute(k, tokens)
+
+    @rule(k=players, tokens=tokens_of)
+    def append(self, k: int, tokens: list[int]) -> None:
+        told = self.told[k]
+        if len(told.tokens) + len(tokens) > CONTEXT:
+            with pytest.raises(RuntimeFault, match=f"do not fit|{UNDER_WAY}"):
+                told.session.append(tokens)
+            if told.plan is not None and told not in self.batched:
+                told.queue()
+            elif told.plan is not None:
+                self.rewind_to(told, len(told.tokens))
+        elif self.tries(told, lambda: told.session.append(tokens)):
+            told.tokens += tokens
+            told.queue()
+            assert told.visible() is None
+
+    def rewind_to(self, told: Told, position: int) -> None:
+        computed = told.session.tokens()[0]
+        if self.tries(told, lambda: told.session.rewind(position)):
+            del told.tokens[position:]
+            told.queue()
+            assert told.session.tokens()[0] == min(computed, position)
+            assert told.visible() is None
+
+    @rule(k=players, tokens=tokens_of)
+    def compute(self, k: int, tokens: list[int]) -> None:
+        """The common case, which random steps rarely come to."""
+        self.append(k, tokens)
+        self.step(k, 0, CONTEXT)
+
+    @rule(k=players, share=st.floats(0, 1))
+    def rewind(self, k: int, share: float) -> None:
+        self.rewind_to(self.told[k], round(share * len(self.told[k].tokens)))
+
+    @rule(k=players, share=st.floats(0, 1), tokens=tokens_of)
+    def replace(self, k: int, share: float, tokens: list[int]) -> None:
+        told = self.told[k]
+        whole = (told.tokens[: round(share * len(told.tokens))] + tokens)[:CONTEXT]
+        if self.tries(told, lambda: told.session.replace(whole)):
+            told.tokens = whole
+            told.queue()
+            assert told.visible() is None
+            assert not whole or len(whole) - 1 in told.due
+
+    @rule(k=players, keep=st.floats(0, 1), drop=st.floats(0, 1))
+    def shift(self, k: int, keep: float, drop: float) -> None:
+        told = self.told[k]
+        kept = round(keep * len(told.tokens))
+        dropped = round(drop * (len(told.tokens) - kept))
+        if self.tries(told, lambda: told.session.shift(kept, dropped)):
+            del told.tokens[kept : kept + dropped]
+            told.queue()
+            assert told.visible() is None
+
+    @rule(k=players, other=players, share=st.sampled_from((0.0, 0.3, 0.9, 1.0)))
+    def copy(self, k: int, other: int, share: float) -> None:
+        told, source = self.told[k], self.told[other]
+        count = round(share * len(source.tokens))
+        if told is source:
+            with pytest.raises(RuntimeFault, match="two sessions"):
+                told.session.copy_from(source.session, count)
+        elif self.tries(told, lambda: told.session.copy_from(source.session, count), ends=False):
+            told.tokens = source.tokens[:count]
+            told.queue()
+            assert told.visible() is None
+
+    @rule(k=players, other=players)
+    def save_and_restore(self, k: int, other: int) -> None:
+        told, source = self.told[k], self.told[other]
+        saved = b""
+
+        def save() -> None:
+            nonlocal saved
+            saved = source.session.save()
+
+        if self.tries(source, save, ends=False) and self.tries(told, lambda: told.session.restore(saved)):
+            told.tokens = list(source.tokens)
+            told.queue()
+            assert told.visible() is None
+            assert told.session.save() == saved
+
+    @rule(k=players, which=st.sampled_from((None, *range(len(PATTERNS)))))
+    def constrain(self, k: int, which: int | None) -> None:
+        told = self.told[k]
+        if which is not None and any(other.constraint == which for other in self.told if other is not told):
+            with pytest.raises(RuntimeFault, match="another session has the constraint"):
+                told.session.constrain(self.constraints[which])
+        elif self.tries(
+            told, lambda: told.session.constrain(None if which is None else self.constraints[which])
+        ):
+            told.constraint = which
+            told.before_healing = None
+            if told.plan is not None:
+                told.queue()
+
+    @rule(k=players)
+    def heal(self, k: int) -> None:
+        told = self.told[k]
+        if told.constraint is None:
+            with pytest.raises(RuntimeFault, match="healing needs a constraint"):
+                told.session.heal()
+        elif told.before_healing is None and self.tries(told, told.session.heal):
+            before, after = told.tokens, self.oracle.healed(tuple(told.tokens))
+            if told.plan is not None or after != before:
+                told.tokens = after
+                told.queue()
+            if after != before:
+                told.before_healing = before
+
+    @rule(
+        k=players,
+        most=st.integers(1, 12),
+        lookup=st.sampled_from((0, 0, 4)),
+        sampling=st.integers(0, len(SAMPLINGS) - 1),
+    )
+    def generate(self, k: int, most: int, lookup: int, sampling: int) -> None:
+        told = self.told[k]
+        heal = told.before_healing is not None
+        try:
+            told.session.generate(most, lookup, *SAMPLINGS[sampling])
+        except RuntimeFault as fault:
+            if UNDER_WAY in str(fault):
+                assert told in self.batched
+                return
+            assert "nothing to go on from" in str(fault)
+            assert not heal
+            told.queue()
+            assert not told.due
+            assert told.visible() is None
+            return
+        tokens = tuple(told.before_healing or told.tokens)
+        chosen, finish = self.oracle.generation(tokens, heal, told.constraint, most, sampling)
+        told.plan = list(chosen), finish
+        told.before_healing = None
+        told.due = set()
+
+    @rule(
+        k=players,
+        which=st.integers(0, len(PATTERNS) - 1),
+        most=st.integers(2, 30),
+        lookup=st.sampled_from((0, 4)),
+        budget=budgets,
+        steps=st.integers(1, 60),
+    )
+    def answer(self, k: int, which: int, most: int, lookup: int, budget: int, steps: int) -> None:
+        """In one rule, since what is forced comes first."""
+        self.constrain(k, which)
+        self.generate(k, most, lookup, 0)
+        self.step(k, budget, steps)
+
+    @rule(k=players, position=st.sampled_from((0, 5, 20, NONE)))
+    def want_logits(self, k: int, position: int) -> None:
+        told = self.told[k]
+        try:
+            told.session.want_logits(position)
+        except RuntimeFault as fault:
+            assert "a chunk is under way" in str(fault)
+            return
+        told.wanted = position
+        if told.plan is None:
+            healing, rows = told.before_healing, told.rows
+            told.queue()
+            told.before_healing, told.rows = healing, rows
+
+    @rule(k=players, sampling=st.integers(0, len(SAMPLINGS) - 1))
+    def sample(self, k: int, sampling: int) -> None:
+        told = self.told[k]
+        seen = told.visible()
+        if seen is None:
+            with pytest.raises(RuntimeFault, match="no logits to sample from"):
+                told.session.sample(*SAMPLINGS[sampling])
+            return
+        end = seen[0] + len(seen[1]) // (4 * self.oracle.vocab)
+        expected = self.oracle.sample(tuple(told.tokens[:end]), sampling)
+        assert told.session.sample(*SAMPLINGS[sampling]) == expected
+
+    def take(self, told: Told, event: int) -> None:
+        """An event of a step."""
+        if told.plan is not None:
+            assert event in (PENDING, TOKEN, DONE)
+            to_come, finish = told.plan
+            told.rows = None
+            if event == TOKEN:
+                told.tokens.append(told.session.token())
+                assert told.tokens[-1] == to_come.pop(0)
+            elif event == DONE:
+                assert not to_come
+                assert told.session.finish() == finish
+                told.queue()
+            return
+        assert event in (PENDING, LOGITS, IDLE)
+        if event == LOGITS:
+            seen = told.visible()
+            assert seen is not None
+            told.rows = seen[0], len(seen[1]) // (4 * self.oracle.vocab)
+            told.due -= set(range(seen[0], sum(told.rows)))
+        elif event == IDLE:
+            assert not told.due
+            assert told.session.tokens()[0] == len(told.tokens)
+
+    @rule(k=players, budget=budgets, steps=st.integers(1, 30))
+    def step(self, k: int, budget: int, steps: int) -> None:
+        told = self.told[k]
+        for _ in range(steps):
+            try:
+                event = told.session.step(budget)
+            except RuntimeFault:
+                assert not told.alone or told in self.batched
+                return
+            assert event != PENDING or budget
+            if event == PENDING:
+                told.rows = None
+            self.take(told, event)
+            if event in (LOGITS, IDLE, DONE):
+                return
+
+    @rule(k=players)
+    def join(self, k: int) -> None:
+        self.batch.add(self.told[k].session)
+        if self.told[k] not in self.batched:
+            self.batched.append(self.told[k])
+
+    @rule(k=players)
+    def leave(self, k: int) -> None:
+        told = self.told[k]
+        if told not in self.batched:
+            with pytest.raises(ValueError):
+                self.batch.remove(told.session)
+            return
+        self.batch.remove(told.session)  # and cancels the others' work
+        self.batched.remove(told)
+        for each in (told, *self.batched):
+            each.rows = None
+
+    @rule(budget=budgets, steps=st.integers(1, 20))
+    def step_batch(self, budget: int, steps: int) -> None:
+        for _ in range(steps):
+            try:
+                events = self.batch.step(budget)
+            except RuntimeFault as fault:
+                assert "under way elsewhere" in str(fault)
+                assert any(told.alone for told in self.batched)
+                return
+            for told in self.batched:
+                told.rows = None  # a pass took their place, unless they are told now
+            for told, event in zip(self.batched, events, strict=True):
+                self.take(told, event)
+            if all(event == IDLE for event in events):
+                return
+            assert budget or any(event not in (PENDING, IDLE) for event in events)
+
+    @invariant()
+    def tokens_and_rows_are_right(self) -> None:
+        for told in self.told:
+            computed, tokens = told.session.tokens()
+            assert tokens == told.tokens
+            assert computed <= len(tokens)
+            seen = told.visible()
+            if seen is None:
+                assert told.rows is None
+                continue
+            first, digests = seen[0], self.oracle.digests(seen[1])
+            assert told.rows is None or told.rows == (first, len(digests))
+            assert told.known < first + len(digests) <= len(tokens)
+            for k, digest in enumerate(digests):
+                assert digest == self.oracle.row(tuple(tokens[: first + k + 1])), first + k
+
+
+class Windowed(Sessions):
+    windowed = True
+
+
+def explore(name: str, examples: int, steps: int) -> None:
+    kind = Windowed if name == "windowed" else Sessions
+    run_state_machine_as_test(
+        lambda: kind(oracle(name)),
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+@pytest.mark.parametrize("name", ["plain", "windowed", "recurrent"])
+def test_any_calls_in_any_order(name: str) -> None:
+    explore(name, 80, 50)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["plain", "windowed", "recurrent"])
+def test_any_calls_in_any_order_for_minutes(name: str) -> None:
+    explore(name, 2000, 60)
