@@ -16,7 +16,12 @@
  * A thread put aside in the middle of a unit holds up all. Once the caller has had to sleep for that, it keeps
  * accounts for a while: a worker for whose last units it waited longer than it would have taken to do all of that
  * worker's units rests, and is tried again later, each time twice as late. So one crowded processor does not
- * make several threads slower than fewer. */
+ * make several threads slower than fewer.
+ *
+ * A process that is forked off has a copy of the pool and none of its workers. It needs none: the caller takes over
+ * the units of whoever takes none itself. But it must neither wake nor join them: a bed may have been copied with
+ * its mutex held, and there is nobody to wait for. Who wakes asks the system for the process's number only where
+ * somebody sleeps, which costs a system call in any case. */
 #if defined(__linux__) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE /* sched_getaffinity */
 #endif
@@ -53,6 +58,7 @@ struct tin_pool {
     _Alignas(64) tini_atomic64 left; /* who returned last << 32 | units of the job that have not returned */
     _Alignas(64) tini_atomic32 processor; /* that the caller is on */
     tini_atomic32 stop;
+    int64_t process;  /* that has the workers */
     uint32_t threads; /* that work, the caller's too: no more than there are processors */
     uint32_t resting;
     int accounts; /* whether they are open; of the time spent in jobs and the caller's waits: */
@@ -106,6 +112,11 @@ static int work(tin_pool *pool, uint32_t k) {
         rest = (uint32_t)left - done;
     while (!tini_replace64(&pool->left, &left, (uint64_t)k << 32 | rest));
     return !rest;
+}
+
+/* Whether the workers were left behind in the process that this one was forked off from. */
+static int is_orphaned(const tin_pool *pool) {
+    return pool->process != tini_process();
 }
 
 static int has_work(void *argument) {
@@ -203,7 +214,7 @@ static void deal(tin_pool *pool, uint32_t count, void (*job)(void *, uint32_t), 
         s->job = job;
         s->argument = argument;
         tini_store64(&s->range, make_range(begin, end));
-        if (k)
+        if (k && tini_load32(&s->bed.asleep) && !is_orphaned(pool))
             tini_wake(&s->bed);
     }
 }
@@ -261,6 +272,7 @@ tin_status tin_pool_create(uint32_t threads, void *memory, size_t memory_size, t
     tin_pool *pool = memory;
     memset(pool, 0, size);
     uint32_t processors = tini_processors();
+    pool->process = tini_process();
     pool->threads = threads < processors ? threads : processors;
     pool->executor = (tin_executor){.context = pool, .threads = pool->threads, .run = run};
     for (uint32_t k = 0; k < pool->threads; k++) {
@@ -283,7 +295,7 @@ tin_status tin_pool_create(uint32_t threads, void *memory, size_t memory_size, t
 }
 
 void tin_pool_destroy(tin_pool *pool) {
-    if (pool)
+    if (pool && !is_orphaned(pool))
         stop_workers(pool, pool->threads - 1);
 }
 

@@ -185,6 +185,15 @@ static inline void tini_thread_join(tini_thread thread) {
 #endif
 }
 
+/* The process's number, to tell that it was forked off; a system without fork needs none. */
+static inline int64_t tini_process(void) {
+#ifdef _WIN32
+    return 0;
+#else
+    return (int64_t)getpid();
+#endif
+}
+
 static inline uint64_t tini_now_ns(void) {
 #ifdef _WIN32
     LARGE_INTEGER count, second;

@@ -215,6 +215,8 @@ TIN_API size_t tin_pool_size(uint32_t threads);
 /* Makes a pool in `memory` (at least tin_pool_size bytes, aligned; stays the caller's) and starts its threads: one
  * fewer than `threads`, and no more than there are processors for, since more would wait for each other. Between
  * jobs they spin for some 100 microseconds, then sleep. Nothing allocates after this.
+ * fork: the child has none of the threads. It may go on with pool and sessions, computes the same bits on the calling
+ * thread alone, and may destroy the pool; sessions that another thread had under way at the fork are lost to it.
  * Errors: ARGUMENT, MEMORY, UNSUPPORTED (the system gives no thread). */
 TIN_API tin_status tin_pool_create(uint32_t threads, void *memory, size_t memory_size, tin_pool **pool,
                                    tin_error *error);

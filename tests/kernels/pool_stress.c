@@ -1,5 +1,6 @@
 /* pool_stress jobs: what the pool promises of jobs of any size, with more threads than there are processors.
  * pool_stress sessions TIN: the same logits with pools of 1, 2, 3 and 8 threads, and from two sessions at once.
+ * pool_stress forks COUNT: children that are forked off between jobs go on alone and destroy the pool.
  * Exits with 1 and a line on stderr at the first failure. What the threads write is not atomic: under
  * ThreadSanitizer, a unit run twice or a result seen too early is a race. */
 #define _GNU_SOURCE
@@ -10,7 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { MOST_THREADS = 8, MOST_UNITS = 3000000, TOKENS = 24 };
 
@@ -295,11 +298,48 @@ static int sessions(const char *path) {
     return 0;
 }
 
+/* ---- Forks --------------------------------------------------------------------------------------------- */
+
+enum { HUNG_SECONDS = 60 };
+
+static void run_counted(const tin_executor *executor) {
+    uint32_t counts[500] = {0};
+    executor->run(executor->context, 500, count_one, counts);
+    for (uint32_t k = 0; k < 500; k++)
+        CHECK(counts[k] == 1, "unit %u ran %u times", k, counts[k]);
+}
+
+static int forks(uint32_t children) {
+    void *memory;
+    tin_pool *pool = create(MOST_THREADS, &memory);
+    const tin_executor *executor = tin_pool_executor(pool);
+    for (uint32_t k = 0; k < children; k++) {
+        run_counted(executor);
+        pause_us(below(300)); /* the workers spin, fall asleep, or sleep */
+        pid_t child = fork();
+        CHECK(child >= 0, "no child %u", k);
+        if (!child) {
+            alarm(HUNG_SECONDS);
+            run_counted(executor);
+            run_counted(executor);
+            tin_pool_destroy(pool);
+            _exit(0);
+        }
+        int status;
+        CHECK(waitpid(child, &status, 0) == child && !status, "child %u ended with status %d", k, status);
+    }
+    tin_pool_destroy(pool);
+    free(memory);
+    return 0;
+}
+
 int main(int count, char **arguments) {
     if (count == 3 && !strcmp(arguments[1], "jobs"))
         return jobs((uint32_t)atoi(arguments[2]));
     if (count == 3 && !strcmp(arguments[1], "sessions"))
         return sessions(arguments[2]);
-    fputs("pool_stress jobs COUNT | sessions TIN\n", stderr);
+    if (count == 3 && !strcmp(arguments[1], "forks"))
+        return forks((uint32_t)atoi(arguments[2]));
+    fputs("pool_stress jobs COUNT | sessions TIN | forks COUNT\n", stderr);
     return 2;
 }

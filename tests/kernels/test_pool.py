@@ -55,3 +55,8 @@ def test_every_unit_runs_once(stress: Path) -> None:
 def test_sessions_give_the_same_bits(stress: Path, tin: Path) -> None:
     """1, 2, 3 and 8 threads, and two sessions of one model at once, each on its own pool."""
     check(stress, "sessions", tin)
+
+
+@pytest.mark.parametrize("stress", ["plain"], indirect=True)  # ThreadSanitizer has threads of its own, which fork ends
+def test_children_go_on_alone(stress: Path) -> None:
+    check(stress, "forks", "200")
