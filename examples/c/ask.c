@@ -14,10 +14,10 @@ static void check(int good) {
         exit(fprintf(stderr, "error: %s\n", error.text) ? 1 : 2);
 }
 
-static void *block(size_t size) { /* a size of 0: the call that told it failed */
-    void *memory = size ? aligned_alloc(TIN_ALIGNMENT, (size + 63) / TIN_ALIGNMENT * TIN_ALIGNMENT) : NULL;
+static void *block(size_t size) { /* of zeros; a size of 0: the call that told it failed */
+    char *memory = size ? calloc(size + TIN_ALIGNMENT, 1) : NULL;
     check(memory != NULL);
-    return memory;
+    return memory + TIN_ALIGNMENT - (uintptr_t)memory % TIN_ALIGNMENT;
 }
 
 int main(int argc, char **argv) {

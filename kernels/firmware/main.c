@@ -97,6 +97,7 @@ static tin_model *open_model(const char *isa) {
 static tin_session *open_session(const tin_model *model) {
     const tin_session_options options = {.context = TIN_CONTEXT, .chunk = TIN_CHUNK};
     tin_session *session;
+    memset(session_block, 0, sizeof session_block); /* prompts are tokenized there, and no reset clears it */
     check(tin_session_create(model, &options, session_block, sizeof session_block, &session, &error));
     return session;
 }

@@ -6,6 +6,8 @@
  *   map the file ─▶ tin_model_size / tin_model_create ─▶ tin_session_size / tin_session_create
  *                                                          tin_session_append ─▶ tin_step ─▶ tokens, logits
  *
+ * Memory: give sessions and batches blocks of zeros (calloc's, or new pages of the system): the library does not clear
+ * them, and a hostile file's program can turn what a block held, another model's conversation say, into logits.
  * Threads: a tin_model is read-only once created and may be used by any number of threads at once. A
  * tin_session belongs to one thread at a time. Destroying is releasing the memory that the caller gave.
  *
@@ -215,8 +217,8 @@ TIN_API size_t tin_pool_size(uint32_t threads);
 /* Makes a pool in `memory` (at least tin_pool_size bytes, aligned; stays the caller's) and starts its threads: one
  * fewer than `threads`, and no more than there are processors for, since more would wait for each other. Between
  * jobs they spin for some 100 microseconds, then sleep. Nothing allocates after this.
- * fork: the child has none of the threads. It may go on with pool and sessions, computes the same bits on the calling
- * thread alone, and may destroy the pool; sessions that another thread had under way at the fork are lost to it.
+ * A child of fork has none of them: it may use the pool, alone and with the same bits, and destroy it; a session that
+ * another thread had under way at the fork is lost to it.
  * Errors: ARGUMENT, MEMORY, UNSUPPORTED (the system gives no thread). */
 TIN_API tin_status tin_pool_create(uint32_t threads, void *memory, size_t memory_size, tin_pool **pool,
                                    tin_error *error);
@@ -262,8 +264,8 @@ typedef struct tin_session_options {
     /* Of a model with recurrent states (state_bytes of tin_model_info): how many to keep, up to 62, beside that after the
      * last token and that before it, each of state_bytes. A state can't be cut back to fewer tokens. Where tokens are
      * forgotten, or a session is copied by a shorter prefix, the tokens behind the newest state that fits are computed again,
-     * at worst from the first on: the results are the same, later. Kept
-     * are the ends of prompts and the places that tokens were forgotten from, then states spread over the session. */
+     * at worst from the first on: the results are the same, later. Kept are the ends of prompts and the places that
+     * tokens were forgotten from, then states spread over the session. */
     uint32_t checkpoints;
 } tin_session_options;
 
@@ -361,9 +363,7 @@ TIN_API uint32_t tin_session_position(const tin_session *session, uint32_t *coun
 typedef struct tin_constraint tin_constraint;
 
 typedef struct tin_constraint_options {
-    uint32_t
-        depth; /* most frames on the automaton's stack, up to 4096; 0 for what a constraint without recursion
-                       needs, and 64 with recursion */
+    uint32_t depth; /* most frames on the automaton's stack, up to 4096; 0: as needed, 64 with recursion */
     uint32_t masks; /* masks kept for states that come again, of vocab / 8 bytes each; 0 for 64 */
 } tin_constraint_options;
 
@@ -468,8 +468,7 @@ typedef struct tin_batch tin_batch;
 
 typedef struct tin_batch_options {
     uint32_t rows;       /* most tokens computed at once, up to 4096; 0 for the model's chunk */
-    uint32_t logit_rows; /* most rows of logits at once, at least one for every session that shall end its
-                                     queue in the same pass; 0 for as many as `rows` */
+    uint32_t logit_rows; /* most rows of logits at once: one for each session that ends its queue; 0: `rows` */
     const tin_executor *executor; /* as in tin_session_options; the sessions' own are not used */
     uint64_t (*clock_ns)(void *);
     void *clock_context;
@@ -485,10 +484,9 @@ TIN_API tin_status tin_batch_create(const tin_model *model, const tin_batch_opti
  * budget is spent or nothing is queued, or a negative status (STATE: a budget without a clock; ARGUMENT: a session
  * of another model, or under way elsewhere).
  *
- * Logits are the batch's: valid until its next pass, whichever sessions that is for (tin_session_sample and
- * tin_session_generate then say STATE), and no longer than its memory: before that is given back, rewind or replace
- * what the sessions that stay have. A session whose tokens are under way belongs to the batch until they are done:
- * until then it takes no rewind, copy or step of its own, and its memory must stay. */
+ * Logits are the batch's: valid until its next pass, for whichever sessions (tin_session_sample and _generate then say
+ * STATE), and no longer than its memory: rewind the sessions that outlive it. A session whose tokens are under way
+ * belongs to the batch: until it is done it takes no rewind, copy or step of its own, and its memory must stay. */
 TIN_API int32_t tin_batch_step(tin_batch *batch, tin_session *const *sessions, uint32_t count,
                                uint64_t budget_ns, int32_t *events);
 

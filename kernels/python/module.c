@@ -15,7 +15,7 @@ PyObject *core_raise(PyObject *fault, const tin_error *error) {
 }
 
 void *core_aligned(size_t size, void **base) {
-    *base = PyMem_Malloc(size + TIN_ALIGNMENT);
+    *base = size <= PY_SSIZE_T_MAX - TIN_ALIGNMENT ? PyMem_Calloc(size + TIN_ALIGNMENT, 1) : NULL;
     if (!*base) {
         PyErr_NoMemory();
         return NULL;

@@ -20,7 +20,7 @@ extern PyMethodDef core_block_functions[], core_constraint_functions[], core_mea
 /* Raises RuntimeFault(name of the status, text). Returns NULL. */
 PyObject *core_raise(PyObject *fault, const tin_error *error);
 
-/* A zeroed-on-demand block aligned to TIN_ALIGNMENT; *base is what PyMem_Free takes. NULL: MemoryError is set. */
+/* A block of zeros, so that no program finds old memory, aligned to TIN_ALIGNMENT; *base is what PyMem_Free takes. NULL: MemoryError is set. */
 void *core_aligned(size_t size, void **base);
 
 typedef struct core_model {

@@ -53,7 +53,7 @@ static _Noreturn void fail(const char *format, ...) {
     exit(FAILED);
 }
 
-/* ---- Files and memory, as long-lived as the program unless freed ---- */
+/* ---- Files and memory (zeros, as tin.h asks), as long-lived as the program unless freed ---- */
 
 typedef struct block {
     void *start; /* for free */
@@ -62,7 +62,7 @@ typedef struct block {
 } block;
 
 static block make_block(size_t size) {
-    block made = {malloc(size + TIN_ALIGNMENT), NULL, size};
+    block made = {calloc(size + TIN_ALIGNMENT, 1), NULL, size};
     if (!made.start)
         fail("no memory for %llu bytes", (unsigned long long)size);
     made.data = (uint8_t *)made.start + (TIN_ALIGNMENT - (uintptr_t)made.start % TIN_ALIGNMENT) % TIN_ALIGNMENT;

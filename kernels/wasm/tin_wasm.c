@@ -27,7 +27,8 @@ static void *refuse(const char *text) {
     return NULL;
 }
 
-/* ---- Memory: blocks in a list by address, each behind its header; a freed one is taken again where it fits ---- */
+/* ---- Memory: blocks in a list by address, each behind its header; a freed one is taken again where it fits, and
+ * cleared: what it had is nothing for the model that comes there next ---- */
 
 typedef struct header {
     struct header *next;
@@ -63,7 +64,9 @@ EXPORT(tinw_alloc) void *tinw_alloc(uint32_t bytes) {
     header *block = first;
     while (block && (block->used || block->size < size))
         block = block->next;
-    if (!block && !(block = at_the_end(size)))
+    if (block)
+        memset(block + 1, 0, block->size);
+    else if (!(block = at_the_end(size))) /* where nothing was yet */
         return NULL;
     if (block->size >= size + 2 * sizeof *block) { /* the rest stays free */
         header *rest = (header *)((uint8_t *)(block + 1) + size);

@@ -41,6 +41,11 @@ const options = { maxTokens: 8, temperature: 0.8, seed: 5 };
 found.seeded = [1, 2].map(() => [...session.complete(text, options)].join(""));
 found.name = model.manifest.family;
 session.close();
+const held = model.core.tinw_alloc(1024);
+model.bytes(held, 1024).fill(7);
+model.core.tinw_free(held);
+const taken = model.core.tinw_alloc(512);
+found.old = [held === taken, model.bytes(taken, 512).some((byte) => byte !== 0)];
 found.refused = [];
 for (const attempt of [
   () => load(bytes.subarray(0, 1000)),
@@ -94,6 +99,7 @@ def test_node_gives_the_bits_and_the_words_of_this_machine(folder: Path, tiny_ti
     assert found["answer"] == found["again"] == expected.text
     assert found["seeded"][0] == found["seeded"][1] != ""
     assert found["name"] == "llama"
+    assert found["old"] == [True, False]  # memory that is taken again is cleared
     assert all(found["refused"]), found["refused"]
     assert "judge" in found["refused"][2]
     reasons = ["there is none", "no minisign public key", "trusted comment is not", "manifest lists"]

@@ -1,4 +1,5 @@
-"""A process forked off has none of the threads of its parent's pools: it computes alone, with the same bits, and ends."""
+"""A process forked off has none of the threads of its parent's pools: it computes alone, with the same bits,
+and it ends."""
 
 from __future__ import annotations
 
