@@ -57,6 +57,6 @@ def test_sessions_give_the_same_bits(stress: Path, tin: Path) -> None:
     check(stress, "sessions", tin)
 
 
-@pytest.mark.parametrize("stress", ["plain"], indirect=True)  # ThreadSanitizer has threads of its own, which fork ends
+@pytest.mark.parametrize("stress", ["plain"], indirect=True)  # ThreadSanitizer has its own threads
 def test_children_go_on_alone(stress: Path) -> None:
     check(stress, "forks", "200")

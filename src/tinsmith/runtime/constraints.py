@@ -16,6 +16,7 @@ from tinsmith.formats.tin import CONSTRAINT, Tin
 
 if TYPE_CHECKING:
     from tinsmith.compiler.constraint import Constraint, Spacing
+    from tinsmith.runtime.sessions import Lease
 
 Own = Literal["own"]  # the constraint that the model's file carries
 _MOST_IDLE = 16
@@ -130,17 +131,17 @@ class Pool:
         self._idle: list[tuple[bytes, _core.Constraint]] = []  # used last at the end
 
     @contextmanager
-    def lend(self, session: _core.Session, constraint: Constraint | None) -> Iterator[None]:
-        """The session's generations are held to the constraint meanwhile."""
+    def lend(self, lease: Lease, constraint: Constraint | None) -> Iterator[None]:
+        """The session's generations are held to the constraint meanwhile, or until another has the session."""
         if constraint is None:
             yield
             return
         held = self._take(constraint.data)
-        session.constrain(held)
+        lease.constrain(held)
         try:
             yield
         finally:
-            session.constrain(None)
+            lease.constrain(None)
             self._idle.append((constraint.data, held))
             del self._idle[:-_MOST_IDLE]
 

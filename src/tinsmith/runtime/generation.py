@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from tinsmith import _core
 from tinsmith.errors import InputError
 from tinsmith.formats.turns import split_answer
-from tinsmith.runtime.sessions import Sessions
+from tinsmith.runtime.sessions import TAKEN, Sessions
 
 if TYPE_CHECKING:
     from tinsmith.compiler.constraint import Constraint
@@ -170,9 +170,13 @@ class Generation:
         self._constraint = constraint
         self._heal = heal
         self._evaluations = 0
-        self._session = sessions.open(prompt, max_tokens + 1)
+        self._lease = sessions.open(prompt, max_tokens + 1)
         self._answer = Answer(model, stop)
         self.finish: Finish = "length"
+
+    @property
+    def _session(self) -> _core.Session:
+        return self._lease.session
 
     def completion(self) -> Completion:
         seconds = time.perf_counter() - self._started
@@ -217,7 +221,7 @@ class Generation:
         from tinsmith.runtime.constraints import anything
 
         constraint = self._constraint or (anything() if self._heal else None)
-        return self._constraints.lend(self._session, constraint) if self._constraints else nullcontext()
+        return self._constraints.lend(self._lease, constraint) if self._constraints else nullcontext()
 
     def _generated(self, most: int) -> Iterator[int]:
         checked = self._evaluations
@@ -227,8 +231,9 @@ class Generation:
         self._answer.healed = self._session.healed()
         while (event := self._session.step()) != _core.STEP_DONE:
             self._evaluations = checked + self._session.passes()
-            if event == _core.STEP_TOKEN:
-                yield self._session.token()
+            if event != _core.STEP_TOKEN:  # there is nothing to do: the generation was ended by others
+                raise InputError(TAKEN)
+            yield self._session.token()
         self._evaluations = checked + self._session.passes()
         self.finish = FINISH[self._session.finish()]
 

@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from tinsmith import _core
-from tinsmith.errors import InputError
+from tinsmith.errors import InputError, RuntimeFault
 from tinsmith.runtime.generation import FINISH, Answer, Completion, Sampling, check_max_tokens
-from tinsmith.runtime.sessions import shared
+from tinsmith.runtime.sessions import Lease, shared
 
 if TYPE_CHECKING:
     from tinsmith.compiler.constraint import Constraint
@@ -61,7 +61,7 @@ def generate_many(
                 batched=True,
             )
             batch.add(session)
-            held.enter_context(model.constraints.lend(session, constraint))
+            held.enter_context(model.constraints.lend(Lease(session), constraint))
             places.append(_Place(session))
         waiting = iter(range(len(prompts)))
 
@@ -80,7 +80,10 @@ def generate_many(
         for place in places:
             next_prompt(place)
         while len(found) < len(prompts):
-            for place, event in zip(places, batch.step(), strict=True):
+            events = batch.step()
+            if all(event == _core.STEP_IDLE for event in events):
+                raise RuntimeFault("TIN_ERR_STATE", "the batch has nothing to do, and answers are missing")
+            for place, event in zip(places, events, strict=True):
                 answer = place.answer
                 if event == _core.STEP_TOKEN and answer is not None:
                     answer.add(place.session.token())

@@ -49,7 +49,8 @@ class ModelInfo:
 
 
 class Model:
-    """A loaded model. Made by `tinsmith.load`. One generation at a time: a thread of its own loads its own."""
+    """A loaded model. Made by `tinsmith.load`. One generation at a time: a stream that is read on after another
+    generation took its session raises InputError, and a thread of its own loads its own."""
 
     def __init__(
         self,
@@ -185,7 +186,7 @@ class Model:
 
     def open_session(self, prompt: Sequence[int], room: int) -> _core.Session:
         """A session with the prompt queued behind what is known of it; valid until the next generation."""
-        return self._sessions.open(prompt, room)
+        return self._sessions.open(prompt, room).session
 
     def render(
         self, messages: Sequence[Message], *, generate: bool = True, thinking: bool | None = None

@@ -6,13 +6,52 @@ import contextlib
 from collections.abc import Callable, Sequence
 
 from tinsmith import _core
-from tinsmith.errors import RuntimeFault
+from tinsmith.errors import InputError, RuntimeFault
 
 # What a rewound session forgets is computed again; fewer tokens than this are not worth a session of their own.
 WORTH_KEEPING = 32
 
 
-_Entry = tuple[_core.Session, int]  # and its context
+TAKEN = (
+    "another generation of this model has taken its session; read an answer to its end before the next one "
+    "begins, or load the model once for each that runs"
+)
+
+
+class Lease:
+    """A session for as long as one generation has it."""
+
+    def __init__(self, session: _core.Session) -> None:
+        self._session: _core.Session | None = session
+
+    @property
+    def session(self) -> _core.Session:
+        """Raises InputError once another has it."""
+        if self._session is None:
+            raise InputError(TAKEN)
+        return self._session
+
+    def constrain(self, constraint: _core.Constraint | None) -> None:
+        """Does nothing once another has the session, which is then free of what this one set."""
+        if self._session is not None:
+            self._session.constrain(constraint)
+
+    def end(self) -> None:
+        """Takes the session away."""
+        self.constrain(None)
+        self._session = None
+
+
+class _Entry:
+    def __init__(self, session: _core.Session, context: int) -> None:
+        self.session = session
+        self.context = context
+        self.lease = Lease(session)
+
+    def take(self) -> Lease:
+        self.lease.end()
+        self.lease = Lease(self.session)
+        return self.lease
 
 
 def shared(ours: Sequence[int], theirs: Sequence[int]) -> int:
@@ -39,39 +78,45 @@ class Sessions:
         self._most = most
         self._sessions: list[_Entry] = []  # used last at the end
 
-    def open(self, prompt: Sequence[int], room: int) -> _core.Session:
-        """A session with the prompt queued behind what is known of it.
+    @property
+    def newest(self) -> _core.Session:
+        """The one used last."""
+        return self._sessions[-1].session
+
+    def open(self, prompt: Sequence[int], room: int) -> Lease:
+        """A session with the prompt queued behind what is known of it. Whoever had that session loses it.
 
         room: positions wanted beyond the prompt. Raises RuntimeFault when the prompt alone does not fit the
         model's context.
         """
         wanted = min(self._limit, len(prompt) + room)
         best, same, loses = self._closest(prompt)
-        fits = best is not None and best[1] >= wanted
+        fits = best is not None and best.context >= wanted
         if best is not None and fits and (loses < WORTH_KEEPING or self._most == 1):
             taken = best
             self._sessions.remove(best)
+            lease = taken.take()
         else:
             taken = self._other(best, wanted)
+            lease = taken.take()
             if best is not None:
                 # A window's ring may have lost what the prefix needs; it is then computed again.
                 with contextlib.suppress(RuntimeFault):
-                    taken[0].copy_from(best[0], min(same + 1, len(best[0].tokens()[1])))
+                    taken.session.copy_from(best.session, min(same + 1, len(best.session.tokens()[1])))
                 outgrown = not fits and loses < WORTH_KEEPING
                 if outgrown or len(self._sessions) >= self._most:
                     self._sessions.remove(best)
         self._sessions.append(taken)
-        session = taken[0]
-        session.want_logits(2**32 - 1)
-        session.replace(prompt)
-        return session
+        taken.session.replace(prompt)
+        taken.session.want_logits(2**32 - 1)
+        return lease
 
     def _closest(self, prompt: Sequence[int]) -> tuple[_Entry | None, int, int]:
         """The session that shares the most with the prompt, how many tokens, and how many computed ones it has
         beyond them."""
         best, most, loses = None, 0, 0
         for entry in self._sessions:
-            computed, held = entry[0].tokens()
+            computed, held = entry.session.tokens()
             same = shared(prompt, held[:computed])
             if best is None or same >= most:
                 best, most, loses = entry, same, computed - same
@@ -83,8 +128,8 @@ class Sessions:
             oldest = next((entry for entry in self._sessions if entry is not keep), None)
             if oldest is not None:
                 self._sessions.remove(oldest)
-                if oldest[1] >= wanted:
+                if oldest.context >= wanted:
                     return oldest
         # Powers of two, so that a growing conversation is not moved at every turn.
         context = min(self._limit, max(512, 1 << (wanted - 1).bit_length()))
-        return self._make(context), context
+        return _Entry(self._make(context), context)
