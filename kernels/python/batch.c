@@ -108,6 +108,21 @@ static void set_busy(core_batch *self, int busy) {
         core_session_set_busy((core_session *)PyList_GetItem(self->sessions, k), busy);
 }
 
+static int has_pending(const int32_t *events, Py_ssize_t count) {
+    for (Py_ssize_t k = 0; k < count; k++)
+        if (events[k] == TIN_STEP_PENDING)
+            return 1;
+    return 0;
+}
+
+static PyObject *batch_cancel(core_batch *self, PyObject *unused) {
+    (void)unused;
+    if (refuse_busy_batch(self))
+        return NULL;
+    tin_batch_cancel(self->batch);
+    Py_RETURN_NONE;
+}
+
 static PyObject *batch_step(core_batch *self, PyObject *args) {
     unsigned long long budget = 0;
     if (!PyArg_ParseTuple(args, "|K:step", &budget) || refuse_busy_batch(self))
@@ -127,10 +142,13 @@ static PyObject *batch_step(core_batch *self, PyObject *args) {
     }
     int32_t found = 0;
     set_busy(self, 1);
-    Py_BEGIN_ALLOW_THREADS if (count) found =
-        tin_batch_step(self->batch, sessions, (uint32_t)count, budget, events);
-    Py_END_ALLOW_THREADS set_busy(self, 0);
-    PyObject *list = found < 0 ? NULL : PyList_New(count);
+    do {
+        Py_BEGIN_ALLOW_THREADS if (count) found =
+            tin_batch_step(self->batch, sessions, (uint32_t)count, budget ? budget : CORE_SLICE_NS, events);
+        Py_END_ALLOW_THREADS
+    } while (!found && !budget && has_pending(events, count) && !PyErr_CheckSignals());
+    set_busy(self, 0);
+    PyObject *list = found < 0 || PyErr_Occurred() ? NULL : PyList_New(count);
     if (found < 0) {
         tin_error error = {.status = found, .text = "a session of the batch is under way elsewhere"};
         core_raise(self->model->fault, &error);
@@ -150,6 +168,8 @@ static PyMethodDef methods[] = {
     {"add", (PyCFunction)batch_add, METH_O, "add(session): has it stepped with the others"},
     {"remove", (PyCFunction)batch_remove, METH_O,
      "remove(session): work under way is dropped and queued again; ValueError when it is not there"},
+    {"cancel", (PyCFunction)batch_cancel, METH_NOARGS,
+     "cancel(): work under way is dropped and queued again, and the sessions are free"},
     {"step", (PyCFunction)batch_step, METH_VARARGS,
      "step(budget_ns=0) -> STEP_* of each session, in the order they were added"},
     {NULL, NULL, 0, NULL},

@@ -43,6 +43,9 @@ const tin_executor *core_pool_executor(const core_pool *pool);
 
 uint64_t core_monotonic_ns(void *unused);
 
+/* What has no bound is computed in slices of that length; signals are looked after between them. */
+#define CORE_SLICE_NS UINT64_C(50000000)
+
 typedef struct core_constraint {
     PyObject_HEAD core_model *model;
     Py_buffer data;

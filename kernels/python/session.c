@@ -1,6 +1,7 @@
 #include "module.h"
 
 #include "core/sampler.h"
+#include "core/selftest.h"
 
 #include <string.h>
 
@@ -156,11 +157,13 @@ static PyObject *session_step(core_session *self, PyObject *args) {
     if (self->compute) {
         event = core_outside_step(self); /* which is Python code, but for the choosing */
     } else {
-        Py_BEGIN_ALLOW_THREADS event = tin_step(self->session, budget);
-        Py_END_ALLOW_THREADS
+        do {
+            Py_BEGIN_ALLOW_THREADS event = tin_step(self->session, budget ? budget : CORE_SLICE_NS);
+            Py_END_ALLOW_THREADS
+        } while (event == TIN_STEP_PENDING && !budget && !PyErr_CheckSignals());
     }
     core_session_set_busy(self, 0);
-    if (event < 0 && self->compute)
+    if (PyErr_Occurred())
         return NULL;
     if (event < 0)
         return raise_status(self, event, "the step failed");
@@ -260,7 +263,20 @@ static PyObject *session_selftest(core_session *self, PyObject *unused) {
     if (core_session_refuse_busy(self))
         return NULL;
     tin_error error;
-    if (tin_session_selftest(self->session, &error))
+    tini_selftest test;
+    int32_t event;
+    if (tini_selftest_begin(&test, self->session, &error))
+        return core_raise(self->model->fault, &error);
+    core_session_set_busy(self, 1);
+    do {
+        Py_BEGIN_ALLOW_THREADS event = tini_selftest_step(&test, self->session, CORE_SLICE_NS, &error);
+        Py_END_ALLOW_THREADS
+    } while (event == TIN_STEP_PENDING && !PyErr_CheckSignals());
+    core_session_set_busy(self, 0);
+    tin_status cleared = tini_selftest_end(self->session, event < 0 ? NULL : &error);
+    if (PyErr_Occurred())
+        return NULL;
+    if (event < 0 || cleared)
         return core_raise(self->model->fault, &error);
     Py_RETURN_NONE;
 }

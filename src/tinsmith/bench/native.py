@@ -67,8 +67,8 @@ class Native:
 
 
 def _finish(session: _core.Session) -> None:
-    while session.step() != _core.STEP_LOGITS:
-        pass
+    computed = session.step()
+    assert computed == _core.STEP_LOGITS
 
 
 def open_model(path: Path, isa: str | None) -> Native:

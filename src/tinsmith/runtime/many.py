@@ -63,6 +63,7 @@ def generate_many(
             batch.add(session)
             held.enter_context(model.constraints.lend(Lease(session), constraint))
             places.append(_Place(session))
+        held.callback(batch.cancel)  # first: what is under way gives nothing back
         waiting = iter(range(len(prompts)))
 
         def next_prompt(place: _Place) -> None:
