@@ -254,6 +254,8 @@ static tin_status put_escaped(turn_sink *out, span content) {
 typedef struct conversation {
     const tin_message *messages;
     uint32_t count;
+    uint32_t
+        until; /* messages up to the last question, or answer: what thoughts are told earlier from; 0: there is none */
 } conversation;
 
 static span content_of(const turn_sink *out, conversation c, uint32_t k) {
@@ -327,11 +329,7 @@ static tin_status put_message(turn_sink *out, conversation c, uint32_t k, int fi
         return status;
     span content = content_of(out, c, k);
     if (role == TIN_ROLE_ASSISTANT) {
-        uint32_t until = rules->flags & TINI_TURNS_LAST_ANSWER ? TIN_ROLE_ASSISTANT : TIN_ROLE_USER;
-        uint32_t last = c.count;
-        while (last && c.messages[last - 1].role != until)
-            last--;
-        status = put_answer(out, content, !last || k < last - 1 ? 0 : k + 1 < c.count ? 1 : 2);
+        status = put_answer(out, content, !c.until || k < c.until - 1 ? 0 : k + 1 < c.count ? 1 : 2);
     } else if (role == TIN_ROLE_TOOL && rules->flags & TINI_TURNS_ESCAPED) {
         status = put_escaped(out, content);
     } else {
@@ -356,6 +354,9 @@ static tin_status put_conversation(turn_sink *out, conversation c, int answer) {
     if (k == c.count && flags & (TINI_TURNS_STRICT | TINI_TURNS_ASKED))
         return tini_fail(out->error, TIN_ERR_ARGUMENT, "the conversation has no user's message");
     k = 0;
+    uint32_t until = flags & TINI_TURNS_LAST_ANSWER ? TIN_ROLE_ASSISTANT : TIN_ROLE_USER;
+    for (c.until = c.count; c.until && c.messages[c.until - 1].role != until;)
+        c.until--;
     if (answer && last == TIN_ROLE_ASSISTANT && flags & TINI_TURNS_SINGLE)
         return tini_fail(out->error, TIN_ERR_ARGUMENT,
                          "the last message is the assistant's; the chat template opens no answer behind it");
@@ -399,7 +400,7 @@ static tin_status measure(const tin_model *model, conversation c, uint32_t table
 }
 
 size_t tin_chat_scratch(const tin_model *model, const tin_message *messages, uint32_t count, tin_error *error) {
-    conversation c = {messages, count};
+    conversation c = {messages, count, 0};
     uint32_t table;
     size_t longest = 0, length;
     int taken = 0;
@@ -419,7 +420,7 @@ int64_t tin_chat(const tin_model *model, const tin_message *messages, uint32_t c
     const uint32_t both = TIN_CHAT_THINK | TIN_CHAT_DIRECT, known = TIN_CHAT_ANSWER | both;
     if ((capacity && !tokens) || (flags & ~known) || (flags & both) == both)
         return tini_fail(error, TIN_ERR_ARGUMENT, "no place for the tokens, or an unknown flag");
-    conversation c = {messages, count};
+    conversation c = {messages, count, 0};
     int answer = (flags & TIN_CHAT_ANSWER) != 0;
     uint32_t table = 0;
     size_t longest = 0;

@@ -145,3 +145,23 @@ def test_survives_json_and_refuses_other_json() -> None:
     ):
         with pytest.raises(FormatError):
             Turns.from_json(broken)
+
+
+class Role(str):
+    """A role that counts how often it is looked at."""
+
+    looks = 0
+
+    def __eq__(self, other: object) -> bool:
+        Role.looks += 1
+        return str.__eq__(self, other)  # type: ignore[arg-type]
+
+    __hash__ = str.__hash__
+
+
+def test_a_long_conversation_takes_work_by_its_length() -> None:
+    Role.looks = 0
+    roles = [Role("user"), *(Role("assistant") for _ in range(2000))]
+    places = THOUGHTS.placed(roles)
+    assert places == [1] * 2000 + [2]
+    assert 0 < Role.looks <= 4 * len(roles)

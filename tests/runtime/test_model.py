@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from tinsmith.compiler import build_tin
 from tinsmith.errors import FormatError, InputError, RuntimeFault, UnsupportedError
 from tinsmith.models import Spec
 from tinsmith.runtime import Model
-from tinsmith.runtime.generation import Generation
+from tinsmith.runtime.generation import Answer, Generation
 from tinsmith.runtime.sessions import Sessions
 
 PROMPT = [5, 70, 71, 72, 73, 74]
@@ -129,6 +130,51 @@ def test_stop_text_ends_before_it(model: Model) -> None:
     assert answer.finish == "stop"
     assert answer.text == whole[: whole.index(stop)]
     assert "".join(model.stream(PROMPT, max_tokens=40, stop=[stop])) == answer.text
+
+
+class Counted(str):
+    """A text that counts how many of its characters are looked at one by one, or copied."""
+
+    looks = 0
+
+    def __getitem__(self, key: Any) -> str:
+        found = str.__getitem__(self, key)
+        Counted.looks += len(found)
+        return found
+
+
+def test_a_long_stop_text_takes_work_by_its_length(model: Model) -> None:
+    stop = "a" * 2000 + "b"
+    for text in ("a" * 3000 + "b" + "c", "ab" * 50, "a" * 1999 + "b" + "a" * 2500):
+        Counted.looks = 0
+        answer = Answer(model.core, [Counted(stop)])
+        tokens, pieces = iter(model.tokenize(text)), [""]
+        while not answer.stopped and (token := next(tokens, None)) is not None:
+            pieces.append(answer.add(token))
+        pieces.append(answer.end())
+        assert "".join(pieces) == answer.text == text.partition(stop)[0]
+        assert answer.stopped == (stop in text)
+        assert 0 < Counted.looks <= 4 * (len(stop) + len(text))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_stop_texts_are_found_as_a_search_finds_them(model: Model, seed: int) -> None:
+    """Of several the one that begins first, whatever they share; nothing of it was shown before."""
+    source = random.Random(seed)
+    text = "".join(source.choices("ab ", k=60))
+    stops = ["".join(source.choices("ab ", k=source.randint(1, 6))) for _ in range(3)]
+    answer, shown = Answer(model.core, stops), ""
+    for token in model.tokenize(text):
+        shown += answer.add(token)
+        assert shown == answer.text
+        if answer.stopped:
+            break
+    shown += answer.end()
+    read = model.detokenize(answer.tokens)
+    begins = [read.find(stop) for stop in stops if stop in read]
+    assert answer.stopped == bool(begins)
+    assert shown == answer.text == read[: min(begins, default=len(read))]
+    assert answer.stopped or read == text
 
 
 @pytest.mark.parametrize(

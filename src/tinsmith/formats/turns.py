@@ -70,10 +70,10 @@ class Thoughts:
     rest: str
     until: str = "user"
 
-    def place(self, roles: Sequence[str], k: int) -> int:
-        """Where among PLACES the message k stands."""
+    def placed(self, roles: Sequence[str]) -> list[int]:
+        """Where among PLACES each message stands."""
         last = max((n for n, role in enumerate(roles) if role == self.until), default=len(roles))
-        return 0 if k < last else 1 if k + 1 < len(roles) else 2
+        return [0 if k < last else 1 if k + 1 < len(roles) else 2 for k in range(len(roles))]
 
     def write(self, content: str, place: int) -> str:
         mode = self.places[place]
@@ -134,12 +134,12 @@ class TurnTable:
             roles, contents = roles[1:], contents[1:]
         if not roles or roles[0] != "system":
             yield self.start, True
-        before = ""
+        before, places = "", self.thoughts.placed(roles) if self.thoughts else []
         for k, (role, content) in enumerate(zip(roles, contents, strict=True)):
             after = roles[k + 1] if k + 1 < len(roles) else ""
             yield self._before(role, before), True
             if role == "assistant" and self.thoughts:
-                content = self.thoughts.write(content, self.thoughts.place(roles, k))
+                content = self.thoughts.write(content, places[k])
             yield (json.dumps(content, ensure_ascii=False)[1:-1] if self._escapes(role) else content), False
             if role != "tool" or after != "tool":
                 yield self.ending[role], True

@@ -86,18 +86,48 @@ class Sampling:
         )
 
 
+class _Stop:
+    """A stop text, and how much of it the answer ends with: the automaton of Knuth, Morris and Pratt (1977).
+    Its work is by the characters that come, however long the text."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._length = len(text)
+        self.held = 0
+        self._shorter = [0]  # of each beginning of the text, the longest other beginning that it ends with
+        for k in range(1, self._length):
+            self._shorter.append(self._longer(self._shorter[-1], text[k]))
+
+    def _longer(self, held: int, character: str) -> int:
+        while held and self._text[held] != character:
+            held = self._shorter[held - 1]
+        return held + (self._text[held] == character)
+
+    def find(self, text: str) -> int | None:
+        """Where in `text`, which comes next, the stop text begins, before it where that is negative."""
+        for at, character in enumerate(text, 1):
+            self.held = self._longer(self.held, character)
+            if self.held == self._length:
+                return at - self._length
+        return None
+
+
 class Answer:
     """An answer as it grows by tokens: its text, and whether it has come to a stop text."""
 
     def __init__(self, model: _core.Model, stop: Sequence[str]) -> None:
         self._model = model
-        self._stop = [text for text in stop if text]
+        self._stop = [_Stop(text) for text in stop if text]
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._found = ""
+        self._shown: list[str] = []
+        self._held = ""  # behind it, what a stop text may begin with
         self.tokens: list[int] = []
-        self.text = ""
         self.stopped = False
         self.healed = 0  # bytes of the prompt's text that the answer begins with, which are not shown
+
+    @property
+    def text(self) -> str:
+        return "".join(self._shown)
 
     def add(self, token: int) -> str:
         """What the token lets one show: never half a character, and never the beginning of a stop text."""
@@ -106,37 +136,25 @@ class Answer:
         if self.healed and not control:
             known, data = min(self.healed, len(data)), data[self.healed :]
             self.healed -= known
-        self._found += "" if control else self._decoder.decode(data)
-        shown = len(self.text)
-        end = self._stop_at(shown)
-        if end is not None:
-            self.stopped = True
-            self._found = self._found[:end]
-        else:
-            end = len(self._found) - self._held_back()
-        if end > shown:
-            self.text = self._found[:end]
-        return self.text[shown:]
+        return self._take("" if control else self._decoder.decode(data))
 
     def end(self) -> str:
         """What was held back."""
-        if not self.stopped:
-            self._found += self._decoder.decode(b"", final=True)
-        shown, self.text = len(self.text), self._found
-        return self.text[shown:]
+        rest = "" if self.stopped else self._take(self._decoder.decode(b"", final=True)) + self._held
+        self._shown.append(self._held)
+        self._held = ""
+        return rest
 
-    def _stop_at(self, shown: int) -> int | None:
-        found = (self._found.find(stop, max(0, shown - len(stop))) for stop in self._stop)
-        return min((at for at in found if at >= 0), default=None)
-
-    def _held_back(self) -> int:
-        """Characters at the end that a stop text may begin with."""
-        longest = 0
-        for stop in self._stop:
-            for length in range(1, len(stop)):
-                if self._found.endswith(stop[:length]):
-                    longest = max(longest, length)
-        return longest
+    def _take(self, text: str) -> str:
+        """What can be shown now that the text has come."""
+        known, found = len(self._held), self._held + text
+        begins = [at for stop in self._stop if (at := stop.find(text)) is not None]
+        self.stopped = bool(begins)
+        held = max((stop.held for stop in self._stop), default=0)
+        shown = found[: known + min(begins) if begins else len(found) - held]
+        self._held = "" if begins else found[len(shown) :]
+        self._shown.append(shown)
+        return shown
 
 
 class Generation:
