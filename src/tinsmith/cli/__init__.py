@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tinsmith.cli._terminal import shown
 from tinsmith.errors import InputError, TinsmithError
 
 FAILED = 2
@@ -106,5 +107,5 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _fail(message: str) -> int:
-    print(f"tinsmith: error: {' '.join(message.split())}", file=sys.stderr)
+    print(shown(f"tinsmith: error: {' '.join(message.split())}", sys.stderr), file=sys.stderr)
     return FAILED

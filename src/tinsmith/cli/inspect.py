@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from tinsmith.cli._terminal import shown
 from tinsmith.errors import InputError
 
 HELP = "what is inside a .tin, a .gguf or a Hugging Face folder"
@@ -72,13 +73,13 @@ def _print(found: dict[str, Any]) -> None:
     rows = list(_rows(found))
     width = max(len(key) for key, _ in rows)
     for key, value in rows:
-        print(f"{key:<{width}}  {value}")
+        print(shown(f"{key:<{width}}  {value}"))
     if entries:
         print()
         width = max(map(len, entries))
         print(f"{'entry':<{width}}  {'bytes':>12}  sha256")
         for name, entry in entries.items():
-            print(f"{name:<{width}}  {entry.get('bytes', 0):>12,}  {entry.get('sha256', '')}")
+            print(shown(f"{name:<{width}}  {entry.get('bytes', 0):>12,}  {entry.get('sha256', '')}"))
 
 
 def _rows(found: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.cli._model import add_model_arguments, open_model
+from tinsmith.cli._terminal import shown
 from tinsmith.errors import ConstraintError, InputError
 from tinsmith.formats.turns import OPENING
 
@@ -185,7 +186,7 @@ def _system(args: argparse.Namespace) -> list[dict[str, str]]:
 def _print_stream(model: Model, tokens: list[int], options: dict[str, Any]) -> str:
     text = ""
     for piece in model.stream(tokens, **options):
-        print(piece, end="", flush=True)
+        print(shown(piece), end="", flush=True)
         text += piece
     print()
     return text
