@@ -223,7 +223,25 @@ def test_a_killed_run_goes_on_where_it_was(loaded: recipe.Recipe, tmp_path: Path
     script = KILLED.format(path=path, recipe=str(loaded.path), folder=str(folder))
     done = subprocess.run([sys.executable, "-c", script], check=False)
     assert done.returncode == -signal.SIGKILL
-    assert list((folder / "deep").iterdir())
+    assert len(list((folder / "deep").iterdir())) == 1
+    others = [folder / ".notes.tmp", folder / "deep" / ".other-program.1234.tmp"]
+    for path in others:
+        path.write_text("precious")
     assert Chain().update(loaded, folder)[0] == ["second"]
-    assert not list((folder / "deep").iterdir())
+    assert list((folder / "deep").iterdir()) == [others[1]]
+    assert [path.read_text() for path in others] == ["precious"] * 2
     assert (folder / "second.txt").read_text() == "first 1 second"
+
+
+def test_a_lock_that_is_no_file_of_ours_is_left_alone(loaded: recipe.Recipe, tmp_path: Path) -> None:
+    """A run may be opened in a folder where other programs are at home."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".lock").write_text("another program's")
+    (tmp_path / "run" / stages.LOCK).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="tinsmith.lock"), stages.opened(loaded, tmp_path / "run", Lines()):
+        pass
+    assert not (tmp_path / "elsewhere").exists()
+    (tmp_path / "run" / stages.LOCK).unlink()
+    with stages.opened(loaded, tmp_path / "run", Lines()):
+        pass
+    assert (tmp_path / "run" / ".lock").read_text() == "another program's"

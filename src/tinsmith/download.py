@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith.errors import FormatError, OfflineError
-from tinsmith.files import sha256_file, write_fault
+from tinsmith.files import replace, sha256_file, write_fault
 
 Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all if known
 
@@ -85,7 +85,7 @@ def fetch(
         raise FormatError(
             f"{_shown(url)}: its SHA-256 is {found}, expected {sha256}; what came was removed, try again"
         )
-    part.replace(path)
+    replace(part, path)
 
 
 def _continue(url: str, part: Path, size: int, certificates: str | None, progress: Progress | None) -> None:

@@ -1,6 +1,7 @@
 """Files on disk: atomic writes, read-only maps, digests. Faults of the disk become one-line InputErrors.
 
-hashlib and secrets are imported where they are used: they load OpenSSL, which running a model never needs.
+Whatever tinsmith writes for good it writes by these. hashlib and secrets are imported where they are used: they
+load OpenSSL, which running a model never needs.
 """
 
 from __future__ import annotations
@@ -8,77 +9,242 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import re
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from tinsmith.errors import InputError
 
 _CHUNK = 1 << 20
-_TEMPORARY = ".tmp"
 _DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+# Of a folder's sync: not every file system has one, and not every folder may be opened to ask for it.
+_UNSYNCED = {errno.EINVAL, errno.ENOTSUP, errno.EACCES}
+_MOST_LINKS = 40  # as Linux has it
+_NOBODY = "0"
+_owner = _NOBODY
 
 
-def write_fault(path: Path, error: OSError) -> InputError:
+def write_fault(path: Path, error: OSError, outcome: str = "nothing was changed") -> InputError:
     """The user's line for a failed write to `path`."""
     reason = error.strerror or str(error)
-    advice = "nothing was changed"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        advice = f"free some space on the disk of {path.parent} and try again; nothing was changed"
-    return InputError(f"{path}: cannot write: {reason}; {advice}")
+        outcome = f"free some space on the disk of {path.parent} and try again; {outcome}"
+    return InputError(f"{path}: cannot write: {reason}; {outcome}")
 
 
 @contextmanager
-def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
+def atomic_write(path: str | Path, *, private: bool = False) -> Iterator[BinaryIO]:
     """A binary file that takes `path`'s place when the block ends well, and vanishes when it does not.
 
-    Readers see the old file or the new one, never a part: a temporary file in the same folder, fsync, rename.
-    The folder is made if missing. Raises InputError where the disk refuses (full, read-only, no permission).
-    """
-    import secrets
+    Readers see the old file or the new one, never a part, also after a loss of power: a temporary file in the
+    same folder, fsync, rename, fsync of the folder. The folder is made if missing; an old file's mode is kept.
+    private: the file is its owner's alone from the first moment.
 
+    Only a file is ever replaced. A link stays, and what it leads to is replaced. A pipe, a character device and
+    a descriptor of this process (/dev/stdout) are written to, once all is there; a folder, a socket and a block
+    device are refused. Raises InputError for these, and where the disk refuses (full, no permission).
+    """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{_TEMPORARY}")
+    there = _status(path)
+    descriptor = _descriptor(path)
+    if descriptor is not None or (there and (stat.S_ISFIFO(there.st_mode) or stat.S_ISCHR(there.st_mode))):
+        with _stream(path, descriptor) as file:
+            yield file
+        return
+    if there and not stat.S_ISREG(there.st_mode):
+        kind = "folder" if stat.S_ISDIR(there.st_mode) else "socket" if stat.S_ISSOCK(there.st_mode) else "disk"
+        raise InputError(f"{path}: is a {kind}, and no file can take its place; give another path")
+    mode = 0o600 if private or there else 0o666
+    place = Path(os.path.realpath(path)) if path.is_symlink() else path
+    temporary = _temporary(place.parent)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = temporary.open("xb")
+        make_folder(place.parent)
+        file = open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode))  # noqa: SIM115
     except OSError as error:
         raise write_fault(path, error) from error
+    ended = False
     try:
         with file:
+            if there and not private and hasattr(os, "fchmod"):  # Windows has other rights
+                os.fchmod(file.fileno(), there.st_mode & 0o777)
             yield file
+            ended = True
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
+        temporary.replace(place)
     except OSError as error:
         # Other OSErrors come from whatever the caller reads meanwhile, and are the caller's to explain.
-        if error.errno in _DISK_FAULTS or error.filename == str(temporary):
+        if ended or error.errno in _DISK_FAULTS or error.filename == str(temporary):
             raise write_fault(path, error) from error
         raise
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+    _sync_place(path, place.parent)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Deletes what atomic_write was writing in and below `folder` when its process was killed. Nobody else may
-    be writing there."""
-    for path in list(folder.rglob(f".*{_TEMPORARY}")):
-        with suppress(OSError):
-            path.unlink()
+def _status(path: Path) -> os.stat_result | None:
+    """Of what `path` leads to; None where that is nothing."""
+    try:
+        return path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:  # as of links in a circle
+        raise write_fault(path, error) from error
+
+
+def _descriptor(path: Path) -> int | None:
+    """The number of the open file of this process that `path` is a name of, such as /dev/stdout."""
+    for _ in range(_MOST_LINKS):
+        folder = os.path.realpath(path.parent)
+        if path.name.isdecimal() and folder in ("/dev/fd", f"/proc/{os.getpid()}/fd"):
+            return int(path.name)
+        try:
+            path = path.parent / path.readlink()
+        except OSError:
+            break
+    return None
+
+
+@contextmanager
+def _stream(path: Path, descriptor: int | None) -> Iterator[BinaryIO]:
+    """A file whose bytes go into what can't be replaced or taken back, when all of them are there."""
+    import shutil
+    import tempfile
+
+    with tempfile.NamedTemporaryFile(prefix="tinsmith-") as whole:
+        yield cast(BinaryIO, whole)
+        whole.seek(0)
+        try:
+            opened = os.open(path, os.O_WRONLY) if descriptor is None else os.dup(descriptor)
+            with os.fdopen(opened, "wb") as file:
+                shutil.copyfileobj(whole, file)
+        except OSError as error:
+            raise write_fault(path, error, "a part of it may be there") from error
+
+
+@contextmanager
+def atomic_folder(path: str | Path, replaces: str | None = None) -> Iterator[Path]:
+    """A new folder that is at `path`, synced with all that was put into it, when the block ends well, and
+    vanishes when it does not.
+
+    replaces: a file that an earlier folder of the kind has; only such a folder, or an empty one, is replaced,
+    by two renames, between which there is none. Raises InputError where there is something else, or the disk
+    refuses.
+    """
+    path = Path(path)
+    place = Path(os.path.realpath(path)) if path.is_symlink() else path
+    if os.path.lexists(place) and not (
+        place.is_dir() and (not any(place.iterdir()) or (replaces and (place / replaces).is_file()))
+    ):
+        raise InputError(f"{path}: there is something else; remove it, or give another path")
+    draft, before = _temporary(place.parent), _temporary(place.parent)
+    try:
+        make_folder(place.parent)
+        draft.mkdir()
+        yield draft
+        _sync_tree(draft)
+        if place.exists():
+            place.rename(before)
+        try:
+            draft.rename(place)
+        except OSError:
+            if before.exists():
+                before.rename(place)
+            raise
+    except OSError as error:
+        if error.errno in _DISK_FAULTS or str(draft) in str(error.filename):
+            raise write_fault(path, error) from error
+        raise
+    finally:
+        for folder in (draft, before):
+            _remove_tree(folder)
+    _sync_place(path, place.parent)
+
+
+def replace(temporary: Path, path: Path) -> None:
+    """A file that is whole and synced takes `path`'s place."""
+    try:
+        temporary.replace(path)
+    except OSError as error:
+        raise write_fault(path, error) from error
+    _sync_place(path, path.parent)
+
+
+@contextmanager
+def temporaries_of(owner: str) -> Iterator[None]:
+    """Within it, this process's temporary files bear the owner's name, which `remove_leftovers` is given."""
+    global _owner
+    before, _owner = _owner, owner
+    try:
+        yield
+    finally:
+        _owner = before
+
+
+def _temporary(folder: Path) -> Path:
+    import secrets
+
+    return folder / f".tinsmith-{_owner}-{secrets.token_hex(8)}.tmp"
+
+
+def remove_leftovers(folder: Path, owner: str) -> None:
+    """Deletes what a process of the owner's was writing in and below `folder` when it was killed; no more."""
+    name = re.compile(rf"\.tinsmith-{re.escape(owner)}-[0-9a-f]{{16}}\.tmp")
+    for here, folders, names in os.walk(folder):
+        for left in filter(name.fullmatch, names):
+            with suppress(OSError):
+                Path(here, left).unlink()
+        for left in filter(name.fullmatch, list(folders)):
+            folders.remove(left)
+            _remove_tree(Path(here, left))
+
+
+def _remove_tree(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def make_folder(folder: Path) -> None:
+    """As mkdir -p; and no loss of power undoes it."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for one in missing:
+        _sync_folder(one.parent)
+
+
+def _sync_tree(folder: Path) -> None:
+    for here, _, names in os.walk(folder):
+        for name in names:
+            with Path(here, name).open("rb+") as file:
+                os.fsync(file.fileno())
+        _sync_folder(Path(here))
+
+
+def _sync_place(path: Path, folder: Path) -> None:
+    try:
+        _sync_folder(folder)
+    except OSError as error:
+        raise write_fault(path, error, "it is there, but a loss of power may undo that") from error
 
 
 def _sync_folder(folder: Path) -> None:
     if not hasattr(os, "O_DIRECTORY"):  # Windows has no handle on a folder to sync
         return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _UNSYNCED:
+            raise
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -13,6 +13,8 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
+import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,13 +22,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from tinsmith import __version__, files
 from tinsmith.errors import FormatError, InputError
 from tinsmith.progress import Display, clock
 from tinsmith.recipe import Recipe
 
+LOCK = ".tinsmith.lock"
 PACKAGES = ("torch", "transformers", "tokenizers", "peft", "numpy", "bm25s", "jinja2")
 
 
@@ -163,17 +166,43 @@ def opened(recipe: Recipe, folder: Path, display: Display) -> Iterator[Run]:
     """
     folder = folder.resolve()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("a")
+        files.make_folder(folder)
+        lock = _open_lock(folder / LOCK)
     except OSError as error:
-        raise files.write_fault(folder, error) from error
+        raise files.write_fault(folder / LOCK, error) from error
     with lock:
         if not _try_lock(lock.fileno()):
             raise InputError(
                 f"{folder}: another tinsmith is at work in it; wait for it, or give another folder with --out"
             )
-        files.remove_leftovers(folder)
-        yield Run(recipe, folder, display)
+        number = _number(lock, folder / LOCK)
+        files.remove_leftovers(folder, number)
+        with files.temporaries_of(number):
+            yield Run(recipe, folder, display)
+
+
+def _open_lock(path: Path) -> TextIO:
+    """Neither through a link, which may lead to another program's file, nor waiting at a pipe."""
+    more = os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    return open(path, "r+", encoding="ascii", opener=lambda name, flags: os.open(name, flags | more, 0o666))
+
+
+def _number(lock: TextIO, path: Path) -> str:
+    """What tells this run's temporary files from all others: kept in its lock, before there is any of them."""
+    try:
+        found = re.fullmatch(r"([0-9a-f]{16})\n", lock.read())
+        if found:
+            return found[1]
+        number = secrets.token_hex(8)
+        lock.seek(0)
+        lock.truncate()
+        lock.write(f"{number}\n")
+        lock.flush()
+        os.fsync(lock.fileno())
+    except (OSError, ValueError) as error:
+        fault = error if isinstance(error, OSError) else OSError(str(error))
+        raise files.write_fault(path, fault) from error
+    return number
 
 
 def _try_lock(descriptor: int) -> bool:

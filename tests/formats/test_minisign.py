@@ -266,6 +266,37 @@ def test_passwords_at_minisigns_own_cost(tmp_path: Path) -> None:
         minisign.read_secret(secret, "pW")
 
 
+def test_a_secret_key_is_never_anybody_elses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its file is its owner's alone whenever there are bytes in it, whatever the umask."""
+    modes = set()
+    sync = os.fsync
+
+    def seen(descriptor: int) -> None:
+        modes.update(
+            path.stat().st_mode & 0o777 for path in tmp_path.iterdir() if b"secret" in path.read_bytes()
+        )
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", seen)
+    chmod = Path.chmod
+    monkeypatch.setattr(
+        Path, "chmod", lambda path, mode: (modes.add(path.stat().st_mode & 0o777), chmod(path, mode))
+    )
+    before = os.umask(0o022)
+    try:
+        minisign.write_keys(KEY, tmp_path / "a.key", tmp_path / "a.pub", None)
+    finally:
+        os.umask(before)
+    assert modes == {0o600}
+
+
+def test_keys_follow_no_link(tmp_path: Path) -> None:
+    (tmp_path / "a.key").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="a.key: is there already"):
+        minisign.write_keys(KEY, tmp_path / "a.key", tmp_path / "a.pub", None)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.key"]
+
+
 def test_wrong_passwords_and_files_that_are_no_keys(tmp_path: Path) -> None:
     secret, public = tmp_path / "d.key", tmp_path / "d.pub"
     minisign.write_keys(KEY, secret, public, "right", QUICK)

@@ -13,7 +13,7 @@ SHA256SUMS             the digest of every file above, and its signature SHA256S
 
 from __future__ import annotations
 
-import secrets
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -23,7 +23,7 @@ from tinsmith.airgap.install import KEY, NAME, SIGNATURE, SUMS, UNTRUSTED
 from tinsmith.airgap.runtime import check_folder, find, runtime_files
 from tinsmith.airgap.wheel import license_text
 from tinsmith.errors import InputError
-from tinsmith.files import atomic_write, sha256_file, write_fault
+from tinsmith.files import atomic_folder, atomic_write, sha256_file, write_fault
 from tinsmith.formats import minisign
 from tinsmith.formats.tin import Tin
 from tinsmith.progress import Display
@@ -51,29 +51,31 @@ def pack(
     """
     archive = out.with_name(out.name + ".tar")
     for path in (out, archive):
-        if path.exists():
+        if os.path.lexists(path):
             raise InputError(f"{path}: is there already; remove it, or give another --out")
+    if not NAME.fullmatch(out.name):
+        raise InputError(f"{out}: can't be a pack's name; name it with A-Z a-z 0-9 . _ + - alone")
     device = find(target)
     if key is not None:
         check_signed(tin, key)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    draft = out.with_name(f".{out.name}.{secrets.token_hex(6)}.tmp")
     try:
-        with tempfile.TemporaryDirectory() as scratch:
-            if runtime is None:
-                runtime_files(tin, device, Path(scratch), display)
-            files = contents(tin, check_folder(runtime or Path(scratch)), prompt)
+        with atomic_folder(out) as draft:
+            with tempfile.TemporaryDirectory() as scratch:
+                if runtime is None:
+                    runtime_files(tin, device, Path(scratch), display)
+                files = contents(tin, check_folder(runtime or Path(scratch)), prompt)
+                if key is not None:
+                    files[KEY] = f"untrusted comment: minisign public key\n{key.public}\n".encode()
+                files["GUIDE.md"] = guide.text(tin, device, prompt, sorted(files), key is not None).encode()
+                fill(draft, files)
             if key is not None:
-                files[KEY] = f"untrusted comment: minisign public key\n{key.public}\n".encode()
-            files["GUIDE.md"] = guide.text(tin, device, prompt, sorted(files), key is not None).encode()
-            fill(draft, files)
-        if key is not None:
-            sign(draft, key, f"{tin.name} for {target}")
-        with atomic_write(archive) as file:
-            tar.write(draft, out.name, file)
-            draft.rename(out)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+                sign(draft, key, f"{tin.name} for {target}")
+            with atomic_write(archive) as file:
+                tar.write(draft, out.name, file)
+    except BaseException:
+        archive.unlink(missing_ok=True)
+        shutil.rmtree(out, ignore_errors=True)
+        raise
     return out, archive
 
 
@@ -90,8 +92,7 @@ def sign(folder: Path, key: minisign.SecretKey, what: str) -> None:
     """Signs SHA256SUMS, and by it all that is in the folder."""
     comment = UNTRUSTED.removeprefix("untrusted comment: ")
     text = key.sign((folder / SUMS).read_bytes(), what, untrusted=comment)
-    (folder / SIGNATURE).write_text(text, "ascii", newline="\n")
-    (folder / SIGNATURE).chmod(tar.DATA)
+    _write(folder / SIGNATURE, text.encode("ascii"), tar.DATA)
 
 
 def contents(path: Path, runtime: Path, prompt: str) -> dict[str, Source]:
@@ -120,24 +121,26 @@ def contents(path: Path, runtime: Path, prompt: str) -> dict[str, Source]:
 
 
 def fill(folder: Path, files: dict[str, Source]) -> None:
-    """Writes the files and SHA256SUMS into a new folder."""
+    """Writes the files and SHA256SUMS into a folder that is empty."""
     lines = []
     for name, source in sorted(files.items()):
         if not NAME.fullmatch(name):
             raise InputError(f"{name}: can't be in a pack; rename it with A-Z a-z 0-9 . _ + - alone")
-        path = folder / name
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if isinstance(source, Path):
-                shutil.copyfile(source, path)
-            else:
-                path.write_bytes(source)
-        except OSError as error:
-            raise write_fault(path, error) from error
         runs = name in SCRIPTS or (isinstance(source, Path) and source.stat().st_mode & 0o100)
-        path.chmod(tar.PROGRAM if runs else tar.DATA)
-        lines.append(f"{sha256_file(path)}  {name}\n")
-    (folder / SUMS).write_text("".join(lines), "ascii", newline="\n")
-    (folder / SUMS).chmod(tar.DATA)
+        _write(folder / name, source, tar.PROGRAM if runs else tar.DATA)
+        lines.append(f"{sha256_file(folder / name)}  {name}\n")
+    _write(folder / SUMS, "".join(lines).encode("ascii"), tar.DATA)
     for path in (folder, *folder.rglob("*/")):
         path.chmod(tar.PROGRAM)
+
+
+def _write(path: Path, source: Source, mode: int) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(source, Path):
+            shutil.copyfile(source, path)
+        else:
+            path.write_bytes(source)
+        path.chmod(mode)
+    except OSError as error:
+        raise write_fault(path, error) from error

@@ -22,7 +22,7 @@ from tinsmith.backends.onnx import CONFIG, FACTS, try_out
 from tinsmith.backends.onnx_blocks import BITS, keep_blocks
 from tinsmith.backends.onnx_families import builder_architecture, prepare
 from tinsmith.errors import InputError, MissingExtraError, UnsupportedError
-from tinsmith.files import write_text
+from tinsmith.files import atomic_folder, write_text
 from tinsmith.models.family import by_name
 from tinsmith.models.spec import Spec
 
@@ -85,24 +85,15 @@ def export(spec: Spec, folder: str | Path, precision: str, options: Sequence[str
     """
     folder = Path(folder)
     check(spec, precision)
-    if folder.exists() and not (folder.is_dir() and ((folder / CONFIG).exists() or not any(folder.iterdir()))):
-        raise InputError(f"{folder}: there is something else; give a new folder")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-")
-    except OSError as error:
-        raise InputError(f"{folder}: cannot write: {error.strerror or error}; nothing was changed") from error
-    with scratch as held:
-        made = _build(spec, precision, options, Path(held))
+    with atomic_folder(folder, replaces=CONFIG) as made:
+        with tempfile.TemporaryDirectory(dir=made) as scratch:
+            _build(spec, precision, options, Path(scratch), made)
         if precision == "fp16":
             _narrow(made)
         if precision == "same":
             _keep(made, spec)
         try_out(made)
         write_text(made / FACTS, json.dumps(_facts(spec, precision), indent=2) + "\n")
-        if folder.exists():
-            folder.replace(Path(held) / "before")
-        made.replace(folder)
 
 
 def _facts(spec: Spec, precision: str) -> dict[str, Any]:
@@ -117,10 +108,10 @@ def _facts(spec: Spec, precision: str) -> dict[str, Any]:
     }
 
 
-def _build(spec: Spec, precision: str, options: Sequence[str], scratch: Path) -> Path:
+def _build(spec: Spec, precision: str, options: Sequence[str], scratch: Path, made: Path) -> None:
     from tinsmith import models, quant
 
-    source, made = scratch / "hf", scratch / "onnx"
+    source = scratch / "hf"
     models.save_hf(quant.apply(spec, "F32"), source)
     edits = prepare(source)
     wanted = PRECISIONS[precision]
@@ -145,7 +136,6 @@ def _build(spec: Spec, precision: str, options: Sequence[str], scratch: Path) ->
     # As we wrote them: transformers saves a tokenizer in other words, which we might not read again.
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(source / name, made / name)
-    return made
 
 
 def _narrow(folder: Path) -> None:

@@ -6,8 +6,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +15,7 @@ from pathlib import Path
 
 from tinsmith.cross import sources
 from tinsmith.errors import InputError, MissingExtraError
+from tinsmith.files import atomic_folder, locked
 from tinsmith.hub import cache_folder
 from tinsmith.parallel import in_order
 
@@ -103,16 +102,10 @@ def kept(name: str, inputs: object, make: Callable[[Path], None]) -> Path:
     key = json.dumps([version(), sources.digest(), name, inputs], sort_keys=True)
     folder = cache_folder() / "cross" / hashlib.sha256(key.encode()).hexdigest()[:32]
     if not (folder / name).exists():
-        making = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
-        making.mkdir(parents=True, exist_ok=True)
-        try:
-            make(making / name)
-            making.rename(folder)
-        except OSError:
-            if not (folder / name).exists():  # else another process was first, and made the same
-                raise
-        finally:
-            shutil.rmtree(making, ignore_errors=True)
+        with locked(folder.with_name(f"{folder.name}.lock")):
+            if not (folder / name).exists():  # else another process was first
+                with atomic_folder(folder) as making:
+                    make(making / name)
     return folder / name
 
 

@@ -81,16 +81,20 @@ def write_keys(
     scrypt's operations limit, and 32 bytes of memory for each. Raises InputError where a file is there already.
     """
     for path in (secret, public):
-        if path.exists():
+        if os.path.lexists(path):
             raise InputError(f"{path}: is there already; a key that is lost signs nothing more: move it first")
     name = identity(key.number)
-    with atomic_write(secret) as file:
-        Path(file.name).chmod(0o600)
-        kind = "encrypted" if password else "unencrypted"
-        text = f"{_UNTRUSTED}minisign {kind} secret key {name}\n{_encode_secret(key, password, cost)}\n"
-        file.write(text.encode())
-    with atomic_write(public) as file:
-        file.write(f"{_UNTRUSTED}minisign public key {name}\n{key.public}\n".encode())
+    kind = "encrypted" if password else "unencrypted"
+    text = f"{_UNTRUSTED}minisign {kind} secret key {name}\n{_encode_secret(key, password, cost)}\n"
+    try:
+        with atomic_write(secret, private=True) as file:
+            file.write(text.encode())
+        with atomic_write(public) as file:
+            file.write(f"{_UNTRUSTED}minisign public key {name}\n{key.public}\n".encode())
+    except BaseException:  # half a pair is of no use, and in the way of the next one
+        for path in (secret, public):
+            path.unlink(missing_ok=True)
+        raise
 
 
 def _encode_secret(key: SecretKey, password: str | None, cost: int) -> str:

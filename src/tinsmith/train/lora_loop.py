@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import torch
 
 from tinsmith.errors import InputError
-from tinsmith.files import write_text
+from tinsmith.files import atomic_folder, write_text
 from tinsmith.models.spec import Spec
 from tinsmith.train import adapter, importance, network
 from tinsmith.train.loop import Loop, run_digest
@@ -57,18 +56,15 @@ class LoraLoop(Loop):
         return self.rough.applied() if self.rough and step % 2 == 1 else nullcontext()
 
     def keep(self) -> None:
-        """Written beside, then renamed."""
         from safetensors import SafetensorError
 
-        folder, fresh = self.result, self.out_dir / f".{ADAPTER}.new"
-        shutil.rmtree(fresh, ignore_errors=True)
-        try:
-            self.network.model.save_pretrained(str(fresh), save_embedding_layers=False)
-        except (OSError, SafetensorError) as error:  # a full disk, by either of its writers
-            shutil.rmtree(fresh, ignore_errors=True)
-            raise InputError(f"{folder}: cannot write: {error}; free some space and run it again") from error
-        importance.save(fresh, self.importance)
-        if self.template is not None:
-            write_text(fresh / adapter.TEMPLATE, self.template)
-        shutil.rmtree(folder, ignore_errors=True)
-        fresh.rename(folder)
+        with atomic_folder(self.result, replaces=adapter.CONFIG) as fresh:
+            try:
+                self.network.model.save_pretrained(str(fresh), save_embedding_layers=False)
+            except (OSError, SafetensorError) as error:  # a full disk, by either of its writers
+                raise InputError(
+                    f"{self.result}: cannot write: {error}; free some space and run it again"
+                ) from error
+            importance.save(fresh, self.importance)
+            if self.template is not None:
+                write_text(fresh / adapter.TEMPLATE, self.template)

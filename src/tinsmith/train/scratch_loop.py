@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import torch
 
 from tinsmith import models
+from tinsmith.files import atomic_folder
 from tinsmith.models import family
 from tinsmith.models.chat_template import DIGEST, digest
 from tinsmith.models.spec import Spec
@@ -46,13 +46,9 @@ class ScratchLoop(Loop):
         )
 
     def keep(self) -> None:
-        """Written beside, then renamed."""
-        fresh = self.out_dir / f".{TRAINED}.new"
-        shutil.rmtree(fresh, ignore_errors=True)
-        models.save_hf(self.trained(), fresh)
-        importance.save(fresh, self.importance)
-        shutil.rmtree(self.result, ignore_errors=True)
-        fresh.rename(self.result)
+        with atomic_folder(self.result, replaces="config.json") as fresh:
+            models.save_hf(self.trained(), fresh)
+            importance.save(fresh, self.importance)
 
     def trained(self) -> Spec:
         """The model with the weights that it has now."""
