@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tomllib
 import urllib.parse
 import zipfile
@@ -19,6 +18,7 @@ from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 
+from tinsmith import children
 from tinsmith.download import Progress, fetch, get, reason
 from tinsmith.errors import FormatError, InputError, MissingExtraError, OfflineError
 from tinsmith.files import atomic_write, locked, sha256_file, write_text
@@ -218,8 +218,8 @@ def _pip_settings() -> dict[str, str]:
     """
     settings: dict[str, str] = {}
     if importlib.util.find_spec("pip") is not None:
-        command = [sys.executable, "-m", "pip", "config", "list"]
-        listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+        command, variables = children.python("-m", "pip", "config", "list"), children.environment()
+        listed = subprocess.run(command, env=variables, capture_output=True, text=True, check=False).stdout
         for line in listed.splitlines():  # such as: global.index-url='https://…'
             key, _, given = line.partition("=")
             section, _, option = key.rpartition(".")

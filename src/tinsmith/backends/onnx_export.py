@@ -7,17 +7,16 @@ quantized weights are dequantized first, and rounded again where the precision a
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from tinsmith import children
 from tinsmith.backends.onnx import CONFIG, FACTS, try_out
 from tinsmith.backends.onnx_blocks import BITS, keep_blocks
 from tinsmith.backends.onnx_families import builder_architecture, prepare
@@ -116,10 +115,10 @@ def _build(spec: Spec, precision: str, options: Sequence[str], scratch: Path, ma
     edits = prepare(source)
     wanted = PRECISIONS[precision]
     extra = [*_OPTIONS, *_FOR.get(precision, ()), *options]
-    command = [sys.executable, "-m", "tinsmith.backends.onnx_worker", str(source), str(made)]
-    command += [str(scratch / "cache"), wanted, *extra]
+    given = [str(path.resolve()) for path in (source, made, scratch / "cache")]
+    command = children.python("-m", "tinsmith.backends.onnx_worker", *given, wanted, *extra)
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=scratch, env=os.environ | _OFFLINE
+        command, capture_output=True, text=True, check=False, cwd=scratch, env=children.environment(_OFFLINE)
     )
     if done.returncode or not (made / CONFIG).exists():
         last = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tinsmith import errors
+from tinsmith import children, errors
 from tinsmith.errors import TinsmithError
 
 # Where processes can't be stopped: longer than the runtimes' threads spin.
@@ -35,7 +35,8 @@ class Worker:
         self._folder = tempfile.TemporaryDirectory(prefix="tinsmith-bench-")
         self._log = Path(self._folder.name) / "log.txt"
         self._process = context.Process(target=_serve, args=(name, arguments, theirs, self._log), daemon=True)
-        self._process.start()
+        with children.as_environment():
+            self._process.start()
         theirs.close()
         self._stopped = False
         try:

@@ -7,12 +7,12 @@ import hashlib
 import importlib.util
 import json
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
+from tinsmith import children
 from tinsmith.cross import sources
 from tinsmith.errors import InputError, MissingExtraError
 from tinsmith.files import atomic_folder, locked
@@ -71,8 +71,8 @@ class Machine:
 def run(tool: str, *arguments: str | Path) -> None:
     """One call of a tool of zig's: "cc", "ar", "dlltool". Raises InputError with its first errors."""
     _check()
-    command = [sys.executable, "-m", "ziglang", tool, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    command = children.python("-m", "ziglang", tool, *map(str, arguments))
+    done = subprocess.run(command, env=children.environment(), capture_output=True, text=True, errors="replace")
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
         shown = "; ".join(lines[:SHOWN_ERRORS]) or f"it ended with {done.returncode}"
@@ -82,9 +82,9 @@ def run(tool: str, *arguments: str | Path) -> None:
 @cache
 def version() -> str:
     _check()
-    return subprocess.run(
-        [sys.executable, "-m", "ziglang", "version"], capture_output=True, text=True, check=True
-    ).stdout.strip()
+    command = children.python("-m", "ziglang", "version")
+    done = subprocess.run(command, env=children.environment(), capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def _check() -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from tinsmith import files
+from tinsmith import children, files
 from tinsmith.errors import TinsmithError
 from tinsmith.evaluate import metrics
 from tinsmith.evaluate.answers import Answer, AnswerFile, Job
@@ -57,10 +56,10 @@ def _peak(path: Path, digest: str) -> int | None:
 
 
 def _run(name: str, job_file: Path, answers: Path, on_done: Callable[[int], None]) -> int:
-    command = [sys.executable, "-m", "tinsmith.evaluate.worker", str(job_file), str(answers)]
+    command = children.python("-m", "tinsmith.evaluate.worker", str(job_file), str(answers))
     last: dict[str, Any] = {}
     with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors)
+        process = subprocess.Popen(command, env=children.environment(), stdout=subprocess.PIPE, stderr=errors)
         try:
             assert process.stdout is not None
             for line in process.stdout:
