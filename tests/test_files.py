@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 import socket
 import stat
 import subprocess
@@ -224,6 +225,13 @@ def test_a_folder_of_somebody_elses_is_not_replaced(tmp_path: Path) -> None:
         ):
             raise AssertionError("it is refused first")
     assert [one.name for one in path.iterdir()] == ["precious"]
+    later = tmp_path / "later"
+    with pytest.raises(InputError, match="later: there is some"), files.atomic_folder(later) as draft:
+        (draft / "a").write_text("a")
+        later.mkdir()
+        (later / "of another process").write_text("b")
+    assert [one.name for one in later.iterdir()] == ["of another process"]
+    shutil.rmtree(later)
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -138,17 +138,14 @@ def atomic_folder(path: str | Path, replaces: str | None = None) -> Iterator[Pat
     """
     path = Path(path)
     place = Path(os.path.realpath(path)) if path.is_symlink() else path
-    if os.path.lexists(place) and not (
-        place.is_dir() and (not any(place.iterdir()) or (replaces and (place / replaces).is_file()))
-    ):
-        raise InputError(f"{path}: there is something else; remove it, or give another path")
+    _check_replaceable(place, replaces)
     draft, before = _temporary(place.parent), _temporary(place.parent)
     try:
         make_folder(place.parent)
         draft.mkdir()
         yield draft
         _sync_tree(draft)
-        if place.exists():
+        if _check_replaceable(place, replaces):
             place.rename(before)
         try:
             draft.rename(place)
@@ -164,6 +161,15 @@ def atomic_folder(path: str | Path, replaces: str | None = None) -> Iterator[Pat
         for folder in (draft, before):
             _remove_tree(folder)
     _sync_place(path, place.parent)
+
+
+def _check_replaceable(place: Path, replaces: str | None) -> bool:
+    """Is there a folder that may be replaced? Raises InputError where there is something else."""
+    if not os.path.lexists(place):
+        return False
+    if place.is_dir() and (not any(place.iterdir()) or (replaces and (place / replaces).is_file())):
+        return True
+    raise InputError(f"{place}: there is something else; remove it, or give another path")
 
 
 def replace(temporary: Path, path: Path) -> None:

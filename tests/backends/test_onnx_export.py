@@ -4,6 +4,7 @@ other tests here."""
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def test_a_failed_build_leaves_what_was_there(
     out.mkdir()
     (out / onnx.CONFIG).write_text("earlier")
     save_hf(spec, tmp_path / "hf")
-    monkeypatch.setattr(onnx.sys, "executable", "/bin/false")
+    monkeypatch.setattr(sys, "executable", "/bin/false")
     assert cli.main(["export", str(tmp_path / "hf"), "--onnx", str(out)]) == 2
     said = capsys.readouterr().err
     assert "model builder refuses the llama model" in said and said.count("\n") == 1
@@ -146,12 +147,11 @@ def test_a_weight_beyond_float16_is_refused(tmp_path: Path) -> None:
 def test_what_onnxruntime_does_not_run_does_not_appear(
     spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def build(given: Spec, precision: str, options: object, scratch: Path) -> Path:
-        small_graph(scratch, 1.0)
+    def build(given: Spec, precision: str, options: object, scratch: Path, made: Path) -> None:
+        small_graph(made, 1.0)
         sizes = {"context_length": 8, "vocab_size": 8, "decoder": {"head_size": 4, "filename": "model.onnx"}}
         whole = {"model": sizes, "search": {"past_present_share_buffer": False}}
-        (scratch / onnx.CONFIG).write_text(json.dumps(whole))
-        return scratch
+        (made / onnx.CONFIG).write_text(json.dumps(whole))
 
     monkeypatch.setattr(onnx, "_build", build)
     with pytest.raises(UnsupportedError, match="what its builder made: the model has no output named logits"):
@@ -160,10 +160,8 @@ def test_what_onnxruntime_does_not_run_does_not_appear(
 
 
 def test_an_earlier_export_is_replaced(spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def build(given: Spec, precision: str, options: object, scratch: Path) -> Path:
-        (scratch / "onnx").mkdir()
-        (scratch / "onnx" / onnx.CONFIG).write_text(str(given.general["name"]))
-        return scratch / "onnx"
+    def build(given: Spec, precision: str, options: object, scratch: Path, made: Path) -> None:
+        (made / onnx.CONFIG).write_text(str(given.general["name"]))
 
     monkeypatch.setattr(onnx, "_build", build)
     monkeypatch.setattr(onnx, "try_out", lambda folder: None)

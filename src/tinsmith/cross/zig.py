@@ -15,7 +15,7 @@ from pathlib import Path
 from tinsmith import children
 from tinsmith.cross import sources
 from tinsmith.errors import InputError, MissingExtraError
-from tinsmith.files import atomic_folder, locked
+from tinsmith.files import atomic_folder
 from tinsmith.hub import cache_folder
 from tinsmith.parallel import in_order
 
@@ -102,10 +102,12 @@ def kept(name: str, inputs: object, make: Callable[[Path], None]) -> Path:
     key = json.dumps([version(), sources.digest(), name, inputs], sort_keys=True)
     folder = cache_folder() / "cross" / hashlib.sha256(key.encode()).hexdigest()[:32]
     if not (folder / name).exists():
-        with locked(folder.with_name(f"{folder.name}.lock")):
-            if not (folder / name).exists():  # else another process was first
-                with atomic_folder(folder) as making:
-                    make(making / name)
+        try:
+            with atomic_folder(folder) as making:
+                make(making / name)
+        except InputError:
+            if not (folder / name).exists():  # else another process was first, and made the same
+                raise
     return folder / name
 
 
