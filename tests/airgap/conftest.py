@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import shutil
 import subprocess
@@ -80,6 +81,19 @@ def offline() -> list[str]:
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("a network namespace can't be made here: unshare -n needs the right to")
     return command
+
+
+@pytest.fixture(scope="session")
+def resealed() -> Callable[[Path], None]:
+    """What somebody without the key can do: fitting digests."""
+    return _resealed
+
+
+def _resealed(folder: Path) -> None:
+    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    names = [name for name in names if not name.startswith("SHA256SUMS")]
+    lines = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
+    (folder / "SHA256SUMS").write_text("".join(lines))
 
 
 @pytest.fixture

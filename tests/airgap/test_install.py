@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 import shutil
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tinsmith import airgap
 from tinsmith.airgap import install
 from tinsmith.formats import minisign
 
@@ -56,11 +57,11 @@ def test_a_key_of_small_order_signs_nothing() -> None:
 
 
 def test_it_installs_and_answers_without_a_network_or_anything_else(
-    packed: Path, offline: list[str], run: Callable, tmp_path: Path
+    packed: Path, maker: minisign.SecretKey, offline: list[str], run: Callable, tmp_path: Path
 ) -> None:
     into = tmp_path / "installed"
     python = [*offline, "env", "-i", "HOME=/nonexistent", sys.executable, "-I", "-S"]
-    done = run(*python, packed / "install.py", "--into", into, cwd="/")
+    done = run(*python, packed / "install.py", "--key", maker.public, "--into", into, cwd="/")
     assert done.returncode == 0, done.stderr
     assert "self-test: passed on scalar" in done.stdout
     assert f"asked: {(packed / 'prompt.txt').read_text()}\nanswered: " in done.stdout
@@ -68,9 +69,12 @@ def test_it_installs_and_answers_without_a_network_or_anything_else(
     assert again.returncode == 0, again.stderr
 
 
-def test_it_installs_into_an_environment(packed: Path, run: Callable, tmp_path: Path) -> None:
+def test_it_installs_into_an_environment(
+    packed: Path, maker: minisign.SecretKey, run: Callable, tmp_path: Path
+) -> None:
     run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "env")
-    done = run(sys.executable, packed / "install.py", "--into", tmp_path / "env")
+    key = ["--key", maker.public]
+    done = run(sys.executable, packed / "install.py", *key, "--into", tmp_path / "env")
     assert done.returncode == 0, done.stderr
     code = "import tinsmith; print(tinsmith.__version__)"
     assert run(tmp_path / "env/bin/python", "-c", code).returncode == 0
@@ -86,16 +90,8 @@ def test_the_makers_key_is_the_one_that_counts(packed: Path, maker: minisign.Sec
         install.check(packed, same_number, unsigned=False)
 
 
-def resealed(folder: Path) -> None:
-    """What somebody without the key can do: fitting digests."""
-    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-    names = [name for name in names if not name.startswith("SHA256SUMS")]
-    lines = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
-    (folder / "SHA256SUMS").write_text("".join(lines))
-
-
 def test_fitting_digests_do_not_make_a_signature(
-    packed: Path, maker: minisign.SecretKey, tmp_path: Path
+    packed: Path, maker: minisign.SecretKey, resealed: Callable, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(packed, tmp_path / "copy")
     (folder / "GUIDE.md").write_text("Trust me.\n")
@@ -141,7 +137,8 @@ def test_a_changed_folder_is_refused(
         elif (
             folder / "install.py"
         ).exists():  # as people call it; a script that was changed itself must not pass
-            done = run(sys.executable, folder / "install.py", "--into", folder / "into")
+            key = ["--key", maker.public]
+            done = run(sys.executable, folder / "install.py", *key, "--into", folder / "into")
             assert done.returncode != 0, what
             assert not (folder / "into").exists(), what
         shutil.rmtree(folder)
@@ -165,3 +162,71 @@ def test_a_wheel_for_another_machine_is_said_to_be_that() -> None:
     with pytest.raises(install.Refused, match="linux_s390x"):
         install.wheel_of({"runtime/tinsmith-0.1.0-cp311-abi3-linux_s390x.whl": ""})
     assert install.wheel_of({"runtime/image.bin": ""}) is None
+
+
+def test_a_key_that_came_along_vouches_for_nothing(
+    packed: Path, resealed: Callable, run: Callable, tmp_path: Path
+) -> None:
+    """Somebody signs the changed folder with a key of their own, and puts that into it: nothing of it may run
+    before its receiver has compared the key."""
+    folder = shutil.copytree(packed, tmp_path / "pack")
+    other = minisign.SecretKey(b"somebody", bytes(32))
+    (folder / "key.pub").write_text(f"untrusted comment: minisign public key\n{other.public}\n")
+    (wheel,) = (folder / "runtime").glob("*.whl")
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("tinsmith/__init__.py", f"open({str(tmp_path / 'mark')!r}, 'w')")
+    resealed(folder)
+    airgap.sign(folder, other, "tiny.tin for host")
+    script = [sys.executable, "-I", folder / "install.py", "--into", tmp_path / "into"]
+    done = run(*script)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert f"--key {other.public}" in done.stderr
+    assert not (tmp_path / "mark").exists() and not (tmp_path / "into").exists()
+    assert run(*script, "--check").returncode == 0  # which runs nothing
+    run(*script, "--key", other.public)
+    assert (tmp_path / "mark").exists()  # the trap is one
+
+
+# What a shell, a batch file and Python's own strings would make something of.
+NAMES = [
+    "$(touch PWNED)",
+    "`touch PWNED`",
+    "a b",
+    "it's",
+    '"; touch PWNED; "',
+    "%PATH%",
+    "$HOME",
+    "\\x",
+    "-e",
+    "a;b",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_folders_name_is_a_name_and_no_code(
+    name: str, packed: Path, maker: minisign.SecretKey, run: Callable, tmp_path: Path
+) -> None:
+    """It is not signed: a pack may come in a folder of any name."""
+    folder = shutil.copytree(packed, tmp_path / name)
+    done = run(sys.executable, "-I", folder / "install.py", "--key", maker.public, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    into = tmp_path / f"{name}-installed"
+    done = run(into / "tinsmith", "inspect", into / "model" / "tiny.tin", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, f"{name}-installed"])
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\x1b[2Jb", "a\udcffb"])
+def test_a_name_that_no_script_can_hold_is_refused(
+    name: str, packed: Path, maker: minisign.SecretKey, run: Callable, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(packed, tmp_path / name)
+    done = run(sys.executable, "-I", folder / "install.py", "--key", maker.public, cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "--into" in done.stderr
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_script_for_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = install.script(["C:\\100% sure\\python.exe", "-c", "import sys"], windows=True)
+    assert text == '@"C:\\100%% sure\\python.exe" "-c" "import sys" %*\n'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -36,8 +37,8 @@ def test_the_program_answers_as_python_does(
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory, offline: list[str], run: Callable) -> Path:
-    """A root folder of busybox and its names: no devices, no /proc, no libraries."""
+def root(tmp_path_factory: pytest.TempPathFactory, offline: list[str], run: Callable, runtime: Path) -> Path:
+    """A root folder of busybox and its names, and a `tin`: no devices, no /proc, no libraries."""
     busybox = shutil.which("busybox")
     if busybox is None or run("ldd", busybox).returncode == 0:
         pytest.skip("a static busybox is not installed (Debian: busybox-static)")
@@ -48,6 +49,8 @@ def root(tmp_path_factory: pytest.TempPathFactory, offline: list[str], run: Call
     shutil.copy(busybox, folder / "bin/busybox")
     for name in set(run(busybox, "--list").stdout.split()) - {"busybox"}:
         (folder / "bin" / name).symlink_to("busybox")
+    (folder / "verifier").mkdir()
+    shutil.copy(runtime / "bin/tin", folder / "verifier/tin")  # that was there before
     return folder
 
 
@@ -67,20 +70,24 @@ def install(root: Path, offline: list[str], run: Callable) -> Callable:
 def test_busybox_and_the_program_are_enough(
     programmed: Path, install: Callable, maker: minisign.SecretKey
 ) -> None:
-    for options in ([], ["--key", maker.public], ["--key", "/pack/key.pub"]):
-        done = install(programmed, *options)
-        assert done.returncode == 0, done.stderr
-        assert "self-test: passed on scalar" in done.stdout
-        assert (programmed / "answer.txt").read_text(errors="replace") in done.stdout
-    assert maker.public not in install(programmed, "--key", maker.public).stdout
-    assert maker.public in install(programmed).stdout  # and that it is to be compared
+    for options in (["--verifier", "/verifier/tin"], ["--own-verifier"]):
+        for key in (maker.public, "/pack/key.pub"):
+            done = install(programmed, "--key", key, *options)
+            assert done.returncode == 0, done.stderr
+            assert "self-test: passed on scalar" in done.stdout
+            assert (programmed / "answer.txt").read_text(errors="replace") in done.stdout
+            assert ("not checked" in done.stdout) == (options == ["--own-verifier"])
+    done = install(programmed)  # the key is to be compared first
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"--key {maker.public}" in done.stderr
 
 
 def test_another_key_is_refused(
     programmed: Path, install: Callable, maker: minisign.SecretKey, tmp_path: Path
 ) -> None:
     for number in (b"somebody", maker.number):
-        done = install(programmed, "--key", minisign.SecretKey(number, bytes(32)).public)
+        key = minisign.SecretKey(number, bytes(32)).public
+        done = install(programmed, "--key", key, "--verifier", "/verifier/tin")
         assert done.returncode == 1
         assert "signature" in done.stderr
     altered = shutil.copytree(programmed, tmp_path / "altered")
@@ -103,15 +110,123 @@ def test_a_folder_without_a_signature_is_taken_only_when_asked_for(
 
 
 def test_a_changed_folder_is_refused(
-    programmed: Path, install: Callable, changed: Callable, tmp_path: Path
+    programmed: Path, install: Callable, changed: Callable, maker: minisign.SecretKey, tmp_path: Path
 ) -> None:
     source = random.Random("shell")
     for number in range(30):
         folder = shutil.copytree(programmed, tmp_path / str(number))
         what = changed(folder, source)
-        done = install(folder)
+        done = install(folder, "--key", maker.public, "--verifier", "/verifier/tin")
         if "install.sh" in what:  # a script that was changed itself may do anything: the other one finds it
             continue
         assert done.returncode != 0, what
         assert "self-test" not in done.stdout, what
         shutil.rmtree(folder)
+
+
+TOOLS = ["sh", "find", "sed", "sort", "cut", "grep", "sha256sum", "head", "tail", "wc", "dirname", "basename"]
+TOOLS += ["uniq", "cmp", "cat", "tr"]
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> Path:
+    """What install.sh calls, without a verifier."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    for name in TOOLS:
+        (folder / name).symlink_to(shutil.which(name) or name)
+    return folder
+
+
+@pytest.fixture
+def evil(programmed: Path, resealed: Callable, tmp_path: Path) -> Path:
+    """The pack with another program, which says yes to everything and leaves a mark; with fitting digests. It
+    is there by the names of verifiers too."""
+    folder = shutil.copytree(programmed, tmp_path / "pack")
+    answer = "case $1 in --version) echo tin 0;; run) cat answer.txt;; verify) echo avx2 0 00 equal;; esac"
+    text = f"#!/bin/sh\necho ran >>{tmp_path}/mark\n{answer}\n"
+    for name in ("runtime/bin/tin", "minisign", "tinsmith"):
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    resealed(folder)
+    return folder
+
+
+def verifiers(runtime: Path) -> dict[str, Path | None]:
+    beside = Path(sys.executable).with_name("tinsmith")
+    return {
+        "minisign": Path(found) if (found := shutil.which("minisign")) else None,
+        "tin": runtime / "bin/tin",
+        "tinsmith": beside if beside.exists() else None,
+    }
+
+
+@pytest.mark.parametrize("name", ["minisign", "tin", "tinsmith"])
+def test_a_program_from_outside_judges_before_anything_runs(
+    name: str,
+    programmed: Path,
+    evil: Path,
+    tools: Path,
+    runtime: Path,
+    maker: minisign.SecretKey,
+    run: Callable,
+) -> None:
+    program = verifiers(runtime)[name]
+    if program is None:
+        pytest.skip(f"{name} is not installed")
+    (tools / name).write_text(f'#!/bin/sh\nexec {program} "$@"\n')
+    (tools / name).chmod(0o755)
+    for key in (maker.public, str(programmed / "key.pub")):
+        words = ["sh", evil / "install.sh", "--key", key]
+        done = run(*words, env={"PATH": str(tools)})
+        assert (done.returncode, done.stdout) == (1, ""), done.stdout
+        assert "is not what the owner of the key signed" in done.stderr
+        assert not evil.with_name("mark").exists()
+        done = run("sh", programmed / "install.sh", "--key", key, env={"PATH": str(tools)})
+        assert done.returncode == 0, done.stderr
+        assert f"says {tools}/{name}" in done.stdout
+        done = run(
+            "sh", programmed / "install.sh", "--key", key, "--verifier", tools / name, env={"PATH": str(tools)}
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_without_such_a_program_nothing_runs(
+    evil: Path, tools: Path, maker: minisign.SecretKey, run: Callable, tmp_path: Path
+) -> None:
+    """Also where PATH, or --verifier, leads into the folder itself."""
+    words = ["sh", evil / "install.sh", "--key", maker.public]
+    mark = tmp_path / "mark"
+    (tmp_path / "link").symlink_to(evil)
+    for path in ("", f"{evil}:", ".:", f"{evil}/runtime/bin:", f"{tmp_path}/link:"):
+        done = run(*words, env={"PATH": f"{path}{tools}"}, cwd=evil)
+        assert (done.returncode, done.stdout) == (1, ""), done.stdout
+        assert "nothing of this folder was run" in done.stderr and "--verifier" in done.stderr
+        assert not mark.exists(), path
+    for program in (evil / "minisign", "./runtime/bin/tin", tmp_path / "link" / "tinsmith"):
+        done = run(*words, "--verifier", program, env={"PATH": str(tools)}, cwd=evil)
+        assert done.returncode == 1 and "can't vouch for it" in done.stderr
+        assert not mark.exists()
+    done = run("sh", evil / "install.sh", env={"PATH": str(tools)})
+    assert done.returncode == 1 and not mark.exists()
+    done = run(*words, "--own-verifier", env={"PATH": str(tools)})
+    assert mark.exists() and "not checked: the signature" in done.stdout  # the trap is one
+
+
+def test_a_verifier_loads_nothing_from_the_folder(
+    programmed: Path, tools: Path, resealed: Callable, maker: minisign.SecretKey, run: Callable, tmp_path: Path
+) -> None:
+    """An empty entry of PYTHONPATH means the current folder, which the folder itself must not be."""
+    folder = shutil.copytree(programmed, tmp_path / "pack")
+    for name in ("json.py", "argparse.py", "tinsmith.py"):
+        (folder / name).write_text(f"open({str(tmp_path / 'mark')!r}, 'w')")
+    resealed(folder)
+    program = verifiers(programmed)["tinsmith"]
+    if program is None:
+        pytest.skip("tinsmith has no script here")
+    (tools / "tinsmith").symlink_to(program)
+    done = run(
+        "sh", "install.sh", "--key", maker.public, cwd=folder, env={"PATH": str(tools), "PYTHONPATH": ":"}
+    )
+    assert done.returncode == 1 and "is not what the owner" in done.stderr, done.stderr
+    assert not (tmp_path / "mark").exists()

@@ -114,6 +114,8 @@ def test_what_is_packed_for_another_target_is_given(tin: Path, tmp_path: Path) -
         (["{tin}", "--unsigned", "--prompt", "two\nlines"], "one line"),
         (["{tin}", "--unsigned", "--runtime", "{tmp}/nothing"], "no files there"),
         (["{tmp}/my model.tin", "--unsigned"], "rename it"),
+        (["{tin}", "--unsigned", "--out", "{tmp}/$(id)"], "can't be a pack's name"),
+        (["{tin}", "--unsigned", "--out", "{tmp}/-rf"], "can't be a pack's name"),
         (["{tin}"], "give --key SECRET"),
         (["{tin}", "--unsigned", "--key", "{secret}"], "give --key SECRET"),
         (["{tin}", "--key", "{tin}"], "no secret key"),

@@ -32,7 +32,7 @@ def test_a_pack_for_this_kind_of_machine_installs_both_ways(
     folder = pack(device, tin, maker, tmp_path)
     nowhere = [*offline, "env", "-i", f"PATH={Path(shutil.which('sh') or '/bin/sh').parent}"]
     python = [sys.executable, "-I", "-S", folder / "install.py", "--into", tmp_path / "into"]
-    for script in (["sh", folder / "install.sh"], python):
+    for script in (["sh", folder / "install.sh", "--own-verifier"], python):
         done = run(*nowhere, *script, "--key", maker.public)
         assert done.returncode == 0, done.stderr
         assert (folder / "answer.txt").read_text(errors="replace").rstrip() in done.stdout
@@ -53,7 +53,7 @@ def test_a_pack_for_a_raspberry_pi_verifies_and_answers_there(
     done = run(*program, "run", folder / tin.name, PROMPT, "--tokens", "32", "--key", maker.public)
     assert done.stdout == (folder / "answer.txt").read_text(errors="replace")
     if platform.machine() == "x86_64":
-        done = run(sys.executable, folder / "install.py", "--into", tmp_path / "into")
+        done = run(sys.executable, folder / "install.py", "--key", maker.public, "--into", tmp_path / "into")
         assert "manylinux_2_17_aarch64.whl" in done.stderr
         assert "no wheel for linux on x86_64" in done.stderr
 

@@ -63,6 +63,8 @@ _SHELL = """\
     sh install.sh{options}
 
 checks the folder, and asks the model once, with nothing but a POSIX shell (busybox's will do) and `{tool}`.
+The signature is checked by a program that you had before: `minisign`, `tin` or `tinsmith` of your PATH, or
+`--verifier PROGRAM`. Without one it runs nothing, unless `--own-verifier` has `{tool}` judge itself.
 """
 
 _WEB = """\
@@ -140,9 +142,14 @@ def _what(tin: Path, target: str, manifest: dict[str, Any]) -> str:
         "made from": " ".join(filter(None, (base.get("name"), base.get("license")))) or None,
         "made by": f"tinsmith {__version__}",
     }
-    rows = [f"| {name} | {value} |\n" for name, value in facts.items() if value]
-    head = f"# {manifest.get('name') or tin.stem}\n{_IS}"
+    rows = [f"| {name} | {_line(value)} |\n" for name, value in facts.items() if value]
+    head = f"# {_line(manifest.get('name') or tin.stem)}\n{_IS}"
     return f"{head}\n| | |\n| --- | --- |\n{''.join(rows)}"
+
+
+def _line(text: str) -> str:
+    """What a manifest says must not pass for lines of this guide, which people type."""
+    return "".join(one if one.isprintable() else " " for one in str(text))
 
 
 def _memory(tin: Path, target: Target | None) -> str:

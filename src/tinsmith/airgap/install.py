@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Checks this folder, installs its model and its runtime, and asks the model once.
 
-    python3 -I install.py [--key KEY] [--into DIR] [--check] [--unsigned]
+    python3 -I install.py --key KEY [--into DIR] [--check] [--unsigned]
 
 It needs Python 3.11 or newer and the standard library: no pip, no compiler, no network. Nothing of the folder
-is used before the digest of every file, and the signature over the digests, were found right.
+is used before the digest of every file, and the signature over the digests, were found right, by this script
+itself. KEY is what its maker told you by another way: the key that lies here, somebody else may have put here.
 """
 
 from __future__ import annotations
@@ -23,17 +24,20 @@ import io
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import sysconfig
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 SUMS, SIGNATURE, KEY = "SHA256SUMS", "SHA256SUMS.minisig", "key.pub"
-NAME = re.compile(r"(?:[\w+-][\w.+-]*/)*[\w+-][\w.+-]*", re.ASCII)
+NAME = re.compile(r"(?:[\w+][\w.+-]*/)*[\w+][\w.+-]*", re.ASCII)
 LINE = re.compile(f"([0-9a-f]{{64}})  ({NAME.pattern})", re.ASCII)
 UNTRUSTED = "untrusted comment: signature of a tinsmith pack"
 CHUNK = 1 << 20
+CALL = "import sys; sys.path.insert(0, sys.argv.pop(1)); "  # the package's place comes next
 
 
 class Refused(Exception):
@@ -182,11 +186,16 @@ def check(folder: Path, key: str | None, unsigned: bool) -> dict[str, str]:
         take(folder, name, digest)
     signature = "no signature"
     if (folder / SIGNATURE).exists():
-        own = (folder / KEY).read_text("utf-8").split("\n")[1] if KEY in sums else ""
-        signature = f"signed by {own}: compare this with what its maker told you"
-        signature = "signed by the key you gave" if key else signature
+        signature = f"signed by {own_key(folder)}: compare this with what its maker told you" if not key else ""
+        signature = signature or "signed by the key you gave"
     print(f"checked: {len(sums)} files, {signature}")
     return sums
+
+
+def own_key(folder: Path) -> str:
+    """The line of the key that came along."""
+    number, public = read_key(str(folder / KEY))
+    return base64.b64encode(b"Ed" + number + public).decode()
 
 
 # Installing
@@ -209,11 +218,23 @@ def wheel_of(sums: dict[str, str]) -> str | None:
     return None
 
 
-def install(folder: Path, sums: dict[str, str], wheel: str, into: Path) -> tuple[list[str], Path]:
+def script(words: list[str], windows: bool) -> str:
+    """A script that calls a program with these words, and with those that it is given."""
+    if windows:  # where no name has a quotation mark
+        quoted = " ".join(f'"{word}"' for word in words).replace("%", "%%")
+        return f"@{quoted} %*\n"
+    return f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n'
+
+
+def install(
+    folder: Path, sums: dict[str, str], wheel: str, into: Path
+) -> tuple[Callable[[str], list[str]], Path]:
     """Puts the package and the model into a folder, or into an environment of Python's venv.
 
-    Returns how a Python is called that has the package, up to `-c`; and the tin.
+    Returns the command that has a Python with the package run some code, and the tin.
     """
+    if not str(into).isprintable():
+        raise Refused(f"{str(into)!a} is a name that no script can hold; give another --into")
     environment = (into / "pyvenv.cfg").exists()
     if into.exists() and not environment:
         raise Refused(f"{into} is there already; remove it, or give another --into")
@@ -236,24 +257,22 @@ def install(folder: Path, sums: dict[str, str], wheel: str, into: Path) -> tuple
         python = [str(scripts / Path(sys.executable or "python3").name), "-I"]
     else:  # without what else is installed for this Python, which may be another tinsmith
         python = [sys.executable or "python3", "-I", "-S"]
-    path = f"import sys; sys.path.insert(0, {str(site)!r}); "
-    words = " ".join(
-        f'"{word}"' for word in [*python, "-c", f"{path}from tinsmith.cli import main; sys.exit(main())"]
-    )
-    if os.name == "nt":
-        (scripts / "tinsmith.cmd").write_text(f"@{words} %*\n", "utf-8")
-    else:
-        (scripts / "tinsmith").write_text(f'#!/bin/sh\nexec {words} "$@"\n', "utf-8")
-        (scripts / "tinsmith").chmod(0o755)
-    return [*python, "-c", path], model / tin
+
+    def command(code: str) -> list[str]:
+        return [*python, "-c", CALL + code, str(site)]
+
+    windows = os.name == "nt"
+    call = scripts / ("tinsmith.cmd" if windows else "tinsmith")
+    call.write_text(script(command("from tinsmith.cli import main; sys.exit(main())"), windows), "utf-8")
+    call.chmod(0o755)
+    return command, model / tin
 
 
-def prove(folder: Path, python: list[str], tin: Path) -> None:
+def prove(folder: Path, command: Callable[[str], list[str]], tin: Path) -> None:
     """The model's own test, and one answer, which must be that of the machine that made this folder."""
-    *command, path = python
-    code = f"{path}from tinsmith.airgap.proof import main; main(*sys.argv[1:])"
+    words = command("from tinsmith.airgap.proof import main; main(*sys.argv[1:])")
     key = [str(tin.with_name(KEY))] if tin.with_name(KEY).exists() else []
-    done = subprocess.run([*command, code, str(folder), str(tin), *key], capture_output=True)
+    done = subprocess.run([*words, str(folder), str(tin), *key], capture_output=True)
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"status {done.returncode}"]
         raise Refused(f"the model does not run here: {said[-1]}")
@@ -262,7 +281,7 @@ def prove(folder: Path, python: list[str], tin: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="checks this folder, installs it, and asks its model once")
-    parser.add_argument("--key", help="the maker's public key: a file, or its line RW… (default: the one here)")
+    parser.add_argument("--key", help="the maker's public key: a file, or its line RW… ")
     parser.add_argument("--into", type=Path, help="a new folder, or an environment made by python3 -m venv")
     parser.add_argument("--check", action="store_true", help="check the folder, and install nothing")
     parser.add_argument("--unsigned", action="store_true", help="take a folder that nobody signed")
@@ -274,6 +293,11 @@ def main() -> None:
         wheel = wheel_of(sums)
         if args.check or wheel is None:
             return print("" if args.check else "this pack has no wheel: GUIDE.md says how its device is set up")
+        if not args.key and not args.unsigned:
+            raise Refused(
+                "nothing of this folder was run: its key came along with the rest, from whoever sent it; compare "
+                f"it with what its maker told you by another way, and give it: --key {own_key(folder)}"
+            )
         fresh = not into.exists()
         try:
             prove(folder, *install(folder, sums, wheel, into.absolute()))

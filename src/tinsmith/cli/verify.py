@@ -34,6 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--signature", metavar="F", help="the signature's file, with --key (default: FILE.minisig)"
     )
+    parser.add_argument(
+        "--plain",
+        action="store_true",
+        help="FILE is no .tin: hold all of it to its signature",
+    )
     parser.add_argument("--json", action="store_true", help="what was checked, as JSON")
 
 
@@ -64,6 +69,13 @@ def _check(args: argparse.Namespace, found: dict[str, Any]) -> None:
 
     if args.signature and not args.key:
         raise InputError(f"--signature {args.signature}: give --key too, the public key that it is held to")
+    if args.plain:
+        from tinsmith.formats import minisign
+
+        if not args.key or args.targets:
+            raise InputError("--plain needs --key, the public key that FILE is held to, and takes no --target")
+        found["signature"] = minisign.require_plain(args.file, args.key, args.signature)
+        return say(f"signature by the key's owner: {found['signature']}")
     tin = Tin(args.file)
     if args.key:
         from tinsmith.formats import minisign

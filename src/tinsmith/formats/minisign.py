@@ -208,18 +208,28 @@ def require(path: str | Path, tin: Tin, key: str | Path, signature: str | Path |
     signature: its file; None takes the one beside the tin. Raises SignatureError where there is none or it is
     not of this file, FormatError where a byte is not as the signed manifest has it.
     """
+    comment = _comment(path, tin.entry(MANIFEST), key, signature)
+    tin.verify()
+    return comment
+
+
+def require_plain(path: str | Path, key: str | Path, signature: str | Path | None = None) -> str:
+    """As `require`, of a file that is no tin: the signature is over all of it."""
+    return _comment(path, map_file(path), key, signature)
+
+
+def _comment(path: str | Path, message: Buffer, key: str | Path, signature: str | Path | None) -> str:
     beside = Path(signature) if signature is not None else Path(f"{path}{SUFFIX}")
     public = read_public(key)
     if not beside.is_file():
         raise SignatureError(f"{path}: is not signed: there is no {beside}; sign it, or ask for no key")
     text = bytes(map_file(beside))
     try:
-        _core.minisign_verify(tin.entry(MANIFEST), text, public.encode("latin-1"))
+        _core.minisign_verify(message, text, public.encode("latin-1"))
     except RuntimeFault as fault:
         if fault.status == "TIN_ERR_ARGUMENT":
             raise InputError(f"{key}: {fault}") from None
         raise SignatureError(f"{path}: {beside.name}: {fault}") from None
-    tin.verify()
     return text.decode("utf-8", "replace").splitlines()[2].removeprefix(_TRUSTED)
 
 
