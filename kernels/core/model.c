@@ -1,6 +1,9 @@
 #include "model.h"
 #include "error.h"
 #include "recurrent.h"
+#include "selftest.h"
+
+#include <string.h>
 
 TINI_REGION_COLD
 
@@ -22,7 +25,7 @@ static tin_status open_turns(tin_model *model, tin_error *error) {
     size_t size;
     const uint8_t *data = tini_zip_find(&model->zip, "turns.bin", &size);
     model->turns = (tini_turns){0};
-    return data ? tini_turns_open(&model->turns, &model->tokenizer, data, size, error) : TIN_OK;
+    return data ? tini_turns_open(&model->turns, data, size, error) : TIN_OK;
 }
 
 /* The tree of the vocabulary, which files of older versions lack. */
@@ -30,7 +33,53 @@ static tin_status open_trie(tin_model *model, tin_error *error) {
     size_t size;
     const uint8_t *data = tini_zip_find(&model->zip, "trie.bin", &size);
     model->trie = (tini_trie){0};
-    return data ? tini_trie_open(&model->trie, &model->tokenizer, data, size, error) : TIN_OK;
+    return data ? tini_trie_open(&model->trie, data, size, error) : TIN_OK;
+}
+
+/* The text of the self-test, which a file made in memory lacks. */
+static tin_status check_selftest(const tin_model *model, tin_error *error) {
+    const tini_program_header *h = model->program.header;
+    size_t size, at = TINI_SELFTEST_HEAD;
+    const uint8_t *data = tini_zip_find(&model->zip, "selftest.bin", &size);
+    if (!data)
+        return TIN_OK;
+    if (size < at || memcmp(data, TINI_SELFTEST_MAGIC, 8))
+        return tini_fail(error, TIN_ERR_FORMAT, "selftest.bin does not begin as one");
+    for (uint32_t k = 0, prompts = tini_selftest_prompts(data); k < prompts; k++) {
+        tini_selftest_prompt prompt;
+        if (!tini_selftest_next(data, size, &at, &prompt))
+            return tini_fail(error, TIN_ERR_FORMAT, "selftest.bin is cut short: prompt %u of %u", k, prompts);
+        if (prompt.count > h->context)
+            return tini_fail(error, TIN_ERR_FORMAT,
+                             "prompt %u of selftest.bin has %u tokens; program.bin's context is %u", k,
+                             prompt.count, h->context);
+        for (uint32_t i = 0; i < prompt.count; i++)
+            if ((uint32_t)tini_selftest_token(&prompt, i) >= h->vocab)
+                return tini_fail(error, TIN_ERR_FORMAT,
+                                 "prompt %u of selftest.bin has the token %d; program.bin is of %u tokens", k,
+                                 tini_selftest_token(&prompt, i), h->vocab);
+    }
+    return at == size ? TIN_OK : tini_fail(error, TIN_ERR_FORMAT, "selftest.bin has bytes behind its prompts");
+}
+
+tin_status tini_model_agrees(const tin_model *model, tin_error *error) {
+    const tini_tokenizer *tokenizer = &model->tokenizer;
+    uint32_t vocab = tokenizer->header->vocab;
+    if (model->program.header->vocab != vocab)
+        return tini_fail(error, TIN_ERR_FORMAT, "program.bin is of %u tokens and tokenizer.bin has %u",
+                         model->program.header->vocab, vocab);
+    if (model->trie.header && model->trie.header->vocab != vocab)
+        return tini_fail(error, TIN_ERR_FORMAT, "trie.bin is of %u tokens and tokenizer.bin has %u",
+                         model->trie.header->vocab, vocab);
+    for (uint32_t k = 0; model->turns.header && k < model->turns.header->parts; k++) {
+        int32_t token = model->turns.parts[k].token;
+        if (token != -1 && (token < 0 || (uint32_t)token >= vocab || !tini_token_is_control(tokenizer, token)))
+            return tini_fail(
+                error, TIN_ERR_FORMAT,
+                "turns.bin: part %u ends in the token %d, which is no control token of tokenizer.bin", k,
+                token);
+    }
+    return check_selftest(model, error);
 }
 
 static tin_status open_model(tin_model *model, const void *file, size_t size, tin_error *error) {
@@ -55,7 +104,9 @@ static tin_status open_model(tin_model *model, const void *file, size_t size, ti
         status = tini_tokenizer_open(&model->tokenizer, data[2], sizes[2], error);
     if (!status)
         status = open_turns(model, error);
-    return status ? status : open_trie(model, error);
+    if (!status)
+        status = open_trie(model, error);
+    return status ? status : tini_model_agrees(model, error);
 }
 
 size_t tin_model_size(const void *file, size_t size, tin_error *error) {

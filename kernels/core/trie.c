@@ -102,8 +102,7 @@ static tin_status check_aliases(const tini_trie *view, const tini_tokenizer *tok
     return TIN_OK;
 }
 
-tin_status tini_trie_open(tini_trie *view, const tini_tokenizer *tokenizer, const uint8_t *data, size_t size,
-                          tin_error *error) {
+tin_status tini_trie_open(tini_trie *view, const uint8_t *data, size_t size, tin_error *error) {
     *view = (tini_trie){0};
     const tini_trie_header *h = (const void *)data;
     if ((uintptr_t)data % sizeof(uint32_t) || size < sizeof *h || h->magic != TINI_TRIE_MAGIC)
@@ -116,9 +115,6 @@ tin_status tini_trie_open(tini_trie *view, const tini_tokenizer *tokenizer, cons
     if (want != size || h->nodes > TINI_TRIE_MAX_NODES)
         return tini_fail(error, TIN_ERR_FORMAT, "trie.bin has %llu bytes; its counts make %llu",
                          (unsigned long long)size, (unsigned long long)want);
-    if (h->vocab != tokenizer->header->vocab)
-        return tini_fail(error, TIN_ERR_FORMAT, "trie.bin is of %u tokens and tokenizer.bin has %u", h->vocab,
-                         tokenizer->header->vocab);
     view->header = h;
     view->first = (const void *)(data + sizeof *h);
     view->nodes = (const void *)(view->first + 257);

@@ -92,8 +92,7 @@ const uint8_t *tini_trie_bytes(const tini_tokenizer *tokenizer, uint32_t token, 
 
 /* Checks the sizes of data[size] (aligned to 4 bytes) and fills the view; what is in it is not read yet, since most
  * models answer without a constraint. Errors: FORMAT, VERSION. */
-tin_status tini_trie_open(tini_trie *view, const tini_tokenizer *tokenizer, const uint8_t *data, size_t size,
-                          tin_error *error);
+tin_status tini_trie_open(tini_trie *view, const uint8_t *data, size_t size, tin_error *error);
 
 /* Checks every node and alias against the tokenizer, which must be done before any is used. Errors: FORMAT. */
 tin_status tini_trie_check(const tini_trie *view, const tini_tokenizer *tokenizer, tin_error *error);

@@ -31,7 +31,7 @@ static int rules_are_sound(const tini_turn_rules *rules) {
     return sound;
 }
 
-static tin_status check_turn_texts(const tini_turns *view, const tini_tokenizer *tokenizer, tin_error *error) {
+static tin_status check_turn_texts(const tini_turns *view, tin_error *error) {
     const tini_turns_header *h = view->header;
     uint32_t texts = h->tables * TINI_TURN_TEXTS, last = 0;
     for (uint32_t k = 0; k < texts; k++)
@@ -41,10 +41,7 @@ static tin_status check_turn_texts(const tini_turns *view, const tini_tokenizer 
         return tini_fail(error, TIN_ERR_FORMAT, "turns.bin: its texts do not fill it");
     for (uint32_t k = 0; k < h->parts; k++) {
         const tini_turn_part *part = &view->parts[k];
-        int known =
-            part->token == -1 || (part->token >= 0 && (uint32_t)part->token < tokenizer->header->vocab &&
-                                  tini_token_is_control(tokenizer, part->token));
-        if (part->end < last || part->end > h->text_bytes || !known)
+        if (part->end < last || part->end > h->text_bytes)
             return tini_fail(error, TIN_ERR_FORMAT, "turns.bin: part %u is damaged", k);
         last = part->end;
     }
@@ -59,8 +56,7 @@ static tin_status check_turn_texts(const tini_turns *view, const tini_tokenizer 
                                  : tini_fail(error, TIN_ERR_FORMAT, "turns.bin: its texts do not fill it");
 }
 
-tin_status tini_turns_open(tini_turns *view, const tini_tokenizer *tokenizer, const uint8_t *data, size_t size,
-                           tin_error *error) {
+tin_status tini_turns_open(tini_turns *view, const uint8_t *data, size_t size, tin_error *error) {
     memset(view, 0, sizeof *view);
     const tini_turns_header *h = (const void *)data;
     if ((uintptr_t)data % sizeof(uint32_t) || size < sizeof *h || h->magic != TINI_TURNS_MAGIC)
@@ -81,7 +77,7 @@ tin_status tini_turns_open(tini_turns *view, const tini_tokenizer *tokenizer, co
     for (uint32_t k = 0; k < h->tables; k++)
         if (!rules_are_sound(&found.rules[k]))
             return tini_fail(error, TIN_ERR_FORMAT, "turns.bin: the rules of table %u are damaged", k);
-    tin_status status = check_turn_texts(&found, tokenizer, error);
+    tin_status status = check_turn_texts(&found, error);
     if (!status)
         *view = found;
     return status;

@@ -113,9 +113,8 @@ typedef struct tini_turns {
     const uint8_t *text;
 } tini_turns;
 
-/* Checks every count, offset and token of data[size] (aligned to 4 bytes) and fills the view. Errors: FORMAT,
- * VERSION. */
-tin_status tini_turns_open(tini_turns *view, const tini_tokenizer *tokenizer, const uint8_t *data, size_t size,
-                           tin_error *error);
+/* Checks every count and offset of data[size] (aligned to 4 bytes) and fills the view; its tokens are for
+ * tini_model_agrees to check. Errors: FORMAT, VERSION. */
+tin_status tini_turns_open(tini_turns *view, const uint8_t *data, size_t size, tin_error *error);
 
 #endif

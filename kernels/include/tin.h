@@ -85,12 +85,14 @@ TIN_API tin_status tin_selfcheck(tin_error *error);
 /* ---- Sealing: is it the file that was sealed? ----------------------------------------------------------- */
 
 /* Holds every byte of a file to its manifest, and the manifest to a signature: TIN_OK only for the very file that the
- * owner of the key signed. Call it before tin_model_create, and let nobody write to the memory in between.
+ * owner of the key signed. Call it before tin_model_create, and let nobody write to the memory in between. It says who
+ * made the file, and that nothing happened to it since; whether it makes sense tin_model_create checks, of any file and
+ * whether this was called or not.
  * file      the whole .tin image; size: its bytes. Each is read once (SHA-256)
  * signature the text of the .minisig file that `tinsmith sign` or `minisign` wrote, signature_size bytes; NULL: none,
  *           which is an error where there is a key
  * key       the public key, NUL-terminated: minisign's line "RW...", or the text of a .pub file. NULL asks for no
- *           signature: damage is found, and what an attacker changed is not
+ *           signature: damage is found, and what an attacker changed is not, since anyone can write a manifest that fits
  * Errors: ARGUMENT (no file, or no such key), FORMAT (a byte is not as the manifest has it), SIGNATURE. Any thread may
  * call. It takes some 8 KB of stack. */
 TIN_API tin_status tin_file_verify(const void *file, size_t size, const char *signature, size_t signature_size,
@@ -104,7 +106,9 @@ typedef struct tin_model tin_model;
  * file: the whole .tin image, aligned to TIN_ALIGNMENT (a mapped file is). size: its bytes. */
 TIN_API size_t tin_model_size(const void *file, size_t size, tin_error *error);
 
-/* Checks every offset, size and count of the file and makes a model in `memory`.
+/* Checks every offset, size and count of the file, and that its entries agree (one vocabulary, one context, tokens that
+ * are there), and makes a model in `memory`. An untrusted file is an error or works within the memory that is given to
+ * it; that it answers well, or soon, a signature says (tin_file_verify).
  * file      must stay readable and unchanged for the model's life; weights are used in place, never copied
  * isa       name of an instruction set, or NULL for the best one this processor runs
  * memory    memory_size bytes (at least tin_model_size), aligned; stays the caller's

@@ -94,13 +94,13 @@ EXPORT(tinw_free) void tinw_free(void *data) {
 
 /* ---- Models ---- */
 
-/* file: the .tin's image, of tinw_alloc, which must stay. isa: a name that ends with 0, or NULL. */
 /* Before tinw_open: 0 when the owner of `key` signed this file. signature: bytes of a .minisig; 0: none. */
 EXPORT(tinw_verify)
 int32_t tinw_verify(const void *file, uint32_t size, const char *signature, uint32_t length, const char *key) {
     return tin_file_verify(file, size, signature, length, key, &error);
 }
 
+/* file: the .tin's image, of tinw_alloc, which must stay. isa: a name that ends with 0, or NULL. */
 EXPORT(tinw_open) tin_model *tinw_open(const void *file, uint32_t size, const char *isa) {
     size_t need = tin_model_size(file, size, &error);
     void *memory = need ? tinw_alloc((uint32_t)need) : NULL;

@@ -50,7 +50,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         patch_all(&s, copy, bits & 4 ? sizeof(tini_turns_header) + 2 * sizeof(tini_turn_rules) : whole);
     tin_model model = *base_model;
     tin_error error = {0};
-    if (tini_turns_open(&model.turns, &model.tokenizer, copy, whole, &error) == TIN_OK) {
+    if (tini_turns_open(&model.turns, copy, whole, &error) == TIN_OK &&
+        tini_model_agrees(&model, &error) == TIN_OK) {
         tin_message messages[6];
         uint32_t count = next_messages(&s, messages, contents);
         uint32_t thinking = bits & 8 ? bits & 16 ? TIN_CHAT_THINK : TIN_CHAT_DIRECT : 0;

@@ -73,7 +73,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         patch_all(&s, tree_copy, tree_size);
     tin_model model = *base_model;
     tin_error error = {0};
-    if (tini_trie_open(&model.trie, &model.tokenizer, tree_copy, tree_size, &error) == TIN_OK)
+    if (tini_trie_open(&model.trie, tree_copy, tree_size, &error) == TIN_OK &&
+        tini_model_agrees(&model, &error) == TIN_OK)
         walk(&s, &model, copy, whole, !(bits & 3));
     else if (error.status >= 0 || !*error.text)
         abort();
