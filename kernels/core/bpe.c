@@ -136,7 +136,7 @@ static void merge_at(piece *p, uint32_t i) {
         set_rank(p, p->before[i], pair_rank(p, p->before[i]));
 }
 
-static uint32_t leaves_for(size_t symbols) {
+static uint32_t leaves_for(uint64_t symbols) {
     uint32_t leaves = 1;
     while (leaves < symbols)
         leaves *= 2;
@@ -170,10 +170,10 @@ static void merge_many(const tini_tokenizer *view, uint32_t *words, uint32_t *co
     *count = kept;
 }
 
-size_t tini_piece_words(const tini_tokenizer *view, size_t length) {
+uint64_t tini_piece_words(const tini_tokenizer *view, uint64_t length) {
     if (view->header->model == TINI_MODEL_UNIGRAM)
         return 4 * (length + 1);
-    return 3 * length + 2 * (size_t)leaves_for(length);
+    return 3 * length + 2 * (uint64_t)leaves_for(length);
 }
 
 void tini_bpe_piece(const tini_tokenizer *view, const uint8_t *text, size_t length, tini_token_sink *out,

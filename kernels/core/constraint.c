@@ -63,7 +63,7 @@ static answer_layout plan_answer(const tin_model *model, const tini_automaton *a
     l.ends = tini_take(&l.total, count_ends(&model->tokenizer, NULL) * sizeof(uint32_t));
     l.text = tini_take(&l.total, text);
     l.tokens = tini_take(&l.total, 2 * text * sizeof(int32_t));
-    l.scratch = tini_take(&l.total, tini_tokenize_scratch(&model->tokenizer, (size_t)text));
+    l.scratch = tini_take(&l.total, tini_tokenize_scratch(&model->tokenizer, text));
     /* The masks, and before there are any the work of checking. */
     uint64_t masks = places * words * sizeof(uint32_t), work = states * (sizeof(uint32_t) + sizeof(uint16_t));
     l.masks = tini_take(&l.total, masks > work ? masks : work);
@@ -130,7 +130,7 @@ tin_status tin_constraint_create(const tin_model *model, const void *data, size_
     c->text = base + l.text;
     c->tokens = (void *)(base + l.tokens);
     c->scratch = base + l.scratch;
-    c->scratch_size = tini_tokenize_scratch(&model->tokenizer, TINI_BEFORE_MAX + TINI_RUN_MAX);
+    c->scratch_size = (size_t)tini_tokenize_scratch(&model->tokenizer, TINI_BEFORE_MAX + TINI_RUN_MAX);
     status = tin_constraint_begin(c, NULL, 0, error);
     if (!status)
         *out = c;

@@ -240,22 +240,23 @@ static void encode_raw(encoder *e, const uint8_t *text, size_t length, int prepe
 
 /* ---- Text ----------------------------------------------------------------------------------------------------- */
 
-/* Bytes that `length` bytes of text have when they are normalized. */
-static size_t normalized_size(const tini_tokenizer *view, size_t length) {
+/* Bytes that `length` bytes of text have when they are normalized. This and what follows count in 64 bits: three times
+ * TINI_TEXT_MAX fits 32, the words for it do not. */
+static uint64_t normalized_size(const tini_tokenizer *view, uint64_t length) {
     const uint32_t flags = view->header->flags;
     return flags & TINI_TOKENIZER_NFC      ? TINI_NFC_GROWTH * length
            : flags & TINI_TOKENIZER_SPACES ? length + 2
                                            : 0;
 }
 
-static size_t scratch_words(const tini_tokenizer *view, size_t length) {
-    size_t normalized = normalized_size(view, length);
-    size_t words = tini_piece_words(view, normalized ? normalized : length);
-    size_t nfc = view->header->flags & TINI_TOKENIZER_NFC ? TINI_NFC_WORDS(length) : 0;
+static uint64_t scratch_words(const tini_tokenizer *view, uint64_t length) {
+    uint64_t normalized = normalized_size(view, length);
+    uint64_t words = tini_piece_words(view, normalized ? normalized : length);
+    uint64_t nfc = view->header->flags & TINI_TOKENIZER_NFC ? TINI_NFC_WORDS(length) : 0;
     return words > nfc ? words : nfc;
 }
 
-size_t tini_tokenize_scratch(const tini_tokenizer *view, size_t length) {
+uint64_t tini_tokenize_scratch(const tini_tokenizer *view, uint64_t length) {
     if (length > TINI_TEXT_MAX)
         length = TINI_TEXT_MAX; /* longer texts are refused */
     return sizeof(uint32_t) * scratch_words(view, length) + normalized_size(view, length);
@@ -269,7 +270,7 @@ int64_t tini_tokenize(const tini_tokenizer *view, const char *text, size_t lengt
         return TIN_ERR_MEMORY;
     const uint8_t *bytes = (const uint8_t *)text;
     encoder e = {.view = view, .words = scratch, .out = {.tokens = tokens, .capacity = capacity, .last = -1}};
-    e.room = (uint8_t *)(e.words + scratch_words(view, length));
+    e.room = (uint8_t *)(e.words + (size_t)scratch_words(view, length));
     e.want.control = (flags & TIN_TEXT_SPECIAL) != 0;
     e.first = !(flags & (TINI_TEXT_INNER | TINI_TEXT_JOINED));
     e.joined = (flags & TINI_TEXT_JOINED) != 0;

@@ -11,7 +11,7 @@ typedef struct tini_token_sink {
 } tini_token_sink;
 
 /* Words of working memory for a piece of `length` bytes. */
-size_t tini_piece_words(const tini_tokenizer *view, size_t length);
+uint64_t tini_piece_words(const tini_tokenizer *view, uint64_t length);
 
 /* Appends the tokens of a piece that no merge leaves. words: [tini_piece_words(length)]. */
 void tini_bpe_piece(const tini_tokenizer *view, const uint8_t *text, size_t length, tini_token_sink *out,

@@ -4,7 +4,8 @@
 TINI_REGION_COLD
 
 size_t tin_tokenize_scratch(const tin_model *model, size_t length) {
-    return tini_tokenize_scratch(&model->tokenizer, length);
+    uint64_t need = tini_tokenize_scratch(&model->tokenizer, length);
+    return (size_t)need == need ? (size_t)need : 0;
 }
 
 int64_t tin_tokenize(const tin_model *model, const char *text, size_t length, uint32_t flags, int32_t *tokens,

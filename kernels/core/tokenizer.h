@@ -134,8 +134,9 @@ static inline uint32_t tini_text_hash(uint32_t hash) {
  * checked later. Errors: FORMAT, VERSION, UNSUPPORTED (pre-tokenizer). */
 tin_status tini_tokenizer_open(tini_tokenizer *view, const uint8_t *data, size_t size, tin_error *error);
 
-/* Bytes of scratch that tini_tokenize needs for `length` bytes of text, at most TINI_TEXT_MAX. */
-size_t tini_tokenize_scratch(const tini_tokenizer *view, size_t length);
+/* Bytes of scratch that tini_tokenize needs for `length` bytes of text, at most TINI_TEXT_MAX; a machine of 32 bits may not
+ * have as many. */
+uint64_t tini_tokenize_scratch(const tini_tokenizer *view, uint64_t length);
 
 /* Text to token ids in O(length log length). Returns how many there are, also when that is more than `capacity`
  * (only the first `capacity` are written); ARGUMENT for text over TINI_TEXT_MAX; MEMORY for scratch too small

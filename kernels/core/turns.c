@@ -408,7 +408,16 @@ size_t tin_chat_scratch(const tin_model *model, const tin_message *messages, uin
                 taken = 1;
                 longest = length > longest ? length : longest;
             }
-    return taken ? tini_tokenize_scratch(&model->tokenizer, longest) + longest : 0;
+    if (!taken)
+        return 0;
+    uint64_t need = tini_tokenize_scratch(&model->tokenizer, longest) + longest;
+    if ((size_t)need == need)
+        return (size_t)need;
+    tini_fail(
+        error, TIN_ERR_ARGUMENT,
+        "the conversation needs %llu bytes of scratch, more than this machine can address; make it shorter",
+        (unsigned long long)need);
+    return 0;
 }
 
 int64_t tin_chat(const tin_model *model, const tin_message *messages, uint32_t count, uint32_t flags,
@@ -425,7 +434,7 @@ int64_t tin_chat(const tin_model *model, const tin_message *messages, uint32_t c
         status = measure(model, c, table, answer, &longest, error);
     if (status)
         return status;
-    size_t room = tini_tokenize_scratch(&model->tokenizer, longest);
+    uint64_t room = tini_tokenize_scratch(&model->tokenizer, longest);
     if (!scratch || (uintptr_t)scratch % sizeof(uint32_t) || scratch_size < room + longest)
         return tini_fail(error, TIN_ERR_MEMORY, "the conversation needs %llu bytes of scratch, aligned to %u",
                          (unsigned long long)(room + longest), (uint32_t)sizeof(uint32_t));
@@ -437,7 +446,7 @@ int64_t tin_chat(const tin_model *model, const tin_message *messages, uint32_t c
                      .tokens = tokens,
                      .capacity = capacity,
                      .scratch = scratch,
-                     .scratch_size = room,
+                     .scratch_size = (size_t)room,
                      .error = error};
     status = put_conversation(&out, c, answer);
     return status ? status : out.count;

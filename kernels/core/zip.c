@@ -35,9 +35,11 @@ static const char *read_entry(const tini_zip *zip, size_t *at, size_t end, tini_
     size_t local = u32(c + 42), size = u32(c + 24);
     if (local > zip->directory || zip->directory - local < LOCAL_BYTES || u32(zip->file + local) != 0x04034b50)
         return "an entry's place is damaged";
-    size_t data = local + LOCAL_BYTES + u16(zip->file + local + 26) + u16(zip->file + local + 28);
-    if (data > zip->directory || zip->directory - data < size)
+    size_t room = zip->directory - local - LOCAL_BYTES;
+    size_t names = (size_t)u16(zip->file + local + 26) + u16(zip->file + local + 28);
+    if (names > room || room - names < size)
         return "an entry reaches past its directory";
+    size_t data = local + LOCAL_BYTES + names;
     e->name = c + CENTRAL_BYTES;
     e->name_length = u16(c + 28);
     e->data = zip->file + data;

@@ -143,7 +143,8 @@ enum {
 };
 
 /* Bytes of scratch memory that tokenizing `length` bytes of text needs; for a text over 64 MiB, which tin_tokenize
- * refuses, those of 64 MiB. */
+ * refuses, those of 64 MiB. 0 where they are more than this machine can address: with some tokenizers, 53 MiB of text on
+ * one of 32 bits. */
 TIN_API size_t tin_tokenize_scratch(const tin_model *model, size_t length);
 
 /* Text to token ids. Returns the number of tokens, also when it is more than `capacity` (only the first

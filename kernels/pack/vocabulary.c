@@ -74,7 +74,7 @@ static void mark_whole(const tini_tokenizer *view, int all, const uint8_t *is_te
 size_t tini_vocabulary_words(const uint8_t *data, size_t size) {
     const tini_tokenizer_header *h = (const void *)data;
     const tini_tokenizer view = {.header = h};
-    return size < sizeof *h ? 0 : tini_piece_words(&view, LONGEST_WHOLE);
+    return size < sizeof *h ? 0 : (size_t)tini_piece_words(&view, LONGEST_WHOLE);
 }
 
 tin_status tini_vocabulary_index(uint8_t *data, size_t size, int all, const uint8_t *is_text, uint32_t *words,

@@ -38,7 +38,7 @@ def compile_c(output: Path, sources: list[Path], *flags: str) -> Path:
 def load_core(folder: Path) -> c.CDLL:
     core = c.CDLL(str(compile_c(folder / "textcore.so", SOURCES, "-O2", "-shared", "-fPIC")))
     core.tini_tokenize.restype = c.c_int64
-    core.tini_tokenize_scratch.restype = core.tini_sample_scratch.restype = c.c_size_t
+    core.tini_tokenize_scratch.restype, core.tini_sample_scratch.restype = c.c_uint64, c.c_size_t
     core.tini_token_bytes.restype = c.c_void_p
     core.tini_split_name.restype = c.c_char_p
     return core
@@ -64,7 +64,7 @@ class Opened:
         room = 3 * len(data) + 2 if capacity is None else capacity
         tokens = (c.c_int32 * (room + 1))()
         tokens[room] = -7
-        size = c.c_size_t(self.core.tini_tokenize_scratch(self.view, c.c_size_t(len(data))))
+        size = c.c_size_t(self.core.tini_tokenize_scratch(self.view, c.c_uint64(len(data))))
         scratch = c.create_string_buffer(size.value)
         length = c.c_size_t(len(data))
         self.needed = self.core.tini_tokenize(
