@@ -107,6 +107,30 @@ void tini_special_strip(const tini_tokenizer *view, int32_t before, int32_t afte
         *length -= space_before(*text, *length);
 }
 
+/* How far a text is done: to `begin`. `white` is where the white space ends that was last looked over; what special tokens
+ * stand in it, none is looked over twice. */
+typedef struct progress {
+    size_t begin, white;
+} progress;
+
+/* Where the text before a special token ends that was found at `found`; not after `begin` where there is none. */
+static size_t end_before(const progress *done, const uint8_t *text, size_t found, const tini_special *special) {
+    if (special && special->flags & TINI_SPECIAL_LSTRIP && found > done->begin)
+        return found - space_before(text + done->begin, found - done->begin);
+    return found;
+}
+
+/* Goes on behind a special token that ends at `end`. */
+static void go_behind(progress *done, const uint8_t *text, size_t length, size_t end,
+                      const tini_special *special) {
+    done->begin = end;
+    if (!(special->flags & TINI_SPECIAL_RSTRIP))
+        return;
+    if (done->white < end)
+        done->white = end + space_behind(text + end, length - end);
+    done->begin = done->white;
+}
+
 /* ---- Pieces --------------------------------------------------------------------------------------------------- */
 
 int32_t tini_text_token(const tini_tokenizer *view, const uint8_t *text, size_t length, uint32_t hash) {
@@ -202,25 +226,23 @@ static void encode_plain(encoder *e, uint8_t *room, const uint8_t *text, size_t 
 /* Cuts out the specials of normalized text. `room`: where the text lies, when it may be written there. */
 static void encode_normalized(encoder *e, uint8_t *room, const uint8_t *text, size_t length) {
     const wanted want = {e->want.control, TINI_SPECIAL_NORMALIZED};
-    size_t begin = 0, at = 0;
+    progress done = {0, 0};
+    size_t at = 0;
     while (e->view->normalized) {
         const tini_special *special;
         size_t found = find_special(e->view, text, at, length, want, &special);
         if (!special)
             break;
-        size_t end = found;
-        if (special->flags & TINI_SPECIAL_LSTRIP)
-            end -= space_before(text, found);
+        size_t begin = done.begin, end = end_before(&done, text, found, special);
         if (begin < end)
             encode_plain(e, room ? room + begin : NULL, text + begin, end - begin);
         tini_put(&e->out, (int32_t)special->token);
         e->first = e->joined = 0;
-        begin = at = found + special->length;
-        if (special->flags & TINI_SPECIAL_RSTRIP)
-            begin += space_behind(text + begin, length - begin);
+        at = found + special->length;
+        go_behind(&done, text, length, at, special);
     }
-    if (begin < length)
-        encode_plain(e, room ? room + begin : NULL, text + begin, length - begin);
+    if (done.begin < length)
+        encode_plain(e, room ? room + done.begin : NULL, text + done.begin, length - done.begin);
 }
 
 static void encode_raw(encoder *e, const uint8_t *text, size_t length, int prepend) {
@@ -278,12 +300,12 @@ int64_t tini_tokenize(const tini_tokenizer *view, const char *text, size_t lengt
         tini_put(&e.out, view->bos);
     /* Of two specials that take the same white space the first has it, unless the second is itself white space: it is
      * searched for behind the first alone. */
-    size_t begin = 0, at = 0;
-    while (begin < length || at < length) {
+    progress done = {0, 0};
+    size_t at = 0;
+    while (done.begin < length || at < length) {
         const tini_special *special;
-        size_t found = find_special(view, bytes, at, length, e.want, &special), end = found;
-        if (special && (special->flags & TINI_SPECIAL_LSTRIP))
-            end -= space_before(bytes, found);
+        size_t found = find_special(view, bytes, at, length, e.want, &special);
+        size_t begin = done.begin, end = end_before(&done, bytes, found, special);
         int prepend = (view->header->flags & TINI_TOKENIZER_PREPEND) && !e.joined;
         if (begin < end)
             encode_raw(&e, bytes + begin, end - begin, prepend);
@@ -291,9 +313,8 @@ int64_t tini_tokenize(const tini_tokenizer *view, const char *text, size_t lengt
             break;
         tini_put(&e.out, (int32_t)special->token);
         e.first = e.joined = 0;
-        begin = at = found + special->length;
-        if (special->flags & TINI_SPECIAL_RSTRIP)
-            begin += space_behind(bytes + begin, length - begin);
+        at = found + special->length;
+        go_behind(&done, bytes, length, at, special);
     }
     return (int64_t)e.out.count;
 }

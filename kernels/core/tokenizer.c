@@ -104,15 +104,34 @@ static tin_status check_tokens(const tini_tokenizer *view, tin_error *error) {
     return TIN_OK;
 }
 
-/* A hash that has numbers below `count`, and an empty slot at which a search ends. */
+/* A hash that has numbers below `count`, and everywhere an empty slot nearby at which a search ends. */
 static tin_status check_slots(const uint32_t *slots, uint32_t size, uint32_t count, tin_error *error) {
-    uint32_t empty = 0;
-    for (uint32_t s = 0; s < size; s++) {
-        empty += slots[s] == TINI_SLOT_EMPTY;
-        if (slots[s] != TINI_SLOT_EMPTY && (slots[s] & TINI_SLOT_NUMBER) >= count)
-            return tini_fail(error, TIN_ERR_FORMAT, "tokenizer.bin: hash slot %u is damaged", s);
+    uint32_t most = size < TINI_SLOT_RUN ? size : TINI_SLOT_RUN, run = 0;
+    for (uint32_t s = 0; s < size + most; s++) { /* a run may go over the end */
+        uint32_t slot = slots[s & (size - 1)];
+        run = slot == TINI_SLOT_EMPTY ? 0 : run + 1;
+        if (run == most)
+            return tini_fail(error, TIN_ERR_FORMAT, "tokenizer.bin: its hash has no empty slot in %u", most);
+        if (run && (slot & TINI_SLOT_NUMBER) >= count)
+            return tini_fail(error, TIN_ERR_FORMAT, "tokenizer.bin: hash slot %u is damaged", s & (size - 1));
     }
-    return empty ? TIN_OK : tini_fail(error, TIN_ERR_FORMAT, "tokenizer.bin: its hash has no empty slot");
+    return TIN_OK;
+}
+
+static tin_status check_texts(const tini_tokenizer *view, tin_error *error) {
+    const tini_tokenizer_header *h = view->header;
+    tin_status status = check_slots(view->text_slots, h->text_slots, h->vocab, error);
+    if (status)
+        return status;
+    uint32_t longest = tini_longest_text(view);
+    if (h->longest != longest)
+        return tini_fail(error, TIN_ERR_FORMAT, "tokenizer.bin: its longest token has %u bytes, not %u",
+                         longest, h->longest);
+    if (h->model == TINI_MODEL_UNIGRAM && longest > TINI_UNIGRAM_LONGEST)
+        return tini_fail(error, TIN_ERR_FORMAT,
+                         "tokenizer.bin: a token of %u bytes; a unigram model's have at most %u", longest,
+                         TINI_UNIGRAM_LONGEST);
+    return TIN_OK;
 }
 
 static tin_status check_merges(const tini_tokenizer *view, tin_error *error) {
@@ -135,6 +154,9 @@ static tin_status check_specials(tini_tokenizer *view, tin_error *error) {
         if (!good || (s && compare_bytes(view->text + last->offset, last->length, view->text + special->offset,
                                          special->length) >= 0))
             return tini_fail(error, TIN_ERR_FORMAT, "tokenizer.bin: special token %u is damaged", s);
+        if (special->length > TINI_SPECIAL_LONGEST)
+            return tini_fail(error, TIN_ERR_FORMAT, "tokenizer.bin: special token %u has %u bytes; at most %u",
+                             s, special->length, TINI_SPECIAL_LONGEST);
         uint32_t normalized = (special->flags & TINI_SPECIAL_NORMALIZED) != 0;
         uint8_t start = view->text[special->offset];
         view->special_starts[normalized][start >> 5] |= 1u << (start & 31);
@@ -187,10 +209,21 @@ tin_status tini_tokenizer_open(tini_tokenizer *view, const uint8_t *data, size_t
         return status;
     find_parts(view, data);
     if ((status = find_split(view, error)) || (status = check_tokens(view, error)) ||
-        (status = check_merges(view, error)) ||
-        (status = check_slots(view->text_slots, view->header->text_slots, view->header->vocab, error)))
+        (status = check_merges(view, error)) || (status = check_texts(view, error)))
         return status;
     return check_specials(view, error);
+}
+
+uint32_t tini_longest_text(const tini_tokenizer *view) {
+    uint32_t longest = 0;
+    for (uint32_t s = 0; s < view->header->text_slots; s++) {
+        uint32_t length;
+        if (view->text_slots[s] == TINI_SLOT_EMPTY)
+            continue;
+        tini_token_bytes(view, (int32_t)(view->text_slots[s] & TINI_SLOT_NUMBER), &length);
+        longest = length > longest ? length : longest;
+    }
+    return longest;
 }
 
 const uint8_t *tini_token_bytes(const tini_tokenizer *view, int32_t token, uint32_t *length) {

@@ -48,7 +48,7 @@ static tin_status check_turn_texts(const tini_turns *view, tin_error *error) {
     for (uint32_t k = 0; k < h->words; k++) {
         const tini_turn_word *word = &view->words[k];
         if (word->table >= h->tables || word->role > TIN_ROLE_TOOL || word->begin != last ||
-            word->length > h->text_bytes - last)
+            word->length > h->text_bytes - last || word->length > TINI_TURN_WORD_LONGEST)
             return tini_fail(error, TIN_ERR_FORMAT, "turns.bin: word %u is damaged", k);
         last += word->length;
     }
@@ -250,8 +250,8 @@ static tin_status put_escaped(turn_sink *out, span content) {
 typedef struct conversation {
     const tin_message *messages;
     uint32_t count;
-    uint32_t
-        until; /* messages up to the last question, or answer: what thoughts are told earlier from; 0: there is none */
+    /* Messages up to the last one of the user, and of the assistant; 0: there is none. */
+    uint32_t asked, answered;
 } conversation;
 
 static span content_of(const turn_sink *out, conversation c, uint32_t k) {
@@ -275,6 +275,9 @@ static tin_status check_place(const turn_sink *out, conversation c, uint32_t k) 
     if (m->role == TIN_ROLE_TOOL && before != TIN_ROLE_ASSISTANT && before != TIN_ROLE_TOOL)
         return tini_fail(out->error, TIN_ERR_ARGUMENT,
                          "message %u: a tool's message follows the assistant's or a tool's", k + 1);
+    if (m->length > TINI_TEXT_MAX) /* before it is searched */
+        return tini_fail(out->error, TIN_ERR_ARGUMENT, "message %u has more than %u bytes", k + 1,
+                         TINI_TEXT_MAX);
     return m->length && !m->content ? tini_fail(out->error, TIN_ERR_ARGUMENT, "message %u: no content", k + 1)
                                     : TIN_OK;
 }
@@ -325,7 +328,8 @@ static tin_status put_message(turn_sink *out, conversation c, uint32_t k, int fi
         return status;
     span content = content_of(out, c, k);
     if (role == TIN_ROLE_ASSISTANT) {
-        status = put_answer(out, content, !c.until || k < c.until - 1 ? 0 : k + 1 < c.count ? 1 : 2);
+        uint32_t last = rules->flags & TINI_TURNS_LAST_ANSWER ? c.answered : c.asked;
+        status = put_answer(out, content, !last || k < last - 1 ? 0 : k + 1 < c.count ? 1 : 2);
     } else if (role == TIN_ROLE_TOOL && rules->flags & TINI_TURNS_ESCAPED) {
         status = put_escaped(out, content);
     } else {
@@ -341,18 +345,14 @@ static tin_status put_conversation(turn_sink *out, conversation c, int answer) {
         status = check_place(out, c, k);
         if (!status)
             status = check_taken(out, c, k);
+        c.asked = c.messages[k].role == TIN_ROLE_USER ? k + 1 : c.asked;
+        c.answered = c.messages[k].role == TIN_ROLE_ASSISTANT ? k + 1 : c.answered;
     }
     if (status)
         return status;
     uint32_t flags = out->turns->rules[out->table].flags, last = c.messages[c.count - 1].role, k = 0;
-    while (k < c.count && c.messages[k].role != TIN_ROLE_USER)
-        k++;
-    if (k == c.count && flags & (TINI_TURNS_STRICT | TINI_TURNS_ASKED))
+    if (!c.asked && flags & (TINI_TURNS_STRICT | TINI_TURNS_ASKED))
         return tini_fail(out->error, TIN_ERR_ARGUMENT, "the conversation has no user's message");
-    k = 0;
-    uint32_t until = flags & TINI_TURNS_LAST_ANSWER ? TIN_ROLE_ASSISTANT : TIN_ROLE_USER;
-    for (c.until = c.count; c.until && c.messages[c.until - 1].role != until;)
-        c.until--;
     if (answer && last == TIN_ROLE_ASSISTANT && flags & TINI_TURNS_SINGLE)
         return tini_fail(out->error, TIN_ERR_ARGUMENT,
                          "the last message is the assistant's; the chat template opens no answer behind it");
@@ -396,7 +396,7 @@ static tin_status measure(const tin_model *model, conversation c, uint32_t table
 }
 
 size_t tin_chat_scratch(const tin_model *model, const tin_message *messages, uint32_t count, tin_error *error) {
-    conversation c = {messages, count, 0};
+    conversation c = {.messages = messages, .count = count};
     uint32_t table;
     size_t longest = 0, length;
     int taken = 0;
@@ -425,7 +425,7 @@ int64_t tin_chat(const tin_model *model, const tin_message *messages, uint32_t c
     const uint32_t both = TIN_CHAT_THINK | TIN_CHAT_DIRECT, known = TIN_CHAT_ANSWER | both;
     if ((capacity && !tokens) || (flags & ~known) || (flags & both) == both)
         return tini_fail(error, TIN_ERR_ARGUMENT, "no place for the tokens, or an unknown flag");
-    conversation c = {messages, count, 0};
+    conversation c = {.messages = messages, .count = count};
     int answer = (flags & TIN_CHAT_ANSWER) != 0;
     uint32_t table = 0;
     size_t longest = 0;

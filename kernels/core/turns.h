@@ -22,6 +22,7 @@
 #define TINI_TURNS_VERSION 2u
 #define TINI_TURN_TABLES 3u /* as the template is, with thinking switched on, with it switched off */
 #define TINI_TURN_NONE 0xFFFFFFFFu
+#define TINI_TURN_WORD_LONGEST 1024u /* bytes: contents are searched for words */
 
 enum {
     TINI_TURN_START_SYSTEM, /* before a system message, which can only be the first */
@@ -94,7 +95,7 @@ typedef struct tini_turn_rules {
  * content can't be empty. */
 typedef struct tini_turn_word {
     uint32_t table, role;
-    uint32_t begin, length; /* in text */
+    uint32_t begin, length; /* in text; at most TINI_TURN_WORD_LONGEST */
 } tini_turn_word;
 
 typedef struct tini_turn_part {

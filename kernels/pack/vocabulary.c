@@ -7,14 +7,20 @@
 /* No token that is longer is marked: such pieces are few. */
 enum { LONGEST_WHOLE = 1 << 12 };
 
-static void put_slot(uint32_t *slots, uint32_t size, uint32_t shift, uint32_t hash, uint32_t number) {
-    uint32_t slot = hash >> shift;
-    while (slots[slot] != TINI_SLOT_EMPTY)
-        slot = (slot + 1) & (size - 1);
-    slots[slot] = number | hash << 22;
+/* Slots are looked for within TINI_SLOT_RUN alone: a vocabulary that is made to collide is given up before the work
+ * becomes that of each number times all others. 0: there is none. */
+static int put_text(const tini_tokenizer *view, uint32_t *slots, uint32_t hash, uint32_t token) {
+    uint32_t mask = view->header->text_slots - 1, slot = hash >> view->text_shift;
+    for (uint32_t step = 0; step < TINI_SLOT_RUN; step++, slot = (slot + 1) & mask)
+        if (slots[slot] == TINI_SLOT_EMPTY) {
+            slots[slot] = token | hash << 22;
+            return 1;
+        }
+    return 0;
 }
 
-static void hash_texts(const tini_tokenizer *view, const uint8_t *is_text, uint32_t *slots) {
+static int hash_texts(const tini_tokenizer *view, const uint8_t *is_text, uint32_t *slots) {
+    uint32_t used = 0;
     for (uint32_t token = 0; token < view->header->vocab; token++) {
         uint32_t length, hash = TINI_TEXT_HASH;
         const uint8_t *text = tini_token_bytes(view, (int32_t)token, &length);
@@ -22,24 +28,34 @@ static void hash_texts(const tini_tokenizer *view, const uint8_t *is_text, uint3
             continue;
         for (uint32_t k = 0; k < length; k++)
             hash = tini_text_hash_byte(hash, text[k]);
-        if (tini_text_token(view, text, length, hash) < 0)
-            put_slot(slots, view->header->text_slots, view->text_shift, tini_text_hash(hash), token);
+        if (tini_text_token(view, text, length, hash) >= 0)
+            continue;
+        if (++used == view->header->text_slots || !put_text(view, slots, tini_text_hash(hash), token))
+            return 0;
     }
+    return 1;
 }
 
 /* Of a pair that stands twice, the later counts. */
-static void hash_merges(const tini_tokenizer *view, uint32_t *slots) {
-    uint32_t mask = view->header->merge_slots - 1;
-    for (uint32_t m = 0; m < view->header->merges; m++) {
-        const tini_merge *merge = &view->merges[m];
-        uint32_t hash = tini_pair_hash(merge->left, merge->right), slot = hash >> view->merge_shift;
-        for (; slots[slot] != TINI_SLOT_EMPTY; slot = (slot + 1) & mask) {
-            const tini_merge *other = &view->merges[slots[slot] & TINI_SLOT_NUMBER];
-            if (other->left == merge->left && other->right == merge->right)
-                break;
-        }
-        slots[slot] = m | hash << 22;
+static int put_merge(const tini_tokenizer *view, uint32_t *slots, uint32_t m) {
+    const tini_merge *merge = &view->merges[m];
+    uint32_t hash = tini_pair_hash(merge->left, merge->right), mask = view->header->merge_slots - 1;
+    uint32_t slot = hash >> view->merge_shift, step = 0;
+    for (; step < TINI_SLOT_RUN && slots[slot] != TINI_SLOT_EMPTY; step++, slot = (slot + 1) & mask) {
+        const tini_merge *other = &view->merges[slots[slot] & TINI_SLOT_NUMBER];
+        if (other->left == merge->left && other->right == merge->right)
+            break;
     }
+    if (step < TINI_SLOT_RUN)
+        slots[slot] = m | hash << 22;
+    return step < TINI_SLOT_RUN;
+}
+
+static int hash_merges(const tini_tokenizer *view, uint32_t *slots) {
+    uint32_t m = 0;
+    while (m < view->header->merges && put_merge(view, slots, m))
+        m++;
+    return m == view->header->merges;
 }
 
 static void find_joints(const tini_tokenizer *view, uint8_t *joints) {
@@ -88,8 +104,14 @@ tin_status tini_vocabulary_index(uint8_t *data, size_t size, int all, const uint
     uint32_t *text_slots = (void *)(data + ((const uint8_t *)view.text_slots - data));
     memset(merge_slots, 0xFF, sizeof *merge_slots * view.header->merge_slots);
     memset(text_slots, 0xFF, sizeof *text_slots * view.header->text_slots);
-    hash_merges(&view, merge_slots);
-    hash_texts(&view, is_text, text_slots);
+    if (!hash_merges(&view, merge_slots) || !hash_texts(&view, is_text, text_slots))
+        return tini_fail(error, TIN_ERR_FORMAT,
+                         "its merges or texts have been made to collide: the hash has no empty slot in %u",
+                         TINI_SLOT_RUN);
+    ((tini_tokenizer_header *)(void *)data)->longest = tini_longest_text(&view);
+    status = tini_tokenizer_open(&view, data, size, error);
+    if (status)
+        return status;
     if (view.joints)
         find_joints(&view, data + (view.joints - data));
     if (view.header->model != TINI_MODEL_UNIGRAM)

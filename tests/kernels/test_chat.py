@@ -17,9 +17,10 @@ from tiny_models import tiny_spec
 
 from tinsmith import _core
 from tinsmith.compiler import build_image, build_tin
+from tinsmith.compiler import turns as turns_file
 from tinsmith.errors import InputError, RuntimeFault, UnsupportedError
 from tinsmith.formats.tin import pack_bytes
-from tinsmith.formats.turns import ROLES
+from tinsmith.formats.turns import ROLES, Turns
 from tinsmith.models import family
 from tinsmith.models.chat_template import with_date
 from tinsmith.runtime import Model
@@ -194,6 +195,29 @@ def test_a_damaged_table_is_refused_or_works(model: Model) -> None:
     refused = sum(not opens(flipped(whole, bit)) for bit in flips)
     assert parts
     assert len(flips) * 0.7 < refused < len(flips)
+
+
+@pytest.mark.parametrize("model", ["thinking"], indirect=True)
+def test_a_word_that_contents_are_searched_for_is_short(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search takes as many steps as both are long together multiplied."""
+    tokenizer = tiny_spec(family.by_name("llama")).tokenizer
+    table = model.templates.default
+
+    def opened(length: int) -> _core.Model:
+        found = Turns(replace(table, special={"user": ["x" * length]}))
+        entries = {name: model.tin.entry(name) for name in model.tin.names if name != "manifest.json"}
+        entries["turns.bin"] = memoryview(turns_file.encode(found, tokenizer))
+        return _core.Model(pack_bytes(list(entries.items()), model.tin.manifest))
+
+    core = opened(1024)
+    with pytest.raises(RuntimeFault, match="its content means something"):
+        core.chat([(1, b"x" * 1024)])
+    core.chat([(1, b"x" * 1023)])
+    with pytest.raises(UnsupportedError, match="a text of 1025 bytes in a message; at most 1024"):
+        opened(1025)
+    monkeypatch.setattr(turns_file, "LONGEST_WORD", 1025)
+    with pytest.raises(RuntimeFault, match=r"turns\.bin: word 0 is damaged"):
+        opened(1025)
 
 
 def flipped(data: bytes, bit: int) -> bytes:

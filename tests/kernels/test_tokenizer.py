@@ -283,7 +283,7 @@ def damage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     except subprocess.CalledProcessError:
         pytest.skip("the C compiler has no sanitizers")
     harness = Path(__file__).with_name("tokenizer_fuzz.c")
-    return textcore.compile_c(folder / "fuzz", [harness, *textcore.SOURCES], *flags)
+    return textcore.compile_c(folder / "fuzz", [harness, *textcore.SOURCES], *flags, *textcore.COUNTED)
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -35,8 +35,12 @@ def compile_c(output: Path, sources: list[Path], *flags: str) -> Path:
     return output
 
 
-def load_core(folder: Path) -> c.CDLL:
-    core = c.CDLL(str(compile_c(folder / "textcore.so", SOURCES, "-O2", "-shared", "-fPIC")))
+# With these, steps.c counts the steps of all sources.
+COUNTED = ["-fsanitize-coverage=trace-pc", str(Path(__file__).with_name("steps.c"))]
+
+
+def load_core(folder: Path, *flags: str) -> c.CDLL:
+    core = c.CDLL(str(compile_c(folder / "textcore.so", SOURCES, "-O2", "-shared", "-fPIC", *flags)))
     core.tini_tokenize.restype = c.c_int64
     core.tini_tokenize_scratch.restype, core.tini_sample_scratch.restype = c.c_uint64, c.c_size_t
     core.tini_token_bytes.restype = c.c_void_p

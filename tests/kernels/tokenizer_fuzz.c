@@ -1,5 +1,6 @@
 /* Opens damaged copies of a tokenizer.bin and, where one is accepted, tokenizes with it. Prints how many flipped
- * copies were refused and how many worked; a crash is the sanitizers' to report. */
+ * copies were refused and how many worked; a crash is the sanitizers' to report. More steps (steps.c) for a byte of text
+ * than a sound file may take abort. */
 #include "../../kernels/core/tokenizer.h"
 
 #include <stdio.h>
@@ -10,6 +11,9 @@ static const char sample[] =
     "import argparse\n\n  <|a|>bc <|end|>  'll 123 \xc3\xa9\xff self.self.self\x00 \xe3\x80\x80 x  <mask><tool>"
     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaabaaab e\xcc\x81\xcc\xa3\xf0\x9d\x85\xa0\xe2\x96\x81 ab <0x0A>";
 
+enum { STEPS_A_BYTE = 1000 }; /* the sound files here take 60 */
+
+extern uint64_t steps;
 static volatile uint32_t touched;
 
 /* Copies to a block of just `size` bytes, so that reading past it is seen. */
@@ -24,8 +28,11 @@ static int works(const uint8_t *data, size_t size) {
         void *scratch = malloc(scratch_size);
         int32_t tokens[3 * sizeof sample + 2];
         for (uint32_t flags = 0; flags < 4; flags++) {
+            uint64_t before = steps;
             int64_t n = tini_tokenize(&view, sample, sizeof sample, flags, tokens,
                                       sizeof tokens / sizeof *tokens, scratch, scratch_size);
+            if (steps - before > STEPS_A_BYTE * sizeof sample)
+                abort();
             for (int64_t i = 0; i < n; i++) {
                 uint32_t length;
                 const uint8_t *text = tini_token_bytes(&view, tokens[i], &length);

@@ -132,10 +132,11 @@ def text_entries(
     facts: dict[str, Any] = {"tools": tool_formats.detect(template, frozenset(tokenizer.tokens), name)}
     try:
         turns = _turns(tokenizer, template)
+        encoded_turns = turns_file.encode(turns, tokenizer)
     except TinsmithError as error:
         facts["template_refused"] = str(error)  # what chatting with the model then says
     else:
-        entries.append(("turns.bin", turns_file.encode(turns, tokenizer)))
+        entries.append(("turns.bin", encoded_turns))
         entries.append((TEMPLATE, turns.to_json().encode()))
     return entries, facts
 

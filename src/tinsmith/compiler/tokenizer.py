@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 
 from tinsmith import _core
-from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.errors import FormatError, RuntimeFault, UnsupportedError
 from tinsmith.models._pretokenizers import GGUF_NAMES
 from tinsmith.models._sentencepiece import SPACE, byte_of, ranked
 from tinsmith.models.spec import Tokenizer
@@ -81,8 +81,7 @@ def encode(tokenizer: Tokenizer) -> bytes:
         *(MAGIC, VERSION, MODELS.index(t.model), flags(t)),
         *(len(texts), len(merges), merge_slots, text_slots, len(specials), offsets[-1] + len(written)),
         *(-1 if i is None else i for i in (t.bos, t.eos, t.unk, t.pad)),
-        max((len(text) for text, good in zip(texts, is_text, strict=True) if good), default=0),
-        0,
+        *(0, 0),  # the longest text's bytes, which the core finds
         GGUF_NAMES[t.pre].split.encode() if t.model == "bpe" else b"",
     )
     kinds = bytearray(KINDS[kind] for kind in t.types)
@@ -101,7 +100,10 @@ def encode(tokenizer: Tokenizer) -> bytes:
         *texts,
         written,
     ]
-    return _core.index_tokenizer(b"".join(parts), t.ignore_merges, bytes(is_text))
+    try:
+        return _core.index_tokenizer(b"".join(parts), t.ignore_merges, bytes(is_text))
+    except RuntimeFault as fault:
+        raise FormatError(f"the tokenizer can't be compiled: {fault}") from fault
 
 
 def words(values: Iterable[int]) -> bytes:

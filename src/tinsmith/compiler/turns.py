@@ -7,6 +7,7 @@ import struct
 from collections.abc import Iterator
 
 from tinsmith.compiler.tokenizer import token_text, words
+from tinsmith.errors import UnsupportedError
 from tinsmith.formats.turns import MODES, ROLES, SLOTS, STRIPS, Turns, TurnTable
 from tinsmith.models.spec import Tokenizer
 
@@ -18,10 +19,14 @@ FLAGS = {
     "asked": 256,
 }  # fmt: skip
 LAST_ANSWER = 128
+LONGEST_WORD = 1024
 
 
 def encode(turns: Turns, tokenizer: Tokenizer) -> bytes:
-    """turns.bin: every text of the tables cut at the control tokens written in it, leftmost, then longest."""
+    """turns.bin: every text of the tables cut at the control tokens written in it, leftmost, then longest.
+
+    Raises UnsupportedError for a table that the core would refuse.
+    """
     asked = (turns.default, turns.thinking, turns.direct)
     tables: list[TurnTable] = []
     for table in asked:
@@ -43,6 +48,11 @@ def encode(turns: Turns, tokenizer: Tokenizer) -> bytes:
         for role, said in table.special.items():
             for word in said:
                 data = word.encode("utf-8", "surrogatepass")
+                if len(data) > LONGEST_WORD:
+                    raise UnsupportedError(
+                        f"the chat template looks for a text of {len(data)} bytes in a message; at most "
+                        f"{LONGEST_WORD} can be"
+                    )
                 special += struct.pack("<4I", number, ROLES.index(role), len(plain), len(data))
                 plain += data
     places = [NONE if table is None else tables.index(table) for table in asked]
