@@ -69,7 +69,7 @@ static uint32_t place_of(const tini_route *route, uint32_t places) {
 void tini_expert_gather(uint8_t *out, const uint8_t *x, size_t bytes, const tini_route *routes, uint32_t chosen,
                         uint32_t places) {
     for (uint32_t k = 0; k < chosen; k++)
-        memcpy(out + place_of(&routes[k], places) * bytes, x, bytes);
+        memmove(out + place_of(&routes[k], places) * bytes, x, bytes); /* a hostile program's overlap */
 }
 
 void tini_expert_matmul(tini_matmul_fn *matmul, const tini_matmul *m, size_t expert_bytes, uint32_t experts,

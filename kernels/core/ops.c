@@ -493,8 +493,9 @@ static void tini_run_slice(const op_run *r, uint32_t item, uint32_t end) {
     for (uint32_t row = r->begin + item; row < r->begin + end; row++) {
         const float *x = (const float *)value_at(r, op->in[0], row) + op->u[1];
         float *out = value_at(r, op->out[0], row);
+        /* Not memcpy: a hostile program's values may lie over each other. */
         for (uint32_t group = 0; group < groups; group++)
-            memcpy(out + (size_t)group * to, x + (size_t)group * from, to * sizeof *out);
+            memmove(out + (size_t)group * to, x + (size_t)group * from, to * sizeof *out);
     }
 }
 

@@ -59,18 +59,20 @@ def link(compiler_name: str, output: Path, source: str, parts: list[Path], *flag
     return output
 
 
-def small_tin(path: Path, preset: str = "Q4_0") -> Path:
-    """A model of one layer that chats, with heads for both kinds of cache, and with a constraint; signed, with
-    the signature and the public key beside it."""
-    sizes = {
-        "hidden_size": 64,
-        "intermediate_size": 96,
-        "max_position_embeddings": 256,
-        "num_hidden_layers": 1,
-        "head_dim": 32,
-        "num_attention_heads": 4,
-    }
-    spec = replace(tiny_spec(family.by_name("llama"), **sizes), chat_template=THINKING)
+LLAMA = {
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 1,
+    "head_dim": 32,
+    "num_attention_heads": 4,
+}
+
+
+def small_tin(path: Path, preset: str = "Q4_0", name: str = "llama") -> Path:
+    """A model that chats and has a constraint; signed, with the signature and the public key beside it. A llama
+    has one layer, and heads for both kinds of cache."""
+    sizes = LLAMA if name == "llama" else {}
+    spec = replace(tiny_spec(name, max_position_embeddings=256, **sizes), chat_template=THINKING)
     answer = compile_gbnf(ANSWER).data
     compiler.build_tin(quant.apply(spec, preset), path, entries={"grammar/answer.bin": answer})
     key = minisign.SecretKey(b"fuzz key", bytes(32))

@@ -1,4 +1,5 @@
-"""The fuzzers: half a minute each from a fixed seed, on top of what earlier runs found worth keeping."""
+"""The fuzzers: half a minute each from a fixed seed, on top of what earlier runs found worth keeping; and
+programs made by chance."""
 
 from __future__ import annotations
 
@@ -9,12 +10,14 @@ from pathlib import Path
 
 import pytest
 import safety
+import textcore
 from tokenizer_kinds import tiny
 
 from tinsmith.compiler.tokenizer import MODELS
 
 CORPUS = Path(__file__).with_name("corpus")
 FUZZERS = ["image", "text", "restore", "chat", "constraint", "seal"]
+RECURRENT = ["lfm2", "qwen35_moe"]  # families with recurrent states; the second with experts too
 FLAGS = [*safety.SANITIZE, "-fsanitize=float-cast-overflow", "-DTIN_NO_POOL"]
 
 
@@ -35,6 +38,48 @@ def test_fuzzer_finds_nothing(core: list[Path], tmp_path: Path, name: str) -> No
 @pytest.mark.parametrize("model", MODELS)
 def test_text_of_each_tokenizer(core: list[Path], tmp_path: Path, model: str) -> None:
     fuzz(core, tmp_path, "text", safety.text_tin(tmp_path / "text.tin", tiny(model)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", RECURRENT)
+@pytest.mark.parametrize("name", ["image", "restore"])
+def test_states_and_experts(core: list[Path], tmp_path: Path, name: str, family: str) -> None:
+    fuzz(core, tmp_path, name, safety.small_tin(tmp_path / "small.tin", "Q8_0", family))
+
+
+def play_programs(program: Path, tin: Path, seed: int, count: int) -> None:
+    """Programs that the loader takes and no compiler makes (program_fuzz.c), every kind of op among them."""
+    done = subprocess.run(
+        [program, str(seed), str(count)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"TIN_BASE": str(tin)},
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr[-6000:]
+    played, refused, *made = map(int, done.stdout.split())
+    assert played + refused == count
+    assert played > count / 2
+    assert min(made) > count / 8
+
+
+def test_programs_that_keep_the_rules_are_safe(tmp_path: Path) -> None:
+    """By the scalar kernels, which are what is built everywhere."""
+    sources = [CORPUS.with_name("program_fuzz.c"), safety.KERNELS / "tin_all.c"]
+    flags = [*FLAGS, "-DTIN_SCALAR_ONLY", "-D_GNU_SOURCE"]
+    try:
+        program = textcore.compile_c(tmp_path / "programs", sources, *flags)
+    except subprocess.CalledProcessError:
+        pytest.skip("the C compiler has no sanitizers")
+    play_programs(program, safety.small_tin(tmp_path / "small.tin"), 1, 300)
+
+
+@pytest.mark.slow
+def test_programs_that_keep_the_rules_are_safe_on_every_set(tmp_path: Path) -> None:
+    parts = safety.objects(safety.clang(), tmp_path, *FLAGS)
+    program = safety.link(safety.clang(), tmp_path / "programs", "program_fuzz.c", parts, *FLAGS)
+    tin = safety.small_tin(tmp_path / "small.tin")
+    for seed in (1_000, 100_000):
+        play_programs(program, tin, seed, 4_000)
 
 
 def fuzz(core: list[Path], tmp_path: Path, name: str, tin: Path) -> None:

@@ -33,10 +33,12 @@ TINI_INLINE int tini_arm_split(const int format) {
 }
 
 /* y and what sub-block s of row `lane` of the tile's block w adds to it. first, last: the sums of the unsigned weights
- * times the activations of its two halves. */
+ * times the activations of its two halves. Sums are unsigned on their way: what the arena has as the sum of activations may
+ * be any number, in a hostile file's program. */
 TINI_INLINE float tini_arm_add(float y, const uint8_t *w, uint32_t s, uint32_t lane, int32_t first,
                                int32_t last, const tini_arm_about *x, const int format) {
     const tini_kind kind = tini_kind_of(format);
+    const uint32_t offset = (uint32_t)kind.offset;
     const uint8_t *scales = w + TINI_TILE * kind.halves + lane;
     float d = tini_arm_half(w + 2 * lane), minimum = 0.0f;
     if (kind.halves == 4)
@@ -44,14 +46,15 @@ TINI_INLINE float tini_arm_add(float y, const uint8_t *w, uint32_t s, uint32_t l
     if (tini_arm_split(format)) {
         const tini_group a = tini_group_in(scales, TINI_TILE, 2 * s, format);
         const tini_group b = tini_group_in(scales, TINI_TILE, 2 * s + 1, format);
-        int32_t sum =
-            a.scale * (first - kind.offset * x->head) + b.scale * (last - kind.offset * (x->sum - x->head));
+        const uint32_t head = (uint32_t)x->head, tail = (uint32_t)x->sum - head;
+        const uint32_t one = (uint32_t)first - offset * head, other = (uint32_t)last - offset * tail;
+        int32_t sum = (int32_t)((uint32_t)a.scale * one + (uint32_t)b.scale * other);
         if (format != TINI_FORMAT_Q2_K)
             return y + (float)sum * (d * x->scale);
-        int32_t total = a.minimum * x->head + b.minimum * (x->sum - x->head);
+        int32_t total = (int32_t)((uint32_t)a.minimum * head + (uint32_t)b.minimum * tail);
         return y + (d * (float)sum - minimum * (float)total) * x->scale;
     }
-    int32_t sum = first + last - kind.offset * x->sum;
+    int32_t sum = (int32_t)((uint32_t)(first + last) - offset * (uint32_t)x->sum);
     if (kind.scales) {
         const tini_group group = tini_group_in(scales, TINI_TILE, 2 * s, format);
         y = y + (float)sum * (d * (float)group.scale * x->scale);

@@ -26,7 +26,7 @@ TINI_INLINE void tini_avx512_scores_32(tini_avx512_q8 *t, uint32_t i, uint32_t f
         __m512i sum[TINI_PANEL][2];
         TINI_UNROLL
         for (uint32_t k = 0; k < queries; k++)
-            sum[k][0] = sum[k][1] = _mm512_set1_epi32(-128 * t->q[i + k][b].sum);
+            sum[k][0] = sum[k][1] = _mm512_set1_epi32((int32_t)(0u - 128u * (uint32_t)t->q[i + k][b].sum));
         TINI_UNROLL
         for (uint32_t j = 0; j < 8; j++) {
             __m512i low = _mm512_loadu_si512(keys + 2 * TINI_TILE + 64 * j);

@@ -206,7 +206,8 @@ TINI_INLINE void tini_wasm_dot(v128_t *sums, const uint8_t *w, const tini_wasm_x
         for (uint32_t k = 0; k < quads * columns; k++) {
             sums[k] = wasm_i32x4_extadd_pairwise_i16x8(sums[k]);
             if (format != TINI_FORMAT_Q5_0) /* whose numbers have no offset: put it back */
-                sums[k] = wasm_i32x4_add(sums[k], wasm_i32x4_splat(16 * x[k % columns].sum));
+                sums[k] =
+                    wasm_i32x4_add(sums[k], wasm_i32x4_splat((int32_t)(16u * (uint32_t)x[k % columns].sum)));
         }
     } else {
         v128_t last[4];
