@@ -1,10 +1,13 @@
 #include "pack.h"
 #include "blocks.h"
 
-/* Bytes of `rows` rows; 0 when the format is unknown or a row is not whole blocks. */
-static size_t tini_rows_size(int format, size_t rows, uint32_t inputs) {
+/* Bytes of `rows` rows; 0 when the format is unknown, a row is not whole blocks, or they are more than memory can have. */
+static size_t tini_rows_size(int format, uint64_t rows, uint32_t inputs) {
     tini_layout layout = tini_layout_of(format);
-    return layout.inputs && inputs % layout.inputs == 0 ? rows * (inputs / layout.inputs) * layout.bytes : 0;
+    if (!layout.inputs || inputs % layout.inputs)
+        return 0;
+    uint64_t row = (uint64_t)(inputs / layout.inputs) * layout.bytes;
+    return row && rows <= PTRDIFF_MAX / row ? (size_t)(rows * row) : 0;
 }
 
 size_t tini_gguf_size(int format, uint32_t rows, uint32_t inputs) {
@@ -12,7 +15,11 @@ size_t tini_gguf_size(int format, uint32_t rows, uint32_t inputs) {
 }
 
 size_t tini_packed_size(int format, uint32_t rows, uint32_t inputs) {
-    return tini_rows_size(format, ((size_t)rows + TINI_TILE - 1) / TINI_TILE * TINI_TILE, inputs);
+    return tini_rows_size(format, ((uint64_t)rows + TINI_TILE - 1) / TINI_TILE * TINI_TILE, inputs);
+}
+
+size_t tini_floats_size(uint32_t rows, uint32_t inputs) {
+    return tini_rows_size(TINI_FORMAT_F32, rows, inputs);
 }
 
 TINI_REGION_SCALAR

@@ -43,11 +43,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* GGUF bytes of `rows` x `inputs`; 0 when the format is unknown or inputs is not a multiple of its block. */
+/* GGUF bytes of `rows` x `inputs`; 0 when the format is unknown, inputs is not a multiple of its block, or they are more
+ * than memory can have. */
 size_t tini_gguf_size(int format, uint32_t rows, uint32_t inputs);
 
 /* Packed bytes: the same with rows rounded up to 16; 0 as above. */
 size_t tini_packed_size(int format, uint32_t rows, uint32_t inputs);
+
+/* Bytes of as many floats; 0 as above. */
+size_t tini_floats_size(uint32_t rows, uint32_t inputs);
 
 /* GGUF rows to tiles. `row_order`, when not NULL, names for each packed row the source row it takes. Returns 0,
  * or -1 where a size is 0. */

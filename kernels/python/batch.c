@@ -16,8 +16,8 @@ static PyObject *batch_new(PyTypeObject *type, PyObject *args, PyObject *keyword
     core_state *state = PyType_GetModuleState(type);
     PyObject *model;
     unsigned rows = 0, logit_rows = 0, threads = 1;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|III:Batch", names, state->model_type, &model, &rows,
-                                     &logit_rows, &threads))
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|O&O&O&:Batch", names, state->model_type, &model,
+                                     core_uint32, &rows, core_uint32, &logit_rows, core_uint32, &threads))
         return NULL;
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     core_batch *self = (core_batch *)alloc(type, 0);

@@ -42,23 +42,25 @@ static int parse(request *r, PyObject *args, PyObject *keywords, const char *ext
     const char *format;
     PyObject *extra = Py_None;
     r->extra.obj = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "sy*II|O", names, &format, &r->data, &r->rows, &r->inputs,
-                                     &extra))
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "sy*O&O&|O", names, &format, &r->data, core_uint32,
+                                     &r->rows, core_uint32, &r->inputs, &extra))
         return -1;
     r->format = format_id(format);
     if (r->format < 0 || (extra != Py_None && PyObject_GetBuffer(extra, &r->extra, PyBUF_SIMPLE))) {
         release(r);
         return -1;
     }
-    size_t items = kind == A_ROW ? r->rows : kind == AN_INPUT ? r->inputs : (size_t)r->inputs * r->inputs;
-    if (r->extra.obj && (size_t)r->extra.len != items * 4) {
-        PyErr_Format(PyExc_ValueError, "%s has %zd bytes; %zu items of 4 are needed", extra_name, r->extra.len,
-                     items);
+    uint64_t items = kind == A_ROW ? r->rows : kind == AN_INPUT ? r->inputs : (uint64_t)r->inputs * r->inputs;
+    if (r->extra.obj && (r->extra.len % 4 || (uint64_t)r->extra.len / 4 != items)) {
+        PyErr_Format(PyExc_ValueError, "%s has %zd bytes; %llu items of 4 are needed", extra_name, r->extra.len,
+                     (unsigned long long)items);
         release(r);
         return -1;
     }
-    if (!tini_gguf_size(r->format, r->rows, r->inputs)) {
-        PyErr_Format(PyExc_ValueError, "%s has no blocks for %u x %u", format, r->rows, r->inputs);
+    if (!tini_gguf_size(r->format, r->rows, r->inputs) || !tini_packed_size(r->format, r->rows, r->inputs) ||
+        !tini_floats_size(r->rows, r->inputs)) {
+        PyErr_Format(PyExc_ValueError, "%s has no blocks for %u x %u, or memory can't have as many", format,
+                     r->rows, r->inputs);
         release(r);
         return -1;
     }
@@ -125,8 +127,7 @@ static PyObject *dequantize(PyObject *module, PyObject *args, PyObject *keywords
     request r;
     if (parse(&r, args, keywords, "unused", AN_INPUT))
         return NULL;
-    PyObject *out =
-        result(&r, tini_gguf_size(r.format, r.rows, r.inputs), (size_t)r.rows * r.inputs * sizeof(float));
+    PyObject *out = result(&r, tini_gguf_size(r.format, r.rows, r.inputs), tini_floats_size(r.rows, r.inputs));
     if (!out)
         return NULL;
     float *to = (float *)(void *)PyBytes_AsString(out);
@@ -140,8 +141,7 @@ static PyObject *quantize(PyObject *module, PyObject *args, PyObject *keywords) 
     request r;
     if (parse(&r, args, keywords, "importance", AN_INPUT))
         return NULL;
-    PyObject *out =
-        result(&r, (size_t)r.rows * r.inputs * sizeof(float), tini_gguf_size(r.format, r.rows, r.inputs));
+    PyObject *out = result(&r, tini_floats_size(r.rows, r.inputs), tini_gguf_size(r.format, r.rows, r.inputs));
     if (!out)
         return NULL;
     uint8_t *to = (uint8_t *)PyBytes_AsString(out);
@@ -162,11 +162,11 @@ static PyObject *quantize_feedback(PyObject *module, PyObject *args, PyObject *k
     request r;
     if (parse(&r, args, keywords, "factor", A_PAIR))
         return NULL;
-    size_t size = (size_t)r.rows * r.inputs * sizeof(float);
+    size_t size = tini_floats_size(r.rows, r.inputs), cost = tini_floats_size(1, r.inputs);
     PyObject *out = result(&r, size, tini_gguf_size(r.format, r.rows, r.inputs));
     if (!out)
         return NULL;
-    float *x = r.extra.obj ? PyMem_Malloc(size + r.inputs * sizeof(float)) : NULL;
+    float *x = r.extra.obj ? PyMem_Malloc(size + cost) : NULL;
     if (!x) {
         if (r.extra.obj)
             PyErr_NoMemory();

@@ -10,8 +10,8 @@ static PyObject *constraint_new(PyTypeObject *type, PyObject *args, PyObject *ke
     core_state *state = PyType_GetModuleState(type);
     PyObject *model, *data;
     unsigned depth = 0, masks = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!O|II:Constraint", names, state->model_type, &model,
-                                     &data, &depth, &masks))
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!O|O&O&:Constraint", names, state->model_type, &model,
+                                     &data, core_uint32, &depth, core_uint32, &masks))
         return NULL;
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     core_constraint *self = (core_constraint *)alloc(type, 0);
@@ -74,7 +74,7 @@ static size_t mask_size(const core_constraint *self) {
 
 static PyObject *constraint_mask(core_constraint *self, PyObject *args) {
     unsigned left = 0;
-    if (!PyArg_ParseTuple(args, "|I:mask", &left) || core_constraint_refuse_busy(self))
+    if (!PyArg_ParseTuple(args, "|O&:mask", core_uint32, &left) || core_constraint_refuse_busy(self))
         return NULL;
     const uint32_t *mask;
     tin_error error;
@@ -86,7 +86,7 @@ static PyObject *constraint_mask(core_constraint *self, PyObject *args) {
 static PyObject *constraint_mask_into(core_constraint *self, PyObject *args) {
     unsigned left = 0;
     Py_buffer out;
-    if (!PyArg_ParseTuple(args, "w*|I:mask_into", &out, &left))
+    if (!PyArg_ParseTuple(args, "w*|O&:mask_into", &out, core_uint32, &left))
         return NULL;
     size_t size = mask_size(self);
     int done = 0;
@@ -124,21 +124,13 @@ static PyObject *constraint_forced(core_constraint *self, PyObject *args) {
     PyObject *list = NULL, *before = NULL;
     if (!PyArg_ParseTuple(args, "|O:forced", &before))
         return NULL;
-    Py_ssize_t count = before ? PySequence_Size(before) : 0;
-    int32_t *ids = count < 0 ? NULL : PyMem_Malloc(((size_t)count + FORCED) * sizeof *ids);
-    if (!ids)
-        return count < 0 ? NULL : PyErr_NoMemory();
-    for (Py_ssize_t k = 0; k < count; k++) {
-        PyObject *item = PySequence_GetItem(before, k);
-        long id = item ? PyLong_AsLong(item) : -1;
-        Py_XDECREF(item);
-        if (PyErr_Occurred())
-            goto done;
-        ids[k] = id < INT32_MIN || id > INT32_MAX ? -1 : (int32_t)id;
-    }
-    if (core_constraint_refuse_busy(self))
+    PyObject *none = before ? NULL : PyTuple_New(0);
+    uint32_t count;
+    int32_t *ids = before || none ? core_token_ids(before ? before : none, FORCED, &count) : NULL;
+    Py_XDECREF(none);
+    if (!ids || core_constraint_refuse_busy(self))
         goto done;
-    int64_t made = tin_constraint_forced(self->constraint, ids, (uint32_t)count, ids + count, FORCED);
+    int64_t made = tin_constraint_forced(self->constraint, ids, count, ids + count, FORCED);
     list = PyList_New((Py_ssize_t)made);
     for (int64_t k = 0; list && k < made; k++) {
         PyObject *id = PyLong_FromLong(ids[count + k]);

@@ -1,5 +1,7 @@
 #include "module.h"
 
+#include "core/tokenizer.h"
+
 static PyObject *model_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
     static char *names[] = {"image", "isa", NULL};
     PyObject *image;
@@ -86,12 +88,18 @@ static PyObject *token_list(const int32_t *tokens, int64_t count) {
 static PyObject *model_tokenize(core_model *self, PyObject *args) {
     Py_buffer text;
     unsigned flags = 0;
-    if (!PyArg_ParseTuple(args, "s*|I:tokenize", &text, &flags))
+    if (!PyArg_ParseTuple(args, "s*|O&:tokenize", &text, core_uint32, &flags))
         return NULL;
     PyObject *list = NULL;
-    size_t length = (size_t)text.len,
-           capacity =
-               3 * length + 2; /* normalized text may be longer; room for bos, and a space before each text */
+    size_t length = (size_t)text.len;
+    if (length > TINI_TEXT_MAX) { /* before memory is asked for */
+        PyBuffer_Release(&text);
+        tin_error error = {.status = TIN_ERR_ARGUMENT,
+                           .text = "a text of more than 64 MiB; cut it into several"};
+        return core_raise(self->fault, &error);
+    }
+    /* Normalized text may be longer; room for bos, and a space before each text. */
+    size_t capacity = 3 * length + 2;
     size_t scratch_size = tin_tokenize_scratch(self->model, length);
     void *scratch_base, *scratch = core_aligned(scratch_size, &scratch_base);
     int32_t *tokens = scratch ? PyMem_Malloc(capacity * sizeof *tokens) : NULL;
@@ -126,7 +134,7 @@ static tin_message *message_array(PyObject *list, Py_ssize_t count) {
         PyObject *pair = PyList_GetItem(list, k);
         if (!PyTuple_Check(pair)) {
             PyErr_SetString(PyExc_TypeError, "a message is a tuple (role, content)");
-        } else if (PyArg_ParseTuple(pair, "Iy#:message", &role, &messages[k].content, &length)) {
+        } else if (PyArg_ParseTuple(pair, "O&y#:message", core_uint32, &role, &messages[k].content, &length)) {
             messages[k].role = role;
             messages[k].length = (size_t)length;
             continue;
@@ -169,7 +177,7 @@ static PyObject *chat_tokens(core_model *self, const tin_message *messages, uint
 static PyObject *model_chat(core_model *self, PyObject *args) {
     PyObject *list;
     unsigned flags = 0;
-    if (!PyArg_ParseTuple(args, "O!|I:chat", &PyList_Type, &list, &flags))
+    if (!PyArg_ParseTuple(args, "O!|O&:chat", &PyList_Type, &list, core_uint32, &flags))
         return NULL;
     Py_ssize_t count = PyList_Size(list);
     tin_message *messages = message_array(list, count);

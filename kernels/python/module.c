@@ -14,6 +14,45 @@ PyObject *core_raise(PyObject *fault, const tin_error *error) {
     return NULL;
 }
 
+int core_uint32(PyObject *given, void *to) {
+    PyObject *whole = PyNumber_Index(given);
+    unsigned long long value = whole ? PyLong_AsUnsignedLongLong(whole) : 0;
+    Py_XDECREF(whole);
+    if (PyErr_Occurred())
+        return 0;
+    if (value > UINT32_MAX) {
+        PyErr_Format(PyExc_OverflowError, "%llu is more than 32 bits hold", value);
+        return 0;
+    }
+    *(uint32_t *)to = (uint32_t)value;
+    return 1;
+}
+
+int32_t *core_token_ids(PyObject *sequence, size_t room, uint32_t *count) {
+    Py_ssize_t length = PySequence_Size(sequence);
+    if (length < 0)
+        return NULL;
+    if (length > INT32_MAX || room > INT32_MAX) {
+        PyErr_Format(PyExc_ValueError, "%zd tokens; no session holds as many", length);
+        return NULL;
+    }
+    int32_t *ids = PyMem_Malloc(((size_t)length + room) * sizeof *ids + 1);
+    if (!ids)
+        PyErr_NoMemory();
+    for (Py_ssize_t k = 0; ids && k < length; k++) {
+        PyObject *item = PySequence_GetItem(sequence, k);
+        long id = item ? PyLong_AsLong(item) : -1;
+        Py_XDECREF(item);
+        if (PyErr_Occurred()) {
+            PyMem_Free(ids);
+            return NULL;
+        }
+        ids[k] = id < INT32_MIN || id > INT32_MAX ? -1 : (int32_t)id;
+    }
+    *count = (uint32_t)length;
+    return ids;
+}
+
 void *core_aligned(size_t size, void **base) {
     *base = size <= PY_SSIZE_T_MAX - TIN_ALIGNMENT ? PyMem_Calloc(size + TIN_ALIGNMENT, 1) : NULL;
     if (!*base) {

@@ -20,7 +20,16 @@ extern PyMethodDef core_block_functions[], core_constraint_functions[], core_mea
 /* Raises RuntimeFault(name of the status, text). Returns NULL. */
 PyObject *core_raise(PyObject *fault, const tin_error *error);
 
-/* A block of zeros, so that no program finds old memory, aligned to TIN_ALIGNMENT; *base is what PyMem_Free takes. NULL: MemoryError is set. */
+/* For "O&": an int into *(uint32_t *)to. Unlike "I", which takes any number modulo 2^32, OverflowError for one of more bits
+ * or below 0. */
+int core_uint32(PyObject *given, void *to);
+
+/* The ids of a sequence, in memory for `room` more; *count is how many. The caller frees them by PyMem_Free. NULL: an
+ * exception is set. Runs Python code, and so other threads. */
+int32_t *core_token_ids(PyObject *sequence, size_t room, uint32_t *count);
+
+/* A block of zeros, so that no program finds old memory, aligned to TIN_ALIGNMENT; *base is what PyMem_Free takes.
+ * NULL: MemoryError is set. */
 void *core_aligned(size_t size, void **base);
 
 typedef struct core_model {

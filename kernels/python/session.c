@@ -12,9 +12,10 @@ static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *keywo
     PyObject *model, *compute = Py_None;
     unsigned context = 0, chunk = 0, logit_rows = 1, threads = 1, kv_type = TIN_KV_F16, checkpoints = 0;
     int batched = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|IIIIIpIO:Session", names, state->model_type, &model,
-                                     &context, &chunk, &logit_rows, &threads, &kv_type, &batched, &checkpoints,
-                                     &compute))
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|O&O&O&O&O&pO&O:Session", names, state->model_type,
+                                     &model, core_uint32, &context, core_uint32, &chunk, core_uint32,
+                                     &logit_rows, core_uint32, &threads, core_uint32, &kv_type, &batched,
+                                     core_uint32, &checkpoints, &compute))
         return NULL;
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     core_session *self = (core_session *)alloc(type, 0);
@@ -85,29 +86,17 @@ void core_session_set_busy(core_session *self, int busy) {
 typedef tin_status take_tokens(tin_session *, const int32_t *, uint32_t, tin_error *);
 
 static PyObject *give_tokens(core_session *self, PyObject *tokens, take_tokens *take) {
-    Py_ssize_t count = PySequence_Size(tokens);
-    if (count < 0)
-        return NULL;
-    int32_t *ids = PyMem_Malloc((size_t)count * sizeof *ids + 1);
+    uint32_t count;
+    int32_t *ids = core_token_ids(tokens, 0, &count);
     if (!ids)
-        return PyErr_NoMemory();
-    for (Py_ssize_t k = 0; k < count; k++) {
-        PyObject *item = PySequence_GetItem(tokens, k);
-        long id = item ? PyLong_AsLong(item) : -1;
-        Py_XDECREF(item);
-        if (PyErr_Occurred()) {
-            PyMem_Free(ids);
-            return NULL;
-        }
-        ids[k] = id < INT32_MIN || id > INT32_MAX ? -1 : (int32_t)id;
-    }
+        return NULL;
     /* Only now: the sequence may have run Python code, and so other threads. */
     if (core_session_refuse_busy(self)) {
         PyMem_Free(ids);
         return NULL;
     }
     tin_error error;
-    tin_status status = take(self->session, ids, (uint32_t)count, &error);
+    tin_status status = take(self->session, ids, count, &error);
     PyMem_Free(ids);
     if (status)
         return core_raise(self->model->fault, &error);
@@ -124,7 +113,7 @@ static PyObject *session_replace(core_session *self, PyObject *tokens) {
 
 static PyObject *session_rewind(core_session *self, PyObject *args) {
     unsigned position;
-    if (!PyArg_ParseTuple(args, "I:rewind", &position) || core_session_refuse_busy(self))
+    if (!PyArg_ParseTuple(args, "O&:rewind", core_uint32, &position) || core_session_refuse_busy(self))
         return NULL;
     tin_error error;
     if (tin_session_rewind(self->session, position, &error))
@@ -134,7 +123,7 @@ static PyObject *session_rewind(core_session *self, PyObject *args) {
 
 static PyObject *session_want_logits(core_session *self, PyObject *args) {
     unsigned position;
-    if (!PyArg_ParseTuple(args, "I:want_logits", &position) || core_session_refuse_busy(self))
+    if (!PyArg_ParseTuple(args, "O&:want_logits", core_uint32, &position) || core_session_refuse_busy(self))
         return NULL;
     tin_error error;
     if (tin_session_want_logits(self->session, position, &error))
@@ -174,9 +163,9 @@ static PyObject *session_generate(core_session *self, PyObject *args) {
     tin_sampling sampling = {.repetition_penalty = 1, .top_p = 1};
     unsigned long long seed = 0;
     unsigned max_tokens, lookup = 0, top_k = 0, repeat_last = 0;
-    if (!PyArg_ParseTuple(args, "I|IfIfffIK:generate", &max_tokens, &lookup, &sampling.temperature, &top_k,
-                          &sampling.top_p, &sampling.min_p, &sampling.repetition_penalty, &repeat_last,
-                          &seed) ||
+    if (!PyArg_ParseTuple(args, "O&|O&fO&fffO&K:generate", core_uint32, &max_tokens, core_uint32, &lookup,
+                          &sampling.temperature, core_uint32, &top_k, &sampling.top_p, &sampling.min_p,
+                          &sampling.repetition_penalty, core_uint32, &repeat_last, &seed) ||
         core_session_refuse_busy(self))
         return NULL;
     sampling.top_k = top_k;
@@ -236,7 +225,8 @@ static PyObject *session_healed(core_session *self, PyObject *unused) {
 
 static PyObject *session_shift(core_session *self, PyObject *args) {
     unsigned keep, drop;
-    if (!PyArg_ParseTuple(args, "II:shift", &keep, &drop) || core_session_refuse_busy(self))
+    if (!PyArg_ParseTuple(args, "O&O&:shift", core_uint32, &keep, core_uint32, &drop) ||
+        core_session_refuse_busy(self))
         return NULL;
     tin_error error;
     if (tin_session_shift(self->session, keep, drop, &error))
@@ -247,7 +237,7 @@ static PyObject *session_shift(core_session *self, PyObject *args) {
 static PyObject *session_copy_from(core_session *self, PyObject *args) {
     PyObject *source;
     unsigned count = UINT32_MAX;
-    if (!PyArg_ParseTuple(args, "O!|I:copy_from", Py_TYPE((PyObject *)self), &source, &count))
+    if (!PyArg_ParseTuple(args, "O!|O&:copy_from", Py_TYPE((PyObject *)self), &source, core_uint32, &count))
         return NULL;
     core_session *from = (core_session *)source;
     if (core_session_refuse_busy(self) || core_session_refuse_busy(from))
@@ -325,8 +315,9 @@ static PyObject *session_sample(core_session *self, PyObject *args) {
     tin_sampling sampling = {.repetition_penalty = 1, .top_p = 1};
     unsigned long long seed = 0;
     unsigned top_k = 0, repeat_last = 0;
-    if (!PyArg_ParseTuple(args, "|fIfffIK:sample", &sampling.temperature, &top_k, &sampling.top_p,
-                          &sampling.min_p, &sampling.repetition_penalty, &repeat_last, &seed) ||
+    if (!PyArg_ParseTuple(args, "|fO&fffO&K:sample", &sampling.temperature, core_uint32, &top_k,
+                          &sampling.top_p, &sampling.min_p, &sampling.repetition_penalty, core_uint32,
+                          &repeat_last, &seed) ||
         core_session_refuse_busy(self))
         return NULL;
     sampling.top_k = top_k;
