@@ -1,24 +1,23 @@
 """Chat templates: the Jinja text that turns messages into the model's prompt.
 
 `render` gives what transformers' `apply_chat_template` gives, so that training and every runtime see the same
-text. The `with_…` functions put what a model was trained under into the template itself: whoever renders it
-then, with whatever program, asks as the model was trained to be asked.
+text; a template runs in a process of its own, with limits (jinja_process). The `with_…` functions put what a
+model was trained under into the template itself: whoever renders it then, with whatever program, asks as the
+model was trained to be asked.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date as Date
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from tinsmith.errors import FormatError, InputError, MissingExtraError, UnsupportedError
+from tinsmith.errors import FormatError, InputError, UnsupportedError
+from tinsmith.models import jinja_process
 
 if TYPE_CHECKING:
-    from jinja2 import Environment, nodes
-
     from tinsmith.models.spec import Spec, Tokenizer
 
 Messages = Sequence[Mapping[str, Any]]
@@ -50,22 +49,26 @@ def render(
     InputError when the template is not valid, refuses the conversation, or writes a date and none is given;
     UnsupportedError when it has no switch for thinking.
     """
-    from jinja2.exceptions import TemplateError
-
-    switch = {} if thinking is None else {_switch(template): thinking}
     try:
-        return _compile(template, date)(
-            messages=[_message(message) for message in messages],
-            add_generation_prompt=generate,
-            tools=_plain(list(tools)) if tools is not None else None,
-            documents=None,
+        given = {
+            "messages": [_message(message) for message in messages],
+            "add_generation_prompt": generate,
+            "tools": None if tools is None else _plain(list(tools)),
+            "documents": None,
             **(tokens or {}),
-            **switch,
-        )
-    except TemplateError as error:
-        raise InputError(f"the chat template refuses the conversation: {error}") from error
-    except (TypeError, ValueError, LookupError, RecursionError, AttributeError) as error:
-        raise InputError(f"the chat template fails: {error}; check the model's template") from error
+        }
+    except RecursionError:
+        raise InputError("a message nests too deep for a chat template") from None
+    if thinking is not None:
+        given[_switch(template)] = thinking
+    found = jinja_process.render(template, None if date is None else date.isoformat(), given)
+    if "text" in found:
+        return str(found["text"])
+    if "undated" in found:
+        raise InputError("the chat template writes today's date, and none is given; state the date")
+    if "refused" in found:
+        raise InputError(f"the chat template refuses the conversation: {found['refused']}")
+    raise InputError(f"the chat template fails: {found.get('failed')}; check the model's template")
 
 
 def special_tokens(tokenizer: Tokenizer) -> dict[str, str]:
@@ -76,7 +79,7 @@ def special_tokens(tokenizer: Tokenizer) -> dict[str, str]:
 
 def thinking_switch(template: str) -> str | None:
     """What the template calls its switch for thinking; None where it has none."""
-    free = _free_names(template)
+    free = _examined(template)["free"]
     return next((name for name in THINKING if name in free), None)
 
 
@@ -148,7 +151,7 @@ def with_thinking(template: str, thinking: bool) -> str:
 
 def with_tools(template: str, tools: Tools) -> str:
     """The template with a default list of tools. UnsupportedError where it tells none."""
-    if "tools" not in _free_names(template):
+    if "tools" not in _examined(template)["free"]:
         raise UnsupportedError("the base's chat template tells no tools; leave them out of the prompt")
     return _before(f"{{%- if not tools %}}{{%- set tools = {_literal(list(tools))} %}}{{%- endif %}}", template)
 
@@ -159,12 +162,10 @@ def with_date(template: str, date: Date) -> str:
     UnsupportedError where the form of the date is not written in the template.
     """
     forms = {}
-    for call in _date_calls(template):
-        form = call.args[0] if len(call.args) == 1 else None
-        value = getattr(form, "value", None)
-        if not isinstance(value, str):
+    for form in _dates(template):
+        if form is None:
             raise UnsupportedError("the chat template writes the date in a form that can't be told from it")
-        forms[value] = date.strftime(value)
+        forms[form] = date.strftime(form)
     if not forms:
         return template
     return _before(
@@ -173,7 +174,7 @@ def with_date(template: str, date: Date) -> str:
 
 
 def writes_date(template: str) -> bool:
-    return bool(_date_calls(template))
+    return bool(_dates(template))
 
 
 def read_date(text: str) -> Date:
@@ -231,81 +232,20 @@ def _plain(value: Any) -> Any:
 
 
 @lru_cache(maxsize=32)
-def _compile(template: str, date: Date | None) -> Callable[..., str]:
-    environment = _environment()
-
-    def strftime_now(form: str) -> str:
-        if date is None:
-            raise InputError("the chat template writes today's date, and none is given; state the date")
-        return date.strftime(form)
-
-    environment.globals["strftime_now"] = strftime_now
-    return environment.from_string(template).render
+def _examined(template: str) -> Mapping[str, Any]:
+    """What _jinja.examine knows of it. InputError where it is no template."""
+    found = jinja_process.examine(template)
+    for key, what in (("invalid", "is not valid Jinja"), ("failed", "can't be read")):
+        if key in found:
+            raise InputError(f"the chat template {what}: {found[key]}")
+    return found
 
 
-def _environment() -> Environment:
-    """Jinja as transformers sets it up for chat templates."""
-    try:
-        from jinja2.ext import loopcontrols
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-        from tinsmith.models import _jinja
-    except ImportError:
-        raise MissingExtraError("jinja2", "gguf") from None
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[_jinja.Generation, loopcontrols]
-    )
-    environment.filters["tojson"] = _to_json
-    environment.globals["raise_exception"] = _raise_exception
-    environment.globals["dict"] = _jinja.Dict()
-    environment.globals["namespace"] = _jinja.Namespace
-    return environment
+def words(template: str) -> list[str]:
+    """Texts that the template looks for in contents, or cuts them at."""
+    return list(_examined(template)["words"])
 
 
-def _to_json(
-    value: Any,
-    ensure_ascii: bool = False,
-    indent: int | None = None,
-    separators: tuple[str, str] | None = None,
-    sort_keys: bool = False,
-) -> str:
-    # Jinja's own filter escapes HTML, which templates written for transformers do not expect.
-    return json.dumps(
-        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
-    )
-
-
-def _raise_exception(message: str) -> None:
-    from jinja2.exceptions import TemplateError
-
-    raise TemplateError(message)
-
-
-def tree(template: str) -> nodes.Template:
-    """The template's syntax tree. InputError where it has none."""
-    from jinja2.exceptions import TemplateError
-
-    try:
-        return _environment().parse(template)
-    except TemplateError as error:
-        raise InputError(f"the chat template is not valid Jinja: {error}") from error
-
-
-@lru_cache(maxsize=32)
-def _free_names(template: str) -> frozenset[str]:
-    """Variables that whoever renders the template may set."""
-    from jinja2 import meta
-
-    return frozenset(meta.find_undeclared_variables(tree(template)))
-
-
-def _date_calls(template: str) -> list[nodes.Call]:
-    from jinja2 import nodes
-
-    if "strftime_now" not in template or "strftime_now" not in _free_names(template):
-        return []
-    return [
-        call
-        for call in tree(template).find_all(nodes.Call)
-        if isinstance(call.node, nodes.Name) and call.node.name == "strftime_now"
-    ]
+def _dates(template: str) -> list[str | None]:
+    """The form of each date that the template writes; None where it can't be told."""
+    return list(_examined(template)["dates"]) if "strftime_now" in template else []

@@ -13,13 +13,14 @@ from dataclasses import replace
 from datetime import date as Date
 from functools import cache, lru_cache
 from itertools import pairwise, product
-from typing import Any
 
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.formats.turns import CLOSING, OPENING, ROLES, Turns, TurnTable
-from tinsmith.models import chat_template
+from tinsmith.models import chat_template, jinja_process
 from tinsmith.models.chat_template import Messages, Tools
 from tinsmith.models.turn_reader import Reader, Show, crosses
+
+SECONDS = 30.0  # of a template's some thousand probes, which take well under one
 
 # Contents that a template might strip, split or escape.
 _CONTENTS = (
@@ -111,10 +112,11 @@ def _turns(
         except UnsupportedError as error:
             raise UnsupportedError(f"the chat template is not a table of turns: {error}") from None
 
-    default = compiled(None)
-    if chat_template.thinking_switch(template) is None:
-        return Turns(default)
-    on, off = compiled(True), compiled(False)
+    with jinja_process.within(SECONDS):
+        default = compiled(None)
+        if chat_template.thinking_switch(template) is None:
+            return Turns(default)
+        on, off = compiled(True), compiled(False)
     return Turns(default) if on == off else Turns(default, on, off)
 
 
@@ -221,34 +223,8 @@ def _with_system(shapes: Sequence[Sequence[str]]) -> list[list[str]]:
 
 
 def _words(template: str) -> list[str]:
-    """Texts that the template looks for in contents, or cuts them at: operands of comparisons and arguments of
-    methods, but for what it compares roles and types with."""
-    from jinja2 import nodes
-
-    tree = chat_template.tree(template)
-    found: list[str] = []
-
-    def add(*nodes_: Any) -> None:
-        for node in nodes_:
-            if isinstance(node, nodes.Const) and isinstance(node.value, str) and node.value.strip():
-                found.append(node.value)
-
-    for compared in tree.find_all(nodes.Compare):
-        if not _is_kind(compared.expr):
-            add(compared.expr, *(operand.expr for operand in compared.ops))
-    for call in tree.find_all(nodes.Call):
-        if isinstance(call.node, nodes.Getattr):
-            add(*call.args)
-    return [word for word in dict.fromkeys(found) if word not in (*ROLES, OPENING, CLOSING)]
-
-
-def _is_kind(node: Any) -> bool:
-    """Whether an expression is a message's role, or a part's type."""
-    from jinja2 import nodes
-
-    if isinstance(node, nodes.Getattr):
-        return node.attr in ("role", "type")
-    return isinstance(node, nodes.Getitem) and getattr(node.arg, "value", None) in ("role", "type")
+    """What a template looks for in contents, but for what it compares roles with and what thoughts stand in."""
+    return [word for word in chat_template.words(template) if word not in (*ROLES, OPENING, CLOSING)]
 
 
 def _check_seams(table: TurnTable, control: Sequence[str]) -> None:

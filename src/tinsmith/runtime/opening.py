@@ -72,6 +72,7 @@ def is_onnx(path: Path) -> bool:
 def _outside(backend: str, path: Path, threads: int | None, options: dict[str, Any], date: str | None) -> Model:
     from tinsmith.backends import open_engine
     from tinsmith.compiler import build_words
+    from tinsmith.models import jinja_process
     from tinsmith.models.chat_template import dated
 
     opened = open_engine(backend, path, threads=threads or usable_cores(), **options)
@@ -83,8 +84,11 @@ def _outside(backend: str, path: Path, threads: int | None, options: dict[str, A
         "tensors": opened.formats,
         "backend": opened.runtime,
     }
-    template = dated(opened.chat_template, date)
-    image = build_words(opened.tokenizer, template, opened.engine.context, facts)
+    try:
+        template = dated(opened.chat_template, date)
+        image = build_words(opened.tokenizer, template, opened.engine.context, facts)
+    finally:
+        jinja_process.close()  # a loaded model renders from its table
     return Model(_core.Model(image), image, threads, engine=opened.engine)
 
 
@@ -116,10 +120,14 @@ def _native(
     else:
         from tinsmith import models
         from tinsmith.compiler import build_image
+        from tinsmith.models import jinja_process
         from tinsmith.models.chat_template import dated
 
         spec = models.load(path)
-        image = build_image(replace(spec, chat_template=dated(spec.chat_template, date)))
+        try:
+            image = build_image(replace(spec, chat_template=dated(spec.chat_template, date)))
+        finally:
+            jinja_process.close()  # a loaded model renders from its table
     try:
         core = _core.Model(image, isa)
     except RuntimeFault as fault:
