@@ -104,7 +104,7 @@ def one_by_one(stored: Mapping[str, Stored]) -> dict[str, Stored]:
     found: dict[str, Stored] = {}
     for name, tensor in stored.items():
         fused = _FUSED.fullmatch(name)
-        if not fused or len(tensor.shape) != 3 or not tensor.shape[0]:
+        if not fused or len(tensor.shape) != 3 or not tensor.size:  # no expert may be free
             found[name] = tensor
             continue
         experts, rows, inputs = tensor.shape

@@ -6,6 +6,7 @@ import json
 import re
 import struct
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,14 @@ def _tensors(folder: Path, family: Family, hyper: Hyper) -> tuple[dict[str, Tens
     found = safetensors.read_folder(folder)
     own, others = _language_part.names_of(found)
     stored = one_by_one({name: found[given] for name, given in own.items()})
-    present, notes = without_ignored(stored, family.ignored_hf + others)
+    for name in names:  # before a name is made for each of the experts that the config speaks of
+        parts = replace(name, experts=min(name.experts, len(stored) + 1)).folder_names
+        missing = next((part for part in parts if part not in stored), None)
+        if missing is not None:
+            raise FormatError(f"{folder}: tensor {missing!r} is missing; the folder is incomplete")
+    present, notes = without_ignored([*stored, *others], family.ignored_hf)
+    notes += _language_part.notes_of(others.intersection(present))
+    present = [name for name in present if name not in others]
     known = {part for name in names for part in name.folder_names}
     surplus = sorted(name for name in set(present) - known if not _DERIVED.fullmatch(name))
     # A tied checkpoint may repeat the embeddings as its head; transformers ignores it too.
@@ -70,7 +78,7 @@ def _tensors(folder: Path, family: Family, hyper: Hyper) -> tuple[dict[str, Tens
 
 
 def _tensor(folder: Path, name: TensorName, stored: Mapping[str, safetensors.Tensor]) -> Tensor:
-    parts = [_part(folder, part, name.folder_shape, stored.get(part)) for part in name.folder_names]
+    parts = [_part(folder, part, name.folder_shape, stored[part]) for part in name.folder_names]
     format = parts[0].dtype
     if any(part.dtype != format for part in parts):
         raise UnsupportedError(
@@ -83,11 +91,7 @@ def _tensor(folder: Path, name: TensorName, stored: Mapping[str, safetensors.Ten
     return name.from_folder(Tensor(format, name.all_rows, name.inputs, data))
 
 
-def _part(
-    folder: Path, name: str, shape: tuple[int, ...], stored: safetensors.Tensor | None
-) -> safetensors.Tensor:
-    if stored is None:
-        raise FormatError(f"{folder}: tensor {name!r} is missing; the folder is incomplete")
+def _part(folder: Path, name: str, shape: tuple[int, ...], stored: safetensors.Tensor) -> safetensors.Tensor:
     if stored.shape != shape:
         raise FormatError(f"{folder}: tensor {name!r} has shape {stored.shape}; config.json says {shape}")
     if stored.dtype not in _FLOATS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from tinsmith.errors import UnsupportedError
@@ -11,7 +11,6 @@ from tinsmith.models.family import Family, by_hf_architecture, by_text_model
 
 _PREFIXES = re.compile(r"(model\.language_model|language_model\.model|model\.text_model)\.")
 _HEAD = "language_model.lm_head.weight"
-_NOTE = "all but the language model is left out: text only"
 
 
 def family_of(config: Mapping[str, Any], architecture: str, where: str) -> Family:
@@ -31,17 +30,20 @@ def config_of(config: dict[str, Any]) -> dict[str, Any]:
     return {**config, **text} if isinstance(text, dict) else config
 
 
-def names_of(stored: Iterable[str]) -> tuple[dict[str, str], tuple[tuple[str, str], ...]]:
-    """A folder's names of tensors by those that the language model alone would have, and what else there is, as
-    Family.ignored_hf has it."""
+def names_of(stored: Iterable[str]) -> tuple[dict[str, str], set[str]]:
+    """A folder's names of tensors by those that the language model alone would have, and the names of what else
+    there is."""
     names = list(stored)
     own = {_PREFIXES.sub("model.", name): name for name in names if _PREFIXES.match(name)}
     if not own:
-        return {name: name for name in names}, ()
+        return {name: name for name in names}, set()
     if _HEAD in names:
         own["lm_head.weight"] = _HEAD
     elif "lm_head.weight" in names:
         own["lm_head.weight"] = "lm_head.weight"
-    others = sorted(set(names) - set(own.values()))
-    pattern = "|".join(map(re.escape, others))
-    return own | {name: name for name in others}, ((pattern, _NOTE),)
+    return own, set(names) - set(own.values())
+
+
+def notes_of(left_out: Collection[str]) -> tuple[str, ...]:
+    """What to tell the user of them."""
+    return (f"all but the language model is left out: text only ({len(left_out)} tensors)",) if left_out else ()

@@ -18,6 +18,8 @@ from tinsmith.models.family import Family, Fields, TensorName, shortest_float32
 from tinsmith.models.spec import Hyper, Tensor
 
 CONFIG, METADATA = "config.json", "GGUF metadata"
+# What is made of each layer before the file's tensors are looked at must not fill the memory.
+MOST_LAYERS = 1024
 # Hyper's field, its key in config.json and in GGUF metadata under the architecture.
 _COUNTS = (
     ("layers", "num_hidden_layers", "block_count"),
@@ -74,6 +76,7 @@ class Decoder(Family):
         fields = Fields(config, CONFIG)
         for key, allowed in self.only.items():
             fields.refuse(key, *allowed)
+        fields.count(_COUNTS[0][1], most=MOST_LAYERS)
         known: dict[str, Any] = {name: fields.count(key) for name, key, _ in _COUNTS}
         known["head_dim"] = fields.count("head_dim", max(known["dim"] // known["heads"], 1))
         rope = self.rope_from_hf(config)
@@ -110,6 +113,7 @@ class Decoder(Family):
         fields = Fields(meta, METADATA, f"{self.gguf_architecture}.")
         if not self.mixture:
             fields.refuse("expert_count", 0)
+        fields.count(_COUNTS[0][2], most=MOST_LAYERS)
         known: dict[str, Any] = {name: fields.count(key) for name, _, key in _COUNTS}
         known["head_dim"] = fields.count("attention.key_length", max(known["dim"] // known["heads"], 1))
         fields.refuse("attention.value_length", known["head_dim"])

@@ -220,12 +220,12 @@ class Fields:
         """How an error begins: where the key is, the key, and what is given."""
         return f"{self.where}: {self.prefix}{key} is {reprlib.repr(self.get(key))}"
 
-    def count(self, key: str, default: int | None = None) -> int:
+    def count(self, key: str, default: int | None = None, most: int = (1 << 31) - 1) -> int:
         given = self.get(key)
         if given is None:
             given = default
-        if isinstance(given, bool) or not isinstance(given, int) or not 0 < given < 1 << 31:
-            raise FormatError(f"{self.named(key)}; it must be a positive whole number")
+        if isinstance(given, bool) or not isinstance(given, int) or not 0 < given <= most:
+            raise FormatError(f"{self.named(key)}; it must be a whole number from 1 to {most}")
         return given
 
     def length(self, key: str) -> int:
