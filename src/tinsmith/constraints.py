@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinsmith import _core, files
+from tinsmith import _core, files, reading
 from tinsmith.errors import ConstraintError, DataError, FormatError, InputError, RuntimeFault
 from tinsmith.formats.tin import CONSTRAINT
 from tinsmith.recipe import LABELS, SOURCES, Recipe
@@ -72,7 +72,7 @@ def seal(table: Table, folder: Path, labels: Sequence[str] = ()) -> Sealed:
     facts: dict[str, Any] = {"source": source}
     if source in ("schema", "tools", "grammar"):
         path = folder / Path(value).expanduser()
-        raw = _read(path)
+        raw = reading.read_bytes(path)
         facts |= {"file": path.name, "sha256": hashlib.sha256(raw).hexdigest()}
         compiled = _compile_file(table, source, path, raw)
     elif source == "regex":
@@ -88,14 +88,11 @@ def seal(table: Table, folder: Path, labels: Sequence[str] = ()) -> Sealed:
 
 
 def _compile_file(table: Table, source: str, path: Path, raw: bytes) -> Constraint:
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError as error:
-        raise ConstraintError(f"{path}: not UTF-8 text at byte {error.start}; save the file as UTF-8") from None
+    text = reading.text(raw, path, ConstraintError)
+    value: Any = None if source == "grammar" else reading.json(text, path, ConstraintError, unique=True)
     try:
         if source == "grammar":
             return constraints.grammar(text, constraints.grammar_kind(path))
-        value = _json(text)
         if source == "tools":
             return constraints.tools(value, table.format, spacing=table.spacing)
         from tinsmith.compiler.constraint.json_schema import compile_schema
@@ -103,22 +100,6 @@ def _compile_file(table: Table, source: str, path: Path, raw: bytes) -> Constrai
         return compile_schema(value, spacing=table.spacing)
     except ConstraintError as error:
         raise ConstraintError(f"{path}: {error}") from None
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot read: {error.strerror or error}") from None
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ConstraintError(f"line {error.lineno}, column {error.colno}: not JSON: {error.msg}") from None
-    except RecursionError:
-        raise ConstraintError("nested too deeply to be read") from None
 
 
 @dataclass

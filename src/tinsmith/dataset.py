@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinsmith import constraints, files
+from tinsmith import constraints, files, reading
 from tinsmith.data.splits import shared_inputs
 from tinsmith.errors import DataError, InputError, TinsmithError
 from tinsmith.evaluate import metrics
@@ -68,10 +68,11 @@ def data(run: Run) -> Made:
         write_examples(outputs[-1], rows)
     if text:
         outputs.append(run.folder / "data" / TEXT)
-        files.write_text(outputs[-1], read_text(text))
+        files.write_text(outputs[-1], reading.read_text(text, DataError))
     if recipe.data.licenses:
         outputs.append(run.folder / "data" / "LICENSES.txt")
-        files.write_text(outputs[-1], read_text(recipe.resolve(recipe.data.licenses)))
+        licenses = reading.read_text(recipe.resolve(recipe.data.licenses), DataError)
+        files.write_text(outputs[-1], licenses)
     base = base or new_base(run, splits["train"])
     leaked = len(shared_inputs(splits["train"], splits["test"]))
     if leaked:
@@ -119,7 +120,7 @@ def settled(recipe: Recipe, template: str) -> str:
     from tinsmith.models.chat_template import read_date, settle, writes_date
 
     data = recipe.data
-    tools = json.loads(read_text(recipe.resolve(data.tools))) if data.show_tools and data.tools else None
+    tools = read_tools(recipe) if data.show_tools else None
     try:
         found = settle(
             template,
@@ -255,7 +256,8 @@ def texts(run: Run) -> list[str]:
     """The plain texts of the run's own copy: what empty lines separate."""
     if not run.recipe.data.text:
         return []
-    found = re.split(r"\n(?:[ \t]*\n)+", read_text(run.folder / "data" / TEXT).replace("\r\n", "\n"))
+    whole = reading.read_text(run.folder / "data" / TEXT, DataError).replace("\r\n", "\n")
+    found = re.split(r"\n(?:[ \t]*\n)+", whole)
     return [text for text in found if text.strip()]
 
 
@@ -268,5 +270,12 @@ def conversation(run: Run, example: Example) -> list[dict[str, str]]:
     return [{"role": message["role"], "content": message["content"]} for message in asked]
 
 
-def read_text(path: Path) -> str:
-    return bytes(files.map_file(path)).decode()
+def read_tools(recipe: Recipe) -> list[dict[str, Any]] | None:
+    """The tools of [data] tools, in OpenAI's shape; None where the recipe has none."""
+    if not recipe.data.tools:
+        return None
+    path, advice = recipe.resolve(recipe.data.tools), "it is a list of tools in OpenAI's shape"
+    found = reading.read_json(path, DataError, unique=True, advice=advice)
+    if not isinstance(found, list) or not all(isinstance(tool, dict) for tool in found):
+        raise DataError(f"{path}: holds {reading.kind(found)}; {advice}")
+    return found

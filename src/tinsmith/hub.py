@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import subprocess
-import tomllib
 import urllib.parse
 import zipfile
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 
-from tinsmith import children
+from tinsmith import children, reading
 from tinsmith.download import Progress, fetch, get, reason
 from tinsmith.errors import FormatError, InputError, MissingExtraError, OfflineError
 from tinsmith.files import atomic_write, locked, sha256_file, write_text
@@ -52,7 +51,7 @@ class Entry:
 def catalog() -> dict[str, Entry]:
     """The models that `pull` knows by name."""
     text = Path(__file__).with_name("catalog.toml").read_text("utf-8")
-    return {name: Entry(name=name, **fields) for name, fields in tomllib.loads(text).items()}
+    return {name: Entry(name=name, **fields) for name, fields in reading.toml(text, "catalog.toml").items()}
 
 
 def cache_folder() -> Path:
@@ -261,9 +260,10 @@ def _with_login(url: str, index: str) -> str:
 
 
 def _json_links(body: bytes) -> Mapping[str, str]:
+    found = reading.json(body, "the package index's answer", FormatError, advice="check PIP_INDEX_URL")
     try:
-        return {file["filename"]: file["url"] for file in json.loads(body)["files"]}
-    except (ValueError, KeyError, TypeError) as error:
+        return {file["filename"]: file["url"] for file in found["files"]}
+    except (KeyError, TypeError) as error:
         raise FormatError("the package index's answer is no list of files; check PIP_INDEX_URL") from error
 
 

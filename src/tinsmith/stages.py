@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from tinsmith import __version__, files
+from tinsmith import __version__, files, reading
 from tinsmith.errors import FormatError, InputError
 from tinsmith.progress import Display, clock
 from tinsmith.recipe import Recipe
@@ -221,15 +221,27 @@ def _try_lock(descriptor: int) -> bool:
 
 
 def _read_state(path: Path) -> dict[str, Any]:
-    try:
-        state = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         return {}
-    except ValueError as error:
-        raise FormatError(f"{path}: is damaged ({error}); delete it to run every stage again") from None
-    if not isinstance(state, dict):
-        raise FormatError(f"{path}: is not a run's record; delete it to run every stage again")
+    advice = "it is damaged, delete it to run every stage again"
+    state = reading.read_table(path, FormatError, advice=advice)
+    stages = state.get("stages", {})
+    if not isinstance(stages, dict) or not all(map(_is_record, stages.values())):
+        raise FormatError(f"{path}: is not a run's record; {advice}")
     return state
+
+
+def _is_record(stage: Any) -> bool:
+    """Whether it is what `Run._run` keeps of a finished stage."""
+    if not isinstance(stage, dict) or not isinstance(stage.get("outputs"), dict):
+        return False
+    outputs = stage["outputs"].values()
+    return (
+        isinstance(stage.get("facts"), dict)
+        and isinstance(stage.get("inputs_sha256"), str)
+        and isinstance(stage.get("rewrote", {}), dict)
+        and all(isinstance(one, dict) and one.keys() >= {"sha256", "bytes", "mtime_ns"} for one in outputs)
+    )
 
 
 def _entry(path: Path) -> dict[str, Any]:

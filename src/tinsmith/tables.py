@@ -8,13 +8,13 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
-import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date as Date
 from pathlib import Path
 from typing import Any
 
+from tinsmith import reading
 from tinsmith.errors import InputError
 
 
@@ -134,20 +134,13 @@ class TomlFile:
     def __init__(self, path: str | Path) -> None:
         self.path = path = Path(path).resolve()
         kind = self.kind
-        try:
-            self.raw = path.read_bytes()
-            self.text = self.raw.decode()
-            self.given: dict[str, Any] = tomllib.loads(self.text)
-        except FileNotFoundError:
-            raise self.fault(f"{path}: no such {kind}; give the path of a TOML file") from None
-        except IsADirectoryError:
-            raise self.fault(f"{path}: is a folder; give the path of a {kind}, a TOML file in it") from None
-        except UnicodeDecodeError as error:
-            raise self.fault(
-                f"{path}: not UTF-8 text at byte {error.start}; save the {kind} as UTF-8"
-            ) from None
-        except tomllib.TOMLDecodeError as error:
-            raise self.fault(f"{path}: not valid TOML: {error}") from None
+        if not path.exists():
+            raise self.fault(f"{path}: no such {kind}; give the path of a TOML file")
+        if path.is_dir():
+            raise self.fault(f"{path}: is a folder; give the path of a {kind}, a TOML file in it")
+        self.raw = reading.read_bytes(path, self.fault, most=reading.SMALL)
+        self.text = reading.text(self.raw, path, self.fault)
+        self.given = reading.toml(self.text, path, self.fault)
 
     def check_names(self, known: Iterable[str], given: dict[str, Any]) -> None:
         """Raises for what is no table of the known names."""

@@ -103,11 +103,11 @@ def test_inspect_reads_a_gguf(base_gguf: Path, capsys: pytest.CaptureFixture[str
         (["run", "absent.tin", "hi"], "absent.tin: no such file"),
         (["inspect", "absent.gguf"], "absent.gguf: no such file"),
         (["logits", "{tin}", "--tokens", "1,x"], "separated by commas"),
-        (["logits", "{tin}", "--tokens", "1,99999"], "99999 is not in the vocabulary of 266"),
+        (["logits", "{tin}", "--tokens", "1,99999"], "99999, is not in the vocabulary of 266"),
         (["logits", "{tin}", "--text", "a", "--chunk", "0"], "at least 1"),
         (["run", "{tin}", "hi", "--isa", "z80"], "those that do: scalar"),
-        (["run", "{tin}", "hi", "--top-p", "3"], "out of range"),
-        (["run", "{tin}", "hi", "--max-tokens", "0"], "at least 1"),
+        (["run", "{tin}", "hi", "--top-p", "3"], "top_p is 3.0; give a number from 0 to 1"),
+        (["run", "{tin}", "hi", "--max-tokens", "0"], "from 1 to"),
     ],
 )
 def test_bad_input_is_one_line(

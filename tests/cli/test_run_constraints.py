@@ -120,8 +120,8 @@ def test_a_chat_is_held_to_it_line_by_line(
     ("arguments", "said"),
     [
         (["--schema", "{at}/bad.json"], "bad.json: #/contains"),
-        (["--schema", "{at}/broken.json"], "broken.json: the schema is not JSON"),
-        (["--schema", "{at}/absent.json"], "absent.json: No such file"),
+        (["--schema", "{at}/broken.json"], "broken.json: not JSON"),
+        (["--schema", "{at}/absent.json"], "absent.json: no such file"),
         (["--tools", "{at}/s.json"], "s.json: #: tools must be a list"),
         (["--tools", "{at}/broken.json"], "broken.json: not JSON"),
         (["--grammar", "{at}/bad.gbnf"], "bad.gbnf: "),

@@ -56,5 +56,5 @@ def test_refuses_bytes_that_are_not_utf8(tmp_path: Path) -> None:
 def test_refuses_a_file_without_examples(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no example"):
         read_jsonl(write(tmp_path, "\n\n"))
-    with pytest.raises(DataError, match="cannot read: No such file"):
+    with pytest.raises(DataError, match="no such file"):
         read_jsonl(tmp_path / "absent.jsonl")

@@ -181,7 +181,7 @@ def test_stop_texts_are_found_as_a_search_finds_them(model: Model, seed: int) ->
     "options", [{"temperature": -1.0}, {"top_p": 2.0}, {"min_p": -0.1}, {"repetition_penalty": 0.0}]
 )
 def test_sampling_out_of_range_is_refused(model: Model, options: dict[str, float]) -> None:
-    with pytest.raises(RuntimeFault, match="out of range"):
+    with pytest.raises(InputError, match="give a number from"):
         model.generate(PROMPT, **options)
 
 

@@ -91,7 +91,10 @@ def test_calls_and_thoughts_are_written_as_the_model_writes_them(thinker: Model)
     assert "why" not in later and "<tool_call>" in later
     for wrong, what in (
         ({"role": "user", "content": "x", "tool_calls": [call]}, "only the assistant's has tool_calls"),
-        ({"role": "assistant", "tool_calls": [{"name": "f", "arguments": "{"}]}, "are not JSON"),
+        (
+            {"role": "assistant", "tool_calls": [{"name": "f", "arguments": "{"}]},
+            "of f: not JSON",
+        ),
         ({"role": "assistant", "tool_calls": [{"arguments": {}}]}, "a tool call has a name"),
     ):
         with pytest.raises(InputError, match=f"message 2: .*{what}"):

@@ -12,8 +12,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from tinsmith import reading
 from tinsmith.bench.engine import filler
-from tinsmith.errors import TinsmithError
+from tinsmith.errors import FormatError, TinsmithError
 
 
 class Onnx:
@@ -27,7 +28,7 @@ class Onnx:
         self._threads = 0
         self._model: Any = None
         self._generator: Any = None
-        decoder = json.loads((folder / "genai_config.json").read_text("utf-8"))["model"]
+        decoder = reading.read_table(folder / "genai_config.json", FormatError)["model"]
         self._vocab: int = decoder["vocab_size"]
         self.context: int = decoder["context_length"]
         self.facts: dict[str, Any] = {

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
 
+from tinsmith import reading
 from tinsmith.cli import _recipe
 
 HELP = "run a recipe: train, build, verify, evaluate and report"
@@ -16,7 +16,7 @@ def run(args: argparse.Namespace) -> int:
     from tinsmith.evaluate import report
 
     done = _recipe.run_to("report", args)
-    document = json.loads((done.folder / "report.json").read_text(encoding="utf-8"))
+    document = reading.read_table(done.folder / "report.json")
     print(report.table(document["systems"]))
     print(done.folder / "report.html")
     return 0

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
+from tinsmith import reading
 from tinsmith.cli._model import add_model_arguments, open_model
-from tinsmith.errors import InputError
 
 HELP = "how well a model file predicts a text, natively or in another runtime"
 
@@ -25,10 +24,7 @@ def run(args: argparse.Namespace) -> int:
     from tinsmith import progress
     from tinsmith.evaluate.perplexity import perplexity
 
-    try:
-        text = Path(args.text).read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{args.text}: not UTF-8 text at byte {error.start}; save the file as UTF-8") from None
+    text = reading.read_text(args.text)
     model = open_model(args)
     found = perplexity(model, text, args.context, progress.display())
     if args.json:

@@ -6,9 +6,9 @@ import argparse
 import json
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tinsmith import reading
 from tinsmith.cli._model import add_model_arguments, open_model
 from tinsmith.cli._terminal import shown
 from tinsmith.errors import ConstraintError, InputError
@@ -110,7 +110,7 @@ def _answer(
         from tinsmith.runtime.asking import finished
 
         finished(answer)
-        found["value"] = json.loads(answer.text)
+        found["value"] = reading.json(answer.text, "the answer")
     return found
 
 
@@ -126,10 +126,10 @@ def _constraint(args: argparse.Namespace) -> Constraint | str | None:
         return constraints.choices(_choices(args.choices))
     try:
         if args.schema is not None:
-            return constraints.schema(_read(args.schema))
+            return constraints.schema(reading.read_json(args.schema, ConstraintError, unique=True))
         if args.grammar is not None:
             kind = constraints.grammar_kind(args.grammar)
-            return constraints.grammar(_read(args.grammar), kind)
+            return constraints.grammar(reading.read_text(args.grammar), kind)
     except ConstraintError as error:
         raise ConstraintError(f"{args.schema or args.grammar}: {error}") from None
     return "own"
@@ -138,23 +138,15 @@ def _constraint(args: argparse.Namespace) -> Constraint | str | None:
 def _tools(model: Model, path: str) -> Toolbox:
     from tinsmith.runtime.calls import toolbox
 
+    tools = reading.read_json(path, ConstraintError, unique=True)
     try:
-        return toolbox(model, json.loads(_read(path)), None, False, False)
-    except ValueError as error:
-        raise ConstraintError(f"{path}: not JSON: {error}") from None
+        return toolbox(model, tools, None, False, False)
     except ConstraintError as error:
         raise ConstraintError(f"{path}: {error}") from None
 
 
 def _choices(text: str) -> list[str]:
     return [part.strip() for part in text.split(",")]
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text at byte {error.start}; save the file as UTF-8") from None
 
 
 def _tokens(model: Model, args: argparse.Namespace, prompt: str, box: Toolbox | None) -> list[int]:

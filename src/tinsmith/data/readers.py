@@ -8,14 +8,15 @@ part of a test set that the example belongs to, `about` holds whatever the autho
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tinsmith import reading
 from tinsmith.errors import DataError
 
+_FORM = 'each line is one object such as {"input": "…", "output": "…"}'
 KEYS = ("input", "output", "accept", "part", "about")
 
 
@@ -37,17 +38,14 @@ def read_jsonl(path: str | Path) -> list[Example]:
     and for a file that has none.
     """
     path = Path(path)
-    examples = [_example(line, f"{path}:{number}") for number, line in _lines(path)]
+    examples = [_example(line, str(path), number) for number, line in _lines(path)]
     if not examples:
         raise DataError(f'{path}: holds no example; write one a line: {{"input": "…", "output": "…"}}')
     return examples
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot read: {error.strerror or error}; give a JSON-lines file") from error
+    raw = reading.read_bytes(path, DataError)
     for number, line in enumerate(raw.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
         try:
             text = line.decode("utf-8")
@@ -59,27 +57,22 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
             yield number, text
 
 
-def _example(line: str, where: str) -> Example:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{where}: not JSON at column {error.colno}: {error.msg}; each line is one object such as "
-            '{"input": "…", "output": "…"}'
-        ) from None
+def _example(line: str, where: str, number: int) -> Example:
+    row = reading.json(line, where, DataError, line=number, unique=True, advice=_FORM)
+    where = f"{where}:{number}"
     if not isinstance(row, dict):
-        raise DataError(f'{where}: got {_kind(row)}; each line is an object with "input" and "output"')
+        raise DataError(f'{where}: got {reading.kind(row)}; each line is an object with "input" and "output"')
     for key in row:
         if key not in KEYS:
             raise DataError(f'{where}: unknown key "{key}"; an example takes {", ".join(KEYS)}')
     accept = row.get("accept", [])
     if not isinstance(accept, list) or not all(isinstance(text, str) for text in accept):
-        raise DataError(f'{where}: "accept" must be a list of texts, got {_kind(accept)}')
+        raise DataError(f'{where}: "accept" must be a list of texts, got {reading.kind(accept)}')
     part, about = row.get("part"), row.get("about", {})
     if not (part is None or isinstance(part, str)):
-        raise DataError(f'{where}: "part" must be a text, got {_kind(part)}')
+        raise DataError(f'{where}: "part" must be a text, got {reading.kind(part)}')
     if not isinstance(about, dict):
-        raise DataError(f'{where}: "about" must be an object, got {_kind(about)}')
+        raise DataError(f'{where}: "about" must be an object, got {reading.kind(about)}')
     return Example(
         input=_text(row, "input", where),
         output=_text(row, "output", where),
@@ -95,12 +88,7 @@ def _text(row: dict[str, Any], key: str, where: str) -> str:
     value = row[key]
     if not isinstance(value, str):
         hint = "; write the JSON answer as a text" if isinstance(value, dict | list) else ""
-        raise DataError(f'{where}: "{key}" must be a text, got {_kind(value)}{hint}')
+        raise DataError(f'{where}: "{key}" must be a text, got {reading.kind(value)}{hint}')
     if not value.strip():
         raise DataError(f'{where}: "{key}" is empty; write a text')
     return value.strip()
-
-
-def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "a number")

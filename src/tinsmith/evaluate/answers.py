@@ -10,11 +10,13 @@ import dataclasses
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinsmith import files
+from tinsmith import files, reading
+from tinsmith.errors import FormatError
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Job:
 
     @classmethod
     def load(cls, path: Path) -> Job:
-        fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        fields = reading.read_table(path, FormatError)
         fields["items"] = [Item(**item) for item in fields["items"]]
         return cls(**fields)
 
@@ -96,9 +98,7 @@ class AnswerFile:
                 kept = whole
         if kept:
             os.truncate(path, len(kept))
-            for line in kept[len(header) :].splitlines():
-                answer = Answer(**json.loads(line))
-                self.answers[answer.item] = answer
+            self.answers = {answer.item: answer for answer in _answers(kept, path)}
         else:
             with files.atomic_write(path) as new:
                 new.write(header)
@@ -128,5 +128,15 @@ def _line(value: dict[str, Any]) -> bytes:
 
 def read_answers(path: Path) -> list[Answer]:
     """The answers of a finished job, in the order of its items."""
-    lines = path.read_bytes().splitlines()[1:]
-    return sorted((Answer(**json.loads(line)) for line in lines), key=lambda answer: answer.item)
+    return sorted(_answers(reading.read_bytes(path, FormatError), path), key=lambda answer: answer.item)
+
+
+def _answers(data: bytes, path: Path) -> Iterator[Answer]:
+    """Those of a whole file, behind its first line."""
+    advice = "it is damaged, delete it to answer anew"
+    for number, line in enumerate(data.split(b"\n")[1:-1], 2):
+        said = reading.json(line, path, FormatError, line=number, advice=advice)
+        try:
+            yield Answer(**said)
+        except TypeError:
+            raise FormatError(f"{path}:{number}: is no answer; {advice}") from None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tinsmith.errors import UnsupportedError
+from tinsmith import reading
+from tinsmith.errors import InputError, UnsupportedError
 
 METRICS = ("valid", "function", "exact", "equivalent")
 
@@ -25,17 +25,10 @@ class Grade:
 
 def parse_json(text: str) -> Any:
     """Strict JSON (RFC 8259): ValueError on a repeated key, NaN, Infinity, or anything after the value."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        result = dict(pairs)
-        if len(result) != len(pairs):
-            raise ValueError("a key is repeated")
-        return result
-
-    def refuse(constant: str) -> Any:
-        raise ValueError(f"{constant} is not JSON")
-
-    return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+    try:
+        return reading.json(text, "the answer", unique=True)
+    except InputError as error:
+        raise ValueError(str(error)) from None
 
 
 def json_equal(a: Any, b: Any) -> bool:

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from tinsmith import _core
+from tinsmith.checks import whole
 from tinsmith.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,8 +23,7 @@ def perplexity(model: Model, text: str, context: int, display: Display) -> dict[
     Raises InputError for a context that the model does not have, or a text of less than three tokens.
     """
     most = model.info.context
-    if not 4 <= context <= most:
-        raise InputError(f"the context is {context}; this model takes 4 to {most} tokens")
+    whole("the context", context, 4, most)
     tokens, bos = model.tokenize(text, bos=True), model.tokenize("", bos=True)
     if len(tokens) < 3:
         raise InputError(f"the text has {len(tokens)} tokens; give at least 3")

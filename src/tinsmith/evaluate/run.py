@@ -6,7 +6,6 @@ here: its grades by metrics, its costs by systems.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -57,7 +56,7 @@ def baselines(run: Run) -> Made:
         return Made([], {"systems": {}})
     train = dataset.examples(run, "train")
     base = run.facts("data")["base"]
-    tools = json.loads(recipe.resolve(recipe.data.tools).read_text("utf-8")) if recipe.data.tools else None
+    tools = dataset.read_tools(recipe)
     results: dict[str, Any] = {}
     outputs: list[Path] = []
     prompts = Prompts(recipe.data.task, recipe.data.system, train, tools, recipe.eval.shots, recipe.eval.seed)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from tinsmith import children, files
-from tinsmith.errors import TinsmithError
+from tinsmith import children, files, reading
+from tinsmith.errors import FormatError, TinsmithError
 from tinsmith.evaluate import metrics
 from tinsmith.evaluate.answers import Answer, AnswerFile, Job
 
@@ -51,8 +51,9 @@ def ask(name: str, job: Job, folder: Path, on_done: Callable[[int], None]) -> Ou
 def _peak(path: Path, digest: str) -> int | None:
     if not path.exists():
         return None
-    said = json.loads(path.read_text(encoding="utf-8"))
-    return int(said["peak_memory"]) if said["job"] == digest else None
+    said = reading.read_table(path, FormatError, advice="delete it to measure anew")
+    peak = said.get("peak_memory")
+    return peak if said.get("job") == digest and isinstance(peak, int) else None
 
 
 def _run(name: str, job_file: Path, answers: Path, on_done: Callable[[int], None]) -> int:

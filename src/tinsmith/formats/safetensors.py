@@ -10,6 +10,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from tinsmith import reading
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.files import atomic_write, map_file
 
@@ -65,12 +66,8 @@ def read(path: str | Path) -> dict[str, Tensor]:
         raise FormatError(
             f"{path}: a header of {length} bytes in {len(data)}; it is no safetensors file, or truncated"
         )
-    try:
-        header = json.loads(bytes(data[8 : 8 + length]))
-    except ValueError as error:
-        raise FormatError(
-            f"{path}: the header is not JSON: {error}; the file is damaged, fetch it again"
-        ) from error
+    advice = "the file is damaged, fetch it again"
+    header = reading.json(data[8 : 8 + length], f"{path}: the header", FormatError, unique=True, advice=advice)
     if not isinstance(header, dict):
         raise FormatError(f"{path}: the header is not a table; the file is damaged, fetch it again")
     header.pop("__metadata__", None)
@@ -81,7 +78,7 @@ def read(path: str | Path) -> dict[str, Tensor]:
 def _tensor(path: Path, name: str, entry: Any, body: memoryview) -> Tensor:
     try:
         dtype, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
-        whole = all(type(number) is int and number >= 0 for number in (*shape, begin, end))
+        whole = type(dtype) is str and all(type(n) is int and n >= 0 for n in (*shape, begin, end))
     except (TypeError, KeyError, ValueError):
         whole = False
     if not whole:
@@ -110,12 +107,11 @@ def read_folder(folder: str | Path) -> dict[str, Tensor]:
             instead = f"; {pickles[0].name} is a pickle, which may run code: convert it" if pickles else ""
             raise FormatError(f"{folder}: neither {SINGLE} nor {INDEX} is there{instead}")
         return read(folder / SINGLE)
-    try:
-        weight_map: dict[str, str] = json.loads(index.read_bytes())["weight_map"]
-        shards = sorted(set(weight_map.values()))
-        plain = all(Path(shard).name == shard for shard in shards)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise FormatError(f"{index}: no weight_map of tensor names to file names; fetch it again") from error
+    weight_map = reading.read_table(index, FormatError, advice="fetch it again").get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(shard, str) for shard in weight_map.values()):
+        raise FormatError(f"{index}: no weight_map of tensor names to file names; fetch it again")
+    shards = sorted(set(weight_map.values()))
+    plain = all(Path(shard).name == shard and shard != ".." and "\0" not in shard for shard in shards)
     if not plain:
         raise FormatError(f"{index}: a shard lies outside of the folder; allowed: plain file names")
     found: dict[str, Tensor] = {}

@@ -21,6 +21,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+from tinsmith import reading
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.files import atomic_write, map_file
 
@@ -258,12 +259,8 @@ class Tin:
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
-        import json
-
-        try:
-            found = json.loads(bytes(self.entry(MANIFEST)))
-        except (ValueError, RecursionError) as error:
-            raise FormatError(f"{self.where}: {MANIFEST} is damaged: {error}") from error
+        where = f"{self.where}: {MANIFEST}"
+        found = reading.json(self.entry(MANIFEST), where, FormatError, unique=True, advice="it is damaged")
         if (
             not isinstance(found, dict)
             or found.get("format") != _KIND

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tinsmith import reading
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.files import write_text
 from tinsmith.formats import _tokenizer_rules as rules
@@ -27,17 +28,7 @@ _DEFAULT = "default"  # of several chat templates, the one that is used without 
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON table; FormatError names the file and line."""
-    try:
-        found = json.loads(path.read_bytes())
-    except OSError as error:
-        raise FormatError(
-            f"{path}: cannot read: {error.strerror or error}; the folder is incomplete"
-        ) from error
-    except ValueError as error:
-        raise FormatError(f"{path}: not JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise FormatError(f"{path}: a {type(found).__name__}; expected a table")
-    return found
+    return reading.read_table(path, FormatError, advice="the folder is incomplete or damaged, fetch it again")
 
 
 def _optional(path: Path) -> dict[str, Any]:
@@ -262,10 +253,7 @@ def _templates(folder: Path, config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _template(path: Path) -> str:
-    try:
-        return path.read_bytes().decode()
-    except UnicodeDecodeError as error:
-        raise FormatError(f"{path}: not UTF-8 text at byte {error.start}; fetch it again") from None
+    return reading.read_text(path, FormatError, exact=True)
 
 
 def write(

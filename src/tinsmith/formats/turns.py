@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from tinsmith import reading
 from tinsmith.errors import FormatError, InputError, UnsupportedError
 
 ROLES = ("system", "user", "assistant", "tool")  # in the order of TIN_ROLE_*
@@ -242,10 +243,11 @@ class Turns:
         return json.dumps(said, ensure_ascii=False)
 
     @classmethod
-    def from_json(cls, text: str) -> Turns:
+    def from_json(cls, text: str | memoryview) -> Turns:
         """Raises FormatError for anything that `to_json` does not write."""
+        found = reading.json(text, "turn table", FormatError, unique=True, advice="build the file again")
         try:
-            return cls(**{name: _table(said) for name, said in json.loads(text).items()})
+            return cls(**{name: _table(said) for name, said in found.items()})
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise FormatError(f"turn table: {error}; the file is damaged, build it again") from error
 

@@ -71,6 +71,8 @@ def compile_turns(
     with a conversation where table and template part, when the template is none, and InputError when it writes
     today's date and none is given.
     """
+    if not template.isascii() and template.encode("utf-8", "replace").decode("utf-8") != template:
+        raise UnsupportedError("the chat template is not UTF-8 text")
     said = tokens or {}
     told = None if tools is None else json.dumps(list(tools))
     return _turns(template, tuple(said.items()), (*control, *said.values()), told, date)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from tinsmith import reading
+from tinsmith.checks import token_ids
 from tinsmith.errors import InputError
 from tinsmith.runtime.functions import is_type, value_of
 
@@ -32,7 +33,7 @@ def tokens_of(model: Model, prompt: Prompt) -> list[int]:
         if not model.can_chat:
             return model.tokenize(prompt, special=True, bos=True)
     elif prompt and isinstance(prompt[0], int):
-        return list(cast("Sequence[int]", prompt))
+        return token_ids(cast("Sequence[int]", prompt), model.core.info()["vocab"])
     return model.render(conversation(prompt), thinking=direct(model))
 
 
@@ -66,8 +67,5 @@ def json_answer(
     """Model.json."""
     answer = model.generate(tokens_of(model, prompt), constraint=constraint, **options)
     finished(answer)
-    try:
-        value = json.loads(answer.text)
-    except ValueError as error:
-        raise InputError(f"the answer {answer.text[:80]!r} is not JSON: {error}; give a schema") from error
+    value = reading.json(answer.text, f"the answer {answer.text[:80]!r}", advice="give a schema")
     return value_of(schema, value) if is_type(schema) else value

@@ -3,14 +3,13 @@ model."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tinsmith import _core
+from tinsmith import _core, reading
 from tinsmith.errors import ConstraintError, FormatError
 from tinsmith.formats.tin import CONSTRAINT, Tin
 
@@ -41,10 +40,7 @@ def schema_document(what: Any) -> Any:
     from tinsmith.runtime.functions import is_type, schema_of
 
     if isinstance(what, str):
-        try:
-            return json.loads(what)
-        except ValueError as error:
-            raise ConstraintError(f"the schema is not JSON: {error}") from error
+        return reading.json(what, "the schema", ConstraintError, unique=True)
     if isinstance(what, Mapping):
         return dict(what)
     return schema_of(what) if is_type(what) else what

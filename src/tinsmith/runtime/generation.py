@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from tinsmith import _core
+from tinsmith.checks import INT32, UINT64, real, whole
 from tinsmith.errors import InputError
 from tinsmith.formats.turns import split_answer
 from tinsmith.runtime.sessions import TAKEN, Sessions
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
 Finish = Literal["stop", "length", "context", "constraint"]
 
 _NOWHERE = 2**32 - 1
+_LEAST, _MOST = 2.0**-126, 3.4028234663852886e38  # float32's
+_REALS = (
+    ("temperature", 0, _MOST),
+    ("top_p", 0, 1),
+    ("min_p", 0, 1),
+    ("repetition_penalty", _LEAST, _MOST),
+)
+_WHOLES = (("top_k", INT32), ("seed", UINT64), ("lookup", INT32))
 FINISH: dict[int, Finish] = {
     _core.FINISH_END: "stop",
     _core.FINISH_LENGTH: "length",
@@ -70,6 +79,12 @@ class Sampling:
     repetition_penalty: float = 1.0
     seed: int = 0
     lookup: int = 0
+
+    def __post_init__(self) -> None:
+        for name, low, high in _REALS:
+            object.__setattr__(self, name, real(name, getattr(self, name), low, high))
+        for name, most in _WHOLES:
+            object.__setattr__(self, name, whole(name, getattr(self, name), 0, most))
 
     def begin(self, session: _core.Session, max_tokens: int) -> None:
         """Has the session's steps choose up to max_tokens tokens."""
@@ -173,7 +188,7 @@ class Generation:
         constraint: Constraint | None = None,
         heal: bool = False,
     ) -> None:
-        check_max_tokens(max_tokens)
+        max_tokens = check_max_tokens(max_tokens)
         if draft is not None and (sampling.temperature != 0 or sampling.repetition_penalty != 1):
             raise InputError("a draft can only be checked at temperature 0 without repetition penalty")
         if draft is not None and (constraint is not None or heal):
@@ -275,6 +290,5 @@ class Generation:
         return [*draft[:agreed], chosen[agreed]][: self._max_tokens]
 
 
-def check_max_tokens(max_tokens: int) -> None:
-    if max_tokens < 1:
-        raise InputError(f"max_tokens is {max_tokens}; give at least 1")
+def check_max_tokens(max_tokens: int) -> int:
+    return whole("max_tokens", max_tokens, 1)

@@ -8,7 +8,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from tinsmith import _core
-from tinsmith.errors import InputError, RuntimeFault
+from tinsmith.checks import whole
+from tinsmith.errors import RuntimeFault
 from tinsmith.runtime.generation import FINISH, Answer, Completion, Sampling, check_max_tokens
 from tinsmith.runtime.sessions import Lease, shared
 
@@ -40,9 +41,8 @@ def generate_many(
     constraint: Constraint | None = None,
 ) -> list[Completion]:
     """Model.generate_many, on tokens."""
-    check_max_tokens(max_tokens)
-    if concurrency < 1:
-        raise InputError(f"concurrency is {concurrency}; give at least 1")
+    max_tokens = check_max_tokens(max_tokens)
+    concurrency = whole("concurrency", concurrency, 1)
     found: dict[int, Completion] = {}
     if not prompts:
         return []

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tinsmith import reading
 from tinsmith.errors import InputError
 from tinsmith.formats.turns import CLOSING, OPENING
 from tinsmith.models.tool_formats import Call, by_name
@@ -40,10 +40,7 @@ def _call(call: Any, number: int) -> Call:
     said = call.get("function", call) if isinstance(call, Mapping) else {}
     name, arguments = said.get("name"), said.get("arguments", {})
     if isinstance(arguments, str):
-        try:
-            arguments = json.loads(arguments)
-        except ValueError as error:
-            raise InputError(f"message {number}: the arguments of {name} are not JSON: {error}") from None
+        arguments = reading.json(arguments, f"message {number}: the arguments of {name}")
     if not isinstance(name, str) or not isinstance(arguments, dict):
         raise InputError(f"message {number}: a tool call has a name, and arguments that are an object")
     return Call(name, arguments)

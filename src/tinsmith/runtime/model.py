@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tinsmith import _core
+from tinsmith.checks import token_ids, whole
 from tinsmith.cores import usable_cores
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.formats.tin import Tin
@@ -103,21 +104,24 @@ class Model:
 
     def detokenize(self, ids: Sequence[int], *, special: bool = False) -> str:
         """The text of tokens, bytes that are not UTF-8 replaced. special: with the text of control tokens."""
-        pieces = (self.core.token(token) for token in ids)
+        pieces = map(self.core.token, token_ids(ids, self._vocab, "the text"))
         text = b"".join(data for data, control, _ in pieces if special or not control)
         return text.decode("utf-8", "replace")
 
     def token_bytes(self, token: int) -> bytes:
-        return self.core.token(token)[0]
+        return self.core.token(*token_ids([token], self._vocab, "the text"))[0]
 
     def logits(self, tokens: Sequence[int], *, chunk: int | None = None) -> memoryview[float]:
         """Logits of every position: a float32 buffer of shape (tokens, vocab); numpy.asarray takes it as it is.
 
-        chunk: tokens computed at once, which changes no bit. Raises RuntimeFault for tokens that are not in the
-        vocabulary or do not fit the context.
+        chunk: tokens computed at once, which changes no bit. Raises InputError for tokens that are not in the
+        vocabulary, RuntimeFault for more than the context holds.
         """
+        tokens = token_ids(tokens, self._vocab)
         if not tokens:
             raise InputError("no tokens; logits need at least one")
+        if chunk is not None:
+            chunk = whole("chunk", chunk, 1)
         info = self.core.info()
         session = self._new_session(min(len(tokens), info["context"]), min(chunk or self._chunk, len(tokens)))
         session.append(tokens)
@@ -126,6 +130,10 @@ class Model:
         while session.step() == _core.STEP_LOGITS:
             rows += session.logits()[1]
         return memoryview(rows).cast("f", (len(tokens), info["vocab"]))
+
+    @cached_property
+    def _vocab(self) -> int:
+        return int(self.core.info()["vocab"])
 
     @property
     def _chunk(self) -> int:
@@ -150,7 +158,7 @@ class Model:
     def templates(self) -> Turns:
         """The chat template as texts. Raises UnsupportedError with the reason when it could not be compiled."""
         self._check_template()
-        return Turns.from_json(str(self.tin.entry("template.json"), "utf-8"))
+        return Turns.from_json(self.tin.entry("template.json"))
 
     @property
     def turns(self) -> TurnTable:
@@ -238,6 +246,8 @@ class Model:
         chosen anew, and the text stays. Not for token ids.
         """
         sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, seed, lookup)
+        if draft is not None:
+            draft = token_ids(draft, self._vocab, "the draft")
         run = self._generation(prompt, max_tokens, sampling, stop, draft, constraint, heal)
         for _ in run.pieces():
             pass
@@ -395,7 +405,10 @@ class Model:
         )
 
     def _tokens(self, prompt: str | Sequence[int]) -> list[int]:
-        tokens = self.tokenize(prompt, special=True, bos=True) if isinstance(prompt, str) else list(prompt)
+        if isinstance(prompt, str):
+            tokens = self.tokenize(prompt, special=True, bos=True)
+        else:
+            tokens = token_ids(prompt, self._vocab)
         if not tokens:
             raise InputError("the prompt is empty; give at least one token")
         return tokens

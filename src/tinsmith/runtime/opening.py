@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith import _core
+from tinsmith.checks import whole
 from tinsmith.cores import usable_cores
 from tinsmith.errors import FormatError, InputError, RuntimeFault, UnsupportedError
 from tinsmith.files import map_file
@@ -47,8 +48,9 @@ def load(
     signed by `key`, UnsupportedError for a family, format or instruction set that is not there.
     """
     path = Path(path)
-    if threads is not None and not 1 <= threads <= 64:
-        raise InputError(f"threads is {threads}; give 1 to 64")
+    if threads is not None:
+        threads = whole("threads", threads, 1, 64)
+    gpu_layers = whole("gpu_layers", gpu_layers, -1)
     if not path.exists():
         raise InputError(f"{path}: no such file; give a .tin, a .gguf, an .onnx or a Hugging Face folder")
     if backend is None:
@@ -109,8 +111,7 @@ def _native(
         raise UnsupportedError(f"instruction set {isa!r} does not run here; those that do: {', '.join(known)}")
     if kv not in KV_TYPES:
         raise InputError(f"kv is {kv!r}; give one of {', '.join(KV_TYPES)}")
-    if conversations < 1:
-        raise InputError(f"conversations is {conversations}; give at least 1")
+    conversations = whole("conversations", conversations, 1)
     if _is_tin(path):
         if date is not None:
             raise InputError(f"{path}: a tin's date was stated when it was built; leave it out")

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tinsmith import files
+from tinsmith import files, reading
 from tinsmith.errors import FormatError
 from tinsmith.formats.weights import WEIGHT_FORMATS, weight_format
 from tinsmith.models.spec import Spec, Tensor
@@ -106,14 +106,14 @@ class Sensitivity:
             self._read()
 
     def _read(self) -> None:
-        try:
-            held = json.loads(self.path.read_text(encoding="utf-8"))
-            if held["digest"] == self.digest:
-                self.measured, self.errors, self.wholes = (
-                    held[key] for key in ("measured", "errors", "wholes")
-                )
-        except (ValueError, KeyError, TypeError) as error:
-            raise FormatError(f"{self.path}: damaged ({error}); delete it to measure anew") from None
+        advice = "it is damaged, delete it to measure anew"
+        held = reading.read_table(self.path, FormatError, advice=advice)
+        if held.get("digest") != self.digest:
+            return
+        kept: list[Any] = [held.get(key) for key in ("measured", "errors", "wholes")]
+        if not all(isinstance(losses, dict) for losses in kept):
+            raise FormatError(f"{self.path}: holds no losses; {advice}")
+        self.measured, self.errors, self.wholes = kept
 
     def save(self) -> None:
         held = {

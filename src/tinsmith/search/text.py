@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tinsmith import files
+from tinsmith import reading
 from tinsmith.errors import InputError
 from tinsmith.models.spec import Spec
 
@@ -14,10 +14,7 @@ WINDOW = 256  # tokens: attention costs little, and most of a text is seen with 
 
 def read(path: str | Path) -> str:
     """Raises InputError for a file that is missing or no UTF-8 text."""
-    try:
-        return bytes(files.map_file(path)).decode()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text at byte {error.start}; give a plain text") from None
+    return reading.read_text(path)
 
 
 def tokens(spec: Spec, text: str) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from tinsmith import reading
 from tinsmith.errors import FormatError, InputError, MissingExtraError, UnsupportedError
 from tinsmith.formats import safetensors
 from tinsmith.models.chat_template import digest
@@ -77,7 +77,7 @@ class Adapter:
 def template(folder: Path) -> str | None:
     """The chat template that the adapter in a folder was trained under; None where it does not say."""
     path = folder / TEMPLATE
-    return path.read_bytes().decode("utf-8", "surrogatepass") if path.exists() else None
+    return reading.read_text(path, FormatError, exact=True) if path.exists() else None
 
 
 def check_template(folder: Path, settled: str | None) -> None:
@@ -192,13 +192,10 @@ def _float32(folder: Path, key: str, tensor: safetensors.Tensor) -> Any:
 
 
 def _config(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise InputError(f"{path.parent}: holds no {CONFIG}; give an adapter folder") from None
-    except ValueError as error:
-        raise FormatError(f"{path}: not JSON: {error}") from None
-    if not isinstance(config, dict) or config.get("peft_type") != "LORA":
+    if not path.exists():
+        raise InputError(f"{path.parent}: holds no {CONFIG}; give an adapter folder")
+    config = reading.read_table(path, FormatError)
+    if config.get("peft_type") != "LORA":
         raise UnsupportedError(f"{path}: not a LoRA adapter; only plain LoRA is supported")
     if not _is_scale(config.get("lora_alpha")):
         raise FormatError(f"{path}: lora_alpha is {config.get('lora_alpha')!r}; it must be a number above 0")

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tinsmith import reading
+from tinsmith.errors import FormatError
 from tinsmith.files import atomic_write
 
 NAME = "checkpoint.safetensors"
@@ -31,9 +33,9 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            state = json.loads((file.metadata() or {})["state"])
+            state = reading.json((file.metadata() or {})["state"], path, FormatError)
             return {name: file.get_tensor(name) for name in file.keys()}, state  # noqa: SIM118
-    except (SafetensorError, KeyError, ValueError):
+    except (SafetensorError, KeyError, FormatError):
         return None
 
 

@@ -122,7 +122,7 @@ class _Reader:
             return [value for _, value in self._items("]", depth, keyed=False)]
         try:
             value, self.at = json.JSONDecoder().raw_decode(self.text, self.at)
-        except ValueError:
+        except (ValueError, RecursionError):
             self._fail("a value")
         return value
 

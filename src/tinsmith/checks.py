@@ -1,0 +1,61 @@
+"""Numbers that callers give: what is no number, or out of range, is an InputError of one line, at every face.
+
+Behind them the C core takes 32 and 64 bits, and what does not fit would be another number there.
+"""
+
+from __future__ import annotations
+
+import operator
+import reprlib
+from collections.abc import Iterable
+from typing import Any
+
+from tinsmith.errors import InputError
+
+INT32 = (1 << 31) - 1
+UINT64 = (1 << 64) - 1
+
+
+def whole(name: str, given: Any, low: int = 0, high: int = INT32) -> int:
+    """A whole number from `low` to `high`, of any type that is one (numpy's among them) but bool."""
+    try:
+        found = operator.index(given)
+    except TypeError:
+        found = low - 1
+    if isinstance(given, bool) or not low <= found <= high:
+        raise InputError(f"{name} is {_shown(given)}; give a whole number from {low} to {high}")
+    return found
+
+
+def real(name: str, given: Any, low: float, high: float) -> float:
+    try:
+        found = float(given)
+    except (TypeError, ValueError, OverflowError):
+        found = float("nan")
+    if isinstance(given, str | bytes) or not low <= found <= high:
+        raise InputError(f"{name} is {_shown(given)}; give a number from {low:g} to {high:g}")
+    return found
+
+
+def token_ids(given: Iterable[Any], vocab: int, what: str = "the prompt") -> list[int]:
+    """Numbers of tokens in a vocabulary of `vocab`."""
+    try:
+        if isinstance(given, bytes | bytearray | memoryview):
+            raise TypeError
+        found = [operator.index(token) for token in given]
+    except TypeError:
+        raise InputError(f"{what} is neither a text nor a list of whole numbers, tokens' ids") from None
+    if found and not 0 <= min(found) <= max(found) < vocab:
+        at = next(at for at, token in enumerate(found) if not 0 <= token < vocab)
+        raise InputError(
+            f"{what}: token {at + 1}, {_shown(found[at])}, is not in the vocabulary of {vocab}; "
+            f"give 0 to {vocab - 1}"
+        )
+    return found
+
+
+def _shown(given: Any) -> str:
+    try:
+        return reprlib.repr(given)
+    except ValueError:  # an int of more digits than Python writes
+        return "a number of thousands of digits"

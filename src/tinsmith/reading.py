@@ -1,0 +1,197 @@
+"""Text, JSON and TOML of a user or a file, read with limits: the one place that does.
+
+What comes from outside is UTF-8, of a size, nests no deeper than DEPTH, has no number that float64 can't hold
+or that takes long to read, no NaN or Infinity, and no half of a surrogate pair, which nothing could write
+again. A fault is an error of one line with the file, the line or the place in the value, and what to do. Errors
+are of the class that the caller gives as `fault`.
+
+json and tomllib are imported where they are used: opening a tin to run it needs neither, and should be quick.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+from tinsmith.errors import InputError
+
+DEPTH = 200  # tables and lists in one another
+SIZE = 1 << 30  # bytes of a file that is read as a whole
+SMALL = 1 << 22  # of a file that people write
+DIGITS = 300  # of a whole number: float64 holds no more
+_SHOWN = 60
+
+Fault = type[InputError]
+# A surrogate as JSON and TOML escape it, and a number that may be past float64.
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_LONG = re.compile(r"\d{300}|[eE]\+?\d{3}")
+_MOST = 10**DIGITS
+_NESTS = f"nests more than {DEPTH} tables and lists in one another"
+
+
+def read_bytes(path: str | Path, fault: Fault = InputError, *, most: int = SIZE) -> bytes:
+    """A file as a whole. Raises `fault` where there is none, it can't be read, or it is larger than `most`."""
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            data = file.read(most + 1)
+    except FileNotFoundError:
+        raise fault(f"{path}: no such file; check the path") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise fault(f"{path}: cannot read: {getattr(error, 'strerror', None) or error}") from None
+    if len(data) > most:
+        raise fault(f"{path}: is larger than {most:,} bytes, which is the most that is read of such a file")
+    return data
+
+
+def text(
+    data: bytes | bytearray | memoryview, where: str | Path, fault: Fault = InputError, *, exact: bool = False
+) -> str:
+    """UTF-8; a byte order mark is dropped, but where the text is to be exact."""
+    raw = bytes(data)
+    try:
+        return (raw if exact else raw.removeprefix(b"\xef\xbb\xbf")).decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise fault(f"{where}:{line}: not UTF-8 text at byte {error.start}; save it as UTF-8") from None
+
+
+def read_text(path: str | Path, fault: Fault = InputError, *, most: int = SIZE, exact: bool = False) -> str:
+    return text(read_bytes(path, fault, most=most), path, fault, exact=exact)
+
+
+def json(
+    given: str | bytes | bytearray | memoryview,
+    where: str | Path,
+    fault: Fault = InputError,
+    *,
+    line: int | None = None,
+    unique: bool = False,
+    advice: str = "",
+) -> Any:
+    """A JSON value. line: of the file, where `given` is one line of it. unique: no key stands twice in a table;
+    else the last one counts, as everywhere. advice: how an error ends."""
+    import json as reader
+
+    ending = f"; {advice}" if advice else ""
+    here = f"{where}:{line}" if line is not None else str(where)
+    said = given if isinstance(given, str) else text(given, where, fault)
+
+    def constant(name: str) -> NoReturn:
+        raise fault(f"{here}: {name} is no JSON number{ending}")
+
+    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(found)
+        if len(made) != len(found):
+            seen: set[str] = set()
+            twice = next(key for key, _ in found if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+            raise fault(f"{here}: the key {_shown(twice)} stands twice in a table{ending}")
+        return made
+
+    try:
+        value = reader.loads(said, parse_constant=constant, object_pairs_hook=pairs if unique else None)
+    except reader.JSONDecodeError as error:
+        at = here if line is not None or "\n" not in said.rstrip() else f"{where}:{error.lineno}"
+        raise fault(f"{at}: not JSON at column {error.colno}: {error.msg}{ending}") from None
+    except RecursionError:
+        raise fault(f"{here}: {_NESTS}{ending}") from None
+    except ValueError:
+        raise fault(f"{here}: a number has more than {DIGITS} digits{ending}") from None
+    _check_depth(value, here, fault, ending)
+    if _SURROGATE.search(said) or _LONG.search(said):
+        _check_leaves(value, here, fault, ending)
+    return value
+
+
+def read_json(
+    path: str | Path, fault: Fault = InputError, *, most: int = SIZE, unique: bool = False, advice: str = ""
+) -> Any:
+    return json(read_bytes(path, fault, most=most), path, fault, unique=unique, advice=advice)
+
+
+def read_table(
+    path: str | Path, fault: Fault = InputError, *, most: int = SIZE, unique: bool = False, advice: str = ""
+) -> dict[str, Any]:
+    """A JSON file that holds a table."""
+    found = read_json(path, fault, most=most, unique=unique, advice=advice)
+    if not isinstance(found, dict):
+        ending = f"; {advice}" if advice else ""
+        raise fault(f"{path}: holds {kind(found)}, and should hold a table{ending}")
+    return found
+
+
+def toml(said: str, where: str | Path, fault: Fault = InputError) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        value = tomllib.loads(said)
+    except tomllib.TOMLDecodeError as error:
+        raise fault(f"{where}: not valid TOML: {_shown(str(error), 200)}") from None
+    except RecursionError:
+        raise fault(f"{where}: {_NESTS}") from None
+    except ValueError as error:  # of numbers and dates
+        raise fault(f"{where}: not valid TOML: {_shown(str(error), 200)}") from None
+    _check_depth(value, str(where), fault, "")
+    _check_leaves(value, str(where), fault, "", infinite=True)
+    return value
+
+
+def kind(value: Any) -> str:
+    """What a JSON value is, in words."""
+    names = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def _check_depth(value: Any, where: str, fault: Fault, ending: str) -> None:
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(DEPTH):
+        inside = (one.values() if isinstance(one, dict) else one for one in level)
+        level = [inner for items in inside for inner in items if isinstance(inner, dict | list)]
+    if level:
+        raise fault(f"{where}: {_NESTS}{ending}")
+
+
+def _check_leaves(value: Any, where: str, fault: Fault, ending: str, *, infinite: bool = False) -> None:
+    for place, leaf in leaves(value):
+        wrong = None
+        if isinstance(leaf, str) and not _whole(leaf):
+            wrong = "holds half of a surrogate pair, which is no character"
+        elif isinstance(leaf, float) and math.isinf(leaf) and not infinite:
+            wrong = "is a number past what float64 holds"
+        elif isinstance(leaf, int) and abs(leaf) >= _MOST:
+            wrong = f"is a number of more than {DIGITS} digits"
+        if wrong is not None:
+            raise fault(f"{where}: {place or 'the value'} {wrong}{ending}")
+
+
+def _whole(said: str) -> bool:
+    try:
+        said.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def leaves(value: Any) -> Iterator[tuple[str, Any]]:
+    """Every value that is no table or list, and every key, with its place: `a.b[2]`."""
+    waiting: list[tuple[str, Any]] = [("", value)]
+    while waiting:
+        place, one = waiting.pop()
+        if isinstance(one, dict):
+            for key, inner in reversed(one.items()):
+                inside = f"{place}.{_shown(key)}" if place else _shown(key)
+                waiting.append((inside, inner))
+            yield from ((f"a key in {place or 'the table'}", key) for key in one)
+        elif isinstance(one, list):
+            waiting += [(f"{place}[{at}]", inner) for at, inner in reversed(list(enumerate(one)))]
+        else:
+            yield place, one
+
+
+def _shown(said: str, most: int = _SHOWN) -> str:
+    """On one line, and not too long."""
+    short = said if len(said) <= most else f"{said[:most]}…"
+    return short if short.isprintable() else ascii(short)[1:-1]
