@@ -50,7 +50,7 @@ make_venv() {
 
 pip() { .venv/bin/python -m pip --quiet --disable-pip-version-check "$@"; }
 
-# What building and EXTRAS need, one requirement a line, as pyproject.toml states it.
+# What building, the package and EXTRAS need, one requirement a line, as pyproject.toml states it.
 requirements() {
     .venv/bin/python - "$@" <<'PYTHON'
 import sys, tomllib
@@ -58,7 +58,8 @@ import sys, tomllib
 with open("pyproject.toml", "rb") as file:
     project = tomllib.load(file)
 extras = project["project"]["optional-dependencies"]
-wanted = [*project["build-system"]["requires"], *(line for extra in sys.argv[1:] for line in extras[extra])]
+wanted = [*project["build-system"]["requires"], *project["project"]["dependencies"]]
+wanted += [line for extra in sys.argv[1:] for line in extras[extra]]
 print("\n".join(dict.fromkeys(wanted)))
 PYTHON
 }

@@ -4,6 +4,7 @@ import errno
 import importlib
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from tinsmith import __version__, cli
+from tinsmith.cli import _group
 from tinsmith.errors import InputError
 
 
@@ -20,11 +22,9 @@ def verb(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def install(action: Any) -> None:
         module = ModuleType("tinsmith.cli.odd")
-        module.HELP = "odd"  # type: ignore[attr-defined]
-        module.add_arguments = lambda parser: None  # type: ignore[attr-defined]
-        module.run = action  # type: ignore[attr-defined]
+        module.__dict__.update(HELP="odd", PARAMETERS=[], run=action)
         monkeypatch.setitem(sys.modules, "tinsmith.cli.odd", module)
-        monkeypatch.setattr(cli, "verbs", lambda: {"odd": Path("odd.py")})
+        monkeypatch.setattr(_group, "entries", lambda folder: {"odd": cli.Entry(Path("odd.py"), "odd", "run")})
 
     return install
 
@@ -41,6 +41,7 @@ def test_the_overview_says_what_each_verb_does() -> None:
     for name, file in cli.verbs().items():
         module = importlib.import_module(f"tinsmith.cli.{name}")
         assert cli.help_line(file) == module.HELP
+        assert cli.entries()[name].section == module.SECTION in cli.SECTIONS
         assert f"  {name} " in cli.overview()
         assert 0 < len(module.HELP) < 90 and not module.HELP.endswith(".")
 
@@ -49,23 +50,29 @@ def test_help_and_version_load_nothing_heavy() -> None:
     script = (
         "import sys; from tinsmith import cli; codes = [cli.main(['--help']), cli.main(['--version'])]; "
         "heavy = {'torch', 'numpy', 'rich', 'jinja2', 'transformers', 'tinsmith._core'} & set(sys.modules); "
-        "verbs = [m for m in sys.modules if m.startswith('tinsmith.cli.')]; print(codes, heavy, verbs)"
+        "verbs = [m for m in cli.verbs() if 'tinsmith.cli.' + m in sys.modules]; print(codes, heavy, verbs)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
     assert lines[-2:] == [f"tinsmith {__version__}", "[0, 0] set() []"]
 
 
+def test_the_overview_has_the_sections_in_order() -> None:
+    lines = cli.overview().splitlines()
+    headings = [line.removesuffix(":").lower() for line in lines if line.endswith(":") and line[0] != " "]
+    assert headings == list(cli.SECTIONS)
+
+
 def test_no_verb_shows_the_overview_and_fails(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([]) == 2
-    assert "verbs:" in capsys.readouterr().out
+    assert "Begin:" in capsys.readouterr().out
 
 
 def test_an_unknown_verb_names_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["mkae"]) == 2
     error = capsys.readouterr().err
     assert error.startswith(
-        "tinsmith: error: mkae: no such verb, did you mean make?; the verbs are bench, build, eval"
+        "tinsmith: error: mkae: no such verb, did you mean make?; the verbs are bench, build, completion, eval"
     )
 
 
@@ -98,6 +105,71 @@ def test_a_fault_of_ours_is_not_hidden(verb: Any) -> None:
     verb(raiser(ZeroDivisionError()))
     with pytest.raises(ZeroDivisionError):
         cli.main(["odd"])
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[_group.Group]:
+    """A folder of verbs with a group in it: `adapters add FILE [--scale X]`."""
+    folder = tmp_path / "shop"
+    (folder / "adapters").mkdir(parents=True)
+    (folder / "__init__.py").touch()
+    (folder / "adapters" / "__init__.py").write_text('HELP = "skills on one base"\nSECTION = "run"\n')
+    (folder / "adapters" / "_shared.py").touch()
+    (folder / "adapters" / "add.py").write_text(ADD)
+    (folder / "broken.py").write_text('HELP = "broken"\nSECTION = "ship"\nraise ZeroDivisionError\n')
+    monkeypatch.syspath_prepend(tmp_path)
+    yield _group.root(folder, "shop")
+    for name in [name for name in sys.modules if name.split(".")[0] == "shop"]:
+        del sys.modules[name]
+
+
+ADD = """
+from tinsmith.cli._command import argument, option
+from tinsmith.cli._types import File, Number
+
+HELP = "one more"
+PARAMETERS = [
+    argument("file", "FILE", File(".tin"), help="a .tin"),
+    option("--scale", Number(), default=1.0, metavar="X", help="how strong"),
+]
+
+
+def run(args):
+    print(args.file, args.scale)
+    return 3
+"""
+
+
+def test_a_folder_is_a_group_of_verbs(
+    shop: _group.Group, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert list(cli.verbs(shop.folder)) == ["adapters add", "broken"]
+    assert _group.call(["adapters", "add", "x.tin", "--scale", "2"], shop) == 3
+    assert capsys.readouterr().out == "x.tin 2.0\n"
+    monkeypatch.setenv("TINSMITH_ADAPTERS_ADD_SCALE", "0.5")
+    _group.call(["adapters", "add", "x.tin"], shop)
+    assert capsys.readouterr().out == "x.tin 0.5\n"
+
+
+def test_a_group_says_what_is_in_it_and_imports_nothing_of_it(
+    shop: _group.Group, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _group.call(["--help"], shop) == 0
+    assert "Run:\n  adapters  skills on one base\n" in capsys.readouterr().out
+    assert _group.call(["adapters", "--help"], shop) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("Usage: tinsmith adapters VERB [ARGUMENTS]\n\nskills on one base\n")
+    assert "Verbs:\n  add  one more\n" in said
+    assert _group.call(["adapters"], shop) == cli.FAILED
+    assert capsys.readouterr().out == said
+    assert "shop.adapters.add" not in sys.modules
+    assert _group.call(["adapters", "add", "--help"], shop) == 0
+    assert "Usage: tinsmith adapters add [OPTIONS] FILE" in capsys.readouterr().out
+    for wrong in (["adapters", "ad"], ["adapter"]):
+        with pytest.raises(InputError, match="no such verb, did you mean ad"):
+            _group.call(wrong, shop)
+    with pytest.raises(ZeroDivisionError):
+        _group.call(["broken"], shop)
 
 
 def test_a_reader_that_leaves_is_no_error() -> None:

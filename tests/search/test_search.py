@@ -256,7 +256,10 @@ def test_the_verbs(words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str
         (["--type", "q4_0", "--max-size", "1MB"], "--max-size is for the type auto"),
         (["--type", "q4_0", "--gptq"], "give --calibration"),
         (["--type", "q4_0", "--calibration", "T"], "for the type auto and for --gptq"),
-        (["--type", "auto", "--calibration", "T", "--max-size", "many"], "--max-size: 'many' is no size"),
+        (
+            ["--type", "auto", "--calibration", "T", "--max-size", "many"],
+            "--max-size many: give a number of bytes",
+        ),
     ],
 )
 def test_flags_that_do_not_go_together(

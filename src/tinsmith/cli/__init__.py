@@ -1,70 +1,91 @@
-"""The command group. A verb is a module of this folder: HELP, add_arguments(parser) and run(args).
+"""The command line: verbs, each a module of this folder, or of a folder in it, which is a group of verbs.
 
-Only the chosen verb is imported; the overview reads the others' HELP from their source.
+A verb states HELP and SECTION, each on one line, PARAMETERS (`_command.py`) and run(args). Only the verb that
+is called is imported: the overview reads the others' lines from their source, and needs no click for that.
 """
 
 from __future__ import annotations
 
-import argparse
-import ast
-import difflib
 import errno
-import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from tinsmith.cli._terminal import shown
-from tinsmith.errors import InputError, TinsmithError
+from tinsmith.errors import TinsmithError
 
 FAILED = 2
 INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
+FOLDER = Path(__file__).parent
+COMPLETE = "_TINSMITH_COMPLETE"  # of the environment: a shell asks for completions, or for its script
+ABOUT = "Turns examples and a small base model into a sealed language model that runs anywhere."
+# In the overview's order. The verbs of a group have none.
+SECTIONS = ("begin", "train", "build", "run", "ship", "measure")
 
 
-def verbs() -> dict[str, Path]:
-    """Verb to source file, in alphabetical order."""
-    folder = Path(__file__).parent
-    return {file.stem: file for file in sorted(folder.glob("*.py")) if not file.stem.startswith("_")}
+class Entry(NamedTuple):
+    """A verb or a group. path: its source file, or its folder."""
+
+    path: Path
+    help: str
+    section: str
+
+
+def entries(folder: Path = FOLDER) -> dict[str, Entry]:
+    """The verbs and groups of a folder by name, in alphabetical order."""
+    found = {}
+    for path in sorted(folder.iterdir()):
+        source = path / "__init__.py" if path.is_dir() else path
+        if source.suffix == ".py" and not path.name.startswith(("_", ".")) and source.is_file():
+            text = source.read_text(encoding="utf-8")
+            found[path.stem] = Entry(path, _constant(text, "HELP"), _constant(text, "SECTION"))
+    return found
+
+
+def _constant(source: str, name: str) -> str:
+    found = re.search(rf'^{name} = "([^"\\\n]*)"$', source, flags=re.MULTILINE)
+    return found[1] if found else ""
+
+
+def verbs(folder: Path = FOLDER, prefix: str = "") -> dict[str, Path]:
+    """Verb to source file; those of a group after its name, such as `adapters add`."""
+    found: dict[str, Path] = {}
+    for name, entry in entries(folder).items():
+        if entry.path.is_dir():
+            found |= verbs(entry.path, f"{prefix}{name} ")
+        else:
+            found[prefix + name] = entry.path
+    return found
 
 
 def help_line(file: Path) -> str:
     """The HELP text of a verb's source, read without importing it."""
-    for node in ast.parse(file.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign):
-            target = node.targets[0]
-        elif isinstance(node, ast.AnnAssign):
-            target = node.target
-        else:
-            continue
-        if isinstance(target, ast.Name) and target.id == "HELP" and node.value is not None:
-            return str(ast.literal_eval(node.value))
-    return ""
+    return _constant(file.read_text(encoding="utf-8"), "HELP")
 
 
-def overview() -> str:
-    known = verbs()
-    width = max((len(name) for name in known), default=0)
-    lines = [f"  {name:<{width}}  {help_line(file)}" for name, file in known.items()]
-    return "\n".join(
-        [
-            "usage: tinsmith VERB [arguments]",
-            "",
-            "Turns examples and a small base model into a sealed language model that runs anywhere.",
-            "",
-            "verbs:",
-            *lines,
-            "",
-            "tinsmith VERB --help says more of one verb; tinsmith --version prints the version.",
-        ]
-    )
+def overview(command: str = "tinsmith", folder: Path = FOLDER, text: str = "") -> str:
+    """What `--help` prints of all verbs, or of a group's. text: what the group is for."""
+    known = entries(folder)
+    width = max(map(len, known), default=0)
+    lines = [f"Usage: {command} VERB [ARGUMENTS]", ""]
+    lines += [text or ABOUT, ""]
+    for section in dict.fromkeys((*SECTIONS, *(entry.section for entry in known.values()))):
+        rows = [f"  {name:<{width}}  {entry.help}" for name, entry in known.items() if entry.section == section]
+        lines += [f"{section.capitalize() or 'Verbs'}:", *rows, ""] if rows else []
+    version = "; tinsmith --version prints the version" if folder == FOLDER else ""
+    return "\n".join([*lines, f"{command} VERB --help says more of one verb{version}."])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command line; returns the exit code: 0, 2 for an error of the user's, 130 when interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _dispatch(arguments)
+        code = _dispatch(arguments)
+        sys.stdout.flush()
+        return code
     except TinsmithError as error:
         return _fail(str(error))
     except KeyboardInterrupt:
@@ -84,26 +105,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(arguments: list[str]) -> int:
+    instruction = os.environ.get(COMPLETE)
+    if instruction:
+        from tinsmith.cli import _shells
+
+        return _shells.answer(instruction)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(overview())
         return 0 if arguments else FAILED
-    if arguments[0] == "--version":
-        from tinsmith import __version__
+    from tinsmith.cli import _group
 
-        print(f"tinsmith {__version__}")
-        return 0
-    name, *rest = arguments
-    known = verbs()
-    if name not in known:
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f", did you mean {close[0]}?" if close else ""
-        raise InputError(f"{name}: no such verb{hint}; the verbs are {', '.join(known)}")
-    module = importlib.import_module(f"tinsmith.cli.{name}")
-    parser = argparse.ArgumentParser(prog=f"tinsmith {name}", description=module.HELP)
-    module.add_arguments(parser)
-    code: int = module.run(parser.parse_args(rest))
-    sys.stdout.flush()
-    return code
+    return _group.call(arguments)
 
 
 def _fail(message: str) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tinsmith.cli._command import Args, flag, option
+from tinsmith.cli._types import File, Folder, Number, Size
 from tinsmith.errors import InputError
 from tinsmith.recipe import AUTO, BUDGETS
 
@@ -18,35 +19,37 @@ if TYPE_CHECKING:
     from tinsmith.targets import Target
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("auto", "the best choice of formats within a budget, tensor by tensor")
-    group.add_argument("--calibration", metavar="TEXT", help="a text such as the model will see")
-    group.add_argument("--max-size", metavar="SIZE", help="of the GGUF file, such as 90MB or 85MiB")
-    group.add_argument("--bits", type=float, metavar="B", help="a weight, on average")
-    group.add_argument("--memory", metavar="SIZE", help="that weights take when the model runs")
-    group.add_argument("--speed", type=float, metavar="N", help="tokens a second, at --bandwidth")
-    group.add_argument("--bandwidth", metavar="SIZE", help="bytes a second that the device reads")
-    group.add_argument(
+GROUP = "Auto, the best choice of formats within a budget, tensor by tensor"
+PARAMETERS = [
+    option("--calibration", File(), group=GROUP, metavar="TEXT", help="a text such as the model will see"),
+    option("--max-size", Size(), group=GROUP, metavar="SIZE", help="of the GGUF file, such as 90MB or 85MiB"),
+    option("--bits", Number(), group=GROUP, metavar="B", help="a weight, on average"),
+    option("--memory", Size(), group=GROUP, metavar="SIZE", help="that weights take when the model runs"),
+    option("--speed", Number(), group=GROUP, metavar="N", help="tokens a second, at --bandwidth"),
+    option("--bandwidth", Size(), group=GROUP, metavar="SIZE", help="bytes a second that the device reads"),
+    option(
         "--min-accuracy",
-        type=float,
+        Number(),
+        group=GROUP,
         metavar="A",
         help="the smallest file whose likeliest tokens are the float model's so often, such as 0.98",
-    )
-    group.add_argument("--thorough", action="store_true", help="measure every format of every tensor")
-    group.add_argument("--work", type=Path, metavar="DIR", help="keeps what was measured, to go on from")
+    ),
+    flag("--thorough", group=GROUP, help="measure every format of every tensor"),
+    option("--work", Folder(), group=GROUP, metavar="DIR", help="keeps what was measured, to go on from"),
+]
 
 
 def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def given(args: argparse.Namespace) -> list[str]:
+def given(args: Args) -> list[str]:
     """The flags of this group that were given."""
     names = (*BUDGETS, "bandwidth", "calibration", "thorough", "work")
     return [_flag(name) for name in names if getattr(args, name)]
 
 
-def check(args: argparse.Namespace, formats: Sequence[str]) -> None:
+def check(args: Args, formats: Sequence[str]) -> None:
     """Raises InputError for flags that do not go together."""
     budgets = [_flag(name) for name in BUDGETS if getattr(args, name) is not None]
     gptq = getattr(args, "gptq", False)
@@ -65,41 +68,27 @@ def check(args: argparse.Namespace, formats: Sequence[str]) -> None:
         raise InputError("--calibration is for the type auto and for --gptq; give one of them")
 
 
-def size(given: str, flag: str) -> int:
-    """Bytes of '90MB', '85.5MiB' or a plain number."""
-    from tinsmith.tables import bytes_of
-
-    try:
-        return bytes_of(int(given) if given.isdecimal() else given)
-    except ValueError as error:
-        raise InputError(f"{flag}: {error}") from None
-
-
-def budget(args: argparse.Namespace, room: int | None, devices: Sequence[Target]) -> Budget:
+def budget(args: Args, room: int | None, devices: Sequence[Target]) -> Budget:
     """devices: that are built for; room: bytes that the matrices may take in them."""
     from tinsmith import fitting
     from tinsmith.search.budget import Budget
 
-    def sized(name: str) -> int | None:
-        given = getattr(args, name)
-        return None if given is None else size(given, _flag(name))
-
     return Budget(
-        max_size=sized("max_size"),
+        max_size=args.max_size,
         bits=args.bits,
-        memory=fitting.least(sized("memory"), room),
+        memory=fitting.least(args.memory, room),
         speed=args.speed,
-        bandwidth=sized("bandwidth") or fitting.bandwidth(devices),
+        bandwidth=args.bandwidth or fitting.bandwidth(devices),
         min_accuracy=args.min_accuracy,
     )
 
 
-def work_folder(args: argparse.Namespace, out: Path) -> Path:
+def work_folder(args: Args, out: Path) -> Path:
     return args.work or out.with_name(out.stem + ".search")
 
 
 def search(
-    args: argparse.Namespace,
+    args: Args,
     spec: Spec,
     folder: Path,
     display: Display,

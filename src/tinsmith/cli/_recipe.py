@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tinsmith.cli._command import Args, argument, option
+from tinsmith.cli._types import File, Folder
 
 if TYPE_CHECKING:
     from tinsmith.stages import Run
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recipe", metavar="RECIPE", help="a recipe, a TOML file")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="the run's folder (default: runs/<name>)")
+PARAMETERS = [
+    argument("recipe", "RECIPE", File(".toml"), help="a recipe, a TOML file"),
+    option("--out", Folder(), metavar="DIR", help="the run's folder (default: runs/<name>)"),
+]
 
 
-def run_to(goal: str, args: argparse.Namespace) -> Run:
+def run_to(goal: str, args: Args) -> Run:
     """Brings one stage of the recipe, and the stages it needs, up to date."""
     from tinsmith import pipeline, progress, recipe
 

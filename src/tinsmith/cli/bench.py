@@ -2,49 +2,53 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from tinsmith.errors import InputError
+from tinsmith.cli._command import Args, argument, flag, option
+from tinsmith.cli._types import File, Texts, Whole, Wholes, Word, isas
+
+T = TypeVar("T")
 
 HELP = "measure a model file's speed, beside llama.cpp and onnxruntime"
+SECTION = "measure"
+
+PARAMETERS = [
+    argument("file", "FILE", File(".gguf", ".tin"), help="a .gguf or a .tin"),
+    option("--threads", Wholes(), metavar="1,2", help="numbers of threads (default: 1 and the cores)"),
+    option("--prompt", Whole(), default=512, metavar="N", help="tokens computed at once (default: 512)"),
+    option("--generate", Whole(), default=64, metavar="N", help="tokens decoded one by one (default: 64)"),
+    option(
+        "--depth",
+        Wholes(),
+        default="0,512",
+        metavar="0,512",
+        help="tokens that the cache holds before (default: 0,512)",
+    ),
+    option(
+        "--against",
+        Texts("llama.cpp", "onnxruntime"),
+        metavar="ENGINES",
+        help="peers on the same weights: llama.cpp, onnxruntime",
+    ),
+    option("--repeat", Whole(), default=5, metavar="N", help="the median of N counts (default: 5)"),
+    option("--isa", Word(isas), metavar="S", help="instruction set of tinsmith itself (default: the best one)"),
+    flag("--json", help="print rows, ratios, machine … as JSON"),
+]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="a .gguf or a .tin")
-    parser.add_argument("--threads", metavar="1,2", help="numbers of threads (default: 1 and the cores)")
-    parser.add_argument(
-        "--prompt", type=int, default=512, metavar="N", help="tokens computed at once (default: 512)"
-    )
-    parser.add_argument(
-        "--generate", type=int, default=64, metavar="N", help="tokens decoded one by one (default: 64)"
-    )
-    parser.add_argument(
-        "--depth", default="0,512", metavar="0,512", help="tokens that the cache holds before (default: 0,512)"
-    )
-    parser.add_argument(
-        "--against", default="", metavar="ENGINES", help="peers on the same weights: llama.cpp, onnxruntime"
-    )
-    parser.add_argument(
-        "--repeat", type=int, default=5, metavar="N", help="the median of N counts (default: 5)"
-    )
-    parser.add_argument("--isa", metavar="S", help="instruction set of tinsmith itself (default: the best one)")
-    parser.add_argument("--json", action="store_true", help="print rows, ratios, machine … as JSON")
-
-
-def run(args: argparse.Namespace) -> int:
+def run(args: Args) -> int:
     from tinsmith import bench, progress
     from tinsmith.bench.machine import cores
 
     options = bench.Options(
-        threads=_numbers("threads", args.threads) if args.threads else sorted({1, cores()}),
+        threads=_once(args.threads or sorted({1, cores()})),
         prompt=args.prompt,
         generate=args.generate,
-        depths=_numbers("depth", args.depth),
-        against=list(dict.fromkeys(name.strip() for name in args.against.split(",") if name.strip())),
+        depths=_once(args.depth),
+        against=_once(args.against or []),
         repeat=args.repeat,
         isa=args.isa,
     )
@@ -53,11 +57,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _numbers(name: str, text: str) -> list[int]:
-    try:
-        return list(dict.fromkeys(int(item) for item in text.split(",")))
-    except ValueError:
-        raise InputError(f"--{name} {text!r}: give whole numbers separated by commas, such as 1,2") from None
+def _once(given: Sequence[T]) -> list[T]:
+    return list(dict.fromkeys(given))
 
 
 def report(found: Mapping[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinsmith.cli import _budget
-from tinsmith.errors import InputError, UnsupportedError
+from tinsmith.cli._command import Args, argument, one_of, option
+from tinsmith.cli._types import Device, File, Folder, Format, Whole, base_names
+from tinsmith.errors import InputError
 from tinsmith.formats.tin import BILL
 from tinsmith.recipe import AUTO, FORMATS, Build
 
@@ -18,44 +19,62 @@ if TYPE_CHECKING:
     from tinsmith.targets import Target
 
 HELP = "build GGUF and tin files from a recipe or a model"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "source", metavar="RECIPE|MODEL", help="a recipe (.toml), a GGUF file, a Hugging Face folder or a name"
-    )
-    parser.add_argument(
+SECTION = "build"
+PARAMETERS = [
+    argument(
+        "source",
+        "RECIPE|MODEL",
+        File(".toml", ".gguf", names=base_names),
+        help="a recipe (.toml), a GGUF file, a Hugging Face folder or a name",
+    ),
+    option(
         "--format",
+        Format(auto=True),
         dest="formats",
-        nargs="+",
+        several=True,
         metavar="F",
         help=f"weight formats of a MODEL: {', '.join(map(str.lower, FORMATS))}, auto (default: f16 q8_0 q4_0)",
-    )
-    parser.add_argument("--imatrix", metavar="F", help="which inputs of a MODEL matter, by tinsmith imatrix")
-    parser.add_argument("--context", type=int, default=0, help="tokens a session holds, for a MODEL (0: all)")
-    parser.add_argument("--name", help="what the files are called, for a MODEL (default: as the model)")
-    parser.add_argument(
+    ),
+    option(
+        "--imatrix",
+        File(".gguf", ".dat"),
+        metavar="F",
+        help="which inputs of a MODEL matter, by tinsmith imatrix",
+    ),
+    option("--context", Whole(0), default=0, metavar="N", help="tokens a session holds, for a MODEL (0: all)"),
+    option("--name", metavar="NAME", help="what the files are called, for a MODEL (default: as the model)"),
+    option(
         "--date", metavar="D", help="what a MODEL's chat template takes for today, where it writes the date"
-    )
-    given = parser.add_mutually_exclusive_group()
-    given.add_argument("--schema", metavar="F", help="a JSON Schema that every answer of a MODEL obeys")
-    given.add_argument("--tools", metavar="F", help="a list of tools: every answer of a MODEL is a call of one")
-    given.add_argument("--grammar", metavar="F", help="a grammar (.gbnf or .lark) of a MODEL's answers")
-    parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="for the files (default: runs/<recipe name>, or here)"
-    )
-    parser.add_argument(
+    ),
+    *one_of(
+        option("--schema", File(".json"), metavar="F", help="a JSON Schema that every answer of a MODEL obeys"),
+        option(
+            "--tools",
+            File(".json"),
+            metavar="F",
+            help="a list of tools: every answer of a MODEL is a call of one",
+        ),
+        option(
+            "--grammar",
+            File(".gbnf", ".lark"),
+            metavar="F",
+            help="a grammar (.gbnf or .lark) of a MODEL's answers",
+        ),
+    ),
+    option("--out", Folder(), metavar="DIR", help="for the files (default: runs/<recipe name>, or here)"),
+    option(
         "--target",
+        Device(),
         dest="targets",
-        nargs="+",
-        default=[],
+        several=True,
         metavar="T",
         help="devices the files must fit, by default in their own formats; their runtimes go to runtime-T",
-    )
-    _budget.add_arguments(parser)
+    ),
+    *_budget.PARAMETERS,
+]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Args) -> int:
     from tinsmith import targets
 
     devices = [targets.find(name) for name in args.targets]
@@ -91,7 +110,7 @@ def _runtimes(devices: Sequence[Target], built: Sequence[Path]) -> list[Path]:
     return list(folders.values())
 
 
-def _from_recipe(args: argparse.Namespace) -> list[Path]:
+def _from_recipe(args: Args) -> list[Path]:
     from tinsmith import pipeline, progress, recipe
 
     done = pipeline.make(recipe.load(args.source, args.targets), args.out, progress.display(), "build")
@@ -103,7 +122,7 @@ def _from_recipe(args: argparse.Namespace) -> list[Path]:
     ]
 
 
-def _from_model(args: argparse.Namespace) -> list[Path]:
+def _from_model(args: Args) -> list[Path]:
     from tinsmith import build, constraints, hub, models, progress, targets
     from tinsmith.formats import imatrix
     from tinsmith.models.chat_template import dated
@@ -112,14 +131,8 @@ def _from_model(args: argparse.Namespace) -> list[Path]:
     from tinsmith.recipe import Constraint
 
     devices = [targets.find(name) for name in args.targets]
-    formats = [word.upper() for word in args.formats or targets.formats(devices) or Build.formats]
-    for weights in formats:
-        if weights not in (*FORMATS, AUTO):
-            known = ", ".join((*FORMATS, AUTO))
-            raise UnsupportedError(f"--format {weights}: no such weight format; there are {known}")
+    formats = list(args.formats or targets.formats(devices) or Build.formats)
     _budget.check(args, formats)
-    if args.context < 0:
-        raise InputError(f"--context {args.context}: give a number of tokens, or 0 for all that the model has")
     table = Constraint(schema=args.schema, tools=args.tools, grammar=args.grammar)
     sealed = constraints.seal(table, Path()) if table.source else None
     importance = imatrix.read(args.imatrix) if args.imatrix else {}

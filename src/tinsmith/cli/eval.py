@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
-
 from tinsmith.cli import _recipe
+from tinsmith.cli._command import Args
 
 HELP = "evaluate a recipe's files on its test set"
+SECTION = "measure"
+PARAMETERS = _recipe.PARAMETERS
 
-add_arguments = _recipe.add_arguments
 
-
-def run(args: argparse.Namespace) -> int:
+def run(args: Args) -> int:
     from tinsmith.evaluate import report
 
     print(report.table(_recipe.run_to("evaluate", args).facts("evaluate")["systems"]))

@@ -2,38 +2,50 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
+from tinsmith.cli._command import Args, argument, one_of, option
+from tinsmith.cli._types import File, Folder, Word
 from tinsmith.errors import InputError
 
 HELP = "write a model in another form: ONNX, the GGUF file in a .tin, or an adapter as GGUF"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "file", metavar="FILE", nargs="?", help="a .gguf or a Hugging Face folder; for --gguf a .tin"
-    )
-    form = parser.add_mutually_exclusive_group(required=True)
-    form.add_argument("--onnx", metavar="OUT", help="a folder for onnxruntime and onnxruntime-genai")
-    form.add_argument(
-        "--gguf",
-        metavar="OUT",
-        help="a .gguf: the one of a .tin's model, every block as it is, or of --adapter",
-    )
-    parser.add_argument(
+SECTION = "build"
+PARAMETERS = [
+    argument(
+        "file",
+        "FILE",
+        File(".gguf", ".tin"),
+        required=False,
+        help="a .gguf or a Hugging Face folder; for --gguf a .tin",
+    ),
+    *one_of(
+        option("--onnx", Folder(), metavar="OUT", help="a folder for onnxruntime and onnxruntime-genai"),
+        option(
+            "--gguf",
+            File(".gguf"),
+            metavar="OUT",
+            help="a .gguf: the one of a .tin's model, every block as it is, or of --adapter",
+        ),
+        required=True,
+    ),
+    option(
         "--precision",
+        Word(("int4", "int8", "fp16", "fp32", "same")),
         metavar="P",
         help="of --onnx: int4 (default), int8, fp16, fp32, or same: its Q4_0 and Q8_0 blocks as they are",
-    )
-    parser.add_argument(
-        "--adapter", metavar="DIR", help="instead of FILE: an adapter, a folder in peft's format; with --base"
-    )
-    parser.add_argument("--base", metavar="MODEL", help="what the adapter was trained on, as FILE")
+    ),
+    option(
+        "--adapter",
+        Folder(),
+        metavar="DIR",
+        help="instead of FILE: an adapter, a folder in peft's format; with --base",
+    ),
+    option("--base", File(".gguf"), metavar="MODEL", help="what the adapter was trained on, as FILE"),
+]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Args) -> int:
     if (args.adapter is None) == (args.file is None):
         raise InputError("give either FILE or --adapter DIR")
     if (args.adapter is None) != (args.base is None):
@@ -48,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _adapter(args: argparse.Namespace, out: Path) -> None:
+def _adapter(args: Args, out: Path) -> None:
     from tinsmith import models
     from tinsmith.train import adapter_gguf
 
@@ -56,7 +68,7 @@ def _adapter(args: argparse.Namespace, out: Path) -> None:
         print(note, file=sys.stderr)
 
 
-def _onnx(args: argparse.Namespace, out: Path) -> None:
+def _onnx(args: Args, out: Path) -> None:
     from tinsmith import models
     from tinsmith.backends.files import as_gguf
     from tinsmith.backends.onnx_export import export
@@ -65,7 +77,7 @@ def _onnx(args: argparse.Namespace, out: Path) -> None:
     export(models.load(as_gguf(source) if source.is_file() else source), out, args.precision or "int4")
 
 
-def _gguf(args: argparse.Namespace, out: Path) -> None:
+def _gguf(args: Args, out: Path) -> None:
     from tinsmith import progress
     from tinsmith.compiler.unpack import write_gguf
     from tinsmith.formats.tin import Tin

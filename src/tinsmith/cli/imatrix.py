@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
+from tinsmith.cli._command import Args, argument, option
+from tinsmith.cli._types import File, Whole, base_names
+
 HELP = "see which inputs of each matrix matter on a text"
+SECTION = "build"
+PARAMETERS = [
+    argument(
+        "model", "MODEL", File(".gguf", names=base_names), help="a GGUF file, a Hugging Face folder or a name"
+    ),
+    argument("text", "TEXT", File(), help="a text such as the model will see"),
+    option(
+        "--out",
+        File(".gguf", ".dat", path=True),
+        required=True,
+        metavar="F",
+        help="GGUF; the older format where it ends in .dat",
+    ),
+    option(
+        "--tokens",
+        Whole(),
+        default=16_384,
+        metavar="N",
+        help="of the text that are seen at most (default: 16384)",
+    ),
+]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="a GGUF file, a Hugging Face folder or a name")
-    parser.add_argument("text", metavar="TEXT", help="a text such as the model will see")
-    parser.add_argument(
-        "--out", required=True, type=Path, metavar="F", help="GGUF; the older format where it ends in .dat"
-    )
-    parser.add_argument("--tokens", type=int, default=16_384, help="of the text that are seen at most")
-
-
-def run(args: argparse.Namespace) -> int:
+def run(args: Args) -> int:
     from tinsmith import hub, models, progress
     from tinsmith.errors import InputError
     from tinsmith.formats import imatrix

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from tinsmith.cli._command import Args, argument, flag
 from tinsmith.cli._terminal import shown
+from tinsmith.cli._types import File
 from tinsmith.errors import InputError
 
 HELP = "what is inside a .tin, a .gguf or a Hugging Face folder"
+SECTION = "measure"
+PARAMETERS = [
+    argument("file", "FILE", File(".tin", ".gguf"), help="a .tin, a .gguf or a Hugging Face folder"),
+    flag("--json", help="as JSON"),
+]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="a .tin, a .gguf or a Hugging Face folder")
-    parser.add_argument("--json", action="store_true", help="as JSON")
-
-
-def run(args: argparse.Namespace) -> int:
+def run(args: Args) -> int:
     path = Path(args.file)
     if not path.exists():
         raise InputError(f"{path}: no such file; give a .tin, a .gguf or a Hugging Face folder")

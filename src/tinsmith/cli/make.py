@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 
 from tinsmith import reading
 from tinsmith.cli import _recipe
+from tinsmith.cli._command import Args
 
 HELP = "run a recipe: train, build, verify, evaluate and report"
+SECTION = "train"
+PARAMETERS = _recipe.PARAMETERS
 
-add_arguments = _recipe.add_arguments
 
-
-def run(args: argparse.Namespace) -> int:
+def run(args: Args) -> int:
     from tinsmith.evaluate import report
 
     done = _recipe.run_to("report", args)

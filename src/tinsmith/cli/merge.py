@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
-
 from tinsmith.cli import _recipe
+from tinsmith.cli._command import Args
 
 HELP = "merge a recipe's adapter into its base, in float32"
+SECTION = "train"
+PARAMETERS = _recipe.PARAMETERS
 
-add_arguments = _recipe.add_arguments
 
-
-def run(args: argparse.Namespace) -> int:
+def run(args: Args) -> int:
     print(_recipe.run_to("merge", args).folder / "merged")
     return 0

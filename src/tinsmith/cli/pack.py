@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
+from tinsmith.cli._command import Args, argument, flag, option
+from tinsmith.cli._types import Device, File, Folder
 from tinsmith.errors import InputError
 
 HELP = "make a folder and a tar file that install and check themselves without a network"
+SECTION = "ship"
 PROMPT = "What can you do?"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", type=Path, help="a .tin")
-    parser.add_argument(
+PARAMETERS = [
+    argument("file", "FILE", File(".tin", path=True), help="a .tin"),
+    option(
         "--target",
-        metavar="T",
+        Device(host=True),
         default="host",
+        metavar="T",
         help="the device, as `tinsmith targets` lists it (default: host, a machine like this one)",
-    )
-    parser.add_argument(
-        "--out", metavar="DIR", type=Path, required=True, help="the folder; the tar file is DIR.tar"
-    )
-    parser.add_argument(
-        "--runtime", metavar="DIR", type=Path, help="what runs FILE there, where it is built already"
-    )
-    parser.add_argument("--key", metavar="SECRET", help="the secret key that signed FILE; signs the folder too")
-    parser.add_argument("--unsigned", action="store_true", help="sign nothing: anybody could have made it")
-    parser.add_argument(
-        "--prompt", default=PROMPT, help=f"what the installed model is asked (default: {PROMPT})"
-    )
+    ),
+    option("--out", Folder(), required=True, metavar="DIR", help="the folder; the tar file is DIR.tar"),
+    option("--runtime", Folder(), metavar="DIR", help="what runs FILE there, where it is built already"),
+    option(
+        "--key", File(".key"), metavar="SECRET", help="the secret key that signed FILE; signs the folder too"
+    ),
+    flag("--unsigned", help="sign nothing: anybody could have made it"),
+    option(
+        "--prompt", default=PROMPT, metavar="T", help=f"what the installed model is asked (default: {PROMPT})"
+    ),
+]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Args) -> int:
     from tinsmith import airgap, progress
     from tinsmith.cli.sign import secret_key
 

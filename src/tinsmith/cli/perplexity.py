@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 
 from tinsmith import reading
-from tinsmith.cli._model import add_model_arguments, open_model
+from tinsmith.cli import _model
+from tinsmith.cli._command import Args, argument, flag, option
+from tinsmith.cli._types import File, Whole
 
 HELP = "how well a model file predicts a text, natively or in another runtime"
+SECTION = "measure"
+PARAMETERS = [
+    *_model.PARAMETERS,
+    argument("text", "TEXT_FILE", File(), help="UTF-8 text"),
+    option(
+        "--context", Whole(), default=512, metavar="N", help="tokens of a window, half of them scored (512)"
+    ),
+    flag("--json", help="print perplexity, tokens … as JSON"),
+]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_model_arguments(parser)
-    parser.add_argument("text", metavar="TEXT_FILE", help="UTF-8 text")
-    parser.add_argument(
-        "--context", type=int, default=512, metavar="N", help="tokens of a window, half of them scored (512)"
-    )
-    parser.add_argument("--json", action="store_true", help="print perplexity, tokens … as JSON")
-
-
-def run(args: argparse.Namespace) -> int:
+def run(args: Args) -> int:
     from tinsmith import progress
     from tinsmith.evaluate.perplexity import perplexity
 
     text = reading.read_text(args.text)
-    model = open_model(args)
+    model = _model.open_model(args)
     found = perplexity(model, text, args.context, progress.display())
     if args.json:
         print(json.dumps({**found, "backend": args.backend or model.info.backend}))

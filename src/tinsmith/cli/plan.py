@@ -2,62 +2,67 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinsmith.errors import InputError, UnsupportedError
-from tinsmith.recipe import FORMATS
+from tinsmith.cli._command import Args, argument, flag, option
+from tinsmith.cli._types import Device, File, Format, Whole, Word, base_names
+from tinsmith.errors import InputError
 
 if TYPE_CHECKING:
     from tinsmith.plan import Plan
 
 HELP = "what memory a model takes on a device, and how fast it will be"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="a .tin, a .gguf, a Hugging Face folder or a name")
-    parser.add_argument(
-        "--target", required=True, metavar="T", help="of `tinsmith targets`, a TOML file, or host: this machine"
-    )
-    parser.add_argument("--format", metavar="F", help="weight format (default: as MODEL is)")
-    parser.add_argument(
+SECTION = "build"
+PARAMETERS = [
+    argument(
+        "model",
+        "MODEL",
+        File(".tin", ".gguf", names=base_names),
+        help="a .tin, a .gguf, a Hugging Face folder or a name",
+    ),
+    option(
+        "--target",
+        Device(host=True),
+        required=True,
+        metavar="T",
+        help="of `tinsmith targets`, a TOML file, or host: this machine",
+    ),
+    option("--format", Format(), metavar="F", help="weight format (default: as MODEL is)"),
+    option(
         "--context",
-        type=int,
+        Whole(0),
         default=0,
         metavar="N",
         help="tokens of a session (default: the target's, or all)",
-    )
-    parser.add_argument("--chunk", type=int, default=0, metavar="N", help="tokens computed at once")
-    parser.add_argument("--depth", type=int, default=0, metavar="N", help="tokens before those decoded")
-    parser.add_argument("--kv", default="f16", metavar="T", help="keys and values: f16 (default) or q8")
-    parser.add_argument("--threads", type=int, metavar="N", help="of the host (default: the cores)")
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    ),
+    option("--chunk", Whole(0), default=0, metavar="N", help="tokens computed at once"),
+    option("--depth", Whole(0), default=0, metavar="N", help="tokens before those decoded"),
+    option(
+        "--kv", Word(("f16", "q8")), default="f16", metavar="T", help="keys and values: f16 (default) or q8"
+    ),
+    option("--threads", Whole(), metavar="N", help="of the host (default: the cores)"),
+    flag("--json", help="as JSON"),
+]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Args) -> int:
     plan = made(args)
     print(json.dumps(plan.to_json(), indent=1) if args.json else "\n".join(_lines(plan)))
     return 0
 
 
-def made(args: argparse.Namespace) -> Plan:
+def made(args: Args) -> Plan:
     from tinsmith import hub, plan, targets
     from tinsmith.plan import contents, host
 
-    for name in ("context", "chunk", "depth"):
-        if getattr(args, name) < 0:
-            raise InputError(f"--{name} {getattr(args, name)}: give a number of tokens, or 0")
-    preset = args.format.upper() if args.format else None
-    if preset is not None and preset not in FORMATS:
-        raise UnsupportedError(f"--format {args.format}: no such weight format; there are {', '.join(FORMATS)}")
     on_host = args.target == host.NAME
     if args.threads is not None and not on_host:
         raise InputError("--threads is for --target host; a target states its cores")
     target = host.target(args.threads) if on_host else targets.find(args.target)
     path = Path(args.model)
-    found = contents.of(path if path.suffix == ".tin" and path.is_file() else hub.pull(args.model), preset)
+    found = contents.of(path if path.suffix == ".tin" and path.is_file() else hub.pull(args.model), args.format)
     options = plan.Options(context=plan.context_of(found, target, args.context), chunk=args.chunk, kv=args.kv)
     rates = host.rates(found.program, target.cpu.cores) if on_host else None
     return plan.make(found, target, options, depth=args.depth, rates=rates)

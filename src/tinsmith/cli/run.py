@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tinsmith import reading
-from tinsmith.cli._model import add_model_arguments, open_model
+from tinsmith.cli import _model
+from tinsmith.cli._command import Args, argument, flag, one_of, option
 from tinsmith.cli._terminal import shown
+from tinsmith.cli._types import File, Number, Texts, Whole
 from tinsmith.errors import ConstraintError, InputError
 from tinsmith.formats.turns import OPENING
 
@@ -19,55 +20,67 @@ if TYPE_CHECKING:
     from tinsmith.runtime.calls import Toolbox
 
 HELP = "answer a prompt, or chat, with a model file"
+SECTION = "run"
 OPTIONS = ("max_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed", "stop")
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_model_arguments(parser)
-    parser.add_argument("prompt", nargs="?", metavar="PROMPT", help="without it: a chat, one line a turn")
-    parser.add_argument("--system", metavar="T", help="system message (default: the one it was trained with)")
-    parser.add_argument("--raw", action="store_true", help="continue the prompt, without chat template")
-    thinking = parser.add_mutually_exclusive_group()
-    thinking.add_argument(
-        "--think",
+ANSWER = "What the answer may be (default: what FILE says, if anything)"
+PARAMETERS = [
+    *_model.PARAMETERS,
+    argument("prompt", "PROMPT", required=False, help="without it: a chat, one line a turn"),
+    option("--system", metavar="T", help="system message (default: the one it was trained with)"),
+    flag("--raw", help="continue the prompt, without chat template"),
+    flag(
+        "--think/--no-think",
         dest="thinking",
-        action="store_const",
-        const=True,
-        help="think before the answer (default: as the chat template has it)",
-    )
-    thinking.add_argument(
-        "--no-think", dest="thinking", action="store_const", const=False, help="answer at once"
-    )
-    parser.add_argument("--date", metavar="D", help="what a template that writes the date takes for today")
-    parser.add_argument(
-        "--max-tokens", type=int, default=256, metavar="N", help="tokens at most (default: 256)"
-    )
-    parser.add_argument("--temperature", type=float, default=0.0, metavar="X", help="default 0: the likeliest")
-    parser.add_argument("--top-k", type=int, default=0, metavar="N", help="keep the N likeliest (0: all)")
-    parser.add_argument("--top-p", type=float, default=1.0, metavar="X", help="keep those that sum to X")
-    parser.add_argument("--min-p", type=float, default=0.0, metavar="X", help="keep those of X times the best")
-    parser.add_argument("--repetition-penalty", type=float, default=1.0, metavar="X", help="default 1: none")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="the same seed gives the same answer")
-    parser.add_argument(
-        "--stop", action="append", default=[], metavar="T", help="end the answer before this text"
-    )
-    allowed = parser.add_argument_group("what the answer may be (default: what FILE says, if anything)")
-    only = allowed.add_mutually_exclusive_group()
-    only.add_argument("--schema", metavar="FILE", help="JSON that satisfies a JSON Schema")
-    only.add_argument("--tools", metavar="FILE", help="a call of a tool; JSON in OpenAI's shape")
-    only.add_argument("--grammar", metavar="FILE", help="a text of a grammar: .gbnf or .lark")
-    only.add_argument("--choices", metavar="A,B", help="one of these texts; with --json, how likely each is")
-    only.add_argument("--regex", metavar="R", help="a text that matches as a whole")
-    only.add_argument("--free", action="store_true", help="anything, whatever FILE says")
-    parser.add_argument("--json", action="store_true", help="print text, token_ids, seconds … as JSON")
+        default=None,
+        help="think before the answer, or answer at once (default: as the chat template has it)",
+    ),
+    option("--date", metavar="D", help="what a template that writes the date takes for today"),
+    option("--max-tokens", Whole(), default=256, metavar="N", help="tokens at most (default: 256)"),
+    option("--temperature", Number(), default=0.0, metavar="X", help="default 0: the likeliest"),
+    option("--top-k", Whole(), default=0, metavar="N", help="keep the N likeliest (0: all)"),
+    option("--top-p", Number(), default=1.0, metavar="X", help="keep those that sum to X"),
+    option("--min-p", Number(), default=0.0, metavar="X", help="keep those of X times the best"),
+    option("--repetition-penalty", Number(), default=1.0, metavar="X", help="default 1: none"),
+    option("--seed", Whole(), default=0, metavar="N", help="the same seed gives the same answer"),
+    option("--stop", multiple=True, metavar="T", help="end the answer before this text"),
+    *one_of(
+        option(
+            "--schema", File(".json"), group=ANSWER, metavar="FILE", help="JSON that satisfies a JSON Schema"
+        ),
+        option(
+            "--tools",
+            File(".json"),
+            group=ANSWER,
+            metavar="FILE",
+            help="a call of a tool; JSON in OpenAI's shape",
+        ),
+        option(
+            "--grammar",
+            File(".gbnf", ".lark"),
+            group=ANSWER,
+            metavar="FILE",
+            help="a text of a grammar: .gbnf or .lark",
+        ),
+        option(
+            "--choices",
+            Texts(),
+            group=ANSWER,
+            metavar="A,B",
+            help="one of these texts; with --json, how likely each is",
+        ),
+        option("--regex", group=ANSWER, metavar="R", help="a text that matches as a whole"),
+        flag("--free", group=ANSWER, help="anything, whatever FILE says"),
+    ),
+    flag("--json", help="print text, token_ids, seconds … as JSON"),
+]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Args) -> int:
     if args.raw and args.thinking is not None:
         raise InputError("--think and --no-think are the chat template's, which --raw leaves out")
     from tinsmith.runtime.asking import check_room, direct
 
-    model = open_model(args, date=args.date)
+    model = _model.open_model(args, date=args.date)
     options = {name: getattr(args, name) for name in OPTIONS}
     box = _tools(model, args.tools) if args.tools else None
     options["constraint"] = box.constraint if box else _constraint(args)
@@ -85,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _answer(
-    model: Model, args: argparse.Namespace, tokens: list[int], options: dict[str, Any], box: Toolbox | None
+    model: Model, args: Args, tokens: list[int], options: dict[str, Any], box: Toolbox | None
 ) -> dict[str, Any]:
     answer = replace(model.generate(tokens, **options), opened=_opened(model, args))
     found: dict[str, Any] = {
@@ -105,7 +118,7 @@ def _answer(
         calls = read_calls(model, answer, box)
         found["calls"] = [{"name": call.name, "arguments": call.arguments} for call in calls]
     elif args.choices:
-        found["choices"] = model.choose(tokens, _choices(args.choices)).probabilities
+        found["choices"] = model.choose(tokens, args.choices).probabilities
     elif args.schema:
         from tinsmith.runtime.asking import finished
 
@@ -114,7 +127,7 @@ def _answer(
     return found
 
 
-def _constraint(args: argparse.Namespace) -> Constraint | str | None:
+def _constraint(args: Args) -> Constraint | str | None:
     """What was asked for on the command line; "own": nothing was."""
     from tinsmith.runtime import constraints
 
@@ -123,7 +136,7 @@ def _constraint(args: argparse.Namespace) -> Constraint | str | None:
     if args.regex is not None:
         return constraints.regex(args.regex)
     if args.choices is not None:
-        return constraints.choices(_choices(args.choices))
+        return constraints.choices(args.choices)
     try:
         if args.schema is not None:
             return constraints.schema(reading.read_json(args.schema, ConstraintError, unique=True))
@@ -145,24 +158,18 @@ def _tools(model: Model, path: str) -> Toolbox:
         raise ConstraintError(f"{path}: {error}") from None
 
 
-def _choices(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",")]
-
-
-def _tokens(model: Model, args: argparse.Namespace, prompt: str, box: Toolbox | None) -> list[int]:
+def _tokens(model: Model, args: Args, prompt: str, box: Toolbox | None) -> list[int]:
     if args.raw:
         return model.tokenize(prompt, special=True, bos=True)
     return _render(model, args, [*_system(args), {"role": "user", "content": prompt}], box)
 
 
-def _opened(model: Model, args: argparse.Namespace) -> bool:
+def _opened(model: Model, args: Args) -> bool:
     """Whether the prompt begins the answer's thoughts."""
     return not args.raw and model.templates.table(args.thinking).opens_thoughts
 
 
-def _render(
-    model: Model, args: argparse.Namespace, messages: list[dict[str, str]], box: Toolbox | None
-) -> list[int]:
+def _render(model: Model, args: Args, messages: list[dict[str, str]], box: Toolbox | None) -> list[int]:
     """The conversation in tokens, told of the tools that were given."""
     if box is None:
         return model.render(messages, thinking=args.thinking)
@@ -171,7 +178,7 @@ def _render(
     return prompt_of(model, messages, box)
 
 
-def _system(args: argparse.Namespace) -> list[dict[str, str]]:
+def _system(args: Args) -> list[dict[str, str]]:
     return [] if args.system is None else [{"role": "system", "content": args.system}]
 
 
@@ -184,7 +191,7 @@ def _print_stream(model: Model, tokens: list[int], options: dict[str, Any]) -> s
     return text
 
 
-def _chat(model: Model, args: argparse.Namespace, options: dict[str, Any], box: Toolbox | None) -> int:
+def _chat(model: Model, args: Args, options: dict[str, Any], box: Toolbox | None) -> int:
     interactive = sys.stdin.isatty()
     messages = _system(args)
     while True:

@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import argparse
 import getpass
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tinsmith.cli._command import Args, argument, flag, option
+from tinsmith.cli._types import File
 from tinsmith.errors import InputError
 
 if TYPE_CHECKING:
     from tinsmith.formats.minisign import SecretKey
 
 HELP = "sign a .tin with a minisign key, or make a pair of keys"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", nargs="?", help="a .tin; the signature is FILE.minisig")
-    parser.add_argument("--key", metavar="SECRET", help="a secret key of --generate or of minisign -G")
-    parser.add_argument(
+SECTION = "ship"
+PARAMETERS = [
+    argument("file", "FILE", File(".tin"), required=False, help="a .tin; the signature is FILE.minisig"),
+    option("--key", File(".key"), metavar="SECRET", help="a secret key of --generate or of minisign -G"),
+    option(
         "--comment", metavar="T", help="what the signature says of the file, signed with it (default: its name)"
-    )
-    parser.add_argument("--generate", metavar="NAME", help="write NAME.key, which is secret, and NAME.pub")
-    parser.add_argument(
-        "--no-password", action="store_true", help="leave the secret key unencrypted (for machines that sign)"
-    )
+    ),
+    option("--generate", metavar="NAME", help="write NAME.key, which is secret, and NAME.pub"),
+    flag("--no-password", help="leave the secret key unencrypted (for machines that sign)"),
+]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Args) -> int:
     if args.generate is not None:
         if args.file or args.key or args.comment:
             raise InputError("--generate makes keys and signs nothing; leave out FILE, --key and --comment")
@@ -55,7 +54,7 @@ def secret_key(path: str) -> SecretKey:
     return minisign.read_secret(path, password)
 
 
-def _generate(args: argparse.Namespace) -> int:
+def _generate(args: Args) -> int:
     from tinsmith.formats import minisign
 
     secret, public = Path(f"{args.generate}.key"), Path(f"{args.generate}.pub")

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from typing import Any
 
 from tinsmith import targets
+from tinsmith.cli._command import Args, argument, flag
+from tinsmith.cli._types import Device
 
 HELP = "the devices that models are built for"
+SECTION = "ship"
+PARAMETERS = [
+    argument("name", "NAME", Device(), required=False, help="one target, or a TOML file, with its sources"),
+    flag("--json", help="as JSON"),
+]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", nargs="?", help="one target, or a TOML file, with its sources")
-    parser.add_argument("--json", action="store_true", help="as JSON")
-
-
-def run(args: argparse.Namespace) -> int:
+def run(args: Args) -> int:
     if args.name:
         described = describe(targets.find(args.name))
         print(json.dumps(described, indent=1) if args.json else "\n".join(_lines(described)))

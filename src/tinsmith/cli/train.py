@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
-
 from tinsmith.cli import _recipe
+from tinsmith.cli._command import Args, flag
 from tinsmith.errors import InputError
 
 HELP = "train a recipe's adapter on its base, or a small model from scratch"
+SECTION = "train"
+PARAMETERS = [
+    *_recipe.PARAMETERS,
+    flag("--from-scratch", help="the recipe has [scratch]: a new model; an error if not"),
+]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    _recipe.add_arguments(parser)
-    parser.add_argument(
-        "--from-scratch", action="store_true", help="the recipe has [scratch]: a new model; an error if not"
-    )
-
-
-def run(args: argparse.Namespace) -> int:
+def run(args: Args) -> int:
     from tinsmith import recipe
 
     scratch = recipe.load(args.recipe).scratch

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinsmith.cli._model import add_key_argument
+from tinsmith.cli._command import Args, argument, flag, option
+from tinsmith.cli._model import KEY
+from tinsmith.cli._types import Device, File
 from tinsmith.errors import FormatError, InputError, RuntimeFault, SignatureError
 
 if TYPE_CHECKING:
@@ -17,32 +18,31 @@ if TYPE_CHECKING:
     from tinsmith.formats.tin import Tin
 
 HELP = "prove that a .tin is as it was sealed, and that this machine computes its bits"
+SECTION = "ship"
 REFUSED = 1
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="a .tin")
-    parser.add_argument(
+PARAMETERS = [
+    argument("file", "FILE", File(".tin"), help="a .tin"),
+    option(
         "--target",
+        Device(),
         dest="targets",
-        nargs="+",
-        default=[],
+        several=True,
         metavar="T",
         help="devices whose code shall compute these bits too, here, under an emulator",
-    )
-    add_key_argument(parser)
-    parser.add_argument(
-        "--signature", metavar="F", help="the signature's file, with --key (default: FILE.minisig)"
-    )
-    parser.add_argument(
-        "--plain",
-        action="store_true",
-        help="FILE is no .tin: hold all of it to its signature",
-    )
-    parser.add_argument("--json", action="store_true", help="what was checked, as JSON")
+    ),
+    KEY,
+    option(
+        "--signature",
+        File(".minisig"),
+        metavar="F",
+        help="the signature's file, with --key (default: FILE.minisig)",
+    ),
+    flag("--plain", help="FILE is no .tin: hold all of it to its signature"),
+    flag("--json", help="what was checked, as JSON"),
+]
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: Args) -> int:
     """0 when everything holds, 1 with one line on stderr when something does not."""
     found: dict[str, Any] = {"file": args.file, "ok": False}
     try:
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     return 0 if found["ok"] else REFUSED
 
 
-def _check(args: argparse.Namespace, found: dict[str, Any]) -> None:
+def _check(args: Args, found: dict[str, Any]) -> None:
     """Each check adds what it found, and prints its line; the first that fails raises."""
     from tinsmith.formats.tin import Tin
 
@@ -92,7 +92,7 @@ def _check(args: argparse.Namespace, found: dict[str, Any]) -> None:
         _check_targets(args, found, say)
 
 
-def _check_targets(args: argparse.Namespace, found: dict[str, Any], say: Callable[[str], None]) -> None:
+def _check_targets(args: Args, found: dict[str, Any], say: Callable[[str], None]) -> None:
     from tinsmith import progress, targets
     from tinsmith.cross import verify
 

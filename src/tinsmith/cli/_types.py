@@ -1,0 +1,227 @@
+"""The kinds of value of options and arguments: each says in one message what is allowed, and completes it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from click.shell_completion import CompletionItem
+
+Names = Sequence[str] | Callable[[], Sequence[str]]
+
+
+class Kind(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.2
+    """read: the value of a text, or ValueError; allowed: what may be given, after "give "."""
+
+    name = "value"
+    allowed = "a text"
+
+    def read(self, text: str) -> Any:
+        return text
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):  # a default
+            return value
+        try:
+            return self.read(value)
+        except ValueError:
+            self.refuse(value, param, ctx)
+
+    def refuse(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> NoReturn:
+        self.fail(f"{value}: give {self.allowed}", param, ctx)
+
+    def completions(self, incomplete: str) -> Sequence[str | CompletionItem]:
+        return ()
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        found = (
+            item if isinstance(item, CompletionItem) else CompletionItem(item)
+            for item in self.completions(incomplete)
+        )
+        return [item for item in found if item.type != "plain" or item.value.startswith(incomplete)]
+
+
+class Switch(click.types.BoolParamType):
+    """Of a flag: on the command line it stands alone, in the environment it is 1 or 0."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value is None or isinstance(value, bool):
+            return value
+        found = {"1": True, "true": True, "0": False, "false": False}.get(value.lower())
+        if found is None:
+            self.fail(f"{value}: give 1 or 0", param, ctx)
+        return found
+
+
+class Whole(Kind):
+    """A count, of at least `least` where that is given."""
+
+    def __init__(self, least: int | None = None) -> None:
+        self.least = least
+        self.allowed = "a whole number" if least is None else f"a whole number, at least {least}"
+
+    def read(self, text: str) -> int:
+        found = int(text)
+        if self.least is not None and found < self.least:
+            raise ValueError
+        return found
+
+
+class Number(Kind):
+    allowed = "a number"
+
+    def read(self, text: str) -> float:
+        found = float(text)
+        if not math.isfinite(found):
+            raise ValueError
+        return found
+
+
+class Seconds(Kind):
+    """A stretch of time, as a number of seconds."""
+
+    allowed = "seconds, or a time such as 500ms, 90s, 5m or 1.5h"
+    units = ("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)
+
+    def read(self, text: str) -> float:
+        unit, factor = next((pair for pair in self.units if text.endswith(pair[0])), ("", 1.0))
+        found = float(text.removesuffix(unit)) * factor
+        if not 0 < found < math.inf:
+            raise ValueError
+        return found
+
+
+class Size(Kind):
+    allowed = "a number of bytes, or a size such as 16MiB or 90MB"
+
+    def read(self, text: str) -> int:
+        from tinsmith.tables import bytes_of
+
+        return bytes_of(int(text) if text.isdecimal() else text)
+
+
+class Wholes(Kind):
+    """Such as token ids, or numbers of threads."""
+
+    allowed = "whole numbers separated by commas, such as 1,2,3"
+
+    def read(self, text: str) -> list[int]:
+        return [int(item) for item in text.split(",")]
+
+
+class Texts(Kind):
+    """names: those that a shell completes."""
+
+    allowed = "texts separated by commas, such as a,b"
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    def read(self, text: str) -> list[str]:
+        return [item.strip() for item in text.split(",")]
+
+    def completions(self, incomplete: str) -> list[str]:
+        before, comma, _ = incomplete.rpartition(",")
+        return [before + comma + name for name in self.names if name not in before.split(",")]
+
+
+class Word(Kind):
+    """One of some names, which what takes it knows: it refuses others, and lists its own."""
+
+    def __init__(self, names: Names) -> None:
+        self.names = names
+
+    def completions(self, incomplete: str) -> Sequence[str]:
+        return self.names() if callable(self.names) else self.names
+
+
+class Format(Kind):
+    """A weight format, in any case. auto: whether they may be chosen by a search."""
+
+    def __init__(self, auto: bool = False) -> None:
+        self.auto = auto
+
+    def known(self) -> tuple[str, ...]:
+        from tinsmith.recipe import AUTO, FORMATS
+
+        return (*FORMATS, AUTO) if self.auto else FORMATS
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        found = str(value).upper()
+        if found not in self.known():
+            self.fail(f"{found}: no such weight format; there are {', '.join(self.known())}", param, ctx)
+        return found
+
+    def completions(self, incomplete: str) -> list[str]:
+        return [name.lower() for name in self.known()]
+
+
+class File(Kind):
+    """suffixes: the kinds of file that a shell completes; any where none is given. path: whether it is a Path.
+    names: what else it may be."""
+
+    def __init__(self, *suffixes: str, path: bool = False, names: Names = ()) -> None:
+        self.suffixes, self.path, self.names = suffixes, path, names
+
+    def read(self, text: str) -> str | Path:
+        return Path(text) if self.path else text
+
+    def completions(self, incomplete: str) -> Sequence[str | CompletionItem]:
+        if not self.suffixes:
+            return [CompletionItem(incomplete, type="file")]
+        names = self.names() if callable(self.names) else self.names
+        return [*names, *self.files(incomplete), CompletionItem(incomplete, type="dir")]
+
+    def files(self, incomplete: str) -> Iterator[str]:
+        """Those of its kinds, as the user writes their folder; the shell adds folders itself."""
+        written, slash, begun = incomplete.rpartition("/")
+        folder = Path(written + slash).expanduser()
+        if folder.is_dir():
+            for path in sorted(folder.iterdir()):
+                if path.name.startswith(begun) and path.suffix in self.suffixes and path.is_file():
+                    yield written + slash + path.name
+
+
+class Folder(Kind):
+    def read(self, text: str) -> Path:
+        return Path(text)
+
+    def completions(self, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(incomplete, type="dir")]
+
+
+def base_names() -> Sequence[str]:
+    """Of the models that `tinsmith pull` knows."""
+    from tinsmith import hub
+
+    return sorted(hub.catalog())
+
+
+def backends() -> Sequence[str]:
+    from tinsmith.backends import BACKENDS
+
+    return BACKENDS
+
+
+def isas() -> Sequence[str]:
+    from tinsmith.targets import ISAS
+
+    return ISAS
+
+
+class Device(File):
+    """A device by name, or a TOML file. host: whether it may be this machine."""
+
+    def __init__(self, host: bool = False) -> None:
+        super().__init__(".toml", names=self.devices)
+        self.host = host
+
+    def devices(self) -> list[str]:
+        from tinsmith import targets
+
+        return [*targets.names(), *(["host"] if self.host else [])]

@@ -1,0 +1,196 @@
+"""Options and arguments: which there are, what they take, and what is said of a command line that is wrong."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tinsmith import cli
+from tinsmith.cli import _group
+from tinsmith.cli._command import argument, flag, one_of, option
+from tinsmith.cli._types import File, Folder, Format, Kind, Number, Seconds, Size, Texts, Whole, Wholes
+from tinsmith.errors import InputError
+
+MODEL = "FILE --threads --isa --kv --backend --key --gpu-layers"
+BUDGET = "--calibration --max-size --bits --memory --speed --bandwidth --min-accuracy --thorough --work"
+# What scripts call: a verb may take more, and loses nothing.
+DECLARED = {
+    "bench": "FILE --threads --prompt --generate --depth --against --repeat --isa --json",
+    "build": "RECIPE|MODEL --format --imatrix --context --name --date --schema --tools --grammar --out "
+    f"--target {BUDGET}",
+    "eval": "RECIPE --out",
+    "export": "[FILE] --onnx --gguf --precision --adapter --base",
+    "imatrix": "MODEL TEXT --out --tokens",
+    "inspect": "FILE --json",
+    "logits": f"{MODEL} --text --tokens --chunk --sha256 --out",
+    "make": "RECIPE --out",
+    "merge": "RECIPE --out",
+    "pack": "FILE --target --out --runtime --key --unsigned --prompt",
+    "perplexity": f"{MODEL} TEXT_FILE --context --json",
+    "plan": "MODEL --target --format --context --chunk --depth --kv --threads --json",
+    "pull": "NAME --revision --cache --offline",
+    "quantize": f"IN OUT --type --imatrix --gptq --threads {BUDGET}",
+    "run": f"{MODEL} [PROMPT] --system --raw --think --no-think --date --max-tokens --temperature --top-k "
+    "--top-p --min-p --repetition-penalty --seed --stop --schema --tools --grammar --choices --regex --free "
+    "--json",
+    "sign": "[FILE] --key --comment --generate --no-password",
+    "targets": "[NAME] --json",
+    "train": "RECIPE --out --from-scratch",
+    "verify": "FILE --target --key --signature --json",
+}
+
+
+@pytest.mark.parametrize("verb", DECLARED)
+def test_a_verb_keeps_its_options(verb: str) -> None:
+    found: list[str] = []
+    for param in importlib.import_module(f"tinsmith.cli.{verb}").PARAMETERS:
+        place = param.metavar if param.required else f"[{param.metavar}]"
+        found += [place] if param.param_type_name == "argument" else [*param.opts, *param.secondary_opts]
+    assert set(DECLARED[verb].split()) <= set(found)
+    places = [word for word in DECLARED[verb].split() if not word.startswith("-")]
+    assert [word for word in found if not word.startswith("-")] == places
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Makes a verb `odd` of parameters, and calls it: what its run() is given."""
+
+    def call(parameters: list[Any], *arguments: str) -> dict[str, Any]:
+        seen: dict[str, Any] = {}
+        module = ModuleType("odd")
+        module.__dict__.update(HELP="odd", PARAMETERS=parameters, run=lambda args: seen.update(vars(args)) or 0)
+        monkeypatch.setattr(_group, "entries", lambda folder: {"odd": cli.Entry(Path("odd.py"), "", "run")})
+        monkeypatch.setattr(_group.importlib, "import_module", lambda name: module)
+        assert _group.call(["odd", *arguments]) == 0
+        return seen
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        (Whole(), "-3", -3),
+        (Whole(0), "0", 0),
+        (Number(), "1e-2", 0.01),
+        (Seconds(), "2", 2.0),
+        (Seconds(), "250ms", 0.25),
+        (Seconds(), "1.5m", 90.0),
+        (Size(), "90MB", 90_000_000),
+        (Size(), "4096", 4096),
+        (Wholes(), "1,-2,30", [1, -2, 30]),
+        (Texts(), "on, off", ["on", "off"]),
+        (Format(), "q4_k_m", "Q4_K_M"),
+        (Format(auto=True), "auto", "AUTO"),
+        (File(".tin"), "a.tin", "a.tin"),
+        (File(path=True), "a.tin", Path("a.tin")),
+        (Folder(), "a", Path("a")),
+    ],
+)
+def test_a_kind_reads(given: Any, kind: Kind, text: str, value: object) -> None:
+    assert given([option("--it", kind)], "--it", text) == {"it": value}
+    assert given([option("--it", kind)], f"--it={text}") == {"it": value}
+    assert given([argument("it", "IT", kind, help="it")], "--", text) == {"it": value}
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "said"),
+    [
+        (Whole(), "two", "give a whole number"),
+        (Whole(1), "0", "give a whole number, at least 1"),
+        (Number(), "nan", "give a number"),
+        (Seconds(), "-1", "give seconds, or a time such as 500ms, 90s, 5m or 1.5h"),
+        (Seconds(), "1d", "give seconds, or a time such as 500ms, 90s, 5m or 1.5h"),
+        (Size(), "90 potatoes", "give a number of bytes, or a size such as 16MiB or 90MB"),
+        (Wholes(), "1,x", "give whole numbers separated by commas, such as 1,2,3"),
+        (Format(), "Q9", "no such weight format; there are F32, F16"),
+        (Format(), "AUTO", "no such weight format; there are F32, F16"),
+    ],
+)
+def test_a_kind_refuses(given: Any, kind: Kind, text: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    it = [option("--it", kind)]
+    with pytest.raises(InputError) as refused:
+        given(it, "--it", text)
+    assert str(refused.value).startswith(f"--it {text}: {said}")
+    monkeypatch.setenv("TINSMITH_ODD_IT", text)
+    with pytest.raises(InputError) as refused:
+        given(it)
+    assert str(refused.value).startswith(f"TINSMITH_ODD_IT {text}: {said}")
+
+
+def test_several_words_follow_an_option(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    it = [
+        argument("file", "FILE", help="f", required=False),
+        option("--format", Format(), dest="formats", several=True),
+        flag("--json"),
+    ]
+    expected = {"file": "x", "formats": ["Q8_0", "F16"], "json": True}
+    assert given(it, "x", "--format", "q8_0", "f16", "--json") == expected
+    assert given(it, "--format", "q8_0", "f16", "--json", "x") == expected
+    assert given(it, "--format", "q8_0", "--format=f16", "--json", "--", "x") == expected
+    assert given(it, "--format", "q8_0", "f16", "--json", "--", "--format")["file"] == "--format"
+    assert given(it) == {"file": None, "formats": [], "json": False}
+    monkeypatch.setenv("TINSMITH_ODD_FORMAT", "q8_0 f16")
+    monkeypatch.setenv("TINSMITH_ODD_JSON", "1")
+    assert given(it, "x") == expected
+    assert given(it, "x", "--format", "f32")["formats"] == ["F32"]
+
+
+def test_one_option_alone_may_be_given(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    it = [*one_of(option("--schema"), option("--regex"), flag("--free"))]
+    nothing = {"schema": None, "regex": None, "free": False}
+    assert given(it) == nothing
+    assert given(it, "--free") == nothing | {"free": True}
+    with pytest.raises(InputError, match="give only one of --schema, --free; tinsmith odd --help"):
+        given(it, "--free", "--schema", "x")
+    monkeypatch.setenv("TINSMITH_ODD_FREE", "1")
+    assert given(it) == nothing | {"free": True}
+    assert given(it, "--schema", "x") == nothing | {"schema": "x"}
+    monkeypatch.setenv("TINSMITH_ODD_REGEX", "x")
+    with pytest.raises(InputError, match="give only one of --regex, --free"):
+        given(it)
+    with pytest.raises(InputError, match="give one of --text, --tokens"):
+        given([*one_of(option("--text"), option("--tokens"), required=True)])
+
+
+def test_a_verbs_own_variable_goes_before_a_common_one(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    it = [option("--key", envvar="TINSMITH_KEY")]
+    monkeypatch.setenv("TINSMITH_KEY", "")
+    assert given(it) == {"key": None}
+    monkeypatch.setenv("TINSMITH_KEY", "common")
+    assert given(it) == {"key": "common"}
+    monkeypatch.setenv("TINSMITH_ODD_KEY", "own")
+    assert given(it) == {"key": "own"}
+    assert given(it, "--key", "said") == {"key": "said"}
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("run --thread 3", "--thread: no such option, did you mean --threads?; tinsmith run --help says more"),
+        (
+            "run f -5",
+            "-5: no such option, write -- before a text that begins with -; tinsmith run --help says more",
+        ),
+        ("run --zzz", "--zzz: no such option; tinsmith run --help says more"),
+        ("--verison", "--verison: no such option, did you mean --version?; tinsmith --help says more"),
+        ("run", "FILE is missing; tinsmith run --help says more"),
+        ("plan m", "--target is missing; tinsmith plan --help says more"),
+        ("run f p q", "'q' is one argument too many; tinsmith run --help says more"),
+        ("run f --kv", "--kv wants a value; tinsmith run --help says more"),
+        ("run f --json=1", "--json takes no value; tinsmith run --help says more"),
+        ("run f --max-tokens many", "--max-tokens many: give a whole number"),
+        ("logits f", "give one of --text, --tokens; tinsmith logits --help says more"),
+        ("run f --free --regex x", "give only one of --regex, --free; tinsmith run --help says more"),
+        ("completion tcsh", "tcsh: no such shell here; there are bash, zsh, fish"),
+    ],
+)
+def test_a_wrong_line_is_said_in_one(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(line.split()) == cli.FAILED
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == f"tinsmith: error: {said}\n"
