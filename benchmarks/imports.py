@@ -1,12 +1,15 @@
-"""What the installed package costs a Python program: the wheel's bytes, and the milliseconds of importing it.
+"""What the installed package costs: the wheel's bytes, and the milliseconds of importing it and of its command line.
 
     python benchmarks/imports.py [--wheel FILE.whl] [--repeat 20]
 
-Builds the wheel of this tree unless one is given, installs it alone into a fresh environment, and prints JSON.
-Times are over a bare `python -c pass`, measured in turn with it.
+Builds the wheel of this tree unless one is given, installs it with click alone into a fresh environment, and prints
+JSON. Times are medians over a bare `python -c pass`, measured in turn with it.
 
 - `runtime`: `import tinsmith.runtime`, which imports the rest when a name is first asked for
 - `load`: `from tinsmith.runtime import Model, load`, all that loading a .tin imports
+- `help`, `verb_help`: `tinsmith --help`, `tinsmith run --help`
+- `complete_verb`, `complete_option`, `complete_target`: what a shell waits for at `tinsmith ru`, `tinsmith run --t` and
+  `tinsmith build MODEL --target rasp`
 """
 
 from __future__ import annotations
@@ -22,9 +25,18 @@ import venv
 from pathlib import Path
 from statistics import median
 
+from tinsmith.cross import needed
+
 ROOT = Path(__file__).resolve().parents[1]
 BARE = "pass"
 CODES = {"runtime": "import tinsmith.runtime", "load": "from tinsmith.runtime import Model, load"}
+# Command lines by name; the last word of those to complete is what is typed so far.
+LINES = {"help": "--help", "verb_help": "run --help"}
+COMPLETED = {
+    "complete_verb": "tinsmith ru",
+    "complete_option": "tinsmith run --t",
+    "complete_target": "tinsmith build m.gguf --target rasp",
+}
 
 
 def build(folder: Path) -> Path:
@@ -34,18 +46,32 @@ def build(folder: Path) -> Path:
     return wheel
 
 
-def install(wheel: Path, folder: Path) -> Path:
-    """The interpreter of a new environment that has this wheel and nothing else, not even pip."""
+def install(wheels: list[Path], folder: Path) -> Path:
+    """The interpreter of a new environment that has these wheels and nothing else, not even pip."""
     venv.create(folder, with_pip=False)
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     command = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps"]
-    subprocess.run([*command, "--no-index", str(wheel)], check=True)
+    subprocess.run([*command, "--no-index", *map(str, wheels)], check=True)
     return python
 
 
-def seconds(python: Path, code: str) -> float:
+def commands(python: Path) -> dict[str, tuple[list[str], dict[str, str]]]:
+    """What is measured, by name: arguments, and what the environment has beside its own."""
+    tinsmith = str(python.with_name("tinsmith"))
+    found: dict[str, tuple[list[str], dict[str, str]]] = {"bare": ([str(python), "-c", BARE], {})}
+    found |= {name: ([str(python), "-c", code], {}) for name, code in CODES.items()}
+    found |= {name: ([tinsmith, *line.split()], {}) for name, line in LINES.items()}
+    for name, line in COMPLETED.items():
+        asked = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1)}
+        found[name] = ([tinsmith], {"_TINSMITH_COMPLETE": "bash_complete", **asked})
+    return found
+
+
+def seconds(command: list[str], more: dict[str, str]) -> float:
     began = time.perf_counter()
-    subprocess.run([python, "-c", code], check=True, cwd=python.parent)
+    subprocess.run(
+        command, check=True, cwd=Path(command[0]).parent, env={**os.environ, **more}, stdout=subprocess.DEVNULL
+    )
     return time.perf_counter() - began
 
 
@@ -56,19 +82,21 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tinsmith-imports-") as scratch:
         wheel = args.wheel or build(Path(scratch) / "wheel")
-        python = install(wheel.resolve(), Path(scratch) / "venv")
-        times: dict[str, list[float]] = {code: [] for code in (BARE, *CODES.values())}
-        for code in times:
-            seconds(python, code)  # compiles, and brings the files into the page cache
+        needed.write("any", Path(scratch) / "needed")
+        wheels = [wheel.resolve(), *(Path(scratch) / "needed").iterdir()]
+        measured = commands(install(wheels, Path(scratch) / "venv"))
+        times: dict[str, list[float]] = {name: [] for name in measured}
+        for command in measured.values():
+            seconds(*command)  # compiles, and brings the files into the page cache
         for _ in range(args.repeat):
-            for code, found in times.items():
-                found.append(1000 * seconds(python, code))
+            for name, command in measured.items():
+                times[name].append(1000 * seconds(*command))
         size = wheel.stat().st_size
-    over = {name: median(times[code]) - median(times[BARE]) for name, code in CODES.items()}
+    over = {name: median(found) - median(times["bare"]) for name, found in times.items() if name != "bare"}
     result = {
         "wheel": wheel.name,
         "wheel_bytes": size,
-        "bare_ms": round(median(times[BARE]), 2),
+        "bare_ms": round(median(times["bare"]), 2),
         **{f"{name}_ms": round(value, 2) for name, value in over.items()},
         "repeat": args.repeat,
     }

@@ -69,6 +69,9 @@ def test_it_installs_and_answers_without_a_network_or_anything_else(
     assert again.returncode == 0, again.stderr
 
 
+WHERE = "import sysconfig; print(sysconfig.get_path('platlib'))"
+
+
 def test_it_installs_into_an_environment(
     packed: Path, maker: minisign.SecretKey, run: Callable, tmp_path: Path
 ) -> None:
@@ -79,6 +82,19 @@ def test_it_installs_into_an_environment(
     code = "import tinsmith; print(tinsmith.__version__)"
     assert run(tmp_path / "env/bin/python", "-c", code).returncode == 0
     assert run(tmp_path / "env/bin/tinsmith", "--version").stdout.startswith("tinsmith ")
+    code = "import click; print(click.__file__)"
+    assert run(tmp_path / "env/bin/python", "-I", "-c", code).stdout.startswith(str(tmp_path / "env"))
+
+
+def test_an_environment_keeps_the_click_that_it_has(
+    packed: Path, maker: minisign.SecretKey, run: Callable, tmp_path: Path
+) -> None:
+    run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "env")
+    site = Path(run(tmp_path / "env/bin/python", "-c", WHERE).stdout.strip())
+    (site / "click").mkdir()
+    done = run(sys.executable, packed / "install.py", "--key", maker.public, "--into", tmp_path / "env")
+    assert done.returncode != 0 and "the model does not run here" in done.stderr
+    assert list((site / "click").iterdir()) == []
 
 
 def test_the_makers_key_is_the_one_that_counts(packed: Path, maker: minisign.SecretKey) -> None:
@@ -161,7 +177,7 @@ def test_of_a_thousand_changes_none_is_missed(
 def test_a_wheel_for_another_machine_is_said_to_be_that() -> None:
     with pytest.raises(install.Refused, match="linux_s390x"):
         install.wheel_of({"runtime/tinsmith-0.1.0-cp311-abi3-linux_s390x.whl": ""})
-    assert install.wheel_of({"runtime/image.bin": ""}) is None
+    assert install.wheel_of({"runtime/image.bin": "", "runtime/click-8.1.3-py3-none-any.whl": ""}) is None
 
 
 def test_a_key_that_came_along_vouches_for_nothing(

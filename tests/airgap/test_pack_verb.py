@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import filecmp
 import hashlib
+import json
 import shutil
 import stat
 import sys
 import tarfile
 import zipfile
 from collections.abc import Callable
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
 
 from tinsmith import airgap, cli
 from tinsmith.airgap import proof
+from tinsmith.errors import InputError
 from tinsmith.formats import minisign
 from tinsmith.formats.tin import Tin
 from tinsmith.progress import PlainDisplay
@@ -36,7 +39,9 @@ def test_the_folder_has_it_all_and_the_digests_of_it(packed: Path, tin: Path) ->
     )
     entries = Tin(tin)
     assert found["tiny.tin"] == tin.read_bytes()
-    assert found["sbom.cdx.json"] == entries.entry("sbom.cdx.json")
+    assert (
+        json.loads(found["sbom.cdx.json"]).items() >= json.loads(bytes(entries.entry("sbom.cdx.json"))).items()
+    )
     assert found["LICENSES/model/data.txt"] == entries.entry("LICENSES/data.txt")
     assert found["tiny.tin.minisig"] == Path(f"{tin}.minisig").read_bytes()
     assert b"Apache License" in found["LICENSES/tinsmith.txt"]
@@ -83,15 +88,41 @@ def test_the_same_tin_and_key_give_the_same_bytes(
 
 
 def test_pip_takes_the_wheel(packed: Path, tmp_path: Path, run: Callable) -> None:
-    (wheel,) = (packed / "runtime").glob("*.whl")
-    done = run(
-        sys.executable, "-m", "pip", "install", "--no-index", "--no-compile", "--target", tmp_path, wheel
-    )
+    (wheel,) = (packed / "runtime").glob("tinsmith-*.whl")
+    pip = [sys.executable, "-m", "pip", "install", "--no-index", "--no-compile", "--target", tmp_path, wheel]
+    assert "click" in run(*pip).stderr
+    done = run(*pip, "--find-links", packed / "runtime")
     assert done.returncode == 0, done.stderr
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import click; print(click.__file__)"
+    assert run(sys.executable, "-I", "-S", "-c", code).stdout.strip() == str(tmp_path / "click/__init__.py")
     with zipfile.ZipFile(wheel) as archive:
         assert {name for name in archive.namelist() if name.endswith(".so")} == {"tinsmith/_core.abi3.so"}
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import tinsmith; print(tinsmith.__version__)"
     assert run(sys.executable, "-I", "-S", "-c", code).stdout.strip() == airgap.guide.__version__
+
+
+def test_what_the_wheel_needs_is_there_with_its_licence_and_in_the_bill(packed: Path) -> None:
+    (needed,) = (packed / "runtime").glob("*-none-any.whl")
+    version = distribution("click").version
+    assert needed.name == f"click-{version}-py3-none-any.whl"
+    license = (packed / "LICENSES/click.txt").read_text()
+    assert "Redistribution and use" in license and "Pallets" in license
+    (component,) = json.loads((packed / "sbom.cdx.json").read_text())["components"]
+    assert component["purl"] == f"pkg:pypi/click@{version}"
+    assert component["licenses"] == [{"license": {"id": "BSD-3-Clause"}}]
+    assert component["hashes"][0]["content"] == hashlib.sha256(needed.read_bytes()).hexdigest()
+
+
+def test_a_runtime_without_what_its_wheel_needs_is_refused(packed: Path, tin: Path, tmp_path: Path) -> None:
+    runtime = shutil.copytree(packed / "runtime", tmp_path / "runtime")
+    for wheel in runtime.glob("click-*"):
+        wheel.unlink()
+    with pytest.raises(InputError, match=r"tinsmith's wheel needs click.* is not there"):
+        airgap.pack(tin, "host", tmp_path / "out", "hello", None, PlainDisplay(), runtime)
+    (runtime / "click-1-py3-none-any.whl").write_bytes(b"PK")
+    with pytest.raises(InputError, match="click-1-py3-none-any.whl: no wheel, or a damaged one"):
+        airgap.pack(tin, "host", tmp_path / "out", "hello", None, PlainDisplay(), runtime)
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_is_packed_for_another_target_is_given(tin: Path, tmp_path: Path) -> None:

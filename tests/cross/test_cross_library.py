@@ -180,7 +180,8 @@ def test_windows_and_macos(tmp_path: Path) -> None:
 
 
 def wheel_extension(made: dict[str, Path], platform: str, name: str) -> bytes:
-    (wheel,) = (path for path in made.values() if path.suffix == ".whl")
+    wheel, needed = (path for path in made.values() if path.suffix == ".whl")
+    assert needed.name.startswith("click-")
     assert wheel.name.endswith(f"-cp311-abi3-{platform}.whl")
     with zipfile.ZipFile(wheel) as archive:
         assert archive.testzip() is None

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tinsmith.formats.sbom import Bill, Source
+from tinsmith.errors import FormatError
+from tinsmith.formats.sbom import Bill, Source, with_packages
 
 DIGEST = "ab" * 32
 
@@ -87,3 +88,21 @@ def test_the_model_has_its_formats_and_metrics() -> None:
 def test_the_same_model_gives_the_same_document() -> None:
     assert bill(**FULL).encode() == bill(**FULL).encode()
     assert document(weights="Q8_0")["serialNumber"] != document(weights="Q4_0")["serialNumber"]
+
+
+def test_packages_are_added_to_what_is_there() -> None:
+    schema = pytest.importorskip("cyclonedx.schema")
+    validation = pytest.importorskip("cyclonedx.validation.json")
+    package = Source("click", "34" * 32, version="8.1.3", license="BSD-3-Clause")
+    before = bill(**FULL).encode()
+    text = with_packages(before, [package])
+    assert validation.JsonStrictValidator(schema.SchemaVersion.V1_6).validate_str(text.decode()) is None
+    found, old = json.loads(text), json.loads(before)
+    assert found["components"][:-1] == old["components"]
+    assert found["components"][-1]["purl"] == "pkg:pypi/click@8.1.3"
+    assert found["dependencies"][0]["dependsOn"][-1] == found["components"][-1]["bom-ref"]
+    assert found["serialNumber"] != old["serialNumber"]
+    assert with_packages(before, [package]) == text
+    for damaged in (b"{", b"[]", b'{"components": 1}'):
+        with pytest.raises(FormatError, match="no bill of materials"):
+            with_packages(damaged, [package])

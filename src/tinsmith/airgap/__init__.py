@@ -6,7 +6,8 @@ install.py             checks, installs and asks, by Python's standard library a
 install.sh             checks and asks, by a shell and the program `tin` alone; where there is one
 prompt.txt answer.txt  a question, and its answer, which is the same on every machine
 GUIDE.md               what it is, and what to do with it
-sbom.cdx.json LICENSES/
+sbom.cdx.json          what the model was made from and runs by, and the packages in runtime/
+LICENSES/
 key.pub                who signed it
 SHA256SUMS             the digest of every file above, and its signature SHA256SUMS.minisig
 """
@@ -21,10 +22,11 @@ from pathlib import Path
 from tinsmith.airgap import guide, proof, tar
 from tinsmith.airgap.install import KEY, NAME, SIGNATURE, SUMS, UNTRUSTED
 from tinsmith.airgap.runtime import check_folder, find, runtime_files
-from tinsmith.airgap.wheel import license_text
+from tinsmith.airgap.wheel import beside, license_text
 from tinsmith.errors import InputError
 from tinsmith.files import atomic_folder, atomic_write, sha256_file, write_fault
 from tinsmith.formats import minisign
+from tinsmith.formats.sbom import with_packages
 from tinsmith.formats.tin import Tin
 from tinsmith.progress import Display
 
@@ -106,12 +108,15 @@ def contents(path: Path, runtime: Path, prompt: str) -> dict[str, Source]:
     for file in runtime.rglob("*"):
         if file.is_file() and file.suffix != ".map":  # which names folders of this machine
             found[f"runtime/{file.relative_to(runtime).as_posix()}"] = file
+    packages = beside(runtime)
     for name in tin.names:
         if name.startswith("LICENSES/"):
             found[f"LICENSES/model/{name.removeprefix('LICENSES/')}"] = bytes(tin.entry(name))
         elif name == "sbom.cdx.json":
-            found[name] = bytes(tin.entry(name))
+            bill = bytes(tin.entry(name))
+            found[name] = with_packages(bill, [source for source, _ in packages]) if packages else bill
     found["LICENSES/tinsmith.txt"] = license_text().encode()
+    found |= {f"LICENSES/{source.name}.txt": text for source, text in packages}
     found["prompt.txt"] = prompt.encode()
     found["answer.txt"] = proof.answer(path, prompt)
     for name in SCRIPTS:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith import __version__
+from tinsmith.airgap.install import PURE
 from tinsmith.files import sha256_file
 from tinsmith.formats.tin import Tin
 from tinsmith.targets import Target
@@ -42,9 +43,9 @@ _PYTHON = """\
 ## With Python
     python3 -I install.py{options} --into DIR
 
-checks the folder and installs `{wheel}` and the model into
-the new folder DIR, by Python 3.11 or newer and its standard library alone. DIR may also be an environment that
-`python3 -m venv --without-pip DIR` made. Then
+checks the folder and installs `{wheel}`, what it needs, and
+the model into the new folder DIR, by Python 3.11 or newer and its standard library alone. DIR may also be an
+environment that `python3 -m venv --without-pip DIR` made. Then
 
     DIR/tinsmith run DIR/model/{tin} {prompt}
 
@@ -99,7 +100,7 @@ The library allocates nothing, and starts no thread unless you make a pool.
 def text(tin: Path, target: Target | None, prompt: str, names: Sequence[str], signed: bool) -> str:
     """names: the files of the pack. target: None for machines like this one."""
     manifest = Tin(tin).manifest
-    wheel = next((name for name in names if name.endswith(".whl")), None)
+    wheel = next((n for n in names if n.endswith(".whl") and not n.endswith(PURE)), None)
     tool = next((name for name in names if name.endswith("/tin")), None)
     header = next((name for name in names if name.endswith("/tin.h")), None)
     libraries = [f"- `{name}`\n" for name in names if name.endswith((".a", ".so", ".dylib", ".dll", ".lib"))]

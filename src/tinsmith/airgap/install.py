@@ -36,6 +36,7 @@ SUMS, SIGNATURE, KEY = "SHA256SUMS", "SHA256SUMS.minisig", "key.pub"
 NAME = re.compile(r"(?:[\w+][\w.+-]*/)*[\w+][\w.+-]*", re.ASCII)
 LINE = re.compile(f"([0-9a-f]{{64}})  ({NAME.pattern})", re.ASCII)
 UNTRUSTED = "untrusted comment: signature of a tinsmith pack"
+PURE = "-py3-none-any.whl"  # a wheel of Python alone, which tinsmith's needs
 CHUNK = 1 << 20
 CALL = "import sys; sys.path.insert(0, sys.argv.pop(1)); "  # the package's place comes next
 
@@ -203,7 +204,7 @@ def own_key(folder: Path) -> str:
 
 def wheel_of(sums: dict[str, str]) -> str | None:
     """The wheel for this machine; None where the folder has none at all, as for a microcontroller."""
-    wheels = [name for name in sums if name.endswith(".whl")]
+    wheels = [name for name in sums if name.endswith(".whl") and not name.endswith(PURE)]
     machine = platform.machine().lower().replace("amd64", "x86_64")
     system = {"linux": "linux", "win32": "win", "darwin": "macosx"}.get(sys.platform, sys.platform)
     musl = any(Path("/lib").glob("ld-musl-*"))
@@ -229,7 +230,7 @@ def script(words: list[str], windows: bool) -> str:
 def install(
     folder: Path, sums: dict[str, str], wheel: str, into: Path
 ) -> tuple[Callable[[str], list[str]], Path]:
-    """Puts the package and the model into a folder, or into an environment of Python's venv.
+    """Puts the package, what it needs and the model into a folder, or into an environment of Python's venv.
 
     Returns the command that has a Python with the package run some code, and the tin.
     """
@@ -242,10 +243,14 @@ def install(
     scripts = Path(sysconfig.get_path("scripts", "venv", bare)) if environment else into
     site = Path(sysconfig.get_path("platlib", "venv", bare)) if environment else into / "site"
     site.mkdir(parents=True, exist_ok=environment)
-    data = io.BytesIO()
-    take(folder, wheel, sums[wheel], data)
-    with zipfile.ZipFile(data) as archive:
-        archive.extractall(site)
+    for name in (wheel, *(name for name in sums if name.endswith(PURE))):
+        package = name.rpartition("/")[2].partition("-")[0]
+        if name != wheel and (site / package).exists():
+            continue  # the environment's own: the files of two versions do not mix
+        data = io.BytesIO()
+        take(folder, name, sums[name], data)
+        with zipfile.ZipFile(data) as archive:
+            archive.extractall(site)
     model = into / "model"
     model.mkdir(exist_ok=environment)
     (tin,) = (name for name in sums if name.endswith(".tin"))
@@ -270,7 +275,7 @@ def install(
 
 def prove(folder: Path, command: Callable[[str], list[str]], tin: Path) -> None:
     """The model's own test, and one answer, which must be that of the machine that made this folder."""
-    words = command("from tinsmith.airgap.proof import main; main(*sys.argv[1:])")
+    words = command("import tinsmith.cli._group; from tinsmith.airgap.proof import main; main(*sys.argv[1:])")
     key = [str(tin.with_name(KEY))] if tin.with_name(KEY).exists() else []
     done = subprocess.run([*words, str(folder), str(tin), *key], capture_output=True)
     if done.returncode:
@@ -295,8 +300,8 @@ def main() -> None:
             return print("" if args.check else "this pack has no wheel: GUIDE.md says how its device is set up")
         if not args.key and not args.unsigned:
             raise Refused(
-                "nothing of this folder was run: its key came along with the rest, from whoever sent it; compare "
-                f"it with what its maker told you by another way, and give it: --key {own_key(folder)}"
+                "nothing of this folder was run: its key came along with the rest, from whoever sent it; "
+                f"compare it with what its maker told you by another way, and give it: --key {own_key(folder)}"
             )
         fresh = not into.exists()
         try:

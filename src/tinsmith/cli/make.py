@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from tinsmith import reading
 from tinsmith.cli import _recipe
 from tinsmith.cli._command import Args

@@ -32,8 +32,9 @@ def emit(
     """Writes the target's forms (default: all that it lists) below `folder`, and returns the files.
 
     include/tin.h; lib/<libc>/ with libtin.a and libtin.so (lib/ where the target names one libc); bin/tin,
-    which proves a file on the device; a wheel; tin.wasm and tin.mjs; of firmware an image for each of `tins`,
-    in a folder of its name. Raises MissingExtraError without zig, InputError where a compiler refuses.
+    which proves a file on the device; a wheel, and those that it needs; tin.wasm and tin.mjs; of firmware an
+    image for each of `tins`, in a folder of its name. Raises MissingExtraError without zig, InputError where a
+    compiler refuses.
     """
     wanted = target.build.forms if forms is None else forms
     made: list[Path] = []
@@ -59,7 +60,7 @@ def _libraries(build: Callable[[Machine], list[Path]], target: Target, folder: P
 
 
 def _wheel(target: Target, folder: Path) -> list[Path]:
-    from tinsmith.cross import wheel
+    from tinsmith.cross import needed, wheel
 
     platform = target.build.wheel_platform
     fitting = [machine for machine in machines(target) if machine.libc in ("", "gnu")]
@@ -68,7 +69,7 @@ def _wheel(target: Target, folder: Path) -> list[Path]:
             f"{target.path}: a wheel needs `wheel_platform` in [build], "
             "and a triple of glibc in `zig` or `variants`"
         )
-    return [wheel.wheel(fitting[0], platform, folder)]
+    return [wheel.wheel(fitting[0], platform, folder), *needed.write(platform, folder)]
 
 
 def _wasm(target: Target, folder: Path) -> list[Path]:

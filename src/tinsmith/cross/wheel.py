@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
 import tinsmith
@@ -36,14 +36,19 @@ def write(core: Path, platform: str, folder: Path) -> Path:
     path = folder / f"tinsmith-{tinsmith.__version__}-{TAG}-{platform}.whl"
     info = f"tinsmith-{tinsmith.__version__}.dist-info"
     contents = {**dict(_package()), f"tinsmith/{core.name}": core.read_bytes(), **_metadata(info, platform)}
-    record = "".join(f"{name},sha256={_digest(data)},{len(data)}\n" for name, data in contents.items())
-    contents[f"{info}/RECORD"] = (record + f"{info}/RECORD,,\n").encode()
-    with files.atomic_write(path) as file, zipfile.ZipFile(file, "w") as archive:
+    return archive(path, contents, info)
+
+
+def archive(path: Path, contents: Mapping[str, bytes], info: str) -> Path:
+    """Writes a wheel. info: its folder of metadata, whose RECORD is made here."""
+    record = "".join(f"{name},sha256={digest(data)},{len(data)}\n" for name, data in contents.items())
+    contents = {**contents, f"{info}/RECORD": (record + f"{info}/RECORD,,\n").encode()}
+    with files.atomic_write(path) as file, zipfile.ZipFile(file, "w") as written:
         for name, data in contents.items():
             entry = zipfile.ZipInfo(name, DATE)
             entry.create_system = 3  # Unix: the next line is a mode
             entry.external_attr = (0o755 if name.endswith((".so", ".pyd")) else 0o644) << 16
-            archive.writestr(entry, data, zipfile.ZIP_DEFLATED, 9)
+            written.writestr(entry, data, zipfile.ZIP_DEFLATED, 9)
     return path
 
 
@@ -64,17 +69,20 @@ def _package() -> Iterator[tuple[str, bytes]]:
 
 
 def _metadata(info: str, platform: str) -> dict[str, bytes]:
-    try:
-        installed = distribution("tinsmith")
-    except PackageNotFoundError:
-        raise InputError(
-            "tinsmith is not installed, so its metadata is missing; pip install it first"
-        ) from None
-    texts = {name: installed.read_text(name) for name in ("METADATA", "entry_points.txt", "licenses/LICENSE")}
+    found = installed("tinsmith")
+    texts = {name: found.read_text(name) for name in ("METADATA", "entry_points.txt", "licenses/LICENSE")}
     text = f"Wheel-Version: 1.0\nGenerator: tinsmith {tinsmith.__version__}\nRoot-Is-Purelib: false\n"
     texts["WHEEL"] = f"{text}Tag: {TAG}-{platform}\n"
     return {f"{info}/{name}": text.encode() for name, text in texts.items() if text is not None}
 
 
-def _digest(data: bytes) -> str:
+def installed(name: str) -> Distribution:
+    try:
+        return distribution(name)
+    except PackageNotFoundError:
+        raise InputError(f"{name} is not installed, so its metadata is missing; pip install it first") from None
+
+
+def digest(data: bytes) -> str:
+    """As RECORD has it."""
     return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()

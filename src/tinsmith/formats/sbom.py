@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from tinsmith.errors import FormatError
 
 # Hugging Face and GGUF write licences in lower case; CycloneDX takes SPDX's spelling or a free name.
 _SPDX = {
@@ -62,10 +64,7 @@ class Bill:
     def encode(self) -> bytes:
         """The document's text. It holds no time and its serial number comes from its content, so the same model
         gives the same bytes."""
-        document = self._document()
-        content = json.dumps(document, sort_keys=True)
-        document["serialNumber"] = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, content)}"
-        return (json.dumps(document, indent=1) + "\n").encode()
+        return _encoded(self._document())
 
     def _document(self) -> dict[str, Any]:
         parts = list(self._parts())
@@ -134,6 +133,29 @@ class Bill:
                     low, high = figures["exact_interval"]
                     found["confidenceInterval"] = {"lowerBound": str(low), "upperBound": str(high)}
                 yield found
+
+
+def with_packages(document: bytes, packages: Sequence[Source]) -> bytes:
+    """The document with packages of Python that go along with the model. Raises FormatError for one that is no
+    bill of materials."""
+    try:
+        found = json.loads(document)
+        parts = [
+            {**_component("library", source), "purl": f"pkg:pypi/{source.name}@{source.version}"}
+            for source in packages
+        ]
+        found["components"] = [*found.get("components", []), *parts]
+        for model in found.get("dependencies", [])[:1]:
+            model["dependsOn"] = [*model["dependsOn"], *(part["bom-ref"] for part in parts)]
+    except (ValueError, AttributeError, KeyError, TypeError):
+        raise FormatError("sbom.cdx.json: is no bill of materials of CycloneDX") from None
+    return _encoded(found)
+
+
+def _encoded(document: dict[str, Any]) -> bytes:
+    content = json.dumps({**document, "serialNumber": None}, sort_keys=True)
+    document["serialNumber"] = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, content)}"
+    return (json.dumps(document, indent=1) + "\n").encode()
 
 
 def _licenses(license: str) -> list[dict[str, Any]]:
