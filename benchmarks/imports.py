@@ -1,15 +1,15 @@
-"""What the installed package costs: the wheel's bytes, and the milliseconds of importing it and of its command line.
+"""What the installed package costs: the wheel's bytes, and the milliseconds of imports and of its command line.
 
     python benchmarks/imports.py [--wheel FILE.whl] [--repeat 20]
 
-Builds the wheel of this tree unless one is given, installs it with click alone into a fresh environment, and prints
-JSON. Times are medians over a bare `python -c pass`, measured in turn with it.
+Builds the wheel of this tree unless one is given, installs it with click alone into a fresh environment, and
+prints JSON. Times are medians over a bare `python -c pass`, measured in turn with it.
 
 - `runtime`: `import tinsmith.runtime`, which imports the rest when a name is first asked for
 - `load`: `from tinsmith.runtime import Model, load`, all that loading a .tin imports
 - `help`, `verb_help`: `tinsmith --help`, `tinsmith run --help`
-- `complete_verb`, `complete_option`, `complete_target`: what a shell waits for at `tinsmith ru`, `tinsmith run --t` and
-  `tinsmith build MODEL --target rasp`
+- `complete_verb`, `complete_option`, `complete_target`: what a shell waits for at `tinsmith ru`,
+  `tinsmith run --t` and `tinsmith build MODEL --target rasp`
 """
 
 from __future__ import annotations
