@@ -172,13 +172,15 @@ def test_a_group_says_what_is_in_it_and_imports_nothing_of_it(
         _group.call(["broken"], shop)
 
 
-def test_a_reader_that_leaves_is_no_error() -> None:
-    script = "import sys; from tinsmith import cli; sys.exit(cli.main(['--help']))"
+@pytest.mark.parametrize("buffered", [False, True])
+@pytest.mark.parametrize("line", ["--help", "run --help", "targets"])
+def test_a_reader_that_leaves_is_no_error(line: str, buffered: bool) -> None:
+    script = f"import sys; from tinsmith import cli; sys.exit(cli.main({line.split()}))"
     reader = subprocess.Popen(["true"], stdin=subprocess.PIPE)
     reader.wait()
     assert reader.stdin is not None
     done = subprocess.run(
-        [sys.executable, "-u", "-c", script],
+        [sys.executable, *([] if buffered else ["-u"]), "-c", script],
         stdout=reader.stdin,
         stderr=subprocess.PIPE,
         text=True,

@@ -151,8 +151,11 @@ def test_one_option_alone_may_be_given(given: Any, monkeypatch: pytest.MonkeyPat
     assert given(it) == nothing | {"free": True}
     assert given(it, "--schema", "x") == nothing | {"schema": "x"}
     monkeypatch.setenv("TINSMITH_ODD_REGEX", "x")
+    assert given(it, "--schema", "x") == nothing | {"schema": "x"}
     with pytest.raises(InputError, match="give only one of --regex, --free"):
         given(it)
+    monkeypatch.setenv("TINSMITH_ODD_FREE", "0")
+    assert given(it) == nothing | {"regex": "x"}
     with pytest.raises(InputError, match="give one of --text, --tokens"):
         given([*one_of(option("--text"), option("--tokens"), required=True)])
 

@@ -181,10 +181,11 @@ def _open(ctx: click.Context) -> Option | None:
 
 def _decide(ctx: click.Context, rivals: Sequence[Option], one_needed: bool) -> None:
     """That one alone was given. What the environment states gives way to the command line."""
-    said = [rival for rival in rivals if rival.came_from(ctx, ParameterSource.COMMANDLINE)]
-    stated = [rival for rival in rivals if rival.came_from(ctx, ParameterSource.ENVIRONMENT)]
+    given = [rival for rival in rivals if ctx.params[str(rival.name)] not in (None, False)]
+    said = [rival for rival in given if rival.came_from(ctx, ParameterSource.COMMANDLINE)]
+    stated = [rival for rival in given if rival.came_from(ctx, ParameterSource.ENVIRONMENT)]
     for rival in stated if said else ():
-        ctx.params[str(rival.name)] = rival.get_default(ctx) if rival.is_flag else None
+        ctx.params[str(rival.name)] = False if rival.is_flag else None
     found = said or stated
     if len(found) > 1:
         raise click.UsageError(f"give only one of {', '.join(rival.opts[0] for rival in found)}", ctx)

@@ -21,7 +21,7 @@ class Group(click.Group):
 
     def __init__(self, name: str, folder: Path, package: str, help: str = "") -> None:
         super().__init__(name, help=help)
-        self.folder, self.package = folder, package
+        self.folder, self.package, self.entries = folder, package, entries(folder)
 
     def get_help(self, ctx: click.Context) -> str:
         return overview(ctx.command_path, self.folder, self.help or "")
@@ -33,10 +33,10 @@ class Group(click.Group):
         return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(entries(self.folder))
+        return list(self.entries)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        entry = entries(self.folder).get(cmd_name)
+        entry = self.entries.get(cmd_name)
         if entry is None:
             return None
         package = f"{self.package}.{cmd_name}"
@@ -47,7 +47,7 @@ class Group(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        known = self.list_commands(ctx)
+        known = list(self.entries)
         if args[0] not in known and not ctx.resilient_parsing:
             from tinsmith.tables import nearest
 
@@ -59,7 +59,7 @@ class Group(click.Group):
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         found = [
             CompletionItem(name, help=entry.help)
-            for name, entry in entries(self.folder).items()
+            for name, entry in self.entries.items()
             if name.startswith(incomplete)
         ]
         return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
