@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,7 +54,11 @@ def test_what_is_not_whole_is_refused(tmp_path: Path) -> None:
             write_gguf(tmp_path / "n.tin", tmp_path / "out.gguf")
 
     refused({"gguf.bin": None}, "holds no gguf.bin; an older tinsmith built it")
-    refused({"program.bin": entries["program.bin"][:100]}, "program.bin is damaged")
+    refused({"program.bin": entries["program.bin"][:100]}, "program.bin has 100 bytes; its header asks for")
+    for at, value in ((72, 0), (88, 64)):  # the first tensor's inputs, and its bytes
+        damaged = bytearray(entries["program.bin"])
+        struct.pack_into("<I", damaged, at, value)
+        refused({"program.bin": bytes(damaged)}, "tensor 0 has an impossible format or shape")
     refused({"gguf.bin": entries["gguf.bin"][:400]}, "truncated")
     other = tiny_spec(family.by_name("llama"), num_hidden_layers=3)
     refused({"gguf.bin": models.gguf_header(other, other.tensors)}, "'blk.2.attn_norm.weight' is not in")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from tinsmith import _core
 from tinsmith.compiler.graph import Cache, Graph, Op, State, Value
 from tinsmith.compiler.passes import Plan, plan_memory
-from tinsmith.errors import FormatError
+from tinsmith.errors import FormatError, RuntimeFault
+from tinsmith.files import map_file
+from tinsmith.formats.tin import Tin
 from tinsmith.formats.weights import WEIGHT_FORMATS, packed_bytes, weight_format
 from tinsmith.models.spec import Buffer
 
@@ -118,6 +121,16 @@ class Listing:
     chunk: int
     row_bytes: int
     weight_bytes: int
+
+
+def checked(path: str | Path) -> Tin:
+    """A tin whose parts the core has found sound, so that they can be computed with: no shape is zero, nothing
+    reaches past its entry. Raises FormatError."""
+    try:
+        _core.Model(map_file(path))
+    except RuntimeFault as fault:
+        raise FormatError(f"{path}: {fault}") from fault
+    return Tin(path)
 
 
 def read_tensors(data: memoryview) -> dict[str, Packed]:

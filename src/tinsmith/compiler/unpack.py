@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tinsmith import _core
 from tinsmith.compiler.build import GGUF_HEADER
-from tinsmith.compiler.program import Packed, read_tensors
+from tinsmith.compiler.program import Packed, checked, read_tensors
 from tinsmith.errors import FormatError
 from tinsmith.formats import gguf
 from tinsmith.formats.tin import Tin
@@ -30,6 +30,7 @@ def write_gguf(source: str | Path, target: str | Path, advance: Callable[[int], 
     if GGUF_HEADER not in file.names:
         raise FormatError(f"{source}: holds no {GGUF_HEADER}; an older tinsmith built it, build it again")
     file.verify()
+    checked(source)
     before, names, rest = read_header(file.entry(GGUF_HEADER), f"{source}: {GGUF_HEADER}")
     packed, weights = read_tensors(file.entry("program.bin")), file.entry("weights.bin")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith import __version__
-from tinsmith.compiler.program import Listing, read_program
+from tinsmith.compiler.program import Listing, checked, read_program
 from tinsmith.errors import InputError
 from tinsmith.formats import tin
 from tinsmith.models.spec import Spec
@@ -40,7 +40,7 @@ class Contents:
 
 
 def of_tin(path: Path) -> Contents:
-    file = tin.Tin(path)
+    file = checked(path)
     program = read_program(file.entry("program.bin"))
     manifest = file.manifest
     return Contents(
