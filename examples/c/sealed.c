@@ -1,9 +1,11 @@
-/* Runs nothing that its owner did not sign: sealed FILE.tin KEY, where FILE.tin.minisig lies beside the file and KEY is a
- * minisign public key, the line "RW...". A product would have the key as a constant in its code. */
+/* Runs nothing that its owner did not sign: sealed FILE.tin KEY [VERSION], where FILE.tin.minisig lies beside the file, KEY
+ * is a minisign public key, the line "RW...", and VERSION the least that is taken, of a signature whose time is not over.
+ * A product would have the key as a constant in its code, and keep the version that it ran last. */
 #include "tin.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static tin_error error = {0, "a file can't be read, or there is no memory"};
 
@@ -29,14 +31,17 @@ static void *read_file(const char *path, size_t *size) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 3)
-        return fputs("usage: sealed FILE.tin KEY\n", stderr), 2;
+    if (argc != 3 && argc != 4)
+        return fputs("usage: sealed FILE.tin KEY [VERSION]\n", stderr), 2;
     size_t size, signature_size;
     void *image = read_file(argv[1], &size);
     char *path = block(strlen(argv[1]) + sizeof ".minisig");
     strcat(strcpy(path, argv[1]), ".minisig");
     char *signature = read_file(path, &signature_size);
-    check(!tin_file_verify(image, size, signature, signature_size, argv[2], &error));
+    tin_freshness asked = {0, 0};
+    if (argc == 4)
+        asked = (tin_freshness){(uint32_t)strtoul(argv[3], NULL, 10), time(NULL)};
+    check(!tin_file_verify_fresh(image, size, signature, signature_size, argv[2], &asked, &error));
 
     tin_model *model; /* from here on, every byte is the owner's */
     size_t needed = tin_model_size(image, size, &error);

@@ -87,8 +87,82 @@ static void number_text(const uint8_t number[8], char out[17]) {
     out[16] = 0;
 }
 
+/* A number of up to `digits` digits, without leading zeros unless it has just as many. 1, or 0 when it is none. */
+static int read_number(text t, size_t digits, int fixed, uint64_t *number) {
+    size_t count = (size_t)(t.end - t.at);
+    if (!count || count > digits || (fixed ? count != digits : *t.at == '0'))
+        return 0;
+    for (*number = 0; t.at < t.end; t.at++) {
+        if (*t.at < '0' || *t.at > '9')
+            return 0;
+        *number = *number * 10 + (uint64_t)(*t.at - '0');
+    }
+    return 1;
+}
+
+int tini_read_day(const char *at, size_t length, int64_t *end) {
+    static const uint8_t lengths[12] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    uint64_t year, month, day;
+    if (length != 10 || at[4] != '-' || at[7] != '-' || !read_number((text){at, at + 4}, 4, 1, &year) ||
+        !read_number((text){at + 5, at + 7}, 2, 1, &month) || !read_number((text){at + 8, at + 10}, 2, 1, &day))
+        return 0;
+    uint64_t leap = year % 4 == 0 && (year % 100 || year % 400 == 0);
+    if (year < 1970 || month < 1 || month > 12 || day < 1 || day > lengths[month - 1] + (month == 2 ? leap : 0))
+        return 0;
+    uint64_t before = year - 1, days = (year - 1970) * 365 + day;
+    days += before / 4 - before / 100 + before / 400 - 477; /* leap years from 1970 on; 477 were before */
+    for (uint64_t m = 1; m < month; m++)
+        days += lengths[m - 1] + (m == 2 ? leap : 0);
+    *end = (int64_t)days * 86400;
+    return 1;
+}
+
+/* Does the trusted comment state what is asked? Words that are neither of the two are free. */
+static tin_status check_fresh(text comment, const tin_freshness *asked, tin_error *error) {
+    uint64_t version = 0;
+    int64_t end = 0;
+    text day = comment;
+    int first = 1, tells = 0;
+    if (!asked || (!asked->min_version && !asked->now))
+        return TIN_OK;
+    while (comment.at < comment.end) {
+        text word = comment;
+        while (comment.at < comment.end && *comment.at != ' ')
+            comment.at++;
+        word.end = comment.at;
+        comment.at += comment.at < comment.end;
+        if (first)
+            tells = word.end - word.at == 8 && !memcmp(word.at, "tinsmith", 8);
+        first = 0;
+        int damaged = 0;
+        if (tells && take_prefix(&word, TINI_TEXT("version=")))
+            damaged = version || !read_number(word, 10, 0, &version) || version > UINT32_MAX;
+        else if (tells && take_prefix(&word, TINI_TEXT("not-after="))) {
+            damaged = end || !tini_read_day(word.at, (size_t)(word.end - word.at), &end);
+            day = word;
+        }
+        if (damaged)
+            return tini_fail(error, TIN_ERR_SIGNATURE, "the trusted comment's version or not-after is not one");
+    }
+    if (asked->min_version && !version)
+        return tini_fail(error, TIN_ERR_SIGNATURE,
+                         "the signature states no version, and %u is the least that is taken",
+                         asked->min_version);
+    if (version < asked->min_version)
+        return tini_fail(error, TIN_ERR_SIGNATURE,
+                         "the signature is of version %u, and %u is the least that is taken", (uint32_t)version,
+                         asked->min_version);
+    if (asked->now && end && asked->now >= end) {
+        char said[11] = "";
+        memcpy(said, day.at, 10);
+        return tini_fail(error, TIN_ERR_SIGNATURE, "the signature was good until %s", said);
+    }
+    return TIN_OK;
+}
+
 tin_status tini_minisign_verify(const uint8_t *message, size_t size, const char *signature, size_t length,
-                                const char *key_text, size_t key_length, tin_error *error) {
+                                const char *key_text, size_t key_length, const tin_freshness *asked,
+                                tin_error *error) {
     uint8_t key[KEY_BYTES], sealed[SIGNED_BYTES], global[GLOBAL_BYTES], digest[64];
     if (!key_text || !read_key((text){key_text, key_text + key_length}, key))
         return tini_fail(error, TIN_ERR_ARGUMENT,
@@ -120,7 +194,7 @@ tin_status tini_minisign_verify(const uint8_t *message, size_t size, const char 
     if (!tini_ed25519_verify(global, point, own, 64, (const uint8_t *)comment.at,
                              (size_t)(comment.end - comment.at)))
         return tini_fail(error, TIN_ERR_SIGNATURE, "the trusted comment is not the one that was signed");
-    return TIN_OK;
+    return check_fresh(comment, asked, error);
 }
 
 TINI_REGION_END

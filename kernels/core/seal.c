@@ -109,9 +109,18 @@ static tin_status check_digests(const tini_zip *zip, const listing *manifest, ti
 
 tin_status tin_file_verify(const void *file, size_t size, const char *signature, size_t signature_size,
                            const char *key, tin_error *error) {
+    return tin_file_verify_fresh(file, size, signature, signature_size, key, NULL, error);
+}
+
+tin_status tin_file_verify_fresh(const void *file, size_t size, const char *signature, size_t signature_size,
+                                 const char *key, const tin_freshness *asked, tin_error *error) {
     tini_zip zip;
     if (!file)
         return tini_fail(error, TIN_ERR_ARGUMENT, "the file image is missing");
+    if (asked && (asked->now < 0 || (!key && (asked->min_version || asked->now))))
+        return tini_fail(error, TIN_ERR_ARGUMENT,
+                         key ? "it is before 1970; set the clock"
+                             : "a version and a day are of a key's owner; give the key");
     tin_status status = tini_zip_open(&zip, file, size, error);
     if (!status)
         status = tini_zip_sealed(&zip, error);
@@ -123,7 +132,7 @@ tin_status tin_file_verify(const void *file, size_t size, const char *signature,
         return tini_fail(error, TIN_ERR_FORMAT, "the tin has no manifest.json");
     if (key)
         status = tini_minisign_verify(manifest, manifest_size, signature, signature_size, key, length_of(key),
-                                      error);
+                                      asked, error);
     if (status)
         return status;
     listing all = {manifest, manifest + manifest_size};

@@ -98,6 +98,23 @@ TIN_API tin_status tin_selfcheck(tin_error *error);
 TIN_API tin_status tin_file_verify(const void *file, size_t size, const char *signature, size_t signature_size,
                                    const char *key, tin_error *error);
 
+/* What may be asked of a signature beside whose it is: its trusted comment "tinsmith version=7 not-after=2027-01-31", as
+ * `tinsmith sign --version 7 --not-after 2027-01-31` writes it. The library has no clock and remembers nothing: the host
+ * says what time it is, and which version it takes at least, such as the one that it ran last. */
+typedef struct tin_freshness {
+    uint32_t min_version; /* of the signature, which must state one; 0 asks for none */
+    int64_t
+        now; /* seconds since 1970 (UTC): refused once the day of its not-after, where it states one, is over.
+                           * 0: not asked */
+} tin_freshness;
+
+/* tin_file_verify with `key`, which must be there; and the signature states what is asked. A comment that states it in
+ * another form than this, or twice, is refused where anything is asked. NULL, and all 0, ask for nothing.
+ * Errors: those of tin_file_verify; SIGNATURE for an older version and for one whose time is over. */
+TIN_API tin_status tin_file_verify_fresh(const void *file, size_t size, const char *signature,
+                                         size_t signature_size, const char *key, const tin_freshness *asked,
+                                         tin_error *error);
+
 /* ---- Model: a checked view of a file image ------------------------------------------------------------- */
 
 typedef struct tin_model tin_model;

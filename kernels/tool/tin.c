@@ -7,7 +7,8 @@
  *   tin signature FILE --key KEY            whether the owner of KEY signed any FILE, in FILE.minisig
  *
  * --key KEY, with verify and run: refuse a tin that the owner of this minisign key, a file or its line RW..., did not
- * sign, in FILE.minisig.
+ * sign, in FILE.minisig. With it, --min-version N: refuse a signature of an older version, or of none, and one whose
+ * not-after is over, by this device's clock, or by --now 2027-01-31.
  *
  * verify prints, for each set and prompt, "SET PROMPT SHA-256 equal" ("different" where the file says otherwise): the
  * SHA-256 is of the float32 logits of every position. Exits 0 when all are equal, 1 when one is not or the file is
@@ -23,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #if (defined(__unix__) || defined(__APPLE__)) && !defined(__wasm__)
 #define HAVE_MMAP 1
@@ -141,21 +143,41 @@ static _Noreturn void refuse(const char *path, const tin_error *error) {
 }
 
 /* Ends the program unless the file is as it was sealed, and with a key, as the key's owner signed it. */
-static void check_file(const char *path, const void *file, size_t size, const char *key) {
+static void check_file(const char *path, const void *file, size_t size, const char *key,
+                       const tin_freshness *asked) {
     tin_error error;
     size_t length = 0;
     const char *signature = key ? read_signature(path, &length) : NULL;
-    if (tin_file_verify(file, size, signature, length, key ? read_key(key) : NULL, &error))
+    if (tin_file_verify_fresh(file, size, signature, length, key ? read_key(key) : NULL, asked, &error))
         refuse(path, &error);
 }
 
-static int check_signature(const char *path, const void *file, size_t size, const char *key) {
+static int check_signature(const char *path, const void *file, size_t size, const char *key,
+                           const tin_freshness *asked) {
     tin_error error;
     size_t length;
     const char *signature = read_signature(path, &length), *public_key = read_key(key);
-    if (tini_minisign_verify(file, size, signature, length, public_key, strlen(public_key), &error))
+    if (tini_minisign_verify(file, size, signature, length, public_key, strlen(public_key), asked, &error))
         refuse(path, &error);
     return 0;
+}
+
+/* What is asked of a signature; either option asks for both, of this device's clock where no day is given. */
+static tin_freshness read_freshness(const char *least, const char *day) {
+    tin_freshness asked = {0, 0};
+    if (!least && !day)
+        return asked;
+    char *end = NULL;
+    unsigned long long version = least ? strtoull(least, &end, 10) : 0;
+    if (least && (*least < '0' || *least > '9' || *end || version > UINT32_MAX))
+        fail("--min-version %s: give a number", least);
+    asked.min_version = (uint32_t)version;
+    if (day && !tini_read_day(day, strlen(day), &asked.now))
+        fail("--now %s: give a day such as 2027-01-31", day);
+    asked.now = day ? asked.now - 1 : (int64_t)time(NULL);
+    if (asked.now <= 0)
+        fail("this device's clock is not set; give the day by --now");
+    return asked;
 }
 
 /* ---- verify ---- */
@@ -326,10 +348,10 @@ static int answer(const tin_model *model, const char *prompt, uint32_t most) {
 }
 
 static _Noreturn void usage(void) {
-    fputs(
-        "usage: tin verify FILE.tin [--isa S] [--key KEY] | tin run FILE.tin PROMPT [--tokens N] [--key KEY]\n"
-        "     | tin signature FILE --key KEY | tin --version\n",
-        stderr);
+    fputs("usage: tin verify FILE.tin [--isa S] [KEY] | tin run FILE.tin PROMPT [--tokens N] [KEY]\n"
+          "     | tin signature FILE KEY | tin --version\n"
+          "KEY: --key KEY [--min-version N] [--now 2027-01-31]\n",
+          stderr);
     exit(FAILED);
 }
 
@@ -352,20 +374,25 @@ int main(int argc, char **argv) {
     int runs = argc > 3 && strcmp(argv[1], "run") == 0;
     int first = runs ? 4 : 3;
     const char *key = take_option(&argc, argv, first, "--key");
+    const char *least = take_option(&argc, argv, first, "--min-version");
+    const char *day = take_option(&argc, argv, first, "--now");
     const char *isa = verifies ? take_option(&argc, argv, first, "--isa") : NULL;
     const char *tokens = runs ? take_option(&argc, argv, first, "--tokens") : NULL;
     unsigned long most = tokens ? strtoul(tokens, NULL, 10) : MOST_TOKENS;
     if (argc != first || !most || most > UINT32_MAX)
         usage();
+    if ((least || day) && !key)
+        usage();
+    const tin_freshness asked = read_freshness(least, day);
     size_t size;
     if (!verifies && !runs) {
         if (!key || strcmp(argv[1], "signature") != 0)
             usage();
         const void *file = open_file(argv[2], &size);
-        return check_signature(argv[2], file, size, key);
+        return check_signature(argv[2], file, size, key, &asked);
     }
     const void *file = open_file(argv[2], &size);
     if (verifies || key)
-        check_file(argv[2], file, size, key);
+        check_file(argv[2], file, size, key, &asked);
     return verifies ? verify(file, size, isa) : answer(open_model(file, size, NULL), argv[3], (uint32_t)most);
 }

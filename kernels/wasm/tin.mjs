@@ -24,22 +24,24 @@ async function moduleBytes(given) {
 // A model of a .tin's bytes (ArrayBuffer or Uint8Array).
 // isa: "wasmsimd" or "scalar"; default: the best. module: the bytes of tin.wasm, or a WebAssembly.Module; default: the
 // file beside this one. key: a minisign public key, "RW…": the file must be signed by its owner, in signature, the bytes
-// or text of its .minisig file. Throws an Error that says why a file is refused.
-export async function load(file, { isa, module, key, signature } = {}) {
+// or text of its .minisig file. minVersion: the least version that the signature may state. now: a Date that its
+// not-after is held to; default: none. Throws an Error that says why a file is refused.
+export async function load(file, { isa, module, key, signature, minVersion, now } = {}) {
   const code = await moduleBytes(module);
   const instance =
     code instanceof WebAssembly.Module
       ? await WebAssembly.instantiate(code, {})
       : (await WebAssembly.instantiate(code, {})).instance;
-  return new Model(instance.exports, new Uint8Array(file), { isa, key, signature });
+  return new Model(instance.exports, new Uint8Array(file), { isa, key, signature, minVersion, now });
 }
 
 export class Model {
-  constructor(core, bytes, { isa, key, signature } = {}) {
+  constructor(core, bytes, { isa, key, signature, minVersion, now } = {}) {
     this.core = core;
     this.encoder = new TextEncoder();
     const file = this.put(bytes);
-    if (key !== undefined) this.verify(file, bytes.length, key, signature);
+    if (key !== undefined) this.verify(file, bytes.length, key, signature, minVersion, now);
+    else if (minVersion !== undefined || now !== undefined) throw new Error("minVersion and now need a key");
     const name = isa === undefined ? 0 : this.put(this.encoder.encode(`${isa}\0`));
     this.address = this.some(core.tinw_open(file, bytes.length, name));
     core.tinw_free(name);
@@ -49,11 +51,14 @@ export class Model {
   }
 
   // Throws unless the owner of the key signed the file, which the model then computes from as it lies there.
-  verify(file, length, key, signature = "") {
+  verify(file, length, key, signature = "", minVersion = 0, now = undefined) {
+    const seconds = now === undefined ? 0 : Math.floor(now.getTime() / 1000);
+    if (!Number.isInteger(minVersion) || minVersion < 0 || minVersion > 0xffffffff || !Number.isFinite(seconds))
+      throw new Error("minVersion is a number up to 2^32 - 1, and now a Date");
     const text = typeof signature === "string" ? this.encoder.encode(signature) : new Uint8Array(signature);
     const words = this.put(text);
     const owner = this.put(this.encoder.encode(`${key}\0`));
-    const status = this.core.tinw_verify(file, length, text.length ? words : 0, text.length, owner);
+    const status = this.core.tinw_verify(file, length, text.length ? words : 0, text.length, owner, minVersion, seconds);
     this.core.tinw_free(words);
     this.core.tinw_free(owner);
     this.number(status);

@@ -94,10 +94,13 @@ EXPORT(tinw_free) void tinw_free(void *data) {
 
 /* ---- Models ---- */
 
-/* Before tinw_open: 0 when the owner of `key` signed this file. signature: bytes of a .minisig; 0: none. */
+/* Before tinw_open: 0 when the owner of `key` signed this file. signature: bytes of a .minisig; 0: none. min_version, now:
+ * tin_freshness. */
 EXPORT(tinw_verify)
-int32_t tinw_verify(const void *file, uint32_t size, const char *signature, uint32_t length, const char *key) {
-    return tin_file_verify(file, size, signature, length, key, &error);
+int32_t tinw_verify(const void *file, uint32_t size, const char *signature, uint32_t length, const char *key,
+                    uint32_t min_version, double now) {
+    const tin_freshness asked = {min_version, (int64_t)now};
+    return tin_file_verify_fresh(file, size, signature, length, key, &asked, &error);
 }
 
 /* file: the .tin's image, of tinw_alloc, which must stay. isa: a name that ends with 0, or NULL. */

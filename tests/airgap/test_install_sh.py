@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,40 @@ def test_the_program_answers_as_python_does(
         done = run(runtime / "bin/tin", "run", path, "dim it", "--tokens", "32")
         assert done.stdout == proof.answer(path, "dim it").decode("utf-8", "replace")
         assert (path.stem == "held") == done.stdout.startswith("{")
+
+
+def test_the_program_asks_for_a_version_and_a_day(
+    runtime: Path, tin: Path, maker: minisign.SecretKey, run: Callable, tmp_path: Path
+) -> None:
+    """Of a tin and of any file; the device's clock counts where no day is given."""
+    program, path = runtime / "bin/tin", tmp_path / "home.tin"
+    shutil.copy(tin, path)
+    Path(f"{path}.minisig").write_text(minisign.sign(path, maker, version=7, not_after=date(2027, 1, 31)))
+    (tmp_path / "text").write_bytes(b"text")
+    (tmp_path / "text.minisig").write_text(maker.sign(b"text", "tinsmith version=7 not-after=2027-01-31"))
+    key = ["--key", maker.public]
+    commands = [["verify", path, *key], ["run", path, "dim it", *key], ["signature", tmp_path / "text", *key]]
+    for words, told in (
+        (["--min-version", "7", "--now", "2027-01-31"], None),
+        (["--now", "2026-01-01"], None),
+        (["--min-version", "8", "--now", "2027-01-31"], "8 is the least"),
+        (["--now", "2027-02-01"], "good until 2027-01-31"),
+        (["--min-version", "7", "--now", "3000-01-01"], "good until 2027-01-31"),
+    ):
+        for command in commands:
+            done = run(program, *command, *words)
+            assert done.returncode == (0 if told is None else 1), done.stderr
+            assert told is None or (told in done.stderr and done.stdout == "")
+    for words in (
+        ["--min-version", "4294967296"],
+        ["--min-version", "x"],
+        ["--min-version", "-1"],
+        ["--now", "1"],
+    ):
+        assert run(program, *commands[0], *words).returncode == 2
+    assert run(program, "verify", path, "--min-version", "7").returncode == 2  # of whom?
+    Path(f"{path}.minisig").write_text(minisign.sign(path, maker, version=7, not_after=date(2001, 1, 1)))
+    assert "good until 2001-01-01" in run(program, *commands[0], "--min-version", "7").stderr
 
 
 @pytest.fixture(scope="module")

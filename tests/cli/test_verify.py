@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 
 import pytest
 from tiny_models import tiny_spec
 
+import tinsmith
 from tinsmith import _core, cli
 from tinsmith.compiler import build_tin, selftest
+from tinsmith.errors import InputError, SignatureError
+from tinsmith.formats import minisign
 from tinsmith.formats import tin as tins
 from tinsmith.formats.tin import Tin
 from tinsmith.models import family
@@ -68,3 +72,93 @@ def test_a_file_that_is_not_there_or_no_tin(tmp_path: Path, capsys: pytest.Captu
     (tmp_path / "text.tin").write_text("hello")
     assert cli.main(["verify", str(tmp_path / "text.tin")]) == 1
     assert capsys.readouterr().err.count("\n") == 2
+
+
+@pytest.fixture
+def signed(tin: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[Path, Path]:
+    """A tin of version 7, good until the end of January 2027; and its public key."""
+    path = tmp_path / "home.tin"
+    path.write_bytes(tin.read_bytes())
+    assert cli.main(["sign", "--generate", str(tmp_path / "k"), "--no-password"]) == 0
+    words = ["--key", str(tmp_path / "k.key"), "--version", "7", "--not-after", "2027-01-31"]
+    assert cli.main(["sign", str(path), *words]) == 0
+    capsys.readouterr()
+    return path, tmp_path / "k.pub"
+
+
+@pytest.mark.parametrize(
+    ("words", "refused"),
+    [
+        ([], None),
+        (["--min-version", "7", "--now", "2027-01-31"], None),
+        (["--now", "2026-06-01"], None),
+        (["--min-version", "8", "--now", "2027-01-31"], "is of version 7, and 8 is the least"),
+        (["--now", "2027-02-01"], "was good until 2027-01-31"),
+        (["--min-version", "7", "--now", "2127-01-31"], "was good until 2027-01-31"),
+    ],
+)
+def test_a_version_and_a_day_are_asked_for(
+    words: list[str], refused: str | None, signed: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = cli.main(["verify", str(signed[0]), "--key", str(signed[1]), *words])
+    out, err = capsys.readouterr()
+    if refused is None:
+        assert (code, err) == (0, "")
+        assert "tinsmith version=7 not-after=2027-01-31 file:home.tin" in out
+    else:
+        assert (code, out, err.count("\n")) == (1, "", 1)
+        assert refused in err
+
+
+def test_loading_asks_too(signed: tuple[Path, Path]) -> None:
+    path, key = signed
+    assert tinsmith.load(path, key=key, min_version=7, now=date(2027, 1, 31)).core
+    with pytest.raises(SignatureError, match="8 is the least"):
+        tinsmith.load(path, key=key, min_version=8, now=date(2027, 1, 31))
+    with pytest.raises(SignatureError, match="good until"):
+        tinsmith.load(path, key=key, now=date(2027, 2, 1))
+    with pytest.raises(InputError, match="give key"):
+        tinsmith.load(path, min_version=7)
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["verify", "{tin}", "--min-version", "7"], "give --key"),
+        (["verify", "{tin}", "--now", "2027-01-31"], "give --key"),
+        (["verify", "{tin}", "--key", "{key}", "--now", "31.1.2027"], "such as 2027-01-31"),
+        (["verify", "{tin}", "--key", "{key}", "--min-version", "-1"], "give a number from 0"),
+        (["verify", "{tin}", "--plain"], "--plain needs --key"),
+        (["sign", "{tin}", "--key", "{secret}", "--version", "0"], "give a number from 1"),
+        (["sign", "{tin}", "--key", "{secret}", "--not-after", "tomorrow"], "such as 2027-01-31"),
+        (["sign", "{tin}", "--key", "{secret}", "--comment", "version=3"], "their own options"),
+        (["sign", "--generate", "x", "--version", "3"], "signs nothing"),
+    ],
+)
+def test_what_makes_no_sense_is_one_line(
+    command: list[str], said: str, signed: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, key = signed
+    words = [word.format(tin=path, key=key, secret=key.with_suffix(".key")) for word in command]
+    before = Path(f"{path}.minisig").read_text()
+    assert cli.main(words) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
+    assert Path(f"{path}.minisig").read_text() == before
+
+
+def test_a_file_that_is_no_tin_is_held_to_its_signature(
+    signed: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, key = tmp_path / "SHA256SUMS", signed[1]
+    path.write_bytes(b"text\n")
+    secret = minisign.read_secret(key.with_suffix(".key"))
+    Path(f"{path}.minisig").write_text(secret.sign(path.read_bytes(), "tinsmith version=3"))
+    words = ["verify", str(path), "--plain", "--key", str(key)]
+    assert cli.main([*words, "--min-version", "3"]) == 0
+    assert cli.main([*words, "--min-version", "4"]) == 1
+    assert cli.main(["verify", str(path), "--key", str(key)]) == 1  # it is not taken for a tin
+    assert cli.main(["verify", str(signed[0]), "--plain", "--key", str(key)]) == 1  # nor a tin for another file
+    path.write_bytes(b"Text\n")
+    assert cli.main(words) == 1
+    assert "not of this content" in capsys.readouterr().err

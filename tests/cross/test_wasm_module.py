@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ for (const isa of ["scalar", "wasmsimd"]) {
   const model = await load(bytes, { isa });
   found.sets[model.isa] = model.selftest();
 }
-const model = await load(bytes, { key, signature });
+const model = await load(bytes, { key, signature, minVersion: 7, now: new Date("2027-01-31T23:59:59Z") });
 const session = model.session({ context: 200 });
 const messages = [{ role: "user", content: text }];
 found.tokens = Array.from(model.render(messages));
@@ -57,6 +58,10 @@ for (const attempt of [
   () => load(bytes, { key: key.replace("RW", "RX"), signature }),
   () => load(bytes, { key, signature: signature.replace("tiny", "home") }),
   () => load(changed, { key, signature }),
+  () => load(bytes, { key, signature, minVersion: 8 }),
+  () => load(bytes, { key, signature, now: new Date("2027-02-01T00:00:00Z") }),
+  () => load(bytes, { minVersion: 7 }),
+  () => load(bytes, { key, signature, minVersion: 2 ** 32 }),
 ])
   try {
     await attempt();
@@ -83,7 +88,8 @@ def test_node_gives_the_bits_and_the_words_of_this_machine(folder: Path, tiny_ti
     (folder / "try.mjs").write_text(SCRIPT)
     text = "Grüße, 1 + 2 = 3 <|im_end|>"
     key = minisign.SecretKey(b"8 bytes.", bytes(32))
-    arguments = [tiny_tin, text, key.public, minisign.sign(tiny_tin, key, "tiny")]
+    signature = minisign.sign(tiny_tin, key, "tiny", version=7, not_after=date(2027, 1, 31))
+    arguments = [tiny_tin, text, key.public, signature]
     done = subprocess.run([node, folder / "try.mjs", *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -103,6 +109,7 @@ def test_node_gives_the_bits_and_the_words_of_this_machine(folder: Path, tiny_ti
     assert all(found["refused"]), found["refused"]
     assert "judge" in found["refused"][2]
     reasons = ["there is none", "no minisign public key", "trusted comment is not", "manifest lists"]
+    reasons += ["8 is the least", "good until 2027-01-31", "need a key", "up to 2^32 - 1"]
     for said, reason in zip(found["refused"][5:], reasons, strict=True):
         assert reason in said
 

@@ -10,6 +10,7 @@ import random
 import shutil
 import subprocess
 from base64 import b64decode, b64encode
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -345,3 +346,163 @@ def test_a_signature_of_another_key_kind_or_file_is_refused(tin: Path, tmp_path:
 
 def test_the_same_file_and_key_give_the_same_signature(tin: Path) -> None:
     assert minisign.sign(tin, KEY) == minisign.sign(tin, KEY)
+
+
+DAY = date(2027, 1, 31)
+VECTORS = [  # trusted comment, least version, day; what is said where it is refused
+    ("tinsmith version=7 not-after=2027-01-31 file:home.tin", 7, DAY, None),
+    ("tinsmith version=7 not-after=2027-01-31", 1, None, None),
+    ("tinsmith version=7 not-after=2027-01-31", 0, date(1970, 1, 1), None),
+    ("tinsmith version=7 not-after=2027-01-31", 8, None, "of version 7, and 8 is the least"),
+    ("tinsmith version=7 not-after=2027-01-31", 0, date(2027, 2, 1), "good until 2027-01-31"),
+    ("tinsmith version=7 not-after=2024-02-29", 0, date(2024, 2, 29), None),
+    ("tinsmith version=7 not-after=2024-02-29", 0, date(2024, 3, 1), "good until 2024-02-29"),
+    ("tinsmith version=7 not-after=9999-12-31", 0, date(9999, 12, 31), None),
+    ("tinsmith not-after=2027-01-31 version=4294967295", 4294967295, DAY, None),
+    ("tinsmith version=7", 7, date(9999, 12, 31), None),  # without an end
+    ("file:home.tin", 0, DAY, None),
+    ("file:home.tin", 1, None, "states no version"),
+    ("tinsmith", 1, None, "states no version"),
+    ("", 1, None, "states no version"),
+    ("version=7", 1, None, "states no version"),  # anybody's words
+    ("tinsmiths version=7", 1, None, "states no version"),
+    ("Tinsmith version=7", 1, None, "states no version"),
+    ("x tinsmith version=7", 1, None, "states no version"),
+    ("tinsmith my-version=7", 1, None, "states no version"),
+    ("tinsmith version=7 version=8", 1, None, "is not one"),
+    ("tinsmith version=8 version=7", 1, None, "is not one"),
+    ("tinsmith not-after=2027-01-31 not-after=2099-01-31", 0, DAY, "is not one"),
+    *[
+        (f"tinsmith version={bad}", 1, None, "is not one")
+        for bad in (
+            "",
+            "0",
+            "07",
+            "+7",
+            "-7",
+            "7.0",
+            "7,",
+            "4294967296",
+            "99999999999999999999",
+            "0x7",
+            "seven",
+        )
+    ],
+    *[
+        (f"tinsmith version=7 not-after={bad}", 0, DAY, "is not one")
+        for bad in (
+            "",
+            "2027",
+            "2027-1-31",
+            "2027-02-29",
+            "2100-02-29",
+            "2027-13-01",
+            "2027-00-10",
+            "2027-01-00",
+        )
+    ],
+    ("tinsmith not-after=1969-12-31", 0, DAY, "is not one"),
+    ("tinsmith not-after=2027-01-32", 0, DAY, "is not one"),
+    ("tinsmith not-after=2027-01-31T00:00", 0, DAY, "is not one"),
+    ("tinsmith not-after=2027/01/31", 0, DAY, "is not one"),
+]
+
+
+@pytest.mark.parametrize(("comment", "least", "now", "said"), VECTORS)
+def test_a_signature_is_as_new_as_is_asked(
+    comment: str, least: int, now: date | None, said: str | None
+) -> None:
+    """By the C core; nothing asked, every comment will do."""
+    asked = minisign.Freshness(least, now)
+    text = KEY.sign(b"message", comment).encode()
+    _core.minisign_verify(b"message", text, KEY.public.encode())
+    arguments = (b"message", text, KEY.public.encode(), asked.min_version, asked.seconds)
+    if said is None:
+        _core.minisign_verify(*arguments)
+        return
+    with pytest.raises(RuntimeFault, match=said) as refused:
+        _core.minisign_verify(*arguments)
+    assert refused.value.status == "TIN_ERR_SIGNATURE"
+
+
+def test_days_are_those_of_pythons_calendar() -> None:
+    """Each day of a not-after is good on itself and over on the next, from 1970 on."""
+    rng = random.Random(5)
+    days = [date(1970, 1, 1), date(1999, 12, 31), date(2000, 2, 29), date(2000, 3, 1), date(2100, 2, 28)]
+    days += [date.fromordinal(rng.randrange(days[0].toordinal(), date.max.toordinal())) for _ in range(60)]
+    for day in days:
+        text = KEY.sign(b"m", f"tinsmith not-after={day}").encode()
+        last = minisign.Freshness(now=day).seconds
+        assert last == int(datetime(day.year, day.month, day.day, 23, 59, 59, tzinfo=UTC).timestamp())
+        _core.minisign_verify(b"m", text, KEY.public.encode(), 0, last)
+        with pytest.raises(RuntimeFault, match=f"good until {day}"):
+            _core.minisign_verify(b"m", text, KEY.public.encode(), 0, last + 1)
+
+
+def test_minisign_reads_a_version_and_a_day(tin: Path, tmp_path: Path) -> None:
+    """Other programs have them as the trusted comment that they print; and we have theirs."""
+    program = needs_minisign()
+    beside = Path(f"{tin}.minisig")
+    beside.write_text(minisign.sign(tin, KEY, version=7, not_after=DAY))
+    manifest = tmp_path / "manifest.json"
+    manifest.write_bytes(Tin(tin).entry(MANIFEST))
+    done = subprocess.run(
+        [program, "-Vm", manifest, "-x", beside, "-P", KEY.public], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Trusted comment: tinsmith version=7 not-after=2027-01-31 file:home.tin" in done.stdout
+    secret, public = tmp_path / "k.key", tmp_path / "k.pub"
+    minisign.write_keys(KEY, secret, public, None)
+    theirs = "tinsmith version=9 not-after=2027-01-31"
+    command = [program, "-Sm", manifest, "-x", beside, "-s", secret, "-t", theirs]
+    subprocess.run(command, check=True, capture_output=True, input="\n", text=True)
+    assert minisign.require(tin, Tin(tin), public, asked=minisign.Freshness(9, DAY)) == theirs
+    with pytest.raises(SignatureError, match="of version 9, and 10 is the least"):
+        minisign.require(tin, Tin(tin), public, asked=minisign.Freshness(10, DAY))
+
+
+def test_an_older_file_of_the_same_owner_is_refused_when_asked(tin: Path) -> None:
+    beside = Path(f"{tin}.minisig")
+    beside.write_text(minisign.sign(tin, KEY, "for floor 3", version=6, not_after=DAY))
+    assert minisign.require(tin, Tin(tin), KEY.public).endswith(" for floor 3")
+    minisign.require(tin, Tin(tin), KEY.public, asked=minisign.freshness(6, DAY))
+    with pytest.raises(
+        SignatureError, match="home.tin.minisig: the signature is of version 6, and 7 is the least"
+    ):
+        minisign.require(tin, Tin(tin), KEY.public, asked=minisign.freshness(7, DAY))
+    with pytest.raises(SignatureError, match="good until 2027-01-31"):
+        minisign.require(tin, Tin(tin), KEY.public, asked=minisign.freshness(None, date(2027, 2, 1)))
+    beside.write_text(minisign.sign(tin, KEY, version=7, not_after=date(2001, 1, 1)))
+    with pytest.raises(SignatureError, match="good until 2001-01-01"):  # by today's date
+        minisign.require(tin, Tin(tin), KEY.public, asked=minisign.freshness(7, None))
+    beside.write_text(beside.read_text().replace("version=7", "version=8"))
+    with pytest.raises(SignatureError, match="trusted comment is not"):
+        minisign.require(tin, Tin(tin), KEY.public, asked=minisign.freshness(8, DAY))
+
+
+def test_what_can_not_be_stated_is_refused(tin: Path) -> None:
+    for version in (0, -1, 1 << 32):
+        with pytest.raises(InputError, match="give a number from 1"):
+            minisign.sign(tin, KEY, version=version)
+    for comment in ("tinsmith version=9", "for not-after=2099-01-01"):
+        with pytest.raises(InputError, match="their own options"):
+            minisign.sign(tin, KEY, comment)
+    with pytest.raises(InputError, match="before 1970"):
+        minisign.sign(tin, KEY, not_after=date(1969, 12, 31))
+    with pytest.raises(InputError, match="give a number from 0"):
+        minisign.freshness(1 << 32, None)
+    for version in (1 << 32, -1):
+        with pytest.raises(ValueError, match="32 bits"):
+            _core.file_verify(tin.read_bytes(), b"", KEY.public, version, 0)
+
+
+def test_a_version_is_of_somebodys_word(tin: Path) -> None:
+    """Without a key whoever wrote the file wrote the version too."""
+    for asked in ((1, 0), (0, 1), (0, -1)):
+        with pytest.raises(RuntimeFault, match="give the key|set the clock") as refused:
+            _core.file_verify(tin.read_bytes(), None, None, *asked)
+        assert refused.value.status == "TIN_ERR_ARGUMENT"
+    signature = minisign.sign(tin, KEY, version=7).encode()
+    _core.file_verify(tin.read_bytes(), signature, KEY.public, 7, 1)
+    with pytest.raises(RuntimeFault, match="8 is the least"):
+        _core.file_verify(tin.read_bytes(), signature, KEY.public, 8, 1)

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
@@ -217,6 +218,16 @@ def test_an_example_runs_nothing_unsigned(prefix: Path, tin: Path, tmp_path: Pat
     assert said.startswith("signed by the key's owner")
     refused = subprocess.run([tmp_path / "sealed", path, other.public], capture_output=True, text=True)
     assert (refused.returncode, refused.stderr) == (1, "refused: the signature is not of this content\n")
+    for number, day, least, told in (
+        (None, None, "7", "refused: the signature states no version, and 7 is the least that is taken\n"),
+        (6, None, "7", "refused: the signature is of version 6, and 7 is the least that is taken\n"),
+        (7, date(2001, 1, 1), "7", "refused: the signature was good until 2001-01-01\n"),
+        (7, date(2999, 1, 1), "7", ""),
+        (8, None, "7", ""),
+    ):
+        Path(f"{path}.minisig").write_text(minisign.sign(path, key, version=number, not_after=day))
+        done = subprocess.run([program, path, key.public, least], capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (1 if told else 0, told)
     path.write_bytes(tin.read_bytes().replace(b"weights.bin", b"weighty.bin", 1))
     refused = subprocess.run([tmp_path / "sealed", path, key.public], capture_output=True, text=True)
     assert (refused.returncode, refused.stderr.split(":")[1]) == (1, " the tin was changed")

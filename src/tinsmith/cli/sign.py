@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import getpass
 import sys
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinsmith.cli._command import Args, argument, flag, option
-from tinsmith.cli._types import File
+from tinsmith.cli._types import File, Whole
 from tinsmith.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,6 +23,17 @@ PARAMETERS = [
     option(
         "--comment", metavar="T", help="what the signature says of the file, signed with it (default: its name)"
     ),
+    option(
+        "--version",
+        Whole(),
+        metavar="N",
+        help="state the file's version: who asks for a later one refuses it",
+    ),
+    option(
+        "--not-after",
+        metavar="DATE",
+        help="state the last day, as 2027-01-31, on which the signature is good",
+    ),
     option("--generate", metavar="NAME", help="write NAME.key, which is secret, and NAME.pub"),
     flag("--no-password", help="leave the secret key unencrypted (for machines that sign)"),
 ]
@@ -29,8 +41,10 @@ PARAMETERS = [
 
 def run(args: Args) -> int:
     if args.generate is not None:
-        if args.file or args.key or args.comment:
-            raise InputError("--generate makes keys and signs nothing; leave out FILE, --key and --comment")
+        if any(
+            given is not None for given in (args.file, args.key, args.comment, args.version, args.not_after)
+        ):
+            raise InputError("--generate makes keys and signs nothing; leave out FILE and what is for signing")
         return _generate(args)
     if not args.file or not args.key:
         raise InputError("give FILE and --key SECRET to sign, or --generate NAME to make keys")
@@ -39,11 +53,20 @@ def run(args: Args) -> int:
     from tinsmith.files import write_text
     from tinsmith.formats import minisign
 
-    text = minisign.sign(args.file, secret_key(args.key), args.comment)
+    not_after = read_day("--not-after", args.not_after)
+    key = secret_key(args.key)
+    text = minisign.sign(args.file, key, args.comment, version=args.version, not_after=not_after)
     out = Path(f"{args.file}{minisign.SUFFIX}")
     write_text(out, text)
     print(out)
     return 0
+
+
+def read_day(option: str, given: str | None) -> date | None:
+    try:
+        return None if given is None else datetime.strptime(given, "%Y-%m-%d").date()
+    except ValueError:
+        raise InputError(f"{option} {given}: give a day such as 2027-01-31") from None
 
 
 def secret_key(path: str) -> SecretKey:

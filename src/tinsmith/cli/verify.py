@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith.cli._command import Args, argument, flag, option
 from tinsmith.cli._model import KEY
-from tinsmith.cli._types import Device, File
+from tinsmith.cli._types import Device, File, Whole
 from tinsmith.errors import FormatError, InputError, RuntimeFault, SignatureError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tinsmith.formats.minisign import Freshness
     from tinsmith.formats.tin import Tin
 
 HELP = "prove that a .tin is as it was sealed, and that this machine computes its bits"
@@ -37,6 +38,13 @@ PARAMETERS = [
         metavar="F",
         help="the signature's file, with --key (default: FILE.minisig)",
     ),
+    option(
+        "--min-version",
+        Whole(),
+        metavar="N",
+        help="with --key: refuse a signature of an older version, of none, or whose not-after is over",
+    ),
+    option("--now", metavar="DATE", help="the day that not-after is held to, as 2027-01-31 (default: today)"),
     flag("--plain", help="FILE is no .tin: hold all of it to its signature"),
     flag("--json", help="what was checked, as JSON"),
 ]
@@ -61,6 +69,7 @@ def run(args: Args) -> int:
 
 def _check(args: Args, found: dict[str, Any]) -> None:
     """Each check adds what it found, and prints its line; the first that fails raises."""
+    from tinsmith.formats import minisign
     from tinsmith.formats.tin import Tin
 
     def say(line: str) -> None:
@@ -69,18 +78,15 @@ def _check(args: Args, found: dict[str, Any]) -> None:
 
     if args.signature and not args.key:
         raise InputError(f"--signature {args.signature}: give --key too, the public key that it is held to")
+    asked = _asked(args)
     if args.plain:
-        from tinsmith.formats import minisign
-
         if not args.key or args.targets:
             raise InputError("--plain needs --key, the public key that FILE is held to, and takes no --target")
-        found["signature"] = minisign.require_plain(args.file, args.key, args.signature)
+        found["signature"] = minisign.require_plain(args.file, args.key, args.signature, asked)
         return say(f"signature by the key's owner: {found['signature']}")
     tin = Tin(args.file)
     if args.key:
-        from tinsmith.formats import minisign
-
-        found["signature"] = minisign.require(args.file, tin, args.key, args.signature)
+        found["signature"] = minisign.require(args.file, tin, args.key, args.signature, asked)
         say(f"signature by the key's owner: {found['signature']}")
     found |= _content(tin)
     say(f"content   {found['entries']} entries, {found['bytes']:,} bytes: as the manifest has them")
@@ -90,6 +96,15 @@ def _check(args: Args, found: dict[str, Any]) -> None:
         say(f"{isa:<9} {len(digests)} self-tests: the bits that it was sealed with")
     if args.targets:
         _check_targets(args, found, say)
+
+
+def _asked(args: Args) -> Freshness:
+    from tinsmith.cli.sign import read_day
+    from tinsmith.formats import minisign
+
+    if (args.min_version is not None or args.now) and not args.key:
+        raise InputError("--min-version and --now are asked of a signature; give --key, whose it must be")
+    return minisign.freshness(args.min_version, read_day("--now", args.now))
 
 
 def _check_targets(args: Args, found: dict[str, Any], say: Callable[[str], None]) -> None:

@@ -5,8 +5,10 @@ A tin's signature is over its manifest, and stands beside it as `<tin>.minisig`.
     unzip -p home.tin manifest.json > manifest.json
     minisign -Vm manifest.json -x home.tin.minisig -p home.pub
 
-The manifest has a digest of everything else in the file. Verifying is the C core's work, here as on a device;
-signing is C too, in steps that do not depend on the secret. hashlib is imported where it is used.
+The manifest has a digest of everything else in the file. A trusted comment
+`tinsmith version=7 not-after=2027-01-31 …` states what may be asked of a signature beside whose it is.
+Verifying is the C core's work, here as on a device; signing is C too, in steps that do not depend on the
+secret. hashlib is imported where it is used.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import os
 import struct
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from tinsmith import _core
@@ -202,30 +205,71 @@ def read_public(key: str | Path) -> str:
     return str(map_file(key), "latin-1")
 
 
-def require(path: str | Path, tin: Tin, key: str | Path, signature: str | Path | None = None) -> str:
+@dataclass(frozen=True)
+class Freshness:
+    """What is asked of a signature beside whose it is. min_version: the least version that it may state; 0 asks
+    for none. now: the day on which its not-after, where it states one, must not be over; None does not ask."""
+
+    min_version: int = 0
+    now: date | None = None
+
+    def __post_init__(self) -> None:
+        check_version(self.min_version, least=0)
+
+    @property
+    def seconds(self) -> int:
+        """As tin_freshness has it: the last second of the day, in UTC."""
+        if self.now is None:
+            return 0
+        return (self.now.toordinal() - date(1970, 1, 1).toordinal() + 1) * 86400 - 1
+
+
+def freshness(min_version: int | None, now: date | None) -> Freshness:
+    """Asked for is either both or nothing: `now` is today (UTC) where it is left out."""
+    if min_version is None and now is None:
+        return Freshness()
+    return Freshness(min_version or 0, now or datetime.now(UTC).date())
+
+
+def check_version(version: int, least: int = 1) -> None:
+    if not least <= version < 1 << 32:
+        raise InputError(f"version {version}: give a number from {least} to 4294967295")
+
+
+def require(
+    path: str | Path,
+    tin: Tin,
+    key: str | Path,
+    signature: str | Path | None = None,
+    asked: Freshness = Freshness(),
+) -> str:
     """The trusted comment of the signature over the tin at `path`, if the owner of `key` signed this very file.
 
-    signature: its file; None takes the one beside the tin. Raises SignatureError where there is none or it is
-    not of this file, FormatError where a byte is not as the signed manifest has it.
+    signature: its file; None takes the one beside the tin. Raises SignatureError where there is none, it is not
+    of this file or does not state what is asked, FormatError where a byte is not as the signed manifest has it.
     """
-    comment = _comment(path, tin.entry(MANIFEST), key, signature)
+    comment = _comment(path, tin.entry(MANIFEST), key, signature, asked)
     tin.verify()
     return comment
 
 
-def require_plain(path: str | Path, key: str | Path, signature: str | Path | None = None) -> str:
+def require_plain(
+    path: str | Path, key: str | Path, signature: str | Path | None = None, asked: Freshness = Freshness()
+) -> str:
     """As `require`, of a file that is no tin: the signature is over all of it."""
-    return _comment(path, map_file(path), key, signature)
+    return _comment(path, map_file(path), key, signature, asked)
 
 
-def _comment(path: str | Path, message: Buffer, key: str | Path, signature: str | Path | None) -> str:
+def _comment(
+    path: str | Path, message: Buffer, key: str | Path, signature: str | Path | None, asked: Freshness
+) -> str:
     beside = Path(signature) if signature is not None else Path(f"{path}{SUFFIX}")
     public = read_public(key)
     if not beside.is_file():
         raise SignatureError(f"{path}: is not signed: there is no {beside}; sign it, or ask for no key")
     text = bytes(map_file(beside))
     try:
-        _core.minisign_verify(message, text, public.encode("latin-1"))
+        _core.minisign_verify(message, text, public.encode("latin-1"), asked.min_version, asked.seconds)
     except RuntimeFault as fault:
         if fault.status == "TIN_ERR_ARGUMENT":
             raise InputError(f"{key}: {fault}") from None
@@ -233,15 +277,36 @@ def _comment(path: str | Path, message: Buffer, key: str | Path, signature: str 
     return text.decode("utf-8", "replace").splitlines()[2].removeprefix(_TRUSTED)
 
 
-def sign(path: str | Path, key: SecretKey, comment: str | None = None) -> str:
+def sign(
+    path: str | Path,
+    key: SecretKey,
+    comment: str | None = None,
+    *,
+    version: int | None = None,
+    not_after: date | None = None,
+) -> str:
     """The text of a signature over the manifest of the tin at `path`, which is as that has it.
 
-    comment: the trusted comment; None names the file. It has no time in it: the same file and key give the same
-    bytes.
+    comment: the trusted comment; None names the file. It has no time in it but not_after, the last day on which
+    the signature is good: the same file and key give the same bytes. version: of the file, to be asked for.
     """
     tin = Tin(path)
     tin.verify()
-    trusted = comment if comment is not None else f"file:{Path(path).name}"
+    trusted = _trusted(comment if comment is not None else f"file:{Path(path).name}", version, not_after)
     return key.sign(
         tin.entry(MANIFEST), trusted, untrusted=f"signature by tinsmith with key {identity(key.number)}"
     )
+
+
+def _trusted(comment: str, version: int | None, not_after: date | None) -> str:
+    if any(word.startswith(("version=", "not-after=")) for word in comment.split(" ")):
+        raise InputError(f"the comment {comment!r}: a version and a not-after are stated by their own options")
+    facts = ["tinsmith"]
+    if version is not None:
+        check_version(version)
+        facts.append(f"version={version}")
+    if not_after is not None:
+        if not_after.year < 1970:
+            raise InputError(f"not-after {not_after}: is before 1970; give a day to come")
+        facts.append(f"not-after={not_after.isoformat()}")
+    return " ".join([*facts, comment]).rstrip() if len(facts) > 1 else comment

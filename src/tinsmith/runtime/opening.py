@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinsmith import _core
 from tinsmith.checks import whole
@@ -13,6 +14,10 @@ from tinsmith.cores import usable_cores
 from tinsmith.errors import FormatError, InputError, RuntimeFault, UnsupportedError
 from tinsmith.files import map_file
 from tinsmith.runtime.model import Model
+
+if TYPE_CHECKING:
+    import datetime
+    from collections.abc import Callable
 
 NATIVE = "native"
 KV_TYPES = {"f16": _core.KV_F16, "q8": _core.KV_Q8}
@@ -29,6 +34,8 @@ def load(
     gpu_layers: int = 0,
     date: str | None = None,
     key: str | Path | None = None,
+    min_version: int | None = None,
+    now: datetime.date | None = None,
 ) -> Model:
     """Opens a .tin, or compiles a .gguf of a supported family, or a Hugging Face folder, in memory; or opens an
     ONNX model in onnxruntime.
@@ -43,7 +50,9 @@ def load(
     layers llama.cpp puts on a GPU, -1 for all. date: what a chat template that writes the date takes for today,
     as 2026-11-25; a .tin's was stated when it was built. key: a public key of minisign, itself ("RW…") or its
     file: the .tin must be signed by its owner, in the .minisig beside it, and be that very file, or not a
-    weight of it is used. Nobody may write to the file while it is open.
+    weight of it is used. Nobody may write to the file while it is open. min_version, now: with a key, refuse a
+    signature that states an older version, or none, or whose not-after is over on the day `now`; where only one
+    of them is given, now is today and any version will do.
     Raises InputError for a missing file, FormatError for a damaged one, SignatureError for one that is not
     signed by `key`, UnsupportedError for a family, format or instruction set that is not there.
     """
@@ -59,8 +68,11 @@ def load(
         raise InputError(f"gpu_layers is for the back end llama.cpp; this is {backend}")
     if key is not None and (backend != NATIVE or not _is_tin(path)):
         raise InputError(f"{path}: only a .tin is signed; give one, or no key")
+    if key is None and (min_version is not None or now is not None):
+        raise InputError("min_version and now are asked of a signature; give key, whose it must be")
     if backend == NATIVE:
-        return _native(path, threads, isa, kv, conversations, date, key)
+        check = None if key is None else partial(_check_signature, key, min_version, now)
+        return _native(path, threads, isa, kv, conversations, date, check)
     if isa is not None or kv != "f16":
         raise InputError(f"isa and kv are for the native runtime; leave them out for {backend}")
     return _outside(backend, path, threads, {"gpu_layers": gpu_layers} if gpu_layers else {}, date)
@@ -101,7 +113,7 @@ def _native(
     kv: str,
     conversations: int,
     date: str | None,
-    key: str | Path | None,
+    check: Callable[[Path, memoryview], None] | None,
 ) -> Model:
     if is_onnx(path):
         raise InputError(f"{path}: the native runtime reads no ONNX; take the back end onnxruntime")
@@ -116,8 +128,8 @@ def _native(
         if date is not None:
             raise InputError(f"{path}: a tin's date was stated when it was built; leave it out")
         image = map_file(path)
-        if key is not None:
-            _check_signature(path, image, key)
+        if check is not None:
+            check(path, image)
     else:
         from tinsmith import models
         from tinsmith.compiler import build_image
@@ -141,12 +153,14 @@ def _native(
     return Model(core, image, threads, kv_type=KV_TYPES[kv], conversations=conversations)
 
 
-def _check_signature(path: Path, image: memoryview, key: str | Path) -> None:
+def _check_signature(
+    key: str | Path, min_version: int | None, now: datetime.date | None, path: Path, image: memoryview
+) -> None:
     """By the very map that the model then computes from."""
     from tinsmith.formats import minisign
     from tinsmith.formats.tin import Tin
 
-    minisign.require(path, Tin(image), key)
+    minisign.require(path, Tin(image), key, asked=minisign.freshness(min_version, now))
 
 
 def _is_tin(path: Path) -> bool:
