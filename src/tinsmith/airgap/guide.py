@@ -99,7 +99,7 @@ The library allocates nothing, and starts no thread unless you make a pool.
 
 def text(tin: Path, target: Target | None, prompt: str, names: Sequence[str], signed: bool) -> str:
     """names: the files of the pack. target: None for machines like this one."""
-    manifest = Tin(tin).manifest
+    manifest = Tin(tin).facts("family", "parameters", "tensors")
     wheel = next((n for n in names if n.endswith(".whl") and not n.endswith(PURE)), None)
     tool = next((name for name in names if name.endswith("/tin")), None)
     header = next((name for name in names if name.endswith("/tin.h")), None)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith.cli._command import Args, argument, flag
-from tinsmith.cli._terminal import shown
 from tinsmith.cli._types import File
 from tinsmith.errors import InputError
 
@@ -39,7 +38,7 @@ def _tin(path: Path) -> dict[str, Any]:
     manifest = dict(tin.manifest)
     entries = {name: {"bytes": len(tin.entry(name))} for name in tin.names}
     for name, listed in manifest.pop("entries").items():
-        entries.setdefault(name, {})["sha256"] = listed["sha256"]
+        entries.setdefault(name, {})["sha256"] = str(listed.get("sha256", ""))
     return {"file": str(path), "kind": "tin", "bytes": path.stat().st_size, **manifest, "entries": entries}
 
 
@@ -71,16 +70,21 @@ def _base(path: Path) -> dict[str, Any]:
 
 def _print(found: dict[str, Any]) -> None:
     entries = found.pop("entries", {})
-    rows = list(_rows(found))
+    # What a file says is shown, not obeyed: a terminal takes some characters for commands.
+    rows = [(_escaped(key), _escaped(value)) for key, value in _rows(found)]
     width = max(len(key) for key, _ in rows)
     for key, value in rows:
-        print(shown(f"{key:<{width}}  {value}"))
+        print(f"{key:<{width}}  {value}")
     if entries:
         print()
         width = max(map(len, entries))
         print(f"{'entry':<{width}}  {'bytes':>12}  sha256")
         for name, entry in entries.items():
-            print(shown(f"{name:<{width}}  {entry.get('bytes', 0):>12,}  {entry.get('sha256', '')}"))
+            print(f"{name:<{width}}  {entry.get('bytes', 0):>12,}  {_escaped(entry.get('sha256', ''))}")
+
+
+def _escaped(text: str) -> str:
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _rows(found: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
@@ -96,5 +100,5 @@ def _rows(found: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
             rows.append((prefix + key, f"{value:,}"))
         else:
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            rows.append((prefix + key, text.replace("\n", "\\n")))
+            rows.append((prefix + key, text))
     return rows

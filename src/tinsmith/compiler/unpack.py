@@ -45,6 +45,8 @@ def write_gguf(source: str | Path, target: str | Path, advance: Callable[[int], 
             raise FormatError(
                 f"{source}: {GGUF_HEADER} and program.bin disagree on {tensor.name!r}; build it again"
             )
+        if held.offset + held.bytes > len(weights):
+            raise FormatError(f"{source}: tensor {tensor.name!r} lies outside of weights.bin; build it again")
         pieces = _pieces(held, weights[held.offset : held.offset + held.bytes], name.file_order, advance)
         return gguf.Tensor(tensor.name, tensor.type, tensor.shape, pieces)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import mmap
 import re
+import reprlib
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -34,6 +35,12 @@ BILL = "sbom.cdx.json"
 RECIPE = "recipe.toml"  # of a tin that a recipe made, once it was measured
 VERSION = 1
 _KIND = "tin"
+# What programs read of a manifest, and of what type it is where it is there.
+_FACTS: dict[str, type] = {
+    **dict.fromkeys(("entries", "tensors", "general", "hyper", "constraint", "base", "metrics"), dict),
+    **dict.fromkeys(("name", "family", "backend", "tools", "template_refused", "weights", "directory"), str),
+    **dict.fromkeys(("parameters", "weight_bytes", "arena_bytes"), int),
+}
 _LIMIT = (1 << 32) - 1
 _MAX_ENTRIES = (1 << 16) - 2
 
@@ -261,17 +268,31 @@ class Tin:
     def manifest(self) -> dict[str, Any]:
         where = f"{self.where}: {MANIFEST}"
         found = reading.json(self.entry(MANIFEST), where, FormatError, unique=True, advice="it is damaged")
-        if (
-            not isinstance(found, dict)
-            or found.get("format") != _KIND
-            or not isinstance(found.get("entries"), dict)
-        ):
-            raise FormatError(f"{self.where}: {MANIFEST} does not describe a tin")
+        if not isinstance(found, dict) or found.get("format") != _KIND:
+            raise FormatError(f"{where} does not describe a tin")
         if found.get("version") != VERSION:
             raise UnsupportedError(
-                f"{self.where}: tin version {found.get('version')!r}; this tinsmith reads version {VERSION}"
+                f"{self.where}: tin version {reprlib.repr(found.get('version'))}; "
+                f"this tinsmith reads version {VERSION}"
             )
+        for key, value in found.items():
+            allowed = _FACTS.get(key, object)
+            if not isinstance(value, allowed) or (allowed is int and isinstance(value, bool)):
+                raise FormatError(
+                    f"{where}: {key} is {reprlib.repr(value)}, {reading.kind(value)}; it is damaged"
+                )
+        inner = (("entries", found.get("entries"), dict), ("tensors", found.get("tensors", {}), int))
+        for key, table, kind in inner:
+            if table is None or not all(isinstance(value, kind) for value in table.values()):
+                raise FormatError(f"{where}: {key} is not as a tin has it; it is damaged")
         return found
+
+    def facts(self, *keys: str) -> dict[str, Any]:
+        """The manifest, which has these. Raises FormatError where it does not."""
+        for key in keys:
+            if key not in self.manifest:
+                raise FormatError(f"{self.where}: {MANIFEST} says no {key}; build the file again")
+        return self.manifest
 
     def verify(self) -> None:
         """Raises FormatError unless the whole file is as it was sealed: each entry has the size and digest that

@@ -80,7 +80,7 @@ class Model:
 
     @cached_property
     def info(self) -> ModelInfo:
-        core, manifest = self.core.info(), self.tin.manifest
+        core, manifest = self.core.info(), self.tin.facts("family", "parameters", "tensors")
         return ModelInfo(
             name=str(manifest.get("name") or manifest.get("general", {}).get("name", "")),
             family=manifest["family"],
