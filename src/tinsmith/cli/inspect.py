@@ -36,7 +36,7 @@ def _tin(path: Path) -> dict[str, Any]:
 
     tin = Tin(path)
     manifest = dict(tin.manifest)
-    entries = {name: {"bytes": len(tin.entry(name))} for name in tin.names}
+    entries: dict[str, dict[str, Any]] = {name: {"bytes": len(tin.entry(name))} for name in tin.names}
     for name, listed in manifest.pop("entries").items():
         entries.setdefault(name, {})["sha256"] = str(listed.get("sha256", ""))
     return {"file": str(path), "kind": "tin", "bytes": path.stat().st_size, **manifest, "entries": entries}
