@@ -1,18 +1,23 @@
 /* tin.h: run a sealed language model (.tin).
  *
- * The library is C11, needs nothing but memcpy and memset, keeps no global state, and never allocates, prints,
- * exits or starts a thread: memory and files come from the caller.
+ * The library is C11, needs nothing but memcpy and memset, keeps no global state, and never
+ * allocates, prints, exits or starts a thread: memory and files come from the caller. (The
+ * optional pool, tin_pool, is the one part that starts threads.)
  *
- *   map the file ─▶ tin_model_size / tin_model_create ─▶ tin_session_size / tin_session_create
- *                                                          tin_session_append ─▶ tin_step ─▶ tokens, logits
+ *   map the file ─▶ tin_model_size   / tin_model_create
+ *                ─▶ tin_session_size / tin_session_create
+ *                ─▶ tin_session_append ─▶ tin_step ─▶ tokens, logits
  *
- * Memory: give sessions and batches blocks of zeros (calloc's, or new pages of the system): the library does not clear
- * them, and a hostile file's program can turn what a block held, another model's conversation say, into logits.
- * Threads: a tin_model is read-only once created and may be used by any number of threads at once. A
- * tin_session belongs to one thread at a time. Destroying is releasing the memory that the caller gave.
+ * Threads: a tin_model is read-only once created and may be used by any number of threads at
+ * once. A tin_session belongs to one thread at a time. To destroy an object, release the memory
+ * that you gave for it.
  *
- * Same bits: the same file and tokens give the same logits, bit for bit, on every instruction set, number of
- * threads and division of the work into steps.
+ * Memory: give sessions and batches blocks of zeros (from calloc, or new pages of the system). The
+ * library does not clear them, and the program in a hostile file could turn what a block held
+ * before, such as another model's conversation, into logits.
+ *
+ * Same bits: the same file and tokens give the same logits, bit for bit, on every instruction
+ * set, with any number of threads, however the work is divided into steps.
  */
 #ifndef TIN_H
 #define TIN_H
@@ -24,12 +29,14 @@
 extern "C" {
 #endif
 
-/* The version of this header; its one owner: the build files read it here. Before 1.0 a new minor version may
- * change any interface. */
+/* ---- Version and errors ------------------------------------------------------------------- */
+
+/* The version of this header, stated here only: the build files read it from this line. Before
+ * 1.0 a new minor version may change any interface. */
 #define TIN_VERSION "0.1.0"
 
-/* TIN_SHARED: libtin is, or becomes (with TIN_BUILDING), a shared library. Without it nothing is exported on
- * purpose: linked into a library of yours, tin stays inside. */
+/* TIN_SHARED: libtin is a shared library, or is being built as one (with TIN_BUILDING). Without
+ * it nothing is exported on purpose: linked into a library of yours, tin stays inside. */
 #if defined(TIN_SHARED) && defined(_WIN32) && defined(TIN_BUILDING)
 #define TIN_API __declspec(dllexport)
 #elif defined(TIN_SHARED) && defined(_WIN32)
@@ -59,87 +66,109 @@ typedef int32_t tin_status;
 enum { TIN_OK = 0, TIN_ERRORS(TIN_ERROR_ENUM) TIN_ERR_END = 1 };
 #undef TIN_ERROR_ENUM
 
-/* The caller's error block. Every function that takes one accepts NULL, and writes to it only on failure. */
+/* The caller's error block. Every function that takes one accepts NULL, and writes to it only on
+ * failure. Below, "Errors: ARGUMENT" stands for TIN_ERR_ARGUMENT, and so on. */
 typedef struct tin_error {
     tin_status status;
     char text[252]; /* what was wrong, one line, NUL-terminated */
 } tin_error;
 
-/* Alignment in bytes of every block of memory, and of every file image, that is handed to the library. */
+/* Alignment in bytes of every block of memory, and of every file image, that is given to the
+ * library. */
 #define TIN_ALIGNMENT 64
 
-/* The name of a status, such as "TIN_ERR_FORMAT"; "TIN_OK" for 0, "TIN_ERR_UNKNOWN" for any other value. */
+/* The name of a status, such as "TIN_ERR_FORMAT"; "TIN_OK" for 0, "TIN_ERR_UNKNOWN" for any
+ * other value. */
 TIN_API const char *tin_status_name(tin_status status);
 
 /* The library's version, "major.minor.patch": TIN_VERSION of the header it was built with. */
 TIN_API const char *tin_version(void);
 
-/* The name of the k-th instruction set that this build has and this processor runs, slowest first; NULL past
- * the end. */
+/* The name of the k-th instruction set that this build has and this processor runs, slowest
+ * first; NULL past the end. */
 TIN_API const char *tin_isa_name(uint32_t k);
 
-/* Computes a few results that a compiler with unsafe float options would change. TIN_OK when they are right;
- * TIN_ERR_UNSUPPORTED when this build does not keep the bit contract. */
+/* Computes a few results that a compiler with unsafe float options would change. TIN_OK when they
+ * are right; TIN_ERR_UNSUPPORTED when this build does not keep the bit contract. */
 TIN_API tin_status tin_selfcheck(tin_error *error);
 
-/* ---- Sealing: is it the file that was sealed? ----------------------------------------------------------- */
+/* ---- Sealing: is it the file that was sealed? -------------------------------------------- */
 
-/* Holds every byte of a file to its manifest, and the manifest to a signature: TIN_OK only for the very file that the
- * owner of the key signed. Call it before tin_model_create, and let nobody write to the memory in between. It says who
- * made the file, and that nothing happened to it since; whether it makes sense tin_model_create checks, of any file and
- * whether this was called or not.
- * file      the whole .tin image; size: its bytes. Each is read once (SHA-256)
- * signature the text of the .minisig file that `tinsmith sign` or `minisign` wrote, signature_size bytes; NULL: none,
- *           which is an error where there is a key
- * key       the public key, NUL-terminated: minisign's line "RW...", or the text of a .pub file. NULL asks for no
- *           signature: damage is found, and what an attacker changed is not, since anyone can write a manifest that fits
- * Errors: ARGUMENT (no file, or no such key), FORMAT (a byte is not as the manifest has it), SIGNATURE. Any thread may
- * call. It takes some 8 KB of stack. */
+/* Checks every byte of a file against its manifest, and the manifest against a signature: TIN_OK
+ * only for the very file that the owner of the key signed. Call it before tin_model_create, and
+ * let nobody write to the memory in between. It says who made the file, and that it has not changed
+ * since; whether its contents make sense is checked by tin_model_create, for any file, whether or not
+ * this was called. Any thread may call. It takes some 8 KB of stack.
+ *
+ * file            the whole .tin image
+ * size            its bytes. Each is read once (SHA-256)
+ * signature       the text of the .minisig file that `tinsmith sign` or `minisign` wrote; NULL:
+ *                 none, which is an error where there is a key
+ * signature_size  its bytes
+ * key             the public key, NUL-terminated: minisign's line "RW...", or the text of a .pub
+ *                 file. NULL asks for no signature: then damage is found, but not what an attacker
+ *                 changed, since anyone can write a manifest that fits
+ *
+ * Errors: ARGUMENT (no file, or not a public key), FORMAT (a byte differs from what the manifest
+ * says), SIGNATURE. */
 TIN_API tin_status tin_file_verify(const void *file, size_t size, const char *signature, size_t signature_size,
                                    const char *key, tin_error *error);
 
-/* What may be asked of a signature beside whose it is: its trusted comment "tinsmith version=7 not-after=2027-01-31", as
- * `tinsmith sign --version 7 --not-after 2027-01-31` writes it. The library has no clock and remembers nothing: the host
- * says what time it is, and which version it takes at least, such as the one that it ran last. */
+/* What may be asked of a signature besides whose it is. Its trusted comment states it, as in
+ * "tinsmith version=7 not-after=2027-01-31", which
+ * `tinsmith sign --version 7 --not-after 2027-01-31` writes. The library has no clock and remembers
+ * nothing: the host says what time it is, and the least version that it accepts, such as that of
+ * the file that it ran last. */
 typedef struct tin_freshness {
-    uint32_t min_version; /* of the signature, which must state one; 0 asks for none */
-    int64_t
-        now; /* seconds since 1970 (UTC): refused once the day of its not-after, where it states one, is over.
-                           * 0: not asked */
+    uint32_t min_version; /* of the signature, which must then state one; 0 asks for none */
+    int64_t now;          /* seconds since 1970 (UTC): refused once its not-after is over; 0: not asked */
 } tin_freshness;
 
-/* tin_file_verify with `key`, which must be there; and the signature states what is asked. A comment that states it in
- * another form than this, or twice, is refused where anything is asked. NULL, and all 0, ask for nothing.
- * Errors: those of tin_file_verify; SIGNATURE for an older version and for one whose time is over. */
+/* As tin_file_verify with a `key`, which must be given; and the signature states what is asked. A
+ * comment that states it in another form than this, or twice, is refused where anything is asked.
+ *
+ * asked   NULL, or all 0, asks for nothing
+ *
+ * Errors: as tin_file_verify; SIGNATURE for an older version, and for one whose time is over. */
 TIN_API tin_status tin_file_verify_fresh(const void *file, size_t size, const char *signature,
                                          size_t signature_size, const char *key, const tin_freshness *asked,
                                          tin_error *error);
 
-/* ---- Model: a checked view of a file image ------------------------------------------------------------- */
+/* ---- Model: a checked view of a file image ------------------------------------------------ */
 
+/* A model: what tin_model_create found in a file. */
 typedef struct tin_model tin_model;
 
-/* Bytes of memory that tin_model_create needs for this file, the same on every machine; 0 on failure.
- * file: the whole .tin image, aligned to TIN_ALIGNMENT (a mapped file is). size: its bytes. */
+/* Bytes of memory that tin_model_create needs for this file, the same on every machine; 0 on
+ * failure.
+ *
+ * file   the whole .tin image, aligned to TIN_ALIGNMENT (a mapped file is)
+ * size   its bytes */
 TIN_API size_t tin_model_size(const void *file, size_t size, tin_error *error);
 
-/* Checks every offset, size and count of the file, and that its entries agree (one vocabulary, one context, tokens that
- * are there), and makes a model in `memory`. An untrusted file is an error or works within the memory that is given to
- * it; that it answers well, or soon, a signature says (tin_file_verify).
- * file      must stay readable and unchanged for the model's life; weights are used in place, never copied
- * isa       name of an instruction set, or NULL for the best one this processor runs
- * memory    memory_size bytes (at least tin_model_size), aligned; stays the caller's
+/* Checks every offset, size and count of the file, and that its entries agree (one vocabulary, one
+ * context, tokens that exist), and makes a model in `memory`. An untrusted file gives an error, or
+ * works within the memory that it is given; that it answers well, or soon, only a signature can say
+ * (tin_file_verify).
+ *
+ * file         must stay readable and unchanged for the model's life; weights are used in place,
+ *              never copied
+ * isa          the name of an instruction set, or NULL for the best one that this processor runs
+ * memory       aligned; stays the caller's
+ * memory_size  bytes, at least tin_model_size
+ *
  * Errors: ARGUMENT, FORMAT, VERSION, UNSUPPORTED, MEMORY. */
 TIN_API tin_status tin_model_create(const void *file, size_t size, const char *isa, void *memory,
                                     size_t memory_size, tin_model **model, tin_error *error);
 
+/* What a model is, and what its sessions take. */
 typedef struct tin_model_info {
     uint32_t vocab;   /* tokens */
-    uint32_t context; /* most positions a session can have */
-    uint32_t chunk;   /* tokens computed at once, where nothing else is asked for */
+    uint32_t context; /* most positions that a session can have */
+    uint32_t chunk;   /* tokens computed at once, where a session asks for no other number */
     uint32_t layers;  /* key-value caches */
     uint64_t weight_bytes;
-    uint64_t arena_bytes; /* working memory for that many tokens, beside caches and logits */
+    uint64_t arena_bytes; /* working memory for `chunk` tokens, beside caches and logits */
     uint64_t kv_bytes;    /* float16 cache bytes per position, without windows */
     uint64_t state_bytes; /* of recurrent states, however many positions; 0: the model has none */
     int32_t bos, eos;     /* token ids, or -1 */
@@ -147,372 +176,504 @@ typedef struct tin_model_info {
     const char *isa;      /* instruction set in use */
 } tin_model_info;
 
+/* Fills in *info. It cannot fail. */
 TIN_API void tin_model_describe(const tin_model *model, tin_model_info *info);
 
-/* The bytes of a named entry of the file, in place ("manifest.json", …). TIN_ERR_ARGUMENT when there is none. */
+/* The bytes of a named entry of the file, in place ("manifest.json", …). TIN_ERR_ARGUMENT when
+ * there is none. */
 TIN_API tin_status tin_model_entry(const tin_model *model, const char *name, const void **data, size_t *size);
 
-/* ---- Text -------------------------------------------------------------------------------------------- */
+/* ---- Text --------------------------------------------------------------------------------- */
 
+/* Flags of tin_tokenize. */
 enum {
-    TIN_TEXT_SPECIAL = 1, /* control tokens such as <|im_end|> written in the text are taken as such */
+    TIN_TEXT_SPECIAL = 1, /* control tokens such as <|im_end|> written in the text are recognized */
     TIN_TEXT_BOS = 2      /* begin with the bos token, if the model was trained with one there */
 };
 
-/* Bytes of scratch memory that tokenizing `length` bytes of text needs; for a text over 64 MiB, which tin_tokenize
- * refuses, those of 64 MiB. 0 where they are more than this machine can address: with some tokenizers, 53 MiB of text on
- * one of 32 bits. */
+/* Bytes of scratch memory that tokenizing `length` bytes of text needs. tin_tokenize refuses a
+ * text over 64 MiB; for such a length this gives the bytes for 64 MiB. 0 where they are more than
+ * this machine can address: with some tokenizers, 53 MiB of text on one of 32 bits. */
 TIN_API size_t tin_tokenize_scratch(const tin_model *model, size_t length);
 
-/* Text to token ids. Returns the number of tokens, also when it is more than `capacity` (only the first
- * `capacity` are written), at most 3 * length + 2; negative status on failure (ARGUMENT, MEMORY).
- * text: UTF-8; bytes that are not are kept as they are. flags: TIN_TEXT_*. */
+/* Text to token ids. Returns the number of tokens, even when it is more than `capacity` (only the
+ * first `capacity` are written); it is at most 3 * length + 2. A negative status on failure
+ * (ARGUMENT, MEMORY).
+ *
+ * text   UTF-8; bytes that are not UTF-8 are kept as they are
+ * flags  TIN_TEXT_* */
 TIN_API int64_t tin_tokenize(const tin_model *model, const char *text, size_t length, uint32_t flags,
                              int32_t *tokens, size_t capacity, void *scratch, size_t scratch_size);
 
-/* The bytes of one token, in place, not NUL-terminated; NULL for an id out of range. A token may end in
- * the middle of a UTF-8 character. *control is set to 1 for tokens that are no text. */
+/* The bytes of one token, in place, not NUL-terminated; NULL for an id out of range. A token may
+ * end in the middle of a UTF-8 character.
+ *
+ * control  set to 1 for a token that is not text, else to 0 */
 TIN_API const char *tin_token_text(const tin_model *model, int32_t token, uint32_t *length, int *control);
 
 /* 1 when the token ends a generation. */
 TIN_API int tin_token_is_end(const tin_model *model, int32_t token);
 
-/* ---- Conversations ------------------------------------------------------------------------------------- */
+/* ---- Conversations ------------------------------------------------------------------------ */
 
+/* Who a message is from. */
 enum {
     TIN_ROLE_SYSTEM = 0,
     TIN_ROLE_USER = 1,
     TIN_ROLE_ASSISTANT = 2,
-    TIN_ROLE_TOOL = 3 /* what a call gave */
+    TIN_ROLE_TOOL = 3 /* what a call returned */
 };
 
+/* One message of a conversation. */
 typedef struct tin_message {
-    uint32_t role; /* TIN_ROLE_*; a system message can only be the first, a tool's follows what called it */
+    /* TIN_ROLE_*. Only the first message may be a system message; a tool's message follows the
+     * assistant's that called the tool. */
+    uint32_t role;
     const char *content; /* UTF-8, not NUL-terminated; may be NULL when length is 0 */
     size_t length;       /* bytes */
 } tin_message;
 
+/* Flags of tin_chat. With neither TIN_CHAT_THINK nor TIN_CHAT_DIRECT, the template decides whether
+ * the model thinks first. */
 enum {
     TIN_CHAT_ANSWER = 1, /* end with what opens the assistant's answer */
-    TIN_CHAT_THINK = 2,  /* the template's switch for thinking, on or off; neither: as the template has it */
-    TIN_CHAT_DIRECT = 4
+    TIN_CHAT_THINK = 2,  /* turn on the template's switch for thinking */
+    TIN_CHAT_DIRECT = 4  /* turn it off */
 };
 
-/* Bytes of scratch memory that tin_chat needs for these messages, whatever its flags; 0 on failure (as tin_chat). */
+/* Bytes of scratch memory that tin_chat needs for these messages, whatever its flags; 0 on failure
+ * (for the same errors as tin_chat). */
 TIN_API size_t tin_chat_scratch(const tin_model *model, const tin_message *messages, uint32_t count,
                                 tin_error *error);
 
-/* A conversation to token ids, as the model was trained to see it: the file's chat template is applied. Whatever a
- * message says stays text: no control token comes of it. Returns the number of tokens, also when it is more than
- * `capacity` (only the first `capacity` are written); negative status on failure.
- * An assistant's content may have thoughts, "<think>…</think>", first: they are kept or dropped as the template
- * has it. flags: TIN_CHAT_*. scratch: aligned to 4 bytes.
- * Errors: ARGUMENT (no message, a role out of place, over 64 MiB of text), MEMORY (scratch), UNSUPPORTED (the file
- * has no template, or it takes no such message, or has no switch for thinking). Any thread may call.
- * The next turn: call it again with the longer conversation, and give the tokens to tin_session_replace. */
+/* A conversation to token ids, as the model was trained to see it: the file's chat template is
+ * applied. The contents of messages stay text: nothing in them becomes a control token. Returns
+ * the number of tokens, even when it is more than `capacity` (only the first `capacity` are
+ * written); a negative status on failure. Any thread may call.
+ *
+ * An assistant's content may begin with thoughts, "<think>…</think>": the template decides whether
+ * they are kept or dropped.
+ *
+ * For the next turn, call it again with the longer conversation, and give the tokens to
+ * tin_session_replace.
+ *
+ * flags    TIN_CHAT_*
+ * scratch  aligned to 4 bytes
+ *
+ * Errors: ARGUMENT (no message, a role out of place, over 64 MiB of text), MEMORY (scratch),
+ * UNSUPPORTED (the file has no template, or its template does not take such a message or has no
+ * switch for thinking). */
 TIN_API int64_t tin_chat(const tin_model *model, const tin_message *messages, uint32_t count, uint32_t flags,
                          int32_t *tokens, size_t capacity, void *scratch, size_t scratch_size,
                          tin_error *error);
 
-/* ---- Work on several threads --------------------------------------------------------------------------- */
+/* ---- Work on several threads -------------------------------------------------------------- */
 
-/* How a session spreads its work. `run` calls job(argument, k) once for every k < count, on any threads, in any
- * order, and returns when all have returned. tin_pool makes one; an engine gives its own job system. */
+/* How a session spreads its work over threads. tin_pool makes one; an engine wraps its own job
+ * system in one. */
 typedef struct tin_executor {
-    void *context;
+    void *context;    /* passed to run */
     uint32_t threads; /* how many may work at once, ≥ 1 */
+    /* Calls job(argument, k) once for every k < count, on any threads, in any order, and returns
+     * when all of them have returned. */
     void (*run)(void *context, uint32_t count, void (*job)(void *argument, uint32_t k), void *argument);
 } tin_executor;
 
-/* The optional pool, on POSIX systems and Windows. A build without threads has none (WebAssembly, bare metal), nor
- * one with TIN_NO_POOL. */
+/* The pool is optional, for POSIX systems and Windows. Builds without threads (WebAssembly, bare
+ * metal) and builds with TIN_NO_POOL have none. */
 #if !defined(TIN_NO_POOL) && \
     (defined(__wasm__) || !(defined(_WIN32) || defined(__unix__) || defined(__APPLE__)))
 #define TIN_NO_POOL
 #endif
 #ifndef TIN_NO_POOL
+/* A pool of threads. Not there in a build without a pool (TIN_NO_POOL). */
 typedef struct tin_pool tin_pool;
 
-/* Bytes of memory that tin_pool_create needs. threads: 1 .. 64, the caller's own too; 0 bytes for any other number. */
+/* Bytes of memory that tin_pool_create needs.
+ *
+ * threads  1 to 64, the caller's own included; for any other number the result is 0 */
 TIN_API size_t tin_pool_size(uint32_t threads);
 
-/* Makes a pool in `memory` (at least tin_pool_size bytes, aligned; stays the caller's) and starts its threads: one
- * fewer than `threads`, and no more than there are processors for, since more would wait for each other. Between
- * jobs they spin for some 100 microseconds, then sleep. Nothing allocates after this.
- * A child of fork has none of them: it may use the pool, alone and with the same bits, and destroy it; a session that
- * another thread had under way at the fork is lost to it.
- * Errors: ARGUMENT, MEMORY, UNSUPPORTED (the system gives no thread). */
+/* Makes a pool in `memory` and starts its threads: one fewer than `threads`, and no more than
+ * there are processors for, since more would only wait for each other. Between jobs they spin for
+ * some 100 microseconds, then sleep. Nothing allocates after this.
+ *
+ * The child of a fork has none of the threads. There the pool still works, on the calling thread
+ * alone and with the same bits, and may be destroyed; a session that another thread had under way
+ * at the fork is lost to the child.
+ *
+ * memory       aligned; stays the caller's
+ * memory_size  bytes, at least tin_pool_size
+ *
+ * Errors: ARGUMENT, MEMORY, UNSUPPORTED (the system refuses to start a thread). */
 TIN_API tin_status tin_pool_create(uint32_t threads, void *memory, size_t memory_size, tin_pool **pool,
                                    tin_error *error);
 
-/* Stops and joins the threads, from any thread while no session runs on the pool. NULL does nothing. */
+/* Stops and joins the threads. Any thread may call, while no session runs on the pool. NULL does
+ * nothing. */
 TIN_API void tin_pool_destroy(tin_pool *pool);
 
-/* The pool's executor, for its life. Its `threads` is how many work. One session at a time may run on it. */
+/* The pool's executor, valid as long as the pool. Its `threads` is how many really work. One
+ * session at a time may run on it. */
 TIN_API const tin_executor *tin_pool_executor(tin_pool *pool);
 #endif
 
-/* ---- Session: one conversation -------------------------------------------------------------------------- */
+/* ---- Session: one conversation ------------------------------------------------------------ */
 
+/* A conversation: its tokens, caches and working memory. */
 typedef struct tin_session tin_session;
 
-/* How the next token is chosen. Order: repetition penalty, temperature, top_k, top_p, min_p, one draw.
- * The draw is a hash of (seed, position): the same seed and prompt replay the same text. */
+/* How the next token is chosen. The steps, in order: repetition penalty, temperature, top_k, top_p,
+ * min_p, one draw. The draw is a hash of (seed, position): the same seed and prompt give the same
+ * text again. */
 typedef struct tin_sampling {
     float temperature;        /* ≥ 0; 0 takes the likeliest token, ties to the lowest id */
     uint32_t top_k;           /* keep the k likeliest; 0 keeps all */
     float top_p;              /* keep the likeliest that sum to p; 1 keeps all */
-    float min_p;              /* keep tokens of at least min_p times the best one's probability; 0 keeps all */
+    float min_p;              /* keep tokens at least min_p times as likely as the best; 0 keeps all */
     float repetition_penalty; /* > 0; 1 has no effect */
     uint32_t repeat_last;     /* how many of the latest tokens are penalized; 0 for all */
     uint64_t seed;
 } tin_sampling;
 
-/* How keys and values are kept. Each gives results of its own. */
+/* How keys and values are kept. The two types give different logits; each keeps the bit
+ * contract. */
 enum {
     TIN_KV_F16 = 0, /* float16 */
-    TIN_KV_Q8 = 1 /* int8 with a float16 scale for every 32: about half the bytes. Heads must be of 32, 64, … */
+    /* int8 with a float16 scale for every 32: about half the bytes. The size of a head must be a
+     * multiple of 32. */
+    TIN_KV_Q8 = 1
 };
 
+/* What a session is made for. Zeros are good defaults. */
 typedef struct tin_session_options {
-    uint32_t context;    /* most positions; 0 for the model's own */
-    uint32_t chunk;      /* most tokens computed at once, up to 4096; 0 for the model's own number */
-    uint32_t logit_rows; /* most rows of logits at once, at most `chunk`; 0 for 1 */
-    uint32_t kv_type;    /* TIN_KV_* */
-    uint32_t batched;    /* 1: only ever stepped in a tin_batch, so it gets no working memory of its own */
+    uint32_t context;             /* most positions; 0 for the model's own */
+    uint32_t chunk;               /* most tokens computed at once, up to 4096; 0 for the model's own number */
+    uint32_t logit_rows;          /* most rows of logits at once, at most `chunk`; 0 for 1 */
+    uint32_t kv_type;             /* TIN_KV_* */
+    uint32_t batched;             /* 1: only ever stepped in a tin_batch, so it gets no working memory */
     const tin_executor *executor; /* NULL runs on the calling thread */
     uint64_t (*clock_ns)(void *); /* for tin_step's budget; NULL when no budget is ever given */
-    void *clock_context;
-    /* Of a model with recurrent states (state_bytes of tin_model_info): how many to keep, up to 62, beside that after the
-     * last token and that before it, each of state_bytes. A state can't be cut back to fewer tokens. Where tokens are
-     * forgotten, or a session is copied by a shorter prefix, the tokens behind the newest state that fits are computed again,
-     * at worst from the first on: the results are the same, later. Kept are the ends of prompts and the places that
-     * tokens were forgotten from, then states spread over the session. */
+    void *clock_context;          /* passed to clock_ns */
+    /* Only for a model with recurrent states (state_bytes of tin_model_info): how many earlier
+     * states to keep, up to 62, each of state_bytes. The states after the last token and before it
+     * are kept as well, whatever this number.
+     *
+     * A recurrent state cannot be cut back to fewer tokens. When tokens are forgotten, or a session
+     * is copied with fewer tokens, the work begins again at the newest kept state that still fits,
+     * or at the first token if there is none. The results are the same; they only come later.
+     *
+     * States at the ends of prompts, and where tokens were forgotten, are kept first; the others
+     * are spread over the session. */
     uint32_t checkpoints;
 } tin_session_options;
 
-/* Bytes of memory that tin_session_create needs, the same on every machine; 0 on failure (ARGUMENT, UNSUPPORTED). */
+/* Bytes of memory that tin_session_create needs, the same on every machine; 0 on failure
+ * (ARGUMENT, UNSUPPORTED). */
 TIN_API size_t tin_session_size(const tin_model *model, const tin_session_options *options, tin_error *error);
 
 /* Makes an empty session in `memory`, which stays the caller's. No later call allocates.
+ *
  * Errors: ARGUMENT, MEMORY, UNSUPPORTED (a kv_type that the model's heads do not fit). */
 TIN_API tin_status tin_session_create(const tin_model *model, const tin_session_options *options, void *memory,
                                       size_t memory_size, tin_session **session, tin_error *error);
 
 /* Queues tokens behind those already there, and ends a generation. All or nothing.
+ *
  * Errors: ARGUMENT (an id out of range), CONTEXT, STATE (its guesses are under way in a batch). */
 TIN_API tin_status tin_session_append(tin_session *session, const int32_t *tokens, uint32_t count,
                                       tin_error *error);
 
-/* Forgets every token from `position` on, computed or queued, ends a generation and drops work under way; to cancel,
- * rewind to tin_session_position. Errors: ARGUMENT, STATE (under way in a batch; or attention has a window and its
- * ring no longer holds what the token at `position` sees: rewind to 0). */
+/* Forgets every token from `position` on, computed or queued, ends a generation and drops work
+ * under way. To cancel, rewind to tin_session_position.
+ *
+ * Errors: ARGUMENT, STATE (under way in a batch; or attention has a window, and the cache no longer
+ * holds what the token at `position` would look back to: rewind to 0). */
 TIN_API tin_status tin_session_rewind(tin_session *session, uint32_t position, tin_error *error);
 
-/* Makes room in a full context: forgets `drop` tokens from position `keep` on and queues those behind them again, so
- * that everything is as in a session that never had them. Errors: as tin_session_rewind. */
+/* Makes room in a full context: forgets `drop` tokens from position `keep` on and queues those
+ * behind them again, so that everything is as in a session that never had them.
+ *
+ * Errors: as tin_session_rewind. */
 TIN_API tin_status tin_session_shift(tin_session *session, uint32_t keep, uint32_t drop, tin_error *error);
 
-/* Makes `tokens` the session's tokens. What they share with those that it has is not computed again, but for the
- * last one, whose logits are made. Errors: ARGUMENT (an id out of range: only the shared part is kept), CONTEXT
- * (nothing is changed). */
+/* Makes `tokens` the session's tokens. The beginning that they share with the present ones is not
+ * computed again, except for its last token when nothing follows it, so that the next step has
+ * logits to give.
+ *
+ * Errors: ARGUMENT (an id out of range: only the shared part is kept), CONTEXT (nothing is
+ * changed). */
 TIN_API tin_status tin_session_replace(tin_session *session, const int32_t *tokens, uint32_t count,
                                        tin_error *error);
 
-/* Asks for the logits of every token from `position` on, beside those of the last queued one, which are always
- * made. Holds until it is called again; a new session asks for none (UINT32_MAX). Errors: STATE (work is under
- * way). */
+/* Asks for the logits of every token from `position` on, as well as those of the last queued one,
+ * which are always made. Holds until it is called again; a new session asks for none (UINT32_MAX).
+ *
+ * Errors: STATE (work is under way). */
 TIN_API tin_status tin_session_want_logits(tin_session *session, uint32_t position, tin_error *error);
 
-/* Lets tin_step choose tokens, up to max_tokens of them, from what is queued (or from the logits at hand) on.
+/* Lets tin_step choose tokens, up to max_tokens of them, to follow what is queued (or the logits
+ * that are there).
+ *
  * sampling  NULL for greedy; copied
- * lookup    most tokens to guess at once from what followed the same words earlier in the session (prompt lookup:
- *           Saxena 2023), 0 for none. Guesses are checked, many at a time, against what is chosen without them, so
- *           they change no token; worth it where answers repeat their prompt. At most logit_rows - 1 are used, and none
- *           for a model with recurrent states.
+ * lookup    most tokens to guess at once from what followed the same words earlier in the session
+ *           (prompt lookup: Saxena 2023), 0 for none. Guesses are checked, many at a time, against
+ *           what is chosen without them, so they change no token; they pay where answers repeat
+ *           their prompt. At most logit_rows - 1 are used, and none for a model with recurrent
+ *           states.
+ *
  * Errors: ARGUMENT (options out of range), STATE (nothing to go on from). */
 TIN_API tin_status tin_session_generate(tin_session *session, const tin_sampling *sampling, uint32_t max_tokens,
                                         uint32_t lookup, tin_error *error);
 
+/* What tin_step returns when it does not fail. */
 enum {
     TIN_STEP_PENDING = 0, /* the budget is spent; call again */
-    TIN_STEP_LOGITS = 1,  /* tin_session_logits has new rows: of the last queued token, or of those wanted */
+    TIN_STEP_LOGITS = 1,  /* tin_session_logits has new rows: the last queued token's, or those wanted */
     TIN_STEP_IDLE = 2,    /* nothing is queued */
     TIN_STEP_TOKEN = 3,   /* generating: tin_session_token is the next one */
     TIN_STEP_DONE = 4     /* the generation has ended; tin_session_finish says why */
 };
 
-/* Computes queued tokens until one of these events, or until `budget_ns` is spent (0: no bound). The work stops at
- * the first boundary past the budget; boundaries lie some tens of microseconds apart, and the last parts before the
- * end are made small. Returns TIN_STEP_*, or a negative status (STATE: a budget without a clock, or the session
- * belongs to a batch). */
+/* Computes queued tokens until one of these events, or until `budget_ns` is spent (0: no bound).
+ * The work stops at the first boundary past the budget; boundaries lie some tens of microseconds
+ * apart, and the last parts before the end are made small. Returns TIN_STEP_*, or a negative status
+ * (STATE: a budget without a clock, or the session belongs to a batch). */
 TIN_API int32_t tin_step(tin_session *session, uint64_t budget_ns);
 
-/* The token of the last TIN_STEP_TOKEN. It is in the session already: not to be appended. */
+/* The token of the last TIN_STEP_TOKEN. It is already in the session: do not append it. */
 TIN_API int32_t tin_session_token(const tin_session *session);
 
+/* Why a generation ended. */
 enum {
     TIN_FINISH_NONE = 0,    /* no generation has ended */
     TIN_FINISH_END = 1,     /* the model chose a token that ends a generation; it is not in the session */
     TIN_FINISH_LENGTH = 2,  /* max_tokens */
     TIN_FINISH_CONTEXT = 3, /* the context is full */
-    /* The session's constraint can't be kept: no way to the end of its text takes so few tokens, or no token of the
-     * vocabulary fits, or the text has more readings than it can follow. What was told is the beginning of a text that
-     * it allows. */
+    /* The session's constraint can't be kept: its text can't be ended in so few tokens, or no token
+     * of the vocabulary fits, or the text has more readings than can be followed. The tokens given
+     * so far are the beginning of an allowed text. */
     TIN_FINISH_CONSTRAINT = 4
 };
+
+/* Why the last generation ended: TIN_FINISH_*. */
 TIN_API int32_t tin_session_finish(const tin_session *session);
 
-/* How often the model was evaluated for the generation so far: passes that made logits. That of the prompt is one of
- * them, unless the logits were at hand. */
+/* How many times the model was evaluated for the generation so far, counting passes that made
+ * logits. That of the prompt is one of them, unless its logits were there already. */
 TIN_API uint32_t tin_session_passes(const tin_session *session);
 
-/* The rows of the newest logits: [*rows][vocab] float32, valid until the next append, rewind or step. *first is the
- * position of the first row's token. NULL when there are none. */
+/* The rows of the newest logits: [*rows][vocab] float32, valid until the next append, rewind or
+ * step. NULL when there are none.
+ *
+ * first  the position of the first row's token */
 TIN_API const float *tin_session_logits(const tin_session *session, uint32_t *rows, uint32_t *first);
 
-/* Chooses a token from the newest row of logits. Returns its id, or a negative status (STATE: no logits;
- * ARGUMENT: options out of range). Does not append it. sampling: NULL for greedy. */
+/* Chooses a token from the newest row of logits. Returns its id, or a negative status (STATE: no
+ * logits; ARGUMENT: options out of range). Does not append it.
+ *
+ * sampling  NULL for greedy */
 TIN_API int32_t tin_session_sample(tin_session *session, const tin_sampling *sampling);
 
-/* Tokens computed so far, and tokens in all (computed and queued); *tokens, when asked for, are the ids. */
+/* Returns the number of tokens computed so far.
+ *
+ * count   NULL, or where to write the number of all tokens, computed and queued
+ * tokens  NULL, or where to write a pointer to the ids */
 TIN_API uint32_t tin_session_position(const tin_session *session, uint32_t *count, const int32_t **tokens);
 
-/* ---- Constrained answers ---------------------------------------------------------------------------------- */
+/* ---- Constrained answers ------------------------------------------------------------------ */
 
-/* What an answer may be, compiled (constraint.bin, an entry of the file or made by tinsmith in Python), and where an
- * answer stands in it. It belongs to one thread at a time. */
+/* A compiled constraint (grammar/answer.bin of a file, or made by tinsmith in Python), which says
+ * what an answer may be, and how far an answer has got in it. It belongs to one thread at a
+ * time. */
 typedef struct tin_constraint tin_constraint;
 
+/* How much memory a constraint may take. Zeros are good defaults. */
 typedef struct tin_constraint_options {
-    uint32_t depth; /* most frames on the automaton's stack, up to 4096; 0: as needed, 64 with recursion */
-    uint32_t masks; /* masks kept for states that come again, of vocab / 8 bytes each; 0 for 64 */
+    /* Most frames on the automaton's stack, up to 4096: how deep a recursive constraint may nest.
+     * 0 for 64 where the constraint is recursive, and for exactly what it needs where it is not. */
+    uint32_t depth;
+    /* How many masks to keep, each of vocab / 8 bytes, so that a state met again needs no new one;
+     * 0 for 64. */
+    uint32_t masks;
 } tin_constraint_options;
 
-/* Bytes of memory that tin_constraint_create needs; 0 on failure (as tin_constraint_create). */
+/* Bytes of memory that tin_constraint_create needs; 0 on failure (for the same errors). */
 TIN_API size_t tin_constraint_size(const tin_model *model, const void *data, size_t size,
                                    const tin_constraint_options *options, tin_error *error);
 
-/* Checks data[size], aligned to 4 bytes, which must stay readable and unchanged, and the file's tree of tokens (a
- * millisecond for 49,000), which nothing but constraints reads; and makes a constraint in `memory`
- * that stands at its beginning. No later call allocates. options: NULL for zeros.
+/* Checks a compiled constraint, and makes of it in `memory` a constraint that stands at its
+ * beginning. The file's tree of tokens (trie.bin), which only constraints read, is checked too: a
+ * millisecond for 49,000 tokens. No later call allocates.
+ *
+ * data     aligned to 4 bytes; must stay readable and unchanged
+ * size     its bytes
+ * options  NULL for zeros
+ *
  * Errors: ARGUMENT, FORMAT, VERSION, MEMORY, UNSUPPORTED (the model's file has no trie.bin). */
 TIN_API tin_status tin_constraint_create(const tin_model *model, const void *data, size_t size,
                                          const tin_constraint_options *options, void *memory,
                                          size_t memory_size, tin_constraint **constraint, tin_error *error);
 
-/* Back to the beginning. prefix: text, at most 256 bytes, that comes before what the constraint says; copied. It is
- * there when the end of a prompt was taken back to be said again in other tokens. NULL, 0: none.
- * Errors: ARGUMENT (a longer one, or options.depth is too small for any text). */
+/* Back to the beginning.
+ *
+ * prefix  at most 256 bytes of text that the answer repeats before the constraint begins; copied.
+ *         It is for a prompt whose end was taken back, to be written again in other tokens. NULL for
+ *         none
+ * length  its bytes
+ *
+ * Errors: ARGUMENT (a longer prefix, or options.depth is too small for any text). */
 TIN_API tin_status tin_constraint_begin(tin_constraint *constraint, const char *prefix, size_t length,
                                         tin_error *error);
 
-/* One bit a token, the lowest of *mask[0] for token 0: those that may come next; tokens that end a generation where the
- * text may end. Valid until the next call for this constraint.
- * left: how many tokens may still come, this one included; 0: no bound. Only tokens are allowed after which the text
- * can be ended by the others, each counted as one byte; where that is not possible any more, those that come nearer to
- * the end. No bit may be set: where the model has no token for a byte that must come.
- * Errors: UNSUPPORTED (the grammar is too ambiguous: more than 128 readings of the text at once). */
+/* Which tokens may come next. The mask has one bit for each token, the lowest bit of (*mask)[0] for
+ * token 0. Tokens that end a generation are allowed where the text may end. No bit is set when the
+ * model has no token for a byte that must come. Valid until the next call for this constraint.
+ *
+ * left  how many tokens may still come, this one included; 0: no bound. A token is then allowed
+ *       only if the tokens left after it, counted as one byte each, can end the text. Where no
+ *       token is, those are allowed that come closest to the end
+ *
+ * Errors: UNSUPPORTED (the grammar is too ambiguous: more than 128 readings of the text at
+ * once). */
 TIN_API tin_status tin_constraint_mask(tin_constraint *constraint, uint32_t left, const uint32_t **mask,
                                        tin_error *error);
 
-/* Goes on by a token. Errors: ARGUMENT (it is not allowed here), UNSUPPORTED (as above); nothing is changed then. */
+/* Moves on by a token.
+ *
+ * Errors: ARGUMENT (it is not allowed here), UNSUPPORTED (as tin_constraint_mask); nothing is
+ * changed then. */
 TIN_API tin_status tin_constraint_accept(tin_constraint *constraint, int32_t token, tin_error *error);
 
-/* Tokens that must come next: those by which the model's own tokenizer would begin every text that can follow. At most
- * `capacity` are written to `tokens`; returns how many. They are not accepted yet.
- * before: the last tokens that stand before, oldest first, by which the text is cut into tokens as a whole; some 64
- * bytes of them, up to a control token, are looked at. */
+/* Tokens that must come next: those with which the model's own tokenizer would begin every text
+ * that can follow. At most `capacity` are written to `tokens`; returns how many. They are not
+ * accepted yet.
+ *
+ * before  the last tokens in front of this place, oldest first, since a text is cut into tokens as
+ *         a whole; only some 64 bytes of them, up to a control token, are looked at
+ * count   how many */
 TIN_API int64_t tin_constraint_forced(tin_constraint *constraint, const int32_t *before, uint32_t count,
                                       int32_t *tokens, uint32_t capacity);
 
+/* Where a text stands under its constraint. */
 enum {
     TIN_CONSTRAINT_OPEN = 0,    /* more must come */
     TIN_CONSTRAINT_MAY_END = 1, /* the text may end, or go on */
     TIN_CONSTRAINT_MUST_END = 2 /* nothing but the end can come */
 };
+
+/* Where the text stands: TIN_CONSTRAINT_*. */
 TIN_API int32_t tin_constraint_state(const tin_constraint *constraint);
 
-/* The session's generations, from the next one on, say what the constraint allows, each from its beginning; NULL: what
- * they like. Ends a generation. Logits are not changed: tokens that are not allowed are not chosen. Tokens that must come
- * next are taken up without evaluating the model for each: they count against max_tokens, and each is told as
- * TIN_STEP_TOKEN. When nothing but the end can follow, that is TIN_FINISH_END without another evaluation. Towards
- * max_tokens, or the end of the context, what leads to an end in time is preferred; see TIN_FINISH_CONSTRAINT.
- * The session uses the constraint until it is given another one or NULL, which must be done before the memory of either
- * is given back; in between call nothing else for the constraint. It is no part of what tin_session_save writes and
- * tin_session_copy copies.
- * Errors: ARGUMENT (made for another model), STATE (another session has it; guesses are under way in a batch). */
+/* Holds the session's generations to a constraint, from the next one on, each from the constraint's
+ * beginning; NULL lifts it. Ends a generation.
+ *
+ * Logits stay as they are: tokens that are not allowed are simply not chosen. Tokens that must come
+ * next are taken without evaluating the model for each: they count against max_tokens, and tin_step
+ * still returns TIN_STEP_TOKEN for every one. When nothing but the end can follow, the generation
+ * ends with TIN_FINISH_END and without another evaluation. Close to max_tokens, or to the end of
+ * the context, only tokens are chosen that can still lead to an end in time; see
+ * TIN_FINISH_CONSTRAINT.
+ *
+ * The session uses the constraint until it is given another one or NULL. Do that before releasing
+ * the memory of either, and until then make no other call for the constraint. tin_session_save does
+ * not write it, and tin_session_copy does not copy it.
+ *
+ * Errors: ARGUMENT (made for another model), STATE (another session has it; guesses are under way
+ * in a batch). */
 TIN_API tin_status tin_session_constrain(tin_session *session, tin_constraint *constraint, tin_error *error);
 
-/* Token healing, for a prompt that may end in the middle of a word or a token, such as `http:`: takes back the last
- * tokens, at most 3 and no control token, whose text some token of the vocabulary begins with and goes on, and has the next
- * generation begin with that text, in whatever tokens. Where there are none it does nothing. Appending, rewinding and the
- * like forget what was taken back. The session must have a constraint. Errors: STATE (no constraint; as
- * tin_session_rewind). */
+/* Token healing, for a prompt that may end in the middle of a word or of a token, such as `http:`.
+ * Takes back the last tokens, at most 3 and no control token, if the vocabulary has a token that
+ * begins with their text and continues it; the next generation then begins with that text, in
+ * whatever tokens. Otherwise it does nothing. Appending, rewinding and the like forget what was
+ * taken back. The session must have a constraint.
+ *
+ * Errors: STATE (no constraint; as tin_session_rewind). */
 TIN_API tin_status tin_session_heal(tin_session *session, tin_error *error);
 
 /* Bytes of the prompt's text that the last generation begins with, because of tin_session_heal. */
 TIN_API uint32_t tin_session_healed(const tin_session *session);
 
-/* ---- Sessions of one prefix, and sessions as bytes -------------------------------------------------------- */
+/* ---- Sessions of one prefix, and sessions as bytes ---------------------------------------- */
 
-/* Makes `to` what `from` was when it had its first `count` tokens (at most all; UINT32_MAX takes all): a fork, or the
- * reuse of a prompt computed once. What `to` held is forgotten. What is computed is copied, the last token is queued
- * again, so that the next step gives its logits. Both must be of one model and kv_type.
- * Errors: ARGUMENT, CONTEXT (`to` is too small), STATE (work under way in a batch; or a window's ring no longer holds
- * what is needed). */
+/* Makes `to` what `from` was when it had its first `count` tokens (at most all; UINT32_MAX takes
+ * all): a fork, or the reuse of a prompt computed once. What `to` held is forgotten. What has been
+ * computed is copied; the last token is queued again, so that the next step gives its logits. Both
+ * must be of one model and kv_type.
+ *
+ * Errors: ARGUMENT, CONTEXT (`to` is too small), STATE (work under way in a batch; or attention has
+ * a window, and the cache no longer holds what is needed). */
 TIN_API tin_status tin_session_copy(tin_session *to, const tin_session *from, uint32_t count, tin_error *error);
 
-/* Bytes that tin_session_save writes now. */
+/* Bytes that tin_session_save would write now. */
 TIN_API size_t tin_session_save_size(const tin_session *session);
 
-/* Writes tokens and caches to `out`: the same state gives the same bytes. A generation is not part of it: call
- * tin_session_generate again, with what is left of max_tokens, and the same tokens follow.
+/* Writes tokens and caches to `out`: the same state gives the same bytes. A generation is not part
+ * of it: call tin_session_generate again, with what is left of max_tokens, and the same tokens
+ * follow.
+ *
  * Errors: MEMORY (size is too small), STATE (work under way in a batch). */
 TIN_API tin_status tin_session_save(const tin_session *session, void *out, size_t size, tin_error *error);
 
-/* Reads what tin_session_save wrote, by a session of the same file and kv_type, on any machine; context and chunk may
- * differ. Afterwards as tin_session_copy leaves a session. On failure the session is as it was.
- * Errors: FORMAT (damaged, cut short), VERSION, ARGUMENT (another model or kv_type), CONTEXT, STATE. */
+/* Reads what tin_session_save wrote from a session of the same file and kv_type, on any machine;
+ * context and chunk may differ. The session is then as tin_session_copy leaves one. On failure it
+ * is as it was.
+ *
+ * Errors: FORMAT (damaged, cut short), VERSION, ARGUMENT (another model or kv_type), CONTEXT,
+ * STATE. */
 TIN_API tin_status tin_session_restore(tin_session *session, const void *data, size_t size, tin_error *error);
 
-/* Runs the prompts that the file carries and compares the digests of their logits with those it was sealed with: in under
- * a second, whether this device keeps the bit contract for this model. Forgets what the session held, and leaves it
- * empty. Errors: UNSUPPORTED (other logits, or tin_selfcheck failed), FORMAT (no self-test in the file), CONTEXT,
- * STATE (another kv_type than TIN_KV_F16, or work under way in a batch). */
+/* Says in under a second whether this device keeps the bit contract for this model: runs the
+ * prompts that the file carries and compares the digests of their logits with those in the file.
+ * Forgets what the session held, and leaves it empty.
+ *
+ * Errors: UNSUPPORTED (other logits, or tin_selfcheck failed), FORMAT (no self-test in the file),
+ * CONTEXT, STATE (another kv_type than TIN_KV_F16, or work under way in a batch). */
 TIN_API tin_status tin_session_selftest(tin_session *session, tin_error *error);
 
-/* ---- Many sessions at once -------------------------------------------------------------------------------- */
+/* ---- Many sessions at once ---------------------------------------------------------------- */
 
-/* A batch computes the queued tokens of several sessions together, prompts and single tokens alike, so that weights
- * are read once for all. Each session gets the bits that it would get alone. */
+/* A batch computes the queued tokens of several sessions together, prompts and single tokens alike,
+ * so that weights are read once for all. Each session gets the bits that it would get alone. */
 typedef struct tin_batch tin_batch;
 
+/* What a batch is made for. Zeros are good defaults. */
 typedef struct tin_batch_options {
-    uint32_t rows;       /* most tokens computed at once, up to 4096; 0 for the model's chunk */
-    uint32_t logit_rows; /* most rows of logits at once: one for each session that ends its queue; 0: `rows` */
+    uint32_t rows; /* most tokens computed at once, up to 4096; 0 for the model's chunk */
+    /* Most rows of logits at once: at least one for every session that is to finish its queue in
+     * the same pass; 0 for as many as `rows`. */
+    uint32_t logit_rows;
     const tin_executor *executor; /* as in tin_session_options; the sessions' own are not used */
-    uint64_t (*clock_ns)(void *);
-    void *clock_context;
+    uint64_t (*clock_ns)(void *); /* for tin_batch_step's budget; NULL when no budget is ever given */
+    void *clock_context;          /* passed to clock_ns */
 } tin_batch_options;
 
 /* Bytes of memory that tin_batch_create needs; 0 on failure (ARGUMENT). */
 TIN_API size_t tin_batch_size(const tin_model *model, const tin_batch_options *options, tin_error *error);
+
+/* Makes a batch in `memory`, which stays the caller's.
+ *
+ * Errors: ARGUMENT, MEMORY. */
 TIN_API tin_status tin_batch_create(const tin_model *model, const tin_batch_options *options, void *memory,
                                     size_t memory_size, tin_batch **batch, tin_error *error);
 
-/* Steps `count` sessions of the batch's model together, until one has an event or the budget is spent. events[k] is
- * what tin_step would return for sessions[k]. Returns how many events are neither PENDING nor IDLE, so 0 when the
- * budget is spent or nothing is queued, or a negative status (STATE: a budget without a clock; ARGUMENT: a session
- * of another model, or under way elsewhere).
+/* Steps `count` sessions of the batch's model together, until one has an event or the budget is
+ * spent. Returns how many events are neither PENDING nor IDLE, so 0 when the budget is spent or
+ * nothing is queued, or a negative status (STATE: a budget without a clock; ARGUMENT: a session of
+ * another model, or one that is under way elsewhere).
  *
- * Logits are the batch's: valid until its next pass, for whichever sessions (tin_session_sample and _generate then say
- * STATE), and no longer than its memory: rewind the sessions that outlive it. A session whose tokens are under way
- * belongs to the batch: until it is done it takes no rewind, copy or step of its own, and its memory must stay. */
+ * The logits belong to the batch. They are valid until its next pass, whichever sessions that is
+ * for (tin_session_sample and tin_session_generate then fail with STATE), and no longer than its
+ * memory: rewind the sessions that outlive it. A session whose tokens are under way belongs to the
+ * batch: until they are done it can't be rewound, copied or stepped by itself, and its memory must
+ * stay.
+ *
+ * events  events[k] is what tin_step would return for sessions[k] */
 TIN_API int32_t tin_batch_step(tin_batch *batch, tin_session *const *sessions, uint32_t count,
                                uint64_t budget_ns, int32_t *events);
 
-/* Drops the work under way; its sessions are free, their tokens queued again. */
+/* Drops the work under way; its sessions are free, and their tokens are queued again. */
 TIN_API void tin_batch_cancel(tin_batch *batch);
 
 #ifdef __cplusplus
