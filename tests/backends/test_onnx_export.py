@@ -169,3 +169,9 @@ def test_an_earlier_export_is_replaced(spec: Spec, tmp_path: Path, monkeypatch: 
         onnx.export(replace(spec, general={"name": name}), tmp_path / "out", "fp32")
         assert (tmp_path / "out" / onnx.CONFIG).read_text() == name
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_relative_path_is_as_good(spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    onnx.export(spec, Path("here"), "fp32")
+    assert (tmp_path / "here" / "model.onnx").is_file()

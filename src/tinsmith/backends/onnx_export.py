@@ -110,6 +110,8 @@ def _facts(spec: Spec, precision: str) -> dict[str, Any]:
 def _build(spec: Spec, precision: str, options: Sequence[str], scratch: Path, made: Path) -> None:
     from tinsmith import models, quant
 
+    # The builder runs in another folder than this process.
+    scratch, made = scratch.resolve(), made.resolve()
     source = scratch / "hf"
     models.save_hf(quant.apply(spec, "F32"), source)
     edits = prepare(source)
