@@ -80,6 +80,7 @@ class Model:
 
     @cached_property
     def info(self) -> ModelInfo:
+        """What the model is, and how it runs here."""
         core, manifest = self.core.info(), self.tin.facts("family", "parameters", "tensors")
         return ModelInfo(
             name=str(manifest.get("name") or manifest.get("general", {}).get("name", "")),
@@ -109,6 +110,7 @@ class Model:
         return text.decode("utf-8", "replace")
 
     def token_bytes(self, token: int) -> bytes:
+        """The bytes of one token, which may end inside a character."""
         return self.core.token(*token_ids([token], self._vocab, "the text"))[0]
 
     def logits(self, tokens: Sequence[int], *, chunk: int | None = None) -> memoryview[float]:
@@ -167,6 +169,7 @@ class Model:
 
     @property
     def can_chat(self) -> bool:
+        """Whether the file has a chat template."""
         return "turns.bin" in self.tin.names
 
     @cached_property
