@@ -1,0 +1,93 @@
+"""What the book's examples find in their folder: tiny models under any name, and files of each kind."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from blocks import Provide
+from tiny_models import tiny_spec
+
+from tinsmith import cli
+from tinsmith.formats import minisign
+from tinsmith.models import family, save_hf
+
+CHATML = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+SIZES = {
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 1,
+    "head_dim": 32,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 4096,
+}
+SCHEMA = {"type": "object", "properties": {"on": {"type": "boolean"}}, "required": ["on"]}
+TOOLS = [{"name": "switch", "description": "Switches.", "parameters": {"type": "object", "properties": {}}}]
+EXAMPLES = [
+    {"input": f"turn {way} lamp {k}", "output": f'{{"name":"{way}"}}'} for k in (1, 2) for way in ("on", "off")
+]
+KEY = minisign.SecretKey(b"the book", bytes(range(32)))
+
+TEXTS: dict[str, str] = {
+    "s.json": json.dumps(SCHEMA),
+    "tools.json": json.dumps(TOOLS),
+    "g.gbnf": 'root ::= "yes" | "no"',
+    "g.lark": 'start: "yes" | "no"',
+    ".jsonl": "".join(json.dumps(example) + "\n" for example in EXAMPLES),
+    ".txt": "Lamps can be turned on and off.\n",
+    ".pub": f"untrusted comment: minisign public key\n{KEY.public}\n",
+}
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path | None], Path]:
+    """A folder with tiny.tin, tiny.gguf and a signature; answers held to a list of tools where one is given."""
+    folder = tmp_path_factory.mktemp("book")
+    spec = replace(tiny_spec(family.by_name("llama"), **SIZES), chat_template=CHATML)
+    save_hf(spec, folder / "base")
+    known: dict[str, Path] = {}
+
+    def make(tools: Path | None) -> Path:
+        held = tools.read_text("utf-8") if tools else ""
+        if held not in known:
+            out = folder / str(len(known))
+            arguments = ["build", str(folder / "base"), "--format", "q8_0", "--name", "tiny", "--out", str(out)]
+            assert cli.main([*arguments, *(["--tools", str(tools)] if tools else [])]) == 0
+            for path in out.iterdir():
+                path.rename(out / f"tiny{path.suffix}")
+            (out / "tiny.tin.minisig").write_text(minisign.sign(out / "tiny.tin", KEY), "utf-8")
+            known[held] = out
+        return known[held]
+
+    return make
+
+
+@pytest.fixture
+def provide(made: Callable[[Path | None], Path]) -> Provide:
+    """Makes a file that a page names, unless it is there. False where nothing of its kind can be made."""
+
+    def place(path: Path) -> bool:
+        if path.exists():
+            return True
+        text = TEXTS.get(path.name) or TEXTS.get(path.suffix)
+        if text is None and path.suffix not in (".tin", ".gguf"):
+            return False
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if text is not None:
+            path.write_text(text, "utf-8")
+            return True
+        tools = path.parent / "tools.json"  # which the page shows: its models are held to it
+        source = made(tools if tools.exists() else None)
+        shutil.copy(source / f"tiny{path.suffix}", path)
+        if path.suffix == ".tin":
+            shutil.copy(source / "tiny.tin.minisig", f"{path}.minisig")
+        return True
+
+    return place
