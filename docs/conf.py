@@ -18,7 +18,7 @@ copyright = "tinsmith's authors, Apache License 2.0"
 release = version = tinsmith.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "tin_header", "python_names"]
-exclude_patterns = ["_ext", "images/README.md"]
+exclude_patterns = ["_ext"]
 myst_heading_anchors = 3
 nitpicky = True
 

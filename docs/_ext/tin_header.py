@@ -28,7 +28,7 @@ DEFINE = re.compile(r"#define (TIN_\w+)[ \t]+((?:\\\n|.)*)")
 
 @dataclass
 class Entry:
-    """One declaration. kind: a directive of the C domain, or "section", whose declaration is its title."""
+    """One declaration. kind: a directive of the C domain; "section", whose declaration is its title; "enum"."""
 
     kind: str
     declaration: str
@@ -94,7 +94,6 @@ def _declared(code: str, comment: str) -> Entry:
         kind, name, body = found.groups()
         members = list(_members(body, ";" if kind == "struct" else ","))
         if kind == "enum":
-            name = "@" + members[0].name.rpartition("_")[0]
             for member in members:
                 member.kind = "enumerator"
         return Entry(kind, name, comment, members)
@@ -143,6 +142,8 @@ class Writer:
     def _entry(self, entry: Entry, indent: str = "") -> str:
         if entry.kind == "section":
             return f"{entry.declaration}\n{'-' * len(entry.declaration)}\n"
+        if entry.kind == "enum":  # which has no name: a paragraph, and what it enumerates
+            return self._comment(entry.comment, []) + "\n".join(map(self._entry, entry.members))
         lines = [f".. c:{entry.kind}:: {entry.declaration}", ""]
         parameters = re.findall(r"(\w+)(?=[,)])", entry.declaration) if entry.kind == "function" else []
         lines += textwrap.indent(self._comment(entry.comment, parameters), "   ").splitlines()
@@ -177,7 +178,7 @@ class Writer:
         def link(name: re.Match[str]) -> str:
             role = self.roles.get(name[0])
             if role is None:
-                return f"``{name[0]}``"
+                return "``{}``".format(name[0].replace("\\", ""))
             return f"\\ :c:{role}:`{name[0]}`\\ "
 
         escaped = re.sub(r"[*|\\]", r"\\\g<0>", text)

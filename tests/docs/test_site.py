@@ -89,6 +89,7 @@ def test_a_declaration_without_a_comment_and_a_parameter_that_is_none_are_errors
     begin = 'extern "C" {\n#endif\n'
     good = begin + "/* What it is.\n *\n * a  a number\n */\nTIN_API int tin_f(int a, int b);\n"
     assert ":param a: a number" in Writer(parse(good)).text()
+    assert "``TIN_A_*`` or 2 \\* 3" in Writer(parse(good.replace("a number", "TIN_A_* or 2 * 3"))).text()
     with pytest.raises(ValueError, match="without a comment: TIN_API int tin_f"):
         parse(begin + "TIN_API int tin_f(int a);\n")
     with pytest.raises(ValueError, match="c is described, and is no parameter"):
