@@ -7,6 +7,7 @@ that is a drawing stays one.
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import re
 from typing import Any
@@ -33,7 +34,7 @@ def parameters(thing: Any) -> list[str]:
         return []
 
 
-def fields(docstring: str, names: list[str]) -> str:
+def fields(docstring: str, names: list[str], kind: str = "param") -> str:
     """Paragraphs, with what they say of each name moved to a list below them."""
     if not names:
         return docstring
@@ -43,7 +44,7 @@ def fields(docstring: str, names: list[str]) -> str:
         text, raises, what = " ".join(paragraph.split()).partition("Raises ")
         first, *rest = begins.split(text)
         prose += [first, raises + what]
-        described += [f":param {name}: {said}" for name, said in zip(rest[::2], rest[1::2], strict=True)]
+        described += [f":{kind} {name}: {said.strip(' ;')}" for name, said in zip(rest[::2], rest[1::2], strict=True)]
     return "\n\n".join([*filter(None, prose), "\n".join(described)])
 
 
@@ -52,6 +53,13 @@ def process(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: 
     if what == "module":
         head, _, drawing = text.partition("\n\n")
         lines[:] = [head, "", "::", "", *(f"    {line}" for line in drawing.splitlines())]
+    elif dataclasses.is_dataclass(thing):
+        known = {field.name: field.type for field in dataclasses.fields(thing)}
+        prose, _, listed = fields(text, list(known), "ivar").rpartition("\n\n")
+        described = dict(re.findall(r"^:ivar (\w+): (.*)$", listed, re.M))
+        lines[:] = [*prose.splitlines(), ""]
+        for name, kind in known.items():
+            lines += [f":ivar {name}: {described.get(name, '')}", f":vartype {name}: {kind}"]
     else:
         lines[:] = fields(text, parameters(thing)).splitlines()
 

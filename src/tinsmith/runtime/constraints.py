@@ -55,7 +55,14 @@ def tools(
     spacing: Spacing | None = None,
     control: Callable[[str], int | None] | None = None,
 ) -> Constraint:
-    """Calls of these tools: Python functions, or dicts in OpenAI's shape. See compiler/constraint/tools.py."""
+    """Calls of these tools: Python functions, or dicts in OpenAI's shape.
+
+    format: how calls are written, by name. parallel: one to eight calls instead of one. none: the answer may
+    make no call. spacing: of JSON, as `schema`; None: the format's own. control: the id of a control token by
+    its text, or None where the vocabulary has none, for formats that have such tokens.
+    Raises ConstraintError: what in the tools can't be enforced, and where; UnsupportedError for an unknown
+    format.
+    """
     from tinsmith.compiler.constraint.tools import compile_tools
     from tinsmith.runtime.calls import declared
 
