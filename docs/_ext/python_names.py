@@ -44,7 +44,9 @@ def fields(docstring: str, names: list[str], kind: str = "param") -> str:
         text, raises, what = " ".join(paragraph.split()).partition("Raises ")
         first, *rest = begins.split(text)
         prose += [first, raises + what]
-        described += [f":{kind} {name}: {said.strip(' ;')}" for name, said in zip(rest[::2], rest[1::2], strict=True)]
+        described += [
+            f":{kind} {name}: {said.strip(' ;')}" for name, said in zip(rest[::2], rest[1::2], strict=True)
+        ]
     return "\n\n".join([*filter(None, prose), "\n".join(described)])
 
 
