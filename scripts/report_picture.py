@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs" / "images" / "report.png"
-SIZE = "1000,760"
+SIZE = "1000,900"
 
 
 def main() -> None:
