@@ -1,7 +1,7 @@
 /* Repeats calls of the kernels that rows.py times. */
 #include <time.h>
 
-#include "../kernels/core/kernel.h"
+#include "../kernels/core/base/kernel.h"
 
 static double now_ns(void) {
     struct timespec t;

@@ -45,9 +45,10 @@ _MACRO = re.compile(r"^ *# *(define|undef) (\w+)", flags=re.M)
 def sources() -> list[str]:
     """Every source of the library, as tin_all.c names them. The pool comes last: what Windows' headers define
     would get in the others' way."""
-    found = [*KERNELS.glob("core/*.c"), *KERNELS.glob("isa/*/*.c")]
+    found = [*KERNELS.glob("core/*/*.c"), *KERNELS.glob("isa/*/*.c")]
     return sorted(
-        (str(path.relative_to(KERNELS)) for path in found), key=lambda name: (name == "core/pool.c", name)
+        (str(path.relative_to(KERNELS)) for path in found),
+        key=lambda name: (name == "core/session/pool.c", name),
     )
 
 

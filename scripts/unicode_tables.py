@@ -1,4 +1,4 @@
-"""Writes kernels/core/unicode.[ch] and kernels/core/nfc.h: classes of characters, and canonical composition.
+"""Writes unicode.[ch] and nfc.h of kernels/core/text/: classes of characters, and canonical composition.
 
     pip install unicodedata2==16.0.0 tokenizers && python scripts/unicode_tables.py
 
@@ -233,11 +233,11 @@ def main() -> None:
     if unicodedata2.unidata_version != VERSION:
         raise SystemExit(f"unicodedata2 has Unicode {unicodedata2.unidata_version}; {VERSION} is wanted")
     known = Composition()
-    core = Path(__file__).parents[1] / "kernels" / "core"
+    text = Path(__file__).parents[1] / "kernels" / "core" / "text"
     header, source, size = unicode_files(known.care())
     composition, more = nfc_header(known)
-    for name, text in {"unicode.h": header, "unicode.c": source, "nfc.h": composition}.items():
-        (core / name).write_text(text, encoding="utf-8")
+    for name, content in {"unicode.h": header, "unicode.c": source, "nfc.h": composition}.items():
+        (text / name).write_text(content, encoding="utf-8")
     print(f"{size + more} bytes of tables")
 
 

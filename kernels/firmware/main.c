@@ -4,8 +4,8 @@
  *
  *   TIN_FILE_BYTES, TIN_CONTEXT, TIN_CHUNK    of the tin, and of the session it gets
  *   TIN_SESSION_BYTES                         tin_session_size of that */
-#include "../core/model.h"
-#include "../core/sha256.h"
+#include "../core/seal/model.h"
+#include "../core/seal/sha256.h"
 #include "board.h"
 #include "tin.h"
 

@@ -3,7 +3,7 @@
 #define TINI_BLOCKS_H
 
 #include "layout.h"
-#include "../core/quants.h"
+#include "../core/base/quants.h"
 
 TINI_REGION_SCALAR
 

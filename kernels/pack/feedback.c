@@ -7,7 +7,7 @@
 #include "pack.h"
 #include "blocks.h"
 #include "quantize.h"
-#include "../core/kernel.h"
+#include "../core/base/kernel.h"
 
 enum {
     ROWS = 8,

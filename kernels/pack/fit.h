@@ -5,9 +5,9 @@
 #ifndef TINI_FIT_H
 #define TINI_FIT_H
 
-#include "../core/math.h"
-#include "../core/quants.h"
-#include "../core/region.h"
+#include "../core/base/math.h"
+#include "../core/base/quants.h"
+#include "../core/base/region.h"
 
 #define TINI_TRIES 16u
 

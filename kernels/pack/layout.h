@@ -2,7 +2,7 @@
 #ifndef TINI_LAYOUT_H
 #define TINI_LAYOUT_H
 
-#include "../core/program.h"
+#include "../core/vm/program.h"
 
 /* Input i is in byte i % stride of its run of stride bytes (see tini_plane_read). */
 typedef struct tini_plane {

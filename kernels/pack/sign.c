@@ -1,7 +1,7 @@
 #include "sign.h"
 
-#include "../core/ed25519.h"
-#include "../core/sha512.h"
+#include "../core/seal/ed25519.h"
+#include "../core/seal/sha512.h"
 
 /* The secret scalar, and behind it the secret that nonces are made from. */
 static void expand(const uint8_t seed[32], uint8_t secret[64]) {

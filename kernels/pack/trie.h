@@ -1,8 +1,8 @@
-/* The build side of trie.bin (core/trie.h). */
+/* The build side of trie.bin (core/constraint/trie.h). */
 #ifndef TINI_PACK_TRIE_H
 #define TINI_PACK_TRIE_H
 
-#include "../core/trie.h"
+#include "../core/constraint/trie.h"
 
 typedef struct tini_trie_entry {
     uint64_t key; /* the first eight bytes, so that most comparisons are one */

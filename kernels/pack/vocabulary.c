@@ -1,6 +1,6 @@
 #include "vocabulary.h"
-#include "../core/encode.h"
-#include "../core/error.h"
+#include "../core/text/encode.h"
+#include "../core/base/error.h"
 
 #include <string.h>
 

@@ -1,8 +1,8 @@
-/* The build side of tokenizer.bin (core/tokenizer.h). */
+/* The build side of tokenizer.bin (core/text/tokenizer.h). */
 #ifndef TINI_PACK_VOCABULARY_H
 #define TINI_PACK_VOCABULARY_H
 
-#include "../core/tokenizer.h"
+#include "../core/text/tokenizer.h"
 
 /* Fills in what is computed: both hashes and, in a character model, the joints; then marks the tokens that are whole.
  * data[size]: a tokenizer.bin with these parts as they may be and without a TINI_TOKEN_WHOLE. all: every normal token

@@ -1,7 +1,7 @@
 /* Weight blocks for the build side: whole tensors in, whole tensors out. */
 #include "module.h"
 
-#include "core/program.h"
+#include "core/vm/program.h"
 #include "pack/pack.h"
 
 #include <string.h>

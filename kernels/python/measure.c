@@ -3,7 +3,7 @@
  * at once. */
 #include "module.h"
 
-#include "core/region.h"
+#include "core/base/region.h"
 
 #include <string.h>
 #include <time.h>

@@ -1,6 +1,6 @@
 #include "module.h"
 
-#include "core/tokenizer.h"
+#include "core/text/tokenizer.h"
 
 static PyObject *model_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
     static char *names[] = {"image", "isa", NULL};

@@ -1,9 +1,9 @@
 #include "module.h"
 
-#include "core/experts.h"
-#include "core/kernel.h"
-#include "core/program.h"
-#include "core/session.h"
+#include "core/vm/experts.h"
+#include "core/base/kernel.h"
+#include "core/vm/program.h"
+#include "core/session/session.h"
 
 PyObject *core_raise(PyObject *fault, const tin_error *error) {
     PyObject *arguments = Py_BuildValue("(ss)", tin_status_name(error->status), error->text);

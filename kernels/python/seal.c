@@ -1,7 +1,7 @@
 /* Signatures and sealed files, for formats/minisign.py. */
 #include "module.h"
 
-#include "core/minisign.h"
+#include "core/seal/minisign.h"
 #include "pack/sign.h"
 
 static PyObject *done(PyObject *module, tin_status status, const tin_error *error) {

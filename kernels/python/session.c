@@ -1,7 +1,7 @@
 #include "module.h"
 
-#include "core/sampler.h"
-#include "core/selftest.h"
+#include "core/session/sampler.h"
+#include "core/session/selftest.h"
 
 #include <string.h>
 

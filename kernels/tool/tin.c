@@ -16,8 +16,8 @@
 #if !defined(_WIN32)
 #define _POSIX_C_SOURCE 200809L
 #endif
-#include "../core/minisign.h"
-#include "../core/sha256.h"
+#include "../core/seal/minisign.h"
+#include "../core/seal/sha256.h"
 #include "../include/tin.h"
 
 #include <stdarg.h>
@@ -218,7 +218,7 @@ static void logits_digest(const tin_model *model, const uint8_t *tokens, uint32_
     free(memory.start);
 }
 
-/* The model's self-test on its instruction set. Returns how many prompts differ. selftest.bin: core/selftest.h. */
+/* The model's self-test on its instruction set. Returns how many prompts differ. selftest.bin: core/session/selftest.h. */
 static int verify_set(const tin_model *model) {
     tin_model_info info;
     const void *data;

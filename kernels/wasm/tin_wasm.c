@@ -7,7 +7,7 @@
  * Addresses and sizes are uint32; 0 or a negative result is a failure, whose line is at tinw_error(). One thread. */
 #include "../include/tin.h"
 
-#include "../core/sha256.h"
+#include "../core/seal/sha256.h"
 
 #include <string.h>
 

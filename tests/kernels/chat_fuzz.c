@@ -1,5 +1,5 @@
 /* libFuzzer: a damaged turns.bin, or the sound one, and a conversation. */
-#include "../../kernels/core/model.h"
+#include "../../kernels/core/seal/model.h"
 #include "fuzz.h"
 
 static uint32_t next_messages(script *s, tin_message *messages, uint8_t **contents) {

@@ -20,8 +20,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 SOURCES = [
     *sorted(KERNELS.glob("isa/*/*.c")),
-    KERNELS / "core/isa.c",
-    KERNELS / "core/embed.c",
+    KERNELS / "core/base/isa.c",
+    KERNELS / "core/vm/embed.c",
     # Not those that call the core: they read a vocabulary with its tokenizer, and sign.
     *sorted(
         set(KERNELS.glob("pack/*.c")) - {KERNELS / f"pack/{name}.c" for name in ("trie", "vocabulary", "sign")}

@@ -11,7 +11,7 @@
  * hexadecimal; or "selftest ok: ...". Exits 1 when the self-test fails, 2 on any other error. Needs libc only. */
 #define _POSIX_C_SOURCE 200809L /* mmap */
 
-#include "../../kernels/core/sha256.h"
+#include "../../kernels/core/seal/sha256.h"
 #include "../../kernels/include/tin.h"
 
 #include <stdarg.h>

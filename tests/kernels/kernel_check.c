@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/kernel.h"
-#include "core/math.h"
+#include "core/base/kernel.h"
+#include "core/base/math.h"
 
 #if defined(__unix__) || defined(__APPLE__)
 #include <sys/mman.h>

@@ -1,5 +1,5 @@
-/* The inline functions of core/math.h over arrays, for test_math.py. */
-#include "../../kernels/core/math.h"
+/* The inline functions of core/base/math.h over arrays, for test_math.py. */
+#include "../../kernels/core/base/math.h"
 
 void probe_exp(float *out, const float *x, size_t n) {
     for (size_t i = 0; i < n; i++)

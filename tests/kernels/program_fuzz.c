@@ -2,8 +2,8 @@
  * TIN_BASE names the tin that lends tokenizer, tree, template and constraint. Prints how many programs were played, how
  * many asked for too much memory, and how often each kind of op was made. A refusal or a hang aborts; the rest is the
  * sanitizers' to report. VERBOSE=1 tells each seed on stderr before it is played. */
-#include "../../kernels/core/model.h"
-#include "../../kernels/core/session.h"
+#include "../../kernels/core/seal/model.h"
+#include "../../kernels/core/session/session.h"
 #include "moves.h"
 #include "programs.h"
 

@@ -3,9 +3,9 @@
 #ifndef PROGRAMS_H
 #define PROGRAMS_H
 
-#include "../../kernels/core/experts.h"
-#include "../../kernels/core/kernel.h"
-#include "../../kernels/core/program.h"
+#include "../../kernels/core/vm/experts.h"
+#include "../../kernels/core/base/kernel.h"
+#include "../../kernels/core/vm/program.h"
 
 #include <string.h>
 

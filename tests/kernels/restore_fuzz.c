@@ -1,6 +1,6 @@
 /* libFuzzer: damaged bytes of a saved session, with the check value made right again so that what lies behind it is
  * reached. Where the library takes them, the session goes on. */
-#include "../../kernels/core/hash.h"
+#include "../../kernels/core/base/hash.h"
 #include "fuzz.h"
 
 enum { HEADER = 40, CHECK = 24, SEED = 32 }; /* of saved_header in state.c */

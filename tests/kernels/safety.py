@@ -19,7 +19,7 @@ from tinsmith.models import Tokenizer, family
 
 HERE = Path(__file__).parent
 KERNELS = HERE.parents[1] / "kernels"
-CORE = [*sorted(KERNELS.glob("core/*.c")), *sorted(KERNELS.glob("isa/*/*.c"))]
+CORE = [*sorted(KERNELS.glob("core/*/*.c")), *sorted(KERNELS.glob("isa/*/*.c"))]
 STRICT = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", "-D_GNU_SOURCE", f"-I{KERNELS}"]
 SANITIZE = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 

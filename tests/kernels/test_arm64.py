@@ -27,7 +27,7 @@ from tinsmith.models import Tensor, family
 
 HERE = Path(__file__).parent
 KERNELS = HERE.parents[1] / "kernels"
-CORE = sorted(KERNELS.glob("core/*.c"))
+CORE = sorted(KERNELS.glob("core/*/*.c"))
 SETS = ["scalar", "neon", "neondot", "neoni8mm"]
 # A Raspberry Pi 4, a Raspberry Pi 5, and all that qemu knows: how many of SETS each has. Signing pointers costs
 # qemu half its speed and has nothing to do with kernels.

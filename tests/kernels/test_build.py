@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 KERNELS = ROOT / "kernels"
-SOURCES = [*sorted(KERNELS.glob("core/*.c")), *sorted(KERNELS.glob("isa/*/*.c"))]
+SOURCES = [*sorted(KERNELS.glob("core/*/*.c")), *sorted(KERNELS.glob("isa/*/*.c"))]
 STRICT = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off"]
 
 

@@ -78,7 +78,7 @@ def test_floats_of_helium_which_flush_denormals_are_refused() -> None:
         "-mcpu=cortex-m55",
         "-mfloat-abi=hard",
         "-fsyntax-only",
-        KERNELS / "core" / "region.h",
+        KERNELS / "core" / "base" / "region.h",
     ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode != 0

@@ -342,15 +342,15 @@ def test_names_that_would_clash_are_refused(tmp_path: Path) -> None:
         ("one", "static int twice(void) { return 1; }\n"),
         ("two", "enum { once, twice = 3 };\n"),
     ):
-        (copy / "core" / f"{name}.c").write_text(kind)
+        (copy / "core" / "base" / f"{name}.c").write_text(kind)
     command = [sys.executable, script, str(tmp_path / "out")]
     refused = subprocess.run(command, capture_output=True, text=True)
     assert refused.returncode == 1
-    assert "out of date (core/one.c, core/two.c)" in refused.stderr
+    assert "out of date (core/base/one.c, core/base/two.c)" in refused.stderr
     run(sys.executable, script, "--list")
     refused = subprocess.run(command, capture_output=True, text=True)
     assert refused.returncode == 1
-    assert "twice: core/one.c, core/two.c" in refused.stderr
+    assert "twice: core/base/one.c, core/base/two.c" in refused.stderr
     assert not (tmp_path / "out").exists()
 
 

@@ -33,7 +33,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     except subprocess.CalledProcessError:
         pytest.skip("the C compiler has no sanitizers")
     harness = Path(__file__).with_name("loader_fuzz.c")
-    sources = [harness, *sorted(KERNELS.glob("core/*.c")), *sorted(KERNELS.glob("isa/scalar/*.c"))]
+    sources = [harness, *sorted(KERNELS.glob("core/*/*.c")), *sorted(KERNELS.glob("isa/scalar/*.c"))]
     return textcore.compile_c(folder / "loader_fuzz", sources, "-D_POSIX_C_SOURCE=200809L", *SANITIZE)
 
 

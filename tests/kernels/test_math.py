@@ -1,4 +1,4 @@
-"""core/math.h against NumPy's float64."""
+"""core/base/math.h against NumPy's float64."""
 
 import ctypes
 

@@ -13,7 +13,7 @@ from tinsmith import compiler, quant
 from tinsmith.models import family
 
 KERNELS = Path(__file__).parents[2] / "kernels"
-SOURCES = [*sorted(KERNELS.glob("core/*.c")), *sorted(KERNELS.glob("isa/*/*.c"))]
+SOURCES = [*sorted(KERNELS.glob("core/*/*.c")), *sorted(KERNELS.glob("isa/*/*.c"))]
 TSAN = ["-g", "-O1", "-fsanitize=thread"]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parents[2] / "kernels" / "core" / "sha256.c"
+SOURCE = Path(__file__).parents[2] / "kernels" / "core" / "seal" / "sha256.c"
 
 
 class State(ctypes.Structure):

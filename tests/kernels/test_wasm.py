@@ -23,7 +23,7 @@ from tinsmith.models import family
 
 HERE = Path(__file__).parent
 KERNELS = HERE.parents[1] / "kernels"
-CORE = sorted(KERNELS.glob("core/*.c"))
+CORE = sorted(KERNELS.glob("core/*/*.c"))
 SIMD = [*CORE, *sorted(KERNELS.glob("isa/scalar/*.c")), *sorted(KERNELS.glob("isa/wasmsimd/*.c"))]
 EVERY = [*CORE, *sorted(KERNELS.glob("isa/*/*.c"))]
 STRICT = ["-std=c11", "-Wall", "-Wextra", "-Werror", f"-I{KERNELS}"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 CORE = Path(__file__).parents[2] / "kernels" / "core"
 TOKENIZER = ("tokenizer", "encode", "bpe", "unigram", "normalize", "pretokenizer", "unicode")
-SOURCES = [CORE / f"{name}.c" for name in (*TOKENIZER, "sampler", "error")]
+SOURCES = [*(CORE / f"text/{name}.c" for name in TOKENIZER), CORE / "session/sampler.c", CORE / "base/error.c"]
 SPECIAL, BOS = 1, 2
 
 

@@ -5,7 +5,7 @@
 #ifndef TINI_ARM_WEIGHTS_H
 #define TINI_ARM_WEIGHTS_H
 
-#include "../../core/quants.h"
+#include "../../core/base/quants.h"
 #include "../scalar/tile.h"
 
 TINI_REGION_SCALAR

@@ -2,7 +2,7 @@
 #ifndef TINI_AVX2_GATE_H
 #define TINI_AVX2_GATE_H
 
-#include "../../core/kernel.h"
+#include "../../core/base/kernel.h"
 #include "exp.h"
 
 TINI_REGION_AVX2

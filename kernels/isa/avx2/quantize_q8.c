@@ -1,9 +1,9 @@
-#include "../../core/region.h"
+#include "../../core/base/region.h"
 #if TIN_HAVE_AVX2
 #include <immintrin.h>
 
-#include "../../core/kernel.h"
-#include "../../core/math.h"
+#include "../../core/base/kernel.h"
+#include "../../core/base/math.h"
 
 TINI_REGION_AVX2
 

@@ -9,8 +9,8 @@
 
 #include <string.h>
 
-#include "../../core/kernel.h"
-#include "../../core/rows.h"
+#include "../../core/base/kernel.h"
+#include "../../core/base/rows.h"
 
 enum {
     TINI_QUERIES = 48,   /* of a block, at most */

@@ -2,7 +2,7 @@
 #ifndef TINI_AVX2_SCALES_H
 #define TINI_AVX2_SCALES_H
 
-#include "../../core/quants.h"
+#include "../../core/base/quants.h"
 #include "rows.h"
 
 TINI_REGION_AVX2

@@ -1,6 +1,6 @@
-#include "../../core/region.h"
+#include "../../core/base/region.h"
 #if TIN_HAVE_AVX512VNNI
-#include "../../core/kernel.h"
+#include "../../core/base/kernel.h"
 
 #include <immintrin.h>
 

@@ -4,7 +4,7 @@
 
 #include <immintrin.h>
 
-#include "../../core/math.h"
+#include "../../core/base/math.h"
 
 TINI_REGION_AVX512VNNI
 

@@ -7,8 +7,8 @@
 
 #include <immintrin.h>
 
-#include "../../core/kernel.h"
-#include "../../core/program.h"
+#include "../../core/base/kernel.h"
+#include "../../core/vm/program.h"
 #include "../scalar/tile.h"
 #include "store.h"
 

@@ -1,6 +1,6 @@
-#include "../../core/region.h"
+#include "../../core/base/region.h"
 #if TIN_HAVE_AVX512VNNI
-#include "../../core/math.h"
+#include "../../core/base/math.h"
 #include "rows.h"
 
 TINI_REGION_AVX512VNNI

@@ -4,7 +4,7 @@
 
 #include <immintrin.h>
 
-#include "../../core/kernel.h"
+#include "../../core/base/kernel.h"
 
 TINI_REGION_AVX512VNNI
 

@@ -6,8 +6,8 @@
 
 #include <immintrin.h>
 
-#include "../../core/kernel.h"
-#include "../../core/program.h"
+#include "../../core/base/kernel.h"
+#include "../../core/vm/program.h"
 #include "../avx2/scales.h"
 #include "../scalar/tile.h"
 #include "../avx2/store.h"

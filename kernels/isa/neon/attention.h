@@ -6,8 +6,8 @@
 #ifndef TINI_NEON_ATTENTION_H
 #define TINI_NEON_ATTENTION_H
 
-#include "../../core/kernel.h"
-#include "../../core/rows.h"
+#include "../../core/base/kernel.h"
+#include "../../core/base/rows.h"
 #include "exp.h"
 #include "rows.h"
 

@@ -2,7 +2,7 @@
 #ifndef TINI_NEON_ATTENTION_Q8_H
 #define TINI_NEON_ATTENTION_Q8_H
 
-#include "../../core/kernel.h"
+#include "../../core/base/kernel.h"
 
 TINI_REGION_NEON
 

@@ -4,7 +4,7 @@
 
 #include <arm_neon.h>
 
-#include "../../core/math.h"
+#include "../../core/base/math.h"
 
 TINI_REGION_NEON
 

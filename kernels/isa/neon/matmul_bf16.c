@@ -1,4 +1,4 @@
-#include "../../core/region.h"
+#include "../../core/base/region.h"
 #if TIN_HAVE_NEON
 #include "floats.h"
 

@@ -1,8 +1,8 @@
-#include "../../core/region.h"
+#include "../../core/base/region.h"
 #if TIN_HAVE_NEON
 #include <arm_neon.h>
 
-#include "../../core/kernel.h"
+#include "../../core/base/kernel.h"
 
 TINI_REGION_NEON
 

@@ -4,7 +4,7 @@
 
 #include <arm_neon.h>
 
-#include "../../core/kernel.h"
+#include "../../core/base/kernel.h"
 
 /* For loops over registers, which the compiler must unroll whole; and for others, which it need not. */
 #if defined(__clang__)

@@ -10,8 +10,8 @@
 
 #include <arm_neon.h>
 
-#include "../../core/kernel.h"
-#include "../../core/quants.h"
+#include "../../core/base/kernel.h"
+#include "../../core/base/quants.h"
 #include "../scalar/tile.h"
 #include "rows.h"
 

@@ -2,7 +2,7 @@
 #ifndef TINI_SCALAR_BLOCKS_H
 #define TINI_SCALAR_BLOCKS_H
 
-#include "../../core/quants.h"
+#include "../../core/base/quants.h"
 #include "tile.h"
 
 TINI_REGION_SCALAR

@@ -1,5 +1,5 @@
-#include "../../core/kernel.h"
-#include "../../core/math.h"
+#include "../../core/base/kernel.h"
+#include "../../core/base/math.h"
 
 TINI_REGION_REFERENCE
 

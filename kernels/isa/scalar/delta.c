@@ -1,4 +1,4 @@
-#include "../../core/kernel.h"
+#include "../../core/base/kernel.h"
 
 TINI_REGION_REFERENCE
 

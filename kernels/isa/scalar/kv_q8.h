@@ -2,8 +2,8 @@
 #ifndef TINI_SCALAR_KV_Q8_H
 #define TINI_SCALAR_KV_Q8_H
 
-#include "../../core/kernel.h"
-#include "../../core/math.h"
+#include "../../core/base/kernel.h"
+#include "../../core/base/math.h"
 
 /* Where the next block of 32 elements lies: the scales of key and value, the key's q [8], 64 bytes apart, [4], and the
  * value's q [32]. */

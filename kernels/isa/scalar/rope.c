@@ -1,5 +1,5 @@
-#include "../../core/kernel.h"
-#include "../../core/region.h"
+#include "../../core/base/kernel.h"
+#include "../../core/base/region.h"
 
 TINI_REGION_REFERENCE
 

@@ -2,8 +2,8 @@
 #ifndef TINI_SCALAR_TILE_H
 #define TINI_SCALAR_TILE_H
 
-#include "../../core/kernel.h"
-#include "../../core/math.h"
+#include "../../core/base/kernel.h"
+#include "../../core/base/math.h"
 
 TINI_REGION_SCALAR
 

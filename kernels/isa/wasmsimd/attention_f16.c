@@ -1,7 +1,7 @@
-#include "../../core/region.h"
+#include "../../core/base/region.h"
 #if TIN_HAVE_WASMSIMD
-#include "../../core/kernel.h"
-#include "../../core/rows.h"
+#include "../../core/base/kernel.h"
+#include "../../core/base/rows.h"
 #include "exp.h"
 #include "rows.h"
 

@@ -1,6 +1,6 @@
-#include "../../core/region.h"
+#include "../../core/base/region.h"
 #if TIN_HAVE_WASMSIMD
-#include "../../core/kernel.h"
+#include "../../core/base/kernel.h"
 
 #include <wasm_simd128.h>
 

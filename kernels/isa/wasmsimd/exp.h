@@ -4,7 +4,7 @@
 
 #include <wasm_simd128.h>
 
-#include "../../core/math.h"
+#include "../../core/base/math.h"
 
 TINI_REGION_WASMSIMD
 

@@ -5,7 +5,7 @@
 #ifndef TINI_WASMSIMD_FLOATS_H
 #define TINI_WASMSIMD_FLOATS_H
 
-#include "../../core/program.h"
+#include "../../core/vm/program.h"
 #include "rows.h"
 
 TINI_REGION_WASMSIMD

@@ -2,7 +2,7 @@
 #ifndef TINI_WASMSIMD_GATE_H
 #define TINI_WASMSIMD_GATE_H
 
-#include "../../core/kernel.h"
+#include "../../core/base/kernel.h"
 #include "exp.h"
 
 TINI_REGION_WASMSIMD

@@ -1,9 +1,9 @@
-#include "../../core/region.h"
+#include "../../core/base/region.h"
 #if TIN_HAVE_WASMSIMD
 #include <wasm_simd128.h>
 
-#include "../../core/kernel.h"
-#include "../../core/math.h"
+#include "../../core/base/kernel.h"
+#include "../../core/base/math.h"
 
 TINI_REGION_WASMSIMD
 

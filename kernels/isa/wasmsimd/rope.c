@@ -1,8 +1,8 @@
-#include "../../core/region.h"
+#include "../../core/base/region.h"
 #if TIN_HAVE_WASMSIMD
 #include <wasm_simd128.h>
 
-#include "../../core/kernel.h"
+#include "../../core/base/kernel.h"
 
 TINI_REGION_WASMSIMD
 

@@ -5,7 +5,7 @@
 
 #include <wasm_simd128.h>
 
-#include "../../core/kernel.h"
+#include "../../core/base/kernel.h"
 #include "../scalar/tile.h"
 
 TINI_REGION_WASMSIMD

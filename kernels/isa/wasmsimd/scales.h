@@ -2,7 +2,7 @@
 #ifndef TINI_WASMSIMD_SCALES_H
 #define TINI_WASMSIMD_SCALES_H
 
-#include "../../core/quants.h"
+#include "../../core/base/quants.h"
 #include "rows.h"
 
 /* How a format's integer sums are made (blocks.h); HALVES are NUMBERS with a scale for each 16 inputs. */

@@ -1,4 +1,4 @@
-"""program.bin: the lowered graph as kernels/core/program.h lays it out."""
+"""program.bin: the lowered graph as kernels/core/vm/program.h lays it out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tokenizer to the bytes that the C core uses in place; kernels/core/tokenizer.h documents them."""
+"""A tokenizer to the bytes that the C core uses in place; kernels/core/text/tokenizer.h documents them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tinsmith.models._pretokenizers import GGUF_NAMES
 from tinsmith.models._sentencepiece import SPACE, byte_of, ranked
 from tinsmith.models.spec import Tokenizer
 
-# The names in kernels/core/pretokenizer.c.
+# The names in kernels/core/text/pretokenizer.c.
 PRETOKENIZERS = ("gpt-2", "smollm", "llama-bpe", "qwen2", "qwen35", "gpt-4o", "tekken")
 MODELS = ("bpe", "sentencepiece", "unigram")
 

@@ -1,4 +1,4 @@
-"""A chat template's tables to the bytes that the C core uses in place; kernels/core/turns.h documents them."""
+"""A chat template's tables to the bytes that the C core uses in place (kernels/core/text/turns.h)."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def level(name: str) -> str:
 def core() -> Unit:
     """All that knows tin.h. Sources may be compiled as one: the whole library is also one file
     (kernels/tin_all.c)."""
-    return Unit("core", level("core/"), tuple(_found("core/*.c")))
+    return Unit("core", level("core/"), tuple(_found("core/*/*.c")))
 
 
 def kernels() -> list[Unit]:

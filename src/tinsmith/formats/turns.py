@@ -1,6 +1,6 @@
 """A chat template as a table: what stands before and after each message. Needs no template engine.
 
-kernels/core/turns.c applies the same table; compiler/turns.py writes it for there.
+kernels/core/text/turns.c applies the same table; compiler/turns.py writes it for there.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pre-tokenizers by the names and patterns that files give them; kernels/core/pretokenizer.c does the
+"""Pre-tokenizers by the names and patterns that files give them; kernels/core/text/pretokenizer.c does the
 cutting."""
 
 from __future__ import annotations

@@ -1,0 +1,156 @@
+/* A packed block as whole numbers: the layout of tiles, stated for reading. pack/pack.h describes it for people. */
+#ifndef TINI_QUANTS_H
+#define TINI_QUANTS_H
+
+#include "kernel.h"
+#include "math.h"
+#include "../vm/program.h"
+
+#define TINI_QUANTS 256u /* most inputs of a block */
+
+/* What a block holds of one row, in bytes or bits. A block of q8 activations multiplies 32 inputs, a sub-block:
+ * 4 * bits bytes of each plane. */
+typedef struct tini_kind {
+    uint32_t inputs;
+    uint32_t halves;    /* bytes of float16: the scale, then the minimum */
+    uint32_t scales;    /* bytes of small scales and minimums */
+    uint32_t low, high; /* bits an input in the two planes: a number is low | high << low's bits */
+    int32_t offset;     /* taken off that number */
+} tini_kind;
+
+/* For formats that read q8 activations; all zero for the others. */
+TINI_INLINE tini_kind tini_kind_of(int format) {
+    switch (format) {
+    case TINI_FORMAT_Q8_0:
+        return (tini_kind){32, 2, 0, 8, 0, 128};
+    case TINI_FORMAT_Q4_0:
+        return (tini_kind){32, 2, 0, 4, 0, 8};
+    case TINI_FORMAT_Q4_1:
+        return (tini_kind){32, 4, 0, 4, 0, 0};
+    case TINI_FORMAT_Q5_0:
+        return (tini_kind){32, 2, 0, 4, 1, 16};
+    case TINI_FORMAT_Q5_1:
+        return (tini_kind){32, 4, 0, 4, 1, 0};
+    case TINI_FORMAT_Q4_K:
+        return (tini_kind){256, 4, 12, 4, 0, 0};
+    case TINI_FORMAT_Q5_K:
+        return (tini_kind){256, 4, 12, 4, 1, 0};
+    case TINI_FORMAT_Q6_K:
+        return (tini_kind){256, 2, 16, 4, 2, 32};
+    case TINI_FORMAT_Q3_K:
+        return (tini_kind){256, 2, 12, 2, 1, 4};
+    case TINI_FORMAT_Q2_K:
+        return (tini_kind){256, 4, 16, 2, 0, 0};
+    case TINI_FORMAT_IQ4_NL:
+        return (tini_kind){32, 2, 0, 4, 0, 0};
+    }
+    return (tini_kind){0, 0, 0, 0, 0, 0};
+}
+
+/* Bytes of one row's block; TINI_TILE times that in a tile. */
+TINI_INLINE size_t tini_kind_bytes(const tini_kind *kind) {
+    return kind->halves + kind->scales + kind->inputs / 8 * (kind->low + kind->high);
+}
+
+/* One row's block. */
+typedef struct tini_quants {
+    uint16_t half[2];
+    uint8_t scale[16];
+    uint8_t q[TINI_QUANTS]; /* unsigned: before the offset is taken off, or the place in tini_iq4_nl */
+} tini_quants;
+
+/* IQ4_NL's sixteen values, from GGUF. */
+static const int8_t tini_iq4_nl[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                       1,    13,   25,  38,  53,  69,  89,  113};
+
+TINI_REGION_SCALAR
+
+/* A plane of `bits` bits an input: input i lies in byte i % stride of its run of stride bytes, from bit
+ * i / stride * bits on. Writes the numbers to q[inputs]. */
+TINI_INLINE void tini_plane_read(uint8_t *q, const uint8_t *plane, uint32_t inputs, uint32_t bits,
+                                 uint32_t stride) {
+    const uint32_t mask = (1u << bits) - 1;
+    for (uint32_t i = 0; i < inputs; plane += stride)
+        for (uint32_t shift = 0; shift < 8; shift += bits, i += stride)
+            for (uint32_t l = 0; l < stride; l++)
+                q[i + l] = (uint8_t)(plane[l] >> shift & mask);
+}
+
+/* Puts a plane's bits above the `low` that q[inputs] have; does nothing with bits 0. */
+TINI_INLINE void tini_plane_add(uint8_t *q, const uint8_t *plane, uint32_t inputs, uint32_t bits,
+                                uint32_t stride, uint32_t low) {
+    const uint32_t mask = (1u << bits) - 1;
+    for (uint32_t i = 0; bits && i < inputs; plane += stride)
+        for (uint32_t shift = 0; shift < 8; shift += bits, i += stride)
+            for (uint32_t l = 0; l < stride; l++)
+                q[i + l] = (uint8_t)(q[i + l] | (plane[l] >> shift & mask) << low);
+}
+
+/* The block of row `lane` of a tile. */
+TINI_INLINE void tini_quants_from_tile(tini_quants *out, const uint8_t *tile, uint32_t lane, const int format) {
+    const tini_kind kind = tini_kind_of(format);
+    for (uint32_t k = 0; k < kind.halves / 2; k++, tile += 2 * TINI_TILE)
+        out->half[k] = tini_load_u16(tile + 2 * lane);
+    for (uint32_t k = 0; k < kind.scales; k++, tile += TINI_TILE)
+        out->scale[k] = tile[lane];
+    uint8_t fours[64]; /* 32 at most; compilers that do not see which bits go together count more */
+    for (uint32_t i = 0; i < kind.inputs; i += TINI_BLOCK) {
+        for (uint32_t k = 0; k < kind.high + kind.low; k++, tile += 4 * TINI_TILE)
+            memcpy(fours + 4 * k, tile + 4 * lane, 4);
+        tini_plane_read(out->q + i, fours + 4 * kind.high, TINI_BLOCK, kind.low, 4 * kind.low);
+        tini_plane_add(out->q + i, fours, TINI_BLOCK, kind.high, 4 * kind.high, kind.low);
+    }
+}
+
+/* The small scale of inputs 16g .. 16g + 15, 1 where the format has none, and what multiplies the minimum. */
+typedef struct tini_group {
+    int32_t scale, minimum;
+} tini_group;
+
+/* scale: the block's bytes of small scales, `stride` apart. */
+TINI_INLINE tini_group tini_group_in(const uint8_t *scale, const uint32_t stride, uint32_t g,
+                                     const int format) {
+    uint32_t s = g / 2, k = g % 4;
+    switch (format) {
+    case TINI_FORMAT_Q4_K:
+    case TINI_FORMAT_Q5_K:
+        if (s < 4)
+            return (tini_group){scale[s * stride] & 63, scale[(s + 4) * stride] & 63};
+        return (tini_group){(scale[(s + 4) * stride] & 15) | (scale[(s - 4) * stride] >> 2 & 48),
+                            scale[(s + 4) * stride] >> 4 | (scale[s * stride] >> 2 & 48)};
+    case TINI_FORMAT_Q6_K:
+        return (tini_group){(int8_t)scale[g * stride], 0};
+    case TINI_FORMAT_Q3_K:
+        return (tini_group){
+            ((scale[g % 8 * stride] >> g / 8 * 4 & 15) | (scale[(8 + k) * stride] >> g / 4 * 2 & 3) << 4) - 32,
+            0};
+    case TINI_FORMAT_Q2_K:
+        return (tini_group){scale[g * stride] & 15, scale[g * stride] >> 4};
+    }
+    return (tini_group){1, 1};
+}
+
+TINI_INLINE tini_group tini_group_of(const uint8_t *scale, uint32_t g, const int format) {
+    return tini_group_in(scale, 1, g, format);
+}
+
+/* The numbers that a block stands for, as llama.cpp computes them: (d * scale) * q, and what the minimum adds. */
+TINI_INLINE void tini_quants_floats(float *out, const tini_quants *w, const int format) {
+    const tini_kind kind = tini_kind_of(format);
+    const int super = kind.inputs > TINI_BLOCK;
+    float d = tini_f16_to_f32(w->half[0]), minimum = kind.halves == 4 ? tini_f16_to_f32(w->half[1]) : 0.0f;
+    for (uint32_t i = 0; i < kind.inputs; i += 16) {
+        tini_group group = tini_group_of(w->scale, i / 16, format);
+        float scale = super ? d * (float)group.scale : d;
+        float least = super ? -(minimum * (float)group.minimum) : minimum;
+        for (uint32_t k = i; k < i + 16; k++) {
+            int32_t q =
+                format == TINI_FORMAT_IQ4_NL ? tini_iq4_nl[w->q[k] & 15] : (int32_t)w->q[k] - kind.offset;
+            out[k] = kind.halves == 4 ? scale * (float)q + least : scale * (float)q;
+        }
+    }
+}
+
+TINI_REGION_END
+
+#endif

@@ -1,0 +1,226 @@
+/* Opening constraint.bin: nothing that it says is believed afterwards. */
+#include "constraint.h"
+#include "../base/error.h"
+#include "trie.h"
+#include "../base/region.h"
+
+#include <string.h>
+
+TINI_REGION_COLD
+
+/* The states' numbers above are taken: NO_STATE, and what the matcher has. */
+enum { MOST_STATES = 0xFFFD, MOST_CALLS = 1 << 24, MOST_CALLS_OF_ONE = 0xFFFD };
+
+static tin_status check_constraint_header(const tini_constraint_header *h, size_t size, tin_error *error) {
+    if (size < sizeof *h || h->magic != TINI_CONSTRAINT_MAGIC)
+        return tini_fail(error, TIN_ERR_FORMAT, "the constraint does not begin as one");
+    if (h->version != TINI_CONSTRAINT_VERSION)
+        return tini_fail(error, TIN_ERR_VERSION, "the constraint has version %u; this runtime reads %u",
+                         h->version, TINI_CONSTRAINT_VERSION);
+    if (!h->states || h->states > MOST_STATES || !h->classes || h->classes > 256 || h->calls > MOST_CALLS ||
+        h->start >= h->states)
+        return tini_fail(error, TIN_ERR_FORMAT, "the constraint has a count out of range");
+    uint64_t want = sizeof *h + 256 + sizeof(tini_constraint_state) * (uint64_t)h->states +
+                    sizeof(tini_constraint_call) * (uint64_t)h->calls +
+                    sizeof(uint16_t) * (uint64_t)h->states * h->classes;
+    if (want != size)
+        return tini_fail(error, TIN_ERR_FORMAT, "the constraint has %llu bytes; its counts make %llu",
+                         (unsigned long long)size, (unsigned long long)want);
+    return TIN_OK;
+}
+
+static tin_status check_parts(const tini_automaton *view, tin_error *error) {
+    const tini_constraint_header *h = view->header;
+    for (uint32_t byte = 0; byte < 256; byte++)
+        if (view->class_of[byte] >= h->classes)
+            return tini_fail(error, TIN_ERR_FORMAT, "the constraint: byte %u has no class", byte);
+    for (uint32_t s = 0; s < h->states; s++) {
+        const tini_constraint_state *state = &view->states[s];
+        if (state->accepts > 1 || state->first_call > h->calls || state->call_count > MOST_CALLS_OF_ONE ||
+            state->call_count > h->calls - state->first_call)
+            return tini_fail(error, TIN_ERR_FORMAT, "the constraint: state %u is damaged", s);
+    }
+    for (uint32_t c = 0; c < h->calls; c++) {
+        const tini_constraint_call *call = &view->calls[c];
+        if (call->enter >= h->states || call->leave >= h->states || view->states[call->enter].accepts ||
+            !call->least || call->least > call->most)
+            return tini_fail(error, TIN_ERR_FORMAT, "the constraint: call %u is damaged", c);
+    }
+    for (size_t k = 0; k < (size_t)h->states * h->classes; k++)
+        if (view->next[k] != TINI_NO_STATE && view->next[k] >= h->states)
+            return tini_fail(error, TIN_ERR_FORMAT, "the constraint: its table leads to state %u of %u",
+                             view->next[k], h->states);
+    return TIN_OK;
+}
+
+tin_status tini_automaton_open(tini_automaton *view, const uint8_t *data, size_t size, tin_error *error) {
+    if (!data || (uintptr_t)data % sizeof(uint32_t))
+        return tini_fail(error, TIN_ERR_ARGUMENT, "the constraint is missing or not aligned to %u bytes",
+                         (uint32_t)sizeof(uint32_t));
+    const tini_constraint_header *h = (const void *)data;
+    tin_status status = check_constraint_header(h, size, error);
+    if (status)
+        return status;
+    view->header = h;
+    view->class_of = data + sizeof *h;
+    view->states = (const void *)(view->class_of + 256);
+    view->calls = (const void *)(view->states + h->states);
+    view->next = (const void *)(view->calls + h->calls);
+    return check_parts(view, error);
+}
+
+/* ---- Chains of calls ------------------------------------------------------------------------------------- */
+
+enum { UNSEEN = 0xFFFF, CLOSED = 0xFFFE };
+
+/* Depth-first from state to the states that its calls enter, which takes no byte. A state's cursor is the call that
+ * is followed, so it is on the way; then CLOSED. */
+static tin_status check_chains(const tini_automaton *view, uint16_t *cursors, uint32_t *todo,
+                               tin_error *error) {
+    memset(cursors, 0xFF, view->header->states * sizeof *cursors);
+    for (uint32_t root = 0; root < view->header->states; root++) {
+        uint32_t depth = 0;
+        if (cursors[root] != UNSEEN)
+            continue;
+        todo[depth++] = root;
+        cursors[root] = 0;
+        while (depth) {
+            uint32_t s = todo[depth - 1];
+            const tini_constraint_state *state = &view->states[s];
+            if (cursors[s] == state->call_count) {
+                cursors[s] = CLOSED;
+                depth--;
+                continue;
+            }
+            uint32_t enter = view->calls[state->first_call + cursors[s]++].enter;
+            if (cursors[enter] == UNSEEN) {
+                cursors[enter] = 0;
+                todo[depth++] = enter;
+            } else if (cursors[enter] != CLOSED) {
+                return tini_fail(error, TIN_ERR_FORMAT, "the constraint: state %u calls itself without a byte",
+                                 enter);
+            }
+        }
+    }
+    return TIN_OK;
+}
+
+/* ---- Distances ------------------------------------------------------------------------------------------- */
+
+/* What a shortest way does first. */
+typedef struct witness {
+    uint32_t next; /* a state one byte on, or UINT32_MAX */
+    const tini_constraint_call *call;
+} witness;
+
+/* 0 when the state's distance is not that of any way. */
+static int find_witness(const tini_automaton *view, uint32_t s, witness *found) {
+    const tini_constraint_state *state = &view->states[s];
+    uint32_t classes = view->header->classes;
+    *found = (witness){UINT32_MAX, NULL};
+    if (state->accepts || !state->distance)
+        return state->accepts && !state->distance;
+    for (uint32_t k = 0; k < classes; k++) {
+        uint32_t t = view->next[(size_t)s * classes + k];
+        if (t != TINI_NO_STATE && view->states[t].distance == state->distance - 1) {
+            found->next = t;
+            return 1;
+        }
+    }
+    for (uint32_t k = 0; k < state->call_count; k++) {
+        const tini_constraint_call *call = &view->calls[state->first_call + k];
+        uint32_t inner = view->states[call->enter].distance;
+        if (inner &&
+            tini_add(tini_times(inner, call->least), view->states[call->leave].distance) == state->distance) {
+            found->call = call;
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* The state that must be known before s is; UINT32_MAX, and frames[s] is filled, when all are. */
+static uint32_t settle(const tini_automaton *view, uint32_t s, const witness *way) {
+    uint32_t most = 0;
+    if (way->next != UINT32_MAX) {
+        most = view->frames[way->next];
+        if (most == UNSEEN)
+            return way->next;
+    } else if (way->call) {
+        uint32_t inner = view->frames[way->call->enter], after = view->frames[way->call->leave];
+        if (inner == UNSEEN || after == UNSEEN)
+            return inner == UNSEEN ? way->call->enter : way->call->leave;
+        inner += !tini_is_tail(view, way->call);
+        most = inner > after ? inner : after;
+    }
+    view->frames[s] = (uint16_t)(most < CLOSED ? most : CLOSED);
+    return UINT32_MAX;
+}
+
+/* Along a shortest way distances fall, or a call's rule is entered, which check_chains has seen to end: so no way comes
+ * back to a state, and `todo` holds each at most once. */
+static tin_status check_distances(const tini_automaton *view, uint32_t *todo, tin_error *error) {
+    uint32_t states = view->header->states;
+    memset(view->frames, 0xFF, states * sizeof *view->frames);
+    for (uint32_t root = 0; root < states; root++) {
+        uint32_t depth = 0;
+        if (view->frames[root] == UNSEEN)
+            todo[depth++] = root;
+        while (depth) {
+            uint32_t s = todo[depth - 1];
+            witness way = {UINT32_MAX, NULL};
+            /* What is too far to tell is never reached by its shortest way. */
+            if (view->states[s].distance != TINI_NO_END && !find_witness(view, s, &way))
+                return tini_fail(error, TIN_ERR_FORMAT, "the constraint: state %u is not %u bytes from its end",
+                                 s, view->states[s].distance);
+            uint32_t first = settle(view, s, &way);
+            if (first == UINT32_MAX)
+                depth--;
+            else
+                todo[depth++] = first;
+        }
+    }
+    return TIN_OK;
+}
+
+/* The kinds of bytes all of which lead a state to itself. */
+static void find_loops(const tini_automaton *view) {
+    uint32_t classes = view->header->classes;
+    uint8_t kinds[256] = {0}; /* by class */
+    for (uint32_t byte = 0; byte < 256; byte++)
+        kinds[view->class_of[byte]] |= tini_byte_kind(byte);
+    for (uint32_t s = 0; s < view->header->states; s++) {
+        uint8_t leads = 0;
+        for (uint32_t k = 0; k < classes; k++)
+            if (view->next[(size_t)s * classes + k] != s)
+                leads |= kinds[k];
+        view->loops[s] = (uint8_t)~leads;
+    }
+}
+
+static void find_ends(const tini_automaton *view) {
+    uint32_t classes = view->header->classes;
+    for (uint32_t s = 0; s < view->header->states; s++) {
+        const uint16_t *row = view->next + (size_t)s * classes;
+        uint32_t leads = view->states[s].call_count;
+        for (uint32_t k = 0; k < classes && !leads; k++)
+            leads = row[k] != TINI_NO_STATE;
+        view->kinds[s] = view->states[s].accepts && !leads ? TINI_STATE_END : 0;
+    }
+}
+
+tin_status tini_automaton_check(const tini_automaton *view, uint16_t *cursors, uint32_t *todo,
+                                tin_error *error) {
+    tin_status status = check_chains(view, cursors, todo, error);
+    if (status)
+        return status;
+    find_ends(view);
+    find_loops(view);
+    status = check_distances(view, todo, error);
+    for (uint32_t s = 0; s < view->header->states && !status; s++)
+        if (!view->states[s].accepts && !view->states[s].call_count && !view->frames[s])
+            view->kinds[s] |= TINI_STATE_PLAIN;
+    return status;
+}
+
+TINI_REGION_END

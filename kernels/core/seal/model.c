@@ -1,0 +1,166 @@
+#include "model.h"
+#include "../base/error.h"
+#include "../session/selftest.h"
+#include "../vm/recurrent.h"
+
+#include <string.h>
+
+TINI_REGION_COLD
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "tinsmith runs on little-endian machines"
+#endif
+
+const char *tin_version(void) {
+    return TIN_VERSION;
+}
+
+const char *tin_isa_name(uint32_t k) {
+    const tini_kernels *kernels = tini_kernels_available(k);
+    return kernels ? kernels->isa : NULL;
+}
+
+/* The chat template, which a model may lack. */
+static tin_status open_turns(tin_model *model, tin_error *error) {
+    size_t size;
+    const uint8_t *data = tini_zip_find(&model->zip, "turns.bin", &size);
+    model->turns = (tini_turns){0};
+    return data ? tini_turns_open(&model->turns, data, size, error) : TIN_OK;
+}
+
+/* The tree of the vocabulary, which files of older versions lack. */
+static tin_status open_trie(tin_model *model, tin_error *error) {
+    size_t size;
+    const uint8_t *data = tini_zip_find(&model->zip, "trie.bin", &size);
+    model->trie = (tini_trie){0};
+    return data ? tini_trie_open(&model->trie, data, size, error) : TIN_OK;
+}
+
+/* The text of the self-test, which a file made in memory lacks. */
+static tin_status check_selftest(const tin_model *model, tin_error *error) {
+    const tini_program_header *h = model->program.header;
+    size_t size, at = TINI_SELFTEST_HEAD;
+    const uint8_t *data = tini_zip_find(&model->zip, "selftest.bin", &size);
+    if (!data)
+        return TIN_OK;
+    if (size < at || memcmp(data, TINI_SELFTEST_MAGIC, 8))
+        return tini_fail(error, TIN_ERR_FORMAT, "selftest.bin does not begin as one");
+    for (uint32_t k = 0, prompts = tini_selftest_prompts(data); k < prompts; k++) {
+        tini_selftest_prompt prompt;
+        if (!tini_selftest_next(data, size, &at, &prompt))
+            return tini_fail(error, TIN_ERR_FORMAT, "selftest.bin is cut short: prompt %u of %u", k, prompts);
+        if (prompt.count > h->context)
+            return tini_fail(error, TIN_ERR_FORMAT,
+                             "prompt %u of selftest.bin has %u tokens; program.bin's context is %u", k,
+                             prompt.count, h->context);
+        for (uint32_t i = 0; i < prompt.count; i++)
+            if ((uint32_t)tini_selftest_token(&prompt, i) >= h->vocab)
+                return tini_fail(error, TIN_ERR_FORMAT,
+                                 "prompt %u of selftest.bin has the token %d; program.bin is of %u tokens", k,
+                                 tini_selftest_token(&prompt, i), h->vocab);
+    }
+    return at == size ? TIN_OK : tini_fail(error, TIN_ERR_FORMAT, "selftest.bin has bytes behind its prompts");
+}
+
+tin_status tini_model_agrees(const tin_model *model, tin_error *error) {
+    const tini_tokenizer *tokenizer = &model->tokenizer;
+    uint32_t vocab = tokenizer->header->vocab;
+    if (model->program.header->vocab != vocab)
+        return tini_fail(error, TIN_ERR_FORMAT, "program.bin is of %u tokens and tokenizer.bin has %u",
+                         model->program.header->vocab, vocab);
+    if (model->trie.header && model->trie.header->vocab != vocab)
+        return tini_fail(error, TIN_ERR_FORMAT, "trie.bin is of %u tokens and tokenizer.bin has %u",
+                         model->trie.header->vocab, vocab);
+    for (uint32_t k = 0; model->turns.header && k < model->turns.header->parts; k++) {
+        int32_t token = model->turns.parts[k].token;
+        if (token != -1 && (token < 0 || (uint32_t)token >= vocab || !tini_token_is_control(tokenizer, token)))
+            return tini_fail(
+                error, TIN_ERR_FORMAT,
+                "turns.bin: part %u ends in the token %d, which is no control token of tokenizer.bin", k,
+                token);
+    }
+    return check_selftest(model, error);
+}
+
+static tin_status open_model(tin_model *model, const void *file, size_t size, tin_error *error) {
+    if (!file || (uintptr_t)file % TIN_ALIGNMENT)
+        return tini_fail(error, TIN_ERR_ARGUMENT, "the file image is missing or not aligned to %u bytes",
+                         (uint32_t)TIN_ALIGNMENT);
+    tin_status status = tini_zip_open(&model->zip, file, size, error);
+    if (status)
+        return status;
+    static const char *const names[] = {"program.bin", "weights.bin", "tokenizer.bin"};
+    const uint8_t *data[3];
+    size_t sizes[3];
+    for (uint32_t k = 0; k < 3; k++) {
+        data[k] = tini_zip_find(&model->zip, names[k], &sizes[k]);
+        if (!data[k])
+            return tini_fail(error, TIN_ERR_FORMAT, "the tin has no %s", names[k]);
+        if ((uintptr_t)data[k] % TIN_ALIGNMENT)
+            return tini_fail(error, TIN_ERR_FORMAT, "%s is not aligned; was the tin zipped again?", names[k]);
+    }
+    status = tini_program_open(&model->program, data[0], sizes[0], data[1], sizes[1], error);
+    if (!status)
+        status = tini_tokenizer_open(&model->tokenizer, data[2], sizes[2], error);
+    if (!status)
+        status = open_turns(model, error);
+    if (!status)
+        status = open_trie(model, error);
+    return status ? status : tini_model_agrees(model, error);
+}
+
+size_t tin_model_size(const void *file, size_t size, tin_error *error) {
+    tin_model model;
+    return open_model(&model, file, size, error) ? 0 : TINI_MODEL_ROOM;
+}
+
+tin_status tin_model_create(const void *file, size_t size, const char *isa, void *memory, size_t memory_size,
+                            tin_model **out, tin_error *error) {
+    if (!out)
+        return tini_fail(error, TIN_ERR_ARGUMENT, "no place for the model's pointer");
+    if (!memory || (uintptr_t)memory % TIN_ALIGNMENT || memory_size < TINI_MODEL_ROOM)
+        return tini_fail(error, TIN_ERR_MEMORY, "a model needs %u bytes aligned to %u", TINI_MODEL_ROOM,
+                         (uint32_t)TIN_ALIGNMENT);
+    tin_model *model = memory;
+    tin_status status = open_model(model, file, size, error);
+    if (status)
+        return status;
+    model->kernels = tini_kernels_select(isa);
+    if (!model->kernels)
+        return tini_fail(error, TIN_ERR_UNSUPPORTED,
+                         "this build or processor has no instruction set '%s'; "
+                         "tin_isa_name lists those it has",
+                         isa ? isa : "");
+    *out = model;
+    return TIN_OK;
+}
+
+void tin_model_describe(const tin_model *model, tin_model_info *info) {
+    const tini_program_header *h = model->program.header;
+    uint64_t kv = 0;
+    for (uint32_t k = 0; k < h->caches; k++)
+        kv += (uint64_t)model->program.caches[k].heads * model->program.caches[k].head_dim * 4;
+    *info = (tin_model_info){
+        .vocab = h->vocab,
+        .context = h->context,
+        .chunk = h->chunk,
+        .layers = h->caches,
+        .weight_bytes = h->weight_bytes,
+        .arena_bytes = h->row_bytes * h->chunk,
+        .kv_bytes = kv,
+        .state_bytes = tini_states_bytes(&model->program),
+        .bos = model->tokenizer.bos,
+        .eos = model->tokenizer.eos,
+        .fingerprint = tini_zip_fingerprint(&model->zip),
+        .isa = model->kernels->isa,
+    };
+}
+
+tin_status tin_model_entry(const tin_model *model, const char *name, const void **data, size_t *size) {
+    if (!name || !data || !size)
+        return TIN_ERR_ARGUMENT;
+    *data = tini_zip_find(&model->zip, name, size);
+    return *data ? TIN_OK : TIN_ERR_ARGUMENT;
+}
+
+TINI_REGION_END

@@ -1,0 +1,210 @@
+#include "../base/error.h"
+#include "session.h"
+
+#include <string.h>
+
+TINI_REGION_COLD
+
+struct tin_batch {
+    const tin_model *model;
+    tin_batch_options options; /* with defaults filled in */
+    tini_pass pass;
+    /* [options.rows]: those with rows in the pass under way, or that have yet to choose by the last one's logits. */
+    tin_session **members;
+    uint32_t member_count;
+    int passing;   /* a pass is under way */
+    uint32_t turn; /* who is asked first when a pass can't take all */
+};
+
+static tin_status resolve_batch(const tin_model *model, const tin_batch_options *given,
+                                tin_batch_options *options, tin_error *error) {
+    *options = given ? *given : (tin_batch_options){0};
+    if (!options->rows)
+        options->rows = model->program.header->chunk;
+    if (!options->logit_rows)
+        options->logit_rows = options->rows;
+    if (options->rows > TINI_MAX_CHUNK || options->logit_rows > options->rows)
+        return tini_fail(error, TIN_ERR_ARGUMENT,
+                         "a batch of %u rows, %u of them with logits; at most %u are computed at once",
+                         options->rows, options->logit_rows, TINI_MAX_CHUNK);
+    if (options->executor && (!options->executor->run || !options->executor->threads))
+        return tini_fail(error, TIN_ERR_ARGUMENT, "the executor has no run function or no threads");
+    return TIN_OK;
+}
+
+/* Where the members and the pass lie behind the batch itself; the bytes of all. */
+static uint64_t plan_batch(const tin_model *model, const tin_batch_options *options, uint64_t *members,
+                           uint64_t *pass) {
+    uint64_t total = 0;
+    tini_take(&total, sizeof(tin_batch));
+    *members = tini_take(&total, options->rows * sizeof(tin_session *));
+    *pass = total;
+    return total + tini_pass_place(NULL, &model->program, options->rows, options->logit_rows, NULL);
+}
+
+size_t tin_batch_size(const tin_model *model, const tin_batch_options *given, tin_error *error) {
+    tin_batch_options options;
+    if (resolve_batch(model, given, &options, error))
+        return 0;
+    uint64_t members, pass, total = plan_batch(model, &options, &members, &pass);
+    if ((size_t)total != total) {
+        tini_fail(error, TIN_ERR_ARGUMENT, "the batch needs %llu bytes, more than this machine can address",
+                  (unsigned long long)total);
+        return 0;
+    }
+    return (size_t)total;
+}
+
+tin_status tin_batch_create(const tin_model *model, const tin_batch_options *given, void *memory,
+                            size_t memory_size, tin_batch **out, tin_error *error) {
+    tin_batch_options options;
+    tin_status status = resolve_batch(model, given, &options, error);
+    if (status)
+        return status;
+    uint64_t members, pass, total = plan_batch(model, &options, &members, &pass);
+    if (!memory || (uintptr_t)memory % TIN_ALIGNMENT || memory_size < total)
+        return tini_fail(error, TIN_ERR_MEMORY, "the batch needs %llu bytes aligned to %u",
+                         (unsigned long long)total, (uint32_t)TIN_ALIGNMENT);
+    if (!out)
+        return tini_fail(error, TIN_ERR_ARGUMENT, "no place for the batch's pointer");
+    uint8_t *base = memory;
+    tin_batch *b = memory;
+    memset(b, 0, sizeof *b);
+    b->model = model;
+    b->options = options;
+    b->members = (tin_session **)(void *)(base + members);
+    tini_pass_place(&b->pass, &model->program, options.rows, options.logit_rows, base + pass);
+    b->pass.kernels = model->kernels;
+    b->pass.executor = options.executor;
+    *out = b;
+    return TIN_OK;
+}
+
+/* Makes a pass of what the sessions have queued: a row for each, if they are not more than rows, and prompts share what
+ * is left in order. */
+static void gather_members(tin_batch *b, tin_session *const *sessions, uint32_t count) {
+    uint32_t rows = b->options.rows, logit_rows = b->options.logit_rows, waiting = 0;
+    for (uint32_t k = 0; k < count; k++)
+        waiting += !sessions[k]->running && tini_session_computed(sessions[k]) < sessions[k]->count;
+    b->member_count = 0;
+    for (uint32_t n = 0; n < count && rows; n++) {
+        tin_session *s = sessions[(b->turn + n) % count];
+        if (s->running || tini_session_computed(s) == s->count)
+            continue;
+        waiting--;
+        uint32_t most = rows > waiting ? rows - waiting : 1;
+        if (!tini_session_offer(s, most, logit_rows))
+            continue;
+        rows -= s->rows;
+        logit_rows -= s->logit_rows;
+        s->running = &b->pass; /* a session that is given twice has one part */
+        b->members[b->member_count++] = s;
+    }
+    b->turn = count ? (b->turn + 1) % count : 0;
+}
+
+static void begin_batch(tin_batch *b) {
+    tini_pass_begin(&b->pass);
+    for (uint32_t k = 0; k < b->member_count; k++)
+        tini_session_add(b->members[k], &b->pass, 0);
+    tini_pass_logits_begin(&b->pass);
+    for (uint32_t k = 0; k < b->member_count; k++) {
+        tin_session *s = b->members[k];
+        tini_session_add(s, &b->pass, 1);
+        tini_session_begin(s, &b->pass);
+    }
+    b->passing = 1;
+}
+
+static void end_batch(tin_batch *b) {
+    const float *logits = b->pass.logits;
+    uint32_t kept = 0;
+    for (uint32_t k = 0; k < b->member_count; k++) {
+        tin_session *s = b->members[k];
+        uint32_t rows = s->logit_rows;
+        tini_session_end(s, logits);
+        logits += (size_t)rows * b->model->program.header->vocab;
+        if (s->phase == TINI_CHOOSING)
+            b->members[kept++] = s; /* the others are their callers' again, who may release them */
+    }
+    b->member_count = kept;
+    b->passing = 0;
+}
+
+/* Has the members, and then the sessions at hand, choose their next tokens before another pass takes the place of the
+ * logits. 0 when there is no time left. */
+static int settle_sessions(tin_batch *b, tin_session *const *sessions, uint32_t count,
+                           const tini_budget *budget, int *worked) {
+    for (; b->member_count; b->member_count--) {
+        tin_session *s = b->members[b->member_count - 1];
+        int due = s->phase == TINI_CHOOSING;
+        if (!tini_generate_choose(s, budget, *worked))
+            return 0;
+        *worked |= due;
+    }
+    for (uint32_t k = 0; k < count; k++) {
+        int due = sessions[k]->phase == TINI_CHOOSING;
+        if (!tini_generate_choose(sessions[k], budget, *worked))
+            return 0;
+        *worked |= due;
+    }
+    return 1;
+}
+
+static int32_t gather_events(tin_session *const *sessions, uint32_t count, int32_t *events) {
+    int32_t found = 0;
+    for (uint32_t k = 0; k < count; k++) {
+        events[k] = tini_session_event(sessions[k]);
+        found += events[k] != TIN_STEP_PENDING && events[k] != TIN_STEP_IDLE;
+    }
+    return found;
+}
+
+int32_t tin_batch_step(tin_batch *b, tin_session *const *sessions, uint32_t count, uint64_t budget_ns,
+                       int32_t *events) {
+    if (budget_ns && !b->options.clock_ns)
+        return TIN_ERR_STATE;
+    if (!sessions || !events || !count)
+        return TIN_ERR_ARGUMENT;
+    for (uint32_t k = 0; k < count; k++)
+        if (!sessions[k] || sessions[k]->model != b->model ||
+            (sessions[k]->running && sessions[k]->running != &b->pass))
+            return TIN_ERR_ARGUMENT;
+    tini_budget budget = tini_budget_begin(b->options.clock_ns, b->options.clock_context, budget_ns);
+    int worked = 0;
+    for (;;) {
+        if (!b->passing && !settle_sessions(b, sessions, count, &budget, &worked))
+            return gather_events(sessions, count, events);
+        int32_t found = gather_events(sessions, count, events);
+        if (found || (worked && tini_budget_spent(&budget) > budget.ns))
+            return found;
+        if (!b->passing) {
+            gather_members(b, sessions, count);
+            if (!b->member_count)
+                return 0; /* all are idle */
+            begin_batch(b);
+        }
+        if (!tini_pass_run(&b->pass, &budget))
+            return 0;
+        end_batch(b);
+        worked = 1;
+    }
+}
+
+void tini_batch_leave(const tin_batch *b, tin_session *s) {
+    if (s->ready.pass == &b->pass)
+        tini_session_give_up(s);
+}
+
+void tin_batch_cancel(tin_batch *b) {
+    const tini_budget endless = {0};
+    int worked = 0;
+    if (!b->passing)
+        settle_sessions(b, NULL, 0, &endless, &worked);
+    for (uint32_t k = 0; k < b->member_count; k++)
+        tini_session_drop(b->members[k]);
+    b->member_count = 0;
+    b->passing = 0;
+}
+
+TINI_REGION_END

@@ -1,0 +1,272 @@
+/* Choosing tokens inside tin_step, with guesses.
+ *
+ * The queue of a generating session is the token chosen last and then guesses. A pass gives the logits of all of them;
+ * the token chosen after each either is the next guess, which is then known to be right and whose own logits are at
+ * hand, or takes its place, and the rest is forgotten. What is chosen depends on logits and position alone (the draw is
+ * a hash of both seed and position), so the tokens are those of plain decoding, sampled or greedy.
+ *
+ * Under a constraint the logits that it forbids count for nothing, and tokens that must come next are taken up without
+ * logits: they are queued behind the token chosen last, or behind the prompt, and computed with it. The constraint goes
+ * along chosen tokens only, so wrong guesses leave no trace in it. */
+#include "../constraint/answer.h"
+#include "../base/error.h"
+#include "sampler.h"
+#include "session.h"
+
+TINI_REGION_COLD
+
+/* Guesses are looked up by the last 3 tokens, or else the last 2. */
+enum { LONGEST_MATCH = 3, SHORTEST_MATCH = 2, FIRST_STRETCH = 2 };
+
+/* Forced tokens that are asked for at once; where there are more, the rest follows. */
+enum { FORCED_MAX = 64 };
+
+/* What choosing has in hand. */
+typedef struct choice {
+    const float *row;           /* the logits that the next token is chosen by, or NULL */
+    uint32_t at;                /* where the next token comes to stand */
+    uint32_t guesses, right;    /* from `at` on, those that may still be right; those that were */
+    uint32_t forced, forced_at; /* how many are known, and the next one */
+    int32_t tokens[FORCED_MAX];
+} choice;
+
+tin_status tini_generate_end(tin_session *s, tin_error *error) {
+    uint32_t known = tini_session_known(s);
+    if (known < s->count) {
+        tin_status status = tini_session_check_free(s, error);
+        if (status)
+            return status;
+        s->guesses = 0;
+        uint32_t computed = tini_session_computed(s);
+        tini_session_reset(s, computed < known ? computed : known, known);
+    }
+    s->phase = TINI_READING;
+    s->healing = 0;
+    return TIN_OK;
+}
+
+tin_status tin_session_generate(tin_session *s, const tin_sampling *sampling, uint32_t max_tokens,
+                                uint32_t lookup, tin_error *error) {
+    static const tin_sampling greedy = {.top_p = 1, .repetition_penalty = 1};
+    const tin_sampling *chosen = sampling ? sampling : &greedy;
+    const float nothing = 0;
+    if (tini_sample(chosen, &nothing, 1, NULL, NULL, 0, 0, s->scratch) < 0)
+        return tini_fail(error, TIN_ERR_ARGUMENT,
+                         "sampling options out of range: temperature >= 0, 0 <= top_p <= 1, 0 <= min_p <= 1, "
+                         "repetition_penalty > 0");
+    if (!max_tokens)
+        return tini_fail(error, TIN_ERR_ARGUMENT, "max_tokens is 0");
+    uint32_t healing = s->healing;
+    tin_status status = tini_generate_end(s, error);
+    if (status)
+        return status;
+    if (tini_session_computed(s) == s->count && !tini_session_row(s, s->count - 1))
+        return tini_fail(error, TIN_ERR_STATE, "nothing to go on from: append tokens first");
+    if (s->constraint)
+        status = tin_constraint_begin(s->constraint, s->prefix, healing, error);
+    if (status)
+        return status;
+    s->healed = healing;
+    s->healing = 0;
+    s->sampling = *chosen;
+    s->finish = TIN_FINISH_NONE;
+    s->left = max_tokens;
+    s->told = s->count;
+    s->lookup = lookup;
+    s->stretch = FIRST_STRETCH;
+    s->passes = 0;
+    s->allowed = NULL;
+    /* A constraint may know the first tokens before anything is computed. */
+    s->phase = s->position == s->count || s->constraint ? TINI_CHOOSING : TINI_FOLLOWING;
+    s->ready.fresh = 0;
+    return TIN_OK;
+}
+
+tin_status tin_session_constrain(tin_session *s, tin_constraint *constraint, tin_error *error) {
+    if (constraint && constraint->model != s->model)
+        return tini_fail(error, TIN_ERR_ARGUMENT, "the constraint was made for another model");
+    if (constraint && constraint->owner && constraint->owner != s)
+        return tini_fail(error, TIN_ERR_STATE,
+                         "another session has the constraint; take it from there first, or make a second one");
+    tin_status status = tini_generate_end(s, error);
+    if (status)
+        return status;
+    if (s->constraint)
+        s->constraint->owner = NULL;
+    if (constraint)
+        constraint->owner = s;
+    s->constraint = constraint;
+    s->healing = 0;
+    return TIN_OK;
+}
+
+/* The end of the latest earlier place whose last `length` tokens are the session's last; 0 when there is none. */
+static uint32_t find_match(const tin_session *s, uint32_t length) {
+    const int32_t *last = s->tokens + s->count - length;
+    for (uint32_t end = s->count; end-- > length;) {
+        uint32_t k = 0;
+        while (k < length && s->tokens[end - length + k] == last[k])
+            k++;
+        if (k == length)
+            return end;
+    }
+    return 0;
+}
+
+/* Tokens that may still be chosen; 0, which is no bound for a mask, where the next one only shows that the context is
+ * full. */
+static uint32_t tokens_left(const tin_session *s, uint32_t at) {
+    uint32_t room = s->options.context - at;
+    return s->left < room ? s->left : room;
+}
+
+/* Whether the constraint allows the token next. The mask that says so is kept for choosing. */
+static int allowed_next(tin_session *s, int32_t token) {
+    if (tin_constraint_mask(s->constraint, tokens_left(s, s->count), &s->allowed, NULL)) {
+        s->allowed = NULL;
+        return 0;
+    }
+    return (int)(s->allowed[token / 32] >> token % 32 & 1);
+}
+
+static void guess(tin_session *s) {
+    uint32_t most = s->lookup < s->stretch ? s->lookup : s->stretch, room = s->options.context - s->count;
+    most = most < room ? most : room;
+    most = most < s->left ? most : s->left;
+    most = most < s->options.logit_rows ? most : s->options.logit_rows - 1;
+    uint32_t from = 0;
+    if (s->states.bytes) /* what a wrong guess does to a state can't be taken back */
+        most = 0;
+    for (uint32_t length = LONGEST_MATCH; !from && length >= SHORTEST_MATCH && most; length--)
+        if (s->count > length)
+            from = find_match(s, length);
+    if (!from || (s->constraint && !allowed_next(s, s->tokens[from])))
+        return;
+    /* A match may reach into what is guessed: a repetition goes on. */
+    for (uint32_t k = 0; k < most; k++)
+        s->tokens[s->count + k] = s->tokens[from + k];
+    s->count += most;
+    s->guesses = most;
+}
+
+/* Takes the next token of a forced run, if there is one; ends the generation when nothing but the end can follow. */
+static int take_forced(tin_session *s, choice *c, int32_t *token) {
+    if (c->forced_at == c->forced) {
+        if (tin_constraint_state(s->constraint) == TIN_CONSTRAINT_MUST_END) {
+            s->finish = TIN_FINISH_END;
+            return 0;
+        }
+        int64_t count = tin_constraint_forced(s->constraint, s->tokens, c->at, c->tokens, FORCED_MAX);
+        if (count < 0)
+            s->finish = TIN_FINISH_CONSTRAINT;
+        c->forced = count > 0 ? (uint32_t)count : 0;
+        c->forced_at = 0;
+    }
+    if (c->forced_at == c->forced)
+        return 0;
+    *token = c->tokens[c->forced_at++];
+    if (c->at == s->options.context)
+        s->finish = TIN_FINISH_CONTEXT;
+    return !s->finish;
+}
+
+/* The next token, forced or of the logits at hand. 0 when there is none, or the generation ends. */
+static int next_token(tin_session *s, choice *c, int32_t *token) {
+    if (s->constraint && take_forced(s, c, token))
+        return 1;
+    if (s->finish || !c->row)
+        return 0;
+    const uint32_t *mask = s->allowed;
+    s->allowed = NULL;
+    if (s->constraint && !mask && tin_constraint_mask(s->constraint, tokens_left(s, c->at), &mask, NULL)) {
+        s->finish = TIN_FINISH_CONSTRAINT;
+        return 0;
+    }
+    uint32_t vocab = s->model->program.header->vocab;
+    *token = tini_sample(&s->sampling, c->row, vocab, mask, s->tokens, c->at, c->at, s->scratch);
+    if (*token < 0)
+        s->finish = TIN_FINISH_CONSTRAINT; /* the mask is empty */
+    else if (tin_token_is_end(s->model, *token))
+        s->finish = TIN_FINISH_END;
+    else if (c->at == s->options.context)
+        s->finish = TIN_FINISH_CONTEXT;
+    return !s->finish;
+}
+
+/* Puts the token behind the others. What was computed of a guess that it is not is forgotten. */
+static void place(tin_session *s, choice *c, int32_t token) {
+    if (s->constraint && tin_constraint_accept(s->constraint, token, NULL)) {
+        s->finish = TIN_FINISH_CONSTRAINT;
+        return;
+    }
+    if (c->guesses && s->tokens[c->at] == token) {
+        c->guesses--;
+        c->right++;
+        c->row = tini_session_row(s, c->at);
+    } else {
+        c->guesses = 0;
+        c->row = NULL;
+        if (s->position > c->at)
+            s->position = c->at;
+    }
+    s->tokens[c->at++] = token;
+    if (--s->left)
+        return;
+    int32_t state = s->constraint ? tin_constraint_state(s->constraint) : TIN_CONSTRAINT_MAY_END;
+    s->finish = state == TIN_CONSTRAINT_MUST_END  ? TIN_FINISH_END
+                : state == TIN_CONSTRAINT_MAY_END ? TIN_FINISH_LENGTH
+                                                  : TIN_FINISH_CONSTRAINT;
+}
+
+static void choose(tin_session *s) {
+    uint32_t guesses = s->guesses;
+    choice c = {.at = s->count - guesses, .guesses = guesses};
+    c.row = tini_session_row(s, c.at - 1);
+    if (s->position == s->count &&
+        !c.row) { /* a batch has written others in their place: they are made again */
+        s->again = c.at - 1;
+        tini_states_forget(&s->states, s->again);
+        s->position = tini_states_newest(&s->states, s->again);
+    }
+    int32_t token;
+    while (!s->finish && next_token(s, &c, &token))
+        place(s, &c, token);
+    s->allowed = NULL;
+    s->count = c.at;
+    s->guesses = 0;
+    s->position = s->position < c.at ? s->position : c.at;
+    tini_session_keep_rows(s, s->position);
+    if (guesses)
+        s->stretch = c.right == guesses ? 2 * s->stretch : c.right ? s->stretch : (s->stretch + 1) / 2;
+    if (s->stretch > s->lookup && s->lookup)
+        s->stretch = s->lookup;
+    if (!s->finish)
+        guess(s);
+}
+
+int tini_generate_choose(tin_session *s, const tini_budget *budget, int worked) {
+    if (s->phase != TINI_CHOOSING)
+        return 1;
+    uint64_t spent = tini_budget_spent(budget);
+    if (budget->clock_ns && worked && spent + s->choice_ns > budget->ns)
+        return 0;
+    choose(s);
+    s->phase = TINI_FOLLOWING;
+    if (budget->clock_ns)
+        s->choice_ns = tini_budget_spent(budget) - spent;
+    return 1;
+}
+
+int32_t tin_session_token(const tin_session *s) {
+    return s->token;
+}
+
+uint32_t tin_session_passes(const tin_session *s) {
+    return s->passes;
+}
+
+int32_t tin_session_finish(const tin_session *s) {
+    return s->finish;
+}
+
+TINI_REGION_END

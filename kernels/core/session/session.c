@@ -1,0 +1,414 @@
+#include "session.h"
+#include "../base/error.h"
+#include "sampler.h"
+
+#include <string.h>
+
+TINI_REGION_COLD
+
+/* Places of a session's parts in its block of memory. */
+typedef struct session_layout {
+    uint64_t offsets, pass, caches, slots, states, tokens, scratch, total;
+} session_layout;
+
+static tin_status resolve_options(const tin_model *model, const tin_session_options *given,
+                                  tin_session_options *options, tin_error *error) {
+    const tini_program_header *h = model->program.header;
+    *options = given ? *given : (tin_session_options){0};
+    if (!options->context)
+        options->context = h->context;
+    if (!options->chunk)
+        options->chunk = h->chunk;
+    if (!options->logit_rows)
+        options->logit_rows = 1;
+    if (options->context > h->context)
+        return tini_fail(error, TIN_ERR_ARGUMENT, "a context of %u tokens; the model has at most %u",
+                         options->context, h->context);
+    if (options->chunk > TINI_MAX_CHUNK)
+        return tini_fail(error, TIN_ERR_ARGUMENT, "a chunk of %u tokens; at most %u are computed at once",
+                         options->chunk, TINI_MAX_CHUNK);
+    if (options->logit_rows > options->chunk)
+        return tini_fail(error, TIN_ERR_ARGUMENT, "%u rows of logits; a chunk has at most %u",
+                         options->logit_rows, options->chunk);
+    if (!tini_caches_allow(&model->program, options->kv_type))
+        return tini_fail(error, TIN_ERR_UNSUPPORTED,
+                         "kv_type %u: it is unknown, or this model's heads are not whole blocks of 32",
+                         options->kv_type);
+    if (options->checkpoints > TINI_MOST_CHECKPOINTS)
+        return tini_fail(error, TIN_ERR_ARGUMENT, "%u checkpoints; a session keeps at most %u",
+                         options->checkpoints, TINI_MOST_CHECKPOINTS);
+    if (options->executor && (!options->executor->run || !options->executor->threads))
+        return tini_fail(error, TIN_ERR_ARGUMENT, "the executor has no run function or no threads");
+    return TIN_OK;
+}
+
+static tini_caches plan_caches(const tin_model *model, const tin_session_options *options) {
+    return (tini_caches){
+        .program = &model->program,
+        .type = options->kv_type,
+        .context = options->context,
+        .rows = options->chunk,
+    };
+}
+
+/* The state after the last token, that before it, and the checkpoints. */
+static tini_states plan_states(const tin_model *model, const tin_session_options *options) {
+    return (tini_states){
+        .program = &model->program,
+        .bytes = tini_states_bytes(&model->program),
+        .slots = 2 + options->checkpoints,
+    };
+}
+
+static session_layout plan_session(const tin_model *model, const tin_session_options *options) {
+    const tini_program_header *h = model->program.header;
+    tini_caches caches = plan_caches(model, options);
+    tini_states states = plan_states(model, options);
+    session_layout l = {0};
+    tini_take(&l.total, TINI_SESSION_ROOM);
+    l.offsets = tini_take(&l.total, (uint64_t)h->caches * sizeof(uint64_t));
+    l.pass = l.total;
+    if (!options->batched)
+        l.total += tini_pass_place(NULL, &model->program, options->chunk, options->logit_rows, NULL);
+    l.caches = tini_take(&l.total, tini_caches_plan(&caches, NULL));
+    l.slots = tini_take(&l.total, states.bytes ? states.slots * sizeof(uint32_t) : 0);
+    l.states = tini_take(&l.total, states.bytes * states.slots);
+    l.tokens = tini_take(&l.total, (uint64_t)options->context * sizeof(int32_t));
+    l.scratch = tini_take(&l.total, tini_sample_scratch(h->vocab));
+    return l;
+}
+
+size_t tin_session_size(const tin_model *model, const tin_session_options *given, tin_error *error) {
+    tin_session_options options;
+    if (resolve_options(model, given, &options, error))
+        return 0;
+    uint64_t total = plan_session(model, &options).total;
+    if ((size_t)total != total) {
+        tini_fail(error, TIN_ERR_ARGUMENT,
+                  "the session needs %llu bytes, more than this machine can address; "
+                  "give a smaller context",
+                  (unsigned long long)total);
+        return 0;
+    }
+    return (size_t)total;
+}
+
+tin_status tin_session_create(const tin_model *model, const tin_session_options *given, void *memory,
+                              size_t memory_size, tin_session **out, tin_error *error) {
+    tin_session_options options;
+    tin_status status = resolve_options(model, given, &options, error);
+    if (status)
+        return status;
+    session_layout l = plan_session(model, &options);
+    if (!memory || (uintptr_t)memory % TIN_ALIGNMENT || memory_size < l.total)
+        return tini_fail(error, TIN_ERR_MEMORY, "the session needs %llu bytes aligned to %u",
+                         (unsigned long long)l.total, (uint32_t)TIN_ALIGNMENT);
+    if (!out)
+        return tini_fail(error, TIN_ERR_ARGUMENT, "no place for the session's pointer");
+    uint8_t *base = memory;
+    tin_session *s = memory;
+    memset(s, 0, sizeof *s);
+    s->model = model;
+    s->options = options;
+    s->wanted = UINT32_MAX;
+    s->caches = plan_caches(model, &options);
+    s->caches.offsets = (uint64_t *)(void *)(base + l.offsets);
+    s->caches.base = base + l.caches;
+    tini_caches_plan(&s->caches, s->caches.offsets);
+    s->states = plan_states(model, &options);
+    s->states.at = (uint32_t *)(void *)(base + l.slots);
+    s->states.base = base + l.states;
+    for (uint32_t k = 0; s->states.bytes && k < s->states.slots; k++)
+        s->states.at[k] = TINI_NONE;
+    if (!options.batched)
+        tini_pass_place(&s->pass, &model->program, options.chunk, options.logit_rows, base + l.pass);
+    s->pass.kernels = model->kernels;
+    s->pass.executor = options.executor;
+    s->tokens = (int32_t *)(void *)(base + l.tokens);
+    s->scratch = base + l.scratch;
+    *out = s;
+    return TIN_OK;
+}
+
+tin_status tini_session_check_free(const tin_session *s, tin_error *error) {
+    if (s->running && s->running != &s->pass)
+        return tini_fail(
+            error, TIN_ERR_STATE,
+            "tokens of the session are under way in a batch; step that to their end, or cancel it");
+    return TIN_OK;
+}
+
+tin_status tini_session_check_window(const tin_session *s, uint32_t position, tin_error *error) {
+    if (tini_caches_hold(&s->caches, tini_states_newest(&s->states, position), s->high, s->restored))
+        return TIN_OK;
+    return tini_fail(
+        error, TIN_ERR_STATE,
+        "what the token at position %u sees through attention's window is no longer there; rewind to 0",
+        position);
+}
+
+void tini_session_reset(tin_session *s, uint32_t position, uint32_t count) {
+    tini_session_drop(s);
+    tini_states_forget(&s->states, position);
+    s->again = position;
+    s->position = tini_states_newest(&s->states, position);
+    s->count = count;
+    tini_session_give_up(s);
+    if (!s->position)
+        s->high = s->restored = 0;
+}
+
+tin_status tin_session_append(tin_session *s, const int32_t *tokens, uint32_t count, tin_error *error) {
+    uint32_t vocab = s->model->program.header->vocab;
+    if (count && !tokens)
+        return tini_fail(error, TIN_ERR_ARGUMENT, "no tokens");
+    tin_status status = tini_generate_end(s, error);
+    if (status)
+        return status;
+    if (count > s->options.context - s->count)
+        return tini_fail(error, TIN_ERR_CONTEXT, "%u tokens and %u more do not fit the session's context of %u",
+                         s->count, count, s->options.context);
+    for (uint32_t k = 0; k < count; k++)
+        if (tokens[k] < 0 || (uint32_t)tokens[k] >= vocab)
+            return tini_fail(error, TIN_ERR_ARGUMENT, "token %d is not in the vocabulary of %u", tokens[k],
+                             vocab);
+    if (count)
+        memcpy(s->tokens + s->count, tokens, (size_t)count * sizeof *tokens);
+    s->count += count;
+    tini_session_give_up(s);
+    return TIN_OK;
+}
+
+tin_status tin_session_rewind(tin_session *s, uint32_t position, tin_error *error) {
+    tin_status status = tini_session_check_free(s, error);
+    if (!status)
+        status = tini_generate_end(s, error);
+    if (status)
+        return status;
+    if (position > s->count)
+        return tini_fail(error, TIN_ERR_ARGUMENT, "position %u is past the session's %u tokens", position,
+                         s->count);
+    uint32_t computed = tini_session_computed(s);
+    computed = computed < position ? computed : position;
+    status = tini_session_check_window(s, computed, error);
+    if (!status)
+        tini_session_reset(s, computed, position);
+    return status;
+}
+
+tin_status tin_session_replace(tin_session *s, const int32_t *tokens, uint32_t count, tin_error *error) {
+    if (count && !tokens)
+        return tini_fail(error, TIN_ERR_ARGUMENT, "no tokens");
+    if (count > s->options.context)
+        return tini_fail(error, TIN_ERR_CONTEXT, "%u tokens do not fit the session's context of %u", count,
+                         s->options.context);
+    uint32_t held = tini_session_known(s), computed = tini_session_computed(s), same = 0;
+    while (same < held && same + 1 < count && s->tokens[same] == tokens[same])
+        same++;
+    if (tini_session_check_window(s, same < computed ? same : computed, NULL))
+        same = 0;
+    tin_status status = tin_session_rewind(s, same, error);
+    return status ? status : tin_session_append(s, count ? tokens + same : NULL, count - same, error);
+}
+
+tin_status tin_session_shift(tin_session *s, uint32_t keep, uint32_t drop, tin_error *error) {
+    uint32_t count = tini_session_known(s);
+    if (keep > count || drop > count - keep)
+        return tini_fail(error, TIN_ERR_ARGUMENT, "can't drop %u tokens from position %u on; there are %u",
+                         drop, keep, count);
+    uint32_t computed = tini_session_computed(s);
+    computed = computed < keep ? computed : keep;
+    if (tini_session_check_window(s, computed, NULL))
+        computed = 0; /* all of it is computed anew: the tokens are still known */
+    tin_status status = tini_session_check_free(s, error);
+    if (!status)
+        status = tini_generate_end(s, error);
+    if (status)
+        return status;
+    memmove(s->tokens + keep, s->tokens + keep + drop, (size_t)(count - keep - drop) * sizeof *s->tokens);
+    tini_session_reset(s, computed, count - drop);
+    return TIN_OK;
+}
+
+tin_status tin_session_want_logits(tin_session *s, uint32_t position, tin_error *error) {
+    if (s->running)
+        return tini_fail(error, TIN_ERR_STATE, "a chunk is under way; step to its end first");
+    s->wanted = position;
+    return TIN_OK;
+}
+
+uint32_t tini_session_offer(tin_session *s, uint32_t rows, uint32_t logit_rows) {
+    s->rows = s->logit_rows = 0;
+    rows = rows < s->caches.rows ? rows : s->caches.rows;
+    logit_rows = logit_rows < rows ? logit_rows : rows;
+    if (s->running || tini_session_computed(s) == s->count || !logit_rows)
+        return 0;
+    if (s->guesses >= logit_rows) { /* fewer guesses, so that all can be checked at once */
+        s->count -= s->guesses + 1 - logit_rows;
+        s->guesses = logit_rows - 1;
+    }
+    uint32_t queued = s->count - s->position, end = s->position + (queued < rows ? queued : rows);
+    int generating = s->phase != TINI_READING;
+    uint32_t from = generating ? s->count - s->guesses - 1 : s->wanted, computed = tini_session_computed(s);
+    if (from < computed)
+        from = computed;
+    if (s->position < s->again && s->again < end)
+        end = s->again; /* where tokens were forgotten once, they may be again: that state is kept */
+    if (from < end && end - from > logit_rows)
+        end = from + logit_rows;
+    if (generating && from < end && end < s->count)
+        end = from; /* guesses and what they follow are checked in one pass */
+    s->rows = end - s->position;
+    s->logit_rows = from < end ? end - from : end == s->count;
+    return s->rows;
+}
+
+void tini_session_add(tin_session *s, tini_pass *pass, int logits) {
+    uint32_t skipped = logits ? s->rows - s->logit_rows : 0, position = s->position + skipped;
+    tini_pass_add(pass, &s->caches, &s->states, s->tokens + position, position,
+                  logits ? s->logit_rows : s->rows - s->logit_rows);
+}
+
+void tini_session_begin(tin_session *s, tini_pass *pass) {
+    tini_states_begin(&s->states, s->position, s->rows);
+    s->running = pass;
+    tini_session_give_up(s);
+    s->high = s->position + s->rows > s->high ? s->position + s->rows : s->high;
+}
+
+void tini_session_drop(tin_session *s) {
+    if (s->running) {
+        s->again = tini_session_computed(s);
+        s->position = tini_states_newest(&s->states, s->position);
+    }
+    s->running = NULL;
+    s->rows = s->logit_rows = 0;
+}
+
+void tini_session_end(tin_session *s, const float *logits) {
+    int generating = s->phase != TINI_READING;
+    s->position += s->rows;
+    int text = s->position == s->count && (generating ? !s->passes : s->rows > 1);
+    tini_states_end(&s->states, s->position, text || s->position == s->again);
+    s->ready = (tini_ready){
+        .logits = logits,
+        .first = s->position - s->logit_rows,
+        .rows = s->logit_rows,
+        .pass = s->running,
+        .serial = s->running->serial,
+        .fresh = !generating && s->logit_rows,
+    };
+    s->passes += generating && s->logit_rows;
+    if (generating && s->position == s->count)
+        s->phase = TINI_CHOOSING;
+    s->running = NULL; /* it is done, and not dropped */
+    s->rows = s->logit_rows = 0;
+}
+
+/* How many of the newest logits are still there. */
+static uint32_t ready_rows(const tin_session *s) {
+    return s->ready.rows && s->ready.serial == s->ready.pass->serial ? s->ready.rows : 0;
+}
+
+const float *tini_session_row(const tin_session *s, uint32_t position) {
+    uint32_t at = position - s->ready.first;
+    return at < ready_rows(s) ? s->ready.logits + (size_t)at * s->model->program.header->vocab : NULL;
+}
+
+void tini_session_keep_rows(tin_session *s, uint32_t end) {
+    uint32_t kept = end > s->ready.first ? end - s->ready.first : 0;
+    s->ready.rows = s->ready.rows < kept ? s->ready.rows : kept;
+}
+
+void tini_session_give_up(tin_session *s) {
+    s->ready.rows = 0;
+    s->ready.fresh = 0;
+}
+
+int32_t tini_session_event(tin_session *s) {
+    if (s->running || s->phase == TINI_CHOOSING)
+        return TIN_STEP_PENDING;
+    if (s->phase == TINI_FOLLOWING && s->told < s->count - s->guesses) {
+        s->token = s->tokens[s->told++];
+        return TIN_STEP_TOKEN;
+    }
+    if (s->phase == TINI_FOLLOWING && s->finish) {
+        s->phase = TINI_READING;
+        return TIN_STEP_DONE;
+    }
+    int fresh = s->ready.fresh;
+    s->ready.fresh = 0;
+    if (fresh && ready_rows(s))
+        return TIN_STEP_LOGITS;
+    return tini_session_computed(s) == s->count ? TIN_STEP_IDLE : TIN_STEP_PENDING;
+}
+
+static void start_pass(tin_session *s) {
+    tini_pass *pass = &s->pass;
+    tini_session_offer(s, pass->most_rows, pass->most_logits);
+    tini_pass_begin(pass);
+    tini_session_add(s, pass, 0);
+    tini_pass_logits_begin(pass);
+    tini_session_add(s, pass, 1);
+    tini_session_begin(s, pass);
+}
+
+int32_t tin_step(tin_session *s, uint64_t budget_ns) {
+    if ((budget_ns && !s->options.clock_ns) || s->options.batched || tini_session_check_free(s, NULL))
+        return TIN_ERR_STATE;
+    tini_budget budget = tini_budget_begin(s->options.clock_ns, s->options.clock_context, budget_ns);
+    for (int worked = 0;; worked = 1) {
+        if (!tini_generate_choose(s, &budget, worked))
+            return TIN_STEP_PENDING;
+        int32_t event = tini_session_event(s);
+        if (event != TIN_STEP_PENDING)
+            return event;
+        if (worked && tini_budget_spent(&budget) > budget.ns)
+            return TIN_STEP_PENDING;
+        if (!s->running)
+            start_pass(s);
+        if (!tini_pass_run(&s->pass, &budget))
+            return TIN_STEP_PENDING;
+        tini_session_end(s, s->pass.logits);
+    }
+}
+
+/* Rows of the newest logits that the caller may see: not those after tokens that were chosen ahead. */
+static uint32_t visible_rows(const tin_session *s) {
+    uint32_t known = tini_session_known(s), rows = ready_rows(s), first = s->ready.first;
+    if (first + rows <= known)
+        return rows;
+    return first < known ? known - first : 0;
+}
+
+const float *tin_session_logits(const tin_session *s, uint32_t *rows, uint32_t *first) {
+    uint32_t visible = visible_rows(s);
+    if (rows)
+        *rows = visible;
+    if (first)
+        *first = s->ready.first;
+    return visible ? s->ready.logits : NULL;
+}
+
+int32_t tin_session_sample(tin_session *s, const tin_sampling *sampling) {
+    uint32_t visible = visible_rows(s), vocab = s->model->program.header->vocab;
+    if (!visible)
+        return TIN_ERR_STATE;
+    uint32_t length = s->ready.first + visible;
+    const float *row = tini_session_row(s, length - 1);
+    if (!sampling)
+        return tini_argmax(row, vocab, NULL);
+    return tini_sample(sampling, row, vocab, NULL, s->tokens, length, length, s->scratch);
+}
+
+uint32_t tin_session_position(const tin_session *s, uint32_t *count, const int32_t **tokens) {
+    uint32_t known = tini_session_known(s);
+    if (count)
+        *count = known;
+    if (tokens)
+        *tokens = s->tokens;
+    uint32_t computed = tini_session_computed(s);
+    return computed < known ? computed : known;
+}
+
+TINI_REGION_END

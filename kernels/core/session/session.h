@@ -1,0 +1,118 @@
+#ifndef TINI_SESSION_H
+#define TINI_SESSION_H
+
+#include "../constraint/answer.h"
+#include "../seal/model.h"
+#include "../vm/pass.h"
+
+/* What a session does with its tokens. */
+enum {
+    TINI_READING = 0, /* they are the caller's */
+    TINI_CHOOSING,    /* generating: the next is due, by the logits at hand or because it must come */
+    TINI_FOLLOWING    /* generating: those chosen are computed, announced, or its end is */
+};
+
+/* The newest logits: those of the tokens at first .. first + rows - 1. Only tini_session_end makes there be any; the
+ * others can but give them up, so what was given up never comes back. */
+typedef struct tini_ready {
+    const float *logits;  /* [rows][vocab] */
+    uint32_t first, rows; /* rows 0: there are none, and the rest means nothing */
+    const tini_pass
+        *pass;       /* that made them; they last until it begins again, which it may for other sessions */
+    uint32_t serial; /* of the pass when it made them */
+    int fresh;       /* they were not yet announced */
+} tini_ready;
+
+struct tin_session {
+    const tin_model *model;
+    tin_session_options options; /* with defaults filled in */
+    tini_caches caches;
+    tini_states states;
+    tini_pass pass;  /* for tin_step; without memory when options.batched */
+    int32_t *tokens; /* [options.context]: computed, then queued, then guessed */
+    void *scratch;   /* for sampling */
+
+    uint32_t position; /* tokens computed */
+    uint32_t again;    /* those below it are computed again for their states, so no logits are due */
+    uint32_t count;    /* tokens in all */
+    uint32_t guesses;  /* of them, the last ones that may be wrong */
+    uint32_t high;     /* positions below it were written since the session was last empty */
+    uint32_t restored; /* positions below it were copied or restored, not computed */
+
+    tini_pass *running;        /* the pass that has tokens of this session, its own or a batch's, or NULL */
+    uint32_t rows, logit_rows; /* this session's part of it */
+    uint32_t wanted;           /* position from which logits of every token are made */
+    tini_ready ready;
+
+    /* A generation; see generate.c. */
+    int32_t phase;
+    uint64_t choice_ns; /* what choosing took last time */
+    tin_sampling sampling;
+    uint32_t left;            /* tokens that may still be chosen */
+    uint32_t told;            /* tokens before it were announced */
+    uint32_t lookup, stretch; /* most guesses, and how many the last ones make worth trying */
+    int32_t token, finish;
+    uint32_t passes; /* that made logits in it */
+
+    tin_constraint *constraint;
+    const uint32_t *allowed; /* the mask of the next token, where it was asked for already */
+    uint32_t healing;        /* bytes of `prefix` that the next generation begins with */
+    uint32_t healed;         /* those of the last one */
+    char prefix[TINI_PREFIX_MAX];
+};
+
+/* What a session's block keeps for it, whatever a pointer's size: a session takes the same bytes on every machine, so that
+ * the memory of a 32-bit device is known where its model is built. */
+#define TINI_SESSION_ROOM 1024u
+_Static_assert(sizeof(tin_session) <= TINI_SESSION_ROOM, "room of a session");
+
+/* How a pass takes up a session's queue, of which at most `rows` tokens, and at most `logit_rows` with logits: sets
+ * session->rows and ->logit_rows and returns the former; 0 when nothing is queued or nothing fits. */
+uint32_t tini_session_offer(tin_session *session, uint32_t rows, uint32_t logit_rows);
+
+/* Adds what was offered to the pass: the rows without logits, then, once all sessions have done so, those with. */
+void tini_session_add(tin_session *session, tini_pass *pass, int logits);
+/* The pass begins, with what was offered. */
+void tini_session_begin(tin_session *session, tini_pass *pass);
+/* The pass has ended; logits [session->logit_rows][vocab]. */
+void tini_session_end(tin_session *session, const float *logits);
+/* The pass is dropped. */
+void tini_session_drop(tin_session *session);
+
+/* The logits of the token at `position`, [vocab]; NULL when they are not at hand. */
+const float *tini_session_row(const tin_session *session, uint32_t position);
+/* Gives up those of the tokens from `end` on; all of them. */
+void tini_session_keep_rows(tin_session *session, uint32_t end);
+void tini_session_give_up(tin_session *session);
+/* Gives up those that are in the batch's memory, which is given back while the session stays. */
+void tini_batch_leave(const tin_batch *batch, tin_session *session);
+
+/* TIN_STEP_* of what is at hand; PENDING when a pass must run. */
+int32_t tini_session_event(tin_session *session);
+
+/* Tokens computed, as the caller sees it. */
+static inline uint32_t tini_session_computed(const tin_session *session) {
+    return session->position > session->again ? session->position : session->again;
+}
+
+/* Tokens that the caller knows of: not those chosen ahead by guesses and not yet announced. */
+static inline uint32_t tini_session_known(const tin_session *session) {
+    return session->phase == TINI_READING ? session->count : session->told;
+}
+
+/* Chooses, where that is due, and guesses what follows. 0 when there is no time left for it; where nothing was done yet
+ * (worked is 0) it is done all the same. */
+int tini_generate_choose(tin_session *session, const tini_budget *budget, int worked);
+/* Ends a generation: what was not announced is taken back. STATE when that is under way in a batch. */
+tin_status tini_generate_end(tin_session *session, tin_error *error);
+
+/* Sets the session to its first `count` tokens, of which `position` are computed; where their states are not at hand, some
+ * are computed again. */
+void tini_session_reset(tin_session *session, uint32_t position, uint32_t count);
+
+/* STATE when a batch has the session. */
+tin_status tini_session_check_free(const tin_session *session, tin_error *error);
+/* STATE when caches with a window no longer hold what going on at `position` needs. */
+tin_status tini_session_check_window(const tin_session *session, uint32_t position, tin_error *error);
+
+#endif

@@ -1,0 +1,455 @@
+#include "../base/error.h"
+#include "../seal/model.h"
+
+#include <string.h>
+
+TINI_REGION_COLD
+
+static uint64_t turns_bytes(const tini_turns_header *h) {
+    return sizeof *h + sizeof(tini_turn_rules) * (uint64_t)h->tables +
+           sizeof(tini_turn_word) * (uint64_t)h->words +
+           sizeof(uint32_t) * ((uint64_t)h->tables * TINI_TURN_TEXTS + 1) +
+           sizeof(tini_turn_part) * (uint64_t)h->parts + h->text_bytes;
+}
+
+static void lay_out_turns(tini_turns *view, const tini_turns_header *h) {
+    view->header = h;
+    view->rules = (const void *)(h + 1);
+    view->words = (const void *)(view->rules + h->tables);
+    view->first = (const void *)(view->words + h->words);
+    view->parts = (const void *)(view->first + h->tables * TINI_TURN_TEXTS + 1);
+    view->text = (const void *)(view->parts + h->parts);
+}
+
+static int rules_are_sound(const tini_turn_rules *rules) {
+    int sound = rules->flags <= TINI_TURNS_FLAGS && rules->thoughts <= TINI_STRIPS &&
+                rules->rest <= TINI_STRIPS && !rules->reserved[0] && !rules->reserved[1];
+    for (uint32_t k = 0; k < TINI_SLOTS; k++)
+        sound &= rules->strip[k] <= TINI_STRIPS;
+    for (uint32_t k = 0; k < 3; k++)
+        sound &= rules->modes[k] <= TINI_THINK_ALWAYS;
+    return sound;
+}
+
+static tin_status check_turn_texts(const tini_turns *view, tin_error *error) {
+    const tini_turns_header *h = view->header;
+    uint32_t texts = h->tables * TINI_TURN_TEXTS, last = 0;
+    for (uint32_t k = 0; k < texts; k++)
+        if (view->first[k] > view->first[k + 1])
+            return tini_fail(error, TIN_ERR_FORMAT, "turns.bin: text %u is damaged", k);
+    if (view->first[0] != 0 || view->first[texts] != h->parts)
+        return tini_fail(error, TIN_ERR_FORMAT, "turns.bin: its texts do not fill it");
+    for (uint32_t k = 0; k < h->parts; k++) {
+        const tini_turn_part *part = &view->parts[k];
+        if (part->end < last || part->end > h->text_bytes)
+            return tini_fail(error, TIN_ERR_FORMAT, "turns.bin: part %u is damaged", k);
+        last = part->end;
+    }
+    for (uint32_t k = 0; k < h->words; k++) {
+        const tini_turn_word *word = &view->words[k];
+        if (word->table >= h->tables || word->role > TIN_ROLE_TOOL || word->begin != last ||
+            word->length > h->text_bytes - last || word->length > TINI_TURN_WORD_LONGEST)
+            return tini_fail(error, TIN_ERR_FORMAT, "turns.bin: word %u is damaged", k);
+        last += word->length;
+    }
+    return last == h->text_bytes ? TIN_OK
+                                 : tini_fail(error, TIN_ERR_FORMAT, "turns.bin: its texts do not fill it");
+}
+
+tin_status tini_turns_open(tini_turns *view, const uint8_t *data, size_t size, tin_error *error) {
+    memset(view, 0, sizeof *view);
+    const tini_turns_header *h = (const void *)data;
+    if ((uintptr_t)data % sizeof(uint32_t) || size < sizeof *h || h->magic != TINI_TURNS_MAGIC)
+        return tini_fail(error, TIN_ERR_FORMAT, "turns.bin does not begin as one");
+    if (h->version != TINI_TURNS_VERSION)
+        return tini_fail(error, TIN_ERR_VERSION, "turns.bin has version %u; this runtime reads version %u",
+                         h->version, TINI_TURNS_VERSION);
+    int sound = h->tables - 1 < TINI_TURN_TABLES && h->table[0] < h->tables;
+    for (uint32_t k = 1; k < TINI_TURN_TABLES; k++)
+        sound = sound && (h->table[k] < h->tables || h->table[k] == TINI_TURN_NONE);
+    if (!sound)
+        return tini_fail(error, TIN_ERR_FORMAT, "turns.bin: its tables are damaged");
+    if (turns_bytes(h) != size || h->text_bytes > TINI_TEXT_MAX)
+        return tini_fail(error, TIN_ERR_FORMAT, "turns.bin has %llu bytes; its counts make %llu",
+                         (unsigned long long)size, (unsigned long long)turns_bytes(h));
+    tini_turns found;
+    lay_out_turns(&found, h);
+    for (uint32_t k = 0; k < h->tables; k++)
+        if (!rules_are_sound(&found.rules[k]))
+            return tini_fail(error, TIN_ERR_FORMAT, "turns.bin: the rules of table %u are damaged", k);
+    tin_status status = check_turn_texts(&found, error);
+    if (!status)
+        *view = found;
+    return status;
+}
+
+/* The tokens of a conversation, as they are made. Template and contents between two control tokens are ONE run of
+ * plain text: the tokens are those of the rendered text. */
+typedef struct turn_sink {
+    const tini_tokenizer *tokenizer;
+    const tini_turns *turns;
+    uint32_t table;
+    uint8_t *run;           /* NULL: only measure */
+    size_t length, longest; /* of the run under way, and of the longest */
+    int32_t *tokens;
+    size_t capacity;
+    int64_t count;
+    int32_t before; /* the control token before the run, or -1 */
+    void *scratch;
+    size_t scratch_size;
+    tin_error *error;
+} turn_sink;
+
+typedef struct span {
+    const uint8_t *data;
+    size_t length;
+} span;
+
+static tin_status put_plain(turn_sink *out, span text) {
+    if (text.length > TINI_TEXT_MAX - out->length)
+        return tini_fail(out->error, TIN_ERR_ARGUMENT, "a message of more than %u bytes", TINI_TEXT_MAX);
+    if (out->run && text.length)
+        memcpy(out->run + out->length, text.data, text.length);
+    out->length += text.length;
+    return TIN_OK;
+}
+
+/* `behind`: the control token behind the run, or -1. */
+static void end_run(turn_sink *out, int32_t behind) {
+    if (out->length > out->longest)
+        out->longest = out->length;
+    if (out->run) {
+        size_t used = (uint64_t)out->count < out->capacity ? (size_t)out->count : out->capacity;
+        /* Can't fail: the run fits both TINI_TEXT_MAX and the scratch. */
+        const uint8_t *run = out->run;
+        size_t length = out->length;
+        tini_special_strip(out->tokenizer, out->before, behind, &run, &length);
+        out->count += tini_tokenize(
+            out->tokenizer, (const char *)run, length, out->before < 0 ? 0 : TINI_TEXT_INNER,
+            out->capacity ? out->tokens + used : NULL, out->capacity - used, out->scratch, out->scratch_size);
+    }
+    out->length = 0;
+    out->before = behind;
+}
+
+static tin_status put_text(turn_sink *out, uint32_t text) {
+    const tini_turns *turns = out->turns;
+    const uint32_t *first = turns->first + out->table * TINI_TURN_TEXTS + text;
+    for (uint32_t k = first[0]; k < first[1]; k++) {
+        uint32_t begin = k ? turns->parts[k - 1].end : 0;
+        tin_status status = put_plain(out, (span){turns->text + begin, turns->parts[k].end - begin});
+        if (status)
+            return status;
+        if (turns->parts[k].token < 0)
+            continue;
+        end_run(out, turns->parts[k].token);
+        if ((uint64_t)out->count < out->capacity)
+            out->tokens[out->count] = turns->parts[k].token;
+        out->count++;
+    }
+    return TIN_OK;
+}
+
+/* Is text[length] one white-space character? As Python's str.strip, which templates are written for, has it. */
+static int is_space(const uint8_t *text, size_t length) {
+    if (length == 1)
+        return (text[0] >= 0x09 && text[0] <= 0x0D) || (text[0] >= 0x1C && text[0] <= 0x20);
+    if (length == 2)
+        return text[0] == 0xC2 && (text[1] == 0x85 || text[1] == 0xA0);
+    uint32_t code = (uint32_t)text[0] << 16 | (uint32_t)text[1] << 8 | text[2];
+    return (code >= 0xE28080 && code <= 0xE2808A) || code == 0xE19A80 || code == 0xE280A8 || code == 0xE280A9 ||
+           code == 0xE280AF || code == 0xE2819F || code == 0xE38080;
+}
+
+static int is_dropped(const uint8_t *text, size_t length, uint32_t how) {
+    return how & TINI_STRIP_LINES ? length == 1 && *text == '\n' : is_space(text, length);
+}
+
+static span strip(span text, uint32_t how) {
+    for (size_t width = 1; how & TINI_STRIP_LEFT && width <= 3 && width <= text.length; width++)
+        if (is_dropped(text.data, width, how)) {
+            text.data += width;
+            text.length -= width;
+            width = 0;
+        }
+    for (size_t width = 1; how & TINI_STRIP_RIGHT && width <= 3 && width <= text.length; width++)
+        if (is_dropped(text.data + text.length - width, width, how)) {
+            text.length -= width;
+            width = 0;
+        }
+    return text;
+}
+
+/* Where `word` begins in `text`, the first time or the last; text.length: nowhere. */
+static size_t find_text(span text, span word, int last) {
+    size_t found = text.length;
+    for (size_t k = 0; word.length <= text.length - k; k++)
+        if (!memcmp(text.data + k, word.data, word.length)) {
+            found = k;
+            if (!last)
+                break;
+        }
+    return found;
+}
+
+static span text_after(span text, size_t length) {
+    return (span){text.data + length, text.length - length};
+}
+
+/* An assistant's content, its thoughts treated as they are where it stands. */
+static tin_status put_answer(turn_sink *out, span content, uint32_t place) {
+    const tini_turn_rules *rules = &out->turns->rules[out->table];
+    const span opening = {(const uint8_t *)"<think>", 7}, closing = {(const uint8_t *)"</think>", 8};
+    uint32_t mode = rules->flags & TINI_TURNS_THOUGHTS ? rules->modes[place] : TINI_THINK_RAW;
+    if (mode == TINI_THINK_RAW)
+        return put_plain(out, content);
+    span thoughts = {content.data, 0}, rest = content;
+    size_t end = find_text(content, closing, 0);
+    if (end < content.length) {
+        thoughts.length = end;
+        size_t begin = find_text(thoughts, opening, 1);
+        if (begin < thoughts.length)
+            thoughts = text_after(thoughts, begin + opening.length);
+        thoughts = strip(thoughts, rules->thoughts);
+        rest = strip(text_after(content, find_text(content, closing, 1) + closing.length), rules->rest);
+    }
+    if (mode == TINI_THINK_DROP || (mode == TINI_THINK_SOME && !thoughts.length))
+        return put_plain(out, rest);
+    tin_status status = put_text(out, TINI_TURN_BEFORE_THOUGHTS);
+    if (!status)
+        status = put_plain(out, thoughts);
+    if (!status)
+        status = put_text(out, TINI_TURN_AFTER_THOUGHTS);
+    return status ? status : put_plain(out, strip(rest, rules->rest));
+}
+
+/* As Python's json.dumps(content, ensure_ascii=False) writes it, without the quotes. */
+static tin_status put_escaped(turn_sink *out, span content) {
+    static const char names[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt", hex[] = "0123456789abcdef";
+    tin_status status = TIN_OK;
+    for (size_t k = 0; k < content.length && !status; k++) {
+        uint8_t byte = content.data[k], written[6] = {'\\', 'u', '0', '0'};
+        span text = {written, 2};
+        size_t name = 0;
+        while (name < sizeof names - 1 && (uint8_t)names[name] != byte)
+            name++;
+        if (name < sizeof names - 1) {
+            written[1] = (uint8_t)letters[name];
+        } else if (byte < 0x20) {
+            written[4] = (uint8_t)hex[byte >> 4];
+            written[5] = (uint8_t)hex[byte & 15];
+            text.length = 6;
+        } else {
+            text = (span){content.data + k, 1};
+        }
+        status = put_plain(out, text);
+    }
+    return status;
+}
+
+typedef struct conversation {
+    const tin_message *messages;
+    uint32_t count;
+    /* Messages up to the last one of the user, and of the assistant; 0: there is none. */
+    uint32_t asked, answered;
+} conversation;
+
+static span content_of(const turn_sink *out, conversation c, uint32_t k) {
+    static const uint32_t slots[] = {TINI_SLOT_SYSTEM, TINI_SLOT_USER, TINI_SLOT_ASSISTANT, TINI_SLOT_TOOL};
+    const tin_message *m = &c.messages[k];
+    int first = m->role == TIN_ROLE_USER && k && c.messages[k - 1].role == TIN_ROLE_SYSTEM;
+    uint32_t slot = first ? TINI_SLOT_FIRST_USER : slots[m->role];
+    return strip((span){(const uint8_t *)m->content, m->length}, out->turns->rules[out->table].strip[slot]);
+}
+
+/* A message that no conversation has there. */
+static tin_status check_place(const turn_sink *out, conversation c, uint32_t k) {
+    const tin_message *m = &c.messages[k];
+    uint32_t before = k ? c.messages[k - 1].role : TIN_ROLE_SYSTEM;
+    if (m->role > TIN_ROLE_TOOL)
+        return tini_fail(out->error, TIN_ERR_ARGUMENT, "message %u: role %u is none of TIN_ROLE_*", k + 1,
+                         m->role);
+    if (m->role == TIN_ROLE_SYSTEM && k)
+        return tini_fail(out->error, TIN_ERR_ARGUMENT, "message %u: a system message can only be the first",
+                         k + 1);
+    if (m->role == TIN_ROLE_TOOL && before != TIN_ROLE_ASSISTANT && before != TIN_ROLE_TOOL)
+        return tini_fail(out->error, TIN_ERR_ARGUMENT,
+                         "message %u: a tool's message follows the assistant's or a tool's", k + 1);
+    if (m->length > TINI_TEXT_MAX) /* before it is searched */
+        return tini_fail(out->error, TIN_ERR_ARGUMENT, "message %u has more than %u bytes", k + 1,
+                         TINI_TEXT_MAX);
+    return m->length && !m->content ? tini_fail(out->error, TIN_ERR_ARGUMENT, "message %u: no content", k + 1)
+                                    : TIN_OK;
+}
+
+/* A message that the template does not take there. */
+static tin_status check_taken(const turn_sink *out, conversation c, uint32_t k) {
+    const tini_turns *turns = out->turns;
+    uint32_t flags = turns->rules[out->table].flags, role = c.messages[k].role;
+    uint32_t before = k ? c.messages[k - 1].role : TIN_ROLE_ASSISTANT;
+    if (before == TIN_ROLE_SYSTEM)
+        before = TIN_ROLE_ASSISTANT;
+    if ((role == TIN_ROLE_SYSTEM && flags & TINI_TURNS_NO_SYSTEM) ||
+        (role == TIN_ROLE_TOOL && flags & TINI_TURNS_NO_TOOL))
+        return tini_fail(out->error, TIN_ERR_UNSUPPORTED,
+                         "message %u: the chat template takes no message of role %u; template.json says why",
+                         k + 1, role);
+    int out_of_turn = (role == TIN_ROLE_USER && before != TIN_ROLE_ASSISTANT) ||
+                      (role == TIN_ROLE_ASSISTANT && before == TIN_ROLE_ASSISTANT);
+    if (flags & TINI_TURNS_STRICT && out_of_turn)
+        return tini_fail(out->error, TIN_ERR_ARGUMENT,
+                         "message %u is out of turn: user and assistant take turns, the user first", k + 1);
+    span content = content_of(out, c, k);
+    for (uint32_t n = 0; n < turns->header->words; n++) {
+        const tini_turn_word *word = &turns->words[n];
+        span text = {turns->text + word->begin, word->length};
+        if (word->table == out->table && word->role == role &&
+            (word->length ? find_text(content, text, 0) < content.length : !content.length))
+            return tini_fail(
+                out->error, TIN_ERR_UNSUPPORTED,
+                "message %u: its content means something to the chat template; template.json has it "
+                "under special",
+                k + 1);
+    }
+    return TIN_OK;
+}
+
+static tin_status put_message(turn_sink *out, conversation c, uint32_t k, int first) {
+    static const uint32_t opening[] = {TINI_TURN_START_SYSTEM, TINI_TURN_OPEN_USER, TINI_TURN_OPEN_ASSISTANT,
+                                       TINI_TURN_OPEN_TOOL};
+    const tini_turn_rules *rules = &out->turns->rules[out->table];
+    uint32_t role = c.messages[k].role, text = opening[role];
+    if (role == TIN_ROLE_USER && (first || c.messages[k - 1].role == TIN_ROLE_SYSTEM))
+        text = TINI_TURN_FIRST_USER;
+    else if (role == TIN_ROLE_TOOL && c.messages[k - 1].role == TIN_ROLE_TOOL)
+        text = TINI_TURN_BETWEEN_TOOLS;
+    tin_status status = put_text(out, text);
+    if (status)
+        return status;
+    span content = content_of(out, c, k);
+    if (role == TIN_ROLE_ASSISTANT) {
+        uint32_t last = rules->flags & TINI_TURNS_LAST_ANSWER ? c.answered : c.asked;
+        status = put_answer(out, content, !last || k < last - 1 ? 0 : k + 1 < c.count ? 1 : 2);
+    } else if (role == TIN_ROLE_TOOL && rules->flags & TINI_TURNS_ESCAPED) {
+        status = put_escaped(out, content);
+    } else {
+        status = put_plain(out, content);
+    }
+    int together = role == TIN_ROLE_TOOL && k + 1 < c.count && c.messages[k + 1].role == TIN_ROLE_TOOL;
+    return status || together ? status : put_text(out, TINI_TURN_END_SYSTEM + role);
+}
+
+static tin_status put_conversation(turn_sink *out, conversation c, int answer) {
+    tin_status status = TIN_OK;
+    for (uint32_t k = 0; k < c.count && !status; k++) {
+        status = check_place(out, c, k);
+        if (!status)
+            status = check_taken(out, c, k);
+        c.asked = c.messages[k].role == TIN_ROLE_USER ? k + 1 : c.asked;
+        c.answered = c.messages[k].role == TIN_ROLE_ASSISTANT ? k + 1 : c.answered;
+    }
+    if (status)
+        return status;
+    uint32_t flags = out->turns->rules[out->table].flags, last = c.messages[c.count - 1].role, k = 0;
+    if (!c.asked && flags & (TINI_TURNS_STRICT | TINI_TURNS_ASKED))
+        return tini_fail(out->error, TIN_ERR_ARGUMENT, "the conversation has no user's message");
+    if (answer && last == TIN_ROLE_ASSISTANT && flags & TINI_TURNS_SINGLE)
+        return tini_fail(out->error, TIN_ERR_ARGUMENT,
+                         "the last message is the assistant's; the chat template opens no answer behind it");
+    if (c.messages[0].role == TIN_ROLE_SYSTEM && flags & TINI_TURNS_BARE && !content_of(out, c, 0).length)
+        k = 1;
+    if (k || c.messages[0].role != TIN_ROLE_SYSTEM)
+        status = put_text(out, TINI_TURN_START);
+    for (uint32_t begin = k; k < c.count && !status; k++)
+        status = put_message(out, c, k, k == begin);
+    if (!status && (answer || last != TIN_ROLE_SYSTEM))
+        status = put_text(out, answer ? TINI_TURN_ANSWER : TINI_TURN_FINISH_USER + last - TIN_ROLE_USER);
+    if (!status)
+        end_run(out, -1);
+    return status;
+}
+
+/* The table that the flags ask for. */
+static tin_status pick_table(const tin_model *model, conversation c, uint32_t flags, uint32_t *table,
+                             tin_error *error) {
+    const tini_turns_header *h = model->turns.header;
+    if (!h)
+        return tini_fail(error, TIN_ERR_UNSUPPORTED,
+                         "the model has no chat template that could be compiled; "
+                         "manifest.json says why, and tin_tokenize takes raw prompts");
+    if (!c.count || !c.messages)
+        return tini_fail(error, TIN_ERR_ARGUMENT, "no messages");
+    *table = h->table[flags & TIN_CHAT_THINK ? 1 : flags & TIN_CHAT_DIRECT ? 2 : 0];
+    return *table == TINI_TURN_NONE
+               ? tini_fail(error, TIN_ERR_UNSUPPORTED, "the model's chat template has no switch for thinking")
+               : TIN_OK;
+}
+
+/* The bytes of the longest run of plain text. */
+static tin_status measure(const tin_model *model, conversation c, uint32_t table, int answer, size_t *longest,
+                          tin_error *error) {
+    turn_sink sink = {
+        .tokenizer = &model->tokenizer, .turns = &model->turns, .table = table, .before = -1, .error = error};
+    tin_status status = put_conversation(&sink, c, answer);
+    *longest = sink.longest;
+    return status;
+}
+
+size_t tin_chat_scratch(const tin_model *model, const tin_message *messages, uint32_t count, tin_error *error) {
+    conversation c = {.messages = messages, .count = count};
+    uint32_t table;
+    size_t longest = 0, length;
+    int taken = 0;
+    if (pick_table(model, c, 0, &table, error))
+        return 0;
+    for (table = 0; table < model->turns.header->tables; table++)
+        for (int answer = 0; answer < 2; answer++)
+            if (!measure(model, c, table, answer, &length, error)) {
+                taken = 1;
+                longest = length > longest ? length : longest;
+            }
+    if (!taken)
+        return 0;
+    uint64_t need = tini_tokenize_scratch(&model->tokenizer, longest) + longest;
+    if ((size_t)need == need)
+        return (size_t)need;
+    tini_fail(
+        error, TIN_ERR_ARGUMENT,
+        "the conversation needs %llu bytes of scratch, more than this machine can address; make it shorter",
+        (unsigned long long)need);
+    return 0;
+}
+
+int64_t tin_chat(const tin_model *model, const tin_message *messages, uint32_t count, uint32_t flags,
+                 int32_t *tokens, size_t capacity, void *scratch, size_t scratch_size, tin_error *error) {
+    const uint32_t both = TIN_CHAT_THINK | TIN_CHAT_DIRECT, known = TIN_CHAT_ANSWER | both;
+    if ((capacity && !tokens) || (flags & ~known) || (flags & both) == both)
+        return tini_fail(error, TIN_ERR_ARGUMENT, "no place for the tokens, or an unknown flag");
+    conversation c = {.messages = messages, .count = count};
+    int answer = (flags & TIN_CHAT_ANSWER) != 0;
+    uint32_t table = 0;
+    size_t longest = 0;
+    tin_status status = pick_table(model, c, flags, &table, error);
+    if (!status)
+        status = measure(model, c, table, answer, &longest, error);
+    if (status)
+        return status;
+    uint64_t room = tini_tokenize_scratch(&model->tokenizer, longest);
+    if (!scratch || (uintptr_t)scratch % sizeof(uint32_t) || scratch_size < room + longest)
+        return tini_fail(error, TIN_ERR_MEMORY, "the conversation needs %llu bytes of scratch, aligned to %u",
+                         (unsigned long long)(room + longest), (uint32_t)sizeof(uint32_t));
+    turn_sink out = {.tokenizer = &model->tokenizer,
+                     .turns = &model->turns,
+                     .table = table,
+                     .before = -1,
+                     .run = (uint8_t *)scratch + room,
+                     .tokens = tokens,
+                     .capacity = capacity,
+                     .scratch = scratch,
+                     .scratch_size = (size_t)room,
+                     .error = error};
+    status = put_conversation(&out, c, answer);
+    return status ? status : out.count;
+}
+
+TINI_REGION_END

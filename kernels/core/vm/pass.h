@@ -1,0 +1,95 @@
+/* A pass: rows of one or more sessions on their way through the program, together, so that they share the reading of
+ * the weights. It can stop after any part of an op and go on later. */
+#ifndef TINI_PASS_H
+#define TINI_PASS_H
+
+#include "../base/kernel.h"
+#include "kv.h"
+#include "program.h"
+#include "recurrent.h"
+
+/* Rows of a block: what attention takes at once. */
+#define TINI_BLOCK_ROWS 4u
+
+/* Consecutive rows of one session, at most TINI_BLOCK_ROWS. */
+typedef struct tini_block {
+    const tini_caches *caches;
+    const int32_t *tokens; /* of these rows */
+    uint32_t row, rows;    /* first row in the pass, and how many */
+    uint32_t position;     /* of the first row */
+} tini_block;
+
+/* What memory is planned for, whatever a pointer's size: bytes of a block, and of a pointer. */
+#define TINI_BLOCK_ROOM 32u
+#define TINI_POINTER_ROOM 8u
+_Static_assert(sizeof(tini_block) <= TINI_BLOCK_ROOM, "room of a block");
+_Static_assert(sizeof(void *) <= TINI_POINTER_ROOM, "room of a pointer");
+
+typedef struct tini_pass {
+    const tini_program *program;
+    const tini_kernels *kernels;
+    const tin_executor *executor; /* or NULL */
+    uint8_t *arena;
+    float *logits;      /* [most_logits][vocab] */
+    tini_block *blocks; /* [most_rows] */
+    tini_states **runs; /* [most_rows] of the sessions with rows in the pass, where the program has states */
+    uint32_t most_rows, most_logits;
+    uint32_t rows, logit_rows; /* the last logit_rows of the rows are those whose logits are wanted */
+    uint32_t block_count, logit_block, run_count;
+    uint32_t op, item;                /* where to go on */
+    uint32_t serial;                  /* how often it has begun: the logits of the time before are gone */
+    float ns_per_work[TINI_OP_COUNT]; /* measured, for work in slices; 0 until it was */
+} tini_pass;
+
+/* A stretch of time: clock NULL is without end. */
+typedef struct tini_budget {
+    uint64_t (*clock_ns)(void *);
+    void *context;
+    uint64_t start, ns;
+} tini_budget;
+
+static inline uint64_t tini_budget_spent(const tini_budget *budget) {
+    return budget->clock_ns ? budget->clock_ns(budget->context) - budget->start : 0;
+}
+
+/* A budget of `ns` from now on; 0 is without end. */
+static inline tini_budget tini_budget_begin(uint64_t (*clock_ns)(void *), void *context, uint64_t ns) {
+    tini_budget budget = {.context = context, .ns = ns};
+    if (ns) {
+        budget.clock_ns = clock_ns;
+        budget.start = clock_ns(context);
+    }
+    return budget;
+}
+
+/* Takes the next `bytes` of a block whose first *total are taken: where they begin, a multiple of TIN_ALIGNMENT. */
+static inline uint64_t tini_take(uint64_t *total, uint64_t bytes) {
+    uint64_t offset = *total;
+    *total += (bytes + TIN_ALIGNMENT - 1) / TIN_ALIGNMENT * TIN_ALIGNMENT;
+    return offset;
+}
+
+/* Places of a pass's parts for that many rows of each kind, in one block of memory: its bytes, a multiple of
+ * TIN_ALIGNMENT. Sets the pointers when `memory` is not NULL. */
+uint64_t tini_pass_place(tini_pass *pass, const tini_program *program, uint32_t rows, uint32_t logit_rows,
+                         uint8_t *memory);
+
+/* Begins an empty pass; then rows are added, first those without logits of every session, then (after
+ * tini_pass_logits_begin) those with. Returns the first row's number. */
+void tini_pass_begin(tini_pass *pass);
+void tini_pass_logits_begin(tini_pass *pass);
+uint32_t tini_pass_add(tini_pass *pass, const tini_caches *caches, tini_states *states, const int32_t *tokens,
+                       uint32_t position, uint32_t rows);
+
+/* Goes on until the end (1) or until the budget is spent (0). Some work is always done. */
+int tini_pass_run(tini_pass *pass, const tini_budget *budget);
+
+/* ---- What ops.c tells about an op, and does ---- */
+
+/* Items: the smallest parts of the op at hand, by output elements; and about how many multiply-adds each takes. */
+uint32_t tini_op_items(const tini_pass *pass, uint64_t *work);
+
+/* Computes `count` of them from `first` on, on the pass's executor. */
+void tini_op_run(const tini_pass *pass, uint32_t first, uint32_t count, uint64_t work);
+
+#endif

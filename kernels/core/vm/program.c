@@ -1,0 +1,419 @@
+#include "program.h"
+#include "../base/error.h"
+#include "experts.h"
+#include "../base/kernel.h"
+
+TINI_REGION_COLD
+
+_Static_assert(sizeof(tini_program_header) == 64, "layout of program.bin");
+_Static_assert(sizeof(tini_tensor) == 32, "layout of program.bin");
+_Static_assert(sizeof(tini_value) == 16, "layout of program.bin");
+_Static_assert(sizeof(tini_cache) == 16, "layout of program.bin");
+_Static_assert(sizeof(tini_state) == 16, "layout of program.bin");
+_Static_assert(sizeof(tini_op) == 96, "layout of program.bin");
+_Static_assert(sizeof(tini_q8) == 40, "layout of quantized activations");
+
+/* Bounds that keep every size product, and their sum in a session, far from overflow. */
+enum { MAX_DIM = 1 << 20, MAX_CONTEXT = 1 << 24, MAX_HEADS = 1024, MAX_ITEMS = 1 << 20 };
+static const uint64_t max_row = (uint64_t)1 << 28, max_position = (uint64_t)1 << 32; /* bytes */
+
+static const struct {
+    const char *name;
+    uint32_t block, bytes, activations;
+} formats[] = {
+#define TINI_ACTIVATIONS_f32 TINI_VALUE_F32
+#define TINI_ACTIVATIONS_q8 TINI_VALUE_Q8
+#define TIN_FORMAT(id, gguf, NAME, name, block, bytes, activations) \
+    [id] = {#NAME, block, bytes, TINI_ACTIVATIONS_##activations},
+#include "../../formats.def"
+#undef TIN_FORMAT
+};
+
+uint64_t tini_tensor_bytes(uint32_t format, uint32_t rows, uint32_t inputs) {
+    if (format >= TINI_FORMAT_COUNT || !rows || !inputs || rows > MAX_DIM || inputs > MAX_DIM)
+        return 0;
+    if (inputs % formats[format].block)
+        return 0;
+    /* A matrix is stored as whole tiles, a vector (a norm's weight, a bias) plain. */
+    uint64_t stored = rows == 1 ? 1 : (uint64_t)(rows + TINI_TILE - 1) / TINI_TILE * TINI_TILE;
+    return stored * (inputs / formats[format].block) * formats[format].bytes;
+}
+
+uint32_t tini_format_activations(uint32_t format) {
+    return formats[format].activations;
+}
+
+/* What a check needs at hand, so that each rule is one line. */
+typedef struct checker {
+    const tini_program *p;
+    const tini_op *op;
+} checker;
+
+static const tini_value *value(const checker *c, uint32_t id) {
+    return id < c->p->header->values ? &c->p->values[id] : NULL;
+}
+
+static int is_f32(const checker *c, uint32_t id, uint32_t width) {
+    const tini_value *v = value(c, id);
+    return v && v->type == TINI_VALUE_F32 && v->width == width;
+}
+
+static int is_q8(const checker *c, uint32_t id, uint32_t width) {
+    const tini_value *v = value(c, id);
+    return v && v->type == TINI_VALUE_Q8 && v->width == width;
+}
+
+static int is_q8_or_none(const checker *c, uint32_t id, uint32_t width) {
+    return id == TINI_NONE || is_q8(c, id, width);
+}
+
+static const tini_tensor *tensor(const checker *c, uint32_t k) {
+    uint32_t id = c->op->tensor[k];
+    return id < c->p->header->tensors ? &c->p->tensors[id] : NULL;
+}
+
+static int is_vector(const checker *c, uint32_t k, uint32_t width) {
+    const tini_tensor *t = tensor(c, k);
+    return t && t->format == TINI_FORMAT_F32 && t->rows == 1 && t->inputs == width;
+}
+
+static int reads(const checker *c, const tini_tensor *t, uint32_t in) {
+    const tini_value *v = value(c, in);
+    return v && t->rows > 1 && v->width == t->inputs && v->type == formats[t->format].activations;
+}
+
+static const char *tini_check_embed(const checker *c) {
+    const tini_tensor *t = tensor(c, 0);
+    if (!t || t->rows != c->p->header->vocab || t->rows == 1)
+        return "needs a table with a row a token";
+    return is_f32(c, c->op->out[0], t->inputs) ? NULL : "its output's width is not the table's";
+}
+
+static const char *tini_check_norm(const checker *c) {
+    const tini_value *in = value(c, c->op->in[0]);
+    if (!in || !is_f32(c, c->op->in[0], in->width) || !is_f32(c, c->op->out[0], in->width))
+        return "needs floats of one width";
+    uint32_t heads = c->op->u[0] ? c->op->u[0] : 1;
+    if (heads > MAX_HEADS || in->width % heads || !is_vector(c, 0, in->width / heads))
+        return "its weight's width is not that of the input's heads";
+    if (c->op->in[1] != TINI_NONE && !is_f32(c, c->op->in[1], in->width))
+        return "its residual's width is not the input's";
+    return is_q8_or_none(c, c->op->out[1], in->width) ? NULL
+                                                      : "its quantized output's width is not the input's";
+}
+
+static const char *tini_check_quantize(const checker *c) {
+    const tini_value *in = value(c, c->op->in[0]);
+    if (!in || !is_f32(c, c->op->in[0], in->width))
+        return "needs floats";
+    return is_q8(c, c->op->out[0], in->width) ? NULL : "its output's width is not the input's";
+}
+
+static const char *tini_check_matmul(const checker *c) {
+    for (uint32_t k = 0; k < 3; k++) {
+        if (k && c->op->tensor[k] == TINI_NONE)
+            continue;
+        const tini_tensor *t = tensor(c, k);
+        if (!t || !reads(c, t, c->op->in[0]))
+            return "its weights do not fit its input";
+        if (!is_f32(c, c->op->out[k], t->rows))
+            return "its output's width is not its weights' rows";
+        if (c->op->tensor[3 + k] != TINI_NONE && !is_vector(c, 3 + k, t->rows))
+            return "its bias's width is not its weights' rows";
+        if (k == 0 && c->op->in[1] != TINI_NONE && !is_f32(c, c->op->in[1], t->rows))
+            return "its residual's width is not its weights' rows";
+    }
+    return NULL;
+}
+
+static const char *tini_check_rope_table(const checker *c) {
+    const tini_tensor *t = tensor(c, 0);
+    if (!t || !is_vector(c, 0, t->inputs))
+        return "needs a vector of frequencies";
+    return is_f32(c, c->op->out[0], 2 * t->inputs) ? NULL
+                                                   : "its output is not twice as wide as its frequencies";
+}
+
+static const char *tini_check_rope(const checker *c) {
+    const tini_value *x = value(c, c->op->in[0]), *table = value(c, c->op->in[1]);
+    uint32_t heads = c->op->u[0];
+    if (!x || !table || !is_f32(c, c->op->in[0], x->width) || !is_f32(c, c->op->in[1], table->width))
+        return "needs floats and a table";
+    if (c->op->out[0] != c->op->in[0])
+        return "works in place";
+    if (!heads || heads > MAX_HEADS || x->width % heads || table->width % 2 || table->width > x->width / heads)
+        return "its heads do not fit its input or its table";
+    return NULL;
+}
+
+static const tini_cache *cache(const checker *c) {
+    return c->op->cache < c->p->header->caches ? &c->p->caches[c->op->cache] : NULL;
+}
+
+static const char *tini_check_kv_append(const checker *c) {
+    const tini_cache *kv = cache(c);
+    if (!kv)
+        return "needs a cache";
+    uint32_t width = kv->heads * kv->head_dim;
+    if (!is_f32(c, c->op->in[0], width) || !is_f32(c, c->op->in[1], width))
+        return "its key or value does not fit its cache";
+    return c->op->flags & TINI_FLAG_LOGIT_ROWS ? "must see every row" : NULL;
+}
+
+static const char *tini_check_attention(const checker *c) {
+    const tini_cache *kv = cache(c);
+    uint32_t heads = c->op->u[0];
+    if (!kv || !heads || heads > MAX_HEADS || heads % kv->heads)
+        return "its heads do not fit its cache";
+    uint32_t width = heads * kv->head_dim;
+    return is_f32(c, c->op->in[0], width) && is_f32(c, c->op->out[0], width) ? NULL : "its query does not fit";
+}
+
+static const tini_state *state(const checker *c) {
+    return c->op->cache < c->p->header->states ? &c->p->states[c->op->cache] : NULL;
+}
+
+static const char *tini_check_conv(const checker *c) {
+    const tini_state *s = state(c);
+    const tini_tensor *t = tensor(c, 0);
+    if (!s || s->heads != 1)
+        return "needs a state of one head";
+    if (!is_f32(c, c->op->in[0], s->columns) || !is_f32(c, c->op->out[0], s->columns) ||
+        c->op->out[0] == c->op->in[0])
+        return "needs floats as wide as its state, the output apart from the input";
+    if (!t || t->format != TINI_FORMAT_F32 || t->rows != s->columns || t->inputs != s->rows + 1)
+        return "its weights do not fit its state";
+    if (c->op->u[0] > 1)
+        return "has an unknown activation";
+    return c->op->flags & TINI_FLAG_LOGIT_ROWS ? "must see every row" : NULL;
+}
+
+static const char *tini_check_delta(const checker *c) {
+    const tini_state *s = state(c);
+    uint32_t keys = c->op->u[0];
+    if (!s || s->rows % 4 || !keys || s->heads % keys)
+        return "its heads do not fit its state";
+    const tini_value *v = value(c, c->op->in[1]);
+    uint64_t width = (uint64_t)s->heads * s->columns;
+    if (width > MAX_DIM || !is_f32(c, c->op->out[0], (uint32_t)width) || !v || v->width < width ||
+        !is_f32(c, c->op->in[1], v->width))
+        return "its values or its output do not fit its state";
+    if (!is_f32(c, c->op->in[0], 2 * keys * s->rows))
+        return "its queries and keys do not fit its state";
+    for (uint32_t k = 0; k < 2; k++)
+        if (!is_f32(c, c->op->in[2 + k], s->heads) || !is_vector(c, k, s->heads))
+            return "its gates do not fit its heads";
+    for (uint32_t k = 0; k < 4; k++)
+        if (c->op->in[k] == c->op->out[0])
+            return "needs an output apart from its inputs";
+    return c->op->flags & TINI_FLAG_LOGIT_ROWS ? "must see every row" : NULL;
+}
+
+static const char *tini_check_gated(const checker *c) {
+    const tini_value *gate = value(c, c->op->in[0]);
+    if (!gate || !is_f32(c, c->op->in[0], gate->width) || !is_f32(c, c->op->in[1], gate->width) ||
+        !is_f32(c, c->op->out[0], gate->width))
+        return "needs floats of one width";
+    if (c->op->u[0] >= TINI_ACT_COUNT)
+        return "its activation is unknown";
+    return is_q8_or_none(c, c->op->out[1], gate->width) ? NULL
+                                                        : "its quantized output's width is not the input's";
+}
+
+static const char *tini_check_logits(const checker *c) {
+    const tini_tensor *t = tensor(c, 0);
+    if (!t || t->rows != c->p->header->vocab || !reads(c, t, c->op->in[0]))
+        return "its weights do not fit its input or the vocabulary";
+    return c->op->flags & TINI_FLAG_LOGIT_ROWS ? NULL : "must be marked to see the rows with logits alone";
+}
+
+static int is_routes(const checker *c, uint32_t id) {
+    uint32_t chosen = c->op->u[0];
+    return chosen && chosen <= TINI_MAX_EXPERTS && is_f32(c, id, chosen * TINI_ROUTE_WIDTH);
+}
+
+static const char *tini_check_route(const checker *c) {
+    const tini_value *logits = value(c, c->op->in[0]);
+    if (!logits || !is_f32(c, c->op->in[0], logits->width) || logits->width > TINI_MAX_EXPERTS)
+        return "needs a logit an expert";
+    return c->op->u[0] <= logits->width && is_routes(c, c->op->out[0]) ? NULL : "its routes do not fit";
+}
+
+static const char *tini_check_expert_matmul(const checker *c) {
+    const tini_tensor *t = tensor(c, 0);
+    const tini_value *in = value(c, c->op->in[0]), *out = value(c, c->op->out[0]);
+    uint32_t chosen = c->op->u[0];
+    if (!is_routes(c, c->op->in[1]))
+        return "needs routes";
+    if (!t || !in || t->rows == 1 || in->type != formats[t->format].activations || in->width % chosen ||
+        in->width / chosen != t->inputs)
+        return "its weights do not fit its input";
+    if (!out || !is_f32(c, c->op->out[0], out->width) || out->width % (chosen * TINI_TILE) ||
+        t->rows % (out->width / chosen) || t->rows / (out->width / chosen) > TINI_MAX_EXPERTS)
+        return "its output's parts are not its experts' rows, or not whole tiles";
+    return c->op->in[0] != c->op->out[0] ? NULL : "can't work in place";
+}
+
+static const char *tini_check_expert_sum(const checker *c) {
+    const tini_value *out = value(c, c->op->out[0]), *gate = value(c, c->op->in[1]);
+    uint64_t chosen = c->op->u[0];
+    int shared = c->op->u[1] != 0;
+    if (!out || !is_f32(c, c->op->out[0], out->width))
+        return "needs floats";
+    if (shared ? chosen != 1 || !gate || !is_f32(c, c->op->in[1], gate->width) : !is_routes(c, c->op->in[1]))
+        return "needs routes, or one part and its gate";
+    if (chosen * out->width > MAX_DIM || !is_f32(c, c->op->in[0], (uint32_t)chosen * out->width))
+        return "its parts are not as wide as its output";
+    return c->op->in[2] == TINI_NONE || is_f32(c, c->op->in[2], out->width)
+               ? NULL
+               : "its residual's width is not its output's";
+}
+
+static const char *tini_check_expert_gather(const checker *c) {
+    const tini_value *in = value(c, c->op->in[0]), *out = value(c, c->op->out[0]);
+    if (!is_routes(c, c->op->in[1]))
+        return "needs routes";
+    if (!in || !out || in->type != out->type || out->width % c->op->u[0] ||
+        out->width / c->op->u[0] != in->width)
+        return "its output is not its input for each route";
+    return c->op->in[0] != c->op->out[0] ? NULL : "can't work in place";
+}
+
+static const char *tini_check_add(const checker *c) {
+    const tini_value *x = value(c, c->op->in[0]);
+    if (!x || !is_f32(c, c->op->in[0], x->width) || !is_f32(c, c->op->in[1], x->width) ||
+        !is_f32(c, c->op->out[0], x->width))
+        return "needs floats of one width";
+    return NULL;
+}
+
+static const char *tini_check_slice(const checker *c) {
+    const tini_value *x = value(c, c->op->in[0]), *out = value(c, c->op->out[0]);
+    uint32_t groups = c->op->u[0];
+    if (!x || !out || !is_f32(c, c->op->in[0], x->width) || !is_f32(c, c->op->out[0], out->width))
+        return "needs floats";
+    if (!groups || x->width % groups || out->width % groups || c->op->u[1] > x->width / groups ||
+        out->width / groups > x->width / groups - c->op->u[1])
+        return "its groups do not fit its input";
+    return c->op->in[0] != c->op->out[0] ? NULL : "can't work in place";
+}
+
+static const struct {
+    const char *name;
+    const char *(*check)(const checker *);
+} kinds[] = {
+#define TIN_OP(number, NAME, name) [number] = {#name, tini_check_##name},
+#include "../../ops.def"
+#undef TIN_OP
+};
+
+static tin_status check_header(const tini_program_header *h, size_t size, tin_error *error) {
+    for (uint32_t k = 0; k < sizeof TINI_PROGRAM_MAGIC; k++)
+        if (h->magic[k] != TINI_PROGRAM_MAGIC[k])
+            return tini_fail(error, TIN_ERR_FORMAT, "program.bin is not a program");
+    if (h->version != TINI_PROGRAM_VERSION)
+        return tini_fail(error, TIN_ERR_VERSION, "program.bin has version %u; this runtime reads version %u",
+                         h->version, TINI_PROGRAM_VERSION);
+    if (h->tensors > MAX_ITEMS || h->values > MAX_ITEMS || h->caches > MAX_ITEMS || h->states > MAX_ITEMS ||
+        h->ops > MAX_ITEMS)
+        return tini_fail(error, TIN_ERR_FORMAT, "program.bin has impossible counts");
+    if (!h->chunk || h->chunk > TINI_MAX_CHUNK || !h->context || h->context > MAX_CONTEXT || !h->vocab)
+        return tini_fail(error, TIN_ERR_FORMAT, "program.bin has an impossible chunk, context or vocabulary");
+    uint64_t bytes = sizeof *h + (uint64_t)h->tensors * sizeof(tini_tensor) +
+                     (uint64_t)h->values * sizeof(tini_value) + (uint64_t)h->caches * sizeof(tini_cache) +
+                     (uint64_t)h->states * sizeof(tini_state) + (uint64_t)h->ops * sizeof(tini_op) +
+                     h->name_bytes;
+    if (bytes != size)
+        return tini_fail(error, TIN_ERR_FORMAT, "program.bin has %llu bytes; its header asks for %llu",
+                         (unsigned long long)size, (unsigned long long)bytes);
+    return TIN_OK;
+}
+
+static tin_status check_tensors(const tini_program *p, size_t weight_size, tin_error *error) {
+    const tini_program_header *h = p->header;
+    if (h->weight_bytes != weight_size)
+        return tini_fail(error, TIN_ERR_FORMAT, "weights.bin has %llu bytes; the program asks for %llu",
+                         (unsigned long long)weight_size, (unsigned long long)h->weight_bytes);
+    if (h->name_bytes && p->names[h->name_bytes - 1])
+        return tini_fail(error, TIN_ERR_FORMAT, "program.bin: a name is cut short");
+    for (uint32_t k = 0; k < h->tensors; k++) {
+        const tini_tensor *t = &p->tensors[k];
+        uint64_t bytes = tini_tensor_bytes(t->format, t->rows, t->inputs);
+        if (!bytes || bytes != t->bytes || t->name >= h->name_bytes)
+            return tini_fail(error, TIN_ERR_FORMAT, "program.bin: tensor %u has an impossible format or shape",
+                             k);
+        if (t->offset % TIN_ALIGNMENT || t->offset > weight_size || weight_size - t->offset < t->bytes)
+            return tini_fail(error, TIN_ERR_FORMAT, "program.bin: tensor %u reaches past weights.bin", k);
+    }
+    return TIN_OK;
+}
+
+static tin_status check_memory(const tini_program *p, tin_error *error) {
+    const tini_program_header *h = p->header;
+    if (h->row_bytes > max_row || h->row_bytes % TIN_ALIGNMENT)
+        return tini_fail(error, TIN_ERR_FORMAT, "program.bin asks for an impossible arena");
+    for (uint32_t k = 0; k < h->values; k++) {
+        const tini_value *v = &p->values[k];
+        if (v->type > TINI_VALUE_Q8 || !v->width || v->width > MAX_DIM ||
+            (v->type == TINI_VALUE_Q8 && v->width % TINI_BLOCK))
+            return tini_fail(error, TIN_ERR_FORMAT, "program.bin: value %u has an impossible type or width", k);
+        if (v->offset % TIN_ALIGNMENT || v->offset > h->row_bytes ||
+            h->row_bytes - v->offset < tini_row_bytes(v))
+            return tini_fail(error, TIN_ERR_FORMAT, "program.bin: value %u reaches past the arena", k);
+    }
+    uint64_t position = 0;
+    for (uint32_t k = 0; k < h->caches; k++) {
+        const tini_cache *c = &p->caches[k];
+        position += (uint64_t)c->heads * c->head_dim * 4;
+        if (!c->heads || c->heads > MAX_HEADS || !c->head_dim || c->head_dim % 8 || c->head_dim > 256 ||
+            c->window > MAX_CONTEXT || position > max_position)
+            return tini_fail(error, TIN_ERR_FORMAT, "program.bin: cache %u has an impossible shape", k);
+    }
+    uint64_t states = 0;
+    for (uint32_t k = 0; k < h->states; k++) {
+        const tini_state *s = &p->states[k];
+        if (!s->heads || s->heads > MAX_HEADS || !s->rows || s->rows > MAX_HEADS || !s->columns ||
+            s->columns % TINI_TILE || s->columns > MAX_DIM)
+            return tini_fail(error, TIN_ERR_FORMAT, "program.bin: state %u has an impossible shape", k);
+        states += (uint64_t)s->heads * s->rows * s->columns * 4;
+        if (states > max_position)
+            return tini_fail(error, TIN_ERR_FORMAT, "program.bin: state %u has an impossible shape", k);
+    }
+    return TIN_OK;
+}
+
+tin_status tini_program_open(tini_program *p, const uint8_t *data, size_t size, const uint8_t *weights,
+                             size_t weight_size, tin_error *error) {
+    const tini_program_header *h = (const tini_program_header *)(const void *)data;
+    if (size < sizeof *h)
+        return tini_fail(error, TIN_ERR_FORMAT, "program.bin is cut short");
+    tin_status status = check_header(h, size, error);
+    if (status)
+        return status;
+    p->header = h;
+    p->tensors = (const tini_tensor *)(const void *)(h + 1);
+    p->values = (const tini_value *)(const void *)(p->tensors + h->tensors);
+    p->caches = (const tini_cache *)(const void *)(p->values + h->values);
+    p->states = (const tini_state *)(const void *)(p->caches + h->caches);
+    p->ops = (const tini_op *)(const void *)(p->states + h->states);
+    p->names = (const char *)(p->ops + h->ops);
+    p->weights = weights;
+    status = check_tensors(p, weight_size, error);
+    if (!status)
+        status = check_memory(p, error);
+    for (uint32_t k = 0; !status && k < h->ops; k++) {
+        checker c = {p, &p->ops[k]};
+        if (c.op->kind >= TINI_OP_COUNT)
+            return tini_fail(error, TIN_ERR_VERSION,
+                             "program.bin: op %u is of kind %u, unknown to this runtime", k, c.op->kind);
+        const char *wrong = kinds[c.op->kind].check(&c);
+        if (wrong)
+            status = tini_fail(error, TIN_ERR_FORMAT, "program.bin: op %u (%s) %s", k, kinds[c.op->kind].name,
+                               wrong);
+    }
+    if (!status && (!h->ops || p->ops[h->ops - 1].kind != TINI_OP_LOGITS))
+        status = tini_fail(error, TIN_ERR_FORMAT, "program.bin does not end in logits");
+    return status;
+}
+
+TINI_REGION_END

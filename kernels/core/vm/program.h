@@ -1,0 +1,115 @@
+/* program.bin: a model as a flat list of ops whose operands are fixed places. Little-endian, all parts in this
+ * order without gaps:
+ *
+ *   tini_program_header
+ *   tini_tensor [tensors]    weights, by place in weights.bin
+ *   tini_value  [values]     working memory: in an arena for n rows, n times the offset is where n rows begin
+ *   tini_cache  [caches]     key-value caches, laid out by the session for its context
+ *   tini_state  [states]     recurrent states
+ *   tini_op     [ops]
+ *   names, name_bytes bytes: NUL-terminated strings (what tini_tensor.name points into)
+ */
+#ifndef TINI_PROGRAM_H
+#define TINI_PROGRAM_H
+
+#include "../../include/tin.h"
+
+#define TINI_PROGRAM_MAGIC "TINPROG"
+#define TINI_PROGRAM_VERSION 2u
+#define TINI_NONE 0xffffffffu
+#define TINI_MAX_CHUNK 4096u
+
+enum tini_format {
+#define TIN_FORMAT(id, gguf, NAME, name, block, bytes, activations) TINI_FORMAT_##NAME = id,
+#include "../../formats.def"
+#undef TIN_FORMAT
+    TINI_FORMAT_COUNT
+};
+
+enum tini_op_kind {
+#define TIN_OP(number, NAME, name) TINI_OP_##NAME = number,
+#include "../../ops.def"
+#undef TIN_OP
+    TINI_OP_COUNT
+};
+
+enum { TINI_VALUE_F32 = 0, TINI_VALUE_Q8 = 1 };
+
+/* Only the rows whose logits were asked for are needed from this op on. */
+enum { TINI_FLAG_LOGIT_ROWS = 1 };
+
+typedef struct tini_program_header {
+    char magic[8];
+    uint32_t version;
+    uint32_t tensors, values, caches, ops, name_bytes;
+    uint32_t vocab;   /* rows of the logits op's tensor */
+    uint32_t context; /* most positions */
+    uint32_t chunk;   /* rows computed at once where a session asks for no other number */
+    uint32_t states;
+    uint64_t row_bytes; /* of the arena, for every row computed at once */
+    uint64_t weight_bytes;
+} tini_program_header;
+
+typedef struct tini_tensor {
+    uint32_t format, rows, inputs;
+    uint32_t name;   /* offset into the names */
+    uint64_t offset; /* into weights.bin, a multiple of TIN_ALIGNMENT */
+    uint64_t bytes;  /* packed */
+} tini_tensor;
+
+typedef struct tini_value {
+    uint32_t type;  /* TINI_VALUE_* */
+    uint32_t width; /* elements a row; a multiple of 32 for Q8 */
+    uint64_t offset;
+} tini_value;
+
+typedef struct tini_cache {
+    uint32_t heads, head_dim;
+    uint32_t window; /* how many of the latest positions attention sees; 0 for all */
+    uint32_t reserved;
+} tini_cache;
+
+/* What an op keeps of all tokens before: float32, all zeros before the first. */
+typedef struct tini_state {
+    uint32_t heads, rows;
+    uint32_t columns; /* a multiple of 16 */
+    uint32_t reserved;
+} tini_state;
+
+typedef struct tini_op {
+    uint32_t kind, flags;
+    uint32_t in[4], out[4]; /* values, or TINI_NONE */
+    uint32_t tensor[6];     /* tensors, or TINI_NONE */
+    uint32_t cache;         /* or state, of the ops that have one; or TINI_NONE */
+    uint32_t u[3];
+    float f[4];
+} tini_op;
+
+/* A checked program: the parts, in place. */
+typedef struct tini_program {
+    const tini_program_header *header;
+    const tini_tensor *tensors;
+    const tini_value *values;
+    const tini_cache *caches;
+    const tini_state *states;
+    const tini_op *ops;
+    const char *names;
+    const uint8_t *weights;
+} tini_program;
+
+/* Checks everything: afterwards every op can run without a test. */
+tin_status tini_program_open(tini_program *program, const uint8_t *data, size_t size, const uint8_t *weights,
+                             size_t weight_size, tin_error *error);
+
+/* Packed bytes of a tensor; 0 when the format or the shape is not possible. */
+uint64_t tini_tensor_bytes(uint32_t format, uint32_t rows, uint32_t inputs);
+
+/* The kind of activations that a format's matmul reads: TINI_VALUE_*. */
+uint32_t tini_format_activations(uint32_t format);
+
+/* Bytes of one row of a value. */
+static inline size_t tini_row_bytes(const tini_value *v) {
+    return v->type == TINI_VALUE_F32 ? (size_t)v->width * 4 : (size_t)v->width / 32 * 40;
+}
+
+#endif
