@@ -1,6 +1,6 @@
 #include "answer.h"
 #include "../base/error.h"
-#include "../vm/pass.h"
+#include "../base/memory.h"
 
 #include <string.h>
 

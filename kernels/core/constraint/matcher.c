@@ -1,5 +1,5 @@
 #include "matcher.h"
-#include "../vm/pass.h"
+#include "../base/memory.h"
 
 #include <string.h>
 

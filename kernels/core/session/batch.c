@@ -1,4 +1,5 @@
 #include "../base/error.h"
+#include "../base/memory.h"
 #include "session.h"
 
 #include <string.h>

@@ -1,5 +1,6 @@
 #include "session.h"
 #include "../base/error.h"
+#include "../base/memory.h"
 #include "sampler.h"
 
 #include <string.h>

@@ -1,4 +1,5 @@
 #include "pass.h"
+#include "../base/memory.h"
 
 #include <string.h>
 

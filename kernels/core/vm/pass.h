@@ -62,13 +62,6 @@ static inline tini_budget tini_budget_begin(uint64_t (*clock_ns)(void *), void *
     return budget;
 }
 
-/* Takes the next `bytes` of a block whose first *total are taken: where they begin, a multiple of TIN_ALIGNMENT. */
-static inline uint64_t tini_take(uint64_t *total, uint64_t bytes) {
-    uint64_t offset = *total;
-    *total += (bytes + TIN_ALIGNMENT - 1) / TIN_ALIGNMENT * TIN_ALIGNMENT;
-    return offset;
-}
-
 /* Places of a pass's parts for that many rows of each kind, in one block of memory: its bytes, a multiple of
  * TIN_ALIGNMENT. Sets the pointers when `memory` is not NULL. */
 uint64_t tini_pass_place(tini_pass *pass, const tini_program *program, uint32_t rows, uint32_t logit_rows,
