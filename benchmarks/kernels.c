@@ -3,7 +3,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "../kernels/core/base/kernel.h"
+#include "../kernels/core/base/isa.h"
 
 #if TIN_HAVE_AVX2
 #include <immintrin.h>

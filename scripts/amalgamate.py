@@ -100,7 +100,8 @@ def definitions(path: Path) -> set[str]:
     text = _NOISE.sub("", path.read_text("utf-8"))
     names = {name for pattern in _DEFINITIONS for name in pattern.findall(text)}
     for body in _ENUM.findall(text):
-        names |= {entry.split("=")[0].strip() for entry in body.split(",")}
+        entries = re.sub(r"^ *#.*", "", body, flags=re.M)
+        names |= {entry.split("=")[0].strip() for entry in entries.split(",")}
     macros = _MACRO.findall(text)
     names |= {name for what, name in macros if what == "define"} - {
         name for what, name in macros if what == "undef"

@@ -7,7 +7,7 @@
 #include "pack.h"
 #include "blocks.h"
 #include "quantize.h"
-#include "../core/base/kernel.h"
+#include "../core/base/isa.h"
 
 enum {
     ROWS = 8,

@@ -1,5 +1,5 @@
 #include "fit.h"
-#include "../core/base/kernel.h"
+#include "../core/base/isa.h"
 
 /* Before a loop over the tries: vectors are made of it only where it is not unrolled before. */
 #if defined(__clang__)

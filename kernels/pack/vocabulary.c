@@ -1,5 +1,5 @@
 #include "vocabulary.h"
-#include "../core/text/encode.h"
+#include "../core/text/bpe.h"
 #include "../core/base/error.h"
 
 #include <string.h>

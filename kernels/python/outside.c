@@ -2,7 +2,7 @@
  * constraint are those of every session, only the logits come from a Python callable. */
 #include "module.h"
 
-#include "core/session/session.h"
+#include "core/session/generate.h"
 
 static PyObject *token_list(const int32_t *tokens, uint32_t count) {
     PyObject *list = PyList_New((Py_ssize_t)count);

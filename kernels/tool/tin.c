@@ -218,7 +218,7 @@ static void logits_digest(const tin_model *model, const uint8_t *tokens, uint32_
     free(memory.start);
 }
 
-/* The model's self-test on its instruction set. Returns how many prompts differ. selftest.bin: core/session/selftest.h. */
+/* The model's self-test on its instruction set. Returns how many prompts differ. selftest.bin: core/seal/prompts.h. */
 static int verify_set(const tin_model *model) {
     tin_model_info info;
     const void *data;

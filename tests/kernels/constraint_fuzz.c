@@ -1,6 +1,7 @@
 /* libFuzzer: a damaged constraint, or a damaged tree of tokens, or sound ones, and tokens that are tried. What a mask has
  * must be taken, and what it lacks must be refused, as long as both files are sound. */
-#include "../../kernels/core/constraint/answer.h"
+#include "../../kernels/core/constraint/constraint.h"
+#include "../../kernels/core/seal/model.h"
 #include "fuzz.h"
 
 enum { MOST_STEPS = 24, MOST_FORCED = 40 };

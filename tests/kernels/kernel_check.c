@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/base/kernel.h"
+#include "core/base/isa.h"
 #include "core/base/math.h"
 
 #if defined(__unix__) || defined(__APPLE__)

@@ -1,5 +1,5 @@
 /* libFuzzer: a damaged tokenizer.bin, or the sound one, and a text. */
-#include "../../kernels/core/text/tokenizer.h"
+#include "../../kernels/core/text/encode.h"
 #include "fuzz.h"
 
 static volatile uint32_t text_touched;

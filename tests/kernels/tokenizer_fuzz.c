@@ -1,7 +1,7 @@
 /* Opens damaged copies of a tokenizer.bin and, where one is accepted, tokenizes with it. Prints how many flipped
  * copies were refused and how many worked; a crash is the sanitizers' to report. More steps (steps.c) for a byte of text
  * than a sound file may take abort. */
-#include "../../kernels/core/text/tokenizer.h"
+#include "../../kernels/core/text/encode.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,4 @@
-/* The kernel tables and the choice among them. */
-#include "kernel.h"
+#include "isa.h"
 #include "region.h"
 
 #if TIN_HAVE_AVX2

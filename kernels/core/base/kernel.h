@@ -156,22 +156,9 @@ typedef struct tini_delta {
 /* Computes the tiles [tile_begin, tile_end). */
 typedef void tini_delta_fn(const tini_delta *d, uint32_t tile_begin, uint32_t tile_end);
 
-typedef struct tini_kernels {
-    const char *isa;
-#define TIN_KERNEL(op, type) type *op;
-#include "../../kernels.def"
-} tini_kernels;
-
 /* The scalar functions and the vector versions that this build may hold. */
 #define TIN_KERNEL(op, type) type tini_##op##_scalar;
 #define TIN_KERNEL_IMPL(op, type, isa) type tini_##op##_##isa;
 #include "../../kernels.def"
-
-/* The table of the named set, or the best one this processor runs when isa is NULL; NULL when the set is
- * unknown, not built in, or not supported by this processor. */
-const tini_kernels *tini_kernels_select(const char *isa);
-
-/* The k-th set that this build has and this processor runs, best last; NULL past the end. */
-const tini_kernels *tini_kernels_available(uint32_t k);
 
 #endif

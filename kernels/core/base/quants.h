@@ -2,9 +2,9 @@
 #ifndef TINI_QUANTS_H
 #define TINI_QUANTS_H
 
+#include "formats.h"
 #include "kernel.h"
 #include "math.h"
-#include "../vm/program.h"
 
 #define TINI_QUANTS 256u /* most inputs of a block */
 

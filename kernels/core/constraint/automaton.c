@@ -1,8 +1,7 @@
-/* Opening constraint.bin: nothing that it says is believed afterwards. */
-#include "constraint.h"
+#include "automaton.h"
 #include "../base/error.h"
-#include "trie.h"
 #include "../base/region.h"
+#include "trie.h"
 
 #include <string.h>
 

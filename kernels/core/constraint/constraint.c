@@ -1,6 +1,8 @@
-#include "answer.h"
+#include "constraint.h"
 #include "../base/error.h"
 #include "../base/memory.h"
+#include "../base/region.h"
+#include "../text/encode.h"
 
 #include <string.h>
 
@@ -19,7 +21,7 @@ static tin_status resolve(const tin_model *model, const void *data, size_t size,
     tin_status status = tini_automaton_open(automaton, data, size, error);
     if (status)
         return status;
-    if (!model || !model->trie.header)
+    if (!model || !tini_model_trie(model)->header)
         return tini_fail(
             error, TIN_ERR_UNSUPPORTED,
             "the model's file has no trie.bin, so that answers can't be constrained; build it again");
@@ -49,7 +51,8 @@ static uint32_t count_ends(const tini_tokenizer *tokenizer, uint32_t *ends) {
 static answer_layout plan_answer(const tin_model *model, const tini_automaton *automaton,
                                  const tin_constraint_options *options) {
     tini_matcher matcher = {.automaton = *automaton};
-    uint64_t states = automaton->header->states, words = (model->trie.header->vocab + 31) / 32;
+    const tini_tokenizer *tokenizer = tini_model_tokenizer(model);
+    uint64_t states = automaton->header->states, words = (tini_model_trie(model)->header->vocab + 31) / 32;
     uint64_t places = options->masks + 1, text = TINI_BEFORE_MAX + TINI_RUN_MAX;
     answer_layout l = {0};
     tini_take(&l.total, sizeof(tin_constraint));
@@ -60,10 +63,10 @@ static answer_layout plan_answer(const tin_model *model, const tini_automaton *a
     l.notes = tini_take(&l.total, states);
     l.bits = tini_take(&l.total, words * sizeof(uint32_t));
     l.cache = tini_take(&l.total, places * sizeof(tini_mask));
-    l.ends = tini_take(&l.total, count_ends(&model->tokenizer, NULL) * sizeof(uint32_t));
+    l.ends = tini_take(&l.total, count_ends(tokenizer, NULL) * sizeof(uint32_t));
     l.text = tini_take(&l.total, text);
     l.tokens = tini_take(&l.total, 2 * text * sizeof(int32_t));
-    l.scratch = tini_take(&l.total, tini_tokenize_scratch(&model->tokenizer, text));
+    l.scratch = tini_take(&l.total, tini_tokenize_scratch(tokenizer, text));
     /* The masks, and before there are any the work of checking. */
     uint64_t masks = places * words * sizeof(uint32_t), work = states * (sizeof(uint32_t) + sizeof(uint16_t));
     l.masks = tini_take(&l.total, masks > work ? masks : work);
@@ -93,6 +96,8 @@ tin_status tin_constraint_create(const tin_model *model, const void *data, size_
     tin_status status = resolve(model, data, size, given, &automaton, &options, error);
     if (status)
         return status;
+    const tini_tokenizer *tokenizer = tini_model_tokenizer(model);
+    const tini_trie *trie = tini_model_trie(model);
     answer_layout l = plan_answer(model, &automaton, &options);
     if (!memory || (uintptr_t)memory % TIN_ALIGNMENT || memory_size < l.total)
         return tini_fail(error, TIN_ERR_MEMORY, "the constraint needs %llu bytes aligned to %u",
@@ -108,14 +113,16 @@ tin_status tin_constraint_create(const tin_model *model, const void *data, size_
     uint32_t states = automaton.header->states, *todo = (void *)(base + l.masks);
     status = tini_automaton_check(&automaton, (void *)(todo + states), todo, error);
     if (!status)
-        status = tini_trie_check(&model->trie, &model->tokenizer, error);
+        status = tini_trie_check(trie, tokenizer, error);
     if (status)
         return status;
     c->model = model;
+    c->tokenizer = tokenizer;
+    c->trie = trie;
     c->matcher.automaton = automaton;
     c->matcher.limit = options.depth;
     tini_matcher_place(&c->matcher, base + l.matcher);
-    c->words = (model->trie.header->vocab + 31) / 32;
+    c->words = (trie->header->vocab + 31) / 32;
     c->bits = (void *)(base + l.bits);
     c->masks = options.masks;
     c->cache = (void *)(base + l.cache);
@@ -126,11 +133,11 @@ tin_status tin_constraint_create(const tin_model *model, const void *data, size_
     c->notes = base + l.notes;
     memset(c->notes, 0, states);
     c->ends = (void *)(base + l.ends);
-    c->end_count = count_ends(&model->tokenizer, c->ends);
+    c->end_count = count_ends(tokenizer, c->ends);
     c->text = base + l.text;
     c->tokens = (void *)(base + l.tokens);
     c->scratch = base + l.scratch;
-    c->scratch_size = (size_t)tini_tokenize_scratch(&model->tokenizer, TINI_BEFORE_MAX + TINI_RUN_MAX);
+    c->scratch_size = (size_t)tini_tokenize_scratch(tokenizer, TINI_BEFORE_MAX + TINI_RUN_MAX);
     status = tin_constraint_begin(c, NULL, 0, error);
     if (!status)
         *out = c;
@@ -189,7 +196,7 @@ static int take_bytes(tin_constraint *c, const uint8_t *bytes, uint32_t length, 
 }
 
 tin_status tin_constraint_accept(tin_constraint *c, int32_t token, tin_error *error) {
-    const tini_tokenizer *tokenizer = &c->model->tokenizer;
+    const tini_tokenizer *tokenizer = c->tokenizer;
     if (token < 0 || (uint32_t)token >= tokenizer->header->vocab)
         return tini_fail(error, TIN_ERR_ARGUMENT, "token %d is not in the vocabulary of %u", token,
                          tokenizer->header->vocab);

@@ -1,101 +1,48 @@
-/* A compiled constraint: a push-down automaton over bytes, used where it lies in memory.
- *
- * constraint.bin, little-endian, its parts one after the other without gaps, written by compiler/constraint/:
- *
- *   header    tini_constraint_header (64 bytes)
- *   class_of  uint8[256]                      bytes of one class are alike in every state
- *   states    tini_constraint_state[states]
- *   calls     tini_constraint_call[calls]     those of a state are consecutive
- *   next      uint16[states][classes]         the state after a byte, or TINI_NO_STATE
- *
- * A configuration is a state and a stack of frames (call, how often it was completed). On a byte b, the
- * configurations that follow (state s, stack) are all of these:
- *
- *   1. next[s][class_of[b]], with the stack as it is
- *   2. for each call c of s with b in c.first: what follows (c.enter, stack + frame (c, 0)) on b
- *   3. where s accepts and the stack has a top frame (c, n): n + 1 repetitions are complete, and
- *      a. if n + 1 < c.most, and b in c.first: what follows (c.enter, stack with the frame (c, n + 1) on top) on b
- *      b. if n + 1 >= c.least: what follows (c.leave, stack without the frame) on b
- *
- * The text may end where 3 without a byte leads to a state that accepts with an empty stack. The compiler guarantees,
- * and loading checks, that 2 ends: no c.enter accepts, and no chain of calls without a byte leads back to a state.
- * Counts saturate at `least` where `most` is TINI_NO_END.
- *
- * A control token, which is no text, is four bytes: 0xFF, then its id in 24 bits, the high byte first.
- */
+/* A constraint on its way through an answer: the matcher, the masks of tokens, and what must come next. */
 #ifndef TINI_CONSTRAINT_H
 #define TINI_CONSTRAINT_H
 
-#include "../../include/tin.h"
-
-#define TINI_CONSTRAINT_MAGIC 0x4E4F4354u /* "TCON" */
-#define TINI_CONSTRAINT_VERSION 1u
-#define TINI_NO_STATE 0xFFFFu
-#define TINI_NO_END 0xFFFFFFFFu
-
-typedef struct tini_constraint_header {
-    uint32_t magic, version;
-    uint32_t states, classes, calls;
-    uint32_t start;    /* the first state */
-    uint32_t depth;    /* most frames on the stack; TINI_NO_END where recursion has no bound */
-    uint32_t shortest; /* bytes of the shortest text; that is the first state's distance */
-    uint32_t reserved[8];
-} tini_constraint_header;
-
-typedef struct tini_constraint_state {
-    uint32_t first_call;
-    uint16_t call_count;
-    uint16_t accepts; /* 1: the rule, or the whole text, may end here */
-    uint32_t
-        distance; /* bytes of the shortest way to a state that accepts, calls and what they contain included */
-} tini_constraint_state;
-
-typedef struct tini_constraint_call {
-    uint32_t enter, leave; /* states: the called rule's first, and where to go on after it */
-    uint32_t least, most;  /* how often the rule is repeated, 1 <= least <= most; TINI_NO_END: without end */
-    uint32_t first[8];     /* one bit a byte: those that the rule can begin with */
-} tini_constraint_call;
-
-/* A view of constraint.bin; `data` must stay readable and unchanged as long as it is used. */
-typedef struct tini_automaton {
-    const tini_constraint_header *header;
-    const uint8_t *class_of;
-    const tini_constraint_state *states;
-    const tini_constraint_call *calls;
-    const uint16_t *next;
-    uint8_t *kinds;   /* [states] TINI_STATE_* */
-    uint8_t *loops;   /* [states] the kinds of bytes, as the tree of tokens has them, that change nothing */
-    uint16_t *frames; /* [states] how many frames the shortest way to the end of the state's rule pushes */
-} tini_automaton;
+#include "mask.h"
+#include "matcher.h"
+#include "trie.h"
 
 enum {
-    TINI_STATE_PLAIN = 1, /* bytes are all that matters: neither accepts nor calls, and needs no frame */
-    TINI_STATE_END = 2    /* accepts, and nothing else */
+    TINI_PREFIX_MAX = 256,
+    TINI_RUN_MAX = 512,   /* bytes of a forced run */
+    TINI_BEFORE_MAX = 64, /* bytes of the text before it that tokens are cut by */
+    TINI_RECURSIVE_DEPTH = 64,
+    TINI_DEPTH_MAX = 4096,
+    TINI_MASKS = 64,
+    TINI_MASKS_MAX = 1 << 16
 };
 
-/* Checks every size, count, state, class and call of data[size] (aligned to 4 bytes) and fills the view, but for
- * kinds, loops and frames. Errors: ARGUMENT, FORMAT, VERSION. */
-tin_status tini_automaton_open(tini_automaton *view, const uint8_t *data, size_t size, tin_error *error);
+struct tin_constraint {
+    const tin_model *model;
+    const tini_tokenizer *tokenizer;
+    const tini_trie *trie;
+    tini_matcher matcher;
+    const void *owner; /* the session that has it */
+    tini_config_list now;
+    uint32_t words; /* of a mask: (vocab + 31) / 32 */
+    uint32_t *bits; /* the mask that is told */
+    uint32_t masks, clock;
+    tini_mask *cache; /* [masks + 1]: the last is for what is not worth keeping */
+    uint8_t *notes;   /* [states] TINI_NOTE_* */
+    uint32_t prefix_length, prefix_at;
+    int ended;                 /* an end token was accepted */
+    int32_t state;             /* TIN_CONSTRAINT_* */
+    uint32_t end_count, *ends; /* tokens that end a generation */
+    uint8_t prefix[TINI_PREFIX_MAX];
+    /* For forced runs. */
+    uint8_t *text;   /* [TINI_BEFORE_MAX + TINI_RUN_MAX] */
+    int32_t *tokens; /* [2][TINI_BEFORE_MAX + TINI_RUN_MAX] */
+    void *scratch;   /* of the tokenizer */
+    size_t scratch_size;
+};
 
-/* Checks that no chain of calls leads back to a state without a byte, and that every state's distance is that of a way
- * there is. Fills kinds, loops and frames, for which the caller has set the memory. cursors: [states], todo: [states], for
- * the work, which is in proportion to the data. Errors: FORMAT. */
-tin_status tini_automaton_check(const tini_automaton *view, uint16_t *cursors, uint32_t *todo,
-                                tin_error *error);
-
-/* Saturating: TINI_NO_END is too many to tell. */
-static inline uint32_t tini_add(uint32_t a, uint32_t b) {
-    return a > TINI_NO_END - b ? TINI_NO_END : a + b;
-}
-
-static inline uint32_t tini_times(uint32_t a, uint32_t b) {
-    uint64_t product = (uint64_t)a * b;
-    return product < TINI_NO_END ? (uint32_t)product : TINI_NO_END;
-}
-
-/* A call that needs no frame, since nothing but its own rule's end can follow it. */
-static inline int tini_is_tail(const tini_automaton *view, const tini_constraint_call *call) {
-    return call->most == 1 && (view->kinds[call->leave] & TINI_STATE_END);
+/* Bytes that must come before the constraint's own text begins: a part of the healed prefix. */
+static inline uint32_t tini_prefix_left(const tin_constraint *c) {
+    return c->prefix_length - c->prefix_at;
 }
 
 #endif

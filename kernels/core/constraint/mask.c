@@ -1,6 +1,7 @@
-/* Masks: what a state allows is walked once and kept. */
-#include "answer.h"
+#include "mask.h"
 #include "../base/error.h"
+#include "constraint.h"
+#include "walk.h"
 
 #include <string.h>
 
@@ -76,7 +77,7 @@ static int make_mask(tin_constraint *c, tini_mask *mask, const tini_mask_key *ke
     if (good) {
         mask->need = m->frames[base].need;
         tini_config_list start = {.count = 1, .items = {tini_config(key->state, base)}};
-        tini_walk w = {.m = m, .trie = &c->model->trie, .bits = mask->bits, .bound = UINT32_MAX, .mask = mask};
+        tini_walk w = {.m = m, .trie = c->trie, .bits = mask->bits, .bound = UINT32_MAX, .mask = mask};
         good = tini_walk_all(&w, &start, 1);
     }
     tini_frames_drop(m, floor);
@@ -117,10 +118,10 @@ static uint32_t below_base(tin_constraint *c, const tini_mask *mask, uint32_t fr
 static int follow_escapes(tin_constraint *c, const tini_mask *mask, uint32_t frame, uint32_t bound,
                           uint32_t *visited) {
     tini_matcher *m = &c->matcher;
-    const tini_trie_node *nodes = c->model->trie.nodes;
+    const tini_trie_node *nodes = c->trie->nodes;
     uint32_t floor = m->frame_count;
     int good = 1;
-    tini_walk w = {.m = m, .trie = &c->model->trie, .bits = c->bits, .bound = bound};
+    tini_walk w = {.m = m, .trie = c->trie, .bits = c->bits, .bound = bound};
     for (uint32_t remote = 0; remote < 2; remote++) {
         tini_config_list start = {.count = 0};
         for (uint32_t k = 0; k < mask->escape_count && good; k++) {
@@ -145,7 +146,7 @@ static int follow_escapes(tin_constraint *c, const tini_mask *mask, uint32_t fra
 /* A walk with the whole stack, but not over the ends of the rules that the configuration itself completes. */
 static int walk_whole(tin_constraint *c, uint32_t config, uint32_t bound) {
     tini_config_list start = {.count = 1, .items = {config}};
-    tini_walk w = {.m = &c->matcher, .trie = &c->model->trie, .bits = c->bits, .bound = bound};
+    tini_walk w = {.m = &c->matcher, .trie = c->trie, .bits = c->bits, .bound = bound};
     return tini_walk_all(&w, &start, 1);
 }
 
@@ -197,7 +198,7 @@ static int add_config(tin_constraint *c, uint32_t config, uint32_t bound) {
     if (mask != &c->cache[c->masks])
         mask->used = ++c->clock;
     int good = follow_escapes(c, mask, frame, bound, &visited);
-    if (visited > c->model->trie.header->nodes / 16 && mask->key.base == TINI_OPEN_FRAME)
+    if (visited > c->trie->header->nodes / 16 && mask->key.base == TINI_OPEN_FRAME)
         c->notes[state] = TINI_NOTE_DEEP;
     return good;
 }
@@ -215,8 +216,8 @@ static uint32_t distance_now(const tin_constraint *c) {
 
 /* Tokens along the prefix, and beyond it. */
 static int add_prefix(tin_constraint *c, uint32_t bound) {
-    const tini_trie_node *nodes = c->model->trie.nodes;
-    uint32_t i = 0, end = c->model->trie.header->nodes, depth = 0, left = tini_prefix_left(c);
+    const tini_trie_node *nodes = c->trie->nodes;
+    uint32_t i = 0, end = c->trie->header->nodes, depth = 0, left = tini_prefix_left(c);
     uint32_t beyond = distance_now(c) - left;
     while (i < end && depth < left) {
         if (tini_trie_byte(nodes[i]) != c->prefix[c->prefix_at + depth]) {
@@ -232,14 +233,14 @@ static int add_prefix(tin_constraint *c, uint32_t bound) {
     }
     if (depth < left)
         return 1;
-    tini_walk w = {.m = &c->matcher, .trie = &c->model->trie, .bits = c->bits, .bound = bound};
+    tini_walk w = {.m = &c->matcher, .trie = c->trie, .bits = c->bits, .bound = bound};
     int good = tini_walk_begin(&w, &c->now, 0) && tini_walk_on(&w, i, end, depth);
     tini_walk_end(&w);
     return good;
 }
 
 static void add_aliases(tin_constraint *c) {
-    const tini_trie *trie = &c->model->trie;
+    const tini_trie *trie = c->trie;
     for (uint32_t k = 0; k < trie->header->aliases; k++) {
         tini_trie_alias alias = trie->aliases[k];
         if (c->bits[alias.same >> 5] >> (alias.same & 31) & 1)

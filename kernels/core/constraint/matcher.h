@@ -1,4 +1,4 @@
-/* Where an answer stands in an automaton: the configurations of constraint.h, and sets of them.
+/* Where an answer stands in an automaton: the configurations of automaton.h, and sets of them.
  *
  * A configuration is a state (16 bits) and the frame on top of its stack (16 bits above). Stacks are a tree: a frame
  * knows its parent, and equal frames are one, so that a configuration is equal to another when its number is.
@@ -9,7 +9,7 @@
 #ifndef TINI_MATCHER_H
 #define TINI_MATCHER_H
 
-#include "constraint.h"
+#include "automaton.h"
 
 #define TINI_DONE_STATE 0xFFFEu /* a state that accepts, and nothing else */
 

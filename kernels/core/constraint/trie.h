@@ -94,6 +94,9 @@ const uint8_t *tini_trie_bytes(const tini_tokenizer *tokenizer, uint32_t token, 
  * models answer without a constraint. Errors: FORMAT, VERSION. */
 tin_status tini_trie_open(tini_trie *view, const uint8_t *data, size_t size, tin_error *error);
 
+/* A model's, from seal/model.c. */
+const tini_trie *tini_model_trie(const tin_model *model);
+
 /* Checks every node and alias against the tokenizer, which must be done before any is used. Errors: FORMAT. */
 tin_status tini_trie_check(const tini_trie *view, const tini_tokenizer *tokenizer, tin_error *error);
 

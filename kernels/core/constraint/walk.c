@@ -1,5 +1,4 @@
-/* The tree of tokens and the automaton, walked together. */
-#include "answer.h"
+#include "walk.h"
 
 static int begin_trail(tini_walk *w) {
     tini_sets_reset(w->m);

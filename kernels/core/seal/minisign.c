@@ -1,8 +1,8 @@
 #include "minisign.h"
-#include "blake2b.h"
-#include "ed25519.h"
 #include "../base/error.h"
 #include "../base/region.h"
+#include "blake2b.h"
+#include "ed25519.h"
 
 #include <string.h>
 

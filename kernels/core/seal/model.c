@@ -1,7 +1,7 @@
 #include "model.h"
 #include "../base/error.h"
-#include "../session/selftest.h"
 #include "../vm/recurrent.h"
+#include "prompts.h"
 
 #include <string.h>
 
@@ -80,6 +80,18 @@ tin_status tini_model_agrees(const tin_model *model, tin_error *error) {
                 token);
     }
     return check_selftest(model, error);
+}
+
+const tini_tokenizer *tini_model_tokenizer(const tin_model *model) {
+    return &model->tokenizer;
+}
+
+const tini_turns *tini_model_turns(const tin_model *model) {
+    return &model->turns;
+}
+
+const tini_trie *tini_model_trie(const tin_model *model) {
+    return &model->trie;
 }
 
 static tin_status open_model(tin_model *model, const void *file, size_t size, tin_error *error) {

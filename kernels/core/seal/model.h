@@ -1,11 +1,12 @@
+/* A tin that is open: its entries, checked, and the kernels of the instruction set that was chosen. */
 #ifndef TINI_MODEL_H
 #define TINI_MODEL_H
 
-#include "../base/kernel.h"
-#include "../vm/program.h"
-#include "../text/tokenizer.h"
+#include "../base/isa.h"
 #include "../constraint/trie.h"
+#include "../text/tokenizer.h"
 #include "../text/turns.h"
+#include "../vm/program.h"
 #include "zip.h"
 
 struct tin_model {

@@ -1,8 +1,8 @@
 /* Is a file the one that was sealed? Every byte is held to the manifest: the entries' data to its digests, headers,
  * padding and directory to the one way in which the writer has them, and the manifest itself to a signature. */
 #include "../base/error.h"
-#include "minisign.h"
 #include "../base/region.h"
+#include "minisign.h"
 #include "sha256.h"
 #include "zip.h"
 

@@ -1,6 +1,6 @@
 #include "../base/error.h"
 #include "../base/memory.h"
-#include "session.h"
+#include "generate.h"
 
 #include <string.h>
 

@@ -6,7 +6,10 @@
  * of tokens does not depend on those behind it, so the tokens before p are those of the run cut off at p. What all such
  * cuts have in common is told. Behind white space at a cut the pre-tokenizer may look ahead; the tokens that touch it
  * are not relied on, nor those that touch characters beyond ASCII there, which may be unfinished or white space. */
-#include "../constraint/answer.h"
+#include "../base/region.h"
+#include "../constraint/constraint.h"
+#include "../constraint/walk.h"
+#include "../text/encode.h"
 
 #include <string.h>
 
@@ -69,7 +72,7 @@ typedef struct context {
 } context;
 
 static context find_context(const tin_constraint *c, const int32_t *before, uint32_t count) {
-    const tini_tokenizer *tokenizer = &c->model->tokenizer;
+    const tini_tokenizer *tokenizer = c->tokenizer;
     context found = {before + count, 0, 0};
     while (found.count < count) {
         uint32_t length;
@@ -89,7 +92,7 @@ static void put_context(const tin_constraint *c, const context *before) {
     uint32_t at = 0;
     for (uint32_t k = 0; k < before->count; k++) {
         uint32_t length;
-        const uint8_t *text = tini_token_bytes(&c->model->tokenizer, before->tokens[k], &length);
+        const uint8_t *text = tini_token_bytes(c->tokenizer, before->tokens[k], &length);
         memcpy(c->text + at, text, length);
         at += length;
     }
@@ -100,7 +103,7 @@ static void put_context(const tin_constraint *c, const context *before) {
 static int64_t tokenize(const tin_constraint *c, const context *before, const uint8_t *text, uint32_t length,
                         int32_t *tokens) {
     memcpy(c->text + before->length, text, length);
-    int64_t count = tini_tokenize(&c->model->tokenizer, (const char *)c->text, before->length + length,
+    int64_t count = tini_tokenize(c->tokenizer, (const char *)c->text, before->length + length,
                                   TINI_TEXT_JOINED, tokens, MOST_TEXT, c->scratch, c->scratch_size);
     if (count < before->count || count > MOST_TEXT)
         return -1;
@@ -121,7 +124,7 @@ static int64_t tokenize_first(const tin_constraint *c, context *before, const ui
             return count;
         for (uint32_t drop = (before->count + 1) / 2; drop; drop--) {
             uint32_t bytes;
-            tini_token_bytes(&c->model->tokenizer, *before->tokens++, &bytes);
+            tini_token_bytes(c->tokenizer, *before->tokens++, &bytes);
             before->length -= bytes;
             before->count--;
         }
@@ -130,8 +133,8 @@ static int64_t tokenize_first(const tin_constraint *c, context *before, const ui
 
 /* Whether a token that the automaton allows begins with text[length] and goes on. */
 static int is_crossed(tin_constraint *c, const tini_config_list *after, const uint8_t *text, uint32_t length) {
-    const tini_trie_node *nodes = c->model->trie.nodes;
-    uint32_t i = 0, end = c->model->trie.header->nodes, depth = 0;
+    const tini_trie_node *nodes = c->trie->nodes;
+    uint32_t i = 0, end = c->trie->header->nodes, depth = 0;
     while (depth < length) {
         if (i == end)
             return 0;
@@ -143,7 +146,7 @@ static int is_crossed(tin_constraint *c, const tini_config_list *after, const ui
         i++;
         depth++;
     }
-    tini_walk w = {.m = &c->matcher, .trie = &c->model->trie, .bits = c->bits, .bound = UINT32_MAX, .stop = 1};
+    tini_walk w = {.m = &c->matcher, .trie = c->trie, .bits = c->bits, .bound = UINT32_MAX, .stop = 1};
     int good = tini_walk_begin(&w, after, 0) && tini_walk_on(&w, i, end, depth);
     tini_walk_end(&w);
     c->matcher.full = c->matcher.ambiguous = 0;
@@ -163,7 +166,7 @@ static int64_t keep_common(const tin_constraint *c, const context *before, const
         uint32_t bytes;
         if (k >= count || other[k] != tokens[k])
             return k;
-        tini_token_bytes(&c->model->tokenizer, tokens[k], &bytes);
+        tini_token_bytes(c->tokenizer, tokens[k], &bytes);
         at += bytes;
         if (at > end)
             return k;
@@ -175,7 +178,7 @@ static int64_t keep_common(const tin_constraint *c, const context *before, const
 static int64_t keep_sure(forced_run *r, const context *before, const uint8_t *text, uint32_t length,
                          int64_t count) {
     tin_constraint *c = r->c;
-    uint32_t longest = c->model->trie.header->longest;
+    uint32_t longest = c->trie->header->longest;
     count = keep_common(c, before, text, length, c->tokens, count);
     for (uint32_t p = length > longest ? length - longest : 0; p < length && count; p++)
         if (is_crossed(c, &r->after, text + p, length - p))
@@ -195,7 +198,7 @@ static int32_t control_at(const tini_tokenizer *tokenizer, const uint8_t *bytes)
 /* Copies tokens that spell the run from `at` on, up to one that can't be accepted: a vocabulary may lack bytes. */
 static uint32_t tell(const forced_run *r, uint32_t at, uint32_t end, int64_t count, int32_t *tokens,
                      uint32_t capacity) {
-    const tini_tokenizer *tokenizer = &r->c->model->tokenizer;
+    const tini_tokenizer *tokenizer = r->c->tokenizer;
     uint32_t told = 0;
     for (; told < count && told < capacity; told++) {
         uint32_t length;
@@ -229,7 +232,7 @@ int64_t tin_constraint_forced(tin_constraint *c, const int32_t *before, uint32_t
         made += told;
         if (told < kept)
             break;
-        int32_t control = r.length - end >= 4 ? control_at(&c->model->tokenizer, r.bytes + end) : -1;
+        int32_t control = r.length - end >= 4 ? control_at(c->tokenizer, r.bytes + end) : -1;
         if (control < 0 || made == capacity)
             break;
         tokens[made++] = control;

@@ -1,8 +1,7 @@
 /* Token healing: a prompt may end in the middle of what the model knows as one token, and what follows is then unlikely
  * in these pieces. The last tokens are taken back, and the next generation begins with their text. */
-#include "../constraint/answer.h"
 #include "../base/error.h"
-#include "session.h"
+#include "generate.h"
 
 #include <string.h>
 

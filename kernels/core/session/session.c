@@ -1,6 +1,7 @@
 #include "session.h"
 #include "../base/error.h"
 #include "../base/memory.h"
+#include "generate.h"
 #include "sampler.h"
 
 #include <string.h>

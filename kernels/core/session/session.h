@@ -1,7 +1,9 @@
+/* A conversation on a model: what it computed, what is queued, and the generation under way. Passes, its own or a batch's,
+ * take up its queue; generate.c chooses what follows. */
 #ifndef TINI_SESSION_H
 #define TINI_SESSION_H
 
-#include "../constraint/answer.h"
+#include "../constraint/constraint.h"
 #include "../seal/model.h"
 #include "../vm/pass.h"
 
@@ -99,12 +101,6 @@ static inline uint32_t tini_session_computed(const tin_session *session) {
 static inline uint32_t tini_session_known(const tin_session *session) {
     return session->phase == TINI_READING ? session->count : session->told;
 }
-
-/* Chooses, where that is due, and guesses what follows. 0 when there is no time left for it; where nothing was done yet
- * (worked is 0) it is done all the same. */
-int tini_generate_choose(tin_session *session, const tini_budget *budget, int worked);
-/* Ends a generation: what was not announced is taken back. STATE when that is under way in a batch. */
-tin_status tini_generate_end(tin_session *session, tin_error *error);
 
 /* Sets the session to its first `count` tokens, of which `position` are computed; where their states are not at hand, some
  * are computed again. */

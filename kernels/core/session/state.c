@@ -7,7 +7,7 @@
  */
 #include "../base/error.h"
 #include "../base/hash.h"
-#include "session.h"
+#include "generate.h"
 
 #include <string.h>
 

@@ -1,4 +1,4 @@
-#include "encode.h"
+#include "bpe.h"
 #include "../base/utf8.h"
 
 #include <string.h>

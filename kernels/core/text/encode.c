@@ -1,8 +1,9 @@
-/* Text to tokens: special tokens, normal forms, pieces. */
 #include "encode.h"
+#include "../base/utf8.h"
+#include "bpe.h"
 #include "normalize.h"
 #include "unicode.h"
-#include "../base/utf8.h"
+#include "unigram.h"
 
 #include <string.h>
 

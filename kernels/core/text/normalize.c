@@ -1,7 +1,7 @@
 #include "normalize.h"
+#include "../base/utf8.h"
 #include "nfc.h"
 #include "unicode.h"
-#include "../base/utf8.h"
 
 #include <string.h>
 

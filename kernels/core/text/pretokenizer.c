@@ -1,6 +1,6 @@
 #include "pretokenizer.h"
-#include "unicode.h"
 #include "../base/utf8.h"
+#include "unicode.h"
 
 enum { PAST_TEXT = 8 }; /* the class of what is past the text */
 

@@ -21,12 +21,6 @@
  * A hash has a power of two of slots, about half of them used at most; a search starts at hash >> (32 - log2 slots) and
  * goes on slot by slot, round the end, to one that is TINI_SLOT_EMPTY, of which there is one in any TINI_SLOT_RUN. In the
  * low 22 bits of a slot stands the number, in the high ten the low ten of the hash.
- *
- * The encoding is that of Hugging Face's `tokenizers`: special tokens are cut out first (leftmost, then longest), what
- * is between them is normalized, specials that are said to stand in normalized text are cut out of that, and the rest
- * is cut by the pre-tokenizer. In each piece the leftmost pair of lowest rank is merged until none is left; a unigram
- * model takes the tokens of the highest sum of scores. A character without a token is written as its bytes' tokens or
- * as the unknown token, and left out where the vocabulary has neither.
  */
 #ifndef TINI_TOKENIZER_H
 #define TINI_TOKENIZER_H
@@ -144,21 +138,8 @@ tin_status tini_tokenizer_open(tini_tokenizer *view, const uint8_t *data, size_t
 /* Bytes of the longest token that text_slots have, whose numbers are in range. */
 uint32_t tini_longest_text(const tini_tokenizer *view);
 
-/* Bytes of scratch that tini_tokenize needs for `length` bytes of text, at most TINI_TEXT_MAX; a machine of 32 bits may not
- * have as many. */
-uint64_t tini_tokenize_scratch(const tini_tokenizer *view, uint64_t length);
-
-/* Text to token ids in O(length log length), by bounds that tini_tokenizer_open holds the file to. Returns how many there are, also when that is more than `capacity`
- * (only the first `capacity` are written); ARGUMENT for text over TINI_TEXT_MAX; MEMORY for scratch too small
- * or not aligned to 4 bytes. flags: TIN_TEXT_SPECIAL takes control tokens that stand in the text as such (user
- * tokens always are); without it no text makes a control token. TIN_TEXT_BOS puts the bos token first, if the
- * file says that texts begin with one. */
-int64_t tini_tokenize(const tini_tokenizer *view, const char *text, size_t length, uint32_t flags,
-                      int32_t *tokens, size_t capacity, void *scratch, size_t scratch_size);
-
-/* Takes from text[length] the white space that the special tokens before and after it take; -1: there is none. */
-void tini_special_strip(const tini_tokenizer *view, int32_t before, int32_t after, const uint8_t **text,
-                        size_t *length);
+/* A model's. What a tin_model is made of is known to seal/model.c, which has this function, and above. */
+const tini_tokenizer *tini_model_tokenizer(const tin_model *model);
 
 /* The bytes of a token, in place, not NUL-terminated; NULL for an id out of range. May end inside a character.
  */

@@ -1,5 +1,7 @@
+#include "turns.h"
 #include "../base/error.h"
-#include "../seal/model.h"
+#include "../base/region.h"
+#include "encode.h"
 
 #include <string.h>
 
@@ -372,7 +374,7 @@ static tin_status put_conversation(turn_sink *out, conversation c, int answer) {
 /* The table that the flags ask for. */
 static tin_status pick_table(const tin_model *model, conversation c, uint32_t flags, uint32_t *table,
                              tin_error *error) {
-    const tini_turns_header *h = model->turns.header;
+    const tini_turns_header *h = tini_model_turns(model)->header;
     if (!h)
         return tini_fail(error, TIN_ERR_UNSUPPORTED,
                          "the model has no chat template that could be compiled; "
@@ -388,8 +390,11 @@ static tin_status pick_table(const tin_model *model, conversation c, uint32_t fl
 /* The bytes of the longest run of plain text. */
 static tin_status measure(const tin_model *model, conversation c, uint32_t table, int answer, size_t *longest,
                           tin_error *error) {
-    turn_sink sink = {
-        .tokenizer = &model->tokenizer, .turns = &model->turns, .table = table, .before = -1, .error = error};
+    turn_sink sink = {.tokenizer = tini_model_tokenizer(model),
+                      .turns = tini_model_turns(model),
+                      .table = table,
+                      .before = -1,
+                      .error = error};
     tin_status status = put_conversation(&sink, c, answer);
     *longest = sink.longest;
     return status;
@@ -402,7 +407,7 @@ size_t tin_chat_scratch(const tin_model *model, const tin_message *messages, uin
     int taken = 0;
     if (pick_table(model, c, 0, &table, error))
         return 0;
-    for (table = 0; table < model->turns.header->tables; table++)
+    for (table = 0; table < tini_model_turns(model)->header->tables; table++)
         for (int answer = 0; answer < 2; answer++)
             if (!measure(model, c, table, answer, &length, error)) {
                 taken = 1;
@@ -410,7 +415,7 @@ size_t tin_chat_scratch(const tin_model *model, const tin_message *messages, uin
             }
     if (!taken)
         return 0;
-    uint64_t need = tini_tokenize_scratch(&model->tokenizer, longest) + longest;
+    uint64_t need = tini_tokenize_scratch(tini_model_tokenizer(model), longest) + longest;
     if ((size_t)need == need)
         return (size_t)need;
     tini_fail(
@@ -434,12 +439,12 @@ int64_t tin_chat(const tin_model *model, const tin_message *messages, uint32_t c
         status = measure(model, c, table, answer, &longest, error);
     if (status)
         return status;
-    uint64_t room = tini_tokenize_scratch(&model->tokenizer, longest);
+    uint64_t room = tini_tokenize_scratch(tini_model_tokenizer(model), longest);
     if (!scratch || (uintptr_t)scratch % sizeof(uint32_t) || scratch_size < room + longest)
         return tini_fail(error, TIN_ERR_MEMORY, "the conversation needs %llu bytes of scratch, aligned to %u",
                          (unsigned long long)(room + longest), (uint32_t)sizeof(uint32_t));
-    turn_sink out = {.tokenizer = &model->tokenizer,
-                     .turns = &model->turns,
+    turn_sink out = {.tokenizer = tini_model_tokenizer(model),
+                     .turns = tini_model_turns(model),
                      .table = table,
                      .before = -1,
                      .run = (uint8_t *)scratch + room,

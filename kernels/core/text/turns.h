@@ -118,4 +118,7 @@ typedef struct tini_turns {
  * tini_model_agrees to check. Errors: FORMAT, VERSION. */
 tin_status tini_turns_open(tini_turns *view, const uint8_t *data, size_t size, tin_error *error);
 
+/* A model's, from seal/model.c. */
+const tini_turns *tini_model_turns(const tin_model *model);
+
 #endif

@@ -1,3 +1,4 @@
+/* Rows of a packed tensor as floats: embeddings. */
 #ifndef TINI_EMBED_H
 #define TINI_EMBED_H
 

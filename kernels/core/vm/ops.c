@@ -1,10 +1,8 @@
-/* Running an op. Its work is cut into items by OUTPUT elements, which any threads may take in any order and at any
- * time: no output depends on how items are grouped. */
+#include "ops.h"
+#include "../base/math.h"
+#include "../base/rows.h"
 #include "embed.h"
 #include "experts.h"
-#include "../base/math.h"
-#include "pass.h"
-#include "../base/rows.h"
 
 #include <string.h>
 

@@ -1,5 +1,6 @@
 #include "pass.h"
 #include "../base/memory.h"
+#include "ops.h"
 
 #include <string.h>
 

@@ -3,7 +3,7 @@
 #ifndef TINI_PASS_H
 #define TINI_PASS_H
 
-#include "../base/kernel.h"
+#include "../base/isa.h"
 #include "kv.h"
 #include "program.h"
 #include "recurrent.h"
@@ -76,13 +76,5 @@ uint32_t tini_pass_add(tini_pass *pass, const tini_caches *caches, tini_states *
 
 /* Goes on until the end (1) or until the budget is spent (0). Some work is always done. */
 int tini_pass_run(tini_pass *pass, const tini_budget *budget);
-
-/* ---- What ops.c tells about an op, and does ---- */
-
-/* Items: the smallest parts of the op at hand, by output elements; and about how many multiply-adds each takes. */
-uint32_t tini_op_items(const tini_pass *pass, uint64_t *work);
-
-/* Computes `count` of them from `first` on, on the pass's executor. */
-void tini_op_run(const tini_pass *pass, uint32_t first, uint32_t count, uint64_t work);
 
 #endif

@@ -1,7 +1,7 @@
 #include "program.h"
 #include "../base/error.h"
-#include "experts.h"
 #include "../base/kernel.h"
+#include "experts.h"
 
 TINI_REGION_COLD
 

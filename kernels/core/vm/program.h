@@ -13,18 +13,12 @@
 #define TINI_PROGRAM_H
 
 #include "../../include/tin.h"
+#include "../base/formats.h"
 
 #define TINI_PROGRAM_MAGIC "TINPROG"
 #define TINI_PROGRAM_VERSION 2u
 #define TINI_NONE 0xffffffffu
 #define TINI_MAX_CHUNK 4096u
-
-enum tini_format {
-#define TIN_FORMAT(id, gguf, NAME, name, block, bytes, activations) TINI_FORMAT_##NAME = id,
-#include "../../formats.def"
-#undef TIN_FORMAT
-    TINI_FORMAT_COUNT
-};
 
 enum tini_op_kind {
 #define TIN_OP(number, NAME, name) TINI_OP_##NAME = number,

@@ -15,9 +15,9 @@
 #include <immintrin.h>
 
 #include "../../core/base/kernel.h"
-#include "../../core/vm/program.h"
-#include "scales.h"
+#include "../../core/base/formats.h"
 #include "../scalar/tile.h"
+#include "scales.h"
 #include "store.h"
 
 TINI_REGION_AVX2

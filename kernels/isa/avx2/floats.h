@@ -8,7 +8,7 @@
 #include <immintrin.h>
 
 #include "../../core/base/kernel.h"
-#include "../../core/vm/program.h"
+#include "../../core/base/formats.h"
 #include "../scalar/tile.h"
 #include "store.h"
 

@@ -7,7 +7,7 @@
 #include <immintrin.h>
 
 #include "../../core/base/kernel.h"
-#include "../../core/vm/program.h"
+#include "../../core/base/formats.h"
 #include "../avx2/scales.h"
 #include "../scalar/tile.h"
 #include "store.h"

@@ -7,10 +7,10 @@
 #include <immintrin.h>
 
 #include "../../core/base/kernel.h"
-#include "../../core/vm/program.h"
+#include "../../core/base/formats.h"
 #include "../avx2/scales.h"
-#include "../scalar/tile.h"
 #include "../avx2/store.h"
+#include "../scalar/tile.h"
 
 TINI_REGION_AVXVNNI
 

@@ -1,7 +1,7 @@
 #include "../../core/base/region.h"
 #if TIN_HAVE_NEON
-#include "attention.h"
 #include "attention_q8.h"
+#include "attention.h"
 
 /* Scores are what a Q8_0 matmul makes of the keys, which lie as packed tiles do, and the
  * heads' quantized queries: (sum over blocks in order of (float)(sum of q) * (d * s)), then times the scale. */

@@ -5,7 +5,7 @@
 #ifndef TINI_WASMSIMD_FLOATS_H
 #define TINI_WASMSIMD_FLOATS_H
 
-#include "../../core/vm/program.h"
+#include "../../core/base/formats.h"
 #include "rows.h"
 
 TINI_REGION_WASMSIMD

@@ -1,5 +1,5 @@
 """A slow reader of constraint.bin: what a compiled constraint accepts, by the rules of
-kernels/core/constraint/constraint.h as they stand there, one configuration at a time. No caches, no tail
+kernels/core/constraint/automaton.h as they stand there, one configuration at a time. No caches, no tail
 calls, no bound on the stack."""
 
 from __future__ import annotations

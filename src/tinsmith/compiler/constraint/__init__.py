@@ -1,7 +1,7 @@
 """Constraints: what an answer may be, compiled into a push-down automaton over bytes that the C core walks.
 
 JSON Schema, tools, choices ─┐
-regular expression ──────────┼─▶ Grammar ─▶ automaton ─▶ constraint.bin (kernels/core/constraint/constraint.h)
+regular expression ──────────┼─▶ Grammar ─▶ automaton ─▶ constraint.bin (kernels/core/constraint/automaton.h)
 GBNF, Lark ──────────────────┘
 """
 

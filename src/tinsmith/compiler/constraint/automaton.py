@@ -1,5 +1,5 @@
 """Grammar to constraint.bin, the push-down automaton that the C core walks. Format:
-kernels/core/constraint/constraint.h.
+kernels/core/constraint/automaton.h.
 
 Grammar ─▶ network: one automaton a rule, over bytes and calls
         ─▶ push-down automaton: deterministic; no called rule is empty or begins with itself

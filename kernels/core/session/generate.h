@@ -1,0 +1,22 @@
+/* Choosing tokens inside tin_step, with guesses.
+ *
+ * The queue of a generating session is the token chosen last and then guesses. A pass gives the logits of all of them;
+ * the token chosen after each either is the next guess, which is then known to be right and whose own logits are at
+ * hand, or takes its place, and the rest is forgotten. What is chosen depends on logits and position alone (the draw is
+ * a hash of both seed and position), so the tokens are those of plain decoding, sampled or greedy.
+ *
+ * Under a constraint the logits that it forbids count for nothing, and tokens that must come next are taken up without
+ * logits: they are queued behind the token chosen last, or behind the prompt, and computed with it. The constraint goes
+ * along chosen tokens only, so wrong guesses leave no trace in it. */
+#ifndef TINI_GENERATE_H
+#define TINI_GENERATE_H
+
+#include "session.h"
+
+/* Chooses, where that is due, and guesses what follows. 0 when there is no time left for it; where nothing was done yet
+ * (worked is 0) it is done all the same. */
+int tini_generate_choose(tin_session *session, const tini_budget *budget, int worked);
+/* Ends a generation: what was not announced is taken back. STATE when that is under way in a batch. */
+tin_status tini_generate_end(tin_session *session, tin_error *error);
+
+#endif
