@@ -9,12 +9,10 @@ import pytest
 from gguf import quants
 from kernel_library import (
     FORMATS,
-    KERNELS,
     Q8,
     empty_cache,
     f16_cache,
     halves_at,
-    implementations,
     random_blocks,
 )
 
@@ -409,13 +407,3 @@ def test_isa_choice(lib):
     for name in lib.isas():
         assert lib.c.tini_kernels_select(name.encode())[0].decode() == name
     assert not lib.c.tini_kernels_select(b"avx")
-
-
-def test_kernel_files_and_lines_agree():
-    lines = {(impl.isa, impl.op) for impl in implementations()}
-    defined = {
-        (path.parent.name, path.stem) for path in KERNELS.glob("isa/*/*.c") if path.parent.name != "scalar"
-    }
-    assert lines == defined
-    ops = {impl.op for impl in implementations()}
-    assert ops <= {path.stem for path in KERNELS.glob("isa/scalar/*.c")}

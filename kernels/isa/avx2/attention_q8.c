@@ -2,20 +2,13 @@
 #if TIN_HAVE_AVX2
 #include "attention.h"
 
-/* Bits equal the scalar's for the reasons of attention_f16, and: a key's magnitude, at most 128, times the query's q with the
+/* Bits equal the scalar's for the reasons of attention.h, and: a key's magnitude, at most 128, times the query's q with the
  * key's sign, at most 127, is exact in int16 for two products, at most 32512 together, and their sums in int32. */
-
-typedef struct tini_avx2_q8 {
-    tini_queries s;
-    tini_q8 q[TINI_QUERIES][TINI_HEAD_DIM / TINI_BLOCK];
-    float weights[TINI_QUERIES][TINI_KV_TILE]; /* times the scales of a block of values */
-    size_t group_bytes;
-} tini_avx2_q8;
 
 TINI_REGION_AVX2
 
 /* Scores at 8 positions from `first` on of queries [i, i + queries). */
-TINI_INLINE void tini_avx2_scores_8(tini_avx2_q8 *t, uint32_t i, uint32_t first, const uint32_t queries) {
+TINI_INLINE void tini_avx2_scores_8(tini_q8_queries *t, uint32_t i, uint32_t first, const uint32_t queries) {
     const uint8_t *keys = t->s.keys + first / TINI_TILE * t->group_bytes;
     const uint8_t *ahead = t->s.values + first / 8 * (t->group_bytes / 2);
     const uint32_t half = first % TINI_TILE;
@@ -60,7 +53,7 @@ TINI_INLINE void tini_avx2_scores_8(tini_avx2_q8 *t, uint32_t i, uint32_t first,
         _mm256_storeu_ps(t->s.weights[i + k] + first, score[k]);
 }
 
-static void tini_avx2_scores_q8(tini_avx2_q8 *t) {
+static void tini_avx2_scores_q8(tini_q8_queries *t) {
     for (uint32_t i = 0, n; i < t->s.count; i += n) {
         n = tini_queries_panel(&t->s, i);
         for (uint32_t p = t->s.low & ~7u; p < t->s.high; p += 8)
@@ -83,56 +76,27 @@ static void tini_avx2_scores_q8(tini_avx2_q8 *t) {
     }
 }
 
-static void tini_avx2_outputs_q8(tini_avx2_q8 *t) {
-    tini_queries *s = &t->s;
-    const uint32_t blocks = s->head_dim / TINI_BLOCK, header = blocks * 2 * TINI_TILE;
-    for (uint32_t b = 0; b < blocks; b++) {
-        for (uint32_t p = 0; p < TINI_KV_TILE; p += 8) {
-            const uint8_t *scales = s->values + p / TINI_TILE * t->group_bytes + b * 2 * TINI_TILE;
-            const __m256 d = tini_avx2_halves(scales + p % TINI_TILE * 2);
-            for (uint32_t i = 0; i < s->count; i++)
-                _mm256_storeu_ps(t->weights[i] + p, _mm256_mul_ps(_mm256_loadu_ps(s->weights[i] + p), d));
-        }
-        tini_product m = {.source = TINI_BYTES,
-                          .lanes = TINI_LANES,
-                          .b = s->values + header + b * TINI_BLOCK,
-                          .row_bytes = s->head_dim,
-                          .group_bytes = header,
-                          .ahead = s->ahead + (size_t)b * TINI_KV_TILE * (TINI_BLOCK + 2)};
-        if (s->count > TINI_FEW) {
-            for (uint32_t p = s->low; p < s->high; p++) {
-                const uint8_t *values = m.b + p * m.row_bytes + p / TINI_TILE * m.group_bytes;
-                TINI_UNROLL
-                for (uint32_t e = 0; e < TINI_BLOCK; e += 8)
-                    _mm256_storeu_ps(s->wide[p] + e, tini_avx2_int8(values + e));
-            }
-            m.source = TINI_FLOATS;
-            m.b = (const uint8_t *)s->wide;
-            m.row_bytes = sizeof s->wide[0];
-        }
-        tini_queries_gather(s, &m, (const float (*)[TINI_KV_TILE])t->weights, b * TINI_BLOCK,
-                            tini_product_avx2);
+static void tini_avx2_scale_q8(tini_q8_queries *t, const uint8_t *scales) {
+    for (uint32_t p = 0; p < TINI_KV_TILE; p += 8) {
+        const __m256 d = tini_avx2_halves(scales + p / TINI_TILE * t->group_bytes + p % TINI_TILE * 2);
+        for (uint32_t i = 0; i < t->s.count; i++)
+            _mm256_storeu_ps(t->weights[i] + p, _mm256_mul_ps(_mm256_loadu_ps(t->s.weights[i] + p), d));
+    }
+}
+
+static void tini_avx2_widen_q8(tini_queries *s, const uint8_t *values, size_t row_bytes, size_t skip) {
+    for (uint32_t p = s->low; p < s->high; p++) {
+        const uint8_t *at = values + p * row_bytes + p / TINI_TILE * skip;
+        TINI_UNROLL
+        for (uint32_t e = 0; e < TINI_BLOCK; e += 8)
+            _mm256_storeu_ps(s->wide[p] + e, tini_avx2_int8(at + e));
     }
 }
 
 void tini_attention_q8_avx2(const tini_kv *kv, const tini_attention *a) {
-    const size_t bytes = tini_kv_place_bytes(TIN_KV_Q8, kv->head_dim);
-    tini_avx2_q8 t; /* large: not cleared */
-    tini_queries *s = &t.s;
-    t.group_bytes = TINI_TILE * bytes;
-    for (uint32_t from = 0; from < a->rows * a->heads; from += s->count) {
-        tini_queries_take(s, kv, a, from);
-        for (uint32_t i = 0; i < s->count; i++)
-            tini_quantize_q8_avx2(t.q[i], s->q[i], kv->head_dim);
-        for (uint32_t base = s->first[0] - s->first[0] % TINI_KV_TILE; base <= s->last[s->count - 1];
-             base += TINI_KV_TILE) {
-            tini_queries_tile(s, kv, base, bytes);
-            tini_avx2_scores_q8(&t);
-            tini_weigh_avx2(s, a);
-            tini_avx2_outputs_q8(&t);
-        }
-        tini_queries_finish(s, a);
-    }
+    static const tini_q8_steps steps = {tini_product_avx2, tini_weigh_avx2, tini_avx2_scores_q8,
+                                        tini_avx2_scale_q8, tini_avx2_widen_q8};
+    tini_attention_q8_walk(kv, a, &steps);
 }
 
 TINI_REGION_END

@@ -17,7 +17,7 @@
 #include "../../core/base/kernel.h"
 #include "../../core/base/formats.h"
 #include "../scalar/tile.h"
-#include "scales.h"
+#include "../x86/scales.h"
 #include "store.h"
 
 TINI_REGION_AVX2
@@ -178,7 +178,7 @@ TINI_INLINE __m256i tini_avx2_dot_total(const tini_avx2_sums *sum, __m256i first
 #define TINI_TILES 1
 #define TINI_BEGINS 0
 #define TINI_LEAST 3
-#include "patch.h"
+#include "../x86/patch.h"
 #undef TINI_SET
 #undef TINI_PARTS
 #undef TINI_TILES

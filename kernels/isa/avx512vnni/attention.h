@@ -1,16 +1,15 @@
-/* What the attention kernels share on AVX-512; the functions stand in attention_f16.c. */
+/* What the attention kernels share on AVX-512.
+ *
+ * Bits equal the scalar's: scores have one lane a position and sum over head_dim in order; the weights' 16 partial sums
+ * are one register; outputs have one lane an element and sum over positions in order, of which none is added that
+ * the query does not see. */
 #ifndef TINI_AVX512VNNI_ATTENTION_H
 #define TINI_AVX512VNNI_ATTENTION_H
 
-#include "../avx2/queries.h"
+#include "../x86/attention.h"
 #include "rows.h"
 
-/* A tini_product_fn. */
-void tini_product_avx512vnni(const tini_product *m);
-
-/* Turns the scores of a tile, not yet times the scale, into weights, and sets alpha. A position that is not seen weighs 0, which
- * leaves a partial sum as it was; a query that sees none has alpha = 1 and stays as it was. The largest score does not
- * depend on the order of comparisons, and which zero it is does not matter to exp. */
-void tini_weigh_avx512vnni(tini_queries *s, const tini_attention *a);
+tini_product_fn tini_product_avx512vnni;
+tini_weigh_fn tini_weigh_avx512vnni;
 
 #endif

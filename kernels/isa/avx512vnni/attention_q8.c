@@ -2,20 +2,13 @@
 #if TIN_HAVE_AVX512VNNI
 #include "attention.h"
 
-/* Bits equal the scalar's for the reasons of attention_f16, and: VPDPBUSD adds products of unsigned and signed bytes into int32
+/* Bits equal the scalar's for the reasons of attention.h, and: VPDPBUSD adds products of unsigned and signed bytes into int32
  * without saturation, so the sum over a block, from -128 times the sum of the query's q on, is exact. */
-
-typedef struct tini_avx512_q8 {
-    tini_queries s;
-    tini_q8 q[TINI_QUERIES][TINI_HEAD_DIM / TINI_BLOCK];
-    float weights[TINI_QUERIES][TINI_KV_TILE]; /* times the scales of a block of values */
-    size_t group_bytes;
-} tini_avx512_q8;
 
 TINI_REGION_AVX512VNNI
 
 /* Scores at 32 positions from `first` on of queries [i, i + queries). */
-TINI_INLINE void tini_avx512_scores_32(tini_avx512_q8 *t, uint32_t i, uint32_t first, const uint32_t queries) {
+TINI_INLINE void tini_avx512_scores_32(tini_q8_queries *t, uint32_t i, uint32_t first, const uint32_t queries) {
     const uint8_t *keys = t->s.keys + first / TINI_TILE * t->group_bytes;
     const uint8_t *ahead = t->s.values + first / TINI_TILE * t->group_bytes;
     __m512 score[TINI_PANEL][2];
@@ -60,7 +53,7 @@ TINI_INLINE void tini_avx512_scores_32(tini_avx512_q8 *t, uint32_t i, uint32_t f
     }
 }
 
-static void tini_avx512_scores_q8(tini_avx512_q8 *t) {
+static void tini_avx512_scores_q8(tini_q8_queries *t) {
     for (uint32_t i = 0, n; i < t->s.count; i += n) {
         n = tini_queries_panel(&t->s, i);
         for (uint32_t p = t->s.low & ~31u; p < t->s.high; p += 32)
@@ -83,55 +76,27 @@ static void tini_avx512_scores_q8(tini_avx512_q8 *t) {
     }
 }
 
-static void tini_avx512_outputs_q8(tini_avx512_q8 *t) {
-    tini_queries *s = &t->s;
-    const uint32_t blocks = s->head_dim / TINI_BLOCK, header = blocks * 2 * TINI_TILE;
-    for (uint32_t b = 0; b < blocks; b++) {
-        for (uint32_t g = 0; g < TINI_KV_TILE / TINI_TILE; g++) {
-            const __m512 d = tini_avx512_halves(s->values + g * t->group_bytes + b * 2 * TINI_TILE);
-            for (uint32_t i = 0; i < s->count; i++)
-                _mm512_storeu_ps(t->weights[i] + 16 * g,
-                                 _mm512_mul_ps(_mm512_loadu_ps(s->weights[i] + 16 * g), d));
-        }
-        tini_product m = {.source = TINI_BYTES,
-                          .lanes = TINI_LANES,
-                          .b = s->values + header + b * TINI_BLOCK,
-                          .row_bytes = s->head_dim,
-                          .group_bytes = header,
-                          .ahead = s->ahead + (size_t)b * TINI_KV_TILE * (TINI_BLOCK + 2)};
-        if (s->count > TINI_FEW) {
-            for (uint32_t p = s->low; p < s->high; p++) {
-                const uint8_t *values = m.b + p * m.row_bytes + p / TINI_TILE * m.group_bytes;
-                _mm512_storeu_ps(s->wide[p], tini_avx512_int8(values));
-                _mm512_storeu_ps(s->wide[p] + 16, tini_avx512_int8(values + 16));
-            }
-            m.source = TINI_FLOATS;
-            m.b = (const uint8_t *)s->wide;
-            m.row_bytes = sizeof s->wide[0];
-        }
-        tini_queries_gather(s, &m, (const float (*)[TINI_KV_TILE])t->weights, b * TINI_BLOCK,
-                            tini_product_avx512vnni);
+static void tini_avx512_scale_q8(tini_q8_queries *t, const uint8_t *scales) {
+    for (uint32_t g = 0; g < TINI_KV_TILE / TINI_TILE; g++) {
+        const __m512 d = tini_avx512_halves(scales + g * t->group_bytes);
+        for (uint32_t i = 0; i < t->s.count; i++)
+            _mm512_storeu_ps(t->weights[i] + 16 * g,
+                             _mm512_mul_ps(_mm512_loadu_ps(t->s.weights[i] + 16 * g), d));
+    }
+}
+
+static void tini_avx512_widen_q8(tini_queries *s, const uint8_t *values, size_t row_bytes, size_t skip) {
+    for (uint32_t p = s->low; p < s->high; p++) {
+        const uint8_t *at = values + p * row_bytes + p / TINI_TILE * skip;
+        _mm512_storeu_ps(s->wide[p], tini_avx512_int8(at));
+        _mm512_storeu_ps(s->wide[p] + 16, tini_avx512_int8(at + 16));
     }
 }
 
 void tini_attention_q8_avx512vnni(const tini_kv *kv, const tini_attention *a) {
-    const size_t bytes = tini_kv_place_bytes(TIN_KV_Q8, kv->head_dim);
-    tini_avx512_q8 t; /* large: not cleared */
-    tini_queries *s = &t.s;
-    t.group_bytes = TINI_TILE * bytes;
-    for (uint32_t from = 0; from < a->rows * a->heads; from += s->count) {
-        tini_queries_take(s, kv, a, from);
-        for (uint32_t i = 0; i < s->count; i++)
-            tini_quantize_q8_avx2(t.q[i], s->q[i], kv->head_dim);
-        for (uint32_t base = s->first[0] - s->first[0] % TINI_KV_TILE; base <= s->last[s->count - 1];
-             base += TINI_KV_TILE) {
-            tini_queries_tile(s, kv, base, bytes);
-            tini_avx512_scores_q8(&t);
-            tini_weigh_avx512vnni(s, a);
-            tini_avx512_outputs_q8(&t);
-        }
-        tini_queries_finish(s, a);
-    }
+    static const tini_q8_steps steps = {tini_product_avx512vnni, tini_weigh_avx512vnni, tini_avx512_scores_q8,
+                                        tini_avx512_scale_q8, tini_avx512_widen_q8};
+    tini_attention_q8_walk(kv, a, &steps);
 }
 
 TINI_REGION_END

@@ -8,7 +8,7 @@
 
 #include "../../core/base/kernel.h"
 #include "../../core/base/formats.h"
-#include "../avx2/scales.h"
+#include "../x86/scales.h"
 #include "../scalar/tile.h"
 #include "store.h"
 
@@ -150,7 +150,7 @@ TINI_INLINE __m512i tini_avx512_dot_total(const tini_avx512_sums *sum, __m512i f
 #define TINI_TILES 2
 #define TINI_BEGINS 1
 #define TINI_LEAST 2
-#include "../avx2/patch.h"
+#include "../x86/patch.h"
 #undef TINI_SET
 #undef TINI_PARTS
 #undef TINI_TILES

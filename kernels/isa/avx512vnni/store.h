@@ -7,7 +7,7 @@
 TINI_REGION_AVX512VNNI
 
 /* As tini_tile_store, for `tiles` tiles and `columns` rows of x: y [columns][tiles]. Touches no memory past the
- * outputs. The function stands in matmul_f32.c. */
+ * outputs. */
 void tini_avx512_store(const tini_matmul *m, uint32_t tile, uint32_t t, const __m512 *y, uint32_t tiles,
                        uint32_t columns);
 

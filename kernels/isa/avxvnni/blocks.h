@@ -8,7 +8,7 @@
 
 #include "../../core/base/kernel.h"
 #include "../../core/base/formats.h"
-#include "../avx2/scales.h"
+#include "../x86/scales.h"
 #include "../avx2/store.h"
 #include "../scalar/tile.h"
 
@@ -158,7 +158,7 @@ TINI_INLINE void tini_avxvnni_store(const tini_matmul *m, uint32_t unit, uint32_
 #define TINI_TILES 1
 #define TINI_BEGINS 1
 #define TINI_LEAST 3
-#include "../avx2/patch.h"
+#include "../x86/patch.h"
 #undef TINI_SET
 #undef TINI_PARTS
 #undef TINI_TILES

@@ -9,6 +9,7 @@
 #ifndef TINI_NEON_BLOCKS_H
 #define TINI_NEON_BLOCKS_H
 
+#include "store.h"
 #include "weights.h"
 
 TINI_REGION_NEON

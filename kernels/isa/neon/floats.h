@@ -10,7 +10,7 @@
 #include "../../core/base/kernel.h"
 #include "../../core/base/formats.h"
 #include "../scalar/tile.h"
-#include "rows.h"
+#include "store.h"
 
 TINI_REGION_NEON
 

@@ -4,35 +4,6 @@
 
 TINI_REGION_NEON
 
-void tini_neon_store(const tini_matmul *m, uint32_t first, uint32_t outputs, uint32_t t, uint32_t rows,
-                     const float32x4_t *lanes, uint32_t count) {
-    for (; count && first < m->outputs; count--, lanes++, first += outputs, t += rows) {
-        float *out = m->out + t * m->out_stride + first;
-        const float *bias = m->bias ? m->bias + first : NULL;
-        const float *residual = m->residual ? m->residual + t * m->residual_stride + first : NULL;
-        float32x4_t y = *lanes;
-        if (m->outputs - first >= 4) {
-            if (bias)
-                y = vaddq_f32(y, vld1q_f32(bias));
-            if (residual)
-                y = vaddq_f32(y, vld1q_f32(residual));
-            vst1q_f32(out, y);
-            continue;
-        }
-        float four[4];
-        vst1q_f32(four, y);
-        TINI_NEON_ROLLED
-        for (uint32_t lane = 0; lane < m->outputs - first; lane++) {
-            float x = four[lane];
-            if (bias)
-                x = x + bias[lane];
-            if (residual)
-                x = x + residual[lane];
-            out[lane] = x;
-        }
-    }
-}
-
 void tini_matmul_f32_neon(const tini_matmul *m, uint32_t tile_begin, uint32_t tile_end) {
     tini_neon_float_matmul(m, tile_begin, tile_end, TINI_FORMAT_F32);
 }

@@ -1,4 +1,4 @@
-/* The NEON vocabulary: loads, and storing a matmul's outputs. */
+/* The NEON vocabulary: loads. */
 #ifndef TINI_NEON_ROWS_H
 #define TINI_NEON_ROWS_H
 
@@ -30,11 +30,6 @@ TINI_REGION_NEON
 TINI_INLINE float32x4_t tini_neon_halves(const void *p) {
     return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16((const uint16_t *)p)));
 }
-
-/* As tini_tile_store, for the four outputs in each of lanes[count]: those of number k are outputs first + k * outputs ..,
- * of row t + k * rows. Touches no memory past the outputs. In matmul_f32.c. */
-TINI_NEON_ONCE void tini_neon_store(const tini_matmul *m, uint32_t first, uint32_t outputs, uint32_t t,
-                                    uint32_t rows, const float32x4_t *lanes, uint32_t count);
 
 TINI_REGION_END
 

@@ -5,6 +5,7 @@
 #ifndef TINI_NEONDOT_BLOCKS_H
 #define TINI_NEONDOT_BLOCKS_H
 
+#include "../neon/store.h"
 #include "../neon/weights.h"
 
 enum { TINI_NEONDOT_COLUMNS = 12 };

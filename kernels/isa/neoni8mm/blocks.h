@@ -7,6 +7,7 @@
 #ifndef TINI_NEONI8MM_BLOCKS_H
 #define TINI_NEONI8MM_BLOCKS_H
 
+#include "../neon/store.h"
 #include "../neon/weights.h"
 
 enum { TINI_NEONI8MM_PAIRS = 4 };

@@ -1,9 +1,9 @@
 /* The small scales of a super-block, for a tile's 16 rows at once. */
-#ifndef TINI_AVX2_SCALES_H
-#define TINI_AVX2_SCALES_H
+#ifndef TINI_X86_SCALES_H
+#define TINI_X86_SCALES_H
 
 #include "../../core/base/quants.h"
-#include "rows.h"
+#include "../avx2/rows.h"
 
 TINI_REGION_AVX2
 

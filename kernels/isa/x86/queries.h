@@ -3,9 +3,9 @@
  * A tile's keys, and then its values, are widened once into `wide`, and each register of it that is loaded serves a panel of
  * up to six queries, of one row or of several. Where the queries of a panel see different positions, those that all see are
  * added together and the others query by query, before or after, so that each query adds its own in order and no
- * other. The functions stand in attention_f16.c. */
-#ifndef TINI_AVX2_QUERIES_H
-#define TINI_AVX2_QUERIES_H
+ * other. */
+#ifndef TINI_X86_QUERIES_H
+#define TINI_X86_QUERIES_H
 
 #include <string.h>
 
@@ -21,9 +21,9 @@ enum {
     TINI_OUTPUTS = 3072, /* floats of all the accumulators */
 };
 
-/* Query n of a call is row n / heads, head n % heads. */
+/* Query n of a call is row n / heads, head n % heads. Aligned, so that no register lies in two cache lines. */
 typedef struct tini_queries {
-    float wide[TINI_KV_TILE][TINI_WIDE];              /* [element][position] or [position][element] */
+    _Alignas(64) float wide[TINI_KV_TILE][TINI_WIDE]; /* [element][position] or [position][element] */
     float acc[TINI_OUTPUTS];                          /* [query][stride] */
     float weights[TINI_QUERIES][TINI_KV_TILE];        /* of this tile: scores, then exp(score - maximum) */
     float lanes[TINI_QUERIES][16];                    /* the partial sums of the weights */
