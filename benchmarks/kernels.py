@@ -43,8 +43,11 @@ class Case(NamedTuple):
 
 def build(folder: Path, compiler: str) -> Library:
     kernels = ROOT / "kernels"
-    packing = set(kernels.glob("pack/*.c")) - {kernels / "pack/trie.c", kernels / "pack/vocabulary.c"}
-    sources = [*sorted(kernels.glob("isa/*/*.c")), kernels / "core/base/isa.c", *sorted(packing)]
+    sources = [
+        *sorted(kernels.glob("isa/*/*.c")),
+        kernels / "core/base/isa.c",
+        *sorted(kernels.glob("pack/*.c")),
+    ]
     flags = ["-std=c11", "-O3", "-ffp-contract=off", "-shared", "-fPIC"]
     path = folder / "kernels.so"
     command = [compiler, *flags, *map(str, sources), str(ROOT / "benchmarks/kernels.c"), "-o", str(path)]

@@ -1,7 +1,7 @@
 #include "module.h"
 
-#include "pack/trie.h"
-#include "pack/vocabulary.h"
+#include "writer/trie.h"
+#include "writer/vocabulary.h"
 
 #include <string.h>
 

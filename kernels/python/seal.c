@@ -2,7 +2,7 @@
 #include "module.h"
 
 #include "core/seal/minisign.h"
-#include "pack/sign.h"
+#include "writer/sign.h"
 
 static PyObject *done(PyObject *module, tin_status status, const tin_error *error) {
     if (!status)

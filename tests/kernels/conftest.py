@@ -22,10 +22,7 @@ SOURCES = [
     *sorted(KERNELS.glob("isa/*/*.c")),
     KERNELS / "core/base/isa.c",
     KERNELS / "core/vm/embed.c",
-    # Not those that call the core: they read a vocabulary with its tokenizer, and sign.
-    *sorted(
-        set(KERNELS.glob("pack/*.c")) - {KERNELS / f"pack/{name}.c" for name in ("trie", "vocabulary", "sign")}
-    ),
+    *sorted(KERNELS.glob("pack/*.c")),
 ]
 
 

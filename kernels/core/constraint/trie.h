@@ -1,6 +1,6 @@
 /* The vocabulary as a tree of bytes, used where it lies in memory: what a constraint's masks are walked over.
  *
- * trie.bin, little-endian, its parts one after the other without gaps, written by pack/trie.c:
+ * trie.bin, little-endian, its parts one after the other without gaps, written by writer/trie.c:
  *
  *   header    tini_trie_header (32 bytes)
  *   first     uint32[257]                the nodes of the tokens that begin with byte b are first[b] .. first[b + 1)

@@ -66,14 +66,14 @@ static void ed_select(ed_field out, const ed_field b, int64_t choose) {
         out[i] ^= -choose & (out[i] ^ b[i]);
 }
 
-static void ed_unpack(ed_field out, const uint8_t bytes[32]) {
+static void ed_load(ed_field out, const uint8_t bytes[32]) {
     for (int i = 0; i < 16; i++)
         out[i] = bytes[2 * i] | (int64_t)bytes[2 * i + 1] << 8;
     out[15] &= 0x7fff;
 }
 
 /* The one form below 2^255 - 19. */
-static void ed_pack(uint8_t bytes[32], const ed_field a) {
+static void ed_store(uint8_t bytes[32], const ed_field a) {
     ed_field t, less;
     memcpy(t, a, sizeof t);
     for (int i = 0; i < 3; i++)
@@ -98,14 +98,14 @@ static void ed_pack(uint8_t bytes[32], const ed_field a) {
 
 static int ed_equal(const ed_field a, const ed_field b) {
     uint8_t x[32], y[32];
-    ed_pack(x, a);
-    ed_pack(y, b);
+    ed_store(x, a);
+    ed_store(y, b);
     return !memcmp(x, y, 32);
 }
 
 static int ed_odd(const ed_field a) {
     uint8_t bytes[32];
-    ed_pack(bytes, a);
+    ed_store(bytes, a);
     return bytes[0] & 1;
 }
 
@@ -186,7 +186,7 @@ static void ed_encode(uint8_t bytes[32], const ed_point *p) {
     ed_power(inverse, p->z, 254, 2, 4); /* to the p - 2 */
     ed_multiply(x, p->x, inverse);
     ed_multiply(y, p->y, inverse);
-    ed_pack(bytes, y);
+    ed_store(bytes, y);
     bytes[31] = (uint8_t)(bytes[31] | ed_odd(x) << 7);
 }
 
@@ -194,8 +194,8 @@ static void ed_encode(uint8_t bytes[32], const ed_point *p) {
 static int ed_decode(ed_point *p, const uint8_t bytes[32]) {
     uint8_t again[32];
     int odd = bytes[31] >> 7;
-    ed_unpack(p->y, bytes);
-    ed_pack(again, p->y);
+    ed_load(p->y, bytes);
+    ed_store(again, p->y);
     again[31] = (uint8_t)(again[31] | odd << 7);
     if (memcmp(again, bytes, 32))
         return 0;

@@ -1,7 +1,7 @@
 /* Byte-pair encoding and unigram tokenizers over a tokenizer.bin, used where it lies in memory.
  *
  * tokenizer.bin, little-endian, its parts one after the other without gaps, written by compiler/tokenizer.py and
- * pack/vocabulary.c:
+ * writer/vocabulary.c:
  *
  *   header       tini_tokenizer_header (80 bytes)
  *   scores       double[vocab + 1]     unigram only: log probabilities; the last is that of an unknown character

@@ -1,6 +1,6 @@
 /* The build side of tokenizer.bin (core/text/tokenizer.h). */
-#ifndef TINI_PACK_VOCABULARY_H
-#define TINI_PACK_VOCABULARY_H
+#ifndef TINI_WRITER_VOCABULARY_H
+#define TINI_WRITER_VOCABULARY_H
 
 #include "../core/text/tokenizer.h"
 

@@ -1,4 +1,4 @@
-/* A session's state handed to another session, or to bytes and back. Saved bytes, little-endian, without gaps:
+/* A session handed to another one, or to bytes and back. Saved bytes, little-endian, without gaps:
  *
  *   saved_header
  *   tokens   int32 [count]

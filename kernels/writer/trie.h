@@ -1,6 +1,6 @@
 /* The build side of trie.bin (core/constraint/trie.h). */
-#ifndef TINI_PACK_TRIE_H
-#define TINI_PACK_TRIE_H
+#ifndef TINI_WRITER_TRIE_H
+#define TINI_WRITER_TRIE_H
 
 #include "../core/constraint/trie.h"
 

@@ -1,6 +1,6 @@
 #include "vocabulary.h"
-#include "../core/text/bpe.h"
 #include "../core/base/error.h"
+#include "../core/text/bpe.h"
 
 #include <string.h>
 
