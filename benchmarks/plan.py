@@ -27,7 +27,8 @@ from typing import Any
 from random_model import random_spec
 
 import tinsmith
-from tinsmith import _core, build, compiler, hub, models, plan
+from tinsmith import _core, compiler, hub, models, plan
+from tinsmith.pipeline import build
 from tinsmith.plan import contents, host, speed
 from tinsmith.progress import PlainDisplay
 

@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from test_pipeline import CHATML, RECIPE, SAMPLE
 from tiny_models import tiny_spec
 
-from test_pipeline import CHATML, RECIPE, SAMPLE
 from tinsmith import models
 from tinsmith.formats.minisign import SecretKey, write_keys
 from tinsmith.formats.tin import Tin

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 from tiny_models import tiny_spec
 
-from tinsmith import constraints, models
+from tinsmith import models
 from tinsmith.compiler import build_tin
 from tinsmith.models import family
-from tinsmith.recipe import Constraint
+from tinsmith.pipeline import constraint as constraints
+from tinsmith.pipeline.recipe import Constraint
 
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"

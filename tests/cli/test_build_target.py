@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from tiny_models import tiny_spec
 
-from tinsmith import models, recipe
+from tinsmith import models
 from tinsmith.cli import main
 from tinsmith.errors import RecipeError
+from tinsmith.pipeline import recipe
 from tinsmith.plan import contents
 
 BOARD = 'inherits = "cortex-m7"\n[memory]\n{what}\n[source]\nmemory = "a test"\n'

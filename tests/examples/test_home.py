@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from tinsmith import recipe
 from tinsmith.data.readers import Example, read_jsonl
 from tinsmith.data.splits import normalize, shared_inputs
+from tinsmith.pipeline import recipe
 
 pytest.importorskip("hassil")
 pytest.importorskip("home_assistant_intents")

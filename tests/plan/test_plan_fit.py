@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from tiny_models import tiny_spec
 
-from tinsmith import _core, build, progress, targets
+from tinsmith import _core, progress, targets
 from tinsmith.errors import InputError
 from tinsmith.files import map_file
 from tinsmith.models.spec import Spec
+from tinsmith.pipeline import build
 from tinsmith.plan import Options, fit, memory_of
 from tinsmith.plan.contents import Base
 

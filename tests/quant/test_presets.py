@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from tiny_models import cases, config_of, tiny_spec, tiny_tokenizer
 
-from tinsmith import _core, models, quant, recipe
+from tinsmith import _core, models, quant
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.formats import gguf
 from tinsmith.models import Spec, Tensor, family
+from tinsmith.pipeline import recipe
 
 
 @pytest.fixture

@@ -128,7 +128,7 @@ def test_budgets_are_kept(search: auto.Search, budget: Budget) -> None:
 def test_the_file_is_as_large_as_was_said_and_holds_the_choice(
     spec: Spec, search: auto.Search, tmp_path: Path
 ) -> None:
-    from tinsmith import build
+    from tinsmith.pipeline import build
 
     limit = search.frame.overhead + search.frame.weights * 6 // 8
     point = search.measured(search.choose(Budget(max_size=limit)))

@@ -17,7 +17,7 @@ from tinsmith import models
 from tinsmith.data.readers import Example
 from tinsmith.errors import DataError, InputError
 from tinsmith.models.spec import Spec
-from tinsmith.recipe import Scratch
+from tinsmith.pipeline.recipe import Scratch
 from tinsmith.train import importance, scratch
 from tinsmith.train.options import Step, TrainOptions, default_scratch_rate
 from tinsmith.train.sequences import text_sequences

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from tinsmith.cli._command import Args, flag, option
 from tinsmith.cli._types import File, Folder, Number, Size
 from tinsmith.errors import InputError
-from tinsmith.recipe import AUTO, BUDGETS
+from tinsmith.pipeline.recipe import AUTO, BUDGETS
 
 if TYPE_CHECKING:
-    from tinsmith.fitting import Chosen
     from tinsmith.models.spec import Spec
+    from tinsmith.pipeline.auto import Chosen
     from tinsmith.progress import Display
     from tinsmith.search.budget import Budget
     from tinsmith.targets import Target
@@ -70,7 +70,7 @@ def check(args: Args, formats: Sequence[str]) -> None:
 
 def budget(args: Args, room: int | None, devices: Sequence[Target]) -> Budget:
     """devices: that are built for; room: bytes that the matrices may take in them."""
-    from tinsmith import fitting
+    from tinsmith.pipeline import auto as fitting
     from tinsmith.search.budget import Budget
 
     return Budget(
@@ -98,7 +98,7 @@ def search(
 ) -> Chosen:
     """Finds what the flags ask for, and shows the front. overhead: as for Search; room, devices: as for
     budget."""
-    from tinsmith import fitting
+    from tinsmith.pipeline import auto as fitting
     from tinsmith.search import auto, text
 
     wanted = budget(args, room, devices)

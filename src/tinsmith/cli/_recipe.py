@@ -8,7 +8,7 @@ from tinsmith.cli._command import Args, argument, option
 from tinsmith.cli._types import File, Folder
 
 if TYPE_CHECKING:
-    from tinsmith.stages import Run
+    from tinsmith.pipeline.run import Run
 
 
 PARAMETERS = [
@@ -19,6 +19,8 @@ PARAMETERS = [
 
 def run_to(goal: str, args: Args) -> Run:
     """Brings one stage of the recipe, and the stages it needs, up to date."""
-    from tinsmith import pipeline, progress, recipe
+    from tinsmith import progress
+    from tinsmith.pipeline import recipe
+    from tinsmith.pipeline import stages as pipeline
 
     return pipeline.make(recipe.load(args.recipe), args.out, progress.display(), goal)

@@ -13,7 +13,7 @@ from tinsmith.cli._command import Args, argument, one_of, option
 from tinsmith.cli._types import Device, File, Folder, Format, Whole, base_names
 from tinsmith.errors import InputError
 from tinsmith.formats.tin import BILL
-from tinsmith.recipe import AUTO, FORMATS, Build
+from tinsmith.pipeline.recipe import AUTO, FORMATS, Build
 
 if TYPE_CHECKING:
     from tinsmith.targets import Target
@@ -111,7 +111,9 @@ def _runtimes(devices: Sequence[Target], built: Sequence[Path]) -> list[Path]:
 
 
 def _from_recipe(args: Args) -> list[Path]:
-    from tinsmith import pipeline, progress, recipe
+    from tinsmith import progress
+    from tinsmith.pipeline import recipe
+    from tinsmith.pipeline import stages as pipeline
 
     done = pipeline.make(recipe.load(args.source, args.targets), args.out, progress.display(), "build")
     facts = done.facts("build")
@@ -123,12 +125,14 @@ def _from_recipe(args: Args) -> list[Path]:
 
 
 def _from_model(args: Args) -> list[Path]:
-    from tinsmith import build, constraints, hub, models, progress, targets
+    from tinsmith import hub, models, progress, targets
     from tinsmith.formats import imatrix
     from tinsmith.models.chat_template import dated
+    from tinsmith.pipeline import build
+    from tinsmith.pipeline import constraint as constraints
+    from tinsmith.pipeline.recipe import Constraint
     from tinsmith.plan import fit
     from tinsmith.plan.contents import Base
-    from tinsmith.recipe import Constraint
 
     devices = [targets.find(name) for name in args.targets]
     formats = list(args.formats or targets.formats(devices) or Build.formats)

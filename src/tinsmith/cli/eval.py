@@ -11,7 +11,7 @@ PARAMETERS = _recipe.PARAMETERS
 
 
 def run(args: Args) -> int:
-    from tinsmith.evaluate import report
+    from tinsmith.pipeline import report
 
     print(report.table(_recipe.run_to("evaluate", args).facts("evaluate")["systems"]))
     return 0

@@ -12,7 +12,7 @@ PARAMETERS = _recipe.PARAMETERS
 
 
 def run(args: Args) -> int:
-    from tinsmith.evaluate import report
+    from tinsmith.pipeline import report
 
     done = _recipe.run_to("report", args)
     document = reading.read_table(done.folder / "report.json")

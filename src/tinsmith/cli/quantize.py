@@ -9,7 +9,7 @@ from typing import Any
 from tinsmith.cli import _budget
 from tinsmith.cli._command import Args, argument, flag, option
 from tinsmith.cli._types import File, Format, Whole
-from tinsmith.recipe import AUTO, FORMATS
+from tinsmith.pipeline.recipe import AUTO, FORMATS
 
 HELP = "write a GGUF file in another weight format"
 SECTION = "build"
@@ -94,7 +94,8 @@ def _file(
 def _folder(
     source: Path, out: Path, preset: Any, importance: dict[str, bytes], threads: int, feedback: Any = None
 ) -> None:
-    from tinsmith import build, models, progress
+    from tinsmith import models, progress
+    from tinsmith.pipeline import build
 
     spec = models.load(source)
     build.write_gguf(spec, out, preset, progress.display(), build.by_role(spec, importance), threads, feedback)

@@ -15,7 +15,7 @@ PARAMETERS = [
 
 
 def run(args: Args) -> int:
-    from tinsmith import recipe
+    from tinsmith.pipeline import recipe
 
     scratch = recipe.load(args.recipe).scratch
     if args.from_scratch and not scratch:

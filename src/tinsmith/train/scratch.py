@@ -20,7 +20,7 @@ from tinsmith.train.vocabulary import train_tokenizer
 
 if TYPE_CHECKING:
     from tinsmith.models.llama import LlamaHyper
-    from tinsmith.recipe import Scratch
+    from tinsmith.pipeline.recipe import Scratch
 
 TRAINED = "trained"  # the folder in out_dir
 # ChatML, written so that nothing but the roles and their texts is in it.

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tinsmith.data.readers import Example
-from tinsmith.data.tasks import Message, Task
 from tinsmith.errors import DataError, InputError
 from tinsmith.models.chat_template import render, special_tokens, thinking_switch
 from tinsmith.models.spec import Spec, Tokenizer
+from tinsmith.tasks import Message, Task
 
 Encode = Callable[[str], list[int]]
 

@@ -10,7 +10,7 @@ from tinsmith.models import family
 from tinsmith.models.llama import LlamaHyper
 
 if TYPE_CHECKING:
-    from tinsmith.recipe import Scratch
+    from tinsmith.pipeline.recipe import Scratch
 
 STEP = 32  # every width is a multiple of it: the block of Q8_0 and Q4_0
 _WIDTHS = range(64, 1025, 32)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from tinsmith import _core, files, reading
 from tinsmith.errors import ConstraintError, DataError, FormatError, InputError, RuntimeFault
 from tinsmith.formats.tin import CONSTRAINT
-from tinsmith.recipe import LABELS, SOURCES, Recipe
-from tinsmith.recipe import Constraint as Table
+from tinsmith.pipeline.recipe import LABELS, SOURCES, Recipe
+from tinsmith.pipeline.recipe import Constraint as Table
 from tinsmith.runtime import constraints
 
 if TYPE_CHECKING:

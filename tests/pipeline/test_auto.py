@@ -12,9 +12,12 @@ pytest.importorskip("torch")
 
 from tiny_models import tiny_spec
 
-from tinsmith import build, cli, fitting, models, pipeline, plan, progress, recipe, targets
+from tinsmith import cli, models, plan, progress, targets
 from tinsmith.errors import RecipeError
 from tinsmith.models import family
+from tinsmith.pipeline import auto as fitting
+from tinsmith.pipeline import build, recipe
+from tinsmith.pipeline import stages as pipeline
 from tinsmith.plan import fit
 from tinsmith.plan.contents import Base, of_tin
 from tinsmith.plan.memory import Options

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith import files
-from tinsmith.build import data_digests
 from tinsmith.errors import MissingExtraError
 from tinsmith.evaluate import curve, metrics
 from tinsmith.evaluate.answers import Answer, read_answers
-from tinsmith.evaluate.run import baseline_items, constrained, labels, test_items
-from tinsmith.stages import Made, Run, machine, versions
+from tinsmith.pipeline.build import data_digests
+from tinsmith.pipeline.measure import baseline_items, constrained, labels, test_items
+from tinsmith.pipeline.run import Made, Run, machine, versions
 
 if TYPE_CHECKING:
     from markupsafe import Markup

@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinsmith import dataset
 from tinsmith.evaluate import metrics, systems
 from tinsmith.evaluate.answers import Answer, AnswerFile, Item, Job
 from tinsmith.evaluate.baselines import Prompts, Retriever, stratified
 from tinsmith.evaluate.systems import Outcome
-from tinsmith.stages import Made, Run
+from tinsmith.pipeline import data as dataset
+from tinsmith.pipeline.run import Made, Run
 
 if TYPE_CHECKING:
     from tinsmith.data.readers import Example

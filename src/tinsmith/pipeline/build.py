@@ -9,13 +9,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinsmith import __version__, dataset, files, fitting, hub
+from tinsmith import __version__, files, hub
 from tinsmith.errors import FormatError, InputError
 from tinsmith.formats.sbom import Bill, Source
 from tinsmith.formats.tin import BILL, CONSTRAINT, RECIPE
+from tinsmith.pipeline import auto as fitting
+from tinsmith.pipeline import data as dataset
+from tinsmith.pipeline.recipe import AUTO
+from tinsmith.pipeline.run import Made, Run
 from tinsmith.progress import Display, transfer
-from tinsmith.recipe import AUTO
-from tinsmith.stages import Made, Run
 
 if TYPE_CHECKING:
     from tinsmith.models.spec import Buffer, Spec

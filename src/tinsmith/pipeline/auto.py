@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinsmith import dataset, files
+from tinsmith import files
+from tinsmith.pipeline import data as dataset
 
 if TYPE_CHECKING:
     from tinsmith.models.spec import Spec
+    from tinsmith.pipeline.run import Run
     from tinsmith.progress import Display
     from tinsmith.quant.model import Feedback
     from tinsmith.quant.presets import Mix
     from tinsmith.search.auto import Point, Search
     from tinsmith.search.budget import Budget
-    from tinsmith.stages import Run
     from tinsmith.targets import Target
 
 FOLDER = "search"  # of a run: what was measured
@@ -61,7 +62,7 @@ def of_run(run: Run, spec: Spec) -> Chosen:
     if stated["min_accuracy"] is not None:
         accuracy = _Answers(run, spec, search).accuracy
     if run.recipe.build.target:
-        from tinsmith import build
+        from tinsmith.pipeline import build
 
         stated["memory"] = least(stated["memory"], build.room(run, spec))
         stated["bandwidth"] = stated["bandwidth"] or bandwidth(build.devices(run))
@@ -105,7 +106,7 @@ class _Answers:
         self.exact = self._exact("float", run.folder / "merged", run.facts("merge")["sha256"])
 
     def accuracy(self, point: Point) -> float:
-        from tinsmith import build
+        from tinsmith.pipeline import build
 
         path = self.run.folder / FOLDER / "candidate.gguf"
         feedback = self.search.feedback.by_role if self.search.feedback else None
@@ -118,7 +119,7 @@ class _Answers:
         """The share of exact answers, out of the run's own worker."""
         from tinsmith.evaluate import systems
         from tinsmith.evaluate.answers import Item, Job
-        from tinsmith.evaluate.run import labels
+        from tinsmith.pipeline.measure import labels
 
         run, settings = self.run, self.run.recipe.eval
         items = [Item(dataset.conversation(run, example)) for example in self.examples]

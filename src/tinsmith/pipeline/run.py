@@ -26,8 +26,8 @@ from typing import Any, TextIO
 
 from tinsmith import __version__, files, reading
 from tinsmith.errors import FormatError, InputError
+from tinsmith.pipeline.recipe import Recipe
 from tinsmith.progress import Display, clock
-from tinsmith.recipe import Recipe
 
 LOCK = ".tinsmith.lock"
 PACKAGES = ("torch", "transformers", "tokenizers", "peft", "numpy", "bm25s", "jinja2")

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from tinsmith.data.readers import Example
-from tinsmith.evaluate import metrics, report
+from tinsmith.evaluate import metrics
 from tinsmith.evaluate.answers import Answer
+from tinsmith.pipeline import report
 
 PARTS = ("seen", "unseen_both", "unseen_combination", "unseen_template", "unseen_value")
 NAMES = ("HassLightSet", "HassTurnOn", "HassTurnOff", "HassClimateSetTemperature", "HassMediaSearchAndPlay")

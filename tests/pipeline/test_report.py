@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from tinsmith.data.readers import Example
-from tinsmith.evaluate import curve, metrics, report
+from tinsmith.evaluate import curve, metrics
 from tinsmith.evaluate.answers import Answer
+from tinsmith.pipeline import report
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from tinsmith import build
-from tinsmith.evaluate.run import constrained
 from tinsmith.formats import tin
 from tinsmith.formats.sbom import Source
-from tinsmith.stages import Made, Run
+from tinsmith.pipeline import build
+from tinsmith.pipeline.measure import constrained
+from tinsmith.pipeline.run import Made, Run
 
 # Of a system in report.json. Times are left out: they are a machine's, and no two runs would give one file.
 FIGURES = ("items", "valid", "function", "exact", "equivalent", "exact_interval", "parts")

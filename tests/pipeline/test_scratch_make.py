@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 import tinsmith
-from tinsmith import cli, models, pipeline
+from tinsmith import cli, models
 from tinsmith.models import chat_template
+from tinsmith.pipeline import stages as pipeline
 
 RECIPE = """\
 [scratch]

@@ -4,8 +4,8 @@ import pytest
 
 from tinsmith.data.readers import Example
 from tinsmith.data.splits import normalize, shared_inputs
-from tinsmith.data.tasks import Task
 from tinsmith.errors import UnsupportedError
+from tinsmith.tasks import Task
 
 
 def test_a_system_prompt_comes_first_or_not_at_all() -> None:

@@ -10,12 +10,14 @@ import pytest
 from tiny_models import tiny_spec
 
 import tinsmith
-from tinsmith import constraints, models, recipe
+from tinsmith import models
 from tinsmith.compiler.constraint.regex import compile_regex
 from tinsmith.data.readers import Example
 from tinsmith.errors import ConstraintError, DataError, FormatError, InputError
 from tinsmith.models import family
-from tinsmith.recipe import Constraint
+from tinsmith.pipeline import constraint as constraints
+from tinsmith.pipeline import recipe
+from tinsmith.pipeline.recipe import Constraint
 
 TOOLS = [
     {

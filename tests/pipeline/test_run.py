@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from tinsmith import recipe, stages
 from tinsmith.errors import FormatError, InputError
-from tinsmith.stages import Made, Run, Stage
+from tinsmith.pipeline import recipe
+from tinsmith.pipeline import run as stages
+from tinsmith.pipeline.run import Made, Run, Stage
 
 RECIPE = '[base]\nmodel = "b"\n[data]\ntrain = "a"\nvalidation = "a"\ntest = "a"\n'
 
@@ -203,8 +204,9 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 sys.path[:0] = {path!r}
-from test_stages import Chain
-from tinsmith import files, recipe
+from test_run import Chain
+from tinsmith import files
+from tinsmith.pipeline import recipe
 
 chain = Chain()
 def die(run):

@@ -19,10 +19,14 @@ import pytest
 from tiny_models import tiny_spec
 
 import tinsmith
-from tinsmith import build, cli, dataset, files, models, pipeline, progress, recipe, stages
+from tinsmith import cli, files, models, progress
 from tinsmith.errors import DataError, FormatError, InputError
 from tinsmith.formats.tin import Tin
 from tinsmith.models import chat_template, family
+from tinsmith.pipeline import build, recipe
+from tinsmith.pipeline import data as dataset
+from tinsmith.pipeline import run as stages
+from tinsmith.pipeline import stages as pipeline
 
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"

@@ -6,12 +6,13 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinsmith import build, dataset, files, sealing
-from tinsmith.evaluate import report
-from tinsmith.evaluate import run as measure
+from tinsmith import files
+from tinsmith.pipeline import build, measure, report
+from tinsmith.pipeline import data as dataset
+from tinsmith.pipeline import seal as sealing
+from tinsmith.pipeline.recipe import Recipe
+from tinsmith.pipeline.run import Made, Run, Stage, opened
 from tinsmith.progress import Bar, Display
-from tinsmith.recipe import Recipe
-from tinsmith.stages import Made, Run, Stage, opened
 
 if TYPE_CHECKING:
     from tinsmith.train.options import Event

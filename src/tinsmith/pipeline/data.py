@@ -12,15 +12,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinsmith import constraints, files, reading
+from tinsmith import files, reading
 from tinsmith.data.splits import shared_inputs
 from tinsmith.errors import DataError, InputError, TinsmithError
 from tinsmith.evaluate import metrics
-from tinsmith.stages import Made, Run
+from tinsmith.pipeline import constraint as constraints
+from tinsmith.pipeline.run import Made, Run
 
 if TYPE_CHECKING:
     from tinsmith.data.readers import Example
-    from tinsmith.recipe import Recipe
+    from tinsmith.pipeline.recipe import Recipe
 
 SPLITS = ("train", "validation", "test")
 TEXT = "text.txt"  # the run's copy of the plain text
@@ -263,7 +264,7 @@ def texts(run: Run) -> list[str]:
 
 def conversation(run: Run, example: Example) -> list[dict[str, str]]:
     """The messages that ask for an example's answer, in training and ever after."""
-    from tinsmith.data.tasks import Task
+    from tinsmith.tasks import Task
 
     task = Task(run.recipe.data.task)
     asked = task.messages(example, run.recipe.data.system)
