@@ -28,9 +28,9 @@ from random_model import random_spec
 
 import tinsmith
 from tinsmith import _core, compiler, hub, models, plan
-from tinsmith.pipeline import build
 from tinsmith.plan import contents, host, speed
 from tinsmith.progress import PlainDisplay
+from tinsmith.quant import shipping
 
 BASE = "smollm2-135m-instruct"
 RANDOM = {
@@ -45,7 +45,8 @@ PASSES = 10
 def make(name: str, folder: Path) -> Path:
     if name in FETCHED:
         spec, preset = models.load(hub.pull(BASE)), FETCHED[name]
-        ((_, tin),) = build.build_files(spec, folder, name, [preset], 0, PlainDisplay()).values()
+        spec = shipping.prepared(spec, name, 0)
+        ((_, tin),) = shipping.build_files(spec, folder, [shipping.Weights(preset)], PlainDisplay()).values()
         return tin
     path = folder / f"{name}.tin"
     compiler.build_tin(random_spec(*RANDOM[name]), path)

@@ -25,17 +25,16 @@ from typing import Any
 import numpy as np
 
 import tinsmith
-from tinsmith import files, hub, models, progress
+from tinsmith import files, hub, models, progress, tasks
 from tinsmith.data.readers import read_jsonl
 from tinsmith.errors import InputError
 from tinsmith.models.family import by_name
 from tinsmith.models.spec import Spec, Tensor
-from tinsmith.pipeline import build
 from tinsmith.quant.files import quantize
+from tinsmith.quant.shipping import Weights, by_role, write_gguf
 from tinsmith.search import auto, text
 from tinsmith.search.budget import Budget
 from tinsmith.search.floats import Reference
-from tinsmith.tasks import Task
 
 THEIRS = (
     "IQ3_M", "IQ4_XS", "IQ4_NL", "Q2_K", "Q3_K_S", "Q3_K_M", "Q3_K_L", "Q4_0", "Q4_1", "Q4_K_S", "Q4_K_M",
@@ -141,10 +140,10 @@ class Comparison:
         except InputError:
             return None
         assert self.search.feedback is not None
-        feedback = self.search.feedback.by_role
+        weights = Weights("auto", self.search.mix(point), feedback=self.search.feedback.by_role)
 
         def write(path: Path) -> None:
-            build.write_gguf(self.spec, path, self.search.mix(point), self.display, feedback=feedback)
+            write_gguf(self.spec, path, weights, self.display)
 
         return self._row(f"auto {size}", write)
 
@@ -162,9 +161,9 @@ class Comparison:
         return row
 
     def _ours(self, name: str, path: Path, fed: bool) -> None:
-        importance = build.by_role(self.spec, self.importance)
+        importance = by_role(self.spec, self.importance)
         feedback = self.search.feedback.by_role if fed and self.search.feedback else None
-        build.write_gguf(self.spec, path, name, self.display, importance, feedback=feedback)
+        write_gguf(self.spec, path, Weights(name, None, importance, feedback), self.display)
 
     def _theirs(self, name: str, path: Path) -> None:
         """By llama_model_quantize, from the float model as an F32 file."""
@@ -189,10 +188,10 @@ class Comparison:
 
 def conversations(run: Path, source: Path, split: str, most: int | None) -> list[int]:
     """The run's examples of a split, `most` at most, as the model sees them, with their answers."""
-    said = json.loads((run / "run.json").read_text())["stages"]["train"]["inputs"]
-    model, task, ids = tinsmith.load(source), Task(said["task"]), list[int]()
+    inputs = json.loads((run / "run.json").read_text())["stages"]["train"]["inputs"]
+    model, task, ids = tinsmith.load(source), tasks.by_name(inputs["task"]), list[int]()
     for example in read_jsonl(run / "data" / f"{split}.jsonl")[:most]:
-        asked = [dict(message) for message in task.messages(example, said["system"])]
+        asked = [dict(message) for message in task.messages(example, inputs["system"])]
         ids += model.render([*asked, {"role": "assistant", "content": example.output}], generate=False)
     return ids
 

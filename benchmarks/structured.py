@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import tinsmith
+from tinsmith import tasks
 from tinsmith.data.readers import read_jsonl
-from tinsmith.evaluate import metrics
 from tinsmith.evaluate.baselines import stratified
+from tinsmith.tasks import Task
 
 WAYS: dict[str, dict[str, Any]] = {"free": {"constraint": None}, "constrained": {}}
 
@@ -31,7 +32,7 @@ def main() -> int:
     parser.add_argument("tin")
     parser.add_argument("test", type=Path, help="examples, JSON lines")
     parser.add_argument("--items", type=int, default=0, help="0 for all")
-    parser.add_argument("--task", default="call")
+    parser.add_argument("--task", default=tasks.DEFAULT)
     parser.add_argument("--system", default="", help="the recipe's system prompt, unless the template has it")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--lookups", default="0,4")
@@ -51,9 +52,9 @@ def main() -> int:
         for lookup, way in ways:
             reply = loaded[lookup, way].chat(asked, max_tokens=args.max_tokens, lookup=lookup, **WAYS[way])
             answers[lookup, way].append(reply)
-    found: dict[str, Any] = {"items": len(examples)}
+    task, found = tasks.by_name(args.task), dict[str, Any](items=len(examples))
     for lookup in lookups:
-        rows = {way: summary(args.task, examples, answers[lookup, way]) for way in WAYS}
+        rows = {way: summary(task, examples, answers[lookup, way]) for way in WAYS}
         for key in ("evaluations", "ms"):
             rows[f"{key}_percent"] = round(100 * rows["constrained"][key] / rows["free"][key], 1)
         found[f"lookup_{lookup}"] = rows
@@ -61,10 +62,10 @@ def main() -> int:
     return 0
 
 
-def summary(task: str, examples: list[Any], replies: list[Any]) -> dict[str, Any]:
-    labels = frozenset(label for e in examples if (label := metrics.label(task, e.output)) is not None)
+def summary(task: Task, examples: list[Any], replies: list[Any]) -> dict[str, Any]:
+    labels = task.labels(example.output for example in examples)
     grades = [
-        metrics.grade(task, reply.text, example.output, example.accept, labels)
+        task.grade(reply.text, example.output, example.accept, labels)
         for reply, example in zip(replies, examples, strict=True)
     ]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith.errors import TargetError, UnsupportedError
-from tinsmith.pipeline.recipe import FORMATS
+from tinsmith.format_names import FORMATS
 from tinsmith.tables import (
     NAME,
     SIZE,

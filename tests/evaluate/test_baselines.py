@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 
 from tinsmith.data.readers import Example
-from tinsmith.evaluate.baselines import Prompts, Retriever, signatures, spread, stratified
+from tinsmith.evaluate.baselines import Prompts, Retriever, spread, stratified
+from tinsmith.tasks import by_name
+from tinsmith.tasks.call import signatures
 
 
 def call(name: str, arguments: str = "{}") -> str:
@@ -40,10 +42,10 @@ def test_signatures_list_every_function_and_argument_seen() -> None:
 
 
 def test_fixed_examples_are_spread_over_the_functions() -> None:
-    chosen = spread("call", TRAIN, 4, seed=0)
+    chosen = spread(by_name("call"), TRAIN, 4, seed=0)
     assert len({e.output.split('"')[3] for e in chosen}) == 4
-    assert chosen == spread("call", TRAIN, 4, seed=0)
-    assert sorted(e.input for e in spread("call", TRAIN, 99, seed=1)) == sorted(e.input for e in TRAIN)
+    assert chosen == spread(by_name("call"), TRAIN, 4, seed=0)
+    assert sorted(e.input for e in spread(by_name("call"), TRAIN, 99, seed=1)) == sorted(e.input for e in TRAIN)
 
 
 def test_stratified_takes_the_parts_evenly() -> None:
@@ -56,7 +58,7 @@ def test_stratified_takes_the_parts_evenly() -> None:
 
 
 def test_prompts_share_everything_but_the_end() -> None:
-    prompts = Prompts("call", "home", TRAIN, None, shots=2, seed=0)
+    prompts = Prompts(by_name("call"), "home", TRAIN, None, shots=2, seed=0)
     zero, few, near = prompts.zero_shot("hello"), prompts.few_shot("hello"), prompts.retrieval("what time")
     assert zero[0] == few[0]
     assert near[0] == prompts.retrieval("other")[0]
@@ -73,7 +75,7 @@ def test_prompts_share_everything_but_the_end() -> None:
 
 
 def test_given_tools_are_listed_instead() -> None:
-    prompts = Prompts("call", "", TRAIN, [{"name": "Only", "parameters": {}}], shots=1, seed=0)
+    prompts = Prompts(by_name("call"), "", TRAIN, [{"name": "Only", "parameters": {}}], shots=1, seed=0)
     text = prompts.zero_shot("x")[0]["content"]
     assert '{"name":"Only","parameters":{}}' in text
     assert "FanSet" not in text
@@ -84,11 +86,11 @@ def test_given_tools_are_listed_instead() -> None:
     [("extract", '{"city": "Rome"}', "city"), ("classify", "spam", "labels and nothing else: spam")],
 )
 def test_other_tasks_are_explained(task: str, output: str, said: str) -> None:
-    prompts = Prompts(task, "", [Example("a", output)], None, shots=1, seed=0)
+    prompts = Prompts(by_name(task), "", [Example("a", output)], None, shots=1, seed=0)
     assert said in prompts.zero_shot("x")[0]["content"]
 
 
 def test_a_chat_needs_no_instruction() -> None:
-    assert Prompts("chat", "", [Example("a", "b")], None, 1, 0).zero_shot("x") == [
+    assert Prompts(by_name("chat"), "", [Example("a", "b")], None, 1, 0).zero_shot("x") == [
         {"role": "user", "content": "x"}
     ]

@@ -6,74 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinsmith.errors import UnsupportedError
+from tinsmith import tasks
 from tinsmith.evaluate import metrics
 
 RIGHT = '{"name": "LightSet", "arguments": {"area": "kitchen", "brightness": 40}}'
 
 
-def grade(answer: str, *accept: str, task: str = "call", output: str = RIGHT) -> metrics.Grade:
-    return metrics.grade(task, answer, output, accept, frozenset({"yes", "no"}))
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        RIGHT,
-        f"  {RIGHT}\n",
-        '{"arguments":{"brightness":40.0,"area":"kitchen"},"name":"LightSet"}',
-        '{"name": "LightSet", "arguments": {"area": "k\\u0069tchen", "brightness": 4e1}}',
-    ],
-)
-def test_exact_is_equality_of_json_values(answer: str) -> None:
-    assert grade(answer) == metrics.Grade(True, True, True, True, "LightSet")
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        "",
-        "kitchen",
-        RIGHT + " and more",
-        "```json\n" + RIGHT + "\n```",
-        RIGHT[:-1],
-        '{"name": "LightSet", "name": "LightSet", "arguments": {}}',
-        '{"name": "LightSet", "arguments": {"a": 1, "a": 1}}',
-        '{"name": "LightSet", "arguments": {"a": NaN}}',
-        '{"name": "LightSet"}',
-        '{"name": 1, "arguments": {}}',
-        '{"name": "LightSet", "arguments": []}',
-        '{"name": "LightSet", "arguments": {}, "why": ""}',
-        '[{"name": "LightSet", "arguments": {}}]',
-        "[" * 100_000,
-    ],
-)
-def test_what_is_not_a_strict_call_is_invalid(answer: str) -> None:
-    assert grade(answer) == metrics.Grade(False, False, False, False, None)
-
-
-def test_right_function_with_wrong_arguments() -> None:
-    answer = '{"name": "LightSet", "arguments": {"area": "kitchen", "brightness": "40"}}'
-    assert grade(answer) == metrics.Grade(True, True, False, False, "LightSet")
-    assert grade(answer, answer).equivalent
-
-
-def test_json_equality_keeps_booleans_and_numbers_apart() -> None:
-    assert not metrics.json_equal({"on": True}, {"on": 1})
-    assert not metrics.json_equal([0], [False])
-    assert metrics.json_equal({"a": [1, None]}, {"a": [1.0, None]})
-
-
-def test_other_tasks() -> None:
-    assert grade('{"b": 2, "a": 1}', task="extract", output='{"a": 1, "b": 2}').exact
-    assert grade('{"a": 1}', task="extract", output='{"a": 1}').function is None
-    assert grade(" yes ", task="classify", output="yes") == metrics.Grade(True, True, True, True, "yes")
-    assert grade("maybe", task="classify", output="yes") == metrics.Grade(False, False, False, False, "maybe")
-    assert grade("so it is", "so it is", task="chat", output="it is") == metrics.Grade(
-        True, None, False, True, None
-    )
-    with pytest.raises(UnsupportedError, match="the tasks are call, extract"):
-        grade("x", task="cal")
+def grade(answer: str, *, task: str = "call", output: str = RIGHT) -> tasks.Grade:
+    return tasks.by_name(task).grade(answer, output, (), frozenset())
 
 
 def test_the_interval_is_the_bootstrap_of_resampled_items() -> None:

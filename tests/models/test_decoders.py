@@ -15,7 +15,7 @@ from tinsmith.errors import FormatError, TinsmithError, UnsupportedError
 from tinsmith.formats import gguf
 from tinsmith.formats.tin import Tin
 from tinsmith.models.family import Family
-from tinsmith.pipeline import build
+from tinsmith.quant import shipping
 
 
 def read(case: str, **changes: Any) -> Any:
@@ -169,6 +169,7 @@ def test_the_native_runtime_stops_where_longrope_would_take_its_other_factors(
     assert gguf.read(tmp_path / "long.gguf").get("phi3.context_length") == 131072
     assert _core.Model(build_image(loaded)).info()["context"] == 4096
     assert family_of("phi3").notes(tiny_spec("phi3").hyper) == ()
-    ((_, tin),) = build.build_files(loaded, tmp_path, "built", ["Q8_0"], 0, progress.PlainDisplay()).values()
+    spec, weights = shipping.prepared(loaded, "built", 0), [shipping.Weights("Q8_0")]
+    ((_, tin),) = shipping.build_files(spec, tmp_path, weights, progress.PlainDisplay()).values()
     assert f"built: {loaded.notes[0]}" in capsys.readouterr().err
     assert Tin(tin).manifest["notes"] == list(loaded.notes)

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from tinsmith import tasks
 from tinsmith.data.readers import Example
 from tinsmith.evaluate import metrics
 from tinsmith.evaluate.answers import Answer
 from tinsmith.pipeline import report
 
+CALL = tasks.by_name("call")
 PARTS = ("seen", "unseen_both", "unseen_combination", "unseen_template", "unseen_value")
 NAMES = ("HassLightSet", "HassTurnOn", "HassTurnOff", "HassClimateSetTemperature", "HassMediaSearchAndPlay")
 
@@ -62,7 +64,7 @@ def document() -> dict[str, Any]:
     systems: dict[str, Any] = {}
     for name, share in shares.items():
         grades = [
-            metrics.grade("call", a.text, e.output, e.accept, frozenset())
+            CALL.grade(a.text, e.output, e.accept, frozenset())
             for a, e in zip(answers(examples, share), examples, strict=True)
         ]
         systems[name] = metrics.summarize(grades, [e.part for e in examples], 2000, 0) | {
@@ -75,16 +77,13 @@ def document() -> dict[str, Any]:
             "bytes": 145_000_000,
         }
     changed = report.changes(
-        "call",
+        CALL,
         frozenset(),
         examples,
         *(answers(examples, shares[name]) for name in ("shipped_q8_0", "shipped_q8_0_constrained")),
     )
     shown = answers(examples, shares["shipped_q8_0"])
-    grades = [
-        metrics.grade("call", a.text, e.output, e.accept, frozenset())
-        for a, e in zip(shown, examples, strict=True)
-    ]
+    grades = [CALL.grade(a.text, e.output, e.accept, frozenset()) for a, e in zip(shown, examples, strict=True)]
     curve = [{"step": i, "loss": 2.5 * math.exp(-i / 40) + 0.05 + 0.02 * (i % 7)} for i in range(1, 190)]
     validations = [
         {"epoch": e, "step": 63 * e, "loss": 0.5 / e, "exact": 0.2 * e, "best": True} for e in (1, 2, 3)
@@ -155,8 +154,8 @@ def document() -> dict[str, Any]:
             "memory": 25_000_000_000,
         },
         "versions": {"tinsmith": "0.1.0", "python": "3.11.2", "torch": "2.13.0"},
-        "confusion": report.confusion("call", grades, examples),
-        "errors": report.worst(grades, examples, shown),
+        "confusion": report.confusion(CALL, grades, examples),
+        "errors": report.worst(CALL, grades, examples, shown),
         "constraint": {
             "source": "tools",
             "file": "tools.json",

@@ -15,13 +15,12 @@ from tiny_models import tiny_spec
 from tinsmith import cli, models, plan, progress, targets
 from tinsmith.errors import RecipeError
 from tinsmith.models import family
-from tinsmith.pipeline import auto as fitting
-from tinsmith.pipeline import build, recipe
-from tinsmith.pipeline import stages as pipeline
+from tinsmith.pipeline import recipe, stages
 from tinsmith.plan import fit
 from tinsmith.plan.contents import Base, of_tin
 from tinsmith.plan.memory import Options
-from tinsmith.search import auto, text
+from tinsmith.quant import shipping
+from tinsmith.search import auto, choice, text
 from tinsmith.search.budget import Budget
 
 CHATML = (
@@ -67,13 +66,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_recipe_is_built_within_its_budgets(folder: Path) -> None:
-    done = pipeline.make(recipe.load(folder / "home.toml"), folder / "run", progress.PlainDisplay())
+    run = stages.make(recipe.load(folder / "home.toml"), folder / "run", progress.PlainDisplay())
     made = json.loads((folder / "run" / "report.json").read_text())
     assert list(made["systems"]) == ["tuned", "shipped_auto"]
     (chosen,) = [row for row in made["front"] if row["chosen"]]
     assert (folder / "run" / "home-auto.gguf").stat().st_size == chosen["bytes"] <= 150_000
     assert chosen["bits"] <= 6.5 and chosen["kl"] is not None
-    assert done.facts("verify")["checks"]["AUTO"]["prompts"] == 3
+    assert run.done(stages.VERIFY).facts.checks["AUTO"]["prompts"] == 3
     page = (folder / "run" / "report.html").read_text()
     assert "What a size costs" in page and f"{chosen['bytes']:,}, built" in page
 
@@ -106,13 +105,11 @@ def test_a_device_is_a_budget(folder: Path, tmp_path: Path, short: str) -> None:
     device = targets.find(tmp_path / "small.toml")
     room = fit.room(base, context, [device])
     ids = text.tokens(spec, "in the hall the lamp is on, in the kitchen it is off; " * 40)
-
-    def choose(spec: models.Spec) -> fitting.Chosen:
-        search = auto.Search(spec, ids, tmp_path, progress.PlainDisplay())
-        return fitting.of_search(search, Budget(memory=room), progress.PlainDisplay())
-
     display = progress.PlainDisplay()
-    built = build.build_files(spec, tmp_path, "home", ["AUTO"], context, display, choose=choose)
+    spec = shipping.prepared(spec, "home", context)
+    search = auto.Search(spec, ids, tmp_path, display)
+    chosen = choice.of_search(search, Budget(memory=room), display)
+    built = shipping.build_files(spec, tmp_path, [chosen.weights()], display)
     found = plan.memory_of(of_tin(built["AUTO"][1]), device, Options(context=context))
     assert fit.fits(found, device)
     assert getattr(found, short) > limit - full.weights // 4

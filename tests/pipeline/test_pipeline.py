@@ -23,10 +23,10 @@ from tinsmith import cli, files, models, progress
 from tinsmith.errors import DataError, FormatError, InputError
 from tinsmith.formats.tin import Tin
 from tinsmith.models import chat_template, family
-from tinsmith.pipeline import build, recipe
-from tinsmith.pipeline import data as dataset
-from tinsmith.pipeline import run as stages
-from tinsmith.pipeline import stages as pipeline
+from tinsmith.pipeline import data, recipe, stages
+from tinsmith.pipeline.build import UNSEALED
+from tinsmith.pipeline.run import opened
+from tinsmith.quant import shipping
 
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
@@ -102,7 +102,7 @@ def load(path: Path) -> Any:
 
 
 def test_every_stage_leaves_its_files(made: Path) -> None:
-    assert {stage.name for stage in pipeline.STAGES} == set(load(made / "run.json")["stages"])
+    assert {stage.name for stage in stages.STAGES} == set(load(made / "run.json")["stages"])
     for name in (
         "home-q8_0.gguf",
         "home-q8_0.tin",
@@ -184,9 +184,7 @@ def test_an_output_that_the_constraint_forbids(folder: Path, tmp_path: Path) -> 
     with pytest.raises(
         DataError, match=r"train.jsonl: example 8: .* at character 36, after .*what may come there: \"0\""
     ):
-        pipeline.make(
-            recipe.load(tmp_path / "home" / "home.toml"), tmp_path / "run", progress.display(), "data"
-        )
+        stages.make(recipe.load(tmp_path / "home" / "home.toml"), tmp_path / "run", progress.display(), "data")
 
 
 def test_answers_of_the_float_model_do_not_depend_on_drafts(made: Path) -> None:
@@ -245,12 +243,12 @@ def test_the_template_of_training_goes_along(made: Path, folder: Path, tmp_path:
     shutil.copytree(folder, tmp_path / "home")
     loaded, out = recipe.load(tmp_path / "home" / "home.toml"), tmp_path / "home" / "run"
     (out / "adapter" / "chat_template.jinja").write_text(CHATML, "utf-8")
-    with stages.opened(loaded, out, progress.display()) as run:
+    with opened(loaded, out, progress.display()) as run:
         with pytest.raises(FormatError, match="and the base with what the recipe states gives"):
-            pipeline.merge(run)
+            stages.MERGE.make(run, run.given(stages.MERGE))
         models.save_hf(replace(models.load(made / "merged"), chat_template=None), out / "merged")
         with pytest.raises(FormatError, match=r"home was trained under the chat template \w{12} and has none"):
-            build.build(run)
+            stages.BUILD.make(run, run.given(stages.BUILD))
 
 
 def test_a_base_that_writes_the_date_needs_one(folder: Path, tmp_path: Path) -> None:
@@ -262,17 +260,17 @@ def test_a_base_that_writes_the_date_needs_one(folder: Path, tmp_path: Path) -> 
         )
         loaded = recipe.load(tmp_path / "home.toml")
         if what is None:
-            assert "25 Nov 2026" in dataset.settled(loaded, dated)
+            assert "25 Nov 2026" in data.settled(loaded, dated)
         else:
             with pytest.raises(InputError, match=what):
-                dataset.settled(loaded, dated)
+                data.settled(loaded, dated)
 
 
 def test_made_again_nothing_runs(folder: Path, made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (made / "run.json").read_bytes()
     assert cli.main(make(folder)) == 0
     printed = capsys.readouterr()
-    assert printed.err.splitlines() == [f"{stage.name}: up to date" for stage in pipeline.STAGES]
+    assert printed.err.splitlines() == [f"{stage.name}: up to date" for stage in stages.STAGES]
     assert printed.out.splitlines()[-1] == str(made / "report.html")
     assert printed.out.startswith("system")
     assert (made / "run.json").read_bytes() == before
@@ -294,20 +292,73 @@ def test_a_changed_evaluation_trains_nothing(
     assert "evaluate: …" in lines
 
 
+def test_sealing_leaves_what_was_built(
+    folder: Path, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whichever of the two is lost or changed is made again, and what depends on it; the other stays."""
+    out = tmp_path / "run"
+    shutil.copytree(made, out)
+    assert cli.main(["make", str(folder / "home.toml"), "--out", str(out)]) == 0
+    capsys.readouterr()
+    sealed, unsealed = out / "home-q8_0.tin", out / UNSEALED / "home-q8_0.tin"
+    wanted, built = sealed.read_bytes(), unsealed.read_bytes()
+    assert wanted != built
+
+    def remade() -> list[str]:
+        assert cli.main(["make", str(folder / "home.toml"), "--out", str(out)]) == 0
+        return re.findall(r"^(\w+): …$", capsys.readouterr().err, flags=re.M)
+
+    sealed.write_bytes(wanted[:-1] + b"x")
+    assert remade() == ["seal", "report"]
+    unsealed.unlink()
+    assert remade() == ["build", "report"]
+    assert (sealed.read_bytes(), unsealed.read_bytes()) == (wanted, built)
+    changed = folder / "home.toml"
+    changed.write_text(RECIPE + "# for the winter\n")
+    try:
+        assert remade() == ["seal", "report"]
+    finally:
+        changed.write_text(RECIPE)
+    assert sealed.read_bytes() != wanted and unsealed.read_bytes() == built
+    assert remade() == ["seal", "report"]
+    assert sealed.read_bytes() == wanted
+
+
+def test_a_build_that_was_not_measured_leaves_its_tins_where_the_sealed_ones_will_stand(
+    folder: Path, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(made, out)
+    words = [str(folder / "home.toml"), "--out", str(out)]
+    assert cli.main(["make", *words]) == 0
+    tins = [out / f"home-{weights}.tin" for weights in ("f16", "q8_0")]
+    sealed = [tin.read_bytes() for tin in tins]
+    assert cli.main(["build", *words]) == 0
+    assert [tin.read_bytes() for tin in tins] == sealed
+    tins[0].unlink()
+    capsys.readouterr()
+    assert cli.main(["build", *words]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == [str(out / f"home-{f}.{kind}") for f in ("f16", "q8_0") for kind in ("gguf", "tin")]
+    assert [tin.read_bytes() for tin in tins] == [(out / UNSEALED / tin.name).read_bytes() for tin in tins]
+    assert cli.main(["make", *words]) == 0
+    assert [tin.read_bytes() for tin in tins] == sealed
+
+
 def test_a_tin_that_computes_something_else_is_refused(made: Path, folder: Path, tmp_path: Path) -> None:
     spec = replace(models.load(folder / "base.gguf"), chat_template=CHATML)
-    ((gguf, tin),) = build.build_files(spec, tmp_path, "other", ["Q8_0"], 0, progress.PlainDisplay()).values()
+    spec = shipping.prepared(spec, "other", 0)
+    weights = [shipping.Weights("Q8_0")]
+    ((gguf, tin),) = shipping.build_files(spec, tmp_path, weights, progress.PlainDisplay()).values()
     prompts = [[{"role": "user", "content": "number 3"}]]
-    assert build.verify_pair(tin, gguf, prompts)["prompts"] == 1
+    assert shipping.verify_pair(tin, gguf, prompts)["prompts"] == 1
     with pytest.raises(FormatError, match=r"other-q8_0\.tin: its logits are not those of home-q8_0\.gguf"):
-        build.verify_pair(tin, made / "home-q8_0.gguf", prompts)
+        shipping.verify_pair(tin, made / "home-q8_0.gguf", prompts)
 
 
 def test_a_context_longer_than_the_base_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="context 4096 is longer than the base's 2048 tokens"):
-        build.build_files(
-            models.load(folder / "base.gguf"), tmp_path, "x", ["F16"], 4096, progress.PlainDisplay()
-        )
+        shipping.prepared(models.load(folder / "base.gguf"), "x", 4096)
     assert not list(tmp_path.iterdir())
 
 
@@ -368,7 +419,7 @@ def test_a_run_killed_again_and_again_ends_as_one_that_was_not(folder: Path, mad
         "eval/few_shot.jsonl",
         "adapter",
         "merged/config.json",
-        "home-f16.tin",
+        f"{UNSEALED}/home-f16.tin",
         "eval/shipped_q8_0.jsonl",
     ):
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
@@ -394,10 +445,10 @@ def test_data_that_cannot_be_made(folder: Path, tmp_path: Path) -> None:
     text = RECIPE.replace("base.gguf", str(folder / "base.gguf"))
     path.write_text(text.replace("sample.py", "none.py"))
     with pytest.raises(InputError, match=r"\[data\] command ended with exit code 2: python none\.py"):
-        pipeline.make(recipe.load(path), tmp_path / "run", progress.PlainDisplay(), "data")
+        stages.make(recipe.load(path), tmp_path / "run", progress.PlainDisplay(), "data")
     path.write_text(text.replace('"python"', '"no-such-program"'))
     with pytest.raises(InputError, match="no-such-program: No such file"):
-        pipeline.make(recipe.load(path), tmp_path / "run", progress.PlainDisplay(), "data")
+        stages.make(recipe.load(path), tmp_path / "run", progress.PlainDisplay(), "data")
 
 
 def test_an_output_that_the_task_does_not_have(folder: Path, tmp_path: Path) -> None:
@@ -405,4 +456,4 @@ def test_an_output_that_the_task_does_not_have(folder: Path, tmp_path: Path) -> 
     path = tmp_path / "home.toml"
     path.write_text(RECIPE.replace("base.gguf", str(folder / "base.gguf")))
     with pytest.raises(DataError, match=r"train\.jsonl: example 1: not a valid output of the task call"):
-        pipeline.make(recipe.load(path), tmp_path / "run", progress.PlainDisplay(), "data")
+        stages.make(recipe.load(path), tmp_path / "run", progress.PlainDisplay(), "data")

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
+from tinsmith import tasks
 from tinsmith.data.readers import Example
-from tinsmith.evaluate import curve, metrics
+from tinsmith.evaluate import curve
 from tinsmith.evaluate.answers import Answer
 from tinsmith.pipeline import report
 
+CALL = tasks.by_name("call")
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 
 
@@ -107,6 +109,12 @@ def test_a_leak_is_said(document: dict[str, Any]) -> None:
     assert "3 of the test inputs are training inputs too" in report.html(document)
 
 
+def test_a_constraint_that_comes_from_no_file(document: dict[str, Any]) -> None:
+    document["constraint"] |= {"source": "choices"}
+    del document["constraint"]["file"]
+    assert "(choices, 4,321 states)" in report.html(document)
+
+
 def test_a_task_without_functions(document: dict[str, Any]) -> None:
     for system in document["systems"].values():
         system["function"] = system["function_interval"] = None
@@ -125,15 +133,15 @@ def test_worst_first(document: dict[str, Any]) -> None:
     output = '{"name": "A", "arguments": {"x": 1, "y": "two"}}'
     said = [output, output.replace("two", "three"), "nonsense", output.replace('"A"', '"B"')]
     items = [Example(str(i), output) for i in range(4)]
-    grades = [metrics.grade("call", text, output, (), frozenset()) for text in said]
+    grades = [CALL.grade(text, output, (), frozenset()) for text in said]
     shown = [Answer(i, text, [], 0, 0.0, "stop") for i, text in enumerate(said)]
-    worst = report.worst(grades, items, shown)
+    worst = report.worst(CALL, grades, items, shown)
     assert [(error["input"], error["kind"]) for error in worst] == [
         ("2", "invalid"),
         ("3", "wrong function"),
         ("1", "wrong arguments"),
     ]
-    assert report.confusion("call", grades, items) == [
+    assert report.confusion(CALL, grades, items) == [
         {"expected": "A", "answered": "(invalid)", "count": 1},
         {"expected": "A", "answered": "B", "count": 1},
     ]
@@ -149,7 +157,7 @@ def test_what_a_constraint_changed() -> None:
     other = output.replace('"A"', '"B"')
     free = said(output, output, "none", other, other)
     bound = said(output + " ", other, output, output.replace("1", "2"), output.replace('"A"', '"C"'))
-    found = report.changes("call", frozenset(), items, free, bound)
+    found = report.changes(CALL, frozenset(), items, free, bound)
     assert (found["changed"], found["better"], found["worse"]) == (4, 2, 1)
     assert [(row["input"], row["kind"]) for row in found["examples"]] == [
         ("1", "worse"),

@@ -12,9 +12,9 @@ from tinsmith import _core, progress, targets
 from tinsmith.errors import InputError
 from tinsmith.files import map_file
 from tinsmith.models.spec import Spec
-from tinsmith.pipeline import build
 from tinsmith.plan import Options, fit, memory_of
 from tinsmith.plan.contents import Base
+from tinsmith.quant import shipping
 
 DEVICE = """\
 [cpu]
@@ -37,6 +37,12 @@ cpu = "a test"
 memory = "a test"
 firmware = "a test"
 """
+
+
+def built(spec: Spec, folder: Path, preset: str) -> Path:
+    weights = [shipping.Weights(preset)]
+    ((_, tin),) = shipping.build_files(spec, folder, weights, progress.PlainDisplay()).values()
+    return tin
 
 
 def device(folder: Path, ram: int, storage: int) -> targets.Target:
@@ -76,7 +82,7 @@ def test_too_large_a_file_names_a_narrower_format_that_fits(
     assert "does not fit board" in said and f"stores {board.memory.storage:,}" in said and "\n" not in said
     named = re.search(r"The nearest that fits: (\w+) with a context of 64 ", said)
     assert named
-    ((_, tin),) = build.build_files(spec, tmp_path, "x", [named[1]], 64, progress.PlainDisplay()).values()
+    tin = built(shipping.prepared(spec, "x", 64), tmp_path, named[1])
     assert tin.stat().st_size <= board.memory.storage
     # Nothing wider would have fitted.
     wider = [
@@ -95,7 +101,7 @@ def test_too_long_a_context_names_the_longest_that_fits(spec: Spec, tmp_path: Pa
     named = re.search(r"Q8_0 with a context of (\d+) \(", str(raised.value))
     assert named and f"it has {board.memory.ram:,}" in str(raised.value)
     context = int(named[1])
-    ((_, tin),) = build.build_files(spec, tmp_path, "x", ["Q8_0"], context, progress.PlainDisplay()).values()
+    tin = built(shipping.prepared(spec, "x", context), tmp_path, "Q8_0")
     core = _core.Model(map_file(tin))
     room = board.memory.ram - _core.MODEL_ROOM
     assert _core.Session(core).size() <= room

@@ -46,7 +46,7 @@ def test_a_session_takes_what_is_planned(case: str) -> None:
 @pytest.mark.parametrize("preset", [None, "Q8_0", "Q4_0", "Q4_K_M", "F16"])
 def test_a_file_is_foretold_without_building_it(preset: str | None, tmp_path: Path) -> None:
     from tinsmith import progress
-    from tinsmith.pipeline import build
+    from tinsmith.quant import shipping
 
     spec = tiny_spec("qwen35")
     foretold = contents.Base(spec, "x").contents(preset)
@@ -54,7 +54,8 @@ def test_a_file_is_foretold_without_building_it(preset: str | None, tmp_path: Pa
         compiler.build_tin(spec, tmp_path / "x.tin")
         made = tmp_path / "x.tin"
     else:
-        ((_, made),) = build.build_files(spec, tmp_path, "x", [preset], 0, progress.PlainDisplay()).values()
+        spec, weights = shipping.prepared(spec, "x", 0), [shipping.Weights(preset)]
+        ((_, made),) = shipping.build_files(spec, tmp_path, weights, progress.PlainDisplay()).values()
     there = contents.of(made)
     assert there.exact and not foretold.exact
     assert there.entries["weights.bin"] == foretold.entries["weights.bin"]

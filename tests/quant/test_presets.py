@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 from tiny_models import cases, config_of, tiny_spec, tiny_tokenizer
 
-from tinsmith import _core, models, quant
+from tinsmith import _core, format_names, models, quant
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.formats import gguf
 from tinsmith.models import Spec, Tensor, family
-from tinsmith.pipeline import recipe
 
 
 @pytest.fixture
@@ -87,7 +86,7 @@ def test_what_cannot_be_is_refused_by_name(spec: Spec) -> None:
 
 
 def test_the_recipe_knows_every_preset() -> None:
-    assert set(recipe.FORMATS) == set(quant.PRESETS)
+    assert set(format_names.FORMATS) == set(quant.PRESETS)
 
 
 # Mixed on purpose otherwise: finer in attention.

@@ -128,13 +128,14 @@ def test_budgets_are_kept(search: auto.Search, budget: Budget) -> None:
 def test_the_file_is_as_large_as_was_said_and_holds_the_choice(
     spec: Spec, search: auto.Search, tmp_path: Path
 ) -> None:
-    from tinsmith.pipeline import build
+    from tinsmith.quant import shipping
 
     limit = search.frame.overhead + search.frame.weights * 6 // 8
     point = search.measured(search.choose(Budget(max_size=limit)))
     path = tmp_path / "auto.gguf"
     assert search.feedback is not None
-    build.write_gguf(spec, path, search.mix(point), progress.PlainDisplay(), feedback=search.feedback.by_role)
+    weights = shipping.Weights("auto", search.mix(point), feedback=search.feedback.by_role)
+    shipping.write_gguf(spec, path, weights, progress.PlainDisplay())
     assert path.stat().st_size == point.size <= limit
     held = models.load(path)
     for role, name in point.formats.items():

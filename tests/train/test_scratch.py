@@ -17,14 +17,13 @@ from tinsmith import models
 from tinsmith.data.readers import Example
 from tinsmith.errors import DataError, InputError
 from tinsmith.models.spec import Spec
-from tinsmith.pipeline.recipe import Scratch
 from tinsmith.train import importance, scratch
-from tinsmith.train.options import Step, TrainOptions, default_scratch_rate
+from tinsmith.train.options import ScratchOptions, Step, TrainOptions, default_scratch_rate
 from tinsmith.train.sequences import text_sequences
 from tinsmith.train.shape import parameters, shape
 from tinsmith.train.vocabulary import CONTROL, LEAST, train_tokenizer
 
-TINY = Scratch(vocabulary=320, context=64, layers=2, hidden=32, heads=2, kv_heads=1, feed_forward=64)
+TINY = ScratchOptions(vocabulary=320, context=64, layers=2, hidden=32, heads=2, kv_heads=1, feed_forward=64)
 OPTIONS = TrainOptions(
     epochs=4, learning_rate=1e-2, batch_tokens=300, weight_decay=0.01, rough=None, renew=2, threads=1
 )
@@ -80,7 +79,7 @@ def test_a_tokenizer_is_the_same_for_the_same_texts_and_has_the_size_asked_for()
 
 @pytest.mark.parametrize("wanted", [300_000, 1_000_000, 5_000_000, 15_000_000])
 def test_the_shape_has_about_the_parameters_asked_for(wanted: int) -> None:
-    hyper = shape(Scratch(parameters=wanted), 2048)
+    hyper = shape(ScratchOptions(parameters=wanted), 2048)
     assert abs(parameters(hyper) - wanted) < 0.03 * wanted
     assert all(width % 32 == 0 for width in (hyper.dim, hyper.ffn_dim))
     assert hyper.heads % hyper.kv_heads == 0
@@ -90,12 +89,15 @@ def test_the_shape_has_about_the_parameters_asked_for(wanted: int) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (Scratch(parameters=50_000), r"parameters = 50,000 are too few for a vocabulary of 2,048 tokens"),
+        (
+            ScratchOptions(parameters=50_000),
+            r"parameters = 50,000 are too few for a vocabulary of 2,048 tokens",
+        ),
         (replace(TINY, heads=3), r"heads = 3: hidden = 32 is no multiple of twice that"),
         (replace(TINY, heads=4, kv_heads=3), r"kv_heads = 3 does not divide heads = 4"),
     ],
 )
-def test_a_shape_that_cannot_be(given: Scratch, said: str) -> None:
+def test_a_shape_that_cannot_be(given: ScratchOptions, said: str) -> None:
     with pytest.raises(InputError, match=said):
         shape(given, 2048)
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 from tinsmith.cli._command import Args, flag, option
 from tinsmith.cli._types import File, Folder, Number, Size
 from tinsmith.errors import InputError
-from tinsmith.pipeline.recipe import AUTO, BUDGETS
+from tinsmith.format_names import AUTO
+from tinsmith.pipeline.recipe import BUDGETS
 
 if TYPE_CHECKING:
     from tinsmith.models.spec import Spec
-    from tinsmith.pipeline.auto import Chosen
     from tinsmith.progress import Display
     from tinsmith.search.budget import Budget
+    from tinsmith.search.choice import Chosen
     from tinsmith.targets import Target
 
 
@@ -70,15 +71,15 @@ def check(args: Args, formats: Sequence[str]) -> None:
 
 def budget(args: Args, room: int | None, devices: Sequence[Target]) -> Budget:
     """devices: that are built for; room: bytes that the matrices may take in them."""
-    from tinsmith.pipeline import auto as fitting
+    from tinsmith.search import choice
     from tinsmith.search.budget import Budget
 
     return Budget(
         max_size=args.max_size,
         bits=args.bits,
-        memory=fitting.least(args.memory, room),
+        memory=choice.least(args.memory, room),
         speed=args.speed,
-        bandwidth=args.bandwidth or fitting.bandwidth(devices),
+        bandwidth=args.bandwidth or choice.bandwidth(devices),
         min_accuracy=args.min_accuracy,
     )
 
@@ -98,11 +99,10 @@ def search(
 ) -> Chosen:
     """Finds what the flags ask for, and shows the front. overhead: as for Search; room, devices: as for
     budget."""
-    from tinsmith.pipeline import auto as fitting
-    from tinsmith.search import auto, text
+    from tinsmith.search import auto, choice, text
 
     wanted = budget(args, room, devices)
     ids = text.tokens(spec, text.read(args.calibration))
     options = auto.Options(thorough=args.thorough)
-    found = auto.Search(spec, ids, folder, display, options, overhead=overhead)
-    return fitting.of_search(found, wanted, display)
+    measured = auto.Search(spec, ids, folder, display, options, overhead=overhead)
+    return choice.of_search(measured, wanted, display)

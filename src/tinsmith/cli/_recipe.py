@@ -20,7 +20,6 @@ PARAMETERS = [
 def run_to(goal: str, args: Args) -> Run:
     """Brings one stage of the recipe, and the stages it needs, up to date."""
     from tinsmith import progress
-    from tinsmith.pipeline import recipe
-    from tinsmith.pipeline import stages as pipeline
+    from tinsmith.pipeline import recipe, stages
 
-    return pipeline.make(recipe.load(args.recipe), args.out, progress.display(), goal)
+    return stages.make(recipe.load(args.recipe), args.out, progress.display(), goal)

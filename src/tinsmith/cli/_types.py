@@ -147,7 +147,7 @@ class Format(Kind):
         self.auto = auto
 
     def known(self) -> tuple[str, ...]:
-        from tinsmith.recipe import AUTO, FORMATS
+        from tinsmith.format_names import AUTO, FORMATS
 
         return (*FORMATS, AUTO) if self.auto else FORMATS
 

@@ -12,10 +12,13 @@ from tinsmith.cli import _budget
 from tinsmith.cli._command import Args, argument, one_of, option
 from tinsmith.cli._types import Device, File, Folder, Format, Whole, base_names
 from tinsmith.errors import InputError
+from tinsmith.format_names import AUTO, DEFAULTS
 from tinsmith.formats.tin import BILL
-from tinsmith.pipeline.recipe import AUTO, FORMATS, Build
 
 if TYPE_CHECKING:
+    from tinsmith.models.spec import Spec
+    from tinsmith.pipeline.constraint import Sealed
+    from tinsmith.quant.shipping import Extra
     from tinsmith.targets import Target
 
 HELP = "build GGUF and tin files from a recipe or a model"
@@ -112,64 +115,83 @@ def _runtimes(devices: Sequence[Target], built: Sequence[Path]) -> list[Path]:
 
 def _from_recipe(args: Args) -> list[Path]:
     from tinsmith import progress
-    from tinsmith.pipeline import recipe
-    from tinsmith.pipeline import stages as pipeline
+    from tinsmith.pipeline import recipe, stages
 
-    done = pipeline.make(recipe.load(args.source, args.targets), args.out, progress.display(), "build")
-    facts = done.facts("build")
-    return [
-        done.folder / file
-        for pair in zip(*(facts[k].values() for k in ("ggufs", "tins")), strict=True)
-        for file in pair
-    ]
+    run = stages.make(recipe.load(args.source, args.targets), args.out, progress.display(), stages.BUILD.name)
+    built = run.done(stages.BUILD).facts
+    return [run.folder / file for weights in built.tins for file in (built.ggufs[weights], built.tins[weights])]
 
 
 def _from_model(args: Args) -> list[Path]:
     from tinsmith import hub, models, progress, targets
     from tinsmith.formats import imatrix
     from tinsmith.models.chat_template import dated
-    from tinsmith.pipeline import build
-    from tinsmith.pipeline import constraint as constraints
-    from tinsmith.pipeline.recipe import Constraint
-    from tinsmith.plan import fit
-    from tinsmith.plan.contents import Base
+    from tinsmith.quant import shipping
 
     devices = [targets.find(name) for name in args.targets]
-    formats = list(args.formats or targets.formats(devices) or Build.formats)
-    _budget.check(args, formats)
-    table = Constraint(schema=args.schema, tools=args.tools, grammar=args.grammar)
-    sealed = constraints.seal(table, Path()) if table.source else None
+    formats = _formats(args, devices)
+    constraint = _constraint(args)
     importance = imatrix.read(args.imatrix) if args.imatrix else {}
     path = hub.pull(args.source)
     spec = models.load(path)
     spec = replace(spec, chat_template=dated(spec.chat_template, args.date))
     display, out, name = progress.display(), args.out or Path(), args.name or _name(path)
-    origin, bill = build.origin(args.source, path, spec, name)
-    entries = {**build.licenses(path), **(sealed.entries if sealed else {})}
-    context, room = args.context, None
-    if devices:
-        context = fit.context_for(spec, devices, context)
-        sizes = {entry: len(data) for entry, data in entries.items()}
-        sizes[BILL] = len(build.itemized(bill, "Q4_K_M", "0" * 64, spec).encode())
-        base = Base(spec, name, context, sizes)
-        fit.check(base, formats, context, devices)
-        room = fit.room(base, context, devices) if AUTO in formats else None
-    built = build.build_files(
-        spec,
-        out,
-        name,
-        formats,
-        context,
-        display,
-        entries,
-        {**origin, **({"constraint": sealed.facts} if sealed else {})},
-        build.by_role(spec, importance),
-        lambda spec: _budget.search(
-            args, spec, _budget.work_folder(args, out / name), display, None, room, devices
-        ),
+    manifest, bill = shipping.origin(args.source, path, spec, name)
+    extra = shipping.Extra(
+        {**shipping.licenses(path), **(constraint.entries if constraint else {})},
+        {**manifest, **({"constraint": constraint.facts} if constraint else {})},
         bill,
     )
+    context, room = _fitted(args, spec, name, formats, extra, devices)
+    spec = shipping.prepared(spec, name, context)
+    weighed = shipping.by_role(spec, importance)
+    weights = {one: shipping.Weights(one, importance=weighed) for one in formats}
+    if AUTO in weights:
+        work = _budget.work_folder(args, out / name)
+        weights[AUTO] = _budget.search(args, spec, work, display, None, room, devices).weights(weighed)
+    built = shipping.build_files(spec, out, weights.values(), display, extra)
     return [file for pair in built.values() for file in pair]
+
+
+def _formats(args: Args, devices: Sequence[Target]) -> list[str]:
+    """Those asked for, or else the devices' own; also checks the flags that go with them."""
+    from tinsmith import targets
+
+    formats = list(args.formats or targets.formats(devices) or DEFAULTS)
+    _budget.check(args, formats)
+    return formats
+
+
+def _constraint(args: Args) -> Sealed | None:
+    from tinsmith.pipeline import constraint, recipe
+
+    table = recipe.Constraint(schema=args.schema, tools=args.tools, grammar=args.grammar)
+    return constraint.seal(table, Path()) if table.source else None
+
+
+def _fitted(
+    args: Args,
+    spec: Spec,
+    name: str,
+    formats: Sequence[str],
+    extra: Extra,
+    devices: Sequence[Target],
+) -> tuple[int, int | None]:
+    """The tokens of a session, and the bytes that the matrices of AUTO may take in the devices. Raises
+    InputError where a format does not fit one."""
+    from tinsmith.plan import fit
+    from tinsmith.plan.contents import Base
+    from tinsmith.quant import shipping
+
+    if not devices:
+        return args.context, None
+    context = fit.context_for(spec, devices, args.context)
+    sizes = {entry: len(data) for entry, data in extra.entries.items()}
+    assert extra.bill is not None
+    sizes[BILL] = len(shipping.itemized(extra.bill, "Q4_K_M", "0" * 64, spec).encode())
+    base = Base(spec, name, context, sizes)
+    fit.check(base, formats, context, devices)
+    return context, fit.room(base, context, devices) if AUTO in formats else None
 
 
 def _name(path: Path) -> str:

@@ -12,6 +12,8 @@ PARAMETERS = _recipe.PARAMETERS
 
 def run(args: Args) -> int:
     from tinsmith.pipeline import report
+    from tinsmith.pipeline.stages import EVALUATE
 
-    print(report.table(_recipe.run_to("evaluate", args).facts("evaluate")["systems"]))
+    measured = _recipe.run_to(EVALUATE.name, args).done(EVALUATE)
+    print(report.table(measured.facts.systems))
     return 0

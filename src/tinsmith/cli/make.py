@@ -14,8 +14,8 @@ PARAMETERS = _recipe.PARAMETERS
 def run(args: Args) -> int:
     from tinsmith.pipeline import report
 
-    done = _recipe.run_to("report", args)
-    document = reading.read_table(done.folder / "report.json")
+    run = _recipe.run_to("report", args)
+    document = reading.read_table(run.folder / report.JSON)
     print(report.table(document["systems"]))
-    print(done.folder / "report.html")
+    print(run.folder / report.PAGE)
     return 0

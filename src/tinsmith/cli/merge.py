@@ -11,5 +11,7 @@ PARAMETERS = _recipe.PARAMETERS
 
 
 def run(args: Args) -> int:
-    print(_recipe.run_to("merge", args).folder / "merged")
+    from tinsmith.pipeline import merge
+
+    print(_recipe.run_to("merge", args).folder / merge.FOLDER)
     return 0

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinsmith.cli import _budget
 from tinsmith.cli._command import Args, argument, flag, option
 from tinsmith.cli._types import File, Format, Whole
-from tinsmith.pipeline.recipe import AUTO, FORMATS
+from tinsmith.format_names import AUTO, FORMATS
+
+if TYPE_CHECKING:
+    from tinsmith.quant.model import Feedback
+    from tinsmith.quant.presets import Mix
 
 HELP = "write a GGUF file in another weight format"
 SECTION = "build"
@@ -57,18 +61,18 @@ def _calibrated(source: Path, preset: str, importance: dict[str, bytes], args: A
 
     spec, display = models.load(source), progress.display()
     overhead = None if source.is_dir() else files.overhead(gguf.read(source))
+    formats: str | Mix = preset
     if preset == AUTO:
-        made = _budget.search(args, spec, _budget.work_folder(args, args.out), display, overhead)
-        chosen: Any = made.mix
-        feedback = made.feedback
+        chosen = _budget.search(args, spec, _budget.work_folder(args, args.out), display, overhead)
+        formats, feedback = chosen.mix, chosen.feedback
     else:
         ids = text.tokens(spec, text.read(args.calibration))
-        chosen, feedback = preset, grams.Feedback(*grams.of_text(spec, ids, display)).by_role
+        feedback = grams.Feedback(*grams.of_text(spec, ids, display)).by_role
     if source.is_dir():
-        _folder(source, args.out, chosen, importance, args.threads, feedback)
+        _folder(source, args.out, formats, importance, args.threads, feedback)
     else:
         roles = {name.gguf: name.role for name in family.by_name(spec.family).tensors(spec.hyper)}
-        _file(source, args.out, chosen, importance, args.threads, feedback and (lambda n: feedback(roles[n])))
+        _file(source, args.out, formats, importance, args.threads, feedback and (lambda n: feedback(roles[n])))
 
 
 def _file(
@@ -92,10 +96,17 @@ def _file(
 
 
 def _folder(
-    source: Path, out: Path, preset: Any, importance: dict[str, bytes], threads: int, feedback: Any = None
+    source: Path,
+    out: Path,
+    preset: str | Mix,
+    importance: dict[str, bytes],
+    threads: int,
+    feedback: Feedback | None = None,
 ) -> None:
     from tinsmith import models, progress
-    from tinsmith.pipeline import build
+    from tinsmith.quant import shipping
 
     spec = models.load(source)
-    build.write_gguf(spec, out, preset, progress.display(), build.by_role(spec, importance), threads, feedback)
+    name, mix = (preset, None) if isinstance(preset, str) else (preset.name, preset)
+    weights = shipping.Weights(name, mix, shipping.by_role(spec, importance), feedback)
+    shipping.write_gguf(spec, out, weights, progress.display(), threads)

@@ -15,14 +15,14 @@ PARAMETERS = [
 
 
 def run(args: Args) -> int:
-    from tinsmith.pipeline import recipe
+    from tinsmith.pipeline import merge, recipe, training
 
-    scratch = recipe.load(args.recipe).scratch
-    if args.from_scratch and not scratch:
+    stated = recipe.load(args.recipe)
+    if args.from_scratch and not stated.scratch:
         raise InputError(
             f"{args.recipe}: --from-scratch: the recipe starts from a base; state [scratch] instead of [base]"
         )
     # A new model is merged with nothing: what is printed is the model itself.
-    done = _recipe.run_to("merge" if scratch else "train", args)
-    print(done.folder / ("merged" if scratch else "adapter"))
+    run = _recipe.run_to("merge" if stated.scratch else "train", args)
+    print(run.folder / (merge.FOLDER if stated.scratch else training.folder_name(stated)))
     return 0

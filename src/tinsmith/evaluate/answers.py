@@ -13,17 +13,20 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinsmith import files, reading
 from tinsmith.errors import FormatError
+
+if TYPE_CHECKING:
+    from tinsmith.tasks import Message
 
 
 @dataclass(frozen=True)
 class Item:
     """One prompt. draft: a guess of the answer's tokens, which saves time and cannot change the answer."""
 
-    messages: list[dict[str, str]]
+    messages: list[Message]
     draft: list[int] | None = None
 
 
@@ -45,7 +48,7 @@ class Job:
     @property
     def digest(self) -> str:
         """Of everything that decides the answers and their times. Drafts do not, so they are left out."""
-        said = {
+        deciding = {
             "model": self.model_sha256,
             "threads": self.threads,
             "max_tokens": self.max_tokens,
@@ -54,7 +57,7 @@ class Job:
             "date": self.date,
             "items": [item.messages for item in self.items],
         }
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
     def save(self, path: Path) -> None:
         files.write_text(path, json.dumps(dataclasses.asdict(self)))

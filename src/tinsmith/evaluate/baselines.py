@@ -6,19 +6,18 @@ answers it once for all items.
 
 from __future__ import annotations
 
-import json
 import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.errors import MissingExtraError
-from tinsmith.evaluate import metrics
 
 if TYPE_CHECKING:
     from tinsmith.data.readers import Example
+    from tinsmith.tasks import Message, Task
 
-Messages = list[dict[str, str]]
+Messages = list["Message"]
 
 
 class Retriever:
@@ -52,20 +51,19 @@ class Retriever:
 class Prompts:
     """Messages for one test input under each prompted baseline.
 
-    tools: descriptions of the functions, as JSON values; without them the signatures seen in the training
-    examples are listed. shots: worked examples a prompt.
+    tools: descriptions of the functions, as Task.instruction takes them. shots: worked examples a prompt.
     """
 
     def __init__(
         self,
-        task: str,
+        task: Task,
         system: str,
         train: Sequence[Example],
         tools: Sequence[Mapping[str, Any]] | None,
         shots: int,
         seed: int,
     ) -> None:
-        self.listed = _opening(system, _instruction(task, train, tools))
+        self.listed = _opening(system, task.instruction(train, tools))
         # The nearest examples show the functions that matter; a list of all beside them costs tokens, and won a
         # small base no right answers.
         self.brief = _opening(system, "Answer as in the examples, and nothing else.")
@@ -91,24 +89,26 @@ def _opening(system: str, instruction: str) -> Messages:
 
 
 def _shown(examples: Sequence[Example]) -> Messages:
-    return [
-        {"role": role, "content": content}
-        for example in examples
-        for role, content in (("user", example.input), ("assistant", example.output))
-    ]
+    shown: Messages = []
+    for example in examples:
+        shown += [
+            {"role": "user", "content": example.input},
+            {"role": "assistant", "content": example.output},
+        ]
+    return shown
 
 
 def _asked(sentence: str) -> Messages:
     return [{"role": "user", "content": sentence}]
 
 
-def spread(task: str, examples: Sequence[Example], count: int, seed: int) -> list[Example]:
+def spread(task: Task, examples: Sequence[Example], count: int, seed: int) -> list[Example]:
     """`count` examples by a seeded draw, one a label for as long as there are labels that were not used."""
     pool = list(examples)
     random.Random(seed).shuffle(pool)
     by_label: dict[str | None, list[Example]] = defaultdict(list)
     for example in pool:
-        by_label[metrics.label(task, example.output)].append(example)
+        by_label[task.label(example.output)].append(example)
     chosen: list[Example] = []
     while len(chosen) < min(count, len(pool)):
         for group in by_label.values():
@@ -132,44 +132,3 @@ def stratified(examples: Sequence[Example], limit: int, seed: int) -> list[int]:
             if by_part[part] and len(chosen) < limit:
                 chosen.append(by_part[part].pop())
     return sorted(chosen)
-
-
-def signatures(examples: Sequence[Example]) -> list[str]:
-    """One line a function, `LightSet(area: string, brightness: number)`, as the examples' outputs use it."""
-    seen: dict[str, dict[str, str]] = defaultdict(dict)
-    for example in examples:
-        call = metrics.parse_json(example.output)
-        for key, value in call["arguments"].items():
-            seen[call["name"]].setdefault(key, _json_type(value))
-        seen[call["name"]]  # a function without arguments is a function too
-    return [
-        f"{name}({', '.join(f'{key}: {kind}' for key, kind in sorted(arguments.items()))})"
-        for name, arguments in sorted(seen.items())
-    ]
-
-
-def _json_type(value: Any) -> str:
-    if isinstance(value, bool):
-        return "boolean"
-    names = {str: "string", int: "number", float: "number", list: "array", dict: "object"}
-    return names.get(type(value), "null")
-
-
-def _instruction(task: str, train: Sequence[Example], tools: Sequence[Mapping[str, Any]] | None) -> str:
-    if task == "call":
-        listed = [json.dumps(tool, separators=(",", ":"), ensure_ascii=False) for tool in tools or ()]
-        return "\n".join(
-            [
-                "Answer every sentence with one function call as JSON and nothing else:",
-                '{"name": "function", "arguments": {"argument": "value"}}',
-                "Functions:",
-                *(listed or signatures(train)),
-            ]
-        )
-    if task == "extract":
-        keys = sorted({key for example in train for key in metrics.parse_json(example.output)})
-        return f"Answer every text with one JSON object and nothing else. Its keys: {', '.join(keys)}"
-    if task == "classify":
-        labels = sorted({example.output for example in train})
-        return f"Answer every text with one of these labels and nothing else: {', '.join(labels)}"
-    return ""

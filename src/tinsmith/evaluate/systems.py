@@ -12,11 +12,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 from tinsmith import children, files, reading
 from tinsmith.errors import FormatError, TinsmithError
-from tinsmith.evaluate import metrics
 from tinsmith.evaluate.answers import Answer, AnswerFile, Job
 
 if TYPE_CHECKING:
     from tinsmith.data.readers import Example
+    from tinsmith.tasks import Grade, Task
 
 
 @dataclass(frozen=True)
@@ -43,17 +43,17 @@ def ask(name: str, job: Job, folder: Path, on_done: Callable[[int], None]) -> Ou
     if len(before.answers) < len(job.items) or peak is None:
         peak = max(_run(name, job_file, answers, on_done), peak or 0)
         files.write_text(memory, json.dumps({"job": job.digest, "peak_memory": peak}))
-    done = AnswerFile(answers, job.digest)
-    done.close()
-    return Outcome([done.answers[i] for i in range(len(job.items))], peak)
+    after = AnswerFile(answers, job.digest)
+    after.close()
+    return Outcome([after.answers[i] for i in range(len(job.items))], peak)
 
 
 def _peak(path: Path, digest: str) -> int | None:
     if not path.exists():
         return None
-    said = reading.read_table(path, FormatError, advice="delete it to measure anew")
-    peak = said.get("peak_memory")
-    return peak if said.get("job") == digest and isinstance(peak, int) else None
+    kept = reading.read_table(path, FormatError, advice="delete it to measure anew")
+    peak = kept.get("peak_memory")
+    return peak if kept.get("job") == digest and isinstance(peak, int) else None
 
 
 def _run(name: str, job_file: Path, answers: Path, on_done: Callable[[int], None]) -> int:
@@ -88,11 +88,9 @@ def _last_line(errors: IO[bytes]) -> str:
     return lines[-1] if lines else "it said nothing"
 
 
-def grades(
-    task: str, outcome: Outcome, examples: Sequence[Example], labels: frozenset[str]
-) -> list[metrics.Grade]:
+def grades(task: Task, outcome: Outcome, examples: Sequence[Example], labels: frozenset[str]) -> list[Grade]:
     return [
-        metrics.grade(task, answer.text, example.output, example.accept, labels)
+        task.grade(answer.text, example.output, example.accept, labels)
         for answer, example in zip(outcome.answers, examples, strict=True)
     ]
 

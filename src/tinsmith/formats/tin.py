@@ -138,12 +138,14 @@ def write(
         writer.seal(manifest)
 
 
-def rewrite(path: str | Path, entries: Mapping[str, Data], manifest: Mapping[str, Any]) -> None:
-    """Writes a tin anew, atomically, with these entries in place of those of their names, or behind the others,
-    and these facts in its manifest. All else stays as it is, byte for byte; a signature no longer holds."""
-    old = Tin(path)
+def rewrite(
+    source: str | Path, target: str | Path, entries: Mapping[str, Data], manifest: Mapping[str, Any]
+) -> None:
+    """Writes the tin `source` to `target`, atomically, with these entries in place of those of their names, or
+    behind the others, and these facts in its manifest. All else stays as it is, byte for byte."""
+    old = Tin(source)
     kept = {name: entries.get(name, old.entry(name)) for name in old.names if name != MANIFEST}
-    write(path, {**kept, **entries}.items(), {**old.manifest, **manifest})
+    write(target, {**kept, **entries}.items(), {**old.manifest, **manifest})
 
 
 def pack_bytes(entries: Sequence[tuple[str, Data]], manifest: Mapping[str, Any]) -> memoryview:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinsmith import _core, files, reading
+from tinsmith import _core, files, reading, tasks
 from tinsmith.errors import ConstraintError, DataError, FormatError, InputError, RuntimeFault
 from tinsmith.formats.tin import CONSTRAINT
 from tinsmith.pipeline.recipe import LABELS, SOURCES, Recipe
@@ -41,9 +41,9 @@ def of_recipe(recipe: Recipe, train: Sequence[Example]) -> Sealed | None:
     source = recipe.constraint.source
     if source is None:
         return None
-    labels = sorted({example.output for example in train})
+    labels = tasks.by_name(recipe.data.task).labels(example.output for example in train)
     try:
-        return seal(recipe.constraint, recipe.path.parent, labels)
+        return seal(recipe.constraint, recipe.path.parent, sorted(labels))
     except InputError as error:
         raise type(error)(f"{recipe.path}: [constraint] {source}: {error}") from None
 
@@ -104,8 +104,8 @@ def _compile_file(table: Table, source: str, path: Path, raw: bytes) -> Constrai
 
 @dataclass
 class Checker:
-    """Whether texts are what a constraint allows, as the runtime would have it: byte by byte, so that what is
-    told does not depend on how a text is cut into tokens."""
+    """Whether texts are what a constraint allows, as the runtime would have it: byte by byte, so that it does
+    not matter how a text is cut into tokens."""
 
     model: Model
     data: bytes
@@ -124,14 +124,14 @@ class Checker:
     def departure(self, text: str) -> str | None:
         """None for a text that is allowed, else where it departs and what could have come there."""
         self._walk.begin()
-        done = b""
+        allowed = b""
         for token in self.model.tokenize(text, special=True):
             piece, control, _ = self.model.core.token(token)
             for step in [token] if control else [self._bytes.get(byte) for byte in piece]:
                 if step is None or not self._accepts(step):
-                    return self._told(done, text)
-                done += self.model.core.token(step)[0]
-        return self._told(done, text) if self._walk.state() == _core.CONSTRAINT_OPEN else None
+                    return self._departure(allowed, text)
+                allowed += self.model.core.token(step)[0]
+        return self._departure(allowed, text) if self._walk.state() == _core.CONSTRAINT_OPEN else None
 
     def _accepts(self, token: int) -> bool:
         try:
@@ -142,13 +142,13 @@ class Checker:
             return False
         return True
 
-    def _told(self, done: bytes, text: str) -> str:
+    def _departure(self, allowed: bytes, text: str) -> str:
         mask = int.from_bytes(self._walk.mask(), "little")
         listed_bytes = [byte for byte, token in sorted(self._bytes.items()) if mask >> token & 1]
         could = [json.dumps(chr(byte), ensure_ascii=False) for byte in listed_bytes if byte < 0x80]
         could += ["a character beyond ASCII"] if len(could) < len(listed_bytes) else []
         could += ["the end"] if self._walk.state() != _core.CONSTRAINT_OPEN else []
-        at = len(done.decode("utf-8", "ignore"))
+        at = len(allowed.decode("utf-8", "ignore"))
         after = repr(text[max(0, at - SHOWN) : at]) if at else "the beginning"
         got = repr(text[at : at + SHOWN]) if at < len(text) else "the end"
         listed = ", ".join(could[:SHOWN]) + (", …" if len(could) > SHOWN else "")
@@ -158,8 +158,8 @@ class Checker:
 def check_outputs(checker: Checker, path: Path, examples: Sequence[Example]) -> None:
     """Raises DataError at the first example whose output the constraint forbids."""
     for n, example in enumerate(examples, 1):
-        if found := checker.departure(example.output):
+        if departure := checker.departure(example.output):
             raise DataError(
-                f"{path}: example {n}: the recipe's [constraint] forbids its output {found}; "
+                f"{path}: example {n}: the recipe's [constraint] forbids its output {departure}; "
                 "mend the example or the constraint"
             )

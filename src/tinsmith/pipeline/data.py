@@ -3,31 +3,76 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinsmith import files, reading
+from tinsmith import files, reading, tasks
 from tinsmith.data.splits import shared_inputs
 from tinsmith.errors import DataError, InputError, TinsmithError
-from tinsmith.evaluate import metrics
-from tinsmith.pipeline import constraint as constraints
-from tinsmith.pipeline.run import Made, Run
+from tinsmith.formats.model_files import model_bytes, model_digest, model_files
+from tinsmith.pipeline import constraint
+from tinsmith.pipeline.run import Made, Nothing, Record, Run
 
 if TYPE_CHECKING:
     from tinsmith.data.readers import Example
     from tinsmith.pipeline.recipe import Recipe
+    from tinsmith.tasks import Message
 
 SPLITS = ("train", "validation", "test")
-TEXT = "text.txt"  # the run's copy of the plain text
+# The run's own copies, in its folder.
+TEXT = "data/text.txt"
+LICENSES = "data/LICENSES.txt"
+ANSWER = "data/answer.bin"  # the constraint, compiled
+NEW_BASE = "base"  # an untrained model
 
 
-def data_inputs(run: Run) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Base:
+    """What training starts from. name: as the recipe has it, None for a new model; template: the digest of its
+    chat template with all that the recipe fixes; parameters: of a new model."""
+
+    name: str | None
+    path: str
+    sha256: str
+    bytes: int
+    family: str
+    license: str | None
+    template: str | None
+    parameters: int | None = None
+
+
+@dataclass(frozen=True)
+class Data:
+    """constraint: what a tin's manifest says of it; counts, sources: of examples by split; the other numbers
+    are of test examples whose output the constraint forbids, or whose input is a training input too."""
+
+    base: Base
+    constraint: dict[str, Any] | None
+    test_outputs_forbidden: int
+    counts: dict[str, int]
+    sources: dict[str, str]
+    test_inputs_in_train: int
+
+
+def split_name(split: str) -> str:
+    """The run's own copy of a split, in its folder."""
+    return f"data/{split}.jsonl"
+
+
+def model_data(made: Record[Data]) -> dict[str, str]:
+    """SHA-256 of what the model is made from, by name: the test set is not."""
+    digests = {split: made.digests[split_name(split)] for split in ("train", "validation")}
+    text = made.digests.get(TEXT)
+    return {**digests, "text": text} if text else digests
+
+
+def inputs(run: Run, needs: Nothing) -> dict[str, Any]:
     recipe = run.recipe
     sources = [recipe.resolve(getattr(recipe.data, split)) for split in SPLITS]
     if recipe.data.text:
@@ -38,7 +83,7 @@ def data_inputs(run: Run) -> dict[str, Any]:
         "sources": [files.sha256_file(path) if path.exists() else None for path in sources],
         **({"seed": recipe.train.seed} if recipe.scratch else {}),
         "constraint": dataclasses.asdict(recipe.constraint),
-        "constraint_source": constraints.source_digest(recipe),
+        "constraint_source": constraint.source_digest(recipe),
     }
 
 
@@ -50,66 +95,75 @@ def origin(recipe: Recipe) -> dict[str, Any]:
     return {"scratch": dataclasses.asdict(recipe.scratch)}
 
 
-def data(run: Run) -> Made:
+def make(run: Run, needs: Nothing) -> Made[Data]:
     """Gets the base, makes the data where it is missing, and keeps the examples that the run uses."""
     recipe = run.recipe
     base = find_base(run) if recipe.base else None
     sources = {split: recipe.resolve(getattr(recipe.data, split)) for split in SPLITS}
-    text = recipe.resolve(recipe.data.text) if recipe.data.text else None
-    needed = [*sources.values(), text, constraints.source_file(recipe)]
-    missing = [path for path in needed if path is not None and not path.exists()]
-    if missing and recipe.data.command:
-        make_data(run, recipe.data.command)
+    make_missing(run, sources)
     splits = {split: read_examples(path, recipe.data.task) for split, path in sources.items()}
     if recipe.data.limit:
         splits["train"] = splits["train"][: recipe.data.limit]
-    outputs = []
-    for split, rows in splits.items():
-        outputs.append(run.folder / "data" / f"{split}.jsonl")
-        write_examples(outputs[-1], rows)
-    if text:
-        outputs.append(run.folder / "data" / TEXT)
-        files.write_text(outputs[-1], reading.read_text(text, DataError))
-    if recipe.data.licenses:
-        outputs.append(run.folder / "data" / "LICENSES.txt")
-        licenses = reading.read_text(recipe.resolve(recipe.data.licenses), DataError)
-        files.write_text(outputs[-1], licenses)
+    outputs = keep(run, splits)
     base = base or new_base(run, splits["train"])
     leaked = len(shared_inputs(splits["train"], splits["test"]))
     if leaked:
         run.display.line(f"data: warning: {leaked} test inputs are training inputs too")
-    sealed = constraints.of_recipe(recipe, splits["train"])
+    sealed = constraint.of_recipe(recipe, splits["train"])
     forbidden = 0
     if sealed is not None:
-        outputs.append(run.folder / "data" / "answer.bin")
+        outputs.append(run.folder / ANSWER)
         with files.atomic_write(outputs[-1]) as file:
             file.write(sealed.data)
-        forbidden = check_constraint(run, Path(base["path"]), sealed, sources, splits)
-    facts = {
-        "base": base,
-        "constraint": sealed.facts if sealed is not None else None,
-        "test_outputs_forbidden": forbidden,
-        "counts": {split: len(rows) for split, rows in splits.items()},
-        "sources": {split: str(path) for split, path in sources.items()},
-        "test_inputs_in_train": leaked,
-    }
-    return Made([*base_files(Path(base["path"])), *outputs], facts)
+        forbidden = check_constraint(run, Path(base.path), sealed, sources, splits)
+    facts = Data(
+        base=base,
+        constraint=sealed.facts if sealed is not None else None,
+        test_outputs_forbidden=forbidden,
+        counts={split: len(rows) for split, rows in splits.items()},
+        sources={split: str(path) for split, path in sources.items()},
+        test_inputs_in_train=leaked,
+    )
+    return Made([*model_files(Path(base.path)), *outputs], facts)
+
+
+def make_missing(run: Run, sources: Mapping[str, Path]) -> None:
+    """Runs the recipe's command, where it states one and something that it names is not there."""
+    recipe = run.recipe
+    text = recipe.resolve(recipe.data.text) if recipe.data.text else None
+    needed = [*sources.values(), text, constraint.source_file(recipe)]
+    if recipe.data.command and any(path is not None and not path.exists() for path in needed):
+        run_command(run, recipe.data.command)
+
+
+def keep(run: Run, splits: Mapping[str, Sequence[Example]]) -> list[Path]:
+    """The run's own copies."""
+    recipe = run.recipe
+    outputs = []
+    for split, rows in splits.items():
+        outputs.append(run.folder / split_name(split))
+        write_examples(outputs[-1], rows)
+    for source, name in ((recipe.data.text, TEXT), (recipe.data.licenses, LICENSES)):
+        if source:
+            outputs.append(run.folder / name)
+            files.write_text(outputs[-1], reading.read_text(recipe.resolve(source), DataError))
+    return outputs
 
 
 def check_constraint(
     run: Run,
     base: Path,
-    sealed: constraints.Sealed,
-    sources: dict[str, Path],
-    splits: dict[str, list[Example]],
+    sealed: constraint.Sealed,
+    sources: Mapping[str, Path],
+    splits: Mapping[str, Sequence[Example]],
 ) -> int:
     """How many test outputs the constraint forbids; one in the training or validation data is a DataError: what
     is taught there could never be answered."""
     import tinsmith
 
-    checker = constraints.Checker(tinsmith.load(base), sealed.data)
+    checker = constraint.Checker(tinsmith.load(base), sealed.data)
     for split in ("train", "validation"):
-        constraints.check_outputs(checker, sources[split], splits[split])
+        constraint.check_outputs(checker, sources[split], splits[split])
     forbidden = sum(checker.departure(example.output) is not None for example in splits["test"])
     if forbidden:
         run.display.line(f"data: warning: the constraint forbids {forbidden} test outputs")
@@ -123,7 +177,7 @@ def settled(recipe: Recipe, template: str) -> str:
     data = recipe.data
     tools = read_tools(recipe) if data.show_tools else None
     try:
-        found = settle(
+        fixed = settle(
             template,
             system=data.system,
             date=read_date(data.date) if data.date else None,
@@ -132,15 +186,15 @@ def settled(recipe: Recipe, template: str) -> str:
         )
     except TinsmithError as error:
         raise InputError(f"{recipe.path}: [data]: {error}") from error
-    if writes_date(found):
+    if writes_date(fixed):
         raise InputError(
             f"{recipe.path}: [data] date: the base's chat template writes today's date; state the one that the "
             'model is trained and asked under, such as date = "2026-11-25"'
         )
-    return found
+    return fixed
 
 
-def find_base(run: Run) -> dict[str, Any]:
+def find_base(run: Run) -> Base:
     from tinsmith import hub, models
     from tinsmith.models import chat_template
 
@@ -157,29 +211,29 @@ def find_base(run: Run) -> dict[str, Any]:
     spec = models.load(path)
     chat_template.check(spec, str(path))
     template = spec.chat_template
-    return {
-        "name": local.name if local.exists() else given.model,
-        "path": str(path.resolve()),
-        "sha256": base_digest(path),
-        "bytes": sum(file.stat().st_size for file in base_files(path)),
-        "family": spec.family,
-        "license": spec.general.get("license"),
-        "template": None if template is None else chat_template.digest(settled(run.recipe, template)),
-    }
+    return Base(
+        name=local.name if local.exists() else given.model,
+        path=str(path.resolve()),
+        sha256=model_digest(path),
+        bytes=model_bytes(path),
+        family=spec.family,
+        license=spec.general.get("license"),
+        template=None if template is None else chat_template.digest(settled(run.recipe, template)),
+    )
 
 
-def new_base(run: Run, examples: Sequence[Example]) -> dict[str, Any]:
+def new_base(run: Run, examples: Sequence[Example]) -> Base:
     """An untrained model in the run's folder, which training from scratch takes for its base."""
     from tinsmith import models
     from tinsmith.models import chat_template
     from tinsmith.train import scratch
+    from tinsmith.train.options import ScratchOptions
 
-    recipe, folder = run.recipe, run.folder / "base"
+    recipe, folder = run.recipe, run.folder / NEW_BASE
     assert recipe.scratch
+    options = ScratchOptions(**dataclasses.asdict(recipe.scratch))
     with run.display.bar("tokenizer", 1) as bar:
-        spec = scratch.start(
-            recipe.scratch, examples, texts(run), recipe.data.system, recipe.train.seed, recipe.name
-        )
+        spec = scratch.start(options, examples, texts(run), recipe.data.system, recipe.train.seed, recipe.name)
         bar.update(1)
     models.save_hf(spec, folder)
     hyper = spec.hyper
@@ -188,43 +242,29 @@ def new_base(run: Run, examples: Sequence[Example]) -> dict[str, Any]:
         f"hidden {hyper.dim}, heads {hyper.heads} and {hyper.kv_heads}, feed-forward {hyper.ffn_dim}"
     )
     assert spec.chat_template
-    return {
-        "name": None,
-        "path": str(folder.resolve()),
-        "sha256": base_digest(folder),
-        "bytes": sum(file.stat().st_size for file in base_files(folder)),
-        "family": spec.family,
-        "license": None,
-        "template": chat_template.digest(settled(recipe, spec.chat_template)),
-        "parameters": spec.parameters,
-    }
+    return Base(
+        name=None,
+        path=str(folder.resolve()),
+        sha256=model_digest(folder),
+        bytes=model_bytes(folder),
+        family=spec.family,
+        license=None,
+        template=chat_template.digest(settled(recipe, spec.chat_template)),
+        parameters=spec.parameters,
+    )
 
 
-def base_files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    return sorted(file for file in path.iterdir() if file.suffix in (".json", ".safetensors", ".jinja"))
-
-
-def base_digest(path: Path) -> str:
-    """The SHA-256 of a model file; of a folder, that of its files' names and digests."""
-    if path.is_file():
-        return files.sha256_file(path)
-    lines = [f"{files.sha256_file(file)}  {file.name}\n" for file in base_files(path)]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def make_data(run: Run, command: Sequence[str]) -> None:
+def run_command(run: Run, command: Sequence[str]) -> None:
     words = [sys.executable if word == "python" else word for word in command]
     run.display.line(f"data: {' '.join(command)}")
     try:
         # Its output is for the reader, not a result: stdout is kept for the table and the report's path.
-        done = subprocess.run(words, cwd=run.recipe.path.parent, stdout=sys.stderr, check=False)
+        ended = subprocess.run(words, cwd=run.recipe.path.parent, stdout=sys.stderr, check=False)
     except OSError as error:
         raise InputError(f"{run.recipe.path}: [data] command: {words[0]}: {error.strerror}") from None
-    if done.returncode != 0:
+    if ended.returncode != 0:
         raise InputError(
-            f"{run.recipe.path}: [data] command ended with exit code {done.returncode}: {' '.join(command)}"
+            f"{run.recipe.path}: [data] command ended with exit code {ended.returncode}: {' '.join(command)}"
         )
 
 
@@ -234,9 +274,10 @@ def read_examples(path: Path, task: str) -> list[Example]:
     examples = readers.read_jsonl(path)
     if not examples:
         raise DataError(f"{path}: has no example; give at least one line")
+    kind = tasks.by_name(task)
     for n, example in enumerate(examples, 1):
         for output in (example.output, *example.accept):
-            if not metrics.grade(task, output, output, (), frozenset([output])).valid:
+            if not kind.is_valid(kind.parse(output), frozenset([output])):
                 raise DataError(f"{path}: example {n}: not a valid output of the task {task}: {output}")
     return examples
 
@@ -250,25 +291,26 @@ def examples(run: Run, split: str) -> list[Example]:
     """The run's own copy of a split."""
     from tinsmith.data import readers
 
-    return readers.read_jsonl(run.folder / "data" / f"{split}.jsonl")
+    return readers.read_jsonl(run.folder / split_name(split))
+
+
+def labels(run: Run) -> frozenset[str]:
+    """Those of the training examples; empty for a task without labels."""
+    task = tasks.by_name(run.recipe.data.task)
+    return task.labels(example.output for example in examples(run, "train"))
 
 
 def texts(run: Run) -> list[str]:
     """The plain texts of the run's own copy: what empty lines separate."""
     if not run.recipe.data.text:
         return []
-    whole = reading.read_text(run.folder / "data" / TEXT, DataError).replace("\r\n", "\n")
-    found = re.split(r"\n(?:[ \t]*\n)+", whole)
-    return [text for text in found if text.strip()]
+    whole = reading.read_text(run.folder / TEXT, DataError).replace("\r\n", "\n")
+    return [text for text in re.split(r"\n(?:[ \t]*\n)+", whole) if text.strip()]
 
 
-def conversation(run: Run, example: Example) -> list[dict[str, str]]:
+def conversation(run: Run, example: Example) -> list[Message]:
     """The messages that ask for an example's answer, in training and ever after."""
-    from tinsmith.tasks import Task
-
-    task = Task(run.recipe.data.task)
-    asked = task.messages(example, run.recipe.data.system)
-    return [{"role": message["role"], "content": message["content"]} for message in asked]
+    return tasks.by_name(run.recipe.data.task).messages(example, run.recipe.data.system)
 
 
 def read_tools(recipe: Recipe) -> list[dict[str, Any]] | None:

@@ -6,31 +6,76 @@ here: its grades by metrics, its costs by systems.
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tinsmith import files, tasks
 from tinsmith.evaluate import metrics, systems
 from tinsmith.evaluate.answers import Answer, AnswerFile, Item, Job
-from tinsmith.evaluate.baselines import Prompts, Retriever, stratified
+from tinsmith.evaluate.baselines import Messages, Prompts, Retriever, stratified
 from tinsmith.evaluate.systems import Outcome
-from tinsmith.pipeline import data as dataset
-from tinsmith.pipeline.run import Made, Run
+from tinsmith.pipeline import build, data, merge
+from tinsmith.pipeline.build import Built
+from tinsmith.pipeline.data import Data
+from tinsmith.pipeline.merge import Merged
+from tinsmith.pipeline.run import Made, Record, Run
+from tinsmith.pipeline.verify import Verified
 
 if TYPE_CHECKING:
     from tinsmith.data.readers import Example
 
+FOLDER = "eval"  # of a run: the answers
+TUNED = "tuned"  # the float model
 # Models of one training answer nearly alike, so each one after the first checks the first one's answers as
 # drafts: one pass over prompt and draft, and plain decoding from the first token that differs. Each token kept
 # is the model's own greedy choice, so its answers are exactly those of plain decoding. A quantized file goes
 # first: it decodes fastest.
-FLOAT = ("tuned", "shipped_f32", "shipped_f16")
+FLOAT = (TUNED, "shipped_f32", "shipped_f16")
+# Keys of [eval] that have to do with baselines alone.
+BASELINE_KEYS = ("baselines", "baseline_limit", "shots")
+
+
+@dataclass(frozen=True)
+class BaselineNeeds:
+    data: Record[Data]
+
+
+@dataclass(frozen=True)
+class Needs:
+    data: Record[Data]
+    merge: Record[Merged]
+    build: Record[Built]
+    verify: Record[Verified]  # nothing is measured that was not verified
+
+
+@dataclass(frozen=True)
+class Measured:
+    """systems: each one's entry in report.json, by its name."""
+
+    systems: dict[str, dict[str, Any]]
+
+
+def shipped(weights: str) -> str:
+    """The name of the system that is a shipped file."""
+    return f"shipped_{weights.lower()}"
+
+
+def constrained(system: str) -> str:
+    """The name of a system under the constraint that its file carries."""
+    return f"{system}_constrained"
+
+
+def answers_path(run: Run, system: str) -> Path:
+    return run.folder / FOLDER / f"{system}.jsonl"
 
 
 def test_items(run: Run) -> list[Example]:
     """The test examples that are evaluated: all, or `[eval] limit` of them, the parts evenly."""
-    examples = dataset.examples(run, "test")
+    examples = data.examples(run, "test")
     chosen = stratified(examples, run.recipe.eval.limit, run.recipe.eval.seed)
     return [examples[i] for i in chosen]
 
@@ -44,97 +89,131 @@ def baseline_items(run: Run, name: str) -> list[Example]:
     return [items[i] for i in chosen]
 
 
-def labels(run: Run) -> frozenset[str]:
-    """The labels of the training examples: functions of calls, or classes; empty for other tasks."""
-    found = {metrics.label(run.recipe.data.task, e.output) for e in dataset.examples(run, "train")}
-    return frozenset(label for label in found if label is not None)
+def baseline_inputs(run: Run, needs: BaselineNeeds) -> dict[str, Any]:
+    stated, digests = run.recipe.data, needs.data.digests
+    return {
+        "base": needs.data.facts.base.sha256,
+        "data": [digests[data.split_name(split)] for split in ("train", "test")],
+        "tools": files.sha256_file(run.recipe.resolve(stated.tools)) if stated.tools else None,
+        "task": stated.task,
+        "system": stated.system,
+        "thinking": stated.thinking,
+        "date": stated.date,
+        "eval": dataclasses.asdict(run.recipe.eval),
+    }
 
 
-def baselines(run: Run) -> Made:
-    recipe = run.recipe
+def make_baselines(run: Run, needs: BaselineNeeds) -> Made[Measured]:
+    recipe, base = run.recipe, needs.data.facts.base
     if not recipe.eval.baselines:
-        return Made([], {"systems": {}})
-    train = dataset.examples(run, "train")
-    base = run.facts("data")["base"]
-    tools = dataset.read_tools(recipe)
-    results: dict[str, Any] = {}
-    outputs: list[Path] = []
-    prompts = Prompts(recipe.data.task, recipe.data.system, train, tools, recipe.eval.shots, recipe.eval.seed)
+        return Made([], Measured({}))
+    train, prompts = data.examples(run, "train"), _prompts(run)
+    results: dict[str, dict[str, Any]] = {}
     for name in recipe.eval.baselines:
         items = baseline_items(run, name)
         if name == "nearest":
-            outcome = _copy_nearest(run, Retriever(train), items)
-        else:
-            ask: Callable[[str], list[dict[str, str]]] = getattr(prompts, name)
-            prompted = [Item(ask(e.input)) for e in items]
-            data = recipe.data
-            outcome = _ask(
-                run, name, Path(base["path"]), base["sha256"], prompted, thinking=data.thinking, date=data.date
-            )
-        results[name] = _result(run, outcome, items)
-        if name != "nearest":
-            results[name]["bytes"] = base["bytes"]
-        outputs.append(_answers(run, name))
-    return Made(outputs, {"systems": results})
+            outcome = _copy_nearest(run, Retriever(train), items, needs.data.digests[data.split_name("train")])
+            results[name] = _result(run, outcome, items)
+            continue
+        ask: Callable[[str], Messages] = getattr(prompts, name)
+        prompted = [Item(ask(example.input)) for example in items]
+        outcome = _ask(
+            run,
+            name,
+            (Path(base.path), base.sha256),
+            prompted,
+            thinking=recipe.data.thinking,
+            date=recipe.data.date,
+        )
+        results[name] = {**_result(run, outcome, items), "bytes": base.bytes}
+    return Made([answers_path(run, name) for name in results], Measured(results))
 
 
-def evaluate(run: Run) -> Made:
-    """Quantized files first, since the first one's answers are the others' drafts.
+def _prompts(run: Run) -> Prompts:
+    recipe = run.recipe
+    tools = data.read_tools(recipe)
+    task, train = tasks.by_name(recipe.data.task), data.examples(run, "train")
+    return Prompts(task, recipe.data.system, train, tools, recipe.eval.shots, recipe.eval.seed)
 
-    A file that carries a constraint answers twice: free, and under the constraint (`<name>_constrained`), each
-    answer from its beginning: what the constraint saves is to be seen.
-    """
-    files = {f"shipped_{name.lower()}": run.folder / file for name, file in run.facts("build")["tins"].items()}
-    digests = {name: run.digests("build")[path.name] for name, path in files.items()}
-    models = {"tuned": run.folder / "merged", **files}
-    digests["tuned"] = run.facts("merge")["sha256"]
-    items = test_items(run)
-    messages = [dataset.conversation(run, e) for e in items]
-    results: dict[str, Any] = {}
-    drafts: list[list[int] | None] = [None] * len(items)
-    for name in sorted(models, key=lambda name: name in FLOAT):
-        prompted = [Item(m, draft) for m, draft in zip(messages, drafts, strict=True)]
-        outcome = _ask(run, name, models[name], digests[name], prompted)
-        if drafts[0] is None:
-            drafts = [answer.tokens for answer in outcome.answers]
-        results[name] = _result(run, outcome, items)
-        if name in files and run.facts("data").get("constraint"):
-            plain = [Item(m) for m in messages]
-            outcome = _ask(run, constrained(name), models[name], digests[name], plain, constrained=True)
-            results[constrained(name)] = _result(run, outcome, items)
-    for name, size in ((name, path.stat().st_size) for name, path in files.items()):
-        for system in (name, constrained(name)):
+
+def inputs(run: Run, needs: Needs) -> dict[str, Any]:
+    settings = dataclasses.asdict(run.recipe.eval)
+    return {
+        "built": build.digests(needs.build),
+        "merged": needs.merge.digests,
+        "data": needs.data.digests[data.split_name("test")],
+        "task": run.recipe.data.task,
+        "system": run.recipe.data.system,
+        "eval": {key: value for key, value in settings.items() if key not in BASELINE_KEYS},
+    }
+
+
+def make(run: Run, needs: Needs) -> Made[Measured]:
+    """A file that carries a constraint answers twice: free, and under the constraint (`<name>_constrained`),
+    each answer from its beginning: what the constraint saves is to be seen."""
+    models = measured_models(run, needs)
+    bound = needs.data.facts.constraint is not None
+    results = dict(_measured(run, models, bound))
+    for weights, path in build.unsealed(run, needs.build).items():
+        for system in (shipped(weights), constrained(shipped(weights))):
             if system in results:
-                results[system]["bytes"] = size
+                results[system]["bytes"] = path.stat().st_size
     ordered = {
         system: results[system] for name in models for system in (name, constrained(name)) if system in results
     }
-    return Made([_answers(run, name) for name in ordered], {"systems": ordered})
+    return Made([answers_path(run, name) for name in ordered], Measured(ordered))
 
 
-def constrained(system: str) -> str:
-    """The name of a system under the constraint that its file carries."""
-    return f"{system}_constrained"
+def measured_models(run: Run, needs: Needs) -> dict[str, tuple[Path, str]]:
+    """By system, each model and its digest: the float model, then the built files."""
+    digests = build.digests(needs.build)
+    built = build.unsealed(run, needs.build)
+    return {
+        TUNED: (run.folder / merge.FOLDER, needs.merge.facts.sha256),
+        **{shipped(weights): (path, digests[path.name]) for weights, path in built.items()},
+    }
 
 
-def _ask(run: Run, name: str, model: Path, digest: str, items: Sequence[Item], **options: Any) -> Outcome:
-    """options: further fields of the job."""
-    settings = run.recipe.eval
-    job = Job(str(model), digest, settings.threads, settings.max_tokens, list(items), **options)
+def _measured(
+    run: Run, models: Mapping[str, tuple[Path, str]], bound: bool
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each system's entry, quantized files first, since the first one's answers are the others' drafts. bound:
+    the files carry a constraint."""
+    items = test_items(run)
+    messages = [data.conversation(run, example) for example in items]
+    plain = [Item(asked) for asked in messages]
+    drafts: list[list[int]] | None = None
+    for name in sorted(models, key=lambda name: name in FLOAT):
+        prompted = plain
+        if drafts is not None:
+            prompted = [Item(asked, draft) for asked, draft in zip(messages, drafts, strict=True)]
+        outcome = _ask(run, name, models[name], prompted)
+        drafts = drafts or [answer.tokens for answer in outcome.answers]
+        yield name, _result(run, outcome, items)
+        if bound and name != TUNED:
+            outcome = _ask(run, constrained(name), models[name], plain, constrained=True)
+            yield constrained(name), _result(run, outcome, items)
+
+
+def _ask(run: Run, name: str, model: tuple[Path, str], items: Sequence[Item], **options: Any) -> Outcome:
+    """model: its path and digest; options: further fields of the job."""
+    settings, (path, digest) = run.recipe.eval, model
+    job = Job(str(path), digest, settings.threads, settings.max_tokens, list(items), **options)
     with run.display.bar(name, len(items)) as bar:
-        return systems.ask(name, job, run.folder / "eval", bar.update)
+        return systems.ask(name, job, run.folder / FOLDER, bar.update)
 
 
-def _copy_nearest(run: Run, retriever: Retriever, items: Sequence[Example]) -> Outcome:
+def _copy_nearest(run: Run, retriever: Retriever, items: Sequence[Example], digest: str) -> Outcome:
+    """digest: of the training examples, whose outputs the answers are."""
     answers = []
     for i, example in enumerate(items):
         start = time.perf_counter()
         text = retriever.nearest(example.input, 1)[0].output
         seconds = time.perf_counter() - start
         answers.append(Answer(i, text, [], 0, seconds, "stop"))
-    path = _answers(run, "nearest")
+    path = answers_path(run, "nearest")
     path.unlink(missing_ok=True)
-    file = AnswerFile(path, run.digests("data")["data/train.jsonl"])
+    file = AnswerFile(path, digest)
     for answer in answers:
         file.add(answer)
     file.close()
@@ -143,11 +222,8 @@ def _copy_nearest(run: Run, retriever: Retriever, items: Sequence[Example]) -> O
 
 def _result(run: Run, outcome: Outcome, items: Sequence[Example]) -> dict[str, Any]:
     recipe = run.recipe
-    grades = systems.grades(recipe.data.task, outcome, items, labels(run))
-    parts = [e.part for e in items]
+    task = tasks.by_name(recipe.data.task)
+    grades = systems.grades(task, outcome, items, data.labels(run))
+    parts = [example.part for example in items]
     summary = metrics.summarize(grades, parts, recipe.eval.bootstrap, recipe.eval.seed)
     return summary | systems.costs(outcome)
-
-
-def _answers(run: Run, name: str) -> Path:
-    return run.folder / "eval" / f"{name}.jsonl"

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from tinsmith import targets, tasks
 from tinsmith.errors import RecipeError, UnsupportedError
+from tinsmith.format_names import AUTO, DEFAULTS, FORMATS
 from tinsmith.tables import (
     ANY_TEXT,
     ARGV,
@@ -34,14 +36,8 @@ from tinsmith.tables import (
     whole,
 )
 from tinsmith.tables import key as _key
+from tinsmith.train.options import ScratchOptions
 
-TASKS = ("call", "extract", "classify", "chat")
-# The presets of tinsmith.quant.
-FORMATS = (
-    "F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q5_1", "Q5_0", "Q4_K_M", "Q4_K_S", "Q4_1",
-    "Q4_0", "IQ4_NL", "Q3_K_L", "Q3_K_M", "Q3_K_S", "Q2_K",
-)  # fmt: skip
-AUTO = "AUTO"  # chosen within the budgets of [build]
 BUDGETS = ("max_size", "bits", "memory", "speed", "min_accuracy")
 BASELINES = ("zero_shot", "few_shot", "retrieval", "nearest")
 SPACINGS = ("compact", "spaced", "free")
@@ -79,9 +75,9 @@ class Base:
 
 @dataclass(frozen=True)
 class Scratch:
-    parameters: int = _key(whole(10_000, 1_000_000_000), 5_000_000)
-    vocabulary: int = _key(multiple(32, 288, 65_536), 2048)
-    context: int = _key(whole(16, 1_000_000), 256)
+    parameters: int = _key(whole(10_000, 1_000_000_000), ScratchOptions.parameters)
+    vocabulary: int = _key(multiple(32, 288, 65_536), ScratchOptions.vocabulary)
+    context: int = _key(whole(16, 1_000_000), ScratchOptions.context)
     layers: int | None = _key(whole(1, 256), None)
     hidden: int | None = _key(multiple(32, 32, 8192), None)
     heads: int | None = _key(whole(1, 256), None)
@@ -95,7 +91,7 @@ class Data:
     validation: str = _key(TEXT)
     test: str = _key(TEXT)
     text: str | None = _key(TEXT, None)
-    task: str = _key(choice(TASKS), "call")
+    task: str = _key(choice(tasks.names()), tasks.DEFAULT)
     system: str = _key(ANY_TEXT, "")
     thinking: bool | None = _key(FLAG, None)
     date: str | None = _key(DATE, None)
@@ -138,7 +134,7 @@ class Constraint:
 
 @dataclass(frozen=True)
 class Build:
-    formats: tuple[str, ...] = _key(some_of((*FORMATS, AUTO), least=1), ("F16", "Q8_0", "Q4_0"))
+    formats: tuple[str, ...] = _key(some_of((*FORMATS, AUTO), least=1), DEFAULTS)
     context: int = _key(whole(0, 1_000_000), 0)
     target: tuple[str, ...] = _key(DEVICES, ())
     max_size: int | None = _key(SIZE, None)
@@ -204,8 +200,8 @@ class Recipe:
     def model_digest(self) -> str:
         """SHA-256 of the values that decide the model: every table but [eval] and [output]."""
         tables = (self.base or self.scratch, self.data, self.train, self.constraint, self.build)
-        said = [dataclasses.asdict(table) for table in tables if table]
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+        values = [dataclasses.asdict(table) for table in tables if table]
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     def resolve(self, relative: str) -> Path:
         """A path that the recipe states, taken from the recipe's folder."""
@@ -260,8 +256,6 @@ class _RecipeFile(TomlFile):
 
     def _for_target(self, build: Build, stated: bool) -> Build:
         """With the targets' own formats where the recipe states none."""
-        from tinsmith import targets  # which knows formats by this module
-
         try:
             devices = [targets.find(name, self.path.parent) for name in build.target]
         except UnsupportedError as error:
@@ -312,10 +306,10 @@ class _RecipeFile(TomlFile):
             key = sources[1] if sources else None
             what = f"{' and '.join(sources)} are given" if sources else "says nothing of the answer"
             raise self.error("constraint", key, f"{what}; give one of {', '.join(SOURCES)}")
-        if given.get("choices") == LABELS and task != "classify":
-            raise self.error(
-                "constraint", "choices", f'"{LABELS}" is for the task classify; this one is {task}'
-            )
+        with_labels = [one.name for one in tasks.tasks() if one.constraint.get("choices") == LABELS]
+        if given.get("choices") == LABELS and task not in with_labels:
+            known = ", ".join(with_labels)
+            raise self.error("constraint", "choices", f'"{LABELS}" is for the task {known}; this one is {task}')
         for key, needs in (("spacing", ("schema", "tools")), ("format", ("tools",))):
             if key in given and sources[0] not in needs:
                 raise self.error(

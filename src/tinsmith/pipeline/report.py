@@ -2,114 +2,173 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinsmith import files
+from tinsmith import files, tasks
 from tinsmith.errors import MissingExtraError
-from tinsmith.evaluate import curve, metrics
+from tinsmith.evaluate import curve
 from tinsmith.evaluate.answers import Answer, read_answers
-from tinsmith.pipeline.build import data_digests
-from tinsmith.pipeline.measure import baseline_items, constrained, labels, test_items
-from tinsmith.pipeline.run import Made, Run, machine, versions
+from tinsmith.pipeline import data, facts
+from tinsmith.pipeline.build import Built
+from tinsmith.pipeline.data import Data
+from tinsmith.pipeline.measure import (
+    TUNED,
+    Measured,
+    answers_path,
+    baseline_items,
+    constrained,
+    shipped,
+    test_items,
+)
+from tinsmith.pipeline.merge import Merged
+from tinsmith.pipeline.run import Made, Nothing, Output, Record, Run, machine, versions
+from tinsmith.pipeline.seal import Sealed
+from tinsmith.pipeline.training import Trained
+from tinsmith.pipeline.verify import Verified
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
     from tinsmith.data.readers import Example
+    from tinsmith.tasks import Grade, Task
 
+JSON, PAGE = "report.json", "report.html"
 WORST = 20
 CHANGED = 20
 INVALID = "(invalid)"
 
 
-def report(run: Run) -> Made:
-    document = compose(run)
-    outputs = [run.folder / "report.json", run.folder / "report.html"]
+@dataclass(frozen=True)
+class Needs:
+    data: Record[Data]
+    baselines: Record[Measured]
+    train: Record[Trained]
+    merge: Record[Merged]
+    build: Record[Built]
+    verify: Record[Verified]
+    evaluate: Record[Measured]
+    seal: Record[Sealed]
+
+    @property
+    def records(self) -> dict[str, Record[Any]]:
+        """By stage."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+
+def inputs(run: Run, needs: Needs) -> dict[str, Any]:
+    made = {
+        name: [record.inputs_sha256, {file: facts.to_json(output) for file, output in record.outputs.items()}]
+        for name, record in needs.records.items()
+    }
+    return {"recipe": run.recipe.sha256, "stages": made}
+
+
+def make(run: Run, needs: Needs) -> Made[Nothing]:
+    document = compose(run, needs)
+    outputs = [run.folder / JSON, run.folder / PAGE]
     files.write_text(outputs[0], json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     files.write_text(outputs[1], html(document))
-    return Made(outputs, {})
+    return Made(outputs, Nothing())
 
 
-def compose(run: Run) -> dict[str, Any]:
+def compose(run: Run, needs: Needs) -> dict[str, Any]:
     """report.json: each system's figures; `errors` and `confusion` are those of the `headline` system."""
-    recipe = run.recipe
-    data = run.facts("data")
-    systems = {**run.facts("baselines")["systems"], **run.facts("evaluate")["systems"]}
-    built = {**run.state["stages"]["build"]["outputs"], **run.state["stages"]["seal"]["outputs"]}
-    for weights, tin in run.facts("build")["tins"].items():
-        for name in (f"shipped_{weights.lower()}", constrained(f"shipped_{weights.lower()}")):
-            if name in systems:
-                systems[name] = {**systems[name], "bytes": built[tin]["bytes"]}
+    recipe, made = run.recipe, needs.data.facts
+    task = tasks.by_name(recipe.data.task)
     headline = headline_system(recipe.build.formats)
-    items = test_items(run)
-    answers = read_answers(run.folder / "eval" / f"{headline}.jsonl")
-    known = labels(run)
+    items, answers = test_items(run), read_answers(answers_path(run, headline))
+    known, systems = data.labels(run), all_systems(needs)
     grades = [
-        metrics.grade(recipe.data.task, a.text, e.output, e.accept, known)
-        for a, e in zip(answers, items, strict=True)
+        task.grade(answer.text, example.output, example.accept, known)
+        for answer, example in zip(answers, items, strict=True)
     ]
+    base = {key: getattr(made.base, key) for key in ("name", "sha256", "bytes", "family", "license")}
+    digests = {**data.model_data(needs.data), "test": needs.data.digests[data.split_name("test")]}
     return {
         "name": recipe.name,
         "task": recipe.data.task,
         "headline": headline,
         "systems": systems,
-        "test": {
-            "items": len(items),
-            "parts": dict(sorted(Counter(e.part for e in items if e.part).items())),
-            "baseline_items": {name: len(baseline_items(run, name)) for name in recipe.eval.baselines},
-            "inputs_in_train": data["test_inputs_in_train"],
-            "shots": recipe.eval.shots,
-            "max_tokens": recipe.eval.max_tokens,
-            "resamples": recipe.eval.bootstrap,
-        },
-        "base": {key: data["base"][key] for key in ("name", "sha256", "bytes", "family", "license")}
-        if recipe.base
-        else None,
-        "parameters": data["base"].get("parameters"),
-        "data": {
-            "counts": data["counts"],
-            "sha256": {**data_digests(run), "test": run.digests("data")["data/test.jsonl"]},
-        },
+        "test": test_facts(run, needs, items),
+        "base": base if recipe.base else None,
+        "parameters": made.base.parameters,
+        "data": {"counts": made.counts, "sha256": digests},
         "recipe": {"file": recipe.path.name, "sha256": recipe.sha256},
-        "train": run.facts("train"),
-        "files": {name: {"sha256": entry["sha256"], "bytes": entry["bytes"]} for name, entry in built.items()},
-        "verify": run.facts("verify")["checks"],
+        "train": facts.to_json(needs.train.facts),
+        "files": {
+            name: {"sha256": file.sha256, "bytes": file.bytes} for name, file in shipped_files(needs).items()
+        },
+        "verify": needs.verify.facts.checks,
         "seeds": {"train": recipe.train.seed, "eval": recipe.eval.seed},
-        "seconds": {name: stage["seconds"] for name, stage in run.state["stages"].items()},
+        "seconds": {name: record.seconds for name, record in needs.records.items()},
         "machine": machine(),
         "versions": versions(),
-        "confusion": confusion(recipe.data.task, grades, items),
-        "errors": worst(grades, items, answers),
-        "constraint": constraint(run, items, systems),
-        "front": run.facts("build").get("front"),
+        "confusion": confusion(task, grades, items),
+        "errors": worst(task, grades, items, answers),
+        "constraint": constraint(run, needs.data, items, systems),
+        "front": needs.build.facts.front,
     }
 
 
-def constraint(run: Run, items: Sequence[Example], systems: dict[str, Any]) -> dict[str, Any] | None:
+def shipped_files(needs: Needs) -> dict[str, Output]:
+    """The GGUFs and the sealed tins, by file name."""
+    built = needs.build.facts
+    made = {**needs.build.outputs, **needs.seal.outputs}
+    return {name: made[name] for weights, tin in built.tins.items() for name in (built.ggufs[weights], tin)}
+
+
+def all_systems(needs: Needs) -> dict[str, dict[str, Any]]:
+    """The systems' entries; the bytes of a shipped one are those of its sealed tin."""
+    systems = {**needs.baselines.facts.systems, **needs.evaluate.facts.systems}
+    for weights, tin in needs.build.facts.tins.items():
+        for name in (shipped(weights), constrained(shipped(weights))):
+            if name in systems:
+                systems[name] = {**systems[name], "bytes": needs.seal.outputs[tin].bytes}
+    return systems
+
+
+def test_facts(run: Run, needs: Needs, items: Sequence[Example]) -> dict[str, Any]:
+    settings = run.recipe.eval
+    return {
+        "items": len(items),
+        "parts": dict(sorted(Counter(example.part for example in items if example.part).items())),
+        "baseline_items": {name: len(baseline_items(run, name)) for name in settings.baselines},
+        "inputs_in_train": needs.data.facts.test_inputs_in_train,
+        "shots": settings.shots,
+        "max_tokens": settings.max_tokens,
+        "resamples": settings.bootstrap,
+    }
+
+
+def constraint(
+    run: Run, made: Record[Data], items: Sequence[Example], systems: dict[str, Any]
+) -> dict[str, Any] | None:
     """What the constraint changed, by system; None where the recipe states none."""
-    facts = run.facts("data").get("constraint")
-    if not facts:
+    if not made.facts.constraint:
         return None
 
     def answers_of(name: str) -> list[Answer]:
-        return read_answers(run.folder / "eval" / f"{name}.jsonl")
+        return read_answers(answers_path(run, name))
 
-    task, known = run.recipe.data.task, labels(run)
-    found = {
+    task, known = tasks.by_name(run.recipe.data.task), data.labels(run)
+    by_system = {
         name: changes(task, known, items, answers_of(name), answers_of(constrained(name)))
         for name in systems
         if constrained(name) in systems
     }
-    return {**facts, "test_outputs_forbidden": run.facts("data")["test_outputs_forbidden"], "changes": found}
+    forbidden = made.facts.test_outputs_forbidden
+    return {**made.facts.constraint, "test_outputs_forbidden": forbidden, "changes": by_system}
 
 
 def changes(
-    task: str,
+    task: Task,
     known: frozenset[str],
     items: Sequence[Example],
     free: Sequence[Answer],
@@ -125,7 +184,7 @@ def changes(
         worth = [
             (grade.exact, grade.equivalent, bool(grade.function), grade.valid)
             for text in (before.text, after.text)
-            for grade in [metrics.grade(task, text, example.output, example.accept, known)]
+            for grade in [task.grade(text, example.output, example.accept, known)]
         ]
         kind = "better" if worth[1] > worth[0] else "worse" if worth[1] < worth[0] else "as good"
         counts["changed"] += 1
@@ -148,13 +207,13 @@ def changes(
 def headline_system(formats: Sequence[str]) -> str:
     """The file whose errors the report shows: Q8_0 where it is built, else Q4_0, else the first."""
     preferred = [name for name in ("Q8_0", "Q4_0") if name in formats] or list(formats)
-    return f"shipped_{preferred[0].lower()}"
+    return shipped(preferred[0])
 
 
-def confusion(task: str, grades: Sequence[metrics.Grade], items: Sequence[Example]) -> list[dict[str, Any]]:
+def confusion(task: Task, grades: Sequence[Grade], items: Sequence[Example]) -> list[dict[str, Any]]:
     """How often which label was answered for which, wrong ones only, most frequent first."""
     pairs = Counter(
-        (metrics.label(task, example.output) or "", grade.label or INVALID)
+        (task.label(example.output) or "", grade.label or INVALID)
         for grade, example in zip(grades, items, strict=True)
         if grade.function is False
     )
@@ -165,9 +224,9 @@ def confusion(task: str, grades: Sequence[metrics.Grade], items: Sequence[Exampl
 
 
 def worst(
-    grades: Sequence[metrics.Grade], items: Sequence[Example], answers: Sequence[Answer]
+    task: Task, grades: Sequence[Grade], items: Sequence[Example], answers: Sequence[Answer]
 ) -> list[dict[str, Any]]:
-    """Up to twenty wrong answers: invalid ones, then wrong functions, then the least similar."""
+    """Up to twenty wrong answers: invalid ones, then those with wrong labels, then the least similar."""
 
     def badness(i: int) -> tuple[bool, bool, float, int]:
         return (grades[i].valid, bool(grades[i].function), _overlap(answers[i].text, items[i].output), i)
@@ -179,16 +238,16 @@ def worst(
             "expected": items[i].output,
             "answered": answers[i].text.strip(),
             "part": items[i].part,
-            "kind": _kind(grades[i]),
+            "kind": _kind(task, grades[i]),
         }
         for i in wrong[:WORST]
     ]
 
 
-def _kind(grade: metrics.Grade) -> str:
+def _kind(task: Task, grade: Grade) -> str:
     if not grade.valid:
         return "invalid"
-    return "wrong function" if grade.function is False else "wrong arguments" if grade.function else "wrong"
+    return f"wrong {task.words.label}" if grade.function is False else task.words.wrong
 
 
 def _overlap(answer: str, output: str) -> float:
@@ -225,6 +284,7 @@ def html(document: dict[str, Any]) -> str:
     baselines = [name for name in document["systems"] if name in document["test"]["baseline_items"]]
     return template.render(
         report=document,
+        words=tasks.by_name(document["task"]).words,
         best=max(baselines, key=lambda name: document["systems"][name]["exact"], default=None),
         heat=heat(document["confusion"]),
         curves=curve.draw([*train["curve"], *validated]),
@@ -267,14 +327,14 @@ TITLES = {
     "few_shot": "Base: fixed examples",
     "retrieval": "Base: nearest examples",
     "nearest": "Nearest example copied",
-    "tuned": "Fine-tuned, float32",
+    TUNED: "Fine-tuned, float32",
 }
 
 
 def title(system: str) -> str:
     """A system's name in words."""
-    name, under, _ = system.partition("_constrained")
-    words = TITLES.get(name) or "Shipped " + name.removeprefix("shipped_").upper()
+    name, under, _ = system.partition(constrained(""))
+    words = TITLES.get(name) or "Shipped " + name.removeprefix(shipped("")).upper()
     return f"{words}, constrained" if under else words
 
 

@@ -1,13 +1,13 @@
 """Stages of a run, brought up to date like a makefile's: skipped when nothing they read or made has changed.
 
 A run is a folder. Its run.json says of each stage what it read (digests and recipe values), what it made
-(digests; where it wrote over another stage's output, the digest of that too), its seconds and its facts. It is
-replaced in one step after each stage, so a kill loses at most the stage under way, and the long stages resume
-from files of their own.
+(digests), its seconds and its facts. It is replaced in one step after each stage, so a kill loses at most the
+stage under way, and the long stages resume from files of their own.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib.metadata
 import json
@@ -22,37 +22,86 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Generic, TextIO, TypeVar, get_args, get_type_hints
 
 from tinsmith import __version__, files, reading
 from tinsmith.errors import FormatError, InputError
+from tinsmith.pipeline import facts as json_facts
 from tinsmith.pipeline.recipe import Recipe
 from tinsmith.progress import Display, clock
 
 LOCK = ".tinsmith.lock"
 PACKAGES = ("torch", "transformers", "tokenizers", "peft", "numpy", "bm25s", "jinja2")
 
+Facts = TypeVar("Facts")
+Needs = TypeVar("Needs")
+
 
 @dataclass(frozen=True)
-class Made:
-    """outputs: files a stage made or settled on, whose change makes it stale; facts: JSON values to keep."""
+class Made(Generic[Facts]):
+    """outputs: files a stage made or settled on, whose change makes it stale; facts: a dataclass of what the
+    stages after it want to know, all of it JSON values or dataclasses of these."""
 
     outputs: list[Path]
-    facts: dict[str, Any]
+    facts: Facts
 
 
 @dataclass(frozen=True)
-class Stage:
-    """needs: stages to bring up to date first; inputs: JSON values that decide the result; run: makes it."""
+class Output:
+    """A file as a stage left it."""
+
+    sha256: str
+    bytes: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Record(Generic[Facts]):
+    """What run.json says of a finished stage. outputs: by their name relative to the run's folder, or their
+    absolute path where they lie elsewhere."""
+
+    inputs: dict[str, Any]
+    inputs_sha256: str
+    outputs: dict[str, Output]
+    facts: Facts
+    seconds: float
+    finished: str
+
+    @property
+    def digests(self) -> dict[str, str]:
+        return {name: output.sha256 for name, output in self.outputs.items()}
+
+    @classmethod
+    def read(cls, kind: type[Facts], value: Any) -> Record[Facts]:
+        """Raises ValueError for what is no record of a stage that leaves this kind of facts."""
+        record: Record[Any] = json_facts.from_json(cls, value)
+        return dataclasses.replace(record, facts=json_facts.from_json(kind, record.facts))
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """What a stage needs that comes first, and the facts of one that leaves only files."""
+
+
+@dataclass(frozen=True)
+class Stage(Generic[Needs, Facts]):
+    """needs: a dataclass with the Record of each stage that comes before, under that stage's name; facts: what
+    it leaves; inputs: JSON values that decide the result; make: makes it."""
 
     name: str
-    needs: tuple[str, ...]
-    inputs: Callable[[Run], dict[str, Any]]
-    run: Callable[[Run], Made]
+    needs: type[Needs]
+    facts: type[Facts]
+    inputs: Callable[[Run, Needs], dict[str, Any]]
+    make: Callable[[Run, Needs], Made[Facts]]
+
+    @property
+    def needed(self) -> dict[str, Any]:
+        """The names of the stages that come before, each with the kind of its facts."""
+        return {name: get_args(kind)[0] for name, kind in get_type_hints(self.needs).items()}
 
 
 class Run:
-    """A recipe, the folder its results go to, and what run.json knows of the stages."""
+    """A recipe, the folder its results go to, and what run.json says of the stages."""
 
     def __init__(self, recipe: Recipe, folder: Path, display: Display) -> None:
         self.recipe = recipe
@@ -61,84 +110,81 @@ class Run:
         self.state = _read_state(folder / "run.json")
         self.state.setdefault("stages", {})
 
-    def facts(self, stage: str) -> dict[str, Any]:
-        facts: dict[str, Any] = self.state["stages"][stage]["facts"]
-        return facts
+    def record(self, stage: Stage[Any, Facts]) -> Record[Facts] | None:
+        """None for a stage that never ran to its end, or did as another version's stage."""
+        try:
+            return Record.read(stage.facts, self.state["stages"][stage.name])
+        except (KeyError, ValueError):
+            return None
 
-    def digests(self, stage: str) -> dict[str, str]:
-        """The SHA-256 of each output of a finished stage, by its name in run.json."""
-        outputs = self.state["stages"][stage]["outputs"]
-        return {name: entry["sha256"] for name, entry in outputs.items()}
+    def done(self, stage: Stage[Any, Facts]) -> Record[Facts]:
+        """Of a stage that is up to date."""
+        record = self.record(stage)
+        assert record is not None, f"{stage.name} was brought up to date"
+        return record
 
-    def update(self, stages: Sequence[Stage], goals: Sequence[str]) -> None:
+    def update(self, stages: Sequence[Stage[Any, Any]], goals: Sequence[str]) -> None:
         """Brings the goals, and whatever they need, up to date, in the order of `stages`."""
         wanted: set[str] = set()
         for stage in reversed(stages):
             if stage.name in goals or stage.name in wanted:
-                wanted |= {stage.name, *stage.needs}
-        earlier: list[str] = []
+                wanted |= {stage.name, *stage.needed}
         for stage in stages:
-            if stage.name in wanted:
-                if self._current(stage):
-                    self.display.line(f"{stage.name}: up to date")
-                else:
-                    self._run(stage, earlier)
-            earlier.append(stage.name)
+            if stage.name not in wanted:
+                continue
+            if self._is_current(stage):
+                self.display.line(f"{stage.name}: up to date")
+            else:
+                self._make(stage)
 
-    def _current(self, stage: Stage) -> bool:
-        record = self.state["stages"].get(stage.name)
-        if record is None or record["inputs_sha256"] != _digest(self._inputs(stage)):
+    def given(self, stage: Stage[Needs, Any]) -> Needs:
+        """What the stage needs; all of it is up to date."""
+        records = {name: Record.read(kind, self.state["stages"][name]) for name, kind in stage.needed.items()}
+        return stage.needs(**records)
+
+    def _is_current(self, stage: Stage[Any, Any]) -> bool:
+        record = self.record(stage)
+        if record is None or record.inputs_sha256 != _digest(self._inputs(stage)):
             return False
-        return all(self._intact(name, self._latest(name, entry)) for name, entry in record["outputs"].items())
+        return self.is_intact(record)
 
-    def _latest(self, name: str, entry: dict[str, Any]) -> dict[str, Any]:
-        """What is on disk if nothing changed: an output, or what a later stage wrote in its place."""
-        for record in self.state["stages"].values():
-            if record.get("rewrote", {}).get(name) == entry["sha256"]:
-                rewritten: dict[str, Any] = record["outputs"][name]
-                return rewritten
-        return entry
+    def is_intact(self, record: Record[Any]) -> bool:
+        """Whether the stage's outputs are as it left them."""
+        return all(self._is_same(name, output) for name, output in record.outputs.items())
 
-    def _intact(self, name: str, entry: dict[str, Any]) -> bool:
+    def _is_same(self, name: str, output: Output) -> bool:
         path = self.folder / name
         try:
             stat = path.stat()
         except OSError:
             return False
-        if stat.st_size != entry["bytes"]:
+        if stat.st_size != output.bytes:
             return False
-        return bool(stat.st_mtime_ns == entry["mtime_ns"] or files.sha256_file(path) == entry["sha256"])
+        return stat.st_mtime_ns == output.mtime_ns or files.sha256_file(path) == output.sha256
 
-    def _run(self, stage: Stage, earlier: Sequence[str]) -> None:
+    def _make(self, stage: Stage[Any, Any]) -> None:
         self.display.line(f"{stage.name}: …")
         start = time.monotonic()
         # Until it has finished again, the stage is not to be taken for done.
         if self.state["stages"].pop(stage.name, None) is not None:
             self._save()
-        made = stage.run(self)
+        made = stage.make(self, self.given(stage))
         seconds = time.monotonic() - start
         inputs = self._inputs(stage)
-        outputs = {self._name(path): _entry(path) for path in made.outputs}
-        rewrote = {
-            name: entry["sha256"]
-            for other in earlier
-            for name, entry in self.state["stages"].get(other, {}).get("outputs", {}).items()
-            if name in outputs
-        }
-        self.state["stages"][stage.name] = {
-            "inputs": inputs,
-            "inputs_sha256": _digest(inputs),
-            "outputs": outputs,
-            **({"rewrote": rewrote} if rewrote else {}),
-            "facts": made.facts,
-            "seconds": round(seconds, 3),
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
+        record = Record(
+            inputs=inputs,
+            inputs_sha256=_digest(inputs),
+            outputs={self._name(path): _output(path) for path in made.outputs},
+            facts=made.facts,
+            seconds=round(seconds, 3),
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        self.state["stages"][stage.name] = json_facts.to_json(record)
         self._save()
         self.display.line(f"{stage.name}: done in {clock(seconds)}")
 
-    def _inputs(self, stage: Stage) -> dict[str, Any]:
-        return {"tinsmith": __version__, **stage.inputs(self)}
+    def _inputs(self, stage: Stage[Any, Any]) -> dict[str, Any]:
+        return {"tinsmith": __version__, **stage.inputs(self, self.given(stage))}
 
     def _name(self, path: Path) -> str:
         """Relative to the run's folder where the file is in it, absolute elsewhere."""
@@ -225,28 +271,14 @@ def _read_state(path: Path) -> dict[str, Any]:
         return {}
     advice = "it is damaged, delete it to run every stage again"
     state = reading.read_table(path, FormatError, advice=advice)
-    stages = state.get("stages", {})
-    if not isinstance(stages, dict) or not all(map(_is_record, stages.values())):
+    if not isinstance(state.get("stages", {}), dict):
         raise FormatError(f"{path}: is not a run's record; {advice}")
     return state
 
 
-def _is_record(stage: Any) -> bool:
-    """Whether it is what `Run._run` keeps of a finished stage."""
-    if not isinstance(stage, dict) or not isinstance(stage.get("outputs"), dict):
-        return False
-    outputs = stage["outputs"].values()
-    return (
-        isinstance(stage.get("facts"), dict)
-        and isinstance(stage.get("inputs_sha256"), str)
-        and isinstance(stage.get("rewrote", {}), dict)
-        and all(isinstance(one, dict) and one.keys() >= {"sha256", "bytes", "mtime_ns"} for one in outputs)
-    )
-
-
-def _entry(path: Path) -> dict[str, Any]:
+def _output(path: Path) -> Output:
     stat = path.stat()
-    return {"sha256": files.sha256_file(path), "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+    return Output(files.sha256_file(path), stat.st_size, stat.st_mtime_ns)
 
 
 def _digest(value: Any) -> str:
@@ -255,13 +287,13 @@ def _digest(value: Any) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages a run may use; those that are not installed are left out."""
-    found = {"tinsmith": __version__, "python": platform.python_version()}
+    installed = {"tinsmith": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = importlib.metadata.version(package)
+            installed[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def machine() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The seal stage: what a tin says of how it was made and how well it does, written into it once that is known.
+"""The seal stage: the tins that ship, with what they say of how they were made and how well they do.
 
 The weights and all else that was built and verified stay as they are, byte for byte.
 """
@@ -6,32 +6,62 @@ The weights and all else that was built and verified stay as they are, byte for 
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from typing import Any
 
+from tinsmith import files
 from tinsmith.formats import tin
 from tinsmith.formats.sbom import Source
-from tinsmith.pipeline import build
-from tinsmith.pipeline.measure import constrained
-from tinsmith.pipeline.run import Made, Run
+from tinsmith.pipeline import build, contents, data
+from tinsmith.pipeline.build import Built
+from tinsmith.pipeline.data import Data
+from tinsmith.pipeline.measure import Measured, constrained, shipped
+from tinsmith.pipeline.run import Made, Record, Run
 
 # Of a system in report.json. Times are left out: they are a machine's, and no two runs would give one file.
 FIGURES = ("items", "valid", "function", "exact", "equivalent", "exact_interval", "parts")
 
 
-def seal_inputs(run: Run) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Needs:
+    data: Record[Data]
+    build: Record[Built]
+    evaluate: Record[Measured]
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """bytes: of each tin, by file name."""
+
+    bytes: dict[str, int]
+
+
+def inputs(run: Run, needs: Needs) -> dict[str, Any]:
     return {
-        "built": run.digests("build"),
-        "metrics": {weights: metrics(run, weights) for weights in run.facts("build")["tins"]},
-        "test": run.digests("data")["data/test.jsonl"],
+        "built": build.digests(needs.build),
+        "metrics": {weights: metrics(needs.evaluate, weights) for weights in needs.build.facts.tins},
+        "test": needs.data.digests[data.split_name("test")],
         "recipe": run.recipe.sha256,
     }
 
 
-def metrics(run: Run, weights: str) -> dict[str, dict[str, Any]]:
+def place_unsealed(run: Run, built: Record[Built], sealed: Record[Sealed] | None) -> None:
+    """Tins of a build that was not sealed yet, as they are, where those that ship will stand: what a run leaves
+    that ends before."""
+    digests = build.digests(built)
+    if sealed is not None and sealed.inputs.get("built") == digests and run.is_intact(sealed):
+        return
+    for path in build.unsealed(run, built).values():
+        target = run.folder / path.name
+        if not target.exists() or files.sha256_file(target) != digests[path.name]:
+            with files.atomic_write(target) as file:
+                file.write(files.map_file(path))
+
+
+def metrics(measured: Record[Measured], weights: str) -> dict[str, dict[str, Any]]:
     """The figures of one file: `free`, and where it carries a constraint `constrained`."""
-    systems = run.facts("evaluate")["systems"]
-    shipped = f"shipped_{weights.lower()}"
-    names = {"free": shipped, "constrained": constrained(shipped)}
+    systems = measured.facts.systems
+    names = {"free": shipped(weights), "constrained": constrained(shipped(weights))}
     return {
         label: {key: systems[name][key] for key in FIGURES if key in systems[name]}
         for label, name in names.items()
@@ -39,31 +69,31 @@ def metrics(run: Run, weights: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def seal(run: Run) -> Made:
+def make(run: Run, needs: Needs) -> Made[Sealed]:
     """Metrics, recipe and the whole bill of materials into each tin of the run."""
     recipe = run.recipe.path.read_bytes()
     outputs = []
-    for weights, name in run.facts("build")["tins"].items():
-        path = run.folder / name
-        found = metrics(run, weights)
-        facts = tin.Tin(path).manifest
+    for weights, source in build.unsealed(run, needs.build).items():
+        figures = metrics(needs.evaluate, weights)
+        built = tin.Tin(source).manifest
         bill = dataclasses.replace(
-            build.bill(run),
-            digest=run.digests("build")[run.facts("build")["ggufs"][weights]],
+            contents.bill(run, needs.data),
+            digest=needs.build.digests[needs.build.facts.ggufs[weights]],
             weights=weights,
-            family=facts["family"],
-            parameters=facts["parameters"],
+            family=built["family"],
+            parameters=built["parameters"],
             recipe=Source(tin.RECIPE, run.recipe.sha256),
-            metrics=found,
+            metrics=figures,
         )
+        outputs.append(run.folder / source.name)
         tin.rewrite(
-            path,
+            source,
+            outputs[-1],
             {tin.BILL: bill.encode(), tin.RECIPE: recipe},
             {
-                "metrics": found,
-                "test": run.digests("data")["data/test.jsonl"],
+                "metrics": figures,
+                "test": needs.data.digests[data.split_name("test")],
                 "recipe_sha256": run.recipe.sha256,
             },
         )
-        outputs.append(path)
-    return Made(outputs, {"bytes": {path.name: path.stat().st_size for path in outputs}})
+    return Made(outputs, Sealed({path.name: path.stat().st_size for path in outputs}))

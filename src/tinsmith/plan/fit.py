@@ -1,4 +1,4 @@
-"""Whether a model fits a device, and if not, what of it would: foretold in other formats and contexts, not
+"""Whether a model fits a device, and if not, what of it would: computed for other formats and contexts, not
 guessed."""
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from tinsmith.errors import InputError
+from tinsmith.format_names import AUTO, FORMATS
 from tinsmith.models.spec import Spec
-from tinsmith.pipeline.recipe import AUTO, FORMATS
 from tinsmith.plan import memory_of
 from tinsmith.plan.contents import Base, Contents
 from tinsmith.plan.memory import Memory, Options
@@ -19,7 +19,7 @@ _LEAST_CONTEXT = 16  # tokens; fewer hold no question and answer
 
 
 @dataclass(frozen=True)
-class Found:
+class Fit:
     """A format and a context that fit, with what they take."""
 
     format: str
@@ -93,9 +93,9 @@ def _too_much(memory: Memory, target: Target) -> Iterator[str]:
 
 
 def _advice(base: Base, contents: Contents, memory: Memory, target: Target) -> str:
-    found = nearest(base, contents, memory.session.context, target)
-    if found:
-        return "The nearest that fits: " + ", or ".join(map(str, found))
+    fitting = nearest(base, contents, memory.session.context, target)
+    if fitting:
+        return "The nearest that fits: " + ", or ".join(map(str, fitting))
     smallest = min((base.contents(name) for name in FORMATS), key=lambda contents: contents.file)
     least = memory_of(smallest, target, Options(context=min(_LEAST_CONTEXT, smallest.program.context)))
     return (
@@ -104,13 +104,11 @@ def _advice(base: Base, contents: Contents, memory: Memory, target: Target) -> s
     )
 
 
-def nearest(base: Base, contents: Contents, context: int, target: Target) -> list[Found]:
+def nearest(base: Base, contents: Contents, context: int, target: Target) -> list[Fit]:
     """The same format with the longest context that fits, and the same context with the widest narrower format;
     where neither fits, the widest format with the longest context. Empty where nothing fits."""
-    found = []
     shorter = longest(contents, context, target)
-    if shorter:
-        found.append(shorter)
+    fitting = [shorter] if shorter else []
     narrower = [
         other
         for other in map(base.contents, FORMATS)
@@ -121,21 +119,21 @@ def nearest(base: Base, contents: Contents, context: int, target: Target) -> lis
     for other in narrower:
         memory = memory_of(other, target, options)
         if fits(memory, target):
-            return [*found, Found(other.format, context, memory)]
-    if found:
-        return found
+            return [*fitting, Fit(other.format, context, memory)]
+    if fitting:
+        return fitting
     both = (longest(other, context, target) for other in narrower)
     return [first] if (first := next(filter(None, both), None)) else []
 
 
-def longest(contents: Contents, most: int, target: Target) -> Found | None:
+def longest(contents: Contents, most: int, target: Target) -> Fit | None:
     """The format as it is, with the longest context up to `most` that fits."""
     low, high, best = min(_LEAST_CONTEXT, most), most, None
     while low <= high:
         middle = (low + high + 1) // 2
         memory = memory_of(contents, target, replace(Options(), context=middle))
         if fits(memory, target):
-            best, low = Found(contents.format, middle, memory), middle + 1
+            best, low = Fit(contents.format, middle, memory), middle + 1
         else:
             high = middle - 1
     return best

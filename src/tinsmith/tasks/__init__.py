@@ -1,14 +1,26 @@
-"""Tasks: what kind of answer is wanted, and the messages that ask for it."""
+"""Tasks: what kind of answer is wanted, how it is asked for, and what it is worth.
+
+A task is one module of this folder with an instance of a Task subclass named `task`. Adding a module adds the
+task: recipes, prompts, training, grading and reports ask it; no table lists them.
+"""
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict, get_args
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict
 
-from tinsmith.data.readers import Example
 from tinsmith.errors import UnsupportedError
+from tinsmith.tasks._json import json_equal
 
-TaskName = Literal["extract", "call", "classify", "chat"]
-TASKS: tuple[TaskName, ...] = get_args(TaskName)
+if TYPE_CHECKING:
+    from tinsmith.data.readers import Example
+
+DEFAULT = "call"  # of a recipe that states no task
 
 
 class Message(TypedDict):
@@ -16,16 +28,92 @@ class Message(TypedDict):
     content: str
 
 
-class Task:
-    """extract: JSON of what the text holds; call: a function call as JSON; classify: one of a few labels; chat:
-    free text. All four are asked alike, and what is learned is the whole answer."""
+@dataclass(frozen=True)
+class Grade:
+    """One answer against its example. function: whether its label is the right one, None where the task has no
+    labels; label: the answer's own."""
 
-    def __init__(self, name: str) -> None:
-        if name not in TASKS:
-            raise UnsupportedError(f'task "{name}" does not exist; the tasks are {", ".join(TASKS)}')
-        self.name: TaskName = name
+    valid: bool
+    function: bool | None
+    exact: bool
+    equivalent: bool
+    label: str | None
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a report calls things. answers: the test set's answers; exact, valid: what an answer is that is
+    exact, or valid; label: what the labels are, and labels more of them; wrong: an answer whose label is right
+    and the rest is not."""
+
+    answers: str
+    exact: str
+    valid: str
+    label: str = "label"
+    labels: str = "labels"
+    wrong: str = "wrong"
+
+
+class Task(ABC):
+    """A kind of answer. constraint: what a recipe's [constraint] can say of the task without a further file."""
+
+    name: ClassVar[str]
+    words: ClassVar[Words]
+    constraint: ClassVar[Mapping[str, str]] = {}
+
+    @abstractmethod
+    def parse(self, text: str) -> Any:
+        """The value that answers are compared by; None for a text that is no answer of this kind."""
+
+    def is_valid(self, value: Any, labels: frozenset[str]) -> bool:
+        """labels: those of the training examples."""
+        return value is not None
+
+    def label(self, output: str) -> str | None:
+        """What answers are grouped and confused by; None for an invalid output, or a task without labels."""
+        return None
+
+    def labels(self, outputs: Iterable[str]) -> frozenset[str]:
+        return frozenset(label for label in map(self.label, outputs) if label is not None)
+
+    def instruction(self, train: Sequence[Example], tools: Sequence[Mapping[str, Any]] | None) -> str:
+        """What tells a model that was not trained how to answer; empty for none. tools: descriptions of the
+        functions, as JSON values."""
+        return ""
 
     def messages(self, example: Example, system: str = "") -> list[Message]:
         """The conversation up to the answer. system: the recipe's system prompt; empty for none."""
         asked: list[Message] = [{"role": "user", "content": example.input}]
         return [{"role": "system", "content": system}, *asked] if system else asked
+
+    def grade(self, answer: str, output: str, accept: Sequence[str], labels: frozenset[str]) -> Grade:
+        """output: the right answer; accept: more right answers, which count as equivalent; labels: as for
+        is_valid. White space around an answer does not count."""
+        value = self.parse(answer)
+        exact = value is not None and json_equal(value, self.parse(output))
+        equivalent = exact or (
+            value is not None and any(json_equal(value, self.parse(other)) for other in accept)
+        )
+        given, wanted = self.label(answer), self.label(output)
+        right = None if wanted is None else given == wanted
+        return Grade(self.is_valid(value, labels), right, exact, equivalent, given)
+
+
+@cache
+def tasks() -> tuple[Task, ...]:
+    """Every task there is, by name."""
+    modules = (import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__))
+    candidates = (getattr(module, "task", None) for module in modules)
+    return tuple(sorted((one for one in candidates if isinstance(one, Task)), key=lambda task: task.name))
+
+
+def names() -> tuple[str, ...]:
+    return tuple(task.name for task in tasks())
+
+
+def by_name(name: str) -> Task:
+    """Raises UnsupportedError for an unknown one, listing those there are."""
+    for task in tasks():
+        if task.name == name:
+            return task
+    raise UnsupportedError(f'task "{name}" does not exist; the tasks are {", ".join(names())}')

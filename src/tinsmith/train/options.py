@@ -1,4 +1,4 @@
-"""What a training run takes, tells while it goes, and gives."""
+"""What a training run takes, reports while it goes, and gives."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tinsmith import tasks
+
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """task, system: as in data.tasks; learning_rate: None to choose by the model's size; batch_tokens: tokens
-    in a batch, without the prefix that prompts share; max_length: tokens of the longest example allowed;
-    patience: epochs without improvement after which training stops, 0 for never; warmup: the share of steps in
-    which the learning rate rises; floor: the share of it that is left at the end; rough: the quantized format
-    whose errors the adapter learns to live with, None for none; targets: the linear layers to adapt, by their
-    names in transformers, none for all; renew: steps from one checkpoint, where the format's errors are made
-    anew, to the next; threads: torch's, None as torch likes.
+    """task, system: a task's name, and the recipe's system prompt; learning_rate: None to choose by the model's
+    size; batch_tokens: tokens in a batch, without the prefix that prompts share; max_length: tokens of the
+    longest example allowed; patience: epochs without improvement after which training stops, 0 for never;
+    warmup: the share of steps in which the learning rate rises; floor: the share of it that is left at the end;
+    rough: the quantized format whose errors the adapter learns to live with, None for none; targets: the linear
+    layers to adapt, by their names in transformers, none for all; renew: steps from one checkpoint, where the
+    format's errors are made anew, to the next; threads: torch's, None as torch likes.
     """
 
-    task: str = "call"
+    task: str = tasks.DEFAULT
     system: str = ""
     epochs: int = 3
     rank: int = 16
@@ -43,6 +45,21 @@ class TrainOptions:
         """The learning rate, the default where none is stated, and the reason in words."""
         given = self.learning_rate
         return default if given is None else (given, f"learning rate {given:g}, as given")
+
+
+@dataclass(frozen=True)
+class ScratchOptions:
+    """The sizes of a new model: about so many parameters, or where hidden is stated the layers and widths, None
+    for what follows from these. vocabulary: tokens at most; context: tokens of the longest text."""
+
+    parameters: int = 5_000_000
+    vocabulary: int = 2048
+    context: int = 256
+    layers: int | None = None
+    hidden: int | None = None
+    heads: int | None = None
+    kv_heads: int | None = None
+    feed_forward: int | None = None
 
 
 @dataclass(frozen=True)

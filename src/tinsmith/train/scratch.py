@@ -13,14 +13,13 @@ from tinsmith.data.readers import Example
 from tinsmith.errors import InputError, MissingExtraError
 from tinsmith.models import family
 from tinsmith.models.spec import Spec, Tensor
-from tinsmith.train.options import Event, TrainOptions, TrainResult
+from tinsmith.train.options import Event, ScratchOptions, TrainOptions, TrainResult
 from tinsmith.train.sequences import Encode, Tokenization, text_sequences
 from tinsmith.train.shape import shape
 from tinsmith.train.vocabulary import train_tokenizer
 
 if TYPE_CHECKING:
     from tinsmith.models.llama import LlamaHyper
-    from tinsmith.pipeline.recipe import Scratch
 
 TRAINED = "trained"  # the folder in out_dir
 # ChatML, written so that nothing but the roles and their texts is in it.
@@ -31,7 +30,7 @@ TEMPLATE = (
 
 
 def start(
-    given: Scratch, examples: Sequence[Example], texts: Sequence[str], system: str, seed: int, name: str
+    given: ScratchOptions, examples: Sequence[Example], texts: Sequence[str], system: str, seed: int, name: str
 ) -> Spec:
     """An untrained model, its tokenizer trained on the examples and texts.
 
@@ -39,12 +38,12 @@ def start(
     values of about the size that it takes; norms are 1. Raises InputError where the shape is impossible,
     MissingExtraError without numpy or tokenizers.
     """
-    tokenizer = train_tokenizer(_said(examples, texts, system), given.vocabulary)
+    tokenizer = train_tokenizer(_texts(examples, texts, system), given.vocabulary)
     hyper = shape(given, len(tokenizer.tokens))
     return Spec("llama", hyper, _weights(hyper, seed), tokenizer, TEMPLATE, {"name": name})
 
 
-def _said(examples: Sequence[Example], texts: Sequence[str], system: str) -> Iterator[str]:
+def _texts(examples: Sequence[Example], texts: Sequence[str], system: str) -> Iterator[str]:
     """All that the model will read and write, cut where control tokens stand."""
     for example in examples:
         if system:
@@ -62,14 +61,14 @@ def _weights(hyper: LlamaHyper, seed: int) -> dict[str, Tensor]:
     except ImportError as error:
         raise MissingExtraError(error.name or "numpy", "train") from None
     chance = np.random.default_rng(seed)
-    found = {}
+    weights = {}
     for name in family.by_name("llama").tensors(hyper):
         if name.rows == 1:
-            found[name.role] = from_float32(np.ones((1, name.inputs), np.float32))
+            weights[name.role] = from_float32(np.ones((1, name.inputs), np.float32))
         else:
             drawn = chance.standard_normal((name.rows, name.inputs), np.float32)
-            found[name.role] = from_float32(drawn / np.float32(name.inputs**0.5))
-    return found
+            weights[name.role] = from_float32(drawn / np.float32(name.inputs**0.5))
+    return weights
 
 
 def train(

@@ -10,7 +10,7 @@ from tinsmith.data.readers import Example
 from tinsmith.errors import DataError, InputError
 from tinsmith.models.chat_template import render, special_tokens, thinking_switch
 from tinsmith.models.spec import Spec, Tokenizer
-from tinsmith.tasks import Message, Task
+from tinsmith.tasks import Message, by_name
 
 Encode = Callable[[str], list[int]]
 
@@ -50,7 +50,7 @@ class Tokenization:
         self.tokens = special_tokens(tokenizer)
         self.ends = set(tokenizer.end_tokens or (() if tokenizer.eos is None else (tokenizer.eos,)))
         self.encode = encode
-        self.task = Task(task)
+        self.task = by_name(task)
         self.system = system
         self.max_length, self.limit = max_length, limit
 
@@ -89,14 +89,14 @@ def text_sequences(
 ) -> list[TokenSequence]:
     """Plain texts, each with the token that ends a text, in pieces of at most max_length tokens; all but a
     piece's first token is to be learned."""
-    found: list[TokenSequence] = []
+    pieces: list[TokenSequence] = []
     for text in texts:
         tokens = [*encode(text), *tokenizer.end_tokens[:1]]
         for begin in range(0, len(tokens) - 1, max_length):
             # The last token of a piece is only predicted, and begins the next one.
             piece = tuple(tokens[begin : begin + max_length + 1])
-            found.append(TokenSequence(piece[:1], piece[1:]))
-    return found
+            pieces.append(TokenSequence(piece[:1], piece[1:]))
+    return pieces
 
 
 def shared_prefix(sequences: Sequence[TokenSequence]) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""The shape of a new model: a llama of about so many parameters, or of the sizes that a recipe states."""
+"""The shape of a new model: a llama of about so many parameters, or of stated sizes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tinsmith.models import family
 from tinsmith.models.llama import LlamaHyper
 
 if TYPE_CHECKING:
-    from tinsmith.pipeline.recipe import Scratch
+    from tinsmith.train.options import ScratchOptions
 
 STEP = 32  # every width is a multiple of it: the block of Q8_0 and Q4_0
 _WIDTHS = range(64, 1025, 32)
@@ -18,20 +18,20 @@ _FEED_FORWARD = 8 / 3  # its width to the model's, as in LLaMA (Touvron et al., 
 _WIDTH_BY_LAYERS = 40  # tiny models gain from depth: MobileLLM (Liu et al., 2024) has about 20 to 40
 
 
-def shape(given: Scratch, vocabulary: int) -> LlamaHyper:
+def shape(given: ScratchOptions, vocabulary: int) -> LlamaHyper:
     """The hyper-parameters for a vocabulary of so many tokens. InputError where no shape has so few
     parameters."""
     if given.hidden is not None:
         return _stated(given, vocabulary)
     wanted = given.parameters
-    found = [one for one in _candidates(wanted, vocabulary, given.context) if one is not None]
-    if not found:
+    shapes = [one for one in _candidates(wanted, vocabulary, given.context) if one is not None]
+    if not shapes:
         least = parameters(_hyper(2, _WIDTHS[0], 2, 1, STEP, vocabulary, given.context))
         raise InputError(
             f"[scratch] parameters = {wanted:,} are too few for a vocabulary of {vocabulary:,} tokens, which "
             f"takes {least:,}; give more, or a smaller vocabulary"
         )
-    return min(found, key=lambda h: (abs(h.ffn_dim / h.dim - _FEED_FORWARD), h.dim))
+    return min(shapes, key=lambda h: (abs(h.ffn_dim / h.dim - _FEED_FORWARD), h.dim))
 
 
 def parameters(hyper: LlamaHyper) -> int:
@@ -51,7 +51,7 @@ def _candidates(wanted: int, vocabulary: int, context: int) -> Iterator[LlamaHyp
         yield _hyper(layers, hidden, heads, kv_heads, feed_forward, vocabulary, context)
 
 
-def _stated(given: Scratch, vocabulary: int) -> LlamaHyper:
+def _stated(given: ScratchOptions, vocabulary: int) -> LlamaHyper:
     assert given.hidden is not None and given.layers is not None  # the recipe's reader saw to it
     heads = given.heads or given.hidden // 32
     kv_heads = given.kv_heads or heads

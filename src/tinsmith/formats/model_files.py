@@ -1,0 +1,27 @@
+"""A model as files: one GGUF file, or a Hugging Face folder."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from tinsmith import files
+
+
+def model_files(path: Path) -> list[Path]:
+    """The file, or those of the folder that a model is read from."""
+    if path.is_file():
+        return [path]
+    return sorted(file for file in path.iterdir() if file.suffix in (".json", ".safetensors", ".jinja"))
+
+
+def model_bytes(path: Path) -> int:
+    return sum(file.stat().st_size for file in model_files(path))
+
+
+def model_digest(path: Path) -> str:
+    """The SHA-256 of a model file; of a folder, that of its files' names and digests."""
+    if path.is_file():
+        return files.sha256_file(path)
+    lines = [f"{files.sha256_file(file)}  {file.name}\n" for file in model_files(path)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -1,0 +1,98 @@
+"""What a run's tins hold beside the model, and whether that and the model fit the recipe's targets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinsmith import __version__, targets
+from tinsmith.formats.sbom import Bill, Source
+from tinsmith.formats.tin import BILL, CONSTRAINT, RECIPE
+from tinsmith.pipeline import data
+from tinsmith.pipeline.data import Data
+from tinsmith.pipeline.merge import Merged
+from tinsmith.pipeline.run import Record, Run
+from tinsmith.quant import shipping
+
+if TYPE_CHECKING:
+    from tinsmith.models.spec import Spec
+    from tinsmith.plan.contents import Base
+    from tinsmith.targets import Target
+
+MEASURED = 4096  # bytes that metrics add to a bill of materials, at most
+
+
+def check_target(run: Run, made: Record[Data]) -> None:
+    """Raises InputError where what the recipe builds would not fit its targets: before anything is trained,
+    since the base says how large all of it will be."""
+    from tinsmith import models
+    from tinsmith.plan import fit
+
+    spec = models.load(made.facts.base.path)
+    sizes = {BILL: len(bill(run, made).encode()) + MEASURED, RECIPE: run.recipe.path.stat().st_size}
+    context = context_of(run, spec)
+    fit.check(_planned(run, made, spec, sizes), run.recipe.build.formats, context, devices(run))
+
+
+def room(run: Run, made: Record[Data], spec: Spec) -> int | None:
+    """Bytes that the matrices of AUTO may take in the recipe's targets."""
+    from tinsmith.plan import fit
+
+    return fit.room(_planned(run, made, spec, {}), context_of(run, spec), devices(run))
+
+
+def _planned(run: Run, made: Record[Data], spec: Spec, more: dict[str, int]) -> Base:
+    """The base with what is added to it. more: bytes of further entries."""
+    from tinsmith.plan.contents import Base
+
+    sizes = {name: len(content) for name, content in entries(run, made).items()}
+    return Base(spec, run.recipe.name, context_of(run, spec), sizes | more)
+
+
+def devices(run: Run) -> list[Target]:
+    return [targets.find(name, run.recipe.path.parent) for name in run.recipe.build.target]
+
+
+def context_of(run: Run, spec: Spec) -> int:
+    """The tokens of a session: the recipe's, or else the least of its targets' defaults."""
+    from tinsmith.plan import fit
+
+    return fit.context_for(spec, devices(run), run.recipe.build.context)
+
+
+def entries(run: Run, made: Record[Data]) -> dict[str, bytes]:
+    """The licences that base and data came with, and the compiled constraint."""
+    held = shipping.licenses(Path(made.facts.base.path))
+    if run.recipe.data.licenses:
+        held["LICENSES/data.txt"] = (run.folder / data.LICENSES).read_bytes()
+    if made.facts.constraint:
+        held[CONSTRAINT] = (run.folder / data.ANSWER).read_bytes()
+    return held
+
+
+def manifest(run: Run, made: Record[Data], merged: Record[Merged]) -> dict[str, Any]:
+    """What a tin says of its origin; the weight format is added to each."""
+    base, constraint = made.facts.base, made.facts.constraint
+    named = {"name": base.name, "sha256": base.sha256, "license": base.license}
+    return {
+        "name": run.recipe.name,
+        **({"base": named} if run.recipe.base else {}),
+        "data": data.model_data(made),
+        "merged": merged.facts.sha256,
+        "recipe": run.recipe.model_digest,
+        "tinsmith": __version__,
+        **({"constraint": constraint} if constraint else {}),
+    }
+
+
+def bill(run: Run, made: Record[Data]) -> Bill:
+    """The bill of materials, but for what differs from file to file."""
+    name, base = run.recipe.name, made.facts.base
+    source = Source(base.name, base.sha256, license=base.license) if base.name is not None else None
+    return Bill(
+        name,
+        __version__,
+        base=source,
+        data=tuple(Source(f"{name}-{split}", digest) for split, digest in data.model_data(made).items()),
+        license=base.license,
+    )

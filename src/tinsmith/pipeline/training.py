@@ -1,0 +1,130 @@
+"""The train stage: an adapter of the base, or where there is none a whole model."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tinsmith.pipeline import data
+from tinsmith.pipeline.data import Data
+from tinsmith.pipeline.recipe import Recipe
+from tinsmith.pipeline.run import Made, Record, Run
+from tinsmith.progress import Bar, Display
+from tinsmith.train.options import SCRATCH_DEFAULTS, Event, Started, Step, TrainOptions, Validated
+
+if TYPE_CHECKING:
+    from tinsmith.models.spec import Spec
+    from tinsmith.train.options import TrainResult
+
+
+@dataclass(frozen=True)
+class Needs:
+    data: Record[Data]
+
+
+@dataclass(frozen=True)
+class Point:
+    step: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """note: how the learning rate was chosen; tokens, seconds: of all steps; curve: the loss after each."""
+
+    learning_rate: float
+    note: str
+    steps: int
+    tokens: int
+    seconds: float
+    curve: list[Point]
+    validations: list[Validated]
+
+
+def folder_name(recipe: Recipe) -> str:
+    """Of what is trained, in the run's folder: an adapter, or a whole model."""
+    return "trained" if recipe.scratch else "adapter"
+
+
+def rough_format(recipe: Recipe) -> str | None:
+    """The shipped format whose errors training should prepare for; 8 bits need no preparation."""
+    return "Q4_0" if "Q4_0" in recipe.build.formats else None
+
+
+def inputs(run: Run, needs: Needs) -> dict[str, Any]:
+    stated, base = run.recipe.data, needs.data.facts.base
+    return {
+        "train": dataclasses.asdict(run.recipe.train),
+        "rough": rough_format(run.recipe),
+        "task": stated.task,
+        "system": stated.system,
+        "base": base.sha256,
+        "template": base.template,
+        "data": list(data.model_data(needs.data).values()),
+    }
+
+
+def make(run: Run, needs: Needs) -> Made[Trained]:
+    from tinsmith import models
+
+    spec = models.load(needs.data.facts.base.path)
+    for note in spec.notes:
+        run.display.line(f"base: {note}")
+    if spec.chat_template is not None:
+        spec = dataclasses.replace(spec, chat_template=data.settled(run.recipe, spec.chat_template))
+    with run.display.bar("train", 1) as bar:
+        result = trained(run, needs.data.facts.base.path, spec, bar)
+    facts = Trained(
+        learning_rate=result.learning_rate,
+        note=result.note,
+        steps=result.steps,
+        tokens=result.tokens,
+        seconds=result.seconds,
+        curve=[Point(step, loss) for step, loss in result.curve],
+        validations=result.validations,
+    )
+    return Made(sorted(path for path in result.folder.iterdir() if path.is_file()), facts)
+
+
+def trained(run: Run, base: str, spec: Spec, bar: Bar) -> TrainResult:
+    import tinsmith
+    from tinsmith.train import lora, scratch
+
+    tokenizer = tinsmith.load(base)
+
+    def encode(text: str) -> list[int]:
+        return tokenizer.tokenize(text, special=True)
+
+    def tell(event: Event) -> None:
+        show(event, run.display, bar)
+
+    examples, validation = (data.examples(run, split) for split in ("train", "validation"))
+    given = options(run.recipe)
+    if run.recipe.scratch:
+        return scratch.train(spec, examples, validation, data.texts(run), given, run.folder, encode, tell)
+    return lora.train(spec, examples, validation, given, run.folder, encode, tell)
+
+
+def options(recipe: Recipe) -> TrainOptions:
+    """[train] as training takes it, where "auto" is what is left out."""
+    values = dataclasses.asdict(recipe.train)
+    if values["learning_rate"] == "auto":
+        values["learning_rate"] = None
+    if values["targets"] == "auto":
+        values["targets"] = ()
+    more = SCRATCH_DEFAULTS if recipe.scratch else {"rough": rough_format(recipe)}
+    return TrainOptions(task=recipe.data.task, system=recipe.data.system, **more, **values)
+
+
+def show(event: Event, display: Display, bar: Bar) -> None:
+    """An event of training, to a reader: steps move the bar, the others are lines that stay."""
+    if isinstance(event, Started):
+        display.line(f"train: {event.steps} steps, {event.note}")
+    elif isinstance(event, Step):
+        bar.update(event.step, f"loss {event.loss:.3f}, {event.tokens_per_second:,.0f} tokens/s", event.steps)
+    else:
+        best = ", the best so far" if event.best else ""
+        display.line(
+            f"train: epoch {event.epoch}: validation loss {event.loss:.4f}, {event.exact:.1%} exact{best}"
+        )

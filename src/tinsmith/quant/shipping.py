@@ -1,0 +1,191 @@
+"""The files a device gets, a GGUF and a tin in each weight format, and the proof that both compute the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinsmith import __version__, files, hub
+from tinsmith.errors import FormatError, InputError
+from tinsmith.formats.model_files import model_digest
+from tinsmith.formats.sbom import Bill, Source
+from tinsmith.formats.tin import BILL, Tin
+from tinsmith.models import chat_template
+from tinsmith.progress import Display, transfer
+
+if TYPE_CHECKING:
+    from tinsmith.models.spec import Buffer, Spec
+    from tinsmith.quant.model import Feedback
+    from tinsmith.quant.presets import Mix
+
+Messages = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """name: a preset's, or what users call the choice `mix`, made tensor by tensor; importance, feedback: as
+    quant.encoder takes them."""
+
+    name: str
+    mix: Mix | None = None
+    importance: Mapping[str, Buffer] | None = None
+    feedback: Feedback | None = None
+
+    @property
+    def formats(self) -> str | Mix:
+        return self.mix or self.name
+
+
+@dataclass(frozen=True)
+class Extra:
+    """What a tin holds beside the model: further entries by name, facts of its manifest, and the bill of
+    materials, which each tin completes."""
+
+    entries: Mapping[str, bytes] = field(default_factory=dict)
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+    bill: Bill | None = None
+
+
+def prepared(spec: Spec, name: str, context: int) -> Spec:
+    """The model as it is written: under its name, with sessions of at most `context` tokens; 0 for the base's
+    own. Raises InputError for a context that is longer, and what chat_template.check raises."""
+    chat_template.check(spec, name)
+    if context > spec.hyper.context:
+        raise InputError(
+            f"context {context} is longer than the base's {spec.hyper.context} tokens; give at most that, or 0"
+        )
+    if context:
+        spec = dataclasses.replace(spec, hyper=dataclasses.replace(spec.hyper, context=context))
+    return dataclasses.replace(spec, general={**spec.general, "name": name})
+
+
+def build_files(
+    spec: Spec,
+    folder: Path,
+    formats: Iterable[Weights],
+    display: Display,
+    extra: Extra | None = None,
+    *,
+    tins: Path | None = None,
+) -> dict[str, tuple[Path, Path]]:
+    """A GGUF and a tin of a prepared spec in each of the formats: `<name>-q8_0.gguf` and `<name>-q8_0.tin` for
+    Q8_0. tins: a folder for these, where it is another."""
+    name, built = spec.general["name"], {}
+    for note in spec.notes:
+        display.line(f"{name}: {note}")
+    for weights in formats:
+        stem = f"{name}-{weights.name.lower()}"
+        gguf, tin = folder / f"{stem}.gguf", (tins or folder) / f"{stem}.tin"
+        _build_pair(spec, gguf, tin, weights, display, extra or Extra())
+        built[weights.name] = (gguf, tin)
+    refused = Tin(files.map_file(tin)).manifest.get("template_refused")
+    if refused:
+        display.line(f"build: the tins can't chat, but continue raw prompts: {refused}")
+    return built
+
+
+def _build_pair(spec: Spec, gguf: Path, tin: Path, weights: Weights, display: Display, extra: Extra) -> None:
+    from tinsmith import models
+
+    notes = [*spec.notes, *write_gguf(spec, gguf, weights, display)]
+    stored = dataclasses.replace(spec, tensors=models.load(gguf).tensors)
+    facts = {**extra.manifest, "weights": weights.name, **({"notes": notes} if notes else {})}
+    entries = dict(extra.entries)
+    if extra.bill is not None:
+        entries[BILL] = itemized(extra.bill, weights.name, files.sha256_file(gguf), stored).encode()
+    pack(stored, tin, weights.name, display, entries, facts)
+
+
+def origin(given: str, path: Path, spec: Spec, name: str) -> tuple[dict[str, Any], Bill]:
+    """What the manifest says of where a model that needs no training comes from, and its bill of materials.
+
+    given: how the user named it.
+    """
+    license = spec.general.get("license")
+    local = path.name if Path(given).exists() else given
+    digest = model_digest(path)
+    source = Source(local, digest, license=license)
+    base = {"name": local, "sha256": digest, "license": license}
+    return {"base": base, "tinsmith": __version__}, Bill(name, __version__, base=source, license=license)
+
+
+def itemized(bill: Bill, preset: str, digest: str, spec: Spec) -> Bill:
+    """The bill of one tin. digest: of the GGUF file that is in it."""
+    return dataclasses.replace(
+        bill, digest=digest, weights=preset, family=spec.family, parameters=spec.parameters
+    )
+
+
+def by_role(spec: Spec, importance: Mapping[str, Buffer]) -> dict[str, Buffer]:
+    """An importance matrix, which goes by GGUF's names, by the spec's roles."""
+    from tinsmith.models import family
+
+    names = family.by_name(spec.family).tensors(spec.hyper)
+    return {name.role: importance[name.gguf] for name in names if name.gguf in importance}
+
+
+def write_gguf(spec: Spec, path: Path, weights: Weights, display: Display, threads: int = 0) -> list[str]:
+    """The model in these formats, converted piece by piece on all cores; what was chosen otherwise than by its
+    name, a line each, also shown. threads: as for quant.encoder."""
+    from tinsmith import models, quant
+
+    label = weights.mix.name if weights.mix else weights.name
+    with transfer(display, label, _bytes(spec)) as advance:
+        encode = quant.encoder(
+            spec,
+            weights.formats,
+            weights.importance,
+            threads=threads,
+            advance=advance,
+            feedback=weights.feedback,
+        )
+        models.save_gguf(spec, path, encode=encode)
+    for note in encode.notes:
+        display.line(f"{label}: {note}")
+    return list(encode.notes)
+
+
+def pack(
+    spec: Spec, path: Path, preset: str, display: Display, entries: dict[str, bytes], facts: dict[str, Any]
+) -> None:
+    from tinsmith import compiler
+
+    with transfer(display, f"pack {preset}", _bytes(spec)) as advance:
+        compiler.build_tin(spec, path, entries=entries, manifest=facts, advance=advance)
+
+
+def _bytes(spec: Spec) -> int:
+    return sum(memoryview(tensor.data).nbytes for tensor in spec.tensors.values())
+
+
+def licenses(base: Path) -> dict[str, bytes]:
+    """The entry with the licence that a model came with."""
+    text = hub.license_text(base)
+    return {"LICENSES/base.txt": text} if text else {}
+
+
+def verify_pair(tin: Path, gguf: Path, prompts: Sequence[Messages]) -> dict[str, Any]:
+    """Raises FormatError when the tin is damaged, or does not compute what the GGUF does."""
+    Tin(tin).verify()
+    ours, theirs = (logits_digest(path, prompts) for path in (tin, gguf))
+    if ours != theirs:
+        raise FormatError(
+            f"{tin}: its logits are not those of {gguf.name} on the same {len(prompts)} prompts "
+            f"({ours[:12]} and {theirs[:12]}); build both again, and report this if it stays"
+        )
+    return {"tin": tin.name, "gguf": gguf.name, "prompts": len(prompts), "logits_sha256": ours}
+
+
+def logits_digest(path: Path, prompts: Sequence[Messages]) -> str:
+    """SHA-256 of the float32 logits of every position of every prompt."""
+    import tinsmith
+
+    model = tinsmith.load(path)
+    digest = hashlib.sha256()
+    for messages in prompts:
+        digest.update(model.logits(model.render(messages, generate=False)))
+    return digest.hexdigest()

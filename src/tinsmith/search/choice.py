@@ -1,0 +1,56 @@
+"""What a search settled on within a budget, and the front around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tinsmith.format_names import AUTO
+from tinsmith.models.spec import Buffer
+from tinsmith.progress import Display
+from tinsmith.quant.model import Feedback
+from tinsmith.quant.presets import Mix
+from tinsmith.quant.shipping import Weights
+from tinsmith.search import auto
+from tinsmith.search.budget import Budget
+from tinsmith.targets import Target
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """front: rows of the report, by size; the one that was taken has `chosen`."""
+
+    mix: Mix
+    feedback: Feedback | None
+    front: list[dict[str, Any]]
+
+    def weights(self, importance: Mapping[str, Buffer] | None = None) -> Weights:
+        """importance: is weighed where errors are not fed back, which they are by all inputs together."""
+        return Weights(AUTO, self.mix, None if self.feedback else importance, self.feedback)
+
+
+def of_search(
+    search: auto.Search,
+    budget: Budget,
+    display: Display,
+    accuracy: Callable[[auto.Point], float] | None = None,
+) -> Chosen:
+    """The choice within a budget, and the front around it, also shown. accuracy: as Search.choose takes it."""
+    point = search.measured(search.choose(budget, accuracy))
+    front = [other for other in search.front() if other.formats != point.formats]
+    for line in auto.table(front, point):
+        display.line(line)
+    rows = [{**other.row(), "chosen": False} for other in front] + [{**point.row(), "chosen": True}]
+    feedback = search.feedback.by_role if search.feedback else None
+    return Chosen(search.mix(point), feedback, sorted(rows, key=lambda row: row["bytes"]))
+
+
+def least(stated: int | None, room: int | None) -> int | None:
+    """Of two limits, either of which may be none."""
+    return min((one for one in (stated, room) if one is not None), default=None)
+
+
+def bandwidth(devices: Sequence[Target]) -> int | None:
+    """Bytes a second that the slowest device reads of a model."""
+    return min((device.memory.flash_bandwidth or device.memory.bandwidth for device in devices), default=None)
