@@ -15,14 +15,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinsmith import airgap, files, recipe, stages
+from tinsmith import airgap, files
 from tinsmith.errors import TinsmithError
 from tinsmith.formats import gguf, minisign, tin
+from tinsmith.pipeline import recipe
+from tinsmith.pipeline.run import Made, Nothing, Stage, opened
 from tinsmith.progress import PlainDisplay
 
 OLD = b"old " * 5000
 KEY = minisign.SecretKey(b"tinsmith", bytes(range(32)))
 RECIPE = '[base]\nmodel = "b"\n[data]\ntrain = "a"\nvalidation = "a"\ntest = "a"\n'
+
+
+@dataclass(frozen=True)
+class Text:
+    """Facts of a stage."""
+
+    text: str
 
 
 @dataclass(frozen=True)
@@ -46,10 +55,10 @@ def _gguf(folder: Path) -> None:
 
 def _run(folder: Path) -> None:
     loaded = recipe.load(folder / "r.toml")
-    stage = stages.Stage(
-        "only", (), lambda run: {"value": 2}, lambda run: stages.Made([], {"text": "x" * 9000})
+    stage = Stage(
+        "only", Nothing, Text, lambda run, needs: {"value": 2}, lambda run, needs: Made([], Text("x" * 9000))
     )
-    with stages.opened(loaded, folder, PlainDisplay()) as run:
+    with opened(loaded, folder, PlainDisplay()) as run:
         run.state = {"stages": {}}
         run.update([stage], ["only"])
 

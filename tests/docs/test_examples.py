@@ -26,7 +26,8 @@ import pytest
 from blocks import PAGES, ROOT, Block, Provide, blocks, commands, spans
 
 import tinsmith
-from tinsmith import cli, recipe, targets
+from tinsmith import cli, targets
+from tinsmith.pipeline import recipe
 
 KERNELS = ROOT / "kernels"
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]

@@ -13,12 +13,15 @@ from typing import Any
 import pytest
 from tiny_models import tiny_spec
 
-from tinsmith import cli, constraints, dataset, models, recipe, runtime, stages, targets
+from tinsmith import cli, models, runtime, targets
 from tinsmith.data import readers
 from tinsmith.errors import TinsmithError
 from tinsmith.evaluate.answers import AnswerFile
 from tinsmith.formats import imatrix, minisign, safetensors, tin
 from tinsmith.formats.turns import Turns
+from tinsmith.pipeline import constraint, recipe
+from tinsmith.pipeline import data as pipeline_data
+from tinsmith.pipeline import run as engine
 from tinsmith.runtime import constraints as compiled
 from tinsmith.search import sensitivity, text
 from tinsmith.train import adapter
@@ -57,7 +60,7 @@ def _within(path: Path, key: str, value: bytes) -> None:
 def jsonl(at: Path, value: bytes) -> Any:
     path = at / "face.jsonl"
     path.write_bytes(b'{"input": "a", "output": "b", "about": {"x": ' + value + b"}}\n")
-    return dataset.write_examples(at / "out.jsonl", readers.read_jsonl(path))
+    return pipeline_data.write_examples(at / "out.jsonl", readers.read_jsonl(path))
 
 
 def header(at: Path, value: bytes) -> Any:
@@ -119,13 +122,13 @@ def template_json(at: Path, value: bytes) -> Any:
 
 def run_json(at: Path, value: bytes) -> Any:
     (at / "face.json").write_bytes(b'{"stages": ' + value + b"}")
-    return stages._read_state(at / "face.json")
+    return engine._read_state(at / "face.json")
 
 
 def data_tools(at: Path, value: bytes) -> Any:
     (at / "face.json").write_bytes(value)
     held = SimpleNamespace(data=SimpleNamespace(tools="face.json"), resolve=lambda name: at / name)
-    return dataset.read_tools(held)  # type: ignore[arg-type]
+    return pipeline_data.read_tools(held)  # type: ignore[arg-type]
 
 
 def plain_text(at: Path, value: bytes) -> Any:
@@ -141,7 +144,7 @@ def of_recipe(source: str) -> Callable[[Path, bytes], Any]:
     def face(at: Path, value: bytes) -> Any:
         whole = b"[" + value + b"]" if source == "tools" else b'{"const": ' + value + b"}"
         (at / "face.json").write_bytes(whole)
-        return constraints.seal(recipe.Constraint(**{source: "face.json"}), at)
+        return constraint.seal(recipe.Constraint(**{source: "face.json"}), at)
 
     return face
 

@@ -220,11 +220,11 @@ def test_a_lock_that_is_no_file_of_ours_is_left_alone(loaded: recipe.Recipe, tmp
     """A run may be opened in a folder where other programs are at home."""
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / ".lock").write_text("another program's")
-    (tmp_path / "run" / stages.LOCK).symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(InputError, match="tinsmith.lock"), stages.opened(loaded, tmp_path / "run", Lines()):
+    (tmp_path / "run" / engine.LOCK).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="tinsmith.lock"), opened(loaded, tmp_path / "run", Lines()):
         pass
     assert not (tmp_path / "elsewhere").exists()
-    (tmp_path / "run" / stages.LOCK).unlink()
-    with stages.opened(loaded, tmp_path / "run", Lines()):
+    (tmp_path / "run" / engine.LOCK).unlink()
+    with opened(loaded, tmp_path / "run", Lines()):
         pass
     assert (tmp_path / "run" / ".lock").read_text() == "another program's"

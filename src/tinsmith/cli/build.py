@@ -12,7 +12,7 @@ from tinsmith.cli import _budget
 from tinsmith.cli._command import Args, argument, one_of, option
 from tinsmith.cli._types import Device, File, Folder, Format, Whole, base_names
 from tinsmith.errors import InputError
-from tinsmith.format_names import AUTO, DEFAULTS
+from tinsmith.format_names import AUTO, DEFAULTS, FORMATS
 from tinsmith.formats.tin import BILL
 
 if TYPE_CHECKING:
