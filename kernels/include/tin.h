@@ -534,8 +534,8 @@ TIN_API tin_status tin_constraint_begin(tin_constraint *constraint, const char *
  *       only if the tokens left after it, counted as one byte each, can end the text. Where no
  *       token is, those are allowed that come closest to the end
  *
- * Errors: UNSUPPORTED (the grammar is too ambiguous: more than 128 readings of the text at
- * once). */
+ * Errors: UNSUPPORTED (the grammar is too ambiguous: more than 128 readings of the text at once; or
+ * so large that a mask would take seconds). */
 TIN_API tin_status tin_constraint_mask(tin_constraint *constraint, uint32_t left, const uint32_t **mask,
                                        tin_error *error);
 

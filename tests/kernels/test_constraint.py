@@ -726,3 +726,51 @@ def test_too_many_readings_are_an_error_that_says_so(tiny: Vocabulary) -> None:
     assert letter not in tiny.ends
     with pytest.raises(RuntimeFault, match="too ambiguous"):
         constraint.mask()
+
+
+def many_calls(calls: int, *, shared: bool = False) -> bytes:
+    """A text that is read in two ways, each in a state of so many calls, none of which can ever be made."""
+    enters, readings, end, states = (1, 2), (3, 4), 5, 6
+    every, none = bytes([255] * 32), bytes(32)
+    first = [struct.pack("<4I", enter, end, 1, 1) + every for enter in enters]
+    idle = struct.pack("<4I", enters[0], end, 1, 1) + none
+    # first call, calls, accepts, distance of: the start, what it calls, what that leads to, the end
+    ways = [(2, calls, 1, 0), (2 if shared else 2 + calls, calls, 1, 0)]
+    after = 2 + calls * (1 if shared else 2)
+    infos = [(0, 2, 0, 1), (2, 0, 0, 1), (2, 0, 0, 1), *ways, (after, 0, 1, 0)]
+    table = [0xFFFF, *readings, *readings, 0xFFFF]
+    return b"".join(
+        (
+            struct.pack("<8I32x", 0x4E4F4354, 1, states, 256, after, 0, 4096, 1),
+            bytes(range(256)),
+            *(struct.pack("<IHHI", *info) for info in infos),
+            *first,
+            idle * (after - 2),
+            *(struct.pack("<H", to) * 256 for to in table),
+        )
+    )
+
+
+def test_a_state_of_many_calls_is_an_error_before_it_takes_seconds(tiny: Vocabulary) -> None:
+    """Every byte at every place of the tree of tokens would look at all of them."""
+    (letter,) = tiny.canonical("a")
+    for count in (100, 40_000, 65_533):
+        constraint = _core.Constraint(tiny.model, many_calls(count))
+        assert letter in ids(constraint.mask())
+        constraint.accept(letter)
+        assert constraint.state() == _core.CONSTRAINT_MAY_END
+        if count == 100:
+            assert letter in ids(constraint.mask())
+            continue
+        with pytest.raises(RuntimeFault, match="too large here: more than 16777216") as fault:
+            constraint.mask()
+        assert fault.value.status == "TIN_ERR_UNSUPPORTED"
+        constraint.begin()
+        assert letter in ids(constraint.mask())
+
+
+def test_states_that_share_calls_are_refused(smol: Vocabulary) -> None:
+    """Checking 65,533 states that share 65,533 calls would take minutes."""
+    with pytest.raises(RuntimeFault, match="state 4 is damaged") as fault:
+        _core.Constraint(smol.model, many_calls(9, shared=True))
+    assert fault.value.status == FORMAT

@@ -33,12 +33,18 @@ static tin_status check_parts(const tini_automaton *view, tin_error *error) {
     for (uint32_t byte = 0; byte < 256; byte++)
         if (view->class_of[byte] >= h->classes)
             return tini_fail(error, TIN_ERR_FORMAT, "the constraint: byte %u has no class", byte);
+    uint32_t calls =
+        0; /* no two states share one, so that all states' together are in proportion to the file */
     for (uint32_t s = 0; s < h->states; s++) {
         const tini_constraint_state *state = &view->states[s];
-        if (state->accepts > 1 || state->first_call > h->calls || state->call_count > MOST_CALLS_OF_ONE ||
-            state->call_count > h->calls - state->first_call)
+        if (state->accepts > 1 || state->first_call != calls || state->call_count > MOST_CALLS_OF_ONE ||
+            state->call_count > h->calls - calls)
             return tini_fail(error, TIN_ERR_FORMAT, "the constraint: state %u is damaged", s);
+        calls += state->call_count;
     }
+    if (calls != h->calls)
+        return tini_fail(error, TIN_ERR_FORMAT, "the constraint has %u calls; its states have %u", h->calls,
+                         calls);
     for (uint32_t c = 0; c < h->calls; c++) {
         const tini_constraint_call *call = &view->calls[c];
         if (call->enter >= h->states || call->leave >= h->states || view->states[call->enter].accepts ||

@@ -6,7 +6,7 @@
  *   header    tini_constraint_header (64 bytes)
  *   class_of  uint8[256]                      bytes of one class are alike in every state
  *   states    tini_constraint_state[states]
- *   calls     tini_constraint_call[calls]     those of a state are consecutive
+ *   calls     tini_constraint_call[calls]     of the first state, then of the second, and so on
  *   next      uint16[states][classes]         the state after a byte, or TINI_NO_STATE
  *
  * A configuration is a state and a stack of frames (call, how often it was completed). On a byte b, the
@@ -44,7 +44,7 @@ typedef struct tini_constraint_header {
 } tini_constraint_header;
 
 typedef struct tini_constraint_state {
-    uint32_t first_call;
+    uint32_t first_call; /* behind those of the states before */
     uint16_t call_count;
     uint16_t accepts; /* 1: the rule, or the whole text, may end here */
     uint32_t

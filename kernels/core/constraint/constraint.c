@@ -209,6 +209,7 @@ tin_status tin_constraint_accept(tin_constraint *c, int32_t token, tin_error *er
     }
     uint8_t room[4];
     uint32_t length, floor = c->matcher.frame_count, prefix_at = c->prefix_at;
+    c->matcher.work = 0;
     const uint8_t *bytes = tini_trie_bytes(tokenizer, (uint32_t)token, room, &length);
     tini_config_list list = c->now;
     if (!bytes || c->ended || !take_bytes(c, bytes, length, &list, &prefix_at)) {

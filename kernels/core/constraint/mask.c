@@ -8,6 +8,10 @@
 tin_status tini_matcher_trouble(tini_matcher *m, tin_error *error) {
     int ambiguous = m->ambiguous, full = m->full;
     m->ambiguous = m->full = 0;
+    if (m->work > TINI_WORK)
+        return tini_fail(error, TIN_ERR_UNSUPPORTED,
+                         "the constraint is too large here: more than %u of its rules and readings to look at",
+                         (uint32_t)TINI_WORK);
     if (ambiguous)
         return tini_fail(error, TIN_ERR_UNSUPPORTED,
                          "the constraint is too ambiguous here: more than %u readings of the text at once",
@@ -251,6 +255,7 @@ static void add_aliases(tin_constraint *c) {
 tin_status tin_constraint_mask(tin_constraint *c, uint32_t left, const uint32_t **mask, tin_error *error) {
     tini_matcher *m = &c->matcher;
     uint32_t bound = UINT32_MAX, floor = m->frame_count;
+    m->work = 0;
     if (left) {
         uint32_t distance = distance_now(c);
         bound = distance == TINI_NO_END ? UINT32_MAX : distance > left ? distance - 1 : left - 1;

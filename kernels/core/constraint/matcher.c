@@ -47,6 +47,7 @@ void tini_matcher_reset(tini_matcher *m) {
     m->frame_count = TINI_FIXED_FRAMES;
     m->remote = UINT32_MAX;
     m->full = m->ambiguous = 0;
+    m->work = 0;
     tini_sets_reset(m);
 }
 
@@ -194,6 +195,12 @@ uint32_t tini_config_distance(const tini_matcher *m, uint32_t config) {
     return state == TINI_DONE_STATE ? need : tini_add(m->automaton.states[state].distance, need);
 }
 
+/* Counts what there is to look at in a state. 1: it is too much. */
+static int looks_at(tini_matcher *m, uint32_t state) {
+    m->work += 1 + (state == TINI_DONE_STATE ? 0 : m->automaton.states[state].call_count);
+    return m->work > TINI_WORK;
+}
+
 void tini_list_bytes(tini_matcher *m, const tini_config_list *given, uint32_t bytes[8]) {
     const tini_automaton *a = &m->automaton;
     tini_config_list list = *given;
@@ -205,6 +212,10 @@ void tini_list_bytes(tini_matcher *m, const tini_config_list *given, uint32_t by
         uint32_t s = state_of(list.items[k]);
         if (s == TINI_DONE_STATE)
             continue;
+        if (looks_at(m, s)) {
+            memset(leads, 1, sizeof leads); /* any may */
+            break;
+        }
         for (uint32_t c = 0; c < a->header->classes; c++)
             leads[c] |= a->next[(size_t)s * a->header->classes + c] != TINI_NO_STATE;
         for (uint32_t c = 0; c < a->states[s].call_count; c++)
@@ -239,6 +250,10 @@ void tini_list_step(tini_matcher *m, const uint32_t *configs, uint32_t count, ui
     out->count = 0;
     for (uint32_t k = 0; k < todo.count; k++) {
         uint32_t s = state_of(todo.items[k]), frame = frame_of(todo.items[k]);
+        if (looks_at(m, s)) {
+            m->ambiguous = 1;
+            return;
+        }
         if (s != TINI_DONE_STATE) {
             uint32_t to = a->next[(size_t)s * a->header->classes + a->class_of[byte]];
             if (to != TINI_NO_STATE)

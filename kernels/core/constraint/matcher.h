@@ -19,6 +19,9 @@ enum {
     TINI_SETS = 512,    /* of configurations, remembered */
     TINI_CONFIG_POOL = 4096,
     TINI_BUCKETS = 1024, /* a power of two */
+    /* Configurations and calls looked at for one mask, or for one token, which take a fraction of a second. Sound constraints
+     * have a few thousand; one that is made to has tens of thousands of calls in a state. */
+    TINI_WORK = 1 << 24,
     TINI_ROOT_FRAME = 0, /* the empty stack */
     TINI_OPEN_FRAME = 1, /* a stack that nothing is known of: what it leads to is left out */
     TINI_FIXED_FRAMES = 2,
@@ -68,8 +71,9 @@ typedef struct tini_matcher {
     uint32_t *rows;        /* [TINI_SETS][1 << row_shift >= classes] sets */
     uint32_t row_shift;
 
+    uint32_t work; /* since it was set to 0 */
     int full;      /* there was no room for a frame or a set */
-    int ambiguous; /* there were more than TINI_CONFIGS configurations */
+    int ambiguous; /* there were more than TINI_CONFIGS configurations, or more than TINI_WORK to look at */
 } tini_matcher;
 
 static inline uint32_t tini_config(uint32_t state, uint32_t frame) {
@@ -103,7 +107,8 @@ void tini_list_close(tini_matcher *m, tini_config_list *list);
 /* Whether the text may end. */
 int tini_list_may_end(const tini_matcher *m, const tini_config_list *list);
 
-/* One bit for each byte that can follow; of few, some may lead to frames past the limit. */
+/* One bit for each byte that can follow; of few, some may lead to frames past the limit. All, where that is too much to
+ * tell. */
 void tini_list_bytes(tini_matcher *m, const tini_config_list *list, uint32_t bytes[8]);
 /* Whether any can. */
 int tini_list_goes_on(tini_matcher *m, const tini_config_list *list);

@@ -218,6 +218,7 @@ int64_t tin_constraint_forced(tin_constraint *c, const int32_t *before, uint32_t
     uint32_t floor = c->matcher.frame_count, made = 0, at = 0;
     if (c->ended || (count && !before) || (capacity && !tokens))
         return 0;
+    c->matcher.work = 0;
     find_run(&r);
     context context = find_context(c, before, count);
     while (at < r.length && made < capacity) {
