@@ -14,7 +14,7 @@
     defined(_M_FP_FAST)
 #error "tinsmith promises the same bits everywhere: compile it without -ffast-math, -Ofast or /fp:fast"
 #endif
-/* 16 is 0 but for _Float16, which is not used here: what compilers say for a processor with AVX512-FP16. */
+/* 16, of processors with AVX512-FP16, is as 0 but for _Float16. */
 #if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16
 #error "tinsmith needs float arithmetic without excess precision: on 32-bit x86 add -msse2 -mfpmath=sse"
 #endif
