@@ -21,7 +21,6 @@ from tinsmith.train.vocabulary import train_tokenizer
 if TYPE_CHECKING:
     from tinsmith.models.llama import LlamaHyper
 
-TRAINED = "trained"  # the folder in out_dir
 # ChatML, written so that nothing but the roles and their texts is in it.
 TEMPLATE = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"

@@ -16,9 +16,10 @@ from tinsmith.models.spec import Spec
 from tinsmith.train import importance, network
 from tinsmith.train.loop import Loop, run_digest
 from tinsmith.train.options import Event, TrainOptions, default_scratch_rate
-from tinsmith.train.scratch import TRAINED
 from tinsmith.train.sequences import TokenSequence
 from tinsmith.train.tensors import from_folder
+
+TRAINED = "trained"  # the folder in out_dir
 
 
 class ScratchLoop(Loop):

@@ -14,8 +14,12 @@ from typing import Any
 from tinsmith.compiler.constraint import Constraint, json_text
 from tinsmith.compiler.constraint.automaton import compile_grammar
 from tinsmith.compiler.constraint.grammar import NOTHING, Expr, Grammar, Ref, sequence
+from tinsmith.compiler.constraint.schema_arrays import array
 from tinsmith.compiler.constraint.schema_build import Builder, Options, Order
 from tinsmith.compiler.constraint.schema_document import Document
+from tinsmith.compiler.constraint.schema_keywords import holds
+from tinsmith.compiler.constraint.schema_objects import object_
+from tinsmith.compiler.constraint.schema_opposite import breaks
 from tinsmith.compiler.constraint.schema_solver import Solver
 from tinsmith.errors import ConstraintError
 
@@ -52,8 +56,8 @@ def schema_expr(grammar: Grammar, schema: Any, path: str = "", options: Options 
     """
     options = options or Options()
     json_text.rules(grammar, options.spacing)
-    solver = Solver(Document(schema, path))
+    solver = Solver(Document(schema, path), holds=holds, breaks=breaks)
     goal = solver.goal(solver.document.root)
     if not solver.shapes(goal):
         raise ConstraintError(f"{path}#: nothing satisfies this schema; look for what excludes each other")
-    return Builder(grammar, solver, options).build(goal)
+    return Builder(grammar, solver, options, array=array, object_=object_).build(goal)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from tinsmith.compiler.constraint import json_text
 from tinsmith.compiler.constraint.grammar import EMPTY, NOTHING, Expr, Repeat, optional, sequence
+from tinsmith.compiler.constraint.schema_build import Builder
 from tinsmith.compiler.constraint.schema_shapes import Array, Finite, Goal, Item, Number, item
 from tinsmith.errors import ConstraintError
-
-if TYPE_CHECKING:
-    from tinsmith.compiler.constraint.schema_build import Builder
 
 LEVELS = 16  # of nested options in one expression
 MOST_INTEGERS = 64  # of a range whose integers are taken for an enum

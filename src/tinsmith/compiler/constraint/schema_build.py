@@ -26,8 +26,6 @@ from tinsmith.compiler.constraint.grammar import (
     sequence,
     text,
 )
-from tinsmith.compiler.constraint.schema_arrays import array
-from tinsmith.compiler.constraint.schema_objects import object_
 from tinsmith.compiler.constraint.schema_shapes import (
     ANY,
     Array,
@@ -52,6 +50,8 @@ MANY = 32  # texts of an enum
 Order = OneOf["schema", "free"]
 State = TypeVar("State", bound=Hashable)
 Moves = Callable[[State], Iterable[tuple[Expr, State]]]
+Of = TypeVar("Of", Array, Object)
+Writing = Callable[["Builder", Of, str], Expr]
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,19 @@ class Options:
 
 
 class Builder:
-    def __init__(self, grammar: Grammar, solver: Solver, options: Options) -> None:
+    """array, object_: the expressions of such shapes, named for the rules that they add."""
+
+    def __init__(
+        self,
+        grammar: Grammar,
+        solver: Solver,
+        options: Options,
+        *,
+        array: Writing[Array],
+        object_: Writing[Object],
+    ) -> None:
         self.grammar, self.solver, self.options = grammar, solver, options
+        self._array, self._object = array, object_
         self.marks = json_text.marks(options.spacing)
         self._values: dict[Goal, Expr | None] = {}
         self._same: dict[Shapes, Expr] = {}
@@ -112,9 +123,9 @@ class Builder:
         if isinstance(shape, String):
             return _string(shape)
         if isinstance(shape, Array):
-            return array(self, shape, name)
+            return self._array(self, shape, name)
         assert isinstance(shape, Object)
-        return object_(self, shape, name)
+        return self._object(self, shape, name)
 
     def name(self, name: str) -> str:
         """A name for a new rule."""

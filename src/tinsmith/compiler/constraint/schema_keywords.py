@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache, reduce
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith.compiler.constraint import json_text, regex
 from tinsmith.compiler.constraint.dfa import (
@@ -40,10 +40,8 @@ from tinsmith.compiler.constraint.schema_shapes import (
     join,
     lacking,
 )
+from tinsmith.compiler.constraint.schema_solver import Solver
 from tinsmith.errors import ConstraintError
-
-if TYPE_CHECKING:
-    from tinsmith.compiler.constraint.schema_solver import Solver
 
 MOST_REGIONS = 64
 MOST_LISTED = 50_000  # values of an enum, those inside of others counted too

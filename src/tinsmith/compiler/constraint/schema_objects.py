@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from tinsmith.compiler.constraint import json_text
 from tinsmith.compiler.constraint.dfa import Dfa, anything, difference, words
@@ -22,11 +21,9 @@ from tinsmith.compiler.constraint.grammar import (
     optional,
     sequence,
 )
+from tinsmith.compiler.constraint.schema_build import Builder
 from tinsmith.compiler.constraint.schema_shapes import NEVER, Goal, Object
 from tinsmith.errors import ConstraintError
-
-if TYPE_CHECKING:
-    from tinsmith.compiler.constraint.schema_build import Builder
 
 MOST_FREE = 8  # declared properties in any order: 2 ** 8 sets of them
 MOST_WORDS = 64  # keys of a pattern that are taken for declared ones

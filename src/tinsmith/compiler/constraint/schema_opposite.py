@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fractions import Fraction
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from tinsmith.compiler.constraint.dfa import anything, complement, difference, words
 from tinsmith.compiler.constraint.schema_document import Node
@@ -29,9 +28,7 @@ from tinsmith.compiler.constraint.schema_shapes import (
     having,
     join,
 )
-
-if TYPE_CHECKING:
-    from tinsmith.compiler.constraint.schema_solver import Solver
+from tinsmith.compiler.constraint.schema_solver import Solver
 
 ADVICE = (
     "which 'not', 'oneOf' or 'if' asks for here; give anyOf in its place, or alternatives that a const or enum "

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tinsmith.compiler.constraint import numbers
 from tinsmith.compiler.constraint.schema_document import ANNOTATIONS, Document, Node
-from tinsmith.compiler.constraint.schema_keywords import holds
-from tinsmith.compiler.constraint.schema_opposite import breaks
 from tinsmith.compiler.constraint.schema_shapes import (
     ANY,
     ANYTHING,
@@ -35,13 +33,19 @@ MOST_NESTING = 50  # of allOf, anyOf, $ref and the like without an array or obje
 MOST_CHECKS = 10  # levels of required properties that are looked into to see that two shapes exclude each other
 
 
+Reading = Callable[["Solver", Node], Shapes]
+
+
 class _Unknown(Exception):
     """Whether something is empty depends on itself."""
 
 
 class Solver:
-    def __init__(self, document: Document) -> None:
+    """holds, breaks: the shapes of the values that satisfy a subschema's keywords, and of those that do not."""
+
+    def __init__(self, document: Document, *, holds: Reading, breaks: Reading) -> None:
         self.document = document
+        self._holds, self._breaks = holds, breaks
         self._shapes: dict[Goal, Shapes] = {}
         self._single: dict[int, Shapes] = {}
         self._empty: dict[Goal, bool] = {}
@@ -124,7 +128,7 @@ class Solver:
         self._open[number] = self._checks
         try:
             self.document.check_keywords(node)
-            found = (holds if number > 0 else breaks)(self, node)
+            found = (self._holds if number > 0 else self._breaks)(self, node)
         finally:
             del self._open[number]
         self._single[number] = found
