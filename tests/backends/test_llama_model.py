@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 import tinsmith
-from tinsmith.backends import open_engine
 from tinsmith.errors import FormatError
 from tinsmith.models import Spec, save_gguf
 from tinsmith.runtime import choices
+from tinsmith.runtime.engine import open_engine
 
 np = pytest.importorskip("numpy")
 pytest.importorskip("llama_cpp")

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 import tinsmith
-from tinsmith.backends import open_engine
 from tinsmith.errors import FormatError, InputError, UnsupportedError
 from tinsmith.models import Spec, save_gguf
 from tinsmith.runtime import choices
+from tinsmith.runtime.engine import open_engine
 
 np = pytest.importorskip("numpy")
 ort = pytest.importorskip("onnxruntime")

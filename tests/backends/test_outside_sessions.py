@@ -8,12 +8,12 @@ import pytest
 from tiny_models import in_format
 
 from tinsmith import _core
-from tinsmith.backends import Engine
 from tinsmith.compiler import build_image, build_words
 from tinsmith.errors import InputError, RuntimeFault
 from tinsmith.models import Spec
 from tinsmith.models.spec import Buffer
 from tinsmith.runtime import Model, choices, schema
+from tinsmith.runtime.engine import Engine
 
 QUESTION = [{"role": "user", "content": "in the thin tin"}]
 

@@ -10,10 +10,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tinsmith.backends.engine import Engine, Opened
 from tinsmith.backends.files import as_gguf
 from tinsmith.errors import FormatError, InputError, MissingExtraError, TinsmithError
 from tinsmith.models.spec import Buffer
+from tinsmith.runtime.engine import Engine, Opened
 
 _BATCH = 512
 # A conversation that outgrows its context gets one twice as large, and is computed again.

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith import children
-from tinsmith.backends.onnx import CONFIG, FACTS, try_out
 from tinsmith.backends.onnx_blocks import BITS, keep_blocks
+from tinsmith.backends.onnx_engine import CONFIG, FACTS, try_out
 from tinsmith.backends.onnx_families import builder_architecture, prepare
 from tinsmith.errors import InputError, MissingExtraError, UnsupportedError
 from tinsmith.files import atomic_folder, write_text

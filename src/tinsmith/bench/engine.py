@@ -8,10 +8,10 @@ from types import ModuleType
 from typing import Any, Protocol
 
 from tinsmith.errors import InputError
+from tinsmith.runtime.engine import NATIVE
 
 # Back ends by the names of the command line, and the modules that drive them.
 PEERS = {"llama.cpp": "llama", "onnxruntime": "onnx"}
-NATIVE = "native"
 ENGINES = {NATIVE: "native", **PEERS}
 
 

@@ -11,9 +11,10 @@ from typing import Any
 
 from tinsmith import progress
 from tinsmith.bench import machine
-from tinsmith.bench.engine import NATIVE, PEERS, check_room, find_source
+from tinsmith.bench.engine import PEERS, check_room, find_source
 from tinsmith.bench.process import Worker
 from tinsmith.errors import InputError
+from tinsmith.runtime.engine import NATIVE
 
 _MOST_THREADS = 64
 

@@ -11,7 +11,8 @@ from tinsmith import _core
 from tinsmith.checks import whole
 from tinsmith.errors import RuntimeFault
 from tinsmith.runtime.generation import FINISH, Answer, Completion, Sampling, check_max_tokens
-from tinsmith.runtime.sessions import Lease, shared
+from tinsmith.runtime.prefix import shared
+from tinsmith.runtime.sessions import Lease
 
 if TYPE_CHECKING:
     from tinsmith.compiler.constraint import Constraint

@@ -18,13 +18,13 @@ from tinsmith.runtime.generation import Completion, Generation, Sampling
 from tinsmith.runtime.sessions import Sessions
 
 if TYPE_CHECKING:
-    from tinsmith.backends import Engine
     from tinsmith.compiler.constraint import Constraint
     from tinsmith.models.spec import Buffer
     from tinsmith.models.tool_formats import Call
     from tinsmith.runtime.asking import Prompt
     from tinsmith.runtime.calls import AnyTool, Made
     from tinsmith.runtime.choosing import Choice
+    from tinsmith.runtime.engine import Engine
 
 Message = Mapping[str, Any]
 

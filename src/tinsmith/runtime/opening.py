@@ -13,13 +13,13 @@ from tinsmith.checks import whole
 from tinsmith.cores import usable_cores
 from tinsmith.errors import FormatError, InputError, RuntimeFault, UnsupportedError
 from tinsmith.files import map_file
+from tinsmith.runtime.engine import NATIVE, backend_for, is_onnx, open_engine
 from tinsmith.runtime.model import Model
 
 if TYPE_CHECKING:
     import datetime
     from collections.abc import Callable
 
-NATIVE = "native"
 KV_TYPES = {"f16": _core.KV_F16, "q8": _core.KV_Q8}
 
 
@@ -63,7 +63,7 @@ def load(
     if not path.exists():
         raise InputError(f"{path}: no such file; give a .tin, a .gguf, an .onnx or a Hugging Face folder")
     if backend is None:
-        backend = "onnxruntime" if is_onnx(path) else NATIVE
+        backend = backend_for(path)
     if gpu_layers and backend != "llama.cpp":
         raise InputError(f"gpu_layers is for the back end llama.cpp; this is {backend}")
     if key is not None and (backend != NATIVE or not _is_tin(path)):
@@ -78,13 +78,7 @@ def load(
     return _outside(backend, path, threads, {"gpu_layers": gpu_layers} if gpu_layers else {}, date)
 
 
-def is_onnx(path: Path) -> bool:
-    """An .onnx file, or a folder as onnxruntime-genai's model builder writes it."""
-    return (path / "genai_config.json").exists() if path.is_dir() else path.suffix == ".onnx"
-
-
 def _outside(backend: str, path: Path, threads: int | None, options: dict[str, Any], date: str | None) -> Model:
-    from tinsmith.backends import open_engine
     from tinsmith.compiler import build_words
     from tinsmith.models import jinja_process
     from tinsmith.models.chat_template import dated

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from tinsmith import _core
 from tinsmith.errors import InputError, RuntimeFault
+from tinsmith.runtime.prefix import shared
 
 # What a rewound session forgets is computed again; fewer tokens than this are not worth a session of their own.
 WORTH_KEEPING = 32
@@ -52,14 +53,6 @@ class _Entry:
         self.lease.end()
         self.lease = Lease(self.session)
         return self.lease
-
-
-def shared(ours: Sequence[int], theirs: Sequence[int]) -> int:
-    """How many tokens both begin with."""
-    count = min(len(ours), len(theirs))
-    if ours[:count] == theirs[:count]:
-        return count
-    return next(k for k in range(count) if ours[k] != theirs[k])
 
 
 class Sessions:

@@ -1,14 +1,37 @@
 """What a runtime must do to stand behind a Model: logits for tokens. Sampling, constraints, guesses, chat and
-tokenizing are the core's, so a seed gives the same answer wherever the logits are the same."""
+tokenizing are the core's, so a seed gives the same answer wherever the logits are the same.
+
+A back end is a module with `open_engine`, registered here by the name of --backend; it is imported, and imports
+its runtime, when a model is opened in it.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
 
+from tinsmith.errors import UnsupportedError
 from tinsmith.models.spec import Buffer, Tokenizer
-from tinsmith.runtime.sessions import shared
+from tinsmith.runtime.prefix import shared
+
+NATIVE = "native"
+_MODULES = {"llama.cpp": "tinsmith.backends.llama", "onnxruntime": "tinsmith.backends.onnx"}
+# The names of --backend.
+BACKENDS = (NATIVE, *_MODULES)
+
+
+def is_onnx(path: Path) -> bool:
+    """An .onnx file, or a folder as onnxruntime-genai's model builder writes it."""
+    return (path / "genai_config.json").exists() if path.is_dir() else path.suffix == ".onnx"
+
+
+def backend_for(path: Path) -> str:
+    """The name of the back end that opens a file or folder of this kind when none is asked for."""
+    return "onnxruntime" if is_onnx(path) else NATIVE
 
 
 class Engine(ABC):
@@ -78,3 +101,15 @@ class Opened:
     parameters: int
     bytes: int
     formats: dict[str, int]
+
+
+def open_engine(name: str, path: Path, *, threads: int, **options: Any) -> Opened:
+    """Opens a model in another runtime. options: of that back end's open_engine.
+
+    Raises MissingExtraError where the runtime is not installed, FormatError or UnsupportedError for a file that
+    it does not run.
+    """
+    if name not in _MODULES:
+        raise UnsupportedError(f"back end {name!r} is not known; known: {', '.join(BACKENDS)}")
+    opened: Opened = import_module(_MODULES[name]).open_engine(path, threads=threads, **options)
+    return opened

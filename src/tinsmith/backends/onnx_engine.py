@@ -1,0 +1,229 @@
+"""Plain onnxruntime, on a folder as onnxruntime-genai's model builder lays it out.
+
+Keys and values of grouped-query attention stay in one buffer a layer, which the session reads and writes in
+place; going back is a shorter attention mask. Other attention and recurrent states (short convolutions, linear
+attention) go from an output of one pass to an input of the next, without a copy; a recurrent state is also kept
+where logits began, since it can't go back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.models.spec import Buffer
+from tinsmith.runtime.engine import Engine
+
+CONFIG = "genai_config.json"
+FACTS = "tinsmith.json"  # what our own export knows beside that
+_CHUNK = 512
+_FIRST_ROOM = 512
+_KEPT_STATES = 4
+_PAST = re.compile(r"past(_key_values)?\.(\d+)\.(\w+)")
+_TOKEN_INPUTS = ("input_ids", "attention_mask", "position_ids")
+
+
+@dataclass
+class _Slot:
+    """A cache as the session sees it: its input, its output, and what is in it. A growing one has shape
+    [1, heads, tokens, head]."""
+
+    past: str
+    present: str
+    shape: tuple[int, ...]
+    type: Any
+    grows: bool
+    value: Any = None
+
+
+class Onnx(Engine):
+    def __init__(self, session: Any, runtime: Any, config: dict[str, Any]) -> None:
+        import numpy
+
+        self._numpy = numpy
+        self._runtime = runtime
+        self._session = session
+        decoder = config["decoder"]
+        logits = next((one for one in session.get_outputs() if one.name == "logits"), None)
+        if logits is None:
+            raise UnsupportedError("the model has no output named logits")
+        if logits.shape[-1] != config["vocab_size"]:
+            raise FormatError(
+                f"{CONFIG} says {config['vocab_size']} tokens; the model has {logits.shape[-1]} logits"
+            )
+        super().__init__(config["context_length"], config["vocab_size"], _CHUNK)
+        self.single = logits.shape[1] == 1
+        self._logits_type = self._type_of(logits)
+        self._shared = bool(config["share_buffer"])
+        self._inputs = {one.name: one for one in session.get_inputs()}
+        self._slots = [
+            self._slot(one, decoder) for one in session.get_inputs() if one.name not in _TOKEN_INPUTS
+        ]
+        self.rewinds = all(slot.grows for slot in self._slots)
+        self._room = 0  # positions that shared buffers have
+        self._states: list[tuple[int, list[Any]]] = []  # recurrent states by position, ascending
+        self._clear()
+
+    def _type_of(self, argument: Any) -> Any:
+        types = {"tensor(float)": self._numpy.float32, "tensor(float16)": self._numpy.float16}
+        if argument.type not in types:
+            raise UnsupportedError(
+                f"the model's {argument.name} is {argument.type}; supported: {', '.join(types)}; export it anew"
+            )
+        return types[argument.type]
+
+    def _slot(self, argument: Any, decoder: dict[str, Any]) -> _Slot:
+        found = _PAST.fullmatch(argument.name)
+        outputs = {one.name for one in self._session.get_outputs()}
+        present = f"present.{found[2]}.{found[3]}" if found else ""
+        if present not in outputs:
+            raise UnsupportedError(
+                f"the model has an input {argument.name}, which is not known; known: "
+                f"{', '.join(_TOKEN_INPUTS)}, and past_key_values.N.… and past.N.… with outputs present.N.…"
+            )
+        grows = bool(found and found[3] in ("key", "value"))
+        # The batch is 1; of the others only a head's size may have a name in place of a number.
+        rest = [size if isinstance(size, int) else decoder["head_size"] for size in argument.shape[1:]]
+        if grows:
+            rest[1] = 0
+        return _Slot(argument.name, present, (1, *rest), self._type_of(argument), grows)
+
+    def _zeros(self, slot: _Slot, tokens: int = 0) -> Any:
+        shape = (*slot.shape[:2], tokens, *slot.shape[3:]) if slot.grows else slot.shape
+        return self._runtime.OrtValue.ortvalue_from_numpy(self._numpy.zeros(shape, slot.type))
+
+    def _clear(self) -> None:
+        for slot in self._slots:
+            if not (slot.grows and self._shared):
+                slot.value = self._zeros(slot)
+
+    def _rewind(self, position: int) -> int:
+        held = len(self._held)
+        if position == held:
+            return held
+        if not self.rewinds:
+            position = self._go_back(position)
+        if not position:
+            self._clear()
+        elif not self._shared:
+            for slot in self._slots:
+                if slot.grows:
+                    kept = self._numpy.ascontiguousarray(slot.value.numpy()[:, :, :position])
+                    slot.value = self._runtime.OrtValue.ortvalue_from_numpy(kept)
+        return position
+
+    def _go_back(self, position: int) -> int:
+        """The recurrent states of the last kept place up to `position`, which it returns."""
+        self._states = [state for state in self._states if state[0] <= position]
+        if not self._states:
+            return 0
+        position, values = self._states[-1]
+        for slot, value in zip((slot for slot in self._slots if not slot.grows), values, strict=True):
+            slot.value = value
+        return position
+
+    def _compute(self, tokens: Sequence[int], position: int, rows: int) -> Buffer:
+        end = position + len(tokens)
+        if self._shared and end > self._room:
+            self._grow(position, end)
+        if rows and position and not self.rewinds and not (self._states and self._states[-1][0] == position):
+            kept = [slot.value for slot in self._slots if not slot.grows]
+            self._states = [*self._states[1 - _KEPT_STATES :], (position, kept)]
+        return self._run(tokens, position, end, rows)
+
+    def _run(self, tokens: Sequence[int], position: int, end: int, rows: int) -> Buffer:
+        numpy, binding = self._numpy, self._session.io_binding()
+        given = self._token_inputs(tokens, position, end)  # alive until the run is over
+        for name, array in given.items():
+            binding.bind_cpu_input(name, array)
+        made = 1 if self.single else len(tokens)
+        logits = numpy.empty((1, made, self.vocab), self._logits_type)
+        binding.bind_output("logits", "cpu", 0, self._logits_type, logits.shape, logits.ctypes.data)
+        for slot in self._slots:
+            binding.bind_ortvalue_input(slot.past, slot.value)
+            if slot.grows and self._shared:
+                binding.bind_ortvalue_output(slot.present, slot.value)
+            else:
+                binding.bind_output(slot.present, "cpu")
+        self._session.run_with_iobinding(binding)
+        for slot, value in zip(self._slots, binding.get_outputs()[1:], strict=True):
+            if not (slot.grows and self._shared):  # whose value holds the memory
+                slot.value = value
+        found = numpy.ascontiguousarray(logits[0, made - rows :], numpy.float32)
+        return memoryview(found).cast("B") if rows else b""
+
+    def _token_inputs(self, tokens: Sequence[int], position: int, end: int) -> dict[str, Any]:
+        numpy, places = self._numpy, self._numpy.arange(position, end, dtype=self._numpy.int64)[None]
+        asked = self._inputs.get("position_ids")
+        if asked is not None and len(asked.shape) == 3:  # one for each part of a multimodal position
+            places = numpy.repeat(places[None], 3, axis=0)
+        made = {
+            "input_ids": numpy.array([tokens], numpy.int64),
+            "attention_mask": numpy.ones((1, end), numpy.int64),
+            "position_ids": places,
+        }
+        return {name: array for name, array in made.items() if name in self._inputs}
+
+    def _grow(self, position: int, wanted: int) -> None:
+        """Larger buffers, with what the first `position` tokens have."""
+        self._room = min(max(_FIRST_ROOM, 1 << (wanted - 1).bit_length()), max(self.context, wanted))
+        for slot in self._slots:
+            if slot.grows:
+                larger = self._numpy.zeros((*slot.shape[:2], self._room, *slot.shape[3:]), slot.type)
+                if position:
+                    larger[:, :, :position] = slot.value.numpy()[:, :, :position]
+                slot.value = self._runtime.OrtValue.ortvalue_from_numpy(larger)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    from tinsmith.formats.tokenizer_json import read_json
+
+    path = folder / CONFIG
+    if not path.exists():
+        raise FormatError(f"{folder}: no {CONFIG}; give a folder that onnxruntime-genai's model builder made")
+    whole = read_json(path)
+    try:
+        model = dict(whole["model"])
+        fits = all(type(model[key]) is int and model[key] > 0 for key in ("context_length", "vocab_size"))
+        if not fits or type(model["decoder"]["head_size"]) is not int:
+            raise TypeError("a size is no positive whole number")
+        if Path(model["decoder"]["filename"]).name != model["decoder"]["filename"]:
+            raise TypeError("filename is no plain file name")
+        model["share_buffer"] = whole["search"]["past_present_share_buffer"]
+        windowed = "sliding_window" in model["decoder"]
+    except (KeyError, TypeError) as error:
+        raise FormatError(f"{path}: not as onnxruntime-genai writes it: {error}") from error
+    if windowed:
+        raise UnsupportedError(f"{path}: caches of a window only; build the model with windowed_kv_cache=false")
+    return model
+
+
+def open_session(runtime: Any, file: Path, threads: int) -> Any:
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 4
+    try:
+        return runtime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own, which have no common base
+        raise FormatError(f"{file}: onnxruntime does not load it: {str(error).splitlines()[0]}") from error
+
+
+def try_out(folder: Path) -> None:
+    """Computes a few tokens, at once and one more. UnsupportedError where that does not work."""
+    import numpy
+    import onnxruntime
+
+    config = read_config(folder)
+    try:
+        engine = Onnx(open_session(onnxruntime, folder / config["decoder"]["filename"], 1), onnxruntime, config)
+        tokens = [token % engine.vocab for token in range(1, 5)]
+        for rows, count in ((3, 3), (1, 4)):
+            if not numpy.isfinite(numpy.frombuffer(engine.logits(tokens[:count], rows), numpy.float32)).all():
+                raise UnsupportedError("its logits are not finite")
+    except Exception as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UnsupportedError(f"ONNX: onnxruntime does not run what its builder made: {said}") from error

@@ -1,0 +1,13 @@
+"""What two prompts share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def shared(ours: Sequence[int], theirs: Sequence[int]) -> int:
+    """How many tokens both begin with."""
+    count = min(len(ours), len(theirs))
+    if ours[:count] == theirs[:count]:
+        return count
+    return next(k for k in range(count) if ours[k] != theirs[k])
