@@ -203,7 +203,7 @@ def base_names() -> Sequence[str]:
 
 
 def backends() -> Sequence[str]:
-    from tinsmith.backends import BACKENDS
+    from tinsmith.runtime.engine import BACKENDS
 
     return BACKENDS
 
