@@ -169,7 +169,7 @@ def test_where_no_process_can_be_started(monkeypatch: pytest.MonkeyPatch, tmp_pa
     for program, match in (
         ("", "frozen"),
         (str(tmp_path / "none"), "No such file"),
-        ("/bin/false", "status 1"),
+        ("/bin/false", "status (1|-9)"),
     ):
         with monkeypatch.context() as patch:
             patch.setattr(sys, "executable", program)
@@ -197,3 +197,16 @@ def test_a_conversation_that_is_no_json_is_refused() -> None:
     for content in (deep, 10**5000, object()):
         with pytest.raises(InputError):
             chat_template.render(PLAIN, [{"role": "user", "content": content}], generate=False)
+
+
+def test_an_interrupted_request_is_not_the_next_ones_reply(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(process: Any, line: bytes) -> None:
+        process.stdin.write(line)
+        process.stdin.flush()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jinja_process._shared, "_exchange", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            chat_template.render("first", USER, generate=False)
+    assert chat_template.render("second", USER, generate=False) == "second"

@@ -84,9 +84,9 @@ class JinjaProcess:
         except (ValueError, RecursionError) as error:
             raise InputError(f"the conversation can't be given to a chat template: {error}") from None
         with self.within(SECONDS):
-            if self._late:
-                raise InputError("no time is left")
             process = self._started()
+            if self._late:  # asked last: from here on whoever is late ends this process
+                raise InputError("no time is left")
             try:
                 found = self._exchange(process, line)
             except BaseException:  # a Ctrl-C among them: what it was doing is not to be read as the next reply
@@ -119,45 +119,10 @@ class JinjaProcess:
             process.kill()
 
     def _started(self) -> subprocess.Popen[bytes]:
-        if self._process is not None and self._process.poll() is None:
-            return self._process
-        self.close()
-        reason = ""
-        try:
-            process = subprocess.Popen(
-                _command(),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env={name: os.environ[name] for name in _KEPT if name in os.environ},
-                cwd=_PROGRAM.parent,
-            )
-        except (OSError, NotImplementedError) as error:
-            raise _cannot(str(error)) from error
-        self._process = process
-        timer = threading.Timer(_START, process.kill)
-        timer.daemon = True
-        timer.start()
-        assert process.stdout
-        try:
-            hello = json.loads(process.stdout.readline(1000))
-            version = str(hello["jinja2"])
-        except (OSError, ValueError, LookupError, TypeError):
+        if self._process is None or self._process.poll() is not None:
             self.close()
-            reason = f"{sys.executable} ended with status {process.returncode}"
-        finally:
-            timer.cancel()
-            timer.join()
-        if reason:
-            raise _cannot(reason)
-        if _numbers(version) < LEAST:
-            self.close()
-            least = ".".join(map(str, LEAST))
-            raise UnsupportedError(
-                f"jinja2 {version} lets a chat template out of its sandbox (CVE-2025-27516); "
-                f"run: pip install 'jinja2>={least}'"
-            )
-        return process
+            self._process = _start()
+        return self._process
 
     def close(self) -> None:
         """Ends the process, if there is one; the next request starts another."""
@@ -165,12 +130,7 @@ class JinjaProcess:
             process, self._process = self._process, None
             if process is None:
                 return
-            process.kill()
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    with suppress(OSError):
-                        pipe.close()
-            process.wait()
+            _end(process)
 
     def forget(self) -> None:
         """In a forked child: the process is the parent's."""
@@ -179,6 +139,59 @@ class JinjaProcess:
                 pipe.raw.close()  # type: ignore[union-attr]  # without writing what the parent has still to write
             self._process.returncode = 0  # so that nobody waits for it
         self._reset()
+
+
+def _start() -> subprocess.Popen[bytes]:
+    """The process, ready for requests."""
+    command = _command()
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={name: os.environ[name] for name in _KEPT if name in os.environ},
+            cwd=_PROGRAM.parent,
+        )
+    except (OSError, NotImplementedError) as error:
+        raise _cannot(str(error)) from error
+    try:
+        version = _hello(process)
+        if _numbers(version) < LEAST:
+            least = ".".join(map(str, LEAST))
+            raise UnsupportedError(
+                f"jinja2 {version} lets a chat template out of its sandbox (CVE-2025-27516); "
+                f"run: pip install 'jinja2>={least}'"
+            )
+    except BaseException:
+        _end(process)
+        raise
+    return process
+
+
+def _hello(process: subprocess.Popen[bytes]) -> str:
+    """Jinja's version, which the process says when it is ready."""
+    timer = threading.Timer(_START, process.kill)
+    timer.daemon = True
+    timer.start()
+    assert process.stdout
+    try:
+        return str(json.loads(process.stdout.readline(1000))["jinja2"])
+    except (OSError, ValueError, LookupError, TypeError):
+        process.kill()
+        raise _cannot(f"{sys.executable} ended with status {process.wait()}") from None
+    finally:
+        timer.cancel()
+        timer.join()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with suppress(OSError):
+                pipe.close()
+    process.wait()
 
 
 def _command() -> list[str]:
