@@ -23,6 +23,7 @@ SIZE = 1 << 30  # bytes of a file that is read as a whole
 SMALL = 1 << 22  # of a file that people write
 DIGITS = 300  # of a whole number: float64 holds no more
 _SHOWN = 60
+_PIECE = 1 << 20
 
 Fault = type[InputError]
 # A surrogate as JSON and TOML escape it, and a number that may be past float64.
@@ -37,14 +38,16 @@ def read_bytes(path: str | Path, fault: Fault = InputError, *, most: int = SIZE)
     path = Path(path)
     try:
         with path.open("rb") as file:
-            data = file.read(most + 1)
+            data = bytearray()  # grows with what is there: read(n) takes memory for n at once
+            while len(data) <= most and (piece := file.read(_PIECE)):
+                data += piece
     except FileNotFoundError:
         raise fault(f"{path}: no such file; check the path") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise fault(f"{path}: cannot read: {getattr(error, 'strerror', None) or error}") from None
     if len(data) > most:
         raise fault(f"{path}: is larger than {most:,} bytes, which is the most that is read of such a file")
-    return data
+    return bytes(data)
 
 
 def text(
