@@ -132,6 +132,7 @@ static PyObject *batch_step(core_batch *self, PyObject *args) {
     int32_t *events = (int32_t *)(void *)(sessions + count);
     if (!sessions)
         return PyErr_NoMemory();
+    uint64_t queued = 0;
     for (Py_ssize_t k = 0; k < count; k++) {
         core_session *session = (core_session *)PyList_GetItem(self->sessions, k);
         if (core_session_refuse_busy(session)) {
@@ -139,12 +140,14 @@ static PyObject *batch_step(core_batch *self, PyObject *args) {
             return NULL;
         }
         sessions[k] = session->session;
+        queued += sessions[k]->count - sessions[k]->position;
     }
+    uint64_t slice = queued > CORE_FEW_TOKENS ? CORE_SLICE_NS : 0;
     int32_t found = 0;
     set_busy(self, 1);
     do {
         Py_BEGIN_ALLOW_THREADS if (count) found =
-            tin_batch_step(self->batch, sessions, (uint32_t)count, budget ? budget : CORE_SLICE_NS, events);
+            tin_batch_step(self->batch, sessions, (uint32_t)count, budget ? budget : slice, events);
         Py_END_ALLOW_THREADS
     } while (!found && !budget && has_pending(events, count) && !PyErr_CheckSignals());
     set_busy(self, 0);

@@ -52,8 +52,10 @@ const tin_executor *core_pool_executor(const core_pool *pool);
 
 uint64_t core_monotonic_ns(void *unused);
 
-/* What has no bound is computed in slices of that length; signals are looked after between them. */
+/* What has no bound is computed in slices of that length; signals are looked after between them. So few tokens are
+ * done at once: a slice takes looking at the clock, which a model of a few microseconds a token would feel. */
 #define CORE_SLICE_NS UINT64_C(50000000)
+enum { CORE_FEW_TOKENS = 16 };
 
 typedef struct core_constraint {
     PyObject_HEAD core_model *model;

@@ -146,8 +146,10 @@ static PyObject *session_step(core_session *self, PyObject *args) {
     if (self->compute) {
         event = core_outside_step(self); /* which is Python code, but for the choosing */
     } else {
+        const tin_session *s = self->session;
+        uint64_t slice = s->count - s->position > CORE_FEW_TOKENS ? CORE_SLICE_NS : 0;
         do {
-            Py_BEGIN_ALLOW_THREADS event = tin_step(self->session, budget ? budget : CORE_SLICE_NS);
+            Py_BEGIN_ALLOW_THREADS event = tin_step(self->session, budget ? budget : slice);
             Py_END_ALLOW_THREADS
         } while (event == TIN_STEP_PENDING && !budget && !PyErr_CheckSignals());
     }
