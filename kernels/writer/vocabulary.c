@@ -19,7 +19,7 @@ static int put_text(const tini_tokenizer *view, uint32_t *slots, uint32_t hash, 
     return 0;
 }
 
-static int hash_texts(const tini_tokenizer *view, const uint8_t *is_text, uint32_t *slots) {
+static int hash_texts(const tini_tokenizer *view, const uint8_t *is_text, uint32_t *slots, uint32_t *longest) {
     uint32_t used = 0;
     for (uint32_t token = 0; token < view->header->vocab; token++) {
         uint32_t length, hash = TINI_TEXT_HASH;
@@ -32,6 +32,7 @@ static int hash_texts(const tini_tokenizer *view, const uint8_t *is_text, uint32
             continue;
         if (++used == view->header->text_slots || !put_text(view, slots, tini_text_hash(hash), token))
             return 0;
+        *longest = length > *longest ? length : *longest;
     }
     return 1;
 }
@@ -104,11 +105,12 @@ tin_status tini_vocabulary_index(uint8_t *data, size_t size, int all, const uint
     uint32_t *text_slots = (void *)(data + ((const uint8_t *)view.text_slots - data));
     memset(merge_slots, 0xFF, sizeof *merge_slots * view.header->merge_slots);
     memset(text_slots, 0xFF, sizeof *text_slots * view.header->text_slots);
-    if (!hash_merges(&view, merge_slots) || !hash_texts(&view, is_text, text_slots))
+    uint32_t longest = 0;
+    if (!hash_merges(&view, merge_slots) || !hash_texts(&view, is_text, text_slots, &longest))
         return tini_fail(error, TIN_ERR_FORMAT,
                          "its merges or texts have been made to collide: the hash has no empty slot in %u",
                          TINI_SLOT_RUN);
-    ((tini_tokenizer_header *)(void *)data)->longest = tini_longest_text(&view);
+    ((tini_tokenizer_header *)(void *)data)->longest = longest;
     status = tini_tokenizer_open(&view, data, size, error);
     if (status)
         return status;

@@ -88,11 +88,22 @@ static tin_status check_tokens(const tini_tokenizer *view, tin_error *error) {
     const tini_tokenizer_header *h = view->header;
     if (view->offsets[0] != 0 || view->offsets[h->vocab] > h->text_bytes)
         return tini_fail(error, TIN_ERR_FORMAT, "tokenizer.bin: token texts do not fit their part");
-    for (uint32_t t = 0; t < h->vocab; t++)
+    uint32_t longest = 0;
+    for (uint32_t t = 0; t < h->vocab; t++) {
+        uint32_t length = view->offsets[t + 1] - view->offsets[t];
         if (view->offsets[t] > view->offsets[t + 1] ||
             view->kinds[t] > (TINI_TOKEN_UNUSED | TINI_TOKEN_END | TINI_TOKEN_WHOLE) ||
             ((view->kinds[t] & TINI_TOKEN_WHOLE) && tini_token_is_control(view, (int32_t)t)))
             return tini_fail(error, TIN_ERR_FORMAT, "tokenizer.bin: token %u is damaged", t);
+        longest = length > longest ? length : longest;
+    }
+    if (h->longest > longest)
+        return tini_fail(error, TIN_ERR_FORMAT, "tokenizer.bin: its longest token has %u bytes, not %u",
+                         longest, h->longest);
+    if (h->model == TINI_MODEL_UNIGRAM && h->longest > TINI_UNIGRAM_LONGEST)
+        return tini_fail(error, TIN_ERR_FORMAT,
+                         "tokenizer.bin: a token of %u bytes; a unigram model's have at most %u", h->longest,
+                         TINI_UNIGRAM_LONGEST);
     for (uint32_t byte = 0; byte < 256; byte++) {
         int32_t id = view->byte_ids[byte];
         uint32_t length;
@@ -104,34 +115,26 @@ static tin_status check_tokens(const tini_tokenizer *view, tin_error *error) {
     return TIN_OK;
 }
 
-/* A hash that has numbers below `count`, and everywhere an empty slot nearby at which a search ends. */
-static tin_status check_slots(const uint32_t *slots, uint32_t size, uint32_t count, tin_error *error) {
-    uint32_t most = size < TINI_SLOT_RUN ? size : TINI_SLOT_RUN, run = 0;
-    for (uint32_t s = 0; s < size + most; s++) { /* a run may go over the end */
-        uint32_t slot = slots[s & (size - 1)];
-        run = slot == TINI_SLOT_EMPTY ? 0 : run + 1;
-        if (run == most)
-            return tini_fail(error, TIN_ERR_FORMAT, "tokenizer.bin: its hash has no empty slot in %u", most);
-        if (run && (slot & TINI_SLOT_NUMBER) >= count)
-            return tini_fail(error, TIN_ERR_FORMAT, "tokenizer.bin: hash slot %u is damaged", s & (size - 1));
-    }
-    return TIN_OK;
+static int is_wrong(uint32_t slot, uint32_t count) {
+    return (slot != TINI_SLOT_EMPTY) & ((slot & TINI_SLOT_NUMBER) >= count);
 }
 
-static tin_status check_texts(const tini_tokenizer *view, tin_error *error) {
-    const tini_tokenizer_header *h = view->header;
-    tin_status status = check_slots(view->text_slots, h->text_slots, h->vocab, error);
-    if (status)
-        return status;
-    uint32_t longest = tini_longest_text(view);
-    if (h->longest != longest)
-        return tini_fail(error, TIN_ERR_FORMAT, "tokenizer.bin: its longest token has %u bytes, not %u",
-                         longest, h->longest);
-    if (h->model == TINI_MODEL_UNIGRAM && longest > TINI_UNIGRAM_LONGEST)
-        return tini_fail(error, TIN_ERR_FORMAT,
-                         "tokenizer.bin: a token of %u bytes; a unigram model's have at most %u", longest,
-                         TINI_UNIGRAM_LONGEST);
-    return TIN_OK;
+/* A hash that has numbers below `count`, and everywhere an empty slot nearby at which a search ends. What is used is as
+ * chance has it, so no branch depends on it: there may be a million slots. */
+static tin_status check_slots(const uint32_t *slots, uint32_t size, uint32_t count, tin_error *error) {
+    uint32_t most = size < TINI_SLOT_RUN ? size : TINI_SLOT_RUN, run = 0, longest = 0, wrong = 0;
+    for (uint32_t s = 0; s < size + most; s++) { /* a run may go over the end */
+        uint32_t slot = slots[s & (size - 1)];
+        run = (run + 1) & (0u - (slot != TINI_SLOT_EMPTY));
+        longest = run > longest ? run : longest;
+        wrong += (uint32_t)is_wrong(slot, count);
+    }
+    for (uint32_t s = 0; wrong && s < size; s++)
+        if (is_wrong(slots[s], count))
+            return tini_fail(error, TIN_ERR_FORMAT, "tokenizer.bin: hash slot %u is damaged", s);
+    if (longest < most)
+        return TIN_OK;
+    return tini_fail(error, TIN_ERR_FORMAT, "tokenizer.bin: its hash has no empty slot in %u", most);
 }
 
 static tin_status check_merges(const tini_tokenizer *view, tin_error *error) {
@@ -209,21 +212,10 @@ tin_status tini_tokenizer_open(tini_tokenizer *view, const uint8_t *data, size_t
         return status;
     find_parts(view, data);
     if ((status = find_split(view, error)) || (status = check_tokens(view, error)) ||
-        (status = check_merges(view, error)) || (status = check_texts(view, error)))
+        (status = check_merges(view, error)) ||
+        (status = check_slots(view->text_slots, view->header->text_slots, view->header->vocab, error)))
         return status;
     return check_specials(view, error);
-}
-
-uint32_t tini_longest_text(const tini_tokenizer *view) {
-    uint32_t longest = 0;
-    for (uint32_t s = 0; s < view->header->text_slots; s++) {
-        uint32_t length;
-        if (view->text_slots[s] == TINI_SLOT_EMPTY)
-            continue;
-        tini_token_bytes(view, (int32_t)(view->text_slots[s] & TINI_SLOT_NUMBER), &length);
-        longest = length > longest ? length : longest;
-    }
-    return longest;
 }
 
 const uint8_t *tini_token_bytes(const tini_tokenizer *view, int32_t token, uint32_t *length) {

@@ -77,7 +77,7 @@ typedef struct tini_tokenizer_header {
     uint32_t model, flags; /* TINI_MODEL_*, TINI_TOKENIZER_* */
     uint32_t vocab, merges, merge_slots, text_slots, specials, text_bytes;
     int32_t bos, eos, unk, pad; /* token ids, or -1 */
-    uint32_t longest;           /* bytes of the longest token that text_slots have */
+    uint32_t longest; /* bytes of the longest token that text_slots have: no longer text is looked for */
     uint32_t zero;
     char pretokenizer[16]; /* of a byte-level model: a name of pretokenizer.c, NUL-padded */
 } tini_tokenizer_header;
@@ -134,9 +134,6 @@ static inline uint32_t tini_text_hash(uint32_t hash) {
 /* Checks every count, offset, id and slot of data[size] (aligned to 4 bytes) and fills the view; nothing is
  * checked later. Errors: FORMAT, VERSION, UNSUPPORTED (pre-tokenizer). */
 tin_status tini_tokenizer_open(tini_tokenizer *view, const uint8_t *data, size_t size, tin_error *error);
-
-/* Bytes of the longest token that text_slots have, whose numbers are in range. */
-uint32_t tini_longest_text(const tini_tokenizer *view);
 
 /* A model's. What a tin_model is made of is known to seal/model.c, which has this function, and above. */
 const tini_tokenizer *tini_model_tokenizer(const tin_model *model);
