@@ -37,10 +37,10 @@ import numpy as np
 
 from tinsmith import _core, models
 from tinsmith.compiler import build_image
-from tinsmith.compiler.constraint.json_schema import compile_schema
-from tinsmith.compiler.tokenizer import ALPHABET, token_text
+from tinsmith.constraint.json_schema import compile_schema
 from tinsmith.errors import RuntimeFault, TinsmithError
 from tinsmith.models import Spec, Tensor, Tokenizer, family
+from tinsmith.tokenizer.packed import ALPHABET, token_text
 
 TYPES = {"dict": "object", "float": "number", "tuple": "array", "any": "string"}
 KEYS = (

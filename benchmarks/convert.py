@@ -23,9 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from tinsmith.files import write_text
-from tinsmith.formats import safetensors, tokenizer_json
+from tinsmith.formats import safetensors
 from tinsmith.models import family
+from tinsmith.system.files import write_text
+from tinsmith.tokenizer import tokenizer_json
 
 sys.path.insert(0, str(Path(__file__).parent))
 from random_model import SHAPES as SMALL

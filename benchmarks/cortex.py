@@ -17,8 +17,8 @@ from pathlib import Path
 from tinsmith import _core, targets
 from tinsmith.compiler import selftest
 from tinsmith.cross import firmware
-from tinsmith.files import map_file
-from tinsmith.progress import PlainDisplay
+from tinsmith.system.files import map_file
+from tinsmith.system.progress import PlainDisplay
 
 COUNTED = ["-icount", "shift=0,sleep=off"]
 

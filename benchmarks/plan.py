@@ -29,8 +29,8 @@ from random_model import random_spec
 import tinsmith
 from tinsmith import _core, compiler, hub, models, plan
 from tinsmith.plan import contents, host, speed
-from tinsmith.progress import PlainDisplay
 from tinsmith.quant import shipping
+from tinsmith.system.progress import PlainDisplay
 
 BASE = "smollm2-135m-instruct"
 RANDOM = {

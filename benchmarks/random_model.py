@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from tinsmith import models
-from tinsmith.compiler.tokenizer import ALPHABET
 from tinsmith.formats.weights import weight_format
 from tinsmith.models import Spec, Tensor, Tokenizer, family
+from tinsmith.tokenizer.packed import ALPHABET
 
 # By name: a family, and what its config.json says.
 SHAPES: dict[str, tuple[str, dict[str, Any]]] = {

@@ -25,16 +25,17 @@ from typing import Any
 import numpy as np
 
 import tinsmith
-from tinsmith import files, hub, models, progress, tasks
+from tinsmith import hub, models, tasks
 from tinsmith.data.readers import read_jsonl
 from tinsmith.errors import InputError
 from tinsmith.models.family import by_name
-from tinsmith.models.spec import Spec, Tensor
 from tinsmith.quant.files import quantize
 from tinsmith.quant.shipping import Weights, by_role, write_gguf
 from tinsmith.search import auto, text
 from tinsmith.search.budget import Budget
 from tinsmith.search.floats import Reference
+from tinsmith.spec import Spec, Tensor
+from tinsmith.system import files, progress
 
 THEIRS = (
     "IQ3_M", "IQ4_XS", "IQ4_NL", "Q2_K", "Q3_K_S", "Q3_K_M", "Q3_K_L", "Q4_0", "Q4_1", "Q4_K_S", "Q4_K_M",

@@ -27,8 +27,8 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 from tokenizers import Tokenizer as HfTokenizer
 
-from tinsmith.compiler.tokenizer import encode
-from tinsmith.formats import tokenizer_json
+from tinsmith.tokenizer import tokenizer_json
+from tinsmith.tokenizer.packed import encode
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "kernels"))

@@ -20,8 +20,9 @@ from typing import Any
 
 import pytest
 
-from tinsmith import cli, download, hub
+from tinsmith import cli, hub
 from tinsmith.errors import FormatError, InputError, MissingExtraError, OfflineError
+from tinsmith.system import download
 
 MODEL = b"GGUF" + bytes(range(256)) * 4096
 LICENSE = b"A licence."

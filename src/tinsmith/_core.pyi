@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tinsmith.models.spec import Buffer
+from tinsmith.spec import Buffer
 
 ALIGNMENT: int
 BLOCK_ROOM: int

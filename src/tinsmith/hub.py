@@ -17,10 +17,10 @@ from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 
-from tinsmith import children, reading
-from tinsmith.download import Progress, fetch, get, reason
 from tinsmith.errors import FormatError, InputError, MissingExtraError, OfflineError
-from tinsmith.files import atomic_write, locked, sha256_file, write_text
+from tinsmith.system import children, reading
+from tinsmith.system.download import Progress, fetch, get, reason
+from tinsmith.system.files import atomic_write, locked, sha256_file, write_text
 
 _DEFAULT_INDEX = "https://pypi.org/simple"
 _INDEX_TYPES = "application/vnd.pypi.simple.v1+json, text/html;q=0.5"

@@ -14,8 +14,8 @@ from datetime import date as Date
 from pathlib import Path
 from typing import Any
 
-from tinsmith import reading
 from tinsmith.errors import InputError
+from tinsmith.system import reading
 
 
 def _as_given(value: Any) -> Any:

@@ -17,7 +17,7 @@ from tinsmith import airgap
 from tinsmith.compiler import build_tin
 from tinsmith.formats import minisign
 from tinsmith.models import family
-from tinsmith.progress import PlainDisplay
+from tinsmith.system.progress import PlainDisplay
 
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"

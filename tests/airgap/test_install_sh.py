@@ -16,7 +16,7 @@ from tiny_models import tiny_spec
 
 from tinsmith.airgap import proof
 from tinsmith.compiler import build_tin
-from tinsmith.compiler.constraint.json_schema import compile_schema
+from tinsmith.constraint.json_schema import compile_schema
 from tinsmith.formats import minisign
 from tinsmith.models import family
 

@@ -21,7 +21,7 @@ from tinsmith.airgap import proof
 from tinsmith.errors import InputError
 from tinsmith.formats import minisign
 from tinsmith.formats.tin import Tin
-from tinsmith.progress import PlainDisplay
+from tinsmith.system.progress import PlainDisplay
 
 
 def files(folder: Path) -> dict[str, bytes]:

@@ -13,7 +13,7 @@ import pytest
 
 from tinsmith import airgap
 from tinsmith.formats import minisign
-from tinsmith.progress import PlainDisplay
+from tinsmith.system.progress import PlainDisplay
 
 PROMPT = "dim the kitchen lights"
 

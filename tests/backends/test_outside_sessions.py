@@ -11,9 +11,9 @@ from tinsmith import _core
 from tinsmith.compiler import build_image, build_words
 from tinsmith.errors import InputError, RuntimeFault
 from tinsmith.models import Spec
-from tinsmith.models.spec import Buffer
 from tinsmith.runtime import Model, choices, schema
 from tinsmith.runtime.engine import Engine
+from tinsmith.spec import Buffer
 
 QUESTION = [{"role": "user", "content": "in the thin tin"}]
 

@@ -12,12 +12,12 @@ from tiny_models import tiny_spec
 from tinsmith import _core, models, quant
 from tinsmith.backends import onnx_export
 from tinsmith.bench import llama, onnx
-from tinsmith.bench.machine import Machine
 from tinsmith.bench.native import Native, open_model
 from tinsmith.compiler import build_image, build_tin
 from tinsmith.errors import MissingExtraError
 from tinsmith.models import Spec, family
 from tinsmith.runtime import Model
+from tinsmith.system.machine import Machine
 
 
 def native_of(spec: Spec) -> Native:

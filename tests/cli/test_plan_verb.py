@@ -8,7 +8,7 @@ from tiny_models import tiny_spec
 
 from tinsmith import _core, compiler, models
 from tinsmith.cli import main
-from tinsmith.files import map_file
+from tinsmith.system.files import map_file
 
 
 @pytest.fixture(scope="module")

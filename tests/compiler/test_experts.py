@@ -10,16 +10,16 @@ import pytest
 from tiny_models import HALVES, drawn, tiny_tokenizer
 
 from tinsmith import _core
-from tinsmith.compiler import tokenizer as tokenizer_file
 from tinsmith.compiler.build import pack_weights
-from tinsmith.compiler.graph import GraphBuilder, Value
 from tinsmith.compiler.passes import lower
 from tinsmith.compiler.program import write_program
 from tinsmith.compiler.selftest import logits_digest
 from tinsmith.errors import UnsupportedError
 from tinsmith.formats import tin
 from tinsmith.formats.weights import WEIGHT_FORMATS
+from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import Tensor
+from tinsmith.tokenizer import packed as tokenizer_file
 
 np = pytest.importorskip("numpy")
 

@@ -10,9 +10,9 @@ from tiny_models import small, tiny_spec
 
 from tinsmith import _core
 from tinsmith.compiler.build import compile_graph
-from tinsmith.compiler.graph import Graph, Value
 from tinsmith.compiler.passes import plan_memory, row_bytes
 from tinsmith.formats.weights import WEIGHT_FORMATS
+from tinsmith.graph import Graph, Value
 from tinsmith.models import Spec, Tensor
 from tinsmith.models.family import families
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 import tinsmith
-from tinsmith import hub, progress, targets
+from tinsmith import hub, targets
 from tinsmith.cross import runtime
+from tinsmith.system import progress
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = """

@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 
 import tinsmith
-from tinsmith import progress, targets
+from tinsmith import targets
 from tinsmith.compiler import selftest
 from tinsmith.cross import runtime
 from tinsmith.formats.tin import Tin
+from tinsmith.system import progress
 
 PAGE = """<!doctype html>
 <meta charset="utf-8">

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 import tinsmith
-from tinsmith import _core, cli, hub, progress, targets
+from tinsmith import _core, cli, hub, targets
 from tinsmith.cross import extension, runtime, sources, zig
 from tinsmith.errors import InputError, UnsupportedError
+from tinsmith.system import progress
 
 HEADER = sources.folder() / "include" / "tin.h"
 DECLARED = set(re.findall(r"^TIN_API [^()]*?(tin_\w+)\(", HEADER.read_text(encoding="utf-8"), flags=re.M))

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tinsmith import _core, cli, progress, targets
+from tinsmith import _core, cli, targets
 from tinsmith.compiler import selftest
 from tinsmith.cross import verify
 from tinsmith.errors import RuntimeFault, UnsupportedError
 from tinsmith.formats import tin as tins
 from tinsmith.formats.tin import Tin
+from tinsmith.system import progress
 
 
 def sealed(tin: Path) -> list[str]:

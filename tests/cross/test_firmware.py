@@ -14,10 +14,10 @@ from tinsmith import _core, compiler, models, plan, targets
 from tinsmith.compiler import selftest
 from tinsmith.cross import firmware, verify
 from tinsmith.errors import InputError, UnsupportedError
-from tinsmith.files import map_file
 from tinsmith.plan.contents import of_tin
-from tinsmith.progress import PlainDisplay
 from tinsmith.quant import files, model
+from tinsmith.system.files import map_file
+from tinsmith.system.progress import PlainDisplay
 
 BOARDS = ["cortex-m55", "cortex-m7"]
 

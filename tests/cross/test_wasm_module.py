@@ -12,12 +12,13 @@ import pytest
 from tiny_models import tiny_spec
 
 import tinsmith
-from tinsmith import cli, models, progress, targets
+from tinsmith import cli, models, targets
 from tinsmith.compiler import selftest
 from tinsmith.cross import runtime
 from tinsmith.formats import minisign
 from tinsmith.formats.tin import Tin
 from tinsmith.models import family
+from tinsmith.system import progress
 
 SCRIPT = """
 import { readFile } from "node:fs/promises";

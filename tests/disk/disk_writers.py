@@ -15,12 +15,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinsmith import airgap, files
+from tinsmith import airgap
 from tinsmith.errors import TinsmithError
 from tinsmith.formats import gguf, minisign, tin
 from tinsmith.pipeline import recipe
 from tinsmith.pipeline.run import Made, Nothing, Stage, opened
-from tinsmith.progress import PlainDisplay
+from tinsmith.system import files
+from tinsmith.system.progress import PlainDisplay
 
 OLD = b"old " * 5000
 KEY = minisign.SecretKey(b"tinsmith", bytes(range(32)))

@@ -13,7 +13,7 @@ from tinsmith import cli
 from tinsmith.errors import InputError
 from tinsmith.evaluate.perplexity import perplexity
 from tinsmith.models import family, save_gguf
-from tinsmith.progress import PlainDisplay
+from tinsmith.system.progress import PlainDisplay
 
 np = pytest.importorskip("numpy")
 TEXT = "the thin tin is in the inn\n" * 40

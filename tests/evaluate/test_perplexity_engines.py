@@ -11,7 +11,7 @@ import tinsmith
 from tinsmith import models, quant
 from tinsmith.backends.onnx_export import export
 from tinsmith.evaluate.perplexity import perplexity
-from tinsmith.progress import PlainDisplay
+from tinsmith.system.progress import PlainDisplay
 
 pytest.importorskip("llama_cpp")
 pytest.importorskip("onnxruntime_genai")

@@ -20,13 +20,14 @@ from test_chat_template import THINKING
 from tiny_models import tiny_spec
 
 import tinsmith
-from tinsmith import compiler, models, reading
+from tinsmith import compiler, models
+from tinsmith.chat import chat_template, jinja_process, turn_probes
 from tinsmith.cli import inspect
 from tinsmith.compiler import selftest
 from tinsmith.compiler.unpack import write_gguf
 from tinsmith.errors import TinsmithError
 from tinsmith.formats import gguf, safetensors, tin
-from tinsmith.models import chat_template, jinja_process, turn_probes
+from tinsmith.system import reading
 
 CASES = ("llama", "qwen35", "lfm2", "gemma3", "qwen3_moe", "phi3")
 ODD: tuple[Any, ...] = (

@@ -14,8 +14,8 @@ import tinsmith
 from tinsmith import cli, compiler
 from tinsmith.errors import InputError, TinsmithError
 from tinsmith.evaluate.perplexity import perplexity
-from tinsmith.progress import display
 from tinsmith.runtime import Model
+from tinsmith.system.progress import display
 
 PROMPT = [1, 2, 3]
 COUNTS = (0, -1, 2**31, 2**32, 2**32 + 1, 2**64, 2**64 + 1, 10**5000, 1.5, float("nan"), "1", None, True, [1])

@@ -14,11 +14,11 @@ import pytest
 from tiny_models import tiny_spec
 
 from tinsmith import cli, models, runtime, targets
+from tinsmith.chat.turns import Turns
 from tinsmith.data import readers
 from tinsmith.errors import TinsmithError
 from tinsmith.evaluate.answers import AnswerFile
 from tinsmith.formats import imatrix, minisign, safetensors, tin
-from tinsmith.formats.turns import Turns
 from tinsmith.pipeline import constraint, recipe
 from tinsmith.pipeline import data as pipeline_data
 from tinsmith.pipeline import run as engine

@@ -13,7 +13,7 @@ from test_chat_template import THINKING
 from tiny_models import in_format, tiny_spec
 
 from tinsmith import compiler, quant
-from tinsmith.compiler.constraint.gbnf import compile_gbnf
+from tinsmith.constraint.gbnf import compile_gbnf
 from tinsmith.formats import minisign
 from tinsmith.models import Tokenizer, family
 

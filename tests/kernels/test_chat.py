@@ -16,13 +16,13 @@ from test_chat_template import DAY, FINISHED, GEMMA, LLAMA3, LLAMA32, MODED, SMO
 from tiny_models import tiny_spec
 
 from tinsmith import _core
+from tinsmith.chat import packed as turns_file
+from tinsmith.chat.chat_template import with_date
+from tinsmith.chat.turns import ROLES, Turns
 from tinsmith.compiler import build_image, build_tin
-from tinsmith.compiler import turns as turns_file
 from tinsmith.errors import InputError, RuntimeFault, UnsupportedError
 from tinsmith.formats.tin import pack_bytes
-from tinsmith.formats.turns import ROLES, Turns
 from tinsmith.models import family
-from tinsmith.models.chat_template import with_date
 from tinsmith.runtime import Model
 
 KERNELS = Path(__file__).parents[2] / "kernels"

@@ -13,13 +13,13 @@ from tiny_models import tiny_spec
 
 import tinsmith
 from tinsmith import _core, cli, compiler
-from tinsmith.compiler.constraint.automaton import compile_grammar
-from tinsmith.compiler.constraint.gbnf import compile_gbnf
-from tinsmith.compiler.constraint.grammar import Grammar, token
+from tinsmith.constraint.automaton import compile_grammar
+from tinsmith.constraint.gbnf import compile_gbnf
+from tinsmith.constraint.grammar import Grammar, token
 from tinsmith.errors import FormatError, RuntimeFault
-from tinsmith.files import map_file
 from tinsmith.formats import tin as tins
 from tinsmith.formats.tin import Tin
+from tinsmith.system.files import map_file
 
 VOCAB, MORE, CONTEXT = 280, 512, 64
 SIZES = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "max_position_embeddings": CONTEXT}

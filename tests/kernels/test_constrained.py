@@ -16,8 +16,8 @@ from tiny_models import tiny_spec
 import tinsmith
 from tinsmith import _core, quant
 from tinsmith.compiler import build_image
-from tinsmith.compiler.constraint.gbnf import compile_gbnf
-from tinsmith.compiler.constraint.regex import compile_regex
+from tinsmith.constraint.gbnf import compile_gbnf
+from tinsmith.constraint.regex import compile_regex
 from tinsmith.errors import RuntimeFault
 from tinsmith.models import family
 

@@ -15,9 +15,9 @@ import pytest
 from tiny_models import tiny_spec
 
 from tinsmith import _core, compiler, quant
-from tinsmith.compiler.constraint import json_text
-from tinsmith.compiler.constraint.automaton import compile_grammar
-from tinsmith.compiler.constraint.grammar import (
+from tinsmith.constraint import json_text
+from tinsmith.constraint.automaton import compile_grammar
+from tinsmith.constraint.grammar import (
     Expr,
     Grammar,
     OneByte,
@@ -29,13 +29,13 @@ from tinsmith.compiler.constraint.grammar import (
     text,
     token,
 )
-from tinsmith.compiler.constraint.json_schema import compile_schema
-from tinsmith.compiler.constraint.regex import compile_regex
+from tinsmith.constraint.json_schema import compile_schema
+from tinsmith.constraint.regex import compile_regex
 from tinsmith.errors import RuntimeFault
 from tinsmith.formats import tin
 from tinsmith.models import family, load
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "compiler" / "constraint"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "constraint"))
 from oracle import Configuration, Oracle
 
 Configurations = frozenset[Configuration]

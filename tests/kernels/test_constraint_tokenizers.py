@@ -13,8 +13,8 @@ from tokenizer_kinds import KINDS, save
 
 import tinsmith
 from tinsmith import compiler
-from tinsmith.formats import tokenizer_json
 from tinsmith.models import family
+from tinsmith.tokenizer import tokenizer_json
 
 NAME = "日本 é \U0001f642"
 SCHEMA = {

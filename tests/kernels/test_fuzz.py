@@ -13,7 +13,7 @@ import safety
 import textcore
 from tokenizer_kinds import tiny
 
-from tinsmith.compiler.tokenizer import MODELS
+from tinsmith.tokenizer.packed import MODELS
 
 CORPUS = Path(__file__).with_name("corpus")
 FUZZERS = ["image", "text", "restore", "chat", "constraint", "seal"]

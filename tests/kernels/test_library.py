@@ -21,8 +21,8 @@ from tiny_models import tiny_spec
 
 import tinsmith
 from tinsmith import _core, compiler, quant
-from tinsmith.compiler.constraint.json_schema import compile_schema
 from tinsmith.compiler.selftest import logits_digest
+from tinsmith.constraint.json_schema import compile_schema
 from tinsmith.formats import minisign
 from tinsmith.models import family
 

@@ -21,9 +21,9 @@ from tokenizer_kinds import DISPUTED, STDLIB, byte_level, random_texts, real_tex
 from tokenizers import AddedToken, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as HfTokenizer
 
-from tinsmith.compiler.tokenizer import ALPHABET, MODELS, PRETOKENIZERS, encode
 from tinsmith.errors import FormatError, UnsupportedError
-from tinsmith.models.spec import Tokenizer
+from tinsmith.spec import Tokenizer
+from tinsmith.tokenizer.packed import ALPHABET, MODELS, PRETOKENIZERS, encode
 
 
 def hugging_face(t: Tokenizer, *, added: bool = True) -> HfTokenizer:

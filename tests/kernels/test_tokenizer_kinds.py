@@ -17,10 +17,12 @@ from tokenizer_kinds import KINDS, random_texts, real_texts, save, sentences
 from tokenizers import Tokenizer as HfTokenizer
 from tokenizers import normalizers
 
-from tinsmith.compiler.tokenizer import encode
 from tinsmith.errors import UnsupportedError
-from tinsmith.formats import gguf, tokenizer_json
-from tinsmith.models import Tokenizer, _gguf_tokenizer
+from tinsmith.formats import gguf
+from tinsmith.models import Tokenizer
+from tinsmith.tokenizer import gguf_keys as _gguf_tokenizer
+from tinsmith.tokenizer import tokenizer_json
+from tinsmith.tokenizer.packed import encode
 
 
 @pytest.fixture(scope="module")

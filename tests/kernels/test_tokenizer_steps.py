@@ -13,9 +13,9 @@ import textcore
 from textcore import SPECIAL, Opened
 from tokenizer_kinds import tiny
 
-from tinsmith.compiler.tokenizer import EMPTY, MODELS, encode
 from tinsmith.errors import FormatError
-from tinsmith.models.spec import Tokenizer
+from tinsmith.spec import Tokenizer
+from tinsmith.tokenizer.packed import EMPTY, MODELS, encode
 
 # Of a sound vocabulary, a byte of the worst text; from n to 4 n bytes they may only grow by as many.
 STEPS_A_BYTE = 400

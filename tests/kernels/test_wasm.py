@@ -17,9 +17,9 @@ from tiny_models import in_format, tiny_spec
 
 from tinsmith import _core, compiler
 from tinsmith.compiler import selftest
-from tinsmith.files import map_file
 from tinsmith.formats.weights import WEIGHT_FORMATS, weight_format
 from tinsmith.models import family
+from tinsmith.system.files import map_file
 
 HERE = Path(__file__).parent
 KERNELS = HERE.parents[1] / "kernels"

@@ -15,8 +15,8 @@ import home_assistant_intents
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from tokenizers import Tokenizer as HfTokenizer
 
-from tinsmith.compiler.tokenizer import ALPHABET
 from tinsmith.models import Tokenizer
+from tinsmith.tokenizer.packed import ALPHABET
 
 STDLIB = Path(sysconfig.get_paths()["stdlib"])
 

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from tiny_models import config_of, family_of, tiny_spec
 
-from tinsmith import _core, models, progress
+from tinsmith import _core, models
 from tinsmith.compiler import build_image
 from tinsmith.errors import FormatError, TinsmithError, UnsupportedError
 from tinsmith.formats import gguf
 from tinsmith.formats.tin import Tin
 from tinsmith.models.family import Family
 from tinsmith.quant import shipping
+from tinsmith.system import progress
 
 
 def read(case: str, **changes: Any) -> Any:

@@ -13,9 +13,10 @@ from transformers_models import CHATML, IDS, logits_of, save_random, scatter, so
 from tinsmith import _core, models
 from tinsmith.compiler import build_image
 from tinsmith.errors import FormatError, TinsmithError, UnsupportedError
-from tinsmith.formats import gguf, safetensors, tokenizer_json
+from tinsmith.formats import gguf, safetensors
 from tinsmith.models.family import by_name
 from tinsmith.runtime import Model
+from tinsmith.tokenizer import tokenizer_json
 
 MIXTURES = ("qwen3_moe", "qwen35_moe")
 

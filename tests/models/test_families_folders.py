@@ -14,8 +14,9 @@ from transformers_models import CHATML, IDS, from_folder, logits_of, save_random
 
 from tinsmith import models
 from tinsmith.errors import UnsupportedError
-from tinsmith.formats import safetensors, tokenizer_json
+from tinsmith.formats import safetensors
 from tinsmith.models.family import Family
+from tinsmith.tokenizer import tokenizer_json
 
 np = pytest.importorskip("numpy")
 

@@ -12,9 +12,10 @@ from transformers_models import CHATML, IDS, logits_of, scatter, some_tokens
 from tinsmith import _core, models
 from tinsmith.compiler import build_image
 from tinsmith.errors import FormatError, UnsupportedError
-from tinsmith.formats import gguf, tokenizer_json
+from tinsmith.formats import gguf
 from tinsmith.models.qwen35 import family
 from tinsmith.runtime import Model
+from tinsmith.tokenizer import tokenizer_json
 
 np = pytest.importorskip("numpy")
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tiny_models import config_of, tiny_tokenizer
 
-from tinsmith.formats import tokenizer_json
+from tinsmith.tokenizer import tokenizer_json
 
 POSITIONS = 300  # past the windows of the tiny configs, and four chunks of 64
 IDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}  # of tiny_models' tokenizer

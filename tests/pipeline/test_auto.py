@@ -12,7 +12,7 @@ pytest.importorskip("torch")
 
 from tiny_models import tiny_spec
 
-from tinsmith import cli, models, plan, progress, targets
+from tinsmith import cli, models, plan, targets
 from tinsmith.errors import RecipeError
 from tinsmith.models import family
 from tinsmith.pipeline import recipe, stages
@@ -22,6 +22,7 @@ from tinsmith.plan.memory import Options
 from tinsmith.quant import shipping
 from tinsmith.search import auto, choice, text
 from tinsmith.search.budget import Budget
+from tinsmith.system import progress
 
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"

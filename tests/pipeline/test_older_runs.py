@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 from tiny_models import tiny_spec
 
-from tinsmith import cli, files, models
+from tinsmith import cli, models
 from tinsmith.models import family
 from tinsmith.pipeline.build import UNSEALED
 from tinsmith.pipeline.stages import STAGES
+from tinsmith.system import files
 
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"

@@ -19,14 +19,16 @@ import pytest
 from tiny_models import tiny_spec
 
 import tinsmith
-from tinsmith import cli, files, models, progress
+from tinsmith import cli, models
+from tinsmith.chat import chat_template
 from tinsmith.errors import DataError, FormatError, InputError
 from tinsmith.formats.tin import Tin
-from tinsmith.models import chat_template, family
+from tinsmith.models import family
 from tinsmith.pipeline import data, recipe, stages
 from tinsmith.pipeline.build import UNSEALED
 from tinsmith.pipeline.run import opened
 from tinsmith.quant import shipping
+from tinsmith.system import files, progress
 
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"

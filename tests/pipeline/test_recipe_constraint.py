@@ -11,7 +11,7 @@ from tiny_models import tiny_spec
 
 import tinsmith
 from tinsmith import models
-from tinsmith.compiler.constraint.regex import compile_regex
+from tinsmith.constraint.regex import compile_regex
 from tinsmith.data.readers import Example
 from tinsmith.errors import ConstraintError, DataError, FormatError, InputError
 from tinsmith.models import family
@@ -66,7 +66,7 @@ def test_a_file_is_sealed_with_its_name_and_digest(model: tinsmith.Model, tmp_pa
 
 
 def test_labels_are_those_of_the_training_examples(model: tinsmith.Model, tmp_path: Path) -> None:
-    pytest.importorskip("tinsmith.compiler.constraint.choices")
+    pytest.importorskip("tinsmith.constraint.choices")
     (tmp_path / "r.toml").write_text(
         '[base]\nmodel = "m"\n[data]\ntrain = "a"\nvalidation = "b"\ntest = "c"\ntask = "classify"\n'
         '[constraint]\nchoices = "labels"\n'

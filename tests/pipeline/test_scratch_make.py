@@ -11,7 +11,7 @@ import pytest
 
 import tinsmith
 from tinsmith import cli, models
-from tinsmith.models import chat_template
+from tinsmith.chat import chat_template
 from tinsmith.pipeline import stages
 
 RECIPE = """\

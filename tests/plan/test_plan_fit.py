@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from tiny_models import tiny_spec
 
-from tinsmith import _core, progress, targets
+from tinsmith import _core, targets
 from tinsmith.errors import InputError
-from tinsmith.files import map_file
-from tinsmith.models.spec import Spec
 from tinsmith.plan import Options, fit, memory_of
 from tinsmith.plan.contents import Base
 from tinsmith.quant import shipping
+from tinsmith.spec import Spec
+from tinsmith.system import progress
+from tinsmith.system.files import map_file
 
 DEVICE = """\
 [cpu]

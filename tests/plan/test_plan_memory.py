@@ -45,8 +45,8 @@ def test_a_session_takes_what_is_planned(case: str) -> None:
 
 @pytest.mark.parametrize("preset", [None, "Q8_0", "Q4_0", "Q4_K_M", "F16"])
 def test_a_file_is_foretold_without_building_it(preset: str | None, tmp_path: Path) -> None:
-    from tinsmith import progress
     from tinsmith.quant import shipping
+    from tinsmith.system import progress
 
     spec = tiny_spec("qwen35")
     foretold = contents.Base(spec, "x").contents(preset)

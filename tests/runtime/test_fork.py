@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from tinsmith import _core
-from tinsmith.cores import usable_cores
 from tinsmith.runtime import Model
+from tinsmith.system.cores import usable_cores
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork"),

@@ -8,7 +8,7 @@ import pytest
 
 from tinsmith import _core
 from tinsmith.compiler import build, build_image, program
-from tinsmith.compiler.graph import Graph
+from tinsmith.graph import Graph
 from tinsmith.models import Spec
 
 OPS_AT, TEXT_AT = 24, 28  # in program.bin's header: how many ops, and bytes of names behind them

@@ -15,10 +15,10 @@ import pytest
 
 import tinsmith
 from tinsmith import _core
+from tinsmith.chat.tool_formats import FORMATS
 from tinsmith.compiler import build_tin
 from tinsmith.errors import ConstraintError, FormatError, InputError
 from tinsmith.models import Spec
-from tinsmith.models.tool_formats import FORMATS
 from tinsmith.runtime import Model
 from tinsmith.runtime.choosing import CONTENT_FREE, scored
 

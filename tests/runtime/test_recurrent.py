@@ -14,8 +14,8 @@ import pytest
 from tiny_models import tiny_spec
 from transformers_models import some_tokens
 
-from tinsmith import _core
-from tinsmith.compiler import build_image, build_tin, graph
+from tinsmith import _core, graph
+from tinsmith.compiler import build_image, build_tin
 from tinsmith.errors import RuntimeFault
 from tinsmith.runtime import Model
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from tiny_models import tiny_spec
 
-from tinsmith import _core, quant
-from tinsmith.compiler import build_image, graph
-from tinsmith.compiler.constraint.regex import compile_regex
+from tinsmith import _core, graph, quant
+from tinsmith.compiler import build_image
+from tinsmith.constraint.regex import compile_regex
 from tinsmith.errors import RuntimeFault
 
 CONTEXT = 96

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from tiny_models import tiny_spec
 
-from tinsmith import _core, quant
-from tinsmith.compiler import build_image, graph
-from tinsmith.compiler.constraint.regex import compile_regex
+from tinsmith import _core, graph, quant
+from tinsmith.compiler import build_image
+from tinsmith.constraint.regex import compile_regex
 from tinsmith.errors import RuntimeFault
 from tinsmith.models import Spec, family
 

@@ -11,10 +11,10 @@ from test_chat_template import DAY, LLAMA32, SMOLLM, THINKING
 
 import tinsmith
 from tinsmith import _core, cli, models
+from tinsmith.chat.chat_template import DIGEST, digest, with_thinking
 from tinsmith.compiler import build_image, build_tin
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.models import Spec
-from tinsmith.models.chat_template import DIGEST, digest, with_thinking
 from tinsmith.runtime import Model
 
 ASKED = [{"role": "user", "content": "in the"}]

@@ -17,7 +17,7 @@ np = pytest.importorskip("numpy")
 
 from tiny_models import cases, tiny_spec  # noqa: E402
 
-from tinsmith import cli, models, progress  # noqa: E402
+from tinsmith import cli, models  # noqa: E402
 from tinsmith.errors import FormatError, InputError, UnsupportedError  # noqa: E402
 from tinsmith.formats import gguf, imatrix  # noqa: E402
 from tinsmith.models import Spec, family  # noqa: E402
@@ -25,6 +25,7 @@ from tinsmith.quant import apply  # noqa: E402
 from tinsmith.search import auto, grams, sensitivity, text  # noqa: E402
 from tinsmith.search.budget import Budget  # noqa: E402
 from tinsmith.search.floats import FloatModel, Reference  # noqa: E402
+from tinsmith.system import progress  # noqa: E402
 
 WORDS = ["the", "in", "thin", "lamp", "on", "off", "kitchen", "0.5", "hall"]
 SETTINGS = {"hidden_size": 64, "intermediate_size": 256, "num_attention_heads": 4, "vocab_size": 300}

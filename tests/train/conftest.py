@@ -10,7 +10,7 @@ import torch
 from tiny_training import PAIRS, make_spec
 
 from tinsmith.data.readers import Example
-from tinsmith.models.spec import Spec
+from tinsmith.spec import Spec
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ from tinsmith.errors import FormatError, InputError, UnsupportedError
 from tinsmith.formats import gguf
 from tinsmith.models.family import TensorName, by_name
 from tinsmith.models.layouts import columns_in_order, rows_in_order
-from tinsmith.models.spec import Spec, Tensor
+from tinsmith.spec import Spec, Tensor
 from tinsmith.train import adapter, adapter_gguf
 from tinsmith.train.merge import merge
 from tinsmith.train.tensors import to_float32

@@ -20,7 +20,7 @@ from transformers_models import save_random
 from tinsmith import _core, models
 from tinsmith.data.readers import Example
 from tinsmith.models.family import by_name
-from tinsmith.models.spec import Spec, Tensor
+from tinsmith.spec import Spec, Tensor
 from tinsmith.train import adapter_gguf, lora, network
 from tinsmith.train.importance import recorded
 from tinsmith.train.merge import merge

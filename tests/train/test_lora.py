@@ -12,7 +12,7 @@ from tiny_training import encode, make_spec
 
 from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
-from tinsmith.models.spec import Spec
+from tinsmith.spec import Spec
 from tinsmith.train import checkpoint, loop
 from tinsmith.train.lora import Started, Step, TrainOptions, Validated, train
 from tinsmith.train.options import default_learning_rate

@@ -10,7 +10,7 @@ import torch
 from tiny_training import make_spec
 
 from tinsmith.errors import FormatError, InputError, UnsupportedError
-from tinsmith.models.spec import Spec, Tensor
+from tinsmith.spec import Spec, Tensor
 from tinsmith.train import network
 from tinsmith.train.merge import merge
 

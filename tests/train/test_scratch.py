@@ -16,7 +16,7 @@ import tinsmith
 from tinsmith import models
 from tinsmith.data.readers import Example
 from tinsmith.errors import DataError, InputError
-from tinsmith.models.spec import Spec
+from tinsmith.spec import Spec
 from tinsmith.train import importance, scratch
 from tinsmith.train.options import ScratchOptions, Step, TrainOptions, default_scratch_rate
 from tinsmith.train.sequences import text_sequences

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinsmith.models import family
-from tinsmith.models.spec import Spec, Tokenizer
+from tinsmith.spec import Spec, Tokenizer
 from tinsmith.train.tensors import from_float32
 
 PAIRS = [(first, second) for first in "abcdefg" for second in "xyz"]

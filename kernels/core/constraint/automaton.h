@@ -1,7 +1,7 @@
 /* A compiled constraint: a push-down automaton over bytes, used where it lies in memory. Nothing that it says is believed
  * once it is opened.
  *
- * constraint.bin, little-endian, its parts one after the other without gaps, written by compiler/constraint/:
+ * constraint.bin, little-endian, its parts one after the other without gaps, written by constraint/:
  *
  *   header    tini_constraint_header (64 bytes)
  *   class_of  uint8[256]                      bytes of one class are alike in every state

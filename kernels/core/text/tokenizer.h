@@ -1,6 +1,6 @@
 /* Byte-pair encoding and unigram tokenizers over a tokenizer.bin, used where it lies in memory.
  *
- * tokenizer.bin, little-endian, its parts one after the other without gaps, written by compiler/tokenizer.py and
+ * tokenizer.bin, little-endian, its parts one after the other without gaps, written by tokenizer/packed.py and
  * writer/vocabulary.c:
  *
  *   header       tini_tokenizer_header (80 bytes)

@@ -1,6 +1,6 @@
 /* The chat template as tables of texts, used where they lie in memory.
  *
- * turns.bin, little-endian, its parts one after the other without gaps, written by compiler/turns.py:
+ * turns.bin, little-endian, its parts one after the other without gaps, written by chat/packed.py:
  *
  *   header   tini_turns_header
  *   rules    tini_turn_rules[tables]

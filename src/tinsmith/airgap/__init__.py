@@ -24,11 +24,11 @@ from tinsmith.airgap.install import KEY, NAME, SIGNATURE, SUMS, UNTRUSTED
 from tinsmith.airgap.runtime import check_folder, find, runtime_files
 from tinsmith.airgap.wheel import beside, license_text
 from tinsmith.errors import InputError
-from tinsmith.files import atomic_folder, atomic_write, sha256_file, write_fault
 from tinsmith.formats import minisign
 from tinsmith.formats.sbom import with_packages
 from tinsmith.formats.tin import Tin
-from tinsmith.progress import Display
+from tinsmith.system.files import atomic_folder, atomic_write, sha256_file, write_fault
+from tinsmith.system.progress import Display
 
 Source = bytes | Path
 SCRIPTS = ("install.py", "install.sh")

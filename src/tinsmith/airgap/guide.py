@@ -10,8 +10,8 @@ from typing import Any
 
 from tinsmith import __version__
 from tinsmith.airgap.install import PURE
-from tinsmith.files import sha256_file
 from tinsmith.formats.tin import Tin
+from tinsmith.system.files import sha256_file
 from tinsmith.targets import Target
 
 _QUIET = """\

@@ -13,8 +13,8 @@ def selftest(tin: Path) -> str:
     damaged file, RuntimeFault where the logits are others than those it was sealed with."""
     from tinsmith import _core
     from tinsmith.compiler import selftest
-    from tinsmith.files import map_file
     from tinsmith.formats.tin import Tin
+    from tinsmith.system.files import map_file
 
     image = map_file(tin)
     Tin(image).verify()

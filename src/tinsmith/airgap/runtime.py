@@ -7,7 +7,7 @@ from pathlib import Path
 from tinsmith import targets
 from tinsmith.airgap.wheel import this_wheel
 from tinsmith.errors import InputError
-from tinsmith.progress import Display
+from tinsmith.system.progress import Display
 from tinsmith.targets import Target
 
 HOST = "host"  # a machine like this one, with Python

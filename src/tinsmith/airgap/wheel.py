@@ -12,8 +12,8 @@ from pathlib import Path
 from tinsmith import _core
 from tinsmith.cross import needed, wheel
 from tinsmith.errors import InputError, UnsupportedError
-from tinsmith.files import sha256_file
 from tinsmith.formats.sbom import Source
+from tinsmith.system.files import sha256_file
 
 
 def this_wheel(folder: Path) -> None:

@@ -12,7 +12,7 @@ def fingerprint(path: Path) -> str:
     """Of what a file or a Hugging Face folder holds: 16 hexadecimal digits."""
     import hashlib
 
-    from tinsmith.files import sha256_file
+    from tinsmith.system.files import sha256_file
 
     files = [path] if path.is_file() else sorted([*path.glob("*.json"), *path.glob("*.safetensors")])
     if not files:
@@ -22,8 +22,8 @@ def fingerprint(path: Path) -> str:
 
 def cached(kind: str, name: str, make: Callable[[Path], None]) -> Path:
     """The path `name` in the cache folder's `kind`; make writes it, whole or not at all, when it is missing."""
-    from tinsmith.files import locked
     from tinsmith.hub import cache_folder
+    from tinsmith.system.files import locked
 
     path = cache_folder() / kind / name
     with locked(path.with_name(f"{name}.lock")):

@@ -12,8 +12,8 @@ from typing import Any
 
 from tinsmith.backends.files import as_gguf
 from tinsmith.errors import FormatError, InputError, MissingExtraError, TinsmithError
-from tinsmith.models.spec import Buffer
 from tinsmith.runtime.engine import Engine, Opened
+from tinsmith.spec import Buffer
 
 _BATCH = 512
 # A conversation that outgrows its context gets one twice as large, and is computed again.
@@ -123,7 +123,7 @@ def open_engine(path: Path, *, threads: int, gpu_layers: int = 0) -> Opened:
     all; llama-cpp-python must have been built for one."""
     api = load_api()
     from tinsmith.formats import gguf
-    from tinsmith.models._gguf import read_words
+    from tinsmith.models.gguf_spec import read_words
 
     path = as_gguf(path)
     file = gguf.read(path)

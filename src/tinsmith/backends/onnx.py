@@ -33,7 +33,7 @@ def open_engine(path: Path, *, threads: int) -> Opened:
             raise MissingExtraError(module, "onnx")
     import onnxruntime
 
-    from tinsmith.formats import tokenizer_json
+    from tinsmith.tokenizer import tokenizer_json
 
     given = path if is_onnx(path) else exported(path, "fp32")
     folder = given if given.is_dir() else given.parent

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from tinsmith import _core
-from tinsmith.models.spec import Spec, Tensor
+from tinsmith.spec import Spec, Tensor
 
 BLOCK = 32
 BITS = {"Q4_0": 4, "Q8_0": 8}

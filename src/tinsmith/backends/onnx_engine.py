@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith.errors import FormatError, UnsupportedError
-from tinsmith.models.spec import Buffer
 from tinsmith.runtime.engine import Engine
+from tinsmith.spec import Buffer
 
 CONFIG = "genai_config.json"
 FACTS = "tinsmith.json"  # what our own export knows beside that
@@ -180,7 +180,7 @@ class Onnx(Engine):
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    from tinsmith.formats.tokenizer_json import read_json
+    from tinsmith.tokenizer.tokenizer_json import read_json
 
     path = folder / CONFIG
     if not path.exists():

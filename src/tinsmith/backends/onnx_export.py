@@ -16,14 +16,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tinsmith import children
 from tinsmith.backends.onnx_blocks import BITS, keep_blocks
 from tinsmith.backends.onnx_engine import CONFIG, FACTS, try_out
 from tinsmith.backends.onnx_families import builder_architecture, prepare
 from tinsmith.errors import InputError, MissingExtraError, UnsupportedError
-from tinsmith.files import atomic_folder, write_text
 from tinsmith.models.family import by_name
-from tinsmith.models.spec import Spec
+from tinsmith.spec import Spec
+from tinsmith.system import children
+from tinsmith.system.files import atomic_folder, write_text
 
 _MODEL, _DATA = "model.onnx", "model.onnx.data"
 _NEEDED = ("onnxruntime_genai", "onnxruntime", "onnx", "onnx_ir", "torch", "transformers")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith.formats import safetensors
-from tinsmith.formats.tokenizer_json import read_json
+from tinsmith.tokenizer.tokenizer_json import read_json
 
 CONFIG = "config.json"
 # Text models that the builder knows as a part of a multimodal one only: its architecture and model_type.

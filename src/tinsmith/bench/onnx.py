@@ -12,9 +12,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tinsmith import reading
 from tinsmith.bench.engine import filler
 from tinsmith.errors import FormatError, TinsmithError
+from tinsmith.system import reading
 
 
 class Onnx:

@@ -18,8 +18,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tinsmith import children, errors
+from tinsmith import errors
 from tinsmith.errors import TinsmithError
+from tinsmith.system import children
 
 # Where processes can't be stopped: longer than the runtimes' threads spin.
 _SETTLE_SECONDS = 0.3
@@ -118,7 +119,7 @@ def _serve(name: str, arguments: tuple[Any, ...], pipe: Connection, log: Path) -
 
 def _open(name: str, arguments: tuple[Any, ...]) -> tuple[Any, dict[str, Any]]:
     if name == "machine":
-        from tinsmith.bench.machine import Machine
+        from tinsmith.system.machine import Machine
 
         return Machine(), {}
     from tinsmith.bench.engine import open_engine

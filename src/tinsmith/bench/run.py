@@ -9,12 +9,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tinsmith import progress
-from tinsmith.bench import machine
 from tinsmith.bench.engine import PEERS, check_room, find_source
 from tinsmith.bench.process import Worker
 from tinsmith.errors import InputError
 from tinsmith.runtime.engine import NATIVE
+from tinsmith.system import machine, progress
 
 _MOST_THREADS = 64
 

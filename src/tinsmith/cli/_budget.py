@@ -13,10 +13,10 @@ from tinsmith.format_names import AUTO
 from tinsmith.pipeline.recipe import BUDGETS
 
 if TYPE_CHECKING:
-    from tinsmith.models.spec import Spec
-    from tinsmith.progress import Display
     from tinsmith.search.budget import Budget
     from tinsmith.search.choice import Chosen
+    from tinsmith.spec import Spec
+    from tinsmith.system.progress import Display
     from tinsmith.targets import Target
 
 

@@ -19,7 +19,7 @@ PARAMETERS = [
 
 def run_to(goal: str, args: Args) -> Run:
     """Brings one stage of the recipe, and the stages it needs, up to date."""
-    from tinsmith import progress
     from tinsmith.pipeline import recipe, stages
+    from tinsmith.system import progress
 
     return stages.make(recipe.load(args.recipe), args.out, progress.display(), goal)

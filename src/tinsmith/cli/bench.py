@@ -40,8 +40,9 @@ PARAMETERS = [
 
 
 def run(args: Args) -> int:
-    from tinsmith import bench, progress
-    from tinsmith.bench.machine import cores
+    from tinsmith import bench
+    from tinsmith.system import progress
+    from tinsmith.system.machine import cores
 
     options = bench.Options(
         threads=_once(args.threads or sorted({1, cores()})),

@@ -16,9 +16,9 @@ from tinsmith.format_names import AUTO, DEFAULTS, FORMATS
 from tinsmith.formats.tin import BILL
 
 if TYPE_CHECKING:
-    from tinsmith.models.spec import Spec
     from tinsmith.pipeline.constraint import Sealed
     from tinsmith.quant.shipping import Extra
+    from tinsmith.spec import Spec
     from tinsmith.targets import Target
 
 HELP = "build GGUF and tin files from a recipe or a model"
@@ -103,8 +103,8 @@ def run(args: Args) -> int:
 
 def _runtimes(devices: Sequence[Target], built: Sequence[Path]) -> list[Path]:
     """The folders of the devices' runtimes, which this makes beside what was built."""
-    from tinsmith import progress
     from tinsmith.cross import runtime
+    from tinsmith.system import progress
 
     tins = [path for path in built if path.suffix == ".tin"]
     folders = {device.name: built[0].parent / f"runtime-{device.name}" for device in devices}
@@ -114,8 +114,8 @@ def _runtimes(devices: Sequence[Target], built: Sequence[Path]) -> list[Path]:
 
 
 def _from_recipe(args: Args) -> list[Path]:
-    from tinsmith import progress
     from tinsmith.pipeline import recipe, stages
+    from tinsmith.system import progress
 
     run = stages.make(recipe.load(args.source, args.targets), args.out, progress.display(), stages.BUILD.name)
     built = run.done(stages.BUILD).facts
@@ -123,10 +123,11 @@ def _from_recipe(args: Args) -> list[Path]:
 
 
 def _from_model(args: Args) -> list[Path]:
-    from tinsmith import hub, models, progress, targets
+    from tinsmith import hub, models, targets
+    from tinsmith.chat.chat_template import dated
     from tinsmith.formats import imatrix
-    from tinsmith.models.chat_template import dated
     from tinsmith.quant import shipping
+    from tinsmith.system import progress
 
     devices = [targets.find(name) for name in args.targets]
     formats = _formats(args, devices)

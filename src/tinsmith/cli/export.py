@@ -78,9 +78,9 @@ def _onnx(args: Args, out: Path) -> None:
 
 
 def _gguf(args: Args, out: Path) -> None:
-    from tinsmith import progress
     from tinsmith.compiler.unpack import write_gguf
     from tinsmith.formats.tin import Tin
+    from tinsmith.system import progress
 
     size = Tin(args.file).entry("weights.bin").nbytes
     with progress.transfer(progress.display(), "unpack", size) as advance:

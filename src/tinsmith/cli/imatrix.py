@@ -32,10 +32,11 @@ PARAMETERS = [
 
 
 def run(args: Args) -> int:
-    from tinsmith import hub, models, progress
+    from tinsmith import hub, models
     from tinsmith.errors import InputError
     from tinsmith.formats import imatrix
     from tinsmith.search import grams, text
+    from tinsmith.system import progress
 
     if args.tokens < text.WINDOW:
         raise InputError(f"--tokens {args.tokens}: give at least {text.WINDOW}")

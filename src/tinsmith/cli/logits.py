@@ -38,7 +38,7 @@ def run(args: Args) -> int:
 
 def _write_npy(path: str, logits: memoryview[float]) -> None:
     """The NPY format 1.0 (numpy.lib.format), which needs no numpy to write."""
-    from tinsmith.files import atomic_write
+    from tinsmith.system.files import atomic_write
 
     header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {logits.shape}, }}"
     header += " " * (-(10 + len(header) + 1) % 64) + "\n"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tinsmith import reading
 from tinsmith.cli import _recipe
 from tinsmith.cli._command import Args
+from tinsmith.system import reading
 
 HELP = "run a recipe: train, build, verify, evaluate and report"
 SECTION = "train"

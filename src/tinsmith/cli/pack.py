@@ -31,8 +31,9 @@ PARAMETERS = [
 
 
 def run(args: Args) -> int:
-    from tinsmith import airgap, progress
+    from tinsmith import airgap
     from tinsmith.cli.sign import secret_key
+    from tinsmith.system import progress
 
     if args.file.suffix != ".tin":
         raise InputError(f"{args.file}: give a .tin; `tinsmith build` makes one of a model")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
-from tinsmith import reading
 from tinsmith.cli import _model
 from tinsmith.cli._command import Args, argument, flag, option
 from tinsmith.cli._types import File, Whole
+from tinsmith.system import reading
 
 HELP = "how well a model file predicts a text, natively or in another runtime"
 SECTION = "measure"
@@ -22,8 +22,8 @@ PARAMETERS = [
 
 
 def run(args: Args) -> int:
-    from tinsmith import progress
     from tinsmith.evaluate.perplexity import perplexity
+    from tinsmith.system import progress
 
     text = reading.read_text(args.text)
     model = _model.open_model(args)

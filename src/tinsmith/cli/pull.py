@@ -5,7 +5,7 @@ from __future__ import annotations
 from tinsmith import hub
 from tinsmith.cli._command import Args, argument, flag, option
 from tinsmith.cli._types import File, Folder, base_names
-from tinsmith.progress import display
+from tinsmith.system.progress import display
 
 HELP = "fetch a base model and print its local path"
 SECTION = "begin"

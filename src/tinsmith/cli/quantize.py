@@ -53,11 +53,12 @@ def run(args: Args) -> int:
 
 def _calibrated(source: Path, preset: str, importance: dict[str, bytes], args: Args) -> None:
     """With a float model at hand: auto, or error feedback."""
-    from tinsmith import models, progress
+    from tinsmith import models
     from tinsmith.formats import gguf
     from tinsmith.models import family
     from tinsmith.quant import files
     from tinsmith.search import grams, text
+    from tinsmith.system import progress
 
     spec, display = models.load(source), progress.display()
     overhead = None if source.is_dir() else files.overhead(gguf.read(source))
@@ -78,8 +79,8 @@ def _calibrated(source: Path, preset: str, importance: dict[str, bytes], args: A
 def _file(
     source: Path, out: Path, preset: Any, importance: dict[str, bytes], threads: int, feedback: Any = None
 ) -> None:
-    from tinsmith import progress
     from tinsmith.quant import files
+    from tinsmith.system import progress
 
     display, label = progress.display(), getattr(preset, "name", preset)
     notes = files.quantize(
@@ -103,8 +104,9 @@ def _folder(
     threads: int,
     feedback: Feedback | None = None,
 ) -> None:
-    from tinsmith import models, progress
+    from tinsmith import models
     from tinsmith.quant import shipping
+    from tinsmith.system import progress
 
     spec = models.load(source)
     name, mix = (preset, None) if isinstance(preset, str) else (preset.name, preset)

@@ -7,13 +7,13 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tinsmith import reading
+from tinsmith.chat.turns import OPENING
 from tinsmith.cli import _model
 from tinsmith.cli._command import Args, argument, flag, one_of, option
 from tinsmith.cli._terminal import shown
 from tinsmith.cli._types import File, Number, Texts, Whole
 from tinsmith.errors import ConstraintError, InputError
-from tinsmith.formats.turns import OPENING
+from tinsmith.system import reading
 
 if TYPE_CHECKING:
     from tinsmith.runtime import Constraint, Model

@@ -50,8 +50,8 @@ def run(args: Args) -> int:
         raise InputError("give FILE and --key SECRET to sign, or --generate NAME to make keys")
     if args.no_password:
         raise InputError("--no-password goes with --generate")
-    from tinsmith.files import write_text
     from tinsmith.formats import minisign
+    from tinsmith.system.files import write_text
 
     not_after = read_day("--not-after", args.not_after)
     key = secret_key(args.key)

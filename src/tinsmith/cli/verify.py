@@ -108,8 +108,9 @@ def _asked(args: Args) -> Freshness:
 
 
 def _check_targets(args: Args, found: dict[str, Any], say: Callable[[str], None]) -> None:
-    from tinsmith import progress, targets
+    from tinsmith import targets
     from tinsmith.cross import verify
+    from tinsmith.system import progress
 
     devices = [targets.find(name) for name in args.targets]
     expected = list(found["selftest"].values())[-1]
@@ -137,7 +138,7 @@ def _selftests(path: Path, tin: Tin) -> list[tuple[str, list[str]]]:
     """The digests of the self-test's logits by every instruction set that runs here, slowest first."""
     from tinsmith import _core
     from tinsmith.compiler import selftest
-    from tinsmith.files import map_file
+    from tinsmith.system.files import map_file
 
     image = map_file(path)
     results = []

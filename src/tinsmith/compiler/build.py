@@ -10,20 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith import _core
+from tinsmith.chat import chat_template, tool_formats
+from tinsmith.chat import packed as turns_file
+from tinsmith.chat.turn_probes import compile_turns
+from tinsmith.chat.turns import Turns
 from tinsmith.compiler import selftest
-from tinsmith.compiler import tokenizer as tokenizer_file
-from tinsmith.compiler import turns as turns_file
-from tinsmith.compiler.graph import Graph, GraphBuilder
 from tinsmith.compiler.passes import lower
 from tinsmith.compiler.program import Place, Program, read_tensors, write_program
 from tinsmith.errors import FormatError, TinsmithError, UnsupportedError
-from tinsmith.files import forget
 from tinsmith.formats import tin
-from tinsmith.formats.turns import Turns
-from tinsmith.models import chat_template, family, gguf_header, tool_formats
-from tinsmith.models.spec import Buffer, Spec, Tensor, Tokenizer
-from tinsmith.models.turn_probes import compile_turns
-from tinsmith.parallel import in_order
+from tinsmith.graph import Graph, GraphBuilder
+from tinsmith.models import family, gguf_header
+from tinsmith.spec import Buffer, Spec, Tensor, Tokenizer
+from tinsmith.system.files import forget
+from tinsmith.system.parallel import in_order
+from tinsmith.tokenizer import packed as tokenizer_file
 
 # Tokens computed at once. More amortize the reading of weights further; the arena grows with them.
 CHUNK = 64

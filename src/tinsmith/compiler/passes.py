@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tinsmith import _core
-from tinsmith.compiler.graph import Graph, Op, Value
 from tinsmith.formats.weights import weight_format
+from tinsmith.graph import Graph, Op, Value
 
 # Ops whose second output is the quantized form of the first.
 _QUANTIZES = ("NORM", "GATED")

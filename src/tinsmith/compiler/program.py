@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tinsmith import _core
-from tinsmith.compiler.graph import Cache, Graph, Op, State, Value
 from tinsmith.compiler.passes import Plan, plan_memory
 from tinsmith.errors import FormatError, RuntimeFault
-from tinsmith.files import map_file
 from tinsmith.formats.tin import Tin
 from tinsmith.formats.weights import WEIGHT_FORMATS, packed_bytes, weight_format
-from tinsmith.models.spec import Buffer
+from tinsmith.graph import Cache, Graph, Op, State, Value
+from tinsmith.spec import Buffer
+from tinsmith.system.files import map_file
 
 _HEADER = struct.Struct("<8s10I2Q")
 _TENSOR = struct.Struct("<4I2Q")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from tinsmith import _core
 from tinsmith.errors import FormatError, RuntimeFault
-from tinsmith.models.spec import Buffer
+from tinsmith.spec import Buffer
 
 _MAGIC = b"TINTEST1"
 _PROMPTS = ("The quick brown fox jumps over the lazy dog.", '1 + 2 = 3; {"name": "tin"}\n')

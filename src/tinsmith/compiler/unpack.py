@@ -13,9 +13,9 @@ from tinsmith.compiler.program import Packed, checked, read_tensors
 from tinsmith.errors import FormatError
 from tinsmith.formats import gguf
 from tinsmith.formats.tin import Tin
-from tinsmith.models._gguf import read_header
-from tinsmith.models.spec import Buffer
-from tinsmith.parallel import in_order
+from tinsmith.models.gguf_spec import read_header
+from tinsmith.spec import Buffer
+from tinsmith.system.parallel import in_order
 
 _PIECE = 1 << 21  # weights unpacked by one task
 

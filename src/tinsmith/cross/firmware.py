@@ -20,10 +20,10 @@ from typing import NoReturn
 from tinsmith import plan
 from tinsmith.cross import sources
 from tinsmith.errors import InputError, UnsupportedError
-from tinsmith.files import atomic_write, write_fault
 from tinsmith.plan.contents import Contents, of_tin
 from tinsmith.plan.memory import STACK
-from tinsmith.progress import Display
+from tinsmith.system.files import atomic_write, write_fault
+from tinsmith.system.progress import Display
 from tinsmith.targets import Firmware, Region, Target
 
 GCC = "arm-none-eabi-gcc"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tinsmith import files
 from tinsmith.cross import library, sources, wasm
 from tinsmith.cross.zig import Machine
 from tinsmith.errors import UnsupportedError
-from tinsmith.progress import Display
+from tinsmith.system import files
+from tinsmith.system.progress import Display
 from tinsmith.targets import Target
 
 

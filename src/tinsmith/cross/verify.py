@@ -18,10 +18,10 @@ from tinsmith import _core
 from tinsmith.compiler import selftest
 from tinsmith.cross import library, runtime, wasm
 from tinsmith.errors import FormatError, InputError, MissingExtraError, RuntimeFault, UnsupportedError
-from tinsmith.files import map_file
 from tinsmith.hub import cache_folder
-from tinsmith.parallel import in_order
-from tinsmith.progress import Display
+from tinsmith.system.files import map_file
+from tinsmith.system.parallel import in_order
+from tinsmith.system.progress import Display
 from tinsmith.targets import Target
 
 WINE = "wine"

@@ -11,10 +11,11 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
 import tinsmith
-from tinsmith import files, targets
+from tinsmith import targets
 from tinsmith.cross import extension
 from tinsmith.cross.zig import Machine
 from tinsmith.errors import InputError
+from tinsmith.system import files
 
 TAG = "cp311-abi3"
 # The first day that a ZIP can say.

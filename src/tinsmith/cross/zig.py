@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-from tinsmith import children
 from tinsmith.cross import sources
 from tinsmith.errors import InputError, MissingExtraError
-from tinsmith.files import atomic_folder
 from tinsmith.hub import cache_folder
-from tinsmith.parallel import in_order
+from tinsmith.system import children
+from tinsmith.system.files import atomic_folder
+from tinsmith.system.parallel import in_order
 
 # As CMakeLists.txt has them, and what spares the library functions that not every system has: square roots are
 # an instruction everywhere, and bcmp is no standard's.

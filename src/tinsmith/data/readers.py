@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tinsmith import reading
 from tinsmith.errors import DataError
+from tinsmith.system import reading
 
 _FORM = 'each line is one object such as {"input": "…", "output": "…"}'
 KEYS = ("input", "output", "accept", "part", "about")

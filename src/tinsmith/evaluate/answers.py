@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinsmith import files, reading
 from tinsmith.errors import FormatError
+from tinsmith.system import files, reading
 
 if TYPE_CHECKING:
     from tinsmith.tasks import Message

@@ -10,8 +10,8 @@ from tinsmith.checks import whole
 from tinsmith.errors import InputError
 
 if TYPE_CHECKING:
-    from tinsmith.progress import Display
     from tinsmith.runtime import Model
+    from tinsmith.system.progress import Display
 
 
 def perplexity(model: Model, text: str, context: int, display: Display) -> dict[str, Any]:

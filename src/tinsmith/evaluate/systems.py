@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from tinsmith import children, files, reading
 from tinsmith.errors import FormatError, TinsmithError
 from tinsmith.evaluate.answers import Answer, AnswerFile, Job
+from tinsmith.system import children, files, reading
 
 if TYPE_CHECKING:
     from tinsmith.data.readers import Example

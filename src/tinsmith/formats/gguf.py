@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from tinsmith.errors import FormatError, UnsupportedError
-from tinsmith.files import atomic_write, map_file
+from tinsmith.system.files import atomic_write, map_file
 
 Buffer = bytes | bytearray | memoryview
 

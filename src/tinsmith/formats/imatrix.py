@@ -13,9 +13,9 @@ from math import prod
 from pathlib import Path
 
 from tinsmith.errors import FormatError
-from tinsmith.files import atomic_write, map_file
 from tinsmith.formats import gguf
 from tinsmith.formats.gguf import Buffer
+from tinsmith.system.files import atomic_write, map_file
 
 _SUMS, _COUNTS = ".in_sum2", ".counts"
 

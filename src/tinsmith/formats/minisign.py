@@ -23,8 +23,8 @@ from pathlib import Path
 
 from tinsmith import _core
 from tinsmith.errors import InputError, RuntimeFault, SignatureError
-from tinsmith.files import atomic_write, map_file
 from tinsmith.formats.tin import MANIFEST, Buffer, Tin
+from tinsmith.system.files import atomic_write, map_file
 
 SUFFIX = ".minisig"
 # What minisign -G takes, libsodium's "sensitive": 2^20 blocks of 8 * 128 bytes, a gigabyte, for some seconds.

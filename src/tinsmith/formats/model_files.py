@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from tinsmith import files
+from tinsmith.system import files
 
 
 def model_files(path: Path) -> list[Path]:

@@ -10,9 +10,9 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from tinsmith import reading
 from tinsmith.errors import FormatError, UnsupportedError
-from tinsmith.files import atomic_write, map_file
+from tinsmith.system import reading
+from tinsmith.system.files import atomic_write, map_file
 
 Buffer = bytes | bytearray | memoryview
 

@@ -22,9 +22,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from tinsmith import reading
 from tinsmith.errors import FormatError, UnsupportedError
-from tinsmith.files import atomic_write, map_file
+from tinsmith.system import reading
+from tinsmith.system.files import atomic_write, map_file
 
 Buffer = bytes | bytearray | memoryview
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.errors import FormatError, InputError
-from tinsmith.models.spec import Hyper, Spec, Tensor, Tokenizer
+from tinsmith.spec import Hyper, Spec, Tensor, Tokenizer
 
 if TYPE_CHECKING:
-    from tinsmith.models._gguf import Encode
+    from tinsmith.models.gguf_spec import Encode
 
 __all__ = [
     "Hyper",
@@ -37,7 +37,7 @@ def load(path: str | Path) -> Spec:
     """
     path = Path(path)
     if path.is_dir():
-        from tinsmith.models._hf import load_hf
+        from tinsmith.models.hf_spec import load_hf
 
         return load_hf(path)
     if not path.exists():
@@ -46,7 +46,7 @@ def load(path: str | Path) -> Spec:
         raise FormatError(
             f"{path}: tensors without their config; give the folder that holds it and config.json"
         )
-    from tinsmith.models._gguf import load_gguf
+    from tinsmith.models.gguf_spec import load_gguf
 
     return load_gguf(path)
 
@@ -63,14 +63,14 @@ def save_gguf(
     the same name. encode: gives the tensors other formats as they are written (quant.encoder makes one), so
     that nothing but the piece being worked on is in memory. The same spec gives the same bytes.
     """
-    from tinsmith.models._gguf import save
+    from tinsmith.models.gguf_spec import save
 
     save(spec, path, extra_metadata or {}, encode)
 
 
 def gguf_overhead(spec: Spec) -> int:
     """Bytes of the file that save_gguf writes, without its tensors: the same in all formats."""
-    from tinsmith.models._gguf import overhead
+    from tinsmith.models.gguf_spec import overhead
 
     return overhead(spec)
 
@@ -78,7 +78,7 @@ def gguf_overhead(spec: Spec) -> int:
 def gguf_header(spec: Spec, elsewhere: Collection[str]) -> bytes:
     """What save_gguf writes before the first tensor, and the tensors whose roles are not among `elsewhere`:
     with the others, which are in another file, the whole GGUF file."""
-    from tinsmith.models._gguf import header
+    from tinsmith.models.gguf_spec import header
 
     return header(spec, elsewhere)
 
@@ -88,6 +88,6 @@ def save_hf(spec: Spec, folder: str | Path) -> None:
 
     Raises UnsupportedError for quantized tensors; dequantize first.
     """
-    from tinsmith.models._hf import save
+    from tinsmith.models.hf_spec import save
 
     save(spec, Path(folder))

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.models.family import Family, Fields, TensorName, shortest_float32
-from tinsmith.models.spec import Hyper, Tensor
+from tinsmith.spec import Hyper, Tensor
 
 CONFIG, METADATA = "config.json", "GGUF metadata"
 # What is made of each layer before the file's tensors are looked at must not fill the memory.

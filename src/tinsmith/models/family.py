@@ -19,10 +19,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinsmith.errors import FormatError, UnsupportedError
-from tinsmith.models.spec import Hyper, Tensor
+from tinsmith.spec import Hyper, Tensor
 
 if TYPE_CHECKING:
-    from tinsmith.compiler.graph import GraphBuilder
+    from tinsmith.graph import GraphBuilder
 
 
 Change = Callable[[Tensor], Tensor]

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tinsmith.errors import UnsupportedError
 from tinsmith.models import decoder, layouts
 from tinsmith.models.family import Fields, TensorName, shortest_float32
-from tinsmith.models.spec import Hyper
+from tinsmith.spec import Hyper
 
 if TYPE_CHECKING:
-    from tinsmith.compiler.graph import GraphBuilder
+    from tinsmith.graph import GraphBuilder
 
 _PERIOD = 2
 

@@ -17,10 +17,10 @@ from tinsmith.models.gemma2 import (
     usual_query_scalar,
     windows_every,
 )
-from tinsmith.models.spec import Hyper
+from tinsmith.spec import Hyper
 
 if TYPE_CHECKING:
-    from tinsmith.compiler.graph import GraphBuilder
+    from tinsmith.graph import GraphBuilder
 
 _PERIOD = 6
 _LAYERS_OF_27B = 62

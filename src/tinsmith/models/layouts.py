@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Sequence
 
 from tinsmith import _core
-from tinsmith.models.spec import Tensor
+from tinsmith.spec import Tensor
 
 _BYTES = {"F32": 4, "F16": 2, "BF16": 2}
 

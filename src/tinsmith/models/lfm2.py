@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.models import decoder, layouts
 from tinsmith.models.family import Fields, TensorName
-from tinsmith.models.spec import Hyper
+from tinsmith.spec import Hyper
 
 if TYPE_CHECKING:
-    from tinsmith.compiler.graph import GraphBuilder, Value
+    from tinsmith.graph import GraphBuilder, Value
 
 _KV_HEADS = "lfm2.attention.head_count_kv"
 

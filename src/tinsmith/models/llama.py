@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.models import decoder
 from tinsmith.models.family import Fields, TensorName
-from tinsmith.models.spec import Hyper, Tensor
+from tinsmith.spec import Hyper, Tensor
 
 if TYPE_CHECKING:
-    from tinsmith.compiler.graph import GraphBuilder
+    from tinsmith.graph import GraphBuilder
 
 _FACTORS = "rope_freqs.weight"
 

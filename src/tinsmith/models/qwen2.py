@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinsmith.models import decoder
 from tinsmith.models.family import Fields, TensorName
-from tinsmith.models.spec import Hyper
+from tinsmith.spec import Hyper
 
 if TYPE_CHECKING:
-    from tinsmith.compiler.graph import GraphBuilder
+    from tinsmith.graph import GraphBuilder
 
 
 class Qwen2(decoder.Decoder):

@@ -15,10 +15,10 @@ from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.models import decoder, layouts
 from tinsmith.models.family import Change, Fields, TensorName
 from tinsmith.models.gemma2 import offset
-from tinsmith.models.spec import Hyper, Tensor
+from tinsmith.spec import Hyper, Tensor
 
 if TYPE_CHECKING:
-    from tinsmith.compiler.graph import GraphBuilder, Value
+    from tinsmith.graph import GraphBuilder, Value
 
 _PERIOD = 4
 _SECTIONS = (11, 11, 10)

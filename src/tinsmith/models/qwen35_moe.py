@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tinsmith.models import _experts
+from tinsmith.models import experts
 from tinsmith.models.family import Fields, TensorName
 from tinsmith.models.qwen35 import Qwen35, Qwen35Hyper
-from tinsmith.models.spec import Hyper
+from tinsmith.spec import Hyper
 
 if TYPE_CHECKING:
-    from tinsmith.compiler.graph import GraphBuilder, Value
+    from tinsmith.graph import GraphBuilder, Value
 
 _SHARED = "shared_expert_intermediate_size"
 
@@ -56,10 +56,10 @@ class Qwen35Moe(Qwen35):
         return config | {_SHARED: config.pop("intermediate_size")}
 
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
-        return super().more_from_hf(fields, rope) | _experts.hyper_from_hf(fields)
+        return super().more_from_hf(fields, rope) | experts.hyper_from_hf(fields)
 
     def more_to_hf(self, h: Qwen35MoeHyper) -> dict[str, Any]:  # type: ignore[override]
-        return super().more_to_hf(h) | _experts.hyper_to_hf(h.experts, h.chosen, h.expert_dim)
+        return super().more_to_hf(h) | experts.hyper_to_hf(h.experts, h.chosen, h.expert_dim)
 
     def hyper_from_gguf(self, meta: Mapping[str, Any], *, tied: bool) -> Hyper:
         # Files may leave out the width of the feed-forward without experts, which no layer has.
@@ -67,26 +67,26 @@ class Qwen35Moe(Qwen35):
         return super().hyper_from_gguf({**meta, **shared}, tied=tied)
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
-        return super().more_from_gguf(fields, h) | _experts.hyper_from_gguf(fields)
+        return super().more_from_gguf(fields, h) | experts.hyper_from_gguf(fields)
 
     def more_to_gguf(self, h: Qwen35MoeHyper) -> dict[str, Any]:  # type: ignore[override]
-        experts = _experts.hyper_to_gguf(h.experts, h.chosen, h.expert_dim)
-        return super().more_to_gguf(h) | experts | {"expert_shared_feed_forward_length": h.ffn_dim}
+        routed = experts.hyper_to_gguf(h.experts, h.chosen, h.expert_dim)
+        return super().more_to_gguf(h) | routed | {"expert_shared_feed_forward_length": h.ffn_dim}
 
     def check(self, h: Qwen35MoeHyper, where: str) -> None:  # type: ignore[override]
         super().check(h, where)
-        _experts.check(h.experts, h.chosen, where)
+        experts.check(h.experts, h.chosen, where)
 
     def feed_forward(self, h: Hyper) -> list[TensorName]:
         assert isinstance(h, Qwen35MoeHyper)
-        routed = _experts.routed_tensors(h.dim, h.expert_dim, h.experts)
-        return [*routed, *_experts.shared_tensors(h.dim, h.ffn_dim)]
+        routed = experts.routed_tensors(h.dim, h.expert_dim, h.experts)
+        return [*routed, *experts.shared_tensors(h.dim, h.ffn_dim)]
 
     def feed(self, h: Qwen35Hyper, g: GraphBuilder, layer: str, x: Value) -> Value:
         assert isinstance(h, Qwen35MoeHyper)
         y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
-        x = _experts.routed(g, layer, y, x, experts=h.experts, chosen=h.chosen)
-        return _experts.shared(g, layer, y, x)
+        x = experts.routed(g, layer, y, x, experts=h.experts, chosen=h.chosen)
+        return experts.shared(g, layer, y, x)
 
 
 family = Qwen35Moe()

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinsmith.errors import UnsupportedError
-from tinsmith.models import _experts
+from tinsmith.models import experts
 from tinsmith.models.family import Fields, TensorName
 from tinsmith.models.qwen3 import Qwen3
-from tinsmith.models.spec import Hyper
+from tinsmith.spec import Hyper
 
 if TYPE_CHECKING:
-    from tinsmith.compiler.graph import GraphBuilder, Value
+    from tinsmith.graph import GraphBuilder, Value
 
 
 @dataclass(frozen=True)
@@ -51,34 +51,34 @@ class Qwen3Moe(Qwen3):
 
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
         normalize = bool(fields.get("norm_topk_prob"))
-        return _experts.hyper_from_hf(fields) | {"normalize": normalize}
+        return experts.hyper_from_hf(fields) | {"normalize": normalize}
 
     def more_to_hf(self, h: MoeHyper) -> dict[str, Any]:
-        return _experts.hyper_to_hf(h.experts, h.chosen, h.expert_dim) | {"norm_topk_prob": h.normalize}
+        return experts.hyper_to_hf(h.experts, h.chosen, h.expert_dim) | {"norm_topk_prob": h.normalize}
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
         super().more_from_gguf(fields, h)
-        return _experts.hyper_from_gguf(fields) | {"normalize": True}
+        return experts.hyper_from_gguf(fields) | {"normalize": True}
 
     def more_to_gguf(self, h: MoeHyper) -> dict[str, Any]:
         if not h.normalize:
             raise UnsupportedError(
                 "norm_topk_prob is false; no GGUF says so: a qwen3moe's weights of experts always add up to 1"
             )
-        return _experts.hyper_to_gguf(h.experts, h.chosen, h.expert_dim)
+        return experts.hyper_to_gguf(h.experts, h.chosen, h.expert_dim)
 
     def check(self, h: MoeHyper, where: str) -> None:
         super().check(h, where)
-        _experts.check(h.experts, h.chosen, where)
+        experts.check(h.experts, h.chosen, where)
 
     def feed_forward(self, h: Hyper) -> list[TensorName]:
         assert isinstance(h, MoeHyper)
-        return _experts.routed_tensors(h.dim, h.expert_dim, h.experts)
+        return experts.routed_tensors(h.dim, h.expert_dim, h.experts)
 
     def feed(self, h: Hyper, g: GraphBuilder, layer: str, x: Value) -> Value:
         assert isinstance(h, MoeHyper)
         y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
-        return _experts.routed(g, layer, y, x, experts=h.experts, chosen=h.chosen, normalize=h.normalize)
+        return experts.routed(g, layer, y, x, experts=h.experts, chosen=h.chosen, normalize=h.normalize)
 
 
 family = Qwen3Moe()

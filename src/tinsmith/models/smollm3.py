@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tinsmith.errors import UnsupportedError
 from tinsmith.models import decoder
 from tinsmith.models.family import Fields, TensorName
-from tinsmith.models.spec import Hyper
+from tinsmith.spec import Hyper
 
 if TYPE_CHECKING:
-    from tinsmith.compiler.graph import GraphBuilder
+    from tinsmith.graph import GraphBuilder
 
 # llama.cpp has this number in its code, and no GGUF key for it.
 _INTERVAL = 4

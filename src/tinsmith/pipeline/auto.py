@@ -6,16 +6,17 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinsmith import files, tasks
+from tinsmith import tasks
 from tinsmith.pipeline import contents, data, merge
 from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.merge import Merged
 from tinsmith.pipeline.run import Record, Run
+from tinsmith.system import files
 
 if TYPE_CHECKING:
-    from tinsmith.models.spec import Spec
     from tinsmith.search.auto import Point, Search
     from tinsmith.search.choice import Chosen
+    from tinsmith.spec import Spec
 
 FOLDER = "search"  # of a run: what was measured
 VALIDATED = 200  # validation examples that tell a choice's accuracy
@@ -41,7 +42,7 @@ def choose(run: Run, made: Record[Data], merged: Record[Merged], spec: Spec) -> 
 
 def calibration(run: Run, spec: Spec) -> list[int]:
     """Tokens of the text that the recipe states, or of its training examples as the model sees them."""
-    from tinsmith.models.chat_template import render, special_tokens
+    from tinsmith.chat.chat_template import render, special_tokens
     from tinsmith.search import text
 
     stated = run.recipe.build.calibration

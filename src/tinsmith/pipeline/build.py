@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinsmith import files, hub
+from tinsmith import hub
 from tinsmith.format_names import AUTO
 from tinsmith.pipeline import auto, contents, data, merge, training
 from tinsmith.pipeline.data import Data
@@ -16,6 +16,7 @@ from tinsmith.pipeline.merge import Merged
 from tinsmith.pipeline.run import Made, Record, Run
 from tinsmith.pipeline.training import Trained
 from tinsmith.quant import shipping
+from tinsmith.system import files
 
 UNSEALED = "unsealed"  # the tins' folder, in the run's: the seal stage writes those that ship, beside the GGUFs
 

@@ -9,15 +9,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinsmith import _core, files, reading, tasks
+from tinsmith import _core, tasks
 from tinsmith.errors import ConstraintError, DataError, FormatError, InputError, RuntimeFault
 from tinsmith.formats.tin import CONSTRAINT
 from tinsmith.pipeline.recipe import LABELS, SOURCES, Recipe
 from tinsmith.pipeline.recipe import Constraint as Table
 from tinsmith.runtime import constraints
+from tinsmith.system import files, reading
 
 if TYPE_CHECKING:
-    from tinsmith.compiler.constraint import Constraint
+    from tinsmith.constraint import Constraint
     from tinsmith.data.readers import Example
     from tinsmith.runtime import Model
 
@@ -95,7 +96,7 @@ def _compile_file(table: Table, source: str, path: Path, raw: bytes) -> Constrai
             return constraints.grammar(text, constraints.grammar_kind(path))
         if source == "tools":
             return constraints.tools(value, table.format, spacing=table.spacing)
-        from tinsmith.compiler.constraint.json_schema import compile_schema
+        from tinsmith.constraint.json_schema import compile_schema
 
         return compile_schema(value, spacing=table.spacing)
     except ConstraintError as error:

@@ -15,8 +15,8 @@ from tinsmith.pipeline.run import Record, Run
 from tinsmith.quant import shipping
 
 if TYPE_CHECKING:
-    from tinsmith.models.spec import Spec
     from tinsmith.plan.contents import Base
+    from tinsmith.spec import Spec
     from tinsmith.targets import Target
 
 MEASURED = 4096  # bytes that metrics add to a bill of materials, at most

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinsmith import files, reading, tasks
+from tinsmith import tasks
 from tinsmith.data.splits import shared_inputs
 from tinsmith.errors import DataError, InputError, TinsmithError
 from tinsmith.formats.model_files import model_bytes, model_digest, model_files
 from tinsmith.pipeline import constraint
 from tinsmith.pipeline.run import Made, Nothing, Record, Run
+from tinsmith.system import files, reading
 
 if TYPE_CHECKING:
     from tinsmith.data.readers import Example
@@ -172,7 +173,7 @@ def check_constraint(
 
 def settled(recipe: Recipe, template: str) -> str:
     """The base's chat template with all that the recipe fixes: what is trained under, and shipped."""
-    from tinsmith.models.chat_template import read_date, settle, writes_date
+    from tinsmith.chat.chat_template import read_date, settle, writes_date
 
     data = recipe.data
     tools = read_tools(recipe) if data.show_tools else None
@@ -196,7 +197,7 @@ def settled(recipe: Recipe, template: str) -> str:
 
 def find_base(run: Run) -> Base:
     from tinsmith import hub, models
-    from tinsmith.models import chat_template
+    from tinsmith.chat import chat_template
 
     given = run.recipe.base
     assert given
@@ -225,7 +226,7 @@ def find_base(run: Run) -> Base:
 def new_base(run: Run, examples: Sequence[Example]) -> Base:
     """An untrained model in the run's folder, which training from scratch takes for its base."""
     from tinsmith import models
-    from tinsmith.models import chat_template
+    from tinsmith.chat import chat_template
     from tinsmith.train import scratch
     from tinsmith.train.options import ScratchOptions
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinsmith import files, tasks
+from tinsmith import tasks
 from tinsmith.evaluate import metrics, systems
 from tinsmith.evaluate.answers import Answer, AnswerFile, Item, Job
 from tinsmith.evaluate.baselines import Messages, Prompts, Retriever, stratified
@@ -24,6 +24,7 @@ from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.merge import Merged
 from tinsmith.pipeline.run import Made, Record, Run
 from tinsmith.pipeline.verify import Verified
+from tinsmith.system import files
 
 if TYPE_CHECKING:
     from tinsmith.data.readers import Example

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinsmith import files, tasks
+from tinsmith import tasks
 from tinsmith.errors import MissingExtraError
 from tinsmith.evaluate import curve
 from tinsmith.evaluate.answers import Answer, read_answers
@@ -32,6 +32,7 @@ from tinsmith.pipeline.run import Made, Nothing, Output, Record, Run, machine, v
 from tinsmith.pipeline.seal import Sealed
 from tinsmith.pipeline.training import Trained
 from tinsmith.pipeline.verify import Verified
+from tinsmith.system import files
 
 if TYPE_CHECKING:
     from markupsafe import Markup

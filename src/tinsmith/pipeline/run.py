@@ -24,11 +24,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Generic, TextIO, TypeVar, get_args, get_type_hints
 
-from tinsmith import __version__, files, reading
+from tinsmith import __version__
 from tinsmith.errors import FormatError, InputError
 from tinsmith.pipeline import facts as json_facts
 from tinsmith.pipeline.recipe import Recipe
-from tinsmith.progress import Display, clock
+from tinsmith.system import files, reading
+from tinsmith.system.progress import Display, clock
 
 LOCK = ".tinsmith.lock"
 PACKAGES = ("torch", "transformers", "tokenizers", "peft", "numpy", "bm25s", "jinja2")

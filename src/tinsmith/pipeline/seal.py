@@ -9,7 +9,6 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from tinsmith import files
 from tinsmith.formats import tin
 from tinsmith.formats.sbom import Source
 from tinsmith.pipeline import build, contents, data
@@ -17,6 +16,7 @@ from tinsmith.pipeline.build import Built
 from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.measure import Measured, constrained, shipped
 from tinsmith.pipeline.run import Made, Record, Run
+from tinsmith.system import files
 
 # Of a system in report.json. Times are left out: they are a machine's, and no two runs would give one file.
 FIGURES = ("items", "valid", "function", "exact", "equivalent", "exact_interval", "parts")

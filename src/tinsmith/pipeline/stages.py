@@ -7,7 +7,7 @@ from pathlib import Path
 from tinsmith.pipeline import build, contents, data, measure, merge, report, seal, training, verify
 from tinsmith.pipeline.recipe import Recipe
 from tinsmith.pipeline.run import Nothing, Run, Stage, opened
-from tinsmith.progress import Display
+from tinsmith.system.progress import Display
 
 DATA = Stage("data", Nothing, data.Data, data.inputs, data.make)
 BASELINES = Stage(

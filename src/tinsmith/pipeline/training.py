@@ -10,11 +10,11 @@ from tinsmith.pipeline import data
 from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.recipe import Recipe
 from tinsmith.pipeline.run import Made, Record, Run
-from tinsmith.progress import Bar, Display
+from tinsmith.system.progress import Bar, Display
 from tinsmith.train.options import SCRATCH_DEFAULTS, Event, Started, Step, TrainOptions, Validated
 
 if TYPE_CHECKING:
-    from tinsmith.models.spec import Spec
+    from tinsmith.spec import Spec
     from tinsmith.train.options import TrainResult
 
 

@@ -10,12 +10,12 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tinsmith import files
 from tinsmith.pipeline import build, data
 from tinsmith.pipeline.build import Built
 from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.run import Made, Record, Run
 from tinsmith.quant import shipping
+from tinsmith.system import files
 
 if TYPE_CHECKING:
     from tinsmith.tasks import Message

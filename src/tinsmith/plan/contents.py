@@ -13,7 +13,7 @@ from tinsmith import __version__
 from tinsmith.compiler.program import Listing, checked, read_program
 from tinsmith.errors import InputError
 from tinsmith.formats import tin
-from tinsmith.models.spec import Spec
+from tinsmith.spec import Spec
 
 # What the runtime reads of a tin; the rest is for people and tools.
 READ = ("program.bin", "weights.bin", "tokenizer.bin", "trie.bin", "turns.bin", tin.CONSTRAINT)

@@ -9,10 +9,10 @@ from itertools import product
 
 from tinsmith.errors import InputError
 from tinsmith.format_names import AUTO, FORMATS
-from tinsmith.models.spec import Spec
 from tinsmith.plan import memory_of
 from tinsmith.plan.contents import Base, Contents
 from tinsmith.plan.memory import Memory, Options
+from tinsmith.spec import Spec
 from tinsmith.targets import Target
 
 _LEAST_CONTEXT = 16  # tokens; fewer hold no question and answer

@@ -12,20 +12,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tinsmith import _core
-from tinsmith.bench.machine import Machine, describe
-from tinsmith.compiler import tokenizer as tokenizer_file
-from tinsmith.compiler.graph import GraphBuilder
 from tinsmith.compiler.passes import lower
 from tinsmith.compiler.program import Listing, write_program
-from tinsmith.compiler.tokenizer import ALPHABET
-from tinsmith.cores import usable_cores
 from tinsmith.errors import InputError
-from tinsmith.files import map_file
 from tinsmith.formats import tin
 from tinsmith.formats.weights import weight_format
-from tinsmith.models.spec import Tensor, Tokenizer
+from tinsmith.graph import GraphBuilder
 from tinsmith.plan.speed import Rates
+from tinsmith.spec import Tensor, Tokenizer
+from tinsmith.system.cores import usable_cores
+from tinsmith.system.files import map_file
+from tinsmith.system.machine import Machine, describe
 from tinsmith.targets import ARCHS, BuildFor, Cpu, Defaults, Memory, RunOn, Target
+from tinsmith.tokenizer import packed as tokenizer_file
+from tinsmith.tokenizer.packed import ALPHABET
 
 NAME = "host"
 # Of what is timed: the width of a matmul, that of a small one, matmuls and norms in a row, tokens at once, the

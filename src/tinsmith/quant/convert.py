@@ -11,9 +11,9 @@ from itertools import islice
 
 from tinsmith import _core
 from tinsmith.errors import FormatError
-from tinsmith.files import forget
-from tinsmith.models.spec import Buffer, Tensor
-from tinsmith.parallel import in_order
+from tinsmith.spec import Buffer, Tensor
+from tinsmith.system.files import forget
+from tinsmith.system.parallel import in_order
 
 _BLOCK = 1 << 20  # weights that one task converts
 _FORGET = 64 << 20  # bytes of a mapped file after which its pages are given back

@@ -10,10 +10,10 @@ from pathlib import Path
 from tinsmith.errors import FormatError, InputError, UnsupportedError
 from tinsmith.formats import gguf
 from tinsmith.formats.weights import WEIGHT_FORMATS
-from tinsmith.models.spec import Buffer, Tensor
 from tinsmith.quant import presets
 from tinsmith.quant.convert import Advance, Job, stream
 from tinsmith.quant.model import Feedback
+from tinsmith.spec import Buffer, Tensor
 
 _VERSION = 2  # of the block layouts, in general.quantization_version
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from tinsmith.errors import FormatError
 from tinsmith.models.family import TensorName, by_name
-from tinsmith.models.spec import Buffer, Spec
 from tinsmith.quant import presets
 from tinsmith.quant.convert import Advance, Job, converted, stream
+from tinsmith.spec import Buffer, Spec
 
 # By role, what gives the factor of a tensor's error feedback; None for one that is to have none.
 Feedback = Callable[[str], Callable[[], Buffer] | None]

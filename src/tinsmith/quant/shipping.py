@@ -9,18 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinsmith import __version__, files, hub
+from tinsmith import __version__, hub
+from tinsmith.chat import chat_template
 from tinsmith.errors import FormatError, InputError
 from tinsmith.formats.model_files import model_digest
 from tinsmith.formats.sbom import Bill, Source
 from tinsmith.formats.tin import BILL, Tin
-from tinsmith.models import chat_template
-from tinsmith.progress import Display, transfer
+from tinsmith.system import files
+from tinsmith.system.progress import Display, transfer
 
 if TYPE_CHECKING:
-    from tinsmith.models.spec import Buffer, Spec
     from tinsmith.quant.model import Feedback
     from tinsmith.quant.presets import Mix
+    from tinsmith.spec import Buffer, Spec
 
 Messages = Sequence[Mapping[str, Any]]
 

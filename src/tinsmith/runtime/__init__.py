@@ -7,8 +7,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # what type checkers take for typing's, whose import would be most of this one's time
 if TYPE_CHECKING:
-    from tinsmith.compiler.constraint import Constraint
-    from tinsmith.models.tool_formats import Call
+    from tinsmith.chat.tool_formats import Call
+    from tinsmith.constraint import Constraint
     from tinsmith.runtime.choosing import Choice
     from tinsmith.runtime.constraints import choices, grammar, regex, schema, tools
     from tinsmith.runtime.generation import Completion

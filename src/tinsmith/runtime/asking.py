@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from tinsmith import reading
 from tinsmith.checks import token_ids
+from tinsmith.constraint.functions import is_type, value_of
 from tinsmith.errors import InputError
-from tinsmith.runtime.functions import is_type, value_of
+from tinsmith.system import reading
 
 if TYPE_CHECKING:
-    from tinsmith.compiler.constraint import Constraint
+    from tinsmith.constraint import Constraint
     from tinsmith.runtime.generation import Completion
     from tinsmith.runtime.model import Model
 

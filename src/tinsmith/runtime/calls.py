@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tinsmith.compiler.constraint import Constraint
-from tinsmith.compiler.constraint.tools import compile_tools
+from tinsmith.chat.tool_formats import Call, Tool, ToolFormat, by_name, read_tools
+from tinsmith.constraint import Constraint
+from tinsmith.constraint.functions import arguments_of, tool_of
+from tinsmith.constraint.tools import compile_tools
 from tinsmith.errors import ConstraintError, InputError
-from tinsmith.models.tool_formats import Call, Tool, ToolFormat, by_name, read_tools
 from tinsmith.runtime.asking import Prompt, conversation, direct, finished, tokens_of
-from tinsmith.runtime.functions import arguments_of, tool_of
 
 if TYPE_CHECKING:
     from tinsmith.runtime.generation import Completion

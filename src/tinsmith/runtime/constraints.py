@@ -9,12 +9,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tinsmith import _core, reading
+from tinsmith import _core
 from tinsmith.errors import ConstraintError, FormatError
 from tinsmith.formats.tin import CONSTRAINT, Tin
+from tinsmith.system import reading
 
 if TYPE_CHECKING:
-    from tinsmith.compiler.constraint import Constraint, Spacing
+    from tinsmith.constraint import Constraint, Spacing
     from tinsmith.runtime.sessions import Lease
 
 Own = Literal["own"]  # the constraint that the model's file carries
@@ -30,14 +31,14 @@ def schema(
     spacing: "compact", "spaced" as json.dumps writes, "free". order: of properties, as the schema has them, or
     any. Raises ConstraintError: what can't be enforced, and where in the schema.
     """
-    from tinsmith.compiler.constraint.json_schema import compile_schema
+    from tinsmith.constraint.json_schema import compile_schema
 
     return compile_schema(schema_document(what), spacing=spacing, order=order)
 
 
 def schema_document(what: Any) -> Any:
     """The schema as a dict or a boolean."""
-    from tinsmith.runtime.functions import is_type, schema_of
+    from tinsmith.constraint.functions import is_type, schema_of
 
     if isinstance(what, str):
         return reading.json(what, "the schema", ConstraintError, unique=True)
@@ -63,7 +64,7 @@ def tools(
     Raises ConstraintError: what in the tools can't be enforced, and where; UnsupportedError for an unknown
     format.
     """
-    from tinsmith.compiler.constraint.tools import compile_tools
+    from tinsmith.constraint.tools import compile_tools
     from tinsmith.runtime.calls import declared
 
     return compile_tools(declared(what), format, parallel=parallel, none=none, spacing=spacing, control=control)
@@ -72,12 +73,12 @@ def tools(
 def grammar(text: str, kind: Literal["gbnf", "lark"] = "gbnf") -> Constraint:
     """Texts of a grammar: llama.cpp's GBNF, or Lark's EBNF as llguidance reads it."""
     if kind == "lark":
-        from tinsmith.compiler.constraint.lark import compile_lark
+        from tinsmith.constraint.lark import compile_lark
 
         return compile_lark(text)
     if kind != "gbnf":
         raise ConstraintError(f"grammars of kind {kind!r} are not known; give gbnf or lark")
-    from tinsmith.compiler.constraint.gbnf import compile_gbnf
+    from tinsmith.constraint.gbnf import compile_gbnf
 
     return compile_gbnf(text)
 
@@ -94,14 +95,14 @@ def grammar_kind(path: str | Path) -> Literal["gbnf", "lark"]:
 
 def regex(pattern: str) -> Constraint:
     """Texts that match a regular expression as a whole."""
-    from tinsmith.compiler.constraint.regex import compile_regex
+    from tinsmith.constraint.regex import compile_regex
 
     return compile_regex(pattern)
 
 
 def choices(texts: Sequence[str]) -> Constraint:
     """One of these texts."""
-    from tinsmith.compiler.constraint.choices import compile_choices
+    from tinsmith.constraint.choices import compile_choices
 
     return compile_choices(list(texts))
 
@@ -116,7 +117,7 @@ def of_tin(tin: Tin) -> Constraint | None:
     """The constraint that a file carries. FormatError for one that is damaged."""
     if CONSTRAINT not in tin.names:
         return None
-    from tinsmith.compiler.constraint import Constraint
+    from tinsmith.constraint import Constraint
 
     try:
         kind = tin.manifest.get("constraint", {}).get("kind", "schema")

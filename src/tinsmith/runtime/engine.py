@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith.errors import UnsupportedError
-from tinsmith.models.spec import Buffer, Tokenizer
 from tinsmith.runtime.prefix import shared
+from tinsmith.spec import Buffer, Tokenizer
 
 NATIVE = "native"
 _MODULES = {"llama.cpp": "tinsmith.backends.llama", "onnxruntime": "tinsmith.backends.onnx"}

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from tinsmith import _core
+from tinsmith.chat.turns import split_answer
 from tinsmith.checks import INT32, UINT64, real, whole
 from tinsmith.errors import InputError
-from tinsmith.formats.turns import split_answer
 from tinsmith.runtime.sessions import TAKEN, Sessions
 
 if TYPE_CHECKING:
-    from tinsmith.compiler.constraint import Constraint
+    from tinsmith.constraint import Constraint
     from tinsmith.runtime.constraints import Pool
 
 Finish = Literal["stop", "length", "context", "constraint"]

@@ -15,7 +15,7 @@ from tinsmith.runtime.prefix import shared
 from tinsmith.runtime.sessions import Lease
 
 if TYPE_CHECKING:
-    from tinsmith.compiler.constraint import Constraint
+    from tinsmith.constraint import Constraint
     from tinsmith.runtime.model import Model
 
 # A shorter common prefix is not worth a session that holds it.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tinsmith import reading
+from tinsmith.chat.tool_formats import Call, by_name
+from tinsmith.chat.turns import CLOSING, OPENING
 from tinsmith.errors import InputError
-from tinsmith.formats.turns import CLOSING, OPENING
-from tinsmith.models.tool_formats import Call, by_name
+from tinsmith.system import reading
 
 if TYPE_CHECKING:
     from tinsmith.runtime.model import Model

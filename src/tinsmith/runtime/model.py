@@ -8,23 +8,23 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tinsmith import _core
+from tinsmith.chat.turns import ROLES, Turns, TurnTable
 from tinsmith.checks import token_ids, whole
-from tinsmith.cores import usable_cores
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.formats.tin import Tin
-from tinsmith.formats.turns import ROLES, Turns, TurnTable
 from tinsmith.runtime.constraints import Own, Pool, of_tin
 from tinsmith.runtime.generation import Completion, Generation, Sampling
 from tinsmith.runtime.sessions import Sessions
+from tinsmith.system.cores import usable_cores
 
 if TYPE_CHECKING:
-    from tinsmith.compiler.constraint import Constraint
-    from tinsmith.models.spec import Buffer
-    from tinsmith.models.tool_formats import Call
+    from tinsmith.chat.tool_formats import Call
+    from tinsmith.constraint import Constraint
     from tinsmith.runtime.asking import Prompt
     from tinsmith.runtime.calls import AnyTool, Made
     from tinsmith.runtime.choosing import Choice
     from tinsmith.runtime.engine import Engine
+    from tinsmith.spec import Buffer
 
 Message = Mapping[str, Any]
 

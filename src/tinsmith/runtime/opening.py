@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith import _core
 from tinsmith.checks import whole
-from tinsmith.cores import usable_cores
 from tinsmith.errors import FormatError, InputError, RuntimeFault, UnsupportedError
-from tinsmith.files import map_file
 from tinsmith.runtime.engine import NATIVE, backend_for, is_onnx, open_engine
 from tinsmith.runtime.model import Model
+from tinsmith.system.cores import usable_cores
+from tinsmith.system.files import map_file
 
 if TYPE_CHECKING:
     import datetime
@@ -79,9 +79,9 @@ def load(
 
 
 def _outside(backend: str, path: Path, threads: int | None, options: dict[str, Any], date: str | None) -> Model:
+    from tinsmith.chat import jinja_process
+    from tinsmith.chat.chat_template import dated
     from tinsmith.compiler import build_words
-    from tinsmith.models import jinja_process
-    from tinsmith.models.chat_template import dated
 
     opened = open_engine(backend, path, threads=threads or usable_cores(), **options)
     facts = {
@@ -126,9 +126,9 @@ def _native(
             check(path, image)
     else:
         from tinsmith import models
+        from tinsmith.chat import jinja_process
+        from tinsmith.chat.chat_template import dated
         from tinsmith.compiler import build_image
-        from tinsmith.models import jinja_process
-        from tinsmith.models.chat_template import dated
 
         spec = models.load(path)
         try:

@@ -13,13 +13,13 @@ from typing import Any
 from tinsmith import models
 from tinsmith.errors import InputError
 from tinsmith.formats.weights import weight_format
-from tinsmith.models.spec import Spec
-from tinsmith.progress import Display
 from tinsmith.quant.assign import Choice, Tight, assign
 from tinsmith.quant.presets import Mix
 from tinsmith.search import grams, sensitivity, text
 from tinsmith.search.budget import Budget, Frame
 from tinsmith.search.floats import Reference
+from tinsmith.spec import Spec
+from tinsmith.system.progress import Display
 
 NAME = "AUTO"
 _ALIGNMENT = 32  # of tensors in the file

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinsmith.format_names import AUTO
-from tinsmith.models.spec import Buffer
-from tinsmith.progress import Display
 from tinsmith.quant.model import Feedback
 from tinsmith.quant.presets import Mix
 from tinsmith.quant.shipping import Weights
 from tinsmith.search import auto
 from tinsmith.search.budget import Budget
+from tinsmith.spec import Buffer
+from tinsmith.system.progress import Display
 from tinsmith.targets import Target
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from tinsmith.errors import UnsupportedError
 from tinsmith.models import family
 from tinsmith.models.family import TensorName
-from tinsmith.models.spec import Spec, Tensor
+from tinsmith.spec import Spec, Tensor
 from tinsmith.train import network
 from tinsmith.train.tensors import to_folder
 

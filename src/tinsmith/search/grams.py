@@ -14,10 +14,10 @@ import torch
 from torch import Tensor as Floats
 
 from tinsmith.formats.imatrix import Sums
-from tinsmith.models.spec import Spec
-from tinsmith.progress import Display
 from tinsmith.search import text
 from tinsmith.search.floats import FloatModel
+from tinsmith.spec import Spec
+from tinsmith.system.progress import Display
 
 TOKENS = 16_384
 _BATCH = 1024  # tokens at once

@@ -15,15 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from tinsmith import files, reading
 from tinsmith.errors import FormatError
 from tinsmith.formats.weights import WEIGHT_FORMATS, weight_format
-from tinsmith.models.spec import Spec, Tensor
-from tinsmith.progress import Display
 from tinsmith.quant import presets
 from tinsmith.quant.convert import Job, converted
 from tinsmith.search.floats import FloatModel, Reference
 from tinsmith.search.grams import Feedback, Grams
+from tinsmith.spec import Spec, Tensor
+from tinsmith.system import files, reading
+from tinsmith.system.progress import Display
 from tinsmith.train.tensors import from_float32, to_float32
 
 _VERSION = 1  # of how losses are found; another begins anew

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tinsmith import reading
 from tinsmith.errors import InputError
-from tinsmith.models.spec import Spec
+from tinsmith.spec import Spec
+from tinsmith.system import reading
 
 WINDOW = 256  # tokens: attention costs little, and most of a text is seen with some context
 

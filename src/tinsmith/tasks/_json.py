@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinsmith import reading
 from tinsmith.errors import InputError
+from tinsmith.system import reading
 
 
 def parse_json(text: str) -> Any:

@@ -9,12 +9,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tinsmith import reading
+from tinsmith.chat.chat_template import digest
 from tinsmith.errors import FormatError, InputError, MissingExtraError, UnsupportedError
 from tinsmith.formats import safetensors
-from tinsmith.models.chat_template import digest
 from tinsmith.models.family import TensorName, by_name
-from tinsmith.models.spec import Spec, Tensor
+from tinsmith.spec import Spec, Tensor
+from tinsmith.system import reading
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 TEMPLATE = "chat_template.jinja"  # the one that the adapter was trained under

@@ -13,9 +13,9 @@ from typing import Any
 
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.formats import gguf
-from tinsmith.models._gguf import in_file_order
 from tinsmith.models.family import by_name
-from tinsmith.models.spec import Spec
+from tinsmith.models.gguf_spec import in_file_order
+from tinsmith.spec import Spec
 from tinsmith.train import adapter
 from tinsmith.train.adapter import Factors
 

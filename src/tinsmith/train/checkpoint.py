@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tinsmith import reading
 from tinsmith.errors import FormatError
-from tinsmith.files import atomic_write
+from tinsmith.system import reading
+from tinsmith.system.files import atomic_write
 
 NAME = "checkpoint.safetensors"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.errors import FormatError, InputError, MissingExtraError
-from tinsmith.files import atomic_write
+from tinsmith.system.files import atomic_write
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

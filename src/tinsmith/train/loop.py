@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from tinsmith.models.spec import Spec
+from tinsmith.spec import Spec
 from tinsmith.train import checkpoint
 from tinsmith.train.importance import recorded
 from tinsmith.train.options import Event, Started, Step, TrainOptions, TrainResult, Validated

@@ -10,15 +10,8 @@ from pathlib import Path
 
 from tinsmith.data.readers import Example
 from tinsmith.errors import InputError, MissingExtraError
-from tinsmith.models.spec import Spec
-from tinsmith.train.options import (
-    Event,
-    Started,
-    Step,
-    TrainOptions,
-    TrainResult,
-    Validated,
-)
+from tinsmith.spec import Spec
+from tinsmith.train.options import Event, Started, Step, TrainOptions, TrainResult, Validated
 from tinsmith.train.sequences import Encode, Tokenization
 
 __all__ = ["Event", "Started", "Step", "TrainOptions", "TrainResult", "Validated", "train"]

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from tinsmith.errors import InputError
-from tinsmith.files import atomic_folder, write_text
-from tinsmith.models.spec import Spec
+from tinsmith.spec import Spec
+from tinsmith.system.files import atomic_folder, write_text
 from tinsmith.train import adapter, importance, network
 from tinsmith.train.loop import Loop, run_digest
 from tinsmith.train.options import Event, TrainOptions, default_learning_rate

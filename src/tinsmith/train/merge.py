@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from tinsmith.models.chat_template import DIGEST, digest
+from tinsmith.chat.chat_template import DIGEST, digest
 from tinsmith.models.family import by_name
-from tinsmith.models.spec import Spec, Tensor
+from tinsmith.spec import Spec, Tensor
 from tinsmith.train import adapter
 from tinsmith.train.tensors import from_float32, from_folder, to_float32, to_folder
 

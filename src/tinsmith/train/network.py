@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from tinsmith.errors import InputError
 from tinsmith.models import family
-from tinsmith.models.spec import Spec
+from tinsmith.spec import Spec
 from tinsmith.train import attention
 from tinsmith.train.packing import Packing, pack, pad
 from tinsmith.train.sequences import TokenSequence

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tinsmith.formats.weights import weight_format
 from tinsmith.models.family import by_name
-from tinsmith.models.spec import Spec
+from tinsmith.spec import Spec
 from tinsmith.train.network import Network
 from tinsmith.train.tensors import from_float32, from_folder, quantized_float32, to_folder
 

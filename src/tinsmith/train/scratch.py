@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tinsmith.data.readers import Example
 from tinsmith.errors import InputError, MissingExtraError
 from tinsmith.models import family
-from tinsmith.models.spec import Spec, Tensor
+from tinsmith.spec import Spec, Tensor
 from tinsmith.train.options import Event, ScratchOptions, TrainOptions, TrainResult
 from tinsmith.train.sequences import Encode, Tokenization, text_sequences
 from tinsmith.train.shape import shape

@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 
 from tinsmith import models
-from tinsmith.files import atomic_folder
+from tinsmith.chat.chat_template import DIGEST, digest
 from tinsmith.models import family
-from tinsmith.models.chat_template import DIGEST, digest
-from tinsmith.models.spec import Spec
+from tinsmith.spec import Spec
+from tinsmith.system.files import atomic_folder
 from tinsmith.train import importance, network
 from tinsmith.train.loop import Loop, run_digest
 from tinsmith.train.options import Event, TrainOptions, default_scratch_rate

@@ -6,10 +6,10 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from tinsmith.chat.chat_template import render, special_tokens, thinking_switch
 from tinsmith.data.readers import Example
 from tinsmith.errors import DataError, InputError
-from tinsmith.models.chat_template import render, special_tokens, thinking_switch
-from tinsmith.models.spec import Spec, Tokenizer
+from tinsmith.spec import Spec, Tokenizer
 from tinsmith.tasks import Message, by_name
 
 Encode = Callable[[str], list[int]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tinsmith.models.family import TensorName
-from tinsmith.models.spec import Tensor
+from tinsmith.spec import Tensor
 
 
 def to_float32(tensor: Tensor) -> Any:

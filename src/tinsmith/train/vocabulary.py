@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tinsmith.errors import MissingExtraError
-from tinsmith.models.spec import Tokenizer
+from tinsmith.spec import Tokenizer
 
 # The end of a text, and what a turn begins and ends with.
 CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")

@@ -1,0 +1,233 @@
+"""Chat templates are read and rendered in a process of their own, with limits (chat/jinja.py).
+
+It is started when the first template is asked about, answers one request after another, and ends with `close`,
+with this process, or when it takes too long; then the next request starts another. It is this interpreter
+without environment, site packages or the current folder: `sys.executable -I -S`.
+
+Time is limited everywhere. Memory is where the system can (`resource.RLIMIT_AS`: Linux and the BSDs; not macOS
+and Windows). Where no such process can be started, as in a frozen application, in WebAssembly and on phones,
+templates can't be read: UnsupportedError. A .tin needs none of this: its template was compiled when it was
+built.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from tinsmith.errors import InputError, MissingExtraError, TinsmithError, UnsupportedError
+
+_PROGRAM = Path(__file__).with_name("jinja.py")
+SECONDS = 10.0  # one rendering takes well under a millisecond
+_START = 60.0  # a busy machine's first start of an interpreter
+_MOST_REPLY = 128 << 20  # bytes
+# Before 3.1.6 a template could leave the sandbox (CVE-2025-27516).
+LEAST = (3, 1, 6)
+# What an interpreter may need to start: the system's folder, and where its own library lies.
+_KEPT = ("SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+
+
+class JinjaProcess:
+    """One such process at a time, and one thread's requests at a time."""
+
+    def __init__(self) -> None:
+        self._reset()
+
+    def _reset(self) -> None:
+        self._lock = threading.RLock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._limit = 0.0  # seconds of the time that is running; 0: none is
+        self._late = False
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """All requests of the block together take at most so long, or it ends in an InputError that says so,
+        whatever was made of the request that was cut short. Of nested blocks the outermost counts."""
+        with self._lock:
+            if self._limit:
+                yield
+                return
+            self._started()  # an interpreter's start is not the template's time
+            self._limit, self._late = seconds, False
+            late = InputError(
+                f"the chat template takes too long: over {seconds:g} seconds; check the model's template"
+            )
+            timer = threading.Timer(seconds, self._expire)
+            timer.daemon = True
+            timer.start()
+            try:
+                yield
+            except TinsmithError:
+                if self._late:
+                    raise late from None
+                raise
+            finally:
+                self._limit = 0.0
+                timer.cancel()
+                timer.join()  # so that it ends no later request
+            if self._late:
+                raise late
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        """The reply to one request. Raises InputError where it takes too long or is none."""
+        try:
+            line = json.dumps(request).encode("ascii") + b"\n"
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"the conversation can't be given to a chat template: {error}") from None
+        with self.within(SECONDS):
+            process = self._started()
+            if self._late:  # asked last: from here on whoever is late ends this process
+                raise InputError("no time is left")
+            try:
+                found = self._exchange(process, line)
+            except BaseException:  # a Ctrl-C among them: what it was doing is not to be read as the next reply
+                self.close()
+                raise
+            if found is None:
+                self.close()
+                raise InputError(
+                    f"the chat template ends the process that reads it (status {process.returncode}); "
+                    "check the model's template"
+                )
+            return found
+
+    def _exchange(self, process: subprocess.Popen[bytes], line: bytes) -> dict[str, Any] | None:
+        """None where the process has ended, or what it says is no reply."""
+        assert process.stdin and process.stdout
+        try:
+            process.stdin.write(line)
+            process.stdin.flush()
+            said = process.stdout.readline(_MOST_REPLY)
+            found = json.loads(said)
+        except (OSError, ValueError, RecursionError):
+            return None
+        return found if isinstance(found, dict) else None
+
+    def _expire(self) -> None:
+        self._late = True
+        process = self._process
+        if process is not None:
+            process.kill()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._process is None or self._process.poll() is not None:
+            self.close()
+            self._process = _start()
+        return self._process
+
+    def close(self) -> None:
+        """Ends the process, if there is one; the next request starts another."""
+        with self._lock:
+            process, self._process = self._process, None
+            if process is None:
+                return
+            _end(process)
+
+    def forget(self) -> None:
+        """In a forked child: the process is the parent's."""
+        if self._process is not None:
+            for pipe in (self._process.stdin, self._process.stdout):
+                pipe.raw.close()  # type: ignore[union-attr]  # without writing what the parent has still to write
+            self._process.returncode = 0  # so that nobody waits for it
+        self._reset()
+
+
+def _start() -> subprocess.Popen[bytes]:
+    """The process, ready for requests."""
+    command = _command()
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={name: os.environ[name] for name in _KEPT if name in os.environ},
+            cwd=_PROGRAM.parent,
+        )
+    except (OSError, NotImplementedError) as error:
+        raise _cannot(str(error)) from error
+    try:
+        version = _hello(process)
+        if _numbers(version) < LEAST:
+            least = ".".join(map(str, LEAST))
+            raise UnsupportedError(
+                f"jinja2 {version} lets a chat template out of its sandbox (CVE-2025-27516); "
+                f"run: pip install 'jinja2>={least}'"
+            )
+    except BaseException:
+        _end(process)
+        raise
+    return process
+
+
+def _hello(process: subprocess.Popen[bytes]) -> str:
+    """Jinja's version, which the process says when it is ready."""
+    timer = threading.Timer(_START, process.kill)
+    timer.daemon = True
+    timer.start()
+    assert process.stdout
+    try:
+        return str(json.loads(process.stdout.readline(1000))["jinja2"])
+    except (OSError, ValueError, LookupError, TypeError):
+        process.kill()
+        raise _cannot(f"{sys.executable} ended with status {process.wait()}") from None
+    finally:
+        timer.cancel()
+        timer.join()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with suppress(OSError):
+                pipe.close()
+    process.wait()
+
+
+def _command() -> list[str]:
+    found = {name: find_spec(name) for name in ("jinja2", "markupsafe")}
+    if not all(found.values()):
+        raise MissingExtraError("jinja2", "gguf")
+    if getattr(sys, "frozen", False) or not sys.executable or not _PROGRAM.is_file():
+        raise _cannot("a frozen application has no interpreter to start")
+    folders = {str(Path(str(spec.origin)).parents[1]): None for spec in found.values() if spec is not None}
+    return [sys.executable, "-I", "-S", str(_PROGRAM), *folders]
+
+
+def _cannot(reason: str) -> UnsupportedError:
+    return UnsupportedError(
+        f"a chat template is read in a Python process of its own, which can't be started here: {reason}; "
+        "take a .tin, whose template is compiled"
+    )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    parts = version.split(".")[:3]
+    return tuple(int(part) if part.isdecimal() else 0 for part in parts)
+
+
+_shared = JinjaProcess()
+atexit.register(_shared.close)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_shared.forget)
+
+within = _shared.within
+close = _shared.close
+
+
+def render(template: str, date: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    return _shared.ask(do="render", template=template, date=date, given=given)
+
+
+def examine(template: str) -> dict[str, Any]:
+    return _shared.ask(do="examine", template=template)

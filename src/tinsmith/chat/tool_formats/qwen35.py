@@ -1,0 +1,124 @@
+"""Qwen3.5 and Qwen3-Coder: calls in tags, an argument a line or more, texts as they are."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from tinsmith.chat.tool_formats.kinds import kind, kinds
+from tinsmith.chat.tool_formats.tool import Call, Message, Tool, ToolFormat, checked, split_system
+from tinsmith.errors import InputError
+
+_INSTRUCTION = (
+    "# Tools\n\nYou have access to the following functions:\n\n<tools>\n{tools}\n</tools>\n\n"
+    "If you choose to call a function ONLY reply in the following format with NO suffix:\n\n"
+    "<tool_call>\n<function=example_function_name>\n<parameter=example_parameter_1>\nvalue_1\n</parameter>\n"
+    "<parameter=example_parameter_2>\nThis is the value for the second parameter\nthat can span\nmultiple "
+    "lines\n"
+    "</parameter>\n</function>\n</tool_call>\n\n<IMPORTANT>\nReminder:\n"
+    "- Function calls MUST follow the specified format: an inner <function=...></function> block must be "
+    "nested within "
+    "<tool_call></tool_call> XML tags\n"
+    "- Required parameters MUST be specified\n"
+    "- You may provide optional reasoning for your function call in natural language BEFORE the function "
+    "call, but NOT "
+    "after\n"
+    "- If there is no function call available, answer the question like normal with your current knowledge "
+    "and do not "
+    "tell the user about function calls\n</IMPORTANT>"
+)
+END_OF_VALUE = "\n</parameter>"
+_HEADER = re.compile(r"<tool_call>\s*<function=([^>\n]+)>")
+_KEY = re.compile(r"\s*<parameter=([^>\n]+)>\n")
+_FOOTER = re.compile(r"\s*</function>\s*</tool_call>")
+# The template writes what Python's str() makes of a value.
+PYTHON = {"True": True, "False": False, "None": None}
+
+
+class Qwen35(ToolFormat):
+    name = "qwen35"
+    mark = "<tool_call>"
+    joint = "\n\n"
+
+    def messages(self, tools: Sequence[Tool], messages: Sequence[Message], system: str = "") -> list[Message]:
+        own, rest = split_system(messages, system)
+        listed = "\n".join(json.dumps(tool.declared, ensure_ascii=False) for tool in tools)
+        told = _INSTRUCTION.replace("{tools}", listed)
+        return [{"role": "system", "content": f"{told}\n\n{own.strip()}" if own.strip() else told}, *rest]
+
+    def write(self, calls: Sequence[Call]) -> str:
+        if not calls:
+            raise InputError("the format qwen35 has no form for no call; write a text instead")
+        return "\n".join(map(_write_call, calls))
+
+    def turn(self, content: str, calls: Sequence[Call]) -> str:
+        return super().turn(content.strip(), calls)
+
+    def parse(self, text: str, tools: Sequence[Tool]) -> list[Call]:
+        found, at = [], text.find(self.mark)
+        while at >= 0:
+            header = _HEADER.match(text, at)
+            if not header:
+                raise _damaged(at)
+            call, at = checked(header[1], {}, tools), header.end()
+            schema = next(tool.parameters for tool in tools if tool.name == call.name)
+            while parameter := _KEY.match(text, at):
+                end = text.find(END_OF_VALUE, parameter.end())
+                if end < 0:
+                    raise _damaged(at)
+                key = parameter[1]
+                value_schema = schema.get("properties", {}).get(key, True)
+                call.arguments[key] = _read(text[parameter.end() : end], value_schema, schema)
+                at = end + len(END_OF_VALUE)
+            footer = _FOOTER.match(text, at)
+            if not footer:
+                raise _damaged(at)
+            found.append(call)
+            at = text.find(self.mark, footer.end())
+        return found
+
+
+def _damaged(at: int) -> InputError:
+    form = "<tool_call>\n<function=NAME>\n<parameter=KEY>\nVALUE\n</parameter>\n</function>\n</tool_call>"
+    return InputError(
+        f"the answer's call is damaged at character {at}; in the format qwen35 a call is {form!r}"
+    )
+
+
+def _write_call(call: Call) -> str:
+    lines = [f"<tool_call>\n<function={call.name}>\n"]
+    for key, value in call.arguments.items():
+        written = write_value(value)
+        if END_OF_VALUE in written:
+            raise InputError(
+                f"argument {key} holds the line </parameter>, which ends a value in the format qwen35"
+            )
+        lines.append(f"<parameter={key}>\n{written}\n</parameter>\n")
+    return "".join([*lines, "</function>\n</tool_call>"])
+
+
+def write_value(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
+
+
+def _read(text: str, schema: Any, root: Any) -> Any:
+    """A value by its kind: a string is as it stands; where others may stand too, what is JSON is JSON."""
+    may = kinds(schema, root)
+    if may == {"string"}:
+        return text
+    for value in schema.get("enum", ()) if isinstance(schema, dict) else ():
+        if write_value(value) == text:
+            return value
+    if text in PYTHON and kind(PYTHON[text]) in may:
+        return PYTHON[text]
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        if "string" in may:
+            return text
+        raise InputError(f"the answer's value {text!r} is not JSON: {error}") from error
+
+
+QWEN35 = Qwen35()

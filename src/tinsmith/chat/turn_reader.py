@@ -1,0 +1,214 @@
+"""Reads a chat template's table of turns off a few marked conversations; turn_probes proves it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+from tinsmith.chat.chat_template import Messages
+from tinsmith.chat.turns import CLOSING, MODES, OPENING, SLOTS, STRIPS, Thoughts, TurnTable
+from tinsmith.errors import InputError, UnsupportedError
+
+Show = Callable[..., str]
+_U, _A, _S, _T = "user", "assistant", "system", "tool"
+_MARKS = {_S: "\ue000", _U: "\ue001", _A: "\ue002", _T: "\ue003"}
+_WHY, _SO = "\ue004", "\ue005"  # an answer's thoughts and what follows them
+_ROOM = "\n \n"  # white space that tells what is stripped: all, line ends alone, or nothing
+_AROUND, _BEFORE = ("lines", "both", ""), ("left lines", "both", "left", "")
+
+
+def crosses(token: str, left: str, right: str) -> bool:
+    """Whether a token's text lies across the end of one text and the beginning of the next."""
+    return any(left.endswith(token[:k]) and right.startswith(token[k:]) for k in range(1, len(token)))
+
+
+@dataclass
+class Reader:
+    """Reads the table off renderings of a few marked conversations."""
+
+    show: Show
+    control: Sequence[str]
+
+    def table(self) -> TurnTable:
+        before, turn, back, *_ = self.cut([_U, _A, _U, _A, _U])
+        asked, asked_on = self.cut([_U])[-1], self.cut([_U], True)[-1]
+        told, told_on = self.cut([_U, _A])[-1], self.cut([_U, _A], True)[-1]
+        self.user_end = self.common([turn, asked, asked_on])
+        self.answer_end = self.common([back, told, told_on])
+        self.answer_opening = turn[len(self.user_end) :]
+        self.user_opening = back[len(self.answer_end) :]
+        first = self.user_opening if before.endswith(self.user_opening) else ""
+        table = TurnTable(
+            start_system="",
+            start=before.removesuffix(first),
+            first=first,
+            opening={"user": self.user_opening, "assistant": self.answer_opening, "tool": ""},
+            ending={"system": "", "user": self.user_end, "assistant": self.answer_end, "tool": ""},
+            between="",
+            generation=asked_on[len(self.user_end) :],
+            finish={
+                "user": asked[len(self.user_end) :],
+                "assistant": told[len(self.answer_end) :],
+                "tool": "",
+            },
+        )
+        table = self.with_system(table)
+        table = self.with_tool(table)
+        table = self.with_strips(table)
+        return self.with_thoughts(table)
+
+    def cut(self, roles: Sequence[str], generate: bool = False) -> list[str]:
+        """The rendering's texts around marked contents."""
+        rest, found = self.show(self.messages(roles), generate), []
+        for role in roles:
+            text, mark, rest = rest.partition(_MARKS[role])
+            if not mark:
+                raise UnsupportedError(f"it leaves out the {role}'s content")
+            found.append(text)
+        return [*found, rest]
+
+    def common(self, texts: Sequence[str]) -> str:
+        """What all begin with, short of a control token that it would cut in two."""
+        first, last = min(texts), max(texts)
+        length = next(
+            (k for k, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(map(len, texts))
+        )
+        for k in range(length, -1, -1):
+            if not any(crosses(token, text[:k], text[k:]) for token in self.control for text in texts):
+                return first[:k]
+        return ""
+
+    def with_system(self, table: TurnTable) -> TurnTable:
+        try:
+            start, after, _ = self.cut([_S, _U])
+        except (InputError, UnsupportedError) as error:
+            return replace(table, no_system=str(error))
+        if not after.endswith(table.first):
+            # The system message is written into the user's, which has no opening of its own then.
+            table = replace(table, start=table.start + table.first, first="")
+        ending = {**table.ending, "system": after.removesuffix(table.first)}
+        table = replace(table, start_system=start, ending=ending)
+        bare = [{"role": _S, "content": ""}, {"role": _U, "content": _MARKS[_U]}]
+        without = self.show(bare[1:])
+        return replace(table, bare=self.show(bare) == without)
+
+    def with_tool(self, table: TurnTable) -> TurnTable:
+        try:
+            _, _, opening, between, finished = self.cut([_U, _A, _T, _T])
+            asked = self.cut([_U, _A, _T], True)[-1]
+            content = json.dumps(f'{_MARKS[_T]}"\n', ensure_ascii=False)
+            escaped = content[2:-1] in self.show(self.messages([_U, _A, _T], tool=f'{_MARKS[_T]}"\n'))
+        except (InputError, UnsupportedError) as error:
+            return replace(table, no_tool=str(error))
+        if not opening.startswith(self.answer_end) or not asked.endswith(table.generation):
+            return replace(table, no_tool="a tool's message has no place of its own")
+        ending = self.common([finished, asked])
+        return replace(
+            table,
+            opening={**table.opening, "tool": opening[len(self.answer_end) :]},
+            ending={**table.ending, "tool": ending},
+            finish={**table.finish, "tool": finished[len(ending) :]},
+            between=between,
+            escaped=escaped,
+        )
+
+    def messages(self, roles: Sequence[str], **contents: str) -> Messages:
+        return [{"role": role, "content": contents.get(role, _MARKS[role])} for role in roles]
+
+    def with_strips(self, table: TurnTable) -> TurnTable:
+        found = dict.fromkeys(SLOTS, "")
+        found["user"] = self.strip(table, [_U, _A, _U], 2)
+        found["assistant"] = self.strip(table, [_U, _A, _U], 1)
+        if not table.no_system:
+            found["system"] = self.strip(table, [_S, _U], 0)
+            found["first"] = self.strip(table, [_S, _U], 1)
+        if not table.no_tool and not table.escaped:
+            found["tool"] = self.strip(table, [_U, _A, _T], 2)
+        return replace(table, strip=found)
+
+    def strip(self, table: TurnTable, roles: Sequence[str], place: int) -> str:
+        """What is dropped around the content at a place."""
+        plain = self.cut(roles)
+        role = roles[place]
+        messages = [dict(message) for message in self.messages(roles)]
+        messages[place]["content"] = _ROOM + _MARKS[role] + _ROOM
+        text = self.show(messages)
+        for how in STRIPS:
+            left, right = _left(how), _right(how)
+            wanted = [*plain]
+            wanted[place] += left
+            wanted[place + 1] = right + wanted[place + 1]
+            marks = [_MARKS[role] for role in roles]
+            if text == "".join(a + b for a, b in zip(wanted, [*marks, ""], strict=True)):
+                return how
+        return ""
+
+    def with_thoughts(self, table: TurnTable) -> TurnTable:
+        """How thoughts are treated in each place: whatever explains what is seen of them there."""
+        shapes = {"earlier": [_U, _A, _U, _A, _U], "middle": [_U, _A, _U], "last": [_U, _A]}
+        if not table.no_tool:
+            shapes["tool"] = [_U, _A, _T]
+        seen = {
+            name: [(said, self.show(said)) for said in self.thinking(shape)] for name, shape in shapes.items()
+        }
+
+        def explains(found: Thoughts, names: Sequence[str]) -> bool:
+            tried = replace(table, thoughts=found)
+            return all(
+                tried.render(said, generate=False) == text for name in names for said, text in seen[name]
+            )
+
+        raw = Thoughts("", "", ("raw", "raw", "raw"), "", "")
+        if explains(raw, list(seen)):
+            return table
+        before, after = self.around_thoughts([text for pairs in seen.values() for _, text in pairs])
+        for until, strip, rest in product(("user", "assistant"), _AROUND, _BEFORE):
+            tried = [Thoughts(before, after, (mode, mode, mode), strip, rest, until) for mode in MODES]
+            places = [
+                ["earlier", *["middle"] * (until == "user")],
+                [*["middle"] * (until == "assistant"), *["tool"] * ("tool" in seen)],
+                ["last"],
+            ]
+            fits = [[one.places[0] for one in tried if explains(one, names)] for names in places]
+            if all(fits):
+                earlier, current, last = (modes[0] for modes in fits)
+                modes = earlier, current if places[1] else last, last
+                return replace(table, thoughts=Thoughts(before, after, modes, strip, rest, until))
+        return table
+
+    def thinking(self, shape: Sequence[str]) -> list[Messages]:
+        """Conversations of this shape whose first answer thinks, in several ways."""
+        contents = (
+            f"{OPENING}{_WHY}{CLOSING}{_SO}",
+            f"{OPENING}{_ROOM}{_WHY}{_ROOM}{CLOSING}{_ROOM}{_SO}{_ROOM}",
+            f"{OPENING}{CLOSING}{_SO}",
+            f"{_ROOM}{_SO}",
+            _SO,
+        )
+        found: list[Messages] = []
+        for content in contents:
+            messages = [dict(message) for message in self.messages(shape)]
+            messages[1]["content"] = content
+            found.append(messages)
+        return found
+
+    def around_thoughts(self, texts: Sequence[str]) -> tuple[str, str]:
+        """What is written around thoughts where they are written."""
+        opening = _MARKS[_U] + self.user_end + self.answer_opening
+        for text in texts:
+            before, why, after = text.partition(_WHY)
+            if why and opening in before and _SO in after:
+                return before.rpartition(opening)[2], after.partition(_SO)[0]
+        return "", ""
+
+
+def _left(how: str) -> str:
+    bits = STRIPS[how]
+    return _ROOM if not bits & 1 else _ROOM.lstrip("\n") if bits & 4 else ""
+
+
+def _right(how: str) -> str:
+    bits = STRIPS[how]
+    return _ROOM if not bits & 2 else _ROOM.rstrip("\n") if bits & 4 else ""

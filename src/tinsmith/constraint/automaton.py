@@ -1,0 +1,280 @@
+"""Grammar to constraint.bin, the push-down automaton that the C core walks. Format:
+kernels/core/constraint/automaton.h.
+
+Grammar ─▶ network: one automaton a rule, over bytes and calls
+        ─▶ push-down automaton: deterministic; no called rule is empty or begins with itself
+        ─▶ without what leads nowhere; equal states merged, whatever their rule
+        ─▶ bytes
+"""
+
+from __future__ import annotations
+
+import heapq
+import struct
+import sys
+from array import array
+from collections.abc import Sequence
+from itertools import pairwise
+from operator import itemgetter
+
+from tinsmith.constraint import HEADER, MAGIC, NO_END, VERSION, Constraint, Kind
+from tinsmith.constraint.dfa import MOST_STATES, joined, refine
+from tinsmith.constraint.grammar import Grammar
+from tinsmith.constraint.graphs import components
+from tinsmith.constraint.network import network
+from tinsmith.constraint.pushdown import Pushdown, State, Step, pushdown
+from tinsmith.errors import ConstraintError
+
+NO_STATE = 0xFFFF
+INFO = struct.Struct("<IHHI")
+MOST_CALLS = 200_000
+MOST_BYTES = 64 << 20
+
+
+def compile_grammar(grammar: Grammar, kind: Kind) -> Constraint:
+    """The constraint of a grammar; equal grammars give equal bytes. ConstraintError where a rule is missing,
+    where no text satisfies the grammar, and beyond the limits here, in network.py and in dfa.py."""
+    machine = pushdown(network(grammar))
+    distances = _distances(machine.states)
+    shortest = distances[machine.start]
+    if shortest is None:
+        raise ConstraintError("no text satisfies the constraint")
+    states, kept = _merged(machine, distances)
+    if len(states) > MOST_STATES:
+        raise ConstraintError(
+            f"the constraint needs {len(states):,} states of at most {MOST_STATES:,}; make it smaller"
+        )
+    depth = _depth(states)
+    lengths = [distances[state] or 0 for state in kept]
+    if max(lengths) >= NO_END:
+        raise ConstraintError(
+            f"the shortest text has {NO_END:,} bytes or more, of fewer that are allowed; make bounds smaller"
+        )
+    data = _encode(states, lengths, depth)
+    return Constraint(kind, data, len(states), depth, shortest)
+
+
+def _distances(states: Sequence[State]) -> list[int | None]:
+    """By state: bytes of the shortest way to one that accepts, calls and what they contain included (Knuth's
+    generalization of Dijkstra's algorithm); None where there is none."""
+    found: list[int | None] = [None] * len(states)
+    bytes_to: list[list[int]] = [[] for _ in states]
+    calls_of: list[list[tuple[int, Step]]] = [[] for _ in states]
+    for number, state in enumerate(states):
+        for _, _, target in state.edges:
+            bytes_to[target].append(number)
+        for step in state.calls:
+            calls_of[step.enter].append((number, step))
+            calls_of[step.leave].append((number, step))
+    waiting = [(0, number) for number, state in enumerate(states) if state.accepts]
+    while waiting:
+        length, number = heapq.heappop(waiting)
+        if found[number] is not None:
+            continue
+        found[number] = length
+        for source in bytes_to[number]:
+            if found[source] is None:
+                heapq.heappush(waiting, (length + 1, source))
+        for source, step in calls_of[number]:
+            inside, after = found[step.enter], found[step.leave]
+            if found[source] is None and inside is not None and after is not None:
+                heapq.heappush(waiting, (step.least * inside + after, source))
+    return found
+
+
+def _merged(machine: Pushdown, distances: Sequence[int | None]) -> tuple[list[State], list[int]]:
+    """Equal states made one, without those that lead nowhere or are not reached; the start first, then the
+    nearest. And of each, a number that it had."""
+    states = machine.states
+    if None in distances:
+        states = [_alive(state, distances) for state in states]
+    sources: list[list[int]] = [[] for _ in states]
+    kinds: dict[object, int] = {}
+    first = []
+    for number, state in enumerate(states):
+        for edge in state.edges:
+            sources[edge[2]].append(number)
+        for step in state.calls:
+            sources[step.enter].append(number)
+            sources[step.leave].append(number)
+        ends = (state.edges[0][0], state.edges[-1][1]) if state.edges else ()
+        first.append(kinds.setdefault((state.accepts, distances[number], not state.calls, ends), len(kinds)))
+    group, count = refine(first, lambda number, group: _signature(states[number], group), sources)
+    member = [-1] * count  # the first of each group
+    for number in range(len(group) - 1, -1, -1):
+        member[group[number]] = number
+    numbers = {group[machine.start]: 0}
+    order = [member[group[machine.start]]]
+    merged = []
+
+    def renumber(target: int) -> int:
+        own = group[target]
+        number = numbers.get(own)
+        if number is None:
+            number = numbers[own] = len(order)
+            order.append(member[own])
+        return number
+
+    for old in order:
+        state = states[old]
+        edges = joined([(low, high, renumber(target)) for low, high, target in state.edges])
+        calls = dict.fromkeys(Step(renumber(c.enter), renumber(c.leave), c.least, c.most) for c in state.calls)
+        merged.append(State(state.accepts, tuple(edges), tuple(calls)))
+    return merged, order
+
+
+def _alive(state: State, distances: Sequence[int | None]) -> State:
+    """Without what leads nowhere."""
+    edges = tuple(edge for edge in state.edges if distances[edge[2]] is not None)
+    calls = (
+        step for step in state.calls if distances[step.enter] is not None and distances[step.leave] is not None
+    )
+    return State(state.accepts, edges, tuple(calls))
+
+
+def _signature(state: State, group: Sequence[int]) -> object:
+    """What a state is, its successors known by their groups."""
+    edges = state.edges
+    if not state.calls and len(edges) == 1:
+        low, high, target = edges[0]
+        return low, high, group[target]
+    own = tuple(joined([(low, high, group[target]) for low, high, target in edges]))
+    if not state.calls:
+        return own
+    return own, frozenset((group[step.enter], group[step.leave], step.least, step.most) for step in state.calls)
+
+
+def _depth(states: Sequence[State]) -> int | None:
+    """The most frames on the stack, None without a bound. A call after which nothing is left but the end is
+    made without a frame."""
+    rules = {0: 0}  # states in which the text or a called rule begins
+    graph: list[list[int]] = []
+    frames: list[dict[int, int]] = []  # by rule: rules that it calls, and the frames for that
+    for first in (waiting := [0]):
+        called: dict[int, int] = {}
+        own, seen = [first], {first}
+        for number in own:
+            state = states[number]
+            for step in state.calls:
+                if step.enter not in rules:
+                    rules[step.enter] = len(rules)
+                    waiting.append(step.enter)
+                called[rules[step.enter]] = called.get(rules[step.enter], 0) | (not _last(step, states))
+            for target in [edge[2] for edge in state.edges] + [step.leave for step in state.calls]:
+                if target not in seen:
+                    seen.add(target)
+                    own.append(target)
+        graph.append(list(called))
+        frames.append(called)
+    deepest = [0] * len(graph)
+    for component in components(graph):
+        members = set(component)
+        if any(frames[rule].get(other) for rule in component for other in frames[rule] if other in members):
+            return None
+        most = max(
+            (
+                deepest[other] + frame
+                for rule in component
+                for other, frame in frames[rule].items()
+                if other not in members
+            ),
+            default=0,
+        )
+        for rule in component:
+            deepest[rule] = most
+    return deepest[0]
+
+
+def _last(step: Step, states: Sequence[State]) -> bool:
+    leave = states[step.leave]
+    return step.most == 1 and leave.accepts and not leave.edges and not leave.calls
+
+
+def _firsts(states: Sequence[State]) -> dict[int, int]:
+    """By state in which a called rule begins: the bytes that may follow, those of calls too, a bit each."""
+    enters = list(dict.fromkeys(step.enter for state in states for step in state.calls))
+    numbers = {enter: k for k, enter in enumerate(enters)}
+    found: dict[int, int] = {}
+    # No chain of calls leads back, so a component is one state.
+    for (number,) in components([[numbers[step.enter] for step in states[enter].calls] for enter in enters]):
+        state = states[enters[number]]
+        own = 0
+        for low, high, _ in state.edges:
+            own |= (1 << high + 1) - (1 << low)
+        for step in state.calls:
+            own |= found[step.enter]
+        found[enters[number]] = own
+    return found
+
+
+def _table(states: Sequence[State]) -> tuple[bytes, int, array[int]]:
+    """By byte, the number of its class (bytes of one are alike in every state); how many there are; the state
+    after a byte of a class, (states, classes)."""
+    marks = {0, 256}
+    for state in states:
+        for low, high, _ in state.edges:
+            marks.add(low)
+            marks.add(high + 1)
+    cuts = sorted(marks)
+    place = {cut: k for k, cut in enumerate(cuts)}
+    # Rows over the ranges between the cuts. A state with one edge over one range sets it apart from all others.
+    alone: dict[int, tuple[int, int]] = {}
+    apart = [-1] * (len(cuts) - 1)
+    rows: dict[int, list[int]] = {}
+    for number, state in enumerate(states):
+        if len(state.edges) == 1:
+            low, high, target = state.edges[0]
+            if place[high + 1] == place[low] + 1:
+                alone[number] = place[low], target
+                apart[place[low]] = place[low]
+                continue
+        row = rows[number] = [NO_STATE] * len(apart)
+        for low, high, target in state.edges:
+            begin, end = place[low], place[high + 1]
+            row[begin:end] = [target] * (end - begin)
+    classes: dict[tuple[int, ...], int] = {}
+    of_range = [classes.setdefault(column, len(classes)) for column in zip(apart, *rows.values(), strict=True)]
+    firsts = [of_range.index(number) for number in range(len(classes))]
+    pick = itemgetter(*firsts, firsts[0])  # one more, since of a single one it gives no tuple
+    empty = array("H", [NO_STATE]) * len(classes)
+    table = array("H")
+    for number in range(len(states)):
+        if number in alone:
+            at, target = alone[number]
+            begin = len(table) + of_range[at]
+            table += empty
+            table[begin] = target
+        else:
+            table.extend(pick(rows[number])[:-1])
+    class_of = b"".join(
+        bytes((k,)) * (above - low) for k, (low, above) in zip(of_range, pairwise(cuts), strict=True)
+    )
+    return class_of, len(classes), table
+
+
+def _encode(states: Sequence[State], distances: Sequence[int], depth: int | None) -> bytes:
+    """constraint.bin."""
+    count = sum(len(state.calls) for state in states)
+    if count > MOST_CALLS or max(len(state.calls) for state in states) > 0xFFFF:
+        raise ConstraintError(
+            f"the constraint needs {count:,} calls of at most {MOST_CALLS:,}; make it smaller"
+        )
+    class_of, classes, table = _table(states)
+    size = 64 + 256 + 12 * len(states) + 48 * count + 2 * classes * len(states)
+    if size > MOST_BYTES:
+        raise ConstraintError(
+            f"the constraint needs {size >> 20} MiB of at most {MOST_BYTES >> 20}; make it smaller"
+        )
+    firsts = _firsts(states)
+    infos, calls = bytearray(), bytearray()
+    done = 0
+    for state, distance in zip(states, distances, strict=True):
+        infos += INFO.pack(done, len(state.calls), state.accepts, distance)
+        done += len(state.calls)
+        for enter, leave, least, most in state.calls:
+            calls += struct.pack("<4I", enter, leave, least, NO_END if most is None else most)
+            calls += firsts[enter].to_bytes(32, "little")
+    if sys.byteorder == "big":
+        table.byteswap()
+    header = (len(states), classes, count, 0, NO_END if depth is None else depth, distances[0])
+    return HEADER.pack(MAGIC, VERSION, *header) + class_of + infos + calls + table.tobytes()

@@ -1,0 +1,202 @@
+"""From automata over code points to automata over bytes: UTF-8, and the inside of JSON strings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from tinsmith.constraint.dfa import Dfa, Edge, minimize, trim
+from tinsmith.errors import ConstraintError
+
+Piece = tuple[int, int, int]  # low, high, target: of numbers relative to where a node begins
+
+MOST_NODES = 80_000  # before equal ones are merged
+SURROGATES = (0xD800, 0xDFFF)
+SHORT_ESCAPES = {0x08: "b", 0x09: "t", 0x0A: "n", 0x0C: "f", 0x0D: "r", 0x22: '"', 0x5C: "\\"}
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """One byte of a code, for a digit of `bits` bits. base: the byte of digit 0; None: hexadecimal."""
+
+    bits: int
+    base: int | None
+
+    def ranges(self, low: int, high: int) -> list[tuple[int, int]]:
+        if self.base is not None:
+            return [(self.base + low, self.base + high)]
+        found = []
+        if low < 10:
+            found.append((0x30 + low, 0x30 + min(high, 9)))
+        if high >= 10:
+            found += [(letter + max(low, 10) - 10, letter + high - 10) for letter in (0x41, 0x61)]
+        return found
+
+
+class _Either(Level):
+    """A digit of two bits after a hexadecimal one: 8 to b, or c to f, of a surrogate."""
+
+    def ranges(self, low: int, high: int) -> list[tuple[int, int]]:
+        return Level(4, None).ranges(low + (self.base or 0), high + (self.base or 0))
+
+
+_FOLLOW, _HEX = Level(6, 0x80), Level(4, None)
+_UTF8 = (  # first and last code point, and how they are written
+    (0x80, 0x7FF, (Level(5, 0xC0), _FOLLOW)),
+    (0x800, 0xFFFF, (Level(4, 0xE0), _FOLLOW, _FOLLOW)),
+    (0x10000, 0x10FFFF, (Level(3, 0xF0), _FOLLOW, _FOLLOW, _FOLLOW)),
+)
+_UNIT = (_HEX, _HEX, _HEX, _HEX)  # one \u escape
+_D = (Level(0, 0x44), Level(0, 0x64))
+_LOW_UNIT = (_Either(2, 12), _HEX, _HEX)
+
+
+class _Bytes:
+    """An automaton over bytes that grows node by node; equal nodes are one."""
+
+    def __init__(self, states: int) -> None:
+        self.edges: list[tuple[Edge, ...]] = [()] * states
+        self.nodes: dict[tuple[Edge, ...], int] = {}
+        self.made: dict[tuple[tuple[Piece, ...], tuple[Level, ...]], tuple[Edge, ...]] = {}
+
+    def node(self, edges: tuple[Edge, ...]) -> int:
+        number = self.nodes.get(edges)
+        if number is None:
+            number = self.nodes[edges] = len(self.edges)
+            self.edges.append(edges)
+            if number >= MOST_NODES:
+                raise ConstraintError(
+                    f"a text's characters need more than {MOST_NODES:,} states as bytes; "
+                    "make its bounds or its sets of characters smaller"
+                )
+        return number
+
+    def leaving(self, pieces: tuple[Piece, ...], levels: tuple[Level, ...]) -> tuple[Edge, ...]:
+        """The edges of a node from which the numbers of `pieces` are written, one byte a level."""
+        made = self.made.get((pieces, levels))
+        if made is None:
+            level, rest = levels[0], levels[1:]
+            edges = [
+                (low, high, self.node(self.leaving(tuple(part), rest)) if rest else part[0][2])
+                for first, last, part in _digits(pieces, sum(one.bits for one in rest))
+                for low, high in level.ranges(first, last)
+            ]
+            made = self.made[pieces, levels] = join(edges)
+        return made
+
+
+def _digits(pieces: tuple[Piece, ...], width: int) -> list[tuple[int, int, list[Piece]]]:
+    """The leading digits above `width` bits: first, last, and what is left below each of them."""
+    spans: list[tuple[int, int, list[Piece]]] = []
+    mask = (1 << width) - 1
+
+    def partial(digit: int, low: int, high: int, target: int) -> None:
+        if not spans or spans[-1][0] != digit:
+            spans.append((digit, digit, []))
+        spans[-1][2].append((low, high, target))
+
+    for low, high, target in pieces:
+        first, last = low >> width, high >> width
+        if low & mask or (first == last and (high & mask) != mask):
+            partial(first, low & mask, mask if last > first else high & mask, target)
+            first += 1
+        if first <= last and (high & mask) != mask:
+            if first < last:
+                spans.append((first, last - 1, [(0, mask, target)]))
+            partial(last, 0, high & mask, target)
+        elif first <= last:
+            spans.append((first, last, [(0, mask, target)]))
+    return spans
+
+
+def join(edges: list[Edge]) -> tuple[Edge, ...]:
+    """Ascending, neighbours with one target joined."""
+    out: list[Edge] = []
+    for low, high, target in sorted(edges):
+        if out and out[-1][1] == low - 1 and out[-1][2] == target:
+            out[-1] = (out[-1][0], high, target)
+        else:
+            out.append((low, high, target))
+    return tuple(out)
+
+
+def _cut(edges: tuple[Edge, ...], low: int, high: int) -> tuple[Piece, ...]:
+    """The edges between two code points, relative to 0."""
+    return tuple((max(a, low), min(b, high), to) for a, b, to in edges if a <= high and b >= low)
+
+
+def _scalars(edges: tuple[Edge, ...]) -> tuple[Edge, ...]:
+    """Without the surrogates, which no UTF-8 has."""
+    return _cut(edges, 0, SURROGATES[0] - 1) + _cut(edges, SURROGATES[1] + 1, 0x10FFFF)
+
+
+def _wide(out: _Bytes, edges: tuple[Edge, ...]) -> list[Edge]:
+    """The UTF-8 of what is not ASCII."""
+    found: list[Edge] = []
+    for low, high, levels in _UTF8:
+        pieces = _cut(edges, low, high)
+        if pieces:
+            found += out.leaving(pieces, levels)
+    return found
+
+
+@lru_cache(256)
+def utf8(dfa: Dfa) -> Dfa:
+    """What an automaton over code points accepts, in UTF-8 (surrogates have none); minimal."""
+    out = _Bytes(len(dfa.edges))
+    for state, edges in enumerate(dfa.edges):
+        edges = _scalars(edges)
+        out.edges[state] = join([*_cut(edges, 0, 0x7F), *_wide(out, edges)])
+    return minimize(trim(out.edges, dfa.accepts))
+
+
+@lru_cache(256)
+def json_content(dfa: Dfa, escapes: bool = True) -> Dfa:
+    """What stands between the quotes of a JSON string whose value the automaton accepts.
+
+    Characters stand for themselves where JSON allows it, and are escaped where it does not, in the one form of
+    json.dumps (`\\n`, `\\u001f`). With `escapes`, DEL and those beyond ASCII may also be written as \\uXXXX.
+    """
+    out = _Bytes(len(dfa.edges))
+    for state, edges in enumerate(dfa.edges):
+        edges = _scalars(edges)
+        found = _wide(out, edges)
+        for low, high in ((0x20, 0x21), (0x23, 0x5B), (0x5D, 0x7F)):
+            found += _cut(edges, low, high)
+        escaped = _escaped(out, edges, escapes)
+        if escaped:
+            found.append((0x5C, 0x5C, out.node(escaped)))
+        out.edges[state] = join(found)
+    return minimize(trim(out.edges, dfa.accepts))
+
+
+def _escaped(out: _Bytes, edges: tuple[Edge, ...], escapes: bool) -> tuple[Edge, ...]:
+    """The edges after a backslash."""
+    found = [
+        (ord(letter), ord(letter), to)
+        for code, letter in SHORT_ESCAPES.items()
+        for _, _, to in _cut(edges, code, code)
+    ]
+    units: list[Piece] = []
+    for low, high in ((0x00, 0x07), (0x0B, 0x0B), (0x0E, 0x1F)):
+        units += _cut(edges, low, high)
+    if escapes:
+        units += _cut(edges, 0x7F, SURROGATES[0] - 1)
+        units += _pairs(out, _cut(edges, 0x10000, 0x10FFFF))
+        units += _cut(edges, SURROGATES[1] + 1, 0xFFFF)
+    if units:
+        found.append((0x75, 0x75, out.node(out.leaving(tuple(units), _UNIT))))
+    return join(found)
+
+
+def _pairs(out: _Bytes, pieces: tuple[Piece, ...]) -> list[Piece]:
+    """High surrogates, and the nodes that go on with the low ones."""
+    relative = tuple((low - 0x10000, high - 0x10000, to) for low, high, to in pieces)
+    found = []
+    for first, last, part in _digits(relative, 10):
+        low = out.leaving(tuple(part), _LOW_UNIT)
+        after = out.node(tuple((one.base or 0, one.base or 0, out.node(low)) for one in _D))
+        for byte in b"u\\":
+            after = out.node(((byte, byte, after),))
+        found.append((SURROGATES[0] + first, SURROGATES[0] + last, after))
+    return found

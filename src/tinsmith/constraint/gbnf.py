@@ -1,0 +1,232 @@
+"""GBNF, the grammars of llama.cpp: its grammars/README.md and src/llama-grammar.cpp say what they are.
+
+Read otherwise than there:
+- left recursion is allowed; a rule that stands twice, an empty class `[]`, a range that goes down are refused
+- the text is UTF-8: half of a surrogate pair is refused, and `.` and `[^...]` are whole characters
+- `<name>` and `<[id]>` are control tokens. `!<name>` is read with `*` or `+` alone, and is any text then:
+  nothing says in bytes where a token of text ends, and other control tokens would end the answer or confuse it.
+"""
+
+from __future__ import annotations
+
+from tinsmith.constraint import Constraint
+from tinsmith.constraint.characters import ANY, negated, ranges
+from tinsmith.constraint.grammar import Expr, Grammar, Ref, Repeat, choice, sequence, text, token
+from tinsmith.constraint.source import MOST_NESTING, Source, Tokens, one_character
+
+_WORD = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
+_ESCAPES = {"t": "\t", "r": "\r", "n": "\n", "\\": "\\", '"': '"', "[": "[", "]": "]", "-": "-"}
+_HEX = {"x": 2, "u": 4, "U": 8}
+_ANY = one_character(ANY)
+
+
+def compile_gbnf(grammar: str, tokens: Tokens | None = None) -> Constraint:
+    """tokens: finds control tokens; without it, only ids are read. ConstraintError: where, what, what to do."""
+    from tinsmith.constraint.automaton import compile_grammar
+
+    return compile_grammar(read_gbnf(grammar, tokens), "gbnf")
+
+
+def read_gbnf(grammar: str, tokens: Tokens | None = None) -> Grammar:
+    return _Parser(grammar, tokens).grammar()
+
+
+class _Parser:
+    def __init__(self, grammar: str, tokens: Tokens | None) -> None:
+        self.source = Source(grammar, "GBNF")
+        self.tokens = tokens
+        self.rules: dict[str, Expr] = {}
+        self.places: dict[str, int] = {}  # where each rule is defined
+        self.uses: dict[str, int] = {}  # where each rule is first used
+        self.classes: dict[str, Expr] = {}  # one expression a class, however often it is written
+
+    def grammar(self) -> Grammar:
+        source = self.source
+        self.space(lines=True)
+        while source.peek():
+            self.rule()
+        for name, at in self.uses.items():
+            if name not in self.rules:
+                known = ", ".join(sorted(self.rules)[:20])
+                source.fail(f"the rule {name!r} is used but not defined; defined are: {known}", at)
+        if "root" not in self.rules:
+            source.fail("there is no rule 'root', which says what the whole text is; add root ::= ...", 0)
+        return Grammar(self.rules, "root")
+
+    def space(self, lines: bool) -> None:
+        """Over blanks and comments, and over line ends where they mean nothing."""
+        source = self.source
+        while source.peek() and source.peek() in (" \t#\r\n" if lines else " \t#"):
+            if source.peek() == "#":
+                while source.peek() not in ("", "\r", "\n"):
+                    source.at += 1
+            else:
+                source.at += 1
+
+    def name(self) -> str:
+        source, start = self.source, self.source.at
+        while source.peek() in _WORD:
+            source.at += 1
+        if source.at == start:
+            source.fail(f"expected a rule's name, not {source.found()}")
+        return source.text[start : source.at]
+
+    def rule(self) -> None:
+        source, start = self.source, self.source.at
+        name = self.name()
+        if name in self.rules:
+            source.fail(f"the rule {name!r} is defined at {source.place(self.places[name])} already", start)
+        self.places[name] = start
+        self.space(lines=False)
+        source.expect("::=", f"after the rule's name {name!r}")
+        self.space(lines=True)
+        self.rules[name] = self.alternatives(0)
+        if source.peek() not in ("", "\r", "\n"):
+            source.fail(f"{source.found()} can't stand here; a rule ends with its line or goes on after '|'")
+        self.space(lines=True)
+
+    def alternatives(self, depth: int) -> Expr:
+        """depth: how many groups this stands in; inside of them line ends mean nothing."""
+        found = [self.items(depth)]
+        while self.source.take("|"):
+            self.space(lines=True)
+            found.append(self.items(depth))
+        return choice(found)
+
+    def items(self, depth: int) -> Expr:
+        found: list[Expr] = []
+        while True:
+            start = self.source.at
+            if self.source.peek() == "!":
+                found.append(self.without_token(depth))
+                continue
+            item = self.item(depth)
+            if item is None:
+                break
+            self.space(lines=depth > 0)
+            for _ in range(MOST_NESTING):
+                bounds = self.times(depth)
+                if bounds is None:
+                    break
+                item = Repeat(item, *bounds)
+            else:
+                self.source.fail(f"more than {MOST_NESTING} operators on one item; leave some out", start)
+            found.append(item)
+        if self.source.peek() and self.source.peek() in "*+?{":
+            self.source.fail(f"{self.source.found()} stands after nothing that it could repeat")
+        return sequence(found)
+
+    def item(self, depth: int) -> Expr | None:
+        source, start = self.source, self.source.at
+        if source.take('"'):
+            return self.literal()
+        if source.take("["):
+            return self.character_class(start)
+        if source.take("."):
+            return _ANY
+        if source.peek() == "<":
+            return token(self.token())
+        if source.take("("):
+            if depth == MOST_NESTING:
+                source.fail(f"groups nest more than {MOST_NESTING} deep; make inner ones rules", start)
+            self.space(lines=True)
+            inner = self.alternatives(depth + 1)
+            if not source.take(")"):
+                source.fail(f"expected ')' for the '(' at {source.place(start)}, not {source.found()}")
+            return inner
+        if source.peek() in _WORD:
+            name = self.name()
+            self.uses.setdefault(name, start)
+            return Ref(name)
+        return None
+
+    def times(self, depth: int) -> tuple[int, int | None] | None:
+        """`*`, `+`, `?` or `{...}`; None where none of them stands."""
+        source, start, lines = self.source, self.source.at, depth > 0
+        known: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
+        bounds = known.get(source.peek())
+        if bounds is not None:
+            source.at += 1
+        elif source.take("{"):
+            self.space(lines)
+            least = source.number()
+            if least is None:
+                source.fail(f"expected a number after '{{', not {source.found()}")
+            most: int | None = least
+            self.space(lines)
+            if source.take(","):
+                self.space(lines)
+                most = source.number()
+                self.space(lines)
+            source.expect("}", "after a repetition's numbers")
+            bounds = source.bounds(least, most, start)
+        else:
+            return None
+        self.space(lines)
+        return bounds
+
+    def literal(self) -> Expr:
+        start, found = self.source.at - 1, []
+        while not self.source.take('"'):
+            found.append(chr(self.character(start)))
+        return text("".join(found))
+
+    def character_class(self, start: int) -> Expr:
+        source = self.source
+        other = source.take("^")
+        pairs: list[tuple[int, int]] = []
+        while not source.take("]"):
+            at = source.at
+            low = high = self.character(start)
+            if source.peek() == "-" and not source.text.startswith("-]", source.at):
+                source.at += 1
+                high = self.character(start)
+                if high < low:
+                    source.fail(f"the range {source.text[at : source.at]!r} goes down; swap its ends", at)
+            pairs.append((low, high))
+        if not pairs:
+            source.fail("an empty class matches nothing; write its characters, or . for any", start)
+        written = source.text[start : source.at]
+        if written not in self.classes:
+            found = ranges(pairs)
+            self.classes[written] = one_character(negated(found) if other else found)
+        return self.classes[written]
+
+    def character(self, start: int) -> int:
+        """One character of the literal or class that begins at `start`, escaped or not."""
+        source, at = self.source, self.source.at
+        if not source.peek():
+            source.fail("it begins here and does not end before the grammar does", start)
+        if not source.take("\\"):
+            source.at += 1
+            return source.character(ord(source.text[at]), at)
+        kind = source.peek()
+        source.at += len(kind)
+        if kind in _HEX:
+            return source.hexadecimal(_HEX[kind])
+        if kind not in _ESCAPES:
+            written = f"\\{kind}" if kind.isprintable() else "a backslash before the end of a line"
+            source.fail(f'{written} is no escape; known are \\n \\r \\t \\\\ \\" \\[ \\] \\- \\x \\u \\U', at)
+        return ord(_ESCAPES[kind])
+
+    def token(self) -> int:
+        source, start = self.source, self.source.at
+        while source.peek() != ">":
+            if source.peek() in ("", "\r", "\n"):
+                source.fail("a token <name> that does not end; expected '>' on its line", start)
+            source.at += 1
+        source.at += 1
+        return source.token(source.text[start : source.at], self.tokens, start)
+
+    def without_token(self, depth: int) -> Expr:
+        source, start = self.source, self.source.at
+        source.at += 1
+        if source.peek() != "<":
+            source.fail(f"expected a token <name> after '!', not {source.found()}")
+        self.token()
+        written = source.text[start : source.at]
+        self.space(lines=depth > 0)
+        bounds = self.times(depth)
+        if bounds not in ((0, None), (1, None)):
+            source.fail(f"{written} is read as text of any length; write {written}* or {written}+", start)
+        return Repeat(_ANY, *bounds)

@@ -1,0 +1,63 @@
+"""JSON Schema (draft 2020-12) to a grammar: every text of it satisfies the schema.
+
+    schema ─▶ Document ─▶ Solver ─▶ shapes ─▶ Builder ─▶ Grammar
+              checked      keywords, meets     rules
+
+What can't be enforced is refused, with its path; it is never left out. Objects are open where the schema leaves
+them open, as the specification has it: further keys come after the declared ones. `closed` says otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinsmith.constraint import Constraint, json_text
+from tinsmith.constraint.automaton import compile_grammar
+from tinsmith.constraint.grammar import NOTHING, Expr, Grammar, Ref, sequence
+from tinsmith.constraint.schema_arrays import array
+from tinsmith.constraint.schema_build import Builder, Options, Order
+from tinsmith.constraint.schema_document import Document
+from tinsmith.constraint.schema_keywords import holds
+from tinsmith.constraint.schema_objects import object_
+from tinsmith.constraint.schema_opposite import breaks
+from tinsmith.constraint.schema_solver import Solver
+from tinsmith.errors import ConstraintError
+
+__all__ = ["Options", "compile_schema", "schema_expr"]
+
+
+def compile_schema(
+    schema: dict[str, Any] | bool,
+    *,
+    spacing: json_text.Spacing = "compact",
+    order: Order = "schema",
+    closed: bool = False,
+) -> Constraint:
+    """The constraint of JSON texts that satisfy a schema.
+
+    spacing: "compact" `{"a":1,"b":2}`, "spaced" `{"a": 1, "b": 2}`, "free": any white space, 20 characters at
+    a place. order: of declared properties: as in the schema, or "free" (at most 8 of an object). closed: an
+    object that declares properties and says nothing about further ones has none.
+    Raises ConstraintError: what can't be enforced and where, a limit, or that nothing satisfies the schema.
+    """
+    grammar = Grammar({"#": NOTHING}, start="#")  # named as errors name the schema
+    options = Options(spacing, order, closed)
+    value = schema_expr(grammar, schema, "", options)
+    if spacing == "free":
+        value = sequence((Ref(json_text.SPACE), value, Ref(json_text.SPACE)))
+    grammar.rules[grammar.start] = value
+    return compile_grammar(grammar, "schema")
+
+
+def schema_expr(grammar: Grammar, schema: Any, path: str = "", options: Options | None = None) -> Expr:
+    """The expression of a value that satisfies a schema; its rules are added to the grammar.
+
+    path: what errors name the schema by, before the `#` of their paths.
+    """
+    options = options or Options()
+    json_text.rules(grammar, options.spacing)
+    solver = Solver(Document(schema, path), holds=holds, breaks=breaks)
+    goal = solver.goal(solver.document.root)
+    if not solver.shapes(goal):
+        raise ConstraintError(f"{path}#: nothing satisfies this schema; look for what excludes each other")
+    return Builder(grammar, solver, options, array=array, object_=object_).build(goal)

@@ -1,0 +1,215 @@
+"""JSON as text: strings, numbers and whole values as expressions, and the rules that all schemas share.
+
+A string's characters stand for themselves where JSON allows it, and are escaped where it does not, in the one
+form of json.dumps (`\\n`, `\\u001f`); those beyond ASCII may also be written as \\uXXXX. `\\/` and `\\u0041`
+are JSON too, but only give a model more ways to say the same.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+from tinsmith.constraint import Spacing as Spacing
+from tinsmith.constraint import numbers
+from tinsmith.constraint.code_points import json_content
+from tinsmith.constraint.dfa import CODE_POINTS, Dfa, Edge, anything
+from tinsmith.constraint.formats import format_ as format_
+from tinsmith.constraint.grammar import (
+    EMPTY,
+    NOTHING,
+    Choice,
+    Expr,
+    Grammar,
+    Machine,
+    OneByte,
+    Ref,
+    Repeat,
+    choice,
+    optional,
+    sequence,
+    text,
+)
+from tinsmith.constraint.numbers import Value
+from tinsmith.errors import ConstraintError
+
+# Rules that `rules` adds. No front end's own rule has a point in its name.
+STRING, CHARACTER, INTEGER, NUMBER = "json.string", "json.character", "json.integer", "json.number"
+CONTENT, SPACE = "json.content", "json.space"
+
+MOST_SPACE = 20
+MOST_DEPTH = 200
+MOST_LENGTH = 20_000  # of a string that has a pattern or a format too: every character costs states
+
+QUOTE = text('"')
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What stands between the parts of arrays and objects, and (pad) inside of the brackets."""
+
+    item: Expr
+    key: Expr
+    pad: Expr
+
+
+@cache
+def marks(spacing: Spacing) -> Marks:
+    if spacing == "free":
+        space = Ref(SPACE)
+        return Marks(sequence((space, text(","), space)), sequence((space, text(":"), space)), space)
+    gap = " " if spacing == "spaced" else ""
+    return Marks(text("," + gap), text(":" + gap), EMPTY)
+
+
+def value_rule(spacing: Spacing = "compact") -> str:
+    """The name of the rule of any JSON value."""
+    return f"json.value.{spacing}"
+
+
+def rules(grammar: Grammar, spacing: Spacing = "compact") -> None:
+    """Adds the shared rules: the same expressions in every grammar."""
+    grammar.rules |= _shared() | _values(spacing)
+
+
+@cache
+def _shared() -> dict[str, Expr]:
+    one = Dfa((((0, CODE_POINTS, 1),), ()), frozenset((1,)))
+    return {
+        CHARACTER: Machine(json_content(one)),
+        CONTENT: Machine(json_content(anything())),
+        STRING: sequence((QUOTE, Machine(json_content(anything())), QUOTE)),
+        INTEGER: Machine(numbers.integer()),
+        NUMBER: Machine(numbers.number()),
+        SPACE: Repeat(OneByte(((0x09, 0x0A), (0x0D, 0x0D), (0x20, 0x20))), 0, MOST_SPACE),
+    }
+
+
+@cache
+def _values(spacing: Spacing) -> dict[str, Expr]:
+    name = value_rule(spacing)
+    value, between = Ref(name), marks(spacing)
+    pair = sequence((Ref(STRING), between.key, value))
+    parts: list[Expr] = [text("null"), text("true"), text("false"), Ref(NUMBER), Ref(STRING)]
+    parts += [listed("[", value, "]", between), listed("{", pair, "}", between)]
+    return {name: choice(parts)}
+
+
+def listed(opening: str, part: Expr, closing: str, between: Marks) -> Expr:
+    """Any number of parts in brackets."""
+    parts = sequence((part, Repeat(sequence((between.item, part))), between.pad))
+    return sequence((text(opening), between.pad, optional(parts), text(closing)))
+
+
+@lru_cache(256)
+def string(dfa: Dfa | None = None) -> Expr:
+    """A JSON string, quotes included, whose value the automaton over code points accepts; None: any."""
+    if dfa is None:
+        return Ref(STRING)
+    content = string_content(dfa)
+    return content if content is NOTHING else sequence((QUOTE, content, QUOTE))
+
+
+@lru_cache(256)
+def string_content(dfa: Dfa | None = None) -> Expr:
+    """The same without the quotes."""
+    return Ref(CONTENT) if dfa is None else _machine(json_content(dfa))
+
+
+def string_length(least: int, most: int | None = None) -> Expr:
+    """A JSON string of so many code points."""
+    return sequence((QUOTE, Repeat(Ref(CHARACTER), least, most), QUOTE))
+
+
+@lru_cache(64)
+def length(least: int, most: int | None = None) -> Dfa:
+    """Texts of so many code points, to intersect with what else is asked of a string."""
+    if max(least, most or 0) > MOST_LENGTH:
+        raise ConstraintError(
+            f"a length of {max(least, most or 0):,} beside a pattern or format is more than {MOST_LENGTH:,}"
+        )
+    last = least if most is None else most
+    edges: list[tuple[Edge, ...]] = [((0, CODE_POINTS, state + 1),) for state in range(last)]
+    edges.append(((0, CODE_POINTS, last),) if most is None else ())
+    return Dfa(tuple(edges), frozenset(range(least, last + 1)))
+
+
+def integer(
+    low: Value | None = None,
+    high: Value | None = None,
+    *,
+    above: Value | None = None,
+    below: Value | None = None,
+    step: Value | None = None,
+) -> Expr:
+    """Whole numbers, low <= n <= high, above < n < below, multiples of step."""
+    if (low, high, above, below, step) == (None,) * 5:
+        return Ref(INTEGER)
+    return _machine(numbers.integer(low, high, above=above, below=below, step=step))
+
+
+def number(
+    low: Value | None = None,
+    high: Value | None = None,
+    *,
+    above: Value | None = None,
+    below: Value | None = None,
+    step: Value | None = None,
+) -> Expr:
+    """Numbers, low <= x <= high, above < x < below, multiples of step."""
+    if (low, high, above, below, step) == (None,) * 5:
+        return Ref(NUMBER)
+    return _machine(numbers.number(low, high, above=above, below=below, step=step))
+
+
+@lru_cache(512)
+def _machine(dfa: Dfa) -> Expr:
+    """One expression for one automaton, so that what is built of it is found again."""
+    return NOTHING if dfa.empty else Machine(dfa)
+
+
+def literal(value: object, spacing: Spacing = "compact", depth: int = 0) -> Expr:
+    """This JSON value; strings beyond ASCII in both of json.dumps' forms, whole floats also without `.0`."""
+    if depth > MOST_DEPTH:
+        raise ConstraintError(f"a value is nested deeper than {MOST_DEPTH} levels")
+    between = marks(spacing)
+    if isinstance(value, str):
+        return _literal_string(value)
+    if isinstance(value, float):
+        return _literal_float(value)
+    if value is None or isinstance(value, (bool, int)):
+        return text(json.dumps(value))
+    if isinstance(value, (list, tuple)):
+        return _bracketed("[", [literal(one, spacing, depth + 1) for one in value], "]", between)
+    if isinstance(value, dict):
+        pairs = []
+        for key, one in value.items():
+            if not isinstance(key, str):
+                raise ConstraintError(f"a key of an object is {key!r}; JSON has only texts for keys")
+            pairs.append(sequence((_literal_string(key), between.key, literal(one, spacing, depth + 1))))
+        return _bracketed("{", pairs, "}", between)
+    raise ConstraintError(f"a value of type {type(value).__name__} is not JSON")
+
+
+def _bracketed(opening: str, parts: list[Expr], closing: str, between: Marks) -> Expr:
+    found: list[Expr] = [text(opening), between.pad]
+    for k, part in enumerate(parts):
+        found += (between.item, part) if k else (part,)
+    # Empty brackets have one run of white space, not two.
+    return sequence([*found, between.pad if parts else EMPTY, text(closing)])
+
+
+def _literal_string(value: str) -> Expr:
+    if any(0xD800 <= ord(c) <= 0xDFFF for c in value):
+        raise ConstraintError(f"the text {value!a} has half of a surrogate pair, which is no character")
+    plain, escaped = json.dumps(value, ensure_ascii=False), json.dumps(value)
+    return text(plain) if plain == escaped else Choice((text(plain), text(escaped)))
+
+
+def _literal_float(value: float) -> Expr:
+    numbers.exact(value)
+    written = json.dumps(value)
+    if value.is_integer() and abs(value) < 1e16:
+        return Choice((text(str(int(value))), text(written)))
+    return text(written)

@@ -1,0 +1,207 @@
+"""The terminals of a Lark grammar as automata over code points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tinsmith.constraint import regex
+from tinsmith.constraint.dfa import MOST_STATES, Dfa, Nfa, complement, determinize, intersect, minimize, trim
+from tinsmith.constraint.grammar import Expr
+from tinsmith.constraint.lark_common import COMMON
+from tinsmith.constraint.lark_syntax import (
+    Both,
+    Definition,
+    Document,
+    Either,
+    Json,
+    Lazy,
+    Name,
+    Nested,
+    Node,
+    Not,
+    Pattern,
+    Pieces,
+    Range,
+    Row,
+    Text,
+    Times,
+    Token,
+)
+from tinsmith.constraint.source import Source, one_of
+from tinsmith.errors import ConstraintError
+
+MOST_PIECES = 4_000  # characters of all pieces of a %regex
+SYNTAX = frozenset(r"\^$.|?*+()[]{}/-")
+NEW_LINE = ((0x0A, 0x0A),)  # what `.` is not, in Rust's patterns
+FOREIGN = {Token: "a control token", Json: "%json", Nested: "%lark"}
+
+
+def names(node: Node) -> Iterator[Name]:
+    """The rules and terminals that an expression of one grammar names."""
+    match node:
+        case Name():
+            yield node
+        case Row(parts=parts) | Either(parts=parts) | Both(parts=parts):
+            for part in parts:
+                yield from names(part)
+        case Times(part=part) | Not(part=part) | Lazy(part=part):
+            yield from names(part)
+
+
+def is_terminal(name: str) -> bool:
+    return name.strip("_")[:1].isupper()
+
+
+class Terminals:
+    def __init__(self, source: Source, document: Document) -> None:
+        self.source = source
+        self.definitions = document.definitions
+        self.found = {
+            name: regex.parse(COMMON[common]) if common in COMMON else self.unknown(common, at)
+            for name, (common, at) in document.imports.items()
+        }
+
+    def unknown(self, common: str, at: int) -> Dfa:
+        self.source.fail(f"there is no common.{common}; known are {', '.join(COMMON)}", at)
+
+    def part(self, node: Node) -> Expr:
+        """An expression of terminals as a part of the grammar."""
+        try:
+            return one_of(self.dfa(node))
+        except ConstraintError as error:
+            if str(error).startswith(self.source.name):
+                raise
+            self.source.fail(str(error), node.at)
+
+    def named(self, name: Name) -> Dfa:
+        """A terminal; those that it is made of first, so that long chains of them need no recursion."""
+        open_: dict[str, Iterator[Name]] = {}
+        waiting = [name]
+        while waiting:
+            one = waiting[-1]
+            if one.value in self.found:
+                waiting.pop()
+                continue
+            if one.value not in open_:
+                open_[one.value] = names(self.definition(one).node)
+            part = next(open_[one.value], None)
+            if part is None:
+                self.found[one.value] = self.dfa(self.definitions[one.value].node)
+            elif part.value in open_ and part.value not in self.found:
+                self.source.fail(
+                    f"the terminal {part.value} is made of itself; write it as a rule in lower case", part.at
+                )
+            else:
+                waiting.append(part)
+        return self.found[name.value]
+
+    def definition(self, name: Name) -> Definition:
+        if not is_terminal(name.value):
+            self.source.fail(f"the rule {name.value} can't stand in a terminal; write it in capitals", name.at)
+        if name.value not in self.definitions:
+            self.source.fail(f"the terminal {name.value} is not defined", name.at)
+        return self.definitions[name.value]
+
+    def dfa(self, node: Node) -> Dfa:
+        match node:
+            case Name():
+                return self.named(node)
+            case Pattern(value=value, flags=flags):
+                where = f"{self.source.name} {self.source.place(node.at)}"
+                return regex.parse(f"(?{flags}){value}" if flags else value, path=where, lines=NEW_LINE)
+            case Text(value=value, any_case=True):
+                escaped = "".join("\\" + c if c in SYNTAX else c for c in value)
+                return regex.parse(f"(?i){escaped}")
+            case Not(part=part):
+                return complement(self.dfa(part))
+            case Lazy(part=part):
+                return _shortest(self.dfa(part))
+            case Both(parts=parts):
+                found = self.dfa(parts[0])
+                for part in parts[1:]:
+                    found = intersect(found, self.dfa(part))
+                return found
+            case Token() | Json() | Nested():
+                self.source.fail(
+                    f"{FOREIGN[type(node)]} can't stand in a terminal; write it into a rule", node.at
+                )
+        nfa = Nfa()
+        start = nfa.state()
+        return minimize(determinize(nfa, start, (self.add(nfa, node, start),)))
+
+    def add(self, nfa: Nfa, node: Node, start: int) -> int:
+        """The expression from a state on; returns where it ends, a state of its own."""
+        end = nfa.state()
+        if end > 4 * MOST_STATES:
+            self.source.fail(
+                f"a terminal needs more than {4 * MOST_STATES:,} states; make its bounds smaller", node.at
+            )
+        match node:
+            case Text(value=value, any_case=False):
+                self.word(nfa, value, start, end)
+            case Range(low=low, high=high):
+                nfa.edge(start, low, high, end)
+            case Pieces(pieces=pieces):
+                self.pieces(nfa, node, pieces, start, end)
+            case Row(parts=parts):
+                for part in parts:
+                    start = self.add(nfa, part, start)
+                nfa.skip(start, end)
+            case Either(parts=parts):
+                for part in parts:
+                    nfa.skip(self.add(nfa, part, start), end)
+            case Times():
+                self.times(nfa, node, start, end)
+            case _:
+                nfa.add(self.dfa(node), start, end)
+        return end
+
+    def word(self, nfa: Nfa, value: str, start: int, end: int) -> None:
+        for character in value:
+            state = nfa.state()
+            nfa.edge(start, ord(character), ord(character), state)
+            start = state
+        nfa.skip(start, end)
+
+    def pieces(self, nfa: Nfa, node: Node, pieces: tuple[str, ...], start: int, end: int) -> None:
+        length = sum(map(len, pieces))
+        if length > MOST_PIECES:
+            self.source.fail(f"%regex of {length:,} characters; at most {MOST_PIECES:,} are read", node.at)
+        before = nfa.state()
+        nfa.skip(start, before)
+        nfa.skip(before, end)
+        for piece in pieces:
+            after = nfa.state()
+            self.word(nfa, piece, before, after)
+            nfa.skip(start, after)
+            nfa.skip(after, end)
+            before = after
+
+    def times(self, nfa: Nfa, node: Times, start: int, end: int) -> None:
+        part = self.dfa(node.part)
+        for _ in range(node.least):
+            start = self.copy(nfa, part, start, node)
+        if node.most is None:
+            around = nfa.state()
+            nfa.skip(start, around)
+            nfa.add(part, around, around)
+            nfa.skip(around, end)
+            return
+        for _ in range(node.most - node.least):
+            nfa.skip(start, end)
+            start = self.copy(nfa, part, start, node)
+        nfa.skip(start, end)
+
+    def copy(self, nfa: Nfa, part: Dfa, start: int, node: Node) -> int:
+        end = nfa.state()
+        if end > 4 * MOST_STATES:
+            self.source.fail(
+                f"a terminal needs more than {4 * MOST_STATES:,} states; make its bounds smaller", node.at
+            )
+        nfa.add(part, start, end)
+        return end
+
+
+def _shortest(dfa: Dfa) -> Dfa:
+    """Only the texts of which no beginning is accepted already."""
+    return minimize(trim([() if s in dfa.accepts else e for s, e in enumerate(dfa.edges)], dfa.accepts))

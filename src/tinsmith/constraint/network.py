@@ -1,0 +1,334 @@
+"""A grammar as a network of automata: one a rule, over bytes and calls of rules. Small rules, and those used
+once, become part of the rules that use them: alternatives that begin alike are then told apart at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from tinsmith.constraint.dfa import Dfa, Nfa
+from tinsmith.constraint.grammar import (
+    EMPTY,
+    Choice,
+    Expr,
+    Grammar,
+    Literal,
+    Machine,
+    OneByte,
+    Ref,
+    Repeat,
+    Sequence,
+)
+from tinsmith.constraint.graphs import components, loops
+from tinsmith.errors import ConstraintError
+
+CALLS = 512  # symbols from here on are calls; far from the bytes, so that ranges of both never join
+MOST_RULES = 50_000
+MOST_PARTS = 250_000  # states before any are merged
+MOST_TIMES = 1 << 31
+SMALL = 8  # states of a rule that is not worth a call
+UNROLLED = 64  # states of a repeat that is written out instead of counted
+
+
+@dataclass(frozen=True)
+class Call:
+    """Of a rule (by number), least to most times, most None: without end; 1 <= least."""
+
+    rule: int
+    least: int
+    most: int | None
+
+
+@dataclass
+class Network:
+    """Symbols 0 to 255 are bytes, CALLS + k is calls[k]. starts, finals: a state each, by rule; rule 0 is the
+    text's. machines: the rules that are automata already, with no states in nfa."""
+
+    nfa: Nfa = field(default_factory=Nfa)
+    starts: list[int] = field(default_factory=list)
+    finals: list[int] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    machines: dict[int, Dfa] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)  # by rule, for errors
+
+    def place(self, state: int) -> str:
+        """The name of the rule that a state is of: states of a rule are numbered from its start on."""
+        owner = max(
+            (rule for rule, start in enumerate(self.starts) if 0 <= start <= state),
+            key=self.starts.__getitem__,
+            default=0,
+        )
+        return self.names[owner]
+
+
+def network(grammar: Grammar) -> Network:
+    return _Builder(grammar).build()
+
+
+class _Builder:
+    def __init__(self, grammar: Grammar) -> None:
+        self.rules = grammar.rules
+        self.start = grammar.start
+        self.name = grammar.start  # the rule that is at work, for errors
+        self.names: list[str] = []  # rules that the start leads to
+        self.inlined: set[str] = set()
+        self.sizes: dict[int, int] = {}  # states that an expression needs, by its id
+        self.out = Network()
+        self.numbers: dict[str | int, int] = {}  # of rules by name, of repeats' parts by id
+        self.waiting: list[Expr] = []
+        self.call_numbers: dict[Call, int] = {}
+        self._plan()
+
+    # Which rules are inlined
+
+    def _plan(self) -> None:
+        if self.start not in self.rules:
+            raise ConstraintError(f"the grammar has no rule {self.start!r} to start with")
+        numbers = {self.start: 0}
+        self.names = [self.start]
+        graph: list[list[int]] = []
+        uses = {self.start: 2}  # the whole text's rule stays one
+        hosts: dict[str, str] = {}  # by a rule used once: the rule that uses it
+        for name in self.names:
+            if len(self.names) > MOST_RULES:
+                raise ConstraintError(f"the grammar has more than {MOST_RULES:,} rules; split it")
+            targets = []
+            for used in self._refs(name):
+                if used not in numbers:
+                    numbers[used] = len(self.names)
+                    self.names.append(used)
+                uses[used] = uses.get(used, 0) + 1
+                hosts[used] = name
+                targets.append(numbers[used])
+            graph.append(list(dict.fromkeys(targets)))
+        hosted: dict[str, str] = {}
+        for component in components(graph):
+            names = [self.names[k] for k in sorted(component)]
+            recursive = loops(graph, component)
+            for name in names:
+                if uses[name] == 1 and self._host(hosts[name], hosted) != name:
+                    hosted[name] = hosts[name]
+                    self.inlined.add(name)
+            for name in names:
+                self.name = name
+                size = self._size(self.rules[name])
+                if not recursive and size <= SMALL and name != self.start:
+                    self.inlined.add(name)
+
+    @staticmethod
+    def _host(name: str, hosted: dict[str, str]) -> str:
+        """The rule that a rule, inlined as decided so far, ends up in."""
+        trail = []
+        while name in hosted:
+            trail.append(name)
+            name = hosted[name]
+        for passed in trail:
+            hosted[passed] = name
+        return name
+
+    def _refs(self, name: str) -> list[str]:
+        """The rules that a rule refers to, in order, as often as it does."""
+        found: list[str] = []
+        seen: set[int] = set()
+        waiting: list[Expr] = [self.rules[name]]
+        while waiting:
+            expr = waiting.pop()
+            if isinstance(expr, Ref):
+                if expr.name not in self.rules:
+                    raise ConstraintError(
+                        f"rule {name!r} refers to {expr.name!r}, which the grammar does not have"
+                    )
+                found.append(expr.name)
+            elif id(expr) not in seen:
+                seen.add(id(expr))
+                if isinstance(expr, Sequence | Choice):
+                    waiting += reversed(expr.parts)
+                elif isinstance(expr, Repeat):
+                    waiting.append(expr.part)
+        return found
+
+    def _size(self, expr: Expr) -> int:
+        """States that an expression needs when written out; at least 1."""
+        sizes = self.sizes
+        waiting = [expr]
+        while waiting:
+            top = waiting[-1]
+            if id(top) in sizes:
+                waiting.pop()
+                continue
+            parts: tuple[Expr, ...] = ()
+            if isinstance(top, Literal):
+                size = len(top.data)
+            elif isinstance(top, OneByte):
+                size = 1
+            elif isinstance(top, Machine):
+                size = len(top.dfa.edges)
+            elif isinstance(top, Sequence | Choice):
+                parts = top.parts
+            elif isinstance(top, Repeat):
+                parts = (top.part,)
+            elif isinstance(top, Ref):
+                size = 1
+                if top.name in self.inlined:
+                    parts = (self.rules[top.name],)
+            else:
+                raise TypeError(f"{type(top).__name__} is no expression of a grammar")
+            if parts:
+                missing = [part for part in parts if id(part) not in sizes]
+                if missing:
+                    waiting += missing
+                    continue
+                size = sum(sizes[id(part)] for part in parts)
+                if isinstance(top, Repeat):
+                    size = self._repeat_size(top, size)
+            elif isinstance(top, Sequence | Choice):
+                size = 1
+            if size > MOST_PARTS:
+                raise self._too_large()
+            sizes[id(top)] = max(size, 1)
+            waiting.pop()
+        return sizes[id(expr)]
+
+    def _too_large(self) -> ConstraintError:
+        return ConstraintError(
+            f"{self.name}: the constraint needs more than {MOST_PARTS:,} states before equal ones are merged; "
+            "make this part smaller"
+        )
+
+    @staticmethod
+    def _copies(repeat: Repeat) -> int:
+        """How many times a repeat's part would be written out."""
+        return max(repeat.least, 1) if repeat.most is None else repeat.most
+
+    def _repeat_size(self, repeat: Repeat, size: int) -> int:
+        least, most = repeat.least, repeat.most
+        if not 0 <= least <= (least if most is None else most) or max(least, most or 0) > MOST_TIMES:
+            raise ConstraintError(
+                f"a repeat of {least} to {'any' if most is None else most} times: "
+                f"bounds are 0 to {MOST_TIMES}, the lower one first"
+            )
+        copies = self._copies(repeat)
+        return 1 if copies > 1 and copies * size > UNROLLED else max(copies, 1) * size
+
+    # The network
+
+    def build(self) -> Network:
+        self._rule(self.start, self.start, self.rules[self.start])
+        nfa, out = self.out.nfa, self.out
+        for number, expr in enumerate(self.waiting):
+            self.name = out.names[number]
+            if len(nfa.edges) > MOST_PARTS:
+                raise self._too_large()
+            if isinstance(expr, Machine) and not expr.dfa.empty and self._bytes_only(expr.dfa):
+                out.machines[number] = expr.dfa
+                out.starts.append(-1)
+                out.finals.append(-1)
+                continue
+            start, final = nfa.state(), nfa.state()
+            out.starts.append(start)
+            out.finals.append(final)
+            # A part adds paths from a source to a target, but no edge into the source or out of the target.
+            parts = [(expr, start, final)]
+            while parts:
+                part, source, target = parts.pop()
+                if isinstance(part, Sequence):
+                    states = [source, *(nfa.state() for _ in part.parts[1:]), target]
+                    pieces = part.parts or (EMPTY,)
+                    parts += [(piece, a, b) for piece, (a, b) in zip(pieces, pairwise(states), strict=True)]
+                elif isinstance(part, Choice):
+                    parts += [(one, source, target) for one in part.parts]
+                elif isinstance(part, Repeat):
+                    parts += self._repeat(part, source, target)
+                elif isinstance(part, Ref):
+                    if part.name in self.inlined:
+                        parts.append((self.rules[part.name], source, target))
+                        continue
+                    rule = self._rule(part.name, part.name, self.rules[part.name])
+                    if rule == number and target == final:
+                        nfa.skip(source, start)  # a rule that ends with itself is a loop
+                    else:
+                        self._call(rule, 1, 1, source, target)
+                else:
+                    self._leaf(part, source, target)
+        return out
+
+    def _rule(self, key: str | int, name: str, expr: Expr) -> int:
+        number = self.numbers.get(key)
+        if number is None:
+            number = self.numbers[key] = len(self.waiting)
+            self.out.names.append(name)
+            self.waiting.append(expr)
+        return number
+
+    def _call(self, rule: int, least: int, most: int | None, source: int, target: int) -> None:
+        call = Call(rule, least, most)
+        number = self.call_numbers.get(call)
+        if number is None:
+            number = self.call_numbers[call] = len(self.out.calls)
+            self.out.calls.append(call)
+        self.out.nfa.edge(source, CALLS + number, CALLS + number, target)
+
+    def _leaf(self, part: Expr, source: int, target: int) -> None:
+        nfa = self.out.nfa
+        if isinstance(part, Literal):
+            if not part.data:
+                nfa.skip(source, target)
+                return
+            for byte in part.data[:-1]:
+                after = nfa.state()
+                nfa.edges[source].append((byte, byte, after))
+                source = after
+            nfa.edges[source].append((part.data[-1], part.data[-1], target))
+        elif isinstance(part, OneByte):
+            for low, high in part.ranges:
+                if not 0 <= low <= high <= 255:
+                    raise ConstraintError(f"{low} to {high} is no range of bytes")
+                nfa.edges[source].append((low, high, target))
+        elif isinstance(part, Machine):
+            self._bytes_only(part.dfa)
+            nfa.add(part.dfa, source, target)
+
+    @staticmethod
+    def _bytes_only(dfa: Dfa) -> bool:
+        if any(edges and edges[-1][1] > 255 for edges in dfa.edges):
+            raise ConstraintError("an automaton of a grammar is over bytes, and this one is over more symbols")
+        return True
+
+    def _repeat(self, repeat: Repeat, source: int, target: int) -> list[tuple[Expr, int, int]]:
+        nfa, part, least, most = self.out.nfa, repeat.part, repeat.least, repeat.most
+        copies = self._copies(repeat)
+        if most == 0:
+            nfa.skip(source, target)
+            return []
+        if copies > 1 and copies * self._size(part) > UNROLLED:
+            if least == 0:
+                nfa.skip(source, target)
+            if isinstance(part, Ref) and part.name not in self.inlined:
+                rule = self._rule(part.name, part.name, self.rules[part.name])
+            else:
+                rule = self._rule(id(part), self.name, part)
+            self._call(rule, max(least, 1), most, source, target)
+            return []
+        if most == 1:
+            if least == 0:
+                nfa.skip(source, target)
+            return [(part, source, target)]
+        states = [source]
+        if most is None:
+            states += [nfa.state() for _ in range(max(least, 1))]
+            loop = nfa.state() if least else states[1]
+            if least == 0:
+                nfa.skip(source, loop)
+                nfa.skip(loop, target)
+                return [(part, loop, loop)]
+            # source ─▶ … ─▶ before ─▶ loop ─ part ─▶ after, and from there back to loop, or on.
+            before, after = states[-2], states[-1]
+            nfa.skip(before, loop)
+            nfa.skip(after, loop)
+            nfa.skip(after, target)
+            states[-2:] = [before]
+            return [*((part, a, b) for a, b in pairwise(states)), (part, loop, after)]
+        states += [nfa.state() for _ in range(most)]
+        for state in states[least:]:
+            nfa.skip(state, target)
+        return [(part, a, b) for a, b in pairwise(states)]

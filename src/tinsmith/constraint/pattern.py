@@ -1,0 +1,131 @@
+"""Automata of patterns: with conditions on what stands before and what follows, made into plain ones.
+
+A condition is passed for nothing, like a skip, and says what the rest of the text must be. What is owed so is
+carried along with the state, as states of the conditions' own automata, until it is met whatever follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tinsmith.constraint.characters import WORD, negated
+from tinsmith.constraint.dfa import CODE_POINTS, Dfa, Edge, Nfa, determinize, minimize
+from tinsmith.errors import ConstraintError
+
+BEGINNING, OTHER, WORD_CHARACTER = range(3)  # what stands before
+# What must follow, by what stands before; None: nothing can.
+Condition = tuple[Dfa | None, Dfa | None, Dfa | None]
+Owed = frozenset[tuple[Dfa, int]]
+Key = tuple[int, int, Owed]  # state of the pattern, what stands before, what is owed
+
+MOST_PATTERN = 20_000  # states of the pattern before it is determinized
+MOST_STATES = 10_000  # and after
+
+
+class Pattern(Nfa):
+    """conditions[s]: (condition, target). words: whether a condition asks for word characters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conditions: list[list[tuple[Condition, int]]] = []
+        self.conditional = self.words = False
+
+    def state(self) -> int:
+        self.conditions.append([])
+        return super().state()
+
+    def condition(self, source: int, condition: Condition, target: int) -> None:
+        self.conditions[source].append((condition, target))
+        self.conditional = True
+
+    def copy(self, first: int, last: int) -> int:
+        """A copy of the states first to last - 1, which lead only to each other. Returns how far it is away."""
+        shift = len(self.edges) - first
+        self.edges += [[(low, high, to + shift) for low, high, to in out] for out in self.edges[first:last]]
+        self.skips += [[to + shift for to in out] for out in self.skips[first:last]]
+        self.conditions += [[(one, to + shift) for one, to in out] for out in self.conditions[first:last]]
+        return shift
+
+    def cut(self, first: int) -> Pattern:
+        """The states from `first` on, which lead only to each other, as a pattern of their own."""
+        part = Pattern()
+        part.words = self.words
+        part.edges = [[(low, high, to - first) for low, high, to in out] for out in self.edges[first:]]
+        part.skips = [[to - first for to in out] for out in self.skips[first:]]
+        part.conditions = [[(one, to - first) for one, to in out] for out in self.conditions[first:]]
+        part.conditional = any(part.conditions)
+        del self.edges[first:], self.skips[first:], self.conditions[first:]
+        return part
+
+    def dfa(self, start: int, end: int, before: int = BEGINNING) -> Dfa:
+        """All texts from start to end. ConstraintError when it needs too many states."""
+        if not self.conditional:
+            return minimize(determinize(self, start, (end,), MOST_STATES))
+        return _Plain(self, end).dfa((start, before, frozenset()))
+
+
+class _Plain:
+    """A pattern without its conditions, as far as one can come."""
+
+    def __init__(self, pattern: Pattern, end: int) -> None:
+        self.pattern, self.end = pattern, end
+        self.nfa = Nfa()
+        self.numbers: dict[Key, int] = {}
+        self.order: list[Key] = []
+        word = [(low, high, WORD_CHARACTER) for low, high in WORD]
+        other = [(low, high, OTHER) for low, high in negated(WORD)]
+        self.kinds = sorted(word + other) if pattern.words else [(0, CODE_POINTS, OTHER)]
+
+    def dfa(self, start: Key) -> Dfa:
+        self.number(start)
+        for key in self.order:
+            self.follow(key)
+        accepts = [
+            number
+            for (state, _, owed), number in self.numbers.items()
+            if state == self.end and all(at in dfa.accepts for dfa, at in owed)
+        ]
+        return minimize(determinize(self.nfa, 0, accepts, MOST_STATES))
+
+    def number(self, key: Key) -> int:
+        found = self.numbers.get(key)
+        if found is None:
+            found = self.numbers[key] = self.nfa.state()
+            self.order.append(key)
+            if found >= MOST_PATTERN:
+                raise ConstraintError(
+                    f"lookaheads and anchors need more than {MOST_PATTERN:,} states; use fewer"
+                )
+        return found
+
+    def follow(self, key: Key) -> None:
+        state, before, owed = key
+        source = self.numbers[key]
+        for target in self.pattern.skips[state]:
+            self.nfa.skip(source, self.number((target, before, owed)))
+        for condition, target in self.pattern.conditions[state]:
+            dfa = condition[before]
+            if dfa is not None:
+                now = owed if _met(dfa, 0) else owed | {(dfa, 0)}
+                self.nfa.skip(source, self.number((target, before, now)))
+        for edge in self.pattern.edges[state]:
+            for low, high, kind, now in self.advance(edge, owed):
+                self.nfa.edge(source, low, high, self.number((edge[2], kind, now)))
+
+    def advance(self, edge: Edge, owed: Owed) -> Iterator[tuple[int, int, int, Owed]]:
+        """The parts of an edge by what the character is, and what is owed after it."""
+        none: Owed = frozenset()
+        parts = [(max(edge[0], a), min(edge[1], b), kind, none) for a, b, kind in self.kinds]
+        for dfa, at in owed:
+            parts = [
+                (max(low, a), min(high, b), kind, now if _met(dfa, to) else now | {(dfa, to)})
+                for low, high, kind, now in parts
+                for a, b, to in dfa.edges[at]
+            ]
+            parts = [part for part in parts if part[0] <= part[1]]
+        return (part for part in parts if part[0] <= part[1])
+
+
+def _met(dfa: Dfa, state: int) -> bool:
+    """Whether it accepts whatever follows."""
+    return state in dfa.accepts and dfa.edges[state] == ((0, CODE_POINTS, state),)

@@ -1,0 +1,213 @@
+"""A network made into one deterministic push-down automaton: no called rule accepts the empty text, and none
+calls itself before a byte."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from tinsmith.constraint.dfa import MOST_STATES, Edge, Nfa, subsets
+from tinsmith.constraint.graphs import components, loops
+from tinsmith.constraint.network import CALLS, Call, Network
+from tinsmith.errors import ConstraintError
+
+
+class Step(NamedTuple):
+    """A call: of the rule that begins with `enter`, least to most times (None: without end), then `leave`."""
+
+    enter: int
+    leave: int
+    least: int
+    most: int | None
+
+
+class State(NamedTuple):
+    accepts: bool
+    edges: tuple[Edge, ...]  # over bytes
+    calls: tuple[Step, ...]
+
+
+@dataclass
+class Pushdown:
+    states: list[State]
+    start: int
+
+
+def pushdown(network: Network) -> Pushdown:
+    nullable = _skip_empty(network)
+    rules = _Rules(network)
+    _unwind(rules)
+    # A called rule is entered where it does not accept; the text's own rule may.
+    enters = [rules.enter(rule) for rule in range(len(rules.starts))]
+    start = enters[0]
+    if nullable[0] and start not in rules.accepts:
+        start = rules.add([rules.edges[start]], {0})
+    states = []
+    for state, edges in enumerate(rules.edges):
+        calls: list[Step] = []
+        at = len(edges)
+        while at and edges[at - 1][1] >= CALLS:
+            at -= 1
+        for low, high, target in edges[at:]:
+            for symbol in range(low, high + 1):
+                call = rules.calls[symbol - CALLS]
+                calls.append(Step(enters[call.rule], target, call.least, call.most))
+        states.append(State(state in rules.accepts, tuple(edges[:at]), tuple(calls)))
+    return Pushdown(states, start)
+
+
+def _skip_empty(network: Network) -> list[bool]:
+    """Which rules may be empty; their calls become calls of what is not empty, or nothing."""
+    nfa, calls = network.nfa, network.calls
+    nullable = [
+        rule in network.machines and 0 in network.machines[rule].accepts for rule in range(len(network.starts))
+    ]
+    called: list[list[tuple[int, int]]] = [[] for _ in network.starts]  # by rule: from which state to which
+    owners = {start: rule for rule, start in enumerate(network.starts) if start >= 0}
+    finals = set(network.finals)
+    for state, edges in enumerate(nfa.edges):
+        for low, _, target in edges:
+            if low >= CALLS:
+                called[calls[low - CALLS].rule].append((state, target))
+    # What the start of each rule reaches for nothing; skips added on the way go on from there.
+    reached: list[set[int]] = [set() for _ in nfa.edges]  # by state: the starts that reach it
+    waiting: list[tuple[int, int]] = [(start, start) for start in owners]
+    for rule in [rule for rule, empty in enumerate(nullable) if empty]:
+        waiting += _add_skips(nfa, called[rule], reached)
+    while waiting:
+        start, state = waiting.pop()
+        if start in reached[state]:
+            continue
+        reached[state].add(start)
+        waiting += [(start, target) for target in nfa.skips[state]]
+        if state in finals and network.finals[owners[start]] == state and not nullable[owners[start]]:
+            nullable[owners[start]] = True
+            waiting += _add_skips(nfa, called[owners[start]], reached)
+    for number, call in enumerate(calls):
+        if nullable[call.rule]:
+            calls[number] = Call(call.rule, 1, call.most)
+    return nullable
+
+
+def _add_skips(nfa: Nfa, places: list[tuple[int, int]], reached: list[set[int]]) -> list[tuple[int, int]]:
+    for source, target in places:
+        nfa.skip(source, target)
+    return [(start, target) for source, target in places for start in reached[source]]
+
+
+class _Rules:
+    """All rules, deterministic, in one list of states."""
+
+    def __init__(self, network: Network) -> None:
+        self.calls = network.calls
+        own = [rule for rule in range(len(network.starts)) if rule not in network.machines]
+        edges, firsts, self.accepts = subsets(
+            network.nfa,
+            [network.starts[rule] for rule in own],
+            [network.finals[rule] for rule in own],
+            place=network.place,
+        )
+        self.edges = edges
+        self.starts = [0] * len(network.starts)
+        for rule, first in zip(own, firsts, strict=True):
+            self.starts[rule] = first
+        for rule, dfa in network.machines.items():
+            self.starts[rule] = self.add(dfa.edges, dfa.accepts, moved=True)
+
+    def add(self, edges: Iterable[Iterable[Edge]], accepts: Iterable[int], *, moved: bool = False) -> int:
+        """More states, `accepts` of which accept; moved: edges count from the first. Its number."""
+        base = len(self.edges)
+        if moved:
+            self.edges += [[(low, high, base + to) for low, high, to in out] for out in edges]
+        else:
+            self.edges += [list(out) for out in edges]
+        if len(self.edges) > MOST_STATES:
+            raise ConstraintError(
+                f"the constraint needs more than {MOST_STATES:,} states; make its bounds smaller"
+            )
+        self.accepts.update(base + state for state in accepts)
+        return base
+
+    def enter(self, rule: int) -> int:
+        """The state in which a rule begins that is not empty."""
+        start = self.starts[rule]
+        if start in self.accepts:
+            start = self.starts[rule] = self.add([self.edges[start]], set())
+        return start
+
+    def symbol(self, call: Call) -> int:
+        if call not in self.calls:
+            self.calls.append(call)
+        return CALLS + self.calls.index(call)
+
+    def first_calls(self, state: int) -> list[tuple[int, Call, int]]:
+        """(symbol, call, where it leads) of a state."""
+        return [
+            (symbol, self.calls[symbol - CALLS], target)
+            for low, high, target in self.edges[state]
+            if low >= CALLS
+            for symbol in range(low, high + 1)
+        ]
+
+
+def _unwind(rules: _Rules) -> None:
+    """Left recursion, direct or by way of other rules, becomes a loop.
+
+    Of rules that begin with one another, A's text begins with an item of one of them, D, that is none of them;
+    D goes on to its end, is then what some C begins with, and so on up to A. So one automaton holds copies of
+    them all: from the end of D to where C goes on after D, and A's text may be over at A's end.
+    """
+    graph = [
+        list(dict.fromkeys(call.rule for _, call, _ in rules.first_calls(start))) for start in rules.starts
+    ]
+    found = [sorted(component) for component in components(graph) if loops(graph, component)]
+    news = {}
+    for members in found:
+        nfa, first, ends = _left_corners(rules, members)
+        for rule in members:
+            edges, _, accepts = subsets(nfa, (first,), (ends[rule],))
+            news[rule] = rules.add(edges, accepts, moved=True)
+    for rule, start in news.items():
+        rules.starts[rule] = start
+
+
+def _left_corners(rules: _Rules, members: list[int]) -> tuple[Nfa, int, dict[int, int]]:
+    """The automaton of _unwind, its start, and by rule the state of its end. Calls keep their symbols."""
+    nfa = Nfa()
+    first = nfa.state()
+    ends = {rule: nfa.state() for rule in members}
+    copies: dict[int, int] = {}
+    for rule in members:
+        own = [rules.starts[rule]]
+        copies[own[0]] = nfa.state()
+        for state in own:
+            for _, _, target in rules.edges[state]:
+                if target not in copies:
+                    copies[target] = nfa.state()
+                    own.append(target)
+        for state in own:
+            for low, high, target in rules.edges[state]:
+                nfa.edge(copies[state], low, high, copies[target])
+            if state in rules.accepts:
+                nfa.skip(copies[state], ends[rule])
+    for rule in members:
+        start = rules.starts[rule]
+        for low, high, target in rules.edges[start]:
+            if low < CALLS:
+                nfa.edge(first, low, high, copies[target])
+        for symbol, call, target in rules.first_calls(start):
+            if call.rule not in ends:
+                nfa.edge(first, symbol, symbol, copies[target])
+                continue
+            # Once is what has ended; the other times follow as calls.
+            most = None if call.most is None else call.most - 1
+            after = copies[target]
+            if most != 0:
+                after = nfa.state()
+                other = rules.symbol(Call(call.rule, max(call.least - 1, 1), most))
+                nfa.edge(after, other, other, copies[target])
+                if call.least == 1:
+                    nfa.skip(after, copies[target])
+            nfa.skip(ends[call.rule], after)
+    return nfa, first, ends

@@ -1,0 +1,214 @@
+"""From shapes to expressions of a grammar.
+
+A goal that has arrays or objects in it is a rule, so that recursion and deep nesting cost nothing here; goals
+of the same shapes share one. The parts of an object or array stand in one expression wherever they can, since
+then the automaton tells keys apart letter by letter. Where it has to be remembered which parts were written, or
+how many, each state of that memory is a rule (`walk`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from typing import Literal as OneOf
+from typing import TypeVar
+
+from tinsmith.constraint import json_text
+from tinsmith.constraint.dfa import words
+from tinsmith.constraint.grammar import NOTHING, Expr, Grammar, Machine, Ref, choice, sequence, text
+from tinsmith.constraint.schema_shapes import (
+    ANY,
+    Array,
+    Finite,
+    Goal,
+    Number,
+    Object,
+    Shape,
+    Shapes,
+    String,
+    characters,
+    digits,
+)
+from tinsmith.constraint.schema_solver import Solver
+from tinsmith.errors import ConstraintError
+
+MOST_RULES = 20_000
+MOST_STATES = 2_000  # of a memory of what was written
+MOST_STEPS = 12_000  # between them
+MANY = 32  # texts of an enum
+
+Order = OneOf["schema", "free"]
+State = TypeVar("State", bound=Hashable)
+Moves = Callable[[State], Iterable[tuple[Expr, State]]]
+Of = TypeVar("Of", Array, Object)
+Writing = Callable[["Builder", Of, str], Expr]
+
+
+@dataclass(frozen=True)
+class Options:
+    """spacing: of what is written. order: of declared properties. closed: an object that declares properties
+    and says nothing about further ones has none."""
+
+    spacing: json_text.Spacing = "compact"
+    order: Order = "schema"
+    closed: bool = False
+
+
+class Builder:
+    """array, object_: the expressions of such shapes, named for the rules that they add."""
+
+    def __init__(
+        self,
+        grammar: Grammar,
+        solver: Solver,
+        options: Options,
+        *,
+        array: Writing[Array],
+        object_: Writing[Object],
+    ) -> None:
+        self.grammar, self.solver, self.options = grammar, solver, options
+        self._array, self._object = array, object_
+        self.marks = json_text.marks(options.spacing)
+        self._values: dict[Goal, Expr | None] = {}
+        self._same: dict[Shapes, Expr] = {}
+        self._waiting: list[tuple[str, Shapes]] = []
+        self._counts: dict[str, int] = {}  # rules of a name so far
+
+    def build(self, goal: Goal) -> Expr:
+        """The expression of a goal that something satisfies; adds the rules that it refers to."""
+        found = self.value(goal) or NOTHING
+        while self._waiting:
+            name, shapes = self._waiting.pop()
+            self.grammar.rules[name] = choice(self._part(shape, name) for shape in shapes)
+        return found
+
+    def value(self, goal: Goal) -> Expr | None:
+        """None: nothing satisfies it."""
+        if goal not in self._values:
+            shapes = self.solver.shapes(goal)
+            self._values[goal] = self._of_shapes(goal, shapes) if shapes else None
+        return self._values[goal]
+
+    def _of_shapes(self, goal: Goal, shapes: Shapes) -> Expr:
+        if shapes == ANY:
+            return Ref(json_text.value_rule(self.options.spacing))
+        found = self._same.get(shapes)
+        if found is None:
+            if any(isinstance(shape, Array | Object) for shape in shapes):
+                name = self.name(self.solver.document.nodes[abs(goal[0])].path)
+                self._waiting.append((name, shapes))
+                found = Ref(name)
+            else:
+                found = choice(self._part(shape, "") for shape in shapes)
+            self._same[shapes] = found
+        return found
+
+    def _part(self, shape: Shape, name: str) -> Expr:
+        if shape.refused:
+            raise ConstraintError(shape.refused)
+        if isinstance(shape, Finite):
+            return _values(shape, self.options.spacing)
+        if isinstance(shape, Number):
+            return _number(shape)
+        if isinstance(shape, String):
+            return _string(shape)
+        if isinstance(shape, Array):
+            return self._array(self, shape, name)
+        assert isinstance(shape, Object)
+        return self._object(self, shape, name)
+
+    def name(self, name: str) -> str:
+        """A name for a new rule."""
+        rules = self.grammar.rules
+        if len(rules) >= MOST_RULES:
+            raise ConstraintError(f"{name}: the schema needs more than {MOST_RULES:,} rules; make it smaller")
+        found = name
+        while found in rules:
+            self._counts[name] = self._counts.get(name, 1) + 1
+            found = f"{name} {self._counts[name]}"
+        rules[found] = NOTHING  # taken, until it is built
+        return found
+
+    def rule(self, name: str, expr: Expr) -> Expr:
+        """The same expression as a rule: where it is used once, only to keep expressions flat."""
+        found = self.name(name)
+        self.grammar.rules[found] = expr
+        return Ref(found)
+
+    def then(self, part: Expr) -> Expr:
+        return sequence((self.marks.item, part))
+
+    def bracketed(self, brackets: str, body: Expr | None, may_be_empty: bool) -> Expr:
+        """body: one part or more; None: none can be."""
+        opening, closing, pad = text(brackets[0]), text(brackets[1]), self.marks.pad
+        full = [] if body is None else [sequence((opening, pad, body, pad, closing))]
+        return choice([*full, sequence((opening, pad, closing))] if may_be_empty else full)
+
+    def walk(
+        self,
+        brackets: str,
+        name: str,
+        start: State,
+        moves: Moves[State],
+        ends: Callable[[State], bool],
+        where: str,
+    ) -> Expr:
+        """Parts in brackets, as a walk over states goes that remember what was written: a rule each."""
+        closing = sequence((self.marks.pad, text(brackets[1])))
+        names: dict[State, str] = {}
+        order: list[State] = []
+        steps = 0
+
+        def parts(state: State) -> list[Expr]:
+            nonlocal steps
+            found = []
+            for part, target in moves(state):
+                if target not in names:
+                    names[target] = self.name(name)
+                    order.append(target)
+                found.append(sequence((part, Ref(names[target]))))
+            steps += len(found)
+            if len(order) > MOST_STATES or steps > MOST_STEPS:
+                raise ConstraintError(
+                    f"{where}: to remember what was written takes more than {MOST_STATES:,} states or "
+                    f"{MOST_STEPS:,} steps; give fewer values, fewer properties or smaller bounds"
+                )
+            return found
+
+        first = sequence((text(brackets[0]), self.marks.pad, choice(parts(start))))
+        for state in order:
+            last = [closing] if ends(state) else []
+            self.grammar.rules[names[state]] = choice([*last, *map(self.then, parts(state))])
+        return choice((first, sequence((text(brackets[0]), closing)))) if ends(start) else first
+
+
+def _values(shape: Finite, spacing: json_text.Spacing) -> Expr:
+    """Many texts are one automaton: a choice of literals would be put together state by state."""
+    if len(shape.values) < MANY or not all(isinstance(one.value, str) for one in shape.values):
+        return choice(json_text.literal(one.value, spacing) for one in shape.values)
+    texts = {json.dumps(one.value, ensure_ascii=plain) for one in shape.values for plain in (True, False)}
+    return Machine(words(text.encode() for text in sorted(texts)))
+
+
+def _number(shape: Number) -> Expr:
+    try:
+        if shape.off or len(shape.steps) > 1:
+            return Machine(digits(shape))
+        make = json_text.integer if shape.whole else json_text.number
+        step = next(iter(shape.steps), None)
+        return make(shape.low, shape.high, above=shape.above, below=shape.below, step=step)
+    except ConstraintError as error:
+        raise ConstraintError(f"{shape.where}: {error}") from None
+
+
+def _string(shape: String) -> Expr:
+    if shape.dfa is not None:
+        found = characters(shape)
+        try:
+            return json_text.string(found)
+        except ConstraintError as error:
+            raise ConstraintError(f"{shape.where}: {error}") from None
+    if shape.least == 0 and shape.most is None:
+        return json_text.string()
+    return json_text.string_length(shape.least, shape.most)

@@ -1,0 +1,211 @@
+"""What a subschema does not allow, as shapes: whatever breaks at least one of its keywords.
+
+`not`, oneOf and if need it. What is out of reach of a finite automaton, or of shapes, is `refused`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from itertools import pairwise
+
+from tinsmith.constraint.dfa import anything, complement, difference, words
+from tinsmith.constraint.schema_document import Node
+from tinsmith.constraint.schema_keywords import branches, dependent, pattern_of, values_of
+from tinsmith.constraint.schema_shapes import (
+    ANY,
+    ANYTHING,
+    CONSTANTS,
+    NEVER,
+    Array,
+    Finite,
+    Item,
+    Number,
+    Object,
+    Shape,
+    Shapes,
+    String,
+    having,
+    join,
+)
+from tinsmith.constraint.schema_solver import Solver
+
+ADVICE = (
+    "which 'not', 'oneOf' or 'if' asks for here; give anyOf in its place, or alternatives that a const or enum "
+    "of a required property tells apart"
+)
+
+
+def breaks(solver: Solver, node: Node) -> Shapes:
+    if isinstance(node.schema, bool):
+        return () if node.schema else ANY
+    found: list[Shape] = []
+    for keyword in node.schema:
+        for break_one in (_combined, _scalar, _array, _object):
+            found += break_one(solver, node, keyword)
+    for values in values_of(node):
+        found += _all_but(node, values)
+    return join(
+        shape for shape in found if isinstance(shape, Finite) or shape.refused or solver.possible(shape)
+    )
+
+
+def _combined(solver: Solver, node: Node, keyword: str) -> Iterable[Shape]:
+    if keyword == "$ref":
+        return solver.shapes(solver.opposite(solver.goal(solver.document.target(node))))
+    if keyword == "allOf":
+        opposites = [solver.opposite(goal) for goal in solver.children(node, keyword)]
+        return [shape for goal in opposites for shape in solver.shapes(goal)]
+    if keyword in ("anyOf", "oneOf"):
+        goals = solver.children(node, keyword)
+        none: Shapes = ANY
+        for goal in goals:
+            none = solver.meet(none, solver.shapes(solver.opposite(goal)))
+        if keyword == "anyOf":
+            return none
+        parts = [solver.shapes(goal) for goal in goals]
+        two = [
+            shape for k, part in enumerate(parts) for other in parts[:k] for shape in solver.meet(part, other)
+        ]
+        return (*none, *two)
+    if keyword == "not":
+        return solver.shapes(solver.child(node, keyword))
+    if keyword == "if":
+        return branches(solver, node, opposite=True)
+    return ()
+
+
+def _scalar(solver: Solver, node: Node, keyword: str) -> Iterable[Shape]:
+    if keyword == "type":
+        return _other_types(node)
+    bound, count = _numeric(node, keyword), _counted(node, keyword)
+    if bound is not None:
+        return (bound,)
+    if keyword in ("minLength", "maxLength"):
+        return () if count is None else (String(node.path, least=count[0], most=count[1]),)
+    if keyword == "pattern":
+        return (String(node.path, dfa=complement(pattern_of(node, node.schema[keyword], keyword, wide=True))),)
+    if keyword == "format":
+        # What `format` accepts is less than all texts that a validator lets pass.
+        return (String(node.path, refused=_refused(node, keyword)),)
+    return ()
+
+
+def _other_types(node: Node) -> Iterable[Shape]:
+    types = node.types()
+    names = ("null", "boolean", "boolean")
+    values = tuple(one for one, name in zip(CONSTANTS, names, strict=True) if name not in types)
+    if values:
+        yield Finite(values=values)
+    if "number" not in types:
+        yield Number(node.path, off=frozenset((Fraction(1),))) if "integer" in types else ANY[1]
+    for name, shape in zip(("string", "array", "object"), ANY[2:], strict=True):
+        if name not in types:
+            yield shape
+
+
+def _numeric(node: Node, keyword: str) -> Number | None:
+    if keyword == "minimum":
+        return Number(node.path, below=node.number(keyword))
+    if keyword == "maximum":
+        return Number(node.path, above=node.number(keyword))
+    if keyword == "exclusiveMinimum":
+        return Number(node.path, high=node.number(keyword))
+    if keyword == "exclusiveMaximum":
+        return Number(node.path, low=node.number(keyword))
+    step = node.step() if keyword == "multipleOf" else None
+    if step is not None:
+        return Number(node.path, off=frozenset((step,)))
+    return None
+
+
+def _counted(node: Node, keyword: str) -> tuple[int, int | None] | None:
+    """The counts that break a bound such as minLength; None: none do."""
+    count = node.count(keyword) if keyword[:3] in ("min", "max") and keyword[3:] in COUNTED else None
+    if count is None or (count == 0 and keyword.startswith("min")):
+        return None
+    return (0, count - 1) if keyword.startswith("min") else (count + 1, None)
+
+
+COUNTED = ("Length", "Items", "Properties")
+
+
+def _array(solver: Solver, node: Node, keyword: str) -> Iterable[Shape]:
+    count = _counted(node, keyword)
+    if keyword in ("minItems", "maxItems") and count is not None:
+        return (Array(node.path, least=count[0], most=count[1]),)
+    if keyword == "prefixItems":
+        goals = [solver.opposite(goal) for goal in solver.children(node, keyword)]
+        return [
+            Array(node.path, prefix=(ANYTHING,) * k + (goal,), least=k + 1)
+            for k, goal in enumerate(goals)
+            if goal != NEVER
+        ]
+    if keyword == "items":
+        goal = solver.child(node, keyword)
+        if goal == NEVER:
+            return (Array(node.path, least=len(node.schema.get("prefixItems", ())) + 1),)
+        return () if goal == ANYTHING else (Array(node.path, refused=_refused(node, keyword)),)
+    if keyword in ("contains", "unevaluatedItems") or (keyword == "uniqueItems" and node.schema[keyword]):
+        return (Array(node.path, refused=_refused(node, keyword)),)
+    return ()
+
+
+def _object(solver: Solver, node: Node, keyword: str) -> Iterable[Shape]:
+    count = _counted(node, keyword)
+    if keyword in ("minProperties", "maxProperties") and count is not None:
+        return (Object(node.path, least=count[0], most=count[1]),)
+    if keyword == "required":
+        # Without the key, or with a value that is not allowed: one shape says both.
+        goals = {name: solver.opposite(goal) for name, goal in solver.named(node, "properties").items()}
+        return [Object(node.path, known=((name, goals.get(name, NEVER)),)) for name in node.names(keyword)]
+    if keyword == "properties":
+        goals = {name: solver.opposite(goal) for name, goal in solver.named(node, keyword).items()}
+        named = {
+            name: goal for name, goal in goals.items() if goal != NEVER and name not in node.names("required")
+        }
+        return [having(node.path, (name,), goal) for name, goal in named.items()]
+    if keyword == "dependentRequired":
+        return [
+            Object(node.path, known=((name, ANYTHING), (needed, NEVER)), required=frozenset((name,)))
+            for name, names in dependent(node).items()
+            for needed in names
+            if needed != name
+        ]
+    if keyword == "dependentSchemas":
+        found: list[Shape] = []
+        for name, goal in solver.named(node, keyword).items():
+            found += solver.meet((having(node.path, (name,)),), solver.shapes(solver.opposite(goal)))
+        return found
+    goals_of = {
+        "additionalProperties": lambda: [solver.child(node, keyword)],
+        "unevaluatedProperties": lambda: [solver.child(node, keyword)],
+        "propertyNames": lambda: [solver.child(node, keyword)],
+        "patternProperties": lambda: list(solver.named(node, keyword).values()),
+    }
+    if keyword in goals_of and any(goal != ANYTHING for goal in goals_of[keyword]()):
+        return (Object(node.path, refused=_refused(node, keyword)),)
+    return ()
+
+
+def _all_but(node: Node, values: tuple[Item, ...]) -> Iterable[Shape]:
+    """Everything except some values."""
+    given = {one.key for one in values}
+    rest = tuple(one for one in CONSTANTS if one.key not in given)
+    if rest:
+        yield Finite(values=rest)
+    found = sorted({value for kind, value in (one.key for one in values) if kind == "number"})
+    for low, high in pairwise([None, *found, None]):
+        yield Number(node.path, above=low, below=high)
+    texts = [one.value for one in values if isinstance(one.value, str)]
+    yield String(
+        node.path, dfa=difference(anything(), words(map(ord, word) for word in texts)) if texts else None
+    )
+    lists = [one.value for one in values if isinstance(one.value, list)]
+    yield Array(node.path, least=int([] in lists), refused=_refused(node, "enum") if any(lists) else None)
+    objects = [one.value for one in values if isinstance(one.value, dict)]
+    yield Object(node.path, least=int({} in objects), refused=_refused(node, "enum") if any(objects) else None)
+
+
+def _refused(node: Node, keyword: str) -> str:
+    return str(node.error(keyword, f"the opposite of '{keyword}' can't be enforced, {ADVICE}"))

@@ -1,0 +1,134 @@
+"""Values as FunctionGemma writes them: keys without quotes and in the order of their names, texts between
+marks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tinsmith.chat.tool_formats.functiongemma import ESCAPE, in_order
+from tinsmith.chat.tool_formats.kinds import kinds, referred
+from tinsmith.constraint import tool_texts
+from tinsmith.constraint.grammar import (
+    EMPTY,
+    Expr,
+    Grammar,
+    Literal,
+    Ref,
+    Repeat,
+    choice,
+    optional,
+    sequence,
+    text,
+)
+from tinsmith.errors import ConstraintError
+
+_DEEPEST = 32
+_NUMBERS = frozenset(("null", "boolean", "integer", "number"))
+
+
+def properties_of(schema: Mapping[str, Any], path: str, format: str) -> Iterator[tuple[str, Any, bool]]:
+    """Name, schema and whether it is required, of every property of an object. ConstraintError for what an
+    object of named properties alone can't keep."""
+    for keyword in schema:
+        known = keyword in ("type", "properties", "required", "additionalProperties", "nullable")
+        if not known and keyword not in tool_texts.ANNOTATIONS and not keyword.startswith("x-"):
+            raise ConstraintError(
+                f"{path}/{keyword}: {keyword!r} can't be kept in the format {format}; remove it, or use "
+                "format json"
+            )
+    properties, required = schema.get("properties", {}), schema.get("required", [])
+    for name in required:
+        if name not in properties:
+            raise ConstraintError(f"{path}/required: {name!r} is not among the properties; describe it there")
+    for name, value in properties.items():
+        yield name, value, name in required
+
+
+class Objects:
+    """Values of one tool's arguments. root: the schema that references are in; escape: what stands around
+    texts."""
+
+    def __init__(self, grammar: Grammar, root: Mapping[str, Any], escape: Literal) -> None:
+        self._grammar, self._root, self._escape = grammar, root, escape
+
+    def value(self, schema: Any, path: str, depth: int = 0) -> Expr:
+        if depth > _DEEPEST:
+            raise ConstraintError(f"{path}: nested deeper than {_DEEPEST} levels; the format has no recursion")
+        if isinstance(schema, Mapping) and set(schema) - tool_texts.ANNOTATIONS == {"$ref"}:
+            return self.value(referred(schema["$ref"], self._root), path, depth + 1)
+        if (
+            isinstance(schema, Mapping)
+            and "anyOf" in schema
+            and not set(schema) - tool_texts.ANNOTATIONS - {"anyOf"}
+        ):
+            return choice(
+                self.value(one, f"{path}/anyOf/{k}", depth + 1) for k, one in enumerate(schema["anyOf"])
+            )
+        may = kinds(schema, self._root)
+        found: list[Expr] = []
+        if may & _NUMBERS:
+            found.append(self._number(schema, may & _NUMBERS, path))
+        if "string" in may:
+            content = tool_texts.text(schema, self._root, ESCAPE, path)
+            found.append(sequence((self._escape, content, self._escape)))
+        if isinstance(schema, Mapping) and "array" in may and "items" in schema:
+            found.append(self._array(schema, path, depth))
+        if isinstance(schema, Mapping) and "object" in may and "properties" in schema:
+            found.append(self.object(schema, path, depth))
+        if may & {"array", "object"} and len(may) <= 2 and not found:
+            raise ConstraintError(f"{path}: the format functiongemma needs the items or properties described")
+        return choice(found)
+
+    def object(self, schema: Mapping[str, Any], path: str, depth: int = 0) -> Expr:
+        known = {name: (value, needed) for name, value, needed in properties_of(schema, path, "functiongemma")}
+        names = in_order(known)
+        pairs = []
+        for name in names:
+            value = self._rule(self.value(known[name][0], f"{path}/properties/{name}", depth + 1))
+            pairs.append(sequence((text(f"{name}:"), value)))
+        needed = [known[name][1] for name in names]
+        later = [sequence((text(","), pair)) for pair in pairs]
+        rest: list[Expr] = [EMPTY]  # what may follow a pair, from the last one backwards
+        for number in range(len(names) - 1, 0, -1):
+            here = later[number] if needed[number] else optional(later[number])
+            rest.append(self._rule(sequence((here, rest[-1]))))
+        rest.reverse()
+        begins: list[Expr] = []
+        for number, pair in enumerate(pairs):
+            begins.append(sequence((pair, rest[number])))
+            if needed[number]:
+                break
+        else:
+            begins.append(EMPTY)
+        return sequence((text("{"), choice(begins), text("}")))
+
+    def _array(self, schema: Mapping[str, Any], path: str, depth: int) -> Expr:
+        for keyword in schema:
+            known = keyword in ("type", "items", "minItems", "maxItems", "nullable")
+            if not known and keyword not in tool_texts.ANNOTATIONS and not keyword.startswith("x-"):
+                raise ConstraintError(
+                    f"{path}/{keyword}: {keyword!r} can't be kept in the format functiongemma"
+                )
+        item = self._rule(self.value(schema["items"], f"{path}/items", depth + 1))
+        least, most = schema.get("minItems", 0), schema.get("maxItems")
+        if most == 0:
+            return text("[]")
+        more = Repeat(sequence((text(","), item)), max(least - 1, 0), None if most is None else most - 1)
+        some = sequence((item, more))
+        return sequence((text("["), some if least else optional(some), text("]")))
+
+    def _number(self, schema: Any, may: frozenset[str], path: str) -> Expr:
+        if isinstance(schema, Mapping):
+            schema = {
+                name: value for name, value in schema.items() if name not in ("items", "properties", "required")
+            }
+            schema["type"] = sorted(may - {"integer"} if "number" in may else may)
+        else:
+            schema = {"type": sorted(may)}
+        return tool_texts.json_value(self._grammar, schema, path, "compact")
+
+    def _rule(self, value: Expr) -> Ref:
+        name = f"gemma.{len(self._grammar.rules)}"
+        self._grammar.rules[name] = value
+        return Ref(name)

@@ -1,0 +1,1 @@
+"""What shipped files and other systems answer, held to the examples: measured, never assumed."""

@@ -1,0 +1,121 @@
+"""A mixture of experts in place of a layer's feed-forward: its tensors, its ops, and what folders fuse."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from tinsmith import _core
+from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.formats.safetensors import Buffer
+from tinsmith.formats.safetensors import Tensor as Stored
+from tinsmith.models.family import Fields, TensorName
+
+if TYPE_CHECKING:
+    from tinsmith.graph import GraphBuilder, Value
+
+_PARTS = ("gate", "up", "down")
+# All experts of a layer as one tensor, as transformers holds them in memory since version 5.
+_FUSED = re.compile(r"(.+\.mlp\.experts)\.(gate_up_proj|down_proj)")
+
+
+def hyper_from_hf(fields: Fields) -> dict[str, int]:
+    """How many experts there are, how many of them a token goes to, and the inner width of one."""
+    return {
+        "experts": fields.count("num_local_experts", fields.count("num_experts")),
+        "chosen": fields.count("num_experts_per_tok"),
+        "expert_dim": fields.count("moe_intermediate_size"),
+    }
+
+
+def hyper_to_hf(experts: int, chosen: int, expert_dim: int) -> dict[str, int]:
+    return {"moe_intermediate_size": expert_dim, "num_experts": experts, "num_experts_per_tok": chosen}
+
+
+def hyper_from_gguf(fields: Fields) -> dict[str, int]:
+    return {
+        "experts": fields.count("expert_count"),
+        "chosen": fields.count("expert_used_count"),
+        "expert_dim": fields.count("expert_feed_forward_length"),
+    }
+
+
+def hyper_to_gguf(experts: int, chosen: int, expert_dim: int) -> dict[str, int]:
+    return {
+        "expert_count": experts,
+        "expert_used_count": chosen,
+        "expert_feed_forward_length": expert_dim,
+    }
+
+
+def check(experts: int, chosen: int, where: str) -> None:
+    if chosen > experts:
+        raise FormatError(f"{where}: a token can't go to {chosen} of {experts} experts")
+    if experts > _core.MAX_EXPERTS:
+        raise UnsupportedError(f"{where}: {experts} experts are too many; at most {_core.MAX_EXPERTS}")
+
+
+def routed_tensors(dim: int, ffn_dim: int, experts: int) -> list[TensorName]:
+    """The router, and each projection of all experts as one tensor, their names without the layer's prefix.
+    dim: of the layer; ffn_dim: of an expert."""
+    names = [TensorName("router", "mlp.gate.weight", "ffn_gate_inp.weight", experts, dim)]
+    for part in _PARTS:
+        hf, gguf = f"mlp.experts.*.{part}_proj.weight", f"ffn_{part}_exps.weight"
+        names.append(TensorName(f"{part}_experts", hf, gguf, *_size(part, dim, ffn_dim), experts=experts))
+    return names
+
+
+def shared_tensors(dim: int, ffn_dim: int) -> list[TensorName]:
+    """The expert that every token goes to, and the gate that weighs it, named likewise."""
+    hf, gguf = "mlp.shared_expert_gate.weight", "ffn_gate_inp_shexp.weight"
+    names = [TensorName("shared_gate", hf, gguf, 1, dim, hf_shape=(1, dim))]
+    for part in _PARTS:
+        hf, gguf = f"mlp.shared_expert.{part}_proj.weight", f"ffn_{part}_shexp.weight"
+        names.append(TensorName(f"{part}_shared", hf, gguf, *_size(part, dim, ffn_dim)))
+    return names
+
+
+def _size(part: str, dim: int, ffn_dim: int) -> tuple[int, int]:
+    return (dim, ffn_dim) if part == "down" else (ffn_dim, dim)
+
+
+def routed(
+    g: GraphBuilder, layer: str, y: Value, residual: Value, *, experts: int, chosen: int, normalize: bool = True
+) -> Value:
+    """y through the chosen of a layer's experts, + residual."""
+    routes = g.route(g.matmul(y, f"{layer}.router"), chosen, normalize=normalize)
+    rows = g.expert_gather(y, routes)
+    gate = g.expert_matmul(rows, routes, f"{layer}.gate_experts", experts)
+    up = g.expert_matmul(rows, routes, f"{layer}.up_experts", experts)
+    parts = g.expert_matmul(g.gated(gate, up), routes, f"{layer}.down_experts", experts)
+    return g.expert_sum(parts, routes, residual)
+
+
+def shared(g: GraphBuilder, layer: str, y: Value, residual: Value) -> Value:
+    """y through the layer's shared expert, weighed by its gate, + residual."""
+    gate, up = g.matmuls(y, f"{layer}.gate_shared", f"{layer}.up_shared")
+    part = g.matmul(g.gated(gate, up), f"{layer}.down_shared")
+    return g.shared_expert(part, g.dot(y, f"{layer}.shared_gate"), residual)
+
+
+def one_by_one(stored: Mapping[str, Stored]) -> dict[str, Stored]:
+    """A folder's tensors with fused experts taken apart into one matrix each, as most checkpoints have them."""
+    found: dict[str, Stored] = {}
+    for name, tensor in stored.items():
+        fused = _FUSED.fullmatch(name)
+        if not fused or len(tensor.shape) != 3 or not tensor.size:  # no expert may be free
+            found[name] = tensor
+            continue
+        experts, rows, inputs = tensor.shape
+        kinds = ("gate_proj", "up_proj") if fused[2] == "gate_up_proj" else ("down_proj",)
+        assert isinstance(tensor.data, Buffer)
+        data = memoryview(tensor.data)
+        size = len(data) // experts // len(kinds)
+        for k in range(experts * len(kinds)):
+            expert, kind = divmod(k, len(kinds))
+            shape = (rows // len(kinds), inputs)
+            found[f"{fused[1]}.{expert}.{kinds[kind]}.weight"] = Stored(
+                tensor.dtype, shape, data[k * size : (k + 1) * size]
+            )
+    return found

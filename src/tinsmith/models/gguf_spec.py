@@ -1,0 +1,227 @@
+"""A Spec from a GGUF file and back."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.formats import gguf
+from tinsmith.formats.weights import WEIGHT_FORMATS
+from tinsmith.models.family import Family, TensorName, by_gguf_architecture, by_name, without_ignored
+from tinsmith.spec import Buffer, Hyper, Spec, Tensor, Tokenizer
+from tinsmith.tokenizer import gguf_keys as _gguf_tokenizer
+
+# llama.cpp's `general.file_type`: the format most weights have; for the K formats, the medium mix around them.
+_FILE_TYPES = {
+    "F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 7, "Q5_0": 8, "Q5_1": 9, "Q2_K": 10, "Q3_K": 12,
+    "Q4_K": 15, "Q5_K": 17, "Q6_K": 18, "IQ4_NL": 25, "BF16": 32,
+}  # fmt: skip
+_QUANTIZATION_VERSION = 2
+# What `general.*` says of the file rather than of the model; written anew.
+_OF_THE_FILE = {"architecture", "type", "file_type", "quantization_version", "alignment"}
+
+
+def load_gguf(path: str | Path) -> Spec:
+    file = gguf.read(path)
+    meta = {key: entry.value for key, entry in file.metadata.items()}
+    family, hyper = _family(file)
+    try:
+        tokenizer = _gguf_tokenizer.read(meta)
+        template = _gguf_tokenizer.text(meta, "tokenizer.chat_template")
+        named = _gguf_tokenizer.named_templates(meta)
+    except (FormatError, UnsupportedError) as error:
+        raise type(error)(f"{path}: {error}") from error
+    if len(tokenizer.tokens) != hyper.vocab:
+        raise FormatError(f"{path}: {len(tokenizer.tokens)} tokens for a vocabulary of {hyper.vocab}")
+    general = {
+        key.removeprefix("general."): value
+        for key, value in meta.items()
+        if key.startswith("general.") and key.removeprefix("general.") not in _OF_THE_FILE
+    }
+    names, notes = without_ignored(file.tensors, family.ignored_in_gguf(hyper))
+    tensors = _tensors(file, names, family.tensors(hyper))
+    notes += family.notes(hyper)
+    return Spec(family.name, hyper, tensors, tokenizer, template, general, notes, named)
+
+
+def _family(file: gguf.Gguf) -> tuple[Family, Hyper]:
+    meta = {key: entry.value for key, entry in file.metadata.items()} | _vectors(file)
+    architecture = meta.get("general.architecture")
+    if not isinstance(architecture, str):
+        raise FormatError(f"{file.path}: no general.architecture; the file is not a language model")
+    family = by_gguf_architecture(architecture, str(file.path))
+    try:
+        return family, family.hyper_from_gguf(meta, tied="output.weight" not in file.tensors)
+    except (FormatError, UnsupportedError) as error:
+        raise type(error)(f"{file.path}: {error}") from error
+
+
+def read_words(file: gguf.Gguf) -> tuple[Tokenizer, str | None]:
+    """The tokenizer, and the chat template if any, of a file whose family need not be one of ours."""
+    meta = {key: entry.value for key, entry in file.metadata.items()}
+    try:
+        return _gguf_tokenizer.read(meta), _gguf_tokenizer.text(meta, "tokenizer.chat_template")
+    except (FormatError, UnsupportedError) as error:
+        raise type(error)(f"{file.path}: {error}") from error
+
+
+def _vectors(file: gguf.Gguf) -> dict[str, list[float]]:
+    """The values of float32 vectors of no layer, by their tensor's name."""
+    return {
+        name: list(memoryview(tensor.data).cast("B").cast("f"))  # type: ignore[arg-type]
+        for name, tensor in file.tensors.items()
+        if name.startswith("rope_") and len(tensor.shape) == 1 and tensor.type.name == "F32"
+    }
+
+
+def _tensors(file: gguf.Gguf, present: list[str], names: list[TensorName]) -> dict[str, Tensor]:
+    surplus = sorted(set(present) - {name.gguf for name in names})
+    if surplus:
+        raise UnsupportedError(
+            f"{file.path}: tensor {surplus[0]!r} is not one of the family's ({len(surplus)} such); "
+            "the model has a part that tinsmith does not compute"
+        )
+    found: dict[str, Tensor] = {}
+    for name in names:
+        stored = file.tensors.get(name.gguf)
+        if stored is None:
+            raise FormatError(f"{file.path}: tensor {name.gguf!r} is missing; the file is incomplete")
+        if stored.shape != name.gguf_shape:
+            raise FormatError(
+                f"{file.path}: tensor {name.gguf!r} has shape {stored.shape}; expected {name.gguf_shape}"
+            )
+        allowed = ("F32",) if name.all_rows == 1 else tuple(WEIGHT_FORMATS)
+        if stored.type.name not in allowed:
+            raise UnsupportedError(
+                f"{file.path}: tensor {name.gguf!r} is {stored.type.name}, which is not supported; supported: "
+                + ", ".join(allowed)
+            )
+        assert isinstance(stored.data, Buffer)
+        data: Buffer = stored.data
+        order = name.file_order
+        if len(order) > 1:
+            back = sorted(range(len(order)), key=order.__getitem__)
+            data = b"".join(_runs(data, len(data) // name.all_rows, back))
+        found[name.role] = Tensor(stored.type.name, name.all_rows, name.inputs, data)
+    return found
+
+
+class Encode(Protocol):
+    """Gives tensors other formats on their way to the file: quant.encoder makes such."""
+
+    @property
+    def file_type(self) -> int: ...
+
+    def __call__(
+        self, spec: Spec, names: Sequence[tuple[TensorName, Sequence[int]]]
+    ) -> Iterable[tuple[str, Iterable[Buffer]]]:
+        """For each tensor its format and its data in pieces, which are taken in order. With a name comes the
+        order that the file has rows in: its row i of each run of len(order) rows is the tensor's order[i]."""
+
+
+def save(spec: Spec, path: str | Path, extra_metadata: Mapping[str, Any], encode: Encode | None) -> None:
+    names = by_name(spec.family).tensors(spec.hyper)
+    file_type = encode.file_type if encode else _file_type(spec)
+    gguf.write(path, _metadata(spec, file_type, extra_metadata), _stored(spec, names, encode))
+
+
+def overhead(spec: Spec) -> int:
+    """Bytes of the file that `save` writes before its first tensor, whatever its formats."""
+    names = by_name(spec.family).tensors(spec.hyper)
+    return len(gguf.header(_metadata(spec, 0, {}), _stored(spec, names, None)))
+
+
+def header(spec: Spec, elsewhere: Collection[str]) -> bytes:
+    """The file that `save` would write, up to its first tensor; then a file of no metadata with those tensors
+    whose roles are not among `elsewhere`."""
+    names = by_name(spec.family).tensors(spec.hyper)
+    first = gguf.header(_metadata(spec, _file_type(spec), {}), _stored(spec, names, None))
+    rest = _stored(spec, [name for name in names if name.role not in elsewhere], None)
+    return first + gguf.to_bytes({}, rest)
+
+
+def read_header(
+    data: memoryview, where: str
+) -> tuple[gguf.Gguf, dict[str, TensorName], dict[str, gguf.Tensor]]:
+    """What `header` made: the file, its tensors without data; their names by GGUF's; and the tensors that
+    follow."""
+    file, left = gguf.read_header(data, where)
+    rest = gguf.read_bytes(left, where).tensors
+    file = replace(file, tensors=file.tensors | {name: rest[name] for name in rest if name in file.tensors})
+    family, hyper = _family(file)
+    return file, {name.gguf: name for name in family.tensors(hyper)}, rest
+
+
+def _metadata(spec: Spec, file_type: int, extra: Mapping[str, Any]) -> dict[str, gguf.Value]:
+    family = by_name(spec.family)
+    metadata = _general(spec, family.gguf_architecture)
+    metadata |= family.hyper_to_gguf(spec.hyper)
+    metadata["general.file_type"] = file_type
+    metadata |= _gguf_tokenizer.write(spec.tokenizer)
+    if spec.chat_template is not None:
+        metadata["tokenizer.chat_template"] = spec.chat_template
+    if spec.named_templates:
+        metadata["tokenizer.chat_templates"] = list(spec.named_templates)
+        metadata |= {f"tokenizer.chat_template.{name}": text for name, text in spec.named_templates.items()}
+    metadata["general.quantization_version"] = _QUANTIZATION_VERSION
+    metadata |= extra
+    return {
+        key: given if isinstance(given, gguf.Value) else gguf.value(given) for key, given in metadata.items()
+    }
+
+
+def _stored(spec: Spec, names: Sequence[TensorName], encode: Encode | None) -> list[gguf.Tensor]:
+    placed = [(name, name.file_order) for name in names]
+    written = encode(spec, placed) if encode else _as_they_are(spec, placed)
+    return [
+        gguf.Tensor(name.gguf, gguf.tensor_type(format), name.gguf_shape, data)
+        for (name, _), (format, data) in zip(placed, written, strict=True)
+    ]
+
+
+def in_file_order(name: TensorName, data: Buffer, width: int) -> bytes:
+    """The tensor's rows, of `width` bytes each, as the file has them."""
+    return b"".join(_runs(data, width, name.file_order))
+
+
+def _as_they_are(
+    spec: Spec, names: Sequence[tuple[TensorName, Sequence[int]]]
+) -> Iterator[tuple[str, Buffer | Iterator[Buffer]]]:
+    for name, order in names:
+        tensor = spec.tensors[name.role]
+        width = memoryview(tensor.data).nbytes // tensor.rows
+        yield tensor.format, (tensor.data if len(order) == 1 else _runs(tensor.data, width, order))
+
+
+def _runs(data: Buffer, width: int, order: Sequence[int]) -> Iterator[Buffer]:
+    view = memoryview(data).cast("B")
+    for base in range(0, len(view), len(order) * width):
+        yield b"".join(view[base + row * width : base + (row + 1) * width] for row in order)
+
+
+def _general(spec: Spec, architecture: str) -> dict[str, Any]:
+    given = {f"general.{key}": value for key, value in spec.general.items() if key not in _OF_THE_FILE}
+    parameters = sum(tensor.rows * tensor.inputs for tensor in spec.tensors.values())
+    label = {"general.size_label": _size_label(parameters)}
+    return {"general.architecture": architecture, "general.type": "model"} | label | given
+
+
+def _size_label(parameters: int) -> str:
+    for unit, size in (("B", 1e9), ("M", 1e6), ("K", 1e3)):
+        if parameters >= size:
+            scaled = parameters / size
+            return f"{scaled:.1f}{unit}" if scaled < 10 else f"{scaled:.0f}{unit}"
+    return str(parameters)
+
+
+def _file_type(spec: Spec) -> int:
+    sizes: Counter[str] = Counter()
+    for role, tensor in spec.tensors.items():
+        # Embeddings often keep a wider format and do not give a file its name.
+        if tensor.rows > 1 and role not in ("embed", "head"):
+            sizes[tensor.format] += tensor.rows * tensor.inputs
+    return _FILE_TYPES[sizes.most_common(1)[0][0]] if sizes else _FILE_TYPES["F32"]

@@ -1,0 +1,249 @@
+"""A Tokenizer from GGUF's `tokenizer.ggml.*` and back.
+
+Where llama.cpp's names do not say all that a Hugging Face folder does, keys of tinsmith's own do; others ignore
+them.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.formats import gguf
+from tinsmith.spec import Tokenizer
+from tinsmith.tokenizer import sentencepiece
+from tinsmith.tokenizer.pretokenizers import GGUF_NAMES
+from tinsmith.tokenizer.sentencepiece import SPACE
+from tinsmith.tokenizer.tokens import end_tokens
+
+_TYPES = {1: "normal", 2: "unknown", 3: "control", 4: "user", 5: "unused", 6: "byte"}
+_TYPE_IDS = {name: number for number, name in _TYPES.items()}
+_MODELS = {"gpt2": "bpe", "llama": "sentencepiece", "t5": "unigram"}
+_MODEL_NAMES = {model: name for name, model in _MODELS.items()}
+# Whether a reader of this model puts bos and eos around a text, and a space before it, where no key says.
+_DEFAULTS = {"bpe": (False, False, False), "sentencepiece": (True, False, True), "unigram": (False, True, True)}
+_OWN = "tinsmith.tokenizer."
+_STRIPS = ("lstrip", "rstrip", "normalized")
+
+
+def read(meta: Mapping[str, Any]) -> Tokenizer:
+    """From the file's metadata. Raises FormatError for keys that contradict each other, UnsupportedError for a
+    tokenizer that needs other rules."""
+    name = meta.get("tokenizer.ggml.model")
+    model = _MODELS.get(name) if isinstance(name, str) else None
+    if model is None:
+        raise UnsupportedError(
+            f"tokenizer.ggml.model {name!r} is not supported; supported: {', '.join(_MODELS)}"
+        )
+    tokens = _strings(meta, "tokenizer.ggml.tokens")
+    types = _types(meta, model, len(tokens))
+    ids = {
+        key: _token_id(meta, f"tokenizer.ggml.{key}_token_id", len(tokens))
+        for key in ("bos", "eos", "unknown", "padding", "eot", "eom")
+    }
+    add_bos, add_eos, space = _DEFAULTS[model]
+    tokenizer = Tokenizer(
+        tokens=tokens,
+        types=types,
+        merges=[_merge(text) for text in _strings(meta, "tokenizer.ggml.merges")] if model == "bpe" else [],
+        pre=text(meta, "tokenizer.ggml.pre") or "default",
+        bos=ids["bos"],
+        eos=ids["eos"],
+        unk=ids["unknown"],
+        pad=ids["padding"],
+        add_bos=bool(meta.get("tokenizer.ggml.add_bos_token", add_bos)),
+        add_eos=bool(meta.get("tokenizer.ggml.add_eos_token", add_eos)),
+        end_tokens=end_tokens(tokens, types, [ids[key] for key in ("eos", "eot", "eom")]),
+        model=model,
+    )
+    if model == "bpe":
+        known = GGUF_NAMES.get(tokenizer.pre)
+        if known is None:
+            raise UnsupportedError(
+                f"tokenizer.ggml.pre {tokenizer.pre!r} is not supported; supported: {', '.join(GGUF_NAMES)}"
+            )
+        tokenizer = replace(tokenizer, ignore_merges=known.ignore_merges, nfc=known.nfc)
+    else:
+        prefix = bool(meta.get("tokenizer.ggml.add_space_prefix", space))
+        tokenizer = replace(tokenizer, **_spaces(meta, tokenizer, prefix))
+    return replace(tokenizer, **_of_phi3(meta, tokenizer) | _own(meta, len(tokens)))
+
+
+def _of_phi3(meta: Mapping[str, Any], t: Tokenizer) -> dict[str, Any]:
+    """GGUF says nowhere which tokens take the white space behind them; llama.cpp knows Phi 3's by the model's
+    name."""
+    name = str(meta.get("general.name", "")).lower()
+    if t.model != "sentencepiece" or not ("phi-3" in name or "phi3" in name) or f"{_OWN}rstrip" in meta:
+        return {}
+    plain = ("<unk>", "<s>", "<|endoftext|>")
+    special = (token for token, kind in enumerate(t.types) if kind in ("control", "unknown", "user"))
+    return {"rstrip": tuple(token for token in special if t.tokens[token] not in plain)}
+
+
+def _spaces(meta: Mapping[str, Any], t: Tokenizer, prefix: bool) -> dict[str, Any]:
+    """What the models have that write spaces as U+2581."""
+    for key in ("remove_extra_whitespaces", "precompiled_charsmap"):
+        if t.model == "unigram" and meta.get(f"tokenizer.ggml.{key}"):
+            raise UnsupportedError(
+                f"tokenizer.ggml.{key} is not supported: text would be rewritten before it is cut"
+            )
+    scores = meta.get("tokenizer.ggml.scores")
+    if not isinstance(scores, list) or len(scores) != len(t.tokens):
+        raise FormatError(f"tokenizer.ggml.scores must be an array of {len(t.tokens)} numbers")
+    unknown = [token for token, kind in enumerate(t.types) if kind == "unknown"]
+    return {
+        "scores": [float(score) for score in scores],
+        "prefix": "prepend" if prefix else "none",
+        "fuse_unk": True,
+        "unk": t.unk if t.unk is not None or not unknown else unknown[0],
+    }
+
+
+def _own(meta: Mapping[str, Any], count: int) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, kind in (("nfc", bool), ("ignore_merges", bool), ("prefix", str), ("split_spaces", bool)):
+        given = meta.get(_OWN + key)
+        if given is not None:
+            if not isinstance(given, kind):
+                raise FormatError(f"{_OWN}{key} is {reprlib.repr(given)}; it must be a {kind.__name__}")
+            found[key] = given
+    for key in _STRIPS:
+        given = meta.get(_OWN + key, [])
+        good = isinstance(given, list) and all(isinstance(one, int) and 0 <= one < count for one in given)
+        if not good:
+            raise FormatError(f"{_OWN}{key} must be an array of tokens' numbers, below {count}")
+        if given:
+            found[key] = tuple(given)
+    return found
+
+
+def _types(meta: Mapping[str, Any], model: str, count: int) -> list[str]:
+    numbers = meta.get("tokenizer.ggml.token_type", [1] * count)
+    whole = isinstance(numbers, list) and all(isinstance(number, int) for number in numbers)
+    if not whole or len(numbers) != count:
+        raise FormatError(f"tokenizer.ggml.token_type must be an array of {count} whole numbers")
+    allowed = {
+        number: name for number, name in _TYPES.items() if model != "bpe" or name not in ("unknown", "byte")
+    }
+    unknown = set(numbers) - set(allowed)
+    if unknown:
+        raise UnsupportedError(
+            f"token type {min(unknown)} is not supported in this tokenizer; supported: {allowed}"
+        )
+    return [_TYPES[number] for number in numbers]
+
+
+def text(meta: Mapping[str, Any], key: str) -> str | None:
+    given = meta.get(key)
+    if given is not None and not isinstance(given, str):
+        raise FormatError(f"{key} is {reprlib.repr(given)}; it must be a text")
+    return given
+
+
+def named_templates(meta: Mapping[str, Any]) -> dict[str, str]:
+    """Chat templates beside the one that is used, by name."""
+    if "tokenizer.chat_templates" not in meta:
+        return {}
+    names = _strings(meta, "tokenizer.chat_templates")
+    found = {name: text(meta, f"tokenizer.chat_template.{name}") for name in names}
+    return {name: template for name, template in found.items() if template is not None}
+
+
+def _strings(meta: Mapping[str, Any], key: str) -> list[str]:
+    given = meta.get(key)
+    if not isinstance(given, list) or not all(isinstance(item, str) for item in given):
+        raise FormatError(f"{key} must be an array of strings")
+    return given
+
+
+def _merge(text: str) -> tuple[str, str]:
+    left, space, right = text.partition(" ")
+    if not (left and space and right) or " " in right:
+        raise FormatError(f"tokenizer.ggml.merges has {text!r}; expected two tokens and a space between them")
+    return left, right
+
+
+def _token_id(meta: Mapping[str, Any], key: str, count: int) -> int | None:
+    given = meta.get(key)
+    if given is None:
+        return None
+    if not isinstance(given, int) or not 0 <= given < count:
+        raise FormatError(f"{key} is {reprlib.repr(given)}; it must be a token's number, below {count}")
+    return given
+
+
+def write(t: Tokenizer) -> dict[str, Any]:
+    """Raises UnsupportedError for a tokenizer that GGUF's readers would apply otherwise."""
+    metadata: dict[str, Any] = {
+        "tokenizer.ggml.add_space_prefix": t.prefix != "none",
+        "tokenizer.ggml.add_bos_token": t.add_bos,
+    }
+    if t.add_eos or _DEFAULTS[t.model][1]:
+        metadata["tokenizer.ggml.add_eos_token"] = t.add_eos
+    metadata["tokenizer.ggml.model"] = _MODEL_NAMES[t.model]
+    metadata["tokenizer.ggml.pre"] = t.pre
+    metadata["tokenizer.ggml.tokens"] = _written_tokens(t)
+    if t.model != "bpe":
+        scores = sentencepiece.scores(t) if t.model == "sentencepiece" else list(t.scores or ())
+        metadata["tokenizer.ggml.scores"] = gguf.Value(gguf.ValueType.ARRAY, scores, gguf.ValueType.FLOAT32)
+    metadata["tokenizer.ggml.token_type"] = gguf.Value(
+        gguf.ValueType.ARRAY, [_TYPE_IDS[kind] for kind in _written_types(t)], gguf.ValueType.INT32
+    )
+    if t.model == "bpe":
+        metadata["tokenizer.ggml.merges"] = [f"{left} {right}" for left, right in t.merges]
+    named = {"bos": t.bos, "eos": t.eos, "unknown": t.unk, "padding": t.pad} | _further_ends(t)
+    for key, token in named.items():
+        if token is not None:
+            metadata[f"tokenizer.ggml.{key}_token_id"] = token
+    return metadata | _written_own(t)
+
+
+def _written_tokens(t: Tokenizer) -> list[str]:
+    """SentencePiece's user tokens are matched in text as it stands, where a space is a space."""
+    if t.model == "bpe":
+        return t.tokens
+    return [
+        token.replace(SPACE, " ") if kind == "user" else token
+        for token, kind in zip(t.tokens, t.types, strict=True)
+    ]
+
+
+def _written_types(t: Tokenizer) -> Sequence[str]:
+    if t.model == "bpe" or t.unk is None:
+        return t.types
+    return [*t.types[: t.unk], "unknown", *t.types[t.unk + 1 :]]
+
+
+def _written_own(t: Tokenizer) -> dict[str, Any]:
+    own: dict[str, Any] = {}
+    if t.model == "bpe":
+        known = GGUF_NAMES.get(t.pre)
+        if known is None:
+            raise UnsupportedError(
+                f"GGUF has no name for the pre-tokenizer {t.pre!r}; known: {', '.join(GGUF_NAMES)}"
+            )
+        if known.ignore_merges != t.ignore_merges:
+            own["ignore_merges"] = t.ignore_merges
+        if known.nfc != t.nfc:
+            own["nfc"] = t.nfc
+    if t.prefix not in ("none", "prepend"):
+        own["prefix"] = t.prefix
+    if t.split_spaces:
+        own["split_spaces"] = True
+    for key in _STRIPS:
+        if getattr(t, key):
+            own[key] = gguf.Value(gguf.ValueType.ARRAY, list(getattr(t, key)), gguf.ValueType.INT32)
+    return {_OWN + key: given for key, given in own.items()}
+
+
+def _further_ends(t: Tokenizer) -> dict[str, int]:
+    """eot and eom: the end tokens beside eos that a reader would not know by their text."""
+    by_text = end_tokens(t.tokens, t.types, ())
+    unknown = [token for token in t.end_tokens if token != t.eos and token not in by_text]
+    if len(unknown) > 2:
+        texts = ", ".join(repr(t.tokens[token]) for token in unknown)
+        raise UnsupportedError(f"GGUF names two end tokens beside eos; the tokenizer has {texts}")
+    return dict(zip(("eot", "eom"), unknown, strict=False))

@@ -1,0 +1,230 @@
+"""A tokenizer to the bytes that the C core uses in place; kernels/core/text/tokenizer.h documents them."""
+
+from __future__ import annotations
+
+import struct
+import sys
+from array import array
+from collections.abc import Iterable, Sequence
+
+from tinsmith import _core
+from tinsmith.errors import FormatError, RuntimeFault, UnsupportedError
+from tinsmith.spec import Tokenizer
+from tinsmith.tokenizer.pretokenizers import GGUF_NAMES
+from tinsmith.tokenizer.sentencepiece import SPACE, byte_of, ranked
+
+# The names in kernels/core/text/pretokenizer.c.
+PRETOKENIZERS = ("gpt-2", "smollm", "llama-bpe", "qwen2", "qwen35", "gpt-4o", "tekken")
+MODELS = ("bpe", "sentencepiece", "unigram")
+
+MAGIC = 0x4B4F5454
+VERSION = 2
+EMPTY = 0xFFFFFFFF
+KINDS = {"normal": 0, "control": 1, "user": 2, "unused": 3, "unknown": 1, "byte": 0}
+ENDS_GENERATION = 4
+ADD_BOS, ADD_EOS, NFC, SPACES, UNK, FUSE_UNK, SPLIT_SPACES = 1, 2, 4, 8, 256, 512, 128
+PREFIXES = {"none": 0, "prepend": 16, "always": 32, "first": 64}
+LSTRIP, RSTRIP, NORMALIZED = 1, 2, 4
+JOINT_BYTES = 8192
+# What an unknown character costs more than the worst token; as in SentencePiece.
+UNKNOWN_PENALTY = 10.0
+
+
+def byte_alphabet() -> list[str]:
+    """The character that stands for each byte in a byte-level vocabulary (GPT-2's bytes_to_unicode): printable
+    Latin-1 stands for itself, the others take code points from 256 on."""
+    printable = {*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    others = (byte for byte in range(256) if byte not in printable)
+    moved = {byte: 256 + i for i, byte in enumerate(others)}
+    return [chr(moved.get(byte, byte)) for byte in range(256)]
+
+
+ALPHABET = byte_alphabet()
+BYTE_OF = {character: byte for byte, character in enumerate(ALPHABET)}
+
+
+def token_text(token: str, kind: str, model: str = "bpe") -> bytes:
+    """A token's raw bytes. In a byte-level model only type "normal" is written in the byte-level alphabet; a
+    normal token that has a character outside it is plain text, as Hugging Face's byte-level decoder takes it.
+    In the others a space is written as U+2581."""
+    if model != "bpe":
+        byte = byte_of(token) if kind == "byte" else None
+        if byte is not None:
+            return bytes([byte])
+        return (token if kind in ("control", "unknown") else token.replace(SPACE, " ")).encode(
+            "utf-8", "surrogatepass"
+        )
+    if kind == "normal":
+        try:
+            return bytes(map(BYTE_OF.__getitem__, token))
+        except KeyError:
+            pass
+    return token.encode("utf-8", "surrogatepass")
+
+
+def encode(tokenizer: Tokenizer) -> bytes:
+    """tokenizer.bin. Raises UnsupportedError for an unknown pre-tokenizer, FormatError for a vocabulary that
+    contradicts itself."""
+    t = tokenizer
+    check(t)
+    texts = [token_text(token, kind, t.model) for token, kind in zip(t.tokens, t.types, strict=True)]
+    ids = {token: i for i, token in enumerate(t.tokens)}
+    is_text = matched(t)
+    merges = resolve_merges(t, ids) if t.model != "unigram" else []
+    offsets = [0]
+    for text in texts:
+        offsets.append(offsets[-1] + len(text))
+    specials, written = special_tokens(t, texts, offsets)
+    merge_slots, text_slots = slots(len(merges)), slots(sum(is_text))
+    header = struct.pack(
+        "<10I4i2I16s",
+        *(MAGIC, VERSION, MODELS.index(t.model), flags(t)),
+        *(len(texts), len(merges), merge_slots, text_slots, len(specials), offsets[-1] + len(written)),
+        *(-1 if i is None else i for i in (t.bos, t.eos, t.unk, t.pad)),
+        *(0, 0),  # the longest text's bytes, which the core finds
+        GGUF_NAMES[t.pre].split.encode() if t.model == "bpe" else b"",
+    )
+    kinds = bytearray(KINDS[kind] for kind in t.types)
+    for end in t.end_tokens:
+        kinds[end] |= ENDS_GENERATION
+    parts = [
+        header,
+        score_part(t) if t.model == "unigram" else b"",
+        words(offsets),
+        words(word for merge in merges for word in merge),
+        words([EMPTY]) * (merge_slots + text_slots),
+        words(word for special in specials for word in special),
+        struct.pack("<256i", *byte_ids(t, ids)),
+        bytes(JOINT_BYTES) if t.model == "sentencepiece" else b"",
+        bytes(kinds),
+        *texts,
+        written,
+    ]
+    try:
+        return _core.index_tokenizer(b"".join(parts), t.ignore_merges, bytes(is_text))
+    except RuntimeFault as fault:
+        raise FormatError(f"the tokenizer can't be compiled: {fault}") from fault
+
+
+def words(values: Iterable[int]) -> bytes:
+    """Little-endian uint32."""
+    packed = array("I", values)
+    if sys.byteorder == "big":
+        packed.byteswap()
+    return packed.tobytes()
+
+
+def slots(count: int) -> int:
+    """Those of a hash that is at most half full."""
+    return 1 << max(1, (2 * count).bit_length())
+
+
+def flags(t: Tokenizer) -> int:
+    spaces = t.model != "bpe"
+    return (
+        (ADD_BOS * t.add_bos | ADD_EOS * t.add_eos | NFC * t.nfc | SPACES * spaces | PREFIXES[t.prefix])
+        | (SPLIT_SPACES * t.split_spaces)
+        | (UNK * (spaces and t.unk is not None))
+        | (FUSE_UNK * (t.fuse_unk or t.model == "unigram"))
+    )
+
+
+def check(t: Tokenizer) -> None:
+    if t.model not in MODELS or t.prefix not in PREFIXES:
+        raise UnsupportedError(f"tokenizer {t.model!r} with the prefix {t.prefix!r} is not supported")
+    if t.model == "bpe" and t.pre not in GGUF_NAMES:
+        raise UnsupportedError(f"pre-tokenizer {t.pre!r} is not supported; known: {', '.join(GGUF_NAMES)}")
+    if (t.model == "bpe" and (t.prefix != "none" or t.split_spaces)) or (
+        t.model != "bpe" and (t.nfc or t.ignore_merges)
+    ):
+        raise UnsupportedError(
+            f"tokenizer {t.model!r}: these rules for spaces, merges and normal forms are not supported"
+        )
+    if len(t.types) != len(t.tokens):
+        raise FormatError(f"tokenizer has {len(t.tokens)} tokens but {len(t.types)} token types")
+    if unknown := set(t.types) - KINDS.keys():
+        raise FormatError(f"tokenizer has the token type {min(unknown)!r}; known: {', '.join(KINDS)}")
+    if t.scores is not None and len(t.scores) != len(t.tokens):
+        raise FormatError(f"tokenizer has {len(t.tokens)} tokens but {len(t.scores)} scores")
+    named = {"bos": t.bos, "eos": t.eos, "unk": t.unk, "pad": t.pad}
+    lists = {"end_tokens": t.end_tokens, "lstrip": t.lstrip, "rstrip": t.rstrip, "normalized": t.normalized}
+    named |= {f"{name}[{i}]": token for name, tokens in lists.items() for i, token in enumerate(tokens)}
+    for name, token in named.items():
+        if token is not None and not 0 <= token < len(t.tokens):
+            raise FormatError(f"tokenizer's {name} is {token}; its ids are 0 to {len(t.tokens) - 1}")
+
+
+def matched(t: Tokenizer) -> list[bool]:
+    """Whether each token stands for its bytes where they are met in text. A user token is met in the text
+    before that, unless normalizing makes it."""
+    if t.model == "bpe":
+        letters = BYTE_OF.keys()
+        return [k == "normal" and letters >= set(token) for token, k in zip(t.tokens, t.types, strict=True)]
+    return [
+        (kind == "normal" or (kind == "user" and SPACE in token)) and " " not in token
+        for token, kind in zip(t.tokens, t.types, strict=True)
+    ]
+
+
+def resolve_merges(t: Tokenizer, ids: dict[str, int]) -> list[tuple[int, int, int, int]]:
+    """(left, right, merged, rank), ids in order of rank. No text may make a control token, so no merge may."""
+    control = {i for i, kind in enumerate(t.types) if KINDS[kind] == KINDS["control"]}
+    merges = []
+    given = ranked(t) if t.model == "sentencepiece" else ((a, b, k) for k, (a, b) in enumerate(t.merges))
+    for left, right, rank in given:
+        try:
+            merge = ids[left], ids[right], ids[left + right], rank
+        except KeyError as error:
+            missing = error.args[0]
+            raise FormatError(
+                f"tokenizer's merge {rank} ({left!r} {right!r}) needs the token {missing!r}, which it lacks"
+            ) from None
+        if merge[2] in control:
+            raise FormatError(f"tokenizer's merge {rank} makes the control token {left + right!r} out of text")
+        merges.append(merge)
+    return merges
+
+
+def special_tokens(
+    t: Tokenizer, texts: Sequence[bytes], offsets: Sequence[int]
+) -> tuple[list[tuple[int, int, int, int]], bytes]:
+    """(token, offset, length, flags) of the control and user tokens in order of their bytes; and those bytes
+    that are not their tokens' text. An empty one can't be matched."""
+    by_text = {
+        token.encode("utf-8", "surrogatepass"): i
+        for i, (token, kind) in enumerate(zip(t.tokens, t.types, strict=True))
+        if kind in ("control", "unknown", "user") and token
+    }
+    bits = {LSTRIP: set(t.lstrip), RSTRIP: set(t.rstrip), NORMALIZED: set(t.normalized)}
+    found, written = [], bytearray()
+    for text in sorted(by_text):
+        token = by_text[text]
+        at = offsets[token]
+        if text != texts[token]:
+            at = offsets[-1] + len(written)
+            written += text
+        found.append((token, at, len(text), sum(bit for bit, tokens in bits.items() if token in tokens)))
+    return found, bytes(written)
+
+
+def byte_ids(t: Tokenizer, ids: dict[str, int]) -> list[int]:
+    """The token of each byte, or -1: a byte-level vocabulary may lack bytes that its training text never had,
+    others may have none."""
+    if t.model == "bpe":
+        found = (ids.get(character, -1) for character in ALPHABET)
+        return [i if i >= 0 and t.types[i] == "normal" else -1 for i in found]
+    tokens = {byte_of(token): i for i, token in enumerate(t.tokens) if t.types[i] == "byte"}
+    # A character that is a token itself (Gemma 2's tab) never needs its byte.
+    alone = {byte: ids.get(chr(byte), -1) for byte in range(128)} if tokens else {}
+    all_bytes = [tokens.get(byte, alone.get(byte, -1)) for byte in range(256)]
+    if tokens and (-1 in all_bytes or None in tokens):
+        raise FormatError(f"tokenizer has tokens for {len(tokens)} bytes; it must have <0x00> to <0xFF>")
+    return all_bytes
+
+
+def score_part(t: Tokenizer) -> bytes:
+    if t.scores is None:
+        raise FormatError("a unigram tokenizer needs scores")
+    normal = [score for score, kind in zip(t.scores, t.types, strict=True) if kind == "normal"]
+    unknown = min(normal, default=0.0) - UNKNOWN_PENALTY
+    return struct.pack(f"<{len(t.scores) + 1}d", *t.scores, unknown)

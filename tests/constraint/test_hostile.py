@@ -1,0 +1,509 @@
+"""Hostile and random inputs to every front end: a constraint that is right, or a ConstraintError of one
+line; within bounds of memory and time that the system keeps."""
+
+from __future__ import annotations
+
+import decimal
+import json
+import os
+import random
+import re
+import resource
+from collections.abc import Callable
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from oracle import Oracle
+
+from tinsmith.chat.tool_formats import FORMATS
+from tinsmith.constraint import Constraint
+from tinsmith.constraint.choices import compile_choices
+from tinsmith.constraint.gbnf import compile_gbnf
+from tinsmith.constraint.json_schema import compile_schema
+from tinsmith.constraint.lark import compile_lark
+from tinsmith.constraint.regex import compile_regex
+from tinsmith.constraint.schema_document import KNOWN, REFUSED
+from tinsmith.constraint.tools import compile_tools
+from tinsmith.errors import ConstraintError
+
+MOST_MEMORY = 500 << 20
+MOST_SECONDS = 10  # of the processor
+
+Make = Callable[[], Any]
+
+
+def nested(levels: int, around: Callable[[Any], Any], value: Any = True) -> Any:
+    for _ in range(levels):
+        value = around(value)
+    return value
+
+
+def cyclic() -> Any:
+    schema: dict[str, Any] = {"properties": {}}
+    schema["properties"]["a"] = schema
+    return schema
+
+
+def doubled(levels: int) -> Any:
+    """A few objects that stand for 2 ** levels."""
+    return nested(levels, lambda part: {"anyOf": [part, part]}, {"type": "array"})
+
+
+def bounded(make: Make) -> str:
+    """What a child with bounded memory and time comes to: "", or the message of its ConstraintError."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(reading)
+        try:
+            found = _outcome(make)
+        except BaseException as error:
+            found = f"!{type(error).__name__}: {error}"
+        os.write(writing, found.encode("utf-8", "backslashreplace")[:60_000])
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        found = pipe.read().decode()
+    _, status = os.waitpid(child, 0)
+    assert status == 0, f"ended by signal {status & 0x7F}"
+    assert not found.startswith("!"), found
+    return found
+
+
+def _outcome(make: Make) -> str:
+    with open("/proc/self/statm") as file:  # noqa: PTH123
+        now = int(file.read().split()[0]) * resource.getpagesize()
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    seconds = int(used.ru_utime + used.ru_stime) + MOST_SECONDS
+    resource.setrlimit(resource.RLIMIT_AS, (now + MOST_MEMORY, now + MOST_MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    try:
+        make()
+    except ConstraintError as error:
+        return str(error)
+    return ""
+
+
+def tool(parameters: Any, name: Any = "f") -> list[Any]:
+    return [{"type": "function", "function": {"name": name, "parameters": parameters}}]
+
+
+def names(count: int) -> list[str]:
+    return [f"p{k}" for k in range(count)]
+
+
+def integers(count: int) -> dict[str, Any]:
+    return {name: {"type": "integer"} for name in names(count)}
+
+
+# What each comes to: a part of the message; "": a constraint.
+SCHEMAS: dict[str, tuple[Make, str]] = {
+    "arrays in arrays": (lambda: nested(10_000, lambda s: {"items": s}), "deeper than 200 levels"),
+    "allOf in allOf": (lambda: nested(60, lambda s: {"allOf": [s]}), "more than 50 levels"),
+    "not in not": (lambda: nested(60, lambda s: {"not": s}), "more than 50 levels"),
+    "a deep const": (lambda: {"const": nested(60, lambda v: [v], 1)}, "deeper than 50 levels"),
+    "optional properties": (lambda: {"properties": integers(5_000)}, "more than 2,000,000 steps"),
+    "properties": (lambda: {"properties": integers(100_000)}, "more than 10,000 subschemas"),
+    "required": (lambda: {"required": names(100_000)}, "at most 10,000"),
+    "an enum": (lambda: {"enum": [str(k) for k in range(1_000_000)]}, "more than 500,000 values"),
+    "values of a const": (lambda: {"const": dict.fromkeys(names(60_000))}, "at most 50,000"),
+    "a long text": (lambda: {"const": "x" * 10_000_000}, "more than 250,000 states"),
+    "items": (lambda: {"type": "array", "minItems": 10**9}, ""),
+    "more items": (lambda: {"type": "array", "minItems": 10**100}, "at most 2,147,483,647"),
+    "items of items": (lambda: nested(9, lambda s: {"type": "array", "minItems": 10**9, "items": s}), "bounds"),
+    "a length": (lambda: {"type": "string", "maxLength": 10**9}, ""),
+    "a length of digits": (lambda: {"maxLength": 10**5_000}, "at most 2,147,483,647"),
+    "a length of a pattern": (lambda: {"pattern": "a+", "maxLength": 10**9}, "more than 20,000"),
+    "a length of letters": (
+        lambda: {"pattern": r"\p{L}(?=x)[^\d]*", "minLength": 3, "maxLength": 300},
+        "250,000 edges",
+    ),
+    "letters": (lambda: {"pattern": r"^\p{L}{1,300}$"}, "80,000 states"),
+    "a step": (lambda: {"type": "number", "multipleOf": 1e-300}, ""),
+    "a large step": (lambda: {"type": "integer", "multipleOf": 10**300}, "#"),
+    "a step that is none": (lambda: {"multipleOf": float("nan")}, "#/multipleOf: nan is no number of JSON"),
+    "a bound that is none": (lambda: {"minimum": float("inf")}, "#/minimum: inf is no number of JSON"),
+    "a bound of digits": (lambda: {"minimum": 10**5_000}, "#/minimum: a bound has an exponent beyond 400"),
+    "bounds that cross": (lambda: {"type": "integer", "minimum": 5, "maximum": 4}, "nothing satisfies"),
+    "a reference to itself": (lambda: {"$ref": "#"}, "refers to itself"),
+    "allOf of each other": (
+        lambda: {
+            "$ref": "#/$defs/a",
+            "$defs": {"a": {"allOf": [{"$ref": "#/$defs/b"}]}, "b": {"$ref": "#/$defs/a", "minimum": 1}},
+        },
+        "refers to itself",
+    ),
+    "a reference to nowhere": (lambda: {"$ref": "#/$defs/x"}, "leads to nothing"),
+    "a reference to a number": (lambda: {"$ref": "#/minimum", "minimum": 3}, "3 is no schema"),
+    "a reference of many digits": (
+        lambda: {"$ref": "#/allOf/" + "0" * 5_000, "allOf": [True]},
+        "leads to nothing",
+    ),
+    "a reference with escapes": (
+        lambda: {"$ref": "#/%24defs/a~1b%20~0", "$defs": {"a/b ~": {"type": "null"}}},
+        "",
+    ),
+    "every set of subschemas": (
+        lambda: {
+            "$ref": "#/$defs/0",
+            "$defs": {
+                str(k): {
+                    "properties": {
+                        "a": {"$ref": f"#/$defs/{(k + 1) % 14}"},
+                        "b": {"allOf": [{"$ref": f"#/$defs/{n % 14}"} for n in (k + 1, 3 * k + 2, 0)]},
+                    }
+                }
+                for k in range(14)
+            },
+        },
+        "more than 300,000 times",
+    ),
+    "oneOf of objects": (
+        lambda: {"oneOf": [{"properties": {f"a{k}": {"const": k}}, "required": [f"a{k}"]} for k in range(200)]},
+        "more than 300,000 times",
+    ),
+    "oneOf of objects with a tag": (
+        lambda: {
+            "oneOf": [
+                {"type": "object", "properties": {"kind": {"const": f"k{k}"}}, "required": ["kind"]}
+                for k in range(200)
+            ]
+        },
+        "",
+    ),
+    "patterns of properties": (
+        lambda: {"patternProperties": {f"^.{{{k}}}": {"minimum": k} for k in range(300)}},
+        "more than 64 ways",
+    ),
+    "different items": (
+        lambda: {"type": "array", "uniqueItems": True, "items": {"enum": list(range(64))}},
+        "more than 2,000 states",
+    ),
+    "a cycle of dicts": (cyclic, "deeper than 200 levels"),
+    "a doubled schema": (lambda: doubled(60), "more than 500,000 values"),
+    "an unknown keyword": (lambda: {"minLenght": 3}, "did you mean 'minLength'?"),
+    "a line in a keyword": (lambda: {"a\nb": 3}, r"#/a\nb: "),
+    "a line in a name": (lambda: {"properties": {"\x1b[31m\r\n": {"type": "x"}}}, r"\x1b[31m\r\n/type: 'x'"),
+    "names of all kinds": (
+        lambda: {"properties": {name: {} for name in ('"', "\n", "\0", "😀", "\\", "/~", "")}},
+        "",
+    ),
+    "half of a pair": (lambda: {"required": ["\ud800"]}, "half of a surrogate pair"),
+    "a key that is no text": (lambda: {"properties": {1: {}}}, "#/properties: 1 is no key of JSON"),
+    "bytes": (lambda: {"const": b"x"}, "#/const: b'x' is no JSON"),
+    "a set": (lambda: {"enum": {1}}, "#/enum: {1} is no JSON"),
+    "a decimal": (lambda: {"minimum": decimal.Decimal(1)}, "is no JSON"),
+    "no schema": (lambda: 3, "3 is no schema"),
+}
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_a_hostile_schema(name: str) -> None:
+    make, expected = SCHEMAS[name]
+    found = bounded(lambda: compile_schema(make()))
+    assert expected in found and bool(expected) == bool(found), found
+
+
+PATTERNS = {
+    "(a+)+$": "",
+    "^(a|b)*a(a|b){20}$": "states",
+    "(a{1000}){1000}": "more than 20,000 states",
+    "(.*a){25}": "",
+    ".{100000}": "more than 20,000 states",
+    r"[\s\S]{5000}": "",
+    r"(?=(.*a){5})(?=(.*b){5})(?=(.*c){5})(?=(.*d){5}).*": "",
+    "(" * 5_000 + "a" + ")" * 5_000: "200",
+    "a" * 100_000: "at most 20,000",
+    "(){1000000}": "more than 20,000 states",
+    r"(a)\1": "backreference",
+}
+
+
+@pytest.mark.parametrize("pattern", PATTERNS, ids=ascii)
+def test_a_hostile_pattern(pattern: str) -> None:
+    found = bounded(lambda: compile_regex(pattern))
+    assert PATTERNS[pattern] in found and bool(PATTERNS[pattern]) == bool(found), found
+
+
+GRAMMARS: dict[str, tuple[Make, str]] = {
+    "gbnf groups": (lambda: compile_gbnf("root ::= " + "(" * 10_000), "more than 50 deep"),
+    "gbnf repeats": (lambda: compile_gbnf('root ::= ((("a"{1000}){1000}){1000}){1000}'), "bytes or more"),
+    "gbnf ambiguity": (lambda: compile_gbnf('root ::= [ab]* "a" [ab]{18}'), "root: this part needs more than"),
+    "gbnf left recursion": (lambda: compile_gbnf('root ::= root root | "a"'), ""),
+    "gbnf of bytes": (lambda: compile_gbnf(b"root"), "give str"),  # type: ignore[arg-type]
+    "lark groups": (lambda: compile_lark("start: " + "(" * 10_000), "deep"),
+    "lark of nothing": (lambda: compile_lark(None), "give str"),  # type: ignore[arg-type]
+    "a pattern of bytes": (lambda: compile_regex(b"a"), "give str"),  # type: ignore[arg-type]
+    "choices": (lambda: compile_choices([str(k) for k in range(1_000_000)]), "at most 10,000"),
+    "long choices": (lambda: compile_choices(["x" * 10_000_000]), "at most 100,000"),
+    "choices of a number": (lambda: compile_choices(5), "give a list"),  # type: ignore[arg-type]
+    "a choice of digits": (lambda: compile_choices([10**5_000]), "choice 0"),  # type: ignore[list-item]
+}
+
+
+@pytest.mark.parametrize("name", GRAMMARS)
+def test_a_hostile_grammar(name: str) -> None:
+    make, expected = GRAMMARS[name]
+    found = bounded(make)
+    assert expected in found and bool(expected) == bool(found), found
+
+
+VALUES: list[Any] = [None, True, False, 0, -1, 1.5, "x", [], {}, [None], [{}], [[]], {"a": None}, {"a": 1}]
+VALUES += [{"a": []}, ["x", 1], {"x": ["a"]}, "", 10**30, [True]]
+PLACES: list[Callable[[str, Any], Any]] = [
+    lambda keyword, value: {keyword: value},
+    lambda keyword, value: {"not": {keyword: value}},
+    lambda keyword, value: {"oneOf": [{keyword: value}, {"type": "null"}]},
+    lambda keyword, value: {"type": "object", "properties": {"a": {keyword: value}}, "required": ["a"]},
+]
+
+
+@pytest.mark.parametrize("place", range(len(PLACES)))
+def test_every_keyword_with_values_of_every_type(place: int) -> None:
+    for keyword in sorted((*KNOWN, *REFUSED, "x-else", "else-x")):
+        for value in VALUES:
+            schema = PLACES[place](keyword, value)
+            checked(lambda: compile_schema(schema))  # noqa: B023
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_tools_with_values_of_every_type(format: str) -> None:
+    keywords = ("type", "properties", "required", "enum", "items", "minItems", "pattern", "format", "minLength")
+    for value in VALUES:
+        for tools in (value, [value], tool(value), tool({}, value)):
+            checked(lambda: compile_tools(tools, format))  # noqa: B023
+        for keyword in (*keywords, "anyOf", "allOf", "$ref", "const", "maxLength"):
+            for kind in ("string", "array", "object"):
+                part = {"type": kind, keyword: value}
+                checked(lambda: compile_tools(tool({"type": "object", "properties": {"a": part}}), format))  # noqa: B023
+            checked(lambda: compile_tools(tool({"type": "object", keyword: value}), format))  # noqa: B023
+
+
+def checked(make: Callable[[], Constraint]) -> Constraint | None:
+    try:
+        return make()
+    except ConstraintError as error:
+        assert str(error) and str(error).isprintable() and len(str(error)) <= 1_100
+        return None
+
+
+# Random inputs
+
+CHARACTERS = st.sampled_from(list('ab1"\\/\n\t \0é\u2028😀')) | st.characters(exclude_categories=["Cs"])
+TEXTS = st.text(CHARACTERS, max_size=4)
+NAMES = st.sampled_from(["a", "b", "c", 'q"', "é\n"])
+NUMBERS = st.sampled_from([0, 1, 2, 3, -1, 0.5, 0.01, 2.5, 10, 100, -7.25, 1e-7, 1e16, 10**20, 2**53 + 1])
+COUNTS = st.integers(0, 4)
+FORMATS_OF_TEXT = ["date-time", "date", "time", "uuid", "email", "ipv4", "ipv6", "uri"]
+SMALL = st.none() | st.booleans() | NUMBERS | TEXTS
+JSON = st.recursive(
+    SMALL, lambda v: st.lists(v, max_size=3) | st.dictionaries(NAMES, v, max_size=3), max_leaves=5
+)
+PIECES = st.sampled_from(
+    [
+        "a",
+        "b",
+        ".",
+        "[a-c]",
+        r"\d",
+        r"\w",
+        r"[^\W1]",
+        r"\s",
+        "é",
+        "^",
+        "$",
+        r"\b",
+        r"\p{Lu}",
+        "(?=a)",
+        "(?!b)",
+        "|",
+        "x",
+    ]
+)
+REGEXES = st.recursive(
+    PIECES,
+    lambda part: (
+        st.lists(part, min_size=1, max_size=4).map("".join)
+        | st.tuples(part, st.sampled_from(["*", "+", "?", "{2}", "{0,3}", "{2,}", "*?"])).map(
+            lambda p: f"(?:{p[0]}){p[1]}"
+        )
+        | part.map(lambda p: f"({p})")
+    ),
+    max_leaves=6,
+)
+
+
+def _schemas(part: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    some = st.lists(part, min_size=1, max_size=3)
+    named = st.dictionaries(NAMES, part, max_size=3)
+    types = st.sampled_from(["null", "boolean", "integer", "number", "string", "array", "object"])
+    optional: dict[str, st.SearchStrategy[Any]] = {
+        **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"), NUMBERS),
+        **dict.fromkeys(
+            ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"), COUNTS
+        ),
+        **dict.fromkeys(("items", "additionalProperties", "propertyNames", "if", "then", "else", "not"), part),
+        **dict.fromkeys(("prefixItems", "allOf", "anyOf", "oneOf"), some),
+        **dict.fromkeys(("properties", "dependentSchemas"), named),
+        "type": types | st.lists(types, max_size=3, unique=True),
+        "enum": st.lists(JSON, min_size=1, max_size=4),
+        "const": JSON,
+        "pattern": REGEXES,
+        "format": st.sampled_from(FORMATS_OF_TEXT),
+        "uniqueItems": st.booleans(),
+        "required": st.lists(NAMES, max_size=3),
+        "patternProperties": st.dictionaries(REGEXES, part, max_size=2),
+        "dependentRequired": st.dictionaries(NAMES, st.lists(NAMES, max_size=2), max_size=2),
+        "$ref": st.sampled_from(["#", "#/$defs/a", "#/$defs/b", "#/properties/a", "#/x"]),
+        "$defs": st.fixed_dictionaries({"a": part, "b": part}),
+    }
+    keywords = st.lists(st.sampled_from(sorted(optional)), min_size=1, max_size=4, unique=True)
+    valid = keywords.flatmap(lambda keys: st.fixed_dictionaries({key: optional[key] for key in keys}))
+    # Now and then a value of any type.
+    broken = st.tuples(valid, st.sampled_from(sorted(optional)), JSON).map(lambda t: {**t[0], t[1]: t[2]})
+    return valid | valid | valid | valid | broken
+
+
+SCHEMAS_AT_RANDOM = st.recursive(st.booleans() | st.just({}), _schemas, max_leaves=6)
+
+
+def walk(oracle: Oracle, rng: random.Random, most: int = 120) -> bytes | None:
+    """A random text that the constraint accepts; None: not ended in time."""
+    configurations, found = oracle.begin(), bytearray()
+    while len(found) < most:
+        if oracle.ends(configurations) and (len(found) > 60 or rng.random() < 0.3):
+            return bytes(found)
+        after = {byte: step for byte in _bytes(oracle, rng) if (step := oracle.step(configurations, byte))}
+        if not after:
+            return bytes(found) if oracle.ends(configurations) else None
+        byte = (
+            rng.choice([b for b in after if b in b'"]}'] or list(after))
+            if len(found) > 50
+            else rng.choice(list(after))
+        )
+        found.append(byte)
+        configurations = after[byte]
+    return None
+
+
+def _bytes(oracle: Oracle, rng: random.Random) -> list[int]:
+    """One byte of every class of bytes that are alike."""
+    classes: dict[int, list[int]] = {}
+    for byte, number in enumerate(oracle.class_of):
+        classes.setdefault(number, []).append(byte)
+    return [rng.choice(alike) for alike in classes.values()]
+
+
+def instance(text: bytes) -> tuple[Any, Any]:
+    """The value with binary floats, and with decimals."""
+    return json.loads(text), json.loads(text, parse_float=decimal.Decimal)
+
+
+def validates(schema: Any, value: Any) -> bool:
+    validator = jsonschema.Draft202012Validator
+    try:
+        return bool(validator(schema, format_checker=validator.FORMAT_CHECKER).is_valid(value))
+    except re.error:  # Python knows no \p{..}
+        return True
+
+
+def decimals(schema: Any) -> Any:
+    return json.loads(json.dumps(schema), parse_float=decimal.Decimal)
+
+
+QUIET = settings(
+    derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck), print_blob=False
+)
+MANY = int(os.environ.get("TINSMITH_EXAMPLES", "1"))  # times as many examples, for a long run by hand
+
+
+def many(count: int) -> settings:
+    return settings(QUIET, max_examples=count * MANY, derandomize=MANY == 1)
+
+
+@many(120)
+@given(SCHEMAS_AT_RANDOM, st.sampled_from(["compact", "spaced", "free"]), st.sampled_from(["schema", "free"]))
+def test_a_random_schema(schema: Any, spacing: Any, order: Any) -> None:
+    compiled = checked(lambda: compile_schema(schema, spacing=spacing, order=order))
+    if compiled is None:
+        return
+    oracle, rng = Oracle(compiled.data), random.Random(1)
+    for _ in range(4):
+        text = walk(oracle, rng)
+        if text is not None:
+            value, exact = instance(text)
+            assert validates(decimals(schema), exact) or validates(schema, value), text
+
+
+@many(150)
+@given(REGEXES | st.text(st.sampled_from("ab(|)*+?{},2[]^-$.\\dwpLu:=!<>é")))
+def test_a_random_pattern(pattern: str) -> None:
+    compiled = checked(lambda: compile_regex(pattern))
+    if compiled is None or r"\p" in pattern or r"\b" in pattern:
+        return
+    try:
+        expected = re.compile(pattern)
+    except re.error:
+        return
+    oracle, rng = Oracle(compiled.data), random.Random(1)
+    for _ in range(4):
+        text = walk(oracle, rng)
+        if text is not None:
+            assert expected.fullmatch(text.decode()), text
+
+
+WORDS = [
+    *(
+        "root",
+        "::=",
+        "start",
+        ":",
+        "a",
+        "b",
+        "|",
+        "(",
+        ")",
+        "*",
+        "+",
+        "?",
+        "{2}",
+        "{1,}",
+        '"x"',
+        '"\\n"',
+        "\n",
+        "#",
+    ),
+    *("[a-z]", "[^b]", ".", "~", "/x+/", "A", "B", "!", "<[5]>", "~2..3", "%ignore", "%json", "{}", "->", "_"),
+    *("%import", "common.INT"),
+]
+
+
+@many(150)
+@given(st.lists(st.sampled_from(WORDS), max_size=25), st.sampled_from(["root ::= ", "start: "]))
+def test_a_random_grammar(words: list[str], begins: str) -> None:
+    text = begins + " ".join(words)
+    for front in (compile_gbnf, compile_lark):
+        compiled = checked(lambda: front(text))  # noqa: B023
+        if compiled is not None:
+            Oracle(compiled.data)
+
+
+@many(60)
+@given(
+    st.dictionaries(NAMES, SCHEMAS_AT_RANDOM, max_size=3),
+    st.lists(NAMES, max_size=2),
+    st.sampled_from(list(FORMATS)),
+)
+def test_random_tools(properties: dict[str, Any], required: list[str], format: str) -> None:
+    parameters = {"type": "object", "properties": properties, "required": required}
+    compiled = checked(lambda: compile_tools(tool(parameters), format))
+    if compiled is None:
+        return
+    oracle, rng = Oracle(compiled.data), random.Random(1)
+    for _ in range(3):
+        text = walk(oracle, rng, 200)
+        if text is not None and format == "json":
+            assert validates(parameters, json.loads(text)["arguments"]), text
