@@ -13,7 +13,7 @@ from typing import Literal
 
 from tinsmith import _core
 from tinsmith.errors import UnsupportedError
-from tinsmith.models.layouts import to_float32
+from tinsmith.formats.weights import to_float32
 from tinsmith.spec import Tensor
 
 # In the order of TINI_ACT_*: what `gated` does to its gate. "gelu" is the form by tanh.

@@ -15,6 +15,7 @@ from tiny_models import tiny_spec
 
 from tinsmith import cli, models, runtime, targets
 from tinsmith.chat.turns import Turns
+from tinsmith.constraint import makers as compiled
 from tinsmith.data import readers
 from tinsmith.errors import TinsmithError
 from tinsmith.evaluate.answers import AnswerFile
@@ -22,7 +23,6 @@ from tinsmith.formats import imatrix, minisign, safetensors, tin
 from tinsmith.pipeline import constraint, recipe
 from tinsmith.pipeline import data as pipeline_data
 from tinsmith.pipeline import run as engine
-from tinsmith.runtime import constraints as compiled
 from tinsmith.search import sensitivity, text
 from tinsmith.train import adapter
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tinsmith import _core
+from tinsmith.constraint.makers import choices, regex
 from tinsmith.errors import InputError, RuntimeFault
 from tinsmith.runtime import Model, many
-from tinsmith.runtime.constraints import choices, regex
 
 TAKEN = "another generation of this model has taken its session"
 FIRST, OTHER = "the thing is in the", "zz"

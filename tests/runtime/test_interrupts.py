@@ -16,8 +16,8 @@ from tiny_models import tiny_spec
 import tinsmith
 from tinsmith import _core
 from tinsmith.compiler import build_image, build_tin, selftest
+from tinsmith.constraint.makers import regex
 from tinsmith.runtime import Model, many
-from tinsmith.runtime.constraints import regex
 
 LENGTH = 4000  # tokens: seconds of work for the scalar set
 PROMPT = [(7 * k * k + 3 * k) % 200 + 5 for k in range(LENGTH)]

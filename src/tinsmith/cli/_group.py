@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
-from tinsmith.cli import FAILED, FOLDER, entries, overview
 from tinsmith.cli._command import Verb
+from tinsmith.cli._verbs import FAILED, FOLDER, entries, overview
 from tinsmith.errors import InputError
 
 # auto_envvar_prefix: TINSMITH_<VERB>_<OPTION> of the environment is that option's default.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from click import shell_completion
 from click.shell_completion import BashComplete, add_completion_class
 
-from tinsmith.cli import COMPLETE, _group
+from tinsmith.cli import _group
+from tinsmith.cli._verbs import COMPLETE
 
 # bash's own lists, where completion has no order to keep; it adds folders, and a slash after them.
 _BASH = """\

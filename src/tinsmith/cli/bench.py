@@ -42,10 +42,10 @@ PARAMETERS = [
 def run(args: Args) -> int:
     from tinsmith import bench
     from tinsmith.system import progress
-    from tinsmith.system.machine import cores
+    from tinsmith.system.cores import processors
 
     options = bench.Options(
-        threads=_once(args.threads or sorted({1, cores()})),
+        threads=_once(args.threads or sorted({1, processors()})),
         prompt=args.prompt,
         generate=args.generate,
         depths=_once(args.depth),

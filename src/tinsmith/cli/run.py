@@ -129,20 +129,20 @@ def _answer(
 
 def _constraint(args: Args) -> Constraint | str | None:
     """What was asked for on the command line; "own": nothing was."""
-    from tinsmith.runtime import constraints
+    from tinsmith.constraint import makers
 
     if args.free:
         return None
     if args.regex is not None:
-        return constraints.regex(args.regex)
+        return makers.regex(args.regex)
     if args.choices is not None:
-        return constraints.choices(args.choices)
+        return makers.choices(args.choices)
     try:
         if args.schema is not None:
-            return constraints.schema(reading.read_json(args.schema, ConstraintError, unique=True))
+            return makers.schema(reading.read_json(args.schema, ConstraintError, unique=True))
         if args.grammar is not None:
-            kind = constraints.grammar_kind(args.grammar)
-            return constraints.grammar(reading.read_text(args.grammar), kind)
+            kind = makers.grammar_kind(args.grammar)
+            return makers.grammar(reading.read_text(args.grammar), kind)
     except ConstraintError as error:
         raise ConstraintError(f"{args.schema or args.grammar}: {error}") from None
     return "own"

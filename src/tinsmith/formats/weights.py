@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from tinsmith import _core
 from tinsmith.errors import UnsupportedError
+from tinsmith.spec import Tensor
 
 
 class WeightFormat(NamedTuple):
@@ -33,3 +34,11 @@ def packed_bytes(name: str, rows: int, inputs: int) -> int:
     kind = weight_format(name)
     stored = 1 if rows == 1 else -(-rows // _core.TILE) * _core.TILE
     return stored * (inputs // kind.block) * kind.bytes
+
+
+def to_float32(tensor: Tensor) -> Tensor:
+    """Exact; for small matrices that nothing may round."""
+    if tensor.format == "F32":
+        return tensor
+    data = _core.dequantize(tensor.format, tensor.data, tensor.rows, tensor.inputs)
+    return Tensor("F32", tensor.rows, tensor.inputs, data)

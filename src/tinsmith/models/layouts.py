@@ -10,7 +10,6 @@ import math
 import struct
 from collections.abc import Callable, Sequence
 
-from tinsmith import _core
 from tinsmith.spec import Tensor
 
 _BYTES = {"F32": 4, "F16": 2, "BF16": 2}
@@ -34,14 +33,6 @@ def minus_exp(tensor: Tensor) -> Tensor:
 def log_of_minus(tensor: Tensor) -> Tensor:
     """The inverse of minus_exp, but for rounding."""
     return _mapped(tensor, lambda x: math.log(-x))
-
-
-def to_float32(tensor: Tensor) -> Tensor:
-    """Exact; for small matrices that nothing may round."""
-    if tensor.format == "F32":
-        return tensor
-    data = _core.dequantize(tensor.format, tensor.data, tensor.rows, tensor.inputs)
-    return Tensor("F32", tensor.rows, tensor.inputs, data)
 
 
 def _mapped(tensor: Tensor, change: Callable[[float], float]) -> Tensor:

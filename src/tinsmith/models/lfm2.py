@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinsmith.errors import FormatError, UnsupportedError
-from tinsmith.models import decoder, layouts
+from tinsmith.formats.weights import to_float32
+from tinsmith.models import decoder
 from tinsmith.models.family import Fields, TensorName
 from tinsmith.spec import Hyper
 
@@ -167,7 +168,7 @@ def _convolution(h: Lfm2Hyper) -> list[TensorName]:
     conv = TensorName("conv", "conv.conv.weight", "shortconv.conv.weight", h.dim, h.taps)
     return [
         TensorName("in", "conv.in_proj.weight", "shortconv.in_proj.weight", 3 * h.dim, h.dim),
-        replace(conv, hf_shape=(h.dim, 1, h.taps), from_hf=layouts.to_float32),
+        replace(conv, hf_shape=(h.dim, 1, h.taps), from_hf=to_float32),
         TensorName("o", "conv.out_proj.weight", "shortconv.out_proj.weight", h.dim, h.dim),
     ]
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.formats.weights import to_float32
 from tinsmith.models import decoder, layouts
 from tinsmith.models.family import Change, Fields, TensorName
 from tinsmith.models.gemma2 import offset
@@ -264,7 +265,7 @@ def delta_tensors(h: Qwen35Hyper) -> list[TensorName]:
         rows(
             TensorName("z", "linear_attn.in_proj_z.weight", "attn_gate.weight", values, h.dim), 0, h.state_dim
         ),
-        _then(replace(rows(conv, 2 * keys, h.state_dim), hf_shape=(channels, 1, h.taps)), layouts.to_float32),
+        _then(replace(rows(conv, 2 * keys, h.state_dim), hf_shape=(channels, 1, h.taps)), to_float32),
         columns(TensorName("dt_bias", "linear_attn.dt_bias", "ssm_dt.bias", 1, h.value_heads), 1),
         _then(columns(rate, 1), layouts.minus_exp, layouts.log_of_minus),
         rows(TensorName("beta", "linear_attn.in_proj_b.weight", "ssm_beta.weight", h.value_heads, h.dim), 0, 1),

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith import _core, tasks
+from tinsmith.constraint import makers
 from tinsmith.errors import ConstraintError, DataError, FormatError, InputError, RuntimeFault
 from tinsmith.formats.tin import CONSTRAINT
 from tinsmith.pipeline.recipe import LABELS, SOURCES, Recipe
 from tinsmith.pipeline.recipe import Constraint as Table
-from tinsmith.runtime import constraints
 from tinsmith.system import files, reading
 
 if TYPE_CHECKING:
@@ -77,9 +77,9 @@ def seal(table: Table, folder: Path, labels: Sequence[str] = ()) -> Sealed:
         facts |= {"file": path.name, "sha256": hashlib.sha256(raw).hexdigest()}
         compiled = _compile_file(table, source, path, raw)
     elif source == "regex":
-        compiled = constraints.regex(value)
+        compiled = makers.regex(value)
     else:
-        compiled = constraints.choices(labels if value == LABELS else value)
+        compiled = makers.choices(labels if value == LABELS else value)
     facts |= {key: v for key, v in asdict(compiled).items() if key != "data"}
     if source in ("schema", "tools"):
         facts["spacing"] = table.spacing
@@ -93,9 +93,9 @@ def _compile_file(table: Table, source: str, path: Path, raw: bytes) -> Constrai
     value: Any = None if source == "grammar" else reading.json(text, path, ConstraintError, unique=True)
     try:
         if source == "grammar":
-            return constraints.grammar(text, constraints.grammar_kind(path))
+            return makers.grammar(text, makers.grammar_kind(path))
         if source == "tools":
-            return constraints.tools(value, table.format, spacing=table.spacing)
+            return makers.tools(value, table.format, spacing=table.spacing)
         from tinsmith.constraint.json_schema import compile_schema
 
         return compile_schema(value, spacing=table.spacing)

@@ -29,6 +29,7 @@ from tinsmith.errors import FormatError, InputError
 from tinsmith.pipeline import facts as json_facts
 from tinsmith.pipeline.recipe import Recipe
 from tinsmith.system import files, reading
+from tinsmith.system.machine import cpu
 from tinsmith.system.progress import Display, clock
 
 LOCK = ".tinsmith.lock"
@@ -302,19 +303,9 @@ def machine() -> dict[str, Any]:
     facts: dict[str, Any] = {
         "system": platform.system(),
         "architecture": platform.machine(),
-        "cpu": _cpu(),
+        "cpu": cpu(),
         "cores": os.cpu_count(),
     }
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         facts["memory"] = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return facts
-
-
-def _cpu() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

@@ -9,8 +9,8 @@ TYPE_CHECKING = False  # what type checkers take for typing's, whose import woul
 if TYPE_CHECKING:
     from tinsmith.chat.tool_formats import Call
     from tinsmith.constraint import Constraint
+    from tinsmith.constraint.makers import choices, grammar, regex, schema, tools
     from tinsmith.runtime.choosing import Choice
-    from tinsmith.runtime.constraints import choices, grammar, regex, schema, tools
     from tinsmith.runtime.generation import Completion
     from tinsmith.runtime.model import Model, ModelInfo
     from tinsmith.runtime.opening import load
@@ -22,12 +22,12 @@ _HOMES = {
     "Constraint": "compiler.constraint",
     "Model": "runtime.model",
     "ModelInfo": "runtime.model",
-    "choices": "runtime.constraints",
-    "grammar": "runtime.constraints",
+    "choices": "constraint.makers",
+    "grammar": "constraint.makers",
     "load": "runtime.opening",
-    "regex": "runtime.constraints",
-    "schema": "runtime.constraints",
-    "tools": "runtime.constraints",
+    "regex": "constraint.makers",
+    "schema": "constraint.makers",
+    "tools": "constraint.makers",
 }
 
 __all__ = [

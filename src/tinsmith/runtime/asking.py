@@ -13,7 +13,7 @@ from tinsmith.system import reading
 if TYPE_CHECKING:
     from tinsmith.constraint import Constraint
     from tinsmith.runtime.generation import Completion
-    from tinsmith.runtime.model import Model
+    from tinsmith.runtime.loaded import Loaded
 
 # A question to the model; a conversation; or token ids, taken as they are.
 Prompt = str | Sequence[Mapping[str, str]] | Sequence[int]
@@ -26,7 +26,7 @@ def conversation(prompt: Prompt) -> list[Mapping[str, str]]:
     return list(cast("Sequence[Mapping[str, str]]", prompt))
 
 
-def tokens_of(model: Model, prompt: Prompt) -> list[int]:
+def tokens_of(model: Loaded, prompt: Prompt) -> list[int]:
     """The prompt in tokens. A text is asked as a user's message; where the model can't chat, it is continued.
     What is answered under a constraint leaves no room for thoughts: a switch for thinking is off."""
     if isinstance(prompt, str):
@@ -37,12 +37,12 @@ def tokens_of(model: Model, prompt: Prompt) -> list[int]:
     return model.render(conversation(prompt), thinking=direct(model))
 
 
-def direct(model: Model) -> bool | None:
+def direct(model: Loaded) -> bool | None:
     """The switch for thinking, off; None where the template has none."""
     return None if model.templates.direct is None else False
 
 
-def check_room(model: Model, thinking: bool | None, constraint: Constraint | str | None) -> None:
+def check_room(model: Loaded, thinking: bool | None, constraint: Constraint | str | None) -> None:
     """Raises InputError for thinking under a constraint, which says what the whole answer may be."""
     if thinking and (model.constraint if constraint == "own" else constraint) is not None:
         raise InputError(
@@ -62,7 +62,7 @@ def finished(answer: Completion) -> None:
 
 
 def json_answer(
-    model: Model, prompt: Prompt, schema: Any, constraint: Constraint, options: dict[str, Any]
+    model: Loaded, prompt: Prompt, schema: Any, constraint: Constraint, options: dict[str, Any]
 ) -> Any:
     """Model.json."""
     answer = model.generate(tokens_of(model, prompt), constraint=constraint, **options)

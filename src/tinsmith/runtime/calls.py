@@ -9,24 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith.chat.tool_formats import Call, Tool, ToolFormat, by_name, read_tools
 from tinsmith.constraint import Constraint
-from tinsmith.constraint.functions import arguments_of, tool_of
+from tinsmith.constraint.functions import arguments_of
+from tinsmith.constraint.makers import declared
 from tinsmith.constraint.tools import compile_tools
-from tinsmith.errors import ConstraintError, InputError
+from tinsmith.errors import InputError
 from tinsmith.runtime.asking import Prompt, conversation, direct, finished, tokens_of
 
 if TYPE_CHECKING:
     from tinsmith.runtime.generation import Completion
-    from tinsmith.runtime.model import Model
+    from tinsmith.runtime.loaded import Loaded
 
 AnyTool = Mapping[str, Any] | Callable[..., Any]
 Made = tuple[ToolFormat, list[Tool], Constraint]
-
-
-def declared(tools: Any) -> Sequence[Mapping[str, Any]]:
-    """A sequence of tools as dicts, functions among them in OpenAI's shape."""
-    if isinstance(tools, Mapping | str) or not isinstance(tools, Sequence):
-        raise ConstraintError("#: tools must be a list of tools; put a single one in a list")
-    return [tool if isinstance(tool, Mapping) or not callable(tool) else tool_of(tool) for tool in tools]
 
 
 @dataclass(frozen=True)
@@ -39,7 +33,7 @@ class Toolbox:
     constraint: Constraint
 
 
-def toolbox(model: Model, tools: Sequence[AnyTool], format: str | None, parallel: bool, none: bool) -> Toolbox:
+def toolbox(model: Loaded, tools: Sequence[AnyTool], format: str | None, parallel: bool, none: bool) -> Toolbox:
     """Made once for the same tools and options."""
     dicts = declared(tools)
     name = format or model.tool_format
@@ -59,13 +53,13 @@ def toolbox(model: Model, tools: Sequence[AnyTool], format: str | None, parallel
     return Toolbox(made[0], made[1], functions, made[2])
 
 
-def control_token(model: Model, text: str) -> int | None:
+def control_token(model: Loaded, text: str) -> int | None:
     """The id of the control token of this text."""
     found = model.tokenize(text, special=True)
     return found[0] if len(found) == 1 and model.core.token(found[0])[1] else None
 
 
-def prompt_of(model: Model, prompt: Prompt, box: Toolbox, show: bool | None = None) -> list[int]:
+def prompt_of(model: Loaded, prompt: Prompt, box: Toolbox, show: bool | None = None) -> list[int]:
     """The prompt in tokens, with the tools told in it. show: as Model.call."""
     if show is None:
         # A model with tools of its own was trained to know them.
@@ -86,7 +80,7 @@ def prompt_of(model: Model, prompt: Prompt, box: Toolbox, show: bool | None = No
 
 
 def call(
-    model: Model,
+    model: Loaded,
     prompt: Prompt,
     tools: Sequence[AnyTool],
     *,
@@ -110,7 +104,7 @@ def call(
     return calls
 
 
-def read_calls(model: Model, answer: Completion, box: Toolbox) -> list[Call]:
+def read_calls(model: Loaded, answer: Completion, box: Toolbox) -> list[Call]:
     """The calls of an answer under the box's constraint. InputError where it could not come to an end."""
     finished(answer)
     return box.format.parse(model.detokenize(answer.token_ids, special=True), box.tools)

@@ -12,7 +12,7 @@ from tinsmith.errors import InputError
 from tinsmith.runtime.asking import Prompt, conversation, tokens_of
 
 if TYPE_CHECKING:
-    from tinsmith.runtime.model import Model
+    from tinsmith.runtime.loaded import Loaded
 
 # What stands for a question without content; Zhao et al. (2021) average over these three.
 CONTENT_FREE = ("N/A", "", "[MASK]")
@@ -26,7 +26,7 @@ class Choice:
     probabilities: dict[str, float]
 
 
-def choose(model: Model, prompt: Prompt, options: Sequence[str], calibrate: bool | Sequence[Prompt]) -> Choice:
+def choose(model: Loaded, prompt: Prompt, options: Sequence[str], calibrate: bool | Sequence[Prompt]) -> Choice:
     """Model.choose."""
     if isinstance(options, str) or len(options) < 2:
         raise InputError("give at least two options to choose from")
@@ -62,7 +62,7 @@ def _normalized(scores: Sequence[float]) -> list[float]:
     return [weight / sum(weights) for weight in weights]
 
 
-def scored(model: Model, prompt: Sequence[int], options: Sequence[str]) -> list[float]:
+def scored(model: Loaded, prompt: Sequence[int], options: Sequence[str]) -> list[float]:
     """The log-probability of each option with the end behind it, as the answer to the prompt."""
     if not prompt:
         raise InputError("the prompt is empty; give at least one token")

@@ -17,7 +17,7 @@ from tinsmith.runtime.sessions import TAKEN, Sessions
 
 if TYPE_CHECKING:
     from tinsmith.constraint import Constraint
-    from tinsmith.runtime.constraints import Pool
+    from tinsmith.runtime.constraint_pool import Pool
 
 Finish = Literal["stop", "length", "context", "constraint"]
 
@@ -251,7 +251,7 @@ class Generation:
 
     def _held(self) -> AbstractContextManager[None]:
         """The constraint on the session; a healed prompt needs one in any case."""
-        from tinsmith.runtime.constraints import anything
+        from tinsmith.constraint.makers import anything
 
         constraint = self._constraint or (anything() if self._heal else None)
         return self._constraints.lend(self._lease, constraint) if self._constraints else nullcontext()

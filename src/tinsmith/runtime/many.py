@@ -16,7 +16,7 @@ from tinsmith.runtime.sessions import Lease
 
 if TYPE_CHECKING:
     from tinsmith.constraint import Constraint
-    from tinsmith.runtime.model import Model
+    from tinsmith.runtime.loaded import Loaded
 
 # A shorter common prefix is not worth a session that holds it.
 WORTH_SHARING = 16
@@ -33,7 +33,7 @@ class _Place:
 
 
 def generate_many(
-    model: Model,
+    model: Loaded,
     prompts: Sequence[Sequence[int]],
     concurrency: int,
     max_tokens: int,
@@ -102,7 +102,7 @@ def generate_many(
         return [found[k] for k in range(len(prompts))]
 
 
-def _common_prefix(model: Model, prompts: Sequence[Sequence[int]], context: int) -> _core.Session | None:
+def _common_prefix(model: Loaded, prompts: Sequence[Sequence[int]], context: int) -> _core.Session | None:
     """A session that has computed what all prompts begin with, where that is worth it."""
     first = prompts[0]
     length = min((shared(first, prompt) for prompt in prompts[1:]), default=0)

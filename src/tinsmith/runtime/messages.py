@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinsmith.chat.tool_formats import Call, by_name
 from tinsmith.chat.turns import CLOSING, OPENING
 from tinsmith.errors import InputError
 from tinsmith.system import reading
 
-if TYPE_CHECKING:
-    from tinsmith.runtime.model import Model
-
 Message = Mapping[str, Any]
 
 
-def written(model: Model, messages: Sequence[Message]) -> list[Message]:
-    """The messages with their calls and thoughts in the content, as the model itself writes them."""
-    return [_written(model, message, number) for number, message in enumerate(messages, 1)]
+def written(messages: Sequence[Message], tool_format: str) -> list[Message]:
+    """The messages with their calls and thoughts in the content, as the model itself writes
+    them. tool_format: its name."""
+    return [_written(message, number, tool_format) for number, message in enumerate(messages, 1)]
 
 
-def _written(model: Model, message: Message, number: int) -> Message:
+def _written(message: Message, number: int, tool_format: str) -> Message:
     calls, thoughts = message.get("tool_calls"), message.get("reasoning_content")
     if not calls and thoughts is None:
         return message
@@ -29,7 +27,7 @@ def _written(model: Model, message: Message, number: int) -> Message:
         raise InputError(f"message {number}: only the assistant's has tool_calls and reasoning_content")
     content = message.get("content") or ""
     if calls:
-        format = by_name(model.tool_format)
+        format = by_name(tool_format)
         content = format.turn(content, [_call(call, number) for call in calls])
     if thoughts is not None:
         content = f"{OPENING}\n{thoughts}\n{CLOSING}\n\n{content}"

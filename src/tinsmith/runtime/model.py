@@ -2,289 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tinsmith import _core
-from tinsmith.chat.turns import ROLES, Turns, TurnTable
-from tinsmith.checks import token_ids, whole
-from tinsmith.errors import InputError, UnsupportedError
-from tinsmith.formats.tin import Tin
-from tinsmith.runtime.constraints import Own, Pool, of_tin
-from tinsmith.runtime.generation import Completion, Generation, Sampling
-from tinsmith.runtime.sessions import Sessions
-from tinsmith.system.cores import usable_cores
+from tinsmith.runtime.generation import Completion, Sampling
+from tinsmith.runtime.loaded import Loaded, Message, ModelInfo, Own
 
 if TYPE_CHECKING:
     from tinsmith.chat.tool_formats import Call
     from tinsmith.constraint import Constraint
     from tinsmith.runtime.asking import Prompt
-    from tinsmith.runtime.calls import AnyTool, Made
+    from tinsmith.runtime.calls import AnyTool
     from tinsmith.runtime.choosing import Choice
-    from tinsmith.runtime.engine import Engine
-    from tinsmith.spec import Buffer
 
-Message = Mapping[str, Any]
-
-# Recurrent states that a conversation keeps beside its newest: where its prompt ended, and what others share.
-CHECKPOINTS = 2
+__all__ = ["Model", "ModelInfo"]
 
 
-@dataclass(frozen=True)
-class ModelInfo:
-    """context: most tokens of a conversation. bytes: of weights. formats: the number of tensors in each.
-    backend: what computes; isa is of our own code, whatever that is."""
-
-    name: str
-    family: str
-    parameters: int
-    vocab: int
-    context: int
-    bytes: int
-    formats: dict[str, int]
-    isa: str
-    threads: int
-    backend: str = "native"
-
-
-class Model:
+class Model(Loaded):
     """A loaded model. Made by `tinsmith.load`. One generation at a time: a stream that is read on after another
     generation took its session raises InputError, and a thread of its own loads its own."""
-
-    def __init__(
-        self,
-        core: _core.Model,
-        image: Buffer,
-        threads: int | None,
-        *,
-        kv_type: int = _core.KV_F16,
-        conversations: int = 4,
-        engine: Engine | None = None,
-    ) -> None:
-        """engine: what computes the logits in place of the core; it remembers one conversation."""
-        self.core = core
-        self.tin = Tin(image)
-        self.threads = threads or usable_cores()
-        self.kv_type = kv_type
-        self.engine = engine
-        self._sessions = Sessions(
-            core.info()["context"],
-            lambda context: self._new_session(context, checkpoints=CHECKPOINTS),
-            conversations if engine is None else 1,
-        )
-        self.constraints = Pool(core)
-        self._compiled: dict[Any, Constraint] = {}
-        self.toolboxes: dict[str, Made] = {}  # tools made ready, by themselves and their options
-
-    @cached_property
-    def info(self) -> ModelInfo:
-        """What the model is, and how it runs here."""
-        core, manifest = self.core.info(), self.tin.facts("family", "parameters", "tensors")
-        return ModelInfo(
-            name=str(manifest.get("name") or manifest.get("general", {}).get("name", "")),
-            family=manifest["family"],
-            parameters=manifest["parameters"],
-            vocab=core["vocab"],
-            context=core["context"],
-            bytes=manifest.get("weight_bytes", core["weight_bytes"]),
-            formats=manifest["tensors"],
-            isa=core["isa"],
-            threads=self.threads,
-            backend=manifest.get("backend", "native"),
-        )
-
-    def tokenize(self, text: str | bytes, *, special: bool = False, bos: bool = False) -> list[int]:
-        """Token ids of a text. special: control tokens written in it are taken as such; leave it off for text
-        from outside. bos: begin with the beginning-of-sequence token, when the model has one."""
-        flags = (_core.TEXT_SPECIAL if special else 0) | (_core.TEXT_BOS if bos else 0)
-        return self.core.tokenize(
-            text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text, flags
-        )
-
-    def detokenize(self, ids: Sequence[int], *, special: bool = False) -> str:
-        """The text of tokens, bytes that are not UTF-8 replaced. special: with the text of control tokens."""
-        pieces = map(self.core.token, token_ids(ids, self._vocab, "the text"))
-        text = b"".join(data for data, control, _ in pieces if special or not control)
-        return text.decode("utf-8", "replace")
-
-    def token_bytes(self, token: int) -> bytes:
-        """The bytes of one token, which may end inside a character."""
-        return self.core.token(*token_ids([token], self._vocab, "the text"))[0]
-
-    def logits(self, tokens: Sequence[int], *, chunk: int | None = None) -> memoryview[float]:
-        """Logits of every position: a float32 buffer of shape (tokens, vocab); numpy.asarray takes it as it is.
-
-        chunk: tokens computed at once, which changes no bit. Raises InputError for tokens that are not in the
-        vocabulary, RuntimeFault for more than the context holds.
-        """
-        tokens = token_ids(tokens, self._vocab)
-        if not tokens:
-            raise InputError("no tokens; logits need at least one")
-        if chunk is not None:
-            chunk = whole("chunk", chunk, 1)
-        info = self.core.info()
-        session = self._new_session(min(len(tokens), info["context"]), min(chunk or self._chunk, len(tokens)))
-        session.append(tokens)
-        session.want_logits(0)
-        rows = bytearray()
-        while session.step() == _core.STEP_LOGITS:
-            rows += session.logits()[1]
-        return memoryview(rows).cast("f", (len(tokens), info["vocab"]))
-
-    @cached_property
-    def _vocab(self) -> int:
-        return int(self.core.info()["vocab"])
-
-    @property
-    def _chunk(self) -> int:
-        found: int = self.core.info()["chunk"] if self.engine is None else self.engine.chunk
-        return found
-
-    def _new_session(self, context: int, chunk: int | None = None, checkpoints: int = 0) -> _core.Session:
-        """A session that can give the logits of a whole chunk at once."""
-        size = chunk or self._chunk
-        return _core.Session(
-            self.core,
-            context=context,
-            chunk=size,
-            logit_rows=size,
-            threads=self.threads if self.engine is None else 1,
-            kv_type=self.kv_type,
-            checkpoints=checkpoints,
-            compute=None if self.engine is None else self.engine.logits,
-        )
-
-    @cached_property
-    def templates(self) -> Turns:
-        """The chat template as texts. Raises UnsupportedError with the reason when it could not be compiled."""
-        self._check_template()
-        return Turns.from_json(self.tin.entry("template.json"))
-
-    @property
-    def turns(self) -> TurnTable:
-        """The chat template as it is where nothing is said of thinking."""
-        return self.templates.default
-
-    @property
-    def can_chat(self) -> bool:
-        """Whether the file has a chat template."""
-        return "turns.bin" in self.tin.names
-
-    @cached_property
-    def constraint(self) -> Constraint | None:
-        """What the file says that its answers may be; None where it leaves them free."""
-        return of_tin(self.tin)
-
-    @cached_property
-    def tool_format(self) -> str:
-        """The name of the format in which the model was trained to call tools."""
-        facts = self.tin.manifest.get("constraint", {})
-        return str(facts.get("format") or self.tin.manifest.get("tools", "json"))
-
-    @cached_property
-    def end_token(self) -> int:
-        """What an answer ends with: the token that the chat template writes, else the first that ends one."""
-        count: int = self.core.info()["vocab"]
-        ending = self.tokenize(self.turns.ending["assistant"], special=True) if self.can_chat else []
-        found: int | None = next(
-            (token for token in (*ending, *range(count)) if self.core.token(token)[2]), None
-        )
-        if found is None:
-            raise UnsupportedError("this model's vocabulary has no token that ends an answer")
-        return found
-
-    def open_session(self, prompt: Sequence[int], room: int) -> _core.Session:
-        """A session with the prompt queued behind what is known of it; valid until the next generation."""
-        return self._sessions.open(prompt, room).session
-
-    def render(
-        self, messages: Sequence[Message], *, generate: bool = True, thinking: bool | None = None
-    ) -> list[int]:
-        """A conversation as the model was trained to see it, in tokens. generate: with the answer's opening.
-        thinking: as `chat`.
-
-        The tokens are those of the rendered text as a whole, but that contents can't smuggle in control tokens:
-        what a message says is text.
-        """
-        from tinsmith.runtime.messages import written
-
-        table, said = self.templates.table(thinking), written(self, messages)
-        table.check(said, generate)
-        turns = [(ROLES.index(turn["role"]), turn["content"].encode("utf-8", "surrogatepass")) for turn in said]
-        switch = 0 if thinking is None else _core.CHAT_THINK if thinking else _core.CHAT_DIRECT
-        return self.core.chat(turns, switch | (_core.CHAT_ANSWER if generate else 0))
-
-    def _check_template(self) -> None:
-        if not self.can_chat:
-            reason = self.tin.manifest.get("template_refused", "the file has no chat template")
-            raise UnsupportedError(f"this model can't chat: {reason}; use raw prompts")
-
-    def generate(
-        self,
-        prompt: str | Sequence[int],
-        *,
-        max_tokens: int = 256,
-        temperature: float = 0.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        min_p: float = 0.0,
-        repetition_penalty: float = 1.0,
-        seed: int = 0,
-        lookup: int = 4,
-        stop: Sequence[str] = (),
-        draft: Sequence[int] | None = None,
-        constraint: Constraint | Own | None = "own",
-        heal: bool = False,
-    ) -> Completion:
-        """Continues a prompt: text, or token ids.
-
-        What the prompt shares with earlier ones is not computed again, which changes no bit. lookup: most
-        tokens to guess at once from what stands earlier in the conversation; changes no token. draft: tokens
-        that the answer may be (temperature 0 only). They are checked many at once: the answer is that of plain
-        decoding, at the cost of a prompt where the draft is right. constraint: what the answer may be, from
-        tinsmith.schema, tools, grammar, regex or choices; "own": what the file says, None: anything. heal: the
-        prompt's last tokens may be the beginning of longer ones, as a text cut within a word has them; they are
-        chosen anew, and the text stays. Not for token ids.
-        """
-        sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, seed, lookup)
-        if draft is not None:
-            draft = token_ids(draft, self._vocab, "the draft")
-        run = self._generation(prompt, max_tokens, sampling, stop, draft, constraint, heal)
-        for _ in run.pieces():
-            pass
-        return run.completion()
-
-    def stream(self, prompt: str | Sequence[int], **options: Any) -> Iterator[str]:
-        """As `generate`, without draft: yields the text piece by piece, never half a character."""
-        max_tokens, stop = options.pop("max_tokens", 256), options.pop("stop", ())
-        constraint, heal = options.pop("constraint", "own"), options.pop("heal", False)
-        sampling = Sampling(**{"lookup": 4, **options})
-        yield from self._generation(prompt, max_tokens, sampling, stop, None, constraint, heal).pieces()
-
-    def _generation(
-        self,
-        prompt: str | Sequence[int],
-        max_tokens: int,
-        sampling: Sampling,
-        stop: Sequence[str],
-        draft: Sequence[int] | None,
-        constraint: Constraint | Own | None,
-        heal: bool,
-    ) -> Generation:
-        if self.engine is not None and not self.engine.rewinds:
-            sampling = replace(sampling, lookup=0)  # a wrong guess would cost the whole conversation
-        if heal and not isinstance(prompt, str):
-            raise InputError("only a prompt given as text can be healed: token ids stand as they are")
-        tokens = self._tokens(prompt)
-        held = self._constraint(constraint)
-        return Generation(
-            self.core, self._sessions, tokens, max_tokens, sampling, stop, draft, self.constraints, held, heal
-        )
-
-    def _constraint(self, given: Constraint | Own | None) -> Constraint | None:
-        return self.constraint if given == "own" else given
 
     def generate_many(
         self,
@@ -337,12 +74,12 @@ class Model:
         is wanted. None: the file's own constraint where it is one of JSON, else any JSON. options: as
         `generate`. Raises ConstraintError for what can't be enforced, InputError where the answer did not end.
         """
-        from tinsmith.runtime import constraints
+        from tinsmith.constraint import makers
         from tinsmith.runtime.asking import json_answer
 
         own = self.constraint
         if schema is not None or own is None:
-            own = self._made("schema", True if schema is None else schema, constraints.schema)
+            own = self._made("schema", True if schema is None else schema, makers.schema)
         return json_answer(self, prompt, schema, own, options)
 
     def _made(self, kind: str, what: Any, make: Callable[[Any], Constraint]) -> Constraint:
@@ -406,12 +143,3 @@ class Model:
             show=show,
             options=options,
         )
-
-    def _tokens(self, prompt: str | Sequence[int]) -> list[int]:
-        if isinstance(prompt, str):
-            tokens = self.tokenize(prompt, special=True, bos=True)
-        else:
-            tokens = token_ids(prompt, self._vocab)
-        if not tokens:
-            raise InputError("the prompt is empty; give at least one token")
-        return tokens

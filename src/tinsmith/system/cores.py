@@ -22,6 +22,11 @@ def usable_cores(system: str = "/sys") -> int:
     return max(1, min(len(cores), _quota(f"{system}/fs/cgroup") or len(cores)))
 
 
+def processors() -> int:
+    """Hardware threads that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _quota(folder: str) -> int:
     """Whole processors that this control group may use, rounded up; 0 for no bound."""
     limit = _read(f"{folder}/cpu.max").split()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mmap
-import os
 import platform
 import threading
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tinsmith import _core
+from tinsmith.system.cores import processors
 
 # Far more than any cache, so that every pass comes from memory.
 _BYTES = 512 << 20
@@ -68,15 +68,11 @@ def _at_once(threads: int, work: Callable[[int], T]) -> list[T]:
 
 
 def describe() -> dict[str, Any]:
-    return {"cpu": _cpu(), "cores": cores(), "system": f"{platform.system()} {platform.machine()}"}
+    return {"cpu": cpu(), "cores": processors(), "system": f"{platform.system()} {platform.machine()}"}
 
 
-def cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _cpu() -> str:
+def cpu() -> str:
+    """The processor's name, as far as the system tells it."""
     information = Path("/proc/cpuinfo")
     if information.exists():
         for line in information.read_text("utf-8", "replace").splitlines():

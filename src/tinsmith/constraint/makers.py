@@ -1,25 +1,18 @@
-"""What an answer may be: made from a schema, tools, a grammar, an expression or a list, and held ready for a
-model."""
+"""What an answer may be: made from a schema, tools, a grammar, an expression or a list, or out of a file."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tinsmith import _core
 from tinsmith.errors import ConstraintError, FormatError
 from tinsmith.formats.tin import CONSTRAINT, Tin
 from tinsmith.system import reading
 
 if TYPE_CHECKING:
     from tinsmith.constraint import Constraint, Spacing
-    from tinsmith.runtime.sessions import Lease
-
-Own = Literal["own"]  # the constraint that the model's file carries
-_MOST_IDLE = 16
 
 
 def schema(
@@ -65,9 +58,17 @@ def tools(
     format.
     """
     from tinsmith.constraint.tools import compile_tools
-    from tinsmith.runtime.calls import declared
 
     return compile_tools(declared(what), format, parallel=parallel, none=none, spacing=spacing, control=control)
+
+
+def declared(tools: Any) -> Sequence[Mapping[str, Any]]:
+    """A sequence of tools as dicts, functions among them in OpenAI's shape."""
+    if isinstance(tools, Mapping | str) or not isinstance(tools, Sequence):
+        raise ConstraintError("#: tools must be a list of tools; put a single one in a list")
+    from tinsmith.constraint.functions import tool_of
+
+    return [tool if isinstance(tool, Mapping) or not callable(tool) else tool_of(tool) for tool in tools]
 
 
 def grammar(text: str, kind: Literal["gbnf", "lark"] = "gbnf") -> Constraint:
@@ -124,34 +125,3 @@ def of_tin(tin: Tin) -> Constraint | None:
         return Constraint.of_bytes(kind, bytes(tin.entry(CONSTRAINT)))
     except FormatError as error:
         raise FormatError(f"{CONSTRAINT}: {error}") from None
-
-
-class Pool:
-    """A model's constraints, checked and with the masks that they have seen so far. One generation has one at a
-    time."""
-
-    def __init__(self, model: _core.Model) -> None:
-        self._model = model
-        self._idle: list[tuple[bytes, _core.Constraint]] = []  # used last at the end
-
-    @contextmanager
-    def lend(self, lease: Lease, constraint: Constraint | None) -> Iterator[None]:
-        """The session's generations are held to the constraint meanwhile, or until another has the session."""
-        if constraint is None:
-            yield
-            return
-        held = self._take(constraint.data)
-        lease.constrain(held)
-        try:
-            yield
-        finally:
-            lease.constrain(None)
-            self._idle.append((constraint.data, held))
-            del self._idle[:-_MOST_IDLE]
-
-    def _take(self, data: bytes) -> _core.Constraint:
-        for entry in self._idle:
-            if entry[0] == data:
-                self._idle.remove(entry)
-                return entry[1]
-        return _core.Constraint(self._model, data)

@@ -1,0 +1,46 @@
+"""A model's constraints, held ready."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from tinsmith import _core
+
+if TYPE_CHECKING:
+    from tinsmith.constraint import Constraint
+    from tinsmith.runtime.sessions import Lease
+
+_MOST_IDLE = 16
+
+
+class Pool:
+    """A model's constraints, checked and with the masks that they have seen so far. One generation has one at a
+    time."""
+
+    def __init__(self, model: _core.Model) -> None:
+        self._model = model
+        self._idle: list[tuple[bytes, _core.Constraint]] = []  # used last at the end
+
+    @contextmanager
+    def lend(self, lease: Lease, constraint: Constraint | None) -> Iterator[None]:
+        """The session's generations are held to the constraint meanwhile, or until another has the session."""
+        if constraint is None:
+            yield
+            return
+        held = self._take(constraint.data)
+        lease.constrain(held)
+        try:
+            yield
+        finally:
+            lease.constrain(None)
+            self._idle.append((constraint.data, held))
+            del self._idle[:-_MOST_IDLE]
+
+    def _take(self, data: bytes) -> _core.Constraint:
+        for entry in self._idle:
+            if entry[0] == data:
+                self._idle.remove(entry)
+                return entry[1]
+        return _core.Constraint(self._model, data)
