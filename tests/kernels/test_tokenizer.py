@@ -248,7 +248,7 @@ def test_a_damaged_file_is_named(core: ctypes.CDLL, small: Tokenizer) -> None:
     first_special = struct.unpack_from("<4I", data, specials_at)
     damaged = {
         "does not begin as one": words(data, 0, 0),
-        "has version 3; this runtime reads 2": words(data, 4, 3),
+        "was written by version 3; this runtime reads 2; take a newer runtime": words(data, 4, 3),
         "wants model 3": words(data, 8, 3),
         "count out of range": words(data, 16, 0),
         "no powers of two": words(data, 24, merge_slots - 1),

@@ -58,6 +58,12 @@ tin_status tini_fail(tin_error *error, tin_status status, const char *format, ..
     return status;
 }
 
+tin_status tini_other_version(tin_error *error, const char *what, uint32_t version, uint32_t reads,
+                              const char *again) {
+    return tini_fail(error, TIN_ERR_VERSION, "%s was written by version %u; this runtime reads %u; %s", what,
+                     version, reads, version > reads ? "take a newer runtime" : again);
+}
+
 const char *tin_status_name(tin_status status) {
 #define TIN_ERROR_NAME(name, value, meaning) \
     if (status == TIN_ERR_##name)            \

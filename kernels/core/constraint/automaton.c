@@ -14,8 +14,8 @@ static tin_status check_constraint_header(const tini_constraint_header *h, size_
     if (size < sizeof *h || h->magic != TINI_CONSTRAINT_MAGIC)
         return tini_fail(error, TIN_ERR_FORMAT, "the constraint does not begin as one");
     if (h->version != TINI_CONSTRAINT_VERSION)
-        return tini_fail(error, TIN_ERR_VERSION, "the constraint has version %u; this runtime reads %u",
-                         h->version, TINI_CONSTRAINT_VERSION);
+        return tini_other_version(error, "the constraint", h->version, TINI_CONSTRAINT_VERSION,
+                                  TINI_BUILD_AGAIN);
     if (!h->states || h->states > MOST_STATES || !h->classes || h->classes > 256 || h->calls > MOST_CALLS ||
         h->start >= h->states)
         return tini_fail(error, TIN_ERR_FORMAT, "the constraint has a count out of range");

@@ -108,8 +108,7 @@ tin_status tini_trie_open(tini_trie *view, const uint8_t *data, size_t size, tin
     if ((uintptr_t)data % sizeof(uint32_t) || size < sizeof *h || h->magic != TINI_TRIE_MAGIC)
         return tini_fail(error, TIN_ERR_FORMAT, "trie.bin does not begin as one");
     if (h->version != TINI_TRIE_VERSION)
-        return tini_fail(error, TIN_ERR_VERSION, "trie.bin has version %u; this runtime reads %u", h->version,
-                         TINI_TRIE_VERSION);
+        return tini_other_version(error, "trie.bin", h->version, TINI_TRIE_VERSION, TINI_BUILD_AGAIN);
     uint64_t want = sizeof *h + 257 * sizeof(uint32_t) + (sizeof(tini_trie_node) + 1) * (uint64_t)h->nodes +
                     sizeof(tini_trie_alias) * (uint64_t)h->aliases;
     if (want != size || h->nodes > TINI_TRIE_MAX_NODES)

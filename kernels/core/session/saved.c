@@ -114,8 +114,8 @@ static tin_status check_saved(const tin_session *s, const saved_header *h, const
     if (memcmp(h->magic, SAVED_MAGIC, sizeof h->magic))
         return tini_fail(error, TIN_ERR_FORMAT, "these bytes are not a saved session");
     if (h->version != SAVED_VERSION)
-        return tini_fail(error, TIN_ERR_VERSION, "a saved session of version %u; this runtime reads version %u",
-                         h->version, (uint32_t)SAVED_VERSION);
+        return tini_other_version(error, "the saved session", h->version, SAVED_VERSION,
+                                  "append its tokens to a new session");
     if (h->fingerprint != tini_zip_fingerprint(&s->model->zip))
         return tini_fail(error, TIN_ERR_ARGUMENT, "the session was saved with another model");
     if (h->kv_type != s->options.kv_type)

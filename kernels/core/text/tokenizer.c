@@ -38,8 +38,7 @@ static tin_status check_tokenizer_header(const tini_tokenizer_header *h, size_t 
     if (size < sizeof *h || h->magic != TINI_TOKENIZER_MAGIC)
         return tini_fail(error, TIN_ERR_FORMAT, "tokenizer.bin does not begin as one");
     if (h->version != TINI_TOKENIZER_VERSION)
-        return tini_fail(error, TIN_ERR_VERSION, "tokenizer.bin has version %u; this runtime reads %u",
-                         h->version, TINI_TOKENIZER_VERSION);
+        return tini_other_version(error, "tokenizer.bin", h->version, TINI_TOKENIZER_VERSION, TINI_BUILD_AGAIN);
     if (h->model >= TINI_MODELS || (h->flags & ~(uint32_t)TINI_TOKENIZER_FLAGS))
         return tini_fail(error, TIN_ERR_UNSUPPORTED,
                          "tokenizer.bin wants model %u and flags %u, which this build lacks", h->model,

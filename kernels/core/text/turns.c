@@ -64,8 +64,7 @@ tin_status tini_turns_open(tini_turns *view, const uint8_t *data, size_t size, t
     if ((uintptr_t)data % sizeof(uint32_t) || size < sizeof *h || h->magic != TINI_TURNS_MAGIC)
         return tini_fail(error, TIN_ERR_FORMAT, "turns.bin does not begin as one");
     if (h->version != TINI_TURNS_VERSION)
-        return tini_fail(error, TIN_ERR_VERSION, "turns.bin has version %u; this runtime reads version %u",
-                         h->version, TINI_TURNS_VERSION);
+        return tini_other_version(error, "turns.bin", h->version, TINI_TURNS_VERSION, TINI_BUILD_AGAIN);
     int sound = h->tables - 1 < TINI_TURN_TABLES && h->table[0] < h->tables;
     for (uint32_t k = 1; k < TINI_TURN_TABLES; k++)
         sound = sound && (h->table[k] < h->tables || h->table[k] == TINI_TURN_NONE);

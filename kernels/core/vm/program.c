@@ -312,8 +312,7 @@ static tin_status check_header(const tini_program_header *h, size_t size, tin_er
         if (h->magic[k] != TINI_PROGRAM_MAGIC[k])
             return tini_fail(error, TIN_ERR_FORMAT, "program.bin is not a program");
     if (h->version != TINI_PROGRAM_VERSION)
-        return tini_fail(error, TIN_ERR_VERSION, "program.bin has version %u; this runtime reads version %u",
-                         h->version, TINI_PROGRAM_VERSION);
+        return tini_other_version(error, "program.bin", h->version, TINI_PROGRAM_VERSION, TINI_BUILD_AGAIN);
     if (h->tensors > MAX_ITEMS || h->values > MAX_ITEMS || h->caches > MAX_ITEMS || h->states > MAX_ITEMS ||
         h->ops > MAX_ITEMS)
         return tini_fail(error, TIN_ERR_FORMAT, "program.bin has impossible counts");
@@ -405,7 +404,8 @@ tin_status tini_program_open(tini_program *p, const uint8_t *data, size_t size, 
         checker c = {p, &p->ops[k]};
         if (c.op->kind >= TINI_OP_COUNT)
             return tini_fail(error, TIN_ERR_VERSION,
-                             "program.bin: op %u is of kind %u, unknown to this runtime", k, c.op->kind);
+                             "program.bin: op %u is of kind %u, unknown to this runtime; take a newer one", k,
+                             c.op->kind);
         const char *wrong = kinds[c.op->kind].check(&c);
         if (wrong)
             status = tini_fail(error, TIN_ERR_FORMAT, "program.bin: op %u (%s) %s", k, kinds[c.op->kind].name,

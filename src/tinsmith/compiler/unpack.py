@@ -28,7 +28,10 @@ def write_gguf(source: str | Path, target: str | Path, advance: Callable[[int], 
     """
     file = Tin(source)
     if GGUF_HEADER not in file.names:
-        raise FormatError(f"{source}: holds no {GGUF_HEADER}; an older tinsmith built it, build it again")
+        raise FormatError(
+            f"{source}: holds no {GGUF_HEADER}; an older tinsmith built it; "
+            "build it again: tinsmith build RECIPE, or MODEL"
+        )
     file.verify()
     checked(source)
     before, names, rest = read_header(file.entry(GGUF_HEADER), f"{source}: {GGUF_HEADER}")

@@ -274,8 +274,8 @@ class Tin:
             raise FormatError(f"{where} does not describe a tin")
         if found.get("version") != VERSION:
             raise UnsupportedError(
-                f"{self.where}: tin version {reprlib.repr(found.get('version'))}; "
-                f"this tinsmith reads version {VERSION}"
+                f"{where} was written by version {reprlib.repr(found.get('version'))}; "
+                f"this tinsmith reads {VERSION}; take a newer one"
             )
         for key, value in found.items():
             allowed = _FACTS.get(key, object)
@@ -330,7 +330,8 @@ class Tin:
             raise self._damaged(f"{MANIFEST} is not the last entry, or was changed")
         if self.manifest.get("directory") is None:
             raise FormatError(
-                f"{self.where}: was sealed by a tinsmith that did not list all bytes; build it again"
+                f"{self.where}: was sealed by a tinsmith that did not list all bytes; "
+                "build it again: tinsmith build RECIPE, or MODEL"
             )
         if self.manifest["directory"] != _records_digest(others):
             raise self._damaged("its ZIP directory is not the one that the manifest lists")
