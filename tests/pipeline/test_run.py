@@ -116,6 +116,33 @@ def test_a_new_version_runs_every_stage(
     assert chain.update(loaded, tmp_path / "run")[0] == ["first", "second"]
 
 
+def test_a_stage_that_says_what_was_before_outlives_a_version(
+    loaded: recipe.Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an earlier version did not know of counts as what it did then; what else differs runs it again."""
+    ran: list[dict[str, Any]] = []
+
+    def update(inputs: dict[str, Any]) -> bool:
+        def make(run: Run, needs: Nothing) -> Made[Nothing]:
+            ran.append(inputs)
+            return Made([], Nothing())
+
+        ran.clear()
+        before = {"wide": False, "train": {"targets": "auto"}}
+        stage = Stage("dear", Nothing, Nothing, lambda run, needs: inputs, make, lambda run, needs: before)
+        with opened(loaded, tmp_path / "run", Lines()) as run:
+            run.update([stage], ["dear"])
+        return bool(ran)
+
+    assert update({"train": {"epochs": 1}})
+    monkeypatch.setattr(engine, "__version__", "9.9")
+    assert not update({"train": {"epochs": 1, "targets": "auto"}, "wide": False})
+    assert update({"train": {"epochs": 1, "targets": ["q"]}, "wide": False})
+    assert update({"train": {"epochs": 1, "targets": ["q"]}, "wide": True})
+    assert update({"train": {"epochs": 2, "targets": ["q"]}, "wide": True})
+    assert not update({"train": {"epochs": 2, "targets": ["q"]}, "wide": True})
+
+
 @pytest.mark.parametrize("damage", [b"second", b"first 1 sec0nd", None])
 def test_damaged_outputs_are_made_again(loaded: recipe.Recipe, tmp_path: Path, damage: bytes | None) -> None:
     chain = Chain()

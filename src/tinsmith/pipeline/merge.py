@@ -48,7 +48,8 @@ def make(run: Run, needs: Needs) -> Made[Merged]:
     spec = models.load(needs.data.facts.base.path)
     template = None if spec.chat_template is None else data.settled(run.recipe, spec.chat_template)
     adapter.check_template(trained, template)
-    merged = merging.merge(spec, trained)
+    # An adapter of an earlier version does not say under which template it was trained.
+    merged = merging.merge(dataclasses.replace(spec, chat_template=template), trained)
     for note in merged.notes[len(spec.notes) :]:
         run.display.line(f"merge: {note}")
     general = {**merged.general, "name": run.recipe.name}

@@ -88,13 +88,19 @@ class Nothing:
 @dataclass(frozen=True)
 class Stage(Generic[Needs, Facts]):
     """needs: a dataclass with the Record of each stage that comes before, under that stage's name; facts: what
-    it leaves; inputs: JSON values that decide the result; make: makes it."""
+    it leaves; inputs: JSON values that decide the result; make: makes it.
+
+    before: of a stage that takes too long to run again with each version of tinsmith: the values of inputs,
+    those inside tables too, that hold where an earlier version without them made the result. None: another
+    version's result is made again.
+    """
 
     name: str
     needs: type[Needs]
     facts: type[Facts]
     inputs: Callable[[Run, Needs], dict[str, Any]]
     make: Callable[[Run, Needs], Made[Facts]]
+    before: Callable[[Run, Needs], dict[str, Any]] | None = None
 
     @property
     def needed(self) -> dict[str, Any]:
@@ -146,9 +152,14 @@ class Run:
 
     def _is_current(self, stage: Stage[Any, Any]) -> bool:
         record = self.record(stage)
-        if record is None or record.inputs_sha256 != _digest(self._inputs(stage)):
-            return False
-        return self.is_intact(record)
+        return record is not None and self._has_same_inputs(stage, record) and self.is_intact(record)
+
+    def _has_same_inputs(self, stage: Stage[Any, Any], record: Record[Any]) -> bool:
+        inputs = self._inputs(stage)
+        if stage.before is None:
+            return record.inputs_sha256 == _digest(inputs)
+        known = _completed(record.inputs, stage.before(self, self.given(stage)))
+        return _digest({**known, "tinsmith": __version__}) == _digest(inputs)
 
     def is_intact(self, record: Record[Any]) -> bool:
         """Whether the stage's outputs are as it left them."""
@@ -281,6 +292,17 @@ def _read_state(path: Path) -> dict[str, Any]:
 def _output(path: Path) -> Output:
     stat = path.stat()
     return Output(files.sha256_file(path), stat.st_size, stat.st_mtime_ns)
+
+
+def _completed(known: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """What an earlier version recorded, with the values that it had no keys for; a table is completed key by
+    key."""
+    tables = {
+        key: _completed(known[key], value)
+        for key, value in before.items()
+        if isinstance(value, dict) and isinstance(known.get(key), dict)
+    }
+    return {**before, **known, **tables}
 
 
 def _digest(value: Any) -> str:

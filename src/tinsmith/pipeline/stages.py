@@ -13,7 +13,7 @@ DATA = Stage("data", Nothing, data.Data, data.inputs, data.make)
 BASELINES = Stage(
     "baselines", measure.BaselineNeeds, measure.Measured, measure.baseline_inputs, measure.make_baselines
 )
-TRAIN = Stage("train", training.Needs, training.Trained, training.inputs, training.make)
+TRAIN = Stage("train", training.Needs, training.Trained, training.inputs, training.make, training.before)
 MERGE = Stage("merge", merge.Needs, merge.Merged, merge.inputs, merge.make)
 BUILD = Stage("build", build.Needs, build.Built, build.inputs, build.make)
 VERIFY = Stage("verify", verify.Needs, verify.Verified, verify.inputs, verify.make)

@@ -65,6 +65,17 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
     }
 
 
+def before(run: Run, needs: Needs) -> dict[str, Any]:
+    """What training did in versions that had no keys for it: it took the base's own template with the system
+    message, and chose the layers itself."""
+    stated = run.recipe.data
+    states_more = stated.thinking is not None or stated.date is not None or stated.show_tools
+    return {
+        "template": None if states_more else needs.data.facts.base.template,
+        "train": {"targets": "auto"},
+    }
+
+
 def make(run: Run, needs: Needs) -> Made[Trained]:
     from tinsmith import models
 
