@@ -30,10 +30,11 @@ from pathlib import Path
 import wheels
 from amalgamate import write as write_amalgam
 
-from tinsmith import files, hub
+from tinsmith import hub
 from tinsmith.cross import wheel
 from tinsmith.cross.zig import Machine
 from tinsmith.errors import TinsmithError
+from tinsmith.system import files
 
 ROOT = Path(__file__).resolve().parents[1]
 CLI = ("-c", "import sys; from tinsmith import cli; sys.exit(cli.main(sys.argv[1:]))")

@@ -13,8 +13,8 @@ from pathlib import Path
 
 PLAIN = re.compile(r"[\w.\[\],-]+ ?(?:\(?[<>=!~].+)?")  # a requirement without a marker
 
-# By what a platform's tag ends with: the extension, how it begins, where the processor's number stands in it, and
-# that number.
+# By what a platform's tag ends with: the extension, how it begins, where the processor's number stands in it,
+# and that number.
 ELF, PE, MACHO = b"\x7fELF\x02\x01", b"MZ", b"\xcf\xfa\xed\xfe"
 EXTENSIONS = {
     "linux_x86_64": ("_core.abi3.so", ELF, 18, 62),

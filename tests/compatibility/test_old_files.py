@@ -8,19 +8,20 @@ import json
 import re
 import tarfile
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
 import tinsmith
-from tinsmith import cli, pipeline
+from tinsmith import cli
 from tinsmith.errors import FormatError, RuntimeFault
 from tinsmith.formats.tin import VERSION as TIN_VERSION
 from tinsmith.formats.tin import Tin
-from tinsmith.progress import display
-from tinsmith.recipe import load
-from tinsmith.stages import Run
+from tinsmith.pipeline import training
+from tinsmith.pipeline.recipe import load
+from tinsmith.pipeline.run import Run
+from tinsmith.system.progress import display
 
 HERE = Path(__file__).parent
 VERSIONS = sorted(path.name.removesuffix(".tar.xz") for path in (HERE / "files").iterdir())
@@ -155,8 +156,9 @@ def test_a_template_that_an_old_run_could_not_state_is_not_taken_for_its_own(lin
     for data, template in (("", "settled"), (line, None)):
         recipe.write_text(MAKER.RECIPE.replace("[data]\n", f"[data]\n{data}\n"))
         run = Run(load(recipe), tmp_path, display())
-        run.state["stages"]["data"] = {"facts": {"base": {"template": "settled"}}}
-        assert pipeline.train_before(run)["template"] == template
+        base = SimpleNamespace(template="settled")
+        needs = SimpleNamespace(data=SimpleNamespace(facts=SimpleNamespace(base=base)))
+        assert training.before(run, needs)["template"] == template  # type: ignore[arg-type]
 
 
 def test_the_page_states_the_versions_that_are_read() -> None:

@@ -213,7 +213,7 @@ import os, signal, sys
 from pathlib import Path
 sys.path[:0] = {path!r}
 from test_run import Chain
-from tinsmith import files
+from tinsmith.system import files
 from tinsmith.pipeline import recipe
 
 chain = Chain()

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from tinsmith.runtime.opening import load
 
 _HOMES = {
-    "Call": "models.tool_formats",
+    "Call": "chat.tool_formats",
     "Choice": "runtime.choosing",
     "Completion": "runtime.generation",
-    "Constraint": "compiler.constraint",
+    "Constraint": "constraint",
     "Model": "runtime.model",
     "ModelInfo": "runtime.model",
     "choices": "constraint.makers",
