@@ -27,7 +27,7 @@ nitpick_ignore_regex = [
     ("c:identifier", r"u?int(8|32|64)_t|size_t"),
     (
         "py:class",
-        r"(collections\.abc|typing|pathlib|os)\.\w+|Sequence|Callable|Iterator|Mapping|Any|Path|Literal",
+        r"(collections\.abc|datetime|typing|pathlib|os)\.\w+|Sequence|Callable|Iterator|Mapping|Any|Path|Literal",
     ),
 ]
 
