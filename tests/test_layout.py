@@ -54,12 +54,13 @@ def test_every_instruction_set_has_a_line_after_its_parent_and_a_folder() -> Non
 
 def test_every_format_has_a_kernel() -> None:
     ops = {op for op, _ in lines("kernels.def", "TIN_KERNEL")}
-    assert {f"matmul_{line[3]}" for line in lines("formats.def", "TIN_FORMAT")} <= ops
+    assert {f"matmul_{line[5]}" for line in lines("formats.def", "    X")} <= ops
 
 
 def test_numbers_in_files_are_used_once() -> None:
-    for file, macro in (("ops.def", "TIN_OP"), ("formats.def", "TIN_FORMAT")):
-        numbers = [int(line[0]) for line in lines(file, macro)]
+    for file, macro, column in (("ops.def", "TIN_OP", 0), ("formats.def", "    X", 2)):
+        numbers = [int(line[column]) for line in lines(file, macro)]
+        assert numbers
         assert numbers == list(range(len(numbers)))
     header = (KERNELS / "include/tin.h").read_text(encoding="utf-8")
     statuses = [int(value) for value in re.findall(r"^    X\(\w+, (-\d+), ", header, flags=re.M)]

@@ -55,9 +55,9 @@ static void tini_round_block(int format, tini_quants *w, float *x, float *error,
     for (uint32_t i = 0; i < kind.inputs; i++) {
         const float *row = factor + (size_t)i * inputs, step = next[i] - lowest[i];
         float value;
-        if (format == TINI_FORMAT_IQ4_NL) {
+        if (kind.codes) {
             w->q[i] = (uint8_t)tini_nearest_code(x[i] * tini_inverse(d));
-            value = d * (float)tini_iq4_nl[w->q[i]];
+            value = d * (float)kind.codes[w->q[i]];
         } else {
             const float level = tini_level((x[i] - lowest[i]) * tini_inverse(step), 0.0f, high);
             w->q[i] = (uint8_t)level;

@@ -2,7 +2,9 @@
 #ifndef TINI_LAYOUT_H
 #define TINI_LAYOUT_H
 
-#include "../core/vm/program.h"
+#include "../core/base/formats.h"
+
+#include <stdint.h>
 
 /* Input i is in byte i % stride of its run of stride bytes (see tini_plane_read). */
 typedef struct tini_plane {
@@ -56,13 +58,12 @@ static inline tini_layout tini_layout_of(int format) {
         break;
     }
     switch (format) {
-#define TIN_FORMAT(id, gguf, NAME, name, block_inputs, block_bytes, activations) \
-    case id:                                                                     \
-        layout.inputs = block_inputs;                                            \
-        layout.bytes = block_bytes;                                              \
+#define TINI_FORMAT_SIZES(a, b, id, gguf, NAME, name, block_inputs, block_bytes, ...) \
+    case id:                                                                          \
+        layout.inputs = block_inputs;                                                 \
+        layout.bytes = block_bytes;                                                   \
         break;
-#include "../formats.def"
-#undef TIN_FORMAT
+        TIN_FORMATS(TINI_FORMAT_SIZES, , )
     }
     return layout;
 }

@@ -87,7 +87,7 @@ TINI_INLINE void tini_row_floats(float *out, const uint8_t *row, size_t row_byte
 }
 
 /* One copy of the loops a format, its layout constant in each. */
-#define TIN_FORMAT(id, gguf, NAME, name, block, bytes, activations)                                      \
+#define TINI_FORMAT_LOOPS(a, b, id, gguf, NAME, name, ...)                                               \
     static void tini_pack_##name(uint8_t *tile, uint32_t lane, const uint8_t *row, size_t row_bytes) {   \
         tini_row_to_tile(tile, lane, row, row_bytes, id);                                                \
     }                                                                                                    \
@@ -97,19 +97,16 @@ TINI_INLINE void tini_row_floats(float *out, const uint8_t *row, size_t row_byte
     static void tini_dequantize_##name(float *out, const uint8_t *row, size_t row_bytes) {               \
         tini_row_floats(out, row, row_bytes, id);                                                        \
     }
-#include "../formats.def"
-#undef TIN_FORMAT
+TIN_FORMATS(TINI_FORMAT_LOOPS, , )
 
 static const struct {
     void (*pack)(uint8_t *tile, uint32_t lane, const uint8_t *row, size_t row_bytes);
     void (*unpack)(uint8_t *row, size_t row_bytes, const uint8_t *tile, uint32_t lane);
     void (*dequantize)(float *out, const uint8_t *row, size_t row_bytes);
 } tini_loops[TINI_FORMAT_COUNT] = {
-#define TIN_FORMAT(id, gguf, NAME, name, block, bytes, activations) \
+#define TINI_FORMAT_LOOP(a, b, id, gguf, NAME, name, ...) \
     [id] = {tini_pack_##name, tini_unpack_##name, tini_dequantize_##name},
-#include "../formats.def"
-#undef TIN_FORMAT
-};
+    TIN_FORMATS(TINI_FORMAT_LOOP, , )};
 
 int tini_pack(int format, uint8_t *packed, const uint8_t *gguf, uint32_t rows, uint32_t inputs,
               const uint32_t *row_order) {

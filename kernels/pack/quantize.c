@@ -115,13 +115,12 @@ static int tini_quantize_numbers(const tini_tries *tries, int format, tini_quant
 
 static void tini_store_numbers(uint8_t *out, const tini_quants *w, int format) {
     switch (format) {
-#define TIN_FORMAT(id, gguf, NAME, name, block, bytes, activations) \
-    case id:                                                        \
-        if (block > 1)                                              \
-            tini_quants_to_gguf(out, w, id);                        \
+#define TINI_FORMAT_STORE(a, b, id, gguf, NAME, name, block, ...) \
+    case id:                                                      \
+        if (block > 1)                                            \
+            tini_quants_to_gguf(out, w, id);                      \
         break;
-#include "../formats.def"
-#undef TIN_FORMAT
+        TIN_FORMATS(TINI_FORMAT_STORE, , )
     }
 }
 

@@ -1,24 +1,19 @@
 /* Weight blocks for the build side: whole tensors in, whole tensors out. */
 #include "module.h"
 
-#include "core/vm/program.h"
+#include "core/base/formats.h"
 #include "pack/pack.h"
 
 #include <string.h>
 
 /* The format called `name`, or -1 with ValueError that lists those there are. */
 static int format_id(const char *name) {
-#define TIN_FORMAT(id, gguf, NAME, name_, block, bytes, activations) \
-    if (!strcmp(name, #NAME))                                        \
+#define IS_NAMED(a, b, id, gguf, NAME, ...) \
+    if (!strcmp(name, #NAME))               \
         return id;
-#include "formats.def"
-#undef TIN_FORMAT
-    PyErr_Format(PyExc_ValueError, "unknown weight format '%s'; known:"
-#define TIN_FORMAT(id, gguf, NAME, name_, block, bytes, activations) " " #NAME
-#include "formats.def"
-#undef TIN_FORMAT
-                 ,
-                 name);
+    TIN_FORMATS(IS_NAMED, , )
+#define A_NAME(a, b, id, gguf, NAME, ...) " " #NAME
+    PyErr_Format(PyExc_ValueError, "unknown weight format '%s'; known:" TIN_FORMATS(A_NAME, , ), name);
     return -1;
 }
 

@@ -129,16 +129,10 @@ static const struct {
 
 /* The lists of the .def files, for the compiler, and the numbers of tin.h. */
 static int add_lists(PyObject *module) {
-    PyObject *formats = Py_BuildValue("{"
-#define TIN_FORMAT(id, gguf, NAME, name, block, bytes, activations) "s(iiiis)"
-#include "formats.def"
-#undef TIN_FORMAT
-                                      "}"
-#define TIN_FORMAT(id, gguf, NAME, name, block, bytes, activations) \
+#define FORMAT_TYPES(...) "s(iiiis)"
+#define FORMAT_VALUES(a, b, id, gguf, NAME, name, block, bytes, activations, ...) \
     , #NAME, id, gguf, block, bytes, #activations
-#include "formats.def"
-#undef TIN_FORMAT
-    );
+    PyObject *formats = Py_BuildValue("{" TIN_FORMATS(FORMAT_TYPES, , ) "}" TIN_FORMATS(FORMAT_VALUES, , ));
     PyObject *ops = Py_BuildValue("{"
 #define TIN_OP(number, NAME, name) "si"
 #include "ops.def"

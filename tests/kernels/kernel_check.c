@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/formats.h"
 #include "core/base/isa.h"
 #include "core/base/math.h"
 
@@ -140,11 +141,9 @@ static const struct format {
     const char *name;
     uint32_t inputs, bytes, reads;
 } formats[] = {
-#define TIN_FORMAT(id, gguf, NAME, name, inputs, bytes, activations) \
+#define A_FORMAT(a, b, id, gguf, NAME, name, inputs, bytes, activations, ...) \
     {#name, inputs, bytes, READS_##activations},
-#include "formats.def"
-#undef TIN_FORMAT
-};
+    TIN_FORMATS(A_FORMAT, , )};
 
 /* The bytes of a tile's block (pack/pack.h) that are floats, which must be finite; the others take any bits. */
 static const struct floats {

@@ -114,7 +114,7 @@ class Format(NamedTuple):
 
 
 def formats() -> list[Format]:
-    pattern = r"^TIN_FORMAT\((\d+), (\d+), \w+, (\w+), (\d+), (\d+), (\w+)\)"
+    pattern = r"^    X\(a, b, (\d+), (\d+), \w+, (\w+), (\d+), (\d+), (\w+),"
     lines = re.findall(pattern, (KERNELS / "formats.def").read_text(), flags=re.M)
     return [Format(int(i), int(g), n, int(b), int(size), a) for i, g, n, b, size, a in lines]
 

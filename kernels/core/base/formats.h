@@ -2,11 +2,9 @@
 #ifndef TINI_FORMATS_H
 #define TINI_FORMATS_H
 
-enum tini_format {
-#define TIN_FORMAT(id, gguf, NAME, name, block, bytes, activations) TINI_FORMAT_##NAME = id,
 #include "../../formats.def"
-#undef TIN_FORMAT
-    TINI_FORMAT_COUNT
-};
+
+#define TINI_FORMAT_ID(a, b, id, gguf, NAME, ...) TINI_FORMAT_##NAME = id,
+enum tini_format { TIN_FORMATS(TINI_FORMAT_ID, , ) TINI_FORMAT_COUNT };
 
 #endif

@@ -8,43 +8,31 @@
 
 #define TINI_QUANTS 256u /* most inputs of a block */
 
+/* IQ4_NL's sixteen values, from GGUF. */
+static const int8_t tini_iq4_nl[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                       1,    13,   25,  38,  53,  69,  89,  113};
+
 /* What a block holds of one row, in bytes or bits. A block of q8 activations multiplies 32 inputs, a sub-block:
  * 4 * bits bytes of each plane. */
 typedef struct tini_kind {
     uint32_t inputs;
-    uint32_t halves;    /* bytes of float16: the scale, then the minimum */
-    uint32_t scales;    /* bytes of small scales and minimums */
-    uint32_t low, high; /* bits an input in the two planes: a number is low | high << low's bits */
-    int32_t offset;     /* taken off that number */
+    uint32_t halves;     /* bytes of float16: the scale, then the minimum */
+    uint32_t scales;     /* bytes of small scales and minimums */
+    uint32_t low, high;  /* bits an input in the two planes: a number is low | high << low's bits */
+    int32_t offset;      /* taken off that number */
+    const int8_t *codes; /* or else the number is the place of a value in this table */
 } tini_kind;
 
 /* For formats that read q8 activations; all zero for the others. */
 TINI_INLINE tini_kind tini_kind_of(int format) {
     switch (format) {
-    case TINI_FORMAT_Q8_0:
-        return (tini_kind){32, 2, 0, 8, 0, 128};
-    case TINI_FORMAT_Q4_0:
-        return (tini_kind){32, 2, 0, 4, 0, 8};
-    case TINI_FORMAT_Q4_1:
-        return (tini_kind){32, 4, 0, 4, 0, 0};
-    case TINI_FORMAT_Q5_0:
-        return (tini_kind){32, 2, 0, 4, 1, 16};
-    case TINI_FORMAT_Q5_1:
-        return (tini_kind){32, 4, 0, 4, 1, 0};
-    case TINI_FORMAT_Q4_K:
-        return (tini_kind){256, 4, 12, 4, 0, 0};
-    case TINI_FORMAT_Q5_K:
-        return (tini_kind){256, 4, 12, 4, 1, 0};
-    case TINI_FORMAT_Q6_K:
-        return (tini_kind){256, 2, 16, 4, 2, 32};
-    case TINI_FORMAT_Q3_K:
-        return (tini_kind){256, 2, 12, 2, 1, 4};
-    case TINI_FORMAT_Q2_K:
-        return (tini_kind){256, 4, 16, 2, 0, 0};
-    case TINI_FORMAT_IQ4_NL:
-        return (tini_kind){32, 2, 0, 4, 0, 0};
+#define TINI_KIND_CASE(a, b, id, gguf, NAME, name, block, bytes, activations, halves, scales, low, high, \
+                       offset, codes)                                                                    \
+    case id:                                                                                             \
+        return (tini_kind){halves ? block : 0, halves, scales, low, high, offset, codes};
+        TIN_FORMATS(TINI_KIND_CASE, , )
     }
-    return (tini_kind){0, 0, 0, 0, 0, 0};
+    return (tini_kind){0, 0, 0, 0, 0, 0, NULL};
 }
 
 /* Bytes of one row's block; TINI_TILE times that in a tile. */
@@ -56,12 +44,8 @@ TINI_INLINE size_t tini_kind_bytes(const tini_kind *kind) {
 typedef struct tini_quants {
     uint16_t half[2];
     uint8_t scale[16];
-    uint8_t q[TINI_QUANTS]; /* unsigned: before the offset is taken off, or the place in tini_iq4_nl */
+    uint8_t q[TINI_QUANTS]; /* unsigned: before the offset is taken off, or the place in the table */
 } tini_quants;
-
-/* IQ4_NL's sixteen values, from GGUF. */
-static const int8_t tini_iq4_nl[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
-                                       1,    13,   25,  38,  53,  69,  89,  113};
 
 TINI_REGION_SCALAR
 
@@ -100,6 +84,11 @@ TINI_INLINE void tini_quants_from_tile(tini_quants *out, const uint8_t *tile, ui
         tini_plane_read(out->q + i, fours + 4 * kind.high, TINI_BLOCK, kind.low, 4 * kind.low);
         tini_plane_add(out->q + i, fours, TINI_BLOCK, kind.high, 4 * kind.high, kind.low);
     }
+}
+
+/* Whether the first and the last 16 inputs of a sub-block have scales of their own. */
+TINI_INLINE int tini_scales_by_half(const int format) {
+    return format == TINI_FORMAT_Q6_K || format == TINI_FORMAT_Q3_K || format == TINI_FORMAT_Q2_K;
 }
 
 /* The small scale of inputs 16g .. 16g + 15, 1 where the format has none, and what multiplies the minimum. */
@@ -144,8 +133,7 @@ TINI_INLINE void tini_quants_floats(float *out, const tini_quants *w, const int 
         float scale = super ? d * (float)group.scale : d;
         float least = super ? -(minimum * (float)group.minimum) : minimum;
         for (uint32_t k = i; k < i + 16; k++) {
-            int32_t q =
-                format == TINI_FORMAT_IQ4_NL ? tini_iq4_nl[w->q[k] & 15] : (int32_t)w->q[k] - kind.offset;
+            int32_t q = kind.codes ? kind.codes[w->q[k] & 15] : (int32_t)w->q[k] - kind.offset;
             out[k] = kind.halves == 4 ? scale * (float)q + least : scale * (float)q;
         }
     }

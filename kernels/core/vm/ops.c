@@ -110,11 +110,10 @@ static uint32_t tensor_tiles(const op_run *r, uint32_t tensor) {
 
 static tini_matmul_fn *matmul_of(const op_run *r, uint32_t format) {
     switch (format) {
-#define TIN_FORMAT(id, gguf, NAME, name, block, bytes, activations) \
-    case id:                                                        \
+#define TINI_FORMAT_MATMUL(a, b, id, gguf, NAME, name, ...) \
+    case id:                                                \
         return r->pass->kernels->matmul_##name;
-#include "../../formats.def"
-#undef TIN_FORMAT
+        TIN_FORMATS(TINI_FORMAT_MATMUL, , )
     }
     return NULL; /* the program was checked */
 }

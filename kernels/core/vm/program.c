@@ -23,11 +23,9 @@ static const struct {
 } formats[] = {
 #define TINI_ACTIVATIONS_f32 TINI_VALUE_F32
 #define TINI_ACTIVATIONS_q8 TINI_VALUE_Q8
-#define TIN_FORMAT(id, gguf, NAME, name, block, bytes, activations) \
+#define TINI_FORMAT_ROW(a, b, id, gguf, NAME, name, block, bytes, activations, ...) \
     [id] = {#NAME, block, bytes, TINI_ACTIVATIONS_##activations},
-#include "../../formats.def"
-#undef TIN_FORMAT
-};
+    TIN_FORMATS(TINI_FORMAT_ROW, , )};
 
 uint64_t tini_tensor_bytes(uint32_t format, uint32_t rows, uint32_t inputs) {
     if (format >= TINI_FORMAT_COUNT || !rows || !inputs || rows > MAX_DIM || inputs > MAX_DIM)

@@ -32,7 +32,7 @@ TINI_INLINE tini_armdsp_x tini_armdsp_load_x(const tini_q8 *x, const int format)
         q.even[g] = __sxtb16((int8x4_t)four);
         q.odd[g] = __sxtb16((int8x4_t)__ror(four, 8));
     }
-    if (tini_arm_split(format)) {
+    if (tini_scales_by_half(format)) {
         TINI_UNROLL
         for (uint32_t g = 0; g < 4; g++) {
             q.about.head = __smlad(q.even[g], 0x00010001, q.about.head);
@@ -48,9 +48,9 @@ TINI_INLINE uint32_t tini_armdsp_plane(const uint8_t *plane, uint32_t g, const u
     return tini_armdsp_word(plane + 4 * TINI_TILE * (g % bits)) >> g / bits * bits & mask;
 }
 
-/* IQ4_NL's values for two of four places, as int16. */
-TINI_INLINE uint32_t tini_armdsp_values(uint32_t places) {
-    return (uint16_t)tini_iq4_nl[places & 15] | (uint32_t)(uint16_t)tini_iq4_nl[places >> 16 & 15] << 16;
+/* The values of two of four codes, as int16. */
+TINI_INLINE uint32_t tini_armdsp_values(const int8_t *codes, uint32_t places) {
+    return (uint16_t)codes[places & 15] | (uint32_t)(uint16_t)codes[places >> 16 & 15] << 16;
 }
 
 /* *sum + the products of two bytes of a word, or two halves of its bytes, which `take` gets from %2 to %0 as int16.
@@ -92,8 +92,8 @@ TINI_INLINE void tini_armdsp_rows(int32_t sums[2][TINI_ARMDSP_ROWS], const uint8
     __asm__("" : "+r"(nibbles)); /* in a register, where a shift comes with the AND */
     TINI_UNROLL
     for (uint32_t g = 0; g < 8; g++) {
-        int32_t *sum = sums[tini_arm_split(format) ? g / 4 : 0];
-        if (kind.low == 4 && !kind.high && format != TINI_FORMAT_IQ4_NL) {
+        int32_t *sum = sums[tini_scales_by_half(format) ? g / 4 : 0];
+        if (kind.low == 4 && !kind.high && !kind.codes) {
             if (g >= 4)
                 break;
             TINI_UNROLL
@@ -112,12 +112,12 @@ TINI_INLINE void tini_armdsp_rows(int32_t sums[2][TINI_ARMDSP_ROWS], const uint8
             uint32_t four = tini_armdsp_plane(low + 4 * k, g, kind.low);
             if (kind.high)
                 four |= tini_armdsp_plane(high + 4 * k, g, kind.high) << kind.low;
-            if (format != TINI_FORMAT_IQ4_NL) {
+            if (!kind.codes) {
                 tini_armdsp_bytes(&sum[k], four, x->even[g], x->odd[g]);
                 continue;
             }
-            sum[k] = __smlad((int16x2_t)tini_armdsp_values(four), x->even[g], sum[k]);
-            sum[k] = __smlad((int16x2_t)tini_armdsp_values(four >> 8), x->odd[g], sum[k]);
+            sum[k] = __smlad((int16x2_t)tini_armdsp_values(kind.codes, four), x->even[g], sum[k]);
+            sum[k] = __smlad((int16x2_t)tini_armdsp_values(kind.codes, four >> 8), x->odd[g], sum[k]);
         }
     }
 }

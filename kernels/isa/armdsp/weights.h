@@ -27,11 +27,6 @@ TINI_INLINE float tini_arm_half(const uint8_t *p) {
 #endif
 }
 
-/* Whether the first and the last 16 inputs of a sub-block have their own small scales. */
-TINI_INLINE int tini_arm_split(const int format) {
-    return format == TINI_FORMAT_Q6_K || format == TINI_FORMAT_Q3_K || format == TINI_FORMAT_Q2_K;
-}
-
 /* y and what sub-block s of row `lane` of the tile's block w adds to it. first, last: the sums of the unsigned weights
  * times the activations of its two halves. Sums are unsigned on their way: what the arena has as the sum of activations may
  * be any number, in a hostile file's program. */
@@ -43,7 +38,7 @@ TINI_INLINE float tini_arm_add(float y, const uint8_t *w, uint32_t s, uint32_t l
     float d = tini_arm_half(w + 2 * lane), minimum = 0.0f;
     if (kind.halves == 4)
         minimum = tini_arm_half(w + 2 * TINI_TILE + 2 * lane);
-    if (tini_arm_split(format)) {
+    if (tini_scales_by_half(format)) {
         const tini_group a = tini_group_in(scales, TINI_TILE, 2 * s, format);
         const tini_group b = tini_group_in(scales, TINI_TILE, 2 * s + 1, format);
         const uint32_t head = (uint32_t)x->head, tail = (uint32_t)x->sum - head;

@@ -5,7 +5,7 @@
  *   4 bits and fewer  a pair is at most 2 * 15 * 127 = 3,810; a block's eight, 30,480, fit int16
  *   5 bits            2 * 31 * 127 = 7,874; four, 31,496
  *   6 bits            2 * 63 * 127 = 16,002; two, 32,004
- *   q8_0, iq4_nl      the weight's sign moves to the activation: |w| * (sign(w) * x). A pair reaches 2 * 128 * 127 = 32,512.
+ *   8 bits, codes     the weight's sign moves to the activation: |w| * (sign(w) * x). A pair reaches 2 * 128 * 127 = 32,512.
  *                     (|-128| is 128 as an unsigned byte; an activation is never -128, so negating it is exact.)
  *
  * So many are added before VPMADDWD widens them to int32, multiplying by the half's small scale where there is one. */
@@ -34,7 +34,7 @@ typedef struct tini_avx2_sums {
 
 /* Weights whose sign moves to the activations. */
 TINI_INLINE int tini_avx2_is_signed(const int format) {
-    return format == TINI_FORMAT_Q8_0 || format == TINI_FORMAT_IQ4_NL;
+    return tini_kind_of(format).low == 8 || tini_kind_of(format).codes;
 }
 
 /* How many products of pairs int16 holds. */
@@ -140,8 +140,8 @@ TINI_INLINE __m256i tini_avx2_eight_bits(__m256i w) {
     return _mm256_xor_si256(w, _mm256_set1_epi8(-128));
 }
 
-TINI_INLINE __m256i tini_avx2_iq4_nl(__m256i w) {
-    __m128i values = _mm_loadu_si128((const __m128i *)(const void *)tini_iq4_nl);
+TINI_INLINE __m256i tini_avx2_values(__m256i w, const int8_t *codes) {
+    __m128i values = _mm_loadu_si128((const __m128i *)(const void *)codes);
     return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(values), w);
 }
 

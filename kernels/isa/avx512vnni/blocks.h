@@ -109,17 +109,17 @@ TINI_INLINE __m512i tini_avx512_pairs(const int8_t *a, const int8_t *b, int fact
     return _mm512_mullo_epi16(_mm512_cvtepi8_epi16(bytes), _mm512_set1_epi16((int16_t)factor));
 }
 
-/* Eight-bit weights are stored unsigned, and the values of iq4_nl are taken 128 higher. */
+/* Eight-bit weights are stored unsigned, and the values of codes are taken 128 higher. */
 TINI_INLINE int tini_avx512_offset(const int format) {
-    return format == TINI_FORMAT_IQ4_NL ? 128 : tini_kind_of(format).offset;
+    return tini_kind_of(format).codes ? 128 : tini_kind_of(format).offset;
 }
 
 TINI_INLINE __m512i tini_avx512_eight_bits(__m512i w) {
     return w;
 }
 
-TINI_INLINE __m512i tini_avx512_iq4_nl(__m512i w) {
-    __m128i values = _mm_loadu_si128((const __m128i *)(const void *)tini_iq4_nl);
+TINI_INLINE __m512i tini_avx512_values(__m512i w, const int8_t *codes) {
+    __m128i values = _mm_loadu_si128((const __m128i *)(const void *)codes);
     values = _mm_xor_si128(values, _mm_set1_epi8(-128));
     return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(values), w);
 }

@@ -28,7 +28,7 @@ TINI_INLINE uint8x16_t tini_mve_plane(const uint8_t *plane, const uint32_t half,
 }
 
 /* The sum of 16 weights times 16 activations. The weights are unsigned but for q8_0's, whose bytes here are taken as
- * w - 128, and IQ4_NL's values. */
+ * w - 128, and the values of codes. */
 TINI_INLINE int32_t tini_mve_dot(const uint8_t *low, const uint8_t *high, const uint32_t half, int8x16_t x,
                                  const int format) {
     const tini_kind kind = tini_kind_of(format);
@@ -39,8 +39,8 @@ TINI_INLINE int32_t tini_mve_dot(const uint8_t *low, const uint8_t *high, const 
     }
     if (format == TINI_FORMAT_Q8_0)
         w = veorq_u8(w, vdupq_n_u8(128));
-    if (format == TINI_FORMAT_IQ4_NL)
-        return vmladavq_s8(vldrbq_gather_offset_s8(tini_iq4_nl, w), x);
+    if (kind.codes)
+        return vmladavq_s8(vldrbq_gather_offset_s8(kind.codes, w), x);
     return vmladavq_s8(vreinterpretq_s8_u8(w), x);
 }
 
@@ -53,7 +53,7 @@ TINI_INLINE void tini_mve_block(float acc[TINI_TILE], const uint8_t *w, uint32_t
     const uint8_t *low = high + 4 * TINI_TILE * kind.high;
     const int8x16_t head = vldrbq_s8(x->q), tail = vldrbq_s8(x->q + 16);
     tini_arm_about about = {x->scale, x->scale * (float)x->sum, x->sum, 0};
-    if (tini_arm_split(format))
+    if (tini_scales_by_half(format))
         about.head = vaddvq_s8(head);
     if (format == TINI_FORMAT_Q8_0) /* the offset is taken off already */
         about.sum = 0;

@@ -41,13 +41,13 @@ TINI_INLINE void tini_neon_products(int16x8_t *a, int16x8_t *b, const int8x16_t 
 
 /* How many groups' products an int16 lane holds. */
 TINI_INLINE int tini_neon_chain(const int format, const int groups) {
-    return format == TINI_FORMAT_Q8_0 || format == TINI_FORMAT_IQ4_NL ? 2 : groups;
+    return format == TINI_FORMAT_Q8_0 || tini_kind_of(format).codes ? 2 : groups;
 }
 
 /* Whether it holds twice as many. */
 TINI_INLINE int tini_neon_roomy(const int format) {
     const tini_kind kind = tini_kind_of(format);
-    return tini_neon_split(format) || (kind.low == 4 && kind.high == 0 && format != TINI_FORMAT_IQ4_NL);
+    return tini_scales_by_half(format) || (kind.low == 4 && kind.high == 0 && !kind.codes);
 }
 
 /* begin + the four rows' sums of w * q, over groups [0, groups). */
@@ -71,7 +71,7 @@ TINI_INLINE int32x4_t tini_neon_dot(const int8x16_t *w, const int8x16_t *q, uint
 TINI_INLINE float32x4_t tini_neon_add_block(float32x4_t acc, const tini_neon_block *block, const tini_neon_x *q,
                                             const tini_q8 *x, const int format) {
     const uint32_t begin = tini_neon_begin(x, tini_neon_offset(format));
-    if (!tini_neon_split(format))
+    if (!tini_scales_by_half(format))
         return tini_neon_add(acc, block, tini_neon_dot(block->w, q->q, begin, 8, format), x, format);
     int32x4_t first = tini_neon_dot(block->w, q->q, begin, 4, format);
     int32x4_t last = tini_neon_dot(block->w + 4, q->q + 4, begin, 4, format);

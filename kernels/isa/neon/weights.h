@@ -23,14 +23,10 @@ typedef struct tini_neon_block {
     float32x4_t small[2], least[2]; /* split: small scales and minimums of the first and the last 16 inputs */
 } tini_neon_block;
 
-/* Whether 16 inputs, rather than 32, share a small scale. */
-TINI_INLINE int tini_neon_split(const int format) {
-    return format == TINI_FORMAT_Q6_K || format == TINI_FORMAT_Q3_K || format == TINI_FORMAT_Q2_K;
-}
-
 /* What unpacked weights exceed the format's by: the sum of w * q is the unpacked sum less offset times the sum of q. */
 TINI_INLINE uint32_t tini_neon_offset(const int format) {
-    return format == TINI_FORMAT_Q8_0 || tini_neon_split(format) ? 0 : (uint32_t)tini_kind_of(format).offset;
+    return format == TINI_FORMAT_Q8_0 || tini_scales_by_half(format) ? 0
+                                                                     : (uint32_t)tini_kind_of(format).offset;
 }
 
 TINI_INLINE uint8x16_t tini_neon_right(uint8x16_t x, const int bits) {
@@ -108,7 +104,7 @@ TINI_INLINE void tini_neon_small(tini_neon_block *block, const uint8_t *p, uint3
         block->d = vmulq_f32(block->d, tini_neon_bytes(scale));
         /* The scalar takes this term off; adding its negative gives the same bits. */
         block->minimum = vnegq_f32(vmulq_f32(block->minimum, tini_neon_bytes(minimum)));
-    } else if (tini_neon_split(format)) {
+    } else if (tini_scales_by_half(format)) {
         for (uint32_t half = 0; half < 2; half++) {
             uint32_t g = 2 * s + half, four = tini_neon_four(p + 16 * (format == TINI_FORMAT_Q3_K ? g % 8 : g));
             if (format == TINI_FORMAT_Q6_K) {
@@ -146,9 +142,9 @@ TINI_INLINE tini_neon_block tini_neon_load_as(const uint8_t *p, uint32_t s, uint
         if (format == TINI_FORMAT_Q8_0 && !raw)
             w = veorq_u8(w, vdupq_n_u8(0x80));
         block.w[g] = vreinterpretq_s8_u8(w);
-        if (format == TINI_FORMAT_IQ4_NL)
-            block.w[g] = vqtbl1q_s8(vld1q_s8(tini_iq4_nl), w);
-        if (tini_neon_split(format) && kind.offset)
+        if (kind.codes)
+            block.w[g] = vqtbl1q_s8(vld1q_s8(kind.codes), w);
+        if (tini_scales_by_half(format) && kind.offset)
             block.w[g] = vsubq_s8(block.w[g], vdupq_n_s8((int8_t)kind.offset));
     }
     return block;

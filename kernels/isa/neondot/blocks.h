@@ -24,7 +24,7 @@ TINI_INLINE float32x4_t tini_neondot_add_block(float32x4_t acc, const tini_neon_
                                                const int format) {
     int32x4_t begin = vdupq_n_s32((int32_t)tini_neon_begin(x, tini_neon_offset(format)));
     int32x4_t sum = tini_neondot_four(begin, block->w, vld1q_s8(x->q));
-    if (!tini_neon_split(format))
+    if (!tini_scales_by_half(format))
         return tini_neon_add(acc, block, tini_neondot_four(sum, block->w + 4, vld1q_s8(x->q + 16)), x, format);
     begin = vdupq_n_s32((int32_t)tini_neon_begin(x, 0));
     int32x4_t last = tini_neondot_four(begin, block->w + 4, vld1q_s8(x->q + 16));

@@ -3,7 +3,7 @@
  *
  * Bits equal the scalar's, because every integer sum is exact and floats are one lane a row, as in the scalar loop.
  *
- *   bytes    q8_0, and iq4_nl's values: w + 128. The low byte of L by a mask and the high one by a shift go through
+ *   bytes    q8_0, and the values of codes: w + 128. The low byte of L by a mask and the high one by a shift go through
  *            i32x4.dot_i16x8_s; the sum starts at -128 times that of the activations.
  *   nibbles  q4: with the nibbles n0 .. n3 of L in order and their activations x0 .. x3, n0 x0 + n1 x1 + n2 x2 + n3 x3
  *            equals L y0 + (L >> 4) y1 + (L >> 8) y2 + (L >> 12) y3, where y0 = x0 and yk = xk - 16 x(k - 1): the

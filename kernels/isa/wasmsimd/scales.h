@@ -23,20 +23,12 @@ typedef struct tini_wasm_scales {
 TINI_REGION_WASMSIMD
 
 TINI_INLINE tini_wasm_way tini_wasm_way_of(const int format) {
-    switch (format) {
-    case TINI_FORMAT_Q8_0:
-    case TINI_FORMAT_IQ4_NL:
+    const tini_kind kind = tini_kind_of(format);
+    if (kind.low == 8 || kind.codes)
         return TINI_WASM_BYTES;
-    case TINI_FORMAT_Q4_0:
-    case TINI_FORMAT_Q4_1:
-    case TINI_FORMAT_Q4_K:
-        return TINI_WASM_NIBBLES;
-    case TINI_FORMAT_Q5_0:
-    case TINI_FORMAT_Q5_1:
-    case TINI_FORMAT_Q5_K:
-        return TINI_WASM_NUMBERS;
-    }
-    return TINI_WASM_HALVES;
+    if (tini_scales_by_half(format))
+        return TINI_WASM_HALVES;
+    return kind.high ? TINI_WASM_NUMBERS : TINI_WASM_NIBBLES;
 }
 
 TINI_INLINE int tini_wasm_unpacks(const int format) {
@@ -63,11 +55,12 @@ TINI_INLINE v128_t tini_wasm_bits(v128_t bytes, const int from, const int mask) 
     return wasm_v128_and(moved, wasm_i8x16_splat((int8_t)mask));
 }
 
-/* out[8][64]: a sub-block's numbers as bytes, group by group as q8_0 has them; iq4_nl: its values + 128. */
+/* out[8][64]: a sub-block's numbers as bytes, group by group as q8_0 has them; codes: their values + 128. */
 TINI_INLINE void tini_wasm_unpack(uint8_t *out, const uint8_t *planes, const int format) {
     const tini_kind kind = tini_kind_of(format);
     const int low = (int)kind.low, high = (int)kind.high;
-    const v128_t values = wasm_v128_xor(wasm_v128_load(tini_iq4_nl), wasm_i8x16_const_splat(-128));
+    const v128_t values =
+        kind.codes ? wasm_v128_xor(wasm_v128_load(kind.codes), wasm_i8x16_const_splat(-128)) : (v128_t){0};
     for (uint32_t q = 0; q < 4; q++) {
         const uint8_t *from = planes + 16 * q;
         TINI_PRAGMA(clang loop unroll(full))
@@ -79,7 +72,7 @@ TINI_INLINE void tini_wasm_unpack(uint8_t *out, const uint8_t *planes, const int
                 top = tini_wasm_bits(top, g / (high ? high : 1) * high - low, ((1 << high) - 1) << low);
                 bytes = wasm_v128_or(bytes, top);
             }
-            if (format == TINI_FORMAT_IQ4_NL)
+            if (kind.codes)
                 bytes = wasm_i8x16_swizzle(values, bytes);
             wasm_v128_store(out + 64 * g + 16 * q, bytes);
         }

@@ -13,11 +13,6 @@ typedef struct tini_small {
     int8_t scale[16][TINI_TILE], minimum[16][TINI_TILE];
 } tini_small;
 
-/* Whether the first and the last 16 inputs of a sub-block have scales of their own. */
-TINI_INLINE int tini_scales_by_half(const int format) {
-    return format == TINI_FORMAT_Q6_K || format == TINI_FORMAT_Q3_K || format == TINI_FORMAT_Q2_K;
-}
-
 /* Bits left .. left + 5, say, of each byte: (v >> right) & mask. */
 TINI_INLINE __m256i tini_avx2_bits(__m256i v, const int right, const int mask) {
     return _mm256_and_si256(_mm256_srli_epi16(v, right), _mm256_set1_epi8((char)mask));
