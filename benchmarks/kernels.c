@@ -21,10 +21,10 @@ double bench_matmul(const char *isa, const char *op, const tini_matmul *matmul, 
                     uint32_t copies, uint32_t first, uint32_t calls, uint32_t range) {
     const tini_kernels *k = tini_kernels_select(isa);
     tini_matmul_fn *f = NULL;
-#define TIN_KERNEL(name, type)                            \
+#define FIND_KERNEL(a, name, type)                        \
     if (!strncmp(op, "matmul_", 7) && !strcmp(op, #name)) \
         f = (tini_matmul_fn *)(void (*)(void))k->name;
-#include "../kernels/kernels.def"
+    TIN_KERNELS(FIND_KERNEL, )
     uint32_t tiles = (matmul->outputs + TINI_TILE - 1) / TINI_TILE;
     double start = seconds();
     for (uint32_t call = 0; call < calls; call++) {

@@ -34,29 +34,6 @@ def test_a_family_has_a_tiny_config_and_is_in_the_book(name: str) -> None:
     assert re.search(rf"\b{name}\b", (ROOT / "docs" / "status.md").read_text(encoding="utf-8"))
 
 
-def test_every_kernel_file_has_its_line_and_every_line_its_file() -> None:
-    listed = {(isa, op) for op, _, isa in lines("kernels.def", "TIN_KERNEL_IMPL")}
-    listed |= {("scalar", op) for op, _ in lines("kernels.def", "TIN_KERNEL")}
-    files = {(path.parent.name, path.stem): path for path in KERNELS.glob("isa/*/*.c")}
-    assert listed <= files.keys()
-    for shared in files.keys() - listed:  # what kernels share has a header
-        assert files[shared].with_suffix(".h").is_file(), files[shared]
-
-
-def test_every_instruction_set_has_a_line_after_its_parent_and_a_folder() -> None:
-    known: list[str] = []
-    for name, parent, _ in lines("isa.def", "TIN_ISA"):
-        known.append(name)
-        assert parent in known
-    assert {path.name for path in KERNELS.glob("isa/*")} == {*known, "x86"}  # what x86's sets share
-    assert all(f"`{name}`" in DOCS for name in known)
-
-
-def test_every_format_has_a_kernel() -> None:
-    ops = {op for op, _ in lines("kernels.def", "TIN_KERNEL")}
-    assert {f"matmul_{line[5]}" for line in lines("formats.def", "    X")} <= ops
-
-
 def test_numbers_in_files_are_used_once() -> None:
     for file, macro, column in (("ops.def", "TIN_OP", 0), ("formats.def", "    X", 2)):
         numbers = [int(line[column]) for line in lines(file, macro)]

@@ -1,6 +1,6 @@
 #include "module.h"
 
-#include "core/session/session.h"
+#include "core/session/batch.h"
 
 typedef struct core_batch {
     PyObject_HEAD core_model *model;

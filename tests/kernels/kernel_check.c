@@ -555,7 +555,7 @@ static void check_set(const tini_kernels *table) {
     const tini_kernels *scalar = tini_kernels_select("scalar"), *t;
     const char *from;
     set = table->isa;
-#define TIN_KERNEL(op, type)                                                         \
+#define CHECK_KERNEL(a, op, type)                                                    \
     kernel = #op;                                                                    \
     from = set;                                                                      \
     for (uint32_t k = 0; (t = tini_kernels_available(k)) != NULL && t != table; k++) \
@@ -571,7 +571,7 @@ static void check_set(const tini_kernels *table) {
     } else {                                                                         \
         printf("inherits %s %s from %s\n", kernel, set, from);                       \
     }
-#include "kernels.def"
+    TIN_KERNELS(CHECK_KERNEL, )
     fflush(stdout);
 }
 

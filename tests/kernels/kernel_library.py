@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import os
 import re
+import subprocess
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,16 +19,44 @@ Q8 = np.dtype([("scale", "<f4"), ("sum", "<i4"), ("q", "i1", 32)])
 
 
 class Impl(NamedTuple):
-    """One TIN_KERNEL_IMPL line of kernels.def."""
+    """A kernel that a vector set has."""
 
     op: str
     type: str
     isa: str
 
 
+_LISTS = """
+#include "isa.def"
+#include "kernels.def"
+#define EACH(name, guard) SET(name, TIN_LINE_##name(STEP)) TIN_KERNELS_##name(HAS)
+TIN_ISAS(EACH)
+TIN_KERNELS(KERNEL, )
+"""
+
+
+@cache
+def _expanded() -> str:
+    """The lists of the .def files, of all sets, as the preprocessor makes them."""
+    command = [os.environ.get("CC", "cc"), "-E", "-P", f"-I{KERNELS}", "-x", "c", "-"]
+    return subprocess.run(command, input=_LISTS, capture_output=True, text=True, check=True).stdout
+
+
+def kernels() -> dict[str, str]:
+    """Every kernel and its type."""
+    return dict(re.findall(r"KERNEL\(, (\w+), (\w+)\)", _expanded()))
+
+
+def sets() -> dict[str, list[str]]:
+    """Every instruction set, with its ancestors and itself."""
+    found = re.findall(r"SET\((\w+), ((?:STEP\(\w+\) ?)+)\)", _expanded())
+    return {name: re.findall(r"STEP\((\w+)\)", line) for name, line in found}
+
+
 def implementations() -> list[Impl]:
-    text = re.sub(r"/\*.*?\*/", "", (KERNELS / "kernels.def").read_text(), flags=re.S)
-    return [Impl(*line) for line in re.findall(r"^TIN_KERNEL_IMPL\((\w+), (\w+), (\w+)\)", text, flags=re.M)]
+    types = kernels()
+    pairs = re.findall(r"HAS\((\w+), (\w+)\)", _expanded())
+    return [Impl(op, types[op], isa) for op, isa in pairs if isa != "scalar"]
 
 
 class Matmul(ctypes.Structure):

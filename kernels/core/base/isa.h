@@ -6,8 +6,8 @@
 
 typedef struct tini_kernels {
     const char *isa;
-#define TIN_KERNEL(op, type) type *op;
-#include "../../kernels.def"
+#define TINI_MEMBER(a, op, type) type *op;
+    TIN_KERNELS(TINI_MEMBER, )
 } tini_kernels;
 
 /* The table of the named set, or the best one this processor runs when isa is NULL; NULL when the set is

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "../../include/tin.h"
+#include "../../kernels.def"
 #include "region.h"
 
 #define TINI_BLOCK 32u     /* inputs that share a scale */
@@ -157,8 +158,11 @@ typedef struct tini_delta {
 typedef void tini_delta_fn(const tini_delta *d, uint32_t tile_begin, uint32_t tile_end);
 
 /* The scalar functions and the vector versions that this build may hold. */
-#define TIN_KERNEL(op, type) type tini_##op##_scalar;
-#define TIN_KERNEL_IMPL(op, type, isa) type tini_##op##_##isa;
-#include "../../kernels.def"
+#define TINI_KERNEL_TYPE(a, op, type) typedef type tini_kernel_##op;
+TIN_KERNELS(TINI_KERNEL_TYPE, )
+
+#define TINI_DECLARE(op, isa) tini_kernel_##op tini_##op##_##isa;
+#define TINI_DECLARE_SET(name, have) TINI_IF(have)(TIN_KERNELS_##name(TINI_DECLARE))
+TIN_ISAS(TINI_DECLARE_SET)
 
 #endif

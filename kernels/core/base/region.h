@@ -10,6 +10,8 @@
 
 #include <float.h>
 
+#include "../../isa.def"
+
 #if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) || \
     defined(_M_FP_FAST)
 #error "tinsmith promises the same bits everywhere: compile it without -ffast-math, -Ofast or /fp:fast"
@@ -17,66 +19,6 @@
 /* 16, of processors with AVX512-FP16, is as 0 but for _Float16. */
 #if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16
 #error "tinsmith needs float arithmetic without excess precision: on 32-bit x86 add -msse2 -mfpmath=sse"
-#endif
-
-/* Which sets this build holds: 0 or 1, one for each guard of isa.def. With TIN_SCALAR_ONLY it has no vector kernels. */
-#define TIN_HAVE_SCALAR 1
-#if !defined(TIN_SCALAR_ONLY) && defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
-#define TIN_HAVE_AVX2 1
-#if (defined(__clang__) ? __clang_major__ >= 13 : __GNUC__ >= 11) /* older compilers do not know it */
-#define TIN_HAVE_AVXVNNI 1
-#else
-#define TIN_HAVE_AVXVNNI 0
-#endif
-#define TIN_HAVE_AVX512VNNI 1
-#else
-#define TIN_HAVE_AVX2 0
-#define TIN_HAVE_AVXVNNI 0
-#define TIN_HAVE_AVX512VNNI 0
-#endif
-
-#if !defined(TIN_SCALAR_ONLY) && (defined(__aarch64__) || defined(_M_ARM64)) && !defined(__AARCH64EB__) && \
-    (defined(__GNUC__) || defined(__clang__))
-#define TIN_HAVE_NEON 1
-#define TIN_HAVE_NEONDOT 1
-#define TIN_HAVE_NEONI8MM 1
-#else
-#define TIN_HAVE_NEON 0
-#define TIN_HAVE_NEONDOT 0
-#define TIN_HAVE_NEONI8MM 0
-#endif
-
-#if !defined(TIN_SCALAR_ONLY) && defined(__wasm_simd128__)
-#define TIN_HAVE_WASMSIMD 1
-#else
-#define TIN_HAVE_WASMSIMD 0
-#endif
-
-/* Cortex-M. Its processors cannot be asked, so a build is for what the compiler was told. */
-#if !defined(TIN_SCALAR_ONLY) && defined(__ARM_FEATURE_DSP) && defined(__ARM_FEATURE_SIMD32) && \
-    __ARM_ARCH_PROFILE == 'M' && !defined(__ARM_BIG_ENDIAN) && (defined(__GNUC__) || defined(__clang__))
-#define TIN_HAVE_ARMDSP 1
-#else
-#define TIN_HAVE_ARMDSP 0
-#endif
-#if TIN_HAVE_ARMDSP && defined(__ARM_FEATURE_MVE)
-#if __ARM_FEATURE_MVE & 2
-#error "MVE's floats flush denormals, which changes results; build without them: -mcpu=cortex-m55+nomve.fp"
-#endif
-#define TIN_HAVE_MVE 1
-#else
-#define TIN_HAVE_MVE 0
-#endif
-
-#define TINI_AVX2_FEATURES "avx2,f16c"
-#define TINI_AVXVNNI_FEATURES "avx2,f16c,avxvnni"
-#define TINI_AVX512VNNI_FEATURES "avx2,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"
-#if defined(__clang__)
-#define TINI_NEONDOT_FEATURES "dotprod"
-#define TINI_NEONI8MM_FEATURES "dotprod,i8mm"
-#else
-#define TINI_NEONDOT_FEATURES "+dotprod"
-#define TINI_NEONI8MM_FEATURES "+dotprod+i8mm"
 #endif
 
 #define TINI_PRAGMA(x) _Pragma(#x)
@@ -119,16 +61,6 @@
 #else
 #define TINI_REGION_REFERENCE TINI_REGION_SCALAR
 #endif
-
-#define TINI_REGION_AVX2 TINI_TARGET(TINI_AVX2_FEATURES)
-#define TINI_REGION_AVXVNNI TINI_TARGET(TINI_AVXVNNI_FEATURES)
-#define TINI_REGION_AVX512VNNI TINI_TARGET(TINI_AVX512VNNI_FEATURES)
-#define TINI_REGION_NEON TINI_REGION_SCALAR /* every 64-bit ARM has it */
-#define TINI_REGION_NEONDOT TINI_TARGET(TINI_NEONDOT_FEATURES)
-#define TINI_REGION_NEONI8MM TINI_TARGET(TINI_NEONI8MM_FEATURES)
-#define TINI_REGION_WASMSIMD TINI_REGION_SCALAR /* a build has SIMD in all its functions or in none */
-#define TINI_REGION_ARMDSP TINI_REGION_SCALAR   /* as above */
-#define TINI_REGION_MVE TINI_REGION_SCALAR
 
 /* Inlined even where the compiler would rather not: kernel bodies whose counts are constants at each call. */
 #if defined(__GNUC__) || defined(__clang__)

@@ -1,3 +1,4 @@
+#include "batch.h"
 #include "../base/error.h"
 #include "../base/memory.h"
 #include "generate.h"

@@ -86,8 +86,6 @@ const float *tini_session_row(const tin_session *session, uint32_t position);
 /* Gives up those of the tokens from `end` on; all of them. */
 void tini_session_keep_rows(tin_session *session, uint32_t end);
 void tini_session_give_up(tin_session *session);
-/* Gives up those that are in the batch's memory, which is given back while the session stays. */
-void tini_batch_leave(const tin_batch *batch, tin_session *session);
 
 /* TIN_STEP_* of what is at hand; PENDING when a pass must run. */
 int32_t tini_session_event(tin_session *session);

@@ -139,7 +139,8 @@ TINI_INLINE void tini_armdsp_block(float acc[TINI_TILE], const uint8_t *w, uint3
     }
 }
 
-TINI_INLINE void tini_armdsp_matmul(const tini_matmul *m, uint32_t tile, uint32_t tile_end, const int format) {
+TINI_INLINE void tini_armdsp_matmul_q8(const tini_matmul *m, uint32_t tile, uint32_t tile_end,
+                                       const int format) {
     const tini_kind kind = tini_kind_of(format);
     const uint32_t blocks = m->inputs / kind.inputs, subs = kind.inputs / TINI_BLOCK;
     const size_t block_bytes = TINI_TILE * tini_kind_bytes(&kind);

@@ -51,8 +51,8 @@ TINI_INLINE void tini_avx512_float_patch(const tini_matmul *m, uint32_t tile, ui
     tini_avx512_store(m, tile, t, y, tiles, columns);
 }
 
-TINI_INLINE void tini_avx512_float_matmul(const tini_matmul *m, uint32_t tile, uint32_t tile_end,
-                                          const int format) {
+TINI_INLINE void tini_avx512_matmul_f32(const tini_matmul *m, uint32_t tile, uint32_t tile_end,
+                                        const int format) {
     tile_end = tini_tile_limit(m, tile_end);
     for (; m->rows == 1 && tile + 4 <= tile_end; tile += 4)
         tini_avx512_float_patch(m, tile, 0, 4, 1, format);

@@ -122,7 +122,7 @@ TINI_INLINE void tini_neon_patch(const tini_matmul *m, uint32_t tile, uint32_t f
     }
 }
 
-TINI_INLINE void tini_neon_matmul(const tini_matmul *m, uint32_t tile, uint32_t tile_end, const int format) {
+TINI_INLINE void tini_neon_matmul_q8(const tini_matmul *m, uint32_t tile, uint32_t tile_end, const int format) {
     tile_end = tini_tile_limit(m, tile_end);
     for (; tile < tile_end; tile++) {
         uint32_t t = 0;

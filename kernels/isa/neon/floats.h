@@ -48,8 +48,8 @@ TINI_INLINE void tini_neon_float_patch(const tini_matmul *m, uint32_t tile, uint
     }
 }
 
-TINI_INLINE void tini_neon_float_matmul(const tini_matmul *m, uint32_t tile, uint32_t tile_end,
-                                        const int format) {
+TINI_INLINE void tini_neon_matmul_f32(const tini_matmul *m, uint32_t tile, uint32_t tile_end,
+                                      const int format) {
     tile_end = tini_tile_limit(m, tile_end);
     for (; tile < tile_end; tile++) {
         uint32_t t = 0;

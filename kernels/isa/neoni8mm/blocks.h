@@ -158,8 +158,8 @@ TINI_INLINE void tini_neoni8mm_stream(const tini_matmul *m, uint32_t tile, uint3
     tini_neon_store(m, tile * TINI_TILE, 4, t, 0, out, 4);
 }
 
-TINI_INLINE void tini_neoni8mm_matmul(const tini_matmul *m, uint32_t tile, uint32_t tile_end,
-                                      const int format) {
+TINI_INLINE void tini_neoni8mm_matmul_q8(const tini_matmul *m, uint32_t tile, uint32_t tile_end,
+                                         const int format) {
     tile_end = tini_tile_limit(m, tile_end);
     for (; tile < tile_end; tile++) {
         uint32_t t = 0;

@@ -2,6 +2,7 @@
 #ifndef TINI_SCALAR_TILE_H
 #define TINI_SCALAR_TILE_H
 
+#include "../../core/base/formats.h"
 #include "../../core/base/kernel.h"
 #include "../../core/base/math.h"
 
@@ -39,5 +40,15 @@ TINI_INLINE uint32_t tini_tile_limit(const tini_matmul *m, uint32_t tile_end) {
 }
 
 TINI_REGION_END
+
+/* A set's matmul of a format, from what its blocks.h and floats.h make of all: TIN_FORMATS(TINI_MATMUL, set, function) where the
+ * functions' names end in _f32 and _q8, by the activations. */
+#define TINI_MATMUL(set, function, id, gguf, NAME, name, block, bytes, activations, ...)            \
+    void tini_matmul_##name##_##set(const tini_matmul *m, uint32_t tile_begin, uint32_t tile_end) { \
+        function##_##activations(m, tile_begin, tile_end, TINI_FORMAT_##NAME);                      \
+    }
+/* Of those that read q8. */
+#define TINI_Q8_MATMUL(set, function, id, gguf, NAME, name, block, bytes, activations, ...) \
+    TINI_ONLY_##activations(TINI_MATMUL(set, function, id, gguf, NAME, name, block, bytes, activations, ))
 
 #endif

@@ -303,7 +303,7 @@ TINI_INLINE void tini_wasm_patch(const tini_matmul *m, uint32_t tile, uint32_t t
             tini_wasm_store(m, tile + k, t + c, acc[k] + 4 * c);
 }
 
-TINI_INLINE void tini_wasm_matmul(const tini_matmul *m, uint32_t tile, uint32_t tile_end, const int format) {
+TINI_INLINE void tini_wasm_matmul_q8(const tini_matmul *m, uint32_t tile, uint32_t tile_end, const int format) {
     const tini_wasm_way way = tini_wasm_way_of(format);
     const uint32_t width = way == TINI_WASM_BYTES || way == TINI_WASM_NIBBLES ? 4 : 2;
     tile_end = tini_tile_limit(m, tile_end);

@@ -52,8 +52,8 @@ TINI_INLINE void tini_wasm_float_patch(const tini_matmul *m, uint32_t unit, uint
             acc[4 * c + unit % 2 * 2 + k] = sums[c * 2 * halves + k];
 }
 
-TINI_INLINE void tini_wasm_float_matmul(const tini_matmul *m, uint32_t tile, uint32_t tile_end,
-                                        const int format) {
+TINI_INLINE void tini_wasm_matmul_f32(const tini_matmul *m, uint32_t tile, uint32_t tile_end,
+                                      const int format) {
     tile_end = tini_tile_limit(m, tile_end);
     for (; tile < tile_end; tile++) {
         v128_t acc[16];

@@ -157,7 +157,7 @@ TINI_INLINE void TINI_SET(patch)(const tini_matmul *m, uint32_t tile, uint32_t t
     TINI_SET(store)(m, tile * TINI_PARTS, t, y, registers, m->rows - t < columns ? m->rows - t : columns);
 }
 
-TINI_INLINE void TINI_SET(matmul)(const tini_matmul *m, uint32_t tile, uint32_t tile_end, const int format) {
+TINI_INLINE void TINI_SET(matmul_q8)(const tini_matmul *m, uint32_t tile, uint32_t tile_end, const int format) {
     tile_end = tini_tile_limit(m, tile_end);
     while (tile < tile_end) {
         const uint32_t tiles = m->rows >= TINI_LEAST && tile + TINI_TILES <= tile_end ? TINI_TILES : 1;

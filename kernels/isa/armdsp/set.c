@@ -1,0 +1,8 @@
+#include "../../core/base/region.h"
+#if TIN_HAVE_ARMDSP
+
+int tini_runs_armdsp(void) {
+    return 1;
+}
+
+#endif

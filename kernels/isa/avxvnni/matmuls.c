@@ -1,0 +1,11 @@
+#include "../../core/base/region.h"
+#if TIN_HAVE_AVXVNNI
+#include "../x86/matmuls.h"
+#include "blocks.h"
+
+TINI_REGION_AVXVNNI
+
+TIN_FORMATS(TINI_LARGE_Q8_MATMUL, avxvnni, tini_avxvnni_matmul)
+
+TINI_REGION_END
+#endif

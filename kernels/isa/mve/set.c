@@ -1,0 +1,8 @@
+#include "../../core/base/region.h"
+#if TIN_HAVE_MVE
+
+int tini_runs_mve(void) {
+    return 1;
+}
+
+#endif

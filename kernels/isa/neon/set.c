@@ -1,0 +1,8 @@
+#include "../../core/base/region.h"
+#if TIN_HAVE_NEON
+
+int tini_runs_neon(void) {
+    return 1;
+}
+
+#endif

@@ -1,0 +1,27 @@
+/* ARM64's products of int8 matrices: SMMLA and USMMLA. */
+#ifndef TINI_NEONI8MM_SET_H
+#define TINI_NEONI8MM_SET_H
+
+#include "../neon/set.h"
+
+#define TIN_HAVE_NEONI8MM TIN_HAVE_NEON
+
+#if defined(__clang__)
+#define TINI_NEONI8MM_FEATURES "dotprod,i8mm"
+#else
+#define TINI_NEONI8MM_FEATURES "+dotprod+i8mm"
+#endif
+#define TINI_REGION_NEONI8MM TINI_TARGET(TINI_NEONI8MM_FEATURES)
+
+/* The matmuls of formats with a scale for each 16 inputs stay neondot's. */
+#define TINI_NEONI8MM_LEAVES_q6_k TINI_LISTED
+#define TINI_NEONI8MM_LEAVES_q3_k TINI_LISTED
+#define TINI_NEONI8MM_LEAVES_q2_k TINI_LISTED
+#define TINI_NEONI8MM_HAS(X, set, id, gguf, NAME, name, block, bytes, activations, ...) \
+    TINI_ONLY_##activations(TINI_UNLESS(TINI_NEONI8MM_LEAVES_##name)(X(matmul_##name, set)))
+#define TIN_KERNELS_neoni8mm(X) TIN_FORMATS(TINI_NEONI8MM_HAS, X, neoni8mm)
+
+/* Whether this processor, under this system, runs it. */
+int tini_runs_neoni8mm(void);
+
+#endif

@@ -1,0 +1,5 @@
+#include "set.h"
+
+int tini_runs_scalar(void) {
+    return 1;
+}
