@@ -142,10 +142,16 @@ static int add_lists(PyObject *module) {
 #include "ops.def"
 #undef TIN_OP
     );
+#define LINE_TYPE(name) "s"
+#define LINE_VALUE(name) , #name
+#define SET_TYPES(name, have) "s(" TIN_LINE_##name(LINE_TYPE) ")"
+#define SET_VALUES(name, have) , #name TIN_LINE_##name(LINE_VALUE)
+    PyObject *sets = Py_BuildValue("{" TIN_ISAS(SET_TYPES) "}" TIN_ISAS(SET_VALUES));
     int failed = PyModule_AddObjectRef(module, "FORMATS", formats) ||
-                 PyModule_AddObjectRef(module, "OPS", ops) ||
+                 PyModule_AddObjectRef(module, "ISAS", sets) || PyModule_AddObjectRef(module, "OPS", ops) ||
                  PyModule_AddStringConstant(module, "VERSION", tin_version());
     Py_XDECREF(formats);
+    Py_XDECREF(sets);
     Py_XDECREF(ops);
     for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++)
         failed = failed || PyModule_AddIntConstant(module, numbers[k].name, numbers[k].value);

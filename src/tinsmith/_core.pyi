@@ -19,6 +19,7 @@ FINISH_CONTEXT: int
 FINISH_END: int
 FINISH_LENGTH: int
 FORMATS: dict[str, tuple[int, int, int, int, str]]
+ISAS: dict[str, tuple[str, ...]]
 KV_F16: int
 KV_Q8: int
 KV_TILE: int

@@ -1,9 +1,16 @@
 """Names of weight formats, as recipes, targets and flags write them; importing this loads nothing else."""
 
-# The presets of tinsmith.quant.
-FORMATS = (
-    "F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q5_1", "Q5_0", "Q4_K_M", "Q4_K_S", "Q4_1",
-    "Q4_0", "IQ4_NL", "Q3_K_L", "Q3_K_M", "Q3_K_S", "Q2_K",
-)  # fmt: skip
+# The presets of tinsmith.quant, and llama.cpp's number for each: `general.file_type` in GGUF.
+FILE_TYPES = {
+    "F32": 0, "F16": 1, "BF16": 32, "Q8_0": 7, "Q6_K": 18, "Q5_K_M": 17, "Q5_K_S": 16, "Q5_1": 9, "Q5_0": 8,
+    "Q4_K_M": 15, "Q4_K_S": 14, "Q4_1": 3, "Q4_0": 2, "IQ4_NL": 25, "Q3_K_L": 13, "Q3_K_M": 12, "Q3_K_S": 11,
+    "Q2_K": 10,
+}  # fmt: skip
+FORMATS = tuple(FILE_TYPES)
 AUTO = "AUTO"  # chosen tensor by tensor, within a budget
 DEFAULTS = ("F16", "Q8_0", "Q4_0")  # of a build that states none
+
+
+def file_type(format: str) -> int:
+    """Of a file whose weights mostly have one format of `formats.weights`: for some, of the medium mix."""
+    return FILE_TYPES[format if format in FILE_TYPES else f"{format}_M"]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tinsmith import _core
 from tinsmith.errors import TargetError, UnsupportedError
 from tinsmith.format_names import FORMATS
 from tinsmith.tables import (
@@ -32,9 +33,7 @@ from tinsmith.tables import (
 from tinsmith.tables import key as _key
 
 ARCHS = ("x86_64", "aarch64", "riscv64", "wasm32", "thumb")
-ISAS = (
-    "scalar", "avx2", "avxvnni", "avx512vnni", "neon", "neondot", "neoni8mm", "wasmsimd", "armdsp", "mve",
-)  # fmt: skip
+ISAS = tuple(_core.ISAS)
 FORMS = ("wheel", "static", "shared", "wasm", "firmware")
 NONE = "none"
 EMULATORS = (NONE, "native", "qemu-aarch64", "qemu-riscv64", "wine", "wasmtime", "qemu-system-arm")

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.formats.weights import WEIGHT_FORMATS
 from tinsmith.system.files import atomic_write, map_file
 
 Buffer = bytes | bytearray | memoryview
@@ -42,45 +43,31 @@ class TensorType:
     size: int
 
 
-TENSOR_TYPES = tuple(
-    TensorType(*row)
-    for row in (
-        (0, "F32", 1, 4),
-        (1, "F16", 1, 2),
-        (2, "Q4_0", 32, 18),
-        (3, "Q4_1", 32, 20),
-        (6, "Q5_0", 32, 22),
-        (7, "Q5_1", 32, 24),
-        (8, "Q8_0", 32, 34),
-        (9, "Q8_1", 32, 40),
-        (10, "Q2_K", 256, 84),
-        (11, "Q3_K", 256, 110),
-        (12, "Q4_K", 256, 144),
-        (13, "Q5_K", 256, 176),
-        (14, "Q6_K", 256, 210),
-        (15, "Q8_K", 256, 292),
-        (16, "IQ2_XXS", 256, 66),
-        (17, "IQ2_XS", 256, 74),
-        (18, "IQ3_XXS", 256, 98),
-        (19, "IQ1_S", 256, 50),
-        (20, "IQ4_NL", 32, 18),
-        (21, "IQ3_S", 256, 110),
-        (22, "IQ2_S", 256, 82),
-        (23, "IQ4_XS", 256, 136),
-        (24, "I8", 1, 1),
-        (25, "I16", 1, 2),
-        (26, "I32", 1, 4),
-        (27, "I64", 1, 8),
-        (28, "F64", 1, 8),
-        (29, "IQ1_M", 256, 56),
-        (30, "BF16", 1, 2),
-        (34, "TQ1_0", 256, 54),
-        (35, "TQ2_0", 256, 66),
-        (39, "MXFP4", 32, 17),
-        (40, "NVFP4", 64, 36),
-        (41, "Q1_0", 128, 18),
-    )
+# Those that GGUF has beside the weight formats of this project.
+_OTHERS = (
+    TensorType(9, "Q8_1", 32, 40),
+    TensorType(15, "Q8_K", 256, 292),
+    TensorType(16, "IQ2_XXS", 256, 66),
+    TensorType(17, "IQ2_XS", 256, 74),
+    TensorType(18, "IQ3_XXS", 256, 98),
+    TensorType(19, "IQ1_S", 256, 50),
+    TensorType(21, "IQ3_S", 256, 110),
+    TensorType(22, "IQ2_S", 256, 82),
+    TensorType(23, "IQ4_XS", 256, 136),
+    TensorType(24, "I8", 1, 1),
+    TensorType(25, "I16", 1, 2),
+    TensorType(26, "I32", 1, 4),
+    TensorType(27, "I64", 1, 8),
+    TensorType(28, "F64", 1, 8),
+    TensorType(29, "IQ1_M", 256, 56),
+    TensorType(34, "TQ1_0", 256, 54),
+    TensorType(35, "TQ2_0", 256, 66),
+    TensorType(39, "MXFP4", 32, 17),
+    TensorType(40, "NVFP4", 64, 36),
+    TensorType(41, "Q1_0", 128, 18),
 )
+_WEIGHTS = (TensorType(kind.gguf, name, kind.block, kind.bytes) for name, kind in WEIGHT_FORMATS.items())
+TENSOR_TYPES = tuple(sorted((*_OTHERS, *_WEIGHTS), key=lambda kind: kind.id))
 _TYPE_BY_ID = {kind.id: kind for kind in TENSOR_TYPES}
 _TYPE_BY_NAME = {kind.name: kind for kind in TENSOR_TYPES}
 

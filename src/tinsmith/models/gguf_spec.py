@@ -9,17 +9,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.format_names import file_type
 from tinsmith.formats import gguf
 from tinsmith.formats.weights import WEIGHT_FORMATS
 from tinsmith.models.family import Family, TensorName, by_gguf_architecture, by_name, without_ignored
 from tinsmith.spec import Buffer, Hyper, Spec, Tensor, Tokenizer
 from tinsmith.tokenizer import gguf_keys as _gguf_tokenizer
 
-# llama.cpp's `general.file_type`: the format most weights have; for the K formats, the medium mix around them.
-_FILE_TYPES = {
-    "F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 7, "Q5_0": 8, "Q5_1": 9, "Q2_K": 10, "Q3_K": 12,
-    "Q4_K": 15, "Q5_K": 17, "Q6_K": 18, "IQ4_NL": 25, "BF16": 32,
-}  # fmt: skip
 _QUANTIZATION_VERSION = 2
 # What `general.*` says of the file rather than of the model; written anew.
 _OF_THE_FILE = {"architecture", "type", "file_type", "quantization_version", "alignment"}
@@ -224,4 +220,4 @@ def _file_type(spec: Spec) -> int:
         # Embeddings often keep a wider format and do not give a file its name.
         if tensor.rows > 1 and role not in ("embed", "head"):
             sizes[tensor.format] += tensor.rows * tensor.inputs
-    return _FILE_TYPES[sizes.most_common(1)[0][0]] if sizes else _FILE_TYPES["F32"]
+    return file_type(sizes.most_common(1)[0][0] if sizes else "F32")

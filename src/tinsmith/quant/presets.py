@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tinsmith.errors import UnsupportedError
+from tinsmith.format_names import FILE_TYPES, file_type
 from tinsmith.formats.weights import weight_format
 
 
@@ -80,17 +81,17 @@ class Mix:
     def file_type(self) -> int:
         """Of the preset named after the format that most tensors have."""
         common = max(sorted(set(self.formats.values())), key=list(self.formats.values()).count)
-        return next(PRESETS[name].file_type for name in (common, f"{common}_M") if name in PRESETS)
+        return file_type(common)
 
 
 PRESETS = {
-    "F32": Preset(0, "F32", "F32", "F32"),
-    "F16": Preset(1, "F16", "F16", "F16"),
-    "BF16": Preset(32, "BF16", "BF16", "BF16"),
-    "Q8_0": Preset(7, "Q8_0", "Q8_0", "Q8_0"),
-    "Q6_K": Preset(18, "Q6_K", "Q6_K", "Q6_K"),
+    "F32": Preset(FILE_TYPES["F32"], "F32", "F32", "F32"),
+    "F16": Preset(FILE_TYPES["F16"], "F16", "F16", "F16"),
+    "BF16": Preset(FILE_TYPES["BF16"], "BF16", "BF16", "BF16"),
+    "Q8_0": Preset(FILE_TYPES["Q8_0"], "Q8_0", "Q8_0", "Q8_0"),
+    "Q6_K": Preset(FILE_TYPES["Q6_K"], "Q6_K", "Q6_K", "Q6_K"),
     "Q5_K_M": Preset(
-        17,
+        FILE_TYPES["Q5_K_M"],
         "Q5_K",
         "Q6_K",
         "Q5_K",
@@ -99,11 +100,11 @@ PRESETS = {
             Rule("ffn_down", "Q6_K", _outer_and_each_third),
         ),
     ),
-    "Q5_K_S": Preset(16, "Q5_K", "Q6_K", "Q5_K"),
-    "Q5_1": Preset(9, "Q5_1", "Q6_K", "Q5_1"),
-    "Q5_0": Preset(8, "Q5_0", "Q6_K", "Q5_0"),
+    "Q5_K_S": Preset(FILE_TYPES["Q5_K_S"], "Q5_K", "Q6_K", "Q5_K"),
+    "Q5_1": Preset(FILE_TYPES["Q5_1"], "Q5_1", "Q6_K", "Q5_1"),
+    "Q5_0": Preset(FILE_TYPES["Q5_0"], "Q5_0", "Q6_K", "Q5_0"),
     "Q4_K_M": Preset(
-        15,
+        FILE_TYPES["Q4_K_M"],
         "Q4_K",
         "Q6_K",
         "Q4_K",
@@ -113,7 +114,7 @@ PRESETS = {
         ),
     ),
     "Q4_K_S": Preset(
-        14,
+        FILE_TYPES["Q4_K_S"],
         "Q4_K",
         "Q6_K",
         "Q4_K",
@@ -122,12 +123,16 @@ PRESETS = {
             Rule("ffn_down", "Q5_K", _first_eighth),
         ),
     ),
-    "Q4_1": Preset(3, "Q4_1", "Q6_K", "Q4_1"),
+    "Q4_1": Preset(FILE_TYPES["Q4_1"], "Q4_1", "Q6_K", "Q4_1"),
     "Q4_0": Preset(
-        2, "Q4_0", "Q8_0", "Q8_0", tuple(Rule(f"attn_{part}", "Q8_0") for part in ("k", "v", "output"))
+        FILE_TYPES["Q4_0"],
+        "Q4_0",
+        "Q8_0",
+        "Q8_0",
+        tuple(Rule(f"attn_{part}", "Q8_0") for part in ("k", "v", "output")),
     ),
     "IQ4_NL": Preset(
-        25,
+        FILE_TYPES["IQ4_NL"],
         "IQ4_NL",
         "Q6_K",
         "IQ4_NL",
@@ -137,14 +142,14 @@ PRESETS = {
         ),
     ),
     "Q3_K_L": Preset(
-        13,
+        FILE_TYPES["Q3_K_L"],
         "Q3_K",
         "Q6_K",
         "Q3_K",
         tuple(Rule(part, "Q5_K") for part in ("attn_v", "ffn_down", "attn_output")),
     ),
     "Q3_K_M": Preset(
-        12,
+        FILE_TYPES["Q3_K_M"],
         "Q3_K",
         "Q6_K",
         "Q3_K",
@@ -156,9 +161,9 @@ PRESETS = {
             Rule("attn_output", "Q4_K"),
         ),
     ),
-    "Q3_K_S": Preset(11, "Q3_K", "Q6_K", "Q3_K"),
+    "Q3_K_S": Preset(FILE_TYPES["Q3_K_S"], "Q3_K", "Q6_K", "Q3_K"),
     "Q2_K": Preset(
-        10,
+        FILE_TYPES["Q2_K"],
         "Q2_K",
         "Q6_K",
         "Q2_K",
