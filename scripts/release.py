@@ -55,8 +55,8 @@ PLATFORMS = {
     "linux-aarch64": Platform("aarch64-linux-gnu.2.17", "manylinux_2_17_aarch64", "aarch64"),
     "linux-aarch64-musl": Platform("aarch64-linux-musl", "musllinux_1_2_aarch64"),
     "windows-x86_64": Platform("x86_64-windows-gnu", "win_amd64"),
-    "macos-arm64": Platform("aarch64-macos", "macosx_11_0_arm64"),
-    "macos-x86_64": Platform("x86_64-macos", "macosx_11_0_x86_64"),
+    "macos-arm64": Platform("aarch64-macos.11.0", "macosx_11_0_arm64"),
+    "macos-x86_64": Platform("x86_64-macos.11.0", "macosx_11_0_x86_64"),
 }
 # Asks the amalgamation whether it works.
 CALLER = """\

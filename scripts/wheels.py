@@ -13,8 +13,8 @@ from pathlib import Path
 
 PLAIN = re.compile(r"[\w.\[\],-]+ ?(?:\(?[<>=!~].+)?")  # a requirement without a marker
 
-# By what a platform's tag ends with: the extension, how it begins, where the processor's number stands in it,
-# and that number.
+BUILD_VERSION = 0x32  # the load command of Mach-O that says which macOS is needed
+# By what a platform's tag ends with: the extension, how it begins, where its processor's number stands, and it.
 ELF, PE, MACHO = b"\x7fELF\x02\x01", b"MZ", b"\xcf\xfa\xed\xfe"
 EXTENSIONS = {
     "linux_x86_64": ("_core.abi3.so", ELF, 18, 62),
@@ -102,3 +102,31 @@ def _check_extension(name: str, contents: dict[str, bytes], tag: str) -> None:
         raise ValueError(f"{name}: {file} is for another machine than {tag}")
     if b"PyInit__core" not in data:
         raise ValueError(f"{name}: {file} is no extension of Python")
+    needed = _system(data, magic)
+    if not tag.startswith("linux_") and needed > _numbers(
+        tag
+    ):  # that tag is for one machine, and promises nothing
+        raise ValueError(f"{name}: {file} needs {'.'.join(map(str, needed))} of its system, more than {tag}")
+
+
+def _numbers(tag: str) -> tuple[int, ...]:
+    """The version of the system that a tag names: of glibc, of macOS; none of others."""
+    found = re.match(r"(?:manylinux|macosx)_(\d+)_(\d+)_", tag)
+    return tuple(map(int, found.groups())) if found else ()
+
+
+def _system(data: bytes, magic: bytes) -> tuple[int, ...]:
+    """The version of the system that an extension needs."""
+    if magic == ELF:
+        return max((tuple(map(int, one)) for one in re.findall(rb"\0GLIBC_(\d+)\.(\d+)", data)), default=())
+    if magic != MACHO:
+        return ()
+    (count,) = struct.unpack_from("<I", data, 16)
+    at = 32
+    for _ in range(count):
+        command, size = struct.unpack_from("<II", data, at)
+        if command == BUILD_VERSION:
+            (least,) = struct.unpack_from("<I", data, at + 12)
+            return least >> 16, least >> 8 & 255
+        at += size
+    raise ValueError("an extension for macOS does not say which it needs")

@@ -6,27 +6,34 @@ import hashlib
 import platform
 import struct
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+import release
+import wheels
 
 import tinsmith
 from tinsmith.cross import wheel
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "scripts"))
-import release  # noqa: E402
-import wheels  # noqa: E402
-
 VERSION = tinsmith.__version__
 # What is looked at in an extension: its beginning, its processor, and its entry.
 ELF = b"\x7fELF\x02\x01".ljust(18, b"\0") + struct.pack("<H", 62) + b"PyInit__core"
 PE = (
     b"MZ".ljust(0x3C, b"\0") + struct.pack("<I", 0x40) + b"PE\0\0" + struct.pack("<H", 0x8664) + b"PyInit__core"
 )
-MACHO = b"\xcf\xfa\xed\xfe" + struct.pack("<I", 0x100000C) + b"PyInit__core"
+
+
+def macho(major: int) -> bytes:
+    """With the load command that says which macOS it needs, behind another."""
+    head = b"\xcf\xfa\xed\xfe" + struct.pack("<7I", 0x100000C, 0, 6, 2, 32, 0, 0)
+    return (
+        head + struct.pack("<2I", 2, 8) + struct.pack("<6I", 0x32, 24, 1, major << 16, 0, 0) + b"PyInit__core"
+    )
+
+
+MACHO = macho(11)
 
 
 def written(folder: Path, tag: str, data: bytes, name: str = "_core.abi3.so") -> Path:
@@ -37,7 +44,8 @@ def written(folder: Path, tag: str, data: bytes, name: str = "_core.abi3.so") ->
 @pytest.mark.parametrize(
     ("tag", "data", "name"),
     [
-        ("manylinux_2_17_x86_64", ELF, "_core.abi3.so"),
+        ("manylinux_2_17_x86_64", ELF + b"\0GLIBC_2.17\0GLIBC_2.3.4\0", "_core.abi3.so"),
+        ("linux_x86_64", ELF + b"\0GLIBC_2.34\0", "_core.abi3.so"),
         ("musllinux_1_2_x86_64", ELF, "_core.abi3.so"),
         ("win_amd64", PE, "_core.pyd"),
         ("macosx_11_0_arm64", MACHO, "_core.abi3.so"),
@@ -55,6 +63,9 @@ def test_a_sound_wheel_passes(tag: str, data: bytes, name: str, tmp_path: Path) 
         ("macosx_11_0_x86_64", MACHO, "_core.abi3.so", "for another machine"),
         ("win_amd64", PE, "_core.abi3.so", "has the extensions"),
         ("manylinux_2_17_x86_64", ELF[:20], "_core.abi3.so", "no extension of Python"),
+        ("manylinux_2_17_x86_64", ELF + b"\0GLIBC_2.30\0", "_core.abi3.so", "needs 2.30 of its system"),
+        ("musllinux_1_2_x86_64", ELF + b"\0GLIBC_2.4\0", "_core.abi3.so", "needs 2.4 of its system"),
+        ("macosx_11_0_arm64", macho(15), "_core.abi3.so", "needs 15.0 of its system"),
     ],
 )
 def test_an_extension_that_is_not_the_tags_is_found(

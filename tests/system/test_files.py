@@ -166,7 +166,7 @@ def test_a_descriptors_name_is_that_descriptor(posix: None, leads_to: str, tmp_p
         pytest.skip(f"there is no {leads_to}")
     name = str(tmp_path / "stdout")
     Path(name).symlink_to(leads_to)
-    code = f"from tinsmith import files; files.write_text({name!r}, 'text')"
+    code = f"from tinsmith.system import files; files.write_text({name!r}, 'text')"
     piped = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (piped.stdout, piped.stderr) == ("text", "")
     with (tmp_path / "log").open("ab", buffering=0) as log:

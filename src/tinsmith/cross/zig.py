@@ -47,7 +47,8 @@ class Machine:
 
     @property
     def system(self) -> str:
-        return self.triple.split("-")[1]
+        """Without the version that it may have: "macos.11.0" is "macos"."""
+        return self.triple.split("-")[1].split(".")[0]
 
     @property
     def libc(self) -> str:
