@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.machinery
 import json
 import re
-import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from scratch_tree import copy, shell
 from tiny_models import tiny_spec
 
-from tinsmith import _core, models, tasks
+from tinsmith import models, tasks
 from tinsmith.errors import RecipeError
 from tinsmith.models import family
 from tinsmith.pipeline import recipe
@@ -61,53 +58,25 @@ baselines = ["zero_shot", "nearest"]
 max_tokens = 4
 threads = 1
 """
-USE = """\
-import sys
-
-# An editable install would find the other tree first.
-sys.meta_path[:] = [one for one in sys.meta_path if "tinsmith" not in getattr(one, "known_source_files", ())]
-sys.path.insert(0, sys.argv[1])
-import tinsmith
-from tinsmith import cli
-
-assert tinsmith.__file__.startswith(sys.argv[1]), tinsmith.__file__
-sys.exit(cli.main(sys.argv[2:]))
-"""
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 
 
-def copy(folder: Path) -> Path:
-    """The package as it is, with a further task."""
-    root = folder / "tree"
-    shutil.copytree(SOURCE, root / "tinsmith", ignore=shutil.ignore_patterns("__pycache__"))
-    extension = Path(_core.__file__)
-    assert extension.name.endswith(tuple(importlib.machinery.EXTENSION_SUFFIXES))
-    shutil.copy(extension, root / "tinsmith" / extension.name)
-    (root / "tinsmith" / "tasks" / "count.py").write_text(TASK)
-    return root
-
-
-def make(root: Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    words = ["make", str(folder / "home.toml"), "--out", str(folder / "run")]
-    command = [sys.executable, "-c", USE, str(root), *words]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
 def test_a_task_is_one_file(tmp_path: Path) -> None:
-    root = copy(tmp_path)
+    source = copy(tmp_path / "tree", {"src/tinsmith/tasks/count.py": TASK})
+    words = ("make", str(tmp_path / "home.toml"), "--out", str(tmp_path / "run"))
     spec = replace(tiny_spec(family.by_name("llama")), chat_template=CHATML)
     models.save_gguf(spec, tmp_path / "base.gguf")
     (tmp_path / "home.toml").write_text(RECIPE)
     rows = [{"input": f"what is {n}", "output": str(n), "accept": [f"{n:+}"]} for n in range(-4, 5)]
     (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    done = make(root, tmp_path)
+    done = shell(source, *words)
     assert done.returncode == 2
     assert "data.jsonl: example 5: not a valid output of the task count: +0" in done.stderr
     (tmp_path / "data.jsonl").write_text("".join(json.dumps(row | {"accept": []}) + "\n" for row in rows))
-    done = make(root, tmp_path)
+    done = shell(source, *words)
     assert done.returncode == 0, done.stderr
     document = json.loads((tmp_path / "run" / "report.json").read_text())
     assert document["task"] == "count"
