@@ -41,9 +41,11 @@ _TAIL = """## Writing a command
 ## Completion
 Verbs, options, names of devices, formats and base models, and files of the kinds that a verb takes:
 
-    eval "$(tinsmith completion bash)"        # in ~/.bashrc; bash 4 or newer
-    eval "$(tinsmith completion zsh)"         # in ~/.zshrc, after compinit
-    tinsmith completion fish | source         # in ~/.config/fish/config.fish
+```sh
+eval "$(tinsmith completion bash)"        # in ~/.bashrc; bash 4 or newer
+eval "$(tinsmith completion zsh)"         # in ~/.zshrc, after compinit
+tinsmith completion fish | source         # in ~/.config/fish/config.fish
+```
 """
 
 

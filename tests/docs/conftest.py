@@ -62,7 +62,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path | None], Pa
             assert cli.main([*arguments, *(["--tools", str(tools)] if tools else [])]) == 0
             for path in out.iterdir():
                 path.rename(out / f"tiny{path.suffix}")
-            (out / "tiny.tin.minisig").write_text(minisign.sign(out / "tiny.tin", KEY), "utf-8")
+            (out / "tiny.tin.minisig").write_text(minisign.sign(out / "tiny.tin", KEY, version=7), "utf-8")
             known[held] = out
         return known[held]
 

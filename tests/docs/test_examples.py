@@ -5,9 +5,7 @@ Blocks of `text` are output and drawings; commands in them behind a `$` are chec
 
 from __future__ import annotations
 
-import argparse
 import ast
-import importlib
 import importlib.util
 import inspect
 import json
@@ -22,11 +20,13 @@ import types
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 from blocks import PAGES, ROOT, Block, Provide, blocks, commands, spans
 
 import tinsmith
 from tinsmith import cli, targets
+from tinsmith.cli import _group, _usage
 from tinsmith.pipeline import recipe
 
 KERNELS = ROOT / "kernels"
@@ -42,7 +42,7 @@ WRITES, DEVICE = (
 )
 
 # Programs of others: that they are called right is not checked here.
-OTHERS = {"apt-get", "cc", "cd", "llama-cli", "minisign", "sha256sum", "tar", "unzip", "."}
+OTHERS = {"apt-get", "cc", "cd", "llama-cli", "minisign", "sha256sum", "source", "tar", "unzip", "."}
 # Our programs by the name that a page gives them, and the source that has their flags.
 OURS = {
     "tin": KERNELS / "tool",
@@ -60,6 +60,7 @@ AROUND = {
     "file": "const void *file",
     "data": "const void *data",
     "memory": "void *memory",
+    "now": "int64_t now",
     "signature": "const char *signature",
     "signature_size": "size_t signature_size",
     "length": "size_t length",
@@ -241,13 +242,10 @@ def test_commands_before_their_output_are_right(block: Block) -> None:
 @pytest.mark.parametrize("page", [name for name in BOOK if list(spans(BOOK[name]))])
 def test_verbs_and_flags_in_the_prose_are_there(page: str) -> None:
     for span in spans(BOOK[page]):
-        _, first, *words = span.replace("[", " ").replace("]", " ").split()
-        if first.startswith("-") or first.isupper():
-            continue
-        assert first in cli.verbs(), f"{page}: `{span}`: no such verb"
+        verb, words = verb_of(span.replace("[", " ").replace("]", " ").split()[1:], f"{page}: `{span}`")
         for word in words:
             if word.startswith("--"):
-                assert word in flags_of(first), f"{page}: `{span}`: {first} has no {word}"
+                assert word in flags_of(verb), f"{page}: `{span}`: {verb.name} has no {word}"
 
 
 LANGUAGES = {"python", "c", "toml", "json", "jsonl", "js", "sh", "text"}
@@ -256,14 +254,19 @@ LANGUAGES = {"python", "c", "toml", "json", "jsonl", "js", "sh", "text"}
 # ---- Commands
 
 
-def parser_of(verb: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=f"tinsmith {verb}")
-    importlib.import_module(f"tinsmith.cli.{verb}").add_arguments(parser)
-    return parser
+def verb_of(words: list[str], said: str) -> tuple[click.Command, list[str]]:
+    """The verb that a command line begins with, or the group where it says VERB; and the words after that."""
+    found: click.Command = _group.root()
+    while isinstance(found, click.Group) and words and not (words[0].startswith("-") or words[0].isupper()):
+        inner = found.get_command(click.Context(found), words[0])
+        assert inner, f"{said}: no such verb"
+        found, words = inner, words[1:]
+    return found, words
 
 
-def flags_of(verb: str) -> set[str]:
-    return {flag for action in parser_of(verb)._actions for flag in action.option_strings}
+def flags_of(verb: click.Command) -> set[str]:
+    params = verb.get_params(click.Context(verb))
+    return {name for param in params for name in (*param.opts, *param.secondary_opts) if name.startswith("-")}
 
 
 def check_command(block: Block, words: list[str]) -> None:
@@ -272,17 +275,23 @@ def check_command(block: Block, words: list[str]) -> None:
         words = words[1:]
     program, arguments = Path(words[0]).name, words[1:]
     if program == "tinsmith":
-        assert arguments[0] in cli.verbs(), f"{said}: no such verb"
+        verb, rest = verb_of(arguments, said)
+        assert not isinstance(verb, click.Group), f"{said}: no verb"
         try:
-            parser_of(arguments[0]).parse_args(arguments[1:])
-        except SystemExit:
-            pytest.fail(f"{said}: the verb does not take this")
+            verb.make_context(str(verb.name), rest)  # understands the words, and runs nothing
+        except click.exceptions.Exit:  # of --help
+            pass
+        except click.UsageError as error:
+            pytest.fail(f"{said}: {_usage.reason(error)}")
     elif program == "pip":
         check_pip(block, arguments, said)
     elif program in ("python", "python3", "sh"):
         check_script(block, [word for word in arguments if word not in ("-I",)], said)
     elif words[0].startswith("./scripts/"):
         assert (ROOT / words[0]).is_file(), said
+    elif program == "eval":  # "$(...)"
+        for inner in commands(arguments[0][2:-1]):
+            check_command(block, inner)
     elif program in OURS:
         check_flags(OURS[program], arguments, said)
     else:
