@@ -55,7 +55,7 @@ def test_what_a_model_says(
 
 def test_what_a_file_holds(tin: Path, capsys: pytest.CaptureFixture[str], terminal: bool) -> None:
     text = shell(capsys, "inspect", str(tin))  # for people, wherever it goes; --json is exact
-    assert ESCAPED in text and "\x1b" not in text
+    assert ESCAPED.replace("\t", "\\t") in text and "\x1b" not in text
     found = json.loads(shell(capsys, "inspect", str(tin), "--json"))
     assert HOSTILE in (found.get("name"), found.get("general", {}).get("name"))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith.cli._command import Args, argument, flag
+from tinsmith.cli._terminal import escaped
 from tinsmith.cli._types import File
 from tinsmith.errors import InputError
 
@@ -70,8 +71,8 @@ def _base(path: Path) -> dict[str, Any]:
 
 def _print(found: dict[str, Any]) -> None:
     entries = found.pop("entries", {})
-    # What a file says is shown, not obeyed: a terminal takes some characters for commands.
-    rows = [(_escaped(key), _escaped(value)) for key, value in _rows(found)]
+    # What a file says is shown, not obeyed, wherever it goes; and it begins no row of its own.
+    rows = [(escaped(key, line=True), escaped(value, line=True)) for key, value in _rows(found)]
     width = max(len(key) for key, _ in rows)
     for key, value in rows:
         print(f"{key:<{width}}  {value}")
@@ -80,11 +81,8 @@ def _print(found: dict[str, Any]) -> None:
         width = max(map(len, entries))
         print(f"{'entry':<{width}}  {'bytes':>12}  sha256")
         for name, entry in entries.items():
-            print(f"{name:<{width}}  {entry.get('bytes', 0):>12,}  {_escaped(entry.get('sha256', ''))}")
-
-
-def _escaped(text: str) -> str:
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+            digest = escaped(entry.get("sha256", ""), line=True)
+            print(f"{name:<{width}}  {entry.get('bytes', 0):>12,}  {digest}")
 
 
 def _rows(found: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
