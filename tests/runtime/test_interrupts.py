@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +21,14 @@ from tinsmith.runtime import Model, many
 
 LENGTH = 4000  # tokens: seconds of work for the scalar set
 PROMPT = [(7 * k * k + 3 * k) % 200 + 5 for k in range(LENGTH)]
+
+
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """What runs in the background of a script ignores Ctrl-C, and so does what it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="module")
