@@ -19,22 +19,22 @@ UINT64 = (1 << 64) - 1
 def whole(name: str, given: Any, low: int = 0, high: int = INT32) -> int:
     """A whole number from `low` to `high`, of any type that is one (numpy's among them) but bool."""
     try:
-        found = operator.index(given)
+        number = operator.index(given)
     except TypeError:
-        found = low - 1
-    if isinstance(given, bool) or not low <= found <= high:
+        number = low - 1
+    if isinstance(given, bool) or not low <= number <= high:
         raise InputError(f"{name} is {_shown(given)}; give a whole number from {low} to {high}")
-    return found
+    return number
 
 
 def real(name: str, given: Any, low: float, high: float) -> float:
     try:
-        found = float(given)
+        number = float(given)
     except (TypeError, ValueError, OverflowError):
-        found = float("nan")
-    if isinstance(given, str | bytes) or not low <= found <= high:
+        number = float("nan")
+    if isinstance(given, str | bytes) or not low <= number <= high:
         raise InputError(f"{name} is {_shown(given)}; give a number from {low:g} to {high:g}")
-    return found
+    return number
 
 
 def token_ids(given: Iterable[Any], vocab: int, what: str = "the prompt") -> list[int]:
@@ -42,16 +42,16 @@ def token_ids(given: Iterable[Any], vocab: int, what: str = "the prompt") -> lis
     try:
         if isinstance(given, bytes | bytearray | memoryview):
             raise TypeError
-        found = [operator.index(token) for token in given]
+        ids = [operator.index(token) for token in given]
     except TypeError:
         raise InputError(f"{what} is neither a text nor a list of whole numbers, tokens' ids") from None
-    if found and not 0 <= min(found) <= max(found) < vocab:
-        at = next(at for at, token in enumerate(found) if not 0 <= token < vocab)
+    if ids and not 0 <= min(ids) <= max(ids) < vocab:
+        at = next(at for at, token in enumerate(ids) if not 0 <= token < vocab)
         raise InputError(
-            f"{what}: token {at + 1}, {_shown(found[at])}, is not in the vocabulary of {vocab}; "
+            f"{what}: token {at + 1}, {_shown(ids[at])}, is not in the vocabulary of {vocab}; "
             f"give 0 to {vocab - 1}"
         )
-    return found
+    return ids
 
 
 def _shown(given: Any) -> str:

@@ -260,9 +260,9 @@ def _with_login(url: str, index: str) -> str:
 
 
 def _json_links(body: bytes) -> Mapping[str, str]:
-    found = reading.json(body, "the package index's answer", FormatError, advice="check PIP_INDEX_URL")
+    answer = reading.json(body, "the package index's answer", FormatError, advice="check PIP_INDEX_URL")
     try:
-        return {file["filename"]: file["url"] for file in found["files"]}
+        return {file["filename"]: file["url"] for file in answer["files"]}
     except (KeyError, TypeError) as error:
         raise FormatError("the package index's answer is no list of files; check PIP_INDEX_URL") from error
 
@@ -270,19 +270,19 @@ def _json_links(body: bytes) -> Mapping[str, str]:
 class _Links(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
-        self.found: dict[str, str] = {}
+        self.links: dict[str, str] = {}
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         target = dict(attrs).get("href")
         if tag == "a" and target:
             path = urllib.parse.urlsplit(target).path
-            self.found[urllib.parse.unquote(path.rpartition("/")[2])] = target
+            self.links[urllib.parse.unquote(path.rpartition("/")[2])] = target
 
 
 def _html_links(body: bytes) -> Mapping[str, str]:
     parser = _Links()
     parser.feed(body.decode("utf-8", "replace"))
-    return parser.found
+    return parser.links
 
 
 def license_text(path: Path) -> bytes | None:
@@ -293,5 +293,5 @@ def license_text(path: Path) -> bytes | None:
     folder = path if path.is_dir() else path.parent
     if path.is_file() and not (folder / "origin.json").is_file():
         return None
-    found = [file for pattern in ("LICENSE*", "NOTICE*") for file in sorted(folder.glob(pattern))]
-    return b"\n".join(file.read_bytes() for file in found if file.is_file()) or None
+    files = [file for pattern in ("LICENSE*", "NOTICE*") for file in sorted(folder.glob(pattern))]
+    return b"\n".join(file.read_bytes() for file in files if file.is_file()) or None

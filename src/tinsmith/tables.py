@@ -89,10 +89,10 @@ def bytes_of(value: Any) -> int:
     """4096, "16MiB" or "1.5GB" as a number of bytes. Raises ValueError for anything else."""
     if is_whole(value) and value > 0:
         return int(value)
-    found = _SIZE.fullmatch(value) if isinstance(value, str) else None
-    if not found or not float(found[1]):
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if not match or not float(match[1]):
         raise ValueError(f"{value!r} is no size; write a number of bytes, or such as 16MiB or 90MB")
-    return round(float(found[1]) * _UNITS[found[2]])
+    return round(float(match[1]) * _UNITS[match[2]])
 
 
 def _is_size(value: Any) -> bool:
@@ -186,7 +186,7 @@ class TomlFile:
         return self.fault(f"{where}: {' '.join(words)}: {what}")
 
     def _line(self, table: str | None, key: str | None) -> int | None:
-        """The line of a key, found by eye: tomllib keeps no positions. None where it is not written so."""
+        """The line of a key, from a scan: tomllib keeps no positions. None where it is not written so."""
         current: str | None = None
         for n, line in enumerate(self.text.splitlines(), 1):
             header = re.match(r"\s*\[\s*([^\[\]]+?)\s*\]", line)

@@ -273,12 +273,12 @@ class _TargetFile(TomlFile):
         if name is None:
             return None
         places = [place / f"{name}.toml" for place in (self.path.parent, folder())]
-        found = next((place.resolve() for place in places if place.is_file()), None)
-        if found is None:
+        path = next((place.resolve() for place in places if place.is_file()), None)
+        if path is None:
             raise self.error(
                 None, "inherits", f"no such target{nearest(name, names())}; there are {', '.join(names())}"
             )
-        return found
+        return path
 
     def _flat(self, given: Any) -> dict[str, str]:
         """`cpu = "…"` is for all facts of the table, `cpu.cores = "…"` for one."""

@@ -61,14 +61,14 @@ def render(
         raise InputError("a message nests too deep for a chat template") from None
     if thinking is not None:
         given[_switch(template)] = thinking
-    found = jinja_process.render(template, None if date is None else date.isoformat(), given)
-    if "text" in found:
-        return str(found["text"])
-    if "undated" in found:
+    reply = jinja_process.render(template, None if date is None else date.isoformat(), given)
+    if "text" in reply:
+        return str(reply["text"])
+    if "undated" in reply:
         raise InputError("the chat template writes today's date, and none is given; state the date")
-    if "refused" in found:
-        raise InputError(f"the chat template refuses the conversation: {found['refused']}")
-    raise InputError(f"the chat template fails: {found.get('failed')}; check the model's template")
+    if "refused" in reply:
+        raise InputError(f"the chat template refuses the conversation: {reply['refused']}")
+    raise InputError(f"the chat template fails: {reply.get('failed')}; check the model's template")
 
 
 def special_tokens(tokenizer: Tokenizer) -> dict[str, str]:
@@ -84,12 +84,12 @@ def thinking_switch(template: str) -> str | None:
 
 
 def _switch(template: str) -> str:
-    found = thinking_switch(template)
-    if found is None:
+    switch = thinking_switch(template)
+    if switch is None:
         raise UnsupportedError(
             "the model's chat template has no switch for thinking; leave the thinking option out"
         )
-    return found
+    return switch
 
 
 def digest(template: str) -> str:
@@ -150,7 +150,7 @@ def with_thinking(template: str, thinking: bool) -> str:
 
 
 def with_tools(template: str, tools: Tools) -> str:
-    """The template with a default list of tools. UnsupportedError where it tells none."""
+    """The template with a default list of tools. UnsupportedError where it lists none."""
     if "tools" not in _examined(template)["free"]:
         raise UnsupportedError("the base's chat template tells no tools; leave them out of the prompt")
     return _before(f"{{%- if not tools %}}{{%- set tools = {_literal(list(tools))} %}}{{%- endif %}}", template)
@@ -215,9 +215,9 @@ def _literal(value: Any) -> str:
 
 def _message(message: Mapping[str, Any]) -> dict[str, Any]:
     """As transformers hands it to a template: without what is None, thoughts by each of their names."""
-    found = {key: _plain(value) for key, value in message.items() if value is not None}
-    thoughts = next((found[key] for key in _THOUGHTS if found.get(key) is not None), None)
-    return found if thoughts is None else {"thinking": thoughts, **found, "reasoning_content": thoughts}
+    fields = {key: _plain(value) for key, value in message.items() if value is not None}
+    thoughts = next((fields[key] for key in _THOUGHTS if fields.get(key) is not None), None)
+    return fields if thoughts is None else {"thinking": thoughts, **fields, "reasoning_content": thoughts}
 
 
 def _plain(value: Any) -> Any:
@@ -234,11 +234,11 @@ def _plain(value: Any) -> Any:
 @lru_cache(maxsize=32)
 def _examined(template: str) -> Mapping[str, Any]:
     """What jinja.examine knows of it. InputError where it is no template."""
-    found = jinja_process.examine(template)
+    facts = jinja_process.examine(template)
     for key, what in (("invalid", "is not valid Jinja"), ("failed", "can't be read")):
-        if key in found:
-            raise InputError(f"the chat template {what}: {found[key]}")
-    return found
+        if key in facts:
+            raise InputError(f"the chat template {what}: {facts[key]}")
+    return facts
 
 
 def words(template: str) -> list[str]:
@@ -247,5 +247,5 @@ def words(template: str) -> list[str]:
 
 
 def _dates(template: str) -> list[str | None]:
-    """The form of each date that the template writes; None where it can't be told."""
+    """The form of each date that the template writes; None where it can't be determined."""
     return list(_examined(template)["dates"]) if "strftime_now" in template else []

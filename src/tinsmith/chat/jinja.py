@@ -52,9 +52,9 @@ class Generation(Extension):
     def parse(self, parser: Parser) -> nodes.Node:
         line = next(parser.stream).lineno
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        return nodes.CallBlock(self.call_method("_said"), [], [], body).set_lineno(line)
+        return nodes.CallBlock(self.call_method("_render_body"), [], [], body).set_lineno(line)
 
-    def _said(self, caller: Macro) -> str:
+    def _render_body(self, caller: Macro) -> str:
         return str(caller())
 
 
@@ -196,14 +196,14 @@ def answer(line: bytes) -> bytes:
     try:
         asked = json.loads(line)
         does: dict[str, Callable[..., dict[str, Any]]] = {"render": render, "examine": examine}
-        found = does[asked.pop("do")](**asked)
-        return json.dumps(found).encode("ascii")
-    except Exception as error:  # whatever a template comes to is told, and the next is answered
-        words = "it needs too much memory" if isinstance(error, MemoryError) else _told(error)
+        reply = does[asked.pop("do")](**asked)
+        return json.dumps(reply).encode("ascii")
+    except Exception as error:  # whatever a template raises is reported, and the next request is answered
+        words = "it needs too much memory" if isinstance(error, MemoryError) else _description(error)
         return json.dumps({"failed": words}).encode("ascii")
 
 
-def _told(error: Exception) -> str:
+def _description(error: Exception) -> str:
     return f"{type(error).__name__}: {_shown(error)}".removesuffix(": ")
 
 

@@ -88,17 +88,17 @@ class JinjaProcess:
             if self._late:  # asked last: from here on whoever is late ends this process
                 raise InputError("no time is left")
             try:
-                found = self._exchange(process, line)
+                reply = self._exchange(process, line)
             except BaseException:  # a Ctrl-C among them: what it was doing is not to be read as the next reply
                 self.close()
                 raise
-            if found is None:
+            if reply is None:
                 self.close()
                 raise InputError(
                     f"the chat template ends the process that reads it (status {process.returncode}); "
                     "check the model's template"
                 )
-            return found
+            return reply
 
     def _exchange(self, process: subprocess.Popen[bytes], line: bytes) -> dict[str, Any] | None:
         """None where the process has ended, or what it says is no reply."""
@@ -106,11 +106,11 @@ class JinjaProcess:
         try:
             process.stdin.write(line)
             process.stdin.flush()
-            said = process.stdout.readline(_MOST_REPLY)
-            found = json.loads(said)
+            answer = process.stdout.readline(_MOST_REPLY)
+            reply = json.loads(answer)
         except (OSError, ValueError, RecursionError):
             return None
-        return found if isinstance(found, dict) else None
+        return reply if isinstance(reply, dict) else None
 
     def _expire(self) -> None:
         self._late = True
@@ -195,12 +195,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _command() -> list[str]:
-    found = {name: find_spec(name) for name in ("jinja2", "markupsafe")}
-    if not all(found.values()):
+    specs = {name: find_spec(name) for name in ("jinja2", "markupsafe")}
+    if not all(specs.values()):
         raise MissingExtraError("jinja2", "gguf")
     if getattr(sys, "frozen", False) or not sys.executable or not _PROGRAM.is_file():
         raise _cannot("a frozen application has no interpreter to start")
-    folders = {str(Path(str(spec.origin)).parents[1]): None for spec in found.values() if spec is not None}
+    folders = {str(Path(str(spec.origin)).parents[1]): None for spec in specs.values() if spec is not None}
     return [sys.executable, "-I", "-S", str(_PROGRAM), *folders]
 
 

@@ -36,17 +36,17 @@ def encode(turns: Turns, tokenizer: Tokenizer) -> bytes:
     first, parts, plain, special = [0], bytearray(), bytearray(), bytearray()
     for text in (text for table in tables for text in _texts(table)):
         at, data = 0, text.encode("utf-8", "surrogatepass")
-        for found in pattern.finditer(data):
-            plain += data[at : found.start()]
-            parts += struct.pack("<Ii", len(plain), control[found.group()])
-            at = found.end()
+        for match in pattern.finditer(data):
+            plain += data[at : match.start()]
+            parts += struct.pack("<Ii", len(plain), control[match.group()])
+            at = match.end()
         if at < len(data):
             plain += data[at:]
             parts += struct.pack("<Ii", len(plain), -1)
         first.append(len(parts) // 8)
     for number, table in enumerate(tables):
-        for role, said in table.special.items():
-            for word in said:
+        for role, texts in table.special.items():
+            for word in texts:
                 data = word.encode("utf-8", "surrogatepass")
                 if len(data) > LONGEST_WORD:
                     raise UnsupportedError(

@@ -67,15 +67,15 @@ def compile_turns(
     """The tables that give the template's very text.
 
     tokens: as chat_template.render; control: the texts of control tokens, which no text of a table may cut in
-    two; tools: those that every prompt tells; date: what the template takes for today. Raises UnsupportedError,
+    two; tools: those that every prompt lists; date: what the template takes for today. Raises UnsupportedError,
     with a conversation where table and template part, when the template is none, and InputError when it writes
     today's date and none is given.
     """
     if not template.isascii() and template.encode("utf-8", "replace").decode("utf-8") != template:
         raise UnsupportedError("the chat template is not UTF-8 text")
-    said = tokens or {}
-    told = None if tools is None else json.dumps(list(tools))
-    return _turns(template, tuple(said.items()), (*control, *said.values()), told, date)
+    texts = tokens or {}
+    encoded_tools = None if tools is None else json.dumps(list(tools))
+    return _turns(template, tuple(texts.items()), (*control, *texts.values()), encoded_tools, date)
 
 
 @lru_cache(maxsize=64)
@@ -104,10 +104,10 @@ def _turns(
                 return error
 
         def show(messages: Messages, generate: bool = False) -> str:
-            found = rendered(tuple((one["role"], one["content"]) for one in messages), generate)
-            if isinstance(found, InputError):
-                raise found
-            return found
+            result = rendered(tuple((one["role"], one["content"]) for one in messages), generate)
+            if isinstance(result, InputError):
+                raise result
+            return result
 
         try:
             return _compiled(show, _words(template), control)
@@ -181,15 +181,17 @@ def _difference(table: TurnTable, show: Show, probes: Sequence[Probe]) -> str | 
         try:
             wanted = show(messages, generate)
         except InputError as error:
-            return f"for {_said(messages)}: {error}"
+            return f"for {_as_json(messages)}: {error}"
         if given != wanted:
             pairs = enumerate(zip(given, wanted, strict=False))
             at = next((k for k, (a, b) in pairs if a != b), min(len(given), len(wanted)))
-            return f"for {_said(messages)} it gives {_near(wanted, at)} where a table gives {_near(given, at)}"
+            return (
+                f"for {_as_json(messages)} it gives {_near(wanted, at)} where a table gives {_near(given, at)}"
+            )
     return None
 
 
-def _said(messages: Messages) -> str:
+def _as_json(messages: Messages) -> str:
     return json.dumps(messages, ensure_ascii=False)
 
 
@@ -201,15 +203,15 @@ def _near(text: str, at: int) -> str:
 
 def _probes(shapes: Sequence[Sequence[str]], contents: Sequence[str] = _CONTENTS) -> list[Probe]:
     """Conversations of these shapes: all contents alike, then, in each place, what might be taken specially."""
-    found: list[Probe] = []
+    probes: list[Probe] = []
     for shape in shapes:
-        found += [(_messages(shape, [content] * len(shape)), False) for content in contents]
-        found += [_asked(shape)] if contents is _CONTENTS else []
+        probes += [(_messages(shape, [content] * len(shape)), False) for content in contents]
+        probes += [_asked(shape)] if contents is _CONTENTS else []
         for place, role in enumerate(shape) if contents is _CONTENTS else ():
             for content in _THOUGHTS if role == _A else _CONTENTS[1:4]:
-                said = [content if k == place else f"{k}" for k in range(len(shape))]
-                found.append((_messages(shape, said), False))
-    return found
+                texts = [content if k == place else f"{k}" for k in range(len(shape))]
+                probes.append((_messages(shape, texts), False))
+    return probes
 
 
 def _asked(shape: Sequence[str]) -> Probe:

@@ -15,7 +15,7 @@ Show = Callable[..., str]
 _U, _A, _S, _T = "user", "assistant", "system", "tool"
 _MARKS = {_S: "\ue000", _U: "\ue001", _A: "\ue002", _T: "\ue003"}
 _WHY, _SO = "\ue004", "\ue005"  # an answer's thoughts and what follows them
-_ROOM = "\n \n"  # white space that tells what is stripped: all, line ends alone, or nothing
+_ROOM = "\n \n"  # white space that shows what is stripped: all, line ends alone, or nothing
 _AROUND, _BEFORE = ("lines", "both", ""), ("left lines", "both", "left", "")
 
 
@@ -34,9 +34,9 @@ class Reader:
     def table(self) -> TurnTable:
         before, turn, back, *_ = self.cut([_U, _A, _U, _A, _U])
         asked, asked_on = self.cut([_U])[-1], self.cut([_U], True)[-1]
-        told, told_on = self.cut([_U, _A])[-1], self.cut([_U, _A], True)[-1]
+        answered, answered_on = self.cut([_U, _A])[-1], self.cut([_U, _A], True)[-1]
         self.user_end = self.common([turn, asked, asked_on])
-        self.answer_end = self.common([back, told, told_on])
+        self.answer_end = self.common([back, answered, answered_on])
         self.answer_opening = turn[len(self.user_end) :]
         self.user_opening = back[len(self.answer_end) :]
         first = self.user_opening if before.endswith(self.user_opening) else ""
@@ -50,7 +50,7 @@ class Reader:
             generation=asked_on[len(self.user_end) :],
             finish={
                 "user": asked[len(self.user_end) :],
-                "assistant": told[len(self.answer_end) :],
+                "assistant": answered[len(self.answer_end) :],
                 "tool": "",
             },
         )
@@ -61,13 +61,13 @@ class Reader:
 
     def cut(self, roles: Sequence[str], generate: bool = False) -> list[str]:
         """The rendering's texts around marked contents."""
-        rest, found = self.show(self.messages(roles), generate), []
+        rest, texts = self.show(self.messages(roles), generate), []
         for role in roles:
             text, mark, rest = rest.partition(_MARKS[role])
             if not mark:
                 raise UnsupportedError(f"it leaves out the {role}'s content")
-            found.append(text)
-        return [*found, rest]
+            texts.append(text)
+        return [*texts, rest]
 
     def common(self, texts: Sequence[str]) -> str:
         """What all begin with, short of a control token that it would cut in two."""
@@ -118,15 +118,15 @@ class Reader:
         return [{"role": role, "content": contents.get(role, _MARKS[role])} for role in roles]
 
     def with_strips(self, table: TurnTable) -> TurnTable:
-        found = dict.fromkeys(SLOTS, "")
-        found["user"] = self.strip(table, [_U, _A, _U], 2)
-        found["assistant"] = self.strip(table, [_U, _A, _U], 1)
+        strips = dict.fromkeys(SLOTS, "")
+        strips["user"] = self.strip(table, [_U, _A, _U], 2)
+        strips["assistant"] = self.strip(table, [_U, _A, _U], 1)
         if not table.no_system:
-            found["system"] = self.strip(table, [_S, _U], 0)
-            found["first"] = self.strip(table, [_S, _U], 1)
+            strips["system"] = self.strip(table, [_S, _U], 0)
+            strips["first"] = self.strip(table, [_S, _U], 1)
         if not table.no_tool and not table.escaped:
-            found["tool"] = self.strip(table, [_U, _A, _T], 2)
-        return replace(table, strip=found)
+            strips["tool"] = self.strip(table, [_U, _A, _T], 2)
+        return replace(table, strip=strips)
 
     def strip(self, table: TurnTable, roles: Sequence[str], place: int) -> str:
         """What is dropped around the content at a place."""
@@ -151,13 +151,16 @@ class Reader:
         if not table.no_tool:
             shapes["tool"] = [_U, _A, _T]
         seen = {
-            name: [(said, self.show(said)) for said in self.thinking(shape)] for name, shape in shapes.items()
+            name: [(messages, self.show(messages)) for messages in self.thinking(shape)]
+            for name, shape in shapes.items()
         }
 
-        def explains(found: Thoughts, names: Sequence[str]) -> bool:
-            tried = replace(table, thoughts=found)
+        def explains(thoughts: Thoughts, names: Sequence[str]) -> bool:
+            tried = replace(table, thoughts=thoughts)
             return all(
-                tried.render(said, generate=False) == text for name in names for said, text in seen[name]
+                tried.render(messages, generate=False) == text
+                for name in names
+                for messages, text in seen[name]
             )
 
         raw = Thoughts("", "", ("raw", "raw", "raw"), "", "")
@@ -187,12 +190,12 @@ class Reader:
             f"{_ROOM}{_SO}",
             _SO,
         )
-        found: list[Messages] = []
+        conversations: list[Messages] = []
         for content in contents:
             messages = [dict(message) for message in self.messages(shape)]
             messages[1]["content"] = content
-            found.append(messages)
-        return found
+            conversations.append(messages)
+        return conversations
 
     def around_thoughts(self, texts: Sequence[str]) -> tuple[str, str]:
         """What is written around thoughts where they are written."""

@@ -152,13 +152,13 @@ class TurnTable:
 
     def _contents(self, messages: Messages) -> list[str]:
         """Contents without what is dropped around them."""
-        found, before = [], ""
+        contents, before = [], ""
         for message in messages:
             role = message["role"]
             slot = "first" if role == "user" and before == "system" else role
-            found.append(stripped(message["content"], self.strip[slot]))
+            contents.append(stripped(message["content"], self.strip[slot]))
             before = role
-        return found
+        return contents
 
     def _before(self, role: str, before: str) -> str:
         if role == "system":
@@ -168,7 +168,7 @@ class TurnTable:
         return self.between if role == before == "tool" else self.opening[role]
 
     def check(self, messages: Messages, generate: bool = False) -> None:
-        """Raises InputError as `check_messages`, and for what the template refuses or can't be said by it."""
+        """Raises InputError as `check_messages`, and for what the template refuses or can't express."""
         check_messages(messages)
         before = "assistant"
         for number, (message, content) in enumerate(zip(messages, self._contents(messages), strict=True), 1):
@@ -231,29 +231,29 @@ class Turns:
 
     def table(self, thinking: bool | None = None) -> TurnTable:
         """Raises UnsupportedError for a switch that the template does not have."""
-        found = self.default if thinking is None else self.thinking if thinking else self.direct
-        if found is None:
+        table = self.default if thinking is None else self.thinking if thinking else self.direct
+        if table is None:
             raise UnsupportedError(
                 "this model's chat template has no switch for thinking; leave the thinking option out"
             )
-        return found
+        return table
 
     def to_json(self) -> str:
-        said = {name: asdict(table) for name, table in vars(self).items() if table is not None}
-        return json.dumps(said, ensure_ascii=False)
+        tables = {name: asdict(table) for name, table in vars(self).items() if table is not None}
+        return json.dumps(tables, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str | memoryview) -> Turns:
         """Raises FormatError for anything that `to_json` does not write."""
-        found = reading.json(text, "turn table", FormatError, unique=True, advice="build the file again")
+        tables = reading.json(text, "turn table", FormatError, unique=True, advice="build the file again")
         try:
-            return cls(**{name: _table(said) for name, said in found.items()})
+            return cls(**{name: _table(values) for name, values in tables.items()})
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise FormatError(f"turn table: {error}; the file is damaged, build it again") from error
 
 
-def _table(said: dict[str, Any]) -> TurnTable:
-    thoughts = said.pop("thoughts", None)
+def _table(values: dict[str, Any]) -> TurnTable:
+    thoughts = values.pop("thoughts", None)
     if thoughts is not None:
         thoughts = Thoughts(**{**thoughts, "places": tuple(thoughts["places"])})
         _check_texts(vars(thoughts), but="places")
@@ -261,14 +261,14 @@ def _table(said: dict[str, Any]) -> TurnTable:
             raise ValueError("places must be three modes")
         if not {thoughts.strip, thoughts.rest} <= set(STRIPS) or thoughts.until not in ("user", "assistant"):
             raise ValueError("thoughts are cut in no such way")
-    table = TurnTable(**said, thoughts=thoughts)
+    table = TurnTable(**values, thoughts=thoughts)
     for name, keys in (("opening", ROLES[1:]), ("ending", ROLES), ("finish", ROLES[1:])):
         _check_texts(_keyed(name, getattr(table, name), keys))
     for how in _check_texts(_keyed("strip", table.strip, SLOTS)).values():
         if how not in STRIPS:
             raise ValueError(f"no such strip as {how!r}")
     if not set(table.special) <= set(ROLES) or not all(
-        isinstance(said, list) for said in table.special.values()
+        isinstance(texts, list) for texts in table.special.values()
     ):
         raise ValueError("special must hold lists of texts by role")
     for role, texts in table.special.items():

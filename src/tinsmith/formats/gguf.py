@@ -168,8 +168,8 @@ class Gguf:
     tensors: dict[str, Tensor]
 
     def get(self, key: str, default: Any = None) -> Any:
-        found = self.metadata.get(key)
-        return default if found is None else found.value
+        entry = self.metadata.get(key)
+        return default if entry is None else entry.value
 
 
 def read(path: str | Path) -> Gguf:
@@ -183,13 +183,13 @@ def read(path: str | Path) -> Gguf:
     count = first.get("split.count", 1)
     if not isinstance(count, int) or count <= 1:
         return first
-    found = _SPLIT.fullmatch(first.path.name)
-    if found is None or int(found[3]) != count:
+    match = _SPLIT.fullmatch(first.path.name)
+    if match is None or int(match[3]) != count:
         raise FormatError(
             f"{path}: one of {count} parts of a split GGUF, but not called NAME-00001-of-{count:05}.gguf; "
             "give the parts their names back, or join them with llama.cpp's llama-gguf-split --merge"
         )
-    names = [f"{found[1]}-{part:05}-of-{count:05}.gguf" for part in range(1, count + 1)]
+    names = [f"{match[1]}-{part:05}-of-{count:05}.gguf" for part in range(1, count + 1)]
     if first.path.name != names[0]:
         raise FormatError(f"{path}: a later part of a split GGUF; give the first, {names[0]}")
     tensors = dict(first.tensors)
@@ -256,10 +256,10 @@ def read_bytes(data: memoryview, where: str) -> Gguf:
 
 
 def _alignment(metadata: Mapping[str, Value], where: str) -> int:
-    found = metadata.get("general.alignment")
-    if found is None:
+    entry = metadata.get("general.alignment")
+    if entry is None:
         return ALIGNMENT
-    given = found.value
+    given = entry.value
     if not isinstance(given, int) or given < 8 or given % 8 or given > 1 << 20:
         raise FormatError(
             f"{where}: general.alignment is {reprlib.repr(given)}; allowed: a multiple of 8, up to 1 MiB"
@@ -328,13 +328,13 @@ class _Cursor:
     def count(self, what: str, least: int) -> int:
         """A count of things that take at least `least` bytes each, so that a wild one fails here."""
         at = self.position
-        found: int = self.number("Q", what)
-        if found * least > len(self.data) - self.position:
+        count: int = self.number("Q", what)
+        if count * least > len(self.data) - self.position:
             raise FormatError(
-                f"{self.path}: {what} at byte {at} is {found}, more than the file's {len(self.data)} bytes "
+                f"{self.path}: {what} at byte {at} is {count}, more than the file's {len(self.data)} bytes "
                 "can hold; it is truncated or damaged, fetch it again"
             )
-        return found
+        return count
 
     def string(self, what: str) -> str:
         size = self.count(f"the length of {what}", least=1)
@@ -342,13 +342,13 @@ class _Cursor:
 
     def value_type(self, what: str) -> ValueType:
         at = self.position
-        found = self.number("I", f"the type of {what}")
-        if found not in ValueType._value2member_map_:
+        code = self.number("I", f"the type of {what}")
+        if code not in ValueType._value2member_map_:
             raise FormatError(
-                f"{self.path}: {what} at byte {at} has value type {found}; known: 0 to {max(ValueType):d}; "
+                f"{self.path}: {what} at byte {at} has value type {code}; known: 0 to {max(ValueType):d}; "
                 "the file is damaged or from a newer GGUF"
             )
-        return ValueType(found)
+        return ValueType(code)
 
     def typed(self, what: str, depth: int = 0) -> Value:
         kind = self.value_type(what)
@@ -377,17 +377,17 @@ class _Cursor:
         count = self.count(f"the length of {what}", least=8)
         data, position, end = self.data, self.position, len(self.data)
         length_at = struct.Struct("<Q").unpack_from
-        found: list[str] = []
+        strings: list[str] = []
         for index in range(count):
             begin = position + 8
             stop = begin + length_at(data, position)[0] if begin <= end else begin
             if stop > end:
                 self.position = position
                 self.truncated(f"item {index} of {what}", stop - position)
-            found.append(str(data[begin:stop], "utf-8", "surrogateescape"))
+            strings.append(str(data[begin:stop], "utf-8", "surrogateescape"))
             position = stop
         self.position = position
-        return found
+        return strings
 
     def tensor_info(self, index: int) -> _Info:
         name = self.string(f"the name of tensor {index}")

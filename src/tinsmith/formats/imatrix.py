@@ -75,15 +75,15 @@ def read(path: str | Path) -> dict[str, bytes]:
     or holds no such matrix, InputError where it can't be read.
     """
     path = Path(path)
-    found = _from_gguf(path) if bytes(map_file(path)[:4]) == gguf.MAGIC else _from_dat(path)
-    if not found:
+    matrices = _from_gguf(path) if bytes(map_file(path)[:4]) == gguf.MAGIC else _from_dat(path)
+    if not matrices:
         raise FormatError(f"{path}: holds no importance matrix; make one with tinsmith imatrix")
-    return found
+    return matrices
 
 
 def _from_gguf(path: Path) -> dict[str, bytes]:
     tensors = gguf.read(path).tensors
-    found: dict[str, bytes] = {}
+    matrices: dict[str, bytes] = {}
     for name, sums in tensors.items():
         if not name.endswith(_SUMS):
             continue
@@ -94,8 +94,8 @@ def _from_gguf(path: Path) -> dict[str, bytes]:
             or _matrices(sums) != _matrices(counts)
         ):
             raise FormatError(f"{path}: {name!r} has no counts that fit it; the file is damaged")
-        found[name.removesuffix(_SUMS)] = _means(_floats(sums), _floats(counts))
-    return found
+        matrices[name.removesuffix(_SUMS)] = _means(_floats(sums), _floats(counts))
+    return matrices
 
 
 def _matrices(tensor: gguf.Tensor) -> int:
@@ -120,7 +120,7 @@ def _means(sums: Sequence[float], counts: Sequence[float]) -> bytes:
 def _from_dat(path: Path) -> dict[str, bytes]:
     """int32 matrices; for each: int32 length and name, int32 uses, int32 inputs, float32 sums of means."""
     data = map_file(path)
-    found: dict[str, bytes] = {}
+    matrices: dict[str, bytes] = {}
     try:
         (count,) = struct.unpack_from("<i", data)
         at = 4
@@ -130,10 +130,10 @@ def _from_dat(path: Path) -> dict[str, bytes]:
             uses, inputs = struct.unpack_from("<2i", data, at + 4 + length)
             at += 12 + length
             if length <= 0 or inputs <= 0 or at + 4 * inputs > len(data):
-                raise ValueError(f"matrix {len(found)} does not lie in the file")
+                raise ValueError(f"matrix {len(matrices)} does not lie in the file")
             sums = struct.unpack_from(f"<{inputs}f", data, at)
-            found[name] = _means(sums, (float(uses),))
+            matrices[name] = _means(sums, (float(uses),))
             at += 4 * inputs
     except (struct.error, ValueError) as error:
         raise FormatError(f"{path}: no importance matrix, or damaged: {error}; fetch it again") from error
-    return found
+    return matrices

@@ -140,10 +140,10 @@ def _read_secret(path: Path) -> tuple[bytes, bytes, bytes, bytes, int, int, byte
     lines = _lines(path)
     try:
         if len(lines) == 2 and lines[0].startswith("untrusted comment:"):
-            found: tuple[bytes, bytes, bytes, bytes, int, int, bytes] = _SECRET.unpack(
+            fields: tuple[bytes, bytes, bytes, bytes, int, int, bytes] = _SECRET.unpack(
                 b64decode(lines[1], validate=True)
             )
-            return found
+            return fields
     except (binascii.Error, struct.error):
         pass
     raise InputError(f"{path}: is no secret key of minisign; make one with: tinsmith sign --generate NAME")

@@ -114,14 +114,14 @@ def read_folder(folder: str | Path) -> dict[str, Tensor]:
     plain = all(Path(shard).name == shard and shard != ".." and "\0" not in shard for shard in shards)
     if not plain:
         raise FormatError(f"{index}: a shard lies outside of the folder; allowed: plain file names")
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     for shard in shards:
-        found |= read(folder / shard)
-    missing = weight_map.keys() - found.keys()
+        tensors |= read(folder / shard)
+    missing = weight_map.keys() - tensors.keys()
     if missing:
         name = min(missing)
         raise FormatError(f"{index}: tensor {name!r} is not in {weight_map[name]}; fetch the folder again")
-    return found
+    return tensors
 
 
 def write(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:

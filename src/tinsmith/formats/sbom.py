@@ -128,28 +128,28 @@ class Bill:
             for name in _FRACTIONS:
                 if figures.get(name) is None:
                     continue
-                found: dict[str, Any] = {"type": name, "value": str(figures[name]), "slice": f"test, {system}"}
+                metric: dict[str, Any] = {"type": name, "value": str(figures[name]), "slice": f"test, {system}"}
                 if name == "exact" and figures.get("exact_interval"):
                     low, high = figures["exact_interval"]
-                    found["confidenceInterval"] = {"lowerBound": str(low), "upperBound": str(high)}
-                yield found
+                    metric["confidenceInterval"] = {"lowerBound": str(low), "upperBound": str(high)}
+                yield metric
 
 
 def with_packages(document: bytes, packages: Sequence[Source]) -> bytes:
     """The document with packages of Python that go along with the model. Raises FormatError for one that is no
     bill of materials."""
     try:
-        found = json.loads(document)
+        materials = json.loads(document)
         parts = [
             {**_component("library", source), "purl": f"pkg:pypi/{source.name}@{source.version}"}
             for source in packages
         ]
-        found["components"] = [*found.get("components", []), *parts]
-        for model in found.get("dependencies", [])[:1]:
+        materials["components"] = [*materials.get("components", []), *parts]
+        for model in materials.get("dependencies", [])[:1]:
             model["dependsOn"] = [*model["dependsOn"], *(part["bom-ref"] for part in parts)]
     except (ValueError, AttributeError, KeyError, TypeError):
         raise FormatError("sbom.cdx.json: is no bill of materials of CycloneDX") from None
-    return _encoded(found)
+    return _encoded(materials)
 
 
 def _encoded(document: dict[str, Any]) -> bytes:

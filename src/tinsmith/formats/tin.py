@@ -269,25 +269,25 @@ class Tin:
     @cached_property
     def manifest(self) -> dict[str, Any]:
         where = f"{self.where}: {MANIFEST}"
-        found = reading.json(self.entry(MANIFEST), where, FormatError, unique=True, advice="it is damaged")
-        if not isinstance(found, dict) or found.get("format") != _KIND:
+        manifest = reading.json(self.entry(MANIFEST), where, FormatError, unique=True, advice="it is damaged")
+        if not isinstance(manifest, dict) or manifest.get("format") != _KIND:
             raise FormatError(f"{where} does not describe a tin")
-        if found.get("version") != VERSION:
+        if manifest.get("version") != VERSION:
             raise UnsupportedError(
-                f"{where} was written by version {reprlib.repr(found.get('version'))}; "
+                f"{where} was written by version {reprlib.repr(manifest.get('version'))}; "
                 f"this tinsmith reads {VERSION}; take a newer one"
             )
-        for key, value in found.items():
+        for key, value in manifest.items():
             allowed = _FACTS.get(key, object)
             if not isinstance(value, allowed) or (allowed is int and isinstance(value, bool)):
                 raise FormatError(
                     f"{where}: {key} is {reprlib.repr(value)}, {reading.kind(value)}; it is damaged"
                 )
-        inner = (("entries", found.get("entries"), dict), ("tensors", found.get("tensors", {}), int))
+        inner = (("entries", manifest.get("entries"), dict), ("tensors", manifest.get("tensors", {}), int))
         for key, table, kind in inner:
             if table is None or not all(isinstance(value, kind) for value in table.values()):
                 raise FormatError(f"{where}: {key} is not as a tin has it; it is damaged")
-        return found
+        return manifest
 
     def facts(self, *keys: str) -> dict[str, Any]:
         """The manifest, which has these. Raises FormatError where it does not."""

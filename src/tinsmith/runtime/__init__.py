@@ -51,6 +51,6 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'tinsmith.runtime' has no attribute {name!r}")
     from importlib import import_module
 
-    found: object = getattr(import_module(f"tinsmith.{_HOMES[name]}"), name)
-    globals()[name] = found
-    return found
+    value: object = getattr(import_module(f"tinsmith.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

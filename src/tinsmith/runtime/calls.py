@@ -1,4 +1,4 @@
-"""Model.call: tools told, calls asked for, read, and executed."""
+"""Model.call: lists the tools in the prompt, and asks for, reads and executes calls."""
 
 from __future__ import annotations
 
@@ -55,28 +55,28 @@ def toolbox(model: Loaded, tools: Sequence[AnyTool], format: str | None, paralle
 
 def control_token(model: Loaded, text: str) -> int | None:
     """The id of the control token of this text."""
-    found = model.tokenize(text, special=True)
-    return found[0] if len(found) == 1 and model.core.token(found[0])[1] else None
+    tokens = model.tokenize(text, special=True)
+    return tokens[0] if len(tokens) == 1 and model.core.token(tokens[0])[1] else None
 
 
 def prompt_of(model: Loaded, prompt: Prompt, box: Toolbox, show: bool | None = None) -> list[int]:
-    """The prompt in tokens, with the tools told in it. show: as Model.call."""
+    """The prompt in tokens, with the tools listed in it. show: as Model.call."""
     if show is None:
         # A model with tools of its own was trained to know them.
         show = model.constraint is None or model.constraint.kind != "tools"
     if not show or (not isinstance(prompt, str) and prompt and isinstance(prompt[0], int)):
         return tokens_of(model, prompt)
     messages = conversation(prompt)
-    told = box.format.messages(box.tools, messages, model.turns.default_system)
+    with_tools = box.format.messages(box.tools, messages, model.turns.default_system)
     if not box.format.controls:
-        return model.render(told, thinking=direct(model))
+        return model.render(with_tools, thinking=direct(model))
     for message in messages:
         if any(model.core.token(token)[1] for token in model.tokenize(message["content"], special=True)):
             raise InputError(
                 f"a message holds the text of a control token, which the format {box.format.name} can't tell "
                 f"from its own"
             )
-    return model.tokenize(model.templates.table(direct(model)).render(told), special=True)
+    return model.tokenize(model.templates.table(direct(model)).render(with_tools), special=True)
 
 
 def call(

@@ -39,8 +39,8 @@ def choose(model: Loaded, prompt: Prompt, options: Sequence[str], calibrate: boo
             raise InputError("calibrate is an empty list; give prompts without content, or True")
         prior = [0.0] * len(options)
         for one in free:
-            found = _normalized(scored(model, tokens_of(model, one), options))
-            prior = [a + b / len(free) for a, b in zip(prior, found, strict=True)]
+            normalized = _normalized(scored(model, tokens_of(model, one), options))
+            prior = [a + b / len(free) for a, b in zip(prior, normalized, strict=True)]
         scores = [score - math.log(max(p, 1e-300)) for score, p in zip(scores, prior, strict=True)]
     probabilities = dict(zip(options, _normalized(scores), strict=True))
     return Choice(max(options, key=lambda option: probabilities[option]), probabilities)
@@ -69,7 +69,7 @@ def scored(model: Loaded, prompt: Sequence[int], options: Sequence[str]) -> list
     end = model.end_token
     answers = [model.tokenize(option) for option in options]
     session = model.open_session(prompt, max(map(len, answers)))
-    found = []
+    scores = []
     for answer in answers:
         session.rewind(len(prompt) - 1)
         session.append([prompt[-1], *answer])
@@ -79,6 +79,6 @@ def scored(model: Loaded, prompt: Sequence[int], options: Sequence[str]) -> list
             rows = len(session.likeliest())
             score += sum(session.logprobs(wanted[:rows]))
             wanted = wanted[rows:]
-        found.append(score)
+        scores.append(score)
     session.rewind(len(prompt) - 1)
-    return found
+    return scores

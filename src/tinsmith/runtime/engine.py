@@ -59,16 +59,16 @@ class Engine(ABC):
         start = self._rewind(min(shared(tokens, self._held), len(tokens) - rows))
         del self._held[start:]
         plain = len(tokens) - rows
-        found = []
+        parts = []
         for end in self._ends(start, plain, len(tokens)):
-            found.append(self._compute(tokens[start:end], start, max(0, end - max(start, plain))))
+            parts.append(self._compute(tokens[start:end], start, max(0, end - max(start, plain))))
             self._held += tokens[start:end]
             start = end
-        return found[0] if len(found) == 1 else b"".join(found)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _ends(self, start: int, plain: int, count: int) -> Iterator[int]:
-        """Where the passes from `start` on end. A cache that can't go back is told where logits begin: that is
-        where the next call may go on from."""
+        """Where the passes from `start` on end. With a cache that can't go back, a pass ends where logits
+        begin: the next call may go on from there."""
         while start < count:
             end = min(count, start + self.chunk)
             if start < plain < end and (self.single or not self.rewinds):

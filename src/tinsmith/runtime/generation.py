@@ -162,12 +162,12 @@ class Answer:
 
     def _take(self, text: str) -> str:
         """What can be shown now that the text has come."""
-        known, found = len(self._held), self._held + text
+        known, pending = len(self._held), self._held + text
         begins = [at for stop in self._stop if (at := stop.find(text)) is not None]
         self.stopped = bool(begins)
         held = max((stop.held for stop in self._stop), default=0)
-        shown = found[: known + min(begins) if begins else len(found) - held]
-        self._held = "" if begins else found[len(shown) :]
+        shown = pending[: known + min(begins) if begins else len(pending) - held]
+        self._held = "" if begins else pending[len(shown) :]
         self._shown.append(shown)
         return shown
 

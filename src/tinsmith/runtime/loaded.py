@@ -139,8 +139,8 @@ class Loaded:
 
     @property
     def _chunk(self) -> int:
-        found: int = self.core.info()["chunk"] if self.engine is None else self.engine.chunk
-        return found
+        chunk: int = self.core.info()["chunk"] if self.engine is None else self.engine.chunk
+        return chunk
 
     def _new_session(self, context: int, chunk: int | None = None, checkpoints: int = 0) -> _core.Session:
         """A session that can give the logits of a whole chunk at once."""
@@ -164,7 +164,7 @@ class Loaded:
 
     @property
     def turns(self) -> TurnTable:
-        """The chat template as it is where nothing is said of thinking."""
+        """The chat template used when thinking is left unset."""
         return self.templates.default
 
     @property
@@ -188,12 +188,10 @@ class Loaded:
         """What an answer ends with: the token that the chat template writes, else the first that ends one."""
         count: int = self.core.info()["vocab"]
         ending = self.tokenize(self.turns.ending["assistant"], special=True) if self.can_chat else []
-        found: int | None = next(
-            (token for token in (*ending, *range(count)) if self.core.token(token)[2]), None
-        )
-        if found is None:
+        end: int | None = next((token for token in (*ending, *range(count)) if self.core.token(token)[2]), None)
+        if end is None:
             raise UnsupportedError("this model's vocabulary has no token that ends an answer")
-        return found
+        return end
 
     def open_session(self, prompt: Sequence[int], room: int) -> _core.Session:
         """A session with the prompt queued behind what is known of it; valid until the next generation."""
@@ -210,9 +208,12 @@ class Loaded:
         """
         from tinsmith.runtime.messages import written
 
-        table, said = self.templates.table(thinking), written(messages, self.tool_format)
-        table.check(said, generate)
-        turns = [(ROLES.index(turn["role"]), turn["content"].encode("utf-8", "surrogatepass")) for turn in said]
+        table, conversation = self.templates.table(thinking), written(messages, self.tool_format)
+        table.check(conversation, generate)
+        turns = [
+            (ROLES.index(turn["role"]), turn["content"].encode("utf-8", "surrogatepass"))
+            for turn in conversation
+        ]
         switch = 0 if thinking is None else _core.CHAT_THINK if thinking else _core.CHAT_DIRECT
         return self.core.chat(turns, switch | (_core.CHAT_ANSWER if generate else 0))
 

@@ -44,7 +44,7 @@ def generate_many(
     """Model.generate_many, on tokens."""
     max_tokens = check_max_tokens(max_tokens)
     concurrency = whole("concurrency", concurrency, 1)
-    found: dict[int, Completion] = {}
+    completions: dict[int, Completion] = {}
     if not prompts:
         return []
     limit = model.core.info()["context"]
@@ -81,7 +81,7 @@ def generate_many(
 
         for place in places:
             next_prompt(place)
-        while len(found) < len(prompts):
+        while len(completions) < len(prompts):
             events = batch.step()
             if all(event == _core.STEP_IDLE for event in events):
                 raise RuntimeFault("TIN_ERR_STATE", "the batch has nothing to do, and answers are missing")
@@ -96,10 +96,12 @@ def generate_many(
                 seconds = time.perf_counter() - place.started
                 prompt = prompts[place.item]
                 passes = place.session.passes()
-                found[place.item] = Completion(answer.text, answer.tokens, len(prompt), seconds, finish, passes)
+                completions[place.item] = Completion(
+                    answer.text, answer.tokens, len(prompt), seconds, finish, passes
+                )
                 place.answer = None
                 next_prompt(place)
-        return [found[k] for k in range(len(prompts))]
+        return [completions[k] for k in range(len(prompts))]
 
 
 def _common_prefix(model: Loaded, prompts: Sequence[Sequence[int]], context: int) -> _core.Session | None:

@@ -35,8 +35,8 @@ def _written(message: Message, number: int, tool_format: str) -> Message:
 
 
 def _call(call: Any, number: int) -> Call:
-    said = call.get("function", call) if isinstance(call, Mapping) else {}
-    name, arguments = said.get("name"), said.get("arguments", {})
+    function = call.get("function", call) if isinstance(call, Mapping) else {}
+    name, arguments = function.get("name"), function.get("arguments", {})
     if isinstance(arguments, str):
         arguments = reading.json(arguments, f"message {number}: the arguments of {name}")
     if not isinstance(name, str) or not isinstance(arguments, dict):

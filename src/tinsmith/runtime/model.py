@@ -86,13 +86,13 @@ class Model(Loaded):
         """A constraint made once for the same thing."""
         key = f"{kind} {what!r}" if isinstance(what, str | dict | list | bool) else what
         try:
-            found = self._compiled.pop(key, None)
+            constraint = self._compiled.pop(key, None)
         except TypeError:  # what can't be a key
             return make(what)
-        self._compiled[key] = found = found or make(what)
+        self._compiled[key] = constraint = constraint or make(what)
         if len(self._compiled) > 64:
             self._compiled.pop(next(iter(self._compiled)))
-        return found
+        return constraint
 
     def choose(
         self, prompt: Prompt, options: Sequence[str], *, calibrate: bool | Sequence[Prompt] = False
@@ -126,7 +126,7 @@ class Model(Loaded):
         tools: Python functions with annotated parameters, or dicts in OpenAI's shape. parallel: one to eight
         calls instead of one. none: the answer may make no call; the list is then empty. execute: calls the
         functions; what one returns is in its Call's `result`, what it raises in `error`. format: how calls are
-        written, by name; None: as the model was trained. show: whether the tools are told in the prompt; None:
+        written, by name; None: as the model was trained. show: whether the prompt lists the tools; None:
         unless the file has tools of its own. prompt: a question, messages, or token ids, which are taken as
         they are. options: as `generate`.
         """

@@ -160,6 +160,6 @@ def _check_signature(
 def _is_tin(path: Path) -> bool:
     if not path.is_file() or path.suffix == ".tin":
         return path.is_file()
-    import zipfile  # costs a third of this package's import, and a .tin is told by its name
+    import zipfile  # costs a third of this package's import, and a .tin is known by its name
 
     return zipfile.is_zipfile(path)

@@ -23,9 +23,9 @@ def python(*arguments: str) -> list[str]:
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """A child's variables. An empty entry of PYTHONPATH means the current folder, and mostly comes of a
     variable that was not set: it is left out; all others mean what they mean here."""
-    found = {**os.environ, "PYTHONSAFEPATH": "1", **(more or {})}
-    paths = [str(Path(one).absolute()) for one in found.pop("PYTHONPATH", "").split(os.pathsep) if one]
-    return {**found, "PYTHONPATH": os.pathsep.join(paths)} if paths else found
+    variables = {**os.environ, "PYTHONSAFEPATH": "1", **(more or {})}
+    paths = [str(Path(one).absolute()) for one in variables.pop("PYTHONPATH", "").split(os.pathsep) if one]
+    return {**variables, "PYTHONPATH": os.pathsep.join(paths)} if paths else variables
 
 
 @contextmanager

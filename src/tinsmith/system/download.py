@@ -79,11 +79,11 @@ def fetch(
                     f"{_shown(url)}: could not fetch{kept}: {reason(error)}; try again later"
                 ) from error
             time.sleep(_PAUSE * 2**attempt)
-    found = sha256_file(part)
-    if found != sha256:
+    digest = sha256_file(part)
+    if digest != sha256:
         part.unlink()
         raise FormatError(
-            f"{_shown(url)}: its SHA-256 is {found}, expected {sha256}; what came was removed, try again"
+            f"{_shown(url)}: its SHA-256 is {digest}, expected {sha256}; what came was removed, try again"
         )
     replace(part, path)
 

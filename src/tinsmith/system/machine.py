@@ -53,18 +53,18 @@ def _int8(threads: int) -> float:
 def _at_once(threads: int, work: Callable[[int], T]) -> list[T]:
     """work(0) … work(threads - 1), begun together."""
     barrier = threading.Barrier(threads)
-    found: dict[int, T] = {}
+    results: dict[int, T] = {}
 
     def one(k: int) -> None:
         barrier.wait()
-        found[k] = work(k)
+        results[k] = work(k)
 
     running = [threading.Thread(target=one, args=(k,)) for k in range(threads)]
     for thread in running:
         thread.start()
     for thread in running:
         thread.join()
-    return [found[k] for k in range(threads)]
+    return [results[k] for k in range(threads)]
 
 
 def describe() -> dict[str, Any]:
@@ -72,7 +72,7 @@ def describe() -> dict[str, Any]:
 
 
 def cpu() -> str:
-    """The processor's name, as far as the system tells it."""
+    """The processor's name, as far as the system reports it."""
     information = Path("/proc/cpuinfo")
     if information.exists():
         for line in information.read_text("utf-8", "replace").splitlines():

@@ -81,30 +81,30 @@ def json(
 
     ending = f"; {advice}" if advice else ""
     here = f"{where}:{line}" if line is not None else str(where)
-    said = given if isinstance(given, str) else text(given, where, fault)
+    source = given if isinstance(given, str) else text(given, where, fault)
 
     def constant(name: str) -> NoReturn:
         raise fault(f"{here}: {name} is no JSON number{ending}")
 
-    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
-        made = dict(found)
-        if len(made) != len(found):
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(items)
+        if len(made) != len(items):
             seen: set[str] = set()
-            twice = next(key for key, _ in found if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+            twice = next(key for key, _ in items if key in seen or seen.add(key))  # type: ignore[func-returns-value]
             raise fault(f"{here}: the key {_shown(twice)} stands twice in a table{ending}")
         return made
 
     try:
-        value = reader.loads(said, parse_constant=constant, object_pairs_hook=pairs if unique else None)
+        value = reader.loads(source, parse_constant=constant, object_pairs_hook=pairs if unique else None)
     except reader.JSONDecodeError as error:
-        at = here if line is not None or "\n" not in said.rstrip() else f"{where}:{error.lineno}"
+        at = here if line is not None or "\n" not in source.rstrip() else f"{where}:{error.lineno}"
         raise fault(f"{at}: not JSON at column {error.colno}: {error.msg}{ending}") from None
     except RecursionError:
         raise fault(f"{here}: {_NESTS}{ending}") from None
     except ValueError:
         raise fault(f"{here}: a number has more than {DIGITS} digits{ending}") from None
     _check_depth(value, here, fault, ending)
-    if _SURROGATE.search(said) or _LONG.search(said):
+    if _SURROGATE.search(source) or _LONG.search(source):
         _check_leaves(value, here, fault, ending)
     return value
 
@@ -119,18 +119,18 @@ def read_table(
     path: str | Path, fault: Fault = InputError, *, most: int = SIZE, unique: bool = False, advice: str = ""
 ) -> dict[str, Any]:
     """A JSON file that holds a table."""
-    found = read_json(path, fault, most=most, unique=unique, advice=advice)
-    if not isinstance(found, dict):
+    table = read_json(path, fault, most=most, unique=unique, advice=advice)
+    if not isinstance(table, dict):
         ending = f"; {advice}" if advice else ""
-        raise fault(f"{path}: holds {kind(found)}, and should hold a table{ending}")
-    return found
+        raise fault(f"{path}: holds {kind(table)}, and should hold a table{ending}")
+    return table
 
 
-def toml(said: str, where: str | Path, fault: Fault = InputError) -> dict[str, Any]:
+def toml(source: str, where: str | Path, fault: Fault = InputError) -> dict[str, Any]:
     import tomllib
 
     try:
-        value = tomllib.loads(said)
+        value = tomllib.loads(source)
     except tomllib.TOMLDecodeError as error:
         raise fault(f"{where}: not valid TOML: {_shown(str(error), 200)}") from None
     except RecursionError:
@@ -170,9 +170,9 @@ def _check_leaves(value: Any, where: str, fault: Fault, ending: str, *, infinite
             raise fault(f"{where}: {place or 'the value'} {wrong}{ending}")
 
 
-def _whole(said: str) -> bool:
+def _whole(value: str) -> bool:
     try:
-        said.encode("utf-8")
+        value.encode("utf-8")
     except UnicodeEncodeError:
         return False
     return True
@@ -194,7 +194,7 @@ def leaves(value: Any) -> Iterator[tuple[str, Any]]:
             yield place, one
 
 
-def _shown(said: str, most: int = _SHOWN) -> str:
+def _shown(value: str, most: int = _SHOWN) -> str:
     """On one line, and not too long."""
-    short = said if len(said) <= most else f"{said[:most]}…"
+    short = value if len(value) <= most else f"{value[:most]}…"
     return short if short.isprintable() else ascii(short)[1:-1]

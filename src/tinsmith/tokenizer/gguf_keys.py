@@ -103,21 +103,21 @@ def _spaces(meta: Mapping[str, Any], t: Tokenizer, prefix: bool) -> dict[str, An
 
 
 def _own(meta: Mapping[str, Any], count: int) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     for key, kind in (("nfc", bool), ("ignore_merges", bool), ("prefix", str), ("split_spaces", bool)):
         given = meta.get(_OWN + key)
         if given is not None:
             if not isinstance(given, kind):
                 raise FormatError(f"{_OWN}{key} is {reprlib.repr(given)}; it must be a {kind.__name__}")
-            found[key] = given
+            options[key] = given
     for key in _STRIPS:
         given = meta.get(_OWN + key, [])
         good = isinstance(given, list) and all(isinstance(one, int) and 0 <= one < count for one in given)
         if not good:
             raise FormatError(f"{_OWN}{key} must be an array of tokens' numbers, below {count}")
         if given:
-            found[key] = tuple(given)
-    return found
+            options[key] = tuple(given)
+    return options
 
 
 def _types(meta: Mapping[str, Any], model: str, count: int) -> list[str]:
@@ -148,8 +148,8 @@ def named_templates(meta: Mapping[str, Any]) -> dict[str, str]:
     if "tokenizer.chat_templates" not in meta:
         return {}
     names = _strings(meta, "tokenizer.chat_templates")
-    found = {name: text(meta, f"tokenizer.chat_template.{name}") for name in names}
-    return {name: template for name, template in found.items() if template is not None}
+    templates = {name: text(meta, f"tokenizer.chat_template.{name}") for name in names}
+    return {name: template for name, template in templates.items() if template is not None}
 
 
 def _strings(meta: Mapping[str, Any], key: str) -> list[str]:

@@ -196,23 +196,23 @@ def special_tokens(
         if kind in ("control", "unknown", "user") and token
     }
     bits = {LSTRIP: set(t.lstrip), RSTRIP: set(t.rstrip), NORMALIZED: set(t.normalized)}
-    found, written = [], bytearray()
+    entries, written = [], bytearray()
     for text in sorted(by_text):
         token = by_text[text]
         at = offsets[token]
         if text != texts[token]:
             at = offsets[-1] + len(written)
             written += text
-        found.append((token, at, len(text), sum(bit for bit, tokens in bits.items() if token in tokens)))
-    return found, bytes(written)
+        entries.append((token, at, len(text), sum(bit for bit, tokens in bits.items() if token in tokens)))
+    return entries, bytes(written)
 
 
 def byte_ids(t: Tokenizer, ids: dict[str, int]) -> list[int]:
     """The token of each byte, or -1: a byte-level vocabulary may lack bytes that its training text never had,
     others may have none."""
     if t.model == "bpe":
-        found = (ids.get(character, -1) for character in ALPHABET)
-        return [i if i >= 0 and t.types[i] == "normal" else -1 for i in found]
+        candidates = (ids.get(character, -1) for character in ALPHABET)
+        return [i if i >= 0 and t.types[i] == "normal" else -1 for i in candidates]
     tokens = {byte_of(token): i for i, token in enumerate(t.tokens) if t.types[i] == "byte"}
     # A character that is a token itself (Gemma 2's tab) never needs its byte.
     alone = {byte: ids.get(chr(byte), -1) for byte in range(128)} if tokens else {}

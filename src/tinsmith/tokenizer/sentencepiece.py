@@ -16,20 +16,20 @@ TEXT_TYPES = ("normal", "user")
 
 def byte_of(token: str) -> int | None:
     """The byte that a token such as <0x0A> stands for."""
-    found = _BYTE.fullmatch(token)
-    return int(found[1], 16) if found else None
+    match = _BYTE.fullmatch(token)
+    return int(match[1], 16) if match else None
 
 
 def all_splits(tokens: Sequence[str], types: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
     """Of each token that text can become, the pairs of such tokens that make it."""
     known = {token for token, kind in zip(tokens, types, strict=True) if kind in TEXT_TYPES}
-    found = {}
+    splits = {}
     for token in known:
         cuts = ((token[:at], token[at:]) for at in range(1, len(token)))
         pairs = [pair for pair in cuts if pair[0] in known and pair[1] in known]
         if pairs:
-            found[token] = pairs
-    return found
+            splits[token] = pairs
+    return splits
 
 
 def ranked(t: Tokenizer) -> list[tuple[str, str, int]]:

@@ -1,5 +1,5 @@
-"""How models are told of tools and how they call them, by format: one module a kind of format, one entry a
-format.
+"""How tools are described to models and how models call them: one module for each kind of format, one entry for
+each format.
 
 A format writes the tools into a conversation, writes calls as an answer, and reads an answer's calls. What a
 format's answers may be is constraint/tools.py's. `detect` finds the format that a model was trained
@@ -42,10 +42,10 @@ def by_name(name: str) -> ToolFormat:
 
 def detect(template: str | None, tokens: Container[str] = (), name: str = "") -> str:
     """The name of the format that a model was trained with: by its chat template, by the tokens of its
-    vocabulary, then by the model's name. "json" where nothing tells."""
-    for text, found in _TEMPLATES:
+    vocabulary, then by the model's name. "json" where none of them shows it."""
+    for text, format_name in _TEMPLATES:
         if template and text in template:
-            return found
+            return format_name
     if "<start_function_call>" in tokens:
         return FUNCTIONGEMMA.name
     if "<tool_call>" in tokens:

@@ -32,8 +32,11 @@ class FunctionGemma(ToolFormat):
 
     def messages(self, tools: Sequence[Tool], messages: Sequence[Message], system: str = "") -> list[Message]:
         own, rest = split_system(messages, system)
-        told = _INSTRUCTION + "".join(map(_declare, tools))
-        return [{"role": "system", "content": f"{own.strip()}\n\n{told}" if own.strip() else told}, *rest]
+        instruction = _INSTRUCTION + "".join(map(_declare, tools))
+        return [
+            {"role": "system", "content": f"{own.strip()}\n\n{instruction}" if own.strip() else instruction},
+            *rest,
+        ]
 
     def write(self, calls: Sequence[Call]) -> str:
         if not calls:
@@ -41,14 +44,14 @@ class FunctionGemma(ToolFormat):
         return "".join(f"{OPENING}call:{call.name}{write_value(call.arguments)}{CLOSING}" for call in calls)
 
     def parse(self, text: str, tools: Sequence[Tool]) -> list[Call]:
-        found, at = [], text.find(OPENING)
+        calls, at = [], text.find(OPENING)
         while at >= 0:
             name, brace, _ = text[at + len(OPENING) :].removeprefix("call:").partition("{")
             reader = _Reader(text, text.index("{", at) if brace else len(text))
-            found.append(checked(name, reader.value(), tools))
+            calls.append(checked(name, reader.value(), tools))
             reader.expect(CLOSING)
             at = text.find(OPENING, reader.at)
-        return found
+        return calls
 
 
 def write_value(value: Any) -> str:
@@ -64,10 +67,10 @@ def write_value(value: Any) -> str:
 
 
 def _declare(tool: Tool) -> str:
-    found = f"declaration:{tool.name}{{description:{write_value(tool.description)}"
+    declaration = f"declaration:{tool.name}{{description:{write_value(tool.description)}"
     if tool.parameters:
-        found += f",parameters:{_declare_object(tool.parameters)}"
-    return found.join((_DECLARATION[0], "}" + _DECLARATION[1]))
+        declaration += f",parameters:{_declare_object(tool.parameters)}"
+    return declaration.join((_DECLARATION[0], "}" + _DECLARATION[1]))
 
 
 def _declare_object(schema: Mapping[str, Any]) -> str:
@@ -136,9 +139,9 @@ class _Reader:
 
     def _items(self, closing: str, depth: int, keyed: bool) -> list[tuple[str, Any]]:
         self.at += 1
-        found: list[tuple[str, Any]] = []
+        items: list[tuple[str, Any]] = []
         while not self.text.startswith(closing, self.at):
-            if found:
+            if items:
                 self.expect(",")
             key = ""
             if keyed:
@@ -146,9 +149,9 @@ class _Reader:
                 if not colon:
                     self._fail("a key and a colon")
                 self.at += len(key) + 1
-            found.append((key, self.value(depth + 1)))
+            items.append((key, self.value(depth + 1)))
         self.at += 1
-        return found
+        return items
 
     def _fail(self, wanted: str) -> None:
         raise InputError(f"the answer's call is damaged at character {self.at}: {wanted} was expected")

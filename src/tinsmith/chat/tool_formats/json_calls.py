@@ -20,8 +20,9 @@ class JsonFormat(ToolFormat):
     opening, between, closing: what stands around and between the calls of an answer that may hold several;
     single: what stands around the call where there can be but one. nothing: the answer that makes no call;
     None: any text without the mark. spaced: whether a blank follows colons and commas, as in what the models
-    were trained on. instruction: how tools are told, with {tools} for them; place: where; indent, lines, bare:
-    how a tool is written there, and whether without the object that says that it is a function.
+    were trained on. instruction: the text that lists the tools, with {tools} for them; place: where;
+    indent, lines, bare: how a tool is written there, and whether without the object that says that it is a
+    function.
     """
 
     name: str
@@ -42,17 +43,19 @@ class JsonFormat(ToolFormat):
     joint: str | None = "\n"
 
     def messages(self, tools: Sequence[Tool], messages: Sequence[Message], system: str = "") -> list[Message]:
-        told = self.instruction.replace("{tools}", self._list(tools))
+        instruction = self.instruction.replace("{tools}", self._list(tools))
         if self.place == "user":
-            return _before_first_user(told, messages)
+            return _before_first_user(instruction, messages)
         own, rest = split_system(messages, system if self.place == "system" else "")
-        return [{"role": "system", "content": f"{own}\n\n{told}" if own else told}, *rest]
+        return [{"role": "system", "content": f"{own}\n\n{instruction}" if own else instruction}, *rest]
 
     def _list(self, tools: Sequence[Tool]) -> str:
-        told = [tool.declared["function"] if self.bare else tool.declared for tool in tools]
+        declarations = [tool.declared["function"] if self.bare else tool.declared for tool in tools]
         if self.lines is None:
-            return json.dumps(told, ensure_ascii=False, indent=self.indent)
-        return self.lines.join(json.dumps(tool, ensure_ascii=False, indent=self.indent) for tool in told)
+            return json.dumps(declarations, ensure_ascii=False, indent=self.indent)
+        return self.lines.join(
+            json.dumps(tool, ensure_ascii=False, indent=self.indent) for tool in declarations
+        )
 
     def write(self, calls: Sequence[Call]) -> str:
         self._check_count(calls)
@@ -72,25 +75,25 @@ class JsonFormat(ToolFormat):
         return self.opening + self.between.join(written) + self.closing
 
     def parse(self, text: str, tools: Sequence[Tool]) -> list[Call]:
-        found = []
+        calls = []
         for value in self._values(text.strip()):
             for call in value if isinstance(value, list) else [value]:
                 if not isinstance(call, dict) or "name" not in call:
                     raise InputError(f"the answer holds {json.dumps(call)}, which is no call; {self._form()}")
                 # Models of one family were trained on either word.
-                found.append(checked(call["name"], call.get("arguments", call.get("parameters", {})), tools))
-        return found
+                calls.append(checked(call["name"], call.get("arguments", call.get("parameters", {})), tools))
+        return calls
 
     def _values(self, text: str) -> list[Any]:
         """The JSON values of an answer."""
         if self.mark == TAG:
             # A call's own texts may hold the tag: JSON says where it ends.
-            found, at = [], text.find(TAG)
+            values, at = [], text.find(TAG)
             while at >= 0:
                 value, end = self._value(text, at + len(TAG))
-                found.append(value)
+                values.append(value)
                 at = text.find(TAG, end)
-            return found
+            return values
         body = _unfenced(text)
         return [self._value(body, 0)[0]] if body[:1] in ("{", "[") else []
 
@@ -114,13 +117,13 @@ def _unfenced(text: str) -> str:
     return text
 
 
-def _before_first_user(told: str, messages: Sequence[Message]) -> list[Message]:
-    found = list(messages)
-    for number, message in enumerate(found):
+def _before_first_user(instruction: str, messages: Sequence[Message]) -> list[Message]:
+    result = list(messages)
+    for number, message in enumerate(result):
         if message["role"] == "user":
-            found[number] = {"role": "user", "content": told + message["content"].strip()}
-            return found
-    raise InputError("tools are told in the first user message, and the conversation has none; add one")
+            result[number] = {"role": "user", "content": instruction + message["content"].strip()}
+            return result
+    raise InputError("tools are listed in the first user message, and the conversation has none; add one")
 
 
 TAG = "<tool_call>"

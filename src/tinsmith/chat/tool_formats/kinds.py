@@ -14,24 +14,24 @@ def kinds(schema: Any, root: Any, depth: int = 0) -> frozenset[str]:
     """A superset of the types of the values that the schema accepts; "integer" stands beside "number"."""
     if not isinstance(schema, Mapping) or depth > _DEEPEST:
         return frozenset() if schema is False else ALL
-    found = ALL
+    types = ALL
     if "type" in schema:
         named = schema["type"]
-        found &= frozenset([named] if isinstance(named, str) else named)
-        if "number" in found:
-            found |= {"integer"}
+        types &= frozenset([named] if isinstance(named, str) else named)
+        if "number" in types:
+            types |= {"integer"}
     if "const" in schema:
-        found &= {kind(schema["const"])}
+        types &= {kind(schema["const"])}
     if isinstance(schema.get("enum"), list):
-        found &= {kind(value) for value in schema["enum"]}
+        types &= {kind(value) for value in schema["enum"]}
     if isinstance(schema.get("$ref"), str):
-        found &= kinds(referred(schema["$ref"], root), root, depth + 1)
+        types &= kinds(referred(schema["$ref"], root), root, depth + 1)
     for part in schema.get("allOf", ()):
-        found &= kinds(part, root, depth + 1)
+        types &= kinds(part, root, depth + 1)
     for keyword in ("anyOf", "oneOf"):
         if keyword in schema:
-            found &= frozenset().union(*(kinds(part, root, depth + 1) for part in schema[keyword]))
-    return found
+            types &= frozenset().union(*(kinds(part, root, depth + 1) for part in schema[keyword]))
+    return types
 
 
 def kind(value: object) -> str:
@@ -43,8 +43,8 @@ def kind(value: object) -> str:
 
 def referred(pointer: str, root: Any) -> Any:
     """What a reference within the document stands for; True, which accepts all, where it is not one."""
-    found = root
+    node = root
     for step in pointer.removeprefix("#").split("/")[1:]:
         step = step.replace("~1", "/").replace("~0", "~")
-        found = found.get(step, True) if isinstance(found, Mapping) else True
-    return found if pointer.startswith("#") else True
+        node = node.get(step, True) if isinstance(node, Mapping) else True
+    return node if pointer.startswith("#") else True

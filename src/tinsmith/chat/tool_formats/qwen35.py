@@ -45,8 +45,11 @@ class Qwen35(ToolFormat):
     def messages(self, tools: Sequence[Tool], messages: Sequence[Message], system: str = "") -> list[Message]:
         own, rest = split_system(messages, system)
         listed = "\n".join(json.dumps(tool.declared, ensure_ascii=False) for tool in tools)
-        told = _INSTRUCTION.replace("{tools}", listed)
-        return [{"role": "system", "content": f"{told}\n\n{own.strip()}" if own.strip() else told}, *rest]
+        instruction = _INSTRUCTION.replace("{tools}", listed)
+        return [
+            {"role": "system", "content": f"{instruction}\n\n{own.strip()}" if own.strip() else instruction},
+            *rest,
+        ]
 
     def write(self, calls: Sequence[Call]) -> str:
         if not calls:
@@ -57,7 +60,7 @@ class Qwen35(ToolFormat):
         return super().turn(content.strip(), calls)
 
     def parse(self, text: str, tools: Sequence[Tool]) -> list[Call]:
-        found, at = [], text.find(self.mark)
+        calls, at = [], text.find(self.mark)
         while at >= 0:
             header = _HEADER.match(text, at)
             if not header:
@@ -75,9 +78,9 @@ class Qwen35(ToolFormat):
             footer = _FOOTER.match(text, at)
             if not footer:
                 raise _damaged(at)
-            found.append(call)
+            calls.append(call)
             at = text.find(self.mark, footer.end())
-        return found
+        return calls
 
 
 def _damaged(at: int) -> InputError:

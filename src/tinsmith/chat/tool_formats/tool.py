@@ -39,14 +39,14 @@ def read_tools(tools: Sequence[Mapping[str, Any]]) -> list[Tool]:
     the inner object alone. ConstraintError, with the place, for anything else."""
     if isinstance(tools, Mapping) or not isinstance(tools, Sequence) or isinstance(tools, str | bytes):
         raise ConstraintError("#: tools must be a list of tools; put a single one in a list")
-    found = [_read_tool(tool, f"#/{number}") for number, tool in enumerate(tools)]
-    if not found:
+    parsed = [_read_tool(tool, f"#/{number}") for number, tool in enumerate(tools)]
+    if not parsed:
         raise ConstraintError("#: the list of tools is empty; give at least one")
-    names = [tool.name for tool in found]
+    names = [tool.name for tool in parsed]
     for number, name in enumerate(names):
         if name in names[:number]:
             raise ConstraintError(f"#/{number}: a second tool is named {name!r}; give every tool its own name")
-    return found
+    return parsed
 
 
 def _read_tool(tool: Any, path: str) -> Tool:
@@ -103,8 +103,8 @@ class ToolFormat:
 
     def turn(self, content: str, calls: Sequence[Call]) -> str:
         """The assistant's message of a text, perhaps empty, and calls."""
-        said = "" if self.joint is None or not content.strip() else content + self.joint
-        return said + self.write(calls)
+        prefix = "" if self.joint is None or not content.strip() else content + self.joint
+        return prefix + self.write(calls)
 
     def parse(self, text: str, tools: Sequence[Tool]) -> list[Call]:
         """The calls of an answer, none where it is a text without calls. InputError where a call is damaged, or
