@@ -17,6 +17,6 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'tinsmith.compiler' has no attribute {name!r}")
     from importlib import import_module
 
-    found: object = getattr(import_module("tinsmith.compiler.build"), name)
-    globals()[name] = found
-    return found
+    value: object = getattr(import_module("tinsmith.compiler.build"), name)
+    globals()[name] = value
+    return value

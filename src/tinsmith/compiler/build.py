@@ -119,9 +119,11 @@ def build_words(
     builder.logits(builder.embed("nothing"), "nothing")  # a program ends in logits; this one never runs
     lower(builder.graph)
     program = write_program(builder.graph, vocab=vocab, context=context, chunk=CHUNK)
-    text, found = text_entries(tokenizer, chat_template, str(facts.get("name", "")))
+    text, text_facts = text_entries(tokenizer, chat_template, str(facts.get("name", "")))
     weights = b"".join(pack_weights(builder.graph, program))
-    return tin.pack_bytes([("program.bin", program.data), ("weights.bin", weights), *text], {**facts, **found})
+    return tin.pack_bytes(
+        [("program.bin", program.data), ("weights.bin", weights), *text], {**facts, **text_facts}
+    )
 
 
 def text_entries(

@@ -124,7 +124,7 @@ class Listing:
 
 
 def checked(path: str | Path) -> Tin:
-    """A tin whose parts the core has found sound, so that they can be computed with: no shape is zero, nothing
+    """A tin whose parts the core has checked, so that they can be computed with: no shape is zero, nothing
     reaches past its entry. Raises FormatError."""
     try:
         _core.Model(map_file(path))
@@ -148,10 +148,10 @@ def read_program(data: Buffer) -> Listing:
             raise FormatError("program.bin is of another version; build the file again")
         names = bytes(memoryview(data)[len(data) - text :])
         parts = _Parts(data, _HEADER.size)
-        found = dict(_packed(fields, names) for fields in parts.take(_TENSOR, tensors))
+        by_name = dict(_packed(fields, names) for fields in parts.take(_TENSOR, tensors))
         types = {number: name for name, number in _TYPES.items()}
         return Listing(
-            found,
+            by_name,
             [(types[number], width) for number, width, _ in parts.take(_VALUE, values)],
             [Cache(*fields[:3]) for fields in parts.take(_CACHE, caches)],
             [State(*fields[:3]) for fields in parts.take(_STATE, states)],

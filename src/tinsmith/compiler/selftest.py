@@ -52,7 +52,7 @@ def check(model: _core.Model) -> list[str]:
     except KeyError:
         raise FormatError("the tin has no selftest.bin; build it again") from None
     _core.selfcheck()
-    found = []
+    digests = []
     for number, (tokens, sealed) in enumerate(read(data)):
         digest = logits_digest(model, tokens)
         if digest != sealed:
@@ -62,8 +62,8 @@ def check(model: _core.Model) -> list[str]:
                 f"prompt {number} of the self-test gives the logits {digest[:12]} by {isa} here, "
                 f"and {sealed[:12]} where the file was sealed; report this, with the processor's name",
             )
-        found.append(digest)
-    return found
+        digests.append(digest)
+    return digests
 
 
 def read(data: Buffer) -> Iterator[tuple[list[int], str]]:

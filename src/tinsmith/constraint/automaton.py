@@ -57,7 +57,7 @@ def compile_grammar(grammar: Grammar, kind: Kind) -> Constraint:
 def _distances(states: Sequence[State]) -> list[int | None]:
     """By state: bytes of the shortest way to one that accepts, calls and what they contain included (Knuth's
     generalization of Dijkstra's algorithm); None where there is none."""
-    found: list[int | None] = [None] * len(states)
+    lengths: list[int | None] = [None] * len(states)
     bytes_to: list[list[int]] = [[] for _ in states]
     calls_of: list[list[tuple[int, Step]]] = [[] for _ in states]
     for number, state in enumerate(states):
@@ -69,17 +69,17 @@ def _distances(states: Sequence[State]) -> list[int | None]:
     waiting = [(0, number) for number, state in enumerate(states) if state.accepts]
     while waiting:
         length, number = heapq.heappop(waiting)
-        if found[number] is not None:
+        if lengths[number] is not None:
             continue
-        found[number] = length
+        lengths[number] = length
         for source in bytes_to[number]:
-            if found[source] is None:
+            if lengths[source] is None:
                 heapq.heappush(waiting, (length + 1, source))
         for source, step in calls_of[number]:
-            inside, after = found[step.enter], found[step.leave]
-            if found[source] is None and inside is not None and after is not None:
+            inside, after = lengths[step.enter], lengths[step.leave]
+            if lengths[source] is None and inside is not None and after is not None:
                 heapq.heappush(waiting, (step.least * inside + after, source))
-    return found
+    return lengths
 
 
 def _merged(machine: Pushdown, distances: Sequence[int | None]) -> tuple[list[State], list[int]]:
@@ -194,7 +194,7 @@ def _firsts(states: Sequence[State]) -> dict[int, int]:
     """By state in which a called rule begins: the bytes that may follow, those of calls too, a bit each."""
     enters = list(dict.fromkeys(step.enter for state in states for step in state.calls))
     numbers = {enter: k for k, enter in enumerate(enters)}
-    found: dict[int, int] = {}
+    firsts: dict[int, int] = {}
     # No chain of calls leads back, so a component is one state.
     for (number,) in components([[numbers[step.enter] for step in states[enter].calls] for enter in enters]):
         state = states[enters[number]]
@@ -202,9 +202,9 @@ def _firsts(states: Sequence[State]) -> dict[int, int]:
         for low, high, _ in state.edges:
             own |= (1 << high + 1) - (1 << low)
         for step in state.calls:
-            own |= found[step.enter]
-        found[enters[number]] = own
-    return found
+            own |= firsts[step.enter]
+        firsts[enters[number]] = own
+    return firsts
 
 
 def _table(states: Sequence[State]) -> tuple[bytes, int, array[int]]:

@@ -68,15 +68,15 @@ def negated(of: Ranges) -> Ranges:
 @cache
 def _runs() -> dict[str, list[tuple[int, int]]]:
     """The code points of every category of two letters."""
-    found: dict[str, list[tuple[int, int]]] = {}
+    runs: dict[str, list[tuple[int, int]]] = {}
     before, first = "Cc", 0
     # Planes 4 to 13 have no characters, 15 and 16 are for private use: not worth asking for each.
     for code in [*range(0x40000), 0x40000, *range(0xE0000, 0xF0001), 0xFFFFE, 0x100000, 0x10FFFE, 0x110000]:
         category = unicodedata.category(chr(code)) if code <= CODE_POINTS else ""
         if category != before:
-            found.setdefault(before, []).append((first, code - 1))
+            runs.setdefault(before, []).append((first, code - 1))
             before, first = category, code
-    return found
+    return runs
 
 
 @cache
@@ -125,17 +125,17 @@ def _cases() -> dict[int, tuple[int, ...]]:
 
 def any_case(of: Ranges) -> Ranges:
     """With all that differs only by case (simple folding)."""
-    found = list(of)
+    pairs = list(of)
     if of and of[-1][1] < 0x80:
         for low, high in of:
             for first, last, shift in ((0x41, 0x5A, 32), (0x61, 0x7A, -32)):
                 if max(low, first) <= min(high, last):
-                    found.append((max(low, first) + shift, min(high, last) + shift))
+                    pairs.append((max(low, first) + shift, min(high, last) + shift))
             # The long s and the sign for Kelvin.
-            found += [(sign, sign) for letter, sign in zip(b"sSkK", (0x17F, 0x17F, 0x212A, 0x212A), strict=True)
+            pairs += [(sign, sign) for letter, sign in zip(b"sSkK", (0x17F, 0x17F, 0x212A, 0x212A), strict=True)
                       if low <= letter <= high]  # fmt: skip
-        return ranges(found)
+        return ranges(pairs)
     for code, group in _cases().items():
         if any(low <= code <= high for low, high in of):
-            found += [(one, one) for one in group]
-    return ranges(found)
+            pairs += [(one, one) for one in group]
+    return ranges(pairs)

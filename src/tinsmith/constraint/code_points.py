@@ -25,12 +25,12 @@ class Level:
     def ranges(self, low: int, high: int) -> list[tuple[int, int]]:
         if self.base is not None:
             return [(self.base + low, self.base + high)]
-        found = []
+        spans = []
         if low < 10:
-            found.append((0x30 + low, 0x30 + min(high, 9)))
+            spans.append((0x30 + low, 0x30 + min(high, 9)))
         if high >= 10:
-            found += [(letter + max(low, 10) - 10, letter + high - 10) for letter in (0x41, 0x61)]
-        return found
+            spans += [(letter + max(low, 10) - 10, letter + high - 10) for letter in (0x41, 0x61)]
+        return spans
 
 
 class _Either(Level):
@@ -132,12 +132,12 @@ def _scalars(edges: tuple[Edge, ...]) -> tuple[Edge, ...]:
 
 def _wide(out: _Bytes, edges: tuple[Edge, ...]) -> list[Edge]:
     """The UTF-8 of what is not ASCII."""
-    found: list[Edge] = []
+    new_edges: list[Edge] = []
     for low, high, levels in _UTF8:
         pieces = _cut(edges, low, high)
         if pieces:
-            found += out.leaving(pieces, levels)
-    return found
+            new_edges += out.leaving(pieces, levels)
+    return new_edges
 
 
 @lru_cache(256)
@@ -160,19 +160,19 @@ def json_content(dfa: Dfa, escapes: bool = True) -> Dfa:
     out = _Bytes(len(dfa.edges))
     for state, edges in enumerate(dfa.edges):
         edges = _scalars(edges)
-        found = _wide(out, edges)
+        new_edges = _wide(out, edges)
         for low, high in ((0x20, 0x21), (0x23, 0x5B), (0x5D, 0x7F)):
-            found += _cut(edges, low, high)
+            new_edges += _cut(edges, low, high)
         escaped = _escaped(out, edges, escapes)
         if escaped:
-            found.append((0x5C, 0x5C, out.node(escaped)))
-        out.edges[state] = join(found)
+            new_edges.append((0x5C, 0x5C, out.node(escaped)))
+        out.edges[state] = join(new_edges)
     return minimize(trim(out.edges, dfa.accepts))
 
 
 def _escaped(out: _Bytes, edges: tuple[Edge, ...], escapes: bool) -> tuple[Edge, ...]:
     """The edges after a backslash."""
-    found = [
+    new_edges = [
         (ord(letter), ord(letter), to)
         for code, letter in SHORT_ESCAPES.items()
         for _, _, to in _cut(edges, code, code)
@@ -185,18 +185,18 @@ def _escaped(out: _Bytes, edges: tuple[Edge, ...], escapes: bool) -> tuple[Edge,
         units += _pairs(out, _cut(edges, 0x10000, 0x10FFFF))
         units += _cut(edges, SURROGATES[1] + 1, 0xFFFF)
     if units:
-        found.append((0x75, 0x75, out.node(out.leaving(tuple(units), _UNIT))))
-    return join(found)
+        new_edges.append((0x75, 0x75, out.node(out.leaving(tuple(units), _UNIT))))
+    return join(new_edges)
 
 
 def _pairs(out: _Bytes, pieces: tuple[Piece, ...]) -> list[Piece]:
     """High surrogates, and the nodes that go on with the low ones."""
     relative = tuple((low - 0x10000, high - 0x10000, to) for low, high, to in pieces)
-    found = []
+    highs = []
     for first, last, part in _digits(relative, 10):
         low = out.leaving(tuple(part), _LOW_UNIT)
         after = out.node(tuple((one.base or 0, one.base or 0, out.node(low)) for one in _D))
         for byte in b"u\\":
             after = out.node(((byte, byte, after),))
-        found.append((SURROGATES[0] + first, SURROGATES[0] + last, after))
-    return found
+        highs.append((SURROGATES[0] + first, SURROGATES[0] + last, after))
+    return highs

@@ -157,13 +157,13 @@ def subsets(
 
 def _reach(skips: Sequence[Sequence[int]], states: Iterable[int]) -> frozenset[int]:
     """States and what they reach for nothing."""
-    found, waiting = set(states), list(states)
+    reached, waiting = set(states), list(states)
     while waiting:
         for target in skips[waiting.pop()]:
-            if target not in found:
-                found.add(target)
+            if target not in reached:
+                reached.add(target)
                 waiting.append(target)
-    return frozenset(found)
+    return frozenset(reached)
 
 
 def _split(edges: list[Edge]) -> Sequence[tuple[int, int, int | frozenset[int]]]:
@@ -175,14 +175,14 @@ def _split(edges: list[Edge]) -> Sequence[tuple[int, int, int | frozenset[int]]]
     for low, high, target in edges:
         marks.setdefault(low, []).append((target, 1))
         marks.setdefault(high + 1, []).append((target, -1))
-    found: list[tuple[int, int, int | frozenset[int]]] = []
+    ranges: list[tuple[int, int, int | frozenset[int]]] = []
     active: dict[int, int] = {}
     before = 0
     for at in sorted(marks):
         if len(active) == 1:
-            found.append((before, at - 1, next(iter(active))))
+            ranges.append((before, at - 1, next(iter(active))))
         elif active:
-            found.append((before, at - 1, frozenset(active)))
+            ranges.append((before, at - 1, frozenset(active)))
         for target, change in marks[at]:
             count = active.get(target, 0) + change
             if count:
@@ -190,7 +190,7 @@ def _split(edges: list[Edge]) -> Sequence[tuple[int, int, int | frozenset[int]]]
             else:
                 del active[target]
         before = at
-    return found
+    return ranges
 
 
 def trim(edges: Sequence[Iterable[Edge]], accepts: Iterable[int]) -> Dfa:

@@ -80,8 +80,8 @@ def _class(kind: type, path: str, depth: int) -> dict[str, Any]:
     if issubclass(kind, enum.Enum):
         return {"enum": [one.value for one in kind]}
     if hasattr(kind, "model_json_schema"):
-        found: dict[str, Any] = kind.model_json_schema()
-        return found
+        schema: dict[str, Any] = kind.model_json_schema()
+        return schema
     if dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind, include_extras=True)
         fields = [field for field in dataclasses.fields(kind) if field.init]
@@ -146,8 +146,8 @@ def _instance(kind: type, value: Any) -> Any:
         return kind.model_validate(value)
     if isinstance(value, dict) and (dataclasses.is_dataclass(kind) or _is_typed_dict(kind)):
         hints = typing.get_type_hints(kind, include_extras=True)
-        found = {name: value_of(hints.get(name, Any), item) for name, item in value.items()}
-        return kind(**found) if dataclasses.is_dataclass(kind) else found
+        values = {name: value_of(hints.get(name, Any), item) for name, item in value.items()}
+        return kind(**values) if dataclasses.is_dataclass(kind) else values
     return value
 
 
@@ -230,7 +230,7 @@ def arguments_of(function: Callable[..., Any], arguments: Mapping[str, Any]) -> 
 def _parameters(function: Callable[..., Any], name: str) -> list[tuple[inspect.Parameter, Any]]:
     described = function if inspect.isroutine(function) else type(function).__call__
     hints = typing.get_type_hints(described, include_extras=True)
-    found = []
+    parameters = []
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
             raise ConstraintError(
@@ -238,8 +238,8 @@ def _parameters(function: Callable[..., Any], name: str) -> list[tuple[inspect.P
             )
         if parameter.name not in hints:
             raise ConstraintError(f"{name}: parameter {parameter.name} has no annotation; write its type")
-        found.append((parameter, hints[parameter.name]))
-    return found
+        parameters.append((parameter, hints[parameter.name]))
+    return parameters
 
 
 _ARGUMENT = re.compile(r"(\s+)(\*{0,2}\w+)\s*(?:\([^)]*\))?\s*:\s*(.*)")
@@ -248,24 +248,24 @@ _SECTION = re.compile(r"(Args|Arguments|Parameters|Returns?|Raises|Yields|Exampl
 
 def _docstring(text: str) -> tuple[str, dict[str, str]]:
     """What a docstring says of the function, up to its sections, and of its parameters."""
-    said: list[str] = []
+    summary: list[str] = []
     described: dict[str, str] = {}
     section, last, indent = "", "", 0
     for line in text.splitlines():
         if heading := _SECTION.match(line):
             section, last = heading[1], ""
-        elif found := re.match(r":param\s+(?:\S+\s+)?(\w+)\s*:\s*(.*)", line):
-            section, last, indent = "Args", found[1], 0
-            described[last] = found[2]
+        elif match := re.match(r":param\s+(?:\S+\s+)?(\w+)\s*:\s*(.*)", line):
+            section, last, indent = "Args", match[1], 0
+            described[last] = match[2]
         elif line.startswith(":"):
             section, last = "Returns", ""
         elif not section:
-            said.append(line)
+            summary.append(line)
         elif section in ("Args", "Arguments", "Parameters") and line.strip():
-            found = _ARGUMENT.match(line)
-            if found and (not last or len(found[1]) <= indent):
-                last, indent = found[2], len(found[1])
-                described[last] = found[3]
+            match = _ARGUMENT.match(line)
+            if match and (not last or len(match[1]) <= indent):
+                last, indent = match[2], len(match[1])
+                described[last] = match[3]
             elif last:
                 described[last] = f"{described[last]} {line.strip()}".strip()
-    return "\n".join(said).strip(), described
+    return "\n".join(summary).strip(), described

@@ -87,18 +87,18 @@ class _Parser:
 
     def alternatives(self, depth: int) -> Expr:
         """depth: how many groups this stands in; inside of them line ends mean nothing."""
-        found = [self.items(depth)]
+        parts = [self.items(depth)]
         while self.source.take("|"):
             self.space(lines=True)
-            found.append(self.items(depth))
-        return choice(found)
+            parts.append(self.items(depth))
+        return choice(parts)
 
     def items(self, depth: int) -> Expr:
-        found: list[Expr] = []
+        parts: list[Expr] = []
         while True:
             start = self.source.at
             if self.source.peek() == "!":
-                found.append(self.without_token(depth))
+                parts.append(self.without_token(depth))
                 continue
             item = self.item(depth)
             if item is None:
@@ -111,10 +111,10 @@ class _Parser:
                 item = Repeat(item, *bounds)
             else:
                 self.source.fail(f"more than {MOST_NESTING} operators on one item; leave some out", start)
-            found.append(item)
+            parts.append(item)
         if self.source.peek() and self.source.peek() in "*+?{":
             self.source.fail(f"{self.source.found()} stands after nothing that it could repeat")
-        return sequence(found)
+        return sequence(parts)
 
     def item(self, depth: int) -> Expr | None:
         source, start = self.source, self.source.at
@@ -166,10 +166,10 @@ class _Parser:
         return bounds
 
     def literal(self) -> Expr:
-        start, found = self.source.at - 1, []
+        start, characters = self.source.at - 1, []
         while not self.source.take('"'):
-            found.append(chr(self.character(start)))
-        return text("".join(found))
+            characters.append(chr(self.character(start)))
+        return text("".join(characters))
 
     def character_class(self, start: int) -> Expr:
         source = self.source
@@ -188,8 +188,8 @@ class _Parser:
             source.fail("an empty class matches nothing; write its characters, or . for any", start)
         written = source.text[start : source.at]
         if written not in self.classes:
-            found = ranges(pairs)
-            self.classes[written] = one_character(negated(found) if other else found)
+            members = ranges(pairs)
+            self.classes[written] = one_character(negated(members) if other else members)
         return self.classes[written]
 
     def character(self, start: int) -> int:

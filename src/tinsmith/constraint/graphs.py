@@ -11,7 +11,7 @@ def components(graph: Sequence[Sequence[int]]) -> list[list[int]]:
     lowest = [0] * len(graph)  # the earliest node on the trail that it leads back to
     on_trail = [False] * len(graph)
     trail: list[int] = []
-    found: list[list[int]] = []
+    result: list[list[int]] = []
     met = 0
     for root in range(len(graph)):
         waiting = [(root, 0)] if order[root] < 0 else []
@@ -37,8 +37,8 @@ def components(graph: Sequence[Sequence[int]]) -> list[list[int]]:
                     member = trail.pop()
                     on_trail[member] = False
                     members.append(member)
-                found.append(members)
-    return found
+                result.append(members)
+    return result
 
 
 def loops(graph: Sequence[Sequence[int]], component: Sequence[int]) -> bool:

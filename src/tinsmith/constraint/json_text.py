@@ -165,7 +165,7 @@ def number(
 
 @lru_cache(512)
 def _machine(dfa: Dfa) -> Expr:
-    """One expression for one automaton, so that what is built of it is found again."""
+    """One expression for one automaton, so that what is built from it is reused."""
     return NOTHING if dfa.empty else Machine(dfa)
 
 
@@ -193,11 +193,11 @@ def literal(value: object, spacing: Spacing = "compact", depth: int = 0) -> Expr
 
 
 def _bracketed(opening: str, parts: list[Expr], closing: str, between: Marks) -> Expr:
-    found: list[Expr] = [text(opening), between.pad]
+    pieces: list[Expr] = [text(opening), between.pad]
     for k, part in enumerate(parts):
-        found += (between.item, part) if k else (part,)
+        pieces += (between.item, part) if k else (part,)
     # Empty brackets have one run of white space, not two.
-    return sequence([*found, between.pad if parts else EMPTY, text(closing)])
+    return sequence([*pieces, between.pad if parts else EMPTY, text(closing)])
 
 
 def _literal_string(value: str) -> Expr:

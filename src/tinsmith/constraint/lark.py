@@ -1,7 +1,7 @@
 """Lark's EBNF as llguidance reads it (its docs/syntax.md): rules, terminals, %ignore, %import common, %json,
 %regex, %lark.
 
-There a lexer cuts the text into terminals, each as long as it can be, and the parser sees what it found. Here a
+There a lexer cuts the text into terminals, each as long as it can be, and the parser sees the result. Here a
 text is accepted if it can be cut in any way. So with `start: /[a-z]+/ "s"`, "cats" is accepted here, while
 llguidance's lexer takes the "s" for a letter and waits for another one.
 
@@ -62,9 +62,9 @@ def compile_lark(grammar: str, tokens: Tokens | None = None) -> Constraint:
 
 def read_lark(grammar: str, tokens: Tokens | None = None) -> Grammar:
     source = Source(grammar, "Lark")
-    found = Grammar(start="lark")
-    found.rules[found.start] = _Rules(source, read(source), found, tokens, "lark.").start()
-    return found
+    result = Grammar(start="lark")
+    result.rules[result.start] = _Rules(source, read(source), result, tokens, "lark.").start()
+    return result
 
 
 class _Rules:
@@ -171,16 +171,16 @@ class _Rules:
 
     def first_of_row(self, parts: tuple[Node, ...]) -> Expr:
         rest = [self.rest(part) for part in parts]
-        found: list[Expr] = []
+        alternatives: list[Expr] = []
         for k, part in enumerate(parts):
             if k == MOST_LEADING:
                 self.source.fail(
                     f"more than {MOST_LEADING} items that may be empty begin a rule; group them", part.at
                 )
-            found.append(sequence((self.first(part), *rest[k + 1 :])))
+            alternatives.append(sequence((self.first(part), *rest[k + 1 :])))
             if not self.is_empty(part):
                 break
-        return choice(found)
+        return choice(alternatives)
 
     def rule(self, name: Name, form: str) -> Expr:
         if name.value not in self.rules:

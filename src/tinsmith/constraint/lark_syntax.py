@@ -147,22 +147,22 @@ class _Parser:
 
     def match(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
         """What stands here, taken."""
-        found = pattern.match(self.source.text, self.source.at)
-        if found is not None:
-            self.source.at = found.end()
-        return found
+        match = pattern.match(self.source.text, self.source.at)
+        if match is not None:
+            self.source.at = match.end()
+        return match
 
     def symbol(self, expected: str) -> bool:
         self.match(BLANK)
         return self.source.take(expected)
 
     def document(self, depth: int) -> Document:
-        found = Document()
+        document = Document()
         while True:
             self.match(LINES)
             if not self.source.peek() or (depth and self.source.peek() == "}"):
-                return found
-            self.statement(found, depth)
+                return document
+            self.statement(document, depth)
             self.match(BLANK)
             if self.source.peek() not in ("", "\r", "\n") and not (depth and self.source.peek() == "}"):
                 self.fail(f"{self.source.found()} can't stand here; a definition ends with its line")
@@ -204,10 +204,10 @@ class _Parser:
 
     def terminal(self) -> str:
         self.match(BLANK)
-        found = self.match(TERMINAL)
-        if found is None:
+        match = self.match(TERMINAL)
+        if match is None:
             self.fail(f"expected a terminal's name in capitals, not {self.source.found()}")
-        return found.group()
+        return match.group()
 
     def unused(self, document: Document, name: str, at: int) -> None:
         if name in document.definitions or name in document.imports:
@@ -218,10 +218,10 @@ class _Parser:
         # What a rule's mark says of the tree says nothing of the text.
         mark = self.source.take("?") or self.source.take("!")
         rule = self.match(RULE)
-        found = rule or (None if mark else self.match(TERMINAL))
-        if found is None:
+        match = rule or (None if mark else self.match(TERMINAL))
+        if match is None:
             self.fail(f"expected the name of a rule or a TERMINAL, not {self.source.found()}")
-        name = found.group()
+        name = match.group()
         self.unused(document, name, at)
         self.refuse({"{": "templates", "::": "parametric rules", ".": "priorities"})
         lazy, suffix = self.attributes() if rule and self.symbol("[") else (False, None)
@@ -242,8 +242,8 @@ class _Parser:
         while True:
             self.match(BLANK)
             at = self.source.at
-            found = self.match(re.compile("[a-z_]+"))
-            attribute = found.group() if found else self.source.found()
+            match = self.match(re.compile("[a-z_]+"))
+            attribute = match.group() if match else self.source.found()
             if attribute == "lazy":
                 lazy = True
             elif attribute == "suffix" and self.symbol("="):
@@ -268,41 +268,41 @@ class _Parser:
         """Alternatives. group: inside of a bracket, where line ends mean nothing."""
         if depth > MOST_NESTING:
             self.fail(f"groups nest more than {MOST_NESTING} deep; make inner ones rules")
-        at, found = self.source.at, [self.conditions(depth, group)]
+        at, parts = self.source.at, [self.conditions(depth, group)]
         while True:
             before = self.source.at
             self.match(LINES)
             if not self.source.take("|"):
                 self.source.at = before
-                return found[0] if len(found) == 1 else Either(at, tuple(found))
+                return parts[0] if len(parts) == 1 else Either(at, tuple(parts))
             self.match(LINES)
-            found.append(self.conditions(depth, group))
+            parts.append(self.conditions(depth, group))
 
     def conditions(self, depth: int, group: bool) -> Node:
         """An alternative: parts joined by &, and its name in the tree, which says no text."""
-        at, found = self.source.at, [self.row(depth, group)]
+        at, parts = self.source.at, [self.row(depth, group)]
         while self.symbol("&"):
-            found.append(self.row(depth, group))
+            parts.append(self.row(depth, group))
         if self.symbol("->"):
             self.match(BLANK)
             if self.match(RULE) is None:
                 self.fail(f"expected a name after '->', not {self.source.found()}")
-        return found[0] if len(found) == 1 else Both(at, tuple(found))
+        return parts[0] if len(parts) == 1 else Both(at, tuple(parts))
 
     def row(self, depth: int, group: bool) -> Node:
-        at, found = self.source.at, list[Node]()
+        at, parts = self.source.at, list[Node]()
         while True:
             self.match(LINES if group else BLANK)
             if self.source.peek() in ("", "\r", "\n", "|", "&", ")", "]", "}", "-"):
-                return found[0] if len(found) == 1 else Row(at, tuple(found))
+                return parts[0] if len(parts) == 1 else Row(at, tuple(parts))
             self.refuse({"%if": "conditions"})
-            found.append(self.item(depth))
+            parts.append(self.item(depth))
 
     def item(self, depth: int) -> Node:
         at = self.source.at
-        found = self.atom(depth)
+        node = self.atom(depth)
         bounds = self.times()
-        return found if bounds is None else Times(at, found, *bounds)
+        return node if bounds is None else Times(at, node, *bounds)
 
     def times(self) -> tuple[int, int | None] | None:
         self.match(BLANK)
@@ -325,10 +325,10 @@ class _Parser:
 
     def number(self) -> int:
         self.match(BLANK)
-        found = self.match(NUMBER)
-        if found is None:
+        match = self.match(NUMBER)
+        if match is None:
             self.fail(f"expected a number of at most 9 digits, not {self.source.found()}")
-        return int(found.group())
+        return int(match.group())
 
     def atom(self, depth: int) -> Node:
         source, at = self.source, self.source.at
@@ -380,10 +380,10 @@ class _Parser:
             self.fail("grammars in other grammars (@name) are not known here; write %lark { } or %json", at)
         self.fail(f"{source.found()} can't stand here; expected a string, /pattern/, name or group")
 
-    def string(self, found: re.Match[str], at: int) -> Node:
-        value = self.decoded(found, at)
+    def string(self, match: re.Match[str], at: int) -> Node:
+        value = self.decoded(match, at)
         if not self.symbol(".."):
-            return Text(at, value, bool(found.group(2)))
+            return Text(at, value, bool(match.group(2)))
         self.match(BLANK)
         end = self.match(STRING)
         last = self.decoded(end, at) if end is not None else ""
@@ -391,9 +391,9 @@ class _Parser:
             self.fail('a range is two strings of one character, such as "a".."z", the lower one first', at)
         return Range(at, ord(value), ord(last))
 
-    def decoded(self, found: re.Match[str], at: int) -> str:
+    def decoded(self, match: re.Match[str], at: int) -> str:
         # JSON's escapes, and \xHH.
-        value = str(json.loads('"' + re.sub(r"(\\[^x])|\\x", lambda m: m[1] or r"\u00", found.group(1)) + '"'))
+        value = str(json.loads('"' + re.sub(r"(\\[^x])|\\x", lambda m: m[1] or r"\u00", match.group(1)) + '"'))
         for code in map(ord, value):
             self.source.character(code, at)
         return value

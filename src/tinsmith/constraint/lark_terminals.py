@@ -117,10 +117,10 @@ class Terminals:
             case Lazy(part=part):
                 return _shortest(self.dfa(part))
             case Both(parts=parts):
-                found = self.dfa(parts[0])
+                dfa = self.dfa(parts[0])
                 for part in parts[1:]:
-                    found = intersect(found, self.dfa(part))
-                return found
+                    dfa = intersect(dfa, self.dfa(part))
+                return dfa
             case Token() | Json() | Nested():
                 self.source.fail(
                     f"{FOREIGN[type(node)]} can't stand in a terminal; write it into a rule", node.at

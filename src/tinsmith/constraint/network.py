@@ -128,7 +128,7 @@ class _Builder:
 
     def _refs(self, name: str) -> list[str]:
         """The rules that a rule refers to, in order, as often as it does."""
-        found: list[str] = []
+        names: list[str] = []
         seen: set[int] = set()
         waiting: list[Expr] = [self.rules[name]]
         while waiting:
@@ -138,14 +138,14 @@ class _Builder:
                     raise ConstraintError(
                         f"rule {name!r} refers to {expr.name!r}, which the grammar does not have"
                     )
-                found.append(expr.name)
+                names.append(expr.name)
             elif id(expr) not in seen:
                 seen.add(id(expr))
                 if isinstance(expr, Sequence | Choice):
                     waiting += reversed(expr.parts)
                 elif isinstance(expr, Repeat):
                     waiting.append(expr.part)
-        return found
+        return names
 
     def _size(self, expr: Expr) -> int:
         """States that an expression needs when written out; at least 1."""

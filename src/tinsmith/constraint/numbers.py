@@ -52,10 +52,10 @@ def exact(value: Value) -> Fraction:
             raise ConstraintError(f"{value} is no number of JSON; give a finite one")
         if value and abs(value.adjusted()) > MOST_EXPONENT:
             raise ConstraintError(f"{value} has an exponent beyond {MOST_EXPONENT}; give a smaller one")
-    found = Fraction(value)
-    if found and not Fraction(10) ** -MOST_EXPONENT <= abs(found) < Fraction(10) ** MOST_EXPONENT:
+    fraction = Fraction(value)
+    if fraction and not Fraction(10) ** -MOST_EXPONENT <= abs(fraction) < Fraction(10) ** MOST_EXPONENT:
         raise ConstraintError(f"a bound has an exponent beyond {MOST_EXPONENT}; give a smaller one")
-    return found
+    return fraction
 
 
 def integer(
@@ -107,25 +107,25 @@ def _inside(bound: Fraction, towards: float) -> Fraction:
         near = float(bound)
     except OverflowError:
         raise ConstraintError("an exclusive bound is beyond all doubles; give a smaller one") from None
-    found = near
-    while found == near or (found > bound) != (towards > 0):
-        found = math.nextafter(found, towards)
-    return exact(found)
+    double = near
+    while double == near or (double > bound) != (towards > 0):
+        double = math.nextafter(double, towards)
+    return exact(double)
 
 
 def _step(step: Value) -> Fraction:
-    found = exact(step)
-    if found <= 0:
+    fraction = exact(step)
+    if fraction <= 0:
         raise ConstraintError(f"multiples of {step} make no sense; give a number above 0")
-    places = _places(found)
+    places = _places(fraction)
     if places is None:
         raise ConstraintError(f"{step} is not a decimal number; give one")
-    if found.numerator * (10**places // found.denominator) > MOST_STEP:
+    if fraction.numerator * (10**places // fraction.denominator) > MOST_STEP:
         raise ConstraintError(
             f"multiples of {step} need more than {MOST_STEP:,} remainders, digits behind the point counted; "
             "give a smaller number or check it afterwards"
         )
-    return found
+    return fraction
 
 
 def _places(value: Fraction) -> int | None:
@@ -327,8 +327,8 @@ class _Scientific:
         if part in ("start", "point", "fraction") and count <= FRACTION:
             after = "lead" if part == "start" else "fraction"
             for digit in range(part == "start", 10):
-                found = _order(low, digit, self.low, count), _order(high, digit, self.high, count)
-                yield 48 + digit, 48 + digit, (after, count + 1, *found)
+                orders = _order(low, digit, self.low, count), _order(high, digit, self.high, count)
+                yield 48 + digit, 48 + digit, (after, count + 1, *orders)
         if part in ("lead", "fraction"):
             below = low < 0 or (low == 0 and count < len(self.low))
             exponents = _exponents(self.low_exponent + below, self.high_exponent - (high > 0))

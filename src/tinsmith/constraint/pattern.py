@@ -88,15 +88,15 @@ class _Plain:
         return minimize(determinize(self.nfa, 0, accepts, MOST_STATES))
 
     def number(self, key: Key) -> int:
-        found = self.numbers.get(key)
-        if found is None:
-            found = self.numbers[key] = self.nfa.state()
+        number = self.numbers.get(key)
+        if number is None:
+            number = self.numbers[key] = self.nfa.state()
             self.order.append(key)
-            if found >= MOST_PATTERN:
+            if number >= MOST_PATTERN:
                 raise ConstraintError(
                     f"lookaheads and anchors need more than {MOST_PATTERN:,} states; use fewer"
                 )
-        return found
+        return number
 
     def follow(self, key: Key) -> None:
         state, before, owed = key

@@ -161,9 +161,9 @@ def _unwind(rules: _Rules) -> None:
     graph = [
         list(dict.fromkeys(call.rule for _, call, _ in rules.first_calls(start))) for start in rules.starts
     ]
-    found = [sorted(component) for component in components(graph) if loops(graph, component)]
+    cycles = [sorted(component) for component in components(graph) if loops(graph, component)]
     news = {}
-    for members in found:
+    for members in cycles:
         nfa, first, ends = _left_corners(rules, members)
         for rule in members:
             edges, _, accepts = subsets(nfa, (first,), (ends[rule],))

@@ -268,15 +268,15 @@ class _Parser:
 
     def look(self, part: Pattern, start: int, end: int, wanted: bool) -> Condition:
         part.edge(end, 0, CODE_POINTS, end)
-        found: list[Dfa | None] = []
+        dfas: list[Dfa | None] = []
         for before in (BEGINNING, OTHER, WORD_CHARACTER):
             if before and not part.conditional:
-                found.append(found[0])
+                dfas.append(dfas[0])
                 continue
             dfa = part.dfa(start, end, before)
             dfa = dfa if wanted else complement(dfa)
-            found.append(None if dfa.empty else dfa)
-        return found[0], found[1], found[2]
+            dfas.append(None if dfa.empty else dfa)
+        return dfas[0], dfas[1], dfas[2]
 
     def repeat(self, at: int) -> None:
         least, most = self.bounds(at)
@@ -293,11 +293,11 @@ class _Parser:
         self.atom = self.repeated(first, start, end, least, most)
 
     def bounds(self, at: int) -> tuple[int, int | None]:
-        found = REPEAT.match(self.text, at)
-        if not found:
+        match = REPEAT.match(self.text, at)
+        if not match:
             return {"*": (0, None), "+": (1, None), "?": (0, 1)}[self.text[at]]
-        self.at = found.end()
-        low, comma, high = found.groups(default="")
+        self.at = match.end()
+        low, comma, high = match.groups(default="")
         if not low:
             self.fail("a repetition without its least number; write {0,n}", at)
         if len(low) > 10 or len(high) > 10 or int(low) > MOST_REPEAT:
@@ -349,8 +349,8 @@ class _Parser:
         elif c and (c in "123456789" or c == "k"):
             self.fail("a backreference is beyond a finite automaton; write the pattern without it", at)
         else:
-            found = self.escaped(at)
-            self.one_of(self.cased(((found, found),)) if isinstance(found, int) else found)
+            escaped = self.escaped(at)
+            self.one_of(self.cased(((escaped, escaped),)) if isinstance(escaped, int) else escaped)
 
     def escaped(self, at: int) -> Ranges | int:
         """What an escape stands for: a class, or a character in the case that is written."""
@@ -400,20 +400,20 @@ class _Parser:
             self.fail("\\p needs a general category in braces, such as \\p{L}", at)
         self.at = named.end()
         key, name = named[1], named[2] or named[3]
-        found = sets.category(name) if key in (None, "gc", "General_Category") else None
-        if found is None:
+        ranges = sets.category(name) if key in (None, "gc", "General_Category") else None
+        if ranges is None:
             known = "such as L, Lu, Nd, P or Letter, and ASCII and Any"
             self.fail(
                 f"the property {named[0].strip('{}')} is not known; known are general categories {known}", at
             )
-        return found
+        return ranges
 
     def bracket(self, at: int) -> Ranges:
         """A class in brackets, after the first of them."""
         negative = self.text[self.at : self.at + 1] == "^"
         self.at += negative
         self.wide ^= negative
-        found: list[tuple[int, int]] = []
+        pairs: list[tuple[int, int]] = []
         while self.text[self.at : self.at + 1] != "]":
             begin = self.at
             low = self.member(at)
@@ -427,12 +427,12 @@ class _Parser:
                     self.fail("a range between classes; write \\- for the character", begin)
                 if low > high:
                     self.fail("a range that ends before it begins", begin)
-                found += self.cased(((low, high),))
+                pairs += self.cased(((low, high),))
             else:
-                found += self.cased(((low, low),)) if isinstance(low, int) else low
+                pairs += self.cased(((low, low),)) if isinstance(low, int) else low
         self.at += 1
         self.wide ^= negative
-        of = sets.ranges(found)
+        of = sets.ranges(pairs)
         return sets.negated(of) if negative else of
 
     def member(self, at: int) -> Ranges | int:

@@ -71,18 +71,18 @@ def _unique(builder: Builder, shape: Array, name: str) -> Expr:
 
 def _finite(builder: Builder, shape: Array, goal: Goal) -> list[Item]:
     """All values that an item may have."""
-    found: list[Item] = []
+    values: list[Item] = []
     for one in builder.solver.shapes(goal):
         if isinstance(one, Finite):
-            found += one.values
+            values += one.values
         elif isinstance(one, Number) and (integers := _integers(one)):
-            found += [item(value) for value in integers if builder.solver.admits(one, value)]
+            values += [item(value) for value in integers if builder.solver.admits(one, value)]
         else:
             raise ConstraintError(
                 f"{shape.where}/uniqueItems: 'uniqueItems' can only be enforced where items are an enum, a "
                 "const, booleans or integers of a small range; give one of these, or remove it"
             )
-    return found
+    return values
 
 
 def _integers(shape: Number) -> range | None:

@@ -77,11 +77,11 @@ class Builder:
 
     def build(self, goal: Goal) -> Expr:
         """The expression of a goal that something satisfies; adds the rules that it refers to."""
-        found = self.value(goal) or NOTHING
+        expr = self.value(goal) or NOTHING
         while self._waiting:
             name, shapes = self._waiting.pop()
             self.grammar.rules[name] = choice(self._part(shape, name) for shape in shapes)
-        return found
+        return expr
 
     def value(self, goal: Goal) -> Expr | None:
         """None: nothing satisfies it."""
@@ -93,16 +93,16 @@ class Builder:
     def _of_shapes(self, goal: Goal, shapes: Shapes) -> Expr:
         if shapes == ANY:
             return Ref(json_text.value_rule(self.options.spacing))
-        found = self._same.get(shapes)
-        if found is None:
+        expr = self._same.get(shapes)
+        if expr is None:
             if any(isinstance(shape, Array | Object) for shape in shapes):
                 name = self.name(self.solver.document.nodes[abs(goal[0])].path)
                 self._waiting.append((name, shapes))
-                found = Ref(name)
+                expr = Ref(name)
             else:
-                found = choice(self._part(shape, "") for shape in shapes)
-            self._same[shapes] = found
-        return found
+                expr = choice(self._part(shape, "") for shape in shapes)
+            self._same[shapes] = expr
+        return expr
 
     def _part(self, shape: Shape, name: str) -> Expr:
         if shape.refused:
@@ -123,18 +123,18 @@ class Builder:
         rules = self.grammar.rules
         if len(rules) >= MOST_RULES:
             raise ConstraintError(f"{name}: the schema needs more than {MOST_RULES:,} rules; make it smaller")
-        found = name
-        while found in rules:
+        free_name = name
+        while free_name in rules:
             self._counts[name] = self._counts.get(name, 1) + 1
-            found = f"{name} {self._counts[name]}"
-        rules[found] = NOTHING  # taken, until it is built
-        return found
+            free_name = f"{name} {self._counts[name]}"
+        rules[free_name] = NOTHING  # taken, until it is built
+        return free_name
 
     def rule(self, name: str, expr: Expr) -> Expr:
         """The same expression as a rule: where it is used once, only to keep expressions flat."""
-        found = self.name(name)
-        self.grammar.rules[found] = expr
-        return Ref(found)
+        free_name = self.name(name)
+        self.grammar.rules[free_name] = expr
+        return Ref(free_name)
 
     def then(self, part: Expr) -> Expr:
         return sequence((self.marks.item, part))
@@ -162,19 +162,19 @@ class Builder:
 
         def parts(state: State) -> list[Expr]:
             nonlocal steps
-            found = []
+            exprs = []
             for part, target in moves(state):
                 if target not in names:
                     names[target] = self.name(name)
                     order.append(target)
-                found.append(sequence((part, Ref(names[target]))))
-            steps += len(found)
+                exprs.append(sequence((part, Ref(names[target]))))
+            steps += len(exprs)
             if len(order) > MOST_STATES or steps > MOST_STEPS:
                 raise ConstraintError(
                     f"{where}: to remember what was written takes more than {MOST_STATES:,} states or "
                     f"{MOST_STEPS:,} steps; give fewer values, fewer properties or smaller bounds"
                 )
-            return found
+            return exprs
 
         first = sequence((text(brackets[0]), self.marks.pad, choice(parts(start))))
         for state in order:
@@ -204,9 +204,9 @@ def _number(shape: Number) -> Expr:
 
 def _string(shape: String) -> Expr:
     if shape.dfa is not None:
-        found = characters(shape)
+        dfa = characters(shape)
         try:
-            return json_text.string(found)
+            return json_text.string(dfa)
         except ConstraintError as error:
             raise ConstraintError(f"{shape.where}: {error}") from None
     if shape.least == 0 and shape.most is None:

@@ -108,12 +108,12 @@ class Node:
 
     def step(self) -> Fraction | None:
         """What multipleOf says."""
-        found = self.number("multipleOf")
-        if found is not None and found <= 0:
+        step = self.number("multipleOf")
+        if step is not None and step <= 0:
             raise self.error(
                 "multipleOf", f"{show(self.schema['multipleOf'])} is not above 0; give a number that is"
             )
-        return found
+        return step
 
     def names(self, keyword: str) -> list[str]:
         value = self.schema.get(keyword, [])
@@ -186,15 +186,15 @@ class Document:
             raise node.error("$ref", f"{show(ref)} is no reference; give one such as '#/$defs/name'") from None
         fragment = unquote(fragment)
         anchor, pointer = (fragment, "") if fragment and not fragment.startswith("/") else ("", fragment)
-        found = (self.root_path, self.schema) if (uri, anchor) == (self.nodes[1].base, "") else None
-        if found is None:
-            found = self.places.get((uri, anchor))
-        if found is None:
+        place = (self.root_path, self.schema) if (uri, anchor) == (self.nodes[1].base, "") else None
+        if place is None:
+            place = self.places.get((uri, anchor))
+        if place is None:
             raise node.error(
                 "$ref",
                 f"{show(ref)} is not in this schema; put what it means under '$defs' and give '#/$defs/name'",
             )
-        at = Node(found[0], found[1], uri)
+        at = Node(place[0], place[1], uri)
         for part in pointer.split("/")[1:]:
             key = part.replace("~1", "/").replace("~0", "~")
             if isinstance(at.schema, list):
@@ -322,22 +322,22 @@ def check_types(schema: Any, path: str) -> None:
 
 def depth(value: Any) -> int:
     """Levels of lists and objects."""
-    level, found = [value], 0
+    level, count = [value], 0
     while level := [one for one in level if isinstance(one, dict | list)]:
-        found += 1
+        count += 1
         level = [part for one in level for part in (one.values() if isinstance(one, dict) else one)]
-    return found
+    return count
 
 
 def size(value: Any) -> int:
     """Values inside of a list or object, at any depth."""
-    found, waiting = 0, [value]
+    count, waiting = 0, [value]
     while waiting:
         one = waiting.pop()
         parts = one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
-        found += len(parts)
+        count += len(parts)
         waiting += parts
-    return found
+    return count
 
 
 def _check_text(text: Any, where: str) -> None:
@@ -359,9 +359,9 @@ def escape(name: str) -> str:
 def show(value: Any) -> str:
     """A value in a message, cut where it is long."""
     try:
-        found = repr(value)
+        text = repr(value)
     except ValueError:  # a whole number of thousands of digits
-        found = "a huge number"
+        text = "a huge number"
     except Exception:  # of an object that is no JSON
-        found = f"a {type(value).__name__}"
-    return found if len(found) <= 60 else found[:57] + "..."
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -45,7 +45,7 @@ def holds(solver: Solver, node: Node) -> Shapes:
     """What satisfies a subschema."""
     if isinstance(node.schema, bool):
         return ANY if node.schema else ()
-    found: Shapes = ANY
+    result: Shapes = ANY
     local = False
     for keyword in node.schema:
         shapes = _in_place(solver, node, keyword)
@@ -53,8 +53,8 @@ def holds(solver: Solver, node: Node) -> Shapes:
         if shapes is None and keyword == "properties" and not local:
             local, shapes = True, _local(solver, node)
         if shapes is not None:
-            found = solver.meet(found, shapes)
-    return found if local else solver.meet(found, _local(solver, node))
+            result = solver.meet(result, shapes)
+    return result if local else solver.meet(result, _local(solver, node))
 
 
 def _in_place(solver: Solver, node: Node, keyword: str) -> Shapes | None:
@@ -87,10 +87,10 @@ def _in_place(solver: Solver, node: Node, keyword: str) -> Shapes | None:
 
 
 def _every(solver: Solver, goals: list[Goal]) -> Shapes:
-    found: Shapes = ANY
+    shapes: Shapes = ANY
     for goal in goals:
-        found = solver.meet(found, solver.shapes(goal))
-    return found
+        shapes = solver.meet(shapes, solver.shapes(goal))
+    return shapes
 
 
 def _exactly_one(solver: Solver, goals: list[Goal]) -> Shapes:
@@ -102,24 +102,24 @@ def _exactly_one(solver: Solver, goals: list[Goal]) -> Shapes:
             if solver.meet(part, parts[other]):
                 common[k].append(other)
                 common[other].append(k)
-    found: list[Shape] = []
+    shapes: list[Shape] = []
     for k, part in enumerate(parts):
         for other in common[k]:
             part = solver.meet(part, solver.shapes(solver.opposite(goals[other])))
-        found += part
-    return join(found)
+        shapes += part
+    return join(shapes)
 
 
 def branches(solver: Solver, node: Node, opposite: bool) -> Shapes:
     condition = solver.child(node, "if")
-    found: list[Shape] = []
+    shapes: list[Shape] = []
     for keyword, when in (("then", condition), ("else", solver.opposite(condition))):
         goal = solver.child(node, keyword) if keyword in node.schema else ANYTHING
         if opposite:
             goal = solver.opposite(goal)
         if goal != NEVER:
-            found += solver.meet(solver.shapes(when), solver.shapes(goal))
-    return join(found)
+            shapes += solver.meet(solver.shapes(when), solver.shapes(goal))
+    return join(shapes)
 
 
 def dependent(node: Node) -> dict[str, list[str]]:
@@ -149,23 +149,23 @@ def _local(solver: Solver, node: Node) -> Shapes:
         shapes.append(_array(solver, node))
     if "object" in types:
         shapes.append(_object(solver, node))
-    found: Shapes = tuple(shape for shape in shapes if isinstance(shape, Finite) or solver.possible(shape))
+    result: Shapes = tuple(shape for shape in shapes if isinstance(shape, Finite) or solver.possible(shape))
     for values in values_of(node):
-        found = solver.meet(found, (Finite(values=values),))
-    return ANY if found == ANY else found
+        result = solver.meet(result, (Finite(values=values),))
+    return ANY if result == ANY else result
 
 
 def values_of(node: Node) -> list[tuple[Item, ...]]:
     """What enum and const list."""
-    found = []
+    lists = []
     if "enum" in node.schema:
         given = node.schema["enum"]
         if not isinstance(given, list):
             raise node.error("enum", "give a list of values")
-        found.append(_items(node, "enum", given))
+        lists.append(_items(node, "enum", given))
     if "const" in node.schema:
-        found.append(_items(node, "const", [node.schema["const"]]))
-    return found
+        lists.append(_items(node, "const", [node.schema["const"]]))
+    return lists
 
 
 def _items(node: Node, keyword: str, values: list[Any]) -> tuple[Item, ...]:
@@ -272,10 +272,10 @@ def _object(solver: Solver, node: Node) -> Object:
             inside = [(names if dfa is None else intersect(dfa, names), goal) for dfa, goal in regions]
             regions = [*((dfa, goal) for dfa, goal in inside if not dfa.empty), (complement(names), NEVER)]
     least, most = node.count("minProperties") or 0, node.count("maxProperties")
-    found = Object(node.path, refused, tuple(known.items()), required, tuple(regions), least, most, implicit)
+    shape = Object(node.path, refused, tuple(known.items()), required, tuple(regions), least, most, implicit)
     # What is required and not declared comes after what is, in the order of `required`.
-    late = [(name, found.unknown(name)) for name in dict.fromkeys(node.names("required")) if name not in known]
-    return replace(found, known=(*found.known, *late)) if late else found
+    late = [(name, shape.unknown(name)) for name in dict.fromkeys(node.names("required")) if name not in known]
+    return replace(shape, known=(*shape.known, *late)) if late else shape
 
 
 def _patterns(
@@ -306,17 +306,17 @@ def _patterns(
 
 def _names(solver: Solver, node: Node) -> Dfa | None:
     """The keys that propertyNames allows; None: all."""
-    found: list[Dfa] = []
+    dfas: list[Dfa] = []
     for shape in solver.shapes(solver.child(node, "propertyNames")):
         if isinstance(shape, Finite):
-            found.append(words(map(ord, one.value) for one in shape.values if isinstance(one.value, str)))
+            dfas.append(words(map(ord, one.value) for one in shape.values if isinstance(one.value, str)))
         elif isinstance(shape, String):
             if shape.refused:
                 raise ConstraintError(shape.refused)
             if shape == ANY[2]:
                 return None
-            found.append(characters(shape))
-    return reduce(union, found, nothing())
+            dfas.append(characters(shape))
+    return reduce(union, dfas, nothing())
 
 
 def _refused(node: Node, keyword: str) -> str:

@@ -183,29 +183,29 @@ def _spelled(shape: Object) -> Object:
     known = dict(shape.known)
     regions: list[tuple[Dfa | None, Goal]] = []
     for dfa, goal in shape.regions:
-        found = _few(dfa) if dfa is not None and goal != NEVER else None
-        if found is None:
+        texts = _few(dfa) if dfa is not None and goal != NEVER else None
+        if texts is None:
             regions.append((dfa, goal))
         else:
-            known |= {word: goal for word in found if word not in known}
+            known |= {word: goal for word in texts if word not in known}
     return replace(shape, known=tuple(known.items()), regions=tuple(regions))
 
 
 @lru_cache(256)
 def _few(dfa: Dfa) -> tuple[str, ...] | None:
     """All texts of an automaton, where they are few."""
-    found: list[str] = []
+    texts: list[str] = []
     waiting = [(0, "")]
     steps = 0
     while waiting:
         state, word = waiting.pop()
         steps += 1
         if state in dfa.accepts:
-            found.append(word)
+            texts.append(word)
         size = sum(high - low + 1 for low, high, _ in dfa.edges[state])
-        if max(size + len(waiting), len(found)) > MOST_WORDS or steps > 64 * MOST_WORDS:
+        if max(size + len(waiting), len(texts)) > MOST_WORDS or steps > 64 * MOST_WORDS:
             return None
         waiting += [
             (to, word + chr(code)) for low, high, to in dfa.edges[state] for code in range(low, high + 1)
         ]
-    return tuple(sorted(found))
+    return tuple(sorted(texts))

@@ -39,14 +39,14 @@ ADVICE = (
 def breaks(solver: Solver, node: Node) -> Shapes:
     if isinstance(node.schema, bool):
         return () if node.schema else ANY
-    found: list[Shape] = []
+    shapes: list[Shape] = []
     for keyword in node.schema:
         for break_one in (_combined, _scalar, _array, _object):
-            found += break_one(solver, node, keyword)
+            shapes += break_one(solver, node, keyword)
     for values in values_of(node):
-        found += _all_but(node, values)
+        shapes += _all_but(node, values)
     return join(
-        shape for shape in found if isinstance(shape, Finite) or shape.refused or solver.possible(shape)
+        shape for shape in shapes if isinstance(shape, Finite) or shape.refused or solver.possible(shape)
     )
 
 
@@ -173,10 +173,10 @@ def _object(solver: Solver, node: Node, keyword: str) -> Iterable[Shape]:
             if needed != name
         ]
     if keyword == "dependentSchemas":
-        found: list[Shape] = []
+        shapes: list[Shape] = []
         for name, goal in solver.named(node, keyword).items():
-            found += solver.meet((having(node.path, (name,)),), solver.shapes(solver.opposite(goal)))
-        return found
+            shapes += solver.meet((having(node.path, (name,)),), solver.shapes(solver.opposite(goal)))
+        return shapes
     goals_of = {
         "additionalProperties": lambda: [solver.child(node, keyword)],
         "unevaluatedProperties": lambda: [solver.child(node, keyword)],
@@ -194,8 +194,8 @@ def _all_but(node: Node, values: tuple[Item, ...]) -> Iterable[Shape]:
     rest = tuple(one for one in CONSTANTS if one.key not in given)
     if rest:
         yield Finite(values=rest)
-    found = sorted({value for kind, value in (one.key for one in values) if kind == "number"})
-    for low, high in pairwise([None, *found, None]):
+    numbers = sorted({value for kind, value in (one.key for one in values) if kind == "number"})
+    for low, high in pairwise([None, *numbers, None]):
         yield Number(node.path, above=low, below=high)
     texts = [one.value for one in values if isinstance(one.value, str)]
     yield String(

@@ -79,7 +79,7 @@ class Array(Shape):
 @dataclass(frozen=True)
 class Object(Shape):
     """regions: of the keys that are not known, disjoint; a Dfa over code points (None: all) and what the values
-    are. What is required is known. implicit: nothing was said about further keys."""
+    are. What is required is known. implicit: the schema says nothing about further keys."""
 
     known: tuple[tuple[str, Goal], ...] = ()
     required: frozenset[str] = frozenset()
@@ -230,14 +230,14 @@ def digits(shape: Number) -> Dfa:
     make = numbers.integer if shape.whole else numbers.number
     steps = sorted(shape.steps)
     first = steps[0] if steps else None
-    found = make(shape.low, shape.high, above=shape.above, below=shape.below, step=first)
+    dfa = make(shape.low, shape.high, above=shape.above, below=shape.below, step=first)
     for step in steps[1:]:
-        found = intersect(found, make(step=step))
+        dfa = intersect(dfa, make(step=step))
     if shape.off and not shape.whole:
-        found = intersect(found, _short(max(map(_places, shape.off)) + 2))
+        dfa = intersect(dfa, _short(max(map(_places, shape.off)) + 2))
     for step in sorted(shape.off):
-        found = difference(found, make(step=step))
-    return found
+        dfa = difference(dfa, make(step=step))
+    return dfa
 
 
 def _places(step: Fraction) -> int:

@@ -103,18 +103,18 @@ class Solver:
             return ANY
         if goal == NEVER:
             return ()
-        found = self._shapes.get(goal)
-        if found is None:
-            found = self._one(goal[0])
+        shapes = self._shapes.get(goal)
+        if shapes is None:
+            shapes = self._one(goal[0])
             for number in goal[1:]:
-                found = self.meet(found, self._one(number))
-            self._shapes[goal] = found
-        return found
+                shapes = self.meet(shapes, self._one(number))
+            self._shapes[goal] = shapes
+        return shapes
 
     def _one(self, number: int) -> Shapes:
-        found = self._single.get(number)
-        if found is not None:
-            return found
+        shapes = self._single.get(number)
+        if shapes is not None:
+            return shapes
         node = self.document.nodes[abs(number)]
         if number in self._open or len(self._open) >= MOST_NESTING:
             # Inside of a check of what an array or object holds, all this says is that it can't be checked.
@@ -128,11 +128,11 @@ class Solver:
         self._open[number] = self._checks
         try:
             self.document.check_keywords(node)
-            found = (self._holds if number > 0 else self._breaks)(self, node)
+            shapes = (self._holds if number > 0 else self._breaks)(self, node)
         finally:
             del self._open[number]
-        self._single[number] = found
-        return found
+        self._single[number] = shapes
+        return shapes
 
     def meet(self, a: Shapes, b: Shapes) -> Shapes:
         if a is ANY:
@@ -146,13 +146,13 @@ class Solver:
                 f"alternatives are set against each other more than {MOST_MEETINGS:,} times; give fewer in "
                 "anyOf, oneOf, not, allOf or beside $ref, or a 'type' in each",
             )
-        found = join(shape for one in a for other in b for shape in self._both(one, other))
-        if len(found) > MOST_ALTERNATIVES:
+        shapes = join(shape for one in a for other in b for shape in self._both(one, other))
+        if len(shapes) > MOST_ALTERNATIVES:
             raise self._at_work().error(
                 None,
                 f"alternatives multiply to more than {MOST_ALTERNATIVES:,}; give fewer in anyOf, oneOf or not",
             )
-        return found
+        return shapes
 
     def _at_work(self) -> Node:
         """The subschema that is being worked out, for errors."""
@@ -166,27 +166,27 @@ class Solver:
             if values:
                 yield Finite(values=values)
         else:
-            found = meet(a, b, self.conjoin)
-            if found is not None and self.possible(found):
-                yield found
+            shape = meet(a, b, self.conjoin)
+            if shape is not None and self.possible(shape):
+                yield shape
 
     # What is empty, and what is in it
 
     def empty(self, goal: Goal) -> bool:
         """Whether nothing satisfies it, as far as can be seen: never True where something does."""
-        found = self._empty.get(goal)
-        if found is None:
+        empty = self._empty.get(goal)
+        if empty is None:
             if self._checks >= MOST_CHECKS:
                 return False
             self._checks += 1
             try:
-                found = not self.shapes(goal)
+                empty = not self.shapes(goal)
             except _Unknown:
-                found = False
+                empty = False
             finally:
                 self._checks -= 1
-            self._empty[goal] = found
-        return found
+            self._empty[goal] = empty
+        return empty
 
     def possible(self, shape: Shape) -> bool:
         if isinstance(shape, Number):

@@ -66,19 +66,19 @@ class Objects:
                 self.value(one, f"{path}/anyOf/{k}", depth + 1) for k, one in enumerate(schema["anyOf"])
             )
         may = kinds(schema, self._root)
-        found: list[Expr] = []
+        parts: list[Expr] = []
         if may & _NUMBERS:
-            found.append(self._number(schema, may & _NUMBERS, path))
+            parts.append(self._number(schema, may & _NUMBERS, path))
         if "string" in may:
             content = tool_texts.text(schema, self._root, ESCAPE, path)
-            found.append(sequence((self._escape, content, self._escape)))
+            parts.append(sequence((self._escape, content, self._escape)))
         if isinstance(schema, Mapping) and "array" in may and "items" in schema:
-            found.append(self._array(schema, path, depth))
+            parts.append(self._array(schema, path, depth))
         if isinstance(schema, Mapping) and "object" in may and "properties" in schema:
-            found.append(self.object(schema, path, depth))
-        if may & {"array", "object"} and len(may) <= 2 and not found:
+            parts.append(self.object(schema, path, depth))
+        if may & {"array", "object"} and len(may) <= 2 and not parts:
             raise ConstraintError(f"{path}: the format functiongemma needs the items or properties described")
-        return choice(found)
+        return choice(parts)
 
     def object(self, schema: Mapping[str, Any], path: str, depth: int = 0) -> Expr:
         known = {name: (value, needed) for name, value, needed in properties_of(schema, path, "functiongemma")}

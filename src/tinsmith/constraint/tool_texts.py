@@ -47,14 +47,14 @@ def without(mark: str) -> Dfa:
 
 def _row(targets: Mapping[int, int], refused: int) -> tuple[tuple[int, int, int], ...]:
     """Edges of a state: those of some symbols, and to the start for all others; none to `refused`."""
-    found, low = [], 0
+    edges, low = [], 0
     for symbol in sorted(targets):
         if low < symbol:
-            found.append((low, symbol - 1, 0))
+            edges.append((low, symbol - 1, 0))
         if targets[symbol] != refused:
-            found.append((symbol, symbol, targets[symbol]))
+            edges.append((symbol, symbol, targets[symbol]))
         low = symbol + 1
-    return (*found, (low, CODE_POINTS, 0))
+    return (*edges, (low, CODE_POINTS, 0))
 
 
 @lru_cache(maxsize=32)
@@ -85,10 +85,10 @@ def text(schema: Any, root: Any, mark: str, path: str) -> Expr:
     restricted = _restricted(schema, root, path, 0)
     if restricted is None:
         return any_text(mark)
-    found = intersect(restricted, without(mark))
-    if found.empty:
+    dfa = intersect(restricted, without(mark))
+    if dfa.empty:
         raise ConstraintError(f"{path}: no text satisfies this schema and goes without {mark!r}")
-    return Machine(utf8(found))
+    return Machine(utf8(dfa))
 
 
 def _restricted(schema: Any, root: Any, path: str, depth: int) -> Dfa | None:
@@ -114,10 +114,10 @@ def _restricted(schema: Any, root: Any, path: str, depth: int) -> Dfa | None:
             )
         else:
             parts.append(_keyword(keyword, value, here))
-    found = None
+    dfa = None
     for part in parts:
-        found = part if found is None else found if part is None else intersect(found, part)
-    return found
+        dfa = part if dfa is None else dfa if part is None else intersect(dfa, part)
+    return dfa
 
 
 def _keyword(keyword: str, value: Any, path: str) -> Dfa | None:
@@ -142,9 +142,9 @@ def _keyword(keyword: str, value: Any, path: str) -> Dfa | None:
 
 
 def _any_of(parts: Iterable[Dfa | None]) -> Dfa | None:
-    found = nothing()
+    dfa = nothing()
     for part in parts:
         if part is None:
             return None
-        found = union(found, part)
-    return found
+        dfa = union(dfa, part)
+    return dfa

@@ -57,18 +57,18 @@ def compile_tools(
     """
     if isinstance(tools, Sequence) and len(tools) > MOST_TOOLS:
         raise ConstraintError(f"#: {len(tools):,} tools; give at most {MOST_TOOLS:,}")
-    known, found = by_name(format), read_tools(tools)
+    known, parsed = by_name(format), read_tools(tools)
     if parallel and not known.several:
         raise ConstraintError(f"the format {format} has one call an answer; leave parallel off")
     if most < 1:
         raise ConstraintError(f"at most {most} calls; give at least 1")
     grammar = Grammar()
     if isinstance(known, JsonFormat):
-        answer = _json(grammar, known, found, parallel, most, spacing)
+        answer = _json(grammar, known, parsed, parallel, most, spacing)
     else:
         if spacing not in (None, "spaced"):
             raise ConstraintError(f"the format {format} has its own spacing; leave it off")
-        answer = _tagged(grammar, known, found, most if parallel else 1, control)
+        answer = _tagged(grammar, known, parsed, most if parallel else 1, control)
     if none:
         answer = choice((answer, _no_call(known)))
     grammar.rules[grammar.start] = answer
@@ -150,11 +150,11 @@ def _qwen35_value(grammar: Grammar, schema: Any, root: Mapping[str, Any], path: 
     stated = set(schema) - tool_texts.ANNOTATIONS if isinstance(schema, Mapping) else set()
     if "enum" in stated and stated <= {"type", "enum"}:
         return choice(text(write_value(value)) for value in schema["enum"] if kind(value) in may)
-    found = [tool_texts.json_value(grammar, rooted(schema, root), path, "spaced")]
+    alternatives = [tool_texts.json_value(grammar, rooted(schema, root), path, "spaced")]
     # What the template itself writes for these.
     if "type" in stated and not stated & {"enum", "const", "not", "allOf", "anyOf", "oneOf", "$ref", "if"}:
-        found += [text(str(value)) for value in PYTHON.values() if kind(value) in may]
-    return choice(found)
+        alternatives += [text(str(value)) for value in PYTHON.values() if kind(value) in may]
+    return choice(alternatives)
 
 
 def rooted(schema: Any, root: Mapping[str, Any]) -> Any:

@@ -229,7 +229,7 @@ def frequencies(base: float, dim: int, factors: Sequence[float] | float = 1.0) -
 def rope_settings(config: Mapping[str, Any], *kinds: str) -> dict[str, Any]:
     """The settings of the rotation in one table: newer configs have them in `rope_parameters`, older ones
     beside `rope_scaling`. UnsupportedError for a type that is not one of `kinds`."""
-    found: dict[str, Any] = {"rope_theta": config.get("rope_theta"), "rope_type": "default"}
+    settings: dict[str, Any] = {"rope_theta": config.get("rope_theta"), "rope_type": "default"}
     for key in ("rope_scaling", "rope_parameters"):
         given = config.get(key)
         if given is None:
@@ -242,9 +242,9 @@ def rope_settings(config: Mapping[str, Any], *kinds: str) -> dict[str, Any]:
             raise UnsupportedError(
                 f"{CONFIG}: {key} is of type {reprlib.repr(kind)}, which is not supported; supported: {known}"
             )
-        found |= {**given, "rope_type": kind}
-    return found | {
-        "partial_rotary_factor": found.get("partial_rotary_factor", config.get("partial_rotary_factor"))
+        settings |= {**given, "rope_type": kind}
+    return settings | {
+        "partial_rotary_factor": settings.get("partial_rotary_factor", config.get("partial_rotary_factor"))
     }
 
 

@@ -101,11 +101,11 @@ def shared(g: GraphBuilder, layer: str, y: Value, residual: Value) -> Value:
 
 def one_by_one(stored: Mapping[str, Stored]) -> dict[str, Stored]:
     """A folder's tensors with fused experts taken apart into one matrix each, as most checkpoints have them."""
-    found: dict[str, Stored] = {}
+    tensors: dict[str, Stored] = {}
     for name, tensor in stored.items():
         fused = _FUSED.fullmatch(name)
         if not fused or len(tensor.shape) != 3 or not tensor.size:  # no expert may be free
-            found[name] = tensor
+            tensors[name] = tensor
             continue
         experts, rows, inputs = tensor.shape
         kinds = ("gate_proj", "up_proj") if fused[2] == "gate_up_proj" else ("down_proj",)
@@ -115,7 +115,7 @@ def one_by_one(stored: Mapping[str, Stored]) -> dict[str, Stored]:
         for k in range(experts * len(kinds)):
             expert, kind = divmod(k, len(kinds))
             shape = (rows // len(kinds), inputs)
-            found[f"{fused[1]}.{expert}.{kinds[kind]}.weight"] = Stored(
+            tensors[f"{fused[1]}.{expert}.{kinds[kind]}.weight"] = Stored(
                 tensor.dtype, shape, data[k * size : (k + 1) * size]
             )
-    return found
+    return tensors

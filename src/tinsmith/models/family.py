@@ -155,12 +155,12 @@ class Family(ABC):
 def families() -> tuple[Family, ...]:
     """Every family there is, by name."""
     package = import_module("tinsmith.models")
-    found = []
+    result = []
     for module in pkgutil.iter_modules(package.__path__):
         candidate = getattr(import_module(f"{package.__name__}.{module.name}"), "family", None)
         if isinstance(candidate, Family):
-            found.append(candidate)
-    return tuple(sorted(found, key=lambda family: family.name))
+            result.append(candidate)
+    return tuple(sorted(result, key=lambda family: family.name))
 
 
 def by_name(name: str) -> Family:

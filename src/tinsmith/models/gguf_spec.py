@@ -81,7 +81,7 @@ def _tensors(file: gguf.Gguf, present: list[str], names: list[TensorName]) -> di
             f"{file.path}: tensor {surplus[0]!r} is not one of the family's ({len(surplus)} such); "
             "the model has a part that tinsmith does not compute"
         )
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     for name in names:
         stored = file.tensors.get(name.gguf)
         if stored is None:
@@ -102,8 +102,8 @@ def _tensors(file: gguf.Gguf, present: list[str], names: list[TensorName]) -> di
         if len(order) > 1:
             back = sorted(range(len(order)), key=order.__getitem__)
             data = b"".join(_runs(data, len(data) // name.all_rows, back))
-        found[name.role] = Tensor(stored.type.name, name.all_rows, name.inputs, data)
-    return found
+        tensors[name.role] = Tensor(stored.type.name, name.all_rows, name.inputs, data)
+    return tensors
 
 
 class Encode(Protocol):

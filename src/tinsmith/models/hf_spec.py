@@ -54,9 +54,9 @@ def load_hf(folder: Path) -> Spec:
 
 def _tensors(folder: Path, family: Family, hyper: Hyper) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     names = family.tensors(hyper)
-    found = safetensors.read_folder(folder)
-    own, others = language_part.names_of(found)
-    stored = one_by_one({name: found[given] for name, given in own.items()})
+    in_folder = safetensors.read_folder(folder)
+    own, others = language_part.names_of(in_folder)
+    stored = one_by_one({name: in_folder[given] for name, given in own.items()})
     for name in names:  # before a name is made for each of the experts that the config speaks of
         parts = replace(name, experts=min(name.experts, len(stored) + 1)).folder_names
         missing = next((part for part in parts if part not in stored), None)

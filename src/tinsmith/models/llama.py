@@ -118,12 +118,12 @@ class Llama(decoder.Decoder):
 
 def divisors(h: LlamaHyper) -> list[float]:
     """What divides the frequency of each rotated pair."""
-    found = []
+    values = []
     for frequency in decoder.frequencies(h.rope_base, h.rope_dim):
         turns = h.rope_original * frequency / (2 * math.pi)
         share = min(max((turns - h.rope_low) / (h.rope_high - h.rope_low), 0.0), 1.0)
-        found.append(1 / ((1 - share) / h.rope_factor + share))
-    return found
+        values.append(1 / ((1 - share) / h.rope_factor + share))
+    return values
 
 
 def _scaling_of(given: list[float], h: Mapping[str, Any]) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class Phi3(decoder.Decoder):
         return Fields({**config, **settings}, decoder.CONFIG)
 
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
-        found: dict[str, Any] = {
+        settings: dict[str, Any] = {
             "window": fields.count_or_0("sliding_window"),
             "original": rope.count("original_max_position_embeddings"),
             "long": (),
@@ -64,9 +64,9 @@ class Phi3(decoder.Decoder):
             "magnitude": 1.0,
         }
         if rope.values["rope_type"] == "default":
-            return found
-        usual = _magnitude(fields.count("max_position_embeddings"), found["original"], rope)
-        return found | {
+            return settings
+        usual = _magnitude(fields.count("max_position_embeddings"), settings["original"], rope)
+        return settings | {
             "long": _factors(rope, "long_factor"),
             "short": _factors(rope, "short_factor"),
             "magnitude": shortest_float32(rope.real("attention_factor", usual)),
