@@ -44,10 +44,10 @@ class _Keeper:
 
     def product(self, node: Any) -> None:
         """x · weight, [inputs, rows] float32."""
-        found = self._blocks(node.input[1], transposed=True)
-        if found is None:
+        layout = self._blocks(node.input[1], transposed=True)
+        if layout is None:
             return
-        bits, rows, inputs = found
+        bits, rows, inputs = layout
         more = {"K": inputs, "N": rows, "bits": bits, "block_size": BLOCK, "accuracy_level": 4}
         self._become(node, "MatMulNBits", [node.input[0], *self._packed[node.input[1]]], more)
 
@@ -59,10 +59,10 @@ class _Keeper:
         if turn is not None and turn.op_type != "Transpose":
             return
         name = node.input[0] if turn is None else turn.input[0]
-        found = self._blocks(name, transposed=turn is not None)
-        if found is None:
+        layout = self._blocks(name, transposed=turn is not None)
+        if layout is None:
             return
-        bits, rows, inputs = found
+        bits, rows, inputs = layout
         blocks, scales = self._packed[name]
         shape = numpy_helper.from_array(_array([rows, inputs * bits // 8]), f"{blocks}.shape")
         self._graph.initializer.append(shape)
@@ -109,29 +109,29 @@ class _Keeper:
 
     def _tensors_of(self, rows: Any) -> list[Tensor]:
         """The tensors that a float32 matrix [rows, inputs] is made of; empty where it is not of any."""
-        found: list[Tensor] = []
+        tensors: list[Tensor] = []
         at = 0
         while at < len(rows):
             for tensor in self._known.get(rows[at].tobytes(), []):
                 floats = _core.dequantize(tensor.format, tensor.data, tensor.rows, tensor.inputs)
                 if rows[at : at + tensor.rows].tobytes() == floats:
-                    found.append(tensor)
+                    tensors.append(tensor)
                     at += tensor.rows
                     break
             else:
                 return []
-        return found
+        return tensors
 
 
 def _first_rows(spec: Spec) -> dict[bytes, list[Tensor]]:
     """Matrices in formats that can be kept, by their first row as float32."""
-    found: dict[bytes, list[Tensor]] = {}
+    by_row: dict[bytes, list[Tensor]] = {}
     for tensor in spec.tensors.values():
         if tensor.rows > 1 and tensor.format in BITS:
             data = memoryview(tensor.data).cast("B")
             row = _core.dequantize(tensor.format, data[: len(data) // tensor.rows], 1, tensor.inputs)
-            found.setdefault(row, []).append(tensor)
-    return found
+            by_row.setdefault(row, []).append(tensor)
+    return by_row
 
 
 def _array(values: list[int]) -> Any:

@@ -77,15 +77,15 @@ class Onnx(Engine):
         return types[argument.type]
 
     def _slot(self, argument: Any, decoder: dict[str, Any]) -> _Slot:
-        found = _PAST.fullmatch(argument.name)
+        match = _PAST.fullmatch(argument.name)
         outputs = {one.name for one in self._session.get_outputs()}
-        present = f"present.{found[2]}.{found[3]}" if found else ""
+        present = f"present.{match[2]}.{match[3]}" if match else ""
         if present not in outputs:
             raise UnsupportedError(
                 f"the model has an input {argument.name}, which is not known; known: "
                 f"{', '.join(_TOKEN_INPUTS)}, and past_key_values.N.… and past.N.… with outputs present.N.…"
             )
-        grows = bool(found and found[3] in ("key", "value"))
+        grows = bool(match and match[3] in ("key", "value"))
         # The batch is 1; of the others only a head's size may have a name in place of a number.
         rest = [size if isinstance(size, int) else decoder["head_size"] for size in argument.shape[1:]]
         if grows:
@@ -153,8 +153,8 @@ class Onnx(Engine):
         for slot, value in zip(self._slots, binding.get_outputs()[1:], strict=True):
             if not (slot.grows and self._shared):  # whose value holds the memory
                 slot.value = value
-        found = numpy.ascontiguousarray(logits[0, made - rows :], numpy.float32)
-        return memoryview(found).cast("B") if rows else b""
+        wanted = numpy.ascontiguousarray(logits[0, made - rows :], numpy.float32)
+        return memoryview(wanted).cast("B") if rows else b""
 
     def _token_inputs(self, tokens: Sequence[int], position: int, end: int) -> dict[str, Any]:
         numpy, places = self._numpy, self._numpy.arange(position, end, dtype=self._numpy.int64)[None]
@@ -225,5 +225,5 @@ def try_out(folder: Path) -> None:
             if not numpy.isfinite(numpy.frombuffer(engine.logits(tokens[:count], rows), numpy.float32)).all():
                 raise UnsupportedError("its logits are not finite")
     except Exception as error:
-        said = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UnsupportedError(f"ONNX: onnxruntime does not run what its builder made: {said}") from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UnsupportedError(f"ONNX: onnxruntime does not run what its builder made: {reason}") from error

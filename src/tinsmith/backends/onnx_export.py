@@ -69,8 +69,8 @@ def check(spec: Spec, precision: str) -> None:
 
 
 def _architecture(spec: Spec) -> str:
-    found: str = by_name(spec.family).hyper_to_hf(spec.hyper)["architectures"][0]
-    return found
+    name: str = by_name(spec.family).hyper_to_hf(spec.hyper)["architectures"][0]
+    return name
 
 
 def export(spec: Spec, folder: str | Path, precision: str, options: Sequence[str] = ()) -> None:

@@ -138,8 +138,8 @@ def _answers(data: bytes, path: Path) -> Iterator[Answer]:
     """Those of a whole file, behind its first line."""
     advice = "it is damaged, delete it to answer anew"
     for number, line in enumerate(data.split(b"\n")[1:-1], 2):
-        said = reading.json(line, path, FormatError, line=number, advice=advice)
+        fields = reading.json(line, path, FormatError, line=number, advice=advice)
         try:
-            yield Answer(**said)
+            yield Answer(**fields)
         except TypeError:
             raise FormatError(f"{path}:{number}: is no answer; {advice}") from None

@@ -54,8 +54,8 @@ def scored(model: Model, window: list[int], first: int) -> list[float]:
     session.rewind(0)
     session.append(window[:-1])
     session.want_logits(first)
-    wanted, found = window[first + 1 :], list[float]()
+    wanted, logprobs = window[first + 1 :], list[float]()
     while session.step() == _core.STEP_LOGITS:
         rows = len(session.likeliest())
-        found += session.logprobs(wanted[len(found) : len(found) + rows])
-    return found
+        logprobs += session.logprobs(wanted[len(logprobs) : len(logprobs) + rows])
+    return logprobs

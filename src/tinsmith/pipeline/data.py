@@ -319,7 +319,7 @@ def read_tools(recipe: Recipe) -> list[dict[str, Any]] | None:
     if not recipe.data.tools:
         return None
     path, advice = recipe.resolve(recipe.data.tools), "it is a list of tools in OpenAI's shape"
-    found = reading.read_json(path, DataError, unique=True, advice=advice)
-    if not isinstance(found, list) or not all(isinstance(tool, dict) for tool in found):
-        raise DataError(f"{path}: holds {reading.kind(found)}; {advice}")
-    return found
+    tools = reading.read_json(path, DataError, unique=True, advice=advice)
+    if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
+        raise DataError(f"{path}: holds {reading.kind(tools)}; {advice}")
+    return tools

@@ -249,9 +249,9 @@ def _open_lock(path: Path) -> TextIO:
 def _number(lock: TextIO, path: Path) -> str:
     """What tells this run's temporary files from all others: kept in its lock, before there is any of them."""
     try:
-        found = re.fullmatch(r"([0-9a-f]{16})\n", lock.read())
-        if found:
-            return found[1]
+        match = re.fullmatch(r"([0-9a-f]{16})\n", lock.read())
+        if match:
+            return match[1]
         number = secrets.token_hex(8)
         lock.seek(0)
         lock.truncate()

@@ -41,9 +41,9 @@ class Plan:
         return self.memory.ram <= self.ram and self.memory.storage <= self.storage
 
     def to_json(self) -> dict[str, Any]:
-        found = asdict(self)
-        found["memory"]["session"]["bytes"] = self.memory.session.bytes
-        return {**found, "fits": self.fits}
+        fields = asdict(self)
+        fields["memory"]["session"]["bytes"] = self.memory.session.bytes
+        return {**fields, "fits": self.fits}
 
 
 def memory_of(contents: Contents, target: Target, options: Options) -> Memory:
@@ -70,35 +70,37 @@ def make(
     """options: with the context filled in. depth: tokens before the one whose decoding is foretold; rates:
     measured, where the target is this machine. Raises InputError for what a session can't be."""
     program = contents.program
-    found = memory_of(contents, target, options)
-    if not 0 <= depth < found.session.context:
-        raise InputError(f"a depth of {depth} tokens; the session holds {found.session.context}, so give fewer")
+    needed = memory_of(contents, target, options)
+    if not 0 <= depth < needed.session.context:
+        raise InputError(
+            f"a depth of {depth} tokens; the session holds {needed.session.context}, so give fewer"
+        )
     rates = rates or speed.rates_of(target)
-    chunk = found.session.chunk
-    foretold = speed.speed(
-        program, rates, context=found.session.context, chunk=chunk, depth=depth, kv=options.kv
+    chunk = needed.session.chunk
+    predicted = speed.speed(
+        program, rates, context=needed.session.context, chunk=chunk, depth=depth, kv=options.kv
     )
-    wide = Options(found.session.context, chunk, chunk, options.kv, checkpoints=2)
+    wide = Options(needed.session.context, chunk, chunk, options.kv, checkpoints=2)
     return Plan(
         target.name,
         contents.name,
         contents.format,
         options.kv,
-        found,
+        needed,
         memory.session(program, wide).bytes,
         target.memory.ram,
         target.memory.storage,
-        foretold,
-        (*rates.notes, *_reads(foretold, options.kv)),
+        predicted,
+        (*rates.notes, *_reads(predicted, options.kv)),
     )
 
 
-def _reads(found: Speed, kv: str) -> tuple[str, ...]:
-    cost = found.decode
+def _reads(predicted: Speed, kv: str) -> tuple[str, ...]:
+    cost = predicted.decode
     parts = ", ".join(f"{name} {share / cost.seconds:.0%}" for name, share in cost.parts.items())
     return (
         f"a decoded token reads {cost.weights / 1e6:,.1f} MB of weights, {cost.kv / 1e6:,.2f} MB of {kv} keys "
-        f"and values after {found.depth} tokens, {cost.states / 1e6:,.2f} MB of states; "
+        f"and values after {predicted.depth} tokens, {cost.states / 1e6:,.2f} MB of states; "
         f"{cost.macs / 1e6:,.1f} million multiply-adds",
         f"its time goes to {parts}",
         "an op takes the longer of reading and multiplying; ops follow each other without overlap",

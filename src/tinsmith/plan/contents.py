@@ -153,10 +153,10 @@ def of(path: Path, preset: str | None = None, context: int = 0) -> Contents:
     from tinsmith import models
 
     if path.is_file() and path.suffix == ".tin":
-        found = of_tin(path)
-        if preset is not None and preset != found.format:
+        contents = of_tin(path)
+        if preset is not None and preset != contents.format:
             raise InputError(
-                f"{path}: a tin keeps its format {found.format}; plan its GGUF or folder for {preset}"
+                f"{path}: a tin keeps its format {contents.format}; plan its GGUF or folder for {preset}"
             )
-        return found
+        return contents
     return Base(models.load(path), path.stem, context).contents(preset)

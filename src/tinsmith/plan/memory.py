@@ -126,8 +126,8 @@ class Memory:
 
 def of(contents: Contents, options: Options, *, arch: str, in_place: bool, firmware: bool, code: int) -> Memory:
     """in_place: the file is read where it lies in flash, and takes no RAM. firmware: without a system."""
-    found = session(contents.program, options)
-    own = STACK + _aligned(_STATICS + _TOKEN * found.context) if firmware else 0
+    planned = session(contents.program, options)
+    own = STACK + _aligned(_STATICS + _TOKEN * planned.context) if firmware else 0
     weights = contents.entries["weights.bin"]
     # A system maps the file and holds the pages that are read; without one, all of it is loaded.
     held = 0 if in_place else contents.file if arch == "wasm32" else weights + contents.tables
@@ -136,9 +136,9 @@ def of(contents: Contents, options: Options, *, arch: str, in_place: bool, firmw
         weights=weights,
         tables=contents.tables,
         model=_core.MODEL_ROOM,
-        session=found,
+        session=planned,
         firmware=own,
         code=code,
-        ram=held + _core.MODEL_ROOM + found.bytes + own,
+        ram=held + _core.MODEL_ROOM + planned.bytes + own,
         storage=contents.file,
     )

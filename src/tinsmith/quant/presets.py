@@ -231,8 +231,8 @@ def formats(
 
 def _part(name: str) -> str:
     """ffn_down_exps of blk.3.ffn_down_exps.weight; the name itself outside of the layers."""
-    found = _LAYER.fullmatch(name)
-    return _SAME.get(found[1], found[1]) if found else name
+    match = _LAYER.fullmatch(name)
+    return _SAME.get(match[1], match[1]) if match else name
 
 
 def is_exact(shape: Shape) -> bool:

@@ -157,19 +157,19 @@ class Search:
             # What is not read counts for the file alone: each of its formats is tried with the best of the
             # rest.
             fixed = [{"embed": name} for name in self.candidates["embed"]]
-        found, least = [], []
+        points, least = [], []
         for given in fixed:
             try:
-                found.append(self._solve(limit, read, given))
+                points.append(self._solve(limit, read, given))
             except Tight as tight:
                 least.append(tight.least)
-        if not found:
+        if not points:
             size, bits = self.frame.overhead + min(least), 8 * min(least) / self.frame.weights
             raise InputError(
                 f"no choice of formats keeps {budget.describe()}; the smallest file has {size:,} bytes, "
                 f"{bits:.3f} bits a weight"
             )
-        return min(found, key=lambda point: (point.loss, point.size))
+        return min(points, key=lambda point: (point.loss, point.size))
 
     def _solve(self, limit: int, read: int | None, fixed: Mapping[str, str]) -> Point:
         roles = [role for role in self.candidates if role not in fixed]

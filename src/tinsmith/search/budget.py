@@ -31,13 +31,13 @@ class Budget:
         return any(one is not None for one in (self.max_size, self.bits, self.memory, self.speed))
 
     def describe(self) -> str:
-        said = {
+        limits = {
             "a file of {:,} bytes": self.max_size,
             "{:g} bits a weight": self.bits,
             "{:,} bytes of memory": self.memory,
             "{:g} tokens a second": self.speed,
         }
-        return " and ".join(text.format(value) for text, value in said.items() if value is not None)
+        return " and ".join(text.format(value) for text, value in limits.items() if value is not None)
 
 
 @dataclass(frozen=True)

@@ -65,13 +65,13 @@ class FloatModel:
 
     def linears(self) -> dict[str, nn.Linear]:
         """By role, the modules of the matrices that multiply what goes through them."""
-        found = {}
+        modules = {}
         for role, name in self.names.items():
             path, _, part = name.hf.rpartition(".")
             module = self.model.get_submodule(path) if part == "weight" else None
             if isinstance(module, nn.Linear):
-                found[role] = module
-        return found
+                modules[role] = module
+        return modules
 
     @contextmanager
     def replaced(self, tensors: dict[str, Tensor]) -> Iterator[None]:
@@ -90,8 +90,8 @@ class FloatModel:
         """The states that the head sees, [windows, size, dim]; from layer `begin` on where its input is
         known."""
         with self._from(begin, entering), network.quiet():
-            found: Floats = self.trunk(input_ids=tokens, use_cache=False).last_hidden_state
-        return found
+            states: Floats = self.trunk(input_ids=tokens, use_cache=False).last_hidden_state
+        return states
 
     @contextmanager
     def _from(self, begin: int, entering: Floats | None) -> Iterator[None]:
@@ -153,8 +153,8 @@ class Reference:
                     for hook in hooks:
                         hook.remove()
                 # 4 bytes a token and word of the vocabulary, which every measurement needs.
-                said = list(model.logprobs(states.flatten(0, 1)))
-                self.batches.append((tokens, [*entering, states], said))
+                logprobs = list(model.logprobs(states.flatten(0, 1)))
+                self.batches.append((tokens, [*entering, states], logprobs))
                 advance(min(begin + step, len(windows)))
 
     def divergence(self, tensors: dict[str, Tensor]) -> float:
@@ -170,12 +170,12 @@ class Reference:
         model, total, count = self.model, 0.0, 0
         begin = min((model.first_layer(role) for role in tensors), default=len(model.layers))
         with torch.inference_mode():
-            for tokens, entering, said in self.batches:
+            for tokens, entering, logprobs in self.batches:
                 with model.replaced(tensors):
                     states = entering[-1]
                     if begin < len(model.layers):
                         states = model.states(tokens, begin, entering[begin])
-                    for wanted, given in zip(said, model.logprobs(states.flatten(0, 1)), strict=True):
+                    for wanted, given in zip(logprobs, model.logprobs(states.flatten(0, 1)), strict=True):
                         total += score(wanted, given).sum().item()
                         count += len(given)
         return total / count

@@ -36,16 +36,16 @@ def candidates(tensor: Tensor) -> list[str]:
     """The formats that a tensor may get: those that its rows fill, no larger than its own; 16 bits at most."""
     own = weight_format(tensor.format)
     width = min(own.bytes / own.block, 2.0)
-    found = [
+    names = [
         name
         for name, kind in WEIGHT_FORMATS.items()
         if name not in _FLOATS and tensor.inputs % kind.block == 0 and kind.bytes / kind.block <= width
     ]
     if tensor.format in _FLOATS:
-        found.append("BF16" if tensor.format == "BF16" else "F16")
-    elif tensor.format not in found:
-        found.append(tensor.format)
-    return found
+        names.append("BF16" if tensor.format == "BF16" else "F16")
+    elif tensor.format not in names:
+        names.append(tensor.format)
+    return names
 
 
 def matrices(spec: Spec) -> dict[str, list[str]]:
@@ -83,15 +83,15 @@ class Encoder:
         step = -(-own.rows // _ROWS)
         plain = np.ascontiguousarray(to_float32(own)[::step])
         some = from_float32(plain)
-        found = {}
+        errors = {}
         for name in formats:
             if name == own.format:
-                found[name] = 0.0
+                errors[name] = 0.0
                 continue
             change = to_float32(self._encoded(role, some, name)) - plain
             known = role in self.grams
-            found[name] = step * (self.grams.error(role, change) if known else float(np.square(change).sum()))
-        return found
+            errors[name] = step * (self.grams.error(role, change) if known else float(np.square(change).sum()))
+        return errors
 
 
 class Sensitivity:
@@ -141,7 +141,7 @@ def digest(spec: Spec, windows: Sequence[Sequence[int]], settings: Mapping[str, 
 
 
 def measure(
-    found: Sensitivity,
+    sensitivity: Sensitivity,
     model: FloatModel,
     reference: Reference,
     encode: Encoder,
@@ -149,17 +149,17 @@ def measure(
     *,
     thorough: bool = False,
 ) -> None:
-    """Fills `found` with what it lacks."""
+    """Fills `sensitivity` with what it lacks."""
     roles = {role: names for role, names in matrices(model.spec).items() if role in model.names}
     with display.bar("sensitivity", len(roles)) as bar:
         for done, (role, names) in enumerate(roles.items()):
             bar.update(done, role)
-            _measure(found, role, names, reference, encode, thorough)
+            _measure(sensitivity, role, names, reference, encode, thorough)
         bar.update(len(roles))
 
 
 def _measure(
-    found: Sensitivity,
+    sensitivity: Sensitivity,
     role: str,
     names: Sequence[str],
     reference: Reference,
@@ -167,14 +167,14 @@ def _measure(
     thorough: bool,
 ) -> None:
     """Of one tensor."""
-    errors, measured = found.errors.setdefault(role, {}), found.measured.setdefault(role, {})
+    errors, measured = sensitivity.errors.setdefault(role, {}), sensitivity.measured.setdefault(role, {})
     missing = [name for name in names if name not in errors]
     if missing:
         errors.update(encode.errors(role, missing))
-        found.save()
+        sensitivity.save()
     inexact = [name for name in (*_ANCHORS, *names) if errors.get(name, 0) > 0]
     every = thorough or role == "embed" or role not in encode.grams
     wanted = [name for name in dict.fromkeys(inexact if every else inexact[:1]) if name not in measured]
     for name in wanted:
         measured[name] = reference.divergence({role: encode(role, name)})
-        found.save()
+        sensitivity.save()

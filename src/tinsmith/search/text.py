@@ -39,7 +39,7 @@ def windows(spec: Spec, ids: Sequence[int], most: int, size: int = WINDOW) -> li
     size = min(size, len(ids), spec.hyper.context)
     there = len(ids) // size
     count = max(1, min(most // size, there))
-    found = [list(ids[at * size : (at + 1) * size]) for at in (k * there // count for k in range(count))]
+    result = [list(ids[at * size : (at + 1) * size]) for at in (k * there // count for k in range(count))]
     if spec.tokenizer.add_bos and spec.tokenizer.bos is not None:
-        found = [[spec.tokenizer.bos, *window[:-1]] for window in found]
-    return found
+        result = [[spec.tokenizer.bos, *window[:-1]] for window in result]
+    return result

@@ -232,8 +232,8 @@ def spec_order(name: TensorName) -> tuple[Any, Any] | None:
     # The layouts move four bytes at a time, whatever they stand for.
     places = np.arange(name.all_rows * name.inputs, dtype=np.int32)
     moved = name.from_folder(Tensor("F32", name.all_rows, name.inputs, places.tobytes()))
-    found = np.frombuffer(moved.data, dtype=np.int32).reshape(name.all_rows, name.inputs)
-    rows, columns = found[:, 0] // name.inputs, found[0] % name.inputs
-    if not np.array_equal(found, rows[:, None] * name.inputs + columns):
+    layout = np.frombuffer(moved.data, dtype=np.int32).reshape(name.all_rows, name.inputs)
+    rows, columns = layout[:, 0] // name.inputs, layout[0] % name.inputs
+    if not np.array_equal(layout, rows[:, None] * name.inputs + columns):
         raise UnsupportedError(f"{name.hf}: its layout in GGUF is no order of rows and columns; merge instead")
     return rows, columns

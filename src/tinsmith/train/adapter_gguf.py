@@ -44,8 +44,8 @@ def write(adapter_dir: str | Path, spec: Spec, path: str | Path) -> tuple[str, .
     if template is None or template == spec.chat_template:
         return given.notes
     file = Path(adapter_dir) / adapter.TEMPLATE
-    said = f"trained under another chat template than the base's; give llama.cpp --chat-template-file {file}"
-    return (*given.notes, said)
+    note = f"trained under another chat template than the base's; give llama.cpp --chat-template-file {file}"
+    return (*given.notes, note)
 
 
 def _metadata(spec: Spec, alpha: float) -> dict[str, gguf.Value]:

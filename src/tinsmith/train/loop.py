@@ -191,10 +191,10 @@ class Loop(ABC):
         checkpoint.save(self._checkpoint_path(), tensors, {"digest": self.digest, **asdict(self.progress)})
 
     def _resume(self) -> None:
-        found = checkpoint.load(self._checkpoint_path())
-        if found is None or found[1].pop("digest", None) != self.digest:
+        saved = checkpoint.load(self._checkpoint_path())
+        if saved is None or saved[1].pop("digest", None) != self.digest:
             return
-        tensors, state = found
+        tensors, state = saved
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 parameter.copy_(tensors[f"weight:{name}"])
