@@ -32,8 +32,8 @@ def keep_blocks(model: Any, spec: Spec) -> int:
 
 
 class _Keeper:
-    """A weight of the graph is told by its values: its rows are those of one tensor, or of several of one
-    format, one behind the other."""
+    """A weight of the graph is identified by its values: its rows are those of one tensor, or of several of
+    one format, one after the other."""
 
     def __init__(self, model: Any, spec: Spec) -> None:
         self.changed = 0

@@ -1,4 +1,4 @@
-"""What onnxruntime-genai's model builder must be told of some families so that its graph computes them."""
+"""What onnxruntime-genai's model builder must be told about some families so that its graph computes them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def builder_architecture(architecture: str) -> str:
 
 
 def prepare(folder: Path) -> list[Edit]:
-    """Changes a folder of `save_hf` to one that the builder reads rightly; what to change in what it makes."""
+    """Changes a folder of `save_hf` to one that the builder reads correctly; returns edits of its output."""
     config = read_json(folder / CONFIG)
     architecture = config["architectures"][0]
     edits: list[Edit] = []

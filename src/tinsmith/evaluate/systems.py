@@ -1,4 +1,4 @@
-"""Runs one system over the test set in a worker process, and says what its answers cost and are worth."""
+"""Runs one system over the test set in a worker process, and reports what its answers cost and are worth."""
 
 from __future__ import annotations
 

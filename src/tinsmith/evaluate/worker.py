@@ -14,7 +14,7 @@ from typing import Any
 from tinsmith.errors import TinsmithError, UnsupportedError
 from tinsmith.evaluate.answers import Answer, AnswerFile, Job
 
-# These many first items are answered without their drafts, to time what a user would wait.
+# The first items are answered without their drafts, to time what a user would wait: so many of them.
 UNDRAFTED = 16
 
 
@@ -56,7 +56,7 @@ def peak_memory() -> int:
     """The most memory that this process has held at once, in bytes, mapped pages included."""
     try:
         for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-            # Of this program alone: getrusage may tell the size of the process that it was forked from.
+            # Of this program alone: getrusage may report the size of the process that it was forked from.
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     except OSError:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tinsmith.spec import Spec
 
 FOLDER = "search"  # of a run: what was measured
-VALIDATED = 200  # validation examples that tell a choice's accuracy
+VALIDATED = 200  # validation examples that a choice's accuracy is measured on
 
 
 def choose(run: Run, made: Record[Data], merged: Record[Merged], spec: Spec) -> Chosen:

@@ -269,7 +269,7 @@ class _RecipeFile(TomlFile):
         return "scratch" if "scratch" in given else "base"
 
     def _check_scratch(self, given: dict[str, Any]) -> None:
-        """What one key alone can't tell of a recipe without a base."""
+        """Checks what no single key shows about a recipe without a base."""
         stated = [key for key in SHAPE_KEYS if key in given["scratch"]]
         if stated and "parameters" in given["scratch"]:
             raise self.error("scratch", "parameters", f"follow from {', '.join(stated)}; give one or the other")
@@ -300,7 +300,7 @@ class _RecipeFile(TomlFile):
             raise self.error("build", "speed", "follows from bandwidth; give that, or a target")
 
     def _check_constraint(self, given: dict[str, Any], task: str) -> None:
-        """What one key alone can't tell: there is one source, and the other keys speak of it."""
+        """Checks what no single key shows: there is one source, and the other keys apply to it."""
         sources = [key for key in SOURCES if key in given]
         if len(sources) != 1:
             key = sources[1] if sources else None

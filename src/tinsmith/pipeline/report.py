@@ -212,7 +212,7 @@ def headline_system(formats: Sequence[str]) -> str:
 
 
 def confusion(task: Task, grades: Sequence[Grade], items: Sequence[Example]) -> list[dict[str, Any]]:
-    """How often which label was answered for which, wrong ones only, most frequent first."""
+    """How often each wrong label was answered for each expected one, most frequent first."""
     pairs = Counter(
         (task.label(example.output) or "", grade.label or INVALID)
         for grade, example in zip(grades, items, strict=True)

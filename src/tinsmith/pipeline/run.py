@@ -178,7 +178,7 @@ class Run:
     def _make(self, stage: Stage[Any, Any]) -> None:
         self.display.line(f"{stage.name}: …")
         start = time.monotonic()
-        # Until it has finished again, the stage is not to be taken for done.
+        # Until it has finished again, the stage does not count as done.
         if self.state["stages"].pop(stage.name, None) is not None:
             self._save()
         made = stage.make(self, self.given(stage))
@@ -247,7 +247,7 @@ def _open_lock(path: Path) -> TextIO:
 
 
 def _number(lock: TextIO, path: Path) -> str:
-    """What tells this run's temporary files from all others: kept in its lock, before there is any of them."""
+    """The number that marks this run's temporary files: kept in its lock, before there is any of them."""
     try:
         match = re.fullmatch(r"([0-9a-f]{16})\n", lock.read())
         if match:

@@ -67,8 +67,8 @@ def context_of(contents: Contents, target: Target, context: int = 0) -> int:
 def make(
     contents: Contents, target: Target, options: Options, *, depth: int = 0, rates: Rates | None = None
 ) -> Plan:
-    """options: with the context filled in. depth: tokens before the one whose decoding is foretold; rates:
-    measured, where the target is this machine. Raises InputError for what a session can't be."""
+    """options: with the context filled in. depth: tokens before the one whose decoding speed is predicted;
+    rates: measured, where the target is this machine. Raises InputError for what a session can't be."""
     program = contents.program
     needed = memory_of(contents, target, options)
     if not 0 <= depth < needed.session.context:

@@ -1,4 +1,4 @@
-"""What a model's file is made of: read from a tin, or foretold for a base in any format, converting nothing."""
+"""What a model's file is made of: read from a tin, or predicted for a base in any format, nothing converted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SELFTEST = 256  # its two prompts and digests are a few hundred bytes, of a pag
 @dataclass(frozen=True)
 class Contents:
     """name: the model's; format: its preset, or the format of most weights; program: its ops; entries: bytes of
-    each entry; file: bytes of the whole file, `exact` where it was not foretold but is there."""
+    each entry; file: bytes of the whole file, `exact` where it was read and not predicted."""
 
     name: str
     format: str
@@ -62,7 +62,7 @@ def most(program: Listing) -> str:
 
 
 class Base:
-    """A base model that files in any format are foretold of. What has to do with text is compiled once."""
+    """A base model whose files are predicted in any format. What has to do with text is compiled once."""
 
     def __init__(
         self, spec: Spec, name: str = "", context: int = 0, entries: dict[str, int] | None = None

@@ -61,7 +61,7 @@ def target(threads: int | None = None) -> Target:
 def _ram() -> int:
     if hasattr(os, "sysconf"):
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    raise InputError("this system does not tell its memory; plan for a target instead")
+    raise InputError("this system does not report its memory; plan for a target instead")
 
 
 def rates(program: Listing, threads: int) -> Rates:

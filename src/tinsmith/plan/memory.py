@@ -14,8 +14,8 @@ KV_TYPES = ("f16", "q8")
 _SAMPLING = 16  # bytes a token of the vocabulary that choosing one takes, and what it takes besides
 _SAMPLING_FIXED = 2048 * 8
 _MOST_CHUNK = 4096
-# What firmware (kernels/firmware) keeps in RAM besides: its stack, what it says and is asked, and the prompt's
-# tokens.
+# What firmware (kernels/firmware) keeps in RAM besides: its stack, the texts it reads and writes, and the
+# prompt's tokens.
 STACK = 8 << 10
 _STATICS = 1612
 _TOKEN = 4

@@ -1,7 +1,7 @@
 """Speed by roofline: an op takes as long as reading what it reads, or as its multiply-adds, whichever is
 longer.
 
-A rate is what kernels reach, not what a data sheet promises; `RATES` says it for each instruction set,
+A rate is what kernels reach, not what a data sheet promises; `RATES` gives it for each instruction set,
 plan.host measures it on the machine at hand.
 """
 
@@ -43,7 +43,7 @@ RATES = {
 _SYNC_NS = 1500.0  # an op's hand-over between threads
 _CALL_CYCLES = 200.0  # an op's own cost
 _MANY = 4  # rows from which on kernels work at their best, about
-_BATCH = 512  # tokens of the prompt that is foretold
+_BATCH = 512  # tokens of the prompt whose speed is predicted
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ def _group(file: gguf.Gguf) -> int:
     """Query heads a key head; of the first layer that has any, where layers differ."""
 
     def heads(key: str) -> int:
-        count = file.get(f"{file.get('general.architecture')}.attention.{key}", 1)
-        return next((n for n in count if n), 1) if isinstance(count, list) else count or 1
+        value = file.get(f"{file.get('general.architecture')}.attention.{key}", 1)
+        return next((n for n in value if n), 1) if isinstance(value, list) else value or 1
 
     return max(1, heads("head_count") // heads("head_count_kv"))

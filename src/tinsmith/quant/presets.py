@@ -1,6 +1,6 @@
 """Presets: the names people know, as a choice of format by tensor.
 
-A tensor is told by its name in GGUF, which is the same in every family. The mixes of the K presets are
+A tensor is identified by its name in GGUF, which is the same in every family. The mixes of the K presets are
 llama.cpp's, but for its exceptions for 8 experts: what a preset's name promises about size and quality there,
 it promises here. Q4_0 is finer than there in attention.
 """
@@ -28,8 +28,8 @@ class Shape(NamedTuple):
 
 @dataclass(frozen=True)
 class Place:
-    """Where a tensor stands: the how manyth of how many with its part, queries that share a key, and whether
-    the importance of its inputs is known."""
+    """Where a tensor stands: its index among the `count` tensors of its part, queries that share a key, and
+    whether the importance of its inputs is known."""
 
     index: int
     count: int
@@ -59,8 +59,8 @@ class Rule(NamedTuple):
 
 
 class Preset(NamedTuple):
-    """file_type: GGUF's number for it. matrices: the format of whatever nothing else is said of; head: of the
-    output head, also where the embedding is that; embedding: of one that is not."""
+    """file_type: GGUF's number for it. matrices: the format of all that no other field covers; head: of the
+    output head, also where the embedding serves as the head; embedding: of one that does not."""
 
     file_type: int
     matrices: str

@@ -102,7 +102,7 @@ def _build_pair(spec: Spec, gguf: Path, tin: Path, weights: Weights, display: Di
 
 
 def origin(given: str, path: Path, spec: Spec, name: str) -> tuple[dict[str, Any], Bill]:
-    """What the manifest says of where a model that needs no training comes from, and its bill of materials.
+    """The origin of a model that needs no training, as the manifest states it, and its bill of materials.
 
     given: how the user named it.
     """

@@ -27,7 +27,7 @@ class Budget:
 
     @property
     def limited(self) -> bool:
-        """Whether anything says how large a model may be."""
+        """Whether any budget limits how large the model may be."""
         return any(one is not None for one in (self.max_size, self.bits, self.memory, self.speed))
 
     def describe(self) -> str:

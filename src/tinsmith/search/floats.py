@@ -128,7 +128,7 @@ def divergence(wanted: Floats, given: Floats) -> Floats:
 
 
 class Reference:
-    """What the float model says on some windows, and what enters each of its layers there.
+    """What the float model predicts on some windows, and what enters each of its layers there.
 
     advance: called with the windows done so far.
     """

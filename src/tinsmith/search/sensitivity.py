@@ -26,9 +26,9 @@ from tinsmith.system import files, reading
 from tinsmith.system.progress import Display
 from tinsmith.train.tensors import from_float32, to_float32
 
-_VERSION = 1  # of how losses are found; another begins anew
+_VERSION = 1  # of the way losses are measured; raised, every search measures anew
 _ANCHORS = ("Q4_K", "Q4_0")  # measured: coarse enough to rise above rounding, fine enough to be quadratic
-_ROWS = 192  # of a tensor, evenly spread, that tell its formats' errors apart
+_ROWS = 192  # of a tensor, evenly spread, on which its formats' errors are compared
 _FLOATS = ("F32", "F16", "BF16")
 
 
@@ -149,7 +149,7 @@ def measure(
     *,
     thorough: bool = False,
 ) -> None:
-    """Fills `sensitivity` with what it lacks."""
+    """Measures what `sensitivity` lacks, and adds it."""
     roles = {role: names for role, names in matrices(model.spec).items() if role in model.names}
     with display.bar("sensitivity", len(roles)) as bar:
         for done, (role, names) in enumerate(roles.items()):
@@ -166,7 +166,7 @@ def _measure(
     encode: Encoder,
     thorough: bool,
 ) -> None:
-    """Of one tensor."""
+    """Measures what is missing of one tensor."""
     errors, measured = sensitivity.errors.setdefault(role, {}), sensitivity.measured.setdefault(role, {})
     missing = [name for name in names if name not in errors]
     if missing:

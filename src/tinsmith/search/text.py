@@ -13,7 +13,7 @@ WINDOW = 256  # tokens: attention costs little, and most of a text is seen with 
 
 
 def read(path: str | Path) -> str:
-    """Raises InputError for a file that is missing or no UTF-8 text."""
+    """Raises InputError for a file that is missing or not UTF-8 text."""
     return reading.read_text(path)
 
 

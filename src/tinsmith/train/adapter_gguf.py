@@ -1,8 +1,8 @@
 """An adapter as a GGUF file that llama.cpp applies to the base's GGUF, in any weight format.
 
 llama.cpp adds alpha / rank * B (A x) to what a matrix gives, A and B named after the matrix. Where GGUF has
-a matrix's rows in another order than the adapter's folder, B's rows are put in that order; where it has the
-columns so, A's columns.
+a matrix's rows in another order than the adapter's folder, B's rows are put in that order; where its
+columns are in another order, A's columns are.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ Encode = Callable[[str], list[int]]
 
 @dataclass(frozen=True)
 class TokenSequence:
-    """prompt: what the model is given; answer: what it should say, with the token that ends it."""
+    """prompt: what the model is given; answer: what it should write, with the token that ends it."""
 
     prompt: tuple[int, ...]
     answer: tuple[int, ...]

@@ -11,7 +11,7 @@ from tinsmith.spec import Tokenizer
 
 # The end of a text, and what a turn begins and ends with.
 CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
-LEAST = len(CONTROL) + 256  # every byte is a token, so that any text can be said
+LEAST = len(CONTROL) + 256  # every byte is a token, so that any text can be encoded
 _ROUND = 32  # the vocabulary is the rows of a matrix, which are packed in tiles
 
 
