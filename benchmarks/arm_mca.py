@@ -57,15 +57,15 @@ MODELS = {"neondot": ("neoverse-n1", "cortex-a76"), "neon": ("neoverse-n1", "cor
 
 def newest_mca() -> tuple[str, str]:
     """The newest llvm-mca and its version; before 17 it had no model of Neoverse N1."""
-    found = []
+    versions = []
     for name in ("llvm-mca", *(f"llvm-mca-{major}" for major in range(17, 40))):
         if path := shutil.which(name):
             text = subprocess.run([path, "--version"], capture_output=True, text=True).stdout
             if match := re.search(r"LLVM version ((\d+)\S*)", text):
-                found.append((int(match[2]), path, match[1]))
-    if not found or max(found)[0] < 17:
+                versions.append((int(match[2]), path, match[1]))
+    if not versions or max(versions)[0] < 17:
         sys.exit("error: llvm-mca 17 or newer is not installed (Debian: apt-get install llvm-19)")
-    return max(found)[1:]
+    return max(versions)[1:]
 
 
 def assembly(isa: str, name: str) -> str:
@@ -82,15 +82,15 @@ def assembly(isa: str, name: str) -> str:
 
 def functions(text: str) -> dict[str, list[str]]:
     """Labels and instructions of each function."""
-    found: dict[str, list[str]] = {}
+    bodies: dict[str, list[str]] = {}
     lines: list[str] = []
     for line in text.splitlines():
         line = line.split("//")[0].rstrip()
         if match := re.match(r"([a-z]\w*):", line):
-            lines = found.setdefault(match[1], [])
+            lines = bodies.setdefault(match[1], [])
         elif re.match(r"\.LBB\w+:|\t[a-z]", line):
             lines.append(line.strip())
-    return found
+    return bodies
 
 
 def hot_loop(lines: list[str], multiplies: set[str]) -> list[str]:

@@ -46,8 +46,8 @@ def checker(wheel: Path) -> Check:
     def check(
         functions: list[dict[str, Any]], calls: list[dict[str, Any]], possible: list[Any], category: str
     ) -> dict[str, Any]:
-        found: dict[str, Any] = ast_checker(functions, calls, possible, python, category, "tinsmith")
-        return found
+        verdict: dict[str, Any] = ast_checker(functions, calls, possible, python, category, "tinsmith")
+        return verdict
 
     return check
 
@@ -113,12 +113,12 @@ def score(model: Any, check: Check, args: Any, category: str, options: dict[str,
             refused.append(f"{row['id']}: {error}")
             continue
         answered += 1
-        said = [{call.name: call.arguments} for call in calls]
-        named += len(said) == 1 and set(said[0]) == set(possible[0])
-        found = check(functions, said, possible, category)
-        right += found["valid"]
-        if not found["valid"]:
-            kind = found.get("error_type", "unknown")
+        answer = [{call.name: call.arguments} for call in calls]
+        named += len(answer) == 1 and set(answer[0]) == set(possible[0])
+        verdict = check(functions, answer, possible, category)
+        right += verdict["valid"]
+        if not verdict["valid"]:
+            kind = verdict.get("error_type", "unknown")
             errors[kind] = errors.get(kind, 0) + 1
     return {
         "items": len(drawn),

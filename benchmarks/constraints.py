@@ -83,15 +83,15 @@ WORDS = [
 
 def bfcl_schemas(wheel: Path, count: int, seed: int) -> list[dict[str, Any]]:
     """Parameters of `count` functions, none twice; those without any are left out."""
-    found: dict[str, dict[str, Any]] = {}
+    schemas: dict[str, dict[str, Any]] = {}
     with zipfile.ZipFile(wheel) as archive:
         for category in CATEGORIES:
             for line in archive.read(f"bfcl_eval/data/BFCL_v4_{category}.json").decode().splitlines():
                 for function in json.loads(line)["function"]:
                     schema = json_schema(function["parameters"])
                     if schema.get("properties"):
-                        found[json.dumps(schema)] = schema
-    return random.Random(seed).sample(list(found.values()), min(count, len(found)))
+                        schemas[json.dumps(schema)] = schema
+    return random.Random(seed).sample(list(schemas.values()), min(count, len(schemas)))
 
 
 def json_schema(schema: dict[str, Any]) -> dict[str, Any]:
@@ -176,14 +176,14 @@ class Vocabulary:
 
     def tokens(self, text: bytes) -> list[int]:
         """The longest token at each place."""
-        found = []
+        tokens = []
         at = 0
         while at < len(text):
             longest = min(self._longest, len(text) - at)
             size = next(n for n in range(longest, 0, -1) if text[at : at + n] in self._ids)
-            found.append(self._ids[text[at : at + size]])
+            tokens.append(self._ids[text[at : at + size]])
             at += size
-        return found
+        return tokens
 
 
 def read_tokenizer(whole: dict[str, Any]) -> tuple[list[bytes], int]:
@@ -378,12 +378,12 @@ def measure(
     return {
         "tokens": vocabulary.size,
         "mask_us": {
-            name: {kind: spread(found, statistics.median(nothing[name])) for kind, found in by_kind.items()}
+            name: {kind: spread(values, statistics.median(nothing[name])) for kind, values in by_kind.items()}
             | {"all": spread(by_kind["json"] + by_kind["random"], statistics.median(nothing[name]))}
             for name, by_kind in times.items()
         },
-        "empty_call_us": {name: round(statistics.median(found) / 1e3, 3) for name, found in nothing.items()},
-        "compile_ms": {name: in_ms(found) for name, found in compiling.items()},
+        "empty_call_us": {name: round(statistics.median(values) / 1e3, 3) for name, values in nothing.items()},
+        "compile_ms": {name: in_ms(values) for name, values in compiling.items()},
         "schemas_refused": refused,
         "walks_ended_early": ended,
     }
@@ -391,9 +391,11 @@ def measure(
 
 def spread(times: Sequence[int], less: float) -> dict[str, float]:
     """Microseconds."""
-    found = np.maximum(np.array(times, np.float64) - less, 0) / 1e3
+    microseconds = np.maximum(np.array(times, np.float64) - less, 0) / 1e3
     at = {"median": 50, "p99": 99, "p99_9": 99.9, "max": 100}
-    return {"masks": len(times)} | {name: round(float(np.percentile(found, q)), 2) for name, q in at.items()}
+    return {"masks": len(times)} | {
+        name: round(float(np.percentile(microseconds, q)), 2) for name, q in at.items()
+    }
 
 
 def in_ms(times: Sequence[float]) -> dict[str, float]:
@@ -413,11 +415,11 @@ def main() -> int:
     args = parser.parse_args()
     schemas = bfcl_schemas(args.wheel, args.schemas, args.seed)
     names = [name for name in args.peers.split(",") if name]
-    found: dict[str, Any] = {"schemas": len(schemas), "walks": args.walks, "vocabularies": {}}
+    result: dict[str, Any] = {"schemas": len(schemas), "walks": args.walks, "vocabularies": {}}
     for given in args.vocabularies:
         name, _, path = given.partition("=")
-        found["vocabularies"][name] = measure(Vocabulary(Path(path)), names, schemas, args)
-    print(json.dumps(found))
+        result["vocabularies"][name] = measure(Vocabulary(Path(path)), names, schemas, args)
+    print(json.dumps(result))
     return 0
 
 

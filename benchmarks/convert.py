@@ -133,7 +133,7 @@ def measured(command: list[str], source: int, out: Path) -> dict[str, Any]:
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     seconds = time.monotonic() - start
     peak, processor = done.stdout.split()[-2:]
-    found = {
+    result = {
         "seconds": round(seconds, 2),
         "cpu_seconds": float(processor),
         "peak_mb": round(int(peak) / 1024),
@@ -144,7 +144,7 @@ def measured(command: list[str], source: int, out: Path) -> dict[str, Any]:
         out.unlink()
     else:
         shutil.rmtree(out)
-    return found
+    return result
 
 
 def main() -> int:

@@ -58,13 +58,13 @@ def install(wheels: list[Path], folder: Path) -> Path:
 def commands(python: Path) -> dict[str, tuple[list[str], dict[str, str]]]:
     """What is measured, by name: arguments, and what the environment has beside its own."""
     tinsmith = str(python.with_name("tinsmith"))
-    found: dict[str, tuple[list[str], dict[str, str]]] = {"bare": ([str(python), "-c", BARE], {})}
-    found |= {name: ([str(python), "-c", code], {}) for name, code in CODES.items()}
-    found |= {name: ([tinsmith, *line.split()], {}) for name, line in LINES.items()}
+    measured: dict[str, tuple[list[str], dict[str, str]]] = {"bare": ([str(python), "-c", BARE], {})}
+    measured |= {name: ([str(python), "-c", code], {}) for name, code in CODES.items()}
+    measured |= {name: ([tinsmith, *line.split()], {}) for name, line in LINES.items()}
     for name, line in COMPLETED.items():
         asked = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1)}
-        found[name] = ([tinsmith], {"_TINSMITH_COMPLETE": "bash_complete", **asked})
-    return found
+        measured[name] = ([tinsmith], {"_TINSMITH_COMPLETE": "bash_complete", **asked})
+    return measured
 
 
 def seconds(command: list[str], more: dict[str, str]) -> float:
@@ -92,7 +92,7 @@ def main() -> None:
             for name, command in measured.items():
                 times[name].append(1000 * seconds(*command))
         size = wheel.stat().st_size
-    over = {name: median(found) - median(times["bare"]) for name, found in times.items() if name != "bare"}
+    over = {name: median(values) - median(times["bare"]) for name, values in times.items() if name != "bare"}
     result = {
         "wheel": wheel.name,
         "wheel_bytes": size,

@@ -55,8 +55,8 @@ def make(name: str, folder: Path) -> Path:
 
 def anonymous() -> int:
     """Bytes of this process's own memory."""
-    found = re.findall(r"^Anonymous:\s+(\d+) kB", Path("/proc/self/smaps").read_text(), re.M)
-    return 1024 * sum(map(int, found))
+    kilobytes = re.findall(r"^Anonymous:\s+(\d+) kB", Path("/proc/self/smaps").read_text(), re.M)
+    return 1024 * sum(map(int, kilobytes))
 
 
 def resident(path: Path) -> int:
@@ -81,8 +81,8 @@ def evaluate(session: _core.Session, tokens: list[int], threads: int = 1) -> flo
 
 
 def measure(path: Path, context: int, threads: int, rounds: int) -> dict[str, Any]:
-    found = contents.of(path)
-    planned = plan.memory_of(found, host.target(threads), plan.Options(context=context))
+    model_file = contents.of(path)
+    planned = plan.memory_of(model_file, host.target(threads), plan.Options(context=context))
     model = tinsmith.load(path, threads=threads)
     vocab = model.info.vocab
     before = anonymous()
@@ -100,25 +100,25 @@ def measure(path: Path, context: int, threads: int, rounds: int) -> dict[str, An
     measured_ram = memory["anonymous"] + memory["file_resident"] + planned.model
     memory["ram_ratio"] = round(planned.ram / measured_ram, 4)
     memory["session_ratio"] = round(planned.session.bytes / memory["anonymous"], 4)
-    return {"memory": memory, "decode": decode(found, session, threads, rounds)}
+    return {"memory": memory, "decode": decode(model_file, session, threads, rounds)}
 
 
-def decode(found: contents.Contents, session: _core.Session, threads: int, rounds: int) -> dict[str, Any]:
+def decode(model_file: contents.Contents, session: _core.Session, threads: int, rounds: int) -> dict[str, Any]:
     depth = 16
-    foretold, measured = [], []
+    planned, measured = [], []
     for _ in range(rounds + 1):
         session.rewind(0)
         evaluate(session, [5] * (depth - PASSES // 2))
         measured.append(1 / min(evaluate(session, [7], threads) for _ in range(PASSES)))
         if len(measured) > rounds:
             break
-        rates = host.rates(found.program, threads)
-        cost = speed.one_pass(found.program, rates, rows=1, depth=depth, kv="f16")
-        foretold.append(1 / cost.seconds)
-    middle = statistics.median(foretold), statistics.median(measured)
+        rates = host.rates(model_file.program, threads)
+        cost = speed.one_pass(model_file.program, rates, rows=1, depth=depth, kv="f16")
+        planned.append(1 / cost.seconds)
+    middle = statistics.median(planned), statistics.median(measured)
     return {
         "threads": threads,
-        "planned_tok_s": [round(value, 1) for value in foretold],
+        "planned_tok_s": [round(value, 1) for value in planned],
         "measured_tok_s": [round(value, 1) for value in measured],
         "planned_over_measured": round(middle[0] / middle[1], 3),
     }

@@ -69,7 +69,7 @@ def main() -> int:
 
 
 class Comparison:
-    """The float model, the search, and the rows found so far."""
+    """The float model, the search, and the rows measured so far."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.work, self.presets = args.work, [name.upper() for name in args.presets.split(",") if name]
@@ -88,14 +88,14 @@ class Comparison:
         }
         self.key = f"{self.search.losses.digest[:16]}:{args.tokens}:{len(test)}"
         self.store = self.work / "store.json"
-        self.found: dict[str, Any] = json.loads(self.store.read_text()) if self.store.exists() else {}
+        self.stored: dict[str, Any] = json.loads(self.store.read_text()) if self.store.exists() else {}
 
     def _source(self, args: argparse.Namespace) -> Path:
         if args.run:
-            found = sorted(args.run.glob("*-q8_0.gguf"))
-            if not found:
+            paths = sorted(args.run.glob("*-q8_0.gguf"))
+            if not paths:
                 raise InputError(f"{args.run}: holds no Q8_0 file; add it to the recipe's formats")
-            return found[0]
+            return paths[0]
         path = self.work / "float-q8_0.gguf"
         if not path.exists():
             quantize(hub.pull(args.model), path, "Q8_0")
@@ -150,15 +150,15 @@ class Comparison:
 
     def _row(self, label: str, write: Any) -> dict[str, Any]:
         key = f"{self.key} {label}"
-        if key not in self.found:
+        if key not in self.stored:
             path = self.work / "made.gguf"
             write(path)
             kl = self.test.divergence(tensors(path, self.spec, self.search.model.names))
-            self.found[key] = {"bytes": path.stat().st_size, "kl": kl}
+            self.stored[key] = {"bytes": path.stat().st_size, "kl": kl}
             path.unlink()
-            files.write_text(self.store, json.dumps(self.found, indent=1))
-            self.display.line(f"{label}: {self.found[key]}")
-        row: dict[str, Any] = self.found[key]
+            files.write_text(self.store, json.dumps(self.stored, indent=1))
+            self.display.line(f"{label}: {self.stored[key]}")
+        row: dict[str, Any] = self.stored[key]
         return row
 
     def _ours(self, name: str, path: Path, fed: bool) -> None:
@@ -173,7 +173,7 @@ class Comparison:
         plain = self.work / "float.gguf"
         if not plain.exists():
             quantize(self.source, plain, "F32")
-        quiet = llama_cpp.llama_log_callback(lambda level, said, data: None)
+        quiet = llama_cpp.llama_log_callback(lambda level, text, data: None)
         llama_cpp.llama_log_set(quiet, ctypes.c_void_p(None))
         options = llama_cpp.llama_model_quantize_default_params()
         options.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{name}")
@@ -203,7 +203,7 @@ def tensors(path: Path, spec: Spec, names: dict[str, Any]) -> dict[str, Tensor]:
     import gguf as package
 
     held = {tensor.name: tensor for tensor in package.GGUFReader(path).tensors}
-    found = {}
+    matrices = {}
     for name in by_name(spec.family).tensors(spec.hyper):
         if name.role in names:
             stored = held[name.gguf]
@@ -211,8 +211,10 @@ def tensors(path: Path, spec: Spec, names: dict[str, Any]) -> dict[str, Tensor]:
             run = len(name.file_order)
             back = np.argsort(name.file_order)
             floats = floats.reshape(-1, run, name.inputs)[:, back].astype(np.float32)
-            found[name.role] = Tensor("F32", name.all_rows, name.inputs, np.ascontiguousarray(floats).tobytes())
-    return found
+            matrices[name.role] = Tensor(
+                "F32", name.all_rows, name.inputs, np.ascontiguousarray(floats).tobytes()
+            )
+    return matrices
 
 
 def against(rows: list[dict[str, Any]], comparison: Comparison, sizes: list[int]) -> list[dict[str, Any]]:

@@ -49,8 +49,8 @@ def overshoot(model: _core.Model, threads: int, slices: int) -> dict[str, float]
                 over.append((took - MS) / MS)
     over.sort()
     at = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999}
-    found = {name: round(over[int(part * len(over))], 4) for name, part in at.items()}
-    return found | {"max": round(over[-1], 4), "slices": len(over)}
+    quantiles = {name: round(over[int(part * len(over))], 4) for name, part in at.items()}
+    return quantiles | {"max": round(over[-1], 4), "slices": len(over)}
 
 
 def generate(session: _core.Session, budget: int) -> None:
@@ -137,10 +137,10 @@ def main() -> int:
         "batch": lambda: batch(model, args.threads, args.repeat),
         "overshoot": lambda: overshoot(model, args.threads, args.slices),
     }
-    found = {"isa": model.info()["isa"], "threads": args.threads} | {
+    result = {"isa": model.info()["isa"], "threads": args.threads} | {
         name: part() for name, part in parts.items()
     }
-    json.dump(found, sys.stdout, indent=2)
+    json.dump(result, sys.stdout, indent=2)
     print()
     return 0
 

@@ -68,7 +68,7 @@ def main() -> None:
     if len({answer for _, answer in runs}) != 1:
         sys.exit("the answers differ, so the times mean nothing")
     milliseconds = sorted(1000 * seconds for seconds, _ in runs)
-    found = {
+    result = {
         "file": args.file.name,
         "bytes": args.file.stat().st_size,
         "threads": args.threads,
@@ -77,7 +77,7 @@ def main() -> None:
         "start_ms_least": round(milliseconds[0], 2),
         "repeat": args.repeat,
     }
-    print(json.dumps(found))
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -52,13 +52,13 @@ def main() -> int:
         for lookup, way in ways:
             reply = loaded[lookup, way].chat(asked, max_tokens=args.max_tokens, lookup=lookup, **WAYS[way])
             answers[lookup, way].append(reply)
-    task, found = tasks.by_name(args.task), dict[str, Any](items=len(examples))
+    task, result = tasks.by_name(args.task), dict[str, Any](items=len(examples))
     for lookup in lookups:
         rows = {way: summary(task, examples, answers[lookup, way]) for way in WAYS}
         for key in ("evaluations", "ms"):
             rows[f"{key}_percent"] = round(100 * rows["constrained"][key] / rows["free"][key], 1)
-        found[f"lookup_{lookup}"] = rows
-    print(json.dumps(found))
+        result[f"lookup_{lookup}"] = rows
+    print(json.dumps(result))
     return 0
 
 

@@ -45,9 +45,9 @@ _MACRO = re.compile(r"^ *# *(define|undef) (\w+)", flags=re.M)
 def sources() -> list[str]:
     """Every source of the library, as tin_all.c names them. The pool comes last: what Windows' headers define
     would get in the others' way."""
-    found = [*KERNELS.glob("core/*/*.c"), *KERNELS.glob("isa/*/*.c")]
+    paths = [*KERNELS.glob("core/*/*.c"), *KERNELS.glob("isa/*/*.c")]
     return sorted(
-        (str(path.relative_to(KERNELS)) for path in found),
+        (str(path.relative_to(KERNELS)) for path in paths),
         key=lambda name: (name == "core/session/pool.c", name),
     )
 
@@ -127,8 +127,8 @@ def write(folder: Path) -> None:
             f"kernels/tin_all.c is out of date ({', '.join(sorted(missing))}); run scripts/amalgamate.py --list"
         )
     amalgam = Amalgam()
-    if found := clashes(amalgam.files):
-        lines = [f"  {name}: {', '.join(paths)}" for name, paths in sorted(found.items())]
+    if clashing := clashes(amalgam.files):
+        lines = [f"  {name}: {', '.join(paths)}" for name, paths in sorted(clashing.items())]
         raise ValueError("names that clash in one file; rename all but one of each:\n" + "\n".join(lines))
     header = HEADER.read_text("utf-8")
     version = re.search(r'#define TIN_VERSION "(.+)"', header)

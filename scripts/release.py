@@ -77,30 +77,30 @@ def run(*command: str | Path, **options: object) -> str:
     """What the command prints. Raises Refused with the end of what it says where it fails."""
     done = subprocess.run([*map(str, command)], capture_output=True, text=True, **options)  # type: ignore[call-overload]
     if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines() or ["it said nothing"]
-        raise Refused(f"{' '.join(map(str, command[:4]))} … ended with {done.returncode}: {said[-1]}")
+        lines = (done.stderr or done.stdout).strip().splitlines() or ["it said nothing"]
+        raise Refused(f"{' '.join(map(str, command[:4]))} … ended with {done.returncode}: {lines[-1]}")
     return str(done.stdout)
 
 
 def version() -> str:
     header = (ROOT / "kernels" / "include" / "tin.h").read_text("utf-8")
-    found = re.search(r'#define TIN_VERSION "(.+)"', header)
-    assert found
-    return found[1]
+    match = re.search(r'#define TIN_VERSION "(.+)"', header)
+    assert match
+    return match[1]
 
 
 def faults(root: Path, number: str) -> list[str]:
     """What keeps a tree from being released."""
-    found = []
+    reasons = []
     heading = re.search(r"^## (.+)$", (root / "CHANGELOG.md").read_text("utf-8"), re.M)
     if heading is None or heading[1].split()[0] != number:
         first = heading[1] if heading else "nothing"
-        found.append(f"CHANGELOG.md begins with {first!r}, not with {number}: what is new in it?")
+        reasons.append(f"CHANGELOG.md begins with {first!r}, not with {number}: what is new in it?")
     if changed := run("git", "-C", root, "status", "--porcelain").splitlines():
-        found.append(
+        reasons.append(
             f"the tree has changes that are not committed: {changed[0].strip()}, {len(changed)} in all"
         )
-    return found
+    return reasons
 
 
 class Release:
@@ -168,9 +168,9 @@ class Release:
         # Not from the checkout, where a folder could be taken for the package.
         options = {"cwd": self.work, "env": environment}
         run(*python, *CLI, "verify", self.tin, **options)
-        said = run(*python, *CLI, "logits", self.tin, "--tokens", self.tokens, "--sha256", **options)
-        if self.digest not in said:
-            raise Refused(f"{made.name}: computes other logits than {self.digest}: {said.strip()}")
+        output = run(*python, *CLI, "logits", self.tin, "--tokens", self.tokens, "--sha256", **options)
+        if self.digest not in output:
+            raise Refused(f"{made.name}: computes other logits than {self.digest}: {output.strip()}")
         return f"looked into; {how}, proves a .tin and gives its logits"
 
     def _download_needs(self, made: Path) -> None:

@@ -68,11 +68,11 @@ def metadata(path: Path) -> Message:
 def requirements(path: Path) -> list[str]:
     """What a wheel needs without extras."""
     needs = [str(one) for one in metadata(path).get_all("Requires-Dist", [])]
-    found = [one for one in needs if "extra ==" not in one]
-    for one in found:
+    needed = [one for one in needs if "extra ==" not in one]
+    for one in needed:
         if not PLAIN.fullmatch(one) or ";" in one:
             raise ValueError(f"{path.name}: needs {one!r}, which is not understood here")
-    return found
+    return needed
 
 
 def _check_record(name: str, contents: dict[str, bytes], record: str) -> None:
@@ -111,8 +111,8 @@ def _check_extension(name: str, contents: dict[str, bytes], tag: str) -> None:
 
 def _numbers(tag: str) -> tuple[int, ...]:
     """The version of the system that a tag names: of glibc, of macOS; none of others."""
-    found = re.match(r"(?:manylinux|macosx)_(\d+)_(\d+)_", tag)
-    return tuple(map(int, found.groups())) if found else ()
+    match = re.match(r"(?:manylinux|macosx)_(\d+)_(\d+)_", tag)
+    return tuple(map(int, match.groups())) if match else ()
 
 
 def _system(data: bytes, magic: bytes) -> tuple[int, ...]:

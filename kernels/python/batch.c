@@ -143,17 +143,17 @@ static PyObject *batch_step(core_batch *self, PyObject *args) {
         queued += sessions[k]->count - sessions[k]->position;
     }
     uint64_t slice = queued > CORE_FEW_TOKENS ? CORE_SLICE_NS : 0;
-    int32_t found = 0;
+    int32_t result = 0;
     set_busy(self, 1);
     do {
-        Py_BEGIN_ALLOW_THREADS if (count) found =
+        Py_BEGIN_ALLOW_THREADS if (count) result =
             tin_batch_step(self->batch, sessions, (uint32_t)count, budget ? budget : slice, events);
         Py_END_ALLOW_THREADS
-    } while (!found && !budget && has_pending(events, count) && !PyErr_CheckSignals());
+    } while (!result && !budget && has_pending(events, count) && !PyErr_CheckSignals());
     set_busy(self, 0);
-    PyObject *list = found < 0 || PyErr_Occurred() ? NULL : PyList_New(count);
-    if (found < 0) {
-        tin_error error = {.status = found, .text = "a session of the batch is under way elsewhere"};
+    PyObject *list = result < 0 || PyErr_Occurred() ? NULL : PyList_New(count);
+    if (result < 0) {
+        tin_error error = {.status = result, .text = "a session of the batch is under way elsewhere"};
         core_raise(self->model->fault, &error);
     }
     for (Py_ssize_t k = 0; list && k < count; k++) {

@@ -21,13 +21,13 @@ static int compute_pass(core_session *self) {
     tin_session *s = self->session;
     uint32_t rows = s->logit_rows, vocab = s->model->program.header->vocab;
     PyObject *tokens = token_list(s->tokens, s->position + s->rows);
-    PyObject *found = tokens ? PyObject_CallFunction(self->compute, "NI", tokens, rows) : NULL;
+    PyObject *logits = tokens ? PyObject_CallFunction(self->compute, "NI", tokens, rows) : NULL;
     Py_buffer view;
-    if (!found || PyObject_GetBuffer(found, &view, PyBUF_SIMPLE)) {
-        Py_XDECREF(found);
+    if (!logits || PyObject_GetBuffer(logits, &view, PyBUF_SIMPLE)) {
+        Py_XDECREF(logits);
         return -1;
     }
-    Py_DECREF(found); /* the view holds it */
+    Py_DECREF(logits); /* the view holds it */
     size_t wanted = (size_t)rows * vocab * sizeof(float);
     if ((size_t)view.len != wanted || (uintptr_t)view.buf % sizeof(float)) {
         PyErr_Format(PyExc_ValueError, "%zd bytes of logits; %u rows of %u floats take %zu", view.len, rows,

@@ -106,15 +106,15 @@ export class Model {
   // The file's self-test by this module: [{ expected, found }] of hexadecimal SHA-256s, one for each prompt.
   selftest() {
     const data = new DataView(this.entry("selftest.bin").buffer);
-    const found = [];
+    const results = [];
     for (let at = 12, k = data.getUint32(8, true); k > 0; k--) {
       const count = data.getUint32(at, true);
       const tokens = Int32Array.from({ length: count }, (_, i) => data.getInt32(at + WORD * (i + 1), true));
       at += WORD * (count + 1) + DIGEST;
       const expected = hexadecimal(new Uint8Array(data.buffer, at - DIGEST, DIGEST));
-      found.push({ expected, found: this.digest(tokens) });
+      results.push({ expected, found: this.digest(tokens) });
     }
-    return found;
+    return results;
   }
 
   // The SHA-256 of the logits of every position of the tokens.

@@ -119,16 +119,16 @@ typedef struct witness {
 } witness;
 
 /* 0 when the state's distance is not that of any way. */
-static int find_witness(const tini_automaton *view, uint32_t s, witness *found) {
+static int find_witness(const tini_automaton *view, uint32_t s, witness *way) {
     const tini_constraint_state *state = &view->states[s];
     uint32_t classes = view->header->classes;
-    *found = (witness){UINT32_MAX, NULL};
+    *way = (witness){UINT32_MAX, NULL};
     if (state->accepts || !state->distance)
         return state->accepts && !state->distance;
     for (uint32_t k = 0; k < classes; k++) {
         uint32_t t = view->next[(size_t)s * classes + k];
         if (t != TINI_NO_STATE && view->states[t].distance == state->distance - 1) {
-            found->next = t;
+            way->next = t;
             return 1;
         }
     }
@@ -137,7 +137,7 @@ static int find_witness(const tini_automaton *view, uint32_t s, witness *found) 
         uint32_t inner = view->states[call->enter].distance;
         if (inner &&
             tini_add(tini_times(inner, call->least), view->states[call->leave].distance) == state->distance) {
-            found->call = call;
+            way->call = call;
             return 1;
         }
     }

@@ -24,7 +24,7 @@ struct tin_constraint {
     const void *owner; /* the session that has it */
     tini_config_list now;
     uint32_t words; /* of a mask: (vocab + 31) / 32 */
-    uint32_t *bits; /* the mask that is told */
+    uint32_t *bits; /* the mask that is returned */
     uint32_t masks, clock;
     tini_mask *cache; /* [masks + 1]: the last is for what is not worth keeping */
     uint8_t *notes;   /* [states] TINI_NOTE_* */

@@ -36,33 +36,33 @@ static int note_escapes(tini_mask *mask, const tini_set *set, uint32_t node, tin
 
 /* Tokens that may come, until their bits are set: so the walk itself need not tell those nodes that have one from those
  * that have none by a branch, which no processor could foresee. */
-enum { FOUND = 256 };
+enum { BUFFERED = 256 };
 
-typedef struct found_tokens {
+typedef struct token_buffer {
     uint32_t count;
-    uint32_t tokens[FOUND];
-} found_tokens;
+    uint32_t tokens[BUFFERED];
+} token_buffer;
 
-static void set_bits(uint32_t *bits, found_tokens *found) {
-    for (uint32_t k = 0; k < found->count; k++)
-        bits[found->tokens[k] >> 5] |= 1u << (found->tokens[k] & 31);
-    found->count = 0;
+static void set_bits(uint32_t *bits, token_buffer *buffer) {
+    for (uint32_t k = 0; k < buffer->count; k++)
+        bits[buffer->tokens[k] >> 5] |= 1u << (buffer->tokens[k] & 31);
+    buffer->count = 0;
 }
 
-static void add_tokens(uint32_t *bits, const tini_trie_node *nodes, uint32_t count, found_tokens *found) {
+static void add_tokens(uint32_t *bits, const tini_trie_node *nodes, uint32_t count, token_buffer *buffer) {
     for (uint32_t k = 0; k < count; k++) {
         uint32_t token = tini_trie_token(nodes[k]);
-        found->tokens[found->count] = token;
-        found->count += token != TINI_TRIE_NO_TOKEN;
-        if (found->count == FOUND)
-            set_bits(bits, found);
+        buffer->tokens[buffer->count] = token;
+        buffer->count += token != TINI_TRIE_NO_TOKEN;
+        if (buffer->count == BUFFERED)
+            set_bits(bits, buffer);
     }
 }
 
 enum { SEEN = 1, ALLOWED = 2, ENDS = 4 };
 
 /* A set that is met for the first time, or a configuration other than the last one: keeps the records of the walk.
- * SEEN, ALLOWED where a token that leads there may be told, ENDS where what is below the base must be asked. */
+ * SEEN, ALLOWED where a token that leads there may come, ENDS where what is below the base must be asked. */
 static uint32_t look_at(tini_walk *w, uint32_t to) {
     tini_matcher *m = w->m;
     tini_set plain, *set = &m->sets[to >> 16];
@@ -95,8 +95,8 @@ int tini_walk_on(tini_walk *w, uint32_t first, uint32_t end, uint32_t depth) {
     const uint8_t *class_of = a->class_of, *kinds = a->kinds, *loops = a->loops, *tree_kinds = w->trie->kinds;
     const uint16_t *next = a->next;
     uint32_t visited = 0, last = TINI_SET_NONE, seen = 0;
-    found_tokens found;
-    found.count = 0;
+    token_buffer buffer;
+    buffer.count = 0;
     uint32_t *trail = w->sets;
     uint8_t *bytes = w->bytes;
     trail[depth] = w->first;
@@ -142,22 +142,22 @@ int tini_walk_on(tini_walk *w, uint32_t first, uint32_t end, uint32_t depth) {
             !w->stop) {
             uint32_t size = tini_trie_size(node);
             if (seen & ALLOWED)
-                add_tokens(w->bits, nodes + i, size, &found);
+                add_tokens(w->bits, nodes + i, size, &buffer);
             visited += size / 4;
             i += size;
             continue;
         }
         uint32_t token = tini_trie_token(node);
-        found.tokens[found.count] = token;
-        found.count += (token != TINI_TRIE_NO_TOKEN) & (seen >> 1 & 1);
-        if (found.count == FOUND)
-            set_bits(w->bits, &found);
+        buffer.tokens[buffer.count] = token;
+        buffer.count += (token != TINI_TRIE_NO_TOKEN) & (seen >> 1 & 1);
+        if (buffer.count == BUFFERED)
+            set_bits(w->bits, &buffer);
         i++;
-        if (w->stop && found.count)
+        if (w->stop && buffer.count)
             break;
     }
-    w->found |= found.count;
-    set_bits(w->bits, &found);
+    w->any |= buffer.count;
+    set_bits(w->bits, &buffer);
     w->visited += visited;
     if (w->mask)
         w->mask->visited += visited;

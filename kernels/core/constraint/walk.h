@@ -14,7 +14,7 @@ typedef struct tini_walk {
     tini_mask *mask; /* NULL: what goes beyond its base is not kept */
     int stop;        /* at the first token */
 
-    uint32_t found, visited; /* with stop: not 0 when there was a token; nodes */
+    uint32_t any, visited; /* with stop: not 0 when there was a token; nodes */
     const tini_config_list *start;
     uint32_t first, floor; /* the set of `start`; the frames that were there before */
     int inner;

@@ -153,9 +153,9 @@ static tin_status check_fresh(text comment, const tin_freshness *asked, tin_erro
                          "the signature is of version %u, and %u is the least that is taken", (uint32_t)version,
                          asked->min_version);
     if (asked->now && end && asked->now >= end) {
-        char said[11] = "";
-        memcpy(said, day.at, 10);
-        return tini_fail(error, TIN_ERR_SIGNATURE, "the signature was good until %s", said);
+        char date[11] = "";
+        memcpy(date, day.at, 10);
+        return tini_fail(error, TIN_ERR_SIGNATURE, "the signature was good until %s", date);
     }
     return TIN_OK;
 }

@@ -154,12 +154,12 @@ static int settle_sessions(tin_batch *b, tin_session *const *sessions, uint32_t 
 }
 
 static int32_t gather_events(tin_session *const *sessions, uint32_t count, int32_t *events) {
-    int32_t found = 0;
+    int32_t gathered = 0;
     for (uint32_t k = 0; k < count; k++) {
         events[k] = tini_session_event(sessions[k]);
-        found += events[k] != TIN_STEP_PENDING && events[k] != TIN_STEP_IDLE;
+        gathered += events[k] != TIN_STEP_PENDING && events[k] != TIN_STEP_IDLE;
     }
-    return found;
+    return gathered;
 }
 
 int32_t tin_batch_step(tin_batch *b, tin_session *const *sessions, uint32_t count, uint64_t budget_ns,
@@ -177,9 +177,9 @@ int32_t tin_batch_step(tin_batch *b, tin_session *const *sessions, uint32_t coun
     for (;;) {
         if (!b->passing && !settle_sessions(b, sessions, count, &budget, &worked))
             return gather_events(sessions, count, events);
-        int32_t found = gather_events(sessions, count, events);
-        if (found || (worked && tini_budget_spent(&budget) > budget.ns))
-            return found;
+        int32_t gathered = gather_events(sessions, count, events);
+        if (gathered || (worked && tini_budget_spent(&budget) > budget.ns))
+            return gathered;
         if (!b->passing) {
             gather_members(b, sessions, count);
             if (!b->member_count)

@@ -1,10 +1,10 @@
 /* What must come next, in the tokens that the model's own tokenizer would have chosen.
  *
- * The run is the bytes that can't be otherwise. Of its tokens, those are told that are the same whatever follows. In any
+ * The run is the bytes that can't be otherwise. Of its tokens, those are given that are the same whatever follows. In any
  * text that goes on from the run, some token ends where the run does, or covers that place, and then begins at some
  * byte p of the run and is one that the automaton allows. What byte-pair encoding makes of the bytes before a boundary
  * of tokens does not depend on those behind it, so the tokens before p are those of the run cut off at p. What all such
- * cuts have in common is told. Behind white space at a cut the pre-tokenizer may look ahead; the tokens that touch it
+ * cuts have in common is given. Behind white space at a cut the pre-tokenizer may look ahead; the tokens that touch it
  * are not relied on, nor those that touch characters beyond ASCII there, which may be unfinished or white space. */
 #include "../base/region.h"
 #include "../constraint/constraint.h"
@@ -26,20 +26,20 @@ typedef struct forced_run {
 } forced_run;
 
 static uint32_t only_byte(tin_constraint *c, const tini_config_list *list) {
-    uint32_t bytes[8], found = 256;
+    uint32_t bytes[8], byte = 256;
     if (tini_list_may_end(&c->matcher, list))
         return 256;
     tini_list_bytes(&c->matcher, list, bytes);
     for (uint32_t w = 0; w < 8; w++) {
         if (!bytes[w])
             continue;
-        if (found != 256 || (bytes[w] & (bytes[w] - 1)))
+        if (byte != 256 || (bytes[w] & (bytes[w] - 1)))
             return 256;
-        found = 32 * w;
-        while (!(bytes[w] >> (found & 31) & 1))
-            found++;
+        byte = 32 * w;
+        while (!(bytes[w] >> (byte & 31) & 1))
+            byte++;
     }
-    return found;
+    return byte;
 }
 
 static void find_run(forced_run *r) {
@@ -73,18 +73,18 @@ typedef struct context {
 
 static context find_context(const tin_constraint *c, const int32_t *before, uint32_t count) {
     const tini_tokenizer *tokenizer = c->tokenizer;
-    context found = {before + count, 0, 0};
-    while (found.count < count) {
+    context result = {before + count, 0, 0};
+    while (result.count < count) {
         uint32_t length;
-        int32_t token = found.tokens[-1];
+        int32_t token = result.tokens[-1];
         const uint8_t *text = tini_token_bytes(tokenizer, token, &length);
-        if (!text || tini_token_is_control(tokenizer, token) || found.length + length > TINI_BEFORE_MAX)
+        if (!text || tini_token_is_control(tokenizer, token) || result.length + length > TINI_BEFORE_MAX)
             break;
-        found.tokens--;
-        found.count++;
-        found.length += length;
+        result.tokens--;
+        result.count++;
+        result.length += length;
     }
-    return found;
+    return result;
 }
 
 /* Puts the context's text at the beginning of c->text. */
@@ -150,7 +150,7 @@ static int is_crossed(tin_constraint *c, const tini_config_list *after, const ui
     int good = tini_walk_begin(&w, after, 0) && tini_walk_on(&w, i, end, depth);
     tini_walk_end(&w);
     c->matcher.full = c->matcher.ambiguous = 0;
-    return !good || w.found; /* where it can't be known, it may be */
+    return !good || w.any; /* where it can't be known, it may be */
 }
 
 /* Of `kept` tokens, those that the text cut off at `length` begins with too, and that end before what is not relied
@@ -196,20 +196,20 @@ static int32_t control_at(const tini_tokenizer *tokenizer, const uint8_t *bytes)
 }
 
 /* Copies tokens that spell the run from `at` on, up to one that can't be accepted: a vocabulary may lack bytes. */
-static uint32_t tell(const forced_run *r, uint32_t at, uint32_t end, int64_t count, int32_t *tokens,
-                     uint32_t capacity) {
+static uint32_t copy_tokens(const forced_run *r, uint32_t at, uint32_t end, int64_t count, int32_t *tokens,
+                            uint32_t capacity) {
     const tini_tokenizer *tokenizer = r->c->tokenizer;
-    uint32_t told = 0;
-    for (; told < count && told < capacity; told++) {
+    uint32_t copied = 0;
+    for (; copied < count && copied < capacity; copied++) {
         uint32_t length;
-        int32_t token = r->c->tokens[told];
+        int32_t token = r->c->tokens[copied];
         const uint8_t *text = tini_token_bytes(tokenizer, token, &length);
         if (tini_token_is_end(tokenizer, token) || length > end - at || memcmp(text, r->bytes + at, length))
             break;
-        tokens[told] = token;
+        tokens[copied] = token;
         at += length;
     }
-    return told;
+    return copied;
 }
 
 int64_t tin_constraint_forced(tin_constraint *c, const int32_t *before, uint32_t count, int32_t *tokens,
@@ -229,9 +229,9 @@ int64_t tin_constraint_forced(tin_constraint *c, const int32_t *before, uint32_t
         int64_t kept = tokenize_first(c, &context, r.bytes + at, end - at, c->tokens);
         if (!sure)
             kept = keep_sure(&r, &context, r.bytes + at, end - at, kept);
-        uint32_t told = tell(&r, at, end, kept, tokens + made, capacity - made);
-        made += told;
-        if (told < kept)
+        uint32_t copied = copy_tokens(&r, at, end, kept, tokens + made, capacity - made);
+        made += copied;
+        if (copied < kept)
             break;
         int32_t control = r.length - end >= 4 ? control_at(c->tokenizer, r.bytes + end) : -1;
         if (control < 0 || made == capacity)

@@ -60,7 +60,7 @@ tin_status tin_session_generate(tin_session *s, const tin_sampling *sampling, ui
     s->sampling = *chosen;
     s->finish = TIN_FINISH_NONE;
     s->left = max_tokens;
-    s->told = s->count;
+    s->announced = s->count;
     s->lookup = lookup;
     s->stretch = FIRST_STRETCH;
     s->passes = 0;

@@ -58,15 +58,15 @@ static float largest(const float *logits, uint32_t n) {
 
 /* How many tokens a mask has, but 2 for any number above 1; *first is the lowest of them. */
 static uint32_t count_allowed(const uint32_t *mask, uint32_t vocab, int32_t *first) {
-    uint32_t found = 0;
-    for (uint32_t w = 0; w < (vocab + 31) / 32 && found < 2; w++) {
+    uint32_t allowed = 0;
+    for (uint32_t w = 0; w < (vocab + 31) / 32 && allowed < 2; w++) {
         if (!mask[w])
             continue;
-        if (!found)
+        if (!allowed)
             *first = (int32_t)(32 * w + lowest_bit(mask[w]));
-        found += mask[w] & (mask[w] - 1) ? 2 : 1;
+        allowed += mask[w] & (mask[w] - 1) ? 2 : 1;
     }
-    return found < 2 ? found : 2;
+    return allowed < 2 ? allowed : 2;
 }
 
 /* As largest, of the tokens of the mask. */

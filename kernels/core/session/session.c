@@ -330,8 +330,8 @@ void tini_session_give_up(tin_session *s) {
 int32_t tini_session_event(tin_session *s) {
     if (s->running || s->phase == TINI_CHOOSING)
         return TIN_STEP_PENDING;
-    if (s->phase == TINI_FOLLOWING && s->told < s->count - s->guesses) {
-        s->token = s->tokens[s->told++];
+    if (s->phase == TINI_FOLLOWING && s->announced < s->count - s->guesses) {
+        s->token = s->tokens[s->announced++];
         return TIN_STEP_TOKEN;
     }
     if (s->phase == TINI_FOLLOWING && s->finish) {

@@ -51,7 +51,7 @@ struct tin_session {
     uint64_t choice_ns; /* what choosing took last time */
     tin_sampling sampling;
     uint32_t left;            /* tokens that may still be chosen */
-    uint32_t told;            /* tokens before it were announced */
+    uint32_t announced;       /* tokens before this one were announced */
     uint32_t lookup, stretch; /* most guesses, and how many the last ones make worth trying */
     int32_t token, finish;
     uint32_t passes; /* that made logits in it */
@@ -97,7 +97,7 @@ static inline uint32_t tini_session_computed(const tin_session *session) {
 
 /* Tokens that the caller knows of: not those chosen ahead by guesses and not yet announced. */
 static inline uint32_t tini_session_known(const tin_session *session) {
-    return session->phase == TINI_READING ? session->count : session->told;
+    return session->phase == TINI_READING ? session->count : session->announced;
 }
 
 /* Sets the session to its first `count` tokens, of which `position` are computed; where their states are not at hand, some

@@ -114,11 +114,11 @@ typedef struct progress {
     size_t begin, white;
 } progress;
 
-/* Where the text before a special token ends that was found at `found`; not after `begin` where there is none. */
-static size_t end_before(const progress *done, const uint8_t *text, size_t found, const tini_special *special) {
-    if (special && special->flags & TINI_SPECIAL_LSTRIP && found > done->begin)
-        return found - space_before(text + done->begin, found - done->begin);
-    return found;
+/* Where the text before the special token at `place` ends; not after `begin` where there is none. */
+static size_t end_before(const progress *done, const uint8_t *text, size_t place, const tini_special *special) {
+    if (special && special->flags & TINI_SPECIAL_LSTRIP && place > done->begin)
+        return place - space_before(text + done->begin, place - done->begin);
+    return place;
 }
 
 /* Goes on behind a special token that ends at `end`. */
@@ -231,15 +231,15 @@ static void encode_normalized(encoder *e, uint8_t *room, const uint8_t *text, si
     size_t at = 0;
     while (e->view->normalized) {
         const tini_special *special;
-        size_t found = find_special(e->view, text, at, length, want, &special);
+        size_t place = find_special(e->view, text, at, length, want, &special);
         if (!special)
             break;
-        size_t begin = done.begin, end = end_before(&done, text, found, special);
+        size_t begin = done.begin, end = end_before(&done, text, place, special);
         if (begin < end)
             encode_plain(e, room ? room + begin : NULL, text + begin, end - begin);
         tini_put(&e->out, (int32_t)special->token);
         e->first = e->joined = 0;
-        at = found + special->length;
+        at = place + special->length;
         go_behind(&done, text, length, at, special);
     }
     if (done.begin < length)
@@ -305,8 +305,8 @@ int64_t tini_tokenize(const tini_tokenizer *view, const char *text, size_t lengt
     size_t at = 0;
     while (done.begin < length || at < length) {
         const tini_special *special;
-        size_t found = find_special(view, bytes, at, length, e.want, &special);
-        size_t begin = done.begin, end = end_before(&done, bytes, found, special);
+        size_t place = find_special(view, bytes, at, length, e.want, &special);
+        size_t begin = done.begin, end = end_before(&done, bytes, place, special);
         int prepend = (view->header->flags & TINI_TOKENIZER_PREPEND) && !e.joined;
         if (begin < end)
             encode_raw(&e, bytes + begin, end - begin, prepend);
@@ -314,7 +314,7 @@ int64_t tini_tokenize(const tini_tokenizer *view, const char *text, size_t lengt
             break;
         tini_put(&e.out, (int32_t)special->token);
         e.first = e.joined = 0;
-        at = found + special->length;
+        at = place + special->length;
         go_behind(&done, bytes, length, at, special);
     }
     return (int64_t)e.out.count;

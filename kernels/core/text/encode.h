@@ -1,7 +1,7 @@
 /* Text to tokens.
  *
  * The encoding is that of Hugging Face's `tokenizers`: special tokens are cut out first (leftmost, then longest), what
- * is between them is normalized, specials that are said to stand in normalized text are cut out of that, and the rest
+ * is between them is normalized, specials marked for normalized text are cut out of that, and the rest
  * is cut by the pre-tokenizer. In each piece the leftmost pair of lowest rank is merged until none is left; a unigram
  * model takes the tokens of the highest sum of scores. A character without a token is written as its bytes' tokens or
  * as the unknown token, and left out where the vocabulary has neither.

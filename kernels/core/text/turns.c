@@ -73,14 +73,14 @@ tin_status tini_turns_open(tini_turns *view, const uint8_t *data, size_t size, t
     if (turns_bytes(h) != size || h->text_bytes > TINI_TEXT_MAX)
         return tini_fail(error, TIN_ERR_FORMAT, "turns.bin has %llu bytes; its counts make %llu",
                          (unsigned long long)size, (unsigned long long)turns_bytes(h));
-    tini_turns found;
-    lay_out_turns(&found, h);
+    tini_turns turns;
+    lay_out_turns(&turns, h);
     for (uint32_t k = 0; k < h->tables; k++)
-        if (!rules_are_sound(&found.rules[k]))
+        if (!rules_are_sound(&turns.rules[k]))
             return tini_fail(error, TIN_ERR_FORMAT, "turns.bin: the rules of table %u are damaged", k);
-    tin_status status = check_turn_texts(&found, error);
+    tin_status status = check_turn_texts(&turns, error);
     if (!status)
-        *view = found;
+        *view = turns;
     return status;
 }
 
@@ -183,14 +183,14 @@ static span strip(span text, uint32_t how) {
 
 /* Where `word` begins in `text`, the first time or the last; text.length: nowhere. */
 static size_t find_text(span text, span word, int last) {
-    size_t found = text.length;
+    size_t place = text.length;
     for (size_t k = 0; word.length <= text.length - k; k++)
         if (!memcmp(text.data + k, word.data, word.length)) {
-            found = k;
+            place = k;
             if (!last)
                 break;
         }
-    return found;
+    return place;
 }
 
 static span text_after(span text, size_t length) {

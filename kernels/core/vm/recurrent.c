@@ -62,7 +62,7 @@ static uint64_t loss(const tini_states *s, uint32_t slot, uint32_t next) {
 
 /* Gives up the slot with the least to lose but for `kept`; rather another one than `from`. */
 static uint32_t free_slot(tini_states *s, uint32_t kept, uint32_t from, uint32_t next) {
-    uint32_t found = 0; /* there are slots enough for another than `kept` */
+    uint32_t slot = 0; /* there are slots enough for another than `kept` */
     uint64_t least = UINT64_MAX;
     for (uint32_t k = 0; k < s->slots; k++) {
         uint64_t lost = k == kept ? UINT64_MAX : 2 * loss(s, k, next) + (k == from);
@@ -70,12 +70,12 @@ static uint32_t free_slot(tini_states *s, uint32_t kept, uint32_t from, uint32_t
             lost += UINT64_C(1) << 60;
         if (lost < least) {
             least = lost;
-            found = k;
+            slot = k;
         }
     }
-    s->at[found] = TINI_NONE;
-    s->ends &= ~(UINT64_C(1) << found);
-    return found;
+    s->at[slot] = TINI_NONE;
+    s->ends &= ~(UINT64_C(1) << slot);
+    return slot;
 }
 
 void tini_states_begin(tini_states *s, uint32_t position, uint32_t rows) {

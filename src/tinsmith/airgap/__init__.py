@@ -101,28 +101,28 @@ def contents(path: Path, runtime: Path, prompt: str) -> dict[str, Source]:
     """The files of the pack by their place in it, but for the key, the guide and the digests."""
     tin = Tin(path)
     tin.verify()
-    found: dict[str, Source] = {path.name: path}
+    files: dict[str, Source] = {path.name: path}
     signature = Path(f"{path}{minisign.SUFFIX}")
     if signature.exists():
-        found[signature.name] = signature
+        files[signature.name] = signature
     for file in runtime.rglob("*"):
         if file.is_file() and file.suffix != ".map":  # which names folders of this machine
-            found[f"runtime/{file.relative_to(runtime).as_posix()}"] = file
+            files[f"runtime/{file.relative_to(runtime).as_posix()}"] = file
     packages = beside(runtime)
     for name in tin.names:
         if name.startswith("LICENSES/"):
-            found[f"LICENSES/model/{name.removeprefix('LICENSES/')}"] = bytes(tin.entry(name))
+            files[f"LICENSES/model/{name.removeprefix('LICENSES/')}"] = bytes(tin.entry(name))
         elif name == "sbom.cdx.json":
             bill = bytes(tin.entry(name))
-            found[name] = with_packages(bill, [source for source, _ in packages]) if packages else bill
-    found["LICENSES/tinsmith.txt"] = license_text().encode()
-    found |= {f"LICENSES/{source.name}.txt": text for source, text in packages}
-    found["prompt.txt"] = prompt.encode()
-    found["answer.txt"] = proof.answer(path, prompt)
+            files[name] = with_packages(bill, [source for source, _ in packages]) if packages else bill
+    files["LICENSES/tinsmith.txt"] = license_text().encode()
+    files |= {f"LICENSES/{source.name}.txt": text for source, text in packages}
+    files["prompt.txt"] = prompt.encode()
+    files["answer.txt"] = proof.answer(path, prompt)
     for name in SCRIPTS:
-        if name != "install.sh" or TOOL in found:
-            found[name] = Path(__file__).with_name(name)
-    return found
+        if name != "install.sh" or TOOL in files:
+            files[name] = Path(__file__).with_name(name)
+    return files
 
 
 def fill(folder: Path, files: dict[str, Source]) -> None:

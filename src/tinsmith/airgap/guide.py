@@ -161,22 +161,22 @@ def _memory(tin: Path, target: Target | None) -> str:
 
     contents = of_tin(tin)
     if target is None:
-        found = memory.of(contents, plan.Options(), arch="x86_64", in_place=False, code=0, firmware=False)
+        needs = memory.of(contents, plan.Options(), arch="x86_64", in_place=False, code=0, firmware=False)
         most, speed = "", ""
     else:
         planned = plan.make(contents, target, plan.Options(plan.context_of(contents, target)))
-        found, rate = planned.memory, planned.speed
+        needs, rate = planned.memory, planned.speed
         most = f", of {planned.ram:,} that a model may use there"
         speed = (
             f"By the device's data sheet it reads {rate.prompt_tok_s:,.0f} tokens of a prompt a second, and\n"
             f"writes {rate.decode_tok_s:,.1f}.\n"
         )
-    session = found.session
+    session = needs.session
     rows = {
-        "weights, of the file": found.weights,
-        "tables of the file": found.tables,
+        "weights, of the file": needs.weights,
+        "tables of the file": needs.tables,
         f"a conversation of up to {session.context:,} tokens": session.bytes,
-        f"memory in all{most}": found.ram,
+        f"memory in all{most}": needs.ram,
     }
     table = "".join(f"| {what} | {size:,} |\n" for what, size in rows.items())
     return (

@@ -3,9 +3,9 @@
 
     python3 -I install.py --key KEY [--into DIR] [--check] [--unsigned]
 
-It needs Python 3.11 or newer and the standard library: no pip, no compiler, no network. Nothing of the folder
-is used before the digest of every file, and the signature over the digests, were found right, by this script
-itself. KEY is what its maker told you by another way: the key that lies here, somebody else may have put here.
+It needs Python 3.11 or newer and the standard library: no pip, no compiler, no network. Nothing in the folder
+is used before this script itself has checked the digest of every file, and the signature over the digests. KEY
+is what its maker told you by another way: anybody may have put the key that lies here.
 """
 
 from __future__ import annotations
@@ -145,23 +145,23 @@ def check_signature(folder: Path, public: tuple[bytes, bytes]) -> None:
 def listed(folder: Path) -> dict[str, str]:
     """SHA256SUMS as {file: digest}; it names every file there is, once, in order."""
     text = (folder / SUMS).read_bytes().decode("utf-8", "replace")
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     for line in text.removesuffix("\n").split("\n"):
         match = LINE.fullmatch(line)
-        if not match or match[2] in found:
+        if not match or match[2] in digests:
             raise Refused(f"{SUMS} is damaged at {line[:80]!r}")
-        found[match[2]] = match[1]
-    if list(found) != sorted(found) or not text.endswith("\n"):
+        digests[match[2]] = match[1]
+    if list(digests) != sorted(digests) or not text.endswith("\n"):
         raise Refused(f"{SUMS} is damaged: its lines are not in order")
     paths = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
     there = {path.relative_to(folder).as_posix() for path in paths}
-    for name in sorted(there ^ (found.keys() | (there & {SUMS, SIGNATURE}))):
+    for name in sorted(there ^ (digests.keys() | (there & {SUMS, SIGNATURE}))):
         raise Refused(f"{name} is {'not listed in ' + SUMS if name in there else 'missing'}")
-    return found
+    return digests
 
 
 def take(folder: Path, name: str, digest: str, into: io.BufferedIOBase | None = None) -> None:
-    """Reads a file once: what is written on is what was found to have the digest, or Refused is raised."""
+    """Reads a file once: what is written has the digest, or Refused is raised."""
     hasher = hashlib.sha256()
     with (folder / name).open("rb") as file:
         while piece := file.read(CHUNK):
@@ -279,8 +279,8 @@ def prove(folder: Path, command: Callable[[str], list[str]], tin: Path) -> None:
     key = [str(tin.with_name(KEY))] if tin.with_name(KEY).exists() else []
     done = subprocess.run([*words, str(folder), str(tin), *key], capture_output=True)
     if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"status {done.returncode}"]
-        raise Refused(f"the model does not run here: {said[-1]}")
+        lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"status {done.returncode}"]
+        raise Refused(f"the model does not run here: {lines[-1]}")
     print(done.stdout.decode("utf-8", "replace").rstrip())
 
 

@@ -59,7 +59,7 @@ check_signature() {
         tinsmith*) set -- "$1" verify "$here/SHA256SUMS" --plain --key "$key" ;;
         *) set -- "$1" signature "$here/SHA256SUMS" --key "$key" ;;
     esac
-    said=$(cd / && "$@" 2>&1) || refuse "SHA256SUMS is not what the owner of the key signed; $1: $said"
+    output=$(cd / && "$@" 2>&1) || refuse "SHA256SUMS is not what the owner of the key signed; $1: $output"
 }
 
 # The lines are a digest and a name each, and name every file that there is.
@@ -69,9 +69,9 @@ if [ ! -f SHA256SUMS ] || grep -Evq "^[0-9a-f]{64}  ($name/)*$name\$" SHA256SUMS
 fi
 there=$(find . ! -type d ! -path ./SHA256SUMS ! -path ./SHA256SUMS.minisig | sed 's,^\./,,' | sort)
 [ "$there" = "$(cut -c 67- SHA256SUMS)" ] || refuse "SHA256SUMS does not list just the files that are here"
-# What is said is kept in a variable: there may be no /dev/null.
-said=$(sha256sum -c SHA256SUMS 2>&1) ||
-    refuse "this folder was changed or damaged: $(printf '%s\n' "$said" | grep -v ': OK$' | head -n 1)"
+# Output is kept in a variable: there may be no /dev/null.
+output=$(sha256sum -c SHA256SUMS 2>&1) ||
+    refuse "this folder was changed or damaged: $(printf '%s\n' "$output" | grep -v ': OK$' | head -n 1)"
 
 if [ -n "$key" ] || [ -e SHA256SUMS.minisig ] || [ -e key.pub ]; then
     [ -e SHA256SUMS.minisig ] || refuse "there is no SHA256SUMS.minisig: this folder is not signed, or was changed"
@@ -89,7 +89,7 @@ if [ -n "$key" ] || [ -e SHA256SUMS.minisig ] || [ -e key.pub ]; then
     else
         for program in minisign tin tinsmith; do
             [ -z "$verifier$own" ] || break
-            found=$(command -v "$program") && found=$(whole "$found") && outside "$found" && verifier=$found || continue
+            place=$(command -v "$program") && place=$(whole "$place") && outside "$place" && verifier=$place || continue
         done
         if [ -n "$own" ]; then
             echo "not checked: the signature, but by this folder's own program, which who changed the folder changed too"
@@ -109,14 +109,14 @@ echo "checked: $(wc -l <SHA256SUMS) files"
 # From here on the folder's own program runs.
 tool=$(find runtime -type f -name tin | head -n 1)
 [ -x "$tool" ] || refuse "there is no program for a shell here that can be run; GUIDE.md says what there is"
-said=$("$tool" --version 2>&1) && [ "${said#tin }" != "$said" ] || refuse "$tool does not run on this machine"
+output=$("$tool" --version 2>&1) && [ "${output#tin }" != "$output" ] || refuse "$tool does not run on this machine"
 [ -z "$own" ] || check_signature "$here/$tool"
 
 for tin in *.tin; do
     set -- verify "$tin"
     [ ! -e SHA256SUMS.minisig ] || set -- "$@" --key "${key:-key.pub}"
-    said=$("$tool" "$@" 2>&1) || refuse "$tin does not pass its self-test here: $said"
-    printf 'self-test: passed on %s\n' "$(printf '%s\n' "$said" | cut -d ' ' -f 1 | uniq | tr '\n' ' ')"
+    output=$("$tool" "$@" 2>&1) || refuse "$tin does not pass its self-test here: $output"
+    printf 'self-test: passed on %s\n' "$(printf '%s\n' "$output" | cut -d ' ' -f 1 | uniq | tr '\n' ' ')"
     "$tool" run "$tin" "$(cat prompt.txt)" --tokens 32 | cmp -s - answer.txt || refuse "it does not answer as answer.txt has it"
 done
 printf 'asked: %s\n' "$(cat prompt.txt)"

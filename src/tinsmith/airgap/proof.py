@@ -33,24 +33,24 @@ def answer(tin: Path, prompt: str, key: Path | None = None) -> bytes:
 
     model = load(tin, key=key)
     if model.can_chat:
-        found = model.chat([{"role": "user", "content": prompt}], max_tokens=MOST_TOKENS)
+        generation = model.chat([{"role": "user", "content": prompt}], max_tokens=MOST_TOKENS)
     else:
-        found = model.generate(model.tokenize(prompt, bos=True), max_tokens=MOST_TOKENS)
-    pieces = (model.core.token(token) for token in found.token_ids)
+        generation = model.generate(model.tokenize(prompt, bos=True), max_tokens=MOST_TOKENS)
+    pieces = (model.core.token(token) for token in generation.token_ids)
     return b"".join(text for text, control, _ in pieces if not control) + b"\n"
 
 
 def main(pack: str, tin: str, key: str | None = None) -> None:
-    """Prints what is found, or ends with a line that says what is wrong. pack: the folder that was installed;
+    """Prints the results, or ends with a line that says what is wrong. pack: the folder that was installed;
     tin, key: where its model and public key are now."""
     from tinsmith.errors import TinsmithError
 
     prompt, expected = (Path(pack) / "prompt.txt").read_text("utf-8"), (Path(pack) / "answer.txt").read_bytes()
     try:
-        found = answer(Path(tin), prompt, None if key is None else Path(key))
+        given = answer(Path(tin), prompt, None if key is None else Path(key))
         print(f"self-test: passed on {selftest(Path(tin))}")
     except TinsmithError as error:
         sys.exit(str(error))
-    if found != expected:
-        sys.exit(f"it answers {found!r} to {prompt!r}, and should answer {expected!r}")
-    print(f"asked: {prompt}\nanswered: {found.decode('utf-8', 'replace').rstrip()}")
+    if given != expected:
+        sys.exit(f"it answers {given!r} to {prompt!r}, and should answer {expected!r}")
+    print(f"asked: {prompt}\nanswered: {given.decode('utf-8', 'replace').rstrip()}")

@@ -28,7 +28,7 @@ def beside(folder: Path) -> list[tuple[Source, bytes]]:
     tinsmith's needs one that is not there."""
     wheels = {path: _described(path) for path in sorted(folder.rglob("*.whl"))}
     own = [info for info, _ in wheels.values() if info["Name"] == "tinsmith"]
-    others = {path: found for path, found in wheels.items() if found[0]["Name"] != "tinsmith"}
+    others = {path: described for path, described in wheels.items() if described[0]["Name"] != "tinsmith"}
     names = {info["Name"] for info, _ in others.values()}
     for line in (line for info in own for line in info.get_all("Requires-Dist", []) if ";" not in line):
         name = needed.name_of(line)

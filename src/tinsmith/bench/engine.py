@@ -40,8 +40,8 @@ def find_source(name: str, path: Path) -> Path:
     Raises MissingExtraError for a peer that is not installed, InputError or UnsupportedError where it has no
     file with these weights.
     """
-    found: Path = path if name == NATIVE else _module(name).find_source(path)
-    return found
+    source: Path = path if name == NATIVE else _module(name).find_source(path)
+    return source
 
 
 def open_engine(name: str, source: Path, isa: str | None) -> Engine:

@@ -99,9 +99,9 @@ def _tensors(model: Model) -> list[tuple[str, int, int, str]]:
     head = program._HEADER.unpack_from(data)
     count, text = head[2], data[len(data) - head[6] :]
     names = {kind.number: name for name, kind in WEIGHT_FORMATS.items()}
-    found = []
+    tensors = []
     for k in range(count):
         at = program._HEADER.size + k * program._TENSOR.size
         number, rows, inputs, name, *_ = program._TENSOR.unpack_from(data, at)
-        found.append((names[number], rows, inputs, text[name : text.index(b"\0", name)].decode()))
-    return found
+        tensors.append((names[number], rows, inputs, text[name : text.index(b"\0", name)].decode()))
+    return tensors

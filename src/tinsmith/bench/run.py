@@ -131,7 +131,10 @@ def _limits(measured: Mapping[int, Sequence[Mapping[str, float]]]) -> dict[str, 
     """By number of threads, a text as JSON's keys are. The median over the whole run, since a shared host's
     limits move while it lasts."""
     return {
-        key: {str(threads): round(median(one[key] for one in found), 2) for threads, found in measured.items()}
+        key: {
+            str(threads): round(median(one[key] for one in readings), 2)
+            for threads, readings in measured.items()
+        }
         for key in ("read_gb_s", "int8_gops")
     }
 
@@ -145,11 +148,11 @@ def _compare_with(rows: Sequence[dict[str, Any]], limit: Mapping[str, Mapping[st
 def _ratios(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """How many times a peer's speed the native engine has, each peer at each number of threads and depth."""
     native = {(row["threads"], row["depth"]): row for row in rows if row["engine"] == NATIVE}
-    found = []
+    ratios = []
     for row in rows:
         if row["engine"] == NATIVE:
             continue
         ours = native[row["threads"], row["depth"]]
         ratio = {key: round(ours[f"{key}_tok_s"] / row[f"{key}_tok_s"], 2) for key in ("prompt", "decode")}
-        found.append({"against": row["engine"], "threads": row["threads"], "depth": row["depth"], **ratio})
-    return found
+        ratios.append({"against": row["engine"], "threads": row["threads"], "depth": row["depth"], **ratio})
+    return ratios

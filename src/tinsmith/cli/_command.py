@@ -175,19 +175,19 @@ class Verb(click.Command):
 
 
 def _open(ctx: click.Context) -> Option | None:
-    found: Option | None = ctx.meta.get(_OPEN)
-    return found
+    option: Option | None = ctx.meta.get(_OPEN)
+    return option
 
 
 def _decide(ctx: click.Context, rivals: Sequence[Option], one_needed: bool) -> None:
     """That one alone was given. What the environment states gives way to the command line."""
     given = [rival for rival in rivals if ctx.params[str(rival.name)] not in (None, False)]
-    said = [rival for rival in given if rival.came_from(ctx, ParameterSource.COMMANDLINE)]
+    typed = [rival for rival in given if rival.came_from(ctx, ParameterSource.COMMANDLINE)]
     stated = [rival for rival in given if rival.came_from(ctx, ParameterSource.ENVIRONMENT)]
-    for rival in stated if said else ():
+    for rival in stated if typed else ():
         ctx.params[str(rival.name)] = False if rival.is_flag else None
-    found = said or stated
-    if len(found) > 1:
-        raise click.UsageError(f"give only one of {', '.join(rival.opts[0] for rival in found)}", ctx)
-    if one_needed and not found:
+    chosen = typed or stated
+    if len(chosen) > 1:
+        raise click.UsageError(f"give only one of {', '.join(rival.opts[0] for rival in chosen)}", ctx)
+    if one_needed and not chosen:
         raise click.UsageError(f"give one of {', '.join(rival.opts[0] for rival in rivals)}", ctx)

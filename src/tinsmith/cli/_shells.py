@@ -44,6 +44,6 @@ def answer(instruction: str) -> int:
 
 def script(shell: str) -> str:
     """What the shell is to evaluate."""
-    found = shell_completion.get_completion_class(shell)
-    assert found is not None
-    return found(_group.root(), {}, "tinsmith", COMPLETE).source()
+    completer = shell_completion.get_completion_class(shell)
+    assert completer is not None
+    return completer(_group.root(), {}, "tinsmith", COMPLETE).source()

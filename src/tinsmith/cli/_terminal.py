@@ -15,7 +15,7 @@ def escaped(text: str, line: bool = False) -> str:
     else is not printable, so that the text stays on its line."""
     if line:
         return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
-    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
+    return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def shown(text: str, stream: TextIO | None = None) -> str:

@@ -39,11 +39,11 @@ class Kind(click.ParamType):  # type: ignore[type-arg]  # not generic before cli
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        found = (
+        items = (
             item if isinstance(item, CompletionItem) else CompletionItem(item)
             for item in self.completions(incomplete)
         )
-        return [item for item in found if item.type != "plain" or item.value.startswith(incomplete)]
+        return [item for item in items if item.type != "plain" or item.value.startswith(incomplete)]
 
 
 class Switch(click.types.BoolParamType):
@@ -52,10 +52,10 @@ class Switch(click.types.BoolParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value is None or isinstance(value, bool):
             return value
-        found = {"1": True, "true": True, "0": False, "false": False}.get(value.lower())
-        if found is None:
+        state = {"1": True, "true": True, "0": False, "false": False}.get(value.lower())
+        if state is None:
             self.fail(f"{value}: give 1 or 0", param, ctx)
-        return found
+        return state
 
 
 class Whole(Kind):
@@ -66,20 +66,20 @@ class Whole(Kind):
         self.allowed = "a whole number" if least is None else f"a whole number, at least {least}"
 
     def read(self, text: str) -> int:
-        found = int(text)
-        if self.least is not None and found < self.least:
+        number = int(text)
+        if self.least is not None and number < self.least:
             raise ValueError
-        return found
+        return number
 
 
 class Number(Kind):
     allowed = "a number"
 
     def read(self, text: str) -> float:
-        found = float(text)
-        if not math.isfinite(found):
+        number = float(text)
+        if not math.isfinite(number):
             raise ValueError
-        return found
+        return number
 
 
 class Seconds(Kind):
@@ -90,10 +90,10 @@ class Seconds(Kind):
 
     def read(self, text: str) -> float:
         unit, factor = next((pair for pair in self.units if text.endswith(pair[0])), ("", 1.0))
-        found = float(text.removesuffix(unit)) * factor
-        if not 0 < found < math.inf:
+        seconds = float(text.removesuffix(unit)) * factor
+        if not 0 < seconds < math.inf:
             raise ValueError
-        return found
+        return seconds
 
 
 class Size(Kind):
@@ -152,10 +152,10 @@ class Format(Kind):
         return (*FORMATS, AUTO) if self.auto else FORMATS
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        found = str(value).upper()
-        if found not in self.known():
-            self.fail(f"{found}: no such weight format; there are {', '.join(self.known())}", param, ctx)
-        return found
+        name = str(value).upper()
+        if name not in self.known():
+            self.fail(f"{name}: no such weight format; there are {', '.join(self.known())}", param, ctx)
+        return name
 
     def completions(self, incomplete: str) -> list[str]:
         return [name.lower() for name in self.known()]

@@ -24,29 +24,29 @@ class Entry(NamedTuple):
 
 def entries(folder: Path = FOLDER) -> dict[str, Entry]:
     """The verbs and groups of a folder by name, in alphabetical order."""
-    found = {}
+    listed = {}
     for path in sorted(folder.iterdir()):
         source = path / "__init__.py" if path.is_dir() else path
         if source.suffix == ".py" and not path.name.startswith(("_", ".")) and source.is_file():
             text = source.read_text(encoding="utf-8")
-            found[path.stem] = Entry(path, _constant(text, "HELP"), _constant(text, "SECTION"))
-    return found
+            listed[path.stem] = Entry(path, _constant(text, "HELP"), _constant(text, "SECTION"))
+    return listed
 
 
 def _constant(source: str, name: str) -> str:
-    found = re.search(rf'^{name} = "([^"\\\n]*)"$', source, flags=re.MULTILINE)
-    return found[1] if found else ""
+    match = re.search(rf'^{name} = "([^"\\\n]*)"$', source, flags=re.MULTILINE)
+    return match[1] if match else ""
 
 
 def verbs(folder: Path = FOLDER, prefix: str = "") -> dict[str, Path]:
     """Verb to source file; those of a group after its name, such as `adapters add`."""
-    found: dict[str, Path] = {}
+    sources: dict[str, Path] = {}
     for name, entry in entries(folder).items():
         if entry.path.is_dir():
-            found |= verbs(entry.path, f"{prefix}{name} ")
+            sources |= verbs(entry.path, f"{prefix}{name} ")
         else:
-            found[prefix + name] = entry.path
-    return found
+            sources[prefix + name] = entry.path
+    return sources
 
 
 def help_line(file: Path) -> str:

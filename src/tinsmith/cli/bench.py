@@ -53,8 +53,8 @@ def run(args: Args) -> int:
         repeat=args.repeat,
         isa=args.isa,
     )
-    found = bench.run(Path(args.file), options, progress.display())
-    print(json.dumps(found, indent=1) if args.json else report(found))
+    result = bench.run(Path(args.file), options, progress.display())
+    print(json.dumps(result, indent=1) if args.json else report(result))
     return 0
 
 
@@ -62,9 +62,9 @@ def _once(given: Sequence[T]) -> list[T]:
     return list(dict.fromkeys(given))
 
 
-def report(found: Mapping[str, Any]) -> str:
+def report(result: Mapping[str, Any]) -> str:
     """The result as tables for reading."""
-    machine = found["machine"]
+    machine = result["machine"]
     threads = list(machine["read_gb_s"])
     lines = [f"{machine['cpu']}, {machine['cores']} cores, {machine['isa']}"]
     for label, key in (("memory read, GB/s", "read_gb_s"), ("int8, 1e9 operations/s", "int8_gops")):
@@ -81,10 +81,10 @@ def report(found: Mapping[str, Any]) -> str:
             f"{row['decode_tok_s']:.1f}",
             f"{row['weight_gb_s']:.1f} ({row['read_share']:.0%})" if "weight_gb_s" in row else "",
         ]
-        for row in found["rows"]
+        for row in result["rows"]
     ]
     lines += ["", *_table(heads, cells)]
-    if found["ratios"]:
+    if result["ratios"]:
         heads = ["native over", "threads", "depth", "prompt", "decode"]
         cells = [
             [
@@ -94,7 +94,7 @@ def report(found: Mapping[str, Any]) -> str:
                 f"{row['prompt']:.2f}x",
                 f"{row['decode']:.2f}x",
             ]
-            for row in found["ratios"]
+            for row in result["ratios"]
         ]
         lines += ["", *_table(heads, cells)]
     return "\n".join(lines)

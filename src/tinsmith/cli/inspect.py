@@ -24,11 +24,11 @@ def run(args: Args) -> int:
     path = Path(args.file)
     if not path.exists():
         raise InputError(f"{path}: no such file; give a .tin, a .gguf or a Hugging Face folder")
-    found = _tin(path) if path.suffix == ".tin" else _base(path)
+    facts = _tin(path) if path.suffix == ".tin" else _base(path)
     if args.json:
-        print(json.dumps(found, indent=1, ensure_ascii=False))
+        print(json.dumps(facts, indent=1, ensure_ascii=False))
     else:
-        _print(found)
+        _print(facts)
     return 0
 
 
@@ -69,10 +69,10 @@ def _base(path: Path) -> dict[str, Any]:
     }
 
 
-def _print(found: dict[str, Any]) -> None:
-    entries = found.pop("entries", {})
+def _print(facts: dict[str, Any]) -> None:
+    entries = facts.pop("entries", {})
     # What a file says is shown, not obeyed, wherever it goes; and it begins no row of its own.
-    rows = [(escaped(key, line=True), escaped(value, line=True)) for key, value in _rows(found)]
+    rows = [(escaped(key, line=True), escaped(value, line=True)) for key, value in _rows(facts)]
     width = max(len(key) for key, _ in rows)
     for key, value in rows:
         print(f"{key:<{width}}  {value}")
@@ -85,9 +85,9 @@ def _print(found: dict[str, Any]) -> None:
             print(f"{name:<{width}}  {entry.get('bytes', 0):>12,}  {digest}")
 
 
-def _rows(found: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def _rows(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     rows: list[tuple[str, str]] = []
-    for key, value in found.items():
+    for key, value in facts.items():
         if isinstance(value, dict):
             rows += _rows(value, f"{prefix}{key}.")
         elif (

@@ -27,9 +27,9 @@ def run(args: Args) -> int:
 
     text = reading.read_text(args.text)
     model = _model.open_model(args)
-    found = perplexity(model, text, args.context, progress.display())
+    result = perplexity(model, text, args.context, progress.display())
     if args.json:
-        print(json.dumps({**found, "backend": args.backend or model.info.backend}))
+        print(json.dumps({**result, "backend": args.backend or model.info.backend}))
     else:
-        print(f"perplexity {found['perplexity']:.4f} over {found['tokens']} tokens, {model.info.backend}")
+        print(f"perplexity {result['perplexity']:.4f} over {result['tokens']} tokens, {model.info.backend}")
     return 0

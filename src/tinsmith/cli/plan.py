@@ -62,10 +62,10 @@ def made(args: Args) -> Plan:
         raise InputError("--threads is for --target host; a target states its cores")
     target = host.target(args.threads) if on_host else targets.find(args.target)
     path = Path(args.model)
-    found = contents.of(path if path.suffix == ".tin" and path.is_file() else hub.pull(args.model), args.format)
-    options = plan.Options(context=plan.context_of(found, target, args.context), chunk=args.chunk, kv=args.kv)
-    rates = host.rates(found.program, target.cpu.cores) if on_host else None
-    return plan.make(found, target, options, depth=args.depth, rates=rates)
+    model = contents.of(path if path.suffix == ".tin" and path.is_file() else hub.pull(args.model), args.format)
+    options = plan.Options(context=plan.context_of(model, target, args.context), chunk=args.chunk, kv=args.kv)
+    rates = host.rates(model.program, target.cpu.cores) if on_host else None
+    return plan.make(model, target, options, depth=args.depth, rates=rates)
 
 
 def _lines(plan: Plan) -> list[str]:

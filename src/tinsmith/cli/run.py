@@ -101,7 +101,7 @@ def _answer(
     model: Model, args: Args, tokens: list[int], options: dict[str, Any], box: Toolbox | None
 ) -> dict[str, Any]:
     answer = replace(model.generate(tokens, **options), opened=_opened(model, args))
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "text": answer.text,
         "tokens": len(answer.token_ids),
         "token_ids": answer.token_ids,
@@ -111,20 +111,20 @@ def _answer(
         "evaluations": answer.evaluations,
     }
     if answer.thinking is not None:
-        found |= {"thinking": answer.thinking, "content": answer.content}
+        result |= {"thinking": answer.thinking, "content": answer.content}
     if box:
         from tinsmith.runtime.calls import read_calls
 
         calls = read_calls(model, answer, box)
-        found["calls"] = [{"name": call.name, "arguments": call.arguments} for call in calls]
+        result["calls"] = [{"name": call.name, "arguments": call.arguments} for call in calls]
     elif args.choices:
-        found["choices"] = model.choose(tokens, args.choices).probabilities
+        result["choices"] = model.choose(tokens, args.choices).probabilities
     elif args.schema:
         from tinsmith.runtime.asking import finished
 
         finished(answer)
-        found["value"] = reading.json(answer.text, "the answer")
-    return found
+        result["value"] = reading.json(answer.text, "the answer")
+    return result
 
 
 def _constraint(args: Args) -> Constraint | str | None:
@@ -170,7 +170,7 @@ def _opened(model: Model, args: Args) -> bool:
 
 
 def _render(model: Model, args: Args, messages: list[dict[str, str]], box: Toolbox | None) -> list[int]:
-    """The conversation in tokens, told of the tools that were given."""
+    """The conversation in tokens, with the tools that were given."""
     if box is None:
         return model.render(messages, thinking=args.thinking)
     from tinsmith.runtime.calls import prompt_of

@@ -52,22 +52,22 @@ PARAMETERS = [
 
 def run(args: Args) -> int:
     """0 when everything holds, 1 with one line on stderr when something does not."""
-    found: dict[str, Any] = {"file": args.file, "ok": False}
+    report: dict[str, Any] = {"file": args.file, "ok": False}
     try:
-        _check(args, found)
+        _check(args, report)
     except (FormatError, SignatureError, RuntimeFault) as fault:
-        found["error"] = " ".join(str(fault).split())
-        print(f"tinsmith: refused: {found['error']}", file=sys.stderr)
+        report["error"] = " ".join(str(fault).split())
+        print(f"tinsmith: refused: {report['error']}", file=sys.stderr)
     else:
-        found["ok"] = True
+        report["ok"] = True
     if args.json:
-        print(json.dumps(found, indent=1))
-    elif found["ok"]:
+        print(json.dumps(report, indent=1))
+    elif report["ok"]:
         print("verified")
-    return 0 if found["ok"] else REFUSED
+    return 0 if report["ok"] else REFUSED
 
 
-def _check(args: Args, found: dict[str, Any]) -> None:
+def _check(args: Args, report: dict[str, Any]) -> None:
     """Each check adds what it found, and prints its line; the first that fails raises."""
     from tinsmith.formats import minisign
     from tinsmith.formats.tin import Tin
@@ -82,20 +82,20 @@ def _check(args: Args, found: dict[str, Any]) -> None:
     if args.plain:
         if not args.key or args.targets:
             raise InputError("--plain needs --key, the public key that FILE is held to, and takes no --target")
-        found["signature"] = minisign.require_plain(args.file, args.key, args.signature, asked)
-        return say(f"signature by the key's owner: {found['signature']}")
+        report["signature"] = minisign.require_plain(args.file, args.key, args.signature, asked)
+        return say(f"signature by the key's owner: {report['signature']}")
     tin = Tin(args.file)
     if args.key:
-        found["signature"] = minisign.require(args.file, tin, args.key, args.signature, asked)
-        say(f"signature by the key's owner: {found['signature']}")
-    found |= _content(tin)
-    say(f"content   {found['entries']} entries, {found['bytes']:,} bytes: as the manifest has them")
-    found["selftest"] = {}
+        report["signature"] = minisign.require(args.file, tin, args.key, args.signature, asked)
+        say(f"signature by the key's owner: {report['signature']}")
+    report |= _content(tin)
+    say(f"content   {report['entries']} entries, {report['bytes']:,} bytes: as the manifest has them")
+    report["selftest"] = {}
     for isa, digests in _selftests(Path(args.file), tin):
-        found["selftest"][isa] = digests
+        report["selftest"][isa] = digests
         say(f"{isa:<9} {len(digests)} self-tests: the bits that it was sealed with")
     if args.targets:
-        _check_targets(args, found, say)
+        _check_targets(args, report, say)
 
 
 def _asked(args: Args) -> Freshness:
@@ -107,17 +107,17 @@ def _asked(args: Args) -> Freshness:
     return minisign.freshness(args.min_version, read_day("--now", args.now))
 
 
-def _check_targets(args: Args, found: dict[str, Any], say: Callable[[str], None]) -> None:
+def _check_targets(args: Args, report: dict[str, Any], say: Callable[[str], None]) -> None:
     from tinsmith import targets
     from tinsmith.cross import verify
     from tinsmith.system import progress
 
     devices = [targets.find(name) for name in args.targets]
-    expected = list(found["selftest"].values())[-1]
-    found["targets"] = {}
+    expected = list(report["selftest"].values())[-1]
+    report["targets"] = {}
     for device in devices:
         ran = verify.verify(Path(args.file), device, expected, progress.display())
-        found["targets"][device.name] = {one.isa: one.digests for one in ran}
+        report["targets"][device.name] = {one.isa: one.digests for one in ran}
         for one in ran:
             say(f"{one.isa:<9} {len(one.digests)} self-tests: the same on {device.name} ({verify.how(device)})")
 

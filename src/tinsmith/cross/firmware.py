@@ -116,23 +116,23 @@ def run(built: Image, tin: Path, target: Target, words: Iterable[str] = (), opti
         raise InputError(f"{target.name}: {QEMU} did not end within {_SECONDS} s") from error
     text = done.stdout.decode("utf-8", "replace")
     if done.returncode:
-        said = (text + done.stderr.decode("utf-8", "replace")).strip().splitlines() or ["no word"]
-        raise InputError(f"{target.name}: the image ended with status {done.returncode}: {said[-1]}")
+        lines = (text + done.stderr.decode("utf-8", "replace")).strip().splitlines() or ["no word"]
+        raise InputError(f"{target.name}: the image ended with status {done.returncode}: {lines[-1]}")
     return text
 
 
 def board_options(target: Target, elf: Path, words: Iterable[str]) -> list[str]:
-    """qemu's options for an image on the target's board; words: what its semihosting is told, a name first.
+    """qemu's options for an image on the target's board; words: semihosting's arguments, a name first.
 
     Raises UnsupportedError where qemu plays no such board.
     """
     if target.run.emulator != QEMU or not target.run.machine:
         raise UnsupportedError(f"{target.name}: its code can't be run here; [run] names no board of {QEMU}")
-    told = "".join(f",arg={_escaped(word)}" for word in words)
+    arguments = "".join(f",arg={_escaped(word)}" for word in words)
     return [
         "-machine", target.run.machine, "-display", "none", "-monitor", "none", "-serial", "none",
         "-chardev", "stdio,id=text",
-        "-semihosting-config", "enable=on,target=native,chardev=text" + told,
+        "-semihosting-config", "enable=on,target=native,chardev=text" + arguments,
         "-kernel", str(elf),
     ]  # fmt: skip
 
@@ -261,8 +261,8 @@ def _checked(folder: Path, name: str, *arguments: str) -> str:
     except OSError as error:
         raise write_fault(Path(name), error) from error
     if done.returncode:
-        said = [line for line in done.stderr.splitlines() if "error" in line or "region" in line]
-        raise InputError(f"{name} failed: {(said or done.stderr.splitlines() or ['no word'])[0]}")
+        errors = [line for line in done.stderr.splitlines() if "error" in line or "region" in line]
+        raise InputError(f"{name} failed: {(errors or done.stderr.splitlines() or ['no word'])[0]}")
     return done.stdout
 
 

@@ -27,24 +27,24 @@ def name_of(requirement: str) -> str:
 
 
 def _write(name: str, platform: str, folder: Path) -> Path:
-    found = wheel.installed(name)
+    package = wheel.installed(name)
     again = f"run: pip install --force-reinstall {name}"
-    if not found.files or "Tag: py3-none-any" not in (found.read_text("WHEEL") or ""):
+    if not package.files or "Tag: py3-none-any" not in (package.read_text("WHEEL") or ""):
         raise InputError(
             f"{name}: was not installed from a wheel of Python alone, and can't be passed on; {again}"
         )
-    for line in found.requires or []:
+    for line in package.requires or []:
         if _applies(line, platform):
-            raise InputError(f"{name} {found.version} needs {line} too; run: pip install --upgrade {name}")
+            raise InputError(f"{name} {package.version} needs {line} too; run: pip install --upgrade {name}")
     contents = {}
-    for file in sorted(found.files, key=str):
+    for file in sorted(package.files, key=str):
         if file.suffix == ".pyc" or ".." in file.parts or file.name in _ADDED:
             continue
         contents[file.as_posix()] = data = file.read_binary()
         if file.hash is None or file.hash.value != wheel.digest(data):
             raise InputError(f"{file.locate()}: is not as it was installed; {again}")
-    info = f"{name}-{found.version}.dist-info"
-    return wheel.archive(folder / f"{name}-{found.version}-py3-none-any.whl", contents, info)
+    info = f"{name}-{package.version}.dist-info"
+    return wheel.archive(folder / f"{name}-{package.version}-py3-none-any.whl", contents, info)
 
 
 def _applies(requirement: str, platform: str) -> bool:

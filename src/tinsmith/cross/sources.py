@@ -37,12 +37,12 @@ def folder() -> Path:
 @cache
 def digest() -> str:
     """SHA-256 of every source's name and content, in hexadecimal."""
-    found = hashlib.sha256()
+    hasher = hashlib.sha256()
     for path in sorted(folder().rglob("*")):
         if path.is_file():
             content = path.read_bytes()
-            found.update(f"{path.relative_to(folder()).as_posix()}\0{len(content)}\0".encode() + content)
-    return found.hexdigest()
+            hasher.update(f"{path.relative_to(folder()).as_posix()}\0{len(content)}\0".encode() + content)
+    return hasher.hexdigest()
 
 
 @cache
@@ -54,30 +54,30 @@ def _levels() -> list[tuple[re.Pattern[str], str]]:
 
 def level(name: str) -> str:
     """How much to optimize the source `name` below kernels/."""
-    for pattern, found in _levels():
+    for pattern, stated in _levels():
         if pattern.match(name):
-            return found
+            return stated
     raise InputError(f"{folder() / 'levels.txt'}: no line for {name}; add one")
 
 
 def core() -> Unit:
     """All that knows tin.h. Sources may be compiled as one: the whole library is also one file
     (kernels/tin_all.c)."""
-    return Unit("core", level("core/"), tuple(_found("core/*/*.c")))
+    return Unit("core", level("core/"), tuple(_names("core/*/*.c")))
 
 
 def kernels() -> list[Unit]:
     """The kernels of all instruction sets, one unit a level; a set that a machine lacks is empty there."""
     grouped: dict[str, list[str]] = {}
-    for name in _found("isa/*/*.c"):
+    for name in _names("isa/*/*.c"):
         grouped.setdefault(level(name), []).append(name)
-    return [Unit(f"kernels-{found}", found, tuple(names)) for found, names in grouped.items()]
+    return [Unit(f"kernels-{kind}", kind, tuple(names)) for kind, names in grouped.items()]
 
 
 def single(pattern: str) -> list[Unit]:
     """Sources that are compiled each for itself."""
-    return [Unit(Path(name).stem, level(name), (name,)) for name in _found(pattern)]
+    return [Unit(Path(name).stem, level(name), (name,)) for name in _names(pattern)]
 
 
-def _found(pattern: str) -> list[str]:
+def _names(pattern: str) -> list[str]:
     return [path.relative_to(folder()).as_posix() for path in sorted(folder().glob(pattern))]

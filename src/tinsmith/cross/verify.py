@@ -49,11 +49,11 @@ def verify(tin: Path, target: Target, expected: Sequence[str], display: Display)
         raise UnsupportedError(
             f"{target.name}: nothing here emulates it; run `tin verify` or `tinsmith verify` on the device"
         )
-    found = EMULATORS[emulator](tin, target, display)
-    missing = [isa for isa in target.cpu.isa if isa not in [ran.isa for ran in found]]
+    runs = EMULATORS[emulator](tin, target, display)
+    missing = [isa for isa in target.cpu.isa if isa not in [ran.isa for ran in runs]]
     if missing:
         raise _fault(f"{target.name}: {', '.join(missing)} did not run under {emulator}")
-    for ran in found:
+    for ran in runs:
         for number, (ours, theirs) in enumerate(zip(expected, ran.digests, strict=True)):
             if ours != theirs:
                 raise _fault(
@@ -61,7 +61,7 @@ def verify(tin: Path, target: Target, expected: Sequence[str], display: Display)
                     f"logits {theirs[:12]} by {ran.isa} "
                     f"there, and {ours[:12]} here; report this, with the target"
                 )
-    return found
+    return runs
 
 
 def host(tin: Path) -> list[str]:
@@ -70,7 +70,7 @@ def host(tin: Path) -> list[str]:
 
 
 def how(target: Target) -> str:
-    """The emulator and what it is told to be, in words."""
+    """The emulator, and the machine and processor that it plays, in words."""
     words = [target.run.emulator or "nothing", target.run.machine, target.run.cpu]
     return " ".join(word for word in words if word)
 
@@ -97,11 +97,11 @@ def _program(command: list[str], target: Target, isa: str) -> Ran:
     # wine keeps a folder of its own, and says much.
     settings = {**os.environ, "WINEPREFIX": str(cache_folder() / "wine"), "WINEDEBUG": "-all"}
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=settings)
-    lines = [found for line in done.stdout.splitlines() if (found := _LINE.fullmatch(line))]
-    if done.returncode not in (0, 1) or not lines or {found[1] for found in lines} != {isa}:
-        said = done.stderr.strip() or f"it ended with {done.returncode}"
-        raise _fault(f"{target.name}: the self-test could not run by {isa} under {how(target)}: {said}")
-    return Ran(isa, [found[3] for found in lines])
+    lines = [match for line in done.stdout.splitlines() if (match := _LINE.fullmatch(line))]
+    if done.returncode not in (0, 1) or not lines or {match[1] for match in lines} != {isa}:
+        reason = done.stderr.strip() or f"it ended with {done.returncode}"
+        raise _fault(f"{target.name}: the self-test could not run by {isa} under {how(target)}: {reason}")
+    return Ran(isa, [match[3] for match in lines])
 
 
 def _by_wasmtime(tin: Path, target: Target, display: Display) -> list[Ran]:
@@ -181,7 +181,7 @@ def _by_board(tin: Path, target: Target, display: Display) -> list[Ran]:
     longest = max(len(tokens) for tokens, _ in prompts)
     with tempfile.TemporaryDirectory() as folder:
         image = firmware.image(tin, target, Path(folder), display, context=longest)
-        return [Ran(*found) for found in firmware.measure(image, tin, target).digests.items()]
+        return [Ran(*result) for result in firmware.measure(image, tin, target).digests.items()]
 
 
 EMULATORS: dict[str, Callable[[Path, Target, Display], list[Ran]]] = {

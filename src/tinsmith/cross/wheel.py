@@ -70,8 +70,8 @@ def _package() -> Iterator[tuple[str, bytes]]:
 
 
 def _metadata(info: str, platform: str) -> dict[str, bytes]:
-    found = installed("tinsmith")
-    texts = {name: found.read_text(name) for name in ("METADATA", "entry_points.txt", "licenses/LICENSE")}
+    package = installed("tinsmith")
+    texts = {name: package.read_text(name) for name in ("METADATA", "entry_points.txt", "licenses/LICENSE")}
     text = f"Wheel-Version: 1.0\nGenerator: tinsmith {tinsmith.__version__}\nRoot-Is-Purelib: false\n"
     texts["WHEEL"] = f"{text}Tag: {TAG}-{platform}\n"
     return {f"{info}/{name}": text.encode() for name, text in texts.items() if text is not None}
