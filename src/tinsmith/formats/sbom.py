@@ -153,7 +153,7 @@ def with_packages(document: bytes, packages: Sequence[Source]) -> bytes:
 
 
 def _encoded(document: dict[str, Any]) -> bytes:
-    content = json.dumps({**document, "serialNumber": None}, sort_keys=True)
+    content = json.dumps({key: document[key] for key in document if key != "serialNumber"}, sort_keys=True)
     document["serialNumber"] = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, content)}"
     return (json.dumps(document, indent=1) + "\n").encode()
 
