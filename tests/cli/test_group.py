@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tinsmith import __version__, cli
-from tinsmith.cli import _group
+from tinsmith.cli import _group, _verbs
 from tinsmith.errors import InputError
 
 
@@ -24,7 +24,7 @@ def verb(monkeypatch: pytest.MonkeyPatch) -> Any:
         module = ModuleType("tinsmith.cli.odd")
         module.__dict__.update(HELP="odd", PARAMETERS=[], run=action)
         monkeypatch.setitem(sys.modules, "tinsmith.cli.odd", module)
-        monkeypatch.setattr(_group, "entries", lambda folder: {"odd": cli.Entry(Path("odd.py"), "odd", "run")})
+        monkeypatch.setattr(_group, "entries", lambda folder: {"odd": _verbs.Entry(Path("odd.py"), "odd", "run")})
 
     return install
 

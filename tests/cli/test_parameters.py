@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tinsmith import cli
-from tinsmith.cli import _group
+from tinsmith.cli import _group, _verbs
 from tinsmith.cli._command import argument, flag, one_of, option
 from tinsmith.cli._types import File, Folder, Format, Kind, Number, Seconds, Size, Texts, Whole, Wholes
 from tinsmith.errors import InputError
@@ -63,7 +63,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Any:
         seen: dict[str, Any] = {}
         module = ModuleType("odd")
         module.__dict__.update(HELP="odd", PARAMETERS=parameters, run=lambda args: seen.update(vars(args)) or 0)
-        monkeypatch.setattr(_group, "entries", lambda folder: {"odd": cli.Entry(Path("odd.py"), "", "run")})
+        monkeypatch.setattr(_group, "entries", lambda folder: {"odd": _verbs.Entry(Path("odd.py"), "", "run")})
         monkeypatch.setattr(_group.importlib, "import_module", lambda name: module)
         assert _group.call(["odd", *arguments]) == 0
         return seen
