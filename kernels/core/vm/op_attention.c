@@ -1,0 +1,116 @@
+#include "op_attention.h"
+#include "../base/math.h"
+#include "../base/rows.h"
+
+uint64_t tini_work_rope_table(const tini_run *r) {
+    return (uint64_t)TINI_BLOCK_ROWS * 64 * tini_tensor_of(r, r->op->tensor[0])->inputs;
+}
+
+void tini_run_rope_table(const tini_run *r, uint32_t item, uint32_t end) {
+    const float *frequency = tini_vector_of(r, r->op->tensor[0]);
+    uint32_t half = tini_tensor_of(r, r->op->tensor[0])->inputs;
+    for (; item < end; item++) {
+        const tini_block *block = tini_block_of(r, item);
+        for (uint32_t k = 0; k < block->rows; k++) {
+            float *table = tini_value_at(r, r->op->out[0], block->row + k);
+            float position = (float)(block->position + k);
+            for (uint32_t i = 0; i < half; i++)
+                tini_sin_cos(position * frequency[i], &table[half + i], &table[i]);
+            tini_scale_row(table, 2 * half, r->op->f[0]);
+        }
+    }
+}
+
+void tini_run_rope(const tini_run *r, uint32_t item, uint32_t end) {
+    const tini_op *op = r->op;
+    uint32_t heads = op->u[0], half = tini_value_width(r, op->in[1]) / 2;
+    for (uint32_t row = r->begin + item; row < r->begin + end; row++)
+        r->pass->kernels->rope(tini_value_at(r, op->in[0], row), tini_value_at(r, op->in[1], row), heads,
+                               tini_value_width(r, op->in[0]) / heads, half);
+}
+
+/* Blocks of one session share groups of keys, but no two rows write the same bytes. */
+uint64_t tini_work_kv_append(const tini_run *r) {
+    return (uint64_t)TINI_BLOCK_ROWS * 8 * tini_value_width(r, r->op->in[0]);
+}
+
+void tini_run_kv_append(const tini_run *r, uint32_t item, uint32_t end) {
+    const tini_op *op = r->op;
+    const tini_cache *c = &r->pass->program->caches[op->cache];
+    for (; item < end; item++) {
+        const tini_block *block = tini_block_of(r, item);
+        tini_kv_append_fn *append = block->caches->type == TIN_KV_F16 ? r->pass->kernels->kv_append_f16
+                                                                      : r->pass->kernels->kv_append_q8;
+        for (uint32_t head = 0; head < c->heads; head++) {
+            tini_kv kv = tini_caches_at(block->caches, op->cache, head);
+            for (uint32_t k = 0; k < block->rows; k++) {
+                const float *key = tini_value_at(r, op->in[0], block->row + k),
+                            *value = tini_value_at(r, op->in[1], block->row + k);
+                append(&kv, block->position + k, key + head * c->head_dim, value + head * c->head_dim);
+            }
+        }
+    }
+}
+
+/* An item is the query heads of a block that share a key-value head, or one query head where there are few rows. Items
+ * go through the blocks of one head first: neighbours are one call to the kernel, which reads keys once for many rows. */
+static uint32_t attention_group(const tini_run *r) {
+    uint32_t group = r->op->u[0] / r->pass->program->caches[r->op->cache].heads;
+    return r->threads > 1 && tini_block_items(r) < r->threads ? 1 : group;
+}
+
+uint32_t tini_items_attention(const tini_run *r) {
+    return tini_block_items(r) * (r->op->u[0] / attention_group(r));
+}
+
+uint64_t tini_work_attention(const tini_run *r) {
+    const tini_cache *c = &r->pass->program->caches[r->op->cache];
+    uint64_t most = 0;
+    for (uint32_t k = 0; k < tini_block_items(r); k++) {
+        const tini_block *block = tini_block_of(r, k);
+        uint32_t seen = block->position + block->rows;
+        if (c->window && seen > c->window)
+            seen = c->window;
+        uint64_t work = (uint64_t)block->rows * seen;
+        most = work > most ? work : most;
+    }
+    return most * 4 * attention_group(r) * c->head_dim;
+}
+
+/* How many blocks from `block` on, at most `most`, are rows that follow each other in one session. */
+static uint32_t joined_blocks(const tini_block *block, uint32_t most, uint32_t *rows) {
+    uint32_t count = 1;
+    *rows = block->rows;
+    while (count < most && block[count].caches == block->caches &&
+           block[count].position == block->position + *rows)
+        *rows += block[count++].rows;
+    return count;
+}
+
+void tini_run_attention(const tini_run *r, uint32_t item, uint32_t end) {
+    const tini_op *op = r->op;
+    const tini_cache *c = &r->pass->program->caches[op->cache];
+    uint32_t group = attention_group(r), blocks = tini_block_items(r), rows;
+    while (item < end) {
+        uint32_t head = item / blocks * group, left = blocks - item % blocks;
+        const tini_block *block = tini_block_of(r, item % blocks);
+        item += joined_blocks(block, left < end - item ? left : end - item, &rows);
+        tini_kv kv = tini_caches_at(block->caches, op->cache, head / (op->u[0] / c->heads));
+        tini_attention a = {
+            .q = (const float *)tini_value_at(r, op->in[0], block->row) + head * c->head_dim,
+            .out = (float *)tini_value_at(r, op->out[0], block->row) + head * c->head_dim,
+            .q_stride = tini_value_width(r, op->in[0]),
+            .out_stride = tini_value_width(r, op->out[0]),
+            .rows = rows,
+            .heads = group,
+            .position = block->position,
+            .window = c->window,
+            .scale = op->f[0],
+            .cap = op->f[1],
+        };
+        if (block->caches->type == TIN_KV_F16)
+            r->pass->kernels->attention_f16(&kv, &a);
+        else
+            r->pass->kernels->attention_q8(&kv, &a);
+    }
+}

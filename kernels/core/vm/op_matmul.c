@@ -1,0 +1,79 @@
+#include "op_matmul.h"
+#include "../base/rows.h"
+
+static uint32_t tensor_tiles(const tini_run *r, uint32_t tensor) {
+    return tensor == TINI_NONE ? 0 : (tini_tensor_of(r, tensor)->rows + TINI_TILE - 1) / TINI_TILE;
+}
+
+tini_matmul_fn *tini_matmul_of(const tini_run *r, uint32_t format) {
+    switch (format) {
+#define TINI_FORMAT_MATMUL(a, b, id, gguf, NAME, name, ...) \
+    case id:                                                \
+        return r->pass->kernels->matmul_##name;
+        TIN_FORMATS(TINI_FORMAT_MATMUL, , )
+    }
+    return NULL; /* the program was checked */
+}
+
+/* Items are tiles, of one tensor after the other. */
+uint32_t tini_items_matmul(const tini_run *r) {
+    return tensor_tiles(r, r->op->tensor[0]) + tensor_tiles(r, r->op->tensor[1]) +
+           tensor_tiles(r, r->op->tensor[2]);
+}
+
+uint64_t tini_work_matmul(const tini_run *r) {
+    return (uint64_t)(r->end - r->begin) * TINI_TILE * tini_tensor_of(r, r->op->tensor[0])->inputs;
+}
+
+void tini_run_matmul(const tini_run *r, uint32_t item, uint32_t item_end) {
+    const tini_op *op = r->op;
+    for (uint32_t k = 0, first = 0; k < 3 && first < item_end; k++) {
+        uint32_t n = tensor_tiles(r, op->tensor[k]);
+        uint32_t from = item > first ? item - first : 0, to = item_end - first < n ? item_end - first : n;
+        if (n && from < to) {
+            const tini_tensor *t = tini_tensor_of(r, op->tensor[k]);
+            tini_matmul m = {
+                .weights = tini_weights_of(r, op->tensor[k]),
+                .x = tini_value_at(r, op->in[0], r->begin),
+                .out = tini_value_at(r, op->out[k], r->begin),
+                .residual = k == 0 && op->in[1] != TINI_NONE ? tini_value_at(r, op->in[1], r->begin) : NULL,
+                .bias = tini_vector_of(r, op->tensor[3 + k]),
+                .x_stride = tini_value_row_bytes(r, op->in[0]),
+                .out_stride = t->rows,
+                .residual_stride = t->rows,
+                .rows = r->end - r->begin,
+                .inputs = t->inputs,
+                .outputs = t->rows,
+            };
+            tini_matmul_of(r, t->format)(&m, from, to);
+        }
+        first += n;
+    }
+}
+
+uint32_t tini_items_logits(const tini_run *r) {
+    return tensor_tiles(r, r->op->tensor[0]);
+}
+
+void tini_run_logits(const tini_run *r, uint32_t item, uint32_t end) {
+    const tini_tensor *t = tini_tensor_of(r, r->op->tensor[0]);
+    tini_matmul m = {
+        .weights = tini_weights_of(r, r->op->tensor[0]),
+        .x = tini_value_at(r, r->op->in[0], r->begin),
+        .out = r->pass->logits,
+        .x_stride = tini_value_row_bytes(r, r->op->in[0]),
+        .out_stride = t->rows,
+        .rows = r->end - r->begin,
+        .inputs = t->inputs,
+        .outputs = t->rows,
+    };
+    tini_matmul_of(r, t->format)(&m, item, end);
+    if (r->op->f[0] == 0.0f && r->op->f[1] == 0.0f)
+        return;
+    uint32_t first = item * TINI_TILE, last = end * TINI_TILE < t->rows ? end * TINI_TILE : t->rows;
+    for (uint32_t row = 0; row < m.rows; row++) {
+        float *logits = m.out + (size_t)row * m.out_stride;
+        tini_scale_row(logits + first, last - first, r->op->f[1]);
+        tini_cap_row(logits + first, last - first, r->op->f[0]);
+    }
+}

@@ -1,0 +1,145 @@
+#include "op_recurrent.h"
+#include "../base/math.h"
+
+#include <string.h>
+
+/* Ops with a state. Items are tiles of the states of one session after the other; each takes all rows of its session in
+ * order. */
+static const tini_state *recurrent_of(const tini_run *r) {
+    return &r->pass->program->states[r->op->cache];
+}
+
+static uint32_t state_tiles(const tini_run *r) {
+    return recurrent_of(r)->heads * (recurrent_of(r)->columns / TINI_TILE);
+}
+
+uint32_t tini_state_items(const tini_run *r) {
+    return r->pass->run_count * state_tiles(r);
+}
+
+uint64_t tini_state_work(const tini_run *r) {
+    uint32_t most = 0;
+    for (uint32_t k = 0; k < r->pass->run_count; k++) {
+        uint32_t rows = r->pass->runs[k]->rows[0] + r->pass->runs[k]->rows[1];
+        most = rows > most ? rows : most;
+    }
+    return (uint64_t)most * TINI_TILE * 4 * (recurrent_of(r)->rows + 4);
+}
+
+/* Tiles [begin, end) of a state over `rows` rows from `row` on, from one slot to another, or in one. */
+typedef void advance_fn(const tini_run *r, const float *from, float *to, uint32_t row, uint32_t rows,
+                        uint32_t begin, uint32_t end);
+
+static void run_state(const tini_run *r, const tini_states *s, uint32_t begin, uint32_t end,
+                      advance_fn *advance) {
+    uint32_t state = r->op->cache, left = s->rows[0] + s->rows[1] - 1;
+    size_t tile = (size_t)recurrent_of(r)->rows * TINI_TILE;
+    float *to = tini_states_at(s, s->to, state), *work = left ? tini_states_at(s, s->work, state) : to;
+    const float *from = work;
+    if (s->from != TINI_NONE)
+        from = tini_states_at(s, s->from, state);
+    else
+        memset(work + begin * tile, 0, (end - begin) * tile * sizeof *work);
+    for (uint32_t k = 0; k < 2; k++) {
+        uint32_t rows = s->rows[k] < left ? s->rows[k] : left;
+        if (rows) {
+            advance(r, from, work, s->row[k], rows, begin, end);
+            from = work;
+        }
+        left -= rows;
+    }
+    uint32_t last = s->rows[1] ? 1 : 0;
+    advance(r, from, to, s->row[last] + s->rows[last] - 1, 1, begin, end);
+}
+
+static void run_states(const tini_run *r, uint32_t item, uint32_t end, advance_fn *advance) {
+    uint32_t tiles = state_tiles(r);
+    while (item < end) {
+        uint32_t first = item % tiles, count = tiles - first < end - item ? tiles - first : end - item;
+        run_state(r, r->pass->runs[item / tiles], first, first + count, advance);
+        item += count;
+    }
+}
+
+static void advance_conv(const tini_run *r, const float *from, float *to, uint32_t row, uint32_t rows,
+                         uint32_t begin, uint32_t end) {
+    const tini_op *op = r->op;
+    tini_conv c = {
+        .weights = (const float *)(const void *)tini_weights_of(r, op->tensor[0]),
+        .from = from,
+        .to = to,
+        .x = tini_value_at(r, op->in[0], row),
+        .out = tini_value_at(r, op->out[0], row),
+        .x_stride = tini_value_width(r, op->in[0]),
+        .out_stride = tini_value_width(r, op->out[0]),
+        .rows = rows,
+        .taps = tini_tensor_of(r, op->tensor[0])->inputs,
+        .silu = op->u[0],
+    };
+    r->pass->kernels->conv(&c, begin, end);
+}
+
+void tini_run_conv(const tini_run *r, uint32_t item, uint32_t end) {
+    run_states(r, item, end, advance_conv);
+}
+
+enum { GATED_ROWS = 32 };
+
+/* Of `rows` rows of one head: decay = exp(tensor0 * softplus(in2 + tensor1)), beta = sigmoid(in3). */
+static void delta_gates(const tini_run *r, uint32_t head, uint32_t row, uint32_t rows, float *decay,
+                        float *beta) {
+    const tini_op *op = r->op;
+    float rate = tini_vector_of(r, op->tensor[0])[head], bias = tini_vector_of(r, op->tensor[1])[head];
+    for (uint32_t k = 0; k < rows; k++) {
+        const float *a = tini_value_at(r, op->in[2], row + k), *b = tini_value_at(r, op->in[3], row + k);
+        decay[k] = tini_exp(rate * tini_softplus(a[head] + bias));
+        beta[k] = 1.0f / (1.0f + tini_exp(-b[head]));
+    }
+}
+
+static void advance_delta_head(const tini_run *r, tini_delta *d, uint32_t head, uint32_t row, uint32_t rows,
+                               uint32_t begin, uint32_t end) {
+    const tini_op *op = r->op;
+    const tini_state *state = recurrent_of(r);
+    uint32_t keys = op->u[0], width = state->heads * state->columns;
+    for (uint32_t done = 0; done < rows; done += GATED_ROWS, d->from = d->to) {
+        float decay[GATED_ROWS], beta[GATED_ROWS];
+        uint32_t at = row + done;
+        d->rows = rows - done < GATED_ROWS ? rows - done : GATED_ROWS;
+        delta_gates(r, head, at, d->rows, decay, beta);
+        d->decay = decay;
+        d->beta = beta;
+        d->q = (const float *)tini_value_at(r, op->in[0], at) + (size_t)(head % keys) * state->rows;
+        d->k = d->q + (size_t)keys * state->rows;
+        d->v = (const float *)tini_value_at(r, op->in[1], at) + (d->v_stride - width) +
+               (size_t)head * state->columns;
+        d->out = (float *)tini_value_at(r, op->out[0], at) + (size_t)head * state->columns;
+        r->pass->kernels->delta(d, begin, end);
+    }
+}
+
+static void advance_delta(const tini_run *r, const float *from, float *to, uint32_t row, uint32_t rows,
+                          uint32_t begin, uint32_t end) {
+    const tini_state *state = recurrent_of(r);
+    uint32_t tiles = state->columns / TINI_TILE;
+    while (begin < end) {
+        uint32_t head = begin / tiles, first = begin % tiles;
+        uint32_t count = tiles - first < end - begin ? tiles - first : end - begin;
+        size_t offset = (size_t)head * state->rows * state->columns;
+        tini_delta d = {
+            .from = from + offset,
+            .to = to + offset,
+            .qk_stride = tini_value_width(r, r->op->in[0]),
+            .v_stride = tini_value_width(r, r->op->in[1]),
+            .out_stride = tini_value_width(r, r->op->out[0]),
+            .inputs = state->rows,
+            .scale = r->op->f[0],
+        };
+        advance_delta_head(r, &d, head, row, rows, first, first + count);
+        begin += count;
+    }
+}
+
+void tini_run_delta(const tini_run *r, uint32_t item, uint32_t end) {
+    run_states(r, item, end, advance_delta);
+}

@@ -1,0 +1,91 @@
+#include "op_rows.h"
+#include "../base/rows.h"
+#include "embed.h"
+
+#include <string.h>
+
+uint64_t tini_work_embed(const tini_run *r) {
+    return (uint64_t)TINI_BLOCK_ROWS * 4 * tini_tensor_of(r, r->op->tensor[0])->inputs;
+}
+
+void tini_run_embed(const tini_run *r, uint32_t item, uint32_t end) {
+    const tini_tensor *t = tini_tensor_of(r, r->op->tensor[0]);
+    for (; item < end; item++) {
+        const tini_block *block = tini_block_of(r, item);
+        for (uint32_t k = 0; k < block->rows; k++) {
+            float *out = tini_value_at(r, r->op->out[0], block->row + k);
+            tini_unpack_row(t->format, out, tini_weights_of(r, r->op->tensor[0]), (uint32_t)block->tokens[k],
+                            t->inputs);
+            tini_scale_row(out, t->inputs, r->op->f[0]);
+        }
+    }
+}
+
+void tini_run_norm(const tini_run *r, uint32_t item, uint32_t end) {
+    const tini_op *op = r->op;
+    uint32_t width = tini_value_width(r, op->in[0]), heads = op->u[0] ? op->u[0] : 1, n = width / heads;
+    for (uint32_t row = r->begin + item; row < r->begin + end; row++) {
+        float *out = tini_value_at(r, op->out[0], row);
+        const float *x = tini_value_at(r, op->in[0], row);
+        for (uint32_t head = 0; head < heads; head++)
+            r->pass->kernels->rms_norm(out + head * n, x + head * n, tini_vector_of(r, op->tensor[0]), n,
+                                       op->f[0]);
+        if (op->in[1] != TINI_NONE)
+            tini_add_row(out, tini_value_at(r, op->in[1], row), out, width, 1.0f);
+        if (op->out[1] != TINI_NONE)
+            r->pass->kernels->quantize_q8(tini_value_at(r, op->out[1], row), out, width);
+    }
+}
+
+void tini_run_quantize(const tini_run *r, uint32_t item, uint32_t end) {
+    for (uint32_t row = r->begin + item; row < r->begin + end; row++)
+        r->pass->kernels->quantize_q8(tini_value_at(r, r->op->out[0], row), tini_value_at(r, r->op->in[0], row),
+                                      tini_value_width(r, r->op->in[0]));
+}
+
+uint64_t tini_work_gated(const tini_run *r) {
+    return 16 * (uint64_t)tini_value_width(r, r->op->in[0]);
+}
+
+static tini_gate_fn *gate_of(const tini_run *r) {
+    const tini_kernels *kernels = r->pass->kernels;
+    tini_gate_fn *const acts[TINI_ACT_COUNT] = {
+        [TINI_ACT_SILU] = kernels->silu_mul,
+        [TINI_ACT_GELU] = kernels->gelu_mul,
+        [TINI_ACT_SIGMOID] = kernels->sigmoid_mul,
+        [TINI_ACT_NONE] = tini_mul_row,
+    };
+    return acts[r->op->u[0]];
+}
+
+void tini_run_gated(const tini_run *r, uint32_t item, uint32_t end) {
+    const tini_op *op = r->op;
+    uint32_t width = tini_value_width(r, op->in[0]);
+    tini_gate_fn *gate = gate_of(r);
+    for (uint32_t row = r->begin + item; row < r->begin + end; row++) {
+        float *out = tini_value_at(r, op->out[0], row);
+        gate(out, tini_value_at(r, op->in[0], row), tini_value_at(r, op->in[1], row), width);
+        if (op->out[1] != TINI_NONE)
+            r->pass->kernels->quantize_q8(tini_value_at(r, op->out[1], row), out, width);
+    }
+}
+
+void tini_run_add(const tini_run *r, uint32_t item, uint32_t end) {
+    const tini_op *op = r->op;
+    for (uint32_t row = r->begin + item; row < r->begin + end; row++)
+        tini_add_row(tini_value_at(r, op->out[0], row), tini_value_at(r, op->in[0], row),
+                     tini_value_at(r, op->in[1], row), tini_value_width(r, op->in[0]), op->f[0]);
+}
+
+void tini_run_slice(const tini_run *r, uint32_t item, uint32_t end) {
+    const tini_op *op = r->op;
+    uint32_t groups = op->u[0], from = tini_value_width(r, op->in[0]) / groups,
+             to = tini_value_width(r, op->out[0]) / groups;
+    for (uint32_t row = r->begin + item; row < r->begin + end; row++) {
+        const float *x = (const float *)tini_value_at(r, op->in[0], row) + op->u[1];
+        float *out = tini_value_at(r, op->out[0], row);
+        /* Not memcpy: a hostile program's values may lie over each other. */
+        for (uint32_t group = 0; group < groups; group++)
+            memmove(out + (size_t)group * to, x + (size_t)group * from, to * sizeof *out);
+    }
+}
