@@ -24,7 +24,9 @@ def verb(monkeypatch: pytest.MonkeyPatch) -> Any:
         module = ModuleType("tinsmith.cli.odd")
         module.__dict__.update(HELP="odd", PARAMETERS=[], run=action)
         monkeypatch.setitem(sys.modules, "tinsmith.cli.odd", module)
-        monkeypatch.setattr(_group, "entries", lambda folder: {"odd": _verbs.Entry(Path("odd.py"), "odd", "run")})
+        monkeypatch.setattr(
+            _group, "entries", lambda folder: {"odd": _verbs.Entry(Path("odd.py"), "odd", "run")}
+        )
 
     return install
 
