@@ -29,7 +29,9 @@ def sampler() -> ModuleType:
     assert found is not None and found.loader is not None
     module = importlib.util.module_from_spec(found)
     sys.modules["home_sample"] = module  # dataclasses look their module up
-    found.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(HOME))  # its other modules lie beside it
+        found.loader.exec_module(module)
     return module
 
 
@@ -123,11 +125,12 @@ def test_an_unseen_name_stands_in_no_training_answer(data: dict[str, list[Exampl
 
 
 def test_calls_are_compact_stripped_and_ordered(sampler: ModuleType, data: dict[str, list[Example]]) -> None:
+    argument_order = sys.modules["drawing"].ARGUMENT_ORDER
     for example in (*data["train"], *data["test"]):
         call = json.loads(example.output)
         assert list(call) == ["name", "arguments"]
         assert example.output == json.dumps(call, separators=(",", ":"), ensure_ascii=False)
-        order = [sampler.ARGUMENT_ORDER.index(name) for name in call["arguments"]]
+        order = [argument_order.index(name) for name in call["arguments"]]
         assert order == sorted(order)
         assert all(text == text.strip() != "" for text in texts_passed_on(example))
 
