@@ -1,4 +1,4 @@
-"""Builds the kernels once a session."""
+"""Builds the kernels once a session; and vocabularies that constraints are read over."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from constraint_reference import Vocabulary, tiny_image
 from kernel_library import KERNELS, Library, implementations
+
+from tinsmith import _core, compiler
+from tinsmith.models import load
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -48,3 +52,13 @@ def careless_lib(tmp_path_factory: pytest.TempPathFactory) -> Library:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20260)
+
+
+@pytest.fixture(scope="module")
+def smol(base_gguf: Path) -> Vocabulary:
+    return Vocabulary(_core.Model(compiler.build_image(load(base_gguf))))
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Vocabulary:
+    return Vocabulary(_core.Model(tiny_image()))

@@ -1,4 +1,4 @@
-"""A tiny llama with a chat template, in memory, in any weight format."""
+"""Tiny llamas in memory: with a chat template, in any weight format; with wide heads, and with windows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import cache
 import pytest
 from tiny_models import in_format, tiny_spec
 
-from tinsmith import _core
+from tinsmith import _core, graph, quant
 from tinsmith.compiler import build_image
 from tinsmith.formats.weights import weight_format
 from tinsmith.models import Spec, family
@@ -50,3 +50,28 @@ def image(spec: Spec, wide_spec: Spec) -> Callable[[str], memoryview]:
 def model(image: Callable[[str], memoryview]) -> Model:
     loaded = image("Q8_0")
     return Model(_core.Model(loaded), loaded, threads=2)
+
+
+@pytest.fixture(scope="module")
+def wide_heads(spec: Spec) -> Spec:
+    """A tiny model whose heads are of 32, as caches of 8-bit integers need them."""
+    sizes = {"hidden_size": 64, "intermediate_size": 96, "max_position_embeddings": 512, "head_dim": 32}
+    return quant.apply(tiny_spec(family.by_name("llama"), **sizes), "Q4_0")
+
+
+@pytest.fixture(scope="module")
+def core(wide_heads: Spec) -> _core.Model:
+    return _core.Model(build_image(wide_heads))
+
+
+@pytest.fixture(scope="module")
+def windowed(wide_heads: Spec) -> _core.Model:
+    """The tiny model with windows of 40 and 100 positions in turn, which no family of this version has."""
+    plain = graph.GraphBuilder.cache
+
+    def cache(self: graph.GraphBuilder, heads: int, head_dim: int) -> int:
+        return plain(self, heads, head_dim, (40, 100)[len(self.graph.caches) % 2])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(graph.GraphBuilder, "cache", cache)
+        return _core.Model(build_image(wide_heads))

@@ -6,172 +6,19 @@ import hashlib
 import math
 import struct
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import pytest
-from tiny_models import tiny_spec
+from plain_sessions import fed, generated, plainly, row
 
-from tinsmith import _core, graph, quant
+from tinsmith import _core
 from tinsmith.compiler import build_image
 from tinsmith.constraint.regex import compile_regex
 from tinsmith.errors import RuntimeFault
-from tinsmith.models import Spec, family
+from tinsmith.models import Spec
 
 Image = Callable[[str], memoryview]
 PENDING, LOGITS, IDLE = _core.STEP_PENDING, _core.STEP_LOGITS, _core.STEP_IDLE
 TOKEN, DONE = _core.STEP_TOKEN, _core.STEP_DONE
-SAMPLED = {"temperature": 1.5, "top_k": 20, "top_p": 0.95, "repetition_penalty": 1.2, "repeat_last": 30}
-
-
-@pytest.fixture(scope="module")
-def wide_heads(spec: Spec) -> Spec:
-    """A tiny model whose heads are of 32, as caches of 8-bit integers need them."""
-    sizes = {"hidden_size": 64, "intermediate_size": 96, "max_position_embeddings": 512, "head_dim": 32}
-    return quant.apply(tiny_spec(family.by_name("llama"), **sizes), "Q4_0")
-
-
-@pytest.fixture(scope="module")
-def core(wide_heads: Spec) -> _core.Model:
-    return _core.Model(build_image(wide_heads))
-
-
-@pytest.fixture(scope="module")
-def windowed(wide_heads: Spec) -> _core.Model:
-    """The tiny model with windows of 40 and 100 positions in turn, which no family of this version has."""
-    plain = graph.GraphBuilder.cache
-
-    def cache(self: graph.GraphBuilder, heads: int, head_dim: int) -> int:
-        return plain(self, heads, head_dim, (40, 100)[len(self.graph.caches) % 2])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(graph.GraphBuilder, "cache", cache)
-        return _core.Model(build_image(wide_heads))
-
-
-def row(model: _core.Model, count: int, seed: int = 1) -> list[int]:
-    return [(7 * k * k + 3 * k + 11 * seed) % model.info()["vocab"] for k in range(count)]
-
-
-def fed(model: _core.Model, tokens: Sequence[int], **options: Any) -> _core.Session:
-    session = _core.Session(model, **{"context": 400, **options})
-    session.append(tokens)
-    assert session.step() == LOGITS
-    return session
-
-
-def generated(
-    session: _core.Session, count: int, lookup: int = 0, budget: int = 0, **options: Any
-) -> list[int]:
-    names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "repeat_last", "seed")
-    defaults = (0.0, 0, 1.0, 0.0, 1.0, 0, 0)
-    session.generate(count, lookup, *(options.get(n, d) for n, d in zip(names, defaults, strict=True)))
-    tokens = []
-    while (event := session.step(budget)) != DONE:
-        if event == TOKEN:
-            tokens.append(session.token())
-        else:
-            assert event == PENDING
-            assert budget
-    return tokens
-
-
-def plainly(model: _core.Model, prompt: Sequence[int], count: int, **options: Any) -> list[int]:
-    """Generation as the caller's loop, one token a step."""
-    session, tokens = fed(model, prompt), []
-    names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "repeat_last", "seed")
-    defaults = (0.0, 0, 1.0, 0.0, 1.0, 0, 0)
-    while len(tokens) < count:
-        token = session.sample(*(options.get(n, d) for n, d in zip(names, defaults, strict=True)))
-        if model.token(token)[2]:
-            break
-        tokens.append(token)
-        session.append([token])
-        session.step()
-    return tokens
-
-
-@pytest.mark.parametrize("budget", [0, 1, 200_000])
-@pytest.mark.parametrize("lookup", [0, 1, 8])
-@pytest.mark.parametrize(
-    "options", [{}, SAMPLED | {"seed": 3}, SAMPLED | {"seed": 4}], ids=["greedy", "3", "4"]
-)
-def test_generation_is_plain_decoding(
-    core: _core.Model, options: dict[str, Any], lookup: int, budget: int
-) -> None:
-    prompt = row(core, 30) * 3
-    session = _core.Session(core, context=400, logit_rows=9)
-    session.append(prompt)
-    assert generated(session, 60, lookup, budget, **options) == plainly(core, prompt, 60, **options)
-
-
-def test_lookup_saves_passes(core: _core.Model) -> None:
-    """The test above compares something: a repeating answer is guessed, and takes fewer passes."""
-    prompt = row(core, 30) * 3
-    passes = {}
-    for lookup in (0, 8):
-        session = fed(core, prompt, logit_rows=9)
-        session.generate(60, lookup)
-        passes[lookup] = computed = 0
-        while session.step() != DONE:
-            position = session.tokens()[0]
-            passes[lookup] += position != computed
-            computed = position
-    assert passes[8] < 0.9 * passes[0]
-
-
-def test_logits_in_a_generation_are_of_announced_tokens(core: _core.Model) -> None:
-    prompt = row(core, 30) * 3
-    tokens = plainly(core, prompt, 60)
-    session = _core.Session(core, context=400, logit_rows=9)
-    session.append(prompt)
-    session.generate(60, 8)
-    seen = []
-    while session.step() == TOKEN:
-        seen.append(session.token())
-        first, data = session.logits()
-        rows = len(data) // 4 // core.info()["vocab"]
-        assert first + rows <= len(prompt) + len(seen)
-        if first + rows == len(prompt) + len(seen) and len(seen) < len(tokens):
-            assert session.sample() == tokens[len(seen)]
-    assert seen == tokens
-
-
-def test_generation_ends_at_the_context(core: _core.Model) -> None:
-    session = _core.Session(core, context=50, logit_rows=9)
-    session.append(row(core, 40))
-    tokens = generated(session, 100, 8)
-    assert len(tokens) == 10
-    assert session.finish() == _core.FINISH_CONTEXT
-    assert tokens == plainly(core, row(core, 40), 10)
-    with pytest.raises(RuntimeFault, match="do not fit the session's context of 50"):
-        session.append([1])
-
-
-def test_generation_goes_on_from_logits_at_hand(core: _core.Model) -> None:
-    session = fed(core, row(core, 20))
-    assert generated(session, 5) == plainly(core, row(core, 20), 5)
-    assert session.finish() == _core.FINISH_LENGTH
-    with pytest.raises(RuntimeFault, match="nothing to go on from"):
-        _core.Session(core, context=64).generate(4)
-    with pytest.raises(RuntimeFault, match="max_tokens is 0"):
-        session.generate(0)
-    with pytest.raises(RuntimeFault, match="sampling options out of range"):
-        session.generate(4, 0, -1.0)
-
-
-def test_append_takes_back_guesses(core: _core.Model) -> None:
-    prompt = row(core, 30) * 3
-    session = fed(core, prompt, logit_rows=9)
-    session.generate(60, 8)
-    while session.step() != TOKEN or len(session.tokens()[1]) < len(prompt) + 20:
-        pass
-    tokens = session.tokens()[1]
-    session.append([9, 8, 7])
-    assert session.tokens()[1] == [*tokens, 9, 8, 7]
-    assert session.step() == LOGITS
-    assert session.logits()[1] == fed(core, [*tokens, 9, 8, 7]).logits()[1]
-
-
 LENGTHS = (1, 17, 64, 90, 150)
 
 

@@ -1,0 +1,205 @@
+"""A slow reader of constraints, the vocabularies that it reads them over, and grammars that tests share."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+from tiny_models import tiny_spec
+
+from tinsmith import _core, compiler, quant
+from tinsmith.constraint import json_text
+from tinsmith.constraint.automaton import compile_grammar
+from tinsmith.constraint.grammar import (
+    Expr,
+    Grammar,
+    OneByte,
+    Ref,
+    Repeat,
+    choice,
+    optional,
+    sequence,
+    text,
+    token,
+)
+from tinsmith.constraint.regex import compile_regex
+from tinsmith.models import family
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "constraint"))
+from oracle import Configuration, Oracle
+
+Configurations = frozenset[Configuration]
+
+
+class Vocabulary:
+    """A model's tokens by the bytes that a constraint knows them by; ends: tokens that end a generation."""
+
+    def __init__(self, model: _core.Model) -> None:
+        self.model = model
+        self.size: int = model.info()["vocab"]
+        self.ends = []
+        self.bytes: dict[int, bytes] = {}
+        for number in range(self.size):
+            data, control, end = model.token(number)
+            if end:
+                self.ends.append(number)
+            elif control:
+                self.bytes[number] = b"\xff" + number.to_bytes(3, "big")
+            elif data and b"\xff" not in data and not data.startswith(b"[PAD"):
+                self.bytes[number] = data
+        # With how many bytes each shares with the one before.
+        self.sorted: list[tuple[int, bytes, int]] = []
+        last = b""
+        for data, number in sorted((data, number) for number, data in self.bytes.items()):
+            common = next((k for k in range(min(len(data), len(last))) if data[k] != last[k]), None)
+            self.sorted.append((min(len(data), len(last)) if common is None else common, data, number))
+            last = data
+
+    @cached_property
+    def canonical(self) -> Callable[[str], list[int]]:
+        return self.model.tokenize
+
+
+def tiny_image(**changes: object) -> memoryview:
+    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "max_position_embeddings": 64}
+    spec = tiny_spec(family.by_name("llama"), **sizes)
+    return compiler.build_image(quant.apply(replace(spec, **changes), "Q8_0"))  # type: ignore[arg-type]
+
+
+class Place:
+    """Where a text stands; after: the places that follow, by byte, as far as they were asked for."""
+
+    def __init__(self, configurations: Configurations, ends: bool) -> None:
+        self.configurations, self.ends = configurations, ends
+        self.after: dict[int, Place | None] = {}
+
+
+class Reference:
+    """Masks by trying every token, a byte at a time, with what was tried before kept."""
+
+    def __init__(self, data: bytes, vocabulary: Vocabulary) -> None:
+        self.oracle, self.vocabulary = Oracle(data), vocabulary
+        self.places: dict[Configurations, Place] = {}
+        self.masks: dict[tuple[Place, bytes], set[int]] = {}
+        self.start = self.place(self.oracle.begin())
+
+    def place(self, configurations: Configurations) -> Place:
+        if configurations not in self.places:
+            self.places[configurations] = Place(configurations, self.oracle.ends(configurations))
+        return self.places[configurations]
+
+    def step(self, at: Place, byte: int) -> Place | None:
+        if byte not in at.after:
+            found = self.oracle.step(at.configurations, byte)
+            at.after[byte] = self.place(found) if found else None
+        return at.after[byte]
+
+    def walk(self, at: Place, data: bytes) -> Place:
+        for byte in data:
+            to = self.step(at, byte)
+            assert to
+            at = to
+        return at
+
+    def reached(self, at: Place, prefix: bytes = b"") -> dict[int, Place]:
+        """The tokens that may come, and where they lead; prefix: what must come before."""
+        found, way, dead = {}, [at], 1 << 30
+        for common, data, number in self.vocabulary.sorted:
+            if common > dead:
+                continue
+            dead = 1 << 30
+            del way[common + 1 :]
+            for k in range(common, len(data)):
+                byte = data[k]
+                if k < len(prefix):
+                    to = at if byte == prefix[k] else None
+                else:
+                    to = way[-1].after[byte] if byte in way[-1].after else self.step(way[-1], byte)
+                if to is None:
+                    dead = k
+                    break
+                way.append(to)
+            else:
+                found[number] = way[-1]
+        return found
+
+    def mask(self, at: Place, prefix: bytes = b"") -> set[int]:
+        key = (at, prefix)
+        if key not in self.masks:
+            ends = self.vocabulary.ends if not prefix and at.ends else ()
+            self.masks[key] = {*self.reached(at, prefix), *ends}
+        return self.masks[key]
+
+
+def ids(mask: bytes) -> set[int]:
+    return {8 * k + bit for k, byte in enumerate(mask) if byte for bit in range(8) if byte >> bit & 1}
+
+
+def choose(rng: random.Random, vocabulary: Vocabulary, allowed: set[int]) -> int | None:
+    """Short tokens as often as long ones, and control tokens whenever they may come."""
+    numbers = sorted(allowed.difference(vocabulary.ends))
+    if not numbers:
+        return None
+    special = [n for n in numbers if vocabulary.bytes[n][0] == 0xFF]
+    if special and len(special) < 4:
+        return special[0]
+    some = rng.sample(numbers, min(len(numbers), 6))
+    return min(some, key=lambda n: len(vocabulary.bytes[n])) if rng.random() < 0.5 else some[0]
+
+
+def grammar(start: Expr, spacing: json_text.Spacing = "compact", **rules: Expr) -> bytes:
+    found = Grammar()
+    json_text.rules(found, spacing)
+    found.rules |= {"start": start, **rules}
+    return compile_grammar(found, "gbnf").data
+
+
+DIGIT, LETTER = OneByte(((48, 57),)), OneByte(((97, 122),))
+STRING, CHARACTER, INTEGER = (Ref(name) for name in (json_text.STRING, json_text.CHARACTER, json_text.INTEGER))
+AB = choice((text("ab"), text("a"), text("aab")))
+GRAMMARS: dict[str, Callable[[], bytes]] = {
+    "value": lambda: grammar(Ref(json_text.value_rule())),
+    "spaced value": lambda: grammar(Ref(json_text.value_rule("free")), "free"),
+    "object": lambda: grammar(
+        sequence(
+            (
+                text('{"name":'),
+                STRING,
+                text(',"n":'),
+                INTEGER,
+                text(',"all":['),
+                Repeat(sequence((STRING, text(","))), 2, 5),
+                text("]}"),
+            )
+        )
+    ),
+    "at most": lambda: grammar(sequence((text('"'), Repeat(CHARACTER, 3, 90), text('"')))),
+    "at least": lambda: grammar(sequence((text('"'), Repeat(CHARACTER, 30, None), text('"')))),
+    "short": lambda: grammar(
+        Repeat(sequence((text('"'), Repeat(CHARACTER, 5, 20), text('"'), Repeat(text(" "), 1, 3))), 1, 400)
+    ),
+    "both": lambda: grammar(Repeat(Repeat(AB, 70, 75), 2, 90)),
+    "names": lambda: compile_regex(r"(\d{3}-\d{4}|[A-Z][a-zé]+( [A-Z][a-z]+){0,80})").data,
+    "sums": lambda: grammar(
+        choice(
+            (
+                sequence((Ref("start"), text("+"), Ref("start"))),
+                sequence((text("("), Ref("start"), text(")"))),
+                DIGIT,
+                LETTER,
+            )
+        )
+    ),
+    "brackets": lambda: grammar(choice((text("x"), sequence((text("("), Ref("start"), text(")")))))),
+    "nested": lambda: grammar(choice((text("a"), sequence((text("a"), Ref("start"), text("a")))))),
+    "ambiguous": lambda: grammar(
+        sequence((Repeat(AB, 3, 9), token(1), Repeat(AB, 70, 200), optional(text("!"))))
+    ),
+    "control": lambda: grammar(
+        Repeat(sequence((choice((token(3), token(5))), Repeat(LETTER, 1, 9), text("</tool>"))), 1, None)
+    ),
+}
