@@ -52,3 +52,9 @@ def test_links_in_the_book_lead_somewhere() -> None:
             r"`((?:docs|kernels|src|tests|scripts|examples)/[\w./-]+)`", book.read_text("utf-8")
         ):
             assert (ROOT / name).exists(), f"{book.relative_to(ROOT)} names {name}"
+
+
+def test_test_files_have_base_names_of_their_own() -> None:
+    """pytest takes two of one name for one module, and stops."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
