@@ -284,7 +284,8 @@ def _read_state(path: Path) -> dict[str, Any]:
         return {}
     advice = "it is damaged, delete it to run every stage again"
     state = reading.read_table(path, FormatError, advice=advice)
-    if not isinstance(state.get("stages", {}), dict):
+    stages = state.get("stages", {})
+    if not isinstance(stages, dict) or not all(isinstance(stage, dict) for stage in stages.values()):
         raise FormatError(f"{path}: is not a run's record; {advice}")
     return state
 
