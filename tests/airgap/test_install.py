@@ -188,7 +188,7 @@ def test_a_key_that_came_along_vouches_for_nothing(
     folder = shutil.copytree(packed, tmp_path / "pack")
     other = minisign.SecretKey(b"somebody", bytes(32))
     (folder / "key.pub").write_text(f"untrusted comment: minisign public key\n{other.public}\n")
-    (wheel,) = (folder / "runtime").glob("*.whl")
+    (wheel,) = (folder / "runtime").glob("tinsmith-*.whl")
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("tinsmith/__init__.py", f"open({str(tmp_path / 'mark')!r}, 'w')")
     resealed(folder)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tiny_models import tiny_spec
 
+import tinsmith
 from tinsmith import hub
 from tinsmith.bench.process import Worker
 from tinsmith.compiler import build_tin
@@ -80,8 +81,8 @@ def test_zig(trap: Path) -> None:
 def test_no_python_is_started_in_another_way() -> None:
     """Each call of sys.executable goes through `children`, but for those that a user asked for, and the process
     that reads templates, which has neither environment nor packages."""
-    package = Path(children.__file__).parent
-    allowed = {"children.py", "pipeline/data.py", "airgap/install.py", "models/jinja_process.py"}
+    package = Path(tinsmith.__file__).parent
+    allowed = {"system/children.py", "pipeline/data.py", "airgap/install.py", "chat/jinja_process.py"}
     there = [path for path in package.rglob("*.py") if "sys.executable" in path.read_text("utf-8")]
     assert {path.relative_to(package).as_posix() for path in there} == allowed
 

@@ -283,7 +283,7 @@ def _read_state(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     advice = "it is damaged, delete it to run every stage again"
-    state = reading.read_table(path, FormatError, advice=advice)
+    state = reading.read_table(path, FormatError, unique=True, advice=advice)
     stages = state.get("stages", {})
     if not isinstance(stages, dict) or not all(isinstance(stage, dict) for stage in stages.values()):
         raise FormatError(f"{path}: is not a run's record; {advice}")
