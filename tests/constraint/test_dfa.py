@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import time
 from itertools import pairwise, product
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tinsmith.constraint import dfa as dfa_module
 from tinsmith.constraint.dfa import (
     Dfa,
     Nfa,
