@@ -230,7 +230,7 @@ def opened(recipe: Recipe, folder: Path, display: Display) -> Iterator[Run]:
     except OSError as error:
         raise files.write_fault(folder / LOCK, error) from error
     with lock:
-        if not _try_lock(lock.fileno()):
+        if not files.lock(lock.fileno(), wait=False):
             raise InputError(
                 f"{folder}: another tinsmith is at work in it; wait for it, or give another folder with --out"
             )
@@ -262,21 +262,6 @@ def _number(lock: TextIO, path: Path) -> str:
         fault = error if isinstance(error, OSError) else OSError(str(error))
         raise files.write_fault(path, fault) from error
     return number
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def _read_state(path: Path) -> dict[str, Any]:

@@ -307,6 +307,26 @@ def sha256_file(path: str | Path, progress: Callable[[int], None] | None = None)
     return digest.hexdigest()
 
 
+def lock(descriptor: int, *, wait: bool) -> bool:
+    """Takes the lock of an open file, which the system lets go of when the process ends. False where another
+    has it and wait is off. Raises OSError where the file system has no locks and wait is on."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        if wait:
+            raise
+        return False
+    return True
+
+
 @contextmanager
 def locked(path: str | Path) -> Iterator[None]:
     """Holds the lock file `path`, waiting for other processes; the system lets go of it if this one dies."""
@@ -317,18 +337,12 @@ def locked(path: str | Path) -> Iterator[None]:
     except OSError as error:
         raise write_fault(path, error) from error
     with file:
-        if sys.platform == "win32":
-            import msvcrt
+        lock(file.fileno(), wait=True)
+        try:
+            yield
+        finally:
+            if sys.platform == "win32":  # elsewhere closing lets go
+                import msvcrt
 
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
-            try:
-                yield
-            finally:
                 file.seek(0)
                 msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
