@@ -51,11 +51,10 @@ static tini_state states[MOST_STATES];
 static tini_op ops[MOST_OPS];
 static tini_program_header head;
 
-static const uint32_t block_of[] = {
-#define TIN_FORMAT(id, gguf, NAME, name, block, bytes, activations) [id] = block,
-#include "../../kernels/formats.def"
-#undef TIN_FORMAT
-};
+/* Inputs of a block, by format. */
+#define BLOCK_OF(a, b, id, gguf, NAME, name, block, ...) [id] = (block),
+static const uint32_t block_of[] = {TIN_FORMATS(BLOCK_OF, , )};
+#undef BLOCK_OF
 
 /* A value of that shape: one that is there already, now and then, so that ops hand on what they made. */
 static uint32_t value(uint32_t type, uint32_t width) {

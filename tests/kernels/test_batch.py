@@ -14,7 +14,7 @@ KERNELS = Path(__file__).parents[2] / "kernels"
 
 
 def test_a_pass_for_others_takes_the_place_of_a_sessions_logits(tmp_path: Path) -> None:
-    sources = [Path(__file__).with_name("batch_rows.c"), *sorted(KERNELS.glob("core/*.c"))]
+    sources = [Path(__file__).with_name("batch_rows.c"), *sorted(KERNELS.glob("core/*/*.c"))]
     sources += sorted(KERNELS.glob("isa/scalar/*.c"))
     flags = ["-O1", "-DTIN_SCALAR_ONLY", "-DTIN_NO_POOL", f"-I{KERNELS / 'include'}"]
     program = textcore.compile_c(tmp_path / "batch_rows", sources, *flags)
