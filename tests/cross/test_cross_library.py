@@ -180,7 +180,7 @@ def test_windows_and_macos(tmp_path: Path) -> None:
     assert all(b"_" + name.encode() in made["lib/libtin.dylib"].read_bytes() for name in DECLARED)
     assert wheel_extension(made, "macosx_11_0_arm64", "_core.abi3.so").startswith(MACHO)
     for folder in (tmp_path / "w", tmp_path / "m"):
-        wheels.check(next(folder.glob("*.whl")), tinsmith.__version__)
+        wheels.check(next(folder.glob("tinsmith-*.whl")), tinsmith.__version__)
 
 
 def wheel_extension(made: dict[str, Path], platform: str, name: str) -> bytes:
