@@ -12,7 +12,7 @@ import pytest
 from tinsmith import cli
 from tinsmith.cli import _group, _verbs
 from tinsmith.cli._command import argument, flag, one_of, option
-from tinsmith.cli._types import File, Folder, Format, Kind, Number, Seconds, Size, Texts, Whole, Wholes
+from tinsmith.cli._types import File, Folder, Format, Kind, Number, Size, Texts, Whole, Wholes
 from tinsmith.errors import InputError
 
 MODEL = "FILE --threads --isa --kv --backend --key --gpu-layers"
@@ -77,9 +77,6 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Any:
         (Whole(), "-3", -3),
         (Whole(0), "0", 0),
         (Number(), "1e-2", 0.01),
-        (Seconds(), "2", 2.0),
-        (Seconds(), "250ms", 0.25),
-        (Seconds(), "1.5m", 90.0),
         (Size(), "90MB", 90_000_000),
         (Size(), "4096", 4096),
         (Wholes(), "1,-2,30", [1, -2, 30]),
@@ -103,8 +100,6 @@ def test_a_kind_reads(given: Any, kind: Kind, text: str, value: object) -> None:
         (Whole(), "two", "give a whole number"),
         (Whole(1), "0", "give a whole number, at least 1"),
         (Number(), "nan", "give a number"),
-        (Seconds(), "-1", "give seconds, or a time such as 500ms, 90s, 5m or 1.5h"),
-        (Seconds(), "1d", "give seconds, or a time such as 500ms, 90s, 5m or 1.5h"),
         (Size(), "90 potatoes", "give a number of bytes, or a size such as 16MiB or 90MB"),
         (Wholes(), "1,x", "give whole numbers separated by commas, such as 1,2,3"),
         (Format(), "Q9", "no such weight format; there are F32, F16"),

@@ -82,20 +82,6 @@ class Number(Kind):
         return number
 
 
-class Seconds(Kind):
-    """A stretch of time, as a number of seconds."""
-
-    allowed = "seconds, or a time such as 500ms, 90s, 5m or 1.5h"
-    units = ("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)
-
-    def read(self, text: str) -> float:
-        unit, factor = next((pair for pair in self.units if text.endswith(pair[0])), ("", 1.0))
-        seconds = float(text.removesuffix(unit)) * factor
-        if not 0 < seconds < math.inf:
-            raise ValueError
-        return seconds
-
-
 class Size(Kind):
     allowed = "a number of bytes, or a size such as 16MiB or 90MB"
 
