@@ -111,7 +111,7 @@ def test_a_model_from_scratch(tmp_path: Path) -> None:
     ("table", "said"),
     [
         ("[base]\nmodel = 'x'\n", r":1: \[scratch\]: \[base\] is given too; give one of them"),
-        ("[train]\nrank = 8\n", r":7: \[train\] rank: is for a base; \[scratch\] has none; leave it out"),
+        ("[train]\nrank = 8\n", r':7: \[train\] rank: is for method "lora", this one is "full"; leave it out'),
         ("thinking = true\n", r":6: \[data\] thinking: is for a base"),
         ("[eval]\nbaselines = ['few_shot']\n", r'baselines: "few_shot" prompts a base; .*"nearest" alone'),
     ],
@@ -139,9 +139,20 @@ def test_a_wrong_shape(tmp_path: Path, keys: str, said: str) -> None:
         recipe.load(write(tmp_path, FROM_SCRATCH.replace("[data]", keys + "\n[data]")))
 
 
-def test_plain_text_is_for_scratch(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r":7: \[data\] text: plain text is for a model trained from scratch"):
-        recipe.load(write(tmp_path, SMALLEST + "text = 'a.txt'\n"))
+def test_plain_text_is_for_methods_that_read_it(tmp_path: Path) -> None:
+    text = SMALLEST + "text = 'a.txt'\n"
+    with pytest.raises(
+        RecipeError, match=r':7: \[data\] text: method "lora" learns from no plain text; take .*full'
+    ):
+        recipe.load(write(tmp_path, text))
+    assert recipe.load(write(tmp_path, text + "[train]\nmethod = 'full'\n")).data.text == "a.txt"
+
+
+def test_a_new_model_is_trained_by_one_method(tmp_path: Path) -> None:
+    scratch = SMALLEST.replace('[base]\nmodel = "base.gguf"\n', "[scratch]\n")
+    assert recipe.load(write(tmp_path, scratch)).train.method == "full"
+    with pytest.raises(RecipeError, match=r'method: \[scratch\] trains by "full"'):
+        recipe.load(write(tmp_path, scratch + "[train]\nmethod = 'lora'\n"))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 import torch
 from llama_adapter import llama_logits
 from tiny_models import cases
-from tiny_training import PAIRS, TEMPLATE, encode, tokenizer_of
+from tiny_training import PAIRS, TEMPLATE, tokenizer_of, train
 from torch.nn import functional
 from transformers_models import save_random
 
@@ -21,9 +21,10 @@ from tinsmith import _core, models
 from tinsmith.data.readers import Example
 from tinsmith.models.family import by_name
 from tinsmith.spec import Spec, Tensor
-from tinsmith.train import adapter_gguf, lora, network
+from tinsmith.train import adapter_gguf, network
 from tinsmith.train.importance import recorded
 from tinsmith.train.merge import merge
+from tinsmith.train.options import TrainOptions
 from tinsmith.train.rough import Rough
 from tinsmith.train.sequences import TokenSequence, shared_prefix
 from tinsmith.train.tensors import from_folder, quantized_float32, to_float32
@@ -230,10 +231,10 @@ def test_importance_is_of_tokens_not_of_padding(adapted: Adapted) -> None:
 @pytest.mark.proves("train")
 def test_fifty_steps_lower_the_loss(adapted: Adapted, tmp_path: Path) -> None:
     examples = [Example(first + second, second) for first, second in PAIRS * 14]
-    options = lora.TrainOptions(
+    options = TrainOptions(
         epochs=2, rank=RANK, learning_rate=2e-2, batch_tokens=100, rough=None, threads=1, renew=1000
     )
-    result = lora.train(adapted.spec, examples, examples[:4], options, tmp_path, encode)
+    result = train("lora", adapted.spec, examples, examples[:4], options, tmp_path)
     assert result.steps >= 50
     losses = [loss for _, loss in result.curve]
     assert np.mean(losses[-5:]) < 0.9 * losses[0]

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_training import encode, make_spec
+from tiny_training import make_spec, train
 
 from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
 from tinsmith.spec import Spec
-from tinsmith.train import checkpoint, loop
-from tinsmith.train.lora import Started, Step, TrainOptions, Validated, train
-from tinsmith.train.options import default_learning_rate
+from tinsmith.train import checkpoint
+from tinsmith.train.options import Started, Step, TrainOptions, Validated, default_learning_rate
+from tinsmith.train.trainee import Trainee
 
 OPTIONS = TrainOptions(epochs=4, rank=8, learning_rate=2e-2, batch_tokens=120, dropout=0.1, renew=2, threads=1)
 
@@ -30,7 +30,7 @@ def weights(folder: Path) -> bytes:
 
 def test_learns_and_tells(spec: Spec, examples: list[Example], tmp_path: Path) -> None:
     seen: list[Any] = []
-    result = train(spec, examples, examples[:6], OPTIONS, tmp_path, encode, seen.append)
+    result = train("lora", spec, examples, examples[:6], OPTIONS, tmp_path, seen.append)
     first, last = result.curve[0][1], result.curve[-1][1]
     assert last < 0.6 * first
     assert isinstance(seen[0], Started)
@@ -60,27 +60,27 @@ def test_a_full_disk_while_the_adapter_is_saved(
     options = replace(OPTIONS, epochs=1, renew=1000)
     try:
         with pytest.raises(InputError, match=r"adapter: cannot write: .*free some space"):
-            train(spec, examples, examples[:6], options, tmp_path, encode, fill_disk)
+            train("lora", spec, examples, examples[:6], options, tmp_path, fill_disk)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert [path.name for path in tmp_path.iterdir()] == [checkpoint.NAME]
 
 
-@pytest.mark.parametrize(("stop", "renew"), [(2, 2), (3, 3), (6, 1)])
+@pytest.mark.parametrize(("stop", "renew", "average"), [(2, 2, 0.0), (3, 3, 0.3), (6, 1, 1.0)])
 def test_a_killed_run_ends_with_the_same_bits(
-    spec: Spec, examples: list[Example], tmp_path: Path, stop: int, renew: int
+    spec: Spec, examples: list[Example], tmp_path: Path, stop: int, renew: int, average: float
 ) -> None:
-    options = replace(OPTIONS, renew=renew)
-    whole = train(spec, examples, examples[:6], options, tmp_path / "whole", encode)
+    options = replace(OPTIONS, renew=renew, average=average)
+    whole = train("lora", spec, examples, examples[:6], options, tmp_path / "whole")
 
     def kill(event: Any) -> None:
         if isinstance(event, Step) and event.step == stop + 1:
             raise Killed
 
     with pytest.raises(Killed):
-        train(spec, examples, examples[:6], options, tmp_path / "killed", encode, kill)
+        train("lora", spec, examples, examples[:6], options, tmp_path / "killed", kill)
     seen: list[Any] = []
-    resumed = train(spec, examples, examples[:6], options, tmp_path / "killed", encode, seen.append)
+    resumed = train("lora", spec, examples, examples[:6], options, tmp_path / "killed", seen.append)
     assert seen[0].step == stop
     assert f"resumed at step {stop} of" in seen[0].note
     assert resumed.curve == whole.curve
@@ -96,10 +96,10 @@ def test_a_checkpoint_of_another_run_is_not_taken_up(
             raise Killed
 
     with pytest.raises(Killed):
-        train(spec, examples, examples[:6], OPTIONS, tmp_path, encode, kill)
+        train("lora", spec, examples, examples[:6], OPTIONS, tmp_path, kill)
     seen: list[Any] = []
     other = replace(OPTIONS, seed=1)
-    train(spec, examples, examples[:6], other, tmp_path, encode, seen.append)
+    train("lora", spec, examples, examples[:6], other, tmp_path, seen.append)
     assert seen[0].step == 0
 
 
@@ -147,24 +147,50 @@ def test_patience_stops_and_the_best_epoch_is_kept(
 ) -> None:
     shares = iter([0.5, 0.9, 0.8, 0.7, 0.6])
     kept: list[bytes] = []
+    monkeypatch.setattr(Trainee, "validate", lambda trainee: (1.0, next(shares)))
 
-    def validate(run: Any) -> None:
-        run._record(1.0, next(shares))
-        kept.append(weights(tmp_path))
+    def note(event: Any) -> None:
+        if isinstance(event, Validated):
+            kept.append(weights(tmp_path))
 
-    monkeypatch.setattr(loop.Loop, "_validate", validate)
     options = replace(OPTIONS, epochs=6, patience=2)
-    result = train(spec, examples, examples[:6], options, tmp_path, encode)
+    result = train("lora", spec, examples, examples[:6], options, tmp_path, note)
     assert [validated.best for validated in result.validations] == [True, True, False, False]
     assert kept[0] != kept[1]
     assert kept[1:] == [weights(tmp_path)] * 3
 
 
+def test_the_mean_of_the_weights_is_validated_beside_them_and_kept_where_it_is_better(
+    spec: Spec, examples: list[Example], tmp_path: Path
+) -> None:
+    options = replace(OPTIONS, average=0.5, dropout=0.0)
+    result = train("lora", spec, examples, examples[:6], options, tmp_path / "both")
+    pairs = [(row.epoch, row.averaged) for row in result.validations]
+    assert pairs == [(epoch, averaged) for epoch in (1, 2, 3, 4) for averaged in (False, True)]
+    plain = train("lora", spec, examples, examples[:6], replace(options, average=0.0), tmp_path / "plain")
+    assert [row.loss for row in plain.validations] == [row.loss for row in result.validations[::2]]
+    assert plain.curve == result.curve
+
+
+def test_made_rows_are_learned_from_in_turn(spec: Spec, examples: list[Example], tmp_path: Path) -> None:
+    batches: list[int] = []
+    variants = [examples[:1], examples[:2]]
+
+    def note(event: Any) -> None:
+        if isinstance(event, Step):
+            batches.append(event.epoch)
+
+    options = replace(OPTIONS, batch_tokens=1, epochs=3)
+    train("lora", spec, examples, examples[:6], options, tmp_path, note, variants=variants)
+    plain = len(examples)
+    assert [batches.count(epoch) for epoch in (1, 2, 3)] == [plain + 1, plain + 2, plain + 1]
+
+
 def test_refuses_empty_data(spec: Spec, examples: list[Example], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="at least one training example"):
-        train(spec, [], examples, OPTIONS, tmp_path, encode)
+        train("lora", spec, [], examples, OPTIONS, tmp_path)
     with pytest.raises(InputError, match="at least one training example"):
-        train(spec, examples, [], OPTIONS, tmp_path, encode)
+        train("lora", spec, examples, [], OPTIONS, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -181,6 +207,6 @@ def test_the_default_rate_is_used_and_noted(
 ) -> None:
     seen, note = events
     options = TrainOptions(epochs=1, rank=2, batch_tokens=10_000)
-    result = train(make_spec(), examples, examples[:2], options, tmp_path, encode, note)
+    result = train("lora", make_spec(), examples, examples[:2], options, tmp_path, note)
     assert result.learning_rate == seen[0].learning_rate
     assert result.note.startswith("learning rate 0.004, chosen for")

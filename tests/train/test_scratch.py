@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny_training
 import tokenizers
 import torch
 
@@ -114,8 +115,14 @@ def test_first_weights_follow_from_the_seed(start: Spec) -> None:
 
 def train(start: Spec, encode: Any, folder: Path, options: TrainOptions = OPTIONS, tell: Any = None) -> Any:
     examples = [Example(f"turn lamp {n} on", f"lamp {n % 7}") for n in range(30)]
-    told = [tell] if tell else []
-    return scratch.train(start, examples, examples[:6], TEXTS, options, folder, encode, *told)
+    return train_from(start, encode, examples, folder, options, *([tell] if tell else []))
+
+
+def train_from(
+    start: Spec, encode: Any, examples: list[Example], folder: Path, options: TrainOptions, *tell: Any
+) -> Any:
+    more = {"encode": encode, "texts": TEXTS, "limit": start.hyper.context, "is_new": True}
+    return tiny_training.train("full", start, examples, examples[:6], options, folder, *tell, **more)
 
 
 def test_it_learns_and_leaves_a_model(start: Spec, encode: Callable[[str], list[int]], tmp_path: Path) -> None:
@@ -191,7 +198,7 @@ def test_plain_texts_are_cut_so_that_every_token_is_learned_once(start: Spec) ->
 def test_an_example_longer_than_the_context(start: Spec, encode: Any, tmp_path: Path) -> None:
     long = [Example("turn " * 200, "on")]
     with pytest.raises(DataError, match="more than context = 64; shorten it or raise context"):
-        scratch.train(start, long, long, [], OPTIONS, tmp_path, encode)
+        train_from(start, encode, long, tmp_path, OPTIONS)
 
 
 def test_the_rate_that_is_chosen_falls_with_the_size() -> None:

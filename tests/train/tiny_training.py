@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tinsmith.data.readers import Example
 from tinsmith.models import family
 from tinsmith.spec import Spec, Tokenizer
+from tinsmith.train import methods
+from tinsmith.train.job import Job
+from tinsmith.train.options import Event, TrainOptions, TrainResult
 from tinsmith.train.tensors import from_float32
 
 PAIRS = [(first, second) for first in "abcdefg" for second in "xyz"]
@@ -49,6 +55,21 @@ def make_spec(**changes: Any) -> Spec:
         noise = source.standard_normal((name.rows, name.inputs)) / np.sqrt(name.inputs)
         tensors[name.role] = from_float32(noise + 1 if name.rows == 1 else noise)
     return Spec("llama", hyper, tensors, tokenizer_of(hyper.vocab), TEMPLATE, {"name": "tiny"})
+
+
+def train(
+    method: str,
+    spec: Spec,
+    examples: Sequence[Example],
+    validation: Sequence[Example],
+    options: TrainOptions,
+    folder: Path,
+    *on_event: Callable[[Event], None],
+    **more: Any,
+) -> TrainResult:
+    """more: of the job."""
+    job = Job(spec, examples, validation, options, folder, **{"encode": encode, **more})
+    return methods.by_name(method).train(job, *on_event)
 
 
 def tokenizer_of(vocab: int) -> Tokenizer:

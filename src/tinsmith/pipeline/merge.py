@@ -40,10 +40,13 @@ def make(run: Run, needs: Needs) -> Made[Merged]:
     from tinsmith import models
     from tinsmith.train import adapter
     from tinsmith.train import merge as merging
+    from tinsmith.train.methods import full
 
     folder, trained = run.folder / FOLDER, run.folder / training.folder_name(run.recipe)
-    if run.recipe.scratch:
-        models.save_hf(models.load(trained), folder)
+    if trained.name == full.FOLDER:
+        whole = models.load(trained)
+        general = {**whole.general, "name": run.recipe.name}
+        models.save_hf(dataclasses.replace(whole, general=general), folder)
         return Made(model_files(folder), Merged(model_digest(folder)))
     spec = models.load(needs.data.facts.base.path)
     template = None if spec.chat_template is None else data.settled(run.recipe, spec.chat_template)

@@ -36,6 +36,7 @@ from tinsmith.tables import (
     whole,
 )
 from tinsmith.tables import key as _key
+from tinsmith.train import methods
 from tinsmith.train.options import ScratchOptions
 
 BUDGETS = ("max_size", "bits", "memory", "speed", "min_accuracy")
@@ -44,9 +45,9 @@ SPACINGS = ("compact", "spaced", "free")
 SOURCES = ("schema", "tools", "grammar", "regex", "choices")
 LABELS = "labels"
 ORIGINS = ("base", "scratch")  # the tables that say what training starts from
-# Keys that a model trained from scratch has no use for: what is trained is no adapter, and there is no base.
-ADAPTER_KEYS = ("rank", "alpha", "dropout", "targets")
+# Keys that a model trained from scratch has no use for: there is no base.
 BASE_KEYS = ("thinking", "date", "show_tools")
+SCRATCH_METHOD = "full"
 SHAPE_KEYS = ("layers", "hidden", "heads", "kv_heads", "feed_forward")
 CHOICES = Kind(
     f'"{LABELS}" or a list of texts',
@@ -104,6 +105,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Train:
+    method: str = _key(choice(methods.names()), methods.DEFAULT)
     epochs: int = _key(whole(1, 1000), 3)
     rank: int = _key(whole(1, 1024), 16)
     alpha: float = _key(number(0.001, 10_000), 32.0)
@@ -113,6 +115,7 @@ class Train:
     batch_tokens: int = _key(whole(16, 1_000_000), 640)
     max_length: int = _key(whole(8, 1_000_000), 512)
     patience: int = _key(whole(0, 1000), 0)
+    average: float = _key(number(0, 1), 0.0)
     seed: int = _key(whole(0, 2**31 - 1), 0)
 
 
@@ -236,13 +239,19 @@ class _RecipeFile(TomlFile):
         tables |= {name: None for name in ORIGINS if name != origin}
         if origin == "scratch":
             self._check_scratch(given)
+            tables["train"] = dataclasses.replace(tables["train"], method=SCRATCH_METHOD)
             if "baselines" not in given.get("eval", {}):
                 tables["eval"] = dataclasses.replace(tables["eval"], baselines=("nearest",))
+        self._check_method(given.get("train", {}), tables["train"].method)
         if tables["build"].target:
             tables["build"] = self._for_target(tables["build"], "formats" in given["build"])
         data = tables["data"]
-        if data.text and origin == "base":
-            raise self.error("data", "text", "plain text is for a model trained from scratch; leave it out")
+        method = methods.by_name(tables["train"].method)
+        if data.text and not method.reads_text:
+            readers = [name for name in methods.names() if methods.by_name(name).reads_text]
+            raise self.error(
+                "data", "text", f'method "{method.name}" learns from no plain text; take {", ".join(readers)}'
+            )
         if data.show_tools and not data.tools:
             raise self.error("data", "show_tools", "there are no tools to show; give them in tools")
         self._check_build(tables["build"])
@@ -276,14 +285,25 @@ class _RecipeFile(TomlFile):
         for key in ("layers", "hidden"):
             if stated and key not in stated:
                 raise self.error("scratch", key, f"missing; it goes with {stated[0]}")
-        for table, keys in (("train", ADAPTER_KEYS), ("data", BASE_KEYS)):
-            for key in keys:
-                if key in given.get(table, {}):
-                    raise self.error(table, key, "is for a base; [scratch] has none; leave it out")
+        if given.get("train", {}).get("method", SCRATCH_METHOD) != SCRATCH_METHOD:
+            raise self.error("train", "method", f'[scratch] trains by "{SCRATCH_METHOD}"; leave it out')
+        for key in BASE_KEYS:
+            if key in given.get("data", {}):
+                raise self.error("data", key, "is for a base; [scratch] has none; leave it out")
         for name in given.get("eval", {}).get("baselines", []):
             if name != "nearest":
                 raise self.error(
                     "eval", "baselines", f'"{name}" prompts a base; without one there is "nearest" alone'
+                )
+
+    def _check_method(self, given: dict[str, Any], method: str) -> None:
+        """Keys of another method say that something else was meant."""
+        own = methods.by_name(method).keys
+        every = {key: name for name in methods.names() for key in methods.by_name(name).keys}
+        for key in given:
+            if key in every and key not in own:
+                raise self.error(
+                    "train", key, f'is for method "{every[key]}", this one is "{method}"; leave it out'
                 )
 
     def _check_build(self, build: Build) -> None:

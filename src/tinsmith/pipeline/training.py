@@ -11,6 +11,7 @@ from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.recipe import Recipe
 from tinsmith.pipeline.run import Made, Record, Run
 from tinsmith.system.progress import Bar, Display
+from tinsmith.train import methods
 from tinsmith.train.options import SCRATCH_DEFAULTS, Event, Started, Step, TrainOptions, Validated
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Trained:
 
 def folder_name(recipe: Recipe) -> str:
     """Of what is trained, in the run's folder: an adapter, or a whole model."""
-    return "trained" if recipe.scratch else "adapter"
+    return methods.by_name(recipe.train.method).folder
 
 
 def rough_format(recipe: Recipe) -> str | None:
@@ -72,7 +73,11 @@ def before(run: Run, needs: Needs) -> dict[str, Any]:
     states_more = stated.thinking is not None or stated.date is not None or stated.show_tools
     return {
         "template": None if states_more else needs.data.facts.base.template,
-        "train": {"targets": "auto"},
+        "train": {
+            "targets": "auto",
+            "method": "full" if run.recipe.scratch else methods.DEFAULT,
+            "average": 0.0,
+        },
     }
 
 
@@ -100,7 +105,7 @@ def make(run: Run, needs: Needs) -> Made[Trained]:
 
 def trained(run: Run, base: str, spec: Spec, bar: Bar) -> TrainResult:
     import tinsmith
-    from tinsmith.train import lora, scratch
+    from tinsmith.train.job import Job
 
     tokenizer = tinsmith.load(base)
 
@@ -110,16 +115,24 @@ def trained(run: Run, base: str, spec: Spec, bar: Bar) -> TrainResult:
     def tell(event: Event) -> None:
         show(event, run.display, bar)
 
-    examples, validation = (data.examples(run, split) for split in ("train", "validation"))
-    given = options(run.recipe)
-    if run.recipe.scratch:
-        return scratch.train(spec, examples, validation, data.texts(run), given, run.folder, encode, tell)
-    return lora.train(spec, examples, validation, given, run.folder, encode, tell)
+    job = Job(
+        spec=spec,
+        examples=data.examples(run, "train"),
+        validation=data.examples(run, "validation"),
+        options=options(run.recipe),
+        out_dir=run.folder,
+        encode=encode,
+        texts=data.texts(run),
+        limit=spec.hyper.context if run.recipe.scratch else None,
+        is_new=run.recipe.scratch is not None,
+    )
+    return methods.by_name(run.recipe.train.method).train(job, tell)
 
 
 def options(recipe: Recipe) -> TrainOptions:
     """[train] as training takes it, where "auto" is what is left out."""
     values = dataclasses.asdict(recipe.train)
+    del values["method"]
     if values["learning_rate"] == "auto":
         values["learning_rate"] = None
     if values["targets"] == "auto":
@@ -136,6 +149,5 @@ def show(event: Event, display: Display, bar: Bar) -> None:
         bar.update(event.step, f"loss {event.loss:.3f}, {event.tokens_per_second:,.0f} tokens/s", event.steps)
     else:
         best = ", the best so far" if event.best else ""
-        display.line(
-            f"train: epoch {event.epoch}: validation loss {event.loss:.4f}, {event.exact:.1%} exact{best}"
-        )
+        epoch = f"epoch {event.epoch}{', averaged' if event.averaged else ''}"
+        display.line(f"train: {epoch}: validation loss {event.loss:.4f}, {event.exact:.1%} exact{best}")

@@ -150,7 +150,9 @@ class Whole(Network):
                 input_ids=packing.tokens, position_ids=packing.positions, use_cache=False, packing=packing
             ).last_hidden_state
             logits = states.flatten(0, 1).index_select(0, packing.labelled) @ self.head.T
-        logits = logits.float()
+        logits = logits.float() * self.scale
+        if self.cap is not None:
+            logits = self.cap * torch.tanh(logits / self.cap)
         losses = nn.functional.cross_entropy(logits, packing.targets, reduction="none")
         return losses, logits.detach().argmax(-1)
 
@@ -166,7 +168,14 @@ def whole(spec: Spec) -> Whole:
         for path, module in base.named_modules()
         if isinstance(module, nn.Linear) and module is not head
     }
-    return Whole(base, base.base_model, head.weight, linears, _attends_only(base.config), 1.0, None)
+    return Whole(
+        base, base.base_model, head.weight, linears, _attends_only(base.config), *_after_head(base.config)
+    )
+
+
+def _after_head(config: Any) -> tuple[float, float | None]:
+    """What becomes of logits: their scale and their cap."""
+    return 1 / getattr(config, "logits_scaling", 1), getattr(config, "final_logit_softcapping", None)
 
 
 def has_fast_bfloat16() -> bool:
@@ -201,9 +210,7 @@ def build(
         module.forward = partial(_lora_forward, module, narrow=packs and not targets)
         linears[roles[f"{name}.weight"]] = module
     head = base.get_output_embeddings().weight.detach().to(matrices)
-    scale = 1 / getattr(base.config, "logits_scaling", 1)
-    cap = getattr(base.config, "final_logit_softcapping", None)
-    return Network(model, base.base_model, head, linears, packs, scale, cap)
+    return Network(model, base.base_model, head, linears, packs, *_after_head(base.config))
 
 
 def _adapted(base: Any, wanted: set[str], rank: int, alpha: float, dropout: float) -> Any:

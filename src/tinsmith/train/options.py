@@ -17,7 +17,8 @@ class TrainOptions:
     longest example allowed; patience: epochs without improvement after which training stops, 0 for never;
     warmup: the share of steps in which the learning rate rises; floor: the share of it that is left at the end;
     rough: the quantized format whose errors the adapter learns to live with, None for none; targets: the linear
-    layers to adapt, by their names in transformers, none for all; renew: steps from one checkpoint, where the
+    layers to adapt, by their names in transformers, none for all; average: the share of the steps over which
+    weights are averaged, beside the latest ones, 0 for none; renew: steps from one checkpoint, where the
     format's errors are made anew, to the next; threads: torch's, None as torch likes.
     """
 
@@ -36,6 +37,7 @@ class TrainOptions:
     floor: float = 0.1
     weight_decay: float = 0.0
     clip: float = 1.0
+    average: float = 0.0
     rough: str | None = "Q4_0"
     targets: tuple[str, ...] = ()
     renew: int = 50
@@ -88,13 +90,15 @@ class Step:
 @dataclass(frozen=True)
 class Validated:
     """After an epoch, on the validation examples: loss per answer token; exact: the share of answers whose
-    every token is the likeliest, as greedy decoding would find it; best: whether this is the best so far."""
+    every token is the likeliest, as greedy decoding would find it; best: whether this is the best so far;
+    averaged: whether of the mean of the weights over the latest steps, or of the latest ones."""
 
     epoch: int
     step: int
     loss: float
     exact: float
     best: bool
+    averaged: bool = False
 
 
 Event = Started | Step | Validated
@@ -124,6 +128,13 @@ def default_scratch_rate(parameters: int) -> tuple[float, str]:
     million, falling with the fourth root of the size."""
     rate = float(f"{min(8e-3, 4e-3 * (1e6 / parameters) ** 0.25):.2g}")
     return rate, f"learning rate {rate:g}, chosen for {parameters / 1e6:.1f} million new parameters"
+
+
+def default_full_rate(parameters: int) -> tuple[float, str]:
+    """The rate for training every weight of a base of so many parameters, and the reason in words: a tenth of
+    LoRA's, the ratio that Schulman et al. (LoRA Without Regret, 2025) measured across sizes."""
+    rate = float(f"{default_learning_rate(parameters)[0] / 10:.2g}")
+    return rate, f"learning rate {rate:g}, chosen for {parameters / 1e6:.0f} million parameters"
 
 
 def default_learning_rate(parameters: int) -> tuple[float, str]:

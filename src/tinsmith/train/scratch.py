@@ -1,20 +1,15 @@
-"""Training all of a new, small model: its tokenizer, its first weights, and the run that makes it one.
-
-The same texts, options and machine give the same model, whether or not training was interrupted.
-"""
+"""A new, small model before it is trained: its tokenizer, its shape and its first weights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from tinsmith.data.readers import Example
-from tinsmith.errors import InputError, MissingExtraError
+from tinsmith.errors import MissingExtraError
 from tinsmith.models import family
 from tinsmith.spec import Spec, Tensor
-from tinsmith.train.options import Event, ScratchOptions, TrainOptions, TrainResult
-from tinsmith.train.sequences import Encode, Tokenization, text_sequences
+from tinsmith.train.options import ScratchOptions
 from tinsmith.train.shape import shape
 from tinsmith.train.vocabulary import train_tokenizer
 
@@ -68,37 +63,3 @@ def _weights(hyper: LlamaHyper, seed: int) -> dict[str, Tensor]:
             drawn = chance.standard_normal((name.rows, name.inputs), np.float32)
             weights[name.role] = from_float32(drawn / np.float32(name.inputs**0.5))
     return weights
-
-
-def train(
-    spec: Spec,
-    examples: Sequence[Example],
-    validation: Sequence[Example],
-    texts: Sequence[str],
-    options: TrainOptions,
-    out_dir: Path,
-    encode: Encode,
-    on_event: Callable[[Event], None] = lambda event: None,
-) -> TrainResult:
-    """Trains every weight of `spec` and writes the best model by validation to out_dir/trained, a Hugging Face
-    folder.
-
-    The loss is on the examples' answers and on all of the texts. encode: text to ids, specials recognized.
-    A checkpoint in out_dir of the same spec, data and options is taken up. Raises InputError or DataError for
-    examples that don't fit, MissingExtraError without torch and transformers.
-    """
-    if not examples or not validation:
-        raise InputError("training needs at least one training example and one validation example")
-    try:
-        import torch
-        import transformers  # noqa: F401
-
-        from tinsmith.train.scratch_loop import ScratchLoop
-    except ImportError as error:
-        raise MissingExtraError(error.name or "torch", "train") from None
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    length, limit = min((options.max_length, "max_length"), (spec.hyper.context, "context"))
-    tokenize = Tokenization(spec, encode, options.task, options.system, length, limit)
-    sequences = [*tokenize(examples), *text_sequences(texts, encode, spec.tokenizer, length)]
-    return ScratchLoop(spec, sequences, tokenize(validation), options, out_dir, on_event).finish()

@@ -1,54 +1,50 @@
-"""The loop that trains an adapter."""
+"""lora: low-rank factors beside the linear layers of a frozen base (Hu et al., arXiv 2106.09685)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from tinsmith.errors import InputError
-from tinsmith.spec import Spec
-from tinsmith.system.files import atomic_folder, write_text
-from tinsmith.train import adapter, importance, network
-from tinsmith.train.loop import Loop, run_digest
-from tinsmith.train.options import Event, TrainOptions, default_learning_rate
-from tinsmith.train.rough import Rough
-from tinsmith.train.sequences import TokenSequence
+from tinsmith.train.methods import Method
+from tinsmith.train.options import default_learning_rate
+from tinsmith.train.trainee import Trainee
 
-ADAPTER = "adapter"  # the folder in out_dir
+if TYPE_CHECKING:
+    from tinsmith.train.job import Job
+
+FOLDER = "adapter"
 
 
-class LoraLoop(Loop):
-    def __init__(
-        self,
-        spec: Spec,
-        sequences: Sequence[TokenSequence],
-        validation: Sequence[TokenSequence],
-        options: TrainOptions,
-        out_dir: Path,
-        on_event: Callable[[Event], None],
-    ) -> None:
-        self.template = spec.chat_template
+class Lora(Method):
+    name = "lora"
+    folder = FOLDER
+    keys = ("rank", "alpha", "dropout", "targets")
+    what = "an adapter"
+
+    def trainee(self, job: Job) -> Trainee:
+        return AdapterTrainee(job)
+
+
+class AdapterTrainee(Trainee):
+    """An adapter of the base, written in peft's format with the chat template that it was trained under."""
+
+    def __init__(self, job: Job) -> None:
+        import torch
+
+        from tinsmith.train import network
+        from tinsmith.train.rough import Rough
+
+        spec, options = job.spec, job.options
         matrices = torch.bfloat16 if network.has_fast_bfloat16() else torch.float32
-        torch.manual_seed(options.seed)
         adapted = network.build(spec, matrices, options.rank, options.alpha, options.dropout, options.targets)
+        self.template = spec.chat_template
         self.rough = Rough(spec, adapted, options.rough) if options.rough else None
-        super().__init__(
-            adapted,
-            sequences,
-            validation,
-            options,
-            out_dir,
-            out_dir / ADAPTER,
-            on_event,
-            options.rate(default_learning_rate(spec.parameters)),
-            run_digest(spec, sequences, validation, options),
-        )
+        sequences = job.tokenization()(job.examples)
+        rate = options.rate(default_learning_rate(spec.parameters))
+        super().__init__(job, adapted, sequences, job.out_dir / FOLDER, rate)
 
     def renew(self) -> None:
-        # Rough weights follow from a checkpoint alone, so that a resumed run makes the same ones.
         if self.rough:
             self.rough.renew()
 
@@ -57,6 +53,9 @@ class LoraLoop(Loop):
 
     def keep(self) -> None:
         from safetensors import SafetensorError
+
+        from tinsmith.system.files import atomic_folder, write_text
+        from tinsmith.train import adapter, importance
 
         with atomic_folder(self.result, replaces=adapter.CONFIG) as fresh:
             try:
@@ -68,3 +67,6 @@ class LoraLoop(Loop):
             importance.save(fresh, self.importance)
             if self.template is not None:
                 write_text(fresh / adapter.TEMPLATE, self.template)
+
+
+method = Lora()

@@ -1,0 +1,75 @@
+"""full: every weight, of a small base or of a new model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tinsmith.errors import UnsupportedError
+from tinsmith.train.methods import Method
+from tinsmith.train.options import default_full_rate, default_scratch_rate
+from tinsmith.train.sequences import text_sequences
+from tinsmith.train.trainee import Trainee
+
+if TYPE_CHECKING:
+    from tinsmith.spec import Spec
+    from tinsmith.train.job import Job
+
+FOLDER = "trained"
+
+
+class Full(Method):
+    name = "full"
+    folder = FOLDER
+    what = "every weight"
+    reads_text = True
+
+    def trainee(self, job: Job) -> Trainee:
+        return ModelTrainee(job)
+
+
+class ModelTrainee(Trainee):
+    """A whole model, written as a Hugging Face folder. The loss is on the examples' answers and on all of the
+    texts."""
+
+    def __init__(self, job: Job) -> None:
+        from tinsmith.models import family
+        from tinsmith.train import network
+
+        self.spec = job.spec
+        if any(name.experts for name in family.by_name(job.spec.family).tensors(job.spec.hyper)):
+            raise UnsupportedError(
+                f'{job.spec.family}: method "full" does not train routed experts; take "lora"'
+            )
+        texts = text_sequences(job.texts, job.encode, job.spec.tokenizer, job.max_length)
+        sequences = [*job.tokenization()(job.examples), *texts]
+        default = default_scratch_rate if job.is_new else default_full_rate
+        rate = job.options.rate(default(job.spec.parameters))
+        super().__init__(job, network.whole(job.spec), sequences, job.out_dir / FOLDER, rate)
+
+    def keep(self) -> None:
+        from tinsmith import models
+        from tinsmith.system.files import atomic_folder
+        from tinsmith.train import importance
+
+        with atomic_folder(self.result, replaces="config.json") as fresh:
+            models.save_hf(self.trained(), fresh)
+            importance.save(fresh, self.importance)
+
+    def trained(self) -> Spec:
+        """The model with the weights that it has now."""
+        from tinsmith.chat.chat_template import DIGEST, digest
+        from tinsmith.models import family
+        from tinsmith.train.tensors import from_folder
+
+        stored = self.network.model.state_dict()
+        tensors = dict(self.spec.tensors)
+        for name in family.by_name(self.spec.family).tensors(self.spec.hyper):
+            if name.hf:
+                tensors[name.role] = from_folder(name, stored[name.hf].numpy())
+        template = self.spec.chat_template
+        general = {**self.spec.general, **({DIGEST: digest(template)} if template else {})}
+        return replace(self.spec, tensors=tensors, general=general)
+
+
+method = Full()
