@@ -169,7 +169,7 @@ def test_a_new_model_is_trained_by_one_method(tmp_path: Path) -> None:
         (SMALLEST + "[train]\nepochs = true\n", r"epochs: got true; allowed is a whole number"),
         (
             SMALLEST + "[train]\nlearning_rate = 'fast'\n",
-            r'learning_rate: got "fast"; allowed is "auto" or a number',
+            r'learning_rate: got "fast"; allowed is "auto", "search" or a number',
         ),
         (SMALLEST + "thinking = 'on'\n", r'thinking: got "on"; allowed is true or false'),
         (SMALLEST + "date = '25.11.2026'\n", r'date: got "25.11.2026"; allowed is a date as a text'),

@@ -58,9 +58,10 @@ DEVICES = Kind(
     lambda v: is_text(v) or (isinstance(v, list) and bool(v) and all(is_text(word) for word in v)),
     lambda v: (v,) if isinstance(v, str) else tuple(v),
 )
+SEARCH, SEARCH_BUDGET = "search", 0.5
 RATE = Kind(
-    '"auto" or a number above 0, at most 1',
-    lambda v: v == "auto" or ((isinstance(v, float) or is_whole(v)) and 0 < v <= 1),
+    f'"auto", "{SEARCH}" or a number above 0, at most 1',
+    lambda v: v in ("auto", SEARCH) or ((isinstance(v, float) or is_whole(v)) and 0 < v <= 1),
 )
 TARGETS = Kind(
     '"auto" or a list of names of linear layers, such as ["q_proj", "v_proj"]',
@@ -112,6 +113,7 @@ class Train:
     dropout: float = _key(number(0, 0.9), 0.0)
     targets: tuple[str, ...] | str = _key(TARGETS, "auto")
     learning_rate: float | str = _key(RATE, "auto")
+    search_budget: float = _key(number(0.01, 1), SEARCH_BUDGET)
     batch_tokens: int = _key(whole(16, 1_000_000), 640)
     max_length: int = _key(whole(8, 1_000_000), 512)
     patience: int = _key(whole(0, 1000), 0)

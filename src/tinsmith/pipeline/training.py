@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.pipeline import data
 from tinsmith.pipeline.data import Data
-from tinsmith.pipeline.recipe import Recipe
+from tinsmith.pipeline.recipe import SEARCH, SEARCH_BUDGET, Recipe
 from tinsmith.pipeline.run import Made, Record, Run
 from tinsmith.system.progress import Bar, Display
 from tinsmith.train import methods
-from tinsmith.train.options import SCRATCH_DEFAULTS, Event, Started, Step, TrainOptions, Validated
+from tinsmith.train.options import SCRATCH_DEFAULTS, Event, Started, Step, TrainOptions, Trial, Validated
 
 if TYPE_CHECKING:
     from tinsmith.spec import Spec
@@ -32,7 +32,8 @@ class Point:
 
 @dataclass(frozen=True)
 class Trained:
-    """note: how the learning rate was chosen; tokens, seconds: of all steps; curve: the loss after each."""
+    """note: how the learning rate was chosen; tokens, seconds: of all steps; curve: the loss after each;
+    trials: of learning rates, the best last."""
 
     learning_rate: float
     note: str
@@ -41,6 +42,7 @@ class Trained:
     seconds: float
     curve: list[Point]
     validations: list[Validated]
+    trials: list[Trial] = field(default_factory=list)
 
 
 def folder_name(recipe: Recipe) -> str:
@@ -77,6 +79,7 @@ def before(run: Run, needs: Needs) -> dict[str, Any]:
             "targets": "auto",
             "method": "full" if run.recipe.scratch else methods.DEFAULT,
             "average": 0.0,
+            "search_budget": SEARCH_BUDGET,
         },
     }
 
@@ -99,6 +102,7 @@ def make(run: Run, needs: Needs) -> Made[Trained]:
         seconds=result.seconds,
         curve=[Point(step, loss) for step, loss in result.curve],
         validations=result.validations,
+        trials=result.trials,
     )
     return Made(sorted(path for path in result.folder.iterdir() if path.is_file()), facts)
 
@@ -133,7 +137,10 @@ def options(recipe: Recipe) -> TrainOptions:
     """[train] as training takes it, where "auto" is what is left out."""
     values = dataclasses.asdict(recipe.train)
     del values["method"]
-    if values["learning_rate"] == "auto":
+    budget = values.pop("search_budget")
+    if values["learning_rate"] == SEARCH:
+        values["search"] = budget
+    if isinstance(values["learning_rate"], str):
         values["learning_rate"] = None
     if values["targets"] == "auto":
         values["targets"] = ()
@@ -147,6 +154,10 @@ def show(event: Event, display: Display, bar: Bar) -> None:
         display.line(f"train: {event.steps} steps, {event.note}")
     elif isinstance(event, Step):
         bar.update(event.step, f"loss {event.loss:.3f}, {event.tokens_per_second:,.0f} tokens/s", event.steps)
+    elif isinstance(event, Trial):
+        display.line(
+            f"train: rate {event.learning_rate:g}: validation loss {event.loss:.4f} after {event.steps} steps"
+        )
     else:
         best = ", the best so far" if event.best else ""
         epoch = f"epoch {event.epoch}{', averaged' if event.averaged else ''}"

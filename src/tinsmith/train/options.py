@@ -18,9 +18,10 @@ class TrainOptions:
     warmup: the share of steps in which the learning rate rises; floor: the share of it that is left at the end;
     rough: the quantized format whose errors the adapter learns to live with, None for none; targets: the linear
     layers to adapt, by their names in transformers, none for all; average: the share of the steps over which
-    weights are averaged, beside the latest ones, 0 for none; renew: steps from one checkpoint, where the
-    format's errors are made anew, to the next; threads: torch's, None as torch likes.
-    """
+    weights are averaged, beside the latest ones, 0 for none; search: the share of the run's steps that trials
+    of learning rates may take, 0 for none; tried: the rates that learning_rate was the best of, 0 where it was
+    not searched; renew: steps from one checkpoint, where the format's errors are made anew, to the next;
+    threads: torch's, None as torch likes."""
 
     task: str = tasks.DEFAULT
     system: str = ""
@@ -38,6 +39,8 @@ class TrainOptions:
     weight_decay: float = 0.0
     clip: float = 1.0
     average: float = 0.0
+    search: float = 0.0
+    tried: int = 0
     rough: str | None = "Q4_0"
     targets: tuple[str, ...] = ()
     renew: int = 50
@@ -46,7 +49,10 @@ class TrainOptions:
     def rate(self, default: tuple[float, str]) -> tuple[float, str]:
         """The learning rate, the default where none is stated, and the reason in words."""
         given = self.learning_rate
-        return default if given is None else (given, f"learning rate {given:g}, as given")
+        if given is None:
+            return default
+        origin = f"the best of {self.tried} tried" if self.tried else "as given"
+        return given, f"learning rate {given:g}, {origin}"
 
 
 @dataclass(frozen=True)
@@ -101,12 +107,22 @@ class Validated:
     averaged: bool = False
 
 
-Event = Started | Step | Validated
+@dataclass(frozen=True)
+class Trial:
+    """Of a learning rate: after so many steps in all, the validation loss of the averaged weights."""
+
+    learning_rate: float
+    steps: int
+    loss: float
+
+
+Event = Started | Step | Validated | Trial
 
 
 @dataclass
 class TrainResult:
-    """folder: what was trained; curve: (step, loss); validations: in order; note: how the rate was chosen."""
+    """folder: what was trained; curve: (step, loss); validations: in order; note: how the rate was chosen;
+    trials: of rates, the best last."""
 
     folder: Path
     learning_rate: float
@@ -116,6 +132,7 @@ class TrainResult:
     seconds: float
     curve: list[tuple[int, float]] = field(default_factory=list)
     validations: list[Validated] = field(default_factory=list)
+    trials: list[Trial] = field(default_factory=list)
 
 
 # Where training all of a new model wants other values than an adapter: there is no format to prepare for, a

@@ -10,6 +10,7 @@ from __future__ import annotations
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
@@ -50,13 +51,15 @@ class Method(ABC):
             import torch
             import transformers  # noqa: F401
 
+            from tinsmith.train import rates
             from tinsmith.train.loop import Loop
         except ImportError as error:
             raise MissingExtraError(error.name or "torch", "train") from None
         if job.options.threads:
             torch.set_num_threads(job.options.threads)
+        job, trials = rates.searched(self, job, on_event) if job.options.search else (job, [])
         torch.manual_seed(job.options.seed)
-        return Loop(self.trainee(job), job.options, job.out_dir, on_event).finish()
+        return replace(Loop(self.trainee(job), job.options, job.out_dir, on_event).finish(), trials=trials)
 
 
 @cache
