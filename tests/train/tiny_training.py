@@ -13,7 +13,7 @@ import numpy as np
 from tinsmith.data.readers import Example
 from tinsmith.models import family
 from tinsmith.spec import Spec, Tokenizer
-from tinsmith.train import methods
+from tinsmith.train import run
 from tinsmith.train.job import Job
 from tinsmith.train.options import Event, TrainOptions, TrainResult
 from tinsmith.train.tensors import from_float32
@@ -69,7 +69,7 @@ def train(
 ) -> TrainResult:
     """more: of the job."""
     job = Job(spec, examples, validation, options, folder, **{"encode": encode, **more})
-    return methods.by_name(method).train(job, *on_event)
+    return run.train(method, job, *on_event)
 
 
 def tokenizer_of(vocab: int) -> Tokenizer:

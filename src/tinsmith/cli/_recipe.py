@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tinsmith.cli._command import Args, argument, option
-from tinsmith.cli._types import File, Folder
+from tinsmith.cli._types import File, Folder, Word
+from tinsmith.train.options import LOGS
 
 if TYPE_CHECKING:
     from tinsmith.pipeline.run import Run
@@ -16,10 +17,15 @@ PARAMETERS = [
     option("--out", Folder(), metavar="DIR", help="the run's folder (default: runs/<name>)"),
 ]
 
+TRAINING = [
+    *PARAMETERS,
+    option("--log", Word(LOGS), metavar="KIND", help="write curves to logs/ as it trains: csv or tensorboard"),
+]
+
 
 def run_to(goal: str, args: Args) -> Run:
     """Brings one stage of the recipe, and the stages it needs, up to date."""
     from tinsmith.pipeline import recipe, stages
     from tinsmith.system import progress
 
-    return stages.make(recipe.load(args.recipe), args.out, progress.display(), goal)
+    return stages.make(recipe.load(args.recipe), args.out, progress.display(), goal, getattr(args, "log", None))

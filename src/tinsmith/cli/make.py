@@ -8,7 +8,7 @@ from tinsmith.system import reading
 
 HELP = "run a recipe: train, build, verify, evaluate and report"
 SECTION = "train"
-PARAMETERS = _recipe.PARAMETERS
+PARAMETERS = _recipe.TRAINING
 
 
 def run(args: Args) -> int:

@@ -9,7 +9,7 @@ from tinsmith.errors import InputError
 HELP = "train a recipe's adapter on its base, or a small model from scratch"
 SECTION = "train"
 PARAMETERS = [
-    *_recipe.PARAMETERS,
+    *_recipe.TRAINING,
     flag("--from-scratch", help="the recipe has [scratch]: a new model; an error if not"),
 ]
 

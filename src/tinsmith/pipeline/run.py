@@ -109,12 +109,14 @@ class Stage(Generic[Needs, Facts]):
 
 
 class Run:
-    """A recipe, the folder its results go to, and what run.json says of the stages."""
+    """A recipe, the folder its results go to, and what run.json says of the stages. log: the kind of files that
+    training writes its curves to, which no stage depends on."""
 
     def __init__(self, recipe: Recipe, folder: Path, display: Display) -> None:
         self.recipe = recipe
         self.folder = folder
         self.display = display
+        self.log: str | None = None
         self.state = _read_state(folder / "run.json")
         self.state.setdefault("stages", {})
 

@@ -8,6 +8,7 @@ from tinsmith.pipeline import build, contents, data, measure, merge, report, sea
 from tinsmith.pipeline.recipe import Recipe
 from tinsmith.pipeline.run import Nothing, Run, Stage, opened
 from tinsmith.system.progress import Display
+from tinsmith.train import logs
 
 DATA = Stage("data", Nothing, data.Data, data.inputs, data.make)
 BASELINES = Stage(
@@ -27,9 +28,17 @@ def default_folder(recipe: Recipe) -> Path:
     return Path("runs") / recipe.name
 
 
-def make(recipe: Recipe, folder: Path | None, display: Display, goal: str = "report") -> Run:
-    """Brings the stage `goal`, and all it needs, up to date in `folder` (default: runs/<recipe name>)."""
+def make(
+    recipe: Recipe, folder: Path | None, display: Display, goal: str = "report", log: str | None = None
+) -> Run:
+    """Brings the stage `goal`, and all it needs, up to date in `folder` (default: runs/<recipe name>).
+
+    log: the kind of files that training writes its curves to, besides; None for none.
+    """
+    if log is not None:
+        logs.check(log)
     with opened(recipe, folder or default_folder(recipe), display) as run:
+        run.log = log
         if recipe.build.target and goal != "data":
             run.update(STAGES, ["data"])
             contents.check_target(run, run.done(DATA))

@@ -11,7 +11,7 @@ from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.recipe import SEARCH, SEARCH_BUDGET, Recipe
 from tinsmith.pipeline.run import Made, Record, Run
 from tinsmith.system.progress import Bar, Display
-from tinsmith.train import methods
+from tinsmith.train import logs, methods
 from tinsmith.train.options import SCRATCH_DEFAULTS, Event, Started, Step, TrainOptions, Trial, Validated
 
 if TYPE_CHECKING:
@@ -110,15 +110,14 @@ def make(run: Run, needs: Needs) -> Made[Trained]:
 def trained(run: Run, base: str, spec: Spec, bar: Bar) -> TrainResult:
     import tinsmith
     from tinsmith.train.job import Job
+    from tinsmith.train.run import train
 
     tokenizer = tinsmith.load(base)
 
     def encode(text: str) -> list[int]:
         return tokenizer.tokenize(text, special=True)
 
-    def tell(event: Event) -> None:
-        show(event, run.display, bar)
-
+    progress = Progress(run.display, bar)
     job = Job(
         spec=spec,
         examples=data.examples(run, "train"),
@@ -130,7 +129,16 @@ def trained(run: Run, base: str, spec: Spec, bar: Bar) -> TrainResult:
         limit=spec.hyper.context if run.recipe.scratch else None,
         is_new=run.recipe.scratch is not None,
     )
-    return methods.by_name(run.recipe.train.method).train(job, tell)
+    method = run.recipe.train.method
+    if run.log is None:
+        return train(method, job, progress.show)
+    with logs.opened(run.log, run.folder / logs.FOLDER) as write:
+
+        def note(event: Event) -> None:
+            progress.show(event)
+            write(event)
+
+        return train(method, job, note)
 
 
 def options(recipe: Recipe) -> TrainOptions:
@@ -148,17 +156,30 @@ def options(recipe: Recipe) -> TrainOptions:
     return TrainOptions(task=recipe.data.task, system=recipe.data.system, **more, **values)
 
 
-def show(event: Event, display: Display, bar: Bar) -> None:
-    """An event of training, to a reader: steps move the bar, the others are lines that stay."""
-    if isinstance(event, Started):
-        display.line(f"train: {event.steps} steps, {event.note}")
-    elif isinstance(event, Step):
-        bar.update(event.step, f"loss {event.loss:.3f}, {event.tokens_per_second:,.0f} tokens/s", event.steps)
-    elif isinstance(event, Trial):
-        display.line(
-            f"train: rate {event.learning_rate:g}: validation loss {event.loss:.4f} after {event.steps} steps"
-        )
-    else:
+class Progress:
+    """Training's events, to a reader: steps move the bar, the others are lines that stay."""
+
+    def __init__(self, display: Display, bar: Bar) -> None:
+        self.display, self.bar = display, bar
+        self.exact = ""  # of the latest validation
+
+    def show(self, event: Event) -> None:
+        if isinstance(event, Started):
+            self.display.line(f"train: {event.steps} steps, {event.note}")
+        elif isinstance(event, Step):
+            self.bar.update(event.step, self._state(event), event.steps)
+        elif isinstance(event, Trial):
+            after = f"validation loss {event.loss:.4f} after {event.steps} steps"
+            self.display.line(f"train: rate {event.learning_rate:g}: {after}")
+        else:
+            self._validated(event)
+
+    def _state(self, step: Step) -> str:
+        memory = "" if step.memory is None else f", {step.memory / 1e9:.1f} GB"
+        return f"loss {step.loss:.3f}{self.exact}, {step.tokens_per_second:,.0f} tokens/s{memory}"
+
+    def _validated(self, event: Validated) -> None:
         best = ", the best so far" if event.best else ""
         epoch = f"epoch {event.epoch}{', averaged' if event.averaged else ''}"
-        display.line(f"train: {epoch}: validation loss {event.loss:.4f}, {event.exact:.1%} exact{best}")
+        self.display.line(f"train: {epoch}: validation loss {event.loss:.4f}, {event.exact:.1%} exact{best}")
+        self.exact = f", {event.exact:.1%} exact"

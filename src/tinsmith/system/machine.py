@@ -1,9 +1,12 @@
-"""What the machine can do at most: bytes read from memory and int8 operations a second."""
+"""What the machine can do at most, bytes read from memory and int8 operations a second, and what this process
+holds of it."""
 
 from __future__ import annotations
 
 import mmap
+import os
 import platform
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -80,3 +83,19 @@ def cpu() -> str:
             if key.strip() in ("model name", "Model"):
                 return value.strip()
     return platform.processor() or platform.machine()
+
+
+def memory_used() -> int | None:
+    """Bytes of memory that this process holds now; where the system says only the most it ever held, that; None
+    where it says neither."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        pass
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from tinsmith.system.machine import memory_used
 from tinsmith.train import checkpoint
 from tinsmith.train.options import Event, Started, Step, TrainOptions, TrainResult, Validated
 from tinsmith.train.trainee import Batch, Trainee
@@ -135,7 +136,7 @@ class Loop:
         left = sum(len(sequence) for batch in self.plan[step:] for sequence in batch) / speed
         epoch = 1 + sum(step > end for end in self.epoch_ends)
         rate = self.trainee.rate * self._schedule(step - 1)
-        self.on_event(Step(step, steps, epoch, loss, rate, speed, left))
+        self.on_event(Step(step, steps, epoch, loss, rate, speed, left, memory_used()))
 
     def _validate(self) -> None:
         """Keeps what is the best: by exact answers, then by loss; as the latest step left it, or averaged."""

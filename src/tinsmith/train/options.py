@@ -9,6 +9,8 @@ from typing import Any
 
 from tinsmith import tasks
 
+LOGS = ("csv", "tensorboard")  # the kinds of files that curves can be written to
+
 
 @dataclass(frozen=True)
 class TrainOptions:
@@ -82,7 +84,8 @@ class Started:
 
 @dataclass(frozen=True)
 class Step:
-    """After `step` of `steps`; loss: mean over the batch's answer tokens; rates since this process started."""
+    """After `step` of `steps`; loss: mean over the batch's answer tokens; rates since this process started;
+    memory: bytes that the process holds, None where the system does not say."""
 
     step: int
     steps: int
@@ -91,6 +94,7 @@ class Step:
     learning_rate: float
     tokens_per_second: float
     seconds_left: float
+    memory: int | None = None
 
 
 @dataclass(frozen=True)

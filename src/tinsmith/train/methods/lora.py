@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ from tinsmith.train.options import default_learning_rate
 from tinsmith.train.trainee import Trainee
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tinsmith.train.job import Job
 
 FOLDER = "adapter"
@@ -64,9 +67,19 @@ class AdapterTrainee(Trainee):
                 raise InputError(
                     f"{self.result}: cannot write: {error}; free some space and run it again"
                 ) from error
+            _sort(fresh / adapter.CONFIG)
             importance.save(fresh, self.importance)
             if self.template is not None:
                 write_text(fresh / adapter.TEMPLATE, self.template)
+
+
+def _sort(config: Path) -> None:
+    """peft writes sets in any order; the same adapter is the same bytes."""
+    from tinsmith.system.files import write_text
+
+    given = json.loads(config.read_text(encoding="utf-8"))
+    changed = {key: sorted(value) if key == "target_modules" else value for key, value in given.items()}
+    write_text(config, json.dumps(changed, indent=2) + "\n")
 
 
 method = Lora()

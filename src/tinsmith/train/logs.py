@@ -1,0 +1,113 @@
+"""A training run's curves in the field's standard files, as they come: CSV, or TensorBoard's events."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from tinsmith.errors import InputError, MissingExtraError, UnsupportedError
+from tinsmith.system import files, reading
+from tinsmith.train.options import LOGS, Event, Started, Step, Validated
+
+FOLDER = "logs"  # in a run's
+CSV = "train.csv"
+COLUMNS = (
+    "step",
+    "epoch",
+    "loss",
+    "learning_rate",
+    "tokens_per_second",
+    "memory",
+    "validation_loss",
+    "validation_exact",
+    "averaged",
+)
+
+
+@contextmanager
+def opened(kind: str, folder: Path) -> Iterator[Callable[[Event], None]]:
+    """What takes the run's events. A run that goes on from a checkpoint goes on with its files, less the steps
+    that it takes again. memory: bytes of the process."""
+    with _csv(folder / CSV) if kind == "csv" else _tensorboard(folder) as write:
+        yield write
+
+
+def check(kind: str) -> None:
+    """Raises UnsupportedError for an unknown kind, MissingExtraError for one that needs a library."""
+    if kind not in LOGS:
+        raise UnsupportedError(f"--log {kind}: no such kind of log; there are {', '.join(LOGS)}")
+    if kind == "tensorboard" and not (find_spec("torch") and find_spec("tensorboard")):
+        raise MissingExtraError("tensorboard", "tensorboard")
+
+
+@contextmanager
+def _csv(path: Path) -> Iterator[Callable[[Event], None]]:
+    files.make_folder(path.parent)
+    kept = _rows(path) if path.exists() else []
+    try:
+        # A line is written out at once, so that what watches the file sees it.
+        file = path.open("w", encoding="utf-8", newline="", buffering=1)
+    except OSError as error:
+        raise files.write_fault(path, error) from error
+    with file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+
+        def write(event: Event) -> None:
+            if isinstance(event, Started):
+                writer.writerows(row for row in kept if int(row["step"]) <= event.step)
+            elif isinstance(event, Step | Validated):
+                writer.writerow({"step": event.step, "epoch": event.epoch, **_values(event)})
+
+        yield write
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    """Those that an earlier process wrote whole."""
+    text = reading.read_text(path, InputError)
+    rows = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))
+    if tuple(rows.fieldnames or COLUMNS) != COLUMNS:
+        raise InputError(f"{path}: is no log of training; move it, or give another folder with --out")
+    return [row for row in rows if (row["step"] or "").isdigit()]
+
+
+@contextmanager
+def _tensorboard(folder: Path) -> Iterator[Callable[[Event], None]]:
+    from torch.utils.tensorboard import SummaryWriter
+
+    writers: list[Any] = []
+
+    def write(event: Event) -> None:
+        if isinstance(event, Started):
+            writers.append(SummaryWriter(str(folder), purge_step=event.step + 1 if event.step else None))
+        elif isinstance(event, Step | Validated):
+            averaged = isinstance(event, Validated) and event.averaged
+            for name, value in _values(event).items():
+                if name != "averaged":
+                    writers[0].add_scalar(f"{name}{'_averaged' if averaged else ''}", value, event.step)
+
+    try:
+        yield write
+    finally:
+        for writer in writers:
+            writer.close()
+
+
+def _values(event: Step | Validated) -> dict[str, Any]:
+    if isinstance(event, Validated):
+        return {
+            "validation_loss": event.loss,
+            "validation_exact": event.exact,
+            "averaged": int(event.averaged),
+        }
+    return {
+        "loss": event.loss,
+        "learning_rate": event.learning_rate,
+        "tokens_per_second": event.tokens_per_second,
+        **({} if event.memory is None else {"memory": event.memory}),
+    }

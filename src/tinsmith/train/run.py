@@ -1,0 +1,39 @@
+"""A training run: what a method trains, with a rate that is given, chosen or searched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tinsmith.errors import MissingExtraError
+from tinsmith.train import methods
+
+if TYPE_CHECKING:
+    from tinsmith.train.job import Job
+    from tinsmith.train.options import Event, TrainResult
+
+
+def train(name: str, job: Job, on_event: Callable[[Event], None] = lambda event: None) -> TrainResult:
+    """Trains by the method of this name, and writes what is best by validation to the method's folder in
+    job.out_dir.
+
+    The same job and machine give the same result, whether or not training was interrupted: a checkpoint in
+    job.out_dir of the same job is taken up, one of another is thrown away. Raises InputError or DataError for a
+    job that does not fit, MissingExtraError without the libraries that training takes."""
+    job.check()
+    try:
+        import peft  # noqa: F401
+        import torch
+        import transformers  # noqa: F401
+
+        from tinsmith.train import rates
+        from tinsmith.train.loop import Loop
+    except ImportError as error:
+        raise MissingExtraError(error.name or "torch", "train") from None
+    method = methods.by_name(name)
+    if job.options.threads:
+        torch.set_num_threads(job.options.threads)
+    job, trials = rates.searched(method, job, on_event) if job.options.search else (job, [])
+    torch.manual_seed(job.options.seed)
+    return replace(Loop(method.trainee(job), job.options, job.out_dir, on_event).finish(), trials=trials)
