@@ -16,7 +16,8 @@ from tinsmith import tasks
 from tinsmith.data.splits import shared_inputs
 from tinsmith.errors import DataError, InputError, TinsmithError
 from tinsmith.formats.model_files import model_bytes, model_digest, model_files
-from tinsmith.pipeline import constraint
+from tinsmith.pipeline import augmentation, constraint
+from tinsmith.pipeline.augmentation import Augmentation
 from tinsmith.pipeline.run import Made, Nothing, Record, Run
 from tinsmith.system import files, reading
 
@@ -59,6 +60,7 @@ class Data:
     counts: dict[str, int]
     sources: dict[str, str]
     test_inputs_in_train: int
+    augmentation: Augmentation | None = None
 
 
 def split_name(split: str) -> str:
@@ -69,8 +71,8 @@ def split_name(split: str) -> str:
 def model_data(made: Record[Data]) -> dict[str, str]:
     """SHA-256 of what the model is made from, by name: the test set is not."""
     digests = {split: made.digests[split_name(split)] for split in ("train", "validation")}
-    text = made.digests.get(TEXT)
-    return {**digests, "text": text} if text else digests
+    more = {"text": TEXT, "augmented": augmentation.FILE}
+    return digests | {name: made.digests[path] for name, path in more.items() if path in made.digests}
 
 
 def inputs(run: Run, needs: Nothing) -> dict[str, Any]:
@@ -83,6 +85,7 @@ def inputs(run: Run, needs: Nothing) -> dict[str, Any]:
         "data": dataclasses.asdict(recipe.data),
         "sources": [files.sha256_file(path) if path.exists() else None for path in sources],
         **({"seed": recipe.train.seed} if recipe.scratch else {}),
+        **augmentation.inputs(recipe),
         "constraint": dataclasses.asdict(recipe.constraint),
         "constraint_source": constraint.source_digest(recipe),
     }
@@ -117,6 +120,10 @@ def make(run: Run, needs: Nothing) -> Made[Data]:
         with files.atomic_write(outputs[-1]) as file:
             file.write(sealed.data)
         forbidden = check_constraint(run, Path(base.path), sealed, sources, splits)
+    further = augmentation.make(run, splits)
+    if further is not None:
+        outputs.append(run.folder / augmentation.FILE)
+        write_examples(outputs[-1], further[0])
     facts = Data(
         base=base,
         constraint=sealed.facts if sealed is not None else None,
@@ -124,6 +131,7 @@ def make(run: Run, needs: Nothing) -> Made[Data]:
         counts={split: len(rows) for split, rows in splits.items()},
         sources={split: str(path) for split, path in sources.items()},
         test_inputs_in_train=leaked,
+        augmentation=further[1] if further is not None else None,
     )
     return Made([*model_files(Path(base.path)), *outputs], facts)
 
@@ -293,6 +301,17 @@ def examples(run: Run, split: str) -> list[Example]:
     from tinsmith.data import readers
 
     return readers.read_jsonl(run.folder / split_name(split))
+
+
+def augmented(run: Run) -> list[list[Example]]:
+    """The further examples that were made, by variant; empty where none were."""
+    from tinsmith.data import readers
+
+    # A file that an earlier recipe left is none of this run's.
+    record = run.state["stages"]["data"]
+    if augmentation.FILE not in record["outputs"]:
+        return []
+    return augmentation.by_variant(readers.read_jsonl(run.folder / augmentation.FILE))
 
 
 def labels(run: Run) -> frozenset[str]:

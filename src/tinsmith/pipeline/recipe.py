@@ -63,6 +63,9 @@ RATE = Kind(
     f'"auto", "{SEARCH}" or a number above 0, at most 1',
     lambda v: v in ("auto", SEARCH) or ((isinstance(v, float) or is_whole(v)) and 0 < v <= 1),
 )
+VARIANTS = Kind(
+    '"auto" or a whole number from 1 to 1000', lambda v: v == "auto" or (is_whole(v) and 1 <= v <= 1000)
+)
 TARGETS = Kind(
     '"auto" or a list of names of linear layers, such as ["q_proj", "v_proj"]',
     lambda v: v == "auto" or (isinstance(v, list) and bool(v) and all(is_text(word) for word in v)),
@@ -102,6 +105,8 @@ class Data:
     show_tools: bool = _key(FLAG, False)
     command: tuple[str, ...] | None = _key(ARGV, None)
     licenses: str | None = _key(TEXT, None)
+    augment: bool | None = _key(FLAG, None)
+    augment_variants: int | str = _key(VARIANTS, "auto")
 
 
 @dataclass(frozen=True)
@@ -256,6 +261,7 @@ class _RecipeFile(TomlFile):
             )
         if data.show_tools and not data.tools:
             raise self.error("data", "show_tools", "there are no tools to show; give them in tools")
+        self._check_augment(given.get("data", {}), tables["data"])
         self._check_build(tables["build"])
         if "constraint" in given:
             self._check_constraint(given["constraint"], data.task)
@@ -307,6 +313,13 @@ class _RecipeFile(TomlFile):
                 raise self.error(
                     "train", key, f'is for method "{every[key]}", this one is "{method}"; leave it out'
                 )
+    def _check_augment(self, given: dict[str, Any], data: Data) -> None:
+        """Checks that there is something to substitute where the recipe speaks of it."""
+        if data.augment and not tasks.by_name(data.task).has_values:
+            known = ", ".join(one.name for one in tasks.tasks() if one.has_values)
+            raise self.error("data", "augment", f"is for the tasks {known}; this one is {data.task}")
+        if "augment_variants" in given and data.augment is False:
+            raise self.error("data", "augment_variants", "augment is false; leave out one of them")
 
     def _check_build(self, build: Build) -> None:
         """Budgets and the format that they are for go together."""

@@ -65,12 +65,13 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
         "base": base.sha256,
         "template": base.template,
         "data": list(data.model_data(needs.data).values()),
+        "augmented": needs.data.facts.augmentation is not None,
     }
 
 
 def before(run: Run, needs: Needs) -> dict[str, Any]:
     """What training did in versions that had no keys for it: it took the base's own template with the system
-    message, and chose the layers itself."""
+    message, chose the layers itself, and had the recipe's examples alone."""
     stated = run.recipe.data
     states_more = stated.thinking is not None or stated.date is not None or stated.show_tools
     return {
@@ -81,6 +82,7 @@ def before(run: Run, needs: Needs) -> dict[str, Any]:
             "average": 0.0,
             "search_budget": SEARCH_BUDGET,
         },
+        "augmented": False,
     }
 
 

@@ -18,6 +18,7 @@ from tinsmith.errors import UnsupportedError
 from tinsmith.tasks._json import json_equal
 
 if TYPE_CHECKING:
+    from tinsmith.data.leaves import Leaf
     from tinsmith.data.readers import Example
 
 DEFAULT = "call"  # of a recipe that states no task
@@ -55,11 +56,13 @@ class Words:
 
 
 class Task(ABC):
-    """A kind of answer. constraint: what a recipe's [constraint] can say of the task without a further file."""
+    """A kind of answer. constraint: what a recipe's [constraint] can say of the task without a further file;
+    has_values: whether outputs hold values that another input like the example's would have otherwise."""
 
     name: ClassVar[str]
     words: ClassVar[Words]
     constraint: ClassVar[Mapping[str, str]] = {}
+    has_values: ClassVar[bool] = False
 
     @abstractmethod
     def parse(self, text: str) -> Any:
@@ -75,6 +78,11 @@ class Task(ABC):
 
     def labels(self, outputs: Iterable[str]) -> frozenset[str]:
         return frozenset(label for label in map(self.label, outputs) if label is not None)
+
+    def values(self, output: str) -> list[Leaf]:
+        """The values of a valid output. A path says which argument a value is of: one of the same path could
+        stand in its place, and one whose path ends with the same key is of the same kind."""
+        return []
 
     def instruction(self, train: Sequence[Example], tools: Sequence[Mapping[str, Any]] | None) -> str:
         """What tells a model that was not trained how to answer; empty for none. tools: descriptions of the

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from tinsmith.data.leaves import Leaf, leaves
 from tinsmith.tasks import Task, Words
 from tinsmith.tasks._json import parse_json, parse_object
 
@@ -24,6 +26,7 @@ class Call(Task):
         labels="functions",
         wrong="wrong arguments",
     )
+    has_values = True
 
     def parse(self, text: str) -> Any:
         value = parse_object(text)
@@ -34,6 +37,13 @@ class Call(Task):
     def label(self, output: str) -> str | None:
         value = self.parse(output)
         return None if value is None else str(value["name"])
+
+    def values(self, output: str) -> list[Leaf]:
+        """Those of the arguments; the path begins with the function's name."""
+        name = str(self.label(output))
+        return [
+            replace(leaf, path=(name, *leaf.path[1:])) for leaf in leaves(output) if leaf.path[0] == "arguments"
+        ]
 
     def instruction(self, train: Sequence[Example], tools: Sequence[Mapping[str, Any]] | None) -> str:
         """Without tools the signatures seen in the training examples are listed."""

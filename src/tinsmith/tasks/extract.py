@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tinsmith.data.leaves import Leaf, leaves
 from tinsmith.tasks import Task, Words
 from tinsmith.tasks._json import parse_json, parse_object
 
@@ -19,9 +20,13 @@ class Extract(Task):
         exact="equal to the expected answer as JSON, all keys and values",
         valid="one object of strict JSON, no key repeated",
     )
+    has_values = True
 
     def parse(self, text: str) -> Any:
         return parse_object(text)
+
+    def values(self, output: str) -> list[Leaf]:
+        return leaves(output)
 
     def instruction(self, train: Sequence[Example], tools: Sequence[Mapping[str, Any]] | None) -> str:
         keys = sorted({key for example in train for key in parse_json(example.output)})

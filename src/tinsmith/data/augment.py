@@ -1,0 +1,288 @@
+"""Makes more examples of those there are: where an output copies a value from its input, another value stands in
+both.
+
+The new values of a text argument are those of inputs like this one (so that a lock stays something that is locked),
+or made of new words; numbers are others in the range that was seen. What a class is ("on", "light") stays.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from tinsmith.data.leaves import Leaf, replaced
+from tinsmith.data.readers import Example
+from tinsmith.data.slots import Argument, Slot, Slots, Value, argument, key, pattern, title, words
+from tinsmith.data.splits import normalize
+from tinsmith.data.words import Words
+
+SUBSTITUTED = 0.8  # the share of an example's slots that a variant fills anew, at least one
+NEW = 0.5  # of the texts that are filled in: the share of new words
+INVENTED = 0.5  # of the new words: the share that no training text has
+WHOLE = 0.5  # of the new texts of several words: the share in which none stays
+ALIKE = 8  # values drawn, of which the one from the likest input is taken
+SURE = 0.8  # how sure its neighbours must make a text's argument for it to be new as a whole
+TRIES = 4  # at a variant of an example, before it has none
+
+SEEN, NUMBER, NEW_WORDS, LIST = "seen", "number", "new words", "list"
+
+
+@dataclass
+class Augmented:
+    """rows: by variant; slots: those found, by argument; sources: the values filled in, by where they are from."""
+
+    rows: list[list[Example]] = field(default_factory=list)
+    slots: Counter[str] = field(default_factory=Counter)
+    sources: Counter[str] = field(default_factory=Counter)
+
+
+def augment(
+    train: Sequence[Example], values: Callable[[str], list[Leaf]], variants: int, seed: int
+) -> Augmented:
+    """Up to `variants` new examples of each that has a slot. values: those of an output, as its task knows them.
+    Their `about` says the number of the example, counted from 1, the variant, and what was substituted."""
+    maker = _Maker(train, values)
+    made = Augmented(slots=maker.counts())
+    taken = {normalize(example.input) for example in train}
+    for variant in range(variants):
+        made.rows.append([])
+        for i in range(len(train)):
+            rng = random.Random(f"{seed} {variant} {i}")
+            example = maker.variant(i, rng, taken)
+            if example is None:
+                continue
+            taken.add(normalize(example.input))
+            example.about.update({"from": i + 1, "variant": variant})
+            made.sources.update(one["source"] for one in example.about["substituted"])
+            made.rows[-1].append(example)
+    return made
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A text where an example's input says it. around: the words before and after; carrier: of the whole input
+    but for its slots, the function among them."""
+
+    argument: Argument
+    text: str
+    around: tuple[str, str]
+    carrier: frozenset[str]
+
+
+class _Maker:
+    def __init__(self, train: Sequence[Example], values: Callable[[str], list[Leaf]]) -> None:
+        self.train, self.slots = train, Slots(train, values)
+        carriers = [self._carrier(example, slots) for example, slots in self._items()]
+        held = Counter(word for carrier in carriers for word in carrier)
+        self.weight = {word: math.log(1 + len(train) / count) for word, count in held.items()}
+        self.places: dict[tuple[int, Slot], _Place] = {}
+        self.of_argument: dict[Argument, list[_Place]] = defaultdict(list)
+        self.of_key: dict[str, list[_Place]] = defaultdict(list)
+        for i, (example, slots) in enumerate(self._items()):
+            for slot in slots:
+                if isinstance(slot.value, str):
+                    own = argument(slot.leaves[0])
+                    around = _around(example.input, slot)
+                    place = _Place(own, slot.value, around, carriers[i] | {title(own[0])})
+                    self.places[i, slot] = place
+                    self.of_argument[own].append(place)
+                    self.of_key[key(own[0])].append(place)
+        self._learn_words()
+        self.neighbours = [
+            Counter((key(place.argument[0]), place.around[side]) for place in self.places.values())
+            for side in (0, 1)
+        ]
+        self.keys = Counter(key(place.argument[0]) for place in self.places.values())
+
+    def _items(self) -> list[tuple[Example, list[Slot]]]:
+        return list(zip(self.train, self.slots.of, strict=True))
+
+    @staticmethod
+    def _carrier(example: Example, slots: Sequence[Slot]) -> frozenset[str]:
+        return frozenset(words(_written(example.input, {slot: " " for slot in slots})))
+
+    def _learn_words(self) -> None:
+        """The words of values: by key, the last ones apart, since they say what kind of thing it is."""
+        self.letters = Words(word for place in self.places.values() for word in words(place.text))
+        self.words: dict[tuple[str, bool], list[str]] = defaultdict(list)
+        for name, places in self.of_key.items():
+            for text in sorted({place.text for place in places}):
+                parts = text.split()
+                for j, word in enumerate(parts):
+                    if self._is_content(word):
+                        self.words[name, j == len(parts) - 1].append(word)
+
+    def _is_content(self, word: str) -> bool:
+        return all(self.slots.inside(part) for part in words(word)) and any(c.isalpha() for c in word)
+
+    def counts(self) -> Counter[str]:
+        return Counter(title(leaf.path) for slots in self.slots.of for slot in slots for leaf in slot.leaves)
+
+    def variant(self, i: int, rng: random.Random, taken: set[str]) -> Example | None:
+        """None where the example has no slot, or nothing new was found."""
+        example, slots = self.train[i], self.slots.of[i]
+        for _ in range(TRIES if slots else 0):
+            chosen = [slot for slot in slots if rng.random() < SUBSTITUTED] or [rng.choice(slots)]
+            fills = {slot: fill for slot in chosen if (fill := self._fill(i, slot, rng)) is not None}
+            new = _filled(example, fills)
+            if new is not None and normalize(new.input) not in taken:
+                return new
+        return None
+
+    def _fill(self, i: int, slot: Slot, rng: random.Random) -> _Fill | None:
+        if not isinstance(slot.value, str):
+            number = self._number(slot, rng)
+            return None if number is None else _Fill(number, NUMBER)
+        place = self.places[i, slot]
+        like = self._alike(place, rng)
+        if rng.random() < NEW:
+            text = self._new(place, like or place, rng)
+            if text:
+                return _Fill(text, NEW_WORDS)
+        return None if like is None else _Fill(like.text, SEEN)
+
+    def _number(self, slot: Slot, rng: random.Random) -> int | float | None:
+        """Between two neighbours of the numbers seen, so that it lies where they do, on their grid. One has words of
+        its own around it in many languages ("1 hour"), so it stays and none becomes it."""
+        known = self.slots.seen[argument(slot.leaves[0])].values
+        value = slot.value
+        numbers = sorted(one for one in known if not isinstance(one, str) and (one < 0) == (value < 0))
+        digits = max(len(repr(one).partition(".")[2]) if isinstance(one, float) else 0 for one in numbers)
+        grid = [round(one * 10**digits) for one in numbers]
+        step = math.gcd(*grid)
+        low, high = rng.choice(list(pairwise(grid)) or [(grid[0], grid[0])])
+        whole = rng.randrange(low, high + 1, step or 1)
+        number = whole / 10**digits
+        number = int(number) if number.is_integer() and not isinstance(value, float) else number
+        fits = isinstance(number, float) or not isinstance(value, float)
+        return number if fits and number != value and 1 not in (abs(number), abs(value)) else None
+
+    def _alike(self, place: _Place, rng: random.Random) -> _Place | None:
+        """Another text of the argument, or of its key elsewhere, from an input much like this one."""
+        drawn = [
+            rng.choice(places)
+            for places in (self.of_argument[place.argument], self.of_key[key(place.argument[0])])
+            for _ in range(ALIKE // 2)
+        ]
+        others = [one for one in drawn if one.text.casefold() != place.text.casefold()]
+        return max(others, key=lambda one: self._likeness(place, one), default=None)
+
+    def _likeness(self, a: _Place, b: _Place) -> float:
+        return sum(self.weight.get(word, 1.0) for word in a.carrier & b.carrier)
+
+    def _new(self, place: _Place, like: _Place, rng: random.Random) -> str | None:
+        """A text like another one, with new words in it; the last word stays where nothing else says what kind of
+        thing it is."""
+        parts, name = like.text.split(), key(place.argument[0])
+        content = [j for j, word in enumerate(parts) if self._is_content(word)]
+        last = len(parts) - 1
+        is_sure = self._is_sure(place)
+        if not (is_sure and rng.random() < WHOLE):
+            inner = [j for j in content if j != last] or (content if is_sure else [])
+            content = [rng.choice(inner)] if inner else []
+        for j in content:
+            word = self._word(name, j == last, rng)
+            if word is None:
+                return None
+            parts[j] = _cased(parts[j], word)
+        text = " ".join(parts)
+        return (
+            text if content and text.casefold() not in (place.text.casefold(), like.text.casefold()) else None
+        )
+
+    def _word(self, name: str, is_last: bool, rng: random.Random) -> str | None:
+        known = self.words[name, is_last]
+        if known and rng.random() >= INVENTED:
+            return rng.choice(known)
+        return self.letters.draw(rng)
+
+    def _is_sure(self, place: _Place) -> bool:
+        """Whether the words before and after a text say which argument it is (naive Bayes)."""
+        name = key(place.argument[0])
+        scores = {
+            other: count
+            * math.prod(
+                (self.neighbours[side][other, place.around[side]] + 0.1) / (count + 1) for side in (0, 1)
+            )
+            for other, count in self.keys.items()
+        }
+        return scores[name] >= SURE * sum(scores.values())
+
+
+@dataclass(frozen=True)
+class _Fill:
+    value: Value
+    source: str
+
+
+def _around(text: str, slot: Slot) -> tuple[str, str]:
+    start, end = slot.spans[0]
+    before, after = words(text[:start]), words(text[end:])
+    return (before[-1] if before else "", after[0] if after else "")
+
+
+def _cased(like: str, word: str) -> str:
+    if like.isupper() and len(like) > 1:
+        return word.upper()
+    return word[:1].upper() + word[1:] if like[:1].isupper() else word
+
+
+def _filled(example: Example, fills: dict[Slot, _Fill]) -> Example | None:
+    """None where a new value could be taken for another part of the input, or a said one can't be written."""
+    said = {}
+    for slot, fill in fills.items():
+        text = _said(example.input, slot, fill.value)
+        if text is None:
+            return None
+        said[slot] = text
+    new = _written(example.input, said)
+    if not fills or any(_count(new, text) != len(slot.spans) for slot, text in said.items()):
+        return None
+    output = replaced(example.output, {leaf: fills[slot].value for slot in fills for leaf in slot.leaves})
+    substituted = [
+        {"argument": title(leaf.path), "was": leaf.value, "now": fill.value, "source": fill.source}
+        for slot, fill in fills.items()
+        for leaf in slot.leaves
+    ]
+    return Example(new, output, about={"substituted": substituted})
+
+
+def _written(text: str, said: dict[Slot, str]) -> str:
+    spans = sorted(((span, words) for slot, words in said.items() for span in slot.spans), reverse=True)
+    for (start, end), inserted in spans:
+        text = text[:start] + inserted + text[end:]
+    return text
+
+
+def _count(text: str, said: str) -> int:
+    return sum(1 for _ in pattern(said).finditer(text))
+
+
+def _said(text: str, slot: Slot, value: Value) -> str | None:
+    """The new value as the input says the old one: in its case, without its sign, with as many decimals. None where
+    it says it in several ways, or before it stands an article of the old one's sound."""
+    said = {text[start:end] for start, end in slot.spans}
+    if len(said) > 1:
+        return None
+    old = said.pop()
+    if not isinstance(value, str):
+        number = abs(value) if slot.negated else value
+        return f"{number:.{len(old.partition('.')[2])}f}" if "." in old else str(number)
+    for way in (str, str.lower, str.upper, str.title, _capitalized):
+        if way(str(slot.value)) == old:
+            new = way(value)
+            fits = _around(text, slot)[0] not in ("a", "an") or _has_vowel(old) == _has_vowel(new)
+            return new if fits else None
+    return None
+
+
+def _capitalized(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _has_vowel(text: str) -> bool:
+    return text[:1].casefold() in "aeiou"

@@ -1,0 +1,195 @@
+"""Slots: values of outputs that stand in the inputs word for word, and the arguments that copy them from there.
+
+An argument copies when nearly all of its values are found so; the others are classes, whose words ("on", "light")
+are part of how a command is said, whether they stand in it or not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+
+from tinsmith.data.leaves import ITEM, Leaf
+from tinsmith.data.readers import Example
+
+Value = str | int | float
+Span = tuple[int, int]
+Argument = tuple[tuple[str, ...], bool]  # a path, and whether the values are texts
+
+# Of an argument's values in the training data: the share that must stand in their inputs. Numbers are also said as
+# words or follow from other words ("half an hour"), so of these it is a share of the distinct values.
+COPIED_TEXTS, COPIED_NUMBERS = 0.95, 0.8
+SEVERAL = 3  # distinct values that an argument must be seen with
+ENOUGH = 10  # values by which an argument is judged alone; with fewer, together with those of the same key
+# Of the inputs that a text stands in: the share in which it must be a value, to be one where it stands once, and
+# where it stands more often than the output has it.
+MEANT, ALWAYS_MEANT = 0.5, 0.95
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A value of one example. leaves: where the output has it; spans: where the input says it; negated: it says the
+    number without its minus sign."""
+
+    leaves: tuple[Leaf, ...]
+    spans: tuple[Span, ...]
+    negated: bool = False
+
+    @property
+    def value(self) -> Value:
+        return self.leaves[0].value
+
+    @property
+    def arguments(self) -> set[Argument]:
+        return {argument(leaf) for leaf in self.leaves}
+
+
+@dataclass
+class Seen:
+    """What the training data shows of an argument. found: how many of its values stand in their inputs."""
+
+    rows: int = 0
+    found: int = 0
+    values: Counter[Value] = field(default_factory=Counter)
+    found_values: set[Value] = field(default_factory=set)
+
+    def copies(self, is_text: bool) -> bool:
+        if len(self.found_values) < SEVERAL:
+            return False
+        if is_text:
+            return self.found >= COPIED_TEXTS * self.rows
+        return len(self.found_values) >= COPIED_NUMBERS * len(self.values)
+
+
+def argument(leaf: Leaf) -> Argument:
+    return leaf.path, isinstance(leaf.value, str)
+
+
+def key(path: tuple[str, ...]) -> str:
+    """What arguments of the same kind share, whatever they are arguments of."""
+    return next((step for step in reversed(path) if step != ITEM), ITEM)
+
+
+def title(path: tuple[str, ...]) -> str:
+    return ".".join(path).replace(f".{ITEM}", ITEM)
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.casefold())
+
+
+def found(text: str, leaves: Iterable[Leaf]) -> list[Slot]:
+    """The values that stand in an input, a longer one before those that it holds; a value that stands only inside of
+    another is none, and neither is that other."""
+    groups: dict[tuple[bool, str], list[Leaf]] = defaultdict(list)
+    for leaf in leaves:
+        groups[isinstance(leaf.value, str), str(leaf.value).casefold()].append(leaf)
+    owners: dict[Span, tuple[bool, str]] = {}
+    slots: dict[tuple[bool, str], Slot] = {}
+    entangled: set[tuple[bool, str]] = set()
+    for name, same in sorted(groups.items(), key=lambda group: -len(group[0][1])):
+        spans, negated = _spans(text, same[0].value)
+        inside = {span: owner for span in spans for one, owner in owners.items() if _overlap(span, one)}
+        free = tuple(span for span in spans if span not in inside)
+        if free:
+            owners |= dict.fromkeys(free, name)
+            slots[name] = Slot(tuple(same), free, negated)
+        else:
+            entangled.update(inside.values())
+    return [slot for name, slot in slots.items() if name not in entangled]
+
+
+def _overlap(a: Span, b: Span) -> bool:
+    return a[0] < b[1] and b[0] < a[1]
+
+
+def _spans(text: str, value: Value) -> tuple[list[Span], bool]:
+    spans = [match.span() for match in pattern(value).finditer(text)]
+    if not spans and not isinstance(value, str) and value < 0:
+        return [match.span() for match in pattern(-value).finditer(text)], True
+    return spans, False
+
+
+@cache
+def pattern(value: Value) -> re.Pattern[str]:
+    """Where a value stands: a text between word boundaries in any case, a number in digits that is no part of a
+    longer one, a date, a fraction or a word."""
+    if isinstance(value, str):
+        return re.compile(rf"(?<!\w){re.escape(value)}(?!\w)", re.IGNORECASE)
+    zeros = "0*" if isinstance(value, float) else ""
+    return re.compile(rf"(?<![\w.-])(?<!\d[,/:]){re.escape(str(value))}{zeros}(?!\w)(?![.,/:-]\d)")
+
+
+class Slots:
+    """Those of a training set. of: by example; seen: what was seen of each argument; copied: those that copy."""
+
+    def __init__(self, train: Sequence[Example], values: Callable[[str], list[Leaf]]) -> None:
+        leaves = [values(example.output) for example in train]
+        standing = [found(example.input, own) for example, own in zip(train, leaves, strict=True)]
+        self.seen: dict[Argument, Seen] = defaultdict(Seen)
+        alike: dict[tuple[str, bool], Seen] = defaultdict(Seen)
+        for own, slots in zip(leaves, standing, strict=True):
+            there = {leaf for slot in slots for leaf in slot.leaves}
+            for leaf in own:
+                path, is_text = argument(leaf)
+                for seen in (self.seen[path, is_text], alike[key(path), is_text]):
+                    seen.rows += 1
+                    seen.values[leaf.value] += 1
+                    if leaf in there:
+                        seen.found += 1
+                        seen.found_values.add(leaf.value)
+        self.copied = {
+            (path, is_text)
+            for (path, is_text), seen in self.seen.items()
+            if (seen if seen.rows >= ENOUGH else alike[key(path), is_text]).copies(is_text)
+        }
+        self._inputs = [example.input for example in train]
+        self._holders: dict[str, set[int]] = defaultdict(set)
+        for i, text in enumerate(self._inputs):
+            for word in words(text):
+                self._holders[word].add(i)
+        self._as_value = Counter(
+            str(slot.value).casefold()
+            for slots in standing
+            for slot in slots
+            if isinstance(slot.value, str) and slot.arguments <= self.copied
+        )
+        self._inside = Counter(
+            word
+            for slots in standing
+            for word in {
+                word for slot in slots if slot.arguments <= self.copied for word in words(str(slot.value))
+            }
+        )
+        self._meant: dict[str, float] = {}
+        self.of = [
+            [slot for slot in slots if slot.arguments <= self.copied and self._is_clear(slot)]
+            for slots in standing
+        ]
+
+    def meant(self, text: str) -> float:
+        """Of the inputs that a text stands in, the share in which it is the value of an argument that copies; 1
+        where it stands in none."""
+        text = text.casefold()
+        if text not in self._meant:
+            holders = [self._holders.get(word, set()) for word in words(text)]
+            among = set.intersection(*holders) if holders else set()
+            count = sum(pattern(text).search(self._inputs[i]) is not None for i in among)
+            self._meant[text] = self._as_value[text] / count if count else 1.0
+        return self._meant[text]
+
+    def inside(self, word: str) -> bool:
+        """Whether a word stands in values rather than around them."""
+        if word not in self._inside:
+            return False
+        return self._inside[word] >= MEANT * len(self._holders[word])
+
+    def _is_clear(self, slot: Slot) -> bool:
+        """Whether all places where the input says the value mean it."""
+        says_as_often = len(slot.spans) in (1, len(slot.leaves))
+        if not isinstance(slot.value, str):
+            return says_as_often
+        return self.meant(slot.value) >= (MEANT if says_as_often else ALWAYS_MEANT)
