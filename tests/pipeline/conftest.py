@@ -125,6 +125,21 @@ def document() -> dict[str, Any]:
             "counts": {"train": 1000, "validation": 200, "test": 500},
             "sha256": dict.fromkeys(("train", "validation", "test"), digest),
         },
+        "augmentation": {
+            "rows": 1500,
+            "variants": 2,
+            "slots": {"HassTurnOn.area": 300, "HassLightSet.area": 210},
+            "sources": {"new words": 700, "seen": 800},
+            "shared": {"validation": 3, "test": 5},
+            "examples": [
+                {
+                    "line": 17,
+                    "from": {"input": "light in the <attic> on", "output": '{"area": "<attic>"}'},
+                    "made": {"input": "light in the den on", "output": '{"area": "den"}'},
+                    "sources": ["seen"],
+                }
+            ],
+        },
         "recipe": {"file": "recipe.toml", "sha256": digest},
         "train": {
             "learning_rate": 2.5e-3,

@@ -1,8 +1,8 @@
-"""Makes more examples of those there are: where an output copies a value from its input, another value stands in
-both.
+"""Makes more examples of those there are: where an output copies a value from its input, both get another.
 
-The new values of a text argument are those of inputs like this one (so that a lock stays something that is locked),
-or made of new words; numbers are others in the range that was seen. What a class is ("on", "light") stays.
+The new values of a text argument are those of inputs like this one (what is locked stays something with a
+lock), or made of new words, or of a closed list; numbers are others in the range that was seen. What a class is
+("on", "light") stays.
 """
 
 from __future__ import annotations
@@ -10,21 +10,23 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 from tinsmith.data.leaves import Leaf, replaced
 from tinsmith.data.readers import Example
-from tinsmith.data.slots import Argument, Slot, Slots, Value, argument, key, pattern, title, words
+from tinsmith.data.slots import SEVERAL, Argument, Slot, Slots, Value, argument, key, pattern, title, words
 from tinsmith.data.splits import normalize
 from tinsmith.data.words import Words
 
+LISTED = 0.5  # of the texts of an argument with a closed list: the share that is drawn from it
 SUBSTITUTED = 0.8  # the share of an example's slots that a variant fills anew, at least one
 NEW = 0.5  # of the texts that are filled in: the share of new words
 INVENTED = 0.5  # of the new words: the share that no training text has
 WHOLE = 0.5  # of the new texts of several words: the share in which none stays
 ALIKE = 8  # values drawn, of which the one from the likest input is taken
+NEAR = 3.0  # what it weighs that two texts have the same neighbour, beside words of their inputs
 SURE = 0.8  # how sure its neighbours must make a text's argument for it to be new as a whole
 TRIES = 4  # at a variant of an example, before it has none
 
@@ -33,7 +35,7 @@ SEEN, NUMBER, NEW_WORDS, LIST = "seen", "number", "new words", "list"
 
 @dataclass
 class Augmented:
-    """rows: by variant; slots: those found, by argument; sources: the values filled in, by where they are from."""
+    """rows: by variant; slots: those found, by argument; sources: the values filled in, by their source."""
 
     rows: list[list[Example]] = field(default_factory=list)
     slots: Counter[str] = field(default_factory=Counter)
@@ -41,11 +43,18 @@ class Augmented:
 
 
 def augment(
-    train: Sequence[Example], values: Callable[[str], list[Leaf]], variants: int, seed: int
+    train: Sequence[Example],
+    values: Callable[[str], list[Leaf]],
+    variants: int,
+    seed: int,
+    lists: Mapping[tuple[str, ...], Sequence[str]] | None = None,
 ) -> Augmented:
-    """Up to `variants` new examples of each that has a slot. values: those of an output, as its task knows them.
-    Their `about` says the number of the example, counted from 1, the variant, and what was substituted."""
-    maker = _Maker(train, values)
+    """Up to `variants` new examples of each that has a slot.
+
+    values: those of an output, as its task knows them; lists: texts to fill in too, by the argument's path.
+    Each row's `about` says the number of its example, from 1, the variant, and what was substituted.
+    """
+    maker = _Maker(train, values, lists or {})
     made = Augmented(slots=maker.counts())
     taken = {normalize(example.input) for example in train}
     for variant in range(variants):
@@ -64,33 +73,44 @@ def augment(
 
 @dataclass(frozen=True)
 class _Place:
-    """A text where an example's input says it. around: the words before and after; carrier: of the whole input
-    but for its slots, the function among them."""
+    """A text where an example's input says it. around: the words before and after; carrier: these, the input's
+    words but for its slots, and the argument; classes: the output's values that are no slots."""
 
     argument: Argument
     text: str
     around: tuple[str, str]
     carrier: frozenset[str]
+    classes: frozenset[tuple[tuple[str, ...], Value]]
 
 
 class _Maker:
-    def __init__(self, train: Sequence[Example], values: Callable[[str], list[Leaf]]) -> None:
-        self.train, self.slots = train, Slots(train, values)
+    def __init__(
+        self,
+        train: Sequence[Example],
+        values: Callable[[str], list[Leaf]],
+        lists: Mapping[tuple[str, ...], Sequence[str]],
+    ) -> None:
+        self.train, self.slots, self.lists = train, Slots(train, values), lists
+        classes = [self._classes(example, slots, values) for example, slots in self._items()]
         carriers = [self._carrier(example, slots) for example, slots in self._items()]
         held = Counter(word for carrier in carriers for word in carrier)
         self.weight = {word: math.log(1 + len(train) / count) for word, count in held.items()}
         self.places: dict[tuple[int, Slot], _Place] = {}
         self.of_argument: dict[Argument, list[_Place]] = defaultdict(list)
         self.of_key: dict[str, list[_Place]] = defaultdict(list)
+        self.together: dict[tuple[str, tuple[str, ...]], set[Value]] = defaultdict(set)
         for i, (example, slots) in enumerate(self._items()):
             for slot in slots:
                 if isinstance(slot.value, str):
                     own = argument(slot.leaves[0])
                     around = _around(example.input, slot)
-                    place = _Place(own, slot.value, around, carriers[i] | {title(own[0])})
+                    carrier = carriers[i] | {title(own[0]), f"{around[0]} _", f"_ {around[1]}"}
+                    place = _Place(own, slot.value, around, carrier, classes[i])
                     self.places[i, slot] = place
                     self.of_argument[own].append(place)
                     self.of_key[key(own[0])].append(place)
+                    for path, value in classes[i]:
+                        self.together[slot.value.casefold(), path].add(value)
         self._learn_words()
         self.neighbours = [
             Counter((key(place.argument[0]), place.around[side]) for place in self.places.values())
@@ -102,18 +122,27 @@ class _Maker:
         return list(zip(self.train, self.slots.of, strict=True))
 
     @staticmethod
+    def _classes(
+        example: Example, slots: Sequence[Slot], values: Callable[[str], list[Leaf]]
+    ) -> frozenset[tuple[tuple[str, ...], Value]]:
+        filled = {leaf for slot in slots for leaf in slot.leaves}
+        return frozenset((leaf.path, leaf.value) for leaf in values(example.output) if leaf not in filled)
+
+    @staticmethod
     def _carrier(example: Example, slots: Sequence[Slot]) -> frozenset[str]:
         return frozenset(words(_written(example.input, {slot: " " for slot in slots})))
 
     def _learn_words(self) -> None:
-        """The words of values: by key, the last ones apart, since they say what kind of thing it is."""
-        self.letters = Words(word for place in self.places.values() for word in words(place.text))
-        self.words: dict[tuple[str, bool], list[str]] = defaultdict(list)
-        for name, places in self.of_key.items():
-            for text in sorted({place.text for place in places}):
-                parts = text.split()
+        """The words that new texts are made of: letters as in all of the inputs, and by key the values' words,
+        the last ones apart, since they say what the thing is."""
+        self.letters = Words(word for example in self.train for word in words(example.input))
+        self.known = {name: {place.text.casefold() for place in places} for name, places in self.of_key.items()}
+        self.words: dict[tuple[Argument | str, bool], list[str]] = defaultdict(list)
+        groups: list[tuple[Argument | str, list[_Place]]] = [*self.of_argument.items(), *self.of_key.items()]
+        for name, places in groups:
+            for parts in sorted({tuple(place.text.split()) for place in places}):
                 for j, word in enumerate(parts):
-                    if self._is_content(word):
+                    if len(parts) > 1 and self._is_content(word):
                         self.words[name, j == len(parts) - 1].append(word)
 
     def _is_content(self, word: str) -> bool:
@@ -138,6 +167,9 @@ class _Maker:
             number = self._number(slot, rng)
             return None if number is None else _Fill(number, NUMBER)
         place = self.places[i, slot]
+        listed = self.lists.get(place.argument[0])
+        if listed and rng.random() < LISTED:
+            return _Fill(rng.choice(listed), LIST)
         like = self._alike(place, rng)
         if rng.random() < NEW:
             text = self._new(place, like or place, rng)
@@ -146,10 +178,11 @@ class _Maker:
         return None if like is None else _Fill(like.text, SEEN)
 
     def _number(self, slot: Slot, rng: random.Random) -> int | float | None:
-        """Between two neighbours of the numbers seen, so that it lies where they do, on their grid. One has words of
-        its own around it in many languages ("1 hour"), so it stays and none becomes it."""
+        """Between two neighbours of the numbers seen, so that it lies where they do, on their grid. One stays,
+        and none becomes it: many languages have other words around it ("1 hour")."""
         known = self.slots.seen[argument(slot.leaves[0])].values
         value = slot.value
+        assert not isinstance(value, str)
         numbers = sorted(one for one in known if not isinstance(one, str) and (one < 0) == (value < 0))
         digits = max(len(repr(one).partition(".")[2]) if isinstance(one, float) else 0 for one in numbers)
         grid = [round(one * 10**digits) for one in numbers]
@@ -168,16 +201,28 @@ class _Maker:
             for places in (self.of_argument[place.argument], self.of_key[key(place.argument[0])])
             for _ in range(ALIKE // 2)
         ]
-        others = [one for one in drawn if one.text.casefold() != place.text.casefold()]
+        others = [
+            one for one in drawn if one.text.casefold() != place.text.casefold() and self._fits(one, place)
+        ]
         return max(others, key=lambda one: self._likeness(place, one), default=None)
 
-    def _likeness(self, a: _Place, b: _Place) -> float:
-        return sum(self.weight.get(word, 1.0) for word in a.carrier & b.carrier)
+    def _fits(self, one: _Place, place: _Place) -> bool:
+        """Whether one's text may stand with the classes of the place: a door that is only ever open or closed
+        can't take the place of a lamp that is on."""
+        text = one.text.casefold()
+        return all(value in self.together.get((text, path), (value,)) for path, value in place.classes)
+
+    def _likeness(self, place: _Place, one: _Place) -> tuple[int, float]:
+        """How many of the place's classes one's text was seen with, and what the two inputs share, each word
+        weighed by how few have it."""
+        text = one.text.casefold()
+        known = sum(value in self.together.get((text, path), ()) for path, value in place.classes)
+        return known, sum(self.weight.get(word, NEAR) for word in place.carrier & one.carrier)
 
     def _new(self, place: _Place, like: _Place, rng: random.Random) -> str | None:
-        """A text like another one, with new words in it; the last word stays where nothing else says what kind of
-        thing it is."""
-        parts, name = like.text.split(), key(place.argument[0])
+        """A text like another one, with new words in it; the last word stays where nothing else says what the
+        thing is."""
+        parts = like.text.split()
         content = [j for j, word in enumerate(parts) if self._is_content(word)]
         last = len(parts) - 1
         is_sure = self._is_sure(place)
@@ -185,8 +230,8 @@ class _Maker:
             inner = [j for j in content if j != last] or (content if is_sure else [])
             content = [rng.choice(inner)] if inner else []
         for j in content:
-            word = self._word(name, j == last, rng)
-            if word is None:
+            word = self._word(place.argument, j == last, rng) if last else self.letters.draw(rng)
+            if word is None or word in place.carrier:
                 return None
             parts[j] = _cased(parts[j], word)
         text = " ".join(parts)
@@ -194,11 +239,12 @@ class _Maker:
             text if content and text.casefold() not in (place.text.casefold(), like.text.casefold()) else None
         )
 
-    def _word(self, name: str, is_last: bool, rng: random.Random) -> str | None:
-        known = self.words[name, is_last]
-        if known and rng.random() >= INVENTED:
-            return rng.choice(known)
-        return self.letters.draw(rng)
+    def _word(self, own: Argument, is_last: bool, rng: random.Random) -> str | None:
+        """One of a text of several words: of the argument's texts, or those of its key, or a new one."""
+        known = self.words[own, is_last]
+        if len(known) < SEVERAL:
+            known = self.words[key(own[0]), is_last]
+        return rng.choice(known) if known and rng.random() >= INVENTED else self.letters.draw(rng)
 
     def _is_sure(self, place: _Place) -> bool:
         """Whether the words before and after a text say which argument it is (naive Bayes)."""
@@ -263,8 +309,10 @@ def _count(text: str, said: str) -> int:
 
 
 def _said(text: str, slot: Slot, value: Value) -> str | None:
-    """The new value as the input says the old one: in its case, without its sign, with as many decimals. None where
-    it says it in several ways, or before it stands an article of the old one's sound."""
+    """The new value as the input says the old one: in its case, without its sign, with as many decimals.
+
+    None where it says it in several ways, or after an article that does not suit the new one.
+    """
     said = {text[start:end] for start, end in slot.spans}
     if len(said) > 1:
         return None

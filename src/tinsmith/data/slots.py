@@ -1,7 +1,7 @@
 """Slots: values of outputs that stand in the inputs word for word, and the arguments that copy them from there.
 
-An argument copies when nearly all of its values are found so; the others are classes, whose words ("on", "light")
-are part of how a command is said, whether they stand in it or not.
+An argument copies when nearly all of its values are found so; the others are classes, whose words ("on",
+"light") are part of how a command is said, whether they stand in it or not.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ Value = str | int | float
 Span = tuple[int, int]
 Argument = tuple[tuple[str, ...], bool]  # a path, and whether the values are texts
 
-# Of an argument's values in the training data: the share that must stand in their inputs. Numbers are also said as
-# words or follow from other words ("half an hour"), so of these it is a share of the distinct values.
+# Of an argument's values in the training data: the share that must stand in their inputs. Numbers are also said
+# as words or follow from other words ("half an hour"), so of these it is a share of the distinct values.
 COPIED_TEXTS, COPIED_NUMBERS = 0.95, 0.8
 SEVERAL = 3  # distinct values that an argument must be seen with
 ENOUGH = 10  # values by which an argument is judged alone; with fewer, together with those of the same key
-# Of the inputs that a text stands in: the share in which it must be a value, to be one where it stands once, and
-# where it stands more often than the output has it.
+# Of the inputs that a text stands in: the share in which it must be a value, to be one where it stands once,
+# and where it stands more often than the output has it.
 MEANT, ALWAYS_MEANT = 0.5, 0.95
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A value of one example. leaves: where the output has it; spans: where the input says it; negated: it says the
-    number without its minus sign."""
+    """A value of one example. leaves: where the output has it; spans: where the input says it; negated: it says
+    the number without its minus sign."""
 
     leaves: tuple[Leaf, ...]
     spans: tuple[Span, ...]
@@ -82,8 +82,8 @@ def words(text: str) -> list[str]:
 
 
 def found(text: str, leaves: Iterable[Leaf]) -> list[Slot]:
-    """The values that stand in an input, a longer one before those that it holds; a value that stands only inside of
-    another is none, and neither is that other."""
+    """The values that stand in an input, a longer one before those that it holds; one that stands only inside
+    of another is none, and neither is that other."""
     groups: dict[tuple[bool, str], list[Leaf]] = defaultdict(list)
     for leaf in leaves:
         groups[isinstance(leaf.value, str), str(leaf.value).casefold()].append(leaf)
@@ -124,7 +124,7 @@ def pattern(value: Value) -> re.Pattern[str]:
 
 
 class Slots:
-    """Those of a training set. of: by example; seen: what was seen of each argument; copied: those that copy."""
+    """Those of a training set. of: by example; seen: what it shows of an argument; copied: those that copy."""
 
     def __init__(self, train: Sequence[Example], values: Callable[[str], list[Leaf]]) -> None:
         leaves = [values(example.output) for example in train]
@@ -151,24 +151,15 @@ class Slots:
         for i, text in enumerate(self._inputs):
             for word in words(text):
                 self._holders[word].add(i)
-        self._as_value = Counter(
-            str(slot.value).casefold()
-            for slots in standing
-            for slot in slots
-            if isinstance(slot.value, str) and slot.arguments <= self.copied
-        )
+        meant = [[slot for slot in slots if slot.arguments <= self.copied] for slots in standing]
         self._inside = Counter(
-            word
-            for slots in standing
-            for word in {
-                word for slot in slots if slot.arguments <= self.copied for word in words(str(slot.value))
-            }
+            word for slots in meant for word in {word for slot in slots for word in words(str(slot.value))}
+        )
+        self._as_value = Counter(
+            slot.value.casefold() for slots in meant for slot in slots if isinstance(slot.value, str)
         )
         self._meant: dict[str, float] = {}
-        self.of = [
-            [slot for slot in slots if slot.arguments <= self.copied and self._is_clear(slot)]
-            for slots in standing
-        ]
+        self.of = [[slot for slot in slots if self._is_clear(slot)] for slots in meant]
 
     def meant(self, text: str) -> float:
         """Of the inputs that a text stands in, the share in which it is the value of an argument that copies; 1

@@ -6,9 +6,9 @@ import random
 from collections import defaultdict
 from collections.abc import Iterable
 
-_ORDER = 2  # letters that decide the next one
+_ORDER = 3  # letters that decide the next one
 _EDGE = "\n"
-SHORTEST, LONGEST = 3, 10
+SHORTEST, LONGEST = 4, 10
 
 
 class Words:

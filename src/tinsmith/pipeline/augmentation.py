@@ -1,27 +1,35 @@
-"""Examples made from those of the recipe: whether a run has them, how many, and what the report says of them."""
+"""Examples made from the recipe's: whether a run has them, how many, and what the report says of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import random
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tinsmith import tasks
+from tinsmith.chat.tool_formats import read_tools
 from tinsmith.data.augment import augment
-from tinsmith.data.splits import shared_inputs
+from tinsmith.data.leaves import ITEM
+from tinsmith.data.readers import Example
+from tinsmith.data.splits import normalize, shared_inputs
+from tinsmith.errors import ConstraintError, DataError, InputError
+from tinsmith.system import files, reading
 
 if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
     from tinsmith.pipeline.recipe import Recipe
     from tinsmith.pipeline.run import Run
 
 FILE = "data/augmented.jsonl"
+OFF_TOPIC = "off topic"
+SHOWN = 10  # made examples in a report
 
 
 @dataclass(frozen=True)
 class Augmentation:
     """rows: examples made; variants: of each example, at most; slots: values found that can be substituted, by
-    argument; sources: those filled in, by where they are from; shared: by split, its inputs that were made too."""
+    argument; sources: values filled in, by where they are from, and inputs that are off topic; shared: of each
+    split, how many inputs were made too."""
 
     rows: int
     variants: int
@@ -31,11 +39,27 @@ class Augmentation:
 
 
 def inputs(recipe: Recipe) -> dict[str, Any]:
-    return {"augment": {"seed": recipe.train.seed, "variants": variants(recipe)}} if applies(recipe) else {}
+    """Beside the table [data], what decides which examples are made."""
+    if not is_wanted(recipe):
+        return {}
+    path = recipe.resolve(recipe.data.off_topic) if recipe.data.off_topic else None
+    lists = recipe.resolve(recipe.data.tools) if recipe.data.augment_lists and recipe.data.tools else None
+    return {
+        "augment": {
+            "seed": recipe.train.seed,
+            "variants": variants(recipe),
+            "off_topic": files.sha256_file(path) if path and path.exists() else None,
+            "tools": files.sha256_file(lists) if lists and lists.exists() else None,
+        }
+    }
 
 
-def applies(recipe: Recipe) -> bool:
-    """Where the recipe does not say, to each task whose outputs have values."""
+def is_wanted(recipe: Recipe) -> bool:
+    return substitutes(recipe) or recipe.data.off_topic is not None
+
+
+def substitutes(recipe: Recipe) -> bool:
+    """Where the recipe does not say, for each task whose outputs have values."""
     stated = recipe.data.augment
     return tasks.by_name(recipe.data.task).has_values if stated is None else stated
 
@@ -46,32 +70,113 @@ def variants(recipe: Recipe) -> int:
 
 
 def make(run: Run, splits: Mapping[str, Sequence[Example]]) -> tuple[list[Example], Augmentation] | None:
-    """The examples made, in the order of variants, and the facts; None where there are none to make."""
-    recipe = run.recipe
-    if not applies(recipe):
-        return None
-    trained = run.state["stages"].get("train")
-    if recipe.data.augment is None and trained and "augmented" not in trained["inputs"]:
-        run.display.line(
-            "data: a version of tinsmith that made no further examples trained this run, and its adapter is kept; "
-            "state augment = true in [data] to train it with them"
-        )
-        return None
-    made = augment(splits["train"], tasks.by_name(recipe.data.task).values, variants(recipe), recipe.train.seed)
-    rows = [example for variant in made.rows for example in variant]
+    """The examples made, variant by variant, and the facts; None where there are none."""
+    recipe, train = run.recipe, splits["train"]
+    rows: list[Example] = []
+    slots: dict[str, int] = {}
+    sources: dict[str, int] = {}
+    if substitutes(recipe) and not _was_trained_without(run):
+        lists = closed_lists(recipe) if recipe.data.augment_lists else {}
+        values = tasks.by_name(recipe.data.task).values
+        made = augment(train, values, variants(recipe), recipe.train.seed, lists)
+        rows += [example for variant in made.rows for example in variant]
+        slots, sources = dict(sorted(made.slots.items())), dict(sorted(made.sources.items()))
+    if recipe.data.off_topic:
+        further = off_topic(recipe, train)
+        rows = sorted([*rows, *further], key=lambda row: int(row.about["variant"]))
+        sources[OFF_TOPIC] = len(further)
     if not rows:
         return None
-    facts = Augmentation(
-        rows=len(rows),
-        variants=variants(recipe),
-        slots=dict(sorted(made.slots.items())),
-        sources=dict(sorted(made.sources.items())),
-        shared={split: len(shared_inputs(rows, splits[split])) for split in ("validation", "test")},
-    )
     run.display.line(f"data: {len(rows):,} further examples made, in {FILE}")
-    return rows, facts
+    shared = {split: len(shared_inputs(rows, splits[split])) for split in ("validation", "test")}
+    return rows, Augmentation(len(rows), variants(recipe), slots, sources, shared)
+
+
+def _was_trained_without(run: Run) -> bool:
+    """Whether an earlier version trained this run, which is then to be kept where the recipe says nothing."""
+    trained = run.state["stages"].get("train")
+    if run.recipe.data.augment is not None or not trained or "augmented" in trained["inputs"]:
+        return False
+    run.display.line(
+        "data: an earlier version of tinsmith trained this run, on the examples alone, and what it trained is "
+        "kept; state augment = true in [data] to train with further ones"
+    )
+    return True
+
+
+def off_topic(recipe: Recipe, train: Sequence[Example]) -> list[Example]:
+    """Inputs that no example is like, with the answer to them: in each variant others, while there are."""
+    stated = recipe.data
+    assert stated.off_topic and stated.off_topic_output
+    path = recipe.resolve(stated.off_topic)
+    lines = [(n, line.strip()) for n, line in enumerate(reading.read_text(path, DataError).splitlines(), 1)]
+    lines = [(n, line) for n, line in lines if line]
+    if not lines:
+        raise DataError(f"{path}: holds no input; write one a line")
+    known = {normalize(example.input) for example in train}
+    for n, line in lines:
+        if normalize(line) in known:
+            raise DataError(f"{path}:{n}: is a training input too, so not off topic; leave it out: {line}")
+    random.Random(recipe.train.seed).shuffle(lines)
+    count = min(len(lines), max(1, round(stated.off_topic_share * len(train))))
+    rows = []
+    for variant in range(variants(recipe)):
+        for k in range(count):
+            n, line = lines[(variant * count + k) % len(lines)]
+            about = {"source": OFF_TOPIC, "from": n, "variant": variant}
+            rows.append(Example(line, stated.off_topic_output.strip(), about=about))
+    return rows
+
+
+def closed_lists(recipe: Recipe) -> dict[tuple[str, ...], list[str]]:
+    """What the tools or the schema list for an argument, by its path; InputError where they list nothing."""
+    constraint = recipe.constraint
+    lists: dict[tuple[str, ...], list[str]] = {}
+    stated = constraint.tools or recipe.data.tools or constraint.schema
+    assert stated  # the recipe's reader saw to it
+    path = recipe.resolve(stated)
+    value = reading.read_json(path, DataError, unique=True)
+    if stated == constraint.schema:
+        lists = dict(_lists(value, ()))
+    else:
+        try:
+            tools = read_tools(value)
+        except ConstraintError as error:
+            raise DataError(f"{path}: {error}") from None
+        for tool in tools:
+            lists |= dict(_lists(tool.parameters, (tool.name,)))
+    if not lists:
+        raise InputError(f"{recipe.path}: [data] augment_lists: {path} has no enum of texts; leave it out")
+    return lists
+
+
+def _lists(schema: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], list[str]]]:
+    match schema:
+        case {"enum": list(listed)} if texts := [one for one in listed if isinstance(one, str)]:
+            yield path, texts
+        case {"properties": dict(inner)}:
+            for key, one in inner.items():
+                yield from _lists(one, (*path, key))
+        case {"items": items}:
+            yield from _lists(items, (*path, ITEM))
 
 
 def by_variant(rows: Sequence[Example]) -> list[list[Example]]:
     count = 1 + max((row.about["variant"] for row in rows), default=-1)
     return [[row for row in rows if row.about["variant"] == n] for n in range(count)]
+
+
+def shown(rows: Sequence[Example], train: Sequence[Example]) -> list[dict[str, Any]]:
+    """A few made examples, evenly drawn, each beside the one it was made from."""
+    made = [row for row in rows if "substituted" in row.about]
+    chosen = made[:: max(1, -(-len(made) // SHOWN))]
+    return [
+        {
+            "line": row.about["from"],
+            "from": {"input": origin.input, "output": origin.output},
+            "made": {"input": row.input, "output": row.output},
+            "sources": sorted({one["source"] for one in row.about["substituted"]}),
+        }
+        for row in chosen
+        for origin in [train[row.about["from"] - 1]]
+    ]

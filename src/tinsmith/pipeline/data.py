@@ -139,8 +139,8 @@ def make(run: Run, needs: Nothing) -> Made[Data]:
 def make_missing(run: Run, sources: Mapping[str, Path]) -> None:
     """Runs the recipe's command, where it states one and something that it names is not there."""
     recipe = run.recipe
-    text = recipe.resolve(recipe.data.text) if recipe.data.text else None
-    needed = [*sources.values(), text, constraint.source_file(recipe)]
+    more = [recipe.resolve(path) for path in (recipe.data.text, recipe.data.off_topic) if path]
+    needed = [*sources.values(), *more, constraint.source_file(recipe)]
     if recipe.data.command and any(path is not None and not path.exists() for path in needed):
         run_command(run, recipe.data.command)
 
@@ -173,6 +173,11 @@ def check_constraint(
     checker = constraint.Checker(tinsmith.load(base), sealed.data)
     for split in ("train", "validation"):
         constraint.check_outputs(checker, sources[split], splits[split])
+    wanted = run.recipe.data.off_topic_output
+    if wanted and (departure := checker.departure(wanted.strip())):
+        raise InputError(
+            f"{run.recipe.path}: [data] off_topic_output: the recipe's [constraint] forbids it {departure}"
+        )
     forbidden = sum(checker.departure(example.output) is not None for example in splits["test"])
     if forbidden:
         run.display.line(f"data: warning: the constraint forbids {forbidden} test outputs")
@@ -308,8 +313,7 @@ def augmented(run: Run) -> list[list[Example]]:
     from tinsmith.data import readers
 
     # A file that an earlier recipe left is none of this run's.
-    record = run.state["stages"]["data"]
-    if augmentation.FILE not in record["outputs"]:
+    if augmentation.FILE not in run.state["stages"]["data"]["outputs"]:
         return []
     return augmentation.by_variant(readers.read_jsonl(run.folder / augmentation.FILE))
 

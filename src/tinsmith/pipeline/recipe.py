@@ -107,6 +107,10 @@ class Data:
     licenses: str | None = _key(TEXT, None)
     augment: bool | None = _key(FLAG, None)
     augment_variants: int | str = _key(VARIANTS, "auto")
+    augment_lists: bool = _key(FLAG, False)
+    off_topic: str | None = _key(TEXT, None)
+    off_topic_output: str | None = _key(TEXT, None)
+    off_topic_share: float = _key(number(0.001, 1), 0.05)
 
 
 @dataclass(frozen=True)
@@ -261,7 +265,7 @@ class _RecipeFile(TomlFile):
             )
         if data.show_tools and not data.tools:
             raise self.error("data", "show_tools", "there are no tools to show; give them in tools")
-        self._check_augment(given.get("data", {}), tables["data"])
+        self._check_augment(given.get("data", {}), tables)
         self._check_build(tables["build"])
         if "constraint" in given:
             self._check_constraint(given["constraint"], data.task)
@@ -313,13 +317,34 @@ class _RecipeFile(TomlFile):
                 raise self.error(
                     "train", key, f'is for method "{every[key]}", this one is "{method}"; leave it out'
                 )
-    def _check_augment(self, given: dict[str, Any], data: Data) -> None:
-        """Checks that there is something to substitute where the recipe speaks of it."""
-        if data.augment and not tasks.by_name(data.task).has_values:
+
+    def _check_augment(self, given: dict[str, Any], tables: dict[str, Any]) -> None:
+        """Checks that there is something to make where the recipe speaks of it."""
+        data, task = tables["data"], tasks.by_name(tables["data"].task)
+        if data.augment and not task.has_values:
             known = ", ".join(one.name for one in tasks.tasks() if one.has_values)
             raise self.error("data", "augment", f"is for the tasks {known}; this one is {data.task}")
-        if "augment_variants" in given and data.augment is False:
-            raise self.error("data", "augment_variants", "augment is false; leave out one of them")
+        off = data.augment is False or not task.has_values
+        if off and data.augment_lists:
+            raise self.error("data", "augment_lists", "nothing is substituted here; leave it out")
+        if off and not data.off_topic and "augment_variants" in given:
+            raise self.error("data", "augment_variants", "nothing is made here; leave it out")
+        sources = (tables["constraint"].source, "tools" if data.tools else None)
+        if data.augment_lists and not {"tools", "schema"} & set(sources):
+            raise self.error(
+                "data", "augment_lists", "there are no lists; give tools, or schema or tools in [constraint]"
+            )
+        for key in ("off_topic_output", "off_topic_share"):
+            if key in given and not data.off_topic:
+                raise self.error("data", key, "goes with off_topic; give both, or neither")
+        if data.off_topic:
+            wanted = data.off_topic_output
+            if wanted is None:
+                raise self.error("data", "off_topic_output", "missing; give the answer to what is off topic")
+            if task.parse(wanted) is None:
+                raise self.error(
+                    "data", "off_topic_output", f"not a valid output of the task {data.task}: {wanted}"
+                )
 
     def _check_build(self, build: Build) -> None:
         """Budgets and the format that they are for go together."""

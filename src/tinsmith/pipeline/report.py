@@ -15,7 +15,7 @@ from tinsmith import tasks
 from tinsmith.errors import MissingExtraError
 from tinsmith.evaluate import curve
 from tinsmith.evaluate.answers import Answer, read_answers
-from tinsmith.pipeline import data, facts
+from tinsmith.pipeline import augmentation, data, facts
 from tinsmith.pipeline.build import Built
 from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.measure import (
@@ -102,6 +102,7 @@ def compose(run: Run, needs: Needs) -> dict[str, Any]:
         "parameters": made.base.parameters,
         "data": {"counts": made.counts, "sha256": digests},
         "recipe": {"file": recipe.path.name, "sha256": recipe.sha256},
+        "augmentation": augmented(run, made),
         "train": facts.to_json(needs.train.facts),
         "files": {
             name: {"sha256": file.sha256, "bytes": file.bytes} for name, file in shipped_files(needs).items()
@@ -145,6 +146,17 @@ def test_facts(run: Run, needs: Needs, items: Sequence[Example]) -> dict[str, An
         "shots": settings.shots,
         "max_tokens": settings.max_tokens,
         "resamples": settings.bootstrap,
+    }
+
+
+def augmented(run: Run, made: Data) -> dict[str, Any] | None:
+    """The examples that were made, counted, and a few of them; None where there are none."""
+    if made.augmentation is None:
+        return None
+    rows = [row for variant in data.augmented(run) for row in variant]
+    return {
+        **facts.to_json(made.augmentation),
+        "examples": augmentation.shown(rows, data.examples(run, "train")),
     }
 
 
