@@ -14,9 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from tinsmith.data.leaves import Leaf, replaced
+from tinsmith.data.filling import Fill, cased, decimals, filled, neighbours, written
+from tinsmith.data.leaves import Leaf
 from tinsmith.data.readers import Example
-from tinsmith.data.slots import SEVERAL, Argument, Slot, Slots, Value, argument, key, pattern, title, words
+from tinsmith.data.slots import SEVERAL, Argument, Slot, Slots, Value, argument, key, title, words
 from tinsmith.data.splits import normalize
 from tinsmith.data.words import Words
 
@@ -26,8 +27,12 @@ NEW = 0.5  # of the texts that are filled in: the share of new words
 INVENTED = 0.5  # of the new words: the share that no training text has
 WHOLE = 0.5  # of the new texts of several words: the share in which none stays
 ALIKE = 8  # values drawn, of which the one from the likest input is taken
-NEAR = 3.0  # what it weighs that two texts have the same neighbour, beside words of their inputs
+NEAR, OWN = 3.0, 6.0  # what it weighs that two texts share a neighbour, or their argument; words weigh less
 SURE = 0.8  # how sure its neighbours must make a text's argument for it to be new as a whole
+MOST, FINEST = (
+    10**9,
+    6,
+)  # of the numbers that are drawn: their size, and their decimals, so that floats hold them
 TRIES = 4  # at a variant of an example, before it has none
 
 SEEN, NUMBER, NEW_WORDS, LIST = "seen", "number", "new words", "list"
@@ -74,7 +79,7 @@ def augment(
 @dataclass(frozen=True)
 class _Place:
     """A text where an example's input says it. around: the words before and after; carrier: these, the input's
-    words but for its slots, and the argument; classes: the output's values that are no slots."""
+    words but for its slots; classes: the output's values of arguments that do not copy."""
 
     argument: Argument
     text: str
@@ -91,7 +96,7 @@ class _Maker:
         lists: Mapping[tuple[str, ...], Sequence[str]],
     ) -> None:
         self.train, self.slots, self.lists = train, Slots(train, values), lists
-        classes = [self._classes(example, slots, values) for example, slots in self._items()]
+        classes = [self._classes(example, values) for example in train]
         carriers = [self._carrier(example, slots) for example, slots in self._items()]
         held = Counter(word for carrier in carriers for word in carrier)
         self.weight = {word: math.log(1 + len(train) / count) for word, count in held.items()}
@@ -103,8 +108,8 @@ class _Maker:
             for slot in slots:
                 if isinstance(slot.value, str):
                     own = argument(slot.leaves[0])
-                    around = _around(example.input, slot)
-                    carrier = carriers[i] | {title(own[0]), f"{around[0]} _", f"_ {around[1]}"}
+                    around = neighbours(example.input, slot)
+                    carrier = carriers[i] | {f"{around[0]} _", f"_ {around[1]}"}
                     place = _Place(own, slot.value, around, carrier, classes[i])
                     self.places[i, slot] = place
                     self.of_argument[own].append(place)
@@ -112,7 +117,7 @@ class _Maker:
                     for path, value in classes[i]:
                         self.together[slot.value.casefold(), path].add(value)
         self._learn_words()
-        self.neighbours = [
+        self.beside = [
             Counter((key(place.argument[0]), place.around[side]) for place in self.places.values())
             for side in (0, 1)
         ]
@@ -121,16 +126,18 @@ class _Maker:
     def _items(self) -> list[tuple[Example, list[Slot]]]:
         return list(zip(self.train, self.slots.of, strict=True))
 
-    @staticmethod
     def _classes(
-        example: Example, slots: Sequence[Slot], values: Callable[[str], list[Leaf]]
+        self, example: Example, values: Callable[[str], list[Leaf]]
     ) -> frozenset[tuple[tuple[str, ...], Value]]:
-        filled = {leaf for slot in slots for leaf in slot.leaves}
-        return frozenset((leaf.path, leaf.value) for leaf in values(example.output) if leaf not in filled)
+        return frozenset(
+            (leaf.path, leaf.value)
+            for leaf in values(example.output)
+            if argument(leaf) not in self.slots.copied
+        )
 
     @staticmethod
     def _carrier(example: Example, slots: Sequence[Slot]) -> frozenset[str]:
-        return frozenset(words(_written(example.input, {slot: " " for slot in slots})))
+        return frozenset(words(written(example.input, {slot: " " for slot in slots})))
 
     def _learn_words(self) -> None:
         """The words that new texts are made of: letters as in all of the inputs, and by key the values' words,
@@ -157,42 +164,52 @@ class _Maker:
         for _ in range(TRIES if slots else 0):
             chosen = [slot for slot in slots if rng.random() < SUBSTITUTED] or [rng.choice(slots)]
             fills = {slot: fill for slot in chosen if (fill := self._fill(i, slot, rng)) is not None}
-            new = _filled(example, fills)
+            new = filled(example, fills)
             if new is not None and normalize(new.input) not in taken:
                 return new
         return None
 
-    def _fill(self, i: int, slot: Slot, rng: random.Random) -> _Fill | None:
+    def _fill(self, i: int, slot: Slot, rng: random.Random) -> Fill | None:
         if not isinstance(slot.value, str):
             number = self._number(slot, rng)
-            return None if number is None else _Fill(number, NUMBER)
+            return None if number is None else Fill(number, NUMBER)
         place = self.places[i, slot]
-        listed = self.lists.get(place.argument[0])
+        listed = [text for text in self.lists.get(place.argument[0], ()) if text != place.text]
         if listed and rng.random() < LISTED:
-            return _Fill(rng.choice(listed), LIST)
+            return Fill(rng.choice(listed), LIST)
         like = self._alike(place, rng)
         if rng.random() < NEW:
             text = self._new(place, like or place, rng)
             if text:
-                return _Fill(text, NEW_WORDS)
-        return None if like is None else _Fill(like.text, SEEN)
+                return Fill(text, NEW_WORDS)
+        return None if like is None else Fill(like.text, SEEN)
 
     def _number(self, slot: Slot, rng: random.Random) -> int | float | None:
         """Between two neighbours of the numbers seen, so that it lies where they do, on their grid. One stays,
         and none becomes it: many languages have other words around it ("1 hour")."""
-        known = self.slots.seen[argument(slot.leaves[0])].values
         value = slot.value
         assert not isinstance(value, str)
-        numbers = sorted(one for one in known if not isinstance(one, str) and (one < 0) == (value < 0))
-        digits = max(len(repr(one).partition(".")[2]) if isinstance(one, float) else 0 for one in numbers)
-        grid = [round(one * 10**digits) for one in numbers]
-        step = math.gcd(*grid)
+        ranges = [self._numbers(leaf, value) for leaf in slot.leaves]
+        if not all(ranges):
+            return None
+        digits = max(decimals(one) for one in ranges[0])
+        if digits > FINEST:
+            return None
+        grid = [round(one * 10**digits) for one in ranges[0]]
         low, high = rng.choice(list(pairwise(grid)) or [(grid[0], grid[0])])
-        whole = rng.randrange(low, high + 1, step or 1)
-        number = whole / 10**digits
-        number = int(number) if number.is_integer() and not isinstance(value, float) else number
-        fits = isinstance(number, float) or not isinstance(value, float)
-        return number if fits and number != value and 1 not in (abs(number), abs(value)) else None
+        drawn = rng.randrange(low, high + 1, math.gcd(*grid) or 1)
+        number: int | float = drawn / 10**digits if digits else drawn
+        if float(number).is_integer() and any(isinstance(one, int) for one in ranges[0]):
+            number = int(number)
+        is_seen = all(numbers[0] <= number <= numbers[-1] for numbers in ranges)
+        return number if is_seen and number != value and 1 not in (abs(number), abs(value)) else None
+
+    def _numbers(self, leaf: Leaf, value: int | float) -> list[int | float]:
+        """Those of a leaf's argument that have the value's sign, in order."""
+        known = self.slots.seen[argument(leaf)].values
+        return sorted(
+            one for one in known if not isinstance(one, str) and (one < 0) == (value < 0) and abs(one) < MOST
+        )
 
     def _alike(self, place: _Place, rng: random.Random) -> _Place | None:
         """Another text of the argument, or of its key elsewhere, from an input much like this one."""
@@ -213,11 +230,12 @@ class _Maker:
         return all(value in self.together.get((text, path), (value,)) for path, value in place.classes)
 
     def _likeness(self, place: _Place, one: _Place) -> tuple[int, float]:
-        """How many of the place's classes one's text was seen with, and what the two inputs share, each word
-        weighed by how few have it."""
+        """How many of the place's classes one's text was seen with, and what the two have in common, each
+        word of their inputs weighed by how few have it."""
         text = one.text.casefold()
         known = sum(value in self.together.get((text, path), ()) for path, value in place.classes)
-        return known, sum(self.weight.get(word, NEAR) for word in place.carrier & one.carrier)
+        shared = sum(self.weight.get(word, NEAR) for word in place.carrier & one.carrier)
+        return known, shared + (OWN if one.argument == place.argument else 0)
 
     def _new(self, place: _Place, like: _Place, rng: random.Random) -> str | None:
         """A text like another one, with new words in it; the last word stays where nothing else says what the
@@ -231,13 +249,12 @@ class _Maker:
             content = [rng.choice(inner)] if inner else []
         for j in content:
             word = self._word(place.argument, j == last, rng) if last else self.letters.draw(rng)
-            if word is None or word in place.carrier:
+            if word is None or word in place.carrier or word in parts:
                 return None
-            parts[j] = _cased(parts[j], word)
+            parts[j] = cased(parts[j], word)
         text = " ".join(parts)
-        return (
-            text if content and text.casefold() not in (place.text.casefold(), like.text.casefold()) else None
-        )
+        is_new = text.casefold() not in self.known[key(place.argument[0])]
+        return text if content and is_new else None
 
     def _word(self, own: Argument, is_last: bool, rng: random.Random) -> str | None:
         """One of a text of several words: of the argument's texts, or those of its key, or a new one."""
@@ -251,86 +268,7 @@ class _Maker:
         name = key(place.argument[0])
         scores = {
             other: count
-            * math.prod(
-                (self.neighbours[side][other, place.around[side]] + 0.1) / (count + 1) for side in (0, 1)
-            )
+            * math.prod((self.beside[side][other, place.around[side]] + 0.1) / (count + 1) for side in (0, 1))
             for other, count in self.keys.items()
         }
         return scores[name] >= SURE * sum(scores.values())
-
-
-@dataclass(frozen=True)
-class _Fill:
-    value: Value
-    source: str
-
-
-def _around(text: str, slot: Slot) -> tuple[str, str]:
-    start, end = slot.spans[0]
-    before, after = words(text[:start]), words(text[end:])
-    return (before[-1] if before else "", after[0] if after else "")
-
-
-def _cased(like: str, word: str) -> str:
-    if like.isupper() and len(like) > 1:
-        return word.upper()
-    return word[:1].upper() + word[1:] if like[:1].isupper() else word
-
-
-def _filled(example: Example, fills: dict[Slot, _Fill]) -> Example | None:
-    """None where a new value could be taken for another part of the input, or a said one can't be written."""
-    said = {}
-    for slot, fill in fills.items():
-        text = _said(example.input, slot, fill.value)
-        if text is None:
-            return None
-        said[slot] = text
-    new = _written(example.input, said)
-    if not fills or any(_count(new, text) != len(slot.spans) for slot, text in said.items()):
-        return None
-    output = replaced(example.output, {leaf: fills[slot].value for slot in fills for leaf in slot.leaves})
-    substituted = [
-        {"argument": title(leaf.path), "was": leaf.value, "now": fill.value, "source": fill.source}
-        for slot, fill in fills.items()
-        for leaf in slot.leaves
-    ]
-    return Example(new, output, about={"substituted": substituted})
-
-
-def _written(text: str, said: dict[Slot, str]) -> str:
-    spans = sorted(((span, words) for slot, words in said.items() for span in slot.spans), reverse=True)
-    for (start, end), inserted in spans:
-        text = text[:start] + inserted + text[end:]
-    return text
-
-
-def _count(text: str, said: str) -> int:
-    return sum(1 for _ in pattern(said).finditer(text))
-
-
-def _said(text: str, slot: Slot, value: Value) -> str | None:
-    """The new value as the input says the old one: in its case, without its sign, with as many decimals.
-
-    None where it says it in several ways, or after an article that does not suit the new one.
-    """
-    said = {text[start:end] for start, end in slot.spans}
-    if len(said) > 1:
-        return None
-    old = said.pop()
-    if not isinstance(value, str):
-        number = abs(value) if slot.negated else value
-        return f"{number:.{len(old.partition('.')[2])}f}" if "." in old else str(number)
-    for way in (str, str.lower, str.upper, str.title, _capitalized):
-        if way(str(slot.value)) == old:
-            new = way(value)
-            fits = _around(text, slot)[0] not in ("a", "an") or _has_vowel(old) == _has_vowel(new)
-            return new if fits else None
-    return None
-
-
-def _capitalized(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _has_vowel(text: str) -> bool:
-    return text[:1].casefold() in "aeiou"

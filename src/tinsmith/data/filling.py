@@ -1,0 +1,96 @@
+"""Writes other values into an example: into its input as it says them, and into its output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from tinsmith.data.leaves import replaced
+from tinsmith.data.readers import Example
+from tinsmith.data.slots import Slot, Value, pattern, title, words
+
+
+@dataclass(frozen=True)
+class Fill:
+    value: Value
+    source: str
+
+
+def neighbours(text: str, slot: Slot) -> tuple[str, str]:
+    """The words before and after a slot, empty at the input's ends."""
+    start, end = slot.spans[0]
+    before, after = words(text[:start]), words(text[end:])
+    return (before[-1] if before else "", after[0] if after else "")
+
+
+def cased(like: str, word: str) -> str:
+    if like.isupper() and len(like) > 1:
+        return word.upper()
+    return word[:1].upper() + word[1:] if like[:1].isupper() else word
+
+
+def filled(example: Example, fills: dict[Slot, Fill]) -> Example | None:
+    """None where no value can be said, or one could be taken for another part of the input."""
+    ways = {slot: _said(example.input, slot, fill.value) for slot, fill in fills.items()}
+    said = {slot: text for slot, text in ways.items() if text is not None}
+    new = written(example.input, said)
+    if not said or any(_count(new, text) != len(slot.spans) for slot, text in said.items()):
+        return None
+    output = replaced(example.output, {leaf: fills[slot].value for slot in said for leaf in slot.leaves})
+    substituted = [
+        {
+            "argument": title(leaf.path),
+            "was": leaf.value,
+            "now": fills[slot].value,
+            "source": fills[slot].source,
+        }
+        for slot in said
+        for leaf in slot.leaves
+    ]
+    return Example(new, output, about={"substituted": substituted})
+
+
+def written(text: str, said: dict[Slot, str]) -> str:
+    spans = sorted(((span, words) for slot, words in said.items() for span in slot.spans), reverse=True)
+    for (start, end), inserted in spans:
+        text = text[:start] + inserted + text[end:]
+    return text
+
+
+def _count(text: str, said: str) -> int:
+    return sum(1 for _ in pattern(said).finditer(text))
+
+
+def _said(text: str, slot: Slot, value: Value) -> str | None:
+    """The new value as the input says the old one: in its case, without its sign, with as many decimals.
+
+    None where it says it in several ways, or after an article that does not suit the new one.
+    """
+    said = {text[start:end] for start, end in slot.spans}
+    if len(said) > 1:
+        return None
+    old = said.pop()
+    if not isinstance(value, str):
+        number = abs(value) if slot.negated else value
+        digits = max(decimals(number), len(old.partition(".")[2]))
+        return str(number) if isinstance(number, int) else f"{number:.{digits}f}"
+    for way in (str, str.lower, str.upper, _capitalized, str.title):
+        if way(str(slot.value)) == old:
+            new = way(value)
+            fits = neighbours(text, slot)[0] not in ("a", "an") or _has_vowel(old) == _has_vowel(new)
+            return new if fits else None
+    return None
+
+
+def decimals(number: int | float) -> int:
+    """How many a number is written with."""
+    exponent = Decimal(repr(number)).as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
+
+
+def _capitalized(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _has_vowel(text: str) -> bool:
+    return text[:1].casefold() in "aeiou"

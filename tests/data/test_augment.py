@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinsmith import tasks
+from tinsmith.data.augment import augment
+from tinsmith.data.leaves import leaves, replaced
+from tinsmith.data.readers import Example
+from tinsmith.data.slots import Slots, found
+from tinsmith.data.words import Words
+
+CALL, EXTRACT = (tasks.by_name(name) for name in ("call", "extract"))
+ROOMS = ("kitchen", "living room", "attic", "garden", "music room", "porch", "cellar", "studio")
+THINGS = ("reading lamp", "tower fan", "kettle", "radio", "floor lamp", "lava lamp", "charger", "porch lantern")
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | FLOATS | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+def call(name: str, /, **arguments: Any) -> str:
+    return json.dumps({"name": name, "arguments": arguments}, separators=(",", ":"))
+
+
+def home(count: int = 120, seed: int = 0) -> list[Example]:
+    """Commands with slots for rooms, things and numbers, and a class, "on" or "off"."""
+    rng, rows = random.Random(seed), []
+    for n in range(count):
+        room, thing, level = rng.choice(ROOMS), rng.choice(THINGS), rng.randrange(10, 95, 5)
+        state = rng.choice(("on", "off"))
+        rows.append(
+            (
+                (f"turn {state} the {thing} in the {room}", call("Switch", name=thing, area=room, state=state)),
+                (f"set the {thing} to {level} percent", call("Set", name=thing, level=level)),
+                (f"lower the {room} by {level}", call("Lower", area=room, step=-level)),
+            )[n % 3]
+        )
+    return [Example(*row) for row in rows]
+
+
+def made(train: Sequence[Example], task: tasks.Task = CALL, variants: int = 3, **more: Any) -> list[Example]:
+    result = augment(train, task.values, variants, more.pop("seed", 0), **more)
+    return [row for variant in result.rows for row in variant]
+
+
+def stands(text: str, value: Any) -> bool:
+    said = str(abs(value)) if isinstance(value, int) else value
+    return re.search(rf"(?<!\w){re.escape(said)}(?!\w)", text) is not None
+
+
+@given(JSON, st.sampled_from(((",", ":"), (", ", ": "), (" ,\n", " : "))), st.booleans())
+def test_leaves_are_the_texts_and_numbers_where_they_are_written(
+    value: Any, separators: tuple[str, str], ascii_only: bool
+) -> None:
+    text = json.dumps(value, separators=separators, ensure_ascii=ascii_only)
+
+    def walk(value: Any, path: tuple[str, ...]) -> list[tuple[tuple[str, ...], Any]]:
+        if isinstance(value, dict):
+            return [leaf for key, one in value.items() for leaf in walk(one, (*path, key))]
+        if isinstance(value, list):
+            return [leaf for one in value for leaf in walk(one, (*path, "[]"))]
+        return [] if value is None or isinstance(value, bool) else [(path, value)]
+
+    seen = leaves(text)
+    assert [(leaf.path, leaf.value) for leaf in seen] == walk(value, ())
+    assert all(json.loads(text[leaf.start : leaf.end]) == leaf.value for leaf in seen)
+    assert json.loads(replaced(text, {leaf: leaf.value for leaf in seen})) == value
+
+
+def test_a_made_row_differs_in_its_slots_alone_and_says_what_its_output_has() -> None:
+    train = home()
+    rows = made(train)
+    assert len(rows) > 300
+    for row in rows:
+        origin = train[row.about["from"] - 1]
+        before, after = json.loads(origin.output), json.loads(row.output)
+        changed = {one["argument"].split(".")[1]: one for one in row.about["substituted"]}
+        text = origin.input
+        for key, one in changed.items():
+            assert (before["arguments"].pop(key), after["arguments"].pop(key)) == (one["was"], one["now"])
+            assert one["was"] != one["now"]
+            assert stands(row.input, one["now"])
+            text = re.sub(
+                rf"\b{abs(one['was']) if isinstance(one['was'], int) else one['was']}\b", f"<{key}>", text
+            )
+        assert before == after
+        for key, one in changed.items():
+            said = one["now"]
+            text = text.replace(f"<{key}>", str(abs(said)) if isinstance(said, int) else said)
+        assert row.input == text
+
+
+def test_classes_stay() -> None:
+    assert not [one for row in made(home()) for one in row.about["substituted"] if "state" in one["argument"]]
+
+
+def test_the_same_seed_makes_the_same_rows_and_another_others() -> None:
+    train = home()
+    assert made(train, seed=3) == made(train, seed=3)
+    assert made(train, seed=3) != made(train, seed=4)
+
+
+def test_a_variant_does_not_depend_on_how_many_there_are() -> None:
+    train = home()
+    few, many = (augment(train, CALL.values, n, 0).rows for n in (1, 3))
+    assert few[0] == many[0]
+
+
+def test_no_input_is_made_twice_or_is_a_training_input() -> None:
+    train = home()
+    inputs = [row.input for row in made(train, variants=6)]
+    assert len(set(inputs)) == len(inputs)
+    assert not set(inputs) & {example.input for example in train}
+
+
+def test_values_come_from_all_sources() -> None:
+    result = augment(home(), CALL.values, 2, 0)
+    assert result.sources.keys() == {"seen", "new words", "number"}
+    assert min(result.sources.values()) > 40
+
+
+def test_numbers_stay_whole_in_the_range_and_on_the_grid_that_was_seen() -> None:
+    numbers = [
+        one["now"] for row in made(home()) for one in row.about["substituted"] if one["source"] == "number"
+    ]
+    assert all(isinstance(n, int) and 10 <= abs(n) < 95 and n % 5 == 0 for n in numbers)
+    assert {n > 0 for n in numbers} == {True, False}
+
+
+def test_decimals_are_said_as_they_are_written() -> None:
+    train = [Example(f"heat to {n / 2:.1f} degrees", call("Heat", to=n / 2)) for n in range(33, 93, 8)]
+    train += [Example(f"heat to {n} degrees", call("Heat", to=n)) for n in range(17, 46, 4)]
+    rows = made(train)
+    assert len(rows) > 20
+    for row in rows:
+        value = json.loads(row.output)["arguments"]["to"]
+        assert row.input == f"heat to {value} degrees"
+        assert value * 2 == int(value * 2)
+
+
+def test_lists_are_read_only_where_they_are_given() -> None:
+    train, secret = home(), ("laundry room", "den")
+    assert not [row for row in made(train) if any(stands(row.input, word) for word in secret)]
+    listed = augment(train, CALL.values, 3, 0, {("Switch", "area"): secret})
+    rows = [row for variant in listed.rows for row in variant]
+    assert listed.sources["list"] > 20
+    for row in rows:
+        for one in row.about["substituted"]:
+            assert (one["source"] == "list") == (one["now"] in secret)
+            assert one["now"] not in secret or one["argument"] == "Switch.area"
+
+
+def test_a_text_is_filled_in_in_the_case_in_which_it_was_said() -> None:
+    train = [
+        Example(f"{room.capitalize()} is cold" if n % 2 else f"the {room} is cold", call("Heat", area=room))
+        for n, room in enumerate(ROOMS * 4)
+    ]
+    rows = made(train)
+    assert rows
+    for row in rows:
+        area = json.loads(row.output)["arguments"]["area"]
+        assert row.input in (f"{area[:1].upper()}{area[1:]} is cold", f"the {area} is cold")
+
+
+def test_a_value_said_twice_is_substituted_in_both_places_or_not_at_all() -> None:
+    names = ("Anna", "Boris", "Clara", "David", "Elena", "Fjodor")
+    train = [Example(f"{n} called, so call {n} back", json.dumps({"name": n})) for n in names * 3]
+    rows = made(train, EXTRACT)
+    assert rows
+    for row in rows:
+        name = json.loads(row.output)["name"]
+        assert row.input == f"{name} called, so call {name} back"
+    # A number that stands once more than the output has it may mean two things.
+    train = [Example(f"wait {n} minutes, then {n}", json.dumps({"minutes": n})) for n in range(10, 30)]
+    assert not made(train, EXTRACT)
+
+
+@pytest.mark.parametrize(
+    ("text", "output", "values"),
+    [
+        ("lamp on porch", {"name": "lamp", "area": "porch"}, ["lamp", "porch"]),
+        ("porch lantern on porch", {"name": "porch lantern", "area": "porch"}, ["porch lantern", "porch"]),
+        ("porch lantern on", {"name": "porch lantern", "area": "porch"}, []),
+        ("lampshade on", {"name": "lamp"}, []),
+        ("wait 10 and a 1/2 hours", {"hours": 10, "minutes": 1}, [10]),
+        ("at 7:30 or 19.5 or 2024-05-07", {"a": 30, "b": 19, "c": 5, "d": 19.5}, [19.5]),
+        ("5-minute timer, -5 degrees", {"minutes": 5}, [5]),
+        ("cooler by 5", {"step": -5}, [-5]),
+        ("sea at 5", {"flag": True, "none": None, "n": 5}, [5]),
+    ],
+)
+def test_what_stands_in_an_input(text: str, output: dict[str, Any], values: list[Any]) -> None:
+    slots = found(text, leaves(json.dumps(output)))
+    assert sorted(str(slot.value) for slot in slots) == sorted(map(str, values))
+    for slot in slots:
+        said = str(abs(slot.value)) if not isinstance(slot.value, str) else slot.value
+        assert {text[start:end] for start, end in slot.spans} == {said}
+
+
+def test_a_word_that_is_mostly_no_value_is_not_taken_for_one() -> None:
+    floors = ("ground", "second", "upper", "top")
+    train = [Example(f"lights on {floor} floor", call("Light", floor=floor)) for floor in floors * 5]
+    plain = [Example(f"a {n} second timer", call("Timer", seconds=n)) for n in range(10, 50)]
+    texts = {slot.value for slots in Slots(train + plain, CALL.values).of for slot in slots}
+    assert {"ground", "upper", "top"} <= texts
+    assert "second" not in texts
+
+
+def test_values_that_rarely_stand_are_no_slots() -> None:
+    moods = ("positive", "negative", "neutral", "mixed")
+    train = [Example(f"number {n} was fine", json.dumps({"mood": moods[n % 4]})) for n in range(40)]
+    train += [Example(f"a {mood} thing", json.dumps({"mood": mood})) for mood in moods]
+    assert not made(train, EXTRACT)
+
+
+def test_a_value_stays_with_the_classes_it_was_seen_with() -> None:
+    """A door is open or closed, a lamp on or off: what stands with "on" is another lamp."""
+    lamps, doors = ("red lamp", "lava lamp", "desk lamp"), ("front door", "back door", "side door")
+    train = [
+        Example(f"is the {thing} {state} now", call("Get", name=thing, state=value))
+        for things, states in ((lamps, ("lit", "dark")), (doors, ("wide", "shut")))
+        for thing in things
+        for state, value in zip(states, ("on", "off") if things is lamps else ("open", "closed"), strict=True)
+        for _ in range(3)
+    ]
+    train = [Example(f"{row.input} {n}", row.output) for n, row in enumerate(train)]
+    for row in made(train):
+        for one in row.about["substituted"]:
+            if one["source"] == "seen":
+                assert (one["now"] in lamps) == (json.loads(row.output)["arguments"]["state"] in ("on", "off"))
+
+
+def test_new_words_are_none_that_were_given() -> None:
+    known = {word for text in (*ROOMS, *THINGS) for word in text.split()}
+    words, rng = Words(known), random.Random(0)
+    drawn = [words.draw(rng) for _ in range(50)]
+    new = {word for word in drawn if word}
+    assert len(new) > 5
+    assert not new & known
+    assert all(word.isalpha() for word in new)
+    assert Words([]).draw(rng) is None
+
+
+@given(st.lists(st.tuples(st.text(max_size=12), st.integers(), FLOATS), max_size=8))
+def test_any_examples_can_be_augmented(rows: list[tuple[str, int, float]]) -> None:
+    train = [Example(f"say {a} {b} {c}", json.dumps({"a": a, "b": b, "c": c})) for a, b, c in rows]
+    for row in made(train, EXTRACT):
+        assert EXTRACT.parse(row.output) is not None
+
+
+def test_other_scripts_and_lists() -> None:
+    towns = ("Köln", "São Paulo", "Łódź", "Đà Nẵng", "Αθήνα")
+    rng = random.Random(0)
+    train = []
+    for _ in range(40):
+        two = rng.sample(towns, 2)
+        train.append(Example(f"von {two[0]} nach {two[1]}", json.dumps({"towns": two}, ensure_ascii=False)))
+    rows = made(train, EXTRACT)
+    assert rows
+    for row in rows:
+        two = json.loads(row.output)["towns"]
+        assert row.input == f"von {two[0]} nach {two[1]}"
+        assert all(one["argument"] == "towns[]" for one in row.about["substituted"])
