@@ -70,6 +70,7 @@ def test_the_page_is_whole_and_needs_nothing_else(document: dict[str, Any]) -> N
         "What an answer costs",
         "Where the constraint changed the answer",
         "What a size costs",
+        "Examples that were made",
         "Training",
         "Functions taken for another",
         "The worst answers",

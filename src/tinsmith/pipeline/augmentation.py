@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith import tasks
 from tinsmith.chat.tool_formats import read_tools
-from tinsmith.data.augment import augment
+from tinsmith.data.augment import LIST, augment
 from tinsmith.data.leaves import ITEM
 from tinsmith.data.readers import Example
 from tinsmith.data.splits import normalize, shared_inputs
@@ -43,13 +44,13 @@ def inputs(recipe: Recipe) -> dict[str, Any]:
     if not is_wanted(recipe):
         return {}
     path = recipe.resolve(recipe.data.off_topic) if recipe.data.off_topic else None
-    lists = recipe.resolve(recipe.data.tools) if recipe.data.augment_lists and recipe.data.tools else None
+    lists = lists_file(recipe) if recipe.data.augment_lists else None
     return {
         "augment": {
             "seed": recipe.train.seed,
             "variants": variants(recipe),
             "off_topic": files.sha256_file(path) if path and path.exists() else None,
-            "tools": files.sha256_file(lists) if lists and lists.exists() else None,
+            "lists": files.sha256_file(lists) if lists and lists.exists() else None,
         }
     }
 
@@ -79,6 +80,11 @@ def make(run: Run, splits: Mapping[str, Sequence[Example]]) -> tuple[list[Exampl
         lists = closed_lists(recipe) if recipe.data.augment_lists else {}
         values = tasks.by_name(recipe.data.task).values
         made = augment(train, values, variants(recipe), recipe.train.seed, lists)
+        if recipe.data.augment_lists and not made.sources[LIST]:
+            raise InputError(
+                f"{recipe.path}: [data] augment_lists: {lists_file(recipe)} has no enum for an argument whose "
+                "values stand in the inputs; leave it out"
+            )
         rows += [example for variant in made.rows for example in variant]
         slots, sources = dict(sorted(made.slots.items())), dict(sorted(made.sources.items()))
     if recipe.data.off_topic:
@@ -128,26 +134,23 @@ def off_topic(recipe: Recipe, train: Sequence[Example]) -> list[Example]:
     return rows
 
 
-def closed_lists(recipe: Recipe) -> dict[tuple[str, ...], list[str]]:
-    """What the tools or the schema list for an argument, by its path; InputError where they list nothing."""
-    constraint = recipe.constraint
-    lists: dict[tuple[str, ...], list[str]] = {}
-    stated = constraint.tools or recipe.data.tools or constraint.schema
+def lists_file(recipe: Recipe) -> Path:
+    stated = recipe.constraint.tools or recipe.data.tools or recipe.constraint.schema
     assert stated  # the recipe's reader saw to it
-    path = recipe.resolve(stated)
+    return recipe.resolve(stated)
+
+
+def closed_lists(recipe: Recipe) -> dict[tuple[str, ...], list[str]]:
+    """What the tools or the schema list for an argument, by its path."""
+    constraint, path = recipe.constraint, lists_file(recipe)
     value = reading.read_json(path, DataError, unique=True)
-    if stated == constraint.schema:
-        lists = dict(_lists(value, ()))
-    else:
-        try:
-            tools = read_tools(value)
-        except ConstraintError as error:
-            raise DataError(f"{path}: {error}") from None
-        for tool in tools:
-            lists |= dict(_lists(tool.parameters, (tool.name,)))
-    if not lists:
-        raise InputError(f"{recipe.path}: [data] augment_lists: {path} has no enum of texts; leave it out")
-    return lists
+    if not (constraint.tools or recipe.data.tools):
+        return dict(_lists(value, ()))
+    try:
+        tools = read_tools(value)
+    except ConstraintError as error:
+        raise DataError(f"{path}: {error}") from None
+    return {path: texts for tool in tools for path, texts in _lists(tool.parameters, (tool.name,))}
 
 
 def _lists(schema: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], list[str]]]:

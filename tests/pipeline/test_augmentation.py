@@ -1,0 +1,223 @@
+"""Further examples in a run: where they lie, what is said of them, and when there are none."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_models import tiny_spec
+
+from tinsmith import cli, models
+from tinsmith.errors import DataError, InputError, RecipeError
+from tinsmith.models import family
+from tinsmith.pipeline import augmentation, data, stages
+from tinsmith.pipeline.recipe import load
+from tinsmith.pipeline.run import Run
+from tinsmith.system.progress import display
+
+CHATML = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+RECIPE = """\
+[base]
+model = "base.gguf"
+[data]
+train = "train.jsonl"
+validation = "validation.jsonl"
+test = "test.jsonl"
+[constraint]
+tools = "tools.json"
+[train]
+epochs = 2
+[build]
+formats = ["Q8_0"]
+context = 256
+[eval]
+baselines = ["nearest"]
+max_tokens = 4
+threads = 1
+"""
+ROOMS = ("kitchen", "attic", "cellar", "porch", "garden")
+HELD = ("conservatory", "nursery")  # in the tools, and in no training example
+OFF_TOPIC = 'off_topic = "off.txt"\noff_topic_output = \'{"name":"None","arguments":{}}\''
+
+
+def call(name: str, **arguments: Any) -> str:
+    return json.dumps({"name": name, "arguments": arguments}, separators=(",", ":"))
+
+
+def tool(name: str, **properties: Any) -> dict[str, Any]:
+    parameters = {"type": "object", "properties": properties, "required": list(properties)}
+    return {"type": "function", "function": {"name": name, "parameters": parameters}}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    spec = replace(tiny_spec(family.by_name("llama")), chat_template=CHATML)
+    models.save_gguf(spec, tmp_path / "base.gguf")
+    rows = [
+        {"input": f"heat the {room} to {n} degrees", "output": call("Heat", area=room, to=n)}
+        for n in range(15, 25, 3)
+        for room in ROOMS
+    ]
+    tests = [
+        {"input": f"heat the {room} to 18 degrees", "output": call("Heat", area=room, to=18)} for room in HELD
+    ]
+    for name, some in (("train", rows), ("validation", [{**rows[0], "input": "it is cold"}]), ("test", tests)):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some))
+    tools = [tool("Heat", area={"enum": [*ROOMS, *HELD]}, to={"type": "integer"}), tool("None")]
+    (tmp_path / "tools.json").write_text(json.dumps(tools))
+    (tmp_path / "off.txt").write_text("".join(f"what is {n} times seven\n" for n in "abcdefgh"))
+    return tmp_path
+
+
+def recipe(folder: Path, data_lines: str = "", **changes: str) -> Path:
+    text = RECIPE.replace("[data]\n", f"[data]\n{data_lines}\n")
+    for old, new in changes.items():
+        text = text.replace(old, new)
+    (folder / "home.toml").write_text(text)
+    return folder / "home.toml"
+
+
+def made(folder: Path, data_lines: str = "", goal: str = "data") -> Run:
+    return stages.make(load(recipe(folder, data_lines)), folder / "run", display(), goal)
+
+
+def facts(run: Run) -> augmentation.Augmentation | None:
+    return run.done(stages.DATA).facts.augmentation
+
+
+def test_a_run_has_a_file_of_them_and_gives_them_by_variant(folder: Path) -> None:
+    run = made(folder)
+    variants, lines = data.augmented(run), (folder / "run" / augmentation.FILE).read_text().splitlines()
+    found = facts(run)
+    assert found and len(lines) == found.rows == sum(map(len, variants))
+    assert len(variants) == found.variants == 2
+    assert {row.about["variant"] for row in variants[1]} == {1}
+    assert set(found.slots) == {"Heat.area", "Heat.to"}
+    train = data.examples(run, "train")
+    for row in variants[0]:
+        was = json.loads(train[row.about["from"] - 1].output)["arguments"]
+        for one in row.about["substituted"]:
+            assert was[one["argument"].split(".")[1]] == one["was"]
+    assert "augmented" in data.model_data(run.done(stages.DATA))
+
+
+def test_tools_are_not_read_unless_the_recipe_says_so(folder: Path) -> None:
+    def filled(run: Run) -> set[str]:
+        rows = [row for variant in data.augmented(run) for row in variant]
+        return {str(one["now"]) for row in rows for one in row.about["substituted"]}
+
+    run = made(folder)
+    assert not filled(run) & set(HELD)
+    found = facts(run)
+    assert found and "list" not in found.sources
+    run = made(folder, "augment_lists = true")
+    assert filled(run) >= set(HELD)
+    found = facts(run)
+    assert found and found.sources["list"] > 0
+    assert found.shared["test"] > 0
+
+
+def test_it_can_be_switched_off_and_changed(folder: Path) -> None:
+    run = made(folder)
+    digest = data.model_data(run.done(stages.DATA))["augmented"]
+    run = made(folder, "augment = false")
+    assert facts(run) is None
+    assert data.augmented(run) == []
+    assert "augmented" not in data.model_data(run.done(stages.DATA))
+    run = made(folder, "augment_variants = 5")
+    assert len(data.augmented(run)) == 5
+    assert data.model_data(run.done(stages.DATA))["augmented"] != digest
+    run = made(folder)
+    assert data.model_data(run.done(stages.DATA))["augmented"] == digest
+
+
+def test_off_topic_inputs_are_mixed_in(folder: Path) -> None:
+    run = made(folder, f"{OFF_TOPIC}\noff_topic_share = 0.15")
+    off = [[row for row in rows if row.about.get("source") == "off topic"] for rows in data.augmented(run)]
+    assert [len(rows) for rows in off] == [3, 3]
+    assert len({row.input for rows in off for row in rows}) == 6
+    assert {row.output for rows in off for row in rows} == {call("None")}
+    found = facts(run)
+    assert found and found.sources["off topic"] == 6
+    run = made(folder, f"{OFF_TOPIC}\naugment = false")
+    assert [row.about["source"] for row in data.augmented(run)[0]] == ["off topic"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "fault"),
+    [
+        ("augment = 1", "augment: got 1; allowed is true or false"),
+        ("augment_variants = 0", 'allowed is "auto" or a whole number from 1'),
+        ("augment = false\naugment_lists = true", "augment_lists: nothing is substituted here"),
+        ("augment = false\naugment_variants = 2", "augment_variants: nothing is made here"),
+        ('task = "classify"\naugment = true', "augment: is for the tasks call, extract; this one is classify"),
+        ('off_topic = "off.txt"', "off_topic_output: missing"),
+        ("off_topic_share = 0.1", "off_topic_share: goes with off_topic"),
+        ('off_topic = "off.txt"\noff_topic_output = "no"', "not a valid output of the task call: no"),
+    ],
+)
+def test_what_a_recipe_cannot_say(folder: Path, lines: str, fault: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load(recipe(folder, lines))
+    assert fault in str(caught.value)
+
+
+def test_lists_need_a_source_and_an_argument(folder: Path) -> None:
+    with pytest.raises(RecipeError, match="there are no lists; give tools, or schema or tools"):
+        load(recipe(folder, "augment_lists = true", **{'[constraint]\ntools = "tools.json"\n': ""}))
+    (folder / "tools.json").write_text(
+        json.dumps([tool("Heat", area={"type": "string"}, to={"type": "integer"})])
+    )
+    with pytest.raises(InputError, match=r"augment_lists: .*tools.json has no enum for an argument whose"):
+        made(folder, "augment_lists = true")
+
+
+def test_off_topic_faults(folder: Path) -> None:
+    wrong = OFF_TOPIC.replace("None", "Nothing")
+    with pytest.raises(InputError, match="off_topic_output: the recipe's .* forbids it at character"):
+        made(folder, wrong)
+    (folder / "off.txt").write_text("\nHeat the attic to 15 degrees!\n")
+    with pytest.raises(DataError, match=r"off.txt:2: is a training input too"):
+        made(folder, OFF_TOPIC)
+    (folder / "off.txt").write_text(" \n")
+    with pytest.raises(DataError, match=r"off.txt: holds no input"):
+        made(folder, OFF_TOPIC)
+
+
+def test_a_run_that_an_earlier_version_trained_goes_on_without_them(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Until the recipe states them: then it is trained again."""
+    made(folder, "augment = false", goal="train")
+    path = folder / "run" / "run.json"
+    state = json.loads(path.read_text())
+    del state["stages"]["train"]["inputs"]["augmented"]
+    state["stages"]["data"]["inputs_sha256"] = ""
+    path.write_text(json.dumps(state))
+    capsys.readouterr()
+    run = made(folder, goal="train")
+    told = capsys.readouterr().err
+    assert "what it trained is kept; state augment = true" in told
+    assert "train: up to date" in told
+    assert facts(run) is None
+    made(folder, "augment = true", goal="train")
+    assert "train: done" in capsys.readouterr().err
+
+
+def test_the_report_shows_some_beside_their_origin(folder: Path) -> None:
+    assert cli.main(["make", str(recipe(folder)), "--out", str(folder / "run")]) == 0
+    report = json.loads((folder / "run" / "report.json").read_text())["augmentation"]
+    page = (folder / "run" / "report.html").read_text()
+    assert "Examples that were made" in page
+    lines = (folder / "train.jsonl").read_text().splitlines()
+    assert report["examples"]
+    for shown in report["examples"]:
+        row = json.loads(lines[shown["line"] - 1])
+        assert shown["from"] == {key: row[key] for key in ("input", "output")}
+        assert shown["made"]["input"] in page.replace("&#34;", '"')
