@@ -88,6 +88,7 @@ def test_the_page_shows_every_system_and_escapes_what_it_shows(document: dict[st
         assert report.title(name) in page
         assert f"{100 * system['exact']:.1f}" in page
     assert page.count('class="error"') == report.WORST + report.CHANGED
+    assert page.count('class="error made"') == len(document["augmentation"]["examples"])
     assert "&lt;now&gt; &amp; here" in page
     assert "<now>" not in page
 
