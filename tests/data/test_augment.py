@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
+import subprocess
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,6 +50,12 @@ def home(count: int = 120, seed: int = 0) -> list[Example]:
             )[n % 3]
         )
     return [Example(*row) for row in rows]
+
+
+def chatter(seed: int) -> str:
+    """Ten words, some of them frequent and some rare."""
+    rng = random.Random(seed)
+    return " ".join(f"word{int(40 * rng.random() ** 2)}" for _ in range(10))
 
 
 def made(train: Sequence[Example], task: tasks.Task = CALL, variants: int = 3, **more: Any) -> list[Example]:
@@ -108,6 +118,25 @@ def test_the_same_seed_makes_the_same_rows_and_another_others() -> None:
     train = home()
     assert made(train, seed=3) == made(train, seed=3)
     assert made(train, seed=3) != made(train, seed=4)
+
+
+def test_the_same_rows_whatever_order_sets_have() -> None:
+    """Python's hashes of texts differ from process to process."""
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import test_augment as t, hashlib\n"
+        "rows = [t.Example(f'{row.input} {t.chatter(n)}', row.output) for n, row in enumerate(t.home(400))]\n"
+        "print(hashlib.sha256(repr(t.made(rows)).encode()).hexdigest())"
+    )
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", code, str(Path(__file__).parent)],
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in range(1, 5)
+    }
+    assert len(digests) == 1
 
 
 def test_a_variant_does_not_depend_on_how_many_there_are() -> None:

@@ -234,7 +234,8 @@ class _Maker:
         word of their inputs weighed by how few have it."""
         text = one.text.casefold()
         known = sum(value in self.together.get((text, path), ()) for path, value in place.classes)
-        shared = sum(self.weight.get(word, NEAR) for word in place.carrier & one.carrier)
+        # fsum: the sum does not depend on the order in which a set gives its words.
+        shared = math.fsum(self.weight.get(word, NEAR) for word in place.carrier & one.carrier)
         return known, shared + (OWN if one.argument == place.argument else 0)
 
     def _new(self, place: _Place, like: _Place, rng: random.Random) -> str | None:
