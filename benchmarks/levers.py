@@ -4,10 +4,10 @@
         [--format Q8_0] [--seeds 0,1,2] [--lever NAME='train.epochs = 3; data.augment = false' ...]
 
 Each lever and seed is a run of its own in --out, without baselines: `tinsmith make` goes on with the runs that
-were interrupted and skips the finished ones, and so does this. A lever is a name and settings `table.key = value`
-in TOML, separated by `;`. `as it is` is measured first. Prints one line of JSON: by lever the exact answers of the
-shipped file, free and constrained, as the mean over the seeds and of each, by part of the test set, the seconds of
-training, and the difference to the recipe as it is, in points.
+were interrupted and skips the finished ones, and so does this. A lever is a name and settings `table.key =
+value` in TOML, separated by `;`. `as it is` is measured first. Prints one line of JSON: by lever the exact
+answers of the shipped file, free and constrained, as the mean over the seeds and of each, by part of the test
+set, the seconds of training, and the difference to the recipe as it is, in points.
 """
 
 from __future__ import annotations

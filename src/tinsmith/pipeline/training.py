@@ -127,6 +127,7 @@ def trained(run: Run, base: str, spec: Spec, bar: Bar) -> TrainResult:
         options=options(run.recipe),
         out_dir=run.folder,
         encode=encode,
+        variants=data.augmented(run),
         texts=data.texts(run),
         limit=spec.hyper.context if run.recipe.scratch else None,
         is_new=run.recipe.scratch is not None,

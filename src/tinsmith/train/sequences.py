@@ -56,7 +56,19 @@ class Tokenization:
 
     def __call__(self, examples: Sequence[Example]) -> list[TokenSequence]:
         """Raises DataError for an example longer than max_length, or whose answer the template changes."""
-        return [self._sequence(example, number) for number, example in enumerate(examples, 1)]
+        sequences = [self._sequence(example, number) for number, example in enumerate(examples, 1)]
+        for number, sequence in enumerate(sequences, 1):
+            if len(sequence) > self.max_length:
+                raise DataError(
+                    f"example {number} has {len(sequence)} tokens, more than {self.limit} = {self.max_length}; "
+                    f"shorten it or raise {self.limit}"
+                )
+        return sequences
+
+    def fitting(self, examples: Sequence[Example]) -> list[TokenSequence]:
+        """Of examples that nobody wrote: those that are not longer than max_length."""
+        sequences = (self._sequence(example, number) for number, example in enumerate(examples, 1))
+        return [sequence for sequence in sequences if len(sequence) <= self.max_length]
 
     def _sequence(self, example: Example, number: int) -> TokenSequence:
         asked = self.task.messages(example, self.system)
@@ -72,13 +84,7 @@ class Tokenization:
         end = next((place for place, token in enumerate(answer) if token in self.ends), None)
         if end is None:
             raise DataError(f"example {number}: no end token of the base ends the answer in the chat template")
-        sequence = TokenSequence(tuple(self.encode(prompt)), tuple(answer[: end + 1]))
-        if len(sequence) > self.max_length:
-            raise DataError(
-                f"example {number} has {len(sequence)} tokens, more than {self.limit} = {self.max_length}; "
-                f"shorten it or raise {self.limit}"
-            )
-        return sequence
+        return TokenSequence(tuple(self.encode(prompt)), tuple(answer[: end + 1]))
 
     def _render(self, messages: list[Message], *, generate: bool) -> str:
         return render(self.template, messages, generate=generate, tokens=self.tokens)

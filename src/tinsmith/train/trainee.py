@@ -39,7 +39,7 @@ class Trainee(ABC):
         options = job.options
         tokenize = job.tokenization()
         validation = tokenize(job.validation)
-        variants = [tokenize(made) for made in job.variants]
+        variants = [tokenize.fitting(made) for made in job.variants]
         every = [*sequences, *validation, *(sequence for made in variants for sequence in made)]
         self.network, self.result = network, result
         self.rate, self.note = rate
