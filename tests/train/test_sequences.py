@@ -34,7 +34,7 @@ def test_refuses_what_cannot_be_trained_on() -> None:
     with pytest.raises(DataError, match="example 1: no end token"):
         Tokenization(replace(spec, chat_template=endless), encode, "call", "", 50)(long)
     # A made example may be longer than the one that it was made from; it is left out.
-    assert len(Tokenization.fitting(spec, encode, "call", "", 50)(long)) == 1
+    assert len(Tokenization(spec, encode, "call", "", 50).fitting(long)) == 1
 
 
 def test_shared_prefix_leaves_every_prompt_a_token() -> None:
