@@ -23,12 +23,14 @@ static uint64_t now_ns(void) {
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+#if TIN_HAVE_AVX2
 static int runs(const char *isa) {
     for (uint32_t k = 0; tin_isa_name(k); k++)
         if (!strcmp(tin_isa_name(k), isa))
             return 1;
     return 0;
 }
+#endif
 
 enum { LINE = 512 }; /* bytes of a step of the reading loops: several loads in flight */
 

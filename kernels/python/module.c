@@ -133,25 +133,24 @@ static int add_lists(PyObject *module) {
 #define FORMAT_VALUES(a, b, id, gguf, NAME, name, block, bytes, activations, ...) \
     , #NAME, id, gguf, block, bytes, #activations
     PyObject *formats = Py_BuildValue("{" TIN_FORMATS(FORMAT_TYPES, , ) "}" TIN_FORMATS(FORMAT_VALUES, , ));
-    PyObject *ops = Py_BuildValue("{"
-#define TIN_OP(number, NAME, name) "si"
-#include "ops.def"
-#undef TIN_OP
-                                  "}"
-#define TIN_OP(number, NAME, name) , #NAME, number
-#include "ops.def"
-#undef TIN_OP
-    );
+#define OP_TYPE(number, NAME, name) "si"
+#define OP_VALUE(number, NAME, name) , #NAME, number
+    PyObject *ops = Py_BuildValue("{" TIN_OPS(OP_TYPE) "}" TIN_OPS(OP_VALUE));
 #define LINE_TYPE(name) "s"
 #define LINE_VALUE(name) , #name
 #define SET_TYPES(name, have) "s(" TIN_LINE_##name(LINE_TYPE) ")"
 #define SET_VALUES(name, have) , #name TIN_LINE_##name(LINE_VALUE)
     PyObject *sets = Py_BuildValue("{" TIN_ISAS(SET_TYPES) "}" TIN_ISAS(SET_VALUES));
+#define RATE_TYPES(name, have) "s(ddd)"
+#define RATE_VALUES(name, have) , #name, TIN_RATE_##name
+    PyObject *rates = Py_BuildValue("{" TIN_ISAS(RATE_TYPES) "}" TIN_ISAS(RATE_VALUES));
     int failed = PyModule_AddObjectRef(module, "FORMATS", formats) ||
-                 PyModule_AddObjectRef(module, "ISAS", sets) || PyModule_AddObjectRef(module, "OPS", ops) ||
+                 PyModule_AddObjectRef(module, "RATES", rates) || PyModule_AddObjectRef(module, "ISAS", sets) ||
+                 PyModule_AddObjectRef(module, "OPS", ops) ||
                  PyModule_AddStringConstant(module, "VERSION", tin_version());
     Py_XDECREF(formats);
     Py_XDECREF(sets);
+    Py_XDECREF(rates);
     Py_XDECREF(ops);
     for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++)
         failed = failed || PyModule_AddIntConstant(module, numbers[k].name, numbers[k].value);

@@ -20,6 +20,7 @@ FINISH_END: int
 FINISH_LENGTH: int
 FORMATS: dict[str, tuple[int, int, int, int, str]]
 ISAS: dict[str, tuple[str, ...]]
+RATES: dict[str, tuple[float, float, float]]
 KV_F16: int
 KV_Q8: int
 KV_TILE: int

@@ -331,10 +331,8 @@ static int make_expert_gather(tini_op *o) {
 }
 
 static int (*const makers[])(tini_op *) = {
-#define TIN_OP(number, NAME, name) [number] = make_##name,
-#include "../../kernels/ops.def"
-#undef TIN_OP
-};
+#define MAKER(number, NAME, name) [number] = make_##name,
+    TIN_OPS(MAKER)};
 
 static uint64_t made[TINI_OP_COUNT];
 

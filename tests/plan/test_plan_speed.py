@@ -74,7 +74,6 @@ def test_every_target_has_a_prediction_with_its_assumptions(name: str) -> None:
     assert found.fits and found.speed.decode_tok_s > 0 and found.speed.prompt_tok_s > 0
     said = "\n".join(found.assumptions)
     assert target.cpu.isa[-1] in said and "MB of weights" in said and "GB/s" in said
-    assert set(targets.ISAS) == set(speed.RATES)
 
 
 def test_the_host_is_measured() -> None:

@@ -1,6 +1,5 @@
 /* The op that a pass has come to, and where its operands lie: what the files of ops (op_*.c) share. Each kind of op has in
- * one of them, by its name in ops.def: tini_items_<name>, how many items there are; tini_work_<name>, about how many
- * multiply-adds one takes; tini_run_<name>, which computes the items from one to before another. */
+ * one of them, by its name in ops.def, a tini_functions_<name>. */
 #ifndef TINI_OP_H
 #define TINI_OP_H
 
@@ -14,6 +13,15 @@ typedef struct tini_run {
     uint32_t threads;
     uint32_t first, count, jobs; /* items at hand, and into how many parts they are cut */
 } tini_run;
+
+typedef struct tini_op_functions {
+    uint32_t (*items)(const tini_run *r);                        /* how many items there are */
+    uint64_t (*work)(const tini_run *r);                         /* about how many multiply-adds one takes */
+    void (*run)(const tini_run *r, uint32_t item, uint32_t end); /* computes the items [item, end) */
+} tini_op_functions;
+
+#define TINI_OP_FUNCTIONS(number, NAME, name) extern const tini_op_functions tini_functions_##name;
+TIN_OPS(TINI_OP_FUNCTIONS)
 
 static inline size_t tini_value_row_bytes(const tini_run *r, uint32_t value) {
     return tini_row_bytes(&r->pass->program->values[value]);

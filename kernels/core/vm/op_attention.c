@@ -1,12 +1,13 @@
-#include "op_attention.h"
+/* Ops of attention: rotations, appending to the caches, and reading them. */
+#include "op.h"
 #include "../base/math.h"
 #include "../base/rows.h"
 
-uint64_t tini_work_rope_table(const tini_run *r) {
+static uint64_t work_rope_table(const tini_run *r) {
     return (uint64_t)TINI_BLOCK_ROWS * 64 * tini_tensor_of(r, r->op->tensor[0])->inputs;
 }
 
-void tini_run_rope_table(const tini_run *r, uint32_t item, uint32_t end) {
+static void run_rope_table(const tini_run *r, uint32_t item, uint32_t end) {
     const float *frequency = tini_vector_of(r, r->op->tensor[0]);
     uint32_t half = tini_tensor_of(r, r->op->tensor[0])->inputs;
     for (; item < end; item++) {
@@ -21,7 +22,9 @@ void tini_run_rope_table(const tini_run *r, uint32_t item, uint32_t end) {
     }
 }
 
-void tini_run_rope(const tini_run *r, uint32_t item, uint32_t end) {
+const tini_op_functions tini_functions_rope_table = {tini_block_items, work_rope_table, run_rope_table};
+
+static void run_rope(const tini_run *r, uint32_t item, uint32_t end) {
     const tini_op *op = r->op;
     uint32_t heads = op->u[0], half = tini_value_width(r, op->in[1]) / 2;
     for (uint32_t row = r->begin + item; row < r->begin + end; row++)
@@ -29,12 +32,14 @@ void tini_run_rope(const tini_run *r, uint32_t item, uint32_t end) {
                                tini_value_width(r, op->in[0]) / heads, half);
 }
 
+const tini_op_functions tini_functions_rope = {tini_row_items, tini_norm_work, run_rope};
+
 /* Blocks of one session share groups of keys, but no two rows write the same bytes. */
-uint64_t tini_work_kv_append(const tini_run *r) {
+static uint64_t work_kv_append(const tini_run *r) {
     return (uint64_t)TINI_BLOCK_ROWS * 8 * tini_value_width(r, r->op->in[0]);
 }
 
-void tini_run_kv_append(const tini_run *r, uint32_t item, uint32_t end) {
+static void run_kv_append(const tini_run *r, uint32_t item, uint32_t end) {
     const tini_op *op = r->op;
     const tini_cache *c = &r->pass->program->caches[op->cache];
     for (; item < end; item++) {
@@ -52,6 +57,8 @@ void tini_run_kv_append(const tini_run *r, uint32_t item, uint32_t end) {
     }
 }
 
+const tini_op_functions tini_functions_kv_append = {tini_block_items, work_kv_append, run_kv_append};
+
 /* An item is the query heads of a block that share a key-value head, or one query head where there are few rows. Items
  * go through the blocks of one head first: neighbours are one call to the kernel, which reads keys once for many rows. */
 static uint32_t attention_group(const tini_run *r) {
@@ -59,11 +66,11 @@ static uint32_t attention_group(const tini_run *r) {
     return r->threads > 1 && tini_block_items(r) < r->threads ? 1 : group;
 }
 
-uint32_t tini_items_attention(const tini_run *r) {
+static uint32_t items_attention(const tini_run *r) {
     return tini_block_items(r) * (r->op->u[0] / attention_group(r));
 }
 
-uint64_t tini_work_attention(const tini_run *r) {
+static uint64_t work_attention(const tini_run *r) {
     const tini_cache *c = &r->pass->program->caches[r->op->cache];
     uint64_t most = 0;
     for (uint32_t k = 0; k < tini_block_items(r); k++) {
@@ -87,7 +94,7 @@ static uint32_t joined_blocks(const tini_block *block, uint32_t most, uint32_t *
     return count;
 }
 
-void tini_run_attention(const tini_run *r, uint32_t item, uint32_t end) {
+static void run_attention(const tini_run *r, uint32_t item, uint32_t end) {
     const tini_op *op = r->op;
     const tini_cache *c = &r->pass->program->caches[op->cache];
     uint32_t group = attention_group(r), blocks = tini_block_items(r), rows;
@@ -114,3 +121,5 @@ void tini_run_attention(const tini_run *r, uint32_t item, uint32_t end) {
             r->pass->kernels->attention_q8(&kv, &a);
     }
 }
+
+const tini_op_functions tini_functions_attention = {items_attention, work_attention, run_attention};

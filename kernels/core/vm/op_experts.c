@@ -1,4 +1,5 @@
-#include "op_experts.h"
+/* Ops of a mixture of experts: routes, and what goes by them. */
+#include "op.h"
 #include "experts.h"
 #include "op_matmul.h"
 
@@ -8,17 +9,17 @@ static tini_route *routes_at(const tini_run *r, uint32_t value, uint32_t row) {
 }
 
 /* One item: rows are sorted by expert together, in less time than one of the experts' tiles takes. */
-uint32_t tini_items_route(const tini_run *r) {
+static uint32_t items_route(const tini_run *r) {
     (void)r;
     return 1;
 }
 
-uint64_t tini_work_route(const tini_run *r) {
+static uint64_t work_route(const tini_run *r) {
     return (uint64_t)tini_row_items(r) * 4 *
            (tini_value_width(r, r->op->in[0]) + tini_value_width(r, r->op->out[0]));
 }
 
-void tini_run_route(const tini_run *r, uint32_t item, uint32_t end) {
+static void run_route(const tini_run *r, uint32_t item, uint32_t end) {
     const tini_op *op = r->op;
     tini_routing t = {
         .rows = tini_row_items(r),
@@ -31,7 +32,9 @@ void tini_run_route(const tini_run *r, uint32_t item, uint32_t end) {
         tini_route_rows(&t, routes_at(r, op->out[0], r->begin), tini_value_at(r, op->in[0], r->begin));
 }
 
-void tini_run_expert_gather(const tini_run *r, uint32_t item, uint32_t end) {
+const tini_op_functions tini_functions_route = {items_route, work_route, run_route};
+
+static void run_expert_gather(const tini_run *r, uint32_t item, uint32_t end) {
     const tini_op *op = r->op;
     for (uint32_t row = r->begin + item; row < r->begin + end; row++)
         tini_expert_gather(tini_value_at(r, op->out[0], r->begin), tini_value_at(r, op->in[0], row),
@@ -39,16 +42,18 @@ void tini_run_expert_gather(const tini_run *r, uint32_t item, uint32_t end) {
                            tini_row_items(r) * op->u[0]);
 }
 
+const tini_op_functions tini_functions_expert_gather = {tini_row_items, tini_norm_work, run_expert_gather};
+
 /* An item is one of a part's tiles, of every expert. */
-uint32_t tini_items_expert_matmul(const tini_run *r) {
+static uint32_t items_expert_matmul(const tini_run *r) {
     return tini_value_width(r, r->op->out[0]) / r->op->u[0] / TINI_TILE;
 }
 
-uint64_t tini_work_expert_matmul(const tini_run *r) {
-    return tini_work_matmul(r) * r->op->u[0];
+static uint64_t work_expert_matmul(const tini_run *r) {
+    return tini_matmul_work(r) * r->op->u[0];
 }
 
-void tini_run_expert_matmul(const tini_run *r, uint32_t item, uint32_t end) {
+static void run_expert_matmul(const tini_run *r, uint32_t item, uint32_t end) {
     const tini_op *op = r->op;
     const tini_tensor *t = tini_tensor_of(r, op->tensor[0]);
     uint32_t outputs = tini_value_width(r, op->out[0]) / op->u[0], experts = t->rows / outputs;
@@ -66,11 +71,14 @@ void tini_run_expert_matmul(const tini_run *r, uint32_t item, uint32_t end) {
                        routes_at(r, op->in[1], r->begin), item, end);
 }
 
-uint64_t tini_work_expert_sum(const tini_run *r) {
+const tini_op_functions tini_functions_expert_matmul = {items_expert_matmul, work_expert_matmul,
+                                                        run_expert_matmul};
+
+static uint64_t work_expert_sum(const tini_run *r) {
     return tini_value_width(r, r->op->in[0]);
 }
 
-void tini_run_expert_sum(const tini_run *r, uint32_t item, uint32_t end) {
+static void run_expert_sum(const tini_run *r, uint32_t item, uint32_t end) {
     const tini_op *op = r->op;
     for (uint32_t row = r->begin + item; row < r->begin + end; row++) {
         tini_route shared;
@@ -92,3 +100,5 @@ void tini_run_expert_sum(const tini_run *r, uint32_t item, uint32_t end) {
         tini_expert_sum_row(&s, tini_value_at(r, op->out[0], row));
     }
 }
+
+const tini_op_functions tini_functions_expert_sum = {tini_row_items, work_expert_sum, run_expert_sum};

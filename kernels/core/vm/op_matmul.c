@@ -16,16 +16,16 @@ tini_matmul_fn *tini_matmul_of(const tini_run *r, uint32_t format) {
 }
 
 /* Items are tiles, of one tensor after the other. */
-uint32_t tini_items_matmul(const tini_run *r) {
+static uint32_t items_matmul(const tini_run *r) {
     return tensor_tiles(r, r->op->tensor[0]) + tensor_tiles(r, r->op->tensor[1]) +
            tensor_tiles(r, r->op->tensor[2]);
 }
 
-uint64_t tini_work_matmul(const tini_run *r) {
+uint64_t tini_matmul_work(const tini_run *r) {
     return (uint64_t)(r->end - r->begin) * TINI_TILE * tini_tensor_of(r, r->op->tensor[0])->inputs;
 }
 
-void tini_run_matmul(const tini_run *r, uint32_t item, uint32_t item_end) {
+static void run_matmul(const tini_run *r, uint32_t item, uint32_t item_end) {
     const tini_op *op = r->op;
     for (uint32_t k = 0, first = 0; k < 3 && first < item_end; k++) {
         uint32_t n = tensor_tiles(r, op->tensor[k]);
@@ -51,11 +51,13 @@ void tini_run_matmul(const tini_run *r, uint32_t item, uint32_t item_end) {
     }
 }
 
-uint32_t tini_items_logits(const tini_run *r) {
+const tini_op_functions tini_functions_matmul = {items_matmul, tini_matmul_work, run_matmul};
+
+static uint32_t items_logits(const tini_run *r) {
     return tensor_tiles(r, r->op->tensor[0]);
 }
 
-void tini_run_logits(const tini_run *r, uint32_t item, uint32_t end) {
+static void run_logits(const tini_run *r, uint32_t item, uint32_t end) {
     const tini_tensor *t = tini_tensor_of(r, r->op->tensor[0]);
     tini_matmul m = {
         .weights = tini_weights_of(r, r->op->tensor[0]),
@@ -77,3 +79,5 @@ void tini_run_logits(const tini_run *r, uint32_t item, uint32_t end) {
         tini_cap_row(logits + first, last - first, r->op->f[0]);
     }
 }
+
+const tini_op_functions tini_functions_logits = {items_logits, tini_matmul_work, run_logits};

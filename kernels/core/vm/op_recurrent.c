@@ -1,4 +1,5 @@
-#include "op_recurrent.h"
+/* Ops with a recurrent state: the causal convolution, and the gated delta rule. */
+#include "op.h"
 #include "../base/math.h"
 
 #include <string.h>
@@ -13,11 +14,11 @@ static uint32_t state_tiles(const tini_run *r) {
     return recurrent_of(r)->heads * (recurrent_of(r)->columns / TINI_TILE);
 }
 
-uint32_t tini_state_items(const tini_run *r) {
+static uint32_t state_items(const tini_run *r) {
     return r->pass->run_count * state_tiles(r);
 }
 
-uint64_t tini_state_work(const tini_run *r) {
+static uint64_t state_work(const tini_run *r) {
     uint32_t most = 0;
     for (uint32_t k = 0; k < r->pass->run_count; k++) {
         uint32_t rows = r->pass->runs[k]->rows[0] + r->pass->runs[k]->rows[1];
@@ -79,9 +80,11 @@ static void advance_conv(const tini_run *r, const float *from, float *to, uint32
     r->pass->kernels->conv(&c, begin, end);
 }
 
-void tini_run_conv(const tini_run *r, uint32_t item, uint32_t end) {
+static void run_conv(const tini_run *r, uint32_t item, uint32_t end) {
     run_states(r, item, end, advance_conv);
 }
+
+const tini_op_functions tini_functions_conv = {state_items, state_work, run_conv};
 
 enum { GATED_ROWS = 32 };
 
@@ -140,6 +143,8 @@ static void advance_delta(const tini_run *r, const float *from, float *to, uint3
     }
 }
 
-void tini_run_delta(const tini_run *r, uint32_t item, uint32_t end) {
+static void run_delta(const tini_run *r, uint32_t item, uint32_t end) {
     run_states(r, item, end, advance_delta);
 }
+
+const tini_op_functions tini_functions_delta = {state_items, state_work, run_delta};

@@ -1,14 +1,15 @@
-#include "op_rows.h"
+/* Ops that take each row by itself: embeddings, norms, gates, sums and slices. */
+#include "op.h"
 #include "../base/rows.h"
 #include "embed.h"
 
 #include <string.h>
 
-uint64_t tini_work_embed(const tini_run *r) {
+static uint64_t work_embed(const tini_run *r) {
     return (uint64_t)TINI_BLOCK_ROWS * 4 * tini_tensor_of(r, r->op->tensor[0])->inputs;
 }
 
-void tini_run_embed(const tini_run *r, uint32_t item, uint32_t end) {
+static void run_embed(const tini_run *r, uint32_t item, uint32_t end) {
     const tini_tensor *t = tini_tensor_of(r, r->op->tensor[0]);
     for (; item < end; item++) {
         const tini_block *block = tini_block_of(r, item);
@@ -21,7 +22,9 @@ void tini_run_embed(const tini_run *r, uint32_t item, uint32_t end) {
     }
 }
 
-void tini_run_norm(const tini_run *r, uint32_t item, uint32_t end) {
+const tini_op_functions tini_functions_embed = {tini_block_items, work_embed, run_embed};
+
+static void run_norm(const tini_run *r, uint32_t item, uint32_t end) {
     const tini_op *op = r->op;
     uint32_t width = tini_value_width(r, op->in[0]), heads = op->u[0] ? op->u[0] : 1, n = width / heads;
     for (uint32_t row = r->begin + item; row < r->begin + end; row++) {
@@ -37,13 +40,17 @@ void tini_run_norm(const tini_run *r, uint32_t item, uint32_t end) {
     }
 }
 
-void tini_run_quantize(const tini_run *r, uint32_t item, uint32_t end) {
+const tini_op_functions tini_functions_norm = {tini_row_items, tini_norm_work, run_norm};
+
+static void run_quantize(const tini_run *r, uint32_t item, uint32_t end) {
     for (uint32_t row = r->begin + item; row < r->begin + end; row++)
         r->pass->kernels->quantize_q8(tini_value_at(r, r->op->out[0], row), tini_value_at(r, r->op->in[0], row),
                                       tini_value_width(r, r->op->in[0]));
 }
 
-uint64_t tini_work_gated(const tini_run *r) {
+const tini_op_functions tini_functions_quantize = {tini_row_items, tini_norm_work, run_quantize};
+
+static uint64_t work_gated(const tini_run *r) {
     return 16 * (uint64_t)tini_value_width(r, r->op->in[0]);
 }
 
@@ -58,7 +65,7 @@ static tini_gate_fn *gate_of(const tini_run *r) {
     return acts[r->op->u[0]];
 }
 
-void tini_run_gated(const tini_run *r, uint32_t item, uint32_t end) {
+static void run_gated(const tini_run *r, uint32_t item, uint32_t end) {
     const tini_op *op = r->op;
     uint32_t width = tini_value_width(r, op->in[0]);
     tini_gate_fn *gate = gate_of(r);
@@ -70,14 +77,18 @@ void tini_run_gated(const tini_run *r, uint32_t item, uint32_t end) {
     }
 }
 
-void tini_run_add(const tini_run *r, uint32_t item, uint32_t end) {
+const tini_op_functions tini_functions_gated = {tini_row_items, work_gated, run_gated};
+
+static void run_add(const tini_run *r, uint32_t item, uint32_t end) {
     const tini_op *op = r->op;
     for (uint32_t row = r->begin + item; row < r->begin + end; row++)
         tini_add_row(tini_value_at(r, op->out[0], row), tini_value_at(r, op->in[0], row),
                      tini_value_at(r, op->in[1], row), tini_value_width(r, op->in[0]), op->f[0]);
 }
 
-void tini_run_slice(const tini_run *r, uint32_t item, uint32_t end) {
+const tini_op_functions tini_functions_add = {tini_row_items, tini_norm_work, run_add};
+
+static void run_slice(const tini_run *r, uint32_t item, uint32_t end) {
     const tini_op *op = r->op;
     uint32_t groups = op->u[0], from = tini_value_width(r, op->in[0]) / groups,
              to = tini_value_width(r, op->out[0]) / groups;
@@ -89,3 +100,5 @@ void tini_run_slice(const tini_run *r, uint32_t item, uint32_t end) {
             memmove(out + (size_t)group * to, x + (size_t)group * from, to * sizeof *out);
     }
 }
+
+const tini_op_functions tini_functions_slice = {tini_row_items, tini_norm_work, run_slice};

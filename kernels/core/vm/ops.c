@@ -1,22 +1,11 @@
 #include "ops.h"
-#include "op_attention.h"
-#include "op_experts.h"
-#include "op_matmul.h"
-#include "op_recurrent.h"
-#include "op_rows.h"
+#include "op.h"
 
 /* Fewer multiply-adds than this are not worth handing to other threads. */
 enum { TINI_WORTH_SHARING = 1 << 15, TINI_JOBS_A_THREAD = 8 };
 
-static const struct {
-    uint32_t (*items)(const tini_run *);
-    uint64_t (*work)(const tini_run *);
-    void (*run)(const tini_run *, uint32_t, uint32_t);
-} op_kinds[] = {
-#define TIN_OP(number, NAME, name) [number] = {tini_items_##name, tini_work_##name, tini_run_##name},
-#include "../../ops.def"
-#undef TIN_OP
-};
+#define TINI_OP_ROW(number, NAME, name) [number] = &tini_functions_##name,
+static const tini_op_functions *const op_kinds[] = {TIN_OPS(TINI_OP_ROW)};
 
 static tini_run op_at_hand(const tini_pass *pass) {
     const tini_op *op = &pass->program->ops[pass->op];
@@ -38,14 +27,14 @@ uint32_t tini_op_items(const tini_pass *pass, uint64_t *work) {
     *work = 1;
     if (r.begin == r.end)
         return 0;
-    *work = op_kinds[r.op->kind].work(&r);
-    return op_kinds[r.op->kind].items(&r);
+    *work = op_kinds[r.op->kind]->work(&r);
+    return op_kinds[r.op->kind]->items(&r);
 }
 
 static void run_part(const tini_run *r, uint32_t job) {
     uint32_t from = (uint32_t)((uint64_t)r->count * job / r->jobs),
              to = (uint32_t)((uint64_t)r->count * (job + 1) / r->jobs);
-    op_kinds[r->op->kind].run(r, r->first + from, r->first + to);
+    op_kinds[r->op->kind]->run(r, r->first + from, r->first + to);
 }
 
 static void run_job(void *argument, uint32_t job) {

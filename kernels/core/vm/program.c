@@ -300,10 +300,8 @@ static const struct {
     const char *name;
     const char *(*check)(const checker *);
 } kinds[] = {
-#define TIN_OP(number, NAME, name) [number] = {#name, tini_check_##name},
-#include "../../ops.def"
-#undef TIN_OP
-};
+#define TINI_OP_CHECK(number, NAME, name) [number] = {#name, tini_check_##name},
+    TIN_OPS(TINI_OP_CHECK)};
 
 static tin_status check_header(const tini_program_header *h, size_t size, tin_error *error) {
     for (uint32_t k = 0; k < sizeof TINI_PROGRAM_MAGIC; k++)

@@ -13,6 +13,7 @@
 #define TINI_PROGRAM_H
 
 #include "../../include/tin.h"
+#include "../../ops.def"
 #include "../base/formats.h"
 
 #define TINI_PROGRAM_MAGIC "TINPROG"
@@ -20,12 +21,8 @@
 #define TINI_NONE 0xffffffffu
 #define TINI_MAX_CHUNK 4096u
 
-enum tini_op_kind {
-#define TIN_OP(number, NAME, name) TINI_OP_##NAME = number,
-#include "../../ops.def"
-#undef TIN_OP
-    TINI_OP_COUNT
-};
+#define TINI_OP_ID(number, NAME, name) TINI_OP_##NAME = number,
+enum tini_op_kind { TIN_OPS(TINI_OP_ID) TINI_OP_COUNT };
 
 enum { TINI_VALUE_F32 = 0, TINI_VALUE_Q8 = 1 };
 

@@ -13,6 +13,8 @@
 
 #define TIN_KERNELS_armdsp(X) TIN_FORMATS(TINI_HAS_Q8_MATMUL, X, armdsp)
 
+#define TIN_RATE_armdsp 0.6, 0.6, 0.3
+
 /* Whether this processor, under this system, runs it. */
 int tini_runs_armdsp(void);
 

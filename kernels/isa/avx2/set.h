@@ -26,6 +26,8 @@
     X(conv, avx2)                         \
     X(delta, avx2)
 
+#define TIN_RATE_avx2 16.0, 12.0, 6.0
+
 /* Whether this processor, under this system, runs it. */
 int tini_runs_avx2(void);
 

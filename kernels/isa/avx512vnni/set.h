@@ -22,6 +22,8 @@
     X(conv, avx512vnni)                         \
     X(delta, avx512vnni)
 
+#define TIN_RATE_avx512vnni 60.0, 28.0, 10.0
+
 /* Whether this processor, under this system, runs it. */
 int tini_runs_avx512vnni(void);
 

@@ -16,6 +16,8 @@
 
 #define TIN_KERNELS_avxvnni(X) TIN_FORMATS(TINI_HAS_Q8_MATMUL, X, avxvnni)
 
+#define TIN_RATE_avxvnni 36.0, 24.0, 8.0
+
 /* Whether this processor, under this system, runs it. */
 int tini_runs_avxvnni(void);
 

@@ -17,6 +17,8 @@
 
 #define TIN_KERNELS_mve(X) TIN_FORMATS(TINI_HAS_Q8_MATMUL, X, mve)
 
+#define TIN_RATE_mve 1.0, 1.0, 0.3
+
 /* Whether this processor, under this system, runs it. */
 int tini_runs_mve(void);
 

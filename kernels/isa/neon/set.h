@@ -26,6 +26,8 @@
     X(conv, neon)                         \
     X(delta, neon)
 
+#define TIN_RATE_neon 6.0, 4.7, 1.5
+
 /* Whether this processor, under this system, runs it. */
 int tini_runs_neon(void);
 

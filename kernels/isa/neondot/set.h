@@ -17,6 +17,8 @@
     TIN_FORMATS(TINI_HAS_Q8_MATMUL, X, neondot) \
     X(attention_q8, neondot)
 
+#define TIN_RATE_neondot 12.0, 7.0, 3.0
+
 /* Whether this processor, under this system, runs it. */
 int tini_runs_neondot(void);
 

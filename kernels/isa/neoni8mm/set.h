@@ -21,6 +21,8 @@
     TINI_ONLY_##activations(TINI_UNLESS(TINI_NEONI8MM_LEAVES_##name)(X(matmul_##name, set)))
 #define TIN_KERNELS_neoni8mm(X) TIN_FORMATS(TINI_NEONI8MM_HAS, X, neoni8mm)
 
+#define TIN_RATE_neoni8mm 20.0, 7.0, 3.0
+
 /* Whether this processor, under this system, runs it. */
 int tini_runs_neoni8mm(void);
 

@@ -8,6 +8,8 @@
 #define TINI_HAS_SCALAR(X, op, type) X(op, scalar)
 #define TIN_KERNELS_scalar(X) TIN_KERNELS(TINI_HAS_SCALAR, X)
 
+#define TIN_RATE_scalar 0.3, 0.3, 0.25
+
 /* Whether this processor, under this system, runs it. */
 int tini_runs_scalar(void);
 

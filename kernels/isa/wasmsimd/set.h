@@ -23,6 +23,8 @@
     X(conv, wasmsimd)                         \
     X(delta, wasmsimd)
 
+#define TIN_RATE_wasmsimd 5.0, 4.0, 1.5
+
 /* Whether this processor, under this system, runs it. */
 int tini_runs_wasmsimd(void);
 

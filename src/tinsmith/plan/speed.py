@@ -1,8 +1,8 @@
 """Speed by roofline: an op takes as long as reading what it reads, or as its multiply-adds, whichever is
 longer.
 
-A rate is what kernels reach, not what a data sheet promises; `RATES` gives it for each instruction set,
-plan.host measures it on the machine at hand.
+A rate is what kernels reach, not what a data sheet promises; each instruction set states
+its own (kernels/isa/<set>/set.h), plan.host measures it on the machine at hand.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from tinsmith import _core
 from tinsmith.compiler.program import Listing, Packed, Step
 from tinsmith.formats.weights import weight_format
 from tinsmith.plan.memory import place_bytes
@@ -28,18 +29,7 @@ class Rate(NamedTuple):
 # x86-64: plan.host's own measurement on a Zen 5, whose wide units are halved for others. NEON: llvm-mca's
 # cycles for Cortex-A72 and A76 (benchmarks/arm_mca.py). Cortex-M: counted instructions (benchmarks/cortex.py),
 # where a gather takes longer than one. WebAssembly: an assumption, by what NEON does.
-RATES = {
-    "scalar": Rate(0.3, 0.3, 0.25),
-    "avx2": Rate(16, 12, 6),
-    "avxvnni": Rate(36, 24, 8),
-    "avx512vnni": Rate(60, 28, 10),
-    "neon": Rate(6, 4.7, 1.5),
-    "neondot": Rate(12, 7, 3),
-    "neoni8mm": Rate(20, 7, 3),
-    "wasmsimd": Rate(5, 4, 1.5),
-    "armdsp": Rate(0.6, 0.6, 0.3),
-    "mve": Rate(1, 1, 0.3),
-}
+RATES = {name: Rate(*row) for name, row in _core.RATES.items()}
 _SYNC_NS = 1500.0  # an op's hand-over between threads
 _CALL_CYCLES = 200.0  # an op's own cost
 _MANY = 4  # rows from which on kernels work at their best, about
