@@ -105,6 +105,7 @@ static const struct {
     {"BLOCK_ROOM", TINI_BLOCK_ROOM},
     {"POINTER_ROOM", TINI_POINTER_ROOM},
     {"KV_TILE", TINI_KV_TILE},
+    {"MAX_CHUNK", TINI_MAX_CHUNK},
     {"FLAG_LOGIT_ROWS", TINI_FLAG_LOGIT_ROWS},
     {"KV_F16", TIN_KV_F16},
     {"KV_Q8", TIN_KV_Q8},

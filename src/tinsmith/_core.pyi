@@ -24,6 +24,7 @@ RATES: dict[str, tuple[float, float, float]]
 KV_F16: int
 KV_Q8: int
 KV_TILE: int
+MAX_CHUNK: int
 MAX_EXPERTS: int
 MODEL_ROOM: int
 OPS: dict[str, int]

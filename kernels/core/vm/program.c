@@ -360,8 +360,8 @@ static tin_status check_memory(const tini_program *p, tin_error *error) {
     for (uint32_t k = 0; k < h->caches; k++) {
         const tini_cache *c = &p->caches[k];
         position += (uint64_t)c->heads * c->head_dim * 4;
-        if (!c->heads || c->heads > MAX_HEADS || !c->head_dim || c->head_dim % 8 || c->head_dim > 256 ||
-            c->window > MAX_CONTEXT || position > max_position)
+        if (!c->heads || c->heads > MAX_HEADS || !c->head_dim || c->head_dim % 8 ||
+            c->head_dim > TINI_HEAD_DIM || c->window > MAX_CONTEXT || position > max_position)
             return tini_fail(error, TIN_ERR_FORMAT, "program.bin: cache %u has an impossible shape", k);
     }
     uint64_t states = 0;

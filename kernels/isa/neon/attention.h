@@ -14,7 +14,7 @@
 enum { TINI_NEON_HEADS = 4 };
 
 typedef struct tini_neon_state {
-    float acc[TINI_NEON_HEADS][256];
+    float acc[TINI_NEON_HEADS][TINI_HEAD_DIM];
     float lanes[TINI_NEON_HEADS][16];
     float weights[TINI_NEON_HEADS][TINI_KV_TILE];
     float maximum[TINI_NEON_HEADS], alpha[TINI_NEON_HEADS];

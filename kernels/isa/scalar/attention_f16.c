@@ -17,7 +17,7 @@ TINI_REGION_REFERENCE
  * is tini_exp, so the first tile's alpha is 0, and 1 exactly where the maximum stays. */
 static void tini_attention_head(const tini_kv *kv, const float *q, float *out, uint32_t first,
                                 uint32_t position, float scale, float cap) {
-    float acc[256] = {0}, lanes[16] = {0}, weights[TINI_KV_TILE];
+    float acc[TINI_HEAD_DIM] = {0}, lanes[16] = {0}, weights[TINI_KV_TILE];
     float maximum = -TINI_INFINITY;
     uint32_t head_dim = kv->head_dim;
     for (uint32_t base = first - first % TINI_KV_TILE; base <= position; base += TINI_KV_TILE) {

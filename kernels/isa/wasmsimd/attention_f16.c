@@ -13,7 +13,7 @@
 enum { TINI_WASM_HEADS = 4 };
 
 typedef struct tini_wasm_state {
-    float acc[TINI_WASM_HEADS][256];
+    float acc[TINI_WASM_HEADS][TINI_HEAD_DIM];
     float lanes[TINI_WASM_HEADS][16];
     float weights[TINI_WASM_HEADS][TINI_KV_TILE];
     float maximum[TINI_WASM_HEADS], alpha[TINI_WASM_HEADS];

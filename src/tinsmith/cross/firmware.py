@@ -12,6 +12,7 @@ import json
 import shutil
 import subprocess
 import tempfile
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,12 +171,10 @@ def longest_context(contents: Contents, target: Target, chunk: int) -> int:
 
     Raises InputError where it holds none.
     """
-    low, high = 0, plan.context_of(contents, target) + 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        fits = _memory_of(contents, target, middle, chunk).ram <= _firmware(target).ram.size
-        low, high = (middle, high) if fits else (low, middle)
-    return low or _refuse(contents, target, 1, chunk)
+    ram = _firmware(target).ram.size
+    contexts = range(1, plan.context_of(contents, target) + 1)
+    many = bisect_left(contexts, True, key=lambda one: _memory_of(contents, target, one, chunk).ram > ram)
+    return many or _refuse(contents, target, 1, chunk)
 
 
 def _memory_of(contents: Contents, target: Target, context: int, chunk: int) -> plan.Memory:

@@ -38,7 +38,7 @@ class Plan:
 
     @property
     def fits(self) -> bool:
-        return self.memory.ram <= self.ram and self.memory.storage <= self.storage
+        return self.memory.fits(self.ram, self.storage)
 
     def to_json(self) -> dict[str, Any]:
         fields = asdict(self)

@@ -3,8 +3,9 @@ guessed."""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 
 from tinsmith.errors import InputError
@@ -41,7 +42,7 @@ def context_for(spec: Spec, devices: Sequence[Target], context: int = 0) -> int:
 
 
 def fits(memory: Memory, target: Target) -> bool:
-    return memory.ram <= target.memory.ram and memory.storage <= target.memory.storage
+    return memory.fits(target.memory.ram, target.memory.storage)
 
 
 def check(base: Base, formats: Sequence[str], context: int, devices: Sequence[Target]) -> None:
@@ -128,12 +129,10 @@ def nearest(base: Base, contents: Contents, context: int, target: Target) -> lis
 
 def longest(contents: Contents, most: int, target: Target) -> Fit | None:
     """The format as it is, with the longest context up to `most` that fits."""
-    low, high, best = min(_LEAST_CONTEXT, most), most, None
-    while low <= high:
-        middle = (low + high + 1) // 2
-        memory = memory_of(contents, target, replace(Options(), context=middle))
-        if fits(memory, target):
-            best, low = Fit(contents.format, middle, memory), middle + 1
-        else:
-            high = middle - 1
-    return best
+
+    def memory(context: int) -> Memory:
+        return memory_of(contents, target, Options(context=context))
+
+    contexts = range(min(_LEAST_CONTEXT, most), most + 1)
+    count = bisect_left(contexts, True, key=lambda context: not fits(memory(context), target))
+    return Fit(contents.format, contexts[count - 1], memory(contexts[count - 1])) if count else None

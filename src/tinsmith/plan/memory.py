@@ -13,7 +13,6 @@ from tinsmith.plan.contents import Contents
 KV_TYPES = ("f16", "q8")
 _SAMPLING = 16  # bytes a token of the vocabulary that choosing one takes, and what it takes besides
 _SAMPLING_FIXED = 2048 * 8
-_MOST_CHUNK = 4096
 # What firmware (kernels/firmware) keeps in RAM besides: its stack, the texts it reads and writes, and the
 # prompt's tokens.
 STACK = 8 << 10
@@ -60,8 +59,8 @@ def session(program: Listing, options: Options) -> Session:
     context, chunk = options.context or program.context, options.chunk or program.chunk
     if not 0 < context <= program.context:
         raise InputError(f"a context of {context} tokens; the model has at most {program.context}")
-    if not 0 < chunk <= _MOST_CHUNK:
-        raise InputError(f"a chunk of {chunk} tokens; 1 to {_MOST_CHUNK} are computed at once")
+    if not 0 < chunk <= _core.MAX_CHUNK:
+        raise InputError(f"a chunk of {chunk} tokens; 1 to {_core.MAX_CHUNK} are computed at once")
     if not 0 < options.logit_rows <= chunk:
         raise InputError(f"{options.logit_rows} rows of logits; a chunk has 1 to {chunk}")
     state = states_bytes(program)
@@ -122,6 +121,10 @@ class Memory:
     code: int
     ram: int
     storage: int
+
+    def fits(self, ram: int, storage: int) -> bool:
+        """Whether a device that has so many bytes holds it."""
+        return self.ram <= ram and self.storage <= storage
 
 
 def of(contents: Contents, options: Options, *, arch: str, in_place: bool, firmware: bool, code: int) -> Memory:
