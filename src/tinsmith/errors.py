@@ -48,15 +48,18 @@ class DataError(InputError):
 MOST_MESSAGE = 1000  # characters
 
 
+def one_line(text: str) -> str:
+    """With an escape for each character that is not printable, as \\n is."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+
+
 class ConstraintError(InputError):
     """Its message quotes what was given, such as a property's name: it is cut and escaped to one line."""
 
     def __init__(self, message: str) -> None:
         if len(message) > MOST_MESSAGE:
             message = f"{message[: MOST_MESSAGE // 2]}...{message[-MOST_MESSAGE // 2 :]}"
-        if not message.isprintable():
-            message = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in message)
-        super().__init__(message)
+        super().__init__(one_line(message))
 
 
 class UnsupportedError(TinsmithError):

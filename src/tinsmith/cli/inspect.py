@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith.cli._command import Args, argument, flag
-from tinsmith.cli._terminal import escaped
 from tinsmith.cli._types import File
-from tinsmith.errors import InputError
+from tinsmith.errors import InputError, one_line
 
 HELP = "what is inside a .tin, a .gguf or a Hugging Face folder"
 SECTION = "measure"
@@ -72,7 +71,7 @@ def _base(path: Path) -> dict[str, Any]:
 def _print(facts: dict[str, Any]) -> None:
     entries = facts.pop("entries", {})
     # What a file says is shown, not obeyed, wherever it goes; and it begins no row of its own.
-    rows = [(escaped(key, line=True), escaped(value, line=True)) for key, value in _rows(facts)]
+    rows = [(one_line(key), one_line(value)) for key, value in _rows(facts)]
     width = max(len(key) for key, _ in rows)
     for key, value in rows:
         print(f"{key:<{width}}  {value}")
@@ -81,7 +80,7 @@ def _print(facts: dict[str, Any]) -> None:
         width = max(map(len, entries))
         print(f"{'entry':<{width}}  {'bytes':>12}  sha256")
         for name, entry in entries.items():
-            digest = escaped(entry.get("sha256", ""), line=True)
+            digest = one_line(entry.get("sha256", ""))
             print(f"{name:<{width}}  {entry.get('bytes', 0):>12,}  {digest}")
 
 

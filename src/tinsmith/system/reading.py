@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tinsmith.errors import InputError
+from tinsmith.errors import InputError, one_line
 
 DEPTH = 200  # tables and lists in one another
 SIZE = 1 << 30  # bytes of a file that is read as a whole
@@ -196,5 +196,4 @@ def leaves(value: Any) -> Iterator[tuple[str, Any]]:
 
 def _shown(value: str, most: int = _SHOWN) -> str:
     """On one line, and not too long."""
-    short = value if len(value) <= most else f"{value[:most]}…"
-    return short if short.isprintable() else ascii(short)[1:-1]
+    return one_line(value if len(value) <= most else f"{value[:most]}…")
