@@ -22,8 +22,8 @@ Answers = dict[str, dict[str, str]]
 
 @pytest.fixture(scope="module")
 def answers() -> Answers:
-    found: Answers = json.loads((ROOT / "docs" / "families.json").read_text("utf-8"))
-    return found
+    recorded: Answers = json.loads((ROOT / "docs" / "families.json").read_text("utf-8"))
+    return recorded
 
 
 @pytest.fixture(scope="module")

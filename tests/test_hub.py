@@ -317,8 +317,8 @@ def test_pip_settings_come_from_its_files_and_environment(
     for name in ("PIP_INDEX_URL", "PIP_CERT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PIP_CONFIG_FILE", str(config))
-    found = hub._pip_settings()
-    assert (found["index-url"], found["cert"]) == ("https://example.org/simple", "/some/ca.pem")
+    settings = hub._pip_settings()
+    assert (settings["index-url"], settings["cert"]) == ("https://example.org/simple", "/some/ca.pem")
     monkeypatch.setenv("PIP_INDEX_URL", "https://mirror.example.org/simple")
     assert hub._pip_settings()["index-url"] == "https://mirror.example.org/simple"
 

@@ -18,8 +18,8 @@ DOCS = "\n".join(path.read_text(encoding="utf-8") for path in [ROOT / "README.md
 def lines(file: str) -> list[tuple[str, ...]]:
     """The arguments of each line of a .def file's list."""
     text = re.sub(r"/\*.*?\*/", "", (KERNELS / file).read_text(encoding="utf-8"), flags=re.S)
-    found = re.findall(r"^    X\((.*?)\)", text, flags=re.M)
-    return [tuple(part.strip() for part in arguments.split(",")) for arguments in found]
+    rows = re.findall(r"^    X\((.*?)\)", text, flags=re.M)
+    return [tuple(part.strip() for part in arguments.split(",")) for arguments in rows]
 
 
 @pytest.mark.parametrize("verb", verbs())

@@ -104,7 +104,7 @@ def test_a_target_of_your_own_inherits(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change, said",
+    "change, message",
     [
         (("cores = 2", "cores = 0"), r"mine.toml:3: \[cpu\] cores: got 0; allowed is a whole number from 1 to"),
         (
@@ -133,9 +133,9 @@ def test_a_target_of_your_own_inherits(tmp_path: Path) -> None:
         (("cores = 2", "cores = = 2"), "not valid TOML"),
     ],
 )
-def test_a_mistake_is_named(tmp_path: Path, change: tuple[str, str], said: str) -> None:
+def test_a_mistake_is_named(tmp_path: Path, change: tuple[str, str], message: str) -> None:
     assert change[0] in SMALLEST
-    with pytest.raises(TargetError, match=said) as raised:
+    with pytest.raises(TargetError, match=message) as raised:
         targets.find(write(tmp_path, SMALLEST.replace(*change)))
     assert "\n" not in str(raised.value)
 

@@ -72,7 +72,7 @@ class Home:
         for names in table["devices"].values():
             hold_out([("name", name) for name in names], unseen, rng)
         for name in ("area", "floor", *table["words"]):
-            hold_out([(name, said) for said, _, _ in lists[name]], unseen, rng)
+            hold_out([(name, text) for text, _, _ in lists[name]], unseen, rng)
         for name, numbers in table["numbers"].items():
             lists[name] = [(f"{number:g}", number, None) for number in numbers]
             hold_out([("number", f"{number:g}") for number in numbers], unseen, rng)
@@ -150,9 +150,9 @@ class Sampler:
                 rules = {**self.intents.expansion_rules, **template.data.expansion_rules}
                 yield from self._say(rules[node.rule_name].expression, template, unseen, slots)
             case ex.ListReference():
-                said, value, key = self._pick(node.list_name, template, unseen)
+                text, value, key = self._pick(node.list_name, template, unseen)
                 slots.append((node.slot_name, value, key))
-                yield said
+                yield text
             case _:
                 raise TypeError(f"{template.name}: unknown expression {node!r}")
 
@@ -161,31 +161,31 @@ class Sampler:
         if list_name not in self.home.lists:
             assert isinstance(slot_list, TextSlotList), f"home.toml lacks the list {list_name}"
             entry: TextSlotValue = self.rng.choice(slot_list.values)
-            said = "".join(self._say(entry.text_in, template, unseen, []))
-            return said, entry.value_out, (list_name, str(entry.value_out))
+            text = "".join(self._say(entry.text_in, template, unseen, []))
+            return text, entry.value_out, (list_name, str(entry.value_out))
         kind = "number" if isinstance(slot_list, RangeSlotList) else list_name
         domains = template.data.requires_context.get("domain") if list_name == "name" else None
-        said, value, _ = self.rng.choice(
+        text, value, _ = self.rng.choice(
             [
                 entry
                 for entry in self.home.lists[list_name]
                 if ((kind, entry[0]) in self.home.unseen) == unseen and (not domains or entry[2] in domains)
             ]
         )
-        key = (kind, said)
+        key = (kind, text)
         if isinstance(slot_list, RangeSlotList):
             if isinstance(value, int) and self.rng.random() < 0.1:
-                said = get_rbnf_engine("en").format_number(value).text
+                text = get_rbnf_engine("en").format_number(value).text
             if slot_list.multiplier is not None:
                 value *= slot_list.multiplier
-        return said, value, key
+        return text, value, key
 
 
 def text_lists(home: Home) -> dict[str, TextSlotList]:
     """The lists that Home Assistant would hand to the recognizer; numbers and free text it knows itself."""
     return {
         name: TextSlotList.from_tuples(
-            [(said, value, {"domain": domain} if domain else None) for said, value, domain in home.lists[name]],
+            [(text, value, {"domain": domain} if domain else None) for text, value, domain in home.lists[name]],
             allow_template=False,
             name=name,
         )

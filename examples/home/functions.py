@@ -69,18 +69,18 @@ def tools(sampler: Sampler, templates: Sequence[Template]) -> list[dict[str, Any
 
 def add_list(argument: Argument, name: str, template: Template, sampler: Sampler) -> None:
     """Adds what a slot list can pass on."""
-    found = {**sampler.intents.slot_lists, **template.data.slot_lists}.get(name)
-    if isinstance(found, RangeSlotList):
-        low, high = sorted(int(end * (found.multiplier or 1)) for end in (found.start, found.stop))
+    slots = {**sampler.intents.slot_lists, **template.data.slot_lists}.get(name)
+    if isinstance(slots, RangeSlotList):
+        low, high = sorted(int(end * (slots.multiplier or 1)) for end in (slots.start, slots.stop))
         kind: dict[str, Any] = {"type": "integer", "minimum": low, "maximum": high}
-        if found.fraction_type is not None:
+        if slots.fraction_type is not None:
             kind = {"type": "number", "minimum": low, "maximum": high, "multipleOf": 0.5}
-        elif found.step > 1:
-            kind["multipleOf"] = found.step
+        elif slots.step > 1:
+            kind["multipleOf"] = slots.step
         if kind not in argument.ranges:
             argument.ranges.append(kind)
-    elif isinstance(found, TextSlotList):
-        argument.values |= dict.fromkeys(tidy_value(entry.value_out) for entry in found.values)
+    elif isinstance(slots, TextSlotList):
+        argument.values |= dict.fromkeys(tidy_value(entry.value_out) for entry in slots.values)
     elif name in ("area", "floor", "name"):
         domains = template.data.requires_context.get("domain") if name == "name" else None
         entries = [v for _, v, domain in sampler.home.lists[name] if not domains or domain in domains]
@@ -101,10 +101,10 @@ def always_said(node: ex.Expression, template: Template, sampler: Sampler) -> se
     """The slots that every way to say the sentence fills."""
     if isinstance(node, ex.ListReference):
         return {node.slot_name}
-    found = [always_said(part, template, sampler) for part in parts_of(node, template, sampler)]
-    if not found:
+    parts = [always_said(part, template, sampler) for part in parts_of(node, template, sampler)]
+    if not parts:
         return set()
-    return set.intersection(*found) if isinstance(node, ex.Alternative) else set.union(*found)
+    return set.intersection(*parts) if isinstance(node, ex.Alternative) else set.union(*parts)
 
 
 def parts_of(node: ex.Expression, template: Template, sampler: Sampler) -> Sequence[ex.Expression]:

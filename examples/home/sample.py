@@ -99,9 +99,9 @@ class Splitter:
     def closed(self, count: int) -> list[Command]:
         """`count` further commands, of every template; a fifth from the words that are held out elsewhere."""
         held = self._fill(self.templates, count // 5, lambda command: True, unseen=True)
-        found = held + self._fill(self.templates, count - len(held), lambda command: True)
-        self.rng.shuffle(found)
-        return found
+        examples = held + self._fill(self.templates, count - len(held), lambda command: True)
+        self.rng.shuffle(examples)
+        return examples
 
     def _hold_out_templates(self) -> set[str]:
         """One template of three in five families that have several: calls like theirs are still in training."""

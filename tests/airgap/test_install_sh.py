@@ -48,7 +48,7 @@ def test_the_program_asks_for_a_version_and_a_day(
     (tmp_path / "text.minisig").write_text(maker.sign(b"text", "tinsmith version=7 not-after=2027-01-31"))
     key = ["--key", maker.public]
     commands = [["verify", path, *key], ["run", path, "dim it", *key], ["signature", tmp_path / "text", *key]]
-    for words, told in (
+    for words, reported in (
         (["--min-version", "7", "--now", "2027-01-31"], None),
         (["--now", "2026-01-01"], None),
         (["--min-version", "8", "--now", "2027-01-31"], "8 is the least"),
@@ -57,8 +57,8 @@ def test_the_program_asks_for_a_version_and_a_day(
     ):
         for command in commands:
             done = run(program, *command, *words)
-            assert done.returncode == (0 if told is None else 1), done.stderr
-            assert told is None or (told in done.stderr and done.stdout == "")
+            assert done.returncode == (0 if reported is None else 1), done.stderr
+            assert reported is None or (reported in done.stderr and done.stdout == "")
     for words in (
         ["--min-version", "4294967296"],
         ["--min-version", "x"],
@@ -190,7 +190,7 @@ def evil(programmed: Path, resealed: Callable, tmp_path: Path) -> Path:
 def verifiers(runtime: Path) -> dict[str, Path | None]:
     beside = Path(sys.executable).with_name("tinsmith")
     return {
-        "minisign": Path(found) if (found := shutil.which("minisign")) else None,
+        "minisign": Path(program) if (program := shutil.which("minisign")) else None,
         "tin": runtime / "bin/tin",
         "tinsmith": beside if beside.exists() else None,
     }

@@ -31,22 +31,22 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def test_the_folder_has_it_all_and_the_digests_of_it(packed: Path, tin: Path) -> None:
-    found = files(packed)
-    sums = found.pop("SHA256SUMS").decode()
-    found.pop("SHA256SUMS.minisig")
+    held = files(packed)
+    sums = held.pop("SHA256SUMS").decode()
+    held.pop("SHA256SUMS.minisig")
     assert sums == "".join(
-        f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in sorted(found.items())
+        f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in sorted(held.items())
     )
     entries = Tin(tin)
-    assert found["tiny.tin"] == tin.read_bytes()
+    assert held["tiny.tin"] == tin.read_bytes()
     assert (
-        json.loads(found["sbom.cdx.json"]).items() >= json.loads(bytes(entries.entry("sbom.cdx.json"))).items()
+        json.loads(held["sbom.cdx.json"]).items() >= json.loads(bytes(entries.entry("sbom.cdx.json"))).items()
     )
-    assert found["LICENSES/model/data.txt"] == entries.entry("LICENSES/data.txt")
-    assert found["tiny.tin.minisig"] == Path(f"{tin}.minisig").read_bytes()
-    assert b"Apache License" in found["LICENSES/tinsmith.txt"]
-    assert found["answer.txt"] == proof.answer(tin, found["prompt.txt"].decode())
-    assert hashlib.sha256(found["tiny.tin"]).hexdigest() in found["GUIDE.md"].decode()
+    assert held["LICENSES/model/data.txt"] == entries.entry("LICENSES/data.txt")
+    assert held["tiny.tin.minisig"] == Path(f"{tin}.minisig").read_bytes()
+    assert b"Apache License" in held["LICENSES/tinsmith.txt"]
+    assert held["answer.txt"] == proof.answer(tin, held["prompt.txt"].decode())
+    assert hashlib.sha256(held["tiny.tin"]).hexdigest() in held["GUIDE.md"].decode()
 
 
 def test_the_tar_file_is_the_folder_and_says_nothing_of_when_and_who(packed: Path, tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_what_is_packed_for_another_target_is_given(tin: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "reported"),
     [
         (["{tmp}/model.gguf", "--unsigned"], "give a .tin"),
         (["{tmp}/none.tin", "--unsigned"], "no such file"),
@@ -156,7 +156,7 @@ def test_what_is_packed_for_another_target_is_given(tin: Path, tmp_path: Path) -
 )
 def test_an_error_is_one_line_and_leaves_nothing(
     arguments: list[str],
-    told: str,
+    reported: str,
     tin: Path,
     secret: Path,
     tmp_path: Path,
@@ -170,6 +170,6 @@ def test_an_error_is_one_line_and_leaves_nothing(
     given = [word.format(tmp=tmp_path, tin=tin, secret=secret) for word in arguments]
     assert cli.main(["pack", "--out", str(tmp_path / "out"), *given]) == 2
     error = capsys.readouterr().err
-    assert told in error
+    assert reported in error
     assert error.count("\n") == 1
     assert sorted(tmp_path.rglob("*")) == before

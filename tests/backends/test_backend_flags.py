@@ -18,14 +18,14 @@ def gguf(spec: Spec, tmp_path: Path) -> str:
 
 
 def test_what_is_unknown_or_does_not_fit_is_one_line(gguf: str, capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments, said in (
+    for arguments, message in (
         (["--backend", "tensorflow"], "known: native, llama.cpp, onnxruntime"),
         (["--gpu-layers", "4"], "gpu_layers is for the back end llama.cpp; this is native"),
         (["--backend", "llama.cpp", "--isa", "scalar"], "isa and kv are for the native runtime"),
     ):
         assert cli.main(["run", gguf, "hello", *arguments]) == 2
         error = capsys.readouterr().err
-        assert said in error and error.count("\n") == 1
+        assert message in error and error.count("\n") == 1
 
 
 def test_llama_cpp_answers_on_the_command_line(gguf: str, capsys: pytest.CaptureFixture[str]) -> None:

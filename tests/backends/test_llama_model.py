@@ -51,8 +51,8 @@ def test_a_cache_goes_back(gguf: Path, native: tinsmith.Model) -> None:
     engine = open_engine("llama.cpp", gguf, threads=1).engine
     engine.logits([*tokens[:30], 9, 9, 9], 1)
     for count, rows in ((50, 20), (40, 1), (90, 50)):
-        found = np.frombuffer(engine.logits(tokens[:count], rows), np.float32).reshape(rows, -1)
-        assert np.abs(found - whole[count - rows : count]).max() <= 3e-3 * (whole.max() - whole.min())
+        computed = np.frombuffer(engine.logits(tokens[:count], rows), np.float32).reshape(rows, -1)
+        assert np.abs(computed - whole[count - rows : count]).max() <= 3e-3 * (whole.max() - whole.min())
 
 
 def test_a_conversation_outgrows_its_context(

@@ -51,8 +51,8 @@ def graph(table: Any, product: Any, *, tied: bool) -> Any:
 
 def run(model: Any, ids: Any) -> list[Any]:
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    found: list[Any] = session.run(None, {"ids": ids})
-    return found
+    outputs: list[Any] = session.run(None, {"ids": ids})
+    return outputs
 
 
 @pytest.fixture
@@ -71,8 +71,8 @@ def test_products_and_lookups_are_of_the_same_weights(empty: Spec, kind: str, ti
     assert keep_blocks(model, replace(empty, tensors={"embed": table, "head": product})) == 2
     assert {node.op_type for node in model.graph.node} == {"Reshape", "GatherBlockQuantized", "MatMulNBits"}
     assert all(stored.data_type != 1 or "scales" in stored.name for stored in model.graph.initializer)
-    found, products = run(model, ids)
-    assert np.array_equal(found, floats_of(table))
+    looked_up, products = run(model, ids)
+    assert np.array_equal(looked_up, floats_of(table))
     exact = floats_of(table) @ floats_of(product).T
     # Activations are rounded to int8: a step of 1/127 of a row's largest, once a block.
     assert np.abs(products - exact).max() <= 0.02 * np.abs(exact).max()

@@ -71,8 +71,8 @@ def test_a_failed_build_leaves_what_was_there(
     save_hf(spec, tmp_path / "hf")
     monkeypatch.setattr(sys, "executable", "/bin/false")
     assert cli.main(["export", str(tmp_path / "hf"), "--onnx", str(out)]) == 2
-    said = capsys.readouterr().err
-    assert "model builder refuses the llama model" in said and said.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert "model builder refuses the llama model" in printed and printed.count("\n") == 1
     assert (out / onnx.CONFIG).read_text() == "earlier"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["hf", "out"]
 

@@ -58,16 +58,16 @@ def test_logits_are_those_of_transformers(case: str, tmp_path: Path) -> None:
     reach = theirs.max() - theirs.min()
     export(spec, tmp_path / "out", "fp32")
     ours = tinsmith.load(tmp_path / "out", threads=1)
-    found = np.asarray(ours.logits(tokens))
-    print(f"{case}: worst {np.abs(found - theirs).max() / reach:.2g} of the logits' range")
-    assert np.abs(found - theirs).max() <= BOUNDS["fp32"] * reach
-    assert np.abs(np.asarray(ours.logits(tokens, chunk=23)) - found).max() <= 1e-5 * reach
+    computed = np.asarray(ours.logits(tokens))
+    print(f"{case}: worst {np.abs(computed - theirs).max() / reach:.2g} of the logits' range")
+    assert np.abs(computed - theirs).max() <= BOUNDS["fp32"] * reach
+    assert np.abs(np.asarray(ours.logits(tokens, chunk=23)) - computed).max() <= 1e-5 * reach
     # Going back, in a state that can't as in a cache that can.
     engine = ours.engine
     assert engine is not None
     engine.logits([*tokens[:150], 9, 9], 2)
     again = np.frombuffer(engine.logits(tokens[:200], 60), np.float32).reshape(60, -1)
-    assert np.abs(again - found[140:200]).max() <= 1e-5 * reach
+    assert np.abs(again - computed[140:200]).max() <= 1e-5 * reach
     same_tokens_in_genai(tmp_path / "out", ours, tokens[:40])
 
 
@@ -95,8 +95,8 @@ def test_narrower_weights_stay_near(precision: str, tmp_path: Path) -> None:
         tokens = some_tokens(spec.hyper.vocab)
         theirs = logits_of(model, tokens)
         export(spec, tmp_path / "out", precision)
-        found = np.asarray(tinsmith.load(tmp_path / "out", threads=1).logits(tokens))
-        assert np.abs(found - theirs).max() <= BOUNDS[precision] * (theirs.max() - theirs.min())
+        computed = np.asarray(tinsmith.load(tmp_path / "out", threads=1).logits(tokens))
+        assert np.abs(computed - theirs).max() <= BOUNDS[precision] * (theirs.max() - theirs.min())
 
 
 @pytest.mark.slow

@@ -156,11 +156,11 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], type[Exception], str]] = {
 
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_a_damaged_folder_is_one_line(folder: Path, tmp_path: Path, kind: str) -> None:
-    damage, error, said = DAMAGE[kind]
+    damage, error, message = DAMAGE[kind]
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
     damage(copy)
-    with pytest.raises(error, match=said) as caught:
+    with pytest.raises(error, match=message) as caught:
         tinsmith.load(copy)
     assert "\n" not in str(caught.value)
 

@@ -94,10 +94,10 @@ def test_a_missing_peer_names_the_pip_command(gguf: Path, monkeypatch: pytest.Mo
 
 
 def test_the_machine_says_what_it_can() -> None:
-    found = Machine().measure(2)
-    assert set(found) == {"read_gb_s", "int8_gops"}
+    measured = Machine().measure(2)
+    assert set(measured) == {"read_gb_s", "int8_gops"}
     # Below any computer that runs this, and above what a loop that was optimized away would show.
-    assert all(0.01 < value < 1e6 for value in found.values())
+    assert all(0.01 < value < 1e6 for value in measured.values())
 
 
 def test_measuring_refuses_a_part_of_a_line() -> None:

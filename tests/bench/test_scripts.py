@@ -30,23 +30,23 @@ def printed(script: str, *arguments: str) -> dict[str, Any]:
     command = [sys.executable, BENCHMARKS / script, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    document: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return document
 
 
 @pytest.mark.slow
 def test_start_times_a_c_program(tin: Path) -> None:
-    found = printed("start.py", str(tin), "--tokens", "8", "--repeat", "3", "--isa", "scalar")
-    assert (found["threads"], found["tokens"], found["bytes"]) == (2, 8, tin.stat().st_size)
-    assert 0 < found["start_ms_least"] <= found["start_ms"]
+    document = printed("start.py", str(tin), "--tokens", "8", "--repeat", "3", "--isa", "scalar")
+    assert (document["threads"], document["tokens"], document["bytes"]) == (2, 8, tin.stat().st_size)
+    assert 0 < document["start_ms_least"] <= document["start_ms"]
 
 
 @pytest.mark.slow
 def test_imports_says_what_the_wheel_costs() -> None:
-    found = printed("imports.py", "--repeat", "1")
+    document = printed("imports.py", "--repeat", "1")
     # Half of it are the C sources, which builds for other devices take.
-    assert found["wheel_bytes"] < 1_300_000
-    assert {"bare_ms", "runtime_ms", "load_ms", "help_ms", "verb_help_ms", "complete_verb_ms"} <= set(found)
+    assert document["wheel_bytes"] < 1_300_000
+    assert {"bare_ms", "runtime_ms", "load_ms", "help_ms", "verb_help_ms", "complete_verb_ms"} <= set(document)
 
 
 @pytest.mark.slow
@@ -59,9 +59,9 @@ def test_constraints_measures_masks_and_compiling(tmp_path: Path) -> None:
             line = json.dumps({"function": [function]}) + "\n"
             wheel.writestr(f"bfcl_eval/data/BFCL_v4_{category}.json", line)
     vocabulary = f"tiny={tmp_path / 'tiny.gguf'}"
-    found = printed("constraints.py", str(tmp_path / "bfcl.whl"), vocabulary, "--peers", "", "--repeat", "2")
-    assert found["schemas"] == 1
-    tiny = found["vocabularies"]["tiny"]
+    document = printed("constraints.py", str(tmp_path / "bfcl.whl"), vocabulary, "--peers", "", "--repeat", "2")
+    assert document["schemas"] == 1
+    tiny = document["vocabularies"]["tiny"]
     assert tiny["schemas_refused"] == tiny["walks_ended_early"] == {"tinsmith": 0}
     masks = tiny["mask_us"]["tinsmith"]
     assert masks["json"]["masks"] + masks["random"]["masks"] == masks["all"]["masks"] > 0
@@ -80,9 +80,9 @@ def test_structured_compares_free_and_constrained(tmp_path: Path) -> None:
     row = {"input": "warm", "output": '{"temperature":17}'}
     (tmp_path / "test.jsonl").write_text(json.dumps(row) + "\n")
     words = ["--task", "extract", "--max-tokens", "40", "--lookups", "0"]
-    found = printed("structured.py", str(tmp_path / "tiny.tin"), str(tmp_path / "test.jsonl"), *words)[
+    document = printed("structured.py", str(tmp_path / "tiny.tin"), str(tmp_path / "test.jsonl"), *words)[
         "lookup_0"
     ]
-    assert found["constrained"]["valid"] == 1
-    assert found["constrained"]["evaluations"] < found["constrained"]["tokens"]
-    assert found["evaluations_percent"] > 0
+    assert document["constrained"]["valid"] == 1
+    assert document["constrained"]["evaluations"] < document["constrained"]["tokens"]
+    assert document["evaluations_percent"] > 0

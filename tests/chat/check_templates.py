@@ -57,7 +57,7 @@ def read(path: Path) -> tuple[str, dict[str, str], list[str]]:
     tokens = {f"{name}_token": text(config.get(f"{name}_token")) for name in ("bos", "eos", "unk", "pad")}
     added = config.get("added_tokens_decoder", {}).values()
     control = [token["content"] for token in added if token.get("special")]
-    return config["chat_template"], {name: said for name, said in tokens.items() if said}, control
+    return config["chat_template"], {name: content for name, content in tokens.items() if content}, control
 
 
 def compare(template: str, tokens: dict[str, str], turns: Turns) -> tuple[int, int, int, int]:

@@ -64,7 +64,7 @@ SYSTEM = {"role": "system", "content": "Be brief."}
 
 
 def main(folder: Path) -> None:
-    found: dict[str, Any] = {"tools": TOOLS, "formats": {}}
+    made: dict[str, Any] = {"tools": TOOLS, "formats": {}}
     for name in ("qwen", "qwen35", "llama3"):
         template = (folder / f"{name}.jinja").read_text()
 
@@ -81,25 +81,25 @@ def main(folder: Path) -> None:
             return str(texts[0])
 
         answers = []
-        for calls, said in product(CALLS if name != "llama3" else CALLS[:2], ("", "Let me look.")):
+        for calls, words in product(CALLS if name != "llama3" else CALLS[:2], ("", "Let me look.")):
             asked = {
                 "role": "assistant",
-                "content": said,
+                "content": words,
                 "tool_calls": [{"type": "function", "function": call} for call in calls],
             }
             whole = show([USER, asked, USER], True)
             plain = show([USER, {"role": "assistant", "content": "\x01"}, USER], True)
             before, _, after = plain.partition("\x01")
             text = whole.removeprefix(before).removesuffix(after)
-            answers.append({"calls": calls, "said": said, "text": text})
-        found["formats"][name] = {
+            answers.append({"calls": calls, "said": words, "text": text})
+        made["formats"][name] = {
             "prompts": [
                 {"messages": messages, "text": show(messages, True)} for messages in ([USER], [SYSTEM, USER])
             ],
             "answers": answers,
         }
     path = Path(__file__).with_name("tool_renderings.json")
-    path.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n")
+    path.write_text(json.dumps(made, ensure_ascii=False, indent=1) + "\n")
 
 
 if __name__ == "__main__":

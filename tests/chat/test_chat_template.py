@@ -172,12 +172,14 @@ def talks(source: random.Random, count: int) -> list[list[dict[str, str]]]:
         ),
         *("</tool_response>", "é漢🙂", '"q"\\', "\t", "/no_think", "\x01", "{{ x }}", "<|im_end|>", ""),
     ]
-    found = []
+    conversations = []
     for _ in range(count):
         shape = source.choice(["", "s"]) + source.choice(SHAPES) if source.random() < 0.95 else "s"
         contents = ["".join(source.choices(pieces, k=source.randrange(5))) for _ in shape]
-        found.append([{"role": ROLES[r], "content": said} for r, said in zip(shape, contents, strict=True)])
-    return found
+        conversations.append(
+            [{"role": ROLES[r], "content": content} for r, content in zip(shape, contents, strict=True)]
+        )
+    return conversations
 
 
 def by_transformers(template: str, messages: list[dict[str, Any]], generate: bool, **more: Any) -> Any:
@@ -249,16 +251,16 @@ def test_a_table_says_what_its_template_says_or_refuses(name: str) -> None:
     template = with_date(TABLES[name], DAY)
     turns = Turns.from_json(compile_turns(template, tokens=TOKENS).to_json())
     switches = (None, True, False) if turns.thinking else (None,)
-    said = 0
+    compared = 0
     for messages, generate, switch in itertools.product(talks(random.Random(3), 60), (False, True), switches):
         table, more = turns.table(switch), {} if switch is None else {str(thinking_switch(template)): switch}
         try:
             given = table.render(messages, generate=generate)
         except InputError:
             continue
-        said += 1
+        compared += 1
         assert given == by_transformers(template, messages, generate, **more)
-    assert said > {"gemma": 20, "mistral": 10}.get(name, 65) * len(switches)
+    assert compared > {"gemma": 20, "mistral": 10}.get(name, 65) * len(switches)
 
 
 def test_what_a_table_knows_of_its_template() -> None:
@@ -338,10 +340,10 @@ def test_a_date_must_be_stated() -> None:
 def test_what_is_put_into_a_template_changes_nothing_else(head: str) -> None:
     template = head + THINKING.replace("{%- if tools", "{% if tools", 1)
     messages = [{"role": "user", "content": "hi"}]
-    told = [{"role": "system", "content": "it's a\n\\ 'home' {{ x }}\r"}, *messages]
-    ours = settle(template, system=told[0]["content"], thinking=False, tools=TOOLS)
+    talk = [{"role": "system", "content": "it's a\n\\ 'home' {{ x }}\r"}, *messages]
+    ours = settle(template, system=talk[0]["content"], thinking=False, tools=TOOLS)
     assert by_transformers(ours, messages, True) == by_transformers(
-        template, told, True, tools=TOOLS, enable_thinking=False
+        template, talk, True, tools=TOOLS, enable_thinking=False
     )
     other = [{"role": "system", "content": "other"}, *messages]
     assert by_transformers(ours, other, True, enable_thinking=True, tools=[{}]) == by_transformers(

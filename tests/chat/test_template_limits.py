@@ -68,9 +68,9 @@ def _ended() -> Iterator[None]:
 def test_a_hostile_template_is_an_error_of_one_line(template: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(jinja_process, "SECONDS", 0.5)
-        with pytest.raises(TinsmithError, match=HOSTILE[template]) as told:
+        with pytest.raises(TinsmithError, match=HOSTILE[template]) as raised:
             chat_template.render(template, USER, generate=True)
-    assert "\n" not in str(told.value) and len(str(told.value)) < 500
+    assert "\n" not in str(raised.value) and len(str(raised.value)) < 500
     # The process that reads templates goes on, or is replaced.
     assert chat_template.render(PLAIN, USER, generate=True) == "<user>hi\n<assistant>"
 
@@ -124,11 +124,11 @@ def test_a_load_leaves_no_process_behind(tmp_path: Path) -> None:
 
 
 def test_threads_take_turns() -> None:
-    found: dict[int, str] = {}
+    answers: dict[int, str] = {}
 
     def ask(number: int) -> None:
         for _ in range(20):
-            found[number] = chat_template.render(
+            answers[number] = chat_template.render(
                 PLAIN, [{"role": "user", "content": str(number)}], generate=False
             )
 
@@ -137,7 +137,7 @@ def test_threads_take_turns() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert found == {number: f"<user>{number}\n" for number in range(4)}
+    assert answers == {number: f"<user>{number}\n" for number in range(4)}
 
 
 def _in_fork(pipe: Any) -> None:
@@ -159,14 +159,14 @@ def test_a_forked_process_has_its_own() -> None:
 
 
 def test_where_no_process_can_be_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def told(error: type[Exception], match: str) -> None:
+    def refuses(error: type[Exception], match: str) -> None:
         jinja_process.close()
         with pytest.raises(error, match=match):
             chat_template.render(PLAIN, USER, generate=False)
 
     with monkeypatch.context() as patch:
         patch.setattr(sys, "frozen", True, raising=False)
-        told(UnsupportedError, "frozen application .* take a .tin")
+        refuses(UnsupportedError, "frozen application .* take a .tin")
     for program, match in (
         ("", "frozen"),
         (str(tmp_path / "none"), "No such file"),
@@ -174,13 +174,13 @@ def test_where_no_process_can_be_started(monkeypatch: pytest.MonkeyPatch, tmp_pa
     ):
         with monkeypatch.context() as patch:
             patch.setattr(sys, "executable", program)
-            told(UnsupportedError, match)
+            refuses(UnsupportedError, match)
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "jinja2", None)
-        told(MissingExtraError, r"pip install 'tinsmith\[gguf\]'")
+        refuses(MissingExtraError, r"pip install 'tinsmith\[gguf\]'")
     with monkeypatch.context() as patch:
         patch.setattr(jinja_process, "LEAST", (99, 1))
-        told(UnsupportedError, r"CVE-2025-27516.*jinja2>=99\.1")
+        refuses(UnsupportedError, r"CVE-2025-27516.*jinja2>=99\.1")
 
 
 def test_every_extra_asks_for_a_jinja_whose_sandbox_holds() -> None:

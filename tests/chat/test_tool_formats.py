@@ -29,9 +29,9 @@ ODD = [
 def test_prompts_are_those_of_the_template(name: str) -> None:
     opening, ending = TURNS[name]
     for prompt in RENDERED["formats"][name]["prompts"]:
-        told = by_name(name).messages(TOOLS, prompt["messages"])
+        prompted = by_name(name).messages(TOOLS, prompt["messages"])
         written = "".join(
-            opening.format(role=message["role"]) + message["content"] + ending for message in told
+            opening.format(role=message["role"]) + message["content"] + ending for message in prompted
         )
         if name == "llama3":
             # The head of the system message is the template's own, and stands whether there are tools or not.
@@ -127,9 +127,10 @@ def test_smollm_is_prompted_and_read_as_its_card_has_it() -> None:
     parameters = {"type": "object", "properties": {"min": {"type": "integer"}, "max": {"type": "integer"}}}
     given = [{"type": "function", "function": {"name": "get_random_number_between", "parameters": parameters}}]
     tools, known = read_tools(given), by_name("smollm")
-    told = known.messages(tools, [{"role": "user", "content": "Give me a number between 1 and 300"}])
+    prompted = known.messages(tools, [{"role": "user", "content": "Give me a number between 1 and 300"}])
     assert (
-        f"You have access to the following tools:\n<tools>{json.dumps(given)}</tools>\n" in told[0]["content"]
+        f"You have access to the following tools:\n<tools>{json.dumps(given)}</tools>\n"
+        in prompted[0]["content"]
     )
     call = Call("get_random_number_between", {"min": 1, "max": 300})
     written = (
@@ -165,7 +166,7 @@ def test_gemma_may_fence_its_json() -> None:
 
 
 @pytest.mark.parametrize(
-    ("template", "tokens", "name", "found"),
+    ("template", "tokens", "name", "expected"),
     [
         ('… <tool_call>\n{"name": … <|im_start|>', (), "", "qwen"),
         ("<tool_call>\n<function=' + n + '>\n<parameter=' …", (), "", "qwen35"),
@@ -179,13 +180,13 @@ def test_gemma_may_fence_its_json() -> None:
     ],
 )
 def test_the_format_of_a_model_is_told_by_what_it_brings(
-    template: str | None, tokens: tuple[str, ...], name: str, found: str
+    template: str | None, tokens: tuple[str, ...], name: str, expected: str
 ) -> None:
-    assert detect(template, tokens, name) == found
+    assert detect(template, tokens, name) == expected
 
 
 @pytest.mark.parametrize(
-    ("tools", "said"),
+    ("tools", "message"),
     [
         ([], "#: the list of tools is empty"),
         ({"name": "x"}, "#: tools must be a list"),
@@ -196,8 +197,8 @@ def test_the_format_of_a_model_is_told_by_what_it_brings(
         ([{"name": "a", "parameters": []}], "#/0/parameters: must be a JSON Schema, got list"),
     ],
 )
-def test_tools_that_are_none_are_refused_with_their_place(tools: Any, said: str) -> None:
-    with pytest.raises(ConstraintError, match=said.replace("(", r"\(")):
+def test_tools_that_are_none_are_refused_with_their_place(tools: Any, message: str) -> None:
+    with pytest.raises(ConstraintError, match=message.replace("(", r"\(")):
         read_tools(tools)
 
 

@@ -45,8 +45,10 @@ def test_a_system_message_may_stand_in_the_first_users() -> None:
 def test_strips_by_slot_and_escapes_a_tools_content() -> None:
     strip = {**dict.fromkeys(SLOTS, ""), "user": "both", "assistant": "left lines", "first": "right"}
     table = replace(TABLE, strip=strip, escaped=True, bare=True)
-    said = say(("system", ""), ("user", " a "), ("assistant", "\n b\n"), ("tool", '"\n'), ("assistant", "x"))
-    assert table.render([*said, *say(("user", " c "))]) == '<s>U: a;A: b\n.T(\\"\\n)A:x.U:c;A:'
+    rendered = say(
+        ("system", ""), ("user", " a "), ("assistant", "\n b\n"), ("tool", '"\n'), ("assistant", "x")
+    )
+    assert table.render([*rendered, *say(("user", " c "))]) == '<s>U: a;A: b\n.T(\\"\\n)A:x.U:c;A:'
 
 
 THOUGHTS = Thoughts("{", "}", ("drop", "some", "always"), "lines", "left lines")

@@ -37,8 +37,8 @@ def shell(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return capsys.readouterr().out
 
 
-def check(found: dict[str, list[dict[str, object]]], engines: list[str], formats: list[str]) -> None:
-    rows = found["rows"]
+def check(printed: dict[str, list[dict[str, object]]], engines: list[str], formats: list[str]) -> None:
+    rows = printed["rows"]
     assert [row["engine"] for row in rows] == engines * 4
     assert [row["format"] for row in rows] == formats * 4
     cases = [(threads, depth) for threads in (1, 2) for depth in (0, 32)]
@@ -51,14 +51,14 @@ def check(found: dict[str, list[dict[str, object]]], engines: list[str], formats
 
 def test_json_has_what_other_programs_read(tin: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--threads", "1,2", "--depth", "0,32", "--isa", "scalar", *SMALL]
-    found = json.loads(shell(capsys, str(tin), *options, "--json"))
-    assert set(found) == {"rows", "ratios", "machine", "engines", "settings"}
-    check(found, ["native"], ["Q8_0"])
-    assert found["ratios"] == []
-    assert found["settings"] == {"prompt": 16, "generate": 4, "repeat": 2}
-    machine = found["machine"]
+    printed = json.loads(shell(capsys, str(tin), *options, "--json"))
+    assert set(printed) == {"rows", "ratios", "machine", "engines", "settings"}
+    check(printed, ["native"], ["Q8_0"])
+    assert printed["ratios"] == []
+    assert printed["settings"] == {"prompt": 16, "generate": 4, "repeat": 2}
+    machine = printed["machine"]
     assert set(machine) == {"cpu", "cores", "system", "isa", "read_gb_s", "int8_gops"}
-    assert machine["isa"] == found["engines"]["native"]["isa"] == "scalar"
+    assert machine["isa"] == printed["engines"]["native"]["isa"] == "scalar"
     assert set(machine["read_gb_s"]) == set(machine["int8_gops"]) == {"1", "2"}
 
 
@@ -82,22 +82,22 @@ def test_ratios_are_of_equal_threads_and_depth() -> None:
             ("llama.cpp", 2, 200.0, 80.0),
         ]
     ]
-    found = _ratios(rows)
-    assert found == [
+    ratios = _ratios(rows)
+    assert ratios == [
         {"against": "llama.cpp", "threads": 1, "depth": 0, "prompt": 3.0, "decode": 2.0},
         {"against": "llama.cpp", "threads": 2, "depth": 0, "prompt": 2.5, "decode": 0.75},
     ]
     limits = {"read_gb_s": {"1": 20.0, "2": 30.0}, "int8_gops": {"1": 1000.0, "2": 2000.0}}
     machine = {"cpu": "a processor", "cores": 2, "isa": "scalar", **limits}
     rows = [{**row, "format": "Q8_0"} for row in rows]
-    table = report({"rows": rows, "ratios": found, "machine": machine}).splitlines()
+    table = report({"rows": rows, "ratios": ratios, "machine": machine}).splitlines()
     assert "memory read, GB/s: 20.0 on 1, 30.0 on 2 threads" in table
     assert table[-1].split() == ["llama.cpp", "2", "0", "2.50x", "0.75x"]
     assert len({len(line) for line in table[-2:]}) == 1
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["absent.gguf"], "absent.gguf: no such file"),
         (["{folder}"], "give a .gguf or a .tin"),
@@ -113,7 +113,7 @@ def test_ratios_are_of_equal_threads_and_depth() -> None:
     ],
 )
 def test_what_is_wrong_is_one_line(
-    tin: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+    tin: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     given = [argument.format(tin=tin, folder=tin.parent) for argument in arguments]
     assert cli.main(["bench", *given]) == 2
@@ -121,7 +121,7 @@ def test_what_is_wrong_is_one_line(
     assert captured.out == ""
     last = captured.err.splitlines()[-1]
     assert last.startswith("tinsmith: error: ")
-    assert said in last
+    assert message in last
 
 
 @pytest.mark.slow
@@ -138,11 +138,11 @@ def test_real_peers_run_the_same_weights(
     build_tin(spec, sealed)
     options = ["--threads", "1,2", "--depth", "0,32", *SMALL, "--against", "llama.cpp,onnxruntime", "--json"]
     path.unlink()  # peers get the GGUF file that is in the tin
-    found = json.loads(shell(capsys, str(sealed), *options))
-    check(found, ["native", "llama.cpp", "onnxruntime"], ["Q8_0", "Q8_0", "int8"])
-    assert len(found["ratios"]) == 8
-    assert "CPU" in found["engines"]["llama.cpp"]["system"]
-    assert all("flash_attention" in row for row in found["rows"] if row["engine"] == "llama.cpp")
+    printed = json.loads(shell(capsys, str(sealed), *options))
+    check(printed, ["native", "llama.cpp", "onnxruntime"], ["Q8_0", "Q8_0", "int8"])
+    assert len(printed["ratios"]) == 8
+    assert "CPU" in printed["engines"]["llama.cpp"]["system"]
+    assert all("flash_attention" in row for row in printed["rows"] if row["engine"] == "llama.cpp")
 
     # The folder that was built is this model's, and is not built again.
     (folder,) = [entry for entry in os.scandir(tmp_path / "cache" / "onnx") if entry.is_dir()]

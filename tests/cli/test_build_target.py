@@ -35,8 +35,8 @@ def test_a_model_that_does_not_fit_is_refused_before_a_file_is_made(
     (tmp_path / "board.toml").write_text(BOARD.format(what="storage = 4096"))
     out = tmp_path / "out"
     code = main(["build", str(gguf), "--target", str(tmp_path / "board.toml"), "--out", str(out)])
-    said = capsys.readouterr().err
-    assert code == 2 and "does not fit board" in said and len(said.splitlines()) == 1
+    printed = capsys.readouterr().err
+    assert code == 2 and "does not fit board" in printed and len(printed.splitlines()) == 1
     assert not out.exists() or not list(out.iterdir())
 
 
@@ -65,8 +65,8 @@ def test_a_recipe_is_refused_before_training(
     path = tmp_path / "home.toml"
     path.write_text(RECIPE + 'task = "extract"\n[build]\ntarget = "board.toml"\n')
     assert main(["train", str(path), "--out", str(tmp_path / "run")]) == 2
-    said = capsys.readouterr().err.splitlines()
-    assert "does not fit board" in said[-1] and "RAM takes" in said[-1]
+    printed = capsys.readouterr().err.splitlines()
+    assert "does not fit board" in printed[-1] and "RAM takes" in printed[-1]
     assert not (tmp_path / "run" / "adapter").exists()
 
 

@@ -54,7 +54,7 @@ def test_verbs_and_options(complete: Complete) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "found"),
+    ("words", "completed"),
     [
         (["run", ""], ["home.gguf", "home.tin", "/"]),
         (["run", "more/d"], ["more/deep.tin", "/"]),
@@ -75,10 +75,10 @@ def test_verbs_and_options(complete: Complete) -> None:
         (["completion", "f"], ["fish"]),
     ],
 )
-def test_values(complete: Complete, words: list[str], found: list[str]) -> None:
+def test_values(complete: Complete, words: list[str], completed: list[str]) -> None:
     """A slash: the shell adds folders."""
     items = complete(*words)
-    assert [*plain(items), *("/" for item in items if item.startswith("dir,"))] == found
+    assert [*plain(items), *("/" for item in items if item.startswith("dir,"))] == completed
 
 
 def test_any_file_is_left_to_the_shell(complete: Complete) -> None:

@@ -33,9 +33,9 @@ def test_a_file_and_a_folder_come_out_alike(
     made = []
     for source in ("in.gguf", "in"):
         out = tmp_path / f"{source}.out.gguf"
-        said, told = shell(capsys, "quantize", str(tmp_path / source), str(out), "--type", "q4_k_m")
-        assert said == f"{out}\n"
-        assert "Q4_K_M: rows of 288 inputs don't fill Q4_K's blocks of 256: Q5_0 instead, in 1 of" in told
+        printed, errors = shell(capsys, "quantize", str(tmp_path / source), str(out), "--type", "q4_k_m")
+        assert printed == f"{out}\n"
+        assert "Q4_K_M: rows of 288 inputs don't fill Q4_K's blocks of 256: Q5_0 instead, in 1 of" in errors
         made.append(gguf.read(out))
     held = [{name: bytes(t.data) for name, t in file.tensors.items()} for file in made]  # type: ignore[arg-type]
     assert held[0] == held[1]
@@ -76,8 +76,8 @@ def test_what_cannot_be_is_one_line(
 def test_a_tin_is_exported_as_its_gguf(spec: Spec, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     models.save_gguf(spec, tmp_path / "before.gguf")
     build_tin(spec, tmp_path / "m.tin")
-    said, _ = shell(capsys, "export", str(tmp_path / "m.tin"), "--gguf", str(tmp_path / "after.gguf"))
-    assert said == f"{tmp_path / 'after.gguf'}\n"
+    printed, _ = shell(capsys, "export", str(tmp_path / "m.tin"), "--gguf", str(tmp_path / "after.gguf"))
+    assert printed == f"{tmp_path / 'after.gguf'}\n"
     assert (tmp_path / "after.gguf").read_bytes() == (tmp_path / "before.gguf").read_bytes()
     given = ["--gguf", str(tmp_path / "x.gguf"), "--precision", "int4"]
     assert cli.main(["export", str(tmp_path / "m.tin"), *given]) == 2

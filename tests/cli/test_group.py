@@ -84,7 +84,7 @@ def test_a_verb_gives_its_exit_code(verb: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said"),
+    ("error", "code", "message"),
     [
         (InputError("a.gguf: no such\nfile"), 2, "tinsmith: error: a.gguf: no such file\n"),
         (KeyboardInterrupt(), 130, "tinsmith: interrupted; the same command goes on from here\n"),
@@ -94,12 +94,12 @@ def test_a_verb_gives_its_exit_code(verb: Any) -> None:
     ],
 )
 def test_a_users_fault_is_one_line(
-    verb: Any, capsys: pytest.CaptureFixture[str], error: BaseException, code: int, said: str
+    verb: Any, capsys: pytest.CaptureFixture[str], error: BaseException, code: int, message: str
 ) -> None:
     verb(raiser(error))
     assert cli.main(["odd"]) == code
     printed = capsys.readouterr().err
-    assert printed.startswith(said)
+    assert printed.startswith(message)
     assert printed.count("\n") == 1
 
 
@@ -159,11 +159,11 @@ def test_a_group_says_what_is_in_it_and_imports_nothing_of_it(
     assert _group.call(["--help"], shop) == 0
     assert "Run:\n  adapters  skills on one base\n" in capsys.readouterr().out
     assert _group.call(["adapters", "--help"], shop) == 0
-    said = capsys.readouterr().out
-    assert said.startswith("Usage: tinsmith adapters VERB [ARGUMENTS]\n\nskills on one base\n")
-    assert "Verbs:\n  add  one more\n" in said
+    printed = capsys.readouterr().out
+    assert printed.startswith("Usage: tinsmith adapters VERB [ARGUMENTS]\n\nskills on one base\n")
+    assert "Verbs:\n  add  one more\n" in printed
     assert _group.call(["adapters"], shop) == cli.FAILED
-    assert capsys.readouterr().out == said
+    assert capsys.readouterr().out == printed
     assert "shop.adapters.add" not in sys.modules
     assert _group.call(["adapters", "add", "--help"], shop) == 0
     assert "Usage: tinsmith adapters add [OPTIONS] FILE" in capsys.readouterr().out

@@ -39,9 +39,9 @@ def imported(code: str) -> set[str]:
     "module", ["tinsmith.runtime.opening", "tinsmith.cli", "tinsmith.models", "tinsmith.compiler"]
 )
 def test_importing_needs_no_extra(module: str) -> None:
-    found = imported(f"import {module}")
-    assert "tinsmith" in found
-    assert not found & HEAVY
+    loaded = imported(f"import {module}")
+    assert "tinsmith" in loaded
+    assert not loaded & HEAVY
 
 
 def test_help_needs_no_extra() -> None:
@@ -52,8 +52,8 @@ def test_help_needs_no_extra() -> None:
 def test_the_package_needs_the_standard_library_alone() -> None:
     """click, which the command line takes, is of the base install, and no part of the runtime."""
     for code in ("import tinsmith", "import tinsmith.runtime", "from tinsmith.runtime import Model, load"):
-        found = imported(code) - imported("pass") - {"tinsmith"}
-        assert found <= sys.stdlib_module_names, found
+        loaded = imported(code) - imported("pass") - {"tinsmith"}
+        assert loaded <= sys.stdlib_module_names, loaded
 
 
 @pytest.mark.parametrize("verb", verbs())
@@ -101,7 +101,7 @@ def unknown_isa(tiny: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         (missing, ["none.tin", "no such file"]),
         (truncated, ["base.gguf", "truncated"]),
@@ -117,14 +117,14 @@ def test_an_error_is_one_line(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     given: Callable[[Path], list[str]],
-    said: list[str],
+    message: list[str],
 ) -> None:
     arguments = given(tiny)
     monkeypatch.chdir(tiny.parent)
     assert main(arguments) == FAILED
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("tinsmith: error: ")
-    for part in said:
+    for part in message:
         assert part in last
     assert not [path for path in tiny.parent.rglob("*") if path.suffix in (".tin", ".tmp", ".part")]
 

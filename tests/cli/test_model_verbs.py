@@ -40,17 +40,17 @@ def shell(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_run_streams_what_json_reports(tin: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--max-tokens", "12", "--temperature", "1", "--seed", "3"]
     text = shell(capsys, "run", str(tin), "hello", *options)
-    found = json.loads(shell(capsys, "run", str(tin), "hello", *options, "--json"))
-    assert set(found) >= {"text", "tokens", "token_ids", "seconds"}
-    assert found["text"] + "\n" == text
-    assert found["tokens"] == len(found["token_ids"]) > 0
+    printed = json.loads(shell(capsys, "run", str(tin), "hello", *options, "--json"))
+    assert set(printed) >= {"text", "tokens", "token_ids", "seconds"}
+    assert printed["text"] + "\n" == text
+    assert printed["tokens"] == len(printed["token_ids"]) > 0
     model = tinsmith.load(tin)
-    assert found["prompt_tokens"] == len(model.render([{"role": "user", "content": "hello"}]))
+    assert printed["prompt_tokens"] == len(model.render([{"role": "user", "content": "hello"}]))
 
 
 def test_run_raw_applies_no_template(tin: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = json.loads(shell(capsys, "run", str(tin), "hello", "--raw", "--max-tokens", "3", "--json"))
-    assert found["prompt_tokens"] == len(tinsmith.load(tin).tokenize("hello"))
+    printed = json.loads(shell(capsys, "run", str(tin), "hello", "--raw", "--max-tokens", "3", "--json"))
+    assert printed["prompt_tokens"] == len(tinsmith.load(tin).tokenize("hello"))
 
 
 def test_run_without_prompt_chats_line_by_line(
@@ -79,26 +79,26 @@ def test_logits_digest_is_the_same_for_every_way_of_computing(
 
 
 def test_inspect_names_every_entry_and_its_digest(tin: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = json.loads(shell(capsys, "inspect", str(tin), "--json"))
-    assert found["family"] == "llama"
-    assert found["bytes"] == tin.stat().st_size
+    printed = json.loads(shell(capsys, "inspect", str(tin), "--json"))
+    assert printed["family"] == "llama"
+    assert printed["bytes"] == tin.stat().st_size
     assert {"program.bin", "weights.bin", "tokenizer.bin", "selftest.bin", "manifest.json"} <= set(
-        found["entries"]
+        printed["entries"]
     )
     table = shell(capsys, "inspect", str(tin))
-    for name, entry in found["entries"].items():
+    for name, entry in printed["entries"].items():
         assert name in table
         assert entry.get("sha256", "") in table
 
 
 def test_inspect_reads_a_gguf(base_gguf: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = json.loads(shell(capsys, "inspect", str(base_gguf), "--json"))
-    assert found["parameters"] == 134_515_008
-    assert found["tensors"] == {"Q8_0": 1, "F32": 61, "Q4_1": 210}
+    printed = json.loads(shell(capsys, "inspect", str(base_gguf), "--json"))
+    assert printed["parameters"] == 134_515_008
+    assert printed["tensors"] == {"Q8_0": 1, "F32": 61, "Q4_1": 210}
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["run", "absent.tin", "hi"], "absent.tin: no such file"),
         (["inspect", "absent.gguf"], "absent.gguf: no such file"),
@@ -111,10 +111,10 @@ def test_inspect_reads_a_gguf(base_gguf: Path, capsys: pytest.CaptureFixture[str
     ],
 )
 def test_bad_input_is_one_line(
-    tin: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+    tin: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     assert cli.main([argument.format(tin=tin) for argument in arguments]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1
-    assert said in captured.err
+    assert message in captured.err

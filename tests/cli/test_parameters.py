@@ -46,13 +46,13 @@ DECLARED = {
 
 @pytest.mark.parametrize("verb", DECLARED)
 def test_a_verb_keeps_its_options(verb: str) -> None:
-    found: list[str] = []
+    declared: list[str] = []
     for param in importlib.import_module(f"tinsmith.cli.{verb}").PARAMETERS:
         place = param.metavar if param.required else f"[{param.metavar}]"
-        found += [place] if param.param_type_name == "argument" else [*param.opts, *param.secondary_opts]
-    assert set(DECLARED[verb].split()) <= set(found)
+        declared += [place] if param.param_type_name == "argument" else [*param.opts, *param.secondary_opts]
+    assert set(DECLARED[verb].split()) <= set(declared)
     places = [word for word in DECLARED[verb].split() if not word.startswith("-")]
-    assert [word for word in found if not word.startswith("-")] == places
+    assert [word for word in declared if not word.startswith("-")] == places
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_a_kind_reads(given: Any, kind: Kind, text: str, value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "text", "said"),
+    ("kind", "text", "message"),
     [
         (Whole(), "two", "give a whole number"),
         (Whole(1), "0", "give a whole number, at least 1"),
@@ -106,15 +106,17 @@ def test_a_kind_reads(given: Any, kind: Kind, text: str, value: object) -> None:
         (Format(), "AUTO", "no such weight format; there are F32, F16"),
     ],
 )
-def test_a_kind_refuses(given: Any, kind: Kind, text: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kind_refuses(
+    given: Any, kind: Kind, text: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     it = [option("--it", kind)]
     with pytest.raises(InputError) as refused:
         given(it, "--it", text)
-    assert str(refused.value).startswith(f"--it {text}: {said}")
+    assert str(refused.value).startswith(f"--it {text}: {message}")
     monkeypatch.setenv("TINSMITH_ODD_IT", text)
     with pytest.raises(InputError) as refused:
         given(it)
-    assert str(refused.value).startswith(f"TINSMITH_ODD_IT {text}: {said}")
+    assert str(refused.value).startswith(f"TINSMITH_ODD_IT {text}: {message}")
 
 
 def test_several_words_follow_an_option(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +169,7 @@ def test_a_verbs_own_variable_goes_before_a_common_one(given: Any, monkeypatch: 
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("run --thread 3", "--thread: no such option, did you mean --threads?; tinsmith run --help says more"),
         (
@@ -187,8 +189,8 @@ def test_a_verbs_own_variable_goes_before_a_common_one(given: Any, monkeypatch: 
         ("completion tcsh", "tcsh: no such shell here; there are bash, zsh, fish"),
     ],
 )
-def test_a_wrong_line_is_said_in_one(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_line_is_said_in_one(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(line.split()) == cli.FAILED
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert printed.err == f"tinsmith: error: {said}\n"
+    assert printed.err == f"tinsmith: error: {message}\n"

@@ -20,24 +20,24 @@ def tin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_json_has_the_cores_own_numbers(tin: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", str(tin), "--target", "rpi5", "--context", "50", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["target"] == "raspberrypi-5" and found["fits"]
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["target"] == "raspberrypi-5" and printed["fits"]
     size = _core.Session(_core.Model(map_file(tin)), context=50).size()
-    assert found["memory"]["session"]["bytes"] == size
-    assert found["memory"]["storage"] == tin.stat().st_size
-    assert found["speed"]["decode_tok_s"] > 0 and found["assumptions"]
+    assert printed["memory"]["session"]["bytes"] == size
+    assert printed["memory"]["storage"] == tin.stat().st_size
+    assert printed["speed"]["decode_tok_s"] > 0 and printed["assumptions"]
 
 
 def test_a_table_for_people(tin: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     gguf = tmp_path / "x.gguf"
     models.save_gguf(tiny_spec("llama"), gguf)
     assert main(["plan", str(gguf), "--target", "cortex-m7", "--format", "q8_0"]) == 0
-    said = capsys.readouterr().out
-    assert "fits" in said and "tokens a second" in said and "assumed:" in said and "Q8_0" in said
+    printed = capsys.readouterr().out
+    assert "fits" in printed and "tokens a second" in printed and "assumed:" in printed and "Q8_0" in printed
 
 
 @pytest.mark.parametrize(
-    "arguments, said",
+    "arguments, message",
     [
         (["--target", "rpi6"], "no such target"),
         (["--target", "rpi5", "--format", "q9"], "no such weight format"),
@@ -50,8 +50,8 @@ def test_a_table_for_people(tin: Path, tmp_path: Path, capsys: pytest.CaptureFix
     ],
 )
 def test_what_is_wrong_is_one_line(
-    tin: Path, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    tin: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["plan", str(tin), *arguments]) == 2
     error = capsys.readouterr().err
-    assert said in error and len(error.splitlines()) == 1
+    assert message in error and len(error.splitlines()) == 1

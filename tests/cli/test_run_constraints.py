@@ -60,27 +60,27 @@ def shell(capsys: pytest.CaptureFixture[str], folder: Path, *arguments: str) -> 
     return capsys.readouterr().out.removesuffix("\n")
 
 
-def found(capsys: pytest.CaptureFixture[str], folder: Path, *arguments: str) -> dict[str, Any]:
-    said: dict[str, Any] = json.loads(shell(capsys, folder, *arguments, "--json"))
-    return said
+def answered(capsys: pytest.CaptureFixture[str], folder: Path, *arguments: str) -> dict[str, Any]:
+    printed: dict[str, Any] = json.loads(shell(capsys, folder, *arguments, "--json"))
+    return printed
 
 
 def test_schema(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ("run", "{at}/free.tin", "hi", "--schema", "{at}/s.json", *HOT)
-    said = found(capsys, folder, *arguments)
-    jsonschema.validate(said["value"], SCHEMA)
-    assert said["finish"] == "stop"
-    assert said["evaluations"] < said["tokens"]
-    assert shell(capsys, folder, *arguments) == said["text"]
+    answer = answered(capsys, folder, *arguments)
+    jsonschema.validate(answer["value"], SCHEMA)
+    assert answer["finish"] == "stop"
+    assert answer["evaluations"] < answer["tokens"]
+    assert shell(capsys, folder, *arguments) == answer["text"]
 
 
 def test_tools_are_told_and_called(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ("run", "{at}/free.tin", "hi", "--tools", "{at}/t.json", *HOT)
-    said = found(capsys, folder, *arguments)
-    [call] = said["calls"]
+    answer = answered(capsys, folder, *arguments)
+    [call] = answer["calls"]
     assert call["name"] in ("switch", "stop")
-    plain = found(capsys, folder, "run", "{at}/free.tin", "hi", "--max-tokens", "1")
-    assert said["prompt_tokens"] > plain["prompt_tokens"] + 100
+    plain = answered(capsys, folder, "run", "{at}/free.tin", "hi", "--max-tokens", "1")
+    assert answer["prompt_tokens"] > plain["prompt_tokens"] + 100
     assert json.loads(shell(capsys, folder, *arguments)) == call
 
 
@@ -91,10 +91,10 @@ def test_grammar(folder: Path, capsys: pytest.CaptureFixture[str], name: str) ->
 
 
 def test_choices_and_regex(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    said = found(capsys, folder, "run", "{at}/free.tin", "hi", "--choices", "one, two,three")
-    assert said["text"] in ("one", "two", "three")
-    assert list(said["choices"]) == ["one", "two", "three"]
-    assert sum(said["choices"].values()) == pytest.approx(1)
+    answer = answered(capsys, folder, "run", "{at}/free.tin", "hi", "--choices", "one, two,three")
+    assert answer["text"] in ("one", "two", "three")
+    assert list(answer["choices"]) == ["one", "two", "three"]
+    assert sum(answer["choices"].values()) == pytest.approx(1)
     assert re.fullmatch("[cd][ef]", shell(capsys, folder, "run", "{at}/free.tin", "hi", "--regex", "[cd][ef]"))
 
 
@@ -117,7 +117,7 @@ def test_a_chat_is_held_to_it_line_by_line(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--schema", "{at}/bad.json"], "bad.json: #/contains"),
         (["--schema", "{at}/broken.json"], "broken.json: not JSON"),
@@ -131,11 +131,11 @@ def test_a_chat_is_held_to_it_line_by_line(
     ],
 )
 def test_bad_constraints_are_one_line(
-    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     given = ["run", "{at}/free.tin", "hi", *arguments]
     assert cli.main([argument.format(at=folder) for argument in given]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1
-    assert said in captured.err
+    assert message in captured.err

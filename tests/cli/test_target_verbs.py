@@ -17,12 +17,12 @@ def test_the_table_names_every_device(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_one_device_with_its_sources(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["targets", "rpi5"]) == 0
-    said = capsys.readouterr().out
-    assert "raspberrypi-5" in said and "product brief" in said
+    printed = capsys.readouterr().out
+    assert "raspberrypi-5" in printed and "product brief" in printed
     assert main(["targets", "cortex-m55", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["firmware"]["flash"]["base"] == 0x60000000
-    assert found["run"]["machine"] == "mps3-an547"
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["firmware"]["flash"]["base"] == 0x60000000
+    assert printed["run"]["machine"] == "mps3-an547"
 
 
 def test_what_is_wrong_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -56,11 +56,11 @@ def test_what_a_model_says(
 def test_what_a_file_holds(tin: Path, capsys: pytest.CaptureFixture[str], terminal: bool) -> None:
     text = shell(capsys, "inspect", str(tin))  # for people, wherever it goes; --json is exact
     assert ESCAPED.replace("\t", "\\t") in text and "\x1b" not in text
-    found = json.loads(shell(capsys, "inspect", str(tin), "--json"))
-    assert HOSTILE in (found.get("name"), found.get("general", {}).get("name"))
+    printed = json.loads(shell(capsys, "inspect", str(tin), "--json"))
+    assert HOSTILE in (printed.get("name"), printed.get("general", {}).get("name"))
 
 
 def test_what_an_error_quotes(capsys: pytest.CaptureFixture[str], terminal: bool) -> None:
     assert cli.main(["inspect", f"/nowhere/{HOSTILE}.tin"]) == 2
-    said = capsys.readouterr().err
-    assert ("\x1b" in said, "\\x1b" in said) == (not terminal, terminal)
+    printed = capsys.readouterr().err
+    assert ("\x1b" in printed, "\\x1b" in printed) == (not terminal, terminal)

@@ -28,11 +28,11 @@ def tin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_whole_file_passes_on_every_instruction_set(tin: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["verify", str(tin), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
+    printed = json.loads(capsys.readouterr().out)
     sealed = [digest for _, digest in selftest.read(Tin(tin).entry("selftest.bin"))]
-    assert found["ok"]
-    assert found["bytes"] == tin.stat().st_size
-    assert found["selftest"] == {isa: sealed for isa in _core.isa_names()}
+    assert printed["ok"]
+    assert printed["bytes"] == tin.stat().st_size
+    assert printed["selftest"] == {isa: sealed for isa in _core.isa_names()}
     assert len(sealed) == 2
     assert cli.main(["verify", str(tin)]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -122,7 +122,7 @@ def test_loading_asks_too(signed: tuple[Path, Path]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "said"),
+    ("command", "message"),
     [
         (["verify", "{tin}", "--min-version", "7"], "give --key"),
         (["verify", "{tin}", "--now", "2027-01-31"], "give --key"),
@@ -136,14 +136,14 @@ def test_loading_asks_too(signed: tuple[Path, Path]) -> None:
     ],
 )
 def test_what_makes_no_sense_is_one_line(
-    command: list[str], said: str, signed: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+    command: list[str], message: str, signed: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     path, key = signed
     words = [word.format(tin=path, key=key, secret=key.with_suffix(".key")) for word in command]
     before = Path(f"{path}.minisig").read_text()
     assert cli.main(words) == 2
     error = capsys.readouterr().err
-    assert said in error and error.count("\n") == 1
+    assert message in error and error.count("\n") == 1
     assert Path(f"{path}.minisig").read_text() == before
 
 

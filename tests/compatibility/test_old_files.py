@@ -63,14 +63,14 @@ def unpacked(name: str, folder: Path) -> Path:
 
 
 def expected(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "expected.json").read_text())
-    return found
+    recorded: dict[str, Any] = json.loads((folder / "expected.json").read_text())
+    return recorded
 
 
 def tins(folder: Path) -> dict[str, Path]:
     """By what expected.json calls them."""
-    found = {"run": folder / "run" / "home-q8_0.tin", "recurrent": folder / "recurrent.tin"}
-    return {name: path for name, path in found.items() if path.exists()}
+    paths = {"run": folder / "run" / "home-q8_0.tin", "recurrent": folder / "recurrent.tin"}
+    return {name: path for name, path in paths.items() if path.exists()}
 
 
 def test_the_files_are_small() -> None:
@@ -164,8 +164,8 @@ def test_a_template_that_an_old_run_could_not_state_is_not_taken_for_its_own(lin
 def test_the_page_states_the_versions_that_are_read() -> None:
     root = HERE.parents[1]
     sources = "".join(path.read_text("utf-8") for path in (root / "kernels" / "core").rglob("*.[ch]"))
-    found = re.findall(r"#define (TINI_\w+_VERSION) (\d+)u|\b(SAVED_VERSION) = (\d+)", sources)
-    numbers = {macro or saved: int(one or other) for macro, one, saved, other in found}
+    matches = re.findall(r"#define (TINI_\w+_VERSION) (\d+)u|\b(SAVED_VERSION) = (\d+)", sources)
+    numbers = {macro or saved: int(one or other) for macro, one, saved, other in matches}
     assert len(numbers) == 6
     page = (root / "docs" / "compatibility.md").read_text("utf-8")
     stated = {name: int(number) for name, number in re.findall(r"^\| `(\w*VERSION)` \| (\d+) \|", page, re.M)}

@@ -102,11 +102,11 @@ def dense(g: GraphBuilder, x: Value) -> Value:
 
 @pytest.fixture(scope="module")
 def floats() -> dict[str, Tensor]:
-    found = weights()
-    found["gates"] = matrix("gates", EXPERTS * FFN, DIM)
-    found["ups"] = matrix("ups", EXPERTS * FFN, DIM)
-    found["downs"] = matrix("downs", EXPERTS * DIM, FFN)
-    return found
+    made = weights()
+    made["gates"] = matrix("gates", EXPERTS * FFN, DIM)
+    made["ups"] = matrix("ups", EXPERTS * FFN, DIM)
+    made["downs"] = matrix("downs", EXPERTS * DIM, FFN)
+    return made
 
 
 def silu(x: Any) -> Any:
@@ -146,9 +146,9 @@ def test_a_mixture_is_what_numpy_computes(floats: dict[str, Tensor], options: di
         part = (silu(x @ w["gate"].T) * (x @ w["up"].T)) @ w["down"].T
         y += part / (1 + np.exp(-(x @ w["shared_gate"].T)))
     expected = y @ w["embed"].T
-    found = logits_of(model_of(floats, mixture(**options)), TOKENS)
+    computed = logits_of(model_of(floats, mixture(**options)), TOKENS)
     assert len({tuple(sorted(row)) for row in best}) > 1 or options["chosen"] == EXPERTS
-    assert np.abs(found - expected).max() <= 1e-5 * np.ptp(expected)
+    assert np.abs(computed - expected).max() <= 1e-5 * np.ptp(expected)
 
 
 def test_equal_logits_go_to_the_lower_experts(floats: dict[str, Tensor]) -> None:

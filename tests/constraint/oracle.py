@@ -93,7 +93,7 @@ class Oracle:
         return frozenset([(self.start, 0)])
 
     def step(self, configurations: Iterable[Configuration], byte: int) -> frozenset[Configuration]:
-        found: set[Configuration] = set()
+        reached: set[Configuration] = set()
         waiting = list(configurations)
         seen = set(waiting)
 
@@ -106,7 +106,7 @@ class Oracle:
             state, stack = waiting.pop()
             target = self.next[state][self.class_of[byte]]
             if target != NO_STATE:
-                found.add((target, stack))
+                reached.add((target, stack))
             first, count, accepts, _ = self.states[state]
             for call in range(first, first + count):
                 if self.firsts[call] >> byte & 1:
@@ -117,7 +117,7 @@ class Oracle:
                     visit(self.calls[call][0], self._push(below, call, done))
                 if ends:
                     visit(self.calls[call][1], below)
-        return frozenset(found)
+        return frozenset(reached)
 
     def walk(self, prefix: bytes) -> frozenset[Configuration]:
         configurations = self.begin()

@@ -29,7 +29,7 @@ def bfcl_functions() -> list[dict[str, Any]]:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(CACHE), BFCL]
         subprocess.run(command, check=True)
     wheel = Path(given) if given else next(CACHE.glob("bfcl_eval-*.whl"))
-    found: dict[str, dict[str, Any]] = {}
+    functions: dict[str, dict[str, Any]] = {}
     with zipfile.ZipFile(wheel) as files:
         for name in (
             "simple_python",
@@ -41,8 +41,8 @@ def bfcl_functions() -> list[dict[str, Any]]:
         ):
             for line in files.read(f"bfcl_eval/data/BFCL_v4_{name}.json").decode().splitlines():
                 for function in json.loads(line)["function"]:
-                    found.setdefault(json.dumps(function["parameters"]), function)
-    return list(found.values())
+                    functions.setdefault(json.dumps(function["parameters"]), function)
+    return list(functions.values())
 
 
 # What BFCL's names of types mean; of those, `any` (and no name) is no bound: a schema without `type`.
@@ -58,19 +58,19 @@ def schema_of(value: Any) -> Any:
     """A schema of BFCL as JSON Schema: with types of its names, without its own annotations."""
     if not isinstance(value, dict):
         return value
-    found: dict[str, Any] = {}
+    schema: dict[str, Any] = {}
     for key, one in value.items():
         match key:
             case "type":
                 if TYPES[one] is not None:
-                    found[key] = TYPES[one]
+                    schema[key] = TYPES[one]
             case "properties":
-                found[key] = {name: schema_of(inner) for name, inner in one.items()}
+                schema[key] = {name: schema_of(inner) for name, inner in one.items()}
             case "items":
-                found[key] = schema_of(one)
+                schema[key] = schema_of(one)
             case "enum" | "required" | "format" | "maximum" | "default":
-                found[key] = one
-    return found
+                schema[key] = one
+    return schema
 
 
 class Vocabulary:
@@ -98,10 +98,10 @@ class Vocabulary:
         return self.model.tokenize(text, 0)
 
     def matcher(self, tokenizer: LLTokenizer, grammar: str) -> LLMatcher:
-        found = LLMatcher(tokenizer, grammar, log_level=0)
-        if found.is_error():
-            raise ValueError(found.get_error())
-        return found
+        made = LLMatcher(tokenizer, grammar, log_level=0)
+        if made.is_error():
+            raise ValueError(made.get_error())
+        return made
 
     def drawn(self, allowed: Mask, rng: random.Random) -> int:
         """A token of those allowed; a sign of structure half of the time."""

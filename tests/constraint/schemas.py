@@ -106,10 +106,10 @@ def schema(rng: random.Random, depth: int = 3, defs: bool = True) -> Any:
 
 def document(rng: random.Random) -> Any:
     """With two definitions, which may refer to each other."""
-    found = schema(rng)
-    if isinstance(found, dict) and "$ref" in json.dumps(found):
-        found["$defs"] = {"one": schema(rng, 2), "two": schema(rng, 2)}
-    return found
+    made = schema(rng)
+    if isinstance(made, dict) and "$ref" in json.dumps(made):
+        made["$defs"] = {"one": schema(rng, 2), "two": schema(rng, 2)}
+    return made
 
 
 def instance(rng: random.Random, schema: Any, root: Any) -> Any:
@@ -136,15 +136,15 @@ def instance(rng: random.Random, schema: Any, root: Any) -> Any:
 
 def _merged(a: Any, b: Any) -> Any:
     both = {"properties", "required"} & a.keys() & b.keys()
-    found = {**a, **b}
+    merged = {**a, **b}
     if "properties" in both:
         names = {**a["properties"], **b["properties"]}
-        found["properties"] = {
+        merged["properties"] = {
             name: {**a["properties"].get(name, {}), **b["properties"].get(name, {})} for name in names
         }
     if "required" in both:
-        found["required"] = [*a["required"], *b["required"]]
-    return found
+        merged["required"] = [*a["required"], *b["required"]]
+    return merged
 
 
 def _integer(rng: random.Random, schema: Any, root: Any) -> int:
@@ -158,10 +158,8 @@ def _integer(rng: random.Random, schema: Any, root: Any) -> int:
 def _number(rng: random.Random, schema: Any, root: Any) -> float:
     low = schema.get("minimum", schema.get("exclusiveMinimum", -1000))
     high = schema.get("maximum", schema.get("exclusiveMaximum", low + 2000))
-    found = rng.choice(
-        [rng.uniform(low, high), round(rng.uniform(low, high), 2), rng.uniform(low, high) * 1e-9]
-    )
-    return int(found) if found == int(found) else found
+    made = rng.choice([rng.uniform(low, high), round(rng.uniform(low, high), 2), rng.uniform(low, high) * 1e-9])
+    return int(made) if made == int(made) else made
 
 
 def _string(rng: random.Random, schema: Any, root: Any) -> str:
@@ -180,24 +178,24 @@ def _array(rng: random.Random, schema: Any, root: Any) -> list[Any]:
 
 def _object(rng: random.Random, schema: Any, root: Any) -> dict[str, Any]:
     needed = schema.get("required", [])
-    found = {
+    made = {
         name: instance(rng, part, root)
         for name, part in schema.get("properties", {}).items()
         if part is not False and (name in needed or rng.random() < 0.5)
     }
     for name in needed:
-        if name not in found:
-            found[name] = value(rng, 1)
+        if name not in made:
+            made[name] = value(rng, 1)
     for pattern, part in schema.get("patternProperties", {}).items():
-        found |= {
+        made |= {
             key: instance(rng, part, root) for key in KEYS if re.search(pattern, key) and rng.random() < 0.5
         }
     rest = schema.get("additionalProperties", True)
     if rest is not False and rng.random() < 0.5:
         keys = schema.get("propertyNames", {}).get("examples", ["further", "x y", "\u00fc", *KEYS])
         for key in rng.sample(keys, rng.randint(1, 2)):
-            found.setdefault(key, instance(rng, rest, root))
-    return found
+            made.setdefault(key, instance(rng, rest, root))
+    return made
 
 
 _KINDS: dict[str, Callable[..., Any]] = {
@@ -217,28 +215,28 @@ def written(value: Any, most: int = 2000) -> list[str]:
         parts = itertools.product(*[written(one, 6) for one in value])
         return ["[" + ",".join(part) + "]" for part in itertools.islice(parts, most)]
     if isinstance(value, dict):
-        found = []
+        made = []
         for keys in itertools.permutations(value):
             for parts in itertools.product(*[written(value[key], 6) for key in keys]):
                 pairs = (
                     f"{json.dumps(key, ensure_ascii=False)}:{part}"
                     for key, part in zip(keys, parts, strict=True)
                 )
-                found.append("{" + ",".join(pairs) + "}")
-        return found[:most]
+                made.append("{" + ",".join(pairs) + "}")
+        return made[:most]
     return [json.dumps(value, ensure_ascii=False)]
 
 
 def walk(oracle: Oracle, rng: random.Random, soft: int = 40, most: int = 4000) -> bytes:
     """A random text that the constraint accepts; after `soft` bytes it goes the shortest way to its end."""
-    found = bytearray()
+    text = bytearray()
     members: dict[int, list[int]] = {}
     for byte, kind in enumerate(oracle.class_of):
         members.setdefault(kind, []).append(byte)
     at = oracle.begin()
-    while len(found) < most:
-        if oracle.ends(at) and (len(found) >= soft or rng.random() < 0.3):
-            return bytes(found)
+    while len(text) < most:
+        if oracle.ends(at) and (len(text) >= soft or rng.random() < 0.3):
+            return bytes(text)
         options = []
         for bytes_ in members.values():
             byte = rng.choice(bytes_)
@@ -246,13 +244,13 @@ def walk(oracle: Oracle, rng: random.Random, soft: int = 40, most: int = 4000) -
             if after:
                 options.append((byte, after))
         if not options:
-            return bytes(found)
-        if len(found) < soft:
+            return bytes(text)
+        if len(text) < soft:
             byte, at = rng.choice(options)
         else:
             byte, at = min(options, key=lambda option: min(_left(oracle, one) for one in option[1]))
-        found.append(byte)
-    raise AssertionError(f"no end in {most} bytes: {bytes(found[:200])!r}")
+        text.append(byte)
+    raise AssertionError(f"no end in {most} bytes: {bytes(text[:200])!r}")
 
 
 def _left(oracle: Oracle, configuration: tuple[int, int]) -> int:

@@ -66,42 +66,42 @@ def _texts(expr: Expr, rules: dict[str, Texts], longest: int) -> Texts:
             every = (bytes(t) for k in range(longest + 1) for t in product(ALPHABET, repeat=k))
             return frozenset(t for t in every if dfa.accepts_all(t))
         case Sequence(parts):
-            found: Texts = frozenset((b"",))
+            joined: Texts = frozenset((b"",))
             for part in parts:
-                found = _join(found, _texts(part, rules, longest), longest)
-            return found
+                joined = _join(joined, _texts(part, rules, longest), longest)
+            return joined
         case Choice(parts):
             return frozenset().union(*(_texts(part, rules, longest) for part in parts))
         case Ref(name):
             return rules[name]
         case Repeat(part, least, most):
             one = _texts(part, rules, longest)
-            now, found, times = frozenset((b"",)), frozenset(), 0
+            now, joined, times = frozenset((b"",)), frozenset(), 0
             while most is None or times <= most:
                 if times >= least:
-                    found |= now
+                    joined |= now
                 after = _join(now, one, longest)
                 if after == now:  # and so it stays
-                    return found | now
+                    return joined | now
                 now, times = after, times + 1
                 if not now:
                     break
-            return found
+            return joined
     raise TypeError(expr)
 
 
 def accepted(oracle: Oracle, longest: int = LONGEST, alphabet: bytes = ALPHABET) -> Texts:
-    found = set()
+    taken = set()
     level = [(b"", oracle.begin())]
     while level:
         after = []
         for prefix, configurations in level:
             if oracle.ends(configurations):
-                found.add(prefix)
+                taken.add(prefix)
             if len(prefix) < longest:
                 after += [(prefix + bytes((b,)), c) for b in alphabet if (c := oracle.step(configurations, b))]
         level = after
-    return frozenset(found)
+    return frozenset(taken)
 
 
 def same(rules: dict[str, Expr], longest: int = LONGEST) -> Oracle:
@@ -246,10 +246,10 @@ def test_distances_by_trying(rules: dict[str, Expr]) -> None:
         oracle = Oracle(compile_grammar(Grammar(rules), "gbnf").data)
     except ConstraintError:
         return
-    found = accepted(oracle)
-    for prefix in (t[:k] for t in sorted(found)[:5] for k in range(len(t))):
+    taken = accepted(oracle)
+    for prefix in (t[:k] for t in sorted(taken)[:5] for k in range(len(t))):
         best = min(length(oracle, configuration) for configuration in oracle.walk(prefix))
-        assert best == min((len(t) - len(prefix) for t in found if t.startswith(prefix)), default=best), prefix
+        assert best == min((len(t) - len(prefix) for t in taken if t.startswith(prefix)), default=best), prefix
 
 
 def test_large_repeats_are_counted() -> None:

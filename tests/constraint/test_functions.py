@@ -199,7 +199,7 @@ def with_rest(*rest: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (lambda: tool_of(lambda a: a), "a lambda has no name"),
         (lambda: tool_of(without_annotation), "without_annotation: parameter a has no annotation"),
@@ -209,6 +209,6 @@ def with_rest(*rest: int) -> None:
         (lambda: schema_of(list[bytes], "f(x)"), r"f\(x\): bytes has no JSON Schema"),
     ],
 )
-def test_what_has_no_schema_is_refused(make: Any, said: str) -> None:
-    with pytest.raises(ConstraintError, match=said):
+def test_what_has_no_schema_is_refused(make: Any, message: str) -> None:
+    with pytest.raises(ConstraintError, match=message):
         make()

@@ -52,18 +52,18 @@ def bounded(make: Make) -> str:
     if not child:
         os.close(reading)
         try:
-            found = _outcome(make)
+            outcome = _outcome(make)
         except BaseException as error:
-            found = f"!{type(error).__name__}: {error}"
-        os.write(writing, found.encode("utf-8", "backslashreplace")[:60_000])
+            outcome = f"!{type(error).__name__}: {error}"
+        os.write(writing, outcome.encode("utf-8", "backslashreplace")[:60_000])
         os._exit(0)
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
-        found = pipe.read().decode()
+        outcome = pipe.read().decode()
     _, status = os.waitpid(child, 0)
     assert status == 0, f"ended by signal {status & 0x7F}"
-    assert not found.startswith("!"), found
-    return found
+    assert not outcome.startswith("!"), outcome
+    return outcome
 
 
 def _outcome(make: Make) -> str:
@@ -192,8 +192,8 @@ SCHEMAS: dict[str, tuple[Make, str]] = {
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_a_hostile_schema(name: str) -> None:
     make, expected = SCHEMAS[name]
-    found = bounded(lambda: compile_schema(make()))
-    assert expected in found and bool(expected) == bool(found), found
+    outcome = bounded(lambda: compile_schema(make()))
+    assert expected in outcome and bool(expected) == bool(outcome), outcome
 
 
 PATTERNS = {
@@ -213,8 +213,8 @@ PATTERNS = {
 
 @pytest.mark.parametrize("pattern", PATTERNS, ids=ascii)
 def test_a_hostile_pattern(pattern: str) -> None:
-    found = bounded(lambda: compile_regex(pattern))
-    assert PATTERNS[pattern] in found and bool(PATTERNS[pattern]) == bool(found), found
+    outcome = bounded(lambda: compile_regex(pattern))
+    assert PATTERNS[pattern] in outcome and bool(PATTERNS[pattern]) == bool(outcome), outcome
 
 
 GRAMMARS: dict[str, tuple[Make, str]] = {
@@ -236,8 +236,8 @@ GRAMMARS: dict[str, tuple[Make, str]] = {
 @pytest.mark.parametrize("name", GRAMMARS)
 def test_a_hostile_grammar(name: str) -> None:
     make, expected = GRAMMARS[name]
-    found = bounded(make)
-    assert expected in found and bool(expected) == bool(found), found
+    outcome = bounded(make)
+    assert expected in outcome and bool(expected) == bool(outcome), outcome
 
 
 VALUES: list[Any] = [None, True, False, 0, -1, 1.5, "x", [], {}, [None], [{}], [[]], {"a": None}, {"a": 1}]

@@ -118,15 +118,15 @@ def agree(seed: int) -> str:
 
 @pytest.mark.parametrize("part", range(6))
 def test_random_schemas_say_what_jsonschema_says(part: int) -> None:
-    found = [agree(100_000 + 40 * part + k) for k in range(40)]
-    assert found.count("agreed") > 25
+    compared = [agree(100_000 + 40 * part + k) for k in range(40)]
+    assert compared.count("agreed") > 25
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(20))
 def test_many_random_schemas(part: int) -> None:
-    found = [agree(200_000 + 200 * part + k) for k in range(200)]
-    assert found.count("agreed") > 120
+    compared = [agree(200_000 + 200 * part + k) for k in range(200)]
+    assert compared.count("agreed") > 120
 
 
 REAL: dict[str, Any] = {
@@ -469,7 +469,7 @@ def test_equal_schemas_give_equal_bytes() -> None:
         "print([hashlib.sha256(compile_schema(s).data).hexdigest() for s in json.load(sys.stdin)])"
     )
     texts = json.dumps(list(REAL.values()))
-    found = {
+    compared = {
         subprocess.run(
             [sys.executable, "-c", code],
             input=texts,
@@ -480,4 +480,4 @@ def test_equal_schemas_give_equal_bytes() -> None:
         ).stdout
         for seed in ("1", "2")
     }
-    assert len(found) == 1
+    assert len(compared) == 1

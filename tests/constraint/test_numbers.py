@@ -34,12 +34,12 @@ def draw(dfa: Dfa, rng: random.Random, stop: float = 0.2) -> str:
 def bounds(rng: random.Random) -> dict[str, Decimal]:
     low = Decimal(rng.randint(-3000, 3000)).scaleb(-rng.randint(0, 3))
     high = low + Decimal(rng.randint(0, 4000)).scaleb(-rng.randint(0, 2))
-    found = {}
+    limits = {}
     if rng.random() < 0.8:
-        found[rng.choice(["low", "above"])] = low
+        limits[rng.choice(["low", "above"])] = low
     if rng.random() < 0.8:
-        found[rng.choice(["high", "below"])] = high
-    return found
+        limits[rng.choice(["high", "below"])] = high
+    return limits
 
 
 def inside(value: Decimal, limits: dict[str, Decimal], step: Decimal | None) -> bool:

@@ -55,9 +55,9 @@ def tokenizer(vocabulary: Vocabulary) -> LLTokenizer:
 
 @pytest.fixture(scope="module")
 def functions() -> list[dict[str, Any]]:
-    found = [schema_of(function["parameters"]) for function in bfcl_functions()]
-    random.Random(4).shuffle(found)
-    return found
+    schemas = [schema_of(function["parameters"]) for function in bfcl_functions()]
+    random.Random(4).shuffle(schemas)
+    return schemas
 
 
 @dataclass(frozen=True)
@@ -166,10 +166,10 @@ def held(
     for name, (data, grammar) in grammars.items():
         seen += hold(vocabulary, tokenizer, name, data, grammar, 3 * WALKS)
     unexplained = [why for why in seen if why.startswith("UNEXPLAINED")]
-    told = [
+    reported = [
         f"{seen[why]:,} {why}" for why in sorted(seen.keys() - set(unexplained), key=lambda why: -seen[why])
     ]
-    print(f"\n{len(grammars)} grammars:", *told, sep="\n    ")
+    print(f"\n{len(grammars)} grammars:", *reported, sep="\n    ")
     assert not unexplained, (
         len(unexplained),
         [why[:300] for why in unexplained[:: len(unexplained) // 10 + 1]],
@@ -216,8 +216,8 @@ class LlamaGrammar:
         self.view["id"], self.view["logit"] = np.arange(self.size), 0
         tokens = self.llama.llama_token_data_array(data=self.data, size=self.size, selected=-1, sorted=False)
         self.llama.llama_sampler_apply(self.sampler, ctypes.byref(tokens))
-        found: Mask = self.view["logit"] == 0
-        return found
+        allowed: Mask = self.view["logit"] == 0
+        return allowed
 
     def accept(self, token: int) -> None:
         self.llama.llama_sampler_accept(self.sampler, token)
@@ -385,16 +385,16 @@ class Instances:
         return None
 
     def object(self, properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
-        found = {}
+        made = {}
         for name, schema in properties.items():
             empty = "enum" in schema and not any(
                 is_of(one, schema.get("type", "any")) for one in schema["enum"]
             )
             if name in required or (not empty and self.rng.random() < 0.5):
-                found[name] = self.of(schema)
-        found |= {name: self.of({}) for name in required if name not in found}
+                made[name] = self.of(schema)
+        made |= {name: self.of({}) for name in required if name not in made}
         more = 0 if properties else self.rng.randrange(3)
-        return found | {self.text(): self.of({}) for _ in range(more)}
+        return made | {self.text(): self.of({}) for _ in range(more)}
 
     def text(self) -> str:
         rng = self.rng

@@ -102,19 +102,19 @@ SCHEMAS_AT_RANDOM = st.recursive(st.booleans() | st.just({}), _schemas, max_leav
 
 def walk(oracle: Oracle, rng: random.Random, most: int = 120) -> bytes | None:
     """A random text that the constraint accepts; None: not ended in time."""
-    configurations, found = oracle.begin(), bytearray()
-    while len(found) < most:
-        if oracle.ends(configurations) and (len(found) > 60 or rng.random() < 0.3):
-            return bytes(found)
+    configurations, text = oracle.begin(), bytearray()
+    while len(text) < most:
+        if oracle.ends(configurations) and (len(text) > 60 or rng.random() < 0.3):
+            return bytes(text)
         after = {byte: step for byte in _bytes(oracle, rng) if (step := oracle.step(configurations, byte))}
         if not after:
-            return bytes(found) if oracle.ends(configurations) else None
+            return bytes(text) if oracle.ends(configurations) else None
         byte = (
             rng.choice([b for b in after if b in b'"]}'] or list(after))
-            if len(found) > 50
+            if len(text) > 50
             else rng.choice(list(after))
         )
-        found.append(byte)
+        text.append(byte)
         configurations = after[byte]
     return None
 

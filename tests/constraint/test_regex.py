@@ -91,14 +91,14 @@ def test_random_patterns_mean_what_python_says(seed: int) -> None:
         for _ in range(25):
             text = "".join(rng.choice(LETTERS) for _ in range(rng.randint(0, 7)))
             accepted += matches(whole, text)
-            for dfa, found in (
+            for dfa, matched in (
                 (whole, {bool(one.fullmatch(text)) for one in theirs}),
                 (anywhere, {bool(one.search(text)) for one in theirs}),
             ):
                 if {"é", "\r"}.isdisjoint(text):
-                    assert {matches(dfa, text)} == found, (written, text)
+                    assert {matches(dfa, text)} == matched, (written, text)
                 else:
-                    assert not matches(dfa, text) or found == {True}, (written, text)
+                    assert not matches(dfa, text) or matched == {True}, (written, text)
     assert accepted > 50
 
 

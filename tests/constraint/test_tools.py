@@ -174,7 +174,7 @@ def test_spacing_is_the_formats_unless_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("parameters", "format", "said"),
+    ("parameters", "format", "message"),
     [
         (
             {"type": "object", "properties": {"a": {"type": "array", "contains": True}}},
@@ -207,9 +207,9 @@ def test_spacing_is_the_formats_unless_asked_for() -> None:
     ],
 )
 def test_what_can_not_be_kept_is_refused_with_its_place(
-    parameters: dict[str, Any], format: str, said: str
+    parameters: dict[str, Any], format: str, message: str
 ) -> None:
-    with pytest.raises(ConstraintError, match=said):
+    with pytest.raises(ConstraintError, match=message):
         compile_tools([{"name": "f", "parameters": parameters}], format)
 
 

@@ -71,9 +71,9 @@ def test_a_page_gives_the_bits_and_the_words_of_this_machine(
     )
     shown = re.search(r'<pre id="result">(.*?)</pre>', done.stdout, flags=re.S)
     assert shown and shown[1], done.stdout + done.stderr
-    found = json.loads(html.unescape(shown[1]))
+    printed = json.loads(html.unescape(shown[1]))
     sealed = [digest for _, digest in selftest.read(Tin(tiny_tin).entry("selftest.bin"))]
-    assert found.get("found") == sealed, found
-    assert found["isa"] == "wasmsimd"
+    assert printed.get("found") == sealed, printed
+    assert printed["isa"] == "wasmsimd"
     messages = [{"role": "user", "content": "Turn on the light"}]
-    assert found["answer"] == tinsmith.load(tiny_tin).chat(messages, max_tokens=16).text
+    assert printed["answer"] == tinsmith.load(tiny_tin).chat(messages, max_tokens=16).text

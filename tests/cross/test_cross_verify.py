@@ -31,9 +31,9 @@ def need(*programs: str) -> None:
 def test_one_command_proves_several_devices(tiny_tin: Path, capsys: pytest.CaptureFixture[str]) -> None:
     need("qemu-aarch64")
     assert cli.main(["verify", str(tiny_tin), "--target", "generic-aarch64", "wasm32", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
+    printed = json.loads(capsys.readouterr().out)
     expected = sealed(tiny_tin)
-    assert found["targets"] == {
+    assert printed["targets"] == {
         "generic-aarch64": {"scalar": expected, "neon": expected},
         "wasm32": {"scalar": expected, "wasmsimd": expected},
     }
@@ -62,8 +62,8 @@ def test_boards_run_their_image(tiny_tin: Path, capsys: pytest.CaptureFixture[st
     need("arm-none-eabi-gcc", "qemu-system-arm")
     boards = ["cortex-m55", "cortex-m7"]
     assert cli.main(["verify", str(tiny_tin), "--target", *boards, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)["targets"]
-    assert found == {board: dict.fromkeys(targets.load(board).cpu.isa, sealed(tiny_tin)) for board in boards}
+    printed = json.loads(capsys.readouterr().out)["targets"]
+    assert printed == {board: dict.fromkeys(targets.load(board).cpu.isa, sealed(tiny_tin)) for board in boards}
 
 
 def test_other_bits_are_told_with_device_and_prompt(tiny_tin: Path) -> None:
@@ -107,10 +107,10 @@ def test_smollm2_gives_the_same_bits_on_every_device(
     ]
     capsys.readouterr()
     assert cli.main(["verify", str(smol_tin), "--json", "--target", *devices]) == 0
-    found = json.loads(capsys.readouterr().out)
+    printed = json.loads(capsys.readouterr().out)
     expected = sealed(smol_tin)
-    assert found["targets"] == {
+    assert printed["targets"] == {
         device: dict.fromkeys(targets.load(device).cpu.isa, expected) for device in devices
     }
-    assert "neondot" in found["targets"]["raspberrypi-5"]
-    assert found["selftest"] == dict.fromkeys(_core.isa_names(), expected)
+    assert "neondot" in printed["targets"]["raspberrypi-5"]
+    assert printed["selftest"] == dict.fromkeys(_core.isa_names(), expected)

@@ -33,9 +33,9 @@ pytestmark = [
 def digests(tin: Path) -> list[str]:
     """Those that the tin carries, which this machine gives too."""
     core = _core.Model(map_file(tin))
-    found = list(selftest.read(core.entry("selftest.bin")))
-    assert [selftest.logits_digest(core, tokens) for tokens, _ in found] == [digest for _, digest in found]
-    return [digest for _, digest in found]
+    prompts = list(selftest.read(core.entry("selftest.bin")))
+    assert [selftest.logits_digest(core, tokens) for tokens, _ in prompts] == [digest for _, digest in prompts]
+    return [digest for _, digest in prompts]
 
 
 @pytest.fixture(scope="module")
@@ -104,8 +104,8 @@ def test_an_image_answers_as_this_machine_does(tin: Path, built: Builder) -> Non
     while session.step() == _core.STEP_TOKEN:
         piece, control, _ = core.token(session.token())
         text += b"" if control else piece
-    said = firmware.run(image, tin, targets.load("cortex-m55"), [prompt])
-    assert said == text.replace(b"\0", b"").decode("utf-8", "replace") + "\n"
+    printed = firmware.run(image, tin, targets.load("cortex-m55"), [prompt])
+    assert printed == text.replace(b"\0", b"").decode("utf-8", "replace") + "\n"
 
 
 def test_a_damaged_file_is_refused_in_the_runtimes_words(tin: Path, built: Builder, tmp_path: Path) -> None:

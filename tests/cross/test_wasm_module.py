@@ -93,26 +93,26 @@ def test_node_gives_the_bits_and_the_words_of_this_machine(folder: Path, tiny_ti
     arguments = [tiny_tin, text, key.public, signature]
     done = subprocess.run([node, folder / "try.mjs", *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    printed = json.loads(done.stdout)
     sealed = [digest for _, digest in selftest.read(Tin(tiny_tin).entry("selftest.bin"))]
-    assert set(found["sets"]) == {"scalar", "wasmsimd"}
-    for tests in found["sets"].values():
+    assert set(printed["sets"]) == {"scalar", "wasmsimd"}
+    for tests in printed["sets"].values():
         assert [one["expected"] for one in tests] == [one["found"] for one in tests] == sealed
 
     model = tinsmith.load(tiny_tin)
     messages = [{"role": "user", "content": text}]
-    assert found["tokens"] == model.render(messages)
+    assert printed["tokens"] == model.render(messages)
     expected = model.chat(messages, max_tokens=24)
-    assert found["answer"] == found["again"] == expected.text
-    assert found["seeded"][0] == found["seeded"][1] != ""
-    assert found["name"] == "llama"
-    assert found["old"] == [True, False]  # memory that is taken again is cleared
-    assert all(found["refused"]), found["refused"]
-    assert "judge" in found["refused"][2]
+    assert printed["answer"] == printed["again"] == expected.text
+    assert printed["seeded"][0] == printed["seeded"][1] != ""
+    assert printed["name"] == "llama"
+    assert printed["old"] == [True, False]  # memory that is taken again is cleared
+    assert all(printed["refused"]), printed["refused"]
+    assert "judge" in printed["refused"][2]
     reasons = ["there is none", "no minisign public key", "trusted comment is not", "manifest lists"]
     reasons += ["8 is the least", "good until 2027-01-31", "need a key", "up to 2^32 - 1"]
-    for said, reason in zip(found["refused"][5:], reasons, strict=True):
-        assert reason in said
+    for refusal, reason in zip(printed["refused"][5:], reasons, strict=True):
+        assert reason in refusal
 
 
 def test_the_module_is_small(folder: Path) -> None:

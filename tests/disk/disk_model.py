@@ -38,11 +38,11 @@ class Disk:
 
 
 def read_log(path: Path) -> list[Operation]:
-    found = []
+    calls = []
     for line in path.read_text().splitlines():
         kind, name, at, data = line.split("\t")
-        found.append(Operation(kind, name, int(at), bytes.fromhex(data)))
-    return found
+        calls.append(Operation(kind, name, int(at), bytes.fromhex(data)))
+    return calls
 
 
 def after_power_loss(before: Disk, done: list[Operation], seed: int = 0) -> Iterator[Disk]:

@@ -109,12 +109,12 @@ def state(folder: Path, writer: Writer, new: list[bytes | None]) -> tuple[str, l
     older = [(b"{}" if name == "run.json" else OLD) if writer.old else None for name in writer.names]
     there = [content(folder / name) for name in writer.names]
     if writer.names == ("run.json",) and there[0] and there[0] != b"{}":  # it has times
-        said = "new" if json.loads(there[0])["stages"]["only"]["facts"]["text"] == "x" * 9000 else "broken"
+        which = "new" if json.loads(there[0])["stages"]["only"]["facts"]["text"] == "x" * 9000 else "broken"
     else:
-        said = "old" if there == older else "new" if there == new else "broken"
+        which = "old" if there == older else "new" if there == new else "broken"
     more = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
     own = tuple(f"{name}/" for name in writer.names)
-    return said, [name for name in more if name not in (*writer.names, *OWN) and not name.startswith(own)]
+    return which, [name for name in more if name not in (*writer.names, *OWN) and not name.startswith(own)]
 
 
 def faults(folder: Path, writer: Writer, error: int) -> None:
@@ -123,17 +123,21 @@ def faults(folder: Path, writer: Writer, error: int) -> None:
     new = [content(folder / "good" / name) for name in writer.names]
     for number in range(1, 2000):
         here = fresh(folder / "tried", writer)
-        told = None
+        reported = None
         disk.disk_arm(number, error)
         try:
             writer.write(here)
         except TinsmithError as fault:
-            told = str(fault)
+            reported = str(fault)
         except Exception as fault:
-            told = f"\n{fault!r}"
+            reported = f"\n{fault!r}"
         left = disk.disk_arm(0, 0)
-        said, more = state(here, writer, new)
-        print(json.dumps({"number": number, "failed": left == 0, "told": told, "state": said, "more": more}))
+        which, more = state(here, writer, new)
+        print(
+            json.dumps(
+                {"number": number, "failed": left == 0, "reported": reported, "state": which, "more": more}
+            )
+        )
         shutil.rmtree(here)
         if left:
             return

@@ -68,9 +68,9 @@ def test_whatever_fails_the_old_or_the_new_is_there(
     for row in rows:
         assert row["state"] in ("old", "new"), row
         assert row["more"] == [], row
-        assert row["told"] is None or "\n" not in row["told"], row
-        assert row["state"] == "new" or row["told"], row
-        assert bool(row["told"]) == row["failed"], row
+        assert row["reported"] is None or "\n" not in row["reported"], row
+        assert row["state"] == "new" or row["reported"], row
+        assert bool(row["reported"]) == row["failed"], row
 
 
 def before(folder: Path, name: str) -> Disk:
@@ -82,7 +82,7 @@ def before(folder: Path, name: str) -> Disk:
 
 def broken(folder: Path, name: str) -> list[str]:
     """What a loss of power may leave that is neither old nor new, or old though the writer had ended."""
-    log, older, found = read_log(folder / "log"), before(folder, name), []
+    log, older, faults = read_log(folder / "log"), before(folder, name), []
     paths = [folder / "here" / one for one in WRITERS[name].names]
     for count in range(len(log) + 1):
         for left in after_power_loss(older, log[:count], seed=count):
@@ -91,8 +91,8 @@ def broken(folder: Path, name: str) -> list[str]:
                 good = {path.read_bytes(), *([] if count == len(log) else [older.content(path)])}
                 if there not in good:
                     size = "absent" if there is None else f"{len(there)} bytes"
-                    found.append(f"{path.name} after {count} of {len(log)} operations: {size}")
-    return found
+                    faults.append(f"{path.name} after {count} of {len(log)} operations: {size}")
+    return faults
 
 
 @pytest.mark.parametrize("name", ["tin", "gguf", "text"])

@@ -38,7 +38,7 @@ class Block:
 
 def blocks(page: Path) -> list[Block]:
     """Every fenced block, and every block that is only indented, whose language is "indented"."""
-    found: list[Block] = []
+    made: list[Block] = []
     before, opened, inside = "", 0, []
     language = ""
     lines = page.read_text(encoding="utf-8").splitlines()
@@ -47,7 +47,7 @@ def blocks(page: Path) -> list[Block]:
             if not opened:
                 opened, language, inside = number, line[3:].strip(), []
                 continue
-            found.append(Block(page, opened, language, "\n".join(inside) + "\n", _name(before, language)))
+            made.append(Block(page, opened, language, "\n".join(inside) + "\n", _name(before, language)))
             before, opened = "", 0
         elif opened:
             inside.append(line)
@@ -55,10 +55,10 @@ def blocks(page: Path) -> list[Block]:
             before += line + "\n"
             previous = lines[number - 2] if number > 1 else ""
             if line.startswith("    ") and (not previous or previous.startswith("#")):
-                found.append(Block(page, number, "indented", line, ""))
+                made.append(Block(page, number, "indented", line, ""))
     if opened:
-        found.append(Block(page, opened, "not closed", "", ""))
-    return found
+        made.append(Block(page, opened, "not closed", "", ""))
+    return made
 
 
 def _name(before: str, language: str) -> str:

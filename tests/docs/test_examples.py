@@ -115,9 +115,9 @@ def test_python_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A page's blocks one after the other, in one namespace."""
-    found = [block for block in blocks(BOOK[page]) if block.language == "python"]
+    chosen = [block for block in blocks(BOOK[page]) if block.language == "python"]
     save(BOOK[page], folder)
-    for block in found:
+    for block in chosen:
         for call in (node for node in ast.walk(ast.parse(block.text)) if isinstance(node, ast.Call)):
             if ast.unparse(call.func).startswith("tinsmith."):
                 signature = inspect.signature(
@@ -133,7 +133,7 @@ def test_python_runs(
         assert cli.main(["export", "home.gguf", "--onnx", "home-onnx", "--precision", "int4"]) == 0
     module = types.ModuleType("page")
     monkeypatch.setitem(sys.modules, "page", module)  # where dataclasses look annotations up
-    for block in found:
+    for block in chosen:
         code = compile("\n" * block.line + block.text, str(block.page), "exec", dont_inherit=True)
         exec(code, module.__dict__)
     capsys.readouterr()
@@ -254,14 +254,14 @@ LANGUAGES = {"python", "c", "toml", "json", "jsonl", "js", "sh", "text"}
 # ---- Commands
 
 
-def verb_of(words: list[str], said: str) -> tuple[click.Command, list[str]]:
+def verb_of(words: list[str], where: str) -> tuple[click.Command, list[str]]:
     """The verb that a command line begins with, or the group where it says VERB; and the words after that."""
-    found: click.Command = _group.root()
-    while isinstance(found, click.Group) and words and not (words[0].startswith("-") or words[0].isupper()):
-        inner = found.get_command(click.Context(found), words[0])
-        assert inner, f"{said}: no such verb"
-        found, words = inner, words[1:]
-    return found, words
+    command: click.Command = _group.root()
+    while isinstance(command, click.Group) and words and not (words[0].startswith("-") or words[0].isupper()):
+        inner = command.get_command(click.Context(command), words[0])
+        assert inner, f"{where}: no such verb"
+        command, words = inner, words[1:]
+    return command, words
 
 
 def flags_of(verb: click.Command) -> set[str]:
@@ -270,63 +270,63 @@ def flags_of(verb: click.Command) -> set[str]:
 
 
 def check_command(block: Block, words: list[str]) -> None:
-    said = f"{block}: {' '.join(words)}"
+    where = f"{block}: {' '.join(words)}"
     while re.match(r"[A-Z_]+=", words[0]):  # a variable of the environment
         words = words[1:]
     program, arguments = Path(words[0]).name, words[1:]
     if program == "tinsmith":
-        verb, rest = verb_of(arguments, said)
-        assert not isinstance(verb, click.Group), f"{said}: no verb"
+        verb, rest = verb_of(arguments, where)
+        assert not isinstance(verb, click.Group), f"{where}: no verb"
         try:
             verb.make_context(str(verb.name), rest)  # understands the words, and runs nothing
         except click.exceptions.Exit:  # of --help
             pass
         except click.UsageError as error:
-            pytest.fail(f"{said}: {_usage.reason(error)}")
+            pytest.fail(f"{where}: {_usage.reason(error)}")
     elif program == "pip":
-        check_pip(block, arguments, said)
+        check_pip(block, arguments, where)
     elif program in ("python", "python3", "sh"):
-        check_script(block, [word for word in arguments if word not in ("-I",)], said)
+        check_script(block, [word for word in arguments if word not in ("-I",)], where)
     elif words[0].startswith("./scripts/"):
-        assert (ROOT / words[0]).is_file(), said
+        assert (ROOT / words[0]).is_file(), where
     elif program == "eval":  # "$(...)"
         for inner in commands(arguments[0][2:-1]):
             check_command(block, inner)
     elif program in OURS:
-        check_flags(OURS[program], arguments, said)
+        check_flags(OURS[program], arguments, where)
     else:
         built = re.findall(r"^cc .* -o (\S+)", block.text, re.M)
-        assert words[0] in OTHERS or program in built, f"{said}: not a program that is known here"
+        assert words[0] in OTHERS or program in built, f"{where}: not a program that is known here"
 
 
-def check_pip(block: Block, arguments: list[str], said: str) -> None:
-    assert arguments[0] == "install", said
+def check_pip(block: Block, arguments: list[str], where: str) -> None:
+    assert arguments[0] == "install", where
     for word in arguments[1:]:
-        if found := re.fullmatch(r"(?:tinsmith|\.)\[([\w,]+)\]", word):
-            assert set(found[1].split(",")) <= set(EXTRAS), f"{said}: no such extra"
+        if extras := re.fullmatch(r"(?:tinsmith|\.)\[([\w,]+)\]", word):
+            assert set(extras[1].split(",")) <= set(EXTRAS), f"{where}: no such extra"
         elif word.endswith(".txt"):
-            assert (ROOT / word).is_file() or (block.page.parent / word).is_file(), said
+            assert (ROOT / word).is_file() or (block.page.parent / word).is_file(), where
         else:
-            assert word.startswith("-") or word in SHIPPED_BY_PIP or word.startswith("tinsmith-"), said
+            assert word.startswith("-") or word in SHIPPED_BY_PIP or word.startswith("tinsmith-"), where
 
 
-def check_script(block: Block, arguments: list[str], said: str) -> None:
+def check_script(block: Block, arguments: list[str], where: str) -> None:
     if arguments[:2] == ["-m", "venv"]:
         return
     source = OURS.get(arguments[0], ROOT / arguments[0])
-    assert source.exists(), f"{said}: no such script"
-    check_flags(source, arguments[1:], said)
+    assert source.exists(), f"{where}: no such script"
+    check_flags(source, arguments[1:], where)
 
 
-def check_flags(source: Path, arguments: list[str], said: str) -> None:
+def check_flags(source: Path, arguments: list[str], where: str) -> None:
     """Flags, and a first word that is a verb, stand in the source."""
     files = [source] if source.is_file() else sorted(source.glob("*.c"))
     text = "\n".join(file.read_text("utf-8") for file in files)
     for word in arguments:
         if word.startswith("--"):
-            assert f'"{word}' in text or f"{word})" in text or f"{word} " in text, f"{said}: no {word}"
+            assert f'"{word}' in text or f"{word})" in text or f"{word} " in text, f"{where}: no {word}"
     if source == OURS["tin"]:
-        assert f'"{arguments[0]}"' in text, f"{said}: tin has no such verb"
+        assert f'"{arguments[0]}"' in text, f"{where}: tin has no such verb"
 
 
 def cheap(arguments: list[str], folder: Path, provide: Callable[[Path], bool]) -> bool:

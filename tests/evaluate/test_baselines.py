@@ -82,12 +82,12 @@ def test_given_tools_are_listed_instead() -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "output", "said"),
+    ("task", "output", "explained"),
     [("extract", '{"city": "Rome"}', "city"), ("classify", "spam", "labels and nothing else: spam")],
 )
-def test_other_tasks_are_explained(task: str, output: str, said: str) -> None:
+def test_other_tasks_are_explained(task: str, output: str, explained: str) -> None:
     prompts = Prompts(by_name(task), "", [Example("a", output)], None, shots=1, seed=0)
-    assert said in prompts.zero_shot("x")[0]["content"]
+    assert explained in prompts.zero_shot("x")[0]["content"]
 
 
 def test_a_chat_needs_no_instruction() -> None:

@@ -43,16 +43,16 @@ def test_windows_are_scored_as_numpy_does(gguf: Path, context: int) -> None:
     tokens = model.tokenize(TEXT)
     assert len(tokens) > 300
     value, count = expected(model, tokens, context)
-    found = perplexity(model, TEXT, context, PlainDisplay())
-    assert found["perplexity"] == pytest.approx(value, rel=1e-5)
-    assert (found["tokens"], found["windows"]) == (count, len(tokens) // context)
+    measured = perplexity(model, TEXT, context, PlainDisplay())
+    assert measured["perplexity"] == pytest.approx(value, rel=1e-5)
+    assert (measured["tokens"], measured["windows"]) == (count, len(tokens) // context)
 
 
 def test_a_text_shorter_than_a_window_is_one(gguf: Path) -> None:
     model = tinsmith.load(gguf, threads=1)
-    found = perplexity(model, "the tin", 128, PlainDisplay())
+    measured = perplexity(model, "the tin", 128, PlainDisplay())
     count = len(model.tokenize("the tin"))
-    assert (found["windows"], found["context"], found["text_tokens"]) == (1, count, count)
+    assert (measured["windows"], measured["context"], measured["text_tokens"]) == (1, count, count)
 
 
 def test_what_can_not_be_scored_is_said(gguf: Path) -> None:
@@ -67,10 +67,12 @@ def test_the_verb_prints_json(gguf: Path, tmp_path: Path, capsys: pytest.Capture
     (tmp_path / "text.txt").write_text(TEXT)
     command = ["perplexity", str(gguf), str(tmp_path / "text.txt"), "--context", "64"]
     assert cli.main([*command, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["backend"] == "native" and found["tokens"] > 100
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["backend"] == "native" and printed["tokens"] > 100
     assert cli.main(command) == 0
-    assert capsys.readouterr().out.startswith(f"perplexity {found['perplexity']:.4f} over {found['tokens']}")
+    assert capsys.readouterr().out.startswith(
+        f"perplexity {printed['perplexity']:.4f} over {printed['tokens']}"
+    )
     (tmp_path / "text.txt").write_bytes(b"\xff\xfe")
     assert cli.main(command) == 2
     assert "not UTF-8" in capsys.readouterr().err

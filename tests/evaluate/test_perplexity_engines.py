@@ -30,9 +30,9 @@ def text() -> str:
 
 
 def measure(path: Path, text: str, backend: str) -> float:
-    found = perplexity(tinsmith.load(path, backend=backend), text, CONTEXT, PlainDisplay())
-    print(f"{path.name} by {backend}: {found['perplexity']:.4f} over {found['tokens']} tokens")
-    value: float = found["perplexity"]
+    measured = perplexity(tinsmith.load(path, backend=backend), text, CONTEXT, PlainDisplay())
+    print(f"{path.name} by {backend}: {measured['perplexity']:.4f} over {measured['tokens']} tokens")
+    value: float = measured["perplexity"]
     return value
 
 

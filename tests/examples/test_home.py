@@ -25,13 +25,13 @@ PARTS = ("seen", "unseen_template", "unseen_value", "unseen_both", "unseen_combi
 
 @pytest.fixture(scope="module")
 def sampler() -> ModuleType:
-    found = importlib.util.spec_from_file_location("home_sample", HOME / "sample.py")
-    assert found is not None and found.loader is not None
-    module = importlib.util.module_from_spec(found)
+    spec = importlib.util.spec_from_file_location("home_sample", HOME / "sample.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
     sys.modules["home_sample"] = module  # dataclasses look their module up
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(HOME))  # its other modules lie beside it
-        found.loader.exec_module(module)
+        spec.loader.exec_module(module)
     return module
 
 
@@ -48,8 +48,8 @@ def data(sampler: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[
 @pytest.fixture(scope="module")
 def tools(sampler: ModuleType, data: dict[str, list[Example]]) -> list[dict[str, Any]]:
     _, drawn = sampler.sample(1, train=340, subset=330, validation=5, part=3)
-    found: list[dict[str, Any]] = sampler.tools(drawn, sampler.read_templates(drawn.intents))
-    return found
+    made: list[dict[str, Any]] = sampler.tools(drawn, sampler.read_templates(drawn.intents))
+    return made
 
 
 def template(example: Example) -> str:
@@ -57,7 +57,7 @@ def template(example: Example) -> str:
 
 
 def values(example: Example) -> list[tuple[str, str]]:
-    return [(kind, said) for kind, said in example.about["values"]]
+    return [(kind, text) for kind, text in example.about["values"]]
 
 
 def pairs(examples: list[Example]) -> set[frozenset[Any]]:
@@ -120,7 +120,7 @@ def test_an_unseen_name_stands_in_no_training_answer(data: dict[str, list[Exampl
     passed_on = set().union(*(texts_passed_on(example) for example in data["train"]))
     for name in ("unseen_value", "unseen_both"):
         for example in part(data, name):
-            named = {said for kind, said in values(example) if kind in ("area", "name", "timer_name")}
+            named = {text for kind, text in values(example) if kind in ("area", "name", "timer_name")}
             assert passed_on.isdisjoint(named & texts_passed_on(example))
 
 
@@ -194,17 +194,17 @@ def test_the_closed_set_has_every_word_and_none_of_the_other_commands(sampler: M
 
 @pytest.mark.parametrize("name", ["recipe.toml", "recipe-full.toml", "recipe-auto.toml"])
 def test_recipes_are_valid_and_make_their_own_data(name: str) -> None:
-    found = recipe.load(HOME / name)
-    assert found.constraint.tools == "data/tools.json"
-    assert found.data.command == ("python", "sample.py", "--out", "data")
-    assert {Path(path).parent.name for path in (found.data.train, found.data.validation, found.data.test)} == {
-        "data"
-    }
+    loaded = recipe.load(HOME / name)
+    assert loaded.constraint.tools == "data/tools.json"
+    assert loaded.data.command == ("python", "sample.py", "--out", "data")
+    assert {
+        Path(path).parent.name for path in (loaded.data.train, loaded.data.validation, loaded.data.test)
+    } == {"data"}
 
 
 def test_the_tiny_recipe_makes_the_closed_set() -> None:
-    found = recipe.load(HOME.parent / "home-tiny" / "recipe.toml")
-    assert found.scratch is not None
-    assert found.data.command == ("python", "../home/sample.py", "--out", "data", "--closed", "20000")
-    assert found.resolve(found.data.train).name == "train-closed.jsonl"
-    assert found.constraint.tools == "data/tools.json"
+    loaded = recipe.load(HOME.parent / "home-tiny" / "recipe.toml")
+    assert loaded.scratch is not None
+    assert loaded.data.command == ("python", "../home/sample.py", "--out", "data", "--closed", "20000")
+    assert loaded.resolve(loaded.data.train).name == "train-closed.jsonl"
+    assert loaded.constraint.tools == "data/tools.json"

@@ -121,12 +121,12 @@ def answered(path: Path) -> None:
     )
 
 
-def shown(found: dict[str, Any]) -> None:
+def shown(document: dict[str, Any]) -> None:
     """What inspect prints of a file holds nothing that a terminal would obey, and can be written."""
-    with redirect_stdout(io.StringIO()) as said:
-        inspect._print(found)
-    assert all(line.isprintable() for line in said.getvalue().splitlines())
-    said.getvalue().encode()
+    with redirect_stdout(io.StringIO()) as printed:
+        inspect._print(document)
+    assert all(line.isprintable() for line in printed.getvalue().splitlines())
+    printed.getvalue().encode()
 
 
 def base(folder: Path, case: str, make: Callable[[Any, Path], Any], name: str) -> Path:
@@ -204,8 +204,8 @@ def folders(source: random.Random, folder: Path) -> None:
     try:
         if file.suffix == ".safetensors":
             size = struct.unpack_from("<Q", whole)[0]
-            said = odd_json(source, json.loads(whole[8 : 8 + size]))
-            header = json.dumps(said).encode()
+            odd = odd_json(source, json.loads(whole[8 : 8 + size]))
+            header = json.dumps(odd).encode()
             file.write_bytes(struct.pack("<Q", len(header)) + header + whole[8 + size :])
         else:
             file.write_text(json.dumps(odd_json(source, json.loads(whole))))
@@ -221,15 +221,15 @@ def jsons(source: random.Random, folder: Path) -> None:
     value: Any = [0, 1.5, "a", {"b": [None, True, "é"]}, {"c": {}}]
     for _ in range(4):
         value = odd_json(source, value)
-    said = json.dumps(value).encode()
-    for data in (said, damaged(source, said)):
+    written = json.dumps(value).encode()
+    for data in (written, damaged(source, written)):
         try:
-            found = reading.json(data, folder, unique=True)
+            back = reading.json(data, folder, unique=True)
         except TinsmithError as error:
             assert str(error).isprintable()
             continue
-        assert found == json.loads(data)
-        assert json.loads(json.dumps(found, ensure_ascii=False, allow_nan=False).encode()) == found
+        assert back == json.loads(data)
+        assert json.loads(json.dumps(back, ensure_ascii=False, allow_nan=False).encode()) == back
 
 
 _PIECES = (

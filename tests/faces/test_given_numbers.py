@@ -71,9 +71,9 @@ OPTIONS: dict[str, tuple[Any, ...]] = {
     ids=lambda n: str(n)[:9] if not isinstance(n, int) else f"{n.bit_length()} bits",
 )
 def test_a_number_that_does_not_fit_is_one_line(face: str, given: Any, model: Model) -> None:
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as raised:
         FACES[face][0](model, given)
-    assert "\n" not in str(told.value) and len(str(told.value)) < 300
+    assert "\n" not in str(raised.value) and len(str(raised.value)) < 300
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -127,9 +127,9 @@ def test_the_command_line_says_it_in_one_line(
         code = cli.main([word.format(path=path) for word in arguments])
     except SystemExit as end:  # argparse's own
         code = end.code
-    said = capfd.readouterr()
-    assert code == 2 and said.out == ""
-    assert "Traceback" not in said.err and "error" in said.err.splitlines()[-1]
+    printed = capfd.readouterr()
+    assert code == 2 and printed.out == ""
+    assert "Traceback" not in printed.err and "error" in printed.err.splitlines()[-1]
 
 
 def test_what_is_no_prompt_is_one_line(model: Model) -> None:

@@ -64,8 +64,8 @@ def jsonl(at: Path, value: bytes) -> Any:
 
 
 def header(at: Path, value: bytes) -> Any:
-    path, said = at / "face.safetensors", b'{"a": ' + value + b"}"
-    path.write_bytes(struct.pack("<Q", len(said)) + said)
+    path, entry = at / "face.safetensors", b'{"a": ' + value + b"}"
+    path.write_bytes(struct.pack("<Q", len(entry)) + entry)
     return safetensors.read(path)
 
 
@@ -98,21 +98,21 @@ def sealed(at: Path, name: str, data: bytes) -> Path:
 def manifest(at: Path, value: bytes) -> Any:
     path = sealed(at, "a", b"b")
     data = path.read_bytes()
-    found = tin.Tin(path).entry("manifest.json")
-    said = b'{"family": ' + value + b"}"
+    entry = tin.Tin(path).entry("manifest.json")
+    changed = b'{"family": ' + value + b"}"
     # The manifest's own place holds no more than it did: it is read through an image of its own.
-    return _Image(bytes(found), said, data, str(path)).manifest
+    return _Image(bytes(entry), changed, data, str(path)).manifest
 
 
 class _Image(tin.Tin):
     """A tin whose manifest is another: structure is checked elsewhere."""
 
-    def __init__(self, before: bytes, said: bytes, data: bytes, where: str) -> None:
+    def __init__(self, before: bytes, value: bytes, data: bytes, where: str) -> None:
         super().__init__(data)
-        self.where, self._said = where, said
+        self.where, self._given = where, value
 
     def entry(self, name: str) -> memoryview:
-        return memoryview(self._said) if name == tin.MANIFEST else super().entry(name)
+        return memoryview(self._given) if name == tin.MANIFEST else super().entry(name)
 
 
 def template_json(at: Path, value: bytes) -> Any:
@@ -187,9 +187,9 @@ FACES: dict[str, Callable[[Path, bytes], Any]] = {
 
 
 def _refused(call: Callable[[], Any]) -> str:
-    with pytest.raises(TinsmithError) as told:
+    with pytest.raises(TinsmithError) as raised:
         call()
-    message = str(told.value)
+    message = str(raised.value)
     assert message.isprintable() and len(message) < 1200
     return message
 
@@ -237,9 +237,9 @@ def test_the_command_line_says_it_in_one_line(
     path = tmp_path / ("face.gbnf" if command == "--grammar" else "face.json")
     path.write_bytes(VALUES[value])
     assert cli.main(["run", str(tmp_path / "a.tin"), "hi", "--raw", command, str(path)]) == 2
-    said = capsys.readouterr()
-    assert said.out == "" and said.err.count("\n") == 1 and "face." in said.err
-    assert "Traceback" not in said.err
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.count("\n") == 1 and "face." in printed.err
+    assert "Traceback" not in printed.err
 
 
 @pytest.mark.parametrize(
@@ -291,8 +291,8 @@ def test_a_shard_lies_in_its_folder(shard: str, tmp_path: Path) -> None:
     ],
 )
 def test_a_tensor_is_described_in_full(entry: Any, tmp_path: Path) -> None:
-    said = json.dumps({"a": entry}).encode()
-    (tmp_path / "a.safetensors").write_bytes(struct.pack("<Q", len(said)) + said + bytes(4))
+    described = json.dumps({"a": entry}).encode()
+    (tmp_path / "a.safetensors").write_bytes(struct.pack("<Q", len(described)) + described + bytes(4))
     _refused(lambda: safetensors.read(tmp_path / "a.safetensors"))
 
 

@@ -85,14 +85,14 @@ def encoded(y: int, odd: int = 0) -> bytes:
 def small_order() -> list[bytes]:
     """The encodings of points of order 1, 2, 4 and 8, also those above the prime."""
     d = -121665 * pow(121666, -1, PRIME) % PRIME
-    found = {0, 1, PRIME - 1}
+    ordinates = {0, 1, PRIME - 1}
     for sign in (1, -1):
         # Order 8 has x^2 = -y^2; in the curve's -x^2 + y^2 = 1 + d x^2 y^2: d y^4 + 2 y^2 - 1 = 0.
         square = (-1 + sign * _root(1 + d)) * pow(d, -1, PRIME) % PRIME
         y = _root(square)
         if y is not None:
-            found |= {y, PRIME - y}
-    points = [encoded(y, odd) for y in sorted(found) for odd in (0, 1)]
+            ordinates |= {y, PRIME - y}
+    points = [encoded(y, odd) for y in sorted(ordinates) for odd in (0, 1)]
     return points + [encoded(y + PRIME, odd) for y in (0, 1) for odd in (0, 1)]
 
 

@@ -176,9 +176,11 @@ def split(tmp_path: Path) -> list[Path]:
 
 def test_a_split_file_is_read_whole(split: list[Path]) -> None:
     assert [path.name for path in split] == [f"m-0000{k}-of-00003.gguf" for k in (1, 2, 3)]
-    found = gguf.read(split[0])
-    assert found.get("general.name") == "parts" and not any(key.startswith("split.") for key in found.metadata)
-    assert {name: memoryview(held.data).cast("f")[0] for name, held in found.tensors.items()} == {  # type: ignore[arg-type]
+    loaded = gguf.read(split[0])
+    assert loaded.get("general.name") == "parts" and not any(
+        key.startswith("split.") for key in loaded.metadata
+    )
+    assert {name: memoryview(held.data).cast("f")[0] for name, held in loaded.tensors.items()} == {  # type: ignore[arg-type]
         f"t{k}": k for k in range(5)
     }
 

@@ -32,9 +32,9 @@ def test_a_gguf_gives_mean_squares(tmp_path: Path) -> None:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    found = imatrix.read(path)
-    assert floats(found["blk.0.attn_q.weight"]) == [1, 2, 4, 8]
-    assert floats(found["blk.0.ffn_up_exps.weight"]) == [2, 3, 1, 1, 1, 2]
+    loaded = imatrix.read(path)
+    assert floats(loaded["blk.0.attn_q.weight"]) == [1, 2, 4, 8]
+    assert floats(loaded["blk.0.ffn_up_exps.weight"]) == [2, 3, 1, 1, 1, 2]
 
 
 def dat(*entries: tuple[str, int, list[float]]) -> bytes:
@@ -79,9 +79,9 @@ def test_what_is_written_is_read(tmp_path: Path, suffix: str) -> None:
     squares = {"blk.0.attn_q.weight": [2.0, 8.0, 0.5, 4.0], "output.weight": [1.0, 3.0]}
     sums = {name: imatrix.Sums(struct.pack(f"<{len(row)}f", *row), (2,)) for name, row in squares.items()}
     imatrix.write(path, sums, text="a.txt", chunks=3, chunk=256)
-    found = imatrix.read(path)
+    loaded = imatrix.read(path)
     for name, row in squares.items():
-        means = struct.unpack(f"<{len(row)}f", found[name])
+        means = struct.unpack(f"<{len(row)}f", loaded[name])
         assert means == pytest.approx([one / 2 for one in row], rel=1e-6)
 
 

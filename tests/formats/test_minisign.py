@@ -23,10 +23,10 @@ KEY = SecretKey(b"tinsmith", bytes(range(32)))
 
 
 def needs_minisign() -> str:
-    found = shutil.which("minisign")
-    if found is None:
+    program = shutil.which("minisign")
+    if program is None:
         pytest.skip("minisign is not installed")
-    return found
+    return program
 
 
 @pytest.fixture
@@ -246,19 +246,19 @@ VECTORS = [  # trusted comment, least version, day; what is said where it is ref
 ]
 
 
-@pytest.mark.parametrize(("comment", "least", "now", "said"), VECTORS)
+@pytest.mark.parametrize(("comment", "least", "now", "message"), VECTORS)
 def test_a_signature_is_as_new_as_is_asked(
-    comment: str, least: int, now: date | None, said: str | None
+    comment: str, least: int, now: date | None, message: str | None
 ) -> None:
     """By the C core; nothing asked, every comment will do."""
     asked = minisign.Freshness(least, now)
     text = KEY.sign(b"message", comment).encode()
     _core.minisign_verify(b"message", text, KEY.public.encode())
     arguments = (b"message", text, KEY.public.encode(), asked.min_version, asked.seconds)
-    if said is None:
+    if message is None:
         _core.minisign_verify(*arguments)
         return
-    with pytest.raises(RuntimeFault, match=said) as refused:
+    with pytest.raises(RuntimeFault, match=message) as refused:
         _core.minisign_verify(*arguments)
     assert refused.value.status == "TIN_ERR_SIGNATURE"
 

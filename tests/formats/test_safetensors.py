@@ -26,9 +26,9 @@ TENSORS = {
 def test_the_reference_reads_what_we_write(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     safetensors.write(path, TENSORS, {"format": "pt"})
-    found = dict(reference.deserialize(path.read_bytes()))
+    loaded = dict(reference.deserialize(path.read_bytes()))
     assert {
-        name: (entry["dtype"], tuple(entry["shape"]), bytes(entry["data"])) for name, entry in found.items()
+        name: (entry["dtype"], tuple(entry["shape"]), bytes(entry["data"])) for name, entry in loaded.items()
     } == {name: (tensor.dtype, tensor.shape, tensor.data) for name, tensor in TENSORS.items()}
     with reference.safe_open(path, "np") as file:
         assert file.metadata() == {"format": "pt"}
@@ -40,11 +40,11 @@ def test_we_read_what_the_reference_writes(tmp_path: Path) -> None:
 
     arrays = {"a": numpy.arange(6, dtype="f4").reshape(2, 3), "b": numpy.ones(5, dtype="f2")}
     save_file(arrays, tmp_path / "b.safetensors")
-    found = safetensors.read(tmp_path / "b.safetensors")
-    assert found.keys() == arrays.keys()
+    loaded = safetensors.read(tmp_path / "b.safetensors")
+    assert loaded.keys() == arrays.keys()
     for name, array in arrays.items():
-        assert bytes(found[name].data) == array.tobytes()  # type: ignore[arg-type]
-        assert found[name].shape == array.shape
+        assert bytes(loaded[name].data) == array.tobytes()  # type: ignore[arg-type]
+        assert loaded[name].shape == array.shape
 
 
 def test_shards(tmp_path: Path) -> None:

@@ -37,8 +37,8 @@ FULL = {
 
 
 def document(**more: Any) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(bill(**more).encode())
-    return found
+    parsed: dict[str, Any] = json.loads(bill(**more).encode())
+    return parsed
 
 
 def test_the_schema_accepts_it() -> None:
@@ -97,11 +97,11 @@ def test_packages_are_added_to_what_is_there() -> None:
     before = bill(**FULL).encode()
     text = with_packages(before, [package])
     assert validation.JsonStrictValidator(schema.SchemaVersion.V1_6).validate_str(text.decode()) is None
-    found, old = json.loads(text), json.loads(before)
-    assert found["components"][:-1] == old["components"]
-    assert found["components"][-1]["purl"] == "pkg:pypi/click@8.1.3"
-    assert found["dependencies"][0]["dependsOn"][-1] == found["components"][-1]["bom-ref"]
-    assert found["serialNumber"] != old["serialNumber"]
+    new, old = json.loads(text), json.loads(before)
+    assert new["components"][:-1] == old["components"]
+    assert new["components"][-1]["purl"] == "pkg:pypi/click@8.1.3"
+    assert new["dependencies"][0]["dependsOn"][-1] == new["components"][-1]["bom-ref"]
+    assert new["serialNumber"] != old["serialNumber"]
     assert with_packages(before, [package]) == text
     for damaged in (b"{", b"[]", b'{"components": 1}'):
         with pytest.raises(FormatError, match="no bill of materials"):

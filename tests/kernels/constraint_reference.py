@@ -94,8 +94,8 @@ class Reference:
 
     def step(self, at: Place, byte: int) -> Place | None:
         if byte not in at.after:
-            found = self.oracle.step(at.configurations, byte)
-            at.after[byte] = self.place(found) if found else None
+            configurations = self.oracle.step(at.configurations, byte)
+            at.after[byte] = self.place(configurations) if configurations else None
         return at.after[byte]
 
     def walk(self, at: Place, data: bytes) -> Place:
@@ -107,7 +107,7 @@ class Reference:
 
     def reached(self, at: Place, prefix: bytes = b"") -> dict[int, Place]:
         """The tokens that may come, and where they lead; prefix: what must come before."""
-        found, way, dead = {}, [at], 1 << 30
+        seen, way, dead = {}, [at], 1 << 30
         for common, data, number in self.vocabulary.sorted:
             if common > dead:
                 continue
@@ -124,8 +124,8 @@ class Reference:
                     break
                 way.append(to)
             else:
-                found[number] = way[-1]
-        return found
+                seen[number] = way[-1]
+        return seen
 
     def mask(self, at: Place, prefix: bytes = b"") -> set[int]:
         key = (at, prefix)
@@ -152,10 +152,10 @@ def choose(rng: random.Random, vocabulary: Vocabulary, allowed: set[int]) -> int
 
 
 def grammar(start: Expr, spacing: json_text.Spacing = "compact", **rules: Expr) -> bytes:
-    found = Grammar()
-    json_text.rules(found, spacing)
-    found.rules |= {"start": start, **rules}
-    return compile_grammar(found, "gbnf").data
+    made = Grammar()
+    json_text.rules(made, spacing)
+    made.rules |= {"start": start, **rules}
+    return compile_grammar(made, "gbnf").data
 
 
 DIGIT, LETTER = OneByte(((48, 57),)), OneByte(((97, 122),))

@@ -49,8 +49,8 @@ def kernels() -> dict[str, str]:
 
 def sets() -> dict[str, list[str]]:
     """Every instruction set, with its ancestors and itself."""
-    found = re.findall(r"SET\((\w+), ((?:STEP\(\w+\) ?)+)\)", _expanded())
-    return {name: re.findall(r"STEP\((\w+)\)", line) for name, line in found}
+    matches = re.findall(r"SET\((\w+), ((?:STEP\(\w+\) ?)+)\)", _expanded())
+    return {name: re.findall(r"STEP\((\w+)\)", line) for name, line in matches}
 
 
 def implementations() -> list[Impl]:

@@ -34,9 +34,9 @@ item ::= list | "in the" | [a-z]{1,5} | "\\"" [^"\\n]* "\\""
 def clang() -> str:
     """A clang, by whichever name it is installed."""
     for name in ("clang-19", "clang"):
-        found = shutil.which(name)
-        if found:
-            return found
+        program = shutil.which(name)
+        if program:
+            return program
     pytest.skip("clang is not installed")
 
 

@@ -79,7 +79,7 @@ def model(request: pytest.FixtureRequest) -> Model:
 def reference(model: Model, pieces: list[tuple[str, bool]]) -> list[int]:
     """Control tokens where the template's own text has them; what lies between is tokenized as plain text."""
     ids = {token: model.tokenize(token, special=True) for token in CONTROL}
-    ids = {token: found for token, found in ids.items() if len(found) == 1}
+    ids = {token: several for token, several in ids.items() if len(several) == 1}
     tokens, plain = [], ""
     for text, is_template in pieces:
         for part in re.split("(" + "|".join(map(re.escape, ids)) + ")", text) if is_template else [text]:
@@ -110,7 +110,7 @@ def as_core(messages: list[dict[str, str]]) -> list[tuple[int, bytes]]:
 
 def test_tokens_are_those_of_the_table_and_contents_stay_text(model: Model) -> None:
     """The core agrees with Python's table on everything, refusals among it."""
-    source, said = random.Random(7), 0
+    source, compared = random.Random(7), 0
     for _ in range(250):
         messages, generate, switch = hostile(source), source.random() < 0.5, source.choice(switches(model))
         flags = generate | {None: 0, True: 2, False: 4}[switch]
@@ -120,10 +120,10 @@ def test_tokens_are_those_of_the_table_and_contents_stay_text(model: Model) -> N
             with pytest.raises(RuntimeFault, match="message"):
                 model.core.chat(as_core(messages), flags)
             continue
-        said += 1
+        compared += 1
         assert model.core.chat(as_core(messages), flags) == reference(model, pieces)
         assert model.render(messages, generate=generate, thinking=switch) == reference(model, pieces)
-    assert said > 60
+    assert compared > 60
 
 
 def test_tokens_are_those_of_the_rendered_template(model: Model) -> None:
@@ -204,9 +204,9 @@ def test_a_word_that_contents_are_searched_for_is_short(model: Model, monkeypatc
     table = model.templates.default
 
     def opened(length: int) -> _core.Model:
-        found = Turns(replace(table, special={"user": ["x" * length]}))
+        turns = Turns(replace(table, special={"user": ["x" * length]}))
         entries = {name: model.tin.entry(name) for name in model.tin.names if name != "manifest.json"}
-        entries["turns.bin"] = memoryview(turns_file.encode(found, tokenizer))
+        entries["turns.bin"] = memoryview(turns_file.encode(turns, tokenizer))
         return _core.Model(pack_bytes(list(entries.items()), model.tin.manifest))
 
     core = opened(1024)

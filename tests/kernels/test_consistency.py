@@ -74,9 +74,9 @@ def refused(path: Path, what: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(FormatError, match=what):
         tinsmith.load(path)
     assert cli.main(["verify", str(path)]) == 1
-    told = capsys.readouterr().err
-    assert what in told
-    assert told.count("\n") == 1
+    reported = capsys.readouterr().err
+    assert what in reported
+    assert reported.count("\n") == 1
 
 
 @pytest.mark.parametrize("program_is_larger", [False, True])
@@ -95,9 +95,9 @@ def test_entries_of_another_vocabulary_are_refused(
     vocab = {MORE: VOCAB, VOCAB: MORE}
     own = MORE if program_is_larger else VOCAB
     first = "trie.bin is" if names == TEXT[1:2] else "program.bin is"
-    told = (vocab[own], own) if names == TEXT[1:2] else (own, vocab[own])
+    order = (vocab[own], own) if names == TEXT[1:2] else (own, vocab[own])
     mixed = entries_of(base) | {name: entries_of(other)[name] for name in names}
-    what = f"{first} of {told[0]} tokens and tokenizer.bin has {told[1]}"
+    what = f"{first} of {order[0]} tokens and tokenizer.bin has {order[1]}"
     refused(sealed(tmp_path / "mixed.tin", base, mixed), what, capsys)
 
 

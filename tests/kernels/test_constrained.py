@@ -299,12 +299,12 @@ def test_ending_a_generation_takes_back_what_was_not_told(core: _core.Model, dat
     prompt = row(core, 20)
     session.append(prompt)
     session.generate(100)
-    told = []
+    reported = []
     for _ in range(5):
         assert session.step() == TOKEN
-        told.append(session.token())
+        reported.append(session.token())
     session.append([9])
-    assert session.tokens()[1] == [*prompt, *told, 9]
+    assert session.tokens()[1] == [*prompt, *reported, 9]
     session.constrain(None)
     assert generated(session, 3)[1] in (FINISH_LENGTH, FINISH_END)
 

@@ -38,12 +38,12 @@ def check_forced(vocabulary: Vocabulary, data: bytes, answers: list[tuple[str, s
         constraint.begin()
         at = 0
         while at < len(tokens):
-            found = constraint.forced(before + tokens[:at])
-            assert found == tokens[at : at + len(found)], (answer, at)
-            for number in found:
+            must = constraint.forced(before + tokens[:at])
+            assert must == tokens[at : at + len(must)], (answer, at)
+            for number in must:
                 constraint.accept(number)
-            at += len(found)
-            forced += len(found)
+            at += len(must)
+            forced += len(must)
             if at < len(tokens):
                 assert tokens[at] in ids(constraint.mask())
                 constraint.accept(tokens[at])

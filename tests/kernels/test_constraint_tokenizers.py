@@ -45,9 +45,9 @@ def test_only_what_the_schema_allows_comes_out(models: Callable[[str], tinsmith.
     schema = tinsmith.schema(SCHEMA)
     for seed in range(4):
         answer = model.generate("Say it:", constraint=schema, max_tokens=200, seed=seed, temperature=1.0).text
-        told = json.loads(answer)
-        assert told["name"] == NAME
-        assert told["size"] in ("small one", "large one")
+        call = json.loads(answer)
+        assert call["name"] == NAME
+        assert call["size"] in ("small one", "large one")
 
 
 @pytest.mark.parametrize("kind", ["llama2", "gemma"])

@@ -25,8 +25,8 @@ def below(folder: str) -> set[str]:
 
 
 def included(path: Path) -> set[Path]:
-    found = re.findall(r'^ *# *include "(.+)"', path.read_text(encoding="utf-8"), flags=re.M)
-    return {(path.parent / name).resolve() for name in found}
+    names = re.findall(r'^ *# *include "(.+)"', path.read_text(encoding="utf-8"), flags=re.M)
+    return {(path.parent / name).resolve() for name in names}
 
 
 def test_the_cores_folders_include_downwards() -> None:

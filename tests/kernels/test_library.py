@@ -44,9 +44,9 @@ def tool(*names: str) -> str:
     """The first of these programs that is installed, beside this Python or on the path."""
     for name in names:
         beside = Path(sys.executable).with_name(name)
-        found = str(beside) if beside.is_file() else shutil.which(name)
-        if found:
-            return found
+        program = str(beside) if beside.is_file() else shutil.which(name)
+        if program:
+            return program
     pytest.skip(f"{names[0]} is not installed")
 
 
@@ -93,8 +93,8 @@ def prefix(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def library(prefix: Path) -> Path:
-    (found,) = prefix.rglob("libtin.*[ao]")
-    return found
+    (path,) = prefix.rglob("libtin.*[ao]")
+    return path
 
 
 def is_shared(prefix: Path) -> bool:
@@ -115,9 +115,9 @@ def test_the_shared_library_exports_the_header_and_nothing_else(prefix: Path) ->
         assert (library(prefix).parent / name).resolve().name == f"libtin.so.{_core.VERSION}"
     else:
         symbols = run("nm", "-g", "--defined-only", library(prefix)).splitlines()
-        found = {line.split()[-1] for line in symbols if len(line.split()) == 3}
-        assert declared() <= found
-        assert all(name.startswith(("tin_", "tini_")) for name in found)
+        exported = {line.split()[-1] for line in symbols if len(line.split()) == 3}
+        assert declared() <= exported
+        assert all(name.startswith(("tin_", "tini_")) for name in exported)
 
 
 def test_one_version_everywhere() -> None:
@@ -128,8 +128,8 @@ def test_one_version_everywhere() -> None:
 
 
 def talk(program: Path, tin: Path, *lines: str, **options: object) -> bytes:
-    said = "".join(f"{line}\n" for line in lines).encode()
-    done = subprocess.run([program, tin], input=said, capture_output=True, **options)  # type: ignore[call-overload]
+    typed = "".join(f"{line}\n" for line in lines).encode()
+    done = subprocess.run([program, tin], input=typed, capture_output=True, **options)  # type: ignore[call-overload]
     assert done.returncode == 0, done.stderr
     return bytes(done.stdout)
 
@@ -178,14 +178,14 @@ def test_an_example_builds_with_find_package_and_runs(prefix: Path, tin: Path, t
         *(f"-DCMAKE_PREFIX_PATH={prefix}", "-DCMAKE_C_STANDARD=11"),
     )
     run(cmake, "--build", build)
-    said = subprocess.run(
+    printed = subprocess.run(
         [build / "loop", tin, "the in", "0.05", "100"], capture_output=True, check=True
     ).stdout
     model = tinsmith.load(tin)
     answer = model.chat([{"role": "user", "content": "the in"}], max_tokens=100)
     begin = b"".join(data for data, control, _ in map(model.core.token, answer.token_ids) if not control)
-    assert said.startswith(begin + b"\n\nframe to frame (")
-    assert re.search(rb"tin_step past its budget \(\d+\): median [\d.]+ ms, p99 ", said)
+    assert printed.startswith(begin + b"\n\nframe to frame (")
+    assert re.search(rb"tin_step past its budget \(\d+\): median [\d.]+ ms, p99 ", printed)
 
 
 def test_an_example_says_only_what_the_file_allows(tmp_path: Path) -> None:
@@ -197,12 +197,12 @@ def test_an_example_says_only_what_the_file_allows(tmp_path: Path) -> None:
     compiler.build_tin(spec, tin, entries={"grammar/answer.bin": constraint.data})
     run("cc", *STRICT, f"-I{KERNELS}", f"-I{KERNELS / 'include'}", EXAMPLES / "ask.c", KERNELS / "tin_all.c",
         "-o", tmp_path / "ask", "-pthread")  # fmt: skip
-    said = subprocess.run([tmp_path / "ask", tin, "the in"], capture_output=True, text=True)
-    assert said.returncode == 0, said.stderr
+    printed = subprocess.run([tmp_path / "ask", tin, "the in"], capture_output=True, text=True)
+    assert printed.returncode == 0, printed.stderr
     answer = tinsmith.load(tin).chat([{"role": "user", "content": "the in"}])
-    assert said.stdout == answer.text
-    assert json.loads(said.stdout)["room"] in ("hall", "attic")
-    (tokens, evaluations) = map(int, re.findall(r"\d+", said.stderr))
+    assert printed.stdout == answer.text
+    assert json.loads(printed.stdout)["room"] in ("hall", "attic")
+    (tokens, evaluations) = map(int, re.findall(r"\d+", printed.stderr))
     assert tokens == len(answer.token_ids) > evaluations == answer.evaluations
 
 
@@ -214,11 +214,11 @@ def test_an_example_runs_nothing_unsigned(prefix: Path, tin: Path, tmp_path: Pat
     path = tmp_path / "home.tin"
     path.write_bytes(tin.read_bytes())
     Path(f"{path}.minisig").write_text(minisign.sign(path, key))
-    said = run(tmp_path / "sealed", path, key.public)
-    assert said.startswith("signed by the key's owner")
+    printed = run(tmp_path / "sealed", path, key.public)
+    assert printed.startswith("signed by the key's owner")
     refused = subprocess.run([tmp_path / "sealed", path, other.public], capture_output=True, text=True)
     assert (refused.returncode, refused.stderr) == (1, "refused: the signature is not of this content\n")
-    for number, day, least, told in (
+    for number, day, least, message in (
         (None, None, "7", "refused: the signature states no version, and 7 is the least that is taken\n"),
         (6, None, "7", "refused: the signature is of version 6, and 7 is the least that is taken\n"),
         (7, date(2001, 1, 1), "7", "refused: the signature was good until 2001-01-01\n"),
@@ -227,7 +227,7 @@ def test_an_example_runs_nothing_unsigned(prefix: Path, tin: Path, tmp_path: Pat
     ):
         Path(f"{path}.minisig").write_text(minisign.sign(path, key, version=number, not_after=day))
         done = subprocess.run([program, path, key.public, least], capture_output=True, text=True)
-        assert (done.returncode, done.stderr) == (1 if told else 0, told)
+        assert (done.returncode, done.stderr) == (1 if message else 0, message)
     path.write_bytes(tin.read_bytes().replace(b"weights.bin", b"weighty.bin", 1))
     refused = subprocess.run([tmp_path / "sealed", path, key.public], capture_output=True, text=True)
     assert (refused.returncode, refused.stderr.split(":")[1]) == (1, " the tin was changed")
@@ -291,8 +291,8 @@ def test_the_two_files_give_the_digests_of_the_module(
     wanted = logits_digest(model.core, tokens)
     for isa in _core.isa_names():
         for options in ((), ("--threads", "2", "--chunk", "7")):
-            said = run(built, tin, "--isa", isa, "--count", "40", *options)
-            assert said.split() == [isa, wanted]
+            printed = run(built, tin, "--isa", isa, "--count", "40", *options)
+            assert printed.split() == [isa, wanted]
 
 
 @pytest.mark.parametrize(
@@ -404,10 +404,10 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_program_of_the_book_says_what_python_says(shown: Path, tin: Path, tmp_path: Path) -> None:
-    said = subprocess.run([shown, tin, "the in the"], capture_output=True, check=True).stdout
+    printed = subprocess.run([shown, tin, "the in the"], capture_output=True, check=True).stdout
     model = tinsmith.load(tin)
     answer = model.generate(model.tokenize("the in the", bos=True), max_tokens=16)
-    assert said.decode("utf-8", "replace") == answer.text
+    assert printed.decode("utf-8", "replace") == answer.text
     assert answer.token_ids
 
     (tmp_path / "short.tin").write_bytes(tin.read_bytes()[:-1])

@@ -60,9 +60,11 @@ def test_sizes_are_those_of_every_machine_or_refused(
     assert (done.returncode, done.stderr) == (0, "")
     answer = narrow(folder, f"./{tin.name}")
     assert (answer.status, answer.stderr) == (0, "")
-    told, here = ([line.rsplit(" ", 1) for line in text.splitlines()] for text in (done.stdout, answer.stdout))
+    reported, here = (
+        [line.rsplit(" ", 1) for line in text.splitlines()] for text in (done.stdout, answer.stdout)
+    )
     refused = set()
-    for (what, size), (same, bytes_here) in zip(told, here, strict=True):
+    for (what, size), (same, bytes_here) in zip(reported, here, strict=True):
         expected = int(size) if int(size) < LIMIT else 0
         # Batches and constraints hold pointers, which are smaller here.
         smaller = what.split()[0] in ("batch", "constraint")

@@ -54,10 +54,10 @@ def test_nothing_allocates_after_creation(alloc_check: Path, tin: Path, threads:
     done = subprocess.run([alloc_check, tin, threads], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     words = done.stdout.split()
-    told = dict(zip(words[::2], map(int, words[1::2]), strict=True))
-    assert told["moves"] > 2000
-    assert min(told["pending"], told["logits"], told["tokens"], told["done"], told["ended"]) > 50
-    assert told["kernel"] == 1
+    counts = dict(zip(words[::2], map(int, words[1::2]), strict=True))
+    assert counts["moves"] > 2000
+    assert min(counts["pending"], counts["logits"], counts["tokens"], counts["done"], counts["ended"]) > 50
+    assert counts["kernel"] == 1
 
 
 @LINUX

@@ -174,7 +174,7 @@ def test_the_program_refuses_what_it_can_not_do(
     digest: Program, tin: Callable[[str], Path], folder: Path
 ) -> None:
     name = tin("Q8_0").name
-    for arguments, said in (
+    for arguments, message in (
         (["--threads", 2], "no pool"),
         (["--isa", "avx2"], "no instruction set 'avx2'"),
         (["--tokens", "1,2,x"], "commas"),
@@ -182,7 +182,7 @@ def test_the_program_refuses_what_it_can_not_do(
     ):
         answer = digest(folder, name, *arguments)
         assert answer.status == 2
-        assert said in answer.stderr
+        assert message in answer.stderr
 
 
 def test_the_library_is_small_and_needs_four_functions_of_libc(folder: Path) -> None:

@@ -70,14 +70,14 @@ def training_text() -> tuple[str, ...]:
 
 @cache
 def sentences() -> tuple[str, ...]:
-    found: list[str] = []
+    texts: list[str] = []
     folder = Path(home_assistant_intents.__file__).parent / "data"
     for path in sorted(folder.glob("*.json")):
         data = json.loads(path.read_text("utf-8"))
         for intent in data.get("intents", {}).values():
             for block in intent.get("data", []):
-                found.extend(block.get("sentences", [])[:3])
-    return tuple(found)
+                texts.extend(block.get("sentences", [])[:3])
+    return tuple(texts)
 
 
 def trained_bpe(

@@ -11,8 +11,8 @@ from tinsmith.models.family import Family
 
 @pytest.fixture(params=cases())
 def case(request: pytest.FixtureRequest) -> str:
-    found: str = request.param
-    return found
+    name: str = request.param
+    return name
 
 
 @pytest.fixture

@@ -48,14 +48,14 @@ def kept(one: Path, other: Path) -> None:
 
 def with_and_without_head(case: str) -> list[Spec]:
     """The tiny model tied and not, where the family has both."""
-    found = []
+    names = []
     for tied in (True, False):
         try:
-            found.append(tiny_spec(case, tie_word_embeddings=tied))
+            names.append(tiny_spec(case, tie_word_embeddings=tied))
         except UnsupportedError as error:
             assert "tie_word_embeddings" in str(error)
-    assert found
-    return found
+    assert names
+    return names
 
 
 def test_hyper_parameters_survive_both_kinds_of_file(family: Family, tiny: Spec) -> None:

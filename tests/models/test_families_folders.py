@@ -53,8 +53,8 @@ def test_folders_and_gguf_keep_weights_and_logits(case: str, family: Family, tmp
                 assert np.abs(one - other).max() <= ROUNDED, name
             else:
                 assert bytes(ours[name].data) == bytes(tensor.data), name  # type: ignore[arg-type]
-        found = logits_of(from_folder(tmp_path / folder), tokens)
-        assert np.abs(found - expected).max() <= (1e-5 if changed else 0) * np.ptp(expected)
+        computed = logits_of(from_folder(tmp_path / folder), tokens)
+        assert np.abs(computed - expected).max() <= (1e-5 if changed else 0) * np.ptp(expected)
 
 
 def gemma3_with_vision(transformers: Any) -> Any:
@@ -93,8 +93,8 @@ def test_the_text_model_of_a_multimodal_checkpoint(make: Callable[[Any], Any], t
     tokens = [token for token in some_tokens(266, 60) if token != 5]
     with torch.no_grad():
         expected = model(input_ids=torch.tensor([tokens])).logits[0].numpy()
-    found = logits_of(from_folder(tmp_path / "text"), tokens)
-    assert np.abs(found - expected).max() <= 1e-5 * np.ptp(expected)
+    computed = logits_of(from_folder(tmp_path / "text"), tokens)
+    assert np.abs(computed - expected).max() <= 1e-5 * np.ptp(expected)
 
     stored = safetensors.read(folder / safetensors.SINGLE)
     pattern = r"^(model\.language_model|language_model\.model)\."

@@ -63,8 +63,8 @@ def family_of(case: str) -> Family:
 
 def config_of(case: Family | str) -> dict[str, Any]:
     name = case if isinstance(case, str) else case.name
-    found: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text())
-    return found
+    config: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text())
+    return config
 
 
 def tiny_spec(case: Family | str, **changes: Any) -> Spec:

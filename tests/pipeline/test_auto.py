@@ -111,9 +111,9 @@ def test_a_device_is_a_budget(folder: Path, tmp_path: Path, short: str) -> None:
     search = auto.Search(spec, ids, tmp_path, display)
     chosen = choice.of_search(search, Budget(memory=room), display)
     built = shipping.build_files(spec, tmp_path, [chosen.weights()], display)
-    found = plan.memory_of(of_tin(built["AUTO"][1]), device, Options(context=context))
-    assert fit.fits(found, device)
-    assert getattr(found, short) > limit - full.weights // 4
+    planned = plan.memory_of(of_tin(built["AUTO"][1]), device, Options(context=context))
+    assert fit.fits(planned, device)
+    assert getattr(planned, short) > limit - full.weights // 4
 
 
 @pytest.mark.parametrize(

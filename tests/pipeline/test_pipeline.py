@@ -172,11 +172,11 @@ def test_a_constraint_is_sealed_with_what_it_comes_from(made: Path, folder: Path
     with zipfile.ZipFile(made / "home-q8_0.tin") as tin:
         data, manifest = tin.read("grammar/answer.bin"), json.loads(tin.read("manifest.json"))
     assert data == (made / "data" / "answer.bin").read_bytes()
-    said = manifest["constraint"]
-    assert (said["source"], said["file"], said["spacing"]) == ("schema", "schema.json", "spaced")
-    assert said["sha256"] == files.sha256_file(folder / "data" / "schema.json")
-    assert said["shortest"] == len('{"name": "Get", "arguments": {"n": 0}}')
-    assert {"kind", "states", "depth"} <= set(said)
+    stated = manifest["constraint"]
+    assert (stated["source"], stated["file"], stated["spacing"]) == ("schema", "schema.json", "spaced")
+    assert stated["sha256"] == files.sha256_file(folder / "data" / "schema.json")
+    assert stated["shortest"] == len('{"name": "Get", "arguments": {"n": 0}}')
+    assert {"kind", "states", "depth"} <= set(stated)
 
 
 def test_an_output_that_the_constraint_forbids(folder: Path, tmp_path: Path) -> None:
@@ -223,9 +223,9 @@ def test_the_sealed_file_says_how_well_it_does(made: Path, tmp_path: Path) -> No
     sealed.verify()
     assert set(sealed.manifest["metrics"]) == {"free", "constrained"}
     for label, name in (("free", "shipped_q8_0"), ("constrained", "shipped_q8_0_constrained")):
-        found = sealed.manifest["metrics"][label]
-        assert found == {key: systems[name][key] for key in found}
-        assert {"exact", "exact_interval", "items"} <= set(found) and "ms_per_item" not in found
+        metrics = sealed.manifest["metrics"][label]
+        assert metrics == {key: systems[name][key] for key in metrics}
+        assert {"exact", "exact_interval", "items"} <= set(metrics) and "ms_per_item" not in metrics
     card = json.loads(bytes(sealed.entry("sbom.cdx.json")))["metadata"]["component"]["modelCard"]
     assert len(card["quantitativeAnalysis"]["performanceMetrics"]) == 8
     assert cli.main(["export", str(path), "--gguf", str(tmp_path / "out.gguf")]) == 0
@@ -255,8 +255,8 @@ def test_the_template_of_training_goes_along(made: Path, folder: Path, tmp_path:
 
 def test_a_base_that_writes_the_date_needs_one(folder: Path, tmp_path: Path) -> None:
     dated = CHATML + "{{ strftime_now('%d %b %Y') }}"
-    said = {"": "state the one", 'date = "2026-11-25"\n': None, "thinking = true\n": "no switch for thinking"}
-    for line, what in said.items():
+    faults = {"": "state the one", 'date = "2026-11-25"\n': None, "thinking = true\n": "no switch for thinking"}
+    for line, what in faults.items():
         (tmp_path / "home.toml").write_text(
             RECIPE.partition("[constraint]")[0].replace("[train]", line + "[train]")
         )
@@ -401,10 +401,10 @@ def test_ctrl_c_is_one_line_and_no_orphan(folder: Path, tmp_path: Path) -> None:
         assert process.poll() is None
         time.sleep(0.002)
     os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    _, printed = process.communicate(timeout=30)
     assert process.returncode == cli.INTERRUPTED
-    assert said.splitlines()[-1] == "tinsmith: interrupted; the same command goes on from here"
-    assert "Traceback" not in said
+    assert printed.splitlines()[-1] == "tinsmith: interrupted; the same command goes on from here"
+    assert "Traceback" not in printed
     # A worker that was just being started ends by itself, as nobody reads what it says.
     deadline = time.monotonic() + 30
     while is_group_alive(process.pid):

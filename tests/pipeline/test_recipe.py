@@ -61,7 +61,7 @@ def test_a_constraint_is_part_of_the_model(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "said"),
+    ("table", "message"),
     [
         ("", r":7: \[constraint\]: says nothing of the answer; give one of schema, tools"),
         (
@@ -84,8 +84,8 @@ def test_a_constraint_is_part_of_the_model(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_wrong_constraint(tmp_path: Path, table: str, said: str) -> None:
-    with pytest.raises(RecipeError, match=said):
+def test_a_wrong_constraint(tmp_path: Path, table: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
         recipe.load(write(tmp_path, SMALLEST + "[constraint]\n" + table + "\n"))
 
 
@@ -108,7 +108,7 @@ def test_a_model_from_scratch(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "said"),
+    ("table", "message"),
     [
         ("[base]\nmodel = 'x'\n", r":1: \[scratch\]: \[base\] is given too; give one of them"),
         ("[train]\nrank = 8\n", r':7: \[train\] rank: is for method "lora", this one is "full"; leave it out'),
@@ -116,13 +116,13 @@ def test_a_model_from_scratch(tmp_path: Path) -> None:
         ("[eval]\nbaselines = ['few_shot']\n", r'baselines: "few_shot" prompts a base; .*"nearest" alone'),
     ],
 )
-def test_a_wrong_recipe_from_scratch(tmp_path: Path, table: str, said: str) -> None:
-    with pytest.raises(RecipeError, match=said):
+def test_a_wrong_recipe_from_scratch(tmp_path: Path, table: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
         recipe.load(write(tmp_path, FROM_SCRATCH + table))
 
 
 @pytest.mark.parametrize(
-    ("keys", "said"),
+    ("keys", "message"),
     [
         ("hidden = 100", r":2: \[scratch\] hidden: got 100; allowed is a multiple of 32 from 32 to 8192"),
         ("vocabulary = 200", r"vocabulary: got 200; allowed is a multiple of 32 from 288"),
@@ -134,8 +134,8 @@ def test_a_wrong_recipe_from_scratch(tmp_path: Path, table: str, said: str) -> N
         ),
     ],
 )
-def test_a_wrong_shape(tmp_path: Path, keys: str, said: str) -> None:
-    with pytest.raises(RecipeError, match=said):
+def test_a_wrong_shape(tmp_path: Path, keys: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
         recipe.load(write(tmp_path, FROM_SCRATCH.replace("[data]", keys + "\n[data]")))
 
 
@@ -156,7 +156,7 @@ def test_a_new_model_is_trained_by_one_method(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("[base]\n", r"home.toml:1: \[base\] model: missing; give a text"),
         ("", r"home.toml: \[base\] model: missing"),
@@ -192,8 +192,8 @@ def test_a_new_model_is_trained_by_one_method(tmp_path: Path) -> None:
         ("[base\n", r"home.toml: not valid TOML: .*line 1"),
     ],
 )
-def test_a_mistake_is_named_where_it_is(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(RecipeError, match=said) as caught:
+def test_a_mistake_is_named_where_it_is(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message) as caught:
         recipe.load(write(tmp_path, text))
     assert "\n" not in str(caught.value)
 

@@ -49,8 +49,8 @@ def test_a_file_is_sealed_with_its_name_and_digest(model: tinsmith.Model, tmp_pa
     (tmp_path / "tools.json").write_text(text)
     sealed = constraints.seal(Constraint(tools="tools.json"), tmp_path)
     assert sealed.facts["sha256"] == hashlib.sha256(text.encode()).hexdigest()
-    said = {key: sealed.facts[key] for key in ("source", "file", "kind", "format", "spacing", "shortest")}
-    assert said == {
+    facts = {key: sealed.facts[key] for key in ("source", "file", "kind", "format", "spacing", "shortest")}
+    assert facts == {
         "source": "tools",
         "file": "tools.json",
         "kind": "tools",
@@ -60,9 +60,9 @@ def test_a_file_is_sealed_with_its_name_and_digest(model: tinsmith.Model, tmp_pa
     }
     checker = constraints.Checker(model, sealed.data)
     assert checker.departure('{"name":"light","arguments":{"room":"attic","on":false}}') is None
-    found = checker.departure('{"name":"light","arguments":{"room":"cellar","on":false}}')
-    assert found is not None
-    assert 'got \'cellar","on":false}}\'; what may come there: "a", "h"' in found
+    departure = checker.departure('{"name":"light","arguments":{"room":"cellar","on":false}}')
+    assert departure is not None
+    assert 'got \'cellar","on":false}}\'; what may come there: "a", "h"' in departure
 
 
 def test_labels_are_those_of_the_training_examples(model: tinsmith.Model, tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_labels_are_those_of_the_training_examples(model: tinsmith.Model, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("pattern", "text", "said"),
+    ("pattern", "text", "expected"),
     [
         ("(ja|nein), bitte", "ja, bitte", None),
         ("(ja|nein), bitte", "nun", "at character 2, after 'n': got 'un'; what may come there: \"e\""),
@@ -90,8 +90,8 @@ def test_labels_are_those_of_the_training_examples(model: tinsmith.Model, tmp_pa
         ("a", "aa", "at character 2, after 'a': got 'a'; what may come there: the end"),
     ],
 )
-def test_where_a_text_departs(model: tinsmith.Model, pattern: str, text: str, said: str | None) -> None:
-    assert constraints.Checker(model, compile_regex(pattern).data).departure(text) == said
+def test_where_a_text_departs(model: tinsmith.Model, pattern: str, text: str, expected: str | None) -> None:
+    assert constraints.Checker(model, compile_regex(pattern).data).departure(text) == expected
 
 
 def test_an_output_that_departs_names_file_and_example(model: tinsmith.Model) -> None:
@@ -105,7 +105,7 @@ def test_an_output_that_departs_names_file_and_example(model: tinsmith.Model) ->
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "error", "said"),
+    ("name", "text", "error", "message"),
     [
         ("schema.json", "{", ConstraintError, "schema.json: not JSON at column 2"),
         ("schema.json", '{"type": "number", "minLenght": 3}', ConstraintError, "schema.json: #.*minLength"),
@@ -118,11 +118,11 @@ def test_an_output_that_departs_names_file_and_example(model: tinsmith.Model) ->
     ],
 )
 def test_a_wrong_file_is_named(
-    tmp_path: Path, name: str, text: str | bytes | None, error: type[Exception], said: str
+    tmp_path: Path, name: str, text: str | bytes | None, error: type[Exception], message: str
 ) -> None:
     if text is not None:
         (tmp_path / name).write_bytes(text.encode() if isinstance(text, str) else text)
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         constraints.seal(Constraint(**{name.partition(".")[0]: name}), tmp_path)
 
 

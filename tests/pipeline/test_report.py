@@ -133,10 +133,10 @@ def test_the_table_is_aligned(document: dict[str, Any]) -> None:
 
 def test_worst_first(document: dict[str, Any]) -> None:
     output = '{"name": "A", "arguments": {"x": 1, "y": "two"}}'
-    said = [output, output.replace("two", "three"), "nonsense", output.replace('"A"', '"B"')]
+    outputs = [output, output.replace("two", "three"), "nonsense", output.replace('"A"', '"B"')]
     items = [Example(str(i), output) for i in range(4)]
-    grades = [CALL.grade(text, output, (), frozenset()) for text in said]
-    shown = [Answer(i, text, [], 0, 0.0, "stop") for i, text in enumerate(said)]
+    grades = [CALL.grade(text, output, (), frozenset()) for text in outputs]
+    shown = [Answer(i, text, [], 0, 0.0, "stop") for i, text in enumerate(outputs)]
     worst = report.worst(CALL, grades, items, shown)
     assert [(error["input"], error["kind"]) for error in worst] == [
         ("2", "invalid"),
@@ -153,15 +153,15 @@ def test_what_a_constraint_changed() -> None:
     output = '{"name":"A","arguments":{"x":1}}'
     items = [Example(str(i), output, part="p") for i in range(5)]
 
-    def said(*texts: str) -> list[Answer]:
+    def answers(*texts: str) -> list[Answer]:
         return [Answer(i, text, [], 0, 0.0, "stop") for i, text in enumerate(texts)]
 
     other = output.replace('"A"', '"B"')
-    free = said(output, output, "none", other, other)
-    bound = said(output + " ", other, output, output.replace("1", "2"), output.replace('"A"', '"C"'))
-    found = report.changes(CALL, frozenset(), items, free, bound)
-    assert (found["changed"], found["better"], found["worse"]) == (4, 2, 1)
-    assert [(row["input"], row["kind"]) for row in found["examples"]] == [
+    free = answers(output, output, "none", other, other)
+    bound = answers(output + " ", other, output, output.replace("1", "2"), output.replace('"A"', '"C"'))
+    changed = report.changes(CALL, frozenset(), items, free, bound)
+    assert (changed["changed"], changed["better"], changed["worse"]) == (4, 2, 1)
+    assert [(row["input"], row["kind"]) for row in changed["examples"]] == [
         ("1", "worse"),
         ("2", "better"),
         ("3", "better"),
@@ -225,12 +225,12 @@ def test_a_flat_curve_is_drawn() -> None:
 
 @pytest.fixture
 def chromium() -> str:
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
         if os.environ.get("CI"):
             pytest.fail("chromium is missing; install it, so that the report is looked at")
         pytest.skip("chromium is not installed")
-    return found
+    return program
 
 
 @pytest.mark.parametrize("width", [390, 1280])

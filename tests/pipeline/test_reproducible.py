@@ -63,20 +63,20 @@ def base(tmp_path: Path) -> Path:
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system binds no process to cores")
 def test_a_model_is_built_and_signed_to_the_same_bytes(base: Path, tmp_path: Path) -> None:
     write_keys(SecretKey(b"12345678", bytes(32)), tmp_path / "k.key", tmp_path / "k.pub", None)
-    found = []
+    digests = []
     for name, where, cores in (("one", HERE, 1), ("other", THERE, 2)):
         folder = tmp_path / name
         folder.mkdir()
         tinsmith(where, folder, "build", base, "--format", "q8_0", "q4_k_m", "--out", "made", cores=cores)
         for tin in sorted((folder / "made").glob("*.tin")):
             tinsmith(where, folder, "sign", tin, "--key", tmp_path / "k.key", cores=cores)
-        found.append({file.name: file.read_bytes() for file in (folder / "made").iterdir()})
-    assert sorted(found[0]) == [
+        digests.append({file.name: file.read_bytes() for file in (folder / "made").iterdir()})
+    assert sorted(digests[0]) == [
         f"base-{kind}" for kind in ("q4_k_m.gguf", "q4_k_m.tin", "q4_k_m.tin.minisig", "q8_0.gguf", "q8_0.tin",
                                     "q8_0.tin.minisig")
     ]  # fmt: skip
-    for name in found[0]:
-        assert found[0][name] == found[1][name], name
+    for name in digests[0]:
+        assert digests[0][name] == digests[1][name], name
     tin = Tin(tmp_path / "one" / "made" / "base-q8_0.tin")
     bill = json.loads(bytes(tin.entry("sbom.cdx.json")))
     ancestor = bill["metadata"]["component"]["pedigree"]["ancestors"][0]
@@ -87,7 +87,7 @@ def test_a_model_is_built_and_signed_to_the_same_bytes(base: Path, tmp_path: Pat
 @pytest.mark.slow
 def test_a_recipe_is_made_to_the_same_bytes(base: Path, tmp_path: Path) -> None:
     """From examples to measured tins, on as many cores: PyTorch's sums depend on how many there are."""
-    found = []
+    digests = []
     for name, where in (("one", HERE), ("other", THERE)):
         folder = tmp_path / name
         folder.mkdir()
@@ -96,7 +96,7 @@ def test_a_recipe_is_made_to_the_same_bytes(base: Path, tmp_path: Path) -> None:
         (folder / "sample.py").write_text(SAMPLE)
         tinsmith(where, folder, "make", "home.toml", "--out", "run", cores=1)
         files = [*(folder / "run").glob("*.tin"), *(folder / "run").glob("*.gguf")]
-        found.append({file.name: file.read_bytes() for file in files})
-    assert len(found[0]) == 4
-    for name in found[0]:
-        assert found[0][name] == found[1][name], name
+        digests.append({file.name: file.read_bytes() for file in files})
+    assert len(digests[0]) == 4
+    for name in digests[0]:
+        assert digests[0][name] == digests[1][name], name

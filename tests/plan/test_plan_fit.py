@@ -79,9 +79,13 @@ def test_too_large_a_file_names_a_narrower_format_that_fits(
     board = device(tmp_path, 1 << 26, sizes["Q8_0"] - 8192)
     with pytest.raises(InputError) as raised:
         fit.check(Base(spec, "x"), ["Q8_0"], 64, [board])
-    said = str(raised.value)
-    assert "does not fit board" in said and f"stores {board.memory.storage:,}" in said and "\n" not in said
-    named = re.search(r"The nearest that fits: (\w+) with a context of 64 ", said)
+    message = str(raised.value)
+    assert (
+        "does not fit board" in message
+        and f"stores {board.memory.storage:,}" in message
+        and "\n" not in message
+    )
+    named = re.search(r"The nearest that fits: (\w+) with a context of 64 ", message)
     assert named
     tin = built(shipping.prepared(spec, "x", 64), tmp_path, named[1])
     assert tin.stat().st_size <= board.memory.storage

@@ -49,7 +49,7 @@ def test_a_file_is_foretold_without_building_it(preset: str | None, tmp_path: Pa
     from tinsmith.system import progress
 
     spec = tiny_spec("qwen35")
-    foretold = contents.Base(spec, "x").contents(preset)
+    predicted = contents.Base(spec, "x").contents(preset)
     if preset is None:
         compiler.build_tin(spec, tmp_path / "x.tin")
         made = tmp_path / "x.tin"
@@ -57,13 +57,13 @@ def test_a_file_is_foretold_without_building_it(preset: str | None, tmp_path: Pa
         spec, weights = shipping.prepared(spec, "x", 0), [shipping.Weights(preset)]
         ((_, made),) = shipping.build_files(spec, tmp_path, weights, progress.PlainDisplay()).values()
     there = contents.of(made)
-    assert there.exact and not foretold.exact
-    assert there.entries["weights.bin"] == foretold.entries["weights.bin"]
-    assert there.program == foretold.program
-    assert there.tables == foretold.tables
-    assert abs(there.file - foretold.file) <= 2 * 4096
+    assert there.exact and not predicted.exact
+    assert there.entries["weights.bin"] == predicted.entries["weights.bin"]
+    assert there.program == predicted.program
+    assert there.tables == predicted.tables
+    assert abs(there.file - predicted.file) <= 2 * 4096
     if preset is not None:
-        assert there.format == foretold.format == preset
+        assert there.format == predicted.format == preset
 
 
 def test_a_tin_keeps_its_format(tmp_path: Path) -> None:
@@ -84,10 +84,10 @@ def test_a_shorter_context_is_in_the_program(tmp_path: Path) -> None:
 
 
 def test_what_a_device_holds_in_memory() -> None:
-    found = contents.Base(tiny_spec("llama")).contents("Q8_0")
-    mapped = plan.memory_of(found, targets.load("raspberrypi-5"), Options(context=32))
-    loaded = plan.memory_of(found, targets.load("wasm32"), Options(context=32))
-    flash = plan.memory_of(found, targets.load("cortex-m7"), Options(context=32))
+    planned = contents.Base(tiny_spec("llama")).contents("Q8_0")
+    mapped = plan.memory_of(planned, targets.load("raspberrypi-5"), Options(context=32))
+    loaded = plan.memory_of(planned, targets.load("wasm32"), Options(context=32))
+    flash = plan.memory_of(planned, targets.load("cortex-m7"), Options(context=32))
     assert mapped.ram == mapped.weights + mapped.tables + mapped.model + mapped.session.bytes
     assert loaded.ram == loaded.file + loaded.model + loaded.session.bytes
     assert flash.ram == flash.model + flash.session.bytes + flash.firmware
@@ -97,7 +97,7 @@ def test_what_a_device_holds_in_memory() -> None:
 
 
 @pytest.mark.parametrize(
-    "options, said",
+    "options, message",
     [
         (Options(context=10**6), "the model has at most"),
         (Options(chunk=5000), "1 to 4096 are computed at once"),
@@ -105,7 +105,7 @@ def test_what_a_device_holds_in_memory() -> None:
         (Options(kv="q4"), "give one of f16, q8"),
     ],
 )
-def test_what_no_session_can_be_is_refused(options: Options, said: str) -> None:
+def test_what_no_session_can_be_is_refused(options: Options, message: str) -> None:
     program = contents.Base(tiny_spec("llama")).contents().program
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         memory.session(program, options)

@@ -70,15 +70,21 @@ def test_a_prompt_is_read_in_chunks() -> None:
 @pytest.mark.parametrize("name", targets.names())
 def test_every_target_has_a_prediction_with_its_assumptions(name: str) -> None:
     target = targets.load(name)
-    found = plan.make(contents.Base(tiny_spec("llama")).contents("Q4_0"), target, Options(context=32))
-    assert found.fits and found.speed.decode_tok_s > 0 and found.speed.prompt_tok_s > 0
-    said = "\n".join(found.assumptions)
-    assert target.cpu.isa[-1] in said and "MB of weights" in said and "GB/s" in said
+    planned = plan.make(contents.Base(tiny_spec("llama")).contents("Q4_0"), target, Options(context=32))
+    assert planned.fits and planned.speed.decode_tok_s > 0 and planned.speed.prompt_tok_s > 0
+    assumptions = "\n".join(planned.assumptions)
+    assert target.cpu.isa[-1] in assumptions and "MB of weights" in assumptions and "GB/s" in assumptions
 
 
 def test_the_host_is_measured() -> None:
     program = contents.Base(tiny_spec("qwen35")).contents("Q4_K_M").program
-    found = host.rates(program, 1)
-    assert set(found.many) >= {tensor.format for tensor in program.tensors.values() if tensor.rows > 1}
-    numbers = [*found.many.values(), *found.one.values(), *found.weights.values(), found.memory, found.floats]
+    measured = host.rates(program, 1)
+    assert set(measured.many) >= {tensor.format for tensor in program.tensors.values() if tensor.rows > 1}
+    numbers = [
+        *measured.many.values(),
+        *measured.one.values(),
+        *measured.weights.values(),
+        measured.memory,
+        measured.floats,
+    ]
     assert all(0 < number < 1e16 for number in numbers)

@@ -26,16 +26,16 @@ def formats(spec: Spec) -> dict[str, str]:
 
 
 def test_q4_0_keeps_what_is_small_and_costly_finer(spec: Spec) -> None:
-    found = formats(quant.apply(spec, "Q4_0"))
-    assert {found[part] for part in ("q", "gate", "up", "down")} == {"Q4_0"}
-    assert {found[part] for part in ("embed", "head", "k", "v", "o")} == {"Q8_0"}
-    assert {found[part] for part in ("attn_norm", "ffn_norm", "final_norm")} == {"F32"}
+    chosen = formats(quant.apply(spec, "Q4_0"))
+    assert {chosen[part] for part in ("q", "gate", "up", "down")} == {"Q4_0"}
+    assert {chosen[part] for part in ("embed", "head", "k", "v", "o")} == {"Q8_0"}
+    assert {chosen[part] for part in ("attn_norm", "ffn_norm", "final_norm")} == {"F32"}
 
 
 @pytest.mark.parametrize("preset", ["F32", "F16", "Q8_0"])
 def test_the_others_are_even(spec: Spec, preset: str) -> None:
-    found = formats(quant.apply(spec, preset))
-    assert {name for part, name in found.items() if not part.endswith("norm")} == {preset}
+    chosen = formats(quant.apply(spec, preset))
+    assert {name for part, name in chosen.items() if not part.endswith("norm")} == {preset}
 
 
 def test_a_tensor_of_the_format_is_taken_as_it_is(spec: Spec) -> None:
@@ -67,12 +67,14 @@ def error(exact: Spec, quantized: Spec, role: str, weights: list[float]) -> floa
 
 def test_rows_that_no_blocks_divide_take_the_next_finer_format_and_a_note() -> None:
     narrow = tiny_spec(family.by_name("llama"), hidden_size=96, intermediate_size=48, num_attention_heads=6)
-    found = quant.apply(narrow, "Q4_K_M")
-    assert formats(found) == formats(narrow) | {
+    applied = quant.apply(narrow, "Q4_K_M")
+    assert formats(applied) == formats(narrow) | {
         "embed": "Q5_0", "head": "Q8_0", "q": "Q5_0", "k": "Q5_0", "v": "Q8_0", "o": "Q5_0", "gate": "Q5_0",
         "up": "Q5_0", "down": "F16",
     }  # fmt: skip
-    assert "rows of 96 inputs don't fill Q4_K's blocks of 256: Q5_0 instead, in 12 of 21 tensors" in found.notes
+    assert (
+        "rows of 96 inputs don't fill Q4_K's blocks of 256: Q5_0 instead, in 12 of 21 tensors" in applied.notes
+    )
 
 
 def test_what_cannot_be_is_refused_by_name(spec: Spec) -> None:

@@ -42,15 +42,17 @@ def tensors(base_gguf: Path) -> list[np.ndarray]:
     The file is in Q4_1, so noise of half a step is added: else weights lie on a grid, as no trained ones do.
     """
     rng = np.random.default_rng(7)
-    file, found = gguf.read(base_gguf), []
+    file, weights = gguf.read(base_gguf), []
     for name in TENSORS:
         stored = file.tensors[f"{name}.weight"]
         rows = 64
         data = bytes(memoryview(stored.data)[: rows * stored.size // stored.shape[1]])  # type: ignore[arg-type]
         floats = np.frombuffer(_core.dequantize(stored.type.name, data, rows, stored.shape[0]), np.float32)
         noise = rng.uniform(-0.15, 0.15, floats.size) * floats.std()
-        found.append((floats + noise).astype(np.float32).reshape(-1, 1536 if stored.shape[0] == 1536 else 768))
-    return found
+        weights.append(
+            (floats + noise).astype(np.float32).reshape(-1, 1536 if stored.shape[0] == 1536 else 768)
+        )
+    return weights
 
 
 def error(name: str, x: np.ndarray, blocks: bytes, importance: np.ndarray | None) -> float:

@@ -25,8 +25,8 @@ def image(case: str, weights: str) -> memoryview:
 
 @pytest.fixture(params=cases())
 def case(request: pytest.FixtureRequest) -> str:
-    found: str = request.param
-    return found
+    name: str = request.param
+    return name
 
 
 @pytest.fixture

@@ -46,8 +46,8 @@ def test_logits_are_those_of_transformers(case: str, weights: str, tmp_path: Pat
     limit = windows_that_llama_cpp_leaves_out(case, spec)
     tokens = some_tokens(spec.hyper.vocab, min(POSITIONS, limit or POSITIONS))
     theirs = logits_of(theirs_model, tokens)
-    found = llama_cpp_logits(tmp_path / "model.gguf", tokens)
-    errors, reach = np.abs(found - theirs).max(axis=1), float(theirs.max() - theirs.min())
+    computed = llama_cpp_logits(tmp_path / "model.gguf", tokens)
+    errors, reach = np.abs(computed - theirs).max(axis=1), float(theirs.max() - theirs.min())
     print(f"{case} {weights}: worst {errors.max() / reach:.2g}, median {np.median(errors) / reach:.2g}")
     if weights == "F32":
         assert errors.max() <= 1e-3 * reach

@@ -32,8 +32,8 @@ HUNG = 60.0  # seconds; what does not hang takes a fraction of one
 def in_child(work: Callable[[Any], None]) -> Any:
     """What `work` puts in a queue, in a process forked off that ends as processes do."""
     context = multiprocessing.get_context("fork")
-    found = context.SimpleQueue()
-    child = context.Process(target=work, args=(found,))
+    answer = context.SimpleQueue()
+    child = context.Process(target=work, args=(answer,))
     child.start()
     child.join(HUNG)
     hung = child.is_alive()
@@ -42,7 +42,7 @@ def in_child(work: Callable[[Any], None]) -> Any:
         child.join()
     assert not hung, "the child hung"
     assert child.exitcode == 0
-    return found.get()
+    return answer.get()
 
 
 @pytest.fixture(params=[0.0, 0.05], ids=["spinning", "asleep"])
@@ -56,8 +56,8 @@ def used(request: pytest.FixtureRequest, model: Model) -> Iterator[Model]:
 
 
 def test_a_child_goes_on_with_the_same_bits(used: Model) -> None:
-    def work(found: Any) -> None:
-        found.put([used.generate(PROMPT, max_tokens=12, constraint=None).token_ids for _ in range(3)])
+    def work(answer: Any) -> None:
+        answer.put([used.generate(PROMPT, max_tokens=12, constraint=None).token_ids for _ in range(3)])
 
     assert in_child(work) == [used.generate(PROMPT, max_tokens=12, constraint=None).token_ids] * 3
 
@@ -65,10 +65,10 @@ def test_a_child_goes_on_with_the_same_bits(used: Model) -> None:
 def test_a_child_releases_what_its_parent_made(used: Model) -> None:
     sessions = [_core.Session(used.core, context=64, threads=2), _core.Batch(used.core, threads=2)]
 
-    def work(found: Any) -> None:
+    def work(answer: Any) -> None:
         sessions.clear()
         gc.collect()
-        found.put("released")
+        answer.put("released")
 
     assert in_child(work) == "released"
 
@@ -93,11 +93,11 @@ def test_a_forked_interpreter_exits(image: Callable[[str], memoryview], tmp_path
 def test_a_child_has_pools_of_its_own_and_so_has_its_child(used: Model) -> None:
     logits = bytes(used.logits([5, 6, 7]))
 
-    def inner(found: Any) -> None:
-        found.put(bytes(used.logits([5, 6, 7])))
+    def inner(answer: Any) -> None:
+        answer.put(bytes(used.logits([5, 6, 7])))
 
-    def work(found: Any) -> None:
-        found.put([bytes(used.logits([5, 6, 7])), in_child(inner)])
+    def work(answer: Any) -> None:
+        answer.put([bytes(used.logits([5, 6, 7])), in_child(inner)])
 
     assert in_child(work) == [logits, logits]
 
@@ -113,7 +113,7 @@ def test_a_child_ends_though_another_thread_was_computing(used: Model) -> None:
     thread.start()
     try:
         for _ in range(5):
-            assert in_child(lambda found: found.put("ended")) == "ended"
+            assert in_child(lambda answer: answer.put("ended")) == "ended"
     finally:
         stop.set()
         thread.join()

@@ -125,9 +125,9 @@ def test_llama_cpp_runs_what_we_make(wide_spec: Spec, tmp_path: Path, name: str)
 def test_formats_that_are_not_there_are_refused_by_name(wide_spec: Spec, tmp_path: Path, kind: str) -> None:
     models.save_gguf(wide_spec, tmp_path / "f32.gguf")
     file = gguf.read(tmp_path / "f32.gguf")
-    name, found = "blk.0.ffn_up.weight", gguf.tensor_type(kind)
+    name, stored = "blk.0.ffn_up.weight", gguf.tensor_type(kind)
     shape = file.tensors[name].shape
-    strange = gguf.Tensor(name, found, shape, bytes(shape[0] * shape[1] // found.block * found.size))
+    strange = gguf.Tensor(name, stored, shape, bytes(shape[0] * shape[1] // stored.block * stored.size))
     gguf.write(tmp_path / "m.gguf", file.metadata, (file.tensors | {name: strange}).values())
     with pytest.raises(UnsupportedError, match=f"'{name}' is {kind}, which is not supported; supported: F32"):
         models.load(tmp_path / "m.gguf")

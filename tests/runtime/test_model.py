@@ -138,9 +138,9 @@ class Counted(str):
     looks = 0
 
     def __getitem__(self, key: Any) -> str:
-        found = str.__getitem__(self, key)
-        Counted.looks += len(found)
-        return found
+        entry = str.__getitem__(self, key)
+        Counted.looks += len(entry)
+        return entry
 
 
 def test_a_long_stop_text_takes_work_by_its_length(model: Model) -> None:
@@ -228,7 +228,7 @@ def test_tin_and_gguf_of_one_model_give_the_same_bits(spec: Spec, tmp_path: Path
 
 
 def test_sessions_of_one_model_run_on_several_threads(model: Model) -> None:
-    found: list[list[int]] = []
+    answers: list[list[int]] = []
 
     def work() -> None:
         session = _core.Session(model.core, context=128, threads=2)
@@ -238,15 +238,15 @@ def test_sessions_of_one_model_run_on_several_threads(model: Model) -> None:
             assert session.step() == _core.STEP_LOGITS
             tokens.append(session.sample())
             session.append(tokens[-1:])
-        found.append(tokens)
+        answers.append(tokens)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(found) == 4
-    assert all(tokens == found[0] for tokens in found)
+    assert len(answers) == 4
+    assert all(tokens == answers[0] for tokens in answers)
 
 
 def test_load_refuses_with_a_reason(tmp_path: Path, spec: Spec) -> None:

@@ -129,10 +129,10 @@ def test_grammars(model: Model) -> None:
 
 def test_choose_weighs_every_option_with_its_end(model: Model) -> None:
     options = ["in", "the in", "x"]
-    found = model.choose(ASKED, options)
-    assert list(found.probabilities) == options
-    assert math.isclose(sum(found.probabilities.values()), 1)
-    assert found.option == max(options, key=lambda option: found.probabilities[option])
+    choice = model.choose(ASKED, options)
+    assert list(choice.probabilities) == options
+    assert math.isclose(sum(choice.probabilities.values()), 1)
+    assert choice.option == max(options, key=lambda option: choice.probabilities[option])
     prompt = model.render(ASKED)
     weights = []
     for option in options:
@@ -143,8 +143,8 @@ def test_choose_weighs_every_option_with_its_end(model: Model) -> None:
         )
     total = sum(map(math.exp, weights))
     for option, weight in zip(options, weights, strict=True):
-        assert math.isclose(found.probabilities[option], math.exp(weight) / total, rel_tol=1e-6)
-    assert model.choose(ASKED, options) == found  # nothing of it stays
+        assert math.isclose(choice.probabilities[option], math.exp(weight) / total, rel_tol=1e-6)
+    assert model.choose(ASKED, options) == choice  # nothing of it stays
 
 
 def log_share(rows: memoryview[float], row: int, token: int, vocab: int) -> float:
@@ -155,7 +155,7 @@ def log_share(rows: memoryview[float], row: int, token: int, vocab: int) -> floa
 
 def test_calibration_divides_by_prompts_without_content(model: Model) -> None:
     options = ["in", "x"]
-    found = model.choose(ASKED, options, calibrate=True).probabilities
+    probabilities = model.choose(ASKED, options, calibrate=True).probabilities
     raw = model.choose(ASKED, options).probabilities
     prior = dict.fromkeys(options, 0.0)
     for text in CONTENT_FREE:
@@ -163,12 +163,12 @@ def test_calibration_divides_by_prompts_without_content(model: Model) -> None:
         prior = {option: prior[option] + part[option] / 3 for option in options}
     wanted = {option: raw[option] / prior[option] for option in options}
     for option in options:
-        assert math.isclose(found[option], wanted[option] / sum(wanted.values()), rel_tol=1e-6)
+        assert math.isclose(probabilities[option], wanted[option] / sum(wanted.values()), rel_tol=1e-6)
     assert model.choose(ASKED, options, calibrate=[ASKED]).probabilities == pytest.approx({"in": 0.5, "x": 0.5})
 
 
 @pytest.mark.parametrize(
-    ("options", "calibrate", "said"),
+    ("options", "calibrate", "message"),
     [
         (["a"], False, "at least two"),
         ("ab", False, "at least two"),
@@ -177,8 +177,8 @@ def test_calibration_divides_by_prompts_without_content(model: Model) -> None:
         (["a", "b"], [], "empty list"),
     ],
 )
-def test_choices_that_are_none_are_refused(model: Model, options: Any, calibrate: Any, said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_choices_that_are_none_are_refused(model: Model, options: Any, calibrate: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         model.choose(ASKED, options, calibrate=calibrate)
     with pytest.raises(InputError, match="the prompt is empty"):
         scored(model, [], ["a", "b"])
@@ -280,8 +280,8 @@ def test_a_real_model_answers_in_json_and_calls(smollm: Model) -> None:
     [call] = smollm.call("Switch on the lights in the loft.", [switch, fail], execute=True, max_tokens=60)
     assert call.name == "switch"
     assert call.result == switch(**call.arguments)
-    found = smollm.choose("What is the capital of France?", ["Paris", "London", "Berlin"])
-    assert found.option == "Paris"
+    choice = smollm.choose("What is the capital of France?", ["Paris", "London", "Berlin"])
+    assert choice.option == "Paris"
 
 
 def test_healing_lets_a_word_go_on(smollm: Model) -> None:

@@ -98,13 +98,13 @@ def llama_cpp_logits(path: Path, rows: list[list[int]], vocab: int) -> list[Any]
     """Logits of every position by llama.cpp's own batch interface, key-value cache in float16 as by default."""
     llama = pytest.importorskip("llama_cpp")
     engine = llama.Llama(str(path), n_ctx=WINDOW, n_batch=WINDOW, n_threads=2, logits_all=True, verbose=False)
-    found = []
+    computed = []
     for row in rows:
         engine.reset()
         engine.eval(row)
-        found.append(np.array(engine.scores[: len(row)], np.float32))
-    assert found[0].shape == (WINDOW, vocab)
-    return found
+        computed.append(np.array(engine.scores[: len(row)], np.float32))
+    assert computed[0].shape == (WINDOW, vocab)
+    return computed
 
 
 @pytest.mark.slow

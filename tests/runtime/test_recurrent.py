@@ -37,8 +37,8 @@ def image(case: str) -> memoryview:
 
 @pytest.fixture(params=["qwen35", "lfm2"])
 def case(request: pytest.FixtureRequest) -> str:
-    found: str = request.param
-    return found
+    name: str = request.param
+    return name
 
 
 @pytest.fixture

@@ -91,15 +91,15 @@ class Oracle:
             session = self.fresh(tokens)
             assert session.step() == LOGITS
             self._runs[key] = session.sample(*SAMPLINGS[sampling])
-        found: int = self._runs[key]
-        return found
+        run: int = self._runs[key]
+        return run
 
     def healed(self, tokens: tuple[int, ...]) -> list[int]:
         session = self.fresh(tokens)
         session.constrain(_core.Constraint(self.core, self.constraints[-1]))
         session.heal()
-        found: list[int] = session.tokens()[1]
-        return found
+        run: list[int] = session.tokens()[1]
+        return run
 
     def generation(
         self, tokens: tuple[int, ...], heal: bool, constraint: int | None, most: int, sampling: int
@@ -117,8 +117,8 @@ class Oracle:
             while session.step() == TOKEN:
                 chosen.append(session.token())
             self._runs[key] = chosen, session.finish()
-        found: tuple[list[int], int] = self._runs[key]
-        return found
+        run: tuple[list[int], int] = self._runs[key]
+        return run
 
 
 @cache
@@ -126,7 +126,7 @@ def oracle(name: str) -> Oracle:
     return Oracle(made(name))
 
 
-class Told:
+class Player:
     """What the machine knows of a session."""
 
     def __init__(self, core: _core.Model, options: dict[str, Any]) -> None:
@@ -170,25 +170,25 @@ class Sessions(RuleBasedStateMachine):
     def __init__(self, oracle: Oracle) -> None:
         super().__init__()
         self.oracle = oracle
-        self.told = [Told(oracle.core, options) for options in OPTIONS]
+        self.players = [Player(oracle.core, options) for options in OPTIONS]
         self.constraints = [_core.Constraint(oracle.core, data) for data in oracle.constraints]
         self.batch = _core.Batch(oracle.core, rows=7, logit_rows=5)
-        self.batched: list[Told] = []
+        self.batched: list[Player] = []
 
-    def tries(self, told: Told, call: Callable[[], None], ends: bool = True) -> bool:
+    def tries(self, player: Player, call: Callable[[], None], ends: bool = True) -> bool:
         """Whether the call was done. A window or a batch may refuse it; nothing is changed then, but that what
         a window refuses may have ended a generation."""
         try:
             call()
         except RuntimeFault as fault:
             if UNDER_WAY in str(fault):
-                assert told in self.batched
+                assert player in self.batched
             else:
                 assert WINDOW in str(fault)
                 assert self.windowed
-                if ends and told.plan is not None:
-                    told.queue()
-            assert told.session.tokens()[1] == told.tokens
+                if ends and player.plan is not None:
+                    player.queue()
+            assert player.session.tokens()[1] == player.tokens
             return False
         return True
 
@@ -200,26 +200,26 @@ class Sessions(RuleBasedStateMachine):
 
     @rule(k=players, tokens=tokens_of)
     def append(self, k: int, tokens: list[int]) -> None:
-        told = self.told[k]
-        if len(told.tokens) + len(tokens) > CONTEXT:
+        player = self.players[k]
+        if len(player.tokens) + len(tokens) > CONTEXT:
             with pytest.raises(RuntimeFault, match=f"do not fit|{UNDER_WAY}"):
-                told.session.append(tokens)
-            if told.plan is not None and told not in self.batched:
-                told.queue()
-            elif told.plan is not None:
-                self.rewind_to(told, len(told.tokens))
-        elif self.tries(told, lambda: told.session.append(tokens)):
-            told.tokens += tokens
-            told.queue()
-            assert told.visible() is None
+                player.session.append(tokens)
+            if player.plan is not None and player not in self.batched:
+                player.queue()
+            elif player.plan is not None:
+                self.rewind_to(player, len(player.tokens))
+        elif self.tries(player, lambda: player.session.append(tokens)):
+            player.tokens += tokens
+            player.queue()
+            assert player.visible() is None
 
-    def rewind_to(self, told: Told, position: int) -> None:
-        computed = told.session.tokens()[0]
-        if self.tries(told, lambda: told.session.rewind(position)):
-            del told.tokens[position:]
-            told.queue()
-            assert told.session.tokens()[0] == min(computed, position)
-            assert told.visible() is None
+    def rewind_to(self, player: Player, position: int) -> None:
+        computed = player.session.tokens()[0]
+        if self.tries(player, lambda: player.session.rewind(position)):
+            del player.tokens[position:]
+            player.queue()
+            assert player.session.tokens()[0] == min(computed, position)
+            assert player.visible() is None
 
     @rule(k=players, tokens=tokens_of)
     def compute(self, k: int, tokens: list[int]) -> None:
@@ -229,82 +229,84 @@ class Sessions(RuleBasedStateMachine):
 
     @rule(k=players, share=st.floats(0, 1))
     def rewind(self, k: int, share: float) -> None:
-        self.rewind_to(self.told[k], round(share * len(self.told[k].tokens)))
+        self.rewind_to(self.players[k], round(share * len(self.players[k].tokens)))
 
     @rule(k=players, share=st.floats(0, 1), tokens=tokens_of)
     def replace(self, k: int, share: float, tokens: list[int]) -> None:
-        told = self.told[k]
-        whole = (told.tokens[: round(share * len(told.tokens))] + tokens)[:CONTEXT]
-        if self.tries(told, lambda: told.session.replace(whole)):
-            told.tokens = whole
-            told.queue()
-            assert told.visible() is None
-            assert not whole or len(whole) - 1 in told.due
+        player = self.players[k]
+        whole = (player.tokens[: round(share * len(player.tokens))] + tokens)[:CONTEXT]
+        if self.tries(player, lambda: player.session.replace(whole)):
+            player.tokens = whole
+            player.queue()
+            assert player.visible() is None
+            assert not whole or len(whole) - 1 in player.due
 
     @rule(k=players, keep=st.floats(0, 1), drop=st.floats(0, 1))
     def shift(self, k: int, keep: float, drop: float) -> None:
-        told = self.told[k]
-        kept = round(keep * len(told.tokens))
-        dropped = round(drop * (len(told.tokens) - kept))
-        if self.tries(told, lambda: told.session.shift(kept, dropped)):
-            del told.tokens[kept : kept + dropped]
-            told.queue()
-            assert told.visible() is None
+        player = self.players[k]
+        kept = round(keep * len(player.tokens))
+        dropped = round(drop * (len(player.tokens) - kept))
+        if self.tries(player, lambda: player.session.shift(kept, dropped)):
+            del player.tokens[kept : kept + dropped]
+            player.queue()
+            assert player.visible() is None
 
     @rule(k=players, other=players, share=st.sampled_from((0.0, 0.3, 0.9, 1.0)))
     def copy(self, k: int, other: int, share: float) -> None:
-        told, source = self.told[k], self.told[other]
+        player, source = self.players[k], self.players[other]
         count = round(share * len(source.tokens))
-        if told is source:
+        if player is source:
             with pytest.raises(RuntimeFault, match="two sessions"):
-                told.session.copy_from(source.session, count)
-        elif self.tries(told, lambda: told.session.copy_from(source.session, count), ends=False):
-            told.tokens = source.tokens[:count]
-            told.queue()
-            assert told.visible() is None
+                player.session.copy_from(source.session, count)
+        elif self.tries(player, lambda: player.session.copy_from(source.session, count), ends=False):
+            player.tokens = source.tokens[:count]
+            player.queue()
+            assert player.visible() is None
 
     @rule(k=players, other=players)
     def save_and_restore(self, k: int, other: int) -> None:
-        told, source = self.told[k], self.told[other]
+        player, source = self.players[k], self.players[other]
         saved = b""
 
         def save() -> None:
             nonlocal saved
             saved = source.session.save()
 
-        if self.tries(source, save, ends=False) and self.tries(told, lambda: told.session.restore(saved)):
-            told.tokens = list(source.tokens)
-            told.queue()
-            assert told.visible() is None
-            assert told.session.save() == saved
+        if self.tries(source, save, ends=False) and self.tries(player, lambda: player.session.restore(saved)):
+            player.tokens = list(source.tokens)
+            player.queue()
+            assert player.visible() is None
+            assert player.session.save() == saved
 
     @rule(k=players, which=st.sampled_from((None, *range(len(PATTERNS)))))
     def constrain(self, k: int, which: int | None) -> None:
-        told = self.told[k]
-        if which is not None and any(other.constraint == which for other in self.told if other is not told):
-            with pytest.raises(RuntimeFault, match="another session has the constraint"):
-                told.session.constrain(self.constraints[which])
-        elif self.tries(
-            told, lambda: told.session.constrain(None if which is None else self.constraints[which])
+        player = self.players[k]
+        if which is not None and any(
+            other.constraint == which for other in self.players if other is not player
         ):
-            told.constraint = which
-            told.before_healing = None
-            if told.plan is not None:
-                told.queue()
+            with pytest.raises(RuntimeFault, match="another session has the constraint"):
+                player.session.constrain(self.constraints[which])
+        elif self.tries(
+            player, lambda: player.session.constrain(None if which is None else self.constraints[which])
+        ):
+            player.constraint = which
+            player.before_healing = None
+            if player.plan is not None:
+                player.queue()
 
     @rule(k=players)
     def heal(self, k: int) -> None:
-        told = self.told[k]
-        if told.constraint is None:
+        player = self.players[k]
+        if player.constraint is None:
             with pytest.raises(RuntimeFault, match="healing needs a constraint"):
-                told.session.heal()
-        elif told.before_healing is None and self.tries(told, told.session.heal):
-            before, after = told.tokens, self.oracle.healed(tuple(told.tokens))
-            if told.plan is not None or after != before:
-                told.tokens = after
-                told.queue()
+                player.session.heal()
+        elif player.before_healing is None and self.tries(player, player.session.heal):
+            before, after = player.tokens, self.oracle.healed(tuple(player.tokens))
+            if player.plan is not None or after != before:
+                player.tokens = after
+                player.queue()
             if after != before:
-                told.before_healing = before
+                player.before_healing = before
 
     @rule(
         k=players,
@@ -313,25 +315,25 @@ class Sessions(RuleBasedStateMachine):
         sampling=st.integers(0, len(SAMPLINGS) - 1),
     )
     def generate(self, k: int, most: int, lookup: int, sampling: int) -> None:
-        told = self.told[k]
-        heal = told.before_healing is not None
+        player = self.players[k]
+        heal = player.before_healing is not None
         try:
-            told.session.generate(most, lookup, *SAMPLINGS[sampling])
+            player.session.generate(most, lookup, *SAMPLINGS[sampling])
         except RuntimeFault as fault:
             if UNDER_WAY in str(fault):
-                assert told in self.batched
+                assert player in self.batched
                 return
             assert "nothing to go on from" in str(fault)
             assert not heal
-            told.queue()
-            assert not told.due
-            assert told.visible() is None
+            player.queue()
+            assert not player.due
+            assert player.visible() is None
             return
-        tokens = tuple(told.before_healing or told.tokens)
-        chosen, finish = self.oracle.generation(tokens, heal, told.constraint, most, sampling)
-        told.plan = list(chosen), finish
-        told.before_healing = None
-        told.due = set()
+        tokens = tuple(player.before_healing or player.tokens)
+        chosen, finish = self.oracle.generation(tokens, heal, player.constraint, most, sampling)
+        player.plan = list(chosen), finish
+        player.before_healing = None
+        player.due = set()
 
     @rule(
         k=players,
@@ -349,86 +351,86 @@ class Sessions(RuleBasedStateMachine):
 
     @rule(k=players, position=st.sampled_from((0, 5, 20, NONE)))
     def want_logits(self, k: int, position: int) -> None:
-        told = self.told[k]
+        player = self.players[k]
         try:
-            told.session.want_logits(position)
+            player.session.want_logits(position)
         except RuntimeFault as fault:
             assert "a chunk is under way" in str(fault)
             return
-        told.wanted = position
-        if told.plan is None:
-            healing, rows = told.before_healing, told.rows
-            told.queue()
-            told.before_healing, told.rows = healing, rows
+        player.wanted = position
+        if player.plan is None:
+            healing, rows = player.before_healing, player.rows
+            player.queue()
+            player.before_healing, player.rows = healing, rows
 
     @rule(k=players, sampling=st.integers(0, len(SAMPLINGS) - 1))
     def sample(self, k: int, sampling: int) -> None:
-        told = self.told[k]
-        seen = told.visible()
+        player = self.players[k]
+        seen = player.visible()
         if seen is None:
             with pytest.raises(RuntimeFault, match="no logits to sample from"):
-                told.session.sample(*SAMPLINGS[sampling])
+                player.session.sample(*SAMPLINGS[sampling])
             return
         end = seen[0] + len(seen[1]) // (4 * self.oracle.vocab)
-        expected = self.oracle.sample(tuple(told.tokens[:end]), sampling)
-        assert told.session.sample(*SAMPLINGS[sampling]) == expected
+        expected = self.oracle.sample(tuple(player.tokens[:end]), sampling)
+        assert player.session.sample(*SAMPLINGS[sampling]) == expected
 
-    def take(self, told: Told, event: int) -> None:
+    def take(self, player: Player, event: int) -> None:
         """An event of a step."""
-        if told.plan is not None:
+        if player.plan is not None:
             assert event in (PENDING, TOKEN, DONE)
-            to_come, finish = told.plan
-            told.rows = None
+            to_come, finish = player.plan
+            player.rows = None
             if event == TOKEN:
-                told.tokens.append(told.session.token())
-                assert told.tokens[-1] == to_come.pop(0)
+                player.tokens.append(player.session.token())
+                assert player.tokens[-1] == to_come.pop(0)
             elif event == DONE:
                 assert not to_come
-                assert told.session.finish() == finish
-                told.queue()
+                assert player.session.finish() == finish
+                player.queue()
             return
         assert event in (PENDING, LOGITS, IDLE)
         if event == LOGITS:
-            seen = told.visible()
+            seen = player.visible()
             assert seen is not None
-            told.rows = seen[0], len(seen[1]) // (4 * self.oracle.vocab)
-            told.due -= set(range(seen[0], sum(told.rows)))
+            player.rows = seen[0], len(seen[1]) // (4 * self.oracle.vocab)
+            player.due -= set(range(seen[0], sum(player.rows)))
         elif event == IDLE:
-            assert not told.due
-            assert told.session.tokens()[0] == len(told.tokens)
+            assert not player.due
+            assert player.session.tokens()[0] == len(player.tokens)
 
     @rule(k=players, budget=budgets, steps=st.integers(1, 30))
     def step(self, k: int, budget: int, steps: int) -> None:
-        told = self.told[k]
+        player = self.players[k]
         for _ in range(steps):
             try:
-                event = told.session.step(budget)
+                event = player.session.step(budget)
             except RuntimeFault:
-                assert not told.alone or told in self.batched
+                assert not player.alone or player in self.batched
                 return
             assert event != PENDING or budget
             if event == PENDING:
-                told.rows = None
-            self.take(told, event)
+                player.rows = None
+            self.take(player, event)
             if event in (LOGITS, IDLE, DONE):
                 return
 
     @rule(k=players)
     def join(self, k: int) -> None:
-        self.batch.add(self.told[k].session)
-        if self.told[k] not in self.batched:
-            self.batched.append(self.told[k])
+        self.batch.add(self.players[k].session)
+        if self.players[k] not in self.batched:
+            self.batched.append(self.players[k])
 
     @rule(k=players)
     def leave(self, k: int) -> None:
-        told = self.told[k]
-        if told not in self.batched:
+        player = self.players[k]
+        if player not in self.batched:
             with pytest.raises(ValueError):
-                self.batch.remove(told.session)
+                self.batch.remove(player.session)
             return
-        self.batch.remove(told.session)  # and cancels the others' work
-        self.batched.remove(told)
-        for each in (told, *self.batched):
+        self.batch.remove(player.session)  # and cancels the others' work
+        self.batched.remove(player)
+        for each in (player, *self.batched):
             each.rows = None
 
     @rule(budget=budgets, steps=st.integers(1, 20))
@@ -438,29 +440,29 @@ class Sessions(RuleBasedStateMachine):
                 events = self.batch.step(budget)
             except RuntimeFault as fault:
                 assert "under way elsewhere" in str(fault)
-                assert any(told.alone for told in self.batched)
+                assert any(player.alone for player in self.batched)
                 return
-            for told in self.batched:
-                told.rows = None  # a pass took their place, unless they are told now
-            for told, event in zip(self.batched, events, strict=True):
-                self.take(told, event)
+            for player in self.batched:
+                player.rows = None  # a pass took their place, unless they are told now
+            for player, event in zip(self.batched, events, strict=True):
+                self.take(player, event)
             if all(event == IDLE for event in events):
                 return
             assert budget or any(event not in (PENDING, IDLE) for event in events)
 
     @invariant()
     def tokens_and_rows_are_right(self) -> None:
-        for told in self.told:
-            computed, tokens = told.session.tokens()
-            assert tokens == told.tokens
+        for player in self.players:
+            computed, tokens = player.session.tokens()
+            assert tokens == player.tokens
             assert computed <= len(tokens)
-            seen = told.visible()
+            seen = player.visible()
             if seen is None:
-                assert told.rows is None
+                assert player.rows is None
                 continue
             first, digests = seen[0], self.oracle.digests(seen[1])
-            assert told.rows is None or told.rows == (first, len(digests))
-            assert told.known < first + len(digests) <= len(tokens)
+            assert player.rows is None or player.rows == (first, len(digests))
+            assert player.known < first + len(digests) <= len(tokens)
             for k, digest in enumerate(digests):
                 assert digest == self.oracle.row(tuple(tokens[: first + k + 1])), first + k
 

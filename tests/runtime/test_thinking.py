@@ -77,17 +77,17 @@ def test_a_default_stated_in_the_template(spec: Spec) -> None:
 
 def test_calls_and_thoughts_are_written_as_the_model_writes_them(thinker: Model) -> None:
     call = {"type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
-    said = [
+    messages = [
         *ASKED,
         {"role": "assistant", "content": None, "reasoning_content": "why", "tool_calls": [call]},
         {"role": "tool", "content": "2", "tool_call_id": "x"},
     ]
-    shown = thinker.detokenize(thinker.render(said), special=True)
+    shown = thinker.detokenize(thinker.render(messages), special=True)
     assert (
         '\n<think>\nwhy\n</think>\n\n<tool_call>\n{"name": "f", "arguments": {"a": 1}}\n</tool_call>' in shown
     )
     assert "user\n<tool_response>\n2\n</tool_response>" in shown
-    later = thinker.detokenize(thinker.render([*said, *ASKED]), special=True)
+    later = thinker.detokenize(thinker.render([*messages, *ASKED]), special=True)
     assert "why" not in later and "<tool_call>" in later
     for wrong, what in (
         ({"role": "user", "content": "x", "tool_calls": [call]}, "only the assistant's has tool_calls"),
@@ -105,14 +105,14 @@ def test_run_takes_the_switch(spec: Spec, tmp_path: Path, capsys: pytest.Capture
     build_tin(replace(spec, chat_template=OPENED), tmp_path / "m.tin")
     run = ["run", str(tmp_path / "m.tin"), "in the", "--json", "--max-tokens", "2"]
 
-    def said(*options: str) -> dict[str, object]:
+    def answer(*options: str) -> dict[str, object]:
         assert cli.main([*run, *options]) == 0
-        found: dict[str, object] = json.loads(capsys.readouterr().out)
-        return found
+        printed: dict[str, object] = json.loads(capsys.readouterr().out)
+        return printed
 
-    assert said("--think")["content"] == ""
-    assert "thinking" not in said("--no-think")
-    assert said("--choices", "in,the")["prompt_tokens"] == said("--no-think")["prompt_tokens"]
+    assert answer("--think")["content"] == ""
+    assert "thinking" not in answer("--no-think")
+    assert answer("--choices", "in,the")["prompt_tokens"] == answer("--no-think")["prompt_tokens"]
     for wrong, what in ((["--raw", "--think"], "--raw"), (["--think", "--regex", "a"], "leave thinking out")):
         assert cli.main([*run, *wrong]) == 2
         assert what in capsys.readouterr().err
@@ -142,8 +142,8 @@ def test_a_file_that_lost_its_template_is_refused(spec: Spec, tmp_path: Path) ->
     models.save_gguf(replace(trained, chat_template=None), tmp_path / "lost.gguf")
     models.save_hf(replace(trained, chat_template=SMOLLM + " "), tmp_path / "other")
     for name, has in (("lost.gguf", "has none"), ("other", "has another")):
-        said = f"trained under the chat template {digest(SMOLLM)[:12]} and {has}"
-        with pytest.raises(InputError, match=said):
+        message = f"trained under the chat template {digest(SMOLLM)[:12]} and {has}"
+        with pytest.raises(InputError, match=message):
             tinsmith.load(tmp_path / name)
     assert cli.main(["build", str(tmp_path / "lost.gguf"), "--format", "f16", "--out", str(tmp_path)]) == 2
 

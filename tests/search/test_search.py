@@ -60,13 +60,13 @@ def changed(spec: Spec, search: auto.Search, formats: dict[str, str]) -> Spec:
 
 def direct(spec: Spec, other: Spec, windows: list[list[int]]) -> float:
     """Mean KL by two whole models and its definition."""
-    said = []
+    logprobs = []
     for one in (spec, other):
         model = FloatModel(one)
         with torch.inference_mode():
             states = model.states(torch.tensor(windows)).flatten(0, 1)
-            said.append(torch.cat(list(model.logprobs(states))).double())
-    wanted, given = said
+            logprobs.append(torch.cat(list(model.logprobs(states))).double())
+    wanted, given = logprobs
     return float((wanted.exp() * (wanted - given)).sum(-1).mean())
 
 
@@ -103,9 +103,11 @@ def test_a_layer_in_the_middle_is_where_a_run_begins(case: str, words: str) -> N
     tensor = spec.tensors[role]
     noise = np.frombuffer(tensor.data, np.float32) * np.float32(1.3)
     other = models.Tensor("F32", tensor.rows, tensor.inputs, noise.tobytes())
-    found = reference.divergence({role: other})
-    assert found == pytest.approx(reference.divergence({role: other, "embed": spec.tensors["embed"]}), rel=1e-4)
-    assert found > 0
+    measured = reference.divergence({role: other})
+    assert measured == pytest.approx(
+        reference.divergence({role: other, "embed": spec.tensors["embed"]}), rel=1e-4
+    )
+    assert measured > 0
     assert reference.divergence({}) < 1e-9
     seen = grams.gather(model, windows, lambda count: None)
     assert {model.head, *(one for one in sensitivity.matrices(spec) if one != "embed")} <= set(seen.sites)
@@ -197,14 +199,14 @@ def test_error_feedback_lowers_the_divergence(words: str) -> None:
     model, seen = grams.of_text(spec, ids, progress.PlainDisplay())
     reference = Reference(model, text.windows(spec, ids, 1024), lambda count: None)
     roles = [role for role in sensitivity.matrices(spec) if role in seen]
-    found = [
+    divergences = [
         reference.divergence({role: encode(role, "Q4_0") for role in roles})
         for encode in (
             sensitivity.Encoder(spec, seen, None),
             sensitivity.Encoder(spec, seen, grams.Feedback(model, seen)),
         )
     ]
-    assert found[1] < 0.85 * found[0]
+    assert divergences[1] < 0.85 * divergences[0]
 
 
 def shell(*arguments: str) -> None:
@@ -270,6 +272,6 @@ def test_flags_that_do_not_go_together(
     spec = tiny_spec(family.by_name("llama"), **SETTINGS)
     models.save_gguf(spec, tmp_path / "in.gguf")
     (tmp_path / "T").write_text(words)
-    said = [str(tmp_path / "T") if word == "T" else word for word in given]
-    assert cli.main(["quantize", str(tmp_path / "in.gguf"), str(tmp_path / "out.gguf"), *said]) != 0
+    line = [str(tmp_path / "T") if word == "T" else word for word in given]
+    assert cli.main(["quantize", str(tmp_path / "in.gguf"), str(tmp_path / "out.gguf"), *line]) != 0
     assert why in capsys.readouterr().err

@@ -35,7 +35,7 @@ def test_a_rich_bar_keeps_markup_as_it_is(capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(7.6, "8 s"), (185, "3 min 05 s"), (59.6, "1 min 00 s"), (7800, "2 h 10 min")]
+    ("seconds", "expected"), [(7.6, "8 s"), (185, "3 min 05 s"), (59.6, "1 min 00 s"), (7800, "2 h 10 min")]
 )
-def test_clock(seconds: float, said: str) -> None:
-    assert progress.clock(seconds) == said
+def test_clock(seconds: float, expected: str) -> None:
+    assert progress.clock(seconds) == expected

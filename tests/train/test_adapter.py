@@ -128,18 +128,18 @@ def test_what_the_family_leaves_out_is_left_out_of_the_adapter_too(
         merge(spec, folder)
     kind = type(by_name("llama"))
     monkeypatch.setattr(kind, "ignored_hf", ((r"model\.visual\..*", "the vision tower is left out"),))
-    said = ("the vision tower is left out (1 of the adapter's layers)",)
-    assert merge(spec, folder).notes == said
-    assert adapter_gguf.write(folder, spec, tmp_path / "adapter.gguf") == said
+    notes = ("the vision tower is left out (1 of the adapter's layers)",)
+    assert merge(spec, folder).notes == notes
+    assert adapter_gguf.write(folder, spec, tmp_path / "adapter.gguf") == notes
 
 
 def test_another_chat_template_is_noted(spec: Spec, folder: Path, tmp_path: Path) -> None:
     file = folder / adapter.TEMPLATE
     for template, notes in ((spec.chat_template, 0), ("{{ messages }}", 1)):
         file.write_text(str(template))
-        said = adapter_gguf.write(folder, spec, tmp_path / "adapter.gguf")
-        assert len(said) == notes
-    assert str(file) in said[0]
+        noted = adapter_gguf.write(folder, spec, tmp_path / "adapter.gguf")
+        assert len(noted) == notes
+    assert str(file) in noted[0]
 
 
 def test_factors_follow_the_layout_of_their_matrix() -> None:
@@ -161,9 +161,9 @@ def test_factors_follow_the_layout_of_their_matrix() -> None:
 
     assert adapter.spec_order(name(None)) is None
     for change, wanted in ((rows, ([2, 0, 1], [*range(6)])), (columns, ([0, 1, 2], [4, 5, 0, 1, 2, 3]))):
-        found = adapter.spec_order(name(change))
-        assert found is not None
-        assert (found[0].tolist(), found[1].tolist()) == wanted
+        ordered = adapter.spec_order(name(change))
+        assert ordered is not None
+        assert (ordered[0].tolist(), ordered[1].tolist()) == wanted
     with pytest.raises(UnsupportedError, match="no order of rows and columns"):
         adapter.spec_order(name(transposed))
 
@@ -184,7 +184,7 @@ def test_a_depthwise_convolution_is_merged_and_not_exported(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("settings", "error", "said"),
+    ("settings", "error", "message"),
     [
         ({"use_dora": True}, UnsupportedError, "use_dora = True; only plain LoRA"),
         ({"init_lora_weights": "pissa"}, UnsupportedError, "init_lora_weights = 'pissa'"),
@@ -197,10 +197,10 @@ def test_a_depthwise_convolution_is_merged_and_not_exported(tmp_path: Path) -> N
     ],
 )
 def test_what_is_not_plain_lora_is_refused(
-    spec: Spec, folder: Path, settings: Any, error: type[Exception], said: str
+    spec: Spec, folder: Path, settings: Any, error: type[Exception], message: str
 ) -> None:
     set_config(folder, **settings)
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         merge(spec, folder)
 
 
@@ -208,9 +208,9 @@ def test_what_is_not_plain_lora_is_refused(
 def test_narrow_factors_are_taken_as_they_are(spec: Spec, folder: Path, dtype: torch.dtype) -> None:
     narrow = {name: tensor.to(dtype) for name, tensor in load_file(folder / adapter.WEIGHTS).items()}
     save_file(narrow, folder / adapter.WEIGHTS)
-    found = adapter.read(folder, spec).factors["layers.0.q"]
+    factors = adapter.read(folder, spec).factors["layers.0.q"]
     wanted = narrow["base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"].float().numpy()
-    assert np.array_equal(found.a, wanted)
+    assert np.array_equal(factors.a, wanted)
 
 
 def test_the_verb_exports_for_a_base_of_either_kind(
@@ -225,13 +225,13 @@ def test_the_verb_exports_for_a_base_of_either_kind(
         assert capsys.readouterr().out == f"{out}\n"
     made = [(tmp_path / f"{base}.adapter").read_bytes() for base in ("base", "base.gguf")]
     assert made[0] == made[1]
-    for arguments, said in (
+    for arguments, message in (
         (["--gguf", "x", "--adapter", str(folder)], "--adapter and --base go together"),
         (["--gguf", "x"], "give either FILE or --adapter"),
         (["--onnx", "x", "--adapter", str(folder), "--base", "b"], "an adapter is exported as --gguf"),
     ):
         assert cli.main(["export", *arguments]) == 2
-        assert said in capsys.readouterr().err
+        assert message in capsys.readouterr().err
 
 
 def test_an_adapter_of_nothing_is_not_exported(spec: Spec, folder: Path, tmp_path: Path) -> None:

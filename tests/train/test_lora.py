@@ -108,9 +108,9 @@ def test_half_a_checkpoint_is_no_checkpoint(tmp_path: Path) -> None:
 
     path = tmp_path / checkpoint.NAME
     checkpoint.save(path, {"x": torch.arange(1000.0)}, {"step": 7})
-    found = checkpoint.load(path)
-    assert found is not None
-    assert found[1] == {"step": 7}
+    loaded = checkpoint.load(path)
+    assert loaded is not None
+    assert loaded[1] == {"step": 7}
     whole = path.read_bytes()
     for size in (0, 7, 100, len(whole) - 1):
         path.write_bytes(whole[:size])
@@ -137,9 +137,9 @@ def test_a_kill_while_writing_keeps_the_checkpoint_before(
     monkeypatch.setattr(os, "fsync", die)
     with pytest.raises(Killed):
         checkpoint.save(path, {"x": torch.ones(3)}, {"step": 2})
-    found = checkpoint.load(path)
-    assert found is not None
-    assert found[1] == {"step": 1}
+    loaded = checkpoint.load(path)
+    assert loaded is not None
+    assert loaded[1] == {"step": 1}
 
 
 def test_patience_stops_and_the_best_epoch_is_kept(

@@ -58,8 +58,8 @@ def test_a_trained_tokenizer_gives_the_ids_of_its_library_and_every_text_back(
     models.save_hf(start, tmp_path)
     ours = tinsmith.load(tmp_path, threads=1)
     theirs = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
-    said = [*TEXTS, "", " ", "  two  spaces ", "it's 1984\r\n\tlamp", "a<|im_end|>b", "\x00\x7f", "naïve ﬁ"]
-    for text in said:
+    texts = [*TEXTS, "", " ", "  two  spaces ", "it's 1984\r\n\tlamp", "a<|im_end|>b", "\x00\x7f", "naïve ﬁ"]
+    for text in texts:
         ids = ours.tokenize(text, special=True)
         assert ids == theirs.encode(text, add_special_tokens=False).ids, text
         plain = ours.tokenize(text, special=False)
@@ -88,7 +88,7 @@ def test_the_shape_has_about_the_parameters_asked_for(wanted: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         (
             ScratchOptions(parameters=50_000),
@@ -98,8 +98,8 @@ def test_the_shape_has_about_the_parameters_asked_for(wanted: int) -> None:
         (replace(TINY, heads=4, kv_heads=3), r"kv_heads = 3 does not divide heads = 4"),
     ],
 )
-def test_a_shape_that_cannot_be(given: ScratchOptions, said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_a_shape_that_cannot_be(given: ScratchOptions, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         shape(given, 2048)
 
 
@@ -150,12 +150,12 @@ def test_the_folder_loads_in_transformers_with_the_same_logits(
     messages = [{"role": "user", "content": "turn lamp 3 on"}]
     ours = tinsmith.load(folder, threads=1)
     ids = ours.render(messages)
-    said = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-    assert tokenizer(said, add_special_tokens=False).input_ids == ids
+    prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    assert tokenizer(prompt, add_special_tokens=False).input_ids == ids
     with torch.no_grad():
         expected = theirs(torch.tensor([ids])).logits[0].numpy()
-    found = np.asarray(ours.logits(ids)).reshape(expected.shape)
-    assert np.abs(found - expected).max() < 1e-2 * np.abs(expected).max()
+    computed = np.asarray(ours.logits(ids)).reshape(expected.shape)
+    assert np.abs(computed - expected).max() < 1e-2 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("stop", [2, 6])
