@@ -45,6 +45,18 @@ max_tokens = 4
 threads = 1
 """
 TIN = "home-q8_0.tin"
+# Of [train], those of the first version.
+FIRST_KEYS = [
+    "epochs",
+    "rank",
+    "alpha",
+    "dropout",
+    "learning_rate",
+    "batch_tokens",
+    "max_length",
+    "patience",
+    "seed",
+]
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +92,9 @@ def older(folder: Path, last: str) -> Path:
     built = build["outputs"].pop(f"{UNSEALED}/{TIN}")
     build["outputs"][TIN] = built
     del stages["data"]["facts"]["base"]["parameters"]
+    train = stages["train"]
+    train["inputs"]["train"] = {key: train["inputs"]["train"][key] for key in FIRST_KEYS}
+    train["inputs_sha256"] = digest(train["inputs"])
     if last == "seal":
         stages["seal"]["rewrote"] = {TIN: built["sha256"]}
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -9,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from tinsmith.data.readers import Example
 from tinsmith.models import family
 from tinsmith.spec import Spec, Tokenizer
 from tinsmith.train import run
 from tinsmith.train.job import Job
-from tinsmith.train.options import Event, TrainOptions, TrainResult
+from tinsmith.train.options import Event, Started, Step, TrainOptions, TrainResult
 from tinsmith.train.tensors import from_float32
 
 PAIRS = [(first, second) for first in "abcdefg" for second in "xyz"]
@@ -70,6 +72,44 @@ def train(
     """more: of the job."""
     job = Job(spec, examples, validation, options, folder, **{"encode": encode, **more})
     return run.train(method, job, *on_event)
+
+
+class Killed(BaseException):
+    pass
+
+
+def killed_and_resumed(
+    method: str,
+    spec: Spec,
+    examples: Sequence[Example],
+    validation: Sequence[Example],
+    options: TrainOptions,
+    folder: Path,
+    **more: Any,
+) -> TrainResult:
+    """A run that is killed twice, at random steps, ends as one that is not: the same curve, and the same bytes
+    in every file. Returns the latter's result."""
+    whole = train(method, spec, examples, validation, options, folder / "whole", **more)
+    chance = random.Random(f"{method} {options.seed}")
+    stops = sorted(chance.sample(range(2, whole.steps + 1), 2))
+    for stop in stops:
+
+        def kill(event: Event, stop: int = stop) -> None:
+            if isinstance(event, Step) and event.step == stop:
+                raise Killed
+
+        with pytest.raises(Killed):
+            train(method, spec, examples, validation, options, folder / "killed", kill, **more)
+    seen: list[Event] = []
+    resumed = train(method, spec, examples, validation, options, folder / "killed", seen.append, **more)
+    started = next(event for event in seen if isinstance(event, Started))
+    assert started.step == (stops[-1] - 1) // options.renew * options.renew
+    assert (resumed.curve, resumed.validations) == (whole.curve, whole.validations)
+    names = sorted(path.name for path in whole.folder.iterdir())
+    assert sorted(path.name for path in resumed.folder.iterdir()) == names
+    for name in names:
+        assert (resumed.folder / name).read_bytes() == (whole.folder / name).read_bytes(), name
+    return whole
 
 
 def tokenizer_of(vocab: int) -> Tokenizer:

@@ -38,13 +38,14 @@ def read_jsonl(path: str | Path) -> list[Example]:
     and for a file that has none.
     """
     path = Path(path)
-    examples = [_example(line, str(path), number) for number, line in _lines(path)]
+    examples = [_example(line, str(path), number) for number, line in lines(path)]
     if not examples:
         raise DataError(f'{path}: holds no example; write one a line: {{"input": "…", "output": "…"}}')
     return examples
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Numbers and texts of a file's lines that are not blank. Raises DataError for one that is not UTF-8."""
     raw = reading.read_bytes(path, DataError)
     for number, line in enumerate(raw.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
         try:
@@ -74,17 +75,21 @@ def _example(line: str, where: str, number: int) -> Example:
     if not isinstance(about, dict):
         raise DataError(f'{where}: "about" must be an object, got {reading.kind(about)}')
     return Example(
-        input=_text(row, "input", where),
-        output=_text(row, "output", where),
+        input=text_of(row, "input", where),
+        output=text_of(row, "output", where),
         accept=tuple(text.strip() for text in accept),
         part=part,
         about=about,
     )
 
 
-def _text(row: dict[str, Any], key: str, where: str) -> str:
+def text_of(
+    row: dict[str, Any], key: str, where: str, needs: str = 'an example needs "input" and "output"'
+) -> str:
+    """The text of a required key, stripped. Raises DataError where there is none; needs: what the row should
+    have, in words."""
     if key not in row:
-        raise DataError(f'{where}: "{key}" is missing; an example needs "input" and "output"')
+        raise DataError(f'{where}: "{key}" is missing; {needs}')
     value = row[key]
     if not isinstance(value, str):
         hint = "; write the JSON answer as a text" if isinstance(value, dict | list) else ""

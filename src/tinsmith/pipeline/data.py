@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,7 @@ from tinsmith import tasks
 from tinsmith.data.splits import shared_inputs
 from tinsmith.errors import DataError, InputError, TinsmithError
 from tinsmith.formats.model_files import model_bytes, model_digest, model_files
-from tinsmith.pipeline import augmentation, constraint
+from tinsmith.pipeline import augmentation, constraint, sources
 from tinsmith.pipeline.augmentation import Augmentation
 from tinsmith.pipeline.run import Made, Nothing, Record, Run
 from tinsmith.system import files, reading
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "validation", "test")
 # The run's own copies, in its folder.
-TEXT = "data/text.txt"
 LICENSES = "data/LICENSES.txt"
 ANSWER = "data/answer.bin"  # the constraint, compiled
 NEW_BASE = "base"  # an untrained model
@@ -71,19 +69,18 @@ def split_name(split: str) -> str:
 def model_data(made: Record[Data]) -> dict[str, str]:
     """SHA-256 of what the model is made from, by name: the test set is not."""
     digests = {split: made.digests[split_name(split)] for split in ("train", "validation")}
-    more = {"text": TEXT, "augmented": augmentation.FILE}
+    more = {**sources.COPIES, "augmented": augmentation.FILE}
     return digests | {name: made.digests[path] for name, path in more.items() if path in made.digests}
 
 
 def inputs(run: Run, needs: Nothing) -> dict[str, Any]:
     recipe = run.recipe
-    sources = [recipe.resolve(getattr(recipe.data, split)) for split in SPLITS]
-    if recipe.data.text:
-        sources.append(recipe.resolve(recipe.data.text))
+    read = [recipe.resolve(getattr(recipe.data, split)) for split in SPLITS]
+    read += sources.stated(recipe).values()
     return {
         **origin(recipe),
         "data": dataclasses.asdict(recipe.data),
-        "sources": [files.sha256_file(path) if path.exists() else None for path in sources],
+        "sources": [files.sha256_file(path) if path.exists() else None for path in read],
         **({"seed": recipe.train.seed} if recipe.scratch else {}),
         **augmentation.inputs(recipe),
         "constraint": dataclasses.asdict(recipe.constraint),
@@ -103,9 +100,10 @@ def make(run: Run, needs: Nothing) -> Made[Data]:
     """Gets the base, makes the data where it is missing, and keeps the examples that the run uses."""
     recipe = run.recipe
     base = find_base(run) if recipe.base else None
-    sources = {split: recipe.resolve(getattr(recipe.data, split)) for split in SPLITS}
-    make_missing(run, sources)
-    splits = {split: read_examples(path, recipe.data.task) for split, path in sources.items()}
+    paths = {split: recipe.resolve(getattr(recipe.data, split)) for split in SPLITS}
+    make_missing(run, paths)
+    splits = {split: read_examples(path, recipe.data.task) for split, path in paths.items()}
+    wanted = sources.wanted(recipe)
     if recipe.data.limit:
         splits["train"] = splits["train"][: recipe.data.limit]
     outputs = keep(run, splits)
@@ -119,7 +117,7 @@ def make(run: Run, needs: Nothing) -> Made[Data]:
         outputs.append(run.folder / ANSWER)
         with files.atomic_write(outputs[-1]) as file:
             file.write(sealed.data)
-        forbidden = check_constraint(run, Path(base.path), sealed, sources, splits)
+        forbidden = check_constraint(run, Path(base.path), sealed, paths, splits, wanted)
     further = augmentation.make(run, splits)
     if further is not None:
         outputs.append(run.folder / augmentation.FILE)
@@ -129,18 +127,18 @@ def make(run: Run, needs: Nothing) -> Made[Data]:
         constraint=sealed.facts if sealed is not None else None,
         test_outputs_forbidden=forbidden,
         counts={split: len(rows) for split, rows in splits.items()},
-        sources={split: str(path) for split, path in sources.items()},
+        sources={split: str(path) for split, path in paths.items()},
         test_inputs_in_train=leaked,
         augmentation=further[1] if further is not None else None,
     )
     return Made([*model_files(Path(base.path)), *outputs], facts)
 
 
-def make_missing(run: Run, sources: Mapping[str, Path]) -> None:
+def make_missing(run: Run, paths: Mapping[str, Path]) -> None:
     """Runs the recipe's command, where it states one and something that it names is not there."""
     recipe = run.recipe
-    more = [recipe.resolve(path) for path in (recipe.data.text, recipe.data.off_topic) if path]
-    needed = [*sources.values(), *more, constraint.source_file(recipe)]
+    more = [recipe.resolve(recipe.data.off_topic)] if recipe.data.off_topic else []
+    needed = [*paths.values(), *sources.stated(recipe).values(), *more, constraint.source_file(recipe)]
     if recipe.data.command and any(path is not None and not path.exists() for path in needed):
         run_command(run, recipe.data.command)
 
@@ -152,29 +150,31 @@ def keep(run: Run, splits: Mapping[str, Sequence[Example]]) -> list[Path]:
     for split, rows in splits.items():
         outputs.append(run.folder / split_name(split))
         write_examples(outputs[-1], rows)
-    for source, name in ((recipe.data.text, TEXT), (recipe.data.licenses, LICENSES)):
-        if source:
-            outputs.append(run.folder / name)
-            files.write_text(outputs[-1], reading.read_text(recipe.resolve(source), DataError))
-    return outputs
+    if recipe.data.licenses:
+        outputs.append(run.folder / LICENSES)
+        files.write_text(outputs[-1], reading.read_text(recipe.resolve(recipe.data.licenses), DataError))
+    return [*outputs, *sources.copy(run)]
 
 
 def check_constraint(
     run: Run,
     base: Path,
     sealed: constraint.Sealed,
-    sources: Mapping[str, Path],
+    paths: Mapping[str, Path],
     splits: Mapping[str, Sequence[Example]],
+    wanted: Mapping[Path, Sequence[Example]],
 ) -> int:
-    """How many test outputs the constraint forbids; one in the training or validation data is a DataError: what
-    is taught there could never be answered."""
+    """How many test outputs the constraint forbids; one in the training or validation data, or that preferences
+    want, is a DataError: what is taught there could never be answered."""
     import tinsmith
 
     checker = constraint.Checker(tinsmith.load(base), sealed.data)
     for split in ("train", "validation"):
-        constraint.check_outputs(checker, sources[split], splits[split])
-    wanted = run.recipe.data.off_topic_output
-    if wanted and (departure := checker.departure(wanted.strip())):
+        constraint.check_outputs(checker, paths[split], splits[split])
+    for path, examples in wanted.items():
+        constraint.check_outputs(checker, path, examples)
+    off_topic = run.recipe.data.off_topic_output
+    if off_topic and (departure := checker.departure(off_topic.strip())):
         raise InputError(
             f"{run.recipe.path}: [data] off_topic_output: the recipe's [constraint] forbids it {departure}"
         )
@@ -247,7 +247,9 @@ def new_base(run: Run, examples: Sequence[Example]) -> Base:
     assert recipe.scratch
     options = ScratchOptions(**dataclasses.asdict(recipe.scratch))
     with run.display.bar("tokenizer", 1) as bar:
-        spec = scratch.start(options, examples, texts(run), recipe.data.system, recipe.train.seed, recipe.name)
+        spec = scratch.start(
+            options, examples, sources.texts(run), recipe.data.system, recipe.train.seed, recipe.name
+        )
         bar.update(1)
     models.save_hf(spec, folder)
     hyper = spec.hyper
@@ -322,14 +324,6 @@ def labels(run: Run) -> frozenset[str]:
     """Those of the training examples; empty for a task without labels."""
     task = tasks.by_name(run.recipe.data.task)
     return task.labels(example.output for example in examples(run, "train"))
-
-
-def texts(run: Run) -> list[str]:
-    """The plain texts of the run's own copy: what empty lines separate."""
-    if not run.recipe.data.text:
-        return []
-    whole = reading.read_text(run.folder / TEXT, DataError).replace("\r\n", "\n")
-    return [text for text in re.split(r"\n(?:[ \t]*\n)+", whole) if text.strip()]
 
 
 def conversation(run: Run, example: Example) -> list[Message]:

@@ -37,7 +37,7 @@ from tinsmith.tables import (
 )
 from tinsmith.tables import key as _key
 from tinsmith.train import methods
-from tinsmith.train.options import ScratchOptions
+from tinsmith.train.options import BASE_TEACHER, MOMENTS, RANK_SCALES, ScratchOptions, TrainOptions
 
 BUDGETS = ("max_size", "bits", "memory", "speed", "min_accuracy")
 BASELINES = ("zero_shot", "few_shot", "retrieval", "nearest")
@@ -65,6 +65,16 @@ RATE = Kind(
 )
 VARIANTS = Kind(
     '"auto" or a whole number from 1 to 1000', lambda v: v == "auto" or (is_whole(v) and 1 <= v <= 1000)
+)
+WEIGHT = Kind(
+    '"auto" or a number from 0.001 to 1000',
+    lambda v: v == "auto" or ((isinstance(v, float) or is_whole(v)) and 0.001 <= v <= 1000),
+)
+RANKS = Kind(
+    "a table of ranks from 1 to 1024 by the names of linear layers, such as { q_proj = 32 }",
+    lambda v: (
+        isinstance(v, dict) and bool(v) and all(is_whole(rank) and 1 <= rank <= 1024 for rank in v.values())
+    ),
 )
 TARGETS = Kind(
     '"auto" or a list of names of linear layers, such as ["q_proj", "v_proj"]',
@@ -96,6 +106,10 @@ class Data:
     validation: str = _key(TEXT)
     test: str = _key(TEXT)
     text: str | None = _key(TEXT, None)
+    pairs: str | None = _key(TEXT, None)
+    validation_pairs: str | None = _key(TEXT, None)
+    ratings: str | None = _key(TEXT, None)
+    validation_ratings: str | None = _key(TEXT, None)
     task: str = _key(choice(tasks.names()), tasks.DEFAULT)
     system: str = _key(ANY_TEXT, "")
     thinking: bool | None = _key(FLAG, None)
@@ -118,6 +132,8 @@ class Train:
     method: str = _key(choice(methods.names()), methods.DEFAULT)
     epochs: int = _key(whole(1, 1000), 3)
     rank: int = _key(whole(1, 1024), 16)
+    ranks: dict[str, int] | None = _key(RANKS, None)  # noqa: RUF009, a default of None
+    rank_scale: str = _key(choice(RANK_SCALES), TrainOptions.rank_scale)
     alpha: float = _key(number(0.001, 10_000), 32.0)
     dropout: float = _key(number(0, 0.9), 0.0)
     targets: tuple[str, ...] | str = _key(TARGETS, "auto")
@@ -127,6 +143,15 @@ class Train:
     max_length: int = _key(whole(8, 1_000_000), 512)
     patience: int = _key(whole(0, 1000), 0)
     average: float = _key(number(0, 1), 0.0)
+    beta: float = _key(number(0.001, 100), TrainOptions.beta)
+    good_weight: float | str = _key(WEIGHT, "auto")
+    teacher: str | None = _key(TEXT, None)
+    shots: int = _key(whole(1, 100), TrainOptions.shots)
+    teacher_top: int = _key(whole(1, 100_000), TrainOptions.teacher_top)
+    temperature: float = _key(number(0.01, 100), TrainOptions.temperature)
+    teacher_weight: float = _key(number(0, 1), TrainOptions.teacher_weight)
+    prefix_length: int = _key(whole(1, 10_000), TrainOptions.prefix_length)
+    moments: str = _key(choice(MOMENTS), TrainOptions.moments)
     seed: int = _key(whole(0, 2**31 - 1), 0)
 
 
@@ -253,16 +278,10 @@ class _RecipeFile(TomlFile):
             tables["train"] = dataclasses.replace(tables["train"], method=SCRATCH_METHOD)
             if "baselines" not in given.get("eval", {}):
                 tables["eval"] = dataclasses.replace(tables["eval"], baselines=("nearest",))
-        self._check_method(given.get("train", {}), tables["train"].method)
+        self._check_method(given, tables["train"].method)
         if tables["build"].target:
             tables["build"] = self._for_target(tables["build"], "formats" in given["build"])
         data = tables["data"]
-        method = methods.by_name(tables["train"].method)
-        if data.text and not method.reads_text:
-            readers = [name for name in methods.names() if methods.by_name(name).reads_text]
-            raise self.error(
-                "data", "text", f'method "{method.name}" learns from no plain text; take {", ".join(readers)}'
-            )
         if data.show_tools and not data.tools:
             raise self.error("data", "show_tools", "there are no tools to show; give them in tools")
         self._check_augment(given.get("data", {}), tables)
@@ -308,15 +327,22 @@ class _RecipeFile(TomlFile):
                     "eval", "baselines", f'"{name}" prompts a base; without one there is "nearest" alone'
                 )
 
-    def _check_method(self, given: dict[str, Any], method: str) -> None:
+    def _check_method(self, given: dict[str, Any], name: str) -> None:
         """Keys of another method say that something else was meant."""
-        own = methods.by_name(method).keys
-        every = {key: name for name in methods.names() for key in methods.by_name(name).keys}
-        for key in given:
-            if key in every and key not in own:
-                raise self.error(
-                    "train", key, f'is for method "{every[key]}", this one is "{method}"; leave it out'
-                )
+        method = methods.by_name(name)
+        every = [methods.by_name(one) for one in methods.names()]
+        for table, own in (("train", "keys"), ("data", "reads")):
+            for key in given.get(table, {}):
+                readers = [f'"{one.name}"' for one in every if key in getattr(one, own)]
+                if readers and key not in getattr(method, own):
+                    raise self.error(
+                        table, key, f'is for method {", ".join(readers)}; this one is "{name}", leave it out'
+                    )
+        if method.needs and method.needs[1] not in given.get(method.needs[0], {}):
+            raise self.error(*method.needs, f'missing; method "{name}" learns from it')
+        train = given.get("train", {})
+        if "shots" in train and train.get("teacher") != BASE_TEACHER:
+            raise self.error("train", "shots", f'is for teacher = "{BASE_TEACHER}"; leave it out')
 
     def _check_augment(self, given: dict[str, Any], tables: dict[str, Any]) -> None:
         """Checks that there is something to make where the recipe speaks of it."""

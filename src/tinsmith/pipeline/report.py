@@ -293,14 +293,17 @@ def html(document: dict[str, Any]) -> str:
     }
     template = environment.get_template("report.html.j2")
     train = document["train"]
-    validated = [{"step": row["step"], "validation_loss": row["loss"]} for row in train["validations"]]
+    validated = [
+        {"step": row["step"], "validation_loss": row["loss"], "text_loss": row.get("text_loss")}
+        for row in train["validations"]
+    ]
     baselines = [name for name in document["systems"] if name in document["test"]["baseline_items"]]
     return template.render(
         report=document,
         words=tasks.by_name(document["task"]).words,
         best=max(baselines, key=lambda name: document["systems"][name]["exact"], default=None),
         heat=heat(document["confusion"]),
-        curves=curve.draw([*train["curve"], *validated]),
+        curves=curve.draw([*train["curve"], *validated], ("loss", "validation_loss", "text_loss")),
         front=front(document.get("front") or []),
     )
 

@@ -29,7 +29,7 @@ from tinsmith.errors import FormatError, InputError
 from tinsmith.pipeline import facts as json_facts
 from tinsmith.pipeline.recipe import Recipe
 from tinsmith.system import files, reading
-from tinsmith.system.machine import cpu
+from tinsmith.system.machine import cpu, memory
 from tinsmith.system.progress import Display, clock
 
 LOCK = ".tinsmith.lock"
@@ -316,6 +316,5 @@ def machine() -> dict[str, Any]:
         "cpu": cpu(),
         "cores": os.cpu_count(),
     }
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        facts["memory"] = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return facts
+    whole = memory()
+    return facts if whole is None else {**facts, "memory": whole}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tinsmith.errors import InputError
 from tinsmith.pipeline import build, contents, data, measure, merge, report, seal, training, verify
 from tinsmith.pipeline.recipe import Recipe
 from tinsmith.pipeline.run import Nothing, Run, Stage, opened
 from tinsmith.system.progress import Display
-from tinsmith.train import logs
+from tinsmith.train import logs, methods
 
 DATA = Stage("data", Nothing, data.Data, data.inputs, data.make)
 BASELINES = Stage(
@@ -33,8 +34,15 @@ def make(
 ) -> Run:
     """Brings the stage `goal`, and all it needs, up to date in `folder` (default: runs/<recipe name>).
 
-    log: the kind of files that training writes its curves to, besides; None for none.
+    log: the kind of files that training writes its curves to, besides; None for none. Raises InputError, before
+    anything runs, for a goal that the recipe's method has no model for.
     """
+    method = methods.by_name(recipe.train.method)
+    if not method.merges and goal not in (DATA.name, BASELINES.name, TRAIN.name):
+        raise InputError(
+            f'{recipe.path}: [train] method "{method.name}" trains {method.what}, which no model can be built '
+            "from; `tinsmith train` trains it, and another method gives a model"
+        )
     if log is not None:
         logs.check(log)
     with opened(recipe, folder or default_folder(recipe), display) as run:

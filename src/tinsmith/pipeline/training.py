@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinsmith.pipeline import data
+from tinsmith.formats.model_files import model_digest
+from tinsmith.pipeline import data, sources
 from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.recipe import SEARCH, SEARCH_BUDGET, Recipe
 from tinsmith.pipeline.run import Made, Record, Run
 from tinsmith.system.progress import Bar, Display
 from tinsmith.train import logs, methods
-from tinsmith.train.options import SCRATCH_DEFAULTS, Event, Started, Step, TrainOptions, Trial, Validated
+from tinsmith.train.options import (
+    BASE_TEACHER,
+    SCRATCH_DEFAULTS,
+    Event,
+    Preparing,
+    Started,
+    Step,
+    TrainOptions,
+    Trial,
+    Validated,
+)
 
 if TYPE_CHECKING:
     from tinsmith.spec import Spec
@@ -57,6 +69,7 @@ def rough_format(recipe: Recipe) -> str | None:
 
 def inputs(run: Run, needs: Needs) -> dict[str, Any]:
     stated, base = run.recipe.data, needs.data.facts.base
+    teacher = teacher_path(run.recipe, base.path)
     return {
         "train": dataclasses.asdict(run.recipe.train),
         "rough": rough_format(run.recipe),
@@ -65,8 +78,17 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
         "base": base.sha256,
         "template": base.template,
         "data": list(data.model_data(needs.data).values()),
+        **({"teacher": model_digest(teacher)} if teacher and teacher.exists() else {}),
         "augmented": needs.data.facts.augmentation is not None,
     }
+
+
+def teacher_path(recipe: Recipe, base: str) -> Path | None:
+    """base: the path of the base's model."""
+    given = recipe.train.teacher
+    if given is None or given == BASE_TEACHER:
+        return Path(base) if given else None
+    return recipe.resolve(given)
 
 
 def before(run: Run, needs: Needs) -> dict[str, Any]:
@@ -78,9 +100,20 @@ def before(run: Run, needs: Needs) -> dict[str, Any]:
         "template": None if states_more else needs.data.facts.base.template,
         "train": {
             "targets": "auto",
+            "ranks": None,
+            "rank_scale": TrainOptions.rank_scale,
             "method": "full" if run.recipe.scratch else methods.DEFAULT,
             "average": 0.0,
             "search_budget": SEARCH_BUDGET,
+            "beta": TrainOptions.beta,
+            "good_weight": "auto",
+            "teacher": None,
+            "shots": TrainOptions.shots,
+            "teacher_top": TrainOptions.teacher_top,
+            "temperature": TrainOptions.temperature,
+            "teacher_weight": TrainOptions.teacher_weight,
+            "prefix_length": TrainOptions.prefix_length,
+            "moments": TrainOptions.moments,
         },
         "augmented": False,
     }
@@ -119,7 +152,8 @@ def trained(run: Run, base: str, spec: Spec, bar: Bar) -> TrainResult:
     def encode(text: str) -> list[int]:
         return tokenizer.tokenize(text, special=True)
 
-    progress = Progress(run.display, bar)
+    method = run.recipe.train.method
+    progress = Progress(run.display, bar, methods.by_name(method).share)
     job = Job(
         spec=spec,
         examples=data.examples(run, "train"),
@@ -128,11 +162,13 @@ def trained(run: Run, base: str, spec: Spec, bar: Bar) -> TrainResult:
         out_dir=run.folder,
         encode=encode,
         variants=data.augmented(run),
-        texts=data.texts(run),
+        texts=sources.texts(run),
+        preferences=sources.preferences(run),
+        validation_preferences=sources.preferences(run, "validation_"),
+        teacher=teacher_path(run.recipe, base),
         limit=spec.hyper.context if run.recipe.scratch else None,
         is_new=run.recipe.scratch is not None,
     )
-    method = run.recipe.train.method
     if run.log is None:
         return train(method, job, progress.show)
     with logs.opened(run.log, run.folder / logs.FOLDER) as write:
@@ -150,24 +186,27 @@ def options(recipe: Recipe) -> TrainOptions:
     del values["method"]
     budget = values.pop("search_budget")
     if values["learning_rate"] == SEARCH:
-        values["search"] = budget
-    if isinstance(values["learning_rate"], str):
-        values["learning_rate"] = None
-    if values["targets"] == "auto":
-        values["targets"] = ()
+        values |= {"search": budget, "learning_rate": None}
+    for key, left_out in (("learning_rate", None), ("targets", ()), ("good_weight", None)):
+        if values[key] == "auto":
+            values[key] = left_out
+    values["ranks"] = values["ranks"] or {}
     more = SCRATCH_DEFAULTS if recipe.scratch else {"rough": rough_format(recipe)}
     return TrainOptions(task=recipe.data.task, system=recipe.data.system, **more, **values)
 
 
 class Progress:
-    """Training's events, to a reader: steps move the bar, the others are lines that stay."""
+    """Training's events, to a reader: steps move the bar, the others are lines that stay. share: what the share
+    that a validation finds is of."""
 
-    def __init__(self, display: Display, bar: Bar) -> None:
-        self.display, self.bar = display, bar
-        self.exact = ""  # of the latest validation
+    def __init__(self, display: Display, bar: Bar, share: str) -> None:
+        self.display, self.bar, self.share = display, bar, share
+        self.latest = ""  # of the validations
 
     def show(self, event: Event) -> None:
-        if isinstance(event, Started):
+        if isinstance(event, Preparing):
+            self.bar.update(event.done, event.what, event.count)
+        elif isinstance(event, Started):
             self.display.line(f"train: {event.steps} steps, {event.note}")
         elif isinstance(event, Step):
             self.bar.update(event.step, self._state(event), event.steps)
@@ -179,10 +218,11 @@ class Progress:
 
     def _state(self, step: Step) -> str:
         memory = "" if step.memory is None else f", {step.memory / 1e9:.1f} GB"
-        return f"loss {step.loss:.3f}{self.exact}, {step.tokens_per_second:,.0f} tokens/s{memory}"
+        return f"loss {step.loss:.3f}{self.latest}, {step.tokens_per_second:,.0f} tokens/s{memory}"
 
     def _validated(self, event: Validated) -> None:
         best = ", the best so far" if event.best else ""
         epoch = f"epoch {event.epoch}{', averaged' if event.averaged else ''}"
-        self.display.line(f"train: {epoch}: validation loss {event.loss:.4f}, {event.exact:.1%} exact{best}")
-        self.exact = f", {event.exact:.1%} exact"
+        text = "" if event.text_loss is None else f"text loss {event.text_loss:.4f}, "
+        self.latest = f", {event.exact:.1%} {self.share}"
+        self.display.line(f"train: {epoch}: {text}validation loss {event.loss:.4f}{self.latest}{best}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import random
 import shutil
@@ -22,7 +21,7 @@ from tinsmith.plan.speed import Rates
 from tinsmith.spec import Tensor, Tokenizer
 from tinsmith.system.cores import usable_cores
 from tinsmith.system.files import map_file
-from tinsmith.system.machine import Machine, describe
+from tinsmith.system.machine import Machine, describe, memory
 from tinsmith.targets import ARCHS, BuildFor, Cpu, Defaults, Memory, RunOn, Target
 from tinsmith.tokenizer import packed as tokenizer_file
 from tinsmith.tokenizer.packed import ALPHABET
@@ -59,9 +58,10 @@ def target(threads: int | None = None) -> Target:
 
 
 def _ram() -> int:
-    if hasattr(os, "sysconf"):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    raise InputError("this system does not report its memory; plan for a target instead")
+    whole = memory()
+    if whole is None:
+        raise InputError("this system does not report its memory; plan for a target instead")
+    return whole
 
 
 def rates(program: Listing, threads: int) -> Rates:

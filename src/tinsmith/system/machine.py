@@ -74,6 +74,13 @@ def describe() -> dict[str, Any]:
     return {"cpu": cpu(), "cores": processors(), "system": f"{platform.system()} {platform.machine()}"}
 
 
+def memory() -> int | None:
+    """The machine's, in bytes; None where the system does not report it."""
+    if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return None
+
+
 def cpu() -> str:
     """The processor's name, as far as the system reports it."""
     information = Path("/proc/cpuinfo")

@@ -34,8 +34,9 @@ def packed_attention(
     """transformers' attention interface: query [rows, heads, row, width], key and value [rows, kv heads, row,
     width] to [rows, row, heads, width]. Masks are made here, whatever transformers made."""
     query, key = query.to(value.dtype), key.to(value.dtype)
-    if packing.is_padded:
-        bias = causal_bias(0, packing.longest, sliding_window)
+    before = key.shape[2] - query.shape[2]  # tokens that a trained prefix stands for
+    if packing.is_padded or before:
+        bias = causal_bias(before, packing.longest, sliding_window)
         return _attend(query, key, value, bias, scaling, softcap).transpose(1, 2), None
     groups, width = key.shape[1], query.shape[3]
     q = query[0].transpose(0, 1).flatten(1)

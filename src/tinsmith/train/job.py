@@ -8,18 +8,21 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tinsmith.data.preferences import Preference
 from tinsmith.data.readers import Example
-from tinsmith.errors import InputError
 from tinsmith.spec import Spec
 from tinsmith.train.options import TrainOptions
-from tinsmith.train.sequences import Encode, Tokenization, TokenSequence
+from tinsmith.train.sequences import Encode, Tokenization, TokenSequence, text_sequences
 
 
 @dataclass(frozen=True)
 class Job:
     """spec: the base, or a new model; encode: text to its token ids, special tokens recognized; variants: made
     examples, of which the epochs take turns; texts: plain ones, for the methods that learn from these;
-    limit: tokens that the model can see, None for as many as the options allow; is_new: the weights are random.
+    preferences: pairs or rated outputs, for those that learn from these, and the ones to validate on, none to
+    hold some out; teacher: the path of the model to learn from; kept_dir: where what is computed once is kept,
+    None for out_dir; limit: tokens that the model can see, None for as many as the options allow; is_new: the
+    weights are random.
     """
 
     spec: Spec
@@ -30,12 +33,16 @@ class Job:
     encode: Encode
     variants: Sequence[Sequence[Example]] = ()
     texts: Sequence[str] = ()
+    preferences: Sequence[Preference] = ()
+    validation_preferences: Sequence[Preference] = ()
+    teacher: Path | None = None
+    kept_dir: Path | None = None
     limit: int | None = None
     is_new: bool = False
 
-    def check(self) -> None:
-        if not self.examples or not self.validation:
-            raise InputError("training needs at least one training example and one validation example")
+    @property
+    def kept(self) -> Path:
+        return self.kept_dir or self.out_dir
 
     @property
     def max_length(self) -> int:
@@ -46,10 +53,17 @@ class Job:
         options = self.options
         return Tokenization(self.spec, self.encode, options.task, options.system, self.max_length, named)
 
+    def text_sequences(self) -> list[TokenSequence]:
+        return text_sequences(self.texts, self.encode, self.spec.tokenizer, self.max_length)
+
     def digest(self, *parts: Sequence[TokenSequence]) -> str:
         """Of all that decides how the run goes: the model, the options, and the sequences that it learns
         from."""
-        digest = hashlib.sha256(json.dumps(asdict(self.options), sort_keys=True).encode())
+        return self.base_digest(json.dumps(asdict(self.options), sort_keys=True), *parts)
+
+    def base_digest(self, said: str, *parts: Sequence[TokenSequence]) -> str:
+        """Of the model, and of what is said and given to it."""
+        digest = hashlib.sha256(said.encode())
         for part in parts:
             digest.update(json.dumps([[sequence.prompt, sequence.answer] for sequence in part]).encode())
         for role, tensor in sorted(self.spec.tensors.items()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import accumulate
@@ -16,7 +16,7 @@ import torch
 from tinsmith.system.machine import memory_used
 from tinsmith.train import checkpoint
 from tinsmith.train.options import Event, Started, Step, TrainOptions, TrainResult, Validated
-from tinsmith.train.trainee import Batch, Trainee
+from tinsmith.train.trainee import Trainee
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,17 +41,11 @@ class Loop:
         self, trainee: Trainee, options: TrainOptions, out_dir: Path, on_event: Callable[[Event], None]
     ) -> None:
         self.trainee, self.options, self.out_dir, self.on_event = trainee, options, out_dir, on_event
-        self.note = trainee.note
         self.epoch_ends = list(accumulate(len(epoch) for epoch in trainee.epochs))
         self.plan = [batch for epoch in trainee.epochs for batch in epoch]
         self.parameters = trainee.parameters()
-        self.optimizer = torch.optim.AdamW(
-            self.parameters.values(),
-            trainee.rate,
-            betas=(0.9, 0.99),
-            weight_decay=options.weight_decay,
-            fused=True,
-        )
+        self.optimizer = trainee.optimizer(options)
+        self.note = trainee.note
         averaged = self.parameters if options.average else {}
         self.means = {name: value.detach().clone() for name, value in averaged.items()}
         self.progress = _Progress()
@@ -86,7 +80,7 @@ class Loop:
             validations=[Validated(**row) for row in progress.validations],
         )
 
-    def _step(self, batch: Batch) -> float:
+    def _step(self, batch: Sequence[Sized]) -> float:
         progress = self.progress
         self.trainee.network.model.train()
         rate = self.trainee.rate * self._schedule(progress.step)
@@ -153,7 +147,7 @@ class Loop:
         earlier = [(row["exact"], -row["loss"]) for row in progress.validations]
         is_best = all((exact, -loss) > one for one in earlier)
         epoch = self.epoch_ends.index(progress.step) + 1
-        event = Validated(epoch, progress.step, loss, exact, is_best, averaged)
+        event = Validated(epoch, progress.step, loss, exact, is_best, averaged, self.trainee.text_loss)
         progress.validations.append(asdict(event))
         if is_best:
             progress.worse = 0
@@ -176,6 +170,7 @@ class Loop:
         )
 
     def _resume(self) -> None:
+        self.trainee.prepare(self.on_event)  # of the weights that training starts from
         saved = checkpoint.load(self._checkpoint_path())
         if saved is None or saved[1].pop("digest", None) != self.trainee.digest:
             return

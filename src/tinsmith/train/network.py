@@ -27,7 +27,7 @@ from tinsmith.train.sequences import TokenSequence
 from tinsmith.train.tensors import to_folder
 
 # Rows of logits that are held at once: 64 x 50,000 floats stay in the cache of most processors.
-_LOGIT_ROWS = 64
+LOGIT_ROWS = 64
 
 
 class _LoraLinear(torch.autograd.Function):
@@ -72,8 +72,8 @@ class _AnswerLoss(torch.autograd.Function):
         losses = torch.empty(len(states))
         best = torch.empty(len(states), dtype=torch.long)
         gradient = torch.empty(states.shape if learn else (0,), dtype=head.dtype)
-        for begin in range(0, len(states), _LOGIT_ROWS):
-            part = slice(begin, begin + _LOGIT_ROWS)
+        for begin in range(0, len(states), LOGIT_ROWS):
+            part = slice(begin, begin + LOGIT_ROWS)
             logits = (states[part].to(head.dtype) @ head.T).float().mul_(scale)
             slope = None
             if cap is not None:
@@ -122,13 +122,18 @@ class Network:
         """shared: the length of the prefix that the sequences' prompts have in common."""
         return pack(batch, shared) if self.packs else pad(batch)
 
-    def answer_losses(self, packing: Packing) -> tuple[Tensor, Tensor]:
-        """Loss and likeliest token at each labelled position; [labels] each."""
+    def answer_states(self, packing: Packing) -> Tensor:
+        """What the head is applied to at each labelled position; [labels, dim]."""
         with quiet():
             states = self.trunk(
                 input_ids=packing.tokens, position_ids=packing.positions, use_cache=False, packing=packing
             ).last_hidden_state
-        labelled = states.flatten(0, 1).index_select(0, packing.labelled)
+        labelled: Tensor = states.flatten(0, 1).index_select(0, packing.labelled)
+        return labelled
+
+    def answer_losses(self, packing: Packing) -> tuple[Tensor, Tensor]:
+        """Loss and likeliest token at each labelled position; [labels] each."""
+        labelled = self.answer_states(packing)
         losses, best = _AnswerLoss.apply(  # type: ignore[no-untyped-call]
             labelled, self.head, packing.targets, self.scale, self.cap, torch.is_grad_enabled()
         )
@@ -185,20 +190,29 @@ def has_fast_bfloat16() -> bool:
 
 
 def build(
-    spec: Spec, matrices: torch.dtype, rank: int, alpha: float, dropout: float, targets: Sequence[str] = ()
+    spec: Spec,
+    matrices: torch.dtype,
+    rank: int,
+    alpha: float,
+    dropout: float,
+    targets: Sequence[str] = (),
+    **more: Any,
 ) -> Network:
     """The base with a new adapter; A is drawn by torch's seed, B is 0.
 
     targets: the linear layers to adapt, by the last part of their names in transformers ("q_proj"); none for
-    all but the head and the gates of one output, which choose and do not compute. Raises InputError for a name
-    that the family does not have.
+    all but the head and the gates of one output, which choose and do not compute; more: of peft's LoraConfig.
+    Raises InputError for a name that the family does not have, and for a rank of a layer that is not adapted.
     """
     base = base_model(spec)
     wanted = _targets(spec.family, base, targets)
     for name in wanted:
         weight = base.get_submodule(name).weight
         weight.data = weight.data.to(matrices)
-    model = _adapted(base, wanted, rank, alpha, dropout)
+    for name in more.get("rank_pattern", ()):
+        if name not in (adapted := {path.rpartition(".")[2] for path in wanted}):
+            raise InputError(f"[train] ranks: {name!r} is not adapted; {', '.join(sorted(adapted))} are")
+    model = _adapted(base, wanted, r=rank, lora_alpha=alpha, lora_dropout=dropout, **more)
     origin = spec.general.get("name")
     model.peft_config["default"].base_model_name_or_path = origin if isinstance(origin, str) else ""
     packs = _attends_only(base.config)
@@ -213,17 +227,13 @@ def build(
     return Network(model, base.base_model, head, linears, packs, *_after_head(base.config))
 
 
-def _adapted(base: Any, wanted: set[str], rank: int, alpha: float, dropout: float) -> Any:
-    """peft's wrapper around the model, with plain LoRA on the wanted modules."""
+def _adapted(base: Any, wanted: set[str], **settings: Any) -> Any:
+    """peft's wrapper around the model, with LoRA on the wanted modules."""
     from peft import LoraConfig, get_peft_model
     from peft.tuners.lora import Linear
 
     config = LoraConfig(
-        r=rank,
-        lora_alpha=alpha,
-        lora_dropout=dropout,
-        target_modules=sorted({name.rpartition(".")[2] for name in wanted}),
-        task_type="CAUSAL_LM",
+        target_modules=sorted({name.rpartition(".")[2] for name in wanted}), task_type="CAUSAL_LM", **settings
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by an old name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,25 +11,37 @@ from typing import Any
 from tinsmith import tasks
 
 LOGS = ("csv", "tensorboard")  # the kinds of files that curves can be written to
+RANK_SCALES = PLAIN, RSLORA = "plain", "rslora"  # alpha / rank, alpha / its root (Kalajdzievski, 2312.03732)
+MOMENTS = AUTO, FLOAT, EIGHT_BITS = "auto", "float", "8-bit"  # of the optimizer, when every weight is trained
+BASE_TEACHER = "base"  # the base itself, with examples in its context
 
 
 @dataclass(frozen=True)
 class TrainOptions:
     """task, system: a task's name, and the recipe's system prompt; learning_rate: None to choose by the model's
-    size; batch_tokens: tokens in a batch, without the prefix that prompts share; max_length: tokens of the
-    longest example allowed; patience: epochs without improvement after which training stops, 0 for never;
-    warmup: the share of steps in which the learning rate rises; floor: the share of it that is left at the end;
-    rough: the quantized format whose errors the adapter learns to live with, None for none; targets: the linear
-    layers to adapt, by their names in transformers, none for all; average: the share of the steps over which
-    weights are averaged, beside the latest ones, 0 for none; search: the share of the run's steps that trials
-    of learning rates may take, 0 for none; tried: the rates that learning_rate was the best of, 0 where it was
-    not searched; renew: steps from one checkpoint, where the format's errors are made anew, to the next;
-    threads: torch's, None as torch likes."""
+    size; ranks: of the linear layers that have another one, by name; rank_scale: of RANK_SCALES; batch_tokens:
+    tokens in a batch, without the prefix that prompts share; max_length: tokens of the longest example allowed;
+    patience: epochs without improvement after which training stops, 0 for never; warmup: the share of steps in
+    which the learning rate rises; floor: the share of it that is left at the end; rough: the quantized format
+    whose errors the adapter learns to live with, None for none; targets: the linear layers to adapt, by their
+    names in transformers, none for all; average: the share of the steps over which weights are averaged, beside
+    the latest ones, 0 for none; search: the share of the run's steps that trials of learning rates may take, 0
+    for none; tried: the rates that learning_rate was the best of, 0 where it was not searched; beta: how
+    strongly preferences hold to the reference, in ORPO how much they count; good_weight: what a good output
+    counts where a bad one counts 1, None for as much in all; teacher: the path of the model to learn from, or
+    BASE_TEACHER; shots: examples in the base's context; teacher_top: of how many likeliest tokens the teacher's
+    probabilities are kept; temperature: what logits are divided by where teacher and network are compared;
+    teacher_weight: the share of that in the loss; prefix_length: tokens that a prefix stands for; moments: of
+    MOMENTS; renew: steps from one checkpoint, where the format's errors are made anew, to the next; threads:
+    torch's, None as torch likes.
+    """
 
     task: str = tasks.DEFAULT
     system: str = ""
     epochs: int = 3
     rank: int = 16
+    ranks: Mapping[str, int] = field(default_factory=dict)
+    rank_scale: str = PLAIN
     alpha: float = 32.0
     dropout: float = 0.0
     learning_rate: float | None = None
@@ -43,6 +56,15 @@ class TrainOptions:
     average: float = 0.0
     search: float = 0.0
     tried: int = 0
+    beta: float = 0.1
+    good_weight: float | None = None
+    teacher: str | None = None
+    shots: int = 5
+    teacher_top: int = 64
+    temperature: float = 1.0
+    teacher_weight: float = 0.5
+    prefix_length: int = 16
+    moments: str = AUTO
     rough: str | None = "Q4_0"
     targets: tuple[str, ...] = ()
     renew: int = 50
@@ -73,6 +95,15 @@ class ScratchOptions:
 
 
 @dataclass(frozen=True)
+class Preparing:
+    """Before the first step: `done` of `count` parts of what is computed once, which `what` names."""
+
+    what: str
+    done: int
+    count: int
+
+
+@dataclass(frozen=True)
 class Started:
     """step: 0, or where an interrupted run goes on; note: what was chosen and why, in a line."""
 
@@ -100,8 +131,10 @@ class Step:
 @dataclass(frozen=True)
 class Validated:
     """After an epoch, on the validation examples: loss per answer token; exact: the share of answers whose
-    every token is the likeliest, as greedy decoding would find it; best: whether this is the best so far;
-    averaged: whether of the mean of the weights over the latest steps, or of the latest ones."""
+    every token is the likeliest, as greedy decoding would find it, and where preferences are learned, of those
+    that are kept; best: whether this is the best so far;
+    averaged: whether of the mean of the weights over the latest steps, or of the latest ones; text_loss: per
+    token of the plain text that is held out, None where none is."""
 
     epoch: int
     step: int
@@ -109,6 +142,7 @@ class Validated:
     exact: float
     best: bool
     averaged: bool = False
+    text_loss: float | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +154,7 @@ class Trial:
     loss: float
 
 
-Event = Started | Step | Validated | Trial
+Event = Preparing | Started | Step | Validated | Trial
 
 
 @dataclass
@@ -149,6 +183,17 @@ def default_scratch_rate(parameters: int) -> tuple[float, str]:
     million, falling with the fourth root of the size."""
     rate = float(f"{min(8e-3, 4e-3 * (1e6 / parameters) ** 0.25):.2g}")
     return rate, f"learning rate {rate:g}, chosen for {parameters / 1e6:.1f} million new parameters"
+
+
+def default_preference_rate(parameters: int) -> tuple[float, str]:
+    """The rate for LoRA on preferences: a tenth of what examples take."""
+    rate = float(f"{default_learning_rate(parameters)[0] / 10:.2g}")
+    return rate, f"learning rate {rate:g}, chosen for {parameters / 1e6:.0f} million parameters"
+
+
+def default_prefix_rate(parameters: int) -> tuple[float, str]:
+    """The rate for the states of a prefix, which are as large as activations are, whatever the base's size."""
+    return 1e-2, "learning rate 0.01, chosen for a prefix"
 
 
 def default_full_rate(parameters: int) -> tuple[float, str]:

@@ -109,7 +109,9 @@ def _try(method: Method, job: Job, rate: float, steps: int) -> Trial:
     """Goes on from the candidate's own checkpoint, where it has taken fewer steps so far."""
     folder = job.out_dir / FOLDER / f"{rate:g}"
     options = replace(job.options, learning_rate=rate, average=AVERAGE, rough=None)
-    trial = replace(job, options=options, out_dir=folder, validation=job.validation[:VALIDATED])
+    trial = replace(
+        job, options=options, out_dir=folder, kept_dir=job.kept, validation=job.validation[:VALIDATED]
+    )
     torch.manual_seed(options.seed)
     return Trial(rate, steps, _TrialLoop(method.trainee(trial), options, folder, steps).loss())
 

@@ -21,7 +21,8 @@ def train(name: str, job: Job, on_event: Callable[[Event], None] = lambda event:
     The same job and machine give the same result, whether or not training was interrupted: a checkpoint in
     job.out_dir of the same job is taken up, one of another is thrown away. Raises InputError or DataError for a
     job that does not fit, MissingExtraError without the libraries that training takes."""
-    job.check()
+    method = methods.by_name(name)
+    method.check(job)
     try:
         import peft  # noqa: F401
         import torch
@@ -31,7 +32,6 @@ def train(name: str, job: Job, on_event: Callable[[Event], None] = lambda event:
         from tinsmith.train.loop import Loop
     except ImportError as error:
         raise MissingExtraError(error.name or "torch", "train") from None
-    method = methods.by_name(name)
     if job.options.threads:
         torch.set_num_threads(job.options.threads)
     job, trials = rates.searched(method, job, on_event) if job.options.search else (job, [])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass
+from typing import TypeVar
 
 from tinsmith.chat.chat_template import render, special_tokens, thinking_switch
 from tinsmith.data.readers import Example
@@ -13,6 +14,7 @@ from tinsmith.spec import Spec, Tokenizer
 from tinsmith.tasks import Message, by_name
 
 Encode = Callable[[str], list[int]]
+Item = TypeVar("Item", bound=Sized)
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,14 @@ class Tokenization:
         sequences = (self._sequence(example, number) for number, example in enumerate(examples, 1))
         return [sequence for sequence in sequences if len(sequence) <= self.max_length]
 
+    def prompt(self, example: Example, shots: Sequence[Example] = ()) -> tuple[int, ...]:
+        """The tokens that ask for an example's answer, with examples and their answers before it."""
+        asked = self.task.messages(example, self.system)
+        for shot in shots:
+            answered: Message = {"role": "assistant", "content": shot.output}
+            asked[-1:-1] = [*self.task.messages(shot), answered]
+        return tuple(self.encode(self._render(asked, generate=True)))
+
     def _sequence(self, example: Example, number: int) -> TokenSequence:
         asked = self.task.messages(example, self.system)
         prompt = self._render(asked, generate=True)
@@ -117,12 +127,13 @@ def shared_prefix(sequences: Sequence[TokenSequence]) -> tuple[int, ...]:
 
 
 def batches(
-    sequences: Sequence[TokenSequence], batch_tokens: int, shared: int, seed: int, epoch: int
-) -> list[list[TokenSequence]]:
+    sequences: Sequence[Item], batch_tokens: int, shared: int, seed: int, epoch: int
+) -> list[list[Item]]:
     """One epoch's batches, in order: the same for the same arguments.
 
     A batch holds as many sequences as fit in batch_tokens, of about the same length: padding is paid in
-    attention only. shared: how many of each sequence's tokens are the shared prefix, which are not counted.
+    attention only. sequences: or whatever has a length in tokens; shared: how many of each one's tokens are the
+    shared prefix, which are not counted.
     """
     chance = random.Random(f"{seed}/{epoch}")
     order = list(range(len(sequences)))
@@ -130,20 +141,20 @@ def batches(
     # Sorting within windows of sixteen batches or so keeps lengths together and the order random.
     mean = sum(len(sequence) - shared for sequence in sequences) / len(sequences)
     window = max(1, round(16 * batch_tokens / mean))
-    result: list[list[TokenSequence]] = []
+    result: list[list[Item]] = []
     for begin in range(0, len(order), window):
-        result += _cut(
+        result += cut(
             sorted((sequences[place] for place in order[begin : begin + window]), key=len), batch_tokens, shared
         )
     chance.shuffle(result)
     return result
 
 
-def _cut(sequences: Sequence[TokenSequence], batch_tokens: int, shared: int) -> list[list[TokenSequence]]:
+def cut(sequences: Sequence[Item], batch_tokens: int, shared: int) -> list[list[Item]]:
     """Even batches: none larger than batch_tokens unless a single sequence is, no small rest."""
     total = sum(len(sequence) - shared for sequence in sequences)
     count = max(1, -(-total // batch_tokens))
-    result: list[list[TokenSequence]] = [[]]
+    result: list[list[Item]] = [[]]
     done = held = 0
     for sequence in sequences:
         size = len(sequence) - shared

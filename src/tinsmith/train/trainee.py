@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence, Sized
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tinsmith.train.sequences import TokenSequence, batches, shared_prefix
 
@@ -13,37 +13,48 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor, nn
+    from torch.optim import Optimizer
 
     from tinsmith.train.job import Job
     from tinsmith.train.network import Network
+    from tinsmith.train.options import Event, TrainOptions
 
-Batch = Sequence[TokenSequence]
+
+BETAS = 0.9, 0.99  # of AdamW
 
 
 class Trainee(ABC):
-    """A network that learns answers by their cross entropy.
+    """A network that learns sequences' answers by their cross entropy, or what a subclass plans otherwise.
 
-    epochs: batches in order, by epoch; validation: batches; rate, note: the highest learning rate, and how it
-    was chosen; digest: of all that decides how the run goes: a checkpoint of another run is not taken up;
-    result: the folder that `keep` writes the best to; importance: mean squares of the layers' inputs in the
-    latest validation, by role."""
+    epochs: batches in order, by epoch, of whatever has a length in tokens; validation: batches; rate, note: the
+    highest learning rate, and how it was chosen; digest: of all that decides how the run goes: a checkpoint of
+    another run is not taken up; result: the folder that `keep` writes the best to; importance: mean squares of
+    the layers' inputs in the latest validation, by role; text_loss: of plain text in it, where some is held
+    out."""
 
-    def __init__(
-        self,
-        job: Job,
-        network: Network,
-        sequences: Sequence[TokenSequence],
-        result: Path,
-        rate: tuple[float, str],
-    ) -> None:
-        options = job.options
+    epochs: Sequence[Sequence[Sequence[Sized]]]
+    validation: Sequence[Any]
+    digest: str
+    text_loss: float | None = None
+
+    def __init__(self, job: Job, network: Network, result: Path, rate: tuple[float, str]) -> None:
+        self.network, self.result = network, result
+        self.rate, self.note = rate
+        self.importance: dict[str, Tensor] = {}
+        self.plan(job)
+
+    def sequences(self, job: Job) -> list[TokenSequence]:
+        """What is learned in each epoch, the job's variants aside."""
+        return job.tokenization()(job.examples)
+
+    def plan(self, job: Job) -> None:
+        """Settles epochs, validation and digest."""
+        options, sequences = job.options, self.sequences(job)
         tokenize = job.tokenization()
         validation = tokenize(job.validation)
         variants = [tokenize.fitting(made) for made in job.variants]
         every = [*sequences, *validation, *(sequence for made in variants for sequence in made)]
-        self.network, self.result = network, result
-        self.rate, self.note = rate
-        self.shared = len(shared_prefix(every)) if network.packs else 0
+        self.shared = len(shared_prefix(every)) if self.network.packs else 0
         self.validation = batches(validation, options.batch_tokens, self.shared, 0, 0)
         self.epochs = [
             batches(
@@ -56,13 +67,22 @@ class Trainee(ABC):
             for epoch in range(options.epochs)
         ]
         self.digest = job.digest(sequences, validation, *variants)
-        self.importance: dict[str, Tensor] = {}
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """What is trained, by name, in a fixed order."""
         return self.network.parameters()
 
-    def loss(self, batch: Batch) -> Tensor:
+    def optimizer(self, options: TrainOptions) -> Optimizer:
+        """AdamW over the parameters, in their order."""
+        import torch
+
+        parameters, decay = self.parameters().values(), options.weight_decay
+        return torch.optim.AdamW(parameters, self.rate, betas=BETAS, weight_decay=decay, fused=True)
+
+    def prepare(self, tell: Callable[[Event], None]) -> None:  # noqa: B027, most methods have nothing to prepare
+        """Before the first step, with the weights that training starts from: makes what takes a while."""
+
+    def loss(self, batch: Sequence[Any]) -> Tensor:
         """The mean over the batch, to go back from."""
         losses, _ = self.network.answer_losses(self.network.pack(batch, self.shared))
         return losses.mean()

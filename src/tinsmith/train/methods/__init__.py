@@ -1,8 +1,9 @@
 """Methods: what a training run trains, and on which loss.
 
 A method is one module of this folder, called as the method is, with an instance of a Method subclass named
-`method`. Adding a module adds the method: recipes, training, merging and reports ask it; no table lists them.
-None imports torch before it trains.
+`method`; what several share is in modules whose names begin with `_`. Adding a module adds the method: recipes,
+training, merging and reports ask it; no table lists them. None imports
+torch before it trains.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
 
-from tinsmith.errors import UnsupportedError
+from tinsmith.errors import InputError, UnsupportedError
 
 if TYPE_CHECKING:
     from tinsmith.train.job import Job
@@ -23,23 +24,34 @@ DEFAULT = "lora"  # of a recipe that states no method
 
 
 class Method(ABC):
-    """name: as a recipe has it; folder: in the run's folder, where the result lies; keys: the keys of [train]
-    that not every method reads, and this one does; what: is trained, in a report's words."""
+    """name: as a recipe has it; folder: in the run's folder, where the result lies; what: is trained, in a
+    report's words; keys, reads: the keys of [train] and of [data] that not every method reads, and this one
+    does; needs: table and key of what must be there; share: what the share that a validation finds is of;
+    merges: whether a model can be built from what is trained."""
 
     name: ClassVar[str]
     folder: ClassVar[str]
-    keys: ClassVar[tuple[str, ...]] = ()
     what: ClassVar[str]
-    reads_text: ClassVar[bool] = False
+    keys: ClassVar[tuple[str, ...]] = ()
+    reads: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[tuple[str, str] | None] = None
+    share: ClassVar[str] = "exact"
+    merges: ClassVar[bool] = True
 
     @abstractmethod
     def trainee(self, job: Job) -> Trainee:
         """What the loop trains. Raises InputError or DataError for a job that does not fit."""
 
+    def check(self, job: Job) -> None:
+        """Raises InputError for a job that has nothing to learn or to validate on."""
+        if not job.examples or not job.validation:
+            raise InputError("training needs at least one training example and one validation example")
+
 
 @cache
 def names() -> tuple[str, ...]:
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+    modules = (module.name for module in pkgutil.iter_modules(__path__))
+    return tuple(sorted(name for name in modules if not name.startswith("_")))
 
 
 def by_name(name: str) -> Method:

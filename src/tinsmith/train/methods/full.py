@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 from tinsmith.errors import UnsupportedError
 from tinsmith.train.methods import Method
-from tinsmith.train.options import default_full_rate, default_scratch_rate
-from tinsmith.train.sequences import text_sequences
-from tinsmith.train.trainee import Trainee
+from tinsmith.train.options import AUTO, EIGHT_BITS, TrainOptions, default_full_rate, default_scratch_rate
+from tinsmith.train.trainee import BETAS, Trainee
 
 if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
     from tinsmith.spec import Spec
     from tinsmith.train.job import Job
+    from tinsmith.train.sequences import TokenSequence
 
 FOLDER = "trained"
 
@@ -22,7 +24,8 @@ class Full(Method):
     name = "full"
     folder = FOLDER
     what = "every weight"
-    reads_text = True
+    keys = ("moments",)
+    reads = ("text",)
 
     def trainee(self, job: Job) -> Trainee:
         return ModelTrainee(job)
@@ -41,11 +44,20 @@ class ModelTrainee(Trainee):
             raise UnsupportedError(
                 f'{job.spec.family}: method "full" does not train routed experts; take "lora"'
             )
-        texts = text_sequences(job.texts, job.encode, job.spec.tokenizer, job.max_length)
-        sequences = [*job.tokenization()(job.examples), *texts]
         default = default_scratch_rate if job.is_new else default_full_rate
         rate = job.options.rate(default(job.spec.parameters))
-        super().__init__(job, network.whole(job.spec), sequences, job.out_dir / FOLDER, rate)
+        super().__init__(job, network.whole(job.spec), job.out_dir / FOLDER, rate)
+
+    def sequences(self, job: Job) -> list[TokenSequence]:
+        return [*super().sequences(job), *job.text_sequences()]
+
+    def optimizer(self, options: TrainOptions) -> Optimizer:
+        if not in_8_bits(options, self.spec.parameters):
+            return super().optimizer(options)
+        from tinsmith.train.eight_bit import AdamW8
+
+        self.note += "; the optimizer's moments in 8 bits"
+        return AdamW8(self.parameters().values(), self.rate, BETAS, options.weight_decay)
 
     def keep(self) -> None:
         from tinsmith import models
@@ -70,6 +82,17 @@ class ModelTrainee(Trainee):
         template = self.spec.chat_template
         general = {**self.spec.general, **({DIGEST: digest(template)} if template else {})}
         return replace(self.spec, tensors=tensors, general=general)
+
+
+def in_8_bits(options: TrainOptions, parameters: int) -> bool:
+    """Where it is not stated: whether weights, gradients and both moments as float32, of which a checkpoint
+    copies all but the gradients, take more than half of the memory."""
+    if options.moments != AUTO:
+        return options.moments == EIGHT_BITS
+    from tinsmith.system.machine import memory
+
+    whole = memory()
+    return whole is not None and parameters * (16 + 12) > whole / 2
 
 
 method = Full()

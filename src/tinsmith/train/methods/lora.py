@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tinsmith.errors import InputError
 from tinsmith.train.methods import Method
-from tinsmith.train.options import default_learning_rate
+from tinsmith.train.options import RSLORA, default_learning_rate
 from tinsmith.train.trainee import Trainee
 
 if TYPE_CHECKING:
@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from tinsmith.train.job import Job
 
 FOLDER = "adapter"
+KEYS = ("rank", "ranks", "rank_scale", "alpha", "dropout", "targets")  # of every method that trains an adapter
 
 
 class Lora(Method):
     name = "lora"
     folder = FOLDER
-    keys = ("rank", "alpha", "dropout", "targets")
+    keys = KEYS
     what = "an adapter"
 
     def trainee(self, job: Job) -> Trainee:
@@ -32,6 +33,8 @@ class Lora(Method):
 class AdapterTrainee(Trainee):
     """An adapter of the base, written in peft's format with the chat template that it was trained under."""
 
+    default_rate = staticmethod(default_learning_rate)
+
     def __init__(self, job: Job) -> None:
         import torch
 
@@ -40,12 +43,20 @@ class AdapterTrainee(Trainee):
 
         spec, options = job.spec, job.options
         matrices = torch.bfloat16 if network.has_fast_bfloat16() else torch.float32
-        adapted = network.build(spec, matrices, options.rank, options.alpha, options.dropout, options.targets)
+        adapted = network.build(
+            spec,
+            matrices,
+            options.rank,
+            options.alpha,
+            options.dropout,
+            options.targets,
+            rank_pattern=dict(options.ranks),
+            use_rslora=options.rank_scale == RSLORA,
+        )
         self.template = spec.chat_template
         self.rough = Rough(spec, adapted, options.rough) if options.rough else None
-        sequences = job.tokenization()(job.examples)
-        rate = options.rate(default_learning_rate(spec.parameters))
-        super().__init__(job, adapted, sequences, job.out_dir / FOLDER, rate)
+        rate = options.rate(self.default_rate(spec.parameters))
+        super().__init__(job, adapted, job.out_dir / FOLDER, rate)
 
     def renew(self) -> None:
         if self.rough:

@@ -1,0 +1,77 @@
+"""The files beside the examples that a recipe may name for its method to learn from: texts, pairs, ratings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from tinsmith import tasks
+from tinsmith.data.preferences import Preference, read_pairs, read_ratings
+from tinsmith.data.readers import Example
+from tinsmith.errors import DataError
+from tinsmith.pipeline.recipe import Recipe
+from tinsmith.pipeline.run import Run
+from tinsmith.system import files, reading
+
+# The run's own copy of each, in its folder, by the recipe's key.
+COPIES = {
+    "text": "data/text.txt",
+    "pairs": "data/pairs.jsonl",
+    "validation_pairs": "data/validation_pairs.jsonl",
+    "ratings": "data/ratings.jsonl",
+    "validation_ratings": "data/validation_ratings.jsonl",
+}
+
+
+def stated(recipe: Recipe) -> dict[str, Path]:
+    """Those that the recipe names, by its key."""
+    named = {key: getattr(recipe.data, key) for key in COPIES}
+    return {key: recipe.resolve(path) for key, path in named.items() if path}
+
+
+def copy(run: Run) -> list[Path]:
+    """Makes the run's own copies."""
+    copies = []
+    for key, path in stated(run.recipe).items():
+        copies.append(run.folder / COPIES[key])
+        files.write_text(copies[-1], reading.read_text(path, DataError))
+    return copies
+
+
+def wanted(recipe: Recipe) -> dict[Path, list[Example]]:
+    """By file, the outputs that preferences teach, as examples of them. Raises DataError for a file that is
+    none of preferences, and for an output that the task does not have."""
+    kind = tasks.by_name(recipe.data.task)
+    found: dict[Path, list[Example]] = {}
+    for key, path in stated(recipe).items():
+        found[path] = []
+        for number, row in enumerate(_read(key, path), 1):
+            if row.wanted is None:
+                continue
+            if not kind.is_valid(kind.parse(row.wanted), frozenset([row.wanted])):
+                raise DataError(
+                    f"{path}: row {number}: not a valid output of the task {kind.name}: {row.wanted}"
+                )
+            found[path].append(Example(row.input, row.wanted))
+    return found
+
+
+def preferences(run: Run, prefix: str = "") -> list[Preference]:
+    """Those of the run's own copy; none where the recipe names no such file. prefix: of the recipe's keys."""
+    keys = [key for key in stated(run.recipe) if key in (f"{prefix}pairs", f"{prefix}ratings")]
+    return [row for key in keys for row in _read(key, run.folder / COPIES[key])]
+
+
+def texts(run: Run) -> list[str]:
+    """The plain texts of the run's own copy: what empty lines separate."""
+    if not run.recipe.data.text:
+        return []
+    whole = reading.read_text(run.folder / COPIES["text"], DataError).replace("\r\n", "\n")
+    return [text for text in re.split(r"\n(?:[ \t]*\n)+", whole) if text.strip()]
+
+
+def _read(key: str, path: Path) -> Sequence[Preference]:
+    if key.endswith("pairs"):
+        return read_pairs(path)
+    return read_ratings(path) if key.endswith("ratings") else ()

@@ -1,0 +1,100 @@
+"""The loss against a teacher's likeliest tokens, and the logits of a teacher that the runtime runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tinsmith import _core
+from tinsmith.runtime.model import Model
+from tinsmith.train.network import LOGIT_ROWS, Network
+
+_LEAST = 1e-10  # of a probability whose logarithm is taken
+
+
+def divergences(logits: Tensor, tokens: Tensor, probabilities: Tensor, temperature: float) -> Tensor:
+    """The KL divergence from the teacher to softmax(logits / temperature) of each row, times the temperature's
+    square, so that its gradient is as large as at 1 (Hinton et al., arXiv 1503.02531).
+
+    logits [rows, vocabulary]; tokens, probabilities [rows, top]: the teacher's likeliest. All other tokens are
+    one event, so a teacher that is sure of none of its likeliest is not taken for one that is.
+    """
+    own = (logits / temperature).log_softmax(-1).gather(1, tokens)
+    rest = (1 - probabilities.sum(-1, keepdim=True)).clamp(min=0)
+    own_rest = (1 - own.exp().sum(-1, keepdim=True)).clamp(min=_LEAST).log()
+    wanted, given = torch.cat([probabilities, rest], -1), torch.cat([own, own_rest], -1)
+    return temperature**2 * (wanted * (wanted.clamp(min=_LEAST).log() - given)).sum(-1)
+
+
+@dataclass(frozen=True)
+class Taught:
+    """A teacher's likeliest tokens at some positions, [positions, top], and their probabilities at a
+    temperature."""
+
+    tokens: Tensor
+    probabilities: Tensor
+    temperature: float
+
+
+class _TeacherLoss(torch.autograd.Function):
+    """states [labels, dim] and a frozen head to losses [labels]: cross entropy and divergence, mixed. As of the
+    plain loss, a few rows' logits exist at a time, and the gradient is made with them."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, states: Tensor, network: Network, targets: Tensor, teacher: Taught, weight: float
+    ) -> Tensor:
+        losses: list[Tensor] = []
+        gradients: list[Tensor] = []
+        for begin in range(0, len(states), LOGIT_ROWS):
+            part = slice(begin, begin + LOGIT_ROWS)
+            with torch.enable_grad():
+                rows = states[part].detach().requires_grad_()
+                logits = (rows.to(network.head.dtype) @ network.head.T).float() * network.scale
+                if network.cap is not None:
+                    logits = network.cap * torch.tanh(logits / network.cap)
+                entropy = torch.nn.functional.cross_entropy(logits, targets[part], reduction="none")
+                tokens, probabilities = teacher.tokens[part], teacher.probabilities[part]
+                apart = divergences(logits, tokens, probabilities, teacher.temperature)
+                loss = (1 - weight) * entropy + weight * apart
+                gradients += torch.autograd.grad(loss.sum(), rows)
+            losses.append(loss.detach())
+        ctx.save_for_backward(torch.cat(gradients))
+        return torch.cat(losses)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (own,) = ctx.saved_tensors
+        return (own * gradients[0][:, None]).to(own.dtype), None, None, None, None
+
+
+def losses(network: Network, states: Tensor, targets: Tensor, teacher: Taught, weight: float) -> Tensor:
+    """At each position (1 - weight) * cross entropy + weight * divergence; [positions]."""
+    mixed: Tensor = _TeacherLoss.apply(states, network, targets, teacher, weight)  # type: ignore[no-untyped-call]
+    return mixed
+
+
+def answer_logits(model: Model, prompt: Sequence[int], answer: Sequence[int]) -> Any:
+    """The teacher's logits of each of the answer's tokens: numpy, [answer, vocabulary] float32. What the prompt
+    shares with that of an earlier call is not computed again."""
+    session = model.open_session(prompt, len(answer))
+    session.rewind(len(prompt) - 1)
+    session.append([prompt[-1], *answer[:-1]])
+    session.want_logits(len(prompt) - 1)
+    rows = bytearray()
+    while session.step() == _core.STEP_LOGITS:
+        rows += session.logits()[1]
+    return np.frombuffer(rows, np.float32).reshape(len(answer), -1)
+
+
+def likeliest(logits: Any, vocabulary: int, top: int, temperature: float) -> tuple[Tensor, Tensor]:
+    """The `top` likeliest tokens of each row, and their probabilities at the temperature. vocabulary: how many
+    tokens count; a larger model's may be padded to more."""
+    scores = torch.from_numpy(logits[:, :vocabulary].copy()).div_(temperature).log_softmax(-1)
+    best = scores.topk(min(top, vocabulary))
+    return best.indices.int(), best.values.exp()

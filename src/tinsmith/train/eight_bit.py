@@ -1,0 +1,99 @@
+"""AdamW whose moments are kept in 8 bits: a quarter of their memory (Dettmers et al., arXiv 2110.02861).
+
+A block of 256 values has its largest magnitude as a float32 scale. A value is kept as the fourth root of its
+share of that: moments lie over many powers of ten, and the root gives each of them steps, down to 4e-9 of the
+largest. Rounding is by chance, torch's: a moment that decays by 1 % would else stay where it is. What is small
+beside its neighbours never becomes 0, which would be a denominator.
+
+torchao's optimizer of this kind compiles itself first, for which a compiler must be there, and its states are
+no plain tensors that a checkpoint could hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+BLOCK = 256
+_SMALL = 4096  # values of a parameter whose moments stay float32: norms and biases, whose memory is nothing
+_AT_ONCE = 512  # blocks whose moments are float32 at a time, so that they stay in the processor's cache
+
+
+class AdamW8(torch.optim.Optimizer):
+    """As torch's AdamW, to about the rounding of its moments."""
+
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], lr: float, betas: tuple[float, float], weight_decay: float
+    ) -> None:
+        super().__init__(parameters, {"lr": lr, "betas": betas, "weight_decay": weight_decay, "eps": 1e-8})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._update(parameter, group)
+
+    def _update(self, parameter: nn.Parameter, group: dict[str, Any]) -> None:
+        state = self.state[parameter] or _begun(parameter.numel())
+        self.state[parameter] = state
+        state["step"] += 1
+        assert parameter.grad is not None
+        values, gradient = parameter.data.view(-1), parameter.grad.reshape(-1)
+        for first in range(0, len(state["mean"]), _AT_ONCE):
+            blocks, part = slice(first, first + _AT_ONCE), slice(first * BLOCK, (first + _AT_ONCE) * BLOCK)
+            mean, square = (held(state, name, blocks) for name in ("mean", "square"))
+            _adamw(values[part], gradient[part], mean, square, float(state["step"]), group)
+            keep(state, "mean", blocks, mean)
+            keep(state, "square", blocks, square)
+
+
+def _adamw(
+    values: Tensor, gradient: Tensor, mean: Tensor, square: Tensor, step: float, group: dict[str, Any]
+) -> None:
+    """Changes values [count], and mean and square [blocks, BLOCK], of which the last block may have more."""
+    (first, second), rate = group["betas"], group["lr"]
+    mean, square = mean.view(-1)[: len(values)], square.view(-1)[: len(values)]
+    mean.lerp_(gradient, 1 - first)
+    square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
+    below = (square / (1 - second**step)).sqrt_().add_(group["eps"])
+    values.mul_(1 - rate * group["weight_decay"]).addcdiv_(mean, below, value=-rate / (1 - first**step))
+
+
+def _begun(count: int) -> dict[str, Tensor]:
+    """Of each moment codes [blocks, BLOCK] and scales [blocks, 1]; without scales where it stays float32."""
+    state, blocks = {"step": torch.zeros(())}, -(-count // BLOCK)
+    for name, kind in (("mean", torch.int8), ("square", torch.uint8)):
+        is_small = count < _SMALL
+        state[name] = torch.zeros(blocks, BLOCK, dtype=torch.float32 if is_small else kind)
+        if not is_small:
+            state[f"{name}_scale"] = torch.zeros(blocks, 1)
+    return state
+
+
+def held(state: dict[str, Tensor], name: str, blocks: slice) -> Tensor:
+    """Some blocks of a moment, float32."""
+    codes = state[name][blocks]
+    if codes.dtype == torch.float32:
+        return codes.clone()
+    shares = codes.float().div_(torch.iinfo(codes.dtype).max)
+    cubes = shares.square().mul_(shares)  # the fourth power with its sign: that of the cube
+    return cubes.mul_(shares.abs_()).mul_(state[f"{name}_scale"][blocks])
+
+
+def keep(state: dict[str, Tensor], name: str, blocks: slice, values: Tensor) -> None:
+    """Writes them back."""
+    codes = state[name][blocks]
+    if codes.dtype == torch.float32:
+        codes.copy_(values)
+        return
+    most, steps = torch.iinfo(codes.dtype).max, values.abs()
+    scales = state[f"{name}_scale"][blocks]
+    torch.amax(steps, 1, keepdim=True, out=scales)
+    steps.div_(scales.clamp(min=1e-38)).sqrt_().sqrt_().mul_(most)
+    # One draw for all blocks: each value's rounding is as fair, and drawing would cost more than all the rest.
+    steps.add_(torch.rand(BLOCK)).floor_().clamp_(1, most)
+    codes.copy_(steps.mul_(values.sign_()))

@@ -1,0 +1,162 @@
+"""Learning from preferences by an adapter: what DPO, KTO and ORPO share.
+
+The reference model is the base, which is the network before its first step: a new adapter adds nothing. So its
+log-probabilities are computed then, once, and no second copy is held.
+"""
+
+from __future__ import annotations
+
+import random
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from tinsmith.data.preferences import Preference, Rating
+from tinsmith.data.readers import Example
+from tinsmith.errors import InputError
+from tinsmith.train import parts
+from tinsmith.train.methods import Method
+from tinsmith.train.methods.lora import FOLDER, KEYS, AdapterTrainee
+from tinsmith.train.options import Event, default_preference_rate
+from tinsmith.train.sequences import TokenSequence, batches, cut, shared_prefix
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tinsmith.train.job import Job
+
+REFERENCE = "reference"  # the folder, in the run's, of the base's log-probabilities
+HELD_OUT = 10  # one of so many inputs is held out where nothing is given to validate on
+_BATCHES = 64  # of a part of the reference
+
+
+@dataclass(frozen=True)
+class Judged:
+    """answers: the chosen and the rejected sequence of a pair, or the one that is rated; good: what a rating
+    says; other: KTO's mismatched sequence, an input with the answer to another."""
+
+    answers: tuple[TokenSequence, ...]
+    good: bool = True
+    other: TokenSequence | None = None
+
+    def __len__(self) -> int:
+        return sum(map(len, self.answers))
+
+
+class PreferenceMethod(Method):
+    folder = FOLDER
+    what = "an adapter"
+    keys: ClassVar[tuple[str, ...]] = (*KEYS, "beta")
+    share = "preferred"
+
+    def check(self, job: Job) -> None:
+        if not job.preferences:
+            raise InputError(f'method "{self.name}" learns from {self.reads[0]}; give some')
+
+
+class PreferenceTrainee(AdapterTrainee):
+    """Its batches are of Judged. reference: the base's log-probability of each sequence; validation: on
+    preferences, given or held out."""
+
+    default_rate = staticmethod(default_preference_rate)
+
+    def plan(self, job: Job) -> None:
+        options = job.options
+        learned, validation = split(job)
+        rows = self.judged(job, learned), self.judged(job, validation)
+        every = list(
+            dict.fromkeys(one for part in rows for row in part for one in (*row.answers, row.other) if one)
+        )
+        self.beta, self.kept = options.beta, job.kept
+        self.shared = len(shared_prefix(every)) if self.network.packs else 0
+        uncounted = self.shared * len(rows[0][0].answers)
+        self.validation = batches(rows[1], options.batch_tokens, uncounted, 0, 0)
+        self.epochs = [
+            batches(rows[0], options.batch_tokens, uncounted, options.seed, epoch)
+            for epoch in range(options.epochs)
+        ]
+        held = "" if job.validation_preferences else ", held out"
+        self.note += f"; validated on {len(validation)} of {len(validation) + len(learned)} preferences{held}"
+        kinds = [[row for row in part if row.good == good] for part in rows for good in (True, False)]
+        self.digest = job.digest(every, *([one for row in kind for one in row.answers] for kind in kinds))
+        self.unread = cut(sorted(every, key=len), options.batch_tokens, self.shared)
+        self.reference_digest = job.base_digest(f"{options.batch_tokens}", every)
+        self.reference: dict[TokenSequence, float] = {}
+
+    def judged(self, job: Job, rows: Sequence[Preference]) -> list[Judged]:
+        tokenize = job.tokenization()
+        return [Judged(tuple(tokenize([Example(row.input, output) for output in row.outputs]))) for row in rows]
+
+    def prepare(self, tell: Callable[[Event], None]) -> None:
+        import torch
+
+        def make(number: int) -> parts.Part:
+            chunk = self.unread[number * _BATCHES : (number + 1) * _BATCHES]
+            with torch.no_grad():
+                return {"totals": torch.cat([self.log_probabilities(batch) for batch in chunk])}
+
+        self.network.model.eval()
+        count = -(-len(self.unread) // _BATCHES)
+        made = parts.kept(self.kept / REFERENCE, self.reference_digest, count, make, tell)
+        totals = torch.cat([part["totals"] for part in made]).tolist()
+        every = [sequence for batch in self.unread for sequence in batch]
+        self.reference = dict(zip(every, totals, strict=True))
+
+    def log_probabilities(self, sequences: Sequence[TokenSequence]) -> Tensor:
+        """Of each sequence's answer, the sum over its tokens; [sequences]."""
+        import torch
+
+        packing = self.network.pack(sequences, self.shared)
+        losses, _ = self.network.answer_losses(packing)
+        return torch.zeros(len(sequences)).index_add(0, packing.owner, -losses)
+
+    def answers(self, rows: Sequence[Judged]) -> tuple[Tensor, Tensor]:
+        """Log-probabilities of the answers, by network and by reference; [answers of a row, rows] each."""
+        import torch
+
+        sequences = [
+            one for place in range(len(rows[0].answers)) for one in (row.answers[place] for row in rows)
+        ]
+        own = self.log_probabilities(sequences)
+        reference = torch.tensor([self.reference[one] for one in sequences])
+        return own.view(-1, len(rows)), reference.view(-1, len(rows))
+
+    @abstractmethod
+    def verdict(self, rows: Sequence[Judged]) -> tuple[Tensor, Tensor]:
+        """The rows' mean loss, and which of them the network judges as they say; [rows]."""
+
+    def loss(self, batch: Sequence[Judged]) -> Tensor:
+        return self.verdict(batch)[0]
+
+    def validate(self) -> tuple[float, float]:
+        """The mean loss, and the share that the network judges as the rows say."""
+        import torch
+
+        from tinsmith.train.importance import recorded
+
+        total, kept, count = 0.0, 0, 0
+        with torch.no_grad(), recorded(self.network) as self.importance:
+            for batch in self.validation:
+                loss, right = self.verdict(batch)
+                total, kept = total + float(loss) * len(batch), kept + int(right.sum())
+                count += len(batch)
+        return total / count, kept / count
+
+
+def split(job: Job) -> tuple[list[Preference], list[Preference]]:
+    """What is learned, and what is validated on. Where nothing is given for this, all rows of some inputs are
+    held out: one input of ten, and at least one."""
+    if job.validation_preferences:
+        return list(job.preferences), list(job.validation_preferences)
+    inputs = list(dict.fromkeys(row.input for row in job.preferences))
+    if len(inputs) < 2:
+        raise InputError("all preferences are of one input, and none can be held out; give some to validate on")
+    chance = random.Random(f"{job.options.seed}/held out")
+    held = set(chance.sample(inputs, max(1, len(inputs) // HELD_OUT)))
+    learned = [row for row in job.preferences if row.input not in held]
+    if isinstance(learned[0], Rating) and len({row.good for row in learned if isinstance(row, Rating)}) < 2:
+        raise InputError(
+            "what is left beside the held out ratings is all of one kind; give some to validate on"
+        )
+    return learned, [row for row in job.preferences if row.input in held]

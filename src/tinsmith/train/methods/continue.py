@@ -1,0 +1,70 @@
+"""continue: an adapter that learns plain text, a language or a voice, and the examples beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from typing import TYPE_CHECKING
+
+from tinsmith.errors import InputError
+from tinsmith.train.methods import Method
+from tinsmith.train.methods.lora import FOLDER, KEYS, AdapterTrainee
+from tinsmith.train.sequences import TokenSequence, batches
+
+if TYPE_CHECKING:
+    from tinsmith.train.job import Job
+
+HELD_OUT = 10  # one piece of so many is held out, to be validated on
+
+
+class Continue(Method):
+    name = "continue"
+    folder = FOLDER
+    what = "an adapter"
+    keys = KEYS
+    reads = ("text",)
+    needs = ("data", "text")
+
+    def check(self, job: Job) -> None:
+        if not job.texts or not job.validation:
+            raise InputError('method "continue" learns from text, and needs at least one validation example')
+
+    def trainee(self, job: Job) -> ContinueTrainee:
+        return ContinueTrainee(job)
+
+
+class ContinueTrainee(AdapterTrainee):
+    """Of the texts every token is learned, in pieces of max_length tokens. What is best is chosen by the
+    validation examples; the loss on the pieces that are held out stands beside it."""
+
+    def plan(self, job: Job) -> None:
+        super().plan(job)
+        self.digest += hashlib.sha256(repr(self.held).encode()).hexdigest()
+
+    def sequences(self, job: Job) -> list[TokenSequence]:
+        pieces = job.text_sequences()
+        if len(pieces) < 2:
+            raise InputError(
+                f"[data] text: makes {len(pieces)} piece of max_length = {job.max_length} tokens, and one is "
+                "held out; give more text, or a smaller max_length"
+            )
+        chance = random.Random(f"{job.options.seed}/held out")
+        held = set(chance.sample(range(len(pieces)), max(1, len(pieces) // HELD_OUT)))
+        self.held = batches([pieces[number] for number in sorted(held)], job.options.batch_tokens, 0, 0, 0)
+        learned = [piece for number, piece in enumerate(pieces) if number not in held]
+        self.note += f"; {len(held)} of {len(pieces)} pieces of text held out"
+        return [*super().sequences(job), *learned]
+
+    def validate(self) -> tuple[float, float]:
+        import torch
+
+        total, tokens = 0.0, 0
+        with torch.no_grad():
+            for batch in self.held:
+                losses, _ = self.network.answer_losses(self.network.pack(batch, 0))
+                total, tokens = total + float(losses.sum()), tokens + len(losses)
+        self.text_loss = total / tokens
+        return super().validate()
+
+
+method = Continue()

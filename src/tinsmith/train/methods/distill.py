@@ -1,0 +1,158 @@
+"""distill: an adapter that learns from a teacher's probabilities (Hinton et al., arXiv 1503.02531): those of a
+larger model, or of the base itself with examples in its context (Snell et al., arXiv 2209.15189)."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from tinsmith.data.readers import Example
+from tinsmith.errors import InputError
+from tinsmith.train import parts
+from tinsmith.train.methods import Method
+from tinsmith.train.methods.lora import FOLDER, KEYS, AdapterTrainee
+from tinsmith.train.options import BASE_TEACHER, Event
+from tinsmith.train.sequences import TokenSequence
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tinsmith.runtime.model import Model
+    from tinsmith.spec import Tokenizer
+    from tinsmith.train.job import Job
+
+TEACHER = "teacher"  # the folder, in the run's, of its probabilities
+_SEQUENCES = 32  # of a part of these
+
+
+class Distill(Method):
+    name = "distill"
+    folder = FOLDER
+    what = "an adapter"
+    keys = (*KEYS, "teacher", "shots", "teacher_top", "temperature", "teacher_weight")
+    needs = ("train", "teacher")
+
+    def check(self, job: Job) -> None:
+        super().check(job)
+        if job.teacher is None:
+            raise InputError('method "distill" learns from a teacher; give one')
+
+    def trainee(self, job: Job) -> DistillTrainee:
+        return DistillTrainee(job)
+
+
+class DistillTrainee(AdapterTrainee):
+    """prompts: what the teacher is given in the place of each sequence's prompt; taught: by sequence, the
+    teacher's likeliest tokens at the answer's positions and their probabilities, [answer, top] each."""
+
+    def plan(self, job: Job) -> None:
+        from tinsmith import models
+        from tinsmith.formats.model_files import model_digest
+
+        assert job.teacher is not None
+        options, self.path = job.options, job.teacher
+        check_vocabulary(str(job.teacher), models.load(job.teacher).tokenizer, job.spec.tokenizer)
+        super().plan(job)
+        self.options, self.kept, self.vocabulary = options, job.kept, len(job.spec.tokenizer.tokens)
+        self.epochs: Sequence[Sequence[Sequence[TokenSequence]]]
+        self.prompts: dict[TokenSequence, tuple[int, ...]] = {}
+        self.taught: dict[TokenSequence, tuple[Tensor, Tensor]] = {}
+        longer = self.longer_prompts(job)
+        for sequence in (one for epoch in self.epochs for batch in epoch for one in batch):
+            self.prompts[sequence] = longer.get(sequence.prompt, sequence.prompt)
+        asked = [(prompt, sequence.answer) for sequence, prompt in self.prompts.items()]
+        said = f"{model_digest(job.teacher)} {options.teacher_top} {options.temperature} {asked}"
+        self.teacher_digest = hashlib.sha256(said.encode()).hexdigest()
+        self.digest += self.teacher_digest
+
+    @staticmethod
+    def longer_prompts(job: Job) -> dict[tuple[int, ...], tuple[int, ...]]:
+        """For a base that is its own teacher, by prompt, the prompt with some of the training examples before
+        it; no example is shown itself."""
+        if job.options.teacher != BASE_TEACHER:
+            return {}
+        chance, tokenize = random.Random(f"{job.options.seed}/shots"), job.tokenization()
+        shots = chance.sample(list(job.examples), min(len(job.examples), job.options.shots + 1))
+
+        def shown(example: Example) -> list[Example]:
+            return [shot for shot in shots if shot.input != example.input][: job.options.shots]
+
+        every = [example for made in (job.examples, *job.variants) for example in made]
+        return {tokenize.prompt(example): tokenize.prompt(example, shown(example)) for example in every}
+
+    def prepare(self, tell: Callable[[Event], None]) -> None:
+        every = list(self.prompts)
+        chunks = [every[begin : begin + _SEQUENCES] for begin in range(0, len(every), _SEQUENCES)]
+
+        def make(number: int) -> parts.Part:
+            return self.asked(chunks[number])
+
+        made = parts.kept(self.kept / TEACHER, self.teacher_digest, len(chunks), make, tell)
+        for chunk, part in zip(chunks, made, strict=True):
+            lengths = [len(sequence.answer) for sequence in chunk]
+            tokens, probabilities = (
+                part[name].split(lengths)  # type: ignore[no-untyped-call]
+                for name in ("tokens", "probabilities")
+            )
+            self.taught |= zip(chunk, zip(tokens, probabilities, strict=True), strict=True)
+
+    def asked(self, sequences: Sequence[TokenSequence]) -> parts.Part:
+        """The teacher's likeliest tokens and their probabilities, of all the sequences' answers in order."""
+        import torch
+
+        from tinsmith.train.distillation import answer_logits, likeliest
+
+        top, temperature = self.options.teacher_top, self.options.temperature
+        best = [
+            likeliest(
+                answer_logits(self.teacher, self.prompts[one], one.answer), self.vocabulary, top, temperature
+            )
+            for one in sequences
+        ]
+        tokens, probabilities = zip(*best, strict=True)
+        return {"tokens": torch.cat(tokens), "probabilities": torch.cat(probabilities)}
+
+    @cached_property
+    def teacher(self) -> Model:
+        import tinsmith
+
+        model = tinsmith.load(self.path)
+        longest = max(len(prompt) + len(sequence.answer) for sequence, prompt in self.prompts.items())
+        if longest > model.info.context:
+            raise InputError(
+                f"{self.path}: the teacher's context holds {model.info.context} tokens, and it is asked "
+                f"{longest}; take fewer shots, shorter examples or another teacher"
+            )
+        return model
+
+    def loss(self, batch: Sequence[TokenSequence]) -> Tensor:
+        import torch
+
+        from tinsmith.train import distillation
+
+        packing = self.network.pack(batch, self.shared)
+        tokens, probabilities = (torch.cat(held) for held in zip(*map(self.taught.get, batch), strict=True))
+        teacher = distillation.Taught(tokens.long(), probabilities, self.options.temperature)
+        states = self.network.answer_states(packing)
+        losses = distillation.losses(
+            self.network, states, packing.targets, teacher, self.options.teacher_weight
+        )
+        return losses.mean()
+
+
+def check_vocabulary(where: str, teacher: Tokenizer, own: Tokenizer) -> None:
+    """Raises InputError where the teacher's tokens are not the base's. Unused ones at the end do not count."""
+    used = [token for token, kind in zip(own.tokens, own.types, strict=True) if kind != "unused"]
+    place = next((n for n, token in enumerate(used) if teacher.tokens[n : n + 1] != [token]), None)
+    if place is not None:
+        its = repr(teacher.tokens[place]) if place < len(teacher.tokens) else "missing"
+        raise InputError(
+            f"{where}: the teacher has another vocabulary than the base: token {place} is {its}, the base's "
+            f"{used[place]!r}; take a teacher of the base's family"
+        )
+
+
+method = Distill()

@@ -1,0 +1,41 @@
+"""dpo: an adapter by direct preference optimization (Rafailov et al., arXiv 2305.18290)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tinsmith.train.methods._preferences import Judged, PreferenceMethod, PreferenceTrainee
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tinsmith.train.job import Job
+
+
+def losses(margins: Tensor, beta: float) -> Tensor:
+    """-log sigmoid(beta * margin) of each pair. margins [pairs]: by how much more, in log-probability, the
+    network prefers the chosen output than the reference does."""
+    from torch.nn.functional import logsigmoid
+
+    return -logsigmoid(beta * margins)
+
+
+class Dpo(PreferenceMethod):
+    name = "dpo"
+    reads = ("pairs", "validation_pairs")
+    needs = ("data", "pairs")
+
+    def trainee(self, job: Job) -> DpoTrainee:
+        return DpoTrainee(job)
+
+
+class DpoTrainee(PreferenceTrainee):
+    def verdict(self, rows: Sequence[Judged]) -> tuple[Tensor, Tensor]:
+        own, reference = self.answers(rows)
+        chosen, rejected = own - reference
+        margins = chosen - rejected
+        return losses(margins, self.beta).mean(), margins > 0
+
+
+method = Dpo()

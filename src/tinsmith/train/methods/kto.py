@@ -1,0 +1,76 @@
+"""kto: an adapter from outputs that are rated good or bad, by Kahneman-Tversky optimization (Ethayarajh et al.,
+arXiv 2402.01306)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tinsmith.data.preferences import Preference, Rating
+from tinsmith.train.methods._preferences import Judged, PreferenceMethod, PreferenceTrainee
+from tinsmith.train.sequences import TokenSequence
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tinsmith.train.job import Job
+
+
+def losses(ratios: Tensor, good: Tensor, divergence: Tensor, beta: float, good_weight: float) -> Tensor:
+    """1 - sigmoid(beta * (ratio - divergence)) of each good output, times its weight, and of a bad one with the
+    signs changed. ratios [outputs]: log-probability by the network over that by the reference; good [outputs]:
+    bool; divergence: an estimate of the KL divergence of the two, at least 0."""
+    import torch
+
+    margins = torch.where(good, ratios - divergence, divergence - ratios)
+    return torch.where(good, good_weight, 1.0) * (1 - torch.sigmoid(beta * margins))
+
+
+class Kto(PreferenceMethod):
+    name = "kto"
+    keys = (*PreferenceMethod.keys, "good_weight")
+    reads = ("ratings", "validation_ratings")
+    needs = ("data", "ratings")
+
+    def trainee(self, job: Job) -> KtoTrainee:
+        return KtoTrainee(job)
+
+
+class KtoTrainee(PreferenceTrainee):
+    """The divergence is estimated, as in the paper, from inputs with the answers to others: of each row, the
+    next answer in the file that is not its own."""
+
+    def plan(self, job: Job) -> None:
+        super().plan(job)
+        ratings = [row.good for row in job.preferences if isinstance(row, Rating)]
+        weight = job.options.good_weight
+        self.good_weight = ratings.count(False) / ratings.count(True) if weight is None else weight
+
+    def judged(self, job: Job, rows: Sequence[Preference]) -> list[Judged]:
+        plain = super().judged(job, rows)
+        answers = [row.answers[0].answer for row in plain]
+        judged = []
+        for number, (row, rating) in enumerate(zip(plain, rows, strict=True)):
+            assert isinstance(rating, Rating)
+            (sequence,) = row.answers
+            after = (answers[(number + ahead) % len(answers)] for ahead in range(1, len(answers)))
+            other = next((answer for answer in after if answer != sequence.answer), sequence.answer)
+            judged.append(replace(row, good=rating.good, other=TokenSequence(sequence.prompt, other)))
+        return judged
+
+    def verdict(self, rows: Sequence[Judged]) -> tuple[Tensor, Tensor]:
+        import torch
+
+        own, reference = self.answers(rows)
+        ratios = (own - reference)[0]
+        good = torch.tensor([row.good for row in rows])
+        others = [row.other for row in rows if row.other]
+        with torch.no_grad():
+            apart = self.log_probabilities(others) - torch.tensor([self.reference[one] for one in others])
+            divergence = apart.mean().clamp(min=0)
+        found = losses(ratios, good, divergence, self.beta, self.good_weight)
+        return found.mean(), (ratios > divergence) == good
+
+
+method = Kto()

@@ -1,0 +1,103 @@
+"""prefix: trained keys and values before every conversation of a base (Li and Liang, arXiv 2101.00190)."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from tinsmith.errors import InputError
+from tinsmith.train.methods import Method
+from tinsmith.train.options import default_prefix_rate
+from tinsmith.train.trainee import Trainee
+
+if TYPE_CHECKING:
+    from tinsmith.train.job import Job
+
+FOLDER = "prefix"
+CONFIG, WEIGHTS = "prefix_config.json", "prefix_model.safetensors"
+
+
+class Prefix(Method):
+    name = "prefix"
+    folder = FOLDER
+    what = "a prefix"
+    keys = ("prefix_length",)
+    merges = False
+
+    def trainee(self, job: Job) -> PrefixTrainee:
+        return PrefixTrainee(job)
+
+
+class PrefixTrainee(Trainee):
+    """A prefix in a folder of its own: tensors by layer and kind, and a config that says what they are."""
+
+    def __init__(self, job: Job) -> None:
+        import torch
+
+        from tinsmith.train import network, prefix
+
+        matrices = torch.bfloat16 if network.has_fast_bfloat16() else torch.float32
+        built = prefix.build(job.spec, matrices, first_tokens(job))
+        self.built, self.template = built, job.spec.chat_template
+        self.config = described(job, built)
+        rate = job.options.rate(default_prefix_rate(job.spec.parameters))
+        super().__init__(job, built, job.out_dir / FOLDER, rate)
+
+    def keep(self) -> None:
+        from safetensors.torch import save as to_bytes
+
+        from tinsmith.system.files import atomic_folder, atomic_write, write_text
+        from tinsmith.train import adapter
+
+        with atomic_folder(self.result, replaces=CONFIG) as fresh:
+            with atomic_write(fresh / WEIGHTS) as file:
+                file.write(to_bytes({name: value.detach() for name, value in self.parameters().items()}))
+            write_text(fresh / CONFIG, json.dumps(self.config, indent=2) + "\n")
+            if self.template is not None:
+                write_text(fresh / adapter.TEMPLATE, self.template)
+
+
+def first_tokens(job: Job) -> list[int]:
+    """The first tokens of the training conversations, which the prefix begins as: one after the other, again
+    from the start where there are too few."""
+    length = job.options.prefix_length
+    tokens: list[int] = []
+    while len(tokens) < length:
+        for sequence in job.tokenization()(job.examples):
+            tokens += [*sequence.prompt, *sequence.answer]
+            if len(tokens) >= length:
+                break
+    return tokens[:length]
+
+
+def described(job: Job, built: Any) -> dict[str, Any]:
+    """What a runtime must know: of each layer its kind, its window, and the shapes of its states."""
+    config = built.model.config
+    count = config.num_hidden_layers
+    kinds = getattr(config, "layer_types", None) or ["full_attention"] * count
+    layers = []
+    for number, kind in enumerate(kinds):
+        layer = {"kind": kind}
+        if kind == "sliding_attention":
+            layer["window"] = config.sliding_window
+        for name, value in built.prefix.items():
+            if name.startswith(f"{number}."):
+                layer[name.partition(".")[2]] = list(value.shape)
+        layers.append(layer)
+    if job.spec.hyper.context <= built.length:
+        raise InputError(
+            f"[train] prefix_length: {built.length} leave no room in the base's context of "
+            f"{job.spec.hyper.context} tokens; give fewer"
+        )
+    return {
+        "kind": "prefix",
+        "length": built.length,
+        "family": job.spec.family,
+        "base": job.spec.general.get("name"),
+        "base_tensors_sha256": job.base_digest(""),
+        "keys": "rotated, as a cache holds them, for positions 0 to length - 1",
+        "layers": layers,
+    }
+
+
+method = Prefix()

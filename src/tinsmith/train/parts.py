@@ -1,0 +1,38 @@
+"""What is computed once for a run, and kept in its folder in parts, so that a kill loses at most one part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tinsmith.train.options import Event, Preparing
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Part = dict[str, "Tensor"]
+
+
+def kept(
+    folder: Path, digest: str, count: int, make: Callable[[int], Part], tell: Callable[[Event], None]
+) -> list[Part]:
+    """The parts 0 to count - 1: those of the same digest that lie in `folder`, and the others made, and written
+    there. digest: of all that decides what they are. What else lies in the folder is deleted."""
+    from tinsmith.train import checkpoint
+
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{number:05}.safetensors" for number in range(count)]
+    for path in set(folder.iterdir()) - set(paths):
+        path.unlink()
+    parts: list[Part] = []
+    for number, path in enumerate(paths):
+        found = checkpoint.load(path)
+        if found is None or found[1] != {"digest": digest}:
+            part = make(number)
+            checkpoint.save(path, part, {"digest": digest})
+        else:
+            part = found[0]
+        parts.append(part)
+        tell(Preparing(folder.name, number + 1, count))
+    return parts

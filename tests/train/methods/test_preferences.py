@@ -1,0 +1,219 @@
+"""Learning from preferences: what is read, what is refused, what is computed once, and that it is learned."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_training import PAIRS, Killed, killed_and_resumed, train
+
+from tinsmith import cli
+from tinsmith.data.preferences import Pair, Preference, Rating, read_pairs, read_ratings
+from tinsmith.errors import DataError, InputError, RecipeError
+from tinsmith.pipeline import recipe
+from tinsmith.spec import Spec
+from tinsmith.train.methods._preferences import split
+from tinsmith.train.options import Preparing, TrainOptions
+
+METHODS = ("dpo", "kto", "orpo")
+OPTIONS = TrainOptions(epochs=4, rank=8, learning_rate=1e-2, batch_tokens=160, dropout=0.1, renew=2, threads=1)
+
+
+def preferences_of(method: str) -> list[Preference]:
+    """The digit that an input is answered by, rather than the one after it."""
+    inputs = [f"{first}{second}" for first, second in PAIRS]
+    if method != "kto":
+        return [Pair(text, f"{n % 7}", f"{(n + 1) % 7}") for n, text in enumerate(inputs)]
+    return [Rating(text, f"{(n + bad) % 7}", not bad) for n, text in enumerate(inputs) for bad in (0, 1)]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_preferences_are_learned(method: str, spec: Spec, tmp_path: Path) -> None:
+    rows = preferences_of(method)
+    more = {"preferences": rows, "validation_preferences": rows}
+    options = replace(OPTIONS, epochs=25, dropout=0.0)
+    result = train(method, spec, (), (), options, tmp_path, **more)
+    first, best = result.validations[0], max(result.validations, key=lambda row: (row.exact, -row.loss))
+    assert first.exact < 0.6 < 0.75 < best.exact
+    assert best.loss < 0.8 * first.loss
+    assert (result.folder / "adapter_model.safetensors").exists()
+    assert f"validated on {len(rows)} of {2 * len(rows)} preferences" in result.note
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_killed_run_ends_with_the_same_bits(method: str, spec: Spec, tmp_path: Path) -> None:
+    killed_and_resumed(method, spec, (), (), OPTIONS, tmp_path, preferences=preferences_of(method))
+
+
+@pytest.mark.parametrize("method", ["dpo", "kto"])
+def test_the_reference_is_computed_once_and_a_kill_loses_one_part_of_it(
+    method: str, spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tinsmith.train import checkpoint
+    from tinsmith.train.methods import _preferences
+
+    monkeypatch.setattr(_preferences, "_BATCHES", 1)
+    rows = preferences_of(method)
+    whole = train(method, spec, (), (), OPTIONS, tmp_path / "whole", preferences=rows)
+
+    def kill(event: Any) -> None:
+        if isinstance(event, Preparing) and event.done == 3:
+            raise Killed
+
+    killed = tmp_path / "killed"
+    with pytest.raises(Killed):
+        train(method, spec, (), (), OPTIONS, killed, kill, preferences=rows)
+    assert len(list((killed / "reference").iterdir())) == 3
+    written: list[Path] = []
+    save = checkpoint.save
+
+    def note(path: Path, *rest: Any) -> None:
+        written.append(path)
+        save(path, *rest)
+
+    monkeypatch.setattr(checkpoint, "save", note)
+    resumed = train(method, spec, (), (), OPTIONS, killed, preferences=rows)
+    names = [path.name for path in written if path.parent.name == "reference"]
+    assert names == sorted(path.name for path in (killed / "reference").iterdir())[3:]
+    assert resumed.curve == whole.curve
+    written.clear()
+    other = replace(OPTIONS, learning_rate=1e-3)
+    train(method, spec, (), (), other, killed, preferences=rows)
+    assert not [path for path in written if path.parent.name == "reference"]
+    train(method, spec, (), (), other, killed, preferences=rows[:-4])
+    assert [path for path in written if path.parent.name == "reference"]
+
+
+def test_some_inputs_are_held_out_with_all_their_rows(spec: Spec, tmp_path: Path) -> None:
+    from tiny_training import encode
+
+    from tinsmith.train.job import Job
+
+    rows = preferences_of("kto")
+    learned, held = split(Job(spec, (), (), OPTIONS, tmp_path, encode, preferences=rows))
+    assert sorted(map(repr, [*learned, *held])) == sorted(map(repr, rows))
+    assert len({row.input for row in held}) == 2  # of 21
+    assert not {row.input for row in held} & {row.input for row in learned}
+    one = [Pair("a", "b", "c")] * 3
+    with pytest.raises(InputError, match="all preferences are of one input, .*give some to validate on"):
+        train("dpo", spec, (), (), OPTIONS, tmp_path, preferences=one)
+    with pytest.raises(InputError, match='method "dpo" learns from pairs; give some'):
+        train("dpo", spec, (), (), OPTIONS, tmp_path)
+
+
+BAD_PAIRS = [
+    ('{"input": "a", "chosen": "b"}', r'f.jsonl:1: "rejected" is missing; a pair needs'),
+    ('{"input": "a", "chosen": "b", "rejected": " b"}', "f.jsonl:1: chosen and rejected are the same"),
+    ('{"input": "a", "chosen": "b", "rejected": ""}', ':1: "rejected" is empty'),
+    ('{"input": "a", "chosen": "b", "rejected": "c", "x": 1}', ':1: unknown key "x"; each line is one'),
+    (
+        '{"input": "a", "chosen": "b", "rejected": "c"}\n\n{"input": "a", "chosen": "c", "rejected": "b"}',
+        "f.jsonl:3: prefers what line 1 rejects; leave out one of the two",
+    ),
+    ("\n \n", "f.jsonl: holds no pair; each line is one object"),
+    ("[1]", "f.jsonl:1: got a list; each line is one object"),
+    ("{", "f.jsonl:1"),
+]
+BAD_RATINGS = [
+    ('{"input": "a", "output": "b"}', '"good" must be true or false, it is missing'),
+    ('{"input": "a", "output": "b", "good": 1}', '"good" must be true or false, got a number'),
+    (
+        '{"input": "a", "output": "b", "good": true}\n{"input": "a", "output": "b", "good": false}',
+        "f.jsonl:2: says the opposite of line 1",
+    ),
+    ('{"input": "a", "output": "b", "good": true}', 'f.jsonl: holds no row with "good": false'),
+]
+
+
+@pytest.mark.parametrize(
+    ("read", "text", "said"),
+    [
+        *((read_pairs, *row) for row in BAD_PAIRS),
+        *((read_ratings, *row) for row in BAD_RATINGS),
+    ],
+)
+def test_what_is_no_preference(read: Callable[[Path], Any], text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "f.jsonl").write_text(text)
+    with pytest.raises(DataError, match=said):
+        read(tmp_path / "f.jsonl")
+
+
+def add(small_recipe: Path, data: str, train: str) -> None:
+    text = small_recipe.read_text().replace("[train]", f"{data}\n[train]\n{train}")
+    small_recipe.write_text(text)
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_recipe_learns_from_preferences(
+    method: str, small_recipe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, kind = small_recipe.parent, "ratings" if method == "kto" else "pairs"
+    words = ("even", "odd")
+    if kind == "pairs":
+        rows = [{"input": f"{n}", "chosen": words[n % 2], "rejected": words[1 - n % 2]} for n in range(8)]
+    else:
+        rows = [{"input": f"{n}", "output": words[n % 2], "good": n % 3 > 0} for n in range(8)]
+    write(folder / "p.jsonl", rows)
+    write(folder / "v.jsonl", rows[:4])
+    add(small_recipe, f'{kind} = "p.jsonl"\nvalidation_{kind} = "v.jsonl"', f'method = "{method}"\nbeta = 0.2')
+    assert cli.main(["make", str(small_recipe), "--out", str(folder / "run")]) == 0
+    assert "% preferred" in capsys.readouterr().err
+    assert (folder / "run" / "small-q8_0.tin").exists()
+    state = json.loads((folder / "run" / "run.json").read_text())
+    assert state["stages"]["train"]["facts"]["note"].endswith("validated on 4 of 12 preferences")
+    write(folder / "p.jsonl", rows[:-1])
+    assert cli.main(["train", str(small_recipe), "--out", str(folder / "run")]) == 0
+    assert "train: up to date" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("data", "train", "said"),
+    [
+        ("", 'method = "dpo"', r'\[data\] pairs: missing; method "dpo" learns from it'),
+        ('ratings = "x"', 'method = "dpo"', r'ratings: is for method "kto"; this one is "dpo", leave it out'),
+        ('pairs = "x"', "", r'pairs: is for method "dpo", "orpo"; this one is "lora"'),
+        ("", "beta = 0.1", r'\[train\] beta: is for method "dpo", "kto", "orpo"; this one is "lora"'),
+        ('pairs = "x"', 'method = "orpo"\ngood_weight = 2', r'good_weight: is for method "kto"'),
+    ],
+)
+def test_recipes_that_mix_methods(small_recipe: Path, data: str, train: str, said: str) -> None:
+    add(small_recipe, data, train)
+    with pytest.raises(RecipeError, match=said):
+        recipe.load(small_recipe)
+
+
+def test_what_is_preferred_is_held_to_the_constraint(
+    small_recipe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(small_recipe.parent / "p.jsonl", [{"input": "3", "chosen": "Odd", "rejected": "even"}])
+    add(small_recipe, 'pairs = "p.jsonl"', 'method = "dpo"')
+    small_recipe.write_text(small_recipe.read_text() + '[constraint]\nchoices = ["even", "odd"]\n')
+    assert cli.main(["train", str(small_recipe), "--out", str(small_recipe.parent / "run")]) != 0
+    assert "p.jsonl: example 1: the recipe's [constraint] forbids its output" in capsys.readouterr().err
+
+
+def test_what_is_preferred_is_an_output_of_the_task(
+    small_recipe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"input": n, "chosen": chosen, "rejected": "x"} for n, chosen in (("1", "{}"), ("2", "no"))]
+    write(small_recipe.parent / "p.jsonl", rows)
+    add(small_recipe, 'pairs = "p.jsonl"', 'method = "dpo"')
+    text = small_recipe.read_text().replace('task = "classify"', 'task = "extract"')
+    small_recipe.write_text(text)
+    for name in ("train", "validation", "test"):
+        write(small_recipe.parent / f"{name}.jsonl", [{"input": name, "output": "{}"}])
+    command = ["train", str(small_recipe), "--out", str(small_recipe.parent / "run")]
+    assert cli.main(command) != 0
+    assert "p.jsonl: row 2: not a valid output of the task extract: no" in capsys.readouterr().err
+    (small_recipe.parent / "p.jsonl").unlink()
+    assert cli.main(command) != 0
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "p.jsonl" in said and "no such file" in said
