@@ -130,8 +130,11 @@ def padded_tokenizer(vocab: int) -> Tokenizer:
     return Tokenizer(tokens + unused, types, [], "smollm", 1, 2, 0, 2, add_bos=False, end_tokens=(2,))
 
 
-def random_spec(shape: str, name: str) -> Spec:
+def random_spec(shape: str, name: str, layers: int | None = None) -> Spec:
+    """layers: so many instead of the shape's."""
     kind, config = SHAPES[shape]
+    if layers is not None:
+        config = {**config, "num_hidden_layers": layers}
     model = family.by_name(kind)
     hyper = model.hyper_from_hf({"rms_norm_eps": 1e-6, "tie_word_embeddings": True, **config})
     rng = np.random.default_rng(1)

@@ -42,7 +42,19 @@ WRITES, DEVICE = (
 )
 
 # Programs of others: that they are called right is not checked here.
-OTHERS = {"apt-get", "cc", "cd", "llama-cli", "minisign", "sha256sum", "source", "tar", "unzip", "."}
+OTHERS = {
+    "accelerate",
+    "apt-get",
+    "cc",
+    "cd",
+    "llama-cli",
+    "minisign",
+    "sha256sum",
+    "source",
+    "tar",
+    "unzip",
+    ".",
+}
 # Our programs by the name that a page gives them, and the source that has their flags.
 OURS = {
     "tin": KERNELS / "tool",

@@ -15,14 +15,23 @@ PARAMETERS = [
 
 
 def run(args: Args) -> int:
-    from tinsmith.pipeline import merge, recipe, training
+    from tinsmith.pipeline import merge, recipe, stages, training
+    from tinsmith.system import progress
+    from tinsmith.train import together
 
     stated = recipe.load(args.recipe)
     if args.from_scratch and not stated.scratch:
         raise InputError(
             f"{args.recipe}: --from-scratch: the recipe starts from a base; state [scratch] instead of [base]"
         )
+    together.join(stated.train.device)
+    try:
+        if together.number():
+            stages.help_train(stated, args.out, progress.Silent())
+            return 0
+        run = _recipe.run_to("merge" if stated.scratch else "train", args)
+    finally:
+        together.leave()
     # A new model is merged with nothing: what is printed is the model itself.
-    run = _recipe.run_to("merge" if stated.scratch else "train", args)
     print(run.folder / (merge.FOLDER if stated.scratch else training.folder_name(stated)))
     return 0

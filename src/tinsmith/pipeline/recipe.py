@@ -37,7 +37,15 @@ from tinsmith.tables import (
 )
 from tinsmith.tables import key as _key
 from tinsmith.train import methods
-from tinsmith.train.options import BASE_TEACHER, MOMENTS, RANK_SCALES, ScratchOptions, TrainOptions
+from tinsmith.train.options import (
+    AUTO_DEVICE,
+    BASE_TEACHER,
+    MOMENTS,
+    RANK_SCALES,
+    TORCH_DEVICES,
+    ScratchOptions,
+    TrainOptions,
+)
 
 BUDGETS = ("max_size", "bits", "memory", "speed", "min_accuracy")
 BASELINES = ("zero_shot", "few_shot", "retrieval", "nearest")
@@ -153,6 +161,7 @@ class Train:
     prefix_length: int = _key(whole(1, 10_000), TrainOptions.prefix_length)
     moments: str = _key(choice(MOMENTS), TrainOptions.moments)
     seed: int = _key(whole(0, 2**31 - 1), 0)
+    device: str = _key(choice((AUTO_DEVICE, *TORCH_DEVICES)), AUTO_DEVICE)
 
 
 @dataclass(frozen=True)

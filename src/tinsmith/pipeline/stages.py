@@ -9,7 +9,7 @@ from tinsmith.pipeline import build, contents, data, measure, merge, report, sea
 from tinsmith.pipeline.recipe import Recipe
 from tinsmith.pipeline.run import Nothing, Run, Stage, opened
 from tinsmith.system.progress import Display
-from tinsmith.train import logs, methods
+from tinsmith.train import logs, methods, together
 
 DATA = Stage("data", Nothing, data.Data, data.inputs, data.make)
 BASELINES = Stage(
@@ -27,6 +27,13 @@ STAGES = (DATA, BASELINES, TRAIN, MERGE, BUILD, VERIFY, EVALUATE, SEAL, REPORT)
 
 def default_folder(recipe: Recipe) -> Path:
     return Path("runs") / recipe.name
+
+
+def help_train(recipe: Recipe, folder: Path | None, display: Display) -> None:
+    """In a process that is not the first of several: trains along, and writes nothing."""
+    if together.is_called():
+        run = Run(recipe, (folder or default_folder(recipe)).resolve(), display)
+        training.train(run, run.given(TRAIN))
 
 
 def make(

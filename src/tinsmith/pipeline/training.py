@@ -70,8 +70,10 @@ def rough_format(recipe: Recipe) -> str | None:
 def inputs(run: Run, needs: Needs) -> dict[str, Any]:
     stated, base = run.recipe.data, needs.data.facts.base
     teacher = teacher_path(run.recipe, base.path)
+    # What was trained stays, wherever it was: another device is no other model.
+    train = dataclasses.asdict(run.recipe.train)
     return {
-        "train": dataclasses.asdict(run.recipe.train),
+        "train": {key: value for key, value in train.items() if key != "device"},
         "rough": rough_format(run.recipe),
         "task": stated.task,
         "system": stated.system,
@@ -120,15 +122,10 @@ def before(run: Run, needs: Needs) -> dict[str, Any]:
 
 
 def make(run: Run, needs: Needs) -> Made[Trained]:
-    from tinsmith import models
+    from tinsmith.train import together
 
-    spec = models.load(needs.data.facts.base.path)
-    for note in spec.notes:
-        run.display.line(f"base: {note}")
-    if spec.chat_template is not None:
-        spec = dataclasses.replace(spec, chat_template=data.settled(run.recipe, spec.chat_template))
-    with run.display.bar("train", 1) as bar:
-        result = trained(run, needs.data.facts.base.path, spec, bar)
+    together.call()
+    result = train(run, needs)
     facts = Trained(
         learning_rate=result.learning_rate,
         note=result.note,
@@ -140,6 +137,18 @@ def make(run: Run, needs: Needs) -> Made[Trained]:
         trials=result.trials,
     )
     return Made(sorted(path for path in result.folder.iterdir() if path.is_file()), facts)
+
+
+def train(run: Run, needs: Needs) -> TrainResult:
+    from tinsmith import models
+
+    spec = models.load(needs.data.facts.base.path)
+    for note in spec.notes:
+        run.display.line(f"base: {note}")
+    if spec.chat_template is not None:
+        spec = dataclasses.replace(spec, chat_template=data.settled(run.recipe, spec.chat_template))
+    with run.display.bar("train", 1) as bar:
+        return trained(run, needs.data.facts.base.path, spec, bar)
 
 
 def trained(run: Run, base: str, spec: Spec, bar: Bar) -> TrainResult:

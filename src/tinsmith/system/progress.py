@@ -34,6 +34,20 @@ def display() -> Display:
     return PlainDisplay()
 
 
+class Silent:
+    """Shows nothing: of several processes with one task one speaks."""
+
+    def line(self, text: str) -> None:
+        pass
+
+    def update(self, done: float, note: str = "", total: float | None = None) -> None:
+        pass
+
+    @contextmanager
+    def bar(self, label: str, total: float) -> Iterator[Bar]:
+        yield self
+
+
 class PlainDisplay:
     def line(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tinsmith.train import flex
 from tinsmith.train.packing import Packing, causal_bias
 
 NAME = "tinsmith_packed"
@@ -36,8 +37,10 @@ def packed_attention(
     query, key = query.to(value.dtype), key.to(value.dtype)
     before = key.shape[2] - query.shape[2]  # tokens that a trained prefix stands for
     if packing.is_padded or before:
-        bias = causal_bias(before, packing.longest, sliding_window)
+        bias = causal_bias(before, packing.longest, sliding_window, query.device)
         return _attend(query, key, value, bias, scaling, softcap).transpose(1, 2), None
+    if flex.is_for(query.device):
+        return flex.attend(query, key, value, packing, scaling, sliding_window, softcap).transpose(1, 2), None
     groups, width = key.shape[1], query.shape[3]
     q = query[0].transpose(0, 1).flatten(1)
     k = key[0].transpose(0, 1).flatten(1)
@@ -45,18 +48,17 @@ def packed_attention(
     count, longest, shared = packing.sequences, packing.longest, packing.shared
 
     def side_by_side(rows: Tensor, heads: int) -> Tensor:
-        gathered = rows.index_select(0, packing.places).view(count, longest, heads, width)
-        return gathered.transpose(1, 2)
+        return packing.side_by_side(rows).view(count, longest, heads, width).transpose(1, 2)
 
     def with_prefix(rows: Tensor) -> Tensor:
         prefix = rows[:shared].view(1, shared, groups, width).transpose(1, 2).expand(count, -1, -1, -1)
         return torch.cat([prefix, side_by_side(rows, groups)], dim=2)
 
-    bias = causal_bias(shared, longest, sliding_window)
+    bias = causal_bias(shared, longest, sliding_window, query.device)
     own = _attend(side_by_side(q, query.shape[1]), with_prefix(k), with_prefix(v), bias, scaling, softcap)
-    rows = own.transpose(1, 2).reshape(count * longest, -1)[packing.valid]
+    rows = packing.in_a_row(own.transpose(1, 2).flatten(2))
     if shared:
-        bias = causal_bias(0, shared, sliding_window)
+        bias = causal_bias(0, shared, sliding_window, query.device)
         first = _attend(query[:, :, :shared], key[:, :, :shared], value[:, :, :shared], bias, scaling, softcap)
         rows = torch.cat([first.transpose(1, 2).reshape(shared, -1), rows])
     return rows.view(1, len(rows), query.shape[1], width), None

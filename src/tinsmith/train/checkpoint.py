@@ -53,4 +53,6 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, names: list[str], tensor
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for name, parameter in zip(names, parameters, strict=True):
         keys = [key for key in tensors if key.startswith(f"{name}|")]
-        optimizer.state[parameter] = {key.split("|")[1]: tensors[key].clone() for key in keys}
+        optimizer.state[parameter] = {
+            key.split("|")[1]: tensors[key].to(parameter.device, copy=True) for key in keys
+        }

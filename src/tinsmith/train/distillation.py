@@ -12,7 +12,9 @@ from torch import Tensor
 
 from tinsmith import _core
 from tinsmith.runtime.model import Model
-from tinsmith.train.network import LOGIT_ROWS, Network
+from tinsmith.train.network import Network
+
+ROWS = 64  # of logits that exist at a time: x 50,000 floats they stay in the cache of most processors
 
 _LEAST = 1e-10  # of a probability whose logarithm is taken
 
@@ -51,8 +53,8 @@ class _TeacherLoss(torch.autograd.Function):
     ) -> Tensor:
         losses: list[Tensor] = []
         gradients: list[Tensor] = []
-        for begin in range(0, len(states), LOGIT_ROWS):
-            part = slice(begin, begin + LOGIT_ROWS)
+        for begin in range(0, len(states), ROWS):
+            part = slice(begin, begin + ROWS)
             with torch.enable_grad():
                 rows = states[part].detach().requires_grad_()
                 logits = (rows.to(network.head.dtype) @ network.head.T).float() * network.scale

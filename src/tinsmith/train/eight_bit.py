@@ -38,7 +38,7 @@ class AdamW8(torch.optim.Optimizer):
                     self._update(parameter, group)
 
     def _update(self, parameter: nn.Parameter, group: dict[str, Any]) -> None:
-        state = self.state[parameter] or _begun(parameter.numel())
+        state = self.state[parameter] or _begun(parameter.numel(), parameter.device)
         self.state[parameter] = state
         state["step"] += 1
         assert parameter.grad is not None
@@ -63,14 +63,14 @@ def _adamw(
     values.mul_(1 - rate * group["weight_decay"]).addcdiv_(mean, below, value=-rate / (1 - first**step))
 
 
-def _begun(count: int) -> dict[str, Tensor]:
+def _begun(count: int, device: torch.device) -> dict[str, Tensor]:
     """Of each moment codes [blocks, BLOCK] and scales [blocks, 1]; without scales where it stays float32."""
     state, blocks = {"step": torch.zeros(())}, -(-count // BLOCK)
     for name, kind in (("mean", torch.int8), ("square", torch.uint8)):
         is_small = count < _SMALL
-        state[name] = torch.zeros(blocks, BLOCK, dtype=torch.float32 if is_small else kind)
+        state[name] = torch.zeros(blocks, BLOCK, dtype=torch.float32 if is_small else kind, device=device)
         if not is_small:
-            state[f"{name}_scale"] = torch.zeros(blocks, 1)
+            state[f"{name}_scale"] = torch.zeros(blocks, 1, device=device)
     return state
 
 

@@ -25,8 +25,6 @@ NAME = "importance.safetensors"  # in the adapter's folder
 @contextmanager
 def recorded(network: Network) -> Iterator[dict[str, Tensor]]:
     """Records within the block; after it the dictionary holds, by role, mean squares, float32 [inputs]."""
-    import torch
-
     squares: dict[str, Tensor] = {}
     packings: list[Packing] = []
 
@@ -38,7 +36,7 @@ def recorded(network: Network) -> Iterator[dict[str, Tensor]]:
     def watch(role: str) -> Any:
         def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             rows = packings[0].without_padding(inputs[0].detach()).float()
-            squares[role] = squares.get(role, torch.zeros(rows.shape[1])) + rows.square().sum(0)
+            squares[role] = squares.get(role, rows.new_zeros(rows.shape[1])) + rows.square().sum(0)
             counts[role] = counts.get(role, 0) + len(rows)
 
         return note

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tinsmith.system.machine import memory_used
-from tinsmith.train import checkpoint
+from tinsmith.train import checkpoint, devices, together
 from tinsmith.train.options import Event, Started, Step, TrainOptions, TrainResult, Validated
 from tinsmith.train.trainee import Trainee
 
@@ -52,7 +52,9 @@ class Loop:
 
     def finish(self) -> TrainResult:
         """Goes on from the checkpoint, if there is one, to the end."""
+        self.trainee.check_sharing()
         self._resume()
+        together.from_first(None)  # all have read the checkpoint before it is written again
         progress, plan = self.progress, self.plan
         self.on_event(Started(progress.step, len(plan), self.trainee.rate, self.note))
         begun, first_tokens, before = time.monotonic(), progress.tokens, progress.seconds
@@ -68,7 +70,8 @@ class Loop:
             if progress.step in self.epoch_ends:
                 self._validate()
                 progress.seconds = before + time.monotonic() - begun
-        self._checkpoint_path().unlink(missing_ok=True)
+        if together.number() == 0:
+            self._checkpoint_path().unlink(missing_ok=True)
         return TrainResult(
             folder=self.trainee.result,
             learning_rate=self.trainee.rate,
@@ -86,16 +89,26 @@ class Loop:
         rate = self.trainee.rate * self._schedule(progress.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        with self.trainee.around(progress.step):
-            loss = self.trainee.loss(batch)
-            loss.backward()  # type: ignore[no-untyped-call]
+        loss = self._backward(batch)
         torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.options.clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self._average()
         progress.step += 1
-        progress.curve.append((progress.step, loss.item()))
-        return progress.curve[-1][1]
+        progress.curve.append((progress.step, loss))
+        return loss
+
+    def _backward(self, batch: Sequence[Sized]) -> float:
+        """The batch's loss, its gradients left with the parameters: of several processes each takes a part."""
+        own, loss = together.share(batch), 0.0
+        if own:
+            with self.trainee.around(self.progress.step):
+                part = self.trainee.loss(own)
+                if together.count() > 1:
+                    part = part * (self.trainee.weight(own) / self.trainee.weight(batch))
+                part.backward()  # type: ignore[no-untyped-call]
+            loss = part.item()
+        return together.add(self.parameters, loss)
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -143,7 +156,7 @@ class Loop:
 
     def _compare(self, *, averaged: bool) -> None:
         progress = self.progress
-        loss, exact = self.trainee.validate()
+        loss, exact = together.from_first(self.trainee.validate() if together.number() == 0 else (0.0, 0.0))
         earlier = [(row["exact"], -row["loss"]) for row in progress.validations]
         is_best = all((exact, -loss) > one for one in earlier)
         epoch = self.epoch_ends.index(progress.step) + 1
@@ -151,7 +164,8 @@ class Loop:
         progress.validations.append(asdict(event))
         if is_best:
             progress.worse = 0
-            self.trainee.keep()
+            if together.number() == 0:
+                self.trainee.keep()
         self.on_event(event)
 
     def _is_out_of_patience(self) -> bool:
@@ -161,10 +175,12 @@ class Loop:
         return self.out_dir / checkpoint.NAME
 
     def _save(self) -> None:
+        if together.number():
+            return
         tensors: dict[str, Tensor] = {f"weight:{name}": value for name, value in self.parameters.items()}
         tensors |= {f"mean:{name}": value for name, value in self.means.items()}
         tensors |= checkpoint.optimizer_tensors(self.optimizer, list(self.parameters))
-        tensors["random"] = torch.get_rng_state()
+        tensors |= devices.random_tensors(self.trainee.network.head.device)
         checkpoint.save(
             self._checkpoint_path(), tensors, {"digest": self.trainee.digest, **asdict(self.progress)}
         )
@@ -181,7 +197,7 @@ class Loop:
             for name, mean in self.means.items():
                 mean.copy_(tensors[f"mean:{name}"])
         checkpoint.restore_optimizer(self.optimizer, list(self.parameters), tensors)
-        torch.set_rng_state(tensors["random"])
+        devices.restore_random(self.trainee.network.head.device, tensors)
         self.progress = _Progress(**state)
         self.progress.curve = [(step, loss) for step, loss in state["curve"]]
         self.note += f"; resumed at step {self.progress.step} of {len(self.plan)}"

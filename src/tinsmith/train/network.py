@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,13 +21,12 @@ from torch import Tensor, nn
 from tinsmith.errors import InputError
 from tinsmith.models import family
 from tinsmith.spec import Spec
-from tinsmith.train import attention
+from tinsmith.train import attention, mixing
+from tinsmith.train.devices import CPU, has_fast_bfloat16
+from tinsmith.train.head import AnswerLoss
 from tinsmith.train.packing import Packing, pack, pad
 from tinsmith.train.sequences import TokenSequence
 from tinsmith.train.tensors import to_folder
-
-# Rows of logits that are held at once: 64 x 50,000 floats stay in the cache of most processors.
-LOGIT_ROWS = 64
 
 
 class _LoraLinear(torch.autograd.Function):
@@ -57,53 +56,6 @@ class _LoraLinear(torch.autograd.Function):
         return torch.addmm(out @ weight, d_low, a).view(ctx.shape).to(ctx.dtype), None, d_a, d_b, None
 
 
-class _AnswerLoss(torch.autograd.Function):
-    """Cross entropy of each labelled row, and the token it finds likeliest.
-
-    states [labels, dim], head [vocabulary, dim] (frozen), targets [labels] to losses [labels] float32 and
-    tokens [labels]. Logits are scale * states head^T, and where there is a cap, cap * tanh(that / cap). The
-    gradient is made while a few rows' logits are at hand, so that the whole matrix of logits never exists.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, states: Tensor, head: Tensor, targets: Tensor, scale: float, cap: float | None, learn: bool
-    ) -> tuple[Tensor, Tensor]:
-        losses = torch.empty(len(states))
-        best = torch.empty(len(states), dtype=torch.long)
-        gradient = torch.empty(states.shape if learn else (0,), dtype=head.dtype)
-        for begin in range(0, len(states), LOGIT_ROWS):
-            part = slice(begin, begin + LOGIT_ROWS)
-            logits = (states[part].to(head.dtype) @ head.T).float().mul_(scale)
-            slope = None
-            if cap is not None:
-                bent = logits.div_(cap).tanh_()
-                slope = 1 - bent.square() if learn else None
-                logits = bent.mul_(cap)
-            wanted = targets[part, None]
-            best[part] = logits.argmax(-1)
-            peak = logits.gather(1, best[part, None])
-            right = logits.gather(1, wanted)
-            weights = logits.sub_(peak).exp_()
-            total = weights.sum(-1, keepdim=True)
-            losses[part] = (total.log() + peak - right)[:, 0]
-            if learn:
-                weights /= total
-                weights.scatter_add_(1, wanted, torch.full_like(right, -1.0))
-                if slope is not None:
-                    weights *= slope
-                gradient[part] = (weights.to(head.dtype) @ head) * scale
-        ctx.save_for_backward(gradient)
-        ctx.mark_non_differentiable(best)
-        ctx.dtype = states.dtype
-        return losses, best
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (gradient,) = ctx.saved_tensors
-        return (gradient.float() * gradients[0][:, None]).to(ctx.dtype), None, None, None, None, None
-
-
 @dataclass(frozen=True)
 class Network:
     """model: peft's wrapper around transformers' model; what it trains is float32. linears: peft's modules, by
@@ -119,8 +71,8 @@ class Network:
     cap: float | None
 
     def pack(self, batch: Sequence[TokenSequence], shared: int) -> Packing:
-        """shared: the length of the prefix that the sequences' prompts have in common."""
-        return pack(batch, shared) if self.packs else pad(batch)
+        """On the network's device. shared: the length of the prefix that the prompts have in common."""
+        return (pack(batch, shared) if self.packs else pad(batch)).to(self.head.device)
 
     def answer_states(self, packing: Packing) -> Tensor:
         """What the head is applied to at each labelled position; [labels, dim]."""
@@ -134,7 +86,7 @@ class Network:
     def answer_losses(self, packing: Packing) -> tuple[Tensor, Tensor]:
         """Loss and likeliest token at each labelled position; [labels] each."""
         labelled = self.answer_states(packing)
-        losses, best = _AnswerLoss.apply(  # type: ignore[no-untyped-call]
+        losses, best = AnswerLoss.apply(  # type: ignore[no-untyped-call]
             labelled, self.head, packing.targets, self.scale, self.cap, torch.is_grad_enabled()
         )
         return losses, best
@@ -150,7 +102,9 @@ class Whole(Network):
     processor multiplies bfloat16, its matrices are multiplied so."""
 
     def answer_losses(self, packing: Packing) -> tuple[Tensor, Tensor]:
-        with quiet(), torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bfloat16()):
+        device = self.head.device
+        narrow = torch.autocast(device.type, torch.bfloat16) if has_fast_bfloat16(device) else nullcontext()
+        with quiet(), narrow:
             states = self.trunk(
                 input_ids=packing.tokens, position_ids=packing.positions, use_cache=False, packing=packing
             ).last_hidden_state
@@ -162,9 +116,9 @@ class Whole(Network):
         return losses, logits.detach().argmax(-1)
 
 
-def whole(spec: Spec) -> Whole:
+def whole(spec: Spec, device: torch.device = CPU) -> Whole:
     """The model with every weight to be trained."""
-    base = base_model(spec)
+    base = base_model(spec).to(device)
     base.requires_grad_(True)
     roles = {name.hf: name.role for name in family.by_name(spec.family).tensors(spec.hyper)}
     head = base.get_output_embeddings()
@@ -173,20 +127,12 @@ def whole(spec: Spec) -> Whole:
         for path, module in base.named_modules()
         if isinstance(module, nn.Linear) and module is not head
     }
-    return Whole(
-        base, base.base_model, head.weight, linears, _attends_only(base.config), *_after_head(base.config)
-    )
+    return Whole(base, base.base_model, head.weight, linears, mixing.install(base), *_after_head(base.config))
 
 
 def _after_head(config: Any) -> tuple[float, float | None]:
     """What becomes of logits: their scale and their cap."""
     return 1 / getattr(config, "logits_scaling", 1), getattr(config, "final_logit_softcapping", None)
-
-
-def has_fast_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 matrices in hardware, as far as this torch can tell."""
-    able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "arm_bf16"))
 
 
 def build(
@@ -196,6 +142,7 @@ def build(
     alpha: float,
     dropout: float,
     targets: Sequence[str] = (),
+    device: torch.device = CPU,
     **more: Any,
 ) -> Network:
     """The base with a new adapter; A is drawn by torch's seed, B is 0.
@@ -204,7 +151,7 @@ def build(
     all but the head and the gates of one output, which choose and do not compute; more: of peft's LoraConfig.
     Raises InputError for a name that the family does not have, and for a rank of a layer that is not adapted.
     """
-    base = base_model(spec)
+    base = base_model(spec).to(device)
     wanted = _targets(spec.family, base, targets)
     for name in wanted:
         weight = base.get_submodule(name).weight
@@ -215,7 +162,7 @@ def build(
     model = _adapted(base, wanted, r=rank, lora_alpha=alpha, lora_dropout=dropout, **more)
     origin = spec.general.get("name")
     model.peft_config["default"].base_model_name_or_path = origin if isinstance(origin, str) else ""
-    packs = _attends_only(base.config)
+    packs = mixing.install(base)
     roles = {name.hf: name.role for name in family.by_name(spec.family).tensors(spec.hyper)}
     linears = {}
     for name in sorted(wanted):
@@ -241,13 +188,6 @@ def _adapted(base: Any, wanted: set[str], **settings: Any) -> Any:
     adapted = {name for name, module in base.named_modules() if isinstance(module, Linear)}
     assert adapted == wanted, adapted ^ wanted
     return model
-
-
-def _attends_only(config: Any) -> bool:
-    """Whether tokens see each other by attention alone. Other layers (convolutions, delta rules) carry what
-    they have seen along the row, over the border between two sequences that share it."""
-    kinds = set(getattr(config, "layer_types", None) or ())
-    return kinds <= {"full_attention", "sliding_attention"}
 
 
 def _targets(name: str, base: Any, chosen: Sequence[str]) -> set[str]:

@@ -14,6 +14,8 @@ LOGS = ("csv", "tensorboard")  # the kinds of files that curves can be written t
 RANK_SCALES = PLAIN, RSLORA = "plain", "rslora"  # alpha / rank, alpha / its root (Kalajdzievski, 2312.03732)
 MOMENTS = AUTO, FLOAT, EIGHT_BITS = "auto", "float", "8-bit"  # of the optimizer, when every weight is trained
 BASE_TEACHER = "base"  # the base itself, with examples in its context
+AUTO_DEVICE = "auto"
+TORCH_DEVICES = ("cuda", "mps", "cpu")  # in the order in which "auto" takes them
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class TrainOptions:
     probabilities are kept; temperature: what logits are divided by where teacher and network are compared;
     teacher_weight: the share of that in the loss; prefix_length: tokens that a prefix stands for; moments: of
     MOMENTS; renew: steps from one checkpoint, where the format's errors are made anew, to the next; threads:
-    torch's, None as torch likes.
+    torch's, None as torch likes; device: AUTO_DEVICE or one of TORCH_DEVICES.
     """
 
     task: str = tasks.DEFAULT
@@ -69,6 +71,7 @@ class TrainOptions:
     targets: tuple[str, ...] = ()
     renew: int = 50
     threads: int | None = None
+    device: str = AUTO_DEVICE
 
     def rate(self, default: tuple[float, str]) -> tuple[float, str]:
         """The learning rate, the default where none is stated, and the reason in words."""

@@ -1,15 +1,17 @@
 """How a batch of sequences lies in the network's input: packed into one row, or padded side by side.
 
 Packed, no step is spent on padding, and the prefix that all prompts share (the system prompt) is computed
-once; only attention sees the sequences side by side. A model with layers that carry a state from token to token
-has no such place, and gets a row for each sequence, padded on the right, where nothing that is causal looks.
+once; only where tokens meet, in attention and in layers that carry a state along (mixing.py), do the sequences
+lie side by side. A model with a layer that neither knows gets a row for each sequence, padded on the right,
+where nothing that is causal looks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,26 +19,30 @@ from torch import Tensor
 from tinsmith.train.sequences import TokenSequence
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Packing:
     """A batch. Packed: one row, the shared prefix, then the rest of each sequence. Padded: a row a sequence.
 
     tokens, positions  [rows, width]
     places   [sequences * longest]: for each token of each sequence (without the prefix) its index in the input,
              flattened; the first one's again for padding
-    valid    [sequences * longest]: False for padding
+    kept     [tokens]: which of the places are no padding
+    parts    [rows * width]: the number of the sequence that each token is of, from 1; 0 in the shared prefix
     labelled [labels]: the indices, in the input flattened, that predict an answer's token; targets [labels]:
              those tokens
     owner    [labels]: the number of the sequence
+    spans    for each sequence where, in the input flattened, what follows the prefix begins and ends
     """
 
     tokens: Tensor
     positions: Tensor
     places: Tensor
-    valid: Tensor
+    kept: Tensor
+    parts: Tensor
     labelled: Tensor
     targets: Tensor
     owner: Tensor
+    spans: tuple[tuple[int, int], ...]
     shared: int
     sequences: int
     longest: int
@@ -45,10 +51,25 @@ class Packing:
     def is_padded(self) -> bool:
         return len(self.tokens) == self.sequences > 1
 
+    def side_by_side(self, row: Tensor) -> Tensor:
+        """Of a packed row [width, ...] each sequence's part after the prefix: [sequences, longest, ...]."""
+        return row.index_select(0, self.places).view(self.sequences, self.longest, *row.shape[1:])
+
+    def in_a_row(self, states: Tensor) -> Tensor:
+        """Back, without padding: [sequences, longest, ...] to what follows the prefix."""
+        return states.flatten(0, 1).index_select(0, self.kept)
+
     def without_padding(self, states: Tensor) -> Tensor:
         """[rows, width, features] or [rows * width, features] of the input to [tokens, features]."""
         flat = states.flatten(0, -2)
-        return flat[self.valid] if self.is_padded else flat
+        return flat.index_select(0, self.kept) if self.is_padded else flat
+
+    def to(self, device: torch.device) -> Packing:
+        """The same, its tensors on a device."""
+        moved: dict[str, Any] = {
+            name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)
+        }
+        return replace(self, **moved)
 
 
 def pack(batch: Sequence[TokenSequence], shared: int) -> Packing:
@@ -83,8 +104,12 @@ def _packing(
     labelled: list[int] = []
     targets: list[int] = []
     owner: list[int] = []
+    spans: list[tuple[int, int]] = []
+    parts = torch.zeros(tokens.numel(), dtype=torch.long)
     for number, (sequence, begin) in enumerate(zip(batch, starts, strict=True)):
         end = begin + len(sequence) - shared
+        spans.append((begin, end))
+        parts[begin:end] = number + 1
         places[number] = begin
         places[number, : end - begin] = torch.arange(begin, end)
         valid[number, : end - begin] = True
@@ -95,10 +120,12 @@ def _packing(
         tokens=tokens,
         positions=positions,
         places=places.flatten(),
-        valid=valid.flatten(),
+        kept=valid.flatten().nonzero()[:, 0],
+        parts=parts,
         labelled=torch.tensor(labelled),
         targets=torch.tensor(targets),
         owner=torch.tensor(owner),
+        spans=tuple(spans),
         shared=shared,
         sequences=len(batch),
         longest=longest,
@@ -106,14 +133,14 @@ def _packing(
 
 
 @lru_cache(maxsize=16)
-def causal_bias(begin: int, rows: int, window: int | None) -> Tensor:
+def causal_bias(begin: int, rows: int, window: int | None, device: torch.device) -> Tensor:
     """What attention adds to scores, 0 or -inf, [rows, begin + rows]: the rows' tokens stand at `begin` and on.
 
     window: the number of latest tokens, its own included, that a token sees; None for all.
     """
-    own = torch.arange(begin, begin + rows)[:, None]
-    other = torch.arange(begin + rows)[None]
+    own = torch.arange(begin, begin + rows, device=device)[:, None]
+    other = torch.arange(begin + rows, device=device)[None]
     seen = other <= own
     if window is not None:
         seen &= own - other < window
-    return torch.zeros(rows, begin + rows).masked_fill(~seen, float("-inf"))
+    return torch.zeros(rows, begin + rows, device=device).masked_fill(~seen, float("-inf"))

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tinsmith.spec import Spec
-from tinsmith.train import network
+from tinsmith.train import devices, network
 from tinsmith.train.network import Network
 from tinsmith.train.packing import Packing, pad
 from tinsmith.train.sequences import TokenSequence
@@ -92,7 +92,7 @@ class Prefixed(Network):
     length: int
 
     def pack(self, batch: Sequence[TokenSequence], shared: int) -> Packing:
-        return pad(batch)
+        return pad(batch).to(self.head.device)
 
     def answer_states(self, packing: Packing) -> Tensor:
         states = States(dict(self.prefix), self.length)
@@ -105,9 +105,10 @@ class Prefixed(Network):
         return self.prefix
 
 
-def build(spec: Spec, matrices: torch.dtype, tokens: Sequence[int]) -> Prefixed:
+def build(spec: Spec, device: torch.device, tokens: Sequence[int]) -> Prefixed:
     """The base with the prefix that some tokens leave, so that training starts from a conversation."""
-    base = network.base_model(spec)
+    matrices = devices.matrices(device)
+    base = network.base_model(spec).to(device)
     head = base.get_output_embeddings()
     linears: list[Any] = [module for module in base.modules() if isinstance(module, nn.Linear)]
     for module in linears:
@@ -115,7 +116,7 @@ def build(spec: Spec, matrices: torch.dtype, tokens: Sequence[int]) -> Prefixed:
             module.weight.data = module.weight.data.to(matrices)
             module.forward = partial(_linear, module)
     begun = States()
-    packing = pad([TokenSequence(tuple(tokens[:1]), (*tokens[1:], tokens[0]))])
+    packing = pad([TokenSequence(tuple(tokens[:1]), (*tokens[1:], tokens[0]))]).to(device)
     with torch.no_grad():
         _run(base.base_model, packing, begun)
     prefix = {name: nn.Parameter(state.float().contiguous()) for name, state in begun.states.items()}

@@ -21,6 +21,7 @@ from tinsmith import hub
 from tinsmith.errors import FormatError, InputError
 from tinsmith.system import reading
 from tinsmith.system.files import write_text
+from tinsmith.train import together
 from tinsmith.train.loop import Loop
 from tinsmith.train.options import Event, Trial
 
@@ -71,6 +72,11 @@ def candidates(middle: float, count: int) -> list[float]:
 def searched(method: Method, job: Job, on_event: Callable[[Event], None]) -> tuple[Job, list[Trial]]:
     """The job with the best rate, and every trial, best last. What was found earlier for the same base, data,
     method and options is taken from the cache; an interrupted search goes on."""
+    if together.count() > 1:
+        raise InputError(
+            'learning_rate = "search": trials run in one process: run "tinsmith train" without a launcher, and '
+            "state the rate that it finds"
+        )
     budget = job.options.search
     job = replace(job, options=replace(job.options, search=0.0))
     middle = replace(job, options=replace(job.options, learning_rate=None))

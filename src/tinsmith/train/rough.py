@@ -42,13 +42,13 @@ class Rough:
         """Quantizes the model as it is now."""
         for role, (name, module) in self.linears.items():
             a, b = module.lora_A["default"].weight, module.lora_B["default"].weight
-            update = module.scaling["default"] * (b @ a)
+            update = module.scaling["default"] * (b @ a).cpu()
             # Blocks lie along a row in the spec's order, which may be another than the network's.
             exact = torch.from_numpy(to_folder(name, self.spec.tensors[role]))
             merged = from_folder(name, (exact + update).numpy())
             quantized = from_float32(quantized_float32(merged, self.format))
             held = torch.from_numpy(to_folder(name, quantized))
-            self.weights[role] = (held - update).to(self.exact[role].dtype)
+            self.weights[role] = (held - update).to(self.exact[role])
 
     @contextmanager
     def applied(self) -> Iterator[None]:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence, Sized
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+from tinsmith.errors import UnsupportedError
+from tinsmith.train import together
 from tinsmith.train.sequences import TokenSequence, batches, shared_prefix
 
 if TYPE_CHECKING:
@@ -87,6 +89,20 @@ class Trainee(ABC):
         losses, _ = self.network.answer_losses(self.network.pack(batch, self.shared))
         return losses.mean()
 
+    def weight(self, batch: Sequence[Any]) -> float:
+        """How much a batch's loss counts beside another's: with these weights the mean of the losses of a
+        batch's parts is the loss of the batch. Who overrides `loss` overrides this too, if there is such a
+        weight."""
+        return sum(len(sequence.answer) for sequence in batch)
+
+    def check_sharing(self) -> None:
+        """Raises UnsupportedError where several processes cannot share a batch."""
+        kind = next(kind for kind in type(self).__mro__ if "loss" in vars(kind))
+        if together.count() > 1 and "weight" not in vars(kind):
+            raise UnsupportedError(
+                "this method's loss is not the mean of a batch's parts; train in one process"
+            )
+
     def validate(self) -> tuple[float, float]:
         """The mean loss, and the share of answers every token of which is the likeliest."""
         import torch
@@ -98,7 +114,8 @@ class Trainee(ABC):
             for batch in self.validation:
                 packing = self.network.pack(batch, self.shared)
                 losses, best = self.network.answer_losses(packing)
-                wrong = torch.zeros(len(batch)).index_add_(0, packing.owner, (best != packing.targets).float())
+                missed = (best != packing.targets).float()
+                wrong = missed.new_zeros(len(batch)).index_add_(0, packing.owner, missed)
                 total, tokens = total + float(losses.sum()), tokens + len(losses)
                 exact, count = exact + int((wrong == 0).sum()), count + len(batch)
         return total / tokens, exact / count

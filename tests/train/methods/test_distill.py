@@ -20,7 +20,7 @@ from tinsmith.data.readers import Example
 from tinsmith.errors import InputError, RecipeError
 from tinsmith.pipeline import recipe
 from tinsmith.spec import Spec
-from tinsmith.train import checkpoint, distillation, methods, network
+from tinsmith.train import checkpoint, devices, distillation, methods, network
 from tinsmith.train.distillation import Taught, divergences
 from tinsmith.train.job import Job
 from tinsmith.train.methods import distill
@@ -48,7 +48,7 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "has_fast_bfloat16", lambda: False)
+    monkeypatch.setattr(devices, "has_fast_bfloat16", lambda device: False)
 
 
 def trainee_of(spec: Spec, examples: list[Example], path: Path, folder: Path, **options: Any) -> Any:

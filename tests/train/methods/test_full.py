@@ -62,7 +62,7 @@ def transformers_own(folder: Path) -> Any:
 def test_losses_and_gradients_are_transformers_own(
     case: str, changes: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(network, "has_fast_bfloat16", lambda: False)
+    monkeypatch.setattr(network, "has_fast_bfloat16", lambda device: False)
     built = network.whole(base_of(case, tmp_path, **changes))
     losses, _ = built.answer_losses(built.pack(SEQUENCES, 3))
     model = transformers_own(tmp_path)
@@ -81,7 +81,7 @@ def test_losses_and_gradients_are_transformers_own(
 def test_what_is_left_is_what_was_trained(
     case: str, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(network, "has_fast_bfloat16", lambda: False)
+    monkeypatch.setattr(network, "has_fast_bfloat16", lambda device: False)
     spec = base_of(case, tmp_path / "base")
     result = train("full", spec, examples, examples[:6], OPTIONS, tmp_path)
     left = transformers_own(result.folder)

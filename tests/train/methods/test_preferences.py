@@ -35,7 +35,7 @@ def preferences_of(method: str) -> list[Preference]:
 def test_preferences_are_learned(method: str, spec: Spec, tmp_path: Path) -> None:
     rows = preferences_of(method)
     more = {"preferences": rows, "validation_preferences": rows}
-    options = replace(OPTIONS, epochs=25, dropout=0.0)
+    options = replace(OPTIONS, epochs=40, dropout=0.0)
     result = train(method, spec, (), (), options, tmp_path, **more)
     first, best = result.validations[0], max(result.validations, key=lambda row: (row.exact, -row.loss))
     assert first.exact < 0.6 < 0.75 < best.exact

@@ -17,7 +17,7 @@ from tiny_training import encode, make_spec
 from tinsmith import models
 from tinsmith.data.preferences import Pair, Preference, Rating
 from tinsmith.spec import Spec
-from tinsmith.train import methods, network
+from tinsmith.train import devices, methods
 from tinsmith.train.job import Job
 from tinsmith.train.methods._preferences import Judged
 from tinsmith.train.options import TrainOptions
@@ -34,7 +34,7 @@ OPTIONS = TrainOptions(rank=4, alpha=8.0, beta=BETA, good_weight=GOOD_WEIGHT, ro
 
 @pytest.fixture(autouse=True)
 def in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "has_fast_bfloat16", lambda: False)
+    monkeypatch.setattr(devices, "has_fast_bfloat16", lambda device: False)
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,8 @@ from tinsmith import cli, models
 from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
 from tinsmith.spec import Spec
-from tinsmith.train import prefix
+from tinsmith.train import devices, prefix
+from tinsmith.train.devices import CPU
 from tinsmith.train.options import TrainOptions
 from tinsmith.train.sequences import TokenSequence
 
@@ -36,6 +37,11 @@ def own(folder: Path) -> Any:
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
 
 
+@pytest.fixture(autouse=True)
+def exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "has_fast_bfloat16", lambda device: False)
+
+
 @pytest.mark.parametrize(
     ("case", "length"), [*((case, 10) for case in cases()), ("gemma2", 70), ("gemma3", 70), ("lfm2", 1)]
 )
@@ -45,7 +51,7 @@ def test_a_prefix_of_tokens_is_these_tokens(case: str, length: int, tmp_path: Pa
     first = [11 + 7 * n % 90 for n in range(length)]
     save_random(case, tmp_path)
     spec = models.load(tmp_path)
-    built, model = prefix.build(spec, torch.float32, first), own(tmp_path)
+    built, model = prefix.build(spec, CPU, first), own(tmp_path)
     losses, best = built.answer_losses(built.pack(SEQUENCES, 0))
     wanted, likeliest = [], []
     for one in SEQUENCES:
@@ -67,7 +73,7 @@ def test_a_prefix_of_tokens_is_these_tokens(case: str, length: int, tmp_path: Pa
 @pytest.mark.parametrize("case", ["gemma2", "lfm2", "qwen35"])
 def test_a_gradient_is_the_slope(case: str, tmp_path: Path) -> None:
     save_random(case, tmp_path)
-    built = prefix.build(models.load(tmp_path), torch.float32, list(range(11, 21)))
+    built = prefix.build(models.load(tmp_path), CPU, list(range(11, 21)))
     packing = built.pack(SEQUENCES, 0)
     built.answer_losses(packing)[0].sum().backward()
     torch.manual_seed(3)

@@ -109,7 +109,7 @@ class PreferenceTrainee(AdapterTrainee):
 
         packing = self.network.pack(sequences, self.shared)
         losses, _ = self.network.answer_losses(packing)
-        return torch.zeros(len(sequences)).index_add(0, packing.owner, -losses)
+        return torch.zeros(len(sequences), device=losses.device).index_add(0, packing.owner, -losses)
 
     def answers(self, rows: Sequence[Judged]) -> tuple[Tensor, Tensor]:
         """Log-probabilities of the answers, by network and by reference; [answers of a row, rows] each."""
@@ -119,7 +119,7 @@ class PreferenceTrainee(AdapterTrainee):
             one for place in range(len(rows[0].answers)) for one in (row.answers[place] for row in rows)
         ]
         own = self.log_probabilities(sequences)
-        reference = torch.tensor([self.reference[one] for one in sequences])
+        reference = torch.tensor([self.reference[one] for one in sequences], device=self.network.head.device)
         return own.view(-1, len(rows)), reference.view(-1, len(rows))
 
     @abstractmethod

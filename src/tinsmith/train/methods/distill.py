@@ -128,6 +128,9 @@ class DistillTrainee(AdapterTrainee):
             )
         return model
 
+    def weight(self, batch: Sequence[TokenSequence]) -> float:
+        return super().weight(batch)
+
     def loss(self, batch: Sequence[TokenSequence]) -> Tensor:
         import torch
 
@@ -135,7 +138,9 @@ class DistillTrainee(AdapterTrainee):
 
         packing = self.network.pack(batch, self.shared)
         tokens, probabilities = (torch.cat(held) for held in zip(*map(self.taught.get, batch), strict=True))
-        teacher = distillation.Taught(tokens.long(), probabilities, self.options.temperature)
+        device = self.network.head.device
+        kept = tokens.long().to(device), probabilities.to(device)
+        teacher = distillation.Taught(*kept, self.options.temperature)
         states = self.network.answer_states(packing)
         losses = distillation.losses(
             self.network, states, packing.targets, teacher, self.options.teacher_weight

@@ -37,7 +37,7 @@ class ModelTrainee(Trainee):
 
     def __init__(self, job: Job) -> None:
         from tinsmith.models import family
-        from tinsmith.train import network
+        from tinsmith.train import devices, network
 
         self.spec = job.spec
         if any(name.experts for name in family.by_name(job.spec.family).tensors(job.spec.hyper)):
@@ -46,7 +46,8 @@ class ModelTrainee(Trainee):
             )
         default = default_scratch_rate if job.is_new else default_full_rate
         rate = job.options.rate(default(job.spec.parameters))
-        super().__init__(job, network.whole(job.spec), job.out_dir / FOLDER, rate)
+        whole = network.whole(job.spec, devices.choose(job.options.device))
+        super().__init__(job, whole, job.out_dir / FOLDER, rate)
 
     def sequences(self, job: Job) -> list[TokenSequence]:
         return [*super().sequences(job), *job.text_sequences()]
@@ -78,7 +79,7 @@ class ModelTrainee(Trainee):
         tensors = dict(self.spec.tensors)
         for name in family.by_name(self.spec.family).tensors(self.spec.hyper):
             if name.hf:
-                tensors[name.role] = from_folder(name, stored[name.hf].numpy())
+                tensors[name.role] = from_folder(name, stored[name.hf].cpu().numpy())
         template = self.spec.chat_template
         general = {**self.spec.general, **({DIGEST: digest(template)} if template else {})}
         return replace(self.spec, tensors=tensors, general=general)

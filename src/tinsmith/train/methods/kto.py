@@ -64,10 +64,12 @@ class KtoTrainee(PreferenceTrainee):
 
         own, reference = self.answers(rows)
         ratios = (own - reference)[0]
-        good = torch.tensor([row.good for row in rows])
+        device = self.network.head.device
+        good = torch.tensor([row.good for row in rows], device=device)
         others = [row.other for row in rows if row.other]
         with torch.no_grad():
-            apart = self.log_probabilities(others) - torch.tensor([self.reference[one] for one in others])
+            held = torch.tensor([self.reference[one] for one in others], device=device)
+            apart = self.log_probabilities(others) - held
             divergence = apart.mean().clamp(min=0)
         found = losses(ratios, good, divergence, self.beta, self.good_weight)
         return found.mean(), (ratios > divergence) == good

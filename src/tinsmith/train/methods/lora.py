@@ -36,20 +36,19 @@ class AdapterTrainee(Trainee):
     default_rate = staticmethod(default_learning_rate)
 
     def __init__(self, job: Job) -> None:
-        import torch
-
-        from tinsmith.train import network
+        from tinsmith.train import devices, network
         from tinsmith.train.rough import Rough
 
         spec, options = job.spec, job.options
-        matrices = torch.bfloat16 if network.has_fast_bfloat16() else torch.float32
+        device = devices.choose(options.device)
         adapted = network.build(
             spec,
-            matrices,
+            devices.matrices(device),
             options.rank,
             options.alpha,
             options.dropout,
             options.targets,
+            device,
             rank_pattern=dict(options.ranks),
             use_rslora=options.rank_scale == RSLORA,
         )

@@ -32,12 +32,9 @@ class PrefixTrainee(Trainee):
     """A prefix in a folder of its own: tensors by layer and kind, and a config that says what they are."""
 
     def __init__(self, job: Job) -> None:
-        import torch
+        from tinsmith.train import devices, prefix
 
-        from tinsmith.train import network, prefix
-
-        matrices = torch.bfloat16 if network.has_fast_bfloat16() else torch.float32
-        built = prefix.build(job.spec, matrices, first_tokens(job))
+        built = prefix.build(job.spec, devices.choose(job.options.device), first_tokens(job))
         self.built, self.template = built, job.spec.chat_template
         self.config = described(job, built)
         rate = job.options.rate(default_prefix_rate(job.spec.parameters))

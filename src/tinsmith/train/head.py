@@ -1,0 +1,70 @@
+"""The loss of answers, from the states before the output head: the matrix of logits never exists.
+
+The vocabulary is walked a tile at a time, with the sum of exponentials taken against the greatest logit so far
+and set right when a greater one comes (Milakov and Gimelshein, arXiv 1805.02867). The gradient of the states is
+summed in the same pass, so that the head is read once, and each logit made once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+TILE = 4096  # rows of the head: with a batch's labels their logits stay in the cache of most processors
+
+
+class AnswerLoss(torch.autograd.Function):
+    """Cross entropy of each labelled row, and the token it finds likeliest.
+
+    states [labels, dim], head [vocabulary, dim] (frozen), targets [labels] to losses [labels] float32 and
+    tokens [labels]. Logits are scale * states head^T, and where there is a cap, cap * tanh(that / cap). learn:
+    whether a gradient is wanted.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, states: Tensor, head: Tensor, targets: Tensor, scale: float, cap: float | None, learn: bool
+    ) -> tuple[Tensor, Tensor]:
+        rows, count = states.to(head.dtype), len(states)
+        top = states.new_full((count, 1), -torch.inf, dtype=torch.float32)
+        best, right, slope = torch.zeros_like(targets), torch.zeros_like(top), torch.ones_like(top)
+        # Over all tokens but the target, whose share may be so near to 1 that a difference would lose it.
+        others, pull = torch.zeros_like(top), top.new_zeros(states.shape if learn else (0, 1))
+        for begin in range(0, len(head), TILE):
+            part = head[begin : begin + TILE]
+            logits = (rows @ part.T).float().mul_(scale)
+            bent = None
+            if cap is not None:
+                bent = logits.div_(cap).tanh_()
+                logits = bent * cap
+            peak, place = logits.max(-1, keepdim=True)
+            best = torch.where(peak > top, place + begin, best[:, None])[:, 0]
+            inside = ((targets >= begin) & (targets < begin + len(part)))[:, None]
+            own = (targets[:, None] - begin).clamp(0, len(part) - 1)
+            right = torch.where(inside, logits.gather(1, own), right)
+            raised = torch.maximum(top, peak)
+            weights = logits.sub_(raised).exp_()
+            weights.scatter_(1, own, torch.where(inside, 0.0, weights.gather(1, own)))
+            shrink, top = (top - raised).exp(), raised
+            others = others * shrink + weights.sum(-1, keepdim=True)
+            if learn:
+                if bent is not None:
+                    steep = 1 - bent.square()
+                    slope = torch.where(inside, steep.gather(1, own), slope)
+                    weights.mul_(steep)
+                pull.mul_(shrink).add_(weights.to(head.dtype) @ part)
+        total = others + (right - top).exp()
+        losses = (total.log() + top - right)[:, 0]
+        if learn:
+            pull = (pull - head[targets].float() * (others * slope)).mul_(scale / total)
+        ctx.save_for_backward(pull)
+        ctx.mark_non_differentiable(best)
+        ctx.dtype = states.dtype
+        return losses, best
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (pull,) = ctx.saved_tensors
+        return (pull * gradients[0][:, None]).to(ctx.dtype), None, None, None, None, None

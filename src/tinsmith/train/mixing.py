@@ -1,0 +1,233 @@
+"""Layers that carry a state from token to token, over a packed row: short convolutions and gated delta rules.
+
+Their projections run on the row as it is. Where tokens meet, the sequences lie side by side, as they do in
+attention: the prefix that all share is run once, and each sequence goes on from the state that it leaves, so
+that none sees another. Products of matrices are in the projections' type; sums over time and the triangle that
+a delta rule solves are float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tinsmith.train.packing import Packing
+
+# Tokens whose delta rule is solved at once: the triangle's work grows with it, the number of states falls.
+_CHUNK = 64
+_L2_EPS = 1e-6
+
+
+def install(model: nn.Module) -> bool:
+    """Lets the layers of transformers' model take a packed row; whether all of them can. Before peft's wrapper.
+
+    A layer that is given a padded batch computes as transformers does.
+    """
+    kinds = set(getattr(model.config, "layer_types", None) or ())
+    for module in model.modules():
+        mix = next((mix for end, mix in _MIXERS.items() if type(module).__name__.endswith(end)), None)
+        if mix is not None:
+            module.forward = partial(_forward, mix, module, module.forward)
+    return kinds <= {"full_attention", "sliding_attention", "linear_attention", "conv"}
+
+
+def _forward(
+    mix: Callable[[Any, Tensor, Packing], Tensor],
+    module: Any,
+    padded: Callable[..., Tensor],
+    hidden_states: Tensor,
+    packing: Packing,
+    **options: Any,
+) -> Tensor:
+    """In the place of a layer's own: hidden_states [rows, width, dim], and of one row the same."""
+    if packing.is_padded:
+        return padded(hidden_states, **options)
+    return mix(module, hidden_states[0], packing)[None]
+
+
+def gated_delta(layer: Any, x: Tensor, packing: Packing) -> Tensor:
+    """Qwen3.5's linear attention, [width, dim] to the same."""
+    rates = -layer.A_log.float().exp() * functional.softplus(layer.in_proj_a(x).float() + layer.dt_bias)
+    steps = layer.in_proj_b(x).float().sigmoid()
+    key_heads, value_heads = layer.num_k_heads, layer.num_v_heads
+    sizes = [key_heads * layer.head_k_dim] * 2 + [value_heads * layer.head_v_dim]
+    rows, taps = layer.in_proj_qkv(x).split(sizes, -1), layer.conv1d.weight[:, 0].split(sizes)
+    state, parts = None, []
+    mixed = [
+        _convolved(row, tap, heads, packing, silu=True)
+        for row, tap, heads in zip(rows, taps, (key_heads, key_heads, value_heads), strict=True)
+    ]
+    pieces = [(rates[None, : packing.shared], steps[None, : packing.shared])] if packing.shared else []
+    pieces.append((packing.side_by_side(rates), packing.side_by_side(steps)))
+    for number, (rate, step) in enumerate(pieces):
+        query, key, value = (piece[number] for piece in mixed)
+        if value_heads > key_heads:
+            query, key = (rows.repeat_interleave(value_heads // key_heads, 0) for rows in (query, key))
+        go_on = number + 1 < len(pieces)
+        out, state = delta_rule(query, key, value, rate.permute(2, 0, 1), step.permute(2, 0, 1), state, go_on)
+        out = out.permute(1, 2, 0, 3)
+        parts.append(out[0] if go_on else packing.in_a_row(out))
+    joined = torch.cat(parts)
+    scale = _inverse(joined, layer.norm.variance_epsilon, 1 / layer.head_v_dim)[..., None].to(joined.dtype)
+    gate = functional.silu(layer.in_proj_z(x)).view(joined.shape) * layer.norm.weight.to(joined.dtype)
+    return layer.out_proj((joined * scale * gate).flatten(1))  # type: ignore[no-any-return]
+
+
+def short_convolution(layer: Any, x: Tensor, packing: Packing) -> Tensor:
+    """LFM2's gated convolution, [width, dim] to the same."""
+    before, after, value = layer.in_proj(x).chunk(3, -1)
+    *prefix, own = (piece[0] for piece in _convolved(before * value, layer.conv.weight[:, 0], 1, packing))
+    mixed = torch.cat([*(piece[0] for piece in prefix), packing.in_a_row(own)])
+    if layer.conv.bias is not None:
+        mixed = mixed + layer.conv.bias.to(mixed.dtype)
+    return layer.out_proj(after * mixed)  # type: ignore[no-any-return]
+
+
+# By the end of a class's name in transformers.
+_MIXERS = {"GatedDeltaNet": gated_delta, "Lfm2ShortConv": short_convolution}
+
+
+def _convolved(row: Tensor, taps: Tensor, heads: int, packing: Packing, silu: bool = False) -> list[Tensor]:
+    """A causal depthwise convolution of [width, channels], taps [channels, count]; [heads, sequences, length,
+    channels of a head]: of the shared prefix, if there is one, and of the sequences, each after the prefix."""
+    prefix, own = _Convolution.apply(row, taps.float().T, heads, packing, silu)  # type: ignore[no-untyped-call]
+    return [prefix, own] if packing.shared else [own]
+
+
+class _Convolution(torch.autograd.Function):
+    """y[t] = sum over j of taps[j] x[t + j - count + 1], or silu of that; x goes on from the shared prefix.
+
+    row [width, channels], taps [count, channels] float32, to [heads, 1, shared, channels of a head] and [heads,
+    sequences, longest, channels of a head] in the row's type. Adding slices in place, of a sequence that stays
+    in the processor's cache, is several times faster than torch's depthwise convolution.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, row: Tensor, taps: Tensor, heads: int, packing: Packing, silu: bool
+    ) -> tuple[Tensor, Tensor]:
+        taps = taps.contiguous()
+        ctx.save_for_backward(row, taps)
+        ctx.heads, ctx.packing, ctx.silu = heads, packing, silu
+        width = row.shape[1] // heads
+        prefix = row.new_zeros(heads, 1, packing.shared, width)
+        own = row.new_zeros(heads, packing.sequences, packing.longest, width)
+        for held, begin, end in _Convolution.pieces(prefix, own, packing):
+            out = _Convolution.sums(_Convolution.before(row, begin, end, len(taps), packing.shared), taps)
+            if silu:
+                out = functional.silu(out, inplace=True)
+            held.copy_(out.view(-1, heads, width).transpose(0, 1))
+        return prefix, own
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        row, taps = ctx.saved_tensors
+        shared, history = ctx.packing.shared, len(taps) - 1
+        d_row = row.new_zeros(row.shape, dtype=torch.float32)
+        d_taps = torch.zeros_like(taps)
+        for held, begin, end in _Convolution.pieces(gradients[0], gradients[1], ctx.packing):
+            out = held.transpose(0, 1).flatten(1).float()
+            x = _Convolution.before(row, begin, end, len(taps), shared)
+            if ctx.silu:
+                out = torch.ops.aten.silu_backward(out, _Convolution.sums(x, taps))
+            d_x = torch.zeros_like(x)
+            for place, tap in enumerate(taps):
+                part = slice(place, place + len(out))
+                d_x[part].addcmul_(out, tap)
+                if ctx.needs_input_grad[1]:
+                    d_taps[place] += (x[part] * out).sum(0)
+            d_row[begin:end] += d_x[history:]
+            known = min(history, shared) if begin else 0
+            d_row[shared - known : shared] += d_x[history - known : history]
+        return d_row.to(row.dtype), d_taps, None, None, None
+
+    @staticmethod
+    def pieces(prefix: Tensor, own: Tensor, packing: Packing) -> Iterator[tuple[Tensor, int, int]]:
+        """Of the prefix and of each sequence [heads, length, channels of a head], and where it lies."""
+        if packing.shared:
+            yield prefix[:, 0], 0, packing.shared
+        for number, (begin, end) in enumerate(packing.spans):
+            yield own[:, number, : end - begin], begin, end
+
+    @staticmethod
+    def before(row: Tensor, begin: int, end: int, count: int, shared: int) -> Tensor:
+        """row[begin:end] and the count - 1 tokens before it, of the prefix or none: float32."""
+        known = min(count - 1, shared) if begin else 0
+        x = row.new_zeros(count - 1 + end - begin, row.shape[1], dtype=torch.float32)
+        x[count - 1 - known : count - 1] = row[shared - known : shared]
+        x[count - 1 :] = row[begin:end]
+        return x
+
+    @staticmethod
+    def sums(x: Tensor, taps: Tensor) -> Tensor:
+        length = len(x) - len(taps) + 1
+        out = x[:length] * taps[0]
+        for place, tap in enumerate(taps[1:], 1):
+            out.addcmul_(x[place : place + length], tap)
+        return out
+
+
+def delta_rule(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    rates: Tensor,
+    steps: Tensor,
+    state: Tensor | None,
+    go_on: bool,
+) -> tuple[Tensor, Tensor | None]:
+    """The gated delta rule, S[t] = exp(rate) S[t-1] + step k^T (v - k exp(rate) S[t-1]), out[t] = q S[t] / root
+    of the keys' length, with k and q of length 1.
+
+    query, key [heads, sequences, length, keys], not yet of length 1; value [heads, sequences, length, values];
+    rates (of decay, at most 0) and steps [heads, sequences, length], float32; state [heads, 1 or sequences,
+    keys, values], or None for zeros. To out, like value, and where it is to go on the last state.
+
+    Within a chunk the corrections that tokens write solve a unit triangular system, and the rest is products of
+    matrices: Yang et al., "Gated Delta Networks", 2024, section 3.3. What scales a row of a product scales the
+    product, which is smaller than the row or has to be scaled anyway.
+    """
+    parts = []
+    length = query.shape[2]
+    key_scales, query_scales = _inverse(key, _L2_EPS), _inverse(query, _L2_EPS) * query.shape[-1] ** -0.5
+    for begin in range(0, length, _CHUNK):
+        part = slice(begin, begin + _CHUNK)
+        q, k, v = query[:, :, part], key[:, :, part], value[:, :, part]
+        q_scale, k_scale = query_scales[:, :, part, None], key_scales[:, :, part, None]
+        step, decay = steps[:, :, part, None], rates[:, :, part].cumsum(-1)
+        # Between two tokens of the chunk; above the diagonal, where it would grow, it is never wanted.
+        between = (decay[..., None] - decay[..., None, :]).tril().exp().tril() * k_scale.transpose(2, 3)
+        known, across = decay.exp()[..., None], k.transpose(2, 3)
+        wanted = v * step
+        if state is not None:
+            wanted = torch.addcmul(wanted, _times(k, state), step * k_scale * known, value=-1)
+        system = (k @ across) * (between * (step * k_scale))
+        new = torch.linalg.solve_triangular(system, wanted, upper=False, unitriangular=True)
+        out = ((q @ across) * (between * q_scale)).to(v.dtype) @ new.to(v.dtype)
+        if state is not None:
+            out = torch.addcmul(out, _times(q, state), (q_scale * known).to(out.dtype))
+        parts.append(out)
+        if go_on or part.stop < length:
+            left = (decay[..., -1:] - decay).exp()[..., None] * k_scale
+            added = (across @ (new * left).to(k.dtype)).float()
+            state = added if state is None else state * known[:, :, -1:] + added
+    return torch.cat(parts, 2), state if go_on else None
+
+
+def _times(rows: Tensor, state: Tensor) -> Tensor:
+    """[heads, sequences, length, keys] by [heads, 1 or sequences, keys, values], in the rows' type."""
+    state = state.to(rows.dtype)
+    if state.shape[1] == rows.shape[1]:
+        return rows @ state
+    return (rows.flatten(1, 2) @ state[:, 0]).view(*rows.shape[:3], -1)
+
+
+def _inverse(rows: Tensor, eps: float, share: float = 1.0) -> Tensor:
+    """1 / root of (share |row|^2 + eps), float32 or wider."""
+    wide = torch.promote_types(rows.dtype, torch.float32)
+    return torch.rsqrt(torch.linalg.vector_norm(rows, dim=-1, dtype=wide).square() * share + eps)

@@ -1,0 +1,145 @@
+"""Two processes that train together, against one."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from tiny_training import PAIRS
+
+from tinsmith.errors import UnsupportedError
+from tinsmith.train import together
+from tinsmith.train.methods.lora import AdapterTrainee
+
+RECIPE = """
+[base]
+model = "base"
+
+[data]
+train = "train.jsonl"
+validation = "validation.jsonl"
+test = "validation.jsonl"
+task = "chat"
+
+[train]
+epochs = 2
+rank = 4
+learning_rate = 0.01
+batch_tokens = 60
+device = "cpu"
+"""
+
+
+# What a bfloat16 product rounds is another where a batch is another.
+FLOAT32 = """
+import sys
+from tinsmith.cli import main
+from tinsmith.train import devices
+devices.has_fast_bfloat16 = lambda device: False
+sys.exit(main())
+"""
+
+
+def processes(folder: Path, out: str, count: int, *program: str) -> list[subprocess.Popen[str]]:
+    """Of `tinsmith train`, as a launcher starts them."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, *program, "train", str(folder / "recipe.toml"), "--out", str(folder / out)]
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    shared |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "OMP_NUM_THREADS": "1"}
+    return [
+        subprocess.Popen(
+            command,
+            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(count)
+    ]
+
+
+def ended(started: list[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
+    results = []
+    for process in started:
+        out, errors = process.communicate(timeout=300)
+        results.append((process.returncode, out, errors))
+    return results
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from transformers_models import save_random
+
+    folder = tmp_path_factory.mktemp("together")
+    save_random("llama", folder / "base")
+    rows = [{"input": first + second, "output": second} for first, second in PAIRS]
+    for name, part in (("train", rows), ("validation", rows[:5])):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part))
+    (folder / "recipe.toml").write_text(RECIPE)
+    return folder
+
+
+def test_two_processes_give_the_result_of_one(home: Path) -> None:
+    for out, count in (("one", 1), ("two", 2)):
+        for rank, (code, printed, errors) in enumerate(ended(processes(home, out, count, "-c", FLOAT32))):
+            assert code == 0, errors
+            assert printed == (f"{home / out / 'adapter'}\n" if rank == 0 else "")
+            assert ("train: epoch 2" in errors) == (rank == 0)
+    stages = [json.loads((home / out / "run.json").read_text())["stages"] for out in ("one", "two")]
+    one, two = (made["train"]["facts"]["curve"] for made in stages)
+    assert len(one) == len(two) > 4
+    for first, second in zip(one, two, strict=True):
+        assert first["loss"] == pytest.approx(second["loss"], abs=1e-5)
+    wanted, given = (load_file(home / out / "adapter/adapter_model.safetensors") for out in ("one", "two"))
+    off = [float(np.abs(given[name] - value).max() / np.abs(value).max()) for name, value in wanted.items()]
+    assert max(off) < 1e-4
+    # Up to date: the first process calls nobody, and the others end.
+    assert [code for code, _, _ in ended(processes(home, "two", 2, "-m", "tinsmith"))] == [0, 0]
+
+
+def test_a_fault_of_the_first_ends_the_others(home: Path) -> None:
+    held = (home / "validation.jsonl").read_text()
+    (home / "validation.jsonl").write_text("not JSON\n")
+    try:
+        first, second = ended(processes(home, "three", 2, "-m", "tinsmith"))
+    finally:
+        (home / "validation.jsonl").write_text(held)
+    assert first[0] == 2
+    assert "validation.jsonl" in first[2]
+    assert (second[0], second[2]) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("ACCELERATE_USE_FSDP", "true", "asks for FSDP; several processes train data parallel"),
+        ("ACCELERATE_USE_DEEPSPEED", "true", "asks for DeepSpeed; several"),
+        ("ACCELERATE_MIXED_PRECISION", "fp16", 'asks for mixed precision "fp16"'),
+    ],
+)
+def test_what_is_not_supported_is_refused_by_name(
+    key: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in {"RANK": "0", "WORLD_SIZE": "2", key: value}.items():
+        monkeypatch.setenv(name, text)
+    with pytest.raises(UnsupportedError, match=said):
+        together.join("cpu")
+
+
+def test_a_loss_that_is_no_mean_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Judged(AdapterTrainee):
+        def loss(self, batch: object) -> object:  # type: ignore[override]
+            raise AssertionError
+
+    monkeypatch.setattr(together, "count", lambda: 2)
+    with pytest.raises(UnsupportedError, match="not the mean of a batch's parts"):
+        Judged.check_sharing(Judged.__new__(Judged))
+    AdapterTrainee.check_sharing(AdapterTrainee.__new__(AdapterTrainee))
