@@ -86,6 +86,33 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
             "vocab_size": 248320,
         },
     ),
+    "qwen3.5-9b": (
+        "qwen35",
+        {
+            "full_attention_interval": 4,
+            "head_dim": 256,
+            "hidden_size": 4096,
+            "intermediate_size": 12288,
+            "linear_conv_kernel_dim": 4,
+            "linear_key_head_dim": 128,
+            "linear_num_key_heads": 16,
+            "linear_num_value_heads": 32,
+            "linear_value_head_dim": 128,
+            "max_position_embeddings": 262144,
+            "num_attention_heads": 16,
+            "num_hidden_layers": 32,
+            "num_key_value_heads": 4,
+            "rope_parameters": {
+                "mrope_interleaved": True,
+                "mrope_section": [11, 11, 10],
+                "partial_rotary_factor": 0.25,
+                "rope_theta": 1e7,
+                "rope_type": "default",
+            },
+            "tie_word_embeddings": False,
+            "vocab_size": 248320,
+        },
+    ),
     "gemma3-270m": (
         "gemma3",
         {

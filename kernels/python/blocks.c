@@ -2,7 +2,10 @@
 #include "module.h"
 
 #include "core/base/formats.h"
+#include "core/base/quants.h"
+#include "pack/layout.h"
 #include "pack/pack.h"
+#include "pack/values.h"
 
 #include <string.h>
 
@@ -131,6 +134,63 @@ static PyObject *dequantize(PyObject *module, PyObject *args, PyObject *keywords
     return out;
 }
 
+/* Whether the part lies in the matrix and `out` holds it; ValueError where not. */
+static int part_fits(const request *r, const tini_part *part, Py_ssize_t out, int narrow) {
+    const uint32_t block = tini_layout_of(r->format).inputs, left = r->inputs - part->column;
+    uint64_t size = (uint64_t)part->rows * part->columns * (narrow ? 2 : 4);
+    int inside = part->first <= r->rows && part->rows <= r->rows - part->first && part->column <= r->inputs &&
+                 part->columns <= left && part->column % block == 0 && part->columns % block == 0;
+    if (!inside || (uint64_t)out != size)
+        PyErr_Format(PyExc_ValueError, "no such part of %u x %u, or out has other than its %llu bytes", r->rows,
+                     r->inputs, (unsigned long long)size);
+    return inside && (uint64_t)out == size;
+}
+
+static PyObject *values(PyObject *module, PyObject *args) {
+    (void)module;
+    request r = {.extra.obj = NULL};
+    const char *format;
+    PyObject *order;
+    Py_buffer out;
+    tini_part part;
+    int narrow;
+    if (!PyArg_ParseTuple(args, "sy*O&O&Ow*pO&O&O&O&", &format, &r.data, core_uint32, &r.rows, core_uint32,
+                          &r.inputs, &order, &out, &narrow, core_uint32, &part.first, core_uint32, &part.rows,
+                          core_uint32, &part.column, core_uint32, &part.columns))
+        return NULL;
+    r.format = format_id(format);
+    int fits = r.format >= 0 && (order == Py_None || !PyObject_GetBuffer(order, &r.extra, PyBUF_SIMPLE));
+    if (fits && (!tini_gguf_size(r.format, r.rows, r.inputs) ||
+                 (size_t)r.data.len != tini_gguf_size(r.format, r.rows, r.inputs) ||
+                 (r.extra.obj && (uint64_t)r.extra.len != (uint64_t)r.rows * 4))) {
+        PyErr_Format(PyExc_ValueError, "data or order have another size than %u x %u in %s", r.rows, r.inputs,
+                     format);
+        fits = 0;
+    }
+    if (fits && part_fits(&r, &part, out.len, narrow) && order_in_range(&r)) {
+        part.order = r.extra.obj ? r.extra.buf : NULL;
+        Py_BEGIN_ALLOW_THREADS tini_values(r.format, out.buf, narrow, r.data.buf, r.inputs, &part);
+        Py_END_ALLOW_THREADS
+    }
+    PyBuffer_Release(&out);
+    release(&r);
+    return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *block_layout(PyObject *module, PyObject *name) {
+    (void)module;
+    const char *text = PyUnicode_AsUTF8AndSize(name, NULL);
+    int format = text ? format_id(text) : -1;
+    if (format < 0)
+        return NULL;
+    const tini_layout at = tini_layout_of(format);
+    const tini_kind kind = tini_kind_of(format);
+    return Py_BuildValue("{sIsIsIsIs(III)s(III)sisBsy#}", "halves", at.halves, "half_bytes", kind.halves,
+                         "scales", at.scales, "scale_bytes", kind.scales, "low", at.low.at, kind.low,
+                         at.low.stride, "high", at.high.at, kind.high, at.high.stride, "offset", kind.offset,
+                         "flip", at.flip, "codes", kind.codes, (Py_ssize_t)(kind.codes ? 16 : 0));
+}
+
 static PyObject *quantize(PyObject *module, PyObject *args, PyObject *keywords) {
     (void)module;
     request r;
@@ -195,6 +255,15 @@ PyMethodDef core_block_functions[] = {
      "unpack(format, tiles, rows, inputs, row_order=None) -> GGUF rows: the inverse of pack"},
     {"dequantize", (PyCFunction)(void (*)(void))dequantize, METH_VARARGS | METH_KEYWORDS,
      "dequantize(format, data, rows, inputs) -> float32 bytes [rows][inputs]"},
+    {"block_layout", block_layout, METH_O,
+     "block_layout(format) -> where a GGUF block's parts are, in bytes: halves, scales; planes as (byte, bits, "
+     "stride); what is taken off the numbers, and before that XORed onto them; the values they name, if any"},
+    {"values", values, METH_VARARGS,
+     "values(format, data, rows, inputs, order, out, narrow, first, rows, column, columns): writes the values "
+     "of a part of "
+     "GGUF rows to a buffer, float32 or where narrow bfloat16; order: uint32 [rows] or None, row k is data's "
+     "row "
+     "order[k]"},
     {"quantize", (PyCFunction)(void (*)(void))quantize, METH_VARARGS | METH_KEYWORDS,
      "quantize(format, float32 data, rows, inputs, importance=None) -> GGUF rows; importance: float32 "
      "[inputs]"},

@@ -49,6 +49,7 @@ from tinsmith.train.options import (
 
 BUDGETS = ("max_size", "bits", "memory", "speed", "min_accuracy")
 BASELINES = ("zero_shot", "few_shot", "retrieval", "nearest")
+KEEPS = ("auto", "packed", "float")
 SPACINGS = ("compact", "spaced", "free")
 SOURCES = ("schema", "tools", "grammar", "regex", "choices")
 LABELS = "labels"
@@ -94,6 +95,7 @@ TARGETS = Kind(
 class Base:
     model: str = _key(TEXT)
     revision: str | None = _key(TEXT, None)
+    keep: Literal["auto", "packed", "float"] = _key(choice(KEEPS), "auto")
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ from tinsmith.errors import FormatError, InputError
 from tinsmith.pipeline import facts as json_facts
 from tinsmith.pipeline.recipe import Recipe
 from tinsmith.system import files, reading
-from tinsmith.system.machine import cpu, memory
+from tinsmith.system.machine import cpu
+from tinsmith.system.memory import total
 from tinsmith.system.progress import Display, clock
 
 LOCK = ".tinsmith.lock"
@@ -316,5 +317,5 @@ def machine() -> dict[str, Any]:
         "cpu": cpu(),
         "cores": os.cpu_count(),
     }
-    whole = memory()
+    whole = total()
     return facts if whole is None else {**facts, "memory": whole}

@@ -201,6 +201,8 @@ def options(recipe: Recipe) -> TrainOptions:
             values[key] = left_out
     values["ranks"] = values["ranks"] or {}
     more = SCRATCH_DEFAULTS if recipe.scratch else {"rough": rough_format(recipe)}
+    if recipe.base:
+        more = {**more, "keep": recipe.base.keep}
     return TrainOptions(task=recipe.data.task, system=recipe.data.system, **more, **values)
 
 

@@ -21,7 +21,8 @@ from tinsmith.plan.speed import Rates
 from tinsmith.spec import Tensor, Tokenizer
 from tinsmith.system.cores import usable_cores
 from tinsmith.system.files import map_file
-from tinsmith.system.machine import Machine, describe, memory
+from tinsmith.system.machine import Machine, describe
+from tinsmith.system.memory import total
 from tinsmith.targets import ARCHS, BuildFor, Cpu, Defaults, Memory, RunOn, Target
 from tinsmith.tokenizer import packed as tokenizer_file
 from tinsmith.tokenizer.packed import ALPHABET
@@ -58,7 +59,7 @@ def target(threads: int | None = None) -> Target:
 
 
 def _ram() -> int:
-    whole = memory()
+    whole = total()
     if whole is None:
         raise InputError("this system does not report its memory; plan for a target instead")
     return whole

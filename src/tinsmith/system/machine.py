@@ -1,12 +1,9 @@
-"""What the machine can do at most, bytes read from memory and int8 operations a second, and what this process
-holds of it."""
+"""What the machine can do at most: bytes read from memory and int8 operations a second."""
 
 from __future__ import annotations
 
 import mmap
-import os
 import platform
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -74,13 +71,6 @@ def describe() -> dict[str, Any]:
     return {"cpu": cpu(), "cores": processors(), "system": f"{platform.system()} {platform.machine()}"}
 
 
-def memory() -> int | None:
-    """The machine's, in bytes; None where the system does not report it."""
-    if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return None
-
-
 def cpu() -> str:
     """The processor's name, as far as the system reports it."""
     information = Path("/proc/cpuinfo")
@@ -90,19 +80,3 @@ def cpu() -> str:
             if key.strip() in ("model name", "Model"):
                 return value.strip()
     return platform.processor() or platform.machine()
-
-
-def memory_used() -> int | None:
-    """Bytes of memory that this process holds now; where the system says only the most it ever held, that; None
-    where it says neither."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        pass
-    try:
-        import resource
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak

@@ -57,9 +57,7 @@ class _TeacherLoss(torch.autograd.Function):
             part = slice(begin, begin + ROWS)
             with torch.enable_grad():
                 rows = states[part].detach().requires_grad_()
-                logits = (rows.to(network.head.dtype) @ network.head.T).float() * network.scale
-                if network.cap is not None:
-                    logits = network.cap * torch.tanh(logits / network.cap)
+                logits = network.logits(rows)
                 entropy = torch.nn.functional.cross_entropy(logits, targets[part], reduction="none")
                 tokens, probabilities = teacher.tokens[part], teacher.probabilities[part]
                 apart = divergences(logits, tokens, probabilities, teacher.temperature)

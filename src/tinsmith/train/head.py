@@ -12,28 +12,38 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tinsmith.train.blocks import Blocks
+
 TILE = 4096  # rows of the head: with a batch's labels their logits stay in the cache of most processors
 
 
 class AnswerLoss(torch.autograd.Function):
     """Cross entropy of each labelled row, and the token it finds likeliest.
 
-    states [labels, dim], head [vocabulary, dim] (frozen), targets [labels] to losses [labels] float32 and
-    tokens [labels]. Logits are scale * states head^T, and where there is a cap, cap * tanh(that / cap). learn:
-    whether a gradient is wanted.
-    """
+    states [labels, dim], head [vocabulary, dim] (frozen, it may be in blocks), targets [labels] to losses
+    [labels] float32 and tokens [labels]. Logits are scale * states head^T, and where there is a cap, cap *
+    tanh(that / cap). learn: whether a gradient is wanted."""
 
     @staticmethod
     def forward(
-        ctx: Any, states: Tensor, head: Tensor, targets: Tensor, scale: float, cap: float | None, learn: bool
+        ctx: Any,
+        states: Tensor,
+        head: Tensor | Blocks,
+        targets: Tensor,
+        scale: float,
+        cap: float | None,
+        learn: bool,
     ) -> tuple[Tensor, Tensor]:
         rows, count = states.to(head.dtype), len(states)
+        height = len(head) if isinstance(head, Tensor) else head.rows
         top = states.new_full((count, 1), -torch.inf, dtype=torch.float32)
         best, right, slope = torch.zeros_like(targets), torch.zeros_like(top), torch.ones_like(top)
         # Over all tokens but the target, whose share may be so near to 1 that a difference would lose it.
         others, pull = torch.zeros_like(top), top.new_zeros(states.shape if learn else (0, 1))
-        for begin in range(0, len(head), TILE):
-            part = head[begin : begin + TILE]
+        own_rows = torch.zeros_like(pull)
+        for begin in range(0, height, TILE):
+            size = min(TILE, height - begin)
+            part = head[begin : begin + size] if isinstance(head, Tensor) else head.scratch(begin, size)
             logits = (rows @ part.T).float().mul_(scale)
             bent = None
             if cap is not None:
@@ -41,8 +51,8 @@ class AnswerLoss(torch.autograd.Function):
                 logits = bent * cap
             peak, place = logits.max(-1, keepdim=True)
             best = torch.where(peak > top, place + begin, best[:, None])[:, 0]
-            inside = ((targets >= begin) & (targets < begin + len(part)))[:, None]
-            own = (targets[:, None] - begin).clamp(0, len(part) - 1)
+            inside = ((targets >= begin) & (targets < begin + size))[:, None]
+            own = (targets[:, None] - begin).clamp(0, size - 1)
             right = torch.where(inside, logits.gather(1, own), right)
             raised = torch.maximum(top, peak)
             weights = logits.sub_(raised).exp_()
@@ -50,6 +60,7 @@ class AnswerLoss(torch.autograd.Function):
             shrink, top = (top - raised).exp(), raised
             others = others * shrink + weights.sum(-1, keepdim=True)
             if learn:
+                own_rows = torch.where(inside, part[own[:, 0]].float(), own_rows)
                 if bent is not None:
                     steep = 1 - bent.square()
                     slope = torch.where(inside, steep.gather(1, own), slope)
@@ -58,7 +69,7 @@ class AnswerLoss(torch.autograd.Function):
         total = others + (right - top).exp()
         losses = (total.log() + top - right)[:, 0]
         if learn:
-            pull = (pull - head[targets].float() * (others * slope)).mul_(scale / total)
+            pull = (pull - own_rows * (others * slope)).mul_(scale / total)
         ctx.save_for_backward(pull)
         ctx.mark_non_differentiable(best)
         ctx.dtype = states.dtype

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from tinsmith.system.machine import memory_used
+from tinsmith.system.memory import resident
 from tinsmith.train import checkpoint, devices, together
 from tinsmith.train.options import Event, Started, Step, TrainOptions, TrainResult, Validated
 from tinsmith.train.trainee import Trainee
@@ -143,7 +143,7 @@ class Loop:
         left = sum(len(sequence) for batch in self.plan[step:] for sequence in batch) / speed
         epoch = 1 + sum(step > end for end in self.epoch_ends)
         rate = self.trainee.rate * self._schedule(step - 1)
-        self.on_event(Step(step, steps, epoch, loss, rate, speed, left, memory_used()))
+        self.on_event(Step(step, steps, epoch, loss, rate, speed, left, resident()))
 
     def _validate(self) -> None:
         """Keeps what is the best: by exact answers, then by loss; as the latest step left it, or averaged."""
@@ -180,7 +180,7 @@ class Loop:
         tensors: dict[str, Tensor] = {f"weight:{name}": value for name, value in self.parameters.items()}
         tensors |= {f"mean:{name}": value for name, value in self.means.items()}
         tensors |= checkpoint.optimizer_tensors(self.optimizer, list(self.parameters))
-        tensors |= devices.random_tensors(self.trainee.network.head.device)
+        tensors |= devices.random_tensors(self.trainee.network.device)
         checkpoint.save(
             self._checkpoint_path(), tensors, {"digest": self.trainee.digest, **asdict(self.progress)}
         )
@@ -197,7 +197,7 @@ class Loop:
             for name, mean in self.means.items():
                 mean.copy_(tensors[f"mean:{name}"])
         checkpoint.restore_optimizer(self.optimizer, list(self.parameters), tensors)
-        devices.restore_random(self.trainee.network.head.device, tensors)
+        devices.restore_random(self.trainee.network.device, tensors)
         self.progress = _Progress(**state)
         self.progress.curve = [(step, loss) for step, loss in state["curve"]]
         self.note += f"; resumed at step {self.progress.step} of {len(self.plan)}"

@@ -54,20 +54,17 @@ def gated_delta(layer: Any, x: Tensor, packing: Packing) -> Tensor:
     """Qwen3.5's linear attention, [width, dim] to the same."""
     rates = -layer.A_log.float().exp() * functional.softplus(layer.in_proj_a(x).float() + layer.dt_bias)
     steps = layer.in_proj_b(x).float().sigmoid()
-    key_heads, value_heads = layer.num_k_heads, layer.num_v_heads
-    sizes = [key_heads * layer.head_k_dim] * 2 + [value_heads * layer.head_v_dim]
-    rows, taps = layer.in_proj_qkv(x).split(sizes, -1), layer.conv1d.weight[:, 0].split(sizes)
+    sizes = [layer.num_k_heads, layer.num_k_heads, layer.num_v_heads]
+    repeat = layer.num_v_heads // layer.num_k_heads
+    # A family has one length for the heads of keys and of values.
+    mixed = _convolved(layer.in_proj_qkv(x), layer.conv1d.weight[:, 0], sum(sizes), packing, silu=True)
     state, parts = None, []
-    mixed = [
-        _convolved(row, tap, heads, packing, silu=True)
-        for row, tap, heads in zip(rows, taps, (key_heads, key_heads, value_heads), strict=True)
-    ]
     pieces = [(rates[None, : packing.shared], steps[None, : packing.shared])] if packing.shared else []
     pieces.append((packing.side_by_side(rates), packing.side_by_side(steps)))
     for number, (rate, step) in enumerate(pieces):
-        query, key, value = (piece[number] for piece in mixed)
-        if value_heads > key_heads:
-            query, key = (rows.repeat_interleave(value_heads // key_heads, 0) for rows in (query, key))
+        query, key, value = mixed[number].split(sizes)  # type: ignore[no-untyped-call]
+        if repeat > 1:
+            query, key = (rows.repeat_interleave(repeat, 0) for rows in (query, key))
         go_on = number + 1 < len(pieces)
         out, state = delta_rule(query, key, value, rate.permute(2, 0, 1), step.permute(2, 0, 1), state, go_on)
         out = out.permute(1, 2, 0, 3)

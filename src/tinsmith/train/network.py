@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from tinsmith.errors import InputError
 from tinsmith.models import family
 from tinsmith.spec import Spec
-from tinsmith.train import attention, mixing
+from tinsmith.train import attention, mixing, packed
+from tinsmith.train.blocks import Blocks, times_matrix, times_matrix_transposed
 from tinsmith.train.devices import CPU, has_fast_bfloat16
 from tinsmith.train.head import AnswerLoss
 from tinsmith.train.packing import Packing, pack, pad
@@ -32,28 +33,34 @@ from tinsmith.train.tensors import to_folder
 class _LoraLinear(torch.autograd.Function):
     """x W^T + scale (x A^T) B^T with a frozen W, computed in W's type; A and B and their gradients are float32.
 
-    x [batch, rows, inputs], W [outputs, inputs], A [rank, inputs], B [outputs, rank]. peft's own module does
-    the same in more passes over memory.
+    x [batch, rows, inputs], W [outputs, inputs], which may be in blocks, A [rank, inputs], B [outputs, rank].
+    peft's own module does the same in more passes over memory.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, a: Tensor, b: Tensor, scale: float) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor | Blocks, a: Tensor, b: Tensor, scale: float) -> Tensor:
         rows, a, b = x.flatten(0, -2).to(weight.dtype), a.to(weight.dtype), b.to(weight.dtype)
         low = rows @ a.T
-        ctx.save_for_backward(rows, weight, a, b, low)
-        ctx.scale, ctx.dtype, ctx.shape = scale, x.dtype, x.shape
-        return torch.addmm(rows @ weight.T, low, b.T, alpha=scale).view(*x.shape[:-1], -1)
+        ctx.save_for_backward(rows, a, b, low)
+        ctx.weight, ctx.scale, ctx.dtype, ctx.shape = weight, scale, x.dtype, x.shape
+        return torch.addmm(times_matrix(rows, weight), low, b.T, alpha=scale).view(*x.shape[:-1], -1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        rows, weight, a, b, low = ctx.saved_tensors
-        out = gradients[0].flatten(0, -2).to(weight.dtype)
+        rows, a, b, low = ctx.saved_tensors
+        out = gradients[0].flatten(0, -2).to(rows.dtype)
         d_low = (out @ b) * ctx.scale
         d_a = (d_low.T @ rows).float()
         d_b = (out.T @ low).float() * ctx.scale
         if not ctx.needs_input_grad[0]:
             return None, None, d_a, d_b, None
-        return torch.addmm(out @ weight, d_low, a).view(ctx.shape).to(ctx.dtype), None, d_a, d_b, None
+        return (
+            torch.addmm(times_matrix_transposed(out, ctx.weight), d_low, a).view(ctx.shape).to(ctx.dtype),
+            None,
+            d_a,
+            d_b,
+            None,
+        )
 
 
 @dataclass(frozen=True)
@@ -64,15 +71,19 @@ class Network:
 
     model: Any
     trunk: nn.Module
-    head: Tensor
+    head: Tensor | Blocks
     linears: dict[str, Any]
     packs: bool
     scale: float
     cap: float | None
 
+    @property
+    def device(self) -> torch.device:
+        return self.head.data.device
+
     def pack(self, batch: Sequence[TokenSequence], shared: int) -> Packing:
         """On the network's device. shared: the length of the prefix that the prompts have in common."""
-        return (pack(batch, shared) if self.packs else pad(batch)).to(self.head.device)
+        return (pack(batch, shared) if self.packs else pad(batch)).to(self.device)
 
     def answer_states(self, packing: Packing) -> Tensor:
         """What the head is applied to at each labelled position; [labels, dim]."""
@@ -82,6 +93,11 @@ class Network:
             ).last_hidden_state
         labelled: Tensor = states.flatten(0, 1).index_select(0, packing.labelled)
         return labelled
+
+    def logits(self, states: Tensor) -> Tensor:
+        """What the head makes of states [rows, dim], float32 [rows, vocabulary]."""
+        logits = times_matrix(states.to(self.head.dtype), self.head).float() * self.scale
+        return logits if self.cap is None else self.cap * torch.tanh(logits / self.cap)
 
     def answer_losses(self, packing: Packing) -> tuple[Tensor, Tensor]:
         """Loss and likeliest token at each labelled position; [labels] each."""
@@ -102,7 +118,7 @@ class Whole(Network):
     processor multiplies bfloat16, its matrices are multiplied so."""
 
     def answer_losses(self, packing: Packing) -> tuple[Tensor, Tensor]:
-        device = self.head.device
+        device = self.device
         narrow = torch.autocast(device.type, torch.bfloat16) if has_fast_bfloat16(device) else nullcontext()
         with quiet(), narrow:
             states = self.trunk(
@@ -143,19 +159,23 @@ def build(
     dropout: float,
     targets: Sequence[str] = (),
     device: torch.device = CPU,
+    keep_packed: bool = False,
     **more: Any,
 ) -> Network:
     """The base with a new adapter; A is drawn by torch's seed, B is 0.
 
     targets: the linear layers to adapt, by the last part of their names in transformers ("q_proj"); none for
-    all but the head and the gates of one output, which choose and do not compute; more: of peft's LoraConfig.
-    Raises InputError for a name that the family does not have, and for a rank of a layer that is not adapted.
-    """
-    base = base_model(spec).to(device)
+    all but the head and the gates of one output, which choose and do not compute; keep_packed: the matrices
+    stay in the spec's blocks; more: of peft's LoraConfig. Raises InputError for a name that the family does not
+    have, and for a rank of a layer that is not adapted."""
+    base = base_model(spec, keep_packed=keep_packed).to(device)
     wanted = _targets(spec.family, base, targets)
     for name in wanted:
-        weight = base.get_submodule(name).weight
-        weight.data = weight.data.to(matrices)
+        weight = packed.weight_of(base.get_submodule(name))
+        if isinstance(weight, Blocks):
+            weight.dtype = matrices
+        else:
+            weight.data = weight.data.to(matrices)
     for name in more.get("rank_pattern", ()):
         if name not in (adapted := {path.rpartition(".")[2] for path in wanted}):
             raise InputError(f"[train] ranks: {name!r} is not adapted; {', '.join(sorted(adapted))} are")
@@ -170,7 +190,11 @@ def build(
         # A layer that is not adapted keeps its type, and takes no other.
         module.forward = partial(_lora_forward, module, narrow=packs and not targets)
         linears[roles[f"{name}.weight"]] = module
-    head = base.get_output_embeddings().weight.detach().to(matrices)
+    head = packed.weight_of(base.get_output_embeddings())
+    if isinstance(head, Blocks):
+        head.dtype = matrices
+    else:
+        head = head.detach().to(matrices)
     return Network(model, base.base_model, head, linears, packs, *_after_head(base.config))
 
 
@@ -209,13 +233,17 @@ def _targets(name: str, base: Any, chosen: Sequence[str]) -> set[str]:
 
 def _lora_forward(module: Any, x: Tensor, *, narrow: bool) -> Tensor:
     """narrow: the result may stay in the weight's type; attention and feed-forward layers take either."""
-    weight, bias = module.base_layer.weight, module.base_layer.bias
+    weight, bias = packed.weight_of(module.base_layer), module.base_layer.bias
     a, b = module.lora_A["default"].weight, module.lora_B["default"].weight
     scale, dropout = module.scaling["default"], module.lora_dropout["default"]
     if isinstance(dropout, nn.Dropout):
         rows = x.to(weight.dtype)
         low = dropout(rows) @ a.to(weight.dtype).T
-        out = torch.add(rows @ weight.T, low @ b.to(weight.dtype).T, alpha=scale)
+        out = torch.add(
+            times_matrix(rows.flatten(0, -2), weight).view(*x.shape[:-1], -1),
+            low @ b.to(weight.dtype).T,
+            alpha=scale,
+        )
     else:
         out = _LoraLinear.apply(x, weight, a, b, scale)  # type: ignore[no-untyped-call]
     if bias is not None:
@@ -223,8 +251,9 @@ def _lora_forward(module: Any, x: Tensor, *, narrow: bool) -> Tensor:
     return out if narrow else out.to(x.dtype)
 
 
-def base_model(spec: Spec, attend: str = attention.NAME) -> Any:
-    """transformers' model of the spec, frozen, every weight float32. attend: the name of its attention."""
+def base_model(spec: Spec, attend: str = attention.NAME, keep_packed: bool = False) -> Any:
+    """transformers' model of the spec, frozen, every weight float32 but those that stay in blocks (packed.py).
+    attend: the name of its attention."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     attention.register()
@@ -238,11 +267,13 @@ def base_model(spec: Spec, attend: str = attention.NAME) -> Any:
         raise InputError(f"{spec.family} needs a newer transformers, or another config: {text}") from None
     with quiet():
         with torch.device("meta"):
-            kind = type(AutoModelForCausalLM.from_config(config))
+            bare = AutoModelForCausalLM.from_config(config)
+        kept = packed.places(bare, spec) if keep_packed else []
+        kind = packed.hollow(type(bare), kept) if kept else type(bare)
         model, report = kind.from_pretrained(
             None,
             config=config,
-            state_dict=_weights(spec),
+            state_dict=_weights(spec, {place.name.role for place in kept}),
             attn_implementation=attend,
             dtype=torch.float32,
             output_loading_info=True,
@@ -250,16 +281,17 @@ def base_model(spec: Spec, attend: str = attention.NAME) -> Any:
     wrong = {key: sorted(names) for key, names in report.items() if names}
     if wrong:
         raise RuntimeError(f"{spec.family}: transformers does not take the weights: {wrong}")
+    packed.fill(model, spec, kept)
     model.requires_grad_(False)
     return model
 
 
-def _weights(spec: Spec) -> dict[str, Tensor]:
-    """As a Hugging Face folder has them, float32."""
+def _weights(spec: Spec, elsewhere: set[str]) -> dict[str, Tensor]:
+    """As a Hugging Face folder has them, float32; without those of the roles `elsewhere`."""
     weights: dict[str, Tensor] = {}
     for name in family.by_name(spec.family).tensors(spec.hyper):
         # A tensor that no folder has follows from the config, as the model's own tables do.
-        if name.hf:
+        if name.hf and name.role not in elsewhere:
             tensor = torch.from_numpy(to_folder(name, spec.tensors[name.role]))
             weights |= zip(name.folder_names, tensor if name.experts else [tensor], strict=True)
     return weights

@@ -35,8 +35,8 @@ class TrainOptions:
     probabilities are kept; temperature: what logits are divided by where teacher and network are compared;
     teacher_weight: the share of that in the loss; prefix_length: tokens that a prefix stands for; moments: of
     MOMENTS; renew: steps from one checkpoint, where the format's errors are made anew, to the next; threads:
-    torch's, None as torch likes; device: AUTO_DEVICE or one of TORCH_DEVICES.
-    """
+    torch's, None as torch likes; device: AUTO_DEVICE or one of TORCH_DEVICES; keep: whether a base in blocks
+    stays in them ("packed"), is unpacked ("float"), or as memory asks ("auto")."""
 
     task: str = tasks.DEFAULT
     system: str = ""
@@ -72,6 +72,7 @@ class TrainOptions:
     renew: int = 50
     threads: int | None = None
     device: str = AUTO_DEVICE
+    keep: str = "auto"
 
     def rate(self, default: tuple[float, str]) -> tuple[float, str]:
         """The learning rate, the default where none is stated, and the reason in words."""

@@ -92,7 +92,7 @@ class Prefixed(Network):
     length: int
 
     def pack(self, batch: Sequence[TokenSequence], shared: int) -> Packing:
-        return pad(batch).to(self.head.device)
+        return pad(batch).to(self.device)
 
     def answer_states(self, packing: Packing) -> Tensor:
         states = States(dict(self.prefix), self.length)

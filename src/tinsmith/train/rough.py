@@ -8,7 +8,7 @@ from time to time, as A and B move on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -17,8 +17,10 @@ from torch import Tensor
 from tinsmith.formats.weights import weight_format
 from tinsmith.models.family import by_name
 from tinsmith.spec import Spec
+from tinsmith.train.blocks import Blocks
 from tinsmith.train.network import Network
-from tinsmith.train.tensors import from_float32, from_folder, quantized_float32, to_folder
+from tinsmith.train.packed import weight_of
+from tinsmith.train.tensors import from_float32, from_folder, quantized, quantized_float32, to_folder
 
 
 class Rough:
@@ -34,8 +36,19 @@ class Rough:
             for role, module in network.linears.items()
             if spec.tensors[role].inputs % block == 0
         }
-        self.exact = {role: module.base_layer.weight.data for role, (_, module) in self.linears.items()}
-        self.weights: dict[str, Tensor] = {}
+        held = {role: weight_of(module.base_layer) for role, (_, module) in self.linears.items()}
+        # The parameter will be given other data.
+        self.exact = {role: one if isinstance(one, Blocks) else one.data for role, one in held.items()}
+        self.weights: dict[str, Tensor | Blocks] = {}
+
+    @property
+    def size(self) -> int:
+        """Bytes that the rough weights take."""
+        kind = weight_format(self.format)
+        return sum(
+            one.rows * one.inputs // kind.block * kind.bytes if isinstance(one, Blocks) else one.nbytes
+            for one in self.exact.values()
+        )
 
     @torch.no_grad()
     def renew(self) -> None:
@@ -46,9 +59,13 @@ class Rough:
             # Blocks lie along a row in the spec's order, which may be another than the network's.
             exact = torch.from_numpy(to_folder(name, self.spec.tensors[role]))
             merged = from_folder(name, (exact + update).numpy())
-            quantized = from_float32(quantized_float32(merged, self.format))
-            held = torch.from_numpy(to_folder(name, quantized))
-            self.weights[role] = (held - update).to(self.exact[role])
+            known = self.exact[role]
+            if isinstance(known, Blocks):
+                factors = (module.scaling["default"] * b, a.clone())
+                self.weights[role] = known.replaced(quantized(merged, self.format), factors)
+                continue
+            held = torch.from_numpy(to_folder(name, from_float32(quantized_float32(merged, self.format))))
+            self.weights[role] = (held - update).to(known)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -59,6 +76,10 @@ class Rough:
         finally:
             self._use(self.exact)
 
-    def _use(self, weights: dict[str, Tensor]) -> None:
+    def _use(self, weights: Mapping[str, Tensor | Blocks]) -> None:
         for role, (_, module) in self.linears.items():
-            module.base_layer.weight.data = weights[role]
+            weight = weights[role]
+            if isinstance(weight, Blocks):
+                module.base_layer.blocks = weight
+            else:
+                module.base_layer.weight.data = weight.data

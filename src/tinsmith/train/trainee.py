@@ -84,6 +84,10 @@ class Trainee(ABC):
     def prepare(self, tell: Callable[[Event], None]) -> None:  # noqa: B027, most methods have nothing to prepare
         """Before the first step, with the weights that training starts from: makes what takes a while."""
 
+    def rows(self, batch: Sequence[Any]) -> Sequence[TokenSequence]:
+        """The sequences that a batch puts through the network at once."""
+        return batch
+
     def loss(self, batch: Sequence[Any]) -> Tensor:
         """The mean over the batch, to go back from."""
         losses, _ = self.network.answer_losses(self.network.pack(batch, self.shared))

@@ -18,7 +18,7 @@ from tinsmith import cli, models
 from tinsmith.data.readers import Example
 from tinsmith.errors import UnsupportedError
 from tinsmith.spec import Spec
-from tinsmith.system import machine
+from tinsmith.system import memory
 from tinsmith.train import network
 from tinsmith.train.methods import full
 from tinsmith.train.options import TrainOptions
@@ -115,11 +115,11 @@ def test_8_bits_train_as_floats_do(spec: Spec, examples: list[Example], tmp_path
 
 
 def test_8_bits_where_memory_asks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "memory", lambda: 56_000)
+    monkeypatch.setattr(memory, "total", lambda: 56_000)
     assert [full.in_8_bits(OPTIONS, count) for count in (1000, 1001)] == [False, True]
     assert full.in_8_bits(replace(OPTIONS, moments="8-bit"), 1)
     assert not full.in_8_bits(replace(OPTIONS, moments="float"), 10**9)
-    monkeypatch.setattr(machine, "memory", lambda: None)
+    monkeypatch.setattr(memory, "total", lambda: None)
     assert not full.in_8_bits(OPTIONS, 10**9)
 
 

@@ -103,6 +103,9 @@ class PreferenceTrainee(AdapterTrainee):
         every = [sequence for batch in self.unread for sequence in batch]
         self.reference = dict(zip(every, totals, strict=True))
 
+    def rows(self, batch: Sequence[Judged]) -> Sequence[TokenSequence]:
+        return [one for row in batch for one in row.answers]
+
     def log_probabilities(self, sequences: Sequence[TokenSequence]) -> Tensor:
         """Of each sequence's answer, the sum over its tokens; [sequences]."""
         import torch
@@ -119,7 +122,7 @@ class PreferenceTrainee(AdapterTrainee):
             one for place in range(len(rows[0].answers)) for one in (row.answers[place] for row in rows)
         ]
         own = self.log_probabilities(sequences)
-        reference = torch.tensor([self.reference[one] for one in sequences], device=self.network.head.device)
+        reference = torch.tensor([self.reference[one] for one in sequences], device=self.network.device)
         return own.view(-1, len(rows)), reference.view(-1, len(rows))
 
     @abstractmethod

@@ -138,7 +138,7 @@ class DistillTrainee(AdapterTrainee):
 
         packing = self.network.pack(batch, self.shared)
         tokens, probabilities = (torch.cat(held) for held in zip(*map(self.taught.get, batch), strict=True))
-        device = self.network.head.device
+        device = self.network.device
         kept = tokens.long().to(device), probabilities.to(device)
         teacher = distillation.Taught(*kept, self.options.temperature)
         states = self.network.answer_states(packing)

@@ -90,9 +90,9 @@ def in_8_bits(options: TrainOptions, parameters: int) -> bool:
     copies all but the gradients, take more than half of the memory."""
     if options.moments != AUTO:
         return options.moments == EIGHT_BITS
-    from tinsmith.system.machine import memory
+    from tinsmith.system.memory import total
 
-    whole = memory()
+    whole = total()
     return whole is not None and parameters * (16 + 12) > whole / 2
 
 

@@ -64,7 +64,7 @@ class KtoTrainee(PreferenceTrainee):
 
         own, reference = self.answers(rows)
         ratios = (own - reference)[0]
-        device = self.network.head.device
+        device = self.network.device
         good = torch.tensor([row.good for row in rows], device=device)
         others = [row.other for row in rows if row.other]
         with torch.no_grad():

@@ -36,11 +36,12 @@ class AdapterTrainee(Trainee):
     default_rate = staticmethod(default_learning_rate)
 
     def __init__(self, job: Job) -> None:
-        from tinsmith.train import devices, network
+        from tinsmith.train import devices, memory, network
         from tinsmith.train.rough import Rough
 
         spec, options = job.spec, job.options
         device = devices.choose(options.device)
+        keep_packed, why = memory.keeps_packed(spec, options.keep)
         adapted = network.build(
             spec,
             devices.matrices(device),
@@ -49,6 +50,7 @@ class AdapterTrainee(Trainee):
             options.dropout,
             options.targets,
             device,
+            keep_packed,
             rank_pattern=dict(options.ranks),
             use_rslora=options.rank_scale == RSLORA,
         )
@@ -56,6 +58,10 @@ class AdapterTrainee(Trainee):
         self.rough = Rough(spec, adapted, options.rough) if options.rough else None
         rate = options.rate(self.default_rate(spec.parameters))
         super().__init__(job, adapted, job.out_dir / FOLDER, rate)
+        rough = self.rough.size if self.rough else 0
+        every = (batch for part in (*self.epochs, self.validation) for batch in part)
+        needed, _ = memory.plan(adapted, [self.rows(batch) for batch in every], self.shared, keep_packed, rough)
+        self.note = "; ".join(part for part in (self.note, why, needed) if part)
 
     def renew(self) -> None:
         if self.rough:

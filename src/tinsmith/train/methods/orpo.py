@@ -50,7 +50,7 @@ class OrpoTrainee(PreferenceTrainee):
         import torch
 
         sequences = [row.answers[place] for place in (0, 1) for row in rows]
-        lengths = torch.tensor([float(len(one.answer)) for one in sequences], device=self.network.head.device)
+        lengths = torch.tensor([float(len(one.answer)) for one in sequences], device=self.network.device)
         lengths = lengths.view(2, -1)
         totals = self.log_probabilities(sequences).view(2, -1)
         chosen, rejected = totals / lengths

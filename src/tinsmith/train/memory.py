@@ -1,0 +1,176 @@
+"""What training will hold at its peak, found before its first step, and what follows: whether the base stays in
+its blocks, which activations are computed again, or that it can't be done here.
+
+Weights are held by then. Activations are found by a trial: the largest batch goes forward and back through the
+first layers, as many as there are kinds, while torch's profiler records every allocation; the other layers
+need what their kind needs. What the trial leaves is thrown away.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from tinsmith.errors import InputError
+from tinsmith.formats.weights import weight_format
+from tinsmith.spec import Spec
+from tinsmith.system import memory
+from tinsmith.train.recompute import LEVELS, WORDS, is_recomputed, set_level
+
+if TYPE_CHECKING:
+    from tinsmith.train.network import Network
+    from tinsmith.train.sequences import TokenSequence
+
+_GB = 1e9
+# Of the memory that is free, what training may take: allocators waste some, and others are there.
+_SHARE = 0.95
+# What the C library holds for each byte in use of tensors that it does not map for themselves, as
+# measured (benchmarks/packed.py).
+_WASTE = 1.2
+
+
+def keeps_packed(spec: Spec, keep: str) -> tuple[bool, str]:
+    """Whether the base's matrices stay in their blocks, and why, in words ("" where there is nothing to say).
+
+    keep: what the recipe says, "auto", "packed" or "float". Raises InputError where there are no blocks.
+    """
+    formats = {tensor.format for tensor in spec.tensors.values() if tensor.rows > 1}
+    has_blocks = any(weight_format(format).block > 1 for format in formats)
+    if keep == "packed":
+        if not has_blocks:
+            known = ", ".join(sorted(formats))
+            raise InputError(
+                f'[base] keep = "packed": the base holds its weights as {known}, which are no blocks to keep; '
+                "give a quantized GGUF file (tinsmith quantize makes one), or leave keep out"
+            )
+        return True, "base kept packed, as given"
+    whole = memory.total()
+    if keep == "float" or not has_blocks or whole is None:
+        return False, ""
+    floats, held = 4 * spec.parameters, sum(memoryview(one.data).nbytes for one in spec.tensors.values())
+    numbers = f"{floats / _GB:.1f} GB as floats, {held / _GB:.1f} GB packed, of {whole / _GB:.1f} GB memory"
+    return (True, f"base kept packed: {numbers}") if floats > whole / 2 else (False, "")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Bytes at the peak: held is what the process holds by now, optimizer what the steps keep between them,
+    activations the most that a step adds."""
+
+    held: int
+    optimizer: int
+    activations: int
+
+    @property
+    def peak(self) -> int:
+        return self.held + self.optimizer + self.activations
+
+    def __str__(self) -> str:
+        parts = (self.held, self.optimizer, self.activations)
+        held, optimizer, activations = (f"{part / _GB:.2f}" for part in parts)
+        return f"{self.peak / _GB:.2f} GB: {held} held, {optimizer} optimizer, {activations} activations"
+
+
+def plan(
+    network: Network, batches: Sequence[Sequence[TokenSequence]], shared: int, keep_packed: bool, more: int = 0
+) -> tuple[str, Prediction | None]:
+    """Sets which layers are computed again: as few as memory allows, but for a packed base, where memory is
+    dear, half of them in any case. Returns it in words, and what memory will be needed; "" and None where it is
+    plain that nothing is wanting, or the system does not tell.
+
+    batches: all there will be; shared: as Network.pack takes it; more: bytes of weights that are made later.
+    Raises InputError where no choice suffices.
+    """
+    held, free, first = memory.resident(), memory.available(), LEVELS[keep_packed]
+    set_level(network.trunk, first)
+    if held is None or free is None:
+        return (WORDS[first] if keep_packed else ""), None
+    if not keep_packed and held < free / 8:
+        return "", None
+    memory.give_back()
+    held = memory.resident() or held
+    largest = max(batches, key=lambda batch: sum(map(len, batch)))
+    for level in LEVELS[LEVELS.index(first) :]:
+        set_level(network.trunk, level)
+        found = predict(network, largest, shared, held + more)
+        if found.peak - held <= _SHARE * free:
+            return f"peak {found}; {WORDS[level]}", found
+    tokens = sum(map(len, largest))
+    raise InputError(
+        f"training would take {found} (with {WORDS[LEVELS[-1]]}, {tokens} tokens in the largest batch), and "
+        f"{free / _GB:.2f} GB more are free; lower batch_tokens or max_length, close other programs, give a "
+        "smaller base, or a GGUF base in fewer bits"
+    )
+
+
+def predict(network: Network, batch: Sequence[TokenSequence], shared: int, held: int) -> Prediction:
+    """held: the bytes that the process holds, all weights among them."""
+    states = 2 * sum(4 * value.numel() for value in network.parameters().values())
+    return Prediction(held, states, _activations(network, batch, shared))
+
+
+def _activations(network: Network, batch: Sequence[TokenSequence], shared: int) -> int:
+    trunk: Any = network.trunk
+    layers = list(trunk.layers)
+    kinds = [_kind(layer) for layer in layers]
+    first = max(kinds.index(kind) for kind in kinds) + 1
+    parameters = network.parameters().values()
+    trunk.layers = nn.ModuleList(layers[:first])
+    hooks = [layer.register_forward_pre_hook(_mark) for layer in layers[:first]]
+    hooks.append(layers[first - 1].register_forward_hook(_mark))
+    try:
+        with torch.random.fork_rng(devices=[]), _recorded() as profile:
+            network.model.train()
+            losses, _ = network.answer_losses(network.pack(batch, shared))
+            losses.mean().backward()  # type: ignore[no-untyped-call]
+            del losses
+    finally:
+        for hook in hooks:
+            hook.remove()
+        trunk.layers = nn.ModuleList(layers)
+        for parameter in parameters:
+            parameter.grad = None
+        memory.give_back()
+    levels, peak = _levels(profile)
+    kept = {kinds[k]: after - before for k, (before, after) in enumerate(pairwise(levels))}
+    return peak + sum(kept[kind] for kind in kinds[first:])
+
+
+def _kind(layer: nn.Module) -> tuple[Any, ...]:
+    """Of layers alike in their modules and sizes, and in whether they are computed again."""
+    sizes = tuple((type(part).__name__, getattr(part, "out_features", 0)) for part in layer.modules())
+    return sizes, is_recomputed(layer)
+
+
+_MARK = "tinsmith:layer"
+
+
+def _mark(*_: Any) -> None:
+    with torch.profiler.record_function(_MARK):
+        pass
+
+
+def _recorded() -> Any:
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler else tells of itself on the terminal
+    return torch.autograd.profiler.profile(use_kineto=True, profile_memory=True)
+
+
+def _levels(profile: Any) -> tuple[list[int], int]:
+    """Bytes that were held at each mark, and the most of all, since the profile began."""
+    events = sorted(profile.kineto_results.events(), key=lambda event: event.start_ns())
+    now = peak = 0
+    levels = []
+    for event in events:
+        if event.name() == "[memory]":
+            size = event.nbytes()
+            now += size if abs(size) >= memory.LARGE else round(_WASTE * size)
+            peak = max(peak, now)
+        elif event.name() == _MARK:
+            levels.append(now)
+    return levels, peak

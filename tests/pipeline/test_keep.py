@@ -1,0 +1,37 @@
+"""[base] keep reaches training, and is not part of what training's result depends on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tinsmith.errors import RecipeError
+from tinsmith.pipeline import recipe, training
+
+RECIPE = """\
+[base]
+model = "base.gguf"
+{keep}
+[data]
+train = "train.jsonl"
+validation = "validation.jsonl"
+test = "test.jsonl"
+"""
+
+
+def load(folder: Path, keep: str) -> recipe.Recipe:
+    path = folder / "home.toml"
+    path.write_text(RECIPE.format(keep=keep), encoding="utf-8")
+    return recipe.load(path)
+
+
+@pytest.mark.parametrize(("line", "kept"), [("", "auto"), ('keep = "packed"', "packed")])
+def test_training_is_told(tmp_path: Path, line: str, kept: str) -> None:
+    assert training.options(load(tmp_path, line)).keep == kept
+
+
+def test_what_is_allowed_is_said(tmp_path: Path) -> None:
+    wanted = r'home.toml:3: \[base\] keep: got "small"; .* "auto", "packed", "float"'
+    with pytest.raises(RecipeError, match=wanted):
+        load(tmp_path, 'keep = "small"')
