@@ -18,7 +18,7 @@ from tinsmith import tasks
 from tinsmith.data.augment import augment
 from tinsmith.data.leaves import leaves, replaced
 from tinsmith.data.readers import Example
-from tinsmith.data.slots import Slots, found
+from tinsmith.data.slots import Slots, slots_in
 from tinsmith.data.words import Words
 
 CALL, EXTRACT = (tasks.by_name(name) for name in ("call", "extract"))
@@ -229,7 +229,7 @@ def test_a_value_said_twice_is_substituted_in_both_places_or_not_at_all() -> Non
     ],
 )
 def test_what_stands_in_an_input(text: str, output: dict[str, Any], values: list[Any]) -> None:
-    slots = found(text, leaves(json.dumps(output)))
+    slots = slots_in(text, leaves(json.dumps(output)))
     assert sorted(str(slot.value) for slot in slots) == sorted(map(str, values))
     for slot in slots:
         said = str(abs(slot.value)) if not isinstance(slot.value, str) else slot.value

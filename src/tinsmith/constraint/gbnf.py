@@ -68,7 +68,7 @@ class _Parser:
         while source.peek() in _WORD:
             source.at += 1
         if source.at == start:
-            source.fail(f"expected a rule's name, not {source.found()}")
+            source.fail(f"expected a rule's name, not {source.here()}")
         return source.text[start : source.at]
 
     def rule(self) -> None:
@@ -82,7 +82,7 @@ class _Parser:
         self.space(lines=True)
         self.rules[name] = self.alternatives(0)
         if source.peek() not in ("", "\r", "\n"):
-            source.fail(f"{source.found()} can't stand here; a rule ends with its line or goes on after '|'")
+            source.fail(f"{source.here()} can't stand here; a rule ends with its line or goes on after '|'")
         self.space(lines=True)
 
     def alternatives(self, depth: int) -> Expr:
@@ -113,7 +113,7 @@ class _Parser:
                 self.source.fail(f"more than {MOST_NESTING} operators on one item; leave some out", start)
             parts.append(item)
         if self.source.peek() and self.source.peek() in "*+?{":
-            self.source.fail(f"{self.source.found()} stands after nothing that it could repeat")
+            self.source.fail(f"{self.source.here()} stands after nothing that it could repeat")
         return sequence(parts)
 
     def item(self, depth: int) -> Expr | None:
@@ -132,7 +132,7 @@ class _Parser:
             self.space(lines=True)
             inner = self.alternatives(depth + 1)
             if not source.take(")"):
-                source.fail(f"expected ')' for the '(' at {source.place(start)}, not {source.found()}")
+                source.fail(f"expected ')' for the '(' at {source.place(start)}, not {source.here()}")
             return inner
         if source.peek() in _WORD:
             name = self.name()
@@ -151,7 +151,7 @@ class _Parser:
             self.space(lines)
             least = source.number()
             if least is None:
-                source.fail(f"expected a number after '{{', not {source.found()}")
+                source.fail(f"expected a number after '{{', not {source.here()}")
             most: int | None = least
             self.space(lines)
             if source.take(","):
@@ -222,7 +222,7 @@ class _Parser:
         source, start = self.source, self.source.at
         source.at += 1
         if source.peek() != "<":
-            source.fail(f"expected a token <name> after '!', not {source.found()}")
+            source.fail(f"expected a token <name> after '!', not {source.here()}")
         self.token()
         written = source.text[start : source.at]
         self.space(lines=depth > 0)

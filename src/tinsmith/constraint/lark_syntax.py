@@ -165,7 +165,7 @@ class _Parser:
             self.statement(document, depth)
             self.match(BLANK)
             if self.source.peek() not in ("", "\r", "\n") and not (depth and self.source.peek() == "}"):
-                self.fail(f"{self.source.found()} can't stand here; a definition ends with its line")
+                self.fail(f"{self.source.here()} can't stand here; a definition ends with its line")
 
     def statement(self, document: Document, depth: int) -> None:
         at = self.source.at
@@ -191,7 +191,7 @@ class _Parser:
             self.fail("only %import common.NAME is known; write other terminals into this grammar")
         many = self.symbol("(")
         if not many and not self.source.take("."):
-            self.fail(f"expected '.' and a name after 'common', not {self.source.found()}")
+            self.fail(f"expected '.' and a name after 'common', not {self.source.here()}")
         names = [self.terminal()]
         while many and self.symbol(","):
             names.append(self.terminal())
@@ -206,7 +206,7 @@ class _Parser:
         self.match(BLANK)
         match = self.match(TERMINAL)
         if match is None:
-            self.fail(f"expected a terminal's name in capitals, not {self.source.found()}")
+            self.fail(f"expected a terminal's name in capitals, not {self.source.here()}")
         return match.group()
 
     def unused(self, document: Document, name: str, at: int) -> None:
@@ -220,13 +220,13 @@ class _Parser:
         rule = self.match(RULE)
         match = rule or (None if mark else self.match(TERMINAL))
         if match is None:
-            self.fail(f"expected the name of a rule or a TERMINAL, not {self.source.found()}")
+            self.fail(f"expected the name of a rule or a TERMINAL, not {self.source.here()}")
         name = match.group()
         self.unused(document, name, at)
         self.refuse({"{": "templates", "::": "parametric rules", ".": "priorities"})
         lazy, suffix = self.attributes() if rule and self.symbol("[") else (False, None)
         if not self.symbol(":"):
-            self.fail(f"expected ':' after the name {name}, not {self.source.found()}")
+            self.fail(f"expected ':' after the name {name}, not {self.source.here()}")
         node = self.options(depth)
         if suffix is not None:
             node = Row(at, (node, suffix))
@@ -243,7 +243,7 @@ class _Parser:
             self.match(BLANK)
             at = self.source.at
             match = self.match(re.compile("[a-z_]+"))
-            attribute = match.group() if match else self.source.found()
+            attribute = match.group() if match else self.source.here()
             if attribute == "lazy":
                 lazy = True
             elif attribute == "suffix" and self.symbol("="):
@@ -261,7 +261,7 @@ class _Parser:
     def close(self, bracket: str, at: int) -> None:
         if not self.symbol(bracket):
             self.fail(
-                f"expected {bracket!r} for what begins at {self.source.place(at)}, not {self.source.found()}"
+                f"expected {bracket!r} for what begins at {self.source.place(at)}, not {self.source.here()}"
             )
 
     def options(self, depth: int, group: bool = False) -> Node:
@@ -286,7 +286,7 @@ class _Parser:
         if self.symbol("->"):
             self.match(BLANK)
             if self.match(RULE) is None:
-                self.fail(f"expected a name after '->', not {self.source.found()}")
+                self.fail(f"expected a name after '->', not {self.source.here()}")
         return parts[0] if len(parts) == 1 else Both(at, tuple(parts))
 
     def row(self, depth: int, group: bool) -> Node:
@@ -327,7 +327,7 @@ class _Parser:
         self.match(BLANK)
         match = self.match(NUMBER)
         if match is None:
-            self.fail(f"expected a number of at most 9 digits, not {self.source.found()}")
+            self.fail(f"expected a number of at most 9 digits, not {self.source.here()}")
         return int(match.group())
 
     def atom(self, depth: int) -> Node:
@@ -370,7 +370,7 @@ class _Parser:
             return Pieces(at, self.pieces(self.json(), at))
         if source.take("%lark"):
             if not self.symbol("{"):
-                self.fail(f"expected '{{' after %lark, not {source.found()}")
+                self.fail(f"expected '{{' after %lark, not {source.here()}")
             if depth >= MOST_NESTING:
                 self.fail(f"grammars nest more than {MOST_NESTING} deep; write them into one", at)
             inner = read(source, depth + 1)
@@ -378,7 +378,7 @@ class _Parser:
             return Nested(at, inner)
         if source.take("@"):
             self.fail("grammars in other grammars (@name) are not known here; write %lark { } or %json", at)
-        self.fail(f"{source.found()} can't stand here; expected a string, /pattern/, name or group")
+        self.fail(f"{source.here()} can't stand here; expected a string, /pattern/, name or group")
 
     def string(self, match: re.Match[str], at: int) -> Node:
         value = self.decoded(match, at)

@@ -56,7 +56,7 @@ class Terminals:
     def __init__(self, source: Source, document: Document) -> None:
         self.source = source
         self.definitions = document.definitions
-        self.found = {
+        self.automata = {
             name: regex.parse(COMMON[common]) if common in COMMON else self.unknown(common, at)
             for name, (common, at) in document.imports.items()
         }
@@ -79,21 +79,21 @@ class Terminals:
         waiting = [name]
         while waiting:
             one = waiting[-1]
-            if one.value in self.found:
+            if one.value in self.automata:
                 waiting.pop()
                 continue
             if one.value not in open_:
                 open_[one.value] = names(self.definition(one).node)
             part = next(open_[one.value], None)
             if part is None:
-                self.found[one.value] = self.dfa(self.definitions[one.value].node)
-            elif part.value in open_ and part.value not in self.found:
+                self.automata[one.value] = self.dfa(self.definitions[one.value].node)
+            elif part.value in open_ and part.value not in self.automata:
                 self.source.fail(
                     f"the terminal {part.value} is made of itself; write it as a rule in lower case", part.at
                 )
             else:
                 waiting.append(part)
-        return self.found[name.value]
+        return self.automata[name.value]
 
     def definition(self, name: Name) -> Definition:
         if not is_terminal(name.value):

@@ -45,9 +45,9 @@ class Source:
 
     def expect(self, expected: str, where: str) -> None:
         if not self.take(expected):
-            self.fail(f"expected {expected!r} {where}, not {self.found()}")
+            self.fail(f"expected {expected!r} {where}, not {self.here()}")
 
-    def found(self) -> str:
+    def here(self) -> str:
         return repr(self.peek()) if self.peek() else "the end of the grammar"
 
     def fail(self, what: str, at: int | None = None) -> NoReturn:

@@ -32,11 +32,11 @@ def cased(like: str, word: str) -> str:
 def filled(example: Example, fills: dict[Slot, Fill]) -> Example | None:
     """None where no value can be said, or one could be taken for another part of the input."""
     ways = {slot: _said(example.input, slot, fill.value) for slot, fill in fills.items()}
-    said = {slot: text for slot, text in ways.items() if text is not None}
-    new = written(example.input, said)
-    if not said or any(_count(new, text) != len(slot.spans) for slot, text in said.items()):
+    chosen = {slot: text for slot, text in ways.items() if text is not None}
+    new = written(example.input, chosen)
+    if not chosen or any(_count(new, text) != len(slot.spans) for slot, text in chosen.items()):
         return None
-    output = replaced(example.output, {leaf: fills[slot].value for slot in said for leaf in slot.leaves})
+    output = replaced(example.output, {leaf: fills[slot].value for slot in chosen for leaf in slot.leaves})
     substituted = [
         {
             "argument": title(leaf.path),
@@ -44,21 +44,21 @@ def filled(example: Example, fills: dict[Slot, Fill]) -> Example | None:
             "now": fills[slot].value,
             "source": fills[slot].source,
         }
-        for slot in said
+        for slot in chosen
         for leaf in slot.leaves
     ]
     return Example(new, output, about={"substituted": substituted})
 
 
-def written(text: str, said: dict[Slot, str]) -> str:
-    spans = sorted(((span, words) for slot, words in said.items() for span in slot.spans), reverse=True)
+def written(text: str, chosen: dict[Slot, str]) -> str:
+    spans = sorted(((span, words) for slot, words in chosen.items() for span in slot.spans), reverse=True)
     for (start, end), inserted in spans:
         text = text[:start] + inserted + text[end:]
     return text
 
 
-def _count(text: str, said: str) -> int:
-    return sum(1 for _ in pattern(said).finditer(text))
+def _count(text: str, value: str) -> int:
+    return sum(1 for _ in pattern(value).finditer(text))
 
 
 def _said(text: str, slot: Slot, value: Value) -> str | None:
@@ -66,10 +66,10 @@ def _said(text: str, slot: Slot, value: Value) -> str | None:
 
     None where it says it in several ways, or after an article that does not suit the new one.
     """
-    said = {text[start:end] for start, end in slot.spans}
-    if len(said) > 1:
+    ways = {text[start:end] for start, end in slot.spans}
+    if len(ways) > 1:
         return None
-    old = said.pop()
+    old = ways.pop()
     if not isinstance(value, str):
         number = abs(value) if slot.negated else value
         digits = max(decimals(number), len(old.partition(".")[2]))

@@ -22,19 +22,19 @@ class Leaf:
 
 def leaves(text: str) -> list[Leaf]:
     """Those of a text that is valid JSON, in order; true, false and null are none."""
-    found: list[Leaf] = []
+    result: list[Leaf] = []
     path: list[str] = []
     for token in _TOKEN.finditer(text):
         string, is_key, number = token.groups()
         if is_key:
             path[-1] = json.loads(string)
         elif string or number:
-            found.append(Leaf(tuple(path), json.loads(string or number), *token.span(1 if string else 3)))
+            result.append(Leaf(tuple(path), json.loads(string or number), *token.span(1 if string else 3)))
         elif token[0] in "{[":
             path.append(ITEM)
         else:
             path.pop()
-    return found
+    return result
 
 
 def replaced(text: str, values: dict[Leaf, str | int | float]) -> str:

@@ -49,19 +49,19 @@ class Slot:
 
 @dataclass
 class Seen:
-    """What the training data shows of an argument. found: how many of its values stand in their inputs."""
+    """What the training data shows of an argument. copied: how many of its values stand in their inputs."""
 
     rows: int = 0
-    found: int = 0
+    copied: int = 0
     values: Counter[Value] = field(default_factory=Counter)
-    found_values: set[Value] = field(default_factory=set)
+    copied_values: set[Value] = field(default_factory=set)
 
     def copies(self, is_text: bool) -> bool:
-        if len(self.found_values) < SEVERAL:
+        if len(self.copied_values) < SEVERAL:
             return False
         if is_text:
-            return self.found >= COPIED_TEXTS * self.rows
-        return len(self.found_values) >= COPIED_NUMBERS * len(self.values)
+            return self.copied >= COPIED_TEXTS * self.rows
+        return len(self.copied_values) >= COPIED_NUMBERS * len(self.values)
 
 
 def argument(leaf: Leaf) -> Argument:
@@ -81,7 +81,7 @@ def words(text: str) -> list[str]:
     return re.findall(r"\w+", text.casefold())
 
 
-def found(text: str, leaves: Iterable[Leaf]) -> list[Slot]:
+def slots_in(text: str, leaves: Iterable[Leaf]) -> list[Slot]:
     """The values that stand in an input, a longer one before those that it holds; one that stands only inside
     of another is none, and neither is that other."""
     groups: dict[tuple[bool, str], list[Leaf]] = defaultdict(list)
@@ -128,7 +128,7 @@ class Slots:
 
     def __init__(self, train: Sequence[Example], values: Callable[[str], list[Leaf]]) -> None:
         leaves = [values(example.output) for example in train]
-        standing = [found(example.input, own) for example, own in zip(train, leaves, strict=True)]
+        standing = [slots_in(example.input, own) for example, own in zip(train, leaves, strict=True)]
         self.seen: dict[Argument, Seen] = defaultdict(Seen)
         alike: dict[tuple[str, bool], Seen] = defaultdict(Seen)
         for own, slots in zip(leaves, standing, strict=True):
@@ -139,8 +139,8 @@ class Slots:
                     seen.rows += 1
                     seen.values[leaf.value] += 1
                     if leaf in there:
-                        seen.found += 1
-                        seen.found_values.add(leaf.value)
+                        seen.copied += 1
+                        seen.copied_values.add(leaf.value)
         self.copied = {
             (path, is_text)
             for (path, is_text), seen in self.seen.items()

@@ -43,9 +43,9 @@ def wanted(recipe: Recipe) -> dict[Path, list[Example]]:
     """By file, the outputs that preferences teach, as examples of them. Raises DataError for a file that is
     none of preferences, and for an output that the task does not have."""
     kind = tasks.by_name(recipe.data.task)
-    found: dict[Path, list[Example]] = {}
+    outputs: dict[Path, list[Example]] = {}
     for key, path in stated(recipe).items():
-        found[path] = []
+        outputs[path] = []
         for number, row in enumerate(_read(key, path), 1):
             if row.wanted is None:
                 continue
@@ -53,8 +53,8 @@ def wanted(recipe: Recipe) -> dict[Path, list[Example]]:
                 raise DataError(
                     f"{path}: row {number}: not a valid output of the task {kind.name}: {row.wanted}"
                 )
-            found[path].append(Example(row.input, row.wanted))
-    return found
+            outputs[path].append(Example(row.input, row.wanted))
+    return outputs
 
 
 def preferences(run: Run, prefix: str = "") -> list[Preference]:

@@ -12,8 +12,8 @@ CPU = torch.device("cpu")
 
 def present() -> list[str]:
     """The kinds of device that torch finds here, the fastest first."""
-    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    return [name for name in TORCH_DEVICES if found.get(name)]
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    return [name for name in TORCH_DEVICES if available.get(name)]
 
 
 def choose(wanted: str) -> torch.device:

@@ -61,9 +61,9 @@ class Job:
         from."""
         return self.base_digest(json.dumps(asdict(self.options), sort_keys=True), *parts)
 
-    def base_digest(self, said: str, *parts: Sequence[TokenSequence]) -> str:
-        """Of the model, and of what is said and given to it."""
-        digest = hashlib.sha256(said.encode())
+    def base_digest(self, more: str, *parts: Sequence[TokenSequence]) -> str:
+        """Of the model, of `more`, and of the sequences given to it."""
+        digest = hashlib.sha256(more.encode())
         for part in parts:
             digest.update(json.dumps([[sequence.prompt, sequence.answer] for sequence in part]).encode())
         for role, tensor in sorted(self.spec.tensors.items()):

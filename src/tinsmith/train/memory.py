@@ -98,14 +98,14 @@ def plan(
     largest = max(batches, key=lambda batch: sum(map(len, batch)))
     for level in LEVELS[LEVELS.index(first) :]:
         set_level(network.trunk, level)
-        found = predict(network, largest, shared, held + more)
-        if found.peak - held <= _SHARE * free:
-            return f"peak {found}; {WORDS[level]}", found
+        predicted = predict(network, largest, shared, held + more)
+        if predicted.peak - held <= _SHARE * free:
+            return f"peak {predicted}; {WORDS[level]}", predicted
     tokens = sum(map(len, largest))
     raise InputError(
-        f"training would take {found} (with {WORDS[LEVELS[-1]]}, {tokens} tokens in the largest batch), and "
-        f"{free / _GB:.2f} GB more are free; lower batch_tokens or max_length, close other programs, give a "
-        "smaller base, or a GGUF base in fewer bits"
+        f"training would take {predicted} (with {WORDS[LEVELS[-1]]}, {tokens} tokens in the largest batch), "
+        f"and {free / _GB:.2f} GB more are free; lower batch_tokens or max_length, close other programs, give "
+        "a smaller base, or a GGUF base in fewer bits"
     )
 
 

@@ -99,25 +99,25 @@ class Place:
 def places(model: Any, spec: Spec) -> list[Place]:
     """Of the tensors that can stay in blocks: those that are only multiplied by, or looked up in. model: as
     transformers makes it, its weights need not be there."""
-    found = []
+    places = []
     for name in by_name(spec.family).tensors(spec.hyper):
         path = name.hf.removesuffix(".weight")
         if name.experts:
             module, _, part = path.partition(".*.")
-            found.append(Place(module, part.removesuffix("_proj"), name))
+            places.append(Place(module, part.removesuffix("_proj"), name))
         elif name.rows > 1 and isinstance(model.get_submodule(path), nn.Linear | nn.Embedding):
-            found.append(Place(path, "blocks", name))
+            places.append(Place(path, "blocks", name))
         if name.role == "embed" and spec.hyper.tied:
-            found.append(Place("lm_head", "blocks", name))
-    return found
+            places.append(Place("lm_head", "blocks", name))
+    return places
 
 
-def hollow(kind: Any, found: Sequence[Place]) -> Any:
+def hollow(kind: Any, places: Sequence[Place]) -> Any:
     """transformers' class of model, but for the modules whose weights stay in blocks."""
 
     def build(self: Any, config: Any) -> None:
         kind.__init__(self, config)
-        for path in dict.fromkeys(place.module for place in found):
+        for path in dict.fromkeys(place.module for place in places):
             module = self.get_submodule(path)
             kinds = {nn.Linear: Linear, nn.Embedding: Embedding}
             new = next((new for old, new in kinds.items() if isinstance(module, old)), Experts)
@@ -127,10 +127,10 @@ def hollow(kind: Any, found: Sequence[Place]) -> Any:
     return type(kind.__name__, (kind,), {"__init__": build, "_tied_weights_keys": None})
 
 
-def fill(model: Any, spec: Spec, found: Sequence[Place]) -> None:
+def fill(model: Any, spec: Spec, places: Sequence[Place]) -> None:
     """Gives a hollow model its blocks, on the spec's own memory."""
     made: dict[str, Blocks] = {}
-    for place in found:
+    for place in places:
         role = place.name.role
         if role not in made:
             made[role] = _blocks(place.name, spec.tensors[role])

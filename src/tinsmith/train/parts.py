@@ -27,12 +27,12 @@ def kept(
         path.unlink()
     parts: list[Part] = []
     for number, path in enumerate(paths):
-        found = checkpoint.load(path)
-        if found is None or found[1] != {"digest": digest}:
+        saved = checkpoint.load(path)
+        if saved is None or saved[1] != {"digest": digest}:
             part = make(number)
             checkpoint.save(path, part, {"digest": digest})
         else:
-            part = found[0]
+            part = saved[0]
         parts.append(part)
         tell(Preparing(folder.name, number + 1, count))
     return parts

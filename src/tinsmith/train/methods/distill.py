@@ -64,8 +64,8 @@ class DistillTrainee(AdapterTrainee):
         for sequence in (one for epoch in self.epochs for batch in epoch for one in batch):
             self.prompts[sequence] = longer.get(sequence.prompt, sequence.prompt)
         asked = [(prompt, sequence.answer) for sequence, prompt in self.prompts.items()]
-        said = f"{model_digest(job.teacher)} {options.teacher_top} {options.temperature} {asked}"
-        self.teacher_digest = hashlib.sha256(said.encode()).hexdigest()
+        asking = f"{model_digest(job.teacher)} {options.teacher_top} {options.temperature} {asked}"
+        self.teacher_digest = hashlib.sha256(asking.encode()).hexdigest()
         self.digest += self.teacher_digest
 
     @staticmethod

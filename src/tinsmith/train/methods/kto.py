@@ -71,8 +71,8 @@ class KtoTrainee(PreferenceTrainee):
             held = torch.tensor([self.reference[one] for one in others], device=device)
             apart = self.log_probabilities(others) - held
             divergence = apart.mean().clamp(min=0)
-        found = losses(ratios, good, divergence, self.beta, self.good_weight)
-        return found.mean(), (ratios > divergence) == good
+        each = losses(ratios, good, divergence, self.beta, self.good_weight)
+        return each.mean(), (ratios > divergence) == good
 
 
 method = Kto()
