@@ -168,8 +168,11 @@ def test_a_new_model_is_trained_by_one_method(tmp_path: Path) -> None:
             SMALLEST + "[trian]\n",
             r":7: \[trian\]: no such table, did you mean train\?; the tables are \[base\]",
         ),
-        (SMALLEST + "[train]\nepochs = 0\n", r":8: \[train\] epochs: got 0; allowed is a whole number from 1"),
-        (SMALLEST + "[train]\nepochs = true\n", r"epochs: got true; allowed is a whole number"),
+        (
+            SMALLEST + "[train]\nepochs = 0\n",
+            r":8: \[train\] epochs: got 0; allowed is \"auto\" or a whole number from 1",
+        ),
+        (SMALLEST + "[train]\nepochs = true\n", r"epochs: got true; allowed is \"auto\" or a whole number"),
         (
             SMALLEST + "[train]\nlearning_rate = 'fast'\n",
             r'learning_rate: got "fast"; allowed is "auto", "search" or a number',

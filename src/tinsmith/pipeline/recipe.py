@@ -85,6 +85,9 @@ RANKS = Kind(
         isinstance(v, dict) and bool(v) and all(is_whole(rank) and 1 <= rank <= 1024 for rank in v.values())
     ),
 )
+EPOCHS = Kind(
+    '"auto" or a whole number from 1 to 1000', lambda v: v == "auto" or (is_whole(v) and 1 <= v <= 1000)
+)
 TARGETS = Kind(
     '"auto" or a list of names of linear layers, such as ["q_proj", "v_proj"]',
     lambda v: v == "auto" or (isinstance(v, list) and bool(v) and all(is_text(word) for word in v)),
@@ -140,7 +143,7 @@ class Data:
 @dataclass(frozen=True)
 class Train:
     method: str = _key(choice(methods.names()), methods.DEFAULT)
-    epochs: int = _key(whole(1, 1000), 3)
+    epochs: int | str = _key(EPOCHS, "auto")
     rank: int = _key(whole(1, 1024), 16)
     ranks: dict[str, int] | None = _key(RANKS, None)  # noqa: RUF009, a default of None
     rank_scale: str = _key(choice(RANK_SCALES), TrainOptions.rank_scale)

@@ -16,6 +16,8 @@ from tinsmith.system.progress import Bar, Display
 from tinsmith.train import logs, methods
 from tinsmith.train.options import (
     BASE_TEACHER,
+    EPOCHS,
+    MADE_EPOCHS,
     SCRATCH_DEFAULTS,
     Event,
     Preparing,
@@ -71,7 +73,8 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
     stated, base = run.recipe.data, needs.data.facts.base
     teacher = teacher_path(run.recipe, base.path)
     # What was trained stays, wherever it was: another device is no other model.
-    train = dataclasses.asdict(run.recipe.train)
+    made = needs.data.facts.augmentation is not None
+    train = {**dataclasses.asdict(run.recipe.train), "epochs": epochs(run.recipe, made)}
     return {
         "train": {key: value for key, value in train.items() if key != "device"},
         "rough": rough_format(run.recipe),
@@ -81,7 +84,7 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
         "template": base.template,
         "data": list(data.model_data(needs.data).values()),
         **({"teacher": model_digest(teacher)} if teacher and teacher.exists() else {}),
-        "augmented": needs.data.facts.augmentation is not None,
+        "augmented": made,
     }
 
 
@@ -163,14 +166,15 @@ def trained(run: Run, base: str, spec: Spec, bar: Bar) -> TrainResult:
 
     method = run.recipe.train.method
     progress = Progress(run.display, bar, methods.by_name(method).share)
+    variants = data.augmented(run)
     job = Job(
         spec=spec,
         examples=data.examples(run, "train"),
         validation=data.examples(run, "validation"),
-        options=options(run.recipe),
+        options=options(run.recipe, made=bool(variants)),
         out_dir=run.folder,
         encode=encode,
-        variants=data.augmented(run),
+        variants=variants,
         texts=sources.texts(run),
         preferences=sources.preferences(run),
         validation_preferences=sources.preferences(run, "validation_"),
@@ -189,9 +193,15 @@ def trained(run: Run, base: str, spec: Spec, bar: Bar) -> TrainResult:
         return train(method, job, note)
 
 
-def options(recipe: Recipe) -> TrainOptions:
-    """[train] as training takes it, where "auto" is what is left out."""
-    values = dataclasses.asdict(recipe.train)
+def epochs(recipe: Recipe, made: bool) -> int:
+    """made: whether examples were made of those there are."""
+    stated = recipe.train.epochs
+    return stated if isinstance(stated, int) else MADE_EPOCHS if made else EPOCHS
+
+
+def options(recipe: Recipe, made: bool = False) -> TrainOptions:
+    """[train] as training takes it, where "auto" is what is left out. made: as for `epochs`."""
+    values = {**dataclasses.asdict(recipe.train), "epochs": epochs(recipe, made)}
     del values["method"]
     budget = values.pop("search_budget")
     if values["learning_rate"] == SEARCH:

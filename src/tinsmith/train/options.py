@@ -10,6 +10,8 @@ from typing import Any
 
 from tinsmith import tasks
 
+# Passes over the training examples where none are stated; the second where others were made of them.
+EPOCHS, MADE_EPOCHS = 3, 4
 LOGS = ("csv", "tensorboard")  # the kinds of files that curves can be written to
 RANK_SCALES = PLAIN, RSLORA = "plain", "rslora"  # alpha / rank, alpha / its root (Kalajdzievski, 2312.03732)
 MOMENTS = AUTO, FLOAT, EIGHT_BITS = "auto", "float", "8-bit"  # of the optimizer, when every weight is trained
@@ -40,7 +42,7 @@ class TrainOptions:
 
     task: str = tasks.DEFAULT
     system: str = ""
-    epochs: int = 3
+    epochs: int = EPOCHS
     rank: int = 16
     ranks: Mapping[str, int] = field(default_factory=dict)
     rank_scale: str = PLAIN
