@@ -1,0 +1,50 @@
+"""Training calls nobody: every method where there is no network, and no system call that would reach one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tinsmith.train import methods
+
+SCRIPT = Path(__file__).parent / "every_method.py"
+
+
+def run(cache: Path, *command: str | Path) -> str:
+    # The helpers lie where pytest finds them; what switches telemetry off is not set from outside.
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "DO_NOT"))}
+    variables["PYTHONPATH"] = os.pathsep.join(
+        str(path) for path in (SCRIPT.parent, SCRIPT.parents[1] / "models")
+    )
+    variables["TINSMITH_CACHE"] = str(cache)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def without_network() -> list[str]:
+    command = ["unshare", "-n"]
+    try:
+        subprocess.run([*command, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("a network namespace can't be made here: unshare -n needs the right to")
+    return command
+
+
+@pytest.mark.slow
+def test_every_method_trains_where_there_is_no_network_and_asks_for_none(tmp_path: Path) -> None:
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    log, command = tmp_path / "log", [sys.executable, SCRIPT, tmp_path / "runs"]
+    trace = ["strace", "-f", "-qq", "-e", "trace=%network", "-e", "signal=none", "-o", str(log)]
+    printed = run(tmp_path, *without_network(), *trace, *command)
+    assert [line.split()[0] for line in printed.splitlines()] == list(methods.names())
+    assert "AF_INET" not in log.read_text()
+    # The tracer sees what it should see.
+    run(tmp_path, *trace, sys.executable, "-c", "import socket; socket.socket()")
+    assert "AF_INET" in log.read_text()
