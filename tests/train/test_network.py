@@ -12,7 +12,7 @@ from torch.nn import functional
 from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
 from tinsmith.train import network
-from tinsmith.train.packing import pack, pad
+from tinsmith.train.packing import HEIGHT, pack, pad
 from tinsmith.train.sequences import Tokenization, TokenSequence, shared_prefix
 
 
@@ -71,7 +71,10 @@ def test_labels_are_the_answers_and_their_end() -> None:
     sequences = sequences_of("home")
     packing = pack(sequences, 4)
     assert packing.targets.tolist() == [token for sequence in sequences for token in sequence.answer]
-    assert packing.tokens.shape == (1, 4 + sum(len(sequence) - 4 for sequence in sequences))
+    held = 4 + sum(len(sequence) - 4 for sequence in sequences)
+    assert packing.tokens.shape == (1, held + packing.filler)
+    assert packing.filler == -held % HEIGHT
+    assert len(packing.without_padding(packing.tokens[..., None])) == held
     before_first = packing.tokens[0, packing.labelled[packing.owner == 1]][0]
     assert before_first == sequences[1].prompt[-1]
 

@@ -18,16 +18,23 @@ from torch import Tensor
 
 from tinsmith.train.sequences import TokenSequence
 
+# A packed row is filled to a multiple of this: products of matrices are compiled for each height that they
+# meet, and of a thousand heights none would be met again.
+HEIGHT = 64
+
 
 @dataclass(frozen=True, eq=False)
 class Packing:
-    """A batch. Packed: one row, the shared prefix, then the rest of each sequence. Padded: a row a sequence.
+    """A batch. Packed: one row, the shared prefix, the rest of each sequence, and a filler. Padded: a row a
+    sequence.
 
     tokens, positions  [rows, width]
     places   [sequences * longest]: for each token of each sequence (without the prefix) its index in the input,
              flattened; the first one's again for padding
-    kept     [tokens]: which of the places are no padding
-    parts    [rows * width]: the number of the sequence that each token is of, from 1; 0 in the shared prefix
+    kept     [tokens]: which of the places are no padding parts    [rows * width]: the number of the sequence
+    that each token is of, from 1; 0 in the shared prefix, and
+             the filler one more
+    filler   tokens at the end of a packed row that are of no sequence
     labelled [labels]: the indices, in the input flattened, that predict an answer's token; targets [labels]:
              those tokens
     owner    [labels]: the number of the sequence
@@ -44,6 +51,7 @@ class Packing:
     owner: Tensor
     spans: tuple[tuple[int, int], ...]
     shared: int
+    filler: int
     sequences: int
     longest: int
 
@@ -56,13 +64,14 @@ class Packing:
         return row.index_select(0, self.places).view(self.sequences, self.longest, *row.shape[1:])
 
     def in_a_row(self, states: Tensor) -> Tensor:
-        """Back, without padding: [sequences, longest, ...] to what follows the prefix."""
-        return states.flatten(0, 1).index_select(0, self.kept)
+        """Back, without padding: [sequences, longest, ...] to what follows the prefix, the filler 0."""
+        rows = states.flatten(0, 1).index_select(0, self.kept)
+        return torch.cat([rows, rows.new_zeros(self.filler, *rows.shape[1:])]) if self.filler else rows
 
     def without_padding(self, states: Tensor) -> Tensor:
         """[rows, width, features] or [rows * width, features] of the input to [tokens, features]."""
         flat = states.flatten(0, -2)
-        return flat.index_select(0, self.kept) if self.is_padded else flat
+        return flat.index_select(0, self.kept) if self.is_padded else flat[: len(flat) - self.filler]
 
     def to(self, device: torch.device) -> Packing:
         """The same, its tensors on a device."""
@@ -81,7 +90,9 @@ def pack(batch: Sequence[TokenSequence], shared: int) -> Packing:
         starts.append(len(tokens))
         tokens += [*sequence.prompt[shared:], *sequence.answer[:-1]]
         positions += range(shared, len(sequence))
-    return _packing(batch, torch.tensor([tokens]), torch.tensor([positions]), starts, shared)
+    filler = -len(tokens) % HEIGHT
+    row, places = [*tokens, *[0] * filler], [*positions, *range(filler)]
+    return _packing(batch, torch.tensor([row]), torch.tensor([places]), starts, shared, filler)
 
 
 def pad(batch: Sequence[TokenSequence]) -> Packing:
@@ -95,7 +106,12 @@ def pad(batch: Sequence[TokenSequence]) -> Packing:
 
 
 def _packing(
-    batch: Sequence[TokenSequence], tokens: Tensor, positions: Tensor, starts: Sequence[int], shared: int
+    batch: Sequence[TokenSequence],
+    tokens: Tensor,
+    positions: Tensor,
+    starts: Sequence[int],
+    shared: int,
+    filler: int = 0,
 ) -> Packing:
     """starts: where, in the input flattened, each sequence's tokens after the prefix begin."""
     longest = max(map(len, batch)) - shared
@@ -116,6 +132,7 @@ def _packing(
         labelled += range(end - len(sequence.answer), end)
         targets += sequence.answer
         owner += [number] * len(sequence.answer)
+    parts[len(parts) - filler :] = len(batch) + 1
     return Packing(
         tokens=tokens,
         positions=positions,
@@ -127,6 +144,7 @@ def _packing(
         owner=torch.tensor(owner),
         spans=tuple(spans),
         shared=shared,
+        filler=filler,
         sequences=len(batch),
         longest=longest,
     )
