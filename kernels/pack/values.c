@@ -1,4 +1,5 @@
 #include "values.h"
+#include "../core/base/isa.h"
 #include "blocks.h"
 
 typedef void (*tini_values_loop)(uint8_t *out, int narrow, const uint8_t *gguf, uint32_t inputs,
@@ -45,21 +46,23 @@ TINI_REGION_END
 #endif
 
 static const struct {
-    int (*runs)(void);
+    const char *isa; /* NULL: every machine runs it */
     const tini_values_loop *loops;
 } tini_values_sets[] = {
-    {tini_runs_scalar, tini_values_scalar},
+    {NULL, tini_values_scalar},
 #if TIN_HAVE_AVX2
-    {tini_runs_avx2, tini_values_avx2},
+    {"avx2", tini_values_avx2},
 #endif
 #if TIN_HAVE_AVX512VNNI
-    {tini_runs_avx512vnni, tini_values_avx512vnni},
+    {"avx512vnni", tini_values_avx512vnni},
 #endif
 };
 
 int tini_values_by(uint32_t set, int format, void *out, int narrow, const uint8_t *gguf, uint32_t inputs,
                    const tini_part *part) {
-    if (set >= sizeof tini_values_sets / sizeof *tini_values_sets || !tini_values_sets[set].runs())
+    if (set >= sizeof tini_values_sets / sizeof *tini_values_sets)
+        return -1;
+    if (tini_values_sets[set].isa && !tini_kernels_select(tini_values_sets[set].isa))
         return -1;
     tini_values_sets[set].loops[format](out, narrow, gguf, inputs, part);
     return 0;
@@ -68,6 +71,7 @@ int tini_values_by(uint32_t set, int format, void *out, int narrow, const uint8_
 void tini_values(int format, void *out, int narrow, const uint8_t *gguf, uint32_t inputs,
                  const tini_part *part) {
     uint32_t set = sizeof tini_values_sets / sizeof *tini_values_sets;
-    while (tini_values_by(--set, format, out, narrow, gguf, inputs, part) && set)
-        ;
+    while (set-- > 0)
+        if (!tini_values_by(set, format, out, narrow, gguf, inputs, part))
+            return;
 }

@@ -15,13 +15,13 @@ TINI_INLINE TINI_OF(tini_wholes) TINI_OF(tini_code_lanes)(const int8_t *codes, T
     TINI_OF(tini_wholes) first = {0};
 #if TINI_LANES == 4 || defined(__clang__)
     for (uint32_t k = 0; k < TINI_LANES; k++)
-        first[k] = codes[place[k]];
+        first[k] = (int32_t)codes[place[k]];
     return first;
 #else
     TINI_OF(tini_wholes) last = {0};
     for (uint32_t k = 0; k < TINI_LANES; k++) {
-        first[k] = codes[k];
-        last[k] = codes[16 - TINI_LANES + k];
+        first[k] = (int32_t)codes[k];
+        last[k] = (int32_t)codes[16 - TINI_LANES + k];
     }
     return TINI_LANES == 16 ? __builtin_shuffle(first, place) : __builtin_shuffle(first, last, place);
 #endif
