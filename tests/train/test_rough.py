@@ -61,11 +61,16 @@ def test_rough_weights_are_in_place_only_within_the_block(built: network.Network
 
 def test_importance_is_the_mean_square_of_a_matrix_input(built: network.Network, tmp_path: Path) -> None:
     seen: list[torch.Tensor] = []
-    hook = built.linears["layers.1.down"].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0][0]))
+    batch = packing()
+    held = batch.tokens.numel() - batch.filler
+    hook = built.linears["layers.1.down"].register_forward_pre_hook(
+        lambda _, inputs: seen.append(inputs[0][0, :held])
+    )
     with importance.recorded(built) as means:
         for _ in range(2):
-            built.answer_losses(packing())
+            built.answer_losses(batch)
     hook.remove()
+    assert batch.filler
     torch.testing.assert_close(means["layers.1.down"], torch.cat(seen).square().mean(0))
     assert set(means) == set(built.linears)
     built.answer_losses(packing())
