@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 AS_IT_IS = "as it is"
-PATHS = ("train", "validation", "test", "text", "tools", "licenses")  # of [data]: relative to the recipe
 
 
 def main() -> int:
@@ -60,20 +59,23 @@ def run(args: argparse.Namespace, name: str, settings: str, seed: int) -> dict[s
     folder = args.out / f"{name.replace(' ', '-')}-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
     home = args.recipe.resolve().parent
-    for table, keys in (("data", PATHS), ("constraint", ("tools", "schema", "grammar"))):
-        for key in keys:
-            if isinstance(recipe.get(table, {}).get(key), str):
-                recipe[table][key] = str(home / recipe[table][key])
     # The data is made beside the recipe, once, and not beside each copy of it.
     command = recipe["data"].pop("command", None)
-    if command and not Path(recipe["data"]["train"]).exists():
+    if command and not (home / recipe["data"]["train"]).exists():
         subprocess.run([sys.executable if word == "python" else word for word in command], cwd=home, check=True)
+    # Paths in a recipe are relative to its folder.
+    for keys in recipe.values():
+        keys.update({key: str(home / one) for key, one in keys.items() if is_path(one, home)})
     path = folder / "recipe.toml"
     path.write_text(toml(recipe), encoding="utf-8")
     words = [sys.executable, "-m", "tinsmith", "make", str(path), "--out", str(folder / "run")]
     subprocess.run(words, stdout=sys.stderr, check=True)
     report: dict[str, Any] = json.loads((folder / "run" / "report.json").read_text(encoding="utf-8"))
     return report
+
+
+def is_path(value: Any, home: Path) -> bool:
+    return isinstance(value, str) and value != "" and (home / value).exists()
 
 
 def toml(recipe: dict[str, dict[str, Any]]) -> str:
@@ -102,7 +104,8 @@ def exactness(systems: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "exact": mean([system["exact"] for system in systems]),
         "each": [system["exact"] for system in systems],
-        "function": mean([system["function"] for system in systems]),
+        # None of a task without labels.
+        "function": None if systems[0]["function"] is None else mean([one["function"] for one in systems]),
         "parts": {
             part: mean([system["parts"][part]["exact"] for system in systems]) for part in systems[0]["parts"]
         },

@@ -27,7 +27,7 @@ def compared(case: str, folder: Path, shared: int) -> tuple[float, float]:
 
     from tinsmith.train import network
 
-    spec, found = spec_of(case, folder), []
+    spec, results = spec_of(case, folder), []
     for device in ("cpu", "cuda"):
         torch.manual_seed(1)
         built = network.build(spec, torch.float32, 4, 6.0, 0.0)
@@ -36,8 +36,8 @@ def compared(case: str, folder: Path, shared: int) -> tuple[float, float]:
         built = replace(built, model=built.model.to(device), head=built.head.to(device))
         losses, _ = built.answer_losses(built.pack(sequences_of(shared), shared))
         losses.mean().backward()
-        found.append((losses.detach().cpu(), [value.grad.cpu() for value in built.parameters().values()]))
-    (wanted, expected), (losses, gradients) = found
+        results.append((losses.detach().cpu(), [value.grad.cpu() for value in built.parameters().values()]))
+    (wanted, expected), (losses, gradients) = results
     off = [float((a - b).abs().max() / b.abs().max()) for a, b in zip(gradients, expected, strict=True)]
     return float((losses - wanted).abs().max()), max(off)
 

@@ -111,6 +111,17 @@ def test_a_leak_is_said(document: dict[str, Any]) -> None:
     assert "3 of the test inputs are training inputs too" in report.html(document)
 
 
+def test_rates_that_were_tried_are_shown(document: dict[str, Any]) -> None:
+    assert "Learning rates that were tried" not in report.html(document)
+    rows = [(0.02, 6, None), (0.001, 12, 0.75), (0.002, 12, 0.5)]
+    document["train"]["trials"] = [
+        {"learning_rate": rate, "steps": steps, "loss": loss} for rate, steps, loss in rows
+    ]
+    page = report.html(document)
+    assert "<td>0.002, taken</td><td>12</td><td>0.5000</td>" in page
+    assert "<td>0.02</td><td>6</td><td>went astray</td>" in page
+
+
 def test_a_constraint_that_comes_from_no_file(document: dict[str, Any]) -> None:
     document["constraint"] |= {"source": "choices"}
     del document["constraint"]["file"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -121,4 +122,19 @@ def test_a_rate_that_leads_astray_loses(
     assert result.learning_rate < 1
     astray = [trial for trial in result.trials if trial.learning_rate == 1e30]
     assert astray
-    assert astray[0].loss == float("inf")
+    assert astray[0].loss is None
+    # JSON has no infinity: what was found is read again all the same.
+    seen: list[Any] = []
+    assert run(spec, examples, tmp_path / "again", seen.append).trials == result.trials
+    assert not [event for event in seen if isinstance(event, Trial)]
+    json.loads(json.dumps([asdict(trial) for trial in result.trials], allow_nan=False))
+
+
+def test_rates_that_all_lead_astray(
+    spec: Spec, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rates, "candidates", lambda middle, count: [1e30, 2e30, 3e30][:count])
+    with pytest.raises(
+        InputError, match=r"every rate from 1e\+30 to 3e\+30 leads training astray; state a smaller"
+    ):
+        run(spec, examples, tmp_path / "run")

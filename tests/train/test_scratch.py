@@ -121,7 +121,7 @@ def train(start: Spec, encode: Any, folder: Path, options: TrainOptions = OPTION
 def train_from(
     start: Spec, encode: Any, examples: list[Example], folder: Path, options: TrainOptions, *tell: Any
 ) -> Any:
-    more = {"encode": encode, "texts": TEXTS, "limit": start.hyper.context, "is_new": True}
+    more = {"encode": encode, "texts": TEXTS, "is_new": True}
     return tiny_training.train("full", start, examples, examples[:6], options, folder, *tell, **more)
 
 

@@ -29,10 +29,7 @@ WHOLE = 0.5  # of the new texts of several words: the share in which none stays
 ALIKE = 8  # values drawn, of which the one from the likest input is taken
 NEAR, OWN = 3.0, 6.0  # what it weighs that two texts share a neighbour, or their argument; words weigh less
 SURE = 0.8  # how sure its neighbours must make a text's argument for it to be new as a whole
-MOST, FINEST = (
-    10**9,
-    6,
-)  # of the numbers that are drawn: their size, and their decimals, so that floats hold them
+MOST, FINEST = 10**9, 6  # of numbers that are drawn: size and decimals, so that floats hold them
 TRIES = 4  # at a variant of an example, before it has none
 
 SEEN, NUMBER, NEW_WORDS, LIST = "seen", "number", "new words", "list"

@@ -16,7 +16,6 @@ from tinsmith.data.readers import Example
 from tinsmith.data.splits import normalize, shared_inputs
 from tinsmith.errors import ConstraintError, DataError, InputError
 from tinsmith.system import files, reading
-from tinsmith.train.options import MADE_EPOCHS
 
 if TYPE_CHECKING:
     from tinsmith.pipeline.recipe import Recipe
@@ -68,8 +67,7 @@ def substitutes(recipe: Recipe) -> bool:
 
 def variants(recipe: Recipe) -> int:
     stated = recipe.data.augment_variants
-    epochs = MADE_EPOCHS if isinstance(recipe.train.epochs, str) else recipe.train.epochs
-    return epochs if isinstance(stated, str) else stated
+    return recipe.train.passes(made=True) if isinstance(stated, str) else stated
 
 
 def make(run: Run, splits: Mapping[str, Sequence[Example]]) -> tuple[list[Example], Augmentation] | None:

@@ -40,6 +40,8 @@ from tinsmith.train import methods
 from tinsmith.train.options import (
     AUTO_DEVICE,
     BASE_TEACHER,
+    EPOCHS,
+    MADE_EPOCHS,
     MOMENTS,
     RANK_SCALES,
     TORCH_DEVICES,
@@ -72,7 +74,7 @@ RATE = Kind(
     f'"auto", "{SEARCH}" or a number above 0, at most 1',
     lambda v: v in ("auto", SEARCH) or ((isinstance(v, float) or is_whole(v)) and 0 < v <= 1),
 )
-VARIANTS = Kind(
+TIMES = Kind(
     '"auto" or a whole number from 1 to 1000', lambda v: v == "auto" or (is_whole(v) and 1 <= v <= 1000)
 )
 WEIGHT = Kind(
@@ -84,9 +86,6 @@ RANKS = Kind(
     lambda v: (
         isinstance(v, dict) and bool(v) and all(is_whole(rank) and 1 <= rank <= 1024 for rank in v.values())
     ),
-)
-EPOCHS = Kind(
-    '"auto" or a whole number from 1 to 1000', lambda v: v == "auto" or (is_whole(v) and 1 <= v <= 1000)
 )
 TARGETS = Kind(
     '"auto" or a list of names of linear layers, such as ["q_proj", "v_proj"]',
@@ -133,7 +132,7 @@ class Data:
     command: tuple[str, ...] | None = _key(ARGV, None)
     licenses: str | None = _key(TEXT, None)
     augment: bool | None = _key(FLAG, None)
-    augment_variants: int | str = _key(VARIANTS, "auto")
+    augment_variants: int | str = _key(TIMES, "auto")
     augment_lists: bool = _key(FLAG, False)
     off_topic: str | None = _key(TEXT, None)
     off_topic_output: str | None = _key(TEXT, None)
@@ -143,7 +142,7 @@ class Data:
 @dataclass(frozen=True)
 class Train:
     method: str = _key(choice(methods.names()), methods.DEFAULT)
-    epochs: int | str = _key(EPOCHS, "auto")
+    epochs: int | str = _key(TIMES, "auto")
     rank: int = _key(whole(1, 1024), 16)
     ranks: dict[str, int] | None = _key(RANKS, None)  # noqa: RUF009, a default of None
     rank_scale: str = _key(choice(RANK_SCALES), TrainOptions.rank_scale)
@@ -167,6 +166,12 @@ class Train:
     moments: str = _key(choice(MOMENTS), TrainOptions.moments)
     seed: int = _key(whole(0, 2**31 - 1), 0)
     device: str = _key(choice((AUTO_DEVICE, *TORCH_DEVICES)), AUTO_DEVICE)
+
+    def passes(self, made: bool) -> int:
+        """Over the training examples. made: whether further ones were made of them."""
+        if isinstance(self.epochs, int):
+            return self.epochs
+        return MADE_EPOCHS if made else EPOCHS
 
 
 @dataclass(frozen=True)

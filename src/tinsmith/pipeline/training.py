@@ -16,8 +16,6 @@ from tinsmith.system.progress import Bar, Display
 from tinsmith.train import logs, methods
 from tinsmith.train.options import (
     BASE_TEACHER,
-    EPOCHS,
-    MADE_EPOCHS,
     SCRATCH_DEFAULTS,
     Event,
     Preparing,
@@ -74,7 +72,7 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
     teacher = teacher_path(run.recipe, base.path)
     # What was trained stays, wherever it was: another device is no other model.
     made = needs.data.facts.augmentation is not None
-    train = {**dataclasses.asdict(run.recipe.train), "epochs": epochs(run.recipe, made)}
+    train = {**dataclasses.asdict(run.recipe.train), "epochs": run.recipe.train.passes(made)}
     return {
         "train": {key: value for key, value in train.items() if key != "device"},
         "rough": rough_format(run.recipe),
@@ -179,7 +177,6 @@ def trained(run: Run, base: str, spec: Spec, bar: Bar) -> TrainResult:
         preferences=sources.preferences(run),
         validation_preferences=sources.preferences(run, "validation_"),
         teacher=teacher_path(run.recipe, base),
-        limit=spec.hyper.context if run.recipe.scratch else None,
         is_new=run.recipe.scratch is not None,
     )
     if run.log is None:
@@ -193,15 +190,9 @@ def trained(run: Run, base: str, spec: Spec, bar: Bar) -> TrainResult:
         return train(method, job, note)
 
 
-def epochs(recipe: Recipe, made: bool) -> int:
-    """made: whether examples were made of those there are."""
-    stated = recipe.train.epochs
-    return stated if isinstance(stated, int) else MADE_EPOCHS if made else EPOCHS
-
-
 def options(recipe: Recipe, made: bool = False) -> TrainOptions:
-    """[train] as training takes it, where "auto" is what is left out. made: as for `epochs`."""
-    values = {**dataclasses.asdict(recipe.train), "epochs": epochs(recipe, made)}
+    """[train] as training takes it, where "auto" is what is left out. made: as for Train.passes."""
+    values = {**dataclasses.asdict(recipe.train), "epochs": recipe.train.passes(made)}
     del values["method"]
     budget = values.pop("search_budget")
     if values["learning_rate"] == SEARCH:
@@ -232,8 +223,8 @@ class Progress:
         elif isinstance(event, Step):
             self.bar.update(event.step, self._state(event), event.steps)
         elif isinstance(event, Trial):
-            after = f"validation loss {event.loss:.4f} after {event.steps} steps"
-            self.display.line(f"train: rate {event.learning_rate:g}: {after}")
+            loss = "training went astray" if event.loss is None else f"validation loss {event.loss:.4f}"
+            self.display.line(f"train: rate {event.learning_rate:g}: {loss}, {event.steps} steps")
         else:
             self._validated(event)
 

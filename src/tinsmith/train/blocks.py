@@ -80,8 +80,8 @@ class Blocks(nn.Module):
 
     def scratch(self, first: int, rows: int) -> Tensor:
         """Some of the rows, in dtype, until anything else is unpacked."""
-        like = torch.empty(0, dtype=self.dtype)
-        values = _scratch(like, self.data, self.format, self.inputs, self.order, first, rows, 0, self.inputs)
+        part = (first, rows, 0, self.inputs)
+        values = _scratch(self.dtype, self.data, self.format, self.inputs, self.order, *part)
         return values if self.columns is None else values.index_select(1, self.columns.argsort())
 
 
@@ -134,11 +134,12 @@ def times(
     count = len(data)
     step = max(1, min(count, _PIECE // inputs))
     if step == count:
-        return x @ _scratch(x, data, format, inputs, order, 0, count, 0, inputs).T
+        return x @ _scratch(x.dtype, data, format, inputs, order, 0, count, 0, inputs).T
     out = x.new_empty(len(x), count)
     for first in range(0, count, step):
         rows = min(step, count - first)
-        out[:, first : first + rows] = x @ _scratch(x, data, format, inputs, order, first, rows, 0, inputs).T
+        part = _scratch(x.dtype, data, format, inputs, order, first, rows, 0, inputs)
+        out[:, first : first + rows] = x @ part.T
     return out
 
 
@@ -157,12 +158,12 @@ def times_transposed(
     count, block = len(data), weight_format(format).block
     step = max(1, min(inputs, _PIECE // count) // block) * block
     if step >= inputs:
-        out = y @ _scratch(y, data, format, inputs, order, 0, count, 0, inputs)
+        out = y @ _scratch(y.dtype, data, format, inputs, order, 0, count, 0, inputs)
     else:
         out = y.new_empty(len(y), inputs)
         for column in range(0, inputs, step):
             width = min(step, inputs - column)
-            part = _scratch(y, data, format, inputs, order, 0, count, column, width)
+            part = _scratch(y.dtype, data, format, inputs, order, 0, count, column, width)
             out[:, column : column + width] = y @ part
     return out if columns is None else out.index_select(1, columns.argsort())
 
@@ -219,7 +220,7 @@ _memory = threading.local()
 
 
 def _scratch(
-    like: Tensor,
+    dtype: torch.dtype,
     data: Tensor,
     format: str,
     inputs: int,
@@ -233,11 +234,11 @@ def _scratch(
     held: Tensor | None = getattr(_memory, "held", None)
     size = rows * columns
     if data.device.type != "cpu":
-        return _unpacked(data, format, inputs, order, like.dtype, first, rows, column, columns, None)
-    if held is None or held.dtype != like.dtype or held.numel() < size:
-        held = _memory.held = torch.empty(size, dtype=like.dtype)
+        return _unpacked(data, format, inputs, order, dtype, first, rows, column, columns, None)
+    if held is None or held.dtype != dtype or held.numel() < size:
+        held = _memory.held = torch.empty(size, dtype=dtype)
     out = held[:size].view(rows, columns)
-    return _unpacked(data, format, inputs, order, like.dtype, first, rows, column, columns, out)
+    return _unpacked(data, format, inputs, order, dtype, first, rows, column, columns, out)
 
 
 def _unpacked(

@@ -21,8 +21,7 @@ class Job:
     examples, of which the epochs take turns; texts: plain ones, for the methods that learn from these;
     preferences: pairs or rated outputs, for those that learn from these, and the ones to validate on, none to
     hold some out; teacher: the path of the model to learn from; kept_dir: where what is computed once is kept,
-    None for out_dir; limit: tokens that the model can see, None for as many as the options allow; is_new: the
-    weights are random.
+    None for out_dir; is_new: the weights are random.
     """
 
     spec: Spec
@@ -37,7 +36,6 @@ class Job:
     validation_preferences: Sequence[Preference] = ()
     teacher: Path | None = None
     kept_dir: Path | None = None
-    limit: int | None = None
     is_new: bool = False
 
     @property
@@ -46,7 +44,9 @@ class Job:
 
     @property
     def max_length(self) -> int:
-        return self.options.max_length if self.limit is None else min(self.options.max_length, self.limit)
+        """Of a sequence, in tokens: a new model's context is no longer than what it is made for."""
+        longest = self.options.max_length
+        return min(longest, self.spec.hyper.context) if self.is_new else longest
 
     def tokenization(self) -> Tokenization:
         named = "max_length" if self.max_length == self.options.max_length else "context"

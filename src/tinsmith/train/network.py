@@ -120,14 +120,8 @@ class Whole(Network):
     def answer_losses(self, packing: Packing) -> tuple[Tensor, Tensor]:
         device = self.device
         narrow = torch.autocast(device.type, torch.bfloat16) if has_fast_bfloat16(device) else nullcontext()
-        with quiet(), narrow:
-            states = self.trunk(
-                input_ids=packing.tokens, position_ids=packing.positions, use_cache=False, packing=packing
-            ).last_hidden_state
-            logits = states.flatten(0, 1).index_select(0, packing.labelled) @ self.head.T
-        logits = logits.float() * self.scale
-        if self.cap is not None:
-            logits = self.cap * torch.tanh(logits / self.cap)
+        with narrow:
+            logits = self.logits(self.answer_states(packing))
         losses = nn.functional.cross_entropy(logits, packing.targets, reduction="none")
         return losses, logits.detach().argmax(-1)
 
@@ -143,10 +137,10 @@ def whole(spec: Spec, device: torch.device = CPU) -> Whole:
         for path, module in base.named_modules()
         if isinstance(module, nn.Linear) and module is not head
     }
-    return Whole(base, base.base_model, head.weight, linears, mixing.install(base), *_after_head(base.config))
+    return Whole(base, base.base_model, head.weight, linears, mixing.install(base), *after_head(base.config))
 
 
-def _after_head(config: Any) -> tuple[float, float | None]:
+def after_head(config: Any) -> tuple[float, float | None]:
     """What becomes of logits: their scale and their cap."""
     return 1 / getattr(config, "logits_scaling", 1), getattr(config, "final_logit_softcapping", None)
 
@@ -195,7 +189,7 @@ def build(
         head.dtype = matrices
     else:
         head = head.detach().to(matrices)
-    return Network(model, base.base_model, head, linears, packs, *_after_head(base.config))
+    return Network(model, base.base_model, head, linears, packs, *after_head(base.config))
 
 
 def _adapted(base: Any, wanted: set[str], **settings: Any) -> Any:

@@ -153,11 +153,12 @@ class Validated:
 
 @dataclass(frozen=True)
 class Trial:
-    """Of a learning rate: after so many steps in all, the validation loss of the averaged weights."""
+    """Of a learning rate: after so many steps in all, the validation loss of the averaged weights; None where
+    training went astray."""
 
     learning_rate: float
     steps: int
-    loss: float
+    loss: float | None
 
 
 Event = Preparing | Started | Step | Validated | Trial

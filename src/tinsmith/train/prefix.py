@@ -120,14 +120,15 @@ def build(spec: Spec, device: torch.device, tokens: Sequence[int]) -> Prefixed:
     with torch.no_grad():
         _run(base.base_model, packing, begun)
     prefix = {name: nn.Parameter(state.float().contiguous()) for name, state in begun.states.items()}
+    scale, cap = network.after_head(base.config)
     return Prefixed(
         model=base,
         trunk=base.base_model,
         head=head.weight.detach().to(matrices),
         linears={},
         packs=False,
-        scale=1 / getattr(base.config, "logits_scaling", 1),
-        cap=getattr(base.config, "final_logit_softcapping", None),
+        scale=scale,
+        cap=cap,
         prefix=prefix,
         length=len(tokens),
     )

@@ -105,7 +105,12 @@ def _halved(
         for rate in left[: rung.candidates]:
             tried.append(_try(method, job, rate, rung.steps))
             on_event(tried[-1])
-        tried.sort(key=lambda trial: (trial.loss, trial.learning_rate))
+        tried.sort(key=lambda trial: (math.inf if trial.loss is None else trial.loss, trial.learning_rate))
+        if tried[0].loss is None:
+            raise InputError(
+                f'learning_rate = "search": every rate from {rates[0]:g} to {rates[-1]:g} leads training '
+                "astray; state a smaller one"
+            )
         trials += reversed(tried)
         left = [trial.learning_rate for trial in tried]
     return trials
@@ -133,20 +138,23 @@ class _TrialLoop(Loop):
     def _schedule(self, step: int) -> float:
         return min(1.0, (step + 1) / self.rise)
 
-    def loss(self) -> float:
-        """On the validation examples, after the last step; infinite where training went astray."""
+    def loss(self) -> float | None:
+        """On the validation examples, after the last step; None where training went astray."""
         self._resume()
         progress, steps = self.progress, len(self.plan)
-        if steps not in [row["step"] for row in progress.validations]:
+        losses = {row["step"]: row["loss"] for row in progress.validations}
+        if steps not in losses:
             while progress.step < steps:
-                self._step(self.plan[progress.step])
+                if not math.isfinite(self._step(self.plan[progress.step])):
+                    return None
             self.trainee.network.model.eval()
             with self._averaged():
-                loss, _ = self.trainee.validate()
-            progress.validations.append({"step": steps, "loss": loss if math.isfinite(loss) else None})
+                losses[steps], _ = self.trainee.validate()
+            if not math.isfinite(losses[steps]):
+                return None
+            progress.validations.append({"step": steps, "loss": losses[steps]})
             self._save()
-        row = next(row for row in progress.validations if row["step"] == steps)
-        return math.inf if row["loss"] is None else float(row["loss"])
+        return float(losses[steps])
 
 
 def _read(path: Path) -> list[Trial] | None:
