@@ -186,6 +186,12 @@ def test_made_rows_are_learned_from_in_turn(spec: Spec, examples: list[Example],
     assert [batches.count(epoch) for epoch in (1, 2, 3)] == [plain + 1, plain + 2, plain + 1]
 
 
+def test_a_run_that_goes_astray_ends_and_says_so(spec: Spec, examples: list[Example], tmp_path: Path) -> None:
+    options = replace(OPTIONS, learning_rate=1e30, rough=None)
+    with pytest.raises(InputError, match=r"astray at step \d+ of \d+: the loss is nan; give .* below 1e\+30"):
+        train("lora", spec, examples, examples[:6], options, tmp_path)
+
+
 def test_refuses_empty_data(spec: Spec, examples: list[Example], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="at least one training example"):
         train("lora", spec, [], examples, OPTIONS, tmp_path)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from tinsmith.errors import InputError
 from tinsmith.system.memory import resident
 from tinsmith.train import checkpoint, devices, together
 from tinsmith.train.options import Event, Started, Step, TrainOptions, TrainResult, Validated
@@ -64,6 +65,11 @@ class Loop:
                 self.trainee.renew()
             batch = plan[progress.step]
             loss = self._step(batch)
+            if not math.isfinite(loss):
+                raise InputError(
+                    f"training went astray at step {progress.step} of {len(plan)}: the loss is {loss}; give a "
+                    f'learning_rate below {self.trainee.rate:g}, or "search"'
+                )
             progress.tokens += sum(len(sequence) for sequence in batch)
             progress.seconds = before + time.monotonic() - begun
             self._tell_step(loss, (progress.tokens - first_tokens) / (time.monotonic() - begun))
