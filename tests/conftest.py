@@ -12,6 +12,10 @@ from tinsmith import hub
 
 pytest_plugins = ("proofs",)  # in tests/models/
 
+# llama.cpp configures AMX's tiles once a thread and torch's bfloat16 products release them (backends/llama.py):
+# the tests that call both in one thread keep torch off them.
+os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16")
+
 
 @pytest.fixture(scope="session")
 def base_gguf() -> Path:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import tinsmith
+from tinsmith import cli
 from tinsmith.errors import FormatError
 from tinsmith.models import Spec, save_gguf
 from tinsmith.runtime import choices
@@ -88,3 +92,23 @@ def test_what_it_does_not_read_is_one_line(gguf: Path, tmp_path: Path) -> None:
     broken.write_bytes(gguf.read_bytes().replace(b"blk.1.attn_q", b"blk.1.attn_z"))
     with pytest.raises(FormatError, match=r"broken\.gguf: llama\.cpp does not load it"):
         tinsmith.load(broken, backend="llama.cpp")
+
+
+BESIDE_TORCH = """
+import sys, torch, tinsmith
+model = tinsmith.load(sys.argv[1], backend="llama.cpp", threads=1)
+before = bytes(model.logits(range(4, 68)))
+half = torch.ones(256, 256, dtype=torch.bfloat16)
+half @ half
+assert bytes(tinsmith.load(sys.argv[1], backend="llama.cpp", threads=1).logits(range(4, 68))) == before
+"""
+
+
+def test_torch_may_compute_in_between(spec: Spec, tmp_path: Path) -> None:
+    """Where the processor has AMX, which both use: an illegal instruction otherwise."""
+    pytest.importorskip("torch")
+    save_gguf(spec, tmp_path / "tiny.gguf")
+    small = tmp_path / "small.gguf"
+    assert cli.main(["quantize", str(tmp_path / "tiny.gguf"), str(small), "--type", "q8_0"]) == 0
+    every_set = {name: value for name, value in os.environ.items() if name != "ONEDNN_MAX_CPU_ISA"}
+    subprocess.run([sys.executable, "-c", BESIDE_TORCH, str(small)], env=every_set, check=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -62,6 +63,9 @@ class Llama(Engine):
         self._room = 0
         self._context: Any = None
         self._batch = api.llama_batch_init(_BATCH, 0, 1)
+        # llama.cpp configures AMX's tiles once a thread, and torch's products release them: in a thread that
+        # has computed both, its next tile instruction is illegal. So it has a thread of its own.
+        self._thread = ThreadPoolExecutor(1, "llama.cpp")
 
     def __del__(self) -> None:
         if self._context:
@@ -113,7 +117,11 @@ class Llama(Engine):
             batch.n_seq_id[k] = 1
             batch.seq_id[k][0] = 0
             batch.logits[k] = k >= count - rows
-        status = self._api.llama_decode(self._context, batch)
+        decoded = self._thread.submit(self._api.llama_decode, self._context, batch)
+        try:
+            status = decoded.result()
+        finally:
+            wait([decoded])  # an interrupt comes when nothing runs on the context
         if status:
             raise TinsmithError(f"llama.cpp: llama_decode failed with status {status}")
 
