@@ -74,6 +74,32 @@ def values(
     columns: int,
     /,
 ) -> None: ...
+def attend(
+    row: tuple[int, int, int, int, int, int, int, float, float],
+    first: int,
+    end: int,
+    spans: Buffer,
+    query: Buffer,
+    key: Buffer,
+    value: Buffer,
+    out: Buffer,
+    /,
+) -> None: ...
+def attend_back(
+    row: tuple[int, int, int, int, int, int, int, float, float],
+    first: int,
+    end: int,
+    spans: Buffer,
+    query: Buffer,
+    key: Buffer,
+    value: Buffer,
+    gradient: Buffer,
+    to_query: Buffer,
+    to_key: Buffer,
+    to_value: Buffer,
+    early: Buffer,
+    /,
+) -> None: ...
 def block_layout(format: str, /) -> dict[str, Any]: ...
 def quantize(format: str, data: Buffer, rows: int, inputs: int, importance: Buffer | None = None) -> bytes: ...
 def quantize_feedback(format: str, data: Buffer, rows: int, inputs: int, factor: Buffer) -> bytes: ...

@@ -47,7 +47,7 @@ def build_extension(folder: Path, *flags: str) -> None:
     run = functools.partial(subprocess.run, check=True)
     run([sys.executable, str(folder / "scripts" / "amalgamate.py"), "--list"])
     kernels, built = folder / "kernels", folder / "src" / "tinsmith" / Path(_core.__file__).name
-    sources = [path for part in ("pack", "writer", "python") for path in kernels.glob(f"{part}/*.c")]
+    sources = [path for part in ("pack", "train", "writer", "python") for path in kernels.glob(f"{part}/*.c")]
     includes = [f"-I{path}" for path in (sysconfig.get_path("include"), kernels)]
     strict = ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off"]
     kind = ["-shared", "-fPIC", "-pthread", "-DPy_LIMITED_API=0x030b0000"]

@@ -39,6 +39,7 @@ class Packing:
              those tokens
     owner    [labels]: the number of the sequence
     spans    for each sequence where, in the input flattened, what follows the prefix begins and ends
+    extents  int32 [sequences (one more with a prefix), 2]: the same, after those of the prefix
     """
 
     tokens: Tensor
@@ -50,6 +51,7 @@ class Packing:
     targets: Tensor
     owner: Tensor
     spans: tuple[tuple[int, int], ...]
+    extents: Tensor
     shared: int
     filler: int
     sequences: int
@@ -143,6 +145,7 @@ def _packing(
         targets=torch.tensor(targets),
         owner=torch.tensor(owner),
         spans=tuple(spans),
+        extents=torch.tensor([(0, shared), *spans] if shared else spans, dtype=torch.int32),
         shared=shared,
         filler=filler,
         sequences=len(batch),

@@ -1,0 +1,113 @@
+/* Attention over packed rows, for training: numpy's or torch's memory in and out. */
+#include "module.h"
+
+#include "train/attention.h"
+
+enum { AT_MOST = 8 }; /* buffers of a call */
+
+typedef struct attend_call {
+    tini_packed_row row;
+    uint32_t first, end;
+    Py_buffer buffers[AT_MOST]; /* spans, then floats */
+    void *memory;
+} attend_call;
+
+static void end_call(attend_call *c) {
+    for (int k = 0; k < AT_MOST; k++)
+        PyBuffer_Release(&c->buffers[k]);
+    PyMem_Free(c->memory);
+}
+
+static int spans_fit(const attend_call *c) {
+    const tini_packed_row *row = &c->row;
+    for (uint32_t s = 0; s < row->sequences; s++) {
+        uint32_t begin = row->spans[2 * s], end = row->spans[2 * s + 1];
+        if (begin > end || end > row->rows || (begin < row->shared && end > row->shared))
+            return 0;
+    }
+    return 1;
+}
+
+static int widths_fit(const tini_packed_row *row) {
+    return row->groups && row->heads % row->groups == 0 && row->heads <= 1024 && row->width &&
+           row->width <= 1024 && row->shared <= row->rows;
+}
+
+/* Checks sizes: buffer k + 1 holds floats[k] float32; finds the memory. 0, or -1 with an exception. */
+static int prepare(attend_call *c, const uint64_t *floats, int count) {
+    tini_packed_row *row = &c->row;
+    row->spans = c->buffers[0].buf;
+    row->sequences = (uint32_t)(c->buffers[0].len / 8);
+    int fits = widths_fit(row) && spans_fit(c) && c->first <= c->end && c->end <= row->sequences;
+    for (int k = 0; k < count; k++)
+        fits = fits && (uint64_t)c->buffers[k + 1].len == floats[k] * sizeof(float);
+    if (!fits) {
+        PyErr_SetString(PyExc_ValueError, "attention's buffers, spans and sizes don't agree");
+        return -1;
+    }
+    c->memory = PyMem_Malloc(tini_attend_memory(row));
+    return c->memory ? 0 : (PyErr_NoMemory(), -1);
+}
+
+static PyObject *attend(PyObject *module, PyObject *args) {
+    (void)module;
+    attend_call c = {0};
+    tini_packed_row *row = &c.row;
+    if (!PyArg_ParseTuple(args, "(O&O&O&O&O&O&O&ff)O&O&y*y*y*y*w*", core_uint32, &row->rows, core_uint32,
+                          &row->heads, core_uint32, &row->groups, core_uint32, &row->width, core_uint32,
+                          &row->shared, core_uint32, &row->window, core_uint32, &row->passed_over, &row->scale,
+                          &row->cap, core_uint32, &c.first, core_uint32, &c.end, &c.buffers[0], &c.buffers[1],
+                          &c.buffers[2], &c.buffers[3], &c.buffers[4]))
+        return NULL;
+    const uint64_t heads = (uint64_t)row->rows * row->heads * row->width,
+                   groups = (uint64_t)row->rows * row->groups * row->width,
+                   floats[] = {heads, groups, groups, heads};
+    if (!prepare(&c, floats, 4)) {
+        const tini_packed_inputs in = {c.buffers[1].buf, c.buffers[2].buf, c.buffers[3].buf};
+        Py_BEGIN_ALLOW_THREADS tini_attend(row, &in, c.buffers[4].buf, c.first, c.end, c.memory);
+        Py_END_ALLOW_THREADS
+    }
+    end_call(&c);
+    return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *attend_back(PyObject *module, PyObject *args) {
+    (void)module;
+    attend_call c = {0};
+    tini_packed_row *row = &c.row;
+    Py_buffer early;
+    if (!PyArg_ParseTuple(args, "(O&O&O&O&O&O&O&ff)O&O&y*y*y*y*y*w*w*w*w*", core_uint32, &row->rows,
+                          core_uint32, &row->heads, core_uint32, &row->groups, core_uint32, &row->width,
+                          core_uint32, &row->shared, core_uint32, &row->window, core_uint32, &row->passed_over,
+                          &row->scale, &row->cap, core_uint32, &c.first, core_uint32, &c.end, &c.buffers[0],
+                          &c.buffers[1], &c.buffers[2], &c.buffers[3], &c.buffers[4], &c.buffers[5],
+                          &c.buffers[6], &c.buffers[7], &early))
+        return NULL;
+    const uint64_t heads = (uint64_t)row->rows * row->heads * row->width,
+                   groups = (uint64_t)row->rows * row->groups * row->width,
+                   floats[] = {heads, groups, groups, heads, heads, groups, groups},
+                   shared = (uint64_t)row->shared * row->groups * row->width;
+    if ((uint64_t)early.len != (uint64_t)c.buffers[0].len / 8 * 2 * shared * sizeof(float))
+        PyErr_SetString(PyExc_ValueError, "the shared rows' gradients have another size");
+    else if (!prepare(&c, floats, 7)) {
+        const tini_packed_inputs in = {c.buffers[1].buf, c.buffers[2].buf, c.buffers[3].buf};
+        const tini_packed_gradients to = {c.buffers[5].buf, c.buffers[6].buf, c.buffers[7].buf, early.buf};
+        Py_BEGIN_ALLOW_THREADS tini_attend_back(row, &in, c.buffers[4].buf, &to, c.first, c.end, c.memory);
+        Py_END_ALLOW_THREADS
+    }
+    PyBuffer_Release(&early);
+    end_call(&c);
+    return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+}
+
+PyMethodDef core_train_functions[] = {
+    {"attend", attend, METH_VARARGS,
+     "attend((rows, heads, groups, width, shared, window, passed_over, scale, cap), first, end, spans, query, "
+     "key, value, out): "
+     "attention of the sequences first … end of a packed row; kernels/train/attention.h"},
+    {"attend_back", attend_back, METH_VARARGS,
+     "attend_back(row, first, end, spans, query, key, value, gradient, to query, to key, to value, early): the "
+     "same "
+     "backward"},
+    {NULL, NULL, 0, NULL},
+};

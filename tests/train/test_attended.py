@@ -1,0 +1,116 @@
+"""Attention of packed rows by the core's C function, beside attention written out in float64."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import Tensor  # noqa: E402
+
+from tinsmith import _core  # noqa: E402
+from tinsmith.train import attended  # noqa: E402
+from tinsmith.train.packing import Packing, pack  # noqa: E402
+from tinsmith.train.sequences import TokenSequence  # noqa: E402
+
+SCALE = 0.3
+
+
+def packing_of(shared: int, count: int, seed: int = 0) -> Packing:
+    source = random.Random(seed)
+
+    def tokens(least: int, most: int) -> tuple[int, ...]:
+        return tuple(source.randrange(9) for _ in range(source.randrange(least, most)))
+
+    prefix = tuple(range(shared))
+    return pack([TokenSequence((*prefix, *tokens(1, 20)), tokens(2, 15)) for _ in range(count)], shared)
+
+
+def written_out(
+    query: Tensor, key: Tensor, value: Tensor, packing: Packing, window: int | None, cap: float | None
+) -> Tensor:
+    """[row, heads, width], a sequence at a time; rows of the filler 0."""
+    out = torch.zeros_like(query)
+    share = query.shape[1] // key.shape[1]
+    prefix = list(range(packing.shared))
+    for begin, end in packing.extents.tolist():
+        rows = list(range(begin, end)) if begin < packing.shared else [*prefix, *range(begin, end)]
+        keys, values = (one[rows].repeat_interleave(share, 1) for one in (key, value))
+        scores = torch.einsum("ihw,jhw->hij", query[rows], keys) * SCALE
+        if cap is not None:
+            scores = cap * torch.tanh(scores / cap)
+        apart = torch.arange(len(rows))[:, None] - torch.arange(len(rows))[None]
+        hidden = (apart < 0) if window is None else (apart < 0) | (apart >= window)
+        weights = scores.masked_fill(hidden, -math.inf).softmax(-1)
+        own = torch.einsum("hij,jhw->ihw", weights, values)
+        out = out.index_copy(0, torch.arange(begin, end), own[len(rows) - (end - begin) :])
+    return out
+
+
+@pytest.mark.parametrize("passed_over", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("heads", "groups", "width", "shared", "window", "cap"),
+    [
+        (9, 3, 64, 6, None, None),
+        (4, 2, 20, 0, None, None),
+        (4, 1, 8, 5, 3, None),
+        (2, 2, 128, 70, None, 30.0),
+        (4, 2, 65, 40, 7, 5.0),
+    ],
+)
+def test_outputs_and_gradients(
+    heads: int,
+    groups: int,
+    width: int,
+    shared: int,
+    window: int | None,
+    cap: float | None,
+    passed_over: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(attended, "PASSED_OVER", passed_over)
+    packing = packing_of(shared, 11)
+    rows, source = packing.tokens.shape[1], torch.Generator().manual_seed(4)
+    shapes = [(rows, heads, width), (rows, groups, width), (rows, groups, width)]
+    wide = [torch.randn(shape, generator=source, dtype=torch.float64, requires_grad=True) for shape in shapes]
+    slope = torch.randn(shapes[0], generator=source, dtype=torch.float64)
+    want = written_out(*wide, packing, window, cap)
+    narrow = [one.detach().float().requires_grad_(True) for one in wide]
+    got = attended.attend(*narrow, packing, SCALE, window, cap)
+    assert (got - want).abs().max() < 2e-5
+    assert not got[rows - packing.filler :].any()
+    expected = torch.autograd.grad((want * slope).sum(), wide)
+    for one, other in zip(torch.autograd.grad((got * slope).sum(), narrow), expected, strict=True):
+        assert (one - other).abs().max() < 1e-5 * other.abs().max()
+
+
+def test_threads_do_not_change_it() -> None:
+    packing = packing_of(7, 60)
+    rows, source = packing.tokens.shape[1], torch.Generator().manual_seed(4)
+    given = [torch.randn(rows, heads, 64, generator=source, requires_grad=True) for heads in (9, 3, 3)]
+    found = []
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            out = attended.attend(*given, packing, SCALE, None, None)
+            found.append([out, *torch.autograd.grad(out.square().sum(), given)])
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(one, other) for run in found[1:] for one, other in zip(found[0], run, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("spans", "change"),
+    [([0, 4], {"heads": 5}), ([0, 9], {}), ([5, 4], {}), ([0, 4], {"width": 3}), ([1, 4], {"shared": 2})],
+)
+def test_sizes_that_disagree_are_refused(spans: list[int], change: dict[str, int]) -> None:
+    sizes = {"rows": 8, "heads": 4, "groups": 2, "width": 2, "shared": 0, "window": 0} | change
+    query, key = torch.zeros(8, 4, 2).numpy(), torch.zeros(8, 2, 2).numpy()
+    extents = torch.tensor(spans, dtype=torch.int32).numpy()
+    row = (*sizes.values(), 0, 1.0, 0.0)
+    with pytest.raises(ValueError, match="don't agree"):
+        _core.attend(row, 0, 1, extents, query, key, key, query.copy())
