@@ -1,6 +1,7 @@
 #include "values.h"
 #include "../core/base/isa.h"
 #include "blocks.h"
+#include "sets.h"
 
 typedef void (*tini_values_loop)(uint8_t *out, int narrow, const uint8_t *gguf, uint32_t inputs,
                                  const tini_part *part);
@@ -62,7 +63,7 @@ int tini_values_by(uint32_t set, int format, void *out, int narrow, const uint8_
                    const tini_part *part) {
     if (set >= sizeof tini_values_sets / sizeof *tini_values_sets)
         return -1;
-    if (tini_values_sets[set].isa && !tini_kernels_select(tini_values_sets[set].isa))
+    if (tini_values_sets[set].isa && !tini_set_runs(tini_values_sets[set].isa))
         return -1;
     tini_values_sets[set].loops[format](out, narrow, gguf, inputs, part);
     return 0;

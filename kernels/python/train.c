@@ -1,7 +1,10 @@
-/* Attention over packed rows, for training: numpy's or torch's memory in and out. */
+/* Training's functions: numpy's or torch's memory in and out. */
 #include "module.h"
 
 #include "train/attention.h"
+#include "train/rows.h"
+
+#include <string.h>
 
 enum { AT_MOST = 8 }; /* buffers of a call */
 
@@ -100,6 +103,79 @@ static PyObject *attend_back(PyObject *module, PyObject *args) {
     return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
 }
 
+enum { ROWS_AT_MOST = 5 };
+
+/* Which buffers of a call are matrices of the rows' width in float32 whatever `narrow` says, and which is a row. */
+enum { A_MATRIX, A_WIDE_MATRIX, A_FLOAT_ROW };
+
+/* Calls work(rows, buffers, epsilon); format: PyArg_ParseTuple's for (rows, width, passed_over, narrow), epsilon and the
+ * buffers, whose kinds follow. */
+static PyObject *by_rows(PyObject *args, const char *format, const char *kinds, int count,
+                         void (*work)(const tini_rows *, const Py_buffer *, float)) {
+    tini_rows m;
+    float epsilon;
+    Py_buffer b[ROWS_AT_MOST];
+    memset(b, 0, sizeof b);
+    if (!PyArg_ParseTuple(args, format, core_uint32, &m.rows, core_uint32, &m.width, core_uint32,
+                          &m.passed_over, &m.narrow, &epsilon, &b[0], &b[1], &b[2], &b[3], &b[4]))
+        return NULL;
+    int fits = 1;
+    for (int k = 0; k < count; k++) {
+        uint64_t items = kinds[k] == A_FLOAT_ROW ? m.width : (uint64_t)m.rows * m.width;
+        fits = fits && (uint64_t)b[k].len == items * (kinds[k] == A_MATRIX && m.narrow ? 2 : 4);
+    }
+    if (fits) {
+        Py_BEGIN_ALLOW_THREADS work(&m, b, epsilon);
+        Py_END_ALLOW_THREADS
+    } else
+        PyErr_SetString(PyExc_ValueError, "buffers and sizes don't agree");
+    for (int k = 0; k < count; k++)
+        PyBuffer_Release(&b[k]);
+    return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+}
+
+static void run_norm(const tini_rows *m, const Py_buffer *b, float epsilon) {
+    tini_rms_norm(m, b[0].buf, b[1].buf, epsilon, b[2].buf);
+}
+
+static PyObject *rms_norm(PyObject *module, PyObject *args) {
+    (void)module;
+    static const char kinds[] = {A_WIDE_MATRIX, A_FLOAT_ROW, A_MATRIX};
+    return by_rows(args, "(O&O&O&p)fy*y*w*", kinds, 3, run_norm);
+}
+
+static void run_norm_back(const tini_rows *m, const Py_buffer *b, float epsilon) {
+    tini_rms_norm_back(m, b[0].buf, b[1].buf, epsilon, b[2].buf, b[3].buf);
+}
+
+static PyObject *rms_norm_back(PyObject *module, PyObject *args) {
+    (void)module;
+    static const char kinds[] = {A_WIDE_MATRIX, A_FLOAT_ROW, A_MATRIX, A_WIDE_MATRIX};
+    return by_rows(args, "(O&O&O&p)fy*y*y*w*", kinds, 4, run_norm_back);
+}
+
+static void run_gated(const tini_rows *m, const Py_buffer *b, float unused) {
+    (void)unused;
+    tini_gated(m, b[0].buf, b[1].buf, b[2].buf);
+}
+
+static PyObject *gated(PyObject *module, PyObject *args) {
+    (void)module;
+    static const char kinds[] = {A_MATRIX, A_MATRIX, A_MATRIX};
+    return by_rows(args, "(O&O&O&p)fy*y*w*", kinds, 3, run_gated);
+}
+
+static void run_gated_back(const tini_rows *m, const Py_buffer *b, float unused) {
+    (void)unused;
+    tini_gated_back(m, b[0].buf, b[1].buf, b[2].buf, b[3].buf, b[4].buf);
+}
+
+static PyObject *gated_back(PyObject *module, PyObject *args) {
+    (void)module;
+    static const char kinds[] = {A_MATRIX, A_MATRIX, A_MATRIX, A_MATRIX, A_MATRIX};
+    return by_rows(args, "(O&O&O&p)fy*y*y*w*w*", kinds, 5, run_gated_back);
+}
+
 PyMethodDef core_train_functions[] = {
     {"attend", attend, METH_VARARGS,
      "attend((rows, heads, groups, width, shared, window, passed_over, scale, cap), first, end, spans, query, "
@@ -109,5 +185,11 @@ PyMethodDef core_train_functions[] = {
      "attend_back(row, first, end, spans, query, key, value, gradient, to query, to key, to value, early): the "
      "same "
      "backward"},
+    {"rms_norm", rms_norm, METH_VARARGS,
+     "rms_norm((rows, width, passed_over, narrow), epsilon, x, weight, out); kernels/train/rows.h"},
+    {"rms_norm_back", rms_norm_back, METH_VARARGS,
+     "rms_norm_back(sizes, epsilon, x, weight, gradient, to x): the same backward"},
+    {"gated", gated, METH_VARARGS, "gated(sizes, 0, gate, up, out): silu(gate) * up"},
+    {"gated_back", gated_back, METH_VARARGS, "gated_back(sizes, 0, gate, up, gradient, to gate, to up)"},
     {NULL, NULL, 0, NULL},
 };

@@ -1,6 +1,7 @@
 #include "attention.h"
 #include "../core/base/isa.h"
 #include "../core/base/math.h"
+#include "../pack/sets.h"
 
 /* What one sequence and group of heads need at hand; matrices' rows are filled with zeros to whole vectors. */
 typedef struct tini_attend_room {
@@ -120,7 +121,7 @@ static const tini_attend_set tini_attend_sets[] = {
 static const tini_attend_set *tini_chosen_set(const tini_packed_row *row) {
     uint32_t set = sizeof tini_attend_sets / sizeof *tini_attend_sets - 1;
     for (uint32_t left = row->passed_over; set; set--)
-        if (tini_kernels_select(tini_attend_sets[set].isa) && !left--)
+        if (tini_set_runs(tini_attend_sets[set].isa) && !left--)
             break;
     return tini_attend_sets + set;
 }

@@ -1,28 +1,5 @@
-/* attention.c for one instruction set: included in its region, once for each. TINI_SET is its name, TINI_LANES how many
- * floats its registers hold; compilers without vectors of their own take one float at a time. */
-#define TINI_OF(name) TINI_JOIN(name, TINI_SET)
-#define TINI_JOIN(name, set) TINI_JOINED(name, set)
-#define TINI_JOINED(name, set) name##_##set
-
-#if defined(__GNUC__)
-typedef float TINI_OF(tini_lane) __attribute__((vector_size(4 * TINI_LANES)));
-typedef uint32_t TINI_OF(tini_lane_bits) __attribute__((vector_size(4 * TINI_LANES)));
-#else
-typedef float TINI_OF(tini_lane);
-typedef uint32_t TINI_OF(tini_lane_bits);
-#endif
-#define LANE TINI_OF(tini_lane)
-#define LANES ((uint32_t)(sizeof(LANE) / sizeof(float)))
-
-TINI_INLINE LANE TINI_OF(tini_load)(const float *from) {
-    LANE lane;
-    memcpy(&lane, from, sizeof lane);
-    return lane;
-}
-
-TINI_INLINE void TINI_OF(tini_store)(float *to, LANE lane) {
-    memcpy(to, &lane, sizeof lane);
-}
+/* attention.c for one instruction set (lanes_set.h). */
+#include "lanes_set.h"
 
 /* out[c] = the sum over k < count of factors[k] * matrix[k][c], for c from begin (rounded down to whole vectors) to
  * before end. Four sums of a column are under way at once, and are added at the end. */
@@ -49,39 +26,6 @@ TINI_INLINE void TINI_OF(tini_add_outer)(float *matrix, const float *factors, co
             float *at = matrix + (size_t)k * width + w;
             TINI_OF(tini_store)(at, TINI_OF(tini_load)(at) + factors[k] * TINI_OF(tini_load)(vector + w));
         }
-}
-
-/* The greater of each pair of floats. */
-TINI_INLINE LANE TINI_OF(tini_greater)(LANE a, LANE b) {
-    float each[2][sizeof(LANE) / sizeof(float)];
-    TINI_OF(tini_store)(each[0], a);
-    TINI_OF(tini_store)(each[1], b);
-    for (uint32_t k = 0; k < LANES; k++)
-        each[0][k] = each[0][k] > each[1][k] ? each[0][k] : each[1][k];
-    return TINI_OF(tini_load)(each[0]);
-}
-
-TINI_INLINE float TINI_OF(tini_total)(LANE lane) {
-    float each[sizeof(LANE) / sizeof(float)];
-    TINI_OF(tini_store)(each, lane);
-    for (uint32_t half = LANES / 2; half; half /= 2)
-        for (uint32_t k = 0; k < half; k++)
-            each[k] += each[k + half];
-    return each[0];
-}
-
-/* exp(x) by tini_exp's polynomial, for x from -87 to 0. */
-TINI_INLINE LANE TINI_OF(tini_exponent)(LANE x) {
-    LANE shifted = x * TINI_EXP_LOG2E + TINI_ROUND_F32, n = shifted - TINI_ROUND_F32,
-         r = (x - n * TINI_EXP_LN2_HIGH) - n * TINI_EXP_LN2_LOW, p = r * TINI_EXP_P4 + TINI_EXP_P3, scale;
-    p = p * r + TINI_EXP_P2;
-    p = p * r + TINI_EXP_P1;
-    p = p * r + TINI_EXP_P0;
-    TINI_OF(tini_lane_bits) power;
-    memcpy(&power, &shifted, sizeof power);
-    power = (power - tini_bits(TINI_ROUND_F32) + 127u) << 23;
-    memcpy(&scale, &power, sizeof scale);
-    return ((p * (r * r) + r) + 1.0f) * scale;
 }
 
 /* Fills what whole vectors hold around the columns begin .. end. */
@@ -204,10 +148,4 @@ static void TINI_OF(tini_backward)(const tini_packed_row *row, const tini_packed
     }
 }
 
-#undef LANES
-#undef LANE
-#undef TINI_JOINED
-#undef TINI_JOIN
-#undef TINI_OF
-#undef TINI_SET
-#undef TINI_LANES
+#include "lanes_end.h"

@@ -18,7 +18,10 @@ def test_clang_compiles_every_kernel_without_a_warning() -> None:
     clang = shutil.which("clang") or shutil.which("clang-19")
     if clang is None:
         pytest.skip("clang is not installed")
-    sources = [*SOURCES, *(path for part in ("pack", "train", "writer") for path in sorted(KERNELS.glob(f"{part}/*.c")))]
+    sources = [
+        *SOURCES,
+        *(path for part in ("pack", "train", "writer") for path in sorted(KERNELS.glob(f"{part}/*.c"))),
+    ]
     subprocess.run([clang, *STRICT, "-fsyntax-only", *sources], check=True)
 
 

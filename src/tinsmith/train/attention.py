@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tinsmith.train import attended, flex
+from tinsmith.train import flex, fused
 from tinsmith.train.packing import Packing, causal_bias
 
 NAME = "tinsmith_packed"
@@ -37,7 +37,7 @@ def packed_attention(
     before = key.shape[2] - query.shape[2]  # tokens that a trained prefix stands for
     if query.device.type == "cpu" and not (packing.is_padded or before):
         by_row = (one[0].transpose(0, 1) for one in (query, key, value))
-        return attended.attend(*by_row, packing, scaling, sliding_window, softcap)[None], None
+        return fused.attend(*by_row, packing, scaling, sliding_window, softcap)[None], None
     query, key = query.to(value.dtype), key.to(value.dtype)
     if packing.is_padded or before:
         bias = causal_bias(before, packing.longest, sliding_window, query.device)

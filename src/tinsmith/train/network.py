@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from tinsmith.errors import InputError
 from tinsmith.models import family
 from tinsmith.spec import Spec
-from tinsmith.train import attention, mixing, packed
+from tinsmith.train import attention, fused, mixing, packed
 from tinsmith.train.blocks import Blocks, times_matrix, times_matrix_transposed
 from tinsmith.train.devices import CPU, has_fast_bfloat16
 from tinsmith.train.head import AnswerLoss
@@ -173,6 +173,7 @@ def build(
     for name in more.get("rank_pattern", ()):
         if name not in (adapted := {path.rpartition(".")[2] for path in wanted}):
             raise InputError(f"[train] ranks: {name!r} is not adapted; {', '.join(sorted(adapted))} are")
+    others = _multiplies_elsewhere(base, wanted)
     model = _adapted(base, wanted, r=rank, lora_alpha=alpha, lora_dropout=dropout, **more)
     origin = spec.general.get("name")
     model.peft_config["default"].base_model_name_or_path = origin if isinstance(origin, str) else ""
@@ -184,12 +185,28 @@ def build(
         # A layer that is not adapted keeps its type, and takes no other.
         module.forward = partial(_lora_forward, module, narrow=packs and not targets)
         linears[roles[f"{name}.weight"]] = module
+    if device.type == "cpu":
+        fused.install(base, matrices if packs and not (targets or others) else None)
     head = packed.weight_of(base.get_output_embeddings())
     if isinstance(head, Blocks):
         head.dtype = matrices
     else:
         head = head.detach().to(matrices)
     return Network(model, base.base_model, head, linears, packs, *after_head(base.config))
+
+
+def _multiplies_elsewhere(base: Any, wanted: set[str]) -> bool:
+    """Whether a layer has a matrix that is not adapted, and so takes float32 alone. Before peft's wrapper."""
+    others = (nn.Embedding, nn.Conv1d)
+    return any(
+        isinstance(module, packed.Experts)
+        or (
+            not (path in wanted or isinstance(module, others))
+            and any(one.ndim > 1 for one in module.parameters(recurse=False))
+        )
+        for path, module in base.named_modules()
+        if module is not base.get_output_embeddings()
+    )
 
 
 def _adapted(base: Any, wanted: set[str], **settings: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ torch = pytest.importorskip("torch")
 from torch import Tensor  # noqa: E402
 
 from tinsmith import _core  # noqa: E402
-from tinsmith.train import attended  # noqa: E402
+from tinsmith.train import fused  # noqa: E402
 from tinsmith.train.packing import Packing, pack  # noqa: E402
 from tinsmith.train.sequences import TokenSequence  # noqa: E402
 
@@ -71,7 +72,7 @@ def test_outputs_and_gradients(
     passed_over: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(attended, "PASSED_OVER", passed_over)
+    monkeypatch.setattr(fused, "PASSED_OVER", passed_over)
     packing = packing_of(shared, 11)
     rows, source = packing.tokens.shape[1], torch.Generator().manual_seed(4)
     shapes = [(rows, heads, width), (rows, groups, width), (rows, groups, width)]
@@ -79,7 +80,7 @@ def test_outputs_and_gradients(
     slope = torch.randn(shapes[0], generator=source, dtype=torch.float64)
     want = written_out(*wide, packing, window, cap)
     narrow = [one.detach().float().requires_grad_(True) for one in wide]
-    got = attended.attend(*narrow, packing, SCALE, window, cap)
+    got = fused.attend(*narrow, packing, SCALE, window, cap)
     assert (got - want).abs().max() < 2e-5
     assert not got[rows - packing.filler :].any()
     expected = torch.autograd.grad((want * slope).sum(), wide)
@@ -96,7 +97,7 @@ def test_threads_do_not_change_it() -> None:
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            out = attended.attend(*given, packing, SCALE, None, None)
+            out = fused.attend(*given, packing, SCALE, None, None)
             found.append([out, *torch.autograd.grad(out.square().sum(), given)])
     finally:
         torch.set_num_threads(before)
@@ -114,3 +115,48 @@ def test_sizes_that_disagree_are_refused(spans: list[int], change: dict[str, int
     row = (*sizes.values(), 0, 1.0, 0.0)
     with pytest.raises(ValueError, match="don't agree"):
         _core.attend(row, 0, 1, extents, query, key, key, query.copy())
+
+
+@pytest.mark.parametrize("passed_over", [0, 1, 2])
+@pytest.mark.parametrize("width", [1, 33, 576])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_norms_and_gates(dtype: Any, width: int, passed_over: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused, "PASSED_OVER", passed_over)
+    source = torch.Generator().manual_seed(4)
+    near = 1e-5 if dtype == torch.float32 else 1e-2
+
+    def drawn(size: float) -> Tensor:
+        return (size * torch.randn(2, 5, width, generator=source)).to(dtype)
+
+    def compare(got: Tensor, want: Tensor, narrow: list[Tensor], wide: list[Tensor]) -> None:
+        assert got.dtype == dtype and (got - want).abs().max() <= near * want.abs().max()
+        slope = drawn(1.0)
+        given = torch.autograd.grad((got.double() * slope).sum(), narrow)
+        expected = torch.autograd.grad((want * slope).sum(), wide)
+        for one, other in zip(given, expected, strict=True):
+            # Of a norm of one value there is next to none.
+            assert (one - other).abs().max() <= near * max(1.0, float(other.abs().max()))
+
+    x, weight = drawn(3.0).float().requires_grad_(True), torch.rand(width, generator=source) + 0.5
+    wide = x.detach().double().requires_grad_(True)
+    want = wide * (wide.square().mean(-1, keepdim=True) + 1e-5).rsqrt() * weight
+    compare(fused.rms_norm(x, weight, 1e-5, dtype), want, [x], [wide])
+
+    narrow = [drawn(30.0).requires_grad_(True), drawn(1.0).requires_grad_(True)]
+    doubles = [one.detach().double().requires_grad_(True) for one in narrow]
+    want = torch.nn.functional.silu(doubles[0]) * doubles[1]
+    compare(fused.gated(*narrow), want, narrow, doubles)
+
+
+def test_what_another_module_does_is_left_to_it() -> None:
+    class PlainRMSNorm(torch.nn.Module):
+        def __init__(self, power: float) -> None:
+            super().__init__()
+            self.weight, self.eps, self.power = torch.nn.Parameter(torch.rand(8)), 1e-6, power
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.weight * x * (x.abs().pow(self.power).mean(-1, keepdim=True) + self.eps) ** -0.5
+
+    modules = torch.nn.ModuleList([PlainRMSNorm(2.0), PlainRMSNorm(1.0)])
+    fused.install(modules, None)
+    assert ["forward" in vars(module) for module in modules] == [True, False]

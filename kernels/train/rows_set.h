@@ -1,0 +1,168 @@
+/* rows.c for one instruction set (lanes_set.h). */
+#include "lanes_set.h"
+
+#if defined(__GNUC__)
+typedef uint16_t TINI_OF(tini_lane_halves) __attribute__((vector_size(2 * TINI_LANES)));
+#define TINI_WIDEN(halves) __builtin_convertvector(halves, TINI_OF(tini_lane_bits))
+#define TINI_NARROW(bits) __builtin_convertvector(bits, TINI_OF(tini_lane_halves))
+#else
+typedef uint16_t TINI_OF(tini_lane_halves);
+#define TINI_WIDEN(halves) ((uint32_t)(halves))
+#define TINI_NARROW(bits) ((uint16_t)(bits))
+#endif
+
+/* Values k, k + 1, … of a matrix. `room` values from k on are there: where they are fewer than a vector, it is filled
+ * with zeros. */
+TINI_INLINE LANE TINI_OF(tini_take)(const uint8_t *from, const int narrow, size_t k, uint32_t room) {
+    const size_t count = room < LANES ? room : LANES;
+    LANE lane = {0};
+    if (!narrow) {
+        memcpy(&lane, from + 4 * k, 4 * count);
+        return lane;
+    }
+    TINI_OF(tini_lane_halves) halves = {0};
+    memcpy(&halves, from + 2 * k, 2 * count);
+    TINI_OF(tini_lane_bits) bits = TINI_WIDEN(halves) << 16;
+    memcpy(&lane, &bits, sizeof lane);
+    return lane;
+}
+
+TINI_INLINE void TINI_OF(tini_put)(uint8_t *to, const int narrow, size_t k, uint32_t room, LANE lane) {
+    const size_t count = room < LANES ? room : LANES;
+    if (!narrow) {
+        memcpy(to + 4 * k, &lane, 4 * count);
+        return;
+    }
+    TINI_OF(tini_lane_bits) bits;
+    memcpy(&bits, &lane, sizeof bits);
+    TINI_OF(tini_lane_halves) halves = TINI_NARROW((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+    memcpy(to + 2 * k, &halves, 2 * count);
+}
+
+/* Calls per_vector(k, room) for each vector of a row of `width` values: whole ones apart, for whose copies the compiler
+ * then needs no count. */
+#define TINI_EACH(width, per_vector)               \
+    do {                                           \
+        uint32_t k = 0;                            \
+        for (; k + LANES <= (width); k += LANES) { \
+            per_vector(k, LANES);                  \
+        }                                          \
+        if (k < (width)) {                         \
+            per_vector(k, (width) - k);            \
+        }                                          \
+    } while (0)
+
+TINI_INLINE float TINI_OF(tini_inverse)(const uint8_t *x, uint32_t width, float epsilon) {
+    LANE squares = {0};
+#define TINI_SQUARE(k, room)                        \
+    LANE value = TINI_OF(tini_take)(x, 0, k, room); \
+    squares += value * value;
+    TINI_EACH(width, TINI_SQUARE);
+#undef TINI_SQUARE
+    return 1.0f / tini_sqrt(TINI_OF(tini_total)(squares) / (float)width + epsilon);
+}
+
+TINI_INLINE void TINI_OF(tini_norm_row)(uint32_t width, const int narrow, const uint8_t *x,
+                                        const uint8_t *weight, float epsilon, uint8_t *out) {
+    const float inverse = TINI_OF(tini_inverse)(x, width, epsilon);
+#define TINI_SCALE(k, room) \
+    TINI_OF(tini_put)       \
+    (out, narrow, k, room, TINI_OF(tini_take)(x, 0, k, room) * inverse * TINI_OF(tini_take)(weight, 0, k, room))
+    TINI_EACH(width, TINI_SCALE);
+#undef TINI_SCALE
+}
+
+/* With n = x * inverse and s = gradient * weight: inverse * (s - n * mean(s * n)). */
+TINI_INLINE void TINI_OF(tini_norm_row_back)(uint32_t width, const int narrow, const uint8_t *x,
+                                             const uint8_t *weight, float epsilon, const uint8_t *gradient,
+                                             uint8_t *to) {
+    const float inverse = TINI_OF(tini_inverse)(x, width, epsilon);
+    LANE products = {0};
+#define TINI_SLOPE(k, room) \
+    (TINI_OF(tini_take)(gradient, narrow, k, room) * TINI_OF(tini_take)(weight, 0, k, room))
+#define TINI_PRODUCT(k, room) products += TINI_SLOPE(k, room) * TINI_OF(tini_take)(x, 0, k, room)
+    TINI_EACH(width, TINI_PRODUCT);
+    const float along = TINI_OF(tini_total)(products) / (float)width * inverse * inverse;
+#define TINI_BACK(k, room) \
+    TINI_OF(tini_put)      \
+    (to, 0, k, room, (TINI_SLOPE(k, room) - TINI_OF(tini_take)(x, 0, k, room) * along) * inverse)
+    TINI_EACH(width, TINI_BACK);
+#undef TINI_BACK
+#undef TINI_PRODUCT
+#undef TINI_SLOPE
+}
+
+/* 1 / (1 + exp(-x)). */
+TINI_INLINE LANE TINI_OF(tini_sigmoid)(LANE x) {
+    LANE zero = {0}, bound = zero - 87.0f;
+    LANE opposite = TINI_OF(tini_greater)(zero - TINI_OF(tini_greater)(x, bound), bound);
+    return 1.0f / (1.0f + TINI_OF(tini_exponent)(opposite));
+}
+
+TINI_INLINE void TINI_OF(tini_gated_row)(uint32_t width, const int narrow, const uint8_t *gate,
+                                         const uint8_t *up, uint8_t *out) {
+#define TINI_GATE(k, room)                              \
+    LANE g = TINI_OF(tini_take)(gate, narrow, k, room); \
+    TINI_OF(tini_put)                                   \
+    (out, narrow, k, room, g * TINI_OF(tini_sigmoid)(g) * TINI_OF(tini_take)(up, narrow, k, room))
+    TINI_EACH(width, TINI_GATE);
+#undef TINI_GATE
+}
+
+TINI_INLINE void TINI_OF(tini_gated_row_back)(uint32_t width, const int narrow, const uint8_t *gate,
+                                              const uint8_t *up, const uint8_t *gradient, uint8_t *to_gate,
+                                              uint8_t *to_up) {
+#define TINI_GATE_BACK(k, room)                                                       \
+    LANE g = TINI_OF(tini_take)(gate, narrow, k, room), s = TINI_OF(tini_sigmoid)(g); \
+    LANE d = TINI_OF(tini_take)(gradient, narrow, k, room);                           \
+    TINI_OF(tini_put)(to_up, narrow, k, room, d * (g * s));                           \
+    TINI_OF(tini_put)                                                                 \
+    (to_gate, narrow, k, room, d * TINI_OF(tini_take)(up, narrow, k, room) * (s + g * s * (1.0f - s)))
+    TINI_EACH(width, TINI_GATE_BACK);
+#undef TINI_GATE_BACK
+}
+
+static void TINI_OF(tini_norm)(const tini_rows *m, const uint8_t *x, const uint8_t *weight, float epsilon,
+                               uint8_t *out) {
+    const size_t in = 4 * (size_t)m->width, size = (m->narrow ? 2 : 4) * (size_t)m->width;
+    for (uint32_t r = 0; r < m->rows; r++)
+        if (m->narrow)
+            TINI_OF(tini_norm_row)(m->width, 1, x + r * in, weight, epsilon, out + r * size);
+        else
+            TINI_OF(tini_norm_row)(m->width, 0, x + r * in, weight, epsilon, out + r * size);
+}
+
+static void TINI_OF(tini_norm_back)(const tini_rows *m, const uint8_t *x, const uint8_t *weight, float epsilon,
+                                    const uint8_t *gradient, uint8_t *to) {
+    const size_t in = 4 * (size_t)m->width, size = (m->narrow ? 2 : 4) * (size_t)m->width;
+    for (uint32_t r = 0; r < m->rows; r++)
+        if (m->narrow)
+            TINI_OF(tini_norm_row_back)
+    (m->width, 1, x + r * in, weight, epsilon, gradient + r * size, to + r * in);
+    else TINI_OF(tini_norm_row_back)(m->width, 0, x + r * in, weight, epsilon, gradient + r * size,
+                                     to + r * in);
+}
+
+static void TINI_OF(tini_gate)(const tini_rows *m, const uint8_t *gate, const uint8_t *up, uint8_t *out) {
+    const size_t size = (m->narrow ? 2 : 4) * (size_t)m->width;
+    for (size_t r = 0; r < m->rows; r++, gate += size, up += size, out += size)
+        if (m->narrow)
+            TINI_OF(tini_gated_row)(m->width, 1, gate, up, out);
+        else
+            TINI_OF(tini_gated_row)(m->width, 0, gate, up, out);
+}
+
+static void TINI_OF(tini_gate_back)(const tini_rows *m, const uint8_t *gate, const uint8_t *up,
+                                    const uint8_t *gradient, uint8_t *to_gate, uint8_t *to_up) {
+    const size_t size = (m->narrow ? 2 : 4) * (size_t)m->width;
+    for (size_t r = 0; r < m->rows * size; r += size)
+        if (m->narrow)
+            TINI_OF(tini_gated_row_back)(m->width, 1, gate + r, up + r, gradient + r, to_gate + r, to_up + r);
+        else
+            TINI_OF(tini_gated_row_back)(m->width, 0, gate + r, up + r, gradient + r, to_gate + r, to_up + r);
+}
+
+#undef TINI_EACH
+#undef TINI_NARROW
+#undef TINI_WIDEN
+#include "lanes_end.h"

@@ -1,0 +1,218 @@
+"""What the core's C functions compute of a network on the CPU (kernels/train): attention over a packed row, RMS
+norms and gated activations.
+
+Between products of matrices torch's own operations pass over memory five times where one time does, and for
+attention of short sequences they gather, pad and mask what lies in a row already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tinsmith import _core
+from tinsmith.spec import Buffer
+from tinsmith.train.packing import Packing
+
+# Values that one thread computes sooner than it could ask another.
+_ALONE = 1 << 18
+PASSED_OVER = 0  # of the processor's better instruction sets: for tests
+
+
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    packing: Packing,
+    scaling: float,
+    window: int | None,
+    softcap: float | None,
+) -> Tensor:
+    """query [row, heads, width], key and value [row, kv heads, width], to [row, heads, width]; in float32,
+    the result in value's type."""
+    floats = (one.float().contiguous() for one in (query, key, value))
+    out = _Attend.apply(*floats, packing, scaling, window or 0, softcap or 0.0)  # type: ignore[no-untyped-call]
+    return out.to(value.dtype)  # type: ignore[no-any-return]
+
+
+class _Attend(torch.autograd.Function):
+    """The weights are computed again on the way back: that costs less than to keep them."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        packing: Packing,
+        scale: float,
+        window: int,
+        cap: float,
+    ) -> Tensor:
+        ctx.save_for_backward(query, key, value)
+        rows, heads, width = query.shape
+        ctx.row = rows, heads, key.shape[1], width, packing.shared, window, PASSED_OVER, scale, cap
+        ctx.packing = packing
+        out = query.new_empty(query.shape)
+        out[rows - packing.filler :] = 0
+        given = [_buffer(one) for one in (packing.extents, query, key, value, out)]
+        _shared_out(
+            len(packing.extents),
+            query.numel() * 8,
+            lambda first, end: _core.attend(ctx.row, first, end, *given),
+        )
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        saved, packing = ctx.saved_tensors, ctx.packing
+        query, key, _ = saved
+        to = [torch.empty_like(one) for one in saved]
+        for one in to:
+            one[len(one) - packing.filler :] = 0
+        early = key.new_empty(len(packing.extents), 2, packing.shared, *key.shape[1:])
+        given = [_buffer(one) for one in (packing.extents, *saved, gradients[0].contiguous(), *to, early)]
+        _shared_out(
+            len(packing.extents),
+            query.numel() * 8,
+            lambda first, end: _core.attend_back(ctx.row, first, end, *given),
+        )
+        if packing.shared:
+            left = early[1:].sum(0)
+            to[1][: packing.shared] += left[0]
+            to[2][: packing.shared] += left[1]
+        return *to, None, None, None, None
+
+
+def rms_norm(x: Tensor, weight: Tensor, epsilon: float, dtype: torch.dtype) -> Tensor:
+    """x [..., width] float32, times a frozen weight [width] over its root mean square along the last dimension;
+    dtype: of the result, float32 or bfloat16."""
+    return _RmsNorm.apply(x.contiguous(), weight, epsilon, dtype)  # type: ignore[no-untyped-call, no-any-return]
+
+
+class _RmsNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float, dtype: torch.dtype) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.epsilon, ctx.dtype = epsilon, dtype
+        out = x.new_empty(x.shape, dtype=dtype)
+        _by_rows(_core.rms_norm, dtype, epsilon, [x], weight, [out])
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        to = torch.empty_like(x)
+        given = [gradients[0].to(ctx.dtype).contiguous(), to]
+        _by_rows(_core.rms_norm_back, ctx.dtype, ctx.epsilon, [x], weight, given)
+        return to, None, None, None
+
+
+def gated(gate: Tensor, up: Tensor) -> Tensor:
+    """silu(gate) * up, [..., width] of the same type, float32 or bfloat16."""
+    return _Gated.apply(gate.contiguous(), up.contiguous())  # type: ignore[no-untyped-call, no-any-return]
+
+
+class _Gated(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
+        ctx.save_for_backward(gate, up)
+        out = torch.empty_like(gate)
+        _by_rows(_core.gated, gate.dtype, 0.0, [gate, up], None, [out])
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
+        gate, up = ctx.saved_tensors
+        to = [torch.empty_like(gate), torch.empty_like(up)]
+        _by_rows(_core.gated_back, gate.dtype, 0.0, [gate, up, gradients[0].contiguous()], None, to)
+        return tuple(to)
+
+
+def install(model: nn.Module, dtype: torch.dtype | None) -> None:
+    """Lets the norms and feed-forward layers of transformers' model compute here, which compute that:
+    each is tried once. Their weights are frozen. dtype: of what norms give; None for their input's."""
+    for module in model.modules():
+        weight = getattr(module, "weight", None)
+        if type(module).__name__.endswith("RMSNorm") and isinstance(weight, Tensor) and weight.ndim == 1:
+            epsilon = getattr(module, "variance_epsilon", None) or getattr(module, "eps", None)
+            for scale in (weight.detach().float(), 1.0 + weight.detach().float()):
+                if epsilon and _agrees(module, norm := partial(_norm, scale, epsilon, None), len(weight)):
+                    module.forward = partial(_norm, scale, epsilon, dtype) if dtype else norm
+                    break
+        for names in _FEED_FORWARD:
+            if all(isinstance(getattr(module, name, None), nn.Module) for name in names):
+                one = partial(_feed_forward, *(getattr(module, name) for name in names))
+                if _agrees(module, one, getattr(module, names[0]).in_features):
+                    module.forward = one
+
+
+# Gate, up and down, as transformers' feed-forward layers call them.
+_FEED_FORWARD = (("gate_proj", "up_proj", "down_proj"), ("w1", "w3", "w2"))
+
+
+def _agrees(module: nn.Module, function: Callable[[Tensor], Tensor], width: int) -> bool:
+    """Whether a function of [rows, width] does what the module does, within rounding to bfloat16."""
+    x = torch.randn(3, width, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        want, got = module(x).float(), function(x).float()
+    return bool((want - got).abs().max() <= 0.02 * want.abs().max())
+
+
+def _norm(scale: Tensor, epsilon: float, dtype: torch.dtype | None, x: Tensor) -> Tensor:
+    return rms_norm(x.float(), scale, epsilon, dtype or x.dtype)
+
+
+def _feed_forward(gate: nn.Module, up: nn.Module, down: nn.Module, x: Tensor) -> Tensor:
+    out: Tensor = down(gated(gate(x), up(x)))
+    return out
+
+
+def _by_rows(
+    function: Any,
+    dtype: torch.dtype,
+    epsilon: float,
+    before: list[Tensor],
+    weight: Tensor | None,
+    after: list[Tensor],
+) -> None:
+    """Calls a function of rows; before, after: its matrices, before the weight and after."""
+    width = before[0].shape[-1]
+    rows = before[0].numel() // width
+    matrices = [[one.view(rows, width) for one in part] for part in (before, after)]
+    weights = [] if weight is None else [_buffer(weight)]
+
+    def work(first: int, end: int) -> None:
+        own = [[_buffer(one[first:end]) for one in part] for part in matrices]
+        sizes = (end - first, width, PASSED_OVER, dtype == torch.bfloat16)
+        function(sizes, epsilon, *own[0], *weights, *own[1])
+
+    _shared_out(rows, rows * width, work)
+
+
+def _shared_out(count: int, values: int, work: Callable[..., None], given: Sequence[Any] = ()) -> None:
+    """Calls work(first, end, *given) for all of `count`, by as many threads as torch has; values: of the
+    result."""
+    threads = torch.get_num_threads() if values > _ALONE else 1
+    cuts = [count * k // threads for k in range(threads + 1)]
+    others = [_helpers().submit(work, *cut, *given) for cut in pairwise(cuts[1:])]
+    work(*cuts[:2], *given)
+    for other in others:
+        other.result()
+
+
+@cache
+def _helpers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(thread_name_prefix="fused")
+
+
+def _buffer(tensor: Tensor) -> Buffer:
+    """The tensor's memory; numpy knows no bfloat16."""
+    tensor = tensor.detach()
+    array: Any = (tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    return memoryview(array)
