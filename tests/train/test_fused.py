@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 from torch import Tensor  # noqa: E402
 
 from tinsmith import _core  # noqa: E402
-from tinsmith.train import fused  # noqa: E402
+from tinsmith.train import attention, fused  # noqa: E402
 from tinsmith.train.packing import Packing, pack  # noqa: E402
 from tinsmith.train.sequences import TokenSequence  # noqa: E402
 
@@ -82,6 +82,8 @@ def test_outputs_and_gradients(
     narrow = [one.detach().float().requires_grad_(True) for one in wide]
     got = fused.attend(*narrow, packing, SCALE, window, cap)
     assert (got - want).abs().max() < 2e-5
+    by_torch = attention.attend_by_torch(*narrow, packing, SCALE, window, cap)
+    assert (by_torch - want)[: rows - packing.filler].abs().max() < 2e-5
     assert not got[rows - packing.filler :].any()
     expected = torch.autograd.grad((want * slope).sum(), wide)
     for one, other in zip(torch.autograd.grad((got * slope).sum(), narrow), expected, strict=True):

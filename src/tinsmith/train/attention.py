@@ -35,19 +35,33 @@ def packed_attention(
     """transformers' attention interface: query [rows, heads, row, width], key and value [rows, kv heads, row,
     width] to [rows, row, heads, width]. Masks are made here, whatever transformers made."""
     before = key.shape[2] - query.shape[2]  # tokens that a trained prefix stands for
-    if query.device.type == "cpu" and not (packing.is_padded or before):
-        by_row = (one[0].transpose(0, 1) for one in (query, key, value))
-        return fused.attend(*by_row, packing, scaling, sliding_window, softcap)[None], None
-    query, key = query.to(value.dtype), key.to(value.dtype)
+    settings = scaling, sliding_window, softcap
     if packing.is_padded or before:
+        query, key = query.to(value.dtype), key.to(value.dtype)
         bias = causal_bias(before, packing.longest, sliding_window, query.device)
         return _attend(query, key, value, bias, scaling, softcap).transpose(1, 2), None
     if flex.is_for(query.device):
-        return flex.attend(query, key, value, packing, scaling, sliding_window, softcap).transpose(1, 2), None
-    groups, width = key.shape[1], query.shape[3]
-    q = query[0].transpose(0, 1).flatten(1)
-    k = key[0].transpose(0, 1).flatten(1)
-    v = value[0].transpose(0, 1).flatten(1)
+        query, key = query.to(value.dtype), key.to(value.dtype)
+        return flex.attend(query, key, value, packing, *settings).transpose(1, 2), None
+    q, k, v = (one[0].transpose(0, 1) for one in (query, key, value))
+    attend = fused.attend if query.device.type == "cpu" else attend_by_torch
+    return attend(q, k, v, packing, *settings)[None], None
+
+
+def attend_by_torch(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    packing: Packing,
+    scaling: float,
+    window: int | None,
+    softcap: float | None,
+) -> Tensor:
+    """fused.attend by torch's operations, on any device: the sequences lie side by side, each after the shared
+    prefix; in value's type."""
+    query, key = query.to(value.dtype), key.to(value.dtype)
+    (_, heads, width), groups = query.shape, key.shape[1]
+    q, k, v = (one.flatten(1) for one in (query, key, value))
     count, longest, shared = packing.sequences, packing.longest, packing.shared
 
     def side_by_side(rows: Tensor, heads: int) -> Tensor:
@@ -57,14 +71,15 @@ def packed_attention(
         prefix = rows[:shared].view(1, shared, groups, width).transpose(1, 2).expand(count, -1, -1, -1)
         return torch.cat([prefix, side_by_side(rows, groups)], dim=2)
 
-    bias = causal_bias(shared, longest, sliding_window, query.device)
-    own = _attend(side_by_side(q, query.shape[1]), with_prefix(k), with_prefix(v), bias, scaling, softcap)
+    bias = causal_bias(shared, longest, window, query.device)
+    own = _attend(side_by_side(q, heads), with_prefix(k), with_prefix(v), bias, scaling, softcap)
     rows = packing.in_a_row(own.transpose(1, 2).flatten(2))
     if shared:
-        bias = causal_bias(0, shared, sliding_window, query.device)
-        first = _attend(query[:, :, :shared], key[:, :, :shared], value[:, :, :shared], bias, scaling, softcap)
+        bias = causal_bias(0, shared, window, query.device)
+        early = [one[None, :shared].transpose(1, 2) for one in (query, key, value)]
+        first = _attend(early[0], early[1], early[2], bias, scaling, softcap)
         rows = torch.cat([first.transpose(1, 2).reshape(shared, -1), rows])
-    return rows.view(1, len(rows), query.shape[1], width), None
+    return rows.view(len(rows), heads, width)
 
 
 def _attend(
