@@ -15,9 +15,12 @@ from tiny_models import tiny_spec
 
 from tinsmith import models
 from tinsmith.compiler import build_tin
+from tinsmith.data.readers import Example
 from tinsmith.models import family
 from tinsmith.pipeline import constraint as constraints
 from tinsmith.pipeline.recipe import Constraint
+from tinsmith.train import scratch
+from tinsmith.train.options import ScratchOptions
 
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
@@ -86,3 +89,45 @@ def test_structured_compares_free_and_constrained(tmp_path: Path) -> None:
     assert document["constrained"]["valid"] == 1
     assert document["constrained"]["evaluations"] < document["constrained"]["tokens"]
     assert document["evaluations_percent"] > 0
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    """Of a tiny, untrained base and a task that it can learn."""
+    rows = [{"input": f"turn lamp {n} on", "output": f"lamp {n % 7}"} for n in range(40)]
+    shape = ScratchOptions(vocabulary=320, layers=2, hidden=32, heads=2, kv_heads=1, feed_forward=64)
+    examples = [Example(row["input"], row["output"]) for row in rows]
+    models.save_hf(scratch.start(shape, examples, [], "", 0, "tiny"), tmp_path / "tiny")
+    for split, part in {"train": rows[:32], "validation": rows[32:], "test": rows[32:]}.items():
+        (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part))
+    files = "".join(f'{split} = "{split}.jsonl"\n' for split in ("train", "validation", "test"))
+    (tmp_path / "recipe.toml").write_text(
+        f'[base]\nmodel = "tiny"\n[data]\n{files}task = "chat"\n'
+        "[train]\nepochs = 2\nlearning_rate = 3e-3\nbatch_tokens = 64\n"
+    )
+    return tmp_path / "recipe.toml"
+
+
+@pytest.mark.slow
+def test_training_holds_every_contestant_to_the_same_loss(recipe: Path) -> None:
+    words = [str(recipe), "--out", str(recipe.parent / "out"), "--rates", "1e-3,1e5", "--types", "float32"]
+    words += ["--threads", "1", "--validations", "2"]
+    document = printed("training.py", *words)
+    runs = document["runs"]
+    assert set(runs) == {"tinsmith", "peft 0.001", "peft 100000", "unsloth"}
+    losses = {name: [loss for *_, loss in run["curve"]] for name, run in runs.items()}
+    assert {name: loss[0] for name, loss in losses.items()} == pytest.approx(
+        dict.fromkeys(runs, losses["tinsmith"][0]), rel=2e-3
+    )
+    assert all(len(loss) >= 5 for loss in losses.values())
+    assert all(losses[name][-1] < losses[name][0] for name in ("tinsmith", "peft 0.001"))
+    # Each reads every example once an epoch, tinsmith the prompts' common beginning as if it were each's own.
+    assert len({run["tokens"] for run in runs.values()}) == 1
+    assert document["best_peer"] == "peft 0.001"
+    assert document["share"] == runs["peft 0.001"]["share"]
+    assert all(run["seconds"] > 0 and run["peak_bytes"] > 1e8 for run in runs.values())
+    # What was done is not done again, and counts only for the settings that it was done with.
+    (recipe.parent / "out" / "unsloth.json").unlink()
+    again = printed("training.py", *words)["runs"]
+    assert again["tinsmith"] == runs["tinsmith"]
+    assert again["unsloth"]["curve"] != runs["unsloth"]["curve"]
