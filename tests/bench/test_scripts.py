@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 import zipfile
@@ -131,3 +132,54 @@ def test_training_holds_every_contestant_to_the_same_loss(recipe: Path) -> None:
     again = printed("training.py", *words)["runs"]
     assert again["tinsmith"] == runs["tinsmith"]
     assert again["unsloth"]["curve"] != runs["unsloth"]["curve"]
+
+
+@pytest.mark.slow
+def test_a_sweep_goes_on_where_it_was_stopped(recipe: Path) -> None:
+    out = recipe.parent / "sweep"
+    words = [str(recipe), "--out", str(out), "--bases", "tiny", "--rates", "1,2", "--threads", "1"]
+    assert printed("sweep.py", *words, "--budget-minutes", "0")["done"] == 0
+    whole = printed("sweep.py", *words)
+    # At each rate the recipe's own values, which are none of the others, and one other value at a time.
+    assert (whole["done"], whole["left"]) == (2 * (1 + 2 + 3 + 2), 0)
+    lines = (out / "points-all.jsonl").read_text().splitlines(keepends=True)
+    rows = [json.loads(line) for line in lines]
+    keys = ("rate", "rank", "batch_tokens", "epochs")
+    assert len({tuple(row[key] for key in keys) for row in rows}) == len(rows)
+    assert len({row["loss"] for row in rows}) == len(rows)
+    # A kill while a line was written costs that point.
+    (out / "points-all.jsonl").write_text("".join(lines)[:-20])
+    cut = printed("sweep.py", *words, "--fit")
+    assert (cut["done"], cut["left"]) == (whole["done"] - 1, 1)
+    assert printed("sweep.py", *words)["left"] == 0
+    again = [json.loads(line) for line in (out / "points-all.jsonl").read_text().splitlines()]
+    assert [{**row, "seconds": 0} for row in again] == [{**row, "seconds": 0} for row in rows]
+
+
+def test_a_fit_finds_the_rule_that_made_the_points(tmp_path: Path, recipe: Path) -> None:
+    def loss(row: dict[str, Any]) -> float:
+        """Lowest at 1e-3 for 135 million parameters, falling with their root; and at rank 64 lower."""
+        best = 1e-3 * (135e6 / row["parameters"]) ** 0.5
+        return 1 + 0.1 * math.log(row["rate"] / best) ** 2 - (0.2 if row["rank"] == 64 else 0)
+
+    rows = [
+        {"base": base, "parameters": parameters, "times_rule": 1, "rank": rank, "epochs": 2, "seed": seed}
+        | {"batch_tokens": 64, "rate": rate * (135e6 / parameters) ** 0.5, "exact": 0.5}
+        for base, parameters in (("a", 2e6), ("b", 9e6), ("c", 135e6))
+        for rank in (16, 64)
+        for seed in (0, 1)
+        for rate in (2e-4, 6e-4, 1.3e-3, 5e-3)
+    ]
+    for place, row in enumerate(rows):
+        row |= {"loss": loss(row), "times_rule": place, "seconds": 9 if row["rank"] == 16 else 18}
+    rows.append({**rows[0], "rate": 1, "times_rule": 1e9, "loss": None, "exact": None, "seconds": None})
+    (tmp_path / "points-all.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    document = printed("sweep.py", str(recipe), "--out", str(tmp_path), "--fit")
+    rule = document["learning_rate"]["rule"]
+    assert rule["at_135m"] == pytest.approx(1e-3, rel=0.01)
+    assert rule["exponent"] == pytest.approx(0.5, abs=0.01)
+    assert rule["rate"] == "0.001 * (135e6 / parameters) ** 0.50"
+    assert not any(base["at_edge"] for base in document["learning_rate"]["bases"].values())
+    assert document["rank"]["64"]["loss_ratio"] < 0.85 < document["rank"]["16"]["loss_ratio"] == 1
+    assert document["rank"]["64"]["seconds_ratio"] == 2
+    assert document["rank"]["4"]["loss_ratio"] is None
