@@ -174,13 +174,7 @@ def run_peer(contest: Contest, peer: Peer) -> dict[str, Any]:
     watch = Watch()
     import torch
     from peft import LoraConfig, get_peft_model
-    from transformers import (
-        AutoModelForCausalLM,
-        PrinterCallback,
-        Trainer,
-        TrainerCallback,
-        TrainingArguments,
-    )
+    from transformers import AutoModelForCausalLM, PrinterCallback, Trainer, TrainerCallback
 
     torch.set_num_threads(contest.threads)
     torch.manual_seed(peer.seed)
@@ -211,8 +205,20 @@ def run_peer(contest: Contest, peer: Peer) -> dict[str, Any]:
             watch.tokens += int(mask.sum()) - len(mask)  # a row's last token is only predicted
             return super().training_step(model, inputs, *more)
 
-    arguments = TrainingArguments(
-        output_dir=str(out / "trainer"),
+    trainer = Counting(
+        model, arguments(contest, peer), data_collator=padded, train_dataset=rows, callbacks=[Clocked()]
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+    return watch.report()
+
+
+def arguments(contest: Contest, peer: Peer) -> Any:
+    """Trainer's, that write and tell nothing."""
+    from transformers import TrainingArguments
+
+    return TrainingArguments(
+        output_dir=str(Path(contest.out) / "trainer"),
         num_train_epochs=peer.epochs,
         max_steps=contest.steps or -1,
         per_device_train_batch_size=peer.batch,
@@ -231,10 +237,6 @@ def run_peer(contest: Contest, peer: Peer) -> dict[str, Any]:
         report_to="none",
         disable_tqdm=True,
     )
-    trainer = Counting(model, arguments, data_collator=padded, train_dataset=rows, callbacks=[Clocked()])
-    trainer.remove_callback(PrinterCallback)
-    trainer.train()
-    return watch.report()
 
 
 def labelled(row: Row) -> dict[str, Any]:

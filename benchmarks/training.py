@@ -49,7 +49,7 @@ def main() -> int:
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rates", default="3e-4,6e-4,1.2e-3,2.4e-3", help="of transformers and peft")
-    parser.add_argument("--types", default=",".join(TYPES), help="of transformers, to choose from")
+    parser.add_argument("--types", default=",".join(TYPES), help="of transformers, to choose the fastest from")
     parser.add_argument("--batch", type=int, help="examples in transformers' batch")
     parser.add_argument("--examples", type=int, help="of the training set, and at most of the validation set")
     parser.add_argument("--steps", type=int, default=0, help="where each run stops, for a trial")
@@ -62,8 +62,9 @@ def main() -> int:
     contest, like = alone(prepare, Contest(str(args.recipe.resolve()), str(args.out.resolve()), *shared))
     like = replace(like, batch=args.batch or like.batch)
     runs = {TINSMITH: settled(contest, TINSMITH, run_tinsmith)}
-    speeds = {kind: probe(contest, replace(like, type=kind)) for kind in args.types.split(",")}
-    fastest = max(speeds, key=speeds.__getitem__)
+    types = args.types.split(",")
+    speeds = {kind: probe(contest, replace(like, type=kind)) for kind in types} if len(types) > 1 else {}
+    fastest = max(types, key=lambda kind: speeds.get(kind, 0.0))
     peers = {
         f"peft {rate:g}": replace(like, rate=rate, type=fastest) for rate in map(float, args.rates.split(","))
     }

@@ -111,11 +111,13 @@ def recipe(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_training_holds_every_contestant_to_the_same_loss(recipe: Path) -> None:
-    words = [str(recipe), "--out", str(recipe.parent / "out"), "--rates", "1e-3,1e5", "--types", "float32"]
-    words += ["--threads", "1", "--validations", "2"]
+    words = [str(recipe), "--out", str(recipe.parent / "out"), "--rates", "1e-3,1e5"]
+    words += ["--types", "bfloat16,float32", "--threads", "1", "--validations", "2"]
     document = printed("training.py", *words)
     runs = document["runs"]
     assert set(runs) == {"tinsmith", "peft 0.001", "peft 100000", "unsloth"}
+    fastest = max(document["types"], key=document["types"].get)
+    assert {run["settings"][1]["type"] for name, run in runs.items() if name != "tinsmith"} == {fastest}
     losses = {name: [loss for *_, loss in run["curve"]] for name, run in runs.items()}
     assert {name: loss[0] for name, loss in losses.items()} == pytest.approx(
         dict.fromkeys(runs, losses["tinsmith"][0]), rel=2e-3
