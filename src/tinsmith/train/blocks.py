@@ -59,12 +59,22 @@ class Blocks(nn.Module):
         assert self.order is None, "a matrix whose rows have another order is used whole"
         return Blocks(self.format, self.data[first : first + rows], self.inputs, None, self.columns)
 
-    def replaced(self, tensor: SpecTensor, less: tuple[Tensor, Tensor]) -> Blocks:
+    def replaced(self, tensor: SpecTensor, less: tuple[Tensor, Tensor] | None = None) -> Blocks:
         """Another tensor in this one's place, rows and columns in the same order."""
         data = from_buffer(tensor.format, tensor.data, tensor.rows, tensor.inputs).to(self.data.device)
         other = Blocks(tensor.format, data, tensor.inputs, self.order, self.columns)
         other.dtype, other.less = self.dtype, less
         return other
+
+    def copy(self) -> Blocks:
+        """Sharing memory, and left as it is when this one becomes another."""
+        other = Blocks(self.format, self.data, self.inputs, self.order, self.columns)
+        other.dtype, other.less = self.dtype, self.less
+        return other
+
+    def become(self, other: Blocks) -> None:
+        """Holds what another one of the same shape and order does."""
+        self.format, self.data, self.less = other.format, other.data, other.less
 
     def lookup(self, rows: Tensor) -> Tensor:
         """The rows of these numbers, float32 [*rows.shape, inputs]."""

@@ -5,7 +5,7 @@ Quantization that weighs its errors so costs a small model far less than one tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +52,22 @@ def recorded(network: Network) -> Iterator[dict[str, Tensor]]:
     means.update({role: squares[role] / counts[role] for role in squares})
 
 
+def seen(network: Network, packings: Iterable[Packing]) -> dict[str, Tensor]:
+    """By role, mean squares in one pass over some batches, with the network as it is now."""
+    import torch
+
+    network.model.eval()
+    with torch.no_grad(), recorded(network) as means:
+        for packing in packings:
+            network.answer_states(packing)
+    return means
+
+
+def weights(means: dict[str, Tensor]) -> dict[str, bytes]:
+    """By role, the float32 weight of each input column, as quant.encoder takes it."""
+    return {role: mean.float().cpu().numpy().tobytes() for role, mean in means.items()}
+
+
 def save(folder: Path, means: dict[str, Tensor]) -> None:
     from safetensors.torch import save as to_bytes
 
@@ -60,7 +76,7 @@ def save(folder: Path, means: dict[str, Tensor]) -> None:
 
 
 def load(adapter_dir: Path) -> dict[str, bytes]:
-    """By role, the float32 weight of each input column, as quant.apply takes it.
+    """What was saved, as `weights` gives it.
 
     Raises InputError when the adapter's folder has none, FormatError when the file is damaged.
     """

@@ -7,12 +7,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tinsmith.data.preferences import Preference
 from tinsmith.data.readers import Example
 from tinsmith.spec import Spec
 from tinsmith.train.options import TrainOptions
 from tinsmith.train.sequences import Encode, Tokenization, TokenSequence, text_sequences
+
+if TYPE_CHECKING:
+    from tinsmith.quant.model import Feedback
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,8 @@ class Job:
     examples, of which the epochs take turns; texts: plain ones, for the methods that learn from these;
     preferences: pairs or rated outputs, for those that learn from these, and the ones to validate on, none to
     hold some out; teacher: the path of the model to learn from; kept_dir: where what is computed once is kept,
-    None for out_dir; is_new: the weights are random.
+    None for out_dir; is_new: the weights are random; feedback: as quant.encoder takes it, where the mix
+    of options.rough is made with it.
     """
 
     spec: Spec
@@ -37,6 +42,7 @@ class Job:
     teacher: Path | None = None
     kept_dir: Path | None = None
     is_new: bool = False
+    feedback: Feedback | None = None
 
     @property
     def kept(self) -> Path:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from tinsmith.errors import InputError
+from tinsmith.errors import FormatError, InputError
 from tinsmith.system.memory import resident
 from tinsmith.train import checkpoint, devices, together
 from tinsmith.train.options import Event, Started, Step, TrainOptions, TrainResult, Validated
@@ -21,6 +21,8 @@ from tinsmith.train.trainee import Trainee
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+_STATE = "state:"  # before the names of what the trainee keeps
 
 
 @dataclass
@@ -61,15 +63,11 @@ class Loop:
         begun, first_tokens, before = time.monotonic(), progress.tokens, progress.seconds
         while progress.step < len(plan) and not self._is_out_of_patience():
             if progress.step % self.options.renew == 0:
-                self._save()
-                self.trainee.renew()
+                self._renew()
             batch = plan[progress.step]
             loss = self._step(batch)
             if not math.isfinite(loss):
-                raise InputError(
-                    f"training went astray at step {progress.step} of {len(plan)}: the loss is {loss}; give a "
-                    f'learning_rate below {self.trainee.rate:g}, or "search"'
-                )
+                raise self._astray(f"the loss is {loss}")
             progress.tokens += sum(len(sequence) for sequence in batch)
             progress.seconds = before + time.monotonic() - begun
             self._tell_step(loss, (progress.tokens - first_tokens) / (time.monotonic() - begun))
@@ -87,6 +85,24 @@ class Loop:
             seconds=progress.seconds,
             curve=progress.curve,
             validations=[Validated(**row) for row in progress.validations],
+        )
+
+    def _renew(self) -> None:
+        """A checkpoint, and what is made anew with it."""
+        if not all(bool(value.isfinite().all()) for value in self.parameters.values()):
+            raise self._astray("weights are infinite or no numbers")
+        self._save()
+        try:
+            self.trainee.renew(self.progress.step)
+        except FormatError as error:
+            if self.progress.step == 0:
+                raise  # the base's own weights
+            raise self._astray(str(error)) from error
+
+    def _astray(self, what: str) -> InputError:
+        return InputError(
+            f"training went astray at step {self.progress.step} of {len(self.plan)}: {what}; give a "
+            f'learning_rate below {self.trainee.rate:g}, or "search"'
         )
 
     def _step(self, batch: Sequence[Sized]) -> float:
@@ -157,8 +173,10 @@ class Loop:
         self.progress.worse += 1
         self._compare(averaged=False)
         if self.means:
+            latest = self.trainee.importance
             with self._averaged():
                 self._compare(averaged=True)
+            self.trainee.importance = latest  # training goes on from the latest weights
 
     def _compare(self, *, averaged: bool) -> None:
         progress = self.progress
@@ -187,6 +205,7 @@ class Loop:
         tensors |= {f"mean:{name}": value for name, value in self.means.items()}
         tensors |= checkpoint.optimizer_tensors(self.optimizer, list(self.parameters))
         tensors |= devices.random_tensors(self.trainee.network.device)
+        tensors |= {f"{_STATE}{name}": value for name, value in self.trainee.state().items()}
         checkpoint.save(
             self._checkpoint_path(), tensors, {"digest": self.trainee.digest, **asdict(self.progress)}
         )
@@ -204,6 +223,8 @@ class Loop:
                 mean.copy_(tensors[f"mean:{name}"])
         checkpoint.restore_optimizer(self.optimizer, list(self.parameters), tensors)
         devices.restore_random(self.trainee.network.device, tensors)
+        kept = {name: value for name, value in tensors.items() if name.startswith(_STATE)}
+        self.trainee.restore({name.removeprefix(_STATE): value for name, value in kept.items()})
         self.progress = _Progress(**state)
         self.progress.curve = [(step, loss) for step, loss in state["curve"]]
         self.note += f"; resumed at step {self.progress.step} of {len(self.plan)}"

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tinsmith.chat.chat_template import DIGEST, digest
-from tinsmith.models.family import by_name
+from tinsmith.models.family import TensorName, by_name
 from tinsmith.spec import Spec, Tensor
 from tinsmith.train import adapter
 from tinsmith.train.tensors import from_float32, from_folder, to_float32, to_folder
@@ -24,13 +24,7 @@ def merge(spec: Spec, adapter_dir: Path) -> Spec:
     for name in by_name(spec.family).tensors(spec.hyper):
         if name.role not in spec.tensors:
             continue
-        base = spec.tensors[name.role]
-        if factors := given.factors.get(name.role):
-            weight = to_folder(name, base)
-            weight += factors.update().reshape(weight.shape)
-            merged[name.role] = from_folder(name, weight)
-        else:
-            merged[name.role] = from_float32(to_float32(base))
+        merged[name.role] = merged_tensor(name, spec.tensors[name.role], given.factors.get(name.role))
     notes, template = spec.notes + given.notes, adapter.template(Path(adapter_dir))
     if template is None:
         return replace(spec, tensors=merged, notes=notes)
@@ -44,3 +38,12 @@ def merge(spec: Spec, adapter_dir: Path) -> Spec:
         named_templates={},
         general={**spec.general, DIGEST: digest(template)},
     )
+
+
+def merged_tensor(name: TensorName, base: Tensor, factors: adapter.Factors | None) -> Tensor:
+    """A tensor of the base with what an adapter adds to it, if it does; F32."""
+    if factors is None:
+        return from_float32(to_float32(base))
+    weight = to_folder(name, base)
+    weight += factors.update().reshape(weight.shape)
+    return from_folder(name, weight)

@@ -6,9 +6,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinsmith import tasks
+
+if TYPE_CHECKING:
+    from tinsmith.quant.presets import Mix
 
 # Passes over the training examples where none are stated; the second where others were made of them.
 EPOCHS, MADE_EPOCHS = 3, 4
@@ -26,7 +29,7 @@ class TrainOptions:
     size; ranks: of the linear layers that have another one, by name; rank_scale: of RANK_SCALES; batch_tokens:
     tokens in a batch, without the prefix that prompts share; max_length: tokens of the longest example allowed;
     patience: epochs without improvement after which training stops, 0 for never; warmup: the share of steps in
-    which the learning rate rises; floor: the share of it that is left at the end; rough: the quantized format
+    which the learning rate rises; floor: the share of it that is left at the end; rough: the preset or the mix
     whose errors the adapter learns to live with, None for none; targets: the linear layers to adapt, by their
     names in transformers, none for all; average: the share of the steps over which weights are averaged, beside
     the latest ones, 0 for none; search: the share of the run's steps that trials of learning rates may take, 0
@@ -69,7 +72,7 @@ class TrainOptions:
     teacher_weight: float = 0.5
     prefix_length: int = 16
     moments: str = AUTO
-    rough: str | None = "Q4_0"
+    rough: str | Mix | None = "Q4_0"
     targets: tuple[str, ...] = ()
     renew: int = 50
     threads: int | None = None

@@ -128,8 +128,16 @@ class Trainee(ABC):
     def keep(self) -> None:
         """Writes what is trained, as it is now, to the folder `result`, which is replaced as a whole."""
 
-    def renew(self) -> None:  # noqa: B027, most methods have nothing to renew
-        """After each checkpoint: makes what follows from it alone, so that a resumed run makes the same."""
+    def state(self) -> dict[str, Tensor]:
+        """What a checkpoint keeps besides what is trained."""
+        return {}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:  # noqa: B027, most methods have no state
+        """Takes up what `state` gave."""
+
+    def renew(self, step: int) -> None:  # noqa: B027, most methods have nothing to renew
+        """After each checkpoint, also one that was taken up: makes what follows from it alone, so that a
+        resumed run makes the same. Raises FormatError for weights that no block holds."""
 
     def around(self, step: int) -> AbstractContextManager[None]:
         """What the forward and backward passes of a step run in."""

@@ -14,9 +14,14 @@ from tinsmith.train.trainee import Trainee
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from torch import Tensor
+
+    from tinsmith.quant.presets import Mix
     from tinsmith.train.job import Job
 
 FOLDER = "adapter"
+FEEDBACK_TURNS = 4  # checkpoints from one making of rough weights with error feedback to the next
+FIRST_BATCHES = 8  # of training data, whose inputs are weighed before there is a validation
 KEYS = ("rank", "ranks", "rank_scale", "alpha", "dropout", "targets")  # of every method that trains an adapter
 
 
@@ -55,17 +60,50 @@ class AdapterTrainee(Trainee):
             use_rslora=options.rank_scale == RSLORA,
         )
         self.template = spec.chat_template
-        self.rough = Rough(spec, adapted, options.rough) if options.rough else None
+        self.rough = Rough(spec, adapted, options.rough, job.feedback) if options.rough else None
+        # Error feedback takes several times as long as a search that weighs inputs one by one.
+        self.steps_rough = options.renew * (FEEDBACK_TURNS if job.feedback else 1)
         rate = options.rate(self.default_rate(spec.parameters))
         super().__init__(job, adapted, job.out_dir / FOLDER, rate)
         rough = self.rough.size if self.rough else 0
         every = (batch for part in (*self.epochs, self.validation) for batch in part)
         needed, _ = memory.plan(adapted, [self.rows(batch) for batch in every], self.shared, keep_packed, rough)
-        self.note = "; ".join(part for part in (self.note, why, needed) if part)
+        told = self._rough_note(options.rough)
+        self.note = "; ".join(part for part in (self.note, told, why, needed) if part)
 
-    def renew(self) -> None:
-        if self.rough:
-            self.rough.renew()
+    def _rough_note(self, preset: str | Mix | None) -> str:
+        if preset is None:
+            return ""
+        name = preset if isinstance(preset, str) else preset.name
+        return f"every other step under the errors of {name}, made anew every {self.steps_rough} steps"
+
+    def state(self) -> dict[str, Tensor]:
+        if self.rough is None:
+            return {}
+        latest = {f"latest:{role}": squares for role, squares in self.importance.items()}
+        return {**latest, **{f"rough:{name}": value for name, value in self.rough.used.items()}}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        if self.rough is not None:
+            self.importance = _under("latest:", tensors)
+            self.rough.used = _under("rough:", tensors)
+
+    def renew(self, step: int) -> None:
+        from tinsmith.train import importance, together
+
+        if self.rough is None:
+            return
+        if step % self.steps_rough:
+            if not self.rough.is_made:  # the run was resumed here
+                self.rough.make()
+            return
+        if not self.importance and not self.rough.encode.feedback:
+            first = self.epochs[0][:FIRST_BATCHES]
+            packings = (self.network.pack(self.rows(batch), self.shared) for batch in first)
+            self.importance = importance.seen(self.network, packings)
+        # The first process alone validates.
+        self.importance = together.from_first(self.importance)
+        self.rough.renew(self.importance)
 
     def around(self, step: int) -> AbstractContextManager[None]:
         return self.rough.applied() if self.rough and step % 2 == 1 else nullcontext()
@@ -87,6 +125,10 @@ class AdapterTrainee(Trainee):
             importance.save(fresh, self.importance)
             if self.template is not None:
                 write_text(fresh / adapter.TEMPLATE, self.template)
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): one for name, one in tensors.items() if name.startswith(prefix)}
 
 
 def _sort(config: Path) -> None:
