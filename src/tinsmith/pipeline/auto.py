@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tinsmith import tasks
-from tinsmith.pipeline import contents, data, merge
+from tinsmith.format_names import AUTO
+from tinsmith.pipeline import contents, data
 from tinsmith.pipeline.data import Data
-from tinsmith.pipeline.merge import Merged
 from tinsmith.pipeline.run import Record, Run
 from tinsmith.system import files
 
 if TYPE_CHECKING:
+    from tinsmith.quant.model import Feedback
     from tinsmith.search.auto import Point, Search
     from tinsmith.search.choice import Chosen
     from tinsmith.spec import Spec
@@ -22,17 +24,40 @@ FOLDER = "search"  # of a run: what was measured
 VALIDATED = 200  # validation examples that a choice's accuracy is measured on
 
 
-def choose(run: Run, made: Record[Data], merged: Record[Merged], spec: Spec) -> Chosen:
-    """The formats of AUTO within the recipe's budgets. spec: as it is written."""
+@dataclass(frozen=True)
+class Merged:
+    """The trained float model's folder, and the SHA-256 of its files together."""
+
+    folder: Path
+    sha256: str
+
+
+def inputs(run: Run, made: Record[Data]) -> dict[str, Any]:
+    """What AUTO is measured on, as run.json keeps it."""
+    recipe = run.recipe
+    if AUTO not in recipe.build.formats:
+        return {}
+    stated = recipe.build.calibration
+    text = files.sha256_file(recipe.resolve(stated)) if stated else made.digests[data.split_name("train")]
+    return {"calibration": text, "validation": made.digests[data.split_name("validation")]}
+
+
+def choose(run: Run, made: Record[Data], spec: Spec, folder: Path, merged: Merged | None = None) -> Chosen:
+    """The formats of AUTO within the recipe's budgets.
+
+    spec: as it is written; folder: keeps what is measured; merged: whose answers to validation examples a least
+    accuracy is of; None where there is no trained model yet, and it is of how often the likeliest next token
+    stays.
+    """
     from tinsmith.search import choice
     from tinsmith.search.auto import Search
     from tinsmith.search.budget import Budget
 
     stated = dataclasses.asdict(run.recipe.build)
     names = [field.name for field in dataclasses.fields(Budget)]
-    search = Search(spec, calibration(run, spec), run.folder / FOLDER, run.display)
+    search = Search(spec, calibration(run, spec), folder, run.display)
     accuracy = None
-    if stated["min_accuracy"] is not None:
+    if stated["min_accuracy"] is not None and merged is not None:
         accuracy = _Answers(run, merged, spec, search).accuracy
     if run.recipe.build.target:
         stated["memory"] = choice.least(stated["memory"], contents.room(run, made, spec))
@@ -58,13 +83,20 @@ def calibration(run: Run, spec: Spec) -> list[int]:
     return text.tokens(spec, "".join(rendered))
 
 
+def feedback(run: Run, spec: Spec) -> Feedback:
+    """The error feedback of AUTO's blocks, without a search."""
+    from tinsmith.search import grams
+
+    return grams.Feedback(*grams.of_text(spec, calibration(run, spec), run.display)).by_role
+
+
 class _Answers:
     """A choice's answers to validation examples, beside the float model's."""
 
-    def __init__(self, run: Run, merged: Record[Merged], spec: Spec, search: Search) -> None:
+    def __init__(self, run: Run, merged: Merged, spec: Spec, search: Search) -> None:
         self.run, self.spec, self.search = run, spec, search
         self.examples = data.examples(run, "validation")[:VALIDATED]
-        self.exact = self._exact("float", run.folder / merge.FOLDER, merged.facts.sha256)
+        self.exact = self._exact("float", merged.folder, merged.sha256)
 
     def accuracy(self, point: Point) -> float:
         from tinsmith.quant import shipping

@@ -16,7 +16,6 @@ from tinsmith.pipeline.merge import Merged
 from tinsmith.pipeline.run import Made, Record, Run
 from tinsmith.pipeline.training import Trained
 from tinsmith.quant import shipping
-from tinsmith.system import files
 
 UNSEALED = "unsealed"  # the tins' folder, in the run's: the seal stage writes those that ship, beside the GGUFs
 
@@ -55,7 +54,7 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
         "merged": needs.merge.digests,
         "importance": needs.train.digests[f"{trained}/importance.safetensors"],
         "build": dataclasses.asdict(run.recipe.build),
-        **calibration_inputs(run, needs.data),
+        **auto.inputs(run, needs.data),
         "name": run.recipe.name,
         "licenses": needs.data.digests.get(data.LICENSES),
         "base_license": hashlib.sha256(base_license).hexdigest() if base_license else None,
@@ -63,16 +62,6 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
         "recipe": run.recipe.model_digest,
         "tins": UNSEALED,  # older versions wrote the tins where the sealed ones stand now
     }
-
-
-def calibration_inputs(run: Run, made: Record[Data]) -> dict[str, Any]:
-    """What AUTO is measured on."""
-    recipe = run.recipe
-    if AUTO not in recipe.build.formats:
-        return {}
-    stated = recipe.build.calibration
-    text = files.sha256_file(recipe.resolve(stated)) if stated else made.digests[data.split_name("train")]
-    return {"calibration": text, "validation": made.digests[data.split_name("validation")]}
 
 
 def make(run: Run, needs: Needs) -> Made[Built]:
@@ -86,12 +75,13 @@ def make(run: Run, needs: Needs) -> Made[Built]:
     weights = {name: shipping.Weights(name, importance=weighed) for name in recipe.build.formats}
     front = None
     if AUTO in weights:
-        chosen = auto.choose(run, needs.data, needs.merge, spec)
+        merged = auto.Merged(run.folder / merge.FOLDER, needs.merge.facts.sha256)
+        chosen = auto.choose(run, needs.data, spec, run.folder / auto.FOLDER, merged)
         weights[AUTO] = chosen.weights(weighed)
         front = chosen.front
     extra = shipping.Extra(
         contents.entries(run, needs.data),
-        contents.manifest(run, needs.data, needs.merge),
+        contents.manifest(run, needs.data, needs.merge.facts.sha256),
         contents.bill(run, needs.data),
     )
     built = shipping.build_files(

@@ -10,7 +10,6 @@ from tinsmith.formats.sbom import Bill, Source
 from tinsmith.formats.tin import BILL, CONSTRAINT, RECIPE
 from tinsmith.pipeline import data
 from tinsmith.pipeline.data import Data
-from tinsmith.pipeline.merge import Merged
 from tinsmith.pipeline.run import Record, Run
 from tinsmith.quant import shipping
 
@@ -70,15 +69,15 @@ def entries(run: Run, made: Record[Data]) -> dict[str, bytes]:
     return held
 
 
-def manifest(run: Run, made: Record[Data], merged: Record[Merged]) -> dict[str, Any]:
-    """What a tin says of its origin; the weight format is added to each."""
+def manifest(run: Run, made: Record[Data], merged: str) -> dict[str, Any]:
+    """What a tin says of its origin; the weight format is added to each. merged: SHA-256 of the float model."""
     base, constraint = made.facts.base, made.facts.constraint
     named = {"name": base.name, "sha256": base.sha256, "license": base.license}
     return {
         "name": run.recipe.name,
         **({"base": named} if run.recipe.base else {}),
         "data": data.model_data(made),
-        "merged": merged.facts.sha256,
+        "merged": merged,
         "recipe": run.recipe.model_digest,
         "tinsmith": __version__,
         **({"constraint": constraint} if constraint else {}),

@@ -70,6 +70,7 @@ DEVICES = Kind(
     lambda v: (v,) if isinstance(v, str) else tuple(v),
 )
 SEARCH, SEARCH_BUDGET = "search", 0.5
+NO_ROUGH = "none"
 RATE = Kind(
     f'"auto", "{SEARCH}" or a number above 0, at most 1',
     lambda v: v in ("auto", SEARCH) or ((isinstance(v, float) or is_whole(v)) and 0 < v <= 1),
@@ -155,6 +156,7 @@ class Train:
     max_length: int = _key(whole(8, 1_000_000), 512)
     patience: int = _key(whole(0, 1000), 0)
     average: float = _key(number(0, 1), 0.0)
+    rough: str = _key(choice(("auto", NO_ROUGH, *FORMATS, AUTO)), "auto")
     beta: float = _key(number(0.001, 100), TrainOptions.beta)
     good_weight: float | str = _key(WEIGHT, "auto")
     teacher: str | None = _key(TEXT, None)
@@ -305,6 +307,11 @@ class _RecipeFile(TomlFile):
             raise self.error("data", "show_tools", "there are no tools to show; give them in tools")
         self._check_augment(given.get("data", {}), tables)
         self._check_build(tables["build"])
+        rough, built = tables["train"].rough, tables["build"].formats
+        if rough not in ("auto", NO_ROUGH, *built):
+            raise self.error(
+                "train", "rough", f"is none of [build] formats, {', '.join(built)}; give one of them"
+            )
         if "constraint" in given:
             self._check_constraint(given["constraint"], data.task)
             if data.thinking:

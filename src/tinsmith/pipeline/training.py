@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.formats.model_files import model_digest
-from tinsmith.pipeline import data, sources
+from tinsmith.pipeline import data, rough, sources
 from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.recipe import SEARCH, SEARCH_BUDGET, Recipe
 from tinsmith.pipeline.run import Made, Record, Run
@@ -27,6 +27,7 @@ from tinsmith.train.options import (
 )
 
 if TYPE_CHECKING:
+    from tinsmith.quant.presets import Mix
     from tinsmith.spec import Spec
     from tinsmith.train.options import TrainResult
 
@@ -62,11 +63,6 @@ def folder_name(recipe: Recipe) -> str:
     return methods.by_name(recipe.train.method).folder
 
 
-def rough_format(recipe: Recipe) -> str | None:
-    """The shipped format whose errors training should prepare for; 8 bits need no preparation."""
-    return "Q4_0" if "Q4_0" in recipe.build.formats else None
-
-
 def inputs(run: Run, needs: Needs) -> dict[str, Any]:
     stated, base = run.recipe.data, needs.data.facts.base
     teacher = teacher_path(run.recipe, base.path)
@@ -75,7 +71,7 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
     train = {**dataclasses.asdict(run.recipe.train), "epochs": run.recipe.train.passes(made)}
     return {
         "train": {key: value for key, value in train.items() if key != "device"},
-        "rough": rough_format(run.recipe),
+        "rough": rough.inputs(run, needs.data),
         "task": stated.task,
         "system": stated.system,
         "base": base.sha256,
@@ -107,6 +103,7 @@ def before(run: Run, needs: Needs) -> dict[str, Any]:
             "rank_scale": TrainOptions.rank_scale,
             "method": "full" if run.recipe.scratch else methods.DEFAULT,
             "average": 0.0,
+            "rough": "auto",
             "search_budget": SEARCH_BUDGET,
             "beta": TrainOptions.beta,
             "good_weight": "auto",
@@ -149,14 +146,15 @@ def train(run: Run, needs: Needs) -> TrainResult:
     if spec.chat_template is not None:
         spec = dataclasses.replace(spec, chat_template=data.settled(run.recipe, spec.chat_template))
     with run.display.bar("train", 1) as bar:
-        return trained(run, needs.data.facts.base.path, spec, bar)
+        return trained(run, needs.data, spec, bar)
 
 
-def trained(run: Run, base: str, spec: Spec, bar: Bar) -> TrainResult:
+def trained(run: Run, made: Record[Data], spec: Spec, bar: Bar) -> TrainResult:
     import tinsmith
     from tinsmith.train.job import Job
     from tinsmith.train.run import train
 
+    base = made.facts.base.path
     tokenizer = tinsmith.load(base)
 
     def encode(text: str) -> list[int]:
@@ -165,11 +163,12 @@ def trained(run: Run, base: str, spec: Spec, bar: Bar) -> TrainResult:
     method = run.recipe.train.method
     progress = Progress(run.display, bar, methods.by_name(method).share)
     variants = data.augmented(run)
+    preset, feedback = rough.choose(run, made, spec)
     job = Job(
         spec=spec,
         examples=data.examples(run, "train"),
         validation=data.examples(run, "validation"),
-        options=options(run.recipe, made=bool(variants)),
+        options=options(run.recipe, preset, made=bool(variants)),
         out_dir=run.folder,
         encode=encode,
         variants=variants,
@@ -178,6 +177,7 @@ def trained(run: Run, base: str, spec: Spec, bar: Bar) -> TrainResult:
         validation_preferences=sources.preferences(run, "validation_"),
         teacher=teacher_path(run.recipe, base),
         is_new=run.recipe.scratch is not None,
+        feedback=feedback,
     )
     if run.log is None:
         return train(method, job, progress.show)
@@ -190,8 +190,9 @@ def trained(run: Run, base: str, spec: Spec, bar: Bar) -> TrainResult:
         return train(method, job, note)
 
 
-def options(recipe: Recipe, made: bool = False) -> TrainOptions:
-    """[train] as training takes it, where "auto" is what is left out. made: as for Train.passes."""
+def options(recipe: Recipe, preset: str | Mix | None = None, made: bool = False) -> TrainOptions:
+    """[train] as training takes it, where "auto" is what is left out. preset: what training prepares for; made:
+    as for Train.passes."""
     values = {**dataclasses.asdict(recipe.train), "epochs": recipe.train.passes(made)}
     del values["method"]
     budget = values.pop("search_budget")
@@ -201,10 +202,11 @@ def options(recipe: Recipe, made: bool = False) -> TrainOptions:
         if values[key] == "auto":
             values[key] = left_out
     values["ranks"] = values["ranks"] or {}
-    more = SCRATCH_DEFAULTS if recipe.scratch else {"rough": rough_format(recipe)}
+    values["rough"] = preset
+    more = SCRATCH_DEFAULTS if recipe.scratch else {}
     if recipe.base:
         more = {**more, "keep": recipe.base.keep}
-    return TrainOptions(task=recipe.data.task, system=recipe.data.system, **more, **values)
+    return TrainOptions(task=recipe.data.task, system=recipe.data.system, **{**values, **more})
 
 
 class Progress:

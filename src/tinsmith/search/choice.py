@@ -19,10 +19,12 @@ from tinsmith.targets import Target
 
 @dataclass(frozen=True)
 class Chosen:
-    """front: rows of the report, by size; the one that was taken has `chosen`."""
+    """bits: of a weight, on average; front: rows of the report, by size; the one that was taken has
+    `chosen`."""
 
     mix: Mix
     feedback: Feedback | None
+    bits: float
     front: list[dict[str, Any]]
 
     def weights(self, importance: Mapping[str, Buffer] | None = None) -> Weights:
@@ -43,7 +45,7 @@ def of_search(
         display.line(line)
     rows = [{**other.row(), "chosen": False} for other in front] + [{**point.row(), "chosen": True}]
     feedback = search.feedback.by_role if search.feedback else None
-    return Chosen(search.mix(point), feedback, sorted(rows, key=lambda row: row["bytes"]))
+    return Chosen(search.mix(point), feedback, point.bits, sorted(rows, key=lambda row: row["bytes"]))
 
 
 def least(stated: int | None, room: int | None) -> int | None:

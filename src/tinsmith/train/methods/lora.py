@@ -20,9 +20,17 @@ if TYPE_CHECKING:
     from tinsmith.train.job import Job
 
 FOLDER = "adapter"
-FEEDBACK_TURNS = 4  # checkpoints from one making of rough weights with error feedback to the next
+FEEDBACK_TURNS = 2  # checkpoints from one making of rough weights with error feedback to the next
 FIRST_BATCHES = 8  # of training data, whose inputs are weighed before there is a validation
-KEYS = ("rank", "ranks", "rank_scale", "alpha", "dropout", "targets")  # of every method that trains an adapter
+KEYS = (
+    "rank",
+    "ranks",
+    "rank_scale",
+    "alpha",
+    "dropout",
+    "targets",
+    "rough",
+)  # of every method that trains an adapter
 
 
 class Lora(Method):

@@ -1,0 +1,128 @@
+"""What a recipe's training prepares for: the roughest of the files that it builds."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tiny_models import tiny_spec
+
+from tinsmith import models
+from tinsmith.errors import RecipeError
+from tinsmith.models import family
+from tinsmith.pipeline import recipe, rough, stages
+from tinsmith.system import progress
+
+CHATML = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+RECIPE = """\
+[base]
+model = "base.gguf"
+[data]
+train = "train.jsonl"
+validation = "validation.jsonl"
+test = "test.jsonl"
+augment = false
+[train]
+epochs = 1
+{train}
+[build]
+formats = {formats}
+context = 256
+{build}
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("rough")
+    sizes = {"hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 4}
+    spec = replace(tiny_spec(family.by_name("llama"), **sizes), chat_template=CHATML)
+    models.save_gguf(spec, folder / "base.gguf")
+    for name, numbers in (("train", range(12)), ("validation", range(12, 15)), ("test", range(15, 18))):
+        rows = [
+            {"input": f"number {n}", "output": json.dumps({"name": "Set", "arguments": {"n": n}})}
+            for n in numbers
+        ]
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def load(folder: Path, formats: Sequence[str], train: str = "", build: str = "") -> recipe.Recipe:
+    path = folder / "home.toml"
+    path.write_text(RECIPE.format(formats=json.dumps(formats), train=train, build=build))
+    return recipe.load(path)
+
+
+@pytest.mark.parametrize(
+    ("formats", "train", "wanted"),
+    [
+        (["F16", "Q8_0"], "", []),
+        (["F16", "Q8_0", "Q4_0"], "", ["Q4_0"]),
+        (["Q6_K", "F32"], "", ["Q6_K"]),
+        (["Q2_K", "Q4_K_M", "Q3_K_S"], "", ["Q2_K"]),
+        (["Q4_K_S", "Q4_K_M"], "", ["Q4_K_S"]),
+        (["Q4_K_M", "Q4_K_S"], "", ["Q4_K_S"]),
+        (["Q4_0", "Q2_K"], 'rough = "none"', []),
+        (["Q4_0", "Q2_K"], 'rough = "Q4_0"', ["Q4_0"]),
+        (["Q8_0"], 'rough = "Q8_0"', ["Q8_0"]),
+        (["Q8_0", "AUTO"], "", ["AUTO"]),
+        (["AUTO", "Q4_0", "Q5_0"], "", ["Q4_0", "AUTO"]),
+    ],
+)
+def test_the_roughest_format_is_prepared_for(
+    folder: Path, formats: list[str], train: str, wanted: list[str]
+) -> None:
+    build = "bits = 6.5" if "AUTO" in formats else ""
+    assert rough.formats(load(folder, formats, train, build)) == wanted
+
+
+def test_a_format_that_is_not_built_is_refused(folder: Path) -> None:
+    with pytest.raises(
+        RecipeError, match=r"home.toml:10: \[train\] rough: .*none of \[build\] formats, Q8_0, Q4_0"
+    ):
+        load(folder, ["Q8_0", "Q4_0"], 'rough = "Q4_1"')
+
+
+@pytest.mark.parametrize(
+    ("formats", "bits", "train", "wanted"),
+    [
+        (["AUTO"], 6.5, "", "AUTO"),
+        (["Q4_0", "AUTO"], 4.7, "", "AUTO"),
+        (["Q4_0", "AUTO"], 7.5, "", "Q4_0"),
+        (["Q8_0", "AUTO"], 9.5, "", None),
+        (["AUTO"], 6.5, 'method = "prefix"', None),
+    ],
+)
+def test_training_takes_auto_s_formats_from_the_base(
+    folder: Path, formats: list[str], bits: float, train: str, wanted: str | None
+) -> None:
+    out = folder / f"run-{'-'.join(formats)}-{bits:g}-{bool(train)}"
+    run = stages.make(
+        load(folder, formats, train, f"bits = {bits:g}"), out, progress.PlainDisplay(), goal="train"
+    )
+    note = run.done(stages.TRAIN).facts.note
+    found = re.search(r"every other step under the errors of (\w+), made anew every (\d+) steps", note)
+    assert (found[1] if found else None) == wanted
+    if found:
+        assert found[2] == ("100" if wanted == "AUTO" else "50")
+    assert (out / "search" / "base" / "sensitivity.json").exists() is ("prefix" not in train)
+
+
+def test_auto_s_formats_are_settled_from_the_trained_model(folder: Path) -> None:
+    run = stages.make(
+        load(folder, ["AUTO"], "", "bits = 6.5"), folder / "settled", progress.PlainDisplay(), goal="build"
+    )
+    before, after = (
+        json.loads((folder / "settled" / "search" / place / "sensitivity.json").read_text())
+        for place in ("base", ".")
+    )
+    assert before["digest"] != after["digest"]
+    front = run.done(stages.BUILD).facts.front
+    assert front is not None and any(row["chosen"] and row["bits"] <= 6.5 for row in front)
