@@ -157,6 +157,7 @@ class Train:
     patience: int = _key(whole(0, 1000), 0)
     average: float = _key(number(0, 1), 0.0)
     rough: str = _key(choice(("auto", NO_ROUGH, *FORMATS, AUTO)), "auto")
+    open_tokens_only: bool = _key(FLAG, False)
     beta: float = _key(number(0.001, 100), TrainOptions.beta)
     good_weight: float | str = _key(WEIGHT, "auto")
     teacher: str | None = _key(TEXT, None)
@@ -312,6 +313,8 @@ class _RecipeFile(TomlFile):
             raise self.error(
                 "train", "rough", f"is none of [build] formats, {', '.join(built)}; give one of them"
             )
+        if tables["train"].open_tokens_only and "constraint" not in given:
+            raise self.error("train", "open_tokens_only", "there is no constraint; give [constraint]")
         if "constraint" in given:
             self._check_constraint(given["constraint"], data.task)
             if data.thinking:

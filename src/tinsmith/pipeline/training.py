@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.formats.model_files import model_digest
-from tinsmith.pipeline import data, rough, sources
+from tinsmith.pipeline import data, roughest, sources
 from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.recipe import SEARCH, SEARCH_BUDGET, Recipe
 from tinsmith.pipeline.run import Made, Record, Run
@@ -71,7 +71,7 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
     train = {**dataclasses.asdict(run.recipe.train), "epochs": run.recipe.train.passes(made)}
     return {
         "train": {key: value for key, value in train.items() if key != "device"},
-        "rough": rough.inputs(run, needs.data),
+        "rough": roughest.inputs(run, needs.data),
         "task": stated.task,
         "system": stated.system,
         "base": base.sha256,
@@ -79,6 +79,7 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
         "data": list(data.model_data(needs.data).values()),
         **({"teacher": model_digest(teacher)} if teacher and teacher.exists() else {}),
         "augmented": made,
+        **({"constraint": needs.data.digests[data.ANSWER]} if run.recipe.train.open_tokens_only else {}),
     }
 
 
@@ -104,6 +105,7 @@ def before(run: Run, needs: Needs) -> dict[str, Any]:
             "method": "full" if run.recipe.scratch else methods.DEFAULT,
             "average": 0.0,
             "rough": "auto",
+            "open_tokens_only": False,
             "search_budget": SEARCH_BUDGET,
             "beta": TrainOptions.beta,
             "good_weight": "auto",
@@ -152,6 +154,7 @@ def train(run: Run, needs: Needs) -> TrainResult:
 def trained(run: Run, made: Record[Data], spec: Spec, bar: Bar) -> TrainResult:
     import tinsmith
     from tinsmith.train.job import Job
+    from tinsmith.train.open_tokens import Forced
     from tinsmith.train.run import train
 
     base = made.facts.base.path
@@ -163,7 +166,8 @@ def trained(run: Run, made: Record[Data], spec: Spec, bar: Bar) -> TrainResult:
     method = run.recipe.train.method
     progress = Progress(run.display, bar, methods.by_name(method).share)
     variants = data.augmented(run)
-    preset, feedback = rough.choose(run, made, spec)
+    only_open = run.recipe.train.open_tokens_only
+    preset, feedback = roughest.choose(run, made, spec)
     job = Job(
         spec=spec,
         examples=data.examples(run, "train"),
@@ -178,6 +182,7 @@ def trained(run: Run, made: Record[Data], spec: Spec, bar: Bar) -> TrainResult:
         teacher=teacher_path(run.recipe, base),
         is_new=run.recipe.scratch is not None,
         feedback=feedback,
+        forced=Forced(tokenizer, (run.folder / data.ANSWER).read_bytes()) if only_open else None,
     )
     if run.log is None:
         return train(method, job, progress.show)
@@ -194,7 +199,7 @@ def options(recipe: Recipe, preset: str | Mix | None = None, made: bool = False)
     """[train] as training takes it, where "auto" is what is left out. preset: what training prepares for; made:
     as for Train.passes."""
     values = {**dataclasses.asdict(recipe.train), "epochs": recipe.train.passes(made)}
-    del values["method"]
+    del values["method"], values["open_tokens_only"]
     budget = values.pop("search_budget")
     if values["learning_rate"] == SEARCH:
         values |= {"search": budget, "learning_rate": None}

@@ -13,7 +13,7 @@ from tinsmith.data.preferences import Preference
 from tinsmith.data.readers import Example
 from tinsmith.spec import Spec
 from tinsmith.train.options import TrainOptions
-from tinsmith.train.sequences import Encode, Tokenization, TokenSequence, text_sequences
+from tinsmith.train.sequences import Encode, FindForced, Tokenization, TokenSequence, text_sequences
 
 if TYPE_CHECKING:
     from tinsmith.quant.model import Feedback
@@ -26,7 +26,8 @@ class Job:
     preferences: pairs or rated outputs, for those that learn from these, and the ones to validate on, none to
     hold some out; teacher: the path of the model to learn from; kept_dir: where what is computed once is kept,
     None for out_dir; is_new: the weights are random; feedback: as quant.encoder takes it, where the mix
-    of options.rough is made with it.
+    of options.rough is made with it; forced: what finds the tokens of answers that must come, which are then
+    not learned.
     """
 
     spec: Spec
@@ -43,6 +44,7 @@ class Job:
     kept_dir: Path | None = None
     is_new: bool = False
     feedback: Feedback | None = None
+    forced: FindForced | None = None
 
     @property
     def kept(self) -> Path:
@@ -57,7 +59,9 @@ class Job:
     def tokenization(self) -> Tokenization:
         named = "max_length" if self.max_length == self.options.max_length else "context"
         options = self.options
-        return Tokenization(self.spec, self.encode, options.task, options.system, self.max_length, named)
+        return Tokenization(
+            self.spec, self.encode, options.task, options.system, self.max_length, named, self.forced
+        )
 
     def text_sequences(self) -> list[TokenSequence]:
         return text_sequences(self.texts, self.encode, self.spec.tokenizer, self.max_length)
@@ -71,7 +75,8 @@ class Job:
         """Of the model, of `more`, and of the sequences given to it."""
         digest = hashlib.sha256(more.encode())
         for part in parts:
-            digest.update(json.dumps([[sequence.prompt, sequence.answer] for sequence in part]).encode())
+            rows = [[one.prompt, one.answer, *([one.forced] if one.forced else ())] for one in part]
+            digest.update(json.dumps(rows).encode())
         for role, tensor in sorted(self.spec.tensors.items()):
             digest.update(f"{role} {tensor.format} {tensor.rows} {tensor.inputs}".encode())
             digest.update(tensor.data)

@@ -35,8 +35,8 @@ class Packing:
     that each token is of, from 1; 0 in the shared prefix, and
              the filler one more
     filler   tokens at the end of a packed row that are of no sequence
-    labelled [labels]: the indices, in the input flattened, that predict an answer's token; targets [labels]:
-             those tokens
+    labelled [labels]: the indices, in the input flattened, that predict an answer's token that is learned;
+             targets [labels]: those tokens
     owner    [labels]: the number of the sequence
     spans    for each sequence where, in the input flattened, what follows the prefix begins and ends
     extents  int32 [sequences (one more with a prefix), 2]: the same, after those of the prefix
@@ -131,9 +131,10 @@ def _packing(
         places[number] = begin
         places[number, : end - begin] = torch.arange(begin, end)
         valid[number, : end - begin] = True
-        labelled += range(end - len(sequence.answer), end)
-        targets += sequence.answer
-        owner += [number] * len(sequence.answer)
+        learned, first = sequence.learned, end - len(sequence.answer)
+        labelled += [first + place for place in learned]
+        targets += [sequence.answer[place] for place in learned]
+        owner += [number] * len(learned)
     parts[len(parts) - filler :] = len(batch) + 1
     return Packing(
         tokens=tokens,

@@ -14,26 +14,37 @@ from tinsmith.spec import Spec, Tokenizer
 from tinsmith.tasks import Message, by_name
 
 Encode = Callable[[str], list[int]]
+# Which places of an answer's tokens must come, after a prompt.
+FindForced = Callable[[Sequence[int], Sequence[int]], tuple[int, ...]]
 Item = TypeVar("Item", bound=Sized)
 
 
 @dataclass(frozen=True)
 class TokenSequence:
-    """prompt: what the model is given; answer: what it should write, with the token that ends it."""
+    """prompt: what the model is given; answer: what it should write, with the token that ends it; forced:
+    places of the answer's tokens that are not learned, since they must come."""
 
     prompt: tuple[int, ...]
     answer: tuple[int, ...]
+    forced: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         """Tokens that the model reads: the last one of the answer is only predicted."""
         return len(self.prompt) + len(self.answer) - 1
+
+    @property
+    def learned(self) -> list[int]:
+        """Places of the answer's tokens that are."""
+        forced = set(self.forced)
+        return [place for place in range(len(self.answer)) if place not in forced]
 
 
 class Tokenization:
     """Turns examples into sequences just as the runtime will: the prompt rendered and tokenized by itself.
 
     encode: text to ids, with special tokens recognized. limit: what the recipe calls
-    max_length. Raises InputError for a base without a chat template.
+    max_length; forced: what finds the tokens that must come, which are then not learned: answers of nothing
+    else are left out. Raises InputError for a base without a chat template.
     """
 
     def __init__(
@@ -44,6 +55,7 @@ class Tokenization:
         system: str,
         max_length: int,
         limit: str = "max_length",
+        forced: FindForced | None = None,
     ) -> None:
         if spec.chat_template is None:
             raise InputError("the base has no chat template; use an instruct model")
@@ -54,10 +66,11 @@ class Tokenization:
         self.encode = encode
         self.task = by_name(task)
         self.system = system
-        self.max_length, self.limit = max_length, limit
+        self.max_length, self.limit, self.forced = max_length, limit, forced
 
     def __call__(self, examples: Sequence[Example]) -> list[TokenSequence]:
-        """Raises DataError for an example longer than max_length, or whose answer the template changes."""
+        """Raises DataError for an example longer than max_length, or whose answer the template changes, and
+        where no answer has a token to learn."""
         sequences = [self._sequence(example, number) for number, example in enumerate(examples, 1)]
         for number, sequence in enumerate(sequences, 1):
             if len(sequence) > self.max_length:
@@ -65,12 +78,18 @@ class Tokenization:
                     f"example {number} has {len(sequence)} tokens, more than {self.limit} = {self.max_length}; "
                     f"shorten it or raise {self.limit}"
                 )
-        return sequences
+        learned = [sequence for sequence in sequences if sequence.learned]
+        if examples and not learned:
+            raise DataError(
+                f"the constraint leaves no token open in any of {len(examples)} answers; leave out "
+                "open_tokens_only"
+            )
+        return learned
 
     def fitting(self, examples: Sequence[Example]) -> list[TokenSequence]:
         """Of examples that nobody wrote: those that are not longer than max_length."""
         sequences = (self._sequence(example, number) for number, example in enumerate(examples, 1))
-        return [sequence for sequence in sequences if len(sequence) <= self.max_length]
+        return [sequence for sequence in sequences if len(sequence) <= self.max_length and sequence.learned]
 
     def prompt(self, example: Example, shots: Sequence[Example] = ()) -> tuple[int, ...]:
         """The tokens that ask for an example's answer, with examples and their answers before it."""
@@ -94,7 +113,8 @@ class Tokenization:
         end = next((place for place, token in enumerate(answer) if token in self.ends), None)
         if end is None:
             raise DataError(f"example {number}: no end token of the base ends the answer in the chat template")
-        return TokenSequence(tuple(self.encode(prompt)), tuple(answer[: end + 1]))
+        given, wanted = tuple(self.encode(prompt)), tuple(answer[: end + 1])
+        return TokenSequence(given, wanted, self.forced(given, wanted) if self.forced else ())
 
     def _render(self, messages: list[Message], *, generate: bool) -> str:
         return render(self.template, messages, generate=generate, tokens=self.tokens)

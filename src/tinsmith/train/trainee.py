@@ -97,7 +97,7 @@ class Trainee(ABC):
         """How much a batch's loss counts beside another's: with these weights the mean of the losses of a
         batch's parts is the loss of the batch. Who overrides `loss` overrides this too, if there is such a
         weight."""
-        return sum(len(sequence.answer) for sequence in batch)
+        return sum(len(sequence.learned) for sequence in batch)
 
     def check_sharing(self) -> None:
         """Raises UnsupportedError where several processes cannot share a batch."""

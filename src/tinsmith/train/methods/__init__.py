@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tinsmith.train.trainee import Trainee
 
 DEFAULT = "lora"  # of a recipe that states no method
+OPEN_TOKENS = "open_tokens_only"  # the key of methods whose loss is that of the answers' tokens, one by one
 
 
 class Method(ABC):

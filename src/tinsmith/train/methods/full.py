@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tinsmith.errors import UnsupportedError
-from tinsmith.train.methods import Method
+from tinsmith.train.methods import OPEN_TOKENS, Method
 from tinsmith.train.options import AUTO, EIGHT_BITS, TrainOptions, default_full_rate, default_scratch_rate
 from tinsmith.train.trainee import BETAS, Trainee
 
@@ -24,7 +24,7 @@ class Full(Method):
     name = "full"
     folder = FOLDER
     what = "every weight"
-    keys = ("moments",)
+    keys = ("moments", OPEN_TOKENS)
     reads = ("text",)
 
     def trainee(self, job: Job) -> Trainee:

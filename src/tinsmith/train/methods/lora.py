@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from tinsmith.errors import InputError
-from tinsmith.train.methods import Method
+from tinsmith.train.methods import OPEN_TOKENS, Method
 from tinsmith.train.options import RSLORA, default_learning_rate
 from tinsmith.train.trainee import Trainee
 
@@ -36,7 +36,7 @@ KEYS = (
 class Lora(Method):
     name = "lora"
     folder = FOLDER
-    keys = KEYS
+    keys = (*KEYS, OPEN_TOKENS)
     what = "an adapter"
 
     def trainee(self, job: Job) -> Trainee:

@@ -14,7 +14,7 @@ from tiny_models import tiny_spec
 from tinsmith import models
 from tinsmith.errors import RecipeError
 from tinsmith.models import family
-from tinsmith.pipeline import recipe, rough, stages
+from tinsmith.pipeline import recipe, roughest, stages
 from tinsmith.system import progress
 
 CHATML = (
@@ -80,7 +80,7 @@ def test_the_roughest_format_is_prepared_for(
     folder: Path, formats: list[str], train: str, wanted: list[str]
 ) -> None:
     build = "bits = 6.5" if "AUTO" in formats else ""
-    assert rough.formats(load(folder, formats, train, build)) == wanted
+    assert roughest.formats(load(folder, formats, train, build)) == wanted
 
 
 def test_a_format_that_is_not_built_is_refused(folder: Path) -> None:
