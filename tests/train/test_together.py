@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -87,7 +88,30 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+AUTO = """
+[build]
+formats = ["AUTO"]
+bits = 6.5
+"""
+
+
 def test_two_processes_give_the_result_of_one(home: Path) -> None:
+    compare(home)
+    # Up to date: the first process calls nobody, and the others end.
+    assert [code for code, _, _ in ended(processes(home, "two", 2, "-m", "tinsmith"))] == [0, 0]
+
+
+def test_two_processes_prepare_for_the_formats_that_the_first_chose(home: Path, tmp_path: Path) -> None:
+    from transformers_models import save_random
+
+    for name in ("train.jsonl", "validation.jsonl"):
+        shutil.copy(home / name, tmp_path)
+    save_random("llama", tmp_path / "base", hidden_size=96, intermediate_size=96)
+    (tmp_path / "recipe.toml").write_text(RECIPE + AUTO)
+    compare(tmp_path)
+
+
+def compare(home: Path) -> None:
     for out, count in (("one", 1), ("two", 2)):
         for rank, (code, printed, errors) in enumerate(ended(processes(home, out, count, "-c", FLOAT32))):
             assert code == 0, errors
@@ -101,8 +125,6 @@ def test_two_processes_give_the_result_of_one(home: Path) -> None:
     wanted, given = (load_file(home / out / "adapter/adapter_model.safetensors") for out in ("one", "two"))
     off = [float(np.abs(given[name] - value).max() / np.abs(value).max()) for name, value in wanted.items()]
     assert max(off) < 1e-4
-    # Up to date: the first process calls nobody, and the others end.
-    assert [code for code, _, _ in ended(processes(home, "two", 2, "-m", "tinsmith"))] == [0, 0]
 
 
 def test_a_fault_of_the_first_ends_the_others(home: Path) -> None:

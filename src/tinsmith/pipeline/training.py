@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.formats.model_files import model_digest
-from tinsmith.pipeline import data, roughest, sources
+from tinsmith.pipeline import auto, data, roughest, sources
 from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.recipe import SEARCH, SEARCH_BUDGET, Recipe
 from tinsmith.pipeline.run import Made, Record, Run
@@ -182,6 +182,7 @@ def trained(run: Run, made: Record[Data], spec: Spec, bar: Bar) -> TrainResult:
         teacher=teacher_path(run.recipe, base),
         is_new=run.recipe.scratch is not None,
         feedback=feedback,
+        feedback_of=auto.inputs(run, made)["calibration"] if feedback else "",
         forced=Forced(tokenizer, (run.folder / data.ANSWER).read_bytes()) if only_open else None,
     )
     if run.log is None:

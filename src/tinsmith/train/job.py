@@ -26,8 +26,8 @@ class Job:
     preferences: pairs or rated outputs, for those that learn from these, and the ones to validate on, none to
     hold some out; teacher: the path of the model to learn from; kept_dir: where what is computed once is kept,
     None for out_dir; is_new: the weights are random; feedback: as quant.encoder takes it, where the mix
-    of options.rough is made with it; forced: what finds the tokens of answers that must come, which are then
-    not learned.
+    of options.rough is made with it; feedback_of: the digest of the text that it follows from; forced: what
+    finds the tokens of answers that must come, which are then not learned.
     """
 
     spec: Spec
@@ -44,6 +44,7 @@ class Job:
     kept_dir: Path | None = None
     is_new: bool = False
     feedback: Feedback | None = None
+    feedback_of: str = ""
     forced: FindForced | None = None
 
     @property
@@ -69,7 +70,7 @@ class Job:
     def digest(self, *parts: Sequence[TokenSequence]) -> str:
         """Of all that decides how the run goes: the model, the options, and the sequences that it learns
         from."""
-        return self.base_digest(json.dumps(asdict(self.options), sort_keys=True), *parts)
+        return self.base_digest(json.dumps(asdict(self.options), sort_keys=True) + self.feedback_of, *parts)
 
     def base_digest(self, more: str, *parts: Sequence[TokenSequence]) -> str:
         """Of the model, of `more`, and of the sequences given to it."""
