@@ -23,7 +23,7 @@ def main(folder: Path) -> None:
     pairs = [Pair(example.input, example.output, "x") for example in examples]
     ratings = [Rating(pair.input, output, output != "x") for pair in pairs for output in pair.outputs]
     for name in methods.names():
-        options = TrainOptions(epochs=1, rank=2, batch_tokens=40, rough=None, threads=1, prefix_length=2)
+        options = TrainOptions(epochs=1, rank=2, batch_tokens=40, threads=1, prefix_length=2)
         more: dict[str, Any] = {"texts": ["the lamp in the kitchen is on, and the door is open"] * 8}
         more["preferences"] = ratings if "ratings" in methods.by_name(name).reads else pairs
         more["teacher"] = folder / "teacher"
