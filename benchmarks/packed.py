@@ -113,7 +113,7 @@ def train(path: str, keep_packed: bool, tokens: int, steps: int, threads: int) -
     digest = hashlib.sha256()  # as a run's digest reads it all
     for tensor in spec.tensors.values():
         digest.update(tensor.data)
-    note, predicted = memory.plan(built, [batch], 0, keep_packed)
+    note, predicted, _ = memory.plan(built, [batch], 0, keep_packed)
     print(note, file=sys.stderr, flush=True)
     assert predicted is not None
     optimizer = torch.optim.AdamW(built.parameters().values(), 1e-4, fused=True)

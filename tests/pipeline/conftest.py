@@ -122,6 +122,7 @@ def document() -> dict[str, Any]:
             "license": "apache-2.0",
         },
         "data": {
+            "learned": "train",
             "counts": {"train": 1000, "validation": 200, "test": 500},
             "sha256": dict.fromkeys(("train", "validation", "test"), digest),
         },
@@ -142,6 +143,7 @@ def document() -> dict[str, Any]:
         },
         "recipe": {"file": "recipe.toml", "sha256": digest},
         "train": {
+            "share": "exact",
             "learning_rate": 2.5e-3,
             "note": "learning rate 0.0025, chosen for 135 million parameters",
             "steps": 189,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ from tinsmith import tasks
 from tinsmith.data.readers import Example
 from tinsmith.evaluate import curve
 from tinsmith.evaluate.answers import Answer
-from tinsmith.pipeline import report
+from tinsmith.pipeline import curves, report
 
 CALL = tasks.by_name("call")
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -120,6 +121,70 @@ def test_rates_that_were_tried_are_shown(document: dict[str, Any]) -> None:
     page = report.html(document)
     assert "<td>0.002, taken</td><td>12</td><td>0.5000</td>" in page
     assert "<td>0.02</td><td>6</td><td>went astray</td>" in page
+
+
+def points(losses: list[float]) -> list[dict[str, float]]:
+    return [{"step": step, "loss": loss} for step, loss in enumerate(losses, 1)]
+
+
+def test_seeds_are_shown_with_their_spread(document: dict[str, Any]) -> None:
+    assert "<h2>Seeds</h2>" not in report.html(document)
+    found = [(5, 0.5, 0.25, False), (6, 0.25, 0.75, False), (None, 0.2, 0.8, True)]
+    document["train"]["seeds"] = [
+        {"seed": seed, "loss": loss, "exact": exact, "kept": kept, "curve": points([2.0, loss]) if seed else []}
+        for seed, loss, exact, kept in found
+    ]
+    page = report.html(document)
+    assert "from 25.0 to 75.0 % exact" in page
+    assert "<th>5</th><td>0.5000</td><td>25.0</td>" in page
+    assert '<tr class="lead"><th>mean of all, kept</th><td>0.2000</td><td>80.0</td>' in page
+
+
+def test_the_curves_of_all_runs_are_on_one_plot_and_labelled() -> None:
+    losses = [4.0, 3.0, 2.0, 1.0]
+    train = {
+        "curve": points(losses),
+        "validations": [{"step": 4, "loss": 1.5}],
+        "seeds": [
+            {"seed": 5, "curve": points(losses)},
+            {"seed": 6, "curve": points(losses[::-1])},
+            {"seed": None, "curve": []},
+        ],
+        "trials": [
+            {"learning_rate": 0.002, "steps": 2, "curve": points(losses[:2])},
+            {"learning_rate": 0.001, "steps": 1, "curve": points(losses[:1])},
+            {"learning_rate": 0.002, "steps": 1, "curve": points(losses[:1])},
+        ],
+    }
+    drawing = curves.of_training(train)
+    assert drawing
+    assert list(drawing.points) == ["trial 0.001", "trial 0.002", "run 6", "loss", "validation_loss"]
+    assert [len(drawing.points[name].split()) for name in drawing.points] == [1, 2, 4, 4, 1]
+    assert sorted(label.text for label in drawing.labels) == ["rate 0.001", "rate 0.002", "seed 5", "seed 6"]
+    ends = {label.text: label for label in drawing.labels}
+    assert ends["seed 6"].y < ends["seed 5"].y < drawing.bottom + 1
+    assert all(label.x <= curve.WIDTH - curve.BESIDE + 4 for label in drawing.labels)
+
+
+def test_labels_do_not_lie_on_each_other() -> None:
+    rows = [{"step": step, **{name: 1.0 + step for name in "abcdefgh"}} for step in (0, 1)]
+    drawing = curve.draw(rows, "abcdefgh", labels={name: name for name in "abcdefgh"})
+    assert drawing
+    heights = sorted(label.y for label in drawing.labels)
+    assert all(b - a >= curve.HIGH for a, b in itertools.pairwise(heights))
+    rows = [{"step": step, **{name: 2.0 - step for name in "abc"}} for step in (0, 1)]
+    low = curve.draw(rows, "abc", labels={name: name for name in "abc"})
+    assert low
+    assert max(label.y for label in low.labels) <= low.bottom
+
+
+def test_a_long_run_beside_is_drawn_in_means() -> None:
+    trial = {"learning_rate": 0.1, "steps": 600, "curve": points([1.0 + n % 2 for n in range(600)])}
+    drawing = curves.of_training({"curve": points([2.0, 1.0]), "validations": [], "trials": [trial]})
+    assert drawing
+    drawn = drawing.points["trial 0.1"].split()
+    assert len(drawn) == curves.BLOCKS
+    assert len({point.split(",")[1] for point in drawn}) == 1
 
 
 def test_a_constraint_that_comes_from_no_file(document: dict[str, Any]) -> None:

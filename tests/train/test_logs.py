@@ -67,13 +67,25 @@ def test_a_resumed_run_goes_on_with_its_log(spec: Spec, examples: list[Example],
     assert written == whole.curve
 
 
+def test_each_of_several_seeds_has_a_log_of_its_own(
+    spec: Spec, examples: list[Example], tmp_path: Path
+) -> None:
+    with logs.opened("csv", tmp_path / "logs") as write:
+        result = train("lora", spec, examples, examples[:6], replace(OPTIONS, seeds=2), tmp_path, write)
+    for row in result.seeds[:2]:
+        written = [one for one in rows(tmp_path / "logs" / f"{row.seed}") if one["loss"]]
+        assert [(int(one["step"]), float(one["loss"])) for one in written] == [
+            (point.step, point.loss) for point in row.curve
+        ]
+
+
 def test_another_file_is_not_written_over(tmp_path: Path) -> None:
     (tmp_path / logs.CSV).write_text("my,own\n1,2\n")
     with (
         pytest.raises(InputError, match=r"train.csv: is no log of training; move it"),
-        logs.opened("csv", tmp_path),
+        logs.opened("csv", tmp_path) as write,
     ):
-        pass
+        write(Started(0, 2, 1e-3, "note"))
     assert (tmp_path / logs.CSV).read_text() == "my,own\n1,2\n"
 
 

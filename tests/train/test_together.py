@@ -95,6 +95,26 @@ bits = 6.5
 """
 
 
+def test_seeds_of_two_processes_are_those_of_one(home: Path) -> None:
+    (home / "recipe.toml").write_text(RECIPE.replace("epochs = 2", "epochs = 1\nseeds = 2"))
+    try:
+        ended_well = [
+            code
+            for out, count in (("one of two", 1), ("two of two", 2))
+            for code, _, _ in ended(processes(home, out, count, "-c", FLOAT32))
+        ]
+    finally:
+        (home / "recipe.toml").write_text(RECIPE)
+    assert ended_well == [0, 0, 0]
+    stages = [
+        json.loads((home / out / "run.json").read_text())["stages"] for out in ("one of two", "two of two")
+    ]
+    one, two = (made["train"]["facts"]["seeds"] for made in stages)
+    assert [row["seed"] for row in one] == [row["seed"] for row in two] == [0, 1, None]
+    assert [row["kept"] for row in one] == [row["kept"] for row in two]
+    assert [row["loss"] for row in one] == pytest.approx([row["loss"] for row in two], abs=1e-5)
+
+
 def test_two_processes_give_the_result_of_one(home: Path) -> None:
     compare(home)
     # Up to date: the first process calls nobody, and the others end.

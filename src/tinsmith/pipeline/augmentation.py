@@ -62,6 +62,8 @@ def is_wanted(recipe: Recipe) -> bool:
 def substitutes(recipe: Recipe) -> bool:
     """Where the recipe does not say, for each task whose outputs have values."""
     stated = recipe.data.augment
+    if recipe.data.train is None:
+        return False
     return tasks.by_name(recipe.data.task).has_values if stated is None else stated
 
 

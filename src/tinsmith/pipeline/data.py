@@ -66,17 +66,22 @@ def split_name(split: str) -> str:
     return f"data/{split}.jsonl"
 
 
+def split_paths(recipe: Recipe) -> dict[str, Path]:
+    """The files that the recipe names, by split."""
+    named = {split: getattr(recipe.data, split) for split in SPLITS}
+    return {split: recipe.resolve(path) for split, path in named.items() if path}
+
+
 def model_data(made: Record[Data]) -> dict[str, str]:
     """SHA-256 of what the model is made from, by name: the test set is not."""
-    digests = {split: made.digests[split_name(split)] for split in ("train", "validation")}
-    more = {**sources.COPIES, "augmented": augmentation.FILE}
-    return digests | {name: made.digests[path] for name, path in more.items() if path in made.digests}
+    splits = {split: split_name(split) for split in ("train", "validation")}
+    more = {**splits, **sources.COPIES, "augmented": augmentation.FILE}
+    return {name: made.digests[path] for name, path in more.items() if path in made.digests}
 
 
 def inputs(run: Run, needs: Nothing) -> dict[str, Any]:
     recipe = run.recipe
-    read = [recipe.resolve(getattr(recipe.data, split)) for split in SPLITS]
-    read += sources.stated(recipe).values()
+    read = [*split_paths(recipe).values(), *sources.stated(recipe).values()]
     return {
         **origin(recipe),
         "data": dataclasses.asdict(recipe.data),
@@ -100,9 +105,10 @@ def make(run: Run, needs: Nothing) -> Made[Data]:
     """Gets the base, makes the data where it is missing, and keeps the examples that the run uses."""
     recipe = run.recipe
     base = find_base(run) if recipe.base else None
-    paths = {split: recipe.resolve(getattr(recipe.data, split)) for split in SPLITS}
+    paths = split_paths(recipe)
     make_missing(run, paths)
-    splits = {split: read_examples(path, recipe.data.task) for split, path in paths.items()}
+    splits: dict[str, list[Example]] = {"train": []}
+    splits |= {split: read_examples(path, recipe.data.task) for split, path in paths.items()}
     wanted = sources.wanted(recipe)
     if recipe.data.limit:
         splits["train"] = splits["train"][: recipe.data.limit]
@@ -147,7 +153,8 @@ def keep(run: Run, splits: Mapping[str, Sequence[Example]]) -> list[Path]:
     """The run's own copies."""
     recipe = run.recipe
     outputs = []
-    for split, rows in splits.items():
+    for split in split_paths(recipe):
+        rows = splits[split]
         outputs.append(run.folder / split_name(split))
         write_examples(outputs[-1], rows)
     if recipe.data.licenses:
@@ -169,8 +176,9 @@ def check_constraint(
     import tinsmith
 
     checker = constraint.Checker(tinsmith.load(base), sealed.data)
-    for split in ("train", "validation"):
-        constraint.check_outputs(checker, paths[split], splits[split])
+    for split, path in paths.items():
+        if split != "test":
+            constraint.check_outputs(checker, path, splits[split])
     for path, examples in wanted.items():
         constraint.check_outputs(checker, path, examples)
     off_topic = run.recipe.data.off_topic_output
@@ -304,9 +312,11 @@ def write_examples(path: Path, examples: Sequence[Example]) -> None:
 
 
 def examples(run: Run, split: str) -> list[Example]:
-    """The run's own copy of a split."""
+    """The run's own copy of a split; none where the recipe has no such examples."""
     from tinsmith.data import readers
 
+    if split not in split_paths(run.recipe):
+        return []
     return readers.read_jsonl(run.folder / split_name(split))
 
 
@@ -321,9 +331,11 @@ def augmented(run: Run) -> list[list[Example]]:
 
 
 def labels(run: Run) -> frozenset[str]:
-    """Those of the training examples; empty for a task without labels."""
+    """Those of the training examples, or where there are none the validation examples; empty for a task
+    without labels."""
     task = tasks.by_name(run.recipe.data.task)
-    return task.labels(example.output for example in examples(run, "train"))
+    known = examples(run, "train") or examples(run, "validation")
+    return task.labels(example.output for example in known)
 
 
 def conversation(run: Run, example: Example) -> list[Message]:

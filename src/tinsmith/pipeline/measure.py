@@ -94,7 +94,7 @@ def baseline_inputs(run: Run, needs: BaselineNeeds) -> dict[str, Any]:
     stated, digests = run.recipe.data, needs.data.digests
     return {
         "base": needs.data.facts.base.sha256,
-        "data": [digests[data.split_name(split)] for split in ("train", "test")],
+        "data": [digests.get(data.split_name(split)) for split in ("train", "test")],
         "tools": files.sha256_file(run.recipe.resolve(stated.tools)) if stated.tools else None,
         "task": stated.task,
         "system": stated.system,

@@ -59,6 +59,8 @@ ORIGINS = ("base", "scratch")  # the tables that say what training starts from
 # Keys that a model trained from scratch has no use for: there is no base.
 BASE_KEYS = ("thinking", "date", "show_tools")
 SCRATCH_METHOD = "full"
+# Keys of [data] that say how its training examples are used.
+EXAMPLE_KEYS = ("limit", "augment", "augment_variants", "augment_lists", "off_topic")
 SHAPE_KEYS = ("layers", "hidden", "heads", "kv_heads", "feed_forward")
 CHOICES = Kind(
     f'"{LABELS}" or a list of texts',
@@ -113,9 +115,9 @@ class Scratch:
     feed_forward: int | None = _key(multiple(32, 32, 65_536), None)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Data:
-    train: str = _key(TEXT)
+    train: str | None = _key(TEXT, None)
     validation: str = _key(TEXT)
     test: str = _key(TEXT)
     text: str | None = _key(TEXT, None)
@@ -150,6 +152,8 @@ class Train:
     alpha: float = _key(number(0.001, 10_000), 32.0)
     dropout: float = _key(number(0, 0.9), 0.0)
     targets: tuple[str, ...] | str = _key(TARGETS, "auto")
+    label_smoothing: float = _key(number(0, 0.9), TrainOptions.label_smoothing)
+    noise: float = _key(number(0, 1000), TrainOptions.noise)
     learning_rate: float | str = _key(RATE, "auto")
     search_budget: float = _key(number(0.01, 1), SEARCH_BUDGET)
     batch_tokens: int = _key(whole(16, 1_000_000), 640)
@@ -168,6 +172,7 @@ class Train:
     prefix_length: int = _key(whole(1, 10_000), TrainOptions.prefix_length)
     moments: str = _key(choice(MOMENTS), TrainOptions.moments)
     seed: int = _key(whole(0, 2**31 - 1), 0)
+    seeds: int = _key(whole(1, 100), TrainOptions.seeds)
     device: str = _key(choice((AUTO_DEVICE, *TORCH_DEVICES)), AUTO_DEVICE)
 
     def passes(self, made: bool) -> int:
@@ -301,6 +306,8 @@ class _RecipeFile(TomlFile):
             if "baselines" not in given.get("eval", {}):
                 tables["eval"] = dataclasses.replace(tables["eval"], baselines=("nearest",))
         self._check_method(given, tables["train"].method)
+        if tables["data"].train is None:
+            tables["eval"] = self._without_examples(given, tables["eval"])
         if tables["build"].target:
             tables["build"] = self._for_target(tables["build"], "formats" in given["build"])
         data = tables["data"]
@@ -367,11 +374,28 @@ class _RecipeFile(TomlFile):
                     raise self.error(
                         table, key, f'is for method {", ".join(readers)}; this one is "{name}", leave it out'
                     )
-        if method.needs and method.needs[1] not in given.get(method.needs[0], {}):
-            raise self.error(*method.needs, f'missing; method "{name}" learns from it')
+        for table, key in method.needs:
+            if key not in given.get(table, {}):
+                raise self.error(table, key, f'missing; method "{name}" learns from it')
         train = given.get("train", {})
         if "shots" in train and train.get("teacher") != BASE_TEACHER:
             raise self.error("train", "shots", f'is for teacher = "{BASE_TEACHER}"; leave it out')
+
+    def _without_examples(self, given: dict[str, Any], settings: Eval) -> Eval:
+        """[eval] of a recipe that has no training examples; raises for what is made of these."""
+        for key in EXAMPLE_KEYS:
+            if given["data"].get(key):
+                raise self.error("data", key, "is about the examples of train; give them, or leave this out")
+        if given.get("eval", {}).get("baselines"):
+            raise self.error("eval", "baselines", "are made from [data] train; give it, or leave this out")
+        if given.get("constraint", {}).get("choices") == LABELS:
+            raise self.error(
+                "constraint", "choices", f'"{LABELS}" are those of [data] train; give it, or list the choices'
+            )
+        build = given.get("build", {})
+        if AUTO in build.get("formats", ()) and "calibration" not in build:
+            raise self.error("build", "calibration", f'missing; "{AUTO}" has no [data] train to measure on')
+        return dataclasses.replace(settings, baselines=())
 
     def _check_augment(self, given: dict[str, Any], tables: dict[str, Any]) -> None:
         """Checks that there is something to make where the recipe speaks of it."""

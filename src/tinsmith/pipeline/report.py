@@ -15,7 +15,7 @@ from tinsmith import tasks
 from tinsmith.errors import MissingExtraError
 from tinsmith.evaluate import curve
 from tinsmith.evaluate.answers import Answer, read_answers
-from tinsmith.pipeline import augmentation, data, facts
+from tinsmith.pipeline import augmentation, curves, data, facts
 from tinsmith.pipeline.build import Built
 from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.measure import (
@@ -33,6 +33,7 @@ from tinsmith.pipeline.seal import Sealed
 from tinsmith.pipeline.training import Trained
 from tinsmith.pipeline.verify import Verified
 from tinsmith.system import files
+from tinsmith.train import methods
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -100,10 +101,17 @@ def compose(run: Run, needs: Needs) -> dict[str, Any]:
         "test": test_facts(run, needs, items),
         "base": base if recipe.base else None,
         "parameters": made.base.parameters,
-        "data": {"counts": made.counts, "sha256": digests},
+        "data": {
+            "counts": made.counts,
+            "sha256": digests,
+            "learned": methods.by_name(recipe.train.method).needs[0][1],
+        },
         "recipe": {"file": recipe.path.name, "sha256": recipe.sha256},
         "augmentation": augmented(run, made),
-        "train": facts.to_json(needs.train.facts),
+        "train": {
+            **facts.to_json(needs.train.facts),
+            "share": methods.by_name(recipe.train.method).share,
+        },
         "files": {
             name: {"sha256": file.sha256, "bytes": file.bytes} for name, file in shipped_files(needs).items()
         },
@@ -292,18 +300,13 @@ def html(document: dict[str, Any]) -> str:
         "share": share,
     }
     template = environment.get_template("report.html.j2")
-    train = document["train"]
-    validated = [
-        {"step": row["step"], "validation_loss": row["loss"], "text_loss": row.get("text_loss")}
-        for row in train["validations"]
-    ]
     baselines = [name for name in document["systems"] if name in document["test"]["baseline_items"]]
     return template.render(
         report=document,
         words=tasks.by_name(document["task"]).words,
         best=max(baselines, key=lambda name: document["systems"][name]["exact"], default=None),
         heat=heat(document["confusion"]),
-        curves=curve.draw([*train["curve"], *validated], ("loss", "validation_loss", "text_loss")),
+        curves=curves.of_training(document["train"]),
         front=front(document.get("front") or []),
     )
 

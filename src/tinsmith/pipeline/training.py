@@ -18,7 +18,9 @@ from tinsmith.train.options import (
     BASE_TEACHER,
     SCRATCH_DEFAULTS,
     Event,
+    Point,
     Preparing,
+    Seeded,
     Started,
     Step,
     TrainOptions,
@@ -38,15 +40,10 @@ class Needs:
 
 
 @dataclass(frozen=True)
-class Point:
-    step: int
-    loss: float
-
-
-@dataclass(frozen=True)
 class Trained:
-    """note: how the learning rate was chosen; tokens, seconds: of all steps; curve: the loss after each;
-    trials: of learning rates, the best last."""
+    """note: how the learning rate was chosen; tokens, seconds: of all steps, of every seed; curve: the loss
+    after each, of the best seed; trials: of learning rates, the best last; seeds: of several runs, the mean
+    last."""
 
     learning_rate: float
     note: str
@@ -56,6 +53,7 @@ class Trained:
     curve: list[Point]
     validations: list[Validated]
     trials: list[Trial] = field(default_factory=list)
+    seeds: list[Seeded] = field(default_factory=list)
 
 
 def folder_name(recipe: Recipe) -> str:
@@ -116,6 +114,9 @@ def before(run: Run, needs: Needs) -> dict[str, Any]:
             "teacher_weight": TrainOptions.teacher_weight,
             "prefix_length": TrainOptions.prefix_length,
             "moments": TrainOptions.moments,
+            "seeds": TrainOptions.seeds,
+            "label_smoothing": TrainOptions.label_smoothing,
+            "noise": TrainOptions.noise,
         },
         "augmented": False,
     }
@@ -135,6 +136,7 @@ def make(run: Run, needs: Needs) -> Made[Trained]:
         curve=[Point(step, loss) for step, loss in result.curve],
         validations=result.validations,
         trials=result.trials,
+        seeds=result.seeds,
     )
     return Made(sorted(path for path in result.folder.iterdir() if path.is_file()), facts)
 
@@ -227,12 +229,17 @@ class Progress:
         if isinstance(event, Preparing):
             self.bar.update(event.done, event.what, event.count)
         elif isinstance(event, Started):
-            self.display.line(f"train: {event.steps} steps, {event.note}")
+            seed = "" if event.seed is None else f"seed {event.seed}: "
+            self.display.line(f"train: {seed}{event.steps} steps, {event.note}")
         elif isinstance(event, Step):
             self.bar.update(event.step, self._state(event), event.steps)
         elif isinstance(event, Trial):
             loss = "training went astray" if event.loss is None else f"validation loss {event.loss:.4f}"
             self.display.line(f"train: rate {event.learning_rate:g}: {loss}, {event.steps} steps")
+        elif isinstance(event, Seeded):
+            name = "the mean of all seeds" if event.seed is None else f"seed {event.seed}"
+            found = f"validation loss {event.loss:.4f}, {event.exact:.1%} {self.share}"
+            self.display.line(f"train: {name}{' is kept' if event.kept else ''}: {found}")
         else:
             self._validated(event)
 

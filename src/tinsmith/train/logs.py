@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,19 @@ COLUMNS = (
 @contextmanager
 def opened(kind: str, folder: Path) -> Iterator[Callable[[Event], None]]:
     """What takes the run's events. A run that goes on from a checkpoint goes on with its files, less the steps
-    that it takes again. memory: bytes of the process."""
-    with _csv(folder / CSV) if kind == "csv" else _tensorboard(folder) as write:
+    that it takes again. Of several runs each has its files in a folder named by its seed. memory: bytes of the
+    process."""
+    with ExitStack() as stack:
+        writers: list[Callable[[Event], None]] = []
+
+        def write(event: Event) -> None:
+            if isinstance(event, Started):
+                stack.close()  # of the run before
+                own = folder if event.seed is None else folder / str(event.seed)
+                writers[:] = [stack.enter_context(_csv(own / CSV) if kind == "csv" else _tensorboard(own))]
+            for writer in writers:
+                writer(event)
+
         yield write
 
 

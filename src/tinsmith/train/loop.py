@@ -16,7 +16,7 @@ import torch
 from tinsmith.errors import FormatError, InputError
 from tinsmith.system.memory import resident
 from tinsmith.train import checkpoint, devices, together
-from tinsmith.train.options import Event, Started, Step, TrainOptions, TrainResult, Validated
+from tinsmith.train.options import Event, Point, Started, Step, TrainOptions, TrainResult, Validated
 from tinsmith.train.trainee import Trainee
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class _Progress:
     tokens: int = 0
     seconds: float = 0.0
     worse: int = 0  # epochs since the best one
+    part_tokens: int | None = None
     curve: list[tuple[int, float]] = field(default_factory=list)
     validations: list[dict[str, Any]] = field(default_factory=list)
 
@@ -51,7 +52,7 @@ class Loop:
         self.note = trainee.note
         averaged = self.parameters if options.average else {}
         self.means = {name: value.detach().clone() for name, value in averaged.items()}
-        self.progress = _Progress()
+        self.progress = _Progress(part_tokens=trainee.part_tokens)
 
     def finish(self) -> TrainResult:
         """Goes on from the checkpoint, if there is one, to the end."""
@@ -105,6 +106,11 @@ class Loop:
             f'learning_rate below {self.trainee.rate:g}, or "search"'
         )
 
+    def points(self) -> list[Point]:
+        """The curve of the planned steps so far that did not lead astray."""
+        curve = self.progress.curve[: len(self.plan)]
+        return [Point(step, loss) for step, loss in curve if math.isfinite(loss)]
+
     def _step(self, batch: Sequence[Sized]) -> float:
         progress = self.progress
         self.trainee.network.model.train()
@@ -121,15 +127,16 @@ class Loop:
         return loss
 
     def _backward(self, batch: Sequence[Sized]) -> float:
-        """The batch's loss, its gradients left with the parameters: of several processes each takes a part."""
-        own, loss = together.share(batch), 0.0
-        if own:
-            with self.trainee.around(self.progress.step):
-                part = self.trainee.loss(own)
-                if together.count() > 1:
-                    part = part * (self.trainee.weight(own) / self.trainee.weight(batch))
-                part.backward()  # type: ignore[no-untyped-call]
-            loss = part.item()
+        """The batch's loss, its gradients left with the parameters: of several processes each takes a part, and
+        cuts it where memory asks for that."""
+        trainee, loss = self.trainee, 0.0
+        for part in trainee.parts(together.share(batch)):
+            with trainee.around(self.progress.step):
+                own = trainee.loss(part)
+                if len(part) < len(batch):
+                    own = own * (trainee.weight(part) / trainee.weight(batch))
+                own.backward()  # type: ignore[no-untyped-call]
+            loss += own.item()
         return together.add(self.parameters, loss)
 
     @torch.no_grad()
@@ -211,9 +218,10 @@ class Loop:
         )
 
     def _resume(self) -> None:
-        self.trainee.prepare(self.on_event)  # of the weights that training starts from
+        trainee = self.trainee
+        trainee.prepare(self.on_event)  # of the weights that training starts from
         saved = checkpoint.load(self._checkpoint_path())
-        if saved is None or saved[1].pop("digest", None) != self.trainee.digest:
+        if saved is None or saved[1].pop("digest", None) != trainee.digest:
             return
         tensors, state = saved
         with torch.no_grad():
@@ -226,5 +234,9 @@ class Loop:
         kept = {name: value for name, value in tensors.items() if name.startswith(_STATE)}
         self.trainee.restore({name.removeprefix(_STATE): value for name, value in kept.items()})
         self.progress = _Progress(**state)
+        # Sums of other parts are rounded otherwise: what was begun is gone on with, unless there is less
+        # memory.
+        limits = [limit for limit in (trainee.part_tokens, self.progress.part_tokens) if limit]
+        trainee.part_tokens = self.progress.part_tokens = min(limits, default=None)
         self.progress.curve = [(step, loss) for step, loss in state["curve"]]
         self.note += f"; resumed at step {self.progress.step} of {len(self.plan)}"

@@ -1,18 +1,18 @@
 """What training will hold at its peak, found before its first step, and what follows: whether the base stays in
-its blocks, which activations are computed again, or that it can't be done here.
+its blocks, which activations are computed again, whether batches are cut in parts, or that it can't be done
+here.
 
 Weights are held by then. Activations are found by a trial: the largest batch goes forward and back through the
-first layers, as many as there are kinds, while torch's profiler records every allocation; the other layers
-need what their kind needs. What the trial leaves is thrown away.
+first layers, as many as there are kinds, while every allocation is recorded (room.py); the other layers need
+what their kind needs. What the trial leaves is thrown away.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import nn
@@ -20,8 +20,10 @@ from torch import nn
 from tinsmith.errors import InputError
 from tinsmith.formats.weights import weight_format
 from tinsmith.spec import Spec
-from tinsmith.system import memory
+from tinsmith.train import room
+from tinsmith.train.devices import CPU
 from tinsmith.train.recompute import LEVELS, WORDS, is_recomputed, set_level
+from tinsmith.train.sequences import cut
 
 if TYPE_CHECKING:
     from tinsmith.train.network import Network
@@ -30,12 +32,9 @@ if TYPE_CHECKING:
 _GB = 1e9
 # Of the memory that is free, what training may take: allocators waste some, and others are there.
 _SHARE = 0.95
-# What the C library holds for each byte in use of tensors that it does not map for themselves, as
-# measured (benchmarks/packed.py).
-_WASTE = 1.2
 
 
-def keeps_packed(spec: Spec, keep: str) -> tuple[bool, str]:
+def keeps_packed(spec: Spec, keep: str, device: torch.device = CPU) -> tuple[bool, str]:
     """Whether the base's matrices stay in their blocks, and why, in words ("" where there is nothing to say).
 
     keep: what the recipe says, "auto", "packed" or "float". Raises InputError where there are no blocks.
@@ -50,7 +49,7 @@ def keeps_packed(spec: Spec, keep: str) -> tuple[bool, str]:
                 "give a quantized GGUF file (tinsmith quantize makes one), or leave keep out"
             )
         return True, "base kept packed, as given"
-    whole = memory.total()
+    whole = room.of(device).total()
     if keep == "float" or not has_blocks or whole is None:
         return False, ""
     floats, held = 4 * spec.parameters, sum(memoryview(one.data).nbytes for one in spec.tensors.values())
@@ -77,36 +76,61 @@ class Prediction:
         return f"{self.peak / _GB:.2f} GB: {held} held, {optimizer} optimizer, {activations} activations"
 
 
-def plan(
-    network: Network, batches: Sequence[Sequence[TokenSequence]], shared: int, keep_packed: bool, more: int = 0
-) -> tuple[str, Prediction | None]:
-    """Sets which layers are computed again: as few as memory allows, but for a packed base, where memory is
-    dear, half of them in any case. Returns it in words, and what memory will be needed; "" and None where it is
-    plain that nothing is wanting, or the system does not tell.
+class Plan(NamedTuple):
+    """words: what was chosen, "" where it is plain that nothing is wanting; predicted: None there, and where
+    the system does not tell; part_tokens: of a part of a batch at most, None where batches stay whole."""
 
-    batches: all there will be; shared: as Network.pack takes it; more: bytes of weights that are made later.
-    Raises InputError where no choice suffices.
+    words: str
+    predicted: Prediction | None = None
+    part_tokens: int | None = None
+
+
+def plan(
+    network: Network,
+    batches: Sequence[Sequence[TokenSequence]],
+    shared: int,
+    keep_packed: bool,
+    more: int = 0,
+    splits: bool = False,
+) -> Plan:
+    """Sets which layers are computed again: as few as memory allows, but for a packed base, where memory is
+    dear, half of them in any case. Where all of them do not suffice, batches are cut.
+
+    batches: all there will be; shared: as Network.pack takes it; more: bytes of weights that are made later;
+    splits: whether a batch may be cut. Raises InputError where no choice suffices.
     """
-    held, free, first = memory.resident(), memory.available(), LEVELS[keep_packed]
+    place, first = room.of(network.device), LEVELS[keep_packed]
+    held, free = place.held(), place.free()
     set_level(network.trunk, first)
     if held is None or free is None:
-        return (WORDS[first] if keep_packed else ""), None
+        return Plan(WORDS[first] if keep_packed else "")
     if not keep_packed and held < free / 8:
-        return "", None
-    memory.give_back()
-    held = memory.resident() or held
-    largest = max(batches, key=lambda batch: sum(map(len, batch)))
+        return Plan("")
+    place.give_back()
+    held = place.held() or held
+    largest = max(batches, key=_tokens)
     for level in LEVELS[LEVELS.index(first) :]:
         set_level(network.trunk, level)
         predicted = predict(network, largest, shared, held + more)
         if predicted.peak - held <= _SHARE * free:
-            return f"peak {predicted}; {WORDS[level]}", predicted
-    tokens = sum(map(len, largest))
+            return Plan(f"peak {predicted}; {WORDS[level]}", predicted)
+    limit = _tokens(largest)
+    while splits and len(largest) > 1:
+        limit = -(-limit // 2)
+        largest = max((part for batch in batches for part in cut(batch, limit, shared)), key=_tokens)
+        predicted = predict(network, largest, shared, held + more)
+        if predicted.peak - held <= _SHARE * free:
+            parts = f"batches in parts of {limit} tokens, whose gradients are added"
+            return Plan(f"peak {predicted}; {WORDS[level]}; {parts}", predicted, limit)
     raise InputError(
-        f"training would take {predicted} (with {WORDS[LEVELS[-1]]}, {tokens} tokens in the largest batch), "
-        f"and {free / _GB:.2f} GB more are free; lower batch_tokens or max_length, close other programs, give "
-        "a smaller base, or a GGUF base in fewer bits"
+        f"training would take {predicted} (with {WORDS[level]}, {_tokens(largest)} tokens at once), and "
+        f"{free / _GB:.2f} GB more are free; lower batch_tokens or max_length, close other programs, give a "
+        "smaller base, or a GGUF base in fewer bits"
     )
+
+
+def _tokens(batch: Sequence[TokenSequence]) -> int:
+    return sum(map(len, batch))
 
 
 def predict(network: Network, batch: Sequence[TokenSequence], shared: int, held: int) -> Prediction:
@@ -122,10 +146,12 @@ def _activations(network: Network, batch: Sequence[TokenSequence], shared: int) 
     first = max(kinds.index(kind) for kind in kinds) + 1
     parameters = network.parameters().values()
     trunk.layers = nn.ModuleList(layers[:first])
-    hooks = [layer.register_forward_pre_hook(_mark) for layer in layers[:first]]
-    hooks.append(layers[first - 1].register_forward_hook(_mark))
+    hooks, place = [], room.of(network.device)
+    cards = [network.device] if network.device.type == "cuda" else []
     try:
-        with torch.random.fork_rng(devices=[]), _recorded() as profile:
+        with torch.random.fork_rng(cards), place.measured() as measure:
+            hooks += [layer.register_forward_pre_hook(measure.mark) for layer in layers[:first]]
+            hooks.append(layers[first - 1].register_forward_hook(measure.mark))
             network.model.train()
             losses, _ = network.answer_losses(network.pack(batch, shared))
             losses.mean().backward()  # type: ignore[no-untyped-call]
@@ -136,41 +162,12 @@ def _activations(network: Network, batch: Sequence[TokenSequence], shared: int) 
         trunk.layers = nn.ModuleList(layers)
         for parameter in parameters:
             parameter.grad = None
-        memory.give_back()
-    levels, peak = _levels(profile)
-    kept = {kinds[k]: after - before for k, (before, after) in enumerate(pairwise(levels))}
-    return peak + sum(kept[kind] for kind in kinds[first:])
+        place.give_back()
+    kept = {kinds[k]: after - before for k, (before, after) in enumerate(pairwise(measure.levels))}
+    return int(measure.peak + sum(kept[kind] for kind in kinds[first:]))
 
 
 def _kind(layer: nn.Module) -> tuple[Any, ...]:
     """Of layers alike in their modules and sizes, and in whether they are computed again."""
     sizes = tuple((type(part).__name__, getattr(part, "out_features", 0)) for part in layer.modules())
     return sizes, is_recomputed(layer)
-
-
-_MARK = "tinsmith:layer"
-
-
-def _mark(*_: Any) -> None:
-    with torch.profiler.record_function(_MARK):
-        pass
-
-
-def _recorded() -> Any:
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler else tells of itself on the terminal
-    return torch.autograd.profiler.profile(use_kineto=True, profile_memory=True)
-
-
-def _levels(profile: Any) -> tuple[list[int], int]:
-    """Bytes that were held at each mark, and the most of all, since the profile began."""
-    events = sorted(profile.kineto_results.events(), key=lambda event: event.start_ns())
-    now = peak = 0
-    levels = []
-    for event in events:
-        if event.name() == "[memory]":
-            size = event.nbytes()
-            now += size if abs(size) >= memory.LARGE else round(_WASTE * size)
-            peak = max(peak, now)
-        elif event.name() == _MARK:
-            levels.append(now)
-    return levels, peak

@@ -9,7 +9,7 @@ of the matrices are bfloat16, the residual stream float32.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -99,11 +99,12 @@ class Network:
         logits = times_matrix(states.to(self.head.dtype), self.head).float() * self.scale
         return logits if self.cap is None else self.cap * torch.tanh(logits / self.cap)
 
-    def answer_losses(self, packing: Packing) -> tuple[Tensor, Tensor]:
-        """Loss and likeliest token at each labelled position; [labels] each."""
+    def answer_losses(self, packing: Packing, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+        """Loss and likeliest token at each labelled position; [labels] each. smoothing: of labels, as
+        AnswerLoss has it."""
         labelled = self.answer_states(packing)
         losses, best = AnswerLoss.apply(  # type: ignore[no-untyped-call]
-            labelled, self.head, packing.targets, self.scale, self.cap, torch.is_grad_enabled()
+            labelled, self.head, packing.targets, self.scale, self.cap, torch.is_grad_enabled(), smoothing
         )
         return losses, best
 
@@ -117,12 +118,14 @@ class Whole(Network):
     """A model all of whose weights are trained; model and trunk are transformers' own, and float32. Where the
     processor multiplies bfloat16, its matrices are multiplied so."""
 
-    def answer_losses(self, packing: Packing) -> tuple[Tensor, Tensor]:
+    def answer_losses(self, packing: Packing, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
         device = self.device
         narrow = torch.autocast(device.type, torch.bfloat16) if has_fast_bfloat16(device) else nullcontext()
         with narrow:
             logits = self.logits(self.answer_states(packing))
-        losses = nn.functional.cross_entropy(logits, packing.targets, reduction="none")
+        losses = nn.functional.cross_entropy(
+            logits, packing.targets, reduction="none", label_smoothing=smoothing
+        )
         return losses, logits.detach().argmax(-1)
 
 
@@ -284,7 +287,7 @@ def base_model(spec: Spec, attend: str = attention.NAME, keep_packed: bool = Fal
         model, report = kind.from_pretrained(
             None,
             config=config,
-            state_dict=_weights(spec, {place.name.role for place in kept}),
+            state_dict=weights(spec, {place.name.role for place in kept}),
             attn_implementation=attend,
             dtype=torch.float32,
             output_loading_info=True,
@@ -297,15 +300,15 @@ def base_model(spec: Spec, attend: str = attention.NAME, keep_packed: bool = Fal
     return model
 
 
-def _weights(spec: Spec, elsewhere: set[str]) -> dict[str, Tensor]:
+def weights(spec: Spec, elsewhere: Collection[str] = ()) -> dict[str, Tensor]:
     """As a Hugging Face folder has them, float32; without those of the roles `elsewhere`."""
-    weights: dict[str, Tensor] = {}
+    loaded: dict[str, Tensor] = {}
     for name in family.by_name(spec.family).tensors(spec.hyper):
         # A tensor that no folder has follows from the config, as the model's own tables do.
         if name.hf and name.role not in elsewhere:
             tensor = torch.from_numpy(to_folder(name, spec.tensors[name.role]))
-            weights |= zip(name.folder_names, tensor if name.experts else [tensor], strict=True)
-    return weights
+            loaded |= zip(name.folder_names, tensor if name.experts else [tensor], strict=True)
+    return loaded
 
 
 @contextmanager

@@ -32,16 +32,19 @@ class TrainOptions:
     which the learning rate rises; floor: the share of it that is left at the end; rough: the preset or the mix
     whose errors the adapter learns to live with, None for none; targets: the linear layers to adapt, by their
     names in transformers, none for all; average: the share of the steps over which weights are averaged, beside
-    the latest ones, 0 for none; search: the share of the run's steps that trials of learning rates may take, 0
-    for none; tried: the rates that learning_rate was the best of, 0 where it was not searched; beta: how
-    strongly preferences hold to the reference, in ORPO how much they count; good_weight: what a good output
-    counts where a bad one counts 1, None for as much in all; teacher: the path of the model to learn from, or
-    BASE_TEACHER; shots: examples in the base's context; teacher_top: of how many likeliest tokens the teacher's
-    probabilities are kept; temperature: what logits are divided by where teacher and network are compared;
-    teacher_weight: the share of that in the loss; prefix_length: tokens that a prefix stands for; moments: of
-    MOMENTS; renew: steps from one checkpoint, where the format's errors are made anew, to the next; threads:
-    torch's, None as torch likes; device: AUTO_DEVICE or one of TORCH_DEVICES; keep: whether a base in blocks
-    stays in them ("packed"), is unpacked ("float"), or as memory asks ("auto")."""
+    the latest ones, 0 for none; seeds: runs, each with another seed, of which the best or the mean is kept;
+    offset: which of these this one is: what is drawn anew in each follows from run_seed, what is held out from
+    seed; mean_of: of how many runs a trainee holds the mean; search: the share of the run's steps that trials
+    of learning rates may take, 0 for none; label_smoothing: the share of a label that all tokens have alike;
+    noise: NEFTune's alpha; tried: the rates that learning_rate was the best of, 0 where it was not searched;
+    beta: how strongly preferences hold to the reference, in ORPO how much they count; good_weight: what a good
+    output counts where a bad one counts 1, None for as much in all; teacher: the path of the model to learn
+    from, or BASE_TEACHER; shots: examples in the base's context; teacher_top: of how many likeliest tokens the
+    teacher's probabilities are kept; temperature: what logits are divided by where teacher and network are
+    compared; teacher_weight: the share of that in the loss; prefix_length: tokens that a prefix stands for;
+    moments: of MOMENTS; renew: steps from one checkpoint, where the format's errors are made anew, to the next;
+    threads: torch's, None as torch likes; device: AUTO_DEVICE or one of TORCH_DEVICES; keep: whether a base in
+    blocks stays in them ("packed"), is unpacked ("float"), or as memory asks ("auto")."""
 
     task: str = tasks.DEFAULT
     system: str = ""
@@ -51,11 +54,16 @@ class TrainOptions:
     rank_scale: str = PLAIN
     alpha: float = 32.0
     dropout: float = 0.0
+    label_smoothing: float = 0.0
+    noise: float = 0.0
     learning_rate: float | None = None
     batch_tokens: int = 640
     max_length: int = 512
     patience: int = 0
     seed: int = 0
+    seeds: int = 1
+    offset: int = 0
+    mean_of: int = 1
     warmup: float = 0.06
     floor: float = 0.1
     weight_decay: float = 0.0
@@ -78,6 +86,10 @@ class TrainOptions:
     threads: int | None = None
     device: str = AUTO_DEVICE
     keep: str = "auto"
+
+    @property
+    def run_seed(self) -> int:
+        return self.seed + self.offset
 
     def rate(self, default: tuple[float, str]) -> tuple[float, str]:
         """The learning rate, the default where none is stated, and the reason in words."""
@@ -114,12 +126,14 @@ class Preparing:
 
 @dataclass(frozen=True)
 class Started:
-    """step: 0, or where an interrupted run goes on; note: what was chosen and why, in a line."""
+    """step: 0, or where an interrupted run goes on; note: what was chosen and why, in a line; seed: of one of
+    several runs."""
 
     step: int
     steps: int
     learning_rate: float
     note: str
+    seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -155,22 +169,44 @@ class Validated:
 
 
 @dataclass(frozen=True)
+class Point:
+    """Of a curve: the training loss of a step."""
+
+    step: int
+    loss: float
+
+
+@dataclass(frozen=True)
 class Trial:
     """Of a learning rate: after so many steps in all, the validation loss of the averaged weights; None where
-    training went astray."""
+    training went astray. curve: of these steps."""
 
     learning_rate: float
     steps: int
     loss: float | None
+    curve: list[Point] = field(default_factory=list)
 
 
-Event = Preparing | Started | Step | Validated | Trial
+@dataclass(frozen=True)
+class Seeded:
+    """One of several runs that differ by their seed, or where that is None the mean of all: its best
+    validation. kept: whether it is what training gives."""
+
+    seed: int | None
+    loss: float
+    exact: float
+    curve: list[Point] = field(default_factory=list)
+    kept: bool = False
+
+
+Event = Preparing | Started | Step | Validated | Trial | Seeded
 
 
 @dataclass
 class TrainResult:
     """folder: what was trained; curve: (step, loss); validations: in order; note: how the rate was chosen;
-    trials: of rates, the best last."""
+    trials: of rates, the best last; seeds: of several runs, their mean last; curve and validations are then of
+    the best run, tokens and seconds of all."""
 
     folder: Path
     learning_rate: float
@@ -181,6 +217,7 @@ class TrainResult:
     curve: list[tuple[int, float]] = field(default_factory=list)
     validations: list[Validated] = field(default_factory=list)
     trials: list[Trial] = field(default_factory=list)
+    seeds: list[Seeded] = field(default_factory=list)
 
 
 # Where training all of a new model wants other values than an adapter: there is no format to prepare for, a

@@ -18,12 +18,12 @@ def kept(
     folder: Path, digest: str, count: int, make: Callable[[int], Part], tell: Callable[[Event], None]
 ) -> list[Part]:
     """The parts 0 to count - 1: those of the same digest that lie in `folder`, and the others made, and written
-    there. digest: of all that decides what they are. What else lies in the folder is deleted."""
+    there. digest: of all that decides what they are. Further parts in the folder are deleted."""
     from tinsmith.train import checkpoint
 
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{number:05}.safetensors" for number in range(count)]
-    for path in set(folder.iterdir()) - set(paths):
+    for path in set(folder.glob(f"{'[0-9]' * 5}.safetensors")) - set(paths):
         path.unlink()
     parts: list[Part] = []
     for number, path in enumerate(paths):

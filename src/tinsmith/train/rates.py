@@ -23,7 +23,7 @@ from tinsmith.system import reading
 from tinsmith.system.files import write_text
 from tinsmith.train import together
 from tinsmith.train.loop import Loop
-from tinsmith.train.options import Event, Trial
+from tinsmith.train.options import Event, Point, Trial
 
 if TYPE_CHECKING:
     from tinsmith.train.job import Job
@@ -77,8 +77,8 @@ def searched(method: Method, job: Job, on_event: Callable[[Event], None]) -> tup
             'learning_rate = "search": trials run in one process: run "tinsmith train" without a launcher, and '
             "state the rate that it finds"
         )
-    budget = job.options.search
-    job = replace(job, options=replace(job.options, search=0.0))
+    budget, seeds = job.options.search, job.options.seeds
+    job = replace(job, options=replace(job.options, search=0.0, seeds=1))
     middle = replace(job, options=replace(job.options, learning_rate=None))
     torch.manual_seed(job.options.seed)
     trainee = method.trainee(middle)
@@ -91,7 +91,7 @@ def searched(method: Method, job: Job, on_event: Callable[[Event], None]) -> tup
         trials = _halved(method, job, rates, plan, on_event)
         write_text(cached, json.dumps([asdict(trial) for trial in trials]) + "\n")
     shutil.rmtree(job.out_dir / FOLDER, ignore_errors=True)
-    best = replace(job.options, learning_rate=trials[-1].learning_rate, tried=len(rates))
+    best = replace(job.options, learning_rate=trials[-1].learning_rate, tried=len(rates), seeds=seeds)
     return replace(job, options=best), trials
 
 
@@ -124,7 +124,8 @@ def _try(method: Method, job: Job, rate: float, steps: int) -> Trial:
         job, options=options, out_dir=folder, kept_dir=job.kept, validation=job.validation[:VALIDATED]
     )
     torch.manual_seed(options.seed)
-    return Trial(rate, steps, _TrialLoop(method.trainee(trial), options, folder, steps).loss())
+    loop = _TrialLoop(method.trainee(trial), options, folder, steps)
+    return Trial(rate, steps, loop.loss(), loop.points())
 
 
 class _TrialLoop(Loop):
@@ -162,6 +163,6 @@ def _read(path: Path) -> list[Trial] | None:
         return None
     try:
         rows = reading.read_json(path, FormatError)
-        return [Trial(**row) for row in rows] or None
-    except (FormatError, TypeError):
+        return [Trial(**row | {"curve": [Point(**one) for one in row["curve"]]}) for row in rows] or None
+    except (FormatError, TypeError, KeyError):
         return None  # a cache that can't be read is made again

@@ -28,12 +28,11 @@ def train(name: str, job: Job, on_event: Callable[[Event], None] = lambda event:
         import torch
         import transformers  # noqa: F401
 
-        from tinsmith.train import rates
-        from tinsmith.train.loop import Loop
+        from tinsmith.train import rates, seeds
     except ImportError as error:
         raise MissingExtraError(error.name or "torch", "train") from None
     if job.options.threads:
         torch.set_num_threads(job.options.threads)
     job, trials = rates.searched(method, job, on_event) if job.options.search else (job, [])
-    torch.manual_seed(job.options.seed)
-    return replace(Loop(method.trainee(job), job.options, job.out_dir, on_event).finish(), trials=trials)
+    runs = seeds.several if job.options.seeds > 1 else seeds.one
+    return replace(runs(method, job, on_event), trials=trials)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence, Sized
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinsmith.errors import UnsupportedError
 from tinsmith.train import together
-from tinsmith.train.sequences import TokenSequence, batches, shared_prefix
+from tinsmith.train.sequences import TokenSequence, batches, cut, shared_prefix
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,17 +32,25 @@ class Trainee(ABC):
     highest learning rate, and how it was chosen; digest: of all that decides how the run goes: a checkpoint of
     another run is not taken up; result: the folder that `keep` writes the best to; importance: mean squares of
     the layers' inputs in the latest validation, by role; text_loss: of plain text in it, where some is held
-    out."""
+    out; marker: the file by which such a folder is known; part_tokens: of what goes through the network at
+    once, where memory asks for less than a batch."""
 
+    marker: ClassVar[str]
     epochs: Sequence[Sequence[Sequence[Sized]]]
     validation: Sequence[Any]
     digest: str
     text_loss: float | None = None
+    part_tokens: int | None = None
 
     def __init__(self, job: Job, network: Network, result: Path, rate: tuple[float, str]) -> None:
         self.network, self.result = network, result
         self.rate, self.note = rate
         self.importance: dict[str, Tensor] = {}
+        self.smoothing = job.options.label_smoothing
+        if job.options.noise:
+            from tinsmith.train import noise
+
+            noise.install(network, job.options.noise)
         self.plan(job)
 
     def sequences(self, job: Job) -> list[TokenSequence]:
@@ -56,19 +64,24 @@ class Trainee(ABC):
         validation = tokenize(job.validation)
         variants = [tokenize.fitting(made) for made in job.variants]
         every = [*sequences, *validation, *(sequence for made in variants for sequence in made)]
-        self.shared = len(shared_prefix(every)) if self.network.packs else 0
+        self.shared = self.sharing(options, every)
         self.validation = batches(validation, options.batch_tokens, self.shared, 0, 0)
         self.epochs = [
             batches(
                 [*sequences, *(variants[epoch % len(variants)] if variants else ())],
                 options.batch_tokens,
                 self.shared,
-                options.seed,
+                options.run_seed,
                 epoch,
             )
             for epoch in range(options.epochs)
         ]
         self.digest = job.digest(sequences, validation, *variants)
+
+    def sharing(self, options: TrainOptions, every: Sequence[TokenSequence]) -> int:
+        """How many tokens the sequences begin with that are computed once for a batch: none where each sequence
+        has noise of its own."""
+        return len(shared_prefix(every)) if self.network.packs and not options.noise else 0
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """What is trained, by name, in a fixed order."""
@@ -90,7 +103,7 @@ class Trainee(ABC):
 
     def loss(self, batch: Sequence[Any]) -> Tensor:
         """The mean over the batch, to go back from."""
-        losses, _ = self.network.answer_losses(self.network.pack(batch, self.shared))
+        losses, _ = self.network.answer_losses(self.network.pack(batch, self.shared), self.smoothing)
         return losses.mean()
 
     def weight(self, batch: Sequence[Any]) -> float:
@@ -99,10 +112,21 @@ class Trainee(ABC):
         weight."""
         return sum(len(sequence.learned) for sequence in batch)
 
+    @property
+    def splits(self) -> bool:
+        """Whether the loss of a batch is the mean of its parts' with their weights."""
+        kind = next(kind for kind in type(self).__mro__ if "loss" in vars(kind))
+        return "weight" in vars(kind)
+
+    def parts(self, batch: Sequence[Any]) -> Sequence[Sequence[Any]]:
+        """A batch as it goes through the network: one part after the other."""
+        if not batch or self.part_tokens is None:
+            return [batch] if batch else []
+        return cut(batch, self.part_tokens, self.shared)
+
     def check_sharing(self) -> None:
         """Raises UnsupportedError where several processes cannot share a batch."""
-        kind = next(kind for kind in type(self).__mro__ if "loss" in vars(kind))
-        if together.count() > 1 and "weight" not in vars(kind):
+        if together.count() > 1 and not self.splits:
             raise UnsupportedError(
                 "this method's loss is not the mean of a batch's parts; train in one process"
             )
@@ -127,6 +151,24 @@ class Trainee(ABC):
     @abstractmethod
     def keep(self) -> None:
         """Writes what is trained, as it is now, to the folder `result`, which is replaced as a whole."""
+
+    @abstractmethod
+    def stored(self, folder: Path) -> dict[str, Tensor]:
+        """What `keep` wrote to a folder, by the parameters' names."""
+
+    def take_mean(self, folders: Sequence[Path]) -> None:
+        """Takes on the mean of what lies in the folders."""
+        import torch
+
+        parameters = self.parameters()
+        with torch.no_grad():
+            for parameter in parameters.values():
+                parameter.zero_()
+            for folder in folders:
+                for name, value in self.stored(folder).items():
+                    parameters[name].add_(value.to(parameters[name].device))
+            for parameter in parameters.values():
+                parameter.div_(len(folders))
 
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint keeps besides what is trained."""

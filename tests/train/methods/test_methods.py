@@ -19,10 +19,10 @@ def test_a_method_names_keys_that_a_recipe_has(name: str) -> None:
     tables = {"train": Train, "data": Data}
     assert set(method.keys) <= set(Train.__dataclass_fields__)
     assert set(method.reads) <= set(Data.__dataclass_fields__)
-    if method.needs:
-        table, key = method.needs
+    assert method.needs
+    for table, key in method.needs:
         assert key in tables[table].__dataclass_fields__
-        assert key in (*method.keys, *method.reads)
+        assert key in (*method.keys, *method.reads, "train")
 
 
 def test_a_recipe_asks_the_methods_without_torch() -> None:

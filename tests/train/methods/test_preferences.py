@@ -19,6 +19,7 @@ from tinsmith.spec import Spec
 from tinsmith.train.methods._preferences import split
 from tinsmith.train.options import Preparing, TrainOptions
 
+WITHOUT = '[base]\nmodel = "b"\n[data]\nvalidation = "v"\ntest = "t"\n'
 METHODS = ("dpo", "kto", "orpo")
 OPTIONS = TrainOptions(epochs=4, rank=8, learning_rate=1e-2, batch_tokens=160, dropout=0.1, renew=2, threads=1)
 
@@ -172,6 +173,56 @@ def test_a_recipe_learns_from_preferences(
     write(folder / "p.jsonl", rows[:-1])
     assert cli.main(["train", str(small_recipe), "--out", str(folder / "run")]) == 0
     assert "train: up to date" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("method", "key"), [("dpo", "pairs"), ("continue", "text")])
+def test_a_recipe_without_examples(method: str, key: str, small_recipe: Path) -> None:
+    folder, words = small_recipe.parent, ("even", "odd")
+    write(
+        folder / "p.jsonl",
+        [{"input": f"{n}", "chosen": words[n % 2], "rejected": words[1 - n % 2]} for n in range(8)],
+    )
+    if key == "text":
+        (folder / "p.jsonl").write_text("two is even and three is odd\n\n" * 20)
+    add(small_recipe, f'{key} = "p.jsonl"', f'method = "{method}"')
+    text = small_recipe.read_text().replace('train = "train.jsonl"\n', "")
+    small_recipe.write_text(text.replace('baselines = ["nearest"]\n', ""))
+    (folder / "train.jsonl").write_text("not JSON")
+    assert cli.main(["make", str(small_recipe), "--out", str(folder / "run")]) == 0
+    assert not (folder / "run/data/train.jsonl").exists()
+    document = json.loads((folder / "run/report.json").read_text())
+    assert sorted(document["systems"]) == ["shipped_q8_0", "tuned"]
+    assert document["data"]["counts"]["train"] == 0
+    assert f"taught from {key}, and measured" in (folder / "run/report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ('method = "lora"', r'\[data\] train: missing; method "lora" learns from it'),
+        ('method = "distill"\nteacher = "base"', r'\[data\] train: missing; method "distill" learns from it'),
+        (
+            'method = "dpo"\n[eval]\nbaselines = ["nearest"]',
+            r"\[eval\] baselines: are made from \[data\] train",
+        ),
+        ('method = "dpo"\n[constraint]\nchoices = "labels"', r'choices: "labels" are those of \[data\] train'),
+        ('method = "dpo"\n[build]\nformats = ["AUTO"]\nbits = 4', r"\[build\] calibration: missing; "),
+    ],
+)
+def test_what_needs_examples(more: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    pairs = 'pairs = "p"' if "dpo" in more else ""
+    path.write_text(f'{WITHOUT}task = "classify"\n{pairs}\n[train]\n{more}\n')
+    with pytest.raises(RecipeError, match=said):
+        recipe.load(path)
+
+
+@pytest.mark.parametrize("key", ["limit = 3", "augment = true", "augment_lists = true", 'off_topic = "o"'])
+def test_keys_about_examples_that_are_not_there(key: str, tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text(f'{WITHOUT}pairs = "p"\n{key}\n[train]\nmethod = "dpo"\n')
+    with pytest.raises(RecipeError, match=rf"\[data\] {key.split()[0]}: is about the examples of train"):
+        recipe.load(path)
 
 
 @pytest.mark.parametrize(

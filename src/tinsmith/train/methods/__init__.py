@@ -27,15 +27,15 @@ OPEN_TOKENS = "open_tokens_only"  # the key of methods whose loss is that of the
 class Method(ABC):
     """name: as a recipe has it; folder: in the run's folder, where the result lies; what: is trained, in a
     report's words; keys, reads: the keys of [train] and of [data] that not every method reads, and this one
-    does; needs: table and key of what must be there; share: what the share that a validation finds is of;
-    merges: whether a model can be built from what is trained."""
+    does; needs: tables and keys of what must be there, first what it learns from; share: what the share that a
+    validation finds is of; merges: whether a model can be built from what is trained."""
 
     name: ClassVar[str]
     folder: ClassVar[str]
     what: ClassVar[str]
     keys: ClassVar[tuple[str, ...]] = ()
     reads: ClassVar[tuple[str, ...]] = ()
-    needs: ClassVar[tuple[str, str] | None] = None
+    needs: ClassVar[tuple[tuple[str, str], ...]] = (("data", "train"),)
     share: ClassVar[str] = "exact"
     merges: ClassVar[bool] = True
 

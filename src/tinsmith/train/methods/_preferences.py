@@ -19,7 +19,7 @@ from tinsmith.train import parts
 from tinsmith.train.methods import Method
 from tinsmith.train.methods.lora import FOLDER, KEYS, AdapterTrainee
 from tinsmith.train.options import Event, default_preference_rate
-from tinsmith.train.sequences import TokenSequence, batches, cut, shared_prefix
+from tinsmith.train.sequences import TokenSequence, batches, cut
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,11 +69,11 @@ class PreferenceTrainee(AdapterTrainee):
             dict.fromkeys(one for part in rows for row in part for one in (*row.answers, row.other) if one)
         )
         self.beta, self.kept = options.beta, job.kept
-        self.shared = len(shared_prefix(every)) if self.network.packs else 0
+        self.shared = self.sharing(options, every)
         uncounted = self.shared * len(rows[0][0].answers)
         self.validation = batches(rows[1], options.batch_tokens, uncounted, 0, 0)
         self.epochs = [
-            batches(rows[0], options.batch_tokens, uncounted, options.seed, epoch)
+            batches(rows[0], options.batch_tokens, uncounted, options.run_seed, epoch)
             for epoch in range(options.epochs)
         ]
         held = "" if job.validation_preferences else ", held out"

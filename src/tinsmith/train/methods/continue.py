@@ -21,9 +21,9 @@ class Continue(Method):
     name = "continue"
     folder = FOLDER
     what = "an adapter"
-    keys = KEYS
+    keys = (*KEYS, "label_smoothing")
     reads = ("text",)
-    needs = ("data", "text")
+    needs = (("data", "text"),)
 
     def check(self, job: Job) -> None:
         if not job.texts or not job.validation:

@@ -33,7 +33,7 @@ class Distill(Method):
     folder = FOLDER
     what = "an adapter"
     keys = (*KEYS, "teacher", "shots", "teacher_top", "temperature", "teacher_weight")
-    needs = ("train", "teacher")
+    needs = (("data", "train"), ("train", "teacher"))
 
     def check(self, job: Job) -> None:
         super().check(job)

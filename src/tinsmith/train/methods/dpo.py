@@ -24,7 +24,7 @@ def losses(margins: Tensor, beta: float) -> Tensor:
 class Dpo(PreferenceMethod):
     name = "dpo"
     reads = ("pairs", "validation_pairs")
-    needs = ("data", "pairs")
+    needs = (("data", "pairs"),)
 
     def trainee(self, job: Job) -> DpoTrainee:
         return DpoTrainee(job)

@@ -11,6 +11,9 @@ from tinsmith.train.options import AUTO, EIGHT_BITS, TrainOptions, default_full_
 from tinsmith.train.trainee import BETAS, Trainee
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
     from torch.optim import Optimizer
 
     from tinsmith.spec import Spec
@@ -24,7 +27,7 @@ class Full(Method):
     name = "full"
     folder = FOLDER
     what = "every weight"
-    keys = ("moments", OPEN_TOKENS)
+    keys = ("moments", "label_smoothing", OPEN_TOKENS)
     reads = ("text",)
 
     def trainee(self, job: Job) -> Trainee:
@@ -34,6 +37,8 @@ class Full(Method):
 class ModelTrainee(Trainee):
     """A whole model, written as a Hugging Face folder. The loss is on the examples' answers and on all of the
     texts."""
+
+    marker = "config.json"
 
     def __init__(self, job: Job) -> None:
         from tinsmith.models import family
@@ -65,9 +70,16 @@ class ModelTrainee(Trainee):
         from tinsmith.system.files import atomic_folder
         from tinsmith.train import importance
 
-        with atomic_folder(self.result, replaces="config.json") as fresh:
+        with atomic_folder(self.result, replaces=self.marker) as fresh:
             models.save_hf(self.trained(), fresh)
             importance.save(fresh, self.importance)
+
+    def stored(self, folder: Path) -> dict[str, Tensor]:
+        from tinsmith import models
+        from tinsmith.train import network
+
+        held = network.weights(models.load(folder))
+        return {name: held[name] for name in self.parameters()}
 
     def trained(self) -> Spec:
         """The model with the weights that it has now."""

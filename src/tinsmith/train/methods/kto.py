@@ -31,7 +31,7 @@ class Kto(PreferenceMethod):
     name = "kto"
     keys = (*PreferenceMethod.keys, "good_weight")
     reads = ("ratings", "validation_ratings")
-    needs = ("data", "ratings")
+    needs = (("data", "ratings"),)
 
     def trainee(self, job: Job) -> KtoTrainee:
         return KtoTrainee(job)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from tinsmith.errors import InputError
+from tinsmith.train import adapter
 from tinsmith.train.methods import OPEN_TOKENS, Method
 from tinsmith.train.options import RSLORA, default_learning_rate
 from tinsmith.train.trainee import Trainee
@@ -36,7 +39,7 @@ KEYS = (
 class Lora(Method):
     name = "lora"
     folder = FOLDER
-    keys = (*KEYS, OPEN_TOKENS)
+    keys = (*KEYS, "label_smoothing", OPEN_TOKENS)
     what = "an adapter"
 
     def trainee(self, job: Job) -> Trainee:
@@ -44,8 +47,12 @@ class Lora(Method):
 
 
 class AdapterTrainee(Trainee):
-    """An adapter of the base, written in peft's format with the chat template that it was trained under."""
+    """An adapter of the base, written in peft's format with the chat template that it was trained under.
 
+    The mean of several is one more, exactly: all factors side by side, of so many times the rank, by which
+    alpha is divided."""
+
+    marker = adapter.CONFIG
     default_rate = staticmethod(default_learning_rate)
 
     def __init__(self, job: Job) -> None:
@@ -54,18 +61,19 @@ class AdapterTrainee(Trainee):
 
         spec, options = job.spec, job.options
         device = devices.choose(options.device)
-        keep_packed, why = memory.keeps_packed(spec, options.keep)
+        keep_packed, why = memory.keeps_packed(spec, options.keep, device)
+        count, rslora = options.mean_of, options.rank_scale == RSLORA
         adapted = network.build(
             spec,
             devices.matrices(device),
-            options.rank,
-            options.alpha,
+            options.rank * count,
+            options.alpha / (math.sqrt(count) if rslora else 1),
             options.dropout,
             options.targets,
             device,
             keep_packed,
-            rank_pattern=dict(options.ranks),
-            use_rslora=options.rank_scale == RSLORA,
+            rank_pattern={name: rank * count for name, rank in options.ranks.items()},
+            use_rslora=rslora,
         )
         self.template = spec.chat_template
         self.rough = Rough(spec, adapted, options.rough, job.feedback) if options.rough else None
@@ -73,11 +81,15 @@ class AdapterTrainee(Trainee):
         self.steps_rough = options.renew * (FEEDBACK_TURNS if job.feedback else 1)
         rate = options.rate(self.default_rate(spec.parameters))
         super().__init__(job, adapted, job.out_dir / FOLDER, rate)
+        if count > 1:
+            return  # the mean of what was trained is validated, and needs less memory than that took
         rough = self.rough.size if self.rough else 0
         every = (batch for part in (*self.epochs, self.validation) for batch in part)
-        needed, _ = memory.plan(adapted, [self.rows(batch) for batch in every], self.shared, keep_packed, rough)
+        rows = [self.rows(batch) for batch in every]
+        planned = memory.plan(adapted, rows, self.shared, keep_packed, rough, self.splits)
+        self.part_tokens = planned.part_tokens
         told = self._rough_note(options.rough)
-        self.note = "; ".join(part for part in (self.note, told, why, needed) if part)
+        self.note = "; ".join(part for part in (self.note, told, why, planned.words) if part)
 
     def _rough_note(self, preset: str | Mix | None) -> str:
         if preset is None:
@@ -120,9 +132,9 @@ class AdapterTrainee(Trainee):
         from safetensors import SafetensorError
 
         from tinsmith.system.files import atomic_folder, write_text
-        from tinsmith.train import adapter, importance
+        from tinsmith.train import importance
 
-        with atomic_folder(self.result, replaces=adapter.CONFIG) as fresh:
+        with atomic_folder(self.result, replaces=self.marker) as fresh:
             try:
                 self.network.model.save_pretrained(str(fresh), save_embedding_layers=False)
             except (OSError, SafetensorError) as error:  # a full disk, by either of its writers
@@ -133,6 +145,20 @@ class AdapterTrainee(Trainee):
             importance.save(fresh, self.importance)
             if self.template is not None:
                 write_text(fresh / adapter.TEMPLATE, self.template)
+
+    def stored(self, folder: Path) -> dict[str, Tensor]:
+        from safetensors.torch import load_file
+
+        held = load_file(folder / adapter.WEIGHTS)
+        return {f"{name.removesuffix('.weight')}.default.weight": value for name, value in held.items()}
+
+    def take_mean(self, folders: Sequence[Path]) -> None:
+        import torch
+
+        every = [self.stored(folder) for folder in folders]
+        with torch.no_grad():
+            for name, parameter in self.parameters().items():
+                parameter.copy_(torch.cat([one[name] for one in every], 0 if ".lora_A." in name else 1))
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

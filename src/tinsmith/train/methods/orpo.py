@@ -32,7 +32,7 @@ def _log_odds(log_probability: Tensor) -> Tensor:
 class Orpo(PreferenceMethod):
     name = "orpo"
     reads = ("pairs", "validation_pairs")
-    needs = ("data", "pairs")
+    needs = (("data", "pairs"),)
 
     def trainee(self, job: Job) -> OrpoTrainee:
         return OrpoTrainee(job)

@@ -11,6 +11,10 @@ from tinsmith.train.options import default_prefix_rate
 from tinsmith.train.trainee import Trainee
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
     from tinsmith.train.job import Job
 
 FOLDER = "prefix"
@@ -21,7 +25,7 @@ class Prefix(Method):
     name = "prefix"
     folder = FOLDER
     what = "a prefix"
-    keys = ("prefix_length",)
+    keys = ("prefix_length", "label_smoothing")
     merges = False
 
     def trainee(self, job: Job) -> PrefixTrainee:
@@ -30,6 +34,8 @@ class Prefix(Method):
 
 class PrefixTrainee(Trainee):
     """A prefix in a folder of its own: tensors by layer and kind, and a config that says what they are."""
+
+    marker = CONFIG
 
     def __init__(self, job: Job) -> None:
         from tinsmith.train import devices, prefix
@@ -46,12 +52,18 @@ class PrefixTrainee(Trainee):
         from tinsmith.system.files import atomic_folder, atomic_write, write_text
         from tinsmith.train import adapter
 
-        with atomic_folder(self.result, replaces=CONFIG) as fresh:
+        with atomic_folder(self.result, replaces=self.marker) as fresh:
             with atomic_write(fresh / WEIGHTS) as file:
                 file.write(to_bytes({name: value.detach() for name, value in self.parameters().items()}))
             write_text(fresh / CONFIG, json.dumps(self.config, indent=2) + "\n")
             if self.template is not None:
                 write_text(fresh / adapter.TEMPLATE, self.template)
+
+    def stored(self, folder: Path) -> dict[str, Tensor]:
+        from safetensors.torch import load_file
+
+        held: dict[str, Tensor] = load_file(folder / WEIGHTS)
+        return held
 
 
 def first_tokens(job: Job) -> list[int]:

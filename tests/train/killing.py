@@ -1,0 +1,165 @@
+"""Training in a process of its own that is killed at random moments, and begun again until it has ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tiny_training import PAIRS, make_spec
+
+from tinsmith import models
+from tinsmith.train import methods
+
+RECIPE = """
+[base]
+model = "base"
+
+[data]
+train = "train.jsonl"
+validation = "validation.jsonl"
+test = "validation.jsonl"
+task = "chat"
+{data}
+
+[train]
+method = "{method}"
+batch_tokens = {batch_tokens}
+epochs = {epochs}
+device = "cpu"
+{train}
+"""
+# `python -m tinsmith`, which says when it has loaded what takes so long to load.
+PROGRAM = """
+import sys
+import peft, torch, transformers
+print("ready", flush=True)
+from tinsmith.cli import main
+sys.exit(main())
+"""
+_EXAMPLES = "average = 0.3\nnoise = 5\n"
+
+
+@dataclass(frozen=True)
+class Case:
+    """data, train: further lines of the recipe's tables; epochs: so many that there are several checkpoints."""
+
+    method: str
+    data: str = ""
+    train: str = ""
+    epochs: int = 40
+    batch_tokens: int = 16
+
+
+CASES = {
+    "lora": Case("lora", train=f"{_EXAMPLES}dropout = 0.1\n", epochs=12),
+    "full": Case("full", train=_EXAMPLES, data='text = "text.txt"', epochs=8),
+    "prefix": Case("prefix", train=_EXAMPLES, epochs=14),
+    "continue": Case("continue", train=_EXAMPLES, data='text = "text.txt"', epochs=9),
+    "dpo": Case("dpo", data='pairs = "pairs.jsonl"', epochs=50),
+    "orpo": Case("orpo", data='pairs = "pairs.jsonl"', epochs=50),
+    "kto": Case("kto", data='ratings = "ratings.jsonl"', epochs=50),
+    "distill": Case("distill", train='teacher = "teacher"', epochs=70),
+    "context distillation": Case("distill", train='teacher = "base"\nshots = 2', epochs=70),
+    "search": Case("lora", train='learning_rate = "search"', epochs=70),
+    "seeds": Case("lora", train="seeds = 3\nlearning_rate = 0.01", epochs=60),
+    "search and seeds": Case("full", train='seeds = 2\nlearning_rate = "search"', epochs=60),
+}
+
+
+def write_home(folder: Path) -> None:
+    """The bases and the data of every case."""
+    models.save_hf(make_spec(), folder / "base")
+    models.save_hf(make_spec(layers=3), folder / "teacher")
+    rows = [{"input": first + second, "output": f"{n % 7}"} for n, (first, second) in enumerate(PAIRS)]
+    pairs = [{"input": row["input"], "chosen": row["output"], "rejected": "x"} for row in rows]
+    ratings = [{**row, "good": True} for row in rows] + [{**row, "output": "x", "good": False} for row in rows]
+    every = {"train": rows, "validation": rows[:5], "pairs": pairs, "ratings": ratings}
+    for name, lines in every.items():
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lines))
+    (folder / "text.txt").write_text("the lamp in the kitchen is on, and the door is open\n\n" * 8)
+    for name, case in CASES.items():
+        (folder / f"{name}.toml").write_text(RECIPE.format(**vars(case)))
+
+
+@dataclass
+class Child:
+    """`tinsmith train` of a case. cache: where rates that were found are kept."""
+
+    home: Path
+    name: str
+    out: str
+
+    def __post_init__(self) -> None:
+        recipe, out = self.home / f"{self.name}.toml", self.home / self.out / self.name
+        variables = {"OMP_NUM_THREADS": "1", "TINSMITH_CACHE": str(self.home / self.out / "cache")}
+        self.process: subprocess.Popen[str] = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, "train", str(recipe), "--out", str(out)],
+            env={**os.environ, **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.folder = out / methods.by_name(CASES[self.name].method).folder
+
+    def wait_for_training(self) -> None:
+        """Until the libraries are loaded, which takes longer than a tiny run."""
+        assert self.process.stdout
+        self.process.stdout.readline()
+
+    def ended(self) -> float:
+        """The seconds that it took from where training began."""
+        self.wait_for_training()
+        begun = time.monotonic()
+        _, errors = self.process.communicate(timeout=600)
+        assert self.process.returncode == 0, errors
+        return time.monotonic() - begun
+
+    def is_killed(self, seconds: float) -> bool:
+        """Kills it so many seconds after training began; False where it had ended by then."""
+        self.wait_for_training()
+        try:
+            _, errors = self.process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            os.kill(self.process.pid, signal.SIGKILL)
+            self.process.communicate()
+            return True
+        assert self.process.returncode == 0, errors
+        return False
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def compared(home: Path, name: str, kills: int, seed: int = 0) -> dict[str, Any]:
+    """A case undisturbed, and killed so many times at moments drawn from all that it takes. A run that ended
+    before its kill came is compared, and another one begun for the kills that are left. differing: files whose
+    bytes are not the undisturbed run's."""
+    whole = Child(home, name, "whole")
+    seconds = whole.ended()
+    wanted, chance = contents(whole.folder), random.Random(f"{name} {seed}")
+    met, runs, differing = 0, 1, set[str]()
+    while met < kills:
+        child = Child(home, name, f"killed-{seed}-{runs}")
+        if child.is_killed(chance.uniform(0, seconds)):
+            met += 1
+        else:
+            differing |= differences(wanted, child)
+            runs += 1
+    last = Child(home, name, f"killed-{seed}-{runs}")
+    last.ended()
+    differing |= differences(wanted, last)
+    return {"case": name, "seconds": round(seconds, 1), "runs": runs, "differing": sorted(differing)}
+
+
+def differences(wanted: dict[str, bytes], child: Child) -> set[str]:
+    given = contents(child.folder)
+    return {name for name in wanted.keys() | given.keys() if wanted.get(name) != given.get(name)}
