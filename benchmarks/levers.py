@@ -5,9 +5,9 @@
 
 Each lever and seed is a run of its own in --out, without baselines: `tinsmith make` goes on with the runs that
 were interrupted and skips the finished ones, and so does this. A lever is a name and settings `table.key =
-value` in TOML, separated by `;`. `as it is` is measured first. Prints one line of JSON: by lever the exact
-answers of the shipped file, free and constrained, as the mean over the seeds and of each, by part of the test
-set, the seconds of training, and the difference to the recipe as it is, in points.
+value` in TOML, separated by `;`, their paths absolute. `as it is` is measured first. Prints one line of JSON:
+by lever the exact answers of the shipped file, free and constrained, as the mean over the seeds and of each, by
+part of the test set, the seconds of training, and the difference to the recipe as it is, in points.
 """
 
 from __future__ import annotations
@@ -49,16 +49,25 @@ def main() -> int:
 
 def run(args: argparse.Namespace, name: str, settings: str, seed: int) -> dict[str, Any]:
     """The report of one run, brought up to date."""
-    recipe = tomllib.loads(args.recipe.read_text(encoding="utf-8"))
-    for line in filter(None, (part.strip() for part in settings.split(";"))):
-        for table, keys in tomllib.loads(line).items():
-            recipe.setdefault(table, {}).update(keys)
+    recipe = opened(args.recipe)
+    change(recipe, settings)
     recipe.setdefault("train", {})["seed"] = seed
     recipe.setdefault("build", {})["formats"] = [args.format]
     recipe.setdefault("eval", {})["baselines"] = []
     folder = args.out / f"{name.replace(' ', '-')}-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
-    home = args.recipe.resolve().parent
+    path = folder / "recipe.toml"
+    path.write_text(toml(recipe), encoding="utf-8")
+    words = [sys.executable, "-m", "tinsmith", "make", str(path), "--out", str(folder / "run")]
+    subprocess.run(words, stdout=sys.stderr, check=True)
+    report: dict[str, Any] = json.loads((folder / "run" / "report.json").read_text(encoding="utf-8"))
+    return report
+
+
+def opened(path: Path) -> dict[str, dict[str, Any]]:
+    """The recipe's tables, its paths absolute, with its data there."""
+    recipe = tomllib.loads(path.read_text(encoding="utf-8"))
+    home = path.resolve().parent
     # The data is made beside the recipe, once, and not beside each copy of it.
     command = recipe["data"].pop("command", None)
     if command and not (home / recipe["data"]["train"]).exists():
@@ -66,12 +75,14 @@ def run(args: argparse.Namespace, name: str, settings: str, seed: int) -> dict[s
     # Paths in a recipe are relative to its folder.
     for keys in recipe.values():
         keys.update({key: str(home / one) for key, one in keys.items() if is_path(one, home)})
-    path = folder / "recipe.toml"
-    path.write_text(toml(recipe), encoding="utf-8")
-    words = [sys.executable, "-m", "tinsmith", "make", str(path), "--out", str(folder / "run")]
-    subprocess.run(words, stdout=sys.stderr, check=True)
-    report: dict[str, Any] = json.loads((folder / "run" / "report.json").read_text(encoding="utf-8"))
-    return report
+    return recipe
+
+
+def change(recipe: dict[str, dict[str, Any]], settings: str) -> None:
+    """settings: such as `train.epochs = 3; data.augment = false`; their paths are absolute, or the recipe's."""
+    for line in filter(None, (part.strip() for part in settings.split(";"))):
+        for table, keys in tomllib.loads(line).items():
+            recipe.setdefault(table, {}).update(keys)
 
 
 def is_path(value: Any, home: Path) -> bool:

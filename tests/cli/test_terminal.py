@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tiny_models import tiny_spec
 
 from tinsmith import cli
 from tinsmith.compiler import build_tin
-from tinsmith.runtime import Model
+from tinsmith.runtime.generation import Generation
 
 HOSTILE = "a\x1b]0;title\x07\x9b31m\r\x7f\u202eb\tc"
 ESCAPED = "a\\x1b]0;title\\x07\\x9b31m\\r\\x7f\\u202eb\tc"
@@ -46,10 +44,7 @@ def shell(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_what_a_model_says(
     tin: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, terminal: bool
 ) -> None:
-    def stream(self: Model, *given: Any, **options: Any) -> Iterator[str]:
-        yield from HOSTILE
-
-    monkeypatch.setattr(Model, "stream", stream)
+    monkeypatch.setattr(Generation, "pieces", lambda self: iter(HOSTILE))
     assert shell(capsys, "run", str(tin), "hello", "--raw") == (ESCAPED if terminal else HOSTILE) + "\n"
 
 

@@ -250,3 +250,35 @@ def test_only_temporary_files_of_the_same_owner_are_leftovers(tmp_path: Path) ->
         [*names, "deep", "deep/x"]
     )
     assert left[0].startswith(".tinsmith-a-")
+
+
+def test_lines_are_added_whole_and_privately(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "a.jsonl"
+    threads = [threading.Thread(target=files.append_line, args=(path, f"{n}" * 9000)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(path.read_text().splitlines()) == [f"{n}" * 9000 for n in range(8)]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_line_that_was_cut_off_spoils_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("whole\nhal")
+    files.append_line(path, "next")
+    files.append_line(path, "last")
+    assert path.read_text() == "whole\nhal\nnext\nlast\n"
+
+
+def test_a_full_disk_adds_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("whole\n")
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20)); "
+        "from tinsmith.system import files; files.append_line(sys.argv[1], 'x' * 100)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
+    assert "InputError" in ended.stderr
+    assert path.read_text() == "whole\n"

@@ -16,6 +16,8 @@ from tinsmith.data.readers import Example
 from tinsmith.errors import DataError
 from tinsmith.runtime.model import Model
 from tinsmith.train import network
+from tinsmith.train.job import Job
+from tinsmith.train.methods.lora import AdapterTrainee
 from tinsmith.train.open_tokens import Forced
 from tinsmith.train.options import TrainOptions
 from tinsmith.train.packing import pack, pad
@@ -117,3 +119,20 @@ def test_training_leaves_out_answers_without_an_open_token(model: Model, tmp_pat
         train("lora", SPEC, examples, examples, options, tmp_path, **given, forced=only_on)
     some = tokenization(model, only_on).fitting(examples)
     assert some == []
+
+
+def test_what_is_replayed_is_measured_by_its_open_tokens(model: Model, tmp_path: Path) -> None:
+    options = TrainOptions(task="classify", epochs=1, rank=2, batch_tokens=60, rough=None, threads=1)
+    examples = [Example(word, "on") for word in ("lamp", "fan", "door")]
+    open_on = Forced(model, makers.regex("o(n|ff)").data)
+    job = Job(SPEC, examples, examples, options, tmp_path, encoder(model), forced=open_on, known=examples)
+    trainee = AdapterTrainee(job)
+    assert trainee.replay
+    losses = trainee.sample_losses(trainee.replay)
+    assert sum(losses) / 3 == pytest.approx(trainee.validate()[0], rel=1e-4)
+    # One that has nothing to learn is not replayed, and the others keep their own labels.
+    known = [Example("lamp", "on"), Example("fan", "dim")]
+    only_on = Forced(model, makers.regex("on").data)
+    trainee = AdapterTrainee(replace(job, examples=known, validation=known, known=known, forced=only_on))
+    assert trainee.replay
+    assert (len(trainee.replay.sequences), trainee.replay.labels) == (1, ["dim"])

@@ -147,6 +147,27 @@ def compare(home: Path) -> None:
     assert max(off) < 1e-4
 
 
+@pytest.mark.slow
+def test_two_processes_go_on_from_an_adapter(home: Path) -> None:
+    new = [{"input": f"{n} {n}", "output": "twice"} for n in range(6)]
+    (home / "new.jsonl").write_text("".join(json.dumps(row) + "\n" for row in new))
+    more = '\n[update]\nadapter = "first/adapter"\ndata = "new.jsonl"\nretrain = "always"\n'
+    assert [code for code, _, _ in ended(processes(home, "first", 1, "-c", FLOAT32))] == [0]
+    (home / "recipe.toml").write_text(RECIPE + more)
+    try:
+        for out, count in (("more-one", 1), ("more-two", 2)):
+            for code, _, errors in ended(processes(home, out, count, "-c", FLOAT32)):
+                assert code == 0, errors
+    finally:
+        (home / "recipe.toml").write_text(RECIPE)
+    states = [json.loads((home / out / "run.json").read_text())["stages"] for out in ("more-one", "more-two")]
+    one, two = (state["train"]["facts"]["update"] for state in states)
+    assert one["kept"] == two["kept"]
+    for name, scores in one["scores"].items():
+        for tests, score in scores.items():
+            assert two["scores"][name][tests]["loss"] == pytest.approx(score["loss"], abs=1e-4)
+
+
 def test_a_fault_of_the_first_ends_the_others(home: Path) -> None:
     held = (home / "validation.jsonl").read_text()
     (home / "validation.jsonl").write_text("not JSON\n")

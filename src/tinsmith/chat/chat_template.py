@@ -131,7 +131,7 @@ def with_system(template: str, system: str) -> str:
 
     A model trained under a short system message must see it at run time too, whoever renders the template.
     """
-    first = f"[{{'role': 'system', 'content': {_literal(system)}}}]"
+    first = f"[{{'role': 'system', 'content': {literal(system)}}}]"
     return _before(
         "{%- if not messages or messages[0]['role'] != 'system' %}"
         f"{{%- set messages = {first} + messages %}}"
@@ -145,7 +145,7 @@ def with_thinking(template: str, thinking: bool) -> str:
     where it has none."""
     name = _switch(template)
     return _before(
-        f"{{%- if {name} is not defined %}}{{%- set {name} = {_literal(thinking)} %}}{{%- endif %}}", template
+        f"{{%- if {name} is not defined %}}{{%- set {name} = {literal(thinking)} %}}{{%- endif %}}", template
     )
 
 
@@ -153,7 +153,7 @@ def with_tools(template: str, tools: Tools) -> str:
     """The template with a default list of tools. UnsupportedError where it lists none."""
     if "tools" not in _examined(template)["free"]:
         raise UnsupportedError("the base's chat template tells no tools; leave them out of the prompt")
-    return _before(f"{{%- if not tools %}}{{%- set tools = {_literal(list(tools))} %}}{{%- endif %}}", template)
+    return _before(f"{{%- if not tools %}}{{%- set tools = {literal(list(tools))} %}}{{%- endif %}}", template)
 
 
 def with_date(template: str, date: Date) -> str:
@@ -169,7 +169,7 @@ def with_date(template: str, date: Date) -> str:
     if not forms:
         return template
     return _before(
-        f"{{%- macro strftime_now(form) %}}{{{{- {_literal(forms)}[form] }}}}{{%- endmacro %}}", template
+        f"{{%- macro strftime_now(form) %}}{{{{- {literal(forms)}[form] }}}}{{%- endmacro %}}", template
     )
 
 
@@ -199,7 +199,7 @@ def _before(statements: str, template: str) -> str:
     return f"{statements}\n{template}"
 
 
-def _literal(value: Any) -> str:
+def literal(value: Any) -> str:
     """A JSON value as Jinja writes it."""
     if isinstance(value, str):
         text = value.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n").replace("\r", "\\r")
@@ -207,9 +207,9 @@ def _literal(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return str(value).lower()
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_literal(str(key))}: {_literal(value[key])}" for key in value) + "}"
+        return "{" + ", ".join(f"{literal(str(key))}: {literal(value[key])}" for key in value) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_literal, value)) + "]"
+        return "[" + ", ".join(map(literal, value)) + "]"
     return repr(value)
 
 

@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinsmith.cli._command import Args, argument, option
 from tinsmith.cli._types import File, Folder, Word
-from tinsmith.train.options import LOGS
+from tinsmith.train.options import LOGS, RETRAINS
 
 if TYPE_CHECKING:
+    from tinsmith.pipeline.recipe import Recipe
     from tinsmith.pipeline.run import Run
 
 
+UPDATE = "Learning goes on (default: what the recipe's [update] says, if anything)"
 PARAMETERS = [
     argument("recipe", "RECIPE", File(".toml"), help="a recipe, a TOML file"),
     option("--out", Folder(), metavar="DIR", help="the run's folder (default: runs/<name>)"),
+    option(
+        "--from",
+        Folder(),
+        dest="adapter",
+        group=UPDATE,
+        metavar="ADAPTER",
+        help="go on from this adapter's folder (default DIR: runs/<name>-updated)",
+    ),
+    option(
+        "--data",
+        File(".jsonl"),
+        group=UPDATE,
+        metavar="FILE",
+        help="new examples for it; some of the recipe's are replayed beside them",
+    ),
+    option(
+        "--retrain",
+        Word(RETRAINS),
+        group=UPDATE,
+        metavar="WHEN",
+        help="train on all from the start too, and keep the better: auto (where more than 1 % of the old "
+        "validation examples are lost), always or never",
+    ),
 ]
 
 TRAINING = [
@@ -23,9 +49,18 @@ TRAINING = [
 ]
 
 
+def load(args: Args) -> Recipe:
+    """The recipe, with what the command line says of an update."""
+    from tinsmith.pipeline import recipe
+
+    paths = {"adapter": args.adapter, "data": args.data}
+    given = {key: str(Path(path).resolve()) for key, path in paths.items() if path is not None}
+    return recipe.load(args.recipe, update=given | ({"retrain": args.retrain} if args.retrain else {}))
+
+
 def run_to(goal: str, args: Args) -> Run:
     """Brings one stage of the recipe, and the stages it needs, up to date."""
-    from tinsmith.pipeline import recipe, stages
+    from tinsmith.pipeline import stages
     from tinsmith.system import progress
 
-    return stages.make(recipe.load(args.recipe), args.out, progress.display(), goal, getattr(args, "log", None))
+    return stages.make(load(args), args.out, progress.display(), goal, getattr(args, "log", None))

@@ -15,11 +15,11 @@ PARAMETERS = [
 
 
 def run(args: Args) -> int:
-    from tinsmith.pipeline import merge, recipe, stages, training
+    from tinsmith.pipeline import merge, stages, training
     from tinsmith.system import progress
     from tinsmith.train import together
 
-    stated = recipe.load(args.recipe)
+    stated = _recipe.load(args)
     if args.from_scratch and not stated.scratch:
         raise InputError(
             f"{args.recipe}: --from-scratch: the recipe starts from a base; state [scratch] instead of [base]"

@@ -15,9 +15,10 @@ from tinsmith import tasks
 from tinsmith.data.splits import shared_inputs
 from tinsmith.errors import DataError, InputError, TinsmithError
 from tinsmith.formats.model_files import model_bytes, model_digest, model_files
-from tinsmith.pipeline import augmentation, constraint, sources
+from tinsmith.pipeline import augmentation, constraint, sources, update
 from tinsmith.pipeline.augmentation import Augmentation
 from tinsmith.pipeline.run import Made, Nothing, Record, Run
+from tinsmith.pipeline.update import New
 from tinsmith.system import files, reading
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ class Base:
 @dataclass(frozen=True)
 class Data:
     """constraint: what a tin's manifest says of it; counts, sources: of examples by split; the other numbers
-    are of test examples whose output the constraint forbids, or whose input is a training input too."""
+    are of test examples whose output the constraint forbids, or whose input is a training input too; new: how
+    many of the examples an adapter is to learn on top of the others."""
 
     base: Base
     constraint: dict[str, Any] | None
@@ -59,6 +61,7 @@ class Data:
     sources: dict[str, str]
     test_inputs_in_train: int
     augmentation: Augmentation | None = None
+    new: New | None = None
 
 
 def split_name(split: str) -> str:
@@ -88,6 +91,7 @@ def inputs(run: Run, needs: Nothing) -> dict[str, Any]:
         "sources": [files.sha256_file(path) if path.exists() else None for path in read],
         **({"seed": recipe.train.seed} if recipe.scratch else {}),
         **augmentation.inputs(recipe),
+        **update.inputs(recipe),
         "constraint": dataclasses.asdict(recipe.constraint),
         "constraint_source": constraint.source_digest(recipe),
     }
@@ -112,6 +116,11 @@ def make(run: Run, needs: Nothing) -> Made[Data]:
     wanted = sources.wanted(recipe)
     if recipe.data.limit:
         splits["train"] = splits["train"][: recipe.data.limit]
+    given, new = splits, None
+    if more := {key: read_examples(path, recipe.data.task) for key, path in update.sources(recipe).items()}:
+        splits, new = update.joined(recipe, given, more)
+        run.display.line(update.said(new))
+        wanted |= {path: more[key] for key, path in update.sources(recipe).items() if key != "test"}
     outputs = keep(run, splits)
     base = base or new_base(run, splits["train"])
     leaked = len(shared_inputs(splits["train"], splits["test"]))
@@ -123,7 +132,8 @@ def make(run: Run, needs: Nothing) -> Made[Data]:
         outputs.append(run.folder / ANSWER)
         with files.atomic_write(outputs[-1]) as file:
             file.write(sealed.data)
-        forbidden = check_constraint(run, Path(base.path), sealed, paths, splits, wanted)
+        checked = {**given, "test": splits["test"]}
+        forbidden = check_constraint(run, Path(base.path), sealed, paths, checked, wanted)
     further = augmentation.make(run, splits)
     if further is not None:
         outputs.append(run.folder / augmentation.FILE)
@@ -136,6 +146,7 @@ def make(run: Run, needs: Nothing) -> Made[Data]:
         sources={split: str(path) for split, path in paths.items()},
         test_inputs_in_train=leaked,
         augmentation=further[1] if further is not None else None,
+        new=new,
     )
     return Made([*model_files(Path(base.path)), *outputs], facts)
 
@@ -232,7 +243,9 @@ def find_base(run: Run) -> Base:
         )
     spec = models.load(path)
     chat_template.check(spec, str(path))
-    template = spec.chat_template
+    template = None if spec.chat_template is None else settled(run.recipe, spec.chat_template)
+    tools = read_tools(run.recipe) if run.recipe.data.show_tools else None
+    update.check(run.recipe, dataclasses.replace(spec, chat_template=template), tools)
     return Base(
         name=local.name if local.exists() else given.model,
         path=str(path.resolve()),
@@ -240,7 +253,7 @@ def find_base(run: Run) -> Base:
         bytes=model_bytes(path),
         family=spec.family,
         license=spec.general.get("license"),
-        template=None if template is None else chat_template.digest(settled(run.recipe, template)),
+        template=None if template is None else chat_template.digest(template),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -44,7 +44,10 @@ from tinsmith.train.options import (
     MADE_EPOCHS,
     MOMENTS,
     RANK_SCALES,
+    RETRAIN_AUTO,
+    RETRAINS,
     TORCH_DEVICES,
+    UPDATE_EPOCHS,
     ScratchOptions,
     TrainOptions,
 )
@@ -56,6 +59,7 @@ SPACINGS = ("compact", "spaced", "free")
 SOURCES = ("schema", "tools", "grammar", "regex", "choices")
 LABELS = "labels"
 ORIGINS = ("base", "scratch")  # the tables that say what training starts from
+OPTIONAL = (*ORIGINS, "update")
 # Keys that a model trained from scratch has no use for: there is no base.
 BASE_KEYS = ("thinking", "date", "show_tools")
 SCRATCH_METHOD = "full"
@@ -90,6 +94,7 @@ RANKS = Kind(
         isinstance(v, dict) and bool(v) and all(is_whole(rank) and 1 <= rank <= 1024 for rank in v.values())
     ),
 )
+ADAPTER = Kind("the folder of the adapter to go on from (--from)", is_text)
 TARGETS = Kind(
     '"auto" or a list of names of linear layers, such as ["q_proj", "v_proj"]',
     lambda v: v == "auto" or (isinstance(v, list) and bool(v) and all(is_text(word) for word in v)),
@@ -175,11 +180,25 @@ class Train:
     seeds: int = _key(whole(1, 100), TrainOptions.seeds)
     device: str = _key(choice((AUTO_DEVICE, *TORCH_DEVICES)), AUTO_DEVICE)
 
-    def passes(self, made: bool) -> int:
-        """Over the training examples. made: whether further ones were made of them."""
+    def passes(self, made: bool, further: bool = False) -> int:
+        """Over the training examples. made: whether others were made of them; further: whether they come on top
+        of what an adapter knows."""
         if isinstance(self.epochs, int):
             return self.epochs
+        if further:
+            return UPDATE_EPOCHS
         return MADE_EPOCHS if made else EPOCHS
+
+
+@dataclass(frozen=True)
+class Update:
+    adapter: str = _key(ADAPTER)
+    data: str | None = _key(TEXT, None)
+    validation: str | None = _key(TEXT, None)
+    test: str | None = _key(TEXT, None)
+    learning_rate: float | str = _key(RATE, "auto")
+    replay: float = _key(number(0.01, 0.9), TrainOptions.replay)
+    retrain: str = _key(choice(RETRAINS), RETRAIN_AUTO)
 
 
 @dataclass(frozen=True)
@@ -234,6 +253,7 @@ TABLES: dict[str, type[Any]] = {
     "scratch": Scratch,
     "data": Data,
     "train": Train,
+    "update": Update,
     "constraint": Constraint,
     "build": Build,
     "eval": Eval,
@@ -244,7 +264,7 @@ TABLES: dict[str, type[Any]] = {
 @dataclass(frozen=True)
 class Recipe:
     """path: the recipe file, absolute; sha256: of its bytes; the rest: its tables, `base` or `scratch`
-    of which is None."""
+    of which is None, and `update` where an adapter is begun."""
 
     path: Path
     sha256: str
@@ -256,6 +276,7 @@ class Recipe:
     build: Build
     eval: Eval
     output: Output
+    update: Update | None = None
 
     @property
     def name(self) -> str:
@@ -265,7 +286,7 @@ class Recipe:
     @property
     def model_digest(self) -> str:
         """SHA-256 of the values that decide the model: every table but [eval] and [output]."""
-        tables = (self.base or self.scratch, self.data, self.train, self.constraint, self.build)
+        tables = (self.base or self.scratch, self.data, self.train, self.constraint, self.build, self.update)
         values = [dataclasses.asdict(table) for table in tables if table]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
@@ -274,15 +295,20 @@ class Recipe:
         return self.path.parent / Path(relative).expanduser()
 
 
-def load(path: str | Path, devices: Sequence[str] = ()) -> Recipe:
+def load(
+    path: str | Path, devices: Sequence[str] = (), update: Mapping[str, str | float] | None = None
+) -> Recipe:
     """Reads and checks a recipe; RecipeError names the file, line, table and key of the first mistake.
 
-    devices: names of targets or TOML files, in place of `[build] target`.
+    devices: names of targets or TOML files, in place of `[build] target`; update: keys of `[update]`, in
+    place of its own.
     """
     file = _RecipeFile(path)
     if devices:
         own = [str(Path(one).resolve()) if one.endswith(".toml") else one for one in devices]
         file.given.setdefault("build", {})["target"] = own
+    if update and isinstance(file.given.setdefault("update", {}), dict):
+        file.given["update"] |= update
     return Recipe(path=file.path, sha256=hashlib.sha256(file.raw).hexdigest(), **file.tables())
 
 
@@ -297,9 +323,9 @@ class _RecipeFile(TomlFile):
         tables: dict[str, Any] = {
             name: self.table(name, cls, given.get(name, {}))
             for name, cls in TABLES.items()
-            if name not in ORIGINS or name == origin
+            if name not in OPTIONAL or name == origin or (name == "update" and name in given)
         }
-        tables |= {name: None for name in ORIGINS if name != origin}
+        tables |= {name: None for name in OPTIONAL if name not in tables}
         if origin == "scratch":
             self._check_scratch(given)
             tables["train"] = dataclasses.replace(tables["train"], method=SCRATCH_METHOD)
@@ -314,6 +340,7 @@ class _RecipeFile(TomlFile):
         if data.show_tools and not data.tools:
             raise self.error("data", "show_tools", "there are no tools to show; give them in tools")
         self._check_augment(given.get("data", {}), tables)
+        self._check_update(given.get("update", {}), tables["train"].method)
         self._check_build(tables["build"])
         rough, built = tables["train"].rough, tables["build"].formats
         if rough not in ("auto", NO_ROUGH, *built):
@@ -424,6 +451,19 @@ class _RecipeFile(TomlFile):
                 raise self.error(
                     "data", "off_topic_output", f"not a valid output of the task {data.task}: {wanted}"
                 )
+
+    def _check_update(self, given: dict[str, Any], name: str) -> None:
+        if not given:
+            return
+        method = methods.by_name(name)
+        every = [methods.by_name(one) for one in methods.names()]
+        for key, can in (("adapter", "starts"), ("data", "replays")):
+            if key in given and not getattr(method, can):
+                known = ", ".join(f'"{one.name}"' for one in every if getattr(one, can))
+                raise self.error("update", key, f'is for method {known}; this one is "{name}", leave it out')
+        for key in ("validation", "test", "replay", "retrain"):
+            if key in given and "data" not in given:
+                raise self.error("update", key, "goes with data, the new examples; give both, or neither")
 
     def _check_build(self, build: Build) -> None:
         """Budgets and the format that they are for go together."""

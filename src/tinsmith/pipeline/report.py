@@ -15,7 +15,7 @@ from tinsmith import tasks
 from tinsmith.errors import MissingExtraError
 from tinsmith.evaluate import curve
 from tinsmith.evaluate.answers import Answer, read_answers
-from tinsmith.pipeline import augmentation, curves, data, facts
+from tinsmith.pipeline import augmentation, curves, data, facts, update
 from tinsmith.pipeline.build import Built
 from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.measure import (
@@ -308,6 +308,7 @@ def html(document: dict[str, Any]) -> str:
         heat=heat(document["confusion"]),
         curves=curves.of_training(document["train"]),
         front=front(document.get("front") or []),
+        bounds=update.bounds,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tinsmith.errors import InputError
-from tinsmith.pipeline import build, contents, data, measure, merge, report, seal, training, verify
+from tinsmith.pipeline import build, contents, data, measure, merge, report, seal, training, update, verify
 from tinsmith.pipeline.recipe import Recipe
 from tinsmith.pipeline.run import Nothing, Run, Stage, opened
 from tinsmith.system.progress import Display
@@ -26,7 +26,8 @@ STAGES = (DATA, BASELINES, TRAIN, MERGE, BUILD, VERIFY, EVALUATE, SEAL, REPORT)
 
 
 def default_folder(recipe: Recipe) -> Path:
-    return Path("runs") / recipe.name
+    """An update leaves the run alone that its adapter may be of."""
+    return Path("runs") / f"{recipe.name}{'-updated' if recipe.update else ''}"
 
 
 def help_train(recipe: Recipe, folder: Path | None, display: Display) -> None:
@@ -52,6 +53,7 @@ def make(
         )
     if log is not None:
         logs.check(log)
+    update.check_folder(recipe, folder or default_folder(recipe))
     with opened(recipe, folder or default_folder(recipe), display) as run:
         run.log = log
         if recipe.build.target and goal != "data":

@@ -3,35 +3,49 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.formats.model_files import model_digest
-from tinsmith.pipeline import auto, data, roughest, sources
+from tinsmith.pipeline import auto, data, roughest, sources, update
+from tinsmith.pipeline.augmentation import OFF_TOPIC
 from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.recipe import SEARCH, SEARCH_BUDGET, Recipe
 from tinsmith.pipeline.run import Made, Record, Run
 from tinsmith.system.progress import Bar, Display
-from tinsmith.train import logs, methods
+from tinsmith.train import adapter, logs, methods
 from tinsmith.train.options import (
     BASE_TEACHER,
+    NEW_TEST,
+    NEW_VALIDATION,
+    OLD_TEST,
+    OLD_VALIDATION,
     SCRATCH_DEFAULTS,
     Event,
     Point,
     Preparing,
+    Replayed,
     Seeded,
     Started,
     Step,
     TrainOptions,
     Trial,
+    Updated,
     Validated,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tinsmith.data.readers import Example
     from tinsmith.quant.presets import Mix
     from tinsmith.spec import Spec
+    from tinsmith.train.job import Job
     from tinsmith.train.options import TrainResult
+    from tinsmith.train.update import Plan
 
 
 @dataclass(frozen=True)
@@ -43,7 +57,7 @@ class Needs:
 class Trained:
     """note: how the learning rate was chosen; tokens, seconds: of all steps, of every seed; curve: the loss
     after each, of the best seed; trials: of learning rates, the best last; seeds: of several runs, the mean
-    last."""
+    last; update: what became of an adapter that learned new examples."""
 
     learning_rate: float
     note: str
@@ -54,6 +68,7 @@ class Trained:
     validations: list[Validated]
     trials: list[Trial] = field(default_factory=list)
     seeds: list[Seeded] = field(default_factory=list)
+    update: Updated | None = None
 
 
 def folder_name(recipe: Recipe) -> str:
@@ -78,7 +93,25 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
         **({"teacher": model_digest(teacher)} if teacher and teacher.exists() else {}),
         "augmented": made,
         **({"constraint": needs.data.digests[data.ANSWER]} if run.recipe.train.open_tokens_only else {}),
+        **update_inputs(run, needs),
     }
+
+
+def update_inputs(run: Run, needs: Needs) -> dict[str, Any]:
+    """The old and the new tests decide no weight, but they are measured here."""
+    stated, start = run.recipe.update, update.folder(run.recipe)
+    if stated is None or start is None:
+        return {}
+    more: dict[str, Any] = {}
+    if needs.data.facts.new:
+        more = {
+            "new": dataclasses.asdict(needs.data.facts.new),
+            "replay": stated.replay,
+            "retrain": stated.retrain,
+            "test": needs.data.digests[data.split_name("test")],
+        }
+    rate = {"learning_rate": stated.learning_rate}
+    return {"update": {"adapter": adapter.digest_of(start), **rate, **more}}
 
 
 def teacher_path(recipe: Recipe, base: str) -> Path | None:
@@ -126,7 +159,7 @@ def make(run: Run, needs: Needs) -> Made[Trained]:
     from tinsmith.train import together
 
     together.call()
-    result = train(run, needs)
+    result, outcome = train(run, needs)
     facts = Trained(
         learning_rate=result.learning_rate,
         note=result.note,
@@ -137,11 +170,12 @@ def make(run: Run, needs: Needs) -> Made[Trained]:
         validations=result.validations,
         trials=result.trials,
         seeds=result.seeds,
+        update=outcome,
     )
     return Made(sorted(path for path in result.folder.iterdir() if path.is_file()), facts)
 
 
-def train(run: Run, needs: Needs) -> TrainResult:
+def train(run: Run, needs: Needs) -> tuple[TrainResult, Updated | None]:
     from tinsmith import models
 
     spec = models.load(needs.data.facts.base.path)
@@ -150,14 +184,47 @@ def train(run: Run, needs: Needs) -> TrainResult:
     if spec.chat_template is not None:
         spec = dataclasses.replace(spec, chat_template=data.settled(run.recipe, spec.chat_template))
     with run.display.bar("train", 1) as bar:
-        return trained(run, needs.data, spec, bar)
+        job = job_of(run, needs.data, spec)
+        if needs.data.facts.new is None:
+            return trained(run, bar, job, run.folder / logs.FOLDER), None
+        return updated(run, needs, bar, job)
 
 
-def trained(run: Run, made: Record[Data], spec: Spec, bar: Bar) -> TrainResult:
+def trained(run: Run, bar: Bar, job: Job, log: Path) -> TrainResult:
+    """log: the folder that curves are written to, where they are."""
+    from tinsmith.train.run import train
+
+    method = run.recipe.train.method
+    progress = Progress(run.display, bar, methods.by_name(method).share)
+    if run.log is None:
+        return train(method, job, progress.show)
+    with logs.opened(run.log, log) as write:
+
+        def note(event: Event) -> None:
+            progress.show(event)
+            write(event)
+
+        return train(method, job, note)
+
+
+def updated(run: Run, needs: Needs, bar: Bar, job: Job) -> tuple[TrainResult, Updated]:
+    """The adapter with the new examples too, and what became of the old ones."""
+    from tinsmith.train.update import update as learn
+
+    def train_one(name: str, one: Job) -> TrainResult:
+        return trained(run, bar, one, run.folder / logs.FOLDER / name)
+
+    result, outcome = learn(plan(run, needs, job), train_one, run.display.line)
+    for line in update.lines(outcome):
+        run.display.line(line)
+    return result, outcome
+
+
+def job_of(run: Run, made: Record[Data], spec: Spec) -> Job:
+    """All that is learned, from the beginning or where an adapter is."""
     import tinsmith
     from tinsmith.train.job import Job
     from tinsmith.train.open_tokens import Forced
-    from tinsmith.train.run import train
 
     base = made.facts.base.path
     tokenizer = tinsmith.load(base)
@@ -165,16 +232,14 @@ def trained(run: Run, made: Record[Data], spec: Spec, bar: Bar) -> TrainResult:
     def encode(text: str) -> list[int]:
         return tokenizer.tokenize(text, special=True)
 
-    method = run.recipe.train.method
-    progress = Progress(run.display, bar, methods.by_name(method).share)
     variants = data.augmented(run)
     only_open = run.recipe.train.open_tokens_only
     preset, feedback = roughest.choose(run, made, spec)
-    job = Job(
+    return Job(
         spec=spec,
         examples=data.examples(run, "train"),
         validation=data.examples(run, "validation"),
-        options=options(run.recipe, preset, made=bool(variants)),
+        options=options(run.recipe, preset, made=bool(variants), goes_on=made.facts.new is None),
         out_dir=run.folder,
         encode=encode,
         variants=variants,
@@ -186,22 +251,58 @@ def trained(run: Run, made: Record[Data], spec: Spec, bar: Bar) -> TrainResult:
         feedback=feedback,
         feedback_of=auto.inputs(run, made)["calibration"] if feedback else "",
         forced=Forced(tokenizer, (run.folder / data.ANSWER).read_bytes()) if only_open else None,
+        start=update.folder(run.recipe),
     )
-    if run.log is None:
-        return train(method, job, progress.show)
-    with logs.opened(run.log, run.folder / logs.FOLDER) as write:
-
-        def note(event: Event) -> None:
-            progress.show(event)
-            write(event)
-
-        return train(method, job, note)
 
 
-def options(recipe: Recipe, preset: str | Mix | None = None, made: bool = False) -> TrainOptions:
+def plan(run: Run, needs: Needs, job: Job) -> Plan:
+    """Of the job, the new examples on top of the old ones, or all of them anew."""
+    from tinsmith.train.update import Plan
+
+    stated, new = run.recipe.update, needs.data.facts.new
+    assert stated and new  # there are new examples
+    count = len(job.examples) - new.train
+    more = options(run.recipe, job.options.rough, made=bool(job.variants), goes_on=True)
+    further = dataclasses.replace(
+        job,
+        examples=job.examples[count:],
+        known=job.examples[:count],
+        # What is made goes along with what it is made of, and what is off topic with all.
+        variants=[
+            [row for row in made if row.about.get("source") == OFF_TOPIC or row.about["from"] > count]
+            for made in job.variants
+        ],
+        options=more,
+    )
+    splits = {
+        (OLD_TEST, NEW_TEST): (data.examples(run, "test"), new.test),
+        (OLD_VALIDATION, NEW_VALIDATION): (job.validation, new.validation),
+    }
+    sets: dict[str, Sequence[Example]] = {}
+    for (old_name, new_name), (rows, added) in splits.items():
+        sets[old_name] = rows[: len(rows) - added]
+        if added:
+            sets[new_name] = rows[len(rows) - added :]
+    whole = dataclasses.replace(job, start=None)
+    inputs_digest = hashlib.sha256(json.dumps(inputs(run, needs), sort_keys=True).encode()).hexdigest()
+    return Plan(further, whole, stated.retrain, sets, inputs_digest)
+
+
+def options(
+    recipe: Recipe, preset: str | Mix | None = None, made: bool = False, *, goes_on: bool = False
+) -> TrainOptions:
     """[train] as training takes it, where "auto" is what is left out. preset: what training prepares for; made:
-    as for Train.passes."""
-    values = {**dataclasses.asdict(recipe.train), "epochs": recipe.train.passes(made)}
+    as for Train.passes; goes_on: from the adapter of [update], if there is one."""
+    update = recipe.update if goes_on else None
+    further = update is not None and update.data is not None
+    values = {**dataclasses.asdict(recipe.train), "epochs": recipe.train.passes(made, further)}
+    if update:
+        gentle = methods.by_name(recipe.train.method).gentle
+        rate = values["learning_rate"]
+        values |= {"gentle": gentle, "replay": update.replay}
+        values["learning_rate"] = rate * gentle if isinstance(rate, float | int) else rate
+        if update.learning_rate != "auto":
+            values["learning_rate"] = update.learning_rate
     del values["method"], values["open_tokens_only"]
     budget = values.pop("search_budget")
     if values["learning_rate"] == SEARCH:
@@ -240,6 +341,10 @@ class Progress:
             name = "the mean of all seeds" if event.seed is None else f"seed {event.seed}"
             found = f"validation loss {event.loss:.4f}, {event.exact:.1%} {self.share}"
             self.display.line(f"train: {name}{' is kept' if event.kept else ''}: {found}")
+        elif isinstance(event, Replayed):
+            risen = f"; loss of what was known {event.rise:+.4f}" if event.epoch > 1 else ""
+            count = f"{event.count:,} of {event.known:,} old examples replayed"
+            self.display.line(f"train: epoch {event.epoch}: {count}{risen}")
         else:
             self._validated(event)
 

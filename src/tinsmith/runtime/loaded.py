@@ -259,10 +259,14 @@ class Loaded:
 
     def stream(self, prompt: str | Sequence[int], **options: Any) -> Iterator[str]:
         """As `generate`, without draft: yields the text piece by piece, never half a character."""
+        yield from self.answering(prompt, **options).pieces()
+
+    def answering(self, prompt: str | Sequence[int], **options: Any) -> Generation:
+        """As `stream`: its `pieces`, to be read to the end, and then its `completion`."""
         max_tokens, stop = options.pop("max_tokens", 256), options.pop("stop", ())
         constraint, heal = options.pop("constraint", "own"), options.pop("heal", False)
         sampling = Sampling(**{"lookup": 4, **options})
-        yield from self._generation(prompt, max_tokens, sampling, stop, None, constraint, heal).pieces()
+        return self._generation(prompt, max_tokens, sampling, stop, None, constraint, heal)
 
     def _generation(
         self,

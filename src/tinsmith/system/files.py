@@ -258,6 +258,30 @@ def write_text(path: str | Path, text: str) -> None:
         file.write(text.encode("utf-8"))
 
 
+def append_line(path: str | Path, text: str) -> None:
+    """Adds a line to a file, which is made private to its owner where it is missing. Lines of several processes
+    stay whole, and so do the lines before one that was cut off by a loss of power.
+
+    Raises InputError where the disk refuses, or what is there is no file; nothing is added then."""
+    path = Path(path)
+    there = _status(path)
+    if there and not stat.S_ISREG(there.st_mode):
+        raise InputError(f"{path}: is no file that a line can be added to; give another path")
+    try:
+        make_folder(path.parent)
+        with open(path, "ab+", buffering=0, opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            lock(file.fileno(), wait=True)
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(0, end - 1))
+            cut = file.read(1) not in (b"", b"\n")
+            data = b"\n" * cut + text.encode("utf-8", "surrogatepass") + b"\n"
+            if file.write(data) != len(data):
+                file.truncate(end)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError as error:
+        raise write_fault(path, error) from error
+
+
 def map_file(path: str | Path) -> memoryview:
     """The file's bytes, mapped read-only; the map lives as long as a slice of it. An empty file is empty.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from tinsmith.errors import FormatError, InputError, MissingExtraError, Unsuppor
 from tinsmith.formats import safetensors
 from tinsmith.models.family import TensorName, by_name
 from tinsmith.spec import Spec, Tensor
-from tinsmith.system import reading
+from tinsmith.system import files, reading
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 TEMPLATE = "chat_template.jinja"  # the one that the adapter was trained under
@@ -89,6 +90,18 @@ def check_template(folder: Path, settled: str | None) -> None:
             f"{folder}: the adapter was trained under the chat template {digest(trained)[:12]}, and the base "
             f"with what the recipe states {has}; train again, or go back to the base and recipe of its training"
         )
+
+
+def base_name(folder: Path) -> str | None:
+    """What the adapter calls its base; None where it does not."""
+    name = _config(folder / CONFIG).get("base_model_name_or_path")
+    return name if isinstance(name, str) and name else None
+
+
+def digest_of(folder: Path) -> str:
+    """Of what the adapter in a folder computes: its weights and its config."""
+    digests = [files.sha256_file(folder / name) for name in (CONFIG, WEIGHTS)]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def read(folder: Path, spec: Spec) -> Adapter:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tinsmith.data.preferences import Preference
 from tinsmith.data.readers import Example
 from tinsmith.spec import Spec
+from tinsmith.train import adapter
 from tinsmith.train.options import TrainOptions
 from tinsmith.train.sequences import Encode, FindForced, Tokenization, TokenSequence, text_sequences
 
@@ -27,7 +28,8 @@ class Job:
     hold some out; teacher: the path of the model to learn from; kept_dir: where what is computed once is kept,
     None for out_dir; is_new: the weights are random; feedback: as quant.encoder takes it, where the mix
     of options.rough is made with it; feedback_of: the digest of the text that it follows from; forced: what
-    finds the tokens of answers that must come, which are then not learned.
+    finds the tokens of answers that must come, which are then not learned; start: the folder of the adapter
+    that training starts from; known: the examples that it has learned, of which some are replayed.
     """
 
     spec: Spec
@@ -46,6 +48,8 @@ class Job:
     feedback: Feedback | None = None
     feedback_of: str = ""
     forced: FindForced | None = None
+    start: Path | None = None
+    known: Sequence[Example] = ()
 
     @property
     def kept(self) -> Path:
@@ -73,7 +77,7 @@ class Job:
         return self.base_digest(json.dumps(asdict(self.options), sort_keys=True) + self.feedback_of, *parts)
 
     def base_digest(self, more: str, *parts: Sequence[TokenSequence]) -> str:
-        """Of the model, of `more`, and of the sequences given to it."""
+        """Of the model that training starts from, of `more`, and of the sequences given to it."""
         digest = hashlib.sha256(more.encode())
         for part in parts:
             rows = [[one.prompt, one.answer, *([one.forced] if one.forced else ())] for one in part]
@@ -81,4 +85,6 @@ class Job:
         for role, tensor in sorted(self.spec.tensors.items()):
             digest.update(f"{role} {tensor.format} {tensor.rows} {tensor.inputs}".encode())
             digest.update(tensor.data)
+        if self.start:
+            digest.update(adapter.digest_of(self.start).encode())
         return digest.hexdigest()

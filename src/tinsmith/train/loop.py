@@ -45,8 +45,7 @@ class Loop:
         self, trainee: Trainee, options: TrainOptions, out_dir: Path, on_event: Callable[[Event], None]
     ) -> None:
         self.trainee, self.options, self.out_dir, self.on_event = trainee, options, out_dir, on_event
-        self.epoch_ends = list(accumulate(len(epoch) for epoch in trainee.epochs))
-        self.plan = [batch for epoch in trainee.epochs for batch in epoch]
+        self._lay_out()
         self.parameters = trainee.parameters()
         self.optimizer = trainee.optimizer(options)
         self.note = trainee.note
@@ -54,18 +53,23 @@ class Loop:
         self.means = {name: value.detach().clone() for name, value in averaged.items()}
         self.progress = _Progress(part_tokens=trainee.part_tokens)
 
+    def _lay_out(self) -> None:
+        self.epoch_ends = list(accumulate(map(len, self.trainee.epochs)))
+        self.plan = [batch for epoch in self.trainee.epochs for batch in epoch]
+
     def finish(self) -> TrainResult:
         """Goes on from the checkpoint, if there is one, to the end."""
         self.trainee.check_sharing()
         self._resume()
         together.from_first(None)  # all have read the checkpoint before it is written again
-        progress, plan = self.progress, self.plan
-        self.on_event(Started(progress.step, len(plan), self.trainee.rate, self.note))
+        progress = self.progress
+        self.on_event(Started(progress.step, len(self.plan), self.trainee.rate, self.note))
         begun, first_tokens, before = time.monotonic(), progress.tokens, progress.seconds
-        while progress.step < len(plan) and not self._is_out_of_patience():
+        while progress.step < len(self.plan) and not self._is_out_of_patience():
+            self._begin_epoch()
             if progress.step % self.options.renew == 0:
                 self._renew()
-            batch = plan[progress.step]
+            batch = self.plan[progress.step]
             loss = self._step(batch)
             if not math.isfinite(loss):
                 raise self._astray(f"the loss is {loss}")
@@ -87,6 +91,16 @@ class Loop:
             curve=progress.curve,
             validations=[Validated(**row) for row in progress.validations],
         )
+
+    def _begin_epoch(self) -> None:
+        """At an epoch's first step, settles its batches."""
+        step = self.progress.step
+        if step and step not in self.epoch_ends:
+            return
+        event = self.trainee.begin(sum(step >= end for end in self.epoch_ends))
+        if event:
+            self._lay_out()
+            self.on_event(event)
 
     def _renew(self) -> None:
         """A checkpoint, and what is made anew with it."""
@@ -214,7 +228,9 @@ class Loop:
         tensors |= devices.random_tensors(self.trainee.network.device)
         tensors |= {f"{_STATE}{name}": value for name, value in self.trainee.state().items()}
         checkpoint.save(
-            self._checkpoint_path(), tensors, {"digest": self.trainee.digest, **asdict(self.progress)}
+            self._checkpoint_path(),
+            tensors,
+            {"digest": self.trainee.digest, "chosen": self.trainee.chosen, **asdict(self.progress)},
         )
 
     def _resume(self) -> None:
@@ -233,6 +249,9 @@ class Loop:
         devices.restore_random(self.trainee.network.device, tensors)
         kept = {name: value for name, value in tensors.items() if name.startswith(_STATE)}
         self.trainee.restore({name.removeprefix(_STATE): value for name, value in kept.items()})
+        if chosen := state.pop("chosen"):
+            self.trainee.choose(chosen)
+            self._lay_out()
         self.progress = _Progress(**state)
         # Sums of other parts are rounded otherwise: what was begun is gone on with, unless there is less
         # memory.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,12 @@ if TYPE_CHECKING:
 
 # Passes over the training examples where none are stated; the second where others were made of them.
 EPOCHS, MADE_EPOCHS = 3, 4
+UPDATE_EPOCHS = 2  # over new examples, where an adapter has learned others
 LOGS = ("csv", "tensorboard")  # the kinds of files that curves can be written to
 RANK_SCALES = PLAIN, RSLORA = "plain", "rslora"  # alpha / rank, alpha / its root (Kalajdzievski, 2312.03732)
 MOMENTS = AUTO, FLOAT, EIGHT_BITS = "auto", "float", "8-bit"  # of the optimizer, when every weight is trained
+# Whether all is learned again beside an adapter that went on: where it forgot too much, or whenever it did.
+RETRAINS = RETRAIN_AUTO, RETRAIN_ALWAYS, RETRAIN_NEVER = "auto", "always", "never"
 BASE_TEACHER = "base"  # the base itself, with examples in its context
 AUTO_DEVICE = "auto"
 TORCH_DEVICES = ("cuda", "mps", "cpu")  # in the order in which "auto" takes them
@@ -42,9 +45,11 @@ class TrainOptions:
     from, or BASE_TEACHER; shots: examples in the base's context; teacher_top: of how many likeliest tokens the
     teacher's probabilities are kept; temperature: what logits are divided by where teacher and network are
     compared; teacher_weight: the share of that in the loss; prefix_length: tokens that a prefix stands for;
-    moments: of MOMENTS; renew: steps from one checkpoint, where the format's errors are made anew, to the next;
-    threads: torch's, None as torch likes; device: AUTO_DEVICE or one of TORCH_DEVICES; keep: whether a base in
-    blocks stays in them ("packed"), is unpacked ("float"), or as memory asks ("auto")."""
+    moments: of MOMENTS; gentle: what the rate is multiplied by where none is stated; replay: the share of an
+    epoch's sequences that were learned before, where there are such; renew: steps from one checkpoint, where
+    the format's errors are made anew, to the next; threads: torch's, None as torch likes; device: AUTO_DEVICE
+    or one of TORCH_DEVICES; keep: whether a base in blocks stays in them ("packed"), is unpacked ("float"), or
+    as memory asks ("auto")."""
 
     task: str = tasks.DEFAULT
     system: str = ""
@@ -80,6 +85,8 @@ class TrainOptions:
     teacher_weight: float = 0.5
     prefix_length: int = 16
     moments: str = AUTO
+    gentle: float = 1.0
+    replay: float = 0.5
     rough: str | Mix | None = "Q4_0"
     targets: tuple[str, ...] = ()
     renew: int = 50
@@ -94,6 +101,9 @@ class TrainOptions:
     def rate(self, default: tuple[float, str]) -> tuple[float, str]:
         """The learning rate, the default where none is stated, and the reason in words."""
         given = self.learning_rate
+        if given is None and self.gentle != 1:
+            rate = float(f"{default[0] * self.gentle:.2g}")
+            return rate, f"learning rate {rate:g}, {self.gentle:g} of a new adapter's, to go on from one"
         if given is None:
             return default
         origin = f"the best of {self.tried} tried" if self.tried else "as given"
@@ -199,7 +209,18 @@ class Seeded:
     kept: bool = False
 
 
-Event = Preparing | Started | Step | Validated | Trial | Seeded
+@dataclass(frozen=True)
+class Replayed:
+    """Before an epoch: how many of so many examples that were learned before are replayed in it; rise: by how
+    much the loss of these has risen so far, a mean over a sample."""
+
+    epoch: int
+    count: int
+    known: int
+    rise: float
+
+
+Event = Preparing | Started | Step | Validated | Trial | Seeded | Replayed
 
 
 @dataclass
@@ -218,6 +239,68 @@ class TrainResult:
     validations: list[Validated] = field(default_factory=list)
     trials: list[Trial] = field(default_factory=list)
     seeds: list[Seeded] = field(default_factory=list)
+
+    @property
+    def mean_of(self) -> int:
+        """Of how many runs the mean lies in the folder."""
+        has_mean = any(row.kept and row.seed is None for row in self.seeds)
+        return len(self.seeds) - 1 if has_mean else 1
+
+    @property
+    def worth(self) -> tuple[float, float]:
+        """Of what lies in the folder, what two trainings on the same validation examples are compared by."""
+        rows = [row for row in self.seeds if row.kept] or self.validations
+        return max((row.exact, -row.loss) for row in rows)
+
+    def record(self) -> dict[str, Any]:
+        """As JSON takes it; of the folder its name."""
+        return {**asdict(self), "folder": self.folder.name}
+
+    @classmethod
+    def of(cls, record: dict[str, Any], parent: Path) -> TrainResult:
+        """What `record` gave, its folder in another one. Raises KeyError or TypeError for something else."""
+
+        def curved(kind: Any, rows: list[dict[str, Any]]) -> list[Any]:
+            return [kind(**row | {"curve": [Point(**point) for point in row["curve"]]}) for row in rows]
+
+        return cls(
+            **record
+            | {
+                "folder": parent / record["folder"],
+                "curve": [(step, loss) for step, loss in record["curve"]],
+                "validations": [Validated(**row) for row in record["validations"]],
+                "trials": curved(Trial, record["trials"]),
+                "seeds": curved(Seeded, record["seeds"]),
+            }
+        )
+
+
+# The adapters that an update compares, and the examples that it measures them on.
+START, CONTINUED, RETRAINED = "start", "continued", "retrained"
+OLD_TEST, NEW_TEST, OLD_VALIDATION, NEW_VALIDATION = "old test", "new test", "old validation", "new validation"
+
+
+@dataclass(frozen=True)
+class Score:
+    """exact: the share of answers whose every token is the likeliest; loss: a mean over answers; lost, gained:
+    answers that are exact by the adapter that training started from and not by this one, and the other way
+    round."""
+
+    items: int
+    loss: float
+    exact: float
+    lost: int
+    gained: int
+
+
+@dataclass(frozen=True)
+class Updated:
+    """kept: CONTINUED or RETRAINED; scores: of the adapters, START among them, by set of examples; seconds: of
+    each training."""
+
+    kept: str
+    scores: dict[str, dict[str, Score]]
+    seconds: dict[str, float]
 
 
 # Where training all of a new model wants other values than an adapter: there is no format to prepare for, a

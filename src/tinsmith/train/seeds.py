@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from tinsmith.system import reading
 from tinsmith.system.files import atomic_folder, write_text
 from tinsmith.train import together
 from tinsmith.train.loop import Loop
-from tinsmith.train.options import Event, Point, Seeded, Started, TrainResult, Validated
+from tinsmith.train.options import Event, Point, Seeded, Started, TrainResult
 
 if TYPE_CHECKING:
     from tinsmith.train.job import Job
@@ -86,8 +86,7 @@ def _finished(method: Method, job: Job, tell: Callable[[Event], None]) -> TrainR
         path.unlink(missing_ok=True)  # what it speaks of is about to be replaced
         result = Loop(trainee, job.options, job.out_dir, told).finish()
         if together.number() == 0:
-            held = {**asdict(result), "folder": result.folder.name}
-            write_text(path, json.dumps({"digest": trainee.digest, "result": held}) + "\n")
+            write_text(path, json.dumps({"digest": trainee.digest, "result": result.record()}) + "\n")
     return result
 
 
@@ -99,12 +98,9 @@ def _read(path: Path, trainee: Trainee) -> TrainResult | None:
         held = reading.read_json(path, FormatError)
         if held["digest"] != trainee.digest:
             return None
-        result = TrainResult(**held["result"] | {"folder": trainee.result})
-        result.curve = [(step, loss) for step, loss in held["result"]["curve"]]
-        result.validations = [Validated(**row) for row in held["result"]["validations"]]
+        return TrainResult.of(held["result"], path.parent)
     except (FormatError, TypeError, KeyError):
         return None  # what can't be read is made again
-    return result
 
 
 def _row(seed: int, result: TrainResult) -> Seeded:

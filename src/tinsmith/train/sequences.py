@@ -69,8 +69,13 @@ class Tokenization:
         self.max_length, self.limit, self.forced = max_length, limit, forced
 
     def __call__(self, examples: Sequence[Example]) -> list[TokenSequence]:
-        """Raises DataError for an example longer than max_length, or whose answer the template changes, and
-        where no answer has a token to learn."""
+        return [sequence for _, sequence in self.learned(examples)]
+
+    def learned(self, examples: Sequence[Example]) -> list[tuple[Example, TokenSequence]]:
+        """The examples beside their sequences, without those that have no token to learn.
+
+        Raises DataError for an example longer than max_length, or whose answer the template changes, and where
+        no answer has a token to learn."""
         sequences = [self._sequence(example, number) for number, example in enumerate(examples, 1)]
         for number, sequence in enumerate(sequences, 1):
             if len(sequence) > self.max_length:
@@ -78,7 +83,7 @@ class Tokenization:
                     f"example {number} has {len(sequence)} tokens, more than {self.limit} = {self.max_length}; "
                     f"shorten it or raise {self.limit}"
                 )
-        learned = [sequence for sequence in sequences if sequence.learned]
+        learned = [pair for pair in zip(examples, sequences, strict=True) if pair[1].learned]
         if examples and not learned:
             raise DataError(
                 f"the constraint leaves no token open in any of {len(examples)} answers; leave out "

@@ -5,10 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence, Sized
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinsmith.errors import UnsupportedError
+from tinsmith.tasks import by_name
 from tinsmith.train import together
+from tinsmith.train.options import Replayed
+from tinsmith.train.replay import Replay
 from tinsmith.train.sequences import TokenSequence, batches, cut, shared_prefix
 
 if TYPE_CHECKING:
@@ -25,6 +31,15 @@ if TYPE_CHECKING:
 BETAS = 0.9, 0.99  # of AdamW
 
 
+@dataclass(frozen=True)
+class Graded:
+    """loss: a mean over the answer's tokens that are learned; right: whether each of them is the likeliest."""
+
+    sequence: TokenSequence
+    loss: float
+    right: bool
+
+
 class Trainee(ABC):
     """A network that learns sequences' answers by their cross entropy, or what a subclass plans otherwise.
 
@@ -33,7 +48,8 @@ class Trainee(ABC):
     another run is not taken up; result: the folder that `keep` writes the best to; importance: mean squares of
     the layers' inputs in the latest validation, by role; text_loss: of plain text in it, where some is held
     out; marker: the file by which such a folder is known; part_tokens: of what goes through the network at
-    once, where memory asks for less than a batch."""
+    once, where memory asks for less than a batch; replay: of what was learned before, None where nothing was;
+    chosen: what it chose for the epochs that have begun, which a checkpoint keeps."""
 
     marker: ClassVar[str]
     epochs: Sequence[Sequence[Sequence[Sized]]]
@@ -41,6 +57,7 @@ class Trainee(ABC):
     digest: str
     text_loss: float | None = None
     part_tokens: int | None = None
+    replay: Replay | None = None
 
     def __init__(self, job: Job, network: Network, result: Path, rate: tuple[float, str]) -> None:
         self.network, self.result = network, result
@@ -51,6 +68,7 @@ class Trainee(ABC):
             from tinsmith.train import noise
 
             noise.install(network, job.options.noise)
+        self.chosen: list[list[int]] = []
         self.plan(job)
 
     def sequences(self, job: Job) -> list[TokenSequence]:
@@ -63,20 +81,32 @@ class Trainee(ABC):
         tokenize = job.tokenization()
         validation = tokenize(job.validation)
         variants = [tokenize.fitting(made) for made in job.variants]
-        every = [*sequences, *validation, *(sequence for made in variants for sequence in made)]
+        known = tokenize.learned(job.known)
+        replayed = [sequence for _, sequence in known]
+        every = [*sequences, *validation, *(sequence for made in variants for sequence in made), *replayed]
         self.shared = self.sharing(options, every)
         self.validation = batches(validation, options.batch_tokens, self.shared, 0, 0)
-        self.epochs = [
-            batches(
-                [*sequences, *(variants[epoch % len(variants)] if variants else ())],
-                options.batch_tokens,
-                self.shared,
-                options.run_seed,
-                epoch,
-            )
+        self.batched = partial(
+            batches, batch_tokens=options.batch_tokens, shared=self.shared, seed=options.run_seed
+        )
+        self.lessons = [
+            [*sequences, *(variants[epoch % len(variants)] if variants else ())]
             for epoch in range(options.epochs)
         ]
-        self.digest = job.digest(sequences, validation, *variants)
+        if known:
+            labels = [by_name(options.task).label(example.output) for example, _ in known]
+            self.replay = Replay(replayed, labels, options.replay, options.run_seed)
+        self.epochs = [self.epoch(number) for number in range(options.epochs)]
+        self.digest = job.digest(sequences, validation, *variants, *([replayed] if known else ()))
+
+    def epoch(self, number: int) -> list[list[TokenSequence]]:
+        """An epoch's batches. What is replayed, where it is not chosen yet, is any."""
+        lesson = self.lessons[number]
+        if self.replay:
+            begun = number < len(self.chosen)
+            places = self.chosen[number] if begun else self.replay.choose(number, len(lesson))
+            lesson = [*lesson, *(self.replay.sequences[place] for place in places)]
+        return self.batched(lesson, epoch=number)
 
     def sharing(self, options: TrainOptions, every: Sequence[TokenSequence]) -> int:
         """How many tokens the sequences begin with that are computed once for a batch: none where each sequence
@@ -94,8 +124,47 @@ class Trainee(ABC):
         parameters, decay = self.parameters().values(), options.weight_decay
         return torch.optim.AdamW(parameters, self.rate, betas=BETAS, weight_decay=decay, fused=True)
 
-    def prepare(self, tell: Callable[[Event], None]) -> None:  # noqa: B027, most methods have nothing to prepare
+    def prepare(self, tell: Callable[[Event], None]) -> None:
         """Before the first step, with the weights that training starts from: makes what takes a while."""
+        if self.replay:
+            self.replay.first = self.sample_losses(self.replay)
+
+    def begin(self, number: int) -> Replayed | None:
+        """Before the first step of an epoch: settles what is replayed in it."""
+        if self.replay is None or number < len(self.chosen):
+            return None
+        rises = self.replay.rises(self.sample_losses(self.replay)) if number else []
+        places = self.replay.choose(number, len(self.lessons[number]), rises)
+        self.choose([*self.chosen, places])
+        return Replayed(number + 1, len(places), len(self.replay.sequences), fmean(rises or [0.0]))
+
+    def choose(self, chosen: list[list[int]]) -> None:
+        """Lays out the epochs that have begun by what was chosen for them."""
+        self.chosen = chosen
+        self.epochs = [*map(self.epoch, range(len(chosen))), *self.epochs[len(chosen) :]]
+
+    def sample_losses(self, replay: Replay) -> list[float]:
+        """By the network as it is, in the order of the sample."""
+        found = self.graded([replay.sequences[place] for place in replay.sample])
+        losses = {one.sequence: one.loss for one in found}
+        return together.from_first([losses[replay.sequences[place]] for place in replay.sample])
+
+    def graded(self, sequences: Sequence[TokenSequence]) -> list[Graded]:
+        """Each sequence with its mean loss, and whether it is right; in any order."""
+        import torch
+
+        self.network.model.eval()
+        found: list[Graded] = []
+        with torch.no_grad():
+            for batch in self.batched(sequences, epoch=0):
+                packing = self.network.pack(batch, self.shared)
+                losses, best = self.network.answer_losses(packing)
+                sums, wrong = losses.new_zeros(2, len(batch))
+                sums.index_add_(0, packing.owner, losses)
+                wrong.index_add_(0, packing.owner, (best != packing.targets).float())
+                for one, total, missed in zip(batch, sums.tolist(), wrong.tolist(), strict=True):
+                    found.append(Graded(one, total / len(one.learned), missed == 0))
+        return found
 
     def rows(self, batch: Sequence[Any]) -> Sequence[TokenSequence]:
         """The sequences that a batch puts through the network at once."""

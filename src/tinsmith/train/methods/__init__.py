@@ -28,7 +28,9 @@ class Method(ABC):
     """name: as a recipe has it; folder: in the run's folder, where the result lies; what: is trained, in a
     report's words; keys, reads: the keys of [train] and of [data] that not every method reads, and this one
     does; needs: tables and keys of what must be there, first what it learns from; share: what the share that a
-    validation finds is of; merges: whether a model can be built from what is trained."""
+    validation finds is of; merges: whether a model can be built from what is trained; starts: whether it goes
+    on from an adapter; gentle: of a new adapter's learning rate, what it then takes; replays: whether it then
+    learns new examples, and some of the old ones again."""
 
     name: ClassVar[str]
     folder: ClassVar[str]
@@ -38,6 +40,9 @@ class Method(ABC):
     needs: ClassVar[tuple[tuple[str, str], ...]] = (("data", "train"),)
     share: ClassVar[str] = "exact"
     merges: ClassVar[bool] = True
+    starts: ClassVar[bool] = False
+    gentle: ClassVar[float] = 0.25
+    replays: ClassVar[bool] = False
 
     @abstractmethod
     def trainee(self, job: Job) -> Trainee:

@@ -1,7 +1,8 @@
 """Learning from preferences by an adapter: what DPO, KTO and ORPO share.
 
-The reference model is the base, which is the network before its first step: a new adapter adds nothing. So its
-log-probabilities are computed then, once, and no second copy is held.
+The reference model is the network before its first step: the base, to which a new adapter adds nothing, or
+the base with the adapter that training goes on from. So its log-probabilities are computed then, once, and no
+second copy is held.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ class PreferenceMethod(Method):
     what = "an adapter"
     keys: ClassVar[tuple[str, ...]] = (*KEYS, "beta")
     share = "preferred"
+    starts = True
+    gentle = 1.0  # the rate is low as it is
 
     def check(self, job: Job) -> None:
         if not job.preferences:

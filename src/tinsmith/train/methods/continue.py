@@ -21,6 +21,7 @@ class Continue(Method):
     name = "continue"
     folder = FOLDER
     what = "an adapter"
+    starts = True
     keys = (*KEYS, "label_smoothing")
     reads = ("text",)
     needs = (("data", "text"),)

@@ -32,6 +32,7 @@ class Distill(Method):
     name = "distill"
     folder = FOLDER
     what = "an adapter"
+    starts = True
     keys = (*KEYS, "teacher", "shots", "teacher_top", "temperature", "teacher_weight")
     needs = (("data", "train"), ("train", "teacher"))
 

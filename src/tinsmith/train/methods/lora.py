@@ -41,6 +41,8 @@ class Lora(Method):
     folder = FOLDER
     keys = (*KEYS, "label_smoothing", OPEN_TOKENS)
     what = "an adapter"
+    starts = True
+    replays = True
 
     def trainee(self, job: Job) -> Trainee:
         return AdapterTrainee(job)
@@ -56,7 +58,7 @@ class AdapterTrainee(Trainee):
     default_rate = staticmethod(default_learning_rate)
 
     def __init__(self, job: Job) -> None:
-        from tinsmith.train import devices, memory, network
+        from tinsmith.train import devices, memory, network, start
         from tinsmith.train.rough import Rough
 
         spec, options = job.spec, job.options
@@ -75,6 +77,8 @@ class AdapterTrainee(Trainee):
             rank_pattern={name: rank * count for name, rank in options.ranks.items()},
             use_rslora=rslora,
         )
+        if job.start:
+            start.load(adapted, spec, job.start, count)
         self.template = spec.chat_template
         self.rough = Rough(spec, adapted, options.rough, job.feedback) if options.rough else None
         # Error feedback takes several times as long as a search that weighs inputs one by one.
@@ -84,7 +88,9 @@ class AdapterTrainee(Trainee):
         if count > 1:
             return  # the mean of what was trained is validated, and needs less memory than that took
         rough = self.rough.size if self.rough else 0
-        every = (batch for part in (*self.epochs, self.validation) for batch in part)
+        # Any of what was learned before may be replayed.
+        replayed = [self.batched(self.replay.sequences, epoch=0)] if self.replay else []
+        every = (batch for part in (*self.epochs, *replayed, self.validation) for batch in part)
         rows = [self.rows(batch) for batch in every]
         planned = memory.plan(adapted, rows, self.shared, keep_packed, rough, self.splits)
         self.part_tokens = planned.part_tokens

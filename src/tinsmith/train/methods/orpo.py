@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from tinsmith.train.methods import Method
 from tinsmith.train.methods._preferences import Judged, PreferenceMethod, PreferenceTrainee
 from tinsmith.train.options import Event, default_learning_rate
 
@@ -33,6 +34,7 @@ class Orpo(PreferenceMethod):
     name = "orpo"
     reads = ("pairs", "validation_pairs")
     needs = (("data", "pairs"),)
+    gentle = Method.gentle  # it learns the chosen outputs as examples are learned
 
     def trainee(self, job: Job) -> OrpoTrainee:
         return OrpoTrainee(job)

@@ -1,0 +1,157 @@
+"""An adapter learns new examples: it goes on from what it knows, or a new one learns all of it, whichever
+validates better; and what was forgotten on the way."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from tinsmith.data.readers import Example
+from tinsmith.errors import FormatError
+from tinsmith.system import files, reading
+from tinsmith.train import adapter, together
+from tinsmith.train.job import Job
+from tinsmith.train.options import (
+    CONTINUED,
+    OLD_VALIDATION,
+    RETRAIN_ALWAYS,
+    RETRAIN_AUTO,
+    RETRAINED,
+    START,
+    Score,
+    TrainResult,
+    Updated,
+)
+from tinsmith.train.sequences import TokenSequence
+
+if TYPE_CHECKING:
+    from tinsmith.train.trainee import Graded
+
+FOLDER = "update"  # in a run's: both adapters
+FORGOTTEN = 0.01  # of the old validation answers: where more are lost, "auto" retrains
+RESULT = "result.json"
+
+Train = Callable[[str, Job], TrainResult]  # by the name of what is trained
+Sets = Mapping[str, Sequence[Example]]
+Sequences = Mapping[str, Sequence[TokenSequence]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """job: goes on from its adapter with the new examples; whole: learns all of them from the beginning;
+    retrain: of RETRAINS; sets: what is measured, by name; digest: of all that decides the result."""
+
+    job: Job
+    whole: Job
+    retrain: str
+    sets: Sets
+    digest: str
+
+
+def update(plan: Plan, train: Train, say: Callable[[str], None]) -> tuple[TrainResult, Updated]:
+    """Trains, and writes the better adapter where training alone would. What ended earlier is not trained
+    again: `job.out_dir`/update keeps both."""
+    assert plan.job.start
+    sequences = _sequences(plan)  # of every set, so that none is refused after training
+    results = {CONTINUED: _trained(plan, CONTINUED, plan.job, train)}
+    graded = {
+        START: _graded(plan, sequences, plan.job.start),
+        CONTINUED: _graded(plan, sequences, results[CONTINUED].folder, results[CONTINUED].mean_of),
+    }
+    scores = _scores(graded)
+    lost = scores[START][OLD_VALIDATION].exact - scores[CONTINUED][OLD_VALIDATION].exact
+    if plan.retrain == RETRAIN_ALWAYS or (plan.retrain == RETRAIN_AUTO and lost > FORGOTTEN):
+        say(f"update: old validation: {100 * lost:.1f} points lost; retraining on all examples")
+        results[RETRAINED] = _trained(plan, RETRAINED, plan.whole, train)
+        result = results[RETRAINED]
+        graded[RETRAINED] = _graded(plan, sequences, result.folder, result.mean_of)
+        scores = _scores(graded)
+    kept = max(results, key=lambda name: results[name].worth)
+    target = plan.job.out_dir / results[kept].folder.name
+    if together.number() == 0:
+        with files.atomic_folder(target, replaces=adapter.CONFIG) as fresh:
+            for path in sorted(results[kept].folder.iterdir()):
+                shutil.copyfile(path, fresh / path.name)
+    together.from_first(None)
+    seconds = {name: result.seconds for name, result in results.items()}
+    return replace(results[kept], folder=target), Updated(kept, scores, seconds)
+
+
+def _trained(plan: Plan, name: str, job: Job, train: Train) -> TrainResult:
+    folder = job.out_dir / FOLDER / name
+    done = together.from_first(_read(folder / RESULT, plan.digest))
+    if done is not None:
+        return done
+    result = train(name, replace(job, out_dir=folder))
+    if together.number() == 0:
+        record = {
+            "digest": plan.digest,
+            "adapter": adapter.digest_of(result.folder),
+            "result": result.record(),
+        }
+        files.write_text(folder / RESULT, json.dumps(record) + "\n")
+    return result
+
+
+def _read(path: Path, digest: str) -> TrainResult | None:
+    """What a training that ended left; None where it is another's, or not as it was left."""
+    if not path.exists():
+        return None
+    record = reading.read_table(path, FormatError, advice="delete it to train again")
+    if record["digest"] != digest:
+        return None
+    result = TrainResult.of(record["result"], path.parent)
+    whole = all((result.folder / name).exists() for name in (adapter.CONFIG, adapter.WEIGHTS))
+    return result if whole and record["adapter"] == adapter.digest_of(result.folder) else None
+
+
+def _measuring(plan: Plan, mean_of: int = 1) -> Job:
+    """Of the sets, whose sequences may be as long as the model takes."""
+    options = plan.job.options
+    longest = max(options.max_length, plan.job.spec.hyper.context)
+    every = [example for rows in plan.sets.values() for example in rows]
+    options = replace(options, epochs=1, rough=None, average=0.0, max_length=longest, mean_of=mean_of)
+    job = replace(plan.job, examples=every, validation=every[:1], variants=(), known=(), options=options)
+    return replace(job, start=None, forced=None)
+
+
+def _sequences(plan: Plan) -> Sequences:
+    tokenize = replace(_measuring(plan), forced=plan.job.forced).tokenization()
+    return {name: tokenize(rows) for name, rows in plan.sets.items()}
+
+
+def _graded(plan: Plan, sequences: Sequences, folder: Path, mean_of: int = 1) -> dict[str, list[Graded]]:
+    """Each set's sequences by the adapter in a folder. mean_of: how many adapters it is the mean of."""
+    if together.number():
+        return together.from_first({})
+    from tinsmith.train import start
+    from tinsmith.train.methods.lora import AdapterTrainee
+
+    trainee = AdapterTrainee(_measuring(plan, mean_of))
+    start.load(trainee.network, plan.job.spec, folder)
+    graded: dict[str, list[Graded]] = {}
+    for name, rows in sequences.items():
+        found = {one.sequence: one for one in trainee.graded(rows)}
+        graded[name] = [found[row] for row in rows]
+    return together.from_first(graded)
+
+
+def _scores(graded: Mapping[str, Mapping[str, Sequence[Graded]]]) -> dict[str, dict[str, Score]]:
+    """By adapter and set."""
+
+    def score(name: str, rows: Sequence[Graded]) -> Score:
+        before = graded[START][name]
+        return Score(
+            items=len(rows),
+            loss=fmean(row.loss for row in rows),
+            exact=fmean(row.right for row in rows),
+            lost=sum(was.right and not now.right for was, now in zip(before, rows, strict=True)),
+            gained=sum(now.right and not was.right for was, now in zip(before, rows, strict=True)),
+        )
+
+    return {one: {name: score(name, rows) for name, rows in sets.items()} for one, sets in graded.items()}

@@ -1,0 +1,132 @@
+"""Several seeds that go on from one adapter: each from the same, and their mean is measured as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny_training import PAIRS, encode, train
+
+from tinsmith.data.preferences import Pair
+from tinsmith.data.readers import Example
+from tinsmith.spec import Spec
+from tinsmith.train import adapter, methods, run, seeds
+from tinsmith.train.job import Job
+from tinsmith.train.methods.lora import AdapterTrainee
+from tinsmith.train.options import CONTINUED, RETRAINED, RSLORA, START, TrainOptions, TrainResult
+from tinsmith.train.update import Plan, update
+
+OPTIONS = TrainOptions(
+    epochs=2, rank=4, learning_rate=5e-3, batch_tokens=60, renew=2, rough=None, threads=1, task="classify"
+)
+ROWS = [Example(first + second, f"{i % 7}") for i, (first, second) in enumerate(PAIRS)]
+OLD, NEW = ROWS[:15], ROWS[15:]
+
+
+@pytest.fixture(scope="module")
+def learned(spec: Spec, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train("lora", spec, OLD, OLD, replace(OPTIONS, epochs=20), tmp_path_factory.mktemp("learned")).folder
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture
+def mean_is_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seeds, "_worth", lambda row: (row.seed is None, 0))
+
+
+@pytest.mark.usefixtures("mean_is_best")
+def test_each_seed_starts_from_the_same_adapter(spec: Spec, learned: Path, tmp_path: Path) -> None:
+    more: dict[str, Any] = {"start": learned, "known": OLD}
+    result = train("lora", spec, NEW, ROWS, replace(OPTIONS, seeds=2), tmp_path / "both", **more)
+    folders = [tmp_path / "both" / "seeds" / seed / "adapter" for seed in "01"]
+    for seed, folder in enumerate(folders):
+        alone = train("lora", spec, NEW, ROWS, replace(OPTIONS, seed=seed), tmp_path / f"{seed}", **more)
+        assert files_of(folder) == files_of(alone.folder)
+    assert files_of(folders[0]) != files_of(folders[1])
+    singles = [adapter.read(folder, spec).factors for folder in folders]
+    for role, factors in adapter.read(result.folder, spec).factors.items():
+        wanted = (singles[0][role].update() + singles[1][role].update()) / 2
+        np.testing.assert_allclose(factors.update(), wanted, atol=1e-6 * np.abs(wanted).max(), rtol=1e-5)
+    # Training goes on from the mean where the recipe states its rank.
+    options = replace(OPTIONS, rank=8, epochs=1, learning_rate=1e-6)
+    further = train("lora", spec, NEW, ROWS, options, tmp_path / "further", start=result.folder)
+    assert further.validations[-1].loss == pytest.approx(result.seeds[-1].loss, abs=1e-3)
+
+
+@pytest.mark.parametrize("rank_scale", ["plain", RSLORA])
+def test_a_mean_begins_as_the_adapter_that_all_started_from(
+    rank_scale: str, spec: Spec, tmp_path: Path
+) -> None:
+    """What is computed before the first step, such as a reference, is the same with any number of seeds."""
+    options = replace(OPTIONS, rank_scale=rank_scale, ranks={"q_proj": 2})
+    start = train("lora", spec, OLD, OLD, options, tmp_path / "start").folder
+    losses = []
+    for count in (1, 3):
+        job = Job(spec, NEW, OLD, replace(options, mean_of=count), tmp_path, encode, start=start)
+        losses.append(methods.by_name("lora").trainee(job).validate()[0])
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+    plain = methods.by_name("lora").trainee(Job(spec, NEW, OLD, options, tmp_path, encode))
+    assert plain.validate()[0] > losses[0] + 0.1
+
+
+def test_preferences_of_several_seeds_hold_to_the_adapter(spec: Spec, learned: Path, tmp_path: Path) -> None:
+    pairs = [Pair(row.input, row.output, "x") for row in OLD]
+    more: dict[str, Any] = {"preferences": pairs, "validation_preferences": pairs, "start": learned}
+    options = replace(OPTIONS, seeds=2, learning_rate=1e-6, epochs=1)
+    result = train("dpo", spec, (), (), options, tmp_path, **more)
+    assert [row.loss for row in result.seeds] == pytest.approx([np.log(2)] * 3, abs=0.01)
+
+
+@pytest.fixture
+def plan(spec: Spec, learned: Path, tmp_path: Path) -> Plan:
+    options = replace(OPTIONS, seeds=2, epochs=8)
+    job = Job(spec, NEW, ROWS, options, tmp_path, encode, start=learned, known=OLD)
+    sets = {"old test": OLD, "new test": NEW, "old validation": OLD, "new validation": NEW}
+    return Plan(job, replace(job, examples=ROWS, start=None, known=()), "always", sets, "digest")
+
+
+def train_one(names: list[str]) -> Callable[[str, Job], TrainResult]:
+    def one(name: str, job: Job) -> TrainResult:
+        names.append(name)
+        return run.train("lora", job)
+
+    return one
+
+
+@pytest.mark.usefixtures("mean_is_best")
+def test_the_mean_is_measured_and_compared(plan: Plan, tmp_path: Path) -> None:
+    trained: list[str] = []
+    result, outcome = update(plan, train_one(trained), lambda line: None)
+    assert trained == [CONTINUED, RETRAINED]
+    assert list(outcome.scores) == [START, CONTINUED, RETRAINED]
+    assert result.mean_of == 2
+    assert result.worth == (result.seeds[-1].exact, -result.seeds[-1].loss)
+    # The validation rows are the tests here: what the mean came to must come out again.
+    pooled = outcome.scores[outcome.kept]
+    assert (15 * pooled["old test"].exact + 6 * pooled["new test"].exact) / 21 == pytest.approx(result.worth[0])
+    assert update(plan, train_one(trained), lambda line: None) == (result, outcome)
+    assert trained == [CONTINUED, RETRAINED]
+
+
+def test_the_better_is_told_by_what_is_kept_of_the_seeds(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Going on is the better by its mean alone."""
+    plain = AdapterTrainee.validate
+
+    def validate(trainee: Any) -> tuple[float, float]:
+        loss, _ = plain(trainee)
+        is_mean = next(iter(trainee.network.linears.values())).r["default"] == 8
+        started = trainee.replay is not None
+        return loss, {(True, True): 0.9, (True, False): 0.1}.get((is_mean, started), 0.3 if started else 0.5)
+
+    monkeypatch.setattr(AdapterTrainee, "validate", validate)
+    result, outcome = update(plan, train_one([]), lambda line: None)
+    assert outcome.kept == CONTINUED
+    assert result.worth[0] == 0.9
+    assert result.mean_of == 2
