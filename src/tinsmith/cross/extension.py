@@ -73,7 +73,8 @@ def headers() -> Path:
 def extension(machine: Machine) -> Path:
     """_core for the machine, which must be of the libc that its CPython is of."""
     flags = [f"-I{headers()}", *ABI]
-    units = [unit for folder in ("python", "pack", "writer") for unit in sources.single(f"{folder}/*.c")]
+    folders = "python", "pack", "train", "writer"
+    units = [unit for folder in folders for unit in sources.single(f"{folder}/*.c")]
     parts = [*zig.objects(machine, units, *flags), *library.objects(machine)]
     if machine.system == "windows":
         return zig.link(machine, "_core.pyd", [*parts, _python3_dll()], "-shared")
