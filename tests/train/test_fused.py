@@ -125,6 +125,7 @@ def test_sizes_that_disagree_are_refused(spans: list[int], change: dict[str, int
 def test_norms_and_gates(dtype: Any, width: int, passed_over: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fused, "PASSED_OVER", passed_over)
     source = torch.Generator().manual_seed(4)
+    monkeypatch.setattr(fused, "_ALONE", 0)  # by all threads
     near = 1e-5 if dtype == torch.float32 else 1e-2
 
     def drawn(size: float) -> Tensor:

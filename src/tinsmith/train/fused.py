@@ -19,8 +19,9 @@ from tinsmith import _core
 from tinsmith.spec import Buffer
 from tinsmith.train.packing import Packing
 
-# Values that one thread computes sooner than it could ask another.
-_ALONE = 1 << 18
+# Values along rows that one thread computes sooner than several: torch's other threads, which wait for work by
+# spinning, have the other cores. A value of attention takes as long as _ATTENDED of them.
+_ALONE, _ATTENDED = 1 << 22, 32
 PASSED_OVER = 0  # of the processor's better instruction sets: for tests
 
 
@@ -63,7 +64,7 @@ class _Attend(torch.autograd.Function):
         given = [_buffer(one) for one in (packing.extents, query, key, value, out)]
         _shared_out(
             len(packing.extents),
-            query.numel() * 8,
+            _ATTENDED * query.numel(),
             lambda first, end: _core.attend(ctx.row, first, end, *given),
         )
         return out
@@ -79,7 +80,7 @@ class _Attend(torch.autograd.Function):
         given = [_buffer(one) for one in (packing.extents, *saved, gradients[0].contiguous(), *to, early)]
         _shared_out(
             len(packing.extents),
-            query.numel() * 8,
+            _ATTENDED * query.numel(),
             lambda first, end: _core.attend_back(ctx.row, first, end, *given),
         )
         if packing.shared:
