@@ -25,7 +25,7 @@ VALIDATED = 200  # validation examples that a choice's accuracy is measured on
 
 
 @dataclass(frozen=True)
-class Merged:
+class FloatModel:
     """The trained float model's folder, and the SHA-256 of its files together."""
 
     folder: Path
@@ -42,7 +42,7 @@ def inputs(run: Run, made: Record[Data]) -> dict[str, Any]:
     return {"calibration": text, "validation": made.digests[data.split_name("validation")]}
 
 
-def choose(run: Run, made: Record[Data], spec: Spec, folder: Path, merged: Merged | None = None) -> Chosen:
+def choose(run: Run, made: Record[Data], spec: Spec, folder: Path, merged: FloatModel | None = None) -> Chosen:
     """The formats of AUTO within the recipe's budgets.
 
     spec: as it is written; folder: keeps what is measured; merged: whose answers to validation examples a least
@@ -93,7 +93,7 @@ def feedback(run: Run, spec: Spec) -> Feedback:
 class _Answers:
     """A choice's answers to validation examples, beside the float model's."""
 
-    def __init__(self, run: Run, merged: Merged, spec: Spec, search: Search) -> None:
+    def __init__(self, run: Run, merged: FloatModel, spec: Spec, search: Search) -> None:
         self.run, self.spec, self.search = run, spec, search
         self.examples = data.examples(run, "validation")[:VALIDATED]
         self.exact = self._exact("float", merged.folder, merged.sha256)

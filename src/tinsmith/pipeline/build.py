@@ -75,7 +75,7 @@ def make(run: Run, needs: Needs) -> Made[Built]:
     weights = {name: shipping.Weights(name, importance=weighed) for name in recipe.build.formats}
     front = None
     if AUTO in weights:
-        merged = auto.Merged(run.folder / merge.FOLDER, needs.merge.facts.sha256)
+        merged = auto.FloatModel(run.folder / merge.FOLDER, needs.merge.facts.sha256)
         chosen = auto.choose(run, needs.data, spec, run.folder / auto.FOLDER, merged)
         weights[AUTO] = chosen.weights(weighed)
         front = chosen.front

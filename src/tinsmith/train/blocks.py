@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -19,8 +17,8 @@ from torch import Tensor, nn
 
 from tinsmith import _core
 from tinsmith.formats.weights import weight_format
-from tinsmith.spec import Buffer
 from tinsmith.spec import Tensor as SpecTensor
+from tinsmith.train.sharing import buffer, shared_out
 
 # Values that are unpacked at once: 8 MB of bfloat16.
 _PIECE = 1 << 22
@@ -269,30 +267,15 @@ def _unpacked(
     narrow = dtype == torch.bfloat16
     if out is None or not (narrow or dtype == torch.float32):
         out = torch.empty(rows, columns, dtype=dtype if narrow else torch.float32)
-    given, places = _buffer(data), None if order is None else _buffer(order)
+    given, places = buffer(data), None if order is None else buffer(order)
 
     def write(begin: int, end: int) -> None:
-        held = _buffer(out[begin:end].view(torch.uint8))
+        held = buffer(out[begin:end])
         part = (first + begin, end - begin, column, columns)
         _core.values(format, given, len(data), inputs, places, held, narrow, *part)
 
-    threads = torch.get_num_threads() if rows * columns >= _ALONE else 1
-    cuts = [rows * k // threads for k in range(threads + 1)]
-    others = [_helpers().submit(write, *cut) for cut in pairwise(cuts[1:])]
-    write(*cuts[:2])
-    for other in others:
-        other.result()
+    shared_out(rows, torch.get_num_threads() if rows * columns >= _ALONE else 1, write)
     return out if narrow else out.to(dtype)
-
-
-@cache
-def _helpers() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(thread_name_prefix="unpack")
-
-
-def _buffer(tensor: Tensor) -> Buffer:
-    array: Any = tensor.numpy()
-    return memoryview(array)
 
 
 @cache

@@ -6,18 +6,16 @@ attention of short sequences they gather, pad and mask what lies in a row alread
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
-from itertools import pairwise
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tinsmith import _core
-from tinsmith.spec import Buffer
 from tinsmith.train.packing import Packing
+from tinsmith.train.sharing import buffer, shared_out
 
 # Values along rows that one thread computes sooner than several: torch's other threads, which wait for work by
 # spinning, have the other cores. A value of attention takes as long as _ATTENDED of them.
@@ -61,10 +59,10 @@ class _Attend(torch.autograd.Function):
         ctx.packing = packing
         out = query.new_empty(query.shape)
         out[rows - packing.filler :] = 0
-        given = [_buffer(one) for one in (packing.extents, query, key, value, out)]
-        _shared_out(
+        given = [buffer(one) for one in (packing.extents, query, key, value, out)]
+        shared_out(
             len(packing.extents),
-            _ATTENDED * query.numel(),
+            _threads(_ATTENDED * query.numel()),
             lambda first, end: _core.attend(ctx.row, first, end, *given),
         )
         return out
@@ -77,10 +75,10 @@ class _Attend(torch.autograd.Function):
         for one in to:
             one[len(one) - packing.filler :] = 0
         early = key.new_empty(len(packing.extents), 2, packing.shared, *key.shape[1:])
-        given = [_buffer(one) for one in (packing.extents, *saved, gradients[0].contiguous(), *to, early)]
-        _shared_out(
+        given = [buffer(one) for one in (packing.extents, *saved, gradients[0].contiguous(), *to, early)]
+        shared_out(
             len(packing.extents),
-            _ATTENDED * query.numel(),
+            _threads(_ATTENDED * query.numel()),
             lambda first, end: _core.attend_back(ctx.row, first, end, *given),
         )
         if packing.shared:
@@ -186,34 +184,15 @@ def _by_rows(
     width = before[0].shape[-1]
     rows = before[0].numel() // width
     matrices = [[one.view(rows, width) for one in part] for part in (before, after)]
-    weights = [] if weight is None else [_buffer(weight)]
+    weights = [] if weight is None else [buffer(weight)]
 
     def work(first: int, end: int) -> None:
-        own = [[_buffer(one[first:end]) for one in part] for part in matrices]
+        own = [[buffer(one[first:end]) for one in part] for part in matrices]
         sizes = (end - first, width, PASSED_OVER, dtype == torch.bfloat16)
         function(sizes, epsilon, *own[0], *weights, *own[1])
 
-    _shared_out(rows, rows * width, work)
+    shared_out(rows, _threads(rows * width), work)
 
 
-def _shared_out(count: int, values: int, work: Callable[..., None], given: Sequence[Any] = ()) -> None:
-    """Calls work(first, end, *given) for all of `count`, by as many threads as torch has; values: of the
-    result."""
-    threads = torch.get_num_threads() if values > _ALONE else 1
-    cuts = [count * k // threads for k in range(threads + 1)]
-    others = [_helpers().submit(work, *cut, *given) for cut in pairwise(cuts[1:])]
-    work(*cuts[:2], *given)
-    for other in others:
-        other.result()
-
-
-@cache
-def _helpers() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(thread_name_prefix="fused")
-
-
-def _buffer(tensor: Tensor) -> Buffer:
-    """The tensor's memory; numpy knows no bfloat16."""
-    tensor = tensor.detach()
-    array: Any = (tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
-    return memoryview(array)
+def _threads(values: int) -> int:
+    return torch.get_num_threads() if values > _ALONE else 1

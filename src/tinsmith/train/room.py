@@ -21,14 +21,15 @@ _MARK = "tinsmith:mark"
 
 
 @dataclass
-class Measure:
+class Measure(ABC):
     """Bytes above what was held when it began: at each mark, and the most."""
 
     levels: list[int] = field(default_factory=list)
     peak: int = 0
 
+    @abstractmethod
     def mark(self, *_: Any) -> None:
-        raise NotImplementedError
+        """Notes what is held now."""
 
 
 class Room(ABC):
