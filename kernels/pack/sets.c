@@ -6,24 +6,28 @@
 #include "../core/base/isa.h"
 #include "sets.h"
 
-#include <string.h>
-
 enum { UNKNOWN, ABSENT, PRESENT };
 
-#define TINI_NAME(name, have) #name,
-static const char *const tini_names[] = {TIN_ISAS(TINI_NAME)};
-static tini_atomic32 tini_answers[sizeof tini_names / sizeof *tini_names];
+#define TINI_NAME(set) #set,
+static const char *const tini_names[] = {TINI_SETS(TINI_NAME)};
+enum { SETS = sizeof tini_names / sizeof *tini_names };
+static tini_atomic32 tini_answers[SETS];
 
-int tini_set_runs(const char *isa) {
-    for (uint32_t k = 0; k < sizeof tini_names / sizeof *tini_names; k++) {
-        if (strcmp(tini_names[k], isa))
-            continue;
-        uint32_t answer = tini_load32(&tini_answers[k]);
-        if (answer == UNKNOWN) {
-            answer = tini_kernels_select(isa) ? PRESENT : ABSENT;
-            tini_store32(&tini_answers[k], answer);
-        }
-        return answer == PRESENT;
+int tini_set_runs(uint32_t set) {
+    if (set >= SETS)
+        return 0;
+    uint32_t answer = set ? tini_load32(&tini_answers[set]) : PRESENT;
+    if (answer == UNKNOWN) {
+        answer = tini_kernels_select(tini_names[set]) ? PRESENT : ABSENT;
+        tini_store32(&tini_answers[set], answer);
     }
-    return 0;
+    return answer == PRESENT;
+}
+
+uint32_t tini_set_best(uint32_t passed_over) {
+    uint32_t set = SETS - 1;
+    for (; set; set--)
+        if (tini_set_runs(set) && !passed_over--)
+            break;
+    return set;
 }

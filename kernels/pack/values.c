@@ -24,55 +24,23 @@ TINI_INLINE float tini_plain_value(const uint8_t *at, const int format) {
     uint16_t half = tini_load_u16(at);
     return format == TINI_FORMAT_F16 ? tini_f16_to_f32(half) : tini_bf16_to_f32(half);
 }
-
-#define TINI_SET scalar
-#define TINI_LANES 4
-#include "values_set.h"
 TINI_REGION_END
 
-#if TIN_HAVE_AVX2
-TINI_REGION_AVX2
-#define TINI_SET avx2
-#define TINI_LANES 8
-#include "values_set.h"
-TINI_REGION_END
-#endif
+#define TINI_SET_FILE "values_set.h"
+#include "each_set.h"
 
-#if TIN_HAVE_AVX512VNNI
-TINI_REGION_AVX512VNNI
-#define TINI_SET avx512vnni
-#define TINI_LANES 16
-#include "values_set.h"
-TINI_REGION_END
-#endif
-
-static const struct {
-    const char *isa; /* NULL: every machine runs it */
-    const tini_values_loop *loops;
-} tini_values_sets[] = {
-    {NULL, tini_values_scalar},
-#if TIN_HAVE_AVX2
-    {"avx2", tini_values_avx2},
-#endif
-#if TIN_HAVE_AVX512VNNI
-    {"avx512vnni", tini_values_avx512vnni},
-#endif
-};
+#define TINI_LOOPS(set) tini_values_##set,
+static const tini_values_loop *const tini_values_sets[] = {TINI_SETS(TINI_LOOPS)};
 
 int tini_values_by(uint32_t set, int format, void *out, int narrow, const uint8_t *gguf, uint32_t inputs,
                    const tini_part *part) {
-    if (set >= sizeof tini_values_sets / sizeof *tini_values_sets)
+    if (!tini_set_runs(set))
         return -1;
-    if (tini_values_sets[set].isa && !tini_set_runs(tini_values_sets[set].isa))
-        return -1;
-    tini_values_sets[set].loops[format](out, narrow, gguf, inputs, part);
+    tini_values_sets[set][format](out, narrow, gguf, inputs, part);
     return 0;
 }
 
 void tini_values(int format, void *out, int narrow, const uint8_t *gguf, uint32_t inputs,
                  const tini_part *part) {
-    uint32_t set = sizeof tini_values_sets / sizeof *tini_values_sets;
-    while (set-- > 0)
-        if (!tini_values_by(set, format, out, narrow, gguf, inputs, part))
-            return;
+    tini_values_sets[tini_set_best(0)][format](out, narrow, gguf, inputs, part);
 }

@@ -1,8 +1,5 @@
-/* values.c for one instruction set: included in its region, once for each. TINI_SET is its name, TINI_LANES how many floats
- * its registers hold. The vectors are those of GCC and clang, which become whatever registers there are. */
-#define TINI_OF(name) TINI_JOIN(name, TINI_SET)
-#define TINI_JOIN(name, set) TINI_JOINED(name, set)
-#define TINI_JOINED(name, set) name##_##set
+/* values.c for one instruction set (each_set.h). The vectors are those of GCC and clang, which become whatever registers
+ * there are. */
 
 #if defined(__GNUC__)
 typedef uint8_t TINI_OF(tini_bytes) __attribute__((vector_size(TINI_LANES)));
@@ -138,8 +135,3 @@ static const tini_values_loop TINI_OF(tini_values)[TINI_FORMAT_COUNT] = {TIN_FOR
 
 #undef TINI_VALUES_ENTRY
 #undef TINI_VALUES_OF
-#undef TINI_JOINED
-#undef TINI_JOIN
-#undef TINI_OF
-#undef TINI_SET
-#undef TINI_LANES

@@ -15,7 +15,6 @@ typedef struct tini_attend_room {
 } tini_attend_room;
 
 typedef struct tini_attend_set {
-    const char *isa; /* NULL: every machine runs it */
     void (*forward)(const tini_packed_row *, const tini_packed_inputs *, float *, uint32_t, tini_attend_room *);
     void (*backward)(const tini_packed_row *, const tini_packed_inputs *, const float *,
                      const tini_packed_gradients *, uint32_t, tini_attend_room *);
@@ -87,48 +86,17 @@ static void tini_gather(const tini_packed_row *row, const tini_packed_inputs *in
     }
 }
 
-#define TINI_SET scalar
-#define TINI_LANES 4
-#include "attention_set.h"
 TINI_REGION_END
 
-#if TIN_HAVE_AVX2
-TINI_REGION_AVX2
-#define TINI_SET avx2
-#define TINI_LANES 8
-#include "attention_set.h"
-TINI_REGION_END
-#endif
+#define TINI_SET_FILE "../train/attention_set.h"
+#include "../pack/each_set.h"
 
-#if TIN_HAVE_AVX512VNNI
-TINI_REGION_AVX512VNNI
-#define TINI_SET avx512vnni
-#define TINI_LANES 16
-#include "attention_set.h"
-TINI_REGION_END
-#endif
-
-static const tini_attend_set tini_attend_sets[] = {
-    {NULL, tini_forward_scalar, tini_backward_scalar},
-#if TIN_HAVE_AVX2
-    {"avx2", tini_forward_avx2, tini_backward_avx2},
-#endif
-#if TIN_HAVE_AVX512VNNI
-    {"avx512vnni", tini_forward_avx512vnni, tini_backward_avx512vnni},
-#endif
-};
-
-static const tini_attend_set *tini_chosen_set(const tini_packed_row *row) {
-    uint32_t set = sizeof tini_attend_sets / sizeof *tini_attend_sets - 1;
-    for (uint32_t left = row->passed_over; set; set--)
-        if (tini_set_runs(tini_attend_sets[set].isa) && !left--)
-            break;
-    return tini_attend_sets + set;
-}
+#define TINI_WAYS(set) {tini_forward_##set, tini_backward_##set},
+static const tini_attend_set tini_attend_sets[] = {TINI_SETS(TINI_WAYS)};
 
 void tini_attend(const tini_packed_row *row, const tini_packed_inputs *in, float *out, uint32_t first,
                  uint32_t end, void *memory) {
-    const tini_attend_set *set = tini_chosen_set(row);
+    const tini_attend_set *set = tini_attend_sets + tini_set_best(row->passed_over);
     for (uint32_t sequence = first; sequence < end; sequence++) {
         tini_attend_room room;
         tini_lay_out(&room, row, sequence, memory);
@@ -138,7 +106,7 @@ void tini_attend(const tini_packed_row *row, const tini_packed_inputs *in, float
 
 void tini_attend_back(const tini_packed_row *row, const tini_packed_inputs *in, const float *gradient,
                       const tini_packed_gradients *to, uint32_t first, uint32_t end, void *memory) {
-    const tini_attend_set *set = tini_chosen_set(row);
+    const tini_attend_set *set = tini_attend_sets + tini_set_best(row->passed_over);
     for (uint32_t sequence = first; sequence < end; sequence++) {
         tini_attend_room room;
         tini_lay_out(&room, row, sequence, memory);

@@ -1,4 +1,4 @@
-/* attention.c for one instruction set (lanes_set.h). */
+/* attention.c for one instruction set (each_set.h). */
 #include "lanes_set.h"
 
 /* out[c] = the sum over k < count of factors[k] * matrix[k][c], for c from begin (rounded down to whole vectors) to
@@ -147,5 +147,3 @@ static void TINI_OF(tini_backward)(const tini_packed_row *row, const tini_packed
         }
     }
 }
-
-#include "lanes_end.h"

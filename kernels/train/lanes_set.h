@@ -1,9 +1,5 @@
-/* Vectors of one instruction set, for training's functions: included in its region, once for each, by what defines
- * TINI_SET, its name, and TINI_LANES, how many floats its registers hold. The vectors are those of GCC and clang;
- * compilers without take one float at a time. The includer ends with lanes_end.h. */
-#define TINI_OF(name) TINI_JOIN(name, TINI_SET)
-#define TINI_JOIN(name, set) TINI_JOINED(name, set)
-#define TINI_JOINED(name, set) name##_##set
+/* Vectors of one instruction set (each_set.h), for training's functions. They are those of GCC and clang; with other
+ * compilers a vector is one float. */
 
 #if defined(__GNUC__)
 typedef float TINI_OF(tini_lane) __attribute__((vector_size(4 * TINI_LANES)));

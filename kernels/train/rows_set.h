@@ -1,4 +1,4 @@
-/* rows.c for one instruction set (lanes_set.h). */
+/* rows.c for one instruction set (each_set.h). */
 #include "lanes_set.h"
 
 #if defined(__GNUC__)
@@ -161,8 +161,3 @@ static void TINI_OF(tini_gate_back)(const tini_rows *m, const uint8_t *gate, con
         else
             TINI_OF(tini_gated_row_back)(m->width, 0, gate + r, up + r, gradient + r, to_gate + r, to_up + r);
 }
-
-#undef TINI_EACH
-#undef TINI_NARROW
-#undef TINI_WIDEN
-#include "lanes_end.h"
