@@ -52,15 +52,20 @@ static int prepare(attend_call *c, const uint64_t *floats, int count) {
     return c->memory ? 0 : (PyErr_NoMemory(), -1);
 }
 
+/* For "O&": the tuple that says what a packed row is. */
+static int packed_row(PyObject *given, void *to) {
+    tini_packed_row *row = to;
+    return PyArg_ParseTuple(given, "O&O&O&O&O&O&O&ff", core_uint32, &row->rows, core_uint32, &row->heads,
+                            core_uint32, &row->groups, core_uint32, &row->width, core_uint32, &row->shared,
+                            core_uint32, &row->window, core_uint32, &row->passed_over, &row->scale, &row->cap);
+}
+
 static PyObject *attend(PyObject *module, PyObject *args) {
     (void)module;
     attend_call c = {0};
     tini_packed_row *row = &c.row;
-    if (!PyArg_ParseTuple(args, "(O&O&O&O&O&O&O&ff)O&O&y*y*y*y*w*", core_uint32, &row->rows, core_uint32,
-                          &row->heads, core_uint32, &row->groups, core_uint32, &row->width, core_uint32,
-                          &row->shared, core_uint32, &row->window, core_uint32, &row->passed_over, &row->scale,
-                          &row->cap, core_uint32, &c.first, core_uint32, &c.end, &c.buffers[0], &c.buffers[1],
-                          &c.buffers[2], &c.buffers[3], &c.buffers[4]))
+    if (!PyArg_ParseTuple(args, "O&O&O&y*y*y*y*w*", packed_row, row, core_uint32, &c.first, core_uint32, &c.end,
+                          &c.buffers[0], &c.buffers[1], &c.buffers[2], &c.buffers[3], &c.buffers[4]))
         return NULL;
     const uint64_t heads = (uint64_t)row->rows * row->heads * row->width,
                    groups = (uint64_t)row->rows * row->groups * row->width,
@@ -79,12 +84,9 @@ static PyObject *attend_back(PyObject *module, PyObject *args) {
     attend_call c = {0};
     tini_packed_row *row = &c.row;
     Py_buffer early;
-    if (!PyArg_ParseTuple(args, "(O&O&O&O&O&O&O&ff)O&O&y*y*y*y*y*w*w*w*w*", core_uint32, &row->rows,
-                          core_uint32, &row->heads, core_uint32, &row->groups, core_uint32, &row->width,
-                          core_uint32, &row->shared, core_uint32, &row->window, core_uint32, &row->passed_over,
-                          &row->scale, &row->cap, core_uint32, &c.first, core_uint32, &c.end, &c.buffers[0],
-                          &c.buffers[1], &c.buffers[2], &c.buffers[3], &c.buffers[4], &c.buffers[5],
-                          &c.buffers[6], &c.buffers[7], &early))
+    if (!PyArg_ParseTuple(args, "O&O&O&y*y*y*y*y*w*w*w*w*", packed_row, row, core_uint32, &c.first, core_uint32,
+                          &c.end, &c.buffers[0], &c.buffers[1], &c.buffers[2], &c.buffers[3], &c.buffers[4],
+                          &c.buffers[5], &c.buffers[6], &c.buffers[7], &early))
         return NULL;
     const uint64_t heads = (uint64_t)row->rows * row->heads * row->width,
                    groups = (uint64_t)row->rows * row->groups * row->width,
@@ -108,16 +110,20 @@ enum { ROWS_AT_MOST = 5 };
 /* Which buffers of a call are matrices of the rows' width in float32 whatever `narrow` says, and which is a row. */
 enum { A_MATRIX, A_WIDE_MATRIX, A_FLOAT_ROW };
 
-/* Calls work(rows, buffers, epsilon); format: PyArg_ParseTuple's for (rows, width, passed_over, narrow), epsilon and the
- * buffers, whose kinds follow. */
+/* For "O&": the tuple that says what the rows are. */
+static int rows_of(PyObject *given, void *to) {
+    tini_rows *m = to;
+    return PyArg_ParseTuple(given, "O&O&O&pf", core_uint32, &m->rows, core_uint32, &m->width, core_uint32,
+                            &m->passed_over, &m->narrow, &m->epsilon);
+}
+
+/* Calls work(rows, buffers); format: PyArg_ParseTuple's for the rows and the buffers, whose kinds follow. */
 static PyObject *by_rows(PyObject *args, const char *format, const char *kinds, int count,
-                         void (*work)(const tini_rows *, const Py_buffer *, float)) {
+                         void (*work)(const tini_rows *, const Py_buffer *)) {
     tini_rows m;
-    float epsilon;
     Py_buffer b[ROWS_AT_MOST];
     memset(b, 0, sizeof b);
-    if (!PyArg_ParseTuple(args, format, core_uint32, &m.rows, core_uint32, &m.width, core_uint32,
-                          &m.passed_over, &m.narrow, &epsilon, &b[0], &b[1], &b[2], &b[3], &b[4]))
+    if (!PyArg_ParseTuple(args, format, rows_of, &m, &b[0], &b[1], &b[2], &b[3], &b[4]))
         return NULL;
     int fits = 1;
     for (int k = 0; k < count; k++) {
@@ -125,7 +131,7 @@ static PyObject *by_rows(PyObject *args, const char *format, const char *kinds, 
         fits = fits && (uint64_t)b[k].len == items * (kinds[k] == A_MATRIX && m.narrow ? 2 : 4);
     }
     if (fits) {
-        Py_BEGIN_ALLOW_THREADS work(&m, b, epsilon);
+        Py_BEGIN_ALLOW_THREADS work(&m, b);
         Py_END_ALLOW_THREADS
     } else
         PyErr_SetString(PyExc_ValueError, "buffers and sizes don't agree");
@@ -134,46 +140,44 @@ static PyObject *by_rows(PyObject *args, const char *format, const char *kinds, 
     return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
 }
 
-static void run_norm(const tini_rows *m, const Py_buffer *b, float epsilon) {
-    tini_rms_norm(m, b[0].buf, b[1].buf, epsilon, b[2].buf);
+static void run_norm(const tini_rows *m, const Py_buffer *b) {
+    tini_rms_norm(m, b[0].buf, b[1].buf, b[2].buf);
 }
 
 static PyObject *rms_norm(PyObject *module, PyObject *args) {
     (void)module;
     static const char kinds[] = {A_WIDE_MATRIX, A_FLOAT_ROW, A_MATRIX};
-    return by_rows(args, "(O&O&O&p)fy*y*w*", kinds, 3, run_norm);
+    return by_rows(args, "O&y*y*w*", kinds, 3, run_norm);
 }
 
-static void run_norm_back(const tini_rows *m, const Py_buffer *b, float epsilon) {
-    tini_rms_norm_back(m, b[0].buf, b[1].buf, epsilon, b[2].buf, b[3].buf);
+static void run_norm_back(const tini_rows *m, const Py_buffer *b) {
+    tini_rms_norm_back(m, b[0].buf, b[1].buf, b[2].buf, b[3].buf);
 }
 
 static PyObject *rms_norm_back(PyObject *module, PyObject *args) {
     (void)module;
     static const char kinds[] = {A_WIDE_MATRIX, A_FLOAT_ROW, A_MATRIX, A_WIDE_MATRIX};
-    return by_rows(args, "(O&O&O&p)fy*y*y*w*", kinds, 4, run_norm_back);
+    return by_rows(args, "O&y*y*y*w*", kinds, 4, run_norm_back);
 }
 
-static void run_gated(const tini_rows *m, const Py_buffer *b, float unused) {
-    (void)unused;
+static void run_gated(const tini_rows *m, const Py_buffer *b) {
     tini_gated(m, b[0].buf, b[1].buf, b[2].buf);
 }
 
 static PyObject *gated(PyObject *module, PyObject *args) {
     (void)module;
     static const char kinds[] = {A_MATRIX, A_MATRIX, A_MATRIX};
-    return by_rows(args, "(O&O&O&p)fy*y*w*", kinds, 3, run_gated);
+    return by_rows(args, "O&y*y*w*", kinds, 3, run_gated);
 }
 
-static void run_gated_back(const tini_rows *m, const Py_buffer *b, float unused) {
-    (void)unused;
+static void run_gated_back(const tini_rows *m, const Py_buffer *b) {
     tini_gated_back(m, b[0].buf, b[1].buf, b[2].buf, b[3].buf, b[4].buf);
 }
 
 static PyObject *gated_back(PyObject *module, PyObject *args) {
     (void)module;
     static const char kinds[] = {A_MATRIX, A_MATRIX, A_MATRIX, A_MATRIX, A_MATRIX};
-    return by_rows(args, "(O&O&O&p)fy*y*y*w*w*", kinds, 5, run_gated_back);
+    return by_rows(args, "O&y*y*y*w*w*", kinds, 5, run_gated_back);
 }
 
 PyMethodDef core_train_functions[] = {
@@ -186,10 +190,10 @@ PyMethodDef core_train_functions[] = {
      "same "
      "backward"},
     {"rms_norm", rms_norm, METH_VARARGS,
-     "rms_norm((rows, width, passed_over, narrow), epsilon, x, weight, out); kernels/train/rows.h"},
+     "rms_norm((rows, width, passed_over, narrow, epsilon), x, weight, out); kernels/train/rows.h"},
     {"rms_norm_back", rms_norm_back, METH_VARARGS,
-     "rms_norm_back(sizes, epsilon, x, weight, gradient, to x): the same backward"},
-    {"gated", gated, METH_VARARGS, "gated(sizes, 0, gate, up, out): silu(gate) * up"},
-    {"gated_back", gated_back, METH_VARARGS, "gated_back(sizes, 0, gate, up, gradient, to gate, to up)"},
+     "rms_norm_back(rows, x, weight, gradient, to x): the same backward"},
+    {"gated", gated, METH_VARARGS, "gated(rows, gate, up, out): silu(gate) * up"},
+    {"gated_back", gated_back, METH_VARARGS, "gated_back(rows, gate, up, gradient, to gate, to up)"},
     {NULL, NULL, 0, NULL},
 };

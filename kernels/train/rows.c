@@ -4,8 +4,8 @@
 #include "../pack/sets.h"
 
 typedef struct tini_rows_set {
-    void (*norm)(const tini_rows *, const uint8_t *, const uint8_t *, float, uint8_t *);
-    void (*norm_back)(const tini_rows *, const uint8_t *, const uint8_t *, float, const uint8_t *, uint8_t *);
+    void (*norm)(const tini_rows *, const uint8_t *, const uint8_t *, uint8_t *);
+    void (*norm_back)(const tini_rows *, const uint8_t *, const uint8_t *, const uint8_t *, uint8_t *);
     void (*gate)(const tini_rows *, const uint8_t *, const uint8_t *, uint8_t *);
     void (*gate_back)(const tini_rows *, const uint8_t *, const uint8_t *, const uint8_t *, uint8_t *,
                       uint8_t *);
@@ -21,14 +21,13 @@ static const tini_rows_set *tini_rows_best(const tini_rows *m) {
     return tini_rows_sets + tini_set_best(m->passed_over);
 }
 
-void tini_rms_norm(const tini_rows *m, const float *x, const float *weight, float epsilon, void *out) {
-    tini_rows_best(m)->norm(m, (const uint8_t *)x, (const uint8_t *)weight, epsilon, out);
+void tini_rms_norm(const tini_rows *m, const float *x, const float *weight, void *out) {
+    tini_rows_best(m)->norm(m, (const uint8_t *)x, (const uint8_t *)weight, out);
 }
 
-void tini_rms_norm_back(const tini_rows *m, const float *x, const float *weight, float epsilon,
-                        const void *gradient, float *to) {
-    tini_rows_best(m)->norm_back(m, (const uint8_t *)x, (const uint8_t *)weight, epsilon, gradient,
-                                 (uint8_t *)to);
+void tini_rms_norm_back(const tini_rows *m, const float *x, const float *weight, const void *gradient,
+                        float *to) {
+    tini_rows_best(m)->norm_back(m, (const uint8_t *)x, (const uint8_t *)weight, gradient, (uint8_t *)to);
 }
 
 void tini_gated(const tini_rows *m, const void *gate, const void *up, void *out) {

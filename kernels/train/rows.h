@@ -9,18 +9,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* passed_over: how many of the processor's better instruction sets are not used. */
+/* passed_over: how many of the processor's better instruction sets are not used; epsilon: of a norm. */
 typedef struct tini_rows {
     uint32_t rows, width, passed_over;
     int narrow;
+    float epsilon;
 } tini_rows;
 
 /* out[r][k] = weight[k] * x[r][k] / sqrt(mean over k of x[r][k]^2 + epsilon); x float32, out as `narrow` says. */
-void tini_rms_norm(const tini_rows *m, const float *x, const float *weight, float epsilon, void *out);
+void tini_rms_norm(const tini_rows *m, const float *x, const float *weight, void *out);
 
 /* From the gradient of out, as `narrow` says, to that of x, float32. */
-void tini_rms_norm_back(const tini_rows *m, const float *x, const float *weight, float epsilon,
-                        const void *gradient, float *to);
+void tini_rms_norm_back(const tini_rows *m, const float *x, const float *weight, const void *gradient,
+                        float *to);
 
 /* out = silu(gate) * up; all as `narrow` says. */
 void tini_gated(const tini_rows *m, const void *gate, const void *up, void *out);

@@ -122,24 +122,23 @@ TINI_INLINE void TINI_OF(tini_gated_row_back)(uint32_t width, const int narrow, 
 #undef TINI_GATE_BACK
 }
 
-static void TINI_OF(tini_norm)(const tini_rows *m, const uint8_t *x, const uint8_t *weight, float epsilon,
-                               uint8_t *out) {
+static void TINI_OF(tini_norm)(const tini_rows *m, const uint8_t *x, const uint8_t *weight, uint8_t *out) {
     const size_t in = 4 * (size_t)m->width, size = (m->narrow ? 2 : 4) * (size_t)m->width;
     for (uint32_t r = 0; r < m->rows; r++)
         if (m->narrow)
-            TINI_OF(tini_norm_row)(m->width, 1, x + r * in, weight, epsilon, out + r * size);
+            TINI_OF(tini_norm_row)(m->width, 1, x + r * in, weight, m->epsilon, out + r * size);
         else
-            TINI_OF(tini_norm_row)(m->width, 0, x + r * in, weight, epsilon, out + r * size);
+            TINI_OF(tini_norm_row)(m->width, 0, x + r * in, weight, m->epsilon, out + r * size);
 }
 
-static void TINI_OF(tini_norm_back)(const tini_rows *m, const uint8_t *x, const uint8_t *weight, float epsilon,
+static void TINI_OF(tini_norm_back)(const tini_rows *m, const uint8_t *x, const uint8_t *weight,
                                     const uint8_t *gradient, uint8_t *to) {
     const size_t in = 4 * (size_t)m->width, size = (m->narrow ? 2 : 4) * (size_t)m->width;
     for (uint32_t r = 0; r < m->rows; r++)
         if (m->narrow)
             TINI_OF(tini_norm_row_back)
-    (m->width, 1, x + r * in, weight, epsilon, gradient + r * size, to + r * in);
-    else TINI_OF(tini_norm_row_back)(m->width, 0, x + r * in, weight, epsilon, gradient + r * size,
+    (m->width, 1, x + r * in, weight, m->epsilon, gradient + r * size, to + r * in);
+    else TINI_OF(tini_norm_row_back)(m->width, 0, x + r * in, weight, m->epsilon, gradient + r * size,
                                      to + r * in);
 }
 

@@ -74,8 +74,11 @@ def values(
     columns: int,
     /,
 ) -> None: ...
+
+_Row = tuple[int, int, int, int, int, int, int, float, float]
+
 def attend(
-    row: tuple[int, int, int, int, int, int, int, float, float],
+    row: _Row,
     first: int,
     end: int,
     spans: Buffer,
@@ -86,7 +89,7 @@ def attend(
     /,
 ) -> None: ...
 def attend_back(
-    row: tuple[int, int, int, int, int, int, int, float, float],
+    row: _Row,
     first: int,
     end: int,
     spans: Buffer,
@@ -101,16 +104,13 @@ def attend_back(
     /,
 ) -> None: ...
 
-_Sizes = tuple[int, int, int, bool]
+_Rows = tuple[int, int, int, bool, float]
 
-def rms_norm(sizes: _Sizes, epsilon: float, x: Buffer, weight: Buffer, out: Buffer, /) -> None: ...
-def rms_norm_back(
-    sizes: _Sizes, epsilon: float, x: Buffer, weight: Buffer, gradient: Buffer, to_x: Buffer, /
-) -> None: ...
-def gated(sizes: _Sizes, unused: float, gate: Buffer, up: Buffer, out: Buffer, /) -> None: ...
+def rms_norm(rows: _Rows, x: Buffer, weight: Buffer, out: Buffer, /) -> None: ...
+def rms_norm_back(rows: _Rows, x: Buffer, weight: Buffer, gradient: Buffer, to_x: Buffer, /) -> None: ...
+def gated(rows: _Rows, gate: Buffer, up: Buffer, out: Buffer, /) -> None: ...
 def gated_back(
-    sizes: _Sizes,
-    unused: float,
+    rows: _Rows,
     gate: Buffer,
     up: Buffer,
     gradient: Buffer,

@@ -188,8 +188,8 @@ def _by_rows(
 
     def work(first: int, end: int) -> None:
         own = [[buffer(one[first:end]) for one in part] for part in matrices]
-        sizes = (end - first, width, PASSED_OVER, dtype == torch.bfloat16)
-        function(sizes, epsilon, *own[0], *weights, *own[1])
+        sizes = (end - first, width, PASSED_OVER, dtype == torch.bfloat16, epsilon)
+        function(sizes, *own[0], *weights, *own[1])
 
     shared_out(rows, _threads(rows * width), work)
 
