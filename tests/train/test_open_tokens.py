@@ -14,11 +14,11 @@ from tinsmith import models
 from tinsmith.constraint import makers
 from tinsmith.data.readers import Example
 from tinsmith.errors import DataError
+from tinsmith.runtime.forced import Forced
 from tinsmith.runtime.model import Model
 from tinsmith.train import network
 from tinsmith.train.job import Job
 from tinsmith.train.methods.lora import AdapterTrainee
-from tinsmith.train.open_tokens import Forced
 from tinsmith.train.options import TrainOptions
 from tinsmith.train.packing import pack, pad
 from tinsmith.train.sequences import Tokenization, TokenSequence

@@ -223,8 +223,8 @@ def updated(run: Run, needs: Needs, bar: Bar, job: Job) -> tuple[TrainResult, Up
 def job_of(run: Run, made: Record[Data], spec: Spec) -> Job:
     """All that is learned, from the beginning or where an adapter is."""
     import tinsmith
+    from tinsmith.runtime.forced import Forced
     from tinsmith.train.job import Job
-    from tinsmith.train.open_tokens import Forced
 
     base = made.facts.base.path
     tokenizer = tinsmith.load(base)

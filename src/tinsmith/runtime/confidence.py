@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tinsmith import _core
+from tinsmith.runtime.forced import Forced
 
 if TYPE_CHECKING:
     from tinsmith.constraint import Constraint
@@ -31,40 +32,6 @@ def confidence(
     while session.step() == _core.STEP_LOGITS:
         rows = len(session.likeliest())
         logprobs += session.logprobs(wanted[len(logprobs) : len(logprobs) + rows])
-    places = range(len(wanted)) if constraint is None else _chosen(model, prompt, wanted, constraint)
-    return min((math.exp(logprobs[place]) for place in places), default=1.0)
-
-
-def _chosen(
-    model: Loaded, prompt: Sequence[int], wanted: Sequence[int], constraint: Constraint
-) -> Iterator[int]:
-    """The places of the tokens that the constraint did not force."""
-    held = _core.Constraint(model.core, constraint.data)
-    held.begin()
-    place = 0
-    while place < len(wanted):
-        forced = held.forced([*prompt, *wanted[:place]][-64:])
-        if forced and list(wanted[place : place + len(forced)]) == forced[: len(wanted) - place]:
-            run = wanted[place : place + len(forced)]
-        else:
-            run = wanted[place : place + 1]
-            if not _ends(model, run[0]) or not _only_ends(model, held):
-                yield place
-        for token in run:
-            if not _ends(model, token):
-                held.accept(token)
-        place += len(run)
-
-
-def _ends(model: Loaded, token: int) -> bool:
-    return model.core.token(token)[2]
-
-
-def _only_ends(model: Loaded, held: _core.Constraint) -> bool:
-    """Whether nothing may follow but an end."""
-    allowed = int.from_bytes(held.mask(), "little")
-    while allowed:
-        if not _ends(model, (allowed & -allowed).bit_length() - 1):
-            return False
-        allowed &= allowed - 1
-    return True
+    forced = () if constraint is None else Forced(model, constraint.data)(prompt, wanted)
+    chosen = (value for place, value in enumerate(logprobs) if place not in forced)
+    return math.exp(min(chosen, default=0.0))

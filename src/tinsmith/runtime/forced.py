@@ -1,4 +1,5 @@
-"""Which tokens of an answer a constraint leaves open: the runtime takes the others without asking the model."""
+"""Which tokens of an answer a constraint forces: the runtime takes them without asking the model, so training
+need not learn them, and they say nothing of how sure a model is."""
 
 from __future__ import annotations
 
@@ -9,14 +10,14 @@ from tinsmith import _core
 from tinsmith.errors import FormatError, RuntimeFault
 
 if TYPE_CHECKING:
-    from tinsmith.runtime.model import Model
+    from tinsmith.runtime.loaded import Loaded
     from tinsmith.spec import Buffer
 
 
 class Forced:
     """Walks answers through a constraint. model: whose tokenizer cut them; data: the constraint, compiled."""
 
-    def __init__(self, model: Model, data: Buffer) -> None:
+    def __init__(self, model: Loaded, data: Buffer) -> None:
         try:
             self._walk = _core.Constraint(model.core, data)
         except RuntimeFault as fault:
