@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_training import PAIRS, encode, killed_and_resumed, make_spec, train
+from tiny_training import encode, killed_and_resumed, make_spec, train
+from updating import NEW, OLD, ROWS, make_plan, train_one
 
 from tinsmith import cli
 from tinsmith.chat import chat_template
 from tinsmith.data.preferences import Pair, Rating
-from tinsmith.data.readers import Example
 from tinsmith.errors import FormatError, InputError, RecipeError
 from tinsmith.pipeline import recipe, training
 from tinsmith.spec import Spec
 from tinsmith.train import logs, run, start
 from tinsmith.train.job import Job
-from tinsmith.train.options import CONTINUED, RETRAINED, START, Replayed, TrainOptions, TrainResult
+from tinsmith.train.options import CONTINUED, RETRAINED, START, Replayed, TrainOptions
 from tinsmith.train.replay import SAMPLE, Replay
 from tinsmith.train.sequences import TokenSequence
 from tinsmith.train.update import Plan, update
@@ -31,8 +31,6 @@ from tinsmith.train.update import Plan, update
 OPTIONS = TrainOptions(
     epochs=8, rank=4, learning_rate=5e-3, batch_tokens=60, renew=2, rough=None, threads=1, task="classify"
 )
-ROWS = [Example(first + second, f"{i % 7}") for i, (first, second) in enumerate(PAIRS)]
-OLD, NEW = ROWS[:15], ROWS[15:]
 
 
 @pytest.fixture(scope="module")
@@ -183,18 +181,7 @@ def test_an_adapter_of_another_template_is_refused_but_for_its_tools(spec: Spec,
 
 @pytest.fixture
 def plan(spec: Spec, learned: Path, tmp_path: Path) -> Plan:
-    options = replace(OPTIONS, epochs=40, replay=0.5)
-    job = Job(spec, NEW, ROWS, options, tmp_path, encode, start=learned, known=OLD)
-    sets = {"old test": OLD, "new test": NEW, "old validation": OLD, "new validation": NEW}
-    return Plan(job, replace(job, examples=ROWS, start=None, known=()), "always", sets, "digest")
-
-
-def train_one(names: list[str]) -> Callable[[str, Job], TrainResult]:
-    def one(name: str, job: Job) -> TrainResult:
-        names.append(name)
-        return run.train("lora", job)
-
-    return one
+    return make_plan(spec, learned, tmp_path, replace(OPTIONS, epochs=40, replay=0.5))
 
 
 def test_the_better_of_going_on_and_beginning_anew_is_kept(plan: Plan, tmp_path: Path) -> None:

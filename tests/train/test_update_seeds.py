@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tiny_training import PAIRS, encode, train
+from tiny_training import encode, train
+from updating import NEW, OLD, ROWS, make_plan, train_one
 
 from tinsmith.data.preferences import Pair
-from tinsmith.data.readers import Example
 from tinsmith.spec import Spec
-from tinsmith.train import adapter, methods, run, seeds
+from tinsmith.train import adapter, methods, seeds
 from tinsmith.train.job import Job
 from tinsmith.train.methods.lora import AdapterTrainee
-from tinsmith.train.options import CONTINUED, RETRAINED, RSLORA, START, TrainOptions, TrainResult
+from tinsmith.train.options import CONTINUED, RETRAINED, RSLORA, START, TrainOptions
 from tinsmith.train.update import Plan, update
 
 OPTIONS = TrainOptions(
     epochs=2, rank=4, learning_rate=5e-3, batch_tokens=60, renew=2, rough=None, threads=1, task="classify"
 )
-ROWS = [Example(first + second, f"{i % 7}") for i, (first, second) in enumerate(PAIRS)]
-OLD, NEW = ROWS[:15], ROWS[15:]
 
 
 @pytest.fixture(scope="module")
@@ -86,18 +83,7 @@ def test_preferences_of_several_seeds_hold_to_the_adapter(spec: Spec, learned: P
 
 @pytest.fixture
 def plan(spec: Spec, learned: Path, tmp_path: Path) -> Plan:
-    options = replace(OPTIONS, seeds=2, epochs=8)
-    job = Job(spec, NEW, ROWS, options, tmp_path, encode, start=learned, known=OLD)
-    sets = {"old test": OLD, "new test": NEW, "old validation": OLD, "new validation": NEW}
-    return Plan(job, replace(job, examples=ROWS, start=None, known=()), "always", sets, "digest")
-
-
-def train_one(names: list[str]) -> Callable[[str, Job], TrainResult]:
-    def one(name: str, job: Job) -> TrainResult:
-        names.append(name)
-        return run.train("lora", job)
-
-    return one
+    return make_plan(spec, learned, tmp_path, replace(OPTIONS, seeds=2, epochs=8))
 
 
 @pytest.mark.usefixtures("mean_is_best")
