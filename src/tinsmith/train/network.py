@@ -43,7 +43,7 @@ class _LoraLinear(torch.autograd.Function):
         low = rows @ a.T
         ctx.save_for_backward(rows, a, b, low)
         ctx.weight, ctx.scale, ctx.dtype, ctx.shape = weight, scale, x.dtype, x.shape
-        return torch.addmm(times_matrix(rows, weight), low, b.T, alpha=scale).view(*x.shape[:-1], -1)
+        return times_matrix(rows, weight).addmm_(low, b.T, alpha=scale).view(*x.shape[:-1], -1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -51,11 +51,11 @@ class _LoraLinear(torch.autograd.Function):
         out = gradients[0].flatten(0, -2).to(rows.dtype)
         d_low = (out @ b) * ctx.scale
         d_a = (d_low.T @ rows).float()
-        d_b = (out.T @ low).float() * ctx.scale
+        d_b = (low.T @ out).T.float() * ctx.scale
         if not ctx.needs_input_grad[0]:
             return None, None, d_a, d_b, None
         return (
-            torch.addmm(times_matrix_transposed(out, ctx.weight), d_low, a).view(ctx.shape).to(ctx.dtype),
+            times_matrix_transposed(out, ctx.weight).addmm_(d_low, a).view(ctx.shape).to(ctx.dtype),
             None,
             d_a,
             d_b,
