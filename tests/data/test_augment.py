@@ -6,6 +6,7 @@ import random
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from tinsmith.data.augment import augment
 from tinsmith.data.leaves import leaves, replaced
 from tinsmith.data.readers import Example
 from tinsmith.data.slots import Slots, slots_in
-from tinsmith.data.words import Words
+from tinsmith.data.words import Joined, Words
 
 CALL, EXTRACT = (tasks.by_name(name) for name in ("call", "extract"))
 ROOMS = ("kitchen", "living room", "attic", "garden", "music room", "porch", "cellar", "studio")
@@ -278,6 +279,48 @@ def test_new_words_are_none_that_were_given() -> None:
     assert not new & known
     assert all(word.isalpha() for word in new)
     assert Words([]).draw(rng) is None
+
+
+def vocabulary() -> list[str]:
+    """Pieces of words, each as it begins one and as it goes on, a word, and letters that no text here has."""
+    syllables = [f"{a}{b}{c}" for a in "bdfgklmnprst" for b in "aeiou" for c in "lnrst"]
+    return [*(f" {one}" for one in syllables), *syllables, " balbel", " ýýý"]
+
+
+def test_joined_words_are_of_two_pieces_and_none_that_is_a_token_or_known() -> None:
+    known = {"fanner", "bedlam", "gulf", "kiosk", "drip", "testament"}
+    joined, rng = Joined(vocabulary(), known), random.Random(0)
+    drawn = [joined.draw(rng) for _ in range(200)]
+    pieces = {token.strip() for token in vocabulary()}
+    assert joined.is_rich
+    assert len(set(drawn)) > 150
+    for word in drawn:
+        assert word and any(word[:n] in pieces and word[n:] in pieces for n in (3, 6))
+        assert word not in known and word != "balbel"
+    assert not Joined(vocabulary(), {"xyz"}).is_rich
+    assert Joined([], known).draw(rng) is None
+
+
+def test_new_texts_have_pieces_of_the_vocabulary() -> None:
+    pieces = {token.strip() for token in vocabulary()}
+
+    def joined(rows: Sequence[Example]) -> int:
+        texts = [one["now"] for row in rows for one in row.about["substituted"] if one["source"] == "new words"]
+        words = [word for text in texts for word in text.split()]
+        return sum(len(word) == 6 and word[:3] in pieces and word[3:] in pieces for word in words)
+
+    assert joined(made(home(), tokens=vocabulary())) > 10 + joined(made(home()))
+
+
+def test_examples_of_a_rare_label_are_varied_more_often() -> None:
+    rare = [Example(f"warm the {room}", call("Warm", area=room)) for room in ROOMS[:5]]
+    train = [*home(240), *rare]
+    labels = [CALL.label(example.output) for example in train]
+    rows = made(train, variants=2, labels=labels)
+    counts = Counter(CALL.label(row.output) for row in rows)
+    # By the root of 5 beside that of 80, of what is new of them.
+    assert 3 < (counts["Warm"] / 5) / (counts["Set"] / 80) < 6
+    assert 1.5 * len(train) < len(rows) < 2.2 * len(train)
 
 
 @given(st.lists(st.tuples(st.text(max_size=12), st.integers(), FLOATS), max_size=8))

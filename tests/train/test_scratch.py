@@ -202,6 +202,6 @@ def test_an_example_longer_than_the_context(start: Spec, encode: Any, tmp_path: 
 
 
 def test_the_rate_that_is_chosen_falls_with_the_size() -> None:
-    rates = [default_scratch_rate(size)[0] for size in (50_000, 1_000_000, 5_000_000, 15_000_000)]
+    rates = [default_scratch_rate(size, 100)[0] for size in (50_000, 1_000_000, 5_000_000, 15_000_000)]
     assert rates == sorted(rates, reverse=True)
-    assert "5.0 million new parameters" in default_scratch_rate(5_000_000)[1]
+    assert "5.0 million new parameters" in default_scratch_rate(5_000_000, 100)[1]

@@ -19,12 +19,14 @@ from tinsmith.data.leaves import Leaf
 from tinsmith.data.readers import Example
 from tinsmith.data.slots import SEVERAL, Argument, Slot, Slots, Value, argument, key, title, words
 from tinsmith.data.splits import normalize
-from tinsmith.data.words import Words
+from tinsmith.data.words import Joined, Words
 
 LISTED = 0.5  # of the texts of an argument with a closed list: the share that is drawn from it
 SUBSTITUTED = 0.8  # the share of an example's slots that a variant fills anew, at least one
 NEW = 0.5  # of the texts that are filled in: the share of new words
 INVENTED = 0.5  # of the new words: the share that no training text has
+JOINED = 0.7  # of the invented words: the share that is joined of a tokenizer's pieces, where there are
+RARE = 0.5  # the power of its label's frequency by which an example is varied less often
 WHOLE = 0.5  # of the new texts of several words: the share in which none stays
 ALIKE = 8  # values drawn, of which the one from the likest input is taken
 NEAR, OWN = 3.0, 6.0  # what it weighs that two texts share a neighbour, or their argument; words weigh less
@@ -50,27 +52,42 @@ def augment(
     variants: int,
     seed: int,
     lists: Mapping[tuple[str, ...], Sequence[str]] | None = None,
+    labels: Sequence[str | None] = (),
+    tokens: Sequence[str] = (),
 ) -> Augmented:
-    """Up to `variants` new examples of each that has a slot.
+    """`variants` times up to as many new examples as there are with a slot: one of each, or where they have
+    labels more of those of a rare label and fewer of the others.
 
-    values: those of an output, as its task knows them; lists: texts to fill in too, by the argument's path.
-    Each row's `about` says the number of its example, from 1, the variant, and what was substituted.
+    values: those of an output, as its task knows them; lists: texts to fill in too, by the argument's path;
+    labels: of the examples; tokens: of the base's vocabulary, as words.Joined takes them. Each row's `about`
+    says the number of its example, from 1, the variant, and what was substituted.
     """
-    maker = _Maker(train, values, lists or {})
+    maker = _Maker(train, values, lists or {}, tokens)
     made = Augmented(slots=maker.counts())
     taken = {normalize(example.input) for example in train}
+    shares = _shares([bool(slots) for slots in maker.slots.of], labels or [None] * len(train))
     for variant in range(variants):
         made.rows.append([])
-        for i in range(len(train)):
+        for i, share in enumerate(shares):
             rng = random.Random(f"{seed} {variant} {i}")
-            example = maker.variant(i, rng, taken)
-            if example is None:
-                continue
-            taken.add(normalize(example.input))
-            example.about.update({"from": i + 1, "variant": variant})
-            made.sources.update(one["source"] for one in example.about["substituted"])
-            made.rows[-1].append(example)
+            # As many as the share says on average.
+            for _ in range(int(share + rng.random())):
+                example = maker.variant(i, rng, taken)
+                if example is None:
+                    continue
+                taken.add(normalize(example.input))
+                example.about.update({"from": i + 1, "variant": variant})
+                made.sources.update(one["source"] for one in example.about["substituted"])
+                made.rows[-1].append(example)
     return made
+
+
+def _shares(has_slots: Sequence[bool], labels: Sequence[str | None]) -> list[float]:
+    """How many variants of each example one round makes: one on average over those with slots."""
+    counts = Counter(labels)
+    weights = [counts[label] ** -RARE if has else 0.0 for has, label in zip(has_slots, labels, strict=True)]
+    scale = sum(has_slots) / (sum(weights) or 1.0)
+    return [weight * scale for weight in weights]
 
 
 @dataclass(frozen=True)
@@ -91,6 +108,7 @@ class _Maker:
         train: Sequence[Example],
         values: Callable[[str], list[Leaf]],
         lists: Mapping[tuple[str, ...], Sequence[str]],
+        tokens: Sequence[str],
     ) -> None:
         self.train, self.slots, self.lists = train, Slots(train, values), lists
         classes = [self._classes(example, values) for example in train]
@@ -113,7 +131,7 @@ class _Maker:
                     self.of_key[key(own[0])].append(place)
                     for path, value in classes[i]:
                         self.together[slot.value.casefold(), path].add(value)
-        self._learn_words()
+        self._learn_words(tokens)
         self.beside = [
             Counter((key(place.argument[0]), place.around[side]) for place in self.places.values())
             for side in (0, 1)
@@ -136,10 +154,11 @@ class _Maker:
     def _carrier(example: Example, slots: Sequence[Slot]) -> frozenset[str]:
         return frozenset(words(written(example.input, {slot: " " for slot in slots})))
 
-    def _learn_words(self) -> None:
-        """The words that new texts are made of: letters as in all of the inputs, and by key the values' words,
-        the last ones apart, since they say what the thing is."""
-        self.letters = Words(word for example in self.train for word in words(example.input))
+    def _learn_words(self, tokens: Sequence[str]) -> None:
+        """The words that new texts are made of: letters as in all of the inputs, pieces of the vocabulary, and
+        by key the values' words, the last ones apart, since they say what the thing is."""
+        known = {word for example in self.train for word in words(example.input)}
+        self.letters, self.joined = Words(known), Joined(tokens, known)
         self.known = {name: {place.text.casefold() for place in places} for name, places in self.of_key.items()}
         self.words: dict[tuple[Argument | str, bool], list[str]] = defaultdict(list)
         groups: list[tuple[Argument | str, list[_Place]]] = [*self.of_argument.items(), *self.of_key.items()]
@@ -246,7 +265,7 @@ class _Maker:
             inner = [j for j in content if j != last] or (content if is_sure else [])
             content = [rng.choice(inner)] if inner else []
         for j in content:
-            word = self._word(place.argument, j == last, rng) if last else self.letters.draw(rng)
+            word = self._word(place.argument, j == last, rng) if last else self._invented(rng)
             if word is None or word in place.carrier or word in parts:
                 return None
             parts[j] = cased(parts[j], word)
@@ -259,7 +278,11 @@ class _Maker:
         known = self.words[own, is_last]
         if len(known) < SEVERAL:
             known = self.words[key(own[0]), is_last]
-        return rng.choice(known) if known and rng.random() >= INVENTED else self.letters.draw(rng)
+        return rng.choice(known) if known and rng.random() >= INVENTED else self._invented(rng)
+
+    def _invented(self, rng: random.Random) -> str | None:
+        is_joined = self.joined.is_rich and rng.random() < JOINED
+        return self.joined.draw(rng) if is_joined else self.letters.draw(rng)
 
     def _is_sure(self, place: _Place) -> bool:
         """Whether the words before and after a text say which argument it is (naive Bayes)."""

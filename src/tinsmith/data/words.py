@@ -1,14 +1,18 @@
-"""Words that are no words: letters drawn as they follow each other in the words of a text."""
+"""Words that are no words: of letters as they follow each other in the words of a text, or of the pieces that a
+tokenizer cuts words into."""
 
 from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 _ORDERS = (2, 3)  # letters that decide the next one: fewer give more new words, more give better ones
 _EDGE = "\n"
 SHORTEST, LONGEST = 4, 10
+_BEGINNING, _ENDING = (3, 6), (2, 4)  # letters that a word's two pieces may have
+_USUAL = 16_000  # of a vocabulary's tokens, in their order: the later ones are of few texts
+_ENOUGH = 50  # pieces of each kind, for words that differ
 
 
 class Words:
@@ -38,3 +42,29 @@ class Words:
             context = letters[-rng.choice(_ORDERS) :]
             letters += rng.choice(self.next[context])
         return letters.strip(_EDGE)
+
+
+class Joined:
+    """A piece that words begin with, and one that goes on: a model that copies these has met its own tokens, as
+    they are after a space and as they are after a quote.
+
+    tokens: a vocabulary's, in order, a space before those that begin a word; known: words of the text that is
+    to be alike, whose letters alone are used. A word that is a token or known is never drawn."""
+
+    def __init__(self, tokens: Sequence[str], known: Iterable[str]) -> None:
+        known = {word for word in known if word.isalpha()}
+        letters = {letter for word in known for letter in word}
+        self.words = known | {token.strip() for token in tokens}
+        usual = [token for token in tokens[:_USUAL] if token.strip() and letters.issuperset(token.strip())]
+        starts = (token[1:] for token in usual if token.startswith(" "))
+        self.beginnings = [piece for piece in starts if _BEGINNING[0] <= len(piece) <= _BEGINNING[1]]
+        self.endings = [piece for piece in usual if piece[0] != " " and _ENDING[0] <= len(piece) <= _ENDING[1]]
+        self.is_rich = min(len(self.beginnings), len(self.endings)) >= _ENOUGH
+
+    def draw(self, rng: random.Random) -> str | None:
+        """None where the vocabulary has too few pieces, or nothing new was found."""
+        for _ in range(50 if self.is_rich else 0):
+            word = rng.choice(self.beginnings) + rng.choice(self.endings)
+            if SHORTEST <= len(word) <= LONGEST and word not in self.words:
+                return word
+        return None

@@ -72,16 +72,26 @@ def variants(recipe: Recipe) -> int:
     return recipe.train.passes(made=True) if isinstance(stated, str) else stated
 
 
-def make(run: Run, splits: Mapping[str, Sequence[Example]]) -> tuple[list[Example], Augmentation] | None:
-    """The examples made, variant by variant, and the facts; None where there are none."""
+def make(
+    run: Run, splits: Mapping[str, Sequence[Example]], base: Path
+) -> tuple[list[Example], Augmentation] | None:
+    """The examples made, variant by variant, and the facts; None where there are none. base: a model's path."""
     recipe, train = run.recipe, splits["train"]
     rows: list[Example] = []
     slots: dict[str, int] = {}
     sources: dict[str, int] = {}
     if substitutes(recipe) and not _was_trained_without(run):
         lists = closed_lists(recipe) if recipe.data.augment_lists else {}
-        values = tasks.by_name(recipe.data.task).values
-        made = augment(train, values, variants(recipe), recipe.train.seed, lists)
+        task = tasks.by_name(recipe.data.task)
+        made = augment(
+            train,
+            task.values,
+            variants(recipe),
+            recipe.train.seed,
+            lists,
+            labels=[task.label(example.output) for example in train],
+            tokens=() if recipe.scratch else tokens_of(base),
+        )
         if recipe.data.augment_lists and not made.sources[LIST]:
             raise InputError(
                 f"{recipe.path}: [data] augment_lists: {lists_file(recipe)} has no enum for an argument whose "
@@ -98,6 +108,16 @@ def make(run: Run, splits: Mapping[str, Sequence[Example]]) -> tuple[list[Exampl
     run.display.line(f"data: {len(rows):,} further examples made, in {FILE}")
     shared = {split: len(shared_inputs(rows, splits[split])) for split in ("validation", "test")}
     return rows, Augmentation(len(rows), variants(recipe), slots, sources, shared)
+
+
+def tokens_of(base: Path) -> list[str]:
+    """The texts of a model's vocabulary, in order."""
+    from tinsmith import models
+    from tinsmith.tokenizer.packed import token_text
+
+    tokenizer = models.load(base).tokenizer
+    texts = (token_text(*pair, tokenizer.model) for pair in zip(tokenizer.tokens, tokenizer.types, strict=True))
+    return [text.decode("utf-8", "ignore") for text in texts]
 
 
 def _was_trained_without(run: Run) -> bool:

@@ -134,7 +134,7 @@ def make(run: Run, needs: Nothing) -> Made[Data]:
             file.write(sealed.data)
         checked = {**given, "test": splits["test"]}
         forbidden = check_constraint(run, Path(base.path), sealed, paths, checked, wanted)
-    further = augmentation.make(run, splits)
+    further = augmentation.make(run, splits, Path(base.path))
     if further is not None:
         outputs.append(run.folder / augmentation.FILE)
         write_examples(outputs[-1], further[0])

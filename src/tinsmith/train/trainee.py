@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 
 BETAS = 0.9, 0.99  # of AdamW
+Rule = Callable[[int, int], tuple[float, str]]  # from parameters and steps to a rate, and the reason in words
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,9 @@ class Trainee(ABC):
     part_tokens: int | None = None
     replay: Replay | None = None
 
-    def __init__(self, job: Job, network: Network, result: Path, rate: tuple[float, str]) -> None:
+    def __init__(self, job: Job, network: Network, result: Path, rule: Rule) -> None:
+        """rule: what the learning rate is where none is stated."""
         self.network, self.result = network, result
-        self.rate, self.note = rate
         self.importance: dict[str, Tensor] = {}
         self.smoothing = job.options.label_smoothing
         if job.options.noise:
@@ -70,6 +71,8 @@ class Trainee(ABC):
             noise.install(network, job.options.noise)
         self.chosen: list[list[int]] = []
         self.plan(job)
+        steps = sum(map(len, self.epochs))
+        self.rate, self.note = job.options.rate(rule(job.spec.parameters, steps))
 
     def sequences(self, job: Job) -> list[TokenSequence]:
         """What is learned in each epoch, the job's variants aside."""

@@ -49,10 +49,9 @@ class ModelTrainee(Trainee):
             raise UnsupportedError(
                 f'{job.spec.family}: method "full" does not train routed experts; take "lora"'
             )
-        default = default_scratch_rate if job.is_new else default_full_rate
-        rate = job.options.rate(default(job.spec.parameters))
+        rule = default_scratch_rate if job.is_new else default_full_rate
         whole = network.whole(job.spec, devices.choose(job.options.device))
-        super().__init__(job, whole, job.out_dir / FOLDER, rate)
+        super().__init__(job, whole, job.out_dir / FOLDER, rule)
 
     def sequences(self, job: Job) -> list[TokenSequence]:
         return [*super().sequences(job), *job.text_sequences()]

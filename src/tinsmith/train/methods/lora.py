@@ -83,8 +83,7 @@ class AdapterTrainee(Trainee):
         self.rough = Rough(spec, adapted, options.rough, job.feedback) if options.rough else None
         # Error feedback takes several times as long as a search that weighs inputs one by one.
         self.steps_rough = options.renew * (FEEDBACK_TURNS if job.feedback else 1)
-        rate = options.rate(self.default_rate(spec.parameters))
-        super().__init__(job, adapted, job.out_dir / FOLDER, rate)
+        super().__init__(job, adapted, job.out_dir / FOLDER, self.default_rate)
         if count > 1:
             return  # the mean of what was trained is validated, and needs less memory than that took
         rough = self.rough.size if self.rough else 0

@@ -43,8 +43,7 @@ class PrefixTrainee(Trainee):
         built = prefix.build(job.spec, devices.choose(job.options.device), first_tokens(job))
         self.built, self.template = built, job.spec.chat_template
         self.config = described(job, built)
-        rate = job.options.rate(default_prefix_rate(job.spec.parameters))
-        super().__init__(job, built, job.out_dir / FOLDER, rate)
+        super().__init__(job, built, job.out_dir / FOLDER, default_prefix_rate)
 
     def keep(self) -> None:
         from safetensors.torch import save as to_bytes
