@@ -5,7 +5,8 @@
     python benchmarks/sweep.py examples/home/recipe.toml --out runs/sweep [--examples 300] --fit
 
 For every base the recipe's own values and each of SETTINGS, one at a time, at every rate; rates are in units of
-what `default_learning_rate` gives for the base in a short run. A base is one that a recipe can name, or such as `8m`: a new
+what `default_learning_rate` gives for the base in a short run. A base is one that a recipe can name, or such as
+`8m`: a new
 model of 8 million parameters, pretrained here for minutes on the Python reference and this book. Training is
 the recipe's without augmentation and without rough weights.
 
@@ -43,7 +44,7 @@ from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
 from tinsmith.pipeline import recipe as recipes
 from tinsmith.train import options as train_options
-from tinsmith.train import scratch
+from tinsmith.train import rules, scratch
 from tinsmith.train.job import Job
 from tinsmith.train.run import train
 
@@ -127,7 +128,7 @@ def planned(args: argparse.Namespace, own: dict[str, int]) -> Iterator[Point]:
 def measured(args: argparse.Namespace, point: Point) -> dict[str, Any]:
     """Loss and exact answers are of the best validation of each; None where training went astray."""
     base = base_job(args.recipe, args.out, args.examples, args.threads, point.base)
-    rule = train_options.default_learning_rate(base.spec.parameters, train_options.SHORT_RUN)[0]
+    rule = rules.default_learning_rate(base.spec.parameters, rules.SHORT_RUN)[0]
     values = {key: getattr(point, key) for key in (*SETTINGS, "seed")}
     given = replace(
         base.options,
@@ -212,7 +213,7 @@ def fitted(done: dict[Point, dict[str, Any]], own: dict[str, int]) -> dict[str, 
     rates = {}
     for base, parameters in bases.items():
         if at_own[base]:
-            now = train_options.default_learning_rate(parameters, train_options.SHORT_RUN)[0]
+            now = rules.default_learning_rate(parameters, rules.SHORT_RUN)[0]
             rates[base] = {
                 "parameters": parameters,
                 **at_own[base],

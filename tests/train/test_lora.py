@@ -14,7 +14,7 @@ from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
 from tinsmith.spec import Spec
 from tinsmith.train import checkpoint
-from tinsmith.train.options import SHORT_RUN, Started, Step, TrainOptions, Validated, default_learning_rate
+from tinsmith.train.options import Started, Step, TrainOptions, Validated
 from tinsmith.train.trainee import Trainee
 
 OPTIONS = TrainOptions(epochs=4, rank=8, learning_rate=2e-2, batch_tokens=120, dropout=0.1, renew=2, threads=1)
@@ -197,21 +197,6 @@ def test_refuses_empty_data(spec: Spec, examples: list[Example], tmp_path: Path)
         train("lora", spec, [], examples, OPTIONS, tmp_path)
     with pytest.raises(InputError, match="at least one training example"):
         train("lora", spec, examples, [], OPTIONS, tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("parameters", "low", "high"), [(135e6, 1e-3, 4e-3), (1.5e9, 3e-4, 1.5e-3), (7e9, 2e-4, 6e-4)]
-)
-def test_the_default_rate_falls_with_size(parameters: float, low: float, high: float) -> None:
-    rate, note = default_learning_rate(int(parameters), SHORT_RUN)
-    assert low < rate < high
-    assert f"{rate:g}" in note
-
-
-def test_the_default_rate_falls_with_the_root_of_a_long_runs_steps() -> None:
-    runs = (1, SHORT_RUN, 4 * SHORT_RUN, 16 * SHORT_RUN)
-    assert [default_learning_rate(int(135e6), steps)[0] for steps in runs] == [2.5e-3, 2.5e-3, 1.3e-3, 6.3e-4]
-    assert "760 steps" in default_learning_rate(int(135e6), 760)[1]
 
 
 def test_the_default_rate_is_used_and_noted(

@@ -19,7 +19,7 @@ from tinsmith.data.readers import Example
 from tinsmith.errors import DataError, InputError
 from tinsmith.spec import Spec
 from tinsmith.train import importance, scratch
-from tinsmith.train.options import ScratchOptions, Step, TrainOptions, default_scratch_rate
+from tinsmith.train.options import ScratchOptions, Step, TrainOptions
 from tinsmith.train.sequences import text_sequences
 from tinsmith.train.shape import parameters, shape
 from tinsmith.train.vocabulary import CONTROL, LEAST, train_tokenizer
@@ -199,9 +199,3 @@ def test_an_example_longer_than_the_context(start: Spec, encode: Any, tmp_path: 
     long = [Example("turn " * 200, "on")]
     with pytest.raises(DataError, match="more than context = 64; shorten it or raise context"):
         train_from(start, encode, long, tmp_path, OPTIONS)
-
-
-def test_the_rate_that_is_chosen_falls_with_the_size() -> None:
-    rates = [default_scratch_rate(size, 100)[0] for size in (50_000, 1_000_000, 5_000_000, 15_000_000)]
-    assert rates == sorted(rates, reverse=True)
-    assert "5.0 million new parameters" in default_scratch_rate(5_000_000, 100)[1]

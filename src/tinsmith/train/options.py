@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
 
 # Passes over the training examples where none are stated; the second where others were made of them.
 EPOCHS, MADE_EPOCHS = 3, 8
-SHORT_RUN = 190  # steps, for which no rate has to be lower
 UPDATE_EPOCHS = 2  # over new examples, where an adapter has learned others
 LOGS = ("csv", "tensorboard")  # the kinds of files that curves can be written to
 RANK_SCALES = PLAIN, RSLORA = "plain", "rslora"  # alpha / rank, alpha / its root (Kalajdzievski, 2312.03732)
@@ -307,45 +305,3 @@ class Updated:
 # Where training all of a new model wants other values than an adapter: there is no format to prepare for, a
 # checkpoint is all of the model and twice that, and weights that start at random may be held back a little.
 SCRATCH_DEFAULTS: dict[str, Any] = {"rough": None, "renew": 200, "weight_decay": 0.01, "floor": 0.02}
-
-
-def default_scratch_rate(parameters: int, steps: int) -> tuple[float, str]:
-    """The rate for training all of so many parameters from random ones, and the reason in words: 4e-3 at a
-    million, falling with the fourth root of the size."""
-    rate = float(f"{min(8e-3, 4e-3 * (1e6 / parameters) ** 0.25):.2g}")
-    return rate, f"learning rate {rate:g}, chosen for {parameters / 1e6:.1f} million new parameters"
-
-
-def default_preference_rate(parameters: int, steps: int) -> tuple[float, str]:
-    """The rate for LoRA on preferences: a tenth of what examples take."""
-    rate = float(f"{default_learning_rate(parameters, SHORT_RUN)[0] / 10:.2g}")
-    return rate, f"learning rate {rate:g}, chosen for {parameters / 1e6:.0f} million parameters"
-
-
-def default_prefix_rate(parameters: int, steps: int) -> tuple[float, str]:
-    """The rate for the states of a prefix, which are as large as activations are, whatever the base's size: the
-    best of 0.001, 0.01 and 0.05 for SmolLM2-135M."""
-    return 5e-2, "learning rate 0.05, chosen for a prefix"
-
-
-def default_full_rate(parameters: int, steps: int) -> tuple[float, str]:
-    """The rate for training every weight of a base of so many parameters, and the reason in words: a tenth of
-    LoRA's, the ratio that Schulman et al. (LoRA Without Regret, 2025) measured across sizes."""
-    rate = float(f"{default_learning_rate(parameters, steps)[0] / 10:.2g}")
-    return rate, _chosen(rate, parameters, steps)
-
-
-def default_learning_rate(parameters: int, steps: int) -> tuple[float, str]:
-    """The rate for LoRA on a base of so many parameters in so many steps, and the reason in words.
-
-    Fitted to 135 million parameters, where the 2e-4 that large models take learns next to nothing; it falls
-    with the root of the size, to 2e-4 at 20 billion, and with the root of a long run's steps: of 2.5e-3, 1.2e-3
-    and 6e-4 the second learned the home task best in 813.
-    """
-    rate = min(4e-3, 2.5e-3 * math.sqrt(135e6 / parameters)) * math.sqrt(SHORT_RUN / max(steps, SHORT_RUN))
-    rate = float(f"{rate:.2g}")
-    return rate, _chosen(rate, parameters, steps)
-
-
-def _chosen(rate: float, parameters: int, steps: int) -> str:
-    return f"learning rate {rate:g}, chosen for {parameters / 1e6:.0f} million parameters, {steps:,} steps"

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from tinsmith.train.job import Job
     from tinsmith.train.network import Network
     from tinsmith.train.options import Event, TrainOptions
+    from tinsmith.train.rules import Rule
 
 
 BETAS = 0.9, 0.99  # of AdamW
-Rule = Callable[[int, int], tuple[float, str]]  # from parameters and steps to a rate, and the reason in words
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from tinsmith.errors import InputError
 from tinsmith.train import parts
 from tinsmith.train.methods import Method
 from tinsmith.train.methods.lora import FOLDER, KEYS, AdapterTrainee
-from tinsmith.train.options import Event, default_preference_rate
+from tinsmith.train.options import Event
+from tinsmith.train.rules import default_preference_rate
 from tinsmith.train.sequences import TokenSequence, batches, cut
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from tinsmith.errors import UnsupportedError
 from tinsmith.train.methods import OPEN_TOKENS, Method
-from tinsmith.train.options import AUTO, EIGHT_BITS, TrainOptions, default_full_rate, default_scratch_rate
+from tinsmith.train.options import AUTO, EIGHT_BITS, TrainOptions
+from tinsmith.train.rules import default_full_rate, default_scratch_rate
 from tinsmith.train.trainee import BETAS, Trainee
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from tinsmith.errors import InputError
 from tinsmith.train import adapter
 from tinsmith.train.methods import OPEN_TOKENS, Method
-from tinsmith.train.options import RSLORA, default_learning_rate
+from tinsmith.train.options import RSLORA
+from tinsmith.train.rules import default_learning_rate
 from tinsmith.train.trainee import Trainee
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from tinsmith.train.methods import Method
 from tinsmith.train.methods._preferences import Judged, PreferenceMethod, PreferenceTrainee
-from tinsmith.train.options import Event, default_learning_rate
+from tinsmith.train.options import Event
+from tinsmith.train.rules import default_learning_rate
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith.errors import InputError
 from tinsmith.train.methods import Method
-from tinsmith.train.options import default_prefix_rate
+from tinsmith.train.rules import default_prefix_rate
 from tinsmith.train.trainee import Trainee
 
 if TYPE_CHECKING:

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import pytest
+
+from tinsmith.train.rules import SHORT_RUN, default_learning_rate, default_scratch_rate
+
+
+@pytest.mark.parametrize(
+    ("parameters", "low", "high"), [(135e6, 1e-3, 4e-3), (1.5e9, 3e-4, 1.5e-3), (7e9, 2e-4, 6e-4)]
+)
+def test_the_default_rate_falls_with_size(parameters: float, low: float, high: float) -> None:
+    rate, note = default_learning_rate(int(parameters), SHORT_RUN)
+    assert low < rate < high
+    assert f"{rate:g}" in note
+
+
+def test_the_default_rate_falls_with_the_root_of_a_long_runs_steps() -> None:
+    runs = (1, SHORT_RUN, 4 * SHORT_RUN, 16 * SHORT_RUN)
+    assert [default_learning_rate(int(135e6), steps)[0] for steps in runs] == [2.5e-3, 2.5e-3, 1.3e-3, 6.3e-4]
+    assert "760 steps" in default_learning_rate(int(135e6), 760)[1]
+
+
+def test_the_rate_that_is_chosen_falls_with_the_size() -> None:
+    rates = [default_scratch_rate(size, 100)[0] for size in (50_000, 1_000_000, 5_000_000, 15_000_000)]
+    assert rates == sorted(rates, reverse=True)
+    assert "5.0 million new parameters" in default_scratch_rate(5_000_000, 100)[1]
