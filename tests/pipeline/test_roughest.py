@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 from tiny_models import tiny_spec
 
-from tinsmith import models
+from tinsmith import models, quant
 from tinsmith.errors import RecipeError
 from tinsmith.models import family
 from tinsmith.pipeline import recipe, roughest, stages
+from tinsmith.quant import convert
 from tinsmith.system import progress
+from tinsmith.train import importance, merge, rough_adapter
 
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
@@ -107,12 +109,58 @@ def test_training_takes_auto_s_formats_from_the_base(
     run = stages.make(
         load(folder, formats, train, f"bits = {bits:g}"), out, progress.PlainDisplay(), goal="train"
     )
-    note = run.done(stages.TRAIN).facts.note
-    found = re.search(r"every other step under the errors of (\w+), made anew every (\d+) steps", note)
-    assert (found[1] if found else None) == wanted
-    if found:
+    facts = run.done(stages.TRAIN).facts
+    assert "under the errors" not in facts.note
+    assert (facts.rough.format if facts.rough else None) == wanted
+    if facts.rough:
+        found = re.search(
+            r"; every step under the errors of (\w+), made anew every (\d+) steps", facts.rough.note
+        )
+        assert found and found[1] == wanted
         assert found[2] == ("100" if wanted == "AUTO" else "50")
     assert (out / "search" / "base" / "sensitivity.json").exists() is ("prefix" not in train)
+
+
+WEIGHTS = "adapter/adapter_model.safetensors"
+
+
+def test_files_of_8_bits_are_what_they_are_without_others(folder: Path) -> None:
+    """They are built from an adapter that never saw the errors of those, which have one of their own."""
+    show = progress.PlainDisplay()
+    alone = stages.make(load(folder, ["Q8_0"]), folder / "alone", show, goal="build")
+    both = stages.make(load(folder, ["Q8_0", "Q4_0"]), folder / "both", show, goal="build")
+    assert alone.done(stages.TRAIN).facts.rough is None
+    for name in (WEIGHTS, "home-q8_0.gguf"):
+        assert (folder / "alone" / name).read_bytes() == (folder / "both" / name).read_bytes()
+    assert (folder / "both" / WEIGHTS).read_bytes() != (folder / "both" / "rough" / WEIGHTS).read_bytes()
+
+    spec = models.load(both.done(stages.DATA).facts.base.path)
+    merged = merge.merge(spec, folder / "both" / "rough" / "adapter")
+    given = quant.encoder(merged, "Q4_0", importance.load(folder / "both" / "rough" / "adapter"))
+    built = models.load(folder / "both" / "home-q4_0.gguf")
+    names = [name for name in family.by_name("llama").tensors(spec.hyper) if name.role in built.tensors]
+    tensors = convert.converted([given.job(merged, name) for name in names])
+    for name, tensor in zip(names, tensors, strict=True):
+        assert bytes(built.tensors[name.role].data) == bytes(tensor.data), name.role
+
+
+def test_what_was_trained_first_is_not_trained_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither when another file is to be built, nor when the second adapter's training was stopped."""
+    show, out = progress.PlainDisplay(), folder / "grows"
+    stages.make(load(folder, ["Q8_0"]), out, show, goal="train")
+    before = (out / WEIGHTS).stat().st_mtime_ns
+
+    def stopped(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(rough_adapter, "job_of", stopped)
+        stages.make(load(folder, ["Q8_0", "Q4_0"]), out, show, goal="train")
+    run = stages.make(load(folder, ["Q8_0", "Q4_0"]), out, show, goal="build")
+    assert (out / WEIGHTS).stat().st_mtime_ns == before
+    assert run.done(stages.TRAIN).facts.rough
+    stages.make(load(folder, ["Q8_0", "Q4_0"], "rank = 3"), out, show, goal="train")
+    assert (out / WEIGHTS).stat().st_mtime_ns != before
 
 
 def test_auto_s_formats_are_settled_from_the_trained_model(folder: Path) -> None:

@@ -10,12 +10,14 @@ from typing import Any
 
 from tinsmith import hub
 from tinsmith.format_names import AUTO
-from tinsmith.pipeline import auto, contents, data, merge, training
+from tinsmith.pipeline import auto, contents, data, merge, roughest, training
 from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.merge import Merged
 from tinsmith.pipeline.run import Made, Record, Run
 from tinsmith.pipeline.training import Trained
 from tinsmith.quant import shipping
+from tinsmith.train import rough_adapter
+from tinsmith.train.importance import NAME as IMPORTANCE
 
 UNSEALED = "unsealed"  # the tins' folder, in the run's: the seal stage writes those that ship, beside the GGUFs
 
@@ -37,6 +39,17 @@ class Built:
     front: list[dict[str, Any]] | None = None
 
 
+@dataclass(frozen=True)
+class Origin:
+    """What the files of some formats are built from: the folder of the float model, the SHA-256 of its files
+    together, and the folder of what was trained."""
+
+    merged: Path
+    sha256: str
+    trained: Path
+    formats: list[str]
+
+
 def unsealed(run: Run, built: Record[Built]) -> dict[str, Path]:
     """The tins by the preset of their weights."""
     return {weights: run.folder / UNSEALED / name for weights, name in built.facts.tins.items()}
@@ -50,9 +63,11 @@ def digests(built: Record[Built]) -> dict[str, str]:
 def inputs(run: Run, needs: Needs) -> dict[str, Any]:
     base_license = hub.license_text(Path(needs.data.facts.base.path))
     trained = training.folder_name(run.recipe)
+    rough = needs.train.digests.get(f"{rough_adapter.FOLDER}/{trained}/{IMPORTANCE}")
     return {
         "merged": needs.merge.digests,
-        "importance": needs.train.digests[f"{trained}/importance.safetensors"],
+        "importance": needs.train.digests[f"{trained}/{IMPORTANCE}"],
+        **({"rough_importance": rough} if rough else {}),
         "build": dataclasses.asdict(run.recipe.build),
         **auto.inputs(run, needs.data),
         "name": run.recipe.name,
@@ -65,31 +80,56 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
 
 
 def make(run: Run, needs: Needs) -> Made[Built]:
+    built: dict[str, tuple[Path, Path]] = {}
+    front = None
+    for origin in origins(run, needs):
+        pairs, searched = files_of(run, needs, origin)
+        built |= pairs
+        front = front or searched
+    ordered = {name: built[name] for name in run.recipe.build.formats}
+    facts = Built(
+        ggufs={name: gguf.name for name, (gguf, _) in ordered.items()},
+        tins={name: tin.name for name, (_, tin) in ordered.items()},
+        front=front,
+    )
+    return Made([path for pair in ordered.values() for path in pair], facts)
+
+
+def origins(run: Run, needs: Needs) -> list[Origin]:
+    """One, or where files of rough weights have an adapter of their own, two."""
+    formats, merged = run.recipe.build.formats, needs.merge.facts
+    rough = [name for name in formats if merged.rough_sha256 and roughest.is_rough(name)]
+    others = [name for name in formats if name not in rough]
+    found = [
+        Origin(run.folder / merge.FOLDER, merged.sha256, run.folder / training.folder_name(run.recipe), others)
+    ]
+    if merged.rough_sha256:
+        found.append(Origin(run.folder / merge.ROUGH, merged.rough_sha256, training.rough_folder(run), rough))
+    return [origin for origin in found if origin.formats]
+
+
+def files_of(
+    run: Run, needs: Needs, origin: Origin
+) -> tuple[dict[str, tuple[Path, Path]], list[dict[str, Any]] | None]:
+    """A GGUF and a tin by format, and what AUTO could choose from, if it is among these."""
     from tinsmith import models
     from tinsmith.train import importance
 
-    recipe = run.recipe
-    spec = models.load(run.folder / merge.FOLDER)
-    spec = shipping.prepared(spec, recipe.name, contents.context_of(run, spec))
-    weighed = importance.load(run.folder / training.folder_name(recipe))
-    weights = {name: shipping.Weights(name, importance=weighed) for name in recipe.build.formats}
+    spec = models.load(origin.merged)
+    spec = shipping.prepared(spec, run.recipe.name, contents.context_of(run, spec))
+    weighed = importance.load(origin.trained)
+    weights = {name: shipping.Weights(name, importance=weighed) for name in origin.formats}
     front = None
     if AUTO in weights:
+        # A least accuracy is of the answers of the model that was trained first.
         merged = auto.FloatModel(run.folder / merge.FOLDER, needs.merge.facts.sha256)
         chosen = auto.choose(run, needs.data, spec, run.folder / auto.FOLDER, merged)
         weights[AUTO] = chosen.weights(weighed)
         front = chosen.front
     extra = shipping.Extra(
         contents.entries(run, needs.data),
-        contents.manifest(run, needs.data, needs.merge.facts.sha256),
+        contents.manifest(run, needs.data, origin.sha256),
         contents.bill(run, needs.data),
     )
-    built = shipping.build_files(
-        spec, run.folder, weights.values(), run.display, extra, tins=run.folder / UNSEALED
-    )
-    facts = Built(
-        ggufs={name: gguf.name for name, (gguf, _) in built.items()},
-        tins={name: tin.name for name, (_, tin) in built.items()},
-        front=front,
-    )
-    return Made([path for pair in built.values() for path in pair], facts)
+    tins = run.folder / UNSEALED
+    return shipping.build_files(spec, run.folder, weights.values(), run.display, extra, tins=tins), front

@@ -1,4 +1,5 @@
-"""The merge stage: the float32 model, base and adapter in one, as a Hugging Face folder.
+"""The merge stage: the float32 model, base and adapter in one, as a Hugging Face folder; and a second one where
+files of rough weights have an adapter of their own.
 
 Its chat template is the one that it was trained under, the recipe's system message its default.
 """
@@ -7,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tinsmith.formats.model_files import model_digest, model_files
 from tinsmith.pipeline import data, training
@@ -15,7 +17,10 @@ from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.run import Made, Record, Run
 from tinsmith.pipeline.training import Trained
 
-FOLDER = "merged"  # in the run's
+if TYPE_CHECKING:
+    from tinsmith.spec import Spec
+
+FOLDER, ROUGH = "merged", "merged-rough"  # in the run's
 
 
 @dataclass(frozen=True)
@@ -26,9 +31,10 @@ class Needs:
 
 @dataclass(frozen=True)
 class Merged:
-    """sha256: of the folder's files together."""
+    """sha256: of the folder's files together; rough_sha256: of the second one's."""
 
     sha256: str
+    rough_sha256: str | None = None
 
 
 def inputs(run: Run, needs: Needs) -> dict[str, Any]:
@@ -38,8 +44,6 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
 
 def make(run: Run, needs: Needs) -> Made[Merged]:
     from tinsmith import models
-    from tinsmith.train import adapter
-    from tinsmith.train import merge as merging
     from tinsmith.train.methods import full
 
     folder, trained = run.folder / FOLDER, run.folder / training.folder_name(run.recipe)
@@ -49,12 +53,24 @@ def make(run: Run, needs: Needs) -> Made[Merged]:
         models.save_hf(dataclasses.replace(whole, general=general), folder)
         return Made(model_files(folder), Merged(model_digest(folder)))
     spec = models.load(needs.data.facts.base.path)
-    template = None if spec.chat_template is None else data.settled(run.recipe, spec.chat_template)
+    outputs, digest = merged(run, spec, trained, folder)
+    if needs.train.facts.rough is None:
+        return Made(outputs, Merged(digest))
+    more, rough_digest = merged(run, spec, training.rough_folder(run), run.folder / ROUGH)
+    return Made([*outputs, *more], Merged(digest, rough_digest))
+
+
+def merged(run: Run, base: Spec, trained: Path, folder: Path) -> tuple[list[Path], str]:
+    """The files of the base with an adapter, and their digest."""
+    from tinsmith import models
+    from tinsmith.train import adapter, merge
+
+    template = None if base.chat_template is None else data.settled(run.recipe, base.chat_template)
     adapter.check_template(trained, template)
     # An adapter of an earlier version does not say under which template it was trained.
-    merged = merging.merge(dataclasses.replace(spec, chat_template=template), trained)
-    for note in merged.notes[len(spec.notes) :]:
+    spec = merge.merge(dataclasses.replace(base, chat_template=template), trained)
+    for note in spec.notes[len(base.notes) :]:
         run.display.line(f"merge: {note}")
-    general = {**merged.general, "name": run.recipe.name}
-    models.save_hf(dataclasses.replace(merged, general=general), folder)
-    return Made(model_files(folder), Merged(model_digest(folder)))
+    general = {**spec.general, "name": run.recipe.name}
+    models.save_hf(dataclasses.replace(spec, general=general), folder)
+    return model_files(folder), model_digest(folder)

@@ -17,10 +17,9 @@ from tinsmith.pipeline.run import Record, Run
 from tinsmith.quant import shipping
 from tinsmith.quant.presets import PRESETS
 from tinsmith.train import methods, together
+from tinsmith.train.rough_adapter import Preparation
 
 if TYPE_CHECKING:
-    from tinsmith.quant.model import Feedback
-    from tinsmith.quant.presets import Mix
     from tinsmith.spec import Spec
 
 FOLDER = "base"  # in that of AUTO's search: what was measured of the base
@@ -32,9 +31,14 @@ def formats(recipe: Recipe) -> list[str]:
     stated, built = recipe.train.rough, recipe.build.formats
     if stated != "auto":
         return [] if stated == NO_ROUGH else [stated]
-    presets = [name for name in built if name != AUTO and _nominal(name) < ENOUGH_BITS]
+    presets = [name for name in built if name != AUTO and is_rough(name)]
     roughest = sorted(presets, key=lambda name: (_nominal(name), -FORMATS.index(name)))[:1]
     return [*roughest, *([AUTO] if AUTO in built else [])]
+
+
+def is_rough(name: str) -> bool:
+    """Whether a file in this format is one that training prepares for."""
+    return name == AUTO or _nominal(name) < ENOUGH_BITS
 
 
 def _nominal(preset: str) -> float:
@@ -52,8 +56,8 @@ def inputs(run: Run, made: Record[Data]) -> Any:
     return {"formats": names, "build": build, **auto.inputs(run, made)}
 
 
-def choose(run: Run, made: Record[Data], spec: Spec) -> tuple[str | Mix | None, Feedback | None]:
-    """What training prepares for, and the error feedback that AUTO's blocks are made with.
+def choose(run: Run, made: Record[Data], spec: Spec) -> Preparation | None:
+    """What training prepares for, AUTO with the error feedback that its blocks are made with; None for nothing.
 
     spec: the base, with the template that it is trained under."""
     from tinsmith.train.tensors import from_float32, to_float32
@@ -62,7 +66,7 @@ def choose(run: Run, made: Record[Data], spec: Spec) -> tuple[str | Mix | None, 
     names = formats(recipe)
     reads = "rough" in methods.by_name(recipe.train.method).keys
     if not reads or AUTO not in names:
-        return (names[0] if names and reads else None), None
+        return Preparation(names[0]) if names and reads else None
     # The merged model, as it is before training.
     floats = {role: from_float32(to_float32(tensor)) for role, tensor in spec.tensors.items()}
     exact = dataclasses.replace(spec, tensors=floats)
@@ -73,9 +77,12 @@ def choose(run: Run, made: Record[Data], spec: Spec) -> tuple[str | Mix | None, 
         chosen = auto.choose(run, made, exact, run.folder / auto.FOLDER / FOLDER)
     mix, bits = together.from_first((chosen.mix, chosen.bits) if chosen else None) or ("", 0.0)
     preset = next((name for name in names if name != AUTO and _bits(exact, name) < bits), None)
-    if preset is not None or bits >= ENOUGH_BITS:
-        return preset, None
-    return mix, chosen.feedback if chosen else auto.feedback(run, exact)
+    if preset is not None:
+        return Preparation(preset)
+    if bits >= ENOUGH_BITS:
+        return None
+    feedback = chosen.feedback if chosen else auto.feedback(run, exact)
+    return Preparation(mix, feedback, auto.inputs(run, made)["calibration"] if feedback else "")
 
 
 def _bits(spec: Spec, preset: str) -> float:

@@ -160,9 +160,9 @@ class Run:
     def _has_same_inputs(self, stage: Stage[Any, Any], record: Record[Any]) -> bool:
         inputs = self._inputs(stage)
         if stage.before is None:
-            return record.inputs_sha256 == _digest(inputs)
+            return record.inputs_sha256 == digest_of(inputs)
         known = _completed(record.inputs, stage.before(self, self.given(stage)))
-        return _digest({**known, "tinsmith": __version__}) == _digest(inputs)
+        return digest_of({**known, "tinsmith": __version__}) == digest_of(inputs)
 
     def is_intact(self, record: Record[Any]) -> bool:
         """Whether the stage's outputs are as it left them."""
@@ -189,7 +189,7 @@ class Run:
         inputs = self._inputs(stage)
         record = Record(
             inputs=inputs,
-            inputs_sha256=_digest(inputs),
+            inputs_sha256=digest_of(inputs),
             outputs={self._name(path): _output(path) for path in made.outputs},
             facts=made.facts,
             seconds=round(seconds, 3),
@@ -294,7 +294,8 @@ def _completed(known: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
     return {**before, **known, **tables}
 
 
-def _digest(value: Any) -> str:
+def digest_of(value: Any) -> str:
+    """SHA-256 of what JSON takes."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 

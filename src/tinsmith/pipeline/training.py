@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.formats.model_files import model_digest
-from tinsmith.pipeline import auto, data, roughest, sources, update
+from tinsmith.pipeline import data, roughest, sources, update
 from tinsmith.pipeline.augmentation import OFF_TOPIC
 from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.recipe import SEARCH, SEARCH_BUDGET, Recipe
-from tinsmith.pipeline.run import Made, Record, Run
+from tinsmith.pipeline.run import Made, Record, Run, digest_of
 from tinsmith.pipeline.training_progress import Progress
 from tinsmith.system.progress import Bar
-from tinsmith.train import adapter, logs, methods
+from tinsmith.train import adapter, finished, logs, methods, rough_adapter
 from tinsmith.train.options import (
     BASE_TEACHER,
     NEW_TEST,
@@ -42,7 +40,11 @@ if TYPE_CHECKING:
     from tinsmith.spec import Spec
     from tinsmith.train.job import Job
     from tinsmith.train.options import TrainResult
+    from tinsmith.train.rough_adapter import Preparation
     from tinsmith.train.update import Plan
+
+
+FINISHED = "trained.json"  # in a run's folder: what the adapter is, where another one followed it
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,23 @@ class Needs:
 
 
 @dataclass(frozen=True)
+class Rough:
+    """format: whose errors it was trained under; note, steps, seconds: as of Trained, of it alone; validations:
+    under these errors."""
+
+    format: str
+    note: str
+    steps: int
+    seconds: float
+    validations: list[Validated]
+
+
+@dataclass(frozen=True)
 class Trained:
     """note: how the learning rate was chosen; tokens, seconds: of all steps, of every seed; curve: the loss
     after each, of the best seed; trials: of learning rates, the best last; seeds: of several runs, the mean
-    last; update: what became of an adapter that learned new examples."""
+    last; update: what became of an adapter that learned new examples; rough: an adapter of its own for files of
+    rough weights."""
 
     learning_rate: float
     note: str
@@ -66,6 +81,7 @@ class Trained:
     trials: list[Trial] = field(default_factory=list)
     seeds: list[Seeded] = field(default_factory=list)
     update: Updated | None = None
+    rough: Rough | None = None
 
 
 def folder_name(recipe: Recipe) -> str:
@@ -156,7 +172,7 @@ def make(run: Run, needs: Needs) -> Made[Trained]:
     from tinsmith.train import together
 
     together.call()
-    result, outcome = train(run, needs)
+    result, outcome, rough = train(run, needs)
     facts = Trained(
         learning_rate=result.learning_rate,
         note=result.note,
@@ -168,11 +184,18 @@ def make(run: Run, needs: Needs) -> Made[Trained]:
         trials=result.trials,
         seeds=result.seeds,
         update=outcome,
+        rough=rough,
     )
-    return Made(sorted(path for path in result.folder.iterdir() if path.is_file()), facts)
+    folders = [result.folder, *([rough_folder(run)] if rough else [])]
+    return Made(sorted(path for folder in folders for path in folder.iterdir() if path.is_file()), facts)
 
 
-def train(run: Run, needs: Needs) -> tuple[TrainResult, Updated | None]:
+def rough_folder(run: Run) -> Path:
+    """Of the adapter for files of rough weights."""
+    return run.folder / rough_adapter.FOLDER / folder_name(run.recipe)
+
+
+def train(run: Run, needs: Needs) -> tuple[TrainResult, Updated | None, Rough | None]:
     from tinsmith import models
 
     spec = models.load(needs.data.facts.base.path)
@@ -181,10 +204,36 @@ def train(run: Run, needs: Needs) -> tuple[TrainResult, Updated | None]:
     if spec.chat_template is not None:
         spec = dataclasses.replace(spec, chat_template=data.settled(run.recipe, spec.chat_template))
     with run.display.bar("train", 1) as bar:
+        preparation = roughest.choose(run, needs.data, spec)
+        # What a method holds to would move along with what it begins as.
+        if preparation is None or methods.by_name(run.recipe.train.method).has_reference:
+            return *first(run, needs, bar, job_of(run, needs.data, spec, preparation)), None
         job = job_of(run, needs.data, spec)
-        if needs.data.facts.new is None:
-            return trained(run, bar, job, run.folder / logs.FOLDER), None
+        result, outcome = first(run, needs, bar, job)
+        return result, outcome, prepared(run, bar, job, result, preparation)
+
+
+def first(run: Run, needs: Needs, bar: Bar, job: Job) -> tuple[TrainResult, Updated | None]:
+    """What the recipe trains, once: other files to build may want another adapter beside it."""
+    if needs.data.facts.new is not None:
         return updated(run, needs, bar, job)
+
+    def train_one() -> TrainResult:
+        return trained(run, bar, job, run.folder / logs.FOLDER)
+
+    decisive = inputs(run, needs)
+    if job.options.rough is None:
+        del decisive["rough"]
+    return finished.once(run.folder / FINISHED, digest_of(decisive), train_one), None
+
+
+def prepared(run: Run, bar: Bar, job: Job, result: TrainResult, preparation: Preparation) -> Rough:
+    """The adapter for files of rough weights."""
+    name = preparation.preset if isinstance(preparation.preset, str) else preparation.preset.name
+    run.display.line(f"train: an adapter of its own for files of rough weights ({name}), from the first")
+    further = rough_adapter.job_of(job, result, preparation)
+    second = trained(run, bar, further, run.folder / logs.FOLDER / rough_adapter.FOLDER)
+    return Rough(name, second.note, second.steps, second.seconds, second.validations)
 
 
 def trained(run: Run, bar: Bar, job: Job, log: Path) -> TrainResult:
@@ -217,8 +266,9 @@ def updated(run: Run, needs: Needs, bar: Bar, job: Job) -> tuple[TrainResult, Up
     return result, outcome
 
 
-def job_of(run: Run, made: Record[Data], spec: Spec) -> Job:
-    """All that is learned, from the beginning or where an adapter is."""
+def job_of(run: Run, made: Record[Data], spec: Spec, preparation: Preparation | None = None) -> Job:
+    """All that is learned, from the beginning or where an adapter is; every other step under what is prepared
+    for, if anything is."""
     import tinsmith
     from tinsmith.runtime.forced import Forced
     from tinsmith.train.job import Job
@@ -231,7 +281,7 @@ def job_of(run: Run, made: Record[Data], spec: Spec) -> Job:
 
     variants = data.augmented(run)
     only_open = run.recipe.train.open_tokens_only
-    preset, feedback = roughest.choose(run, made, spec)
+    preset = preparation.preset if preparation else None
     return Job(
         spec=spec,
         examples=data.examples(run, "train"),
@@ -245,8 +295,8 @@ def job_of(run: Run, made: Record[Data], spec: Spec) -> Job:
         validation_preferences=sources.preferences(run, "validation_"),
         teacher=teacher_path(run.recipe, base),
         is_new=run.recipe.scratch is not None,
-        feedback=feedback,
-        feedback_of=auto.inputs(run, made)["calibration"] if feedback else "",
+        feedback=preparation.feedback if preparation else None,
+        feedback_of=preparation.feedback_of if preparation else "",
         forced=Forced(tokenizer, (run.folder / data.ANSWER).read_bytes()) if only_open else None,
         start=update.folder(run.recipe),
     )
@@ -281,8 +331,7 @@ def plan(run: Run, needs: Needs, job: Job) -> Plan:
         if added:
             sets[new_name] = rows[len(rows) - added :]
     whole = dataclasses.replace(job, start=None)
-    inputs_digest = hashlib.sha256(json.dumps(inputs(run, needs), sort_keys=True).encode()).hexdigest()
-    return Plan(further, whole, stated.retrain, sets, inputs_digest)
+    return Plan(further, whole, stated.retrain, sets, digest_of(inputs(run, needs)))
 
 
 def options(

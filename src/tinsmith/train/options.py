@@ -32,7 +32,8 @@ class TrainOptions:
     tokens in a batch, without the prefix that prompts share; max_length: tokens of the longest example allowed;
     patience: epochs without improvement after which training stops, 0 for never; warmup: the share of steps in
     which the learning rate rises; floor: the share of it that is left at the end; rough: the preset or the mix
-    whose errors the adapter learns to live with, None for none; targets: the linear layers to adapt, by their
+    whose errors the adapter learns to live with, None for none; only_rough: in every step, and in validation,
+    not in every other step; targets: the linear layers to adapt, by their
     names in transformers, none for all; average: the share of the steps over which weights are averaged, beside
     the latest ones, 0 for none; seeds: runs, each with another seed, of which the best or the mean is kept;
     offset: which of these this one is: what is drawn anew in each follows from run_seed, what is held out from
@@ -87,6 +88,7 @@ class TrainOptions:
     gentle: float = 1.0
     replay: float = 0.5
     rough: str | Mix | None = "Q4_0"
+    only_rough: bool = False
     targets: tuple[str, ...] = ()
     renew: int = 50
     threads: int | None = None

@@ -5,7 +5,6 @@ Adapters that began alike lie in one basin, and the mean of their updates often 
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,10 +13,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from tinsmith.errors import FormatError
-from tinsmith.system import reading
-from tinsmith.system.files import atomic_folder, write_text
-from tinsmith.train import together
+from tinsmith.system.files import atomic_folder
+from tinsmith.train import finished, together
 from tinsmith.train.loop import Loop
 from tinsmith.train.options import Event, Point, Seeded, Started, TrainResult
 
@@ -81,26 +78,7 @@ def _finished(method: Method, job: Job, tell: Callable[[Event], None]) -> TrainR
 
     torch.manual_seed(seed)
     trainee = method.trainee(job)
-    result = together.from_first(_read(path, trainee))
-    if result is None:
-        path.unlink(missing_ok=True)  # what it speaks of is about to be replaced
-        result = Loop(trainee, job.options, job.out_dir, told).finish()
-        if together.number() == 0:
-            write_text(path, json.dumps({"digest": trainee.digest, "result": result.record()}) + "\n")
-    return result
-
-
-def _read(path: Path, trainee: Trainee) -> TrainResult | None:
-    """The result of the very run that the trainee would make; None where it has not ended."""
-    if not (path.exists() and (trainee.result / trainee.marker).exists()):
-        return None
-    try:
-        held = reading.read_json(path, FormatError)
-        if held["digest"] != trainee.digest:
-            return None
-        return TrainResult.of(held["result"], path.parent)
-    except (FormatError, TypeError, KeyError):
-        return None  # what can't be read is made again
+    return finished.once(path, trainee.digest, lambda: Loop(trainee, job.options, job.out_dir, told).finish())
 
 
 def _row(seed: int, result: TrainResult) -> Seeded:

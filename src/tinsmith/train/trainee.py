@@ -70,9 +70,11 @@ class Trainee(ABC):
 
             noise.install(network, job.options.noise)
         self.chosen: list[list[int]] = []
+        self.note = ""
         self.plan(job)
         steps = sum(map(len, self.epochs))
-        self.rate, self.note = job.options.rate(rule(job.spec.parameters, steps))
+        self.rate, chosen = job.options.rate(rule(job.spec.parameters, steps))
+        self.note = chosen + self.note
 
     def sequences(self, job: Job) -> list[TokenSequence]:
         """What is learned in each epoch, the job's variants aside."""

@@ -3,7 +3,6 @@ validates better; and what was forgotten on the way."""
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,9 +11,8 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from tinsmith.data.readers import Example
-from tinsmith.errors import FormatError
-from tinsmith.system import files, reading
-from tinsmith.train import adapter, together
+from tinsmith.system import files
+from tinsmith.train import adapter, finished, together
 from tinsmith.train.job import Job
 from tinsmith.train.options import (
     CONTINUED,
@@ -84,30 +82,7 @@ def update(plan: Plan, train: Train, say: Callable[[str], None]) -> tuple[TrainR
 
 def _trained(plan: Plan, name: str, job: Job, train: Train) -> TrainResult:
     folder = job.out_dir / FOLDER / name
-    done = together.from_first(_read(folder / RESULT, plan.digest))
-    if done is not None:
-        return done
-    result = train(name, replace(job, out_dir=folder))
-    if together.number() == 0:
-        record = {
-            "digest": plan.digest,
-            "adapter": adapter.digest_of(result.folder),
-            "result": result.record(),
-        }
-        files.write_text(folder / RESULT, json.dumps(record) + "\n")
-    return result
-
-
-def _read(path: Path, digest: str) -> TrainResult | None:
-    """What a training that ended left; None where it is another's, or not as it was left."""
-    if not path.exists():
-        return None
-    record = reading.read_table(path, FormatError, advice="delete it to train again")
-    if record["digest"] != digest:
-        return None
-    result = TrainResult.of(record["result"], path.parent)
-    whole = all((result.folder / name).exists() for name in (adapter.CONFIG, adapter.WEIGHTS))
-    return result if whole and record["adapter"] == adapter.digest_of(result.folder) else None
+    return finished.once(folder / RESULT, plan.digest, lambda: train(name, replace(job, out_dir=folder)))
 
 
 def _measuring(plan: Plan, mean_of: int = 1) -> Job:

@@ -29,8 +29,8 @@ class Method(ABC):
     report's words; keys, reads: the keys of [train] and of [data] that not every method reads, and this one
     does; needs: tables and keys of what must be there, first what it learns from; share: what the share that a
     validation finds is of; merges: whether a model can be built from what is trained; starts: whether it goes
-    on from an adapter; gentle: of a new adapter's learning rate, what it then takes; replays: whether it then
-    learns new examples, and some of the old ones again."""
+    on from an adapter; has_reference: whether it then holds to that one; gentle: of a new adapter's learning
+    rate, what it then takes; replays: whether it then learns new examples, and some of the old ones again."""
 
     name: ClassVar[str]
     folder: ClassVar[str]
@@ -41,6 +41,7 @@ class Method(ABC):
     share: ClassVar[str] = "exact"
     merges: ClassVar[bool] = True
     starts: ClassVar[bool] = False
+    has_reference: ClassVar[bool] = False
     gentle: ClassVar[float] = 0.25
     replays: ClassVar[bool] = False
 

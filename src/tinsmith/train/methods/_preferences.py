@@ -52,6 +52,7 @@ class PreferenceMethod(Method):
     keys: ClassVar[tuple[str, ...]] = (*KEYS, "beta")
     share = "preferred"
     starts = True
+    has_reference = True
     gentle = 1.0  # the rate is low as it is
 
     def check(self, job: Job) -> None:

@@ -82,6 +82,7 @@ class AdapterTrainee(Trainee):
             start.load(adapted, spec, job.start, count)
         self.template = spec.chat_template
         self.rough = Rough(spec, adapted, options.rough, job.feedback) if options.rough else None
+        self.only_rough = options.only_rough
         # Error feedback takes several times as long as a search that weighs inputs one by one.
         self.steps_rough = options.renew * (FEEDBACK_TURNS if job.feedback else 1)
         super().__init__(job, adapted, job.out_dir / FOLDER, self.default_rate)
@@ -101,7 +102,8 @@ class AdapterTrainee(Trainee):
         if preset is None:
             return ""
         name = preset if isinstance(preset, str) else preset.name
-        return f"every other step under the errors of {name}, made anew every {self.steps_rough} steps"
+        which = "every step" if self.only_rough else "every other step"
+        return f"{which} under the errors of {name}, made anew every {self.steps_rough} steps"
 
     def state(self) -> dict[str, Tensor]:
         if self.rough is None:
@@ -132,7 +134,16 @@ class AdapterTrainee(Trainee):
         self.rough.renew(self.importance)
 
     def around(self, step: int) -> AbstractContextManager[None]:
-        return self.rough.applied() if self.rough and step % 2 == 1 else nullcontext()
+        if self.rough is None or not (self.only_rough or step % 2):
+            return nullcontext()
+        return self.rough.applied()
+
+    def validate(self) -> tuple[float, float]:
+        if self.rough is None or not self.only_rough:
+            return super().validate()
+        self.rough.renew(self.importance)
+        with self.rough.applied():
+            return super().validate()
 
     def keep(self) -> None:
         from safetensors import SafetensorError

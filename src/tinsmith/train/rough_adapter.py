@@ -1,0 +1,62 @@
+"""An adapter of its own for the files whose weights are rough: it begins as the one that was trained, and goes
+on under the errors of their roughest alone.
+
+One adapter that half of the steps prepare for them costs the other files answers
+(docs/decisions/training-under-rough-weights.md)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tinsmith.train.options import RSLORA, TrainResult
+
+if TYPE_CHECKING:
+    from tinsmith.quant.model import Feedback
+    from tinsmith.quant.presets import Mix
+    from tinsmith.train.job import Job
+
+FOLDER = "rough"  # in a run's
+SHARE = 0.25  # of the first adapter's epochs, and of its rate: it has learned its task
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """preset: whose errors are prepared for; feedback, feedback_of: as a Job has them."""
+
+    preset: str | Mix
+    feedback: Feedback | None = None
+    feedback_of: str = ""
+
+
+def job_of(job: Job, first: TrainResult, preparation: Preparation) -> Job:
+    """What goes on from the first adapter, with the same examples."""
+    options, count = job.options, first.mean_of
+    epochs = max(1, round(SHARE * options.epochs))
+    alpha = options.alpha / (math.sqrt(count) if options.rank_scale == RSLORA else 1)
+    return replace(
+        job,
+        start=first.folder,
+        known=(),
+        variants=job.variants[-epochs:],
+        out_dir=job.out_dir / FOLDER,
+        kept_dir=job.kept,
+        feedback=preparation.feedback,
+        feedback_of=preparation.feedback_of,
+        options=replace(
+            options,
+            rough=preparation.preset,
+            only_rough=True,
+            epochs=epochs,
+            learning_rate=SHARE * first.learning_rate,
+            # The mean of several runs is an adapter of their ranks together.
+            rank=options.rank * count,
+            ranks={name: rank * count for name, rank in options.ranks.items()},
+            alpha=alpha,
+            seeds=1,
+            search=0.0,
+            average=0.0,
+            patience=0,
+        ),
+    )
