@@ -107,6 +107,15 @@ def test_a_page_without_parts_curve_errors_or_baselines(document: dict[str, Any]
     assert "Where the constraint changed the answer" not in headings
 
 
+def test_the_adapter_of_rough_files_is_told(document: dict[str, Any]) -> None:
+    assert "an adapter of their own" not in report.html(document)
+    rows = [{"exact": 0.5}, {"exact": 0.625}]
+    document["train"]["rough"] = {"format": "Q4_0", "steps": 40, "seconds": 61.5, "validations": rows}
+    page = report.html(document)
+    assert "went on from the first one under the errors of Q4_0: 40 steps" in page
+    assert "50.0, 62.5 % exact after its epochs" in page
+
+
 def test_a_leak_is_said(document: dict[str, Any]) -> None:
     document["test"]["inputs_in_train"] = 3
     assert "3 of the test inputs are training inputs too" in report.html(document)

@@ -1,7 +1,7 @@
 """The frozen weights as the shipped file would hold them, so that an adapter learns to live with their errors.
 
 The error of a quantized file is not noise that averages out: it is the same for every token. Where training
-sees, every other step, W + (Q(W + scale B A) - (W + scale B A)) in W's place, with the gradient passed straight
+sees W + (Q(W + scale B A) - (W + scale B A)) in W's place, with the gradient passed straight
 through, the adapter moves to where the exact model and the quantized one are both right. The error is made anew
 from time to time, as A and B move on. Q is the encoder that the files are built by, tensor by tensor in the
 formats of the preset, and weighs errors by the inputs as they were seen last; what no adapter changes is rough
