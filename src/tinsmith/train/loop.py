@@ -17,6 +17,7 @@ from tinsmith.errors import FormatError, InputError
 from tinsmith.system.memory import resident
 from tinsmith.train import checkpoint, devices, together
 from tinsmith.train.options import Event, Point, Started, Step, TrainOptions, TrainResult, Validated
+from tinsmith.train.sharing import side_by_side
 from tinsmith.train.trainee import Trainee
 
 if TYPE_CHECKING:
@@ -143,14 +144,23 @@ class Loop:
     def _backward(self, batch: Sequence[Sized]) -> float:
         """The batch's loss, its gradients left with the parameters: of several processes each takes a part, and
         cuts it where memory asks for that."""
-        trainee, loss = self.trainee, 0.0
+        trainee, loss, parameters = self.trainee, 0.0, list(self.parameters.values())
+
+        def pass_of(share: Sequence[Sized]) -> tuple[float, Sequence[Tensor | None]]:
+            own = trainee.loss(share)
+            if len(share) < len(batch):
+                own = own * (trainee.weight(share) / trainee.weight(batch))
+            return own.item(), torch.autograd.grad(own, parameters, allow_unused=True)
+
         for part in trainee.parts(together.share(batch)):
             with trainee.around(self.progress.step):
-                own = trainee.loss(part)
-                if len(part) < len(batch):
-                    own = own * (trainee.weight(part) / trainee.weight(batch))
-                own.backward()  # type: ignore[no-untyped-call]
-            loss += own.item()
+                passes = side_by_side(trainee.shares(part), pass_of)
+            for own, gradients in passes:  # in order, so that sums are rounded alike
+                loss += own
+                for parameter, gradient in zip(parameters, gradients, strict=True):
+                    if gradient is not None:
+                        held = parameter.grad
+                        parameter.grad = gradient if held is None else held.add_(gradient)
         return together.add(self.parameters, loss)
 
     @torch.no_grad()

@@ -8,6 +8,7 @@ of the matrices are bfloat16, the residual stream float32.
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -120,7 +121,9 @@ class Whole(Network):
 
     def answer_losses(self, packing: Packing, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
         device = self.device
-        narrow = torch.autocast(device.type, torch.bfloat16) if has_fast_bfloat16(device) else nullcontext()
+        # Passes side by side must not share what they cast.
+        casts = torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
+        narrow = casts if has_fast_bfloat16(device) else nullcontext()
         with narrow:
             logits = self.logits(self.answer_states(packing))
         losses = nn.functional.cross_entropy(
@@ -313,15 +316,27 @@ def weights(spec: Spec, elsewhere: Collection[str] = ()) -> dict[str, Tensor]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without transformers' progress bars, and its advice to install faster kernels for GPUs."""
+    """Without transformers' progress bars, and its advice to install faster kernels for GPUs; the last of
+    several threads puts back what the first one found."""
     from transformers.utils import logging
 
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    with _quiet_lock:
+        if not _quiet:
+            _quiet[:] = logging.get_verbosity(), logging.is_progress_bar_enabled(), 0
+            logging.set_verbosity_error()
+            logging.disable_progress_bar()
+        _quiet[2] += 1
     try:
         yield
     finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
+        with _quiet_lock:
+            level, bars, _quiet[2] = *_quiet[:2], _quiet[2] - 1
+            if not _quiet[2]:
+                _quiet.clear()
+                logging.set_verbosity(level)
+                if bars:
+                    logging.enable_progress_bar()
+
+
+_quiet_lock = threading.Lock()
+_quiet: list[Any] = []  # the level, whether there were bars, and how many are within

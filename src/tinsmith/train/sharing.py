@@ -1,12 +1,13 @@
-"""Work of the core's C functions on tensors' memory, shared out to threads beside torch's own."""
+"""Work that is shared out to threads beside torch's own: of the core's C functions on tensors' memory, and
+passes through a network."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -26,6 +27,35 @@ def shared_out(count: int, threads: int, work: Callable[[int, int], None]) -> No
 @cache
 def _helpers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(thread_name_prefix="tinsmith")
+
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def side_by_side(items: Sequence[Item], work: Callable[[Item], Result]) -> list[Result]:
+    """What `work` gives for each, in order; each has a thread, and in it a like part of torch's threads. Those
+    wait for each other after every operation; these do not."""
+    whole = torch.get_num_threads()
+
+    def alone(item: Item) -> Result:
+        torch.set_num_threads(max(1, whole // len(items)))  # of the calling thread
+        return work(item)
+
+    others = [_passes().submit(alone, item) for item in items[1:]]
+    try:
+        first = alone(items[0])
+    finally:
+        torch.set_num_threads(whole)
+        wait(others)
+    return [first, *(other.result() for other in others)]
+
+
+@cache
+def _passes() -> ThreadPoolExecutor:
+    """Apart from the helpers, for which a pass may wait. A thread that asks torch for the first time how many it
+    has gets the latest number of any thread, so it asks before it is told its own."""
+    return ThreadPoolExecutor(thread_name_prefix="tinsmith-pass", initializer=torch.get_num_threads)
 
 
 def buffer(tensor: Tensor) -> Buffer:

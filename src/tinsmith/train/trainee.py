@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 BETAS = 0.9, 0.99  # of AdamW
+SHARE = 256  # tokens that are enough for a thread: with fewer, products are slow
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Trainee(ABC):
         self.network, self.result = network, result
         self.importance: dict[str, Tensor] = {}
         self.smoothing = job.options.label_smoothing
+        self.draws = bool(job.options.noise or job.options.dropout)
         if job.options.noise:
             from tinsmith.train import noise
 
@@ -197,6 +199,17 @@ class Trainee(ABC):
         if not batch or self.part_tokens is None:
             return [batch] if batch else []
         return cut(batch, self.part_tokens, self.shared)
+
+    def shares(self, part: Sequence[Any]) -> list[Sequence[Any]]:
+        """A part's rows as they go through the network side by side, each share in a thread. One share where a
+        loss is no mean of parts, and where numbers are drawn, whose order would be the threads'."""
+        import torch
+
+        rows = sum(len(item) for item in part)
+        count = min(torch.get_num_threads(), len(part), rows // SHARE)
+        if count < 2 or not self.splits or self.draws or self.network.device.type != "cpu":
+            return [part]
+        return [part[number::count] for number in range(count)]
 
     def check_sharing(self) -> None:
         """Raises UnsupportedError where several processes cannot share a batch."""
