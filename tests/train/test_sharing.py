@@ -104,6 +104,7 @@ def test_shares_give_the_gradient_of_the_whole(
         batch = max(loop.plan, key=len)
         loss = loop._backward(batch)
         found = [value.grad for value in loop.parameters.values()]
+        assert all(one.is_contiguous() for one in found if one is not None)
         return loss, [one for one in found if one is not None], len(loop.trainee.shares(batch))
 
     whole, wanted, count = gradients()

@@ -160,7 +160,8 @@ class Loop:
                 for parameter, gradient in zip(parameters, gradients, strict=True):
                     if gradient is not None:
                         held = parameter.grad
-                        parameter.grad = gradient if held is None else held.add_(gradient)
+                        # The optimizer takes a gradient's memory as it lies.
+                        parameter.grad = gradient.contiguous() if held is None else held.add_(gradient)
         return together.add(self.parameters, loss)
 
     @torch.no_grad()
