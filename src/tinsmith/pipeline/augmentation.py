@@ -69,7 +69,9 @@ def substitutes(recipe: Recipe) -> bool:
 
 def variants(recipe: Recipe) -> int:
     stated = recipe.data.augment_variants
-    return recipe.train.passes(made=True) if isinstance(stated, str) else stated
+    if isinstance(stated, str):
+        return recipe.train.passes(made=True) * recipe.train.runs(made=True)
+    return stated
 
 
 def make(

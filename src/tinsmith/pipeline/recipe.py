@@ -42,6 +42,7 @@ from tinsmith.train.options import (
     BASE_TEACHER,
     EPOCHS,
     MADE_EPOCHS,
+    MADE_SEEDS,
     MOMENTS,
     RANK_SCALES,
     RETRAIN_AUTO,
@@ -177,7 +178,7 @@ class Train:
     prefix_length: int = _key(whole(1, 10_000), TrainOptions.prefix_length)
     moments: str = _key(choice(MOMENTS), TrainOptions.moments)
     seed: int = _key(whole(0, 2**31 - 1), 0)
-    seeds: int = _key(whole(1, 100), TrainOptions.seeds)
+    seeds: int | str = _key(TIMES, "auto")
     device: str = _key(choice((AUTO_DEVICE, *TORCH_DEVICES)), AUTO_DEVICE)
 
     def passes(self, made: bool, further: bool = False) -> int:
@@ -188,6 +189,12 @@ class Train:
         if further:
             return UPDATE_EPOCHS
         return MADE_EPOCHS if made else EPOCHS
+
+    def runs(self, made: bool, further: bool = False) -> int:
+        """That differ by their seed; made, further: as for passes."""
+        if isinstance(self.seeds, int):
+            return self.seeds
+        return MADE_SEEDS if made and not further and self.method == methods.DEFAULT else 1
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,9 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
     teacher = teacher_path(run.recipe, base.path)
     # What was trained stays, wherever it was: another device is no other model.
     made = needs.data.facts.augmentation is not None
-    train = {**dataclasses.asdict(run.recipe.train), "epochs": run.recipe.train.passes(made)}
+    stated_train = run.recipe.train
+    counts = {"epochs": stated_train.passes(made), "seeds": stated_train.runs(made)}
+    train = {**dataclasses.asdict(stated_train), **counts}
     return {
         "train": {key: value for key, value in train.items() if key != "device"},
         "rough": roughest.inputs(run, needs.data),
@@ -341,7 +343,8 @@ def options(
     as for Train.passes; goes_on: from the adapter of [update], if there is one."""
     update = recipe.update if goes_on else None
     further = update is not None and update.data is not None
-    values = {**dataclasses.asdict(recipe.train), "epochs": recipe.train.passes(made, further)}
+    counts = {"epochs": recipe.train.passes(made, further), "seeds": recipe.train.runs(made, further)}
+    values = {**dataclasses.asdict(recipe.train), **counts}
     if update:
         gentle = methods.by_name(recipe.train.method).gentle
         rate = values["learning_rate"]

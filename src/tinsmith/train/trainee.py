@@ -96,8 +96,9 @@ class Trainee(ABC):
         self.batched = partial(
             batches, batch_tokens=options.batch_tokens, shared=self.shared, seed=options.run_seed
         )
+        before = options.offset * options.epochs  # what other runs see of them
         self.lessons = [
-            [*sequences, *(variants[epoch % len(variants)] if variants else ())]
+            [*sequences, *(variants[(before + epoch) % len(variants)] if variants else ())]
             for epoch in range(options.epochs)
         ]
         if known:
