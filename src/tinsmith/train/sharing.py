@@ -53,8 +53,8 @@ def side_by_side(items: Sequence[Item], work: Callable[[Item], Result]) -> list[
 
 @cache
 def _passes() -> ThreadPoolExecutor:
-    """Apart from the helpers, for which a pass may wait. A thread that asks torch for the first time how many it
-    has gets the latest number of any thread, so it asks before it is told its own."""
+    """Apart from the helpers, for which a pass may wait. A thread that asks torch for the first time how many
+    it has gets the latest number of any thread, so it asks before it is told its own."""
     return ThreadPoolExecutor(thread_name_prefix="tinsmith-pass", initializer=torch.get_num_threads)
 
 
