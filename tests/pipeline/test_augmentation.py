@@ -33,6 +33,7 @@ test = "test.jsonl"
 tools = "tools.json"
 [train]
 epochs = 2
+seeds = 1
 [build]
 formats = ["Q8_0"]
 context = 256

@@ -26,6 +26,18 @@ def test_the_time_left_does_not_count_work_of_an_earlier_run(
     assert capsys.readouterr().err == "eval: 90 of 100, 1 min 00 s left\n"
 
 
+def test_the_time_left_is_of_what_began_last(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of several runs with one bar."""
+    now = 0.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    with progress.PlainDisplay().bar("train", 100) as bar:
+        for now, done in ((1.0, 1), (500.0, 100), (501.0, 1), (511.0, 11)):
+            bar.update(done)
+    assert capsys.readouterr().err.splitlines()[-1] == "train: 11 of 100, 1 min 29 s left"
+
+
 def test_a_rich_bar_keeps_markup_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     shown = progress.RichDisplay()
     shown.line("[train] is a table")

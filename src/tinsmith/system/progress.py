@@ -13,7 +13,8 @@ _PLAIN_SECONDS = 10.0  # at most one plain line in this time, so that a log stay
 
 class Bar(Protocol):
     def update(self, done: float, note: str = "", total: float | None = None) -> None:
-        """done: units finished so far; note: a few words such as "loss 0.31"; total: where it has changed."""
+        """done: units finished so far, fewer than before where something else begins; note: a few words such as
+        "loss 0.31"; total: where it has changed."""
 
 
 class Display(Protocol):
@@ -64,12 +65,16 @@ class _PlainBar:
         self.total = total
         self.start = self.shown = time.monotonic()
         self.first: float | None = None
+        self.latest = 0.0
 
     def update(self, done: float, note: str = "", total: float | None = None) -> None:
         now = time.monotonic()
         self.total = total or self.total
         if self.first is None:
             self.first = done  # resumed work was not done in this run's time
+        elif done < self.latest:
+            self.start, self.first = now, done
+        self.latest = done
         if now - self.shown < _PLAIN_SECONDS and done < self.total:
             return
         self.shown = now
@@ -110,8 +115,12 @@ class _RichBar:
     def __init__(self, progress: Any, task: Any) -> None:
         self.progress = progress
         self.task = task
+        self.latest = 0.0
 
     def update(self, done: float, note: str = "", total: float | None = None) -> None:
+        if done < self.latest:
+            self.progress.reset(self.task)
+        self.latest = done
         self.progress.update(self.task, completed=done, note=note, total=total)
 
 
