@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_training import Killed, train
+from tiny_training import Killed, encode, train
 
 from tinsmith import models
 from tinsmith.data.preferences import Pair, Rating
 from tinsmith.data.readers import Example
 from tinsmith.spec import Spec
 from tinsmith.train import adapter, adapter_gguf, merge, methods, rates, seeds
+from tinsmith.train.job import Job
 from tinsmith.train.methods.lora import AdapterTrainee
 from tinsmith.train.options import RSLORA, Seeded, Started, Step, TrainOptions
 from tinsmith.train.trainee import Trainee
@@ -152,6 +153,20 @@ def test_every_method_has_seeds_and_a_mean(
     assert whole.seeds[0].curve != whole.seeds[1].curve
     assert (whole.folder / "adapter_config.json").exists() or method in ("full", "prefix")
     assert whole.folder == tmp_path / "whole" / methods.by_name(method).folder
+
+
+def test_each_sees_other_examples_that_were_made(spec: Spec, examples: list[Example], tmp_path: Path) -> None:
+    made = [[Example(f"{n} {example.input}", example.output) for example in examples] for n in range(4)]
+
+    def seen(offset: int) -> set[int]:
+        options = replace(OPTIONS, epochs=2, offset=offset)
+        job = Job(spec, examples, examples[:6], options, tmp_path, encode, variants=made)
+        trainee = methods.by_name("lora").trainee(job)
+        prompts = {one.prompt for lesson in trainee.lessons for one in lesson}
+        tokenize = job.tokenization()
+        return {n for n, rows in enumerate(made) if prompts >= {one.prompt for one in tokenize(rows)}}
+
+    assert (seen(0), seen(1), seen(2)) == ({0, 1}, {2, 3}, {0, 1})
 
 
 def test_what_has_ended_is_not_run_again(spec: Spec, examples: list[Example], tmp_path: Path) -> None:
