@@ -51,10 +51,12 @@ def test_each_seed_starts_from_the_same_adapter(spec: Spec, learned: Path, tmp_p
     for role, factors in adapter.read(result.folder, spec).factors.items():
         wanted = (singles[0][role].update() + singles[1][role].update()) / 2
         np.testing.assert_allclose(factors.update(), wanted, atol=1e-6 * np.abs(wanted).max(), rtol=1e-5)
-    # Training goes on from the mean where the recipe states its rank.
-    options = replace(OPTIONS, rank=8, epochs=1, learning_rate=1e-6)
-    further = train("lora", spec, NEW, ROWS, options, tmp_path / "further", start=result.folder)
-    assert further.validations[-1].loss == pytest.approx(result.seeds[-1].loss, abs=1e-3)
+    # Training goes on from the mean, whether the recipe states its rank or that of its runs.
+    for rank in (8, 4):
+        options = replace(OPTIONS, rank=rank, epochs=1, learning_rate=1e-6)
+        further = train("lora", spec, NEW, ROWS, options, tmp_path / f"further {rank}", start=result.folder)
+        assert further.validations[-1].loss == pytest.approx(result.seeds[-1].loss, abs=1e-3)
+        assert adapter.rank(further.folder) == 8
 
 
 @pytest.mark.parametrize("rank_scale", ["plain", RSLORA])

@@ -98,6 +98,12 @@ def base_name(folder: Path) -> str | None:
     return name if isinstance(name, str) and name else None
 
 
+def rank(folder: Path) -> int:
+    """Of the adapter in a folder, but for the layers that have another one; 0 where it does not say."""
+    given = _config(folder / CONFIG).get("r")
+    return given if isinstance(given, int) and given > 0 else 0
+
+
 def digest_of(folder: Path) -> str:
     """Of what the adapter in a folder computes: its weights and its config."""
     digests = [files.sha256_file(folder / name) for name in (CONFIG, WEIGHTS)]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,6 +100,12 @@ class TrainOptions:
     @property
     def run_seed(self) -> int:
         return self.seed + self.offset
+
+    def widened(self, count: int) -> TrainOptions:
+        """Of the mean of so many adapters: their ranks together, at a like part of the scale."""
+        ranks = {name: rank * count for name, rank in self.ranks.items()}
+        alpha = self.alpha / (math.sqrt(count) if self.rank_scale == RSLORA else 1)
+        return replace(self, rank=self.rank * count, ranks=ranks, alpha=alpha)
 
     def rate(self, default: tuple[float, str]) -> tuple[float, str]:
         """The learning rate, the default where none is stated, and the reason in words."""

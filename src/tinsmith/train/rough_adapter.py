@@ -6,11 +6,10 @@ One adapter that half of the steps prepare for them costs the other files answer
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tinsmith.train.options import RSLORA, TrainResult
+from tinsmith.train.options import TrainResult
 
 if TYPE_CHECKING:
     from tinsmith.quant.model import Feedback
@@ -32,9 +31,8 @@ class Preparation:
 
 def job_of(job: Job, first: TrainResult, preparation: Preparation) -> Job:
     """What goes on from the first adapter, with the same examples."""
-    options, count = job.options, first.mean_of
+    options = job.options
     epochs = max(1, round(SHARE * options.epochs))
-    alpha = options.alpha / (math.sqrt(count) if options.rank_scale == RSLORA else 1)
     return replace(
         job,
         start=first.folder,
@@ -50,10 +48,6 @@ def job_of(job: Job, first: TrainResult, preparation: Preparation) -> Job:
             only_rough=True,
             epochs=epochs,
             learning_rate=SHARE * first.learning_rate,
-            # The mean of several runs is an adapter of their ranks together.
-            rank=options.rank * count,
-            ranks={name: rank * count for name, rank in options.ranks.items()},
-            alpha=alpha,
             seeds=1,
             search=0.0,
             average=0.0,

@@ -12,6 +12,7 @@ from tinsmith.train import adapter
 if TYPE_CHECKING:
     from tinsmith.train.adapter import Factors
     from tinsmith.train.network import Network
+    from tinsmith.train.options import TrainOptions
 
 
 def check(folder: Path, spec: Spec, tools: str | None = None) -> None:
@@ -36,6 +37,12 @@ def _check_name(folder: Path, spec: Spec) -> None:
             f"{folder}/{adapter.CONFIG}: base_model_name_or_path is {trained!r}, and the recipe's base is "
             f"{given!r}; give the base that the adapter was trained on"
         )
+
+
+def runs_in(folder: Path, options: TrainOptions) -> int:
+    """Of how many adapters of these options the one in the folder is the mean, as its rank says."""
+    count, rest = divmod(adapter.rank(folder), options.rank)
+    return count if count and not rest else 1
 
 
 def load(network: Network, spec: Spec, folder: Path, copies: int = 1) -> None:

@@ -59,7 +59,7 @@ def update(plan: Plan, train: Train, say: Callable[[str], None]) -> tuple[TrainR
     results = {CONTINUED: _trained(plan, CONTINUED, plan.job, train)}
     graded = {
         START: _graded(plan, sequences, plan.job.start),
-        CONTINUED: _graded(plan, sequences, results[CONTINUED].folder, results[CONTINUED].mean_of),
+        CONTINUED: _graded(plan, sequences, results[CONTINUED].folder),
     }
     scores = _scores(graded)
     lost = scores[START][OLD_VALIDATION].exact - scores[CONTINUED][OLD_VALIDATION].exact
@@ -67,7 +67,7 @@ def update(plan: Plan, train: Train, say: Callable[[str], None]) -> tuple[TrainR
         say(f"update: old validation: {100 * lost:.1f} points lost; retraining on all examples")
         results[RETRAINED] = _trained(plan, RETRAINED, plan.whole, train)
         result = results[RETRAINED]
-        graded[RETRAINED] = _graded(plan, sequences, result.folder, result.mean_of)
+        graded[RETRAINED] = _graded(plan, sequences, result.folder)
         scores = _scores(graded)
     kept = max(results, key=lambda name: results[name].worth)
     target = plan.job.out_dir / results[kept].folder.name
@@ -85,14 +85,14 @@ def _trained(plan: Plan, name: str, job: Job, train: Train) -> TrainResult:
     return finished.once(folder / RESULT, plan.digest, lambda: train(name, replace(job, out_dir=folder)))
 
 
-def _measuring(plan: Plan, mean_of: int = 1) -> Job:
+def _measuring(plan: Plan, start: Path | None = None) -> Job:
     """Of the sets, whose sequences may be as long as the model takes."""
     options = plan.job.options
     longest = max(options.max_length, plan.job.spec.hyper.context)
     every = [example for rows in plan.sets.values() for example in rows]
-    options = replace(options, epochs=1, rough=None, average=0.0, max_length=longest, mean_of=mean_of)
+    options = replace(options, epochs=1, rough=None, average=0.0, max_length=longest)
     job = replace(plan.job, examples=every, validation=every[:1], variants=(), known=(), options=options)
-    return replace(job, start=None, forced=None)
+    return replace(job, start=start, forced=None)
 
 
 def _sequences(plan: Plan) -> Sequences:
@@ -100,15 +100,13 @@ def _sequences(plan: Plan) -> Sequences:
     return {name: tokenize(rows) for name, rows in plan.sets.items()}
 
 
-def _graded(plan: Plan, sequences: Sequences, folder: Path, mean_of: int = 1) -> dict[str, list[Graded]]:
-    """Each set's sequences by the adapter in a folder. mean_of: how many adapters it is the mean of."""
+def _graded(plan: Plan, sequences: Sequences, folder: Path) -> dict[str, list[Graded]]:
+    """Each set's sequences by the adapter in a folder."""
     if together.number():
         return together.from_first({})
-    from tinsmith.train import start
     from tinsmith.train.methods.lora import AdapterTrainee
 
-    trainee = AdapterTrainee(_measuring(plan, mean_of))
-    start.load(trainee.network, plan.job.spec, folder)
+    trainee = AdapterTrainee(_measuring(plan, folder))
     graded: dict[str, list[Graded]] = {}
     for name, rows in sequences.items():
         found = {one.sequence: one for one in trainee.graded(rows)}

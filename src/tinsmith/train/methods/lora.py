@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
@@ -65,18 +64,19 @@ class AdapterTrainee(Trainee):
         spec, options = job.spec, job.options
         device = devices.choose(options.device)
         keep_packed, why = memory.keeps_packed(spec, options.keep, device)
-        count, rslora = options.mean_of, options.rank_scale == RSLORA
+        count = options.mean_of
+        wide = options.widened(count * (start.runs_in(job.start, options) if job.start else 1))
         adapted = network.build(
             spec,
             devices.matrices(device),
-            options.rank * count,
-            options.alpha / (math.sqrt(count) if rslora else 1),
+            wide.rank,
+            wide.alpha,
             options.dropout,
             options.targets,
             device,
             keep_packed,
-            rank_pattern={name: rank * count for name, rank in options.ranks.items()},
-            use_rslora=rslora,
+            rank_pattern=wide.ranks,
+            use_rslora=options.rank_scale == RSLORA,
         )
         if job.start:
             start.load(adapted, spec, job.start, count)
