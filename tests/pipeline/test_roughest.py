@@ -14,7 +14,7 @@ from tiny_models import tiny_spec
 from tinsmith import models, quant
 from tinsmith.errors import RecipeError
 from tinsmith.models import family
-from tinsmith.pipeline import recipe, roughest, stages
+from tinsmith.pipeline import build, recipe, roughest, stages
 from tinsmith.quant import convert
 from tinsmith.system import progress
 from tinsmith.train import importance, merge, rough_adapter
@@ -142,6 +142,17 @@ def test_files_of_8_bits_are_what_they_are_without_others(folder: Path) -> None:
     tensors = convert.converted([given.job(merged, name) for name in names])
     for name, tensor in zip(names, tensors, strict=True):
         assert bytes(built.tensors[name.role].data) == bytes(tensor.data), name.role
+
+
+def test_a_format_that_is_stated_is_built_from_what_was_prepared_for_it(folder: Path) -> None:
+    run = stages.make(
+        load(folder, ["F16", "Q8_0"], 'rough = "Q8_0"'),
+        folder / "stated",
+        progress.PlainDisplay(),
+        goal="build",
+    )
+    names = [(origin.merged.name, origin.formats) for origin in build.origins(run, run.given(stages.BUILD))]
+    assert names == [("merged", ["F16"]), ("merged-rough", ["Q8_0"])]
 
 
 def test_what_was_trained_first_is_not_trained_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,7 +98,7 @@ def make(run: Run, needs: Needs) -> Made[Built]:
 def origins(run: Run, needs: Needs) -> list[Origin]:
     """One, or where files of rough weights have an adapter of their own, two."""
     formats, merged = run.recipe.build.formats, needs.merge.facts
-    rough = [name for name in formats if merged.rough_sha256 and roughest.is_rough(name)]
+    rough = [name for name in formats if merged.rough_sha256 and roughest.is_rough(run.recipe, name)]
     others = [name for name in formats if name not in rough]
     found = [
         Origin(run.folder / merge.FOLDER, merged.sha256, run.folder / training.folder_name(run.recipe), others)

@@ -31,14 +31,14 @@ def formats(recipe: Recipe) -> list[str]:
     stated, built = recipe.train.rough, recipe.build.formats
     if stated != "auto":
         return [] if stated == NO_ROUGH else [stated]
-    presets = [name for name in built if name != AUTO and is_rough(name)]
+    presets = [name for name in built if name != AUTO and is_rough(recipe, name)]
     roughest = sorted(presets, key=lambda name: (_nominal(name), -FORMATS.index(name)))[:1]
     return [*roughest, *([AUTO] if AUTO in built else [])]
 
 
-def is_rough(name: str) -> bool:
-    """Whether a file in this format is one that training prepares for."""
-    return name == AUTO or _nominal(name) < ENOUGH_BITS
+def is_rough(recipe: Recipe, name: str) -> bool:
+    """Whether a file in this format is one of those that training prepares for, if it does for any."""
+    return name in (AUTO, recipe.train.rough) or _nominal(name) < ENOUGH_BITS
 
 
 def _nominal(preset: str) -> float:
