@@ -35,7 +35,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def mean_is_best(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seeds, "_worth", lambda row: (row.seed is None, 0))
+    monkeypatch.setattr(seeds, "_is_better", lambda mean, others: True)
 
 
 @pytest.mark.usefixtures("mean_is_best")
@@ -44,7 +44,7 @@ def test_each_seed_starts_from_the_same_adapter(spec: Spec, learned: Path, tmp_p
     result = train("lora", spec, NEW, ROWS, replace(OPTIONS, seeds=2), tmp_path / "both", **more)
     folders = [tmp_path / "both" / "seeds" / seed / "adapter" for seed in "01"]
     for seed, folder in enumerate(folders):
-        alone = train("lora", spec, NEW, ROWS, replace(OPTIONS, seed=seed), tmp_path / f"{seed}", **more)
+        alone = train("lora", spec, NEW, ROWS, replace(OPTIONS, offset=seed), tmp_path / f"{seed}", **more)
         assert files_of(folder) == files_of(alone.folder)
     assert files_of(folders[0]) != files_of(folders[1])
     singles = [adapter.read(folder, spec).factors for folder in folders]

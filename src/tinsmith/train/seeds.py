@@ -6,7 +6,7 @@ Adapters that began alike lie in one basin, and the mean of their updates often 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,8 +28,15 @@ RESULT = "result.json"
 
 
 def one(method: Method, job: Job, tell: Callable[[Event], None]) -> TrainResult:
+    return Loop(_begun(method, job), job.options, job.out_dir, tell).finish()
+
+
+def _begun(method: Method, job: Job) -> Trainee:
+    """Every run of a job begins with the same weights, and draws its own numbers from there."""
+    torch.manual_seed(job.options.seed)
+    trainee = method.trainee(job)
     torch.manual_seed(job.options.run_seed)
-    return Loop(method.trainee(job), job.options, job.out_dir, tell).finish()
+    return trainee
 
 
 def several(method: Method, job: Job, tell: Callable[[Event], None]) -> TrainResult:
@@ -53,7 +60,7 @@ def several(method: Method, job: Job, tell: Callable[[Event], None]) -> TrainRes
     rows.append(Seeded(None, *together.from_first(mean.validate() if is_first else (0.0, 0.0))))
     tell(rows[-1])
     best = max(range(count), key=lambda place: _worth(rows[place]))
-    takes_mean = _worth(rows[-1]) > _worth(rows[best])
+    takes_mean = _is_better(rows[-1], rows[:-1])
     if is_first:
         mean.keep() if takes_mean else _place(results[best].folder, mean)
     kept = count if takes_mean else best
@@ -76,8 +83,7 @@ def _finished(method: Method, job: Job, tell: Callable[[Event], None]) -> TrainR
     def told(event: Event) -> None:
         tell(replace(event, seed=seed) if isinstance(event, Started) else event)
 
-    torch.manual_seed(seed)
-    trainee = method.trainee(job)
+    trainee = _begun(method, job)
     return finished.once(path, trainee.digest, lambda: Loop(trainee, job.options, job.out_dir, told).finish())
 
 
@@ -88,6 +94,12 @@ def _row(seed: int, result: TrainResult) -> Seeded:
 
 def _worth(row: Seeded) -> tuple[float, float]:
     return row.exact, -row.loss
+
+
+def _is_better(mean: Seeded, others: Sequence[Seeded]) -> bool:
+    """By the loss: shares of a few hundred answers differ by points of chance, and the best of several had some
+    luck."""
+    return all(mean.loss < row.loss for row in others)
 
 
 def _place(folder: Path, mean: Trainee) -> None:
