@@ -26,6 +26,7 @@ def once(path: Path, digest: str, train: Callable[[], TrainResult]) -> TrainResu
     if together.number() == 0:
         record = {"digest": digest, "left": _left(result.folder), "result": result.record()}
         files.write_text(path, json.dumps(record) + "\n")
+    together.from_first(None)  # what the first process wrote is there for all
     return result
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -121,9 +121,9 @@ class Whole(Network):
 
     def answer_losses(self, packing: Packing, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
         device = self.device
-        # Passes side by side must not share what they cast.
-        casts = torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
-        narrow = casts if has_fast_bfloat16(device) else nullcontext()
+        narrow: AbstractContextManager[Any] = nullcontext()
+        if has_fast_bfloat16(device):  # passes side by side must not share what they cast
+            narrow = torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
         with narrow:
             logits = self.logits(self.answer_states(packing))
         losses = nn.functional.cross_entropy(
