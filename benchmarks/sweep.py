@@ -6,9 +6,8 @@
 
 For every base the recipe's own values and each of SETTINGS, one at a time, at every rate; rates are in units of
 what `default_learning_rate` gives for the base in a short run. A base is one that a recipe can name, or such as
-`8m`: a new
-model of 8 million parameters, pretrained here for minutes on the Python reference and this book. Training is
-the recipe's without augmentation and without rough weights.
+`8m`: a new model of 8 million parameters, pretrained here for minutes on the Python reference and this book.
+Training is the recipe's without augmentation and without rough weights.
 
 A finished point is a line of points-<examples>.jsonl in --out: what stands there is not measured again, so the
 sweep can be stopped at any time and goes on where it was (the point under way too). First come the recipe's own

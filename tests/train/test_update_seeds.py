@@ -94,7 +94,7 @@ def test_the_mean_is_measured_and_compared(plan: Plan, tmp_path: Path) -> None:
     result, outcome = update(plan, train_one(trained), lambda line: None)
     assert trained == [CONTINUED, RETRAINED]
     assert list(outcome.scores) == [START, CONTINUED, RETRAINED]
-    assert result.mean_of == 2
+    assert adapter.rank(result.folder) == 2 * OPTIONS.rank
     assert result.worth == (result.seeds[-1].exact, -result.seeds[-1].loss)
     # The validation rows are the tests here: what the mean came to must come out again.
     pooled = outcome.scores[outcome.kept]
@@ -119,4 +119,4 @@ def test_the_better_is_told_by_what_is_kept_of_the_seeds(plan: Plan, monkeypatch
     result, outcome = update(plan, train_one([]), lambda line: None)
     assert outcome.kept == CONTINUED
     assert result.worth[0] == 0.9
-    assert result.mean_of == 2
+    assert adapter.rank(result.folder) == 2 * OPTIONS.rank

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from tinsmith.train.update import Plan
 
 
-FINISHED = "trained.json"  # in a run's folder: what the adapter is, where another one followed it
+FINISHED = "trained.json"  # in a run's folder: what was trained first, and from what
 
 
 @dataclass(frozen=True)

@@ -212,6 +212,7 @@ class Loop:
 
     def _compare(self, *, averaged: bool) -> None:
         progress = self.progress
+        self.trainee.before_validation()
         loss, exact = together.from_first(self.trainee.validate() if together.number() == 0 else (0.0, 0.0))
         earlier = [(row["exact"], -row["loss"]) for row in progress.validations]
         is_best = all((exact, -loss) > one for one in earlier)

@@ -250,12 +250,6 @@ class TrainResult:
     seeds: list[Seeded] = field(default_factory=list)
 
     @property
-    def mean_of(self) -> int:
-        """Of how many runs the mean lies in the folder."""
-        has_mean = any(row.kept and row.seed is None for row in self.seeds)
-        return len(self.seeds) - 1 if has_mean else 1
-
-    @property
     def worth(self) -> tuple[float, float]:
         """Of what lies in the folder, what two trainings on the same validation examples are compared by."""
         rows = [row for row in self.seeds if row.kept] or self.validations

@@ -219,6 +219,9 @@ class Trainee(ABC):
                 "this method's loss is not the mean of a batch's parts; train in one process"
             )
 
+    def before_validation(self) -> None:  # noqa: B027, most methods make nothing for it
+        """Makes what a validation takes of the weights as they are; in every process."""
+
     def validate(self) -> tuple[float, float]:
         """The mean loss, and the share of answers every token of which is the likeliest."""
         import torch

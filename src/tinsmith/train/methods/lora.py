@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from tinsmith.quant.presets import Mix
     from tinsmith.train.job import Job
+    from tinsmith.train.rough import Rough
 
 FOLDER = "adapter"
 FEEDBACK_TURNS = 2  # checkpoints from one making of rough weights with error feedback to the next
@@ -117,7 +118,7 @@ class AdapterTrainee(Trainee):
             self.rough.used = _under("rough:", tensors)
 
     def renew(self, step: int) -> None:
-        from tinsmith.train import importance, together
+        from tinsmith.train import importance
 
         if self.rough is None:
             return
@@ -129,20 +130,26 @@ class AdapterTrainee(Trainee):
             first = self.epochs[0][:FIRST_BATCHES]
             packings = (self.network.pack(self.rows(batch), self.shared) for batch in first)
             self.importance = importance.seen(self.network, packings)
-        # The first process alone validates.
+        self._make_rough(self.rough)
+
+    def _make_rough(self, rough: Rough) -> None:
+        """In every process, though the first alone validates."""
+        from tinsmith.train import together
+
         self.importance = together.from_first(self.importance)
-        self.rough.renew(self.importance)
+        rough.renew(self.importance)
 
     def around(self, step: int) -> AbstractContextManager[None]:
         if self.rough is None or not (self.only_rough or step % 2):
             return nullcontext()
         return self.rough.applied()
 
+    def before_validation(self) -> None:
+        if self.rough and self.only_rough:
+            self._make_rough(self.rough)
+
     def validate(self) -> tuple[float, float]:
-        if self.rough is None or not self.only_rough:
-            return super().validate()
-        self.rough.renew(self.importance)
-        with self.rough.applied():
+        with self.rough.applied() if self.rough and self.only_rough else nullcontext():
             return super().validate()
 
     def keep(self) -> None:
