@@ -45,13 +45,14 @@ class Graded:
 class Trainee(ABC):
     """A network that learns sequences' answers by their cross entropy, or what a subclass plans otherwise.
 
-    epochs: batches in order, by epoch, of whatever has a length in tokens; validation: batches; rate, note: the
-    highest learning rate, and how it was chosen; digest: of all that decides how the run goes: a checkpoint of
-    another run is not taken up; result: the folder that `keep` writes the best to; importance: mean squares of
-    the layers' inputs in the latest validation, by role; text_loss: of plain text in it, where some is held
-    out; marker: the file by which such a folder is known; part_tokens: of what goes through the network at
-    once, where memory asks for less than a batch; replay: of what was learned before, None where nothing was;
-    chosen: what it chose for the epochs that have begun, which a checkpoint keeps."""
+    epochs: batches in order, by epoch, of whatever has a length in tokens; learned: every sequence that an
+    epoch of this run, or of another of its job, may have; validation: batches; rate, note: the highest
+    learning rate, and how it was chosen; digest: of all that decides how the run goes: a checkpoint of
+    another run is not taken up; result: the folder that `keep` writes the best to; importance: mean squares
+    of the layers' inputs in the latest validation, by role; text_loss: of plain text in it, where some is
+    held out; marker: the file by which such a folder is known; part_tokens: of what goes through the
+    network at once, where memory asks for less than a batch; replay: of what was learned before, None where
+    nothing was; chosen: what it chose for the epochs that have begun, which a checkpoint keeps."""
 
     marker: ClassVar[str]
     epochs: Sequence[Sequence[Sequence[Sized]]]
@@ -90,8 +91,8 @@ class Trainee(ABC):
         variants = [tokenize.fitting(made) for made in job.variants]
         known = tokenize.learned(job.known)
         replayed = [sequence for _, sequence in known]
-        every = [*sequences, *validation, *(sequence for made in variants for sequence in made), *replayed]
-        self.shared = self.sharing(options, every)
+        self.learned = [*sequences, *(sequence for made in variants for sequence in made), *replayed]
+        self.shared = self.sharing(options, [*self.learned, *validation])
         self.validation = batches(validation, options.batch_tokens, self.shared, 0, 0)
         self.batched = partial(
             batches, batch_tokens=options.batch_tokens, shared=self.shared, seed=options.run_seed

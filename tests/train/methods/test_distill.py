@@ -20,7 +20,7 @@ from tinsmith.data.readers import Example
 from tinsmith.errors import InputError, RecipeError
 from tinsmith.pipeline import recipe
 from tinsmith.spec import Spec
-from tinsmith.train import checkpoint, devices, distillation, methods, network
+from tinsmith.train import checkpoint, devices, distillation, methods, network, rough_adapter, run
 from tinsmith.train.distillation import Taught, divergences
 from tinsmith.train.job import Job
 from tinsmith.train.methods import distill
@@ -174,6 +174,38 @@ def test_a_kill_loses_one_part_of_what_the_teacher_said(
     train("distill", spec, examples, examples[:6], replace(OPTIONS, teacher_top=5), tmp_path, teacher=teacher)
     assert len(asked) == 8 + 2 * len(examples) - 4
     assert checkpoint.load(path) is not None
+
+
+def test_the_teacher_is_asked_once_for_all_runs_of_a_job(
+    spec: Spec, examples: list[Example], teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each seed sees other variants, and the adapter for rough weights fewer of them."""
+    asked: list[Any] = []
+    answer: Callable[..., Any] = distillation.answer_logits
+
+    def record(model: Any, *given: Any) -> Any:
+        asked.append(given)
+        return answer(model, *given)
+
+    monkeypatch.setattr(distillation, "answer_logits", record)
+    variants = [
+        [Example(f"{name} {example.input}", example.output) for example in examples[:4]] for name in "abcd"
+    ]
+    options = replace(OPTIONS, epochs=2, rough=None)
+    job = Job(
+        spec,
+        examples,
+        examples[:6],
+        replace(options, seeds=2),
+        tmp_path,
+        encode,
+        variants=variants,
+        teacher=teacher,
+    )
+    first = run.train("distill", job, lambda event: None)
+    second = rough_adapter.job_of(job, first, rough_adapter.Preparation("Q4_0"))
+    run.train("distill", second, lambda event: None)
+    assert len(asked) == len(set(asked)) == len(examples) + 16
 
 
 def test_a_teacher_of_another_vocabulary_is_refused(

@@ -46,8 +46,9 @@ class Distill(Method):
 
 
 class DistillTrainee(AdapterTrainee):
-    """prompts: what the teacher is given in the place of each sequence's prompt; taught: by sequence, the
-    teacher's likeliest tokens at the answer's positions and their probabilities, [answer, top] each."""
+    """prompts: by sequence, what the teacher is given in the place of its prompt; of all sequences of the job,
+    so that it is asked once for all of its runs; taught: by sequence, the teacher's likeliest tokens at the
+    answer's positions and their probabilities, [answer, top] each."""
 
     def plan(self, job: Job) -> None:
         from tinsmith import models
@@ -58,12 +59,9 @@ class DistillTrainee(AdapterTrainee):
         check_vocabulary(str(job.teacher), models.load(job.teacher).tokenizer, job.spec.tokenizer)
         super().plan(job)
         self.options, self.kept, self.vocabulary = options, job.kept, len(job.spec.tokenizer.tokens)
-        self.epochs: Sequence[Sequence[Sequence[TokenSequence]]]
-        self.prompts: dict[TokenSequence, tuple[int, ...]] = {}
         self.taught: dict[TokenSequence, tuple[Tensor, Tensor]] = {}
         longer = self.longer_prompts(job)
-        for sequence in (one for epoch in self.epochs for batch in epoch for one in batch):
-            self.prompts[sequence] = longer.get(sequence.prompt, sequence.prompt)
+        self.prompts = {one: longer.get(one.prompt, one.prompt) for one in self.learned}
         asked = [(prompt, sequence.answer) for sequence, prompt in self.prompts.items()]
         asking = f"{model_digest(job.teacher)} {options.teacher_top} {options.temperature} {asked}"
         self.teacher_digest = hashlib.sha256(asking.encode()).hexdigest()
