@@ -279,6 +279,9 @@ def test_new_words_are_none_that_were_given() -> None:
     assert not new & known
     assert all(word.isalpha() for word in new)
     assert Words([]).draw(rng) is None
+    held = sorted(new)[::2]
+    rest = Words(known, [*(f" {word}" for word in held[1:]), held[0]])
+    assert not {rest.draw(rng) for _ in range(200)} & set(held)
 
 
 def vocabulary() -> list[str]:

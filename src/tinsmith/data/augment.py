@@ -23,7 +23,7 @@ from tinsmith.data.words import Joined, Words
 
 LISTED = 0.5  # of the texts of an argument with a closed list: the share that is drawn from it
 SUBSTITUTED = 0.8  # the share of an example's slots that a variant fills anew, at least one
-NEW = 0.5  # of the texts that are filled in: the share of new words
+NEW = 0.7  # of the texts that are filled in: the share of new words
 INVENTED = 0.5  # of the new words: the share that no training text has
 JOINED = 0.7  # of the invented words: the share that is joined of a tokenizer's pieces, where there are
 RARE = 0.5  # the power of its label's frequency by which an example is varied less often
@@ -158,7 +158,7 @@ class _Maker:
         """The words that new texts are made of: letters as in all of the inputs, pieces of the vocabulary, and
         by key the values' words, the last ones apart, since they say what the thing is."""
         known = {word for example in self.train for word in words(example.input)}
-        self.letters, self.joined = Words(known), Joined(tokens, known)
+        self.letters, self.joined = Words(known, tokens), Joined(tokens, known)
         self.known = {name: {place.text.casefold() for place in places} for name, places in self.of_key.items()}
         self.words: dict[tuple[Argument | str, bool], list[str]] = defaultdict(list)
         groups: list[tuple[Argument | str, list[_Place]]] = [*self.of_argument.items(), *self.of_key.items()]

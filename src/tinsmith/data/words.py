@@ -9,17 +9,20 @@ from collections.abc import Iterable, Sequence
 
 _ORDERS = (2, 3)  # letters that decide the next one: fewer give more new words, more give better ones
 _EDGE = "\n"
-SHORTEST, LONGEST = 4, 10
+SHORTEST, LONGEST = 3, 10
 _BEGINNING, _ENDING = (3, 6), (2, 4)  # letters that a word's two pieces may have
 _USUAL = 16_000  # of a vocabulary's tokens, in their order: the later ones are of few texts
 _ENOUGH = 50  # pieces of each kind, for words that differ
 
 
 class Words:
-    """A letter n-gram model (Shannon 1948) of the words given, its order drawn anew for each letter."""
+    """A letter n-gram model (Shannon 1948) of the words given, its order drawn anew for each letter.
 
-    def __init__(self, known: Iterable[str]) -> None:
+    tokens: a vocabulary's, as Joined takes them: a word that is one is a word of some text, and never drawn."""
+
+    def __init__(self, known: Iterable[str], tokens: Iterable[str] = ()) -> None:
         self.known = {word for word in known if word.isalpha()}
+        self.tokens = {token.strip() for token in tokens}
         self.next: dict[str, list[str]] = defaultdict(list)
         for word in sorted(self.known):
             letters = _EDGE * max(_ORDERS) + word + _EDGE
@@ -32,7 +35,8 @@ class Words:
         for _ in range(50 if self.next else 0):
             word = self._draw(rng)
             beginnings = {word[:n] for n in range(SHORTEST, len(word) + 1)}
-            if SHORTEST <= len(word) <= LONGEST and not beginnings & self.known:
+            is_new = not beginnings & self.known and word not in self.tokens
+            if SHORTEST <= len(word) <= LONGEST and is_new:
                 return word
         return None
 
