@@ -318,6 +318,40 @@ TIN_API void tin_pool_destroy(tin_pool *pool);
 TIN_API const tin_executor *tin_pool_executor(tin_pool *pool);
 #endif
 
+/* ---- Adapters: other skills of the same model --------------------------------------------- */
+
+/* Low-rank factors (LoRA) that a session adds to the model's matrices while it computes, so that one
+ * model in memory has many skills. Read-only once it is open; any number of sessions and threads may
+ * use it at once. */
+typedef struct tin_adapter tin_adapter;
+
+/* Bytes of memory that tin_adapter_open needs; 0 on failure (for the same errors, MEMORY aside). */
+TIN_API size_t tin_adapter_size(const tin_model *model, const void *data, size_t size, tin_error *error);
+
+/* Checks every byte of a compiled adapter (adapter/<name>.bin of a file) against the model, and makes
+ * an adapter in `memory`. Its factors are used in place, never copied.
+ *
+ * data         aligned; must stay readable and unchanged for the adapter's life
+ * size         its bytes
+ * memory       aligned; stays the caller's
+ * memory_size  bytes, at least tin_adapter_size
+ *
+ * Errors: ARGUMENT (it belongs to another model: which matrix does not fit is said), FORMAT (damaged,
+ * or a number is not finite), VERSION, MEMORY. */
+TIN_API tin_status tin_adapter_open(const tin_model *model, const void *data, size_t size, void *memory,
+                                    size_t memory_size, tin_adapter **adapter, tin_error *error);
+
+/* What an adapter is. */
+typedef struct tin_adapter_info {
+    uint32_t matrices;     /* how many of the model's it adds to */
+    uint32_t rank;         /* the highest: what it takes of a session's adapter_rank */
+    uint64_t factor_bytes; /* of all its factors */
+    uint64_t fingerprint;  /* of its contents: equal for equal adapters */
+} tin_adapter_info;
+
+/* Fills in *info. It cannot fail. */
+TIN_API void tin_adapter_describe(const tin_adapter *adapter, tin_adapter_info *info);
+
 /* ---- Session: one conversation ------------------------------------------------------------ */
 
 /* A conversation: its tokens, caches and working memory. */
@@ -366,6 +400,7 @@ typedef struct tin_session_options {
      * States at the ends of prompts, and where tokens were forgotten, are kept first; the others
      * are spread over the session. */
     uint32_t checkpoints;
+    uint32_t adapter_rank; /* room for adapters: what their ranks add up to at most; 0: it takes none */
 } tin_session_options;
 
 /* Bytes of memory that tin_session_create needs, the same on every machine; 0 on failure
@@ -377,6 +412,28 @@ TIN_API size_t tin_session_size(const tin_model *model, const tin_session_option
  * Errors: ARGUMENT, MEMORY, UNSUPPORTED (a kv_type that the model's heads do not fit). */
 TIN_API tin_status tin_session_create(const tin_model *model, const tin_session_options *options, void *memory,
                                       size_t memory_size, tin_session **session, tin_error *error);
+
+/* Flags of tin_session_adapter. */
+enum {
+    /* What was computed under the adapters of before is kept, and what follows goes on from it. The
+     * session's logits are then those of no adapter alone. */
+    TIN_ADAPTER_KEEP = 1
+};
+
+/* Sets what an adapter counts in a session, and ends a generation. The session's tokens stay, and
+ * unless TIN_ADAPTER_KEEP is given, those computed are computed again under the adapters that it has
+ * now: that is the cost of a change in a conversation; with no tokens yet it costs nothing. Where
+ * nothing changes, nothing is done.
+ *
+ * adapter  of the session's model, or NULL to take off all; it must stay open while the session has
+ *          it. A session may have 8 at once, and adds them in the order in which they were set
+ * scale    what its update is multiplied by, 1 as it was trained; 0 takes it off
+ * flags    TIN_ADAPTER_*
+ *
+ * Errors: ARGUMENT (of another model; no room for its rank; a scale that is not finite), STATE (under
+ * way in a batch). Nothing is changed then. */
+TIN_API tin_status tin_session_adapter(tin_session *session, const tin_adapter *adapter, float scale,
+                                       uint32_t flags, tin_error *error);
 
 /* Queues tokens behind those already there, and ends a generation. All or nothing.
  *
@@ -600,7 +657,7 @@ TIN_API uint32_t tin_session_healed(const tin_session *session);
 /* Makes `to` what `from` was when it had its first `count` tokens (at most all; UINT32_MAX takes
  * all): a fork, or the reuse of a prompt computed once. What `to` held is forgotten. What has been
  * computed is copied; the last token is queued again, so that the next step gives its logits. Both
- * must be of one model and kv_type.
+ * must be of one model and kv_type, and have the same adapters at the same scales.
  *
  * Errors: ARGUMENT, CONTEXT (`to` is too small), STATE (work under way in a batch; or attention has
  * a window, and the cache no longer holds what is needed). */
@@ -616,11 +673,11 @@ TIN_API size_t tin_session_save_size(const tin_session *session);
  * Errors: MEMORY (size is too small), STATE (work under way in a batch). */
 TIN_API tin_status tin_session_save(const tin_session *session, void *out, size_t size, tin_error *error);
 
-/* Reads what tin_session_save wrote from a session of the same file and kv_type, on any machine;
+/* Reads what tin_session_save wrote from a session of the same file, kv_type and adapters, on any machine;
  * context and chunk may differ. The session is then as tin_session_copy leaves one. On failure it
  * is as it was.
  *
- * Errors: FORMAT (damaged, cut short), VERSION, ARGUMENT (another model or kv_type), CONTEXT,
+ * Errors: FORMAT (damaged, cut short), VERSION, ARGUMENT (another model, kv_type or adapters), CONTEXT,
  * STATE. */
 TIN_API tin_status tin_session_restore(tin_session *session, const void *data, size_t size, tin_error *error);
 
@@ -629,7 +686,7 @@ TIN_API tin_status tin_session_restore(tin_session *session, const void *data, s
  * Forgets what the session held, and leaves it empty.
  *
  * Errors: UNSUPPORTED (other logits, or tin_selfcheck failed), FORMAT (no self-test in the file),
- * CONTEXT, STATE (another kv_type than TIN_KV_F16, or work under way in a batch). */
+ * CONTEXT, STATE (another kv_type than TIN_KV_F16, adapters, or work under way in a batch). */
 TIN_API tin_status tin_session_selftest(tin_session *session, tin_error *error);
 
 /* ---- Many sessions at once ---------------------------------------------------------------- */
@@ -647,6 +704,7 @@ typedef struct tin_batch_options {
     const tin_executor *executor; /* as in tin_session_options; the sessions' own are not used */
     uint64_t (*clock_ns)(void *); /* for tin_batch_step's budget; NULL when no budget is ever given */
     void *clock_context;          /* passed to clock_ns */
+    uint32_t adapter_rank;        /* room for each session's adapters, as in tin_session_options */
 } tin_batch_options;
 
 /* Bytes of memory that tin_batch_create needs; 0 on failure (ARGUMENT). */
@@ -661,7 +719,7 @@ TIN_API tin_status tin_batch_create(const tin_model *model, const tin_batch_opti
 /* Steps `count` sessions of the batch's model together, until one has an event or the budget is
  * spent. Returns how many events are neither PENDING nor IDLE, so 0 when the budget is spent or
  * nothing is queued, or a negative status (STATE: a budget without a clock; ARGUMENT: a session of
- * another model, or one that is under way elsewhere).
+ * another model, one that is under way elsewhere, or one whose adapters the batch has no room for).
  *
  * The logits belong to the batch. They are valid until its next pass, whichever sessions that is
  * for (tin_session_sample and tin_session_generate then fail with STATE), and no longer than its

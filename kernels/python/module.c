@@ -171,12 +171,15 @@ static int execute(PyObject *module) {
     state->session_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &core_session_spec, NULL);
     state->batch_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &core_batch_spec, NULL);
     state->constraint_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &core_constraint_spec, NULL);
-    if (!state->model_type || !state->session_type || !state->batch_type || !state->constraint_type)
+    state->adapter_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &core_adapter_spec, NULL);
+    if (!state->model_type || !state->session_type || !state->batch_type || !state->constraint_type ||
+        !state->adapter_type)
         return -1;
     if (PyModule_AddObjectRef(module, "Model", (PyObject *)state->model_type) ||
         PyModule_AddObjectRef(module, "Session", (PyObject *)state->session_type) ||
         PyModule_AddObjectRef(module, "Batch", (PyObject *)state->batch_type) ||
-        PyModule_AddObjectRef(module, "Constraint", (PyObject *)state->constraint_type))
+        PyModule_AddObjectRef(module, "Constraint", (PyObject *)state->constraint_type) ||
+        PyModule_AddObjectRef(module, "Adapter", (PyObject *)state->adapter_type))
         return -1;
     if (PyModule_AddFunctions(module, functions) || PyModule_AddFunctions(module, core_block_functions) ||
         PyModule_AddFunctions(module, core_constraint_functions) ||
@@ -194,6 +197,7 @@ static int traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->session_type);
     Py_VISIT(state->batch_type);
     Py_VISIT(state->constraint_type);
+    Py_VISIT(state->adapter_type);
     return 0;
 }
 
@@ -204,6 +208,7 @@ static int clear(PyObject *module) {
     Py_CLEAR(state->session_type);
     Py_CLEAR(state->batch_type);
     Py_CLEAR(state->constraint_type);
+    Py_CLEAR(state->adapter_type);
     return 0;
 }
 

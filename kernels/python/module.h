@@ -9,11 +9,12 @@
 
 typedef struct core_state {
     PyObject *fault; /* tinsmith.errors.RuntimeFault */
-    PyTypeObject *model_type, *session_type, *batch_type, *constraint_type;
+    PyTypeObject *model_type, *session_type, *batch_type, *constraint_type, *adapter_type;
 } core_state;
 
 extern struct PyModuleDef core_module;
-extern PyType_Spec core_model_spec, core_session_spec, core_batch_spec, core_constraint_spec;
+extern PyType_Spec core_model_spec, core_session_spec, core_batch_spec, core_constraint_spec,
+    core_adapter_spec;
 extern PyMethodDef core_block_functions[], core_constraint_functions[], core_measure_functions[],
     core_seal_functions[], core_train_functions[];
 
@@ -66,10 +67,18 @@ typedef struct core_constraint {
     int busy; /* set, under the GIL, while a step uses it without */
 } core_constraint;
 
+typedef struct core_adapter {
+    PyObject_HEAD core_model *model;
+    Py_buffer data;
+    tin_adapter *adapter;
+    void *memory;
+} core_adapter;
+
 typedef struct core_session {
     PyObject_HEAD core_model *model;
     tin_session *session;
     core_constraint *constraint; /* or NULL */
+    PyObject *adapters;          /* a list: those that it may hold */
     PyObject *compute;           /* what computes its passes, or NULL: the core */
     Py_buffer computed;          /* the newest logits of that; obj NULL: none */
     core_pool pool;

@@ -7,15 +7,17 @@
 
 static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
     static char *names[] = {"model",   "context", "chunk",       "logit_rows", "threads",
-                            "kv_type", "batched", "checkpoints", "compute",    NULL};
+                            "kv_type", "batched", "checkpoints", "compute",    "adapter_rank",
+                            NULL};
     core_state *state = PyType_GetModuleState(type);
     PyObject *model, *compute = Py_None;
-    unsigned context = 0, chunk = 0, logit_rows = 1, threads = 1, kv_type = TIN_KV_F16, checkpoints = 0;
+    unsigned context = 0, chunk = 0, logit_rows = 1, threads = 1, kv_type = TIN_KV_F16, checkpoints = 0,
+             adapter_rank = 0;
     int batched = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|O&O&O&O&O&pO&O:Session", names, state->model_type,
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|O&O&O&O&O&pO&OO&:Session", names, state->model_type,
                                      &model, core_uint32, &context, core_uint32, &chunk, core_uint32,
                                      &logit_rows, core_uint32, &threads, core_uint32, &kv_type, &batched,
-                                     core_uint32, &checkpoints, &compute))
+                                     core_uint32, &checkpoints, &compute, core_uint32, &adapter_rank))
         return NULL;
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     core_session *self = (core_session *)alloc(type, 0);
@@ -25,6 +27,9 @@ static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *keywo
     if (compute != Py_None)
         self->compute = Py_NewRef(compute);
     tin_error error;
+    self->adapters = PyList_New(0);
+    if (!self->adapters)
+        goto failed;
     if (core_pool_start(&self->pool, threads, self->model->fault))
         goto failed;
     tin_session_options options = {
@@ -36,6 +41,7 @@ static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *keywo
         .executor = core_pool_executor(&self->pool),
         .clock_ns = core_monotonic_ns,
         .checkpoints = checkpoints,
+        .adapter_rank = adapter_rank,
     };
     self->size = tin_session_size(self->model->model, &options, &error);
     if (!self->size) {
@@ -64,6 +70,7 @@ static void session_dealloc(core_session *self) {
     PyMem_Free(self->memory);
     Py_XDECREF(self->compute);
     Py_XDECREF((PyObject *)self->constraint);
+    Py_XDECREF(self->adapters);
     Py_XDECREF((PyObject *)self->model);
     freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
     release(self);
@@ -117,6 +124,29 @@ static PyObject *session_rewind(core_session *self, PyObject *args) {
         return NULL;
     tin_error error;
     if (tin_session_rewind(self->session, position, &error))
+        return core_raise(self->model->fault, &error);
+    Py_RETURN_NONE;
+}
+
+static PyObject *session_adapter(core_session *self, PyObject *args) {
+    core_state *state = PyType_GetModuleState(Py_TYPE((PyObject *)self));
+    PyObject *given;
+    float scale = 1.0f;
+    int keep = 0;
+    if (!PyArg_ParseTuple(args, "O|fp:adapter", &given, &scale, &keep) || core_session_refuse_busy(self))
+        return NULL;
+    core_adapter *adapter = given == Py_None ? NULL : (core_adapter *)given;
+    if (adapter && !PyObject_TypeCheck(given, state->adapter_type))
+        return PyErr_Format(PyExc_TypeError, "an adapter must be a tinsmith._core.Adapter or None");
+    if (self->compute)
+        return PyErr_Format(PyExc_TypeError, "a session that is computed elsewhere takes no adapter");
+    /* Held as long as the session: it may come back any time. */
+    int known = adapter ? PySequence_Contains(self->adapters, given) : 1;
+    if (known < 0 || (!known && PyList_Append(self->adapters, given)))
+        return NULL;
+    tin_error error;
+    if (tin_session_adapter(self->session, adapter ? adapter->adapter : NULL, scale,
+                            keep ? TIN_ADAPTER_KEEP : 0, &error))
         return core_raise(self->model->fault, &error);
     Py_RETURN_NONE;
 }
@@ -409,6 +439,9 @@ static PyMethodDef methods[] = {
      "replace(ids): makes these the session's tokens; what they share with those it has is kept"},
     {"rewind", (PyCFunction)session_rewind, METH_VARARGS,
      "rewind(position): forgets every token from there on"},
+    {"adapter", (PyCFunction)session_adapter, METH_VARARGS,
+     "adapter(adapter or None, scale=1, keep=False): what it counts from now on, 0 to take it off; None takes off "
+     "all. What was computed is computed again, but with keep"},
     {"want_logits", (PyCFunction)session_want_logits, METH_VARARGS,
      "want_logits(position): asks for the logits of every token from there on; 2**32 - 1 for none but the "
      "last"},
@@ -452,7 +485,7 @@ static PyMethodDef methods[] = {
 static PyType_Slot slots[] = {
     {Py_tp_doc, "Session(model, context=0, chunk=0, logit_rows=1, threads=1, kv_type=KV_F16, batched=False, "
                 "checkpoints=0, "
-                "compute=None); 0 takes the model's own. compute(ids, rows) -> the float32 logits of the last "
+                "compute=None, adapter_rank=0); 0 takes the model's own. compute(ids, rows) -> the float32 logits of the last "
                 "`rows` of all "
                 "these tokens, where another runtime computes them; step then takes no budget."},
     {Py_tp_new, session_new},

@@ -29,6 +29,9 @@ static tin_status resolve_batch(const tin_model *model, const tin_batch_options 
         return tini_fail(error, TIN_ERR_ARGUMENT,
                          "a batch of %u rows, %u of them with logits; at most %u are computed at once",
                          options->rows, options->logit_rows, TINI_MAX_CHUNK);
+    if (options->adapter_rank > TINI_MOST_ADAPTERS * TINI_MOST_RANK)
+        return tini_fail(error, TIN_ERR_ARGUMENT, "room for adapters of rank %u; at most %u", options->adapter_rank,
+                         TINI_MOST_ADAPTERS * TINI_MOST_RANK);
     if (options->executor && (!options->executor->run || !options->executor->threads))
         return tini_fail(error, TIN_ERR_ARGUMENT, "the executor has no run function or no threads");
     return TIN_OK;
@@ -41,7 +44,8 @@ static uint64_t plan_batch(const tin_model *model, const tin_batch_options *opti
     tini_take(&total, sizeof(tin_batch));
     *members = tini_take(&total, options->rows * sizeof(tin_session *));
     *pass = total;
-    return total + tini_pass_place(NULL, &model->program, options->rows, options->logit_rows, NULL);
+    return total + tini_pass_place(NULL, &model->program, options->rows, options->logit_rows,
+                                   options->adapter_rank, NULL);
 }
 
 size_t tin_batch_size(const tin_model *model, const tin_batch_options *given, tin_error *error) {
@@ -75,7 +79,8 @@ tin_status tin_batch_create(const tin_model *model, const tin_batch_options *giv
     b->model = model;
     b->options = options;
     b->members = (tin_session **)(void *)(base + members);
-    tini_pass_place(&b->pass, &model->program, options.rows, options.logit_rows, base + pass);
+    tini_pass_place(&b->pass, &model->program, options.rows, options.logit_rows, options.adapter_rank,
+                    base + pass);
     b->pass.kernels = model->kernels;
     b->pass.executor = options.executor;
     *out = b;
@@ -105,7 +110,19 @@ static void gather_members(tin_batch *b, tin_session *const *sessions, uint32_t 
     b->turn = count ? (b->turn + 1) % count : 0;
 }
 
+/* Those with the same adapters one after the other, so that their rows share the reading of these too. */
+static void sort_members(tin_batch *b) {
+    for (uint32_t k = 1; k < b->member_count; k++) {
+        tin_session *s = b->members[k];
+        uint32_t place = k;
+        for (; place && b->members[place - 1]->adapted > s->adapted; place--)
+            b->members[place] = b->members[place - 1];
+        b->members[place] = s;
+    }
+}
+
 static void begin_batch(tin_batch *b) {
+    sort_members(b);
     tini_pass_begin(&b->pass);
     for (uint32_t k = 0; k < b->member_count; k++)
         tini_session_add(b->members[k], &b->pass, 0);
@@ -170,7 +187,8 @@ int32_t tin_batch_step(tin_batch *b, tin_session *const *sessions, uint32_t coun
         return TIN_ERR_ARGUMENT;
     for (uint32_t k = 0; k < count; k++)
         if (!sessions[k] || sessions[k]->model != b->model ||
-            (sessions[k]->running && sessions[k]->running != &b->pass))
+            (sessions[k]->running && sessions[k]->running != &b->pass) ||
+            tini_adapters_rank(&sessions[k]->adapters) > b->options.adapter_rank)
             return TIN_ERR_ARGUMENT;
     tini_budget budget = tini_budget_begin(b->options.clock_ns, b->options.clock_context, budget_ns);
     int worked = 0;

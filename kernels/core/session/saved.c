@@ -14,17 +14,18 @@
 TINI_REGION_COLD
 
 #define SAVED_MAGIC "TINSTATE"
-enum { SAVED_VERSION = 2 };
+enum { SAVED_VERSION = 3 };
 
 typedef struct saved_header {
     char magic[8];
     uint32_t version, kv_type;
     uint64_t fingerprint; /* of the model's file */
+    uint64_t shape;       /* of the adapters under which it was computed */
     uint64_t check;       /* hash of the bytes that follow the header, seeded by the fields below */
     uint32_t position, count;
 } saved_header;
 
-_Static_assert(sizeof(saved_header) == 40, "layout of a saved session");
+_Static_assert(sizeof(saved_header) == 48, "layout of a saved session");
 
 /* Of the first `count` tokens, those that need no logits again: the last one does. */
 static uint32_t computed_of(const tin_session *s, uint32_t count) {
@@ -45,6 +46,9 @@ tin_status tin_session_copy(tin_session *to, const tin_session *from, uint32_t c
         count = all;
     if (to == from || to->model != from->model || to->options.kv_type != from->options.kv_type)
         return tini_fail(error, TIN_ERR_ARGUMENT, "a copy needs two sessions of one model and kv_type");
+    if (!tini_session_is_shaped(to, from->shape))
+        return tini_fail(error, TIN_ERR_ARGUMENT,
+                         "the sessions have other adapters, so what one computed is not the other's");
     if (count > all)
         return tini_fail(error, TIN_ERR_ARGUMENT, "%u tokens; the session to copy has %u", count, all);
     if (count > to->options.context)
@@ -63,6 +67,7 @@ tin_status tin_session_copy(tin_session *to, const tin_session *from, uint32_t c
     tini_caches_copy(&to->caches, &from->caches, position);
     tini_states_copy(&to->states, &from->states, position);
     to->position = position;
+    to->shape = position ? from->shape : to->adapted;
     to->again = computed_of(from, count);
     to->high = to->restored = position;
     return TIN_OK;
@@ -99,6 +104,7 @@ tin_status tin_session_save(const tin_session *s, void *out, size_t size, tin_er
         .version = SAVED_VERSION, .kv_type = s->options.kv_type, .position = position, .count = count};
     memcpy(h.magic, SAVED_MAGIC, sizeof h.magic);
     h.fingerprint = tini_zip_fingerprint(&s->model->zip);
+    h.shape = s->shape;
     uint8_t *body = (uint8_t *)out + sizeof h;
     size_t token_bytes = (size_t)count * sizeof *s->tokens;
     memcpy(body, s->tokens, token_bytes);
@@ -118,6 +124,9 @@ static tin_status check_saved(const tin_session *s, const saved_header *h, const
                                   "append its tokens to a new session");
     if (h->fingerprint != tini_zip_fingerprint(&s->model->zip))
         return tini_fail(error, TIN_ERR_ARGUMENT, "the session was saved with another model");
+    if (!tini_session_is_shaped(s, h->shape))
+        return tini_fail(error, TIN_ERR_ARGUMENT,
+                         "the session was saved with other adapters; set those first, or append its tokens");
     if (h->kv_type != s->options.kv_type)
         return tini_fail(error, TIN_ERR_ARGUMENT, "the session was saved with kv_type %u; this one has %u",
                          h->kv_type, s->options.kv_type);
@@ -163,6 +172,7 @@ tin_status tin_session_restore(tin_session *s, const void *data, size_t size, ti
     tini_states_restore(&s->states, h.position,
                         body + token_bytes + tini_caches_saved_bytes(&s->caches, h.position));
     s->position = s->again = h.position;
+    s->shape = h.position ? h.shape : s->adapted;
     s->high = s->restored = h.position;
     return TIN_OK;
 }

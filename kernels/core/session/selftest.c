@@ -34,6 +34,8 @@ tin_status tini_selftest_begin(tini_selftest *test, tin_session *s, tin_error *e
     if (s->options.kv_type != TIN_KV_F16)
         return tini_fail(error, TIN_ERR_STATE,
                          "a self-test is of float16 caches; make a session of that kv_type");
+    if (s->adapters.count)
+        return tini_fail(error, TIN_ERR_STATE, "a self-test is of the model alone; take the adapters off");
     if (!test->data)
         return tini_fail(error, TIN_ERR_FORMAT, "the tin has no selftest.bin");
     return tin_selfcheck(error);

@@ -39,6 +39,9 @@ static tin_status resolve_options(const tin_model *model, const tin_session_opti
     if (options->checkpoints > TINI_MOST_CHECKPOINTS)
         return tini_fail(error, TIN_ERR_ARGUMENT, "%u checkpoints; a session keeps at most %u",
                          options->checkpoints, TINI_MOST_CHECKPOINTS);
+    if (options->adapter_rank > TINI_MOST_ADAPTERS * TINI_MOST_RANK)
+        return tini_fail(error, TIN_ERR_ARGUMENT, "room for adapters of rank %u; at most %u", options->adapter_rank,
+                         TINI_MOST_ADAPTERS * TINI_MOST_RANK);
     if (options->executor && (!options->executor->run || !options->executor->threads))
         return tini_fail(error, TIN_ERR_ARGUMENT, "the executor has no run function or no threads");
     return TIN_OK;
@@ -71,7 +74,8 @@ static session_layout plan_session(const tin_model *model, const tin_session_opt
     l.offsets = tini_take(&l.total, (uint64_t)h->caches * sizeof(uint64_t));
     l.pass = l.total;
     if (!options->batched)
-        l.total += tini_pass_place(NULL, &model->program, options->chunk, options->logit_rows, NULL);
+        l.total += tini_pass_place(NULL, &model->program, options->chunk, options->logit_rows, options->adapter_rank,
+                                   NULL);
     l.caches = tini_take(&l.total, tini_caches_plan(&caches, NULL));
     l.slots = tini_take(&l.total, states.bytes ? states.slots * sizeof(uint32_t) : 0);
     l.states = tini_take(&l.total, states.bytes * states.slots);
@@ -123,7 +127,8 @@ tin_status tin_session_create(const tin_model *model, const tin_session_options 
     for (uint32_t k = 0; s->states.bytes && k < s->states.slots; k++)
         s->states.at[k] = TINI_NONE;
     if (!options.batched)
-        tini_pass_place(&s->pass, &model->program, options.chunk, options.logit_rows, base + l.pass);
+        tini_pass_place(&s->pass, &model->program, options.chunk, options.logit_rows, options.adapter_rank,
+                        base + l.pass);
     s->pass.kernels = model->kernels;
     s->pass.executor = options.executor;
     s->tokens = (int32_t *)(void *)(base + l.tokens);
@@ -156,8 +161,10 @@ void tini_session_reset(tin_session *s, uint32_t position, uint32_t count) {
     s->position = tini_states_newest(&s->states, position);
     s->count = count;
     tini_session_give_up(s);
-    if (!s->position)
+    if (!s->position) {
         s->high = s->restored = 0;
+        s->shape = s->adapted;
+    }
 }
 
 tin_status tin_session_append(tin_session *s, const int32_t *tokens, uint32_t count, tin_error *error) {
@@ -267,7 +274,7 @@ uint32_t tini_session_offer(tin_session *s, uint32_t rows, uint32_t logit_rows) 
 
 void tini_session_add(tin_session *s, tini_pass *pass, int logits) {
     uint32_t skipped = logits ? s->rows - s->logit_rows : 0, position = s->position + skipped;
-    tini_pass_add(pass, &s->caches, &s->states, s->tokens + position, position,
+    tini_pass_add(pass, &s->caches, &s->states, &s->adapters, s->tokens + position, position,
                   logits ? s->logit_rows : s->rows - s->logit_rows);
 }
 

@@ -34,6 +34,9 @@ struct tin_session {
     int32_t *tokens; /* [options.context]: computed, then queued, then guessed */
     void *scratch;   /* for sampling */
 
+    tini_adapters adapters;
+    uint64_t adapted;  /* hash of them, 0 for none */
+    uint64_t shape;    /* of those under which it was computed: `adapted`, but where some was kept */
     uint32_t position; /* tokens computed */
     uint32_t again;    /* those below it are computed again for their states, so no logits are due */
     uint32_t count;    /* tokens in all */
@@ -103,6 +106,9 @@ static inline uint32_t tini_session_known(const tin_session *session) {
 /* Sets the session to its first `count` tokens, of which `position` are computed; where their states are not at hand, some
  * are computed again. */
 void tini_session_reset(tin_session *session, uint32_t position, uint32_t count);
+
+/* Whether what was computed under adapters of that `shape` goes on under those that the session has. */
+int tini_session_is_shaped(const tin_session *session, uint64_t shape);
 
 /* STATE when a batch has the session. */
 tin_status tini_session_check_free(const tin_session *session, tin_error *error);

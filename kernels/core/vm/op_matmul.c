@@ -1,4 +1,5 @@
 #include "op_matmul.h"
+#include "op_low_rank.h"
 #include "../base/rows.h"
 
 static uint32_t tensor_tiles(const tini_run *r, uint32_t tensor) {
@@ -46,6 +47,7 @@ static void run_matmul(const tini_run *r, uint32_t item, uint32_t item_end) {
                 .outputs = t->rows,
             };
             tini_matmul_of(r, t->format)(&m, from, to);
+            tini_low_rank_add(r, k, from, to);
         }
         first += n;
     }

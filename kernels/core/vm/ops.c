@@ -1,5 +1,6 @@
 #include "ops.h"
 #include "op.h"
+#include "op_low_rank.h"
 
 /* Fewer multiply-adds than this are not worth handing to other threads. */
 enum { TINI_WORTH_SHARING = 1 << 15, TINI_JOBS_A_THREAD = 8 };
@@ -22,19 +23,27 @@ static tini_run op_at_hand(const tini_pass *pass) {
     };
 }
 
+/* Of the stage at hand; NULL where it has nothing to do. */
+static const tini_op_functions *functions_of(const tini_run *r) {
+    if (r->pass->stage)
+        return op_kinds[r->op->kind];
+    return r->op->kind == TINI_OP_MATMUL && r->pass->group_count ? &tini_low_rank : NULL;
+}
+
 uint32_t tini_op_items(const tini_pass *pass, uint64_t *work) {
     tini_run r = op_at_hand(pass);
+    const tini_op_functions *functions = functions_of(&r);
     *work = 1;
-    if (r.begin == r.end)
+    if (r.begin == r.end || !functions)
         return 0;
-    *work = op_kinds[r.op->kind]->work(&r);
-    return op_kinds[r.op->kind]->items(&r);
+    *work = functions->work(&r);
+    return functions->items(&r);
 }
 
 static void run_part(const tini_run *r, uint32_t job) {
     uint32_t from = (uint32_t)((uint64_t)r->count * job / r->jobs),
              to = (uint32_t)((uint64_t)r->count * (job + 1) / r->jobs);
-    op_kinds[r->op->kind]->run(r, r->first + from, r->first + to);
+    functions_of(r)->run(r, r->first + from, r->first + to);
 }
 
 static void run_job(void *argument, uint32_t job) {

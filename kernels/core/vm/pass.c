@@ -5,18 +5,26 @@
 #include <string.h>
 
 uint64_t tini_pass_place(tini_pass *pass, const tini_program *program, uint32_t rows, uint32_t logit_rows,
-                         uint8_t *memory) {
+                         uint32_t rank, uint8_t *memory) {
     uint64_t total = 0;
     uint64_t arena = tini_take(&total, program->header->row_bytes * rows);
     uint64_t logits = tini_take(&total, (uint64_t)logit_rows * program->header->vocab * sizeof(float));
     uint64_t blocks = tini_take(&total, (uint64_t)rows * TINI_BLOCK_ROOM);
     uint64_t runs = tini_take(&total, program->header->states ? (uint64_t)rows * TINI_POINTER_ROOM : 0);
+    uint64_t groups = tini_take(&total, rank ? (uint64_t)rows * TINI_BLOCK_ROOM : 0);
+    uint64_t products = 3 * (uint64_t)rows * rank;
+    uint64_t low = tini_take(&total, products * sizeof(float));
+    uint64_t low_q8 = tini_take(&total, products / TINI_BLOCK * sizeof(tini_q8));
     if (memory) {
         pass->program = program;
         pass->arena = memory + arena;
         pass->logits = (float *)(void *)(memory + logits);
         pass->blocks = (tini_block *)(void *)(memory + blocks);
         pass->runs = (tini_states **)(void *)(memory + runs);
+        pass->groups = (tini_group *)(void *)(memory + groups);
+        pass->low = (float *)(void *)(memory + low);
+        pass->low_q8 = (tini_q8 *)(void *)(memory + low_q8);
+        pass->rank = rank;
         pass->most_rows = rows;
         pass->most_logits = logit_rows;
     }
@@ -24,7 +32,8 @@ uint64_t tini_pass_place(tini_pass *pass, const tini_program *program, uint32_t 
 }
 
 void tini_pass_begin(tini_pass *pass) {
-    pass->rows = pass->logit_rows = pass->block_count = pass->run_count = pass->op = pass->item = 0;
+    pass->rows = pass->logit_rows = pass->block_count = pass->run_count = 0;
+    pass->group_count = pass->op = pass->stage = pass->item = 0;
     pass->serial++;
     pass->logit_block = UINT32_MAX;
 }
@@ -44,11 +53,22 @@ static void add_run(tini_pass *pass, tini_states *states, uint32_t rows) {
     states->rows[logits] = rows;
 }
 
-uint32_t tini_pass_add(tini_pass *pass, const tini_caches *caches, tini_states *states, const int32_t *tokens,
-                       uint32_t position, uint32_t rows) {
+/* To the last group, where its rows have the same adapters. */
+static void add_group(tini_pass *pass, const tini_adapters *adapters, uint32_t rows) {
+    tini_group *last = pass->group_count ? &pass->groups[pass->group_count - 1] : NULL;
+    if (last && last->row + last->rows == pass->rows && tini_same_adapters(last->adapters, adapters))
+        last->rows += rows;
+    else
+        pass->groups[pass->group_count++] = (tini_group){adapters, pass->rows, rows};
+}
+
+uint32_t tini_pass_add(tini_pass *pass, const tini_caches *caches, tini_states *states,
+                       const tini_adapters *adapters, const int32_t *tokens, uint32_t position, uint32_t rows) {
     uint32_t first = pass->rows;
     if (states->bytes)
         add_run(pass, states, rows);
+    if (adapters->count && rows)
+        add_group(pass, adapters, rows);
     for (uint32_t done = 0; done < rows; done += TINI_BLOCK_ROWS) {
         uint32_t left = rows - done;
         pass->blocks[pass->block_count++] = (tini_block){
@@ -87,31 +107,40 @@ static void learn(tini_pass *pass, uint32_t kind, uint64_t work, uint64_t ns) {
         *known += 0.25f * ((now < 4.0f * *known ? now : 4.0f * *known) - *known);
 }
 
+/* Runs what is left of the stage at hand; 0 when the budget is spent. */
+static int run_stage(tini_pass *pass, const tini_budget *budget, uint64_t *spent, int *idle) {
+    uint32_t kind = pass->program->ops[pass->op].kind;
+    uint64_t work;
+    uint32_t items = tini_op_items(pass, &work);
+    while (pass->item < items) {
+        uint32_t count = items - pass->item;
+        if (budget->clock_ns) {
+            uint32_t fit = 0;
+            if (*spent < budget->ns)
+                fit = affordable(pass, kind, count, work, budget->ns - *spent);
+            if (!fit && !*idle)
+                return 0;
+            count = fit ? fit : 1;
+        }
+        tini_op_run(pass, pass->item, count, work);
+        pass->item += count;
+        *idle = 0;
+        if (budget->clock_ns) {
+            uint64_t now = tini_budget_spent(budget);
+            learn(pass, kind, work * count, now - *spent);
+            *spent = now;
+        }
+    }
+    return 1;
+}
+
 int tini_pass_run(tini_pass *pass, const tini_budget *budget) {
     int idle = 1;
-    for (; pass->op < pass->program->header->ops; pass->op++, pass->item = 0) {
-        uint32_t kind = pass->program->ops[pass->op].kind;
-        uint64_t work, spent = tini_budget_spent(budget);
-        uint32_t items = tini_op_items(pass, &work);
-        while (pass->item < items) {
-            uint32_t count = items - pass->item;
-            if (budget->clock_ns) {
-                uint32_t fit = 0;
-                if (spent < budget->ns)
-                    fit = affordable(pass, kind, count, work, budget->ns - spent);
-                if (!fit && !idle)
-                    return 0;
-                count = fit ? fit : 1;
-            }
-            tini_op_run(pass, pass->item, count, work);
-            pass->item += count;
-            idle = 0;
-            if (budget->clock_ns) {
-                uint64_t now = tini_budget_spent(budget);
-                learn(pass, kind, work * count, now - spent);
-                spent = now;
-            }
-        }
+    for (; pass->op < pass->program->header->ops; pass->op++, pass->stage = 0) {
+        uint64_t spent = tini_budget_spent(budget);
+        for (; pass->stage < 2; pass->stage++, pass->item = 0)
+            if (!run_stage(pass, budget, &spent, &idle))
+                return 0;
     }
     return 1;
 }

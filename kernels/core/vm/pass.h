@@ -4,6 +4,7 @@
 #define TINI_PASS_H
 
 #include "../base/isa.h"
+#include "adapter.h"
 #include "kv.h"
 #include "program.h"
 #include "recurrent.h"
@@ -19,10 +20,16 @@ typedef struct tini_block {
     uint32_t position;     /* of the first row */
 } tini_block;
 
-/* What memory is planned for, whatever a pointer's size: bytes of a block, and of a pointer. */
+/* Consecutive rows with the same adapters. */
+typedef struct tini_group {
+    const tini_adapters *adapters;
+    uint32_t row, rows;
+} tini_group;
+
+/* What memory is planned for, whatever a pointer's size: bytes of a block or a group, and of a pointer. */
 #define TINI_BLOCK_ROOM 32u
 #define TINI_POINTER_ROOM 8u
-_Static_assert(sizeof(tini_block) <= TINI_BLOCK_ROOM, "room of a block");
+_Static_assert(sizeof(tini_block) <= TINI_BLOCK_ROOM && sizeof(tini_group) <= TINI_BLOCK_ROOM, "room of a block");
 _Static_assert(sizeof(void *) <= TINI_POINTER_ROOM, "room of a pointer");
 
 typedef struct tini_pass {
@@ -33,10 +40,16 @@ typedef struct tini_pass {
     float *logits;      /* [most_logits][vocab] */
     tini_block *blocks; /* [most_rows] */
     tini_states **runs; /* [most_rows] of the sessions with rows in the pass, where the program has states */
+    /* Where rows may have adapters whose ranks together are at most `rank`: [most_rows], and of up to three matrices the
+     * rows' products with A, as floats and as q8. */
+    tini_group *groups;
+    float *low;
+    tini_q8 *low_q8;
+    uint32_t rank, group_count;
     uint32_t most_rows, most_logits;
     uint32_t rows, logit_rows; /* the last logit_rows of the rows are those whose logits are wanted */
     uint32_t block_count, logit_block, run_count;
-    uint32_t op, item;                /* where to go on */
+    uint32_t op, stage, item;         /* where to go on; stage 0 is what comes before an op */
     uint32_t serial;                  /* how often it has begun: the logits of the time before are gone */
     float ns_per_work[TINI_OP_COUNT]; /* measured, for work in slices; 0 until it was */
 } tini_pass;
@@ -62,17 +75,17 @@ static inline tini_budget tini_budget_begin(uint64_t (*clock_ns)(void *), void *
     return budget;
 }
 
-/* Places of a pass's parts for that many rows of each kind, in one block of memory: its bytes, a multiple of
- * TIN_ALIGNMENT. Sets the pointers when `memory` is not NULL. */
+/* Places of a pass's parts for that many rows of each kind, with adapters of that rank, in one block of memory: its bytes,
+ * a multiple of TIN_ALIGNMENT. Sets the pointers when `memory` is not NULL. */
 uint64_t tini_pass_place(tini_pass *pass, const tini_program *program, uint32_t rows, uint32_t logit_rows,
-                         uint8_t *memory);
+                         uint32_t rank, uint8_t *memory);
 
 /* Begins an empty pass; then rows are added, first those without logits of every session, then (after
  * tini_pass_logits_begin) those with. Returns the first row's number. */
 void tini_pass_begin(tini_pass *pass);
 void tini_pass_logits_begin(tini_pass *pass);
-uint32_t tini_pass_add(tini_pass *pass, const tini_caches *caches, tini_states *states, const int32_t *tokens,
-                       uint32_t position, uint32_t rows);
+uint32_t tini_pass_add(tini_pass *pass, const tini_caches *caches, tini_states *states,
+                       const tini_adapters *adapters, const int32_t *tokens, uint32_t position, uint32_t rows);
 
 /* Goes on until the end (1) or until the budget is spent (0). Some work is always done. */
 int tini_pass_run(tini_pass *pass, const tini_budget *budget);

@@ -1,0 +1,96 @@
+/* What an adapter adds to a program's matrices: low-rank factors (Hu et al., "LoRA", arXiv 2106.09685). adapter.bin,
+ * little-endian, all parts in this order without gaps:
+ *
+ *   tini_adapter_header
+ *   tini_factors [count]   by their tensors' names, each of which comes once
+ *   names, name_bytes bytes: NUL-terminated strings (what tini_factors.name points into)
+ *   zeros up to a multiple of TIN_ALIGNMENT
+ *   the packed factors, factor_bytes bytes
+ *
+ * A matrix W whose input is x gives W x (with its bias and residual), and of each adapter in the order in which they were
+ * set, B t is added to that, where t = (A x) * (scale * the session's scale), rounded to q8 where B's format reads that.
+ * Each product is one of the matrix kernels', in their order of sums. Where A's format reads another kind of input than
+ * W's does, x is converted, TINI_PIECE inputs at a time, and t is the sum of the pieces' products, in order. A rank is
+ * filled up with rows of zeros. */
+#ifndef TINI_ADAPTER_H
+#define TINI_ADAPTER_H
+
+#include "program.h"
+
+#define TINI_ADAPTER_MAGIC "TINADPT"
+#define TINI_ADAPTER_VERSION 1u
+/* Inputs that are converted at once, on the stack; a multiple of what any format has in a block. */
+#define TINI_PIECE 256u
+#define TINI_MOST_RANK 1024u
+#define TINI_MOST_SCALE 65536.0f
+#define TINI_MOST_ADAPTERS 8u /* of a session at once */
+
+typedef struct tini_adapter_header {
+    char magic[8];
+    uint32_t version, count, name_bytes, reserved;
+    uint64_t factor_bytes;
+    uint8_t source[32]; /* SHA-256 that stands for the checkpoint it was trained on; zeros: it does not say */
+} tini_adapter_header;
+
+/* A [rank][inputs] and B [outputs][rank] of one matrix. */
+typedef struct tini_factors {
+    uint32_t name; /* of the program's tensor, offset into the names */
+    uint32_t inputs, outputs;
+    uint32_t rank; /* a multiple of TINI_TILE, and of B's block */
+    uint32_t a_format, b_format;
+    float scale;
+    uint32_t reserved;
+    uint64_t a, b; /* offsets into the factors, multiples of TIN_ALIGNMENT */
+} tini_factors;
+
+struct tin_adapter {
+    const tini_program *program;
+    const tini_adapter_header *header;
+    const tini_factors *factors;
+    const uint8_t *data; /* the packed factors */
+    uint64_t fingerprint;
+    uint32_t rank;       /* the highest */
+    uint16_t *of_tensor; /* [tensors] by the program's tensor, 1 + the place of its factors, or 0 */
+};
+
+/* Bytes of an open adapter for this program, a multiple of TIN_ALIGNMENT. */
+uint64_t tini_adapter_room(const tini_program *program);
+
+/* Checks everything, as tini_program_open does. `of_tensor` may be NULL: then it is checked alone. */
+tin_status tini_adapter_check(tin_adapter *adapter, const tini_program *program, const uint8_t *data, size_t size,
+                              uint16_t *of_tensor, tin_error *error);
+
+/* The adapters of a session, in the order in which they were set, and what each is multiplied by. */
+typedef struct tini_applied {
+    const tin_adapter *adapter;
+    float scale;
+    uint32_t reserved;
+} tini_applied;
+
+typedef struct tini_adapters {
+    uint32_t count, reserved;
+    tini_applied at[TINI_MOST_ADAPTERS];
+} tini_adapters;
+
+/* The factors of a tensor of the program; NULL where the adapter has none. */
+static inline const tini_factors *tini_factors_of(const tin_adapter *adapter, uint32_t tensor) {
+    uint32_t place = tensor == TINI_NONE ? 0 : adapter->of_tensor[tensor];
+    return place ? &adapter->factors[place - 1] : NULL;
+}
+
+/* What they take of a session's room: of the products A x that an op makes of one row and matrix. */
+static inline uint32_t tini_adapters_rank(const tini_adapters *adapters) {
+    uint32_t rank = 0;
+    for (uint32_t k = 0; k < adapters->count; k++)
+        rank += adapters->at[k].adapter->rank;
+    return rank;
+}
+
+static inline int tini_same_adapters(const tini_adapters *a, const tini_adapters *b) {
+    int same = a->count == b->count;
+    for (uint32_t k = 0; same && k < a->count; k++)
+        same = a->at[k].adapter == b->at[k].adapter && a->at[k].scale == b->at[k].scale;
+    return same;
+}
+
+#endif

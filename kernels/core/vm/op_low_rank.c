@@ -1,0 +1,177 @@
+#include "op_low_rank.h"
+#include "op_matmul.h"
+
+TINI_REGION_REFERENCE
+
+/* Ranks of an item: what q8 has in a block, so that an item can round its own. */
+enum { RANKS = TINI_BLOCK };
+
+/* One product A x: of a group's rows that the op computes, with one adapter's factors of one of the op's matrices. */
+typedef struct product {
+    const tini_factors *factors;
+    const tin_adapter *adapter;
+    float scale;
+    uint32_t row, rows; /* of the pass */
+    float *low;         /* [rows][rank] */
+    tini_q8 *low_q8;    /* [rows][rank / TINI_BLOCK], where B reads them */
+} product;
+
+/* Goes on to the next product of the op with matrix `k`, or any (TINI_NONE): group, adapter and matrix count up in this
+ * order of turns; 0 past the last. */
+typedef struct products {
+    const tini_run *r;
+    uint32_t only, group, adapter, k, before; /* before: ranks of the group's products so far */
+} products;
+
+static int next_product(products *at, product *out) {
+    const tini_pass *pass = at->r->pass;
+    for (; at->group < pass->group_count; at->group++, at->adapter = at->k = at->before = 0) {
+        const tini_group *g = &pass->groups[at->group];
+        uint32_t begin = g->row > at->r->begin ? g->row : at->r->begin;
+        uint32_t end = g->row + g->rows < at->r->end ? g->row + g->rows : at->r->end;
+        for (; begin < end && at->adapter < g->adapters->count; at->adapter++, at->k = 0)
+            while (at->k < 3) {
+                const tini_applied *a = &g->adapters->at[at->adapter];
+                uint32_t k = at->k++;
+                const tini_factors *f = tini_factors_of(a->adapter, at->r->op->tensor[k]);
+                if (!f)
+                    continue;
+                size_t place = 3 * (size_t)begin * pass->rank + (size_t)at->before * (end - begin);
+                at->before += f->rank;
+                if (at->only != TINI_NONE && at->only != k)
+                    continue;
+                *out = (product){
+                    .factors = f,
+                    .adapter = a->adapter,
+                    .scale = f->scale * a->scale,
+                    .row = begin,
+                    .rows = end - begin,
+                    .low = pass->low + place,
+                    .low_q8 = pass->low_q8 + place / TINI_BLOCK,
+                };
+                return 1;
+            }
+    }
+    return 0;
+}
+
+static uint32_t product_items(const product *p) {
+    return (p->factors->rank + RANKS - 1) / RANKS;
+}
+
+static uint32_t items_low_rank(const tini_run *r) {
+    products at = {.r = r, .only = TINI_NONE};
+    product p;
+    uint32_t items = 0;
+    while (next_product(&at, &p))
+        items += product_items(&p);
+    return items;
+}
+
+static uint64_t work_low_rank(const tini_run *r) {
+    return (uint64_t)(r->end - r->begin) * RANKS * tini_tensor_of(r, r->op->tensor[0])->inputs;
+}
+
+/* Tiles of A x of one row, whose input is of the other kind than A's format reads. */
+static void multiply_converted(const tini_run *r, const product *p, uint32_t row, uint32_t tile, uint32_t tile_end) {
+    const tini_factors *f = p->factors;
+    const tini_kernels *kernels = r->pass->kernels;
+    const uint8_t *x = tini_value_at(r, r->op->in[0], p->row + row);
+    union {
+        float floats[TINI_PIECE];
+        tini_q8 blocks[TINI_PIECE / TINI_BLOCK];
+    } piece;
+    for (uint32_t at = 0; at < f->inputs; at += TINI_PIECE) {
+        uint32_t inputs = f->inputs - at < TINI_PIECE ? f->inputs - at : TINI_PIECE;
+        if (tini_format_activations(f->a_format) == TINI_VALUE_Q8)
+            kernels->quantize_q8(piece.blocks, (const float *)(const void *)x + at, inputs);
+        else
+            for (uint32_t i = 0; i < inputs; i++) {
+                const tini_q8 *block = (const tini_q8 *)(const void *)x + (at + i) / TINI_BLOCK;
+                piece.floats[i] = block->scale * (float)block->q[(at + i) % TINI_BLOCK];
+            }
+        for (uint32_t k = tile; k < tile_end; k++) {
+            float *out = p->low + (size_t)row * f->rank + (size_t)k * TINI_TILE;
+            tini_matmul m = {
+                .weights = p->adapter->data + f->a + k * tini_tensor_bytes(f->a_format, TINI_TILE, f->inputs) +
+                           tini_tensor_bytes(f->a_format, TINI_TILE, at), /* of 0 inputs: 0 */
+                .x = &piece,
+                .out = out,
+                .residual = at ? out : NULL,
+                .rows = 1,
+                .inputs = inputs,
+                .outputs = TINI_TILE,
+            };
+            tini_matmul_of(r, f->a_format)(&m, 0, 1);
+        }
+    }
+}
+
+static void multiply(const tini_run *r, const product *p, uint32_t tile, uint32_t tile_end) {
+    const tini_factors *f = p->factors;
+    if (r->pass->program->values[r->op->in[0]].type != tini_format_activations(f->a_format)) {
+        for (uint32_t row = 0; row < p->rows; row++)
+            multiply_converted(r, p, row, tile, tile_end);
+        return;
+    }
+    tini_matmul m = {
+        .weights = p->adapter->data + f->a,
+        .x = tini_value_at(r, r->op->in[0], p->row),
+        .out = p->low,
+        .x_stride = tini_value_row_bytes(r, r->op->in[0]),
+        .out_stride = f->rank,
+        .rows = p->rows,
+        .inputs = f->inputs,
+        .outputs = f->rank,
+    };
+    tini_matmul_of(r, f->a_format)(&m, tile, tile_end);
+}
+
+static void run_item(const tini_run *r, const product *p, uint32_t item) {
+    const tini_factors *f = p->factors;
+    uint32_t begin = item * RANKS, end = begin + RANKS < f->rank ? begin + RANKS : f->rank;
+    multiply(r, p, begin / TINI_TILE, end / TINI_TILE);
+    for (uint32_t row = 0; row < p->rows; row++) {
+        float *low = p->low + (size_t)row * f->rank;
+        for (uint32_t k = begin; k < end; k++)
+            low[k] = low[k] * p->scale;
+        if (tini_format_activations(f->b_format) == TINI_VALUE_Q8)
+            r->pass->kernels->quantize_q8(p->low_q8 + ((size_t)row * f->rank + begin) / TINI_BLOCK, low + begin,
+                                          end - begin);
+    }
+}
+
+static void run_low_rank(const tini_run *r, uint32_t item, uint32_t end) {
+    products at = {.r = r, .only = TINI_NONE};
+    product p;
+    for (uint32_t first = 0; first < end && next_product(&at, &p); first += product_items(&p))
+        for (uint32_t k = item > first ? item - first : 0; k < product_items(&p) && first + k < end; k++)
+            run_item(r, &p, k);
+}
+
+const tini_op_functions tini_low_rank = {items_low_rank, work_low_rank, run_low_rank};
+
+void tini_low_rank_add(const tini_run *r, uint32_t k, uint32_t tile_begin, uint32_t tile_end) {
+    products at = {.r = r, .only = k};
+    product p;
+    while (next_product(&at, &p)) {
+        const tini_factors *f = p.factors;
+        int is_q8 = tini_format_activations(f->b_format) == TINI_VALUE_Q8;
+        float *out = tini_value_at(r, r->op->out[k], p.row);
+        tini_matmul m = {
+            .weights = p.adapter->data + f->b,
+            .x = is_q8 ? (const void *)p.low_q8 : p.low,
+            .out = out,
+            .residual = out,
+            .x_stride = is_q8 ? f->rank / TINI_BLOCK * sizeof(tini_q8) : f->rank * sizeof(float),
+            .out_stride = f->outputs,
+            .residual_stride = f->outputs,
+            .rows = p.rows,
+            .inputs = f->rank,
+            .outputs = f->outputs,
+        };
+        tini_matmul_of(r, f->b_format)(&m, tile_begin, tile_end);
+    }
+}
+
+TINI_REGION_END

@@ -1,0 +1,85 @@
+"""adapter.bin: an adapter's factors as kernels/core/vm/adapter.h lays them out, packed for a program's matrices."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tinsmith import _core
+from tinsmith.compiler.program import Listing
+from tinsmith.errors import InputError
+from tinsmith.formats.weights import weight_format
+from tinsmith.spec import Buffer
+
+FORMATS = ("Q8_0", "F16")  # that factors may have
+
+_HEADER = struct.Struct("<8s4IQ32s")
+_FACTORS = struct.Struct("<6IfI2Q")
+_MAGIC = b"TINADPT\0"
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class LowRank:
+    """What one matrix gains: scale * b a. a: float32 [rank, inputs]; b: float32 [outputs, rank], its rows and
+    a's columns in the order of the program's tensor."""
+
+    outputs: int
+    inputs: int
+    rank: int
+    scale: float
+    a: Buffer
+    b: Buffer
+
+
+def compile_adapter(
+    factors: Mapping[str, LowRank], program: Listing, format: str = FORMATS[0], source: bytes = bytes(32)
+) -> bytes:
+    """factors: by the name of the program's tensor; format: of FORMATS, what the factors are rounded to (F16
+    where a side is no whole number of Q8_0's blocks); source: the digest of the checkpoint that the adapter was
+    trained on, zeros where none is known.
+
+    Raises InputError where the program has no such matrix, or one of another shape.
+    """
+    names = sorted(factors, key=str.encode)
+    heads: list[bytes] = []
+    text, packed = b"", bytearray()
+    for name in names:
+        one, held = factors[name], program.tensors.get(name)
+        # A vector stands in a program as a matrix, with a row of zeros.
+        rows = 2 if one.outputs == 1 else one.outputs
+        if held is None or (held.rows, held.inputs) != (rows, one.inputs):
+            has = "no such matrix" if held is None else f"{[held.rows, held.inputs]}"
+            raise InputError(f"the adapter changes {name}, {[one.outputs, one.inputs]}; the model has {has}")
+        rank = -(-one.rank // _core.TILE) * _core.TILE
+        a_format, b_format = _fitting(format, one.inputs), _fitting(format, rank)
+        a = _packed(a_format, _filled(one.a, 1, rank - one.rank, one.inputs), rank, one.inputs)
+        b_rows = _filled(one.b, one.outputs, rank - one.rank, 1) + bytes(4 * (rows - one.outputs) * rank)
+        b = _packed(b_format, b_rows, rows, rank)
+        places = []
+        for part in (a, b):
+            packed += bytes(-len(packed) % _core.ALIGNMENT)
+            places.append(len(packed))
+            packed += part
+        numbers = (weight_format(one).number for one in (a_format, b_format))
+        heads.append(_FACTORS.pack(len(text), one.inputs, rows, rank, *numbers, one.scale, 0, *places))
+        text += name.encode() + b"\0"
+    header = _HEADER.pack(_MAGIC, _VERSION, len(names), len(text), 0, len(packed), source)
+    before = b"".join([header, *heads, text])
+    return before + bytes(-len(before) % _core.ALIGNMENT) + bytes(packed)
+
+
+def _fitting(format: str, inputs: int) -> str:
+    return format if inputs % weight_format(format).block == 0 else "F16"
+
+
+def _filled(data: Buffer, rows: int, more: int, width: int) -> bytes:
+    """Each of so many parts of the data with `more` times `width` zeros behind it."""
+    whole = memoryview(data).cast("B")
+    size, zeros = len(whole) // rows, bytes(4 * more * width)
+    return b"".join(bytes(whole[row * size : (row + 1) * size]) + zeros for row in range(rows))
+
+
+def _packed(format: str, floats: bytes, rows: int, inputs: int) -> bytes:
+    return _core.pack(format, _core.quantize(format, floats, rows, inputs), rows, inputs)
