@@ -81,7 +81,7 @@ static tin_status check_factors(const tin_adapter *adapter, const tini_factors *
     return TIN_OK;
 }
 
-static tin_status check_parts(const tini_adapter_header *h, size_t size, tin_error *error) {
+static tin_status check_sizes(const tini_adapter_header *h, size_t size, tin_error *error) {
     if (size < sizeof *h || memcmp(h->magic, TINI_ADAPTER_MAGIC, sizeof h->magic))
         return tini_fail(error, TIN_ERR_FORMAT, "these bytes are not an adapter");
     if (h->version != TINI_ADAPTER_VERSION)
@@ -103,7 +103,7 @@ tin_status tini_adapter_check(tin_adapter *adapter, const tini_program *program,
         return tini_fail(error, TIN_ERR_ARGUMENT, "the adapter's bytes are missing or not aligned to %u",
                          (uint32_t)TIN_ALIGNMENT);
     const tini_adapter_header *h = (const tini_adapter_header *)(const void *)data;
-    tin_status status = check_parts(h, size, error);
+    tin_status status = check_sizes(h, size, error);
     if (status)
         return status;
     *adapter = (tin_adapter){

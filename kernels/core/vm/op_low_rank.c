@@ -26,7 +26,7 @@ typedef struct products {
 static int next_product(products *at, product *out) {
     const tini_pass *pass = at->r->pass;
     for (; at->group < pass->group_count; at->group++, at->adapter = at->k = at->before = 0) {
-        const tini_group *g = &pass->groups[at->group];
+        const tini_shared_rows *g = &pass->groups[at->group];
         uint32_t begin = g->row > at->r->begin ? g->row : at->r->begin;
         uint32_t end = g->row + g->rows < at->r->end ? g->row + g->rows : at->r->end;
         for (; begin < end && at->adapter < g->adapters->count; at->adapter++, at->k = 0)

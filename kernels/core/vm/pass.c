@@ -21,7 +21,7 @@ uint64_t tini_pass_place(tini_pass *pass, const tini_program *program, uint32_t 
         pass->logits = (float *)(void *)(memory + logits);
         pass->blocks = (tini_block *)(void *)(memory + blocks);
         pass->runs = (tini_states **)(void *)(memory + runs);
-        pass->groups = (tini_group *)(void *)(memory + groups);
+        pass->groups = (tini_shared_rows *)(void *)(memory + groups);
         pass->low = (float *)(void *)(memory + low);
         pass->low_q8 = (tini_q8 *)(void *)(memory + low_q8);
         pass->rank = rank;
@@ -55,11 +55,11 @@ static void add_run(tini_pass *pass, tini_states *states, uint32_t rows) {
 
 /* To the last group, where its rows have the same adapters. */
 static void add_group(tini_pass *pass, const tini_adapters *adapters, uint32_t rows) {
-    tini_group *last = pass->group_count ? &pass->groups[pass->group_count - 1] : NULL;
+    tini_shared_rows *last = pass->group_count ? &pass->groups[pass->group_count - 1] : NULL;
     if (last && last->row + last->rows == pass->rows && tini_same_adapters(last->adapters, adapters))
         last->rows += rows;
     else
-        pass->groups[pass->group_count++] = (tini_group){adapters, pass->rows, rows};
+        pass->groups[pass->group_count++] = (tini_shared_rows){adapters, pass->rows, rows};
 }
 
 uint32_t tini_pass_add(tini_pass *pass, const tini_caches *caches, tini_states *states,

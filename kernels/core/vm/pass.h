@@ -20,16 +20,16 @@ typedef struct tini_block {
     uint32_t position;     /* of the first row */
 } tini_block;
 
-/* Consecutive rows with the same adapters. */
-typedef struct tini_group {
+/* Consecutive rows with the same adapters, which share the reading of these. */
+typedef struct tini_shared_rows {
     const tini_adapters *adapters;
     uint32_t row, rows;
-} tini_group;
+} tini_shared_rows;
 
 /* What memory is planned for, whatever a pointer's size: bytes of a block or a group, and of a pointer. */
 #define TINI_BLOCK_ROOM 32u
 #define TINI_POINTER_ROOM 8u
-_Static_assert(sizeof(tini_block) <= TINI_BLOCK_ROOM && sizeof(tini_group) <= TINI_BLOCK_ROOM, "room of a block");
+_Static_assert(sizeof(tini_block) <= TINI_BLOCK_ROOM && sizeof(tini_shared_rows) <= TINI_BLOCK_ROOM, "room of a block");
 _Static_assert(sizeof(void *) <= TINI_POINTER_ROOM, "room of a pointer");
 
 typedef struct tini_pass {
@@ -42,7 +42,7 @@ typedef struct tini_pass {
     tini_states **runs; /* [most_rows] of the sessions with rows in the pass, where the program has states */
     /* Where rows may have adapters whose ranks together are at most `rank`: [most_rows], and of up to three matrices the
      * rows' products with A, as floats and as q8. */
-    tini_group *groups;
+    tini_shared_rows *groups;
     float *low;
     tini_q8 *low_q8;
     uint32_t rank, group_count;

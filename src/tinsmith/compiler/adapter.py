@@ -1,4 +1,4 @@
-"""adapter.bin: an adapter's factors as kernels/core/vm/adapter.h lays them out, packed for a program's matrices."""
+"""adapter.bin: an adapter's factors, packed, as kernels/core/vm/adapter.h lays them out."""
 
 from __future__ import annotations
 
