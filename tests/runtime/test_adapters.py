@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import cases, in_format
+from tiny_models import cases, in_format, tiny_spec
 from transformers_models import logits_of, save_random, some_tokens
 
 from tinsmith import _core, models
 from tinsmith.compiler import build_image
-from tinsmith.compiler.program import read_program
-from tinsmith.errors import RuntimeFault
+from tinsmith.errors import FormatError, InputError, RuntimeFault
 from tinsmith.formats.tin import Tin
+from tinsmith.runtime import Model
 
 np = pytest.importorskip("numpy")
 torch = pytest.importorskip("torch")
@@ -64,8 +64,7 @@ def test_logits_are_those_of_peft(case: str, format: str, tmp_path: Path) -> Non
     model = _core.Model(image)
     tokens = some_tokens(spec.hyper.vocab)
     adapted = with_adapter(theirs, tmp_path / "adapter")
-    program = read_program(Tin(image).entry("program.bin"))
-    data = adapter_bin.compiled(tmp_path / "adapter", spec, program, format)
+    data = adapter_bin.compiled(tmp_path / "adapter", Tin(image), format)
     adapter = _core.Adapter(model, aligned(data))
     session = _core.Session(model, adapter_rank=adapter.info()["rank"], logit_rows=64)
     plain = logits(session, tokens, spec.hyper.vocab)
@@ -97,11 +96,10 @@ class Adapted:
         base = save_random("qwen3", folder)
         spec = in_format(models.load(folder), "Q4_0")
         self.image, self.vocab = build_image(spec), spec.hyper.vocab
-        program = read_program(Tin(self.image).entry("program.bin"))
         self.data: list[memoryview] = []
         for number, (rank, format) in enumerate(((6, "Q8_0"), (32, "Q8_0"), (20, "F16"))):
             base = with_adapter(base, folder / str(number), rank, number).unload()
-            self.data.append(aligned(adapter_bin.compiled(folder / str(number), spec, program, format)))
+            self.data.append(aligned(adapter_bin.compiled(folder / str(number), Tin(self.image), format)))
 
     def model(self, isa: str | None = None) -> tuple[_core.Model, list[_core.Adapter]]:
         model = _core.Model(self.image, isa)
@@ -311,3 +309,53 @@ def test_damaged_adapters(adapted: Adapted) -> None:
     poisoned[-1] = 0x7C  # the last float16 of B: an infinity
     with pytest.raises(RuntimeFault, match="not finite"):
         _core.Adapter(model, aligned(bytes(poisoned)))
+
+
+@pytest.fixture
+def loaded(adapted: Adapted) -> Model:
+    model = Model(_core.Model(adapted.image), adapted.image, threads=1)
+    for name, data in zip(("first", "second", "third"), adapted.data, strict=True):
+        model.adapters.add(name, data)
+    return model
+
+
+def test_a_model_answers_under_its_adapters(loaded: Model) -> None:
+    """In any order of turns, many at once or one by one."""
+    chosen: list[Any] = [None, "first", {"second": 0.5, "first": 1.0}, "second", None, "first", {"third": 0}]
+    prompts = [TOKENS[k:] + TOKENS for k in range(len(chosen))]
+    options: dict[str, Any] = {"max_tokens": 6, "constraint": None}
+    alone = []
+    for prompt, one in zip(prompts, chosen, strict=True):
+        fresh = loaded.logits(prompt, adapter=one)
+        answer = loaded.generate(prompt, adapter=one, **options)
+        alone.append(answer.token_ids)
+        first = np.asarray(fresh)[-1].argmax()
+        assert answer.token_ids[:1] in ([first], [])
+        assert loaded.generate(prompt, adapter=one, **options).token_ids == answer.token_ids
+    assert len(set(map(tuple, alone))) > 3
+    for prompt, one, wanted in reversed(list(zip(prompts, chosen, alone, strict=True))):
+        assert loaded.generate(prompt, adapter=one, **options).token_ids == wanted
+    many = loaded.generate_many(prompts, adapter=chosen, concurrency=3, **options)
+    assert [answer.token_ids for answer in many] == alone
+    assert [one.token_ids for one in loaded.generate_many(prompts[:2], adapter="first", **options)] == [
+        loaded.generate(prompt, adapter="first", **options).token_ids for prompt in prompts[:2]
+    ]
+
+
+def test_what_adapters_are_named(loaded: Model, adapted: Adapted) -> None:
+    assert list(loaded.adapters) == ["first", "second", "third"]
+    assert loaded.adapters["second"].rank == 32
+    with pytest.raises(InputError, match=r"no adapter 'fourth'; it has: first, second, third"):
+        loaded.generate(TOKENS, adapter="fourth")
+    with pytest.raises(InputError, match="taken"):
+        loaded.adapters.add("first", adapted.data[1])
+    with pytest.raises(InputError, match="scale of adapter first"):
+        loaded.generate(TOKENS, adapter={"first": float("nan")})
+    with pytest.raises(InputError, match="7 adapters for 1 prompts"):
+        loaded.generate_many([TOKENS], adapter=["first"] * 7)
+    with pytest.raises(FormatError, match="adapter broken: "):
+        loaded.adapters.add("broken", bytes(adapted.data[0])[:-64])
+    assert "broken" not in loaded.adapters
+    other = build_image(tiny_spec("llama"))
+    with pytest.raises(InputError, match="adapter foreign: .* belongs to another one|no matrix"):
+        Model(_core.Model(other), other, threads=1).adapters.add("foreign", adapted.data[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.chat.turns import OPENING
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 HELP = "answer a prompt, or chat, with a model file"
 SECTION = "run"
-OPTIONS = ("max_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed", "stop")
+SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed")
+OPTIONS = ("adapter", "max_tokens", *SAMPLING, "stop")
 # Of the home task's test commands (Q8_0, SmolLM2-135M) below it are two thirds of those answered wrongly, four
 # fifths of those under the constraint, and a tenth of the others. It was chosen on these same commands, so
 # others it may tell apart less well.
@@ -31,6 +33,12 @@ ANSWER = "What the answer may be (default: what FILE says, if anything)"
 PARAMETERS = [
     *_model.PARAMETERS,
     argument("prompt", "PROMPT", required=False, help="without it: a chat, one line a turn"),
+    option(
+        "--adapter",
+        multiple=True,
+        metavar="NAME[:SCALE]",
+        help="with an adapter of FILE, or with one trained on its base, a folder in peft's format; repeatable",
+    ),
     option("--system", metavar="T", help="system message (default: the one it was trained with)"),
     flag("--raw", help="continue the prompt, without chat template"),
     flag(
@@ -100,6 +108,7 @@ def run(args: Args) -> int:
     from tinsmith.runtime.asking import check_room, direct
 
     model = _model.open_model(args, date=args.date)
+    args.adapter = _adapters(model, args.adapter)
     options = {name: getattr(args, name) for name in OPTIONS}
     box = _tools(model, args.tools) if args.tools else None
     options["constraint"] = box.constraint if box else _constraint(args)
@@ -117,6 +126,22 @@ def run(args: Args) -> int:
     return 0
 
 
+def _adapters(model: Model, given: list[str]) -> dict[str, float] | None:
+    """The adapters of the command line, those that are folders added to the model, and their scales."""
+    chosen: dict[str, float] = {}
+    for one in given or []:
+        name, colon, scale = one.rpartition(":")
+        try:
+            number = float(scale) if colon else 1.0
+        except ValueError:
+            name, number = one, 1.0  # the colon is the name's
+        name = name or one
+        if name not in model.adapters and Path(name).is_dir():
+            model.adapters.add(name, Path(name))
+        chosen[name] = number
+    return chosen or None
+
+
 def _log_unsure(
     model: Model,
     args: Args,
@@ -132,7 +157,7 @@ def _log_unsure(
         return
     # Where a stop text ended the answer, the model did not.
     told = replace(answer, finish="length") if args.stop else answer
-    confidence = model.confidence(tokens, told, constraint=options["constraint"])
+    confidence = model.confidence(tokens, told, constraint=options["constraint"], adapter=args.adapter)
     if confidence >= args.unsure:
         return
     about: dict[str, Any] = {"confidence": round(confidence, 4)}
@@ -164,7 +189,7 @@ def _answer(
         calls = read_calls(model, answer, box)
         result["calls"] = [{"name": call.name, "arguments": call.arguments} for call in calls]
     elif args.choices:
-        result["choices"] = model.choose(tokens, args.choices).probabilities
+        result["choices"] = model.choose(tokens, args.choices, adapter=args.adapter).probabilities
     elif args.schema:
         from tinsmith.runtime.asking import finished
 

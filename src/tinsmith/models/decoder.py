@@ -127,6 +127,15 @@ class Decoder(Family):
         }
         return self._checked(self.hyper(**(known | self.more_from_gguf(fields, known))), METADATA)
 
+    def hyper_from_facts(self, facts: Mapping[str, Any], where: str) -> Hyper:
+        known: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()
+        }
+        try:
+            return self._checked(self.hyper(**known), where)
+        except TypeError as error:
+            raise FormatError(f"{where}: the model's sizes are not as its family has them: {error}") from None
+
     def hyper_to_gguf(self, h: Hyper) -> dict[str, Any]:
         common: dict[str, Any] = {key: getattr(h, name) for name, _, key in _COUNTS}
         common |= {

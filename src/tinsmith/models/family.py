@@ -127,6 +127,10 @@ class Family(ABC):
         """The keys under the architecture's prefix; int is stored as UINT32, float as FLOAT32."""
 
     @abstractmethod
+    def hyper_from_facts(self, facts: Mapping[str, Any], where: str) -> Hyper:
+        """From a tin's manifest, which has the fields by name, tuples as lists."""
+
+    @abstractmethod
     def tensors(self, h: Hyper) -> list[TensorName]:
         """Every tensor of the family at this size, in the order a file has them."""
 

@@ -12,6 +12,7 @@ from tinsmith.errors import InputError
 from tinsmith.runtime.asking import Prompt, conversation, tokens_of
 
 if TYPE_CHECKING:
+    from tinsmith.runtime.adapters import Chosen
     from tinsmith.runtime.loaded import Loaded
 
 # What stands for a question without content; Zhao et al. (2021) average over these three.
@@ -26,20 +27,26 @@ class Choice:
     probabilities: dict[str, float]
 
 
-def choose(model: Loaded, prompt: Prompt, options: Sequence[str], calibrate: bool | Sequence[Prompt]) -> Choice:
+def choose(
+    model: Loaded,
+    prompt: Prompt,
+    options: Sequence[str],
+    calibrate: bool | Sequence[Prompt],
+    adapter: Chosen = None,
+) -> Choice:
     """Model.choose."""
     if isinstance(options, str) or len(options) < 2:
         raise InputError("give at least two options to choose from")
     if len(set(options)) < len(options) or "" in options:
         raise InputError("options must be different texts, none of them empty")
-    scores = scored(model, tokens_of(model, prompt), options)
+    scores = scored(model, tokens_of(model, prompt), options, adapter)
     if calibrate is not False:
         free = _content_free(prompt) if calibrate is True else calibrate
         if not free:
             raise InputError("calibrate is an empty list; give prompts without content, or True")
         prior = [0.0] * len(options)
         for one in free:
-            normalized = _normalized(scored(model, tokens_of(model, one), options))
+            normalized = _normalized(scored(model, tokens_of(model, one), options, adapter))
             prior = [a + b / len(free) for a, b in zip(prior, normalized, strict=True)]
         scores = [score - math.log(max(p, 1e-300)) for score, p in zip(scores, prior, strict=True)]
     probabilities = dict(zip(options, _normalized(scores), strict=True))
@@ -62,13 +69,13 @@ def _normalized(scores: Sequence[float]) -> list[float]:
     return [weight / sum(weights) for weight in weights]
 
 
-def scored(model: Loaded, prompt: Sequence[int], options: Sequence[str]) -> list[float]:
+def scored(model: Loaded, prompt: Sequence[int], options: Sequence[str], adapter: Chosen = None) -> list[float]:
     """The log-probability of each option with the end behind it, as the answer to the prompt."""
     if not prompt:
         raise InputError("the prompt is empty; give at least one token")
     end = model.end_token
     answers = [model.tokenize(option) for option in options]
-    session = model.open_session(prompt, max(map(len, answers)))
+    session = model.open_session(prompt, max(map(len, answers)), adapter)
     scores = []
     for answer in answers:
         session.rewind(len(prompt) - 1)

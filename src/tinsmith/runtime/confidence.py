@@ -11,11 +11,17 @@ from tinsmith.runtime.forced import Forced
 
 if TYPE_CHECKING:
     from tinsmith.constraint import Constraint
+    from tinsmith.runtime.adapters import Chosen
     from tinsmith.runtime.loaded import Loaded
 
 
 def confidence(
-    model: Loaded, prompt: Sequence[int], answer: Sequence[int], ended: bool, constraint: Constraint | None
+    model: Loaded,
+    prompt: Sequence[int],
+    answer: Sequence[int],
+    ended: bool,
+    constraint: Constraint | None,
+    adapter: Chosen = None,
 ) -> float:
     """The probability of the least likely token that the model chose: of the answer's tokens, and where it
     ended by itself of the end, without those that the constraint left no choice of; 1 where it chose none.
@@ -24,7 +30,7 @@ def confidence(
     wanted = [*answer, model.end_token] if ended else list(answer)
     if not wanted:
         return 1.0
-    session = model.open_session(prompt, len(answer))
+    session = model.open_session(prompt, len(answer), adapter)
     session.rewind(len(prompt) - 1)
     session.append([prompt[-1], *wanted[:-1]])
     session.want_logits(len(prompt) - 1)

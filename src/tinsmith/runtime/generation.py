@@ -17,6 +17,7 @@ from tinsmith.runtime.sessions import TAKEN, Sessions
 
 if TYPE_CHECKING:
     from tinsmith.constraint import Constraint
+    from tinsmith.runtime.adapters import Applied
     from tinsmith.runtime.constraint_pool import Pool
 
 Finish = Literal["stop", "length", "context", "constraint"]
@@ -187,6 +188,7 @@ class Generation:
         constraints: Pool | None = None,
         constraint: Constraint | None = None,
         heal: bool = False,
+        applied: Applied = (),
     ) -> None:
         max_tokens = check_max_tokens(max_tokens)
         if draft is not None and (sampling.temperature != 0 or sampling.repetition_penalty != 1):
@@ -203,7 +205,7 @@ class Generation:
         self._constraint = constraint
         self._heal = heal
         self._evaluations = 0
-        self._lease = sessions.open(prompt, max_tokens + 1)
+        self._lease = sessions.open(prompt, max_tokens + 1, applied)
         self._answer = Answer(model, stop)
         self.finish: Finish = "length"
 

@@ -13,6 +13,7 @@ from tinsmith.checks import token_ids, whole
 from tinsmith.constraint.makers import of_tin
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.formats.tin import Tin
+from tinsmith.runtime.adapters import Adapters, Applied, Chosen, put_on, rank_of
 from tinsmith.runtime.constraint_pool import Pool
 from tinsmith.runtime.generation import Completion, Generation, Sampling
 from tinsmith.runtime.sessions import Sessions
@@ -69,10 +70,11 @@ class Loaded:
         self.engine = engine
         self._sessions = Sessions(
             core.info()["context"],
-            lambda context: self._new_session(context, checkpoints=CHECKPOINTS),
+            lambda context, rank: self._new_session(context, checkpoints=CHECKPOINTS, rank=rank),
             conversations if engine is None else 1,
         )
         self.constraints = Pool(core)
+        self.adapters = Adapters(core, self.tin)
         self._compiled: dict[Any, Constraint] = {}
         self.toolboxes: dict[
             str, tuple[ToolFormat, list[Tool], Constraint]
@@ -113,11 +115,13 @@ class Loaded:
         """The bytes of one token, which may end inside a character."""
         return self.core.token(*token_ids([token], self._vocab, "the text"))[0]
 
-    def logits(self, tokens: Sequence[int], *, chunk: int | None = None) -> memoryview[float]:
+    def logits(
+        self, tokens: Sequence[int], *, chunk: int | None = None, adapter: Chosen = None
+    ) -> memoryview[float]:
         """Logits of every position: a float32 buffer of shape (tokens, vocab); numpy.asarray takes it as it is.
 
-        chunk: tokens computed at once, which changes no bit. Raises InputError for tokens that are not in the
-        vocabulary, RuntimeFault for more than the context holds.
+        chunk: tokens computed at once, which changes no bit. adapter: as `generate`. Raises InputError for
+        tokens that are not in the vocabulary, RuntimeFault for more than the context holds.
         """
         tokens = token_ids(tokens, self._vocab)
         if not tokens:
@@ -125,7 +129,11 @@ class Loaded:
         if chunk is not None:
             chunk = whole("chunk", chunk, 1)
         info = self.core.info()
-        session = self._new_session(min(len(tokens), info["context"]), min(chunk or self._chunk, len(tokens)))
+        applied = self.applied(adapter)
+        session = self._new_session(
+            min(len(tokens), info["context"]), min(chunk or self._chunk, len(tokens)), rank=rank_of(applied)
+        )
+        put_on(session, applied)
         session.append(tokens)
         session.want_logits(0)
         rows = bytearray()
@@ -142,7 +150,15 @@ class Loaded:
         chunk: int = self.core.info()["chunk"] if self.engine is None else self.engine.chunk
         return chunk
 
-    def _new_session(self, context: int, chunk: int | None = None, checkpoints: int = 0) -> _core.Session:
+    def applied(self, adapter: Chosen) -> Applied:
+        """The adapters that a generation is to have. Raises InputError for one that is not there."""
+        if adapter is not None and self.engine is not None:
+            raise InputError("adapters are for the native runtime; another back end takes the merged model")
+        return self.adapters.applied(adapter)
+
+    def _new_session(
+        self, context: int, chunk: int | None = None, checkpoints: int = 0, rank: int = 0
+    ) -> _core.Session:
         """A session that can give the logits of a whole chunk at once."""
         size = chunk or self._chunk
         return _core.Session(
@@ -154,6 +170,7 @@ class Loaded:
             kv_type=self.kv_type,
             checkpoints=checkpoints,
             compute=None if self.engine is None else self.engine.logits,
+            adapter_rank=rank,
         )
 
     @cached_property
@@ -193,9 +210,9 @@ class Loaded:
             raise UnsupportedError("this model's vocabulary has no token that ends an answer")
         return end
 
-    def open_session(self, prompt: Sequence[int], room: int) -> _core.Session:
+    def open_session(self, prompt: Sequence[int], room: int, adapter: Chosen = None) -> _core.Session:
         """A session with the prompt queued behind what is known of it; valid until the next generation."""
-        return self._sessions.open(prompt, room).session
+        return self._sessions.open(prompt, room, self.applied(adapter)).session
 
     def render(
         self, messages: Sequence[Message], *, generate: bool = True, thinking: bool | None = None
@@ -238,6 +255,7 @@ class Loaded:
         draft: Sequence[int] | None = None,
         constraint: Constraint | Own | None = "own",
         heal: bool = False,
+        adapter: Chosen = None,
     ) -> Completion:
         """Continues a prompt: text, or token ids.
 
@@ -247,12 +265,13 @@ class Loaded:
         decoding, at the cost of a prompt where the draft is right. constraint: what the answer may be, from
         tinsmith.schema, tools, grammar, regex or choices; "own": what the file says, None: anything. heal: the
         prompt's last tokens may be the beginning of longer ones, as a text cut within a word has them; they are
-        chosen anew, and the text stays. Not for token ids.
+        chosen anew, and the text stays. Not for token ids. adapter: the name of one of `adapters`, or names
+        with the scales of several, which are added in this order; None: the base alone.
         """
         sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, seed, lookup)
         if draft is not None:
             draft = token_ids(draft, self._vocab, "the draft")
-        run = self._generation(prompt, max_tokens, sampling, stop, draft, constraint, heal)
+        run = self._generation(prompt, max_tokens, sampling, stop, draft, constraint, heal, adapter)
         for _ in run.pieces():
             pass
         return run.completion()
@@ -265,8 +284,9 @@ class Loaded:
         """As `stream`: its `pieces`, to be read to the end, and then its `completion`."""
         max_tokens, stop = options.pop("max_tokens", 256), options.pop("stop", ())
         constraint, heal = options.pop("constraint", "own"), options.pop("heal", False)
+        adapter = options.pop("adapter", None)
         sampling = Sampling(**{"lookup": 4, **options})
-        return self._generation(prompt, max_tokens, sampling, stop, None, constraint, heal)
+        return self._generation(prompt, max_tokens, sampling, stop, None, constraint, heal, adapter)
 
     def _generation(
         self,
@@ -277,6 +297,7 @@ class Loaded:
         draft: Sequence[int] | None,
         constraint: Constraint | Own | None,
         heal: bool,
+        adapter: Chosen,
     ) -> Generation:
         if self.engine is not None and not self.engine.rewinds:
             sampling = replace(sampling, lookup=0)  # a wrong guess would cost the whole conversation
@@ -285,7 +306,17 @@ class Loaded:
         tokens = self._tokens(prompt)
         held = self._constraint(constraint)
         return Generation(
-            self.core, self._sessions, tokens, max_tokens, sampling, stop, draft, self.constraints, held, heal
+            self.core,
+            self._sessions,
+            tokens,
+            max_tokens,
+            sampling,
+            stop,
+            draft,
+            self.constraints,
+            held,
+            heal,
+            self.applied(adapter),
         )
 
     def _constraint(self, given: Constraint | Own | None) -> Constraint | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tinsmith import _core
 from tinsmith.checks import whole
 from tinsmith.errors import RuntimeFault
+from tinsmith.runtime.adapters import Applied, put_on, rank_of
 from tinsmith.runtime.generation import FINISH, Answer, Completion, Sampling, check_max_tokens
 from tinsmith.runtime.prefix import shared
 from tinsmith.runtime.sessions import Lease
@@ -28,6 +29,7 @@ class _Place:
     def __init__(self, session: _core.Session) -> None:
         self.session = session
         self.item = -1
+        self.applied: Applied = ()
         self.answer: Answer | None = None
         self.started = 0.0
 
@@ -40,8 +42,9 @@ def generate_many(
     sampling: Sampling,
     stop: Sequence[str],
     constraint: Constraint | None = None,
+    applied: Sequence[Applied] | None = None,
 ) -> list[Completion]:
-    """Model.generate_many, on tokens."""
+    """Model.generate_many, on tokens. applied: by prompt, None for no adapters."""
     max_tokens = check_max_tokens(max_tokens)
     concurrency = whole("concurrency", concurrency, 1)
     completions: dict[int, Completion] = {}
@@ -49,8 +52,10 @@ def generate_many(
         return []
     limit = model.core.info()["context"]
     context = min(limit, max(map(len, prompts)) + max_tokens + 1)
-    common = _common_prefix(model, prompts, context)
-    batch = _core.Batch(model.core, threads=model.threads)
+    applied = applied or [()] * len(prompts)
+    rank = max(map(rank_of, applied))
+    common = {one: _common_prefix(model, prompts, context, one, applied) for one in set(applied)}
+    batch = _core.Batch(model.core, threads=model.threads, adapter_rank=rank)
     with ExitStack() as held:
         places = []
         for _ in range(min(concurrency, len(prompts))):
@@ -60,6 +65,7 @@ def generate_many(
                 logit_rows=sampling.lookup + 1,
                 kv_type=model.kv_type,
                 batched=True,
+                adapter_rank=rank,
             )
             batch.add(session)
             held.enter_context(model.constraints.lend(Lease(session), constraint))
@@ -74,8 +80,15 @@ def generate_many(
                 return
             place.started = time.perf_counter()
             place.answer = Answer(model.core, stop)
-            if common is not None:
-                place.session.copy_from(common)
+            own = applied[place.item]
+            if own != place.applied:
+                place.session.rewind(0)
+                place.session.adapter(None)
+                put_on(place.session, own)
+                place.applied = own
+            known = common[own]
+            if known is not None:
+                place.session.copy_from(known)
             place.session.replace(prompts[place.item])
             sampling.begin(place.session, max_tokens)
 
@@ -104,14 +117,28 @@ def generate_many(
         return [completions[k] for k in range(len(prompts))]
 
 
-def _common_prefix(model: Loaded, prompts: Sequence[Sequence[int]], context: int) -> _core.Session | None:
-    """A session that has computed what all prompts begin with, where that is worth it."""
-    first = prompts[0]
-    length = min((shared(first, prompt) for prompt in prompts[1:]), default=0)
-    length = min(length, *(len(prompt) - 1 for prompt in prompts))
+def _common_prefix(
+    model: Loaded,
+    prompts: Sequence[Sequence[int]],
+    context: int,
+    own: Applied,
+    applied: Sequence[Applied],
+) -> _core.Session | None:
+    """A session that has computed what all prompts with these adapters begin with, where that is worth it."""
+    alike = [prompt for prompt, theirs in zip(prompts, applied, strict=True) if theirs == own]
+    first = alike[0]
+    length = min((shared(first, prompt) for prompt in alike[1:]), default=0)
+    length = min(length, *(len(prompt) - 1 for prompt in alike))
     if length < WORTH_SHARING:
         return None
-    session = _core.Session(model.core, context=context, threads=model.threads, kv_type=model.kv_type)
+    session = _core.Session(
+        model.core,
+        context=context,
+        threads=model.threads,
+        kv_type=model.kv_type,
+        adapter_rank=rank_of(own),
+    )
+    put_on(session, own)
     session.append(first[:length])
     session.step()
     return session

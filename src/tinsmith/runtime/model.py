@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.checks import token_ids
+from tinsmith.errors import InputError
 from tinsmith.runtime.generation import Completion, Sampling
 from tinsmith.runtime.loaded import Loaded, Message, ModelInfo, Own
 
 if TYPE_CHECKING:
     from tinsmith.chat.tool_formats import Call
     from tinsmith.constraint import Constraint
+    from tinsmith.runtime.adapters import Chosen
     from tinsmith.runtime.asking import Prompt
     from tinsmith.runtime.calls import AnyTool
     from tinsmith.runtime.choosing import Choice
@@ -32,23 +34,36 @@ class Model(Loaded):
         max_tokens: int = 256,
         stop: Sequence[str] = (),
         constraint: Constraint | Own | None = "own",
+        adapter: Chosen | Sequence[Chosen] = None,
         **options: Any,
     ) -> list[Completion]:
         """Continues many prompts, `concurrency` of them at a time, which share the reading of the weights.
 
         What all prompts begin with is computed once. Each answer is what `generate` gives for its prompt alone.
 
+        adapter: as `generate`, for all prompts, or a list with one for each.
+
         options: as `generate`, without draft and heal. seconds of an answer: from its prompt's turn to its end.
         """
         if self.engine is not None:  # which computes one conversation at a time
+            if adapter is not None:
+                raise InputError("adapters are for the native runtime; another back end takes the merged model")
             options |= {"max_tokens": max_tokens, "stop": stop, "constraint": constraint}
             return [self.generate(prompt, **options) for prompt in prompts]
         from tinsmith.runtime.many import generate_many
 
         tokens = [self._tokens(prompt) for prompt in prompts]
         sampling = Sampling(**options)
+        chosen: Sequence[Chosen] = (
+            [adapter] * len(tokens) if adapter is None or isinstance(adapter, str | Mapping) else adapter
+        )
+        if len(chosen) != len(tokens):
+            raise InputError(
+                f"{len(chosen)} adapters for {len(tokens)} prompts; give one for each, or one for all"
+            )
+        applied = [self.applied(one) for one in chosen]
         return generate_many(
-            self, tokens, concurrency, max_tokens, sampling, stop, self._constraint(constraint)
+            self, tokens, concurrency, max_tokens, sampling, stop, self._constraint(constraint), applied
         )
 
     def chat(self, messages: Sequence[Message], *, thinking: bool | None = None, **options: Any) -> Completion:
@@ -96,32 +111,42 @@ class Model(Loaded):
         return constraint
 
     def choose(
-        self, prompt: Prompt, options: Sequence[str], *, calibrate: bool | Sequence[Prompt] = False
+        self,
+        prompt: Prompt,
+        options: Sequence[str],
+        *,
+        calibrate: bool | Sequence[Prompt] = False,
+        adapter: Chosen = None,
     ) -> Choice:
         """The likeliest of a few answers, and the probability of each.
 
         An option's weight is the probability of all its tokens and of the end behind them; weights are
         normalized. calibrate: divide by what the options weigh under prompts without content, and normalize
         again (contextual calibration, Zhao et al., arXiv:2102.09690): such prompts, or True for this one with
-        "N/A", "" and "[MASK]" in place of its last message. Costs an evaluation an option and a prompt, in one
-        pass each.
+        "N/A", "" and "[MASK]" in place of its last message. adapter: as `generate`. Costs an evaluation an
+        option and a prompt, in one pass each.
         """
         from tinsmith.runtime.choosing import choose
 
-        return choose(self, prompt, options, calibrate)
+        return choose(self, prompt, options, calibrate, adapter)
 
     def confidence(
-        self, prompt: Sequence[int], answer: Completion, *, constraint: Constraint | Own | None = "own"
+        self,
+        prompt: Sequence[int],
+        answer: Completion,
+        *,
+        constraint: Constraint | Own | None = "own",
+        adapter: Chosen = None,
     ) -> float:
         """How sure the model was of an answer that it gave: the probability of the least likely token that it
         chose, the answer's end among them, and not those that the constraint left no choice of.
 
-        prompt: the token ids that were answered. Costs a pass over the answer.
+        prompt: the token ids that were answered, under the same adapter. Costs a pass over the answer.
         """
         from tinsmith.runtime.confidence import confidence
 
         tokens, held = token_ids(prompt, self._vocab), self._constraint(constraint)
-        return confidence(self, tokens, answer.token_ids, answer.finish == "stop", held)
+        return confidence(self, tokens, answer.token_ids, answer.finish == "stop", held, adapter)
 
     def call(
         self,

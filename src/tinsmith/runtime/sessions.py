@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from tinsmith import _core
 from tinsmith.errors import InputError, RuntimeFault
+from tinsmith.runtime.adapters import Applied, put_on, rank_of
 from tinsmith.runtime.prefix import shared
 
 # What a rewound session forgets is computed again; fewer tokens than this are not worth a session of their own.
@@ -44,10 +45,22 @@ class Lease:
 
 
 class _Entry:
-    def __init__(self, session: _core.Session, context: int) -> None:
+    """applied: the adapters that shape what the session holds; rank: what it has room for."""
+
+    def __init__(self, session: _core.Session, context: int, rank: int) -> None:
         self.session = session
         self.context = context
+        self.rank = rank
+        self.applied: Applied = ()
         self.lease = Lease(session)
+
+    def put_on(self, applied: Applied) -> None:
+        """What it computed under others is forgotten."""
+        if applied != self.applied:
+            self.session.rewind(0)
+            self.session.adapter(None)
+            put_on(self.session, applied)
+            self.applied = applied
 
     def take(self) -> Lease:
         self.lease.end()
@@ -61,11 +74,12 @@ class Sessions:
     A prompt goes on in the session that shares the most tokens with it. Where that would forget much, as when
     conversations with one system prompt take turns, the shared part is copied to another session, the one
     that was not used for the longest time. A copy gives the bits of a fresh computation. All sessions are of
-    one model and cache type; nothing else shapes what they hold.
+    one model and cache type; beside these, only the adapters shape what they hold, and it goes from one to
+    another of the same alone.
     """
 
-    def __init__(self, limit: int, make: Callable[[int], _core.Session], most: int = 4) -> None:
-        """limit: the model's context. make: a session with the context that it is given."""
+    def __init__(self, limit: int, make: Callable[[int, int], _core.Session], most: int = 4) -> None:
+        """limit: the model's context. make: a session with the context and adapter_rank that it is given."""
         self._limit = limit
         self._make = make
         self._most = most
@@ -76,22 +90,23 @@ class Sessions:
         """The one used last."""
         return self._sessions[-1].session
 
-    def open(self, prompt: Sequence[int], room: int) -> Lease:
+    def open(self, prompt: Sequence[int], room: int, applied: Applied = ()) -> Lease:
         """A session with the prompt queued behind what is known of it. Whoever had that session loses it.
 
         room: positions wanted beyond the prompt. Raises RuntimeFault when the prompt alone does not fit the
         model's context.
         """
         wanted = min(self._limit, len(prompt) + room)
-        best, same, loses = self._closest(prompt)
+        best, same, loses = self._closest(prompt, applied)
         fits = best is not None and best.context >= wanted
         if best is not None and fits and (loses < WORTH_KEEPING or self._most == 1):
             taken = best
             self._sessions.remove(best)
             lease = taken.take()
         else:
-            taken = self._other(best, wanted)
+            taken = self._other(best, wanted, rank_of(applied))
             lease = taken.take()
+            taken.put_on(applied)
             if best is not None:
                 # A window's ring may have lost what the prefix needs; it is then computed again.
                 with contextlib.suppress(RuntimeFault):
@@ -104,25 +119,27 @@ class Sessions:
         taken.session.want_logits(2**32 - 1)
         return lease
 
-    def _closest(self, prompt: Sequence[int]) -> tuple[_Entry | None, int, int]:
-        """The session that shares the most with the prompt, how many tokens, and how many computed ones it has
-        beyond them."""
+    def _closest(self, prompt: Sequence[int], applied: Applied) -> tuple[_Entry | None, int, int]:
+        """The session with these adapters that shares the most with the prompt, how many tokens, and how many
+        computed ones it has beyond them."""
         best, most, loses = None, 0, 0
         for entry in self._sessions:
+            if entry.applied != applied:
+                continue
             computed, held = entry.session.tokens()
             same = shared(prompt, held[:computed])
             if best is None or same >= most:
                 best, most, loses = entry, same, computed - same
         return best, most, loses
 
-    def _other(self, keep: _Entry | None, wanted: int) -> _Entry:
+    def _other(self, keep: _Entry | None, wanted: int, rank: int) -> _Entry:
         """A session that fits and is not `keep`: a new one, or the one that was unused for longest."""
         if len(self._sessions) >= self._most:
             oldest = next((entry for entry in self._sessions if entry is not keep), None)
             if oldest is not None:
                 self._sessions.remove(oldest)
-                if oldest.context >= wanted:
+                if oldest.context >= wanted and oldest.rank >= rank:
                     return oldest
         # Powers of two, so that a growing conversation is not moved at every turn.
         context = min(self._limit, max(512, 1 << (wanted - 1).bit_length()))
-        return _Entry(self._make(context), context)
+        return _Entry(self._make(context, rank), context, rank)

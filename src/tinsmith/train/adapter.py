@@ -13,8 +13,8 @@ from typing import Any
 from tinsmith.chat.chat_template import digest
 from tinsmith.errors import FormatError, InputError, MissingExtraError, UnsupportedError
 from tinsmith.formats import safetensors
-from tinsmith.models.family import TensorName, by_name
-from tinsmith.spec import Spec, Tensor
+from tinsmith.models.family import Family, TensorName, by_name
+from tinsmith.spec import Hyper, Spec, Tensor
 from tinsmith.system import files, reading
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -111,7 +111,12 @@ def digest_of(folder: Path) -> str:
 
 
 def read(folder: Path, spec: Spec) -> Adapter:
-    """The adapter in a folder, for the base `spec`, of which only family and sizes are looked at.
+    """The adapter in a folder, for the base `spec`, of which only family and sizes are looked at."""
+    return of_base(folder, by_name(spec.family), spec.hyper)
+
+
+def of_base(folder: Path, family: Family, hyper: Hyper) -> Adapter:
+    """The adapter in a folder, for a base of that family and sizes.
 
     Raises InputError when the folder holds none or one of another base, FormatError when its file is damaged,
     UnsupportedError when the adapter is not plain LoRA.
@@ -119,8 +124,7 @@ def read(folder: Path, spec: Spec) -> Adapter:
     if find_spec("numpy") is None:
         raise MissingExtraError("numpy", "train")
     config = _config(folder / CONFIG)
-    family = by_name(spec.family)
-    every = [name for name in family.tensors(spec.hyper) if name.hf]
+    every = [name for name in family.tensors(hyper) if name.hf]
     names = {name.hf.removesuffix(".weight"): name for name in every if not name.experts}
     ignored: dict[str, int] = {}
     factors: dict[str, Factors] = {}

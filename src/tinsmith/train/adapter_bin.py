@@ -5,25 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 from tinsmith.compiler.adapter import FORMATS, LowRank, compile_adapter
-from tinsmith.compiler.program import Listing
+from tinsmith.compiler.program import read_program
 from tinsmith.errors import InputError, UnsupportedError
-from tinsmith.spec import Spec
+from tinsmith.formats.tin import Tin
+from tinsmith.models.family import by_name
 from tinsmith.train import adapter
 from tinsmith.train.adapter import Factors
 
 
-def compiled(
-    adapter_dir: str | Path, spec: Spec, program: Listing, format: str = FORMATS[0], source: bytes = bytes(32)
-) -> bytes:
-    """The adapter in adapter_dir (peft's format) for a program of the base `spec`, as compile_adapter gives it.
+def compiled(adapter_dir: str | Path, tin: Tin, format: str = FORMATS[0], source: bytes = bytes(32)) -> bytes:
+    """The adapter in adapter_dir (peft's format) for the model in a tin, as compile_adapter gives it.
 
     Raises what adapter.read raises, and UnsupportedError for a layer that can't be adapted while it runs.
     """
-    given = adapter.read(Path(adapter_dir), spec)
+    facts = tin.facts("family", "hyper")
+    family = by_name(facts["family"])
+    given = adapter.of_base(Path(adapter_dir), family, family.hyper_from_facts(facts["hyper"], tin.where))
     if not given.factors:
         raise InputError(f"{adapter_dir}: adapts nothing of the text model; there is nothing to add")
     factors = {role: _low_rank(adapter_dir, one) for role, one in given.factors.items()}
-    return compile_adapter(factors, program, format, source)
+    return compile_adapter(factors, read_program(tin.entry("program.bin")), format, source)
 
 
 def _low_rank(adapter_dir: str | Path, factors: Factors) -> LowRank:
