@@ -42,6 +42,14 @@ class Llama:
         self._choose()
         return {"flash_attention": {"prompt": self._prompter.flash, "decode": self._decoder.flash}}
 
+    def adapt(self, path: Path) -> None:
+        """Adds an adapter, a GGUF file, in what is measured from now on."""
+        adapter = self._api.llama_adapter_lora_init(self._model, str(path).encode())
+        if not adapter:
+            raise InputError(f"{path}: llama.cpp does not take this adapter")
+        for context in self._contexts:
+            context.adapt(adapter)
+
     def _choose(self) -> None:
         """The faster context for each kind of work, after both have run once."""
         steps = min(self._generate, _TRIAL_TOKENS)
@@ -92,6 +100,11 @@ class _Context:
 
     def free(self) -> None:
         self._api.llama_free(self._context)
+
+    def adapt(self, adapter: Any) -> None:
+        adapters = (self._api.llama_adapter_lora_p_ctypes * 1)(adapter)
+        scales = (ctypes.c_float * 1)(1.0)
+        self._check(self._api.llama_set_adapters_lora(self._context, adapters, 1, scales))
 
     def compute(self, tokens: list[int]) -> float:
         self._rewind()
