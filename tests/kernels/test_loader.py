@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import struct
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +13,10 @@ import textcore
 from tiny_models import tiny_spec
 
 from tinsmith import compiler, quant
+from tinsmith.compiler import adapter
+from tinsmith.compiler.adapter import LowRank
+from tinsmith.compiler.program import read_program
+from tinsmith.formats.tin import Tin
 from tinsmith.models import family
 
 KERNELS = Path(__file__).parents[2] / "kernels"
@@ -24,17 +30,21 @@ TEMPLATE = (
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """loader_fuzz with the C core, under AddressSanitizer and UndefinedBehaviorSanitizer."""
-    folder = tmp_path_factory.mktemp("loader")
+    return sanitized("loader_fuzz", tmp_path_factory)
+
+
+def sanitized(name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A program with the C core, under AddressSanitizer and UndefinedBehaviorSanitizer."""
+    folder = tmp_path_factory.mktemp(name)
     empty = folder / "empty.c"
     empty.write_text("int main(void) { return 0; }\n")
     try:
         textcore.compile_c(folder / "empty", [empty], *SANITIZE)
     except subprocess.CalledProcessError:
         pytest.skip("the C compiler has no sanitizers")
-    harness = Path(__file__).with_name("loader_fuzz.c")
+    harness = Path(__file__).with_name(f"{name}.c")
     sources = [harness, *sorted(KERNELS.glob("core/*/*.c")), *sorted(KERNELS.glob("isa/scalar/*.c"))]
-    return textcore.compile_c(folder / "loader_fuzz", sources, "-D_POSIX_C_SOURCE=200809L", *SANITIZE)
+    return textcore.compile_c(folder / name, sources, "-D_POSIX_C_SOURCE=200809L", *SANITIZE)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +62,42 @@ def test_a_damaged_tin_is_an_error_or_works(program: Path, tmp_path: Path, name:
     refused, worked = map(int, result.stdout.split())
     assert refused > 300
     assert worked > 300
+
+
+def test_a_damaged_adapter_is_an_error_or_works(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    """Of factors of either kind, on weights whose inputs are floats or q8."""
+    program = sanitized("adapter_fuzz", tmp_path_factory)
+    for preset in ("F16", "Q8_0"):
+        for format in adapter.FORMATS:
+            tin, data = tiny_adapter(preset, format, tmp_path)
+            result = subprocess.run([program, tin, data], capture_output=True, text=True)
+            assert result.returncode == 0, result.stderr[-4000:]
+            refused, worked = map(int, result.stdout.split())
+            assert refused > 2000
+            assert worked > 300
+
+
+def tiny_adapter(preset: str, format: str, folder: Path) -> tuple[Path, Path]:
+    """A model, and an adapter of random factors for it."""
+    sizes = {"hidden_size": 64, "intermediate_size": 96, "max_position_embeddings": 64, "num_hidden_layers": 1}
+    spec = quant.apply(replace(tiny_spec("llama", **sizes), chat_template=TEMPLATE), preset)
+    compiler.build_tin(spec, folder / "tiny.tin")
+    listed = read_program(Tin(folder / "tiny.tin").entry("program.bin"))
+    chance = random.Random(3)
+
+    def floats(count: int) -> bytes:
+        return struct.pack(f"<{count}f", *(chance.uniform(-1, 1) for _ in range(count)))
+
+    factors = {
+        role: LowRank(held.rows, held.inputs, 20, 0.5, floats(20 * held.inputs), floats(20 * held.rows))
+        for role, held in listed.tensors.items()
+        if role.rpartition(".")[2] in ("q", "gate", "down")
+    }
+    path = folder / f"{format}.bin"
+    path.write_bytes(adapter.compile_adapter(factors, listed, format))
+    return folder / "tiny.tin", path
 
 
 @pytest.mark.slow

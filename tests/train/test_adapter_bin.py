@@ -1,0 +1,75 @@
+"""A trained adapter beside its base: what it learned is answered, on a base of any format."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tiny_models import in_format
+from tiny_training import encode, train
+
+import tinsmith
+from tinsmith import cli, models
+from tinsmith.data.readers import Example
+from tinsmith.errors import UnsupportedError
+from tinsmith.models import family
+from tinsmith.spec import Spec
+from tinsmith.train import adapter_bin, merge
+from tinsmith.train.adapter import Factors
+from tinsmith.train.options import TrainOptions
+
+np = pytest.importorskip("numpy")
+
+OPTIONS = TrainOptions(epochs=40, rank=8, learning_rate=1e-2, batch_tokens=120, threads=1, rough=None)
+
+
+def test_what_was_learned_is_answered_beside_the_base(
+    spec: Spec, examples: list[Example], tmp_path: Path
+) -> None:
+    folder = train("lora", spec, examples, examples[:6], OPTIONS, tmp_path).folder
+    prompts = [encode(f"<|im_start|>u\n{one.input}<|im_end|>\n<|im_start|>a\n") for one in examples]
+    outputs = [encode(one.output) for one in examples]
+    models.save_gguf(merge.merge(spec, folder), tmp_path / "merged.gguf")
+    for format in ("F32", "F16", "Q8_0"):
+        models.save_gguf(in_format(spec, format), tmp_path / f"{format}.gguf")
+
+    def right(name: str, adapter: str | None = None) -> int:
+        model = tinsmith.load(tmp_path / f"{name}.gguf", threads=1)
+        model.adapters.add("letters", folder)
+        answers = [model.generate(prompt, adapter=adapter, max_tokens=1).token_ids for prompt in prompts]
+        return sum(answer == output for answer, output in zip(answers, outputs, strict=True))
+
+    assert right("merged") >= right("F32") + 5
+    for format in ("F32", "F16", "Q8_0"):
+        assert abs(right(format, "letters") - right("merged")) <= 1  # a tie that rounding turns
+
+
+def test_run_takes_adapters_and_their_scales(
+    spec: Spec, examples: list[Example], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = replace(OPTIONS, epochs=2)
+    folder = train("lora", spec, examples, examples[:6], options, tmp_path).folder
+    models.save_gguf(spec, tmp_path / "base.gguf")
+    asked = ["run", str(tmp_path / "base.gguf"), "<|im_start|>", "--raw", "--json", "--max-tokens", "8"]
+
+    def answer(*words: str) -> list[int]:
+        assert cli.main([*asked, *words]) == 0
+        ids: list[int] = json.loads(capsys.readouterr().out)["token_ids"]
+        return ids
+
+    plain, whole = answer(), answer("--adapter", str(folder))
+    assert whole != plain
+    assert answer("--adapter", f"{folder}:1") == whole
+    assert answer("--adapter", f"{folder}:0") == plain
+    assert answer("--adapter", f"{folder}:-9") not in (plain, whole)
+    assert cli.main([*asked, "--adapter", "nothing"]) == 2
+    assert "no adapter 'nothing'; it has: none" in capsys.readouterr().err
+
+
+def test_a_convolution_is_only_merged(spec: Spec) -> None:
+    name = family.by_name(spec.family).tensors(spec.hyper)[0]
+    factors = Factors(name, np.zeros((4, 3)), np.zeros((4, 1)), 1.0, is_depthwise=True)
+    with pytest.raises(UnsupportedError, match="a convolution, which is only possible merged"):
+        adapter_bin._low_rank("folder", factors)
