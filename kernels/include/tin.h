@@ -368,6 +368,7 @@ typedef struct tin_sampling {
     float repetition_penalty; /* > 0; 1 has no effect */
     uint32_t repeat_last;     /* how many of the latest tokens are penalized; 0 for all */
     uint64_t seed;
+    uint32_t measure; /* 1: a generation counts how likely its choices are (tin_session_log_probability) */
 } tin_sampling;
 
 /* How keys and values are kept. The two types give different logits; each keeps the bit
@@ -519,6 +520,14 @@ TIN_API int32_t tin_session_finish(const tin_session *session);
 /* How many times the model was evaluated for the generation so far, counting passes that made
  * logits. That of the prompt is one of them, unless its logits were there already. */
 TIN_API uint32_t tin_session_passes(const tin_session *session);
+
+/* How sure the model is of the last generation so far: the natural logarithm of the probability of
+ * the tokens that it chose, that of the end among them. A choice counts the token's share in the
+ * softmax over the tokens that were allowed there, before temperature and filters; a token that had
+ * to come counts nothing. So it does not depend on how it was computed, and is the same on every
+ * machine. 0 where the generation was not to `measure` it, which costs a pass over the vocabulary a
+ * choice, or over the tokens that the constraint allows. */
+TIN_API double tin_session_log_probability(const tin_session *session);
 
 /* The rows of the newest logits: [*rows][vocab] float32, valid until the next append, rewind or
  * step. NULL when there are none.

@@ -195,11 +195,13 @@ static PyObject *session_generate(core_session *self, PyObject *args) {
     tin_sampling sampling = {.repetition_penalty = 1, .top_p = 1};
     unsigned long long seed = 0;
     unsigned max_tokens, lookup = 0, top_k = 0, repeat_last = 0;
-    if (!PyArg_ParseTuple(args, "O&|O&fO&fffO&K:generate", core_uint32, &max_tokens, core_uint32, &lookup,
+    int measure = 0;
+    if (!PyArg_ParseTuple(args, "O&|O&fO&fffO&Kp:generate", core_uint32, &max_tokens, core_uint32, &lookup,
                           &sampling.temperature, core_uint32, &top_k, &sampling.top_p, &sampling.min_p,
-                          &sampling.repetition_penalty, core_uint32, &repeat_last, &seed) ||
+                          &sampling.repetition_penalty, core_uint32, &repeat_last, &seed, &measure) ||
         core_session_refuse_busy(self))
         return NULL;
+    sampling.measure = (uint32_t)measure;
     sampling.top_k = top_k;
     sampling.repeat_last = repeat_last;
     sampling.seed = seed;
@@ -217,6 +219,11 @@ static PyObject *session_token(core_session *self, PyObject *unused) {
 static PyObject *session_finish(core_session *self, PyObject *unused) {
     (void)unused;
     return PyLong_FromLong(tin_session_finish(self->session));
+}
+
+static PyObject *session_log_probability(core_session *self, PyObject *unused) {
+    (void)unused;
+    return PyFloat_FromDouble(tin_session_log_probability(self->session));
 }
 
 static PyObject *session_passes(core_session *self, PyObject *unused) {
@@ -405,7 +412,7 @@ static PyObject *session_logprobs(core_session *self, PyObject *tokens) {
         PyObject *share = NULL;
         if (!PyErr_Occurred())
             share =
-                PyFloat_FromDouble(tini_log_share(logits + (size_t)k * info.vocab, info.vocab, (uint32_t)id));
+                PyFloat_FromDouble(tini_log_share(logits + (size_t)k * info.vocab, info.vocab, NULL, (uint32_t)id));
         if (!share || PyList_SetItem(list, k, share))
             Py_CLEAR(list);
     }
@@ -449,9 +456,11 @@ static PyMethodDef methods[] = {
      "step(budget_ns=0) -> STEP_PENDING, STEP_LOGITS, STEP_IDLE, STEP_TOKEN or STEP_DONE"},
     {"generate", (PyCFunction)session_generate, METH_VARARGS,
      "generate(max_tokens, lookup=0, temperature=0, top_k=0, top_p=1, min_p=0, repetition_penalty=1, "
-     "repeat_last=0, seed=0): step chooses tokens"},
+     "repeat_last=0, seed=0, measure=False): step chooses tokens"},
     {"token", (PyCFunction)session_token, METH_NOARGS, "token() -> the id of the last STEP_TOKEN"},
     {"finish", (PyCFunction)session_finish, METH_NOARGS, "finish() -> FINISH_* of the last generation"},
+    {"log_probability", (PyCFunction)session_log_probability, METH_NOARGS,
+     "log_probability() -> of the last generation's choices, where it was to measure them"},
     {"passes", (PyCFunction)session_passes, METH_NOARGS,
      "passes() -> how often the model was evaluated for the last generation, its prompt once"},
     {"constrain", (PyCFunction)session_constrain, METH_O,

@@ -44,7 +44,7 @@ def test_what_was_not_sure_is_training_data(
     answers.append(json.loads(shell(capsys, tin, "and\nthere", "--system", "home", "--json", *words))["text"])
     rows = read_jsonl(log)
     assert rows == [Example("light „here“?", answers[0]), Example("and\nthere", answers[1])]
-    assert 0 < rows[0].about["confidence"] < 1
+    assert 0 < rows[0].about["probability"] < 1
     assert "messages" not in rows[0].about
     assert rows[1].about["messages"] == [{"role": "system", "content": "home"}]
     assert stat.S_IMODE(log.stat().st_mode) == 0o600

@@ -64,6 +64,7 @@ tin_status tin_session_generate(tin_session *s, const tin_sampling *sampling, ui
     s->lookup = lookup;
     s->stretch = FIRST_STRETCH;
     s->passes = 0;
+    s->log_probability = 0;
     s->allowed = NULL;
     /* A constraint may know the first tokens before anything is computed. */
     s->phase = s->position == s->count || s->constraint ? TINI_CHOOSING : TINI_FOLLOWING;
@@ -173,6 +174,8 @@ static int next_token(tin_session *s, choice *c, int32_t *token) {
     }
     uint32_t vocab = s->model->program.header->vocab;
     *token = tini_sample(&s->sampling, c->row, vocab, mask, s->tokens, c->at, c->at, s->scratch);
+    if (s->sampling.measure && *token >= 0)
+        s->log_probability += tini_log_share(c->row, vocab, mask, (uint32_t)*token);
     if (*token < 0)
         s->finish = TIN_FINISH_CONSTRAINT; /* the mask is empty */
     else if (tin_token_is_end(s->model, *token))
@@ -248,6 +251,10 @@ int tini_generate_choose(tin_session *s, const tini_budget *budget, int worked) 
 
 int32_t tin_session_token(const tin_session *s) {
     return s->token;
+}
+
+double tin_session_log_probability(const tin_session *s) {
+    return s->log_probability;
 }
 
 uint32_t tin_session_passes(const tin_session *s) {

@@ -124,13 +124,29 @@ static float clean(float logit) {
     return logit > FLT_MAX ? FLT_MAX : logit;
 }
 
-double tini_log_share(const float *logits, uint32_t vocab, uint32_t token) {
-    float most = clean(largest(logits, vocab)), own = clean(logits[token]);
-    if (most == -TINI_INFINITY)
-        return token == 0 ? 0 : -(double)TINI_INFINITY;
+/* Of the tokens of a mask, exp(logit - most). */
+static double sum_allowed(const float *logits, uint32_t vocab, const uint32_t *mask, float most) {
     double sum = 0;
-    for (uint32_t i = 0; i < vocab; i++)
-        sum += (double)tini_exp(clean(logits[i]) - most);
+    for (uint32_t w = 0; w < (vocab + 31) / 32; w++)
+        for (uint32_t bits = mask[w]; bits; bits &= bits - 1)
+            sum += (double)tini_exp(clean(logits[32 * w + lowest_bit(bits)]) - most);
+    return sum;
+}
+
+double tini_log_share(const float *logits, uint32_t vocab, const uint32_t *mask, uint32_t token) {
+    int32_t first = 0;
+    if (mask && count_allowed(mask, vocab, &first) < 2)
+        return 0;
+    float most = clean(mask ? largest_allowed(logits, vocab, mask) : largest(logits, vocab));
+    float own = clean(logits[token]);
+    if (most == -TINI_INFINITY)
+        return token == (uint32_t)first ? 0 : -(double)TINI_INFINITY;
+    double sum = 0;
+    if (mask)
+        sum = sum_allowed(logits, vocab, mask, most);
+    else
+        for (uint32_t i = 0; i < vocab; i++)
+            sum += (double)tini_exp(clean(logits[i]) - most);
     return (double)own - (double)most - tini_log(sum);
 }
 

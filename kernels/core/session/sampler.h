@@ -30,9 +30,10 @@
  * token. */
 int32_t tini_argmax(const float *logits, uint32_t vocab, const uint32_t *mask);
 
-/* The logarithm of the token's share in the softmax of logits[vocab], with an error below 1e-6: exponentials are floats,
- * their sum, ids ascending, and all else are doubles. -infinity where the share is 0. */
-double tini_log_share(const float *logits, uint32_t vocab, uint32_t token);
+/* The logarithm of the token's share in the softmax of logits[vocab], or of those in the mask, where it is one of them, with
+ * an error below 1e-6: exponentials are floats, their sum, ids ascending, and all else are doubles. -infinity where the
+ * share is 0; 0 where the mask has no other token, and the logits are not read. */
+double tini_log_share(const float *logits, uint32_t vocab, const uint32_t *mask, uint32_t token);
 
 /* Bytes of scratch, aligned to 8, that tini_sample needs. */
 size_t tini_sample_scratch(uint32_t vocab);

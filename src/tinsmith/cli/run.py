@@ -89,15 +89,14 @@ PARAMETERS = [
         "--log-unsure",
         File(".jsonl"),
         metavar="F",
-        help="append what was answered without confidence to F, to be labelled and learned (default: never)",
+        help="append answers that the model was not sure of to F, to be labelled and learned (default: never)",
     ),
     option(
         "--unsure",
         Number(),
         default=UNSURE,
         metavar="P",
-        help="for --log-unsure: when the least likely token that was chosen had a probability below P "
-        f"(default: {UNSURE:g})",
+        help=f"for --log-unsure: when the answer's probability was below P (default: {UNSURE:g})",
     ),
 ]
 
@@ -112,6 +111,7 @@ def run(args: Args) -> int:
     options = {name: getattr(args, name) for name in OPTIONS}
     box = _tools(model, args.tools) if args.tools else None
     options["constraint"] = box.constraint if box else _constraint(args)
+    options["sure"] = args.json or args.log_unsure is not None
     check_room(model, args.thinking, options["constraint"])
     if args.thinking is None and not args.raw and options["constraint"] not in (None, "own"):
         args.thinking = direct(model)
@@ -122,7 +122,7 @@ def run(args: Args) -> int:
         print(json.dumps(_answer(model, args, tokens, options, box), ensure_ascii=False))
         return 0
     answer = _print_stream(model, tokens, options)
-    _log_unsure(model, args, tokens, answer, options, args.prompt, [] if args.raw else _system(args))
+    _log_unsure(args, answer, args.prompt, [] if args.raw else _system(args))
     return 0
 
 
@@ -142,25 +142,15 @@ def _adapters(model: Model, given: list[str]) -> dict[str, float] | None:
     return chosen or None
 
 
-def _log_unsure(
-    model: Model,
-    args: Args,
-    tokens: list[int],
-    answer: Completion,
-    options: dict[str, Any],
-    asked: str,
-    before: list[dict[str, str]],
-) -> None:
+def _log_unsure(args: Args, answer: Completion, asked: str, before: list[dict[str, str]]) -> None:
     """Adds a row in the shape of a recipe's data to --log-unsure, where the model was not sure. before: the
     messages that were before what was asked."""
     if args.log_unsure is None:
         return
-    # Where a stop text ended the answer, the model did not.
-    told = replace(answer, finish="length") if args.stop else answer
-    confidence = model.confidence(tokens, told, constraint=options["constraint"], adapter=args.adapter)
-    if confidence >= args.unsure:
+    assert answer.probability is not None  # it was asked for
+    if answer.probability >= args.unsure:
         return
-    about: dict[str, Any] = {"confidence": round(confidence, 4)}
+    about: dict[str, Any] = {"probability": round(answer.probability, 4)}
     if before:
         about["messages"] = before
     row = {"input": asked, "output": answer.text, "about": about}
@@ -171,7 +161,8 @@ def _answer(
     model: Model, args: Args, tokens: list[int], options: dict[str, Any], box: Toolbox | None
 ) -> dict[str, Any]:
     answer = replace(model.generate(tokens, **options), opened=_opened(model, args))
-    _log_unsure(model, args, tokens, answer, options, args.prompt, [] if args.raw else _system(args))
+    _log_unsure(args, answer, args.prompt, [] if args.raw else _system(args))
+    assert answer.probability is not None  # it was asked for
     result: dict[str, Any] = {
         "text": answer.text,
         "tokens": len(answer.token_ids),
@@ -180,6 +171,7 @@ def _answer(
         "finish": answer.finish,
         "seconds": round(answer.seconds, 6),
         "evaluations": answer.evaluations,
+        "probability": round(answer.probability, 6),
     }
     if answer.thinking is not None:
         result |= {"thinking": answer.thinking, "content": answer.content}
@@ -273,11 +265,11 @@ def _chat(model: Model, args: Args, options: dict[str, Any], box: Toolbox | None
             continue
         if args.raw:
             tokens = model.tokenize(line, special=True, bos=True)
-            _log_unsure(model, args, tokens, _print_stream(model, tokens, options), options, line, [])
+            _log_unsure(args, _print_stream(model, tokens, options), line, [])
             continue
         asked = {"role": "user", "content": line}
         tokens = _render(model, args, [*messages, asked], box)
         answer = _print_stream(model, tokens, options)
-        _log_unsure(model, args, tokens, answer, options, line, messages)
+        _log_unsure(args, answer, line, messages)
         text = OPENING * _opened(model, args) + answer.text
         messages += [asked, {"role": "assistant", "content": text}]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -45,7 +46,9 @@ class Completion:
     context is full, "constraint" when what the answer may be can't be kept in max_tokens. token_ids: the
     generated tokens without the end token; those of a healed prompt begin with the prompt's last ones. seconds:
     for prompt and answer. evaluations: of the model, the prompt's among them. opened: whether the prompt began
-    the answer's thoughts."""
+    the answer's thoughts. log_probability: where it was asked for, the natural logarithm of the probability of
+    all tokens that the model chose, the end among them, each of those that were allowed there; those that the
+    constraint left no choice of count nothing."""
 
     text: str
     token_ids: list[int]
@@ -54,6 +57,12 @@ class Completion:
     finish: Finish
     evaluations: int
     opened: bool = False
+    log_probability: float | None = None
+
+    @property
+    def probability(self) -> float | None:
+        """How sure the model was: of the answer, among all that the constraint allows."""
+        return None if self.log_probability is None else math.exp(self.log_probability)
 
     @property
     def thinking(self) -> str | None:
@@ -71,6 +80,7 @@ class Sampling:
     """temperature 0 takes the likeliest token; tin_sampling in tin.h says the rest.
 
     lookup: most tokens to guess at once from what stands earlier in the conversation; it changes no token.
+    sure: whether the probability of what is chosen is counted.
     """
 
     temperature: float = 0.0
@@ -80,6 +90,7 @@ class Sampling:
     repetition_penalty: float = 1.0
     seed: int = 0
     lookup: int = 0
+    sure: bool = False
 
     def __post_init__(self) -> None:
         for name, low, high in _REALS:
@@ -99,6 +110,7 @@ class Sampling:
             self.repetition_penalty,
             0,
             self.seed,
+            self.sure,
         )
 
 
@@ -205,6 +217,7 @@ class Generation:
         self._constraint = constraint
         self._heal = heal
         self._evaluations = 0
+        self._log_probability = 0.0
         self._lease = sessions.open(prompt, max_tokens + 1, applied)
         self._answer = Answer(model, stop)
         self.finish: Finish = "length"
@@ -217,7 +230,13 @@ class Generation:
         seconds = time.perf_counter() - self._started
         answer = self._answer
         return Completion(
-            answer.text, answer.tokens, len(self._prompt), seconds, self.finish, self._evaluations
+            answer.text,
+            answer.tokens,
+            len(self._prompt),
+            seconds,
+            self.finish,
+            self._evaluations,
+            log_probability=self._log_probability if self._sampling.sure else None,
         )
 
     def pieces(self) -> Iterator[str]:
@@ -235,7 +254,8 @@ class Generation:
     def _chosen(self) -> Iterator[int]:
         """Tokens as the model chooses them; sets `finish`."""
         chosen = 0
-        for token in self._check_draft() if self._draft else ():
+        for token, log_probability in self._check_draft() if self._draft else ():
+            self._log_probability += log_probability
             if self._model.token(token)[2]:
                 self.finish = "stop"
                 return
@@ -259,37 +279,42 @@ class Generation:
         return self._constraints.lend(self._lease, constraint) if self._constraints else nullcontext()
 
     def _generated(self, most: int) -> Iterator[int]:
-        checked = self._evaluations
+        checked, before = self._evaluations, self._log_probability
         if self._heal:
             self._session.heal()
         self._sampling.begin(self._session, most)
         self._answer.healed = self._session.healed()
         while (event := self._session.step()) != _core.STEP_DONE:
             self._evaluations = checked + self._session.passes()
+            self._log_probability = before + self._session.log_probability()
             if event != _core.STEP_TOKEN:  # there is nothing to do: the generation was ended by others
                 raise InputError(TAKEN)
             yield self._session.token()
         self._evaluations = checked + self._session.passes()
+        self._log_probability = before + self._session.log_probability()
         self.finish = FINISH[self._session.finish()]
 
-    def _check_draft(self) -> list[int]:
+    def _check_draft(self) -> list[tuple[int, float]]:
         """The part of the draft that greedy decoding gives too, which the session then has, and the token that
-        it gives next."""
+        it gives next, with the logarithms of their probabilities."""
         draft = self._draft[: self._model.info()["context"] - len(self._prompt)]
         self._session.want_logits(len(self._prompt) - 1)
         self._session.append(draft)
         chosen: list[int] = []
+        logs: list[float] = []
         agreed = 0
         while self._session.step() == _core.STEP_LOGITS:
             self._evaluations += 1
-            chosen += self._session.likeliest()
+            best = self._session.likeliest()
+            chosen += best
+            logs += self._session.logprobs(best) if self._sampling.sure else [0.0] * len(best)
             while agreed < len(draft) and agreed < len(chosen) and chosen[agreed] == draft[agreed]:
                 agreed += 1
             if agreed < len(chosen):
                 break
         self._session.rewind(len(self._prompt) + agreed)
         self._session.want_logits(_NOWHERE)
-        return [*draft[:agreed], chosen[agreed]][: self._max_tokens]
+        return list(zip(chosen[: agreed + 1], logs, strict=False))[: self._max_tokens]
 
 
 def check_max_tokens(max_tokens: int) -> int:

@@ -256,6 +256,7 @@ class Loaded:
         constraint: Constraint | Own | None = "own",
         heal: bool = False,
         adapter: Chosen = None,
+        sure: bool = False,
     ) -> Completion:
         """Continues a prompt: text, or token ids.
 
@@ -266,9 +267,10 @@ class Loaded:
         tinsmith.schema, tools, grammar, regex or choices; "own": what the file says, None: anything. heal: the
         prompt's last tokens may be the beginning of longer ones, as a text cut within a word has them; they are
         chosen anew, and the text stays. Not for token ids. adapter: the name of one of `adapters`, or names
-        with the scales of several, which are added in this order; None: the base alone.
+        with the scales of several, which are added in this order; None: the base alone. sure: the answer says
+        how sure the model was of it (`probability`), at the cost of a pass over the allowed tokens a choice.
         """
-        sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, seed, lookup)
+        sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, seed, lookup, sure)
         if draft is not None:
             draft = token_ids(draft, self._vocab, "the draft")
         run = self._generation(prompt, max_tokens, sampling, stop, draft, constraint, heal, adapter)

@@ -110,7 +110,13 @@ def generate_many(
                 prompt = prompts[place.item]
                 passes = place.session.passes()
                 completions[place.item] = Completion(
-                    answer.text, answer.tokens, len(prompt), seconds, finish, passes
+                    answer.text,
+                    answer.tokens,
+                    len(prompt),
+                    seconds,
+                    finish,
+                    passes,
+                    log_probability=place.session.log_probability() if sampling.sure else None,
                 )
                 place.answer = None
                 next_prompt(place)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tinsmith.checks import token_ids
 from tinsmith.errors import InputError
 from tinsmith.runtime.generation import Completion, Sampling
 from tinsmith.runtime.loaded import Loaded, Message, ModelInfo, Own
@@ -129,24 +128,6 @@ class Model(Loaded):
         from tinsmith.runtime.choosing import choose
 
         return choose(self, prompt, options, calibrate, adapter)
-
-    def confidence(
-        self,
-        prompt: Sequence[int],
-        answer: Completion,
-        *,
-        constraint: Constraint | Own | None = "own",
-        adapter: Chosen = None,
-    ) -> float:
-        """How sure the model was of an answer that it gave: the probability of the least likely token that it
-        chose, the answer's end among them, and not those that the constraint left no choice of.
-
-        prompt: the token ids that were answered, under the same adapter. Costs a pass over the answer.
-        """
-        from tinsmith.runtime.confidence import confidence
-
-        tokens, held = token_ids(prompt, self._vocab), self._constraint(constraint)
-        return confidence(self, tokens, answer.token_ids, answer.finish == "stop", held, adapter)
 
     def call(
         self,
