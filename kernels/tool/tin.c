@@ -3,7 +3,7 @@
  *   tin verify FILE.tin [--isa S]           the file's digests, and its self-test, on every instruction set that this
  *                                           device runs, or on S
  *   tin run FILE.tin PROMPT [--tokens N]    the answer, likeliest tokens only; by the file's chat template where it has
- *                                           one, and within its constraint
+ *       [--adapter FILE]                    one, and within its constraint; under an adapter of `tinsmith export`
  *   tin signature FILE --key KEY            whether the owner of KEY signed any FILE, in FILE.minisig
  *
  * --key KEY, with verify and run: refuse a tin that the owner of this minisign key, a file or its line RW..., did not
@@ -311,7 +311,19 @@ static void constrain(const tin_model *model, tin_session *session) {
         fail("%s", error.text);
 }
 
-static int answer(const tin_model *model, const char *prompt, uint32_t most) {
+static const tin_adapter *open_adapter(const tin_model *model, const char *path) {
+    size_t size;
+    const void *data = open_file(path, &size);
+    tin_error error;
+    tin_adapter *adapter;
+    size_t need = tin_adapter_size(model, data, size, &error);
+    if (!need || tin_adapter_open(model, data, size, make_block(need).data, need, &adapter, &error))
+        fail("%s: %s", path, error.text);
+    return adapter;
+}
+
+/* adapter: or NULL. */
+static int answer(const tin_model *model, const tin_adapter *adapter, const char *prompt, uint32_t most) {
     tin_model_info info;
     tin_error error;
     tin_session *session;
@@ -323,12 +335,19 @@ static int answer(const tin_model *model, const char *prompt, uint32_t most) {
              (unsigned)info.context);
     uint32_t room = info.context - count;
     tin_session_options options = {.context = count + (most < room ? most : room)};
+    if (adapter) {
+        tin_adapter_info own;
+        tin_adapter_describe(adapter, &own);
+        options.adapter_rank = own.rank;
+    }
     size_t size = tin_session_size(model, &options, &error);
     if (!size)
         fail("%s", error.text);
     if (tin_session_create(model, &options, make_block(size).data, size, &session, &error))
         fail("%s", error.text);
     constrain(model, session);
+    if (adapter && tin_session_adapter(session, adapter, 1.0f, 0, &error))
+        fail("%s", error.text);
     if (tin_session_append(session, tokens, count, &error) ||
         tin_session_generate(session, NULL, most, 0, &error))
         fail("%s", error.text);
@@ -348,8 +367,8 @@ static int answer(const tin_model *model, const char *prompt, uint32_t most) {
 }
 
 static _Noreturn void usage(void) {
-    fputs("usage: tin verify FILE.tin [--isa S] [KEY] | tin run FILE.tin PROMPT [--tokens N] [KEY]\n"
-          "     | tin signature FILE KEY | tin --version\n"
+    fputs("usage: tin verify FILE.tin [--isa S] [KEY] | tin run FILE.tin PROMPT [--tokens N] [--adapter FILE]\n"
+          "     [KEY] | tin signature FILE KEY | tin --version\n"
           "KEY: --key KEY [--min-version N] [--now 2027-01-31]\n",
           stderr);
     exit(FAILED);
@@ -378,6 +397,7 @@ int main(int argc, char **argv) {
     const char *day = take_option(&argc, argv, first, "--now");
     const char *isa = verifies ? take_option(&argc, argv, first, "--isa") : NULL;
     const char *tokens = runs ? take_option(&argc, argv, first, "--tokens") : NULL;
+    const char *adapter = runs ? take_option(&argc, argv, first, "--adapter") : NULL;
     unsigned long most = tokens ? strtoul(tokens, NULL, 10) : MOST_TOKENS;
     if (argc != first || !most || most > UINT32_MAX)
         usage();
@@ -394,5 +414,8 @@ int main(int argc, char **argv) {
     const void *file = open_file(argv[2], &size);
     if (verifies || key)
         check_file(argv[2], file, size, key, &asked);
-    return verifies ? verify(file, size, isa) : answer(open_model(file, size, NULL), argv[3], (uint32_t)most);
+    if (verifies)
+        return verify(file, size, isa);
+    const tin_model *model = open_model(file, size, NULL);
+    return answer(model, adapter ? open_adapter(model, adapter) : NULL, argv[3], (uint32_t)most);
 }

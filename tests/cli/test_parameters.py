@@ -23,7 +23,7 @@ DECLARED = {
     "build": "RECIPE|MODEL --format --imatrix --context --name --date --schema --tools --grammar --out "
     f"--target {BUDGET}",
     "eval": "RECIPE --out",
-    "export": "[FILE] --onnx --gguf --precision --adapter --base",
+    "export": "[FILE] --onnx --gguf --native --precision --adapter --base",
     "imatrix": "MODEL TEXT --out --tokens",
     "inspect": "FILE --json",
     "logits": f"{MODEL} --text --tokens --chunk --sha256 --out",

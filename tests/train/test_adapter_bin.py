@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from tiny_models import in_format
 from tiny_training import encode, train
 
 import tinsmith
-from tinsmith import cli, models
+from tinsmith import cli, compiler, models
 from tinsmith.data.readers import Example
 from tinsmith.errors import UnsupportedError
 from tinsmith.models import family
@@ -22,6 +23,7 @@ from tinsmith.train.options import TrainOptions
 
 np = pytest.importorskip("numpy")
 
+KERNELS = Path(__file__).parents[2] / "kernels"
 OPTIONS = TrainOptions(epochs=40, rank=8, learning_rate=1e-2, batch_tokens=120, threads=1, rough=None)
 
 
@@ -66,6 +68,35 @@ def test_run_takes_adapters_and_their_scales(
     assert answer("--adapter", f"{folder}:-9") not in (plain, whole)
     assert cli.main([*asked, "--adapter", "nothing"]) == 2
     assert "no adapter 'nothing'; it has: none" in capsys.readouterr().err
+
+
+def test_one_file_serves_every_format_of_the_base_and_the_program_in_c(
+    spec: Spec, examples: list[Example], tmp_path: Path
+) -> None:
+    """The program `tin` answers under it what Python does."""
+    folder = train("lora", spec, examples, examples[:6], replace(OPTIONS, epochs=2), tmp_path).folder
+    file = tmp_path / "letters.adapter"
+    models.save_gguf(spec, tmp_path / "base.gguf")
+    words = ["export", "--adapter", folder, "--base", tmp_path / "base.gguf", "--native", file]
+    assert cli.main([*map(str, words)]) == 0
+    program = tmp_path / "tin"
+    flags = ["-std=c11", "-O1", "-ffp-contract=off", "-DTIN_SCALAR_ONLY", "-DTIN_NO_POOL"]
+    sources = [KERNELS / "tool/tin.c", KERNELS / "tin_all.c"]
+    subprocess.run(["cc", *flags, *sources, "-o", program], check=True)
+    for format in ("F16", "Q8_0"):
+        path = tmp_path / f"{format}.tin"
+        compiler.build_tin(in_format(spec, format), path)
+        model = tinsmith.load(path, threads=1)
+        model.adapters.add("file", file)
+        model.adapters.add("folder", folder)
+        asked = [{"role": "user", "content": "ax"}]
+        answers = {name: model.chat(asked, adapter=name, max_tokens=9) for name in (None, "file", "folder")}
+        assert answers["file"].token_ids == answers["folder"].token_ids != answers[None].token_ids
+        for name, more in ((None, []), ("file", ["--adapter", str(file)])):
+            told = subprocess.run(
+                [program, "run", path, "ax", "--tokens", "9", *more], capture_output=True, check=True
+            )
+            assert told.stdout.decode("utf-8", "replace").rstrip("\n") == answers[name].text.rstrip("\n")
 
 
 def test_a_convolution_is_only_merged(spec: Spec) -> None:

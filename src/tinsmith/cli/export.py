@@ -9,7 +9,7 @@ from tinsmith.cli._command import Args, argument, one_of, option
 from tinsmith.cli._types import File, Folder, Word
 from tinsmith.errors import InputError
 
-HELP = "write a model in another form: ONNX, the GGUF file in a .tin, or an adapter as GGUF"
+HELP = "write a model in another form: ONNX, the GGUF file in a .tin, or an adapter as one file"
 SECTION = "build"
 PARAMETERS = [
     argument(
@@ -27,6 +27,12 @@ PARAMETERS = [
             metavar="OUT",
             help="a .gguf: the one of a .tin's model, every block as it is, or of --adapter",
         ),
+        option(
+            "--native",
+            File(".adapter"),
+            metavar="OUT",
+            help="of --adapter: what tin_adapter_open in C takes, and model.adapters.add in Python",
+        ),
         required=True,
     ),
     option(
@@ -41,7 +47,7 @@ PARAMETERS = [
         metavar="DIR",
         help="instead of FILE: an adapter, a folder in peft's format; with --base",
     ),
-    option("--base", File(".gguf"), metavar="MODEL", help="what the adapter was trained on, as FILE"),
+    option("--base", File(".gguf", ".tin"), metavar="MODEL", help="what the adapter was trained on, as FILE"),
 ]
 
 
@@ -51,13 +57,24 @@ def run(args: Args) -> int:
     if (args.adapter is None) != (args.base is None):
         raise InputError("--adapter and --base go together: an adapter, and the model it was trained on")
     if args.adapter and args.onnx:
-        raise InputError("an adapter is exported as --gguf, or merged and then as --onnx")
-    if args.gguf and args.precision:
+        raise InputError("an adapter is exported as --gguf or --native, or merged and then as --onnx")
+    if args.native and not args.adapter:
+        raise InputError("--native is of an adapter; give --adapter DIR and --base MODEL in place of FILE")
+    if not args.onnx and args.precision:
         raise InputError("--precision goes with --onnx: a GGUF file's weights stay as they are; leave it out")
-    out = Path(args.gguf or args.onnx)
-    (_adapter if args.adapter else _gguf if args.gguf else _onnx)(args, out)
+    out = Path(args.gguf or args.onnx or args.native)
+    (_native if args.native else _adapter if args.adapter else _gguf if args.gguf else _onnx)(args, out)
     print(out)
     return 0
+
+
+def _native(args: Args, out: Path) -> None:
+    import tinsmith
+    from tinsmith.system import files
+    from tinsmith.train import adapter_bin
+
+    with files.atomic_write(out) as file:
+        file.write(adapter_bin.compiled(args.adapter, tinsmith.load(args.base).tin))
 
 
 def _adapter(args: Args, out: Path) -> None:
