@@ -73,9 +73,20 @@ export class Model {
     return this.bytes(data, size).slice();
   }
 
-  // A conversation. context: the most tokens that it holds; default: the model's own.
-  session({ context = 0 } = {}) {
-    return new Session(this, context);
+  // A conversation. context: the most tokens that it holds; default: the model's own. adapterRank: room for adapters, what
+  // their ranks add up to at most.
+  session({ context = 0, adapterRank = 0 } = {}) {
+    return new Session(this, context, adapterRank);
+  }
+
+  // An adapter of this model, of the bytes (ArrayBuffer or Uint8Array) that `tinsmith export --native` writes. It has a
+  // rank, and may be in any number of sessions. Throws an Error that says why it does not fit.
+  adapter(bytes) {
+    const data = this.put(new Uint8Array(bytes));
+    const address = this.core.tinw_adapter(this.address, data, bytes.length ?? bytes.byteLength);
+    if (address === 0) this.core.tinw_free(data);
+    this.some(address);
+    return { address, rank: this.core.tinw_rank(address) >>> 0 };
   }
 
   // Token ids of a text as it stands (Int32Array).
@@ -172,10 +183,16 @@ export class Model {
 }
 
 export class Session {
-  constructor(model, context) {
+  constructor(model, context, rank) {
     this.model = model;
-    this.address = model.some(model.core.tinw_session(model.address, context, 0));
+    this.address = model.some(model.core.tinw_session(model.address, context, 0, rank));
     this.length = model.some(model.core.tinw_alloc(WORD));
+  }
+
+  // Sets what an adapter counts from now on: 1 as it was trained, 0 to take it off; null takes off all. What was computed
+  // under other adapters is computed again.
+  adapter(adapter, scale = 1) {
+    this.model.number(this.model.core.tinw_apply(this.address, adapter === null ? 0 : adapter.address, scale));
   }
 
   // Pieces of the answer to messages ({ role, content }). What they share with the session's tokens is not computed again.

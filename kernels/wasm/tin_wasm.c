@@ -139,9 +139,32 @@ EXPORT(tinw_entry) const void *tinw_entry(const tin_model *model, const char *na
 
 /* ---- Sessions ---- */
 
-/* context: 0 for the model's own. rows: of logits at once. */
-EXPORT(tinw_session) tin_session *tinw_session(const tin_model *model, uint32_t context, uint32_t rows) {
-    tin_session_options options = {.context = context, .logit_rows = rows};
+/* data: a compiled adapter, of tinw_alloc, which must stay. */
+EXPORT(tinw_adapter) tin_adapter *tinw_adapter(const tin_model *model, const void *data, uint32_t size) {
+    size_t need = tin_adapter_size(model, data, size, &error);
+    void *memory = need ? tinw_alloc((uint32_t)need) : NULL;
+    tin_adapter *adapter = NULL;
+    if (memory && tin_adapter_open(model, data, size, memory, need, &adapter, &error))
+        tinw_free(memory);
+    return adapter;
+}
+
+/* What it takes of a session's rank. */
+EXPORT(tinw_rank) uint32_t tinw_rank(const tin_adapter *adapter) {
+    tin_adapter_info info;
+    tin_adapter_describe(adapter, &info);
+    return info.rank;
+}
+
+/* What the adapter counts in the session from now on; 0 takes off all. */
+EXPORT(tinw_apply) int32_t tinw_apply(tin_session *session, const tin_adapter *adapter, float scale) {
+    return tin_session_adapter(session, adapter, scale, 0, &error);
+}
+
+/* context: 0 for the model's own. rows: of logits at once. rank: room for adapters. */
+EXPORT(tinw_session)
+tin_session *tinw_session(const tin_model *model, uint32_t context, uint32_t rows, uint32_t rank) {
+    tin_session_options options = {.context = context, .logit_rows = rows, .adapter_rank = rank};
     size_t need = tin_session_size(model, &options, &error);
     void *memory = need && need <= UINT32_MAX ? tinw_alloc((uint32_t)need) : NULL;
     tin_session *session = NULL;
@@ -210,7 +233,7 @@ EXPORT(tinw_text) const char *tinw_text(const tin_model *model, int32_t token, u
 EXPORT(tinw_digest)
 int32_t tinw_digest(const tin_model *model, const int32_t *tokens, uint32_t count, uint8_t *digest) {
     tin_status status = tin_selfcheck(&error);
-    tin_session *session = status ? NULL : tinw_session(model, count, 0);
+    tin_session *session = status ? NULL : tinw_session(model, count, 0, 0);
     if (!session)
         return status ? status : TIN_ERR_MEMORY;
     tin_model_info info;

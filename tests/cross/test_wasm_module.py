@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
+import struct
 import subprocess
 from datetime import date
 from pathlib import Path
@@ -14,6 +16,8 @@ from tiny_models import tiny_spec
 import tinsmith
 from tinsmith import cli, models, targets
 from tinsmith.compiler import selftest
+from tinsmith.compiler.adapter import LowRank, compile_adapter
+from tinsmith.compiler.program import read_program
 from tinsmith.cross import runtime
 from tinsmith.formats import minisign
 from tinsmith.formats.tin import Tin
@@ -24,7 +28,7 @@ SCRIPT = """
 import { readFile } from "node:fs/promises";
 import { load } from "./tin.mjs";
 
-const [path, text, key, signature] = process.argv.slice(2);
+const [path, text, key, signature, adapted] = process.argv.slice(2);
 const bytes = await readFile(path);
 const changed = new Uint8Array(bytes);
 changed[bytes.length >> 1] ^= 1;
@@ -42,6 +46,12 @@ found.again = [...session.chat(messages, { maxTokens: 24 })].join("");
 const options = { maxTokens: 8, temperature: 0.8, seed: 5 };
 found.seeded = [1, 2].map(() => [...session.complete(text, options)].join(""));
 found.name = model.manifest.family;
+const adapter = model.adapter(await readFile(adapted));
+const other = model.session({ context: 200, adapterRank: adapter.rank });
+found.adapted = [1, 0.5, 0].map((scale) => {
+  other.adapter(adapter, scale);
+  return [...other.chat(messages, { maxTokens: 24 })].join("");
+});
 session.close();
 const held = model.core.tinw_alloc(1024);
 model.bytes(held, 1024).fill(7);
@@ -55,6 +65,8 @@ for (const attempt of [
   () => model.render([{ role: "judge", content: "" }]),
   () => model.session({ context: 1 << 20 }),
   () => model.entry("nothing"),
+  () => model.adapter(bytes),
+  () => model.session({ context: 50 }).adapter(adapter),
   () => load(bytes, { key }),
   () => load(bytes, { key: key.replace("RW", "RX"), signature }),
   () => load(bytes, { key, signature: signature.replace("tiny", "home") }),
@@ -90,7 +102,8 @@ def test_node_gives_the_bits_and_the_words_of_this_machine(folder: Path, tiny_ti
     text = "Grüße, 1 + 2 = 3 <|im_end|>"
     key = minisign.SecretKey(b"8 bytes.", bytes(32))
     signature = minisign.sign(tiny_tin, key, "tiny", version=7, not_after=date(2027, 1, 31))
-    arguments = [tiny_tin, text, key.public, signature]
+    adapted = random_adapter(tiny_tin, folder / "random.adapter")
+    arguments = [tiny_tin, text, key.public, signature, adapted]
     done = subprocess.run([node, folder / "try.mjs", *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     printed = json.loads(done.stdout)
@@ -111,8 +124,28 @@ def test_node_gives_the_bits_and_the_words_of_this_machine(folder: Path, tiny_ti
     assert "judge" in printed["refused"][2]
     reasons = ["there is none", "no minisign public key", "trusted comment is not", "manifest lists"]
     reasons += ["8 is the least", "good until 2027-01-31", "need a key", "up to 2^32 - 1"]
-    for refusal, reason in zip(printed["refused"][5:], reasons, strict=True):
+    for refusal, reason in zip(printed["refused"][5:], ["not an adapter", "room for 0", *reasons], strict=True):
         assert reason in refusal
+    model.adapters.add("random", adapted)
+    answers = [model.chat(messages, max_tokens=24, adapter={"random": scale}).text for scale in (1.0, 0.5, 0.0)]
+    assert printed["adapted"] == answers
+    assert len(set(answers)) == 3
+
+
+def random_adapter(tin: Path, path: Path) -> Path:
+    """A compiled one, of every tensor that the adapters of a llama change."""
+    program, chance = read_program(Tin(tin).entry("program.bin")), random.Random(5)
+
+    def floats(count: int) -> bytes:
+        return struct.pack(f"<{count}f", *(chance.uniform(-1, 1) for _ in range(count)))
+
+    factors = {
+        role: LowRank(held.rows, held.inputs, 6, 0.1, floats(6 * held.inputs), floats(6 * held.rows))
+        for role, held in program.tensors.items()
+        if role.rpartition(".")[2] in ("q", "k", "v", "o", "gate", "up", "down")
+    }
+    path.write_bytes(compile_adapter(factors, program))
+    return path
 
 
 def test_the_module_is_small(folder: Path) -> None:

@@ -18,12 +18,19 @@ uint64_t tini_adapter_room(const tini_program *program) {
     return total;
 }
 
+/* As strcmp, which a library without libc lacks. */
+static int compare_names(const char *a, const char *b) {
+    while (*a && *a == *b)
+        a++, b++;
+    return (uint8_t)*a - (uint8_t)*b;
+}
+
 /* A tensor that one of the program's MATMUL ops multiplies by; TINI_NONE where there is no such. */
 static uint32_t find_matrix(const tini_program *p, const char *name) {
     for (uint32_t k = 0; k < p->header->ops; k++)
         for (uint32_t slot = 0; p->ops[k].kind == TINI_OP_MATMUL && slot < 3; slot++) {
             uint32_t tensor = p->ops[k].tensor[slot];
-            if (tensor != TINI_NONE && !strcmp(p->names + p->tensors[tensor].name, name))
+            if (tensor != TINI_NONE && !compare_names(p->names + p->tensors[tensor].name, name))
                 return tensor;
         }
     return TINI_NONE;
@@ -123,7 +130,7 @@ tin_status tini_adapter_check(tin_adapter *adapter, const tini_program *program,
         const tini_factors *f = &adapter->factors[k];
         if (f->name >= h->name_bytes)
             return tini_fail(error, TIN_ERR_FORMAT, "the adapter's names are damaged");
-        if (k && strcmp(names + adapter->factors[k - 1].name, names + f->name) >= 0)
+        if (k && compare_names(names + adapter->factors[k - 1].name, names + f->name) >= 0)
             return tini_fail(error, TIN_ERR_FORMAT, "the adapter's factors are not in the order of their names");
         uint32_t tensor = find_matrix(program, names + f->name);
         status = check_factors(adapter, f, tensor, names + f->name, error);
