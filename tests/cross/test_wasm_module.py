@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import random
 import shutil
-import struct
 import subprocess
 from datetime import date
 from pathlib import Path
 
 import pytest
+from random_adapters import random_adapter
 from tiny_models import tiny_spec
 
 import tinsmith
 from tinsmith import cli, models, targets
 from tinsmith.compiler import selftest
-from tinsmith.compiler.adapter import LowRank, compile_adapter
-from tinsmith.compiler.program import read_program
 from tinsmith.cross import runtime
 from tinsmith.formats import minisign
 from tinsmith.formats.tin import Tin
@@ -130,22 +127,6 @@ def test_node_gives_the_bits_and_the_words_of_this_machine(folder: Path, tiny_ti
     answers = [model.chat(messages, max_tokens=24, adapter={"random": scale}).text for scale in (1.0, 0.5, 0.0)]
     assert printed["adapted"] == answers
     assert len(set(answers)) == 3
-
-
-def random_adapter(tin: Path, path: Path) -> Path:
-    """A compiled one, of every tensor that the adapters of a llama change."""
-    program, chance = read_program(Tin(tin).entry("program.bin")), random.Random(5)
-
-    def floats(count: int) -> bytes:
-        return struct.pack(f"<{count}f", *(chance.uniform(-1, 1) for _ in range(count)))
-
-    factors = {
-        role: LowRank(held.rows, held.inputs, 6, 0.1, floats(6 * held.inputs), floats(6 * held.rows))
-        for role, held in program.tensors.items()
-        if role.rpartition(".")[2] in ("q", "k", "v", "o", "gate", "up", "down")
-    }
-    path.write_bytes(compile_adapter(factors, program))
-    return path
 
 
 def test_the_module_is_small(folder: Path) -> None:

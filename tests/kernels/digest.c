@@ -1,6 +1,7 @@
 /* Prints the digest of a tin's logits on this machine, to be compared with every other's:
  *
- *   digest FILE.tin [--isa S] [--threads N] [--chunk N] [--slices] [--time] (--tokens 1,2,3 | --count N | --selftest)
+ *   digest FILE.tin [--isa S] [--threads N] [--chunk N] [--slices] [--time] [--adapter FILE]
+ *          (--tokens 1,2,3 | --count N | --selftest)
  *
  *   --count N    the tokens (7 k^2 + 3 k) mod vocabulary, k < N (default: 16 of them)
  *   --slices     comes back after every op instead of computing a chunk in one go
@@ -88,7 +89,7 @@ static const void *open_file(const char *path, size_t *size) {
 /* ---- Logits ---- */
 
 typedef struct settings {
-    const char *file, *isa, *tokens;
+    const char *file, *isa, *tokens, *adapter;
     uint32_t threads, chunk, count;
     int slices, selftest, time;
 } settings;
@@ -127,6 +128,17 @@ static void stop_threads(void) {
 }
 #endif
 
+static const tin_adapter *open_adapter(const tin_model *model, const char *path) {
+    size_t size, need;
+    const void *data = open_file(path, &size);
+    tin_error error;
+    tin_adapter *adapter;
+    need = tin_adapter_size(model, data, size, &error);
+    if (!need || tin_adapter_open(model, data, size, aligned(need), need, &adapter, &error))
+        fail("%s", error.text);
+    return adapter;
+}
+
 /* A session that has `tokens` queued. all: with logits of every token, else of the last. room: positions behind them. */
 static tin_session *start(const tin_model *model, const settings *s, const tin_executor *executor,
                           const int32_t *tokens, uint32_t count, uint32_t room, int all) {
@@ -141,11 +153,18 @@ static tin_session *start(const tin_model *model, const settings *s, const tin_e
                                    .executor = executor,
                                    .clock_ns = count_calls,
                                    .clock_context = &calls};
+    const tin_adapter *adapter = s->adapter ? open_adapter(model, s->adapter) : NULL;
+    if (adapter) {
+        tin_adapter_info own;
+        tin_adapter_describe(adapter, &own);
+        options.adapter_rank = own.rank;
+    }
     size_t size = tin_session_size(model, &options, &error);
     if (!size)
         fail("%s", error.text);
     tin_session *session;
     if (tin_session_create(model, &options, aligned(size), size, &session, &error) ||
+        (adapter && tin_session_adapter(session, adapter, 0.75f, 0, &error)) ||
         (all && tin_session_want_logits(session, 0, &error)) ||
         tin_session_append(session, tokens, count, &error))
         fail("%s", error.text);
@@ -289,6 +308,8 @@ static settings parse(int argc, char **argv) {
             s.isa = argv[++k];
         else if (!strcmp(option, "--tokens") && next)
             s.tokens = argv[++k];
+        else if (!strcmp(option, "--adapter") && next)
+            s.adapter = argv[++k];
         else if (!strcmp(option, "--threads"))
             s.threads = number(option, argv[++k]);
         else if (!strcmp(option, "--chunk"))
@@ -308,7 +329,7 @@ static settings parse(int argc, char **argv) {
     }
     if (!s.file)
         fail("usage: digest FILE.tin [--isa S] [--threads N] [--chunk N] [--slices] [--time] "
-             "(--tokens 1,2,3 | --count N | --selftest)");
+             "[--adapter FILE] (--tokens 1,2,3 | --count N | --selftest)");
     return s;
 }
 

@@ -3,6 +3,7 @@ scalar kernels, the digests of this machine, and a small library."""
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import shutil
 import struct
@@ -17,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from kernel_library import implementations
+from random_adapters import random_adapter
 from tiny_models import tiny_spec
 
 from tinsmith import _core, compiler
@@ -191,6 +193,36 @@ def test_a_model_gives_the_digest_it_gives_here(
     done = run(processor, programs / "digest", tin("Q4_0"), "--selftest")
     assert done.returncode == 0, done.stderr
     assert "selftest ok" in done.stdout
+
+
+@pytest.mark.parametrize("format", ["Q8_0", "F16"])
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_a_model_with_an_adapter_gives_the_digest_it_gives_here(
+    programs: Path, tin: Callable[[str], Path], folder: Path, processor: str, format: str
+) -> None:
+    best = SETS[PROCESSORS[processor] - 1]
+    for name in ("F16", "Q4_0"):
+        path = random_adapter(tin(name), folder / f"{name}-{format}.adapter", format)
+        wanted = f"{best} {adapted_digest(tin(name), path)}\n"
+        for options in (["--threads", 3, "--chunk", 7], ["--chunk", 1, "--slices"]):
+            given = ["--count", TOKENS, "--isa", best, "--adapter", path, *options]
+            done = run(processor, programs / "digest", tin(name), *given)
+            assert done.stdout == wanted, done.stderr
+
+
+def adapted_digest(path: Path, adapter: Path) -> str:
+    """That of this machine, as digest.c scales it."""
+    model = _core.Model(map_file(path))
+    vocab = model.info()["vocab"]
+    opened = _core.Adapter(model, map_file(adapter))
+    session = _core.Session(model, logit_rows=64, adapter_rank=opened.info()["rank"])
+    session.adapter(opened, 0.75)
+    session.append([(7 * k * k + 3 * k) % vocab for k in range(TOKENS)])
+    session.want_logits(0)
+    digest = hashlib.sha256()
+    while session.step() == _core.STEP_LOGITS:
+        digest.update(session.logits()[1])
+    return digest.hexdigest()
 
 
 @pytest.mark.parametrize("case", ["qwen35", "lfm2"])

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import random
-import struct
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import textcore
+from random_adapters import random_adapter
 from tiny_models import tiny_spec
 
 from tinsmith import compiler, quant
 from tinsmith.compiler import adapter
-from tinsmith.compiler.adapter import LowRank
-from tinsmith.compiler.program import read_program
-from tinsmith.formats.tin import Tin
 from tinsmith.models import family
 
 KERNELS = Path(__file__).parents[2] / "kernels"
@@ -84,20 +80,10 @@ def tiny_adapter(preset: str, format: str, folder: Path) -> tuple[Path, Path]:
     sizes = {"hidden_size": 64, "intermediate_size": 96, "max_position_embeddings": 64, "num_hidden_layers": 1}
     spec = quant.apply(replace(tiny_spec("llama", **sizes), chat_template=TEMPLATE), preset)
     compiler.build_tin(spec, folder / "tiny.tin")
-    listed = read_program(Tin(folder / "tiny.tin").entry("program.bin"))
-    chance = random.Random(3)
-
-    def floats(count: int) -> bytes:
-        return struct.pack(f"<{count}f", *(chance.uniform(-1, 1) for _ in range(count)))
-
-    factors = {
-        role: LowRank(held.rows, held.inputs, 20, 0.5, floats(20 * held.inputs), floats(20 * held.rows))
-        for role, held in listed.tensors.items()
-        if role.rpartition(".")[2] in ("q", "gate", "down")
-    }
-    path = folder / f"{format}.bin"
-    path.write_bytes(adapter.compile_adapter(factors, listed, format))
-    return folder / "tiny.tin", path
+    layers = ("q", "gate", "down")
+    return folder / "tiny.tin", random_adapter(
+        folder / "tiny.tin", folder / "random.adapter", format, 20, layers
+    )
 
 
 @pytest.mark.slow

@@ -1,0 +1,32 @@
+"""Compiled adapters of random factors, for tests that need no training."""
+
+from __future__ import annotations
+
+import random
+import struct
+from pathlib import Path
+
+from tinsmith.compiler import adapter
+from tinsmith.compiler.adapter import LowRank
+from tinsmith.compiler.program import read_program
+from tinsmith.formats.tin import Tin
+
+LAYERS = ("q", "k", "v", "o", "gate", "up", "down")
+
+
+def random_adapter(
+    tin: Path, path: Path, format: str = adapter.FORMATS[0], rank: int = 6, layers: tuple[str, ...] = LAYERS
+) -> Path:
+    """For the model in a tin: factors of the matrices of these names in every layer."""
+    program, chance = read_program(Tin(tin).entry("program.bin")), random.Random(5)
+
+    def floats(count: int) -> bytes:
+        return struct.pack(f"<{count}f", *(chance.uniform(-1, 1) for _ in range(count)))
+
+    factors = {
+        role: LowRank(held.rows, held.inputs, rank, 0.1, floats(rank * held.inputs), floats(rank * held.rows))
+        for role, held in program.tensors.items()
+        if role.rpartition(".")[2] in layers
+    }
+    path.write_bytes(adapter.compile_adapter(factors, program, format))
+    return path
