@@ -24,7 +24,7 @@ PUBLIC = {name: f"tinsmith.{name}" for name in tinsmith.__all__} | {
     name: f"tinsmith.runtime.{name}" for name in runtime.__all__ if name not in tinsmith.__all__
 }
 # What annotations abbreviate, and a page need not link: the text stays.
-ALIASES = {"AnyTool", "Buffer", "Finish", "Kind", "Message", "Own", "Prompt", "Spacing"}
+ALIASES = {"AnyTool", "Buffer", "Chosen", "Finish", "Kind", "Message", "Own", "Prompt", "Spacing"}
 
 
 def parameters(thing: Any) -> list[str]:

@@ -22,6 +22,7 @@ DECLARED = {
     "bench": "FILE --threads --prompt --generate --depth --against --repeat --isa --json",
     "build": "RECIPE|MODEL --format --imatrix --context --name --date --schema --tools --grammar --out "
     f"--target {BUDGET}",
+    "diff": "A B EXAMPLES --adapter-a --adapter-b --task --system --allow --json --page",
     "eval": "RECIPE --out",
     "export": "[FILE] --onnx --gguf --native --precision --adapter --base",
     "imatrix": "MODEL TEXT --out --tokens",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from blocks import Provide
+from random_adapters import random_adapter
 from tiny_models import tiny_spec
 
 from tinsmith import cli
@@ -77,7 +78,7 @@ def provide(made: Callable[[Path | None], Path]) -> Provide:
         if path.exists():
             return True
         text = TEXTS.get(path.name) or TEXTS.get(path.suffix)
-        if text is None and path.suffix not in (".tin", ".gguf"):
+        if text is None and path.suffix not in (".tin", ".gguf", ".adapter"):
             return False
         path.parent.mkdir(parents=True, exist_ok=True)
         if text is not None:
@@ -85,6 +86,9 @@ def provide(made: Callable[[Path | None], Path]) -> Provide:
             return True
         tools = path.parent / "tools.json"  # which the page shows: its models are held to it
         source = made(tools if tools.exists() else None)
+        if path.suffix == ".adapter":
+            random_adapter(source / "tiny.tin", path)
+            return True
         shutil.copy(source / f"tiny{path.suffix}", path)
         if path.suffix == ".tin":
             shutil.copy(source / "tiny.tin.minisig", f"{path}.minisig")

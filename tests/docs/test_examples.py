@@ -136,7 +136,7 @@ def test_python_runs(
                     getattr(tinsmith, ast.unparse(call.func).removeprefix("tinsmith."))
                 )
                 signature.bind(*call.args, **{str(word.arg): 0 for word in call.keywords})
-        for text in re.findall(r'"([\w./-]+\.(?:tin|gguf|pub|jsonl))"', block.text):
+        for text in re.findall(r'"([\w./-]+\.(?:tin|gguf|pub|jsonl|adapter))"', block.text):
             provide(folder / text)
     missing = [name for name in NEEDS.get(page, ()) if importlib.util.find_spec(name) is None]
     if missing:

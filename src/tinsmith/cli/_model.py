@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinsmith.cli._command import Args, argument, option
@@ -66,3 +68,20 @@ def open_model(args: Args, date: str | None = None) -> Model:
         date=date,
         key=args.key,
     )
+
+
+def adapters(model: Model, given: Sequence[str] | None) -> dict[str, float] | None:
+    """Those of a command line, each NAME or NAME:SCALE, and their scales; None for none. A name that is a
+    folder's, or a file's of `export --native`, is added to the model."""
+    chosen: dict[str, float] = {}
+    for one in given or ():
+        name, colon, scale = one.rpartition(":")
+        try:
+            number = float(scale) if colon else 1.0
+        except ValueError:
+            name, number = one, 1.0  # the colon is the name's
+        name = name or one
+        if name not in model.adapters and Path(name).exists():
+            model.adapters.add(name, Path(name))
+        chosen[name] = number
+    return chosen or None

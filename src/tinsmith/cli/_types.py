@@ -194,6 +194,12 @@ def backends() -> Sequence[str]:
     return BACKENDS
 
 
+def tasks() -> tuple[str, ...]:
+    from tinsmith.tasks import names
+
+    return names()
+
+
 def isas() -> Sequence[str]:
     from tinsmith.targets import ISAS
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.chat.turns import OPENING
@@ -107,7 +106,7 @@ def run(args: Args) -> int:
     from tinsmith.runtime.asking import check_room, direct
 
     model = _model.open_model(args, date=args.date)
-    args.adapter = _adapters(model, args.adapter)
+    args.adapter = _model.adapters(model, args.adapter)
     options = {name: getattr(args, name) for name in OPTIONS}
     box = _tools(model, args.tools) if args.tools else None
     options["constraint"] = box.constraint if box else _constraint(args)
@@ -124,22 +123,6 @@ def run(args: Args) -> int:
     answer = _print_stream(model, tokens, options)
     _log_unsure(args, answer, args.prompt, [] if args.raw else _system(args))
     return 0
-
-
-def _adapters(model: Model, given: list[str]) -> dict[str, float] | None:
-    """The adapters of the command line, those that are folders added to the model, and their scales."""
-    chosen: dict[str, float] = {}
-    for one in given or []:
-        name, colon, scale = one.rpartition(":")
-        try:
-            number = float(scale) if colon else 1.0
-        except ValueError:
-            name, number = one, 1.0  # the colon is the name's
-        name = name or one
-        if name not in model.adapters and Path(name).is_dir():
-            model.adapters.add(name, Path(name))
-        chosen[name] = number
-    return chosen or None
 
 
 def _log_unsure(args: Args, answer: Completion, asked: str, before: list[dict[str, str]]) -> None:

@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.errors import InputError
+from tinsmith.runtime.adapters import Chosen
 from tinsmith.runtime.generation import Completion, Sampling
 from tinsmith.runtime.loaded import Loaded, Message, ModelInfo, Own
 
 if TYPE_CHECKING:
     from tinsmith.chat.tool_formats import Call
     from tinsmith.constraint import Constraint
-    from tinsmith.runtime.adapters import Chosen
     from tinsmith.runtime.asking import Prompt
     from tinsmith.runtime.calls import AnyTool
     from tinsmith.runtime.choosing import Choice

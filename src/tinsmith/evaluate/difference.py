@@ -1,0 +1,181 @@
+"""Which answers differ between two models, and what the changes are worth.
+
+The runtime gives the same bits everywhere, so two answers are equal or they are not: there is no tolerance."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinsmith.data import readers
+from tinsmith.errors import DataError
+from tinsmith.system import reading
+
+if TYPE_CHECKING:
+    from tinsmith.runtime import Model
+    from tinsmith.tasks import Grade, Task
+
+METRICS = ("valid", "function", "exact", "equivalent")
+_FORM = 'each line is one object such as {"input": "…"} or {"input": "…", "output": "…"}'
+
+
+@dataclass(frozen=True)
+class Case:
+    """line: of its file; output: what is wanted, None where that is not known; accept: what is as good."""
+
+    line: int
+    input: str
+    output: str | None
+    accept: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Change:
+    """Answers of the two models that differ; right: whether each is exact, None where nothing says so."""
+
+    line: int
+    input: str
+    wanted: str | None
+    answers: tuple[str, str]
+    right: tuple[bool, bool] | None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """metrics: of each model, fractions by name; empty where not every case says what is wanted."""
+
+    items: int
+    changes: list[Change]
+    metrics: tuple[dict[str, float], dict[str, float]]
+
+    @property
+    def share(self) -> float:
+        return len(self.changes) / self.items
+
+    def count(self, before: bool, after: bool) -> int:
+        """How many changes were right before, or not, and are after."""
+        return sum(change.right == (before, after) for change in self.changes)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "items": self.items,
+            "changed": len(self.changes),
+            "share": self.share,
+            "gained": self.count(False, True),
+            "lost": self.count(True, False),
+            "metrics": list(self.metrics),
+            "changes": [asdict(change) for change in self.changes],
+        }
+
+
+def read_cases(path: str | Path) -> list[Case]:
+    """Of a JSON-lines file: rows as a recipe's data has them; `output` may be missing. Raises DataError."""
+    path, cases = Path(path), []
+    for number, line in readers.lines(path):
+        row = reading.json(line, str(path), DataError, line=number, unique=True, advice=_FORM)
+        where = f"{path}:{number}"
+        if not isinstance(row, dict):
+            raise DataError(f"{where}: got {reading.kind(row)}; {_FORM}")
+        given = readers.text_of(row, "input", where, _FORM)
+        output = readers.text_of(row, "output", where) if "output" in row else None
+        accept = row.get("accept", [])
+        if not isinstance(accept, list) or not all(isinstance(text, str) for text in accept):
+            raise DataError(f'{where}: "accept" must be a list of texts, got {reading.kind(accept)}')
+        cases.append(Case(number, given, output, tuple(accept)))
+    if not cases:
+        raise DataError(f"{path}: holds no line; {_FORM}")
+    return cases
+
+
+def answers(model: Model, cases: Sequence[Case], task: Task, system: str, **options: Any) -> list[str]:
+    """The model's answer to each. options: as Model.generate_many takes them."""
+    from tinsmith.data.readers import Example
+
+    prompts = [model.render(task.messages(Example(case.input, ""), system)) for case in cases]
+    return [answer.text for answer in model.generate_many(prompts, **options)]
+
+
+def compare(cases: Sequence[Case], first: Sequence[str], second: Sequence[str], task: Task) -> Difference:
+    known = task.labels(case.output for case in cases if case.output is not None)
+    grades = [
+        [_grade(task, case, text, known) for case, text in zip(cases, side, strict=True)]
+        for side in (first, second)
+    ]
+    changes = [
+        Change(case.line, case.input, case.output, (before, after), _right(old, new))
+        for case, before, after, old, new in zip(cases, first, second, *grades, strict=True)
+        if before != after
+    ]
+    return Difference(len(cases), changes, (_fractions(grades[0]), _fractions(grades[1])))
+
+
+def _grade(task: Task, case: Case, answer: str, known: frozenset[str]) -> Grade | None:
+    return None if case.output is None else task.grade(answer, case.output, case.accept, known)
+
+
+def _right(old: Grade | None, new: Grade | None) -> tuple[bool, bool] | None:
+    return (old.exact, new.exact) if old and new else None
+
+
+def _fractions(grades: Sequence[Grade | None]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for metric in METRICS:
+        values = [getattr(grade, metric) for grade in grades if grade is not None]
+        if len(values) == len(grades) and None not in values:
+            found[metric] = sum(values) / len(values)
+    return found
+
+
+def summary(difference: Difference) -> list[str]:
+    """What changed in all, a line each."""
+    changed = len(difference.changes)
+    told = [f"{changed} of {difference.items} answers changed ({100 * difference.share:.2f} %)"]
+    if any(change.right for change in difference.changes):
+        gained, lost = difference.count(False, True), difference.count(True, False)
+        told.append(f"{gained} are right now and were not, {lost} were right and are not")
+    before, after = difference.metrics
+    return told + [f"{name}: {100 * before[name]:.2f} % to {100 * after[name]:.2f} %" for name in before]
+
+
+def lines(difference: Difference, show: Callable[[str], str]) -> list[str]:
+    """The summary and every change, for a terminal. show: what makes a text fit for it."""
+    told = summary(difference)
+    for change in difference.changes:
+        told += ["", f"line {change.line}: {show(change.input)}"]
+        told += [f"  {mark} {show(text)}" for mark, text in zip("-+", change.answers, strict=True)]
+        told += [f"  = {show(change.wanted)}"] if change.wanted is not None else []
+    return told
+
+
+_STYLE = (
+    "body{font:16px/1.4 system-ui,sans-serif;margin:2rem auto;max-width:80rem;padding:0 1rem}"
+    "table{border-collapse:collapse;width:100%}"
+    "td,th{border:1px solid #8888;padding:.3rem .5rem;text-align:left;vertical-align:top}"
+    "td{overflow-wrap:anywhere}"
+    ".right{background:#2a82}.wrong{background:#c332}"
+)
+
+
+def page(difference: Difference, names: tuple[str, str]) -> str:
+    """The summary and every change, as one HTML file. names: of the two models."""
+    rows = [_row("th", ["line", "input", *names, "wanted"])]
+    for change in difference.changes:
+        colours = ["right" if right else "wrong" for right in change.right] if change.right else ["", ""]
+        texts = [str(change.line), change.input, *change.answers, change.wanted or ""]
+        rows.append(_row("td", texts, ["", "", *colours, ""]))
+    told = "".join(f"<p>{html.escape(line)}</p>" for line in summary(difference))
+    return (
+        '<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>What changed</title>'
+        f"<style>{_STYLE}</style><h1>What changed</h1>{told}<table>{''.join(rows)}</table></html>\n"
+    )
+
+
+def _row(kind: str, texts: Sequence[str], classes: Sequence[str] = ()) -> str:
+    cells = [
+        f'<{kind} class="{colour}">{html.escape(text)}</{kind}>'
+        for text, colour in zip(texts, classes or [""] * len(texts), strict=True)
+    ]
+    return f"<tr>{''.join(cells)}</tr>"
