@@ -14,9 +14,10 @@ from tiny_training import encode, train
 import tinsmith
 from tinsmith import cli, compiler, models
 from tinsmith.data.readers import Example
-from tinsmith.errors import UnsupportedError
+from tinsmith.errors import FormatError, InputError, UnsupportedError
 from tinsmith.models import family
 from tinsmith.spec import Spec
+from tinsmith.system import files
 from tinsmith.train import adapter_bin, merge
 from tinsmith.train.adapter import Factors
 from tinsmith.train.options import TrainOptions
@@ -97,6 +98,29 @@ def test_one_file_serves_every_format_of_the_base_and_the_program_in_c(
                 [program, "run", path, "ax", "--tokens", "9", *more], capture_output=True, check=True
             )
             assert told.stdout.decode("utf-8", "replace").rstrip("\n") == answers[name].text.rstrip("\n")
+
+
+def test_an_adapter_is_for_its_own_base_alone(small_recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever format it is in; not for another of the same sizes, such as the base merged with it."""
+    folder = small_recipe.parent
+    assert cli.main(["build", str(small_recipe), "--out", str(folder / "run")]) == 0
+    assert cli.main(["build", str(folder / "base.gguf"), "--format", "q4_0", "--out", str(folder)]) == 0
+    trained = folder / "run" / "adapter"
+    digest = json.loads((trained / "base.json").read_text())["sha256"]
+    assert digest == files.sha256_file(folder / "base.gguf")
+    own, merged = tinsmith.load(folder / "base-q4_0.tin"), tinsmith.load(folder / "run" / "small-q8_0.tin")
+    own.adapters.add("own", trained)
+    with pytest.raises(
+        InputError, match=f"trained on the base {digest[:12]}, and the model was made from another"
+    ):
+        merged.adapters.add("own", trained)
+    # A file that does not say what it was made from is taken by its sizes.
+    tinsmith.load(folder / "base.gguf").adapters.add("own", trained)
+    (trained / "base.json").write_text('{"sha256": "abc"}')
+    with pytest.raises(FormatError, match="of 64 hexadecimal digits"):
+        own.adapters.add("again", trained)
+    (trained / "base.json").unlink()
+    merged.adapters.add("own", trained)
 
 
 def test_a_convolution_is_only_merged(spec: Spec) -> None:

@@ -6,9 +6,16 @@
 
 TINI_REGION_COLD
 
+/* What the model's file says that its weights were made from; NULL where it does not. */
+static const uint8_t *source_of(const tin_model *model) {
+    size_t size;
+    const uint8_t *source = tini_zip_find(&model->zip, "source.bin", &size);
+    return source && size == TINI_SOURCE ? source : NULL;
+}
+
 size_t tin_adapter_size(const tin_model *model, const void *data, size_t size, tin_error *error) {
     tin_adapter adapter;
-    return tini_adapter_check(&adapter, &model->program, data, size, NULL, error)
+    return tini_adapter_check(&adapter, &model->program, source_of(model), data, size, NULL, error)
                ? 0
                : (size_t)tini_adapter_room(&model->program);
 }
@@ -24,7 +31,7 @@ tin_status tin_adapter_open(const tin_model *model, const void *data, size_t siz
     uint64_t own = 0;
     tini_take(&own, sizeof(tin_adapter));
     uint16_t *of_tensor = (uint16_t *)(void *)((uint8_t *)memory + own);
-    tin_status status = tini_adapter_check(memory, &model->program, data, size, of_tensor, error);
+    tin_status status = tini_adapter_check(memory, &model->program, source_of(model), data, size, of_tensor, error);
     if (!status)
         *out = memory;
     return status;
@@ -77,8 +84,8 @@ tin_status tin_session_adapter(tin_session *s, const tin_adapter *adapter, float
     if (adapter && adapter->program != &s->model->program)
         return tini_fail(error, TIN_ERR_ARGUMENT, "the adapter was opened for another model");
     if (!(scale > -TINI_MOST_SCALE && scale < TINI_MOST_SCALE))
-        return tini_fail(error, TIN_ERR_ARGUMENT, "an adapter's scale must be a number below %g",
-                         (double)TINI_MOST_SCALE);
+        return tini_fail(error, TIN_ERR_ARGUMENT, "an adapter's scale must be a number below %u",
+                         (uint32_t)TINI_MOST_SCALE);
     tini_adapters adapters = {0};
     if (adapter) {
         adapters = s->adapters;

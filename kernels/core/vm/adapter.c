@@ -83,8 +83,8 @@ static tin_status check_factors(const tin_adapter *adapter, const tini_factors *
         return tini_fail(error, TIN_ERR_FORMAT, "the adapter's factors of %s hold numbers that are not finite",
                          name);
     if (!(f->scale > -TINI_MOST_SCALE && f->scale < TINI_MOST_SCALE))
-        return tini_fail(error, TIN_ERR_FORMAT, "the adapter's scale of %s is not a number below %g", name,
-                         (double)TINI_MOST_SCALE);
+        return tini_fail(error, TIN_ERR_FORMAT, "the adapter's scale of %s is not a number below %u", name,
+                         (uint32_t)TINI_MOST_SCALE);
     return TIN_OK;
 }
 
@@ -104,13 +104,34 @@ static tin_status check_sizes(const tini_adapter_header *h, size_t size, tin_err
     return TIN_OK;
 }
 
-tin_status tini_adapter_check(tin_adapter *adapter, const tini_program *program, const uint8_t *data, size_t size,
-                              uint16_t *of_tensor, tin_error *error) {
+/* The first bytes of a digest, to be read by people. */
+static void put_hex(char out[13], const uint8_t *digest) {
+    for (uint32_t k = 0; k < 12; k++)
+        out[k] = "0123456789abcdef"[digest[k / 2] >> (k % 2 ? 0 : 4) & 15];
+    out[12] = 0;
+}
+
+static tin_status check_source(const tini_adapter_header *h, const uint8_t *source, tin_error *error) {
+    static const uint8_t unknown[TINI_SOURCE];
+    if (!source || !memcmp(h->source, unknown, TINI_SOURCE) || !memcmp(h->source, source, TINI_SOURCE))
+        return TIN_OK;
+    char theirs[13], own[13];
+    put_hex(theirs, h->source);
+    put_hex(own, source);
+    return tini_fail(error, TIN_ERR_ARGUMENT,
+                     "the adapter was trained on the base %s, and the model was made from another one, %s", theirs,
+                     own);
+}
+
+tin_status tini_adapter_check(tin_adapter *adapter, const tini_program *program, const uint8_t *source,
+                              const uint8_t *data, size_t size, uint16_t *of_tensor, tin_error *error) {
     if (!data || (uintptr_t)data % TIN_ALIGNMENT)
         return tini_fail(error, TIN_ERR_ARGUMENT, "the adapter's bytes are missing or not aligned to %u",
                          (uint32_t)TIN_ALIGNMENT);
     const tini_adapter_header *h = (const tini_adapter_header *)(const void *)data;
     tin_status status = check_sizes(h, size, error);
+    if (!status)
+        status = check_source(h, source, error);
     if (status)
         return status;
     *adapter = (tin_adapter){

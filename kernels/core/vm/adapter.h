@@ -19,17 +19,18 @@
 
 #define TINI_ADAPTER_MAGIC "TINADPT"
 #define TINI_ADAPTER_VERSION 1u
+#define TINI_SOURCE 32u /* bytes of a SHA-256 */
 /* Inputs that are converted at once, on the stack; a multiple of what any format has in a block. */
 #define TINI_PIECE 256u
 #define TINI_MOST_RANK 1024u
-#define TINI_MOST_SCALE 65536.0f
+#define TINI_MOST_SCALE 65536 /* a scale is nearer to 0 */
 #define TINI_MOST_ADAPTERS 8u /* of a session at once */
 
 typedef struct tini_adapter_header {
     char magic[8];
     uint32_t version, count, name_bytes, reserved;
     uint64_t factor_bytes;
-    uint8_t source[32]; /* SHA-256 that stands for the checkpoint it was trained on; zeros: it does not say */
+    uint8_t source[TINI_SOURCE]; /* SHA-256 that stands for the checkpoint it was trained on; zeros: it does not say */
 } tini_adapter_header;
 
 /* A [rank][inputs] and B [outputs][rank] of one matrix. */
@@ -56,9 +57,12 @@ struct tin_adapter {
 /* Bytes of an open adapter for this program, a multiple of TIN_ALIGNMENT. */
 uint64_t tini_adapter_room(const tini_program *program);
 
-/* Checks everything, as tini_program_open does. `of_tensor` may be NULL: then it is checked alone. */
-tin_status tini_adapter_check(tin_adapter *adapter, const tini_program *program, const uint8_t *data, size_t size,
-                              uint16_t *of_tensor, tin_error *error);
+/* Checks everything, as tini_program_open does.
+ *
+ * source     what the program's weights were made from, [TINI_SOURCE] bytes as in the header; NULL: it is not known
+ * of_tensor  NULL: it is checked alone */
+tin_status tini_adapter_check(tin_adapter *adapter, const tini_program *program, const uint8_t *source,
+                              const uint8_t *data, size_t size, uint16_t *of_tensor, tin_error *error);
 
 /* The adapters of a session, in the order in which they were set, and what each is multiplied by. */
 typedef struct tini_applied {

@@ -13,7 +13,7 @@ from tinsmith.cli._command import Args, argument, one_of, option
 from tinsmith.cli._types import Device, File, Folder, Format, Whole, base_names
 from tinsmith.errors import InputError
 from tinsmith.format_names import AUTO, DEFAULTS, FORMATS
-from tinsmith.formats.tin import BILL
+from tinsmith.formats.tin import BILL, SOURCE
 
 if TYPE_CHECKING:
     from tinsmith.pipeline.constraint import Sealed
@@ -139,7 +139,11 @@ def _from_model(args: Args) -> list[Path]:
     display, out, name = progress.display(), args.out or Path(), args.name or _name(path)
     manifest, bill = shipping.origin(args.source, path, spec, name)
     extra = shipping.Extra(
-        {**shipping.licenses(path), **(constraint.entries if constraint else {})},
+        {
+            **shipping.licenses(path),
+            SOURCE: bytes.fromhex(manifest["base"]["sha256"]),
+            **(constraint.entries if constraint else {}),
+        },
         {**manifest, **({"constraint": constraint.facts} if constraint else {})},
         bill,
     )

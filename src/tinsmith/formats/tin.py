@@ -32,6 +32,7 @@ PAGE = 4096
 MANIFEST = "manifest.json"
 CONSTRAINT = "grammar/answer.bin"  # what answers may be, where a tin says so
 BILL = "sbom.cdx.json"
+SOURCE = "source.bin"  # the SHA-256 of the checkpoint that the weights were made from, as 32 bytes
 RECIPE = "recipe.toml"  # of a tin that a recipe made, once it was measured
 VERSION = 1
 _KIND = "tin"

@@ -10,6 +10,7 @@ from typing import Any
 
 from tinsmith import hub
 from tinsmith.format_names import AUTO
+from tinsmith.formats.tin import SOURCE
 from tinsmith.pipeline import auto, contents, data, merge, roughest, training
 from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.merge import Merged
@@ -127,7 +128,7 @@ def files_of(
         weights[AUTO] = chosen.weights(weighed)
         front = chosen.front
     extra = shipping.Extra(
-        contents.entries(run, needs.data),
+        {**contents.entries(run, needs.data), SOURCE: bytes.fromhex(origin.sha256)},
         contents.manifest(run, needs.data, origin.sha256),
         contents.bill(run, needs.data),
     )

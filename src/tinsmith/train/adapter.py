@@ -19,6 +19,7 @@ from tinsmith.system import files, reading
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 TEMPLATE = "chat_template.jinja"  # the one that the adapter was trained under
+BASE = "base.json"  # {"sha256": that of the files of the base that it was trained on}
 
 _FACTOR = re.compile(r"(?:base_model\.model\.)?(.+)\.lora_([AB])(?:\.default)?\.weight")
 # Settings of peft that change what an adapter computes, or to which weights it belongs, and the values that
@@ -90,6 +91,20 @@ def check_template(folder: Path, settled: str | None) -> None:
             f"{folder}: the adapter was trained under the chat template {digest(trained)[:12]}, and the base "
             f"with what the recipe states {has}; train again, or go back to the base and recipe of its training"
         )
+
+
+def base_digest(folder: Path) -> str | None:
+    """The SHA-256 of the base that the adapter in a folder was trained on, in hexadecimal; None where it does
+    not say. Raises FormatError for a file that says something else."""
+    path = folder / BASE
+    if not path.exists():
+        return None
+    given = reading.read_table(path, FormatError).get("sha256")
+    if not isinstance(given, str) or not re.fullmatch(r"[0-9a-f]{64}", given):
+        raise FormatError(
+            f'{path}: must be {{"sha256": …}} of 64 hexadecimal digits; delete it, or train again'
+        )
+    return given
 
 
 def base_name(folder: Path) -> str | None:

@@ -13,11 +13,12 @@ from tinsmith.train import adapter
 from tinsmith.train.adapter import Factors
 
 
-def compiled(adapter_dir: str | Path, tin: Tin, format: str = FORMATS[0], source: bytes = bytes(32)) -> bytes:
+def compiled(adapter_dir: str | Path, tin: Tin, format: str = FORMATS[0]) -> bytes:
     """The adapter in adapter_dir (peft's format) for the model in a tin, as compile_adapter gives it.
 
     Raises what adapter.read raises, and UnsupportedError for a layer that can't be adapted while it runs.
     """
+    source = bytes.fromhex(adapter.base_digest(Path(adapter_dir)) or "00" * 32)
     facts = tin.facts("family", "hyper")
     family = by_name(facts["family"])
     given = adapter.of_base(Path(adapter_dir), family, family.hyper_from_facts(facts["hyper"], tin.where))

@@ -29,7 +29,8 @@ class Job:
     None for out_dir; is_new: the weights are random; feedback: as quant.encoder takes it, where the mix
     of options.rough is made with it; feedback_of: the digest of the text that it follows from; forced: what
     finds the tokens of answers that must come, which are then not learned; start: the folder of the adapter
-    that training starts from; known: the examples that it has learned, of which some are replayed.
+    that training starts from; base_sha256: of the base's files, empty where it is not known; known: the
+    examples that it has learned, of which some are replayed.
     """
 
     spec: Spec
@@ -49,6 +50,7 @@ class Job:
     feedback_of: str = ""
     forced: FindForced | None = None
     start: Path | None = None
+    base_sha256: str = ""
     known: Sequence[Example] = ()
 
     @property

@@ -81,7 +81,7 @@ class AdapterTrainee(Trainee):
         )
         if job.start:
             start.load(adapted, spec, job.start, count)
-        self.template = spec.chat_template
+        self.template, self.base_sha256 = spec.chat_template, job.base_sha256
         self.rough = Rough(spec, adapted, options.rough, job.feedback) if options.rough else None
         self.only_rough = options.only_rough
         # Error feedback takes several times as long as a search that weighs inputs one by one.
@@ -169,6 +169,8 @@ class AdapterTrainee(Trainee):
             importance.save(fresh, self.importance)
             if self.template is not None:
                 write_text(fresh / adapter.TEMPLATE, self.template)
+            if self.base_sha256:
+                write_text(fresh / adapter.BASE, json.dumps({"sha256": self.base_sha256}) + "\n")
 
     def stored(self, folder: Path) -> dict[str, Tensor]:
         from safetensors.torch import load_file
