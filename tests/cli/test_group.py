@@ -41,11 +41,13 @@ def raiser(error: BaseException) -> Any:
 def test_the_overview_says_what_each_verb_does() -> None:
     assert {"make", "train", "merge", "build", "eval"} <= set(cli.verbs())
     for name, file in cli.verbs().items():
-        module = importlib.import_module(f"tinsmith.cli.{name}")
+        module = importlib.import_module(f"tinsmith.cli.{name.replace(' ', '.')}")
         assert cli.help_line(file) == module.HELP
+        assert 0 < len(module.HELP) < 90 and not module.HELP.endswith(".")
+        if " " in name:  # a group's, which has them all in its own overview
+            continue
         assert cli.entries()[name].section == module.SECTION in cli.SECTIONS
         assert f"  {name} " in cli.overview()
-        assert 0 < len(module.HELP) < 90 and not module.HELP.endswith(".")
 
 
 def test_help_and_version_load_nothing_heavy() -> None:
@@ -74,7 +76,7 @@ def test_an_unknown_verb_names_the_known_ones(capsys: pytest.CaptureFixture[str]
     assert cli.main(["mkae"]) == 2
     error = capsys.readouterr().err
     assert error.startswith(
-        "tinsmith: error: mkae: no such verb, did you mean make?; the verbs are bench, build, completion, diff"
+        "tinsmith: error: mkae: no such verb, did you mean make?; the verbs are adapters, bench, build"
     )
 
 

@@ -19,6 +19,10 @@ MODEL = "FILE --threads --isa --kv --backend --key --gpu-layers"
 BUDGET = "--calibration --max-size --bits --memory --speed --bandwidth --min-accuracy --thorough --work"
 # What scripts call: a verb may take more, and loses nothing.
 DECLARED = {
+    "adapters add": "FILE NAME ADAPTER --format --out",
+    "adapters list": "FILE --json",
+    "adapters remove": "FILE NAME --out",
+    "adapters rename": "FILE OLD NEW --out",
     "bench": "FILE --threads --prompt --generate --depth --against --repeat --isa --json",
     "build": "RECIPE|MODEL --format --imatrix --context --name --date --schema --tools --grammar --out "
     f"--target {BUDGET}",
@@ -48,7 +52,7 @@ DECLARED = {
 @pytest.mark.parametrize("verb", DECLARED)
 def test_a_verb_keeps_its_options(verb: str) -> None:
     declared: list[str] = []
-    for param in importlib.import_module(f"tinsmith.cli.{verb}").PARAMETERS:
+    for param in importlib.import_module(f"tinsmith.cli.{verb.replace(' ', '.')}").PARAMETERS:
         place = param.metavar if param.required else f"[{param.metavar}]"
         declared += [place] if param.param_type_name == "argument" else [*param.opts, *param.secondary_opts]
     assert set(DECLARED[verb].split()) <= set(declared)

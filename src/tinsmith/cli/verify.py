@@ -94,6 +94,9 @@ def _check(args: Args, report: dict[str, Any]) -> None:
     for isa, digests in _selftests(Path(args.file), tin):
         report["selftest"][isa] = digests
         say(f"{isa:<9} {len(digests)} self-tests: the bits that it was sealed with")
+    report["adapters"] = _adapters(Path(args.file))
+    for name, digests in report["adapters"].items():
+        say(f"adapter   {name}: {len(digests)} self-tests: the bits that it was sealed with")
     if args.targets:
         _check_targets(args, report, say)
 
@@ -132,6 +135,15 @@ def _content(tin: Tin) -> dict[str, Any]:
         "entries": len(tin.names),
         "manifest_sha256": hashlib.sha256(manifest).hexdigest(),
     }
+
+
+def _adapters(path: Path) -> dict[str, list[str]]:
+    """By adapter, the digests of the self-test's logits under it, by the best instruction set."""
+    from tinsmith import _core
+    from tinsmith.system.files import map_file
+    from tinsmith.train import adapter_tin
+
+    return adapter_tin.check(path, _core.Model(map_file(path)))
 
 
 def _selftests(path: Path, tin: Tin) -> list[tuple[str, list[str]]]:

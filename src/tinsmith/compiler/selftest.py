@@ -18,11 +18,22 @@ _MAGIC = b"TINTEST1"
 _PROMPTS = ("The quick brown fox jumps over the lazy dog.", '1 + 2 = 3; {"name": "tin"}\n')
 
 
-def logits_digest(model: _core.Model, tokens: list[int], *, threads: int = 1, chunk: int = 0) -> str:
+def logits_digest(
+    model: _core.Model,
+    tokens: list[int],
+    *,
+    threads: int = 1,
+    chunk: int = 0,
+    adapter: _core.Adapter | None = None,
+) -> str:
     """SHA-256 of the logits of every position, in hexadecimal. chunk: tokens at once; 0 for the model's own."""
     size = chunk or model.info()["chunk"]
     context = min(model.info()["context"], max(len(tokens), 1))
-    session = _core.Session(model, context=context, chunk=size, logit_rows=size, threads=threads)
+    rank = adapter.info()["rank"] if adapter else 0
+    session = _core.Session(
+        model, context=context, chunk=size, logit_rows=size, threads=threads, adapter_rank=rank
+    )
+    session.adapter(adapter)
     session.want_logits(0)
     session.append(tokens)
     digest = hashlib.sha256()
@@ -39,6 +50,11 @@ def make(model: _core.Model) -> bytes:
         parts.append(struct.pack(f"<I{len(tokens)}i", len(tokens), *tokens))
         parts.append(bytes.fromhex(logits_digest(model, tokens)))
     return b"".join(parts)
+
+
+def of_adapter(model: _core.Model, adapter: _core.Adapter) -> list[str]:
+    """The digests of the prompts' logits under an adapter, in the order of the model's own self-test."""
+    return [logits_digest(model, tokens, adapter=adapter) for tokens, _ in read(model.entry("selftest.bin"))]
 
 
 def check(model: _core.Model) -> list[str]:

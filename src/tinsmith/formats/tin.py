@@ -140,12 +140,17 @@ def write(
 
 
 def rewrite(
-    source: str | Path, target: str | Path, entries: Mapping[str, Data], manifest: Mapping[str, Any]
+    source: str | Path,
+    target: str | Path,
+    entries: Mapping[str, Data],
+    manifest: Mapping[str, Any],
+    without: Sequence[str] = (),
 ) -> None:
     """Writes the tin `source` to `target`, atomically, with these entries in place of those of their names, or
-    behind the others, and these facts in its manifest. All else stays as it is, byte for byte."""
-    old = Tin(source)
-    kept = {name: entries.get(name, old.entry(name)) for name in old.names if name != MANIFEST}
+    behind the others, and these facts in its manifest. without: entries that are left out. All else stays as it
+    is, byte for byte."""
+    old, dropped = Tin(source), {MANIFEST, *without}
+    kept = {name: entries.get(name, old.entry(name)) for name in old.names if name not in dropped}
     write(target, {**kept, **entries}.items(), {**old.manifest, **manifest})
 
 

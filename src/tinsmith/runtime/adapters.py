@@ -65,11 +65,11 @@ class Adapters(Mapping[str, AdapterInfo]):
 
     def _read(self, source: str | Path | Buffer) -> Buffer:
         if not isinstance(source, str | Path):
-            return _aligned(source)
+            return aligned(source)
         path = Path(source)
         if path.is_dir():
             compiled: bytes = import_module(_READER).compiled(path, self._tin)
-            return _aligned(compiled)
+            return aligned(compiled)
         if not path.exists():
             raise InputError(f"{path}: no such adapter; give a folder in peft's format, or a compiled adapter")
         return map_file(path)
@@ -119,7 +119,7 @@ def put_on(session: _core.Session, applied: Applied) -> None:
         session.adapter(adapter, scale)
 
 
-def _aligned(data: Buffer) -> memoryview:
+def aligned(data: Buffer) -> memoryview:
     """A copy where a page begins."""
     block = mmap.mmap(-1, max(1, memoryview(data).nbytes))
     block.write(data)

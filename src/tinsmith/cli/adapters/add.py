@@ -1,0 +1,30 @@
+"""tinsmith adapters add: one more adapter in a .tin."""
+
+from __future__ import annotations
+
+from tinsmith.cli._command import Args, argument, option
+from tinsmith.cli._types import Folder, Word
+from tinsmith.cli.adapters._out import FILE, OUT, done, out_of
+
+HELP = "seal an adapter into a .tin, under a name"
+PARAMETERS = [
+    FILE,
+    argument("name", "NAME", help="what it is asked for by"),
+    argument("source", "ADAPTER", Folder(), help="a folder in peft's format, or a file of export --native"),
+    option(
+        "--format",
+        Word(("q8_0", "f16")),
+        default="q8_0",
+        metavar="F",
+        help="what the factors are rounded to: q8_0 (default) or f16",
+    ),
+    OUT,
+]
+
+
+def run(args: Args) -> int:
+    from tinsmith.train import adapter_tin
+
+    out = out_of(args)
+    adapter_tin.add(args.file, args.name, args.source, out, args.format.upper())
+    return done(out)

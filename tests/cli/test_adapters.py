@@ -1,0 +1,130 @@
+"""tinsmith adapters: skills that are sealed into a .tin, and taken out again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from random_adapters import random_adapter
+from tiny_models import tiny_spec
+
+import tinsmith
+from tinsmith import cli
+from tinsmith.compiler import build_tin
+from tinsmith.compiler.adapter import LowRank, compile_adapter
+from tinsmith.compiler.program import read_program
+from tinsmith.errors import FormatError
+from tinsmith.formats import minisign, tin
+from tinsmith.formats.tin import Tin
+
+TEMPLATE = "{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}{% endfor %}[assistant]"
+ASKED = [{"role": "user", "content": "which lamp is on?"}]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("base")
+    spec = tiny_spec("llama", hidden_size=64, intermediate_size=96)
+    build_tin(
+        replace(spec, chat_template=TEMPLATE), place / "base.tin", entries={"source.bin": bytes(range(32))}
+    )
+    random_adapter(place / "base.tin", place / "one.adapter")
+    random_adapter(place / "base.tin", place / "two.adapter", rank=20, layers=("q", "down"))
+    return place
+
+
+def shell(capsys: pytest.CaptureFixture[str], *words: object, code: int = 0) -> str:
+    """What is printed, or the error's line."""
+    assert cli.main(["adapters", *map(str, words)]) == code
+    out, err = capsys.readouterr()
+    return err if code else out
+
+
+def answer(path: Path, adapter: str | None) -> list[int]:
+    model = tinsmith.load(path, threads=1)
+    return model.chat(ASKED, adapter=adapter, max_tokens=12).token_ids
+
+
+def test_adapters_come_and_go(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    held, plain = tmp_path / "held.tin", base / "base.tin"
+    assert shell(capsys, "list", plain) == ""
+    assert shell(capsys, "add", plain, "lamps", base / "one.adapter", "--out", held) == f"{held}\n"
+    assert shell(capsys, "add", held, "doors", base / "two.adapter") == f"{held}\n"
+    lines = shell(capsys, "list", held).splitlines()
+    assert [line.split()[0] for line in lines] == ["doors", "lamps"]
+    assert "rank 32, 4 matrices" in lines[0]
+    # Sealed with the rest, and answered under what was added.
+    Tin(held).verify()
+    added = tinsmith.load(plain, threads=1)
+    added.adapters.add("one", base / "one.adapter")
+    assert list(tinsmith.load(held).adapters) == ["lamps", "doors"]
+    assert answer(held, "lamps") == added.chat(ASKED, adapter="one", max_tokens=12).token_ids
+    answers = {name: answer(held, name) for name in (None, "lamps", "doors")}
+    assert len(set(map(tuple, answers.values()))) == 3
+    assert answers[None] == answer(plain, None)
+    # A device proves each on itself.
+    assert cli.main(["verify", str(held), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert {name: len(digests) for name, digests in report["adapters"].items()} == {"lamps": 2, "doors": 2}
+    shell(capsys, "rename", held, "doors", "gates")
+    assert answer(held, "gates") == answers["doors"]
+    shell(capsys, "remove", held, "lamps")
+    shell(capsys, "remove", held, "gates")
+    # What is left is the base's bytes, but for the manifest.
+    assert [Tin(held).entry(name) for name in Tin(plain).names[:-1]] == [
+        Tin(plain).entry(name) for name in Tin(plain).names[:-1]
+    ]
+
+
+def test_a_signature_is_of_the_file_as_it_was(
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held, key = tmp_path / "held.tin", minisign.SecretKey(b"8 bytes.", bytes(32))
+    shell(capsys, "add", base / "base.tin", "lamps", base / "one.adapter", "--out", held)
+    Path(f"{held}.minisig").write_text(minisign.sign(held, key))
+    assert cli.main(["verify", str(held), "--key", key.public]) == 0
+    capsys.readouterr()
+    assert cli.main(["adapters", "rename", str(held), "lamps", "lights"]) == 0
+    assert "is of the file as it was; sign it again" in capsys.readouterr().err
+    assert cli.main(["verify", str(held), "--key", key.public]) == 1
+
+
+def test_what_is_refused(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    held, plain = tmp_path / "held.tin", base / "base.tin"
+    shell(capsys, "add", plain, "lamps", base / "one.adapter", "--out", held)
+    before = held.read_bytes()
+    program = read_program(Tin(plain).entry("program.bin"))
+    name, one = next((name, one) for name, one in program.tensors.items() if name.endswith(".q"))
+    nothing = LowRank(one.rows, one.inputs, 4, 1.0, bytes(16 * one.inputs), bytes(16 * one.rows))
+    (tmp_path / "nothing").write_bytes(compile_adapter({name: nothing}, program))
+    (tmp_path / "foreign").write_bytes(compile_adapter({name: nothing}, program, source=b"x" * 32))
+    (tmp_path / "cut").write_bytes((base / "one.adapter").read_bytes()[:-64])
+    for words, said in (
+        (("add", held, "lamps", base / "two.adapter"), "can't be named 'lamps': it is taken"),
+        (("add", held, "a/b", base / "two.adapter"), "can't be named 'a/b': give one of"),
+        (("add", held, "new", tmp_path / "nothing"), "changes no logit of the model's self-test"),
+        (("add", held, "new", tmp_path / "foreign"), "was trained on the base 787878787878, and the model"),
+        (("add", held, "new", tmp_path / "cut"), "are due"),
+        (("add", held, "new", tmp_path / "none"), "none"),
+        (("remove", held, "doors"), "has no adapter 'doors'; it has: lamps"),
+        (("rename", held, "doors", "gates"), "has no adapter 'doors'"),
+        (("rename", held, "lamps", "lamps"), "it is taken"),
+    ):
+        assert said in shell(capsys, *words, code=2)
+        assert held.read_bytes() == before
+
+
+def test_an_adapter_that_was_changed_is_found(
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = tmp_path / "held.tin"
+    shell(capsys, "add", base / "base.tin", "lamps", base / "one.adapter", "--out", held)
+    tin.rewrite(held, held, {"adapter/lamps.bin": (base / "two.adapter").read_bytes()}, {})
+    assert cli.main(["verify", str(held)]) == 1
+    assert "the adapter lamps gives other logits" in capsys.readouterr().err
+    tin.rewrite(held, held, {"adapter/lamps.bin": (base / "one.adapter").read_bytes()[:-64]}, {})
+    with pytest.raises(FormatError, match="adapter lamps: "):
+        tinsmith.load(held).chat(ASKED, adapter="lamps")
+    assert cli.main(["verify", str(held)]) == 1
