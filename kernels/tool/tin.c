@@ -3,7 +3,8 @@
  *   tin verify FILE.tin [--isa S]           the file's digests, and its self-test, on every instruction set that this
  *                                           device runs, or on S
  *   tin run FILE.tin PROMPT [--tokens N]    the answer, likeliest tokens only; by the file's chat template where it has
- *       [--adapter FILE]                    one, and within its constraint; under an adapter of `tinsmith export`
+ *       [--adapter NAME]                    one, and within its constraint; under an adapter that the tin holds, or a
+ *                                           file of `tinsmith export --native`
  *   tin signature FILE --key KEY            whether the owner of KEY signed any FILE, in FILE.minisig
  *
  * --key KEY, with verify and run: refuse a tin that the owner of this minisign key, a file or its line RW..., did not
@@ -42,7 +43,8 @@ enum {
     MOST_TOKENS = 256,
     PIECE = 1 << 20,
     MOST_TEXT = 1 << 16,
-    KEY_LINE = 56
+    KEY_LINE = 56,
+    MOST_NAME = 4096
 };
 
 static _Noreturn void fail(const char *format, ...) {
@@ -311,9 +313,14 @@ static void constrain(const tin_model *model, tin_session *session) {
         fail("%s", error.text);
 }
 
+/* One that the tin holds under that name, or a file. */
 static const tin_adapter *open_adapter(const tin_model *model, const char *path) {
+    char entry[MOST_NAME];
     size_t size;
-    const void *data = open_file(path, &size);
+    const void *data;
+    int length = snprintf(entry, sizeof entry, "adapter/%s.bin", path);
+    if (length < 0 || length >= MOST_NAME || tin_model_entry(model, entry, &data, &size))
+        data = open_file(path, &size);
     tin_error error;
     tin_adapter *adapter;
     size_t need = tin_adapter_size(model, data, size, &error);
@@ -367,7 +374,7 @@ static int answer(const tin_model *model, const tin_adapter *adapter, const char
 }
 
 static _Noreturn void usage(void) {
-    fputs("usage: tin verify FILE.tin [--isa S] [KEY] | tin run FILE.tin PROMPT [--tokens N] [--adapter FILE]\n"
+    fputs("usage: tin verify FILE.tin [--isa S] [KEY] | tin run FILE.tin PROMPT [--tokens N] [--adapter NAME]\n"
           "     [KEY] | tin signature FILE KEY | tin --version\n"
           "KEY: --key KEY [--min-version N] [--now 2027-01-31]\n",
           stderr);

@@ -18,7 +18,7 @@ from tinsmith.errors import FormatError, InputError, UnsupportedError
 from tinsmith.models import family
 from tinsmith.spec import Spec
 from tinsmith.system import files
-from tinsmith.train import adapter_bin, merge
+from tinsmith.train import adapter_bin, adapter_tin, merge
 from tinsmith.train.adapter import Factors
 from tinsmith.train.options import TrainOptions
 
@@ -98,6 +98,11 @@ def test_one_file_serves_every_format_of_the_base_and_the_program_in_c(
                 [program, "run", path, "ax", "--tokens", "9", *more], capture_output=True, check=True
             )
             assert told.stdout.decode("utf-8", "replace").rstrip("\n") == answers[name].text.rstrip("\n")
+        adapter_tin.add(path, "sealed", file, path, "Q8_0")
+        told = subprocess.run(
+            [program, "run", path, "ax", "--tokens", "9", "--adapter", "sealed"], capture_output=True
+        )
+        assert told.stdout.decode("utf-8", "replace").rstrip("\n") == answers["file"].text.rstrip("\n")
 
 
 def test_an_adapter_is_for_its_own_base_alone(small_recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
