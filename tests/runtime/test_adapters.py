@@ -238,6 +238,29 @@ def test_what_was_computed_may_be_kept(adapted: Adapted) -> None:
     session_of(model, (second, 1.0)).copy_from(kept)
 
 
+def test_a_change_amid_a_pass_begins_it_again(adapted: Adapted) -> None:
+    model, (first, second, _) = adapted.model()
+
+    def begun(count: int) -> _core.Session:
+        session = session_of(model, (first, 1.0), chunk=4, logit_rows=4)
+        session.append(TOKENS[:count])
+        return session
+
+    wanted = begun(4)
+    rows_of(wanted)
+    wanted.adapter(second, 1.0, True)
+    wanted.append(TOKENS[4:])
+    expected = rows_of(wanted)
+    amid = begun(len(TOKENS))
+    while amid.tokens()[0] < 4:
+        amid.step(1)
+    for _ in range(16):
+        assert amid.step(1) == _core.STEP_PENDING
+    assert amid.tokens()[0] == 4
+    amid.adapter(second, 1.0, True)
+    assert rows_of(amid) == expected
+
+
 @pytest.mark.parametrize("way", ["copy", "save"])
 def test_nothing_is_taken_over_from_other_adapters(adapted: Adapted, way: str) -> None:
     model, (first, second, _) = adapted.model()

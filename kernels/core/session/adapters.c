@@ -103,6 +103,7 @@ tin_status tin_session_adapter(tin_session *s, const tin_adapter *adapter, float
         status = tini_generate_end(s, error);
     if (status || tini_same_adapters(&adapters, &s->adapters))
         return status;
+    tini_session_drop(s); /* a pass under way is of those before */
     s->adapters = adapters;
     s->adapted = hash_adapters(&adapters);
     if (flags & TIN_ADAPTER_KEEP && s->position)
