@@ -110,7 +110,7 @@ def run(args: Args) -> int:
     options = {name: getattr(args, name) for name in OPTIONS}
     box = _tools(model, args.tools) if args.tools else None
     options["constraint"] = box.constraint if box else _constraint(args)
-    options["sure"] = args.json or args.log_unsure is not None
+    options["sure"] = True if args.json or args.log_unsure is not None else None
     check_room(model, args.thinking, options["constraint"])
     if args.thinking is None and not args.raw and options["constraint"] not in (None, "own"):
         args.thinking = direct(model)
@@ -121,6 +121,8 @@ def run(args: Args) -> int:
         print(json.dumps(_answer(model, args, tokens, options, box), ensure_ascii=False))
         return 0
     answer = _print_stream(model, tokens, options)
+    if answer.sure is False:
+        print(f"tinsmith: not sure (probability {answer.probability:.2g})", file=sys.stderr)
     _log_unsure(args, answer, args.prompt, [] if args.raw else _system(args))
     return 0
 
@@ -155,6 +157,7 @@ def _answer(
         "seconds": round(answer.seconds, 6),
         "evaluations": answer.evaluations,
         "probability": round(answer.probability, 6),
+        **({} if answer.sure is None else {"sure": answer.sure}),
     }
     if answer.thinking is not None:
         result |= {"thinking": answer.thinking, "content": answer.content}

@@ -34,7 +34,8 @@ class Item:
 class Job:
     """model: path of what answers; model_sha256: its digest; threads: 0 for all; max_tokens: of one answer;
     constrained: whether the answers obey the constraint that the model's file carries; thinking, date: what the
-    recipe states of the base's chat template, which a file made from it has in its own."""
+    recipe states of the base's chat template, which a file made from it has in its own; sure: whether answers
+    say how likely they are."""
 
     model: str
     model_sha256: str
@@ -44,6 +45,7 @@ class Job:
     constrained: bool = False
     thinking: bool | None = None
     date: str | None = None
+    sure: bool = False
 
     @property
     def digest(self) -> str:
@@ -56,6 +58,7 @@ class Job:
             "thinking": self.thinking,
             "date": self.date,
             "items": [item.messages for item in self.items],
+            **({"sure": True} if self.sure else {}),
         }
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
@@ -73,7 +76,7 @@ class Job:
 class Answer:
     """item: its position in the job; tokens: of the answer; prompt_tokens: how many; seconds: prompt and answer
     together; evaluations: of the model, for prompt and answer; drafted: a draft was given, so seconds and
-    evaluations are not those of a user."""
+    evaluations are not those of a user; log_probability: as a Completion has it, where the job asks for it."""
 
     item: int
     text: str
@@ -83,6 +86,7 @@ class Answer:
     finish: str
     drafted: bool = False
     evaluations: int | None = None
+    log_probability: float | None = None
 
 
 class AnswerFile:

@@ -33,7 +33,7 @@ def work(job: Job, answers: Path) -> int:
             if i in file.answers:
                 continue
             draft = item.draft if i >= UNDRAFTED else None
-            reply = model.chat(item.messages, max_tokens=job.max_tokens, draft=draft, **freedom)
+            reply = model.chat(item.messages, max_tokens=job.max_tokens, draft=draft, sure=job.sure, **freedom)
             file.add(
                 Answer(
                     item=i,
@@ -44,6 +44,7 @@ def work(job: Job, answers: Path) -> int:
                     finish=reply.finish,
                     drafted=draft is not None,
                     evaluations=reply.evaluations,
+                    log_probability=reply.log_probability,
                 )
             )
             _say({"done": len(file.answers)})

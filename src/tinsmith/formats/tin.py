@@ -38,7 +38,9 @@ VERSION = 1
 _KIND = "tin"
 # What programs read of a manifest, and of what type it is where it is there.
 _FACTS: dict[str, type] = {
-    **dict.fromkeys(("entries", "tensors", "general", "hyper", "constraint", "base", "metrics"), dict),
+    **dict.fromkeys(
+        ("entries", "tensors", "general", "hyper", "constraint", "base", "metrics", "sure", "adapters"), dict
+    ),
     **dict.fromkeys(("name", "family", "backend", "tools", "template_refused", "weights", "directory"), str),
     **dict.fromkeys(("parameters", "weight_bytes", "arena_bytes"), int),
 }

@@ -7,6 +7,7 @@ here: its grades by metrics, its costs by systems.
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith import tasks
-from tinsmith.evaluate import metrics, systems
+from tinsmith.evaluate import metrics, surety, systems
 from tinsmith.evaluate.answers import Answer, AnswerFile, Item, Job
 from tinsmith.evaluate.baselines import Messages, Prompts, Retriever, stratified
 from tinsmith.evaluate.systems import Outcome
@@ -146,6 +147,11 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
         "task": run.recipe.data.task,
         "system": run.recipe.data.system,
         "eval": {key: value for key, value in settings.items() if key not in BASELINE_KEYS},
+        **(
+            {"validation": needs.data.digests[data.split_name("validation")]}
+            if run.recipe.eval.error is not None
+            else {}
+        ),
     }
 
 
@@ -188,12 +194,47 @@ def _measured(
         prompted = plain
         if drafts is not None:
             prompted = [Item(asked, draft) for asked, draft in zip(messages, drafts, strict=True)]
-        outcome = _ask(run, name, models[name], prompted)
+        sure = run.recipe.eval.error is not None and name != TUNED
+        outcome = _ask(run, name, models[name], prompted, sure=sure)
         drafts = drafts or [answer.tokens for answer in outcome.answers]
-        yield name, _result(run, outcome, items)
+        result = _result(run, outcome, items)
+        yield name, {**result, "sure": _sure(run, name, models[name], outcome, items)} if sure else result
         if bound and name != TUNED:
-            outcome = _ask(run, constrained(name), models[name], plain, constrained=True)
-            yield constrained(name), _result(run, outcome, items)
+            outcome = _ask(run, constrained(name), models[name], plain, constrained=True, sure=sure)
+            result = _result(run, outcome, items)
+            if sure:
+                held = _sure(run, constrained(name), models[name], outcome, items, constrained=True)
+                result = {**result, "sure": held}
+            yield constrained(name), result
+
+
+def _sure(
+    run: Run, name: str, model: tuple[Path, str], outcome: Outcome, items: Sequence[Example], **options: Any
+) -> dict[str, Any]:
+    """The threshold for `[eval] error` that the validation set gives, and what it does there and on the test
+    set. outcome, items: the test's."""
+    held = data.examples(run, "validation")
+    asked = [Item(data.conversation(run, example)) for example in held]
+    before = _ask(run, f"{name}_validation", model, asked, sure=True, **options)
+    task, known = tasks.by_name(run.recipe.data.task), data.labels(run)
+    seen = {}
+    for split, answered, examples in (("validation", before, held), ("test", outcome, items)):
+        logs = [answer.log_probability for answer in answered.answers]
+        right = [grade.exact for grade in systems.grades(task, answered, examples, known)]
+        seen[split] = [log if log is not None else -math.inf for log in logs], right
+    error = run.recipe.eval.error
+    assert error is not None
+    least = surety.threshold(*seen["validation"], error)
+    points = {split: surety.at(*pairs, least) for split, pairs in seen.items()}
+    return {
+        "error": error,
+        "threshold": least,
+        **{
+            split: {"items": len(seen[split][1]), **dataclasses.asdict(point)}
+            for split, point in points.items()
+        },
+        "curve": [dataclasses.asdict(point) for point in surety.curve(*seen["test"])],
+    }
 
 
 def _ask(run: Run, name: str, model: tuple[Path, str], items: Sequence[Item], **options: Any) -> Outcome:

@@ -248,6 +248,7 @@ class Eval:
     threads: int = _key(whole(0, 1024), 0)
     bootstrap: int = _key(whole(100, 1_000_000), 2000)
     seed: int = _key(whole(0, 2**31 - 1), 0)
+    error: float | None = _key(number(0, 1), None)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -298,6 +299,7 @@ def html(document: dict[str, Any]) -> str:
         "humps": humps,
         "signed": signed,
         "share": share,
+        "probability": lambda logarithm: f"{math.exp(logarithm):.4f}",
     }
     template = environment.get_template("report.html.j2")
     baselines = [name for name in document["systems"] if name in document["test"]["baseline_items"]]
@@ -308,8 +310,20 @@ def html(document: dict[str, Any]) -> str:
         heat=heat(document["confusion"]),
         curves=curves.of_training(document["train"]),
         front=front(document.get("front") or []),
+        risks=risks(document),
         bounds=update.bounds,
     )
+
+
+def risks(document: dict[str, Any]) -> curve.Drawing | None:
+    """Risk over coverage, in per cent, of the headline's answers on the test set, free and constrained."""
+    names = {"free": document["headline"], "constrained": constrained(document["headline"])}
+    rows = [
+        {"coverage": 100 * point["coverage"], label: 100 * point["risk"]}
+        for label, name in names.items()
+        for point in document["systems"].get(name, {}).get("sure", {}).get("curve", ())
+    ]
+    return curve.draw(rows, tuple(names), along="coverage", labels={name: name for name in names})
 
 
 def front(rows: Sequence[dict[str, Any]]) -> curve.Drawing | None:

@@ -37,9 +37,12 @@ class Sealed:
 
 
 def inputs(run: Run, needs: Needs) -> dict[str, Any]:
+    every = {weights: thresholds(needs.evaluate, weights) for weights in needs.build.facts.tins}
+    sure = {weights: held for weights, held in every.items() if held}
     return {
         "built": build.digests(needs.build),
         "metrics": {weights: metrics(needs.evaluate, weights) for weights in needs.build.facts.tins},
+        **({"sure": sure} if sure else {}),
         "test": needs.data.digests[data.split_name("test")],
         "recipe": run.recipe.sha256,
     }
@@ -69,6 +72,18 @@ def metrics(measured: Record[Measured], weights: str) -> dict[str, dict[str, Any
     }
 
 
+def thresholds(measured: Record[Measured], weights: str) -> dict[str, Any]:
+    """From which probability on one file's answers are given, as the logarithm: `free`, and `constrained` where
+    it carries a constraint; empty where the recipe asks for none."""
+    systems = measured.facts.systems
+    names = {"free": shipped(weights), "constrained": constrained(shipped(weights))}
+    held = {label: systems[name]["sure"] for label, name in names.items() if "sure" in systems.get(name, {})}
+    if not held:
+        return {}
+    (error,) = {one["error"] for one in held.values()}
+    return {"sure": {"error": error, **{label: one["threshold"] for label, one in held.items()}}}
+
+
 def make(run: Run, needs: Needs) -> Made[Sealed]:
     """Metrics, recipe and the whole bill of materials into each tin of the run."""
     recipe = run.recipe.path.read_bytes()
@@ -94,6 +109,7 @@ def make(run: Run, needs: Needs) -> Made[Sealed]:
                 "metrics": figures,
                 "test": needs.data.digests[data.split_name("test")],
                 "recipe_sha256": run.recipe.sha256,
+                **thresholds(needs.evaluate, weights),
             },
         )
     return Made(outputs, Sealed({path.name: path.stat().st_size for path in outputs}))

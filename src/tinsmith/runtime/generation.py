@@ -48,7 +48,7 @@ class Completion:
     for prompt and answer. evaluations: of the model, the prompt's among them. opened: whether the prompt began
     the answer's thoughts. log_probability: where it was asked for, the natural logarithm of the probability of
     all tokens that the model chose, the end among them, each of those that were allowed there; those that the
-    constraint left no choice of count nothing."""
+    constraint left no choice of count nothing. least: the one from which on the file was sealed to answer."""
 
     text: str
     token_ids: list[int]
@@ -58,6 +58,15 @@ class Completion:
     evaluations: int
     opened: bool = False
     log_probability: float | None = None
+    least: float | None = None
+
+    @property
+    def sure(self) -> bool | None:
+        """Whether the model is sure enough, by the threshold that the file was sealed with; None where it has
+        none."""
+        if self.least is None or self.log_probability is None:
+            return None
+        return self.log_probability >= self.least
 
     @property
     def probability(self) -> float | None:
@@ -201,6 +210,7 @@ class Generation:
         constraint: Constraint | None = None,
         heal: bool = False,
         applied: Applied = (),
+        least: float | None = None,
     ) -> None:
         max_tokens = check_max_tokens(max_tokens)
         if draft is not None and (sampling.temperature != 0 or sampling.repetition_penalty != 1):
@@ -218,6 +228,7 @@ class Generation:
         self._heal = heal
         self._evaluations = 0
         self._log_probability = 0.0
+        self._least = least
         self._lease = sessions.open(prompt, max_tokens + 1, applied)
         self._answer = Answer(model, stop)
         self.finish: Finish = "length"
@@ -237,6 +248,7 @@ class Generation:
             self.finish,
             self._evaluations,
             log_probability=self._log_probability if self._sampling.sure else None,
+            least=self._least,
         )
 
     def pieces(self) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -256,7 +257,7 @@ class Loaded:
         constraint: Constraint | Own | None = "own",
         heal: bool = False,
         adapter: Chosen = None,
-        sure: bool = False,
+        sure: bool | None = None,
     ) -> Completion:
         """Continues a prompt: text, or token ids.
 
@@ -268,8 +269,10 @@ class Loaded:
         prompt's last tokens may be the beginning of longer ones, as a text cut within a word has them; they are
         chosen anew, and the text stays. Not for token ids. adapter: the name of one of `adapters`, or names
         with the scales of several, which are added in this order; None: the base alone. sure: the answer says
-        how sure the model was of it (`probability`), at the cost of a pass over the allowed tokens a choice.
+        how sure the model was of it (`probability`), at the cost of a pass over the allowed tokens a choice;
+        None: where the file was sealed with a threshold, by which `sure` of the answer then goes.
         """
+        sure = self.least(constraint, adapter) is not None if sure is None else sure
         sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, seed, lookup, sure)
         if draft is not None:
             draft = token_ids(draft, self._vocab, "the draft")
@@ -287,7 +290,8 @@ class Loaded:
         max_tokens, stop = options.pop("max_tokens", 256), options.pop("stop", ())
         constraint, heal = options.pop("constraint", "own"), options.pop("heal", False)
         adapter = options.pop("adapter", None)
-        sampling = Sampling(**{"lookup": 4, **options})
+        sure = self.least(constraint, adapter) is not None
+        sampling = Sampling(**{"lookup": 4, "sure": sure, **options})
         return self._generation(prompt, max_tokens, sampling, stop, None, constraint, heal, adapter)
 
     def _generation(
@@ -319,7 +323,19 @@ class Loaded:
             held,
             heal,
             self.applied(adapter),
+            self.least(constraint, adapter),
         )
+
+    def least(self, constraint: Constraint | Own | None, adapter: Any = None) -> float | None:
+        """The logarithm of the probability from which on an answer is given, of those that are free or held to
+        the file's own constraint; None where the file was sealed with none for such."""
+        held = self.tin.manifest.get("sure", {})
+        own = constraint == "own" and self.constraint is not None
+        kind = "constrained" if own else "free" if constraint in (None, "own") else None
+        if kind not in held or adapter:
+            return None
+        stated = held[kind]
+        return math.inf if stated is None else float(stated)
 
     def _constraint(self, given: Constraint | Own | None) -> Constraint | None:
         return self.constraint if given == "own" else given

@@ -43,6 +43,7 @@ def generate_many(
     stop: Sequence[str],
     constraint: Constraint | None = None,
     applied: Sequence[Applied] | None = None,
+    least: float | None = None,
 ) -> list[Completion]:
     """Model.generate_many, on tokens. applied: by prompt, None for no adapters."""
     max_tokens = check_max_tokens(max_tokens)
@@ -117,6 +118,7 @@ def generate_many(
                     finish,
                     passes,
                     log_probability=place.session.log_probability() if sampling.sure else None,
+                    least=least,
                 )
                 place.answer = None
                 next_prompt(place)

@@ -52,7 +52,8 @@ class Model(Loaded):
         from tinsmith.runtime.many import generate_many
 
         tokens = [self._tokens(prompt) for prompt in prompts]
-        sampling = Sampling(**options)
+        least = self.least(constraint, adapter)
+        sampling = Sampling(**{"sure": least is not None, **options})
         chosen: Sequence[Chosen] = (
             [adapter] * len(tokens) if adapter is None or isinstance(adapter, str | Mapping) else adapter
         )
@@ -62,7 +63,7 @@ class Model(Loaded):
             )
         applied = [self.applied(one) for one in chosen]
         return generate_many(
-            self, tokens, concurrency, max_tokens, sampling, stop, self._constraint(constraint), applied
+            self, tokens, concurrency, max_tokens, sampling, stop, self._constraint(constraint), applied, least
         )
 
     def chat(self, messages: Sequence[Message], *, thinking: bool | None = None, **options: Any) -> Completion:

@@ -1,0 +1,55 @@
+"""When an answer is given and when not: a threshold on its probability, and what that costs.
+
+Selective prediction (El-Yaniv and Wiener, "On the Foundations of Noise-free Selective Classification", 2010):
+the coverage is the share of questions that are answered, the risk the share of wrong ones among those."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+MOST_POINTS = 100  # of a curve, so that a report stays small
+
+
+@dataclass(frozen=True)
+class Point:
+    coverage: float
+    risk: float
+
+
+def threshold(logs: Sequence[float], right: Sequence[bool], error: float) -> float | None:
+    """The least logarithm of a probability from which on at most that share of the answers is wrong, so that as
+    many as possible are given; None where the likeliest ones are wrong already."""
+    best = None
+    for (log, _), point in zip(_ordered(logs, right), _points(logs, right), strict=True):
+        if point is not None and point.risk <= error:
+            best = log
+    return best
+
+
+def at(logs: Sequence[float], right: Sequence[bool], least: float | None) -> Point:
+    """What comes of giving the answers from `least` on; None gives none."""
+    given = [is_right for log, is_right in zip(logs, right, strict=True) if least is not None and log >= least]
+    return Point(len(given) / max(1, len(logs)), given.count(False) / max(1, len(given)))
+
+
+def curve(logs: Sequence[float], right: Sequence[bool]) -> list[Point]:
+    """Risk against coverage, the surest answers first."""
+    points = [point for point in _points(logs, right) if point is not None]
+    step = max(1, -(-len(points) // MOST_POINTS))
+    return [*points[step - 1 :: step], *([points[-1]] if len(points) % step else [])]
+
+
+def _ordered(logs: Sequence[float], right: Sequence[bool]) -> list[tuple[float, bool]]:
+    return sorted(zip(logs, right, strict=True), key=lambda pair: -pair[0])
+
+
+def _points(logs: Sequence[float], right: Sequence[bool]) -> list[Point | None]:
+    """After each answer in order; None where the next one is as likely, since no threshold parts them."""
+    ordered, wrong = _ordered(logs, right), 0
+    points: list[Point | None] = []
+    for count, (log, is_right) in enumerate(ordered, 1):
+        wrong += not is_right
+        parts = count == len(ordered) or ordered[count][0] < log
+        points.append(Point(count / len(ordered), wrong / count) if parts else None)
+    return points
