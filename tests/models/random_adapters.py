@@ -17,8 +17,20 @@ LAYERS = ("q", "k", "v", "o", "gate", "up", "down")
 def random_adapter(
     tin: Path, path: Path, format: str = adapter.FORMATS[0], rank: int = 6, layers: tuple[str, ...] = LAYERS
 ) -> Path:
+    """For the model in a tin, as a file."""
+    path.write_bytes(compiled(tin, format, rank, layers))
+    return path
+
+
+def compiled(
+    tin: Path | memoryview,
+    format: str = adapter.FORMATS[0],
+    rank: int = 6,
+    layers: tuple[str, ...] = LAYERS,
+    seed: int = 5,
+) -> bytes:
     """For the model in a tin: factors of the matrices of these names in every layer."""
-    program, chance = read_program(Tin(tin).entry("program.bin")), random.Random(5)
+    program, chance = read_program(Tin(tin).entry("program.bin")), random.Random(seed)
 
     def floats(count: int) -> bytes:
         return struct.pack(f"<{count}f", *(chance.uniform(-1, 1) for _ in range(count)))
@@ -28,5 +40,4 @@ def random_adapter(
         for role, held in program.tensors.items()
         if role.rpartition(".")[2] in layers
     }
-    path.write_bytes(adapter.compile_adapter(factors, program, format))
-    return path
+    return adapter.compile_adapter(factors, program, format)

@@ -13,14 +13,17 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from random_adapters import compiled
 from tiny_models import tiny_spec
 
 from tinsmith import _core, graph, quant
 from tinsmith.compiler import build_image
 from tinsmith.constraint.regex import compile_regex
 from tinsmith.errors import RuntimeFault
+from tinsmith.runtime.adapters import aligned
 
 CONTEXT = 96
+RANK = 32  # room for one adapter
 NONE = 2**32 - 1
 PENDING, LOGITS, IDLE = _core.STEP_PENDING, _core.STEP_LOGITS, _core.STEP_IDLE
 TOKEN, DONE = _core.STEP_TOKEN, _core.STEP_DONE
@@ -40,9 +43,9 @@ UNDER_WAY = "under way in a batch"
 WINDOW = "is no longer there"
 
 
-def made(name: str) -> _core.Model:
+def made(name: str) -> memoryview:
     if name == "recurrent":
-        return _core.Model(build_image(tiny_spec("qwen35")))
+        return build_image(tiny_spec("qwen35"))
     plain = graph.GraphBuilder.cache
 
     def cache_of(self: graph.GraphBuilder, heads: int, head_dim: int) -> int:
@@ -52,62 +55,74 @@ def made(name: str) -> _core.Model:
     with pytest.MonkeyPatch.context() as patch:
         if name == "windowed":
             patch.setattr(graph.GraphBuilder, "cache", cache_of)
-        return _core.Model(build_image(quant.apply(tiny_spec("llama", **sizes), "Q4_0")))
+        return build_image(quant.apply(tiny_spec("llama", **sizes), "Q4_0"))
 
 
 class Oracle:
     """What a fresh session makes of the same tokens, computed once."""
 
-    def __init__(self, core: _core.Model) -> None:
-        self.core = core
-        self.vocab: int = core.info()["vocab"]
+    """adapters: none, and two."""
+
+    def __init__(self, image: memoryview) -> None:
+        self.core = _core.Model(image)
+        self.adapters: list[_core.Adapter | None] = [None]
+        for seed, rank in ((1, 6), (2, 32)):
+            self.adapters.append(_core.Adapter(self.core, aligned(compiled(image, rank=rank, seed=seed))))
+        self.vocab: int = self.core.info()["vocab"]
         self.constraints = [compile_regex(pattern).data for pattern in PATTERNS]
-        self._rows: dict[tuple[int, ...], bytes] = {}
+        self._rows: dict[tuple[int, tuple[int, ...]], bytes] = {}
         self._runs: dict[Any, Any] = {}
 
-    def fresh(self, tokens: Sequence[int], **options: Any) -> _core.Session:
-        session = _core.Session(self.core, context=CONTEXT, chunk=64, **options)
+    def fresh(self, adapter: int, tokens: Sequence[int], **options: Any) -> _core.Session:
+        session = _core.Session(self.core, context=CONTEXT, chunk=64, adapter_rank=RANK, **options)
+        session.adapter(self.adapters[adapter])
         session.append(tokens)
         return session
 
-    def row(self, tokens: tuple[int, ...]) -> bytes:
+    def row(self, adapter: int, tokens: tuple[int, ...]) -> bytes:
         """The digest of the logits after the last of the tokens."""
-        if tokens not in self._rows:
-            session = self.fresh(tokens, logit_rows=64)
+        if (adapter, tokens) not in self._rows:
+            session = self.fresh(adapter, tokens, logit_rows=64)
             session.want_logits(0)
             while session.step() == LOGITS:
                 first, data = session.logits()
                 for k, digest in enumerate(self.digests(data)):
-                    self._rows[tokens[: first + k + 1]] = digest
-        return self._rows[tokens]
+                    self._rows[adapter, tokens[: first + k + 1]] = digest
+        return self._rows[adapter, tokens]
 
     def digests(self, data: bytes) -> list[bytes]:
         size = 4 * self.vocab
         return [hashlib.sha256(data[at : at + size]).digest() for at in range(0, len(data), size)]
 
-    def sample(self, tokens: tuple[int, ...], sampling: int) -> int:
-        key = ("sample", tokens, sampling)
+    def sample(self, adapter: int, tokens: tuple[int, ...], sampling: int) -> int:
+        key = ("sample", adapter, tokens, sampling)
         if key not in self._runs:
-            session = self.fresh(tokens)
+            session = self.fresh(adapter, tokens)
             assert session.step() == LOGITS
             self._runs[key] = session.sample(*SAMPLINGS[sampling])
         run: int = self._runs[key]
         return run
 
     def healed(self, tokens: tuple[int, ...]) -> list[int]:
-        session = self.fresh(tokens)
+        session = self.fresh(0, tokens)
         session.constrain(_core.Constraint(self.core, self.constraints[-1]))
         session.heal()
         run: list[int] = session.tokens()[1]
         return run
 
     def generation(
-        self, tokens: tuple[int, ...], heal: bool, constraint: int | None, most: int, sampling: int
+        self,
+        adapter: int,
+        tokens: tuple[int, ...],
+        heal: bool,
+        constraint: int | None,
+        most: int,
+        sampling: int,
     ) -> tuple[list[int], int]:
         """Tokens and how it finished, one at a time without guesses."""
-        key = (tokens, heal, constraint, most, sampling)
+        key = (adapter, tokens, heal, constraint, most, sampling)
         if key not in self._runs:
-            session = self.fresh(tokens)
+            session = self.fresh(adapter, tokens)
             if constraint is not None:
                 session.constrain(_core.Constraint(self.core, self.constraints[constraint]))
             if heal:
@@ -130,7 +145,8 @@ class Player:
     """What the machine knows of a session."""
 
     def __init__(self, core: _core.Model, options: dict[str, Any]) -> None:
-        self.session = _core.Session(core, context=CONTEXT, **options)
+        self.session = _core.Session(core, context=CONTEXT, adapter_rank=RANK, **options)
+        self.adapter = 0
         self.alone = not options.get("batched")
         self.tokens: list[int] = []
         self.wanted = NONE
@@ -172,7 +188,7 @@ class Sessions(RuleBasedStateMachine):
         self.oracle = oracle
         self.players = [Player(oracle.core, options) for options in OPTIONS]
         self.constraints = [_core.Constraint(oracle.core, data) for data in oracle.constraints]
-        self.batch = _core.Batch(oracle.core, rows=7, logit_rows=5)
+        self.batch = _core.Batch(oracle.core, rows=7, logit_rows=5, adapter_rank=RANK)
         self.batched: list[Player] = []
 
     def tries(self, player: Player, call: Callable[[], None], ends: bool = True) -> bool:
@@ -251,12 +267,31 @@ class Sessions(RuleBasedStateMachine):
             player.queue()
             assert player.visible() is None
 
+    @rule(k=players, which=st.integers(0, 2))
+    def adapt(self, k: int, which: int) -> None:
+        """Another adapter, or none: everything is computed again. The same one ends a generation alone."""
+        player, adapter = self.players[k], self.oracle.adapters[which]
+
+        def change() -> None:
+            if which != player.adapter:
+                player.session.adapter(None)
+            player.session.adapter(adapter)
+
+        if self.tries(player, change) and (which != player.adapter or player.plan is not None):
+            changed, player.adapter = which != player.adapter, which
+            player.queue()
+            assert not changed or player.session.tokens()[0] == 0
+            assert not changed or player.visible() is None
+
     @rule(k=players, other=players, share=st.sampled_from((0.0, 0.3, 0.9, 1.0)))
     def copy(self, k: int, other: int, share: float) -> None:
         player, source = self.players[k], self.players[other]
         count = round(share * len(source.tokens))
         if player is source:
             with pytest.raises(RuntimeFault, match="two sessions"):
+                player.session.copy_from(source.session, count)
+        elif player.adapter != source.adapter:
+            with pytest.raises(RuntimeFault, match="other adapters"):
                 player.session.copy_from(source.session, count)
         elif self.tries(player, lambda: player.session.copy_from(source.session, count), ends=False):
             player.tokens = source.tokens[:count]
@@ -272,7 +307,12 @@ class Sessions(RuleBasedStateMachine):
             nonlocal saved
             saved = source.session.save()
 
-        if self.tries(source, save, ends=False) and self.tries(player, lambda: player.session.restore(saved)):
+        if not self.tries(source, save, ends=False):
+            return
+        if player.adapter != source.adapter:
+            with pytest.raises(RuntimeFault, match="other adapters"):
+                player.session.restore(saved)
+        elif self.tries(player, lambda: player.session.restore(saved)):
             player.tokens = list(source.tokens)
             player.queue()
             assert player.visible() is None
@@ -330,7 +370,7 @@ class Sessions(RuleBasedStateMachine):
             assert player.visible() is None
             return
         tokens = tuple(player.before_healing or player.tokens)
-        chosen, finish = self.oracle.generation(tokens, heal, player.constraint, most, sampling)
+        chosen, finish = self.oracle.generation(player.adapter, tokens, heal, player.constraint, most, sampling)
         player.plan = list(chosen), finish
         player.before_healing = None
         player.due = set()
@@ -372,7 +412,7 @@ class Sessions(RuleBasedStateMachine):
                 player.session.sample(*SAMPLINGS[sampling])
             return
         end = seen[0] + len(seen[1]) // (4 * self.oracle.vocab)
-        expected = self.oracle.sample(tuple(player.tokens[:end]), sampling)
+        expected = self.oracle.sample(player.adapter, tuple(player.tokens[:end]), sampling)
         assert player.session.sample(*SAMPLINGS[sampling]) == expected
 
     def take(self, player: Player, event: int) -> None:
@@ -464,7 +504,7 @@ class Sessions(RuleBasedStateMachine):
             assert player.rows is None or player.rows == (first, len(digests))
             assert player.known < first + len(digests) <= len(tokens)
             for k, digest in enumerate(digests):
-                assert digest == self.oracle.row(tuple(tokens[: first + k + 1])), first + k
+                assert digest == self.oracle.row(player.adapter, tuple(tokens[: first + k + 1])), first + k
 
 
 class Windowed(Sessions):
