@@ -93,9 +93,9 @@ PARAMETERS = [
     option(
         "--unsure",
         Number(),
-        default=UNSURE,
         metavar="P",
-        help=f"for --log-unsure: when the answer's probability was below P (default: {UNSURE:g})",
+        help="for --log-unsure: when the answer's probability was below P (default: what FILE was sealed with, "
+        f"else {UNSURE:g})",
     ),
 ]
 
@@ -133,7 +133,11 @@ def _log_unsure(args: Args, answer: Completion, asked: str, before: list[dict[st
     if args.log_unsure is None:
         return
     assert answer.probability is not None  # it was asked for
-    if answer.probability >= args.unsure:
+    if args.unsure is None and answer.sure is not None:
+        is_sure = answer.sure
+    else:
+        is_sure = answer.probability >= (UNSURE if args.unsure is None else args.unsure)
+    if is_sure:
         return
     about: dict[str, Any] = {"probability": round(answer.probability, 4)}
     if before:
