@@ -72,33 +72,49 @@ static uint64_t work_low_rank(const tini_run *r) {
     return (uint64_t)(r->end - r->begin) * RANKS * tini_tensor_of(r, r->op->tensor[0])->inputs;
 }
 
-/* Tiles of A x of one row, whose input is of the other kind than A's format reads. */
-static void multiply_converted(const tini_run *r, const product *p, uint32_t row, uint32_t tile, uint32_t tile_end) {
+/* Rows that are converted at once: they share the reading of A. */
+enum { ROWS = 4 };
+
+typedef union pieces {
+    float floats[ROWS][TINI_PIECE];
+    tini_q8 blocks[ROWS][TINI_PIECE / TINI_BLOCK];
+} pieces;
+
+/* `inputs` of a row's input from `at` on, in the other kind than the op has them. */
+static void convert(const tini_run *r, pieces *to, uint32_t k, uint32_t row, uint32_t at, uint32_t inputs) {
+    const void *x = tini_value_at(r, r->op->in[0], row);
+    if (r->pass->program->values[r->op->in[0]].type == TINI_VALUE_F32) {
+        r->pass->kernels->quantize_q8(to->blocks[k], (const float *)x + at, inputs);
+        return;
+    }
+    for (uint32_t i = 0; i < inputs; i++) {
+        const tini_q8 *block = (const tini_q8 *)x + (at + i) / TINI_BLOCK;
+        to->floats[k][i] = block->scale * (float)block->q[(at + i) % TINI_BLOCK];
+    }
+}
+
+/* Tiles of A x of up to ROWS rows, whose inputs are of the other kind than A's format reads. */
+static void multiply_converted(const tini_run *r, const product *p, uint32_t first, uint32_t rows, uint32_t tile,
+                               uint32_t tile_end) {
     const tini_factors *f = p->factors;
-    const tini_kernels *kernels = r->pass->kernels;
-    const uint8_t *x = tini_value_at(r, r->op->in[0], p->row + row);
-    union {
-        float floats[TINI_PIECE];
-        tini_q8 blocks[TINI_PIECE / TINI_BLOCK];
-    } piece;
+    int is_q8 = tini_format_activations(f->a_format) == TINI_VALUE_Q8;
+    pieces x;
     for (uint32_t at = 0; at < f->inputs; at += TINI_PIECE) {
         uint32_t inputs = f->inputs - at < TINI_PIECE ? f->inputs - at : TINI_PIECE;
-        if (tini_format_activations(f->a_format) == TINI_VALUE_Q8)
-            kernels->quantize_q8(piece.blocks, (const float *)(const void *)x + at, inputs);
-        else
-            for (uint32_t i = 0; i < inputs; i++) {
-                const tini_q8 *block = (const tini_q8 *)(const void *)x + (at + i) / TINI_BLOCK;
-                piece.floats[i] = block->scale * (float)block->q[(at + i) % TINI_BLOCK];
-            }
+        for (uint32_t k = 0; k < rows; k++)
+            convert(r, &x, k, p->row + first + k, at, inputs);
         for (uint32_t k = tile; k < tile_end; k++) {
-            float *out = p->low + (size_t)row * f->rank + (size_t)k * TINI_TILE;
+            float *out = p->low + (size_t)first * f->rank + (size_t)k * TINI_TILE;
             tini_matmul m = {
                 .weights = p->adapter->data + f->a + k * tini_tensor_bytes(f->a_format, TINI_TILE, f->inputs) +
                            tini_tensor_bytes(f->a_format, TINI_TILE, at), /* of 0 inputs: 0 */
-                .x = &piece,
+                .x = &x,
                 .out = out,
                 .residual = at ? out : NULL,
-                .rows = 1,
+                .x_stride = is_q8 ? sizeof *x.blocks : sizeof *x.floats,
+                .out_stride = f->rank,
+                .residual_stride = f->rank,
+                .rows = rows,
                 .inputs = inputs,
                 .outputs = TINI_TILE,
             };
@@ -110,8 +126,8 @@ static void multiply_converted(const tini_run *r, const product *p, uint32_t row
 static void multiply(const tini_run *r, const product *p, uint32_t tile, uint32_t tile_end) {
     const tini_factors *f = p->factors;
     if (r->pass->program->values[r->op->in[0]].type != tini_format_activations(f->a_format)) {
-        for (uint32_t row = 0; row < p->rows; row++)
-            multiply_converted(r, p, row, tile, tile_end);
+        for (uint32_t row = 0; row < p->rows; row += ROWS)
+            multiply_converted(r, p, row, p->rows - row < ROWS ? p->rows - row : ROWS, tile, tile_end);
         return;
     }
     tini_matmul m = {
