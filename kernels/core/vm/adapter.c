@@ -1,7 +1,6 @@
 #include "adapter.h"
 #include "../base/error.h"
 #include "../base/hash.h"
-#include "../base/kernel.h"
 #include "../base/memory.h"
 
 #include <string.h>
@@ -70,16 +69,16 @@ static tin_status check_factors(const tin_adapter *adapter, const tini_factors *
                          name, t->rows, t->inputs, f->outputs, f->inputs);
     if (!is_factor_format(f->a_format) || !is_factor_format(f->b_format))
         return tini_fail(error, TIN_ERR_FORMAT, "the adapter's factors of %s are neither F16 nor Q8_0", name);
-    uint32_t unit = tini_format_activations(f->b_format) == TINI_VALUE_Q8 ? TINI_BLOCK : TINI_TILE;
-    if (!f->rank || f->rank % unit || f->rank > TINI_MOST_RANK)
+    if (!f->rank || f->rank % TINI_TILE || f->rank > TINI_MOST_RANK)
         return tini_fail(error, TIN_ERR_FORMAT,
                          "the adapter's factors of %s have rank %u; it must be a multiple of %u, at most %u", name,
-                         f->rank, unit, TINI_MOST_RANK);
+                         f->rank, TINI_TILE, TINI_MOST_RANK);
+    uint32_t width = tini_factors_width(f);
     if (!lies_inside(adapter->header, f->a, f->a_format, f->rank, f->inputs) ||
-        !lies_inside(adapter->header, f->b, f->b_format, f->outputs, f->rank))
+        !lies_inside(adapter->header, f->b, f->b_format, f->outputs, width))
         return tini_fail(error, TIN_ERR_FORMAT, "the adapter's factors of %s reach past its end", name);
     if (!is_finite(adapter->data + f->a, f->a_format, tini_tensor_bytes(f->a_format, f->rank, f->inputs)) ||
-        !is_finite(adapter->data + f->b, f->b_format, tini_tensor_bytes(f->b_format, f->outputs, f->rank)))
+        !is_finite(adapter->data + f->b, f->b_format, tini_tensor_bytes(f->b_format, f->outputs, width)))
         return tini_fail(error, TIN_ERR_FORMAT, "the adapter's factors of %s hold numbers that are not finite",
                          name);
     if (!(f->scale > -TINI_MOST_SCALE && f->scale < TINI_MOST_SCALE))
@@ -157,7 +156,8 @@ tin_status tini_adapter_check(tin_adapter *adapter, const tini_program *program,
         status = check_factors(adapter, f, tensor, names + f->name, error);
         if (!status && of_tensor)
             of_tensor[tensor] = (uint16_t)(k + 1);
-        adapter->rank = f->rank > adapter->rank ? f->rank : adapter->rank;
+        uint32_t width = status ? 0 : tini_factors_width(f);
+        adapter->rank = width > adapter->rank ? width : adapter->rank;
     }
     return status;
 }

@@ -11,10 +11,11 @@
  * set, B t is added to that, where t = (A x) * (scale * the session's scale), rounded to q8 where B's format reads that.
  * Each product is one of the matrix kernels', in their order of sums. Where A's format reads another kind of input than
  * W's does, x is converted, TINI_PIECE inputs at a time, and t is the sum of the pieces' products, in order. A rank is
- * filled up with rows of zeros. */
+ * filled up with rows of zeros to whole tiles of A, and with zeros of t to whole blocks of B. */
 #ifndef TINI_ADAPTER_H
 #define TINI_ADAPTER_H
 
+#include "../base/kernel.h"
 #include "program.h"
 
 #define TINI_ADAPTER_MAGIC "TINADPT"
@@ -33,11 +34,11 @@ typedef struct tini_adapter_header {
     uint8_t source[TINI_SOURCE]; /* SHA-256 that stands for the checkpoint it was trained on; zeros: it does not say */
 } tini_adapter_header;
 
-/* A [rank][inputs] and B [outputs][rank] of one matrix. */
+/* A [rank][inputs] and B [outputs][width] of one matrix. */
 typedef struct tini_factors {
     uint32_t name; /* of the program's tensor, offset into the names */
     uint32_t inputs, outputs;
-    uint32_t rank; /* a multiple of TINI_TILE, and of B's block */
+    uint32_t rank; /* a multiple of TINI_TILE */
     uint32_t a_format, b_format;
     float scale;
     uint32_t reserved;
@@ -50,7 +51,7 @@ struct tin_adapter {
     const tini_factors *factors;
     const uint8_t *data; /* the packed factors */
     uint64_t fingerprint;
-    uint32_t rank;       /* the highest */
+    uint32_t rank;       /* the highest width */
     uint16_t *of_tensor; /* [tensors] by the program's tensor, 1 + the place of its factors, or 0 */
 };
 
@@ -75,6 +76,12 @@ typedef struct tini_adapters {
     uint32_t count, reserved;
     tini_applied at[TINI_MOST_ADAPTERS];
 } tini_adapters;
+
+/* Elements of t, a multiple of what B's format has in a block. */
+static inline uint32_t tini_factors_width(const tini_factors *f) {
+    uint32_t unit = f->b_format == TINI_FORMAT_F16 ? TINI_TILE : TINI_BLOCK;
+    return (f->rank + unit - 1) / unit * unit;
+}
 
 /* The factors of a tensor of the program; NULL where the adapter has none. */
 static inline const tini_factors *tini_factors_of(const tin_adapter *adapter, uint32_t tensor) {

@@ -12,15 +12,16 @@ typedef struct product {
     const tin_adapter *adapter;
     float scale;
     uint32_t row, rows; /* of the pass */
-    float *low;         /* [rows][rank] */
-    tini_q8 *low_q8;    /* [rows][rank / TINI_BLOCK], where B reads them */
+    uint32_t width;     /* of t */
+    float *low;         /* [rows][width] */
+    tini_q8 *low_q8;    /* [rows][width / TINI_BLOCK], where B reads them */
 } product;
 
 /* Goes on to the next product of the op with matrix `k`, or any (TINI_NONE): group, adapter and matrix count up in this
  * order of turns; 0 past the last. */
 typedef struct products {
     const tini_run *r;
-    uint32_t only, group, adapter, k, before; /* before: ranks of the group's products so far */
+    uint32_t only, group, adapter, k, before; /* before: widths of the group's products so far */
 } products;
 
 static int next_product(products *at, product *out) {
@@ -37,7 +38,7 @@ static int next_product(products *at, product *out) {
                 if (!f)
                     continue;
                 size_t place = 3 * (size_t)begin * pass->rank + (size_t)at->before * (end - begin);
-                at->before += f->rank;
+                at->before += tini_factors_width(f);
                 if (at->only != TINI_NONE && at->only != k)
                     continue;
                 *out = (product){
@@ -46,6 +47,7 @@ static int next_product(products *at, product *out) {
                     .scale = f->scale * a->scale,
                     .row = begin,
                     .rows = end - begin,
+                    .width = tini_factors_width(f),
                     .low = pass->low + place,
                     .low_q8 = pass->low_q8 + place / TINI_BLOCK,
                 };
@@ -104,7 +106,7 @@ static void multiply_converted(const tini_run *r, const product *p, uint32_t fir
         for (uint32_t k = 0; k < rows; k++)
             convert(r, &x, k, p->row + first + k, at, inputs);
         for (uint32_t k = tile; k < tile_end; k++) {
-            float *out = p->low + (size_t)first * f->rank + (size_t)k * TINI_TILE;
+            float *out = p->low + (size_t)first * p->width + (size_t)k * TINI_TILE;
             tini_matmul m = {
                 .weights = p->adapter->data + f->a + k * tini_tensor_bytes(f->a_format, TINI_TILE, f->inputs) +
                            tini_tensor_bytes(f->a_format, TINI_TILE, at), /* of 0 inputs: 0 */
@@ -112,8 +114,8 @@ static void multiply_converted(const tini_run *r, const product *p, uint32_t fir
                 .out = out,
                 .residual = at ? out : NULL,
                 .x_stride = is_q8 ? sizeof *x.blocks : sizeof *x.floats,
-                .out_stride = f->rank,
-                .residual_stride = f->rank,
+                .out_stride = p->width,
+                .residual_stride = p->width,
                 .rows = rows,
                 .inputs = inputs,
                 .outputs = TINI_TILE,
@@ -135,7 +137,7 @@ static void multiply(const tini_run *r, const product *p, uint32_t tile, uint32_
         .x = tini_value_at(r, r->op->in[0], p->row),
         .out = p->low,
         .x_stride = tini_value_row_bytes(r, r->op->in[0]),
-        .out_stride = f->rank,
+        .out_stride = p->width,
         .rows = p->rows,
         .inputs = f->inputs,
         .outputs = f->rank,
@@ -148,12 +150,14 @@ static void run_item(const tini_run *r, const product *p, uint32_t item) {
     uint32_t begin = item * RANKS, end = begin + RANKS < f->rank ? begin + RANKS : f->rank;
     multiply(r, p, begin / TINI_TILE, end / TINI_TILE);
     for (uint32_t row = 0; row < p->rows; row++) {
-        float *low = p->low + (size_t)row * f->rank;
+        float *low = p->low + (size_t)row * p->width;
         for (uint32_t k = begin; k < end; k++)
             low[k] = low[k] * p->scale;
-        if (tini_format_activations(f->b_format) == TINI_VALUE_Q8)
-            r->pass->kernels->quantize_q8(p->low_q8 + ((size_t)row * f->rank + begin) / TINI_BLOCK, low + begin,
-                                          end - begin);
+        if (tini_format_activations(f->b_format) != TINI_VALUE_Q8)
+            continue;
+        for (uint32_t k = end; k < begin + RANKS; k++)
+            low[k] = 0.0f;
+        r->pass->kernels->quantize_q8(p->low_q8 + ((size_t)row * p->width + begin) / TINI_BLOCK, low + begin, RANKS);
     }
 }
 
@@ -179,11 +183,11 @@ void tini_low_rank_add(const tini_run *r, uint32_t k, uint32_t tile_begin, uint3
             .x = is_q8 ? (const void *)p.low_q8 : p.low,
             .out = out,
             .residual = out,
-            .x_stride = is_q8 ? f->rank / TINI_BLOCK * sizeof(tini_q8) : f->rank * sizeof(float),
+            .x_stride = is_q8 ? p.width / TINI_BLOCK * sizeof(tini_q8) : p.width * sizeof(float),
             .out_stride = f->outputs,
             .residual_stride = f->outputs,
             .rows = p.rows,
-            .inputs = f->rank,
+            .inputs = p.width,
             .outputs = f->outputs,
         };
         tini_matmul_of(r, f->b_format)(&m, tile_begin, tile_end);

@@ -37,8 +37,8 @@ def compile_adapter(
     factors: Mapping[str, LowRank], program: Listing, format: str = FORMATS[0], source: bytes = bytes(32)
 ) -> bytes:
     """factors: by the name of the program's tensor; format: of FORMATS, what the factors are rounded to (F16
-    where a side is no whole number of Q8_0's blocks); source: the digest of the checkpoint that the adapter was
-    trained on, zeros where none is known.
+    where a matrix has no whole number of Q8_0's blocks); source: the digest of the checkpoint that the adapter
+    was trained on, zeros where none is known.
 
     Raises InputError where the program has no such matrix, or one of another shape.
     """
@@ -53,25 +53,23 @@ def compile_adapter(
             has = "no such matrix" if held is None else f"{[held.rows, held.inputs]}"
             raise InputError(f"the adapter changes {name}, {[one.outputs, one.inputs]}; the model has {has}")
         rank = -(-one.rank // _core.TILE) * _core.TILE
-        a_format, b_format = _fitting(format, one.inputs), _fitting(format, rank)
+        unit = max(_core.TILE, weight_format(format).block)
+        width = -(-rank // unit) * unit
+        a_format = format if one.inputs % weight_format(format).block == 0 else "F16"
         a = _packed(a_format, _filled(one.a, 1, rank - one.rank, one.inputs), rank, one.inputs)
-        b_rows = _filled(one.b, one.outputs, rank - one.rank, 1) + bytes(4 * (rows - one.outputs) * rank)
-        b = _packed(b_format, b_rows, rows, rank)
+        b_rows = _filled(one.b, one.outputs, width - one.rank, 1) + bytes(4 * (rows - one.outputs) * width)
+        b = _packed(format, b_rows, rows, width)
         places = []
         for part in (a, b):
             packed += bytes(-len(packed) % _core.ALIGNMENT)
             places.append(len(packed))
             packed += part
-        numbers = (weight_format(one).number for one in (a_format, b_format))
+        numbers = (weight_format(one).number for one in (a_format, format))
         heads.append(_FACTORS.pack(len(text), one.inputs, rows, rank, *numbers, one.scale, 0, *places))
         text += name.encode() + b"\0"
     header = _HEADER.pack(_MAGIC, _VERSION, len(names), len(text), 0, len(packed), source)
     before = b"".join([header, *heads, text])
     return before + bytes(-len(before) % _core.ALIGNMENT) + bytes(packed)
-
-
-def _fitting(format: str, inputs: int) -> str:
-    return format if inputs % weight_format(format).block == 0 else "F16"
 
 
 def _filled(data: Buffer, rows: int, more: int, width: int) -> bytes:
