@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import torch
@@ -97,9 +98,10 @@ def _worth(row: Seeded) -> tuple[float, float]:
 
 
 def _is_better(mean: Seeded, others: Sequence[Seeded]) -> bool:
-    """By the loss: shares of a few hundred answers differ by points of chance, and the best of several had some
-    luck."""
-    return all(mean.loss < row.loss for row in others)
+    """Where no barrier lies between the runs: the loss of their mean is below the mean of their losses (Frankle
+    et al., "Linear Mode Connectivity", arXiv 1912.05671). Held to the least of the losses it would lose to
+    luck: the best of several by a few hundred answers is not the best by others."""
+    return mean.loss < fmean(row.loss for row in others)
 
 
 def _place(folder: Path, mean: Trainee) -> None:
