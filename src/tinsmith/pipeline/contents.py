@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith import __version__, targets
 from tinsmith.formats.sbom import Bill, Source
-from tinsmith.formats.tin import BILL, CONSTRAINT, RECIPE
+from tinsmith.formats.tin import BILL, CONSTRAINT, RECIPE, SOURCE
 from tinsmith.pipeline import data
 from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.run import Record, Run
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tinsmith.targets import Target
 
 MEASURED = 4096  # bytes that metrics add to a bill of materials, at most
+SOURCE_BYTES = 32
 
 
 def check_target(run: Run, made: Record[Data]) -> None:
@@ -45,7 +46,7 @@ def _planned(run: Run, made: Record[Data], spec: Spec, more: dict[str, int]) -> 
     from tinsmith.plan.contents import Base
 
     sizes = {name: len(content) for name, content in entries(run, made).items()}
-    return Base(spec, run.recipe.name, context_of(run, spec), sizes | more)
+    return Base(spec, run.recipe.name, context_of(run, spec), {**sizes, SOURCE: SOURCE_BYTES, **more})
 
 
 def devices(run: Run) -> list[Target]:
