@@ -24,9 +24,8 @@ HELP = "answer a prompt, or chat, with a model file"
 SECTION = "run"
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed")
 OPTIONS = ("adapter", "max_tokens", *SAMPLING, "stop")
-# Of the home task's test commands (Q8_0, SmolLM2-135M) below it are two thirds of those answered wrongly, four
-# fifths of those under the constraint, and a tenth of the others. It was chosen on these same commands, so
-# others it may tell apart less well.
+# Of the home task's validation commands (Q8_0, SmolLM2-135M) below it are seven eighths of those answered
+# wrongly and a tenth of the others; of its test commands, which did not choose it, half and a twentieth.
 UNSURE = 0.7
 ANSWER = "What the answer may be (default: what FILE says, if anything)"
 PARAMETERS = [
