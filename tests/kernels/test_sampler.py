@@ -246,14 +246,26 @@ def test_log_shares_are_those_of_the_softmax(sampler: Sampler, spread: float) ->
         wide = logits.astype(np.float64)
         wanted = wide - wide.max() - np.log(np.exp(wide - wide.max()).sum())
         pointer = logits.ctypes.data_as(ctypes.c_void_p)
-        got = [share(pointer, vocab, token) for token in range(min(vocab, 50))]
+        got = [share(pointer, vocab, None, token) for token in range(min(vocab, 50))]
         assert np.abs(got - wanted[:50]).max() < 1e-6
+        # Of those that a mask has.
+        allowed = np.arange(vocab) % 3 == 0
+        mask = np.zeros((vocab + 31) // 32 * 32, bool)
+        mask[:vocab] = allowed
+        words = np.packbits(mask, bitorder="little").view(np.uint32)
+        held = np.where(allowed, wide, -np.inf)
+        wanted = held - held.max() - np.log(np.exp(held - held.max()).sum())
+        bits = words.ctypes.data_as(ctypes.c_void_p)
+        got = [share(pointer, vocab, bits, token) for token in range(0, min(vocab, 150), 3)]
+        assert np.abs(got - wanted[:150:3]).max() < 1e-6
     odd = np.array([np.nan, -np.inf, np.inf, np.inf], np.float32)
-    got = [share(odd.ctypes.data_as(ctypes.c_void_p), 4, token) for token in range(4)]
+    got = [share(odd.ctypes.data_as(ctypes.c_void_p), 4, None, token) for token in range(4)]
     assert got[:2] == [-np.inf, -np.inf]
     assert np.allclose(got[2:], -np.log(2))
     nothing = np.full(4, np.nan, np.float32)
-    assert share(nothing.ctypes.data_as(ctypes.c_void_p), 4, 0) == 0
+    assert share(nothing.ctypes.data_as(ctypes.c_void_p), 4, None, 0) == 0
+    only = np.array([4], np.uint32)  # one token: its logit is not read
+    assert share(nothing.ctypes.data_as(ctypes.c_void_p), 4, only.ctypes.data_as(ctypes.c_void_p), 2) == 0
 
 
 def test_not_a_number_and_infinities(sampler: Sampler) -> None:
