@@ -3,7 +3,7 @@
 #include "../../kernels/core/base/hash.h"
 #include "fuzz.h"
 
-enum { HEADER = 48, CHECK = 32, SEED = 40 }; /* of saved_header in session/saved.c */
+enum { HEADER = 40, CHECK = 24, SEED = 32 }; /* of saved_header in session/saved.c */
 
 static void fix_check(uint8_t *saved, size_t size) {
     uint32_t position, count;

@@ -1,6 +1,7 @@
 /* A session handed to another one, or to bytes and back. Saved bytes, little-endian, without gaps:
  *
  *   saved_header
+ *   shape    uint64, of the adapters under which it was computed; in version 3, where there were any
  *   tokens   int32 [count]
  *   caches   as tini_caches_save writes them, of the first `position` tokens
  *   states   as tini_states_save writes them, after `position` tokens
@@ -14,18 +15,18 @@
 TINI_REGION_COLD
 
 #define SAVED_MAGIC "TINSTATE"
-enum { SAVED_VERSION = 3 };
+/* Sessions that had no adapter are written in the version that knew none, the one before. */
+enum { SAVED_VERSION = 3, SAVED_PLAIN = 2 };
 
 typedef struct saved_header {
     char magic[8];
     uint32_t version, kv_type;
     uint64_t fingerprint; /* of the model's file */
-    uint64_t shape;       /* of the adapters under which it was computed */
     uint64_t check;       /* hash of the bytes that follow the header, seeded by the fields below */
     uint32_t position, count;
 } saved_header;
 
-_Static_assert(sizeof(saved_header) == 48, "layout of a saved session");
+_Static_assert(sizeof(saved_header) == 40, "layout of a saved session");
 
 /* Of the first `count` tokens, those that need no logits again: the last one does. */
 static uint32_t computed_of(const tin_session *s, uint32_t count) {
@@ -74,14 +75,14 @@ tin_status tin_session_copy(tin_session *to, const tin_session *from, uint32_t c
 }
 
 /* Bytes behind the header. */
-static uint64_t saved_bytes(const tin_session *s, uint32_t position, uint32_t count) {
-    return (uint64_t)count * sizeof(int32_t) + tini_caches_saved_bytes(&s->caches, position) +
+static uint64_t saved_bytes(const tin_session *s, uint64_t shape, uint32_t position, uint32_t count) {
+    return (shape ? sizeof shape : 0) + (uint64_t)count * sizeof(int32_t) + tini_caches_saved_bytes(&s->caches, position) +
            tini_states_saved_bytes(&s->states, position);
 }
 
 size_t tin_session_save_size(const tin_session *s) {
     uint32_t count = tini_session_known(s);
-    return (size_t)(sizeof(saved_header) + saved_bytes(s, handed_of(s, count), count));
+    return (size_t)(sizeof(saved_header) + saved_bytes(s, s->shape, handed_of(s, count), count));
 }
 
 static uint64_t saved_check(const saved_header *h, const uint8_t *body, size_t size) {
@@ -101,30 +102,42 @@ tin_status tin_session_save(const tin_session *s, void *out, size_t size, tin_er
     if (status)
         return status;
     saved_header h = {
-        .version = SAVED_VERSION, .kv_type = s->options.kv_type, .position = position, .count = count};
+        .version = s->shape ? SAVED_VERSION : SAVED_PLAIN, .kv_type = s->options.kv_type, .position = position, .count = count};
     memcpy(h.magic, SAVED_MAGIC, sizeof h.magic);
     h.fingerprint = tini_zip_fingerprint(&s->model->zip);
-    h.shape = s->shape;
-    uint8_t *body = (uint8_t *)out + sizeof h;
+    uint8_t *body = (uint8_t *)out + sizeof h, *at = body;
     size_t token_bytes = (size_t)count * sizeof *s->tokens;
-    memcpy(body, s->tokens, token_bytes);
-    tini_caches_save(&s->caches, position, body + token_bytes);
-    tini_states_save(&s->states, position, body + token_bytes + tini_caches_saved_bytes(&s->caches, position));
+    if (s->shape) {
+        memcpy(at, &s->shape, sizeof s->shape);
+        at += sizeof s->shape;
+    }
+    memcpy(at, s->tokens, token_bytes);
+    tini_caches_save(&s->caches, position, at + token_bytes);
+    tini_states_save(&s->states, position, at + token_bytes + tini_caches_saved_bytes(&s->caches, position));
     h.check = saved_check(&h, body, needed - sizeof h);
     memcpy(out, &h, sizeof h);
     return TIN_OK;
 }
 
+/* size: of the body. *shape gets what it was computed under. */
 static tin_status check_saved(const tin_session *s, const saved_header *h, const uint8_t *body, size_t size,
-                              tin_error *error) {
+                              uint64_t *shape, tin_error *error) {
     if (memcmp(h->magic, SAVED_MAGIC, sizeof h->magic))
         return tini_fail(error, TIN_ERR_FORMAT, "these bytes are not a saved session");
-    if (h->version != SAVED_VERSION)
+    if (h->version != SAVED_VERSION && h->version != SAVED_PLAIN)
         return tini_other_version(error, "the saved session", h->version, SAVED_VERSION,
                                   "append its tokens to a new session");
     if (h->fingerprint != tini_zip_fingerprint(&s->model->zip))
         return tini_fail(error, TIN_ERR_ARGUMENT, "the session was saved with another model");
-    if (!tini_session_is_shaped(s, h->shape))
+    *shape = 0;
+    if (h->version == SAVED_VERSION) {
+        if (size < sizeof *shape)
+            return tini_fail(error, TIN_ERR_FORMAT, "the saved session is cut short");
+        memcpy(shape, body, sizeof *shape);
+        if (!*shape)
+            return tini_fail(error, TIN_ERR_FORMAT, "the saved session is damaged");
+    }
+    if (!tini_session_is_shaped(s, *shape))
         return tini_fail(error, TIN_ERR_ARGUMENT,
                          "the session was saved with other adapters; set those first, or append its tokens");
     if (h->kv_type != s->options.kv_type)
@@ -135,7 +148,7 @@ static tin_status check_saved(const tin_session *s, const saved_header *h, const
                          h->count, s->options.context);
     if (h->position > h->count || (h->count && h->position == h->count))
         return tini_fail(error, TIN_ERR_FORMAT, "the saved session is damaged");
-    uint64_t expected = saved_bytes(s, h->position, h->count);
+    uint64_t expected = saved_bytes(s, *shape, h->position, h->count);
     if (size != expected)
         return tini_fail(error, TIN_ERR_FORMAT,
                          "the saved session has %llu bytes after its header; %llu are due",
@@ -144,7 +157,7 @@ static tin_status check_saved(const tin_session *s, const saved_header *h, const
         return tini_fail(error, TIN_ERR_FORMAT, "the saved session is damaged");
     for (uint32_t k = 0; k < h->count; k++) {
         int32_t token;
-        memcpy(&token, body + k * sizeof token, sizeof token);
+        memcpy(&token, body + (*shape ? sizeof *shape : 0) + k * sizeof token, sizeof token);
         if (token < 0 || (uint32_t)token >= s->model->program.header->vocab)
             return tini_fail(error, TIN_ERR_FORMAT,
                              "the saved session has a token that is not in the vocabulary");
@@ -158,7 +171,8 @@ tin_status tin_session_restore(tin_session *s, const void *data, size_t size, ti
         return tini_fail(error, TIN_ERR_FORMAT, "the saved session is cut short");
     memcpy(&h, data, sizeof h);
     const uint8_t *body = (const uint8_t *)data + sizeof h;
-    tin_status status = check_saved(s, &h, body, size - sizeof h, error);
+    uint64_t shape = 0;
+    tin_status status = check_saved(s, &h, body, size - sizeof h, &shape, error);
     if (!status)
         status = tini_session_check_free(s, error);
     if (!status)
@@ -166,13 +180,14 @@ tin_status tin_session_restore(tin_session *s, const void *data, size_t size, ti
     if (status)
         return status;
     tini_session_reset(s, 0, h.count);
+    body += shape ? sizeof shape : 0;
     size_t token_bytes = (size_t)h.count * sizeof *s->tokens;
     memcpy(s->tokens, body, token_bytes);
     tini_caches_restore(&s->caches, h.position, body + token_bytes);
     tini_states_restore(&s->states, h.position,
                         body + token_bytes + tini_caches_saved_bytes(&s->caches, h.position));
     s->position = s->again = h.position;
-    s->shape = h.position ? h.shape : s->adapted;
+    s->shape = h.position ? shape : s->adapted;
     s->high = s->restored = h.position;
     return TIN_OK;
 }
