@@ -105,7 +105,7 @@ def main() -> int:
 
 
 def session_of(model: Model, chosen: str | None, context: int, **options: Any) -> _core.Session:
-    session = _core.Session(model.core, context=context, adapter_rank=model.adapters["F16 0"].rank, **options)
+    session = _core.Session(model.core, context=context, adapter_rank=model.adapters["Q8_0 0"].rank, **options)
     for adapter, scale in model.applied(chosen):
         session.adapter(adapter, scale)
     return session
@@ -142,7 +142,7 @@ def prompting(model: Model, chosen: str | None, args: argparse.Namespace) -> Cal
 
 def batched(model: Model, chosen: list[str], args: argparse.Namespace) -> Callable[[], float]:
     """Decoding in a batch: all sessions together."""
-    batch = _core.Batch(model.core, rows=BATCH, threads=args.threads, adapter_rank=model.adapters["F16 0"].rank)
+    batch = _core.Batch(model.core, rows=BATCH, threads=args.threads, adapter_rank=model.adapters["Q8_0 0"].rank)
     sessions = [session_of(model, one, args.tokens + 8, batched=True) for one in chosen]
     for session in sessions:
         batch.add(session)

@@ -1,4 +1,4 @@
-/* A session's adapters: which it has, and what that makes of what it computed. */
+#include "adapters.h"
 #include "../base/error.h"
 #include "../base/hash.h"
 #include "../base/memory.h"

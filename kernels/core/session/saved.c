@@ -8,6 +8,7 @@
  */
 #include "../base/error.h"
 #include "../base/hash.h"
+#include "adapters.h"
 #include "generate.h"
 
 #include <string.h>

@@ -108,9 +108,6 @@ static inline uint32_t tini_session_known(const tin_session *session) {
  * are computed again. */
 void tini_session_reset(tin_session *session, uint32_t position, uint32_t count);
 
-/* Whether what was computed under adapters of that `shape` goes on under those that the session has. */
-int tini_session_is_shaped(const tin_session *session, uint64_t shape);
-
 /* STATE when a batch has the session. */
 tin_status tini_session_check_free(const tin_session *session, tin_error *error);
 /* STATE when caches with a window no longer hold what going on at `position` needs. */
