@@ -142,7 +142,9 @@ def prompting(model: Model, chosen: str | None, args: argparse.Namespace) -> Cal
 
 def batched(model: Model, chosen: list[str], args: argparse.Namespace) -> Callable[[], float]:
     """Decoding in a batch: all sessions together."""
-    batch = _core.Batch(model.core, rows=BATCH, threads=args.threads, adapter_rank=model.adapters["Q8_0 0"].rank)
+    batch = _core.Batch(
+        model.core, rows=BATCH, threads=args.threads, adapter_rank=model.adapters["Q8_0 0"].rank
+    )
     sessions = [session_of(model, one, args.tokens + 8, batched=True) for one in chosen]
     for session in sessions:
         batch.add(session)

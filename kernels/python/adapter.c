@@ -53,7 +53,8 @@ static PyMethodDef methods[] = {
 };
 
 static PyType_Slot slots[] = {
-    {Py_tp_doc, "Adapter(model, data): a compiled adapter for sessions of that model; data is aligned to ALIGNMENT"},
+    {Py_tp_doc,
+     "Adapter(model, data): a compiled adapter for sessions of that model; data is aligned to ALIGNMENT"},
     {Py_tp_new, adapter_new},
     {Py_tp_dealloc, adapter_dealloc},
     {Py_tp_methods, methods},

@@ -17,8 +17,8 @@ static PyObject *batch_new(PyTypeObject *type, PyObject *args, PyObject *keyword
     PyObject *model;
     unsigned rows = 0, logit_rows = 0, threads = 1, adapter_rank = 0;
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|O&O&O&O&:Batch", names, state->model_type, &model,
-                                     core_uint32, &rows, core_uint32, &logit_rows, core_uint32, &threads, core_uint32,
-                                     &adapter_rank))
+                                     core_uint32, &rows, core_uint32, &logit_rows, core_uint32, &threads,
+                                     core_uint32, &adapter_rank))
         return NULL;
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     core_batch *self = (core_batch *)alloc(type, 0);
@@ -155,8 +155,9 @@ static PyObject *batch_step(core_batch *self, PyObject *args) {
     set_busy(self, 0);
     PyObject *list = result < 0 || PyErr_Occurred() ? NULL : PyList_New(count);
     if (result < 0) {
-        tin_error error = {.status = result, .text = "a session of the batch is under way elsewhere, or has adapters "
-                                                      "that the batch has no room for"};
+        tin_error error = {.status = result,
+                           .text = "a session of the batch is under way elsewhere, or has adapters "
+                                   "that the batch has no room for"};
         core_raise(self->model->fault, &error);
     }
     for (Py_ssize_t k = 0; list && k < count; k++) {

@@ -13,8 +13,7 @@ typedef struct core_state {
 } core_state;
 
 extern struct PyModuleDef core_module;
-extern PyType_Spec core_model_spec, core_session_spec, core_batch_spec, core_constraint_spec,
-    core_adapter_spec;
+extern PyType_Spec core_model_spec, core_session_spec, core_batch_spec, core_constraint_spec, core_adapter_spec;
 extern PyMethodDef core_block_functions[], core_constraint_functions[], core_measure_functions[],
     core_seal_functions[], core_train_functions[];
 

@@ -6,9 +6,8 @@
 #include <string.h>
 
 static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
-    static char *names[] = {"model",   "context", "chunk",       "logit_rows", "threads",
-                            "kv_type", "batched", "checkpoints", "compute",    "adapter_rank",
-                            NULL};
+    static char *names[] = {"model",   "context",     "chunk",   "logit_rows",   "threads", "kv_type",
+                            "batched", "checkpoints", "compute", "adapter_rank", NULL};
     core_state *state = PyType_GetModuleState(type);
     PyObject *model, *compute = Py_None;
     unsigned context = 0, chunk = 0, logit_rows = 1, threads = 1, kv_type = TIN_KV_F16, checkpoints = 0,
@@ -411,8 +410,8 @@ static PyObject *session_logprobs(core_session *self, PyObject *tokens) {
             raise_status(self, TIN_ERR_ARGUMENT, "a token is not in the vocabulary");
         PyObject *share = NULL;
         if (!PyErr_Occurred())
-            share =
-                PyFloat_FromDouble(tini_log_share(logits + (size_t)k * info.vocab, info.vocab, NULL, (uint32_t)id));
+            share = PyFloat_FromDouble(
+                tini_log_share(logits + (size_t)k * info.vocab, info.vocab, NULL, (uint32_t)id));
         if (!share || PyList_SetItem(list, k, share))
             Py_CLEAR(list);
     }
@@ -447,7 +446,8 @@ static PyMethodDef methods[] = {
     {"rewind", (PyCFunction)session_rewind, METH_VARARGS,
      "rewind(position): forgets every token from there on"},
     {"adapter", (PyCFunction)session_adapter, METH_VARARGS,
-     "adapter(adapter or None, scale=1, keep=False): what it counts from now on, 0 to take it off; None takes off "
+     "adapter(adapter or None, scale=1, keep=False): what it counts from now on, 0 to take it off; None takes "
+     "off "
      "all. What was computed is computed again, but with keep"},
     {"want_logits", (PyCFunction)session_want_logits, METH_VARARGS,
      "want_logits(position): asks for the logits of every token from there on; 2**32 - 1 for none but the "
@@ -494,7 +494,8 @@ static PyMethodDef methods[] = {
 static PyType_Slot slots[] = {
     {Py_tp_doc, "Session(model, context=0, chunk=0, logit_rows=1, threads=1, kv_type=KV_F16, batched=False, "
                 "checkpoints=0, "
-                "compute=None, adapter_rank=0); 0 takes the model's own. compute(ids, rows) -> the float32 logits of the last "
+                "compute=None, adapter_rank=0); 0 takes the model's own. compute(ids, rows) -> the float32 "
+                "logits of the last "
                 "`rows` of all "
                 "these tokens, where another runtime computes them; step then takes no budget."},
     {Py_tp_new, session_new},

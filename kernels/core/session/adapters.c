@@ -31,7 +31,8 @@ tin_status tin_adapter_open(const tin_model *model, const void *data, size_t siz
     uint64_t own = 0;
     tini_take(&own, sizeof(tin_adapter));
     uint16_t *of_tensor = (uint16_t *)(void *)((uint8_t *)memory + own);
-    tin_status status = tini_adapter_check(memory, &model->program, source_of(model), data, size, of_tensor, error);
+    tin_status status =
+        tini_adapter_check(memory, &model->program, source_of(model), data, size, of_tensor, error);
     if (!status)
         *out = memory;
     return status;
@@ -94,10 +95,11 @@ tin_status tin_session_adapter(tin_session *s, const tin_adapter *adapter, float
     }
     uint32_t rank = tini_adapters_rank(&adapters);
     if (rank > s->options.adapter_rank)
-        return tini_fail(error, TIN_ERR_ARGUMENT,
-                         "the adapters' ranks are %u in all, and the session has room for %u; make it with a larger "
-                         "adapter_rank",
-                         rank, s->options.adapter_rank);
+        return tini_fail(
+            error, TIN_ERR_ARGUMENT,
+            "the adapters' ranks are %u in all, and the session has room for %u; make it with a larger "
+            "adapter_rank",
+            rank, s->options.adapter_rank);
     tin_status status = tini_session_check_free(s, error);
     if (!status)
         status = tini_generate_end(s, error);

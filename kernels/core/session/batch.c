@@ -30,8 +30,8 @@ static tin_status resolve_batch(const tin_model *model, const tin_batch_options 
                          "a batch of %u rows, %u of them with logits; at most %u are computed at once",
                          options->rows, options->logit_rows, TINI_MAX_CHUNK);
     if (options->adapter_rank > TINI_MOST_ADAPTERS * TINI_MOST_RANK)
-        return tini_fail(error, TIN_ERR_ARGUMENT, "room for adapters of rank %u; at most %u", options->adapter_rank,
-                         TINI_MOST_ADAPTERS * TINI_MOST_RANK);
+        return tini_fail(error, TIN_ERR_ARGUMENT, "room for adapters of rank %u; at most %u",
+                         options->adapter_rank, TINI_MOST_ADAPTERS * TINI_MOST_RANK);
     if (options->executor && (!options->executor->run || !options->executor->threads))
         return tini_fail(error, TIN_ERR_ARGUMENT, "the executor has no run function or no threads");
     return TIN_OK;

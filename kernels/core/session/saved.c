@@ -77,8 +77,8 @@ tin_status tin_session_copy(tin_session *to, const tin_session *from, uint32_t c
 
 /* Bytes behind the header. */
 static uint64_t saved_bytes(const tin_session *s, uint64_t shape, uint32_t position, uint32_t count) {
-    return (shape ? sizeof shape : 0) + (uint64_t)count * sizeof(int32_t) + tini_caches_saved_bytes(&s->caches, position) +
-           tini_states_saved_bytes(&s->states, position);
+    return (shape ? sizeof shape : 0) + (uint64_t)count * sizeof(int32_t) +
+           tini_caches_saved_bytes(&s->caches, position) + tini_states_saved_bytes(&s->states, position);
 }
 
 size_t tin_session_save_size(const tin_session *s) {
@@ -102,8 +102,10 @@ tin_status tin_session_save(const tin_session *s, void *out, size_t size, tin_er
     status = tini_session_check_window(s, position, error);
     if (status)
         return status;
-    saved_header h = {
-        .version = s->shape ? SAVED_VERSION : SAVED_PLAIN, .kv_type = s->options.kv_type, .position = position, .count = count};
+    saved_header h = {.version = s->shape ? SAVED_VERSION : SAVED_PLAIN,
+                      .kv_type = s->options.kv_type,
+                      .position = position,
+                      .count = count};
     memcpy(h.magic, SAVED_MAGIC, sizeof h.magic);
     h.fingerprint = tini_zip_fingerprint(&s->model->zip);
     uint8_t *body = (uint8_t *)out + sizeof h, *at = body;

@@ -40,8 +40,8 @@ static tin_status resolve_options(const tin_model *model, const tin_session_opti
         return tini_fail(error, TIN_ERR_ARGUMENT, "%u checkpoints; a session keeps at most %u",
                          options->checkpoints, TINI_MOST_CHECKPOINTS);
     if (options->adapter_rank > TINI_MOST_ADAPTERS * TINI_MOST_RANK)
-        return tini_fail(error, TIN_ERR_ARGUMENT, "room for adapters of rank %u; at most %u", options->adapter_rank,
-                         TINI_MOST_ADAPTERS * TINI_MOST_RANK);
+        return tini_fail(error, TIN_ERR_ARGUMENT, "room for adapters of rank %u; at most %u",
+                         options->adapter_rank, TINI_MOST_ADAPTERS * TINI_MOST_RANK);
     if (options->executor && (!options->executor->run || !options->executor->threads))
         return tini_fail(error, TIN_ERR_ARGUMENT, "the executor has no run function or no threads");
     return TIN_OK;
@@ -74,8 +74,8 @@ static session_layout plan_session(const tin_model *model, const tin_session_opt
     l.offsets = tini_take(&l.total, (uint64_t)h->caches * sizeof(uint64_t));
     l.pass = l.total;
     if (!options->batched)
-        l.total += tini_pass_place(NULL, &model->program, options->chunk, options->logit_rows, options->adapter_rank,
-                                   NULL);
+        l.total += tini_pass_place(NULL, &model->program, options->chunk, options->logit_rows,
+                                   options->adapter_rank, NULL);
     l.caches = tini_take(&l.total, tini_caches_plan(&caches, NULL));
     l.slots = tini_take(&l.total, states.bytes ? states.slots * sizeof(uint32_t) : 0);
     l.states = tini_take(&l.total, states.bytes * states.slots);

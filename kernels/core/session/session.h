@@ -51,7 +51,7 @@ struct tin_session {
 
     /* A generation; see generate.c. */
     int32_t phase;
-    uint64_t choice_ns; /* what choosing took last time */
+    uint64_t choice_ns;     /* what choosing took last time */
     double log_probability; /* of its choices */
     tin_sampling sampling;
     uint32_t left;            /* tokens that may still be chosen */

@@ -49,7 +49,8 @@ static int lies_inside(const tini_adapter_header *h, uint64_t offset, uint32_t f
 
 /* Whether all of a packed factor's numbers are finite: float16 has all ones for an exponent where one is not. */
 static int is_finite(const uint8_t *packed, uint32_t format, uint64_t bytes) {
-    const uint64_t halves = 2 * TINI_TILE, tile = format == TINI_FORMAT_F16 ? halves : halves + TINI_TILE * TINI_BLOCK;
+    const uint64_t halves = 2 * TINI_TILE,
+                   tile = format == TINI_FORMAT_F16 ? halves : halves + TINI_TILE * TINI_BLOCK;
     for (uint64_t at = 0; at < bytes; at += tile)
         for (uint64_t k = 1; k < halves; k += 2)
             if ((packed[at + k] & 0x7c) == 0x7c)
@@ -71,8 +72,8 @@ static tin_status check_factors(const tin_adapter *adapter, const tini_factors *
         return tini_fail(error, TIN_ERR_FORMAT, "the adapter's factors of %s are neither F16 nor Q8_0", name);
     if (!f->rank || f->rank % TINI_TILE || f->rank > TINI_MOST_RANK)
         return tini_fail(error, TIN_ERR_FORMAT,
-                         "the adapter's factors of %s have rank %u; it must be a multiple of %u, at most %u", name,
-                         f->rank, TINI_TILE, TINI_MOST_RANK);
+                         "the adapter's factors of %s have rank %u; it must be a multiple of %u, at most %u",
+                         name, f->rank, TINI_TILE, TINI_MOST_RANK);
     uint32_t width = tini_factors_width(f);
     if (!lies_inside(adapter->header, f->a, f->a_format, f->rank, f->inputs) ||
         !lies_inside(adapter->header, f->b, f->b_format, f->outputs, width))
@@ -118,8 +119,8 @@ static tin_status check_source(const tini_adapter_header *h, const uint8_t *sour
     put_hex(theirs, h->source);
     put_hex(own, source);
     return tini_fail(error, TIN_ERR_ARGUMENT,
-                     "the adapter was trained on the base %s, and the model was made from another one, %s", theirs,
-                     own);
+                     "the adapter was trained on the base %s, and the model was made from another one, %s",
+                     theirs, own);
 }
 
 tin_status tini_adapter_check(tin_adapter *adapter, const tini_program *program, const uint8_t *source,
@@ -151,7 +152,8 @@ tin_status tini_adapter_check(tin_adapter *adapter, const tini_program *program,
         if (f->name >= h->name_bytes)
             return tini_fail(error, TIN_ERR_FORMAT, "the adapter's names are damaged");
         if (k && compare_names(names + adapter->factors[k - 1].name, names + f->name) >= 0)
-            return tini_fail(error, TIN_ERR_FORMAT, "the adapter's factors are not in the order of their names");
+            return tini_fail(error, TIN_ERR_FORMAT,
+                             "the adapter's factors are not in the order of their names");
         uint32_t tensor = find_matrix(program, names + f->name);
         status = check_factors(adapter, f, tensor, names + f->name, error);
         if (!status && of_tensor)

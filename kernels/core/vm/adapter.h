@@ -31,7 +31,8 @@ typedef struct tini_adapter_header {
     char magic[8];
     uint32_t version, count, name_bytes, reserved;
     uint64_t factor_bytes;
-    uint8_t source[TINI_SOURCE]; /* SHA-256 that stands for the checkpoint it was trained on; zeros: it does not say */
+    uint8_t source
+        [TINI_SOURCE]; /* SHA-256 that stands for the checkpoint it was trained on; zeros: it does not say */
 } tini_adapter_header;
 
 /* A [rank][inputs] and B [outputs][width] of one matrix. */

@@ -96,8 +96,8 @@ static void convert(const tini_run *r, pieces *to, uint32_t k, uint32_t row, uin
 }
 
 /* Tiles of A x of up to ROWS rows, whose inputs are of the other kind than A's format reads. */
-static void multiply_converted(const tini_run *r, const product *p, uint32_t first, uint32_t rows, uint32_t tile,
-                               uint32_t tile_end) {
+static void multiply_converted(const tini_run *r, const product *p, uint32_t first, uint32_t rows,
+                               uint32_t tile, uint32_t tile_end) {
     const tini_factors *f = p->factors;
     int is_q8 = tini_format_activations(f->a_format) == TINI_VALUE_Q8;
     pieces x;
@@ -157,7 +157,8 @@ static void run_item(const tini_run *r, const product *p, uint32_t item) {
             continue;
         for (uint32_t k = end; k < begin + RANKS; k++)
             low[k] = 0.0f;
-        r->pass->kernels->quantize_q8(p->low_q8 + ((size_t)row * p->width + begin) / TINI_BLOCK, low + begin, RANKS);
+        r->pass->kernels->quantize_q8(p->low_q8 + ((size_t)row * p->width + begin) / TINI_BLOCK, low + begin,
+                                      RANKS);
     }
 }
 

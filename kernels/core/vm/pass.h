@@ -29,7 +29,8 @@ typedef struct tini_shared_rows {
 /* What memory is planned for, whatever a pointer's size: bytes of a block or a group, and of a pointer. */
 #define TINI_BLOCK_ROOM 32u
 #define TINI_POINTER_ROOM 8u
-_Static_assert(sizeof(tini_block) <= TINI_BLOCK_ROOM && sizeof(tini_shared_rows) <= TINI_BLOCK_ROOM, "room of a block");
+_Static_assert(sizeof(tini_block) <= TINI_BLOCK_ROOM && sizeof(tini_shared_rows) <= TINI_BLOCK_ROOM,
+               "room of a block");
 _Static_assert(sizeof(void *) <= TINI_POINTER_ROOM, "room of a pointer");
 
 typedef struct tini_pass {
