@@ -35,9 +35,7 @@ def add(file: str | Path, name: str, source: str | Path, out: str | Path, format
     adapter of another base, and one that changes no logit of the self-test; FormatError for a damaged one.
     """
     known = listed(file)
-    if name in known or not _NAME.fullmatch(name):
-        why = "it is taken" if name in known else "give one of A-Z a-z 0-9 . _ + -"
-        raise InputError(f"{file}: an adapter can't be named {name!r}: {why}")
+    _check_new(file, name, known)
     source, held = Path(source), Tin(file)
     data = adapter_bin.compiled(source, held, format) if source.is_dir() else bytes(map_file(source))
     model = _core.Model(map_file(file))
@@ -69,9 +67,7 @@ def rename(file: str | Path, old: str, new: str, out: str | Path) -> None:
     """Writes the tin `file` to `out` with that adapter under another name."""
     known = listed(file)
     _check(file, old, known)
-    if new in known or not _NAME.fullmatch(new):
-        why = "it is taken" if new in known else "give one of A-Z a-z 0-9 . _ + -"
-        raise InputError(f"{file}: an adapter can't be named {new!r}: {why}")
+    _check_new(file, new, known)
     facts = {new if name == old else name: held for name, held in known.items()}
     tin.rewrite(file, out, {_entry(new): bytes(Tin(file).entry(_entry(old)))}, {FACTS: facts}, [_entry(old)])
 
@@ -95,6 +91,12 @@ def check(file: str | Path, model: _core.Model) -> dict[str, list[str]]:
 def _check(file: str | Path, name: str, known: dict[str, Any]) -> None:
     if name not in known:
         raise InputError(f"{file}: has no adapter {name!r}; it has: {', '.join(known) or 'none'}")
+
+
+def _check_new(file: str | Path, name: str, known: dict[str, Any]) -> None:
+    if name in known or not _NAME.fullmatch(name):
+        why = "it is taken" if name in known else "give one of A-Z a-z 0-9 . _ + -"
+        raise InputError(f"{file}: an adapter can't be named {name!r}: {why}")
 
 
 def _entry(name: str) -> str:
