@@ -52,6 +52,7 @@
 #include "core/vm/op_rows.c"
 #include "core/vm/ops.c"
 #include "core/vm/pass.c"
+#include "core/vm/prefix.c"
 #include "core/vm/program.c"
 #include "core/vm/recurrent.c"
 #include "isa/armdsp/matmuls.c"

@@ -320,8 +320,9 @@ TIN_API const tin_executor *tin_pool_executor(tin_pool *pool);
 
 /* ---- Adapters: other skills of the same model --------------------------------------------- */
 
-/* Low-rank factors (LoRA) that a session adds to the model's matrices while it computes, so that one
- * model in memory has many skills. Read-only once it is open; any number of sessions and threads may
+/* What gives one model in memory many skills: low-rank factors (LoRA) that a session adds to the model's
+ * matrices while it computes, or a prefix, trained keys, values and recurrent states that stand before
+ * its first token (prefix tuning). Read-only once it is open; any number of sessions and threads may
  * use it at once. */
 typedef struct tin_adapter tin_adapter;
 
@@ -336,17 +337,19 @@ TIN_API size_t tin_adapter_size(const tin_model *model, const void *data, size_t
  * memory       aligned; stays the caller's
  * memory_size  bytes, at least tin_adapter_size
  *
- * Errors: ARGUMENT (it belongs to another model: which matrix does not fit is said), FORMAT (damaged,
- * or a number is not finite), VERSION, MEMORY. */
+ * Errors: ARGUMENT (it belongs to another model: what does not fit is said), FORMAT (damaged, or a
+ * number is not finite), VERSION, MEMORY. */
 TIN_API tin_status tin_adapter_open(const tin_model *model, const void *data, size_t size, void *memory,
                                     size_t memory_size, tin_adapter **adapter, tin_error *error);
 
 /* What an adapter is. */
 typedef struct tin_adapter_info {
-    uint32_t matrices;     /* how many of the model's it adds to */
+    uint32_t matrices;     /* how many of the model's it adds to; 0 for a prefix */
     uint32_t rank;         /* the highest: what it takes of a session's adapter_rank */
-    uint64_t factor_bytes; /* of all its factors */
+    uint64_t factor_bytes; /* of all its factors, or of a prefix's numbers */
     uint64_t fingerprint;  /* of its contents: equal for equal adapters */
+    uint32_t prefix;       /* tokens that a prefix stands for, places of a session's context; or 0 */
+    uint32_t reserved;
 } tin_adapter_info;
 
 /* Fills in *info. It cannot fail. */
@@ -427,12 +430,17 @@ enum {
  * nothing changes, nothing is done.
  *
  * adapter  of the session's model, or NULL to take off all; it must stay open while the session has
- *          it. A session may have 8 at once, and adds them in the order in which they were set
- * scale    what its update is multiplied by, 1 as it was trained; 0 takes it off
+ *          it. A session may have 8 at once, and adds them in the order in which they were set. One of
+ *          them may be a prefix: the adapters then add to what is computed behind it
+ * scale    what its update is multiplied by, 1 as it was trained; 0 takes it off. A prefix has no other
  * flags    TIN_ADAPTER_*
  *
- * Errors: ARGUMENT (of another model; no room for its rank; a scale that is not finite), STATE (under
- * way in a batch). Nothing is changed then. */
+ * A prefix takes places of the session's context, and needs no adapter_rank. What was computed behind
+ * another one can't be kept.
+ *
+ * Errors: ARGUMENT (of another model; no room for its rank; a scale that is not finite, or not a
+ * prefix's; a second prefix; a prefix and TIN_ADAPTER_KEEP), CONTEXT (no room for a prefix), STATE
+ * (under way in a batch). Nothing is changed then. */
 TIN_API tin_status tin_session_adapter(tin_session *session, const tin_adapter *adapter, float scale,
                                        uint32_t flags, tin_error *error);
 

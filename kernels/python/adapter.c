@@ -42,9 +42,9 @@ static PyObject *adapter_info(core_adapter *self, PyObject *unused) {
     (void)unused;
     tin_adapter_info info;
     tin_adapter_describe(self->adapter, &info);
-    return Py_BuildValue("{s:I,s:I,s:K,s:K}", "matrices", info.matrices, "rank", info.rank, "factor_bytes",
+    return Py_BuildValue("{s:I,s:I,s:K,s:K,s:I}", "matrices", info.matrices, "rank", info.rank, "factor_bytes",
                          (unsigned long long)info.factor_bytes, "fingerprint",
-                         (unsigned long long)info.fingerprint);
+                         (unsigned long long)info.fingerprint, "prefix", info.prefix);
 }
 
 static PyMethodDef methods[] = {

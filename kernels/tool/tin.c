@@ -340,13 +340,12 @@ static int answer(const tin_model *model, const tin_adapter *adapter, const char
     if (count >= info.context)
         fail("the prompt has %u tokens and the model's context %u; give a shorter one", (unsigned)count,
              (unsigned)info.context);
-    uint32_t room = info.context - count;
-    tin_session_options options = {.context = count + (most < room ? most : room)};
-    if (adapter) {
-        tin_adapter_info own;
+    tin_adapter_info own = {0};
+    if (adapter)
         tin_adapter_describe(adapter, &own);
-        options.adapter_rank = own.rank;
-    }
+    uint32_t room = info.context - count;
+    tin_session_options options = {.context = count + (most < room - own.prefix ? most + own.prefix : room),
+                                   .adapter_rank = own.rank};
     size_t size = tin_session_size(model, &options, &error);
     if (!size)
         fail("%s", error.text);

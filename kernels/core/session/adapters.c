@@ -2,6 +2,7 @@
 #include "../base/error.h"
 #include "../base/hash.h"
 #include "../base/memory.h"
+#include "../vm/prefix.h"
 #include "generate.h"
 
 TINI_REGION_COLD
@@ -40,10 +41,11 @@ tin_status tin_adapter_open(const tin_model *model, const void *data, size_t siz
 
 void tin_adapter_describe(const tin_adapter *adapter, tin_adapter_info *info) {
     *info = (tin_adapter_info){
-        .matrices = adapter->header->count,
+        .matrices = adapter->matrices,
         .rank = adapter->rank,
-        .factor_bytes = adapter->header->factor_bytes,
+        .factor_bytes = adapter->bytes,
         .fingerprint = adapter->fingerprint,
+        .prefix = adapter->prefix,
     };
 }
 
@@ -80,6 +82,26 @@ static int set_adapter(tini_adapters *adapters, const tin_adapter *adapter, floa
     return 0;
 }
 
+/* Whether a session can have these: one prefix at most, as it was trained, and room for it. */
+static tin_status check_prefix(const tin_session *s, const tini_adapters *adapters, tin_error *error) {
+    const tin_adapter *prefix = tini_prefix_of(adapters);
+    uint32_t known = tini_session_known(s), context = s->options.context;
+    for (uint32_t k = 0; k < adapters->count; k++) {
+        const tini_applied *one = &adapters->at[k];
+        if (one->adapter->prefix && one->adapter != prefix)
+            return tini_fail(error, TIN_ERR_ARGUMENT,
+                             "a session has at most one prefix; take off the other first");
+        if (one->adapter == prefix && one->scale != 1.0f)
+            return tini_fail(error, TIN_ERR_ARGUMENT,
+                             "a prefix has no other scale than 1, or 0 to take it off");
+    }
+    if (prefix && (prefix->prefix >= context || known > context - prefix->prefix))
+        return tini_fail(error, TIN_ERR_CONTEXT,
+                         "a prefix of %u tokens and the session's %u do not fit its context of %u",
+                         prefix->prefix, known, context);
+    return TIN_OK;
+}
+
 tin_status tin_session_adapter(tin_session *s, const tin_adapter *adapter, float scale, uint32_t flags,
                                tin_error *error) {
     if (adapter && adapter->program != &s->model->program)
@@ -100,7 +122,13 @@ tin_status tin_session_adapter(tin_session *s, const tin_adapter *adapter, float
             "the adapters' ranks are %u in all, and the session has room for %u; make it with a larger "
             "adapter_rank",
             rank, s->options.adapter_rank);
-    tin_status status = tini_session_check_free(s, error);
+    const tin_adapter *prefix = tini_prefix_of(&adapters);
+    tin_status status = check_prefix(s, &adapters, error);
+    if (!status && flags & TIN_ADAPTER_KEEP && prefix != tini_prefix_of(&s->adapters) && s->position)
+        status = tini_fail(error, TIN_ERR_ARGUMENT,
+                           "what was computed behind another prefix, or none, can't be kept");
+    if (!status)
+        status = tini_session_check_free(s, error);
     if (!status)
         status = tini_generate_end(s, error);
     if (status || tini_same_adapters(&adapters, &s->adapters))
@@ -108,6 +136,8 @@ tin_status tin_session_adapter(tin_session *s, const tin_adapter *adapter, float
     tini_session_drop(s); /* a pass under way is of those before */
     s->adapters = adapters;
     s->adapted = hash_adapters(&adapters);
+    s->caches.before = prefix ? prefix->prefix : 0;
+    s->states.first = prefix ? prefix->data : NULL;
     if (flags & TIN_ADAPTER_KEEP && s->position)
         s->shape = tini_hash(&s->adapted, sizeof s->adapted, s->shape ^ s->position);
     else

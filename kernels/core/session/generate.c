@@ -106,7 +106,7 @@ static uint32_t find_match(const tin_session *s, uint32_t length) {
 /* Tokens that may still be chosen; 0, which is no bound for a mask, where the next one only shows that the context is
  * full. */
 static uint32_t tokens_left(const tin_session *s, uint32_t at) {
-    uint32_t room = s->options.context - at;
+    uint32_t room = tini_session_context(s) - at;
     return s->left < room ? s->left : room;
 }
 
@@ -120,7 +120,7 @@ static int allowed_next(tin_session *s, int32_t token) {
 }
 
 static void guess(tin_session *s) {
-    uint32_t most = s->lookup < s->stretch ? s->lookup : s->stretch, room = s->options.context - s->count;
+    uint32_t most = s->lookup < s->stretch ? s->lookup : s->stretch, room = tini_session_context(s) - s->count;
     most = most < room ? most : room;
     most = most < s->left ? most : s->left;
     most = most < s->options.logit_rows ? most : s->options.logit_rows - 1;
@@ -155,7 +155,7 @@ static int take_forced(tin_session *s, choice *c, int32_t *token) {
     if (c->forced_at == c->forced)
         return 0;
     *token = c->tokens[c->forced_at++];
-    if (c->at == s->options.context)
+    if (c->at == tini_session_context(s))
         s->finish = TIN_FINISH_CONTEXT;
     return !s->finish;
 }
@@ -180,7 +180,7 @@ static int next_token(tin_session *s, choice *c, int32_t *token) {
         s->finish = TIN_FINISH_CONSTRAINT; /* the mask is empty */
     else if (tin_token_is_end(s->model, *token))
         s->finish = TIN_FINISH_END;
-    else if (c->at == s->options.context)
+    else if (c->at == tini_session_context(s))
         s->finish = TIN_FINISH_CONTEXT;
     return !s->finish;
 }
@@ -218,7 +218,7 @@ static void choose(tin_session *s) {
         !c.row) { /* a batch has written others in their place: they are made again */
         s->again = c.at - 1;
         tini_states_forget(&s->states, s->again);
-        s->position = tini_states_newest(&s->states, s->again);
+        tini_session_go_back(s, s->again);
     }
     int32_t token;
     while (!s->finish && next_token(s, &c, &token))

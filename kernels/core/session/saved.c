@@ -53,9 +53,9 @@ tin_status tin_session_copy(tin_session *to, const tin_session *from, uint32_t c
                          "the sessions have other adapters, so what one computed is not the other's");
     if (count > all)
         return tini_fail(error, TIN_ERR_ARGUMENT, "%u tokens; the session to copy has %u", count, all);
-    if (count > to->options.context)
+    if (count > tini_session_context(to))
         return tini_fail(error, TIN_ERR_CONTEXT, "%u tokens do not fit the session's context of %u", count,
-                         to->options.context);
+                         tini_session_context(to));
     uint32_t position = handed_of(from, count);
     tin_status status = tini_session_check_window(from, position, error);
     if (!status)
@@ -146,9 +146,9 @@ static tin_status check_saved(const tin_session *s, const saved_header *h, const
     if (h->kv_type != s->options.kv_type)
         return tini_fail(error, TIN_ERR_ARGUMENT, "the session was saved with kv_type %u; this one has %u",
                          h->kv_type, s->options.kv_type);
-    if (h->count > s->options.context)
+    if (h->count > tini_session_context(s))
         return tini_fail(error, TIN_ERR_CONTEXT, "%u saved tokens do not fit the session's context of %u",
-                         h->count, s->options.context);
+                         h->count, tini_session_context(s));
     if (h->position > h->count || (h->count && h->position == h->count))
         return tini_fail(error, TIN_ERR_FORMAT, "the saved session is damaged");
     uint64_t expected = saved_bytes(s, *shape, h->position, h->count);

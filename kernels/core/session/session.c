@@ -1,6 +1,7 @@
 #include "session.h"
 #include "../base/error.h"
 #include "../base/memory.h"
+#include "../vm/prefix.h"
 #include "generate.h"
 #include "sampler.h"
 
@@ -154,17 +155,24 @@ tin_status tini_session_check_window(const tin_session *s, uint32_t position, ti
         position);
 }
 
+void tini_session_go_back(tin_session *s, uint32_t position) {
+    s->position = tini_states_newest(&s->states, position);
+    if (s->position)
+        return;
+    s->high = s->restored = 0;
+    s->shape = s->adapted;
+    const tin_adapter *prefix = tini_prefix_of(&s->adapters);
+    if (prefix) /* tokens may have taken its places in a ring */
+        tini_prefix_place(prefix, s->model->kernels, &s->caches);
+}
+
 void tini_session_reset(tin_session *s, uint32_t position, uint32_t count) {
     tini_session_drop(s);
     tini_states_forget(&s->states, position);
     s->again = position;
-    s->position = tini_states_newest(&s->states, position);
+    tini_session_go_back(s, position);
     s->count = count;
     tini_session_give_up(s);
-    if (!s->position) {
-        s->high = s->restored = 0;
-        s->shape = s->adapted;
-    }
 }
 
 tin_status tin_session_append(tin_session *s, const int32_t *tokens, uint32_t count, tin_error *error) {
@@ -174,9 +182,9 @@ tin_status tin_session_append(tin_session *s, const int32_t *tokens, uint32_t co
     tin_status status = tini_generate_end(s, error);
     if (status)
         return status;
-    if (count > s->options.context - s->count)
+    if (count > tini_session_context(s) - s->count)
         return tini_fail(error, TIN_ERR_CONTEXT, "%u tokens and %u more do not fit the session's context of %u",
-                         s->count, count, s->options.context);
+                         s->count, count, tini_session_context(s));
     for (uint32_t k = 0; k < count; k++)
         if (tokens[k] < 0 || (uint32_t)tokens[k] >= vocab)
             return tini_fail(error, TIN_ERR_ARGUMENT, "token %d is not in the vocabulary of %u", tokens[k],
@@ -208,9 +216,9 @@ tin_status tin_session_rewind(tin_session *s, uint32_t position, tin_error *erro
 tin_status tin_session_replace(tin_session *s, const int32_t *tokens, uint32_t count, tin_error *error) {
     if (count && !tokens)
         return tini_fail(error, TIN_ERR_ARGUMENT, "no tokens");
-    if (count > s->options.context)
+    if (count > tini_session_context(s))
         return tini_fail(error, TIN_ERR_CONTEXT, "%u tokens do not fit the session's context of %u", count,
-                         s->options.context);
+                         tini_session_context(s));
     uint32_t held = tini_session_known(s), computed = tini_session_computed(s), same = 0;
     while (same < held && same + 1 < count && s->tokens[same] == tokens[same])
         same++;
@@ -288,7 +296,7 @@ void tini_session_begin(tin_session *s, tini_pass *pass) {
 void tini_session_drop(tin_session *s) {
     if (s->running) {
         s->again = tini_session_computed(s);
-        s->position = tini_states_newest(&s->states, s->position);
+        tini_session_go_back(s, s->position);
     }
     s->running = NULL;
     s->rows = s->logit_rows = 0;

@@ -94,6 +94,11 @@ void tini_session_give_up(tin_session *session);
 /* TIN_STEP_* of what is at hand; PENDING when a pass must run. */
 int32_t tini_session_event(tin_session *session);
 
+/* Tokens that fit. */
+static inline uint32_t tini_session_context(const tin_session *session) {
+    return session->options.context - session->caches.before;
+}
+
 /* Tokens computed, as the caller sees it. */
 static inline uint32_t tini_session_computed(const tin_session *session) {
     return session->position > session->again ? session->position : session->again;
@@ -107,6 +112,9 @@ static inline uint32_t tini_session_known(const tin_session *session) {
 /* Sets the session to its first `count` tokens, of which `position` are computed; where their states are not at hand, some
  * are computed again. */
 void tini_session_reset(tin_session *session, uint32_t position, uint32_t count);
+
+/* What is computed ends at `position`, or where states are at hand before it. */
+void tini_session_go_back(tin_session *session, uint32_t position);
 
 /* STATE when a batch has the session. */
 tin_status tini_session_check_free(const tin_session *session, tin_error *error);

@@ -2,6 +2,7 @@
 #include "../base/error.h"
 #include "../base/hash.h"
 #include "../base/memory.h"
+#include "prefix.h"
 
 #include <string.h>
 
@@ -40,11 +41,10 @@ static int is_factor_format(uint32_t format) {
 }
 
 /* Whether `rows` x `inputs` in that format lie in the factors at that offset. */
-static int lies_inside(const tini_adapter_header *h, uint64_t offset, uint32_t format, uint32_t rows,
+static int lies_inside(const tin_adapter *adapter, uint64_t offset, uint32_t format, uint32_t rows,
                        uint32_t inputs) {
     uint64_t bytes = tini_tensor_bytes(format, rows, inputs);
-    return bytes && offset % TIN_ALIGNMENT == 0 && offset <= h->factor_bytes &&
-           bytes <= h->factor_bytes - offset;
+    return bytes && offset % TIN_ALIGNMENT == 0 && offset <= adapter->bytes && bytes <= adapter->bytes - offset;
 }
 
 /* Whether all of a packed factor's numbers are finite: float16 has all ones for an exponent where one is not. */
@@ -75,8 +75,8 @@ static tin_status check_factors(const tin_adapter *adapter, const tini_factors *
                          "the adapter's factors of %s have rank %u; it must be a multiple of %u, at most %u",
                          name, f->rank, TINI_TILE, TINI_MOST_RANK);
     uint32_t width = tini_factors_width(f);
-    if (!lies_inside(adapter->header, f->a, f->a_format, f->rank, f->inputs) ||
-        !lies_inside(adapter->header, f->b, f->b_format, f->outputs, width))
+    if (!lies_inside(adapter, f->a, f->a_format, f->rank, f->inputs) ||
+        !lies_inside(adapter, f->b, f->b_format, f->outputs, width))
         return tini_fail(error, TIN_ERR_FORMAT, "the adapter's factors of %s reach past its end", name);
     if (!is_finite(adapter->data + f->a, f->a_format, tini_tensor_bytes(f->a_format, f->rank, f->inputs)) ||
         !is_finite(adapter->data + f->b, f->b_format, tini_tensor_bytes(f->b_format, f->outputs, width)))
@@ -111,16 +111,16 @@ static void put_hex(char out[13], const uint8_t *digest) {
     out[12] = 0;
 }
 
-static tin_status check_source(const tini_adapter_header *h, const uint8_t *source, tin_error *error) {
+tin_status tini_adapter_check_source(const uint8_t *source, const uint8_t *own, tin_error *error) {
     static const uint8_t unknown[TINI_SOURCE];
-    if (!source || !memcmp(h->source, unknown, TINI_SOURCE) || !memcmp(h->source, source, TINI_SOURCE))
+    if (!own || !memcmp(source, unknown, TINI_SOURCE) || !memcmp(source, own, TINI_SOURCE))
         return TIN_OK;
-    char theirs[13], own[13];
-    put_hex(theirs, h->source);
-    put_hex(own, source);
+    char its[13], ours[13];
+    put_hex(its, source);
+    put_hex(ours, own);
     return tini_fail(error, TIN_ERR_ARGUMENT,
-                     "the adapter was trained on the base %s, and the model was made from another one, %s",
-                     theirs, own);
+                     "the adapter was trained on the base %s, and the model was made from another one, %s", its,
+                     ours);
 }
 
 tin_status tini_adapter_check(tin_adapter *adapter, const tini_program *program, const uint8_t *source,
@@ -128,25 +128,29 @@ tin_status tini_adapter_check(tin_adapter *adapter, const tini_program *program,
     if (!data || (uintptr_t)data % TIN_ALIGNMENT)
         return tini_fail(error, TIN_ERR_ARGUMENT, "the adapter's bytes are missing or not aligned to %u",
                          (uint32_t)TIN_ALIGNMENT);
+    if (of_tensor)
+        memset(of_tensor, 0, program->header->tensors * sizeof *of_tensor);
+    *adapter = (tin_adapter){.program = program, .of_tensor = of_tensor};
+    if (size >= sizeof TINI_PREFIX_MAGIC && !memcmp(data, TINI_PREFIX_MAGIC, sizeof TINI_PREFIX_MAGIC))
+        return tini_prefix_check(adapter, source, data, size, error);
     const tini_adapter_header *h = (const tini_adapter_header *)(const void *)data;
     tin_status status = check_sizes(h, size, error);
     if (!status)
-        status = check_source(h, source, error);
+        status = tini_adapter_check_source(h->source, source, error);
     if (status)
         return status;
     *adapter = (tin_adapter){
         .program = program,
-        .header = h,
         .factors = (const tini_factors *)(const void *)(data + sizeof *h),
         .data = data + (size - h->factor_bytes),
+        .bytes = h->factor_bytes,
         .fingerprint = tini_hash(data, size, 0),
+        .matrices = h->count,
         .of_tensor = of_tensor,
     };
     const char *names = (const char *)(adapter->factors + h->count);
     if (!h->name_bytes || names[h->name_bytes - 1])
         return tini_fail(error, TIN_ERR_FORMAT, "the adapter's names are damaged");
-    if (of_tensor)
-        memset(of_tensor, 0, program->header->tensors * sizeof *of_tensor);
     for (uint32_t k = 0; k < h->count && !status; k++) {
         const tini_factors *f = &adapter->factors[k];
         if (f->name >= h->name_bytes)

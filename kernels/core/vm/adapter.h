@@ -1,5 +1,5 @@
-/* What an adapter adds to a program's matrices: low-rank factors (Hu et al., "LoRA", arXiv 2106.09685). adapter.bin,
- * little-endian, all parts in this order without gaps:
+/* What an adapter adds to a program's matrices: low-rank factors (Hu et al., "LoRA", arXiv 2106.09685), or what it has stand
+ * before a conversation (prefix.h). adapter.bin of the first kind, little-endian, all parts in this order without gaps:
  *
  *   tini_adapter_header
  *   tini_factors [count]   by their tensors' names, each of which comes once
@@ -48,11 +48,12 @@ typedef struct tini_factors {
 
 struct tin_adapter {
     const tini_program *program;
-    const tini_adapter_header *header;
-    const tini_factors *factors;
-    const uint8_t *data; /* the packed factors */
-    uint64_t fingerprint;
+    const tini_factors *factors; /* [matrices] */
+    const uint8_t *data;         /* the packed factors, or what a prefix holds; bytes of it */
+    uint64_t bytes, fingerprint;
+    uint32_t matrices;
     uint32_t rank;       /* the highest width */
+    uint32_t prefix;     /* tokens that it stands for; 0: it is none */
     uint16_t *of_tensor; /* [tensors] by the program's tensor, 1 + the place of its factors, or 0 */
 };
 
@@ -65,6 +66,9 @@ uint64_t tini_adapter_room(const tini_program *program);
  * of_tensor  NULL: it is checked alone */
 tin_status tini_adapter_check(tin_adapter *adapter, const tini_program *program, const uint8_t *source,
                               const uint8_t *data, size_t size, uint16_t *of_tensor, tin_error *error);
+
+/* Whether an adapter of that `source` and a model whose own is known (or NULL) belong together. */
+tin_status tini_adapter_check_source(const uint8_t *source, const uint8_t *own, tin_error *error);
 
 /* The adapters of a session, in the order in which they were set, and what each is multiplied by. */
 typedef struct tini_applied {

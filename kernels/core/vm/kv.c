@@ -58,7 +58,13 @@ static uint32_t first_tile(const tini_cache *cache, uint32_t position) {
                : 0;
 }
 
+/* Positions that so many tokens take, with what is before the first: before none of them, there is nothing to keep. */
+static uint32_t positions_of(const tini_caches *c, uint32_t tokens) {
+    return tokens ? c->before + tokens : 0;
+}
+
 int tini_caches_hold(const tini_caches *c, uint32_t position, uint32_t high, uint32_t restored) {
+    position = positions_of(c, position), high = positions_of(c, high), restored = positions_of(c, restored);
     for (uint32_t k = 0; position && k < c->program->header->caches; k++) {
         const tini_cache *cache = &c->program->caches[k];
         uint32_t capacity = cache_capacity(c, cache);
@@ -82,6 +88,7 @@ static uint32_t whole_groups(uint32_t positions) {
 }
 
 uint64_t tini_caches_saved_bytes(const tini_caches *c, uint32_t count) {
+    count = positions_of(c, count);
     uint64_t total = 0;
     for (uint32_t k = 0; k < c->program->header->caches; k++) {
         const tini_cache *cache = &c->program->caches[k];
@@ -111,6 +118,7 @@ static void clear_group(uint32_t type, uint32_t head_dim, uint8_t *keys, uint8_t
 }
 
 void tini_caches_save(const tini_caches *c, uint32_t count, uint8_t *out) {
+    count = positions_of(c, count);
     for (uint32_t k = 0; k < c->program->header->caches; k++) {
         const tini_cache *cache = &c->program->caches[k];
         size_t bytes = place_bytes(c, cache), group = TINI_TILE * bytes;
@@ -131,6 +139,7 @@ void tini_caches_save(const tini_caches *c, uint32_t count, uint8_t *out) {
 }
 
 void tini_caches_restore(tini_caches *c, uint32_t count, const uint8_t *in) {
+    count = positions_of(c, count);
     for (uint32_t k = 0; k < c->program->header->caches; k++) {
         const tini_cache *cache = &c->program->caches[k];
         size_t bytes = place_bytes(c, cache);
@@ -148,6 +157,7 @@ void tini_caches_restore(tini_caches *c, uint32_t count, const uint8_t *in) {
 }
 
 void tini_caches_copy(tini_caches *to, const tini_caches *from, uint32_t count) {
+    count = positions_of(from, count);
     for (uint32_t k = 0; k < from->program->header->caches; k++) {
         const tini_cache *cache = &from->program->caches[k];
         size_t bytes = place_bytes(from, cache);

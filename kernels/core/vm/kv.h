@@ -12,6 +12,7 @@ typedef struct tini_caches {
     uint32_t type;     /* TIN_KV_* */
     uint32_t context;  /* most positions */
     uint32_t rows;     /* most positions appended before attention reads */
+    uint32_t before;   /* positions of a prefix; what is counted below are the tokens behind it */
 } tini_caches;
 
 /* Whether every cache of the program can be of that type. */
@@ -22,11 +23,11 @@ uint64_t tini_caches_plan(const tini_caches *caches, uint64_t *offsets);
 
 tini_kv tini_caches_at(const tini_caches *caches, uint32_t cache, uint32_t head);
 
-/* Whether every cache with a window still holds what the token at `position` sees, when positions below `high` were
- * written and those below `restored` came from tini_caches_restore or _copy. */
+/* Whether every cache with a window still holds what token `position` sees, when tokens below `high` were written and
+ * those below `restored` came from tini_caches_restore or _copy. */
 int tini_caches_hold(const tini_caches *caches, uint32_t position, uint32_t high, uint32_t restored);
 
-/* What the caches hold of the first `count` positions (with a window, of those that the next token sees), as bytes
+/* What the caches hold of the first `count` tokens, and of a prefix before them (with a window, of those that the next token sees), as bytes
  * that depend on nothing else: bytes of them, writing them, reading them back, and handing them to another
  * session's caches of the same program and type. */
 uint64_t tini_caches_saved_bytes(const tini_caches *caches, uint32_t count);

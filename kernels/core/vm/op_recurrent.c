@@ -36,11 +36,11 @@ static void run_state(const tini_run *r, const tini_states *s, uint32_t begin, u
     uint32_t state = r->op->cache, left = s->rows[0] + s->rows[1] - 1;
     size_t tile = (size_t)recurrent_of(r)->rows * TINI_TILE;
     float *to = tini_states_at(s, s->to, state), *work = left ? tini_states_at(s, s->work, state) : to;
-    const float *from = work;
-    if (s->from != TINI_NONE)
-        from = tini_states_at(s, s->from, state);
-    else
+    const float *from = s->from == TINI_NONE ? tini_states_first(s, state) : tini_states_at(s, s->from, state);
+    if (!from) {
+        from = work;
         memset(work + begin * tile, 0, (end - begin) * tile * sizeof *work);
+    }
     for (uint32_t k = 0; k < 2; k++) {
         uint32_t rows = s->rows[k] < left ? s->rows[k] : left;
         if (rows) {

@@ -67,7 +67,7 @@ uint32_t tini_pass_add(tini_pass *pass, const tini_caches *caches, tini_states *
     uint32_t first = pass->rows;
     if (states->bytes)
         add_run(pass, states, rows);
-    if (adapters->count && rows && pass->groups) /* where there are adapters, there is room for them */
+    if (adapters->count && rows && pass->rank) /* where they add to matrices, there is room for that */
         add_group(pass, adapters, rows);
     for (uint32_t done = 0; done < rows; done += TINI_BLOCK_ROWS) {
         uint32_t left = rows - done;
@@ -76,7 +76,7 @@ uint32_t tini_pass_add(tini_pass *pass, const tini_caches *caches, tini_states *
             .tokens = tokens + done,
             .row = first + done,
             .rows = left < TINI_BLOCK_ROWS ? left : TINI_BLOCK_ROWS,
-            .position = position + done,
+            .position = caches->before + position + done,
         };
     }
     pass->rows += rows;

@@ -17,7 +17,7 @@ typedef struct tini_block {
     const tini_caches *caches;
     const int32_t *tokens; /* of these rows */
     uint32_t row, rows;    /* first row in the pass, and how many */
-    uint32_t position;     /* of the first row */
+    uint32_t position;     /* of the first row, behind a prefix */
 } tini_block;
 
 /* Consecutive rows with the same adapters, which share the reading of these. */

@@ -15,12 +15,13 @@
 
 typedef struct tini_states {
     const tini_program *program;
-    uint8_t *base;  /* [slots][bytes]: in a slot, the program's states one after the other */
-    uint32_t *at;   /* [slots] how many tokens each has seen; TINI_NONE: nothing of use */
-    uint64_t bytes; /* of a slot, a multiple of TIN_ALIGNMENT; 0 where the program has no states */
-    uint32_t slots; /* 2 to 64 */
-    uint64_t ends;  /* one bit a slot: its state is where a prompt ended, or where tokens were forgotten */
-    /* Of the pass under way: the slot that it began with (TINI_NONE: all zeros), the one that all rows but the last write
+    const uint8_t *first; /* a slot's bytes before the first token; NULL: all zeros */
+    uint8_t *base;        /* [slots][bytes]: in a slot, the program's states one after the other */
+    uint32_t *at;         /* [slots] how many tokens each has seen; TINI_NONE: nothing of use */
+    uint64_t bytes;       /* of a slot, a multiple of TIN_ALIGNMENT; 0 where the program has no states */
+    uint32_t slots;       /* 2 to 64 */
+    uint64_t ends; /* one bit a slot: its state is where a prompt ended, or where tokens were forgotten */
+    /* Of the pass under way: the slot that it began with (TINI_NONE: `first`), the one that all rows but the last write
      * (TINI_NONE: there is one row), and the one that the last writes; and the session's rows, first those without logits. */
     uint32_t from, work, to;
     uint32_t row[2], rows[2];
@@ -35,6 +36,8 @@ static inline uint64_t tini_state_floats(const tini_state *state) {
 uint64_t tini_states_bytes(const tini_program *program);
 
 float *tini_states_at(const tini_states *states, uint32_t slot, uint32_t state);
+/* That before the first token; NULL for zeros. */
+const float *tini_states_first(const tini_states *states, uint32_t state);
 
 /* The most tokens, up to `position`, whose states are at hand; 0 always is. Without states, `position`. */
 uint32_t tini_states_newest(const tini_states *states, uint32_t position);

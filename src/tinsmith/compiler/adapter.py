@@ -1,13 +1,13 @@
-"""adapter.bin: an adapter's factors, packed, as kernels/core/vm/adapter.h lays them out."""
+"""adapter.bin: an adapter's factors, packed, as kernels/core/vm/adapter.h lays them out, or a prefix, as prefix.h does."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tinsmith import _core
-from tinsmith.compiler.program import Listing
+from tinsmith.compiler.program import Listing, kept_shapes
 from tinsmith.errors import InputError
 from tinsmith.formats.weights import weight_format
 from tinsmith.spec import Buffer
@@ -18,6 +18,9 @@ _HEADER = struct.Struct("<8s4IQ32s")
 _FACTORS = struct.Struct("<6IfI2Q")
 _MAGIC = b"TINADPT\0"
 _VERSION = 1
+_PREFIX_HEADER = struct.Struct("<8s4IQ32s")
+_PREFIX_MAGIC = b"TINPREF\0"
+_PREFIX_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,24 @@ def compile_adapter(
     header = _HEADER.pack(_MAGIC, _VERSION, len(names), len(text), 0, len(packed), source)
     before = b"".join([header, *heads, text])
     return before + bytes(-len(before) % _core.ALIGNMENT) + bytes(packed)
+
+
+def compile_prefix(
+    length: int, caches: Sequence[Buffer], states: Sequence[Buffer], program: Listing, source: bytes = bytes(32)
+) -> bytes:
+    """caches: float32 [heads, 2, length, head_dim] of each, keys and then values; states: float32 [heads,
+    columns / TILE, rows, TILE]; both in the program's order. source: as an adapter's.
+
+    Raises InputError where they are not the program's.
+    """
+    sizes = [8 * one.heads * length * one.head_dim for one in program.caches]
+    sizes += [4 * one.heads * one.rows * one.columns for one in program.states]
+    if [memoryview(one).nbytes for one in (*caches, *states)] != sizes or len(caches) != len(program.caches):
+        raise InputError("the prefix has other layers or heads than the model; give the one of its base")
+    counts = length, len(caches), len(states)
+    header = _PREFIX_HEADER.pack(_PREFIX_MAGIC, _PREFIX_VERSION, *counts, 0, source)
+    before = header + kept_shapes(program.caches, program.states)
+    return b"".join([before, bytes(-len(before) % _core.ALIGNMENT), *states, *caches])
 
 
 def _filled(data: Buffer, rows: int, more: int, width: int) -> bytes:

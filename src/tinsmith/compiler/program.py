@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -78,10 +78,14 @@ def write_program(graph: Graph, *, vocab: int, context: int, chunk: int) -> Prog
         plan.size,
         weight_bytes,
     )
-    parts = [header, *tensors, *_values(values, plan)]
-    parts += [_CACHE.pack(cache.heads, cache.head_dim, cache.window, 0) for cache in graph.caches]
-    parts += [_STATE.pack(state.heads, state.rows, state.columns, 0) for state in graph.states]
+    parts = [header, *tensors, *_values(values, plan), kept_shapes(graph.caches, graph.states)]
     return Program(b"".join([*parts, *ops, text]), places, weight_bytes, plan.size)
+
+
+def kept_shapes(caches: Sequence[Cache], states: Sequence[State]) -> bytes:
+    """What a program keeps of the tokens before, as it says."""
+    parts = [_CACHE.pack(cache.heads, cache.head_dim, cache.window, 0) for cache in caches]
+    return b"".join(parts + [_STATE.pack(state.heads, state.rows, state.columns, 0) for state in states])
 
 
 class Packed(NamedTuple):

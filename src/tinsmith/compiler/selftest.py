@@ -28,8 +28,8 @@ def logits_digest(
 ) -> str:
     """SHA-256 of the logits of every position, in hexadecimal. chunk: tokens at once; 0 for the model's own."""
     size = chunk or model.info()["chunk"]
-    context = min(model.info()["context"], max(len(tokens), 1))
-    rank = adapter.info()["rank"] if adapter else 0
+    rank, prefix = (adapter.info()["rank"], adapter.info()["prefix"]) if adapter else (0, 0)
+    context = min(model.info()["context"], prefix + max(len(tokens), 1))
     session = _core.Session(
         model, context=context, chunk=size, logit_rows=size, threads=threads, adapter_rank=rank
     )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tinsmith.spec import Buffer
 
 FOLDER, SUFFIX = "adapter/", ".bin"  # of a tin's entries that are adapters
-_READER = "tinsmith.train.adapter_bin"  # of peft's folders; imported when one is added
+_READER = "tinsmith.train.adapter_bin"  # of adapters' folders; imported when one is added
 _MOST_SCALE = 65535.0
 
 # What a generation is asked under: an adapter's name, names with the scales of several, or none.
@@ -30,11 +30,13 @@ Applied = tuple[tuple[_core.Adapter, float], ...]
 
 @dataclass(frozen=True)
 class AdapterInfo:
-    """matrices: how many of the model's it adds to; rank: the highest, in whole tiles; bytes: of factors."""
+    """matrices: how many of the model's it adds to; rank: the highest, in whole tiles; bytes: of factors, or of
+    a prefix; prefix: tokens that a prefix stands for, 0 for an adapter of the other kind."""
 
     matrices: int
     rank: int
     bytes: int
+    prefix: int = 0
 
 
 class Adapters(Mapping[str, AdapterInfo]):
@@ -47,7 +49,8 @@ class Adapters(Mapping[str, AdapterInfo]):
         self._open: dict[str, _core.Adapter] = {}
 
     def add(self, name: str, source: str | Path | Buffer) -> None:
-        """An adapter from a folder in peft's format, or a compiled one: its file or its bytes.
+        """An adapter from a folder, in peft's format or a prefix as training leaves it, or a compiled one: its
+        file or its bytes.
 
         Raises InputError where the name is taken or the adapter belongs to another base, FormatError where it
         is damaged; the model is then as it was.
@@ -71,7 +74,9 @@ class Adapters(Mapping[str, AdapterInfo]):
             compiled: bytes = import_module(_READER).compiled(path, self._tin)
             return aligned(compiled)
         if not path.exists():
-            raise InputError(f"{path}: no such adapter; give a folder in peft's format, or a compiled adapter")
+            raise InputError(
+                f"{path}: no such adapter; give a folder in peft's format or of a prefix, or a compiled one"
+            )
         return map_file(path)
 
     def opened(self, name: str) -> _core.Adapter:
@@ -87,19 +92,28 @@ class Adapters(Mapping[str, AdapterInfo]):
         return self._open[name]
 
     def applied(self, chosen: Chosen) -> Applied:
-        """What is chosen, open. Those of scale 0 are left out."""
+        """What is chosen, open. Those of scale 0 are left out.
+
+        Raises InputError for a second prefix, and for one that is scaled.
+        """
         scales = {} if chosen is None else {chosen: 1.0} if isinstance(chosen, str) else dict(chosen)
         checked = {
             name: real(f"the scale of adapter {name}", scale, -_MOST_SCALE, _MOST_SCALE)
             for name, scale in scales.items()
         }
-        return tuple((self.opened(name), scale) for name, scale in checked.items() if scale)
+        applied = {name: (self.opened(name), scale) for name, scale in checked.items() if scale}
+        prefixes = [name for name, (adapter, _) in applied.items() if adapter.info()["prefix"]]
+        if len(prefixes) > 1:
+            raise InputError(f"{' and '.join(prefixes)} are prefixes, of which one at a time can be chosen")
+        if prefixes and checked[prefixes[0]] != 1:
+            raise InputError(f"{prefixes[0]} is a prefix, which has no other scale than 1; leave it out")
+        return tuple(applied.values())
 
     def __getitem__(self, name: str) -> AdapterInfo:
         if name not in self._data:
             raise KeyError(name)
         info = self.opened(name).info()
-        return AdapterInfo(info["matrices"], info["rank"], info["factor_bytes"])
+        return AdapterInfo(info["matrices"], info["rank"], info["factor_bytes"], info["prefix"])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._data)
@@ -111,6 +125,11 @@ class Adapters(Mapping[str, AdapterInfo]):
 def rank_of(applied: Applied) -> int:
     """What they take of a session's adapter_rank."""
     return sum(adapter.info()["rank"] for adapter, _ in applied)
+
+
+def prefix_of(applied: Applied) -> int:
+    """What they take of a session's context."""
+    return sum(adapter.info()["prefix"] for adapter, _ in applied)
 
 
 def put_on(session: _core.Session, applied: Applied) -> None:

@@ -14,11 +14,11 @@ from tinsmith import _core
 from tinsmith.chat.turns import split_answer
 from tinsmith.checks import INT32, UINT64, real, whole
 from tinsmith.errors import InputError
+from tinsmith.runtime.adapters import Applied, prefix_of
 from tinsmith.runtime.sessions import TAKEN, Sessions
 
 if TYPE_CHECKING:
     from tinsmith.constraint import Constraint
-    from tinsmith.runtime.adapters import Applied
     from tinsmith.runtime.constraint_pool import Pool
 
 Finish = Literal["stop", "length", "context", "constraint"]
@@ -229,6 +229,7 @@ class Generation:
         self._evaluations = 0
         self._log_probability = 0.0
         self._least = least
+        self._context = model.info()["context"] - prefix_of(applied)
         self._lease = sessions.open(prompt, max_tokens + 1, applied)
         self._answer = Answer(model, stop)
         self.finish: Finish = "length"
@@ -271,7 +272,7 @@ class Generation:
             if self._model.token(token)[2]:
                 self.finish = "stop"
                 return
-            if len(self._prompt) + chosen == self._model.info()["context"]:
+            if len(self._prompt) + chosen == self._context:
                 self.finish = "context"
                 return
             yield token
@@ -309,7 +310,7 @@ class Generation:
     def _check_draft(self) -> list[tuple[int, float]]:
         """The part of the draft that greedy decoding gives too, which the session then has, and the token that
         it gives next, with the logarithms of their probabilities."""
-        draft = self._draft[: self._model.info()["context"] - len(self._prompt)]
+        draft = self._draft[: self._context - len(self._prompt)]
         self._session.want_logits(len(self._prompt) - 1)
         self._session.append(draft)
         chosen: list[int] = []

@@ -14,7 +14,7 @@ from tinsmith.checks import token_ids, whole
 from tinsmith.constraint.makers import of_tin
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.formats.tin import Tin
-from tinsmith.runtime.adapters import Adapters, Applied, Chosen, put_on, rank_of
+from tinsmith.runtime.adapters import Adapters, Applied, Chosen, prefix_of, put_on, rank_of
 from tinsmith.runtime.constraint_pool import Pool
 from tinsmith.runtime.generation import Completion, Generation, Sampling
 from tinsmith.runtime.sessions import Sessions
@@ -131,9 +131,8 @@ class Loaded:
             chunk = whole("chunk", chunk, 1)
         info = self.core.info()
         applied = self.applied(adapter)
-        session = self._new_session(
-            min(len(tokens), info["context"]), min(chunk or self._chunk, len(tokens)), rank=rank_of(applied)
-        )
+        context = min(prefix_of(applied) + len(tokens), info["context"])
+        session = self._new_session(context, min(chunk or self._chunk, len(tokens)), rank=rank_of(applied))
         put_on(session, applied)
         session.append(tokens)
         session.want_logits(0)

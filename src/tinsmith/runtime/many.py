@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tinsmith import _core
 from tinsmith.checks import whole
 from tinsmith.errors import RuntimeFault
-from tinsmith.runtime.adapters import Applied, put_on, rank_of
+from tinsmith.runtime.adapters import Applied, prefix_of, put_on, rank_of
 from tinsmith.runtime.generation import FINISH, Answer, Completion, Sampling, check_max_tokens
 from tinsmith.runtime.prefix import shared
 from tinsmith.runtime.sessions import Lease
@@ -52,8 +52,9 @@ def generate_many(
     if not prompts:
         return []
     limit = model.core.info()["context"]
-    context = min(limit, max(map(len, prompts)) + max_tokens + 1)
     applied = applied or [()] * len(prompts)
+    longest = max(prefix_of(own) + len(prompt) for own, prompt in zip(applied, prompts, strict=True))
+    context = min(limit, longest + max_tokens + 1)
     rank = max(map(rank_of, applied))
     common = {one: _common_prefix(model, prompts, context, one, applied) for one in set(applied)}
     batch = _core.Batch(model.core, threads=model.threads, adapter_rank=rank)

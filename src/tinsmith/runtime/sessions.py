@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from tinsmith import _core
 from tinsmith.errors import InputError, RuntimeFault
-from tinsmith.runtime.adapters import Applied, put_on, rank_of
+from tinsmith.runtime.adapters import Applied, prefix_of, put_on, rank_of
 from tinsmith.runtime.prefix import shared
 
 # What a rewound session forgets is computed again; fewer tokens than this are not worth a session of their own.
@@ -96,7 +96,7 @@ class Sessions:
         room: positions wanted beyond the prompt. Raises RuntimeFault when the prompt alone does not fit the
         model's context.
         """
-        wanted = min(self._limit, len(prompt) + room)
+        wanted = min(self._limit, prefix_of(applied) + len(prompt) + room)
         best, same, loses = self._closest(prompt, applied)
         fits = best is not None and best.context >= wanted
         if best is not None and fits and (loses < WORTH_KEEPING or self._most == 1):

@@ -119,9 +119,9 @@ def rank(folder: Path) -> int:
     return given if isinstance(given, int) and given > 0 else 0
 
 
-def digest_of(folder: Path) -> str:
+def digest_of(folder: Path, names: Sequence[str] = (CONFIG, WEIGHTS)) -> str:
     """Of what the adapter in a folder computes: its weights and its config."""
-    digests = [files.sha256_file(folder / name) for name in (CONFIG, WEIGHTS)]
+    digests = [files.sha256_file(folder / name) for name in names]
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 

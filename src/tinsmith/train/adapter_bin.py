@@ -9,16 +9,19 @@ from tinsmith.compiler.program import read_program
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.formats.tin import Tin
 from tinsmith.models.family import by_name
-from tinsmith.train import adapter
+from tinsmith.train import adapter, prefix_bin
 from tinsmith.train.adapter import Factors
 
 
 def compiled(adapter_dir: str | Path, tin: Tin, format: str = FORMATS[0]) -> bytes:
-    """The adapter in adapter_dir (peft's format) for the model in a tin, as compile_adapter gives it.
+    """The adapter in adapter_dir (peft's format, or a prefix) for the model in a tin, as compile_adapter and
+    compile_prefix give it. format: of factors.
 
     Raises what adapter.read raises, and UnsupportedError for a layer that can't be adapted while it runs.
     """
     source = bytes.fromhex(adapter.base_digest(Path(adapter_dir)) or "00" * 32)
+    if prefix_bin.is_prefix(Path(adapter_dir)):
+        return prefix_bin.compiled(Path(adapter_dir), tin, source)
     facts = tin.facts("family", "hyper")
     family = by_name(facts["family"])
     given = adapter.of_base(Path(adapter_dir), family, family.hyper_from_facts(facts["hyper"], tin.where))
@@ -26,6 +29,13 @@ def compiled(adapter_dir: str | Path, tin: Tin, format: str = FORMATS[0]) -> byt
         raise InputError(f"{adapter_dir}: adapts nothing of the text model; there is nothing to add")
     factors = {role: _low_rank(adapter_dir, one) for role, one in given.factors.items()}
     return compile_adapter(factors, read_program(tin.entry("program.bin")), format, source)
+
+
+def digest_of(adapter_dir: Path) -> str:
+    """Of what the adapter computes, as adapter.digest_of."""
+    if prefix_bin.is_prefix(adapter_dir):
+        return adapter.digest_of(adapter_dir, (prefix_bin.CONFIG, prefix_bin.WEIGHTS))
+    return adapter.digest_of(adapter_dir)
 
 
 def _low_rank(adapter_dir: str | Path, factors: Factors) -> LowRank:

@@ -29,7 +29,8 @@ def listed(file: str | Path) -> dict[str, dict[str, Any]]:
 
 
 def add(file: str | Path, name: str, source: str | Path, out: str | Path, format: str) -> None:
-    """Writes the tin `file` to `out` with one more adapter: a folder in peft's format, or a compiled file.
+    """Writes the tin `file` to `out` with one more adapter: a folder, in peft's format or of a prefix, or a compiled
+    file.
 
     format: of adapter_bin.FORMATS, for a folder. Raises InputError for a name that is taken or can't be one, an
     adapter of another base, and one that changes no logit of the self-test; FormatError for a damaged one.
@@ -49,9 +50,14 @@ def add(file: str | Path, name: str, source: str | Path, out: str | Path, format
         raise InputError(f"{source}: changes no logit of the model's self-test; it has learned nothing")
     facts = {**opened.info(), "selftest": digests}
     del facts["fingerprint"]
+    if not facts["prefix"]:
+        del facts["prefix"]
     if source.is_dir():
         template = adapter.template(source)
-        facts |= {"sha256": adapter.digest_of(source), **({"template": digest(template)} if template else {})}
+        facts |= {
+            "sha256": adapter_bin.digest_of(source),
+            **({"template": digest(template)} if template else {}),
+        }
     tin.rewrite(file, out, {_entry(name): data}, {FACTS: {**known, name: facts}})
 
 

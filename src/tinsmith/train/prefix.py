@@ -22,9 +22,8 @@ from tinsmith.spec import Spec
 from tinsmith.train import devices, network
 from tinsmith.train.network import Network
 from tinsmith.train.packing import Packing, pad
+from tinsmith.train.prefix_bin import CONVOLVED, KEYS, RECURRENT, VALUES
 from tinsmith.train.sequences import TokenSequence
-
-KEYS, VALUES, CONVOLVED, RECURRENT = "keys", "values", "convolved", "recurrent"
 
 
 class States:

@@ -20,8 +20,9 @@ def run(args: Args) -> int:
     else:
         width = max(map(len, known), default=0)
         for name, facts in known.items():
-            told = (
-                f"rank {facts.get('rank')}, {facts.get('matrices')} matrices, {facts.get('factor_bytes')} bytes"
-            )
+            size = f"{facts.get('factor_bytes')} bytes"
+            told = f"rank {facts.get('rank')}, {facts.get('matrices')} matrices, {size}"
+            if facts.get("prefix"):
+                told = f"a prefix of {facts['prefix']} tokens, {size}"
             print(f"{name:<{width}}  {told}")
     return 0

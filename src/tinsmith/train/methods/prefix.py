@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith.errors import InputError
 from tinsmith.train.methods import Method
+from tinsmith.train.prefix_bin import CONFIG, WEIGHTS
 from tinsmith.train.rules import default_prefix_rate
 from tinsmith.train.trainee import Trainee
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from tinsmith.train.job import Job
 
 FOLDER = "prefix"
-CONFIG, WEIGHTS = "prefix_config.json", "prefix_model.safetensors"
 
 
 class Prefix(Method):
@@ -41,7 +41,7 @@ class PrefixTrainee(Trainee):
         from tinsmith.train import devices, prefix
 
         built = prefix.build(job.spec, devices.choose(job.options.device), first_tokens(job))
-        self.built, self.template = built, job.spec.chat_template
+        self.built, self.template, self.base_sha256 = built, job.spec.chat_template, job.base_sha256
         self.config = described(job, built)
         super().__init__(job, built, job.out_dir / FOLDER, default_prefix_rate)
 
@@ -57,6 +57,8 @@ class PrefixTrainee(Trainee):
             write_text(fresh / CONFIG, json.dumps(self.config, indent=2) + "\n")
             if self.template is not None:
                 write_text(fresh / adapter.TEMPLATE, self.template)
+            if self.base_sha256:
+                write_text(fresh / adapter.BASE, json.dumps({"sha256": self.base_sha256}) + "\n")
 
     def stored(self, folder: Path) -> dict[str, Tensor]:
         from safetensors.torch import load_file
