@@ -1,4 +1,4 @@
-"""Compiled adapters of random factors, for tests that need no training."""
+"""Compiled adapters of random factors, and prefixes, for tests that need no training."""
 
 from __future__ import annotations
 
@@ -41,3 +41,15 @@ def compiled(
         if role.rpartition(".")[2] in layers
     }
     return adapter.compile_adapter(factors, program, format)
+
+
+def random_prefix(tin: Path | memoryview, length: int, seed: int = 5) -> bytes:
+    """For the model in a tin, compiled."""
+    program, chance = read_program(Tin(tin).entry("program.bin")), random.Random(seed)
+
+    def floats(count: int) -> bytes:
+        return struct.pack(f"<{count}f", *(chance.gauss(0, 1) for _ in range(count)))
+
+    caches = [floats(2 * one.heads * length * one.head_dim) for one in program.caches]
+    states = [floats(one.heads * one.rows * one.columns) for one in program.states]
+    return adapter.compile_prefix(length, caches, states, program)

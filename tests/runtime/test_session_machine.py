@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from random_adapters import compiled
+from random_adapters import compiled, random_prefix
 from tiny_models import tiny_spec
 
 from tinsmith import _core, graph, quant
@@ -24,6 +24,7 @@ from tinsmith.runtime.adapters import aligned
 
 CONTEXT = 96
 RANK = 32  # room for one adapter
+PREFIXED, PREFIX = 3, 23  # which of the adapters is a prefix, and how long: past one of the windows
 NONE = 2**32 - 1
 PENDING, LOGITS, IDLE = _core.STEP_PENDING, _core.STEP_LOGITS, _core.STEP_IDLE
 TOKEN, DONE = _core.STEP_TOKEN, _core.STEP_DONE
@@ -61,13 +62,14 @@ def made(name: str) -> memoryview:
 class Oracle:
     """What a fresh session makes of the same tokens, computed once."""
 
-    """adapters: none, and two."""
+    """adapters: none, two of factors, and a prefix."""
 
     def __init__(self, image: memoryview) -> None:
         self.core = _core.Model(image)
         self.adapters: list[_core.Adapter | None] = [None]
         for seed, rank in ((1, 6), (2, 32)):
             self.adapters.append(_core.Adapter(self.core, aligned(compiled(image, rank=rank, seed=seed))))
+        self.adapters.append(_core.Adapter(self.core, aligned(random_prefix(image, PREFIX))))
         self.vocab: int = self.core.info()["vocab"]
         self.constraints = [compile_regex(pattern).data for pattern in PATTERNS]
         self._rows: dict[tuple[int, tuple[int, ...]], bytes] = {}
@@ -157,6 +159,10 @@ class Player:
         self.before_healing: list[int] | None = None
         self.constraint: int | None = None
 
+    @property
+    def context(self) -> int:
+        return CONTEXT - PREFIX if self.adapter == PREFIXED else CONTEXT
+
     def queue(self) -> None:
         """The tokens were changed. Nothing is due of a pass that a generation left under way."""
         ended, self.plan, self.before_healing, self.rows = self.plan is not None, None, None, None
@@ -217,7 +223,7 @@ class Sessions(RuleBasedStateMachine):
     @rule(k=players, tokens=tokens_of)
     def append(self, k: int, tokens: list[int]) -> None:
         player = self.players[k]
-        if len(player.tokens) + len(tokens) > CONTEXT:
+        if len(player.tokens) + len(tokens) > player.context:
             with pytest.raises(RuntimeFault, match=f"do not fit|{UNDER_WAY}"):
                 player.session.append(tokens)
             if player.plan is not None and player not in self.batched:
@@ -250,7 +256,7 @@ class Sessions(RuleBasedStateMachine):
     @rule(k=players, share=st.floats(0, 1), tokens=tokens_of)
     def replace(self, k: int, share: float, tokens: list[int]) -> None:
         player = self.players[k]
-        whole = (player.tokens[: round(share * len(player.tokens))] + tokens)[:CONTEXT]
+        whole = (player.tokens[: round(share * len(player.tokens))] + tokens)[: player.context]
         if self.tries(player, lambda: player.session.replace(whole)):
             player.tokens = whole
             player.queue()
@@ -267,10 +273,14 @@ class Sessions(RuleBasedStateMachine):
             player.queue()
             assert player.visible() is None
 
-    @rule(k=players, which=st.integers(0, 2))
+    @rule(k=players, which=st.integers(0, 3))
     def adapt(self, k: int, which: int) -> None:
         """Another adapter, or none: everything is computed again. The same one ends a generation alone."""
         player, adapter = self.players[k], self.oracle.adapters[which]
+        if which == PREFIXED and len(player.tokens) > CONTEXT - PREFIX:
+            with pytest.raises(RuntimeFault, match="do not fit its context"):
+                player.session.adapter(adapter)
+            return
 
         def change() -> None:
             if which != player.adapter:

@@ -15,7 +15,7 @@ static uint8_t *slot_at(const tini_states *s, uint32_t slot) {
     return s->base + s->bytes * slot;
 }
 
-static uint64_t place_of(const tini_states *s, uint32_t state) {
+static uint64_t state_place(const tini_states *s, uint32_t state) {
     uint64_t offset = 0;
     for (uint32_t k = 0; k < state; k++)
         offset += tini_state_floats(&s->program->states[k]);
@@ -23,11 +23,11 @@ static uint64_t place_of(const tini_states *s, uint32_t state) {
 }
 
 float *tini_states_at(const tini_states *s, uint32_t slot, uint32_t state) {
-    return (float *)(void *)slot_at(s, slot) + place_of(s, state);
+    return (float *)(void *)slot_at(s, slot) + state_place(s, state);
 }
 
 const float *tini_states_first(const tini_states *s, uint32_t state) {
-    return s->first ? (const float *)(const void *)s->first + place_of(s, state) : NULL;
+    return s->first ? (const float *)(const void *)s->first + state_place(s, state) : NULL;
 }
 
 uint32_t tini_states_newest(const tini_states *s, uint32_t position) {

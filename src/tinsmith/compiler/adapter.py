@@ -1,4 +1,5 @@
-"""adapter.bin: an adapter's factors, packed, as kernels/core/vm/adapter.h lays them out, or a prefix, as prefix.h does."""
+"""adapter.bin: an adapter's factors, packed, as kernels/core/vm/adapter.h lays them out; or a prefix, as its
+neighbour prefix.h does."""
 
 from __future__ import annotations
 

@@ -29,8 +29,8 @@ def listed(file: str | Path) -> dict[str, dict[str, Any]]:
 
 
 def add(file: str | Path, name: str, source: str | Path, out: str | Path, format: str) -> None:
-    """Writes the tin `file` to `out` with one more adapter: a folder, in peft's format or of a prefix, or a compiled
-    file.
+    """Writes the tin `file` to `out` with one more adapter: a folder, in peft's format or of a prefix, or
+    a compiled file.
 
     format: of adapter_bin.FORMATS, for a folder. Raises InputError for a name that is taken or can't be one, an
     adapter of another base, and one that changes no logit of the self-test; FormatError for a damaged one.
