@@ -154,17 +154,20 @@ static tin_session *start(const tin_model *model, const settings *s, const tin_e
                                    .clock_ns = count_calls,
                                    .clock_context = &calls};
     const tin_adapter *adapter = s->adapter ? open_adapter(model, s->adapter) : NULL;
+    float scale = 0.0f;
     if (adapter) {
         tin_adapter_info own;
         tin_adapter_describe(adapter, &own);
         options.adapter_rank = own.rank;
+        options.context += own.prefix;
+        scale = own.prefix ? 1.0f : 0.75f;
     }
     size_t size = tin_session_size(model, &options, &error);
     if (!size)
         fail("%s", error.text);
     tin_session *session;
     if (tin_session_create(model, &options, aligned(size), size, &session, &error) ||
-        (adapter && tin_session_adapter(session, adapter, 0.75f, 0, &error)) ||
+        (adapter && tin_session_adapter(session, adapter, scale, 0, &error)) ||
         (all && tin_session_want_logits(session, 0, &error)) ||
         tin_session_append(session, tokens, count, &error))
         fail("%s", error.text);

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from kernel_library import implementations
-from random_adapters import random_adapter
+from random_adapters import random_adapter, random_prefix
 from tiny_models import tiny_spec
 
 from tinsmith import _core, compiler
@@ -216,7 +216,7 @@ def adapted_digest(path: Path, adapter: Path) -> str:
     vocab = model.info()["vocab"]
     opened = _core.Adapter(model, map_file(adapter))
     session = _core.Session(model, logit_rows=64, adapter_rank=opened.info()["rank"])
-    session.adapter(opened, 0.75)
+    session.adapter(opened, 1.0 if opened.info()["prefix"] else 0.75)
     session.append([(7 * k * k + 3 * k) % vocab for k in range(TOKENS)])
     session.want_logits(0)
     digest = hashlib.sha256()
@@ -236,6 +236,33 @@ def test_a_model_with_states_gives_the_digest_it_gives_here(
     best = SETS[PROCESSORS[processor] - 1]
     check_digests(programs, path, processor, best, (1, 3), (7,))
     check_digests(programs, path, processor, best, (2,), (1,))
+
+
+@pytest.mark.parametrize("case", ["gemma2", "qwen35"])
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_a_model_behind_a_prefix_gives_the_digest_it_gives_here(
+    programs: Path, folder: Path, processor: str, case: str
+) -> None:
+    path, prefix = folder / f"{case}.tin", folder / f"{case}.prefix"
+    if not path.exists():
+        compiler.build_tin(tiny_spec(case), path)
+    prefix.write_bytes(random_prefix(path, 50))
+    best = SETS[PROCESSORS[processor] - 1]
+    wanted = f"{best} {adapted_digest(path, prefix)}\n"
+    for options in (["--threads", 3, "--chunk", 7], ["--chunk", 1, "--slices"]):
+        done = run(
+            processor,
+            programs / "digest",
+            path,
+            "--count",
+            TOKENS,
+            "--isa",
+            best,
+            "--adapter",
+            prefix,
+            *options,
+        )
+        assert done.stdout == wanted, done.stderr
 
 
 @pytest.mark.slow

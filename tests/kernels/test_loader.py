@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import textcore
-from random_adapters import random_adapter
+from random_adapters import random_adapter, random_prefix
 from tiny_models import tiny_spec
 
 from tinsmith import compiler, quant
@@ -73,6 +73,21 @@ def test_a_damaged_adapter_is_an_error_or_works(
             refused, worked = map(int, result.stdout.split())
             assert refused > 2000
             assert worked > 300
+
+
+@pytest.mark.parametrize("case", ["llama", "qwen35"])
+def test_a_damaged_prefix_is_an_error_or_works(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, case: str
+) -> None:
+    program, tin = sanitized("adapter_fuzz", tmp_path_factory), tmp_path / "tiny.tin"
+    sizes = {"hidden_size": 32, "intermediate_size": 32, "max_position_embeddings": 64}
+    compiler.build_tin(replace(tiny_spec(case, **sizes), chat_template=TEMPLATE), tin)
+    (tmp_path / "random.prefix").write_bytes(random_prefix(tin, 2))
+    result = subprocess.run([program, tin, tmp_path / "random.prefix"], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr[-4000:]
+    refused, worked = map(int, result.stdout.split())
+    assert refused > 1000
+    assert worked > 300
 
 
 def tiny_adapter(preset: str, format: str, folder: Path) -> tuple[Path, Path]:
