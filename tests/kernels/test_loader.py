@@ -60,15 +60,17 @@ def test_a_damaged_tin_is_an_error_or_works(program: Path, tmp_path: Path, name:
     assert worked > 300
 
 
-def test_a_damaged_adapter_is_an_error_or_works(
-    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
-) -> None:
+@pytest.fixture(scope="module")
+def adapter_fuzz(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return sanitized("adapter_fuzz", tmp_path_factory)
+
+
+def test_a_damaged_adapter_is_an_error_or_works(adapter_fuzz: Path, tmp_path: Path) -> None:
     """Of factors of either kind, on weights whose inputs are floats or q8."""
-    program = sanitized("adapter_fuzz", tmp_path_factory)
     for preset in ("F16", "Q8_0"):
         for format in adapter.FORMATS:
             tin, data = tiny_adapter(preset, format, tmp_path)
-            result = subprocess.run([program, tin, data], capture_output=True, text=True)
+            result = subprocess.run([adapter_fuzz, tin, data], capture_output=True, text=True)
             assert result.returncode == 0, result.stderr[-4000:]
             refused, worked = map(int, result.stdout.split())
             assert refused > 2000
@@ -76,14 +78,12 @@ def test_a_damaged_adapter_is_an_error_or_works(
 
 
 @pytest.mark.parametrize("case", ["llama", "qwen35"])
-def test_a_damaged_prefix_is_an_error_or_works(
-    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, case: str
-) -> None:
-    program, tin = sanitized("adapter_fuzz", tmp_path_factory), tmp_path / "tiny.tin"
+def test_a_damaged_prefix_is_an_error_or_works(adapter_fuzz: Path, tmp_path: Path, case: str) -> None:
+    tin = tmp_path / "tiny.tin"
     sizes = {"hidden_size": 32, "intermediate_size": 32, "max_position_embeddings": 64}
     compiler.build_tin(replace(tiny_spec(case, **sizes), chat_template=TEMPLATE), tin)
     (tmp_path / "random.prefix").write_bytes(random_prefix(tin, 2))
-    result = subprocess.run([program, tin, tmp_path / "random.prefix"], capture_output=True, text=True)
+    result = subprocess.run([adapter_fuzz, tin, tmp_path / "random.prefix"], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-4000:]
     refused, worked = map(int, result.stdout.split())
     assert refused > 1000
