@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from random_adapters import random_adapter
+from random_adapters import random_adapter, random_prefix
 from tiny_models import tiny_spec
 
 import tinsmith
@@ -25,7 +25,7 @@ SCRIPT = """
 import { readFile } from "node:fs/promises";
 import { load } from "./tin.mjs";
 
-const [path, text, key, signature, adapted] = process.argv.slice(2);
+const [path, text, key, signature, adapted, prefixed] = process.argv.slice(2);
 const bytes = await readFile(path);
 const changed = new Uint8Array(bytes);
 changed[bytes.length >> 1] ^= 1;
@@ -49,6 +49,9 @@ found.adapted = [1, 0.5, 0].map((scale) => {
   other.adapter(adapter, scale);
   return [...other.chat(messages, { maxTokens: 24 })].join("");
 });
+const prefix = model.adapter(await readFile(prefixed));
+other.adapter(prefix);
+found.prefixed = [prefix.rank, [...other.chat(messages, { maxTokens: 24 })].join("")];
 session.close();
 const held = model.core.tinw_alloc(1024);
 model.bytes(held, 1024).fill(7);
@@ -100,7 +103,9 @@ def test_node_gives_the_bits_and_the_words_of_this_machine(folder: Path, tiny_ti
     key = minisign.SecretKey(b"8 bytes.", bytes(32))
     signature = minisign.sign(tiny_tin, key, "tiny", version=7, not_after=date(2027, 1, 31))
     adapted = random_adapter(tiny_tin, folder / "random.adapter")
-    arguments = [tiny_tin, text, key.public, signature, adapted]
+    prefixed = folder / "random.prefix"
+    prefixed.write_bytes(random_prefix(tiny_tin, 20))
+    arguments = [tiny_tin, text, key.public, signature, adapted, prefixed]
     done = subprocess.run([node, folder / "try.mjs", *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     printed = json.loads(done.stdout)
@@ -127,6 +132,9 @@ def test_node_gives_the_bits_and_the_words_of_this_machine(folder: Path, tiny_ti
     answers = [model.chat(messages, max_tokens=24, adapter={"random": scale}).text for scale in (1.0, 0.5, 0.0)]
     assert printed["adapted"] == answers
     assert len(set(answers)) == 3
+    model.adapters.add("prefix", prefixed)
+    assert printed["prefixed"] == [0, model.chat(messages, max_tokens=24, adapter="prefix").text]
+    assert printed["prefixed"][1] not in answers
 
 
 def test_the_module_is_small(folder: Path) -> None:
