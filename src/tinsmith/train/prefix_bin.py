@@ -55,6 +55,8 @@ def compiled(folder: Path, tin: Tin, source: bytes) -> bytes:
             states.append(_tiled(_in_order(names.get(f"{role}.conv"), convolved).T[None]))
         if recurrent is not None:
             states.append(_tiled(_in_order(names.get(f"{role}.beta"), recurrent)))
+    if held.left:
+        raise InputError(f"{folder}: has {next(iter(held.left))}, which the model lacks; give the one of its base")
     length = config.get("length")
     if not isinstance(length, int) or length < 1:
         raise FormatError(f"{folder / CONFIG}: length is {length!r}; it must be a number of tokens")
@@ -65,17 +67,17 @@ def compiled(folder: Path, tin: Tin, source: bytes) -> bytes:
 
 
 class _Held:
-    """The tensors of a prefix's folder."""
+    """The tensors of a prefix's folder. left: those that were not asked for."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / WEIGHTS
-        self._tensors = safetensors.read(self._path)
+        self.left = safetensors.read(self._path)
 
     def of(self, name: str, dimensions: int) -> Any:
         """float32, or None where there is no such."""
         import numpy as np
 
-        tensor = self._tensors.get(name)
+        tensor = self.left.pop(name, None)
         if tensor is None:
             return None
         if tensor.dtype != "F32" or len(tensor.shape) != dimensions:
