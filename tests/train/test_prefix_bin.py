@@ -102,7 +102,9 @@ def test_a_prefix_is_for_its_own_base_alone(small_recipe: Path) -> None:
         own.adapters.add("other", prefix)
 
 
-def test_what_does_not_fit_is_said(spec: Spec, trained: Path, tmp_path: Path) -> None:
+def test_what_does_not_fit_is_said(
+    spec: Spec, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from safetensors.numpy import load_file, save_file
 
     config, weights = trained / prefix_bin.CONFIG, trained / prefix_bin.WEIGHTS
@@ -123,5 +125,8 @@ def test_what_does_not_fit_is_said(spec: Spec, trained: Path, tmp_path: Path) ->
     refused("base.gguf", FormatError, "keys and values of layer 0 differ in shape")
     save_file({**tensors, "0.keys": tensors["0.keys"].astype("float16")}, weights)
     refused("base.gguf", FormatError, "0.keys is F16 of shape .* must be F32 with 3 dimensions")
+    words = ["export", "--adapter", trained, "--base", tmp_path / "base.gguf", "--gguf", tmp_path / "out.gguf"]
+    assert cli.main([*map(str, words)]) != 0
+    assert "holds a prefix, which is no change of weights" in capsys.readouterr().err
     save_file({**tensors, "1.keys": float("nan") * tensors["1.keys"]}, weights)
     refused("base.gguf", FormatError, "numbers that are not below 65504")

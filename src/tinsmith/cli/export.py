@@ -45,7 +45,7 @@ PARAMETERS = [
         "--adapter",
         Folder(),
         metavar="DIR",
-        help="instead of FILE: an adapter, a folder in peft's format; with --base",
+        help="instead of FILE: an adapter's folder, in peft's format or (--native) a prefix's; with --base",
     ),
     option("--base", File(".gguf", ".tin"), metavar="MODEL", help="what the adapter was trained on, as FILE"),
 ]

@@ -18,6 +18,7 @@ from tinsmith.spec import Hyper, Spec, Tensor
 from tinsmith.system import files, reading
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+PREFIX_CONFIG, PREFIX_WEIGHTS = "prefix_config.json", "prefix_model.safetensors"  # of a prefix's folder
 TEMPLATE = "chat_template.jinja"  # the one that the adapter was trained under
 BASE = "base.json"  # {"sha256": that of the files of the base that it was trained on}
 
@@ -230,6 +231,11 @@ def _float32(folder: Path, key: str, tensor: safetensors.Tensor) -> Any:
 
 
 def _config(path: Path) -> dict[str, Any]:
+    if (path.parent / PREFIX_CONFIG).exists():
+        raise UnsupportedError(
+            f"{path.parent}: holds a prefix, which is no change of weights; use it beside its base: "
+            "tinsmith run --adapter, adapters add, or export --native"
+        )
     if not path.exists():
         raise InputError(f"{path.parent}: holds no {CONFIG}; give an adapter folder")
     config = reading.read_table(path, FormatError)

@@ -17,7 +17,7 @@ from tinsmith.train import adapter
 if TYPE_CHECKING:
     from tinsmith.formats.tin import Tin
 
-CONFIG, WEIGHTS = "prefix_config.json", "prefix_model.safetensors"
+CONFIG, WEIGHTS = adapter.PREFIX_CONFIG, adapter.PREFIX_WEIGHTS
 KEYS, VALUES, CONVOLVED, RECURRENT = "keys", "values", "convolved", "recurrent"  # kinds of a layer's states
 
 
@@ -56,7 +56,9 @@ def compiled(folder: Path, tin: Tin, source: bytes) -> bytes:
         if recurrent is not None:
             states.append(_tiled(_in_order(names.get(f"{role}.beta"), recurrent)))
     if held.left:
-        raise InputError(f"{folder}: has {next(iter(held.left))}, which the model lacks; give the one of its base")
+        raise InputError(
+            f"{folder}: has {next(iter(held.left))}, which the model lacks; give the one of its base"
+        )
     length = config.get("length")
     if not isinstance(length, int) or length < 1:
         raise FormatError(f"{folder / CONFIG}: length is {length!r}; it must be a number of tokens")
