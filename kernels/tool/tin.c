@@ -344,7 +344,8 @@ static int answer(const tin_model *model, const tin_adapter *adapter, const char
     if (adapter)
         tin_adapter_describe(adapter, &own);
     uint32_t room = info.context - count;
-    tin_session_options options = {.context = count + (most < room - own.prefix ? most + own.prefix : room),
+    int fits = own.prefix < room && most < room - own.prefix;
+    tin_session_options options = {.context = count + (fits ? most + own.prefix : room),
                                    .adapter_rank = own.rank};
     size_t size = tin_session_size(model, &options, &error);
     if (!size)

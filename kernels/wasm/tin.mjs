@@ -80,7 +80,7 @@ export class Model {
   }
 
   // An adapter of this model, of the bytes (ArrayBuffer or Uint8Array) that `tinsmith export --native` writes. It has a
-  // rank, and may be in any number of sessions. Throws an Error that says why it does not fit.
+  // rank, which is 0 for a prefix, and may be in any number of sessions. Throws an Error that says why it does not fit.
   adapter(bytes) {
     const data = this.put(new Uint8Array(bytes));
     const address = this.core.tinw_adapter(this.address, data, bytes.length ?? bytes.byteLength);

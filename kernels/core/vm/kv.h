@@ -27,9 +27,9 @@ tini_kv tini_caches_at(const tini_caches *caches, uint32_t cache, uint32_t head)
  * those below `restored` came from tini_caches_restore or _copy. */
 int tini_caches_hold(const tini_caches *caches, uint32_t position, uint32_t high, uint32_t restored);
 
-/* What the caches hold of the first `count` tokens, and of a prefix before them (with a window, of those that the next token sees), as bytes
- * that depend on nothing else: bytes of them, writing them, reading them back, and handing them to another
- * session's caches of the same program and type. */
+/* What the caches hold of the first `count` tokens and of a prefix before them (with a window, of what the next token
+ * sees), as bytes that depend on nothing else: bytes of them, writing them, reading them back, and handing them to another
+ * session's caches of the same program, type and prefix. None of them is nothing: a prefix alone is not handed on. */
 uint64_t tini_caches_saved_bytes(const tini_caches *caches, uint32_t count);
 void tini_caches_save(const tini_caches *caches, uint32_t count, uint8_t *out);
 void tini_caches_restore(tini_caches *caches, uint32_t count, const uint8_t *in);
