@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 from tinsmith import _core
 from tinsmith.checks import real
-from tinsmith.errors import FormatError, InputError, RuntimeFault
+from tinsmith.errors import FormatError, InputError, RuntimeFault, UnsupportedError
 from tinsmith.formats.tin import ADAPTERS
+from tinsmith.runtime.engine import Engine, OutsideAdapter
 from tinsmith.runtime.skill import Skill
 from tinsmith.system.files import map_file
 
@@ -25,12 +27,14 @@ FOLDER, SUFFIX = (
     ".bin",
 )  # of a tin's entries that are adapters; what one brings is in FOLDER/<name>/
 _READER = "tinsmith.train.adapter_bin"  # of peft's folders; imported when one is added
+_WRITER = "tinsmith.train.adapter_gguf"  # of what another runtime takes of them
 _MOST_SCALE = 65535.0
 
 # What a generation is asked under: an adapter's name, names with the scales of several, or none.
 Chosen = str | Mapping[str, float] | None
 # Open adapters and their scales, in the order in which they are added: part of what shapes a cache.
-Applied = tuple[tuple[_core.Adapter, float], ...]
+Opened = _core.Adapter | OutsideAdapter
+Applied = tuple[tuple[Any, float], ...]
 Words = Callable[[], "Tokenizer"]
 
 
@@ -46,17 +50,24 @@ class AdapterInfo:
 class Adapters(Mapping[str, AdapterInfo]):
     """Those in the model's file, and those that were added. Each is opened when it is first asked for."""
 
-    def __init__(self, core: _core.Model, tin: Tin, base: Skill, words: Words | None = None) -> None:
-        """base: the file's own skill. words: as Loaded's."""
-        self._core, self._tin, self._base, self._words = core, tin, base, words
+    def __init__(
+        self,
+        core: _core.Model,
+        tin: Tin,
+        base: Skill,
+        words: Words | None = None,
+        engine: Engine | None = None,
+    ) -> None:
+        """base: the file's own skill. words, engine: as Loaded's."""
+        self._core, self._tin, self._base, self._words, self._engine = core, tin, base, words, engine
         self._data: dict[str, Buffer] = {name: tin.entry(entry(name)) for name in named(tin)}
-        self._open: dict[str, _core.Adapter] = {}
+        self._open: dict[str, Opened] = {}
         self._templates: dict[str, str] = {}  # of those that were added, what they were trained under
         self._skills: dict[str, Skill] = {}
 
     def add(self, name: str, source: str | Path | Buffer) -> None:
         """An adapter from a folder in peft's format, or a compiled one: its file or its bytes. One in a folder
-        that has its chat template is asked by that.
+        that has its chat template is asked by that. The back end llama.cpp takes a folder, or a GGUF file.
 
         Raises InputError where the name is taken or the adapter belongs to another base, FormatError where it
         is damaged; the model is then as it was.
@@ -65,7 +76,11 @@ class Adapters(Mapping[str, AdapterInfo]):
             raise InputError(
                 f"an adapter can't be named {name!r}: " + ("it is taken" if name else "it is empty")
             )
-        self._data[name], template = self._read(source)
+        if self._engine is not None:
+            self._open[name], template = self._outside(self._engine, source)
+            self._data[name] = b""  # the runtime has it
+        else:
+            self._data[name], template = self._read(source)
         try:
             self.opened(name)
         except BaseException:
@@ -85,7 +100,30 @@ class Adapters(Mapping[str, AdapterInfo]):
             raise InputError(f"{path}: no such adapter; give a folder in peft's format, or a compiled adapter")
         return map_file(path), None
 
-    def opened(self, name: str) -> _core.Adapter:
+    def _outside(self, engine: Engine, source: str | Path | Buffer) -> tuple[OutsideAdapter, str | None]:
+        """Open in another runtime, from a GGUF file, which is made of a folder first."""
+        if engine.base is None:
+            runtime = self._tin.manifest.get("backend", "this back end")
+            raise UnsupportedError(
+                f"{runtime} takes no adapters; merge it into its base (tinsmith merge), or take the back end "
+                "native or llama.cpp"
+            )
+        if not isinstance(source, str | Path) or not Path(source).exists():
+            raise InputError(
+                f"{source!r}: llama.cpp takes an adapter's folder in peft's format, or its GGUF file"
+            )
+        path = Path(source)
+        if not path.is_dir():
+            return engine.adapter(path), None
+        from tinsmith import models
+
+        writer = import_module(_WRITER)
+        with TemporaryDirectory() as scratch:
+            file = Path(scratch, f"{path.name}.gguf")
+            writer.write(path, models.load(engine.base), file)
+            return engine.adapter(file), import_module(_READER).template(path)
+
+    def opened(self, name: str) -> Opened:
         if name not in self._data:
             known = ", ".join(self._data) or "none"
             raise InputError(f"the model has no adapter {name!r}; it has: {known}")
@@ -176,7 +214,8 @@ def rank_of(applied: Applied) -> int:
 
 
 def put_on(session: _core.Session, applied: Applied) -> None:
-    """Has the session, which has none, these alone."""
+    """Has the session these alone."""
+    session.adapter(None)
     for adapter, scale in applied:
         session.adapter(adapter, scale)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from tinsmith import _core
@@ -14,6 +14,7 @@ from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.formats.tin import Tin
 from tinsmith.runtime.adapters import Adapters, Applied, Chosen, Words, put_on, rank_of
 from tinsmith.runtime.constraint_pool import Pool
+from tinsmith.runtime.engine import Conversation
 from tinsmith.runtime.generation import Completion, Generation, Sampling
 from tinsmith.runtime.sessions import Sessions
 from tinsmith.runtime.skill import Own, Skill
@@ -76,7 +77,7 @@ class Loaded:
         )
         self.constraints = Pool(core)
         self.skill = Skill.of_tin(self.tin, self.tin.manifest)
-        self.adapters = Adapters(core, self.tin, self.skill, words)
+        self.adapters = Adapters(core, self.tin, self.skill, words, engine)
         self._compiled: dict[Any, Constraint] = {}
         self.toolboxes: dict[
             str, tuple[ToolFormat, list[Tool], Constraint]
@@ -132,10 +133,10 @@ class Loaded:
             chunk = whole("chunk", chunk, 1)
         info = self.core.info()
         applied = self.applied(adapter)
-        session = self._new_session(
+        session, put_on = self._new_session(
             min(len(tokens), info["context"]), min(chunk or self._chunk, len(tokens)), rank=rank_of(applied)
         )
-        put_on(session, applied)
+        put_on(applied)
         session.append(tokens)
         session.want_logits(0)
         rows = bytearray()
@@ -154,16 +155,14 @@ class Loaded:
 
     def applied(self, adapter: Chosen) -> Applied:
         """The adapters that a generation is to have. Raises InputError for one that is not there."""
-        if adapter is not None and self.engine is not None:
-            raise InputError("adapters are for the native runtime; another back end takes the merged model")
         return self.adapters.applied(adapter)
 
     def _new_session(
         self, context: int, chunk: int | None = None, checkpoints: int = 0, rank: int = 0
-    ) -> _core.Session:
-        """A session that can give the logits of a whole chunk at once."""
-        size = chunk or self._chunk
-        return _core.Session(
+    ) -> tuple[_core.Session, Callable[[Applied], None]]:
+        """A session that can give the logits of a whole chunk at once, and what puts adapters on it."""
+        size, outside = chunk or self._chunk, None if self.engine is None else Conversation(self.engine)
+        session = _core.Session(
             self.core,
             context=context,
             chunk=size,
@@ -171,9 +170,10 @@ class Loaded:
             threads=self.threads if self.engine is None else 1,
             kv_type=self.kv_type,
             checkpoints=checkpoints,
-            compute=None if self.engine is None else self.engine.logits,
-            adapter_rank=rank,
+            compute=None if outside is None else outside.logits,
+            adapter_rank=rank if outside is None else 0,
         )
+        return session, partial(put_on, session) if outside is None else outside.put_on
 
     def skill_of(self, adapter: Chosen) -> Skill:
         """How the model is asked under these adapters: as the first of them says, or else the file."""

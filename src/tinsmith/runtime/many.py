@@ -105,7 +105,6 @@ def generate_many(
                 place.constraint = asked.constraint
             if asked.applied != place.applied:
                 place.session.rewind(0)
-                place.session.adapter(None)
                 put_on(place.session, asked.applied)
                 place.applied = asked.applied
             known = common[asked.applied]

@@ -45,13 +45,6 @@ class Model(Loaded):
 
         options: as `generate`, without draft and heal. seconds of an answer: from its prompt's turn to its end.
         """
-        if self.engine is not None:  # which computes one conversation at a time
-            if adapter is not None:
-                raise InputError("adapters are for the native runtime; another back end takes the merged model")
-            options |= {"max_tokens": max_tokens, "stop": stop, "constraint": constraint}
-            return [self.generate(prompt, **options) for prompt in prompts]
-        from tinsmith.runtime.many import Asked, generate_many
-
         chosen: Sequence[Chosen] = (
             [adapter] * len(prompts) if adapter is None or isinstance(adapter, str | Mapping) else adapter
         )
@@ -59,6 +52,12 @@ class Model(Loaded):
             raise InputError(
                 f"{len(chosen)} adapters for {len(prompts)} prompts; give one for each, or one for all"
             )
+        if self.engine is not None:  # which computes one conversation at a time
+            options |= {"max_tokens": max_tokens, "stop": stop, "constraint": constraint}
+            pairs = zip(prompts, chosen, strict=True)
+            return [self.generate(prompt, adapter=one, **options) for prompt, one in pairs]
+        from tinsmith.runtime.many import Asked, generate_many
+
         sure, asked = options.pop("sure", None), []
         for prompt, one in zip(prompts, chosen, strict=True):
             least, held = self.least(constraint, one), self.skill_of(one).held_to(constraint)
