@@ -35,7 +35,8 @@ PARAMETERS = [
         "--adapter",
         multiple=True,
         metavar="NAME[:SCALE]",
-        help="with an adapter of FILE, or with one trained on its base, a folder in peft's format; repeatable",
+        help="with an adapter of FILE, or with one trained on its base: a folder in peft's format or a GGUF "
+        "file; repeatable",
     ),
     option("--system", metavar="T", help="system message (default: the one it was trained with)"),
     flag("--raw", help="continue the prompt, without chat template"),

@@ -26,7 +26,7 @@ FOLDER, SUFFIX = (
     "adapter/",
     ".bin",
 )  # of a tin's entries that are adapters; what one brings is in FOLDER/<name>/
-_READER = "tinsmith.train.adapter_bin"  # of peft's folders; imported when one is added
+_READER = "tinsmith.train.adapter_bin"  # of folders and GGUF files; imported when one is added
 _WRITER = "tinsmith.train.adapter_gguf"  # of what another runtime takes of them
 _MOST_SCALE = 65535.0
 
@@ -66,8 +66,9 @@ class Adapters(Mapping[str, AdapterInfo]):
         self._skills: dict[str, Skill] = {}
 
     def add(self, name: str, source: str | Path | Buffer) -> None:
-        """An adapter from a folder in peft's format, or a compiled one: its file or its bytes. One in a folder
-        that has its chat template is asked by that. The back end llama.cpp takes a folder, or a GGUF file.
+        """An adapter from a folder in peft's format or a GGUF file, which are asked by the chat template that
+        they were trained under where they say it, or a compiled one: its file or its bytes. The back end
+        llama.cpp takes folders and GGUF files.
 
         Raises InputError where the name is taken or the adapter belongs to another base, FormatError where it
         is damaged; the model is then as it was.
@@ -93,11 +94,13 @@ class Adapters(Mapping[str, AdapterInfo]):
         if not isinstance(source, str | Path):
             return aligned(source), None
         path = Path(source)
-        if path.is_dir():
-            reader = import_module(_READER)
-            return aligned(reader.compiled(path, self._tin)), reader.template(path)
         if not path.exists():
-            raise InputError(f"{path}: no such adapter; give a folder in peft's format, or a compiled adapter")
+            raise InputError(
+                f"{path}: no such adapter; give a folder in peft's format, a GGUF file, or a compiled adapter"
+            )
+        reader = import_module(_READER)
+        if reader.is_source(path):
+            return aligned(reader.compiled(path, self._tin)), reader.template(path)
         return map_file(path), None
 
     def _outside(self, engine: Engine, source: str | Path | Buffer) -> tuple[OutsideAdapter, str | None]:
@@ -114,7 +117,7 @@ class Adapters(Mapping[str, AdapterInfo]):
             )
         path = Path(source)
         if not path.is_dir():
-            return engine.adapter(path), None
+            return engine.adapter(path), import_module(_WRITER).template(path)
         from tinsmith import models
 
         writer = import_module(_WRITER)

@@ -21,7 +21,7 @@ from tinsmith.formats.tin import ADAPTERS, BILL, CONSTRAINT, Tin
 from tinsmith.quant.shipping import Extra
 from tinsmith.runtime.adapters import aligned, entry, folder
 from tinsmith.system.files import map_file
-from tinsmith.train import adapter, adapter_bin
+from tinsmith.train import adapter_bin
 
 _NAME = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9._+-]*")
 
@@ -40,18 +40,19 @@ def add(
     format: str,
     extra: Extra = Extra(),  # noqa: B008
 ) -> None:
-    """Writes the tin `file` to `out` with one more adapter: a folder in peft's format, or a compiled file.
+    """Writes the tin `file` to `out` with one more adapter: a folder in peft's format, a GGUF
+    file, or a compiled one.
 
-    format: of adapter_bin.FORMATS, for a folder. extra: what the adapter brings, as a tin has it of its own
-    model: entries (its constraint as tin.CONSTRAINT, LICENSES/…), facts (`constraint`, `sure`, `metrics`,
-    `license` …) and its bill of materials. The chat template is the folder's. Raises InputError for a name that
-    is taken or can't be one, an adapter of another base, and one that changes no logit of the self-test;
-    FormatError for a damaged one.
-    """
+    format: of adapter_bin.FORMATS, for one that is not compiled. extra: what the adapter brings, as a tin has
+    it of its own model: entries (its constraint as tin.CONSTRAINT, LICENSES/…), facts (`constraint`, `sure`,
+    `metrics`, `license` …) and its bill of materials. The chat template is the one that it was trained under,
+    where it says so. Raises InputError for a name that is taken or can't be one, an adapter of another base,
+    and one that changes no logit of the self-test; FormatError for a damaged one."""
     known = listed(file)
     _check_new(file, name, known)
     source, held = Path(source), Tin(file)
-    data = adapter_bin.compiled(source, held, format) if source.is_dir() else bytes(map_file(source))
+    trained = adapter_bin.is_source(source)
+    data = adapter_bin.compiled(source, held, format) if trained else bytes(map_file(source))
     model = _core.Model(map_file(file))
     try:
         opened = _core.Adapter(model, aligned(data))
@@ -69,8 +70,8 @@ def add(
             _core.Constraint(model, brought[CONSTRAINT])
         except RuntimeFault as fault:
             raise FormatError(f"{source}: {CONSTRAINT}: {fault}") from fault
-    if source.is_dir():
-        facts["sha256"] = adapter.digest_of(source)
+    if trained:
+        facts["sha256"] = adapter_bin.digest_of(source)
         _bring_template(held, source, brought, facts)
     entries = {entry(name): data, **{f"{folder(name)}{at}": content for at, content in brought.items()}}
     if BILL in held.names:
@@ -84,7 +85,7 @@ def add(
 
 def _bring_template(held: Tin, source: Path, entries: dict[str, bytes], facts: dict[str, Any]) -> None:
     """Adds the chat template that the adapter in a folder was trained under, where it is not the file's own."""
-    template = adapter.template(source)
+    template = adapter_bin.template(source)
     if template is None:
         return
     facts["template"] = digest(template)
@@ -98,7 +99,7 @@ def _bring_template(held: Tin, source: Path, entries: dict[str, bytes], facts: d
     if not made:
         raise UnsupportedError(
             f"{source}: the chat template that it was trained under can't be compiled for this base: "
-            f"{told['template_refused']}; without its {adapter.TEMPLATE} it is asked as the base is"
+            f"{told['template_refused']}; take the template away and it is asked as the base is"
         )
     entries |= made
     facts |= told

@@ -16,7 +16,12 @@ HELP = "seal an adapter into a .tin, under a name"
 PARAMETERS = [
     FILE,
     argument("name", "NAME", help="what it is asked for by"),
-    argument("source", "ADAPTER", Folder(), help="a folder in peft's format, or a file of export --native"),
+    argument(
+        "source",
+        "ADAPTER",
+        Folder(),
+        help="a folder in peft's format, a GGUF adapter, or a file of export --native",
+    ),
     option(
         "--format",
         Word(("q8_0", "f16")),
