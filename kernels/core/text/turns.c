@@ -418,7 +418,7 @@ static tin_status measure(const turn_sink *out, conversation c, int answer, size
 size_t tin_template_scratch(const tin_model *model, const void *data, size_t size, const tin_message *messages,
                             uint32_t count, tin_error *error) {
     conversation c = {.messages = messages, .count = count};
-    size_t longest = 0, length;
+    size_t longest = 0, length = 0;
     int taken = 0;
     tini_turns turns;
     if (pick_turns(model, data, size, &turns, error))
