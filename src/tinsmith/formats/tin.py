@@ -44,7 +44,7 @@ _FACTS: dict[str, type] = {
         ("entries", "tensors", "general", "hyper", "constraint", "base", "metrics", "sure", ADAPTERS), dict
     ),
     **dict.fromkeys(("name", "family", "backend", "tools", "template_refused", "weights", "directory"), str),
-    **dict.fromkeys(("parameters", "weight_bytes", "arena_bytes"), int),
+    **dict.fromkeys(("parameters", "weight_bytes", "arena_bytes", "rank"), int),
 }
 _LIMIT = (1 << 32) - 1
 _MAX_ENTRIES = (1 << 16) - 2
