@@ -117,7 +117,7 @@ def changed(made: Path, out: Path, metadata: dict[str, Any], **names: str | None
         ({ALPHA: float("nan")}, {}, FormatError, "alpha is nan"),
         ({ALPHA: True}, {}, FormatError, "alpha is True"),
         ({"adapter.alora.invocation_tokens": [3]}, {}, UnsupportedError, "an activated LoRA"),
-        ({"tinsmith.source.sha256": "abc"}, {}, FormatError, "tinsmith.source.sha256: sha256 must be of 64"),
+        ({"tinsmith.source.sha256": "abc"}, {}, FormatError, "tinsmith.source.sha256 is 'abc'; it must be 64"),
         (
             {},
             {"a": f"{TOKENS}a", "b": f"{TOKENS}b"},

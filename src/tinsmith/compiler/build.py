@@ -46,6 +46,8 @@ def compile_graph(spec: Spec) -> Graph:
 def build_image(spec: Spec) -> memoryview:
     """The tin of a model in memory, without self-test: what loading a GGUF file makes of it."""
     entries, facts = _compile(spec)
+    if spec.source is not None:
+        entries.append((tin.SOURCE, bytes.fromhex(spec.source)))
     return tin.pack_bytes(entries, facts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -44,7 +45,16 @@ def load_gguf(path: str | Path) -> Spec:
     names, notes = without_ignored(file.tensors, family.ignored_in_gguf(hyper))
     tensors = _tensors(file, names, family.tensors(hyper))
     notes += family.notes(hyper)
-    return Spec(family.name, hyper, tensors, tokenizer, template, general, notes, named)
+    source = source_of(file)
+    return Spec(family.name, hyper, tensors, tokenizer, template, general, notes, named, source)
+
+
+def source_of(file: gguf.Gguf) -> str | None:
+    """The digest under SOURCE; None where the file does not say. Raises FormatError for what is none."""
+    given = file.get(SOURCE)
+    if given is None or (isinstance(given, str) and re.fullmatch(r"[0-9a-f]{64}", given)):
+        return given
+    raise FormatError(f"{file.path}: {SOURCE} is {given!r}; it must be 64 hexadecimal digits")
 
 
 def _family(file: gguf.Gguf) -> tuple[Family, Hyper]:
@@ -166,6 +176,8 @@ def _metadata(spec: Spec, file_type: int, extra: Mapping[str, Any]) -> dict[str,
     if spec.named_templates:
         metadata["tokenizer.chat_templates"] = list(spec.named_templates)
         metadata |= {f"tokenizer.chat_template.{name}": text for name, text in spec.named_templates.items()}
+    if spec.source is not None:
+        metadata[SOURCE] = spec.source
     metadata["general.quantization_version"] = _QUANTIZATION_VERSION
     metadata |= extra
     return {

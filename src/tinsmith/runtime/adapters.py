@@ -115,12 +115,12 @@ class Adapters(Mapping[str, AdapterInfo]):
             raise InputError(
                 f"{source!r}: llama.cpp takes an adapter's folder in peft's format, or its GGUF file"
             )
-        path = Path(source)
+        path, writer = Path(source), import_module(_WRITER)
+        writer.check_base(path, engine.base)
         if not path.is_dir():
-            return engine.adapter(path), import_module(_WRITER).template(path)
+            return engine.adapter(path), writer.template(path)
         from tinsmith import models
 
-        writer = import_module(_WRITER)
         with TemporaryDirectory() as scratch:
             file = Path(scratch, f"{path.name}.gguf")
             writer.write(path, models.load(engine.base), file)

@@ -97,16 +97,24 @@ def base_digest(folder: Path) -> str | None:
     """The SHA-256 of the base that the adapter in a folder was trained on, in hexadecimal; None where it does
     not say. Raises FormatError for a file that says something else."""
     path = folder / BASE
-    return (
-        checked_digest(reading.read_table(path, FormatError).get("sha256", ""), path) if path.exists() else None
-    )
+    if not path.exists():
+        return None
+    given = reading.read_table(path, FormatError).get("sha256")
+    if not isinstance(given, str) or not re.fullmatch(r"[0-9a-f]{64}", given):
+        raise FormatError(
+            f'{path}: must be {{"sha256": …}} of 64 hexadecimal digits; delete it, or train again'
+        )
+    return given
 
 
-def checked_digest(given: Any, where: str | Path) -> str | None:
-    """A digest that a file states, as it is; None stays None. Raises FormatError for what is none."""
-    if given is None or (isinstance(given, str) and re.fullmatch(r"[0-9a-f]{64}", given)):
-        return given
-    raise FormatError(f"{where}: sha256 must be of 64 hexadecimal digits; delete it, or train again")
+def check_base(where: Path, trained: str | None, source: str | None) -> None:
+    """Raises InputError for an adapter that was trained on another base. trained, source: the digests of its
+    base and of what the model was made from; None: it is not known."""
+    if trained and source and trained != source:
+        raise InputError(
+            f"{where}: the adapter was trained on the base {trained[:12]}, and the model was made from another "
+            f"one, {source[:12]}; give its own base"
+        )
 
 
 def base_name(folder: Path) -> str | None:

@@ -16,7 +16,7 @@ from tinsmith.errors import FormatError, InputError, UnsupportedError
 from tinsmith.formats import gguf
 from tinsmith.formats.weights import WEIGHT_FORMATS, to_float32
 from tinsmith.models.family import Family, TensorName, by_name
-from tinsmith.models.gguf_spec import SOURCE, TEMPLATE, in_file_order, in_spec_order
+from tinsmith.models.gguf_spec import SOURCE, TEMPLATE, in_file_order, in_spec_order, source_of
 from tinsmith.spec import Buffer, Hyper, Spec, Tensor
 from tinsmith.train import adapter
 from tinsmith.train.adapter import Factors
@@ -80,7 +80,14 @@ def read(path: Path, family: Family, hyper: Hyper) -> dict[str, LowRank]:
 
 def source(path: Path) -> str | None:
     """The SHA-256 of the base that the adapter in a GGUF file was trained on; None where it does not say."""
-    return adapter.checked_digest(gguf.read(path).get(SOURCE), f"{path}: {SOURCE}")
+    return source_of(gguf.read(path))
+
+
+def check_base(path: Path, base: Path) -> None:
+    """Raises InputError for an adapter, a folder or a GGUF file, that says it was trained on another base than
+    the GGUF file `base` was made from."""
+    trained = adapter.base_digest(path) if path.is_dir() else source(path)
+    adapter.check_base(path, trained, source_of(gguf.read(base)))
 
 
 def template(path: Path) -> str | None:
