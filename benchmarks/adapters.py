@@ -22,6 +22,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import tinsmith
@@ -196,16 +197,17 @@ def peers(args: argparse.Namespace) -> dict[str, Callable[[], float]]:
     """llama.cpp with and without the adapter."""
     from tinsmith import models
 
-    path = args.adapter / "adapter.gguf"
-    adapter_gguf.write(args.adapter, models.load(args.base), path)
     tasks: dict[str, Callable[[], float]] = {}
-    for name, adapts in {"llama.cpp": True, "llama.cpp none": False}.items():
-        engine = llama.open_model(llama.find_source(args.base))
-        engine.prepare(args.threads, 0, args.prompt, args.tokens)
-        if adapts:
-            engine.adapt(path)
-        tasks[f"decode {name}"] = lambda engine=engine: args.tokens / engine.decode()  # type: ignore[misc]
-        tasks[f"prompt {name}"] = lambda engine=engine: args.prompt / engine.prompt()  # type: ignore[misc]
+    with TemporaryDirectory() as scratch:
+        path = Path(scratch, "adapter.gguf")
+        adapter_gguf.write(args.adapter, models.load(args.base), path)
+        for name, adapts in {"llama.cpp": True, "llama.cpp none": False}.items():
+            engine = llama.open_model(llama.find_source(args.base))
+            engine.prepare(args.threads, 0, args.prompt, args.tokens)
+            if adapts:
+                engine.adapt(path)
+            tasks[f"decode {name}"] = lambda engine=engine: args.tokens / engine.decode()  # type: ignore[misc]
+            tasks[f"prompt {name}"] = lambda engine=engine: args.prompt / engine.prompt()  # type: ignore[misc]
     return tasks
 
 

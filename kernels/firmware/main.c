@@ -1,9 +1,11 @@
 /* An image that runs one tin from memory-mapped flash: without a prompt, the tin's self-test on every instruction set of
- * the image (after "/selftest SET", on that one); with one, the model's answer. It never allocates: the blocks below, of the sizes that the build knew, are all
- * the memory there is, and weights are read where they lie.
+ * the image (after "/selftest SET", on that one); with one, the model's answer. "/adapter NAME PROMPT" answers under an
+ * adapter of the tin, and "/adapter NAME" runs the self-test's prompts under it. It never allocates: the blocks below, of
+ * the sizes that the build knew, are all the memory there is, and weights and factors are read where they lie.
  *
  *   TIN_FILE_BYTES, TIN_CONTEXT, TIN_CHUNK    of the tin, and of the session it gets
- *   TIN_SESSION_BYTES                         tin_session_size of that */
+ *   TIN_SESSION_BYTES                         tin_session_size of that
+ *   TIN_ADAPTER_RANK, TIN_ADAPTER_BYTES       room for any one of the tin's adapters; 0: it has none */
 #include "../core/seal/model.h"
 #include "../core/seal/sha256.h"
 #include "board.h"
@@ -11,7 +13,7 @@
 
 #include <string.h>
 
-enum { PROMPT_BYTES = 1024, LINE_BYTES = 320 };
+enum { PROMPT_BYTES = 1024, LINE_BYTES = 320, ENTRY_BYTES = 160 };
 
 extern const uint8_t image_flash[];
 extern uint8_t image_code_bytes[], image_static_bytes[]; /* numbers: their addresses */
@@ -21,6 +23,9 @@ uint64_t image_ticks(void);
 
 static _Alignas(TIN_ALIGNMENT) uint8_t model_block[TINI_MODEL_ROOM];
 static __attribute__((section(".session"), aligned(TIN_ALIGNMENT))) uint8_t session_block[TIN_SESSION_BYTES];
+#if TIN_ADAPTER_RANK
+static _Alignas(TIN_ALIGNMENT) uint8_t adapter_block[TIN_ADAPTER_BYTES];
+#endif
 static int32_t tokens[TIN_CONTEXT];
 static char line[LINE_BYTES], prompt[PROMPT_BYTES];
 static size_t written;
@@ -96,11 +101,45 @@ static tin_model *open_model(const char *isa) {
     return model;
 }
 
-static tin_session *open_session(const tin_model *model) {
-    const tin_session_options options = {.context = TIN_CONTEXT, .chunk = TIN_CHUNK};
+/* What an adapter brings under that name; adapter NULL, or one that brings no such: NULL. */
+static const void *find_entry(const tin_model *model, const char *adapter, const char *name, size_t *size) {
+    char entry[ENTRY_BYTES];
+    size_t length = adapter ? strlen(adapter) : 0;
+    const void *data = NULL;
+    if (adapter && length + strlen(name) + sizeof "adapter/" <= sizeof entry) {
+        memcpy(entry, "adapter/", sizeof "adapter/");
+        memcpy(entry + strlen("adapter/"), adapter, length);
+        memcpy(entry + strlen("adapter/") + length, name, strlen(name) + 1);
+        if (tin_model_entry(model, entry, &data, size))
+            return NULL;
+    }
+    return data;
+}
+
+static void put_adapter(const tin_model *model, tin_session *session, const char *name) {
+#if TIN_ADAPTER_RANK
+    size_t size;
+    const void *data = find_entry(model, name, ".bin", &size);
+    if (!data)
+        stop("the file has no adapter of that name");
+    tin_adapter *adapter;
+    check(tin_adapter_open(model, data, size, adapter_block, sizeof adapter_block, &adapter, &error));
+    check(tin_session_adapter(session, adapter, 1, 0, &error));
+#else
+    (void)model, (void)session, (void)name;
+    stop("the image was built for a file without adapters");
+#endif
+}
+
+/* adapter: NULL for none. */
+static tin_session *open_session(const tin_model *model, const char *adapter) {
+    const tin_session_options options = {
+        .context = TIN_CONTEXT, .chunk = TIN_CHUNK, .adapter_rank = TIN_ADAPTER_RANK};
     tin_session *session;
     memset(session_block, 0, sizeof session_block); /* prompts are tokenized there, and no reset clears it */
     check(tin_session_create(model, &options, session_block, sizeof session_block, &session, &error));
+    if (adapter)
+        put_adapter(model, session, adapter);
     return session;
 }
 
@@ -128,10 +167,11 @@ static void digest_logits(tin_session *session, uint32_t vocab, uint8_t digest[3
 }
 
 /* Whether every prompt's logits are those that the tin was sealed with; prints "digest ISA PROMPT HEX equal" and "ticks ISA
- * PROMPT TOKENS CLOCKS", the processor's own, which tell the speed. */
-static int selftest(const char *isa) {
+ * PROMPT TOKENS CLOCKS", the processor's own, which tell the speed. Under an adapter "digest ISA PROMPT HEX adapter": those
+ * that it was sealed with are in the manifest, for the host to compare. */
+static int selftest(const char *isa, const char *adapter) {
     tin_model *model = open_model(isa);
-    tin_session *session = open_session(model);
+    tin_session *session = open_session(model, adapter);
     tin_model_info info;
     tin_model_describe(model, &info);
     if (strcmp(info.isa, isa))
@@ -158,14 +198,15 @@ static int selftest(const char *isa) {
         check(tin_session_want_logits(session, 0, &error));
         digest_logits(session, info.vocab, digest);
         uint64_t ticks = image_ticks() - begin;
-        good += !memcmp(digest, data + at, sizeof digest);
+        int equal = !memcmp(digest, data + at, sizeof digest);
+        good += equal || adapter;
         put("digest ");
         put(isa);
         put(" ");
         put_number(k);
         put(" ");
         put_hex(digest, sizeof digest);
-        put(memcmp(digest, data + at, sizeof digest) ? " differs\n" : " equal\n");
+        put(adapter ? " adapter\n" : equal ? " equal\n" : " differs\n");
         put("ticks ");
         put(isa);
         put(" ");
@@ -184,17 +225,19 @@ static int selftest(const char *isa) {
 
 /* ---- an answer ---- */
 
-/* The prompt's tokens, as the first user message where the tin has a chat template. The session's block is scratch until
- * the session is made. */
-static uint32_t read_prompt(const tin_model *model, size_t length) {
-    const tin_message message = {TIN_ROLE_USER, prompt, length};
-    size_t need = tin_chat_scratch(model, &message, 1, NULL);
+/* The text's tokens, as the first user message where the adapter or the tin has a chat template. The session's block is
+ * scratch until the session is made. */
+static uint32_t read_prompt(const tin_model *model, const char *adapter, const char *text) {
+    const tin_message message = {TIN_ROLE_USER, text, strlen(text)};
+    size_t size = 0;
+    const void *turns = find_entry(model, adapter, "/turns.bin", &size);
+    size_t need = tin_template_scratch(model, turns, size, &message, 1, NULL);
     int64_t count = TIN_ERR_UNSUPPORTED;
     if (need && need <= sizeof session_block)
-        count = tin_chat(model, &message, 1, TIN_CHAT_ANSWER, tokens, TIN_CONTEXT, session_block,
-                         sizeof session_block, &error);
+        count = tin_template_chat(model, turns, size, &message, 1, TIN_CHAT_ANSWER, tokens, TIN_CONTEXT,
+                                  session_block, sizeof session_block, &error);
     if (count == TIN_ERR_UNSUPPORTED)
-        count = tin_tokenize(model, prompt, length, TIN_TEXT_BOS, tokens, TIN_CONTEXT, session_block,
+        count = tin_tokenize(model, text, message.length, TIN_TEXT_BOS, tokens, TIN_CONTEXT, session_block,
                              sizeof session_block);
     check(count < 0 ? (tin_status)count : TIN_OK);
     if (!count || count >= TIN_CONTEXT)
@@ -202,19 +245,19 @@ static uint32_t read_prompt(const tin_model *model, size_t length) {
     return (uint32_t)count;
 }
 
-static void answer(size_t length) {
+static void answer(const char *adapter, const char *text) {
     tin_model *model = open_model(NULL);
-    uint32_t count = read_prompt(model, length);
-    tin_session *session = open_session(model);
+    uint32_t count = read_prompt(model, adapter, text);
+    tin_session *session = open_session(model, adapter);
     check(tin_session_append(session, tokens, count, &error));
     check(tin_session_generate(session, NULL, TIN_CONTEXT - count, 0, &error));
     int32_t event;
     while ((event = tin_step(session, 0)) == TIN_STEP_TOKEN) {
         uint32_t bytes;
         int control;
-        const char *text = tin_token_text(model, tin_session_token(session), &bytes, &control);
+        const char *piece = tin_token_text(model, tin_session_token(session), &bytes, &control);
         if (!control)
-            put_bytes(text, bytes);
+            put_bytes(piece, bytes);
         flush();
     }
     check(event < 0 ? event : TIN_OK);
@@ -231,6 +274,7 @@ static void report(void) {
     put_line("context", TIN_CONTEXT);
     put_line("chunk", TIN_CHUNK);
     put_line("session_bytes", sizeof session_block);
+    put_line("adapter_rank", TIN_ADAPTER_RANK);
     put_line("model_bytes", sizeof model_block);
     put_line("static_bytes", statics - (uint32_t)sizeof model_block);
     put_line("stack_bytes", stack);
@@ -238,20 +282,32 @@ static void report(void) {
     put_line("ram_bytes", (uint32_t)sizeof session_block + statics + stack);
 }
 
-static const char selftest_word[] = "/selftest";
+/* What follows the word and a space in the prompt; NULL where it does not begin with the word. */
+static char *behind(char *text, const char *word) {
+    size_t length = strlen(word);
+    if (strncmp(text, word, length))
+        return NULL;
+    return text + length + (text[length] == ' ');
+}
 
 int main(void) {
-    size_t length = board_prompt(prompt, sizeof prompt), word = sizeof selftest_word - 1;
-    if (length && strncmp(prompt, selftest_word, word)) {
-        answer(length);
+    board_prompt(prompt, sizeof prompt);
+    char *only = behind(prompt, "/selftest"), *adapter = behind(prompt, "/adapter "), *text = prompt;
+    if (adapter) {
+        text = strchr(adapter, ' ');
+        if (text)
+            *text++ = 0;
+    }
+    if (text && *text && !only) {
+        answer(adapter, text);
         return 0;
     }
     check(tin_selfcheck(&error));
     int good = 1;
-    const char *isa, *only = length > word + 1 ? prompt + word + 1 : NULL;
+    const char *isa;
     for (uint32_t k = 0; (isa = tin_isa_name(k)) != NULL; k++)
-        if (!only || !strcmp(only, isa))
-            good &= selftest(isa);
+        if (!only || !*only || !strcmp(only, isa))
+            good &= selftest(isa, adapter);
     report();
     if (!tested)
         stop("the image has no instruction set of that name");

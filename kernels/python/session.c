@@ -446,9 +446,8 @@ static PyMethodDef methods[] = {
     {"rewind", (PyCFunction)session_rewind, METH_VARARGS,
      "rewind(position): forgets every token from there on"},
     {"adapter", (PyCFunction)session_adapter, METH_VARARGS,
-     "adapter(adapter or None, scale=1, keep=False): what it counts from now on, 0 to take it off; None takes "
-     "off "
-     "all. What was computed is computed again, but with keep"},
+     "adapter(adapter or None, scale=1, keep=False): what it counts from now on, 0 to take it off; None "
+     "takes off all. What was computed is computed again, but with keep"},
     {"want_logits", (PyCFunction)session_want_logits, METH_VARARGS,
      "want_logits(position): asks for the logits of every token from there on; 2**32 - 1 for none but the "
      "last"},
@@ -493,11 +492,9 @@ static PyMethodDef methods[] = {
 
 static PyType_Slot slots[] = {
     {Py_tp_doc, "Session(model, context=0, chunk=0, logit_rows=1, threads=1, kv_type=KV_F16, batched=False, "
-                "checkpoints=0, "
-                "compute=None, adapter_rank=0); 0 takes the model's own. compute(ids, rows) -> the float32 "
-                "logits of the last "
-                "`rows` of all "
-                "these tokens, where another runtime computes them; step then takes no budget."},
+                "checkpoints=0, compute=None, adapter_rank=0); 0 takes the model's own. compute(ids, rows) -> "
+                "the float32 logits of the last `rows` of all these tokens, where another runtime computes "
+                "them; step then takes no budget."},
     {Py_tp_new, session_new},
     {Py_tp_dealloc, session_dealloc},
     {Py_tp_methods, methods},

@@ -104,6 +104,8 @@ class Spec:
     notes: tuple[str, ...] = ()
     # Further chat templates by name ("tool_use", …), which are carried and not used.
     named_templates: dict[str, str] = field(default_factory=dict)
+    # The SHA-256 of the checkpoint that the weights were made from, in hexadecimal, where the file says it.
+    source: str | None = None
 
     @property
     def parameters(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
@@ -9,16 +10,22 @@ import sys
 from pathlib import Path
 
 import pytest
+import random_adapters
+from transformers_models import CHATML
 
 import tinsmith
 from tinsmith import cli
-from tinsmith.errors import FormatError
+from tinsmith.chat.chat_template import with_system
+from tinsmith.errors import FormatError, InputError
 from tinsmith.models import Spec, save_gguf
 from tinsmith.runtime import choices
 from tinsmith.runtime.engine import open_engine
 
 np = pytest.importorskip("numpy")
 pytest.importorskip("llama_cpp")
+
+
+ASKED = [{"role": "user", "content": "in"}]
 
 
 @pytest.fixture(scope="module")
@@ -112,3 +119,66 @@ def test_torch_may_compute_in_between(spec: Spec, tmp_path: Path) -> None:
     assert cli.main(["quantize", str(tmp_path / "tiny.gguf"), str(small), "--type", "q8_0"]) == 0
     every_set = {name: value for name, value in os.environ.items() if name != "ONEDNN_MAX_CPU_ISA"}
     subprocess.run([sys.executable, "-c", BESIDE_TORCH, str(small)], env=every_set, check=True)
+
+
+def test_adapters_are_those_of_the_native_runtime(
+    spec: Spec, gguf: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    native, model = tinsmith.load(gguf, threads=1), tinsmith.load(gguf, backend="llama.cpp", threads=1)
+    folder = random_adapters.folder(spec, tmp_path / "one", with_system(CHATML, "Name a lamp."))
+    other = random_adapters.folder(spec, tmp_path / "two", rank=20)
+    assert (
+        cli.main(["export", "--adapter", str(other), "--base", str(gguf), "--gguf", str(tmp_path / "two.gguf")])
+        == 0
+    )
+    capsys.readouterr()
+    for held, two in ((native, other), (model, tmp_path / "two.gguf")):
+        held.adapters.add("one", folder)
+        held.adapters.add("two", two)
+    assert [(model.adapters[name].matrices, model.adapters[name].rank) for name in ("one", "two")] == [
+        (14, 6),
+        (14, 20),
+    ]
+    tokens = model.render(ASKED, adapter="one")
+    assert tokens == native.render(ASKED, adapter="one") != model.render(ASKED)
+    plain = np.asarray(model.logits(tokens))
+    seen = [plain]
+    for chosen in ("one", {"one": 0.5}, {"two": 1.0, "one": -0.3}, "two"):
+        ours, theirs = (np.asarray(held.logits(tokens, adapter=chosen)) for held in (native, model))
+        change = np.sqrt(np.mean((theirs - plain) ** 2))
+        assert np.sqrt(np.mean((ours - theirs) ** 2)) <= 0.1 * change  # 8-bit factors, and float32
+        assert all(np.abs(theirs - one).max() > 0.1 * change for one in seen)
+        seen.append(theirs)
+    assert np.array_equal(np.asarray(model.logits(tokens)), plain)
+    # Generations in turn, one left off amid another's, and in a context that is grown anew.
+    options = {"max_tokens": 12, "constraint": None}
+    alone = {}
+    for name in ("one", None, "two"):
+        fresh = tinsmith.load(gguf, backend="llama.cpp", threads=1)
+        fresh.adapters.add("one", folder)
+        fresh.adapters.add("two", other)
+        alone[name] = fresh.generate(tokens, adapter=name, **options)
+    assert len({one.text for one in alone.values()}) == 3
+    for name in ("two", "one", None, "one", "two"):
+        assert model.generate(tokens, adapter=name, **options).token_ids == alone[name].token_ids
+        pieces = model.answering(tokens, adapter=name, **options).pieces()
+        begun = next(pieces)
+        model.logits(tokens, adapter="two")
+        assert begun + "".join(pieces) == alone[name].text
+    many = model.generate_many([tokens] * 3, adapter=["one", None, "two"], **options)
+    assert [one.text for one in many] == [one.text for one in alone.values()]
+    words = ["run", str(gguf), ASKED[0]["content"], "--backend", "llama.cpp", "--json", "--max-tokens", "12"]
+    assert cli.main([*words, "--adapter", f"{folder}:0.5"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["token_ids"] == model.chat(ASKED, adapter={"one": 0.5}, max_tokens=12).token_ids
+
+
+def test_what_is_no_adapter_of_it_is_refused(model: tinsmith.Model, gguf: Path, tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="llama.cpp does not load it as an adapter"):
+        model.adapters.add("base", gguf)
+    for source in (tmp_path / "none", b"bytes"):
+        with pytest.raises(InputError, match="llama.cpp takes an adapter's folder"):
+            model.adapters.add("none", source)
+    assert list(model.adapters) == []
+    with pytest.raises(InputError, match="no adapter 'none'; it has: none"):
+        model.generate("the", adapter="none")

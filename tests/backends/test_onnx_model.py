@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import random_adapters
 
 import tinsmith
 from tinsmith.errors import FormatError, InputError, UnsupportedError
@@ -186,3 +187,12 @@ def test_loading_a_tin_imports_no_other_runtime(spec: Spec, tmp_path: Path) -> N
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_adapters_are_refused_by_name(folder: Path, spec: Spec, tmp_path: Path) -> None:
+    model = tinsmith.load(folder / "model.onnx", threads=1)
+    made = random_adapters.folder(spec, tmp_path / "one")
+    with pytest.raises(UnsupportedError, match="^onnxruntime .* takes no adapters; merge it into its base"):
+        model.adapters.add("one", made)
+    with pytest.raises(InputError, match="no adapter 'one'; it has: none"):
+        model.generate("the", adapter="one")

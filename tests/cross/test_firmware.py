@@ -8,9 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import random_adapters
 from tiny_models import tiny_spec
+from transformers_models import CHATML
 
+import tinsmith
 from tinsmith import _core, compiler, models, plan, targets
+from tinsmith.chat.chat_template import with_system
 from tinsmith.compiler import selftest
 from tinsmith.cross import firmware, verify
 from tinsmith.errors import InputError, UnsupportedError
@@ -18,6 +22,7 @@ from tinsmith.plan.contents import of_tin
 from tinsmith.quant import files, model
 from tinsmith.system.files import map_file
 from tinsmith.system.progress import PlainDisplay
+from tinsmith.train import adapter_tin
 
 BOARDS = ["cortex-m55", "cortex-m7"]
 
@@ -106,6 +111,52 @@ def test_an_image_answers_as_this_machine_does(tin: Path, built: Builder) -> Non
         text += b"" if control else piece
     printed = firmware.run(image, tin, targets.load("cortex-m55"), [prompt])
     assert printed == text.replace(b"\0", b"").decode("utf-8", "replace") + "\n"
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_an_adapter_in_flash_gives_the_bits_of_this_machine(tmp_path: Path, board: str) -> None:
+    """Its factors are used where they lie, its logits are those that it was sealed with, and it is asked as it
+    was trained."""
+    target, path = targets.load(board), tmp_path / "held.tin"
+    shape = {"hidden_size": 64, "intermediate_size": 96, "max_position_embeddings": 512}
+    spec = replace(model.apply(tiny_spec("llama", **shape), "Q8_0"), chat_template=CHATML)
+    compiler.build_tin(spec, path)
+    for name, rank, template in (("lamps", 6, with_system(CHATML, "Name a lamp.")), ("doors", 20, None)):
+        folder = random_adapters.folder(spec, tmp_path / name, template, rank=rank)
+        adapter_tin.add(path, name, folder, path, "Q8_0")
+    image = firmware.image(path, target, tmp_path / board, PlainDisplay(), context=96)
+    core, held = _core.Model(map_file(path)), adapter_tin.listed(path)
+    seen = {tuple(digests(path))}
+    for name in held:
+        report = firmware.measure(image, path, target, adapter=name)
+        assert report.digests == {isa: held[name]["selftest"] for isa in target.cpu.isa}
+        seen.add(tuple(held[name]["selftest"]))
+    assert len(seen) == 3
+    assert firmware.measure(image, path, target).digests == {isa: digests(path) for isa in target.cpu.isa}
+    used = report.sizes.pop("stack_used")
+    assert report.sizes == image.sizes and 0 < used < report.sizes["stack_bytes"] // 2
+    assert report.sizes["adapter_rank"] == 32
+    session = _core.Session(core, context=96, chunk=report.sizes["chunk"], adapter_rank=32)
+    planned = plan.memory_of(of_tin(path), target, plan.Options(context=96))
+    assert report.sizes["session_bytes"] == session.size() == planned.session.bytes
+    assert report.sizes["static_bytes"] + report.sizes["stack_bytes"] == planned.firmware
+    assert report.sizes["ram_bytes"] == planned.ram
+    loaded = tinsmith.load(path, threads=1)
+    asked = [{"role": "user", "content": "which lamp"}]
+    for name in ("lamps", "doors", None):
+        prompt = loaded.render(asked, adapter=name)
+        answer = loaded.generate(prompt, adapter=name, max_tokens=96 - len(prompt), lookup=0)
+        words = ["/adapter", name, "which lamp"] if name else ["which lamp"]
+        pieces = (loaded.core.token(token) for token in answer.token_ids)
+        text = b"".join(data for data, control, _ in pieces if not control).replace(b"\0", b"")
+        assert firmware.run(image, path, target, words) == text.decode("utf-8", "replace") + "\n"
+    with pytest.raises(InputError, match="the file has no adapter of that name"):
+        firmware.run(image, path, target, ["/adapter", "gates", "which lamp"])
+
+
+def test_an_image_without_adapters_says_so(tin: Path, built: Builder) -> None:
+    with pytest.raises(InputError, match="the image was built for a file without adapters"):
+        firmware.run(built("cortex-m7"), tin, targets.load("cortex-m7"), ["/adapter", "lamps"])
 
 
 def test_a_damaged_file_is_refused_in_the_runtimes_words(tin: Path, built: Builder, tmp_path: Path) -> None:

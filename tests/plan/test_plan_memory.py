@@ -18,6 +18,8 @@ SOME = [
     Options(context=70, chunk=7, logit_rows=5),
     Options(context=33, chunk=64, logit_rows=64, checkpoints=2),
     Options(context=64, kv="q8"),
+    Options(context=80, chunk=7, adapter_rank=48),
+    Options(adapter_rank=32),
 ]
 
 
@@ -33,6 +35,7 @@ def test_a_session_takes_what_is_planned(case: str) -> None:
             "logit_rows": options.logit_rows,
             "kv_type": memory.KV_TYPES.index(options.kv),
             "checkpoints": options.checkpoints,
+            "adapter_rank": options.adapter_rank,
         }
         try:
             size = _core.Session(core, **given).size()

@@ -55,7 +55,7 @@ def logits(session: _core.Session, tokens: list[int], vocab: int) -> Any:
 
 @pytest.mark.parametrize("case", cases())
 def test_logits_are_those_of_peft(case: str, tmp_path: Path) -> None:
-    from tinsmith.train import adapter_bin
+    from tinsmith.train import adapter_bin, adapter_gguf
 
     theirs = save_random(case, tmp_path)
     spec = models.load(tmp_path)
@@ -66,8 +66,10 @@ def test_logits_are_those_of_peft(case: str, tmp_path: Path) -> None:
     wanted = logits_of(adapted, tokens)
     session = _core.Session(model, adapter_rank=32, logit_rows=64)
     plain = logits(session, tokens, spec.hyper.vocab)
+    adapter_gguf.write(tmp_path / "adapter", spec, tmp_path / "adapter.gguf")
     for format in ("F16", "Q8_0"):
         data = adapter_bin.compiled(tmp_path / "adapter", Tin(image), format)
+        assert adapter_bin.compiled(tmp_path / "adapter.gguf", Tin(image), format) == data
         session.rewind(0)
         session.adapter(None)
         session.adapter(_core.Adapter(model, aligned(data)))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
+from contextlib import nullcontext
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -119,6 +121,18 @@ def test_an_adapter_is_for_its_own_base_alone(small_recipe: Path, capsys: pytest
         InputError, match=f"trained on the base {digest[:12]}, and the model was made from another"
     ):
         merged.adapters.add("own", trained)
+    # GGUF files say it too, however they were made, and in whatever runtime they are.
+    quantized = folder / "quantized.gguf"
+    assert cli.main(["quantize", str(folder / "base.gguf"), str(quantized), "--type", "q8_0"]) == 0
+    assert cli.main(["export", str(folder / "base-q4_0.tin"), "--gguf", str(folder / "again.gguf")]) == 0
+    for name in ("base-q4_0.gguf", "quantized.gguf", "again.gguf", "run/small-q8_0.gguf"):
+        for backend in ("native", "llama.cpp") if find_spec("llama_cpp") else ("native",):
+            model = tinsmith.load(folder / name, backend=backend)
+            refused = pytest.raises(
+                InputError, match=f"trained on the base {digest[:12]}, and the model was made"
+            )
+            with refused if name.startswith("run") else nullcontext():
+                model.adapters.add("own", trained)
     # A file that does not say what it was made from is taken by its sizes.
     tinsmith.load(folder / "base.gguf").adapters.add("own", trained)
     (trained / "base.json").write_text('{"sha256": "abc"}')
@@ -133,3 +147,30 @@ def test_a_convolution_is_only_merged(spec: Spec) -> None:
     factors = Factors(name, np.zeros((4, 3)), np.zeros((4, 1)), 1.0, is_depthwise=True)
     with pytest.raises(UnsupportedError, match="a convolution, which is only possible merged"):
         adapter_bin._low_rank("folder", factors)
+
+
+def test_training_goes_on_from_an_adapter_of_its_base_alone(
+    small_recipe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, base = small_recipe.parent, small_recipe.parent / "base.gguf"
+    assert cli.main(["train", str(small_recipe), "--out", str(folder / "run")]) == 0
+    words = [
+        "train",
+        str(small_recipe),
+        "--from",
+        str(folder / "run" / "adapter"),
+        "--out",
+        str(folder / "more"),
+    ]
+    digest = files.sha256_file(base)
+    spec = models.load(base)
+    other = {**spec.tensors, "final_norm": replace(spec.tensors["final_norm"], data=bytes(4 * spec.hyper.dim))}
+    models.save_gguf(replace(spec, tensors=other), base)
+    capsys.readouterr()
+    assert cli.main(words) == 2
+    said = f"the adapter was trained on the base {digest[:12]}, and the model was made from another one, "
+    assert f"{said}{files.sha256_file(base)[:12]}; give its own base" in capsys.readouterr().err
+    # A file made from that base, which says so, is its base too.
+    models.save_gguf(replace(spec, source=digest), base)
+    assert cli.main(words) == 0
+    assert json.loads((folder / "more" / "adapter" / "base.json").read_text()) == {"sha256": digest}

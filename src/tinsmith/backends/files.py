@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from tinsmith.errors import FormatError
+from tinsmith.formats.model_files import model_digest
 
 
 def fingerprint(path: Path) -> str:
@@ -40,7 +42,10 @@ def as_gguf(path: Path) -> Path:
     if path.is_dir():
         from tinsmith import models
 
-        return cached("gguf", f"{fingerprint(path)}.gguf", lambda out: models.save_gguf(models.load(path), out))
+        def convert(out: Path) -> None:
+            models.save_gguf(replace(models.load(path), source=model_digest(path)), out)
+
+        return cached("gguf", f"{fingerprint(path)}.gguf", convert)
     with path.open("rb") as file:
         if file.read(4) == b"GGUF":
             return path

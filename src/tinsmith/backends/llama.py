@@ -13,7 +13,8 @@ from typing import Any
 
 from tinsmith.backends.files import as_gguf
 from tinsmith.errors import FormatError, InputError, MissingExtraError, TinsmithError
-from tinsmith.runtime.engine import Engine, Opened
+from tinsmith.formats.gguf import read as file_of
+from tinsmith.runtime.engine import Engine, Opened, Outside, OutsideAdapter
 from tinsmith.spec import Buffer
 
 _BATCH = 512
@@ -53,12 +54,13 @@ class Llama(Engine):
     """Keys and values are float16, as llama.cpp has them by default, and caches with a window keep all
     positions, so that a conversation can go back."""
 
-    def __init__(self, api: Any, model: Any, threads: int) -> None:
+    def __init__(self, api: Any, model: Any, base: Path, threads: int) -> None:
         vocab = api.llama_vocab_n_tokens(api.llama_model_get_vocab(model))
         super().__init__(api.llama_model_n_ctx_train(model), vocab, _BATCH)
         self.rewinds = not (api.llama_model_is_recurrent(model) or api.llama_model_is_hybrid(model))
         self._api = api
         self._model = model
+        self.base = base
         self._threads = threads
         self._room = 0
         self._context: Any = None
@@ -107,6 +109,26 @@ class Llama(Engine):
         self._context = api.llama_init_from_model(self._model, parameters)
         if not self._context:
             raise InputError(f"llama.cpp makes no context of {self._room} tokens; give a shorter prompt")
+        self._apply(self._applied)
+
+    def adapter(self, gguf: Path) -> OutsideAdapter:
+        """It lives as long as the model, which frees it."""
+        handle = self._api.llama_adapter_lora_init(self._model, str(gguf).encode())
+        if not handle:
+            raise FormatError(f"{gguf}: llama.cpp does not load it as an adapter of {self.base}")
+        tensors = file_of(gguf).tensors
+        columns = [tensor for name, tensor in tensors.items() if name.endswith(".lora_a")]
+        rank = max(tensor.shape[-1] for tensor in columns)
+        return OutsideAdapter(handle, len(columns), rank, sum(tensor.size for tensor in tensors.values()))
+
+    def _apply(self, applied: Outside) -> None:
+        if not self._context:  # the next one gets them
+            return
+        api, count = self._api, len(applied)
+        handles = (api.llama_adapter_lora_p_ctypes * count)(*(adapter.handle for adapter, _ in applied))
+        scales = (ctypes.c_float * count)(*(scale for _, scale in applied))
+        if api.llama_set_adapters_lora(self._context, handles, count, scales):
+            raise TinsmithError("llama.cpp: llama_set_adapters_lora failed")
 
     def _decode(self, tokens: Sequence[int], position: int, rows: int) -> None:
         batch, count = self._batch, len(tokens)
@@ -130,13 +152,12 @@ def open_engine(path: Path, *, threads: int, gpu_layers: int = 0) -> Opened:
     """path: of a .gguf, or of what can be turned into one. gpu_layers: how many layers a GPU computes, -1 for
     all; llama-cpp-python must have been built for one."""
     api = load_api()
-    from tinsmith.formats import gguf
     from tinsmith.models.gguf_spec import read_words
 
     path = as_gguf(path)
-    file = gguf.read(path)
+    file = file_of(path)
     tokenizer, template = read_words(file)
-    engine = Llama(api, load_model(api, path, gpu_layers), threads)
+    engine = Llama(api, load_model(api, path, gpu_layers), path, threads)
     if engine.vocab != len(tokenizer.tokens):
         raise FormatError(f"{path}: {len(tokenizer.tokens)} tokens for a vocabulary of {engine.vocab}")
     tensors = file.tensors.values()

@@ -138,10 +138,11 @@ def _from_model(args: Args) -> list[Path]:
     spec = replace(spec, chat_template=dated(spec.chat_template, args.date))
     display, out, name = progress.display(), args.out or Path(), args.name or _name(path)
     manifest, bill = shipping.origin(args.source, path, spec, name)
+    spec = replace(spec, source=spec.source or manifest["base"]["sha256"])
     extra = shipping.Extra(
         {
             **shipping.licenses(path),
-            SOURCE: bytes.fromhex(manifest["base"]["sha256"]),
+            SOURCE: bytes.fromhex(str(spec.source)),
             **(constraint.entries if constraint else {}),
         },
         {**manifest, **({"constraint": constraint.facts} if constraint else {})},

@@ -22,7 +22,7 @@ from tinsmith import plan
 from tinsmith.cross import sources
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.plan.contents import Contents, of_tin
-from tinsmith.plan.memory import STACK
+from tinsmith.plan.memory import STACK, adapter_bytes
 from tinsmith.system.files import atomic_write, write_fault
 from tinsmith.system.progress import Display
 from tinsmith.targets import Firmware, Region, Target
@@ -87,6 +87,8 @@ def image(tin: Path, target: Target, out: Path, display: Display, *, context: in
         "TIN_CONTEXT": context,
         "TIN_CHUNK": planned.session.chunk,
         "TIN_SESSION_BYTES": planned.session.bytes,
+        "TIN_ADAPTER_RANK": contents.adapter_rank,
+        "TIN_ADAPTER_BYTES": adapter_bytes(contents.program) if contents.adapter_rank else 0,
     }
     display.line(f"{target.name}: an image for {tin.name}, context {context}")
     with tempfile.TemporaryDirectory() as folder:
@@ -138,12 +140,16 @@ def board_options(target: Target, elf: Path, words: Iterable[str]) -> list[str]:
     ]  # fmt: skip
 
 
-def measure(built: Image, tin: Path, target: Target, isa: str = "", options: Iterable[str] = ()) -> Report:
-    """The tin's self-test on the board: of one instruction set, or of all that the image has."""
+def measure(
+    built: Image, tin: Path, target: Target, isa: str = "", options: Iterable[str] = (), adapter: str = ""
+) -> Report:
+    """The tin's self-test on the board: of one instruction set, or of all that the image has; or of all, under
+    an adapter of the tin."""
+    words = ["/adapter", adapter] if adapter else ["/selftest", isa] if isa else []
     digests: dict[str, list[str]] = {}
     ticks: dict[str, tuple[int, int]] = {}
     sizes: dict[str, int] = {}
-    for line in run(built, tin, target, ["/selftest", isa] if isa else [], options).splitlines():
+    for line in run(built, tin, target, words, options).splitlines():
         match line.split():
             case ["digest", name, _, hexadecimal, _]:
                 digests.setdefault(name, []).append(hexadecimal)
@@ -234,6 +240,7 @@ def _sizes(elf: Path, numbers: dict[str, int]) -> dict[str, int]:
         "context": numbers["TIN_CONTEXT"],
         "chunk": numbers["TIN_CHUNK"],
         "session_bytes": session,
+        "adapter_rank": numbers["TIN_ADAPTER_RANK"],
         "model_bytes": model,
         "static_bytes": value["image_static_bytes"] - model,
         "stack_bytes": STACK,

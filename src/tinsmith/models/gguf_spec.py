@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -17,6 +18,9 @@ from tinsmith.spec import Buffer, Hyper, Spec, Tensor, Tokenizer
 from tinsmith.tokenizer import gguf_keys as _gguf_tokenizer
 
 _QUANTIZATION_VERSION = 2
+# The SHA-256 of the checkpoint that a model's weights were made from, or that an adapter was trained on.
+SOURCE = "tinsmith.source.sha256"
+TEMPLATE = "tokenizer.chat_template"
 # What `general.*` says of the file rather than of the model; written anew.
 _OF_THE_FILE = {"architecture", "type", "file_type", "quantization_version", "alignment"}
 
@@ -27,7 +31,7 @@ def load_gguf(path: str | Path) -> Spec:
     family, hyper = _family(file)
     try:
         tokenizer = _gguf_tokenizer.read(meta)
-        template = _gguf_tokenizer.text(meta, "tokenizer.chat_template")
+        template = _gguf_tokenizer.text(meta, TEMPLATE)
         named = _gguf_tokenizer.named_templates(meta)
     except (FormatError, UnsupportedError) as error:
         raise type(error)(f"{path}: {error}") from error
@@ -41,7 +45,16 @@ def load_gguf(path: str | Path) -> Spec:
     names, notes = without_ignored(file.tensors, family.ignored_in_gguf(hyper))
     tensors = _tensors(file, names, family.tensors(hyper))
     notes += family.notes(hyper)
-    return Spec(family.name, hyper, tensors, tokenizer, template, general, notes, named)
+    source = source_of(file)
+    return Spec(family.name, hyper, tensors, tokenizer, template, general, notes, named, source)
+
+
+def source_of(file: gguf.Gguf) -> str | None:
+    """The digest under SOURCE; None where the file does not say. Raises FormatError for what is none."""
+    given = file.get(SOURCE)
+    if given is None or (isinstance(given, str) and re.fullmatch(r"[0-9a-f]{64}", given)):
+        return given
+    raise FormatError(f"{file.path}: {SOURCE} is {given!r}; it must be 64 hexadecimal digits")
 
 
 def _family(file: gguf.Gguf) -> tuple[Family, Hyper]:
@@ -60,7 +73,7 @@ def read_words(file: gguf.Gguf) -> tuple[Tokenizer, str | None]:
     """The tokenizer, and the chat template if any, of a file whose family need not be one of ours."""
     meta = {key: entry.value for key, entry in file.metadata.items()}
     try:
-        return _gguf_tokenizer.read(meta), _gguf_tokenizer.text(meta, "tokenizer.chat_template")
+        return _gguf_tokenizer.read(meta), _gguf_tokenizer.text(meta, TEMPLATE)
     except (FormatError, UnsupportedError) as error:
         raise type(error)(f"{file.path}: {error}") from error
 
@@ -159,10 +172,12 @@ def _metadata(spec: Spec, file_type: int, extra: Mapping[str, Any]) -> dict[str,
     metadata["general.file_type"] = file_type
     metadata |= _gguf_tokenizer.write(spec.tokenizer)
     if spec.chat_template is not None:
-        metadata["tokenizer.chat_template"] = spec.chat_template
+        metadata[TEMPLATE] = spec.chat_template
     if spec.named_templates:
         metadata["tokenizer.chat_templates"] = list(spec.named_templates)
         metadata |= {f"tokenizer.chat_template.{name}": text for name, text in spec.named_templates.items()}
+    if spec.source is not None:
+        metadata[SOURCE] = spec.source
     metadata["general.quantization_version"] = _QUANTIZATION_VERSION
     metadata |= extra
     return {
@@ -182,6 +197,12 @@ def _stored(spec: Spec, names: Sequence[TensorName], encode: Encode | None) -> l
 def in_file_order(name: TensorName, data: Buffer, width: int) -> bytes:
     """The tensor's rows, of `width` bytes each, as the file has them."""
     return b"".join(_runs(data, width, name.file_order))
+
+
+def in_spec_order(name: TensorName, data: Buffer, width: int) -> bytes:
+    """The rows of the file's tensor, of `width` bytes each, as the spec has them."""
+    order = name.file_order
+    return b"".join(_runs(data, width, sorted(range(len(order)), key=order.__getitem__)))
 
 
 def _as_they_are(

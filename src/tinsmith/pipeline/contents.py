@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,7 @@ def _planned(run: Run, made: Record[Data], spec: Spec, more: dict[str, int]) -> 
     from tinsmith.plan.contents import Base
 
     sizes = {name: len(content) for name, content in entries(run, made).items()}
+    spec = dataclasses.replace(spec, source="0" * 64)  # of what is merged, which is not known yet
     return Base(spec, run.recipe.name, context_of(run, spec), {**sizes, SOURCE: SOURCE_BYTES, **more})
 
 

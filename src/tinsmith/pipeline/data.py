@@ -245,11 +245,13 @@ def find_base(run: Run) -> Base:
     chat_template.check(spec, str(path))
     template = None if spec.chat_template is None else settled(run.recipe, spec.chat_template)
     tools = read_tools(run.recipe) if run.recipe.data.show_tools else None
-    update.check(run.recipe, dataclasses.replace(spec, chat_template=template), tools)
+    sha256 = model_digest(path)
+    trained_on = dataclasses.replace(spec, chat_template=template, source=spec.source or sha256)
+    update.check(run.recipe, trained_on, tools)
     return Base(
         name=local.name if local.exists() else given.model,
         path=str(path.resolve()),
-        sha256=model_digest(path),
+        sha256=sha256,
         bytes=model_bytes(path),
         family=spec.family,
         license=spec.general.get("license"),

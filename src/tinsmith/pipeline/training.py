@@ -301,7 +301,7 @@ def job_of(run: Run, made: Record[Data], spec: Spec, preparation: Preparation | 
         feedback_of=preparation.feedback_of if preparation else "",
         forced=Forced(tokenizer, (run.folder / data.ANSWER).read_bytes()) if only_open else None,
         start=update.folder(run.recipe),
-        base_sha256=made.facts.base.sha256 if run.recipe.base else "",
+        base_sha256=(spec.source or made.facts.base.sha256) if run.recipe.base else "",
     )
 
 

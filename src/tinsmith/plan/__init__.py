@@ -49,6 +49,8 @@ class Plan:
 def memory_of(contents: Contents, target: Target, options: Options) -> Memory:
     in_place = target.memory.flash_bandwidth is not None
     chunk = options.chunk or min(target.defaults.chunk or contents.program.chunk, contents.program.chunk)
+    if target.firmware is not None:  # an image's one session has room for any of the file's adapters
+        options = replace(options, adapter_rank=contents.adapter_rank)
     return memory.of(
         contents,
         replace(options, chunk=chunk),

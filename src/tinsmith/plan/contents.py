@@ -13,6 +13,7 @@ from tinsmith import __version__
 from tinsmith.compiler.program import Listing, checked, read_program
 from tinsmith.errors import InputError
 from tinsmith.formats import tin
+from tinsmith.runtime.adapters import FOLDER as ADAPTER_FOLDER
 from tinsmith.spec import Spec
 
 # What the runtime reads of a tin; the rest is for people and tools.
@@ -23,7 +24,8 @@ _SELFTEST = 256  # its two prompts and digests are a few hundred bytes, of a pag
 @dataclass(frozen=True)
 class Contents:
     """name: the model's; format: its preset, or the format of most weights; program: its ops; entries: bytes of
-    each entry; file: bytes of the whole file, `exact` where it was read and not predicted."""
+    each entry; file: bytes of the whole file, `exact` where it was read and not predicted; adapter_rank: the
+    highest of its adapters, 0 for none."""
 
     name: str
     format: str
@@ -31,12 +33,14 @@ class Contents:
     entries: dict[str, int]
     file: int
     exact: bool
+    adapter_rank: int = 0
 
     @property
     def tables(self) -> int:
-        """Bytes of what the runtime reads beside the weights: program, vocabulary, chat template,
-        constraint."""
-        return sum(self.entries.get(name, 0) for name in READ if name != "weights.bin")
+        """Bytes of what the runtime reads beside the weights: program, vocabulary, chat template, constraint,
+        adapters."""
+        read = [name for name in self.entries if name in READ or name.startswith(ADAPTER_FOLDER)]
+        return sum(self.entries[name] for name in read if name != "weights.bin")
 
 
 def of_tin(path: Path) -> Contents:
@@ -50,6 +54,7 @@ def of_tin(path: Path) -> Contents:
         {name: len(file.entry(name)) for name in file.names},
         file.bytes,
         True,
+        max((facts.get("rank", 0) for facts in manifest.get(tin.ADAPTERS, {}).values()), default=0),
     )
 
 

@@ -18,18 +18,21 @@ _SAMPLING_FIXED = 2048 * 8
 STACK = 8 << 10
 _STATICS = 1612
 _TOKEN = 4
+_ADAPTER = 64  # an open adapter's own, whatever a pointer's size
+_Q8_BLOCK, _Q8_BYTES = 32, 40  # inputs of a block of activations, and what it takes
 
 
 @dataclass(frozen=True)
 class Options:
     """As tin_session_options: 0 is the model's own context and chunk. checkpoints: recurrent states kept
-    besides."""
+    besides. adapter_rank: room for adapters."""
 
     context: int = 0
     chunk: int = 0
     logit_rows: int = 1
     kv: str = "f16"
     checkpoints: int = 0
+    adapter_rank: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ def session(program: Listing, options: Options) -> Session:
     blocks += _aligned(_core.POINTER_ROOM * chunk if program.states else 0)
     rest = _aligned(_core.SESSION_ROOM) + _aligned(8 * len(program.caches)) + _aligned(4 * context)
     rest += _aligned(_SAMPLING * program.vocab + _SAMPLING_FIXED) + blocks
+    rest += _low_rank_bytes(chunk, options.adapter_rank)
     return Session(
         context,
         chunk,
@@ -79,6 +83,19 @@ def session(program: Listing, options: Options) -> Session:
         logits=logits,
         rest=rest,
     )
+
+
+def _low_rank_bytes(chunk: int, rank: int) -> int:
+    """What rows under adapters need: their groups, and of up to three matrices the products with A, as floats
+    and as q8."""
+    products = 3 * chunk * rank
+    groups = _aligned(_core.BLOCK_ROOM * chunk) if rank else 0
+    return groups + _aligned(4 * products) + _aligned(products // _Q8_BLOCK * _Q8_BYTES)
+
+
+def adapter_bytes(program: Listing) -> int:
+    """Of an open adapter (kernels/core/vm/adapter.c)."""
+    return _ADAPTER + _aligned(2 * len(program.tensors))
 
 
 def place_bytes(kv: str, head_dim: int) -> int:
@@ -131,6 +148,7 @@ def of(contents: Contents, options: Options, *, arch: str, in_place: bool, firmw
     """in_place: the file is read where it lies in flash, and takes no RAM. firmware: without a system."""
     planned = session(contents.program, options)
     own = STACK + _aligned(_STATICS + _TOKEN * planned.context) if firmware else 0
+    own += adapter_bytes(contents.program) if firmware and options.adapter_rank else 0
     weights = contents.entries["weights.bin"]
     # A system maps the file and holds the pages that are read; without one, all of it is loaded.
     held = 0 if in_place else contents.file if arch == "wasm32" else weights + contents.tables

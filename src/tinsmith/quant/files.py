@@ -9,7 +9,9 @@ from pathlib import Path
 
 from tinsmith.errors import FormatError, InputError, UnsupportedError
 from tinsmith.formats import gguf
+from tinsmith.formats.model_files import model_digest
 from tinsmith.formats.weights import WEIGHT_FORMATS
+from tinsmith.models.gguf_spec import SOURCE
 from tinsmith.quant import presets
 from tinsmith.quant.convert import Advance, Job, stream
 from tinsmith.quant.model import Feedback
@@ -41,7 +43,8 @@ def quantize(
         raise InputError(f"{target}: is the file that is read; give another name for what is written")
     weights = dict(importance or {})
     jobs, notes = _jobs(file, preset, weights, feedback)
-    metadata = _metadata(file, presets.find(preset).file_type, len(weights))
+    made_from = gguf.value(model_digest(Path(source)))
+    metadata = _metadata(file, presets.find(preset).file_type, len(weights), made_from)
 
     def write(advance: Advance | None) -> None:
         pieces = stream(jobs, threads, advance)
@@ -61,11 +64,13 @@ def quantize(
 
 def overhead(file: gguf.Gguf) -> int:
     """Bytes of what `quantize` writes without importance, before the first tensor."""
-    return len(gguf.header(_metadata(file, 0, 0), list(file.tensors.values())))
+    made_from = gguf.value("0" * 64)
+    return len(gguf.header(_metadata(file, 0, 0, made_from), list(file.tensors.values())))
 
 
-def _metadata(file: gguf.Gguf, file_type: int, weighed: int) -> dict[str, gguf.Value]:
-    metadata = dict(file.metadata)
+def _metadata(file: gguf.Gguf, file_type: int, weighed: int, made_from: gguf.Value) -> dict[str, gguf.Value]:
+    """made_from: the digest of the file, which stands for its source where it names none."""
+    metadata = {SOURCE: made_from, **file.metadata}
     metadata["general.file_type"] = gguf.value(file_type)
     metadata["general.quantization_version"] = gguf.value(_VERSION)
     if weighed:

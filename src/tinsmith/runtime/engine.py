@@ -34,15 +34,31 @@ def backend_for(path: Path) -> str:
     return "onnxruntime" if is_onnx(path) else NATIVE
 
 
+class OutsideAdapter:
+    """An adapter that a back end holds. handle: the runtime's own; matrices, rank, bytes: as AdapterInfo's."""
+
+    def __init__(self, handle: Any, matrices: int, rank: int, bytes: int) -> None:
+        self.handle = handle
+        self._info = {"matrices": matrices, "rank": rank, "factor_bytes": bytes, "prefix": 0}
+
+    def info(self) -> dict[str, Any]:
+        return self._info
+
+
+# Adapters and their scales, in the order in which they are added.
+Outside = tuple[tuple[OutsideAdapter, float], ...]
+
+
 class Engine(ABC):
     """An open model with one cache.
 
     rewinds: going back costs nothing, so that guesses are worth a try. single: a pass gives the logits of its
-    last token only.
+    last token only. base: the GGUF file that its adapters are for; None: it takes none.
     """
 
     rewinds = True
     single = False
+    base: Path | None = None
 
     def __init__(self, context: int, vocab: int, chunk: int) -> None:
         """context: most tokens. vocab: logits a token. chunk: most tokens of a pass."""
@@ -50,12 +66,17 @@ class Engine(ABC):
         self.vocab = vocab
         self.chunk = chunk
         self._held: list[int] = []  # what the cache has
+        self._applied: Outside = ()  # and under which adapters
 
-    def logits(self, tokens: list[int], rows: int) -> Buffer:
+    def logits(self, tokens: list[int], rows: int, applied: Outside = ()) -> Buffer:
         """Float32 logits of the last `rows` of the tokens, shape (rows, vocab).
 
-        What the tokens share with those of the last call is not computed again.
+        What the tokens share with those of the last call, under the same adapters, is not computed again.
         """
+        if applied != self._applied:
+            self._held.clear()
+            self._apply(applied)
+            self._applied = applied
         start = self._rewind(min(shared(tokens, self._held), len(tokens) - rows))
         del self._held[start:]
         plain = len(tokens) - rows
@@ -78,6 +99,14 @@ class Engine(ABC):
             yield end
             start = end
 
+    def adapter(self, gguf: Path) -> OutsideAdapter:
+        """An adapter for this model, from a GGUF file. Raises FormatError where the runtime refuses it."""
+        raise UnsupportedError("this back end takes no adapters")
+
+    def _apply(self, applied: Outside) -> None:
+        """Has the passes from now on be computed under these alone."""
+        raise UnsupportedError("this back end takes no adapters")
+
     @abstractmethod
     def _rewind(self, position: int) -> int:
         """Has the cache hold no more than the first `position` tokens; returns how many it still holds."""
@@ -85,6 +114,20 @@ class Engine(ABC):
     @abstractmethod
     def _compute(self, tokens: Sequence[int], position: int, rows: int) -> Buffer:
         """Puts the tokens into the cache behind the `position` that it has; the logits of the last `rows`."""
+
+
+class Conversation:
+    """What one session asks an engine for: logits under its own adapters."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._applied: Outside = ()
+
+    def put_on(self, applied: Outside) -> None:
+        self._applied = applied
+
+    def logits(self, tokens: list[int], rows: int) -> Buffer:
+        return self._engine.logits(tokens, rows, self._applied)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from tinsmith import _core
 from tinsmith.errors import InputError, RuntimeFault
-from tinsmith.runtime.adapters import Applied, prefix_of, put_on, rank_of
+from tinsmith.runtime.adapters import Applied, prefix_of, rank_of
 from tinsmith.runtime.prefix import shared
 
 # What a rewound session forgets is computed again; fewer tokens than this are not worth a session of their own.
@@ -18,6 +18,9 @@ TAKEN = (
     "another generation of this model has taken its session; read an answer to its end before the next one "
     "begins, or load the model once for each that runs"
 )
+
+
+Wear = Callable[[Applied], None]
 
 
 class Lease:
@@ -47,8 +50,9 @@ class Lease:
 class _Entry:
     """applied: the adapters that shape what the session holds; rank: what it has room for."""
 
-    def __init__(self, session: _core.Session, context: int, rank: int) -> None:
+    def __init__(self, session: _core.Session, wear: Wear, context: int, rank: int) -> None:
         self.session = session
+        self._wear = wear
         self.context = context
         self.rank = rank
         self.applied: Applied = ()
@@ -58,8 +62,7 @@ class _Entry:
         """What it computed under others is forgotten."""
         if applied != self.applied:
             self.session.rewind(0)
-            self.session.adapter(None)
-            put_on(self.session, applied)
+            self._wear(applied)
             self.applied = applied
 
     def take(self) -> Lease:
@@ -78,8 +81,11 @@ class Sessions:
     another of the same alone.
     """
 
-    def __init__(self, limit: int, make: Callable[[int, int], _core.Session], most: int = 4) -> None:
-        """limit: the model's context. make: a session with the context and adapter_rank that it is given."""
+    def __init__(
+        self, limit: int, make: Callable[[int, int], tuple[_core.Session, Wear]], most: int = 4
+    ) -> None:
+        """limit: the model's context. make: a session with the context and adapter_rank that it is given, and
+        what puts adapters on it."""
         self._limit = limit
         self._make = make
         self._most = most
@@ -142,4 +148,4 @@ class Sessions:
                     return oldest
         # Powers of two, so that a growing conversation is not moved at every turn.
         context = min(self._limit, max(512, 1 << (wanted - 1).bit_length()))
-        return _Entry(self._make(context, rank), context, rank)
+        return _Entry(*self._make(context, rank), context, rank)

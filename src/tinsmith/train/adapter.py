@@ -108,6 +108,16 @@ def base_digest(folder: Path) -> str | None:
     return given
 
 
+def check_base(where: Path, trained: str | None, source: str | None) -> None:
+    """Raises InputError for an adapter that was trained on another base. trained, source: the digests of its
+    base and of what the model was made from; None: it is not known."""
+    if trained and source and trained != source:
+        raise InputError(
+            f"{where}: the adapter was trained on the base {trained[:12]}, and the model was made from another "
+            f"one, {source[:12]}; give its own base"
+        )
+
+
 def base_name(folder: Path) -> str | None:
     """What the adapter calls its base; None where it does not."""
     name = _config(folder / CONFIG).get("base_model_name_or_path")

@@ -7,35 +7,60 @@ from pathlib import Path
 from tinsmith.compiler.adapter import FORMATS, LowRank, compile_adapter
 from tinsmith.compiler.program import read_program
 from tinsmith.errors import InputError, UnsupportedError
+from tinsmith.formats import gguf
 from tinsmith.formats.tin import Tin
-from tinsmith.models.family import by_name
-from tinsmith.train import adapter, prefix_bin
+from tinsmith.models.family import Family, by_name
+from tinsmith.spec import Hyper
+from tinsmith.system import files
+from tinsmith.train import adapter, adapter_gguf, prefix_bin
 from tinsmith.train.adapter import Factors
 
 
-def compiled(adapter_dir: str | Path, tin: Tin, format: str = FORMATS[0]) -> bytes:
-    """The adapter in adapter_dir (peft's format, or a prefix) for the model in a tin, as compile_adapter and
-    compile_prefix give it. format: of factors.
+def is_source(path: Path) -> bool:
+    """Whether it is what `compiled` takes: a folder, or a GGUF file."""
+    if path.is_dir():
+        return True
+    with path.open("rb") as file:
+        return file.read(4) == gguf.MAGIC
 
-    Raises what adapter.read raises, and UnsupportedError for a layer that can't be adapted while it runs.
+
+def compiled(given: str | Path, tin: Tin, format: str = FORMATS[0]) -> bytes:
+    """An adapter, a folder in peft's format or of a prefix or a GGUF file, for the model in a tin, as
+    compile_adapter and compile_prefix give it. format: of factors.
+
+    Raises what adapter.read and adapter_gguf.read raise, and UnsupportedError for a layer that can't be adapted
+    while it runs.
     """
-    source = bytes.fromhex(adapter.base_digest(Path(adapter_dir)) or "00" * 32)
-    if prefix_bin.is_prefix(Path(adapter_dir)):
-        return prefix_bin.compiled(Path(adapter_dir), tin, source)
-    facts = tin.facts("family", "hyper")
+    path, facts = Path(given), tin.facts("family", "hyper")
+    if prefix_bin.is_prefix(path):
+        return prefix_bin.compiled(path, tin, bytes.fromhex(adapter.base_digest(path) or "00" * 32))
     family = by_name(facts["family"])
-    given = adapter.of_base(Path(adapter_dir), family, family.hyper_from_facts(facts["hyper"], tin.where))
+    hyper = family.hyper_from_facts(facts["hyper"], tin.where)
+    if path.is_dir():
+        source, factors = adapter.base_digest(path), _of_folder(path, family, hyper)
+    else:
+        source, factors = adapter_gguf.source(path), adapter_gguf.read(path, family, hyper)
+    program = read_program(tin.entry("program.bin"))
+    return compile_adapter(factors, program, format, bytes.fromhex(source or "00" * 32))
+
+
+def template(path: Path) -> str | None:
+    """The chat template that the adapter was trained under; None where it does not say."""
+    return adapter.template(path) if path.is_dir() else adapter_gguf.template(path)
+
+
+def digest_of(path: Path) -> str:
+    """Of what the adapter computes."""
+    if prefix_bin.is_prefix(path):
+        return adapter.digest_of(path, (prefix_bin.CONFIG, prefix_bin.WEIGHTS))
+    return adapter.digest_of(path) if path.is_dir() else files.sha256_file(path)
+
+
+def _of_folder(folder: Path, family: Family, hyper: Hyper) -> dict[str, LowRank]:
+    given = adapter.of_base(folder, family, hyper)
     if not given.factors:
-        raise InputError(f"{adapter_dir}: adapts nothing of the text model; there is nothing to add")
-    factors = {role: _low_rank(adapter_dir, one) for role, one in given.factors.items()}
-    return compile_adapter(factors, read_program(tin.entry("program.bin")), format, source)
-
-
-def digest_of(adapter_dir: Path) -> str:
-    """Of what the adapter computes, as adapter.digest_of."""
-    if prefix_bin.is_prefix(adapter_dir):
-        return adapter.digest_of(adapter_dir, (prefix_bin.CONFIG, prefix_bin.WEIGHTS))
-    return adapter.digest_of(adapter_dir)
+        raise InputError(f"{folder}: adapts nothing of the text model; there is nothing to add")
+    return {role: _low_rank(folder, one) for role, one in given.factors.items()}
 
 
 def _low_rank(adapter_dir: str | Path, factors: Factors) -> LowRank:

@@ -1,4 +1,4 @@
-"""An adapter as a GGUF file that llama.cpp applies to the base's GGUF, in any weight format.
+"""An adapter as a GGUF file that llama.cpp applies to the base's GGUF, in any weight format: written, and read.
 
 llama.cpp adds alpha / rank * B (A x) to what a matrix gives, A and B named after the matrix. Where GGUF has
 a matrix's rows in another order than the adapter's folder, B's rows are put in that order; where its
@@ -7,15 +7,17 @@ columns are in another order, A's columns are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tinsmith.errors import InputError, UnsupportedError
+from tinsmith.compiler.adapter import LowRank
+from tinsmith.errors import FormatError, InputError, UnsupportedError
 from tinsmith.formats import gguf
-from tinsmith.models.family import by_name
-from tinsmith.models.gguf_spec import in_file_order
-from tinsmith.spec import Spec
+from tinsmith.formats.weights import WEIGHT_FORMATS, to_float32
+from tinsmith.models.family import Family, TensorName, by_name
+from tinsmith.models.gguf_spec import SOURCE, TEMPLATE, in_file_order, in_spec_order, source_of
+from tinsmith.spec import Buffer, Hyper, Spec, Tensor
 from tinsmith.train import adapter
 from tinsmith.train.adapter import Factors
 
@@ -39,8 +41,9 @@ def write(adapter_dir: str | Path, spec: Spec, path: str | Path) -> tuple[str, .
     first = next(iter(given.factors.values()))
     alpha = first.scale * len(first.a)
     tensors = [stored for factors in given.factors.values() for stored in _stored(factors, alpha)]
-    gguf.write(path, _metadata(spec, alpha), tensors)
     template = adapter.template(Path(adapter_dir))
+    told = {TEMPLATE: template, SOURCE: adapter.base_digest(Path(adapter_dir))}
+    gguf.write(path, _metadata(spec, alpha, told), tensors)
     if template is None or template == spec.chat_template:
         return given.notes
     file = Path(adapter_dir) / adapter.TEMPLATE
@@ -48,13 +51,113 @@ def write(adapter_dir: str | Path, spec: Spec, path: str | Path) -> tuple[str, .
     return (*given.notes, note)
 
 
-def _metadata(spec: Spec, alpha: float) -> dict[str, gguf.Value]:
+def read(path: Path, family: Family, hyper: Hyper) -> dict[str, LowRank]:
+    """The factors in a GGUF adapter for a base of that family and sizes, by the role of the spec's tensor,
+    their rows in its order.
+
+    Raises InputError where it belongs to another base, FormatError where it is damaged or no adapter,
+    UnsupportedError where it is more than low-rank factors of the base's matrices.
+    """
+    file = gguf.read(path)
+    alpha = _alpha(file, family)
+    names = {name.gguf: name for name in family.tensors(hyper)}
+    parts: dict[str, dict[str, gguf.Tensor]] = {}
+    for key, tensor in file.tensors.items():
+        matrix, _, part = key.rpartition(".")
+        if part not in ("lora_a", "lora_b"):
+            raise UnsupportedError(
+                f"{path}: tensor {key!r} is no factor of a matrix; only plain LoRA is supported"
+            )
+        parts.setdefault(matrix, {})[part] = tensor
+    if not parts:
+        raise InputError(f"{path}: adapts nothing")
+    return {
+        names[matrix].role: _factors(path, names[matrix], pair, alpha)
+        for matrix, pair in parts.items()
+        if _is_taken(path, matrix, pair, names)
+    }
+
+
+def source(path: Path) -> str | None:
+    """The SHA-256 of the base that the adapter in a GGUF file was trained on; None where it does not say."""
+    return source_of(gguf.read(path))
+
+
+def check_base(path: Path, base: Path) -> None:
+    """Raises InputError for an adapter, a folder or a GGUF file, that says it was trained on another base than
+    the GGUF file `base` was made from."""
+    trained = adapter.base_digest(path) if path.is_dir() else source(path)
+    adapter.check_base(path, trained, source_of(gguf.read(base)))
+
+
+def template(path: Path) -> str | None:
+    """The chat template that it was trained under; None where it does not say."""
+    text = gguf.read(path).get(TEMPLATE)
+    return text if isinstance(text, str) else None
+
+
+def _alpha(file: gguf.Gguf, family: Family) -> float:
+    """Of a file that holds an adapter of the family."""
+    if file.get("general.type") != "adapter" or file.get("adapter.type") != "lora":
+        raise FormatError(
+            f"{file.path}: general.type is {file.get('general.type')!r} and adapter.type "
+            f"{file.get('adapter.type')!r}: no LoRA adapter; give a folder in peft's format or a GGUF adapter"
+        )
+    of, wanted = file.get("general.architecture"), family.gguf_architecture
+    if of != wanted:
+        raise InputError(f"{file.path}: an adapter of {of!r}, and the model is {wanted!r}; give its own base")
+    if file.get("adapter.alora.invocation_tokens"):
+        raise UnsupportedError(f"{file.path}: an activated LoRA, which is not supported; only plain LoRA is")
+    alpha = file.get("adapter.lora.alpha")
+    if not isinstance(alpha, int | float) or isinstance(alpha, bool) or not 0 < alpha < float("inf"):
+        raise FormatError(f"{file.path}: adapter.lora.alpha is {alpha!r}; it must be a number above 0")
+    return float(alpha)
+
+
+def _is_taken(path: Path, matrix: str, pair: dict[str, gguf.Tensor], names: Mapping[str, TensorName]) -> bool:
+    """True; raises where it is no matrix that an adapter can change."""
+    if matrix not in names:
+        raise InputError(f"{path}: adapts {matrix}, which the base lacks; give its own base")
+    if names[matrix].experts or matrix == "token_embd.weight":
+        what = "the routed experts" if names[matrix].experts else "the embeddings"
+        raise UnsupportedError(
+            f"{path}: adapts {matrix}, {what}, which is not supported; train one without them"
+        )
+    if len(pair) != 2:
+        raise FormatError(f"{path}: {matrix} has one factor of two; the file is damaged, export it again")
+    return True
+
+
+def _factors(path: Path, name: TensorName, pair: dict[str, gguf.Tensor], alpha: float) -> LowRank:
+    a, b = (_floats(path, pair[part]) for part in ("lora_a", "lora_b"))
+    if (b.rows, a.inputs) != (name.all_rows, name.inputs) or a.rows != b.inputs:
+        raise InputError(
+            f"{path}: {name.gguf} is {[name.all_rows, name.inputs]} in the base, the adapter's factors are "
+            f"{[b.rows, b.inputs]} and {[a.rows, a.inputs]}; give the base that it was trained on"
+        )
+    rows = in_spec_order(name, b.data, 4 * a.rows)
+    return LowRank(name.all_rows, name.inputs, a.rows, alpha / a.rows, a.data, rows)
+
+
+def _floats(path: Path, tensor: gguf.Tensor) -> Tensor:
+    if tensor.type.name not in WEIGHT_FORMATS or len(tensor.shape) != 2:
+        raise UnsupportedError(
+            f"{path}: {tensor.name} is {tensor.type.name} of shape {tensor.shape}; a factor is a matrix in "
+            f"one of {', '.join(WEIGHT_FORMATS)}"
+        )
+    inputs, rows = tensor.shape
+    assert isinstance(tensor.data, Buffer)  # of a file that was read
+    return to_float32(Tensor(tensor.type.name, rows, inputs, tensor.data))
+
+
+def _metadata(spec: Spec, alpha: float, told: Mapping[str, str | None]) -> dict[str, gguf.Value]:
     plain: dict[str, Any] = {
         "general.architecture": by_name(spec.family).gguf_architecture,
         "general.type": "adapter",
         "adapter.type": "lora",
         "adapter.lora.alpha": alpha,
         "general.file_type": 0,
+        **{key: text for key, text in told.items() if text is not None},
     }
     base = spec.general.get("name")
     if isinstance(base, str):

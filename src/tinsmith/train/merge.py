@@ -27,7 +27,7 @@ def merge(spec: Spec, adapter_dir: Path) -> Spec:
         merged[name.role] = merged_tensor(name, spec.tensors[name.role], given.factors.get(name.role))
     notes, template = spec.notes + given.notes, adapter.template(Path(adapter_dir))
     if template is None:
-        return replace(spec, tensors=merged, notes=notes)
+        return replace(spec, tensors=merged, notes=notes, source=None)
     if spec.named_templates:
         notes += (f"the chat templates {', '.join(spec.named_templates)} are left out: none was trained under",)
     return replace(
@@ -36,6 +36,7 @@ def merge(spec: Spec, adapter_dir: Path) -> Spec:
         notes=notes,
         chat_template=template,
         named_templates={},
+        source=None,
         general={**spec.general, DIGEST: digest(template)},
     )
 

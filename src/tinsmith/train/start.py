@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 
 
 def check(folder: Path, spec: Spec, tools: str | None = None) -> None:
-    """Raises InputError for an adapter of another base, FormatError for one that was trained under another chat
-    template than the spec's. tools: the text in the template that lists the tools, which may have changed."""
+    """Raises InputError for an adapter of another base than the spec's source, FormatError for one that was
+    trained under another chat template than the spec's. tools: the text in the template that lists the tools,
+    which may have changed."""
     adapter.read(folder, spec)
+    adapter.check_base(folder, adapter.base_digest(folder), spec.source)
     _check_name(folder, spec)
     trained, settled = adapter.template(folder), spec.chat_template
     if tools and trained and settled:
