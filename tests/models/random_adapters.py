@@ -58,6 +58,8 @@ def random_prefix(tin: Path | memoryview, length: int, seed: int = 5) -> bytes:
     caches = [floats(2 * one.heads * length * one.head_dim) for one in program.caches]
     states = [floats(one.heads * one.rows * one.columns) for one in program.states]
     return adapter.compile_prefix(length, caches, states, program)
+
+
 def folder(
     spec: Spec, path: Path, template: str | None = None, source: str | None = None, rank: int = 6
 ) -> Path:

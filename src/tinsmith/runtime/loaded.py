@@ -134,7 +134,9 @@ class Loaded:
         info = self.core.info()
         applied = self.applied(adapter)
         context = min(prefix_of(applied) + len(tokens), info["context"])
-        session, wear = self._new_session(context, min(chunk or self._chunk, len(tokens)), rank=rank_of(applied))
+        session, wear = self._new_session(
+            context, min(chunk or self._chunk, len(tokens)), rank=rank_of(applied)
+        )
         wear(applied)
         session.append(tokens)
         session.want_logits(0)
