@@ -21,7 +21,7 @@ uint64_t tini_pass_place(tini_pass *pass, const tini_program *program, uint32_t 
         pass->logits = (float *)(void *)(memory + logits);
         pass->blocks = (tini_block *)(void *)(memory + blocks);
         pass->runs = (tini_states **)(void *)(memory + runs);
-        pass->groups = (tini_shared_rows *)(void *)(memory + groups);
+        pass->groups = rank ? (tini_shared_rows *)(void *)(memory + groups) : NULL;
         pass->low = (float *)(void *)(memory + low);
         pass->low_q8 = (tini_q8 *)(void *)(memory + low_q8);
         pass->rank = rank;
@@ -67,7 +67,7 @@ uint32_t tini_pass_add(tini_pass *pass, const tini_caches *caches, tini_states *
     uint32_t first = pass->rows;
     if (states->bytes)
         add_run(pass, states, rows);
-    if (adapters->count && rows && pass->rank) /* where they add to matrices, there is room for that */
+    if (adapters->count && rows && pass->groups) /* where they add to matrices, there is room for them */
         add_group(pass, adapters, rows);
     for (uint32_t done = 0; done < rows; done += TINI_BLOCK_ROWS) {
         uint32_t left = rows - done;
