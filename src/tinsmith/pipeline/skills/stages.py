@@ -1,27 +1,28 @@
-"""What a recipe of several tasks runs: a run for each task, then data → build → verify → adapters → …"""
+"""What a recipe of several tasks runs: each task, then data → build → verify → adapters → … → report."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from tinsmith.errors import InputError
-from tinsmith.pipeline import contents, stages, verify
+from tinsmith.pipeline import contents, recipes, stages, verify
 from tinsmith.pipeline.build import Built
 from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.recipe import Recipe
 from tinsmith.pipeline.run import Nothing, Run, Stage, opened
-from tinsmith.pipeline.skills import adapters, build, data
+from tinsmith.pipeline.seal import Sealed
+from tinsmith.pipeline.skills import adapters, build, data, measure, report, seal
 from tinsmith.system.progress import Display
-from tinsmith.train import logs
 
 DATA = Stage("data", Nothing, Data, data.inputs, data.make)
 BUILD = Stage("build", build.Needs, Built, build.inputs, build.make)
 VERIFY = Stage("verify", verify.Needs, verify.Verified, verify.inputs, verify.make)
 ADAPTERS = Stage("adapters", adapters.Needs, adapters.Skilled, adapters.inputs, adapters.make)
-STAGES = (DATA, BUILD, VERIFY, ADAPTERS)
-TRAIN = stages.TRAIN.name
-# The stage of a task's run, and of the joint adapter's, that a goal of the whole needs.
-OF_TASK = {DATA.name: DATA.name, TRAIN: TRAIN, BUILD.name: TRAIN}
+EVALUATE = Stage("evaluate", measure.Needs, measure.Measured, measure.inputs, measure.make)
+SEAL = Stage("seal", seal.Needs, Sealed, seal.inputs, seal.make)
+REPORT = Stage("report", report.Needs, Nothing, report.inputs, report.make)
+STAGES = (DATA, BUILD, VERIFY, ADAPTERS, EVALUATE, SEAL, REPORT)
+TRAIN, MEASURED = stages.TRAIN.name, (EVALUATE.name, REPORT.name)
 
 
 def make(
@@ -35,15 +36,21 @@ def make(
         raise InputError(
             f"{recipe.path}: the adapters of several tasks stand beside the base; nothing is merged"
         )
-    if log is not None:
-        logs.check(log)
-    folder = folder or stages.default_folder(recipe)
-    with opened(recipe, folder, display) as run:
+    assert recipe.router  # of a recipe with tasks
+    compares = goal in MEASURED and recipe.router.compare
+    of_task = goal if compares or goal == DATA.name else TRAIN
+    with opened(recipe, folder or stages.default_folder(recipe), display) as run:
         for name, one in recipe.tasks.items():
             display.line(f"task {name}:")
-            stages.make(one, data.folder_of(run.folder, name), display, OF_TASK.get(goal, goal), log)
+            stages.make(one, data.folder_of(run.folder, name), display, of_task, log)
         run.update(STAGES, [DATA.name])
         if recipe.build.target:
             contents.check_target(run, run.done(DATA))
+        if compares:
+            display.line("one adapter for all tasks:")
+            every = recipes.joint(recipe, run.folder)
+            stages.make(every, run.folder / data.JOINT, display, EVALUATE.name, log)
         run.update(STAGES, [ADAPTERS.name, VERIFY.name] if goal == BUILD.name else [goal])
+        if goal in (BUILD.name, EVALUATE.name):
+            seal.place_unsealed(run, run.done(ADAPTERS), run.record(SEAL))
         return run

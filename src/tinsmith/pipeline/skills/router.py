@@ -1,0 +1,78 @@
+"""The router of a run's tins: fitted on the tasks' training prompts, measured on their test prompts.
+
+It reads what the base alone makes of a prompt, so prompts are rendered by the base's own chat template, without
+a task's system message.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tinsmith.evaluate import metrics
+from tinsmith.evaluate.baselines import stratified
+from tinsmith.pipeline import data as alone
+from tinsmith.pipeline.measure import test_items
+from tinsmith.pipeline.run import Run
+from tinsmith.pipeline.skills import data
+
+OFF_TOPIC = "off topic"
+NONE = "none"
+
+
+def prompts(run: Run, split: str) -> dict[str, list[str]]:
+    """By task, so many inputs of a split as the recipe's [router] says."""
+    router = run.recipe.router
+    assert router  # of a recipe with tasks
+    chosen = {}
+    for name, one in data.runs(run).items():
+        examples = alone.examples(one, split)
+        chosen[name] = [examples[i].input for i in stratified(examples, router.examples, one.recipe.eval.seed)]
+    return chosen
+
+
+def figures(run: Run, decisions: Mapping[str, Sequence[str | None]]) -> dict[str, Any]:
+    """Of report.json: how often the right task was chosen, and how often none for what is off topic."""
+    settings = run.recipe.eval
+
+    def share(hits: int, count: int) -> dict[str, Any]:
+        interval = metrics.interval(hits, count, settings.bootstrap, settings.seed)
+        return {"prompts": count, "right": hits / count, "interval": list(interval)}
+
+    right = {
+        name: sum(one == (None if name == OFF_TOPIC else name) for one in chosen)
+        for name, chosen in decisions.items()
+    }
+    own = [name for name in decisions if name != OFF_TOPIC]
+    pairs = Counter((name, one or NONE) for name, chosen in decisions.items() for one in chosen)
+    return {
+        **share(sum(right[name] for name in own), sum(len(decisions[name]) for name in own)),
+        "tasks": {name: share(right[name], len(decisions[name])) for name in own},
+        "off_topic": share(right[OFF_TOPIC], len(decisions[OFF_TOPIC])) if OFF_TOPIC in decisions else None,
+        "confusion": [
+            {"expected": expected, "chosen": chosen, "count": count}
+            for (expected, chosen), count in sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))
+        ],
+    }
+
+
+def decide(run: Run, tin: Path) -> dict[str, list[str | None]]:
+    """By task, which one the router chooses for each test prompt; and for prompts off topic."""
+    import tinsmith
+
+    model = tinsmith.load(tin, threads=run.recipe.eval.threads or None)
+    asked = {name: [example.input for example in test_items(one)] for name, one in data.runs(run).items()}
+    if off := data.off_topic(run, "test"):
+        asked[OFF_TOPIC] = off
+    count = sum(map(len, asked.values()))
+    decisions: dict[str, list[str | None]] = {name: [] for name in asked}
+    with run.display.bar("route", count) as bar:
+        done = 0
+        for name, texts in asked.items():
+            for text in texts:
+                decisions[name].append(model.route([{"role": "user", "content": text}]).name)
+                done += 1
+                bar.update(done)
+    return decisions
