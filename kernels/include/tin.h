@@ -267,6 +267,21 @@ TIN_API int64_t tin_chat(const tin_model *model, const tin_message *messages, ui
                          int32_t *tokens, size_t capacity, void *scratch, size_t scratch_size,
                          tin_error *error);
 
+/* As tin_chat_scratch, by another chat template than the file's (tin_template_chat). */
+TIN_API size_t tin_template_scratch(const tin_model *model, const void *turns, size_t size,
+                                    const tin_message *messages, uint32_t count, tin_error *error);
+
+/* As tin_chat, by another chat template than the file's: the one that an adapter was trained under.
+ *
+ * turns  adapter/<name>/turns.bin of a file, aligned to 4 bytes, which is checked each time; NULL: the
+ *        file's own template
+ * size   its bytes
+ *
+ * Errors: as tin_chat; FORMAT, VERSION (not a template of this model's tokens). */
+TIN_API int64_t tin_template_chat(const tin_model *model, const void *turns, size_t size,
+                                  const tin_message *messages, uint32_t count, uint32_t flags, int32_t *tokens,
+                                  size_t capacity, void *scratch, size_t scratch_size, tin_error *error);
+
 /* ---- Work on several threads -------------------------------------------------------------- */
 
 /* How a session spreads its work over threads. tin_pool makes one; an engine wraps its own job

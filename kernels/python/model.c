@@ -145,9 +145,13 @@ static tin_message *message_array(PyObject *list, Py_ssize_t count) {
     return messages;
 }
 
-static PyObject *chat_tokens(core_model *self, const tin_message *messages, uint32_t count, uint32_t flags) {
+/* turns: of another chat template than the model's, or nothing. */
+static PyObject *chat_tokens(core_model *self, const tin_message *messages, uint32_t count, uint32_t flags,
+                             const Py_buffer *turns) {
     tin_error error;
-    size_t capacity = 0, scratch_size = tin_chat_scratch(self->model, messages, count, &error);
+    const void *data = turns->buf;
+    size_t size = (size_t)turns->len, capacity = 0;
+    size_t scratch_size = tin_template_scratch(self->model, data, size, messages, count, &error);
     if (!scratch_size)
         return core_raise(self->fault, &error);
     void *scratch_base, *scratch = core_aligned(scratch_size, &scratch_base);
@@ -155,13 +159,14 @@ static PyObject *chat_tokens(core_model *self, const tin_message *messages, uint
         return NULL;
     int32_t *tokens = NULL;
     PyObject *list = NULL;
-    int64_t made = tin_chat(self->model, messages, count, flags, NULL, 0, scratch, scratch_size, &error);
+    int64_t made = tin_template_chat(self->model, data, size, messages, count, flags, NULL, 0, scratch,
+                                     scratch_size, &error);
     if (made >= 0) {
         capacity = (size_t)made;
         tokens = PyMem_Malloc(capacity * sizeof *tokens + 1);
         if (tokens)
-            made =
-                tin_chat(self->model, messages, count, flags, tokens, capacity, scratch, scratch_size, &error);
+            made = tin_template_chat(self->model, data, size, messages, count, flags, tokens, capacity, scratch,
+                                     scratch_size, &error);
         else
             PyErr_NoMemory();
     }
@@ -177,11 +182,14 @@ static PyObject *chat_tokens(core_model *self, const tin_message *messages, uint
 static PyObject *model_chat(core_model *self, PyObject *args) {
     PyObject *list;
     unsigned flags = 0;
-    if (!PyArg_ParseTuple(args, "O!|O&:chat", &PyList_Type, &list, core_uint32, &flags))
+    Py_buffer turns = {0};
+    if (!PyArg_ParseTuple(args, "O!|O&z*:chat", &PyList_Type, &list, core_uint32, &flags, &turns))
         return NULL;
     Py_ssize_t count = PyList_Size(list);
     tin_message *messages = message_array(list, count);
-    PyObject *tokens = messages ? chat_tokens(self, messages, (uint32_t)count, flags) : NULL;
+    PyObject *tokens = messages ? chat_tokens(self, messages, (uint32_t)count, flags, &turns) : NULL;
+    if (turns.obj)
+        PyBuffer_Release(&turns);
     PyMem_Free(messages);
     return tokens;
 }
@@ -205,7 +213,7 @@ static PyMethodDef methods[] = {
     {"tokenize", (PyCFunction)model_tokenize, METH_VARARGS,
      "tokenize(text: str | bytes, flags=0) -> list of ids"},
     {"chat", (PyCFunction)model_chat, METH_VARARGS,
-     "chat(messages: list of (role, bytes), flags=0) -> list of ids"},
+     "chat(messages: list of (role, bytes), flags=0, turns=None) -> list of ids"},
     {"token", (PyCFunction)model_token, METH_VARARGS, "token(id) -> (bytes, is control, ends a generation)"},
     {NULL, NULL, 0, NULL},
 };

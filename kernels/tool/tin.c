@@ -3,8 +3,8 @@
  *   tin verify FILE.tin [--isa S]           the file's digests, and its self-test, on every instruction set that this
  *                                           device runs, or on S
  *   tin run FILE.tin PROMPT [--tokens N]    the answer, likeliest tokens only; by the file's chat template where it has
- *       [--adapter NAME]                    one, and within its constraint; under an adapter that the tin holds, or a
- *                                           file of `tinsmith export --native`
+ *       [--adapter NAME]                    one, and within its constraint; under an adapter that the tin holds, as that
+ *                                           one is asked and held, or a file of `tinsmith export --native`
  *   tin signature FILE --key KEY            whether the owner of KEY signed any FILE, in FILE.minisig
  *
  * --key KEY, with verify and run: refuse a tin that the owner of this minisign key, a file or its line RW..., did not
@@ -274,17 +274,30 @@ static int verify(const void *file, size_t size, const char *isa) {
 
 /* ---- run ---- */
 
-/* The prompt's tokens, by the file's template where it has one. */
-static int32_t *prompt_tokens(const tin_model *model, const char *prompt, uint32_t *count) {
+/* An entry of the file: what the adapter of that name brings, or else the file's own; no adapter: NULL. */
+static int find_own(const tin_model *model, const char *adapter, const char *name, const void **data,
+                    size_t *size) {
+    char entry[MOST_NAME];
+    int length = adapter ? snprintf(entry, sizeof entry, "adapter/%s/%s", adapter, name) : -1;
+    return (length > 0 && length < MOST_NAME && !tin_model_entry(model, entry, data, size)) ||
+           !tin_model_entry(model, name, data, size);
+}
+
+/* The prompt's tokens, by the adapter's template, or the file's, where there is one. */
+static int32_t *prompt_tokens(const tin_model *model, const char *adapter, const char *prompt,
+                              uint32_t *count) {
     const tin_message message = {TIN_ROLE_USER, prompt, strlen(prompt)};
     size_t capacity = 3 * message.length + 4096;
     int32_t *tokens = make_block(capacity * sizeof *tokens).data;
     tin_error error = {TIN_OK, "the prompt can't be tokenized"};
-    size_t scratch = tin_chat_scratch(model, &message, 1, NULL);
+    const void *turns = NULL;
+    size_t size = 0, scratch = 0;
     int64_t n;
+    if (find_own(model, adapter, "turns.bin", &turns, &size))
+        scratch = tin_template_scratch(model, turns, size, &message, 1, NULL);
     if (scratch) {
-        n = tin_chat(model, &message, 1, TIN_CHAT_ANSWER, tokens, capacity, make_block(scratch).data, scratch,
-                     &error);
+        n = tin_template_chat(model, turns, size, &message, 1, TIN_CHAT_ANSWER, tokens, capacity,
+                              make_block(scratch).data, scratch, &error);
     } else {
         scratch = tin_tokenize_scratch(model, message.length);
         n = tin_tokenize(model, prompt, message.length, TIN_TEXT_BOS, tokens, capacity,
@@ -298,13 +311,13 @@ static int32_t *prompt_tokens(const tin_model *model, const char *prompt, uint32
     return tokens;
 }
 
-/* Holds the session to what the file says that answers may be. */
-static void constrain(const tin_model *model, tin_session *session) {
+/* Holds the session to what the adapter, or the file, says that answers may be. */
+static void constrain(const tin_model *model, const char *adapter, tin_session *session) {
     const void *data;
     size_t size, need;
     tin_error error;
     tin_constraint *constraint;
-    if (tin_model_entry(model, "grammar/answer.bin", &data, &size))
+    if (!find_own(model, adapter, "grammar/answer.bin", &data, &size))
         return; /* it leaves them free */
     need = tin_constraint_size(model, data, size, NULL, &error);
     if (!need ||
@@ -329,13 +342,14 @@ static const tin_adapter *open_adapter(const tin_model *model, const char *path)
     return adapter;
 }
 
-/* adapter: or NULL. */
-static int answer(const tin_model *model, const tin_adapter *adapter, const char *prompt, uint32_t most) {
+/* named: an adapter, or NULL. */
+static int answer(const tin_model *model, const char *named, const char *prompt, uint32_t most) {
+    const tin_adapter *adapter = named ? open_adapter(model, named) : NULL;
     tin_model_info info;
     tin_error error;
     tin_session *session;
     uint32_t count;
-    int32_t *tokens = prompt_tokens(model, prompt, &count);
+    int32_t *tokens = prompt_tokens(model, named, prompt, &count);
     tin_model_describe(model, &info);
     if (count >= info.context)
         fail("the prompt has %u tokens and the model's context %u; give a shorter one", (unsigned)count,
@@ -352,7 +366,7 @@ static int answer(const tin_model *model, const tin_adapter *adapter, const char
         fail("%s", error.text);
     if (tin_session_create(model, &options, make_block(size).data, size, &session, &error))
         fail("%s", error.text);
-    constrain(model, session);
+    constrain(model, named, session);
     if (adapter && tin_session_adapter(session, adapter, 1.0f, 0, &error))
         fail("%s", error.text);
     if (tin_session_append(session, tokens, count, &error) ||
@@ -424,5 +438,5 @@ int main(int argc, char **argv) {
     if (verifies)
         return verify(file, size, isa);
     const tin_model *model = open_model(file, size, NULL);
-    return answer(model, adapter ? open_adapter(model, adapter) : NULL, argv[3], (uint32_t)most);
+    return answer(model, adapter, argv[3], (uint32_t)most);
 }

@@ -1,7 +1,8 @@
-"""Compiled adapters of random factors, for tests that need no training."""
+"""Adapters of random factors, compiled or in peft's format, for tests that need no training."""
 
 from __future__ import annotations
 
+import json
 import random
 import struct
 from pathlib import Path
@@ -9,7 +10,11 @@ from pathlib import Path
 from tinsmith.compiler import adapter
 from tinsmith.compiler.adapter import LowRank
 from tinsmith.compiler.program import read_program
+from tinsmith.formats import safetensors
 from tinsmith.formats.tin import Tin
+from tinsmith.models import family
+from tinsmith.spec import Spec
+from tinsmith.train import adapter as adapters
 
 LAYERS = ("q", "k", "v", "o", "gate", "up", "down")
 
@@ -41,3 +46,27 @@ def compiled(
         if role.rpartition(".")[2] in layers
     }
     return adapter.compile_adapter(factors, program, format)
+
+
+def folder(
+    spec: Spec, path: Path, template: str | None = None, source: str | None = None, rank: int = 6
+) -> Path:
+    """A folder in peft's format with random factors of LAYERS. template: the chat template that it says it was
+    trained under; source: the SHA-256 of the base that it says."""
+    chance, tensors = random.Random(rank), {}
+    for name in family.by_name(spec.family).tensors(spec.hyper):
+        if name.role.rpartition(".")[2] in LAYERS:
+            for part, shape in (("A", (rank, name.inputs)), ("B", (name.all_rows, rank))):
+                floats = [chance.uniform(-1, 1) for _ in range(shape[0] * shape[1])]
+                key = f"base_model.model.{name.hf.removesuffix('.weight')}.lora_{part}.weight"
+                data = struct.pack(f"<{len(floats)}f", *floats)
+                tensors[key] = safetensors.Tensor("F32", shape, memoryview(data))
+    path.mkdir(parents=True)
+    safetensors.write(path / adapters.WEIGHTS, tensors)
+    config = {"peft_type": "LORA", "r": rank, "lora_alpha": rank / 10}
+    (path / adapters.CONFIG).write_text(json.dumps(config))
+    if template is not None:
+        (path / adapters.TEMPLATE).write_text(template)
+    if source is not None:
+        (path / adapters.BASE).write_text(json.dumps({"sha256": source}))
+    return path

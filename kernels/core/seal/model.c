@@ -71,15 +71,8 @@ tin_status tini_model_agrees(const tin_model *model, tin_error *error) {
     if (model->trie.header && model->trie.header->vocab != vocab)
         return tini_fail(error, TIN_ERR_FORMAT, "trie.bin is of %u tokens and tokenizer.bin has %u",
                          model->trie.header->vocab, vocab);
-    for (uint32_t k = 0; model->turns.header && k < model->turns.header->parts; k++) {
-        int32_t token = model->turns.parts[k].token;
-        if (token != -1 && (token < 0 || (uint32_t)token >= vocab || !tini_token_is_control(tokenizer, token)))
-            return tini_fail(
-                error, TIN_ERR_FORMAT,
-                "turns.bin: part %u ends in the token %d, which is no control token of tokenizer.bin", k,
-                token);
-    }
-    return check_selftest(model, error);
+    tin_status status = tini_turns_agree(&model->turns, tokenizer, error);
+    return status ? status : check_selftest(model, error);
 }
 
 const tini_tokenizer *tini_model_tokenizer(const tin_model *model) {

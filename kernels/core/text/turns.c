@@ -370,51 +370,69 @@ static tin_status put_conversation(turn_sink *out, conversation c, int answer) {
     return status;
 }
 
-/* The table that the flags ask for. */
-static tin_status pick_table(const tin_model *model, conversation c, uint32_t flags, uint32_t *table,
+tin_status tini_turns_agree(const tini_turns *turns, const tini_tokenizer *tokenizer, tin_error *error) {
+    for (uint32_t k = 0; turns->header && k < turns->header->parts; k++) {
+        int32_t token = turns->parts[k].token;
+        if (token != -1 && (token < 0 || (uint32_t)token >= tokenizer->header->vocab ||
+                            !tini_token_is_control(tokenizer, token)))
+            return tini_fail(
+                error, TIN_ERR_FORMAT,
+                "turns.bin: part %u ends in the token %d, which is no control token of tokenizer.bin", k,
+                token);
+    }
+    return TIN_OK;
+}
+
+/* The model's chat template, or the one in data[size]. */
+static tin_status pick_turns(const tin_model *model, const void *data, size_t size, tini_turns *turns,
                              tin_error *error) {
-    const tini_turns_header *h = tini_model_turns(model)->header;
-    if (!h)
-        return tini_fail(error, TIN_ERR_UNSUPPORTED,
-                         "the model has no chat template that could be compiled; "
-                         "manifest.json says why, and tin_tokenize takes raw prompts");
-    if (!c.count || !c.messages)
-        return tini_fail(error, TIN_ERR_ARGUMENT, "no messages");
-    *table = h->table[flags & TIN_CHAT_THINK ? 1 : flags & TIN_CHAT_DIRECT ? 2 : 0];
+    if (!data) {
+        *turns = *tini_model_turns(model);
+        return turns->header ? TIN_OK
+                             : tini_fail(error, TIN_ERR_UNSUPPORTED,
+                                         "the model has no chat template that could be compiled; "
+                                         "manifest.json says why, and tin_tokenize takes raw prompts");
+    }
+    tin_status status = tini_turns_open(turns, data, size, error);
+    return status ? status : tini_turns_agree(turns, tini_model_tokenizer(model), error);
+}
+
+/* The table that the flags ask for. */
+static tin_status pick_table(const tini_turns *turns, uint32_t flags, uint32_t *table, tin_error *error) {
+    *table = turns->header->table[flags & TIN_CHAT_THINK ? 1 : flags & TIN_CHAT_DIRECT ? 2 : 0];
     return *table == TINI_TURN_NONE
                ? tini_fail(error, TIN_ERR_UNSUPPORTED, "the model's chat template has no switch for thinking")
                : TIN_OK;
 }
 
-/* The bytes of the longest run of plain text. */
-static tin_status measure(const tin_model *model, conversation c, uint32_t table, int answer, size_t *longest,
-                          tin_error *error) {
-    turn_sink sink = {.tokenizer = tini_model_tokenizer(model),
-                      .turns = tini_model_turns(model),
-                      .table = table,
-                      .before = -1,
-                      .error = error};
+/* The bytes of the longest run of plain text that the sink gets; it gets none yet. */
+static tin_status measure(const turn_sink *out, conversation c, int answer, size_t *longest) {
+    if (!c.count || !c.messages)
+        return tini_fail(out->error, TIN_ERR_ARGUMENT, "no messages");
+    turn_sink sink = *out;
     tin_status status = put_conversation(&sink, c, answer);
     *longest = sink.longest;
     return status;
 }
 
-size_t tin_chat_scratch(const tin_model *model, const tin_message *messages, uint32_t count, tin_error *error) {
+size_t tin_template_scratch(const tin_model *model, const void *data, size_t size, const tin_message *messages,
+                            uint32_t count, tin_error *error) {
     conversation c = {.messages = messages, .count = count};
-    uint32_t table;
     size_t longest = 0, length;
     int taken = 0;
-    if (pick_table(model, c, 0, &table, error))
+    tini_turns turns;
+    if (pick_turns(model, data, size, &turns, error))
         return 0;
-    for (table = 0; table < tini_model_turns(model)->header->tables; table++)
+    turn_sink sink = {.tokenizer = tini_model_tokenizer(model), .turns = &turns, .before = -1, .error = error};
+    for (; sink.table < turns.header->tables; sink.table++)
         for (int answer = 0; answer < 2; answer++)
-            if (!measure(model, c, table, answer, &length, error)) {
+            if (!measure(&sink, c, answer, &length)) {
                 taken = 1;
                 longest = length > longest ? length : longest;
             }
     if (!taken)
         return 0;
-    uint64_t need = tini_tokenize_scratch(tini_model_tokenizer(model), longest) + longest;
+    uint64_t need = tini_tokenize_scratch(sink.tokenizer, longest) + longest;
     if ((size_t)need == need)
         return (size_t)need;
     tini_fail(
@@ -424,36 +442,45 @@ size_t tin_chat_scratch(const tin_model *model, const tin_message *messages, uin
     return 0;
 }
 
-int64_t tin_chat(const tin_model *model, const tin_message *messages, uint32_t count, uint32_t flags,
-                 int32_t *tokens, size_t capacity, void *scratch, size_t scratch_size, tin_error *error) {
+int64_t tin_template_chat(const tin_model *model, const void *data, size_t size, const tin_message *messages,
+                          uint32_t count, uint32_t flags, int32_t *tokens, size_t capacity, void *scratch,
+                          size_t scratch_size, tin_error *error) {
     const uint32_t both = TIN_CHAT_THINK | TIN_CHAT_DIRECT, known = TIN_CHAT_ANSWER | both;
     if ((capacity && !tokens) || (flags & ~known) || (flags & both) == both)
         return tini_fail(error, TIN_ERR_ARGUMENT, "no place for the tokens, or an unknown flag");
     conversation c = {.messages = messages, .count = count};
     int answer = (flags & TIN_CHAT_ANSWER) != 0;
-    uint32_t table = 0;
     size_t longest = 0;
-    tin_status status = pick_table(model, c, flags, &table, error);
+    tini_turns turns;
+    turn_sink out = {.tokenizer = tini_model_tokenizer(model), .turns = &turns, .before = -1, .error = error};
+    tin_status status = pick_turns(model, data, size, &turns, error);
     if (!status)
-        status = measure(model, c, table, answer, &longest, error);
+        status = pick_table(&turns, flags, &out.table, error);
+    if (!status)
+        status = measure(&out, c, answer, &longest);
     if (status)
         return status;
-    uint64_t room = tini_tokenize_scratch(tini_model_tokenizer(model), longest);
+    uint64_t room = tini_tokenize_scratch(out.tokenizer, longest);
     if (!scratch || (uintptr_t)scratch % sizeof(uint32_t) || scratch_size < room + longest)
         return tini_fail(error, TIN_ERR_MEMORY, "the conversation needs %llu bytes of scratch, aligned to %u",
                          (unsigned long long)(room + longest), (uint32_t)sizeof(uint32_t));
-    turn_sink out = {.tokenizer = tini_model_tokenizer(model),
-                     .turns = tini_model_turns(model),
-                     .table = table,
-                     .before = -1,
-                     .run = (uint8_t *)scratch + room,
-                     .tokens = tokens,
-                     .capacity = capacity,
-                     .scratch = scratch,
-                     .scratch_size = (size_t)room,
-                     .error = error};
+    out.run = (uint8_t *)scratch + room;
+    out.tokens = tokens;
+    out.capacity = capacity;
+    out.scratch = scratch;
+    out.scratch_size = (size_t)room;
     status = put_conversation(&out, c, answer);
     return status ? status : out.count;
+}
+
+size_t tin_chat_scratch(const tin_model *model, const tin_message *messages, uint32_t count, tin_error *error) {
+    return tin_template_scratch(model, NULL, 0, messages, count, error);
+}
+
+int64_t tin_chat(const tin_model *model, const tin_message *messages, uint32_t count, uint32_t flags,
+                 int32_t *tokens, size_t capacity, void *scratch, size_t scratch_size, tin_error *error) {
+    return tin_template_chat(model, NULL, 0, messages, count, flags, tokens, capacity, scratch, scratch_size,
+                             error);
 }
 
 TINI_REGION_END

@@ -115,8 +115,11 @@ typedef struct tini_turns {
 } tini_turns;
 
 /* Checks every count and offset of data[size] (aligned to 4 bytes) and fills the view; its tokens are for
- * tini_model_agrees to check. Errors: FORMAT, VERSION. */
+ * tini_turns_agree to check. Errors: FORMAT, VERSION. */
 tin_status tini_turns_open(tini_turns *view, const uint8_t *data, size_t size, tin_error *error);
+
+/* Whether its tokens are control tokens of the tokenizer. Errors: FORMAT. */
+tin_status tini_turns_agree(const tini_turns *turns, const tini_tokenizer *tokenizer, tin_error *error);
 
 /* A model's, from seal/model.c. */
 const tini_turns *tini_model_turns(const tin_model *model);

@@ -110,8 +110,9 @@ def contents(path: Path, runtime: Path, prompt: str) -> dict[str, Source]:
             files[f"runtime/{file.relative_to(runtime).as_posix()}"] = file
     packages = beside(runtime)
     for name in tin.names:
-        if name.startswith("LICENSES/"):
-            files[f"LICENSES/model/{name.removeprefix('LICENSES/')}"] = bytes(tin.entry(name))
+        before, licenses, rest = name.rpartition("LICENSES/")  # of the model, or before it adapter/<name>/
+        if licenses:
+            files[f"LICENSES/{before or 'model/'}{rest}"] = bytes(tin.entry(name))
         elif name == "sbom.cdx.json":
             bill = bytes(tin.entry(name))
             files[name] = with_packages(bill, [source for source, _ in packages]) if packages else bill

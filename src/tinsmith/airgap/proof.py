@@ -9,18 +9,21 @@ MOST_TOKENS = 32
 
 
 def selftest(tin: Path) -> str:
-    """Runs the tin's own test on every instruction set there is here, and names them. Raises FormatError for a
-    damaged file, RuntimeFault where the logits are others than those it was sealed with."""
+    """Runs the tin's own test on every instruction set there is here, and names them; those of its adapters on
+    the best. Raises FormatError for a damaged file, RuntimeFault where the logits are others than those it was
+    sealed with."""
     from tinsmith import _core
     from tinsmith.compiler import selftest
     from tinsmith.formats.tin import Tin
     from tinsmith.system.files import map_file
+    from tinsmith.train import adapter_tin
 
     image = map_file(tin)
     Tin(image).verify()
     names = _core.isa_names()
     for isa in names:
         selftest.check(_core.Model(image, isa))
+    adapter_tin.check(tin, _core.Model(image))
     return ", ".join(names)
 
 

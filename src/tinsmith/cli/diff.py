@@ -95,9 +95,9 @@ def _answers(args: Args, file: str, adapters: list[str], task: Task, cases: list
     from tinsmith.runtime import load
 
     model = load(file, threads=args.threads)
-    if not model.can_chat:
-        raise InputError(f"{file}: has no chat template, and answers are compared of a chat")
     chosen = _model.adapters(model, adapters)
+    if not model.skill_of(chosen).can_chat:
+        raise InputError(f"{file}: has no chat template, and answers are compared of a chat")
     options = {"adapter": chosen, "max_tokens": args.max_tokens}
     if args.free:
         options["constraint"] = None

@@ -107,12 +107,13 @@ def run(args: Args) -> int:
     model = _model.open_model(args, date=args.date)
     args.adapter = _model.adapters(model, args.adapter)
     options = {name: getattr(args, name) for name in OPTIONS}
-    box = _tools(model, args.tools) if args.tools else None
+    box = _tools(model, args) if args.tools else None
     options["constraint"] = box.constraint if box else _constraint(args)
     options["sure"] = True if args.json or args.log_unsure is not None else None
-    check_room(model, args.thinking, options["constraint"])
+    skill = model.skill_of(args.adapter)
+    check_room(skill, args.thinking, options["constraint"])
     if args.thinking is None and not args.raw and options["constraint"] not in (None, "own"):
-        args.thinking = direct(model)
+        args.thinking = direct(skill)
     if args.prompt is None:
         return _chat(model, args, options, box)
     tokens = _tokens(model, args, args.prompt, box)
@@ -200,14 +201,14 @@ def _constraint(args: Args) -> Constraint | str | None:
     return "own"
 
 
-def _tools(model: Model, path: str) -> Toolbox:
+def _tools(model: Model, args: Args) -> Toolbox:
     from tinsmith.runtime.calls import toolbox
 
-    tools = reading.read_json(path, ConstraintError, unique=True)
+    tools = reading.read_json(args.tools, ConstraintError, unique=True)
     try:
-        return toolbox(model, tools, None, False, False)
+        return toolbox(model, tools, None, False, False, args.adapter)
     except ConstraintError as error:
-        raise ConstraintError(f"{path}: {error}") from None
+        raise ConstraintError(f"{args.tools}: {error}") from None
 
 
 def _tokens(model: Model, args: Args, prompt: str, box: Toolbox | None) -> list[int]:
@@ -218,16 +219,16 @@ def _tokens(model: Model, args: Args, prompt: str, box: Toolbox | None) -> list[
 
 def _opened(model: Model, args: Args) -> bool:
     """Whether the prompt begins the answer's thoughts."""
-    return not args.raw and model.templates.table(args.thinking).opens_thoughts
+    return not args.raw and model.skill_of(args.adapter).templates.table(args.thinking).opens_thoughts
 
 
 def _render(model: Model, args: Args, messages: list[dict[str, str]], box: Toolbox | None) -> list[int]:
     """The conversation in tokens, with the tools that were given."""
     if box is None:
-        return model.render(messages, thinking=args.thinking)
+        return model.render(messages, thinking=args.thinking, adapter=args.adapter)
     from tinsmith.runtime.calls import prompt_of
 
-    return prompt_of(model, messages, box)
+    return prompt_of(model, messages, box, adapter=args.adapter)
 
 
 def _system(args: Args) -> list[dict[str, str]]:

@@ -19,6 +19,7 @@ from tinsmith.compiler.passes import lower
 from tinsmith.compiler.program import Place, Program, read_tensors, write_program
 from tinsmith.errors import FormatError, TinsmithError, UnsupportedError
 from tinsmith.formats import tin
+from tinsmith.formats.tin import TEMPLATE, TURNS
 from tinsmith.graph import Graph, GraphBuilder
 from tinsmith.models import family, gguf_header
 from tinsmith.spec import Buffer, Spec, Tensor, Tokenizer
@@ -30,7 +31,6 @@ from tinsmith.tokenizer import packed as tokenizer_file
 CHUNK = 64
 # With a mixture of experts, each of which sees a few of them only.
 EXPERT_CHUNK = 256
-TEMPLATE = "template.json"
 # The GGUF file of the same model but for the tensors in weights.bin: what `export --gguf` begins with.
 GGUF_HEADER = "gguf.bin"
 _PIECE = 1 << 21  # weights packed by one task
@@ -132,16 +132,21 @@ def text_entries(
     """The entries and facts that have to do with text alone."""
     encoded = tokenizer_file.encode(tokenizer)
     entries: list[tuple[str, tin.Data]] = [("tokenizer.bin", encoded), ("trie.bin", _core.make_trie(encoded))]
+    turns, facts = template_entries(tokenizer, template, name)
+    return [*entries, *turns.items()], facts
+
+
+def template_entries(
+    tokenizer: Tokenizer, template: str | None, name: str
+) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """Those of the chat template: none, and the reason among the facts, where it can't be compiled."""
     facts: dict[str, Any] = {"tools": tool_formats.detect(template, frozenset(tokenizer.tokens), name)}
     try:
         turns = _turns(tokenizer, template)
-        encoded_turns = turns_file.encode(turns, tokenizer)
+        encoded = turns_file.encode(turns, tokenizer)
     except TinsmithError as error:
-        facts["template_refused"] = str(error)  # what chatting with the model then says
-    else:
-        entries.append(("turns.bin", encoded_turns))
-        entries.append((TEMPLATE, turns.to_json().encode()))
-    return entries, facts
+        return {}, facts | {"template_refused": str(error)}  # what chatting with the model then says
+    return {TURNS: encoded, TEMPLATE: turns.to_json().encode()}, facts
 
 
 def _turns(tokenizer: Tokenizer, template: str | None) -> Turns:

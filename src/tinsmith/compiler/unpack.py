@@ -13,8 +13,8 @@ from tinsmith.compiler.program import Packed, checked, read_tensors
 from tinsmith.errors import FormatError
 from tinsmith.formats import gguf
 from tinsmith.formats.tin import Tin
-from tinsmith.models.gguf_spec import read_header
-from tinsmith.spec import Buffer
+from tinsmith.models.gguf_spec import read_header, read_words
+from tinsmith.spec import Buffer, Tokenizer
 from tinsmith.system.parallel import in_order
 
 _PIECE = 1 << 21  # weights unpacked by one task
@@ -27,14 +27,9 @@ def write_gguf(source: str | Path, target: str | Path, advance: Callable[[int], 
     header of such a file, InputError where one can't be read or written.
     """
     file = Tin(source)
-    if GGUF_HEADER not in file.names:
-        raise FormatError(
-            f"{source}: holds no {GGUF_HEADER}; an older tinsmith built it; "
-            "build it again: tinsmith build RECIPE, or MODEL"
-        )
     file.verify()
     checked(source)
-    before, names, rest = read_header(file.entry(GGUF_HEADER), f"{source}: {GGUF_HEADER}")
+    before, names, rest = read_header(*_header(file))
     packed, weights = read_tensors(file.entry("program.bin")), file.entry("weights.bin")
 
     def stored(tensor: gguf.Tensor) -> gguf.Tensor:
@@ -54,6 +49,22 @@ def write_gguf(source: str | Path, target: str | Path, advance: Callable[[int], 
         return gguf.Tensor(tensor.name, tensor.type, tensor.shape, pieces)
 
     gguf.write(target, before.metadata, map(stored, before.tensors.values()))
+
+
+def words_of(file: Tin) -> tuple[Tokenizer, str | None]:
+    """The tokenizer, and the chat template if any, of the GGUF file of the same model. FormatError for a tin
+    that holds no header of it."""
+    return read_words(read_header(*_header(file))[0])
+
+
+def _header(file: Tin) -> tuple[memoryview, str]:
+    """The entry, and what errors call it."""
+    if GGUF_HEADER not in file.names:
+        raise FormatError(
+            f"{file.where}: holds no {GGUF_HEADER}; an older tinsmith built it; "
+            "build it again: tinsmith build RECIPE, or MODEL"
+        )
+    return file.entry(GGUF_HEADER), f"{file.where}: {GGUF_HEADER}"
 
 
 def _pieces(

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tinsmith.errors import ConstraintError, FormatError
-from tinsmith.formats.tin import CONSTRAINT, Tin
+from tinsmith.formats.tin import CONSTRAINT
 from tinsmith.system import reading
 
 if TYPE_CHECKING:
     from tinsmith.constraint import Constraint, Spacing
+    from tinsmith.spec import Buffer
 
 
 def schema(
@@ -114,14 +115,11 @@ def anything() -> Constraint:
     return regex(r"[\s\S]*")
 
 
-def of_tin(tin: Tin) -> Constraint | None:
-    """The constraint that a file carries. FormatError for one that is damaged."""
-    if CONSTRAINT not in tin.names:
-        return None
+def of_entry(data: Buffer, facts: Mapping[str, Any]) -> Constraint:
+    """The constraint in an entry of a file. facts: the manifest's. FormatError for one that is damaged."""
     from tinsmith.constraint import Constraint
 
     try:
-        kind = tin.manifest.get("constraint", {}).get("kind", "schema")
-        return Constraint.of_bytes(kind, bytes(tin.entry(CONSTRAINT)))
+        return Constraint.of_bytes(facts.get("constraint", {}).get("kind", "schema"), bytes(data))
     except FormatError as error:
         raise FormatError(f"{CONSTRAINT}: {error}") from None

@@ -94,7 +94,8 @@ def answers(model: Model, cases: Sequence[Case], task: Task, system: str, **opti
     """The model's answer to each. options: as Model.generate_many takes them."""
     from tinsmith.data.readers import Example
 
-    prompts = [model.render(task.messages(Example(case.input, ""), system)) for case in cases]
+    asked, adapter = [task.messages(Example(case.input, ""), system) for case in cases], options.get("adapter")
+    prompts = [model.render(messages, adapter=adapter) for messages in asked]
     return [answer.text for answer in model.generate_many(prompts, **options)]
 
 

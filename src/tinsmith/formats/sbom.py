@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,7 @@ _SPDX = {
         "MPL-2.0",
     )
 }
+_ADAPTER = "tinsmith:adapter"  # the property of a component that is one, whose value is its name
 _FRACTIONS = ("valid", "function", "exact", "equivalent")
 
 
@@ -133,6 +134,76 @@ class Bill:
                     low, high = figures["exact_interval"]
                     metric["confidenceInterval"] = {"lowerBound": str(low), "upperBound": str(high)}
                 yield metric
+
+
+def with_adapter(document: bytes, bill: Bill) -> bytes:
+    """The document with an adapter that a file holds beside its model, and within it what it was made from.
+    Raises FormatError for one that is no bill of materials."""
+    parts = [part for part in bill._parts() if part["type"] != "library"]
+    made = bill._model(parts)
+    made["properties"] = [*made.get("properties", []), {"name": _ADAPTER, "value": bill.name}]
+    return _with_adapters(
+        document, lambda held: {**held, bill.name: _called({**made, "components": parts}, bill.name)}
+    )
+
+
+def without_adapter(document: bytes, name: str) -> bytes:
+    return _with_adapters(document, lambda held: {other: held[other] for other in held if other != name})
+
+
+def rename_adapter(document: bytes, old: str, new: str) -> bytes:
+    def renamed(held: dict[str, Any]) -> dict[str, Any]:
+        return {
+            new if name == old else name: _called(one, new) if name == old else one
+            for name, one in held.items()
+        }
+
+    return _with_adapters(document, renamed)
+
+
+def _called(component: dict[str, Any], name: str) -> dict[str, Any]:
+    """An adapter's component under a name. What it refers to has names of its own in the document, since two
+    adapters may be made from the same."""
+    refs = {
+        part["bom-ref"]: f"adapter/{name}/{part['name']}@{_short(part)}" for part in component["components"]
+    }
+    text = json.dumps({**component, "name": name, "bom-ref": f"adapter/{name}@{_short(component)}"})
+    for before, after in refs.items():
+        text = text.replace(json.dumps(before), json.dumps(after))
+    made: dict[str, Any] = json.loads(text)
+    made["properties"] = [
+        {"name": one["name"], "value": name if one["name"] == _ADAPTER else one["value"]}
+        for one in made["properties"]
+    ]
+    return made
+
+
+def _short(component: dict[str, Any]) -> str:
+    return str(component["hashes"][0]["content"])[:16]
+
+
+def _with_adapters(
+    document: bytes, change: Callable[[dict[str, dict[str, Any]]], dict[str, dict[str, Any]]]
+) -> bytes:
+    """change: from the components of the document's adapters, by name, to those that it shall have."""
+    try:
+        materials = json.loads(document)
+        held, others = {}, []
+        for part in materials.get("components", []):
+            name = next((one["value"] for one in part.get("properties", []) if one["name"] == _ADAPTER), None)
+            if name is None:
+                others.append(part)
+            else:
+                held[name] = part
+        made = change(held)
+        materials["components"] = [*others, *made.values()]
+        before = {part["bom-ref"] for part in held.values()}
+        for model in materials.get("dependencies", [])[:1]:
+            kept = [ref for ref in model["dependsOn"] if ref not in before]
+            model["dependsOn"] = [*kept, *(part["bom-ref"] for part in made.values())]
+    except (ValueError, AttributeError, KeyError, TypeError, IndexError):
+        raise FormatError("sbom.cdx.json: is no bill of materials of CycloneDX") from None
+    return _encoded(materials)
 
 
 def with_packages(document: bytes, packages: Sequence[Source]) -> bytes:

@@ -30,6 +30,7 @@ Buffer = bytes | bytearray | memoryview
 
 PAGE = 4096
 MANIFEST = "manifest.json"
+TURNS, TEMPLATE = "turns.bin", "template.json"  # the chat template, for the core and for people
 CONSTRAINT = "grammar/answer.bin"  # what answers may be, where a tin says so
 BILL = "sbom.cdx.json"
 SOURCE = "source.bin"  # the SHA-256 of the checkpoint that the weights were made from, as 32 bytes

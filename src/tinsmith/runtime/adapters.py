@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -12,13 +12,18 @@ from typing import TYPE_CHECKING
 from tinsmith import _core
 from tinsmith.checks import real
 from tinsmith.errors import FormatError, InputError, RuntimeFault
+from tinsmith.runtime.skill import Skill
 from tinsmith.system.files import map_file
 
 if TYPE_CHECKING:
     from tinsmith.formats.tin import Tin
-    from tinsmith.spec import Buffer
+    from tinsmith.spec import Buffer, Tokenizer
 
-FOLDER, SUFFIX = "adapter/", ".bin"  # of a tin's entries that are adapters
+FOLDER, SUFFIX = (
+    "adapter/",
+    ".bin",
+)  # of a tin's entries that are adapters; what one brings is in FOLDER/<name>/
+FACTS = "adapters"  # in the manifest, by name
 _READER = "tinsmith.train.adapter_bin"  # of peft's folders; imported when one is added
 _MOST_SCALE = 65535.0
 
@@ -26,6 +31,7 @@ _MOST_SCALE = 65535.0
 Chosen = str | Mapping[str, float] | None
 # Open adapters and their scales, in the order in which they are added: part of what shapes a cache.
 Applied = tuple[tuple[_core.Adapter, float], ...]
+Words = Callable[[], "Tokenizer"]
 
 
 @dataclass(frozen=True)
@@ -40,14 +46,17 @@ class AdapterInfo:
 class Adapters(Mapping[str, AdapterInfo]):
     """Those in the model's file, and those that were added. Each is opened when it is first asked for."""
 
-    def __init__(self, core: _core.Model, tin: Tin) -> None:
-        self._core, self._tin = core, tin
-        names = [name for name in tin.names if name.startswith(FOLDER) and name.endswith(SUFFIX)]
-        self._data: dict[str, Buffer] = {name[len(FOLDER) : -len(SUFFIX)]: tin.entry(name) for name in names}
+    def __init__(self, core: _core.Model, tin: Tin, base: Skill, words: Words | None = None) -> None:
+        """base: the file's own skill. words: as Loaded's."""
+        self._core, self._tin, self._base, self._words = core, tin, base, words
+        self._data: dict[str, Buffer] = {name: tin.entry(entry(name)) for name in named(tin)}
         self._open: dict[str, _core.Adapter] = {}
+        self._templates: dict[str, str] = {}  # of those that were added, what they were trained under
+        self._skills: dict[str, Skill] = {}
 
     def add(self, name: str, source: str | Path | Buffer) -> None:
-        """An adapter from a folder in peft's format, or a compiled one: its file or its bytes.
+        """An adapter from a folder in peft's format, or a compiled one: its file or its bytes. One in a folder
+        that has its chat template is asked by that.
 
         Raises InputError where the name is taken or the adapter belongs to another base, FormatError where it
         is damaged; the model is then as it was.
@@ -56,23 +65,25 @@ class Adapters(Mapping[str, AdapterInfo]):
             raise InputError(
                 f"an adapter can't be named {name!r}: " + ("it is taken" if name else "it is empty")
             )
-        self._data[name] = self._read(source)
+        self._data[name], template = self._read(source)
         try:
             self.opened(name)
         except BaseException:
             del self._data[name]
             raise
+        if template is not None:
+            self._templates[name] = template
 
-    def _read(self, source: str | Path | Buffer) -> Buffer:
+    def _read(self, source: str | Path | Buffer) -> tuple[Buffer, str | None]:
         if not isinstance(source, str | Path):
-            return aligned(source)
+            return aligned(source), None
         path = Path(source)
         if path.is_dir():
-            compiled: bytes = import_module(_READER).compiled(path, self._tin)
-            return aligned(compiled)
+            reader = import_module(_READER)
+            return aligned(reader.compiled(path, self._tin)), reader.template(path)
         if not path.exists():
             raise InputError(f"{path}: no such adapter; give a folder in peft's format, or a compiled adapter")
-        return map_file(path)
+        return map_file(path), None
 
     def opened(self, name: str) -> _core.Adapter:
         if name not in self._data:
@@ -88,12 +99,37 @@ class Adapters(Mapping[str, AdapterInfo]):
 
     def applied(self, chosen: Chosen) -> Applied:
         """What is chosen, open. Those of scale 0 are left out."""
-        scales = {} if chosen is None else {chosen: 1.0} if isinstance(chosen, str) else dict(chosen)
-        checked = {
-            name: real(f"the scale of adapter {name}", scale, -_MOST_SCALE, _MOST_SCALE)
-            for name, scale in scales.items()
-        }
-        return tuple((self.opened(name), scale) for name, scale in checked.items() if scale)
+        return tuple((self.opened(name), scale) for name, scale in _scales(chosen).items())
+
+    def skill(self, chosen: Chosen) -> Skill:
+        """What the first of them brings; the file's own for none."""
+        name = next(iter(_scales(chosen)), None)
+        if name is None:
+            return self._base
+        if name not in self._skills:
+            self.opened(name)
+            self._skills[name] = self._skill(name)
+        return self._skills[name]
+
+    def alone(self, chosen: Chosen) -> Skill | None:
+        """The skill of one adapter as it was trained, or of none; None for several, or for one that is
+        scaled."""
+        return self.skill(chosen) if list(_scales(chosen).values()) in ([], [1.0]) else None
+
+    def _skill(self, name: str) -> Skill:
+        if name not in self._templates:
+            facts = self._tin.manifest.get(FACTS, {}).get(name, {})
+            return Skill.of_tin(self._tin, facts, folder(name), self._base)
+        from tinsmith.chat import jinja_process
+        from tinsmith.compiler.build import template_entries
+        from tinsmith.compiler.unpack import words_of
+
+        tokenizer = self._words() if self._words else words_of(self._tin)[0]
+        try:
+            entries, facts = template_entries(tokenizer, self._templates[name], name)
+        finally:
+            jinja_process.close()  # a loaded model renders from its table
+        return Skill(entries, facts, self._base)
 
     def __getitem__(self, name: str) -> AdapterInfo:
         if name not in self._data:
@@ -106,6 +142,32 @@ class Adapters(Mapping[str, AdapterInfo]):
 
     def __len__(self) -> int:
         return len(self._data)
+
+
+def entry(name: str) -> str:
+    """What a tin calls that adapter's factors."""
+    return f"{FOLDER}{name}{SUFFIX}"
+
+
+def folder(name: str) -> str:
+    """What the names of a tin's entries begin with that the adapter brings beside its factors."""
+    return f"{FOLDER}{name}/"
+
+
+def named(tin: Tin) -> list[str]:
+    """The adapters in a tin."""
+    names = [name[len(FOLDER) : -len(SUFFIX)] for name in tin.names if name.startswith(FOLDER)]
+    return [name for name in names if "/" not in name and entry(name) in tin.names]
+
+
+def _scales(chosen: Chosen) -> dict[str, float]:
+    """Checked, without those of scale 0."""
+    scales = {} if chosen is None else {chosen: 1.0} if isinstance(chosen, str) else dict(chosen)
+    checked = {
+        name: real(f"the scale of adapter {name}", scale, -_MOST_SCALE, _MOST_SCALE)
+        for name, scale in scales.items()
+    }
+    return {name: scale for name, scale in checked.items() if scale}
 
 
 def rank_of(applied: Applied) -> int:

@@ -12,8 +12,10 @@ from tinsmith.system import reading
 
 if TYPE_CHECKING:
     from tinsmith.constraint import Constraint
+    from tinsmith.runtime.adapters import Chosen
     from tinsmith.runtime.generation import Completion
     from tinsmith.runtime.loaded import Loaded
+    from tinsmith.runtime.skill import Own, Skill
 
 # A question to the model; a conversation; or token ids, taken as they are.
 Prompt = str | Sequence[Mapping[str, str]] | Sequence[int]
@@ -26,25 +28,27 @@ def conversation(prompt: Prompt) -> list[Mapping[str, str]]:
     return list(cast("Sequence[Mapping[str, str]]", prompt))
 
 
-def tokens_of(model: Loaded, prompt: Prompt) -> list[int]:
-    """The prompt in tokens. A text is asked as a user's message; where the model can't chat, it is continued.
-    What is answered under a constraint leaves no room for thoughts: a switch for thinking is off."""
+def tokens_of(model: Loaded, prompt: Prompt, adapter: Chosen = None) -> list[int]:
+    """The prompt in tokens, as it is asked under an adapter. A text is asked as a user's message; where the
+    model can't chat, it is continued. What is answered under a constraint leaves no room for thoughts: a switch
+    for thinking is off."""
+    skill = model.skill_of(adapter)
     if isinstance(prompt, str):
-        if not model.can_chat:
+        if not skill.can_chat:
             return model.tokenize(prompt, special=True, bos=True)
     elif prompt and isinstance(prompt[0], int):
         return token_ids(cast("Sequence[int]", prompt), model.core.info()["vocab"])
-    return model.render(conversation(prompt), thinking=direct(model))
+    return model.render(conversation(prompt), thinking=direct(skill), adapter=adapter)
 
 
-def direct(model: Loaded) -> bool | None:
+def direct(skill: Skill) -> bool | None:
     """The switch for thinking, off; None where the template has none."""
-    return None if model.templates.direct is None else False
+    return None if skill.templates.direct is None else False
 
 
-def check_room(model: Loaded, thinking: bool | None, constraint: Constraint | str | None) -> None:
+def check_room(skill: Skill, thinking: bool | None, constraint: Constraint | Own | None) -> None:
     """Raises InputError for thinking under a constraint, which says what the whole answer may be."""
-    if thinking and (model.constraint if constraint == "own" else constraint) is not None:
+    if thinking and skill.held_to(constraint) is not None:
         raise InputError(
             "a constraint says what the whole answer may be, thoughts among it; leave thinking out"
         )
@@ -65,7 +69,8 @@ def json_answer(
     model: Loaded, prompt: Prompt, schema: Any, constraint: Constraint, options: dict[str, Any]
 ) -> Any:
     """Model.json."""
-    answer = model.generate(tokens_of(model, prompt), constraint=constraint, **options)
+    tokens = tokens_of(model, prompt, options.get("adapter"))
+    answer = model.generate(tokens, constraint=constraint, **options)
     finished(answer)
     value = reading.json(answer.text, f"the answer {answer.text[:80]!r}", advice="give a schema")
     return value_of(schema, value) if is_type(schema) else value

@@ -16,6 +16,7 @@ from tinsmith.errors import InputError
 from tinsmith.runtime.asking import Prompt, conversation, direct, finished, tokens_of
 
 if TYPE_CHECKING:
+    from tinsmith.runtime.adapters import Chosen
     from tinsmith.runtime.generation import Completion
     from tinsmith.runtime.loaded import Loaded
 
@@ -33,10 +34,17 @@ class Toolbox:
     constraint: Constraint
 
 
-def toolbox(model: Loaded, tools: Sequence[AnyTool], format: str | None, parallel: bool, none: bool) -> Toolbox:
+def toolbox(
+    model: Loaded,
+    tools: Sequence[AnyTool],
+    format: str | None,
+    parallel: bool,
+    none: bool,
+    adapter: Chosen = None,
+) -> Toolbox:
     """Made once for the same tools and options."""
     dicts = declared(tools)
-    name = format or model.tool_format
+    name = format or model.skill_of(adapter).tool_format
     key = json.dumps([dicts, name, parallel, none], default=repr)
     made = model.toolboxes.get(key)
     if made is None:
@@ -59,24 +67,27 @@ def control_token(model: Loaded, text: str) -> int | None:
     return tokens[0] if len(tokens) == 1 and model.core.token(tokens[0])[1] else None
 
 
-def prompt_of(model: Loaded, prompt: Prompt, box: Toolbox, show: bool | None = None) -> list[int]:
+def prompt_of(
+    model: Loaded, prompt: Prompt, box: Toolbox, show: bool | None = None, adapter: Chosen = None
+) -> list[int]:
     """The prompt in tokens, with the tools listed in it. show: as Model.call."""
+    skill = model.skill_of(adapter)
     if show is None:
         # A model with tools of its own was trained to know them.
-        show = model.constraint is None or model.constraint.kind != "tools"
+        show = skill.constraint is None or skill.constraint.kind != "tools"
     if not show or (not isinstance(prompt, str) and prompt and isinstance(prompt[0], int)):
-        return tokens_of(model, prompt)
+        return tokens_of(model, prompt, adapter)
     messages = conversation(prompt)
-    with_tools = box.format.messages(box.tools, messages, model.turns.default_system)
+    with_tools = box.format.messages(box.tools, messages, skill.templates.default.default_system)
     if not box.format.controls:
-        return model.render(with_tools, thinking=direct(model))
+        return model.render(with_tools, thinking=direct(skill), adapter=adapter)
     for message in messages:
         if any(model.core.token(token)[1] for token in model.tokenize(message["content"], special=True)):
             raise InputError(
                 f"a message holds the text of a control token, which the format {box.format.name} can't tell "
                 f"from its own"
             )
-    return model.tokenize(model.templates.table(direct(model)).render(with_tools), special=True)
+    return model.tokenize(skill.templates.table(direct(skill)).render(with_tools), special=True)
 
 
 def call(
@@ -92,11 +103,13 @@ def call(
     options: dict[str, Any],
 ) -> list[Call]:
     """Model.call."""
-    box = toolbox(model, tools, format, parallel, none)
+    adapter = options.get("adapter")
+    box = toolbox(model, tools, format, parallel, none, adapter)
     missing = [tool.name for tool in box.tools if tool.name not in box.functions]
     if execute and missing:
         raise InputError(f"{', '.join(missing)} can't be executed: give Python functions, or leave execute off")
-    answer = model.generate(prompt_of(model, prompt, box, show), constraint=box.constraint, **options)
+    tokens = prompt_of(model, prompt, box, show, adapter)
+    answer = model.generate(tokens, constraint=box.constraint, **options)
     calls = read_calls(model, answer, box)
     if execute:
         for one in calls:

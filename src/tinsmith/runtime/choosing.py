@@ -39,14 +39,14 @@ def choose(
         raise InputError("give at least two options to choose from")
     if len(set(options)) < len(options) or "" in options:
         raise InputError("options must be different texts, none of them empty")
-    scores = scored(model, tokens_of(model, prompt), options, adapter)
+    scores = scored(model, tokens_of(model, prompt, adapter), options, adapter)
     if calibrate is not False:
         free = _content_free(prompt) if calibrate is True else calibrate
         if not free:
             raise InputError("calibrate is an empty list; give prompts without content, or True")
         prior = [0.0] * len(options)
         for one in free:
-            normalized = _normalized(scored(model, tokens_of(model, one), options, adapter))
+            normalized = _normalized(scored(model, tokens_of(model, one, adapter), options, adapter))
             prior = [a + b / len(free) for a, b in zip(prior, normalized, strict=True)]
         scores = [score - math.log(max(p, 1e-300)) for score, p in zip(scores, prior, strict=True)]
     probabilities = dict(zip(options, _normalized(scores), strict=True))
@@ -73,7 +73,8 @@ def scored(model: Loaded, prompt: Sequence[int], options: Sequence[str], adapter
     """The log-probability of each option with the end behind it, as the answer to the prompt."""
     if not prompt:
         raise InputError("the prompt is empty; give at least one token")
-    end = model.end_token
+    skill = model.skill_of(adapter)
+    end = model.end_token if skill is model.skill else model.end_of(skill)
     answers = [model.tokenize(option) for option in options]
     session = model.open_session(prompt, max(map(len, answers)), adapter)
     scores = []

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from tinsmith import _core
 from tinsmith.chat.turns import ROLES, Turns, TurnTable
 from tinsmith.checks import token_ids, whole
-from tinsmith.constraint.makers import of_tin
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.formats.tin import Tin
-from tinsmith.runtime.adapters import Adapters, Applied, Chosen, put_on, rank_of
+from tinsmith.runtime.adapters import Adapters, Applied, Chosen, Words, put_on, rank_of
 from tinsmith.runtime.constraint_pool import Pool
 from tinsmith.runtime.generation import Completion, Generation, Sampling
 from tinsmith.runtime.sessions import Sessions
+from tinsmith.runtime.skill import Own, Skill
 from tinsmith.system.cores import usable_cores
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from tinsmith.spec import Buffer
 
 Message = Mapping[str, Any]
-Own = Literal["own"]  # the constraint that the model's file carries
 
 # Recurrent states that a conversation keeps beside its newest: where its prompt ended, and what others share.
 CHECKPOINTS = 2
@@ -62,8 +60,10 @@ class Loaded:
         kv_type: int = _core.KV_F16,
         conversations: int = 4,
         engine: Engine | None = None,
+        words: Words | None = None,
     ) -> None:
-        """engine: what computes the logits in place of the core; it remembers one conversation."""
+        """engine: what computes the logits in place of the core; it remembers one conversation. words: gives
+        the tokenizer; None: that of the tin's own GGUF header."""
         self.core = core
         self.tin = Tin(image)
         self.threads = threads or usable_cores()
@@ -75,7 +75,8 @@ class Loaded:
             conversations if engine is None else 1,
         )
         self.constraints = Pool(core)
-        self.adapters = Adapters(core, self.tin)
+        self.skill = Skill.of_tin(self.tin, self.tin.manifest)
+        self.adapters = Adapters(core, self.tin, self.skill, words)
         self._compiled: dict[Any, Constraint] = {}
         self.toolboxes: dict[
             str, tuple[ToolFormat, list[Tool], Constraint]
@@ -174,11 +175,14 @@ class Loaded:
             adapter_rank=rank,
         )
 
-    @cached_property
+    def skill_of(self, adapter: Chosen) -> Skill:
+        """How the model is asked under these adapters: as the first of them says, or else the file."""
+        return self.adapters.skill(adapter)
+
+    @property
     def templates(self) -> Turns:
         """The chat template as texts. Raises UnsupportedError with the reason when it could not be compiled."""
-        self._check_template()
-        return Turns.from_json(self.tin.entry("template.json"))
+        return self.skill.templates
 
     @property
     def turns(self) -> TurnTable:
@@ -188,24 +192,28 @@ class Loaded:
     @property
     def can_chat(self) -> bool:
         """Whether the file has a chat template."""
-        return "turns.bin" in self.tin.names
+        return self.skill.can_chat
 
-    @cached_property
+    @property
     def constraint(self) -> Constraint | None:
         """What the file says that its answers may be; None where it leaves them free."""
-        return of_tin(self.tin)
+        return self.skill.constraint
 
-    @cached_property
+    @property
     def tool_format(self) -> str:
         """The name of the format in which the model was trained to call tools."""
-        facts = self.tin.manifest.get("constraint", {})
-        return str(facts.get("format") or self.tin.manifest.get("tools", "json"))
+        return self.skill.tool_format
 
     @cached_property
     def end_token(self) -> int:
         """What an answer ends with: the token that the chat template writes, else the first that ends one."""
+        return self.end_of(self.skill)
+
+    def end_of(self, skill: Skill) -> int:
+        """As end_token, by another template."""
         count: int = self.core.info()["vocab"]
-        ending = self.tokenize(self.turns.ending["assistant"], special=True) if self.can_chat else []
+        written = skill.templates.default.ending["assistant"] if skill.can_chat else ""
+        ending = self.tokenize(written, special=True)
         end: int | None = next((token for token in (*ending, *range(count)) if self.core.token(token)[2]), None)
         if end is None:
             raise UnsupportedError("this model's vocabulary has no token that ends an answer")
@@ -216,29 +224,30 @@ class Loaded:
         return self._sessions.open(prompt, room, self.applied(adapter)).session
 
     def render(
-        self, messages: Sequence[Message], *, generate: bool = True, thinking: bool | None = None
+        self,
+        messages: Sequence[Message],
+        *,
+        generate: bool = True,
+        thinking: bool | None = None,
+        adapter: Chosen = None,
     ) -> list[int]:
         """A conversation as the model was trained to see it, in tokens. generate: with the answer's opening.
-        thinking: as `chat`.
+        thinking: as `chat`. adapter: as `generate`; one that brings a chat template is asked by that.
 
         The tokens are those of the rendered text as a whole, but that contents can't smuggle in control tokens:
         what a message says is text.
         """
         from tinsmith.runtime.messages import written
 
-        table, conversation = self.templates.table(thinking), written(messages, self.tool_format)
+        skill = self.skill_of(adapter)
+        table, conversation = skill.templates.table(thinking), written(messages, skill.tool_format)
         table.check(conversation, generate)
         turns = [
             (ROLES.index(turn["role"]), turn["content"].encode("utf-8", "surrogatepass"))
             for turn in conversation
         ]
         switch = 0 if thinking is None else _core.CHAT_THINK if thinking else _core.CHAT_DIRECT
-        return self.core.chat(turns, switch | (_core.CHAT_ANSWER if generate else 0))
-
-    def _check_template(self) -> None:
-        if not self.can_chat:
-            reason = self.tin.manifest.get("template_refused", "the file has no chat template")
-            raise UnsupportedError(f"this model can't chat: {reason}; use raw prompts")
+        return self.core.chat(turns, switch | (_core.CHAT_ANSWER if generate else 0), skill.turns)
 
     def generate(
         self,
@@ -265,12 +274,13 @@ class Loaded:
         tokens to guess at once from what stands earlier in the conversation; changes no token. draft: tokens
         that the answer may be (temperature 0 only). They are checked many at once: the answer is that of plain
         decoding, at the cost of a prompt where the draft is right. constraint: what the answer may be, from
-        tinsmith.schema, tools, grammar, regex or choices; "own": what the file says, None: anything. heal: the
-        prompt's last tokens may be the beginning of longer ones, as a text cut within a word has them; they are
-        chosen anew, and the text stays. Not for token ids. adapter: the name of one of `adapters`, or names
-        with the scales of several, which are added in this order; None: the base alone. sure: the answer says
-        how sure the model was of it (`probability`), at the cost of a pass over the allowed tokens a choice;
-        None: where the file was sealed with a threshold, by which `sure` of the answer then goes.
+        tinsmith.schema, tools, grammar, regex or choices; "own": what the adapter brings, or else the file
+        says, None: anything. heal: the prompt's last tokens may be the beginning of longer ones, as a text cut
+        within a word has them; they are chosen anew, and the text stays. Not for token ids. adapter: the name
+        of one of `adapters`, or names with the scales of several, which are added in this order; None: the base
+        alone. sure: the answer says how sure the model was of it (`probability`), at the cost of a pass over
+        the allowed tokens a choice; None: where the file was sealed with a threshold, by which `sure` of the
+        answer then goes.
         """
         sure = self.least(constraint, adapter) is not None if sure is None else sure
         sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, seed, lookup, sure)
@@ -310,7 +320,6 @@ class Loaded:
         if heal and not isinstance(prompt, str):
             raise InputError("only a prompt given as text can be healed: token ids stand as they are")
         tokens = self._tokens(prompt)
-        held = self._constraint(constraint)
         return Generation(
             self.core,
             self._sessions,
@@ -320,25 +329,18 @@ class Loaded:
             stop,
             draft,
             self.constraints,
-            held,
+            self.skill_of(adapter).held_to(constraint),
             heal,
             self.applied(adapter),
             self.least(constraint, adapter),
         )
 
-    def least(self, constraint: Constraint | Own | None, adapter: Any = None) -> float | None:
+    def least(self, constraint: Constraint | Own | None, adapter: Chosen = None) -> float | None:
         """The logarithm of the probability from which on an answer is given, of those that are free or held to
-        the file's own constraint; None where the file was sealed with none for such."""
-        held = self.tin.manifest.get("sure", {})
-        own = constraint == "own" and self.constraint is not None
-        kind = "constrained" if own else "free" if constraint in (None, "own") else None
-        if kind not in held or adapter:
-            return None
-        stated = held[kind]
-        return math.inf if stated is None else float(stated)
-
-    def _constraint(self, given: Constraint | Own | None) -> Constraint | None:
-        return self.constraint if given == "own" else given
+        the skill's own constraint; None where it was sealed with none for such, and for several adapters at
+        once or one that is scaled."""
+        one = self.adapters.alone(adapter)
+        return None if one is None else one.least(constraint)
 
     def _tokens(self, prompt: str | Sequence[int]) -> list[int]:
         if isinstance(prompt, str):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tinsmith import _core
@@ -23,11 +24,26 @@ if TYPE_CHECKING:
 WORTH_SHARING = 16
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A prompt, the adapters that it is answered under, what the answer may be, the logarithm of the
+    probability from which on it is given (None: none is known), and whether its probability is counted."""
+
+    tokens: Sequence[int]
+    applied: Applied = ()
+    constraint: Constraint | None = None
+    least: float | None = None
+    sure: bool = False
+
+
 class _Place:
     """One of the batch's sessions, and the prompt whose turn it is there."""
 
     def __init__(self, session: _core.Session) -> None:
         self.session = session
+        self.lease = Lease(session)
+        self.lent = ExitStack()  # gives the constraint back
+        self.constraint: Constraint | None = None
         self.item = -1
         self.applied: Applied = ()
         self.answer: Answer | None = None
@@ -36,26 +52,27 @@ class _Place:
 
 def generate_many(
     model: Loaded,
-    prompts: Sequence[Sequence[int]],
+    prompts: Sequence[Asked],
     concurrency: int,
     max_tokens: int,
     sampling: Sampling,
     stop: Sequence[str],
-    constraint: Constraint | None = None,
-    applied: Sequence[Applied] | None = None,
-    least: float | None = None,
 ) -> list[Completion]:
-    """Model.generate_many, on tokens. applied: by prompt, None for no adapters."""
+    """Model.generate_many, on tokens."""
     max_tokens = check_max_tokens(max_tokens)
     concurrency = whole("concurrency", concurrency, 1)
     completions: dict[int, Completion] = {}
     if not prompts:
         return []
     limit = model.core.info()["context"]
-    context = min(limit, max(map(len, prompts)) + max_tokens + 1)
-    applied = applied or [()] * len(prompts)
-    rank = max(map(rank_of, applied))
-    common = {one: _common_prefix(model, prompts, context, one, applied) for one in set(applied)}
+    context = min(limit, max(len(one.tokens) for one in prompts) + max_tokens + 1)
+    rank = max(rank_of(one.applied) for one in prompts)
+    common = {
+        applied: _common_prefix(
+            model, [one.tokens for one in prompts if one.applied == applied], context, applied
+        )
+        for applied in {one.applied for one in prompts}
+    }
     batch = _core.Batch(model.core, threads=model.threads, adapter_rank=rank)
     with ExitStack() as held:
         places = []
@@ -69,8 +86,8 @@ def generate_many(
                 adapter_rank=rank,
             )
             batch.add(session)
-            held.enter_context(model.constraints.lend(Lease(session), constraint))
             places.append(_Place(session))
+            held.enter_context(places[-1].lent)
         held.callback(batch.cancel)  # first: what is under way gives nothing back
         waiting = iter(range(len(prompts)))
 
@@ -81,17 +98,21 @@ def generate_many(
                 return
             place.started = time.perf_counter()
             place.answer = Answer(model.core, stop)
-            own = applied[place.item]
-            if own != place.applied:
+            asked = prompts[place.item]
+            if asked.constraint is not place.constraint:
+                place.lent.close()
+                place.lent.enter_context(model.constraints.lend(place.lease, asked.constraint))
+                place.constraint = asked.constraint
+            if asked.applied != place.applied:
                 place.session.rewind(0)
                 place.session.adapter(None)
-                put_on(place.session, own)
-                place.applied = own
-            known = common[own]
+                put_on(place.session, asked.applied)
+                place.applied = asked.applied
+            known = common[asked.applied]
             if known is not None:
                 place.session.copy_from(known)
-            place.session.replace(prompts[place.item])
-            sampling.begin(place.session, max_tokens)
+            place.session.replace(asked.tokens)
+            replace(sampling, sure=asked.sure).begin(place.session, max_tokens)
 
         for place in places:
             next_prompt(place)
@@ -108,17 +129,17 @@ def generate_many(
                 answer.end()
                 finish = "stop" if answer.stopped else FINISH[place.session.finish()]
                 seconds = time.perf_counter() - place.started
-                prompt = prompts[place.item]
+                asked = prompts[place.item]
                 passes = place.session.passes()
                 completions[place.item] = Completion(
                     answer.text,
                     answer.tokens,
-                    len(prompt),
+                    len(asked.tokens),
                     seconds,
                     finish,
                     passes,
-                    log_probability=place.session.log_probability() if sampling.sure else None,
-                    least=least,
+                    log_probability=place.session.log_probability() if asked.sure else None,
+                    least=asked.least,
                 )
                 place.answer = None
                 next_prompt(place)
@@ -126,17 +147,13 @@ def generate_many(
 
 
 def _common_prefix(
-    model: Loaded,
-    prompts: Sequence[Sequence[int]],
-    context: int,
-    own: Applied,
-    applied: Sequence[Applied],
+    model: Loaded, prompts: Sequence[Sequence[int]], context: int, applied: Applied
 ) -> _core.Session | None:
-    """A session that has computed what all prompts with these adapters begin with, where that is worth it."""
-    alike = [prompt for prompt, theirs in zip(prompts, applied, strict=True) if theirs == own]
-    first = alike[0]
-    length = min((shared(first, prompt) for prompt in alike[1:]), default=0)
-    length = min(length, *(len(prompt) - 1 for prompt in alike))
+    """A session that has computed what all prompts, which are of these adapters, begin with, where that is
+    worth it."""
+    first = prompts[0]
+    length = min((shared(first, prompt) for prompt in prompts[1:]), default=0)
+    length = min(length, *(len(prompt) - 1 for prompt in prompts))
     if length < WORTH_SHARING:
         return None
     session = _core.Session(
@@ -144,9 +161,9 @@ def _common_prefix(
         context=context,
         threads=model.threads,
         kv_type=model.kv_type,
-        adapter_rank=rank_of(own),
+        adapter_rank=rank_of(applied),
     )
-    put_on(session, own)
+    put_on(session, applied)
     session.append(first[:length])
     session.step()
     return session

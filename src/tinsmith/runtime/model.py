@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tinsmith.errors import InputError
 from tinsmith.runtime.adapters import Chosen
 from tinsmith.runtime.generation import Completion, Sampling
-from tinsmith.runtime.loaded import Loaded, Message, ModelInfo, Own
+from tinsmith.runtime.loaded import Loaded, Message, ModelInfo
 
 if TYPE_CHECKING:
     from tinsmith.chat.tool_formats import Call
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tinsmith.runtime.asking import Prompt
     from tinsmith.runtime.calls import AnyTool
     from tinsmith.runtime.choosing import Choice
+    from tinsmith.runtime.skill import Own
 
 __all__ = ["Model", "ModelInfo"]
 
@@ -49,22 +50,21 @@ class Model(Loaded):
                 raise InputError("adapters are for the native runtime; another back end takes the merged model")
             options |= {"max_tokens": max_tokens, "stop": stop, "constraint": constraint}
             return [self.generate(prompt, **options) for prompt in prompts]
-        from tinsmith.runtime.many import generate_many
+        from tinsmith.runtime.many import Asked, generate_many
 
-        tokens = [self._tokens(prompt) for prompt in prompts]
-        least = self.least(constraint, adapter)
-        sampling = Sampling(**{"sure": least is not None, **options})
         chosen: Sequence[Chosen] = (
-            [adapter] * len(tokens) if adapter is None or isinstance(adapter, str | Mapping) else adapter
+            [adapter] * len(prompts) if adapter is None or isinstance(adapter, str | Mapping) else adapter
         )
-        if len(chosen) != len(tokens):
+        if len(chosen) != len(prompts):
             raise InputError(
-                f"{len(chosen)} adapters for {len(tokens)} prompts; give one for each, or one for all"
+                f"{len(chosen)} adapters for {len(prompts)} prompts; give one for each, or one for all"
             )
-        applied = [self.applied(one) for one in chosen]
-        return generate_many(
-            self, tokens, concurrency, max_tokens, sampling, stop, self._constraint(constraint), applied, least
-        )
+        sure, asked = options.pop("sure", None), []
+        for prompt, one in zip(prompts, chosen, strict=True):
+            least, held = self.least(constraint, one), self.skill_of(one).held_to(constraint)
+            counted = least is not None if sure is None else sure
+            asked.append(Asked(self._tokens(prompt), self.applied(one), held, least, counted))
+        return generate_many(self, asked, concurrency, max_tokens, Sampling(**options), stop)
 
     def chat(self, messages: Sequence[Message], *, thinking: bool | None = None, **options: Any) -> Completion:
         """Answers a conversation; other options as `generate`.
@@ -77,10 +77,12 @@ class Model(Loaded):
         """
         from tinsmith.runtime.asking import check_room
 
-        check_room(self, thinking, options.get("constraint", "own"))
-        prompt = self.render(messages, thinking=thinking)
+        adapter = options.get("adapter")
+        skill = self.skill_of(adapter)
+        check_room(skill, thinking, options.get("constraint", "own"))
+        prompt = self.render(messages, thinking=thinking, adapter=adapter)
         answer = self.generate(prompt, **options)
-        return replace(answer, opened=self.templates.table(thinking).opens_thoughts)
+        return replace(answer, opened=skill.templates.table(thinking).opens_thoughts)
 
     def json(self, prompt: Prompt, schema: Any = None, **options: Any) -> Any:
         """The answer as a value that satisfies a schema: of a type given as schema (a dataclass, a pydantic
@@ -93,7 +95,7 @@ class Model(Loaded):
         from tinsmith.constraint import makers
         from tinsmith.runtime.asking import json_answer
 
-        own = self.constraint
+        own = self.skill_of(options.get("adapter")).constraint
         if schema is not None or own is None:
             own = self._made("schema", True if schema is None else schema, makers.schema)
         return json_answer(self, prompt, schema, own, options)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import datetime
     from collections.abc import Callable
 
+    from tinsmith.runtime.adapters import Words
+
 KV_TYPES = {"f16": _core.KV_F16, "q8": _core.KV_Q8}
 
 
@@ -97,7 +99,7 @@ def _outside(backend: str, path: Path, threads: int | None, options: dict[str, A
         image = build_words(opened.tokenizer, template, opened.engine.context, facts)
     finally:
         jinja_process.close()  # a loaded model renders from its table
-    return Model(_core.Model(image), image, threads, engine=opened.engine)
+    return Model(_core.Model(image), image, threads, engine=opened.engine, words=lambda: opened.tokenizer)
 
 
 def _native(
@@ -118,6 +120,7 @@ def _native(
     if kv not in KV_TYPES:
         raise InputError(f"kv is {kv!r}; give one of {', '.join(KV_TYPES)}")
     conversations = whole("conversations", conversations, 1)
+    words: Words | None = None
     if _is_tin(path):
         if date is not None:
             raise InputError(f"{path}: a tin's date was stated when it was built; leave it out")
@@ -131,6 +134,7 @@ def _native(
         from tinsmith.compiler import build_image
 
         spec = models.load(path)
+        words = lambda: models.load(path).tokenizer  # noqa: E731
         try:
             image = build_image(replace(spec, chat_template=dated(spec.chat_template, date)))
         finally:
@@ -144,7 +148,7 @@ def _native(
             _core.Session(core, context=1, chunk=1, kv_type=KV_TYPES[kv])
         except RuntimeFault as fault:
             raise UnsupportedError(f"{path}: {fault}") from fault
-    return Model(core, image, threads, kv_type=KV_TYPES[kv], conversations=conversations)
+    return Model(core, image, threads, kv_type=KV_TYPES[kv], conversations=conversations, words=words)
 
 
 def _check_signature(

@@ -10,7 +10,9 @@ from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.formats.tin import Tin
 from tinsmith.models.family import by_name
 from tinsmith.train import adapter
-from tinsmith.train.adapter import Factors
+from tinsmith.train.adapter import Factors, template
+
+__all__ = ["FORMATS", "compiled", "template"]
 
 
 def compiled(adapter_dir: str | Path, tin: Tin, format: str = FORMATS[0]) -> bytes:

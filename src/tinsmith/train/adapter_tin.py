@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tinsmith import _core
+from tinsmith import __version__, _core
+from tinsmith.chat import jinja_process
 from tinsmith.chat.chat_template import digest
 from tinsmith.compiler import selftest
-from tinsmith.errors import FormatError, InputError, RuntimeFault
-from tinsmith.formats import tin
-from tinsmith.formats.tin import Tin
-from tinsmith.runtime.adapters import FOLDER, SUFFIX, aligned
+from tinsmith.compiler.build import template_entries
+from tinsmith.compiler.unpack import words_of
+from tinsmith.errors import FormatError, InputError, RuntimeFault, UnsupportedError
+from tinsmith.formats import sbom, tin
+from tinsmith.formats.sbom import Bill
+from tinsmith.formats.tin import BILL, CONSTRAINT, Tin
+from tinsmith.quant.shipping import Extra
+from tinsmith.runtime.adapters import FACTS, aligned, entry, folder
 from tinsmith.system.files import map_file
 from tinsmith.train import adapter, adapter_bin
 
-FACTS = "adapters"  # in the manifest, by name
 _NAME = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9._+-]*")
 
 
@@ -28,11 +34,21 @@ def listed(file: str | Path) -> dict[str, dict[str, Any]]:
     return held
 
 
-def add(file: str | Path, name: str, source: str | Path, out: str | Path, format: str) -> None:
+def add(
+    file: str | Path,
+    name: str,
+    source: str | Path,
+    out: str | Path,
+    format: str,
+    extra: Extra = Extra(),  # noqa: B008
+) -> None:
     """Writes the tin `file` to `out` with one more adapter: a folder in peft's format, or a compiled file.
 
-    format: of adapter_bin.FORMATS, for a folder. Raises InputError for a name that is taken or can't be one, an
-    adapter of another base, and one that changes no logit of the self-test; FormatError for a damaged one.
+    format: of adapter_bin.FORMATS, for a folder. extra: what the adapter brings, as a tin has it of its own
+    model: entries (its constraint as tin.CONSTRAINT, LICENSES/…), facts (`constraint`, `sure`, `metrics`,
+    `license` …) and its bill of materials. The chat template is the folder's. Raises InputError for a name that
+    is taken or can't be one, an adapter of another base, and one that changes no logit of the self-test;
+    FormatError for a damaged one.
     """
     known = listed(file)
     _check_new(file, name, known)
@@ -47,20 +63,56 @@ def add(file: str | Path, name: str, source: str | Path, out: str | Path, format
     digests = selftest.of_adapter(model, opened)
     if digests == [sealed for _, sealed in selftest.read(held.entry("selftest.bin"))]:
         raise InputError(f"{source}: changes no logit of the model's self-test; it has learned nothing")
-    facts = {**opened.info(), "selftest": digests}
+    facts = {**opened.info(), "selftest": digests, **extra.manifest}
     del facts["fingerprint"]
+    brought = dict(extra.entries)
+    if CONSTRAINT in brought:
+        try:
+            _core.Constraint(model, brought[CONSTRAINT])
+        except RuntimeFault as fault:
+            raise FormatError(f"{source}: {CONSTRAINT}: {fault}") from fault
     if source.is_dir():
-        template = adapter.template(source)
-        facts |= {"sha256": adapter.digest_of(source), **({"template": digest(template)} if template else {})}
-    tin.rewrite(file, out, {_entry(name): data}, {FACTS: {**known, name: facts}})
+        facts["sha256"] = adapter.digest_of(source)
+        _bring_template(held, source, brought, facts)
+    entries = {entry(name): data, **{f"{folder(name)}{at}": content for at, content in brought.items()}}
+    if BILL in held.names:
+        bill = extra.bill or Bill(
+            name, __version__, license=facts.get("license"), metrics=facts.get("metrics", {})
+        )
+        bill = replace(bill, name=name, digest=hashlib.sha256(data).hexdigest())
+        entries[BILL] = sbom.with_adapter(bytes(held.entry(BILL)), bill)
+    tin.rewrite(file, out, entries, {FACTS: {**known, name: facts}})
+
+
+def _bring_template(held: Tin, source: Path, entries: dict[str, bytes], facts: dict[str, Any]) -> None:
+    """Adds the chat template that the adapter in a folder was trained under, where it is not the file's own."""
+    template = adapter.template(source)
+    if template is None:
+        return
+    facts["template"] = digest(template)
+    tokenizer, own = words_of(held)
+    if template == own:
+        return
+    try:
+        made, told = template_entries(tokenizer, template, source.name)
+    finally:
+        jinja_process.close()
+    if not made:
+        raise UnsupportedError(
+            f"{source}: the chat template that it was trained under can't be compiled for this base: "
+            f"{told['template_refused']}; without its {adapter.TEMPLATE} it is asked as the base is"
+        )
+    entries |= made
+    facts |= told
 
 
 def remove(file: str | Path, name: str, out: str | Path) -> None:
     """Writes the tin `file` to `out` without that adapter. Raises InputError where there is none."""
     known = listed(file)
     _check(file, name, known)
-    rest = {other: facts for other, facts in known.items() if other != name}
-    tin.rewrite(file, out, {}, {FACTS: rest}, [_entry(name)])
+    rest, held = {other: facts for other, facts in known.items() if other != name}, Tin(file)
+    bill = {BILL: sbom.without_adapter(bytes(held.entry(BILL)), name)} if BILL in held.names else {}
+    tin.rewrite(file, out, bill, {FACTS: rest}, list(_moved(held, name, name)))
 
 
 def rename(file: str | Path, old: str, new: str, out: str | Path) -> None:
@@ -68,8 +120,23 @@ def rename(file: str | Path, old: str, new: str, out: str | Path) -> None:
     known = listed(file)
     _check(file, old, known)
     _check_new(file, new, known)
-    facts = {new if name == old else name: held for name, held in known.items()}
-    tin.rewrite(file, out, {_entry(new): bytes(Tin(file).entry(_entry(old)))}, {FACTS: facts}, [_entry(old)])
+    held = Tin(file)
+    facts = {new if name == old else name: told for name, told in known.items()}
+    moved = _moved(held, old, new)
+    entries = {at: bytes(held.entry(before)) for before, at in moved.items()}
+    if BILL in held.names:
+        entries[BILL] = sbom.rename_adapter(bytes(held.entry(BILL)), old, new)
+    tin.rewrite(file, out, entries, {FACTS: facts}, list(moved))
+
+
+def _moved(held: Tin, old: str, new: str) -> dict[str, str]:
+    """What the entries of the adapter `old` are called when it is `new`, by what they are called now."""
+    beside = {
+        name: folder(new) + name.removeprefix(folder(old))
+        for name in held.names
+        if name.startswith(folder(old))
+    }
+    return {entry(old): entry(new), **beside}
 
 
 def check(file: str | Path, model: _core.Model) -> dict[str, list[str]]:
@@ -77,7 +144,7 @@ def check(file: str | Path, model: _core.Model) -> dict[str, list[str]]:
     sealed with. Raises FormatError or RuntimeFault as selftest.check does."""
     held, found = Tin(file), {}
     for name, facts in listed(file).items():
-        opened = _core.Adapter(model, held.entry(_entry(name)))
+        opened = _core.Adapter(model, held.entry(entry(name)))
         found[name] = selftest.of_adapter(model, opened)
         if found[name] != facts.get("selftest"):
             raise RuntimeFault(
@@ -97,7 +164,3 @@ def _check_new(file: str | Path, name: str, known: dict[str, Any]) -> None:
     if name in known or not _NAME.fullmatch(name):
         why = "it is taken" if name in known else "give one of A-Z a-z 0-9 . _ + -"
         raise InputError(f"{file}: an adapter can't be named {name!r}: {why}")
-
-
-def _entry(name: str) -> str:
-    return f"{FOLDER}{name}{SUFFIX}"

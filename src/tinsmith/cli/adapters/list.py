@@ -9,6 +9,13 @@ from tinsmith.cli.adapters._out import FILE
 
 HELP = "the adapters in a .tin, and what they are"
 PARAMETERS = [FILE, flag("--json", help="print what the manifest says of each as JSON")]
+_BROUGHT = {
+    "template": "chat template",
+    "constraint": "constraint",
+    "sure": "thresholds",
+    "metrics": "metrics",
+    "license": "licence",
+}
 
 
 def run(args: Args) -> int:
@@ -23,5 +30,7 @@ def run(args: Args) -> int:
             told = (
                 f"rank {facts.get('rank')}, {facts.get('matrices')} matrices, {facts.get('factor_bytes')} bytes"
             )
+            brings = [word for key, word in _BROUGHT.items() if key in facts]
+            told += f"; with its {', '.join(brings)}" if brings else ""
             print(f"{name:<{width}}  {told}")
     return 0

@@ -1,0 +1,87 @@
+"""How a model is asked, and what it may answer: as its file says, or one of its adapters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from tinsmith.chat.turns import Turns
+from tinsmith.constraint.makers import of_entry
+from tinsmith.errors import UnsupportedError
+from tinsmith.formats.tin import CONSTRAINT, TEMPLATE, TURNS, Tin
+
+if TYPE_CHECKING:
+    from tinsmith.constraint import Constraint
+    from tinsmith.spec import Buffer
+
+Own = Literal["own"]  # the constraint that a skill brings
+_REFUSED = "template_refused"
+
+
+class Skill:
+    """An adapter's has the chat template and the constraint of its `base`, the file's, where it brings none."""
+
+    def __init__(
+        self, entries: Mapping[str, Buffer], facts: Mapping[str, Any], base: Skill | None = None
+    ) -> None:
+        """entries, facts: of those of a tin and its manifest, what has to do with this skill."""
+        self._entries, self._facts, self._base = entries, facts, base
+        brings_template = base is None or TURNS in entries or _REFUSED in facts
+        self._asked: Skill = self if base is None or brings_template else base
+
+    @classmethod
+    def of_tin(cls, tin: Tin, facts: Mapping[str, Any], folder: str = "", base: Skill | None = None) -> Skill:
+        """folder: where the skill's entries are in the tin, which have the names there that the file's have."""
+        known = {name: f"{folder}{name}" for name in (TURNS, TEMPLATE, CONSTRAINT)}
+        return cls({name: tin.entry(at) for name, at in known.items() if at in tin.names}, facts, base)
+
+    @property
+    def can_chat(self) -> bool:
+        """Whether there is a chat template."""
+        return TURNS in self._asked._entries
+
+    @property
+    def turns(self) -> Buffer | None:
+        """The chat template as the core takes it; None for the file's own."""
+        return None if self._asked._base is None else self._asked._entries[TURNS]
+
+    @property
+    def templates(self) -> Turns:
+        """The chat template as texts. Raises UnsupportedError with the reason when it could not be compiled."""
+        return self._asked._templates
+
+    @cached_property
+    def _templates(self) -> Turns:
+        if not self.can_chat:
+            reason = self._facts.get(_REFUSED, "the file has no chat template")
+            raise UnsupportedError(f"this model can't chat: {reason}; use raw prompts")
+        return Turns.from_json(memoryview(self._entries[TEMPLATE]))
+
+    @cached_property
+    def constraint(self) -> Constraint | None:
+        """What answers may be; None where they are left free."""
+        if CONSTRAINT in self._entries:
+            return of_entry(self._entries[CONSTRAINT], self._facts)
+        return None if self._base is None else self._base.constraint
+
+    @property
+    def tool_format(self) -> str:
+        """The name of the format in which the model was trained to call tools."""
+        if self._base is not None and CONSTRAINT not in self._entries and self._asked is not self:
+            return self._base.tool_format
+        return str(self._facts.get("constraint", {}).get("format") or self._facts.get("tools", "json"))
+
+    def held_to(self, given: Constraint | Own | None) -> Constraint | None:
+        return self.constraint if given == "own" else given
+
+    def least(self, given: Constraint | Own | None) -> float | None:
+        """The logarithm of the probability from which on an answer is given, of those that are free or held to
+        the skill's own constraint; None where it was sealed with none for such."""
+        held = self._facts.get("sure", {})
+        own = given == "own" and self.constraint is not None
+        kind = "constrained" if own else "free" if given in (None, "own") else None
+        if kind not in held:
+            return None
+        return math.inf if held[kind] is None else float(held[kind])
