@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinsmith.pipeline import build, stages, training
+from tinsmith.compiler.adapter import FORMATS
+from tinsmith.pipeline import build, contents, stages, training
+from tinsmith.pipeline import data as alone
 from tinsmith.pipeline.build import Built
 from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.run import Made, Record, Run
 from tinsmith.pipeline.skills import data
+from tinsmith.quant import shipping
+from tinsmith.quant.shipping import Extra
 from tinsmith.system import files
 from tinsmith.train import adapter_tin
 
@@ -39,6 +45,7 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
     return {
         "built": build.digests(needs.build),
         "adapters": {name: one.done(stages.TRAIN).digests for name, one in data.runs(run).items()},
+        "data": {name: data.made(one).digests for name, one in data.runs(run).items()},
     }
 
 
@@ -46,13 +53,27 @@ def make(run: Run, needs: Needs) -> Made[Skilled]:
     outputs = []
     for source in build.unsealed(run, needs.build).values():
         outputs.append(run.folder / FOLDER / source.name)
+        files.make_folder(outputs[-1].parent)
         add(run, source, outputs[-1])
     return Made(outputs, Skilled(dict(needs.build.facts.tins)))
 
 
-def add(run: Run, source: Path, out: Path) -> None:
-    """Writes a tin with the adapters of all tasks."""
-    files.make_folder(out.parent)
+def add(run: Run, source: Path, out: Path, measured: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+    """Writes a tin with the adapters of all tasks. measured: by task, further facts of its adapter."""
     for name, one in data.runs(run).items():
-        adapter_tin.add(source, name, one.folder / training.folder_name(one.recipe), out, "Q8_0")
+        folder = one.folder / training.folder_name(one.recipe)
+        adapter_tin.add(source, name, folder, out, FORMATS[0], extra(one, (measured or {}).get(name, {})))
         source = out
+
+
+def extra(one: Run, measured: Mapping[str, Any]) -> Extra:
+    """What a task's adapter brings beside its factors: its constraint, its data's licences, and where it is
+    from."""
+    made = data.made(one)
+    of_base = shipping.licenses(Path(made.facts.base.path))
+    entries = {name: held for name, held in contents.entries(one, made).items() if name not in of_base}
+    facts = {"data": alone.model_data(made), "recipe": one.recipe.model_digest, **measured}
+    if made.facts.constraint:
+        facts["constraint"] = made.facts.constraint
+    bill = dataclasses.replace(contents.bill(one, made), metrics=measured.get("metrics", {}))
+    return Extra(entries, facts, bill)

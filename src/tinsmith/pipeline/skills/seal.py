@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tinsmith.pipeline import seal
+from tinsmith.pipeline import build, seal
 from tinsmith.pipeline.build import Built
 from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.measure import constrained
@@ -14,7 +14,7 @@ from tinsmith.pipeline.seal import FIGURES, Sealed
 from tinsmith.pipeline.skills import adapters
 from tinsmith.pipeline.skills.adapters import Skilled
 from tinsmith.pipeline.skills.measure import NAMED, ROUTED, Measured, named
-from tinsmith.train import adapter_tin
+from tinsmith.system import files
 
 
 @dataclass(frozen=True)
@@ -48,25 +48,19 @@ def place_unsealed(run: Run, made: Record[Skilled], sealed: Record[Sealed] | Non
 
 
 def make(run: Run, needs: Needs) -> Made[Sealed]:
-    outputs = []
-    for weights, source in adapters.tins(run, needs.adapters).items():
+    outputs, measured = [], needs.evaluate.facts
+    skilled = adapters.tins(run, needs.adapters)
+    for weights, source in build.unsealed(run, needs.build).items():
         outputs.append(run.folder / source.name)
+        work = skilled[weights].with_suffix(".sealing")
         digest = needs.build.digests[needs.build.facts.ggufs[weights]]
-        found = figures(needs.evaluate.facts, weights)
-        known = adapter_tin.listed(source)
+        seal.write(run, needs.data, source, work, digest, flat(measured, weights), {})
+        found = figures(measured, weights)
         facts = {
-            name: {**held, "metrics": found[name], **thresholds(needs.evaluate.facts, name, weights)}
-            for name, held in known.items()
+            name: {"metrics": found[name], **thresholds(measured, name, weights)} for name in run.recipe.tasks
         }
-        seal.write(
-            run,
-            needs.data,
-            source,
-            outputs[-1],
-            digest,
-            flat(needs.evaluate.facts, weights),
-            {adapter_tin.FACTS: facts},
-        )
+        adapters.add(run, work, work, facts)
+        files.replace(work, outputs[-1])
     return Made(outputs, Sealed({path.name: path.stat().st_size for path in outputs}))
 
 
