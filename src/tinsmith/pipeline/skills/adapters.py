@@ -14,7 +14,7 @@ from tinsmith.pipeline import data as alone
 from tinsmith.pipeline.build import Built
 from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.run import Made, Record, Run
-from tinsmith.pipeline.skills import data
+from tinsmith.pipeline.skills import data, router
 from tinsmith.quant import shipping
 from tinsmith.quant.shipping import Extra
 from tinsmith.system import files
@@ -30,10 +30,22 @@ class Needs:
 
 
 @dataclass(frozen=True)
+class Fit:
+    """How a router does on the validation prompts that chose it: `right` of the tasks', `rejected` of those off
+    topic; held_out: how many there were of both."""
+
+    method: str
+    right: float
+    rejected: float | None
+    held_out: list[int]
+
+
+@dataclass(frozen=True)
 class Skilled:
-    """tins: file names by the preset of their weights, in FOLDER."""
+    """By the preset of the files' weights. tins: their names, in FOLDER; routers: how each was fitted."""
 
     tins: dict[str, str]
+    routers: dict[str, Fit]
 
 
 def tins(run: Run, made: Record[Skilled]) -> dict[str, Path]:
@@ -46,16 +58,23 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
         "built": build.digests(needs.build),
         "adapters": {name: one.done(stages.TRAIN).digests for name, one in data.runs(run).items()},
         "data": {name: data.made(one).digests for name, one in data.runs(run).items()},
+        "off_topic": needs.data.digests[data.OFF_TOPIC["off_topic"]],
+        "router": [router.examples(run), run.recipe.train.seed, run.recipe.eval.seed],
     }
 
 
 def make(run: Run, needs: Needs) -> Made[Skilled]:
-    outputs = []
-    for source in build.unsealed(run, needs.build).values():
+    from tinsmith.train import router_tin
+
+    outputs, routers = [], {}
+    for weights, source in build.unsealed(run, needs.build).items():
         outputs.append(run.folder / FOLDER / source.name)
         files.make_folder(outputs[-1].parent)
         add(run, source, outputs[-1])
-    return Made(outputs, Skilled(dict(needs.build.facts.tins)))
+        fitted = router.fitted(run, outputs[-1], needs.data.facts.base.sha256)
+        router_tin.put(outputs[-1], fitted.router, outputs[-1])
+        routers[weights] = Fit(fitted.method, fitted.right, fitted.rejected, list(fitted.held_out))
+    return Made(outputs, Skilled(dict(needs.build.facts.tins), routers))
 
 
 def add(run: Run, source: Path, out: Path, measured: Mapping[str, Mapping[str, Any]] | None = None) -> None:

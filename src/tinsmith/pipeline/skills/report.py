@@ -63,7 +63,10 @@ def compose(run: Run, needs: Needs) -> dict[str, Any]:
         "formats": list(built.tins),
         "base": {key: getattr(base, key) for key in ("name", "sha256", "bytes", "family", "license")},
         "tasks": {name: _task(name, one, needs) for name, one in data.runs(run).items()},
-        "router": needs.evaluate.facts.router,
+        "router": {
+            weights: {**chosen, "fit": facts.to_json(needs.adapters.facts.routers[weights])}
+            for weights, chosen in needs.evaluate.facts.router.items()
+        },
         "compared": bool(run.recipe.router and run.recipe.router.compare),
         "data": {"counts": needs.data.facts.counts, "inputs_in_train": needs.data.facts.test_inputs_in_train},
         "recipe": {"file": run.recipe.path.name, "sha256": run.recipe.sha256},

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinsmith.evaluate import metrics
 from tinsmith.evaluate.baselines import stratified
@@ -17,20 +17,75 @@ from tinsmith.pipeline import data as alone
 from tinsmith.pipeline.measure import test_items
 from tinsmith.pipeline.run import Run
 from tinsmith.pipeline.skills import data
+from tinsmith.system.progress import Bar
+
+if TYPE_CHECKING:
+    from tinsmith.train.router import Fitted
 
 OFF_TOPIC = "off topic"
 NONE = "none"
 
 
+def fitted(run: Run, tin: Path, base: str) -> Fitted:
+    """By the states of the file's own base. base: the digest of the checkpoint that it was made from."""
+    from tinsmith.train import router
+
+    off = data.off_topic(run, "off_topic")
+    asked = {"train": off[::2], "validation": off[1::2]}  # to fit on, and to choose and calibrate by
+    counts = [len(texts) for split in asked for texts in prompts(run, split).values()]
+    with run.display.bar("router", sum(counts) + len(off)) as bar:
+        states = _States(run, tin, bar)
+        sides = {}
+        for split, others in asked.items():
+            own = prompts(run, split)
+            labels = [name for name, texts in own.items() for _ in texts]
+            sides[split] = (
+                states.of([text for texts in own.values() for text in texts]),
+                labels,
+                states.of(others),
+            )
+        fit = router.fit(
+            *sides["train"],
+            validation=sides["validation"],
+            seed=run.recipe.train.seed,
+            source=bytes.fromhex(base),
+        )
+    return fit
+
+
 def prompts(run: Run, split: str) -> dict[str, list[str]]:
     """By task, so many inputs of a split as the recipe's [router] says."""
-    router = run.recipe.router
-    assert router  # of a recipe with tasks
     chosen = {}
     for name, one in data.runs(run).items():
-        examples = alone.examples(one, split)
-        chosen[name] = [examples[i].input for i in stratified(examples, router.examples, one.recipe.eval.seed)]
+        rows = alone.examples(one, split)
+        chosen[name] = [rows[i].input for i in stratified(rows, examples(run), one.recipe.eval.seed)]
     return chosen
+
+
+def examples(run: Run) -> int:
+    assert run.recipe.router  # of a recipe with tasks
+    return run.recipe.router.examples
+
+
+class _States:
+    """What the base of a file makes of prompts; the bar tells how many are done."""
+
+    def __init__(self, run: Run, tin: Path, bar: Bar) -> None:
+        import tinsmith
+
+        self.model = tinsmith.load(tin, threads=run.recipe.eval.threads or None)
+        self.bar, self.done = bar, 0
+
+    def of(self, texts: Sequence[str]) -> Any:
+        """[texts, dim], float32."""
+        import numpy as np
+
+        rows = []
+        for text in texts:
+            rows.append(np.asarray(self.model.states([text])[0]))
+            self.done += 1
+            self.bar.update(self.done)
+        return np.stack(rows)
 
 
 def figures(run: Run, decisions: Mapping[str, Sequence[str | None]]) -> dict[str, Any]:
@@ -72,7 +127,7 @@ def decide(run: Run, tin: Path) -> dict[str, list[str | None]]:
         done = 0
         for name, texts in asked.items():
             for text in texts:
-                decisions[name].append(model.route([{"role": "user", "content": text}]).name)
+                decisions[name].append(model.route(text).task)
                 done += 1
                 bar.update(done)
     return decisions

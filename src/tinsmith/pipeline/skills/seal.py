@@ -48,6 +48,8 @@ def place_unsealed(run: Run, made: Record[Skilled], sealed: Record[Sealed] | Non
 
 
 def make(run: Run, needs: Needs) -> Made[Sealed]:
+    from tinsmith.train import router_tin
+
     outputs, measured = [], needs.evaluate.facts
     skilled = adapters.tins(run, needs.adapters)
     for weights, source in build.unsealed(run, needs.build).items():
@@ -60,6 +62,9 @@ def make(run: Run, needs: Needs) -> Made[Sealed]:
             name: {"metrics": found[name], **thresholds(measured, name, weights)} for name in run.recipe.tasks
         }
         adapters.add(run, work, work, facts)
+        chooser = router_tin.held_by(skilled[weights])
+        assert chooser  # the adapters stage put it there
+        router_tin.put(work, chooser, work, measured.router[weights])
         files.replace(work, outputs[-1])
     return Made(outputs, Sealed({path.name: path.stat().st_size for path in outputs}))
 
