@@ -14,7 +14,7 @@ from tinsmith.formats import tin
 from tinsmith.formats.tin import Tin
 from tinsmith.runtime.adapters import FOLDER, SUFFIX, aligned
 from tinsmith.system.files import map_file
-from tinsmith.train import adapter, adapter_bin
+from tinsmith.train import adapter, adapter_bin, router_tin
 
 FACTS = "adapters"  # in the manifest, by name
 _NAME = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9._+-]*")
@@ -56,20 +56,24 @@ def add(file: str | Path, name: str, source: str | Path, out: str | Path, format
 
 
 def remove(file: str | Path, name: str, out: str | Path) -> None:
-    """Writes the tin `file` to `out` without that adapter. Raises InputError where there is none."""
+    """Writes the tin `file` to `out` without that adapter, whose prompts its router then takes for none's.
+    Raises InputError where there is no such adapter."""
     known = listed(file)
     _check(file, name, known)
     rest = {other: facts for other, facts in known.items() if other != name}
-    tin.rewrite(file, out, {}, {FACTS: rest}, [_entry(name)])
+    routed = router_tin.changed(file, lambda held: held.without(name))
+    tin.rewrite(file, out, routed.entries, {FACTS: rest, **routed.facts}, [_entry(name), *routed.without])
 
 
 def rename(file: str | Path, old: str, new: str, out: str | Path) -> None:
-    """Writes the tin `file` to `out` with that adapter under another name."""
+    """Writes the tin `file` to `out` with that adapter under another name, in its router too."""
     known = listed(file)
     _check(file, old, known)
     _check_new(file, new, known)
     facts = {new if name == old else name: held for name, held in known.items()}
-    tin.rewrite(file, out, {_entry(new): bytes(Tin(file).entry(_entry(old)))}, {FACTS: facts}, [_entry(old)])
+    routed = router_tin.changed(file, lambda held: held.renamed(old, new))
+    entries = {_entry(new): bytes(Tin(file).entry(_entry(old))), **routed.entries}
+    tin.rewrite(file, out, entries, {FACTS: facts, **routed.facts}, [_entry(old)])
 
 
 def check(file: str | Path, model: _core.Model) -> dict[str, list[str]]:
