@@ -56,6 +56,13 @@ struct tin_adapter {
     uint16_t *of_tensor; /* [tensors] by the program's tensor, 1 + the place of its factors, or 0 */
 };
 
+/* ARGUMENT, by its name, for what was trained on another checkpoint than the model's weights were made from; NULL, or zeros:
+ * it is not known. */
+tin_status tini_check_source(const char *what, const uint8_t *theirs, const uint8_t *own, tin_error *error);
+
+/* As strcmp, which a library without libc lacks. */
+int tini_compare_names(const char *a, const char *b);
+
 /* Bytes of an open adapter for this program, a multiple of TIN_ALIGNMENT. */
 uint64_t tini_adapter_room(const tini_program *program);
 
