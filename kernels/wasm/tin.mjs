@@ -12,6 +12,9 @@ const ROLES = { system: 0, user: 1, assistant: 2, tool: 3 };
 const WORD = 4; // bytes of a number or an address
 const DIGEST = 32;
 const END = -100;
+const TURNS = "turns.bin";
+const ANSWER = "grammar/answer.bin";
+const NOTHING = { address: 0, size: 0 };
 
 // The module's bytes: those given, or those of tin.wasm beside this file.
 async function moduleBytes(given) {
@@ -66,11 +69,9 @@ export class Model {
 
   // A copy of a named entry of the file.
   entry(name) {
-    const address = this.put(this.encoder.encode(`${name}\0`));
-    const data = this.some(this.core.tinw_entry(this.address, address));
-    const size = this.core.tinw_entry_size(this.address, address) >>> 0;
-    this.core.tinw_free(address);
-    return this.bytes(data, size).slice();
+    const { address, size } = this.place(name);
+    this.some(address);
+    return this.bytes(address, size).slice();
   }
 
   // A conversation. context: the most tokens that it holds; default: the model's own. adapterRank: room for adapters, what
@@ -79,14 +80,18 @@ export class Model {
     return new Session(this, context, adapterRank);
   }
 
-  // An adapter of this model, of the bytes (ArrayBuffer or Uint8Array) that `tinsmith export --native` writes. It has a
-  // rank, and may be in any number of sessions. Throws an Error that says why it does not fit.
-  adapter(bytes) {
-    const data = this.put(new Uint8Array(bytes));
-    const address = this.core.tinw_adapter(this.address, data, bytes.length ?? bytes.byteLength);
-    if (address === 0) this.core.tinw_free(data);
+  // An adapter of this model: the name of one in the file, or the bytes (ArrayBuffer or Uint8Array) that `tinsmith export
+  // --native` writes. It has a rank, and may be in any number of sessions. Throws an Error that says why it does not fit.
+  adapter(source) {
+    const named = typeof source === "string";
+    const data = named ? this.place(`adapter/${source}.bin`) : { size: source.length ?? source.byteLength };
+    if (named && data.address === 0) throw new Error(`the file has no adapter ${source}`);
+    if (!named) data.address = this.put(new Uint8Array(source));
+    const address = this.core.tinw_adapter(this.address, data.address, data.size);
+    if (address === 0 && !named) this.core.tinw_free(data.address);
     this.some(address);
-    return { address, rank: this.core.tinw_rank(address) >>> 0 };
+    const [turns, answer] = [TURNS, ANSWER].map((name) => (named ? this.place(`adapter/${source}/${name}`) : NOTHING));
+    return { address, rank: this.core.tinw_rank(address) >>> 0, turns, answer };
   }
 
   // Token ids of a text as it stands (Int32Array).
@@ -96,8 +101,10 @@ export class Model {
     );
   }
 
-  // Token ids of messages, by the model's chat template, up to where the assistant's answer begins.
-  render(messages) {
+  // Token ids of messages, by the model's chat template, or the one that an adapter brings, up to where the assistant's
+  // answer begins.
+  render(messages, adapter = undefined) {
+    const { turns } = adapter ?? { turns: NOTHING };
     const contents = messages.map((message) => this.put(this.encoder.encode(message.content)));
     const words = new Uint32Array(3 * messages.length);
     messages.forEach((message, k) => {
@@ -107,7 +114,7 @@ export class Model {
     });
     try {
       return this.tokens(new Uint8Array(words.buffer), (data, length, into, room) =>
-        this.core.tinw_chat(this.address, data, messages.length, into, room),
+        this.core.tinw_chat(this.address, turns.address, turns.size, data, messages.length, into, room),
       );
     } finally {
       for (const address of contents) this.core.tinw_free(address);
@@ -140,6 +147,15 @@ export class Model {
   }
 
   // ---- What follows is this file's own: memory and errors ----
+
+  // Where a named entry of the file lies, and its bytes; 0 where there is none.
+  place(name) {
+    const text = this.put(this.encoder.encode(`${name}\0`));
+    const address = this.core.tinw_entry(this.address, text) >>> 0;
+    const size = this.core.tinw_entry_size(this.address, text) >>> 0;
+    this.core.tinw_free(text);
+    return { address, size };
+  }
 
   tokens(bytes, call) {
     const data = this.put(bytes);
@@ -187,17 +203,24 @@ export class Session {
     this.model = model;
     this.address = model.some(model.core.tinw_session(model.address, context, 0, rank));
     this.length = model.some(model.core.tinw_alloc(WORD));
+    this.adapters = new Set(); // in the order in which they are added
+    this.constraints = new Map(); // by where their bytes lie
   }
 
   // Sets what an adapter counts from now on: 1 as it was trained, 0 to take it off; null takes off all. What was computed
-  // under other adapters is computed again.
+  // under other adapters is computed again. The first of them says how it is asked and what it may answer, where it is one
+  // of the file that brings a chat template or a constraint.
   adapter(adapter, scale = 1) {
     this.model.number(this.model.core.tinw_apply(this.address, adapter === null ? 0 : adapter.address, scale));
+    if (adapter === null) this.adapters.clear();
+    else if (scale === 0) this.adapters.delete(adapter);
+    else this.adapters.add(adapter);
   }
 
   // Pieces of the answer to messages ({ role, content }). What they share with the session's tokens is not computed again.
   chat(messages, options) {
-    return this.generate(this.model.render(messages), options);
+    const [adapter] = this.adapters;
+    return this.generate(this.model.render(messages, adapter), options);
   }
 
   // Pieces of the text that follows a text.
@@ -205,9 +228,11 @@ export class Session {
     return this.generate(this.model.tokenize(text), options);
   }
 
-  // Pieces of the text that follows tokens. temperature 0 takes the likeliest; the same seed gives the same text.
-  *generate(tokens, { maxTokens = 256, temperature = 0, topP = 1, seed = 0 } = {}) {
+  // Pieces of the text that follows tokens. temperature 0 takes the likeliest; the same seed gives the same text. free:
+  // the answer is not held to the constraint of the adapter or the file.
+  *generate(tokens, { maxTokens = 256, temperature = 0, topP = 1, seed = 0, free = false } = {}) {
     const { model } = this;
+    model.number(model.core.tinw_constrain(this.address, free ? 0 : this.constraint()));
     const ids = model.put(new Uint8Array(Int32Array.from(tokens).buffer));
     const begun = model.core.tinw_generate(this.address, ids, tokens.length, maxTokens, temperature, topP, seed);
     model.core.tinw_free(ids);
@@ -226,8 +251,19 @@ export class Session {
     if (rest) yield rest;
   }
 
+  // The constraint of the first adapter, or else of the file; 0 where both leave answers free.
+  constraint() {
+    const { model } = this;
+    const [adapter] = this.adapters;
+    const { address, size } = adapter?.answer.address ? adapter.answer : model.place(ANSWER);
+    if (address !== 0 && !this.constraints.has(address))
+      this.constraints.set(address, model.some(model.core.tinw_constraint(model.address, address, size)));
+    return this.constraints.get(address) ?? 0;
+  }
+
   // Gives its memory back. The session is of no use any more.
   close() {
+    for (const constraint of this.constraints.values()) this.model.core.tinw_free(constraint);
     this.model.core.tinw_free(this.length);
     this.model.core.tinw_free(this.address);
   }

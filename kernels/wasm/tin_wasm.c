@@ -161,6 +161,22 @@ EXPORT(tinw_apply) int32_t tinw_apply(tin_session *session, const tin_adapter *a
     return tin_session_adapter(session, adapter, scale, 0, &error);
 }
 
+/* data: grammar/answer.bin of the file, or of an adapter in it. One session has it at a time. */
+EXPORT(tinw_constraint)
+tin_constraint *tinw_constraint(const tin_model *model, const void *data, uint32_t size) {
+    size_t need = tin_constraint_size(model, data, size, NULL, &error);
+    void *memory = need && need <= UINT32_MAX ? tinw_alloc((uint32_t)need) : NULL;
+    tin_constraint *constraint = NULL;
+    if (memory && tin_constraint_create(model, data, size, NULL, memory, need, &constraint, &error))
+        tinw_free(memory);
+    return constraint;
+}
+
+/* Holds the session's answers to it from now on; 0 leaves them free. */
+EXPORT(tinw_constrain) int32_t tinw_constrain(tin_session *session, tin_constraint *constraint) {
+    return tin_session_constrain(session, constraint, &error);
+}
+
 /* context: 0 for the model's own. rows: of logits at once. rank: room for adapters. */
 EXPORT(tinw_session)
 tin_session *tinw_session(const tin_model *model, uint32_t context, uint32_t rows, uint32_t rank) {
@@ -188,15 +204,17 @@ int32_t tinw_tokenize(const tin_model *model, const char *text, uint32_t length,
     return (int32_t)count;
 }
 
-/* messages: tin_message's words (role, address, bytes), one behind the other. */
+/* messages: tin_message's words (role, address, bytes), one behind the other. turns[size]: an adapter's template; 0: the
+ * file's. */
 EXPORT(tinw_chat)
-int32_t tinw_chat(const tin_model *model, const tin_message *messages, uint32_t count, int32_t *into,
-                  uint32_t capacity) {
-    size_t need = tin_chat_scratch(model, messages, count, &error);
+int32_t tinw_chat(const tin_model *model, const void *turns, uint32_t size, const tin_message *messages,
+                  uint32_t count, int32_t *into, uint32_t capacity) {
+    size_t need = tin_template_scratch(model, turns, size, messages, count, &error);
     void *scratch = need ? tinw_alloc((uint32_t)need) : NULL;
     if (!scratch)
         return error.status ? error.status : TIN_ERR_MEMORY;
-    int64_t tokens = tin_chat(model, messages, count, TIN_CHAT_ANSWER, into, capacity, scratch, need, &error);
+    int64_t tokens = tin_template_chat(model, turns, size, messages, count, TIN_CHAT_ANSWER, into, capacity,
+                                       scratch, need, &error);
     tinw_free(scratch);
     return (int32_t)tokens;
 }

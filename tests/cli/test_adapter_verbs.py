@@ -78,6 +78,22 @@ def test_adapters_come_and_go(base: Path, tmp_path: Path, capsys: pytest.Capture
     ]
 
 
+def test_it_brings_a_constraint_and_a_licence(
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held, schema = tmp_path / "held.tin", tmp_path / "lamp.json"
+    schema.write_text('{"enum": ["on", "off"]}')
+    words = ("add", base / "base.tin", "lamps", base / "one.adapter", "--schema", schema, "--out", held)
+    shell(capsys, *words, "--license", "MIT")
+    facts = json.loads(shell(capsys, "list", held, "--json"))["lamps"]
+    assert (facts["license"], facts["constraint"]["kind"]) == ("MIT", "schema")
+    model = tinsmith.load(held, threads=1)
+    assert model.chat(ASKED, adapter="lamps").text in ('"on"', '"off"')
+    assert model.json(ASKED, adapter="lamps") in ("on", "off")
+    schema.write_text("{")
+    assert "lamp.json" in shell(capsys, *words, code=2)
+
+
 def test_a_signature_is_of_the_file_as_it_was(
     base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

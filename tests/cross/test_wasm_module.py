@@ -5,21 +5,27 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pytest
+import random_adapters
 from random_adapters import random_adapter
 from tiny_models import tiny_spec
+from transformers_models import CHATML
 
 import tinsmith
 from tinsmith import cli, models, targets
-from tinsmith.compiler import selftest
+from tinsmith.chat.chat_template import with_system
+from tinsmith.compiler import build_tin, selftest
 from tinsmith.cross import runtime
-from tinsmith.formats import minisign
+from tinsmith.formats import minisign, tin
 from tinsmith.formats.tin import Tin
 from tinsmith.models import family
+from tinsmith.quant.shipping import Extra
 from tinsmith.system import progress
+from tinsmith.train import adapter_tin
 
 SCRIPT = """
 import { readFile } from "node:fs/promises";
@@ -127,6 +133,67 @@ def test_node_gives_the_bits_and_the_words_of_this_machine(folder: Path, tiny_ti
     answers = [model.chat(messages, max_tokens=24, adapter={"random": scale}).text for scale in (1.0, 0.5, 0.0)]
     assert printed["adapted"] == answers
     assert len(set(answers)) == 3
+
+
+SKILLS = """
+import { readFile } from "node:fs/promises";
+import { load } from "./tin.mjs";
+
+const model = await load(await readFile(process.argv[2]));
+const messages = [{ role: "user", content: "which lamp?" }];
+const [lamps, doors] = ["lamps", "doors"].map((name) => model.adapter(name));
+const session = model.session({ context: 200, adapterRank: lamps.rank + doors.rank });
+const answer = (options) => [...session.chat(messages, { maxTokens: 12, ...options })].join("");
+const found = { tokens: [model.render(messages), model.render(messages, lamps)].map((ids) => Array.from(ids)) };
+session.adapter(lamps);
+found.lamps = [answer(), answer({ free: true })];
+session.adapter(doors);
+found.both = answer();
+session.adapter(lamps, 0);
+found.doors = answer();
+session.adapter(null);
+found.base = answer();
+session.close();
+try {
+  model.adapter("gates");
+} catch (error) {
+  found.refused = error.message;
+}
+console.log(JSON.stringify(found));
+"""
+
+
+def test_an_adapter_of_the_file_is_asked_and_held_in_node(folder: Path, tmp_path: Path) -> None:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not installed (Debian: apt-get install nodejs)")
+    (folder / "skills.mjs").write_text(SKILLS)
+    spec = replace(tiny_spec("llama", hidden_size=64, intermediate_size=96), chat_template=CHATML)
+    path, lamps = tmp_path / "skills.tin", tinsmith.choices(["the lamp", "a lamp", "lamp"])
+    doors = tinsmith.choices(["door", "a door"])
+    build_tin(spec, path, entries={tin.CONSTRAINT: doors.data}, manifest={"constraint": {"kind": "choices"}})
+    made = random_adapters.folder(spec, tmp_path / "lamps", with_system(CHATML, "Name a lamp."))
+    facts = {"constraint": {"kind": "choices"}}
+    adapter_tin.add(path, "lamps", made, path, "Q8_0", Extra({tin.CONSTRAINT: lamps.data}, facts))
+    made = random_adapters.folder(spec, tmp_path / "doors", rank=20)
+    adapter_tin.add(path, "doors", made, path, "Q8_0")
+    done = subprocess.run([node, folder / "skills.mjs", path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    model, asked = tinsmith.load(path), [{"role": "user", "content": "which lamp?"}]
+
+    def answer(adapter: object, **options: object) -> str:
+        return model.chat(asked, adapter=adapter, max_tokens=12, **options).text
+
+    assert json.loads(done.stdout) == {
+        "tokens": [model.render(asked), model.render(asked, adapter="lamps")],
+        "lamps": [answer("lamps"), answer("lamps", constraint=None)],
+        "both": answer({"lamps": 1.0, "doors": 1.0}),
+        "doors": answer("doors"),
+        "base": answer(None),
+        "refused": "the file has no adapter gates",
+    }
+    assert answer("lamps").endswith("lamp")
+    assert answer("doors").endswith("door")
 
 
 def test_the_module_is_small(folder: Path) -> None:

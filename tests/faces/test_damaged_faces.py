@@ -16,18 +16,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import random_adapters
 from test_chat_template import THINKING
 from tiny_models import tiny_spec
 
 import tinsmith
-from tinsmith import compiler, models
+from tinsmith import _core, compiler, models
 from tinsmith.chat import chat_template, jinja_process, turn_probes
 from tinsmith.cli import inspect
 from tinsmith.compiler import selftest
 from tinsmith.compiler.unpack import write_gguf
 from tinsmith.errors import TinsmithError
 from tinsmith.formats import gguf, safetensors, tin
+from tinsmith.formats.sbom import Bill
+from tinsmith.quant.shipping import Extra
 from tinsmith.system import reading
+from tinsmith.train import adapter_tin
 
 CASES = ("llama", "qwen35", "lfm2", "gemma3", "qwen3_moe", "phi3")
 ODD: tuple[Any, ...] = (
@@ -119,6 +123,13 @@ def answered(path: Path) -> None:
         lambda: model.choose("hi", ["a", "b"]),
         lambda: model.call("hi", [{"name": "f", "parameters": {}}], max_tokens=5),
     )
+    tried(
+        lambda: list(map(model.adapters.get, model.adapters)),
+        lambda: model.skill_of("short").constraint,
+        lambda: model.skill_of("short").tool_format,
+        lambda: model.chat(user, adapter="short", max_tokens=2),
+        lambda: model.choose("hi", ["a", "b"], adapter="short"),
+    )
 
 
 def shown(document: dict[str, Any]) -> None:
@@ -136,8 +147,18 @@ def base(folder: Path, case: str, make: Callable[[Any, Path], Any], name: str) -
     return path
 
 
+def with_adapter(spec: Any, path: Path) -> None:
+    """A tin that holds an adapter, with all that one can bring."""
+    compiler.build_tin(spec, path, entries={tin.BILL: Bill("base", "1", digest="ab" * 32).encode()})
+    template = chat_template.with_system(THINKING, "be short")
+    folder = random_adapters.folder(spec, path.parent / f"{path.stem}-adapter", template)
+    held = tinsmith.regex("[ab]+")
+    facts = {"constraint": {"kind": held.kind}, "sure": {"error": 0.1, "constrained": None}, "license": "MIT"}
+    adapter_tin.add(path, "short", folder, path, "Q8_0", Extra({tin.CONSTRAINT: held.data}, facts))
+
+
 def tins(source: random.Random, folder: Path) -> None:
-    before = tin.Tin(base(folder, source.choice(CASES[:3]), compiler.build_tin, ".tin"))
+    before = tin.Tin(base(folder, source.choice(CASES[:3]), with_adapter, ".tin"))
     entries = {name: bytes(before.entry(name)) for name in before.names if name != tin.MANIFEST}
     manifest = before.manifest
     if source.random() < 0.35:
@@ -145,7 +166,7 @@ def tins(source: random.Random, folder: Path) -> None:
         manifest = manifest if isinstance(manifest, dict) else {}
     else:
         name = source.choice([name for name in entries if name != "weights.bin"])
-        if name == "template.json" and source.random() < 0.7:
+        if name.endswith("template.json") and source.random() < 0.7:
             entries[name] = json.dumps(odd_json(source, json.loads(entries[name]))).encode()
         elif source.random() < 0.05:
             del entries[name]
@@ -157,6 +178,8 @@ def tins(source: random.Random, folder: Path) -> None:
         lambda: shown(inspect._tin(path)),
         lambda: write_gguf(path, folder / "out.gguf"),
         lambda: tin.Tin(path).verify(),
+        lambda: adapter_tin.rename(path, "short", "long", folder / "renamed.tin"),
+        lambda: adapter_tin.check(path, _core.Model(tin.Tin(path)._data)),
     ]
     tried(*opened)
     answered(path)

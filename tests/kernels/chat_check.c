@@ -56,6 +56,32 @@ static void check_chat(const tin_model *model, int32_t *tokens, uint32_t *made) 
     free(scratch);
 }
 
+/* By the file's template, given as another's would be: the same; and by what is none. */
+static void check_template(const tin_model *model, const int32_t *tokens, uint32_t made) {
+    const void *data;
+    size_t size;
+    EXPECT(!tin_model_entry(model, "turns.bin", &data, &size));
+    size_t need = tin_template_scratch(model, data, size, talk, MESSAGES, &error);
+    EXPECT(need == tin_chat_scratch(model, talk, MESSAGES, &error));
+    void *scratch = malloc(need);
+    int32_t some[200];
+    EXPECT(tin_template_chat(model, data, size, talk, MESSAGES, 0, some, 200, scratch, need, &error) == made);
+    EXPECT(!memcmp(some, tokens, made * sizeof *some));
+    EXPECT(tin_template_chat(model, NULL, 0, talk, MESSAGES, 0, some, 200, scratch, need, &error) == made);
+    uint8_t *copy = malloc(size);
+    for (size_t k = 0; k < size; k++) { /* damaged anywhere */
+        memcpy(copy, data, size);
+        copy[k] ^= 0x80;
+        int64_t n = tin_template_chat(model, copy, size, talk, MESSAGES, 0, some, 200, scratch, need, &error);
+        EXPECT(n > 0 || n == TIN_ERR_FORMAT || n == TIN_ERR_VERSION || n == TIN_ERR_MEMORY ||
+               n == TIN_ERR_UNSUPPORTED || n == TIN_ERR_ARGUMENT);
+    }
+    EXPECT(!tin_template_scratch(model, data, size - 4, talk, MESSAGES, &error));
+    EXPECT(error.status == TIN_ERR_FORMAT);
+    free(copy);
+    free(scratch);
+}
+
 static uint32_t step(tin_session *session) {
     uint32_t before = tin_session_position(session, NULL, NULL);
     EXPECT(tin_step(session, 0) == TIN_STEP_LOGITS);
@@ -115,6 +141,7 @@ int main(int argc, char **argv) {
     int32_t tokens[256];
     uint32_t count = 0;
     check_chat(model, tokens, &count);
+    check_template(model, tokens, count);
     check_replace(session, model, tokens, count);
     free(session_memory);
     free(model_memory);

@@ -53,8 +53,9 @@ def make(model: _core.Model) -> bytes:
 
 
 def of_adapter(model: _core.Model, adapter: _core.Adapter) -> list[str]:
-    """The digests of the prompts' logits under an adapter, in the order of the model's own self-test."""
-    return [logits_digest(model, tokens, adapter=adapter) for tokens, _ in read(model.entry("selftest.bin"))]
+    """The digests of the prompts' logits under an adapter, in the order of the model's own self-test. Raises
+    FormatError for a tin without one."""
+    return [logits_digest(model, tokens, adapter=adapter) for tokens, _ in _sealed(model)]
 
 
 def check(model: _core.Model) -> list[str]:
@@ -63,13 +64,10 @@ def check(model: _core.Model) -> list[str]:
     Raises FormatError for a tin without a self-test, RuntimeFault where a digest is another or the build does
     not keep the bit contract.
     """
-    try:
-        data = model.entry("selftest.bin")
-    except KeyError:
-        raise FormatError("the tin has no selftest.bin; build it again") from None
+    prompts = _sealed(model)
     _core.selfcheck()
     digests = []
-    for number, (tokens, sealed) in enumerate(read(data)):
+    for number, (tokens, sealed) in enumerate(prompts):
         digest = logits_digest(model, tokens)
         if digest != sealed:
             isa = model.info()["isa"]
@@ -80,6 +78,14 @@ def check(model: _core.Model) -> list[str]:
             )
         digests.append(digest)
     return digests
+
+
+def _sealed(model: _core.Model) -> list[tuple[list[int], str]]:
+    try:
+        data = model.entry("selftest.bin")
+    except KeyError:
+        raise FormatError("the tin has no selftest.bin; build it again") from None
+    return list(read(data))
 
 
 def read(data: Buffer) -> Iterator[tuple[list[int], str]]:

@@ -35,6 +35,7 @@ CONSTRAINT = "grammar/answer.bin"  # what answers may be, where a tin says so
 BILL = "sbom.cdx.json"
 SOURCE = "source.bin"  # the SHA-256 of the checkpoint that the weights were made from, as 32 bytes
 RECIPE = "recipe.toml"  # of a tin that a recipe made, once it was measured
+ADAPTERS = "adapters"  # in the manifest: facts of each adapter, by name
 VERSION = 1
 _KIND = "tin"
 # What programs read of a manifest, and of what type it is where it is there.
@@ -49,7 +50,7 @@ _FACTS: dict[str, type] = {
             "base",
             "metrics",
             "sure",
-            "adapters",
+            ADAPTERS,
             "router",
         ),
         dict,
@@ -179,6 +180,17 @@ def pack_bytes(entries: Sequence[tuple[str, Data]], manifest: Mapping[str, Any])
     return memoryview(block)[: writer.seal(manifest)]
 
 
+def _check_facts(facts: Mapping[str, Any], where: str) -> None:
+    """Raises FormatError where a fact is of another type than programs take it for."""
+    for key, value in facts.items():
+        allowed = _FACTS.get(key, object)
+        if not isinstance(value, allowed) or (allowed is int and isinstance(value, bool)):
+            raise FormatError(f"{where}: {key} is {reprlib.repr(value)}, {reading.kind(value)}; it is damaged")
+    for key, value in facts.get("sure", {}).items():
+        if not isinstance(value, int | float | None):
+            raise FormatError(f"{where}: sure.{key} is {reprlib.repr(value)}, no threshold; it is damaged")
+
+
 def _size(data: Data) -> int:
     return data.size if isinstance(data, Pieces) else memoryview(data).nbytes
 
@@ -299,16 +311,14 @@ class Tin:
                 f"{where} was written by version {reprlib.repr(manifest.get('version'))}; "
                 f"this tinsmith reads {VERSION}; take a newer one"
             )
-        for key, value in manifest.items():
-            allowed = _FACTS.get(key, object)
-            if not isinstance(value, allowed) or (allowed is int and isinstance(value, bool)):
-                raise FormatError(
-                    f"{where}: {key} is {reprlib.repr(value)}, {reading.kind(value)}; it is damaged"
-                )
-        inner = (("entries", manifest.get("entries"), dict), ("tensors", manifest.get("tensors", {}), int))
-        for key, table, kind in inner:
+        _check_facts(manifest, where)
+        tables: list[tuple[str, Any, type]] = [("entries", manifest.get("entries"), dict)]
+        tables += [(key, manifest.get(key, {}), kind) for key, kind in (("tensors", int), (ADAPTERS, dict))]
+        for key, table, kind in tables:
             if table is None or not all(isinstance(value, kind) for value in table.values()):
                 raise FormatError(f"{where}: {key} is not as a tin has it; it is damaged")
+        for name, told in manifest.get(ADAPTERS, {}).items():
+            _check_facts(told, f"{where}: the adapter {name}")
         return manifest
 
     def facts(self, *keys: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tinsmith import _core
 from tinsmith.checks import real
 from tinsmith.errors import FormatError, InputError, RuntimeFault
+from tinsmith.formats.tin import ADAPTERS
 from tinsmith.runtime.skill import Skill
 from tinsmith.system.files import map_file
 
@@ -23,7 +24,6 @@ FOLDER, SUFFIX = (
     "adapter/",
     ".bin",
 )  # of a tin's entries that are adapters; what one brings is in FOLDER/<name>/
-FACTS = "adapters"  # in the manifest, by name
 _READER = "tinsmith.train.adapter_bin"  # of peft's folders; imported when one is added
 _MOST_SCALE = 65535.0
 
@@ -118,7 +118,7 @@ class Adapters(Mapping[str, AdapterInfo]):
 
     def _skill(self, name: str) -> Skill:
         if name not in self._templates:
-            facts = self._tin.manifest.get(FACTS, {}).get(name, {})
+            facts = self._tin.manifest.get(ADAPTERS, {}).get(name, {})
             return Skill.of_tin(self._tin, facts, folder(name), self._base)
         from tinsmith.chat import jinja_process
         from tinsmith.compiler.build import template_entries

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tinsmith.chat.turns import Turns
 from tinsmith.constraint.makers import of_entry
-from tinsmith.errors import UnsupportedError
+from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.formats.tin import CONSTRAINT, TEMPLATE, TURNS, Tin
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ class Skill:
         if not self.can_chat:
             reason = self._facts.get(_REFUSED, "the file has no chat template")
             raise UnsupportedError(f"this model can't chat: {reason}; use raw prompts")
+        if TEMPLATE not in self._entries:
+            raise FormatError(f"the file has no {TEMPLATE} beside its {TURNS}; it is damaged")
         return Turns.from_json(memoryview(self._entries[TEMPLATE]))
 
     @cached_property

@@ -17,9 +17,9 @@ from tinsmith.compiler.unpack import words_of
 from tinsmith.errors import FormatError, InputError, RuntimeFault, UnsupportedError
 from tinsmith.formats import sbom, tin
 from tinsmith.formats.sbom import Bill
-from tinsmith.formats.tin import BILL, CONSTRAINT, Tin
+from tinsmith.formats.tin import ADAPTERS, BILL, CONSTRAINT, Tin
 from tinsmith.quant.shipping import Extra
-from tinsmith.runtime.adapters import FACTS, aligned, entry, folder
+from tinsmith.runtime.adapters import aligned, entry, folder
 from tinsmith.system.files import map_file
 from tinsmith.train import adapter, adapter_bin, router_tin
 
@@ -28,9 +28,7 @@ _NAME = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9._+-]*")
 
 def listed(file: str | Path) -> dict[str, dict[str, Any]]:
     """What the file's manifest says of its adapters, by name."""
-    held = Tin(file).manifest.get(FACTS, {})
-    if not isinstance(held, dict) or not all(isinstance(facts, dict) for facts in held.values()):
-        raise FormatError(f"{file}: the manifest's {FACTS} are not as a tin has them; it is damaged")
+    held: dict[str, dict[str, Any]] = Tin(file).manifest.get(ADAPTERS, {})
     return held
 
 
@@ -81,7 +79,7 @@ def add(
         )
         bill = replace(bill, name=name, digest=hashlib.sha256(data).hexdigest())
         entries[BILL] = sbom.with_adapter(bytes(held.entry(BILL)), bill)
-    tin.rewrite(file, out, entries, {FACTS: {**known, name: facts}})
+    tin.rewrite(file, out, entries, {ADAPTERS: {**known, name: facts}})
 
 
 def _bring_template(held: Tin, source: Path, entries: dict[str, bytes], facts: dict[str, Any]) -> None:
@@ -115,7 +113,7 @@ def remove(file: str | Path, name: str, out: str | Path) -> None:
     bill = {BILL: sbom.without_adapter(bytes(held.entry(BILL)), name)} if BILL in held.names else {}
     routed = router_tin.changed(file, lambda router: router.without(name))
     gone = [*_moved(held, name, name), *routed.without]
-    tin.rewrite(file, out, bill | routed.entries, {FACTS: rest, **routed.facts}, gone)
+    tin.rewrite(file, out, bill | routed.entries, {ADAPTERS: rest, **routed.facts}, gone)
 
 
 def rename(file: str | Path, old: str, new: str, out: str | Path) -> None:
@@ -130,7 +128,7 @@ def rename(file: str | Path, old: str, new: str, out: str | Path) -> None:
     if BILL in held.names:
         entries[BILL] = sbom.rename_adapter(bytes(held.entry(BILL)), old, new)
     routed = router_tin.changed(file, lambda router: router.renamed(old, new))
-    tin.rewrite(file, out, entries | routed.entries, {FACTS: facts, **routed.facts}, list(moved))
+    tin.rewrite(file, out, entries | routed.entries, {ADAPTERS: facts, **routed.facts}, list(moved))
 
 
 def _moved(held: Tin, old: str, new: str) -> dict[str, str]:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from tinsmith.cli._command import Args, argument, option
-from tinsmith.cli._types import Folder, Word
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tinsmith.cli._command import Args, argument, one_of, option
+from tinsmith.cli._types import File, Folder, Word
 from tinsmith.cli.adapters._out import FILE, OUT, done, out_of
+
+if TYPE_CHECKING:
+    from tinsmith.quant.shipping import Extra
 
 HELP = "seal an adapter into a .tin, under a name"
 PARAMETERS = [
@@ -18,6 +24,14 @@ PARAMETERS = [
         metavar="F",
         help="what the factors are rounded to: q8_0 (default) or f16",
     ),
+    *one_of(
+        option("--schema", File(".json"), metavar="F", help="a JSON Schema that its answers obey"),
+        option("--tools", File(".json"), metavar="F", help="a list of tools: its answers are calls of one"),
+        option(
+            "--grammar", File(".gbnf", ".lark"), metavar="F", help="a grammar (.gbnf or .lark) of its answers"
+        ),
+    ),
+    option("--license", metavar="L", help="of the adapter: an SPDX name, for the manifest and the SBOM"),
     OUT,
 ]
 
@@ -26,5 +40,15 @@ def run(args: Args) -> int:
     from tinsmith.train import adapter_tin
 
     out = out_of(args)
-    adapter_tin.add(args.file, args.name, args.source, out, args.format.upper())
+    adapter_tin.add(args.file, args.name, args.source, out, args.format.upper(), _extra(args))
     return done(out)
+
+
+def _extra(args: Args) -> Extra:
+    from tinsmith.pipeline import constraint, recipe
+    from tinsmith.quant.shipping import Extra
+
+    table = recipe.Constraint(schema=args.schema, tools=args.tools, grammar=args.grammar)
+    held = constraint.seal(table, Path()) if table.source else None
+    facts = {"constraint": held.facts} if held else {}
+    return Extra(held.entries if held else {}, facts | ({"license": args.license} if args.license else {}))
