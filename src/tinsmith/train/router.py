@@ -1,9 +1,9 @@
 """Fitting a router: a linear map from a prompt's hidden state to one of some tasks, or to none of them.
 
-The first candidate is the nearest centroid under a shared diagonal covariance (linear discriminant analysis),
-then logistic regressions with less and less weight decay. Each is fitted on some of the prompts and softened by
-a temperature (Guo et al., "On calibration of modern neural networks", 2017) on those held out; the one with the
-fewest errors there is taken, the first of equals.
+The first candidate is the nearest centroid under a shared diagonal covariance, then under more of the covariance
+as it is (regularized discriminant analysis, Friedman 1989), then logistic regressions with less and less weight
+decay. Each is fitted on some of the prompts and softened by a temperature (Guo et al., "On calibration of modern
+neural networks", 2017) on those held out; the one with the fewest errors there is taken, the first of equals.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 Indices = np.ndarray[Any, np.dtype[np.int64]]
 
 CENTROIDS = "centroids"
+_SHRUNK = (0.2, 0.05)  # the diagonal's share of a covariance
 _DECAYS = (1e-2, 1e-3, 1e-4)
 _HELD_OUT = 4  # every fourth prompt, where there is no validation set
 _KEPT = 0.995  # of the tasks' held-out prompts, where there are no off-topic ones to weigh them against
@@ -36,8 +37,8 @@ Prompts = tuple[Any, Sequence[str], Any]
 
 @dataclass(frozen=True)
 class Fitted:
-    """method: CENTROIDS, or the logistic regression's weight decay. right: the share of the tasks' held-out
-    prompts that it gives to their task; rejected: of those for none, which it gives to none (None: there were
+    """method: which candidate it is. right: the share of the tasks' held-out prompts that it gives to their
+    task; rejected: of those for none, which it gives to none (None: there were
     none); held_out: how many there were of both."""
 
     router: Router
@@ -153,6 +154,12 @@ def _candidates(x: Floats, y: Indices, tasks: int) -> list[_Head]:
     spread = np.sqrt(((x - means[y]) ** 2).mean(0)) + 1e-6 * (x.std() + 1e-30)
     u, centres = (x - middle) / spread, (means - middle) / spread
     found = [(CENTROIDS, centres, -(centres**2).sum(1) / 2)]
+    apart = u - centres[y]
+    shared = apart.T @ apart / len(u)
+    for share in _SHRUNK:
+        mixed = (1 - share) * shared + share * np.diag(np.diag(shared) + 1e-9)
+        towards = np.linalg.solve(mixed, centres.T).T
+        found.append((f"discriminant, {share:g} of the diagonal", towards, -(centres * towards).sum(1) / 2))
     found += [(f"trained, decay {decay:g}", *_trained(u, y, rows, decay)) for decay in _DECAYS]
     heads = []
     for method, weights, bias in found:
@@ -218,7 +225,8 @@ def _threshold(shares: Floats, y: Indices, tasks: int) -> float:
     best = shares[:, :tasks].max(1)
     if own.all():
         return min(_MOST, float(np.quantile(best, 1 - _KEPT)))
-    odds = np.unique(np.log(best) - np.log1p(-np.minimum(best, 1 - 1e-12)))
+    inside = np.clip(best, 1e-12, 1 - 1e-12)
+    odds = np.unique(np.log(inside) - np.log1p(-inside))
     between = np.concatenate([odds[:1] - 1, (odds[1:] + odds[:-1]) / 2])
     tried = [1 / (1 + math.exp(-one)) for one in between]
     wrong = [_errors(shares, y, tasks, one) for one in tried]

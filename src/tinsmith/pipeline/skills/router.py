@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 OFF_TOPIC = "off topic"
 NONE = "none"
+HELD_OUT = 4  # one of so many prompts off topic
 
 
 def fitted(run: Run, tin: Path, base: str) -> Fitted:
@@ -31,7 +32,8 @@ def fitted(run: Run, tin: Path, base: str) -> Fitted:
     from tinsmith.train import router
 
     off = data.off_topic(run, "off_topic")
-    asked = {"train": off[::2], "validation": off[1::2]}  # to fit on, and to choose and calibrate by
+    # To fit on, and to choose and calibrate by.
+    asked = {"train": [text for n, text in enumerate(off) if n % HELD_OUT], "validation": off[::HELD_OUT]}
     counts = [len(texts) for split in asked for texts in prompts(run, split).values()]
     with run.display.bar("router", sum(counts) + len(off)) as bar:
         states = _States(run, tin, bar)
