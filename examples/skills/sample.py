@@ -8,7 +8,7 @@ writes <task>-train.jsonl (1,000), <task>-validation.jsonl (200) and <task>-test
     review       positive or negative: a sentence of a film review
     appointment  what, who, where and when of a message, as JSON; rendered from templates
 
-and off_topic.txt (1,000 prompts) and off_topic_test.txt (200: sentences of editorials and questions, half each),
+and off_topic.txt (1,000 prompts) and off_topic_test.txt (200), half sentences of editorials and half questions,
 appointment.json (the answers' schema) and LICENSES.txt. README.md says where the packages come from; their
 digests stand below, so the same seed gives the same bytes.
 """

@@ -1,9 +1,10 @@
 """Fitting a router: a linear map from a prompt's hidden state to one of some tasks, or to none of them.
 
-The first candidate is the nearest centroid under a shared diagonal covariance, then under more of the covariance
-as it is (regularized discriminant analysis, Friedman 1989), then logistic regressions with less and less weight
-decay. Each is fitted on some of the prompts and softened by a temperature (Guo et al., "On calibration of modern
-neural networks", 2017) on those held out; the one with the fewest errors there is taken, the first of equals.
+The first candidate is the nearest centroid under a shared diagonal covariance, then under more of the
+covariance as it is (regularized discriminant analysis, Friedman 1989), then logistic regressions with less and
+less weight decay. Each is fitted on some of the prompts and softened by a temperature (Guo et al., "On
+calibration of modern neural networks", 2017) on those held out; the one with the fewest errors there is taken,
+the first of equals.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 Indices = np.ndarray[Any, np.dtype[np.int64]]
 
 CENTROIDS = "centroids"
-_SHRUNK = (0.2, 0.05)  # the diagonal's share of a covariance
+_SHRUNK = (0.2, 0.05, 0.01)  # the diagonal's share of a covariance
 _DECAYS = (1e-2, 1e-3, 1e-4)
 _HELD_OUT = 4  # every fourth prompt, where there is no validation set
 _KEPT = 0.995  # of the tasks' held-out prompts, where there are no off-topic ones to weigh them against
