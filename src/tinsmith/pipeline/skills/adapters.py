@@ -31,8 +31,8 @@ class Needs:
 
 @dataclass(frozen=True)
 class Fit:
-    """How a router does on the validation prompts that chose it: `right` of the tasks', `rejected` of those off
-    topic; held_out: how many there were of both."""
+    """How a router did on prompts that it was judged by: `right` of the tasks', `rejected` of those off topic;
+    held_out: how many there were of both."""
 
     method: str
     right: float

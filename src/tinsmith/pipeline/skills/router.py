@@ -1,4 +1,4 @@
-"""The router of a run's tins: fitted on the tasks' training prompts, measured on their test prompts.
+"""The router of a run's tins: fitted on the tasks' training and validation prompts, measured on their tests'.
 
 It reads what the base alone makes of a prompt, so prompts are rendered by the base's own chat template, without
 a task's system message.
@@ -24,43 +24,29 @@ if TYPE_CHECKING:
 
 OFF_TOPIC = "off topic"
 NONE = "none"
-HELD_OUT = 4  # one of so many prompts off topic
 
 
 def fitted(run: Run, tin: Path, base: str) -> Fitted:
     """By the states of the file's own base. base: the digest of the checkpoint that it was made from."""
     from tinsmith.train import router
 
-    off = data.off_topic(run, "off_topic")
-    # To fit on, and to choose and calibrate by.
-    asked = {"train": [text for n, text in enumerate(off) if n % HELD_OUT], "validation": off[::HELD_OUT]}
-    counts = [len(texts) for split in asked for texts in prompts(run, split).values()]
-    with run.display.bar("router", sum(counts) + len(off)) as bar:
+    own, off = prompts(run), data.off_topic(run, "off_topic")
+    labels = [name for name, texts in own.items() for _ in texts]
+    with run.display.bar("router", len(labels) + len(off)) as bar:
         states = _States(run, tin, bar)
-        sides = {}
-        for split, others in asked.items():
-            own = prompts(run, split)
-            labels = [name for name, texts in own.items() for _ in texts]
-            sides[split] = (
-                states.of([text for texts in own.values() for text in texts]),
-                labels,
-                states.of(others),
-            )
-        fit = router.fit(
-            *sides["train"],
-            validation=sides["validation"],
-            seed=run.recipe.train.seed,
-            source=bytes.fromhex(base),
-        )
-    return fit
+        tasks = states.of([text for texts in own.values() for text in texts])
+        seed, source = run.recipe.train.seed, bytes.fromhex(base)
+        return router.fit(tasks, labels, states.of(off), seed=seed, source=source)
 
 
-def prompts(run: Run, split: str) -> dict[str, list[str]]:
-    """By task, so many inputs of a split as the recipe's [router] says."""
-    chosen = {}
+def prompts(run: Run) -> dict[str, list[str]]:
+    """By task, so many inputs of the training examples, and of the validation examples, as the recipe says."""
+    chosen: dict[str, list[str]] = {}
     for name, one in data.runs(run).items():
-        rows = alone.examples(one, split)
-        chosen[name] = [rows[i].input for i in stratified(rows, examples(run), one.recipe.eval.seed)]
+        for split in ("train", "validation"):
+            rows = alone.examples(one, split)
+            picked = stratified(rows, examples(run), one.recipe.eval.seed)
+            chosen.setdefault(name, []).extend(rows[i].input for i in picked)
     return chosen
 
 
