@@ -84,6 +84,8 @@ def _views(file: RecipeFile) -> list[_TaskFile]:
     entries = given[TASK]
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise file.error(TASK, None, f"got {show(entries)}; each task is a table of its own: write [[task]]")
+    if "update" in given:
+        raise file.error("update", None, "goes on from one adapter (--from); give the recipe of one task")
     for name in given:
         if name in OWN and name not in SHARED:
             raise file.error(name, None, f"a recipe with [[task]] states it for each task: write [task.{name}]")
