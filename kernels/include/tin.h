@@ -684,6 +684,77 @@ TIN_API tin_status tin_session_heal(tin_session *session, tin_error *error);
 /* Bytes of the prompt's text that the last generation begins with, because of tin_session_heal. */
 TIN_API uint32_t tin_session_healed(const tin_session *session);
 
+/* ---- Routers: which of a file's tasks a prompt is for ------------------------------------- */
+
+/* The hidden state of the token whose logits are the newest row: the numbers that the model's output
+ * head takes, as float32 (8-bit values times their scales, where the head's weights read those). It lasts
+ * as long as the logits. Returns how many numbers it has, the same for every token of a model, even when
+ * they are more than `capacity` (only the first `capacity` are written); a negative status on failure
+ * (STATE: no logits; UNSUPPORTED: another runtime made them).
+ *
+ * out  may be NULL when capacity is 0 */
+TIN_API int64_t tin_session_state(const tin_session *session, float *out, size_t capacity);
+
+/* A small linear map from a prompt's hidden state to one of some tasks, which are named as adapters are,
+ * or to none of them. Read-only once it is open; any number of sessions and threads may use it at once. */
+typedef struct tin_router tin_router;
+
+/* Bytes of memory that tin_router_open needs; 0 on failure (for the same errors, MEMORY aside). */
+TIN_API size_t tin_router_size(const tin_model *model, const void *data, size_t size, tin_error *error);
+
+/* Checks every byte of a router (router.bin of a file) against the model, and opens it in `memory`. Its
+ * numbers are used in place.
+ *
+ * data         aligned; must stay readable and unchanged for the router's life
+ * size         its bytes
+ * memory       aligned; stays the caller's
+ * memory_size  bytes, at least tin_router_size
+ *
+ * Errors: ARGUMENT (it belongs to another model), FORMAT (damaged, or a number is not finite), VERSION,
+ * MEMORY. */
+TIN_API tin_status tin_router_open(const tin_model *model, const void *data, size_t size, void *memory,
+                                   size_t memory_size, tin_router **router, tin_error *error);
+
+/* What a router is. */
+typedef struct tin_router_info {
+    uint32_t tasks;       /* at most 64 */
+    uint32_t rows;        /* of the map: one for each task, then those for none of them; at most 128 */
+    uint32_t dim;         /* numbers of a hidden state */
+    uint64_t fingerprint; /* of its contents: equal for equal routers */
+} tin_router_info;
+
+/* Fills in *info. It cannot fail. */
+TIN_API void tin_router_describe(const tin_router *router, tin_router_info *info);
+
+/* The name of a task, in place; NULL for one that the router does not have.
+ *
+ * least  NULL, or where to write the probability from which on the task is taken */
+TIN_API const char *tin_router_task(const tin_router *router, uint32_t task, float *least);
+
+/* Where a prompt belongs. */
+typedef struct tin_route {
+    uint32_t task;     /* the likeliest; of equally likely ones the first */
+    uint32_t taken;    /* 1: it is the prompt's. 0: none of the router's tasks is, and this is the best guess */
+    float probability; /* of that task, among all tasks and none of them */
+    float least;       /* from which on it is taken */
+} tin_route;
+
+/* Reads from the newest logits' state which task the prompt is for: step the prompt to its end
+ * (TIN_STEP_LOGITS), ask, and set the adapter of that name before the answer is generated. That computes
+ * the prompt again, under the adapter; the router itself costs some microseconds. The same on every
+ * machine, like the logits.
+ *
+ * The prompt must have been computed without any adapter, and should be written as those were that the
+ * router was made from: by the file's own chat template, with its answer opened.
+ *
+ * scores  NULL, or where to write [rows] scores of the tasks and of none of them: their softmax are the
+ *         probabilities
+ *
+ * Errors: ARGUMENT (a router of another model), STATE (no logits, or adapters shaped them), UNSUPPORTED
+ * (another runtime made the logits). */
+TIN_API tin_status tin_session_route(const tin_session *session, const tin_router *router, float *scores,
+                                     tin_route *route, tin_error *error);
+
 /* ---- Sessions of one prefix, and sessions as bytes ---------------------------------------- */
 
 /* Makes `to` what `from` was when it had its first `count` tokens (at most all; UINT32_MAX takes

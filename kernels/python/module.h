@@ -9,11 +9,12 @@
 
 typedef struct core_state {
     PyObject *fault; /* tinsmith.errors.RuntimeFault */
-    PyTypeObject *model_type, *session_type, *batch_type, *constraint_type, *adapter_type;
+    PyTypeObject *model_type, *session_type, *batch_type, *constraint_type, *adapter_type, *router_type;
 } core_state;
 
 extern struct PyModuleDef core_module;
-extern PyType_Spec core_model_spec, core_session_spec, core_batch_spec, core_constraint_spec, core_adapter_spec;
+extern PyType_Spec core_model_spec, core_session_spec, core_batch_spec, core_constraint_spec, core_adapter_spec,
+    core_router_spec;
 extern PyMethodDef core_block_functions[], core_constraint_functions[], core_measure_functions[],
     core_seal_functions[], core_train_functions[];
 
@@ -72,6 +73,13 @@ typedef struct core_adapter {
     tin_adapter *adapter;
     void *memory;
 } core_adapter;
+
+typedef struct core_router {
+    PyObject_HEAD core_model *model;
+    Py_buffer data;
+    tin_router *router;
+    void *memory;
+} core_router;
 
 typedef struct core_session {
     PyObject_HEAD core_model *model;

@@ -27,7 +27,7 @@ from blocks import PAGES, ROOT, Block, Provide, blocks, commands, spans
 import tinsmith
 from tinsmith import cli, targets
 from tinsmith.cli import _group, _usage
-from tinsmith.pipeline import recipe
+from tinsmith.pipeline import recipes
 
 KERNELS = ROOT / "kernels"
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
@@ -207,10 +207,10 @@ def test_toml_loads(block: Block, folder: Path) -> None:
     text = block.text
     if not {"base", "scratch"} & set(given):
         text += '\n[base]\nmodel = "smollm2-135m-instruct"\n'
-    if "data" not in given:
+    if not {"data", "task"} & set(given):
         text += '\n[data]\ntrain = "a.jsonl"\nvalidation = "b.jsonl"\ntest = "c.jsonl"\n'
     path.write_text(text, "utf-8")
-    recipe.load(path)
+    recipes.load(path)
 
 
 @pytest.mark.parametrize("block", only("json", "jsonl"), ids=str)

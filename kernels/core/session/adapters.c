@@ -7,8 +7,7 @@
 
 TINI_REGION_COLD
 
-/* What the model's file says that its weights were made from; NULL where it does not. */
-static const uint8_t *source_of(const tin_model *model) {
+const uint8_t *tini_source_of(const tin_model *model) {
     size_t size;
     const uint8_t *source = tini_zip_find(&model->zip, "source.bin", &size);
     return source && size == TINI_SOURCE ? source : NULL;
@@ -16,7 +15,7 @@ static const uint8_t *source_of(const tin_model *model) {
 
 size_t tin_adapter_size(const tin_model *model, const void *data, size_t size, tin_error *error) {
     tin_adapter adapter;
-    return tini_adapter_check(&adapter, &model->program, source_of(model), data, size, NULL, error)
+    return tini_adapter_check(&adapter, &model->program, tini_source_of(model), data, size, NULL, error)
                ? 0
                : (size_t)tini_adapter_room(&model->program);
 }
@@ -33,7 +32,7 @@ tin_status tin_adapter_open(const tin_model *model, const void *data, size_t siz
     tini_take(&own, sizeof(tin_adapter));
     uint16_t *of_tensor = (uint16_t *)(void *)((uint8_t *)memory + own);
     tin_status status =
-        tini_adapter_check(memory, &model->program, source_of(model), data, size, of_tensor, error);
+        tini_adapter_check(memory, &model->program, tini_source_of(model), data, size, of_tensor, error);
     if (!status)
         *out = memory;
     return status;

@@ -18,8 +18,7 @@ uint64_t tini_adapter_room(const tini_program *program) {
     return total;
 }
 
-/* As strcmp, which a library without libc lacks. */
-static int compare_names(const char *a, const char *b) {
+int tini_compare_names(const char *a, const char *b) {
     while (*a && *a == *b)
         a++, b++;
     return (uint8_t)*a - (uint8_t)*b;
@@ -30,7 +29,7 @@ static uint32_t find_matrix(const tini_program *p, const char *name) {
     for (uint32_t k = 0; k < p->header->ops; k++)
         for (uint32_t slot = 0; p->ops[k].kind == TINI_OP_MATMUL && slot < 3; slot++) {
             uint32_t tensor = p->ops[k].tensor[slot];
-            if (tensor != TINI_NONE && !compare_names(p->names + p->tensors[tensor].name, name))
+            if (tensor != TINI_NONE && !tini_compare_names(p->names + p->tensors[tensor].name, name))
                 return tensor;
         }
     return TINI_NONE;
@@ -111,16 +110,16 @@ static void put_hex(char out[13], const uint8_t *digest) {
     out[12] = 0;
 }
 
-tin_status tini_adapter_check_source(const uint8_t *source, const uint8_t *own, tin_error *error) {
+tin_status tini_check_source(const char *what, const uint8_t *theirs, const uint8_t *own, tin_error *error) {
     static const uint8_t unknown[TINI_SOURCE];
-    if (!own || !memcmp(source, unknown, TINI_SOURCE) || !memcmp(source, own, TINI_SOURCE))
+    if (!own || !memcmp(theirs, unknown, TINI_SOURCE) || !memcmp(theirs, own, TINI_SOURCE))
         return TIN_OK;
-    char its[13], ours[13];
-    put_hex(its, source);
-    put_hex(ours, own);
+    char first[13], second[13];
+    put_hex(first, theirs);
+    put_hex(second, own);
     return tini_fail(error, TIN_ERR_ARGUMENT,
-                     "the adapter was trained on the base %s, and the model was made from another one, %s", its,
-                     ours);
+                     "the %s was trained on the base %s, and the model was made from another one, %s", what,
+                     first, second);
 }
 
 tin_status tini_adapter_check(tin_adapter *adapter, const tini_program *program, const uint8_t *source,
@@ -136,7 +135,7 @@ tin_status tini_adapter_check(tin_adapter *adapter, const tini_program *program,
     const tini_adapter_header *h = (const tini_adapter_header *)(const void *)data;
     tin_status status = check_sizes(h, size, error);
     if (!status)
-        status = tini_adapter_check_source(h->source, source, error);
+        status = tini_check_source("adapter", h->source, source, error);
     if (status)
         return status;
     *adapter = (tin_adapter){
@@ -155,7 +154,7 @@ tin_status tini_adapter_check(tin_adapter *adapter, const tini_program *program,
         const tini_factors *f = &adapter->factors[k];
         if (f->name >= h->name_bytes)
             return tini_fail(error, TIN_ERR_FORMAT, "the adapter's names are damaged");
-        if (k && compare_names(names + adapter->factors[k - 1].name, names + f->name) >= 0)
+        if (k && tini_compare_names(names + adapter->factors[k - 1].name, names + f->name) >= 0)
             return tini_fail(error, TIN_ERR_FORMAT,
                              "the adapter's factors are not in the order of their names");
         uint32_t tensor = find_matrix(program, names + f->name);

@@ -57,6 +57,13 @@ struct tin_adapter {
     uint16_t *of_tensor; /* [tensors] by the program's tensor, 1 + the place of its factors, or 0 */
 };
 
+/* ARGUMENT, by its name, for what was trained on another checkpoint than the model's weights were made from; NULL, or zeros:
+ * it is not known. */
+tin_status tini_check_source(const char *what, const uint8_t *theirs, const uint8_t *own, tin_error *error);
+
+/* As strcmp, which a library without libc lacks. */
+int tini_compare_names(const char *a, const char *b);
+
 /* Bytes of an open adapter for this program, a multiple of TIN_ALIGNMENT. */
 uint64_t tini_adapter_room(const tini_program *program);
 
@@ -66,9 +73,6 @@ uint64_t tini_adapter_room(const tini_program *program);
  * of_tensor  NULL: it is checked alone */
 tin_status tini_adapter_check(tin_adapter *adapter, const tini_program *program, const uint8_t *source,
                               const uint8_t *data, size_t size, uint16_t *of_tensor, tin_error *error);
-
-/* Whether an adapter of that `source` and a model whose own is known (or NULL) belong together. */
-tin_status tini_adapter_check_source(const uint8_t *source, const uint8_t *own, tin_error *error);
 
 /* The adapters of a session, in the order in which they were set, and what each is multiplied by. */
 typedef struct tini_applied {

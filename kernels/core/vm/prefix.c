@@ -34,7 +34,7 @@ tin_status tini_prefix_check(tin_adapter *adapter, const uint8_t *source, const 
     if (h->version != TINI_PREFIX_VERSION)
         return tini_other_version(error, "the prefix", h->version, TINI_PREFIX_VERSION,
                                   "write it again with this version");
-    tin_status status = tini_adapter_check_source(h->source, source, error);
+    tin_status status = tini_check_source("prefix", h->source, source, error);
     if (status)
         return status;
     /* A program's caches and states lie one after the other. */

@@ -51,16 +51,23 @@ TRAINING = [
 
 def load(args: Args) -> Recipe:
     """The recipe, with what the command line says of an update."""
-    from tinsmith.pipeline import recipe
+    from tinsmith.pipeline import recipes
 
     paths = {"adapter": args.adapter, "data": args.data}
     given = {key: str(Path(path).resolve()) for key, path in paths.items() if path is not None}
-    return recipe.load(args.recipe, update=given | ({"retrain": args.retrain} if args.retrain else {}))
+    return recipes.load(args.recipe, update=given | ({"retrain": args.retrain} if args.retrain else {}))
 
 
 def run_to(goal: str, args: Args) -> Run:
     """Brings one stage of the recipe, and the stages it needs, up to date."""
+    return make(load(args), args.out, goal, getattr(args, "log", None))
+
+
+def make(stated: Recipe, out: Path | None, goal: str, log: str | None = None) -> Run:
+    """Of a recipe of one task or of several."""
     from tinsmith.pipeline import stages
+    from tinsmith.pipeline.skills import stages as several
     from tinsmith.system import progress
 
-    return stages.make(load(args), args.out, progress.display(), goal, getattr(args, "log", None))
+    run = several.make if stated.tasks else stages.make
+    return run(stated, out, progress.display(), goal, log)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinsmith.cli import _budget
+from tinsmith.cli import _budget, _recipe
 from tinsmith.cli._command import Args, argument, one_of, option
 from tinsmith.cli._types import Device, File, Folder, Format, Whole, base_names
 from tinsmith.errors import InputError
@@ -114,10 +114,9 @@ def _runtimes(devices: Sequence[Target], built: Sequence[Path]) -> list[Path]:
 
 
 def _from_recipe(args: Args) -> list[Path]:
-    from tinsmith.pipeline import recipe, stages
-    from tinsmith.system import progress
+    from tinsmith.pipeline import recipes, stages
 
-    run = stages.make(recipe.load(args.source, args.targets), args.out, progress.display(), stages.BUILD.name)
+    run = _recipe.make(recipes.load(args.source, args.targets), args.out, stages.BUILD.name)
     built = run.done(stages.BUILD).facts
     return [run.folder / file for weights in built.tins for file in (built.ggufs[weights], built.tins[weights])]
 

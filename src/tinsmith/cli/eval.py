@@ -12,8 +12,14 @@ PARAMETERS = _recipe.PARAMETERS
 
 def run(args: Args) -> int:
     from tinsmith.pipeline import report
+    from tinsmith.pipeline.skills import report as several
+    from tinsmith.pipeline.skills import stages
     from tinsmith.pipeline.stages import EVALUATE
 
-    measured = _recipe.run_to(EVALUATE.name, args).done(EVALUATE)
-    print(report.table(measured.facts.systems))
+    run = _recipe.run_to(EVALUATE.name, args)
+    if run.recipe.tasks:
+        measured = run.done(stages.EVALUATE).facts
+        print(several.tables(measured.tasks, measured.router))
+    else:
+        print(report.table(run.done(EVALUATE).facts.systems))
     return 0

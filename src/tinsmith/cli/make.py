@@ -13,9 +13,14 @@ PARAMETERS = _recipe.TRAINING
 
 def run(args: Args) -> int:
     from tinsmith.pipeline import report
+    from tinsmith.pipeline.skills import report as several
 
     run = _recipe.run_to("report", args)
     document = reading.read_table(run.folder / report.JSON)
-    print(report.table(document["systems"]))
+    if run.recipe.tasks:
+        systems = {name: task["systems"] for name, task in document["tasks"].items()}
+        print(several.tables(systems, document["router"]))
+    else:
+        print(report.table(document["systems"]))
     print(run.folder / report.PAGE)
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.chat.turns import OPENING
@@ -18,7 +18,7 @@ from tinsmith.system import files, reading
 if TYPE_CHECKING:
     from tinsmith.runtime import Constraint, Model
     from tinsmith.runtime.calls import Toolbox
-    from tinsmith.runtime.generation import Completion
+    from tinsmith.runtime.generation import Completion, Route
 
 HELP = "answer a prompt, or chat, with a model file"
 SECTION = "run"
@@ -37,6 +37,7 @@ PARAMETERS = [
         metavar="NAME[:SCALE]",
         help="with an adapter of FILE, or with one trained on its base: its folder or a GGUF file; repeatable",
     ),
+    flag("--route", help="with the adapter that FILE's router chooses by PROMPT; with none of them, no answer"),
     option("--system", metavar="T", help="system message (default: the one it was trained with)"),
     flag("--raw", help="continue the prompt, without chat template"),
     flag(
@@ -114,17 +115,41 @@ def run(args: Args) -> int:
     check_room(skill, args.thinking, options["constraint"])
     if args.thinking is None and not args.raw and options["constraint"] not in (None, "own"):
         args.thinking = direct(skill)
+    if args.route and (args.prompt is None or args.adapter):
+        raise InputError("--route chooses the adapter by PROMPT: give that, and no --adapter")
     if args.prompt is None:
         return _chat(model, args, options, box)
+    route = _route(model, args, args.prompt) if args.route else None
+    if route is not None and route.task is None:
+        if args.json:
+            print(json.dumps({"text": "", "finish": "none", "route": _told(route)}, ensure_ascii=False))
+        else:
+            print(f"tinsmith: {route.why}", file=sys.stderr)
+        return 0
+    if route is not None:
+        args.adapter = options["adapter"] = route.task
     tokens = _tokens(model, args, args.prompt, box)
     if args.json:
-        print(json.dumps(_answer(model, args, tokens, options, box), ensure_ascii=False))
+        result = _answer(model, args, tokens, options, box)
+        if route is not None:
+            result["route"] = _told(route)
+        print(json.dumps(result, ensure_ascii=False))
         return 0
     answer = _print_stream(model, tokens, options)
     if answer.sure is False:
         print(f"tinsmith: not sure (probability {answer.probability:.2g})", file=sys.stderr)
     _log_unsure(args, answer, args.prompt, [] if args.raw else _system(args))
     return 0
+
+
+def _route(model: Model, args: Args, prompt: str) -> Route:
+    if args.raw:
+        return model.route(model.tokenize(prompt, special=True, bos=True))
+    return model.route([*_system(args), {"role": "user", "content": prompt}])
+
+
+def _told(route: Route) -> dict[str, Any]:
+    return {**asdict(route), "why": route.why}
 
 
 def _log_unsure(args: Args, answer: Completion, asked: str, before: list[dict[str, str]]) -> None:

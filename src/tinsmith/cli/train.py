@@ -16,6 +16,7 @@ PARAMETERS = [
 
 def run(args: Args) -> int:
     from tinsmith.pipeline import merge, stages, training
+    from tinsmith.pipeline.skills import data
     from tinsmith.system import progress
     from tinsmith.train import together
 
@@ -26,12 +27,18 @@ def run(args: Args) -> int:
         )
     together.join(stated.train.device)
     try:
+        if stated.tasks and together.count() > 1:
+            raise InputError(f"{args.recipe}: a recipe of several tasks is trained by one process")
         if together.number():
             stages.help_train(stated, args.out, progress.Silent())
             return 0
         run = _recipe.run_to("merge" if stated.scratch else "train", args)
     finally:
         together.leave()
+    for name in stated.tasks:
+        print(data.folder_of(run.folder, name) / training.folder_name(stated))
+    if stated.tasks:
+        return 0
     # A new model is merged with nothing: what is printed is the model itself.
     print(run.folder / (merge.FOLDER if stated.scratch else training.folder_name(stated)))
     return 0

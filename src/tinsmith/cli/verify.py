@@ -97,6 +97,9 @@ def _check(args: Args, report: dict[str, Any]) -> None:
     report["adapters"] = _adapters(Path(args.file))
     for name, digests in report["adapters"].items():
         say(f"adapter   {name}: {len(digests)} self-tests: the bits that it was sealed with")
+    report["router"] = _router(Path(args.file))
+    if report["router"]:
+        say(f"router    {len(report['router'])} self-tests: the scores that it was sealed with")
     if args.targets:
         _check_targets(args, report, say)
 
@@ -144,6 +147,15 @@ def _adapters(path: Path) -> dict[str, list[str]]:
     from tinsmith.train import adapter_tin
 
     return adapter_tin.check(path, _core.Model(map_file(path)))
+
+
+def _router(path: Path) -> list[str]:
+    """The digests of the router's scores for the self-test's prompts."""
+    from tinsmith import _core
+    from tinsmith.system.files import map_file
+    from tinsmith.train import router_tin
+
+    return router_tin.check(path, _core.Model(map_file(path)))
 
 
 def _selftests(path: Path, tin: Tin) -> list[tuple[str, list[str]]]:

@@ -35,7 +35,8 @@ class Job:
     """model: path of what answers; model_sha256: its digest; threads: 0 for all; max_tokens: of one answer;
     constrained: whether the answers obey the constraint that the model's file carries; thinking, date: what the
     recipe states of the base's chat template, which a file made from it has in its own; sure: whether answers
-    say how likely they are."""
+    say how likely they are; adapter: by which the file answers, and under which constraint; None for its own
+    weights."""
 
     model: str
     model_sha256: str
@@ -46,6 +47,7 @@ class Job:
     thinking: bool | None = None
     date: str | None = None
     sure: bool = False
+    adapter: str | None = None
 
     @property
     def digest(self) -> str:
@@ -59,6 +61,7 @@ class Job:
             "date": self.date,
             "items": [item.messages for item in self.items],
             **({"sure": True} if self.sure else {}),
+            **({"adapter": self.adapter} if self.adapter else {}),
         }
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 

@@ -29,6 +29,8 @@ def work(job: Job, answers: Path) -> int:
         freedom: dict[str, Any] = {} if job.constrained else {"constraint": None}
         if job.thinking is not None:
             freedom["thinking"] = job.thinking
+        if job.adapter is not None:
+            freedom["adapter"] = job.adapter
         for i, item in enumerate(job.items):
             if i in file.answers:
                 continue

@@ -41,7 +41,19 @@ _KIND = "tin"
 # What programs read of a manifest, and of what type it is where it is there.
 _FACTS: dict[str, type] = {
     **dict.fromkeys(
-        ("entries", "tensors", "general", "hyper", "constraint", "base", "metrics", "sure", ADAPTERS), dict
+        (
+            "entries",
+            "tensors",
+            "general",
+            "hyper",
+            "constraint",
+            "base",
+            "metrics",
+            "sure",
+            ADAPTERS,
+            "router",
+        ),
+        dict,
     ),
     **dict.fromkeys(("name", "family", "backend", "tools", "template_refused", "weights", "directory"), str),
     **dict.fromkeys(("parameters", "weight_bytes", "arena_bytes", "rank"), int),
@@ -151,11 +163,12 @@ def rewrite(
     without: Sequence[str] = (),
 ) -> None:
     """Writes the tin `source` to `target`, atomically, with these entries in place of those of their names, or
-    behind the others, and these facts in its manifest. without: entries that are left out. All else stays as it
-    is, byte for byte."""
+    behind the others, and these facts in its manifest, but those that are None. without: entries that are left
+    out. All else stays as it is, byte for byte."""
     old, dropped = Tin(source), {MANIFEST, *without}
     kept = {name: entries.get(name, old.entry(name)) for name in old.names if name not in dropped}
-    write(target, {**kept, **entries}.items(), {**old.manifest, **manifest})
+    facts = {key: value for key, value in {**old.manifest, **manifest}.items() if value is not None}
+    write(target, {**kept, **entries}.items(), facts)
 
 
 def pack_bytes(entries: Sequence[tuple[str, Data]], manifest: Mapping[str, Any]) -> memoryview:

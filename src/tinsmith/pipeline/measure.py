@@ -160,7 +160,7 @@ def make(run: Run, needs: Needs) -> Made[Measured]:
     each answer from its beginning: what the constraint saves is to be seen."""
     models = measured_models(run, needs)
     bound = needs.data.facts.constraint is not None
-    results = dict(_measured(run, models, bound))
+    results = dict(_of_models(run, models, bound))
     for weights, path in build.unsealed(run, needs.build).items():
         for system in (shipped(weights), constrained(shipped(weights))):
             if system in results:
@@ -181,7 +181,7 @@ def measured_models(run: Run, needs: Needs) -> dict[str, tuple[Path, str]]:
     }
 
 
-def _measured(
+def _of_models(
     run: Run, models: Mapping[str, tuple[Path, str]], bound: bool
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each system's entry, quantized files first, since the first one's answers are the others' drafts. bound:
@@ -194,18 +194,23 @@ def _measured(
         prompted = plain
         if drafts is not None:
             prompted = [Item(asked, draft) for asked, draft in zip(messages, drafts, strict=True)]
-        sure = run.recipe.eval.error is not None and name != TUNED
-        outcome = _ask(run, name, models[name], prompted, sure=sure)
+        outcome, entry = measured(run, name, models[name], prompted)
         drafts = drafts or [answer.tokens for answer in outcome.answers]
-        result = _result(run, outcome, items)
-        yield name, {**result, "sure": _sure(run, name, models[name], outcome, items)} if sure else result
+        yield name, entry
         if bound and name != TUNED:
-            outcome = _ask(run, constrained(name), models[name], plain, constrained=True, sure=sure)
-            result = _result(run, outcome, items)
-            if sure:
-                held = _sure(run, constrained(name), models[name], outcome, items, constrained=True)
-                result = {**result, "sure": held}
-            yield constrained(name), result
+            _, entry = measured(run, constrained(name), models[name], plain, constrained=True)
+            yield constrained(name), entry
+
+
+def measured(
+    run: Run, name: str, model: tuple[Path, str], prompted: Sequence[Item], **options: Any
+) -> tuple[Outcome, dict[str, Any]]:
+    """A system's answers to the test items, and its entry in report.json. model: its path and digest; options:
+    further fields of the job."""
+    items, sure = test_items(run), run.recipe.eval.error is not None and name != TUNED
+    outcome = _ask(run, name, model, prompted, sure=sure, **options)
+    entry = _result(run, outcome, items)
+    return outcome, {**entry, "sure": _sure(run, name, model, outcome, items, **options)} if sure else entry
 
 
 def _sure(

@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -256,6 +256,14 @@ class Output:
     name: str | None = _key(NAME, None)
 
 
+@dataclass(frozen=True)
+class Router:
+    off_topic: str = _key(TEXT)
+    test: str | None = _key(TEXT, None)
+    examples: int = _key(whole(2, 100_000), 300)
+    compare: bool = _key(FLAG, True)
+
+
 TABLES: dict[str, type[Any]] = {
     "base": Base,
     "scratch": Scratch,
@@ -272,7 +280,11 @@ TABLES: dict[str, type[Any]] = {
 @dataclass(frozen=True)
 class Recipe:
     """path: the recipe file, absolute; sha256: of its bytes; the rest: its tables, `base` or `scratch`
-    of which is None, and `update` where an adapter is begun."""
+    of which is None, and `update` where an adapter is begun.
+
+    tasks: of a recipe with `[[task]]`, by name, each a recipe of its own on the same base; `data` is then what
+    the run makes of them together, and `router` what chooses among them.
+    """
 
     path: Path
     sha256: str
@@ -285,6 +297,8 @@ class Recipe:
     eval: Eval
     output: Output
     update: Update | None = None
+    tasks: Mapping[str, Recipe] = field(default_factory=dict)
+    router: Router | None = None
 
     @property
     def name(self) -> str:
@@ -295,7 +309,12 @@ class Recipe:
     def model_digest(self) -> str:
         """SHA-256 of the values that decide the model: every table but [eval] and [output]."""
         tables = (self.base or self.scratch, self.data, self.train, self.constraint, self.build, self.update)
-        values = [dataclasses.asdict(table) for table in tables if table]
+        values: list[Any] = [dataclasses.asdict(table) for table in tables if table]
+        if self.router:
+            values += [
+                dataclasses.asdict(self.router),
+                {name: t.model_digest for name, t in self.tasks.items()},
+            ]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     def resolve(self, relative: str) -> Path:
@@ -306,23 +325,33 @@ class Recipe:
 def load(
     path: str | Path, devices: Sequence[str] = (), update: Mapping[str, str | float] | None = None
 ) -> Recipe:
-    """Reads and checks a recipe; RecipeError names the file, line, table and key of the first mistake.
+    """Reads and checks a recipe of one task; RecipeError names the file, line, table and key of the first
+    mistake. devices, update: as of read."""
+    file = read(path, devices, update)
+    return Recipe(path=file.path, sha256=file.sha256, **file.tables())
 
-    devices: names of targets or TOML files, in place of `[build] target`; update: keys of `[update]`, in
-    place of its own.
-    """
-    file = _RecipeFile(path)
+
+def read(
+    path: str | Path, devices: Sequence[str] = (), update: Mapping[str, str | float] | None = None
+) -> RecipeFile:
+    """devices: names of targets or TOML files, in place of `[build] target`; update: keys of `[update]`, in
+    place of its own."""
+    file = RecipeFile(path)
     if devices:
         own = [str(Path(one).resolve()) if one.endswith(".toml") else one for one in devices]
         file.given.setdefault("build", {})["target"] = own
     if update and isinstance(file.given.setdefault("update", {}), dict):
         file.given["update"] |= update
-    return Recipe(path=file.path, sha256=hashlib.sha256(file.raw).hexdigest(), **file.tables())
+    return file
 
 
-class _RecipeFile(TomlFile):
+class RecipeFile(TomlFile):
     fault = RecipeError
     kind = "recipe"
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.raw).hexdigest()
 
     def tables(self) -> dict[str, Any]:
         given = self.given

@@ -37,6 +37,7 @@ from tinsmith.system import files
 from tinsmith.train import methods
 
 if TYPE_CHECKING:
+    import jinja2
     from markupsafe import Markup
 
     from tinsmith.data.readers import Example
@@ -280,28 +281,7 @@ def _overlap(answer: str, output: str) -> float:
 
 def html(document: dict[str, Any]) -> str:
     """One page that needs nothing else: no script, no network. Raises MissingExtraError without jinja2."""
-    try:
-        import jinja2
-    except ModuleNotFoundError:
-        raise MissingExtraError("jinja2", "eval") from None
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "percent": percent,
-        "size": size,
-        "figure": figure,
-        "title": title,
-        "humps": humps,
-        "signed": signed,
-        "share": share,
-        "probability": lambda logarithm: f"{math.exp(logarithm):.4f}",
-    }
-    template = environment.get_template("report.html.j2")
+    template = environment().get_template("report.html.j2")
     baselines = [name for name in document["systems"] if name in document["test"]["baseline_items"]]
     return template.render(
         report=document,
@@ -313,6 +293,32 @@ def html(document: dict[str, Any]) -> str:
         risks=risks(document),
         bounds=update.bounds,
     )
+
+
+def environment() -> jinja2.Environment:
+    """For the pages' templates. Raises MissingExtraError without jinja2."""
+    try:
+        import jinja2
+    except ModuleNotFoundError:
+        raise MissingExtraError("jinja2", "eval") from None
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "percent": percent,
+        "size": size,
+        "figure": figure,
+        "title": title,
+        "humps": humps,
+        "signed": signed,
+        "share": share,
+        "probability": lambda logarithm: f"{math.exp(logarithm):.4f}",
+    }
+    return made
 
 
 def risks(document: dict[str, Any]) -> curve.Drawing | None:
@@ -365,10 +371,21 @@ TITLES = {
 }
 
 
+# What a system's name may begin with, before its format.
+KINDS = {
+    shipped(""): "Shipped",
+    "adapter_": "Adapter beside",
+    "routed_": "Routed to,",
+    "own_": "A tin of its own,",
+    "joint_": "One adapter for all,",
+}
+
+
 def title(system: str) -> str:
     """A system's name in words."""
     name, under, _ = system.partition(constrained(""))
-    words = TITLES.get(name) or "Shipped " + name.removeprefix(shipped("")).upper()
+    kind = next((kind for kind in KINDS if name.startswith(kind)), shipped(""))
+    words = TITLES.get(name) or f"{KINDS[kind]} {name.removeprefix(kind).upper()}"
     return f"{words}, constrained" if under else words
 
 

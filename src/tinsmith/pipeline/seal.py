@@ -6,7 +6,9 @@ The weights and all else that was built and verified stay as they are, byte for 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tinsmith.formats import tin
@@ -54,9 +56,14 @@ def place_unsealed(run: Run, built: Record[Built], sealed: Record[Sealed] | None
     digests = build.digests(built)
     if sealed is not None and sealed.inputs.get("built") == digests and run.is_intact(sealed):
         return
-    for path in build.unsealed(run, built).values():
+    place(run, {path: digests[path.name] for path in build.unsealed(run, built).values()})
+
+
+def place(run: Run, tins: Mapping[Path, str]) -> None:
+    """tins: with their digests."""
+    for path, digest in tins.items():
         target = run.folder / path.name
-        if not target.exists() or files.sha256_file(target) != digests[path.name]:
+        if not target.exists() or files.sha256_file(target) != digest:
             with files.atomic_write(target) as file:
                 file.write(files.map_file(path))
 
@@ -75,8 +82,12 @@ def metrics(measured: Record[Measured], weights: str) -> dict[str, dict[str, Any
 def thresholds(measured: Record[Measured], weights: str) -> dict[str, Any]:
     """From which probability on one file's answers are given, as the logarithm: `free`, and `constrained` where
     it carries a constraint; empty where the recipe asks for none."""
-    systems = measured.facts.systems
     names = {"free": shipped(weights), "constrained": constrained(shipped(weights))}
+    return chosen(measured.facts.systems, names)
+
+
+def chosen(systems: Mapping[str, dict[str, Any]], names: Mapping[str, str]) -> dict[str, Any]:
+    """The thresholds of the systems that are named by label."""
     held = {label: systems[name]["sure"] for label, name in names.items() if "sure" in systems.get(name, {})}
     if not held:
         return {}
@@ -85,31 +96,44 @@ def thresholds(measured: Record[Measured], weights: str) -> dict[str, Any]:
 
 
 def make(run: Run, needs: Needs) -> Made[Sealed]:
-    """Metrics, recipe and the whole bill of materials into each tin of the run."""
-    recipe = run.recipe.path.read_bytes()
     outputs = []
     for weights, source in build.unsealed(run, needs.build).items():
-        figures = metrics(needs.evaluate, weights)
-        built = tin.Tin(source).manifest
-        bill = dataclasses.replace(
-            contents.bill(run, needs.data),
-            digest=needs.build.digests[needs.build.facts.ggufs[weights]],
-            weights=weights,
-            family=built["family"],
-            parameters=built["parameters"],
-            recipe=Source(tin.RECIPE, run.recipe.sha256),
-            metrics=figures,
-        )
         outputs.append(run.folder / source.name)
-        tin.rewrite(
-            source,
-            outputs[-1],
-            {tin.BILL: bill.encode(), tin.RECIPE: recipe},
-            {
-                "metrics": figures,
-                "test": needs.data.digests[data.split_name("test")],
-                "recipe_sha256": run.recipe.sha256,
-                **thresholds(needs.evaluate, weights),
-            },
-        )
+        digest = needs.build.digests[needs.build.facts.ggufs[weights]]
+        facts = thresholds(needs.evaluate, weights)
+        write(run, needs.data, source, outputs[-1], digest, metrics(needs.evaluate, weights), facts)
     return Made(outputs, Sealed({path.name: path.stat().st_size for path in outputs}))
+
+
+def write(
+    run: Run,
+    made: Record[Data],
+    source: Path,
+    out: Path,
+    digest: str,
+    figures: dict[str, Any],
+    facts: dict[str, Any],
+) -> None:
+    """A tin with its metrics, the recipe and the whole bill of materials. digest: of its GGUF; facts: more of
+    its manifest."""
+    built = tin.Tin(source).manifest
+    bill = dataclasses.replace(
+        contents.bill(run, made),
+        digest=digest,
+        weights=built["weights"],
+        family=built["family"],
+        parameters=built["parameters"],
+        recipe=Source(tin.RECIPE, run.recipe.sha256),
+        metrics=figures,
+    )
+    tin.rewrite(
+        source,
+        out,
+        {tin.BILL: bill.encode(), tin.RECIPE: run.recipe.path.read_bytes()},
+        {
+            "metrics": figures,
+            "test": made.digests[data.split_name("test")],
+            "recipe_sha256": run.recipe.sha256,
+            **facts,
+        },
+    )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tinsmith.constraint import Constraint
     from tinsmith.runtime.constraint_pool import Pool
 
-Finish = Literal["stop", "length", "context", "constraint"]
+Finish = Literal["stop", "length", "context", "constraint", "none"]
 
 _NOWHERE = 2**32 - 1
 _LEAST, _MOST = 2.0**-126, 3.4028234663852886e38  # float32's
@@ -41,14 +41,36 @@ FINISH: dict[int, Finish] = {
 
 
 @dataclass(frozen=True)
+class Route:
+    """task: the adapter that the prompt is for, or None where it is for none. best: the likeliest.
+    probability: of that one, among all tasks and none of them. least: the one from which on a prompt is taken
+    for it. scores: by task, before the softmax."""
+
+    task: str | None
+    best: str
+    probability: float
+    least: float
+    scores: dict[str, float]
+
+    @property
+    def why(self) -> str:
+        """In a few words."""
+        if self.task is None:
+            return f"none of these: {self.best} {self.probability:.2f}, below {self.least:.2f}"
+        return f"{self.task}: {self.probability:.2f}"
+
+
+@dataclass(frozen=True)
 class Completion:
     """An answer. finish: "stop" at an end token or a stop text, "length" at max_tokens, "context" when the
-    context is full, "constraint" when what the answer may be can't be kept in max_tokens. token_ids: the
-    generated tokens without the end token; those of a healed prompt begin with the prompt's last ones. seconds:
-    for prompt and answer. evaluations: of the model, the prompt's among them. opened: whether the prompt began
-    the answer's thoughts. log_probability: where it was asked for, the natural logarithm of the probability of
-    all tokens that the model chose, the end among them, each of those that were allowed there; those that the
-    constraint left no choice of count nothing. least: the one from which on the file was sealed to answer."""
+    context is full, "constraint" when what the answer may be can't be kept in max_tokens, "none" when the
+    router took the prompt for no task, and there is no answer. token_ids: the generated tokens without the end
+    token; those of a healed prompt begin with the prompt's last ones. seconds: for prompt and answer.
+    evaluations: of the model, the prompt's among them. opened: whether the prompt began the answer's thoughts.
+    log_probability: where it was asked for, the natural logarithm of the probability of all tokens that the
+    model chose, the end among them, each of those that were allowed there; those that the constraint left no
+    choice of count nothing. least: the one from which on the file was sealed to answer. route: the adapter
+    that the router chose, and how sure it was, where it was asked."""
 
     text: str
     token_ids: list[int]
@@ -59,6 +81,7 @@ class Completion:
     opened: bool = False
     log_probability: float | None = None
     least: float | None = None
+    route: Route | None = None
 
     @property
     def sure(self) -> bool | None:

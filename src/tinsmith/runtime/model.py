@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.errors import InputError
 from tinsmith.runtime.adapters import Chosen
-from tinsmith.runtime.generation import Completion, Sampling
+from tinsmith.runtime.generation import Completion, Route, Sampling
 from tinsmith.runtime.loaded import Loaded, Message, ModelInfo
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from tinsmith.runtime.asking import Prompt
     from tinsmith.runtime.calls import AnyTool
     from tinsmith.runtime.choosing import Choice
+    from tinsmith.runtime.routing import Router
     from tinsmith.runtime.skill import Own
 
 __all__ = ["Model", "ModelInfo"]
@@ -65,23 +67,64 @@ class Model(Loaded):
             asked.append(Asked(self._tokens(prompt), self.applied(one), held, least, counted))
         return generate_many(self, asked, concurrency, max_tokens, Sampling(**options), stop)
 
-    def chat(self, messages: Sequence[Message], *, thinking: bool | None = None, **options: Any) -> Completion:
+    def chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        thinking: bool | None = None,
+        route: bool = False,
+        **options: Any,
+    ) -> Completion:
         """Answers a conversation; other options as `generate`.
 
         messages: {"role": "system" | "user" | "assistant" | "tool", "content": …}; an assistant's may have
         "tool_calls" in OpenAI's shape, and "reasoning_content". thinking: whether the model thinks before it
         answers, by the switch in its chat template; None leaves it as the template has it. The answer's
-        `thinking` and `content` are its two parts. Raises UnsupportedError where the template has no switch,
-        InputError where the answer is under a constraint, which leaves no room for thoughts.
+        `thinking` and `content` are its two parts. route: answers with the adapter that the file's router
+        chooses by the conversation; the answer's `route` says which, and how sure. Where it chooses none, there
+        is no answer: its text is empty, and its `finish` "none". Raises UnsupportedError where the template has
+        no switch, InputError where the answer is under a constraint, which leaves no room for thoughts.
         """
         from tinsmith.runtime.asking import check_room
 
+        found = None
+        if route:
+            from tinsmith.runtime.routing import choose
+
+            found, unanswered = choose(self, self.router, messages, options)
+            if unanswered:
+                return unanswered
         adapter = options.get("adapter")
         skill = self.skill_of(adapter)
         check_room(skill, thinking, options.get("constraint", "own"))
         prompt = self.render(messages, thinking=thinking, adapter=adapter)
         answer = self.generate(prompt, **options)
-        return replace(answer, opened=skill.templates.table(thinking).opens_thoughts)
+        return replace(answer, opened=skill.templates.table(thinking).opens_thoughts, route=found)
+
+    @cached_property
+    def router(self) -> Router:
+        """The file's. Raises InputError where it has none, FormatError where it is damaged."""
+        from tinsmith.runtime.routing import Router
+
+        return Router(self)
+
+    def route(self, prompt: Prompt) -> Route:
+        """Which of the file's adapters a prompt is for, by the base's own hidden state after it, or that it is
+        for none of them. prompt: a question, messages, or token ids; text is written by the base's template.
+
+        Costs the evaluation of the prompt without an adapter, which an answer without one then need not repeat.
+        Raises InputError where the file has no router.
+        """
+        from tinsmith.runtime.routing import computed
+
+        return self.router.of(computed(self, prompt))
+
+    def states(self, prompts: Sequence[Prompt]) -> list[memoryview[float]]:
+        """The base's hidden state after each prompt, float32: what its output head takes for the answer's first
+        token. prompts: as `route` takes them. numpy.asarray takes a state as it is."""
+        from tinsmith.runtime.routing import computed
+
+        return [memoryview(computed(self, prompt).state()).cast("f") for prompt in prompts]
 
     def json(self, prompt: Prompt, schema: Any = None, **options: Any) -> Any:
         """The answer as a value that satisfies a schema: of a type given as schema (a dataclass, a pydantic

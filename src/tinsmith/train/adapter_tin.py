@@ -21,7 +21,7 @@ from tinsmith.formats.tin import ADAPTERS, BILL, CONSTRAINT, Tin
 from tinsmith.quant.shipping import Extra
 from tinsmith.runtime.adapters import aligned, entry, folder
 from tinsmith.system.files import map_file
-from tinsmith.train import adapter_bin
+from tinsmith.train import adapter_bin, router_tin
 
 _NAME = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9._+-]*")
 
@@ -109,16 +109,19 @@ def _bring_template(held: Tin, source: Path, entries: dict[str, bytes], facts: d
 
 
 def remove(file: str | Path, name: str, out: str | Path) -> None:
-    """Writes the tin `file` to `out` without that adapter. Raises InputError where there is none."""
+    """Writes the tin `file` to `out` without that adapter, whose prompts its router then takes for none's.
+    Raises InputError where there is no such adapter."""
     known = listed(file)
     _check(file, name, known)
     rest, held = {other: facts for other, facts in known.items() if other != name}, Tin(file)
     bill = {BILL: sbom.without_adapter(bytes(held.entry(BILL)), name)} if BILL in held.names else {}
-    tin.rewrite(file, out, bill, {ADAPTERS: rest}, list(_moved(held, name, name)))
+    routed = router_tin.changed(file, lambda router: router.without(name))
+    gone = [*_moved(held, name, name), *routed.without]
+    tin.rewrite(file, out, bill | routed.entries, {ADAPTERS: rest, **routed.facts}, gone)
 
 
 def rename(file: str | Path, old: str, new: str, out: str | Path) -> None:
-    """Writes the tin `file` to `out` with that adapter under another name."""
+    """Writes the tin `file` to `out` with that adapter under another name, in its router too."""
     known = listed(file)
     _check(file, old, known)
     _check_new(file, new, known)
@@ -128,7 +131,8 @@ def rename(file: str | Path, old: str, new: str, out: str | Path) -> None:
     entries = {at: bytes(held.entry(before)) for before, at in moved.items()}
     if BILL in held.names:
         entries[BILL] = sbom.rename_adapter(bytes(held.entry(BILL)), old, new)
-    tin.rewrite(file, out, entries, {ADAPTERS: facts}, list(moved))
+    routed = router_tin.changed(file, lambda router: router.renamed(old, new))
+    tin.rewrite(file, out, entries | routed.entries, {ADAPTERS: facts, **routed.facts}, list(moved))
 
 
 def _moved(held: Tin, old: str, new: str) -> dict[str, str]:

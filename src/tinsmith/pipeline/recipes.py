@@ -1,0 +1,165 @@
+"""A recipe of one task or of several: each `[[task]]` is read as the recipe that it would be alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tinsmith.errors import InputError
+from tinsmith.format_names import AUTO
+from tinsmith.pipeline import recipe
+from tinsmith.pipeline.recipe import NO_ROUGH, Constraint, Data, Output, Recipe, RecipeFile, Router, Train
+from tinsmith.tables import NAME, nearest, show
+from tinsmith.train import methods
+
+TASK = "task"
+OWN = ("data", "constraint", "train")  # tables of a task, such as [task.data]
+SHARED = ("base", "train", "build", "eval", "output", "router")  # [train]: what a task's own leaves out
+# The run's own copies of what the tasks have together, as any text for an answer.
+TOGETHER = Data(
+    train="data/train.jsonl", validation="data/validation.jsonl", test="data/test.jsonl", task="chat"
+)
+
+
+def load(
+    path: str | Path, devices: Sequence[str] = (), update: Mapping[str, str | float] | None = None
+) -> Recipe:
+    """As recipe.load, of a recipe of several tasks too."""
+    file = recipe.read(path, devices, update)
+    if TASK not in file.given:
+        return Recipe(file.path, file.sha256, **file.tables())
+    views = _views(file)
+    tables = [view.tables() for view in views]
+    shared = {name: tables[0][name] for name in ("base", "build", "eval")}
+    licensed = any(one["data"].licenses for one in tables)
+    dates = [one["data"].date for one in tables if one["data"].date]
+    whole = Recipe(
+        file.path,
+        file.sha256,
+        scratch=None,
+        data=dataclasses.replace(
+            TOGETHER, licenses="data/LICENSES.txt" if licensed else None, date=dates[0] if dates else None
+        ),
+        train=dataclasses.replace(file.table("train", Train, file.given.get("train", {})), rough=NO_ROUGH),
+        constraint=Constraint(),
+        output=file.table("output", Output, file.given.get("output", {})),
+        router=file.table("router", Router, file.given.get("router", {})),
+        **shared,
+    )
+    alone = {view.name: _alone(whole, view.name, own) for view, own in zip(views, tables, strict=True)}
+    return dataclasses.replace(whole, tasks=alone)
+
+
+def _alone(whole: Recipe, name: str, tables: Mapping[str, Any]) -> Recipe:
+    """The recipe of one task. Its adapter stands beside the base as that is built, so no other is trained for
+    files of rough weights."""
+    train = dataclasses.replace(tables["train"], rough=NO_ROUGH)
+    output = Output(f"{whole.name}-{name}")
+    return Recipe(whole.path, whole.sha256, **{**tables, "train": train, "output": output})
+
+
+def joint(whole: Recipe, folder: Path) -> Recipe:
+    """One adapter for all tasks, on what the run in `folder` made of their data."""
+    data = dataclasses.replace(
+        whole.data,
+        train=str(folder / str(whole.data.train)),
+        validation=str(folder / whole.data.validation),
+        test=str(folder / whole.data.test),
+        licenses=None,
+    )
+    return dataclasses.replace(
+        whole,
+        data=data,
+        eval=dataclasses.replace(whole.eval, baselines=(), limit=0, error=None),
+        output=Output(f"{whole.name}-joint"),
+        tasks={},
+        router=None,
+    )
+
+
+def _views(file: RecipeFile) -> list[_TaskFile]:
+    given = file.given
+    entries = given[TASK]
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise file.error(TASK, None, f"got {show(entries)}; each task is a table of its own: write [[task]]")
+    if "update" in given:
+        raise file.error("update", None, "goes on from one adapter (--from); give the recipe of one task")
+    for name in given:
+        if name in OWN and name not in SHARED:
+            raise file.error(name, None, f"a recipe with [[task]] states it for each task: write [task.{name}]")
+    file.check_names(SHARED, {name: value for name, value in given.items() if name != TASK})
+    if AUTO in given.get("build", {}).get("formats", ()):
+        raise file.error("build", "formats", f'"{AUTO}" is for a recipe of one task; give formats by name')
+    views: list[_TaskFile] = []
+    for number, entry in enumerate(entries):
+        view = _TaskFile(file, number, entry)
+        view.check_own([one.name for one in views])
+        views.append(view)
+    if len(views) < 2:
+        raise file.error(TASK, None, "is the only one; give a second one, or write its tables without [[task]]")
+    return views
+
+
+class _TaskFile(RecipeFile):
+    """One task's tables with those that it shares, as if they were a file. text: with all other tasks' lines
+    empty, so that an error names the right one."""
+
+    def __init__(self, whole: RecipeFile, number: int, entry: dict[str, Any]) -> None:
+        self.whole, self.entry, self.path, self.raw = whole, entry, whole.path, whole.raw
+        lines = whole.text.splitlines()
+        starts = [n for n, line in enumerate(lines) if line.split("#")[0].replace(" ", "") == f"[[{TASK}]]"]
+        begin, *later = starts[number:] or [0]
+        end = later[0] if later else len(lines)
+        # The scan for a key's line knows plain tables alone.
+        self.text = "\n" * begin + "\n".join([f"[{TASK}]", *lines[begin + 1 : end]])
+        self.given = {name: whole.given[name] for name in ("base", "build", "eval") if name in whole.given}
+        self.own = {name: table for name, table in entry.items() if name in OWN}
+        self.given |= self.own
+        if isinstance(self.own.get("train", {}), dict):
+            self.given["train"] = {**whole.given.get("train", {}), **self.own.get("train", {})}
+
+    @property
+    def name(self) -> str:
+        return str(self.entry["name"])
+
+    def check_own(self, names: Sequence[str]) -> None:
+        """What no table of the task says alone. names: of the tasks before it."""
+        given = self.entry.get("name")
+        if not NAME.accepts(given):
+            raise super().error(
+                TASK, "name", f"got {show(given)}; give {NAME.allowed}" if "name" in self.entry else "missing"
+            )
+        if given in names:
+            raise super().error(
+                TASK, "name", f"another task is called {show(given)}; give each a name of its own"
+            )
+        known = ("name", *OWN)
+        for key, value in self.entry.items():
+            if key not in known:
+                what = f"no such key{nearest(key, known)}; a task takes {', '.join(known)}"
+                raise super().error(TASK, key, what)
+            if key in OWN and not isinstance(value, dict):
+                raise super().error(TASK, key, f"got {show(value)}; write [task.{key}]")
+        train = self.given["train"]
+        if "rough" in train:
+            raise self.error(
+                "train", "rough", "is for merged files; a task's adapter stands beside the base, leave it out"
+            )
+        method = train.get("method", methods.DEFAULT)
+        if (
+            method in methods.names()
+            and methods.by_name(method).folder != methods.by_name(methods.DEFAULT).folder
+        ):
+            raise self.error("train", "method", f'"{method}" trains no adapter that can stand beside the base')
+        if "train" not in self.given.get("data", {}):
+            raise self.error(
+                "data", "train", "missing; the router learns from it which prompts are this task's"
+            )
+
+    def error(self, table: str | None, key: str | None, what: str) -> InputError:
+        if table in OWN and not (table in SHARED and key not in self.own.get(table, {})):
+            line = self._line(f"{TASK}.{table}", key) or self._line(f"{TASK}.{table}", None)
+            return super().error(f"{TASK}.{table}" if line else TASK, key, what)
+        return self.whole.error(table, key, what)

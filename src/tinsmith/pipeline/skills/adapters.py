@@ -1,0 +1,98 @@
+"""The adapters stage: the built base with each task's adapter beside it, and the router that chooses."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tinsmith.compiler.adapter import FORMATS
+from tinsmith.pipeline import build, contents, stages, training
+from tinsmith.pipeline import data as alone
+from tinsmith.pipeline.build import Built
+from tinsmith.pipeline.data import Data
+from tinsmith.pipeline.run import Made, Record, Run
+from tinsmith.pipeline.skills import data, router
+from tinsmith.quant import shipping
+from tinsmith.quant.shipping import Extra
+from tinsmith.system import files
+from tinsmith.train import adapter_tin
+
+FOLDER = "skilled"  # of a run: the tins, before they are measured
+
+
+@dataclass(frozen=True)
+class Needs:
+    data: Record[Data]
+    build: Record[Built]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a router did on prompts that it was judged by: `right` of the tasks', `rejected` of those off topic;
+    held_out: how many there were of both."""
+
+    method: str
+    right: float
+    rejected: float | None
+    held_out: list[int]
+
+
+@dataclass(frozen=True)
+class Skilled:
+    """By the preset of the files' weights. tins: their names, in FOLDER; routers: how each was fitted."""
+
+    tins: dict[str, str]
+    routers: dict[str, Fit]
+
+
+def tins(run: Run, made: Record[Skilled]) -> dict[str, Path]:
+    """By the preset of their weights."""
+    return {weights: run.folder / FOLDER / name for weights, name in made.facts.tins.items()}
+
+
+def inputs(run: Run, needs: Needs) -> dict[str, Any]:
+    return {
+        "built": build.digests(needs.build),
+        "adapters": {name: one.done(stages.TRAIN).digests for name, one in data.runs(run).items()},
+        "data": {name: data.made(one).digests for name, one in data.runs(run).items()},
+        "off_topic": needs.data.digests[data.OFF_TOPIC["off_topic"]],
+        "router": [router.examples(run), run.recipe.train.seed, run.recipe.eval.seed],
+    }
+
+
+def make(run: Run, needs: Needs) -> Made[Skilled]:
+    from tinsmith.train import router_tin
+
+    outputs, routers = [], {}
+    for weights, source in build.unsealed(run, needs.build).items():
+        outputs.append(run.folder / FOLDER / source.name)
+        files.make_folder(outputs[-1].parent)
+        add(run, source, outputs[-1])
+        fitted = router.fitted(run, outputs[-1], needs.data.facts.base.sha256)
+        router_tin.put(outputs[-1], fitted.router, outputs[-1])
+        routers[weights] = Fit(fitted.method, fitted.right, fitted.rejected, list(fitted.held_out))
+    return Made(outputs, Skilled(dict(needs.build.facts.tins), routers))
+
+
+def add(run: Run, source: Path, out: Path, measured: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+    """Writes a tin with the adapters of all tasks. measured: by task, further facts of its adapter."""
+    for name, one in data.runs(run).items():
+        folder = one.folder / training.folder_name(one.recipe)
+        adapter_tin.add(source, name, folder, out, FORMATS[0], extra(one, (measured or {}).get(name, {})))
+        source = out
+
+
+def extra(one: Run, measured: Mapping[str, Any]) -> Extra:
+    """What a task's adapter brings beside its factors: its constraint, its data's licences, and where it is
+    from."""
+    made = data.made(one)
+    of_base = shipping.licenses(Path(made.facts.base.path))
+    entries = {name: held for name, held in contents.entries(one, made).items() if name not in of_base}
+    facts = {"data": alone.model_data(made), "recipe": one.recipe.model_digest, **measured}
+    if made.facts.constraint:
+        facts["constraint"] = made.facts.constraint
+    bill = dataclasses.replace(contents.bill(one, made), metrics=measured.get("metrics", {}))
+    return Extra(entries, facts, bill)

@@ -1,0 +1,56 @@
+"""What a recipe of several tasks runs: each task, then data → build → verify → adapters → … → report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tinsmith.errors import InputError
+from tinsmith.pipeline import contents, recipes, stages, verify
+from tinsmith.pipeline.build import Built
+from tinsmith.pipeline.data import Data
+from tinsmith.pipeline.recipe import Recipe
+from tinsmith.pipeline.run import Nothing, Run, Stage, opened
+from tinsmith.pipeline.seal import Sealed
+from tinsmith.pipeline.skills import adapters, build, data, measure, report, seal
+from tinsmith.system.progress import Display
+
+DATA = Stage("data", Nothing, Data, data.inputs, data.make)
+BUILD = Stage("build", build.Needs, Built, build.inputs, build.make)
+VERIFY = Stage("verify", verify.Needs, verify.Verified, verify.inputs, verify.make)
+ADAPTERS = Stage("adapters", adapters.Needs, adapters.Skilled, adapters.inputs, adapters.make)
+EVALUATE = Stage("evaluate", measure.Needs, measure.Measured, measure.inputs, measure.make)
+SEAL = Stage("seal", seal.Needs, Sealed, seal.inputs, seal.make)
+REPORT = Stage("report", report.Needs, Nothing, report.inputs, report.make)
+STAGES = (DATA, BUILD, VERIFY, ADAPTERS, EVALUATE, SEAL, REPORT)
+TRAIN, MEASURED = stages.TRAIN.name, (EVALUATE.name, REPORT.name)
+
+
+def make(
+    recipe: Recipe, folder: Path | None, display: Display, goal: str = "report", log: str | None = None
+) -> Run:
+    """Brings each task, and then the stage `goal` of the whole, up to date in `folder` (default: runs/<name>).
+
+    As stages.make; `train` is the tasks' alone, and `build` ends with the adapters beside the base.
+    """
+    if goal == stages.MERGE.name:
+        raise InputError(
+            f"{recipe.path}: the adapters of several tasks stand beside the base; nothing is merged"
+        )
+    assert recipe.router  # of a recipe with tasks
+    compares = goal in MEASURED and recipe.router.compare
+    of_task = goal if compares or goal == DATA.name else TRAIN
+    with opened(recipe, folder or stages.default_folder(recipe), display) as run:
+        for name, one in recipe.tasks.items():
+            display.line(f"task {name}:")
+            stages.make(one, data.folder_of(run.folder, name), display, of_task, log)
+        run.update(STAGES, [DATA.name])
+        if recipe.build.target:
+            contents.check_target(run, run.done(DATA))
+        if compares:
+            display.line("one adapter for all tasks:")
+            every = recipes.joint(recipe, run.folder)
+            stages.make(every, run.folder / data.JOINT, display, EVALUATE.name, log)
+        run.update(STAGES, [ADAPTERS.name, VERIFY.name] if goal == BUILD.name else [goal])
+        if goal in (BUILD.name, EVALUATE.name):
+            seal.place_unsealed(run, run.done(ADAPTERS), run.record(SEAL))
+        return run

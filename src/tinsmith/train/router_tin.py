@@ -1,0 +1,110 @@
+"""A router in a sealed file: each change writes a new one, whole."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tinsmith import _core
+from tinsmith.compiler import selftest
+from tinsmith.errors import FormatError, InputError, RuntimeFault
+from tinsmith.formats import router, tin
+from tinsmith.formats.router import ENTRY, Router
+from tinsmith.formats.tin import Tin
+from tinsmith.runtime.adapters import FOLDER, SUFFIX, aligned
+from tinsmith.system.files import map_file
+
+FACTS = "router"  # in the manifest
+
+
+def put(file: str | Path, given: Router, out: str | Path, measured: Mapping[str, Any] | None = None) -> None:
+    """Writes the tin `file` to `out` with this router, in place of any that it has.
+
+    measured: what the manifest is to say of how well it does, as JSON values. Raises InputError where one of
+    its tasks is no adapter of the tin, or it is of another base; FormatError for numbers that are not finite.
+    """
+    held = Tin(file)
+    adapters = [name[len(FOLDER) : -len(SUFFIX)] for name in held.names if name.startswith(FOLDER)]
+    for task in given.tasks:
+        if task not in adapters:
+            known = ", ".join(adapters) or "none"
+            raise InputError(f"{file}: the router's task {task!r} is no adapter of the file; it has: {known}")
+    data = given.pack()
+    tin.rewrite(file, out, {ENTRY: data}, {FACTS: _facts(file, given, data, measured)})
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What a tin's rewriting takes: new entries, facts of the manifest, and the names of entries that go."""
+
+    entries: dict[str, tin.Data]
+    facts: dict[str, Any]
+    without: list[str]
+
+
+def changed(file: str | Path, change: Callable[[Router], Router | None]) -> Changed:
+    """What becomes of the tin's router, where it has one. None: it goes."""
+    held = held_by(file)
+    new = held and change(held)
+    if held is None or new is None:
+        return Changed({}, {}, []) if held is None else Changed({}, {FACTS: None}, [ENTRY])
+    same = len(new.tasks) == len(held.tasks)
+    measured = Tin(file).manifest.get(FACTS, {}).get("measured") if same else None
+    data = new.pack()
+    return Changed({ENTRY: data}, {FACTS: _facts(file, new, data, measured)}, [])
+
+
+def _facts(file: str | Path, given: Router, data: bytes, measured: Any) -> dict[str, Any]:
+    """What a manifest says of a router: what it is, and the digests of its scores of the self-test's
+    prompts."""
+    model = _core.Model(map_file(file))
+    try:
+        opened = _core.Router(model, aligned(data))
+    except RuntimeFault as fault:
+        kind = InputError if fault.status == "TIN_ERR_ARGUMENT" else FormatError
+        raise kind(f"{file}: {fault}") from fault
+    least = {task: round(one, 6) for task, one in zip(given.tasks, given.least, strict=True)}
+    facts = {"tasks": least, "dim": given.dim, "bytes": len(data), "selftest": digests(model, opened)}
+    return facts | ({"measured": dict(measured)} if measured else {})
+
+
+def held_by(file: str | Path) -> Router | None:
+    """The router in a tin; None where it has none."""
+    held = Tin(file)
+    return router.read(held.entry(ENTRY)) if ENTRY in held.names else None
+
+
+def digests(model: _core.Model, opened: _core.Router) -> list[str]:
+    """SHA-256 of the float32 scores of each of the self-test's prompts, in hexadecimal."""
+    found = []
+    for tokens, _ in selftest.read(model.entry("selftest.bin")):
+        session = _core.Session(model, context=min(model.info()["context"], max(len(tokens), 1)))
+        session.append(tokens)
+        session.step()
+        found.append(hashlib.sha256(session.route(opened)[4]).hexdigest())
+    return found
+
+
+def check(file: str | Path, model: _core.Model) -> list[str]:
+    """The digests of the router's scores, computed here and equal to those that it was sealed with; none where
+    the tin has no router. Raises FormatError or RuntimeFault as selftest.check does."""
+    held = Tin(file)
+    if ENTRY not in held.names:
+        return []
+    try:
+        found = digests(model, _core.Router(model, held.entry(ENTRY)))
+    except RuntimeFault as fault:
+        raise FormatError(f"{file}: {ENTRY}: {fault}") from fault
+    for task in router.read(held.entry(ENTRY)).tasks:
+        if f"{FOLDER}{task}{SUFFIX}" not in held.names:
+            raise FormatError(f"{file}: {ENTRY} has the task {task!r}, and the file no such adapter")
+    if found != held.manifest.get(FACTS, {}).get("selftest"):
+        raise RuntimeFault(
+            "TIN_ERR_UNSUPPORTED",
+            f"{file}: the router gives other scores by {model.info()['isa']} here than where it was sealed; "
+            "report this, with the processor's name",
+        )
+    return found
