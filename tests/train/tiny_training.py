@@ -15,6 +15,7 @@ import pytest
 from tinsmith.data.readers import Example
 from tinsmith.models import family
 from tinsmith.spec import Spec, Tokenizer
+from tinsmith.tokenizer.packed import byte_alphabet
 from tinsmith.train import run
 from tinsmith.train.job import Job
 from tinsmith.train.options import Event, Started, Step, TrainOptions, TrainResult
@@ -116,7 +117,7 @@ def tokenizer_of(vocab: int) -> Tokenizer:
     """encode's tokens, and further ones, which nothing uses, up to a vocabulary's size."""
     surplus = range(len(SPECIAL) + 256, vocab)
     return Tokenizer(
-        tokens=[*SPECIAL, *(chr(0x100 + byte) for byte in range(256)), *(f"[PAD{token}]" for token in surplus)],
+        tokens=[*SPECIAL, *byte_alphabet(), *(f"[PAD{token}]" for token in surplus)],
         types=["control"] * 3 + ["normal"] * 256 + ["unused"] * len(surplus),
         merges=[],
         pre="smollm",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tinsmith import _core
@@ -44,8 +45,10 @@ def generate_many(
     constraint: Constraint | None = None,
     applied: Sequence[Applied] | None = None,
     least: float | None = None,
+    seeds: Sequence[int] | None = None,
 ) -> list[Completion]:
-    """Model.generate_many, on tokens. applied: by prompt, None for no adapters."""
+    """Model.generate_many, on tokens. applied: by prompt, None for no adapters; seeds: by prompt, None for that of
+    sampling."""
     max_tokens = check_max_tokens(max_tokens)
     concurrency = whole("concurrency", concurrency, 1)
     completions: dict[int, Completion] = {}
@@ -91,7 +94,8 @@ def generate_many(
             if known is not None:
                 place.session.copy_from(known)
             place.session.replace(prompts[place.item])
-            sampling.begin(place.session, max_tokens)
+            drawn = sampling if seeds is None else replace(sampling, seed=seeds[place.item])
+            drawn.begin(place.session, max_tokens)
 
         for place in places:
             next_prompt(place)

@@ -34,13 +34,15 @@ class Model(Loaded):
         stop: Sequence[str] = (),
         constraint: Constraint | Own | None = "own",
         adapter: Chosen | Sequence[Chosen] = None,
+        seed: int | Sequence[int] = 0,
         **options: Any,
     ) -> list[Completion]:
         """Continues many prompts, `concurrency` of them at a time, which share the reading of the weights.
 
         What all prompts begin with is computed once. Each answer is what `generate` gives for its prompt alone.
 
-        adapter: as `generate`, for all prompts, or a list with one for each.
+        adapter, seed: as `generate`, for all prompts, or a list with one for each: answers that are drawn
+        (temperature) to the same prompt differ by their seeds.
 
         options: as `generate`, without draft and heal. seconds of an answer: from its prompt's turn to its end.
         """
@@ -48,22 +50,26 @@ class Model(Loaded):
             if adapter is not None:
                 raise InputError("adapters are for the native runtime; another back end takes the merged model")
             options |= {"max_tokens": max_tokens, "stop": stop, "constraint": constraint}
-            return [self.generate(prompt, **options) for prompt in prompts]
+            seeds = _each("seeds", seed, len(prompts))
+            return [self.generate(one, seed=own, **options) for one, own in zip(prompts, seeds, strict=True)]
         from tinsmith.runtime.many import generate_many
 
         tokens = [self._tokens(prompt) for prompt in prompts]
         least = self.least(constraint, adapter)
         sampling = Sampling(**{"sure": least is not None, **options})
-        chosen: Sequence[Chosen] = (
-            [adapter] * len(tokens) if adapter is None or isinstance(adapter, str | Mapping) else adapter
-        )
-        if len(chosen) != len(tokens):
-            raise InputError(
-                f"{len(chosen)} adapters for {len(tokens)} prompts; give one for each, or one for all"
-            )
-        applied = [self.applied(one) for one in chosen]
+        applied = [self.applied(one) for one in _each("adapters", adapter, len(tokens))]
+        seeds = _each("seeds", seed, len(tokens))
         return generate_many(
-            self, tokens, concurrency, max_tokens, sampling, stop, self._constraint(constraint), applied, least
+            self,
+            tokens,
+            concurrency,
+            max_tokens,
+            sampling,
+            stop,
+            self._constraint(constraint),
+            applied,
+            least,
+            seeds,
         )
 
     def chat(self, messages: Sequence[Message], *, thinking: bool | None = None, **options: Any) -> Completion:
@@ -164,3 +170,12 @@ class Model(Loaded):
             show=show,
             options=options,
         )
+
+
+def _each(what: str, given: Any, count: int) -> Sequence[Any]:
+    """What is given for each of so many prompts, or one for all."""
+    if given is None or isinstance(given, int | str | Mapping):
+        return [given] * count
+    if len(given) != count:
+        raise InputError(f"{len(given)} {what} for {count} prompts; give one for each, or one for all")
+    return list(given)

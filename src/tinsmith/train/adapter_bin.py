@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from tinsmith.compiler.adapter import FORMATS, LowRank, compile_adapter
-from tinsmith.compiler.program import read_program
+from tinsmith.compiler.program import Listing, read_program
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.formats.tin import Tin
 from tinsmith.models.family import by_name
@@ -24,16 +25,28 @@ def compiled(adapter_dir: str | Path, tin: Tin, format: str = FORMATS[0]) -> byt
     given = adapter.of_base(Path(adapter_dir), family, family.hyper_from_facts(facts["hyper"], tin.where))
     if not given.factors:
         raise InputError(f"{adapter_dir}: adapts nothing of the text model; there is nothing to add")
-    factors = {role: _low_rank(adapter_dir, one) for role, one in given.factors.items()}
-    return compile_adapter(factors, read_program(tin.entry("program.bin")), format, source)
+    return packed(given.factors, read_program(tin.entry("program.bin")), format, source, str(adapter_dir))
 
 
-def _low_rank(adapter_dir: str | Path, factors: Factors) -> LowRank:
+def packed(
+    factors: Mapping[str, Factors],
+    program: Listing,
+    format: str = FORMATS[0],
+    source: bytes = bytes(32),
+    where: str = "the adapter",
+) -> bytes:
+    """Factors by role, as compile_adapter gives them. where: what errors call the adapter."""
+    return compile_adapter(
+        {role: _low_rank(where, one) for role, one in factors.items()}, program, format, source
+    )
+
+
+def _low_rank(where: str, factors: Factors) -> LowRank:
     import numpy as np
 
     if factors.is_depthwise:
         raise UnsupportedError(
-            f"{adapter_dir}: adapts {factors.name.hf}, a convolution, which is only possible merged; merge the "
+            f"{where}: adapts {factors.name.hf}, a convolution, which is only possible merged; merge the "
             "adapter into its base and build that instead"
         )
     a, b = factors.a, factors.b

@@ -22,6 +22,9 @@ RANK_SCALES = PLAIN, RSLORA = "plain", "rslora"  # alpha / rank, alpha / its roo
 MOMENTS = AUTO, FLOAT, EIGHT_BITS = "auto", "float", "8-bit"  # of the optimizer, when every weight is trained
 # Whether all is learned again beside an adapter that went on: where it forgot too much, or whenever it did.
 RETRAINS = RETRAIN_AUTO, RETRAIN_ALWAYS, RETRAIN_NEVER = "auto", "always", "never"
+# How a policy's loss is a mean over tokens, and what advantages are divided by the spread of.
+POLICY_LOSSES = GRPO, DAPO, DR_GRPO, DPO = "grpo", "dapo", "dr_grpo", "dpo"
+SCALES = GROUP, BATCH, UNSCALED = "group", "batch", "none"
 BASE_TEACHER = "base"  # the base itself, with examples in its context
 AUTO_DEVICE = "auto"
 TORCH_DEVICES = ("cuda", "mps", "cpu")  # in the order in which "auto" takes them
@@ -46,7 +49,12 @@ class TrainOptions:
     output counts where a bad one counts 1, None for as much in all; teacher: the path of the model to learn
     from, or BASE_TEACHER; shots: examples in the base's context; teacher_top: of how many likeliest tokens the
     teacher's probabilities are kept; temperature: what logits are divided by where teacher and network are
-    compared; teacher_weight: the share of that in the loss; prefix_length: tokens that a prefix stands for;
+    compared, and before a rollout's token is drawn; teacher_weight: the share of that in the loss; prefix_length:
+    tokens that a prefix stands for; reward: what a rollout is worth, weights by name (rewards.py); rollouts: of a
+    prompt; prompts: of a step; iterations: steps that learn from the same rollouts; policy_loss: of
+    POLICY_LOSSES; scale_rewards: of SCALES; epsilon, epsilon_high: how far a ratio may fall below and rise above 1
+    (None for as far); kl_weight: of the divergence from the reference; constrained: whether rollouts are held to
+    the job's constraint;
     moments: of MOMENTS; gentle: what the rate is multiplied by where none is stated; replay: the share of an
     epoch's sequences that were learned before, where there are such; renew: steps from one checkpoint, where
     the format's errors are made anew, to the next; threads: torch's, None as torch likes; device: AUTO_DEVICE
@@ -86,6 +94,16 @@ class TrainOptions:
     temperature: float = 1.0
     teacher_weight: float = 0.5
     prefix_length: int = 16
+    reward: Mapping[str, float] = field(default_factory=lambda: {"exact": 1.0})
+    rollouts: int = 8
+    prompts: int = 32
+    iterations: int = 1
+    policy_loss: str = GRPO
+    scale_rewards: str = GROUP
+    epsilon: float = 0.2
+    epsilon_high: float | None = None
+    kl_weight: float = 0.0
+    constrained: bool = False
     moments: str = AUTO
     gentle: float = 1.0
     replay: float = 0.5
@@ -229,14 +247,32 @@ class Replayed:
     rise: float
 
 
-Event = Preparing | Started | Step | Validated | Trial | Seeded | Replayed
+@dataclass(frozen=True)
+class Rolled:
+    """Of a step's rollouts: so many prompts, alike of which were set aside since their rollouts all had the same
+    reward, failed of these with a reward of 0; means: of rewards, of answers' tokens, and per chosen token of what
+    was learned the policy's entropy, its divergence from the reference (nats), and by sequence the weight that
+    corrects for the sampler; None where nothing was learned."""
+
+    step: int
+    prompts: int
+    alike: int
+    failed: int
+    reward: float
+    tokens: float
+    entropy: float | None = None
+    divergence: float | None = None
+    weight: float | None = None
+
+
+Event = Preparing | Started | Step | Validated | Trial | Seeded | Replayed | Rolled
 
 
 @dataclass
 class TrainResult:
     """folder: what was trained; curve: (step, loss); validations: in order; note: how the rate was chosen;
-    trials: of rates, the best last; seeds: of several runs, their mean last; curve and validations are then of
-    the best run, tokens and seconds of all."""
+    trials: of rates, the best last; seeds: of several runs, their mean last; curve, validations and rollouts are then
+    of the best run, tokens and seconds of all."""
 
     folder: Path
     learning_rate: float
@@ -248,6 +284,7 @@ class TrainResult:
     validations: list[Validated] = field(default_factory=list)
     trials: list[Trial] = field(default_factory=list)
     seeds: list[Seeded] = field(default_factory=list)
+    rollouts: list[Rolled] = field(default_factory=list)
 
     @property
     def worth(self) -> tuple[float, float]:
@@ -274,6 +311,7 @@ class TrainResult:
                 "validations": [Validated(**row) for row in record["validations"]],
                 "trials": curved(Trial, record["trials"]),
                 "seeds": curved(Seeded, record["seeds"]),
+                "rollouts": [Rolled(**row) for row in record.get("rollouts", ())],
             }
         )
 

@@ -30,7 +30,8 @@ class Method(ABC):
     does; needs: tables and keys of what must be there, first what it learns from; share: what the share that a
     validation finds is of; merges: whether a model can be built from what is trained; starts: whether it goes
     on from an adapter; has_reference: whether it then holds to that one; gentle: of a new adapter's learning
-    rate, what it then takes; replays: whether it then learns new examples, and some of the old ones again."""
+    rate, what it then takes; replays: whether it then learns new examples, and some of the old ones again; passes:
+    over the examples where none are stated, None for as many as most methods take."""
 
     name: ClassVar[str]
     folder: ClassVar[str]
@@ -44,6 +45,7 @@ class Method(ABC):
     has_reference: ClassVar[bool] = False
     gentle: ClassVar[float] = 0.25
     replays: ClassVar[bool] = False
+    passes: ClassVar[int | None] = None
 
     @abstractmethod
     def trainee(self, job: Job) -> Trainee:
