@@ -40,6 +40,7 @@ from tinsmith.train import methods, rewards
 from tinsmith.train.options import (
     AUTO_DEVICE,
     BASE_TEACHER,
+    DPO,
     EPOCHS,
     MADE_EPOCHS,
     MADE_SEEDS,
@@ -97,10 +98,11 @@ RANKS = Kind(
         isinstance(v, dict) and bool(v) and all(is_whole(rank) and 1 <= rank <= 1024 for rank in v.values())
     ),
 )
+_RULES = ", ".join(f'"{name}"' for name in rewards.NAMES)
 REWARD = Kind(
-    f'one of {", ".join(rewards.NAMES)}, a function such as "rewards.py:score", or a table of weights above 0 by these',
+    f'{_RULES}, a function such as "rewards.py:score", or a table of these with weights above 0, at most 1000',
     lambda v: (
-        all(_is_reward(name) for name in v) and bool(v) and all(_is_weight(weight) for weight in v.values())
+        bool(v) and all(_is_reward(name) for name in v) and all(_is_weight(weight) for weight in v.values())
         if isinstance(v, dict)
         else _is_reward(v)
     ),
@@ -451,6 +453,8 @@ class _RecipeFile(TomlFile):
                 raise self.error(
                     "train", "reward", f"{place[0]} is no file; give one that has the function {place[1]}"
                 )
+        if name == "grpo" and "beta" in train and train.get("policy_loss") != DPO:
+            raise self.error("train", "beta", f'is for policy_loss = "{DPO}"; leave it out, or give kl_weight')
         if "shots" in train and train.get("teacher") != BASE_TEACHER:
             raise self.error("train", "shots", f'is for teacher = "{BASE_TEACHER}"; leave it out')
 

@@ -31,6 +31,7 @@ class _Place:
         self.session = session
         self.item = -1
         self.applied: Applied = ()
+        self.alike: list[int] = []  # the prompts that are waiting and are as its latest one
         self.answer: Answer | None = None
         self.started = 0.0
 
@@ -47,8 +48,8 @@ def generate_many(
     least: float | None = None,
     seeds: Sequence[int] | None = None,
 ) -> list[Completion]:
-    """Model.generate_many, on tokens. applied: by prompt, None for no adapters; seeds: by prompt, None for that of
-    sampling."""
+    """Model.generate_many, on tokens. applied: by prompt, None for no adapters; seeds: by prompt, None for
+    that of sampling."""
     max_tokens = check_max_tokens(max_tokens)
     concurrency = whole("concurrency", concurrency, 1)
     completions: dict[int, Completion] = {}
@@ -75,10 +76,16 @@ def generate_many(
             held.enter_context(model.constraints.lend(Lease(session), constraint))
             places.append(_Place(session))
         held.callback(batch.cancel)  # first: what is under way gives nothing back
-        waiting = iter(range(len(prompts)))
+        waiting: dict[tuple[int, ...], list[int]] = {}
+        for item in reversed(range(len(prompts))):
+            waiting.setdefault(tuple(prompts[item]), []).append(item)
+        queues = list(reversed(waiting.values()))
+        fresh = iter(queues)
 
         def next_prompt(place: _Place) -> None:
-            place.item = next(waiting, -1)
+            # A session that has computed the prompt takes it again.
+            place.alike = place.alike or next(fresh, []) or max(queues, key=len)
+            place.item = place.alike.pop() if place.alike else -1
             if place.item < 0:
                 place.session.rewind(0)
                 return
@@ -90,10 +97,11 @@ def generate_many(
                 place.session.adapter(None)
                 put_on(place.session, own)
                 place.applied = own
-            known = common[own]
-            if known is not None:
+            known, prompt = common[own], prompts[place.item]
+            place.session.replace(prompt)
+            if known is not None and place.session.tokens()[0] < known.tokens()[0]:
                 place.session.copy_from(known)
-            place.session.replace(prompts[place.item])
+                place.session.replace(prompt)
             drawn = sampling if seeds is None else replace(sampling, seed=seeds[place.item])
             drawn.begin(place.session, max_tokens)
 

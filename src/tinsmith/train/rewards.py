@@ -1,5 +1,5 @@
-"""What an answer is worth, by rules that can be checked: exact match, validity, its fields, a user's function, or a
-weighted mean of these."""
+"""What an answer is worth, by rules that can be checked: exact match, validity, its fields, a user's
+function, or a weighted mean of these."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def of_function(name: str) -> tuple[str, str] | None:
 
 
 class Reward:
-    """weights: by name, of NAMES or a function's file and name; task: a task's name; labels: those of the training
-    examples; allows: where answers are to keep a constraint, whether a text does. Rewards of the rules named above
-    are from 0 to 1, and the weights are shares of the whole.
+    """weights: by name, of NAMES or a function's file and name; task: a task's name; labels: those of the
+    training examples; allows: where answers are to keep a constraint, whether a text does. Rewards of the
+    rules named above are from 0 to 1, and the weights are shares of the whole.
 
     Raises UnsupportedError for an unknown name, InputError for a file that can't be run."""
 
@@ -68,8 +68,8 @@ class Reward:
         return float(is_valid and (self.allows is None or self.allows(answer)))
 
     def fields(self, answer: str, example: Example) -> float:
-        """Of the values in the answer and in the right one, each at its place: twice those in common over all of
-        both (Dice's coefficient); the best over all right answers."""
+        """Of the values in the answer and in the right one, each at its place: twice those in common over all
+        of both (Dice's coefficient); the best over all right answers."""
         value = self.task.parse(answer)
         wanted = (self.task.parse(one) for one in (example.output, *example.accept))
         return 0.0 if value is None else max(_alike(value, one) for one in wanted)

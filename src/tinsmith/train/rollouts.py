@@ -1,8 +1,8 @@
 """Rollouts: answers that the policy of the moment draws, by our own runtime.
 
-The base is compiled once, and the adapter that is being trained is swapped in before each batch of answers. Where the
-base is of floats it is rounded to Q8_0, whose errors are of the size of those of the bfloat16 that torch multiplies
-in; one in blocks is taken as it is, for these are what torch computes with too.
+The base is compiled once, and the adapter that is being trained is swapped in before each batch of answers.
+Where the base is of floats it is rounded to Q8_0, whose errors are of the size of those of the bfloat16 that
+torch multiplies in; one in blocks is taken as it is, for these are what torch computes with too.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ CONCURRENCY = 32
 
 @dataclass(frozen=True)
 class Drawn:
-    """tokens: with the end that the chat template writes, where the answer ended; log_probability: of its choices, by
-    the runtime, before temperature."""
+    """tokens: with the end that the chat template writes, where the answer ended; log_probability: of its
+    choices, by the runtime, before temperature."""
 
     text: str
     tokens: tuple[int, ...]
@@ -44,7 +44,8 @@ class Drawn:
 
 
 class Sampler:
-    """room: most tokens of an answer; constraint: what answers are held to, as compiled; threads: that compute."""
+    """room: most tokens of an answer; constraint: what answers are held to, as compiled; threads: that
+    compute."""
 
     def __init__(self, spec: Spec, room: int, constraint: Constraint | None, threads: int) -> None:
         self.spec, self.room, self.constraint = spec, room, constraint
@@ -93,8 +94,8 @@ class Sampler:
         ]
 
     def choices(self, prompt: Sequence[int], answer: Sequence[int]) -> Iterator[tuple[int, bytes]]:
-        """Where the constraint left a choice in an answer that it allows: the place, and which tokens it allowed
-        there, a bit each, least significant first."""
+        """Where the constraint left a choice in an answer that it allows: the place, and which tokens it
+        allowed there, a bit each, least significant first."""
         walk = self.walk
         assert walk is not None
         walk.begin()

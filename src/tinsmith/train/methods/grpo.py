@@ -1,9 +1,9 @@
-"""grpo: an adapter that learns from what its own answers are worth, by group relative policy optimization (Shao et al.,
-DeepSeekMath, arXiv 2402.03300), with the means over tokens of DAPO (Yu et al., arXiv 2503.14476) and Dr. GRPO (Liu et
-al., arXiv 2503.20783).
+"""grpo: an adapter that learns from what its own answers are worth, by group relative policy optimization
+(Shao et al., DeepSeekMath, arXiv 2402.03300), with the means over tokens of DAPO (Yu et al., arXiv
+2503.14476) and Dr. GRPO (Liu et al., arXiv 2503.20783).
 
-A step draws some answers to each of its prompts. An answer's advantage is by how much its reward is above the mean of
-its prompt's. Where all have the same reward there is nothing to learn, and the prompt is set aside.
+A step draws some answers to each of its prompts. An answer's advantage is by how much its reward is above the
+mean of its prompt's. Where all have the same reward there is nothing to learn, and the prompt is set aside.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from statistics import fmean
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
 from tinsmith.tasks import by_name
-from tinsmith.train.methods import Method
+from tinsmith.train.methods import Method, dpo
 from tinsmith.train.methods.lora import FOLDER, KEYS, AdapterTrainee
-from tinsmith.train.options import BATCH, DAPO, DR_GRPO, UNSCALED, Event, Rolled
+from tinsmith.train.options import BATCH, DAPO, DPO, DR_GRPO, UNSCALED, Event, Rolled
 from tinsmith.train.rules import default_policy_rate
 from tinsmith.train.sequences import TokenSequence, cut
 
@@ -40,8 +39,8 @@ _TINY = 1e-4  # beside a spread, which may be 0
 @dataclass(frozen=True)
 class Rollout:
     """sequence: a prompt and its drawn answer, forced what the constraint left no choice of; drawn: its
-    log-probability where it was drawn; old, reference: of its choices, by the network that drew and by the one that
-    training started from, where they are needed."""
+    log-probability where it was drawn; old, reference: of its choices, by the network that drew and by the
+    one that training started from, where they are needed."""
 
     sequence: TokenSequence
     advantage: float
@@ -54,9 +53,20 @@ class Rollout:
 
 
 @dataclass(frozen=True)
+class Pair:
+    """Of a prompt's answers, one that is worth most and one that is worth least."""
+
+    best: Rollout
+    worst: Rollout
+
+    def __len__(self) -> int:
+        return len(self.best) + len(self.worst)
+
+
+@dataclass(frozen=True)
 class Policy:
-    """What a network says of rollouts' choices, in order. chosen, entropy [choices]; owner [choices]: the number of
-    the rollout."""
+    """What a network says of rollouts' choices, in order. chosen, entropy [choices]; owner [choices]: the
+    number of the rollout."""
 
     chosen: Tensor
     entropy: Tensor
@@ -83,6 +93,7 @@ class Grpo(Method):
         "epsilon",
         "epsilon_high",
         "kl_weight",
+        "beta",
         "temperature",
         "constrained",
     )
@@ -97,7 +108,8 @@ class Grpo(Method):
 
 
 def advantages(rewards: Sequence[Sequence[float]], scale: str) -> list[list[float]]:
-    """By group, each reward's distance from the group's mean, over the spread of the group, of all, or of nothing."""
+    """By group, each reward's distance from the group's mean, over the spread of the group, of all, or of
+    nothing."""
     spread = _spread([reward for group in rewards for reward in group])
     found = []
     for group in rewards:
@@ -113,8 +125,9 @@ def _spread(values: Sequence[float]) -> float:
 
 
 def losses(chosen: Tensor, old: Tensor, advantage: Tensor, low: float, high: float) -> Tensor:
-    """Each choice's loss, its ratio clipped; [choices] each. chosen, old: log-probabilities, by the network and by the
-    one that drew; low, high: how far the ratio may fall below and rise above 1 and still be learned from."""
+    """Each choice's loss, its ratio clipped; [choices] each. chosen, old: log-probabilities, by the network
+    and by the one that drew; low, high: how far the ratio may fall below and rise above 1 and still be
+    learned from."""
     import torch
 
     ratio = (chosen - old).exp()
@@ -122,8 +135,8 @@ def losses(chosen: Tensor, old: Tensor, advantage: Tensor, low: float, high: flo
 
 
 def divergences(chosen: Tensor, reference: Tensor) -> Tensor:
-    """An estimate, never below 0, of the divergence of the network from the reference at each choice (Schulman, 2020);
-    [choices] each."""
+    """An estimate, never below 0, of the divergence of the network from the reference at each choice
+    (Schulman, 2020); [choices] each."""
     apart = reference - chosen
     return apart.exp() - apart - 1
 
@@ -131,9 +144,9 @@ def divergences(chosen: Tensor, reference: Tensor) -> Tensor:
 class GrpoTrainee(AdapterTrainee):
     """Its planned batches are of prompts with the right answers, and what a step learns of one is Rollouts.
 
-    asked: by planned sequence, its example; rolled: the latest step's rollouts, which the next step learns too where
-    `iterations` says so; begun: the factors that training starts from, where they are a reference; seen: sums over
-    choices of the step that is under way."""
+    asked: by planned sequence, its example; rolled: the latest step's rollouts, which the next step learns
+    too where `iterations` says so; begun: the factors that training starts from, where they are a reference;
+    seen: sums over choices of the step that is under way."""
 
     default_rate = staticmethod(default_policy_rate)
 
@@ -158,7 +171,8 @@ class GrpoTrainee(AdapterTrainee):
         self.begun: dict[str, Tensor] = {}
 
     def epoch(self, number: int) -> list[list[TokenSequence]]:
-        """The lesson's prompts in an order of their own, each batch for as many steps as learn from its rollouts."""
+        """The lesson's prompts in an order of their own, each batch for as many steps as learn from its
+        rollouts."""
         order, size = list(self.lessons[number]), self.options.prompts
         random.Random(f"{self.options.run_seed}/{number}").shuffle(order)
         batches = [order[begin : begin + size] for begin in range(0, len(order), size)]
@@ -178,25 +192,27 @@ class GrpoTrainee(AdapterTrainee):
 
         options = self.options
         self.reward = Reward(options.reward, options.task, self.labels, allows if self.constraint else None)
-        if options.kl_weight:
+        if options.kl_weight or options.policy_loss == DPO:
             self.begun = {name: one.detach().clone() for name, one in self.parameters().items()}
 
-    def items(self, batch: Sequence[TokenSequence], step: int) -> Sequence[Rollout]:
+    def items(self, batch: Sequence[TokenSequence], step: int) -> Sequence[Rollout | Pair]:
         import torch
 
         self.seen, self.weights = [], []
-        if step % self.options.iterations:
-            return self.rolled
-        self.rolled = self.drawn(batch, step)
-        if self.options.iterations > 1 or self.begun:
-            self.network.model.eval()
-            with torch.no_grad():
-                self.rolled = [one for part in self.parts(self.rolled) for one in self.measured(part)]
-            self.network.model.train()
+        if step % self.options.iterations == 0:
+            self.rolled = self.drawn(batch, step)
+            if self.options.iterations > 1 or self.begun:
+                self.network.model.eval()
+                with torch.no_grad():
+                    self.rolled = [one for part in self.parts(self.rolled) for one in self.measured(part)]
+                self.network.model.train()
+        if self.options.policy_loss == DPO:
+            return [Pair(*pair) for pair in zip(self.rolled[::2], self.rolled[1::2], strict=True)]
         return self.rolled
 
     def drawn(self, batch: Sequence[TokenSequence], step: int) -> list[Rollout]:
-        """Answers to the batch's prompts: those of the prompts whose answers are not all worth the same."""
+        """Answers to the batch's prompts: those of the prompts whose answers are not all worth the same; for
+        pairs, the best and the worst of each."""
         options, sampler = self.options, self.sampler
         sampler.take(self.network)
         chance, count = random.Random(f"{options.run_seed}/rollouts/{step}"), options.rollouts
@@ -218,15 +234,18 @@ class GrpoTrainee(AdapterTrainee):
             fmean(len(one.tokens) for one in answers),
         )
         rolled = []
-        for asked, group, worth, learn in zip(
-            batch, groups, advantages(rewards, options.scale_rewards), mixed, strict=True
-        ):
-            for one, advantage in zip(group, worth, strict=True):
-                if learn and one.tokens:
-                    rolled.append(
-                        Rollout(self.sequence(asked.prompt, one.tokens), advantage, one.log_probability)
-                    )
-        return [one for one in rolled if one.sequence.learned]
+        worths = advantages(rewards, options.scale_rewards)
+        for asked, group, worth, learn in zip(batch, groups, worths, mixed, strict=True):
+            own = [
+                Rollout(self.sequence(asked.prompt, one.tokens), advantage, one.log_probability)
+                for one, advantage in zip(group, worth, strict=True)
+                if learn and one.tokens
+            ]
+            if own and options.policy_loss == DPO:
+                own = [pick(own, key=lambda one: one.advantage) for pick in (max, min)]
+                own = own if all(one.sequence.learned for one in own) else []
+            rolled += [one for one in own if one.sequence.learned]
+        return rolled
 
     def sequence(self, prompt: tuple[int, ...], answer: tuple[int, ...]) -> TokenSequence:
         if self.constraint is None:
@@ -277,32 +296,40 @@ class GrpoTrainee(AdapterTrainee):
             entropy = torch.special.entr(logs.exp()).sum(-1)
         return Policy(chosen, entropy, packing.owner)
 
-    def loss(self, batch: Sequence[Rollout]) -> Tensor:
+    def loss(self, batch: Sequence[Any]) -> Tensor:
         import torch
 
+        if self.options.policy_loss == DPO:
+            return self.preference(batch)
         options, policy = self.options, self.policy(batch)
-        chosen, device = policy.chosen, policy.chosen.device
-
-        def held(name: str) -> Tensor:
-            return torch.tensor([value for one in batch for value in getattr(one, name)], device=device)
-
-        old = held("old") if options.iterations > 1 else chosen.detach()
+        chosen, owner, device = policy.chosen, policy.owner, policy.chosen.device
+        old = _held(batch, "old", chosen) if options.iterations > 1 else chosen.detach()
         advantage = torch.tensor([one.advantage for one in batch], device=device)
         high = options.epsilon if options.epsilon_high is None else options.epsilon_high
-        weight = self.correction(batch, old, policy.owner)
-        each = losses(chosen, old, advantage[policy.owner], options.epsilon, high) * weight[policy.owner]
-        divergence = torch.zeros_like(each)
-        if self.begun:
-            divergence = divergences(chosen, held("reference"))
-            each = each + options.kl_weight * divergence
-        self.seen.append((float(policy.entropy.sum()), float(divergence.detach().sum()), len(each)))
+        weight = self.correction(batch, old, owner)
+        each = losses(chosen, old, advantage[owner], options.epsilon, high) * weight[owner]
+        apart = divergences(chosen, _held(batch, "reference", chosen)) if self.begun else torch.zeros_like(each)
+        each = each + options.kl_weight * apart
+        self.note_of(policy, apart)
         self.weights += weight.tolist()
         if options.policy_loss == DAPO:
             return each.mean()
-        sums = each.new_zeros(len(batch)).index_add(0, policy.owner, each)
+        sums = each.new_zeros(len(batch)).index_add(0, owner, each)
         if options.policy_loss == DR_GRPO:
             return sums.mean() / self.room
         return (sums / torch.tensor([len(one.sequence.learned) for one in batch], device=device)).mean()
+
+    def preference(self, batch: Sequence[Pair]) -> Tensor:
+        """DPO's loss, of the best answers over the worst."""
+        rollouts = [one.best for one in batch] + [one.worst for one in batch]
+        policy = self.policy(rollouts)
+        apart = policy.chosen - _held(rollouts, "reference", policy.chosen)
+        best, worst = apart.new_zeros(len(rollouts)).index_add(0, policy.owner, apart).view(2, -1)
+        self.note_of(policy, divergences(apart, apart.new_zeros(())))
+        return dpo.losses(best - worst, self.options.beta).mean()
+
+    def note_of(self, policy: Policy, apart: Tensor) -> None:
+        self.seen.append((float(policy.entropy.sum()), float(apart.detach().sum()), len(apart)))
 
     def correction(self, batch: Sequence[Rollout], old: Tensor, owner: Tensor) -> Tensor:
         """By rollout, how much likelier it is to the network than to the sampler, whose products are rounded
@@ -315,17 +342,16 @@ class GrpoTrainee(AdapterTrainee):
         sums = old.new_zeros(len(batch)).index_add(0, owner, old.detach())
         return (sums - drawn).exp().clamp(max=CAP)
 
-    def weight(self, batch: Sequence[Rollout]) -> float:
+    def weight(self, batch: Sequence[Any]) -> float:
         if self.options.policy_loss == DAPO:
             return sum(len(one.sequence.learned) for one in batch)
         return len(batch)
 
-    def rows(self, batch: Sequence[Rollout | TokenSequence]) -> Sequence[TokenSequence]:
-        return cut(
-            [one.sequence if isinstance(one, Rollout) else one for one in batch], self.part, self.shared
-        )[0]
+    def rows(self, batch: Sequence[TokenSequence]) -> Sequence[TokenSequence]:
+        """As many of a planned batch as go through the network at once."""
+        return cut(batch, self.part, self.shared)[0]
 
-    def parts(self, batch: Sequence[Rollout]) -> Sequence[Sequence[Rollout]]:
+    def parts(self, batch: Sequence[Any]) -> Sequence[Sequence[Any]]:
         return cut(batch, min(self.part, self.part_tokens or self.part), self.shared) if batch else []
 
     @property
@@ -343,7 +369,7 @@ class GrpoTrainee(AdapterTrainee):
             step=step,
             entropy=entropy / count,
             divergence=divergence / count if self.begun else None,
-            weight=math.fsum(self.weights) / len(self.weights),
+            weight=math.fsum(self.weights) / len(self.weights) if self.weights else None,
         )
 
     def validate(self) -> tuple[float, float]:
@@ -379,6 +405,13 @@ class GrpoTrainee(AdapterTrainee):
             )
             for one in rolled
         ]
+
+
+def _held(rollouts: Sequence[Rollout], name: str, like: Tensor) -> Tensor:
+    """What the rollouts hold of their choices, in order; [choices]."""
+    import torch
+
+    return torch.tensor([value for one in rollouts for value in getattr(one, name)], device=like.device)
 
 
 def _bits(masks: Sequence[bytes], like: Tensor) -> Tensor:
