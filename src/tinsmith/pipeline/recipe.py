@@ -453,6 +453,8 @@ class _RecipeFile(TomlFile):
                 raise self.error(
                     "train", "reward", f"{place[0]} is no file; give one that has the function {place[1]}"
                 )
+        if name == "grpo" and train.get("learning_rate") == SEARCH:
+            raise self.error("train", "learning_rate", f'"{SEARCH}" compares losses, not rewards; state a rate')
         if name == "grpo" and "beta" in train and train.get("policy_loss") != DPO:
             raise self.error("train", "beta", f'is for policy_loss = "{DPO}"; leave it out, or give kl_weight')
         if "shots" in train and train.get("teacher") != BASE_TEACHER:

@@ -65,7 +65,8 @@ def trainee_of(spec: Spec, asked: list[Example], folder: Path, constraint: Any =
 
 
 def test_rewards_are_learned(spec: Spec, asked: list[Example], digits: Constraint, tmp_path: Path) -> None:
-    result = train("grpo", spec, asked, asked, replace(OPTIONS, epochs=25), tmp_path, constraint=digits)
+    options = replace(OPTIONS, epochs=24, learning_rate=5e-3, prompts=21, rollouts=16, batch_tokens=400)
+    result = train("grpo", spec, asked, asked, options, tmp_path, constraint=digits)
     first, best = result.validations[0], max(row.exact for row in result.validations)
     assert first.exact < 0.4 < 0.6 < best
     rewards = [row.reward for row in result.rollouts]
@@ -189,6 +190,7 @@ def add(path: Path, train_lines: str, more: str = "") -> None:
         ('reward = "none.py:score"', r"\[train\] reward: none.py is no file; give one that has the function"),
         ("constrained = true", r"\[train\] constrained: there is no constraint; give \[constraint\]"),
         ("beta = 0.1", r'beta: is for policy_loss = "dpo"; leave it out, or give kl_weight'),
+        ('learning_rate = "search"', r'learning_rate: "search" compares losses, not rewards; state a rate'),
         ("rollouts = 1", r"\[train\] rollouts: must be a whole number from 2"),
         ('policy_loss = "ppo"', r'policy_loss: must be one of "grpo", "dapo", "dr_grpo", "dpo"'),
     ],
