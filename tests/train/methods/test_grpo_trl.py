@@ -15,8 +15,9 @@ from tiny_training import encode, make_spec
 from tinsmith.data.readers import Example
 from tinsmith.train import devices, methods
 from tinsmith.train.job import Job
-from tinsmith.train.methods.grpo import CAP, Rollout, advantages
+from tinsmith.train.methods.grpo import CAP
 from tinsmith.train.options import SCALES, TrainOptions
+from tinsmith.train.policy import Rollout, advantages
 from tinsmith.train.sequences import TokenSequence
 
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}

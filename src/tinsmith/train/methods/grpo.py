@@ -14,7 +14,7 @@ import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,7 +22,8 @@ from tinsmith.errors import InputError
 from tinsmith.tasks import by_name
 from tinsmith.train.methods import Method, dpo
 from tinsmith.train.methods.lora import FOLDER, KEYS, AdapterTrainee
-from tinsmith.train.options import BATCH, DAPO, DPO, DR_GRPO, UNSCALED, Event, Rolled
+from tinsmith.train.options import DAPO, DPO, DR_GRPO, Event, Rolled
+from tinsmith.train.policy import Pair, Policy, Rollout, advantages, bits, divergences, held, losses
 from tinsmith.train.rules import default_policy_rate
 from tinsmith.train.sequences import TokenSequence, cut
 
@@ -33,44 +34,6 @@ if TYPE_CHECKING:
 
 VALIDATED = 300  # validation examples that are answered
 CAP = 2.0  # of the weight that corrects for the sampler (truncated importance sampling, Yao et al., 2025)
-_TINY = 1e-4  # beside a spread, which may be 0
-
-
-@dataclass(frozen=True)
-class Rollout:
-    """sequence: a prompt and its drawn answer, forced what the constraint left no choice of; drawn: its
-    log-probability where it was drawn; old, reference: of its choices, by the network that drew and by the
-    one that training started from, where they are needed."""
-
-    sequence: TokenSequence
-    advantage: float
-    drawn: float
-    old: tuple[float, ...] = ()
-    reference: tuple[float, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.sequence)
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Of a prompt's answers, one that is worth most and one that is worth least."""
-
-    best: Rollout
-    worst: Rollout
-
-    def __len__(self) -> int:
-        return len(self.best) + len(self.worst)
-
-
-@dataclass(frozen=True)
-class Policy:
-    """What a network says of rollouts' choices, in order. chosen, entropy [choices]; owner [choices]: the
-    number of the rollout."""
-
-    chosen: Tensor
-    entropy: Tensor
-    owner: Tensor
 
 
 class Grpo(Method):
@@ -105,40 +68,6 @@ class Grpo(Method):
 
     def trainee(self, job: Job) -> GrpoTrainee:
         return GrpoTrainee(job)
-
-
-def advantages(rewards: Sequence[Sequence[float]], scale: str) -> list[list[float]]:
-    """By group, each reward's distance from the group's mean, over the spread of the group, of all, or of
-    nothing."""
-    spread = _spread([reward for group in rewards for reward in group])
-    found = []
-    for group in rewards:
-        mean = fmean(group)
-        by = {BATCH: spread, UNSCALED: 1 - _TINY}.get(scale, _spread(group)) + _TINY
-        found.append([(reward - mean) / by for reward in group])
-    return found
-
-
-def _spread(values: Sequence[float]) -> float:
-    mean = fmean(values)
-    return math.sqrt(sum((value - mean) ** 2 for value in values) / max(1, len(values) - 1))
-
-
-def losses(chosen: Tensor, old: Tensor, advantage: Tensor, low: float, high: float) -> Tensor:
-    """Each choice's loss, its ratio clipped; [choices] each. chosen, old: log-probabilities, by the network
-    and by the one that drew; low, high: how far the ratio may fall below and rise above 1 and still be
-    learned from."""
-    import torch
-
-    ratio = (chosen - old).exp()
-    return -torch.minimum(ratio * advantage, ratio.clamp(1 - low, 1 + high) * advantage)
-
-
-def divergences(chosen: Tensor, reference: Tensor) -> Tensor:
-    """An estimate, never below 0, of the divergence of the network from the reference at each choice
-    (Schulman, 2020); [choices] each."""
-    apart = reference - chosen
-    return apart.exp() - apart - 1
 
 
 class GrpoTrainee(AdapterTrainee):
@@ -289,7 +218,7 @@ class GrpoTrainee(AdapterTrainee):
                 for one in rollouts
                 for _, mask in self.sampler.choices(one.sequence.prompt, one.sequence.answer)
             ]
-            logits = logits.masked_fill(~_bits(masks, logits), -torch.inf)
+            logits = logits.masked_fill(~bits(masks, logits), -torch.inf)
         logs = logits.log_softmax(-1)
         chosen = logs.gather(1, packing.targets[:, None])[:, 0]
         with torch.no_grad():
@@ -303,12 +232,12 @@ class GrpoTrainee(AdapterTrainee):
             return self.preference(batch)
         options, policy = self.options, self.policy(batch)
         chosen, owner, device = policy.chosen, policy.owner, policy.chosen.device
-        old = _held(batch, "old", chosen) if options.iterations > 1 else chosen.detach()
+        old = held(batch, "old", chosen) if options.iterations > 1 else chosen.detach()
         advantage = torch.tensor([one.advantage for one in batch], device=device)
         high = options.epsilon if options.epsilon_high is None else options.epsilon_high
         weight = self.correction(batch, old, owner)
         each = losses(chosen, old, advantage[owner], options.epsilon, high) * weight[owner]
-        apart = divergences(chosen, _held(batch, "reference", chosen)) if self.begun else torch.zeros_like(each)
+        apart = divergences(chosen, held(batch, "reference", chosen)) if self.begun else torch.zeros_like(each)
         each = each + options.kl_weight * apart
         self.note_of(policy, apart)
         self.weights += weight.tolist()
@@ -323,7 +252,7 @@ class GrpoTrainee(AdapterTrainee):
         """DPO's loss, of the best answers over the worst."""
         rollouts = [one.best for one in batch] + [one.worst for one in batch]
         policy = self.policy(rollouts)
-        apart = policy.chosen - _held(rollouts, "reference", policy.chosen)
+        apart = policy.chosen - held(rollouts, "reference", policy.chosen)
         best, worst = apart.new_zeros(len(rollouts)).index_add(0, policy.owner, apart).view(2, -1)
         self.note_of(policy, divergences(apart, apart.new_zeros(())))
         return dpo.losses(best - worst, self.options.beta).mean()
@@ -405,24 +334,6 @@ class GrpoTrainee(AdapterTrainee):
             )
             for one in rolled
         ]
-
-
-def _held(rollouts: Sequence[Rollout], name: str, like: Tensor) -> Tensor:
-    """What the rollouts hold of their choices, in order; [choices]."""
-    import torch
-
-    return torch.tensor([value for one in rollouts for value in getattr(one, name)], device=like.device)
-
-
-def _bits(masks: Sequence[bytes], like: Tensor) -> Tensor:
-    """[choices, vocabulary], of masks that have a bit a token."""
-    import numpy as np
-    import torch
-
-    rows = np.unpackbits(
-        np.frombuffer(b"".join(masks), np.uint8).reshape(len(masks), -1), axis=1, bitorder="little"
-    )
-    return torch.from_numpy(rows[:, : like.shape[1]].astype(bool)).to(like.device)
 
 
 method = Grpo()
