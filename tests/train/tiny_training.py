@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tinsmith.constraint import Constraint
+from tinsmith.constraint.makers import choices
 from tinsmith.data.readers import Example
 from tinsmith.models import family
 from tinsmith.spec import Spec, Tokenizer
@@ -21,6 +23,8 @@ from tinsmith.train.job import Job
 from tinsmith.train.options import Event, Started, Step, TrainOptions, TrainResult
 from tinsmith.train.tensors import from_float32
 
+# What a method that learns from rewards is given besides: answers that are right by chance.
+REWARDED: dict[str, Any] = {"task": "chat", "constrained": True, "prompts": 7, "rollouts": 4}
 PAIRS = [(first, second) for first in "abcdefg" for second in "xyz"]
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 TEMPLATE = (
@@ -73,6 +77,11 @@ def train(
     """more: of the job."""
     job = Job(spec, examples, validation, options, folder, **{"encode": encode, **more})
     return run.train(method, job, *on_event)
+
+
+def digits() -> Constraint:
+    """The answers that the task has."""
+    return choices([f"{digit}" for digit in range(7)])
 
 
 class Killed(BaseException):

@@ -412,6 +412,7 @@ def options(
         files_too = {name: f"{recipe.resolve(place[0])}:{place[1]}" for name, place in places.items() if place}
         values["reward"] = {files_too.get(name, name): weight for name, weight in stated.items()}
     values["rough"] = preset
+    values["renew"] = methods.by_name(recipe.train.method).renew
     more = SCRATCH_DEFAULTS if recipe.scratch else {}
     if recipe.base:
         more = {**more, "keep": recipe.base.keep}

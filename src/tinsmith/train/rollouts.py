@@ -7,7 +7,8 @@ torch multiplies in; one in blocks is taken as it is, for these are what torch c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,7 @@ class Sampler:
         self.model = Model(_core.Model(image), image, threads)
         self.program = read_program(self.model.tin.entry("program.bin"))
         self.names = {name.role: name for name in by_name(spec.family).tensors(spec.hyper)}
+        self.walking = threading.Lock()  # an automaton is at one place
         self.walk = None if constraint is None else _core.Constraint(self.model.core, constraint.data)
 
     def take(self, network: Network) -> None:
@@ -93,23 +95,25 @@ class Sampler:
             for one in answers
         ]
 
-    def choices(self, prompt: Sequence[int], answer: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+    def choices(self, prompt: Sequence[int], answer: Sequence[int]) -> list[tuple[int, bytes]]:
         """Where the constraint left a choice in an answer that it allows: the place, and which tokens it
-        allowed there, a bit each, least significant first."""
-        walk = self.walk
+        allowed there, a bit each, least significant first. Any thread may ask."""
+        walk, found = self.walk, []
         assert walk is not None
-        walk.begin()
-        for place, token in enumerate(answer):
-            if walk.state() == _core.CONSTRAINT_MUST_END:
-                return
-            mask = walk.mask(self.room - place)
-            is_only = int.from_bytes(mask, "little").bit_count() == 1
-            # The runtime cuts what must come as the tokenizer would, though shorter tokens could come too.
-            run = walk.forced([*prompt, *answer[:place]])
-            if not is_only and run[:1] != [token]:
-                yield place, mask
-            if place + 1 < len(answer):
-                walk.accept(token)
+        with self.walking:
+            walk.begin()
+            for place, token in enumerate(answer):
+                if walk.state() == _core.CONSTRAINT_MUST_END:
+                    break
+                mask = walk.mask(self.room - place)
+                is_only = int.from_bytes(mask, "little").bit_count() == 1
+                # The runtime cuts what must come as the tokenizer would, though shorter tokens could come too.
+                run = walk.forced([*prompt, *answer[:place]])
+                if not is_only and run[:1] != [token]:
+                    found.append((place, mask))
+                if place + 1 < len(answer):
+                    walk.accept(token)
+        return found
 
     def allows(self, tokens: Sequence[int]) -> bool:
         """Whether the constraint allows a text of these tokens."""

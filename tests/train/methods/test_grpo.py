@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_training import PAIRS, encode, killed_and_resumed, train
+from tiny_training import PAIRS, digits, encode, killed_and_resumed, train
 
 from tinsmith import cli
-from tinsmith.constraint import Constraint, makers
+from tinsmith.constraint import makers
 from tinsmith.data.readers import Example
 from tinsmith.errors import InputError, RecipeError
 from tinsmith.pipeline import recipe
@@ -21,7 +21,6 @@ from tinsmith.train import devices, methods
 from tinsmith.train.job import Job
 from tinsmith.train.options import POLICY_LOSSES, Rolled, TrainOptions
 
-DIGITS = [f"{n}" for n in range(7)]
 OPTIONS = TrainOptions(
     task="chat",
     epochs=4,
@@ -35,11 +34,6 @@ OPTIONS = TrainOptions(
     rollouts=8,
     constrained=True,
 )
-
-
-@pytest.fixture
-def digits() -> Constraint:
-    return makers.choices(DIGITS)
 
 
 @pytest.fixture
@@ -64,9 +58,9 @@ def trainee_of(spec: Spec, asked: list[Example], folder: Path, constraint: Any =
     return trainee
 
 
-def test_rewards_are_learned(spec: Spec, asked: list[Example], digits: Constraint, tmp_path: Path) -> None:
+def test_rewards_are_learned(spec: Spec, asked: list[Example], tmp_path: Path) -> None:
     options = replace(OPTIONS, epochs=24, learning_rate=5e-3, prompts=21, rollouts=16, batch_tokens=400)
-    result = train("grpo", spec, asked, asked, options, tmp_path, constraint=digits)
+    result = train("grpo", spec, asked, asked, options, tmp_path, constraint=digits())
     first, best = result.validations[0], max(row.exact for row in result.validations)
     assert first.exact < 0.4 < 0.6 < best
     rewards = [row.reward for row in result.rollouts]
@@ -79,10 +73,10 @@ def test_rewards_are_learned(spec: Spec, asked: list[Example], digits: Constrain
 
 @pytest.mark.parametrize("more", [{}, {"iterations": 2, "kl_weight": 0.1}, {"policy_loss": "dpo"}])
 def test_a_killed_run_ends_with_the_same_bits(
-    more: dict[str, Any], spec: Spec, asked: list[Example], digits: Constraint, tmp_path: Path
+    more: dict[str, Any], spec: Spec, asked: list[Example], tmp_path: Path
 ) -> None:
     options = replace(OPTIONS, **more)
-    result = killed_and_resumed("grpo", spec, asked, asked[:6], options, tmp_path, constraint=digits)
+    result = killed_and_resumed("grpo", spec, asked, asked[:6], options, tmp_path, constraint=digits())
     assert len(result.rollouts) == result.steps == 12 * options.iterations
     assert any(row.alike < row.prompts for row in result.rollouts)
 
@@ -127,9 +121,9 @@ def test_a_policys_answers_differ_by_seed_and_come_again(
 
 @pytest.mark.parametrize("kind", POLICY_LOSSES)
 def test_the_loss_of_a_batch_is_the_mean_of_its_parts(
-    kind: str, spec: Spec, asked: list[Example], digits: Constraint, tmp_path: Path, exact: None
+    kind: str, spec: Spec, asked: list[Example], tmp_path: Path, exact: None
 ) -> None:
-    trainee = trainee_of(spec, asked, tmp_path, digits, policy_loss=kind, batch_tokens=30)
+    trainee = trainee_of(spec, asked, tmp_path, digits(), policy_loss=kind, batch_tokens=30)
     rolled = trainee.items(trainee.epochs[0][0], 0)
     parts = trainee.parts(rolled)
     assert len(parts) > 1
@@ -140,9 +134,9 @@ def test_the_loss_of_a_batch_is_the_mean_of_its_parts(
 
 
 def test_prompts_whose_answers_are_worth_the_same_are_set_aside(
-    spec: Spec, asked: list[Example], digits: Constraint, tmp_path: Path
+    spec: Spec, asked: list[Example], tmp_path: Path
 ) -> None:
-    trainee = trainee_of(spec, asked, tmp_path, digits)
+    trainee = trainee_of(spec, asked, tmp_path, digits())
     batch = trainee.epochs[0][0]
     hopeless, solved = trainee.asked[batch[0]], trainee.asked[batch[1]]
     worth = {hopeless.input: 0.0, solved.input: 1.0}

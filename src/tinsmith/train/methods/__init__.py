@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
 
 from tinsmith.errors import InputError, UnsupportedError
+from tinsmith.train.options import TrainOptions
 
 if TYPE_CHECKING:
     from tinsmith.train.job import Job
@@ -31,7 +32,8 @@ class Method(ABC):
     a validation finds is of; merges: whether a model can be built from what is trained; starts: whether it
     goes on from an adapter; has_reference: whether it then holds to that one; gentle: of a new adapter's
     learning rate, what it then takes; replays: whether it then learns new examples, and some of the old ones
-    again; passes: over the examples where none are stated, None for as many as most methods take."""
+    again; passes: over the examples where none are stated, None for as many as most methods take; renew:
+    steps from one checkpoint to the next."""
 
     name: ClassVar[str]
     folder: ClassVar[str]
@@ -46,6 +48,7 @@ class Method(ABC):
     gentle: ClassVar[float] = 0.25
     replays: ClassVar[bool] = False
     passes: ClassVar[int | None] = None
+    renew: ClassVar[int] = TrainOptions.renew
 
     @abstractmethod
     def trainee(self, job: Job) -> Trainee:

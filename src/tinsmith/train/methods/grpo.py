@@ -45,6 +45,7 @@ class Grpo(Method):
     has_reference = True
     gentle = 1.0  # the rate is low as it is
     passes = 1
+    renew = 10  # a step takes its time
     keys: ClassVar[tuple[str, ...]] = (
         *KEYS,
         "reward",
