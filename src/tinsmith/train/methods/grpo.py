@@ -291,7 +291,7 @@ class GrpoTrainee(AdapterTrainee):
 
     def watched(self, step: int) -> Rolled | None:
         if self.told is None or not self.seen:
-            return self.told
+            return self.told and replace(self.told, step=step)
         entropy, divergence = (math.fsum(one[place] for one in self.seen) for place in (0, 1))
         count = sum(one[2] for one in self.seen)
         return replace(
