@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tiny_training import PAIRS, make_spec, train
+from tiny_training import PAIRS, REWARDED, digits, make_spec, train
 
 from tinsmith import models
 from tinsmith.data.preferences import Pair, Rating
@@ -27,6 +27,8 @@ def main(folder: Path) -> None:
         more: dict[str, Any] = {"texts": ["the lamp in the kitchen is on, and the door is open"] * 8}
         more["preferences"] = ratings if "ratings" in methods.by_name(name).reads else pairs
         more["teacher"] = folder / "teacher"
+        if name == "grpo":
+            options, more["constraint"] = replace(options, **REWARDED), digits()
         if name == "lora":
             options = replace(options, epochs=8, search=0.9, average=0.5)
         result = train(name, spec, examples, examples[:4], options, folder / name, **more)

@@ -66,6 +66,12 @@ CASES = {
     "dpo": Case("dpo", data='pairs = "pairs.jsonl"', epochs=50),
     "orpo": Case("orpo", data='pairs = "pairs.jsonl"', epochs=50),
     "kto": Case("kto", data='ratings = "ratings.jsonl"', epochs=50),
+    "grpo": Case(
+        "grpo",
+        data='[constraint]\nchoices = ["0", "1", "2", "3", "4", "5", "6"]',
+        train="prompts = 7\niterations = 2\nkl_weight = 0.01\nlearning_rate = 0.005",
+        epochs=60,
+    ),
     "distill": Case("distill", train='teacher = "teacher"', epochs=70),
     "context distillation": Case("distill", train='teacher = "base"\nshots = 2', epochs=70),
     "search": Case("lora", train='learning_rate = "search"', epochs=70),

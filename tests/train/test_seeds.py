@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_training import Killed, encode, train
+from tiny_training import REWARDED, Killed, digits, encode, train
 
 from tinsmith import models
 from tinsmith.data.preferences import Pair, Rating
@@ -38,6 +38,9 @@ def run(
         more["teacher"] = folder.parent / "teacher"
         if not more["teacher"].exists():
             models.save_hf(spec, more["teacher"])
+    if method == "grpo":
+        options |= REWARDED
+        more["constraint"] = digits()
     given = replace(OPTIONS, **options)
     return train(method, spec, examples, examples[:6], given, folder, *([tell] if tell else []), **more)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from tiny_training import PAIRS, encode, make_spec
+from tiny_training import PAIRS, REWARDED, digits, encode, make_spec
 from transformers.utils import logging
 
 from tinsmith import models
@@ -87,6 +88,8 @@ def job_of(name: str, folder: Path) -> Job:
         "teacher": folder / "teacher",
     }
     options = TrainOptions(epochs=1, rank=2, batch_tokens=120, prefix_length=2, rough=None)
+    if name == "grpo":
+        options, more["constraint"] = replace(options, **REWARDED), digits()
     return Job(spec, examples, examples[:4], options, folder, encode, **more)
 
 
@@ -101,7 +104,7 @@ def test_shares_give_the_gradient_of_the_whole(
         loop = Loop(methods.by_name(name).trainee(job), job.options, tmp_path, lambda event: None)
         loop.trainee.prepare(lambda event: None)
         loop.trainee.network.model.train()
-        batch = max(loop.plan, key=len)
+        batch = loop.trainee.items(max(loop.plan, key=len), 0)
         loss = loop._backward(batch)
         found = [value.grad for value in loop.parameters.values()]
         assert all(one.is_contiguous() for one in found if one is not None)

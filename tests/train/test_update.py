@@ -352,7 +352,7 @@ def test_what_is_wrong_with_an_update_is_one_line(
         (
             "full",
             "adapter",
-            '"continue", "distill", "dpo", "kto", "lora", "orpo"; this one is "full"',
+            '"continue", "distill", "dpo", "grpo", "kto", "lora", "orpo"; this one is "full"',
         ),
         ("dpo", "data", '"lora"; this one is "dpo"'),
     ],

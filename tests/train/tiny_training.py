@@ -12,14 +12,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tinsmith.constraint import Constraint
+from tinsmith.constraint.makers import choices
 from tinsmith.data.readers import Example
 from tinsmith.models import family
 from tinsmith.spec import Spec, Tokenizer
+from tinsmith.tokenizer.packed import byte_alphabet
 from tinsmith.train import run
 from tinsmith.train.job import Job
 from tinsmith.train.options import Event, Started, Step, TrainOptions, TrainResult
 from tinsmith.train.tensors import from_float32
 
+# What a method that learns from rewards is given besides: answers that are right by chance.
+REWARDED: dict[str, Any] = {"task": "chat", "constrained": True, "prompts": 7, "rollouts": 4}
 PAIRS = [(first, second) for first in "abcdefg" for second in "xyz"]
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 TEMPLATE = (
@@ -74,6 +79,11 @@ def train(
     return run.train(method, job, *on_event)
 
 
+def digits() -> Constraint:
+    """The answers that the task has."""
+    return choices([f"{digit}" for digit in range(7)])
+
+
 class Killed(BaseException):
     pass
 
@@ -116,7 +126,7 @@ def tokenizer_of(vocab: int) -> Tokenizer:
     """encode's tokens, and further ones, which nothing uses, up to a vocabulary's size."""
     surplus = range(len(SPECIAL) + 256, vocab)
     return Tokenizer(
-        tokens=[*SPECIAL, *(chr(0x100 + byte) for byte in range(256)), *(f"[PAD{token}]" for token in surplus)],
+        tokens=[*SPECIAL, *byte_alphabet(), *(f"[PAD{token}]" for token in surplus)],
         types=["control"] * 3 + ["normal"] * 256 + ["unused"] * len(surplus),
         merges=[],
         pre="smollm",

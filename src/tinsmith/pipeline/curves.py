@@ -39,6 +39,13 @@ def of_training(train: Mapping[str, Any]) -> curve.Drawing | None:
     return curve.draw(rows, (*series, "loss", "validation_loss", "text_loss"), labels=labels)
 
 
+def of_rollouts(train: Mapping[str, Any]) -> curve.Drawing | None:
+    """Of report.json's `train`, where answers were drawn: means over each step's, over steps."""
+    names = {"reward": "reward", "tokens": "tokens", "entropy": "entropy", "aside": "set aside"}
+    rows = [{**row, "aside": row["alike"] / row["prompts"]} for row in train.get("rollouts") or ()]
+    return curve.draw(rows, tuple(names), labels=names)
+
+
 def _means(points: Points, name: str) -> list[dict[str, float]]:
     """Of at most BLOCKS blocks of steps, the mean at the middle."""
     size = -(-len(points) // BLOCKS) or 1

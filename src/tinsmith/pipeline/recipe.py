@@ -36,17 +36,20 @@ from tinsmith.tables import (
     whole,
 )
 from tinsmith.tables import key as _key
-from tinsmith.train import methods
+from tinsmith.train import methods, rewards
 from tinsmith.train.options import (
     AUTO_DEVICE,
     BASE_TEACHER,
+    DPO,
     EPOCHS,
     MADE_EPOCHS,
     MADE_SEEDS,
     MOMENTS,
+    POLICY_LOSSES,
     RANK_SCALES,
     RETRAIN_AUTO,
     RETRAINS,
+    SCALES,
     TORCH_DEVICES,
     UPDATE_EPOCHS,
     ScratchOptions,
@@ -95,11 +98,29 @@ RANKS = Kind(
         isinstance(v, dict) and bool(v) and all(is_whole(rank) and 1 <= rank <= 1024 for rank in v.values())
     ),
 )
+_RULES = ", ".join(f'"{name}"' for name in rewards.NAMES)
+REWARD = Kind(
+    f'{_RULES}, a function such as "rewards.py:score", or a table of these with weights above 0, at most 1000',
+    lambda v: (
+        bool(v) and all(_is_reward(name) for name in v) and all(_is_weight(weight) for weight in v.values())
+        if isinstance(v, dict)
+        else _is_reward(v)
+    ),
+    lambda v: v if isinstance(v, dict) else {v: 1.0},
+)
 ADAPTER = Kind("the folder of the adapter to go on from (--from)", is_text)
 TARGETS = Kind(
     '"auto" or a list of names of linear layers, such as ["q_proj", "v_proj"]',
     lambda v: v == "auto" or (isinstance(v, list) and bool(v) and all(is_text(word) for word in v)),
 )
+
+
+def _is_reward(name: Any) -> bool:
+    return isinstance(name, str) and (name in rewards.NAMES or rewards.of_function(name) is not None)
+
+
+def _is_weight(value: Any) -> bool:
+    return (isinstance(value, float) or is_whole(value)) and 0 < value <= 1000
 
 
 @dataclass(frozen=True)
@@ -176,6 +197,16 @@ class Train:
     temperature: float = _key(number(0.01, 100), TrainOptions.temperature)
     teacher_weight: float = _key(number(0, 1), TrainOptions.teacher_weight)
     prefix_length: int = _key(whole(1, 10_000), TrainOptions.prefix_length)
+    reward: dict[str, float] | None = _key(REWARD, None)  # noqa: RUF009, a default of None
+    rollouts: int = _key(whole(2, 1024), TrainOptions.rollouts)
+    prompts: int = _key(whole(1, 100_000), TrainOptions.prompts)
+    iterations: int = _key(whole(1, 100), TrainOptions.iterations)
+    policy_loss: str = _key(choice(POLICY_LOSSES), TrainOptions.policy_loss)
+    scale_rewards: str = _key(choice(SCALES), TrainOptions.scale_rewards)
+    epsilon: float = _key(number(0.001, 1), TrainOptions.epsilon)
+    epsilon_high: float | None = _key(number(0.001, 100), None)
+    kl_weight: float = _key(number(0, 100), TrainOptions.kl_weight)
+    constrained: bool | None = _key(FLAG, None)
     moments: str = _key(choice(MOMENTS), TrainOptions.moments)
     seed: int = _key(whole(0, 2**31 - 1), 0)
     seeds: int | str = _key(TIMES, "auto")
@@ -186,6 +217,8 @@ class Train:
         of what an adapter knows."""
         if isinstance(self.epochs, int):
             return self.epochs
+        if own := methods.by_name(self.method).passes:
+            return own
         if further:
             return UPDATE_EPOCHS
         return MADE_EPOCHS if made else EPOCHS
@@ -384,8 +417,9 @@ class RecipeFile(TomlFile):
             raise self.error(
                 "train", "rough", f"is none of [build] formats, {', '.join(built)}; give one of them"
             )
-        if tables["train"].open_tokens_only and "constraint" not in given:
-            raise self.error("train", "open_tokens_only", "there is no constraint; give [constraint]")
+        for key in ("open_tokens_only", "constrained"):
+            if getattr(tables["train"], key) and "constraint" not in given:
+                raise self.error("train", key, "there is no constraint; give [constraint]")
         if "constraint" in given:
             self._check_constraint(given["constraint"], data.task)
             if data.thinking:
@@ -442,6 +476,16 @@ class RecipeFile(TomlFile):
             if key not in given.get(table, {}):
                 raise self.error(table, key, f'missing; method "{name}" learns from it')
         train = given.get("train", {})
+        for name in REWARD.read(train.get("reward", {})):
+            place = rewards.of_function(name)
+            if place and not (self.path.parent / place[0]).is_file():
+                raise self.error(
+                    "train", "reward", f"{place[0]} is no file; give one that has the function {place[1]}"
+                )
+        if name == "grpo" and train.get("learning_rate") == SEARCH:
+            raise self.error("train", "learning_rate", f'"{SEARCH}" compares losses, not rewards; state a rate')
+        if name == "grpo" and "beta" in train and train.get("policy_loss") != DPO:
+            raise self.error("train", "beta", f'is for policy_loss = "{DPO}"; leave it out, or give kl_weight')
         if "shots" in train and train.get("teacher") != BASE_TEACHER:
             raise self.error("train", "shots", f'is for teacher = "{BASE_TEACHER}"; leave it out')
 

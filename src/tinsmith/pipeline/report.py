@@ -289,6 +289,7 @@ def html(document: dict[str, Any]) -> str:
         best=max(baselines, key=lambda name: document["systems"][name]["exact"], default=None),
         heat=heat(document["confusion"]),
         curves=curves.of_training(document["train"]),
+        rollouts=curves.of_rollouts(document["train"]),
         front=front(document.get("front") or []),
         risks=risks(document),
         bounds=update.bounds,

@@ -14,8 +14,9 @@ from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.recipe import SEARCH, SEARCH_BUDGET, Recipe
 from tinsmith.pipeline.run import Made, Record, Run, digest_of
 from tinsmith.pipeline.training_progress import Progress
+from tinsmith.system import files
 from tinsmith.system.progress import Bar
-from tinsmith.train import adapter, finished, logs, methods, rough_adapter
+from tinsmith.train import adapter, finished, logs, methods, rewards, rough_adapter
 from tinsmith.train.options import (
     BASE_TEACHER,
     NEW_TEST,
@@ -25,6 +26,7 @@ from tinsmith.train.options import (
     SCRATCH_DEFAULTS,
     Event,
     Point,
+    Rolled,
     Seeded,
     TrainOptions,
     Trial,
@@ -35,6 +37,7 @@ from tinsmith.train.options import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tinsmith.constraint import Constraint
     from tinsmith.data.readers import Example
     from tinsmith.quant.presets import Mix
     from tinsmith.spec import Spec
@@ -69,7 +72,7 @@ class Trained:
     """note: how the learning rate was chosen; tokens, seconds: of all steps, of every seed; curve: the loss
     after each, of the best seed; trials: of learning rates, the best last; seeds: of several runs, the mean
     last; update: what became of an adapter that learned new examples; rough: an adapter of its own for files of
-    rough weights."""
+    rough weights; rollouts: of each step, where answers are drawn."""
 
     learning_rate: float
     note: str
@@ -82,6 +85,7 @@ class Trained:
     seeds: list[Seeded] = field(default_factory=list)
     update: Updated | None = None
     rough: Rough | None = None
+    rollouts: list[Rolled] = field(default_factory=list)
 
 
 def folder_name(recipe: Recipe) -> str:
@@ -109,7 +113,33 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
         "augmented": made,
         **({"constraint": needs.data.digests[data.ANSWER]} if run.recipe.train.open_tokens_only else {}),
         **update_inputs(run, needs),
+        **reward_inputs(run, needs),
     }
+
+
+def reward_inputs(run: Run, needs: Needs) -> dict[str, Any]:
+    """Of what rollouts are held to, and of the functions that say what they are worth."""
+    method = methods.by_name(run.recipe.train.method)
+    held = "constrained" in method.keys and options(run.recipe).constrained
+    scored = [files.sha256_file(path) for path in reward_files(run.recipe)]
+    return {
+        **({"held": needs.data.digests[data.ANSWER]} if held else {}),
+        **({"scored": scored} if scored else {}),
+    }
+
+
+def held_to(run: Run, facts: dict[str, Any] | None) -> Constraint | None:
+    """The recipe's constraint, compiled. facts: what a tin's manifest says of it."""
+    from tinsmith.constraint import Constraint
+
+    if facts is None:
+        return None
+    return Constraint.of_bytes(facts["kind"], (run.folder / data.ANSWER).read_bytes())
+
+
+def reward_files(recipe: Recipe) -> list[Path]:
+    places = map(rewards.of_function, recipe.train.reward or ())
+    return [recipe.resolve(place[0]) for place in places if place]
 
 
 def update_inputs(run: Run, needs: Needs) -> dict[str, Any]:
@@ -163,6 +193,16 @@ def before(run: Run, needs: Needs) -> dict[str, Any]:
             "prefix_length": TrainOptions.prefix_length,
             "moments": TrainOptions.moments,
             "seeds": TrainOptions.seeds,
+            "reward": None,
+            "rollouts": TrainOptions.rollouts,
+            "prompts": TrainOptions.prompts,
+            "iterations": TrainOptions.iterations,
+            "policy_loss": TrainOptions.policy_loss,
+            "scale_rewards": TrainOptions.scale_rewards,
+            "epsilon": TrainOptions.epsilon,
+            "epsilon_high": None,
+            "kl_weight": TrainOptions.kl_weight,
+            "constrained": None,
             "label_smoothing": TrainOptions.label_smoothing,
             "noise": TrainOptions.noise,
         },
@@ -187,6 +227,7 @@ def make(run: Run, needs: Needs) -> Made[Trained]:
         seeds=result.seeds,
         update=outcome,
         rough=rough,
+        rollouts=result.rollouts,
     )
     folders = [result.folder, *([rough_folder(run)] if rough else [])]
     return Made(sorted(path for folder in folders for path in folder.iterdir() if path.is_file()), facts)
@@ -302,6 +343,8 @@ def job_of(run: Run, made: Record[Data], spec: Spec, preparation: Preparation | 
         forced=Forced(tokenizer, (run.folder / data.ANSWER).read_bytes()) if only_open else None,
         start=update.folder(run.recipe),
         base_sha256=(spec.source or made.facts.base.sha256) if run.recipe.base else "",
+        constraint=held_to(run, made.facts.constraint),
+        reward_digest="".join(files.sha256_file(path) for path in reward_files(run.recipe)),
     )
 
 
@@ -361,7 +404,15 @@ def options(
         if values[key] == "auto":
             values[key] = left_out
     values["ranks"] = values["ranks"] or {}
+    if values["constrained"] is None:
+        values["constrained"] = recipe.constraint.source is not None
+    stated = values.pop("reward")
+    if stated:
+        places = {name: rewards.of_function(name) for name in stated}
+        files_too = {name: f"{recipe.resolve(place[0])}:{place[1]}" for name, place in places.items() if place}
+        values["reward"] = {files_too.get(name, name): weight for name, weight in stated.items()}
     values["rough"] = preset
+    values["renew"] = methods.by_name(recipe.train.method).renew
     more = SCRATCH_DEFAULTS if recipe.scratch else {}
     if recipe.base:
         more = {**more, "keep": recipe.base.keep}

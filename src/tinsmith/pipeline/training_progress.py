@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinsmith.system.progress import Bar, Display
-from tinsmith.train.options import Event, Preparing, Replayed, Seeded, Started, Step, Trial, Validated
+from tinsmith.train.options import Event, Preparing, Replayed, Rolled, Seeded, Started, Step, Trial, Validated
 
 
 class Progress:
@@ -13,6 +13,7 @@ class Progress:
     def __init__(self, display: Display, bar: Bar, share: str) -> None:
         self.display, self.bar, self.share = display, bar, share
         self.latest = ""  # of the validations
+        self.rolled = ""  # of the latest step
 
     def show(self, event: Event) -> None:
         if isinstance(event, Preparing):
@@ -33,12 +34,16 @@ class Progress:
             risen = f"; loss of what was known {event.rise:+.4f}" if event.epoch > 1 else ""
             count = f"{event.count:,} of {event.known:,} old examples replayed"
             self.display.line(f"train: epoch {event.epoch}: {count}{risen}")
+        elif isinstance(event, Rolled):
+            self.rolled = (
+                f", reward {event.reward:.3f}, {event.prompts - event.alike} of {event.prompts} prompts learned"
+            )
         else:
             self._validated(event)
 
     def _state(self, step: Step) -> str:
         memory = "" if step.memory is None else f", {step.memory / 1e9:.1f} GB"
-        return f"loss {step.loss:.3f}{self.latest}, {step.tokens_per_second:,.0f} tokens/s{memory}"
+        return f"loss {step.loss:.3f}{self.rolled}{self.latest}, {step.tokens_per_second:,.0f} tokens/s{memory}"
 
     def _validated(self, event: Validated) -> None:
         best = ", the best so far" if event.best else ""

@@ -27,13 +27,15 @@ WORTH_SHARING = 16
 @dataclass(frozen=True)
 class Asked:
     """A prompt, the adapters that it is answered under, what the answer may be, the logarithm of the
-    probability from which on it is given (None: none is known), and whether its probability is counted."""
+    probability from which on it is given (None: none is known), whether its probability is counted, and the seed
+    that it is drawn by (None: that of sampling)."""
 
     tokens: Sequence[int]
     applied: Applied = ()
     constraint: Constraint | None = None
     least: float | None = None
     sure: bool = False
+    seed: int | None = None
 
 
 class _Place:
@@ -46,6 +48,7 @@ class _Place:
         self.constraint: Constraint | None = None
         self.item = -1
         self.applied: Applied = ()
+        self.alike: list[int] = []  # the prompts that are waiting and are as its latest one
         self.answer: Answer | None = None
         self.started = 0.0
 
@@ -90,10 +93,17 @@ def generate_many(
             places.append(_Place(session))
             held.enter_context(places[-1].lent)
         held.callback(batch.cancel)  # first: what is under way gives nothing back
-        waiting = iter(range(len(prompts)))
+        waiting: dict[tuple[tuple[int, ...], Applied], list[int]] = {}
+        for item in reversed(range(len(prompts))):
+            alike = (tuple(prompts[item].tokens), prompts[item].applied)
+            waiting.setdefault(alike, []).append(item)
+        queues = list(reversed(waiting.values()))
+        fresh = iter(queues)
 
         def next_prompt(place: _Place) -> None:
-            place.item = next(waiting, -1)
+            # A session that has computed the prompt takes it again.
+            place.alike = place.alike or next(fresh, []) or max(queues, key=len)
+            place.item = place.alike.pop() if place.alike else -1
             if place.item < 0:
                 place.session.rewind(0)
                 return
@@ -109,10 +119,13 @@ def generate_many(
                 put_on(place.session, asked.applied)
                 place.applied = asked.applied
             known = common[asked.applied]
-            if known is not None:
-                place.session.copy_from(known)
             place.session.replace(asked.tokens)
-            replace(sampling, sure=asked.sure).begin(place.session, max_tokens)
+            if known is not None and place.session.tokens()[0] < known.tokens()[0]:
+                place.session.copy_from(known)
+                place.session.replace(asked.tokens)
+            drawn = replace(sampling, sure=asked.sure)
+            drawn = drawn if asked.seed is None else replace(drawn, seed=asked.seed)
+            drawn.begin(place.session, max_tokens)
 
         for place in places:
             next_prompt(place)

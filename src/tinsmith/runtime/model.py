@@ -37,35 +37,31 @@ class Model(Loaded):
         stop: Sequence[str] = (),
         constraint: Constraint | Own | None = "own",
         adapter: Chosen | Sequence[Chosen] = None,
+        seed: int | Sequence[int] = 0,
         **options: Any,
     ) -> list[Completion]:
         """Continues many prompts, `concurrency` of them at a time, which share the reading of the weights.
 
         What all prompts begin with is computed once. Each answer is what `generate` gives for its prompt alone.
 
-        adapter: as `generate`, for all prompts, or a list with one for each.
+        adapter, seed: as `generate`, for all prompts, or a list with one for each: answers that are drawn
+        (temperature) to the same prompt differ by their seeds.
 
         options: as `generate`, without draft and heal. seconds of an answer: from its prompt's turn to its end.
         """
-        chosen: Sequence[Chosen] = (
-            [adapter] * len(prompts) if adapter is None or isinstance(adapter, str | Mapping) else adapter
-        )
-        if len(chosen) != len(prompts):
-            raise InputError(
-                f"{len(chosen)} adapters for {len(prompts)} prompts; give one for each, or one for all"
-            )
+        chosen, seeds = _each("adapters", adapter, len(prompts)), _each("seeds", seed, len(prompts))
+        asked = list(zip(prompts, chosen, seeds, strict=True))
         if self.engine is not None:  # which computes one conversation at a time
             options |= {"max_tokens": max_tokens, "stop": stop, "constraint": constraint}
-            pairs = zip(prompts, chosen, strict=True)
-            return [self.generate(prompt, adapter=one, **options) for prompt, one in pairs]
+            return [self.generate(prompt, adapter=one, seed=own, **options) for prompt, one, own in asked]
         from tinsmith.runtime.many import Asked, generate_many
 
-        sure, asked = options.pop("sure", None), []
-        for prompt, one in zip(prompts, chosen, strict=True):
+        sure, items = options.pop("sure", None), []
+        for prompt, one, own in asked:
             least, held = self.least(constraint, one), self.skill_of(one).held_to(constraint)
             counted = least is not None if sure is None else sure
-            asked.append(Asked(self._tokens(prompt), self.applied(one), held, least, counted))
-        return generate_many(self, asked, concurrency, max_tokens, Sampling(**options), stop)
+            items.append(Asked(self._tokens(prompt), self.applied(one), held, least, counted, own))
+        return generate_many(self, items, concurrency, max_tokens, Sampling(**options), stop)
 
     def chat(
         self,
@@ -208,3 +204,12 @@ class Model(Loaded):
             show=show,
             options=options,
         )
+
+
+def _each(what: str, given: Any, count: int) -> Sequence[Any]:
+    """What is given for each of so many prompts, or one for all."""
+    if given is None or isinstance(given, int | str | Mapping):
+        return [given] * count
+    if len(given) != count:
+        raise InputError(f"{len(given)} {what} for {count} prompts; give one for each, or one for all")
+    return list(given)

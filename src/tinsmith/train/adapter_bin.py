@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from tinsmith.compiler.adapter import FORMATS, LowRank, compile_adapter
-from tinsmith.compiler.program import read_program
+from tinsmith.compiler.program import Listing, read_program
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.formats import gguf
 from tinsmith.formats.tin import Tin
@@ -60,15 +61,28 @@ def _of_folder(folder: Path, family: Family, hyper: Hyper) -> dict[str, LowRank]
     given = adapter.of_base(folder, family, hyper)
     if not given.factors:
         raise InputError(f"{folder}: adapts nothing of the text model; there is nothing to add")
-    return {role: _low_rank(folder, one) for role, one in given.factors.items()}
+    return {role: _low_rank(str(folder), one) for role, one in given.factors.items()}
 
 
-def _low_rank(adapter_dir: str | Path, factors: Factors) -> LowRank:
+def packed(
+    factors: Mapping[str, Factors],
+    program: Listing,
+    format: str = FORMATS[0],
+    source: bytes = bytes(32),
+    where: str = "the adapter",
+) -> bytes:
+    """Factors by role, as compile_adapter gives them. where: what errors call the adapter."""
+    return compile_adapter(
+        {role: _low_rank(where, one) for role, one in factors.items()}, program, format, source
+    )
+
+
+def _low_rank(where: str, factors: Factors) -> LowRank:
     import numpy as np
 
     if factors.is_depthwise:
         raise UnsupportedError(
-            f"{adapter_dir}: adapts {factors.name.hf}, a convolution, which is only possible merged; merge the "
+            f"{where}: adapts {factors.name.hf}, a convolution, which is only possible merged; merge the "
             "adapter into its base and build that instead"
         )
     a, b = factors.a, factors.b

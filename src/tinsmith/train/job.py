@@ -17,6 +17,7 @@ from tinsmith.train.options import TrainOptions
 from tinsmith.train.sequences import Encode, FindForced, Tokenization, TokenSequence, text_sequences
 
 if TYPE_CHECKING:
+    from tinsmith.constraint import Constraint
     from tinsmith.quant.model import Feedback
 
 
@@ -30,7 +31,8 @@ class Job:
     of options.rough is made with it; feedback_of: the digest of the text that it follows from; forced: what
     finds the tokens of answers that must come, which are then not learned; start: the folder of the adapter
     that training starts from; base_sha256: of the base's files, empty where it is not known; known: the
-    examples that it has learned, of which some are replayed.
+    examples that it has learned, of which some are replayed; constraint: what answers may be held to;
+    reward_digest: of the files of functions that options.reward names.
     """
 
     spec: Spec
@@ -52,6 +54,8 @@ class Job:
     start: Path | None = None
     base_sha256: str = ""
     known: Sequence[Example] = ()
+    constraint: Constraint | None = None
+    reward_digest: str = ""
 
     @property
     def kept(self) -> Path:

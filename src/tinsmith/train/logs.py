@@ -12,10 +12,11 @@ from typing import Any
 
 from tinsmith.errors import InputError, MissingExtraError, UnsupportedError
 from tinsmith.system import files, reading
-from tinsmith.train.options import LOGS, Event, Started, Step, Validated
+from tinsmith.train.options import LOGS, Event, Rolled, Started, Step, Validated
 
 FOLDER = "logs"  # in a run's
 CSV = "train.csv"
+ROLLED = ("reward", "answer_tokens", "entropy", "divergence", "set_aside")  # of a step's rollouts
 COLUMNS = (
     "step",
     "epoch",
@@ -26,6 +27,7 @@ COLUMNS = (
     "validation_loss",
     "validation_exact",
     "averaged",
+    *ROLLED,
 )
 
 
@@ -74,6 +76,8 @@ def _csv(path: Path) -> Iterator[Callable[[Event], None]]:
                 writer.writerows(row for row in kept if int(row["step"]) <= event.step)
             elif isinstance(event, Step | Validated):
                 writer.writerow({"step": event.step, "epoch": event.epoch, **_values(event)})
+            elif isinstance(event, Rolled):
+                writer.writerow({"step": event.step, **_values(event)})
 
         yield write
 
@@ -96,7 +100,7 @@ def _tensorboard(folder: Path) -> Iterator[Callable[[Event], None]]:
     def write(event: Event) -> None:
         if isinstance(event, Started):
             writers.append(SummaryWriter(str(folder), purge_step=event.step + 1 if event.step else None))
-        elif isinstance(event, Step | Validated):
+        elif isinstance(event, Step | Validated | Rolled):
             averaged = isinstance(event, Validated) and event.averaged
             for name, value in _values(event).items():
                 if name != "averaged":
@@ -109,7 +113,11 @@ def _tensorboard(folder: Path) -> Iterator[Callable[[Event], None]]:
             writer.close()
 
 
-def _values(event: Step | Validated) -> dict[str, Any]:
+def _values(event: Step | Validated | Rolled) -> dict[str, Any]:
+    if isinstance(event, Rolled):
+        shares = event.alike / event.prompts
+        values = zip(ROLLED, (event.reward, event.tokens, event.entropy, event.divergence, shares), strict=True)
+        return {name: value for name, value in values if value is not None}
     if isinstance(event, Validated):
         return {
             "validation_loss": event.loss,

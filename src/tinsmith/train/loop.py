@@ -16,7 +16,7 @@ import torch
 from tinsmith.errors import FormatError, InputError
 from tinsmith.system.memory import resident
 from tinsmith.train import checkpoint, devices, together
-from tinsmith.train.options import Event, Point, Started, Step, TrainOptions, TrainResult, Validated
+from tinsmith.train.options import Event, Point, Rolled, Started, Step, TrainOptions, TrainResult, Validated
 from tinsmith.train.sharing import side_by_side
 from tinsmith.train.trainee import Trainee
 
@@ -37,6 +37,7 @@ class _Progress:
     part_tokens: int | None = None
     curve: list[tuple[int, float]] = field(default_factory=list)
     validations: list[dict[str, Any]] = field(default_factory=list)
+    rollouts: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Loop:
@@ -91,6 +92,7 @@ class Loop:
             seconds=progress.seconds,
             curve=progress.curve,
             validations=[Validated(**row) for row in progress.validations],
+            rollouts=[Rolled(**row) for row in progress.rollouts],
         )
 
     def _begin_epoch(self) -> None:
@@ -132,13 +134,16 @@ class Loop:
         rate = self.trainee.rate * self._schedule(progress.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        loss = self._backward(batch)
+        loss = self._backward(self.trainee.items(batch, progress.step))
         torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.options.clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self._average()
         progress.step += 1
         progress.curve.append((progress.step, loss))
+        if rolled := self.trainee.watched(progress.step):
+            progress.rollouts.append(asdict(rolled))
+            self.on_event(rolled)
         return loss
 
     def _backward(self, batch: Sequence[Sized]) -> float:

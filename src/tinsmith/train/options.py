@@ -22,6 +22,9 @@ RANK_SCALES = PLAIN, RSLORA = "plain", "rslora"  # alpha / rank, alpha / its roo
 MOMENTS = AUTO, FLOAT, EIGHT_BITS = "auto", "float", "8-bit"  # of the optimizer, when every weight is trained
 # Whether all is learned again beside an adapter that went on: where it forgot too much, or whenever it did.
 RETRAINS = RETRAIN_AUTO, RETRAIN_ALWAYS, RETRAIN_NEVER = "auto", "always", "never"
+# How a policy's loss is a mean over tokens, and what advantages are divided by the spread of.
+POLICY_LOSSES = GRPO, DAPO, DR_GRPO, DPO = "grpo", "dapo", "dr_grpo", "dpo"
+SCALES = GROUP, BATCH, UNSCALED = "group", "batch", "none"
 BASE_TEACHER = "base"  # the base itself, with examples in its context
 AUTO_DEVICE = "auto"
 TORCH_DEVICES = ("cuda", "mps", "cpu")  # in the order in which "auto" takes them
@@ -29,29 +32,33 @@ TORCH_DEVICES = ("cuda", "mps", "cpu")  # in the order in which "auto" takes the
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """task, system: a task's name, and the recipe's system prompt; learning_rate: None to choose by the model's
-    size; ranks: of the linear layers that have another one, by name; rank_scale: of RANK_SCALES; batch_tokens:
-    tokens in a batch, without the prefix that prompts share; max_length: tokens of the longest example allowed;
-    patience: epochs without improvement after which training stops, 0 for never; warmup: the share of steps in
-    which the learning rate rises; floor: the share of it that is left at the end; rough: the preset or the mix
-    whose errors the adapter learns to live with, None for none; only_rough: in every step, and in validation,
-    not in every other step; targets: the linear layers to adapt, by their
-    names in transformers, none for all; average: the share of the steps over which weights are averaged, beside
-    the latest ones, 0 for none; seeds: runs, each with another seed, of which the best or the mean is kept;
-    offset: which of these this one is: what is drawn anew in each follows from run_seed, what is held out from
-    seed; mean_of: of how many runs a trainee holds the mean; search: the share of the run's steps that trials
-    of learning rates may take, 0 for none; label_smoothing: the share of a label that all tokens have alike;
-    noise: NEFTune's alpha; tried: the rates that learning_rate was the best of, 0 where it was not searched;
-    beta: how strongly preferences hold to the reference, in ORPO how much they count; good_weight: what a good
-    output counts where a bad one counts 1, None for as much in all; teacher: the path of the model to learn
-    from, or BASE_TEACHER; shots: examples in the base's context; teacher_top: of how many likeliest tokens the
-    teacher's probabilities are kept; temperature: what logits are divided by where teacher and network are
-    compared; teacher_weight: the share of that in the loss; prefix_length: tokens that a prefix stands for;
-    moments: of MOMENTS; gentle: what the rate is multiplied by where none is stated; replay: the share of an
-    epoch's sequences that were learned before, where there are such; renew: steps from one checkpoint, where
-    the format's errors are made anew, to the next; threads: torch's, None as torch likes; device: AUTO_DEVICE
-    or one of TORCH_DEVICES; keep: whether a base in blocks stays in them ("packed"), is unpacked ("float"), or
-    as memory asks ("auto")."""
+    """task, system: a task's name, and the recipe's system prompt; learning_rate: None to choose by the
+    model's size; ranks: of the linear layers that have another one, by name; rank_scale: of RANK_SCALES;
+    batch_tokens: tokens in a batch, without the prefix that prompts share; max_length: tokens of the longest
+    example allowed; patience: epochs without improvement after which training stops, 0 for never; warmup: the
+    share of steps in which the learning rate rises; floor: the share of it that is left at the end; rough:
+    the preset or the mix whose errors the adapter learns to live with, None for none; only_rough: in every
+    step, and in validation, not in every other step; targets: the linear layers to adapt, by their names in
+    transformers, none for all; average: the share of the steps over which weights are averaged, beside the
+    latest ones, 0 for none; seeds: runs, each with another seed, of which the best or the mean is kept;
+    offset: which of these this one is: what is drawn anew in each follows from run_seed, what is held out
+    from seed; mean_of: of how many runs a trainee holds the mean; search: the share of the run's steps that
+    trials of learning rates may take, 0 for none; label_smoothing: the share of a label that all tokens have
+    alike; noise: NEFTune's alpha; tried: the rates that learning_rate was the best of, 0 where it was not
+    searched; beta: how strongly preferences hold to the reference, in ORPO how much they count; good_weight:
+    what a good output counts where a bad one counts 1, None for as much in all; teacher: the path of the
+    model to learn from, or BASE_TEACHER; shots: examples in the base's context; teacher_top: of how many
+    likeliest tokens the teacher's probabilities are kept; temperature: what logits are divided by where
+    teacher and network are compared, and before a rollout's token is drawn; teacher_weight: the share of that
+    in the loss; prefix_length: tokens that a prefix stands for; reward: what a rollout is worth, weights by
+    name (rewards.py); rollouts: of a prompt; prompts: of a step; iterations: steps that learn from the same
+    rollouts; policy_loss: of POLICY_LOSSES; scale_rewards: of SCALES; epsilon, epsilon_high: how far a ratio
+    may fall below and rise above 1 (None for as far); kl_weight: of the divergence from the reference;
+    constrained: whether rollouts are held to the job's constraint; moments: of MOMENTS; gentle: what the rate
+    is multiplied by where none is stated; replay: the share of an epoch's sequences that were learned before,
+    where there are such; renew: steps from one checkpoint, where the format's errors are made anew, to the
+    next; threads: torch's, None as torch likes; device: AUTO_DEVICE or one of TORCH_DEVICES; keep: whether a
+    base in blocks stays in them ("packed"), is unpacked ("float"), or as memory asks ("auto")."""
 
     task: str = tasks.DEFAULT
     system: str = ""
@@ -86,6 +93,16 @@ class TrainOptions:
     temperature: float = 1.0
     teacher_weight: float = 0.5
     prefix_length: int = 16
+    reward: Mapping[str, float] = field(default_factory=lambda: {"exact": 1.0})
+    rollouts: int = 8
+    prompts: int = 32
+    iterations: int = 1
+    policy_loss: str = GRPO
+    scale_rewards: str = GROUP
+    epsilon: float = 0.2
+    epsilon_high: float | None = None
+    kl_weight: float = 0.0
+    constrained: bool = False
     moments: str = AUTO
     gentle: float = 1.0
     replay: float = 0.5
@@ -229,14 +246,32 @@ class Replayed:
     rise: float
 
 
-Event = Preparing | Started | Step | Validated | Trial | Seeded | Replayed
+@dataclass(frozen=True)
+class Rolled:
+    """Of a step's rollouts: so many prompts, alike of which were set aside since their rollouts all had the
+    same reward, failed of these with a reward of 0; means: of rewards, of answers' tokens, and per chosen
+    token of what was learned the policy's entropy, its divergence from the reference (nats), and by sequence
+    the weight that corrects for the sampler; None where nothing was learned."""
+
+    step: int
+    prompts: int
+    alike: int
+    failed: int
+    reward: float
+    tokens: float
+    entropy: float | None = None
+    divergence: float | None = None
+    weight: float | None = None
+
+
+Event = Preparing | Started | Step | Validated | Trial | Seeded | Replayed | Rolled
 
 
 @dataclass
 class TrainResult:
     """folder: what was trained; curve: (step, loss); validations: in order; note: how the rate was chosen;
-    trials: of rates, the best last; seeds: of several runs, their mean last; curve and validations are then of
-    the best run, tokens and seconds of all."""
+    trials: of rates, the best last; seeds: of several runs, their mean last; curve, validations and rollouts
+    are then of the best run, tokens and seconds of all."""
 
     folder: Path
     learning_rate: float
@@ -248,6 +283,7 @@ class TrainResult:
     validations: list[Validated] = field(default_factory=list)
     trials: list[Trial] = field(default_factory=list)
     seeds: list[Seeded] = field(default_factory=list)
+    rollouts: list[Rolled] = field(default_factory=list)
 
     @property
     def worth(self) -> tuple[float, float]:
@@ -274,6 +310,7 @@ class TrainResult:
                 "validations": [Validated(**row) for row in record["validations"]],
                 "trials": curved(Trial, record["trials"]),
                 "seeds": curved(Seeded, record["seeds"]),
+                "rollouts": [Rolled(**row) for row in record.get("rollouts", ())],
             }
         )
 

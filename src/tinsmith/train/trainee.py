@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tinsmith.errors import UnsupportedError
 from tinsmith.tasks import by_name
 from tinsmith.train import together
-from tinsmith.train.options import Replayed
+from tinsmith.train.options import Replayed, Rolled
 from tinsmith.train.replay import Replay
 from tinsmith.train.sequences import TokenSequence, batches, cut, shared_prefix
 
@@ -178,6 +178,14 @@ class Trainee(ABC):
     def rows(self, batch: Sequence[Any]) -> Sequence[TokenSequence]:
         """The sequences that a batch puts through the network at once."""
         return batch
+
+    def items(self, batch: Sequence[Any], step: int) -> Sequence[Any]:
+        """What the step learns of a planned batch: the batch itself, where nothing is made of it first."""
+        return batch
+
+    def watched(self, step: int) -> Rolled | None:
+        """What is told of the step that was taken, besides its loss."""
+        return None
 
     def loss(self, batch: Sequence[Any]) -> Tensor:
         """The mean over the batch, to go back from."""

@@ -6,6 +6,7 @@ import os
 import random
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -56,7 +57,7 @@ def trainee_of(method: str, spec: Spec, folder: Path, rows: Sequence[Preference]
     return trainee
 
 
-def trl_model(spec: Spec, trainee: Any, folder: Path) -> Any:
+def trl_model(spec: Spec, trainee: Any, folder: Path, temperature: float = 1.0) -> Any:
     """transformers' own model with peft's own adapter, and the head that TRL puts on it."""
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
@@ -67,13 +68,16 @@ def trl_model(spec: Spec, trainee: Any, folder: Path) -> Any:
     base = AutoModelForCausalLM.from_pretrained(
         folder / "base", dtype=torch.float32, attn_implementation="eager"
     )
-    add_fused_lm_head(base, outputs=("log_probs", "entropy", "mean_logits", "is_top1"))
+    add_fused_lm_head(base, temperature, outputs=("log_probs", "entropy", "mean_logits", "is_top1"))
     return PeftModel.from_pretrained(base, folder / "adapter").eval()
 
 
 def trainer_of(kind: Any, model: Any, **more: Any) -> Any:
     """What a loss of TRL's reads of its trainer, which needs a data set and a tokenizer to be made."""
     accelerator = SimpleNamespace(
+        is_main_process=True,
+        autocast=nullcontext,
+        reduce=lambda x, *_, **__: x,
         device=torch.device("cpu"),
         gather_for_metrics=lambda x: x,
         gather=lambda x: x,

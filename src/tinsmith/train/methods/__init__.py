@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
 
 from tinsmith.errors import InputError, UnsupportedError
+from tinsmith.train.options import TrainOptions
 
 if TYPE_CHECKING:
     from tinsmith.train.job import Job
@@ -27,10 +28,12 @@ OPEN_TOKENS = "open_tokens_only"  # the key of methods whose loss is that of the
 class Method(ABC):
     """name: as a recipe has it; folder: in the run's folder, where the result lies; what: is trained, in a
     report's words; keys, reads: the keys of [train] and of [data] that not every method reads, and this one
-    does; needs: tables and keys of what must be there, first what it learns from; share: what the share that a
-    validation finds is of; merges: whether a model can be built from what is trained; starts: whether it goes
-    on from an adapter; has_reference: whether it then holds to that one; gentle: of a new adapter's learning
-    rate, what it then takes; replays: whether it then learns new examples, and some of the old ones again."""
+    does; needs: tables and keys of what must be there, first what it learns from; share: what the share that
+    a validation finds is of; merges: whether a model can be built from what is trained; starts: whether it
+    goes on from an adapter; has_reference: whether it then holds to that one; gentle: of a new adapter's
+    learning rate, what it then takes; replays: whether it then learns new examples, and some of the old ones
+    again; passes: over the examples where none are stated, None for as many as most methods take; renew:
+    steps from one checkpoint to the next."""
 
     name: ClassVar[str]
     folder: ClassVar[str]
@@ -44,6 +47,8 @@ class Method(ABC):
     has_reference: ClassVar[bool] = False
     gentle: ClassVar[float] = 0.25
     replays: ClassVar[bool] = False
+    passes: ClassVar[int | None] = None
+    renew: ClassVar[int] = TrainOptions.renew
 
     @abstractmethod
     def trainee(self, job: Job) -> Trainee:
