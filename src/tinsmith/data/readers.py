@@ -44,18 +44,27 @@ def read_jsonl(path: str | Path) -> list[Example]:
     return examples
 
 
+def example_of(line: bytes, path: Path, number: int) -> Example:
+    """That of one line of a file. Raises DataError, naming file and line, for what is none."""
+    return _example(_decoded(line, path, number), str(path), number)
+
+
 def lines(path: Path) -> Iterator[tuple[int, str]]:
     """Numbers and texts of a file's lines that are not blank. Raises DataError for one that is not UTF-8."""
     raw = reading.read_bytes(path, DataError)
     for number, line in enumerate(raw.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
-        try:
-            text = line.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"{path}:{number}: byte {error.start + 1} is not UTF-8; save the file as UTF-8"
-            ) from None
+        text = _decoded(line, path, number)
         if text.strip():
             yield number, text
+
+
+def _decoded(line: bytes, path: Path, number: int) -> str:
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}:{number}: byte {error.start + 1} is not UTF-8; save the file as UTF-8"
+        ) from None
 
 
 def _example(line: str, where: str, number: int) -> Example:

@@ -19,6 +19,7 @@ from tinsmith.pipeline import augmentation, constraint, sources, update
 from tinsmith.pipeline.augmentation import Augmentation
 from tinsmith.pipeline.run import Made, Nothing, Record, Run
 from tinsmith.pipeline.update import New
+from tinsmith.prepare.allowed import Checker
 from tinsmith.system import files, reading
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def check_constraint(
     want, is a DataError: what is taught there could never be answered."""
     import tinsmith
 
-    checker = constraint.Checker(tinsmith.load(base), sealed.data)
+    checker = Checker(tinsmith.load(base), sealed.data)
     for split, path in paths.items():
         if split != "test":
             constraint.check_outputs(checker, path, splits[split])

@@ -1,0 +1,94 @@
+"""What a recipe, or the command line, says of data that is to be checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinsmith import hub, tasks
+from tinsmith.errors import DataError, OfflineError
+from tinsmith.pipeline import constraint, data
+from tinsmith.pipeline.recipe import Constraint as Table
+from tinsmith.pipeline.recipe import Recipe
+from tinsmith.prepare.check import base as bases
+from tinsmith.prepare.check.rows import Data, Row, guess_task, read
+from tinsmith.prepare.check.rules import Rules
+from tinsmith.system import reading
+
+if TYPE_CHECKING:
+    from tinsmith.tasks import Task
+
+Files = Sequence[tuple[str, Path]]  # with their splits
+
+
+def of_files(
+    files: Files, task: str | None, table: Table, labels: Sequence[str] | None, base: str | None, length: int
+) -> Data:
+    """table: what an answer may be, its paths from the working folder; base: a model's path or name."""
+    rows, faults = _read(files)
+    kind = tasks.by_name(task) if task else _task(table, labels, rows)
+    if labels and table.source is None:
+        table = Table(choices=tuple(labels))
+    rules = _rules(table, Path(), rows, kind, labels)
+    model = bases.read(hub.pull(base)) if base else None
+    return Data(rows, faults, kind, rules, model, length)
+
+
+def of_recipe(recipe: Recipe, files: Files = ()) -> Data:
+    """files: in place of the recipe's own splits."""
+    rows, faults = _read(files or list(data.split_paths(recipe).items()))
+    kind = tasks.by_name(recipe.data.task)
+    rules = _rules(recipe.constraint, recipe.path.parent, rows, kind, None)
+    return Data(rows, faults, kind, rules, _base(recipe), recipe.train.max_length)
+
+
+def _read(files: Files) -> tuple[list[Row], list[Any]]:
+    rows, faults = read(files)
+    if not rows and not faults:
+        raise DataError(f"{files[0][1]}: holds no example")
+    return rows, faults
+
+
+def _task(table: Table, labels: Sequence[str] | None, rows: Sequence[Row]) -> Task:
+    named = {"tools": "call", "schema": "extract"}.get(str(table.source)) or ("classify" if labels else None)
+    return tasks.by_name(named) if named else guess_task(rows)
+
+
+def _rules(
+    table: Table, folder: Path, rows: Sequence[Row], task: Task, labels: Sequence[str] | None
+) -> Rules | None:
+    if table.source is None:
+        return None
+    known = labels or sorted(task.labels(row.example.output for row in rows if row.split == data.SPLITS[0]))
+    sealed = constraint.seal(table, folder, known)
+    source = getattr(table, table.source)
+    document = (
+        reading.read_json(folder / Path(source).expanduser(), unique=True)
+        if table.source in ("schema", "tools")
+        else None
+    )
+    return Rules(
+        sealed.data,
+        schema=document if table.source == "schema" else None,
+        tools=document if table.source == "tools" else None,
+        spacing=table.spacing,
+        labels=labels,
+    )
+
+
+def _base(recipe: Recipe) -> bases.Base | None:
+    """None for a model from scratch, whose tokens are not there yet, and where it can't be had without a
+    network."""
+    from tinsmith import models
+
+    if recipe.base is None:
+        return None
+    local = recipe.resolve(recipe.base.model)
+    try:
+        path = hub.pull(str(local) if local.exists() else recipe.base.model, revision=recipe.base.revision)
+    except OfflineError:
+        return None
+    template = models.load(path).chat_template
+    settled = data.settled(recipe, template) if template else None
+    return bases.read(path, recipe.data.system, settled)
