@@ -1,9 +1,11 @@
-"""Reads examples: JSON lines, each with an input and the output that is wanted.
+"""Examples, and our own JSON lines of them: each with an input and the output that is wanted.
 
     {"input": "lights on", "output": "{\"name\": …}", "accept": ["…"], "part": "seen", "about": {…}}
 
 `input` and `output` are texts and required; `accept` lists other outputs that are as good, `part` names the
-part of a test set that the example belongs to, `about` holds whatever the author wants to note.
+part of a test set that the example belongs to, `turns` are those of the conversation before the input,
+`group` names what the example is one of (a document, a customer) and must not be parted from, `about` holds
+whatever the author wants to note. tinsmith.data.shapes reads what others write.
 """
 
 from __future__ import annotations
@@ -11,89 +13,146 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from tinsmith.errors import DataError
 from tinsmith.system import reading
 
 _FORM = 'each line is one object such as {"input": "…", "output": "…"}'
-KEYS = ("input", "output", "accept", "part", "about")
+KEYS = ("input", "output", "accept", "part", "turns", "group", "about")
+Role = Literal["system", "user", "assistant"]
+ROLES: tuple[Role, ...] = get_args(Role)
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where an example stands. number: of its line, or its row where there are no lines, from 1; None for a
+    file that is one example."""
+
+    path: str
+    number: int | None = None
+    unit: Literal["line", "row"] = "line"
+
+    def __str__(self) -> str:
+        if self.number is None:
+            return self.path
+        return f"{self.path}:{self.number}" if self.unit == "line" else f"{self.path}: {self.place}"
+
+    @property
+    def place(self) -> str:
+        """Within what was opened."""
+        return Path(self.path).name if self.number is None else f"{self.unit} {self.number}"
+
+
+@dataclass(frozen=True)
+class Turn:
+    role: Role
+    content: str
 
 
 @dataclass(frozen=True)
 class Example:
-    """input and output are stripped: a space copied from a template's edge is never meant."""
+    """input and output are stripped: a space copied from a template's edge is never meant. turns: those before
+    the input; the first may be a system message, which stands in place of the recipe's."""
 
     input: str
     output: str
     accept: tuple[str, ...] = ()
     part: str | None = None
     about: dict[str, Any] = field(default_factory=dict, compare=False)
+    turns: tuple[Turn, ...] = ()
+    group: str | None = field(default=None, compare=False)
+    where: Where | None = field(default=None, compare=False)
+
+    @property
+    def asked(self) -> str:
+        """All that the answer follows from: the turns, and the input."""
+        return "\n".join([*(turn.content for turn in self.turns), self.input])
 
 
 def read_jsonl(path: str | Path) -> list[Example]:
-    """Every example of a JSON-lines file; blank lines are skipped.
+    """Every example of a JSON-lines file in our own shape; blank lines are skipped.
 
     Raises DataError, naming the file, the line and what was expected, at the first line that is not an example,
     and for a file that has none.
     """
     path = Path(path)
-    examples = [_example(line, str(path), number) for number, line in lines(path)]
+    examples = []
+    for number, line in lines(path):
+        row = reading.json(line, path, DataError, line=number, unique=True, advice=_FORM)
+        where = Where(str(path), number)
+        if not isinstance(row, dict):
+            got = reading.kind(row)
+            raise DataError(f'{where}: got {got}; each line is an object with "input" and "output"')
+        for key in row:
+            if key not in KEYS:
+                raise DataError(f'{where}: unknown key "{key}"; an example takes {", ".join(KEYS)}')
+        examples.append(example(row, where))
     if not examples:
         raise DataError(f'{path}: holds no example; write one a line: {{"input": "…", "output": "…"}}')
     return examples
 
 
-def example_of(line: bytes, path: Path, number: int) -> Example:
-    """That of one line of a file. Raises DataError, naming file and line, for what is none."""
-    return _example(_decoded(line, path, number), str(path), number)
-
-
 def lines(path: Path) -> Iterator[tuple[int, str]]:
     """Numbers and texts of a file's lines that are not blank. Raises DataError for one that is not UTF-8."""
-    raw = reading.read_bytes(path, DataError)
-    for number, line in enumerate(raw.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
-        text = _decoded(line, path, number)
+    for number, line in enumerate(reading.lines(path, DataError), 1):
+        text = decoded(line, path, number)
         if text.strip():
             yield number, text
 
 
-def _decoded(line: bytes, path: Path, number: int) -> str:
+def decoded(line: bytes, path: Path, number: int) -> str:
+    """Raises DataError for a line that is not UTF-8, or holds a NUL."""
     try:
-        return line.decode("utf-8")
+        text = line.decode("utf-8")
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path}:{number}: byte {error.start + 1} is not UTF-8; save the file as UTF-8"
         ) from None
+    if "\0" in text:
+        raise DataError(
+            f"{path}:{number}: column {text.index(chr(0)) + 1} is a NUL character, which no text has; the file "
+            "is damaged, or UTF-16: save it as UTF-8"
+        )
+    return text
 
 
-def _example(line: str, where: str, number: int) -> Example:
-    row = reading.json(line, where, DataError, line=number, unique=True, advice=_FORM)
-    where = f"{where}:{number}"
-    if not isinstance(row, dict):
-        raise DataError(f'{where}: got {reading.kind(row)}; each line is an object with "input" and "output"')
-    for key in row:
-        if key not in KEYS:
-            raise DataError(f'{where}: unknown key "{key}"; an example takes {", ".join(KEYS)}')
+def example(row: dict[str, Any], where: Where) -> Example:
+    """Of a row in our own shape, whose keys are KEYS."""
     accept = row.get("accept", [])
     if not isinstance(accept, list) or not all(isinstance(text, str) for text in accept):
         raise DataError(f'{where}: "accept" must be a list of texts, got {reading.kind(accept)}')
-    part, about = row.get("part"), row.get("about", {})
-    if not (part is None or isinstance(part, str)):
-        raise DataError(f'{where}: "part" must be a text, got {reading.kind(part)}')
+    about = row.get("about", {})
+    for key in ("part", "group"):
+        if not (row.get(key) is None or isinstance(row[key], str)):
+            raise DataError(f'{where}: "{key}" must be a text, got {reading.kind(row[key])}')
     if not isinstance(about, dict):
         raise DataError(f'{where}: "about" must be an object, got {reading.kind(about)}')
     return Example(
         input=text_of(row, "input", where),
         output=text_of(row, "output", where),
         accept=tuple(text.strip() for text in accept),
-        part=part,
+        part=row.get("part"),
         about=about,
+        turns=_turns(row.get("turns", []), where),
+        group=row.get("group"),
+        where=where,
     )
 
 
+def _turns(value: Any, where: Where) -> tuple[Turn, ...]:
+    turns: list[Any] = value if isinstance(value, list) else [None]
+    for turn in turns:
+        if not isinstance(turn, dict) or turn.keys() != {"role", "content"} or turn["role"] not in ROLES:
+            raise DataError(
+                f'{where}: "turns" must be a list of {{"role": "…", "content": "…"}}, of the roles '
+                f"{', '.join(ROLES)}"
+            )
+    return tuple(Turn(turn["role"], text_of(turn, "content", where, "a turn needs it")) for turn in turns)
+
+
 def text_of(
-    row: dict[str, Any], key: str, where: str, needs: str = 'an example needs "input" and "output"'
+    row: dict[str, Any], key: str, where: str | Where, needs: str = 'an example needs "input" and "output"'
 ) -> str:
     """The text of a required key, stripped. Raises DataError where there is none; needs: what the row should
     have, in words."""

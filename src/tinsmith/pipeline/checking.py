@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tinsmith import hub, tasks
 from tinsmith.errors import DataError, OfflineError
@@ -12,21 +12,19 @@ from tinsmith.pipeline import constraint, data
 from tinsmith.pipeline.recipe import Constraint as Table
 from tinsmith.pipeline.recipe import Recipe
 from tinsmith.prepare.check import base as bases
-from tinsmith.prepare.check.rows import Data, Row, guess_task, read
+from tinsmith.prepare.check.rows import Data, Fault, Files, Row, guess_task, read
 from tinsmith.prepare.check.rules import Rules
 from tinsmith.system import reading
 
 if TYPE_CHECKING:
     from tinsmith.tasks import Task
 
-Files = Sequence[tuple[str, Path]]  # with their splits
-
 
 def of_files(
     files: Files, task: str | None, table: Table, labels: Sequence[str] | None, base: str | None, length: int
 ) -> Data:
     """table: what an answer may be, its paths from the working folder; base: a model's path or name."""
-    rows, faults = _read(files)
+    rows, faults = _read(files, tasks.by_name(task) if task else None)
     kind = tasks.by_name(task) if task else _task(table, labels, rows)
     if labels and table.source is None:
         table = Table(choices=tuple(labels))
@@ -37,14 +35,14 @@ def of_files(
 
 def of_recipe(recipe: Recipe, files: Files = ()) -> Data:
     """files: in place of the recipe's own splits."""
-    rows, faults = _read(files or list(data.split_paths(recipe).items()))
     kind = tasks.by_name(recipe.data.task)
+    rows, faults = _read(files or list(data.split_paths(recipe).items()), kind)
     rules = _rules(recipe.constraint, recipe.path.parent, rows, kind, None)
     return Data(rows, faults, kind, rules, _base(recipe), recipe.train.max_length)
 
 
-def _read(files: Files) -> tuple[list[Row], list[Any]]:
-    rows, faults = read(files)
+def _read(files: Files, task: Task | None) -> tuple[list[Row], list[Fault]]:
+    rows, faults = read(files, task)
     if not rows and not faults:
         raise DataError(f"{files[0][1]}: holds no example")
     return rows, faults

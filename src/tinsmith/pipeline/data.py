@@ -321,7 +321,8 @@ def read_examples(path: Path, task: str) -> list[Example]:
 
 
 def write_examples(path: Path, examples: Sequence[Example]) -> None:
-    rows = [{k: v for k, v in dataclasses.asdict(e).items() if v not in (None, (), [])} for e in examples]
+    rows = [dataclasses.asdict(dataclasses.replace(e, where=None)) for e in examples]
+    rows = [{k: v for k, v in row.items() if v not in (None, (), [])} for row in rows]
     files.write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 

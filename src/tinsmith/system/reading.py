@@ -21,6 +21,7 @@ from tinsmith.errors import InputError, one_line
 DEPTH = 200  # tables and lists in one another
 SIZE = 1 << 30  # bytes of a file that is read as a whole
 SMALL = 1 << 22  # of a file that people write
+LINE = 1 << 26  # of one line, where a file of any size is read by its lines
 DIGITS = 300  # of a whole number: float64 holds no more
 _SHOWN = 60
 _PIECE = 1 << 20
@@ -48,6 +49,29 @@ def read_bytes(path: str | Path, fault: Fault = InputError, *, most: int = SIZE)
     if len(data) > most:
         raise fault(f"{path}: is larger than {most:,} bytes, which is the most that is read of such a file")
     return bytes(data)
+
+
+def lines(path: str | Path, fault: Fault = InputError, *, piece: int | None = None) -> Iterator[bytes]:
+    """A file's lines with their ends, one in memory at a time; no byte order mark. piece: or pieces of so many
+    bytes, wherever its lines end. Raises `fault` as read_bytes does, for a line longer than LINE, and for
+    UTF-16."""
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            take, most = (file.readline, LINE + 1) if piece is None else (file.read, piece)
+            line = take(most)
+            if line[:2] in (b"\xff\xfe", b"\xfe\xff"):
+                raise fault(f"{path}: is UTF-16; save it as UTF-8: iconv -f UTF-16 -t UTF-8 {path.name}")
+            line, number = line.removeprefix(b"\xef\xbb\xbf"), 1
+            while line:
+                if len(line) > LINE:
+                    raise fault(f"{path}:{number}: the line is longer than {LINE:,} bytes; break it up")
+                yield line
+                line, number = take(most), number + 1
+    except FileNotFoundError:
+        raise fault(f"{path}: no such file; check the path") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise fault(f"{path}: cannot read: {getattr(error, 'strerror', None) or error}") from None
 
 
 def text(

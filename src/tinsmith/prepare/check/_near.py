@@ -15,6 +15,7 @@ from difflib import SequenceMatcher
 
 from datasketch import MinHash, MinHashLSH
 from rapidfuzz import fuzz
+from rapidfuzz.distance import OSA
 
 from tinsmith.prepare.check._texts import FILLERS
 from tinsmith.prepare.check.rows import Data, answer
@@ -23,10 +24,14 @@ _RUN, _PERMUTATIONS, _JACCARD, _SEED = 3, 64, 0.6, 1
 # Of 100, by rapidfuzz: what the letters of near-duplicates have in common, at least, and those of other pairs
 # by which it is judged whether a difference recurs.
 _ALIKE, _HARDLY = 90.0, 75.0
-_WORDS = 0.1  # the share of words that may differ; one always may
-_RECURS = 3  # pairs with one change of words, which is the data's own then
+_LONG, _SHARE = 20, 0.1  # words of a long text, and the share of them that may differ
+_EDITS = 2  # letters of a slip of the pen
+_TYPOS, _OFTENER = 3, 10  # texts that have the same slip, and how many times more have the word as it is meant
+_COMMON = 0.01  # the share of texts that a word is in without which a text says the same
+_RECURS = 3  # texts on either side of a change of words, which is the data's own then
 
-Change = tuple[tuple[str, ...], tuple[str, ...]]  # words, and those in their place; whichever come first
+Words = tuple[str, ...]
+Change = tuple[Words, Words]  # those of the first text, and those in their place
 
 
 @dataclass(frozen=True)
@@ -70,14 +75,55 @@ def _near(texts: Sequence[tuple[str, str]]) -> list[tuple[tuple[str, str], tuple
             alike = fuzz.ratio(plain[a], plain[b], score_cutoff=_HARDLY)
             if alike:
                 found.append((a, b, alike, _changes(plain[a], plain[b])))
-    seen = Counter(change for *_, changes in found for change in changes)
-    near = []
-    for a, b, alike, changes in found:
-        few = max(1.0, _WORDS * len(plain[a].split()))
-        own = [change for change in changes if seen[change] < _RECURS]
-        if alike >= _ALIKE and (own or not changes) and sum(max(map(len, c)) for c in changes) <= few:
-            near.append((texts[a], texts[b]))
-    return near
+    variety = _Variety(plain)
+    for a, b, _, changes in found:
+        variety.add(a, b, changes)
+    return [
+        (texts[a], texts[b])
+        for a, b, alike, changes in found
+        if alike >= _ALIKE
+        and not (changes and all(map(variety.recurs, changes)))
+        and variety.is_slight(changes, len(_words(plain[a])))
+    ]
+
+
+class _Variety:
+    """In what texts differ that are no copies of one another. holders: in how many of them each word is."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.texts = len(texts)
+        self.holders = Counter(word for text in texts for word in set(_words(text)))
+        self.sides: dict[tuple[Words, Words], set[int]] = defaultdict(set)
+
+    def add(self, a: int, b: int, changes: Sequence[Change]) -> None:
+        for gone, come in changes:
+            self.sides[gone, come].add(a)
+            self.sides[come, gone].add(b)
+
+    def recurs(self, change: Change) -> bool:
+        """On both sides: a word that one text alone has, though it is near many, is no variety."""
+        gone, come = change
+        return min(len(self.sides[gone, come]), len(self.sides[come, gone])) >= _RECURS
+
+    def is_slight(self, changes: Sequence[Change], words: int) -> bool:
+        """Whether a text of so many words says the same after these changes: one word is mistyped, or a common
+        one left out; of a long text a share of the words may differ."""
+        if words >= _LONG:
+            return sum(max(map(len, change)) for change in changes) <= _SHARE * words
+        if len(changes) != 1:
+            return not changes
+        gone, come = changes[0]
+        if len(gone) + len(come) == 1:
+            return self.holders[(gone + come)[0]] >= _COMMON * self.texts
+        return bool(gone and come) and self._is_slip(gone, come)
+
+    def _is_slip(self, gone: Words, come: Words) -> bool:
+        one, other = "".join(gone), "".join(come)  # a space may have come between
+        if any(map(str.isdigit, one + other)):
+            return False
+        rare, usual = sorted(min(self.holders[word] for word in words) for words in (gone, come))
+        mistyped = rare == 1 or (rare <= _TYPOS and usual >= _OFTENER * rare)
+        return mistyped and OSA.distance(one, other) <= min(_EDITS, len(one) // 3)
 
 
 def _proposed(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
@@ -89,11 +135,10 @@ def _proposed(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 
 def _changes(a: str, b: str) -> list[Change]:
-    one, other = re.findall(r"\w+", a), re.findall(r"\w+", b)
+    one, other = _words(a), _words(b)
     codes = SequenceMatcher(None, one, other, autojunk=False).get_opcodes()
-    return [_change(one[i:j], other[k:m]) for kind, i, j, k, m in codes if kind != "equal"]
+    return [(one[i:j], other[k:m]) for kind, i, j, k, m in codes if kind != "equal"]
 
 
-def _change(a: Sequence[str], b: Sequence[str]) -> Change:
-    first, second = sorted((tuple(a), tuple(b)))
-    return first, second
+def _words(text: str) -> Words:
+    return tuple(re.findall(r"\w+", text))

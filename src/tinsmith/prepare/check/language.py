@@ -16,12 +16,11 @@ from tinsmith.prepare.check._texts import quoted
 from tinsmith.prepare.check.rows import Data
 
 _LARGE = 0.1  # the share of texts that makes a language one of the data's
-_CLEARLY = 6.0  # difference of log scores
-_LETTERS = 12  # of a text that has a language
-_KNOWN, _OFTEN = (
-    0.5,
-    3,
-)  # the share of words that texts of the usual languages have so often, and it is no other
+# Difference of log scores: of a text of unknown words, and how much more it must be where the texts of the
+# usual languages have all of its words, so many times each.
+_CLEARLY, _KNOWN, _OFTEN = 6.0, 30.0, 3
+_BYTES = 12  # of the letters of a text that has a language; in UTF-8, where a Chinese character is three
+_LETTERS = 0.75  # the share of characters that are letters or spaces; code and numbers have no language
 
 
 class Language(Check):
@@ -38,11 +37,7 @@ class Language(Check):
 
 
 def _others(texts: Sequence[str]) -> Iterator[tuple[int, str, str]]:
-    scores = {
-        i: dict(identifier().rank(text))
-        for i, text in enumerate(texts)
-        if sum(map(str.isalpha, text)) >= _LETTERS
-    }
+    scores = {i: dict(identifier().rank(text)) for i, text in enumerate(texts) if _is_prose(text)}
     best = {i: max(score, key=score.__getitem__) for i, score in scores.items()}
     counts = Counter(best.values())
     main = [language for language, count in counts.items() if count >= _LARGE * len(best)]
@@ -51,9 +46,15 @@ def _others(texts: Sequence[str]) -> Iterator[tuple[int, str, str]]:
         if main and language not in main:
             instead = max(main, key=scores[i].__getitem__)
             words = _words(texts[i])
-            known = sum(usual[word] >= _OFTEN for word in words) >= _KNOWN * len(words)
-            if scores[i][language] - scores[i][instead] >= _CLEARLY and not known:
+            known = sum(usual[word] >= _OFTEN for word in words) / len(words)
+            if scores[i][language] - scores[i][instead] >= _CLEARLY + _KNOWN * known:
                 yield i, language, instead
+
+
+def _is_prose(text: str) -> bool:
+    letters = [one for one in text if one.isalpha()]
+    spaces = sum(map(str.isspace, text))
+    return len("".join(letters).encode()) >= _BYTES and len(letters) + spaces >= _LETTERS * len(text)
 
 
 def _words(text: str) -> list[str]:

@@ -77,7 +77,11 @@ def _once(data: Data, names: Collection[str]) -> tuple[list[Row], list[Change]]:
 
 def written(example: Example) -> dict[str, Any]:
     """An example as a file has it."""
-    return {key: value for key, value in asdict(example).items() if value not in (None, (), [], {})}
+    return {
+        key: value
+        for key, value in asdict(replace(example, where=None)).items()
+        if value not in (None, (), [], {})
+    }
 
 
 def write(report: Report, out: Path, kept: Collection[str] = ()) -> tuple[list[Path], list[Change]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,10 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith import tasks
-from tinsmith.data import readers
+from tinsmith.data.shapes import Named, open_examples
 from tinsmith.errors import DataError
 from tinsmith.prepare.check._texts import fold
-from tinsmith.system import reading
 
 if TYPE_CHECKING:
     from tinsmith.data.readers import Example
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tinsmith.prepare.check.rules import Rules
     from tinsmith.tasks import Task
 
+Files = Sequence[tuple[str, Path]]  # with their splits
 SPLITS = ("train", "validation", "test")
 _MOST_LABELS, _LABEL_WORDS, _SHARE = 100, 6, 0.8
 _FEW = 5  # examples a label has on average, to be one of a few labels
@@ -29,17 +30,20 @@ _FEW = 5  # examples a label has on average, to be one of a few labels
 
 @dataclass(frozen=True)
 class Row:
-    """path: its file; where: file and line."""
+    """path: the file or folder that it was read from; where: its place in it."""
 
     split: str
     path: Path
-    where: str
     example: Example
+
+    @property
+    def where(self) -> str:
+        return str(self.example.where or self.path)
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A row that is no example. empty: of an example without an input or an output."""
+    """A row that is no example. empty: of one without an input or an output."""
 
     split: str
     path: Path
@@ -76,7 +80,7 @@ class Data:
     @cached_property
     def folded(self) -> list[str]:
         """The inputs without what does not make a difference."""
-        return [fold(row.example.input) for row in self.rows]
+        return [fold(row.example.asked) for row in self.rows]
 
     def once(self, name: str, make: Callable[[], Any]) -> Any:
         """What several checks use, made once."""
@@ -85,34 +89,26 @@ class Data:
         return self._made[name]
 
 
-def read(files: Sequence[tuple[str, Path]]) -> tuple[list[Row], list[Fault]]:
+def read(files: Files, task: Task | None = None, named: Named | None = None) -> tuple[list[Row], list[Fault]]:
     """The rows of files with the splits that they are of, and what in them is no row. Raises DataError for a
     file that can't be read."""
     rows: list[Row] = []
     faults: list[Fault] = []
     for split, path in files:
-        raw = reading.read_bytes(path, DataError).removeprefix(b"\xef\xbb\xbf")
-        for number, line in enumerate(raw.split(b"\n"), 1):
-            if not line.strip():
-                continue
-            where = f"{path}:{number}"
-            try:
-                rows.append(Row(split, path, where, readers.example_of(line, path, number)))
-            except DataError as error:
-                message = str(error).removeprefix(f"{where}: ")
-                faults.append(Fault(split, path, where, message, _is_empty(line)))
+        for example in open_examples(path, named=named, task=task, split=split).each():
+            if isinstance(example, DataError):
+                faults.append(_fault(split, path, str(example)))
+            else:
+                rows.append(Row(split, path, example))
     return rows, faults
 
 
-def _is_empty(line: bytes) -> bool:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
-        return False
-    texts = [row.get(key) for key in ("input", "output")] if isinstance(row, dict) else [None]
-    return all(isinstance(text, str) or text is None for text in texts) and any(
-        not (text or "").strip() for text in texts
-    )
+def _fault(split: str, path: Path, error: str) -> Fault:
+    """error: begins with the place."""
+    place = re.match(rf"{re.escape(str(path))}[^:]*(?::\d+|: row \d+)?", error)
+    where = place[0] if place else str(path)
+    message = error.removeprefix(where).removeprefix(": ")
+    return Fault(split, path, where, message, re.match(r'"\w+" is (?:empty|missing)', message) is not None)
 
 
 def guess_task(rows: Sequence[Row]) -> Task:

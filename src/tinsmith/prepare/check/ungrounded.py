@@ -12,12 +12,14 @@ from collections import Counter
 from collections.abc import Iterator
 
 from tinsmith.data.leaves import Leaf
-from tinsmith.data.slots import ENOUGH, argument, key, title
+from tinsmith.data.slots import argument, key, title
 from tinsmith.prepare.check import Check, Finding, drop
 from tinsmith.prepare.check._texts import quoted
 from tinsmith.prepare.check.rows import Data
 
-_COPIES = 0.95  # of a field's values: the share that must stand in the inputs
+# The share of a field's values that must stand in the inputs: of the field's own, or of those of all fields of
+# its name, and then some of its own.
+_COPIES, _SOME = 0.95, 0.75
 _DISTINCT = 3
 
 
@@ -30,14 +32,12 @@ class Ungrounded(Check):
         return "" if data.task.has_values else f"the task {data.task.name} copies nothing"
 
     def find(self, data: Data) -> Iterator[Finding]:
-        found: list[tuple[int, Leaf, bool]] = []
-        for i, row in enumerate(data.rows):
-            if data.values[i] is not None:
-                text = _plain(row.example.input)
-                for leaf in data.task.values(row.example.output):
-                    # An input without digits may say a number in words.
-                    if isinstance(leaf.value, str) or any(map(str.isdigit, text)):
-                        found.append((i, leaf, _stands(leaf, text)))
+        found = [
+            one
+            for i, row in enumerate(data.rows)
+            if data.values[i] is not None
+            for one in _leaves(i, row.example.asked, data.task.values(row.example.output))
+        ]
         seen: Counter[object] = Counter()
         stand: Counter[object] = Counter()
         distinct: dict[object, set[object]] = {}
@@ -48,13 +48,26 @@ class Ungrounded(Check):
                 distinct.setdefault(name, set()).add(leaf.value)
         for i, leaf, stands in found:
             own, alike = argument(leaf), (key(leaf.path), isinstance(leaf.value, str))
-            field: object = own if seen[own] >= ENOUGH else alike
-            if not stands and stand[field] >= _COPIES * seen[field] and len(distinct[field]) >= _DISTINCT:
+            shares = [stand[field] / seen[field] for field in (own, alike) if len(distinct[field]) >= _DISTINCT]
+            copies = max(shares, default=0.0) >= _COPIES and stand[own] >= _SOME * seen[own]
+            if not stands and copies:
                 message = (
                     f"{title(leaf.path)} is {quoted(str(leaf.value))}, which the input does not say: "
                     f"{quoted(data.rows[i].example.input)}"
                 )
                 yield self.at(data, i, message, drop())
+
+
+def _leaves(row: int, text: str, leaves: list[Leaf]) -> Iterator[tuple[int, Leaf, bool]]:
+    """Row, value and whether it stands in the text. A number that does not is left out, unless the text has a
+    number that no value states: it may be written in words."""
+    plain = _plain(text)
+    stated = {digits for leaf in leaves for digits in re.findall(r"\d+", str(leaf.value))}
+    more = not stated.issuperset(re.findall(r"\d+", text))
+    for leaf in leaves:
+        stands = _stands(leaf, plain)
+        if stands or more or isinstance(leaf.value, str):
+            yield row, leaf, stands
 
 
 def _plain(text: str) -> str:

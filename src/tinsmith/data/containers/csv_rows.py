@@ -1,0 +1,122 @@
+"""CSV and TSV with a header line (RFC 4180). The separator of a .csv file is the one its header has most of."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from tinsmith.data.containers import Container, Row
+from tinsmith.data.readers import Where, decoded
+from tinsmith.errors import DataError
+from tinsmith.system import reading
+
+_SEPARATORS = ",;\t|"
+_CELL = 1 << 24  # characters of a cell
+
+
+class Csv(Container):
+    title = "CSV"
+    suffixes = (".csv", ".tsv", ".tab")
+
+    def rows(self, path: Path) -> Iterator[Row]:
+        lines = _Lines(path)
+        header = _header(path, lines, is_csv=path.suffix.lower() == ".csv")
+        separator, names = header
+        for where, cells in _records(path, lines, separator):
+            if isinstance(cells, DataError):
+                yield Row(where, cells)
+            elif len(cells) != len(names):
+                yield Row(where, _ragged(where, cells, names, separator))
+            elif cells:
+                yield Row(where, dict(zip(names, cells, strict=True)))
+
+
+class _Lines:
+    """A file's lines as texts, and how many were read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.read = path, 0
+        self._lines = reading.lines(path, DataError)
+        self._next: list[str] = []
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = self._next.pop() if self._next else decoded(next(self._lines), self.path, self.read + 1)
+        self.read += 1
+        return line
+
+    def first(self) -> str:
+        """The first line that is not blank, which stays the next one."""
+        line = next((line for line in self if line.strip()), "")
+        if line:
+            self._next.append(line)
+            self.read -= 1
+        return line
+
+
+def _header(path: Path, lines: _Lines, *, is_csv: bool) -> tuple[str, list[str]]:
+    """The separator, and the columns' names."""
+    first = lines.first()
+    counts = Counter("".join(first.split('"')[::2]))  # outside of quotes
+    separator = max(_SEPARATORS, key=lambda one: counts[one]) if is_csv else "\t"
+    record = next(_records(path, lines, separator), None)
+    if record is None:
+        raise DataError(f"{path}: is empty; the first line names the columns, each other one is a row")
+    where, cells = record
+    if isinstance(cells, DataError):
+        raise cells
+    names = [name.strip() or f"column {number}" for number, name in enumerate(cells, 1)]
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise DataError(f'{where}: the header has the column "{twice}" twice; rename one of them')
+    return separator, names
+
+
+def _records(path: Path, lines: _Lines, separator: str) -> Iterator[tuple[Where, list[str] | DataError]]:
+    """Where each record begins, and its cells; none of blank lines."""
+    csv.field_size_limit(_CELL)
+    records = csv.reader(lines, delimiter=separator, strict=True)
+    while True:
+        where = Where(str(path), lines.read + 1)
+        try:
+            cells = next(records)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield where, DataError(f"{where}: {_said(str(error))}")
+        except DataError as fault:
+            if f"{path}:{lines.read + 1}:" not in str(fault):
+                raise
+            lines.read += 1
+            yield Where(str(path), lines.read), fault
+        else:
+            if cells:
+                yield where, cells
+
+
+def _said(error: str) -> str:
+    """The csv module's words as ours."""
+    if "unexpected end of data" in error:
+        return 'a quote (") that opens in this row is never closed'
+    if "field larger than" in error:
+        return f"a cell is longer than {_CELL:,} characters; is a quote never closed?"
+    if "expected after" in error:
+        return 'text follows a closing quote; inside a quoted cell write "" for each quote'
+    return f"not CSV: {error}"
+
+
+def _ragged(where: Where, cells: list[str], names: list[str], separator: str) -> DataError:
+    shown = {"\t": "a tab", ",": "a comma", ";": "a semicolon"}.get(separator, f'"{separator}"')
+    is_short = len(cells) < len(names)
+    at = f'ends before column "{names[len(cells)]}"' if is_short else f'goes on after column "{names[-1]}"'
+    return DataError(
+        f"{where}: has {len(cells)} cells where the header has {len(names)}: it {at}; quote a cell that holds "
+        f"{shown}"
+    )
+
+
+container = Csv()

@@ -1,0 +1,130 @@
+"""What a path holds: a file's rows, or a folder's, which may be of several splits.
+
+A folder is one of: a dataset that Hugging Face's `datasets` saved (state.json, or dataset_dict.json with a
+folder a split); files of rows whose names or folders say the split, as the hub lays them out (train.csv,
+data/train-00000-of-00002.parquet); a folder of texts, or one a split.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinsmith.data import containers
+from tinsmith.data.containers import Row, texts
+from tinsmith.errors import DataError
+from tinsmith.system import reading
+
+# Words that a split's files are named by, as the hub takes them.
+_WORDS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing", "eval", "evaluation"),
+}
+_SPLIT = re.compile(rf"({'|'.join(word for words in _WORDS.values() for word in words)})(?![a-z])")
+_NOT_ROWS = ("dataset_infos.json", "dataset_info.json", "state.json", "dataset_dict.json")
+
+
+@dataclass(frozen=True)
+class Source:
+    """title: of its kind, in words; paths: its files, or its folder of texts."""
+
+    title: str
+    paths: tuple[Path, ...]
+
+    def rows(self) -> Iterator[Row]:
+        for path in self.paths:
+            yield from texts.rows(path) if path.is_dir() else containers.of_file(path).rows(path)
+
+
+def sources(path: str | Path) -> dict[str, Source]:
+    """By split ("train", "validation", "test"); of what has none, under "". Raises DataError for a path that
+    holds no rows."""
+    path = Path(path)
+    if path.is_dir():
+        return _folder(path)
+    if not path.exists():
+        raise DataError(f"{path}: no such file; check the path")
+    return {"": Source(containers.of_file(path).title, (path,))}
+
+
+def _folder(folder: Path) -> dict[str, Source]:
+    if (folder / "dataset_dict.json").is_file():
+        names = reading.read_table(folder / "dataset_dict.json", DataError).get("splits", [])
+        return _merged({name: _saved(folder / name) for name in names}, folder)
+    if (folder / "state.json").is_file():
+        return {"": _saved(folder)}
+    if texts.is_texts(folder) and texts.listing(folder):
+        return {"": Source("texts", (folder,))}
+    if splits := {one.name: one for one in _subfolders(folder) if split_of(one.name) and texts.is_texts(one)}:
+        return _merged({name: Source("texts", (one,)) for name, one in splits.items()}, folder)
+    if texts.is_texts(folder):
+        return {"": Source("texts", (folder,))}
+    return _files(folder)
+
+
+def split_of(name: str) -> str | None:
+    """The split that a name says at its beginning."""
+    match = _SPLIT.match(name.lower())
+    return next((split for split, words in _WORDS.items() if match and match.group() in words), None)
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    return sorted(one for one in folder.iterdir() if one.is_dir() and not one.name.startswith("."))
+
+
+def _saved(folder: Path) -> Source:
+    """A dataset that was saved to disk."""
+    state = reading.read_table(folder / "state.json", DataError)
+    try:
+        names = [str(entry["filename"]) for entry in state["_data_files"]]
+    except (KeyError, TypeError):
+        raise DataError(f'{folder / "state.json"}: lists no "_data_files"; save the dataset again') from None
+    if any(Path(name).name != name for name in names):
+        raise DataError(f"{folder / 'state.json'}: names a file outside of its folder; save the dataset again")
+    return Source("a saved dataset", tuple(folder / name for name in names))
+
+
+def _files(folder: Path) -> dict[str, Source]:
+    """Files of rows, up to two folders below."""
+    found = sorted(
+        one
+        for pattern in ("*", "*/*", "*/*/*")
+        for one in folder.glob(pattern)
+        if one.suffix.lower() in containers.suffixes()
+        and one.name not in _NOT_ROWS
+        and not one.name.startswith(".")
+    )
+    if not found:
+        raise DataError(
+            f"{folder}: holds no rows; they are read from {', '.join(containers.suffixes())} files, from texts "
+            "in a folder of each label, and from texts with a .json of each or a labels.csv"
+        )
+    groups: dict[tuple[Path, str], list[Path]] = defaultdict(list)
+    for path in found:
+        split = split_of(path.name) or split_of(path.parent.name) or ""
+        own = path.parent.parent if split and not split_of(path.name) else path.parent
+        groups[own, split].append(path)
+    homes = sorted({home for home, _ in groups})
+    if len(homes) > 1:
+        listed = ", ".join(str(home.relative_to(folder)) or "." for home in homes)
+        raise DataError(f"{folder}: holds several data sets; give the folder of one: {listed}")
+    if len({path.suffix.lower() for path in found}) > 1:
+        listed = ", ".join(path.name for path in found[:5])
+        raise DataError(f"{folder}: holds files of several kinds ({listed}); give one of them")
+    title = containers.of_file(found[0]).title
+    return {split: Source(title, tuple(paths)) for (_, split), paths in groups.items()}
+
+
+def _merged(named: dict[str, Source], folder: Path) -> dict[str, Source]:
+    """By the split that the names say."""
+    found: dict[str, Source] = {}
+    for name, source in named.items():
+        split = split_of(name)
+        if split is None or split in found:
+            raise DataError(f"{folder}: which split is {name}? give its folder, {folder / name}")
+        found[split] = source
+    return found

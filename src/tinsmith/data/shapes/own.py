@@ -1,0 +1,43 @@
+"""input-output: our own rows (tinsmith.data.readers); other columns are not used."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tinsmith.data import readers
+from tinsmith.data.readers import Example, Where
+from tinsmith.data.shapes import Named, Reading, Shape, Values, Wanted, text
+from tinsmith.data.shapes._chats import check_turns
+from tinsmith.data.shapes._pairs import system
+from tinsmith.errors import DataError
+
+
+class Own(Shape):
+    name = "input-output"
+
+    def readings(self, columns: Sequence[str], rows: Sequence[Values], named: Named) -> list[Reading]:
+        if (named.input or ("input",), named.output or "output") != (("input",), "output"):
+            return []
+        if not {"input", "output"} <= set(columns) or "instruction" in columns:
+            return []
+        more = tuple(name for name in columns if name in readers.KEYS)
+        return [Reading(self, ("input",), "output", more=more)]
+
+    def example(self, values: Values, reading: Reading, where: Where, task: Wanted | None) -> Example:
+        for key in values:
+            near = difflib.get_close_matches(key, readers.KEYS, 1, 0.75)
+            if key not in readers.KEYS and near and near[0] not in values:
+                raise DataError(
+                    f'{where}: unknown key "{key}"; did you mean "{near[0]}"? an example takes '
+                    f"{', '.join(readers.KEYS)}"
+                )
+        own = {key: value for key, value in values.items() if key in readers.KEYS and value is not None}
+        own["input"] = text(values, "input", where)
+        own["output"] = text(values, "output", where, task, is_output=True)
+        example = readers.example(own, where)
+        return check_turns(replace(example, turns=system(values, where) + example.turns), where, task)
+
+
+shape = Own()
