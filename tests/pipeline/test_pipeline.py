@@ -184,7 +184,7 @@ def test_an_output_that_the_constraint_forbids(folder: Path, tmp_path: Path) -> 
     rows = (tmp_path / "home" / "data" / "train.jsonl").read_text().replace('\\"n\\": 7', '\\"n\\": \\"7\\"')
     (tmp_path / "home" / "data" / "train.jsonl").write_text(rows)
     with pytest.raises(
-        DataError, match=r"train.jsonl: example 8: .* at character 36, after .*what may come there: \"0\""
+        DataError, match=r"train.jsonl:8: .* at character 36, after .*what may come there: \"0\""
     ):
         stages.make(recipe.load(tmp_path / "home" / "home.toml"), tmp_path / "run", progress.display(), "data")
 
@@ -457,5 +457,5 @@ def test_an_output_that_the_task_does_not_have(folder: Path, tmp_path: Path) -> 
     (tmp_path / "sample.py").write_text(SAMPLE.replace('"arguments"', '"args"'))
     path = tmp_path / "home.toml"
     path.write_text(RECIPE.replace("base.gguf", str(folder / "base.gguf")))
-    with pytest.raises(DataError, match=r"train\.jsonl: example 1: not a valid output of the task call"):
+    with pytest.raises(DataError, match=r"train\.jsonl:1: not a valid output of the task call"):
         stages.make(recipe.load(path), tmp_path / "run", progress.PlainDisplay(), "data")

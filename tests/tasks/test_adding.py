@@ -74,7 +74,7 @@ def test_a_task_is_one_file(tmp_path: Path) -> None:
     (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     done = shell(source, *words)
     assert done.returncode == 2
-    assert "data.jsonl: example 5: not a valid output of the task count: +0" in done.stderr
+    assert "data.jsonl:5: not a valid output of the task count: +0" in done.stderr
     (tmp_path / "data.jsonl").write_text("".join(json.dumps(row | {"accept": []}) + "\n" for row in rows))
     done = shell(source, *words)
     assert done.returncode == 0, done.stderr

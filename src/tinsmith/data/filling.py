@@ -47,7 +47,7 @@ def filled(example: Example, fills: dict[Slot, Fill]) -> Example | None:
         for slot in chosen
         for leaf in slot.leaves
     ]
-    return Example(new, output, about={"substituted": substituted})
+    return Example(new, output, about={"substituted": substituted}, turns=example.turns)
 
 
 def written(text: str, chosen: dict[Slot, str]) -> str:

@@ -98,6 +98,16 @@ def _shown(examples: Sequence[Example]) -> Messages:
     return shown
 
 
+def with_turns(prompt: Messages, example: Example) -> Messages:
+    """A prompt that asks for an example's input, with the turns before it: its own system message before the
+    prompt's, the others before the input."""
+    turns: Messages = [{"role": turn.role, "content": turn.content} for turn in example.turns]
+    own = turns.pop(0)["content"] if turns and turns[0]["role"] == "system" else ""
+    told = prompt[0]["content"] if prompt[0]["role"] == "system" else ""
+    shown = prompt[1:-1] if told else prompt[:-1]
+    return [*_opening(own, told), *shown, *turns, prompt[-1]]
+
+
 def _asked(sentence: str) -> Messages:
     return [{"role": "user", "content": sentence}]
 

@@ -104,7 +104,8 @@ def check_outputs(checker: Checker, path: Path, examples: Sequence[Example]) -> 
     """Raises DataError at the first example whose output the constraint forbids."""
     for n, example in enumerate(examples, 1):
         if departure := checker.departure(example.output):
+            where = example.where or f"{path}: example {n}"
             raise DataError(
-                f"{path}: example {n}: the recipe's [constraint] forbids its output {departure}; "
-                "mend the example or the constraint"
+                f"{where}: the recipe's [constraint] forbids its output {departure}; mend the example or the "
+                "constraint"
             )

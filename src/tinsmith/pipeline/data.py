@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,16 @@ from tinsmith.errors import DataError, InputError, TinsmithError
 from tinsmith.formats.model_files import model_bytes, model_digest, model_files
 from tinsmith.pipeline import augmentation, constraint, sources, update
 from tinsmith.pipeline.augmentation import Augmentation
+from tinsmith.pipeline.examples import (
+    DIVISION,
+    Divided,
+    columns,
+    digest,
+    named_paths,
+    read_examples,
+    write_examples,
+)
+from tinsmith.pipeline.examples import read as read_splits
 from tinsmith.pipeline.run import Made, Nothing, Record, Run
 from tinsmith.pipeline.update import New
 from tinsmith.prepare.allowed import Checker
@@ -27,7 +36,6 @@ if TYPE_CHECKING:
     from tinsmith.pipeline.recipe import Recipe
     from tinsmith.tasks import Message
 
-SPLITS = ("train", "validation", "test")
 # The run's own copies, in its folder.
 LICENSES = "data/LICENSES.txt"
 ANSWER = "data/answer.bin"  # the constraint, compiled
@@ -53,7 +61,7 @@ class Base:
 class Data:
     """constraint: what a tin's manifest says of it; counts, sources: of examples by split; the other numbers
     are of test examples whose output the constraint forbids, or whose input is a training input too; new: how
-    many of the examples an adapter is to learn on top of the others."""
+    many of the examples an adapter is to learn on top of the others; divided: of splits that were made."""
 
     base: Base
     constraint: dict[str, Any] | None
@@ -63,17 +71,12 @@ class Data:
     test_inputs_in_train: int
     augmentation: Augmentation | None = None
     new: New | None = None
+    divided: Divided | None = None
 
 
 def split_name(split: str) -> str:
     """The run's own copy of a split, in its folder."""
     return f"data/{split}.jsonl"
-
-
-def split_paths(recipe: Recipe) -> dict[str, Path]:
-    """The files that the recipe names, by split."""
-    named = {split: getattr(recipe.data, split) for split in SPLITS}
-    return {split: recipe.resolve(path) for split, path in named.items() if path}
 
 
 def model_data(made: Record[Data]) -> dict[str, str]:
@@ -85,11 +88,11 @@ def model_data(made: Record[Data]) -> dict[str, str]:
 
 def inputs(run: Run, needs: Nothing) -> dict[str, Any]:
     recipe = run.recipe
-    read = [*split_paths(recipe).values(), *sources.stated(recipe).values()]
+    read = [*named_paths(recipe).values(), *sources.stated(recipe).values()]
     return {
         **origin(recipe),
         "data": dataclasses.asdict(recipe.data),
-        "sources": [files.sha256_file(path) if path.exists() else None for path in read],
+        "sources": [digest(path) for path in read],
         **({"seed": recipe.train.seed} if recipe.scratch else {}),
         **augmentation.inputs(recipe),
         **update.inputs(recipe),
@@ -110,19 +113,21 @@ def make(run: Run, needs: Nothing) -> Made[Data]:
     """Gets the base, makes the data where it is missing, and keeps the examples that the run uses."""
     recipe = run.recipe
     base = find_base(run) if recipe.base else None
-    paths = split_paths(recipe)
-    make_missing(run, paths)
-    splits: dict[str, list[Example]] = {"train": []}
-    splits |= {split: read_examples(path, recipe.data.task) for split, path in paths.items()}
+    make_missing(run, named_paths(recipe))
+    read = read_splits(run)
+    paths, splits = read.paths, {"train": [], **read.examples}
     wanted = sources.wanted(recipe)
     if recipe.data.limit:
         splits["train"] = splits["train"][: recipe.data.limit]
     given, new = splits, None
-    if more := {key: read_examples(path, recipe.data.task) for key, path in update.sources(recipe).items()}:
+    named, task = columns(recipe), recipe.data.task
+    if more := {key: read_examples(path, task, named) for key, path in update.sources(recipe).items()}:
         splits, new = update.joined(recipe, given, more)
         run.display.line(update.said(new))
         wanted |= {path: more[key] for key, path in update.sources(recipe).items() if key != "test"}
-    outputs = keep(run, splits)
+    outputs = keep(run, {split: splits[split] for split in paths})
+    if read.divided is not None:
+        outputs.append(run.folder / DIVISION)
     base = base or new_base(run, splits["train"])
     leaked = len(shared_inputs(splits["train"], splits["test"]))
     if leaked:
@@ -148,6 +153,7 @@ def make(run: Run, needs: Nothing) -> Made[Data]:
         test_inputs_in_train=leaked,
         augmentation=further[1] if further is not None else None,
         new=new,
+        divided=read.divided,
     )
     return Made([*model_files(Path(base.path)), *outputs], facts)
 
@@ -165,8 +171,7 @@ def keep(run: Run, splits: Mapping[str, Sequence[Example]]) -> list[Path]:
     """The run's own copies."""
     recipe = run.recipe
     outputs = []
-    for split in split_paths(recipe):
-        rows = splits[split]
+    for split, rows in splits.items():
         outputs.append(run.folder / split_name(split))
         write_examples(outputs[-1], rows)
     if recipe.data.licenses:
@@ -306,31 +311,11 @@ def run_command(run: Run, command: Sequence[str]) -> None:
         )
 
 
-def read_examples(path: Path, task: str) -> list[Example]:
-    from tinsmith.data import readers
-
-    examples = readers.read_jsonl(path)
-    if not examples:
-        raise DataError(f"{path}: has no example; give at least one line")
-    kind = tasks.by_name(task)
-    for n, example in enumerate(examples, 1):
-        for output in (example.output, *example.accept):
-            if not kind.is_valid(kind.parse(output), frozenset([output])):
-                raise DataError(f"{path}: example {n}: not a valid output of the task {task}: {output}")
-    return examples
-
-
-def write_examples(path: Path, examples: Sequence[Example]) -> None:
-    rows = [dataclasses.asdict(dataclasses.replace(e, where=None)) for e in examples]
-    rows = [{k: v for k, v in row.items() if v not in (None, (), [])} for row in rows]
-    files.write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-
-
 def examples(run: Run, split: str) -> list[Example]:
     """The run's own copy of a split; none where the recipe has no such examples."""
     from tinsmith.data import readers
 
-    if split not in split_paths(run.recipe):
+    if split == "train" and run.recipe.data.train is None:
         return []
     return readers.read_jsonl(run.folder / split_name(split))
 

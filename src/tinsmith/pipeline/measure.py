@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tinsmith import tasks
 from tinsmith.evaluate import metrics, surety, systems
 from tinsmith.evaluate.answers import Answer, AnswerFile, Item, Job
-from tinsmith.evaluate.baselines import Messages, Prompts, Retriever, stratified
+from tinsmith.evaluate.baselines import Messages, Prompts, Retriever, stratified, with_turns
 from tinsmith.evaluate.systems import Outcome
 from tinsmith.pipeline import build, data, merge
 from tinsmith.pipeline.build import Built
@@ -118,7 +118,7 @@ def make_baselines(run: Run, needs: BaselineNeeds) -> Made[Measured]:
             results[name] = _result(run, outcome, items)
             continue
         ask: Callable[[str], Messages] = getattr(prompts, name)
-        prompted = [Item(ask(example.input)) for example in items]
+        prompted = [Item(with_turns(ask(example.input), example)) for example in items]
         outcome = _ask(
             run,
             name,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tinsmith import targets, tasks
+from tinsmith.data import shapes
 from tinsmith.errors import RecipeError, UnsupportedError
 from tinsmith.format_names import AUTO, DEFAULTS, FORMATS
 from tinsmith.tables import (
@@ -64,6 +65,8 @@ OPTIONAL = (*ORIGINS, "update")
 # Keys that a model trained from scratch has no use for: there is no base.
 BASE_KEYS = ("thinking", "date", "show_tools")
 SCRATCH_METHOD = "full"
+# Keys of [data] that say how examples are divided where a split is not given.
+DIVIDING_KEYS = ("validation_share", "test_share", "split_seed", "near", "group")
 # Keys of [data] that say how its training examples are used.
 EXAMPLE_KEYS = ("limit", "augment", "augment_variants", "augment_lists", "off_topic")
 SHAPE_KEYS = ("layers", "hidden", "heads", "kv_heads", "feed_forward")
@@ -73,6 +76,11 @@ CHOICES = Kind(
 )
 DEVICES = Kind(
     "a target's name, or the path of a TOML file, or a list of these",
+    lambda v: is_text(v) or (isinstance(v, list) and bool(v) and all(is_text(word) for word in v)),
+    lambda v: (v,) if isinstance(v, str) else tuple(v),
+)
+COLUMNS = Kind(
+    "a column's name, or a list of these",
     lambda v: is_text(v) or (isinstance(v, list) and bool(v) and all(is_text(word) for word in v)),
     lambda v: (v,) if isinstance(v, str) else tuple(v),
 )
@@ -124,8 +132,16 @@ class Scratch:
 @dataclass(frozen=True, kw_only=True)
 class Data:
     train: str | None = _key(TEXT, None)
-    validation: str = _key(TEXT)
-    test: str = _key(TEXT)
+    validation: str | None = _key(TEXT, None)
+    test: str | None = _key(TEXT, None)
+    validation_share: float = _key(number(0.001, 0.9), 0.1)
+    test_share: float = _key(number(0.001, 0.9), 0.2)
+    split_seed: int = _key(whole(0, 2**31 - 1), 0)
+    near: float = _key(number(0.5, 1), 0.8)
+    group: str | None = _key(TEXT, None)
+    shape: str | None = _key(choice(shapes.names()), None)
+    input: tuple[str, ...] | None = _key(COLUMNS, None)
+    output: str | None = _key(TEXT, None)
     text: str | None = _key(TEXT, None)
     pairs: str | None = _key(TEXT, None)
     validation_pairs: str | None = _key(TEXT, None)
@@ -340,6 +356,7 @@ class _RecipeFile(TomlFile):
             if "baselines" not in given.get("eval", {}):
                 tables["eval"] = dataclasses.replace(tables["eval"], baselines=("nearest",))
         self._check_method(given, tables["train"].method)
+        self._check_splits(given.get("data", {}))
         if tables["data"].train is None:
             tables["eval"] = self._without_examples(given, tables["eval"])
         if tables["build"].target:
@@ -415,6 +432,16 @@ class _RecipeFile(TomlFile):
         train = given.get("train", {})
         if "shots" in train and train.get("teacher") != BASE_TEACHER:
             raise self.error("train", "shots", f'is for teacher = "{BASE_TEACHER}"; leave it out')
+
+    def _check_splits(self, given: dict[str, Any]) -> None:
+        """Splits that are not given are made of the training examples."""
+        missing = [split for split in ("validation", "test") if split not in given]
+        if missing and "train" not in given:
+            raise self.error("data", missing[0], "missing; give it, or train to make it of")
+        for key in DIVIDING_KEYS:
+            split = key.removesuffix("_share")
+            if key in given and (not missing or (split in given and key.endswith("_share"))):
+                raise self.error("data", key, "nothing is divided by it; leave it out")
 
     def _without_examples(self, given: dict[str, Any], settings: Eval) -> Eval:
         """[eval] of a recipe that has no training examples; raises for what is made of these."""

@@ -104,6 +104,7 @@ def compose(run: Run, needs: Needs) -> dict[str, Any]:
         "parameters": made.base.parameters,
         "data": {
             "counts": made.counts,
+            "divided": facts.to_json(made.divided) if made.divided else None,
             "sha256": digests,
             "learned": methods.by_name(recipe.train.method).needs[0][1],
         },

@@ -78,8 +78,8 @@ def joined(recipe: Recipe, old: Splits, given: Splits) -> tuple[dict[str, list[E
         places = set(chance.sample(range(len(rows)), max(1, len(rows) // HELD_OUT)))
         held = [row for place, row in enumerate(rows) if place in places]
         rows = [row for place, row in enumerate(rows) if place not in places]
-    known = {normalize(row.input) for row in rows}
-    kept = [row for row in old["train"] if normalize(row.input) not in known]
+    known = {normalize(row.asked) for row in rows}
+    kept = [row for row in old["train"] if normalize(row.asked) not in known]
     if not kept:
         raise DataError(
             f"{sources(recipe)['data']}: has every input of the training examples; nothing is left to replay"

@@ -175,6 +175,8 @@ def kind(value: Any) -> str:
 def _check_depth(value: Any, where: str, fault: Fault, ending: str) -> None:
     level = [value] if isinstance(value, dict | list) else []
     for _ in range(DEPTH):
+        if not level:
+            return
         inside = (one.values() if isinstance(one, dict) else one for one in level)
         level = [inner for items in inside for inner in items if isinstance(inner, dict | list)]
     if level:

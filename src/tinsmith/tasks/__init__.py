@@ -90,9 +90,13 @@ class Task(ABC):
         return ""
 
     def messages(self, example: Example, system: str = "") -> list[Message]:
-        """The conversation up to the answer. system: the recipe's system prompt; empty for none."""
-        asked: list[Message] = [{"role": "user", "content": example.input}]
-        return [{"role": "system", "content": system}, *asked] if system else asked
+        """The conversation up to the answer. system: the recipe's system prompt; empty for none. An example's
+        own stands in its place."""
+        turns: list[Message] = [{"role": turn.role, "content": turn.content} for turn in example.turns]
+        own = turns[:1] if turns and turns[0]["role"] == "system" else []
+        asked: list[Message] = [*turns[len(own) :], {"role": "user", "content": example.input}]
+        given: list[Message] = [{"role": "system", "content": system}] if system else []
+        return [*(own or given), *asked]
 
     def grade(self, answer: str, output: str, accept: Sequence[str], labels: frozenset[str]) -> Grade:
         """output: the right answer; accept: more right answers, which count as equivalent; labels: as for

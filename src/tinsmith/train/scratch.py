@@ -42,6 +42,7 @@ def _texts(examples: Sequence[Example], texts: Sequence[str], system: str) -> It
     for example in examples:
         if system:
             yield f"system\n{system}"
+        yield from (f"{turn.role}\n{turn.content}" for turn in example.turns)
         yield f"user\n{example.input}"
         yield f"assistant\n{example.output}"
     yield from texts

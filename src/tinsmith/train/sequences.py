@@ -99,9 +99,12 @@ class Tokenization:
     def prompt(self, example: Example, shots: Sequence[Example] = ()) -> tuple[int, ...]:
         """The tokens that ask for an example's answer, with examples and their answers before it."""
         asked = self.task.messages(example, self.system)
+        shown: list[Message] = []
         for shot in shots:
-            answered: Message = {"role": "assistant", "content": shot.output}
-            asked[-1:-1] = [*self.task.messages(shot), answered]
+            told = [message for message in self.task.messages(shot) if message["role"] != "system"]
+            shown += [*told, {"role": "assistant", "content": shot.output}]
+        begin = 1 if asked[0]["role"] == "system" else 0
+        asked[begin:begin] = shown
         return tuple(self.encode(self._render(asked, generate=True)))
 
     def _sequence(self, example: Example, number: int) -> TokenSequence:

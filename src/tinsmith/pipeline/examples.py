@@ -1,0 +1,185 @@
+"""A run's examples: read from what the recipe names, in whatever shape, and divided where it names no file to
+validate or to test on. What was divided once stays so: the run's folder keeps which input is in which split."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinsmith import tasks
+from tinsmith.data.splits import LEARNED, Division, divide
+from tinsmith.errors import DataError
+from tinsmith.system import files, reading
+
+if TYPE_CHECKING:
+    from tinsmith.data.readers import Example
+    from tinsmith.data.shapes import Named
+    from tinsmith.pipeline.recipe import Recipe
+    from tinsmith.pipeline.run import Run
+
+SPLITS = ("train", "validation", "test")
+DIVISION = "data/splits.json"  # the split of each input, by its key
+
+
+@dataclass(frozen=True)
+class Divided:
+    """Splits that were made. made: their names, and the training split's; kept: examples whose split an earlier
+    run in this folder had chosen; groups: of examples that stay together; near: of the examples, those in a
+    group with others."""
+
+    made: list[str]
+    kept: int
+    groups: int
+    near: int
+
+
+@dataclass(frozen=True)
+class Read:
+    """examples: by split; paths: what each was read from; divided: None where no split was made."""
+
+    examples: dict[str, list[Example]]
+    paths: dict[str, Path]
+    divided: Divided | None = None
+
+
+def named_paths(recipe: Recipe) -> dict[str, Path]:
+    """What the recipe names, by split."""
+    named = {split: getattr(recipe.data, split) for split in SPLITS}
+    return {split: recipe.resolve(path) for split, path in named.items() if path}
+
+
+def columns(recipe: Recipe) -> Named:
+    from tinsmith.data.shapes import Named
+
+    data = recipe.data
+    return Named(data.shape, data.input or (), data.output, data.group)
+
+
+def read(run: Run) -> Read:
+    """Reads every split, says what its rows were taken for, and makes those that the recipe has no file for."""
+    from tinsmith.data.containers.folders import sources
+
+    recipe = run.recipe
+    paths = named_paths(recipe)
+    if LEARNED in paths:
+        held = sources(paths[LEARNED])
+        paths |= {split: paths[LEARNED] for split in SPLITS if split in held and split not in paths}
+    found = {split: _read(run, split, path) for split, path in paths.items()}
+    _say_system(run, found)
+    shares = {"test": recipe.data.test_share, "validation": recipe.data.validation_share}
+    missing = {split: share for split, share in shares.items() if split not in paths}
+    if not missing:
+        return Read(found, paths)
+    parts, divided = _divide(run, found[LEARNED], missing)
+    in_order = {split: {**found, **parts}[split] for split in SPLITS}
+    return Read(in_order, {split: paths.get(split, paths[LEARNED]) for split in SPLITS}, divided)
+
+
+def _read(run: Run, split: str, path: Path) -> list[Example]:
+    from tinsmith.data.shapes import open_examples
+
+    task = tasks.by_name(run.recipe.data.task)
+    said = open_examples(path, named=columns(run.recipe), task=task, split=split).said()
+    for line in said if split == LEARNED else said[:1]:
+        run.display.line(f"data: {line}")
+    return read_examples(path, task.name, columns(run.recipe), split)
+
+
+def read_examples(path: Path, task: str, named: Named | None = None, split: str = LEARNED) -> list[Example]:
+    """Raises DataError for a row that is no example, or whose output the task does not have."""
+    from tinsmith.data.shapes import open_examples
+
+    kind = tasks.by_name(task)
+    examples = list(open_examples(path, named=named, task=kind, split=split))
+    for example in examples:
+        for output in (example.output, *example.accept):
+            if not kind.is_valid(kind.parse(output), frozenset([output])):
+                raise DataError(f"{example.where}: not a valid output of the task {task}: {output}")
+    return examples
+
+
+def _say_system(run: Run, found: Mapping[str, Sequence[Example]]) -> None:
+    """What the rows' own system messages do."""
+    rows = [row for examples in found.values() for row in examples]
+    own = {row.turns[0].content for row in rows if row.turns and row.turns[0].role == "system"}
+    count = sum(bool(row.turns) and row.turns[0].role == "system" for row in rows)
+    if own == {run.recipe.data.system} or not own:
+        return
+    if len(own) == 1 and count == len(rows) and not run.recipe.data.system:
+        run.display.line(
+            "data: warning: every row has the same system message; state it as [data] system, or the built "
+            "files are asked without it"
+        )
+    else:
+        run.display.line(
+            f"data: {count:,} of {len(rows):,} rows have a system message, in place of [data] system"
+        )
+
+
+def _divide(
+    run: Run, examples: Sequence[Example], shares: Mapping[str, float]
+) -> tuple[dict[str, list[Example]], Divided]:
+    data = run.recipe.data
+    task = tasks.by_name(data.task)
+    labels = [task.label(example.output) for example in examples]
+    drawn = {"seed": data.split_seed, "shares": dict(sorted(shares.items())), "near": data.near}
+    kept = _kept(run, drawn)
+    division = divide(examples, labels, shares, data.near, data.split_seed, kept)
+    counts = Counter(division.splits)
+    for split in (*shares, LEARNED):
+        if not counts[split]:
+            together = f", {division.near:,} of them like others," if division.near else ""
+            raise DataError(
+                f"{run.recipe.path}: [data]: {len(examples):,} examples{together} leave none for {split}; give "
+                "more, a file of its own, or near = 1 to part what is only alike"
+            )
+    _write(run, drawn, kept, division)
+    parts: dict[str, list[Example]] = {split: [] for split in (LEARNED, *shares)}
+    for example, split in zip(examples, division.splits, strict=True):
+        parts[split].append(example)
+    divided = Divided([LEARNED, *shares], division.kept, division.groups, division.near)
+    told = ", ".join(f"{counts[split]:,} {split}" for split in divided.made)
+    before = f", {divided.kept:,} where they were" if divided.kept else ""
+    run.display.line(f"data: {len(examples):,} examples divided into {told}{before}; see {DIVISION}")
+    return parts, divided
+
+
+def _kept(run: Run, drawn: Mapping[str, Any]) -> dict[str, str]:
+    """The splits that an earlier run in this folder chose, by key; none where it was told otherwise."""
+    path = run.folder / DIVISION
+    if not path.exists():
+        return {}
+    table = reading.read_table(path, DataError, advice="take the file away to divide anew")
+    splits = table.get("splits")
+    if not isinstance(splits, dict) or not set(map(str, splits.values())) <= set(SPLITS):
+        raise DataError(f'{path}: "splits" is damaged; take the file away to divide anew')
+    return splits if all(table.get(key) == value for key, value in drawn.items()) else {}
+
+
+def _write(run: Run, drawn: Mapping[str, Any], kept: Mapping[str, str], division: Division) -> None:
+    """Inputs that are gone stay in it, so that they come back to where they were."""
+    splits = {**kept, **dict(zip(division.keys, division.splits, strict=True))}
+    table = {**drawn, "splits": dict(sorted(splits.items()))}
+    files.write_text(run.folder / DIVISION, json.dumps(table, indent=0, ensure_ascii=False) + "\n")
+
+
+def write_examples(path: Path, examples: Sequence[Example]) -> None:
+    rows = [dataclasses.asdict(dataclasses.replace(example, where=None)) for example in examples]
+    rows = [{k: v for k, v in row.items() if v not in (None, (), [])} for row in rows]
+    files.write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def digest(path: Path) -> str | None:
+    """SHA-256 of a file, or of what a folder holds; None where there is neither."""
+    if not path.is_dir():
+        return files.sha256_file(path) if path.exists() else None
+    import hashlib
+
+    found = sorted(one for one in path.rglob("*") if one.is_file())
+    told = (f"{one.relative_to(path)} {files.sha256_file(one)}\n" for one in found)
+    return hashlib.sha256("".join(told).encode()).hexdigest()

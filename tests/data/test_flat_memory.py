@@ -1,0 +1,77 @@
+"""A file of any size is read with the memory of a few rows."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MIB = 1 << 20
+# Reads all rows, and says how much its peak grew over what it held after the first.
+PROGRAM = """
+import resource, sys
+from tinsmith.data.shapes import open_examples
+examples = iter(open_examples(sys.argv[1]))
+next(examples)
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before, count = peak(), 1 + sum(1 for _ in examples)
+print(count, (peak() - before) * 1024)
+"""
+
+
+def write(path: Path, size: int) -> int:
+    """A file of about so many bytes; how many rows it has."""
+    text = "some words of a row " * 50
+    rows = size // len(text)
+    with path.open("w") as file:
+        if path.suffix == ".csv":
+            file.write("text,label\n")
+            for n in range(rows):
+                file.write(f'"{n} {text}",label\n')
+        else:
+            is_list = path.suffix == ".json"
+            file.write("[" if is_list else "")
+            for n in range(rows):
+                between = (", " if n else "") if is_list else ""
+                file.write(f'{between}{{"text": "{n} {text}", "label": "label"}}' + ("" if is_list else "\n"))
+            file.write("]" if is_list else "")
+    return rows
+
+
+def grown(path: Path) -> tuple[int, int]:
+    done = subprocess.run([sys.executable, "-c", PROGRAM, path], capture_output=True, text=True, check=True)
+    count, more = map(int, done.stdout.split())
+    return count, more
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv"])
+def test_memory_does_not_grow_with_the_file(name: str, tmp_path: Path) -> None:
+    rows = write(tmp_path / name, 48 * MIB)
+    count, more = grown(tmp_path / name)
+    assert count == rows
+    assert more < 8 * MIB
+
+
+def test_nor_with_a_parquet_file(tmp_path: Path) -> None:
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    schema = pa.schema([("text", pa.string()), ("label", pa.string())])
+    with pq.ParquetWriter(tmp_path / "a.parquet", schema, compression="none", use_dictionary=False) as writer:
+        for group in range(10):
+            text = [f"{group} {n} " + "some words of a row " * 50 for n in range(5_000)]
+            writer.write_table(pa.table({"text": text, "label": ["label"] * 5_000}, schema=schema))
+    assert (tmp_path / "a.parquet").stat().st_size > 48 * MIB
+    count, more = grown(tmp_path / "a.parquet")
+    assert count == 50_000
+    assert more < 24 * MIB  # a few row groups of 5 MB, and their batches
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv"])
+def test_a_gibibyte_in_flat_memory(name: str, tmp_path: Path) -> None:
+    rows = write(tmp_path / name, 1024 * MIB)
+    count, more = grown(tmp_path / name)
+    (tmp_path / name).unlink()
+    assert count == rows
+    assert more < 8 * MIB

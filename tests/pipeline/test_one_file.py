@@ -1,0 +1,189 @@
+"""A recipe with one file of examples, in a shape of others."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_models import tiny_spec
+
+from tinsmith import cli, models
+from tinsmith.data.readers import Turn, read_jsonl
+from tinsmith.errors import DataError, RecipeError
+from tinsmith.models import family
+from tinsmith.pipeline import recipe, stages
+from tinsmith.system import progress
+
+CHATML = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+RECIPE = """\
+[base]
+model = "base.gguf"
+[data]
+train = "all.csv"
+task = "classify"
+[train]
+epochs = 1
+batch_tokens = 4096
+[build]
+formats = ["Q8_0"]
+context = 512
+[eval]
+baselines = ["zero_shot", "few_shot", "nearest"]
+baseline_limit = 2
+max_tokens = 4
+threads = 1
+"""
+SPLITS = ("train", "validation", "test")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    spec = replace(tiny_spec(family.by_name("llama"), max_position_embeddings=1024), chat_template=CHATML)
+    models.save_gguf(spec, tmp_path / "base.gguf")
+    write(tmp_path, 60)
+    (tmp_path / "home.toml").write_text(RECIPE)
+    return tmp_path
+
+
+def write(folder: Path, count: int, first: int = 0) -> None:
+    chance = random.Random(first)
+    rows = [f'"{" ".join(f"{chance.randrange(10**6)}" for _ in range(5))}",{"ab"[n % 2]}' for n in range(count)]
+    with (folder / "all.csv").open("a") as file:
+        file.write("".join(f"{row}\n" for row in (["text,label"] if not first else []) + rows))
+
+
+def data_of(folder: Path, **display: Any) -> dict[str, set[str]]:
+    stages.make(recipe.load(folder / "home.toml"), folder / "run", progress.PlainDisplay(), "data")
+    return {
+        split: {one.input for one in read_jsonl(folder / "run" / f"data/{split}.jsonl")} for split in SPLITS
+    }
+
+
+def test_one_file_makes_a_model(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["make", str(folder / "home.toml"), "--out", str(folder / "run")]) == 0
+    told = capsys.readouterr().err
+    assert 'all.csv: CSV, read as text-label (input = "text", output = "label")' in told
+    assert told.count(" → ") == 3
+    assert "60 examples divided into 42 train, 12 test, 6 validation; see data/splits.json" in told
+    report = json.loads((folder / "run" / "report.json").read_text())
+    assert report["data"]["counts"] == {"train": 42, "validation": 6, "test": 12}
+    assert report["data"]["divided"] == {
+        "made": ["train", "test", "validation"],
+        "kept": 0,
+        "groups": 60,
+        "near": 0,
+    }
+    assert report["test"]["items"] == 12 and report["test"]["inputs_in_train"] == 0
+    assert "made of one file" in (folder / "run" / "report.html").read_text()
+
+
+def test_rows_that_come_later_leave_the_others_where_they_are(folder: Path) -> None:
+    before = data_of(folder)
+    write(folder, 40, first=1)
+    after = data_of(folder)
+    assert all(before[split] <= after[split] for split in SPLITS)
+    assert sum(map(len, after.values())) == 100
+    assert (
+        json.loads((folder / "run" / "run.json").read_text())["stages"]["data"]["facts"]["divided"]["kept"]
+        == 60
+    )
+    text = (folder / "home.toml").read_text()
+    (folder / "home.toml").write_text(text.replace("[train]", "split_seed = 1\n[train]"))
+    assert data_of(folder)["test"] != after["test"]
+
+
+def test_a_split_that_is_given_is_not_made(folder: Path) -> None:
+    (folder / "test.csv").write_text("text,label\nanother,a\n")
+    text = (folder / "home.toml").read_text()
+    (folder / "home.toml").write_text(
+        text.replace("task =", 'test = "test.csv"\nvalidation_share = 0.3\ntask =')
+    )
+    got = data_of(folder)
+    assert got["test"] == {"another"}
+    assert (len(got["train"]), len(got["validation"])) == (42, 18)
+
+
+def test_rows_that_are_all_alike_leave_nothing_to_test_on(folder: Path) -> None:
+    (folder / "all.csv").write_text(
+        "text,label\n" + "".join(f"one and the same text again or over and once more {n},a\n" for n in range(9))
+    )
+    with pytest.raises(
+        DataError, match=r"9 examples, 9 of them like others, leave none for test; give more, a file"
+    ):
+        data_of(folder)
+    text = (folder / "home.toml").read_text()
+    (folder / "home.toml").write_text(text.replace("[train]", "near = 1\n[train]"))
+    assert all(data_of(folder).values())
+
+
+def test_a_damaged_row_stops_the_run_with_its_line(folder: Path) -> None:
+    with (folder / "all.csv").open("a") as file:
+        file.write("only a text\n")
+    with pytest.raises(DataError, match=r"all\.csv:62: has 1 cells where the header has 2"):
+        data_of(folder)
+
+
+def test_a_folder_that_has_splits_gives_them(folder: Path) -> None:
+    for split in SPLITS:
+        (folder / "set" / split).mkdir(parents=True)
+        (folder / "set" / split / "0.jsonl").write_text(f'{{"text": "{split}", "label": "a"}}\n')
+    (folder / "home.toml").write_text(RECIPE.replace("all.csv", "set"))
+    assert data_of(folder) == {split: {split} for split in SPLITS}
+
+
+def test_a_chat_is_trained_and_asked_with_its_turns(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def row(n: int) -> str:
+        asked = [
+            ("system", "be brief"),
+            ("user", f"first {n * 7919}"),
+            ("assistant", "one"),
+            ("user", f"then {n}"),
+        ]
+        told = [{"role": role, "content": content} for role, content in [*asked, ("assistant", "two")]]
+        return json.dumps({"messages": told})
+
+    (folder / "chats.jsonl").write_text("".join(row(n) + "\n" for n in range(20)))
+    text = RECIPE.replace("all.csv", "chats.jsonl").replace("classify", "chat")
+    (folder / "home.toml").write_text(text.replace("[train]", "near = 1\n[train]", 1))
+    assert cli.main(["make", str(folder / "home.toml"), "--out", str(folder / "run")]) == 0
+    assert "every row has the same system message; state it as [data] system" in capsys.readouterr().err
+    examples = {one.input: one for one in read_jsonl(folder / "run" / "data/test.jsonl")}
+    for name in ("zero_shot", "few_shot", "shipped_q8_0"):
+        asked = json.loads((folder / "run" / "eval" / f"{name}.job.json").read_text())["items"][0]["messages"]
+        example = examples[asked[-1]["content"]]
+        assert asked[0] == {"role": "system", "content": "be brief"}
+        assert example.turns == (
+            Turn("system", "be brief"),
+            Turn("user", asked[-3]["content"]),
+            Turn("assistant", "one"),
+        )
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (
+            (
+                'train = "all.csv"\ntask = "classify"\n[train]\n',
+                'pairs = "p"\ntask = "chat"\n[train]\nmethod = "dpo"\n',
+            ),
+            "[data] validation: missing; give it, or train to make it of",
+        ),
+        (("task =", 'validation = "v"\nvalidation_share = 0.1\ntask ='), "[data] validation_share: nothing"),
+        (("task =", 'validation = "v"\ntest = "t"\nnear = 1\ntask ='), "[data] near: nothing is divided by it"),
+        (("task =", 'shape = "excel"\ntask ='), "[data] shape"),
+        (("task =", "input = []\ntask ="), "[data] input"),
+    ],
+)
+def test_what_a_recipe_says_of_splits_must_apply(change: tuple[str, str], what: str, tmp_path: Path) -> None:
+    (tmp_path / "home.toml").write_text(RECIPE.replace(*change))
+    with pytest.raises(RecipeError) as caught:
+        recipe.load(tmp_path / "home.toml")
+    assert what in str(caught.value)
