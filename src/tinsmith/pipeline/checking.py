@@ -7,8 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinsmith import hub, tasks
+from tinsmith.data.containers.folders import sources
+from tinsmith.data.shapes import Named
+from tinsmith.data.splits import LEARNED
 from tinsmith.errors import DataError, OfflineError
 from tinsmith.pipeline import constraint, data
+from tinsmith.pipeline.examples import SPLITS, columns, named_paths
 from tinsmith.pipeline.recipe import Constraint as Table
 from tinsmith.pipeline.recipe import Recipe
 from tinsmith.prepare.check import base as bases
@@ -36,13 +40,24 @@ def of_files(
 def of_recipe(recipe: Recipe, files: Files = ()) -> Data:
     """files: in place of the recipe's own splits."""
     kind = tasks.by_name(recipe.data.task)
-    rows, faults = _read(files or list(data.split_paths(recipe).items()), kind)
+    rows, faults = _read(files or _splits(recipe), kind, columns(recipe))
     rules = _rules(recipe.constraint, recipe.path.parent, rows, kind, None)
     return Data(rows, faults, kind, rules, _base(recipe), recipe.train.max_length)
 
 
-def _read(files: Files, task: Task | None) -> tuple[list[Row], list[Fault]]:
-    rows, faults = read(files, task)
+def _splits(recipe: Recipe) -> Files:
+    """What the recipe names, and the splits that a folder holds."""
+    paths = named_paths(recipe)
+    held = sources(paths[LEARNED]) if LEARNED in paths else {}
+    return [
+        (split, paths.get(split, paths.get(LEARNED, Path())))
+        for split in SPLITS
+        if split in paths or split in held
+    ]
+
+
+def _read(files: Files, task: Task | None, named: Named | None = None) -> tuple[list[Row], list[Fault]]:
+    rows, faults = read(files, task, named)
     if not rows and not faults:
         raise DataError(f"{files[0][1]}: holds no example")
     return rows, faults
@@ -58,7 +73,7 @@ def _rules(
 ) -> Rules | None:
     if table.source is None:
         return None
-    known = labels or sorted(task.labels(row.example.output for row in rows if row.split == data.SPLITS[0]))
+    known = labels or sorted(task.labels(row.example.output for row in rows if row.split == LEARNED))
     sealed = constraint.seal(table, folder, known)
     source = getattr(table, table.source)
     document = (

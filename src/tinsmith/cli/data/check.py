@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tinsmith.prepare.check.rows import Data
 
 HELP = "find faults in examples: each with file and line, how bad it is and what to do"
-DATA = ".jsonl"
+DATA = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 ANSWERS = "What an answer may be (default: of a recipe, what it says; else anything)"
 
 
@@ -37,12 +37,12 @@ PARAMETERS = [
     argument(
         "files",
         "FILE",
-        File(DATA, ".toml"),
+        File(*DATA, ".toml"),
         help="training examples; or a RECIPE.toml, whose splits are checked under its constraint",
         several=True,
     ),
-    option("--validation", File(DATA), multiple=True, metavar="FILE", help="validation examples; repeatable"),
-    option("--test", File(DATA), multiple=True, metavar="FILE", help="test examples; repeatable"),
+    option("--validation", File(*DATA), multiple=True, metavar="FILE", help="validation examples; repeatable"),
+    option("--test", File(*DATA), multiple=True, metavar="FILE", help="test examples; repeatable"),
     option("--recipe", File(".toml"), metavar="R", help="check the FILEs as the data of this recipe"),
     option("--task", Word(tasks), metavar="T", help="what kind of answers they are (default: seen from them)"),
     *one_of(
@@ -56,9 +56,9 @@ PARAMETERS = [
     option("--html", File(".html"), metavar="OUT", help="write a page too"),
     option(
         "--fix",
-        File(DATA, path=True),
+        File(".jsonl", path=True),
         metavar="OUT",
-        help="write a cleaned copy (a folder, for several files), and beside it what was changed",
+        help="write a cleaned copy as JSON lines (a folder, for several files), and beside it what was changed",
     ),
     option(
         "--allow",

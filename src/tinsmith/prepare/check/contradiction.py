@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from tinsmith.prepare.check import Check, Finding, drop
 from tinsmith.prepare.check._texts import quoted
+from tinsmith.prepare.check.label_typo import meant
 from tinsmith.prepare.check.rows import Data, answer
 
 _MOST = 0.5  # the share above which one of several answers is taken for the right one
@@ -22,8 +23,10 @@ class Contradiction(Check):
 
     def find(self, data: Data) -> Iterator[Finding]:
         groups: dict[str, list[int]] = defaultdict(list)
+        typos = meant(data)
         for i, text in enumerate(data.folded):
-            if data.values[i] is not None:
+            # A label that is nearly another is a fault of its own.
+            if data.values[i] is not None and data.labels[i] not in typos:
                 groups[text].append(i)
         for rows in groups.values():
             answers = [answer(data, i) for i in rows]

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from tinsmith.prepare.check import Check, Finding
+from tinsmith.prepare.check.label_typo import meant
 from tinsmith.prepare.check.rows import SPLITS, Data
 
 _FEW = 5  # examples
@@ -17,12 +18,12 @@ class Imbalance(Check):
     name, severity = "imbalance", "note"
     title = "labels with few examples"
     advice = "write more examples of them; aim at 20 or more of each"
-    explained_by = ("label_typo",)
 
     def find(self, data: Data) -> Iterator[Finding]:
         counts: dict[str, Counter[str]] = defaultdict(Counter)
+        typos = meant(data)
         for row, label in zip(data.rows, data.labels, strict=True):
-            if label is not None:
+            if label is not None and label not in typos:
                 counts[row.split][label] += 1
         train = counts[SPLITS[0]]
         if not train:

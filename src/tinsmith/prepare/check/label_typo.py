@@ -26,11 +26,10 @@ class LabelTypo(Check):
     advice = "write the frequent one; each spelling is learned as an answer of its own"
 
     def find(self, data: Data) -> Iterator[Finding]:
-        known = set(data.rules.labels or ()) if data.rules else set()
-        meant = likely(Counter(label for label in data.labels if label is not None), known)
+        labels = meant(data)
         for i, label in enumerate(data.labels):
-            if label in meant:
-                yield self._found(data, i, "label", label, meant[label])
+            if label in labels:
+                yield self._found(data, i, "label", label, labels[label])
         keys: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
         rows = [list(_keys(value, ())) for value in data.values]
         for row in rows:
@@ -42,12 +41,20 @@ class LabelTypo(Check):
                 if key in near[path]:
                     yield self._found(data, i, "key", key, near[path][key])
 
-    def _found(self, data: Data, row: int, what: str, given: str, meant: str) -> Finding:
+    def _found(self, data: Data, row: int, what: str, given: str, right: str) -> Finding:
         def put(example: Example) -> Example:
-            return replace(example, output=_put(example.output, given, meant))
+            return replace(example, output=_put(example.output, given, right))
 
-        message = f'the {what} "{given}" is rare and nearly "{meant}"'
-        return self.at(data, row, message, Mend(f'{what} "{given}" became "{meant}"', put))
+        message = f'the {what} "{given}" is rare and nearly "{right}"'
+        return self.at(data, row, message, Mend(f'{what} "{given}" became "{right}"', put))
+
+
+def meant(data: Data) -> dict[str, str]:
+    """The labels that are nearly another, and that other one."""
+    known = set(data.rules.labels or ()) if data.rules else set()
+    counts = Counter(label for label in data.labels if label is not None)
+    made: dict[str, str] = data.once("meant", lambda: likely(counts, known))
+    return made
 
 
 def likely(counts: Counter[str], known: set[str]) -> dict[str, str]:
@@ -89,11 +96,11 @@ def _keys(value: Any, path: tuple[str, ...]) -> Iterable[tuple[tuple[str, ...], 
             yield from _keys(inner, (*path, "[]"))
 
 
-def _put(output: str, given: str, meant: str) -> str:
+def _put(output: str, given: str, right: str) -> str:
     """In JSON where it stands as a text or key of its own, else as the whole."""
     literal = re.compile(re.escape(json.dumps(given, ensure_ascii=False)))
-    new = literal.sub(lambda match: json.dumps(meant, ensure_ascii=False), output, count=1)
-    return meant if output.strip() == given else new
+    new = literal.sub(lambda match: json.dumps(right, ensure_ascii=False), output, count=1)
+    return right if output.strip() == given else new
 
 
 check = LabelTypo()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,11 +42,14 @@ def mend(report: Report, kept: Collection[str] = ()) -> tuple[list[Row], list[Ch
         for one in found
         if one.row is None and one.mend and one.kind not in kept
     ]
-    data = replace(report.data, faults=[], _made={})
+    data, found = replace(report.data, faults=[], _made={}), report.findings
     for repeats in (False, True):
-        names = {check.name for check in checks() if check.repeats == repeats} - set(kept)
+        names = [check.name for check in checks() if check.repeats == repeats and check.name not in kept]
         for _ in range(_ROUNDS):
-            rows, done = _once(data, names)
+            if found is not report.findings:
+                found = run(data, names).findings
+            rows, done = _once(data, [one for name in names for one in found.get(name, ())])
+            found = {}
             if not done:
                 break
             changes += done
@@ -54,12 +57,11 @@ def mend(report: Report, kept: Collection[str] = ()) -> tuple[list[Row], list[Ch
     return data.rows, changes
 
 
-def _once(data: Data, names: Collection[str]) -> tuple[list[Row], list[Change]]:
+def _once(data: Data, findings: Iterable[Finding]) -> tuple[list[Row], list[Change]]:
     by_row: dict[int, list[Finding]] = {}
-    for found in run(data, names).findings.values():
-        for one in found:
-            if one.row is not None and one.mend and one.severity != "note":
-                by_row.setdefault(one.row, []).append(one)
+    for one in findings:
+        if one.row is not None and one.mend and one.severity != "note":
+            by_row.setdefault(one.row, []).append(one)
     rows, changes = [], []
     for i, row in enumerate(data.rows):
         example: Example | None = row.example

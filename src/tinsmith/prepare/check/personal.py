@@ -17,7 +17,12 @@ from tinsmith.prepare.check.rows import Data
 
 def _is_card(text: str) -> bool:
     digits = re.sub(r"\D", "", text)
-    return 13 <= len(digits) <= 19 and digits[0] in "3456" and len(set(digits)) > 2 and luhn.is_valid(digits)
+    return (
+        len(digits) in (13, 14, 15, 16, 19)
+        and digits[0] in "3456"
+        and len(set(digits)) > 2
+        and luhn.is_valid(digits)
+    )
 
 
 def _is_public(text: str) -> bool:
@@ -54,13 +59,13 @@ KINDS: dict[str, tuple[re.Pattern[str], Callable[[str], bool], str]] = {
         lambda text: iban.is_valid(text),
         "[account]",
     ),
-    "a card number": (re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-])"), _is_card, "[card]"),
+    "a card number": (re.compile(r"(?<![\w.-])(?<!\d )\d(?:[ -]?\d){12,18}(?![\w-])"), _is_card, "[card]"),
     "a social security number": (re.compile(r"(?<![\w-])\d{3}-\d{2}-\d{4}(?![\w-])"), ssn.is_valid, "[number]"),
     "a phone number": (
         re.compile(
-            r"(?<![\w+.-])(?:\+\d{1,3}[ ./-]?(?:\(\d{1,4}\)[ ./-]?)?\d(?:[ ./-]?\d){5,12}"
+            r"(?<![\w+.-])(?<!\d )(?:\+\d{1,3}[ ./-]?(?:\(\d{1,4}\)[ ./-]?)?\d(?:[ ./-]?\d){5,12}"
             r"|\(\d{3}\) ?\d{3}[-. ]\d{4}|(?!\d{3}[-.]555[-.]01)\d{3}([-. ])\d{3}\1\d{4}"
-            r"|0\d{2,4}[ /-]\d{3,4}[ -]?\d{3,5})(?![\w-])"
+            r"|0\d{2,4}[ /-]\d{3,4}[ -]?\d{3,5})(?![\w-]| \d)"
         ),
         _is_phone,
         "202-555-0100",
