@@ -92,7 +92,7 @@ def test_the_order_of_rows_does_not_count_and_the_seed_does() -> None:
 @pytest.mark.parametrize("least", [0.5, 0.7, 0.8, 0.95])
 def test_near_texts_are_all_found(least: float) -> None:
     chance = random.Random(0)
-    drawn = (chance.choices("abcdefghijklmnopqrst", k=chance.randrange(1, 7)) for _ in range(300))
+    drawn = (chance.choices("abcdefghijklmnopqrst", k=chance.randrange(1, 13)) for _ in range(300))
     texts = sorted({" ".join(letters) for letters in drawn})
     found, wanted = Joined(len(texts)), Joined(len(texts))
     join_near(texts, least, found)

@@ -131,6 +131,7 @@ def composed() -> dict[str, Any]:
         "data": {
             "learned": "train",
             "counts": {"train": 1000, "validation": 200, "test": 500},
+            "divided": None,
             "sha256": dict.fromkeys(("train", "validation", "test"), digest),
         },
         "augmentation": {

@@ -116,6 +116,13 @@ def test_the_adapter_of_rough_files_is_told(document: dict[str, Any]) -> None:
     assert "50.0, 62.5 % exact after its epochs" in page
 
 
+def test_splits_that_were_made_are_told(document: dict[str, Any]) -> None:
+    assert "made of one file" not in report.html(document)
+    document["data"]["divided"] = {"made": ["train", "test"], "kept": 7, "groups": 5000, "near": 12}
+    page = report.html(document)
+    assert "train, test made of one file, 12 examples kept beside others like them, 7 where an earlier" in page
+
+
 def test_a_leak_is_said(document: dict[str, Any]) -> None:
     document["test"]["inputs_in_train"] = 3
     assert "3 of the test inputs are training inputs too" in report.html(document)

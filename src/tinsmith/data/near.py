@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
 
 # Scripts that put no spaces between words: each character counts as one.
 _UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
+
+_ROUNDING = 1e-9  # 0.7 * 10 is more than 7 in floats
 
 
 def words(text: str) -> frozenset[str]:
@@ -49,14 +51,17 @@ def join_near(texts: Sequence[str], least: float, groups: Joined) -> None:
     """
     sets = [words(text) for text in texts]
     counts = Counter(word for one in sets for word in one)
-    holders: dict[str, list[int]] = defaultdict(list)
+    holders: dict[str, deque[int]] = defaultdict(deque)
     for number in sorted(range(len(sets)), key=lambda number: len(sets[number])):
         own = sets[number]
-        rare = sorted(own, key=lambda word: (counts[word], word))
-        rarest = rare[: len(own) - math.ceil(least * len(own)) + 1]
+        rarest = sorted(own, key=lambda word: (counts[word], word))[
+            : len(own) - math.ceil(least * len(own)) + 1
+        ]
+        for word in rarest:
+            while holders[word] and len(sets[holders[word][0]]) < least * len(own):
+                holders[word].popleft()  # too small for this one, and for all that are larger
         for other in {other for word in rarest for other in holders[word]}:
-            is_new = len(sets[other]) >= least * len(own) and groups.of(other) != groups.of(number)
-            if is_new and alike(own, sets[other]) >= least:
+            if alike(own, sets[other]) >= least:
                 groups.join(other, number)
         for word in rarest:
             holders[word].append(number)

@@ -18,9 +18,10 @@ from tinsmith.system import files, reading
 
 if TYPE_CHECKING:
     from tinsmith.data.readers import Example
-    from tinsmith.data.shapes import Named
+    from tinsmith.data.shapes import Named, Opened
     from tinsmith.pipeline.recipe import Recipe
     from tinsmith.pipeline.run import Run
+    from tinsmith.tasks import Task
 
 SPLITS = ("train", "validation", "test")
 DIVISION = "data/splits.json"  # the split of each input, by its key
@@ -84,10 +85,11 @@ def _read(run: Run, split: str, path: Path) -> list[Example]:
     from tinsmith.data.shapes import open_examples
 
     task = tasks.by_name(run.recipe.data.task)
-    said = open_examples(path, named=columns(run.recipe), task=task, split=split).said()
+    opened = open_examples(path, named=columns(run.recipe), task=task, split=split)
+    said = opened.said()
     for line in said if split == LEARNED else said[:1]:
         run.display.line(f"data: {line}")
-    return read_examples(path, task.name, columns(run.recipe), split)
+    return _checked(opened, task)
 
 
 def read_examples(path: Path, task: str, named: Named | None = None, split: str = LEARNED) -> list[Example]:
@@ -95,11 +97,15 @@ def read_examples(path: Path, task: str, named: Named | None = None, split: str 
     from tinsmith.data.shapes import open_examples
 
     kind = tasks.by_name(task)
-    examples = list(open_examples(path, named=named, task=kind, split=split))
+    return _checked(open_examples(path, named=named, task=kind, split=split), kind)
+
+
+def _checked(opened: Opened, task: Task) -> list[Example]:
+    examples = list(opened)
     for example in examples:
         for output in (example.output, *example.accept):
-            if not kind.is_valid(kind.parse(output), frozenset([output])):
-                raise DataError(f"{example.where}: not a valid output of the task {task}: {output}")
+            if not task.is_valid(task.parse(output), frozenset([output])):
+                raise DataError(f"{example.where}: not a valid output of the task {task.name}: {output}")
     return examples
 
 

@@ -27,10 +27,8 @@ class Chats(Shape):
         if named.output or len(named.input) > 1:
             return []
         names = named.input or [name for name in columns if name in COLUMNS]
-        more = tuple(name for name in ("tools", "functions") if name in columns)
-        return [
-            Reading(self, (name,), more=more) for name in names if any(self._is(row.get(name)) for row in rows)
-        ]
+        mine = [name for name in names if any(self._is(row.get(name)) for row in rows)]
+        return [Reading(self, (name,)) for name in mine]
 
     def _is(self, value: Any) -> bool:
         messages = _listed(value) or [None]
