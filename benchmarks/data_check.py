@@ -18,6 +18,7 @@ import json
 import random
 import sys
 import tempfile
+import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -355,13 +356,15 @@ def compact(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
-def home(seed: int, folder: Path, train: int = 4200) -> Set:
+def home(seed: int, folder: Path, train: int = 4200, validation: int = 300, part: int = 100) -> Set:
     sys.path.insert(0, str(ROOT / "examples" / "home"))
     import sample  # type: ignore[import-not-found]
     from drawing import read_templates  # type: ignore[import-not-found]
     from functions import tools  # type: ignore[import-not-found]
 
-    splits, sampler = sample.sample(seed, train=train, subset=min(1000, train), validation=300, part=100)
+    splits, sampler = sample.sample(
+        seed, train=train, subset=min(1000, train), validation=validation, part=part
+    )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "tools.json").write_text(json.dumps(tools(sampler, read_templates(sampler.intents))))
     test = [row for part in sample.PARTS for row in sample.rows(splits.test[part], sampler, part)]
@@ -375,21 +378,9 @@ def home(seed: int, folder: Path, train: int = 4200) -> Set:
 
 def docstrings(seed: int, most: int = 5000) -> Set:
     """The first paragraphs of docstrings, with the module that they are of; each text once."""
-    found: dict[str, str] = {}
-    for name in MODULES:
-        try:
-            module = importlib.import_module(name)
-        except ImportError:
-            continue
-        top = name.split(".")[0]
-        for _, owner in [("", module), *inspect.getmembers(module, inspect.isclass)]:
-            for _, one in inspect.getmembers(owner):
-                if getattr(one, "__module__", top) not in (name, top, None):
-                    continue
-                text = " ".join((inspect.getdoc(one) or "").split("\n\n")[0].split())
-                key = " ".join("".join(c if c.isalnum() else " " for c in text.lower()).split())
-                if len(text) >= 30 and callable(one):
-                    found.setdefault(key, f"{top}\t{text}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # some of it is deprecated
+        found = paragraphs()
     rng = random.Random(seed)
     pairs = sorted(found.values())
     rng.shuffle(pairs)
@@ -405,6 +396,26 @@ def docstrings(seed: int, most: int = 5000) -> Set:
         {"train": rows[2 * held :], "validation": rows[:held], "test": rows[held : 2 * held]},
         Constraint(choices=tuple(sorted({row["output"] for row in rows}))),
     )
+
+
+def paragraphs() -> dict[str, str]:
+    """Module and text, by what two texts must differ in."""
+    found: dict[str, str] = {}
+    for name in MODULES:
+        try:
+            module = importlib.import_module(name)
+        except ImportError:
+            continue
+        top = name.split(".")[0]
+        for _, owner in [("", module), *inspect.getmembers(module, inspect.isclass)]:
+            for _, one in inspect.getmembers(owner):
+                if getattr(one, "__module__", top) not in (name, top, None):
+                    continue
+                text = " ".join((inspect.getdoc(one) or "").split("\n\n")[0].split())
+                key = " ".join("".join(c if c.isalnum() else " " for c in text.lower()).split())
+                if len(text) >= 30 and callable(one):
+                    found.setdefault(key, f"{top}\t{text}")
+    return found
 
 
 def write(given: Set, folder: Path) -> list[tuple[str, Path]]:

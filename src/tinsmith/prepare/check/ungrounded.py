@@ -21,6 +21,7 @@ from tinsmith.prepare.check.rows import Data
 # its name, and then some of its own.
 _COPIES, _SOME = 0.95, 0.75
 _DISTINCT = 3
+_FRACTION = re.compile(r"\d+\s?/\s?\d+")
 
 
 class Ungrounded(Check):
@@ -60,10 +61,10 @@ class Ungrounded(Check):
 
 def _leaves(row: int, text: str, leaves: list[Leaf]) -> Iterator[tuple[int, Leaf, bool]]:
     """Row, value and whether it stands in the text. A number that does not is left out, unless the text has a
-    number that no value states: it may be written in words."""
+    number that no value states: it may be written in words, or be of another unit ("1/2 an hour")."""
     plain = _plain(text)
     stated = {digits for leaf in leaves for digits in re.findall(r"\d+", str(leaf.value))}
-    more = not stated.issuperset(re.findall(r"\d+", text))
+    more = not stated.issuperset(re.findall(r"\d+", _FRACTION.sub(" ", text)))
     for leaf in leaves:
         stands = _stands(leaf, plain)
         if stands or more or isinstance(leaf.value, str):
