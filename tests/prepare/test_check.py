@@ -325,6 +325,43 @@ def test_tokens_are_the_bases(tmp_path: Path) -> None:
     assert "too_long" not in report.skipped
 
 
+def test_keys_are_put_in_the_order_of_the_schema(tmp_path: Path) -> None:
+    schema = {
+        "$defs": {
+            "person": {
+                "type": "object",
+                "properties": {"first": {"type": "string"}, "last": {"type": "string"}},
+            }
+        },
+        "type": "object",
+        "properties": {
+            "who": {"type": "array", "items": {"$ref": "#/$defs/person"}},
+            "when": {"type": "string"},
+        },
+        "required": ["who", "when"],
+        "additionalProperties": False,
+    }
+    schema["$defs"]["person"] |= {"required": ["first", "last"], "additionalProperties": False}
+    (tmp_path / "schema.json").write_text(json.dumps(schema))
+    wrong = '{"when": "noon", "who": [{"last": "Doe", "first": "Jo"}]}'
+    report = look(
+        tmp_path,
+        [{"input": "Jo Doe at noon", "output": wrong}],
+        table=Constraint(schema=str(tmp_path / "schema.json")),
+    )
+    [one] = report.findings["forbidden"]
+    assert one.mend is not None and report.data.task.name == "extract"
+    mended = one.mend.apply(report.data.rows[0].example)
+    assert mended is not None and mended.output == '{"who":[{"first":"Jo","last":"Doe"}],"when":"noon"}'
+
+
+def test_marks_that_the_constraint_asks_for_are_let_be(tmp_path: Path) -> None:
+    rows = [{"input": f"text number {n} of many", "output": "<|yes|>"} for n in range(20)]
+    assert len(found(look(tmp_path, rows, task="chat"), "template")) == 20
+    asked = Constraint(regex=r"<\|[a-z]+\|>")
+    assert found(look(tmp_path, rows, task="chat", table=asked), "template") == []
+
+
 def test_other_shapes_are_checked_where_they_stand(tmp_path: Path) -> None:
     lines = [
         "text,label",

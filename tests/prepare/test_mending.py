@@ -10,6 +10,8 @@ import pytest
 from test_check import call, calls, look, tools
 
 from tinsmith.errors import InputError
+from tinsmith.pipeline import checking
+from tinsmith.pipeline.recipe import Constraint
 from tinsmith.prepare import check
 from tinsmith.prepare.check import mending
 
@@ -99,11 +101,18 @@ def test_the_original_is_never_written_over(tmp_path: Path) -> None:
     single = look(tmp_path, calls(), table=tools(tmp_path))
     with pytest.raises(InputError, match="was checked"):
         mending.write(single, tmp_path / "train.jsonl")
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "train.jsonl").write_text((tmp_path / "train.jsonl").read_text("utf-8"))
+    files = [("train", tmp_path / "train.jsonl"), ("test", tmp_path / "x" / "train.jsonl")]
+    same = check.run(checking.of_files(files, None, Constraint(), None, None, 512))
+    with pytest.raises(InputError, match="two of the files have one name"):
+        mending.write(same, tmp_path / "new")
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "link",
         "test.jsonl",
         "tools.json",
         "train.jsonl",
+        "x",
     ]
     made, _ = mending.write(report, tmp_path / "clean")
     assert [path.name for path in made] == [

@@ -96,7 +96,7 @@ def write(report: Report, out: Path, kept: Collection[str] = ()) -> tuple[list[P
     made = []
     for path, place in paths.items():
         own = [written(row.example) for row in rows if row.path == path]
-        made += [place, place.with_name(place.stem + SUFFIX)]
+        made += [place, _changes(place)]
         files.write_text(place, _lines(own))
         files.write_text(made[-1], _lines(asdict(one) for one in changes if _is_of(one, path)))
     return made, changes
@@ -107,12 +107,17 @@ def places(data: Data, out: Path) -> dict[Path, Path]:
     single = len(paths) == 1 and not out.is_dir()
     made = {path: out if single else out / f"{path.stem}.jsonl" for path in paths}
     given = {path.resolve() for path in paths}
-    for place in made.values():
+    outputs = [*made.values(), *map(_changes, made.values())]
+    for place in outputs:
         if place.resolve() in given:
             raise InputError(f"--fix {out}: {place} was checked, and is never written over; give another path")
-    if len(set(made.values())) < len(made):
+    if len(set(outputs)) < len(outputs):
         raise InputError(f"--fix {out}: two of the files have one name; check them one by one")
     return made
+
+
+def _changes(place: Path) -> Path:
+    return place.with_name(place.stem + SUFFIX)
 
 
 def _is_of(change: Change, path: Path) -> bool:

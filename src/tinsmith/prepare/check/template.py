@@ -28,10 +28,15 @@ class Template(Check):
         for i, row in enumerate(data.rows):
             for name in ("input", "output"):
                 text = getattr(row.example, name)
-                if found := marks.search(text):
+                if (found := marks.search(text)) and not (name == "output" and _is_meant(data, text)):
                     message = f"the {name} holds {quoted(found[0])}: {quoted(text)}"
                     mend = Mend(f"marks were taken out of the {name}", partial(_without, name, marks))
                     yield self.at(data, i, message, mend)
+
+
+def _is_meant(data: Data, output: str) -> bool:
+    """Marks that the constraint allows are of the answer's own form, such as <tool_call>."""
+    return data.rules is not None and data.rules.data is not None and data.rules.departure(output) is None
 
 
 def _without(name: str, marks: re.Pattern[str], example: Example) -> Example | None:
