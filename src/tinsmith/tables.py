@@ -81,6 +81,15 @@ def some_of(words: Sequence[str], *, least: int) -> Kind:
     return Kind(f"{count} of " + ", ".join(f'"{w}"' for w in words), accepts)
 
 
+def one_or_more(one: str) -> Kind:
+    """A text, or a list of texts; `one` says in words what each is."""
+    return Kind(
+        f"{one}, or a list of these",
+        lambda v: is_text(v) or (isinstance(v, list) and bool(v) and all(is_text(word) for word in v)),
+        lambda v: (v,) if isinstance(v, str) else tuple(v),
+    )
+
+
 _UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(B|kB|MB|GB|KiB|MiB|GiB)")
 

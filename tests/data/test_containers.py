@@ -122,8 +122,9 @@ def test_files_laid_out_as_the_hub_does(names: tuple[str, ...], tmp_path: Path) 
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(table(), tmp_path / name)
-    (tmp_path / "README.md").write_text("about")
-    (tmp_path / "dataset_infos.json").write_text("{}")
+    for name in ("README.md", "docs/notes.txt", "dataset_infos.json", "metadata.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("about")
     assert sorted(sources(tmp_path)) == ["test", "train"]
     assert pairs(tmp_path) == PAIRS * 2 and pairs(tmp_path, "test") == PAIRS
 

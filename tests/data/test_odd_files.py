@@ -43,6 +43,7 @@ RIGHT = {
         [("x" * 5_000_000, "b")],
     ),
     "a very long cell": ("a.csv", HEADER + b"x" * 5_000_000 + b",b\n", [("x" * 5_000_000, "b")]),
+    "blank rows of a spreadsheet": ("a.csv", HEADER + b"a,b\n,\n , \n", AB),
     "a separator in the text": ("a.csv", b"text;label\na, b, c;d\n", [("a, b, c", "d")]),
 }
 

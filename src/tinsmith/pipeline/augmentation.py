@@ -13,6 +13,7 @@ from tinsmith.chat.tool_formats import read_tools
 from tinsmith.data.augment import LIST, augment
 from tinsmith.data.leaves import ITEM
 from tinsmith.data.readers import Example
+from tinsmith.data.row_tools import has_rows, tools_of_rows
 from tinsmith.data.splits import normalize, shared_inputs
 from tinsmith.errors import ConstraintError, DataError, InputError
 from tinsmith.system import files, reading
@@ -167,7 +168,7 @@ def lists_file(recipe: Recipe) -> Path:
 def closed_lists(recipe: Recipe) -> dict[tuple[str, ...], list[str]]:
     """What the tools or the schema list for an argument, by its path."""
     constraint, path = recipe.constraint, lists_file(recipe)
-    value = reading.read_json(path, DataError, unique=True)
+    value = tools_of_rows(path) if has_rows(path) else reading.read_json(path, DataError, unique=True)
     if not (constraint.tools or recipe.data.tools):
         return dict(_lists(value, ()))
     try:

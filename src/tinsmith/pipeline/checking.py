@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tinsmith import hub, tasks
 from tinsmith.data.containers.folders import sources
+from tinsmith.data.row_tools import has_rows, tools_of_rows
 from tinsmith.data.shapes import Named
 from tinsmith.data.splits import LEARNED
 from tinsmith.errors import DataError, OfflineError
@@ -75,12 +76,11 @@ def _rules(
         return None
     known = labels or sorted(task.labels(row.example.output for row in rows if row.split == LEARNED))
     sealed = constraint.seal(table, folder, known)
-    source = getattr(table, table.source)
-    document = (
-        reading.read_json(folder / Path(source).expanduser(), unique=True)
-        if table.source in ("schema", "tools")
-        else None
-    )
+    document = None
+    if table.source in ("schema", "tools"):
+        path = folder / Path(getattr(table, table.source)).expanduser()
+        in_rows = table.source == "tools" and has_rows(path)
+        document = tools_of_rows(path) if in_rows else reading.read_json(path, unique=True)
     return Rules(
         sealed.data,
         schema=document if table.source == "schema" else None,

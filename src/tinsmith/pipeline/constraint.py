@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith import tasks
 from tinsmith.constraint import makers
+from tinsmith.data.row_tools import has_rows, tools_of_rows
 from tinsmith.errors import ConstraintError, DataError, InputError
 from tinsmith.formats.tin import CONSTRAINT
 from tinsmith.pipeline.recipe import LABELS, SOURCES, Recipe
@@ -86,8 +87,7 @@ def seal(table: Table, folder: Path, labels: Sequence[str] = ()) -> Sealed:
 
 
 def _compile_file(table: Table, source: str, path: Path, raw: bytes) -> Constraint:
-    text = reading.text(raw, path, ConstraintError)
-    value: Any = None if source == "grammar" else reading.json(text, path, ConstraintError, unique=True)
+    text, value = _read(source, path, raw)
     try:
         if source == "grammar":
             return makers.grammar(text, makers.grammar_kind(path))
@@ -98,6 +98,14 @@ def _compile_file(table: Table, source: str, path: Path, raw: bytes) -> Constrai
         return compile_schema(value, spacing=table.spacing)
     except ConstraintError as error:
         raise ConstraintError(f"{path}: {error}") from None
+
+
+def _read(source: str, path: Path, raw: bytes) -> tuple[str, Any]:
+    """A grammar's text, or the JSON value of a schema or of tools, which a file of rows may have too."""
+    if source == "tools" and has_rows(path):
+        return "", tools_of_rows(path)
+    text = reading.text(raw, path, ConstraintError)
+    return text, None if source == "grammar" else reading.json(text, path, ConstraintError, unique=True)
 
 
 def check_outputs(checker: Checker, path: Path, examples: Sequence[Example]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith import tasks
+from tinsmith.data.row_tools import has_rows, tools_of_rows
 from tinsmith.data.splits import shared_inputs
 from tinsmith.errors import DataError, InputError, TinsmithError
 from tinsmith.formats.model_files import model_bytes, model_digest, model_files
@@ -348,6 +349,8 @@ def read_tools(recipe: Recipe) -> list[dict[str, Any]] | None:
     if not recipe.data.tools:
         return None
     path, advice = recipe.resolve(recipe.data.tools), "it is a list of tools in OpenAI's shape"
+    if has_rows(path):
+        return tools_of_rows(path)
     tools = reading.read_json(path, DataError, unique=True, advice=advice)
     if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
         raise DataError(f"{path}: holds {reading.kind(tools)}; {advice}")

@@ -33,6 +33,7 @@ from tinsmith.tables import (
     is_whole,
     multiple,
     number,
+    one_or_more,
     some_of,
     whole,
 )
@@ -74,16 +75,8 @@ CHOICES = Kind(
     f'"{LABELS}" or a list of texts',
     lambda v: v == LABELS or (isinstance(v, list) and bool(v) and all(is_text(word) for word in v)),
 )
-DEVICES = Kind(
-    "a target's name, or the path of a TOML file, or a list of these",
-    lambda v: is_text(v) or (isinstance(v, list) and bool(v) and all(is_text(word) for word in v)),
-    lambda v: (v,) if isinstance(v, str) else tuple(v),
-)
-COLUMNS = Kind(
-    "a column's name, or a list of these",
-    lambda v: is_text(v) or (isinstance(v, list) and bool(v) and all(is_text(word) for word in v)),
-    lambda v: (v,) if isinstance(v, str) else tuple(v),
-)
+DEVICES = one_or_more("a target's name, or the path of a TOML file")
+COLUMNS = one_or_more("a column's name")
 SEARCH, SEARCH_BUDGET = "search", 0.5
 NO_ROUGH = "none"
 RATE = Kind(

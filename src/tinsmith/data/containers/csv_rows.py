@@ -22,14 +22,13 @@ class Csv(Container):
 
     def rows(self, path: Path) -> Iterator[Row]:
         lines = _Lines(path)
-        header = _header(path, lines, is_csv=path.suffix.lower() == ".csv")
-        separator, names = header
+        separator, names = _header(path, lines, is_csv=path.suffix.lower() == ".csv")
         for where, cells in _records(path, lines, separator):
             if isinstance(cells, DataError):
                 yield Row(where, cells)
             elif len(cells) != len(names):
                 yield Row(where, _ragged(where, cells, names, separator))
-            elif cells:
+            else:
                 yield Row(where, dict(zip(names, cells, strict=True)))
 
 
@@ -77,7 +76,7 @@ def _header(path: Path, lines: _Lines, *, is_csv: bool) -> tuple[str, list[str]]
 
 
 def _records(path: Path, lines: _Lines, separator: str) -> Iterator[tuple[Where, list[str] | DataError]]:
-    """Where each record begins, and its cells; none of blank lines."""
+    """Where each record begins, and its cells; none of those that are blank."""
     csv.field_size_limit(_CELL)
     records = csv.reader(lines, delimiter=separator, strict=True)
     while True:
@@ -94,7 +93,7 @@ def _records(path: Path, lines: _Lines, separator: str) -> Iterator[tuple[Where,
             lines.read += 1
             yield Where(str(path), lines.read), fault
         else:
-            if cells:
+            if any(cell.strip() for cell in cells):
                 yield where, cells
 
 

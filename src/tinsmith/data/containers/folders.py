@@ -57,13 +57,16 @@ def _folder(folder: Path) -> dict[str, Source]:
         return _merged({name: _saved(folder / name) for name in names}, folder)
     if (folder / "state.json").is_file():
         return {"": _saved(folder)}
+    found = _row_files(folder)
+    if any(_split_of_file(path) for path in found):
+        return _files(folder, found)
     if texts.is_texts(folder) and texts.listing(folder):
         return {"": Source("texts", (folder,))}
     if splits := {one.name: one for one in _subfolders(folder) if split_of(one.name) and texts.is_texts(one)}:
         return _merged({name: Source("texts", (one,)) for name, one in splits.items()}, folder)
     if texts.is_texts(folder):
         return {"": Source("texts", (folder,))}
-    return _files(folder)
+    return _files(folder, found)
 
 
 def split_of(name: str) -> str | None:
@@ -88,16 +91,24 @@ def _saved(folder: Path) -> Source:
     return Source("a saved dataset", tuple(folder / name for name in names))
 
 
-def _files(folder: Path) -> dict[str, Source]:
+def _row_files(folder: Path) -> list[Path]:
     """Files of rows, up to two folders below."""
-    found = sorted(
+    return sorted(
         one
         for pattern in ("*", "*/*", "*/*/*")
         for one in folder.glob(pattern)
         if one.suffix.lower() in containers.suffixes()
-        and one.name not in _NOT_ROWS
-        and not one.name.startswith(".")
+        and not one.name.startswith((".", *_NOT_ROWS))
+        and not texts.is_beside(one)
     )
+
+
+def _split_of_file(path: Path) -> str:
+    """That its name or its folder says; empty where neither does."""
+    return split_of(path.name) or split_of(path.parent.name) or ""
+
+
+def _files(folder: Path, found: list[Path]) -> dict[str, Source]:
     if not found:
         raise DataError(
             f"{folder}: holds no rows; they are read from {', '.join(containers.suffixes())} files, from texts "
@@ -105,7 +116,7 @@ def _files(folder: Path) -> dict[str, Source]:
         )
     groups: dict[tuple[Path, str], list[Path]] = defaultdict(list)
     for path in found:
-        split = split_of(path.name) or split_of(path.parent.name) or ""
+        split = _split_of_file(path)
         own = path.parent.parent if split and not split_of(path.name) else path.parent
         groups[own, split].append(path)
     homes = sorted({home for home, _ in groups})

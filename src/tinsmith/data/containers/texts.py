@@ -32,11 +32,16 @@ def listing(folder: Path) -> Path | None:
 
 def is_texts(folder: Path) -> bool:
     """Whether the folder holds texts whose labels or answers are there too."""
+    own = files(folder)
+    inside = any(files(one) for one in folder.iterdir() if one.is_dir() and not one.name.startswith("."))
     if listing(folder) is not None:
-        return True
-    if any((one.with_suffix(".json")).exists() for one in files(folder)):
-        return True
-    return any(one.is_dir() and files(one) for one in folder.iterdir() if not one.name.startswith("."))
+        return bool(own) or inside
+    return inside or any(one.with_suffix(".json").exists() for one in own)
+
+
+def is_beside(path: Path) -> bool:
+    """Whether a file says of texts what their labels or answers are, and holds no rows of its own."""
+    return path.stem in LISTS or any(path.with_suffix(suffix).exists() for suffix in SUFFIXES)
 
 
 def rows(folder: Path) -> Iterator[Row]:

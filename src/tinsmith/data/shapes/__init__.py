@@ -109,8 +109,8 @@ def names() -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Opened:
-    """A file's examples. reading: what its columns were taken for; unused: the columns that no example is made
-    of; first: a few examples, as far as the first rows give some."""
+    """A file's examples, read anew by each iteration. reading: what its columns were taken for; unused: the
+    columns that no example is made of; group: the column of what examples are not to be parted from."""
 
     path: Path
     source: Source

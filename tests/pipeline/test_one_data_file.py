@@ -166,6 +166,25 @@ def test_a_chat_is_trained_and_asked_with_its_turns(folder: Path, capsys: pytest
         )
 
 
+def test_a_fine_tuning_file_with_tools_is_enough(folder: Path) -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    tools = [{"type": "function", "function": {"name": "set", "parameters": schema}}]
+
+    def row(n: int) -> str:
+        call = {"type": "function", "function": {"name": "set", "arguments": f'{{"n": {n}}}'}}
+        asked = {"role": "user", "content": f"number {n * 7919} {n * 104729}"}
+        return json.dumps({"messages": [asked, {"role": "assistant", "tool_calls": [call]}], "tools": tools})
+
+    (folder / "calls.jsonl").write_text("".join(row(n) + "\n" for n in range(20)))
+    table = '[constraint]\ntools = "calls.jsonl"\n[build]'
+    text = RECIPE.replace("all.csv", "calls.jsonl").replace("classify", "call").replace("[build]", table)
+    (folder / "home.toml").write_text(text.replace("task =", 'tools = "calls.jsonl"\ntask ='))
+    assert sum(map(len, data_of(folder).values())) == 20
+    facts = json.loads((folder / "run" / "run.json").read_text())["stages"]["data"]["facts"]
+    assert facts["test_outputs_forbidden"] == 0 and facts["constraint"]["file"] == "calls.jsonl"
+    assert (folder / "run" / "data/answer.bin").exists()
+
+
 @pytest.mark.parametrize(
     ("change", "what"),
     [
