@@ -18,6 +18,7 @@ from tinsmith.models import family
 from tinsmith.pipeline import constraint as constraints
 from tinsmith.pipeline import recipe
 from tinsmith.pipeline.recipe import Constraint
+from tinsmith.prepare.allowed import Checker
 
 TOOLS = [
     {
@@ -58,7 +59,7 @@ def test_a_file_is_sealed_with_its_name_and_digest(model: tinsmith.Model, tmp_pa
         "spacing": "compact",
         "shortest": len('{"name":"light","arguments":{"on":true}}'),
     }
-    checker = constraints.Checker(model, sealed.data)
+    checker = Checker(model, sealed.data)
     assert checker.departure('{"name":"light","arguments":{"room":"attic","on":false}}') is None
     departure = checker.departure('{"name":"light","arguments":{"room":"cellar","on":false}}')
     assert departure is not None
@@ -74,7 +75,7 @@ def test_labels_are_those_of_the_training_examples(model: tinsmith.Model, tmp_pa
     train = [Example("1", "good"), Example("2", "bad"), Example("3", "good")]
     sealed = constraints.of_recipe(recipe.load(tmp_path / "r.toml"), train)
     assert sealed is not None
-    checker = constraints.Checker(model, sealed.data)
+    checker = Checker(model, sealed.data)
     assert [checker.departure(text) is None for text in ("good", "bad", "ugly")] == [True, True, False]
 
 
@@ -91,11 +92,11 @@ def test_labels_are_those_of_the_training_examples(model: tinsmith.Model, tmp_pa
     ],
 )
 def test_where_a_text_departs(model: tinsmith.Model, pattern: str, text: str, expected: str | None) -> None:
-    assert constraints.Checker(model, compile_regex(pattern).data).departure(text) == expected
+    assert Checker(model, compile_regex(pattern).data).departure(text) == expected
 
 
 def test_an_output_that_departs_names_file_and_example(model: tinsmith.Model) -> None:
-    checker = constraints.Checker(model, compile_regex("[0-9]+").data)
+    checker = Checker(model, compile_regex("[0-9]+").data)
     examples = [Example("one", "1"), Example("two", "2b")]
     constraints.check_outputs(checker, Path("train.jsonl"), examples[:1])
     with pytest.raises(
@@ -128,4 +129,4 @@ def test_a_wrong_file_is_named(
 
 def test_what_is_no_constraint_is_refused(model: tinsmith.Model) -> None:
     with pytest.raises(FormatError, match="does not open"):
-        constraints.Checker(model, bytes(64))
+        Checker(model, bytes(64))

@@ -54,7 +54,8 @@ class Argument(click.Argument):
     text: str
 
     def get_usage_pieces(self, ctx: click.Context) -> list[str]:
-        return [str(self.metavar) if self.required else f"[{self.metavar}]"]
+        more = "..." if self.nargs == -1 else ""
+        return [f"{self.metavar}{more}" if self.required else f"[{self.metavar}]{more}"]
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         open = _open(ctx)
@@ -62,9 +63,16 @@ class Argument(click.Argument):
 
 
 def argument(
-    name: str, metavar: str, type: Kind | None = None, *, help: str, required: bool = True
+    name: str,
+    metavar: str,
+    type: Kind | None = None,
+    *,
+    help: str,
+    required: bool = True,
+    several: bool = False,
 ) -> Argument:
-    made = Argument([name], metavar=metavar, type=type, required=required)
+    """several: it takes one word or more, and is a list."""
+    made = Argument([name], metavar=metavar, type=type, required=required, nargs=-1 if several else 1)
     made.dest, made.text = name, help
     return made
 

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinsmith import _core, tasks
+from tinsmith import tasks
 from tinsmith.constraint import makers
 from tinsmith.data.row_tools import has_rows, tools_of_rows
-from tinsmith.errors import ConstraintError, DataError, FormatError, InputError, RuntimeFault
+from tinsmith.errors import ConstraintError, DataError, InputError
 from tinsmith.formats.tin import CONSTRAINT
 from tinsmith.pipeline.recipe import LABELS, SOURCES, Recipe
 from tinsmith.pipeline.recipe import Constraint as Table
+from tinsmith.prepare.allowed import Checker
 from tinsmith.system import files, reading
 
 if TYPE_CHECKING:
     from tinsmith.constraint import Constraint
     from tinsmith.data.readers import Example
-    from tinsmith.runtime import Model
-
-SHOWN = 30  # characters around a place, and of what could have come there
 
 
 @dataclass(frozen=True)
@@ -109,59 +106,6 @@ def _read(source: str, path: Path, raw: bytes) -> tuple[str, Any]:
         return "", tools_of_rows(path)
     text = reading.text(raw, path, ConstraintError)
     return text, None if source == "grammar" else reading.json(text, path, ConstraintError, unique=True)
-
-
-@dataclass
-class Checker:
-    """Whether texts are what a constraint allows, as the runtime would have it: byte by byte, so that it does
-    not matter how a text is cut into tokens."""
-
-    model: Model
-    data: bytes
-    _bytes: dict[int, int] = field(default_factory=dict)  # the token of a single byte
-
-    def __post_init__(self) -> None:
-        try:
-            self._walk = _core.Constraint(self.model.core, self.data)
-        except RuntimeFault as fault:
-            raise FormatError(f"the constraint does not open: {fault}") from fault
-        for token in range(self.model.info.vocab):
-            text, control, _ = self.model.core.token(token)
-            if len(text) == 1 and not control:
-                self._bytes.setdefault(text[0], token)
-
-    def departure(self, text: str) -> str | None:
-        """None for a text that is allowed, else where it departs and what could have come there."""
-        self._walk.begin()
-        allowed = b""
-        for token in self.model.tokenize(text, special=True):
-            piece, control, _ = self.model.core.token(token)
-            for step in [token] if control else [self._bytes.get(byte) for byte in piece]:
-                if step is None or not self._accepts(step):
-                    return self._departure(allowed, text)
-                allowed += self.model.core.token(step)[0]
-        return self._departure(allowed, text) if self._walk.state() == _core.CONSTRAINT_OPEN else None
-
-    def _accepts(self, token: int) -> bool:
-        try:
-            self._walk.accept(token)
-        except RuntimeFault as fault:
-            if fault.status != "TIN_ERR_ARGUMENT":
-                raise
-            return False
-        return True
-
-    def _departure(self, allowed: bytes, text: str) -> str:
-        mask = int.from_bytes(self._walk.mask(), "little")
-        listed_bytes = [byte for byte, token in sorted(self._bytes.items()) if mask >> token & 1]
-        could = [json.dumps(chr(byte), ensure_ascii=False) for byte in listed_bytes if byte < 0x80]
-        could += ["a character beyond ASCII"] if len(could) < len(listed_bytes) else []
-        could += ["the end"] if self._walk.state() != _core.CONSTRAINT_OPEN else []
-        at = len(allowed.decode("utf-8", "ignore"))
-        after = repr(text[max(0, at - SHOWN) : at]) if at else "the beginning"
-        got = repr(text[at : at + SHOWN]) if at < len(text) else "the end"
-        listed = ", ".join(could[:SHOWN]) + (", …" if len(could) > SHOWN else "")
-        return f"at character {at + 1}, after {after}: got {got}; what may come there: {listed or 'nothing'}"
 
 
 def check_outputs(checker: Checker, path: Path, examples: Sequence[Example]) -> None:

@@ -29,6 +29,7 @@ from tinsmith.pipeline.examples import (
 from tinsmith.pipeline.examples import read as read_splits
 from tinsmith.pipeline.run import Made, Nothing, Record, Run
 from tinsmith.pipeline.update import New
+from tinsmith.prepare.allowed import Checker
 from tinsmith.system import files, reading
 
 if TYPE_CHECKING:
@@ -192,7 +193,7 @@ def check_constraint(
     want, is a DataError: what is taught there could never be answered."""
     import tinsmith
 
-    checker = constraint.Checker(tinsmith.load(base), sealed.data)
+    checker = Checker(tinsmith.load(base), sealed.data)
     for split, path in paths.items():
         if split != "test":
             constraint.check_outputs(checker, path, splits[split])

@@ -1,0 +1,107 @@
+"""What a recipe, or the command line, says of data that is to be checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tinsmith import hub, tasks
+from tinsmith.data.containers.folders import sources
+from tinsmith.data.row_tools import has_rows, tools_of_rows
+from tinsmith.data.shapes import Named
+from tinsmith.data.splits import LEARNED
+from tinsmith.errors import DataError, OfflineError
+from tinsmith.pipeline import constraint, data
+from tinsmith.pipeline.examples import SPLITS, columns, named_paths
+from tinsmith.pipeline.recipe import Constraint as Table
+from tinsmith.pipeline.recipe import Recipe
+from tinsmith.prepare.check import base as bases
+from tinsmith.prepare.check.rows import Data, Fault, Files, Row, guess_task, read
+from tinsmith.prepare.check.rules import Rules
+from tinsmith.system import reading
+
+if TYPE_CHECKING:
+    from tinsmith.tasks import Task
+
+
+def of_files(
+    files: Files, task: str | None, table: Table, labels: Sequence[str] | None, base: str | None, length: int
+) -> Data:
+    """table: what an answer may be, its paths from the working folder; base: a model's path or name."""
+    rows, faults = _read(files, tasks.by_name(task) if task else None)
+    kind = tasks.by_name(task) if task else _task(table, labels, rows)
+    if labels and table.source is None:
+        table = Table(choices=tuple(labels))
+    rules = _rules(table, Path(), rows, kind, labels)
+    model = bases.read(hub.pull(base)) if base else None
+    return Data(rows, faults, kind, rules, model, length)
+
+
+def of_recipe(recipe: Recipe, files: Files = ()) -> Data:
+    """files: in place of the recipe's own splits."""
+    kind = tasks.by_name(recipe.data.task)
+    rows, faults = _read(files or _splits(recipe), kind, columns(recipe))
+    rules = _rules(recipe.constraint, recipe.path.parent, rows, kind, None)
+    return Data(rows, faults, kind, rules, _base(recipe), recipe.train.max_length)
+
+
+def _splits(recipe: Recipe) -> Files:
+    """What the recipe names, and the splits that a folder holds."""
+    paths = named_paths(recipe)
+    held = sources(paths[LEARNED]) if LEARNED in paths else {}
+    return [
+        (split, paths.get(split, paths.get(LEARNED, Path())))
+        for split in SPLITS
+        if split in paths or split in held
+    ]
+
+
+def _read(files: Files, task: Task | None, named: Named | None = None) -> tuple[list[Row], list[Fault]]:
+    rows, faults = read(files, task, named)
+    if not rows and not faults:
+        raise DataError(f"{files[0][1]}: holds no example")
+    return rows, faults
+
+
+def _task(table: Table, labels: Sequence[str] | None, rows: Sequence[Row]) -> Task:
+    named = {"tools": "call", "schema": "extract"}.get(str(table.source)) or ("classify" if labels else None)
+    return tasks.by_name(named) if named else guess_task(rows)
+
+
+def _rules(
+    table: Table, folder: Path, rows: Sequence[Row], task: Task, labels: Sequence[str] | None
+) -> Rules | None:
+    if table.source is None:
+        return None
+    known = labels or sorted(task.labels(row.example.output for row in rows if row.split == LEARNED))
+    sealed = constraint.seal(table, folder, known)
+    document = None
+    if table.source in ("schema", "tools"):
+        path = folder / Path(getattr(table, table.source)).expanduser()
+        in_rows = table.source == "tools" and has_rows(path)
+        document = tools_of_rows(path) if in_rows else reading.read_json(path, unique=True)
+    return Rules(
+        sealed.data,
+        schema=document if table.source == "schema" else None,
+        tools=document if table.source == "tools" else None,
+        spacing=table.spacing,
+        labels=labels,
+    )
+
+
+def _base(recipe: Recipe) -> bases.Base | None:
+    """None for a model from scratch, whose tokens are not there yet, and where it can't be had without a
+    network."""
+    from tinsmith import models
+
+    if recipe.base is None:
+        return None
+    local = recipe.resolve(recipe.base.model)
+    try:
+        path = hub.pull(str(local) if local.exists() else recipe.base.model, revision=recipe.base.revision)
+    except OfflineError:
+        return None
+    template = models.load(path).chat_template
+    settled = data.settled(recipe, template) if template else None
+    return bases.read(path, recipe.data.system, settled)

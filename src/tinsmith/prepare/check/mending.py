@@ -1,0 +1,128 @@
+"""A cleaned copy: what can be mended is, what can't is dropped, and every change is listed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinsmith.errors import InputError
+from tinsmith.prepare.check import Finding, Report, checks, run
+from tinsmith.prepare.check.rows import Data, Row
+from tinsmith.system import files
+
+if TYPE_CHECKING:
+    from tinsmith.data.readers import Example
+
+_ROUNDS = 4  # what one mending leaves may be another fault: two spellings of a label, mended, are duplicates
+SUFFIX = ".changes.jsonl"
+
+
+@dataclass(frozen=True)
+class Change:
+    """before, after: the example; None where there was none, or is none any more."""
+
+    where: str
+    kind: str
+    done: str
+    message: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+def mend(report: Report, kept: Collection[str] = ()) -> tuple[list[Row], list[Change]]:
+    """The rows that are left, and what was done. kept: kinds of findings that are let be.
+
+    Notes are let be too. Rows that repeat another one are dropped last, so that the one that stays is good."""
+    changes = [
+        Change(one.where, one.kind, one.mend.done, one.message, None, None)
+        for found in report.findings.values()
+        for one in found
+        if one.row is None and one.mend and one.kind not in kept
+    ]
+    data, found = replace(report.data, faults=[], _made={}), report.findings
+    for repeats in (False, True):
+        names = [check.name for check in checks() if check.repeats == repeats and check.name not in kept]
+        for _ in range(_ROUNDS):
+            if found is not report.findings:
+                found = run(data, names).findings
+            rows, done = _once(data, [one for name in names for one in found.get(name, ())])
+            found = {}
+            if not done:
+                break
+            changes += done
+            data = replace(data, rows=rows, _made={})
+    return data.rows, changes
+
+
+def _once(data: Data, findings: Iterable[Finding]) -> tuple[list[Row], list[Change]]:
+    by_row: dict[int, list[Finding]] = {}
+    for one in findings:
+        if one.row is not None and one.mend and one.severity != "note":
+            by_row.setdefault(one.row, []).append(one)
+    rows, changes = [], []
+    for i, row in enumerate(data.rows):
+        example: Example | None = row.example
+        for one in by_row.get(i, ()):
+            assert one.mend
+            before, example = example, one.mend.apply(example) if example else None
+            if before is not None and before != example:
+                done = one.mend.done if example else "dropped"
+                after = written(example) if example else None
+                changes.append(Change(row.where, one.kind, done, one.message, written(before), after))
+        if example is not None:
+            rows.append(replace(row, example=example))
+    return rows, changes
+
+
+def written(example: Example) -> dict[str, Any]:
+    """An example as a file has it."""
+    return {
+        key: value
+        for key, value in asdict(replace(example, where=None)).items()
+        if value not in (None, (), [], {})
+    }
+
+
+def write(report: Report, out: Path, kept: Collection[str] = ()) -> tuple[list[Path], list[Change]]:
+    """Writes the cleaned copy as JSON lines, and the changes beside it. out: a file, or where several files
+    were checked a folder, in which each keeps its name.
+
+    Raises InputError where that would take the place of a file that was checked, or two have one name."""
+    paths = places(report.data, out)
+    rows, changes = mend(report, kept)
+    made = []
+    for path, place in paths.items():
+        own = [written(row.example) for row in rows if row.path == path]
+        made += [place, _changes(place)]
+        files.write_text(place, _lines(own))
+        files.write_text(made[-1], _lines(asdict(one) for one in changes if _is_of(one, path)))
+    return made, changes
+
+
+def places(data: Data, out: Path) -> dict[Path, Path]:
+    paths = list(dict.fromkeys(one.path for one in data.places))
+    single = len(paths) == 1 and not out.is_dir()
+    made = {path: out if single else out / f"{path.stem}.jsonl" for path in paths}
+    given = {path.resolve() for path in paths}
+    outputs = [*made.values(), *map(_changes, made.values())]
+    for place in outputs:
+        if place.resolve() in given:
+            raise InputError(f"--fix {out}: {place} was checked, and is never written over; give another path")
+    if len(set(outputs)) < len(outputs):
+        raise InputError(f"--fix {out}: two of the files have one name; check them one by one")
+    return made
+
+
+def _changes(place: Path) -> Path:
+    return place.with_name(place.stem + SUFFIX)
+
+
+def _is_of(change: Change, path: Path) -> bool:
+    return change.where == str(path) or change.where.startswith(f"{path}:")
+
+
+def _lines(rows: Any) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

@@ -1,0 +1,29 @@
+"""too_long: an example of more tokens than are trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tinsmith.prepare.check import Check, Finding, drop
+from tinsmith.prepare.check._texts import quoted
+from tinsmith.prepare.check.rows import Data
+
+
+class TooLong(Check):
+    name, severity = "too_long", "error"
+    title = "examples of more tokens than are trained on"
+    advice = "shorten them, or raise [train] max_length, which takes memory and time"
+
+    def needs(self, data: Data) -> str:
+        return "" if data.base else "tokens are those of a base; give --base MODEL or a recipe"
+
+    def find(self, data: Data) -> Iterator[Finding]:
+        assert data.base
+        for i, row in enumerate(data.rows):
+            tokens = data.base.tokens(row.example, data.task)
+            if tokens > data.length:
+                message = f"{tokens:,} tokens, of at most {data.length:,}: {quoted(row.example.input)}"
+                yield self.at(data, i, message, drop())
+
+
+check = TooLong()

@@ -1,0 +1,398 @@
+"""Each kind of fault: found where it is, and only there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tinsmith import tasks
+from tinsmith.errors import UnsupportedError
+from tinsmith.pipeline import checking
+from tinsmith.pipeline.recipe import Constraint
+from tinsmith.prepare import check
+from tinsmith.prepare.check.rows import Row, guess_task
+
+ROOMS = ("kitchen", "bedroom", "office", "garage", "attic", "cellar", "hallway", "library")
+THINGS = ("lamp", "heater", "fan", "radio", "blinds", "oven", "kettle", "screen", "humidifier", "speaker")
+TOOLS = [
+    {
+        "name": name,
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "room": {"type": "string", "enum": list(ROOMS)},
+                "thing": {"type": "string"},
+                "level": {"type": "integer", "minimum": 1, "maximum": 100},
+            },
+            "required": ["room", "thing"],
+            "additionalProperties": False,
+        },
+    }
+    for name in ("TurnOn", "TurnOff", "SetLevel")
+]
+
+
+def call(name: str, **arguments: Any) -> str:
+    return json.dumps({"name": name, "arguments": arguments}, separators=(",", ":"))
+
+
+def calls() -> list[dict[str, Any]]:
+    """160 good rows."""
+    rows = []
+    for room in ROOMS:
+        for thing in THINGS:
+            rows.append(
+                {
+                    "input": f"switch on the {thing} in the {room}",
+                    "output": call("TurnOn", room=room, thing=thing),
+                }
+            )
+            rows.append(
+                {"input": f"{thing} off in my {room} now", "output": call("TurnOff", room=room, thing=thing)}
+            )
+    return rows
+
+
+def written(path: Path, rows: list[Any]) -> Path:
+    lines = [row if isinstance(row, str) else json.dumps(row, ensure_ascii=False) for row in rows]
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="")
+    return path
+
+
+def look(folder: Path, rows: list[Any], test: list[Any] | None = None, **given: Any) -> check.Report:
+    """As the command line does."""
+    files = [("train", written(folder / "train.jsonl", rows))]
+    if test is not None:
+        files.append(("test", written(folder / "test.jsonl", test)))
+    values = {"task": None, "table": Constraint(), "labels": None, "base": None, "length": 512} | given
+    return check.run(checking.of_files(files, **values))
+
+
+def tools(folder: Path) -> Constraint:
+    (folder / "tools.json").write_text(json.dumps(TOOLS))
+    return Constraint(tools=str(folder / "tools.json"))
+
+
+def found(report: check.Report, kind: str) -> list[tuple[str, int, str]]:
+    """File, line and message of each finding of a kind."""
+    places = []
+    for one in report.findings.get(kind, []):
+        path, _, line = one.where.rpartition(":")
+        places.append((Path(path).name, int(line), one.message))
+    return places
+
+
+def test_good_rows_are_let_be(tmp_path: Path) -> None:
+    report = look(tmp_path, calls(), table=tools(tmp_path))
+    assert report.findings == {}
+    assert report.data.task.name == "call"
+    assert set(report.skipped) == {"leak", "too_long", "truncated"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "row", "said"),
+    [
+        ("unreadable", '{"input": "on"', "not JSON at column"),
+        ("unreadable", "[1, 2]", "got a list"),
+        ("empty", {"input": "lamp on", "output": " "}, '"output" is empty'),
+        ("invalid", {"input": "lamp on now", "output": '{"name":"TurnOn","argum'}, "cut off"),
+        ("invalid", {"input": "lamp on now", "output": '{"call":"TurnOn"}'}, 'not an object of "name"'),
+        (
+            "forbidden",
+            {"input": "lamp on in the tower", "output": call("TurnOn", room="tower", thing="lamp")},
+            'arguments.room: "tower" is not allowed',
+        ),
+        (
+            "forbidden",
+            {
+                "input": "lamp to 300 in the attic",
+                "output": call("SetLevel", room="attic", thing="lamp", level=300),
+            },
+            "arguments.level: 300 is not allowed",
+        ),
+        (
+            "forbidden",
+            {"input": "radio on at the attic", "output": call("TurnOn", thing="radio", room="attic")},
+            "with other spacing or order of keys",
+        ),
+        (
+            "label_typo",
+            {"input": "radio on at the attic", "output": call("TrunOn", room="attic", thing="radio")},
+            'the label "TrunOn" is rare and nearly "TurnOn"',
+        ),
+        (
+            "label_typo",
+            {"input": "radio on at the attic", "output": call("TurnOn", rooom="attic", thing="radio")},
+            'the key "rooom" is rare and nearly "room"',
+        ),
+        (
+            "ungrounded",
+            {"input": "radio on at the attic", "output": call("TurnOn", room="attic", thing="oven")},
+            'TurnOn.thing is "oven"',
+        ),
+        (
+            "personal",
+            {
+                "input": "radio of jo.doe@mail.com in the attic",
+                "output": call("TurnOn", room="attic", thing="radio"),
+            },
+            "an e-mail address",
+        ),
+        (
+            "personal",
+            {
+                "input": "radio in the attic, 4539 1488 0343 6467",
+                "output": call("TurnOn", room="attic", thing="radio"),
+            },
+            "a card number",
+        ),
+        (
+            "personal",
+            {
+                "input": "radio in the attic, DE89 3704 0044 0532 0130 00",
+                "output": call("TurnOn", room="attic", thing="radio"),
+            },
+            "an IBAN",
+        ),
+        (
+            "language",
+            {
+                "input": "schalte bitte die Heizung im Keller aus",
+                "output": call("TurnOff", room="cellar", thing="heater"),
+            },
+            "seems to be de, not en",
+        ),
+        (
+            "encoding",
+            {"input": "radio in the attic cafÃ©", "output": call("TurnOn", room="attic", thing="radio")},
+            'meant is "radio in the attic café"',
+        ),
+        (
+            "encoding",
+            {"input": "radio in the attic caf\ufffd", "output": call("TurnOn", room="attic", thing="radio")},
+            "lost characters",
+        ),
+        (
+            "template",
+            {"input": "radio in the attic<|im_end|>", "output": call("TurnOn", room="attic", thing="radio")},
+            "<|im_end|>",
+        ),
+        (
+            "near_duplicate",
+            {
+                "input": "please switch on the oven in the cellar",
+                "output": call("TurnOn", room="cellar", thing="oven"),
+            },
+            "is nearly",
+        ),
+        (
+            "near_duplicate",
+            {
+                "input": "switch on the oevn in the cellar",
+                "output": call("TurnOn", room="cellar", thing="oven"),
+            },
+            "is nearly",
+        ),
+        (
+            "duplicate",
+            {
+                "input": "Switch on the oven in the cellar!",
+                "output": call("TurnOn", room="cellar", thing="oven"),
+            },
+            "stands at",
+        ),
+    ],
+)
+def test_one_fault_among_good_rows(tmp_path: Path, kind: str, row: Any, said: str) -> None:
+    rows = calls()
+    report = look(tmp_path, [*rows[:100], row, *rows[100:]], table=tools(tmp_path))
+    places = found(report, kind)
+    assert len(places) == 1, report.findings
+    file, line, message = places[0]
+    assert file == "train.jsonl" and said in message
+    # Of a pair it is the later one that is named.
+    assert line == 101 or "nearly" in message or kind == "duplicate"
+
+
+def test_numbers_with_wrong_check_digits_and_made_up_ones_are_no_personal_data(tmp_path: Path) -> None:
+    texts = (
+        "4539 1488 0343 6468",
+        "DE89 3704 0044 0532 0130 01",
+        "jo@example.com",
+        "192.168.0.1",
+        "202-555-0100",
+        "order 20251127",
+        "2026-11-27",
+    )
+    rows = [{"input": f"what is {text} for", "output": "a thing"} for text in texts]
+    assert "personal" not in look(tmp_path, rows, task="chat").findings
+
+
+def test_contradictions_name_each_other(tmp_path: Path) -> None:
+    rows: list[Any] = [{"input": f"text number {n} of many", "output": "abc"[n % 3]} for n in range(60)]
+    rows += [{"input": "which one", "output": "a"}, {"input": "Which one?", "output": "b"}]
+    rows += [{"input": "as good", "output": "a", "accept": ["b"]}, {"input": "as good", "output": "b"}]
+    report = look(tmp_path, rows)
+    assert report.data.task.name == "classify"
+    assert [line for _, line, _ in found(report, "contradiction")] == [61, 62]
+    assert report.findings["contradiction"][0].also == (f"{tmp_path / 'train.jsonl'}:62",)
+    # Where most rows have one answer, the others are wrong.
+    rows += [{"input": "which one", "output": "a"}]
+    assert [line for _, line, _ in found(look(tmp_path, rows), "contradiction")] == [62]
+
+
+def test_leaks_are_the_learned_rows(tmp_path: Path) -> None:
+    rows = calls()
+    report = look(tmp_path, rows, test=[rows[3] | {"input": rows[3]["input"].upper()}], table=tools(tmp_path))
+    assert [(file, line) for file, line, _ in found(report, "leak")] == [("train.jsonl", 4)]
+    assert report.count("error") == 1
+    nearly = rows[3] | {"input": rows[3]["input"].replace("now", "naow")}
+    report = look(tmp_path, rows, test=[nearly], table=tools(tmp_path))
+    assert report.count("error") == 0
+    assert "is nearly the test example" in found(report, "leak")[0][2]
+
+
+def test_what_recurs_throughout_is_no_near_duplicate(tmp_path: Path) -> None:
+    rows = [
+        {
+            "input": f"set the {thing} in {room} for five minute{s}",
+            "output": call("TurnOn", room=room, thing=thing),
+        }
+        for room in ROOMS
+        for thing in THINGS[:5]
+        for s in ("", "s")
+    ]
+    assert "near_duplicate" not in look(tmp_path, rows, table=tools(tmp_path)).findings
+
+
+def test_labels(tmp_path: Path) -> None:
+    rows = [
+        {"input": f"text number {n} of many others", "output": ("billing", "shipping")[n % 2]}
+        for n in range(100)
+    ]
+    rows += [
+        {"input": "one more that is new", "output": "Billing"},
+        {"input": "another that is new", "output": "refunds"},
+    ]
+    report = look(tmp_path, rows, labels=["billing", "shipping"])
+    assert [(line, said) for _, line, said in found(report, "label_typo")] == [
+        (101, 'the label "Billing" is rare and nearly "billing"')
+    ]
+    assert [line for _, line, _ in found(report, "forbidden")] == [102]
+    # A label that is one is no typo, however rare it is.
+    assert found(look(tmp_path, rows, labels=["billing", "shipping", "Billing", "refunds"]), "label_typo") == []
+
+
+def test_rare_labels_and_labels_that_are_never_learned(tmp_path: Path) -> None:
+    rows = [{"input": f"text number {n} of many others", "output": ("yes", "no")[n % 2]} for n in range(60)]
+    rows += [{"input": "what else is there", "output": "maybe not"}]
+    report = look(tmp_path, rows, test=[{"input": "a new one", "output": "unsure"}], task="classify")
+    rare, unlearned = report.findings["imbalance"]
+    assert rare.severity == "note" and "1 of 3 labels are rare: maybe not (1)" in rare.message
+    assert unlearned.severity == "warning" and unlearned.where.endswith("test.jsonl:1")
+
+
+def test_texts(tmp_path: Path) -> None:
+    rows = [
+        {"input": f"question {n}?", "output": f"The answer to this question is number {n}, as they say."}
+        for n in range(30)
+    ]
+    rows += [
+        {"input": "a cut one", "output": "The answer to this question is that one must always"},
+        {"input": "a refused one", "output": "I'm sorry, but as an AI language model I can't help with that."},
+        {"input": "sorry", "output": "I am sorry for what I said about the answer to your question."},
+    ]
+    report = look(tmp_path, rows, task="chat")
+    assert [line for _, line, _ in found(report, "truncated")] == [31]
+    assert [line for _, line, _ in found(report, "refusal")] == [32]
+
+
+def test_tokens_are_the_bases(tmp_path: Path) -> None:
+    from tiny_models import tiny_spec
+
+    from tinsmith import models
+
+    models.save_hf(tiny_spec("llama"), tmp_path / "base")
+    rows = [
+        *calls()[:20],
+        {"input": "radio on in the attic " * 20, "output": call("TurnOn", room="attic", thing="radio")},
+    ]
+    report = look(tmp_path, rows, base=str(tmp_path / "base"), length=300)
+    assert [line for _, line, _ in found(report, "too_long")] == [21]
+    assert "too_long" not in report.skipped
+
+
+def test_keys_are_put_in_the_order_of_the_schema(tmp_path: Path) -> None:
+    schema = {
+        "$defs": {
+            "person": {
+                "type": "object",
+                "properties": {"first": {"type": "string"}, "last": {"type": "string"}},
+            }
+        },
+        "type": "object",
+        "properties": {
+            "who": {"type": "array", "items": {"$ref": "#/$defs/person"}},
+            "when": {"type": "string"},
+        },
+        "required": ["who", "when"],
+        "additionalProperties": False,
+    }
+    schema["$defs"]["person"] |= {"required": ["first", "last"], "additionalProperties": False}
+    (tmp_path / "schema.json").write_text(json.dumps(schema))
+    wrong = '{"when": "noon", "who": [{"last": "Doe", "first": "Jo"}]}'
+    report = look(
+        tmp_path,
+        [{"input": "Jo Doe at noon", "output": wrong}],
+        table=Constraint(schema=str(tmp_path / "schema.json")),
+    )
+    [one] = report.findings["forbidden"]
+    assert one.mend is not None and report.data.task.name == "extract"
+    mended = one.mend.apply(report.data.rows[0].example)
+    assert mended is not None and mended.output == '{"who":[{"first":"Jo","last":"Doe"}],"when":"noon"}'
+
+
+def test_marks_that_the_constraint_asks_for_are_let_be(tmp_path: Path) -> None:
+    rows = [{"input": f"text number {n} of many", "output": "<|yes|>"} for n in range(20)]
+    assert len(found(look(tmp_path, rows, task="chat"), "template")) == 20
+    asked = Constraint(regex=r"<\|[a-z]+\|>")
+    assert found(look(tmp_path, rows, task="chat", table=asked), "template") == []
+
+
+def test_other_shapes_are_checked_where_they_stand(tmp_path: Path) -> None:
+    lines = [
+        "text,label",
+        *(f"text number {n} of some,{'yes' if n % 2 else 'no'}" for n in range(50)),
+        '"broken cafÃ©",yes',
+    ]
+    path = tmp_path / "data.csv"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    report = check.run(checking.of_files([("train", path)], None, Constraint(), None, None, 512))
+    assert report.data.task.name == "classify"
+    assert [one.where for one in report.findings["encoding"]] == [f"{path}:52"]
+
+
+def test_the_task_is_seen_from_the_outputs() -> None:
+    from tinsmith.data.readers import Example
+
+    def of(*outputs: str) -> str:
+        return guess_task([Row("train", Path("a"), Example("in", output)) for output in outputs]).name
+
+    assert of(call("TurnOn"), call("TurnOff")) == "call"
+    assert of('{"a": 1}', '{"b": 2}') == "extract"
+    assert of(*["yes", "no"] * 10) == "classify"
+    assert of("Once upon a time.", "The end of it.") == "chat"
+
+
+def test_every_check_says_what_it_is() -> None:
+    names = [one.name for one in check.checks()]
+    assert len(set(names)) == len(names) >= 17
+    for one in check.checks():
+        assert one.title and one.advice and set(one.explained_by) <= set(names)
+        assert check.by_name(one.name) is one
+    with pytest.raises(UnsupportedError, match="there are contradiction"):
+        check.by_name("nothing")
+    assert {task.name for task in tasks.tasks()} >= {"call", "chat", "classify", "extract"}
