@@ -11,6 +11,7 @@
 const ROLES = { system: 0, user: 1, assistant: 2, tool: 3 };
 const WORD = 4; // bytes of a number or an address
 const DIGEST = 32;
+const ROUTE = 4 * WORD; // tin_route
 const END = -100;
 
 // The module's bytes: those given, or those of tin.wasm beside this file.
@@ -193,6 +194,24 @@ export class Session {
   // under other adapters is computed again.
   adapter(adapter, scale = 1) {
     this.model.number(this.model.core.tinw_apply(this.address, adapter === null ? 0 : adapter.address, scale));
+  }
+
+  // Which adapter the file's router chooses for messages: { task, best, probability }, where task is null if it is none
+  // of them. Takes off the session's adapters.
+  route(messages) {
+    const { model } = this;
+    const tokens = model.render(messages);
+    const ids = model.put(new Uint8Array(tokens.buffer));
+    const into = model.some(model.core.tinw_alloc(ROUTE));
+    try {
+      const best = model.line(model.some(model.core.tinw_route(model.address, this.address, ids, tokens.length, into)));
+      const found = new DataView(model.bytes(into, ROUTE).slice().buffer);
+      const task = found.getUint32(WORD, true) === 1 ? best : null;
+      return { task, best, probability: found.getFloat32(2 * WORD, true) };
+    } finally {
+      model.core.tinw_free(ids);
+      model.core.tinw_free(into);
+    }
   }
 
   // Pieces of the answer to messages ({ role, content }). What they share with the session's tokens is not computed again.
