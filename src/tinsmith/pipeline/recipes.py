@@ -65,8 +65,8 @@ def joint(whole: Recipe, folder: Path) -> Recipe:
     data = dataclasses.replace(
         whole.data,
         train=str(folder / str(whole.data.train)),
-        validation=str(folder / whole.data.validation),
-        test=str(folder / whole.data.test),
+        validation=str(folder / str(whole.data.validation)),
+        test=str(folder / str(whole.data.test)),
         licenses=None,
     )
     return dataclasses.replace(

@@ -27,8 +27,8 @@ WORTH_SHARING = 16
 @dataclass(frozen=True)
 class Asked:
     """A prompt, the adapters that it is answered under, what the answer may be, the logarithm of the
-    probability from which on it is given (None: none is known), whether its probability is counted, and the seed
-    that it is drawn by (None: that of sampling)."""
+    probability from which on it is given (None: none is known), whether its probability is counted, and the
+    seed that it is drawn by (None: that of sampling)."""
 
     tokens: Sequence[int]
     applied: Applied = ()

@@ -21,7 +21,7 @@ from tinsmith.formats.weights import weight_format
 from tinsmith.models.family import by_name
 from tinsmith.runtime.adapters import aligned
 from tinsmith.runtime.generation import Sampling
-from tinsmith.runtime.many import generate_many
+from tinsmith.runtime.many import Asked, generate_many
 from tinsmith.runtime.model import Model
 from tinsmith.train import adapter_bin
 from tinsmith.train.adapter import Factors
@@ -75,17 +75,11 @@ class Sampler:
         self, prompts: Sequence[Sequence[int]], end: int, temperature: float = 0.0, seeds: Sequence[int] = ()
     ) -> list[Drawn]:
         """An answer a prompt. end: the token that ends one; seeds: one a prompt, with a temperature."""
-        answers = generate_many(
-            self.model,
-            [list(prompt) for prompt in prompts],
-            CONCURRENCY,
-            self.room,
-            Sampling(temperature, sure=temperature > 0),
-            (),
-            self.constraint,
-            [self.applied] * len(prompts),
-            seeds=seeds or None,
-        )
+        asked = [
+            Asked(prompt, self.applied, self.constraint, sure=temperature > 0, seed=seed)
+            for prompt, seed in zip(prompts, seeds or [None] * len(prompts), strict=True)
+        ]
+        answers = generate_many(self.model, asked, CONCURRENCY, self.room, Sampling(temperature), ())
         return [
             Drawn(
                 one.text,

@@ -11,7 +11,8 @@ from tinsmith.data.splits import shared_inputs
 from tinsmith.errors import DataError
 from tinsmith.formats.model_files import model_files
 from tinsmith.pipeline import data, measure, stages
-from tinsmith.pipeline.data import LICENSES, SPLITS, Data
+from tinsmith.pipeline.data import LICENSES, Data
+from tinsmith.pipeline.examples import SPLITS, write_examples
 from tinsmith.pipeline.run import Made, Nothing, Record, Run
 from tinsmith.system import files, reading
 
@@ -53,7 +54,7 @@ def make(run: Run, needs: Nothing) -> Made[Data]:
             kept += [dataclasses.replace(example, part=name) for example in examples]
     outputs = [run.folder / data.split_name(split) for split in SPLITS]
     for split, path in zip(SPLITS, outputs, strict=True):
-        data.write_examples(path, splits[split])
+        write_examples(path, splits[split])
     for key, path in _stated(run).items():
         outputs.append(run.folder / OFF_TOPIC[key])
         files.write_text(outputs[-1], "".join(f"{line}\n" for line in _prompts(path)))
