@@ -78,10 +78,11 @@ def rated(folder: Path, name: str) -> Iterator[tuple[float, str]]:
 
 
 def reviews(folder: Path) -> Iterator[Row]:
-    """Those that most people agree on."""
+    """Those that most people agree on. A sentence alone would not say what is asked of it, nor whose it is: an
+    editorial has such ones too."""
     for rating, text in rated(folder, "movieReviewSnippets"):
         if abs(rating) >= 1:
-            yield text, "positive" if rating > 0 else "negative"
+            yield f"Review: {text}", "positive" if rating > 0 else "negative"
 
 
 def mails(folder: Path) -> Iterator[Row]:
