@@ -75,9 +75,10 @@ class Sampler:
         self, prompts: Sequence[Sequence[int]], end: int, temperature: float = 0.0, seeds: Sequence[int] = ()
     ) -> list[Drawn]:
         """An answer a prompt. end: the token that ends one; seeds: one a prompt, with a temperature."""
+        drawn_by: Sequence[int | None] = seeds or [None] * len(prompts)
         asked = [
             Asked(prompt, self.applied, self.constraint, sure=temperature > 0, seed=seed)
-            for prompt, seed in zip(prompts, seeds or [None] * len(prompts), strict=True)
+            for prompt, seed in zip(prompts, drawn_by, strict=True)
         ]
         answers = generate_many(self.model, asked, CONCURRENCY, self.room, Sampling(temperature), ())
         return [
