@@ -100,6 +100,7 @@ def test_good_rows_are_let_be(tmp_path: Path) -> None:
         ("empty", {"input": "lamp on", "output": " "}, '"output" is empty'),
         ("invalid", {"input": "lamp on now", "output": '{"name":"TurnOn","argum'}, "cut off"),
         ("invalid", {"input": "lamp on now", "output": '{"call":"TurnOn"}'}, 'not an object of "name"'),
+        ("invalid", {"input": "lamp on now", "output": "[" * 5000}, "nests more than"),
         (
             "forbidden",
             {"input": "lamp on in the tower", "output": call("TurnOn", room="tower", thing="lamp")},
