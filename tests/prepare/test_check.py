@@ -311,6 +311,19 @@ def test_texts(tmp_path: Path) -> None:
     assert [line for _, line, _ in found(report, "refusal")] == [32]
 
 
+def test_texts_that_are_nearly_the_same(tmp_path: Path) -> None:
+    said = "It stands on the second shelf of the cellar, behind the jars."
+    rows = [
+        {"input": f"question {n} of many?", "output": f"The answer is number {n}, as they say."}
+        for n in range(9)
+    ]
+    rows += [{"input": "where is the old lantern kept", "output": said}]
+    rows += [{"input": "where is the old lanttern kept", "output": said.replace("jars", "jar")}]
+    rows += [{"input": "where is the old lanterrn kept", "output": "I have no idea at all, sorry."}]
+    report = look(tmp_path, rows, task="chat")
+    assert [line for _, line, _ in found(report, "near_duplicate")] == [11]
+
+
 def test_tokens_are_the_bases(tmp_path: Path) -> None:
     from tiny_models import tiny_spec
 

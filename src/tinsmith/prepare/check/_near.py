@@ -36,8 +36,8 @@ Change = tuple[Words, Words]  # those of the first text, and those in their plac
 
 @dataclass(frozen=True)
 class Pair:
-    """Two rows of equal outputs, the first one first. same: their inputs are the same but for case, spacing and
-    punctuation."""
+    """Two rows of equal outputs, or of texts that are nearly so, the first one first. same: their inputs are the
+    same but for case, spacing and punctuation."""
 
     first: int
     second: int
@@ -60,18 +60,19 @@ def _pairs(data: Data) -> Iterator[Pair]:
         for rows in by_split.values():
             yield from (Pair(rows[0], row, True) for row in rows[1:])
         yield from (Pair(a, b, True) for k, a in enumerate(heads) for b in heads[k + 1 :])
-    for one, other in _near(list(groups)):
+    for one, other in _near(list(groups), data.task.name == "chat"):
         for a in groups[one].values():
             for b in groups[other].values():
                 yield Pair(min(a[0], b[0]), max(a[0], b[0]), False)
 
 
-def _near(texts: Sequence[tuple[str, str]]) -> list[tuple[tuple[str, str], tuple[str, str]]]:
-    """Pairs of inputs with one answer."""
+def _near(texts: Sequence[tuple[str, str]], free: bool) -> list[tuple[tuple[str, str], tuple[str, str]]]:
+    """Pairs of inputs with one answer. free: which is a text, of which as much may differ as of the input."""
     plain = [" ".join(word for word in text.split() if word not in FILLERS) or text for text, _ in texts]
     found: list[tuple[int, int, float, list[Change]]] = []
     for a, b in _proposed(plain):
-        if texts[a][1] == texts[b][1]:
+        answers = texts[a][1], texts[b][1]
+        if answers[0] == answers[1] or (free and fuzz.ratio(*answers, score_cutoff=_ALIKE)):
             alike = fuzz.ratio(plain[a], plain[b], score_cutoff=_HARDLY)
             if alike:
                 found.append((a, b, alike, _changes(plain[a], plain[b])))
