@@ -100,6 +100,7 @@ def test_good_rows_are_let_be(tmp_path: Path) -> None:
         ("empty", {"input": "lamp on", "output": " "}, '"output" is empty'),
         ("invalid", {"input": "lamp on now", "output": '{"name":"TurnOn","argum'}, "cut off"),
         ("invalid", {"input": "lamp on now", "output": '{"call":"TurnOn"}'}, 'not an object of "name"'),
+        ("invalid", {"input": "lamp on now", "output": "[" * 5000}, "nests more than"),
         (
             "forbidden",
             {"input": "lamp on in the tower", "output": call("TurnOn", room="tower", thing="lamp")},
@@ -308,6 +309,19 @@ def test_texts(tmp_path: Path) -> None:
     report = look(tmp_path, rows, task="chat")
     assert [line for _, line, _ in found(report, "truncated")] == [31]
     assert [line for _, line, _ in found(report, "refusal")] == [32]
+
+
+def test_texts_that_are_nearly_the_same(tmp_path: Path) -> None:
+    said = "It stands on the second shelf of the cellar, behind the jars."
+    rows = [
+        {"input": f"question {n} of many?", "output": f"The answer is number {n}, as they say."}
+        for n in range(9)
+    ]
+    rows += [{"input": "where is the old lantern kept", "output": said}]
+    rows += [{"input": "where is the old lanttern kept", "output": said.replace("jars", "jar")}]
+    rows += [{"input": "where is the old lanterrn kept", "output": "I have no idea at all, sorry."}]
+    report = look(tmp_path, rows, task="chat")
+    assert [line for _, line, _ in found(report, "near_duplicate")] == [11]
 
 
 def test_tokens_are_the_bases(tmp_path: Path) -> None:

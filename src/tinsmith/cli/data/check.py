@@ -25,8 +25,13 @@ class Labels(Kind):
     allowed = "labels separated by commas, or a text file with one on each line"
 
     def read(self, text: str) -> list[str]:
-        path = Path(text)
-        lines = path.read_text("utf-8").splitlines() if path.is_file() else text.split(",")
+        from tinsmith.system import reading
+
+        lines = (
+            reading.read_text(text).splitlines()
+            if "," not in text and Path(text).is_file()
+            else text.split(",")
+        )
         labels = [line.strip() for line in lines if line.strip()]
         if not labels:
             raise ValueError

@@ -24,7 +24,7 @@ _RUN, _PERMUTATIONS, _JACCARD, _SEED = 3, 64, 0.6, 1
 # Of 100, by rapidfuzz: what the letters of near-duplicates have in common, at least, and those of other pairs
 # by which it is judged whether a difference recurs.
 _ALIKE, _HARDLY = 90.0, 75.0
-_LONG, _SHARE = 20, 0.1  # words of a long text, and the share of them that may differ
+_SHARE, _LONG = 0.1, 60  # the share of words that may differ, one always may; words of a long text
 _EDITS = 2  # letters of a slip of the pen
 _TYPOS, _OFTENER = 3, 10  # texts that have the same slip, and how many times more have the word as it is meant
 _COMMON = 0.01  # the share of texts that a word is in without which a text says the same
@@ -36,8 +36,8 @@ Change = tuple[Words, Words]  # those of the first text, and those in their plac
 
 @dataclass(frozen=True)
 class Pair:
-    """Two rows of equal outputs, the first one first. same: their inputs are the same but for case, spacing and
-    punctuation."""
+    """Two rows of equal outputs, or of texts that are nearly so, the first one first. same: their inputs are the
+    same but for case, spacing and punctuation."""
 
     first: int
     second: int
@@ -60,18 +60,19 @@ def _pairs(data: Data) -> Iterator[Pair]:
         for rows in by_split.values():
             yield from (Pair(rows[0], row, True) for row in rows[1:])
         yield from (Pair(a, b, True) for k, a in enumerate(heads) for b in heads[k + 1 :])
-    for one, other in _near(list(groups)):
+    for one, other in _near(list(groups), data.task.name == "chat"):
         for a in groups[one].values():
             for b in groups[other].values():
                 yield Pair(min(a[0], b[0]), max(a[0], b[0]), False)
 
 
-def _near(texts: Sequence[tuple[str, str]]) -> list[tuple[tuple[str, str], tuple[str, str]]]:
-    """Pairs of inputs with one answer."""
+def _near(texts: Sequence[tuple[str, str]], free: bool) -> list[tuple[tuple[str, str], tuple[str, str]]]:
+    """Pairs of inputs with one answer. free: which is a text, of which as much may differ as of the input."""
     plain = [" ".join(word for word in text.split() if word not in FILLERS) or text for text, _ in texts]
     found: list[tuple[int, int, float, list[Change]]] = []
     for a, b in _proposed(plain):
-        if texts[a][1] == texts[b][1]:
+        answers = texts[a][1], texts[b][1]
+        if answers[0] == answers[1] or (free and fuzz.ratio(*answers, score_cutoff=_ALIKE)):
             alike = fuzz.ratio(plain[a], plain[b], score_cutoff=_HARDLY)
             if alike:
                 found.append((a, b, alike, _changes(plain[a], plain[b])))
@@ -106,16 +107,17 @@ class _Variety:
         return min(len(self.sides[gone, come]), len(self.sides[come, gone])) >= _RECURS
 
     def is_slight(self, changes: Sequence[Change], words: int) -> bool:
-        """Whether a text of so many words says the same after these changes: one word is mistyped, or a common
-        one left out; of a long text a share of the words may differ."""
-        if words >= _LONG:
-            return sum(max(map(len, change)) for change in changes) <= _SHARE * words
-        if len(changes) != 1:
-            return not changes
-        gone, come = changes[0]
-        if len(gone) + len(come) == 1:
-            return self.holders[(gone + come)[0]] >= _COMMON * self.texts
-        return bool(gone and come) and self._is_slip(gone, come)
+        """Whether a text of so many words says the same after these changes: words are mistyped, or common ones
+        left out; in a long text others may differ too."""
+        few = max(1.0, _SHARE * words)
+        if sum(max(map(len, change)) for change in changes) > few:
+            return False
+        return words >= _LONG or all(self._says_the_same(*change) for change in changes)
+
+    def _says_the_same(self, gone: Words, come: Words) -> bool:
+        if gone and come:
+            return self._is_slip(gone, come)
+        return all(self.holders[word] >= _COMMON * self.texts for word in gone + come)
 
     def _is_slip(self, gone: Words, come: Words) -> bool:
         one, other = "".join(gone), "".join(come)  # a space may have come between

@@ -58,6 +58,8 @@ def _is_cut(output: str) -> bool:
     """JSON that is right as far as it goes."""
     try:
         json.loads(output)
+    except RecursionError:
+        return False
     except json.JSONDecodeError as error:
         return error.pos >= len(output.rstrip()) or error.msg.startswith("Unterminated string")
     return False
