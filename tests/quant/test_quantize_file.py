@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from tiny_models import tiny_spec
 from tinsmith import _core, models, quant
 from tinsmith.errors import FormatError, InputError, UnsupportedError
 from tinsmith.formats import gguf
-from tinsmith.models import family
+from tinsmith.models import family, gguf_spec
 from tinsmith.quant import files
+from tinsmith.system.files import sha256_file
 
 SOURCE = random.Random(5)
 EXPERTS, ROWS, INPUTS = 3, 40, 256
@@ -59,7 +61,11 @@ def test_metadata_and_other_tensors_are_kept(mixture: Path, tmp_path: Path) -> N
     before, after = gguf.read(mixture), gguf.read(tmp_path / "out.gguf")
     assert notes == ()
     changed = {"general.file_type": gguf.value(15), "general.quantization_version": gguf.value(2)}
+    changed[gguf_spec.SOURCE] = gguf.value(sha256_file(mixture))
     assert after.metadata == before.metadata | changed
+    # What a file says of its source stays.
+    files.quantize(tmp_path / "out.gguf", tmp_path / "again.gguf", "Q8_0")
+    assert gguf.read(tmp_path / "again.gguf").get(gguf_spec.SOURCE) == sha256_file(mixture)
     assert {name: held.type.name for name, held in after.tensors.items()} == {
         "token_embd.weight": "Q6_K",
         "blk.0.ffn_gate_inp.weight": "F32",
@@ -112,6 +118,7 @@ def test_any_number_of_threads_gives_the_same_file(
 def test_a_model_and_its_file_are_quantized_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From a spec, whose rotated rows stand in another order than the file's, in pieces and whole."""
     spec = tiny_spec(family.by_name("llama"), hidden_size=256, intermediate_size=288)
+    spec = replace(spec, source="ab" * 32)
     models.save_gguf(spec, tmp_path / "in.gguf")
     notes = files.quantize(tmp_path / "in.gguf", tmp_path / "file.gguf", "Q4_K_M")
     encode = quant.encoder(spec, "Q4_K_M")

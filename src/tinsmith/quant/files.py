@@ -43,7 +43,7 @@ def quantize(
         raise InputError(f"{target}: is the file that is read; give another name for what is written")
     weights = dict(importance or {})
     jobs, notes = _jobs(file, preset, weights, feedback)
-    made_from = gguf.value(model_digest(Path(source)))
+    made_from = file.metadata.get(SOURCE) or gguf.value(model_digest(Path(source)))
     metadata = _metadata(file, presets.find(preset).file_type, len(weights), made_from)
 
     def write(advance: Advance | None) -> None:
@@ -70,7 +70,8 @@ def overhead(file: gguf.Gguf) -> int:
 
 def _metadata(file: gguf.Gguf, file_type: int, weighed: int, made_from: gguf.Value) -> dict[str, gguf.Value]:
     """made_from: the digest of the file, which stands for its source where it names none."""
-    metadata = {SOURCE: made_from, **file.metadata}
+    metadata = dict(file.metadata)
+    metadata.setdefault(SOURCE, made_from)
     metadata["general.file_type"] = gguf.value(file_type)
     metadata["general.quantization_version"] = gguf.value(_VERSION)
     if weighed:
