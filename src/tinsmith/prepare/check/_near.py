@@ -36,8 +36,8 @@ Change = tuple[Words, Words]  # those of the first text, and those in their plac
 
 @dataclass(frozen=True)
 class Pair:
-    """Two rows of equal outputs, or of texts that are nearly so, the first one first. same: their inputs are the
-    same but for case, spacing and punctuation."""
+    """Two rows of equal outputs, or of texts that are nearly so, the first one first. same: their inputs are
+    the same but for case, spacing and punctuation."""
 
     first: int
     second: int
