@@ -1,13 +1,13 @@
 """Rollouts of a policy, a base with an adapter: our runtime beside transformers' generate with a cache.
 
     python benchmarks/rollouts.py BASE ADAPTER_DIR EXAMPLES.jsonl [--threads 1] [--rounds 3] [--prompts 8]
-    [--group 8]
+        [--group 8] [--batches 1,8,64]
 
 BASE: a GGUF file or a Hugging Face folder; ADAPTER_DIR: a folder in peft's format, trained on it. Each of the
 first prompts is answered as often as a group is large, at temperature 1, until an answer ends. Ours is what
 `train.method = "grpo"` draws with, the swap of the adapter included. transformers has peft's adapter on its
-own model, in float32 and in bfloat16; "alone" is one answer at a time, of one answer a prompt, and "batch" is
-a prompt's whole group at once, which needs no padding.
+own model, in float32 and in bfloat16, and draws so many answers at once, their prompts padded; one at a time,
+of one answer a prompt.
 
 Everything runs once in each round, in turns. Prints one line of JSON: `tokens_s`, by the clock, and
 `tokens_cpu_s`, by the processor time of this process, which other work on the machine disturbs less: tokens
@@ -23,8 +23,9 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,9 @@ def main() -> int:
     parser.add_argument("examples", type=Path)
     for name, default in (("threads", 1), ("rounds", 3), ("prompts", 8), ("group", 8)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument(
+        "--batches", type=lambda text: [int(one) for one in text.split(",")], default=[1, 8, 64]
+    )
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(1)
@@ -113,35 +117,44 @@ def theirs(trainee: GrpoTrainee, args: argparse.Namespace) -> dict[str, Callable
     from peft import PeftModel
 
     tasks: dict[str, Callable[[], int]] = {}
-    prompts = [torch.tensor([one.prompt]) for one in trainee.epochs[0][0]]
+    prompts = [one.prompt for one in trainee.epochs[0][0]]
     for kind in (torch.float32, torch.bfloat16):
         base = network.base_model(trainee.spec, "sdpa")
         model = PeftModel.from_pretrained(base, args.adapter).to(kind).eval()
-        end = {"eos_token_id": list(trainee.spec.tokenizer.end_tokens), "pad_token_id": trainee.end}
-
-        def roll(count: int, model: Any = model, end: dict[str, Any] = end) -> int:
-            tokens = 0
-            for prompt in prompts:
-                given = model.generate(
-                    input_ids=prompt,
-                    attention_mask=torch.ones_like(prompt),
-                    do_sample=True,
-                    temperature=1.0,
-                    top_k=0,
-                    num_return_sequences=count,
-                    max_new_tokens=trainee.room,
-                    use_cache=True,
-                    **end,
-                )
-                for answer in given[:, prompt.shape[1] :].tolist():
-                    ends = [place for place, token in enumerate(answer) if token in end["eos_token_id"]]
-                    tokens += (ends or [len(answer) - 1])[0] + 1
-            return tokens
-
-        name = str(kind).rpartition(".")[2]
-        tasks[f"transformers {name}, alone"] = lambda roll=roll: roll(1)  # type: ignore[misc]
-        tasks[f"transformers {name}, batch"] = lambda roll=roll: roll(args.group)  # type: ignore[misc]
+        for size in args.batches:
+            given = [prompt for prompt in prompts for _ in range(args.group if size > 1 else 1)]
+            batches = [padded(given[begin : begin + size], trainee.end) for begin in range(0, len(given), size)]
+            name = f"transformers {str(kind).rpartition('.')[2]}, {size} at once"
+            tasks[name] = partial(rolled, model, batches, trainee)
     return tasks
+
+
+def padded(prompts: Sequence[Sequence[int]], filler: int) -> dict[str, torch.Tensor]:
+    """Prompts that end alike."""
+    width = max(map(len, prompts))
+    rows = [[filler] * (width - len(one)) + list(one) for one in prompts]
+    masks = [[0] * (width - len(one)) + [1] * len(one) for one in prompts]
+    return {"input_ids": torch.tensor(rows), "attention_mask": torch.tensor(masks)}
+
+
+def rolled(model: Any, batches: Sequence[dict[str, torch.Tensor]], trainee: GrpoTrainee) -> int:
+    """Tokens of the answers, their ends among them."""
+    ends = set(trainee.spec.tokenizer.end_tokens)
+    tokens = 0
+    for batch in batches:
+        given = model.generate(
+            **batch,
+            do_sample=True,
+            temperature=1.0,
+            top_k=0,
+            max_new_tokens=trainee.room,
+            use_cache=True,
+            eos_token_id=list(ends),
+            pad_token_id=trainee.end,
+        )
+        for answer in given[:, batch["input_ids"].shape[1] :].tolist():
+            tokens += next((k for k, token in enumerate(answer) if token in ends), len(answer) - 1) + 1
+    return tokens
 
 
 if __name__ == "__main__":

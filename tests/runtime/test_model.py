@@ -109,6 +109,21 @@ def test_many_prompts_get_their_own_answers(model: Model) -> None:
         model.generate_many(prompts, concurrency=0)
 
 
+@pytest.mark.parametrize("concurrency", [1, 3, 16])
+def test_a_prompt_that_comes_several_times_has_a_seed_for_each(concurrency: int, model: Model) -> None:
+    """As policies are rolled out: a place of the batch goes on with the prompt that it has computed."""
+    groups = [[*range(60, 90), *range(k, 2 * k + 1)] for k in (1, 5, 9)]
+    prompts = [prompt for _ in range(4) for prompt in groups]
+    seeds = [7 * k for k in range(len(prompts))]
+    options = {"max_tokens": 12, "temperature": 1.1}
+    answers = model.generate_many(prompts, concurrency=concurrency, seed=seeds, **options)
+    alone = [model.generate(one, seed=seed, **options) for one, seed in zip(prompts, seeds, strict=True)]
+    assert [answer.token_ids for answer in answers] == [answer.token_ids for answer in alone]
+    assert len({tuple(answer.token_ids) for answer in answers}) > 6
+    with pytest.raises(InputError, match="2 seeds for 12 prompts; give one for each, or one for all"):
+        model.generate_many(prompts, seed=[1, 2])
+
+
 def test_context_ends_a_generation(model: Model) -> None:
     room = 3
     prompt = [5] * (model.info.context - room)
