@@ -100,6 +100,10 @@ int core_session_refuse_busy(const core_session *session);
 
 void core_session_set_busy(core_session *session, int busy);
 
+/* Methods of a session, in router.c. */
+PyObject *core_session_state(core_session *session, PyObject *unused);
+PyObject *core_session_route(core_session *session, PyObject *router);
+
 /* Of a session with `compute`: TIN_STEP_*, or negative with an exception. The caller has set it busy. */
 int32_t core_outside_step(core_session *session);
 void core_session_release_logits(core_session *session);

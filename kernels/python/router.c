@@ -1,5 +1,7 @@
 #include "module.h"
 
+#include <string.h>
+
 static PyObject *router_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
     static char *names[] = {"model", "data", NULL};
     core_state *state = PyType_GetModuleState(type);
@@ -69,3 +71,46 @@ static PyType_Slot slots[] = {
 };
 
 PyType_Spec core_router_spec = {"tinsmith._core.Router", sizeof(core_router), 0, Py_TPFLAGS_DEFAULT, slots};
+
+/* ---- What sessions do with one ---- */
+
+PyObject *core_session_state(core_session *self, PyObject *unused) {
+    (void)unused;
+    if (core_session_refuse_busy(self))
+        return NULL;
+    int64_t width = tin_session_state(self->session, NULL, 0);
+    if (width < 0) {
+        tin_error error = {.status = (tin_status)width,
+                           .text = "there are no logits: append tokens and step first"};
+        if (width == TIN_ERR_UNSUPPORTED)
+            strncpy(error.text, "another runtime computed the logits, and gives no states",
+                    sizeof error.text - 1);
+        return core_raise(self->model->fault, &error);
+    }
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(width * (int64_t)sizeof(float)));
+    if (bytes)
+        tin_session_state(self->session, (float *)(void *)PyBytes_AsString(bytes), (size_t)width);
+    return bytes;
+}
+
+PyObject *core_session_route(core_session *self, PyObject *given) {
+    core_state *state = PyType_GetModuleState(Py_TYPE((PyObject *)self));
+    if (!PyObject_TypeCheck(given, state->router_type))
+        return PyErr_Format(PyExc_TypeError, "a router must be a tinsmith._core.Router");
+    if (core_session_refuse_busy(self))
+        return NULL;
+    const tin_router *router = ((core_router *)given)->router;
+    tin_router_info info;
+    tin_router_describe(router, &info);
+    PyObject *scores = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(info.rows * sizeof(float)));
+    if (!scores)
+        return NULL;
+    tin_route route;
+    tin_error error;
+    if (tin_session_route(self->session, router, (float *)(void *)PyBytes_AsString(scores), &route, &error)) {
+        Py_DECREF(scores);
+        return core_raise(self->model->fault, &error);
+    }
+    return Py_BuildValue("(INffN)", route.task, PyBool_FromLong((long)route.taken), route.probability,
+                         route.least, scores);
+}

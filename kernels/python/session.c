@@ -349,44 +349,6 @@ static PyObject *session_logits(core_session *self, PyObject *unused) {
                          (Py_ssize_t)((size_t)rows * info.vocab * sizeof *logits));
 }
 
-static PyObject *session_state(core_session *self, PyObject *unused) {
-    (void)unused;
-    if (core_session_refuse_busy(self))
-        return NULL;
-    int64_t width = tin_session_state(self->session, NULL, 0);
-    if (width < 0)
-        return raise_status(self, (tin_status)width,
-                            width == TIN_ERR_STATE
-                                ? "there are no logits: append tokens and step first"
-                                : "another runtime computed the logits, and gives no states");
-    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(width * (int64_t)sizeof(float)));
-    if (bytes)
-        tin_session_state(self->session, (float *)(void *)PyBytes_AsString(bytes), (size_t)width);
-    return bytes;
-}
-
-static PyObject *session_route(core_session *self, PyObject *given) {
-    core_state *state = PyType_GetModuleState(Py_TYPE((PyObject *)self));
-    if (!PyObject_TypeCheck(given, state->router_type))
-        return PyErr_Format(PyExc_TypeError, "a router must be a tinsmith._core.Router");
-    if (core_session_refuse_busy(self))
-        return NULL;
-    const tin_router *router = ((core_router *)given)->router;
-    tin_router_info info;
-    tin_router_describe(router, &info);
-    PyObject *scores = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(info.rows * sizeof(float)));
-    if (!scores)
-        return NULL;
-    tin_route route;
-    tin_error error;
-    if (tin_session_route(self->session, router, (float *)(void *)PyBytes_AsString(scores), &route, &error)) {
-        Py_DECREF(scores);
-        return core_raise(self->model->fault, &error);
-    }
-    return Py_BuildValue("(INffN)", route.task, PyBool_FromLong((long)route.taken), route.probability,
-                         route.least, scores);
-}
-
 static PyObject *session_sample(core_session *self, PyObject *args) {
     tin_sampling sampling = {.repetition_penalty = 1, .top_p = 1};
     unsigned long long seed = 0;
@@ -517,9 +479,9 @@ static PyMethodDef methods[] = {
     {"restore", (PyCFunction)session_restore, METH_O, "restore(bytes)"},
     {"logits", (PyCFunction)session_logits, METH_NOARGS,
      "logits() -> (position of the first row, float32 bytes)"},
-    {"state", (PyCFunction)session_state, METH_NOARGS,
+    {"state", (PyCFunction)core_session_state, METH_NOARGS,
      "state() -> the hidden state of the newest row of logits' token, float32 bytes"},
-    {"route", (PyCFunction)session_route, METH_O,
+    {"route", (PyCFunction)core_session_route, METH_O,
      "route(router) -> (likeliest task, whether it is taken, its probability, the least one, float32 scores of "
      "all "
      "tasks and none)"},

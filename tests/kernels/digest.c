@@ -1,11 +1,12 @@
 /* Prints the digest of a tin's logits on this machine, to be compared with every other's:
  *
- *   digest FILE.tin [--isa S] [--threads N] [--chunk N] [--slices] [--time] [--adapter FILE]
+ *   digest FILE.tin [--isa S] [--threads N] [--chunk N] [--slices] [--time] [--adapter FILE | --router FILE]
  *          (--tokens 1,2,3 | --count N | --selftest)
  *
  *   --count N    the tokens (7 k^2 + 3 k) mod vocabulary, k < N (default: 16 of them)
  *   --slices     comes back after every op instead of computing a chunk in one go
  *   --selftest   the tin's own prompts against the digests it carries, after tin_selfcheck
+ *   --router F   of the router's float32 scores of the tokens, in place of their logits
  *   --time       and then the tokens as a prompt, with its last logits only, and 16 greedy tokens: speeds on stderr
  *
  * stdout: the instruction set in use, a space, and the SHA-256 of the float32 logits of every position in
@@ -89,7 +90,7 @@ static const void *open_file(const char *path, size_t *size) {
 /* ---- Logits ---- */
 
 typedef struct settings {
-    const char *file, *isa, *tokens, *adapter;
+    const char *file, *isa, *tokens, *adapter, *router;
     uint32_t threads, chunk, count;
     int slices, selftest, time;
 } settings;
@@ -197,6 +198,30 @@ static void logits_digest(const tin_model *model, const settings *s, const tin_e
     }
     if (seen != count)
         fail("logits of %u positions for %u tokens", (unsigned)seen, (unsigned)count);
+    tini_sha256_end(&hash, digest);
+}
+
+/* That of the router's scores of the tokens. */
+static void scores_digest(const tin_model *model, const settings *s, const tin_executor *executor,
+                          const int32_t *tokens, uint32_t count, uint8_t digest[32]) {
+    size_t size, need;
+    const void *data = open_file(s->router, &size);
+    tin_error error;
+    tin_router *router;
+    tin_router_info info;
+    tin_route route;
+    need = tin_router_size(model, data, size, &error);
+    if (!need || tin_router_open(model, data, size, aligned(need), need, &router, &error))
+        fail("%s", error.text);
+    tin_router_describe(router, &info);
+    tin_session *session = start(model, s, executor, tokens, count, 0, 0);
+    while (tin_step(session, s->slices ? 1 : 0) == TIN_STEP_PENDING)
+        ;
+    float *scores = aligned(info.rows * sizeof *scores);
+    if (tin_session_route(session, router, scores, &route, &error))
+        fail("%s", error.text);
+    tini_sha256 hash = tini_sha256_begin();
+    tini_sha256_add(&hash, scores, info.rows * sizeof *scores);
     tini_sha256_end(&hash, digest);
 }
 
@@ -313,6 +338,8 @@ static settings parse(int argc, char **argv) {
             s.tokens = argv[++k];
         else if (!strcmp(option, "--adapter") && next)
             s.adapter = argv[++k];
+        else if (!strcmp(option, "--router") && next)
+            s.router = argv[++k];
         else if (!strcmp(option, "--threads"))
             s.threads = number(option, argv[++k]);
         else if (!strcmp(option, "--chunk"))
@@ -332,7 +359,7 @@ static settings parse(int argc, char **argv) {
     }
     if (!s.file)
         fail("usage: digest FILE.tin [--isa S] [--threads N] [--chunk N] [--slices] [--time] "
-             "[--adapter FILE] (--tokens 1,2,3 | --count N | --selftest)");
+             "[--adapter FILE | --router FILE] (--tokens 1,2,3 | --count N | --selftest)");
     return s;
 }
 
@@ -341,7 +368,7 @@ static void print_digest(const tin_model *model, const settings *s, const tin_ex
     uint32_t count = s->count;
     int32_t *tokens = s->tokens ? parse_tokens(s->tokens, &count) : make_tokens(count, info->vocab);
     uint8_t digest[32];
-    logits_digest(model, s, executor, tokens, count, digest);
+    (s->router ? scores_digest : logits_digest)(model, s, executor, tokens, count, digest);
     printf("%s ", info->isa);
     print_hex(stdout, digest);
     putchar('\n');

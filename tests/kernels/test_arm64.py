@@ -23,6 +23,7 @@ from tiny_models import tiny_spec
 
 from tinsmith import _core, compiler
 from tinsmith.compiler import selftest
+from tinsmith.formats.router import Router
 from tinsmith.formats.weights import WEIGHT_FORMATS, weight_format
 from tinsmith.models import Tensor, family
 from tinsmith.system.files import map_file
@@ -223,6 +224,28 @@ def adapted_digest(path: Path, adapter: Path) -> str:
     while session.step() == _core.STEP_LOGITS:
         digest.update(session.logits()[1])
     return digest.hexdigest()
+
+
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_a_router_gives_the_scores_it_gives_here(
+    programs: Path, tin: Callable[[str], Path], folder: Path, processor: str
+) -> None:
+    best = SETS[PROCESSORS[processor] - 1]
+    for name in ("F16", "Q4_0"):  # heads that read floats, and those that read 8-bit activations
+        model = _core.Model(map_file(tin(name)))
+        session = _core.Session(model)
+        session.append([(7 * k * k + 3 * k) % model.info()["vocab"] for k in range(TOKENS)])
+        session.step()
+        dim = len(session.state()) // 4
+        weights = [((31 * k) % 97 - 48) / 97 for k in range(3 * dim)]
+        path = folder / f"{name}.router"
+        path.write_bytes(Router(("a", "b"), dim, weights, [0.1, 0.2, 0.3], [0.5, 0.5]).pack())
+        scores = session.route(_core.Router(model, map_file(path)))[4]
+        wanted = f"{best} {hashlib.sha256(scores).hexdigest()}\n"
+        for options in (["--threads", 3, "--chunk", 7], ["--chunk", 1, "--slices"]):
+            given = ["--count", TOKENS, "--isa", best, "--router", path, *options]
+            done = run(processor, programs / "digest", tin(name), *given)
+            assert done.stdout == wanted, done.stderr
 
 
 @pytest.mark.parametrize("case", ["qwen35", "lfm2"])

@@ -76,8 +76,9 @@ static int take_names(tin_router *router, const char *names) {
         router->names[k] = names;
         while (names < end && *names > ' ' && *names < 127)
             names++;
-        if (names == end || *names++)
+        if (names == end || *names)
             return 0;
+        names++;
         for (uint32_t other = 0; other < k; other++)
             if (!tini_compare_names(router->names[other], router->names[k]))
                 return 0;
