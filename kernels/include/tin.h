@@ -709,10 +709,9 @@ TIN_API tin_status tin_router_open(const tin_model *model, const void *data, siz
 
 /* What a router is. */
 typedef struct tin_router_info {
-    uint32_t tasks;       /* at most 64 */
-    uint32_t rows;        /* of the map: one for each task, then those for none of them; at most 128 */
-    uint32_t dim;         /* numbers of a hidden state */
-    uint64_t fingerprint; /* of its contents: equal for equal routers */
+    uint32_t tasks; /* at most 64 */
+    uint32_t rows;  /* of the map: one for each task, then those for none of them; at most 128 */
+    uint32_t dim;   /* numbers of a hidden state */
 } tin_router_info;
 
 /* Fills in *info. It cannot fail. */

@@ -51,9 +51,7 @@ static PyObject *router_info(core_router *self, PyObject *unused) {
             Py_CLEAR(tasks);
         Py_XDECREF(number);
     }
-    return tasks ? Py_BuildValue("{s:N,s:I,s:I,s:K}", "tasks", tasks, "rows", info.rows, "dim", info.dim,
-                                 "fingerprint", (unsigned long long)info.fingerprint)
-                 : NULL;
+    return tasks ? Py_BuildValue("{s:N,s:I,s:I}", "tasks", tasks, "rows", info.rows, "dim", info.dim) : NULL;
 }
 
 static PyMethodDef methods[] = {

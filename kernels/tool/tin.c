@@ -342,6 +342,34 @@ static const tin_adapter *open_adapter(const tin_model *model, const char *path)
     return adapter;
 }
 
+/* The name of the adapter that the file's router chooses by the prompt; NULL for none. Says on stderr what it chose. */
+static const char *routed(const tin_model *model, const char *prompt) {
+    tin_error error = {TIN_OK, "the file has no router"};
+    const void *data;
+    size_t size;
+    uint32_t count;
+    int32_t *tokens = prompt_tokens(model, NULL, prompt, &count);
+    tin_session_options options = {.context = count};
+    size_t room = tin_session_size(model, &options, &error);
+    tin_session *session;
+    tin_router *router;
+    tin_route route;
+    size_t need = room && !tin_model_entry(model, "router.bin", &data, &size)
+                      ? tin_router_size(model, data, size, &error)
+                      : 0;
+    if (!need || tin_router_open(model, data, size, make_block(need).data, need, &router, &error) ||
+        tin_session_create(model, &options, make_block(room).data, room, &session, &error) ||
+        tin_session_append(session, tokens, count, &error))
+        fail("%s", error.text);
+    if (tin_step(session, 0) != TIN_STEP_LOGITS)
+        fail("a step failed");
+    if (tin_session_route(session, router, NULL, &route, &error))
+        fail("%s", error.text);
+    const char *task = tin_router_task(router, route.task, NULL);
+    fprintf(stderr, "tin: %s%s %.2f\n", route.taken ? "" : "none of these: ", task, (double)route.probability);
+    return route.taken ? task : NULL;
+}
+
 /* named: an adapter, or NULL. */
 static int answer(const tin_model *model, const char *named, const char *prompt, uint32_t most) {
     const tin_adapter *adapter = named ? open_adapter(model, named) : NULL;
@@ -388,8 +416,8 @@ static int answer(const tin_model *model, const char *named, const char *prompt,
 }
 
 static _Noreturn void usage(void) {
-    fputs("usage: tin verify FILE.tin [--isa S] [KEY] | tin run FILE.tin PROMPT [--tokens N] [--adapter NAME]\n"
-          "     [KEY] | tin signature FILE KEY | tin --version\n"
+    fputs("usage: tin verify FILE.tin [--isa S] [KEY] | tin run FILE.tin PROMPT [--tokens N]\n"
+          "     [--adapter NAME | --route] [KEY] | tin signature FILE KEY | tin --version\n"
           "KEY: --key KEY [--min-version N] [--now 2027-01-31]\n",
           stderr);
     exit(FAILED);
@@ -407,6 +435,17 @@ static const char *take_option(int *argc, char **argv, int first, const char *na
     return NULL;
 }
 
+/* Whether the flag `name` is given; it is taken out of the arguments. */
+static int take_flag(int *argc, char **argv, int first, const char *name) {
+    for (int k = first; k < *argc; k++)
+        if (strcmp(argv[k], name) == 0) {
+            for (--*argc; k < *argc; k++)
+                argv[k] = argv[k + 1];
+            return 1;
+        }
+    return 0;
+}
+
 int main(int argc, char **argv) {
     if (argc == 2 && strcmp(argv[1], "--version") == 0)
         return printf("tin %s\n", tin_version()) < 0;
@@ -419,8 +458,9 @@ int main(int argc, char **argv) {
     const char *isa = verifies ? take_option(&argc, argv, first, "--isa") : NULL;
     const char *tokens = runs ? take_option(&argc, argv, first, "--tokens") : NULL;
     const char *adapter = runs ? take_option(&argc, argv, first, "--adapter") : NULL;
+    int route = runs && take_flag(&argc, argv, first, "--route");
     unsigned long most = tokens ? strtoul(tokens, NULL, 10) : MOST_TOKENS;
-    if (argc != first || !most || most > UINT32_MAX)
+    if (argc != first || (route && adapter) || !most || most > UINT32_MAX)
         usage();
     if ((least || day) && !key)
         usage();
@@ -438,5 +478,6 @@ int main(int argc, char **argv) {
     if (verifies)
         return verify(file, size, isa);
     const tin_model *model = open_model(file, size, NULL);
-    return answer(model, adapter, argv[3], (uint32_t)most);
+    const char *named = route ? routed(model, argv[3]) : adapter;
+    return route && !named ? 0 : answer(model, named, argv[3], (uint32_t)most);
 }

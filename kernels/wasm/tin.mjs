@@ -11,6 +11,7 @@
 const ROLES = { system: 0, user: 1, assistant: 2, tool: 3 };
 const WORD = 4; // bytes of a number or an address
 const DIGEST = 32;
+const ROUTE = 4 * WORD; // tin_route
 const END = -100;
 const TURNS = "turns.bin";
 const ANSWER = "grammar/answer.bin";
@@ -215,6 +216,24 @@ export class Session {
     if (adapter === null) this.adapters.clear();
     else if (scale === 0) this.adapters.delete(adapter);
     else this.adapters.add(adapter);
+  }
+
+  // Which adapter the file's router chooses for messages: { task, best, probability }, where task is null if it is none
+  // of them. Takes off the session's adapters.
+  route(messages) {
+    const { model } = this;
+    const tokens = model.render(messages);
+    const ids = model.put(new Uint8Array(tokens.buffer));
+    const into = model.some(model.core.tinw_alloc(ROUTE));
+    try {
+      const best = model.line(model.some(model.core.tinw_route(model.address, this.address, ids, tokens.length, into)));
+      const found = new DataView(model.bytes(into, ROUTE).slice().buffer);
+      const task = found.getUint32(WORD, true) === 1 ? best : null;
+      return { task, best, probability: found.getFloat32(2 * WORD, true) };
+    } finally {
+      model.core.tinw_free(ids);
+      model.core.tinw_free(into);
+    }
   }
 
   // Pieces of the answer to messages ({ role, content }). What they share with the session's tokens is not computed again.

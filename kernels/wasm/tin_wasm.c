@@ -228,6 +228,28 @@ int32_t tinw_generate(tin_session *session, const int32_t *tokens, uint32_t coun
     return status ? status : tin_session_generate(session, &sampling, most, 0, &error);
 }
 
+/* The name of the task that the file's router finds the likeliest for the tokens, without adapters, which the session
+ * then has computed; the file's own bytes. NULL is a failure. */
+EXPORT(tinw_route)
+const char *tinw_route(const tin_model *model, tin_session *session, const int32_t *tokens, uint32_t count,
+                       tin_route *route) {
+    const void *data;
+    size_t size;
+    if (tin_model_entry(model, "router.bin", &data, &size))
+        return refuse("the file has no router");
+    size_t need = tin_router_size(model, data, size, &error);
+    void *memory = need ? tinw_alloc((uint32_t)need) : NULL;
+    tin_router *router;
+    const char *name = NULL;
+    if (memory && !tin_router_open(model, data, size, memory, need, &router, &error) &&
+        !tin_session_adapter(session, NULL, 1, 0, &error) &&
+        !tin_session_replace(session, tokens, count, &error) && tin_step(session, 0) >= 0 &&
+        !tin_session_route(session, router, NULL, route, &error))
+        name = tin_router_task(router, route->task, NULL);
+    tinw_free(memory);
+    return name;
+}
+
 /* The next token, or -100 at the end of the generation, or a failure. */
 EXPORT(tinw_next) int32_t tinw_next(tin_session *session) {
     int32_t event = tin_step(session, 0);

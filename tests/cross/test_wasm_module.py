@@ -21,6 +21,7 @@ from tinsmith.chat.chat_template import with_system
 from tinsmith.compiler import build_tin, selftest
 from tinsmith.cross import runtime
 from tinsmith.formats import minisign, tin
+from tinsmith.formats.router import ENTRY, Router
 from tinsmith.formats.tin import Tin
 from tinsmith.models import family
 from tinsmith.quant.shipping import Extra
@@ -31,7 +32,7 @@ SCRIPT = """
 import { readFile } from "node:fs/promises";
 import { load } from "./tin.mjs";
 
-const [path, text, key, signature, adapted] = process.argv.slice(2);
+const [path, text, key, signature, adapted, routed] = process.argv.slice(2);
 const bytes = await readFile(path);
 const changed = new Uint8Array(bytes);
 changed[bytes.length >> 1] ^= 1;
@@ -55,6 +56,11 @@ found.adapted = [1, 0.5, 0].map((scale) => {
   other.adapter(adapter, scale);
   return [...other.chat(messages, { maxTokens: 24 })].join("");
 });
+found.routes = ["lamps", "none"].map(async (name) => {
+  const routing = (await load(await readFile(`${routed}/${name}.tin`))).session({ context: 200 });
+  return routing.route(messages);
+});
+found.routes = await Promise.all(found.routes);
 session.close();
 const held = model.core.tinw_alloc(1024);
 model.bytes(held, 1024).fill(7);
@@ -77,6 +83,7 @@ for (const attempt of [
   () => load(bytes, { key, signature, minVersion: 8 }),
   () => load(bytes, { key, signature, now: new Date("2027-02-01T00:00:00Z") }),
   () => load(bytes, { minVersion: 7 }),
+  () => model.session({ context: 50 }).route(messages),
   () => load(bytes, { key, signature, minVersion: 2 ** 32 }),
 ])
   try {
@@ -106,7 +113,8 @@ def test_node_gives_the_bits_and_the_words_of_this_machine(folder: Path, tiny_ti
     key = minisign.SecretKey(b"8 bytes.", bytes(32))
     signature = minisign.sign(tiny_tin, key, "tiny", version=7, not_after=date(2027, 1, 31))
     adapted = random_adapter(tiny_tin, folder / "random.adapter")
-    arguments = [tiny_tin, text, key.public, signature, adapted]
+    write_routed(tiny_tin, folder)
+    arguments = [tiny_tin, text, key.public, signature, adapted, folder]
     done = subprocess.run([node, folder / "try.mjs", *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     printed = json.loads(done.stdout)
@@ -126,13 +134,27 @@ def test_node_gives_the_bits_and_the_words_of_this_machine(folder: Path, tiny_ti
     assert all(printed["refused"]), printed["refused"]
     assert "judge" in printed["refused"][2]
     reasons = ["there is none", "no minisign public key", "trusted comment is not", "manifest lists"]
-    reasons += ["8 is the least", "good until 2027-01-31", "need a key", "up to 2^32 - 1"]
+    reasons += ["8 is the least", "good until 2027-01-31", "need a key", "has no router", "up to 2^32 - 1"]
     for refusal, reason in zip(printed["refused"][5:], ["not an adapter", "room for 0", *reasons], strict=True):
         assert reason in refusal
     model.adapters.add("random", adapted)
     answers = [model.chat(messages, max_tokens=24, adapter={"random": scale}).text for scale in (1.0, 0.5, 0.0)]
     assert printed["adapted"] == answers
     assert len(set(answers)) == 3
+    routes = [tinsmith.load(folder / f"{name}.tin").route(messages) for name in ("lamps", "none")]
+    assert [route.task for route in routes] == ["lamps", None]
+    assert printed["routes"] == [
+        {"task": route.task, "best": "lamps", "probability": route.probability} for route in routes
+    ]
+
+
+def write_routed(path: Path, folder: Path) -> None:
+    """Two files with routers whose biases choose."""
+    dim = len(tinsmith.load(path).states(["x"])[0])
+    weights = [0.001 * (k % 7) for k in range(3 * dim)]
+    for name, bias in (("lamps", 3.0), ("none", -3.0)):
+        router = Router(("doors", "lamps"), dim, weights, [-9.0, bias, 0.0], [0.5, 0.5])
+        tin.rewrite(path, folder / f"{name}.tin", {ENTRY: router.pack()}, {})
 
 
 SKILLS = """

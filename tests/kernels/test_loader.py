@@ -13,6 +13,7 @@ from tiny_models import tiny_spec
 
 from tinsmith import compiler, quant
 from tinsmith.compiler import adapter
+from tinsmith.formats.router import Router
 from tinsmith.models import family
 
 KERNELS = Path(__file__).parents[2] / "kernels"
@@ -73,6 +74,23 @@ def test_a_damaged_adapter_is_an_error_or_works(
             refused, worked = map(int, result.stdout.split())
             assert refused > 2000
             assert worked > 300
+
+
+def test_a_damaged_router_is_an_error_or_works(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    """Every truncation and every bit, of states that are floats or q8."""
+    program = sanitized("router_fuzz", tmp_path_factory)
+    (tmp_path / "router.bin").write_bytes(
+        Router(("lamps", "doors"), 64, [0.01] * 3 * 64, [0.0] * 3, [0.5] * 2).pack()
+    )
+    for preset in ("F16", "Q8_0"):
+        tin, _ = tiny_adapter(preset, "F16", tmp_path)
+        result = subprocess.run([program, tin, tmp_path / "router.bin"], capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr[-4000:]
+        refused, worked = map(int, result.stdout.split())
+        assert refused > 1000
+        assert worked > 1000
 
 
 def tiny_adapter(preset: str, format: str, folder: Path) -> tuple[Path, Path]:

@@ -15,10 +15,11 @@ import tinsmith
 from tinsmith import cli, compiler, models
 from tinsmith.data.readers import Example
 from tinsmith.errors import FormatError, InputError, UnsupportedError
+from tinsmith.formats.router import Router
 from tinsmith.models import family
 from tinsmith.spec import Spec
 from tinsmith.system import files
-from tinsmith.train import adapter_bin, adapter_tin, merge
+from tinsmith.train import adapter_bin, adapter_tin, merge, router_tin
 from tinsmith.train.adapter import Factors
 from tinsmith.train.options import TrainOptions
 
@@ -103,6 +104,15 @@ def test_one_file_serves_every_format_of_the_base_and_the_program_in_c(
             [program, "run", path, "ax", "--tokens", "9", "--adapter", "sealed"], capture_output=True
         )
         assert told.stdout.decode("utf-8", "replace").rstrip("\n") == answers["file"].text.rstrip("\n")
+        # By a router whose bias chooses it, or none.
+        dim = len(model.states(["ax"])[0])
+        for bias, said in ((9.0, "tin: sealed 1.00"), (-9.0, "tin: none of these: sealed 0.00")):
+            weighed = Router(("sealed",), dim, [0.0] * 2 * dim, [bias, 0.0], [0.5])
+            router_tin.put(path, weighed, path)
+            told = subprocess.run([program, "run", path, "ax", "--tokens", "9", "--route"], capture_output=True)
+            assert told.stderr.decode().strip() == said
+            wanted = answers["file"].text if bias > 0 else ""
+            assert told.stdout.decode("utf-8", "replace").rstrip("\n") == wanted.rstrip("\n")
 
 
 def test_an_adapter_is_for_its_own_base_alone(small_recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,5 @@
 #include "router.h"
 #include "../base/error.h"
-#include "../base/hash.h"
 #include "../base/math.h"
 #include "../base/memory.h"
 #include "adapters.h"
@@ -46,7 +45,7 @@ static int are_finite(const float *x, size_t count) {
     return 1;
 }
 
-static tin_status check_sizes(const tini_router_header *h, uint32_t dim, size_t size, tin_error *error) {
+static tin_status check_router_sizes(const tini_router_header *h, uint32_t dim, size_t size, tin_error *error) {
     if (size < sizeof *h || memcmp(h->magic, TINI_ROUTER_MAGIC, sizeof h->magic))
         return tini_fail(error, TIN_ERR_FORMAT, "these bytes are not a router");
     if (h->version != TINI_ROUTER_VERSION)
@@ -86,13 +85,13 @@ static int take_names(tin_router *router, const char *names) {
     return names == end;
 }
 
-static tin_status check(tin_router *router, const tin_model *model, const uint8_t *data, size_t size,
-                        tin_error *error) {
+static tin_status check_router(tin_router *router, const tin_model *model, const uint8_t *data, size_t size,
+                               tin_error *error) {
     if (!data || (uintptr_t)data % TIN_ALIGNMENT)
         return tini_fail(error, TIN_ERR_ARGUMENT, "the router's bytes are missing or not aligned to %u",
                          (uint32_t)TIN_ALIGNMENT);
     const tini_router_header *h = (const tini_router_header *)(const void *)data;
-    tin_status status = check_sizes(h, state_value(&model->program)->width, size, error);
+    tin_status status = check_router_sizes(h, state_value(&model->program)->width, size, error);
     if (!status)
         status = tini_check_source("router", h->source, tini_source_of(model), error);
     if (status)
@@ -105,7 +104,6 @@ static tin_status check(tin_router *router, const tin_model *model, const uint8_
         .weights = weights,
         .bias = bias,
         .least = least,
-        .fingerprint = tini_hash(data, size, 0),
     };
     if (!are_finite(weights, (size_t)(least + h->tasks - weights)))
         return tini_fail(error, TIN_ERR_FORMAT, "the router holds numbers that are not finite");
@@ -119,7 +117,7 @@ static tin_status check(tin_router *router, const tin_model *model, const uint8_
 
 size_t tin_router_size(const tin_model *model, const void *data, size_t size, tin_error *error) {
     tin_router router;
-    return check(&router, model, data, size, error) ? 0 : TINI_ROUTER_ROOM;
+    return check_router(&router, model, data, size, error) ? 0 : TINI_ROUTER_ROOM;
 }
 
 tin_status tin_router_open(const tin_model *model, const void *data, size_t size, void *memory,
@@ -129,7 +127,7 @@ tin_status tin_router_open(const tin_model *model, const void *data, size_t size
     if (!memory || (uintptr_t)memory % TIN_ALIGNMENT || memory_size < TINI_ROUTER_ROOM)
         return tini_fail(error, TIN_ERR_MEMORY, "a router needs %u bytes aligned to %u", TINI_ROUTER_ROOM,
                          (uint32_t)TIN_ALIGNMENT);
-    tin_status status = check(memory, model, data, size, error);
+    tin_status status = check_router(memory, model, data, size, error);
     if (!status)
         *out = memory;
     return status;
@@ -140,7 +138,6 @@ void tin_router_describe(const tin_router *router, tin_router_info *info) {
         .tasks = router->header->tasks,
         .rows = router->header->rows,
         .dim = router->header->dim,
-        .fingerprint = router->fingerprint,
     };
 }
 
@@ -155,6 +152,8 @@ const char *tin_router_task(const tin_router *router, uint32_t task, float *leas
 TINI_REGION_END
 
 TINI_REGION_SCALAR
+
+TINI_REGION_COLD
 
 static float state_at(const tini_value *value, const uint8_t *state, uint32_t i) {
     if (value->type == TINI_VALUE_F32)
@@ -174,7 +173,7 @@ int64_t tin_session_state(const tin_session *s, float *out, size_t capacity) {
     return value->width;
 }
 
-static float score(const tin_router *router, uint32_t row, const tini_value *value, const uint8_t *state) {
+static float row_score(const tin_router *router, uint32_t row, const tini_value *value, const uint8_t *state) {
     const float *weights = router->weights + (size_t)row * value->width;
     float sums[16] = {0};
     for (uint32_t i = 0; i < value->width; i++)
@@ -197,18 +196,23 @@ tin_status tin_session_route(const tin_session *s, const tin_router *router, flo
     uint32_t tasks = router->header->tasks, rows = router->header->rows, best = 0;
     float z[TINI_MOST_ROUTER_ROWS], highest = 0.0f, sum = 0.0f;
     for (uint32_t k = 0; k < rows; k++) {
-        z[k] = score(router, k, value, state);
+        z[k] = row_score(router, k, value, state);
         if (scores)
             scores[k] = z[k];
         best = k < tasks && z[k] > z[best] ? k : best;
         highest = k && highest > z[k] ? highest : z[k];
     }
-    for (uint32_t k = 0; k < rows; k++)
-        sum = sum + tini_exp(z[k] - highest);
-    float probability = tini_exp(z[best] - highest) / sum, least = router->least[best];
-    *route =
-        (tin_route){.task = best, .taken = probability >= least, .probability = probability, .least = least};
+    float share = 0.0f, least = router->least[best];
+    for (uint32_t k = 0; k < rows; k++) {
+        float e = tini_exp(z[k] - highest);
+        sum = sum + e;
+        share = k == best ? e : share;
+    }
+    share = share / sum;
+    *route = (tin_route){.task = best, .taken = share >= least, .probability = share, .least = least};
     return TIN_OK;
 }
+
+TINI_REGION_END
 
 TINI_REGION_END

@@ -31,7 +31,6 @@ struct tin_router {
     const tini_router_header *header;
     const float *weights, *bias, *least;
     const char *names[TINI_MOST_TASKS];
-    uint64_t fingerprint;
 };
 
 #endif

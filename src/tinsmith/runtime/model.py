@@ -92,7 +92,7 @@ class Model(Loaded):
         if route:
             from tinsmith.runtime.routing import choose
 
-            found, unanswered = choose(self, self.router, messages, options)
+            found, unanswered = choose(self, self._router, messages, options)
             if unanswered:
                 return unanswered
         adapter = options.get("adapter")
@@ -103,7 +103,7 @@ class Model(Loaded):
         return replace(answer, opened=skill.templates.table(thinking).opens_thoughts, route=found)
 
     @cached_property
-    def router(self) -> Router:
+    def _router(self) -> Router:
         """The file's. Raises InputError where it has none, FormatError where it is damaged."""
         from tinsmith.runtime.routing import Router
 
@@ -118,7 +118,7 @@ class Model(Loaded):
         """
         from tinsmith.runtime.routing import computed
 
-        return self.router.of(computed(self, prompt))
+        return self._router.of(computed(self, prompt))
 
     def states(self, prompts: Sequence[Prompt]) -> list[memoryview[float]]:
         """The base's hidden state after each prompt, float32: what its output head takes for the answer's first

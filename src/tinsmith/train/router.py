@@ -2,9 +2,9 @@
 
 The first candidate is the nearest centroid under a shared diagonal covariance, then under more of the
 covariance as it is (regularized discriminant analysis, Friedman 1989), then logistic regressions with less and
-less weight decay. Each is fitted on some of the prompts and softened by a temperature (Guo et al., "On
-calibration of modern neural networks", 2017) on those held out; the one with the fewest errors there is taken,
-the first of equals.
+less weight decay. Each is judged by prompts that it was not fitted on, and softened there by a temperature (Guo
+et al., "On calibration of modern neural networks", 2017); the one with the fewest errors is taken, the first of
+equals.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Indices = np.ndarray[Any, np.dtype[np.int64]]
 CENTROIDS = "centroids"
 _SHRUNK = (0.2, 0.05, 0.01)  # the diagonal's share of a covariance
 _DECAYS = (1e-2, 1e-3, 1e-4)
-_HELD_OUT = 4  # every fourth prompt, where there is no validation set
+_FOLDS = 4  # of cross-validation, where there is no validation set
 _KEPT = 0.995  # of the tasks' held-out prompts, where there are no off-topic ones to weigh them against
 _SOFTER = [2.0 ** (-k / 4) for k in range(41)]
 _WORSE = 5  # a task's prompt that goes wrong, than another one that is taken
@@ -75,58 +75,56 @@ def fit(
 
     states: of the tasks' prompts, [n, dim]. off_topic: of prompts that are for none of them, [m, dim].
     validation: states, labels and off_topic that choose among candidates, their temperatures and the threshold;
-    None: a quarter of the prompts, which are then not fitted on. The threshold is the one with the fewest
-    errors, where the share of the tasks' prompts that go wrong weighs five times that of the others that are
-    taken; without any of these, the one that keeps 99.5 % of the tasks' prompts. source: as Router's.
+    None: each quarter of the prompts in turn, by candidates that are fitted on the others. The threshold is the
+    one with the fewest errors, where the share of the tasks' prompts that go wrong weighs five times that of
+    the others that are taken; without any of these, the one that keeps 99.5 % of the tasks' prompts. source: as
+    Router's.
 
-    Raises InputError where there is nothing to tell apart: a single task without prompts for none, or a task
-    without prompts on either side.
+    Raises InputError where there is nothing to tell apart: a single task without prompts for none, or too few
+    prompts of a task.
     """
     tasks = sorted(set(labels))
     x, y = _arrays((states, labels, off_topic), tasks)
-    if validation is None:
-        kept = _kept(y, seed)
-        x, y, held, truth = x[kept], y[kept], x[~kept], y[~kept]
-    else:
-        held, truth = _arrays(validation, tasks)
+    held, truth = (x, y) if validation is None else _arrays(validation, tasks)
     for number, task in enumerate(tasks):
-        if not (y == number).any() or not (truth == number).any():
-            raise InputError(
-                f"the router has no prompts of the task {task} to fit on or to hold out; give more"
-            )
-    has_none = bool((y == len(tasks)).any())
-    if not tasks or (len(tasks) == 1 and not has_none):
+        if (y == number).sum() < _FOLDS or not (truth == number).any():
+            raise InputError(f"the router has too few prompts of {task}: give {_FOLDS}, and one to judge it by")
+    if 0 < int((y == len(tasks)).sum()) < _FOLDS:
+        raise InputError(f"the router has too few off-topic prompts: give {_FOLDS} at least, or none")
+    if not tasks or (len(tasks) == 1 and not (y == len(tasks)).any()):
         raise InputError("a router of one task needs prompts that are for none, to tell them apart")
-    best: tuple[float, _Head, float] | None = None
-    for head in _candidates(x, y, len(tasks)):
-        calibrated = _calibrated(head, held, truth)
-        shares = _softmax(calibrated.scores(held))
-        least = _threshold(shares, truth, len(tasks))
-        wrong = _errors(shares, truth, len(tasks), least)
-        if best is None or wrong < best[0]:
-            best = (wrong, calibrated, least)
-    assert best is not None
-    _, head, least = best
-    right, rejected = _measured(_softmax(head.scores(held)), truth, len(tasks), least)
+    heads = _candidates(x, y, len(tasks))
+    scores = _crossed(x, y, len(tasks), seed) if validation is None else [head.scores(held) for head in heads]
+    judged = [_judged(one, truth, len(tasks)) for one in scores]
+    best = min(range(len(heads)), key=lambda k: judged[k].wrong)
+    head, judgement = heads[best].softer(judged[best].factor), judged[best]
     router = Router(
         tuple(tasks),
         x.shape[1],
         head.weights.astype(np.float32).ravel().tolist(),
         head.bias.astype(np.float32).tolist(),
-        [least] * len(tasks),
+        [judgement.least] * len(tasks),
         source,
     )
     count = int((truth < len(tasks)).sum())
-    return Fitted(router, head.method, right, rejected, (count, len(truth) - count))
+    counts = (count, len(truth) - count)
+    return Fitted(router, head.method, judgement.right, judgement.rejected, counts)
 
 
-def _kept(y: Indices, seed: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """All but a quarter of each task's prompts."""
-    kept = np.ones(len(y), bool)
+def _crossed(x: Floats, y: Indices, tasks: int, seed: int) -> list[Floats]:
+    """By candidate, the scores of all prompts, each when it was fitted without that quarter of their task's."""
+    fold = np.empty(len(y), np.int64)
     order = np.random.default_rng(seed).permutation(len(y))
-    for task in range(int(y.max(initial=-1)) + 1):
-        kept[order[y[order] == task][_HELD_OUT - 1 :: _HELD_OUT]] = False
-    return kept
+    for task in range(tasks + 1):
+        own = order[y[order] == task]
+        fold[own] = np.arange(len(own)) % _FOLDS
+    scores: list[Floats] = []
+    for k in range(_FOLDS):
+        for number, head in enumerate(_candidates(x[fold != k], y[fold != k], tasks)):
+            if k == 0:
+                scores.append(np.empty((len(y), len(head.bias))))
+            scores[number][fold == k] = head.scores(x[fold == k])
+    return scores
 
 
 def _arrays(prompts: Prompts, tasks: Sequence[str]) -> tuple[Floats, Indices]:
@@ -161,7 +159,9 @@ def _candidates(x: Floats, y: Indices, tasks: int) -> list[_Head]:
         mixed = (1 - share) * shared + share * np.diag(np.diag(shared) + 1e-9)
         towards = np.linalg.solve(mixed, centres.T).T
         found.append((f"discriminant, {share:g} of the diagonal", towards, -(centres * towards).sum(1) / 2))
-    found += [(f"trained, decay {decay:g}", *_trained(u, y, rows, decay)) for decay in _DECAYS]
+    found += [
+        (f"trained, decay {decay:g}", *one) for decay, one in zip(_DECAYS, _trained(u, y, rows), strict=True)
+    ]
     heads = []
     for method, weights, bias in found:
         if rows == tasks:
@@ -170,25 +170,29 @@ def _candidates(x: Floats, y: Indices, tasks: int) -> list[_Head]:
     return heads
 
 
-def _trained(u: Floats, y: Indices, rows: int, decay: float) -> tuple[Floats, Floats]:
-    """Multinomial logistic regression, each class weighing the same."""
+def _trained(u: Floats, y: Indices, rows: int) -> list[tuple[Floats, Floats]]:
+    """Multinomial logistic regression, each class weighing the same, with each weight decay."""
     import torch
 
     x, labels = torch.from_numpy(u), torch.from_numpy(y)
-    shares = torch.bincount(labels, minlength=rows).double()
+    weigh = len(y) / rows / torch.bincount(labels, minlength=rows).double()
     weights = torch.zeros(rows, u.shape[1], dtype=torch.float64, requires_grad=True)
     bias = torch.zeros(rows, dtype=torch.float64, requires_grad=True)
-    search = torch.optim.LBFGS([weights, bias], max_iter=100, line_search_fn="strong_wolfe")
 
-    def loss() -> torch.Tensor:
-        search.zero_grad()
-        value = torch.nn.functional.cross_entropy(x @ weights.T + bias, labels, len(y) / rows / shares)
-        value = value + decay * (weights**2).sum()
-        value.backward()  # type: ignore[no-untyped-call]
-        return value
+    def fitted(decay: float) -> tuple[Floats, Floats]:
+        search = torch.optim.LBFGS([weights, bias], max_iter=100, line_search_fn="strong_wolfe")
 
-    search.step(loss)  # type: ignore[no-untyped-call]
-    return weights.detach().numpy(), bias.detach().numpy()
+        def loss() -> torch.Tensor:
+            search.zero_grad()
+            value = torch.nn.functional.cross_entropy(x @ weights.T + bias, labels, weigh)
+            value = value + decay * (weights**2).sum()
+            value.backward()  # type: ignore[no-untyped-call]
+            return value
+
+        search.step(loss)  # type: ignore[no-untyped-call]
+        return weights.detach().numpy().copy(), bias.detach().numpy().copy()
+
+    return [fitted(decay) for decay in _DECAYS]  # each goes on from the one before
 
 
 def _softmax(scores: Floats) -> Floats:
@@ -196,14 +200,27 @@ def _softmax(scores: Floats) -> Floats:
     return np.asarray(shares / shares.sum(1, keepdims=True))
 
 
-def _calibrated(head: _Head, x: Floats, y: Indices) -> _Head:
-    """The head, softened so that the right rows are the likeliest on these."""
+@dataclass(frozen=True)
+class _Judged:
+    """factor: what softens the scores; least: the threshold, and what comes of it."""
+
+    factor: float
+    least: float
+    wrong: float
+    right: float
+    rejected: float | None
+
+
+def _judged(scores: Floats, y: Indices, tasks: int) -> _Judged:
+    """The softness by which the right rows are the likeliest, and the best threshold then."""
 
     def surprise(factor: float) -> float:
-        shares = _softmax(head.scores(x) * factor)[np.arange(len(y)), y]
-        return -float(np.log(shares + 1e-300).mean())
+        return -float(np.log(_softmax(scores * factor)[np.arange(len(y)), y] + 1e-300).mean())
 
-    return head.softer(min(_SOFTER, key=surprise))
+    factor = min(_SOFTER, key=surprise)
+    shares = _softmax(scores * factor)
+    least = _threshold(shares, y, tasks)
+    return _Judged(factor, least, _errors(shares, y, tasks, least), *_measured(shares, y, tasks, least))
 
 
 def _measured(shares: Floats, y: Indices, tasks: int, least: float) -> tuple[float, float | None]:
