@@ -3,8 +3,7 @@ run of benchmarks/data_check.py."""
 
 from __future__ import annotations
 
-import importlib.util
-import sys
+import importlib
 from pathlib import Path
 from types import ModuleType
 
@@ -19,11 +18,9 @@ SEED = 7  # the checks were tuned on another
 
 @pytest.fixture(scope="module")
 def benchmark() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("data_check", ROOT / "benchmarks" / "data_check.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["data_check"] = module  # where its dataclasses look for it
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "benchmarks")
+        module = importlib.import_module("data_check")
     return module
 
 

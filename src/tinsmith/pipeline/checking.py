@@ -65,8 +65,8 @@ def _read(files: Files, task: Task | None, named: Named | None = None) -> tuple[
 
 
 def _task(table: Table, labels: Sequence[str] | None, rows: Sequence[Row]) -> Task:
-    named = {"tools": "call", "schema": "extract"}.get(str(table.source)) or ("classify" if labels else None)
-    return tasks.by_name(named) if named else guess_task(rows)
+    source = "choices" if labels else table.source
+    return next((one for one in tasks.tasks() if source and one.source == source), None) or guess_task(rows)
 
 
 def _rules(

@@ -56,11 +56,16 @@ class Words:
 
 
 class Task(ABC):
-    """A kind of answer. constraint: what a recipe's [constraint] can say of the task without a further file;
-    has_values: whether outputs hold values that another input like the example's would have otherwise."""
+    """A kind of answer. form: what an output is, in words; constraint: what a recipe's [constraint] can say of
+    the task without a further file; source: the key of [constraint] that is of such outputs alone; has_values:
+    whether outputs hold values that another input like the example's would have otherwise; is_free: whether an
+    output is a text, of which many are right."""
 
     name: ClassVar[str]
     words: ClassVar[Words]
+    form: ClassVar[str] = "a text"
+    source: ClassVar[str | None] = None
+    is_free: ClassVar[bool] = False
     constraint: ClassVar[Mapping[str, str]] = {}
     has_values: ClassVar[bool] = False
 
@@ -71,6 +76,11 @@ class Task(ABC):
     def is_valid(self, value: Any, labels: frozenset[str]) -> bool:
         """labels: those of the training examples."""
         return value is not None
+
+    def likely(self, outputs: Sequence[str]) -> float:
+        """How likely it is that these are outputs of this task, from 0 to 1; less where they might be of a task
+        whose outputs are a part of this one's."""
+        return 0.0
 
     def label(self, output: str) -> str | None:
         """What answers are grouped and confused by; None for an invalid output, or a task without labels."""

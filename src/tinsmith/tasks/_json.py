@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from tinsmith.errors import InputError
@@ -23,6 +24,12 @@ def parse_object(text: str) -> dict[str, Any] | None:
     except ValueError:
         return None
     return value if isinstance(value, dict) else None
+
+
+def share(found: Iterable[bool]) -> float:
+    """Of them, those that are true; 0 of none."""
+    listed = list(found)
+    return sum(listed) / len(listed) if listed else 0.0
 
 
 def json_equal(a: Any, b: Any) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith.data.leaves import Leaf, leaves
 from tinsmith.tasks import Task, Words
-from tinsmith.tasks._json import parse_json, parse_object
+from tinsmith.tasks._json import parse_json, parse_object, share
 
 if TYPE_CHECKING:
     from tinsmith.data.readers import Example
@@ -26,6 +26,8 @@ class Call(Task):
         labels="functions",
         wrong="wrong arguments",
     )
+    form = 'an object of "name", a text, and "arguments", an object, and nothing else'
+    source = "tools"
     has_values = True
 
     def parse(self, text: str) -> Any:
@@ -33,6 +35,9 @@ class Call(Task):
         if value is None or value.keys() != {"name", "arguments"}:
             return None
         return value if isinstance(value["name"], str) and isinstance(value["arguments"], dict) else None
+
+    def likely(self, outputs: Sequence[str]) -> float:
+        return share(self.parse(output) is not None for output in outputs)
 
     def label(self, output: str) -> str | None:
         value = self.parse(output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -9,6 +10,8 @@ from tinsmith.tasks import Task, Words
 
 if TYPE_CHECKING:
     from tinsmith.data.readers import Example
+
+_WORDS, _MOST, _OFTEN = 6, 100, 5  # words of a label, labels, and outputs for each
 
 
 class Classify(Task):
@@ -18,10 +21,20 @@ class Classify(Task):
         exact="the expected label",
         valid="a label of the training examples",
     )
+    form = "a label"
+    source = "choices"
     constraint: ClassVar[Mapping[str, str]] = {"choices": "labels"}
 
     def parse(self, text: str) -> Any:
         return text.strip() or None
+
+    def likely(self, outputs: Sequence[str]) -> float:
+        """Those that come again are few, short, and come often."""
+        counts = Counter(outputs)
+        again = [output for output, count in counts.items() if count > 1]
+        are_short = all(len(output.split()) <= _WORDS and "\n" not in output for output in again)
+        are_few = 0 < len(again) <= _MOST and len(outputs) >= _OFTEN * len(counts)
+        return 0.5 if are_short and are_few else 0.0
 
     def is_valid(self, value: Any, labels: frozenset[str]) -> bool:
         return value in labels

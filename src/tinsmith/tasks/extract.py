@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith.data.leaves import Leaf, leaves
 from tinsmith.tasks import Task, Words
-from tinsmith.tasks._json import parse_json, parse_object
+from tinsmith.tasks._json import parse_json, parse_object, share
 
 if TYPE_CHECKING:
     from tinsmith.data.readers import Example
@@ -20,10 +20,15 @@ class Extract(Task):
         exact="equal to the expected answer as JSON, all keys and values",
         valid="one object of strict JSON, no key repeated",
     )
+    form = "one JSON object"
+    source = "schema"
     has_values = True
 
     def parse(self, text: str) -> Any:
         return parse_object(text)
+
+    def likely(self, outputs: Sequence[str]) -> float:
+        return 0.9 * share(self.parse(output) is not None for output in outputs)
 
     def values(self, output: str) -> list[Leaf]:
         return leaves(output)

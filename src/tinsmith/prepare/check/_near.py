@@ -60,7 +60,7 @@ def _pairs(data: Data) -> Iterator[Pair]:
         for rows in by_split.values():
             yield from (Pair(rows[0], row, True) for row in rows[1:])
         yield from (Pair(a, b, True) for k, a in enumerate(heads) for b in heads[k + 1 :])
-    for one, other in _near(list(groups), data.task.name == "chat"):
+    for one, other in _near(list(groups), data.task.is_free):
         for a in groups[one].values():
             for b in groups[other].values():
                 yield Pair(min(a[0], b[0]), max(a[0], b[0]), False)

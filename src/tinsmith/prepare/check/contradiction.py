@@ -19,7 +19,7 @@ class Contradiction(Check):
     advice = "decide which output is right; list others that are as good in `accept`"
 
     def needs(self, data: Data) -> str:
-        return "a text may have many right answers" if data.task.name == "chat" else ""
+        return "a text may have many right answers" if data.task.is_free else ""
 
     def find(self, data: Data) -> Iterator[Finding]:
         groups: dict[str, list[int]] = defaultdict(list)

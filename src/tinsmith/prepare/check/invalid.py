@@ -12,11 +12,7 @@ from tinsmith.prepare.check import Check, Finding, Mend, drop
 from tinsmith.prepare.check._texts import quoted
 from tinsmith.prepare.check.rows import Data
 from tinsmith.system import reading
-
-_TASK_FORM = {
-    "call": 'an object of "name", a text, and "arguments", an object, and nothing else',
-    "extract": "one JSON object",
-}
+from tinsmith.tasks import Task
 
 
 class Invalid(Check):
@@ -33,7 +29,7 @@ class Invalid(Check):
                 mend = (
                     drop() if data.task.parse(inner) is None else Mend("text around the JSON went", _put(inner))
                 )
-                yield self.at(data, i, _reason(output, data.task.name), mend)
+                yield self.at(data, i, _reason(output, data.task), mend)
 
 
 def _inner(output: str) -> str:
@@ -45,13 +41,13 @@ def _put(output: str) -> Callable[[Example], Example]:
     return lambda example: replace(example, output=output)
 
 
-def _reason(output: str, task: str) -> str:
+def _reason(output: str, task: Task) -> str:
     try:
         reading.json(output, "the output", unique=True)
     except InputError as error:
         cut = "cut off: " if _is_cut(output) else ""
         return f"{cut}{error}: {quoted(output)}"
-    return f"the output is not {_TASK_FORM.get(task, f'an answer of the task {task}')}: {quoted(output)}"
+    return f"the output is not {task.form}: {quoted(output)}"
 
 
 def _is_cut(output: str) -> bool:

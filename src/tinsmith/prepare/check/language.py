@@ -29,7 +29,7 @@ class Language(Check):
     advice = "delete or translate them, or give the language enough examples of its own"
 
     def find(self, data: Data) -> Iterator[Finding]:
-        for name in ("input", "output") if data.task.name == "chat" else ("input",):
+        for name in ("input", "output") if data.task.is_free else ("input",):
             texts = [str(getattr(row.example, name)) for row in data.rows]
             for i, language, usual in _others(texts):
                 message = f"the {name} seems to be {language}, not {usual}: {quoted(texts[i])}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 
 Files = Sequence[tuple[str, Path]]  # with their splits
 SPLITS = ("train", "validation", "test")
-_MOST_LABELS, _LABEL_WORDS, _SHARE = 100, 6, 0.8
-_FEW = 5  # examples a label has on average, to be one of a few labels
 
 
 @dataclass(frozen=True)
@@ -114,15 +111,7 @@ def _fault(split: str, path: Path, error: str) -> Fault:
 def guess_task(rows: Sequence[Row]) -> Task:
     """What kind of answers these are, where nothing says so."""
     outputs = [row.example.output for row in rows]
-    for name in ("call", "extract"):
-        task = tasks.by_name(name)
-        if outputs and sum(task.parse(text) is not None for text in outputs) >= _SHARE * len(outputs):
-            return task
-    counts = Counter(outputs)
-    frequent = [text for text, count in counts.items() if count > 1]
-    short = all(len(text.split()) <= _LABEL_WORDS and "\n" not in text for text in frequent)
-    few = len(frequent) <= _MOST_LABELS and len(outputs) >= _FEW * len(counts)
-    return tasks.by_name("classify" if frequent and short and few else "chat")
+    return max(tasks.tasks(), key=lambda task: task.likely(outputs))
 
 
 def answer(data: Data, row: int) -> str:

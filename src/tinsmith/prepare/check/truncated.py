@@ -19,9 +19,7 @@ class Truncated(Check):
     advice = "write the end, or delete the row; look whether a limit on length cut them"
 
     def needs(self, data: Data) -> str:
-        return (
-            "" if data.task.name == "chat" else f"an output of the task {data.task.name} that is cut is invalid"
-        )
+        return "" if data.task.is_free else f"an output of the task {data.task.name} that is cut is invalid"
 
     def find(self, data: Data) -> Iterator[Finding]:
         long = [i for i, row in enumerate(data.rows) if len(row.example.output.split()) >= _WORDS]
