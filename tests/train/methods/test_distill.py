@@ -214,7 +214,7 @@ def test_a_teacher_of_another_vocabulary_is_refused(
     other = replace(spec.tokenizer, tokens=[*spec.tokenizer.tokens])
     other.tokens[70] = "ſ"
     models.save_gguf(replace(spec, tokenizer=other), tmp_path / "other.gguf")
-    with pytest.raises(InputError, match="another vocabulary than the base: token 70 is 'ſ', the base's 'Ń'"):
+    with pytest.raises(InputError, match="another vocabulary than the base: token 70 is 'ſ', the base's 'C'"):
         train("distill", spec, examples, examples[:6], OPTIONS, tmp_path, teacher=tmp_path / "other.gguf")
     small, large = tokenizer_of(259), tokenizer_of(320)
     distill.check_vocabulary("x", large, small)
