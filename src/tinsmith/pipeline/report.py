@@ -377,7 +377,7 @@ TITLES = {
 KINDS = {
     shipped(""): "Shipped",
     "adapter_": "Adapter beside",
-    "routed_": "Routed to,",
+    "routed_": "Routed,",
     "own_": "A tin of its own,",
     "joint_": "One adapter for all,",
 }
