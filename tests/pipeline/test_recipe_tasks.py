@@ -89,7 +89,6 @@ def test_one_adapter_for_all_learns_what_the_run_has_of_them(tmp_path: Path) -> 
         ("epochs = 5", 'rough = "Q4_0"', r":24: [task.train] rough: is for merged files"),
         ("epochs = 5", 'method = "full"', r':24: [task.train] method: "full" trains no adapter'),
         ('train = "mood.jsonl"\n', "", r":18: [task.data] train: missing; the router learns from it"),
-        ('test = "mood-test.jsonl"\n', "", r":18: [task.data] test: missing; give a text"),
         ('task = "classify"', 'tusk = "classify"', r":19: [task.data] tusk: no such key, did you mean task?"),
         ("[task.constraint]", "[task.restraint]", r":8: [task] restraint: no such key, did you mean"),
         ('tools = "tools.json"', "", r":14: [task.constraint]: says nothing of the answer"),
