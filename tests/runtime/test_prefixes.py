@@ -142,7 +142,9 @@ def test_bits_are_the_same_everywhere(prefixed: Prefixed, kv_type: int) -> None:
     for isa in _core.isa_names():
         model, (short, long, factors) = prefixed.model(isa)
         if kv_type == _core.KV_Q8 and any(one.head_dim % 32 for one in listing(prefixed).caches):
-            pytest.skip("its heads are no whole blocks")
+            with pytest.raises(RuntimeFault):  # its heads are no whole blocks
+                session_of(model, kv_type=kv_type, context=128)
+            return
         ways = ({}, {"threads": 3}, {"chunk": 5, "logit_rows": 5}, {"chunk": 1, "logit_rows": 1})
         for options, (name, own) in product(ways, {"short": (short,), "both": (factors, long)}.items()):
             session = session_of(model, *own, kv_type=kv_type, context=128, **options)
