@@ -85,6 +85,13 @@ def test_none_of_them_is_no_answer(skilled: Path, tmp_path: Path, capsys: pytest
     assert "has no router" in err
 
 
+def test_what_an_adapter_brings_is_no_adapter(skilled: Path, tmp_path: Path) -> None:
+    held = tmp_path / "held.tin"
+    tin.rewrite(skilled, held, {"adapter/lamps/turns.bin": b""}, {})
+    with pytest.raises(InputError, match="is no adapter of the file; it has: lamps, doors$"):
+        router_tin.put(held, flat(0, 0, tasks=("lamps/turns",)), held)
+
+
 def test_what_can_not_be_put(skilled: Path, tmp_path: Path) -> None:
     for given, kind, said in (
         (flat(0, 0, tasks=("gates",)), InputError, "'gates' is no adapter of the file; it has: lamps, doors"),

@@ -93,7 +93,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("skills")
     sizes = {"hidden_size": 96, "intermediate_size": 96, "max_position_embeddings": 2048}
     spec = replace(tiny_spec(family.by_name("llama"), **sizes), chat_template=CHATML)
-    models.save_gguf(spec, folder / "base.gguf")
+    # As our own files say it, which is not the digest of the file itself.
+    models.save_gguf(replace(spec, source="5e" * 32), folder / "base.gguf")
     (folder / "two.toml").write_text(RECIPE)
     (folder / "sample.py").write_text(SAMPLE)
     return folder

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from tinsmith import _core
@@ -119,6 +118,8 @@ class Adapters(Mapping[str, AdapterInfo]):
         writer.check_base(path, engine.base)
         if not path.is_dir():
             return engine.adapter(path), writer.template(path)
+        from tempfile import TemporaryDirectory
+
         from tinsmith import models
 
         with TemporaryDirectory() as scratch:

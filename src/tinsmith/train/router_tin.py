@@ -14,7 +14,7 @@ from tinsmith.errors import FormatError, InputError, RuntimeFault
 from tinsmith.formats import router, tin
 from tinsmith.formats.router import ENTRY, Router
 from tinsmith.formats.tin import Tin
-from tinsmith.runtime.adapters import FOLDER, SUFFIX, aligned
+from tinsmith.runtime.adapters import aligned, named
 from tinsmith.system.files import map_file
 
 FACTS = "router"  # in the manifest
@@ -27,7 +27,7 @@ def put(file: str | Path, given: Router, out: str | Path, measured: Mapping[str,
     its tasks is no adapter of the tin, or it is of another base; FormatError for numbers that are not finite.
     """
     held = Tin(file)
-    adapters = [name[len(FOLDER) : -len(SUFFIX)] for name in held.names if name.startswith(FOLDER)]
+    adapters = named(held)
     for task in given.tasks:
         if task not in adapters:
             known = ", ".join(adapters) or "none"
@@ -99,7 +99,7 @@ def check(file: str | Path, model: _core.Model) -> list[str]:
     except RuntimeFault as fault:
         raise FormatError(f"{file}: {ENTRY}: {fault}") from fault
     for task in router.read(held.entry(ENTRY)).tasks:
-        if f"{FOLDER}{task}{SUFFIX}" not in held.names:
+        if task not in named(held):
             raise FormatError(f"{file}: {ENTRY} has the task {task!r}, and the file no such adapter")
     if found != held.manifest.get(FACTS, {}).get("selftest"):
         raise RuntimeFault(

@@ -71,7 +71,7 @@ def make(run: Run, needs: Needs) -> Made[Skilled]:
         outputs.append(run.folder / FOLDER / source.name)
         files.make_folder(outputs[-1].parent)
         add(run, source, outputs[-1])
-        fitted = router.fitted(run, outputs[-1], needs.data.facts.base.sha256)
+        fitted = router.fitted(run, outputs[-1])
         router_tin.put(outputs[-1], fitted.router, outputs[-1])
         routers[weights] = Fit(fitted.method, fitted.right, fitted.rejected, list(fitted.held_out))
     return Made(outputs, Skilled(dict(needs.build.facts.tins), routers))

@@ -36,12 +36,13 @@ def make(run: Run, needs: Needs) -> Made[Built]:
 
     base = needs.data.facts.base
     spec = models.load(base.path)
+    origin = spec.source or base.sha256  # as the adapters' training says it
     if spec.chat_template is not None:
         spec = dataclasses.replace(spec, chat_template=data.settled(run.recipe, spec.chat_template))
     spec = shipping.prepared(spec, run.recipe.name, contents.context_of(run, spec))
     extra = shipping.Extra(
-        {**contents.entries(run, needs.data), SOURCE: bytes.fromhex(base.sha256)},
-        contents.manifest(run, needs.data, base.sha256),
+        {**contents.entries(run, needs.data), SOURCE: bytes.fromhex(origin)},
+        contents.manifest(run, needs.data, origin),
         contents.bill(run, needs.data),
     )
     weights = [shipping.Weights(name) for name in run.recipe.build.formats]

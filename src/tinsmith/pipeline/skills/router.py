@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith.evaluate import metrics
 from tinsmith.evaluate.baselines import stratified
+from tinsmith.formats.tin import SOURCE, Tin
 from tinsmith.pipeline import data as alone
 from tinsmith.pipeline.measure import test_items
 from tinsmith.pipeline.run import Run
@@ -26,8 +27,8 @@ OFF_TOPIC = "off topic"
 NONE = "none"
 
 
-def fitted(run: Run, tin: Path, base: str) -> Fitted:
-    """By the states of the file's own base. base: the digest of the checkpoint that it was made from."""
+def fitted(run: Run, tin: Path) -> Fitted:
+    """By the states of the file's own base."""
     from tinsmith.train import router
 
     own, off = prompts(run), data.off_topic(run, "off_topic")
@@ -35,7 +36,7 @@ def fitted(run: Run, tin: Path, base: str) -> Fitted:
     with run.display.bar("router", len(labels) + len(off)) as bar:
         states = _States(run, tin, bar)
         tasks = states.of([text for texts in own.values() for text in texts])
-        seed, source = run.recipe.train.seed, bytes.fromhex(base)
+        seed, source = run.recipe.train.seed, bytes(Tin(tin).entry(SOURCE))
         return router.fit(tasks, labels, states.of(off), seed=seed, source=source)
 
 
