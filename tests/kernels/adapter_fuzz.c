@@ -4,37 +4,15 @@
  *                                       the head in turn replaced by numbers at the borders of what it may be
  *
  * Prints how many damaged copies were refused and how many worked; a crash is the sanitizers' to report. */
-#include "../../kernels/include/tin.h"
+#include "whole_file.h"
 
 #include <sanitizer/asan_interface.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* An adapter that asks for more is not computed with. */
 enum { MOST_RANK = 256, HEAD = 384, PREFIX_HEAD = 192 };
 
 static uint32_t counts[2]; /* refused, worked */
-
-static uint8_t *aligned(size_t size) {
-    void *memory = NULL;
-    if (posix_memalign(&memory, TIN_ALIGNMENT, size ? size : 1))
-        abort();
-    return memory;
-}
-
-static uint8_t *read_whole(const char *path, size_t *size) {
-    FILE *file = fopen(path, "rb");
-    if (!file || fseek(file, 0, SEEK_END))
-        abort();
-    *size = (size_t)ftell(file);
-    rewind(file);
-    uint8_t *data = aligned(*size);
-    if (fread(data, 1, *size, file) != *size)
-        abort();
-    fclose(file);
-    return data;
-}
 
 static void compute(const tin_model *model, const tin_adapter *adapter) {
     static const int32_t tokens[] = {1, 2, 3};

@@ -4,33 +4,11 @@
  *                                     what it may be
  *
  * Prints how many damaged copies were refused and how many worked; a crash is the sanitizers' to report. */
-#include "../../kernels/include/tin.h"
+#include "whole_file.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static uint32_t counts[2]; /* refused, worked */
-
-static uint8_t *aligned(size_t size) {
-    void *memory = NULL;
-    if (posix_memalign(&memory, TIN_ALIGNMENT, size ? size : 1))
-        abort();
-    return memory;
-}
-
-static uint8_t *read_whole(const char *path, size_t *size) {
-    FILE *file = fopen(path, "rb");
-    if (!file || fseek(file, 0, SEEK_END))
-        abort();
-    *size = (size_t)ftell(file);
-    rewind(file);
-    uint8_t *data = aligned(*size);
-    if (fread(data, 1, *size, file) != *size)
-        abort();
-    fclose(file);
-    return data;
-}
 
 /* A session that has computed a prompt. */
 static tin_session *computed(const tin_model *model) {

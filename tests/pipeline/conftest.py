@@ -3,7 +3,12 @@ from __future__ import annotations
 import copy
 import math
 import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +19,7 @@ from tinsmith.evaluate import metrics
 from tinsmith.evaluate.answers import Answer
 from tinsmith.pipeline import report
 
+COMMAND = "import sys; from tinsmith import cli; sys.exit(cli.main(sys.argv[1:]))"
 CALL = tasks.by_name("call")
 PARTS = ("seen", "unseen_both", "unseen_combination", "unseen_template", "unseen_value")
 NAMES = ("HassLightSet", "HassTurnOn", "HassTurnOff", "HassClimateSetTemperature", "HassMediaSearchAndPlay")
@@ -46,6 +52,25 @@ def answers(examples: list[Example], right: float) -> list[Answer]:
             text = rng.choice([*wrong, example.output.replace(example.output.split('"')[3], rng.choice(NAMES))])
         result.append(Answer(i, text, [1] * 24, 31, 0.08, "stop"))
     return result
+
+
+@pytest.fixture
+def killed() -> Callable[[Path, Path, Sequence[str]], None]:
+    """Makes a recipe into a folder, in processes that are killed each when one of the files named is there, and
+    then to its end."""
+
+    def run(recipe: Path, out: Path, sights: Sequence[str]) -> None:
+        command = [sys.executable, "-c", COMMAND, "make", str(recipe), "--out", str(out)]
+        for sight in sights:
+            process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+            while not (out / sight).exists():
+                assert process.poll() is None
+                time.sleep(0.005)
+            process.kill()
+            process.wait()
+        assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+    return run
 
 
 @pytest.fixture

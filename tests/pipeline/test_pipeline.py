@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -414,23 +415,18 @@ def test_ctrl_c_is_one_line_and_no_orphan(folder: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
-def test_a_run_killed_again_and_again_ends_as_one_that_was_not(folder: Path, made: Path) -> None:
+def test_a_run_killed_again_and_again_ends_as_one_that_was_not(
+    folder: Path, made: Path, killed: Callable[..., None]
+) -> None:
     other = folder / "killed"
-    command = [sys.executable, "-c", COMMAND, "make", str(folder / "home.toml"), "--out", str(other)]
-    for sight in (
+    sights = (
         "eval/few_shot.jsonl",
         "adapter",
         "merged/config.json",
         f"{UNSEALED}/home-f16.tin",
         "eval/shipped_q8_0.jsonl",
-    ):
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        while not (other / sight).exists():
-            assert process.poll() is None
-            time.sleep(0.005)
-        process.kill()
-        process.wait()
-    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    )
+    killed(folder / "home.toml", other, sights)
     for name in ("home-q8_0.tin", "home-f16.gguf", "adapter/adapter_model.safetensors"):
         assert files.sha256_file(other / name) == files.sha256_file(made / name), name
     for ended in (other, made):

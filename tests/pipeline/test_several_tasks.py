@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
-import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,6 @@ CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-COMMAND = "import sys; from tinsmith import cli; sys.exit(cli.main(sys.argv[1:]))"
 RECIPE = """\
 [base]
 model = "base.gguf"
@@ -229,10 +227,11 @@ def test_no_prompts_off_topic(made: Path, folder: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
-def test_a_run_killed_again_and_again_ends_as_one_that_was_not(folder: Path, made: Path) -> None:
+def test_a_run_killed_again_and_again_ends_as_one_that_was_not(
+    folder: Path, made: Path, killed: Callable[..., None]
+) -> None:
     other = folder / "killed"
-    command = [sys.executable, "-c", COMMAND, "make", str(folder / "two.toml"), "--out", str(other)]
-    for sight in (
+    sights = (
         "tasks/numbers/adapter",
         "tasks/mood/data/train.jsonl",
         "joint/adapter",
@@ -240,14 +239,8 @@ def test_a_run_killed_again_and_again_ends_as_one_that_was_not(folder: Path, mad
         "skilled/two-f16.tin",
         "tasks/mood/eval/adapter_q8_0.jsonl",
         "two-f16.tin",
-    ):
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        while not (other / sight).exists():
-            assert process.poll() is None
-            time.sleep(0.005)
-        process.kill()
-        process.wait()
-    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    )
+    killed(folder / "two.toml", other, sights)
     for name in ("two-q8_0.tin", "two-f16.tin", "tasks/mood/adapter/adapter_model.safetensors"):
         assert files.sha256_file(other / name) == files.sha256_file(made / name), name
     for ended in (other, made):

@@ -12,6 +12,7 @@ from tinsmith.data.near import Joined, join_near
 from tinsmith.data.readers import Example
 
 LEARNED = "train"  # the split of whatever is in no other
+SPLITS = (LEARNED, "validation", "test")
 
 
 def normalize(text: str) -> str:

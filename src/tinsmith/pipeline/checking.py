@@ -10,10 +10,10 @@ from tinsmith import hub, tasks
 from tinsmith.data.containers.folders import sources
 from tinsmith.data.row_tools import has_rows, tools_of_rows
 from tinsmith.data.shapes import Named
-from tinsmith.data.splits import LEARNED
+from tinsmith.data.splits import LEARNED, SPLITS
 from tinsmith.errors import DataError, OfflineError
 from tinsmith.pipeline import constraint, data
-from tinsmith.pipeline.examples import SPLITS, columns, named_paths
+from tinsmith.pipeline.examples import columns, named_paths
 from tinsmith.pipeline.recipe import Constraint as Table
 from tinsmith.pipeline.recipe import Recipe
 from tinsmith.prepare.check import base as bases

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith import tasks
-from tinsmith.data.splits import LEARNED, Division, divide
+from tinsmith.data.splits import LEARNED, SPLITS, Division, divide
 from tinsmith.errors import DataError
 from tinsmith.system import files, reading
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from tinsmith.pipeline.run import Run
     from tinsmith.tasks import Task
 
-SPLITS = ("train", "validation", "test")
 DIVISION = "data/splits.json"  # the split of each input, by its key
 
 

@@ -50,7 +50,17 @@ INVALID = "(invalid)"
 
 
 @dataclass(frozen=True)
-class Needs:
+class Records:
+    """What a report is made of: a field for each stage."""
+
+    @property
+    def records(self) -> dict[str, Record[Any]]:
+        """By stage."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+
+@dataclass(frozen=True)
+class Needs(Records):
     data: Record[Data]
     baselines: Record[Measured]
     train: Record[Trained]
@@ -60,13 +70,8 @@ class Needs:
     evaluate: Record[Measured]
     seal: Record[Sealed]
 
-    @property
-    def records(self) -> dict[str, Record[Any]]:
-        """By stage."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
-
-def inputs(run: Run, needs: Needs) -> dict[str, Any]:
+def inputs(run: Run, needs: Records) -> dict[str, Any]:
     made = {
         name: [record.inputs_sha256, {file: facts.to_json(output) for file, output in record.outputs.items()}]
         for name, record in needs.records.items()
@@ -76,9 +81,13 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
 
 def make(run: Run, needs: Needs) -> Made[Nothing]:
     document = compose(run, needs)
+    return written(run, document, html(document))
+
+
+def written(run: Run, document: dict[str, Any], page: str) -> Made[Nothing]:
     outputs = [run.folder / JSON, run.folder / PAGE]
     files.write_text(outputs[0], json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-    files.write_text(outputs[1], html(document))
+    files.write_text(outputs[1], page)
     return Made(outputs, Nothing())
 
 

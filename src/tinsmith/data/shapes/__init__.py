@@ -30,6 +30,7 @@ from tinsmith.data.containers import Row
 from tinsmith.data.containers.folders import Source, sources
 from tinsmith.data.readers import Example, Where
 from tinsmith.errors import DataError
+from tinsmith.system import reading
 
 LOOKED_AT = 100  # rows, to find the shape by
 SHOWN = 3  # examples
@@ -236,8 +237,9 @@ def _written(value: Any, column: str, where: Where, task: Wanted | None) -> str:
 
 
 def _kind(value: Any) -> str:
-    kinds = {dict: "an object", list: "a list", bool: "true or false", int: "a number", float: "a number"}
-    return kinds.get(type(value), f"a value of type {type(value).__name__}")
+    """What a value is, of JSON or of what Parquet holds beside."""
+    known = value is None or isinstance(value, dict | list | str | bool | int | float)
+    return reading.kind(value) if known else f"a value of type {type(value).__name__}"
 
 
 def _shown(value: str) -> str:

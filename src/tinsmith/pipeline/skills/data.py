@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith.data.readers import Example
-from tinsmith.data.splits import shared_inputs
+from tinsmith.data.splits import SPLITS, shared_inputs
 from tinsmith.errors import DataError
 from tinsmith.formats.model_files import model_files
 from tinsmith.pipeline import data, measure, stages
 from tinsmith.pipeline.data import LICENSES, Data
-from tinsmith.pipeline.examples import SPLITS, write_examples
+from tinsmith.pipeline.examples import write_examples
 from tinsmith.pipeline.run import Made, Nothing, Record, Run
 from tinsmith.system import files, reading
 

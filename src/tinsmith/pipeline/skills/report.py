@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +9,7 @@ from typing import Any
 from tinsmith.pipeline import facts, report, stages
 from tinsmith.pipeline.build import Built
 from tinsmith.pipeline.data import Data
-from tinsmith.pipeline.report import JSON, PAGE
+from tinsmith.pipeline.report import Records, written
 from tinsmith.pipeline.run import Made, Nothing, Record, Run, machine, versions
 from tinsmith.pipeline.seal import Sealed
 from tinsmith.pipeline.skills import data
@@ -19,11 +17,10 @@ from tinsmith.pipeline.skills.adapters import Skilled
 from tinsmith.pipeline.skills.measure import Measured
 from tinsmith.pipeline.skills.router import NONE, OFF_TOPIC
 from tinsmith.pipeline.verify import Verified
-from tinsmith.system import files
 
 
 @dataclass(frozen=True)
-class Needs:
+class Needs(Records):
     data: Record[Data]
     build: Record[Built]
     verify: Record[Verified]
@@ -31,26 +28,10 @@ class Needs:
     evaluate: Record[Measured]
     seal: Record[Sealed]
 
-    @property
-    def records(self) -> dict[str, Record[Any]]:
-        """By stage."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-
-
-def inputs(run: Run, needs: Needs) -> dict[str, Any]:
-    made = {
-        name: [record.inputs_sha256, {file: facts.to_json(output) for file, output in record.outputs.items()}]
-        for name, record in needs.records.items()
-    }
-    return {"recipe": run.recipe.sha256, "stages": made}
-
 
 def make(run: Run, needs: Needs) -> Made[Nothing]:
     document = compose(run, needs)
-    outputs = [run.folder / JSON, run.folder / PAGE]
-    files.write_text(outputs[0], json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-    files.write_text(outputs[1], html(document))
-    return Made(outputs, Nothing())
+    return written(run, document, html(document))
 
 
 def compose(run: Run, needs: Needs) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tinsmith.errors import InputError
 from tinsmith.pipeline import contents, recipes, stages, verify
+from tinsmith.pipeline import report as alone
 from tinsmith.pipeline.build import Built
 from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.recipe import Recipe
@@ -20,7 +21,7 @@ VERIFY = Stage("verify", verify.Needs, verify.Verified, verify.inputs, verify.ma
 ADAPTERS = Stage("adapters", adapters.Needs, adapters.Skilled, adapters.inputs, adapters.make)
 EVALUATE = Stage("evaluate", measure.Needs, measure.Measured, measure.inputs, measure.make)
 SEAL = Stage("seal", seal.Needs, Sealed, seal.inputs, seal.make)
-REPORT = Stage("report", report.Needs, Nothing, report.inputs, report.make)
+REPORT = Stage("report", report.Needs, Nothing, alone.inputs, report.make)
 STAGES = (DATA, BUILD, VERIFY, ADAPTERS, EVALUATE, SEAL, REPORT)
 TRAIN, MEASURED = stages.TRAIN.name, (EVALUATE.name, REPORT.name)
 

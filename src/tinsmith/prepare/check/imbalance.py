@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
+from tinsmith.data.splits import SPLITS
 from tinsmith.prepare.check import Check, Finding
 from tinsmith.prepare.check.label_typo import meant
-from tinsmith.prepare.check.rows import SPLITS, Data
+from tinsmith.prepare.check.rows import Data
 
 _FEW = 5  # examples
 _RATIO = 50  # of the most frequent label's examples to a rare one's

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
+from tinsmith.data.splits import SPLITS
 from tinsmith.prepare.check import Check, Finding, Severity, drop
 from tinsmith.prepare.check._near import pairs
 from tinsmith.prepare.check._texts import quoted
-from tinsmith.prepare.check.rows import SPLITS, Data
+from tinsmith.prepare.check.rows import Data
 
 
 class Leak(Check):

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from tinsmith.tasks import Task
 
 Files = Sequence[tuple[str, Path]]  # with their splits
-SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
