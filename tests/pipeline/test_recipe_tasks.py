@@ -88,6 +88,7 @@ def test_one_adapter_for_all_learns_what_the_run_has_of_them(tmp_path: Path) -> 
         ("rank = 8", 'rough = "Q4_0"', r":5: [train] rough: is for merged files"),
         ("epochs = 5", 'rough = "Q4_0"', r":24: [task.train] rough: is for merged files"),
         ("epochs = 5", 'method = "full"', r':24: [task.train] method: "full" trains no adapter'),
+        ("rank = 8", 'method = "prefix"', r':5: [train] method: "prefix" makes no adapter of all tasks'),
         ('train = "mood.jsonl"\n', "", r":18: [task.data] train: missing; the router learns from it"),
         ('task = "classify"', 'tusk = "classify"', r":19: [task.data] tusk: no such key, did you mean task?"),
         ("[task.constraint]", "[task.restraint]", r":8: [task] restraint: no such key, did you mean"),

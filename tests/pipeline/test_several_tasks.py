@@ -208,6 +208,25 @@ def test_a_change_of_one_task_leaves_the_other(made: Path, folder: Path, tmp_pat
     assert "metrics" not in tinsmith.load(run / "two-q8_0.tin").tin.manifest["adapters"]["mood"]
 
 
+def test_a_prefix_is_one_of_the_adapters(made: Path, folder: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(made, run)
+    prefix = 'method = "prefix"\nprefix_length = 3\n'
+    (folder / "prefix.toml").write_text(f'{RECIPE}{prefix}[output]\nname = "two"\n')
+    assert cli.main(["make", str(folder / "prefix.toml"), "--out", str(run)]) == 0
+    model, document = tinsmith.load(run / "two-q8_0.tin", threads=1), load(run / "report.json")
+    assert model.tin.manifest["adapters"]["mood"]["prefix"] == 3
+    asked = [{"role": "user", "content": "good film 7!"}]
+    assert model.chat(asked, adapter="mood", max_tokens=8).text in ("n", "y")
+    # It is never merged: no tin of its own stands beside it.
+    systems = {name: set(task["systems"]) for name, task in document["tasks"].items()}
+    assert systems["numbers"] - systems["mood"] >= {"own_f16", "own_q8_0", "own_q8_0_constrained"}
+    assert "joint_q8_0" in systems["mood"]
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert 'href="tasks/numbers/report.html"' in page
+    assert 'href="tasks/mood/report.html"' not in page
+
+
 def test_nothing_is_merged(folder: Path, tmp_path: Path) -> None:
     stated = recipes.load(folder / "two.toml")
     with pytest.raises(InputError, match=r"two\.toml: the adapters of several tasks .* nothing is merged"):

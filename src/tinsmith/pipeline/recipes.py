@@ -35,6 +35,12 @@ def load(
     shared = {name: tables[0][name] for name in ("base", "build", "eval")}
     licensed = any(one["data"].licenses for one in tables)
     dates = [one["data"].date for one in tables if one["data"].date]
+    train = file.table("train", Train, file.given.get("train", {}))
+    router = file.table("router", Router, file.given.get("router", {}))
+    if router.compare and not methods.by_name(train.method).merges:
+        what = f'"{train.method}" makes no adapter of all tasks to compare with; '
+        what += "say it in [task.train], or [router] compare = false"
+        raise file.error("train", "method", what)
     whole = Recipe(
         file.path,
         file.sha256,
@@ -42,10 +48,10 @@ def load(
         data=dataclasses.replace(
             TOGETHER, licenses="data/LICENSES.txt" if licensed else None, date=dates[0] if dates else None
         ),
-        train=dataclasses.replace(file.table("train", Train, file.given.get("train", {})), rough=NO_ROUGH),
+        train=dataclasses.replace(train, rough=NO_ROUGH),
         constraint=Constraint(),
         output=file.table("output", Output, file.given.get("output", {})),
-        router=file.table("router", Router, file.given.get("router", {})),
+        router=router,
         **shared,
     )
     alone = {view.name: _alone(whole, view.name, own) for view, own in zip(views, tables, strict=True)}
@@ -148,10 +154,7 @@ class _TaskFile(RecipeFile):
                 "train", "rough", "is for merged files; a task's adapter stands beside the base, leave it out"
             )
         method = train.get("method", methods.DEFAULT)
-        if (
-            method in methods.names()
-            and methods.by_name(method).folder != methods.by_name(methods.DEFAULT).folder
-        ):
+        if method in methods.names() and not methods.by_name(method).is_beside:
             raise self.error("train", "method", f'"{method}" trains no adapter that can stand beside the base')
         if "train" not in self.given.get("data", {}):
             raise self.error(

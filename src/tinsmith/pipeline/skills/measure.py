@@ -24,6 +24,7 @@ from tinsmith.pipeline.skills import adapters, data, router
 from tinsmith.pipeline.skills.adapters import Skilled
 from tinsmith.pipeline.verify import Verified
 from tinsmith.tasks import Grade
+from tinsmith.train import methods
 
 NAMED, ROUTED, OWN, TOGETHER = "adapter", "routed", "own", "joint"  # a system is one of these and a format
 WRONG = Grade(False, False, False, False, None)
@@ -50,10 +51,12 @@ def named(kind: str, weights: str) -> str:
 
 
 def compared(run: Run) -> dict[str, Run]:
-    """The runs whose files are compared with, by task and TOGETHER; none where the recipe asks for none."""
+    """The runs whose files are compared with, by task and TOGETHER; none where the recipe asks for
+    none. What is never merged has no tin of its own."""
     if not run.recipe.router or not run.recipe.router.compare:
         return {}
-    return {**data.runs(run), TOGETHER: joint(run)}
+    own = {name: one for name, one in data.runs(run).items() if methods.by_name(one.recipe.train.method).merges}
+    return {**own, TOGETHER: joint(run)}
 
 
 def joint(run: Run) -> Run:
@@ -82,9 +85,8 @@ def make(run: Run, needs: Needs) -> Made[Measured]:
         for name, one in runs.items():
             found = dict(_of_adapter(one, name, weights, (tin, digest), decisions[name]))
             if others:
-                found |= dict(_own(one, weights)) | {
-                    named(TOGETHER, weights): _together(one, name, others[TOGETHER], weights)
-                }
+                found |= dict(_own(one, weights)) if name in others else {}
+                found[named(TOGETHER, weights)] = _together(one, name, others[TOGETHER], weights)
             entries[name] |= found
     outputs = [
         measure.answers_path(runs[name], system)

@@ -14,7 +14,7 @@ from tinsmith.pipeline.run import Made, Nothing, Record, Run, machine, versions
 from tinsmith.pipeline.seal import Sealed
 from tinsmith.pipeline.skills import data
 from tinsmith.pipeline.skills.adapters import Skilled
-from tinsmith.pipeline.skills.measure import Measured
+from tinsmith.pipeline.skills.measure import Measured, compared
 from tinsmith.pipeline.skills.router import NONE, OFF_TOPIC
 from tinsmith.pipeline.verify import Verified
 
@@ -35,7 +35,7 @@ def make(run: Run, needs: Needs) -> Made[Nothing]:
 
 
 def compose(run: Run, needs: Needs) -> dict[str, Any]:
-    base = needs.data.facts.base
+    base, others = needs.data.facts.base, compared(run)
     made = {**needs.build.outputs, **needs.seal.outputs}
     built = needs.build.facts
     names = [name for weights, tin in built.tins.items() for name in (built.ggufs[weights], tin)]
@@ -43,12 +43,12 @@ def compose(run: Run, needs: Needs) -> dict[str, Any]:
         "name": run.recipe.name,
         "formats": list(built.tins),
         "base": {key: getattr(base, key) for key in ("name", "sha256", "bytes", "family", "license")},
-        "tasks": {name: _task(name, one, needs) for name, one in data.runs(run).items()},
+        "tasks": {name: _task(name, one, needs, name in others) for name, one in data.runs(run).items()},
         "router": {
             weights: {**chosen, "fit": facts.to_json(needs.adapters.facts.routers[weights])}
             for weights, chosen in needs.evaluate.facts.router.items()
         },
-        "compared": bool(run.recipe.router and run.recipe.router.compare),
+        "compared": bool(others),
         "data": {"counts": needs.data.facts.counts, "inputs_in_train": needs.data.facts.test_inputs_in_train},
         "recipe": {"file": run.recipe.path.name, "sha256": run.recipe.sha256},
         "files": {name: {"sha256": made[name].sha256, "bytes": made[name].bytes} for name in names},
@@ -59,14 +59,16 @@ def compose(run: Run, needs: Needs) -> dict[str, Any]:
     }
 
 
-def _task(name: str, one: Run, needs: Needs) -> dict[str, Any]:
-    """folder: of the task's own run, whose report has its training and its worst answers."""
+def _task(name: str, one: Run, needs: Needs, compared: bool) -> dict[str, Any]:
+    """folder: of the task's own run, whose report, where it is compared, has its training and its worst
+    answers."""
     trained = one.done(stages.TRAIN)
     return {
         "task": one.recipe.data.task,
         "folder": f"{data.TASKS}/{name}",
         "counts": data.made(one).facts.counts,
         "systems": needs.evaluate.facts.tasks[name],
+        "compared": compared,
         "train": {
             "method": one.recipe.train.method,
             "note": trained.facts.note,

@@ -14,6 +14,7 @@ from tinsmith.pipeline.run import Nothing, Run, Stage, opened
 from tinsmith.pipeline.seal import Sealed
 from tinsmith.pipeline.skills import adapters, build, data, measure, report, seal
 from tinsmith.system.progress import Display
+from tinsmith.train import methods
 
 DATA = Stage("data", Nothing, Data, data.inputs, data.make)
 BUILD = Stage("build", build.Needs, Built, build.inputs, build.make)
@@ -39,10 +40,11 @@ def make(
         )
     assert recipe.router  # of a recipe with tasks
     compares = goal in MEASURED and recipe.router.compare
-    of_task = goal if compares or goal == DATA.name else TRAIN
     with opened(recipe, folder or stages.default_folder(recipe), display) as run:
         for name, one in recipe.tasks.items():
             display.line(f"task {name}:")
+            merges = compares and methods.by_name(one.train.method).merges
+            of_task = goal if merges or goal == DATA.name else TRAIN
             stages.make(one, data.folder_of(run.folder, name), display, of_task, log)
         run.update(STAGES, [DATA.name])
         if recipe.build.target:

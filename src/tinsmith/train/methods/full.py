@@ -27,6 +27,7 @@ FOLDER = "trained"
 class Full(Method):
     name = "full"
     folder = FOLDER
+    is_beside = False
     what = "every weight"
     keys = ("moments", "label_smoothing", OPEN_TOKENS)
     reads = ("text",)
