@@ -2,6 +2,7 @@
 #include "module.h"
 
 #include "train/attention.h"
+#include "train/convolution.h"
 #include "train/rows.h"
 
 #include <string.h>
@@ -180,6 +181,90 @@ static PyObject *gated_back(PyObject *module, PyObject *args) {
     return by_rows(args, "O&y*y*y*w*w*", kinds, 5, run_gated_back);
 }
 
+/* The buffers of a convolution: spans, row, taps, prefix and own, and backward the gradients of row and taps. */
+typedef struct convolve_call {
+    tini_convolution c;
+    uint32_t first, end;
+    Py_buffer spans, row, taps, prefix, own, to_row, to_taps;
+} convolve_call;
+
+static int convolution(PyObject *given, void *to) {
+    tini_convolution *c = to;
+    return PyArg_ParseTuple(given, "O&O&O&O&O&O&O&pp", core_uint32, &c->rows, core_uint32, &c->heads,
+                            core_uint32, &c->width, core_uint32, &c->taps, core_uint32, &c->shared, core_uint32,
+                            &c->longest, core_uint32, &c->passed_over, &c->narrow, &c->silu);
+}
+
+static int convolution_spans_fit(const tini_convolution *c) {
+    for (uint32_t s = 0; s < c->sequences; s++) {
+        uint32_t begin = c->spans[2 * s], end = c->spans[2 * s + 1];
+        int is_prefix = c->shared && !s;
+        if (begin > end || end > c->rows || (is_prefix ? begin || end != c->shared : begin < c->shared) ||
+            (!is_prefix && end - begin > c->longest))
+            return 0;
+    }
+    return 1;
+}
+
+/* 0, or -1 with an exception. */
+static int prepare_convolution(convolve_call *call, int backward) {
+    tini_convolution *c = &call->c;
+    c->spans = call->spans.buf;
+    c->sequences = (uint32_t)(call->spans.len / 8);
+    const uint64_t channels = (uint64_t)c->heads * c->width, size = c->narrow ? 2 : 4,
+                   others = c->sequences - (c->shared && c->sequences);
+    if (c->taps && c->taps <= TINI_TAPS_MAX && call->first <= call->end && call->end <= c->heads &&
+        channels <= 1u << 20 && c->longest <= c->rows && (!c->shared || c->sequences) &&
+        convolution_spans_fit(c) && (uint64_t)call->row.len == c->rows * channels * size &&
+        (uint64_t)call->taps.len == c->taps * channels * 4 &&
+        (uint64_t)call->prefix.len == c->shared * channels * size &&
+        (uint64_t)call->own.len == others * c->longest * channels * size &&
+        (!backward || ((uint64_t)call->to_row.len == c->rows * channels * 4 &&
+                       (!call->to_taps.len || call->to_taps.len == call->taps.len))))
+        return 0;
+    PyErr_SetString(PyExc_ValueError, "the convolution's buffers, spans and sizes don't agree");
+    return -1;
+}
+
+static PyObject *end_convolution(convolve_call *call) {
+    Py_buffer *held[] = {&call->spans, &call->row,    &call->taps,   &call->prefix,
+                         &call->own,   &call->to_row, &call->to_taps};
+    for (size_t k = 0; k < sizeof held / sizeof *held; k++)
+        PyBuffer_Release(held[k]);
+    return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *convolve(PyObject *module, PyObject *args) {
+    (void)module;
+    convolve_call call = {0};
+    if (!PyArg_ParseTuple(args, "O&O&O&y*y*y*w*w*", convolution, &call.c, core_uint32, &call.first, core_uint32,
+                          &call.end, &call.spans, &call.row, &call.taps, &call.prefix, &call.own))
+        return NULL;
+    if (!prepare_convolution(&call, 0)) {
+        const tini_convolved to = {call.prefix.buf, call.own.buf};
+        Py_BEGIN_ALLOW_THREADS tini_convolve(&call.c, call.row.buf, call.taps.buf, &to, call.first, call.end);
+        Py_END_ALLOW_THREADS
+    }
+    return end_convolution(&call);
+}
+
+static PyObject *convolve_back(PyObject *module, PyObject *args) {
+    (void)module;
+    convolve_call call = {0};
+    if (!PyArg_ParseTuple(args, "O&O&O&y*y*y*y*y*w*w*", convolution, &call.c, core_uint32, &call.first,
+                          core_uint32, &call.end, &call.spans, &call.row, &call.taps, &call.prefix, &call.own,
+                          &call.to_row, &call.to_taps))
+        return NULL;
+    if (!prepare_convolution(&call, 1)) {
+        const tini_convolved gradient = {call.prefix.buf, call.own.buf};
+        float *to_taps = call.to_taps.len ? call.to_taps.buf : NULL;
+        Py_BEGIN_ALLOW_THREADS tini_convolve_back(&call.c, call.row.buf, call.taps.buf, &gradient,
+                                                  call.to_row.buf, to_taps, call.first, call.end);
+        Py_END_ALLOW_THREADS
+    }
+    return end_convolution(&call);
+}
+
 PyMethodDef core_train_functions[] = {
     {"attend", attend, METH_VARARGS,
      "attend((rows, heads, groups, width, shared, window, passed_over, scale, cap), first, end, spans, query, "
@@ -195,5 +280,13 @@ PyMethodDef core_train_functions[] = {
      "rms_norm_back(rows, x, weight, gradient, to x): the same backward"},
     {"gated", gated, METH_VARARGS, "gated(rows, gate, up, out): silu(gate) * up"},
     {"gated_back", gated_back, METH_VARARGS, "gated_back(rows, gate, up, gradient, to gate, to up)"},
+    {"convolve", convolve, METH_VARARGS,
+     "convolve((rows, heads, width, taps, shared, longest, passed_over, narrow, silu), first, end, spans, row, "
+     "taps, "
+     "to prefix, to own): of the heads first … end; kernels/train/convolution.h"},
+    {"convolve_back", convolve_back, METH_VARARGS,
+     "convolve_back(convolution, first, end, spans, row, taps, prefix, own, to row, to taps or nothing): the "
+     "same "
+     "backward, from the gradients of prefix and own"},
     {NULL, NULL, 0, NULL},
 };

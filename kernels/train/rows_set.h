@@ -1,57 +1,6 @@
 /* rows.c for one instruction set (each_set.h). */
 #include "lanes_set.h"
 
-#if defined(__GNUC__)
-typedef uint16_t TINI_OF(tini_lane_halves) __attribute__((vector_size(2 * TINI_LANES)));
-#define TINI_WIDEN(halves) __builtin_convertvector(halves, TINI_OF(tini_lane_bits))
-#define TINI_NARROW(bits) __builtin_convertvector(bits, TINI_OF(tini_lane_halves))
-#else
-typedef uint16_t TINI_OF(tini_lane_halves);
-#define TINI_WIDEN(halves) ((uint32_t)(halves))
-#define TINI_NARROW(bits) ((uint16_t)(bits))
-#endif
-
-/* Values k, k + 1, … of a matrix. `room` values from k on are there: where they are fewer than a vector, it is filled
- * with zeros. */
-TINI_INLINE LANE TINI_OF(tini_take)(const uint8_t *from, const int narrow, size_t k, uint32_t room) {
-    const size_t count = room < LANES ? room : LANES;
-    LANE lane = {0};
-    if (!narrow) {
-        memcpy(&lane, from + 4 * k, 4 * count);
-        return lane;
-    }
-    TINI_OF(tini_lane_halves) halves = {0};
-    memcpy(&halves, from + 2 * k, 2 * count);
-    TINI_OF(tini_lane_bits) bits = TINI_WIDEN(halves) << 16;
-    memcpy(&lane, &bits, sizeof lane);
-    return lane;
-}
-
-TINI_INLINE void TINI_OF(tini_put)(uint8_t *to, const int narrow, size_t k, uint32_t room, LANE lane) {
-    const size_t count = room < LANES ? room : LANES;
-    if (!narrow) {
-        memcpy(to + 4 * k, &lane, 4 * count);
-        return;
-    }
-    TINI_OF(tini_lane_bits) bits;
-    memcpy(&bits, &lane, sizeof bits);
-    TINI_OF(tini_lane_halves) halves = TINI_NARROW((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
-    memcpy(to + 2 * k, &halves, 2 * count);
-}
-
-/* Calls per_vector(k, room) for each vector of a row of `width` values: whole ones apart, for whose copies the compiler
- * then needs no count. */
-#define TINI_EACH(width, per_vector)               \
-    do {                                           \
-        uint32_t k = 0;                            \
-        for (; k + LANES <= (width); k += LANES) { \
-            per_vector(k, LANES);                  \
-        }                                          \
-        if (k < (width)) {                         \
-            per_vector(k, (width) - k);            \
-        }                                          \
-    } while (0)
-
 TINI_INLINE float TINI_OF(tini_inverse)(const uint8_t *x, uint32_t width, float epsilon) {
     LANE squares = {0};
 #define TINI_SQUARE(k, room)                        \
@@ -90,13 +39,6 @@ TINI_INLINE void TINI_OF(tini_norm_row_back)(uint32_t width, const int narrow, c
 #undef TINI_BACK
 #undef TINI_PRODUCT
 #undef TINI_SLOPE
-}
-
-/* 1 / (1 + exp(-x)). */
-TINI_INLINE LANE TINI_OF(tini_sigmoid)(LANE x) {
-    LANE zero = {0}, bound = zero - 87.0f;
-    LANE opposite = TINI_OF(tini_greater)(zero - TINI_OF(tini_greater)(x, bound), bound);
-    return 1.0f / (1.0f + TINI_OF(tini_exponent)(opposite));
 }
 
 TINI_INLINE void TINI_OF(tini_gated_row)(uint32_t width, const int narrow, const uint8_t *gate,

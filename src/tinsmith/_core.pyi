@@ -118,6 +118,33 @@ def gated_back(
     to_up: Buffer,
     /,
 ) -> None: ...
+
+_Convolution = tuple[int, int, int, int, int, int, int, bool, bool]
+
+def convolve(
+    convolution: _Convolution,
+    first: int,
+    end: int,
+    spans: Buffer,
+    row: Buffer,
+    taps: Buffer,
+    prefix: Buffer,
+    own: Buffer,
+    /,
+) -> None: ...
+def convolve_back(
+    convolution: _Convolution,
+    first: int,
+    end: int,
+    spans: Buffer,
+    row: Buffer,
+    taps: Buffer,
+    prefix: Buffer,
+    own: Buffer,
+    to_row: Buffer,
+    to_taps: Buffer,
+    /,
+) -> None: ...
 def block_layout(format: str, /) -> dict[str, Any]: ...
 def quantize(format: str, data: Buffer, rows: int, inputs: int, importance: Buffer | None = None) -> bytes: ...
 def quantize_feedback(format: str, data: Buffer, rows: int, inputs: int, factor: Buffer) -> bytes: ...

@@ -1,4 +1,4 @@
-"""Attention of packed rows by the core's C function, beside attention written out in float64."""
+"""Attention and short convolutions of packed rows by the core's C functions, beside float64 written out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 from torch import Tensor  # noqa: E402
 
 from tinsmith import _core  # noqa: E402
-from tinsmith.train import attention, fused  # noqa: E402
+from tinsmith.train import attention, fused, mixing  # noqa: E402
 from tinsmith.train.packing import Packing, pack  # noqa: E402
 from tinsmith.train.sequences import TokenSequence  # noqa: E402
 
@@ -163,3 +163,104 @@ def test_what_another_module_does_is_left_to_it() -> None:
     modules = torch.nn.ModuleList([PlainRMSNorm(2.0), PlainRMSNorm(1.0)])
     fused.install(modules, None)
     assert ["forward" in vars(module) for module in modules] == [True, False]
+
+
+def convolved(row: Tensor, taps: Tensor, heads: int, packing: Packing, silu: bool) -> list[Tensor]:
+    """[heads, length, channels of a head] of the prefix, if there is one, and of each sequence."""
+    found = []
+    for begin, end in packing.extents.tolist():
+        before = [] if begin < packing.shared else list(range(packing.shared))
+        x = row[[*before, *range(begin, end)]]
+        padded = torch.cat([x.new_zeros(len(taps) - 1, x.shape[1]), x])
+        out = sum(padded[place : place + len(x)] * tap for place, tap in enumerate(taps))
+        assert isinstance(out, Tensor)
+        out = torch.nn.functional.silu(out) if silu else out
+        found.append(out[len(before) :].view(end - begin, heads, -1).transpose(0, 1))
+    return found
+
+
+@pytest.mark.parametrize("passed_over", [0, 1, 2])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("heads", "width", "count", "shared", "silu"),
+    [(6, 128, 4, 9, True), (1, 40, 3, 2, False), (3, 7, 4, 0, True), (2, 33, 8, 5, False), (2, 16, 1, 3, True)],
+)
+def test_convolutions_and_their_gradients(
+    heads: int,
+    width: int,
+    count: int,
+    shared: int,
+    silu: bool,
+    dtype: torch.dtype,
+    passed_over: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fused, "PASSED_OVER", passed_over)
+    packing, source = packing_of(shared, 7), torch.Generator().manual_seed(2)
+    rows, channels = packing.tokens.shape[1], heads * width
+    row = torch.randn(rows, channels, generator=source).to(dtype)
+    taps = torch.randn(count, channels, generator=source)
+    slope = torch.randn(heads, packing.sequences + 1, rows, width, generator=source).to(dtype)
+    results = []
+    for way in (fused.convolve, mixing._Convolution.apply, None):  # type: ignore[attr-defined]
+        kind = torch.float64 if way is None else dtype
+        own_row = row.to(kind).requires_grad_(True)
+        own_taps = taps.to(torch.promote_types(kind, torch.float32)).requires_grad_(True)
+        if way is None:
+            pieces = convolved(own_row, own_taps, heads, packing, silu)
+        else:
+            prefix, own = way(own_row, own_taps, heads, packing, silu)
+            lengths = [end - begin for begin, end in packing.spans]
+            pieces = [prefix[:, 0]] if shared else []
+            pieces += [own[:, number, :length] for number, length in enumerate(lengths)]
+            assert not any(own[:, number, length:].any() for number, length in enumerate(lengths))
+        total = sum((piece * slope[:, number, : piece.shape[1]]).sum() for number, piece in enumerate(pieces))
+        gradients = torch.autograd.grad(total, (own_row, own_taps))  # type: ignore[arg-type]
+        results.append([*pieces, *gradients])
+    bound = 1e-5 if dtype == torch.float32 else 0.02
+    for found in results[:2]:
+        for one, other in zip(found, results[2], strict=True):
+            assert (one.double() - other).abs().max() <= bound * other.abs().max()
+
+
+def test_a_convolution_is_the_same_by_any_number_of_threads() -> None:
+    packing, source = packing_of(7, 60), torch.Generator().manual_seed(4)
+    given = [
+        torch.randn(rows, 5 * 1024, generator=source, requires_grad=True)
+        for rows in (packing.tokens.shape[1], 4)
+    ]
+    found, before = [], torch.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            prefix, own = fused.convolve(*given, 5, packing, True)
+            total = prefix.square().sum() + own.square().sum()
+            found.append([prefix, own, *torch.autograd.grad(total, given)])
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(one, other) for run in found[1:] for one, other in zip(found[0], run, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("spans", "change"),
+    [
+        ([0, 9], {}),
+        ([5, 4], {}),
+        ([0, 4], {"width": 3}),
+        ([0, 4], {"taps": 9}),
+        ([0, 4], {"longest": 3}),
+        ([0, 4], {"shared": 2}),
+        ([1, 2, 2, 4], {"shared": 2}),
+        ([], {"shared": 2}),
+    ],
+)
+def test_a_convolution_of_sizes_that_disagree_is_refused(spans: list[int], change: dict[str, int]) -> None:
+    sizes = {"rows": 8, "heads": 2, "width": 4, "taps": 4, "shared": 0, "longest": 8} | change
+    row, taps = torch.zeros(8, 8).numpy(), torch.zeros(sizes["taps"], 8).numpy()
+    prefix, own = torch.zeros(sizes["shared"], 8).numpy(), torch.zeros(sizes["longest"], 8).numpy()
+    given = (torch.tensor(spans, dtype=torch.int32).numpy(), row, taps, prefix, own)
+    convolution = (*sizes.values(), 0, False, True)
+    with pytest.raises(ValueError, match="don't agree"):
+        _core.convolve(convolution, 0, 1, *given)
+    with pytest.raises(ValueError, match="don't agree"):
+        _core.convolve_back(convolution, 0, 1, *given, row.copy(), taps.copy())

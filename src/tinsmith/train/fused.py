@@ -1,5 +1,5 @@
 """What the core's C functions compute of a network on the CPU (kernels/train): attention over a packed row, RMS
-norms and gated activations.
+norms, gated activations and short convolutions.
 
 Between products of matrices torch's own operations pass over memory five times where one time does, and for
 attention of short sequences they gather, pad and mask what lies in a row already."""
@@ -20,6 +20,7 @@ from tinsmith.train.sharing import buffer, shared_out
 # Values along rows that one thread computes sooner than several: torch's other threads, which wait for work by
 # spinning, have the other cores. A value of attention takes as long as _ATTENDED of them.
 _ALONE, _ATTENDED = 1 << 22, 32
+TAPS = 8  # of a convolution, at most
 PASSED_OVER = 0  # of the processor's better instruction sets: for tests
 
 
@@ -131,6 +132,48 @@ class _Gated(torch.autograd.Function):
         to = [torch.empty_like(gate), torch.empty_like(up)]
         _by_rows(_core.gated_back, gate.dtype, 0.0, [gate, up, gradients[0].contiguous()], None, to)
         return tuple(to)
+
+
+def convolve(row: Tensor, taps: Tensor, heads: int, packing: Packing, silu: bool) -> tuple[Tensor, Tensor]:
+    """A causal depthwise convolution, or silu of it: row [width, channels], taps [count, channels] float32, to
+    [heads, 1, shared, channels of a head] of the prefix and [heads, sequences, longest, channels of a head]."""
+    out = _Convolve.apply(row.contiguous(), taps.contiguous(), heads, packing, silu)  # type: ignore[no-untyped-call]
+    return out  # type: ignore[no-any-return]
+
+
+class _Convolve(torch.autograd.Function):
+    """The sums are computed again on the way back."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, row: Tensor, taps: Tensor, heads: int, packing: Packing, silu: bool
+    ) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(row, taps)
+        rows, width = len(row), row.shape[1] // heads
+        narrow = row.dtype == torch.bfloat16
+        ctx.sizes = rows, heads, width, len(taps), packing.shared, packing.longest, PASSED_OVER, narrow, silu
+        ctx.packing = packing
+        prefix = row.new_empty(heads, 1, packing.shared, width)
+        own = row.new_zeros(heads, packing.sequences, packing.longest, width)
+        given = [buffer(one) for one in (packing.extents, row, taps, prefix, own)]
+        shared_out(
+            heads, _threads(row.numel()), lambda first, end: _core.convolve(ctx.sizes, first, end, *given)
+        )
+        return prefix, own
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        row, taps = ctx.saved_tensors
+        to_row = row.new_zeros(row.shape, dtype=torch.float32)
+        to_taps = torch.zeros_like(taps) if ctx.needs_input_grad[1] else taps.new_zeros(0)
+        slopes = [one.contiguous() for one in gradients]
+        given = [buffer(one) for one in (ctx.packing.extents, row, taps, *slopes, to_row, to_taps)]
+        shared_out(
+            ctx.sizes[1],
+            _threads(row.numel()),
+            lambda first, end: _core.convolve_back(ctx.sizes, first, end, *given),
+        )
+        return to_row.to(row.dtype), to_taps if ctx.needs_input_grad[1] else None, None, None, None
 
 
 def install(model: nn.Module, dtype: torch.dtype | None) -> None:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tinsmith.train import fused
 from tinsmith.train.packing import Packing
 
 # Tokens whose delta rule is solved at once: the triangle's work grows with it, the number of states falls.
@@ -92,7 +93,9 @@ _MIXERS = {"GatedDeltaNet": gated_delta, "Lfm2ShortConv": short_convolution}
 def _convolved(row: Tensor, taps: Tensor, heads: int, packing: Packing, silu: bool = False) -> list[Tensor]:
     """A causal depthwise convolution of [width, channels], taps [channels, count]; [heads, sequences, length,
     channels of a head]: of the shared prefix, if there is one, and of the sequences, each after the prefix."""
-    prefix, own = _Convolution.apply(row, taps.float().T, heads, packing, silu)  # type: ignore[no-untyped-call]
+    in_c = row.device.type == "cpu" and row.dtype in (torch.float32, torch.bfloat16)
+    way = fused.convolve if in_c and taps.shape[1] <= fused.TAPS else _Convolution.apply
+    prefix, own = way(row, taps.float().T, heads, packing, silu)
     return [prefix, own] if packing.shared else [own]
 
 
@@ -100,8 +103,7 @@ class _Convolution(torch.autograd.Function):
     """y[t] = sum over j of taps[j] x[t + j - count + 1], or silu of that; x goes on from the shared prefix.
 
     row [width, channels], taps [count, channels] float32, to [heads, 1, shared, channels of a head] and [heads,
-    sequences, longest, channels of a head] in the row's type. Adding slices in place, of a sequence that stays
-    in the processor's cache, is several times faster than torch's depthwise convolution.
+    sequences, longest, channels of a head] in the row's type: where the core's C does not do it.
     """
 
     @staticmethod
@@ -226,5 +228,23 @@ def _times(rows: Tensor, state: Tensor) -> Tensor:
 
 def _inverse(rows: Tensor, eps: float, share: float = 1.0) -> Tensor:
     """1 / root of (share |row|^2 + eps), float32 or wider."""
-    wide = torch.promote_types(rows.dtype, torch.float32)
-    return torch.rsqrt(torch.linalg.vector_norm(rows, dim=-1, dtype=wide).square() * share + eps)
+    return _Inverse.apply(rows, eps, share)  # type: ignore[no-untyped-call, no-any-return]
+
+
+class _Inverse(torch.autograd.Function):
+    """On the way back a row is scaled once, in its own type, as all gradients of that type are rounded."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, eps: float, share: float) -> Tensor:
+        wide = torch.promote_types(rows.dtype, torch.float32)
+        squares = torch.linalg.vector_norm(rows, dim=-1, dtype=wide).square()
+        inverse = torch.rsqrt(squares * share + eps)
+        ctx.save_for_backward(rows, inverse)
+        ctx.share = share
+        return inverse
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        rows, inverse = ctx.saved_tensors
+        slopes = gradients[0] * inverse**3 * -ctx.share
+        return rows * slopes[..., None].to(rows.dtype), None, None
