@@ -44,8 +44,8 @@ def run(args: Args) -> int:
         print(f"{line}{'yes' if path else '':<4} {_room(room)}{entry.good_for}")
     if target:
         print(
-            f"\n{target.name} stores {_mb(target.memory.storage)}, and a model may use {_mb(target.memory.ram)} "
-            "of RAM. ≥: of the weights alone; `tinsmith plan` says all of it, and how fast, of one that is here."
+            f"\n{target.name} stores {_mb(target.memory.storage)}, a model may use {_mb(target.memory.ram)} of "
+            "RAM. ≥: of the weights alone; `tinsmith plan` says all of it, and how fast, once it is here."
         )
     return 0
 
