@@ -332,7 +332,8 @@ class Library:
         """weights [channels / 16, taps, 16], bias [channels], state [channels / 16, taps - 1, 16], which moves
         on; x, out [rows, channels], rows strided at will."""
         c = Conv(
-            _pointer(weights), None if bias is None else _pointer(bias), _pointer(state), _pointer(x), _pointer(state), _pointer(out),
+            _pointer(weights), None if bias is None else _pointer(bias),
+            _pointer(state), _pointer(x), _pointer(state), _pointer(out),
             x.strides[0] // 4, out.strides[0] // 4, len(x), weights.shape[1], silu,
         )  # fmt: skip
         self.kernel("conv", isa)(ctypes.byref(c), *(tiles or (0, len(weights))))
