@@ -36,6 +36,7 @@ _TAIL = """## Writing a command
 | `TINSMITH_KEY` | `--key` of each verb that runs or verifies a file: the public key that signed it |
 | `TINSMITH_CACHE` | the folder for what is fetched and compiled (default: `~/.cache/tinsmith`) |
 | `TINSMITH_OFFLINE` | 1: fetch nothing |
+| `TINSMITH_LOCK` | the file that says which files a model of the hub has ([Bases](bases.md)) |
 | `TIN_FORCE_ISA` | the instruction set, as `--isa` |
 
 ## Completion

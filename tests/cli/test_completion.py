@@ -65,7 +65,7 @@ def test_verbs_and_options(complete: Complete) -> None:
         (["build", "--target", "raspberrypi-5", "jetson-orin-na"], ["jetson-orin-nano", "/"]),
         (["pack", "home.tin", "--target", "hos"], ["host", "/"]),
         (["verify", "home.tin", "--target", "hos"], ["/"]),
-        (["pull", "smollm2-135m-i"], ["smollm2-135m-instruct", "/"]),
+        (["pull", "smollm2-135m-i"], ["smollm2-135m-instruct", "smollm2-135m-instruct-float", "/"]),
         (["run", "home.tin", "--kv", ""], ["f16", "q8"]),
         (["run", "home.tin", "--kv", "=", "q"], ["q8"]),
         (["run", "home.tin", "--isa", "neond"], ["neondot"]),

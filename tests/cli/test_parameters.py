@@ -37,7 +37,8 @@ DECLARED = {
     "pack": "FILE --target --out --runtime --key --unsigned --prompt",
     "perplexity": f"{MODEL} TEXT_FILE --context --json",
     "plan": "MODEL --target --format --context --chunk --depth --kv --threads --json",
-    "pull": "NAME --revision --cache --offline",
+    "models": "--target --json",
+    "pull": "NAME --revision --accept --cache --offline",
     "quantize": f"IN OUT --type --imatrix --gptq --threads {BUDGET}",
     "run": f"{MODEL} [PROMPT] --system --raw --think --no-think --date --max-tokens --temperature --top-k "
     "--top-p --min-p --repetition-penalty --seed --stop --schema --tools --grammar --choices --regex --free "

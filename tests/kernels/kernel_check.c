@@ -210,7 +210,9 @@ static void check_tini_conv_fn(tini_conv_fn *scalar, tini_conv_fn *vector) {
         c.x_stride = channels + below(2) * 7;
         c.out_stride = channels + below(2) * 5;
         size_t floats = (size_t)channels * (taps - 1), n = (c.rows - 1) * c.out_stride + channels;
-        c.weights = spread_floats(WEIGHTS, (size_t)channels * taps);
+        float *weights = spread_floats(WEIGHTS, (size_t)channels * (taps + 1));
+        c.weights = weights;
+        c.bias = below(2) ? weights + (size_t)channels * taps : NULL;
         c.x = spread_floats(X, (c.rows - 1) * c.x_stride + channels);
         const float *before = spread_floats(Y, floats);
         float *states[2] = {copy_floats(KEYS, before, floats), copy_floats(VALUES, before, floats)};
@@ -240,6 +242,8 @@ static void check_tini_delta_fn(tini_delta_fn *scalar, tini_delta_fn *vector) {
     for (uint32_t k = 0; k < 100; k++) {
         uint32_t tiles = 1 + below(8), columns = tiles * TINI_TILE, in_place = below(2);
         tini_delta d = {.rows = 1 + below(7), .inputs = 4 * (1 + below(k % 4 ? 9 : 40)), .scale = 0.3f};
+        d.plain = below(2);
+        d.skip = 1.7f;
         d.qk_stride = 2 * d.inputs + below(2) * 3;
         d.v_stride = columns + below(2) * 7;
         d.out_stride = columns + below(2) * 5;
@@ -257,7 +261,8 @@ static void check_tini_delta_fn(tini_delta_fn *scalar, tini_delta_fn *vector) {
         float *outs[2] = {spread_floats(OUT, n), NULL};
         outs[1] = copy_floats(OTHER, outs[0], n);
         uint32_t cut = below(tiles + 1);
-        CASE("tiles %u cut at %u, inputs %u, rows %u, in place %u", tiles, cut, d.inputs, d.rows, in_place);
+        CASE("tiles %u cut at %u, inputs %u, rows %u, plain %u, in place %u", tiles, cut, d.inputs, d.rows,
+             d.plain, in_place);
         for (int v = 0; v < 2; v++) {
             d.out = outs[v];
             d.to = states[v];

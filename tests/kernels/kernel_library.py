@@ -102,6 +102,7 @@ class Attention(ctypes.Structure):
 class Conv(ctypes.Structure):
     _fields_ = (
         ("weights", ctypes.c_void_p),
+        ("bias", ctypes.c_void_p),
         ("before", ctypes.c_void_p),
         ("x", ctypes.c_void_p),
         ("to", ctypes.c_void_p),
@@ -129,7 +130,9 @@ class Delta(ctypes.Structure):
         ("out_stride", ctypes.c_size_t),
         ("rows", ctypes.c_uint32),
         ("inputs", ctypes.c_uint32),
+        ("plain", ctypes.c_uint32),
         ("scale", ctypes.c_float),
+        ("skip", ctypes.c_float),
     )
 
 
@@ -323,12 +326,14 @@ class Library:
         isa: str = "scalar",
         *,
         silu: bool = False,
+        bias: np.ndarray | None = None,
         tiles: tuple[int, int] | None = None,
     ) -> None:
-        """weights [channels / 16, taps, 16], state [channels / 16, taps - 1, 16], which moves on; x, out
-        [rows, channels], rows strided at will."""
+        """weights [channels / 16, taps, 16], bias [channels], state [channels / 16, taps - 1, 16], which moves
+        on; x, out [rows, channels], rows strided at will."""
         c = Conv(
-            _pointer(weights), _pointer(state), _pointer(x), _pointer(state), _pointer(out),
+            _pointer(weights), None if bias is None else _pointer(bias),
+            _pointer(state), _pointer(x), _pointer(state), _pointer(out),
             x.strides[0] // 4, out.strides[0] // 4, len(x), weights.shape[1], silu,
         )  # fmt: skip
         self.kernel("conv", isa)(ctypes.byref(c), *(tiles or (0, len(weights))))
@@ -344,14 +349,15 @@ class Library:
         scale: float,
         isa: str = "scalar",
         *,
+        skip: float | None = None,
         tiles: tuple[int, int] | None = None,
     ) -> None:
         """state [columns / 16, inputs, 16], which moves on; q, k [rows, inputs] of one stride, v, out
-        [rows, columns]; gates: decay and beta, [rows]."""
+        [rows, columns]; gates: decay and beta, [rows]. skip: of the plain kind, None for the delta rule."""
         d = Delta(
             _pointer(state), _pointer(q), _pointer(k), _pointer(v), *map(_pointer, gates), _pointer(state),
             _pointer(out), q.strides[0] // 4, v.strides[0] // 4, out.strides[0] // 4,
-            len(q), state.shape[1], scale,
+            len(q), state.shape[1], skip is not None, scale, skip or 0.0,
         )  # fmt: skip
         self.kernel("delta", isa)(ctypes.byref(d), *(tiles or (0, len(state))))
 

@@ -260,6 +260,8 @@ static int make_conv(tini_op *o) {
     o->in[0] = floats(s->columns);
     o->out[0] = apart(TINI_VALUE_F32, s->columns, o->in, 1);
     o->tensor[0] = tensor(TINI_FORMAT_F32, s->columns, s->rows + 1);
+    if (below(2))
+        o->tensor[1] = vector(s->columns);
     o->u[0] = below(2);
     o->flags = 0;
     return 1;
@@ -284,6 +286,24 @@ static int make_delta(tini_op *o) {
     o->tensor[0] = vector(s->heads);
     o->tensor[1] = vector(s->heads);
     o->out[0] = apart(TINI_VALUE_F32, s->heads * s->columns, o->in, 4);
+    o->flags = 0;
+    return 1;
+}
+
+static int make_scan(tini_op *o) {
+    o->cache = any_state(fits_delta);
+    if (o->cache == MOST_STATES)
+        return 0;
+    const tini_state *s = &states[o->cache];
+    uint32_t width = s->heads * s->columns;
+    do
+        o->u[0] = from_to(1, s->heads);
+    while (s->heads % o->u[0]);
+    o->in[0] = floats(width + 2 * o->u[0] * s->rows);
+    o->in[1] = floats(s->heads);
+    for (uint32_t k = 0; k < 3; k++)
+        o->tensor[k] = vector(s->heads);
+    o->out[0] = apart(TINI_VALUE_F32, width, o->in, 2);
     o->flags = 0;
     return 1;
 }

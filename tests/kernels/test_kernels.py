@@ -200,12 +200,12 @@ def attention_tests(lib: Library, rng: np.random.Generator, op: str, isa: str) -
 def conv_tests(lib: Library, rng: np.random.Generator, op: str, isa: str) -> None:
     for taps, tiles, rows in ((2, 1, 1), (3, 9, 1), (4, 8, 2), (4, 3, 3), (4, 17, 30), (7, 2, 5)):
         weights, x = guarded(spread(rng, tiles, taps, 16)), guarded(spread(rng, rows, 16 * tiles))
-        before = spread(rng, tiles, taps - 1, 16)
-        for silu in (False, True):
+        before, shifts = spread(rng, tiles, taps - 1, 16), guarded(spread(rng, 16 * tiles))
+        for silu, bias in ((False, None), (True, None), (False, shifts), (True, shifts)):
             states, outs = [guarded(before) for _ in range(2)], [guarded(np.zeros_like(x)) for _ in range(2)]
-            lib.conv(weights, states[0], x, outs[0], silu=silu)
+            lib.conv(weights, states[0], x, outs[0], silu=silu, bias=bias)
             for part in ((tiles // 2, tiles), (0, tiles // 2)):
-                lib.conv(weights, states[1], x, outs[1], isa, silu=silu, tiles=part)
+                lib.conv(weights, states[1], x, outs[1], isa, silu=silu, bias=bias, tiles=part)
             assert outs[0].tobytes() == outs[1].tobytes(), (taps, tiles, rows, silu)
             assert states[0].tobytes() == states[1].tobytes(), (taps, tiles, rows, silu)
 
@@ -215,13 +215,14 @@ def delta_tests(lib: Library, rng: np.random.Generator, op: str, isa: str) -> No
         qk, v = guarded(spread(rng, rows, 2 * inputs)), guarded(spread(rng, rows, 16 * tiles))
         decay, beta = guarded(rng.random(rows).astype(f32)), guarded(rng.random(rows).astype(f32))
         before = spread(rng, tiles, inputs, 16)
-        states, outs = [guarded(before) for _ in range(2)], [guarded(np.zeros_like(v)) for _ in range(2)]
         q, k = qk[:, :inputs], qk[:, inputs:]
-        lib.delta(states[0], q, k, v, (decay, beta), outs[0], 0.25)
-        for part in ((tiles // 2, tiles), (0, tiles // 2)):
-            lib.delta(states[1], q, k, v, (decay, beta), outs[1], 0.25, isa, tiles=part)
-        assert outs[0].tobytes() == outs[1].tobytes(), (inputs, tiles, rows)
-        assert states[0].tobytes() == states[1].tobytes(), (inputs, tiles, rows)
+        for skip in (None, 0.7):
+            states, outs = [guarded(before) for _ in range(2)], [guarded(np.zeros_like(v)) for _ in range(2)]
+            lib.delta(states[0], q, k, v, (decay, beta), outs[0], 0.25, skip=skip)
+            for part in ((tiles // 2, tiles), (0, tiles // 2)):
+                lib.delta(states[1], q, k, v, (decay, beta), outs[1], 0.25, isa, skip=skip, tiles=part)
+            assert outs[0].tobytes() == outs[1].tobytes(), (inputs, tiles, rows, skip)
+            assert states[0].tobytes() == states[1].tobytes(), (inputs, tiles, rows, skip)
 
 
 TESTS = {

@@ -342,18 +342,21 @@ def matrix_of(tiles):
     return tiles.transpose(1, 0, 2).reshape(tiles.shape[1], -1)
 
 
+@pytest.mark.parametrize("shifted", [False, True])
 @pytest.mark.parametrize("silu", [False, True])
 @pytest.mark.parametrize("taps", [2, 3, 4])
-def test_conv_is_pytorchs_over_all_tokens_before(lib, rng, taps, silu):
+def test_conv_is_pytorchs_over_all_tokens_before(lib, rng, taps, silu, shifted):
     torch = pytest.importorskip("torch")
     channels, rows = 48, 23
     x, weights = rng.normal(size=(rows, channels)).astype(f32), rng.normal(size=(channels, taps)).astype(f32)
+    bias = rng.normal(size=channels).astype(f32) if shifted else None
     state, out = tiles_of(np.zeros((taps - 1, channels), f32)), np.zeros_like(x)
     for begin, end in ((0, 1), (1, 2), (2, 9), (9, rows)):
-        lib.conv(tiles_of(weights.T), state, x[begin:end], out[begin:end], silu=silu)
+        lib.conv(tiles_of(weights.T), state, x[begin:end], out[begin:end], silu=silu, bias=bias)
     want = torch.nn.functional.conv1d(
         torch.from_numpy(x.T.copy())[None],
         torch.from_numpy(weights)[:, None],
+        bias=None if bias is None else torch.from_numpy(bias),
         padding=taps - 1,
         groups=channels,
     )[0, :, :rows]
@@ -399,6 +402,30 @@ def test_delta_is_that_of_transformers(lib, rng):
     lib.delta(state, q, k, v, (np.exp(g), beta), out, inputs**-0.5)
     assert np.abs(out - want[0, :, 0].numpy()).max() < 2e-6
     assert np.abs(matrix_of(state) - final[0, 0].numpy()).max() < 2e-6
+
+
+def test_plain_delta_is_the_selective_state_update_of_transformers(lib, rng):
+    """Its chunked form over all tokens, of one head."""
+    torch = pytest.importorskip("torch")
+    granite = pytest.importorskip("transformers.models.granitemoehybrid.modeling_granitemoehybrid")
+    inputs, columns, rows = 32, 48, 90
+    b, c, x = (rng.normal(size=(rows, size)).astype(f32) for size in (inputs, inputs, columns))
+    steps, rate, skip = rng.exponential(0.3, rows).astype(f32), f32(-0.7), f32(1.3)
+
+    def one_head(values):
+        return torch.from_numpy(values)[None, :, None]
+
+    want, final = granite.mamba2_chunk_scan.__wrapped__(
+        one_head(x), torch.from_numpy(steps)[None, :, None], torch.tensor([rate]), one_head(b), one_head(c), 16,
+        D=torch.tensor([skip]), return_final_states=True,
+    )  # fmt: skip
+    state, out = tiles_of(np.zeros((inputs, columns), f32)), np.zeros_like(x)
+    for part in (slice(0, 1), slice(1, 9), slice(9, rows)):
+        lib.delta(
+            state, c[part], b[part], x[part], (np.exp(rate * steps)[part], steps[part]), out[part], 1, skip=skip
+        )
+    assert np.abs(out - want[0, :, 0].numpy()).max() < 3e-5
+    assert np.abs(matrix_of(state) - final[0, 0].numpy().T).max() < 1e-5
 
 
 def test_isa_choice(lib):

@@ -96,11 +96,19 @@ def test_gguf_names_are_those_of_the_gguf_package(family: Family, tiny: Spec) ->
     table = oracle.get_tensor_name_map(architectures[family.gguf_architecture], tiny.hyper.layers)
     for name in family.tensors(tiny.hyper):
         if name.hf:
-            # Without an expert's number; and as llama.cpp's script names it on the way.
-            known = name.hf.replace(".*", "").replace(".dt_bias", ".dt_proj.bias")
-            assert table.get_name(known, try_suffixes=(".weight", ".bias")) == name.gguf
+            for part, known in zip(name.gguf_parts, on_the_way(name.hf), strict=True):
+                assert table.get_name(known, try_suffixes=(".weight", ".bias")) == part.gguf
         else:
             assert name.gguf.removesuffix(".weight") in oracle.TENSOR_NAMES.values()
+
+
+def on_the_way(hf: str) -> list[str]:
+    """A folder's tensor as llama.cpp's script names it before it looks it up: without an expert, and of
+    Granite's dense feed-forward as the parts that llama's has."""
+    hf = hf.replace(".*", "").replace(".dt_bias", ".dt_proj.bias")
+    hf = hf.replace(".shared_mlp.output_linear", ".mlp.down_proj")
+    fused = ".shared_mlp.input_linear"
+    return [hf.replace(fused, f".mlp.{part}_proj") for part in ("gate", "up")] if fused in hf else [hf]
 
 
 @pytest.mark.proves("GGUF in")

@@ -116,13 +116,14 @@ typedef void tini_attention_fn(const tini_kv *kv, const tini_attention *a);
 /* Causal convolution of each channel by itself over `rows` consecutive tokens. A tile is 16 channels.
  *
  * weights   tiles [taps][16] f32, the last tap for the token itself
+ * bias      [channels] f32, or NULL
  * from, to  tiles [taps - 1][16] f32: the inputs of the tokens before the first, and before the one after the last, oldest
  *           first; may be the same memory
  * x, out    [rows] f32, apart, rows x_stride and out_stride FLOATS apart; a tile's channels from 16 * tile on
  * silu      whether out = y / (1 + exp(-y)) of the sums y
  */
 typedef struct tini_conv {
-    const float *weights, *from, *x;
+    const float *weights, *bias, *from, *x;
     float *to, *out;
     size_t x_stride, out_stride;
     uint32_t rows, taps, silu;
@@ -145,13 +146,16 @@ typedef void tini_conv_fn(const tini_conv *c, uint32_t tile_begin, uint32_t tile
  * q, k         [rows][inputs] f32, rows qk_stride FLOATS apart; inputs a multiple of 4
  * v, out       [rows] f32, rows v_stride and out_stride FLOATS apart; a tile's columns from 16 * tile on
  * decay, beta  [rows] f32: d and b
+ *
+ * plain: the selective state update instead (Dao and Gu, "Transformers are SSMs", 2024), which corrects nothing: S becomes
+ * d * S + k (b v)^T, and the output is scale * S^T q + skip * v.
  */
 typedef struct tini_delta {
     const float *from, *q, *k, *v, *decay, *beta;
     float *to, *out;
     size_t qk_stride, v_stride, out_stride;
-    uint32_t rows, inputs;
-    float scale;
+    uint32_t rows, inputs, plain;
+    float scale, skip;
 } tini_delta;
 
 /* Computes the tiles [tile_begin, tile_end). */

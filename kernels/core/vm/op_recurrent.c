@@ -1,4 +1,4 @@
-/* Ops with a recurrent state: the causal convolution, and the gated delta rule. */
+/* Ops with a recurrent state: the causal convolution, the gated delta rule, and the selective state update. */
 #include "op.h"
 #include "../base/math.h"
 
@@ -67,6 +67,7 @@ static void advance_conv(const tini_run *r, const float *from, float *to, uint32
     const tini_op *op = r->op;
     tini_conv c = {
         .weights = (const float *)(const void *)tini_weights_of(r, op->tensor[0]),
+        .bias = op->tensor[1] == TINI_NONE ? NULL : tini_vector_of(r, op->tensor[1]),
         .from = from,
         .to = to,
         .x = tini_value_at(r, op->in[0], row),
@@ -88,42 +89,60 @@ const tini_op_functions tini_functions_conv = {state_items, state_work, run_conv
 
 enum { GATED_ROWS = 32 };
 
-/* Of `rows` rows of one head: decay = exp(tensor0 * softplus(in2 + tensor1)), beta = sigmoid(in3). */
-static void delta_gates(const tini_run *r, uint32_t head, uint32_t row, uint32_t rows, float *decay,
+/* Of `rows` rows of one head: decay = exp(tensor0 * step), step = softplus(in2 + tensor1), beta = sigmoid(in3); of a SCAN,
+ * whose steps are of in1, beta = step. */
+static void delta_gates(const tini_run *r, int plain, uint32_t head, uint32_t row, uint32_t rows, float *decay,
                         float *beta) {
     const tini_op *op = r->op;
     float rate = tini_vector_of(r, op->tensor[0])[head], bias = tini_vector_of(r, op->tensor[1])[head];
     for (uint32_t k = 0; k < rows; k++) {
-        const float *a = tini_value_at(r, op->in[2], row + k), *b = tini_value_at(r, op->in[3], row + k);
-        decay[k] = tini_exp(rate * tini_softplus(a[head] + bias));
-        beta[k] = 1.0f / (1.0f + tini_exp(-b[head]));
+        const float *a = tini_value_at(r, op->in[plain ? 1 : 2], row + k);
+        float step = tini_softplus(a[head] + bias);
+        decay[k] = tini_exp(rate * step);
+        beta[k] = step;
+        if (!plain)
+            beta[k] = 1.0f / (1.0f + tini_exp(-((const float *)tini_value_at(r, op->in[3], row + k))[head]));
+    }
+}
+
+/* Of a head, from row `at` on: queries, keys and values, which a SCAN calls C, B and x. */
+static void delta_inputs(const tini_run *r, tini_delta *d, uint32_t head, uint32_t at) {
+    const tini_op *op = r->op;
+    const tini_state *state = recurrent_of(r);
+    uint32_t groups = op->u[0], width = state->heads * state->columns, rows = state->rows;
+    const float *first = tini_value_at(r, op->in[0], at);
+    if (d->plain) {
+        d->v = first + (size_t)head * state->columns;
+        d->k = first + width + (size_t)(head / (state->heads / groups)) * rows;
+        d->q = d->k + (size_t)groups * rows;
+    } else {
+        d->q = first + (size_t)(head % groups) * rows;
+        d->k = d->q + (size_t)groups * rows;
+        d->v = (const float *)tini_value_at(r, op->in[1], at) + (d->v_stride - width) +
+               (size_t)head * state->columns;
     }
 }
 
 static void advance_delta_head(const tini_run *r, tini_delta *d, uint32_t head, uint32_t row, uint32_t rows,
                                uint32_t begin, uint32_t end) {
-    const tini_op *op = r->op;
-    const tini_state *state = recurrent_of(r);
-    uint32_t keys = op->u[0], width = state->heads * state->columns;
     for (uint32_t done = 0; done < rows; done += GATED_ROWS, d->from = d->to) {
         float decay[GATED_ROWS], beta[GATED_ROWS];
         uint32_t at = row + done;
         d->rows = rows - done < GATED_ROWS ? rows - done : GATED_ROWS;
-        delta_gates(r, head, at, d->rows, decay, beta);
+        delta_gates(r, d->plain != 0, head, at, d->rows, decay, beta);
+        delta_inputs(r, d, head, at);
         d->decay = decay;
         d->beta = beta;
-        d->q = (const float *)tini_value_at(r, op->in[0], at) + (size_t)(head % keys) * state->rows;
-        d->k = d->q + (size_t)keys * state->rows;
-        d->v = (const float *)tini_value_at(r, op->in[1], at) + (d->v_stride - width) +
-               (size_t)head * state->columns;
-        d->out = (float *)tini_value_at(r, op->out[0], at) + (size_t)head * state->columns;
+        d->out = (float *)tini_value_at(r, r->op->out[0], at) + (size_t)head * recurrent_of(r)->columns;
         r->pass->kernels->delta(d, begin, end);
     }
 }
 
 static void advance_delta(const tini_run *r, const float *from, float *to, uint32_t row, uint32_t rows,
                           uint32_t begin, uint32_t end) {
+    const tini_op *op = r->op;
     const tini_state *state = recurrent_of(r);
+    int plain = op->kind == TINI_OP_SCAN;
     uint32_t tiles = state->columns / TINI_TILE;
     while (begin < end) {
         uint32_t head = begin / tiles, first = begin % tiles;
@@ -132,11 +151,13 @@ static void advance_delta(const tini_run *r, const float *from, float *to, uint3
         tini_delta d = {
             .from = from + offset,
             .to = to + offset,
-            .qk_stride = tini_value_width(r, r->op->in[0]),
-            .v_stride = tini_value_width(r, r->op->in[1]),
-            .out_stride = tini_value_width(r, r->op->out[0]),
+            .qk_stride = tini_value_width(r, op->in[0]),
+            .v_stride = tini_value_width(r, op->in[plain ? 0 : 1]),
+            .out_stride = tini_value_width(r, op->out[0]),
             .inputs = state->rows,
-            .scale = r->op->f[0],
+            .plain = (uint32_t)plain,
+            .scale = plain ? 1.0f : op->f[0],
+            .skip = plain ? tini_vector_of(r, op->tensor[2])[head] : 0.0f,
         };
         advance_delta_head(r, &d, head, row, rows, first, first + count);
         begin += count;
@@ -148,3 +169,4 @@ static void run_delta(const tini_run *r, uint32_t item, uint32_t end) {
 }
 
 const tini_op_functions tini_functions_delta = {state_items, state_work, run_delta};
+const tini_op_functions tini_functions_scan = {state_items, state_work, run_delta};

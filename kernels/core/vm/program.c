@@ -181,6 +181,8 @@ static const char *tini_check_conv(const checker *c) {
         return "needs floats as wide as its state, the output apart from the input";
     if (!t || t->format != TINI_FORMAT_F32 || t->rows != s->columns || t->inputs != s->rows + 1)
         return "its weights do not fit its state";
+    if (c->op->tensor[1] != TINI_NONE && !is_vector(c, 1, s->columns))
+        return "its bias does not fit its state";
     if (c->op->u[0] > 1)
         return "has an unknown activation";
     return c->op->flags & TINI_FLAG_LOGIT_ROWS ? "must see every row" : NULL;
@@ -204,6 +206,24 @@ static const char *tini_check_delta(const checker *c) {
     for (uint32_t k = 0; k < 4; k++)
         if (c->op->in[k] == c->op->out[0])
             return "needs an output apart from its inputs";
+    return c->op->flags & TINI_FLAG_LOGIT_ROWS ? "must see every row" : NULL;
+}
+
+static const char *tini_check_scan(const checker *c) {
+    const tini_state *s = state(c);
+    uint32_t groups = c->op->u[0];
+    if (!s || s->rows % 4 || !groups || s->heads % groups)
+        return "its groups do not fit its state";
+    uint64_t width = (uint64_t)s->heads * s->columns, all = width + 2 * (uint64_t)groups * s->rows;
+    if (all > MAX_DIM || !is_f32(c, c->op->in[0], (uint32_t)all) || !is_f32(c, c->op->out[0], (uint32_t)width))
+        return "its input or its output does not fit its state";
+    if (!is_f32(c, c->op->in[1], s->heads))
+        return "its steps do not fit its heads";
+    for (uint32_t k = 0; k < 3; k++)
+        if (!is_vector(c, k, s->heads))
+            return "its rates, biases or shares of x do not fit its heads";
+    if (c->op->in[0] == c->op->out[0] || c->op->in[1] == c->op->out[0])
+        return "needs an output apart from its inputs";
     return c->op->flags & TINI_FLAG_LOGIT_ROWS ? "must see every row" : NULL;
 }
 

@@ -15,6 +15,8 @@ TINI_INLINE __m256 conv_eight_avx2(const tini_conv *c, uint32_t tile, uint32_t r
         __m256 x = _mm256_loadu_ps(tini_conv_input(c, tile, row + tap) + lane);
         y = _mm256_add_ps(y, _mm256_mul_ps(_mm256_loadu_ps(w + tap * TINI_TILE), x));
     }
+    if (c->bias)
+        y = _mm256_add_ps(y, _mm256_loadu_ps(c->bias + (size_t)tile * TINI_TILE + lane));
     if (!c->silu)
         return y;
     __m256 divisor =

@@ -22,7 +22,7 @@ TINI_INLINE void delta_row_avx2(const tini_delta *d, const float *from, float *t
     TINI_UNROLL
     for (int j = 0; j < 8; j++)
         part[j] = _mm256_setzero_ps();
-    for (uint32_t i = 0; i < d->inputs; i += 4) {
+    for (uint32_t i = 0; !d->plain && i < d->inputs; i += 4) {
         TINI_UNROLL
         for (uint32_t j = 0; j < 8; j++) {
             __m256 s = _mm256_loadu_ps(from + i * TINI_TILE + 8 * j);
@@ -47,8 +47,12 @@ TINI_INLINE void delta_row_avx2(const tini_delta *d, const float *from, float *t
         }
     }
     TINI_UNROLL
-    for (int half = 0; half < 2; half++)
-        _mm256_storeu_ps(out + 8 * half, _mm256_mul_ps(sum_four_avx2(part, half), _mm256_set1_ps(d->scale)));
+    for (int half = 0; half < 2; half++) {
+        __m256 y = _mm256_mul_ps(sum_four_avx2(part, half), _mm256_set1_ps(d->scale));
+        if (d->plain)
+            y = _mm256_add_ps(y, _mm256_mul_ps(_mm256_loadu_ps(v + 8 * half), _mm256_set1_ps(d->skip)));
+        _mm256_storeu_ps(out + 8 * half, y);
+    }
 }
 
 /* Lanes are columns of the state, which have nothing to do with each other: the scalar's steps in its order. */

@@ -15,6 +15,8 @@ TINI_INLINE __m512 conv_tile_avx512vnni(const tini_conv *c, uint32_t tile, uint3
         __m512 x = _mm512_loadu_ps(tini_conv_input(c, tile, row + tap));
         y = _mm512_add_ps(y, _mm512_mul_ps(_mm512_loadu_ps(w + tap * TINI_TILE), x));
     }
+    if (c->bias)
+        y = _mm512_add_ps(y, _mm512_loadu_ps(c->bias + (size_t)tile * TINI_TILE));
     if (!c->silu)
         return y;
     __m512 divisor =

@@ -20,7 +20,7 @@ TINI_INLINE void delta_row_avx512vnni(const tini_delta *d, const float *from, fl
     TINI_UNROLL
     for (int j = 0; j < 4; j++)
         part[j] = _mm512_setzero_ps();
-    for (uint32_t i = 0; i < d->inputs; i += 4) {
+    for (uint32_t i = 0; !d->plain && i < d->inputs; i += 4) {
         TINI_UNROLL
         for (uint32_t j = 0; j < 4; j++) {
             __m512 s = _mm512_loadu_ps(from + (i + j) * TINI_TILE);
@@ -41,8 +41,10 @@ TINI_INLINE void delta_row_avx512vnni(const tini_delta *d, const float *from, fl
             part[j] = _mm512_add_ps(part[j], _mm512_mul_ps(s, _mm512_set1_ps(q[i + j])));
         }
     }
-    _mm512_storeu_ps(d->out + row * d->out_stride + column,
-                     _mm512_mul_ps(sum_four_avx512vnni(part), _mm512_set1_ps(d->scale)));
+    __m512 y = _mm512_mul_ps(sum_four_avx512vnni(part), _mm512_set1_ps(d->scale));
+    if (d->plain)
+        y = _mm512_add_ps(y, _mm512_mul_ps(v, _mm512_set1_ps(d->skip)));
+    _mm512_storeu_ps(d->out + row * d->out_stride + column, y);
 }
 
 /* Lanes are columns of the state, which have nothing to do with each other: the scalar's steps in its order. */

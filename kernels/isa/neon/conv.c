@@ -15,6 +15,8 @@ TINI_INLINE float32x4_t conv_four_neon(const tini_conv *c, uint32_t tile, uint32
         float32x4_t x = vld1q_f32(tini_conv_input(c, tile, row + tap) + lane);
         y = vaddq_f32(y, vmulq_f32(vld1q_f32(w + tap * TINI_TILE), x));
     }
+    if (c->bias)
+        y = vaddq_f32(y, vld1q_f32(c->bias + (size_t)tile * TINI_TILE + lane));
     return c->silu ? vdivq_f32(y, vaddq_f32(vdupq_n_f32(1.0f), tini_neon_exp(vnegq_f32(y)))) : y;
 }
 

@@ -21,7 +21,7 @@ TINI_INLINE void delta_row_neon(const tini_delta *d, const float *from, float *t
     TINI_UNROLL
     for (int j = 0; j < 16; j++)
         part[j] = vdupq_n_f32(0.0f);
-    for (uint32_t i = 0; i < d->inputs; i += 4) {
+    for (uint32_t i = 0; !d->plain && i < d->inputs; i += 4) {
         TINI_UNROLL
         for (int j = 0; j < 16; j++)
             part[j] = vaddq_f32(part[j], vmulq_n_f32(vld1q_f32(from + i * TINI_TILE + 4 * j), k[i + j / 4]));
@@ -42,8 +42,12 @@ TINI_INLINE void delta_row_neon(const tini_delta *d, const float *from, float *t
         }
     }
     TINI_UNROLL
-    for (int n = 0; n < 4; n++)
-        vst1q_f32(out + 4 * n, vmulq_n_f32(sum_four_neon(part, n), d->scale));
+    for (int n = 0; n < 4; n++) {
+        float32x4_t y = vmulq_n_f32(sum_four_neon(part, n), d->scale);
+        if (d->plain)
+            y = vaddq_f32(y, vmulq_n_f32(vld1q_f32(v + 4 * n), d->skip));
+        vst1q_f32(out + 4 * n, y);
+    }
 }
 
 /* Lanes are columns of the state, which have nothing to do with each other: the scalar's steps in its order. */

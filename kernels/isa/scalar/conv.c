@@ -3,7 +3,7 @@
 
 TINI_REGION_REFERENCE
 
-/* y = w[0] * x[-taps + 1]; for each further tap, oldest first: y = y + w * x. Then out = y, or y / (1 + exp(-y)) with
+/* y = w[0] * x[-taps + 1]; for each further tap, oldest first: y = y + w * x; then y = y + bias, if any. Then out = y, or y / (1 + exp(-y)) with
  * tini_exp. The state moves on in order, so that it may be read where it is written. */
 void tini_conv_scalar(const tini_conv *c, uint32_t tile_begin, uint32_t tile_end) {
     for (uint32_t tile = tile_begin; tile < tile_end; tile++) {
@@ -15,6 +15,8 @@ void tini_conv_scalar(const tini_conv *c, uint32_t tile_begin, uint32_t tile_end
                 for (uint32_t lane = 0; lane < TINI_TILE; lane++)
                     y[lane] = tap ? y[lane] + w[lane] * x[lane] : w[lane] * x[lane];
             }
+            for (uint32_t lane = 0; c->bias && lane < TINI_TILE; lane++)
+                y[lane] = y[lane] + c->bias[tile * TINI_TILE + lane];
             for (uint32_t lane = 0; lane < TINI_TILE; lane++)
                 out[lane] = c->silu ? y[lane] / (1.0f + tini_exp(-y[lane])) : y[lane];
         }

@@ -15,6 +15,8 @@ TINI_INLINE v128_t conv_four_wasmsimd(const tini_conv *c, uint32_t tile, uint32_
         v128_t x = wasm_v128_load(tini_conv_input(c, tile, row + tap) + lane);
         y = wasm_f32x4_add(y, wasm_f32x4_mul(wasm_v128_load(w + tap * TINI_TILE), x));
     }
+    if (c->bias)
+        y = wasm_f32x4_add(y, wasm_v128_load(c->bias + (size_t)tile * TINI_TILE + lane));
     if (!c->silu)
         return y;
     v128_t divisor = wasm_f32x4_add(wasm_f32x4_splat(1.0f), tini_wasm_exp(wasm_f32x4_neg(y)));

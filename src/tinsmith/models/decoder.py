@@ -158,6 +158,7 @@ class Decoder(Family):
                         role=f"layers.{i}.{part.role}",
                         hf=f"model.layers.{i}.{part.hf}",
                         gguf=f"blk.{i}.{part.gguf}",
+                        gguf_more=tuple(f"blk.{i}.{more}" for more in part.gguf_more),
                     )
                 )
         names.append(self.final_norm(h))

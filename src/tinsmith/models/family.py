@@ -13,7 +13,7 @@ import reprlib
 import struct
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -40,6 +40,9 @@ class TensorName:
     tensor; a Hugging Face folder has one for each, the expert's number in the place of hf's `*`.
     hf_shape: the shape in a Hugging Face folder where that is not (rows, inputs), or (inputs,) for a vector.
     from_hf, to_hf: how a folder's values (or their order) become the spec's, and back.
+    gguf_more: names of further tensors in GGUF where it has several, all of one size, for what is one in a
+    folder and the spec: `gguf` is the first rows, these follow. gguf_dims: GGUF's shape, innermost dimension
+    first, where that is not (inputs, rows), or (inputs,) for a vector. first_row: of a part (gguf_parts).
     """
 
     role: str
@@ -52,6 +55,21 @@ class TensorName:
     hf_shape: tuple[int, ...] | None = None
     from_hf: Change | None = None
     to_hf: Change | None = None
+    gguf_more: tuple[str, ...] = ()
+    gguf_dims: tuple[int, ...] | None = None
+    first_row: int = 0
+
+    @property
+    def gguf_parts(self) -> tuple[TensorName, ...]:
+        """What GGUF has of it, one tensor each: its rows from first to last."""
+        if not self.gguf_more:
+            return (self,)
+        names = (self.gguf, *self.gguf_more)
+        rows = self.rows // len(names)
+        return tuple(
+            replace(self, gguf=name, gguf_more=(), rows=rows, first_row=k * rows)
+            for k, name in enumerate(names)
+        )
 
     @property
     def all_rows(self) -> int:
@@ -63,7 +81,7 @@ class TensorName:
         """Innermost dimension first, as GGUF has it."""
         if self.experts:
             return (self.inputs, self.rows, self.experts)
-        return (self.inputs,) if self.rows == 1 else (self.inputs, self.rows)
+        return self.gguf_dims or ((self.inputs,) if self.rows == 1 else (self.inputs, self.rows))
 
     @property
     def file_order(self) -> Sequence[int]:

@@ -88,7 +88,7 @@ def _vectors(file: gguf.Gguf) -> dict[str, list[float]]:
 
 
 def _tensors(file: gguf.Gguf, present: list[str], names: list[TensorName]) -> dict[str, Tensor]:
-    surplus = sorted(set(present) - {name.gguf for name in names})
+    surplus = sorted(set(present) - {part.gguf for name in names for part in name.gguf_parts})
     if surplus:
         raise UnsupportedError(
             f"{file.path}: tensor {surplus[0]!r} is not one of the family's ({len(surplus)} such); "
@@ -96,27 +96,39 @@ def _tensors(file: gguf.Gguf, present: list[str], names: list[TensorName]) -> di
         )
     tensors: dict[str, Tensor] = {}
     for name in names:
-        stored = file.tensors.get(name.gguf)
-        if stored is None:
-            raise FormatError(f"{file.path}: tensor {name.gguf!r} is missing; the file is incomplete")
-        if stored.shape != name.gguf_shape:
-            raise FormatError(
-                f"{file.path}: tensor {name.gguf!r} has shape {stored.shape}; expected {name.gguf_shape}"
-            )
-        allowed = ("F32",) if name.all_rows == 1 else tuple(WEIGHT_FORMATS)
-        if stored.type.name not in allowed:
+        parts = [_tensor(file, part) for part in name.gguf_parts]
+        if len({part.format for part in parts}) > 1:
+            formats = ", ".join(f"{n.gguf} {t.format}" for n, t in zip(name.gguf_parts, parts, strict=True))
             raise UnsupportedError(
-                f"{file.path}: tensor {name.gguf!r} is {stored.type.name}, which is not supported; supported: "
-                + ", ".join(allowed)
+                f"{file.path}: {formats}: tensors that are computed as one have several formats, which is not "
+                "supported; quantize them alike"
             )
-        assert isinstance(stored.data, Buffer)
-        data: Buffer = stored.data
-        order = name.file_order
-        if len(order) > 1:
-            back = sorted(range(len(order)), key=order.__getitem__)
-            data = b"".join(_runs(data, len(data) // name.all_rows, back))
-        tensors[name.role] = Tensor(stored.type.name, name.all_rows, name.inputs, data)
+        data = parts[0].data if len(parts) == 1 else b"".join(part.data for part in parts)
+        tensors[name.role] = Tensor(parts[0].format, name.all_rows, name.inputs, data)
     return tensors
+
+
+def _tensor(file: gguf.Gguf, name: TensorName) -> Tensor:
+    stored = file.tensors.get(name.gguf)
+    if stored is None:
+        raise FormatError(f"{file.path}: tensor {name.gguf!r} is missing; the file is incomplete")
+    if stored.shape != name.gguf_shape:
+        raise FormatError(
+            f"{file.path}: tensor {name.gguf!r} has shape {stored.shape}; expected {name.gguf_shape}"
+        )
+    allowed = ("F32",) if name.all_rows == 1 else tuple(WEIGHT_FORMATS)
+    if stored.type.name not in allowed:
+        raise UnsupportedError(
+            f"{file.path}: tensor {name.gguf!r} is {stored.type.name}, which is not supported; supported: "
+            + ", ".join(allowed)
+        )
+    assert isinstance(stored.data, Buffer)
+    data: Buffer = stored.data
+    order = name.file_order
+    if len(order) > 1:
+        back = sorted(range(len(order)), key=order.__getitem__)
+        data = b"".join(_runs(data, len(data) // name.all_rows, back))
+    return Tensor(stored.type.name, name.all_rows, name.inputs, data)
 
 
 class Encode(Protocol):
@@ -162,7 +174,7 @@ def read_header(
     rest = gguf.read_bytes(left, where).tensors
     file = replace(file, tensors=file.tensors | {name: rest[name] for name in rest if name in file.tensors})
     family, hyper = _family(file)
-    return file, {name.gguf: name for name in family.tensors(hyper)}, rest
+    return file, {part.gguf: part for name in family.tensors(hyper) for part in name.gguf_parts}, rest
 
 
 def _metadata(spec: Spec, file_type: int, extra: Mapping[str, Any]) -> dict[str, gguf.Value]:
@@ -189,9 +201,33 @@ def _stored(spec: Spec, names: Sequence[TensorName], encode: Encode | None) -> l
     placed = [(name, name.file_order) for name in names]
     written = encode(spec, placed) if encode else _as_they_are(spec, placed)
     return [
-        gguf.Tensor(name.gguf, gguf.tensor_type(format), name.gguf_shape, data)
+        gguf.Tensor(part.gguf, gguf.tensor_type(format), part.gguf_shape, piece)
         for (name, _), (format, data) in zip(placed, written, strict=True)
+        for part, piece in zip(name.gguf_parts, _in_parts(data, format, name), strict=True)
     ]
+
+
+def _in_parts(data: Buffer | Iterable[Buffer], format: str, name: TensorName) -> list[Any]:
+    """A tensor's data, of which each part in GGUF takes its share, one after the other."""
+    parts = name.gguf_parts
+    if len(parts) == 1:
+        return [data]
+    kind = WEIGHT_FORMATS[format]
+    size = name.all_rows // len(parts) * name.inputs // kind.block * kind.bytes
+    pieces = iter([data] if isinstance(data, Buffer) else data)
+    left = memoryview(b"")
+
+    def share() -> Iterator[Buffer]:
+        nonlocal left
+        wanted = size
+        while wanted:
+            left = left or memoryview(next(pieces, b"")).cast("B")
+            if not left:
+                return  # whoever writes it says so
+            yield left[:wanted]
+            wanted, left = max(wanted - len(left), 0), left[wanted:]
+
+    return [share() for _ in parts]
 
 
 def in_file_order(name: TensorName, data: Buffer, width: int) -> bytes:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tinsmith.graph import GraphBuilder
 
 # Hyper's field, its key in config.json and in GGUF. Logits are divided by theirs, the others multiply.
-_MULTIPLIERS = (
+MULTIPLIERS = (
     ("embedding_scale", "embedding_multiplier", "embedding_scale"),
     ("attention_scale", "attention_multiplier", "attention.scale"),
     ("residual_scale", "residual_multiplier", "residual_scale"),
@@ -47,21 +47,20 @@ class Granite(decoder.Decoder):
     }
 
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
-        return {name: fields.real(key, 1.0) for name, key, _ in _MULTIPLIERS}
+        return {name: fields.real(key, 1.0) for name, key, _ in MULTIPLIERS}
 
     def more_to_hf(self, h: GraniteHyper) -> dict[str, Any]:
-        return {key: getattr(h, name) for name, key, _ in _MULTIPLIERS}
+        return {key: getattr(h, name) for name, key, _ in MULTIPLIERS}
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
         fields.refuse("rope.scaling.type", "none")
         fields.refuse("rope.scaling.finetuned", True)
         fields.refuse("expert_shared_feed_forward_length", 0)
-        usual = {"attention.scale": h["head_dim"] ** -0.5}
-        return {name: shortest_float32(fields.real(key, usual.get(key, 1.0))) for name, _, key in _MULTIPLIERS}
+        return multipliers_from_gguf(fields, h)
 
     def more_to_gguf(self, h: GraniteHyper) -> dict[str, Any]:
         own: dict[str, Any] = {"vocab_size": h.vocab, "rope.dimension_count": h.rope_dim}
-        return own | {key: getattr(h, name) for name, _, key in _MULTIPLIERS}
+        return own | {key: getattr(h, name) for name, _, key in MULTIPLIERS}
 
     def check(self, h: GraniteHyper, where: str) -> None:
         super().check(h, where)
@@ -87,6 +86,11 @@ class Granite(decoder.Decoder):
             x = g.add(x, g.matmul(g.gated(gate, up), f"{layer}.down"), h.residual_scale)
         x = g.norm(x, "final_norm", h.norm_eps)
         g.logits(x, "embed" if h.tied else "head", scale=1 / h.logit_scale)
+
+
+def multipliers_from_gguf(fields: Fields, h: Mapping[str, Any]) -> dict[str, float]:
+    usual = {"attention.scale": h["head_dim"] ** -0.5}
+    return {name: shortest_float32(fields.real(key, usual.get(key, 1.0))) for name, _, key in MULTIPLIERS}
 
 
 family = Granite()

@@ -3,7 +3,6 @@ query and key heads."""
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,12 +11,11 @@ from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.formats.weights import to_float32
 from tinsmith.models import decoder
 from tinsmith.models.family import Fields, TensorName
+from tinsmith.models.per_layer import kv_heads
 from tinsmith.spec import Hyper
 
 if TYPE_CHECKING:
     from tinsmith.graph import GraphBuilder, Value
-
-_KV_HEADS = "lfm2.attention.head_count_kv"
 
 
 @dataclass(frozen=True)
@@ -71,17 +69,7 @@ class Lfm2(decoder.Decoder):
         }
 
     def hyper_from_gguf(self, meta: Mapping[str, Any], *, tied: bool) -> Hyper:
-        """The number of key-value heads is one a layer, 0 where there is no attention."""
-        given = meta.get(_KV_HEADS)
-        heads: list[int] = given if isinstance(given, list) else []
-        if not all(type(one) is int and 0 <= one < 1 << 31 for one in heads) or len({0, *heads}) != 2:
-            raise FormatError(
-                f"{decoder.METADATA}: {_KV_HEADS} is {reprlib.repr(given)}; it must be a list of whole "
-                "numbers, 0 for a layer without attention and the same for all others"
-            )
-        layers = [i for i, count in enumerate(heads) if count]
-        own = {_KV_HEADS: max(heads), "lfm2.layers": len(heads), "lfm2.attention_layers": layers}
-        return super().hyper_from_gguf({**meta, **own}, tied=tied)
+        return super().hyper_from_gguf({**meta, **kv_heads(meta, self.gguf_architecture)}, tied=tied)
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
         fields.refuse("layers", h["layers"])

@@ -118,7 +118,7 @@ def one_pass(program: Listing, rates: Rates, *, rows: int, depth: int, kv: str, 
             _matmul(cost, program, op, tensors, rates, n)
         elif op.kind == "ATTENTION":
             _attention(cost, program, op, rates, n, depth, kv)
-        elif op.kind in ("CONV", "DELTA"):
+        elif op.kind in ("CONV", "DELTA", "SCAN"):
             _state(cost, program, op, rates, n)
         else:
             cost.add("other", _elements(program, op) * n / rates.elements)
@@ -168,11 +168,12 @@ def _attention(cost: Cost, program: Listing, op: Step, rates: Rates, rows: int, 
 
 
 def _state(cost: Cost, program: Listing, op: Step, rates: Rates, rows: int) -> None:
-    """A state is read and written once a pass, and every token works on all of it: a delta rule thrice."""
+    """A state is read and written once a pass, and every token works on all of it: a delta rule thrice, a
+    selective state update twice."""
     assert op.cache is not None
     state = program.states[op.cache]
     elements = state.heads * state.rows * state.columns
-    macs = elements * rows * (3 if op.kind == "DELTA" else 1)
+    macs = elements * rows * {"CONV": 1, "DELTA": 3, "SCAN": 2}[op.kind]
     cost.states += 8 * elements
     cost.macs += macs
     cost.add("states", max(8 * elements / rates.memory, macs / rates.floats))

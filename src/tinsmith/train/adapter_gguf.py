@@ -8,6 +8,7 @@ columns are in another order, A's columns are.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def read(path: Path, family: Family, hyper: Hyper) -> dict[str, LowRank]:
     """
     file = gguf.read(path)
     alpha = _alpha(file, family)
-    names = {name.gguf: name for name in family.tensors(hyper)}
+    names = {part.gguf: part for name in family.tensors(hyper) for part in name.gguf_parts}
     parts: dict[str, dict[str, gguf.Tensor]] = {}
     for key, tensor in file.tensors.items():
         matrix, _, part = key.rpartition(".")
@@ -71,11 +72,27 @@ def read(path: Path, family: Family, hyper: Hyper) -> dict[str, LowRank]:
         parts.setdefault(matrix, {})[part] = tensor
     if not parts:
         raise InputError(f"{path}: adapts nothing")
-    return {
-        names[matrix].role: _factors(path, names[matrix], pair, alpha)
+    factors = {
+        matrix: _factors(path, names[matrix], pair, alpha)
         for matrix, pair in parts.items()
         if _is_taken(path, matrix, pair, names)
     }
+    return {
+        name.role: _whole(path, name, [factors.get(part.gguf) for part in name.gguf_parts])
+        for name in family.tensors(hyper)
+        if any(part.gguf in factors for part in name.gguf_parts)
+    }
+
+
+def _whole(path: Path, name: TensorName, parts: list[LowRank | None]) -> LowRank:
+    """The factors of a tensor that GGUF has in parts, which must share A."""
+    first, *others = (part for part in parts if part is not None)
+    if len(others) + 1 < len(parts) or any((one.scale, one.a) != (first.scale, first.a) for one in others):
+        raise UnsupportedError(
+            f"{path}: {', '.join(part.gguf for part in name.gguf_parts)} are computed as one, and the factors "
+            "A of them differ, which is not supported; give the adapter as a folder in peft's format"
+        )
+    return replace(first, outputs=name.all_rows, b=b"".join(part.b for part in (first, *others)))
 
 
 def source(path: Path) -> str | None:
@@ -176,8 +193,10 @@ def _stored(factors: Factors, alpha: float) -> Iterator[gguf.Tensor]:
     ratio = factors.scale * rank / alpha
     if ratio != 1:
         b = b * np.float32(ratio)
-    rows = in_file_order(name, np.ascontiguousarray(b, dtype=np.float32).tobytes(), 4 * rank)
     float32 = gguf.tensor_type("F32")
     columns = np.ascontiguousarray(a, dtype=np.float32).tobytes()
-    yield gguf.Tensor(f"{name.gguf}.lora_a", float32, (name.inputs, rank), columns)
-    yield gguf.Tensor(f"{name.gguf}.lora_b", float32, (rank, name.rows), rows)
+    for part in name.gguf_parts:
+        own = np.ascontiguousarray(b[part.first_row : part.first_row + part.rows], dtype=np.float32)
+        rows = in_file_order(part, own.tobytes(), 4 * rank)
+        yield gguf.Tensor(f"{part.gguf}.lora_a", float32, (name.inputs, rank), columns)
+        yield gguf.Tensor(f"{part.gguf}.lora_b", float32, (rank, part.rows), rows)

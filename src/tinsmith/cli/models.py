@@ -1,0 +1,78 @@
+"""tinsmith models: the base models that are known by name, and which of them fit a device."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from tinsmith.cli._command import Args, flag, option
+from tinsmith.cli._types import Device
+
+if TYPE_CHECKING:
+    from tinsmith.hub import Entry
+    from tinsmith.plan.bases import Room
+
+HELP = "the base models that are known by name, and what fits a device"
+SECTION = "begin"
+PARAMETERS = [
+    option(
+        "--target",
+        Device(),
+        metavar="T",
+        help="say what fits this device, in its default format: of `tinsmith targets`, or a TOML file",
+    ),
+    flag("--json", help="as JSON"),
+]
+
+
+def run(args: Args) -> int:
+    from tinsmith import hub, targets
+    from tinsmith.plan import bases
+
+    target = targets.find(args.target) if args.target else None
+    rows = []
+    for entry in hub.catalog().values():
+        path = hub.here(entry)
+        rows.append((entry, path, bases.room(entry, path, target) if target else None))
+    if args.json:
+        print(json.dumps([_described(*row) for row in rows], indent=1))
+        return 0
+    width = max(len(entry.name) for entry, *_ in rows)
+    print(f"{'name':<{width}}  {'size':>6}  {'licence':<10} {'here':<4} {_heading(rows[0][2])}good for")
+    for entry, path, room in rows:
+        line = f"{entry.name:<{width}}  {_size(entry.parameters):>6}  {entry.license:<10} "
+        print(f"{line}{'yes' if path else '':<4} {_room(room)}{entry.good_for}")
+    if target:
+        print(
+            f"\n{target.name} stores {_mb(target.memory.storage)}, a model may use {_mb(target.memory.ram)} of "
+            "RAM. ≥: of the weights alone; `tinsmith plan` says all of it, and how fast, once it is here."
+        )
+    return 0
+
+
+def _described(entry: Entry, path: Any, room: Room | None) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    fields = asdict(entry)
+    del fields["wheel"]
+    return {**fields, "path": str(path) if path else None, "room": asdict(room) if room else None}
+
+
+def _size(parameters: int) -> str:
+    return f"{parameters / 1e9:.2g} B" if parameters >= 1e9 else f"{parameters / 1e6:.0f} M"
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:,.0f} MB"
+
+
+def _heading(room: Room | None) -> str:
+    return f"{room.format + ' file':>12} {'RAM':>10} {'fits':<8} " if room else ""
+
+
+def _room(room: Room | None) -> str:
+    if room is None:
+        return ""
+    least = "" if room.exact else "≥ "
+    fits = {True: "yes", False: "no", None: "perhaps"}[room.fits]
+    return f"{least + _mb(room.storage):>12} {least + _mb(room.ram):>10} {fits:<8} "

