@@ -16,10 +16,14 @@ from transformers_models import CHATML
 import tinsmith
 from tinsmith import cli
 from tinsmith.chat.chat_template import with_system
+from tinsmith.compiler import build_tin
 from tinsmith.errors import FormatError, InputError
+from tinsmith.formats.tin import CONSTRAINT
 from tinsmith.models import Spec, save_gguf
+from tinsmith.quant.shipping import Extra
 from tinsmith.runtime import choices
 from tinsmith.runtime.engine import open_engine
+from tinsmith.train import adapter_tin
 
 np = pytest.importorskip("numpy")
 pytest.importorskip("llama_cpp")
@@ -171,6 +175,27 @@ def test_adapters_are_those_of_the_native_runtime(
     assert cli.main([*words, "--adapter", f"{folder}:0.5"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["token_ids"] == model.chat(ASKED, adapter={"one": 0.5}, max_tokens=12).token_ids
+
+
+def test_adapters_sealed_in_a_tin_go_with_it(spec: Spec, gguf: Path, tmp_path: Path) -> None:
+    system = with_system(CHATML, "Name a lamp.")
+    one, two = (random_adapters.folder(spec, tmp_path / name, system) for name in ("one", "two"))
+    tin, held_to = tmp_path / "model.tin", choices(["lamp", "door"])
+    build_tin(spec, tmp_path / "base.tin")
+    adapter_tin.add(tmp_path / "base.tin", "one", one, tin, "F16", Extra({CONSTRAINT: held_to.data}, {}))
+    adapter_tin.add(tin, "two", two, tin, "Q8_0")
+    native, model = (tinsmith.load(tin, threads=1, backend=name) for name in ("native", "llama.cpp"))
+    assert list(model.adapters) == ["one", "two"]
+    assert model.adapters["one"].matrices == native.adapters["one"].matrices
+    tokens = model.render(ASKED, adapter="one")
+    assert tokens == native.render(ASKED, adapter="one") != model.render(ASKED)
+    plain = np.asarray(model.logits(tokens))
+    for chosen in ("one", "two", {"one": 0.5, "two": 1.0}):
+        ours, theirs = (np.asarray(held.logits(tokens, adapter=chosen)) for held in (native, model))
+        change = np.sqrt(np.mean((theirs - plain) ** 2))
+        assert np.sqrt(np.mean((ours - theirs) ** 2)) <= 0.1 * change
+    # It brings its constraint.
+    assert model.chat(ASKED, adapter="one", max_tokens=8).text in ("lamp", "door")
 
 
 def test_what_is_no_adapter_of_it_is_refused(model: tinsmith.Model, gguf: Path, tmp_path: Path) -> None:

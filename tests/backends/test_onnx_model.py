@@ -192,7 +192,7 @@ def test_loading_a_tin_imports_no_other_runtime(spec: Spec, tmp_path: Path) -> N
 def test_adapters_are_refused_by_name(folder: Path, spec: Spec, tmp_path: Path) -> None:
     model = tinsmith.load(folder / "model.onnx", threads=1)
     made = random_adapters.folder(spec, tmp_path / "one")
-    with pytest.raises(UnsupportedError, match="^onnxruntime .* takes no adapters; merge it into its base"):
+    with pytest.raises(UnsupportedError, match="^onnxruntime takes no adapters; merge it into its base"):
         model.adapters.add("one", made)
     with pytest.raises(InputError, match="no adapter 'one'; it has: none"):
         model.generate("the", adapter="one")

@@ -21,7 +21,7 @@ from tinsmith.formats.router import Router
 from tinsmith.models import family
 from tinsmith.spec import Spec
 from tinsmith.system import files
-from tinsmith.train import adapter_bin, adapter_tin, merge, router_tin
+from tinsmith.train import adapter, adapter_tin, merge, router_tin
 from tinsmith.train.adapter import Factors
 from tinsmith.train.options import TrainOptions
 
@@ -156,7 +156,7 @@ def test_a_convolution_is_only_merged(spec: Spec) -> None:
     name = family.by_name(spec.family).tensors(spec.hyper)[0]
     factors = Factors(name, np.zeros((4, 3)), np.zeros((4, 1)), 1.0, is_depthwise=True)
     with pytest.raises(UnsupportedError, match="a convolution, which is only possible merged"):
-        adapter_bin._low_rank("folder", factors)
+        adapter.low_rank("folder", factors)
 
 
 def test_training_goes_on_from_an_adapter_of_its_base_alone(

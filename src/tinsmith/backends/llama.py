@@ -54,6 +54,8 @@ class Llama(Engine):
     """Keys and values are float16, as llama.cpp has them by default, and caches with a window keep all
     positions, so that a conversation can go back."""
 
+    runtime = "llama.cpp"
+
     def __init__(self, api: Any, model: Any, base: Path, threads: int) -> None:
         vocab = api.llama_vocab_n_tokens(api.llama_model_get_vocab(model))
         super().__init__(api.llama_model_n_ctx_train(model), vocab, _BATCH)

@@ -41,6 +41,8 @@ class _Slot:
 
 
 class Onnx(Engine):
+    runtime = "onnxruntime"
+
     def __init__(self, session: Any, runtime: Any, config: dict[str, Any]) -> None:
         import numpy
 

@@ -6,11 +6,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tinsmith import _core
 from tinsmith.compiler.program import Listing, kept_shapes
-from tinsmith.errors import InputError
-from tinsmith.formats.weights import weight_format
+from tinsmith.errors import FormatError, InputError, RuntimeFault, UnsupportedError
+from tinsmith.formats.weights import WEIGHT_FORMATS, packed_bytes, weight_format
 from tinsmith.spec import Buffer
 
 FORMATS = ("Q8_0", "F16")  # that factors may have
@@ -74,6 +75,48 @@ def compile_adapter(
     header = _HEADER.pack(_MAGIC, _VERSION, len(names), len(text), 0, len(packed), source)
     before = b"".join([header, *heads, text])
     return before + bytes(-len(before) % _core.ALIGNMENT) + bytes(packed)
+
+
+def factors_of(data: Buffer, where: str) -> dict[str, LowRank]:
+    """What compile_adapter was given, as far as the factors' format tells: their ranks are whole tiles. where:
+    what errors call it. Raises UnsupportedError for a prefix, FormatError for what is damaged."""
+    held = memoryview(data).cast("B")
+    if held[:8] == _PREFIX_MAGIC:
+        raise UnsupportedError(f"{where}: a prefix, which only the native runtime takes")
+    try:
+        magic, version, count, text_bytes, _, size, _ = _HEADER.unpack_from(held)
+        heads = [_FACTORS.unpack_from(held, _HEADER.size + k * _FACTORS.size) for k in range(count)]
+        begin = _HEADER.size + count * _FACTORS.size
+        text = bytes(held[begin : begin + text_bytes])
+        begin += text_bytes
+        packed = held[begin + -begin % _core.ALIGNMENT :]
+        if (magic, version, len(packed)) != (_MAGIC, _VERSION, size):
+            raise ValueError("its header")
+        return {_name_at(text, head[0]): _factors(packed, head) for head in heads}
+    except (struct.error, ValueError, KeyError, RuntimeFault) as fault:
+        raise FormatError(f"{where}: a damaged adapter ({fault}); build the file again") from fault
+
+
+def _name_at(text: bytes, begin: int) -> str:
+    return text[begin : text.index(b"\0", begin)].decode()
+
+
+def _factors(packed: memoryview, head: tuple[Any, ...]) -> LowRank:
+    _, inputs, rows, rank, a_number, b_number, scale, _, a_begin, b_begin = head
+    formats = {one.number: name for name, one in WEIGHT_FORMATS.items()}
+    unit = max(_core.TILE, weight_format(formats[b_number]).block)
+    width = -(-rank // unit) * unit
+    a = _unpacked(formats[a_number], packed[a_begin:], rank, inputs)
+    b = memoryview(_unpacked(formats[b_number], packed[b_begin:], rows, width))
+    own = b"".join(b[4 * row * width : 4 * (row * width + rank)] for row in range(rows))
+    return LowRank(rows, inputs, rank, scale, a, own)
+
+
+def _unpacked(format: str, data: memoryview, rows: int, inputs: int) -> bytes:
+    size = packed_bytes(format, rows, inputs)
+    if len(data) < size:
+        raise ValueError("factors that end too soon")
+    return _core.dequantize(format, _core.unpack(format, data[:size], rows, inputs), rows, inputs)
 
 
 def compile_prefix(

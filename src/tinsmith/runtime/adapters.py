@@ -56,7 +56,7 @@ class Adapters(Mapping[str, AdapterInfo]):
         words: Words | None = None,
         engine: Engine | None = None,
     ) -> None:
-        """base: the file's own skill. words, engine: as Loaded's."""
+        """tin: the model's file, whose adapters they are. base: its own skill. words, engine: as Loaded's."""
         self._core, self._tin, self._base, self._words, self._engine = core, tin, base, words, engine
         self._data: dict[str, Buffer] = {name: tin.entry(entry(name)) for name in named(tin)}
         self._open: dict[str, Opened] = {}
@@ -104,18 +104,13 @@ class Adapters(Mapping[str, AdapterInfo]):
 
     def _outside(self, engine: Engine, source: str | Path | Buffer) -> tuple[OutsideAdapter, str | None]:
         """Open in another runtime, from a GGUF file, which is made of a folder first."""
-        if engine.base is None:
-            runtime = self._tin.manifest.get("backend", "this back end")
-            raise UnsupportedError(
-                f"{runtime} takes no adapters; merge it into its base (tinsmith merge), or take the back end "
-                "native or llama.cpp"
-            )
+        base = _base_of(engine)
         if not isinstance(source, str | Path) or not Path(source).exists():
             raise InputError(
                 f"{source!r}: llama.cpp takes an adapter's folder in peft's format, or its GGUF file"
             )
         path, writer = Path(source), import_module(_WRITER)
-        writer.check_base(path, engine.base)
+        writer.check_base(path, base)
         if not path.is_dir():
             return engine.adapter(path), writer.template(path)
         from tempfile import TemporaryDirectory
@@ -124,14 +119,27 @@ class Adapters(Mapping[str, AdapterInfo]):
 
         with TemporaryDirectory() as scratch:
             file = Path(scratch, f"{path.name}.gguf")
-            writer.write(path, models.load(engine.base), file)
+            writer.write(path, models.load(base), file)
             return engine.adapter(file), import_module(_READER).template(path)
+
+    def _sealed(self, engine: Engine, name: str) -> OutsideAdapter:
+        """One of the file's own, open in another runtime."""
+        _base_of(engine)
+        from tempfile import TemporaryDirectory
+
+        with TemporaryDirectory() as scratch:
+            path = Path(scratch, f"{name}.gguf")
+            import_module(_WRITER).write_sealed(self._data[name], self._tin, path, f"adapter {name}")
+            return engine.adapter(path)
 
     def opened(self, name: str) -> Opened:
         if name not in self._data:
             known = ", ".join(self._data) or "none"
             raise InputError(f"the model has no adapter {name!r}; it has: {known}")
         if name not in self._open:
+            if self._engine is not None:
+                self._open[name] = self._sealed(self._engine, name)
+                return self._open[name]
             try:
                 self._open[name] = _core.Adapter(self._core, self._data[name])
             except RuntimeFault as fault:
@@ -194,6 +202,16 @@ class Adapters(Mapping[str, AdapterInfo]):
 
     def __len__(self) -> int:
         return len(self._data)
+
+
+def _base_of(engine: Engine) -> Path:
+    """What the engine's adapters are for. Raises UnsupportedError where it takes none."""
+    if engine.base is None:
+        raise UnsupportedError(
+            f"{engine.runtime} takes no adapters; merge it into its base (tinsmith merge), or take the back "
+            "end native or llama.cpp"
+        )
+    return engine.base
 
 
 def entry(name: str) -> str:

@@ -52,10 +52,11 @@ Outside = tuple[tuple[OutsideAdapter, float], ...]
 class Engine(ABC):
     """An open model with one cache.
 
-    rewinds: going back costs nothing, so that guesses are worth a try. single: a pass gives the logits of its
-    last token only. base: the GGUF file that its adapters are for; None: it takes none.
+    runtime: its name. rewinds: going back costs nothing, so that guesses are worth a try. single: a pass
+    gives the logits of its last token only. base: the GGUF file that its adapters are for; None: it takes none.
     """
 
+    runtime: str
     rewinds = True
     single = False
     base: Path | None = None

@@ -62,9 +62,11 @@ class Loaded:
         conversations: int = 4,
         engine: Engine | None = None,
         words: Words | None = None,
+        sealed: Tin | None = None,
     ) -> None:
         """engine: what computes the logits in place of the core; it remembers one conversation. words: gives
-        the tokenizer; None: that of the tin's own GGUF header."""
+        the tokenizer; None: that of the tin's own GGUF header. sealed: the file that the engine's was made of,
+        with the skills that the image then lacks."""
         self.core = core
         self.tin = Tin(image)
         self.threads = threads or usable_cores()
@@ -76,8 +78,9 @@ class Loaded:
             conversations if engine is None else 1,
         )
         self.constraints = Pool(core)
-        self.skill = Skill.of_tin(self.tin, self.tin.manifest)
-        self.adapters = Adapters(core, self.tin, self.skill, words, engine)
+        held = sealed or self.tin
+        self.skill = Skill.of_tin(held, held.manifest)
+        self.adapters = Adapters(core, held, self.skill, words, engine)
         self._compiled: dict[Any, Constraint] = {}
         self.toolboxes: dict[
             str, tuple[ToolFormat, list[Tool], Constraint]

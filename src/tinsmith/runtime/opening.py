@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tinsmith import _core
 from tinsmith.checks import whole
 from tinsmith.errors import FormatError, InputError, RuntimeFault, UnsupportedError
+from tinsmith.formats.tin import Tin
 from tinsmith.runtime.engine import NATIVE, backend_for, is_onnx, open_engine
 from tinsmith.runtime.model import Model
 from tinsmith.system.cores import usable_cores
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from tinsmith.runtime.adapters import Words
 
 KV_TYPES = {"f16": _core.KV_F16, "q8": _core.KV_Q8}
+
+_DATED = "{}: a tin's date was stated when it was built; leave it out"
 
 
 def load(
@@ -85,6 +88,9 @@ def _outside(backend: str, path: Path, threads: int | None, options: dict[str, A
     from tinsmith.chat.chat_template import dated
     from tinsmith.compiler import build_words
 
+    sealed = Tin(path) if _is_tin(path) else None
+    if sealed is not None and date is not None:
+        raise InputError(_DATED.format(path))
     opened = open_engine(backend, path, threads=threads or usable_cores(), **options)
     facts = {
         "name": opened.name,
@@ -99,7 +105,9 @@ def _outside(backend: str, path: Path, threads: int | None, options: dict[str, A
         image = build_words(opened.tokenizer, template, opened.engine.context, facts)
     finally:
         jinja_process.close()  # a loaded model renders from its table
-    return Model(_core.Model(image), image, threads, engine=opened.engine, words=lambda: opened.tokenizer)
+    return Model(
+        _core.Model(image), image, threads, engine=opened.engine, words=lambda: opened.tokenizer, sealed=sealed
+    )
 
 
 def _native(
@@ -123,7 +131,7 @@ def _native(
     words: Words | None = None
     if _is_tin(path):
         if date is not None:
-            raise InputError(f"{path}: a tin's date was stated when it was built; leave it out")
+            raise InputError(_DATED.format(path))
         image = map_file(path)
         if check is not None:
             check(path, image)
@@ -156,7 +164,6 @@ def _check_signature(
 ) -> None:
     """By the very map that the model then computes from."""
     from tinsmith.formats import minisign
-    from tinsmith.formats.tin import Tin
 
     minisign.require(path, Tin(image), key, asked=minisign.freshness(min_version, now))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith.chat.chat_template import digest
+from tinsmith.compiler.adapter import LowRank
 from tinsmith.errors import FormatError, InputError, MissingExtraError, UnsupportedError
 from tinsmith.formats import safetensors
 from tinsmith.models.family import Family, TensorName, by_name
@@ -271,6 +272,24 @@ def _config(path: Path) -> dict[str, Any]:
 
 def _is_scale(given: Any) -> bool:
     return isinstance(given, (int, float)) and not isinstance(given, bool) and 0 < given < float("inf")
+
+
+def low_rank(where: str, factors: Factors) -> LowRank:
+    """As it is added to the spec's tensor while a model runs. where: what errors call the adapter. Raises
+    UnsupportedError for a convolution."""
+    import numpy as np
+
+    if factors.is_depthwise:
+        raise UnsupportedError(
+            f"{where}: adapts {factors.name.hf}, a convolution, which is only possible merged; merge the "
+            "adapter into its base and build that instead"
+        )
+    a, b = factors.a, factors.b
+    order = spec_order(factors.name)
+    if order is not None:
+        b, a = b[order[0]], a[:, order[1]]
+    floats = [np.ascontiguousarray(one, dtype=np.float32).tobytes() for one in (a, b)]
+    return LowRank(len(b), a.shape[1], len(a), factors.scale, *floats)
 
 
 def spec_order(name: TensorName) -> tuple[Any, Any] | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tinsmith.compiler.adapter import FORMATS, LowRank, compile_adapter
 from tinsmith.compiler.program import Listing, read_program
-from tinsmith.errors import InputError, UnsupportedError
+from tinsmith.errors import InputError
 from tinsmith.formats import gguf
 from tinsmith.formats.tin import Tin
 from tinsmith.models.family import Family, by_name
@@ -61,7 +61,7 @@ def _of_folder(folder: Path, family: Family, hyper: Hyper) -> dict[str, LowRank]
     given = adapter.of_base(folder, family, hyper)
     if not given.factors:
         raise InputError(f"{folder}: adapts nothing of the text model; there is nothing to add")
-    return {role: _low_rank(str(folder), one) for role, one in given.factors.items()}
+    return {role: adapter.low_rank(str(folder), one) for role, one in given.factors.items()}
 
 
 def packed(
@@ -73,21 +73,5 @@ def packed(
 ) -> bytes:
     """Factors by role, as compile_adapter gives them. where: what errors call the adapter."""
     return compile_adapter(
-        {role: _low_rank(where, one) for role, one in factors.items()}, program, format, source
+        {role: adapter.low_rank(where, one) for role, one in factors.items()}, program, format, source
     )
-
-
-def _low_rank(where: str, factors: Factors) -> LowRank:
-    import numpy as np
-
-    if factors.is_depthwise:
-        raise UnsupportedError(
-            f"{where}: adapts {factors.name.hf}, a convolution, which is only possible merged; merge the "
-            "adapter into its base and build that instead"
-        )
-    a, b = factors.a, factors.b
-    order = adapter.spec_order(factors.name)
-    if order is not None:
-        b, a = b[order[0]], a[:, order[1]]
-    floats = [np.ascontiguousarray(one, dtype=np.float32).tobytes() for one in (a, b)]
-    return LowRank(len(b), a.shape[1], len(a), factors.scale, *floats)

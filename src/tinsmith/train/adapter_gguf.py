@@ -12,15 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tinsmith.compiler.adapter import LowRank
+from tinsmith.compiler.adapter import LowRank, factors_of
 from tinsmith.errors import FormatError, InputError, UnsupportedError
 from tinsmith.formats import gguf
+from tinsmith.formats.tin import Tin
 from tinsmith.formats.weights import WEIGHT_FORMATS, to_float32
 from tinsmith.models.family import Family, TensorName, by_name
 from tinsmith.models.gguf_spec import SOURCE, TEMPLATE, in_file_order, in_spec_order, source_of
 from tinsmith.spec import Buffer, Hyper, Spec, Tensor
 from tinsmith.train import adapter
-from tinsmith.train.adapter import Factors
 
 
 def write(adapter_dir: str | Path, spec: Spec, path: str | Path) -> tuple[str, ...]:
@@ -32,24 +32,42 @@ def write(adapter_dir: str | Path, spec: Spec, path: str | Path) -> tuple[str, .
     given = adapter.read(Path(adapter_dir), spec)
     if not given.factors:
         raise InputError(f"{adapter_dir}: adapts nothing of the text model; there is nothing to export")
-    for factors in given.factors.values():
-        if factors.is_depthwise:
-            raise UnsupportedError(
-                f"{adapter_dir}: adapts {factors.name.hf}, a convolution, which llama.cpp can't; merge the "
-                "adapter into its base and build that instead"
-            )
-    # One alpha for all: that of the first, and what differs from it goes into B.
-    first = next(iter(given.factors.values()))
-    alpha = first.scale * len(first.a)
-    tensors = [stored for factors in given.factors.values() for stored in _stored(factors, alpha)]
+    parts = {role: adapter.low_rank(str(adapter_dir), one) for role, one in given.factors.items()}
     template = adapter.template(Path(adapter_dir))
     told = {TEMPLATE: template, SOURCE: adapter.base_digest(Path(adapter_dir))}
-    gguf.write(path, _metadata(spec, alpha, told), tensors)
+    _write(path, by_name(spec.family), spec.hyper, parts, spec.general.get("name"), told)
     if template is None or template == spec.chat_template:
         return given.notes
     file = Path(adapter_dir) / adapter.TEMPLATE
     note = f"trained under another chat template than the base's; give llama.cpp --chat-template-file {file}"
     return (*given.notes, note)
+
+
+def write_sealed(data: Buffer, tin: Tin, path: Path, where: str) -> None:
+    """Writes a tin's compiled adapter for the GGUF file that the tin gives back. where: what errors call it.
+
+    Raises UnsupportedError for a prefix, FormatError for a damaged one.
+    """
+    facts = tin.facts("family", "hyper")
+    family = by_name(facts["family"])
+    hyper = family.hyper_from_facts(facts["hyper"], tin.where)
+    _write(path, family, hyper, factors_of(data, where), None, {})
+
+
+def _write(
+    path: str | Path,
+    family: Family,
+    hyper: Hyper,
+    parts: Mapping[str, LowRank],
+    base: Any,
+    told: Mapping[str, str | None],
+) -> None:
+    """One alpha for all: that of the first, and what differs from it goes into B."""
+    first = next(iter(parts.values()))
+    alpha = first.scale * first.rank
+    names = {name.role: name for name in family.tensors(hyper)}
+    tensors = [stored for role, one in parts.items() for stored in _stored(names[role], one, alpha)]
+    gguf.write(path, _metadata(family, base, alpha, told), tensors)
 
 
 def read(path: Path, family: Family, hyper: Hyper) -> dict[str, LowRank]:
@@ -167,36 +185,31 @@ def _floats(path: Path, tensor: gguf.Tensor) -> Tensor:
     return to_float32(Tensor(tensor.type.name, rows, inputs, tensor.data))
 
 
-def _metadata(spec: Spec, alpha: float, told: Mapping[str, str | None]) -> dict[str, gguf.Value]:
+def _metadata(family: Family, base: Any, alpha: float, told: Mapping[str, str | None]) -> dict[str, gguf.Value]:
+    """base: its name, if it is a text."""
     plain: dict[str, Any] = {
-        "general.architecture": by_name(spec.family).gguf_architecture,
+        "general.architecture": family.gguf_architecture,
         "general.type": "adapter",
         "adapter.type": "lora",
         "adapter.lora.alpha": alpha,
         "general.file_type": 0,
         **{key: text for key, text in told.items() if text is not None},
     }
-    base = spec.general.get("name")
     if isinstance(base, str):
         plain |= {"general.base_model.count": 1, "general.base_model.0.name": base}
     return {key: gguf.value(given) for key, given in plain.items()}
 
 
-def _stored(factors: Factors, alpha: float) -> Iterator[gguf.Tensor]:
+def _stored(name: TensorName, one: LowRank, alpha: float) -> Iterator[gguf.Tensor]:
     import numpy as np
 
-    name, a, b = factors.name, factors.a, factors.b
-    rank = len(a)
-    order = adapter.spec_order(name)
-    if order is not None:
-        b, a = b[order[0]], a[:, order[1]]
-    ratio = factors.scale * rank / alpha
+    b = np.frombuffer(one.b, dtype=np.float32).reshape(-1, one.rank)
+    ratio = one.scale * one.rank / alpha
     if ratio != 1:
         b = b * np.float32(ratio)
     float32 = gguf.tensor_type("F32")
-    columns = np.ascontiguousarray(a, dtype=np.float32).tobytes()
     for part in name.gguf_parts:
-        own = np.ascontiguousarray(b[part.first_row : part.first_row + part.rows], dtype=np.float32)
-        rows = in_file_order(part, own.tobytes(), 4 * rank)
-        yield gguf.Tensor(f"{part.gguf}.lora_a", float32, (name.inputs, rank), columns)
-        yield gguf.Tensor(f"{part.gguf}.lora_b", float32, (rank, part.rows), rows)
+        own = np.ascontiguousarray(b[part.first_row : part.first_row + part.rows])
+        rows = in_file_order(part, own.tobytes(), 4 * one.rank)
+        yield gguf.Tensor(f"{part.gguf}.lora_a", float32, (name.inputs, one.rank), one.a)
+        yield gguf.Tensor(f"{part.gguf}.lora_b", float32, (one.rank, part.rows), rows)
