@@ -163,10 +163,10 @@ class GraniteHybrid(decoder.Decoder):
         super().check(h, where)
         if h.head_dim != h.dim // h.heads:
             raise UnsupportedError(f"{where}: head_dim is {h.head_dim}; it is {h.dim // h.heads} here")
-        if not 0 < len(h.attention) < h.layers:
-            raise UnsupportedError(f"{where}: layers are not of both kinds, attention and Mamba-2")
-        if h.state_heads % h.groups:
-            raise FormatError(f"{where}: {h.state_heads} heads can't share {h.groups} groups evenly")
+        if not h.attention:
+            raise UnsupportedError(f"{where}: no layer is attention, which is not supported")
+        if h.groups != 1:
+            raise UnsupportedError(f"{where}: Mamba-2 with {h.groups} groups; supported: 1")
         if h.state_head_dim % 16 or h.state_dim % 16:
             raise UnsupportedError(
                 f"{where}: Mamba-2 heads of {h.state_head_dim} over states of {h.state_dim}; supported: "

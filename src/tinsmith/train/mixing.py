@@ -136,8 +136,8 @@ class _Convolution(torch.autograd.Function):
     prefix.
 
     row [width, channels], taps [count, channels] and bias [channels] float32, to [heads, 1, shared, channels of
-    a head] and [heads, sequences, longest, channels of a head] in the row's type. Adding slices in place, of a sequence that stays
-    in the processor's cache, is several times faster than torch's depthwise convolution.
+    a head] and [heads, sequences, longest, channels of a head] in the row's type. Adding slices in place, of a
+    sequence that stays in the processor's cache, is several times faster than torch's depthwise convolution.
     """
 
     @staticmethod
