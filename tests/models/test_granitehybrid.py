@@ -1,5 +1,5 @@
 """The granitehybrid family: with rotation, by the names of older configs, its fused feed-forward in GGUF's two
-tensors, what is refused."""
+tensors, dense models, what is refused."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tiny_models import config_of, in_format, tiny_spec
-from transformers_models import logits_of, save_random, some_tokens
+from transformers_models import from_folder, logits_of, save_random, some_tokens
 
 from tinsmith import _core, models
 from tinsmith.compiler import build_image
@@ -65,6 +65,27 @@ def test_gate_and_up_are_two_tensors_in_gguf(tmp_path: Path) -> None:
         models.load(tmp_path / "mixed.gguf")
 
 
+def test_a_dense_granite_4_is_read_as_granite(tmp_path: Path) -> None:
+    dense = {
+        "layer_types": ["attention"] * 4,
+        "position_embedding_type": "rope",
+        "shared_intermediate_size": 112,
+    }
+    theirs = save_random("granitehybrid", tmp_path / "folder", **dense)
+    spec = models.load(tmp_path / "folder")
+    assert (spec.family, spec.hyper.ffn_dim) == ("granite", 112)
+    models.save_hf(spec, tmp_path / "again")
+    tokens = some_tokens(266, 60)
+    expected = logits_of(theirs, tokens)
+    assert np.abs(logits_of(from_folder(tmp_path / "again"), tokens) - expected).max() <= 1e-5 * np.ptp(
+        expected
+    )
+    models.save_gguf(spec, tmp_path / "a.gguf", {"granite.expert_shared_feed_forward_length": 112})
+    image = build_image(models.load(tmp_path / "a.gguf"))
+    got = np.asarray(Model(_core.Model(image), image, threads=1).logits(tokens))
+    assert np.abs(got - expected).max() <= 1e-3 * np.ptp(expected)
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
@@ -78,7 +99,9 @@ def test_gate_and_up_are_two_tensors_in_gguf(tmp_path: Path) -> None:
         ({"mamba_d_head": 8}, FormatError, "mamba_n_heads 4 times mamba_d_head 8 is not.*128"),
         ({"mamba_d_conv": 1}, UnsupportedError, "convolution of 1 token"),
         ({"shared_intermediate_size": 100}, UnsupportedError, "feed-forward of 100"),
-        ({"layer_types": ["mamba"] * 4}, UnsupportedError, "no layer is attention"),
+        ({"layer_types": ["mamba"] * 4}, UnsupportedError, "0 of 4 layers are attention"),
+        ({"layer_types": ["attention"] * 4}, UnsupportedError, "4 of 4 layers.*all with rotation"),
+        ({"time_step_limit": [0.001, 0.1]}, UnsupportedError, "time_step_limit"),
         ({"layer_types": ["mamba", "conv", "attention", "mamba"]}, FormatError, "layer_types.*conv"),
         ({"layer_types": ["mamba"]}, FormatError, "layer_types.*list of 4"),
     ],
