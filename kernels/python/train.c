@@ -216,7 +216,7 @@ static int prepare_convolution(convolve_call *call, int backward) {
     if (c->taps && c->taps <= TINI_TAPS_MAX && call->first <= call->end && call->end <= c->heads &&
         channels <= 1u << 20 && c->longest <= c->rows && (!c->shared || c->sequences) &&
         convolution_spans_fit(c) && (uint64_t)call->row.len == c->rows * channels * size &&
-        (uint64_t)call->taps.len == c->taps * channels * 4 &&
+        (uint64_t)call->taps.len == (c->taps + 1) * channels * 4 &&
         (uint64_t)call->prefix.len == c->shared * channels * size &&
         (uint64_t)call->own.len == others * c->longest * channels * size &&
         (!backward || ((uint64_t)call->to_row.len == c->rows * channels * 4 &&

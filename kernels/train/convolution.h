@@ -20,8 +20,8 @@ typedef struct tini_convolution {
     const uint32_t *spans;
 } tini_convolution;
 
-/* What it makes of row [rows][heads * width] with taps [taps][heads * width], float32, the last one the token's own: of
- * the shared rows prefix [heads][shared][width], and of the other sequences own [heads][sequences][longest][width],
+/* What it makes of row [rows][heads * width] with taps [taps + 1][heads * width], float32, the last but one the token's own
+ * and the last what is added: of the shared rows prefix [heads][shared][width], and of the other sequences own [heads][sequences][longest][width],
  * whose rows past a sequence's end are left as they are. */
 typedef struct tini_convolved {
     void *prefix, *own;

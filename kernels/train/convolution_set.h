@@ -1,12 +1,12 @@
 /* convolution.c for one instruction set (each_set.h): a token's values of one head. */
 #include "lanes_set.h"
 
-/* The sum over the token's reach of values k, k + 1, … of a head; `column` is its first. */
+/* The sum over the token's reach of values k, k + 1, … of a head, and the bias; `column` is its first. */
 TINI_INLINE LANE TINI_OF(tini_reached)(const tini_convolution *c, const int narrow, const uint8_t *row,
                                        const uint8_t *taps, const tini_reach *reach, size_t column, uint32_t k,
                                        uint32_t room) {
     const size_t channels = (size_t)c->heads * c->width;
-    LANE sum = {0};
+    LANE sum = TINI_OF(tini_take)(taps, 0, c->taps * channels + column + k, room);
     for (uint32_t lag = 0; lag < reach->count; lag++) {
         LANE tap = TINI_OF(tini_take)(taps, 0, (c->taps - 1 - lag) * channels + column + k, room);
         sum += TINI_OF(tini_take)(row, narrow, reach->rows[lag] * channels + column + k, room) * tap;
@@ -37,6 +37,10 @@ TINI_INLINE void TINI_OF(tini_convolved_head_back)(const tini_convolution *c, co
         LANE sum = TINI_OF(tini_reached)(c, narrow, row, taps, reach, column, k, room);                 \
         LANE s = TINI_OF(tini_sigmoid)(sum);                                                            \
         slope *= s + sum * s * (1.0f - s);                                                              \
+    }                                                                                                   \
+    if (to_taps) {                                                                                      \
+        const size_t bias = c->taps * channels + column + k;                                            \
+        TINI_OF(tini_put)(to_taps, 0, bias, room, TINI_OF(tini_take)(to_taps, 0, bias, room) + slope);  \
     }                                                                                                   \
     for (uint32_t lag = 0; lag < reach->count; lag++) {                                                 \
         const size_t x = reach->rows[lag] * channels + column + k,                                      \

@@ -165,15 +165,16 @@ def test_what_another_module_does_is_left_to_it() -> None:
     assert ["forward" in vars(module) for module in modules] == [True, False]
 
 
-def convolved(row: Tensor, taps: Tensor, heads: int, packing: Packing, silu: bool) -> list[Tensor]:
+def convolved(
+    row: Tensor, taps: Tensor, bias: Tensor, heads: int, packing: Packing, silu: bool
+) -> list[Tensor]:
     """[heads, length, channels of a head] of the prefix, if there is one, and of each sequence."""
     found = []
     for begin, end in packing.extents.tolist():
         before = [] if begin < packing.shared else list(range(packing.shared))
         x = row[[*before, *range(begin, end)]]
         padded = torch.cat([x.new_zeros(len(taps) - 1, x.shape[1]), x])
-        out = sum(padded[place : place + len(x)] * tap for place, tap in enumerate(taps))
-        assert isinstance(out, Tensor)
+        out = bias + sum(padded[place : place + len(x)] * tap for place, tap in enumerate(taps))
         out = torch.nn.functional.silu(out) if silu else out
         found.append(out[len(before) :].view(end - begin, heads, -1).transpose(0, 1))
     return found
@@ -199,23 +200,24 @@ def test_convolutions_and_their_gradients(
     packing, source = packing_of(shared, 7), torch.Generator().manual_seed(2)
     rows, channels = packing.tokens.shape[1], heads * width
     row = torch.randn(rows, channels, generator=source).to(dtype)
-    taps = torch.randn(count, channels, generator=source)
+    taps, bias = (torch.randn(rows, channels, generator=source) for rows in (count, 1))
     slope = torch.randn(heads, packing.sequences + 1, rows, width, generator=source).to(dtype)
     results = []
     for way in (fused.convolve, mixing._Convolution.apply, None):  # type: ignore[attr-defined]
         kind = torch.float64 if way is None else dtype
         own_row = row.to(kind).requires_grad_(True)
-        own_taps = taps.to(torch.promote_types(kind, torch.float32)).requires_grad_(True)
+        wide = torch.promote_types(kind, torch.float32)
+        own_taps, own_bias = (one.to(wide).requires_grad_(True) for one in (taps, bias[0]))
         if way is None:
-            pieces = convolved(own_row, own_taps, heads, packing, silu)
+            pieces = convolved(own_row, own_taps, own_bias, heads, packing, silu)
         else:
-            prefix, own = way(own_row, own_taps, heads, packing, silu)
+            prefix, own = way(own_row, own_taps, own_bias, heads, packing, silu)
             lengths = [end - begin for begin, end in packing.spans]
             pieces = [prefix[:, 0]] if shared else []
             pieces += [own[:, number, :length] for number, length in enumerate(lengths)]
             assert not any(own[:, number, length:].any() for number, length in enumerate(lengths))
         total = sum((piece * slope[:, number, : piece.shape[1]]).sum() for number, piece in enumerate(pieces))
-        gradients = torch.autograd.grad(total, (own_row, own_taps))  # type: ignore[arg-type]
+        gradients = torch.autograd.grad(total, (own_row, own_taps, own_bias))  # type: ignore[arg-type]
         results.append([*pieces, *gradients])
     bound = 1e-5 if dtype == torch.float32 else 0.02
     for found in results[:2]:
@@ -225,10 +227,8 @@ def test_convolutions_and_their_gradients(
 
 def test_a_convolution_is_the_same_by_any_number_of_threads() -> None:
     packing, source = packing_of(7, 60), torch.Generator().manual_seed(4)
-    given = [
-        torch.randn(rows, 5 * 1024, generator=source, requires_grad=True)
-        for rows in (packing.tokens.shape[1], 4)
-    ]
+    shapes = [(packing.tokens.shape[1], 5 * 1024), (4, 5 * 1024), (5 * 1024,)]
+    given = [torch.randn(shape, generator=source, requires_grad=True) for shape in shapes]
     found, before = [], torch.get_num_threads()
     try:
         for threads in (1, 2, 3):
@@ -256,7 +256,7 @@ def test_a_convolution_is_the_same_by_any_number_of_threads() -> None:
 )
 def test_a_convolution_of_sizes_that_disagree_is_refused(spans: list[int], change: dict[str, int]) -> None:
     sizes = {"rows": 8, "heads": 2, "width": 4, "taps": 4, "shared": 0, "longest": 8} | change
-    row, taps = torch.zeros(8, 8).numpy(), torch.zeros(sizes["taps"], 8).numpy()
+    row, taps = torch.zeros(8, 8).numpy(), torch.zeros(sizes["taps"] + 1, 8).numpy()
     prefix, own = torch.zeros(sizes["shared"], 8).numpy(), torch.zeros(sizes["longest"], 8).numpy()
     given = (torch.tensor(spans, dtype=torch.int32).numpy(), row, taps, prefix, own)
     convolution = (*sizes.values(), 0, False, True)

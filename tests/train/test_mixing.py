@@ -17,7 +17,7 @@ from tinsmith.train import mixing, network
 from tinsmith.train.packing import pack, pad
 from tinsmith.train.sequences import TokenSequence
 
-HYBRIDS = [case for case in cases() if case.startswith(("qwen35", "lfm2"))]
+HYBRIDS = [case for case in cases() if case.startswith(("qwen35", "lfm2", "granitehybrid"))]
 
 
 def built_of(case: str, folder: Path, dtype: torch.dtype = torch.float32) -> network.Network:
@@ -102,3 +102,27 @@ def test_the_delta_rule_is_the_recurrence() -> None:
         rows.append((query[:, :, t, None] @ state)[:, :, 0])
     torch.testing.assert_close(out, torch.stack(rows, 2), atol=1e-7, rtol=0)
     torch.testing.assert_close(last, state, atol=1e-7, rtol=0)
+
+
+def test_the_selective_state_update_is_the_recurrence() -> None:
+    source = torch.Generator().manual_seed(3)
+
+    def some(*sizes: int) -> torch.Tensor:
+        return torch.randn(sizes, generator=source, dtype=torch.float64)
+
+    heads, count, length, states, width = 2, 3, 150, 8, 5
+    value, before, after = (
+        some(heads, count, length, width),
+        some(1, count, length, states),
+        some(1, count, length, states),
+    )
+    steps = some(heads, count, length).abs()
+    rates, state = -0.5 * steps, some(heads, 1, states, width)
+    out, last = mixing.state_update(value, before, after, rates, steps, state, True)
+    state, rows = state.expand(-1, count, -1, -1), []
+    for t in range(length):
+        taken = before[:, :, t, :, None] * (steps[:, :, t, None] * value[:, :, t])[:, :, None]
+        state = state * rates[:, :, t, None, None].exp() + taken
+        rows.append((after[:, :, t, None] @ state)[:, :, 0])
+    torch.testing.assert_close(out, torch.stack(rows, 2), atol=1e-6, rtol=0)
+    torch.testing.assert_close(last, state, atol=1e-6, rtol=0)

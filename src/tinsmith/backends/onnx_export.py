@@ -52,6 +52,10 @@ def known_architectures() -> list[str]:
     return sorted(set(re.findall(r'architectures\[0\] == "(\w+)"', source.read_text("utf-8"))))
 
 
+# Families whose architecture the builder takes, but for a kind of their layers: Mamba-2.
+_WITHOUT_LAYERS = {"granitehybrid"}
+
+
 def check(spec: Spec, precision: str) -> None:
     """Raises InputError for an unknown precision, MissingExtraError where a package is not installed, and
     UnsupportedError for a family that the builder has no graph for."""
@@ -61,7 +65,7 @@ def check(spec: Spec, precision: str) -> None:
         if find_spec(module) is None:
             raise MissingExtraError(module, "onnx")
     known = known_architectures()
-    if builder_architecture(_architecture(spec)) not in known:
+    if builder_architecture(_architecture(spec)) not in known or spec.family in _WITHOUT_LAYERS:
         raise UnsupportedError(
             f"ONNX: onnxruntime-genai's model builder has no graph for the family {spec.family!r}; it knows "
             + ", ".join(known)

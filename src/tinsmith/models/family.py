@@ -22,6 +22,7 @@ from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.spec import Hyper, Tensor
 
 if TYPE_CHECKING:
+    from tinsmith.formats.safetensors import Tensor as Stored
     from tinsmith.graph import GraphBuilder
 
 
@@ -113,6 +114,15 @@ class TensorName:
         return self.to_hf(tensor) if self.to_hf else tensor
 
 
+@dataclass(frozen=True)
+class StandIn:
+    """Another family; the config as that has it; and the folder's tensors by its names."""
+
+    family: Family
+    config: dict[str, Any]
+    renamed: Callable[[Mapping[str, Stored]], dict[str, Stored]]
+
+
 class Family(ABC):
     """An architecture. The readers raise FormatError for a missing or nonsensical hyper-parameter and
     UnsupportedError for a feature that the family's graph does not compute."""
@@ -151,6 +161,10 @@ class Family(ABC):
     @abstractmethod
     def tensors(self, h: Hyper) -> list[TensorName]:
         """Every tensor of the family at this size, in the order a file has them."""
+
+    def stand_in(self, config: Mapping[str, Any]) -> StandIn | None:
+        """What reads a folder of this config in the family's place, as it has the same computation."""
+        return None
 
     def derive(self, h: Hyper) -> dict[str, Tensor]:
         """By role, the tensors that follow from the hyper-parameters: those whose TensorName has no hf."""

@@ -1,4 +1,4 @@
-"""The granite family (Granite 3, 3.1, 3.2, 3.3 dense): llama with four multipliers, of embeddings, attention
+"""The granite family (Granite 3, 3.1, 3.2, 3.3, 4 dense): llama with four multipliers, of embeddings, attention
 scores, what a layer adds, and logits."""
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Granite(decoder.Decoder):
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
         fields.refuse("rope.scaling.type", "none")
         fields.refuse("rope.scaling.finetuned", True)
-        fields.refuse("expert_shared_feed_forward_length", 0)
+        fields.refuse("expert_shared_feed_forward_length", 0, h["ffn_dim"])  # Granite 4's files state it
         return multipliers_from_gguf(fields, h)
 
     def more_to_gguf(self, h: GraniteHyper) -> dict[str, Any]:

@@ -1,5 +1,7 @@
-"""The granitehybrid family (Granite 4 dense and hybrid, without experts): layers are attention, with or without
-rotation, or the selective state update of Mamba-2 behind a short convolution; Granite's four multipliers.
+"""The granitehybrid family (Granite 4 hybrid, without experts): layers are attention, with or without rotation,
+or the selective state update of Mamba-2 behind a short convolution; Granite's four multipliers.
+
+A dense Granite 4 has the same architecture in a folder. It is read as the granite family, which it is in GGUF.
 
 Dao and Gu, "Transformers are SSMs: Generalized Models and Efficient Algorithms Through Structured State Space
 Duality", 2024.
@@ -12,9 +14,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.formats.safetensors import Buffer
+from tinsmith.formats.safetensors import Tensor as Stored
 from tinsmith.formats.weights import to_float32
-from tinsmith.models import decoder, layouts
-from tinsmith.models.family import Fields, TensorName
+from tinsmith.models import decoder, granite, layouts
+from tinsmith.models.family import Fields, StandIn, TensorName
 from tinsmith.models.granite import MULTIPLIERS, GraniteHyper, multipliers_from_gguf
 from tinsmith.models.per_layer import kv_heads
 from tinsmith.spec import Hyper
@@ -74,8 +78,21 @@ class GraniteHybrid(decoder.Decoder):
         "mamba_proj_bias": (False,),
     }
 
+    def stand_in(self, config: Mapping[str, Any]) -> StandIn | None:
+        types = config.get("layer_types")
+        dense = isinstance(types, list) and types and all(kind in _ATTENTION for kind in map(str, types))
+        if not dense or config.get("position_embedding_type") != "rope" or config.get("num_local_experts"):
+            return None
+        own = {
+            "architectures": list(granite.family.hf_architectures),
+            "intermediate_size": config.get("shared_intermediate_size"),
+            "model_type": granite.family.model_type,
+        }
+        return StandIn(granite.family, {**config, **own}, _as_llama_has_them)
+
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
         fields.refuse("position_embedding_type", None, "nope", "rope")
+        fields.refuse("time_step_limit", [0.0, {"__float__": "Infinity"}])
         heads = fields.count("mamba_n_heads")
         inner = fields.count("mamba_expand") * fields.count("hidden_size")
         usual = max(inner // heads, 1)
@@ -164,9 +181,12 @@ class GraniteHybrid(decoder.Decoder):
         if h.head_dim != h.dim // h.heads:
             raise UnsupportedError(f"{where}: head_dim is {h.head_dim}; it is {h.dim // h.heads} here")
         if not 0 < len(h.attention) < h.layers:
-            raise UnsupportedError(f"{where}: layers are not of both kinds, attention and Mamba-2")
-        if h.state_heads % h.groups:
-            raise FormatError(f"{where}: {h.state_heads} heads can't share {h.groups} groups evenly")
+            raise UnsupportedError(
+                f"{where}: {len(h.attention)} of {h.layers} layers are attention; supported: some, or all with "
+                "rotation"
+            )
+        if h.groups != 1:
+            raise UnsupportedError(f"{where}: Mamba-2 with {h.groups} groups; supported: 1")
         if h.state_head_dim % 16 or h.state_dim % 16:
             raise UnsupportedError(
                 f"{where}: Mamba-2 heads of {h.state_head_dim} over states of {h.state_dim}; supported: "
@@ -243,6 +263,21 @@ def _feed_forward(h: Hyper) -> list[TensorName]:
         replace(both, gguf_more=("ffn_up.weight",)),
         TensorName("down", "shared_mlp.output_linear.weight", "ffn_down.weight", h.dim, h.ffn_dim),
     ]
+
+
+def _as_llama_has_them(stored: Mapping[str, Stored]) -> dict[str, Stored]:
+    tensors: dict[str, Stored] = {}
+    for name, tensor in stored.items():
+        prefix, fused, _ = name.partition(".shared_mlp.input_linear.")
+        if fused and len(tensor.shape) == 2:
+            assert isinstance(tensor.data, Buffer)
+            view, rows = memoryview(tensor.data).cast("B"), tensor.shape[0] // 2
+            for part, data in (("gate", view[: len(view) // 2]), ("up", view[len(view) // 2 :])):
+                half = Stored(tensor.dtype, (rows, tensor.shape[1]), data)
+                tensors[f"{prefix}.mlp.{part}_proj.weight"] = half
+        else:
+            tensors[name.replace(".shared_mlp.output_linear.", ".mlp.down_proj.")] = tensor
+    return tensors
 
 
 def _attention_layers(fields: Fields) -> tuple[int, ...]:

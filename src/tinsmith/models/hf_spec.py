@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from tinsmith.spec import Buffer, Hyper, Spec, Tensor
 from tinsmith.system.files import write_text
 from tinsmith.tokenizer import tokenizer_json
 
+Renamed = Callable[[Mapping[str, safetensors.Tensor]], dict[str, safetensors.Tensor]]
 # Weight formats that safetensors has, and what transformers calls them.
 _FLOATS = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 # Where config.json keeps Spec.general; transformers carries unknown keys along.
@@ -41,22 +42,27 @@ def load_hf(folder: Path) -> Spec:
         )
     family = language_part.family_of(config, str(architectures[0]), str(path))
     config = language_part.config_of(config)
+    stand_in = family.stand_in(config)
+    if stand_in:
+        family, config = stand_in.family, stand_in.config
     try:
         hyper = family.hyper_from_hf(config)
     except (FormatError, UnsupportedError) as error:
         raise type(error)(f"{folder}: {error}") from error
-    tensors, notes = _tensors(folder, family, hyper)
+    tensors, notes = _tensors(folder, family, hyper, stand_in.renamed if stand_in else one_by_one)
     tokenizer, template = tokenizer_json.read(folder, hyper.vocab)
     notes += family.notes(hyper)
     general, named = _general(folder, config), tokenizer_json.named_templates(folder)
     return Spec(family.name, hyper, tensors, tokenizer, template, general, notes, named)
 
 
-def _tensors(folder: Path, family: Family, hyper: Hyper) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+def _tensors(
+    folder: Path, family: Family, hyper: Hyper, renamed: Renamed
+) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     names = family.tensors(hyper)
     in_folder = safetensors.read_folder(folder)
     own, others = language_part.names_of(in_folder)
-    stored = one_by_one({name: in_folder[given] for name, given in own.items()})
+    stored = renamed({name: in_folder[given] for name, given in own.items()})
     for name in names:  # before a name is made for each of the experts that the config speaks of
         parts = replace(name, experts=min(name.experts, len(stored) + 1)).folder_names
         missing = next((part for part in parts if part not in stored), None)

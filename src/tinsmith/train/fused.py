@@ -134,15 +134,19 @@ class _Gated(torch.autograd.Function):
         return tuple(to)
 
 
-def convolve(row: Tensor, taps: Tensor, heads: int, packing: Packing, silu: bool) -> tuple[Tensor, Tensor]:
-    """A causal depthwise convolution, or silu of it: row [width, channels], taps [count, channels] float32, to
-    [heads, 1, shared, channels of a head] of the prefix and [heads, sequences, longest, channels of a head]."""
-    out = _Convolve.apply(row.contiguous(), taps.contiguous(), heads, packing, silu)  # type: ignore[no-untyped-call]
+def convolve(
+    row: Tensor, taps: Tensor, bias: Tensor, heads: int, packing: Packing, silu: bool
+) -> tuple[Tensor, Tensor]:
+    """A causal depthwise convolution, or silu of it: row [width, channels], taps [count, channels] and bias
+    [channels] float32, to [heads, 1, shared, channels of a head] of the prefix and [heads, sequences, longest,
+    channels of a head]."""
+    sums = torch.cat([taps, bias[None]])
+    out = _Convolve.apply(row.contiguous(), sums, heads, packing, silu)  # type: ignore[no-untyped-call]
     return out  # type: ignore[no-any-return]
 
 
 class _Convolve(torch.autograd.Function):
-    """The sums are computed again on the way back."""
+    """taps: and the bias below them. The sums are computed again on the way back."""
 
     @staticmethod
     def forward(
@@ -151,7 +155,17 @@ class _Convolve(torch.autograd.Function):
         ctx.save_for_backward(row, taps)
         rows, width = len(row), row.shape[1] // heads
         narrow = row.dtype == torch.bfloat16
-        ctx.sizes = rows, heads, width, len(taps), packing.shared, packing.longest, PASSED_OVER, narrow, silu
+        ctx.sizes = (
+            rows,
+            heads,
+            width,
+            len(taps) - 1,
+            packing.shared,
+            packing.longest,
+            PASSED_OVER,
+            narrow,
+            silu,
+        )
         ctx.packing = packing
         prefix = row.new_empty(heads, 1, packing.shared, width)
         own = row.new_zeros(heads, packing.sequences, packing.longest, width)

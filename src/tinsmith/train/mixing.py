@@ -1,4 +1,5 @@
-"""Layers that carry a state from token to token, over a packed row: short convolutions and gated delta rules.
+"""Layers that carry a state from token to token, over a packed row: short convolutions, gated delta rules and
+selective state updates.
 
 Their projections run on the row as it is. Where tokens meet, the sequences lie side by side, as they do in
 attention: the prefix that all share is run once, and each sequence goes on from the state that it leaves, so
@@ -76,6 +77,31 @@ def gated_delta(layer: Any, x: Tensor, packing: Packing) -> Tensor:
     return layer.out_proj((joined * scale * gate).flatten(1))  # type: ignore[no-any-return]
 
 
+def selective_state(layer: Any, x: Tensor, packing: Packing) -> Tensor:
+    """Mamba-2 with one group, [width, dim] to the same."""
+    inner, states = layer.intermediate_size, layer.ssm_state_size
+    gate, mixed, steps = layer.in_proj(x).split([inner, inner + 2 * states, layer.num_heads], -1)
+    steps = functional.softplus(steps.float() + layer.dt_bias)
+    rates = -layer.A_log.float().exp() * steps
+    conv = layer.conv1d
+    mixed = _convolved(mixed, conv.weight[:, 0], 1, packing, silu=True, bias=conv.bias)
+    state, parts = None, []
+    pieces = [(rates[None, : packing.shared], steps[None, : packing.shared])] if packing.shared else []
+    pieces.append((packing.side_by_side(rates), packing.side_by_side(steps)))
+    for number, (rate, step) in enumerate(pieces):
+        value, before, after = mixed[number].split([inner, states, states], -1)  # type: ignore[no-untyped-call]
+        value = value[0].unflatten(-1, (layer.num_heads, -1)).permute(2, 0, 1, 3)
+        go_on = number + 1 < len(pieces)
+        out, state = state_update(
+            value, before, after, rate.permute(2, 0, 1), step.permute(2, 0, 1), state, go_on
+        )
+        out = (out + value * layer.D.to(out.dtype)[:, None, None, None]).permute(1, 2, 0, 3)
+        parts.append(out[0] if go_on else packing.in_a_row(out))
+    joined = torch.cat(parts).flatten(1) * functional.silu(gate)
+    scale = _inverse(joined, layer.norm.variance_epsilon, 1 / inner)[..., None].to(joined.dtype)
+    return layer.out_proj(joined * scale * layer.norm.weight.to(joined.dtype))  # type: ignore[no-any-return]
+
+
 def short_convolution(layer: Any, x: Tensor, packing: Packing) -> Tensor:
     """LFM2's gated convolution, [width, dim] to the same."""
     before, after, value = layer.in_proj(x).chunk(3, -1)
@@ -87,37 +113,48 @@ def short_convolution(layer: Any, x: Tensor, packing: Packing) -> Tensor:
 
 
 # By the end of a class's name in transformers.
-_MIXERS = {"GatedDeltaNet": gated_delta, "Lfm2ShortConv": short_convolution}
+_MIXERS = {
+    "GatedDeltaNet": gated_delta,
+    "HybridMambaLayer": selective_state,
+    "Lfm2ShortConv": short_convolution,
+}
 
 
-def _convolved(row: Tensor, taps: Tensor, heads: int, packing: Packing, silu: bool = False) -> list[Tensor]:
-    """A causal depthwise convolution of [width, channels], taps [channels, count]; [heads, sequences, length,
-    channels of a head]: of the shared prefix, if there is one, and of the sequences, each after the prefix."""
+def _convolved(
+    row: Tensor, taps: Tensor, heads: int, packing: Packing, silu: bool = False, bias: Tensor | None = None
+) -> list[Tensor]:
+    """A causal depthwise convolution of [width, channels], taps [channels, count], bias [channels]; [heads,
+    sequences, length, channels of a head]: of the shared prefix, if there is one, and of the sequences, each
+    after the prefix."""
+    taps = taps.float().T
+    bias = taps.new_zeros(taps.shape[1]) if bias is None else bias.float()
     in_c = row.device.type == "cpu" and row.dtype in (torch.float32, torch.bfloat16)
-    way = fused.convolve if in_c and taps.shape[1] <= fused.TAPS else _Convolution.apply
-    prefix, own = way(row, taps.float().T, heads, packing, silu)
+    way = fused.convolve if in_c and len(taps) <= fused.TAPS else _Convolution.apply
+    prefix, own = way(row, taps, bias, heads, packing, silu)
     return [prefix, own] if packing.shared else [own]
 
 
 class _Convolution(torch.autograd.Function):
-    """y[t] = sum over j of taps[j] x[t + j - count + 1], or silu of that; x goes on from the shared prefix.
+    """y[t] = bias + sum over j of taps[j] x[t + j - count + 1], or silu of that; x goes on from the shared
+    prefix.
 
-    row [width, channels], taps [count, channels] float32, to [heads, 1, shared, channels of a head] and [heads,
-    sequences, longest, channels of a head] in the row's type: where the core's C does not do it.
+    row [width, channels], taps [count, channels] and bias [channels] float32, to [heads, 1, shared, channels of
+    a head] and [heads, sequences, longest, channels of a head] in the row's type: where the core's C does not
+    do it.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, row: Tensor, taps: Tensor, heads: int, packing: Packing, silu: bool
+        ctx: Any, row: Tensor, taps: Tensor, bias: Tensor, heads: int, packing: Packing, silu: bool
     ) -> tuple[Tensor, Tensor]:
         taps = taps.contiguous()
-        ctx.save_for_backward(row, taps)
+        ctx.save_for_backward(row, taps, bias)
         ctx.heads, ctx.packing, ctx.silu = heads, packing, silu
         width = row.shape[1] // heads
         prefix = row.new_zeros(heads, 1, packing.shared, width)
         own = row.new_zeros(heads, packing.sequences, packing.longest, width)
         for held, begin, end in _Convolution.pieces(prefix, own, packing):
-            out = _Convolution.sums(_Convolution.before(row, begin, end, len(taps), packing.shared), taps)
+            out = _Convolution.sums(_Convolution.before(row, begin, end, len(taps), packing.shared), taps, bias)
             if silu:
                 out = functional.silu(out, inplace=True)
             held.copy_(out.view(-1, heads, width).transpose(0, 1))
@@ -125,15 +162,17 @@ class _Convolution(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        row, taps = ctx.saved_tensors
+        row, taps, bias = ctx.saved_tensors
         shared, history = ctx.packing.shared, len(taps) - 1
         d_row = row.new_zeros(row.shape, dtype=torch.float32)
-        d_taps = torch.zeros_like(taps)
+        d_taps, d_bias = torch.zeros_like(taps), torch.zeros_like(bias)
         for held, begin, end in _Convolution.pieces(gradients[0], gradients[1], ctx.packing):
             out = held.transpose(0, 1).flatten(1).float()
             x = _Convolution.before(row, begin, end, len(taps), shared)
             if ctx.silu:
-                out = torch.ops.aten.silu_backward(out, _Convolution.sums(x, taps))
+                out = torch.ops.aten.silu_backward(out, _Convolution.sums(x, taps, bias))
+            if ctx.needs_input_grad[2]:
+                d_bias += out.sum(0)
             d_x = torch.zeros_like(x)
             for place, tap in enumerate(taps):
                 part = slice(place, place + len(out))
@@ -143,7 +182,7 @@ class _Convolution(torch.autograd.Function):
             d_row[begin:end] += d_x[history:]
             known = min(history, shared) if begin else 0
             d_row[shared - known : shared] += d_x[history - known : history]
-        return d_row.to(row.dtype), d_taps, None, None, None
+        return d_row.to(row.dtype), d_taps, d_bias, None, None, None
 
     @staticmethod
     def pieces(prefix: Tensor, own: Tensor, packing: Packing) -> Iterator[tuple[Tensor, int, int]]:
@@ -163,9 +202,9 @@ class _Convolution(torch.autograd.Function):
         return x
 
     @staticmethod
-    def sums(x: Tensor, taps: Tensor) -> Tensor:
+    def sums(x: Tensor, taps: Tensor, bias: Tensor) -> Tensor:
         length = len(x) - len(taps) + 1
-        out = x[:length] * taps[0]
+        out = torch.addcmul(bias, x[:length], taps[0])
         for place, tap in enumerate(taps[1:], 1):
             out.addcmul_(x[place : place + length], tap)
         return out
@@ -214,6 +253,41 @@ def delta_rule(
         if go_on or part.stop < length:
             left = (decay[..., -1:] - decay).exp()[..., None] * k_scale
             added = (across @ (new * left).to(k.dtype)).float()
+            state = added if state is None else state * known[:, :, -1:] + added
+    return torch.cat(parts, 2), state if go_on else None
+
+
+def state_update(
+    value: Tensor,
+    before: Tensor,
+    after: Tensor,
+    rates: Tensor,
+    steps: Tensor,
+    state: Tensor | None,
+    go_on: bool,
+) -> tuple[Tensor, Tensor | None]:
+    """Mamba-2's S[t] = exp(rate) S[t-1] + b^T (step x), out[t] = c S[t], of which all heads share b and c.
+
+    value (x) [heads, sequences, length, width]; before, after (b, c) [1, sequences, length, states]; rates, at
+    most 0, and steps [heads, sequences, length], float32; state [heads, 1 or sequences, states, width], or None
+    for zeros. To out, like value, and where it is to go on the last state. Within a chunk it is attention whose
+    scores decay: Dao and Gu, "Transformers are SSMs", 2024, section 6.
+    """
+    parts = []
+    length = value.shape[2]
+    for begin in range(0, length, _CHUNK):
+        part = slice(begin, begin + _CHUNK)
+        x, b, c = value[:, :, part] * steps[:, :, part, None], before[:, :, part], after[:, :, part]
+        decay, across = rates[:, :, part].cumsum(-1), b.transpose(2, 3)
+        # Above the diagonal, where it would grow, it is never wanted.
+        between = (decay[..., None] - decay[..., None, :]).tril().exp().tril()
+        known = decay.exp()[..., None]
+        out = ((c @ across) * between).to(value.dtype) @ x.to(value.dtype)
+        if state is not None:
+            out = torch.addcmul(out, c @ state.to(c.dtype), known.to(out.dtype))
+        parts.append(out)
+        if go_on or part.stop < length:
+            added = (across @ (x * (decay[..., -1:] - decay).exp()[..., None]).to(b.dtype)).float()
             state = added if state is None else state * known[:, :, -1:] + added
     return torch.cat(parts, 2), state if go_on else None
 

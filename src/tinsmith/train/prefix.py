@@ -53,16 +53,16 @@ class States:
             return inputs
         return torch.cat([self._held(layer, CONVOLVED, inputs), inputs], -1)
 
-    def update_recurrent_state(self, state: Tensor, layer: int, **_: Any) -> Tensor:
+    def update_recurrent_state(self, state: Tensor, layer_idx: int, **_: Any) -> Tensor:
         if self.records:
-            self.states[f"{layer}.{RECURRENT}"] = state[0]
+            self.states[f"{layer_idx}.{RECURRENT}"] = state[0]
         return state
 
-    def get_recurrent_state(self, layer: int, **_: Any) -> Tensor | None:
-        state = self.states.get(f"{layer}.{RECURRENT}")
+    def get_recurrent_state(self, layer_idx: int, **_: Any) -> Tensor | None:
+        state = self.states.get(f"{layer_idx}.{RECURRENT}")
         return None if self.records or state is None else state.expand(self.rows, *state.shape)
 
-    def get_conv_state(self, layer: int, **_: Any) -> Tensor | None:
+    def get_conv_state(self, layer_idx: int, **_: Any) -> Tensor | None:
         """Is asked for single tokens that follow others, which training does not have."""
         return None
 

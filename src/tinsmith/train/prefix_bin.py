@@ -53,6 +53,8 @@ def compiled(folder: Path, tin: Tin, source: bytes) -> bytes:
             caches.append(held.pair(layer, keys, values))
         if convolved is not None:
             states.append(_tiled(_in_order(names.get(f"{role}.conv"), convolved).T[None]))
+        if recurrent is not None and f"{role}.skip" in names:  # [heads, columns, rows] in transformers
+            recurrent = recurrent.transpose(0, 2, 1)
         if recurrent is not None:
             states.append(_tiled(_in_order(names.get(f"{role}.beta"), recurrent)))
     if held.left:
