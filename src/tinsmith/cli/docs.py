@@ -48,7 +48,7 @@ PARAMETERS = [
         "--off-topic",
         group=TASK,
         metavar="TEXT",
-        help='the answer to what no document is about, "" for none (default for chat: "The documents do not say.")',
+        help='the answer to what is in no document, "" for none (default for chat: The documents do not say.)',
     ),
     option("--out", Folder(), metavar="DIR", help="the new folder (default: <FOLDER>-<TASK>)"),
     option(
@@ -107,7 +107,7 @@ def _plan(args: Args) -> Plan:
     writer.check(terms)
     if args.adapter and writer.needs in ("schema", "labels"):
         raise InputError(
-            f'--adapter: a row of the task "{args.task}" is its passage; leave it out, and make the recipe'
+            f'--adapter: inputs of the task "{args.task}" are passages; leave it out, and make the recipe'
         )
     base = args.base or starting.BASE
     return Plan(

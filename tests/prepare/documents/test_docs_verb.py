@@ -11,7 +11,10 @@ from document_tools import MAKERS, asks, last, pumps, rows
 from scripted_endpoint import Reply, Script, says, serving
 
 from tinsmith import cli
+from tinsmith.backends.endpoint import Endpoint
 from tinsmith.pipeline import recipe, stages
+from tinsmith.prepare.documents import making, writing
+from tinsmith.prepare.documents.teachers import Remote
 from tinsmith.system import progress
 
 SPLITS = ("train", "validation", "test")
@@ -151,3 +154,27 @@ def test_a_killed_run_goes_on(folder: Path, chat_base: Path, tmp_path: Path) -> 
 def run_at(url: str, folder: Path, base: Path, *more: str) -> int:
     words = ["docs", str(folder), "--task", "chat", "--teacher", url, "--model", "tiny", "--base", str(base)]
     return cli.main([*words, *more])
+
+
+def test_distilled_documents_are_validated_by_their_own_questions(folder: Path, chat_base: Path) -> None:
+    out = folder.with_name("pumps-chat")
+    with serving(asks) as server:
+        terms = writing.Terms(off_topic="The documents do not say.")
+        plan = making.Plan(folder, out, "chat", terms, str(chat_base), chat_base, distill=True)
+        result = making.make(plan, Remote(Endpoint(server.url, "tiny")), progress.Silent())
+    loaded = recipe.load(result.recipe)
+    assert (loaded.train.method, loaded.train.teacher) == ("distill", "base")
+    splits = made(folder)
+    learned = {one.get("passage") for one in splits["train"]}
+    assert {one.get("passage") for one in splits["validation"]} <= learned
+    held = {one["group"] for one in splits["test"] if one["part"] == "held-out documents"}
+    assert held and not held & {one.get("group") for one in splits["train"] + splits["validation"]}
+
+
+@pytest.mark.slow
+def test_documents_to_an_adapter(tmp_path: Path, chat_base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In one command."""
+    run(pumps(tmp_path / "pumps", 5), chat_base, asks, "--adapter")
+    adapter = Path(capsys.readouterr().out.splitlines()[-1])
+    assert (adapter / "adapter_model.safetensors").is_file()
+    assert any((adapter.parent / "teacher").iterdir())

@@ -157,13 +157,17 @@ def _unambiguous(rows: Sequence[Example], dropped: list[Dropped]) -> list[Exampl
 
 
 def _divided(rows: Sequence[Example], plan: Plan) -> dict[str, list[Example]]:
-    """By document; of a chat, some questions about passages that are learned are tested too."""
+    """By document; of a chat, some questions about passages that are learned are tested too. What is learned by
+    distillation are the documents, of which others say nothing: it is validated by such questions alone."""
     task = tasks.by_name(plan.task)
     labels = [task.label(one.output) for one in rows]
-    made = divide(rows, labels, SHARES, 1.0, plan.seed, {})
+    shares = {split: share for split, share in SHARES.items() if split == "test" or not plan.distill}
+    made = divide(rows, labels, shares, 1.0, plan.seed, {})
     splits: dict[str, list[Example]] = {split: [] for split in SPLITS}
     for one, split in zip(rows, made.splits, strict=True):
         splits[split].append(replace(one, part=HELD_OUT) if split == "test" else one)
+    if task.is_free or plan.distill:
+        _hold_questions(splits, ("validation", "test") if plan.distill else ("test",))
     if empty := [split for split in SPLITS if not splits[split]]:
         held = len({one.group for one in rows})
         raise InputError(
@@ -171,22 +175,22 @@ def _divided(rows: Sequence[Example], plan: Plan) -> dict[str, list[Example]]:
             f"{' and '.join(empty)} would be empty; give more documents, or a better teacher (answers are kept "
             f"in {plan.out / asking.FILE})"
         )
-    if task.is_free:
-        _test_known(splits)
     if plan.terms.off_topic:
         _add_off_topic(splits, plan.terms.off_topic)
     return splits
 
 
-def _test_known(splits: dict[str, list[Example]]) -> None:
-    """Moves the last questions of some learned passages, of those that have several, to the test set."""
+def _hold_questions(splits: dict[str, list[Example]], into: Sequence[str]) -> None:
+    """Moves the last questions of some learned passages, of those that have several, to these splits."""
     of_passage = Counter(one.passage for one in splits[LEARNED])
     last = {one.passage: place for place, one in enumerate(splits[LEARNED])}
     able = sorted(place for passage, place in last.items() if of_passage[passage] >= _SEVERAL)
-    wanted = max(1, round(_KNOWN_SHARE * sum(map(len, splits.values()))))
-    moved = set(able[:: max(1, -(-len(able) // wanted))])
-    splits["test"] += [replace(splits[LEARNED][place], part=KNOWN) for place in sorted(moved)]
-    splits[LEARNED] = [one for place, one in enumerate(splits[LEARNED]) if place not in moved]
+    wanted = len(into) * max(1, round(_KNOWN_SHARE * sum(map(len, splits.values()))))
+    moved = able[:: max(1, -(-len(able) // wanted))]
+    for number, split in enumerate(into):
+        held = [splits[LEARNED][place] for place in moved[number :: len(into)]]
+        splits[split] += [replace(one, part=KNOWN) if split == "test" else one for one in held]
+    splits[LEARNED] = [one for place, one in enumerate(splits[LEARNED]) if place not in set(moved)]
 
 
 def _add_off_topic(splits: dict[str, list[Example]], answer: str) -> None:

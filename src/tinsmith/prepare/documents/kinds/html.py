@@ -49,7 +49,7 @@ def _text(path: Path) -> str:
         return data.decode(name)
     except LookupError:
         raise DataError(f"{path}: is in the encoding {name}, which is not known; save it as UTF-8") from None
-    except (UnicodeError, TypeError):  # TypeError: a codec that makes no text
+    except UnicodeError:
         raise DataError(f"{path}: is not in the encoding {name} that it states; save it as UTF-8") from None
 
 

@@ -93,9 +93,8 @@ def writers() -> dict[str, Writer]:
 def by_name(name: str) -> Writer:
     """Raises UnsupportedError for an unknown one, listing those there are."""
     if name not in writers():
-        raise UnsupportedError(
-            f'task "{name}" is not written of documents; give {", ".join(sorted(writers()))}'
-        )
+        known = ", ".join(sorted(writers()))
+        raise UnsupportedError(f'task "{name}" is not written of documents; give one of {known}')
     return writers()[name]
 
 

@@ -40,8 +40,8 @@ _SHOTS = (
     ),
     (
         _prompt(
-            "Text about mkindex: Options\n\nWith -q the program prints nothing. Without a file it reads what is "
-            "piped to it.",
+            "Text about mkindex: Options\n\nWith -q the program prints nothing. Without a file it reads what "
+            "is piped to it.",
             "Without a file it reads what is piped to it.",
         ),
         '{"question":"What does mkindex read when no file is given?"}',
