@@ -74,19 +74,25 @@ def run(args: Args) -> int:
     from tinsmith.system import progress
 
     made = making.make(_plan(args), _teacher(args), progress.display())
-    if args.json:
-        print(json.dumps({"recipe": str(made.recipe), **made.facts}, ensure_ascii=False))
-    else:
+    if not args.json:
         print("\n".join(made.lines()))
-        if not args.adapter:
-            print(f"\n{made.recipe}\nmake the model:  tinsmith make {made.recipe}")
-    if args.adapter:
-        from tinsmith.pipeline import recipes, stages, training
-
-        stated = recipes.load(made.recipe)
-        trained = stages.make(stated, None, progress.display(), "train")
-        print(trained.folder / training.folder_name(stated))
+    adapter = _train(made.recipe) if args.adapter else None
+    if args.json:
+        trained = {"adapter": str(adapter)} if adapter else {}
+        print(json.dumps({"recipe": str(made.recipe), **trained, **made.facts}, ensure_ascii=False))
+    else:
+        print(adapter or f"\n{made.recipe}\nmake the model:  tinsmith make {made.recipe}")
     return 0
+
+
+def _train(recipe: Path) -> Path:
+    """The adapter's folder."""
+    from tinsmith.pipeline import recipes, stages, training
+    from tinsmith.system import progress
+
+    stated = recipes.load(recipe)
+    run = stages.make(stated, None, progress.display(), "train")
+    return run.folder / training.folder_name(stated)
 
 
 def _plan(args: Args) -> Plan:

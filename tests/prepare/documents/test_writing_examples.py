@@ -100,7 +100,7 @@ def docs(task: str, url: str, base: Path, *more: str) -> int:
 @pytest.mark.parametrize("task", TASKS)
 def test_a_task_of_documents(task: str, folder: Path, chat_base: Path, tmp_path: Path) -> None:
     answer, _, reason, message = TASKS[task]
-    with serving(lambda body: says(json.dumps(answer(body), indent=1))) as server:
+    with serving(lambda body: says(f"```json\n{json.dumps(answer(body), indent=1)}\n```\n")) as server:
         assert docs(task, server.url, chat_base) == 0
     out = tmp_path / f"pumps-{task}"
     dropped = rows(out / "dropped.jsonl")

@@ -95,6 +95,7 @@ def make(plan: Plan, teacher: Teacher, display: Display) -> Made:
                 rows.append(replace(one, where=Where(passage.where)))
     written = len(rows)
     rows = _checked(_unambiguous(rows, dropped), plan, dropped)
+    files.write_text(plan.out / DROPPED, dropping.lines(dropped))
     splits = _divided(rows, plan)
     facts = {
         "teacher": teacher.name,
@@ -111,7 +112,7 @@ def make(plan: Plan, teacher: Teacher, display: Display) -> Made:
         "parts": dict(Counter(one.part for kept in splits.values() for one in kept if one.part)),
         "dropped": dropping.counts(dropped),
     }
-    return Made(_write(plan, splits, dropped, facts), facts)
+    return Made(_write(plan, splits, facts), facts)
 
 
 def max_length(plan: Plan) -> int:
@@ -172,8 +173,8 @@ def _divided(rows: Sequence[Example], plan: Plan) -> dict[str, list[Example]]:
         held = len({one.group for one in rows})
         raise InputError(
             f"{plan.folder}: {len(rows)} examples of {held} documents are too few to hold documents out: "
-            f"{' and '.join(empty)} would be empty; give more documents, or a better teacher (answers are kept "
-            f"in {plan.out / asking.FILE})"
+            f"{' and '.join(empty)} would be empty; give more documents, or a better teacher; "
+            f"{plan.out / DROPPED} says what was left out"
         )
     if plan.terms.off_topic:
         _add_off_topic(splits, plan.terms.off_topic)
@@ -204,9 +205,7 @@ def _add_off_topic(splits: dict[str, list[Example]], answer: str) -> None:
             splits[split].append(Example(prompt, answer, part=part, about={"source": OFF_TOPIC}))
 
 
-def _write(
-    plan: Plan, splits: dict[str, list[Example]], dropped: Sequence[Dropped], facts: dict[str, Any]
-) -> Path:
+def _write(plan: Plan, splits: dict[str, list[Example]], facts: dict[str, Any]) -> Path:
     for split, rows in splits.items():
         lines = (json.dumps(mending.written(one), ensure_ascii=False) + "\n" for one in rows)
         files.write_text(plan.out / "data" / f"{split}.jsonl", "".join(lines))
@@ -215,7 +214,6 @@ def _write(
         if value is not None:
             text = json.dumps(value, ensure_ascii=False, indent=2) + "\n"
             files.write_text(plan.out / f"{name}.json", text)
-    files.write_text(plan.out / DROPPED, dropping.lines(dropped))
     files.write_text(plan.out / SUMMARY, json.dumps(facts, ensure_ascii=False, indent=1) + "\n")
     recipe = plan.out / starting.RECIPE
     about = f"Examples that {facts['teacher']} wrote of the documents in {plan.folder.name}/; see {SUMMARY}."

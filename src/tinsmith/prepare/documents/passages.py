@@ -18,7 +18,7 @@ LENGTH = 1200  # characters of a passage
 SHORTEST = 80  # fewer say too little to be asked about
 _ALIKE = 0.8  # of the words of two passages, the share that both have, from which on they are one
 _WORDED = 0.5  # the share of characters that are letters, without which it is a table or code
-_SENTENCE = re.compile(r"(?:(?<=[.!?])|(?<=[.!?][\"')\]]))\s+(?=[\"'(\[]?[A-Z0-9À-Þ])")
+_SENTENCE = re.compile(r"(?:(?<=[.!?])|(?<=[.!?][\"')\]]))\s+(?=[^\W_a-zß-ÿ]|[\"'(\[¿¡«„“])")
 _UNFINISHED = re.compile(
     r"(?:\b(?:e\.g|i\.e|etc|vs|cf|no|dr|mr|mrs|st|fig|inc|ltd|co|[A-Za-z])\.)$", re.IGNORECASE
 )

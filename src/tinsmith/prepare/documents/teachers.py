@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 WEAK = 1_000_000_000  # parameters of a teacher below which it is called weak
 _AT_ONCE = 4  # questions to an address
+_FENCED = re.compile(r"```\w*\n(.*)\n```", re.DOTALL)  # JSON as models write it where they are not held to it
 
 
 class Teacher(Protocol):
@@ -85,7 +87,9 @@ class Remote:
             shape = json.dumps(one.schema, ensure_ascii=False)
             asked = one.messages
             asked[-1]["content"] += f"\n\nAnswer with JSON of this schema alone: {shape}"
-            return self.endpoint.ask(asked, one.max_tokens, seed=seed, schema=one.schema).text
+            text = self.endpoint.ask(asked, one.max_tokens, seed=seed, schema=one.schema).text.strip()
+            fenced = _FENCED.fullmatch(text)
+            return fenced[1] if fenced else text
 
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             return list(pool.map(ask, requests))

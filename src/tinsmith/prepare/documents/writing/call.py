@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from tinsmith.chat.tool_formats import read_tools
@@ -15,8 +15,29 @@ from tinsmith.prepare.documents.passages import Passage
 from tinsmith.prepare.documents.writing import Request, Terms, Writer, closed, example, invalid, read
 from tinsmith.prepare.documents.writing.chat import shown
 
-_REQUEST = {"type": "string", "pattern": r"^[A-Z][^\n\r\"]{10,160}$"}
+_REQUEST = {"type": "string", "pattern": r"^[^a-z\s\"][^\n\r\"]{10,160}$"}
 _TOKENS = 192
+
+
+def _prompt(text: str, tool: Mapping[str, Any]) -> str:
+    listed = json.dumps(tool, ensure_ascii=False)
+    return f"{text}\n\nWrite what a reader of this text might want of this function, and the call: {listed}"
+
+
+_SHOTS = (
+    (
+        _prompt(
+            "Text about tides\n\nAt Emden high water is at 6:40 on Friday, and the lock stays shut until noon.",
+            {
+                "name": "set_alarm",
+                "description": "sets an alarm",
+                "parameters": {"place": "string", "time": "string"},
+            },
+        ),
+        '{"request":"Wake me for high water at Emden at 6:40",'
+        '"call":{"name":"set_alarm","arguments":{"place":"Emden","time":"6:40"}}}',
+    ),
+)
 
 
 class Call(Writer):
@@ -32,12 +53,8 @@ class Call(Writer):
         requests = []
         for tool in read_tools(terms.tools)[: terms.questions]:
             call = closed({"name": {"const": tool.name}, "arguments": tool.parameters or closed({})})
-            about = f": {tool.description}" if tool.description else ""
-            prompt = (
-                f"{shown(passage)}\n\nThe function {tool.name}{about}\n\nWrite one request about this text "
-                "that a user would make and this function carries out, and the call in the request's own words."
-            )
-            requests.append(Request(prompt, closed({"request": _REQUEST, "call": call}), _TOKENS))
+            schema = closed({"request": _REQUEST, "call": call})
+            requests.append(Request(_prompt(shown(passage), tool.declared), schema, _TOKENS, _SHOTS))
         return requests
 
     def written(

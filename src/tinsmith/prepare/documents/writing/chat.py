@@ -21,7 +21,7 @@ _SAYS = 3  # words of content that it has at least
 _LETTERS = 0.7  # the share of its characters that are letters and spaces
 # What begins so is about something that another sentence names.
 _POINTS_BACK = frozenset(("it", "this", "that", "these", "those", "they", "he", "she", "such", "then", "also"))
-_QUESTION = {"type": "string", "pattern": r"^[A-Z][^\n\r\"?]{10,150}\?$"}
+_QUESTION = {"type": "string", "pattern": r"^[^a-z\s\"?][^\n\r\"?]{10,150}\?$"}
 _TOKENS = 64
 
 
@@ -104,7 +104,7 @@ def _says_something(sentence: str) -> bool:
     return (
         _SHORTEST <= len(sentence) <= _LONGEST
         and sentence[-1] in ".!"
-        and (sentence[0].isupper() or sentence[0].isdigit())
+        and not sentence[0].islower()
         and letters >= _LETTERS * len(sentence)
         and len(content(sentence)) >= _SAYS
     )

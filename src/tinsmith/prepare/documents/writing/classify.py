@@ -16,6 +16,26 @@ _TOKENS = 160
 _LONGEST = 300  # characters of a sentence that is offered as a reason
 
 
+def _prompt(text: str, labels: Sequence[str]) -> str:
+    listed = ", ".join(labels)
+    return f"{text}\n\nWrite the sentence of this text that says which of these it is, and which: {listed}"
+
+
+_SHOTS = (
+    (
+        _prompt(
+            "The pump would not start on Monday. We changed a fuse and it ran again.",
+            ("sale", "repair", "travel"),
+        ),
+        '{"sentence":"We changed a fuse and it ran again.","label":"repair"}',
+    ),
+    (
+        _prompt("Ask for our list. Ten crates and more are cheaper by a fifth.", ("travel", "repair", "sale")),
+        '{"sentence":"Ten crates and more are cheaper by a fifth.","label":"sale"}',
+    ),
+)
+
+
 class Classify(Writer):
     name = "classify"
     needs = "labels"
@@ -34,11 +54,8 @@ class Classify(Writer):
         reason = {"enum": offered} if offered else {"type": "string", "minLength": 8, "maxLength": _LONGEST}
         requests = []
         for labels in (list(terms.labels), list(terms.labels)[::-1]):
-            prompt = (
-                f"{passage.text}\n\nWhich of these is this text: {', '.join(labels)}? Write the sentence of "
-                "the text that says so, and the label."
-            )
-            requests.append(Request(prompt, closed({"sentence": reason, "label": {"enum": labels}}), _TOKENS))
+            schema = closed({"sentence": reason, "label": {"enum": labels}})
+            requests.append(Request(_prompt(passage.text, labels), schema, _TOKENS, _SHOTS))
         return requests
 
     def written(

@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tinsmith.data.readers import Example
 from tinsmith.errors import DataError
 from tinsmith.prepare.documents.dropping import Dropped
 from tinsmith.prepare.documents.grounding import copied, stands
 from tinsmith.prepare.documents.passages import Passage
-from tinsmith.prepare.documents.writing import Request, Terms, Writer, example, invalid, read
+from tinsmith.prepare.documents.writing import Request, Terms, Writer, closed, example, invalid, read
 
 _TOKENS = 384
+
+
+def _prompt(text: str, schema: Any) -> str:
+    shape = json.dumps(schema, ensure_ascii=False)
+    return f"{text}\n\nWrite what this text says as JSON of this schema, in its own words: {shape}"
+
+
+_SHOTS = (
+    (
+        _prompt(
+            "The Adler lamp burns for nine hours on one filling. It was built in Bremen until 1911.",
+            closed({"place": {"type": "string"}, "until": {"type": "integer"}}),
+        ),
+        '{"place":"Bremen","until":1911}',
+    ),
+)
 
 
 class Extract(Writer):
@@ -25,11 +41,7 @@ class Extract(Writer):
     )
 
     def requests(self, passage: Passage, terms: Terms) -> list[Request]:
-        schema = json.dumps(terms.schema, ensure_ascii=False)
-        prompt = (
-            f"{passage.text}\n\nWrite what this text says as JSON of this schema, with its own words: {schema}"
-        )
-        return [Request(prompt, terms.schema, _TOKENS)]
+        return [Request(_prompt(passage.text, terms.schema), terms.schema, _TOKENS, _SHOTS)]
 
     def written(
         self, passage: Passage, terms: Terms, requests: Sequence[Request], answers: Sequence[str]
