@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -74,6 +76,20 @@ def test_what_is_left_out_says_why(tmp_path: Path) -> None:
         "g.txt:1": "short",
     }
     assert all(one.message.isprintable() for one in dropped)
+
+
+def test_names_and_folders_that_no_text_can_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / os.fsdecode(b"pump\xff.txt")).write_text(f"{SAYS}.", "utf-8")
+
+    def walk(folder: Path, onerror: Callable[[OSError], None]) -> Iterator[tuple[str, list[str], list[str]]]:
+        onerror(PermissionError(13, "Permission denied", str(folder / "closed")))
+        return real(folder)
+
+    real = os.walk
+    monkeypatch.setattr(passages.os, "walk", walk)
+    (made,), dropped = passages.read(tmp_path)
+    assert (made.where, made.subject) == ("pump\ufffd.txt:1", "pump")
+    assert [(one.where, one.message) for one in dropped] == [("closed", "cannot read: Permission denied")]
 
 
 def test_a_folder_without_text_is_one_line(tmp_path: Path) -> None:

@@ -51,8 +51,8 @@ def read(folder: Path, length: int = LENGTH) -> tuple[list[Passage], list[Droppe
         raise InputError(f"{folder}: is no folder; give the folder that the documents lie in")
     passages: list[Passage] = []
     dropped: list[Dropped] = []
-    for path in _files(folder):
-        name = path.relative_to(folder).as_posix()
+    for path in _files(folder, dropped):
+        name = _name(folder, path)
         kind = kinds().get(path.suffix.lower())
         if kind is None:
             known = ", ".join(sorted(suffix for suffix in kinds() if suffix))
@@ -95,14 +95,24 @@ def sentences(text: str) -> list[str]:
     return [one for one in made if one]
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _files(folder: Path, dropped: list[Dropped]) -> Iterator[Path]:
     """In the order of their paths; hidden ones are left out, and links to folders not followed."""
-    for here, folders, names in os.walk(folder):
+
+    def unread(error: OSError) -> None:
+        name = _name(folder, Path(error.filename))
+        dropped.append(Dropped("unreadable", name, f"cannot read: {error.strerror}"))
+
+    for here, folders, names in os.walk(folder, onerror=unread):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = Path(here, name)
             if not name.startswith(".") and path.is_file():
                 yield path
+
+
+def _name(folder: Path, path: Path) -> str:
+    """The path in the folder, in characters that can be written whatever its bytes are."""
+    return os.fsencode(path.relative_to(folder).as_posix()).decode("utf-8", "replace")
 
 
 def _cut(path: Path, name: str, kind: Kind, length: int) -> Iterator[Passage]:
