@@ -100,12 +100,11 @@ def _plan(args: Args) -> Plan:
     from tinsmith.prepare import starting
     from tinsmith.prepare.documents import writing
     from tinsmith.prepare.documents.making import Plan
-    from tinsmith.system import reading
 
     writer, folder = writing.by_name(args.task), args.folder
     terms = writing.Terms(
         questions=args.questions,
-        schema=reading.read_table(args.schema, advice="it is a JSON schema") if args.schema else None,
+        schema=_schema(args.schema) if args.schema else None,
         tools=_tools(args.tools) if args.tools else None,
         labels=args.labels or (),
         off_topic=(OFF_TOPIC if args.task == "chat" else "") if args.off_topic is None else args.off_topic,
@@ -130,14 +129,28 @@ def _plan(args: Args) -> Plan:
     )
 
 
+def _schema(path: str) -> dict[str, Any]:
+    """Refused before anything is asked where it can't be enforced."""
+    from tinsmith.constraint import makers
+    from tinsmith.errors import ConstraintError
+    from tinsmith.system import reading
+
+    schema = reading.read_table(path, unique=True, advice="it is a JSON schema")
+    try:
+        makers.schema(schema)
+    except ConstraintError as error:
+        raise ConstraintError(f"{path}: {error}") from None
+    return schema
+
+
 def _tools(path: str) -> list[dict[str, Any]]:
-    from tinsmith.chat.tool_formats import read_tools
+    from tinsmith.constraint import makers
     from tinsmith.errors import ConstraintError
     from tinsmith.system import reading
 
     tools = reading.read_json(path, unique=True, advice="it is a list of tools in OpenAI's shape")
     try:
-        read_tools(tools)
+        makers.tools(tools)
     except ConstraintError as error:
         raise ConstraintError(f"{path}: {error}") from None
     return list(tools)

@@ -32,7 +32,8 @@ TOOL = {
     "description": "orders a spare part",
     "parameters": {
         "type": "object",
-        "properties": {"part": {"type": "string"}, "fast": {"type": "boolean"}},
+        "properties": {"part": {"$ref": "#/$defs/part"}, "fast": {"type": "boolean"}},
+        "$defs": {"part": {"type": "string"}},
         "required": ["part", "fast"],
         "additionalProperties": False,
     },
@@ -89,6 +90,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     Path("schema.json").write_text(json.dumps(SCHEMA))
     Path("tools.json").write_text(json.dumps([TOOL]))
+    Path("wrong.json").write_text('{"type": "widget"}')
     return pumps(tmp_path / "pumps")
 
 
@@ -138,6 +140,10 @@ WRONG = {
     ),
     "one label": (["--task", "classify", "--labels", "a,a"], "--labels: give at least two labels, each once"),
     "another task": (["--task", "poem"], 'task "poem" is not written of documents; give one of call, chat,'),
+    "a schema that can't be held": (
+        ["--task", "extract", "--schema", "wrong.json"],
+        "wrong.json: #/type:",
+    ),
     "tools that are none": (
         ["--task", "call", "--tools", "schema.json"],
         "schema.json: #: tools must be a list",

@@ -61,10 +61,11 @@ def gives_away(question: str, answer: str) -> bool:
     return bool(told) and len(told & content(question)) >= _TOLD * len(told)
 
 
-def copied(value: Any, schema: Any) -> Iterator[tuple[str, str | float]]:
+def copied(value: Any, schema: Any, root: Any = None) -> Iterator[tuple[str, str | float]]:
     """The texts and numbers of a JSON value that its schema lists nowhere, each with its place. What comes from
-    a closed list is a class, and need not stand in a text word for word."""
-    yield from _copied(value, schema, schema, "")
+    a closed list is a class, and need not stand in a text word for word. root: the whole schema, where this is
+    a part of it."""
+    yield from _copied(value, schema, schema if root is None else root, "")
 
 
 def _copied(value: Any, schema: Any, root: Any, place: str) -> Iterator[tuple[str, str | float]]:

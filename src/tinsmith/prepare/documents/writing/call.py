@@ -54,6 +54,8 @@ class Call(Writer):
         for tool in read_tools(terms.tools)[: terms.questions]:
             call = closed({"name": {"const": tool.name}, "arguments": tool.parameters or closed({})})
             schema = closed({"request": _REQUEST, "call": call})
+            if "$defs" in tool.parameters:
+                schema["$defs"] = tool.parameters["$defs"]  # where its references lead to
             requests.append(Request(_prompt(shown(passage), tool.declared), schema, _TOKENS, _SHOTS))
         return requests
 
@@ -66,14 +68,13 @@ class Call(Writer):
             except DataError as fault:
                 yield invalid(passage, fault, answer)
                 continue
-            schema = request.schema["properties"]["call"]
-            yield self._of(passage, str(value["request"]).strip(), value["call"], schema)
+            yield self._of(passage, str(value["request"]).strip(), value["call"], request.schema)
 
     @staticmethod
     def _of(passage: Passage, asked: str, call: dict[str, Any], schema: Any) -> Example | Dropped:
         output = json.dumps(call, ensure_ascii=False, separators=(",", ":"))
         row = {"input": asked, "output": output}
-        for place, value in copied(call, schema):
+        for place, value in copied(call, schema["properties"]["call"], schema):
             for what, text in (("request", asked), ("passage", f"{passage.title}\n{passage.text}")):
                 if not stands(value, text):
                     message = f"{place} is {json.dumps(value)[:80]}, which the {what} does not say"
