@@ -2,7 +2,7 @@
 # Sourced from the root of the checkout, with `set -euo pipefail`.
 
 BASE_MODEL=smollm2-135m-instruct
-EXTRAS=(train eval check gguf dev docs)
+EXTRAS=(train eval check pdf gguf dev docs)
 
 SHA256='import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())'
 

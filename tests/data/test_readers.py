@@ -35,6 +35,7 @@ def test_reads_examples_and_strips_their_edges(tmp_path: Path) -> None:
         ('{"input": "a", "output": "b", "acept": []}', 'unknown key "acept"; an example takes input, output'),
         ('{"input": "a", "output": "b", "accept": "b"}', '"accept" must be a list of texts, got a text'),
         ('{"input": "a", "output": "b", "part": 3}', '"part" must be a text, got a number'),
+        ('{"input": "a", "output": "b", "passage": ["c"]}', '"passage" must be a text, got a list'),
         ('{"input": "a", "output": "b", "about": true}', '"about" must be an object, got true or false'),
     ],
 )

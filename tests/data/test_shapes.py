@@ -40,6 +40,7 @@ def fault(folder: Path, *rows: Any, task: str | None = None, named: Named | None
     ("row", "shape", "example"),
     [
         ({"input": " a ", "output": "b", "part": "p", "id": 3}, "input-output", Example("a", "b", part="p")),
+        ({"input": "a", "output": "b", "passage": "c"}, "input-output", Example("a", "b", passage="c")),
         ({"text": "a", "label": "b"}, "text-label", Example("a", "b")),
         ({"sentence": "a", "intent": 3}, "text-label", Example("a", "3")),
         ({"question": "a", "answer": "b"}, "question-answer", Example("a", "b")),

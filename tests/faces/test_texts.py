@@ -15,6 +15,7 @@ from tiny_models import tiny_spec
 
 from tinsmith import cli, models, runtime, targets
 from tinsmith.chat.turns import Turns
+from tinsmith.cli import docs
 from tinsmith.constraint import makers as compiled
 from tinsmith.data import readers
 from tinsmith.errors import TinsmithError
@@ -164,6 +165,16 @@ def adapter_config(at: Path, value: bytes) -> Any:
     return adapter._config(at / "adapter_config.json")
 
 
+def docs_tools(at: Path, value: bytes) -> Any:
+    (at / "face.json").write_bytes(b"[" + value + b"]")
+    return docs._tools(str(at / "face.json"))
+
+
+def docs_schema(at: Path, value: bytes) -> Any:
+    (at / "face.json").write_bytes(b'{"const": ' + value + b"}")
+    return docs._schema(str(at / "face.json"))
+
+
 FACES: dict[str, Callable[[Path, bytes], Any]] = {
     "examples": jsonl,
     "safetensors": header,
@@ -182,6 +193,8 @@ FACES: dict[str, Callable[[Path, bytes], Any]] = {
     "answers": answers,
     "adapter": adapter_config,
     "text": plain_text,
+    "docs --schema": docs_schema,
+    "docs --tools": docs_tools,
     "chat_template.jinja": template_file,
 }
 

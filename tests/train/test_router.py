@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from tinsmith.data import off_topic
 from tinsmith.errors import InputError
 from tinsmith.formats.router import Router
-from tinsmith.train import off_topic, router
+from tinsmith.train import router
 
 np = pytest.importorskip("numpy")
 pytest.importorskip("torch")

@@ -116,6 +116,25 @@ class Texts(Kind):
         return [before + comma + name for name in self.names if name not in before.split(",")]
 
 
+class Labels(Kind):
+    """Texts separated by commas, or a file of them."""
+
+    allowed = "labels separated by commas, or a text file with one on each line"
+
+    def read(self, text: str) -> list[str]:
+        from tinsmith.system import reading
+
+        lines = (
+            reading.read_text(text).splitlines()
+            if "," not in text and Path(text).is_file()
+            else text.split(",")
+        )
+        labels = [line.strip() for line in lines if line.strip()]
+        if not labels:
+            raise ValueError
+        return labels
+
+
 class Word(Kind):
     """One of some names, which what takes it knows: it refuses others, and lists its own."""
 

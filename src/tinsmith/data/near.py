@@ -14,8 +14,13 @@ _WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
 _ROUNDING = 1e-9  # 0.7 * 10 is more than 7 in floats
 
 
+def in_order(text: str) -> list[str]:
+    """Its words as they come."""
+    return _WORD.findall(text)
+
+
 def words(text: str) -> frozenset[str]:
-    return frozenset(_WORD.findall(text)) or frozenset([text])
+    return frozenset(in_order(text)) or frozenset([text])
 
 
 def alike(a: frozenset[str], b: frozenset[str]) -> float:

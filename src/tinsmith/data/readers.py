@@ -4,14 +4,15 @@
 
 `input` and `output` are texts and required; `accept` lists other outputs that are as good, `part` names the
 part of a test set that the example belongs to, `turns` are those of the conversation before the input,
-`group` names what the example is one of (a document, a customer) and must not be parted from, `about` holds
-whatever the author wants to note. tinsmith.data.shapes reads what others write.
+`group` names what the example is one of (a document, a customer) and must not be parted from, `passage` is a
+text that the answer follows from and the input leaves out, `about` holds whatever the author wants to note.
+tinsmith.data.shapes reads what others write.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -19,7 +20,7 @@ from tinsmith.errors import DataError
 from tinsmith.system import reading
 
 _FORM = 'each line is one object such as {"input": "…", "output": "…"}'
-KEYS = ("input", "output", "accept", "part", "turns", "group", "about")
+KEYS = ("input", "output", "accept", "part", "turns", "group", "passage", "about")
 Role = Literal["system", "user", "assistant"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
@@ -53,7 +54,8 @@ class Turn:
 @dataclass(frozen=True)
 class Example:
     """input and output are stripped: a space copied from a template's edge is never meant. turns: those before
-    the input; the first may be a system message, which stands in place of the recipe's."""
+    the input; the first may be a system message, which stands in place of the recipe's. passage: what a teacher
+    is shown before the input."""
 
     input: str
     output: str
@@ -62,12 +64,18 @@ class Example:
     about: dict[str, Any] = field(default_factory=dict, compare=False)
     turns: tuple[Turn, ...] = ()
     group: str | None = field(default=None, compare=False)
+    passage: str | None = None
     where: Where | None = field(default=None, compare=False)
 
     @property
     def asked(self) -> str:
         """All that the answer follows from: the turns, and the input."""
         return "\n".join([*(turn.content for turn in self.turns), self.input])
+
+    @property
+    def with_passage(self) -> Example:
+        """With its passage before the input, as retrieval would have it."""
+        return replace(self, input=f"{self.passage}\n\n{self.input}") if self.passage else self
 
 
 def read_jsonl(path: str | Path) -> list[Example]:
@@ -123,7 +131,7 @@ def example(row: dict[str, Any], where: Where) -> Example:
     if not isinstance(accept, list) or not all(isinstance(text, str) for text in accept):
         raise DataError(f'{where}: "accept" must be a list of texts, got {reading.kind(accept)}')
     about = row.get("about", {})
-    for key in ("part", "group"):
+    for key in ("part", "group", "passage"):
         if not (row.get(key) is None or isinstance(row[key], str)):
             raise DataError(f'{where}: "{key}" must be a text, got {reading.kind(row[key])}')
     if not isinstance(about, dict):
@@ -136,6 +144,7 @@ def example(row: dict[str, Any], where: Where) -> Example:
         about=about,
         turns=_turns(row.get("turns", []), where),
         group=row.get("group"),
+        passage=row.get("passage"),
         where=where,
     )
 

@@ -7,9 +7,11 @@ files that it names.
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
-from tinsmith.errors import UnsupportedError
+from tinsmith.errors import UnsupportedError, one_line
 from tinsmith.system import files
 
 FOLDER = Path(__file__).with_name("starters")
@@ -28,14 +30,34 @@ def start(task: str, out: Path, base: str = BASE) -> Path:
     Raises UnsupportedError for a task without a starter, InputError where the folder holds something."""
     if task not in names():
         raise UnsupportedError(f'task "{task}" has no starter; there are {", ".join(names())}')
-    local = Path(base).expanduser()
-    model = str(local.resolve()) if local.exists() else base
     source = FOLDER / task
     with files.atomic_folder(out) as folder:
         for path in sorted(source.rglob("*")):
             if path.is_file():
                 text = path.read_text("utf-8")
                 if path.name == RECIPE:
-                    text = text.replace('"{base}"', json.dumps(model, ensure_ascii=False))
+                    text = _on(text, base)
                 files.write_text(folder / path.relative_to(source), text)
     return out / RECIPE
+
+
+def recipe(task: str, base: str, about: str, system: str, train: Mapping[str, str | int]) -> str:
+    """The starter's recipe for examples that lie where its own do, under another first line and system prompt,
+    and with keys of [train]."""
+    text = _on((FOLDER / task / RECIPE).read_text("utf-8"), base)
+    comment, rest = text.split("\n\n", 1)
+    usage = comment.splitlines()[2:]
+    rest = re.sub(r"^system = .*$", lambda _: f"system = {_written(system)}", rest, flags=re.MULTILINE)
+    stated = "".join(f"{key} = {_written(value)}\n" for key, value in train.items())
+    head = "\n".join([f"# {one_line(about)} Every key: docs/recipe.md.", *usage])
+    return f"{head}\n\n{rest}\n[train]\n{stated}"
+
+
+def _on(text: str, base: str) -> str:
+    local = Path(base).expanduser()
+    return text.replace('"{base}"', _written(str(local.resolve()) if local.exists() else base))
+
+
+def _written(value: str | int) -> str:
+    """As TOML has it."""
+    return json.dumps(value, ensure_ascii=False)

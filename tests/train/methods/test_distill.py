@@ -265,3 +265,19 @@ def test_a_recipe_that_names_no_teacher(keys: str, said: str, small_recipe: Path
     small_recipe.write_text(small_recipe.read_text().replace("[train]", f"[train]\n{keys}"))
     with pytest.raises(RecipeError, match=said):
         recipe.load(small_recipe)
+
+
+def test_the_base_is_its_own_teacher_with_a_passage(spec: Spec, tmp_path: Path) -> None:
+    models.save_gguf(spec, tmp_path / "base.gguf")
+    examples = [
+        Example("when is the valve replaced?", "after 90 hours", passage="The valve lasts 90 hours."),
+        Example("who painted the ceiling?", "that is not said"),
+    ]
+    trainee = trainee_of(spec, examples, tmp_path / "base.gguf", tmp_path, teacher="base")
+    with_passage, without = (trainee.prompts[one] for one in trainee.learned[:2])
+    sequences = trainee.learned[:2]
+    assert without == sequences[1].prompt
+    written = tinsmith.load(tmp_path / "base.gguf", threads=1).detokenize(with_passage, special=True)
+    assert "The valve lasts 90 hours.\n\nwhen is the valve replaced?" in written
+    assert len(sequences[0].prompt) < len(with_passage)
+    assert set(trainee.taught) == set(trainee.learned)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tinsmith.cli._command import Args, argument, flag, one_of, option
 from tinsmith.cli._terminal import shown
-from tinsmith.cli._types import File, Kind, Whole, Word, base_names, tasks
+from tinsmith.cli._types import File, Labels, Whole, Word, base_names, tasks
 from tinsmith.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,25 +17,6 @@ if TYPE_CHECKING:
 HELP = "find faults in examples: each with file and line, how bad it is and what to do"
 DATA = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 ANSWERS = "What an answer may be (default: of a recipe, what it says; else anything)"
-
-
-class Labels(Kind):
-    """Texts separated by commas, or a file of them."""
-
-    allowed = "labels separated by commas, or a text file with one on each line"
-
-    def read(self, text: str) -> list[str]:
-        from tinsmith.system import reading
-
-        lines = (
-            reading.read_text(text).splitlines()
-            if "," not in text and Path(text).is_file()
-            else text.split(",")
-        )
-        labels = [line.strip() for line in lines if line.strip()]
-        if not labels:
-            raise ValueError
-        return labels
 
 
 PARAMETERS = [

@@ -1,5 +1,6 @@
 """distill: an adapter that learns from a teacher's probabilities (Hinton et al., arXiv 1503.02531): those of a
-larger model, or of the base itself with examples in its context (Snell et al., arXiv 2209.15189)."""
+larger model, or of the base itself with examples or a passage in its context (Snell et al., arXiv
+2209.15189)."""
 
 from __future__ import annotations
 
@@ -69,17 +70,19 @@ class DistillTrainee(AdapterTrainee):
 
     @staticmethod
     def longer_prompts(job: Job) -> dict[tuple[int, ...], tuple[int, ...]]:
-        """For a base that is its own teacher, by prompt, the prompt with some of the training examples before
-        it; no example is shown itself."""
+        """For a base that is its own teacher, by prompt, the prompt with the example's passage in it. Where no
+        example has one, with some of the training examples before it; no example is shown itself."""
         if job.options.teacher != BASE_TEACHER:
             return {}
         chance, tokenize = random.Random(f"{job.options.seed}/shots"), job.tokenization()
+        every = [example for made in (job.examples, *job.variants) for example in made]
+        if any(example.passage for example in every):
+            return {tokenize.prompt(one): tokenize.prompt(one.with_passage) for one in every}
         shots = chance.sample(list(job.examples), min(len(job.examples), job.options.shots + 1))
 
         def shown(example: Example) -> list[Example]:
             return [shot for shot in shots if shot.input != example.input][: job.options.shots]
 
-        every = [example for made in (job.examples, *job.variants) for example in made]
         return {tokenize.prompt(example): tokenize.prompt(example, shown(example)) for example in every}
 
     def prepare(self, tell: Callable[[Event], None]) -> None:

@@ -1,0 +1,48 @@
+"""What documents gave and is left out, and why."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+# By reason, in the order of a run.
+REASONS = {
+    "kind": "files of another kind",
+    "unreadable": "documents that can't be read",
+    "empty": "documents without text",
+    "short": "passages that say too little",
+    "repeated": "passages that stood before",
+    "unasked": "passages without a sentence to ask about",
+    "invalid": "answers of the teacher's that are not of the form asked for",
+    "ungrounded": "values or answers that the passage does not hold",
+    "unrelated": "questions or requests that are not about the passage",
+    "given away": "questions that hold their answer",
+    "undecided": "labels that change with the order they are listed in",
+    "ambiguous": "questions that are answered in different ways",
+    "checked": "rows in which `tinsmith data check` finds a fault",
+}
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """reason: of REASONS; where: the document, with line or page; row: what there was of the example."""
+
+    reason: str
+    where: str
+    message: str
+    row: dict[str, Any] | None = None
+
+
+def lines(dropped: Iterable[Dropped]) -> str:
+    """As JSON lines."""
+    rows = ({key: value for key, value in asdict(one).items() if value is not None} for one in dropped)
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def counts(dropped: Sequence[Dropped]) -> dict[str, int]:
+    """By reason, in their order."""
+    seen = Counter(one.reason for one in dropped)
+    return {reason: seen[reason] for reason in REASONS if seen[reason]}

@@ -1,0 +1,224 @@
+"""The folder that documents become: checked examples in three splits, a recipe, and what was left out."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tinsmith import tasks
+from tinsmith.data.off_topic import PROMPTS
+from tinsmith.data.readers import Example, Where
+from tinsmith.data.splits import LEARNED, SPLITS, divide, normalize
+from tinsmith.errors import InputError
+from tinsmith.prepare import check, starting
+from tinsmith.prepare.check import base as bases
+from tinsmith.prepare.check import mending
+from tinsmith.prepare.check.rows import Data, Row
+from tinsmith.prepare.documents import asking, dropping, passages, writing
+from tinsmith.prepare.documents.dropping import Dropped
+from tinsmith.prepare.documents.teachers import Teacher, weakness
+from tinsmith.prepare.documents.writing import Terms
+from tinsmith.system import files
+from tinsmith.system.progress import Display
+
+SHARES = {"validation": 0.1, "test": 0.2}
+OFF_TOPIC_SHARE = 0.05  # of a split's examples, so many more are of something else
+HELD_OUT, KNOWN, OFF_TOPIC = "held-out documents", "documents learned from", "off topic"
+# Examples of a learned passage, from which on one may be tested, and of all examples the share that is.
+_SEVERAL, _KNOWN_SHARE = 3, 0.1
+DROPPED, SUMMARY = "dropped.jsonl", "documents.json"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """folder: of the documents; out: the new folder; base: the model to be trained, by name or path, and
+    base_path where it lies; length: most characters of a passage; distill: the base with the passage before it
+    teaches the base without; limit: passages that are asked about, 0 for all."""
+
+    folder: Path
+    out: Path
+    task: str
+    terms: Terms
+    base: str
+    base_path: Path
+    length: int = passages.LENGTH
+    seed: int = 0
+    distill: bool = False
+    limit: int = 0
+
+
+@dataclass(frozen=True)
+class Made:
+    recipe: Path
+    facts: dict[str, Any]
+
+    def lines(self) -> list[str]:
+        """In words."""
+        facts = self.facts
+        per_split = ", ".join(f"{count} {split}" for split, count in facts["examples"].items())
+        said = [
+            f"{facts['documents']} documents, {facts['passages']} passages, {facts['asked']} questions to "
+            f"{facts['teacher']}",
+            f"kept {facts['kept']} ({per_split})",
+            *([facts["warning"]] if facts["warning"] else []),
+        ]
+        if facts["dropped"]:
+            said.append(f"left out, as {DROPPED} lists:")
+            said += [f"{count:6} {dropping.REASONS[reason]}" for reason, count in facts["dropped"].items()]
+        return said
+
+
+def make(plan: Plan, teacher: Teacher, display: Display) -> Made:
+    """Raises InputError where nothing can be made of the documents, or the folder holds something else."""
+    writer = writing.by_name(plan.task)
+    writer.check(plan.terms)
+    _check_out(plan.out)
+    cut, dropped = passages.read(plan.folder, plan.length)
+    cut = cut[: plan.limit] if plan.limit else cut
+    display.line(f"documents: {len({one.document for one in cut})}, {len(cut)} passages")
+    rows: list[Example] = []
+    count = 0
+    for passage, requests, answers in asking.asked(
+        cut, writer, plan.terms, teacher, plan.seed, plan.out / asking.FILE, display
+    ):
+        count += len(requests)
+        if not requests:
+            dropped.append(Dropped("unasked", passage.where, "no sentence that could be an answer"))
+        for one in writer.written(passage, plan.terms, requests, answers) if requests else ():
+            if isinstance(one, Dropped):
+                dropped.append(one)
+            else:
+                rows.append(replace(one, where=Where(passage.where)))
+    written = len(rows)
+    rows = _checked(_unambiguous(rows, dropped), plan, dropped)
+    files.write_text(plan.out / DROPPED, dropping.lines(dropped))
+    splits = _divided(rows, plan)
+    facts = {
+        "teacher": teacher.name,
+        "warning": weakness(teacher),
+        "task": plan.task,
+        "grounding": writer.grounding,
+        "seed": plan.seed,
+        "documents": len({one.document for one in cut}),
+        "passages": len(cut),
+        "asked": count,
+        "written": written,
+        "kept": len(rows),
+        "examples": {split: len(kept) for split, kept in splits.items()},
+        "parts": dict(Counter(one.part for kept in splits.values() for one in kept if one.part)),
+        "dropped": dropping.counts(dropped),
+    }
+    return Made(_write(plan, splits, facts), facts)
+
+
+def max_length(plan: Plan) -> int:
+    """Tokens of a row at most: a passage and an answer, or in a chat a question and a sentence."""
+    needed = 0 if plan.task in ("chat", "call") else plan.length // 2 + 400
+    return max(512, -(-needed // 256) * 256)
+
+
+def _check_out(out: Path) -> None:
+    if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / asking.FILE).is_file())):
+        raise InputError(f"{out}: there is something else; remove it, or give another folder by --out")
+
+
+def _checked(rows: Sequence[Example], plan: Plan, dropped: list[Dropped]) -> list[Example]:
+    """Without those in which `tinsmith data check` finds a fault, or with that mended."""
+    data = Data(
+        rows=[Row(LEARNED, plan.folder, one) for one in rows],
+        faults=[],
+        task=tasks.by_name(plan.task),
+        base=bases.read(plan.base_path),
+        length=max_length(plan),
+    )
+    kept, changes = mending.mend(check.run(data))
+    for one in changes:
+        if one.after is None:
+            dropped.append(Dropped("checked", one.where, f"{one.kind}: {one.message}", one.before))
+    return [row.example for row in kept]
+
+
+def _unambiguous(rows: Sequence[Example], dropped: list[Dropped]) -> list[Example]:
+    """Without inputs that are answered in different ways: of a text none is wrong, and none can be learned."""
+    outputs: dict[str, set[str]] = defaultdict(set)
+    for one in rows:
+        outputs[normalize(one.input)].add(one.output)
+    kept = []
+    for one in rows:
+        if len(outputs[normalize(one.input)]) == 1:
+            kept.append(one)
+        else:
+            message = "the same question has another answer elsewhere"
+            dropped.append(Dropped("ambiguous", str(one.where), message, mending.written(one)))
+    return kept
+
+
+def _divided(rows: Sequence[Example], plan: Plan) -> dict[str, list[Example]]:
+    """By document; of a chat, some questions about passages that are learned are tested too. What is learned by
+    distillation are the documents, of which others say nothing: it is validated by such questions alone."""
+    task = tasks.by_name(plan.task)
+    labels = [task.label(one.output) for one in rows]
+    shares = {split: share for split, share in SHARES.items() if split == "test" or not plan.distill}
+    made = divide(rows, labels, shares, 1.0, plan.seed, {})
+    splits: dict[str, list[Example]] = {split: [] for split in SPLITS}
+    for one, split in zip(rows, made.splits, strict=True):
+        splits[split].append(replace(one, part=HELD_OUT) if split == "test" else one)
+    if task.is_free or plan.distill:
+        _hold_questions(splits, ("validation", "test") if plan.distill else ("test",))
+    if empty := [split for split in SPLITS if not splits[split]]:
+        held = len({one.group for one in rows})
+        raise InputError(
+            f"{plan.folder}: {len(rows)} examples of {held} documents are too few to hold documents out: "
+            f"{' and '.join(empty)} would be empty; give more documents, or a better teacher; "
+            f"{plan.out / DROPPED} says what was left out"
+        )
+    if plan.terms.off_topic:
+        _add_off_topic(splits, plan.terms.off_topic)
+    return splits
+
+
+def _hold_questions(splits: dict[str, list[Example]], into: Sequence[str]) -> None:
+    """Moves the last questions of some learned passages, of those that have several, to these splits."""
+    of_passage = Counter(one.passage for one in splits[LEARNED])
+    last = {one.passage: place for place, one in enumerate(splits[LEARNED])}
+    able = sorted(place for passage, place in last.items() if of_passage[passage] >= _SEVERAL)
+    wanted = len(into) * max(1, round(_KNOWN_SHARE * sum(map(len, splits.values()))))
+    moved = able[:: max(1, -(-len(able) // wanted))]
+    for number, split in enumerate(into):
+        held = [splits[LEARNED][place] for place in moved[number :: len(into)]]
+        splits[split] += [replace(one, part=KNOWN) if split == "test" else one for one in held]
+    splits[LEARNED] = [one for place, one in enumerate(splits[LEARNED]) if place not in set(moved)]
+
+
+def _add_off_topic(splits: dict[str, list[Example]], answer: str) -> None:
+    """Each split gets others, evenly drawn from all."""
+    counts = {split: max(1, round(OFF_TOPIC_SHARE * len(kept))) for split, kept in splits.items()}
+    step = max(1, len(PROMPTS) // sum(counts.values()))
+    drawn = iter(PROMPTS[::step])
+    for split, count in counts.items():
+        for _, prompt in zip(range(count), drawn, strict=False):
+            part = OFF_TOPIC if split == "test" else None
+            splits[split].append(Example(prompt, answer, part=part, about={"source": OFF_TOPIC}))
+
+
+def _write(plan: Plan, splits: dict[str, list[Example]], facts: dict[str, Any]) -> Path:
+    for split, rows in splits.items():
+        lines = (json.dumps(mending.written(one), ensure_ascii=False) + "\n" for one in rows)
+        files.write_text(plan.out / "data" / f"{split}.jsonl", "".join(lines))
+    for name in ("schema", "tools"):
+        value = getattr(plan.terms, name)
+        if value is not None:
+            text = json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+            files.write_text(plan.out / f"{name}.json", text)
+    files.write_text(plan.out / SUMMARY, json.dumps(facts, ensure_ascii=False, indent=1) + "\n")
+    recipe = plan.out / starting.RECIPE
+    about = f"Examples that {facts['teacher']} wrote of the documents in {plan.folder.name}/; see {SUMMARY}."
+    system = f"You know the documents of {plan.folder.resolve().name}." if plan.task == "chat" else plan.task
+    train: dict[str, str | int] = {"max_length": max_length(plan)}
+    train |= {"method": "distill", "teacher": "base"} if plan.distill else {}
+    files.write_text(recipe, starting.recipe(plan.task, plan.base, about, system, train))
+    return recipe

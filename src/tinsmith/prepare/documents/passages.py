@@ -1,0 +1,170 @@
+"""A folder of documents, cut into passages: whole paragraphs under one heading, as many as fit."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinsmith.data.near import Joined, join_near
+from tinsmith.data.splits import normalize
+from tinsmith.errors import DataError, InputError
+from tinsmith.prepare.documents.dropping import Dropped
+from tinsmith.prepare.documents.kinds import Block, Kind, kinds
+
+LENGTH = 1200  # characters of a passage
+SHORTEST = 80  # fewer say too little to be asked about
+_ALIKE = 0.8  # of the words of two passages, the share that both have, from which on they are one
+_WORDED = 0.5  # the share of characters that are letters, without which it is a table or code
+_SENTENCE = re.compile(r"(?:(?<=[.!?])|(?<=[.!?][\"')\]]))\s+(?=[^\W_a-zß-ÿ]|[\"'(\[¿¡«„“])")
+_UNFINISHED = re.compile(
+    r"(?:\b(?:e\.g|i\.e|etc|vs|cf|no|dr|mr|mrs|st|fig|inc|ltd|co|[A-Za-z])\.)$", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class Passage:
+    """document: its path in the folder; where: the file with the line or page that it begins at; subject: the
+    document's name in words; heading: the one that it stands under."""
+
+    document: str
+    where: str
+    subject: str
+    heading: str
+    text: str
+
+    @property
+    def title(self) -> str:
+        if self.heading and normalize(self.heading) != normalize(self.subject):
+            return f"{self.subject}: {self.heading}"
+        return self.subject
+
+
+def read(folder: Path, length: int = LENGTH) -> tuple[list[Passage], list[Dropped]]:
+    """The passages of a folder's documents, in the order of their paths, and what was left out: documents that
+    can't be read, passages that say too little, and such as nearly stood before.
+
+    Raises InputError where there is no passage."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is no folder; give the folder that the documents lie in")
+    passages: list[Passage] = []
+    dropped: list[Dropped] = []
+    for path in _files(folder, dropped):
+        name = _name(folder, path)
+        kind = kinds().get(path.suffix.lower())
+        if kind is None:
+            known = ", ".join(sorted(suffix for suffix in kinds() if suffix))
+            dropped.append(Dropped("kind", name, f"no document of a kind that is read: {known}, or no suffix"))
+            continue
+        try:
+            made = list(_cut(path, name, kind, length))
+        except DataError as fault:
+            dropped.append(Dropped("unreadable", name, str(fault).removeprefix(str(path)).lstrip(": ")))
+            continue
+        if not made:
+            dropped.append(Dropped("empty", name, "holds no text"))
+        passages += made
+    long: list[Passage] = []
+    for one in passages:
+        letters = sum(map(str.isalpha, one.text))
+        if len(one.text) < SHORTEST or letters < _WORDED * len(one.text):
+            dropped.append(Dropped("short", one.where, "says too little to be asked about", {"text": one.text}))
+        else:
+            long.append(one)
+    kept = _distinct(long, dropped)
+    if not kept:
+        raise InputError(
+            f"{folder}: holds no passage to ask about ({_why(dropped)}); give a folder of documents"
+        )
+    return kept, dropped
+
+
+def sentences(text: str) -> list[str]:
+    """Those of a passage, spaces and line ends between words as one space."""
+    made: list[str] = []
+    for block in re.split(r"\n\s*\n", text):
+        open_ = False
+        for piece in _SENTENCE.split(" ".join(block.split())):
+            if open_:
+                made[-1] += f" {piece}"
+            else:
+                made.append(piece)
+            open_ = _UNFINISHED.search(piece) is not None
+    return [one for one in made if one]
+
+
+def _files(folder: Path, dropped: list[Dropped]) -> Iterator[Path]:
+    """In the order of their paths; hidden ones are left out, and links to folders not followed."""
+
+    def unread(error: OSError) -> None:
+        name = _name(folder, Path(error.filename))
+        dropped.append(Dropped("unreadable", name, f"cannot read: {error.strerror}"))
+
+    for here, folders, names in os.walk(folder, onerror=unread):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(here, name)
+            if not name.startswith(".") and path.is_file():
+                yield path
+
+
+def _name(folder: Path, path: Path) -> str:
+    """The path in the folder, in characters that can be written whatever its bytes are."""
+    return os.fsencode(path.relative_to(folder).as_posix()).decode("utf-8", "replace")
+
+
+def _cut(path: Path, name: str, kind: Kind, length: int) -> Iterator[Passage]:
+    held: list[Block] = []
+    subject = " ".join(re.split(r"[\W_]+", name.removesuffix(path.suffix))).strip() or name
+
+    def passage() -> Passage:
+        unit = "" if kind.unit == "line" else f"{kind.unit} "
+        text = "\n\n".join(block.text for block in held).strip("\n")
+        return Passage(name, f"{name}:{unit}{held[0].number}", subject, held[0].heading, text)
+
+    for block in _pieces(kind.blocks(path), length, kind.unit == "line"):
+        size = sum(len(one.text) + 2 for one in held) + len(block.text)
+        if held and (size > length or block.heading != held[0].heading):
+            yield passage()
+            held = []
+        held.append(block)
+    if held:
+        yield passage()
+
+
+def _pieces(blocks: Iterator[Block], length: int, lines: bool) -> Iterator[Block]:
+    """With those that are longer than a passage cut at lines, sentences, spaces, and where there are none."""
+    for block in blocks:
+        text, number = block.text, block.number
+        while len(text) > length:
+            window = text[:length]
+            ends = [window.rfind("\n"), *(match.start() for match in _SENTENCE.finditer(window))]
+            end = max(end for end in [*ends, -1])
+            end = end if end > length // 2 else window.rfind(" ")
+            end = end if end > length // 2 else length
+            yield Block(text[:end].rstrip(), number, block.heading)
+            number += text.count("\n", 0, end + 1) if lines else 0
+            text = text[end:].lstrip()
+        if text.strip():
+            yield Block(text, number, block.heading)
+
+
+def _distinct(passages: Sequence[Passage], dropped: list[Dropped]) -> list[Passage]:
+    """The first of each that are nearly the same, such as a licence that several documents hold."""
+    texts = [normalize(one.text) for one in passages]
+    first = {text: place for place, text in reversed(list(enumerate(texts)))}
+    distinct = [place for place, text in enumerate(texts) if first[text] == place]
+    groups = Joined(len(distinct))
+    join_near([texts[place] for place in distinct], _ALIKE, groups)
+    head = {texts[place]: distinct[groups.of(number)] for number, place in enumerate(distinct)}
+    for place, one in enumerate(passages):
+        if head[texts[place]] != place:
+            other = passages[head[texts[place]]]
+            dropped.append(Dropped("repeated", one.where, f"is nearly what stands at {other.where}"))
+    return [one for place, one in enumerate(passages) if head[texts[place]] == place]
+
+
+def _why(dropped: Sequence[Dropped]) -> str:
+    return f"{dropped[0].where}: {dropped[0].message}" if dropped else "it is empty"

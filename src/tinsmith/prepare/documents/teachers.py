@@ -1,0 +1,102 @@
+"""Who writes examples: a model that runs here, held to each answer's schema, or one behind an address."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from tinsmith.constraint import makers
+from tinsmith.formats.model_files import model_digest
+from tinsmith.prepare.documents.writing import Request
+
+if TYPE_CHECKING:
+    from tinsmith.backends.endpoint import Endpoint
+    from tinsmith.constraint import Constraint
+
+WEAK = 1_000_000_000  # parameters of a teacher below which it is called weak
+_AT_ONCE = 4  # questions to an address
+_FENCED = re.compile(r"```\w*\n(.*)\n```", re.DOTALL)  # JSON as models write it where they are not held to it
+
+
+class Teacher(Protocol):
+    """name: as it is shown; digest: of what decides how it answers; parameters: None where nobody says."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def digest(self) -> str: ...
+    @property
+    def parameters(self) -> int | None: ...
+
+    def answers(self, requests: Sequence[Request], seed: int) -> list[str]:
+        """One for each. A text that is cut, or empty, where it could not end."""
+
+
+class Local:
+    """A GGUF file, a tin or a Hugging Face folder."""
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        from tinsmith.runtime import load
+
+        self.model = load(path, threads=threads)
+        self.digest = model_digest(path)
+        self.name = self.model.info.name or path.name
+        self.parameters = self.model.info.parameters
+        self._constraints: dict[str, Constraint] = {}
+
+    def answers(self, requests: Sequence[Request], seed: int) -> list[str]:
+        """Greedy; the seed makes no difference."""
+        from tinsmith.runtime.asking import tokens_of
+        from tinsmith.runtime.generation import Sampling
+        from tinsmith.runtime.many import Asked, generate_many
+
+        room, fitting, texts = self.model.info.context, dict[int, Asked](), [""] * len(requests)
+        most = max((one.max_tokens for one in requests), default=1)
+        for number, one in enumerate(requests):
+            tokens = tokens_of(self.model, one.messages)
+            if len(tokens) + most < room:
+                fitting[number] = Asked(tokens, constraint=self._constraint(one))
+        given = generate_many(self.model, list(fitting.values()), 8, most, Sampling(temperature=0.0), ())
+        for number, answer in zip(fitting, given, strict=True):
+            texts[number] = answer.text
+        return texts
+
+    def _constraint(self, request: Request) -> Constraint:
+        key = json.dumps(request.schema)
+        if key not in self._constraints:
+            if len(self._constraints) > 64:
+                self._constraints.clear()
+            self._constraints[key] = makers.schema(request.schema)
+        return self._constraints[key]
+
+
+class Remote:
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.name = f"{endpoint.model} at {endpoint.where}"
+        self.digest = hashlib.sha256(self.name.encode()).hexdigest()
+        self.parameters = None
+
+    def answers(self, requests: Sequence[Request], seed: int) -> list[str]:
+        def ask(one: Request) -> str:
+            shape = json.dumps(one.schema, ensure_ascii=False)
+            asked = one.messages
+            asked[-1]["content"] += f"\n\nAnswer with JSON of this schema alone: {shape}"
+            text = self.endpoint.ask(asked, one.max_tokens, seed=seed, schema=one.schema).text.strip()
+            fenced = _FENCED.fullmatch(text)
+            return fenced[1] if fenced else text
+
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return list(pool.map(ask, requests))
+
+
+def weakness(teacher: Teacher) -> str:
+    """What figures say of a small teacher; empty for another."""
+    if teacher.parameters is None or teacher.parameters >= WEAK:
+        return ""
+    return f"a weak teacher ({teacher.parameters / 1e6:.0f}M parameters): read its examples before you use them"
