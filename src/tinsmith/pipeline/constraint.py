@@ -53,6 +53,12 @@ def source_digest(recipe: Recipe) -> str | None:
     return files.sha256_file(path) if path is not None and path.exists() else None
 
 
+def read_schema(recipe: Recipe) -> Any:
+    """The JSON schema of the answers, as a value; None where the recipe has none."""
+    path = source_file(recipe) if recipe.constraint.source == "schema" else None
+    return None if path is None else reading.read_json(path, ConstraintError, unique=True)
+
+
 def source_file(recipe: Recipe) -> Path | None:
     source = recipe.constraint.source
     if source not in ("schema", "tools", "grammar"):

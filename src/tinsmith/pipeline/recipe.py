@@ -60,6 +60,7 @@ from tinsmith.train.options import (
 
 BUDGETS = ("max_size", "bits", "memory", "speed", "min_accuracy")
 BASELINES = ("zero_shot", "few_shot", "retrieval", "nearest")
+TFIDF = "tfidf"  # a baseline of tasks with labels alone
 KEEPS = ("auto", "packed", "float")
 SPACINGS = ("compact", "spaced", "free")
 SOURCES = ("schema", "tools", "grammar", "regex", "choices")
@@ -282,7 +283,7 @@ class Build:
 
 @dataclass(frozen=True)
 class Eval:
-    baselines: tuple[str, ...] = _key(some_of(BASELINES, least=0), BASELINES)
+    baselines: tuple[str, ...] = _key(some_of((*BASELINES, TFIDF), least=0), BASELINES)
     baseline_limit: int = _key(whole(0, 10_000_000), 100)
     limit: int = _key(whole(0, 10_000_000), 0)
     shots: int = _key(whole(1, 100), 5)
@@ -422,6 +423,10 @@ class RecipeFile(TomlFile):
         self._check_augment(given.get("data", {}), tables)
         self._check_update(given.get("update", {}), tables["train"].method)
         self._check_build(tables["build"])
+        if TFIDF in tables["eval"].baselines and tasks.by_name(data.task).source != "choices":
+            raise self.error(
+                "eval", "baselines", f'"{TFIDF}" learns labels; the task {data.task} has none, leave it out'
+            )
         rough, built = tables["train"].rough, tables["build"].formats
         if rough not in ("auto", NO_ROUGH, *built):
             raise self.error(
