@@ -281,3 +281,18 @@ def test_distinct_words_and_pairs() -> None:
 )
 def test_refusals(text: str, is_refusal: bool) -> None:
     assert chat.is_refusal(text) == is_refusal
+
+
+def test_a_key_of_an_alternative_is_compared_as_it_says() -> None:
+    bill = {"properties": {"kind": {"const": "bill"}, "due": {"format": "date"}}}
+    note = {"properties": {"kind": {"const": "note"}, "due": {"type": "string"}, "by": {"x-compare": "text"}}}
+    right, other = (
+        {"kind": "bill", "due": "2026-11-28", "by": "A"},
+        {"kind": "bill", "due": "28.11.2026", "by": "a"},
+    )
+    for schema in (
+        {"anyOf": [bill, note]},
+        {"oneOf": [{"$ref": "#/$defs/bill"}, note], "$defs": {"bill": bill}},
+    ):
+        found = measured("extract", [json.dumps(other)], [json.dumps(right)], schema=schema)
+        assert found["match"] == 1

@@ -168,6 +168,7 @@ class Data:
     date: str | None = _key(DATE, None)
     limit: int = _key(whole(0, 10_000_000), 0)
     tools: str | None = _key(TEXT, None)
+    schema: str | None = _key(TEXT, None)
     show_tools: bool = _key(FLAG, False)
     command: tuple[str, ...] | None = _key(ARGV, None)
     licenses: str | None = _key(TEXT, None)
@@ -260,10 +261,11 @@ class Constraint:
     choices: tuple[str, ...] | str | None = _key(CHOICES, None)
     spacing: Literal["compact", "spaced", "free"] = _key(choice(SPACINGS), "compact")
     format: str = _key(TEXT, "json")
+    free: bool = _key(FLAG, False)
 
     @property
     def source(self) -> str | None:
-        """The key that says what an answer may be; None where any answer may be given."""
+        """The key that says what an answer may be; None where the recipe states nothing of it."""
         return next((key for key in SOURCES if getattr(self, key) is not None), None)
 
 
@@ -433,9 +435,15 @@ class RecipeFile(TomlFile):
                 "train", "rough", f"is none of [build] formats, {', '.join(built)}; give one of them"
             )
         for key in ("open_tokens_only", "constrained"):
-            if getattr(tables["train"], key) and "constraint" not in given:
+            if getattr(tables["train"], key) and not tables["constraint"].source:
                 raise self.error("train", key, "there is no constraint; give [constraint]")
-        if "constraint" in given:
+        if data.schema and tasks.by_name(data.task).source != "schema":
+            raise self.error(
+                "data", "schema", f"the answers of the task {data.task} are no JSON by a schema; leave it out"
+            )
+        if tables["constraint"].free and len(given["constraint"]) > 1:
+            raise self.error("constraint", "free", "other keys hold the answer to something; give one of them")
+        if "constraint" in given and not tables["constraint"].free:
             self._check_constraint(given["constraint"], data.task)
             if data.thinking:
                 raise self.error(
@@ -541,10 +549,10 @@ class RecipeFile(TomlFile):
             raise self.error("data", "augment_lists", "nothing is substituted here; leave it out")
         if off and not data.off_topic and "augment_variants" in given:
             raise self.error("data", "augment_variants", "nothing is made here; leave it out")
-        sources = (tables["constraint"].source, "tools" if data.tools else None)
+        sources = (tables["constraint"].source, *(key for key in ("tools", "schema") if getattr(data, key)))
         if data.augment_lists and not {"tools", "schema"} & set(sources):
             raise self.error(
-                "data", "augment_lists", "there are no lists; give tools, or schema or tools in [constraint]"
+                "data", "augment_lists", "there are no lists; give tools or schema, here or in [constraint]"
             )
         for key in ("off_topic_output", "off_topic_share"):
             if key in given and not data.off_topic:

@@ -151,6 +151,14 @@ class Task(ABC):
         right = None if wanted is None else given == wanted
         return Grade(self.is_valid(value, labels), right, exact, equivalent, given)
 
+    def has_several(self, outputs: Iterable[str]) -> bool:
+        """Whether one of these outputs is a list: of labels, of calls."""
+        return False
+
+    def list_schema(self, outputs: Iterable[str]) -> dict[str, Any] | None:
+        """The JSON schema of outputs that are lists of labels; None where these are none."""
+        return None
+
     def options(self, outputs: Iterable[str]) -> list[str]:
         """The texts that a system weighs for `Answered.options`; none where an answer is not one of a few."""
         return []

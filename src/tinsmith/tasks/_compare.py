@@ -102,7 +102,7 @@ def normalized(value: Any, schema: Any, root: Any = None) -> Any:
     root = schema if root is None else root
     part = _resolved(schema, root)
     if isinstance(value, dict):
-        known = part.get("properties", {})
+        known = _properties(part, root)
         return {key: normalized(inner, known.get(key), root) for key, inner in value.items()}
     if isinstance(value, list):
         return [normalized(inner, part.get("items"), root) for inner in value]
@@ -111,6 +111,15 @@ def normalized(value: Any, schema: Any, root: Any = None) -> Any:
         raise DataError(f'the schema: "{KEYWORD}" is {way!r}; it may be {", ".join(_WAYS)}')
     read = _WAYS[way](value)
     return value if read is None else (way, read)
+
+
+def _properties(part: Mapping[str, Any], root: Any) -> dict[str, Any]:
+    """Those of its alternatives too: the first that has a key says how it is compared."""
+    found = dict(part.get("properties", {}))
+    for keyword in ("allOf", "anyOf", "oneOf"):
+        for one in part.get(keyword, ()):
+            found = {**_properties(_resolved(one, root), root), **found}
+    return found
 
 
 def _resolved(schema: Any, root: Any) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tinsmith.data.readers import Example
 
 _WORDS, _MOST, _OFTEN = 6, 100, 5  # words of a label, labels, and outputs for each
+_UNIQUE = 10  # labels; the states that tell which were given double with each
 INVALID = "(invalid)"
 
 
@@ -70,6 +71,15 @@ class Classify(Task):
 
     def has_several(self, outputs: Iterable[str]) -> bool:
         return any(_listed(output) is not None for output in outputs)
+
+    def list_schema(self, outputs: Iterable[str]) -> dict[str, Any] | None:
+        """At most as many labels as the longest of them has; none twice, where that takes few states."""
+        listed = list(outputs)
+        if not self.has_several(listed):
+            return None
+        labels, most = sorted(self.labels(listed)), max(len(self._each(output)) for output in listed)
+        unique = {"uniqueItems": True} if len(labels) <= _UNIQUE else {}
+        return {"type": "array", "items": {"enum": labels}, "maxItems": most, **unique}
 
     def options(self, outputs: Iterable[str]) -> list[str]:
         listed = list(outputs)
