@@ -3,9 +3,9 @@
     python mails.py --out data [--seed 1]
 
 reads the SpamAssassin corpus as ../skills/packages.sh downloads it, and writes train.jsonl (300),
-validation.jsonl (40), test.jsonl (100), each label alike often, and LICENSES.txt. A desk is the mailing list that
-a mail was sent to; its name is taken out of subjects, and what others wrote and signatures out of texts. The same
-seed gives the same bytes.
+validation.jsonl (40), test.jsonl (100), each label alike often, and LICENSES.txt. A desk is the mailing list
+that a mail was sent to; its name is taken out of subjects, and what others wrote and signatures out of texts.
+The same seed gives the same bytes.
 """
 
 from __future__ import annotations
