@@ -3,8 +3,8 @@
     python sample.py --out data [--seed 1]
 
 writes train.jsonl (240), validation.jsonl (30), test.jsonl (100) and tools.json. A sentence stands after three
-functions, as a search over an API's documentation would find them, one of which is meant. Half of the test set is
-of functions that training has never seen ("new"). The same seed gives the same bytes.
+functions, as a search over an API's documentation would find them, one of which is meant. Half of the test set
+is of functions that training has never seen ("new"). The same seed gives the same bytes.
 """
 
 from __future__ import annotations
