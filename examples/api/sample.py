@@ -1,6 +1,6 @@
 """Sentences and the call that each one means, over the functions of tools.toml.
 
-    python sample.py --out data [--seed 1]
+    python sample.py --out data [--tools tools.toml] [--seed 1]
 
 writes train.jsonl (240), validation.jsonl (30), test.jsonl (100) and tools.json. A sentence stands after three
 functions, as a search over an API's documentation would find them, one of which is meant. Half of the test set
@@ -20,13 +20,13 @@ from typing import Any
 HERE = Path(__file__).parent
 SPLITS = {"train": 240, "validation": 30, "test": 100}
 SHOWN = 3  # functions, the right one among them
-NUMBERS = ("count", "amount")
+NUMBERS = ("count", "amount", "threads")
 Function = dict[str, Any]
 
 
 class Api:
-    def __init__(self, rng: random.Random) -> None:
-        stated = tomllib.loads((HERE / "tools.toml").read_text(encoding="utf-8"))
+    def __init__(self, path: Path, rng: random.Random) -> None:
+        stated = tomllib.loads(path.read_text(encoding="utf-8"))
         self.unseen: list[str] = stated.pop("unseen")
         self.kinds: dict[str, Any] = stated.pop("kinds")
         self.functions: dict[str, Function] = stated
@@ -96,10 +96,11 @@ class Api:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--tools", type=Path, default=HERE / "tools.toml")
     parser.add_argument("--out", type=Path, default=HERE / "data")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(arguments)
-    api = Api(random.Random(options.seed))
+    api = Api(options.tools, random.Random(options.seed))
     options.out.mkdir(parents=True, exist_ok=True)
     for split, rows in api.rows().items():
         lines = "".join(json.dumps(row) + "\n" for row in rows)
