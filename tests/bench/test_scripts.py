@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import sys
 import zipfile
@@ -16,7 +17,7 @@ from tiny_models import tiny_spec
 
 from tinsmith import models
 from tinsmith.compiler import build_tin
-from tinsmith.data.readers import Example
+from tinsmith.data.readers import Example, read_jsonl
 from tinsmith.models import family
 from tinsmith.pipeline import constraint as constraints
 from tinsmith.pipeline.recipe import Constraint
@@ -71,6 +72,38 @@ def test_constraints_measures_masks_and_compiling(tmp_path: Path) -> None:
     assert masks["json"]["masks"] + masks["random"]["masks"] == masks["all"]["masks"] > 0
     assert 0 <= masks["all"]["median"] <= masks["all"]["p99"] <= masks["all"]["max"]
     assert 0 < tiny["compile_ms"]["create"]["median"] < tiny["compile_ms"]["tinsmith"]["median"]
+
+
+def test_bfcl_writes_data_of_which_training_sees_no_held_function(tmp_path: Path) -> None:
+    names = [f"f{n}" for n in range(40)]
+    parameters = {"type": "dict", "properties": {"b": {"type": "integer"}, "a": {"type": "string"}}}
+    functions = [
+        {"name": name, "description": "d", "parameters": {**parameters, "required": ["b"]}} for name in names
+    ]
+    question = [[{"role": "user", "content": "how?"}]]
+    with zipfile.ZipFile(tmp_path / "bfcl.whl", "w") as wheel:
+        for category in ("simple_python", "multiple"):
+            shown = 2 if category == "multiple" else 1
+            asked = [
+                {"id": name, "question": question, "function": (functions + functions)[n : n + shown]}
+                for n, name in enumerate(names)
+            ]
+            truth = [{"id": name, "ground_truth": [{name: {"a": ["", "x"], "b": [3, 4]}}]} for name in names]
+            for place, rows in (("", asked), ("possible_answer/", truth)):
+                text = "".join(json.dumps(row) + "\n" for row in rows)
+                wheel.writestr(f"bfcl_eval/data/{place}BFCL_v4_{category}.json", text)
+    counts = printed("bfcl.py", str(tmp_path / "bfcl.whl"), "--write", str(tmp_path / "data"))
+    seen: dict[str, set[str]] = {}
+    for split, count in counts.items():
+        found = read_jsonl(tmp_path / "data" / f"{split}.jsonl")
+        assert len(found) == count > 0
+        calls = [json.loads(example.output) for example in found]
+        assert all(call["arguments"] == {"b": 3} for call in calls)
+        told = " ".join(example.turns[0].content for example in found)
+        seen[split] = set(re.findall(r'"name": "(f\d+)"', told))
+        assert {call["name"] for call in calls} <= seen[split]
+    tested = {json.loads(row.output)["name"] for row in read_jsonl(tmp_path / "data" / "test.jsonl")}
+    assert not (seen["train"] | seen["validation"]) & tested
 
 
 @pytest.mark.slow

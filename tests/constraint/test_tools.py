@@ -96,6 +96,15 @@ def test_parallel_calls_and_none(name: str) -> None:
     assert not oracle.accepts(text.encode())
 
 
+def test_of_parallel_calls_a_single_one_may_stand_alone() -> None:
+    known = by_name("json")
+    oracle = Oracle(compile_tools(TOOLS, "json", parallel=True, alone=True, most=3).data)
+    assert oracle.accepts(known.write(VALID[:1]).encode())
+    assert oracle.accepts(known.write(VALID[:2]).encode())
+    assert not oracle.accepts(b"[" + known.write(VALID[:1]).encode() + b"]")
+    assert not oracle.accepts(known.write(VALID[:4]).encode())
+
+
 def test_no_call_is_its_form_or_a_text_that_begins_none(name: str) -> None:
     known = by_name(name)
     oracle = Oracle(compile_tools(TOOLS, name, none=True).data)

@@ -99,7 +99,19 @@ def test_a_tool_call_is_an_answer_of_the_task_call(tmp_path: Path) -> None:
         tmp_path, row, task="chat"
     )
     answer["tool_calls"] *= 2  # type: ignore[operator]
-    assert "FILE:1: messages[1]: the answer has 2 calls; the task call has one" in fault(tmp_path, row)
+    assert [one.output for one in read(tmp_path, row, task="call")] == [f"[{wanted},{wanted}]"]
+    answer["tool_calls"][1] = {"id": 3}  # type: ignore[index]
+    assert "FILE:1: messages[1]: a tool call is" in fault(tmp_path, row, task="call")
+
+
+def test_labels_may_be_a_list(tmp_path: Path) -> None:
+    row = {"text": "a", "labels": ["x y", "z"]}
+    assert [one.output for one in read(tmp_path, row, task="classify")] == ['["x y","z"]']
+    assert "must be a text, got a list; an answer of the task chat is a text" in fault(
+        tmp_path, row, task="chat"
+    )
+    row = {"text": "a", "label": {"x": 1}}
+    assert "must be a text, got an object" in fault(tmp_path, row, task="classify")
 
 
 @pytest.mark.parametrize(

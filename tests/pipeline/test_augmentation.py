@@ -181,7 +181,7 @@ def test_what_a_recipe_cannot_say(folder: Path, lines: str, fault: str) -> None:
 
 
 def test_lists_need_a_source_and_an_argument(folder: Path) -> None:
-    with pytest.raises(RecipeError, match="there are no lists; give tools, or schema or tools"):
+    with pytest.raises(RecipeError, match="there are no lists; give tools or schema, here or in"):
         load(recipe(folder, "augment_lists = true", **{'[constraint]\ntools = "tools.json"\n': ""}))
     (folder / "tools.json").write_text(
         json.dumps([tool("Heat", area={"type": "string"}, to={"type": "integer"})])

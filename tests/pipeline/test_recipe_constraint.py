@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny_models import tiny_spec
 
 import tinsmith
-from tinsmith import models
+from tinsmith import models, tasks
 from tinsmith.constraint.regex import compile_regex
 from tinsmith.data.readers import Example
-from tinsmith.errors import ConstraintError, DataError, FormatError, InputError
+from tinsmith.errors import ConstraintError, DataError, FormatError, InputError, RecipeError
 from tinsmith.models import family
 from tinsmith.pipeline import constraint as constraints
 from tinsmith.pipeline import recipe
@@ -77,6 +79,83 @@ def test_labels_are_those_of_the_training_examples(model: tinsmith.Model, tmp_pa
     assert sealed is not None
     checker = Checker(model, sealed.data)
     assert [checker.departure(text) is None for text in ("good", "bad", "ugly")] == [True, True, False]
+
+
+def test_several_labels_are_a_list_of_them(model: tinsmith.Model, tmp_path: Path) -> None:
+    outputs = ['["a","b"]', '["c"]', "[]"]
+    sealed = constraints.seal(Constraint(choices="labels"), tmp_path, tasks.by_name("classify"), outputs)
+    checker = Checker(model, sealed.data)
+    allowed = [
+        checker.departure(text) is None for text in ('["c","a"]', "[]", '["a","a"]', '["a","b","c"]', "a")
+    ]
+    assert allowed == [True, True, False, False, False]
+
+
+DATA = '[base]\nmodel = "m"\n[data]\ntrain = "a"\nvalidation = "b"\ntest = "c"\n'
+FREE = "[constraint]\nfree = true\n"
+CALL = '{"name": "light", "arguments": {"on": true}}'
+
+
+@pytest.mark.parametrize(
+    ("more", "outputs", "found"),
+    [
+        ('task = "classify"\n', ["good", "bad"], ("choices", None)),
+        ('task = "classify"\n' + FREE, ["good", "bad"], None),
+        ('task = "chat"\n', ["good", "bad"], None),
+        ('tools = "tools.json"\n', [CALL.replace(" ", "")], ("tools", "compact")),
+        ('tools = "tools.json"\n', [CALL], ("tools", "spaced")),
+        (
+            'tools = "tools.json"\n',
+            [f"[{CALL},{CALL}]".replace(" ", ""), CALL.replace(" ", "")],
+            ("tools", "compact"),
+        ),
+        (
+            'tools = "tools.json"\n',
+            [CALL.replace(" ", ""), CALL],
+            "tools would forbid an output at character 9,",
+        ),
+        ('tools = "tools.json"\n[constraint]\nregex = "a"\n', [CALL], None),
+        ("", [CALL], None),
+        ('task = "extract"\nschema = "schema.json"\n', ['{"a":1}'], ("schema", "compact")),
+        (
+            'task = "extract"\nschema = "schema.json"\n',
+            ['{"a":"1"}'],
+            "schema would forbid an output at character 6,",
+        ),
+    ],
+)
+def test_a_constraint_follows_from_the_task(
+    more: str, outputs: list[str], found: Any, model: tinsmith.Model, tmp_path: Path
+) -> None:
+    (tmp_path / "tools.json").write_text(json.dumps(TOOLS))
+    (tmp_path / "schema.json").write_text('{"properties": {"a": {"type": "integer"}}, "required": ["a"]}')
+    (tmp_path / "r.toml").write_text(DATA + more)
+    base = tmp_path / "tiny.gguf"
+    models.save_gguf(tiny_spec(family.by_name("llama")), base)
+    train = [Example(str(n), output) for n, output in enumerate(outputs)]
+    sealed = constraints.of_task(recipe.load(tmp_path / "r.toml"), train, outputs, base)
+    if isinstance(found, str):
+        assert isinstance(sealed, str) and sealed.startswith(found)
+    elif found is None:
+        assert sealed is None
+    else:
+        assert isinstance(sealed, constraints.Sealed)
+        assert (sealed.facts["source"], sealed.facts.get("spacing")) == found
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (FREE + 'regex = "a"\n', "free: other keys hold the answer to something"),
+        ('schema = "s"\n', "schema: the answers of the task call are no JSON by a schema"),
+        ("[train]\nopen_tokens_only = true\n" + FREE, "open_tokens_only: there is no constraint"),
+        ('[eval]\nbaselines = ["tfidf"]\n', 'baselines: "tfidf" learns labels; the task call has none'),
+    ],
+)
+def test_what_does_not_go_together(more: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_text(DATA + more)
+    with pytest.raises(RecipeError, match=re.escape(message)):
+        recipe.load(tmp_path / "r.toml")
 
 
 @pytest.mark.parametrize(

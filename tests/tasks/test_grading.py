@@ -71,3 +71,35 @@ def test_other_tasks() -> None:
     )
     with pytest.raises(UnsupportedError, match="the tasks are call, chat, classify, extract"):
         grade("x", task="cal")
+
+
+ON, OFF = '{"name":"On","arguments":{"level":40}}', '{"name":"Off","arguments":{}}'
+
+
+def test_several_calls_are_right_in_any_order() -> None:
+    both = f"[{ON},{OFF}]"
+    right = tasks.Grade(True, True, True, True, "Off + On")
+    assert grade(f"[{OFF}, {ON.replace('40', '40.0')}]", output=both) == right
+    assert grade(ON, output=both) == tasks.Grade(True, False, False, False, "On")
+    assert not grade(f"[{ON},{ON}]", output=both).function
+    assert not grade(f"[{ON},{{}}]", output=both).valid and not grade("[]", output=both).valid
+
+
+def test_calls_are_scored_whole_and_by_function() -> None:
+    from dataclasses import dataclass
+
+    from tinsmith.data.readers import Example
+
+    @dataclass(frozen=True)
+    class Answer:
+        text: str
+        options: None = None
+        expected_log_probability: None = None
+        expected_tokens: None = None
+
+    wanted = [Example("a", f"[{ON},{OFF}]"), Example("b", OFF), Example("c", ON)]
+    given = [Answer(f"[{OFF},{ON.replace('40', '41')}]"), Answer(OFF), Answer("on!")]
+    found = tasks.by_name("call").measures(given, wanted)
+    assert (found["precision"], found["recall"], found["f1"]) == (2 / 3, 2 / 4, 4 / 7)
+    assert found["rows"]["On"] == {"precision": 0, "recall": 0, "f1": 0, "expected": 2}
+    assert found["rows"]["Off"]["f1"] == 1

@@ -46,13 +46,15 @@ def tools(
     format: str = "json",
     *,
     parallel: bool = False,
+    alone: bool = False,
     none: bool = False,
     spacing: Spacing | None = None,
     control: Callable[[str], int | None] | None = None,
 ) -> Constraint:
     """Calls of these tools: Python functions, or dicts in OpenAI's shape.
 
-    format: how calls are written, by name. parallel: one to eight calls instead of one. none: the answer may
+    format: how calls are written, by name. parallel: one to eight calls instead of one; alone: a single
+    one is then written as without it, and not as a list of one. none: the answer may
     make no call. spacing: of JSON, as `schema`; None: the format's own. control: the id of a control token by
     its text, or None where the vocabulary has none, for formats that have such tokens.
     Raises ConstraintError: what in the tools can't be enforced, and where; UnsupportedError for an unknown
@@ -60,7 +62,9 @@ def tools(
     """
     from tinsmith.constraint.tools import compile_tools
 
-    return compile_tools(declared(what), format, parallel=parallel, none=none, spacing=spacing, control=control)
+    return compile_tools(
+        declared(what), format, parallel=parallel, alone=alone, none=none, spacing=spacing, control=control
+    )
 
 
 def declared(tools: Any) -> Sequence[Mapping[str, Any]]:

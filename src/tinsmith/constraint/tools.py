@@ -40,6 +40,7 @@ def compile_tools(
     format: str = "json",
     *,
     parallel: bool = False,
+    alone: bool = False,
     none: bool = False,
     most: int = MOST_CALLS,
     spacing: json_text.Spacing | None = None,
@@ -49,9 +50,9 @@ def compile_tools(
 
     tools: in OpenAI's shape, or {"name", "parameters"} alone. An object of arguments is closed where its schema
     does not say that it is open. format: a name of models/tool_formats. parallel: one to `most` calls instead
-    of one. none: no call is an answer too: the format's form for it, or a text without calls. spacing: of JSON;
-    None: the format's own. control: the id of a control token by its text, or None where the vocabulary has
-    none: it is text then.
+    of one. alone: of these, a single call is written as if it were the only one allowed. none: no call is an
+    answer too: the format's form for it, or a text without calls. spacing: of JSON; None: the format's own.
+    control: the id of a control token by its text, or None where the vocabulary has none: it is text then.
     Raises ConstraintError: what in the tools can't be enforced and where; UnsupportedError for an unknown
     format.
     """
@@ -64,7 +65,7 @@ def compile_tools(
         raise ConstraintError(f"at most {most} calls; give at least 1")
     grammar = Grammar()
     if isinstance(known, JsonFormat):
-        answer = _json(grammar, known, parsed, parallel, most, spacing)
+        answer = _json(grammar, known, parsed, parallel, alone, most, spacing)
     else:
         if spacing not in (None, "spaced"):
             raise ConstraintError(f"the format {format} has its own spacing; leave it off")
@@ -86,6 +87,7 @@ def _json(
     known: JsonFormat,
     tools: Sequence[Tool],
     parallel: bool,
+    alone: bool,
     most: int,
     spacing: json_text.Spacing | None,
 ) -> Expr:
@@ -99,10 +101,12 @@ def _json(
     grammar.rules[CALL] = sequence(
         (text("{"), marks.pad, text('"name"'), marks.key, choice(named), marks.pad, text("}"))
     )
+    single = sequence((text(known.single[0]), Ref(CALL), text(known.single[1])))
     if not parallel:
-        return sequence((text(known.single[0]), Ref(CALL), text(known.single[1])))
-    more = Repeat(sequence((text(known.between), Ref(CALL))), 0, most - 1)
-    return sequence((text(known.opening), Ref(CALL), more, text(known.closing)))
+        return single
+    more = Repeat(sequence((text(known.between), Ref(CALL))), 1 if alone else 0, most - 1)
+    several = sequence((text(known.opening), Ref(CALL), more, text(known.closing)))
+    return choice((single, several)) if alone else several
 
 
 def _path(number: int) -> str:

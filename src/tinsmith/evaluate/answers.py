@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Item:
-    """One prompt. draft: a guess of the answer's tokens, which saves time and cannot change the answer."""
+    """One prompt. draft: a guess of the answer's tokens, which saves time and cannot change the answer;
+    expected: the answer that is wanted, where the system is to say how likely it is."""
 
     messages: list[Message]
     draft: list[int] | None = None
+    expected: str | None = None
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Job:
     constrained: whether the answers obey the constraint that the model's file carries; thinking, date: what the
     recipe states of the base's chat template, which a file made from it has in its own; sure: whether answers
     say how likely they are; adapter: by which the file answers, and under which constraint; None for its own
-    weights."""
+    weights; options: texts whose probabilities as the answer are weighed beside it."""
 
     model: str
     model_sha256: str
@@ -48,6 +50,7 @@ class Job:
     date: str | None = None
     sure: bool = False
     adapter: str | None = None
+    options: list[str] | None = None
 
     @property
     def digest(self) -> str:
@@ -62,6 +65,8 @@ class Job:
             "items": [item.messages for item in self.items],
             **({"sure": True} if self.sure else {}),
             **({"adapter": self.adapter} if self.adapter else {}),
+            **({"options": self.options} if self.options else {}),
+            **({"expected": expected} if any(expected := [item.expected for item in self.items]) else {}),
         }
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
@@ -79,7 +84,9 @@ class Job:
 class Answer:
     """item: its position in the job; tokens: of the answer; prompt_tokens: how many; seconds: prompt and answer
     together; evaluations: of the model, for prompt and answer; drafted: a draft was given, so seconds and
-    evaluations are not those of a user; log_probability: as a Completion has it, where the job asks for it."""
+    evaluations are not those of a user; log_probability: as a Completion has it, where the job asks for it;
+    options, expected_log_probability, expected_tokens: as tinsmith.tasks.Answered has them, likewise, after the
+    seconds."""
 
     item: int
     text: str
@@ -90,6 +97,9 @@ class Answer:
     drafted: bool = False
     evaluations: int | None = None
     log_probability: float | None = None
+    options: dict[str, float] | None = None
+    expected_log_probability: float | None = None
+    expected_tokens: int | None = None
 
 
 class AnswerFile:

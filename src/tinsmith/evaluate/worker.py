@@ -9,10 +9,15 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tinsmith.errors import TinsmithError, UnsupportedError
-from tinsmith.evaluate.answers import Answer, AnswerFile, Job
+from tinsmith.evaluate.answers import Answer, AnswerFile, Item, Job
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tinsmith.runtime import Model
 
 # The first items are answered without their drafts, to time what a user would wait: so many of them.
 UNDRAFTED = 16
@@ -47,12 +52,31 @@ def work(job: Job, answers: Path) -> int:
                     drafted=draft is not None,
                     evaluations=reply.evaluations,
                     log_probability=reply.log_probability,
+                    **weighed(model, job, item),
                 )
             )
             _say({"done": len(file.answers)})
         return peak_memory()
     finally:
         file.close()
+
+
+def weighed(model: Model, job: Job, item: Item) -> dict[str, Any]:
+    """What a task's measures take of the model beside its answer, as fields of one; None for an expected answer
+    that the model's context has no room for."""
+    from tinsmith.runtime import choosing
+
+    found: dict[str, Any] = {}
+    if job.options:
+        asked = cast("Sequence[Mapping[str, str]]", item.messages)
+        found["options"] = model.choose(asked, job.options, adapter=job.adapter).probabilities
+    if item.expected is not None:
+        prompt = model.render(item.messages, thinking=job.thinking, adapter=job.adapter)
+        count = len(model.tokenize(item.expected)) + 1  # the end is one
+        if len(prompt) + count <= model.info.context:
+            (log_probability,) = choosing.scored(model, prompt, [item.expected], job.adapter)
+            found |= {"expected_log_probability": log_probability, "expected_tokens": count}
+    return found
 
 
 def peak_memory() -> int:

@@ -160,7 +160,7 @@ def off_topic(recipe: Recipe, train: Sequence[Example]) -> list[Example]:
 
 
 def lists_file(recipe: Recipe) -> Path:
-    stated = recipe.constraint.tools or recipe.data.tools or recipe.constraint.schema
+    stated = recipe.constraint.tools or recipe.data.tools or recipe.constraint.schema or recipe.data.schema
     assert stated  # the recipe's reader saw to it
     return recipe.resolve(stated)
 

@@ -74,8 +74,8 @@ def _rules(
 ) -> Rules | None:
     if table.source is None:
         return None
-    known = labels or sorted(task.labels(row.example.output for row in rows if row.split == LEARNED))
-    sealed = constraint.seal(table, folder, known)
+    outputs = labels or [row.example.output for row in rows if row.split == LEARNED]
+    sealed = constraint.seal(table, folder, task, outputs)
     document = None
     if table.source in ("schema", "tools"):
         path = folder / Path(getattr(table, table.source)).expanduser()

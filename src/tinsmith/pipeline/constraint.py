@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tinsmith import tasks
 from tinsmith.constraint import makers
@@ -21,6 +21,7 @@ from tinsmith.system import files, reading
 if TYPE_CHECKING:
     from tinsmith.constraint import Constraint
     from tinsmith.data.readers import Example
+    from tinsmith.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,51 @@ def of_recipe(recipe: Recipe, train: Sequence[Example]) -> Sealed | None:
     source = recipe.constraint.source
     if source is None:
         return None
-    labels = tasks.by_name(recipe.data.task).labels(example.output for example in train)
+    outputs = [example.output for example in train]
     try:
-        return seal(recipe.constraint, recipe.path.parent, sorted(labels))
+        return seal(recipe.constraint, recipe.path.parent, tasks.by_name(recipe.data.task), outputs)
     except InputError as error:
         raise type(error)(f"{recipe.path}: [constraint] {source}: {error}") from None
+
+
+def following(recipe: Recipe) -> list[Table]:
+    """What follows from the task where the recipe's [constraint] says nothing: its labels, the tools or the
+    schema of [data]. JSON is held to the first spacing that the examples have."""
+    task, data = tasks.by_name(recipe.data.task), recipe.data
+    if recipe.constraint.source or recipe.constraint.free or data.thinking or data.train is None:
+        return []
+    if task.source == "choices":
+        return [Table(choices=LABELS)]
+    tools, schema = (
+        path if task.source == key else None for key, path in (("tools", data.tools), ("schema", data.schema))
+    )
+    spacings: tuple[Literal["compact", "spaced"], ...] = ("compact", "spaced")
+    return (
+        [Table(tools=tools, schema=schema, spacing=spacing) for spacing in spacings] if tools or schema else []
+    )
+
+
+def of_task(
+    recipe: Recipe, train: Sequence[Example], outputs: Sequence[str], base: Path
+) -> Sealed | str | None:
+    """The first of `following` that allows all of these outputs; where none does, the reason, which is said;
+    None where none follows."""
+    import tinsmith
+
+    said = None
+    for table in following(recipe):
+        task, taught = tasks.by_name(recipe.data.task), [example.output for example in train]
+        try:
+            sealed = seal(table, recipe.path.parent, task, taught)
+        except InputError as error:
+            return str(error)
+        checker = Checker(tinsmith.load(base), sealed.data)
+        departures = (checker.departure(output) for output in outputs)
+        departure = next((one for one in departures if one is not None), None)
+        if departure is None:
+            return sealed
+        said = said or f"{table.source} would forbid an output {departure}"
+    return said
 
 
 def source_digest(recipe: Recipe) -> str | None:
@@ -53,15 +94,22 @@ def source_digest(recipe: Recipe) -> str | None:
     return files.sha256_file(path) if path is not None and path.exists() else None
 
 
+def read_schema(recipe: Recipe) -> Any:
+    """The JSON schema of the answers, as a value; None where the recipe has none."""
+    stated = recipe.data.schema or recipe.constraint.schema
+    return reading.read_json(recipe.resolve(stated), ConstraintError, unique=True) if stated else None
+
+
 def source_file(recipe: Recipe) -> Path | None:
-    source = recipe.constraint.source
-    if source not in ("schema", "tools", "grammar"):
+    table = next(iter(following(recipe)), recipe.constraint)
+    if table.source not in ("schema", "tools", "grammar"):
         return None
-    return recipe.resolve(getattr(recipe.constraint, source))
+    return recipe.resolve(getattr(table, table.source))
 
 
-def seal(table: Table, folder: Path, labels: Sequence[str] = ()) -> Sealed:
-    """Compiles what a table says. folder: that its paths are relative to; labels: what "labels" means.
+def seal(table: Table, folder: Path, task: Task | None = None, outputs: Sequence[str] = ()) -> Sealed:
+    """Compiles what a table says. folder: that its paths are relative to; task, outputs: whose labels "labels"
+    are, and whose answers have several calls where one of these has.
 
     Raises InputError for a file that can't be read, ConstraintError for what can't be compiled.
     """
@@ -73,11 +121,12 @@ def seal(table: Table, folder: Path, labels: Sequence[str] = ()) -> Sealed:
         path = folder / Path(value).expanduser()
         raw = reading.read_bytes(path)
         facts |= {"file": path.name, "sha256": hashlib.sha256(raw).hexdigest()}
-        compiled = _compile_file(table, source, path, raw)
+        several = task is not None and task.has_several(outputs)
+        compiled = _compile_file(table, source, path, raw, several)
     elif source == "regex":
         compiled = makers.regex(value)
     else:
-        compiled = makers.choices(labels if value == LABELS else value)
+        compiled = _compile_choices(value, task, outputs)
     facts |= {key: v for key, v in asdict(compiled).items() if key != "data"}
     if source in ("schema", "tools"):
         facts["spacing"] = table.spacing
@@ -86,13 +135,20 @@ def seal(table: Table, folder: Path, labels: Sequence[str] = ()) -> Sealed:
     return Sealed(compiled.data, facts)
 
 
-def _compile_file(table: Table, source: str, path: Path, raw: bytes) -> Constraint:
+def _compile_choices(value: Any, task: Task | None, outputs: Sequence[str]) -> Constraint:
+    if value != LABELS or task is None:
+        return makers.choices([] if value == LABELS else value)
+    several = task.list_schema(outputs)
+    return makers.schema(several) if several else makers.choices(sorted(task.labels(outputs)))
+
+
+def _compile_file(table: Table, source: str, path: Path, raw: bytes, several: bool) -> Constraint:
     text, value = _read(source, path, raw)
     try:
         if source == "grammar":
             return makers.grammar(text, makers.grammar_kind(path))
         if source == "tools":
-            return makers.tools(value, table.format, spacing=table.spacing)
+            return makers.tools(value, table.format, parallel=several, alone=several, spacing=table.spacing)
         from tinsmith.constraint.json_schema import compile_schema
 
         return compile_schema(value, spacing=table.spacing)

@@ -99,6 +99,7 @@ def inputs(run: Run, needs: Nothing) -> dict[str, Any]:
         **update.inputs(recipe),
         "constraint": dataclasses.asdict(recipe.constraint),
         "constraint_source": constraint.source_digest(recipe),
+        "following": [dataclasses.asdict(table) for table in constraint.following(recipe)],
     }
 
 
@@ -135,6 +136,8 @@ def make(run: Run, needs: Nothing) -> Made[Data]:
         run.display.line(f"data: warning: {leaked} test inputs are training inputs too")
     sealed = constraint.of_recipe(recipe, splits["train"])
     forbidden = 0
+    if sealed is None:
+        sealed = follow_task(run, {"train": splits["train"], **given}, wanted, Path(base.path))
     if sealed is not None:
         outputs.append(run.folder / ANSWER)
         with files.atomic_write(outputs[-1]) as file:
@@ -179,6 +182,22 @@ def keep(run: Run, splits: Mapping[str, Sequence[Example]]) -> list[Path]:
         outputs.append(run.folder / LICENSES)
         files.write_text(outputs[-1], reading.read_text(recipe.resolve(recipe.data.licenses), DataError))
     return [*outputs, *sources.copy(run)]
+
+
+def follow_task(
+    run: Run, splits: Mapping[str, Sequence[Example]], wanted: Mapping[Path, Sequence[Example]], base: Path
+) -> constraint.Sealed | None:
+    """The constraint that follows from the task, where it allows what is taught; why not is said."""
+    recipe = run.recipe
+    taught = [rows for split, rows in splits.items() if split != "test"]
+    outputs = dict.fromkeys(row.output for rows in (*taught, *wanted.values()) for row in rows)
+    if recipe.data.off_topic_output:
+        outputs[recipe.data.off_topic_output.strip()] = None
+    found = constraint.of_task(recipe, splits["train"], list(outputs), base)
+    if isinstance(found, str):
+        run.display.line(f"data: no constraint: {found}; [constraint] says what answers may be")
+        return None
+    return found
 
 
 def check_constraint(

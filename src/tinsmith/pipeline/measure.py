@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from tinsmith import tasks
 from tinsmith.evaluate import metrics, surety, systems
 from tinsmith.evaluate.answers import Answer, AnswerFile, Item, Job
-from tinsmith.evaluate.baselines import Messages, Prompts, Retriever, stratified, with_turns
+from tinsmith.evaluate.baselines import Linear, Messages, Prompts, Retriever, stratified, with_turns
 from tinsmith.evaluate.systems import Outcome
-from tinsmith.pipeline import build, data, merge
+from tinsmith.pipeline import build, constraint, data, merge
 from tinsmith.pipeline.build import Built
 from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.merge import Merged
@@ -29,6 +29,7 @@ from tinsmith.system import files
 
 if TYPE_CHECKING:
     from tinsmith.data.readers import Example
+    from tinsmith.tasks import Grade
 
 FOLDER = "eval"  # of a run: the answers
 TUNED = "tuned"  # the float model
@@ -37,6 +38,8 @@ TUNED = "tuned"  # the float model
 # is the model's own greedy choice, so its answers are exactly those of plain decoding. A quantized file goes
 # first: it decodes fastest.
 FLOAT = (TUNED, "shipped_f32", "shipped_f16")
+# Baselines that run no model; so they cost nothing, and answer every item.
+FREE = ("nearest", "tfidf")
 # Keys of [eval] that have to do with baselines alone.
 BASELINE_KEYS = ("baselines", "baseline_limit", "shots")
 
@@ -85,7 +88,7 @@ def test_items(run: Run) -> list[Example]:
 def baseline_items(run: Run, name: str) -> list[Example]:
     """What a baseline answers: `[eval] baseline_limit` of the test items, but all where it costs nothing."""
     items = test_items(run)
-    if name == "nearest":
+    if name in FREE:
         return items
     chosen = stratified(items, run.recipe.eval.baseline_limit, run.recipe.eval.seed)
     return [items[i] for i in chosen]
@@ -98,6 +101,7 @@ def baseline_inputs(run: Run, needs: BaselineNeeds) -> dict[str, Any]:
         "data": [digests.get(data.split_name(split)) for split in ("train", "test")],
         "tools": files.sha256_file(run.recipe.resolve(stated.tools)) if stated.tools else None,
         "task": stated.task,
+        "schema": constraint.source_digest(run.recipe),
         "system": stated.system,
         "thinking": stated.thinking,
         "date": stated.date,
@@ -113,9 +117,9 @@ def make_baselines(run: Run, needs: BaselineNeeds) -> Made[Measured]:
     results: dict[str, dict[str, Any]] = {}
     for name in recipe.eval.baselines:
         items = baseline_items(run, name)
-        if name == "nearest":
-            outcome = _copy_nearest(run, Retriever(train), items, needs.data.digests[data.split_name("train")])
-            results[name] = _result(run, outcome, items)
+        if name in FREE:
+            outcome = _answered(run, name, train, items, needs.data.digests[data.split_name("train")])
+            results[name] = result(run, outcome, items)
             continue
         ask: Callable[[str], Messages] = getattr(prompts, name)
         prompted = [Item(with_turns(ask(example.input), example)) for example in items]
@@ -124,10 +128,11 @@ def make_baselines(run: Run, needs: BaselineNeeds) -> Made[Measured]:
             name,
             (Path(base.path), base.sha256),
             prompted,
+            items,
             thinking=recipe.data.thinking,
             date=recipe.data.date,
         )
-        results[name] = {**_result(run, outcome, items), "bytes": base.bytes}
+        results[name] = {**result(run, outcome, items), "bytes": base.bytes}
     return Made([answers_path(run, name) for name in results], Measured(results))
 
 
@@ -145,6 +150,7 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
         "merged": needs.merge.digests,
         "data": needs.data.digests[data.split_name("test")],
         "task": run.recipe.data.task,
+        "schema": constraint.source_digest(run.recipe),
         "system": run.recipe.data.system,
         "eval": {key: value for key, value in settings.items() if key not in BASELINE_KEYS},
         **(
@@ -208,8 +214,8 @@ def measured(
     """A system's answers to the test items, and its entry in report.json. model: its path and digest; options:
     further fields of the job."""
     items, sure = test_items(run), run.recipe.eval.error is not None and name != TUNED
-    outcome = _ask(run, name, model, prompted, sure=sure, **options)
-    entry = _result(run, outcome, items)
+    outcome = _ask(run, name, model, prompted, items, sure=sure, **options)
+    entry = result(run, outcome, items)
     return outcome, {**entry, "sure": _sure(run, name, model, outcome, items, **options)} if sure else entry
 
 
@@ -242,35 +248,67 @@ def _sure(
     }
 
 
-def _ask(run: Run, name: str, model: tuple[Path, str], items: Sequence[Item], **options: Any) -> Outcome:
-    """model: its path and digest; options: further fields of the job."""
+def _ask(
+    run: Run,
+    name: str,
+    model: tuple[Path, str],
+    items: Sequence[Item],
+    weighed: Sequence[Example] = (),
+    **options: Any,
+) -> Outcome:
+    """model: its path and digest; weighed: the examples that the items ask for, where the task's measures are
+    wanted; options: further fields of the job."""
     settings, (path, digest) = run.recipe.eval, model
+    task = tasks.by_name(run.recipe.data.task)
+    if weighed and task.weighs == "expected":
+        pairs = zip(items, weighed, strict=True)
+        items = [dataclasses.replace(item, expected=example.output) for item, example in pairs]
+    if weighed and task.weighs == "options":
+        train = data.examples(run, "train") or data.examples(run, "validation")
+        options["options"] = task.options(example.output for example in train)
     job = Job(str(path), digest, settings.threads, settings.max_tokens, list(items), **options)
     with run.display.bar(name, len(items)) as bar:
         return systems.ask(name, job, run.folder / FOLDER, bar.update)
 
 
-def _copy_nearest(run: Run, retriever: Retriever, items: Sequence[Example], digest: str) -> Outcome:
-    """digest: of the training examples, whose outputs the answers are."""
+def _answered(run: Run, name: str, train: Sequence[Example], items: Sequence[Example], digest: str) -> Outcome:
+    """The answers of a baseline that runs no model. digest: of the training examples that they follow from."""
+    answer = _free(run, name, train)
     answers = []
     for i, example in enumerate(items):
         start = time.perf_counter()
-        text = retriever.nearest(example.input, 1)[0].output
+        text, options = answer(example.input)
         seconds = time.perf_counter() - start
-        answers.append(Answer(i, text, [], 0, seconds, "stop"))
-    path = answers_path(run, "nearest")
+        answers.append(Answer(i, text, [], 0, seconds, "stop", options=options))
+    path = answers_path(run, name)
     path.unlink(missing_ok=True)
     file = AnswerFile(path, digest)
-    for answer in answers:
-        file.add(answer)
+    for one in answers:
+        file.add(one)
     file.close()
     return Outcome(answers, None)
 
 
-def _result(run: Run, outcome: Outcome, items: Sequence[Example]) -> dict[str, Any]:
+def _free(
+    run: Run, name: str, train: Sequence[Example]
+) -> Callable[[str], tuple[str, dict[str, float] | None]]:
+    if name == "tfidf":
+        return Linear(tasks.by_name(run.recipe.data.task), train).answer
+    retriever = Retriever(train)
+    return lambda sentence: (retriever.nearest(sentence, 1)[0].output, None)
+
+
+def result(
+    run: Run, outcome: Outcome, items: Sequence[Example], grades: Sequence[Grade] | None = None
+) -> dict[str, Any]:
+    """A system's entry in report.json. grades: other ones than those of the answers."""
     recipe = run.recipe
-    task = tasks.by_name(recipe.data.task)
-    grades = systems.grades(task, outcome, items, data.labels(run))
+    task, known = tasks.by_name(recipe.data.task), data.labels(run)
+    if grades is None:
+        grades = systems.grades(task, outcome, items, known)
     parts = [example.part for example in items]
-    summary = metrics.summarize(grades, parts, recipe.eval.bootstrap, recipe.eval.seed)
-    return summary | systems.costs(outcome)
+    return {
+        **metrics.summarize(grades, parts, recipe.eval.bootstrap, recipe.eval.seed),
+        **systems.costs(outcome),
+        "task": task.measures(outcome.answers, items, known, constraint.read_schema(recipe)),
+    }

@@ -60,6 +60,7 @@ from tinsmith.train.options import (
 
 BUDGETS = ("max_size", "bits", "memory", "speed", "min_accuracy")
 BASELINES = ("zero_shot", "few_shot", "retrieval", "nearest")
+TFIDF = "tfidf"  # a baseline of tasks with labels alone
 KEEPS = ("auto", "packed", "float")
 SPACINGS = ("compact", "spaced", "free")
 SOURCES = ("schema", "tools", "grammar", "regex", "choices")
@@ -167,6 +168,7 @@ class Data:
     date: str | None = _key(DATE, None)
     limit: int = _key(whole(0, 10_000_000), 0)
     tools: str | None = _key(TEXT, None)
+    schema: str | None = _key(TEXT, None)
     show_tools: bool = _key(FLAG, False)
     command: tuple[str, ...] | None = _key(ARGV, None)
     licenses: str | None = _key(TEXT, None)
@@ -259,10 +261,11 @@ class Constraint:
     choices: tuple[str, ...] | str | None = _key(CHOICES, None)
     spacing: Literal["compact", "spaced", "free"] = _key(choice(SPACINGS), "compact")
     format: str = _key(TEXT, "json")
+    free: bool = _key(FLAG, False)
 
     @property
     def source(self) -> str | None:
-        """The key that says what an answer may be; None where any answer may be given."""
+        """The key that says what an answer may be; None where the recipe states nothing of it."""
         return next((key for key in SOURCES if getattr(self, key) is not None), None)
 
 
@@ -282,7 +285,7 @@ class Build:
 
 @dataclass(frozen=True)
 class Eval:
-    baselines: tuple[str, ...] = _key(some_of(BASELINES, least=0), BASELINES)
+    baselines: tuple[str, ...] = _key(some_of((*BASELINES, TFIDF), least=0), BASELINES)
     baseline_limit: int = _key(whole(0, 10_000_000), 100)
     limit: int = _key(whole(0, 10_000_000), 0)
     shots: int = _key(whole(1, 100), 5)
@@ -422,15 +425,25 @@ class RecipeFile(TomlFile):
         self._check_augment(given.get("data", {}), tables)
         self._check_update(given.get("update", {}), tables["train"].method)
         self._check_build(tables["build"])
+        if TFIDF in tables["eval"].baselines and tasks.by_name(data.task).source != "choices":
+            raise self.error(
+                "eval", "baselines", f'"{TFIDF}" learns labels; the task {data.task} has none, leave it out'
+            )
         rough, built = tables["train"].rough, tables["build"].formats
         if rough not in ("auto", NO_ROUGH, *built):
             raise self.error(
                 "train", "rough", f"is none of [build] formats, {', '.join(built)}; give one of them"
             )
         for key in ("open_tokens_only", "constrained"):
-            if getattr(tables["train"], key) and "constraint" not in given:
+            if getattr(tables["train"], key) and not tables["constraint"].source:
                 raise self.error("train", key, "there is no constraint; give [constraint]")
-        if "constraint" in given:
+        if data.schema and tasks.by_name(data.task).source != "schema":
+            raise self.error(
+                "data", "schema", f"the answers of the task {data.task} are no JSON by a schema; leave it out"
+            )
+        if tables["constraint"].free and len(given["constraint"]) > 1:
+            raise self.error("constraint", "free", "other keys hold the answer to something; give one of them")
+        if "constraint" in given and not tables["constraint"].free:
             self._check_constraint(given["constraint"], data.task)
             if data.thinking:
                 raise self.error(
@@ -536,10 +549,10 @@ class RecipeFile(TomlFile):
             raise self.error("data", "augment_lists", "nothing is substituted here; leave it out")
         if off and not data.off_topic and "augment_variants" in given:
             raise self.error("data", "augment_variants", "nothing is made here; leave it out")
-        sources = (tables["constraint"].source, "tools" if data.tools else None)
+        sources = (tables["constraint"].source, *(key for key in ("tools", "schema") if getattr(data, key)))
         if data.augment_lists and not {"tools", "schema"} & set(sources):
             raise self.error(
-                "data", "augment_lists", "there are no lists; give tools, or schema or tools in [constraint]"
+                "data", "augment_lists", "there are no lists; give tools or schema, here or in [constraint]"
             )
         for key in ("off_topic_output", "off_topic_share"):
             if key in given and not data.off_topic:

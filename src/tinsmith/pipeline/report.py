@@ -378,6 +378,7 @@ TITLES = {
     "few_shot": "Base: fixed examples",
     "retrieval": "Base: nearest examples",
     "nearest": "Nearest example copied",
+    "tfidf": "TF-IDF, logistic regression",
     TUNED: "Fine-tuned, float32",
 }
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypedDict
 
 from tinsmith.errors import UnsupportedError
 from tinsmith.tasks._json import json_equal
@@ -41,11 +41,37 @@ class Grade:
     label: str | None
 
 
+class Answered(Protocol):
+    """A system's answer, as measures see it. options: the probability of each label as the answer, from 0 to 1;
+    expected_log_probability: of the expected answer with the end behind it, in nats, expected_tokens: how many
+    that is. Each is None where a system can't say, or was not asked."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def options(self) -> Mapping[str, float] | None: ...
+    @property
+    def expected_log_probability(self) -> float | None: ...
+    @property
+    def expected_tokens(self) -> int | None: ...
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What a report says of one of a task's measures. key: of `Task.measures`; title: of its column; meaning:
+    in words, after the title; is_share: whether it is a fraction, shown in per cent."""
+
+    key: str
+    title: str
+    meaning: str
+    is_share: bool = True
+
+
 @dataclass(frozen=True)
 class Words:
     """What a report calls things. answers: the test set's answers; exact, valid: what an answer is that is
     exact, or valid; label: what the labels are, and labels more of them; wrong: an answer whose label is right
-    and the rest is not."""
+    and the rest is not; figures: the task's own measures; row: what its measures' rows are of."""
 
     answers: str
     exact: str
@@ -53,19 +79,24 @@ class Words:
     label: str = "label"
     labels: str = "labels"
     wrong: str = "wrong"
+    figures: tuple[Figure, ...] = ()
+    row: str = ""
 
 
 class Task(ABC):
     """A kind of answer. form: what an output is, in words; constraint: what a recipe's [constraint] can say of
     the task without a further file; source: the key of [constraint] that is of such outputs alone; has_values:
-    whether outputs hold values that another input like the example's would have otherwise; is_free: whether an
-    output is a text, of which many are right."""
+    whether outputs hold values that another input like the example's would have otherwise; has_lists:
+    whether an output may be a list of texts; is_free: whether it is a text, of which many are right; weighs:
+    what its measures take of a system beside the answer."""
 
     name: ClassVar[str]
     words: ClassVar[Words]
     form: ClassVar[str] = "a text"
     source: ClassVar[str | None] = None
+    has_lists: ClassVar[bool] = False
     is_free: ClassVar[bool] = False
+    weighs: ClassVar[Literal["options", "expected"] | None] = None
     constraint: ClassVar[Mapping[str, str]] = {}
     has_values: ClassVar[bool] = False
 
@@ -119,6 +150,33 @@ class Task(ABC):
         given, wanted = self.label(answer), self.label(output)
         right = None if wanted is None else given == wanted
         return Grade(self.is_valid(value, labels), right, exact, equivalent, given)
+
+    def has_several(self, outputs: Iterable[str]) -> bool:
+        """Whether one of these outputs is a list: of labels, of calls."""
+        return False
+
+    def list_schema(self, outputs: Iterable[str]) -> dict[str, Any] | None:
+        """The JSON schema of outputs that are lists of labels; None where these are none."""
+        return None
+
+    def options(self, outputs: Iterable[str]) -> list[str]:
+        """The texts that a system weighs for `Answered.options`; none where an answer is not one of a few."""
+        return []
+
+    def measures(
+        self,
+        answers: Sequence[Answered],
+        examples: Sequence[Example],
+        labels: frozenset[str] = frozenset(),
+        schema: Any = None,
+    ) -> dict[str, Any]:
+        """What a system's answers are worth by the task's own measures: a number or None for each of
+        `words.figures`; "rows": further numbers by what `words.row` names; and what else has a name, as JSON.
+
+        examples: those that were answered, in order; labels: as for is_valid; schema: of the answers, as a JSON
+        value; None where none is stated.
+        """
+        return {}
 
 
 @cache

@@ -1,50 +1,160 @@
-"""classify: one of a few labels, which are the outputs of the training examples."""
+"""classify: one of a few labels, or several as a JSON list; they are those of the training examples."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tinsmith.tasks import Task, Words
+from tinsmith.tasks import Answered, Figure, Task, Words
+from tinsmith.tasks._calibration import error, reliability
+from tinsmith.tasks._json import parse_json, share
+from tinsmith.tasks._scores import counted, macro_f1, micro, table
 
 if TYPE_CHECKING:
     from tinsmith.data.readers import Example
 
 _WORDS, _MOST, _OFTEN = 6, 100, 5  # words of a label, labels, and outputs for each
+_UNIQUE = 10  # labels; the states that tell which were given double with each
+INVALID = "(invalid)"
 
 
 class Classify(Task):
     name = "classify"
     words = Words(
         answers="labels",
-        exact="the expected label",
-        valid="a label of the training examples",
+        exact="the expected label, or all expected ones in any order",
+        valid="a label of the training examples, or a list of them",
+        figures=(
+            Figure("accuracy", "Accuracy", "exact answers"),
+            Figure("macro_f1", "Macro-F1", "the mean of the labels' F1"),
+            Figure("micro_f1", "Micro-F1", "F1 over all labels alike"),
+            Figure("chosen", "Likeliest", "how often the likeliest label, as a whole, is right"),
+            Figure("calibration_error", "Calibration error", "how far its probability is from how often it is"),
+        ),
+        row="label",
     )
     form = "a label"
     source = "choices"
     constraint: ClassVar[Mapping[str, str]] = {"choices": "labels"}
+    weighs = "options"
+    has_lists = True
 
     def parse(self, text: str) -> Any:
-        return text.strip() or None
+        """A label, or the labels of a JSON list in order."""
+        listed = _listed(text)
+        return text.strip() or None if listed is None else sorted(listed)
 
     def likely(self, outputs: Sequence[str]) -> float:
         """Those that come again are few, short, and come often."""
-        counts = Counter(outputs)
-        again = [output for output, count in counts.items() if count > 1]
-        are_short = all(len(output.split()) <= _WORDS and "\n" not in output for output in again)
-        are_few = 0 < len(again) <= _MOST and len(outputs) >= _OFTEN * len(counts)
+        counts = Counter(label for output in outputs for label in self._each(output))
+        again = [label for label, count in counts.items() if count > 1]
+        are_short = all(len(label.split()) <= _WORDS and "\n" not in label for label in again)
+        are_few = 0 < len(again) <= _MOST and sum(counts.values()) >= _OFTEN * len(counts)
         return 0.5 if are_short and are_few else 0.0
 
     def is_valid(self, value: Any, labels: frozenset[str]) -> bool:
-        return value in labels
+        return value is not None and labels.issuperset(value if isinstance(value, list) else [value])
 
     def label(self, output: str) -> str | None:
-        return output.strip() or None
+        """Of several, all of them as one list."""
+        value = self.parse(output)
+        return json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
+
+    def labels(self, outputs: Iterable[str]) -> frozenset[str]:
+        return frozenset(label for output in outputs for label in self._each(output))
+
+    def _each(self, output: str) -> list[str]:
+        value = self.parse(output)
+        return value if isinstance(value, list) else [] if value is None else [value]
+
+    def has_several(self, outputs: Iterable[str]) -> bool:
+        return any(_listed(output) is not None for output in outputs)
+
+    def list_schema(self, outputs: Iterable[str]) -> dict[str, Any] | None:
+        """At most as many labels as the longest of them has; none twice, where that takes few states."""
+        listed = list(outputs)
+        if not self.has_several(listed):
+            return None
+        labels, most = sorted(self.labels(listed)), max(len(self._each(output)) for output in listed)
+        unique = {"uniqueItems": True} if len(labels) <= _UNIQUE else {}
+        return {"type": "array", "items": {"enum": labels}, "maxItems": most, **unique}
+
+    def options(self, outputs: Iterable[str]) -> list[str]:
+        listed = list(outputs)
+        labels = sorted(self.labels(listed))
+        return [] if self.has_several(listed) or not 2 <= len(labels) <= _MOST else labels
 
     def instruction(self, train: Sequence[Example], tools: Sequence[Mapping[str, Any]] | None) -> str:
-        labels = sorted({example.output for example in train})
-        return f"Answer every text with one of these labels and nothing else: {', '.join(labels)}"
+        outputs = [example.output for example in train]
+        labels = ", ".join(sorted(self.labels(outputs)))
+        if self.has_several(outputs):
+            return f"Answer every text with a JSON list of the labels that fit, and nothing else: {labels}"
+        return f"Answer every text with one of these labels and nothing else: {labels}"
+
+    def measures(
+        self,
+        answers: Sequence[Answered],
+        examples: Sequence[Example],
+        labels: frozenset[str] = frozenset(),
+        schema: Any = None,
+    ) -> dict[str, Any]:
+        """Rows are the labels that were expected, or answered and known; what is no label counts as none. The
+        calibration is that of the likeliest label and its probability, the answer's own or not."""
+        pairs = [
+            (self._each(answer.text), self._each(example.output))
+            for answer, example in zip(answers, examples, strict=True)
+        ]
+        known = labels.union(*(wanted for _, wanted in pairs))
+        rows = counted(
+            ([(label, "") for label in given if label in known], [(label, "") for label in wanted])
+            for given, wanted in pairs
+        )
+        return {
+            "accuracy": share(
+                self.parse(answer.text) == self.parse(example.output)
+                for answer, example in zip(answers, examples, strict=True)
+            ),
+            "macro_f1": macro_f1(rows),
+            "micro_f1": micro(rows)["f1"],
+            **_calibrated(answers, examples),
+            "rows": table(rows),
+            "confusion": self._confusion(answers, examples, known),
+        }
+
+    def _confusion(
+        self, answers: Sequence[Answered], examples: Sequence[Example], known: frozenset[str]
+    ) -> dict[str, dict[str, int]]:
+        """How often each answer was given for each expected one."""
+        found: dict[str, Counter[str]] = {}
+        for answer, example in zip(answers, examples, strict=True):
+            given = self.label(answer.text) if self.is_valid(self.parse(answer.text), known) else None
+            found.setdefault(str(self.label(example.output)), Counter())[given or INVALID] += 1
+        return {wanted: dict(sorted(counts.items())) for wanted, counts in sorted(found.items())}
+
+
+def _listed(text: str) -> list[str] | None:
+    """The labels of a JSON list, each once; None for a text that is none."""
+    if not text.lstrip().startswith("["):
+        return None
+    try:
+        value = parse_json(text.strip())
+    except ValueError:
+        return None
+    are_labels = isinstance(value, list) and all(isinstance(one, str) and one.strip() for one in value)
+    return list(dict.fromkeys(value)) if are_labels else None
+
+
+def _calibrated(answers: Sequence[Answered], examples: Sequence[Example]) -> dict[str, Any]:
+    """None for a system that can't say how likely each label is."""
+    weighed = [answer.options for answer in answers if answer.options]
+    if not weighed or len(weighed) < len(answers):
+        return {"chosen": None, "calibration_error": None}
+    likeliest = [max(options, key=lambda label: options[label]) for options in weighed]
+    right = [label == example.output.strip() for label, example in zip(likeliest, examples, strict=True)]
+    bins = reliability([max(options.values()) for options in weighed], right)
+    return {"chosen": share(right), "calibration_error": error(bins), "reliability": bins}
 
 
 task = Classify()

@@ -41,12 +41,14 @@ Values = Mapping[str, Any]
 
 
 class Wanted(Protocol):
-    """What a shape asks of a task: its name, and whether its answers are JSON objects."""
+    """What a shape asks of a task: its name, and whether its answers are JSON, or may be lists of texts."""
 
     @property
     def name(self) -> str: ...
     @property
     def has_values(self) -> bool: ...
+    @property
+    def has_lists(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -227,7 +229,8 @@ def text(
 def _written(value: Any, column: str, where: Where, task: Wanted | None) -> str:
     import json
 
-    if isinstance(value, dict | list) and task is not None and not task.has_values:
+    is_json = isinstance(value, dict | list) and not (isinstance(value, list) and task and task.has_lists)
+    if is_json and task is not None and not task.has_values:
         answers = f"an answer of the task {task.name} is a text"
         raise DataError(f'{where}: "{column}" must be a text, got {_kind(value)}; {answers}')
     try:

@@ -134,7 +134,7 @@ def _calls(message: Mapping[str, Any]) -> list[Any]:
 
 
 def _answer(message: Mapping[str, Any], where: str, task: Wanted | None) -> str:
-    """The text, or the one call as the task has it: {"name": …, "arguments": {…}}."""
+    """The text, or the call as the task has it: {"name": …, "arguments": {…}}; several as a list."""
     calls = _calls(message)
     if not calls:
         return _content(message, where)
@@ -142,13 +142,15 @@ def _answer(message: Mapping[str, Any], where: str, task: Wanted | None) -> str:
         raise DataError(
             f"{where}: the answer calls a tool; that is of the task {CALL}, this one is {task.name}"
         )
-    if len(calls) > 1:
-        raise DataError(f"{where}: the answer has {len(calls)} calls; the task {CALL} has one an answer")
+    written = [_call(one, where) for one in calls]
+    return written[0] if len(written) == 1 else f"[{','.join(written)}]"
+
+
+def _call(one: Any, where: str) -> str:
     try:
-        name, arguments = calls[0]["function"]["name"], calls[0]["function"]["arguments"]
+        return call(one["function"]["name"], one["function"]["arguments"], where)
     except (KeyError, TypeError):
         raise DataError(f'{where}: a tool call is {{"function": {{"name": "…", "arguments": "…"}}}}') from None
-    return call(name, arguments, where)
 
 
 def call(name: Any, arguments: Any, where: str) -> str:

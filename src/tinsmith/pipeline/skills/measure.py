@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinsmith import tasks
-from tinsmith.evaluate import metrics, systems
+from tinsmith.evaluate import systems
 from tinsmith.evaluate.answers import Item, read_answers
 from tinsmith.evaluate.systems import Outcome
 from tinsmith.pipeline import data as alone
@@ -112,7 +112,7 @@ def _of_adapter(
         yield constrained(system), entry
     grades = systems.grades(tasks.by_name(one.recipe.data.task), outcome, items, alone.labels(one))
     routed = [grade if chose == name else WRONG for grade, chose in zip(grades, decisions, strict=True)]
-    yield named(ROUTED, weights), _summary(one, routed, outcome)
+    yield named(ROUTED, weights), measure.result(one, outcome, items, routed)
 
 
 def _own(one: Run, weights: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -128,14 +128,4 @@ def _together(one: Run, name: str, every: Run, weights: str) -> dict[str, Any]:
     answers = read_answers(measure.answers_path(every, shipped(weights)))
     rows = alone.examples(every, "test")
     own = [(answer, row) for answer, row in zip(answers, rows, strict=True) if row.part == name]
-    outcome = Outcome([answer for answer, _ in own], None)
-    grades = systems.grades(
-        tasks.by_name(one.recipe.data.task), outcome, [row for _, row in own], alone.labels(one)
-    )
-    return _summary(one, grades, outcome)
-
-
-def _summary(one: Run, grades: Sequence[Grade], outcome: Outcome) -> dict[str, Any]:
-    settings = one.recipe.eval
-    parts = [example.part for example in test_items(one)]
-    return metrics.summarize(grades, parts, settings.bootstrap, settings.seed) | systems.costs(outcome)
+    return measure.result(one, Outcome([answer for answer, _ in own], None), [row for _, row in own])

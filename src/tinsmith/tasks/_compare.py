@@ -1,0 +1,149 @@
+"""Values as a schema says that they are compared: dates, numbers, money and texts, however they are written.
+
+A part of a schema says so by `"x-compare"`: "date", "number", "money", "text" or "exact"; without it, the
+format "date" is compared as a date, and all else as it is. A value that can't be read as such a one is compared
+as it is: nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from datetime import date as Date
+from decimal import Decimal
+from typing import Any
+
+from tinsmith.errors import DataError
+
+KEYWORD = "x-compare"
+ITEM = "[]"
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_SYMBOLS = {"€": "EUR", "$": "USD", "£": "GBP", "¥": "JPY", "₹": "INR", "US$": "USD", "CHF": "CHF"}
+_NUMBER = re.compile(r"[+-]?\d[\d.,'\s]*")
+
+
+def date(text: str) -> Date | None:
+    """2026-11-28, 28.11.2026, 28 November 2026, Nov 28th, 2026; 28/11/2026 and 11/28/2026 where only one order
+    gives a date, or both the same."""
+    words = re.sub(r"(?<=\d)(st|nd|rd|th)\b", "", text.strip().lower())
+    if match := re.fullmatch(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[t ].*)?", words):
+        return _date(*match.groups())
+    if match := re.fullmatch(r"(\d{1,2})\.\s?(\d{1,2})\.\s?(\d{4})", words):
+        return _date(match[3], match[2], match[1])
+    if match := re.fullmatch(r"(\d{1,2})[-/](\d{1,2})[-/](\d{4})", words):
+        found = {_date(match[3], match[1], match[2]), _date(match[3], match[2], match[1])} - {None}
+        return found.pop() if len(found) == 1 else None
+    for pattern, (day, month) in (
+        (r"(\d{1,2})[. -]+([a-z]+)[.,]?[ -]+(\d{4})", (1, 2)),
+        (r"([a-z]+)\.? +(\d{1,2}),? +(\d{4})", (2, 1)),
+    ):
+        match = re.fullmatch(pattern, words)
+        if match and match[month][:3] in _MONTHS:
+            return _date(match[3], str(_MONTHS.index(match[month][:3]) + 1), match[day])
+    return None
+
+
+def _date(year: str, month: str, day: str) -> Date | None:
+    try:
+        return Date(int(year), int(month), int(day))
+    except ValueError:
+        return None
+
+
+def number(value: Any) -> Decimal | None:
+    """40, 1,234.50, 1.234,50 and 1 234.5. Of one kind of separator, a comma before three digits parts
+    thousands, and a point is a decimal one, but where there are several."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return Decimal(str(value))
+    text = str(value).strip()
+    if not _NUMBER.fullmatch(text):
+        return None
+    digits = re.sub(r"[\s']", "", text)
+    last = max(digits.rfind("."), digits.rfind(","))
+    separator = digits[last] if last >= 0 else ""
+    alone = bool(separator) and ("," if separator == "." else ".") not in digits
+    if alone and (digits.count(separator) > 1 or (separator == "," and len(digits) - last == 4)):
+        last = -1  # thousands, all of them
+    whole, rest = (digits[:last], digits[last + 1 :]) if last >= 0 else (digits, "")
+    plain = re.sub(r"[.,]", "", whole)
+    return Decimal(f"{plain}.{rest}" if rest else plain)
+
+
+def money(value: Any) -> tuple[Decimal, str] | None:
+    """An amount and its currency by ISO 4217, empty where none is written."""
+    text = str(value).strip()
+    match = re.fullmatch(r"([^\d+-]*)([+-]?\d[\d.,'\s]*?)\s*([^\d\s]*)", text)
+    amount = number(value if match is None else match[2])
+    if amount is None or match is None:
+        return None if amount is None else (amount, "")
+    written = (match[1].strip() or match[3].strip()).upper()
+    currency = _SYMBOLS.get(written, written)
+    return (amount, currency) if re.fullmatch(r"[A-Z]{3}|", currency) else None
+
+
+def plain(text: Any) -> str | None:
+    """Without a difference of case, width or white space."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split()) if isinstance(text, str) else None
+
+
+_WAYS: Mapping[str, Callable[[Any], Hashable | None]] = {
+    "date": lambda value: date(value) if isinstance(value, str) else None,
+    "number": number,
+    "money": money,
+    "text": plain,
+    "exact": lambda value: None,
+}
+
+
+def normalized(value: Any, schema: Any, root: Any = None) -> Any:
+    """The value with its leaves as the schema compares them. Raises DataError for an "x-compare" that is none
+    of the five."""
+    root = schema if root is None else root
+    part = _resolved(schema, root)
+    if isinstance(value, dict):
+        known = _properties(part, root)
+        return {key: normalized(inner, known.get(key), root) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [normalized(inner, part.get("items"), root) for inner in value]
+    way = part.get(KEYWORD, "date" if part.get("format") == "date" else "exact")
+    if way not in _WAYS:
+        raise DataError(f'the schema: "{KEYWORD}" is {way!r}; it may be {", ".join(_WAYS)}')
+    read = _WAYS[way](value)
+    return value if read is None else (way, read)
+
+
+def _properties(part: Mapping[str, Any], root: Any) -> dict[str, Any]:
+    """Those of its alternatives too: the first that has a key says how it is compared."""
+    found = dict(part.get("properties", {}))
+    for keyword in ("allOf", "anyOf", "oneOf"):
+        for one in part.get(keyword, ()):
+            found = {**_properties(_resolved(one, root), root), **found}
+    return found
+
+
+def _resolved(schema: Any, root: Any) -> Mapping[str, Any]:
+    """A part of a schema, by its reference where it is one; empty for what says nothing."""
+    for _ in range(64):
+        if not isinstance(schema, Mapping):
+            return {}
+        if not isinstance(where := schema.get("$ref"), str) or not where.startswith("#"):
+            return schema
+        schema = root
+        for step in where.lstrip("#").split("/")[1:]:
+            name = step.replace("~1", "/").replace("~0", "~")
+            schema = schema.get(name) if isinstance(schema, Mapping) else None
+    return {}
+
+
+def fields(value: Any, path: str = "") -> Iterator[tuple[str, Hashable]]:
+    """The leaves of a normalized value by path, `items[].price`; what is null is not there."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from fields(inner, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from fields(inner, path + ITEM)
+    elif value is not None:
+        # True is no 1 in JSON, but is in Python.
+        yield path, (value, isinstance(value, bool))
