@@ -18,6 +18,8 @@ from tinsmith import targets, tasks
 from tinsmith.data import shapes
 from tinsmith.errors import RecipeError, UnsupportedError
 from tinsmith.format_names import AUTO, DEFAULTS, FORMATS
+from tinsmith.pipeline import compare_tables
+from tinsmith.pipeline.compare_tables import Compare, Prices
 from tinsmith.tables import (
     ANY_TEXT,
     ARGV,
@@ -316,6 +318,8 @@ TABLES: dict[str, type[Any]] = {
     "build": Build,
     "eval": Eval,
     "output": Output,
+    "compare": Compare,
+    "prices": Prices,
 }
 
 
@@ -338,6 +342,8 @@ class Recipe:
     build: Build
     eval: Eval
     output: Output
+    compare: Compare = Compare()
+    prices: Prices = Prices()
     update: Update | None = None
     tasks: Mapping[str, Recipe] = field(default_factory=dict)
     router: Router | None = None
@@ -349,7 +355,8 @@ class Recipe:
 
     @property
     def model_digest(self) -> str:
-        """SHA-256 of the values that decide the model: every table but [eval] and [output]."""
+        """SHA-256 of the values that decide the model: every table but [eval], [output], [compare] and
+        [prices]."""
         tables = (self.base or self.scratch, self.data, self.train, self.constraint, self.build, self.update)
         values: list[Any] = [dataclasses.asdict(table) for table in tables if table]
         if self.router:
@@ -422,6 +429,7 @@ class RecipeFile(TomlFile):
         self._check_augment(given.get("data", {}), tables)
         self._check_update(given.get("update", {}), tables["train"].method)
         self._check_build(tables["build"])
+        tables["compare"] = self._listed(tables["compare"])
         rough, built = tables["train"].rough, tables["build"].formats
         if rough not in ("auto", NO_ROUGH, *built):
             raise self.error(
@@ -437,6 +445,27 @@ class RecipeFile(TomlFile):
                     "data", "thinking", "a constraint says what the whole answer may be; leave out one of them"
                 )
         return tables
+
+    def _listed(self, compare: Compare) -> Compare:
+        """With its [[compare.endpoint]] and [[compare.answers]] read, each a table of its own."""
+        read = {
+            name: tuple(
+                self.table(f"compare.{name} {place}", cls, entry)
+                for place, entry in enumerate(getattr(compare, name), 1)
+            )
+            for name, cls in compare_tables.LISTED.items()
+        }
+        compare = dataclasses.replace(compare, **read)
+        known = compare_tables.names(compare)
+        for name in known:
+            if known.count(name) > 1:
+                raise self.error("compare", None, f'two systems are called "{name}"; give each a name of its own')
+        stated = compare.changed not in (compare_tables.AUTO, compare_tables.NONE)
+        if stated != (compare.changed_train is not None):
+            raise self.error(
+                "compare", "changed", "a file goes with changed_train, what retrieval finds then; give both"
+            )
+        return compare
 
     def _for_target(self, build: Build, stated: bool) -> Build:
         """With the targets' own formats where the recipe states none."""
