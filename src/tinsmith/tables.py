@@ -196,8 +196,8 @@ class TomlFile:
         return self.fault(f"{where}: {' '.join(words)}: {what}")
 
     def _line(self, table: str | None, key: str | None) -> int | None:
-        """The line of a key, from a scan: tomllib keeps no positions. None where it is not written so. The second
-        `[[name]]` is the table "name 2"."""
+        """The line of a key, from a scan: tomllib keeps no positions. None where it is not written so. The
+        second `[[name]]` is the table "name 2"."""
         current: str | None = None
         seen: Counter[str] = Counter()
         for n, line in enumerate(self.text.splitlines(), 1):

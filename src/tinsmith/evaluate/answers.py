@@ -77,19 +77,27 @@ class Job:
 
 @dataclass(frozen=True)
 class Answer:
-    """item: its position in the job; tokens: of the answer; prompt_tokens: how many; seconds: prompt and answer
-    together; evaluations: of the model, for prompt and answer; drafted: a draft was given, so seconds and
-    evaluations are not those of a user; log_probability: as a Completion has it, where the job asks for it."""
+    """item: its position in the job; tokens: of the answer, None for one that another program gave;
+    prompt_tokens: how many; seconds: prompt and answer together; both None where they are not known;
+    evaluations: of the model, for prompt and answer; drafted: a draft was given, so seconds and evaluations are
+    not those of a user; log_probability: as a Completion has it, where the job asks for it;
+    answer_tokens: how many, where it is known of tokens that are not."""
 
     item: int
     text: str
-    tokens: list[int]
-    prompt_tokens: int
-    seconds: float
+    tokens: list[int] | None
+    prompt_tokens: int | None
+    seconds: float | None
     finish: str
     drafted: bool = False
     evaluations: int | None = None
     log_probability: float | None = None
+    answer_tokens: int | None = None
+
+    @property
+    def length(self) -> int | None:
+        """The answer's tokens, None where they are not known."""
+        return self.answer_tokens if self.tokens is None else len(self.tokens)
 
 
 class AnswerFile:

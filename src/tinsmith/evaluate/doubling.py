@@ -2,8 +2,8 @@
 
 That errors fall as a power of the number of examples is what learning curves of many tasks show (Cortes et al.,
 "Learning curves: asymptotic values and rate of convergence", 1993; Hestness et al., arXiv 1712.00409). How sure
-the line is comes from drawing the test items anew (percentile bootstrap): every size answered the same items, so
-they are drawn together. What another seed of training would change is not in it, nor a floor that more
+the line is comes from drawing the test items anew (percentile bootstrap): every size answered the same items,
+so they are drawn together. What another seed of training would change is not in it, nor a floor that more
 examples can't pass."""
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ LEAST_GAIN = 0.01  # a share of right answers that is worth collecting for
 class Doubling:
     """examples: twice those of the largest training; exact: the share of right answers there, by the line
     `error = scale * examples ** -power`; gain: over the largest training by the same line; the intervals are of
-    95 %. why: what keeps it from being told, empty where it can be; the figures are None where there are too few
-    sizes. check: the largest size as the line through the others has it, where there are enough of these."""
+    95 %. why: what keeps it from being told, empty where it can be; the figures are None where there are too
+    few sizes. check: what the line through the others has for the largest, where there are enough of these."""
 
     examples: int
     why: str
@@ -43,7 +43,7 @@ class Doubling:
 
 
 def next_doubling(right: Mapping[int, Sequence[bool]], resamples: int, seed: int) -> Doubling:
-    """right: by the number of examples, whether the answer to each test item is right, the items in one order."""
+    """right: by the number of examples, whether each test item's answer is right, the items in one order."""
     import numpy as np
 
     sizes = sorted(right)
@@ -60,7 +60,8 @@ def next_doubling(right: Mapping[int, Sequence[bool]], resamples: int, seed: int
     scales, powers = _fit(logs, counts, items)
 
     def at(where: float, scale: np.ndarray[Any, Any], power: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        return np.minimum(1.0, np.exp(scale - power * np.log(where)))
+        shares: np.ndarray[Any, Any] = np.minimum(1.0, np.exp(scale - power * np.log(where)))
+        return shares
 
     then, now = at(double, scale, power)[0], at(sizes[-1], scale, power)[0]
     many = at(double, scales, powers)

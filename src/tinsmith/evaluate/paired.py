@@ -40,7 +40,7 @@ def mcnemar(first: int, second: int) -> float:
     one gets right is as likely the other's, so that their split is binomial."""
     count = first + second
     tail = sum(math.comb(count, k) for k in range(min(first, second) + 1))
-    return min(1.0, 2 * tail / 2**count)
+    return min(1.0, float(2 * tail / 2**count))
 
 
 def compare(first: Sequence[bool], second: Sequence[bool], resamples: int, seed: int) -> Paired:

@@ -44,10 +44,10 @@ class Worst:
 
 @dataclass(frozen=True)
 class Changed:
-    """What is right after it changed, of the items whose answer did: shares of retrieval, of the tuned system and
-    of tuned with retrieval, and of the tuned system's answers that are what was right before. retrieval_ahead,
-    both_ahead: of retrieval, and of tuned with retrieval, against tuned alone. stated: the recipe names what
-    changed, so that it is known to change."""
+    """What is right after it changed, of the items whose answer did: shares of retrieval, of the tuned system
+    and of tuned with retrieval, and of the tuned system's answers that are what was right before.
+    retrieval_ahead, both_ahead: of retrieval, and of tuned with retrieval, against tuned alone. stated: the
+    recipe names what changed, so that it is known to change."""
 
     items: int
     retrieval: float
@@ -62,14 +62,17 @@ class Changed:
 @dataclass(frozen=True)
 class Evidence:
     """items: tested; examples: trained on, at most; prompted: the best system that nothing was trained for;
-    tuned, both: the tuned model, and the same with retrieval; the Paired are of the first of their names."""
+    retrieval: the best of these that retrieves; tuned, both: the tuned model, and the same with retrieval; the
+    Paired are of the first of their names."""
 
     items: int
     examples: int
     prompted: Standing
+    retrieval: Standing | None
     tuned: Standing
     both: Standing | None
     tuned_against_prompted: Paired
+    retrieval_against_tuned: Paired | None
     both_against_prompted: Paired | None
     both_against_tuned: Paired | None
     doubling: Doubling
@@ -91,16 +94,12 @@ class Verdict:
 
 
 def decide(seen: Evidence) -> Verdict:
-    verdict = _few_items(seen) or _knowledge(seen) or _ahead(seen) or _behind(seen)
-    also = list(verdict.also)
-    changed = seen.changed
-    if changed and not changed.stated and changed.retrieval_ahead.is_better:
-        also.append(
-            f"if what is right changes, train again: of {changed.items} answers that were made to change, the "
-            f"tuned model has {_percent(changed.tuned)} right and gives {_percent(changed.kept)} as before, "
-            f"retrieval has {_percent(changed.retrieval)} right"
-        )
-    return Verdict(verdict.verdict, verdict.reasons, verdict.what, also)
+    if decided := _few_items(seen) or _knowledge(seen):
+        return decided
+    verdict, changed = _ahead(seen) or _behind(seen), seen.changed
+    if changed and changed.retrieval_ahead.is_better:
+        verdict.also.append(f"when what is right changes, train again: {_stale(changed)}")
+    return verdict
 
 
 def _few_items(seen: Evidence) -> Verdict | None:
@@ -111,24 +110,22 @@ def _few_items(seen: Evidence) -> Verdict | None:
 
 
 def _knowledge(seen: Evidence) -> Verdict | None:
-    """Where the recipe says what changed, and retrieval follows where the tuned model does not."""
-    changed = seen.changed
+    """Where the recipe says what changed, and retrieval follows where the tuned model does not, without being
+    surely worse on what did not change."""
+    changed, retrieval, beside = seen.changed, seen.retrieval, seen.retrieval_against_tuned
     if not changed or not changed.stated or not changed.retrieval_ahead.is_better:
         return None
-    why = [
-        f"of {changed.items} answers that changed after training, retrieval has {_percent(changed.retrieval)} right "
-        f"and the tuned model {_percent(changed.tuned)}; {_percent(changed.kept)} of its answers are what was right "
-        "before"
-    ]
+    why = [_stale(changed)]
     against = seen.both_against_prompted
     if seen.both and against and against.is_better and changed.both_ahead.is_better:
         why.append(_told(seen.both, seen.prompted, against))
         why.append(f"tuned with retrieval has {_percent(changed.both)} of the changed answers right")
         return Verdict(BOTH, why)
-    why.append(
-        f"{seen.prompted.title} has {_percent(seen.prompted.exact)} right without training, and follows what it finds"
+    if retrieval is None or beside is None or beside.is_worse:
+        return None
+    return Verdict(
+        DONT, [*why, _told(retrieval, seen.tuned, beside)], also=["retrieve: it follows what it finds"]
     )
-    return Verdict(DONT, why)
 
 
 def _ahead(seen: Evidence) -> Verdict | None:
@@ -169,6 +166,14 @@ def _behind(seen: Evidence) -> Verdict:
     return Verdict(DONT, why)
 
 
+def _stale(changed: Changed) -> str:
+    how = "after training" if changed.stated else "by swapping what answers know"
+    return (
+        f"of {changed.items} answers that changed {how}, the tuned model has {_percent(changed.tuned)} right "
+        f"and gives {_percent(changed.kept)} as before; retrieval has {_percent(changed.retrieval)} right"
+    )
+
+
 def _most(seen: Evidence) -> str:
     return str(seen.worst[0]) if seen.worst else "every kind of example"
 
@@ -177,8 +182,8 @@ def _doubled(then: Doubling) -> str:
     assert then.exact is not None and then.gain is not None and then.gain_interval is not None
     low, high = then.gain_interval
     return (
-        f"twice the examples ({then.examples:,}) should bring {100 * then.gain:+.1f} points (95 %: {100 * low:+.1f} to "
-        f"{100 * high:+.1f}), to {_percent(then.exact)} right"
+        f"twice the examples ({then.examples:,}) should bring {100 * then.gain:+.1f} points "
+        f"(95 %: {100 * low:+.1f} to {100 * high:+.1f}), to {_percent(then.exact)} right"
     )
 
 
@@ -186,7 +191,9 @@ def _told(first: Standing, second: Standing, paired: Paired) -> str:
     sure = f"p = {paired.p:.2g}" if paired.p >= 1e-4 else "p < 0.0001"
     fewer = ""
     if paired.is_better:
-        times = "none of its errors" if paired.errors == 0 else f"{1 / (paired.errors or 1):.1f} times fewer errors"
+        times = (
+            "none of its errors" if paired.errors == 0 else f"{1 / (paired.errors or 1):.1f} times fewer errors"
+        )
         fewer = f", {times}"
     return (
         f"{first.title} has {_percent(first.exact)} right, {second.title} {_percent(second.exact)}{fewer}: "
@@ -199,7 +206,9 @@ def _costs(best: Standing, prompted: Standing) -> list[str]:
         return []
     times = prompted.cost / best.cost
     return [
-        f"an item costs {times:.1f} times less" if times >= 1 else f"an item costs {1 / times:.1f} times as much"
+        f"an item costs {times:.1f} times less"
+        if times >= 1
+        else f"an item costs {1 / times:.1f} times as much"
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from tinsmith.format_names import FORMATS
@@ -19,7 +20,7 @@ SIZES = Kind(
     lambda v: (
         isinstance(v, list)
         and all(is_whole(size) and size >= 10 for size in v)
-        and all(one < other for one, other in zip(v, v[1:], strict=False))
+        and all(one < other for one, other in pairwise(v))
     ),
 )
 

@@ -342,8 +342,8 @@ class Recipe:
     build: Build
     eval: Eval
     output: Output
-    compare: Compare = Compare()
-    prices: Prices = Prices()
+    compare: Compare = field(default_factory=Compare)
+    prices: Prices = field(default_factory=Prices)
     update: Update | None = None
     tasks: Mapping[str, Recipe] = field(default_factory=dict)
     router: Router | None = None
@@ -455,11 +455,13 @@ class RecipeFile(TomlFile):
             )
             for name, cls in compare_tables.LISTED.items()
         }
-        compare = dataclasses.replace(compare, **read)
+        compare = dataclasses.replace(compare, endpoint=read["endpoint"], answers=read["answers"])
         known = compare_tables.names(compare)
         for name in known:
             if known.count(name) > 1:
-                raise self.error("compare", None, f'two systems are called "{name}"; give each a name of its own')
+                raise self.error(
+                    "compare", None, f'two systems are called "{name}"; give each a name of its own'
+                )
         stated = compare.changed not in (compare_tables.AUTO, compare_tables.NONE)
         if stated != (compare.changed_train is not None):
             raise self.error(
