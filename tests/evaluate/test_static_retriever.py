@@ -70,8 +70,6 @@ def test_what_is_no_model_of_it_is_said(tmp_path: Path) -> None:
     (folder / "tokenizer.json").write_text('{"model": {}}')
     with pytest.raises(FormatError, match=r"tokenizer\.json"):
         StaticModel(folder)
-    safetensors.write(
-        folder / "model.safetensors", {"other": safetensors.Tensor("F32", (1,), b"\0\0\0\0")}
-    )
+    safetensors.write(folder / "model.safetensors", {"other": safetensors.Tensor("F32", (1,), b"\0\0\0\0")})
     with pytest.raises(FormatError, match="has no embeddings"):
         StaticModel(folder)

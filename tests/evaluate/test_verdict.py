@@ -24,7 +24,7 @@ def paired(first: int, second: int, items: int = 100) -> Paired:
 
 
 def evidence(prompted: int, tuned: int, /, *, both: int = 0, **more: Any) -> Evidence:
-    """Systems with so many of 100 answers right, an item of the prompted one at ten times the tuned one's cost."""
+    """Systems with so many of 100 answers right, an item of the prompted one at ten times the tuned's cost."""
     found = Evidence(
         items=100,
         examples=1000,
@@ -101,8 +101,8 @@ def test_what_to_collect_is_what_is_worst() -> None:
 def test_a_model_that_is_worth_tuning_may_want_more_of_something() -> None:
     found = decide(evidence(10, 80, doubling=RISES))
     assert found.also == [
-        "collect more of label refund (9 of 20 wrong; 12 training examples): twice the examples (2,000) should "
-        "bring +6.0 points (95 %: +3.0 to +9.0), to 90.0 % right"
+        "collect more of label refund (9 of 20 wrong; 12 training examples): twice the examples (2,000) "
+        "should bring +6.0 points (95 %: +3.0 to +9.0), to 90.0 % right"
     ]
     assert decide(evidence(10, 80)).also == []
 
@@ -110,8 +110,8 @@ def test_a_model_that_is_worth_tuning_may_want_more_of_something() -> None:
 def test_reasons_say_the_figures() -> None:
     told = decide(evidence(10, 80)).reasons
     assert told == [
-        "tuned has 80.0 % right, few-shot 10.0 %, 4.5 times fewer errors: 70 of 100 items only the first, 0 only "
-        "the second (p < 0.0001)",
+        "tuned has 80.0 % right, few-shot 10.0 %, 4.5 times fewer errors: 70 of 100 items only the first, 0 "
+        "only the second (p < 0.0001)",
         "an item costs 10.0 times less",
     ]
 

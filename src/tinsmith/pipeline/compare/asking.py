@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith import tasks
 from tinsmith.backends.endpoint import Endpoint
-from tinsmith.errors import InputError
 from tinsmith.evaluate import metrics, remote, systems
 from tinsmith.evaluate.answers import Answer, Item, Job
 from tinsmith.evaluate.baselines import Messages, Nearest, Prompts, Retriever, stratified, with_turns
 from tinsmith.evaluate.static import StaticRetriever
 from tinsmith.evaluate.systems import Outcome
 from tinsmith.pipeline import data
+from tinsmith.pipeline.compare import settings
 from tinsmith.pipeline.compare.bases import Tin
 from tinsmith.pipeline.measure import constrained
 
@@ -89,9 +88,9 @@ class Shown:
     def prompts(self) -> dict[str, Prompts]:
         """By retriever."""
         recipe = self.run.recipe
-        task, tools, settings = tasks.by_name(recipe.data.task), data.read_tools(recipe), recipe.eval
+        task, tools, stated = tasks.by_name(recipe.data.task), data.read_tools(recipe), recipe.eval
         return {
-            name: Prompts(task, recipe.data.system, self.train, tools, settings.shots, settings.seed, retriever)
+            name: Prompts(task, recipe.data.system, self.train, tools, stated.shots, stated.seed, retriever)
             for name, retriever in self.retrievers.items()
         }
 
@@ -152,10 +151,10 @@ class Table:
         self, system: System, tin: Tin, items: Sequence[Example], shown: Shown, name: str = ""
     ) -> Outcome:
         """name: of the kept answers, where it is not the system's."""
-        settings = self.run.recipe.eval
+        stated = self.run.recipe.eval
         asked = [Item(shown.messages(system.prompt, example)) for example in items]
         model = str(tin.path), tin.sha256
-        job = Job(*model, settings.threads, settings.max_tokens, asked, system.is_constrained)
+        job = Job(*model, stated.threads, stated.max_tokens, asked, system.is_constrained)
         with self.run.display.bar(name or system.name, len(asked)) as bar:
             return systems.ask(name or system.name, job, self.run.folder / FOLDER, bar.update)
 
@@ -164,15 +163,9 @@ class Table:
         self.add(System(NEAREST, COPIED, NEAREST), copies(self.shown, self.items), {})
 
     def endpoint(self, stated: compare_tables.Endpoint) -> None:
-        key = os.environ.get(stated.key_env) if stated.key_env else None
-        if stated.key_env and not key:
-            raise InputError(
-                f"{self.run.recipe.path}: [[compare.endpoint]] {stated.name}: key_env: {stated.key_env} is not "
-                "in the environment; set it to the key"
-            )
         system = System(stated.name, ENDPOINT, stated.prompt)
         asked = [Item(self.shown.messages(stated.prompt, example)) for example in self.items]
-        endpoint = Endpoint(stated.url, stated.model, key)
+        endpoint = Endpoint(stated.url, stated.model, settings.keys(self.run.recipe)[stated.name])
         with self.run.display.bar(stated.name, len(asked)) as bar:
             most = self.run.recipe.eval.max_tokens
             outcome = remote.ask(stated.name, endpoint, asked, most, self.run.folder / FOLDER, bar.update)
@@ -184,14 +177,14 @@ class Table:
 
     def add(self, system: System, outcome: Outcome, more: Mapping[str, Any]) -> Answered:
         grades = systems.grades(self.task, outcome, self.items, self.labels)
-        settings = self.run.recipe.eval
+        stated = self.run.recipe.eval
         parts = [example.part for example in self.items]
         entry = {
             "kind": system.kind,
             "prompt": system.prompt,
             "base": system.base,
             "constrained": system.is_constrained,
-            **metrics.summarize(grades, parts, settings.bootstrap, settings.seed),
+            **metrics.summarize(grades, parts, stated.bootstrap, stated.seed),
             **systems.costs(outcome),
             **more,
         }

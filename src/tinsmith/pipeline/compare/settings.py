@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,21 @@ def check(recipe: Recipe) -> None:
             f'{path}: [train] method "{method.name}" trains {method.what}, which no file can be built from; '
             "compare measures what ships"
         )
+
+    keys(recipe)
+
+
+def keys(recipe: Recipe) -> dict[str, str | None]:
+    """The keys of the endpoints, by name. Raises InputError for one that is not in the environment."""
+    found: dict[str, str | None] = {}
+    for stated in recipe.compare.endpoint:
+        found[stated.name] = os.environ.get(stated.key_env) if stated.key_env else None
+        if stated.key_env and not found[stated.name]:
+            raise InputError(
+                f"{recipe.path}: [[compare.endpoint]] {stated.name}: key_env: {stated.key_env} is not in the "
+                "environment; set it to the key"
+            )
+    return found
 
 
 def labels(recipe: Recipe) -> dict[str, str]:
