@@ -119,6 +119,6 @@ def test_reasons_say_the_figures() -> None:
 def test_a_change_that_was_tried_is_told_beside_the_verdict() -> None:
     found = decide(evidence(10, 80, changed=changed(30, 2, 5, stated=False)))
     assert found.also == [
-        "when what is right changes, train again: of 40 answers that changed by swapping what answers know, the "
-        "tuned model has 5.0 % right and gives 80.0 % as before; retrieval has 75.0 % right"
+        "when what is right changes, train again: of 40 answers that changed by swapping what answers know, "
+        "the tuned model has 5.0 % right and gives 80.0 % as before; retrieval has 75.0 % right"
     ]

@@ -265,7 +265,8 @@ def test_there_must_be_something_to_compare(tmp_path: Path, tables: str, said: s
         ),
         ("[compare]\nsizes = [100, 30]\n", r"\[compare\] sizes: .* allowed is a list of rising whole numbers"),
         (
-            '[[compare.endpoint]]\nname = "a"\nurl = "u"\nmodel = "m"\n[[compare.endpoint]]\nname = "b"\nurls = 1\n',
+            '[[compare.endpoint]]\nname = "a"\nurl = "u"\nmodel = "m"\n'
+            '[[compare.endpoint]]\nname = "b"\nurls = 1\n',
             r"home\.toml:12: \[compare\.endpoint 2\] urls: no such key, did you mean url\?",
         ),
         (
