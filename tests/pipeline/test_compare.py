@@ -168,6 +168,13 @@ def test_costs_follow_from_the_prices(made: dict[str, Any]) -> None:
     ratio = tuned["against"]["best_prompted"]["cost"]
     assert ratio == pytest.approx(tuned["cost_per_1000"] / far["cost_per_1000"])
     assert made["systems"]["rules"]["cost_per_1000"] is None
+    saved = (far["cost_per_1000"] - tuned["cost_per_1000"]) / 1000
+    assert (
+        (tuned["pays_after"] - 1) * saved
+        < 0.36 * tuned["training_seconds"] / 3600
+        <= tuned["pays_after"] * saved
+    )
+    assert far["pays_after"] is None
 
 
 def test_a_stated_change_is_what_retrieval_follows(made: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -101,6 +102,17 @@ def unit_costs(table: Table) -> dict[str, float | None]:
     }
 
 
+def pays_after(one: Answered, prompted: float | None, own: float | None, recipe: Recipe) -> int | None:
+    """Of so many items the training time is what they save against the best prompted system; None where
+    nothing was trained, or an item does not cost less. prompted, own: as unit_costs has them."""
+    seconds: float | None = one.entry.get("training_seconds")
+    if seconds is None or prompted is None or own is None or own >= prompted:
+        return None
+    hour = recipe.prices.machine_hour
+    training = 1000 * seconds if hour is None else 1000 * seconds / HOUR * hour
+    return math.ceil(training / (prompted - own))
+
+
 def entries(table: Table, picked: Chosen) -> dict[str, dict[str, Any]]:
     """The systems' entries with what they cost and how they stand against the two that matter."""
     recipe, costs = table.run.recipe, unit_costs(table)
@@ -117,6 +129,7 @@ def entries(table: Table, picked: Chosen) -> dict[str, dict[str, Any]]:
             **one.entry,
             "cost_per_1000": None if price is None else 1000 * price,
             "cost_per_100000": None if price is None else 100_000 * price,
+            "pays_after": pays_after(one, costs[picked.prompted.system.name], costs[name], recipe),
             "against": against,
         }
     return found
