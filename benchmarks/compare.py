@@ -43,6 +43,7 @@ max_tokens = {tokens}
 threads = {threads}
 [compare]
 size = "small"
+sizes = []
 """
 CHANGED = 'changed = "changed.jsonl"\nchanged_train = "changed-train.jsonl"\n'
 SCHEMA = '[constraint]\nschema = "schema.json"\n'
@@ -89,7 +90,6 @@ def figures(made: dict[str, Any], wanted: Iterable[str]) -> dict[str, Any]:
             for name, one in made["systems"].items()
         },
         "changed": made["changed"],
-        "curve": made["curve"],
         "seconds": made["seconds"],
         "cpu": f"{made['machine']['cores']} cores of {made['machine']['cpu']}",
     }
@@ -140,7 +140,7 @@ def _other(kind: str, value: str, rng: random.Random) -> str:
 def messages(folder: Path, base: str, threads: int) -> None:
     sys.path.insert(0, str(ROOT / "examples" / "skills"))
     appointments: Any = importlib.import_module("appointments")
-    splits = appointments.appointments({"train": 300, "validation": 30, "test": 100}, random.Random(5))
+    splits = appointments.appointments({"train": 200, "validation": 20, "test": 100}, random.Random(5))
     for split, rows in splits.items():
         write(folder / f"{split}.jsonl", rows)
     (folder / "schema.json").write_text(json.dumps(appointments.SCHEMA), encoding="utf-8")

@@ -299,6 +299,23 @@ def test_a_key_that_is_not_set_is_said_before_it_is_needed(folder: Path, tmp_pat
         settings.check(recipes.load(folder / "key.toml"))
 
 
+def test_a_part_of_the_examples_may_lack_a_label_that_is_validated(folder: Path, tmp_path: Path) -> None:
+    text = RECIPE.replace('schema = "schema.json"\nspacing = "spaced"', 'choices = "labels"')
+    text = text.replace('system = "home"', 'task = "classify"')
+    (tmp_path / "base.gguf").symlink_to(folder / "base.gguf")
+    rows = [{"input": f"number {n}", "output": "odd" if n % 2 else "even"} for n in range(60)]
+    rare = {"input": "zero", "output": "none"}
+    write(tmp_path / "train.jsonl", [*rows[:24], rare])
+    write(tmp_path / "validation.jsonl", [*rows[24:28], {**rare, "input": "nought"}])
+    write(tmp_path / "test.jsonl", rows[28:])
+    (tmp_path / "home.toml").write_text(text)
+    assert compare(tmp_path, "home", "--small") == 0
+    found = load(tmp_path / "home")
+    assert [point["examples"] for point in found["curve"]["points"]] == [10, 25]
+    assert found["systems"]["tuned_constrained"]["valid"] == 1
+    assert set(found["verdict"]) == {"verdict", "reasons", "what", "also", "words"}
+
+
 def labelled(*pairs: tuple[str, str]) -> list[Example]:
     return [Example(text, label) for text, label in pairs]
 

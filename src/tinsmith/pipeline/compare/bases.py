@@ -44,7 +44,7 @@ def as_it_is(run: Run) -> Tin:
 def other(run: Run, label: str, model: str) -> Tin:
     """Another base, on the data of the comparison."""
     splits = {split: run.folder / data.split_name(split) for split in ("train", "validation", "test")}
-    recipe = settings.of_copies(settings.of_base(run.recipe, model), splits)
+    recipe = settings.of_copies(settings.of_base(run.recipe, model), splits, data.labels(run))
     with opened(recipe, run.folder / BASES / label, run.display) as one:
         one.update(STAGES, [BUILD.name])
         return as_it_is(one)
@@ -54,7 +54,7 @@ def tuned(run: Run, recipe: Recipe, label: str, model: str, count: int, chosen: 
     """A base trained on the first `count` examples of a seeded order, so that the smaller sets are parts of the
     larger ones. recipe: the user's."""
     splits = _splits(run, count, chosen)
-    stated = settings.of_training(recipe, model, splits, chosen)
+    stated = settings.of_training(recipe, model, splits, data.labels(run), chosen)
     run.display.line(f"{label} on {count:,} examples:")
     made = stages.make(stated, run.folder / TUNED / label / str(count), run.display, stages.BUILD.name)
     tin = _tin(made, made.done(stages.BUILD))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tinsmith import tasks
 from tinsmith.errors import InputError
 from tinsmith.pipeline.compare_tables import SMALL
-from tinsmith.pipeline.recipe import NO_ROUGH, Base, Recipe
+from tinsmith.pipeline.recipe import LABELS, NO_ROUGH, Base, Recipe
 from tinsmith.train import methods
 
 
@@ -105,8 +106,9 @@ def of_base(recipe: Recipe, model: str) -> Recipe:
     )
 
 
-def of_copies(recipe: Recipe, splits: dict[str, Path]) -> Recipe:
-    """On files in our own shape, by split."""
+def of_copies(recipe: Recipe, splits: dict[str, Path], known: Iterable[str]) -> Recipe:
+    """On files in our own shape, by split. known: the labels of all training examples; a part of them may lack
+    one that is validated on, and that the constraint would then forbid."""
     data = dataclasses.replace(
         recipe.data,
         train=str(splits["train"]),
@@ -119,15 +121,20 @@ def of_copies(recipe: Recipe, splits: dict[str, Path]) -> Recipe:
         command=None,
         limit=0,
     )
-    return dataclasses.replace(recipe, data=data)
+    constraint = recipe.constraint
+    if constraint.choices == LABELS:
+        constraint = dataclasses.replace(constraint, choices=tuple(sorted(known)))
+    return dataclasses.replace(recipe, data=data, constraint=constraint)
 
 
-def of_training(recipe: Recipe, model: str, splits: dict[str, Path], chosen: Settings) -> Recipe:
-    """What is trained on these files."""
+def of_training(
+    recipe: Recipe, model: str, splits: dict[str, Path], known: Iterable[str], chosen: Settings
+) -> Recipe:
+    """What is trained on these files. known: as of of_copies."""
     prompted = of_base(recipe, model)
     train = prompted.train
     if chosen.epochs is not None:
         made = tasks.by_name(recipe.data.task).has_values and recipe.data.augment is not False
         train = dataclasses.replace(train, epochs=min(chosen.epochs, train.passes(made)), seeds=1)
     whole = dataclasses.replace(prompted, data=recipe.data, train=train)
-    return of_copies(whole, splits)
+    return of_copies(whole, splits, known)
