@@ -36,13 +36,13 @@ test = "test.jsonl"
 task = "{task}"
 system = "{system}"
 [train]
-epochs = 4
+epochs = {epochs}
 seeds = 1
 [eval]
 max_tokens = {tokens}
 threads = {threads}
 [compare]
-size = "small"
+items = 100
 sizes = []
 """
 CHANGED = 'changed = "changed.jsonl"\nchanged_train = "changed-train.jsonl"\n'
@@ -55,7 +55,7 @@ ASKED = {
     "room": ("Which room is the {thing} in?", "In what room do I find the {thing}?"),
     "colour": ("Which colour is the {thing}?", "What colour does the {thing} have?"),
 }
-THINGS = 100
+THINGS, TESTED = 40, 100
 
 
 def main() -> int:
@@ -101,26 +101,26 @@ def write(path: Path, rows: Iterable[tuple[str, str]]) -> None:
 
 
 def facts(folder: Path, base: str, threads: int) -> None:
-    """Each fact is in the training examples in one wording, and a third of them in the test in the other."""
+    """All facts are in the training examples in one wording, and most in the test in the other."""
     rng = random.Random(5)
     names: dict[str, None] = {}
     while len(names) < THINGS:
         names[f"{rng.choice(KINDS)} {''.join(rng.choices(SYLLABLES, k=3)).capitalize()}"] = None
     known = [(thing, kind, _value(kind, rng)) for thing in names for kind in ASKED]
-    asked = rng.sample(known, THINGS)
-    changes = {(thing, kind): _other(kind, value, rng) for thing, kind, value in asked[: THINGS // 2]}
+    asked = rng.sample(known, TESTED)
+    changes = {(thing, kind): _other(kind, value, rng) for thing, kind, value in asked[: TESTED // 2]}
 
     def rows(facts: Iterable[tuple[str, str, str]], wording: int) -> list[tuple[str, str]]:
         return [(ASKED[kind][wording].format(thing=thing), value) for thing, kind, value in facts]
 
     now = [(*key, value) for key, value in changes.items()]
     write(folder / "train.jsonl", rows(known, 0))
-    write(folder / "validation.jsonl", rows(rng.sample([one for one in known if one not in asked], 30), 1))
+    write(folder / "validation.jsonl", rows([one for one in known if one not in asked], 1))
     write(folder / "test.jsonl", rows(asked, 1))
     write(folder / "changed.jsonl", rows(now, 1))
     write(folder / "changed-train.jsonl", rows(now, 0))
     text = RECIPE.format(
-        base=base, task="chat", system="Answer with the fact alone.", tokens=16, threads=threads
+        base=base, task="chat", system="Answer with the fact alone.", epochs=12, tokens=16, threads=threads
     )
     (folder / "recipe.toml").write_text(text + CHANGED, encoding="utf-8")
 
@@ -144,7 +144,7 @@ def messages(folder: Path, base: str, threads: int) -> None:
     for split, rows in splits.items():
         write(folder / f"{split}.jsonl", rows)
     (folder / "schema.json").write_text(json.dumps(appointments.SCHEMA), encoding="utf-8")
-    text = RECIPE.format(base=base, task="extract", system="appointments", tokens=96, threads=threads)
+    text = RECIPE.format(base=base, task="extract", system="appointments", epochs=4, tokens=96, threads=threads)
     (folder / "recipe.toml").write_text(text + SCHEMA, encoding="utf-8")
 
 
