@@ -64,6 +64,7 @@ def changed(retrieval: int, tuned: int, both: int, stated: bool = True) -> Chang
         (evidence(10, 80, both=78), TUNE),
         (evidence(10, 80, both=95), BOTH),
         (evidence(60, 62, both=90), BOTH),
+        (evidence(50, 54, both=58), BOTH),
         # It is not, and would not be.
         (evidence(80, 10), DONT),
         (evidence(80, 70, examples=99), MORE),

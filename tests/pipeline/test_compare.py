@@ -299,21 +299,19 @@ def test_a_key_that_is_not_set_is_said_before_it_is_needed(folder: Path, tmp_pat
         settings.check(recipes.load(folder / "key.toml"))
 
 
-def test_a_part_of_the_examples_may_lack_a_label_that_is_validated(folder: Path, tmp_path: Path) -> None:
+def test_a_part_of_the_examples_is_held_to_the_labels_of_all(tmp_path: Path) -> None:
+    """Which may lack one that is validated on, and that the constraint would then forbid."""
     text = RECIPE.replace('schema = "schema.json"\nspacing = "spaced"', 'choices = "labels"')
-    text = text.replace('system = "home"', 'task = "classify"')
-    (tmp_path / "base.gguf").symlink_to(folder / "base.gguf")
-    rows = [{"input": f"number {n}", "output": "odd" if n % 2 else "even"} for n in range(60)]
-    rare = {"input": "zero", "output": "none"}
-    write(tmp_path / "train.jsonl", [*rows[:24], rare])
-    write(tmp_path / "validation.jsonl", [*rows[24:28], {**rare, "input": "nought"}])
-    write(tmp_path / "test.jsonl", rows[28:])
-    (tmp_path / "home.toml").write_text(text)
-    assert compare(tmp_path, "home", "--small") == 0
-    found = load(tmp_path / "home")
-    assert [point["examples"] for point in found["curve"]["points"]] == [10, 25]
-    assert found["systems"]["tuned_constrained"]["valid"] == 1
-    assert set(found["verdict"]) == {"verdict", "reasons", "what", "also", "words"}
+    (tmp_path / "home.toml").write_text(text.replace('system = "home"', 'task = "classify"'))
+    loaded = recipe.load(tmp_path / "home.toml")
+    splits = {split: tmp_path / split for split in NUMBERS}
+    assert loaded.constraint.choices == recipe.LABELS
+    small = settings.settings(loaded, small=True)
+    trained = settings.of_training(loaded, "base.gguf", splits, frozenset(("odd", "even", "none")), small)
+    assert trained.constraint.choices == ("even", "none", "odd")
+    assert trained.data.train == str(tmp_path / "train")
+    assert (trained.train.epochs, trained.train.seeds) == (1, 1)
+    assert (small.items, small.examples, small.sizes) == (100, 300, (10,))
 
 
 def labelled(*pairs: tuple[str, str]) -> list[Example]:

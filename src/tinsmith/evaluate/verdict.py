@@ -131,8 +131,9 @@ def _knowledge(seen: Evidence) -> Verdict | None:
 def _ahead(seen: Evidence) -> Verdict | None:
     """Where what was trained is surely better than what was prompted."""
     both, beside = seen.both, seen.both_against_tuned
-    helps = both is not None and beside is not None and beside.is_better
-    against = seen.both_against_prompted if helps else seen.tuned_against_prompted
+    alone, together = seen.tuned_against_prompted, seen.both_against_prompted
+    helps = beside is not None and (beside.is_better or not alone.is_better)
+    against = together if helps else alone
     best = both if helps and both else seen.tuned
     if against is None or not against.is_better:
         return None
