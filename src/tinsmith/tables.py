@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date as Date
@@ -195,13 +196,18 @@ class TomlFile:
         return self.fault(f"{where}: {' '.join(words)}: {what}")
 
     def _line(self, table: str | None, key: str | None) -> int | None:
-        """The line of a key, from a scan: tomllib keeps no positions. None where it is not written so."""
+        """The line of a key, from a scan: tomllib keeps no positions. None where it is not written so. The
+        second `[[name]]` is the table "name 2"."""
         current: str | None = None
+        seen: Counter[str] = Counter()
         for n, line in enumerate(self.text.splitlines(), 1):
-            header = re.match(r"\s*\[\s*([^\[\]]+?)\s*\]", line)
+            header = re.match(r"\s*(\[\[?)\s*([^\[\]]+?)\s*\]", line)
             left, equals, _ = line.partition("=")
             if header:
-                current = header[1].strip("\"'")
+                current = header[2].strip("\"'")
+                if header[1] == "[[":
+                    seen[current] += 1
+                    current = f"{current} {seen[current]}"
                 if key is None and current == table:
                     return n
             elif equals and current == table and left.strip(" \t\"'") == key:

@@ -19,6 +19,7 @@ from tinsmith.cli import docs
 from tinsmith.constraint import makers as compiled
 from tinsmith.data import readers
 from tinsmith.errors import TinsmithError
+from tinsmith.evaluate import remote
 from tinsmith.evaluate.answers import AnswerFile
 from tinsmith.formats import imatrix, minisign, safetensors, tin
 from tinsmith.pipeline import constraint, recipe
@@ -160,6 +161,11 @@ def answers(at: Path, value: bytes) -> Any:
     return AnswerFile(at / "face.jsonl", "x")
 
 
+def given_answers(at: Path, value: bytes) -> Any:
+    (at / "face.jsonl").write_bytes(b'{"input": "a", "text": ' + value + b"}\n")
+    return remote.given(at / "face.jsonl", [readers.Example("a", "b")])
+
+
 def adapter_config(at: Path, value: bytes) -> Any:
     (at / "adapter_config.json").write_bytes(b'{"peft_type": "LORA", "lora_alpha": ' + value + b"}")
     return adapter._config(at / "adapter_config.json")
@@ -191,6 +197,7 @@ FACES: dict[str, Callable[[Path, bytes], Any]] = {
     "[constraint] tools": of_recipe("tools"),
     "sensitivity.json": sensitivity_json,
     "answers": answers,
+    "given answers": given_answers,
     "adapter": adapter_config,
     "text": plain_text,
     "docs --schema": docs_schema,

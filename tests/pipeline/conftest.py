@@ -55,12 +55,12 @@ def answers(examples: list[Example], right: float) -> list[Answer]:
 
 
 @pytest.fixture
-def killed() -> Callable[[Path, Path, Sequence[str]], None]:
+def killed() -> Callable[..., None]:
     """Makes a recipe into a folder, in processes that are killed each when one of the files named is there, and
     then to its end."""
 
-    def run(recipe: Path, out: Path, sights: Sequence[str]) -> None:
-        command = [sys.executable, "-c", COMMAND, "make", str(recipe), "--out", str(out)]
+    def run(recipe: Path, out: Path, sights: Sequence[str], verb: str = "make") -> None:
+        command = [sys.executable, "-c", COMMAND, verb, str(recipe), "--out", str(out)]
         for sight in sights:
             process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
             while not (out / sight).exists():

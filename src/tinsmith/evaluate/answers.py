@@ -82,17 +82,18 @@ class Job:
 
 @dataclass(frozen=True)
 class Answer:
-    """item: its position in the job; tokens: of the answer; prompt_tokens: how many; seconds: prompt and answer
-    together; evaluations: of the model, for prompt and answer; drafted: a draft was given, so seconds and
-    evaluations are not those of a user; log_probability: as a Completion has it, where the job asks for it;
-    options, expected_log_probability, expected_tokens: as tinsmith.tasks.Answered has them, likewise, after the
-    seconds."""
+    """item: its position in the job; tokens: of the answer, None for one that another program gave;
+    prompt_tokens: how many; seconds: prompt and answer together; both None where they are not known;
+    evaluations: of the model, for prompt and answer; drafted: a draft was given, so seconds and evaluations are
+    not those of a user; log_probability: as a Completion has it, where the job asks for it; options,
+    expected_log_probability, expected_tokens: as tinsmith.tasks.Answered has them, likewise, after the seconds;
+    answer_tokens: how many, where it is known of tokens that are not."""
 
     item: int
     text: str
-    tokens: list[int]
-    prompt_tokens: int
-    seconds: float
+    tokens: list[int] | None
+    prompt_tokens: int | None
+    seconds: float | None
     finish: str
     drafted: bool = False
     evaluations: int | None = None
@@ -100,6 +101,12 @@ class Answer:
     options: dict[str, float] | None = None
     expected_log_probability: float | None = None
     expected_tokens: int | None = None
+    answer_tokens: int | None = None
+
+    @property
+    def length(self) -> int | None:
+        """The answer's tokens, None where they are not known."""
+        return self.answer_tokens if self.tokens is None else len(self.tokens)
 
 
 class AnswerFile:

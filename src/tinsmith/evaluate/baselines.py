@@ -10,7 +10,7 @@ import json
 import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tinsmith.errors import MissingExtraError
 
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from tinsmith.tasks import Message, Task
 
 Messages = list["Message"]
+
+
+class Nearest(Protocol):
+    """What finds examples for a sentence."""
+
+    def nearest(self, sentence: str, count: int) -> list[Example]:
+        """The `count` best examples, best first; of equals the earlier."""
 
 
 class Retriever:
@@ -93,6 +100,7 @@ class Prompts:
     """Messages for one test input under each prompted baseline.
 
     tools: descriptions of the functions, as Task.instruction takes them. shots: worked examples a prompt.
+    retriever: what finds the nearest examples; BM25 where it is None.
     """
 
     def __init__(
@@ -103,6 +111,7 @@ class Prompts:
         tools: Sequence[Mapping[str, Any]] | None,
         shots: int,
         seed: int,
+        retriever: Nearest | None = None,
     ) -> None:
         self.listed = _opening(system, task.instruction(train, tools))
         # The nearest examples show the functions that matter; a list of all beside them costs tokens, and won a
@@ -110,7 +119,8 @@ class Prompts:
         self.brief = _opening(system, "Answer as in the examples, and nothing else.")
         self.shots = shots
         self.fixed = spread(task, train, shots, seed)
-        self.retriever = Retriever(train)
+        self.retriever = retriever or Retriever(train)
+        self.plain = _opening(system, "")
 
     def zero_shot(self, sentence: str) -> Messages:
         return [*self.listed, *_asked(sentence)]
@@ -119,9 +129,15 @@ class Prompts:
         return [*self.listed, *_shown(self.fixed), *_asked(sentence)]
 
     def retrieval(self, sentence: str) -> Messages:
+        return [*self.brief, *self._nearest(sentence), *_asked(sentence)]
+
+    def tuned_retrieval(self, sentence: str) -> Messages:
+        """For a model that was trained to answer: what it was trained under, and the nearest examples."""
+        return [*self.plain, *self._nearest(sentence), *_asked(sentence)]
+
+    def _nearest(self, sentence: str) -> Messages:
         # The nearest example stands last, where a small model attends most.
-        nearest = self.retriever.nearest(sentence, self.shots)[::-1]
-        return [*self.brief, *_shown(nearest), *_asked(sentence)]
+        return _shown(self.retriever.nearest(sentence, self.shots)[::-1])
 
 
 def _opening(system: str, instruction: str) -> Messages:
@@ -142,6 +158,8 @@ def _shown(examples: Sequence[Example]) -> Messages:
 def with_turns(prompt: Messages, example: Example) -> Messages:
     """A prompt that asks for an example's input, with the turns before it: its own system message before the
     prompt's, the others before the input."""
+    if not example.turns:
+        return prompt
     turns: Messages = [{"role": turn.role, "content": turn.content} for turn in example.turns]
     own = turns.pop(0)["content"] if turns and turns[0]["role"] == "system" else ""
     told = prompt[0]["content"] if prompt[0]["role"] == "system" else ""

@@ -99,12 +99,12 @@ def costs(outcome: Outcome) -> dict[str, Any]:
     """report.json's figures of time and size: means over the answers; times and model evaluations only of
     answers without a draft."""
     answers = outcome.answers
-    timed = [a for a in answers if not a.drafted]
+    timed = [a for a in answers if not a.drafted and a.seconds is not None]
     return {
-        "ms_per_item": _mean([a.seconds * 1000 for a in timed]),
+        "ms_per_item": _mean([1000 * a.seconds for a in timed if a.seconds is not None]),
         "evaluations": _mean([a.evaluations for a in timed if a.evaluations is not None]),
-        "prompt_tokens": _mean([a.prompt_tokens for a in answers]),
-        "generated_tokens": _mean([len(a.tokens) for a in answers]),
+        "prompt_tokens": _mean([a.prompt_tokens for a in answers if a.prompt_tokens is not None]),
+        "generated_tokens": _mean([a.length for a in answers if a.length is not None]),
         "peak_memory": outcome.peak_memory,
         "timed_items": len(timed),
     }

@@ -195,7 +195,7 @@ def _of_models(
     items = test_items(run)
     messages = [data.conversation(run, example) for example in items]
     plain = [Item(asked) for asked in messages]
-    drafts: list[list[int]] | None = None
+    drafts: list[list[int] | None] | None = None
     for name in sorted(models, key=lambda name: name in FLOAT):
         prompted = plain
         if drafts is not None:

@@ -18,6 +18,8 @@ from tinsmith import targets, tasks
 from tinsmith.data import shapes
 from tinsmith.errors import RecipeError, UnsupportedError
 from tinsmith.format_names import AUTO, DEFAULTS, FORMATS
+from tinsmith.pipeline import compare_tables
+from tinsmith.pipeline.compare_tables import Compare, Prices
 from tinsmith.tables import (
     ANY_TEXT,
     ARGV,
@@ -319,6 +321,8 @@ TABLES: dict[str, type[Any]] = {
     "build": Build,
     "eval": Eval,
     "output": Output,
+    "compare": Compare,
+    "prices": Prices,
 }
 
 
@@ -341,6 +345,8 @@ class Recipe:
     build: Build
     eval: Eval
     output: Output
+    compare: Compare = field(default_factory=Compare)
+    prices: Prices = field(default_factory=Prices)
     update: Update | None = None
     tasks: Mapping[str, Recipe] = field(default_factory=dict)
     router: Router | None = None
@@ -352,7 +358,8 @@ class Recipe:
 
     @property
     def model_digest(self) -> str:
-        """SHA-256 of the values that decide the model: every table but [eval] and [output]."""
+        """SHA-256 of the values that decide the model: every table but [eval], [output], [compare] and
+        [prices]."""
         tables = (self.base or self.scratch, self.data, self.train, self.constraint, self.build, self.update)
         values: list[Any] = [dataclasses.asdict(table) for table in tables if table]
         if self.router:
@@ -429,6 +436,7 @@ class RecipeFile(TomlFile):
             raise self.error(
                 "eval", "baselines", f'"{TFIDF}" learns labels; the task {data.task} has none, leave it out'
             )
+        tables["compare"] = self._listed(tables["compare"])
         rough, built = tables["train"].rough, tables["build"].formats
         if rough not in ("auto", NO_ROUGH, *built):
             raise self.error(
@@ -450,6 +458,29 @@ class RecipeFile(TomlFile):
                     "data", "thinking", "a constraint says what the whole answer may be; leave out one of them"
                 )
         return tables
+
+    def _listed(self, compare: Compare) -> Compare:
+        """With its [[compare.endpoint]] and [[compare.answers]] read, each a table of its own."""
+        read = {
+            name: tuple(
+                self.table(f"compare.{name} {place}", cls, entry)
+                for place, entry in enumerate(getattr(compare, name), 1)
+            )
+            for name, cls in compare_tables.LISTED.items()
+        }
+        compare = dataclasses.replace(compare, endpoint=read["endpoint"], answers=read["answers"])
+        known = compare_tables.names(compare)
+        for name in known:
+            if known.count(name) > 1:
+                raise self.error(
+                    "compare", None, f'two systems are called "{name}"; give each a name of its own'
+                )
+        stated = compare.changed not in (compare_tables.AUTO, compare_tables.NONE)
+        if stated != (compare.changed_train is not None):
+            raise self.error(
+                "compare", "changed", "a file goes with changed_train, what retrieval finds then; give both"
+            )
+        return compare
 
     def _for_target(self, build: Build, stated: bool) -> Build:
         """With the targets' own formats where the recipe states none."""

@@ -20,7 +20,7 @@ class Needs:
 
 
 def inputs(run: Run, needs: Needs) -> dict[str, Any]:
-    base = needs.data.facts.base
+    base, answer = needs.data.facts.base, needs.data.digests.get(data.ANSWER)
     return {
         "base": base.sha256,
         "template": base.template,
@@ -28,6 +28,7 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
         "name": run.recipe.name,
         "licenses": needs.data.digests.get(data.LICENSES),
         "recipe": run.recipe.model_digest,
+        **({"constraint": answer} if answer else {}),
     }
 
 

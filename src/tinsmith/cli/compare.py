@@ -1,0 +1,35 @@
+"""`tinsmith compare RECIPE`: prompting, retrieval and tuning on the same test set; the verdict on stdout."""
+
+from __future__ import annotations
+
+from tinsmith.cli._command import Args, argument, flag, option
+from tinsmith.cli._types import File, Folder
+
+HELP = "should it be tuned at all? prompting, retrieval and tuning side by side, and a verdict"
+SECTION = "measure"
+PARAMETERS = [
+    argument("recipe", "RECIPE", File(".toml"), help="a recipe, a TOML file"),
+    option("--out", Folder(), metavar="DIR", help="the comparison's folder (default: runs/<name>-compare)"),
+    flag("--small", help="fewer test items and examples: a first answer, in minutes"),
+    flag("--json", help="print what compare.json holds"),
+]
+
+
+def run(args: Args) -> int:
+    import json
+
+    from tinsmith.cli._terminal import shown
+    from tinsmith.pipeline import recipes
+    from tinsmith.pipeline.compare import page
+    from tinsmith.pipeline.compare.make import compare
+    from tinsmith.system import progress
+
+    recipe = recipes.load(args.recipe)
+    path, found = compare(recipe, args.out, progress.display(), small=args.small)
+    if args.json:
+        print(json.dumps(found, ensure_ascii=False))
+        return 0
+    for line in page.lines(found):
+        print(shown(line))
+    print(path)
+    return 0

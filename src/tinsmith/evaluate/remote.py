@@ -1,0 +1,105 @@
+"""Systems that run elsewhere: a model behind an address, and answers that another program gave."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinsmith.backends.endpoint import Endpoint
+from tinsmith.data import readers
+from tinsmith.errors import DataError
+from tinsmith.evaluate.answers import Answer, AnswerFile, Item, Job
+from tinsmith.evaluate.systems import Outcome
+from tinsmith.system import reading
+
+if TYPE_CHECKING:
+    from tinsmith.data.readers import Example
+
+_FORM = 'each line is one object such as {"input": "…", "text": "…"}'
+
+
+def ask(
+    name: str,
+    endpoint: Endpoint,
+    items: Sequence[Item],
+    max_tokens: int,
+    folder: Path,
+    on_done: Callable[[int], None],
+) -> Outcome:
+    """Answers by an endpoint, one after the other. folder keeps `<name>.jsonl`, from which an interrupted run
+    goes on, so that nothing is paid for twice.
+
+    Raises what Endpoint.ask raises; what was answered before is kept.
+    """
+    where = hashlib.sha256(f"{endpoint.url} {endpoint.model}".encode()).hexdigest()
+    job = Job(endpoint.url, where, 0, max_tokens, list(items))
+    file = AnswerFile(folder / f"{name}.jsonl", job.digest)
+    try:
+        for place, item in enumerate(job.items):
+            on_done(len(file.answers))
+            if place in file.answers:
+                continue
+            reply = endpoint.ask(item.messages, max_tokens)
+            file.add(
+                Answer(
+                    item=place,
+                    text=reply.text,
+                    tokens=None,
+                    prompt_tokens=reply.prompt_tokens,
+                    seconds=reply.seconds,
+                    finish=reply.finish,
+                    answer_tokens=reply.answer_tokens,
+                )
+            )
+    finally:
+        file.close()
+    return Outcome([file.answers[place] for place in range(len(items))], None)
+
+
+def given(path: Path, examples: Sequence[Example]) -> Outcome:
+    """The answers of a file to these examples, found by their input; `prompt_tokens`, `tokens` and `seconds` of
+    a line count where it has them. Of equal inputs the answers are taken in order, the last one again.
+
+    Raises DataError for a line that is no answer, and where an example has none.
+    """
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for number, line in readers.lines(path):
+        row = reading.json(line, path, DataError, line=number, unique=True, advice=_FORM)
+        where = f"{path}:{number}"
+        if not isinstance(row, dict):
+            raise DataError(f"{where}: got {reading.kind(row)}; {_FORM}")
+        asked = readers.text_of(row, "input", where, _FORM)
+        if not isinstance(row.get("text"), str):
+            raise DataError(f'{where}: "text" must be the answer, a text; {_FORM}')
+        for key in ("prompt_tokens", "tokens", "seconds"):
+            value = row.get(key)
+            if value is not None and (
+                isinstance(value, bool) or not isinstance(value, int | float) or value < 0
+            ):
+                raise DataError(f'{where}: "{key}" must be a number, 0 or more')
+        found[asked].append(row)
+    missing = [example.input for example in examples if example.input not in found]
+    if missing:
+        raise DataError(
+            f"{path}: has no answer to {len(missing)} of {len(examples)} test inputs, such as {missing[0]!r}; "
+            "answer every test example"
+        )
+    answers = []
+    for place, example in enumerate(examples):
+        rows = found[example.input]
+        row = rows.pop(0) if len(rows) > 1 else rows[0]
+        answers.append(
+            Answer(
+                item=place,
+                text=row["text"],
+                tokens=None,
+                prompt_tokens=row.get("prompt_tokens"),
+                seconds=row.get("seconds"),
+                finish="stop",
+                answer_tokens=row.get("tokens"),
+            )
+        )
+    return Outcome(answers, None)

@@ -1,0 +1,217 @@
+"""Whether to fine-tune: a verdict by rules, from what systems answered on the same items.
+
+docs/compare.md states the rules. The first that applies decides; what it went by is its reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tinsmith.evaluate.doubling import Doubling
+from tinsmith.evaluate.paired import Paired
+
+TUNE, BOTH, DONT, MORE = "tune", "tune and retrieve", "don't tune", "collect more"
+FEW_ITEMS = 30  # to test on
+FEW_EXAMPLES = 100  # to learn from
+MARGIN = 0.02  # of right answers: as good is not surely worse by more than this
+CHEAPER = 2  # a cost that is so many times less is worth a training
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A system: its title in words, its share of right answers, and what an item costs it, in whatever all
+    systems' costs are; None where that is not known."""
+
+    title: str
+    exact: float
+    cost: float | None
+
+
+@dataclass(frozen=True)
+class Worst:
+    """A group of the test items that has more errors than its share: what it is ("function HassTurnOn"), its
+    items and errors of the tuned system, and how many training examples are of it, where that is known."""
+
+    name: str
+    items: int
+    errors: int
+    examples: int | None = None
+
+    def __str__(self) -> str:
+        learned = "" if self.examples is None else f"; {self.examples:,} training examples"
+        return f"{self.name} ({self.errors} of {self.items} wrong{learned})"
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What is right after it changed, of the items whose answer did: shares of retrieval, of the tuned system
+    and of tuned with retrieval, and of the tuned system's answers that are what was right before.
+    retrieval_ahead, both_ahead: of retrieval, and of tuned with retrieval, against tuned alone. stated: the
+    recipe names what changed, so that it is known to change."""
+
+    items: int
+    retrieval: float
+    tuned: float
+    both: float
+    kept: float
+    retrieval_ahead: Paired
+    both_ahead: Paired
+    stated: bool
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """items: tested; examples: trained on, at most; prompted: the best system that nothing was trained for;
+    retrieval: the best of these that retrieves; tuned, both: the tuned model, and the same with retrieval; the
+    Paired are of the first of their names."""
+
+    items: int
+    examples: int
+    prompted: Standing
+    retrieval: Standing | None
+    tuned: Standing
+    both: Standing | None
+    tuned_against_prompted: Paired
+    retrieval_against_tuned: Paired | None
+    both_against_prompted: Paired | None
+    both_against_tuned: Paired | None
+    doubling: Doubling
+    worst: Sequence[Worst] = ()
+    changed: Changed | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """verdict: TUNE, BOTH, DONT or MORE; what: of MORE, what to collect; also: what else follows."""
+
+    verdict: str
+    reasons: list[str]
+    what: str | None = None
+    also: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return f"{self.verdict}: {self.what}" if self.what else self.verdict
+
+
+def decide(seen: Evidence) -> Verdict:
+    if decided := _few_items(seen) or _knowledge(seen):
+        return decided
+    verdict, changed = _ahead(seen) or _behind(seen), seen.changed
+    if changed and changed.retrieval_ahead.is_better:
+        verdict.also.append(f"when what is right changes, train again: {_stale(changed)}")
+    return verdict
+
+
+def _few_items(seen: Evidence) -> Verdict | None:
+    if seen.items >= FEW_ITEMS:
+        return None
+    why = f"{seen.items} test examples can't tell systems apart; {FEW_ITEMS} are the least"
+    return Verdict(MORE, [why], "test examples")
+
+
+def _knowledge(seen: Evidence) -> Verdict | None:
+    """Where the recipe says what changed, and retrieval follows where the tuned model does not, without being
+    surely worse on what did not change."""
+    changed, retrieval, beside = seen.changed, seen.retrieval, seen.retrieval_against_tuned
+    if not changed or not changed.stated or not changed.retrieval_ahead.is_better:
+        return None
+    why = [_stale(changed)]
+    against = seen.both_against_prompted
+    if seen.both and against and against.is_better and changed.both_ahead.is_better:
+        why.append(_told(seen.both, seen.prompted, against))
+        why.append(f"tuned with retrieval has {_percent(changed.both)} of the changed answers right")
+        return Verdict(BOTH, why)
+    if retrieval is None or beside is None or beside.is_worse:
+        return None
+    return Verdict(
+        DONT, [*why, _told(retrieval, seen.tuned, beside)], also=["retrieve: it follows what it finds"]
+    )
+
+
+def _ahead(seen: Evidence) -> Verdict | None:
+    """Where what was trained is surely better than what was prompted."""
+    both, beside = seen.both, seen.both_against_tuned
+    alone, together = seen.tuned_against_prompted, seen.both_against_prompted
+    helps = beside is not None and (beside.is_better or not alone.is_better)
+    against = together if helps else alone
+    best = both if helps and both else seen.tuned
+    if against is None or not against.is_better:
+        return None
+    why = [_told(best, seen.prompted, against), *_costs(best, seen.prompted)]
+    if helps and beside and both:
+        why.append(_told(both, seen.tuned, beside))
+    also = []
+    if seen.doubling.is_worth:
+        also.append(f"collect more of {_most(seen)}: {_doubled(seen.doubling)}")
+    return Verdict(BOTH if helps else TUNE, why, also=also)
+
+
+def _behind(seen: Evidence) -> Verdict:
+    """Where it is not: too little to learn from, as good and cheaper, or not worth it."""
+    against, tuned, prompted = seen.tuned_against_prompted, seen.tuned, seen.prompted
+    why = [_told(tuned, prompted, against)]
+    then = seen.doubling
+    if seen.examples < FEW_EXAMPLES:
+        why.append(f"it learned from {seen.examples} examples; {FEW_EXAMPLES} are the least to judge by")
+        return Verdict(MORE, why, _most(seen))
+    if then.is_worth and then.exact is not None and then.exact > prompted.exact:
+        why.append(f"{_doubled(then)}, which is more than {prompted.title} has")
+        return Verdict(MORE, why, _most(seen))
+    cheap = tuned.cost is not None and prompted.cost is not None and tuned.cost * CHEAPER <= prompted.cost
+    if cheap and against.difference_interval[0] >= -MARGIN:
+        return Verdict(TUNE, [*why, "it is as good", *_costs(tuned, prompted)])
+    if not then.why:
+        why.append(f"{_doubled(then)}, which does not reach {prompted.title}")
+    else:
+        why.append(f"what more examples would bring can't be told: {then.why}")
+    return Verdict(DONT, why)
+
+
+def _stale(changed: Changed) -> str:
+    how = "after training" if changed.stated else "by swapping what answers know"
+    return (
+        f"of {changed.items} answers that changed {how}, the tuned model has {_percent(changed.tuned)} right "
+        f"and gives {_percent(changed.kept)} as before; retrieval has {_percent(changed.retrieval)} right"
+    )
+
+
+def _most(seen: Evidence) -> str:
+    return str(seen.worst[0]) if seen.worst else "every kind of example"
+
+
+def _doubled(then: Doubling) -> str:
+    assert then.exact is not None and then.gain is not None and then.gain_interval is not None
+    low, high = then.gain_interval
+    return (
+        f"twice the examples ({then.examples:,}) should bring {100 * then.gain:+.1f} points "
+        f"(95 %: {100 * low:+.1f} to {100 * high:+.1f}), to {_percent(then.exact)} right"
+    )
+
+
+def _told(first: Standing, second: Standing, paired: Paired) -> str:
+    sure = f"p = {paired.p:.2g}" if paired.p >= 1e-4 else "p < 0.0001"
+    fewer = ""
+    if paired.is_better:
+        times = (
+            "none of its errors" if paired.errors == 0 else f"{1 / (paired.errors or 1):.1f} times fewer errors"
+        )
+        fewer = f", {times}"
+    return (
+        f"{first.title} has {_percent(first.exact)} right, {second.title} {_percent(second.exact)}{fewer}: "
+        f"{paired.first} of {paired.items} items only the first, {paired.second} only the second ({sure})"
+    )
+
+
+def _costs(best: Standing, prompted: Standing) -> list[str]:
+    if not best.cost or not prompted.cost:
+        return []
+    times = prompted.cost / best.cost
+    return [
+        f"an item costs {times:.1f} times less"
+        if times >= 1
+        else f"an item costs {1 / times:.1f} times as much"
+    ]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"

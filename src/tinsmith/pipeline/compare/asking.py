@@ -1,0 +1,207 @@
+"""What each system answers to the same items, kept in files."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinsmith import tasks
+from tinsmith.backends.endpoint import Endpoint
+from tinsmith.evaluate import metrics, remote, systems
+from tinsmith.evaluate.answers import Answer, Item, Job
+from tinsmith.evaluate.baselines import Messages, Nearest, Prompts, Retriever, stratified, with_turns
+from tinsmith.evaluate.static import StaticRetriever
+from tinsmith.evaluate.systems import Outcome
+from tinsmith.pipeline import data
+from tinsmith.pipeline.compare import settings
+from tinsmith.pipeline.compare.bases import Tin
+from tinsmith.pipeline.measure import constrained
+
+if TYPE_CHECKING:
+    from tinsmith.data.readers import Example
+    from tinsmith.pipeline import compare_tables
+    from tinsmith.pipeline.run import Run
+    from tinsmith.tasks import Grade
+
+FOLDER = "eval"  # of a comparison: the answers
+PROMPTED, COPIED, TUNED, ENDPOINT, ANSWERS = "prompted", "copied", "tuned", "endpoint", "answers"
+UNTRAINED = (PROMPTED, COPIED, ENDPOINT)  # the kinds of systems that nothing was trained for
+RETRIEVAL, STATIC = "retrieval", "retrieval_static"  # how examples are found: by words, by embeddings
+NEAREST = "nearest"
+BESIDE = {TUNED: "", "tuned_retrieval": RETRIEVAL, "tuned_retrieval_static": STATIC}
+
+
+@dataclass(frozen=True)
+class System:
+    """kind: one of the above; prompt: how it is asked; base: its label, None for a system of none."""
+
+    name: str
+    kind: str
+    prompt: str
+    base: str | None = None
+    is_constrained: bool = False
+
+    @property
+    def retrieves(self) -> bool:
+        return RETRIEVAL in self.prompt or self.kind == COPIED
+
+
+@dataclass(frozen=True)
+class Answered:
+    """entry: what compare.json says of it."""
+
+    system: System
+    outcome: Outcome
+    grades: list[Grade]
+    entry: dict[str, Any]
+
+    @property
+    def right(self) -> list[bool]:
+        return [grade.exact for grade in self.grades]
+
+    @property
+    def exact(self) -> float:
+        return sum(self.right) / max(1, len(self.grades))
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The training examples that prompts show and retrieval finds, in one state of what is known."""
+
+    run: Run
+    train: Sequence[Example]
+
+    @cached_property
+    def retrievers(self) -> dict[str, Nearest]:
+        recipe = self.run.recipe
+        found: dict[str, Nearest] = {RETRIEVAL: Retriever(self.train)}
+        if recipe.compare.embeddings:
+            found[STATIC] = StaticRetriever(recipe.resolve(recipe.compare.embeddings), self.train)
+        return found
+
+    @cached_property
+    def prompts(self) -> dict[str, Prompts]:
+        """By retriever."""
+        recipe = self.run.recipe
+        task, tools, stated = tasks.by_name(recipe.data.task), data.read_tools(recipe), recipe.eval
+        return {
+            name: Prompts(task, recipe.data.system, self.train, tools, stated.shots, stated.seed, retriever)
+            for name, retriever in self.retrievers.items()
+        }
+
+    def messages(self, prompt: str, example: Example) -> Messages:
+        """What a system that is asked in this way is told."""
+        if prompt == TUNED:
+            return data.conversation(self.run, example)
+        found = STATIC if prompt.endswith(STATIC) else RETRIEVAL
+        ask: Callable[[str], Messages] = getattr(self.prompts[found], prompt.replace(STATIC, RETRIEVAL))
+        return with_turns(ask(example.input), example)
+
+
+@dataclass
+class Table:
+    """The systems that have answered so far, in the order of the report."""
+
+    run: Run
+    items: Sequence[Example]
+    shown: Shown
+    answered: dict[str, Answered] = dataclasses.field(default_factory=dict)
+
+    @cached_property
+    def labels(self) -> frozenset[str]:
+        return data.labels(self.run)
+
+    @property
+    def task(self) -> tasks.Task:
+        return tasks.by_name(self.run.recipe.data.task)
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether the recipe has a constraint."""
+        return self.run.recipe.constraint.source is not None
+
+    def base(self, tin: Tin, label: str, suffix: str) -> None:
+        """A base's answers as it is, by every way to prompt it."""
+        ways = ["zero_shot", "few_shot", *self.shown.retrievers]
+        for system in self._ways(ways, PROMPTED, label, suffix):
+            self.ask(system, tin)
+
+    def tuned(self, tin: Tin, label: str, suffix: str) -> None:
+        ways = [way for way, found in BESIDE.items() if not found or found in self.shown.retrievers]
+        for system in self._ways(ways, TUNED, label, suffix):
+            self.ask(system, tin)
+
+    def _ways(self, ways: Sequence[str], kind: str, label: str, suffix: str) -> Iterator[System]:
+        for way in ways:
+            yield System(way + suffix, kind, way, label)
+            if self.is_bound:
+                yield System(constrained(way + suffix), kind, way, label, is_constrained=True)
+
+    def ask(self, system: System, tin: Tin) -> Answered:
+        outcome = self.outcome(system, tin, self.items, self.shown)
+        more = {"bytes": tin.bytes, "training_seconds": tin.seconds, "examples": tin.examples}
+        return self.add(system, outcome, more)
+
+    def outcome(
+        self, system: System, tin: Tin, items: Sequence[Example], shown: Shown, name: str = ""
+    ) -> Outcome:
+        """name: of the kept answers, where it is not the system's."""
+        stated = self.run.recipe.eval
+        asked = [Item(shown.messages(system.prompt, example)) for example in items]
+        model = str(tin.path), tin.sha256
+        job = Job(*model, stated.threads, stated.max_tokens, asked, system.is_constrained)
+        with self.run.display.bar(name or system.name, len(asked)) as bar:
+            return systems.ask(name or system.name, job, self.run.folder / FOLDER, bar.update)
+
+    def copied(self) -> None:
+        """What the nearest training example has for its answer."""
+        self.add(System(NEAREST, COPIED, NEAREST), copies(self.shown, self.items), {})
+
+    def endpoint(self, stated: compare_tables.Endpoint) -> None:
+        system = System(stated.name, ENDPOINT, stated.prompt)
+        asked = [Item(self.shown.messages(stated.prompt, example)) for example in self.items]
+        endpoint = Endpoint(stated.url, stated.model, settings.keys(self.run.recipe)[stated.name])
+        with self.run.display.bar(stated.name, len(asked)) as bar:
+            most = self.run.recipe.eval.max_tokens
+            outcome = remote.ask(stated.name, endpoint, asked, most, self.run.folder / FOLDER, bar.update)
+        self.add(system, outcome, {"model": stated.model})
+
+    def given(self, stated: compare_tables.Answers) -> None:
+        outcome = remote.given(self.run.recipe.resolve(stated.file), self.items)
+        self.add(System(stated.name, ANSWERS, "its own"), outcome, {"file": Path(stated.file).name})
+
+    def add(self, system: System, outcome: Outcome, more: Mapping[str, Any]) -> Answered:
+        grades = systems.grades(self.task, outcome, self.items, self.labels)
+        stated = self.run.recipe.eval
+        parts = [example.part for example in self.items]
+        entry = {
+            "kind": system.kind,
+            "prompt": system.prompt,
+            "base": system.base,
+            "constrained": system.is_constrained,
+            **metrics.summarize(grades, parts, stated.bootstrap, stated.seed),
+            **systems.costs(outcome),
+            **more,
+        }
+        found = Answered(system, outcome, grades, entry)
+        self.answered[system.name] = found
+        return found
+
+
+def copies(shown: Shown, items: Sequence[Example]) -> Outcome:
+    answers = []
+    for place, example in enumerate(items):
+        begun = time.perf_counter()
+        text = shown.retrievers[RETRIEVAL].nearest(example.input, 1)[0].output
+        answers.append(Answer(place, text, [], 0, time.perf_counter() - begun, "stop"))
+    return Outcome(answers, None)
+
+
+def chosen(items: Sequence[Example], most: int, seed: int) -> list[Example]:
+    """At most so many of the test examples, the parts evenly; 0 for all."""
+    return [items[place] for place in stratified(items, most, seed)]

@@ -1,0 +1,228 @@
+"""What becomes of systems when what is right changes after training: retrieval finds the changed examples, a
+tuned model was trained on those before.
+
+What changed is what the recipe says, or made: values that answers hold and inputs do not say are swapped, in
+training and test examples alike. What an input says itself stays: to copy it is no knowledge."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinsmith.data.leaves import Leaf, replaced
+from tinsmith.errors import DataError
+from tinsmith.evaluate import paired, systems
+from tinsmith.evaluate.systems import Outcome
+from tinsmith.evaluate.verdict import Changed
+from tinsmith.pipeline import data
+from tinsmith.pipeline.compare import asking
+from tinsmith.pipeline.compare.asking import Answered, Shown, Table
+from tinsmith.pipeline.compare.bases import Tin
+from tinsmith.pipeline.compare_tables import AUTO, NONE
+from tinsmith.pipeline.examples import read_examples
+from tinsmith.prepare.allowed import Checker
+
+if TYPE_CHECKING:
+    from tinsmith.data.readers import Example
+    from tinsmith.pipeline.recipe import Recipe
+    from tinsmith.tasks import Task
+
+LEAST = 10  # changed test examples that are worth asking about
+SAID = 0.05  # of the examples with a value, those whose input may say it all the same
+Place = tuple[str, ...]  # a leaf's path; empty for the whole output
+
+
+@dataclass(frozen=True)
+class Change:
+    """before, after: test examples, of the same inputs in the same order; train: the training examples as they
+    are now. note: how it came about."""
+
+    before: list[Example]
+    after: list[Example]
+    train: list[Example]
+    stated: bool
+    note: str
+
+
+def of_recipe(table: Table, test: Sequence[Example], items: int) -> Change | str:
+    """What changes, or why nothing does. test: all test examples; items: that are asked about, at most."""
+    recipe = table.run.recipe
+    if recipe.compare.changed == NONE:
+        return "the recipe asks for none"
+    if recipe.compare.changed != AUTO:
+        return stated(recipe, test, table.shown.train, items)
+    return swapped(table.task, table.shown.train, table.items)
+
+
+def stated(recipe: Recipe, test: Sequence[Example], train: Sequence[Example], items: int) -> Change:
+    """Raises DataError for a changed example whose input no test example has, or whose output is no other."""
+    assert recipe.compare.changed_train  # the recipe's reader saw to it
+    path, learned = recipe.resolve(recipe.compare.changed), recipe.resolve(recipe.compare.changed_train)
+    after = read_examples(path, recipe.data.task, split="test")
+    known = {example.asked: example for example in test}
+    for example in after:
+        old = known.get(example.asked)
+        if old is None:
+            raise DataError(f"{example.where}: no test example has this input; what changes is an answer")
+        if old.output == example.output:
+            raise DataError(f"{example.where}: has the output that it had before; leave it out")
+    now = {example.asked: example for example in read_examples(learned, recipe.data.task)}
+    kept = [now.pop(example.asked, example) for example in train]
+    if len(now) == len(read_examples(learned, recipe.data.task)):
+        raise DataError(f"{learned}: no training example has one of its inputs; give those that changed")
+    after = asking.chosen(after, items, recipe.eval.seed)
+    before = [known[example.asked] for example in after]
+    return Change(before, after, [*kept, *now.values()], True, f"as {path.name} states")
+
+
+def swapped(task: Task, train: Sequence[Example], items: Sequence[Example]) -> Change | str:
+    """Values in pairs, the most frequent with the next, where no input says them."""
+    partners = _partners(task, train, items)
+    after = [_swap(task, example, partners) for example in items]
+    places = [place for place, example in enumerate(items) if example.output != after[place].output]
+    if len(places) < LEAST:
+        return (
+            f"of {len(items)} test examples {len(places)} have a value that training examples share and the "
+            f"input does not say; swapping them needs {LEAST}"
+        )
+    count = sum(map(len, partners.values())) // 2
+    return Change(
+        [items[place] for place in places],
+        [after[place] for place in places],
+        [_swap(task, example, partners) for example in train],
+        False,
+        f"made by swapping {count} pairs of values that inputs do not say",
+    )
+
+
+def _partners(
+    task: Task, train: Sequence[Example], items: Sequence[Example]
+) -> dict[Place, dict[str | int | float, str]]:
+    counts: dict[Place, Counter[str]] = defaultdict(Counter)
+    said: dict[Place, Counter[str]] = defaultdict(Counter)
+    for example in (*train, *items):
+        for place, value in _values(task, example.output):
+            counts[place][value] += 1
+            said[place][value] += _says(example, value)
+    learned = {pair for example in train for pair in _values(task, example.output)}
+    partners: dict[Place, dict[str | int | float, str]] = {}
+    for place, found in counts.items():
+        free = [
+            value
+            for value, count in found.most_common()
+            if (place, value) in learned and said[place][value] <= SAID * count
+        ]
+        pairs = list(zip(free[::2], free[1::2], strict=False))
+        partners[place] = {one: other for pair in pairs for one, other in (pair, pair[::-1])}
+    return {place: pairs for place, pairs in partners.items() if pairs}
+
+
+def _values(task: Task, output: str) -> list[tuple[Place, str]]:
+    """The texts that an output is made of: those of its leaves, or the whole where it has none."""
+    if not task.has_values:
+        return [((), output)]
+    return [(leaf.path, leaf.value) for leaf in task.values(output) if isinstance(leaf.value, str)]
+
+
+def _says(example: Example, value: str) -> bool:
+    return value.casefold() in example.asked.casefold()
+
+
+def _swap(task: Task, example: Example, partners: Mapping[Place, Mapping[str | int | float, str]]) -> Example:
+    if not task.has_values:
+        output = partners.get((), {}).get(example.output, example.output)
+    else:
+        values: dict[Leaf, str | int | float] = {
+            leaf: other
+            for leaf in task.values(example.output)
+            if (other := partners.get(leaf.path, {}).get(leaf.value)) is not None
+            and not _says(example, str(leaf.value))
+        }
+        output = replaced(example.output, values)
+    return example if output == example.output else dataclasses.replace(example, output=output, accept=())
+
+
+def measure(
+    table: Table, change: Change | str, tins: Mapping[str, Tin], chosen: Mapping[str, Answered | None]
+) -> tuple[Changed | None, dict[str, Any]]:
+    """What retrieval, tuned and both answer, and what compare.json says of it. chosen: the system of each of
+    these three; tins: what answers, by system."""
+    if isinstance(change, str) or any(chosen.get(role) is None for role in ("retrieval", "tuned", "both")):
+        why = change if isinstance(change, str) else "no system retrieves"
+        return None, {"items": 0, "why": why}
+    change = _allowed(table, change)
+    if len(change.after) < (1 if change.stated else LEAST):
+        return None, {"items": len(change.after), "why": "the constraint forbids what would be right then"}
+    shown = Shown(table.run, change.train)
+    right: dict[str, list[bool]] = {}
+    told: dict[str, Any] = {}
+    for role, one in chosen.items():
+        assert one is not None
+        outcome = _answers(table, one, change, shown, tins)
+        now, before = (_right(table, outcome, rows) for rows in (change.after, change.before))
+        right[role] = now
+        told[role] = {"system": one.system.name, "right": _share(now), "as_before": _share(before)}
+    settings = table.run.recipe.eval
+    against = [
+        paired.compare(right[role], right["tuned"], settings.bootstrap, settings.seed)
+        for role in ("retrieval", "both")
+    ]
+    found = Changed(
+        items=len(change.after),
+        retrieval=told["retrieval"]["right"],
+        tuned=told["tuned"]["right"],
+        both=told["both"]["right"],
+        kept=told["tuned"]["as_before"],
+        retrieval_ahead=against[0],
+        both_ahead=against[1],
+        stated=change.stated,
+    )
+    how = {"items": found.items, "stated": change.stated, "note": change.note}
+    return found, {
+        **how,
+        "systems": told,
+        **{
+            role: dataclasses.asdict(one)
+            for role, one in zip(("retrieval_against_tuned", "both_against_tuned"), against, strict=True)
+        },
+    }
+
+
+def _answers(table: Table, one: Answered, change: Change, shown: Shown, tins: Mapping[str, Tin]) -> Outcome:
+    system = one.system
+    if system.kind == asking.COPIED:
+        return asking.copies(shown, change.after)
+    if not system.retrieves:
+        # Nothing that it is told has changed, so its answers to these inputs have not.
+        given = {
+            example.asked: answer for example, answer in zip(table.items, one.outcome.answers, strict=True)
+        }
+        if all(example.asked in given for example in change.after):
+            return Outcome([given[example.asked] for example in change.after], None)
+    return table.outcome(system, tins[system.name], change.after, shown, f"{system.name}-changed")
+
+
+def _right(table: Table, outcome: Outcome, rows: Sequence[Example]) -> list[bool]:
+    return [grade.exact for grade in systems.grades(table.task, outcome, rows, table.labels)]
+
+
+def _share(right: Sequence[bool]) -> float:
+    return sum(right) / len(right)
+
+
+def _allowed(table: Table, change: Change) -> Change:
+    """Without what the constraint, which was compiled before the change, would not let anybody answer."""
+    import tinsmith
+
+    if not table.is_bound:
+        return change
+    base = table.run.state["stages"]["data"]["facts"]["base"]["path"]
+    checker = Checker(tinsmith.load(Path(base)), (table.run.folder / data.ANSWER).read_bytes())
+    kept = [place for place, row in enumerate(change.after) if checker.departure(row.output) is None]
+    return dataclasses.replace(
+        change, before=[change.before[k] for k in kept], after=[change.after[k] for k in kept]
+    )

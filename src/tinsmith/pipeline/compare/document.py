@@ -1,0 +1,180 @@
+"""compare.json: what each system answered and costs, beside the best prompted and the tuned one."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tinsmith.evaluate import paired, verdict
+from tinsmith.evaluate.doubling import Doubling
+from tinsmith.evaluate.verdict import Changed, Evidence, Standing, Verdict, Worst
+from tinsmith.pipeline.compare import asking
+from tinsmith.pipeline.compare.asking import Answered, Table
+from tinsmith.pipeline.recipe import Recipe
+
+HOUR = 3_600_000  # milliseconds
+
+TITLES = {
+    "zero_shot": "zero-shot",
+    "few_shot": "few-shot",
+    "retrieval": "retrieval",
+    "retrieval_static": "retrieval by embeddings",
+    asking.NEAREST: "nearest example copied",
+    asking.TUNED: "tuned",
+    "tuned_retrieval": "tuned + retrieval",
+    "tuned_retrieval_static": "tuned + retrieval by embeddings",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Chosen:
+    """Of each kind of system the one that the verdict speaks of: the one with the most right answers, of equals
+    the cheapest. retrieval: the best that retrieves and nothing was trained for; both: tuned with retrieval."""
+
+    prompted: Answered
+    retrieval: Answered | None
+    tuned: Answered
+    both: Answered | None
+
+    @property
+    def roles(self) -> dict[str, Answered | None]:
+        """Those that a change of what is right is measured on."""
+        return {"retrieval": self.retrieval, "tuned": self.tuned, "both": self.both}
+
+
+def chosen(table: Table) -> Chosen:
+    def best(*kinds: str, retrieves: bool | None = None, here: bool = False) -> Answered | None:
+        found = [
+            one
+            for one in table.answered.values()
+            if one.system.kind in kinds
+            and retrieves in (None, one.system.retrieves)
+            and not (here and one.system.kind == asking.ENDPOINT)
+        ]
+        return max(found, key=lambda one: (one.exact, -(one.entry["ms_per_item"] or 0.0)), default=None)
+
+    prompted, tuned = best(*asking.UNTRAINED), best(asking.TUNED, retrieves=False)
+    assert prompted and tuned  # every comparison asks a base and trains it
+    retrieval = best(*asking.UNTRAINED, retrieves=True, here=True)
+    return Chosen(prompted, retrieval, tuned, best(asking.TUNED, retrieves=True))
+
+
+def title(one: Answered) -> str:
+    """A system's name in words."""
+    words = TITLES.get(one.system.prompt, one.system.name)
+    if one.system.kind in (asking.ENDPOINT, asking.ANSWERS):
+        return one.system.name
+    base = one.system.name.partition("@")[2].removesuffix("_constrained")
+    return words + (f" of {base}" if base else "") + (", constrained" if one.system.is_constrained else "")
+
+
+def money(one: Answered, recipe: Recipe) -> float | None:
+    """What an item costs by [prices]; None where a price or a count is not known."""
+    entry, prices = one.entry, recipe.prices
+    stated = {each.name: each for each in (*recipe.compare.endpoint, *recipe.compare.answers)}.get(
+        one.system.name
+    )
+    if stated is None:
+        milliseconds = entry["ms_per_item"]
+        return None if prices.machine_hour is None else milliseconds / HOUR * prices.machine_hour
+    total = 0.0
+    for price, tokens in (("input_tokens", "prompt_tokens"), ("output_tokens", "generated_tokens")):
+        own = getattr(stated, price)
+        million = own if own is not None else getattr(prices, price)
+        if million is None or entry[tokens] is None:
+            return None
+        total += million * entry[tokens] / 1e6
+    return total
+
+
+def unit_costs(table: Table) -> dict[str, float | None]:
+    """What an item costs each system, all in one unit: money where all that ran here have a price, else
+    milliseconds of this machine, which a system that ran elsewhere has none of."""
+    recipe = table.run.recipe
+    if recipe.prices.machine_hour is not None:
+        return {name: money(one, recipe) for name, one in table.answered.items()}
+    elsewhere = (asking.ENDPOINT, asking.ANSWERS)
+    return {
+        name: None if one.system.kind in elsewhere else one.entry["ms_per_item"]
+        for name, one in table.answered.items()
+    }
+
+
+def pays_after(one: Answered, prompted: float | None, own: float | None, recipe: Recipe) -> int | None:
+    """Of so many items the training time is what they save against the best prompted system; None where
+    nothing was trained, or an item does not cost less. prompted, own: as unit_costs has them."""
+    seconds: float | None = one.entry.get("training_seconds")
+    if seconds is None or prompted is None or own is None or own >= prompted:
+        return None
+    hour = recipe.prices.machine_hour
+    training = 1000 * seconds if hour is None else 1000 * seconds / HOUR * hour
+    return math.ceil(training / (prompted - own))
+
+
+def entries(table: Table, picked: Chosen) -> dict[str, dict[str, Any]]:
+    """The systems' entries with what they cost and how they stand against the two that matter."""
+    recipe, costs = table.run.recipe, unit_costs(table)
+    found = {}
+    for name, one in table.answered.items():
+        price = money(one, recipe)
+        against = {
+            role: _against(table, one, other, costs)
+            for role, other in (("best_prompted", picked.prompted), ("tuned", picked.tuned))
+            if one is not other
+        }
+        found[name] = {
+            "title": title(one),
+            **one.entry,
+            "cost_per_1000": None if price is None else 1000 * price,
+            "cost_per_100000": None if price is None else 100_000 * price,
+            "pays_after": pays_after(one, costs[picked.prompted.system.name], costs[name], recipe),
+            "against": against,
+        }
+    return found
+
+
+def _against(table: Table, one: Answered, other: Answered, costs: Mapping[str, float | None]) -> dict[str, Any]:
+    mine, theirs = costs[one.system.name], costs[other.system.name]
+    return {
+        **dataclasses.asdict(compared(table, one, other)),
+        "cost": mine / theirs if mine is not None and theirs else None,
+    }
+
+
+def compared(table: Table, one: Answered, other: Answered) -> paired.Paired:
+    settings = table.run.recipe.eval
+    return paired.compare(one.right, other.right, settings.bootstrap, settings.seed)
+
+
+def decided(
+    table: Table,
+    picked: Chosen,
+    examples: int,
+    doubling: Doubling,
+    groups: Sequence[Worst],
+    changed: Changed | None,
+) -> Verdict:
+    costs = unit_costs(table)
+
+    def standing(one: Answered) -> Standing:
+        return Standing(title(one), one.exact, costs[one.system.name])
+
+    both = picked.both
+    seen = Evidence(
+        items=len(table.items),
+        examples=examples,
+        prompted=standing(picked.prompted),
+        retrieval=standing(picked.retrieval) if picked.retrieval else None,
+        tuned=standing(picked.tuned),
+        both=standing(both) if both else None,
+        tuned_against_prompted=compared(table, picked.tuned, picked.prompted),
+        retrieval_against_tuned=compared(table, picked.retrieval, picked.tuned) if picked.retrieval else None,
+        both_against_prompted=compared(table, both, picked.prompted) if both else None,
+        both_against_tuned=compared(table, both, picked.tuned) if both else None,
+        doubling=doubling,
+        worst=groups,
+        changed=changed,
+    )
+    return verdict.decide(seen)

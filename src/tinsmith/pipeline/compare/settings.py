@@ -1,0 +1,140 @@
+"""How much a comparison asks, and the recipes of what it trains and builds."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinsmith import tasks
+from tinsmith.errors import InputError
+from tinsmith.pipeline.compare_tables import SMALL
+from tinsmith.pipeline.recipe import LABELS, NO_ROUGH, Base, Recipe
+from tinsmith.train import methods
+
+
+@dataclass(frozen=True)
+class Settings:
+    """items: test examples that each system answers, at most; examples: to train on, at most, and validation:
+    to validate on; 0 for all. sizes: of the smaller trainings; epochs: at most, None for the recipe's."""
+
+    items: int
+    examples: int
+    validation: int
+    sizes: tuple[int, ...]
+    epochs: int | None
+
+
+LARGE = Settings(items=300, examples=0, validation=0, sizes=(100, 300, 1000), epochs=None)
+LITTLE = Settings(items=100, examples=300, validation=60, sizes=(75, 150), epochs=4)
+
+
+def settings(recipe: Recipe, small: bool) -> Settings:
+    """small: as the command line has it; the recipe's own figures stand."""
+    stated = recipe.compare
+    chosen = LITTLE if small or stated.size == SMALL else LARGE
+    return dataclasses.replace(
+        chosen,
+        items=chosen.items if stated.items is None else stated.items,
+        sizes=chosen.sizes if stated.sizes is None else stated.sizes,
+    )
+
+
+def check(recipe: Recipe) -> None:
+    """Raises InputError for a recipe that there is nothing to compare of."""
+    path = recipe.path
+    if recipe.tasks:
+        raise InputError(f"{path}: compares one task; give the recipe of one, without [[task]]")
+    if recipe.base is None:
+        raise InputError(f"{path}: [scratch]: there is no base that could be prompted; state [base]")
+    if recipe.update is not None:
+        raise InputError(f"{path}: [update]: compare says whether to train at all; leave it out")
+    if recipe.data.train is None:
+        raise InputError(f"{path}: [data] train: missing; prompts show its examples and retrieval finds them")
+    method = methods.by_name(recipe.train.method)
+    if not method.merges:
+        raise InputError(
+            f'{path}: [train] method "{method.name}" trains {method.what}, which no file can be built from; '
+            "compare measures what ships"
+        )
+
+    keys(recipe)
+
+
+def keys(recipe: Recipe) -> dict[str, str | None]:
+    """The keys of the endpoints, by name. Raises InputError for one that is not in the environment."""
+    found: dict[str, str | None] = {}
+    for stated in recipe.compare.endpoint:
+        found[stated.name] = os.environ.get(stated.key_env) if stated.key_env else None
+        if stated.key_env and not found[stated.name]:
+            raise InputError(
+                f"{recipe.path}: [[compare.endpoint]] {stated.name}: key_env: {stated.key_env} is not in the "
+                "environment; set it to the key"
+            )
+    return found
+
+
+def labels(recipe: Recipe) -> dict[str, str]:
+    """The bases by a short name, the recipe's own first unless it says which to compare."""
+    assert recipe.base  # check saw to it
+    found: dict[str, str] = {}
+    for model in recipe.compare.bases or (recipe.base.model,):
+        label = re.sub(r"[^A-Za-z0-9.-]+", "-", re.split(r"[/:]", model.rstrip("/"))[-1]).strip("-.") or "base"
+        if label in found:
+            raise InputError(f"{recipe.path}: [compare] bases: two are called {label}; give each once")
+        found[label] = model
+    return found
+
+
+def of_base(recipe: Recipe, model: str) -> Recipe:
+    """The base as it is, in the one format that is compared, with the recipe's data."""
+    assert recipe.base
+    base = recipe.base if model == recipe.base.model else Base(model, keep=recipe.base.keep)
+    data = dataclasses.replace(
+        recipe.data, augment=False, augment_lists=False, off_topic=None, off_topic_output=None
+    )
+    return dataclasses.replace(
+        recipe,
+        base=base,
+        data=data,
+        build=dataclasses.replace(recipe.build, formats=(recipe.compare.format,)),
+        eval=dataclasses.replace(recipe.eval, baselines=(), error=None),
+        train=dataclasses.replace(recipe.train, rough=NO_ROUGH),
+    )
+
+
+def of_copies(recipe: Recipe, splits: dict[str, Path], known: Iterable[str]) -> Recipe:
+    """On files in our own shape, by split. known: the labels of all training examples; a part of them may lack
+    one that is validated on, and that the constraint would then forbid."""
+    data = dataclasses.replace(
+        recipe.data,
+        train=str(splits["train"]),
+        validation=str(splits["validation"]),
+        test=str(splits["test"]),
+        shape=None,
+        input=None,
+        output=None,
+        group=None,
+        command=None,
+        limit=0,
+    )
+    constraint = recipe.constraint
+    if constraint.choices == LABELS:
+        constraint = dataclasses.replace(constraint, choices=tuple(sorted(known)))
+    return dataclasses.replace(recipe, data=data, constraint=constraint)
+
+
+def of_training(
+    recipe: Recipe, model: str, splits: dict[str, Path], known: Iterable[str], chosen: Settings
+) -> Recipe:
+    """What is trained on these files. known: as of of_copies."""
+    prompted = of_base(recipe, model)
+    train = prompted.train
+    if chosen.epochs is not None:
+        made = tasks.by_name(recipe.data.task).has_values and recipe.data.augment is not False
+        train = dataclasses.replace(train, epochs=min(chosen.epochs, train.passes(made)), seeds=1)
+    whole = dataclasses.replace(prompted, data=recipe.data, train=train)
+    return of_copies(whole, splits, known)
