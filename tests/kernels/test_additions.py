@@ -43,8 +43,8 @@ OP = Addition(
     edits={
         "kernels/ops.def": [
             (
-                "routes in1 */\n\n#endif",
-                "routes in1 */ \\\n    X(18, NEGATE, negate)\n\n#endif",
+                "x added */\n\n#endif",
+                "x added */ \\\n    X(19, NEGATE, negate)\n\n#endif",
             )
         ],
         "kernels/core/vm/program.c": [

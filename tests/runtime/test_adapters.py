@@ -34,7 +34,8 @@ def with_adapter(theirs: Any, folder: Path, rank: int = 6, seed: int = 7) -> Any
 
     torch.manual_seed(seed)
     layers = {name.split(".")[-1] for name, part in theirs.named_modules() if isinstance(part, torch.nn.Linear)}
-    targets = sorted(layers - {"lm_head"})
+    refused = {"out_proj"} if theirs.config.model_type == "falcon_h1" else set()  # by peft
+    targets = sorted(layers - {"lm_head"} - refused)
     config = LoraConfig(r=rank, lora_alpha=rank / 2, target_modules=targets, init_lora_weights=False)
     adapted = get_peft_model(theirs, config)
     for part in adapted.parameters():

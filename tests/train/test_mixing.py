@@ -17,7 +17,7 @@ from tinsmith.train import mixing, network
 from tinsmith.train.packing import pack, pad
 from tinsmith.train.sequences import TokenSequence
 
-HYBRIDS = [case for case in cases() if case.startswith(("qwen35", "lfm2", "granitehybrid"))]
+HYBRIDS = [case for case in cases() if case.startswith(("qwen35", "lfm2", "granitehybrid", "falcon_h1"))]
 
 
 def built_of(case: str, folder: Path, dtype: torch.dtype = torch.float32) -> network.Network:

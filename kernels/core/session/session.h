@@ -69,7 +69,7 @@ struct tin_session {
 
 /* What a session's block keeps for it, whatever a pointer's size: a session takes the same bytes on every machine, so that
  * the memory of a 32-bit device is known where its model is built. */
-#define TINI_SESSION_ROOM 1024u
+#define TINI_SESSION_ROOM 1088u
 _Static_assert(sizeof(tin_session) <= TINI_SESSION_ROOM, "room of a session");
 
 /* How a pass takes up a session's queue, of which at most `rows` tokens, and at most `logit_rows` with logits: sets

@@ -116,11 +116,13 @@ class TensorName:
 
 @dataclass(frozen=True)
 class StandIn:
-    """Another family; the config as that has it; and the folder's tensors by its names."""
+    """Another family, or the same; the config as it is there; the folder's tensors by the names and with the
+    values that they have there; and what to tell the user."""
 
     family: Family
     config: dict[str, Any]
-    renamed: Callable[[Mapping[str, Stored]], dict[str, Stored]]
+    changed: Callable[[Mapping[str, Stored]], dict[str, Stored]]
+    notes: tuple[str, ...] = ()
 
 
 class Family(ABC):

@@ -2,9 +2,6 @@
 or the selective state update of Mamba-2 behind a short convolution; Granite's four multipliers.
 
 A dense Granite 4 has the same architecture in a folder. It is read as the granite family, which it is in GGUF.
-
-Dao and Gu, "Transformers are SSMs: Generalized Models and Efficient Algorithms Through Structured State Space
-Duality", 2024.
 """
 
 from __future__ import annotations
@@ -16,8 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.formats.safetensors import Buffer
 from tinsmith.formats.safetensors import Tensor as Stored
-from tinsmith.formats.weights import to_float32
-from tinsmith.models import decoder, granite, layouts
+from tinsmith.models import decoder, granite, mamba2
 from tinsmith.models.family import Fields, StandIn, TensorName
 from tinsmith.models.granite import MULTIPLIERS, GraniteHyper, multipliers_from_gguf
 from tinsmith.models.per_layer import kv_heads
@@ -32,26 +28,15 @@ _ATTENTION, _MAMBA = ("attention", "full_attention"), ("mamba", "linear_attentio
 
 @dataclass(frozen=True)
 class GraniteHybridHyper(GraniteHyper):
-    """attention: the numbers of the layers that are attention, which rotate or do not. The others have
-    state_heads heads of state_head_dim elements over states of state_dim, in groups that share B and C, behind
-    a convolution of `taps` tokens."""
+    """attention: the numbers of the layers that are attention, which rotate or do not. The others are as
+    Mamba2Hyper says."""
 
     attention: tuple[int, ...]
     rotates: bool
     state_heads: int
     state_head_dim: int
     state_dim: int
-    groups: int
     taps: int
-
-    @property
-    def inner(self) -> int:
-        return self.state_heads * self.state_head_dim
-
-    @property
-    def channels(self) -> int:
-        """That are convolved: x, B and C."""
-        return self.inner + 2 * self.groups * self.state_dim
 
 
 class GraniteHybrid(decoder.Decoder):
@@ -64,18 +49,13 @@ class GraniteHybrid(decoder.Decoder):
         "max_position_embeddings": 2048,
         "num_local_experts": 8,
         "shared_intermediate_size": 1024,
-        "mamba_n_heads": 128,
-        "mamba_n_groups": 1,
-        "mamba_d_state": 256,
-        "mamba_d_conv": 4,
-        "mamba_expand": 2,
+        **mamba2.DEFAULTS,
     }
     only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "num_local_experts": (0,),
         "hidden_act": ("silu", "swish"),
         "attention_bias": (False,),
-        "mamba_conv_bias": (True,),
-        "mamba_proj_bias": (False,),
+        **mamba2.ONLY,
     }
 
     def stand_in(self, config: Mapping[str, Any]) -> StandIn | None:
@@ -92,27 +72,13 @@ class GraniteHybrid(decoder.Decoder):
 
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
         fields.refuse("position_embedding_type", None, "nope", "rope")
-        fields.refuse("time_step_limit", [0.0, {"__float__": "Infinity"}])
-        heads = fields.count("mamba_n_heads")
-        inner = fields.count("mamba_expand") * fields.count("hidden_size")
-        usual = max(inner // heads, 1)
-        given = fields.get("mamba_d_head")
-        head_dim = usual if given == "auto" else fields.count("mamba_d_head", usual)
-        if head_dim * heads != inner:
-            raise FormatError(
-                f"{fields.where}: mamba_n_heads {heads} times mamba_d_head {head_dim} is not mamba_expand "
-                f"times hidden_size, {inner}"
-            )
+        width = fields.count("mamba_expand") * fields.count("hidden_size")
         own: dict[str, Any] = {name: fields.real(key, 1.0) for name, key, _ in MULTIPLIERS}
         return own | {
             "ffn_dim": fields.count("shared_intermediate_size"),
             "attention": _attention_layers(fields),
             "rotates": fields.get("position_embedding_type") == "rope",
-            "state_heads": heads,
-            "state_head_dim": head_dim,
-            "state_dim": fields.count("mamba_d_state"),
-            "groups": fields.count("mamba_n_groups"),
-            "taps": fields.count("mamba_d_conv"),
+            **mamba2.hyper_from_hf(fields, width),
         }
 
     def more_to_hf(self, h: GraniteHybridHyper) -> dict[str, Any]:
@@ -120,12 +86,8 @@ class GraniteHybrid(decoder.Decoder):
         own: dict[str, Any] = {key: getattr(h, name) for name, key, _ in MULTIPLIERS}
         return own | {
             "layer_types": types,
-            "mamba_d_conv": h.taps,
-            "mamba_d_head": h.state_head_dim,
-            "mamba_d_state": h.state_dim,
-            "mamba_expand": h.inner // h.dim,
-            "mamba_n_groups": h.groups,
-            "mamba_n_heads": h.state_heads,
+            "mamba_expand": mamba2.inner(h) // h.dim,
+            **mamba2.hyper_to_hf(h),
             "num_experts_per_tok": 0,
             "position_embedding_type": "rope" if h.rotates else None,
             "shared_intermediate_size": h.ffn_dim,
@@ -137,20 +99,15 @@ class GraniteHybrid(decoder.Decoder):
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
         fields.refuse("layers", h["layers"])
         fields.refuse("rope.scaling.type", "none")
-        heads, inner = fields.count("ssm.time_step_rank"), fields.count("ssm.inner_size")
-        if inner % heads or inner % h["dim"]:
+        width = fields.count("ssm.inner_size")
+        if width % h["dim"]:
             raise FormatError(
-                f"{fields.where}: ssm.inner_size {inner} is not whole ssm.time_step_rank {heads} or "
-                f"embedding_length {h['dim']}"
+                f"{fields.where}: ssm.inner_size {width} is not whole embedding_length {h['dim']}"
             )
         return multipliers_from_gguf(fields, h) | {
             "attention": tuple(fields.get("attention_layers")),
             "rotates": bool(fields.get("rope.scaling.finetuned")),
-            "state_heads": heads,
-            "state_head_dim": inner // heads,
-            "state_dim": fields.count("ssm.state_size"),
-            "groups": fields.count("ssm.group_count"),
-            "taps": fields.count("ssm.conv_kernel"),
+            **mamba2.hyper_from_gguf(fields),
         }
 
     def more_to_gguf(self, h: GraniteHybridHyper) -> dict[str, Any]:
@@ -162,18 +119,16 @@ class GraniteHybrid(decoder.Decoder):
             "expert_shared_feed_forward_length": h.ffn_dim,
             "rope.dimension_count": h.rope_dim,
             "rope.scaling.finetuned": h.rotates,
-            "ssm.conv_kernel": h.taps,
-            "ssm.group_count": h.groups,
-            "ssm.inner_size": h.inner,
-            "ssm.state_size": h.state_dim,
-            "ssm.time_step_rank": h.state_heads,
+            **mamba2.hyper_to_gguf(h),
             "vocab_size": h.vocab,
         }
 
     def layer_at(self, h: Hyper, i: int) -> list[TensorName]:
         assert isinstance(h, GraniteHybridHyper)
         attn_norm, ffn_norm = decoder.two_norms(h)
-        mixer = decoder.attention(h, permuted=True) if i in h.attention else mamba_tensors(h)
+        norm = TensorName("state_norm", "mamba.norm.weight", "ssm_norm.weight", 1, mamba2.inner(h))
+        mamba = [*mamba2.tensors(h, "o"), replace(norm, gguf_dims=(norm.inputs, 1))]
+        mixer = decoder.attention(h, permuted=True) if i in h.attention else mamba
         return [attn_norm, *mixer, ffn_norm, *_feed_forward(h)]
 
     def check(self, h: GraniteHybridHyper, where: str) -> None:
@@ -185,15 +140,7 @@ class GraniteHybrid(decoder.Decoder):
                 f"{where}: {len(h.attention)} of {h.layers} layers are attention; supported: some, or all with "
                 "rotation"
             )
-        if h.groups != 1:
-            raise UnsupportedError(f"{where}: Mamba-2 with {h.groups} groups; supported: 1")
-        if h.state_head_dim % 16 or h.state_dim % 16:
-            raise UnsupportedError(
-                f"{where}: Mamba-2 heads of {h.state_head_dim} over states of {h.state_dim}; supported: "
-                "multiples of 16"
-            )
-        if h.taps < 2:
-            raise UnsupportedError(f"{where}: a convolution of {h.taps} tokens; supported: 2 and more")
+        mamba2.check(h, where)
         if h.ffn_dim % 16:
             raise UnsupportedError(f"{where}: a feed-forward of {h.ffn_dim}; supported: multiples of 16")
 
@@ -203,7 +150,10 @@ class GraniteHybrid(decoder.Decoder):
         for i in range(h.layers):
             layer = f"layers.{i}"
             y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
-            y = attention(h, g, layer, y, table) if i in h.attention else mamba(h, g, layer, y)
+            if i in h.attention:
+                y = attention(h, g, layer, y, table)
+            else:
+                y = g.norm(mamba2.mixed(h, g, layer, y), f"{layer}.state_norm", h.norm_eps)
             x = g.add(x, g.matmul(y, f"{layer}.o"), h.residual_scale)
             y = g.matmul(g.norm(x, f"{layer}.ffn_norm", h.norm_eps), f"{layer}.gate_up")
             gate, up = g.slice(y, 0, h.ffn_dim), g.slice(y, h.ffn_dim, h.ffn_dim)
@@ -220,40 +170,6 @@ def attention(h: GraniteHybridHyper, g: GraphBuilder, layer: str, y: Value, tabl
     cache = g.cache(h.kv_heads, h.head_dim)
     g.kv_append(cache, k, v)
     return g.attention(cache, q, h.heads, h.attention_scale)
-
-
-def mamba(h: GraniteHybridHyper, g: GraphBuilder, layer: str, y: Value) -> Value:
-    """What the states give, before the layer's last projection. `in` makes a gate, what is convolved, and the
-    steps."""
-    parts = g.matmul(y, f"{layer}.in")
-    gate = g.slice(parts, 0, h.inner)
-    steps = g.slice(parts, h.inner + h.channels, h.state_heads)
-    x = g.conv(g.slice(parts, h.inner, h.channels), f"{layer}.conv", act="silu", bias=f"{layer}.conv_bias")
-    names = {"rate": f"{layer}.rate", "bias": f"{layer}.dt_bias", "skip": f"{layer}.skip"}
-    y = g.gated(gate, g.scan(x, steps, **names, groups=h.groups, state_dim=h.state_dim))
-    return g.norm(y, f"{layer}.state_norm", h.norm_eps)
-
-
-def mamba_tensors(h: GraniteHybridHyper) -> list[TensorName]:
-    """Their names without the layer's prefix."""
-
-    def a_head(role: str, hf: str, gguf: str, *dims: int) -> TensorName:
-        return TensorName(role, hf, gguf, 1, h.state_heads, gguf_dims=dims or None)
-
-    conv = TensorName("conv", "mamba.conv1d.weight", "ssm_conv1d.weight", h.channels, h.taps)
-    rate = a_head("rate", "mamba.A_log", "ssm_a", 1, h.state_heads)
-    norm = TensorName("state_norm", "mamba.norm.weight", "ssm_norm.weight", 1, h.inner)
-    rows = h.inner + h.channels + h.state_heads
-    return [
-        TensorName("in", "mamba.in_proj.weight", "ssm_in.weight", rows, h.dim),
-        replace(conv, hf_shape=(h.channels, 1, h.taps), from_hf=to_float32),
-        TensorName("conv_bias", "mamba.conv1d.bias", "ssm_conv1d.bias", 1, h.channels),
-        a_head("dt_bias", "mamba.dt_bias", "ssm_dt.bias"),
-        replace(rate, from_hf=layouts.minus_exp, to_hf=layouts.log_of_minus),
-        a_head("skip", "mamba.D", "ssm_d", 1, h.state_heads),
-        replace(norm, gguf_dims=(h.inner // h.groups, h.groups)),
-        TensorName("o", "mamba.out_proj.weight", "ssm_out.weight", h.dim, h.inner),
-    ]
 
 
 def _feed_forward(h: Hyper) -> list[TensorName]:

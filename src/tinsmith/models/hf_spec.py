@@ -19,7 +19,7 @@ from tinsmith.spec import Buffer, Hyper, Spec, Tensor
 from tinsmith.system.files import write_text
 from tinsmith.tokenizer import tokenizer_json
 
-Renamed = Callable[[Mapping[str, safetensors.Tensor]], dict[str, safetensors.Tensor]]
+Change = Callable[[Mapping[str, safetensors.Tensor]], dict[str, safetensors.Tensor]]
 # Weight formats that safetensors has, and what transformers calls them.
 _FLOATS = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 # Where config.json keeps Spec.general; transformers carries unknown keys along.
@@ -49,20 +49,20 @@ def load_hf(folder: Path) -> Spec:
         hyper = family.hyper_from_hf(config)
     except (FormatError, UnsupportedError) as error:
         raise type(error)(f"{folder}: {error}") from error
-    tensors, notes = _tensors(folder, family, hyper, stand_in.renamed if stand_in else one_by_one)
+    tensors, notes = _tensors(folder, family, hyper, stand_in.changed if stand_in else one_by_one)
     tokenizer, template = tokenizer_json.read(folder, hyper.vocab)
-    notes += family.notes(hyper)
+    notes += family.notes(hyper) + (stand_in.notes if stand_in else ())
     general, named = _general(folder, config), tokenizer_json.named_templates(folder)
     return Spec(family.name, hyper, tensors, tokenizer, template, general, notes, named)
 
 
 def _tensors(
-    folder: Path, family: Family, hyper: Hyper, renamed: Renamed
+    folder: Path, family: Family, hyper: Hyper, change: Change
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     names = family.tensors(hyper)
     in_folder = safetensors.read_folder(folder)
     own, others = language_part.names_of(in_folder)
-    stored = renamed({name: in_folder[given] for name, given in own.items()})
+    stored = change({name: in_folder[given] for name, given in own.items()})
     for name in names:  # before a name is made for each of the experts that the config speaks of
         parts = replace(name, experts=min(name.experts, len(stored) + 1)).folder_names
         missing = next((part for part in parts if part not in stored), None)

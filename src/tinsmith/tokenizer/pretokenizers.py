@@ -28,6 +28,7 @@ GGUF_NAMES: dict[str, Pretokenizer] = {
     "llama3": Pretokenizer("llama-bpe", ignore_merges=True),
     "llama-v3": Pretokenizer("llama-bpe", ignore_merges=True),
     "lfm2": Pretokenizer("llama-bpe", ignore_merges=True),
+    "falcon-h1": Pretokenizer("llama-bpe", ignore_merges=True),
     "smaug-bpe": Pretokenizer("llama-bpe"),
     "dbrx": Pretokenizer("llama-bpe"),
     "qwen2": Pretokenizer("qwen2", nfc=True),

@@ -35,7 +35,7 @@ def install(model: nn.Module) -> bool:
         mix = next((mix for end, mix in _MIXERS.items() if type(module).__name__.endswith(end)), None)
         if mix is not None:
             module.forward = partial(_forward, mix, module, module.forward)
-    return kinds <= {"full_attention", "sliding_attention", "linear_attention", "conv"}
+    return kinds <= {"full_attention", "sliding_attention", "linear_attention", "conv", "hybrid"}
 
 
 def _forward(
@@ -98,8 +98,10 @@ def selective_state(layer: Any, x: Tensor, packing: Packing) -> Tensor:
         out = (out + value * layer.D.to(out.dtype)[:, None, None, None]).permute(1, 2, 0, 3)
         parts.append(out[0] if go_on else packing.in_a_row(out))
     joined = torch.cat(parts).flatten(1) * functional.silu(gate)
-    scale = _inverse(joined, layer.norm.variance_epsilon, 1 / inner)[..., None].to(joined.dtype)
-    return layer.out_proj(joined * scale * layer.norm.weight.to(joined.dtype))  # type: ignore[no-any-return]
+    if not isinstance(layer.norm, nn.Identity):
+        scale = _inverse(joined, layer.norm.variance_epsilon, 1 / inner)[..., None].to(joined.dtype)
+        joined = joined * scale * layer.norm.weight.to(joined.dtype)
+    return layer.out_proj(joined)  # type: ignore[no-any-return]
 
 
 def short_convolution(layer: Any, x: Tensor, packing: Packing) -> Tensor:
@@ -114,6 +116,7 @@ def short_convolution(layer: Any, x: Tensor, packing: Packing) -> Tensor:
 
 # By the end of a class's name in transformers.
 _MIXERS = {
+    "FalconH1Mixer": selective_state,
     "GatedDeltaNet": gated_delta,
     "HybridMambaLayer": selective_state,
     "Lfm2ShortConv": short_convolution,

@@ -30,6 +30,9 @@ from tinsmith.train.packing import Packing, pack, pad
 from tinsmith.train.sequences import TokenSequence
 from tinsmith.train.tensors import to_folder
 
+# Linear layers that peft refuses to adapt, by model type: kernels that others have for them pass its layers by.
+_UNADAPTED = {"falcon_h1": {"out_proj"}}
+
 
 class _LoraLinear(torch.autograd.Function):
     """x W^T + scale (x A^T) B^T with a frozen W, computed in W's type; A and B and their gradients are float32.
@@ -170,7 +173,8 @@ def build(
     have, and for a rank of a layer that is not adapted."""
     base = base_model(spec, keep_packed=keep_packed).to(device)
     wanted = _targets(spec.family, base, targets)
-    for name in wanted:
+    frozen = _frozen(base)
+    for name in wanted | frozen:
         weight = packed.weight_of(base.get_submodule(name))
         if isinstance(weight, Blocks):
             weight.dtype = matrices
@@ -179,7 +183,7 @@ def build(
     for name in more.get("rank_pattern", ()):
         if name not in (adapted := {path.rpartition(".")[2] for path in wanted}):
             raise InputError(f"[train] ranks: {name!r} is not adapted; {', '.join(sorted(adapted))} are")
-    others = _multiplies_elsewhere(base, wanted)
+    others = _multiplies_elsewhere(base, wanted | frozen)
     model = _adapted(base, wanted, r=rank, lora_alpha=alpha, lora_dropout=dropout, **more)
     origin = spec.general.get("name")
     model.peft_config["default"].base_model_name_or_path = origin if isinstance(origin, str) else ""
@@ -191,6 +195,9 @@ def build(
         # A layer that is not adapted keeps its type, and takes no other.
         module.forward = partial(_lora_forward, module, narrow=packs and not targets)
         linears[roles[f"{name}.weight"]] = module
+    for name in frozen:
+        module = base.get_submodule(name)
+        module.forward = partial(_plain_forward, module)
     if device.type == "cpu":
         fused.install(base, matrices if packs and not (targets or others) else None)
     head = packed.weight_of(base.get_output_embeddings())
@@ -231,13 +238,19 @@ def _adapted(base: Any, wanted: set[str], **settings: Any) -> Any:
     return model
 
 
+def _frozen(base: Any) -> set[str]:
+    """The names of the linear layers that can't be adapted."""
+    unadapted = _UNADAPTED.get(base.config.model_type, set())
+    return {path for path, _ in base.named_modules() if path.rpartition(".")[2] in unadapted}
+
+
 def _targets(name: str, base: Any, chosen: Sequence[str]) -> set[str]:
     """The names of the modules to adapt."""
-    head = base.get_output_embeddings()
+    head, frozen = base.get_output_embeddings(), _frozen(base)
     linears = {
         path: module
         for path, module in base.named_modules()
-        if isinstance(module, nn.Linear) and module is not head
+        if isinstance(module, nn.Linear) and module is not head and path not in frozen
     }
     known = sorted({path.rpartition(".")[2] for path in linears})
     for one in chosen:
@@ -246,6 +259,11 @@ def _targets(name: str, base: Any, chosen: Sequence[str]) -> set[str]:
     if chosen:
         return {path for path in linears if path.rpartition(".")[2] in chosen}
     return {path for path, module in linears.items() if module.out_features > 1}
+
+
+def _plain_forward(module: Any, x: Tensor) -> Tensor:
+    weight = packed.weight_of(module)
+    return times_matrix(x.flatten(0, -2).to(weight.dtype), weight).view(*x.shape[:-1], -1)
 
 
 def _lora_forward(module: Any, x: Tensor, *, narrow: bool) -> Tensor:

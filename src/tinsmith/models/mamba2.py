@@ -1,0 +1,149 @@
+"""The selective state update of Mamba-2 as families have it in a layer: a gate, a short convolution over x, B
+and C, and the states; with one group, of which all heads share B and C.
+
+Dao and Gu, "Transformers are SSMs: Generalized Models and Efficient Algorithms Through Structured State Space
+Duality", 2024.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.formats.weights import to_float32
+from tinsmith.models import layouts
+from tinsmith.models.family import Fields, TensorName
+
+if TYPE_CHECKING:
+    from tinsmith.graph import GraphBuilder, Value
+
+DEFAULTS = {
+    "mamba_n_heads": 128,
+    "mamba_n_groups": 1,
+    "mamba_d_state": 256,
+    "mamba_d_conv": 4,
+    "mamba_expand": 2,
+}
+ONLY: dict[str, tuple[Any, ...]] = {
+    "mamba_n_groups": (1,),
+    "mamba_conv_bias": (True,),
+    "mamba_proj_bias": (False,),
+}
+
+
+class Mamba2Hyper(Protocol):
+    """state_heads heads of state_head_dim elements over states of state_dim, behind a convolution of `taps`
+    tokens."""
+
+    @property
+    def dim(self) -> int: ...
+    @property
+    def state_heads(self) -> int: ...
+    @property
+    def state_head_dim(self) -> int: ...
+    @property
+    def state_dim(self) -> int: ...
+    @property
+    def taps(self) -> int: ...
+
+
+def inner(h: Mamba2Hyper) -> int:
+    """The width of x."""
+    return h.state_heads * h.state_head_dim
+
+
+def channels(h: Mamba2Hyper) -> int:
+    """That are convolved: x, B and C."""
+    return inner(h) + 2 * h.state_dim
+
+
+def hyper_from_hf(fields: Fields, width: int) -> dict[str, int]:
+    """width: of x."""
+    fields.refuse("time_step_limit", [0.0, {"__float__": "Infinity"}])  # as transformers writes infinity
+    heads = fields.count("mamba_n_heads")
+    usual, given = max(width // heads, 1), fields.get("mamba_d_head")
+    head_dim = usual if given == "auto" else fields.count("mamba_d_head", usual)
+    if head_dim * heads != width:
+        raise FormatError(
+            f"{fields.where}: mamba_n_heads {heads} times mamba_d_head {head_dim} is not mamba_d_ssm, or "
+            f"mamba_expand times hidden_size, {width}"
+        )
+    return {
+        "state_heads": heads,
+        "state_head_dim": head_dim,
+        "state_dim": fields.count("mamba_d_state"),
+        "taps": fields.count("mamba_d_conv"),
+    }
+
+
+def hyper_to_hf(h: Mamba2Hyper) -> dict[str, Any]:
+    return {
+        "mamba_d_conv": h.taps,
+        "mamba_d_head": h.state_head_dim,
+        "mamba_d_state": h.state_dim,
+        "mamba_n_heads": h.state_heads,
+    }
+
+
+def hyper_from_gguf(fields: Fields) -> dict[str, int]:
+    fields.refuse("ssm.group_count", 1)
+    heads, width = fields.count("ssm.time_step_rank"), fields.count("ssm.inner_size")
+    if width % heads:
+        raise FormatError(f"{fields.where}: ssm.inner_size {width} is not whole ssm.time_step_rank {heads}")
+    return {
+        "state_heads": heads,
+        "state_head_dim": width // heads,
+        "state_dim": fields.count("ssm.state_size"),
+        "taps": fields.count("ssm.conv_kernel"),
+    }
+
+
+def hyper_to_gguf(h: Mamba2Hyper) -> dict[str, int]:
+    return {
+        "ssm.conv_kernel": h.taps,
+        "ssm.group_count": 1,
+        "ssm.inner_size": inner(h),
+        "ssm.state_size": h.state_dim,
+        "ssm.time_step_rank": h.state_heads,
+    }
+
+
+def check(h: Mamba2Hyper, where: str) -> None:
+    if h.state_head_dim % 16 or h.state_dim % 16:
+        raise UnsupportedError(
+            f"{where}: Mamba-2 heads of {h.state_head_dim} over states of {h.state_dim}; supported: multiples "
+            "of 16"
+        )
+    if h.taps < 2:
+        raise UnsupportedError(f"{where}: a convolution of {h.taps} tokens; supported: 2 and more")
+
+
+def mixed(h: Mamba2Hyper, g: GraphBuilder, layer: str, y: Value) -> Value:
+    """What the states give, gated. `in` makes the gate, what is convolved, and the steps."""
+    parts, width = g.matmul(y, f"{layer}.in"), inner(h)
+    gate = g.slice(parts, 0, width)
+    steps = g.slice(parts, width + channels(h), h.state_heads)
+    x = g.conv(g.slice(parts, width, channels(h)), f"{layer}.conv", act="silu", bias=f"{layer}.conv_bias")
+    names = {"rate": f"{layer}.rate", "bias": f"{layer}.dt_bias", "skip": f"{layer}.skip"}
+    return g.gated(gate, g.scan(x, steps, **names, groups=1, state_dim=h.state_dim))
+
+
+def tensors(h: Mamba2Hyper, out: str) -> list[TensorName]:
+    """Their names without the layer's prefix. out: the role of the last projection."""
+
+    def a_head(role: str, hf: str, gguf: str, *dims: int) -> TensorName:
+        return TensorName(role, hf, gguf, 1, h.state_heads, gguf_dims=dims or None)
+
+    conv = TensorName("conv", "mamba.conv1d.weight", "ssm_conv1d.weight", channels(h), h.taps)
+    rate = a_head("rate", "mamba.A_log", "ssm_a", 1, h.state_heads)
+    rows = inner(h) + channels(h) + h.state_heads
+    return [
+        TensorName("in", "mamba.in_proj.weight", "ssm_in.weight", rows, h.dim),
+        replace(conv, hf_shape=(channels(h), 1, h.taps), from_hf=to_float32),
+        TensorName("conv_bias", "mamba.conv1d.bias", "ssm_conv1d.bias", 1, channels(h)),
+        a_head("dt_bias", "mamba.dt_bias", "ssm_dt.bias"),
+        replace(rate, from_hf=layouts.minus_exp, to_hf=layouts.log_of_minus),
+        a_head("skip", "mamba.D", "ssm_d", 1, h.state_heads),
+        TensorName(out, "mamba.out_proj.weight", "ssm_out.weight", h.dim, inner(h)),
+    ]
