@@ -34,8 +34,7 @@ from tinsmith.system import progress
 BASE = "smollm2-135m-instruct"
 SIZES = 1500, 20_000  # characters of a page
 DEBIAN = Path("/usr/share/doc")
-ANSWER = 96  # tokens
-QUESTIONS = 150  # of each part, at most
+ANSWER = 64  # tokens
 
 
 def gather(folder: Path, count: int) -> None:
@@ -135,7 +134,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--pages", type=int, default=50)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--epochs", type=float, help="of the adapter (default: as the recipe has it)")
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--questions", type=int, default=50, help="of each part of the test set, at most")
     args = parser.parse_args()
     import torch
 
@@ -153,11 +153,10 @@ def main() -> None:
         distill=True,
     )
     begun = time.monotonic()
-    made = making.make(plan, Local(base, args.threads), display)
+    made = making.make(plan, Local(base, args.threads, BASE), display)
     written = time.monotonic() - begun
-    if args.epochs:
-        text = made.recipe.read_text("utf-8")
-        made.recipe.write_text(text.replace("[train]\n", f"[train]\nepochs = {args.epochs:g}\n"), "utf-8")
+    stated = f'[train]\nepochs = {args.epochs}\nrough = "none"\n'  # the adapter alone is measured
+    made.recipe.write_text(made.recipe.read_text("utf-8").replace("[train]\n", stated), "utf-8")
     begun = time.monotonic()
     recipe = recipes.load(made.recipe)
     run = stages.make(recipe, args.out / "run", display, "train")
@@ -171,9 +170,9 @@ def main() -> None:
     search = Search([one.text for one in passages.read(folder)[0]])
     results = {
         part: {
-            "questions": len(rows[:QUESTIONS]),
+            "questions": len(rows[: args.questions]),
             **{
-                name: measure(model, system, rows[:QUESTIONS], search, recipe.data.system)
+                name: measure(model, system, rows[: args.questions], search, recipe.data.system)
                 for name, system in SYSTEMS.items()
             },
         }

@@ -173,4 +173,6 @@ def _teacher(args: Args) -> Teacher:
     from tinsmith import hub
 
     path = Path(args.teacher)
-    return Local(path if path.suffix == ".tin" else hub.pull(args.teacher), args.threads)
+    if path.suffix == ".tin":
+        return Local(path, args.threads)
+    return Local(hub.pull(args.teacher), args.threads, "" if path.exists() else args.teacher)

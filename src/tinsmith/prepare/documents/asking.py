@@ -16,6 +16,8 @@ from tinsmith.prepare.documents.writing import Request, Terms, Writer
 from tinsmith.system import files, reading
 from tinsmith.system.progress import Display
 
+Asked = tuple[Passage, list[Request], list[str]]
+
 FILE = "answers.jsonl"
 _BATCH = 16  # requests; as many answers at most are lost by a kill
 
@@ -28,7 +30,7 @@ def asked(
     seed: int,
     kept: Path,
     display: Display,
-) -> Iterator[tuple[Passage, list[Request], list[str]]]:
+) -> Iterator[Asked]:
     """Each passage with what was asked and answered, in order. kept: the file of answers; those that are there
     to the same requests, of the same teacher and seed, are not asked for again."""
     known = _known(kept)

@@ -21,7 +21,7 @@ from tinsmith.prepare.check.rows import Data, Row
 from tinsmith.prepare.documents import asking, dropping, passages, writing
 from tinsmith.prepare.documents.dropping import Dropped
 from tinsmith.prepare.documents.teachers import Teacher, weakness
-from tinsmith.prepare.documents.writing import Terms
+from tinsmith.prepare.documents.writing import Terms, Writer
 from tinsmith.system import files
 from tinsmith.system.progress import Display
 
@@ -29,7 +29,7 @@ SHARES = {"validation": 0.1, "test": 0.2}
 OFF_TOPIC_SHARE = 0.05  # of a split's examples, so many more are of something else
 HELD_OUT, KNOWN, OFF_TOPIC = "held-out documents", "documents learned from", "off topic"
 # Examples of a learned passage, from which on one may be tested, and of all examples the share that is.
-_SEVERAL, _KNOWN_SHARE = 3, 0.1
+_SEVERAL, _KNOWN_SHARE = 2, 0.1
 DROPPED, SUMMARY = "dropped.jsonl", "documents.json"
 
 
@@ -80,21 +80,10 @@ def make(plan: Plan, teacher: Teacher, display: Display) -> Made:
     cut, dropped = passages.read(plan.folder, plan.length)
     cut = cut[: plan.limit] if plan.limit else cut
     display.line(f"documents: {len({one.document for one in cut})}, {len(cut)} passages")
-    rows: list[Example] = []
-    count = 0
-    for passage, requests, answers in asking.asked(
-        cut, writer, plan.terms, teacher, plan.seed, plan.out / asking.FILE, display
-    ):
-        count += len(requests)
-        if not requests:
-            dropped.append(Dropped("unasked", passage.where, "no sentence that could be an answer"))
-        for one in writer.written(passage, plan.terms, requests, answers) if requests else ():
-            if isinstance(one, Dropped):
-                dropped.append(one)
-            else:
-                rows.append(replace(one, where=Where(passage.where)))
-    written = len(rows)
-    rows = _checked(_unambiguous(rows, dropped), plan, dropped)
+    kept = plan.out / asking.FILE
+    asked = list(asking.asked(cut, writer, plan.terms, teacher, plan.seed, kept, display))
+    written = _written(writer, plan.terms, asked, dropped)
+    rows = _checked(_unambiguous(written, dropped), plan, dropped)
     files.write_text(plan.out / DROPPED, dropping.lines(dropped))
     splits = _divided(rows, plan)
     facts = {
@@ -105,14 +94,30 @@ def make(plan: Plan, teacher: Teacher, display: Display) -> Made:
         "seed": plan.seed,
         "documents": len({one.document for one in cut}),
         "passages": len(cut),
-        "asked": count,
-        "written": written,
+        "asked": sum(len(requests) for _, requests, _ in asked),
+        "written": len(written),
         "kept": len(rows),
         "examples": {split: len(kept) for split, kept in splits.items()},
         "parts": dict(Counter(one.part for kept in splits.values() for one in kept if one.part)),
         "dropped": dropping.counts(dropped),
     }
     return Made(_write(plan, splits, facts), facts)
+
+
+def _written(
+    writer: Writer, terms: Terms, asked: Sequence[asking.Asked], dropped: list[Dropped]
+) -> list[Example]:
+    rows: list[Example] = []
+    for passage, requests, answers in asked:
+        if not requests:
+            dropped.append(Dropped("unasked", passage.where, "no sentence that could be an answer"))
+            continue
+        for one in writer.written(passage, terms, requests, answers):
+            if isinstance(one, Dropped):
+                dropped.append(one)
+            else:
+                rows.append(replace(one, where=Where(passage.where)))
+    return rows
 
 
 def max_length(plan: Plan) -> int:

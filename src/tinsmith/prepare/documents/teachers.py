@@ -38,14 +38,14 @@ class Teacher(Protocol):
 
 
 class Local:
-    """A GGUF file, a tin or a Hugging Face folder."""
+    """A GGUF file, a tin or a Hugging Face folder. name: the one that the user gave; empty for its own."""
 
-    def __init__(self, path: Path, threads: int | None = None) -> None:
+    def __init__(self, path: Path, threads: int | None = None, name: str = "") -> None:
         from tinsmith.runtime import load
 
         self.model = load(path, threads=threads)
         self.digest = model_digest(path)
-        self.name = self.model.info.name or path.name
+        self.name = name or self.model.info.name or path.name
         self.parameters = self.model.info.parameters
         self._constraints: dict[str, Constraint] = {}
 
