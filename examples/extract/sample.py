@@ -2,7 +2,7 @@
 
     python sample.py --out data [--seed 1]
 
-writes train.jsonl (240), validation.jsonl (30), test.jsonl (90, 30 of each kind) and schema.json. The test set
+writes train.jsonl (300), validation.jsonl (40), test.jsonl (120, 40 of each kind) and schema.json. The test set
 has sellers, goods, brands and a third of the layouts of its own. The same seed gives the same bytes.
 """
 
@@ -17,7 +17,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-SPLITS = {"train": 240, "validation": 30, "test": 90}
+SPLITS = {"train": 300, "validation": 40, "test": 120}
 SYMBOLS = {"EUR": "€", "USD": "$", "GBP": "£"}
 
 
@@ -63,7 +63,8 @@ RECEIPTS = [
 INVOICES = [
     "INVOICE {number}\n{seller}\nDate: {day}\nPayable until {due}\nAmount: {total}",
     "{seller} - Invoice no. {number} of {day}. Please transfer {total} by {due}.",
-    "From: {seller}\nRe: our bill {number}\nFor our work we charge {total}. Issued {day}, due {due}.",
+    "From: {seller}\nRe: our bill {number}\nDear customer, for our work we charge {total}. "
+    "Issued {day}, due {due}.",
     "Rechnung / Invoice: {number}\nIssuer: {seller}\nIssue date {day} | due date {due}\nGrand total {total}",
     "Reminder! Bill {number} from {seller}, dated {day}, has been due since {due}. Outstanding: {total}",
     "{day}\n{seller}\nInvoice number {number}\nTerms: pay before {due}\nTotal to pay: {total}",

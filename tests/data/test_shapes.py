@@ -104,6 +104,36 @@ def test_a_tool_call_is_an_answer_of_the_task_call(tmp_path: Path) -> None:
     assert "FILE:1: messages[1]: a tool call is" in fault(tmp_path, row, task="call")
 
 
+CALLS = {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}
+RESULT = {"role": "tool", "tool_call_id": "1", "content": "42"}
+
+
+def test_calls_and_results_of_tools_stand_before_an_answer(tmp_path: Path) -> None:
+    called = Turn("assistant", '{"name":"f","arguments":{}}')
+    wanted = Example("42", "hello", turns=(Turn("user", "hi"), called), role="tool")
+    row = {"messages": [USER, CALLS, RESULT, SAYS]}
+    (found,) = read(tmp_path, row, task="chat")
+    assert found == wanted
+    assert tasks.by_name("chat").messages(found, "s")[1:] == [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": called.content},
+        {"role": "tool", "content": "42"},
+    ]
+    write_examples(tmp_path / "kept.jsonl", [found, Example("a", "b")])
+    assert read_jsonl(tmp_path / "kept.jsonl") == [wanted, Example("a", "b")]
+    assert "role" not in json.loads((tmp_path / "kept.jsonl").read_text().splitlines()[1])
+    turns = [
+        {"from": "human", "value": "hi"},
+        {"from": "function_call", "value": {"name": "f", "arguments": {}}},
+        {"from": "observation", "value": "42"},
+        {"from": "gpt", "value": "hello"},
+    ]
+    assert read(tmp_path, {"conversations": turns}, task="chat") == [wanted]
+    more = {"messages": [USER, CALLS, RESULT, RESULT, CALLS]}
+    (found,) = read(tmp_path, more, task="call")
+    assert (found.output, found.role, len(found.turns)) == (called.content, "tool", 3)
+
+
 def test_labels_may_be_a_list(tmp_path: Path) -> None:
     row = {"text": "a", "labels": ["x y", "z"]}
     assert [one.output for one in read(tmp_path, row, task="classify")] == ['["x y","z"]']
@@ -121,9 +151,11 @@ def test_labels_may_be_a_list(tmp_path: Path) -> None:
         ({"messages": [USER]}, '"messages" has no answer, a message of the role "assistant"'),
         ({"messages": [USER, USER, SAYS]}, "two messages of the role user follow each other"),
         ({"messages": [USER, {"role": "system", "content": "s"}, USER, SAYS]}, "role system comes out of turn"),
+        ({"messages": [USER, {"role": "tool", "content": "x"}, SAYS]}, "the role tool comes out of turn"),
+        ({"messages": [SAYS, USER, SAYS]}, "the role assistant comes out of turn"),
         (
-            {"messages": [USER, {"role": "tool", "content": "x"}, SAYS]},
-            'messages[1]: the role is "tool"; it may',
+            {"messages": [{"role": "ape", "content": "x"}, SAYS]},
+            'messages[0]: the role is "ape"; it may be system',
         ),
         (
             {"messages": [USER, {"role": "assistant", "content": " "}]},

@@ -57,7 +57,7 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_documents_say_what_their_answers_hold(documents: Path) -> None:
     texts = []
-    for split, count in {"train": 240, "validation": 30, "test": 90}.items():
+    for split, count in {"train": 300, "validation": 40, "test": 120}.items():
         found = rows(documents / f"{split}.jsonl")
         assert len(found) == count
         texts += [row["input"] for row in found]

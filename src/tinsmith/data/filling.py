@@ -30,7 +30,10 @@ def cased(like: str, word: str) -> str:
 
 
 def filled(example: Example, fills: dict[Slot, Fill]) -> Example | None:
-    """None where no value can be said, or one could be taken for another part of the input."""
+    """None where no value can be said, or one could be taken for another part of the input, and after turns
+    that may hold it too."""
+    if any(turn.role != "system" for turn in example.turns):
+        return None
     ways = {slot: _said(example.input, slot, fill.value) for slot, fill in fills.items()}
     chosen = {slot: text for slot, text in ways.items() if text is not None}
     new = written(example.input, chosen)

@@ -3,16 +3,17 @@
     {"input": "lights on", "output": "{\"name\": …}", "accept": ["…"], "part": "seen", "about": {…}}
 
 `input` and `output` are texts and required; `accept` lists other outputs that are as good, `part` names the
-part of a test set that the example belongs to, `turns` are those of the conversation before the input,
-`group` names what the example is one of (a document, a customer) and must not be parted from, `passage` is a
-text that the answer follows from and the input leaves out, `about` holds whatever the author wants to note.
-tinsmith.data.shapes reads what others write.
+part of a test set that the example belongs to, `turns` are those of the conversation before the input, `role`
+says that the input is the result of a tool ("tool"), where it is not the user's, `group` names what the example
+is one of (a document, a customer) and must not be parted from, `passage` is a text that the answer follows from
+and the input leaves out, `about` holds whatever the author wants to note. tinsmith.data.shapes reads what
+others write.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -20,8 +21,8 @@ from tinsmith.errors import DataError
 from tinsmith.system import reading
 
 _FORM = 'each line is one object such as {"input": "…", "output": "…"}'
-KEYS = ("input", "output", "accept", "part", "turns", "group", "passage", "about")
-Role = Literal["system", "user", "assistant"]
+KEYS = ("input", "output", "accept", "part", "turns", "role", "group", "passage", "about")
+Role = Literal["system", "user", "assistant", "tool"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 
@@ -54,8 +55,8 @@ class Turn:
 @dataclass(frozen=True)
 class Example:
     """input and output are stripped: a space copied from a template's edge is never meant. turns: those before
-    the input; the first may be a system message, which stands in place of the recipe's. passage: what a teacher
-    is shown before the input."""
+    the input; the first may be a system message, which stands in place of the recipe's; role: whose the input
+    is; passage: what a teacher is shown before the input."""
 
     input: str
     output: str
@@ -63,6 +64,7 @@ class Example:
     part: str | None = None
     about: dict[str, Any] = field(default_factory=dict, compare=False)
     turns: tuple[Turn, ...] = ()
+    role: Role = "user"
     group: str | None = field(default=None, compare=False)
     passage: str | None = None
     where: Where | None = field(default=None, compare=False)
@@ -76,6 +78,14 @@ class Example:
     def with_passage(self) -> Example:
         """With its passage before the input, as retrieval would have it."""
         return replace(self, input=f"{self.passage}\n\n{self.input}") if self.passage else self
+
+
+def as_row(example: Example) -> dict[str, Any]:
+    """An example in our own shape, without what says nothing."""
+    row = asdict(replace(example, where=None))
+    return {
+        key: value for key, value in row.items() if value not in (None, ()) and (key, value) != ("role", "user")
+    }
 
 
 def read_jsonl(path: str | Path) -> list[Example]:
@@ -143,6 +153,7 @@ def example(row: dict[str, Any], where: Where) -> Example:
         part=row.get("part"),
         about=about,
         turns=_turns(row.get("turns", []), where),
+        role=_role(row.get("role", "user"), where),
         group=row.get("group"),
         passage=row.get("passage"),
         where=where,
@@ -158,6 +169,12 @@ def _turns(value: Any, where: Where) -> tuple[Turn, ...]:
                 f"{', '.join(ROLES)}"
             )
     return tuple(Turn(turn["role"], text_of(turn, "content", where, "a turn needs it")) for turn in turns)
+
+
+def _role(value: Any, where: Where) -> Role:
+    if value not in ("user", "tool"):
+        raise DataError(f'{where}: "role" is that of the input, "user" or "tool"')
+    return "tool" if value == "tool" else "user"
 
 
 def text_of(

@@ -164,7 +164,8 @@ def with_turns(prompt: Messages, example: Example) -> Messages:
     own = turns.pop(0)["content"] if turns and turns[0]["role"] == "system" else ""
     told = prompt[0]["content"] if prompt[0]["role"] == "system" else ""
     shown = prompt[1:-1] if told else prompt[:-1]
-    return [*_opening(own, told), *shown, *turns, prompt[-1]]
+    asked: Message = {"role": example.role, "content": prompt[-1]["content"]}
+    return [*_opening(own, told), *shown, *turns, asked]
 
 
 def _asked(sentence: str) -> Messages:

@@ -3,7 +3,6 @@ validate or to test on. What was divided once stays so: the run's folder keeps w
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -174,8 +173,9 @@ def _write(run: Run, drawn: Mapping[str, Any], kept: Mapping[str, str], division
 
 
 def write_examples(path: Path, examples: Sequence[Example]) -> None:
-    rows = [dataclasses.asdict(dataclasses.replace(example, where=None)) for example in examples]
-    rows = [{k: v for k, v in row.items() if v not in (None, (), [])} for row in rows]
+    from tinsmith.data.readers import as_row
+
+    rows = map(as_row, examples)
     files.write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 

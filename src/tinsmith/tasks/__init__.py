@@ -25,7 +25,7 @@ DEFAULT = "call"  # of a recipe that states no task
 
 
 class Message(TypedDict):
-    role: Literal["system", "user", "assistant"]
+    role: Literal["system", "user", "assistant", "tool"]
     content: str
 
 
@@ -135,7 +135,7 @@ class Task(ABC):
         own stands in its place."""
         turns: list[Message] = [{"role": turn.role, "content": turn.content} for turn in example.turns]
         own = turns[:1] if turns and turns[0]["role"] == "system" else []
-        asked: list[Message] = [*turns[len(own) :], {"role": "user", "content": example.input}]
+        asked: list[Message] = [*turns[len(own) :], {"role": example.role, "content": example.input}]
         given: list[Message] = [{"role": "system", "content": system}] if system else []
         return [*(own or given), *asked]
 

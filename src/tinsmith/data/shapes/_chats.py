@@ -14,7 +14,19 @@ from tinsmith.errors import DataError
 from tinsmith.system import reading as json_reading
 
 COLUMNS = ("messages", "conversations", "conversation")
-_ROLES: dict[str, Role] = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+_ROLES: dict[str, Role] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+    "tool": "tool",
+    "function": "tool",
+}
+_AFTER: dict[Role, tuple[Role, ...]] = {  # whose messages may follow whose
+    "user": ("assistant",),
+    "assistant": ("user", "tool"),
+    "tool": ("tool", "assistant"),
+}
 CHAT, CALL = "chat", "call"  # the tasks whose answers follow from turns, and are calls
 
 
@@ -70,7 +82,7 @@ def of_messages(
         raise DataError(f'{where}: "{column}" has no answer, a message of the role "assistant"')
     last = learned[-1]
     turns = [_turn(one, f"{where}: {column}[{number}]") for number, one in enumerate(messages[:last])]
-    if not turns or turns[-1].role != "user":
+    if not turns or turns[-1].role not in ("user", "tool"):
         raise DataError(
             f'{where}: {column}[{last}] answers no message of the role "user"; one must come before it'
         )
@@ -79,6 +91,7 @@ def of_messages(
         input=turns[-1].content,
         output=_answer(messages[last], f"{where}: {column}[{last}]", task),
         turns=(*own, *turns[:-1]),
+        role=turns[-1].role,
         where=where,
     )
     return check_turns(example, where, task)
@@ -87,28 +100,29 @@ def of_messages(
 def check_turns(example: Example, where: Where, task: Wanted | None) -> Example:
     """Raises DataError for a conversation where each answer is to one message, or whose order is none."""
     rest = example.turns[1:] if example.turns and example.turns[0].role == "system" else example.turns
-    if rest and task is not None and task.name != CHAT:
+    if rest and task is not None and task.name not in (CHAT, CALL):
         raise DataError(
             f"{where}: has {len(rest)} turns before its last message, and the task {task.name} answers single "
             f"messages; use the task {CHAT}, or leave the earlier turns out"
         )
-    for number, turn in enumerate(rest):
-        if turn.role != ("user", "assistant")[number % 2]:
+    roles = [turn.role for turn in rest] + [example.role]
+    for before, role in zip(["assistant", *roles], roles, strict=False):
+        if before == role == "user":
+            raise DataError(f"{where}: two messages of the role user follow each other; join them")
+        if role not in _AFTER.get(before, ()):
             raise DataError(
-                f"{where}: a message of the role {turn.role} comes out of turn; user and assistant take turns, "
-                "after at most one system message"
+                f"{where}: a message of the role {role} comes out of turn; user and assistant take turns, "
+                "after at most one system message, and results of tools stand after the calls"
             )
-    if len(rest) % 2:
-        raise DataError(f"{where}: two messages of the role user follow each other; join them")
     return example
 
 
 def _turn(message: Mapping[str, Any], where: str) -> Turn:
+    """An earlier message; calls as an answer of the task has them."""
     role = message["role"]
-    if role in _ROLES:
-        return Turn(_ROLES[role], _content(message, where))
-    hint = "; results of tools are not read: leave the row out" if role in ("tool", "function") else ""
-    raise DataError(f"{where}: the role is {json.dumps(role)}; it may be system, user or assistant{hint}")
+    if role not in _ROLES:
+        raise DataError(f"{where}: the role is {json.dumps(role)}; it may be {', '.join(_ROLES)}")
+    return Turn(_ROLES[role], (_answer if role == "assistant" else _content)(message, where))
 
 
 def _content(message: Mapping[str, Any], where: str) -> str:
@@ -120,8 +134,6 @@ def _content(message: Mapping[str, Any], where: str) -> str:
         content = "".join(str(part.get("text", "")) for part in content)
     if isinstance(content, list):
         raise DataError(f"{where}: has parts that are no text; leave the row out")
-    if _calls(message):
-        raise DataError(f"{where}: an earlier turn calls a tool; only the last answer may")
     if not isinstance(content, str) or not content.strip():
         raise DataError(f'{where}: "content" must be a text that is not empty')
     return content.strip()
@@ -133,7 +145,7 @@ def _calls(message: Mapping[str, Any]) -> list[Any]:
     return [*calls, *own] if isinstance(calls, list) else own
 
 
-def _answer(message: Mapping[str, Any], where: str, task: Wanted | None) -> str:
+def _answer(message: Mapping[str, Any], where: str, task: Wanted | None = None) -> str:
     """The text, or the call as the task has it: {"name": …, "arguments": {…}}; several as a list."""
     calls = _calls(message)
     if not calls:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tinsmith.data.readers import as_row
 from tinsmith.errors import InputError
 from tinsmith.prepare.check import Finding, Report, checks, run
 from tinsmith.prepare.check.rows import Data, Row
@@ -79,11 +80,7 @@ def _once(data: Data, findings: Iterable[Finding]) -> tuple[list[Row], list[Chan
 
 def written(example: Example) -> dict[str, Any]:
     """An example as a file has it."""
-    return {
-        key: value
-        for key, value in asdict(replace(example, where=None)).items()
-        if value not in (None, (), [], {})
-    }
+    return {key: value for key, value in as_row(example).items() if value != {}}
 
 
 def write(report: Report, out: Path, kept: Collection[str] = ()) -> tuple[list[Path], list[Change]]:
