@@ -182,6 +182,7 @@ def test_a_stated_change_is_what_retrieval_follows(made: dict[str, Any]) -> None
     found = made["changed"]
     assert (found["items"], found["stated"]) == (14, True)
     assert set(found["systems"]) == {"retrieval", "tuned", "both"}
+    assert set(found["against_tuned"]) == {"retrieval", "both"}
     assert found["systems"]["tuned"]["system"] == made["tuned"]
 
 
@@ -374,6 +375,17 @@ def test_a_stated_change_must_be_one(tmp_path: Path) -> None:
         stated({"input": "b", "output": "2"}, {"input": "y", "output": "1"})
     with pytest.raises(DataError, match="no training example has one of its inputs"):
         stated({"input": "b", "output": "1"}, {"input": "z", "output": "1"})
+
+
+def test_what_is_answered_as_before_is_listed_beside_the_others() -> None:
+    before, after = labelled(("a", "1"), ("b", "2")), labelled(("a", "3"), ("b", "4"))
+    given = {
+        "retrieval": change._Given("few_shot", ["3", "9"], [True, False], [False, False]),
+        "tuned": change._Given("tuned", ["7", "2"], [False, False], [False, True]),
+    }
+    kept = change._kept(change.Change(before, after, [], True, ""), given)
+    answered = {"retrieval": "9", "tuned": "2"}
+    assert kept == [{"input": "b", "before": "2", "now": "4", "answered": answered}]
 
 
 def test_the_worst_group_has_most_errors_beyond_its_share() -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tinsmith.pipeline.recipe import Recipe
     from tinsmith.tasks import Task
 
+SHOWN = 5  # answers that were kept
 LEAST = 10  # changed test examples that are worth asking about
 SAID = 0.05  # of the examples with a value, those whose input may say it all the same
 Place = tuple[str, ...]  # a leaf's path; empty for the whole output
@@ -158,38 +159,62 @@ def measure(
     if len(change.after) < (1 if change.stated else LEAST):
         return None, {"items": len(change.after), "why": "the constraint forbids what would be right then"}
     shown = Shown(table.run, change.train)
-    right: dict[str, list[bool]] = {}
-    told: dict[str, Any] = {}
-    for role, one in chosen.items():
-        assert one is not None
-        outcome = _answers(table, one, change, shown, tins)
-        now, before = (_right(table, outcome, rows) for rows in (change.after, change.before))
-        right[role] = now
-        told[role] = {"system": one.system.name, "right": _share(now), "as_before": _share(before)}
-    settings = table.run.recipe.eval
-    against = [
-        paired.compare(right[role], right["tuned"], settings.bootstrap, settings.seed)
+    given = {role: _given(table, one, change, shown, tins) for role, one in chosen.items() if one}
+    settings, tuned = table.run.recipe.eval, given["tuned"]
+    ahead = {
+        role: paired.compare(given[role].now, tuned.now, settings.bootstrap, settings.seed)
         for role in ("retrieval", "both")
-    ]
+    }
     found = Changed(
         items=len(change.after),
-        retrieval=told["retrieval"]["right"],
-        tuned=told["tuned"]["right"],
-        both=told["both"]["right"],
-        kept=told["tuned"]["as_before"],
-        retrieval_ahead=against[0],
-        both_ahead=against[1],
+        **{role: _share(one.now) for role, one in given.items()},
+        kept=_share(tuned.before),
+        retrieval_ahead=ahead["retrieval"],
+        both_ahead=ahead["both"],
         stated=change.stated,
     )
-    how = {"items": found.items, "stated": change.stated, "note": change.note}
     return found, {
-        **how,
-        "systems": told,
-        **{
-            role: dataclasses.asdict(one)
-            for role, one in zip(("retrieval_against_tuned", "both_against_tuned"), against, strict=True)
+        "items": found.items,
+        "stated": change.stated,
+        "note": change.note,
+        "systems": {
+            role: {"system": one.name, "right": _share(one.now), "as_before": _share(one.before)}
+            for role, one in given.items()
         },
+        "against_tuned": {role: dataclasses.asdict(one) for role, one in ahead.items()},
+        "kept": _kept(change, given),
     }
+
+
+@dataclass(frozen=True)
+class _Given:
+    """A system's answers to the changed items; now, before: whether each is what is right now, or was."""
+
+    name: str
+    texts: list[str]
+    now: list[bool]
+    before: list[bool]
+
+
+def _given(table: Table, one: Answered, change: Change, shown: Shown, tins: Mapping[str, Tin]) -> _Given:
+    outcome = _answers(table, one, change, shown, tins)
+    texts = [answer.text.strip() for answer in outcome.answers]
+    now, before = (_right(table, outcome, rows) for rows in (change.after, change.before))
+    return _Given(one.system.name, texts, now, before)
+
+
+def _kept(change: Change, given: Mapping[str, _Given]) -> list[dict[str, Any]]:
+    """Some of what the tuned model answers as before, and what the others answer there."""
+    places = [place for place, kept in enumerate(given["tuned"].before) if kept]
+    return [
+        {
+            "input": change.after[place].input,
+            "before": change.before[place].output,
+            "now": change.after[place].output,
+            "answered": {role: one.texts[place] for role, one in given.items()},
+        }
+        for place in places[:SHOWN]
+    ]
 
 
 def _answers(table: Table, one: Answered, change: Change, shown: Shown, tins: Mapping[str, Tin]) -> Outcome:
