@@ -254,7 +254,7 @@ def test_the_verbs(words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_the_verbs_take_a_matrix_that_gguf_has_in_two(words: str, tmp_path: Path) -> None:
     """Both parts have the format, the error feedback and the importance of the one."""
     spec = tiny_spec("granitehybrid")
-    (tmp_path / "words.txt").write_text(words[:4000])
+    (tmp_path / "words.txt").write_text(words[:2000])
     models.save_gguf(spec, tmp_path / "in.gguf")
     given = [str(tmp_path / "in.gguf"), str(tmp_path / "out.gguf")]
     calibration = ["--calibration", str(tmp_path / "words.txt")]
