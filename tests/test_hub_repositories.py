@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny_models import tiny_spec
 
-from tinsmith import cli, hub
+from tinsmith import cli, hub, models
 from tinsmith.errors import FormatError, InputError, MissingExtraError, OfflineError
 
 constants = pytest.importorskip("huggingface_hub.constants")
@@ -264,5 +265,25 @@ def test_models_lists_what_fits(server: Hub, capsys: pytest.CaptureFixture[str])
     assert cli.main(["models", "--target", "raspberrypi-5", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)
     # 18 bytes for 32 weights of Q4_0
-    assert row["room"] == {"format": "Q4_0", "exact": False, "storage": 562, "ram": 562, "fits": None}
+    room = {"format": "Q4_0", "exact": False, "storage": 562, "ram": 562, "fits": None}
+    assert row["room"] == {**room, "error": None}
     assert row["license"] == "MIT" and row["path"] is None
+    folder = hub.pull("small")
+    assert cli.main(["models", "--target", "raspberrypi-5"]) == 0
+    assert f"small can't be planned: {folder}" in capsys.readouterr().out
+
+
+def test_models_says_what_a_model_that_is_here_takes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As `plan` does."""
+    models.save_gguf(tiny_spec("llama", hidden_size=64), tmp_path / "tiny.gguf")
+    monkeypatch.setattr(hub, "catalog", lambda: {"small": ENTRY})
+    monkeypatch.setattr(hub, "here", lambda entry: tmp_path / "tiny.gguf")
+    assert cli.main(["models", "--target", "raspberrypi-5", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    planned = ["plan", str(tmp_path / "tiny.gguf"), "--target", "raspberrypi-5", "--format", "q4_0", "--json"]
+    assert cli.main(planned) == 0
+    memory = json.loads(capsys.readouterr().out)["memory"]
+    assert row["room"]["exact"] and row["room"]["fits"]
+    assert (row["room"]["storage"], row["room"]["ram"]) == (memory["storage"], memory["ram"])

@@ -251,6 +251,32 @@ def test_the_verbs(words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert apply(spec, "Q4_0", {"layers.1.down": weights["blk.1.ffn_down.weight"]}) is not None
 
 
+def test_the_verbs_take_a_matrix_that_gguf_has_in_two(words: str, tmp_path: Path) -> None:
+    """Both parts have the format, the error feedback and the importance of the one."""
+    spec = tiny_spec("granitehybrid")
+    (tmp_path / "words.txt").write_text(words[:2000])
+    models.save_gguf(spec, tmp_path / "in.gguf")
+    given = [str(tmp_path / "in.gguf"), str(tmp_path / "out.gguf")]
+    calibration = ["--calibration", str(tmp_path / "words.txt")]
+    halves = [f"blk.1.ffn_{part}.weight" for part in ("gate", "up")]
+
+    def held() -> list[gguf.Tensor]:
+        tensors = gguf.read(tmp_path / "out.gguf").tensors
+        return [tensors[name] for name in halves]
+
+    shell("quantize", *given, "--type", "auto", "--bits", "6", *calibration)
+    assert len({tensor.type.name for tensor in held()}) == 1
+    models.load(tmp_path / "out.gguf")
+    shell("quantize", *given, "--type", "q4_0", "--gptq", *calibration)
+    with_feedback = [bytes(tensor.data) for tensor in held()]  # type: ignore[arg-type]
+    shell("quantize", *given, "--type", "q4_0")
+    for tensor, other in zip(held(), with_feedback, strict=True):
+        assert bytes(tensor.data) != other  # type: ignore[arg-type]
+    shell("imatrix", given[0], str(tmp_path / "words.txt"), "--out", str(tmp_path / "i.gguf"))
+    weights = imatrix.read(tmp_path / "i.gguf")
+    assert weights[halves[0]] == weights[halves[1]]
+
+
 @pytest.mark.parametrize(
     ("given", "why"),
     [

@@ -43,10 +43,10 @@ def run(args: Args) -> int:
     spec = models.load(hub.pull(args.model))
     ids = text.tokens(spec, text.read(args.text))
     model, seen = grams.of_text(spec, ids, progress.display(), args.tokens)
-    names = {role: name.gguf for role, name in model.names.items()}
     chunk = min(text.WINDOW, len(ids))
-    imatrix.write(
-        args.out, seen.sums(names), text=Path(args.text).name, chunks=max(1, seen.count // chunk), chunk=chunk
-    )
+    sums = {
+        part.gguf: seen_by for role, seen_by in seen.sums().items() for part in model.names[role].gguf_parts
+    }
+    imatrix.write(args.out, sums, text=Path(args.text).name, chunks=max(1, seen.count // chunk), chunk=chunk)
     print(args.out)
     return 0

@@ -42,6 +42,9 @@ def run(args: Args) -> int:
     for entry, path, room in rows:
         line = f"{entry.name:<{width}}  {_size(entry.parameters):>6}  {entry.license:<10} "
         print(f"{line}{'yes' if path else '':<4} {_room(room)}{entry.good_for}")
+    for entry, _, room in rows:
+        if room and room.error:
+            print(f"\n{entry.name} can't be planned: {room.error}")
     if target:
         print(
             f"\n{target.name} stores {_mb(target.memory.storage)}, a model may use {_mb(target.memory.ram)} of "

@@ -72,7 +72,8 @@ def _calibrated(source: Path, preset: str, importance: dict[str, bytes], args: A
     if source.is_dir():
         _folder(source, args.out, formats, importance, args.threads, feedback)
     else:
-        roles = {name.gguf: name.role for name in family.by_name(spec.family).tensors(spec.hyper)}
+        names = family.by_name(spec.family).tensors(spec.hyper)
+        roles = {part.gguf: name.role for name in names for part in name.gguf_parts}
         _file(source, args.out, formats, importance, args.threads, feedback and (lambda n: feedback(roles[n])))
 
 

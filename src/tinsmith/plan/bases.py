@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tinsmith import hub, plan
+from tinsmith.errors import TinsmithError
 from tinsmith.formats.weights import weight_format
 from tinsmith.plan import contents
 from tinsmith.quant.presets import PRESETS
@@ -15,18 +16,25 @@ from tinsmith.targets import Target
 @dataclass(frozen=True)
 class Room:
     """What a base takes in a target's default format. storage, ram: bytes, of a session of the target's default
-    context, or at least where not `exact`. fits: None where the weights fit, and no more is known."""
+    context, or at least where not `exact`. fits: None where the weights fit, and no more is known. error: why a
+    model that is here could not be planned."""
 
     format: str
     exact: bool
     storage: int
     ram: int
     fits: bool | None
+    error: str | None = None
 
 
 def room(entry: hub.Entry, path: Path | None, target: Target) -> Room:
     """path: where the model is on this disk, if it is."""
-    return _of_file(path, target) if path else _of_weights(entry, target)
+    if path is None:
+        return _of_weights(entry, target)
+    try:
+        return _of_file(path, target)
+    except TinsmithError as error:
+        return replace(_of_weights(entry, target), error=str(error))
 
 
 def _of_file(path: Path, target: Target) -> Room:

@@ -216,7 +216,9 @@ class Search:
         return [self._solve(size, None, {}) for size in sizes]
 
     def mix(self, point: Point) -> Mix:
-        return Mix(NAME, {self.model.names[role].gguf: name for role, name in point.formats.items()})
+        names = self.model.names
+        parts = ((part, name) for role, name in point.formats.items() for part in names[role].gguf_parts)
+        return Mix(NAME, {part.gguf: name for part, name in parts})
 
 
 def table(points: Sequence[Point], chosen: Point | None = None) -> list[str]:

@@ -18,6 +18,7 @@ from tinsmith.spec import Spec, Tensor
 from tinsmith.train import network
 from tinsmith.train.tensors import to_folder
 
+_IN_A_TUPLE = {"falcon_h1"}  # families whose layers transformers lets give their states in a tuple
 _ROWS = 64  # of logits that are compared at once
 _BATCH = 1024  # tokens that go through the network at once
 
@@ -96,10 +97,15 @@ class FloatModel:
     @contextmanager
     def _from(self, begin: int, entering: Floats | None) -> Iterator[None]:
         skipped = self.layers[: begin if entering is not None else 0]
+        in_a_tuple = self.spec.family in _IN_A_TUPLE
+
+        def passed_on(hidden: Any, *_: Any, **__: Any) -> Any:
+            return (hidden,) if in_a_tuple else hidden
+
         for layer in skipped:
-            layer.forward = _pass_on
+            layer.forward = passed_on
         if skipped:
-            skipped[-1].forward = lambda hidden, *_, **__: entering
+            skipped[-1].forward = lambda *_, **__: passed_on(entering)
         try:
             yield
         finally:
@@ -114,10 +120,6 @@ class FloatModel:
             if self.cap is not None:
                 logits = logits.div_(self.cap).tanh_().mul_(self.cap)
             yield logits.log_softmax(-1)
-
-
-def _pass_on(hidden: Floats, *_: Any, **__: Any) -> Floats:
-    return hidden
 
 
 def divergence(wanted: Floats, given: Floats) -> Floats:

@@ -53,12 +53,11 @@ class Grams:
         """By role, the mean square of each input, float32 [inputs]."""
         return {role: self.held[site].diagonal().numpy().tobytes() for role, site in self.sites.items()}
 
-    def sums(self, names: dict[str, str]) -> dict[str, Sums]:
-        """What an importance matrix holds; names: of tensors, by role."""
+    def sums(self) -> dict[str, Sums]:
+        """What an importance matrix holds, by role."""
         return {
-            name: Sums((self.held[self.sites[role]].diagonal() * self.count).numpy().tobytes(), (self.count,))
-            for role, name in names.items()
-            if role in self.sites
+            role: Sums((self.held[site].diagonal() * self.count).numpy().tobytes(), (self.count,))
+            for role, site in self.sites.items()
         }
 
 
