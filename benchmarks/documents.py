@@ -134,7 +134,6 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--pages", type=int, default=50)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--questions", type=int, default=50, help="of each part of the test set, at most")
     args = parser.parse_args()
     import torch
@@ -155,7 +154,7 @@ def main() -> None:
     begun = time.monotonic()
     made = making.make(plan, Local(base, args.threads, BASE), display)
     written = time.monotonic() - begun
-    stated = f'[train]\nepochs = {args.epochs}\nrough = "none"\n'  # the adapter alone is measured
+    stated = '[train]\nrough = "none"\n'  # the adapter alone is measured
     made.recipe.write_text(made.recipe.read_text("utf-8").replace("[train]\n", stated), "utf-8")
     begun = time.monotonic()
     recipe = recipes.load(made.recipe)

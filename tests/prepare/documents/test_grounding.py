@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tinsmith.prepare.documents.grounding import copied, gives_away, is_related, stands
+from tinsmith.prepare.documents.grounding import copied, gives_away, is_looping, is_related, stands
 from tinsmith.prepare.documents.passages import Passage
 
 TEXT = "The ADLER pump (type A-7) costs 1,250.50 € or 1.250,50 EUR;\nit weighs 90 kg.\n東京の地図です。"
@@ -73,3 +73,8 @@ def test_whether_a_question_is_about_the_passage(question: str, related: bool) -
 def test_a_question_that_holds_its_answer() -> None:
     assert gives_away("Is the pump oiled twice a year?", ANSWER)
     assert not gives_away("How often is the pump oiled?", ANSWER)
+
+
+def test_a_question_that_finds_no_end() -> None:
+    assert is_looping("What is the pump.oil.oiled.oiled.oiled.oiled?")
+    assert not is_looping("Is the pump that is the oil pump oiled as the oil pump is?")

@@ -19,6 +19,7 @@ REASONS = {
     "invalid": "answers of the teacher's that are not of the form asked for",
     "ungrounded": "values or answers that the passage does not hold",
     "unrelated": "questions or requests that are not about the passage",
+    "looping": "questions or requests that say a word over and over",
     "given away": "questions that hold their answer",
     "undecided": "labels that change with the order they are listed in",
     "ambiguous": "questions that are answered in different ways",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from tinsmith.prepare.documents.passages import Passage
 _NUMBER = re.compile(r"\d+(?:[.,' ]\d{3})*(?:[.,]\d+)?")
 _CONTENT, _STEM = 4, 5  # letters of a word that says what a text is about, and of it those that endings leave
 _RELATED = 0.6  # of a question's words of content, the share that the passage has
+_OFTEN = 3  # times that a question has one of its words
 _TOLD = 0.8  # of an answer's words of content, the share in the question that gives it away
 # fmt: off
 _ASKING = frozenset((
@@ -54,6 +56,12 @@ def is_related(question: str, answer: str, passage: Passage) -> bool:
     asked = content(question)
     held = asked & (content(passage.text) | content(passage.title))
     return len(held) >= _RELATED * len(asked) and bool(asked & content(answer))
+
+
+def is_looping(question: str) -> bool:
+    """Whether it says a word over and over, as small models do that do not find an end."""
+    counts = Counter(word for word in in_order(normalize(question)) if len(word) >= _CONTENT)
+    return max(counts.values(), default=0) > _OFTEN
 
 
 def gives_away(question: str, answer: str) -> bool:

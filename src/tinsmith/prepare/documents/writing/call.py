@@ -10,7 +10,7 @@ from tinsmith.chat.tool_formats import read_tools
 from tinsmith.data.readers import Example
 from tinsmith.errors import DataError
 from tinsmith.prepare.documents.dropping import Dropped
-from tinsmith.prepare.documents.grounding import copied, is_related, stands
+from tinsmith.prepare.documents.grounding import copied, is_looping, is_related, stands
 from tinsmith.prepare.documents.passages import Passage
 from tinsmith.prepare.documents.writing import Request, Terms, Writer, closed, example, invalid, read
 from tinsmith.prepare.documents.writing.chat import shown
@@ -79,6 +79,8 @@ class Call(Writer):
                 if not stands(value, text):
                     message = f"{place} is {json.dumps(value)[:80]}, which the {what} does not say"
                     return Dropped("ungrounded", passage.where, message, row)
+        if is_looping(asked):
+            return Dropped("looping", passage.where, "the request says a word over and over", row)
         if not is_related(asked, passage.text, passage):
             return Dropped("unrelated", passage.where, "the request's words are not the passage's", row)
         return example(passage, asked, output)

@@ -12,7 +12,7 @@ from typing import ClassVar
 from tinsmith.data.readers import Example
 from tinsmith.errors import DataError
 from tinsmith.prepare.documents.dropping import Dropped
-from tinsmith.prepare.documents.grounding import content, gives_away, is_related, stands
+from tinsmith.prepare.documents.grounding import content, gives_away, is_looping, is_related, stands
 from tinsmith.prepare.documents.passages import Passage, sentences
 from tinsmith.prepare.documents.writing import Request, Terms, Writer, closed, example, invalid, read
 
@@ -83,6 +83,8 @@ class Chat(Writer):
                 yield Dropped("ungrounded", passage.where, "the answer does not stand in the passage", row)
             elif not is_related(question, wanted, passage):
                 yield Dropped("unrelated", passage.where, "the question's words are not the passage's", row)
+            elif is_looping(question):
+                yield Dropped("looping", passage.where, "the question says a word over and over", row)
             elif gives_away(question, wanted):
                 yield Dropped("given away", passage.where, "the question holds its answer", row)
             else:
