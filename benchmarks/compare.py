@@ -35,6 +35,7 @@ validation = "validation.jsonl"
 test = "test.jsonl"
 task = "{task}"
 system = "{system}"
+augment = false
 [train]
 epochs = {epochs}
 seeds = 1
@@ -42,7 +43,7 @@ seeds = 1
 max_tokens = {tokens}
 threads = {threads}
 [compare]
-items = 100
+items = {items}
 sizes = []
 """
 CHANGED = 'changed = "changed.jsonl"\nchanged_train = "changed-train.jsonl"\n'
@@ -120,7 +121,13 @@ def facts(folder: Path, base: str, threads: int) -> None:
     write(folder / "changed.jsonl", rows(now, 1))
     write(folder / "changed-train.jsonl", rows(now, 0))
     text = RECIPE.format(
-        base=base, task="chat", system="Answer with the fact alone.", epochs=12, tokens=16, threads=threads
+        base=base,
+        task="chat",
+        system="Answer with the fact alone.",
+        epochs=12,
+        items=100,
+        tokens=16,
+        threads=threads,
     )
     (folder / "recipe.toml").write_text(text + CHANGED, encoding="utf-8")
 
@@ -144,7 +151,9 @@ def messages(folder: Path, base: str, threads: int) -> None:
     for split, rows in splits.items():
         write(folder / f"{split}.jsonl", rows)
     (folder / "schema.json").write_text(json.dumps(appointments.SCHEMA), encoding="utf-8")
-    text = RECIPE.format(base=base, task="extract", system="appointments", epochs=4, tokens=96, threads=threads)
+    text = RECIPE.format(
+        base=base, task="extract", system="appointments", epochs=2, items=60, tokens=96, threads=threads
+    )
     (folder / "recipe.toml").write_text(text + SCHEMA, encoding="utf-8")
 
 
