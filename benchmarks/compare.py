@@ -35,6 +35,7 @@ validation = "validation.jsonl"
 test = "test.jsonl"
 task = "{task}"
 system = "{system}"
+augment = false
 [train]
 epochs = {epochs}
 seeds = 1
@@ -42,7 +43,7 @@ seeds = 1
 max_tokens = {tokens}
 threads = {threads}
 [compare]
-items = 100
+items = {items}
 sizes = []
 """
 CHANGED = 'changed = "changed.jsonl"\nchanged_train = "changed-train.jsonl"\n'
@@ -55,7 +56,7 @@ ASKED = {
     "room": ("Which room is the {thing} in?", "In what room do I find the {thing}?"),
     "colour": ("Which colour is the {thing}?", "What colour does the {thing} have?"),
 }
-THINGS, TESTED = 40, 100
+THINGS, TESTED = 100, 100
 
 
 def main() -> int:
@@ -101,7 +102,7 @@ def write(path: Path, rows: Iterable[tuple[str, str]]) -> None:
 
 
 def facts(folder: Path, base: str, threads: int) -> None:
-    """All facts are in the training examples in one wording, and most in the test in the other."""
+    """Each fact is in the training examples in one wording, and a third of them in the test in the other."""
     rng = random.Random(5)
     names: dict[str, None] = {}
     while len(names) < THINGS:
@@ -115,12 +116,18 @@ def facts(folder: Path, base: str, threads: int) -> None:
 
     now = [(*key, value) for key, value in changes.items()]
     write(folder / "train.jsonl", rows(known, 0))
-    write(folder / "validation.jsonl", rows([one for one in known if one not in asked], 1))
+    write(folder / "validation.jsonl", rows(rng.sample([one for one in known if one not in asked], 30), 1))
     write(folder / "test.jsonl", rows(asked, 1))
     write(folder / "changed.jsonl", rows(now, 1))
     write(folder / "changed-train.jsonl", rows(now, 0))
     text = RECIPE.format(
-        base=base, task="chat", system="Answer with the fact alone.", epochs=12, tokens=16, threads=threads
+        base=base,
+        task="chat",
+        system="Answer with the fact alone.",
+        epochs=12,
+        items=100,
+        tokens=16,
+        threads=threads,
     )
     (folder / "recipe.toml").write_text(text + CHANGED, encoding="utf-8")
 
@@ -144,7 +151,9 @@ def messages(folder: Path, base: str, threads: int) -> None:
     for split, rows in splits.items():
         write(folder / f"{split}.jsonl", rows)
     (folder / "schema.json").write_text(json.dumps(appointments.SCHEMA), encoding="utf-8")
-    text = RECIPE.format(base=base, task="extract", system="appointments", epochs=4, tokens=96, threads=threads)
+    text = RECIPE.format(
+        base=base, task="extract", system="appointments", epochs=2, items=60, tokens=96, threads=threads
+    )
     (folder / "recipe.toml").write_text(text + SCHEMA, encoding="utf-8")
 
 

@@ -315,6 +315,15 @@ def test_a_part_of_the_examples_is_held_to_the_labels_of_all(tmp_path: Path) -> 
     assert (small.items, small.examples, small.sizes) == (100, 300, (10,))
 
 
+def test_another_training_asks_the_base_nothing_again(tmp_path: Path) -> None:
+    """What its file says of the recipe is the same, and so is the file."""
+    digests = set()
+    for epochs in (1, 2):
+        (tmp_path / "home.toml").write_text(RECIPE.replace("epochs = 1", f"epochs = {epochs}"))
+        digests.add(settings.of_base(recipe.load(tmp_path / "home.toml"), "base.gguf").model_digest)
+    assert len(digests) == 1
+
+
 def labelled(*pairs: tuple[str, str]) -> list[Example]:
     return [Example(text, label) for text, label in pairs]
 

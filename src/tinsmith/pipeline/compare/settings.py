@@ -12,7 +12,7 @@ from pathlib import Path
 from tinsmith import tasks
 from tinsmith.errors import InputError
 from tinsmith.pipeline.compare_tables import SMALL
-from tinsmith.pipeline.recipe import LABELS, NO_ROUGH, Base, Recipe
+from tinsmith.pipeline.recipe import LABELS, NO_ROUGH, Base, Recipe, Train
 from tinsmith.train import methods
 
 
@@ -102,7 +102,8 @@ def of_base(recipe: Recipe, model: str) -> Recipe:
         data=data,
         build=dataclasses.replace(recipe.build, formats=(recipe.compare.format,)),
         eval=dataclasses.replace(recipe.eval, baselines=(), error=None),
-        train=dataclasses.replace(recipe.train, rough=NO_ROUGH),
+        # How it would be trained says nothing of the base, whose file names its recipe.
+        train=Train(method=recipe.train.method, seed=recipe.train.seed, rough=NO_ROUGH),
     )
 
 
@@ -131,10 +132,9 @@ def of_training(
     recipe: Recipe, model: str, splits: dict[str, Path], known: Iterable[str], chosen: Settings
 ) -> Recipe:
     """What is trained on these files. known: as of of_copies."""
-    prompted = of_base(recipe, model)
-    train = prompted.train
+    train = dataclasses.replace(recipe.train, rough=NO_ROUGH)
     if chosen.epochs is not None:
         made = tasks.by_name(recipe.data.task).has_values and recipe.data.augment is not False
         train = dataclasses.replace(train, epochs=min(chosen.epochs, train.passes(made)), seeds=1)
-    whole = dataclasses.replace(prompted, data=recipe.data, train=train)
+    whole = dataclasses.replace(of_base(recipe, model), data=recipe.data, train=train)
     return of_copies(whole, splits, known)
