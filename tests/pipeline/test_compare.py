@@ -357,6 +357,8 @@ def test_values_that_inputs_say_stay() -> None:
         was, now = (json.loads(example.output)["arguments"] for example in (old, new))
         assert was["area"] == now["area"]
         assert {was["domain"], now["domain"]} == {"light", "fan"}
+    dates = [Example(f"day {n}", json.dumps({"date": f"03-{n % 20:02}"})) for n in range(60)]
+    assert isinstance(change.swapped(tasks.by_name("extract"), dates, dates), str)
     said = change.swapped(tasks.by_name("extract"), rows, [Example("no value", '{"n": 3}')])
     assert isinstance(said, str)
     assert "swapping them needs 10" in said

@@ -1,8 +1,8 @@
 """What becomes of systems when what is right changes after training: retrieval finds the changed examples, a
 tuned model was trained on those before.
 
-What changed is what the recipe says, or made: values that answers hold and inputs do not say are swapped, in
-training and test examples alike. What an input says itself stays: to copy it is no knowledge."""
+What changed is what the recipe says, or made: values of closed sets that answers hold and inputs do not say are
+swapped, in training and test examples alike. What an input says itself stays: to copy it is no knowledge."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tinsmith.tasks import Task
 
 SHOWN = 5  # answers that were kept
+OFTEN = 5  # training examples with each value of a closed set, on the average; dates and names come less often
 LEAST = 10  # changed test examples that are worth asking about
 SAID = 0.05  # of the examples with a value, those whose input may say it all the same
 Place = tuple[str, ...]  # a leaf's path; empty for the whole output
@@ -87,8 +88,8 @@ def swapped(task: Task, train: Sequence[Example], items: Sequence[Example]) -> C
     places = [place for place, example in enumerate(items) if example.output != after[place].output]
     if len(places) < LEAST:
         return (
-            f"of {len(items)} test examples {len(places)} have a value that training examples share and the "
-            f"input does not say; swapping them needs {LEAST}"
+            f"of {len(items)} test examples {len(places)} have a value of a closed set that the input does not "
+            f"say; swapping them needs {LEAST}"
         )
     count = sum(map(len, partners.values())) // 2
     return Change(
@@ -109,9 +110,17 @@ def _partners(
         for place, value in _values(task, example.output):
             counts[place][value] += 1
             said[place][value] += _says(example, value)
-    learned = {pair for example in train for pair in _values(task, example.output)}
+    learned = Counter(pair for example in train for pair in _values(task, example.output))
+    distinct = Counter(place for place, _ in learned)
+    closed = {
+        place
+        for place, count in distinct.items()
+        if sum(times for (of, _), times in learned.items() if of == place) >= OFTEN * count
+    }
     partners: dict[Place, dict[str | int | float, str]] = {}
     for place, found in counts.items():
+        if place not in closed:
+            continue
         free = [
             value
             for value, count in found.most_common()
