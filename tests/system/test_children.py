@@ -12,13 +12,13 @@ import pytest
 from tiny_models import tiny_spec
 
 import tinsmith
-from tinsmith import hub
 from tinsmith.bench.process import Worker
 from tinsmith.compiler import build_tin
 from tinsmith.cross import zig
 from tinsmith.errors import TinsmithError
 from tinsmith.evaluate import systems
 from tinsmith.evaluate.answers import Item, Job
+from tinsmith.hub import wheels
 from tinsmith.models import family
 from tinsmith.system import children
 
@@ -49,7 +49,7 @@ def test_pip_is_the_one_that_is_installed(trap: Path, monkeypatch: pytest.Monkey
     (tmp_path / "pip.conf").write_text("[global]\nindex-url = https://index.example/simple\n")
     monkeypatch.setenv("PIP_CONFIG_FILE", os.path.relpath(tmp_path / "pip.conf"))  # still means the same
     monkeypatch.delenv("PIP_INDEX_URL", raising=False)
-    assert hub._pip_settings()["index-url"] == "https://index.example/simple"
+    assert wheels._pip_settings()["index-url"] == "https://index.example/simple"
     assert not trap.exists(), trap.read_text()
 
 

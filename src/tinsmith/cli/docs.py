@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tinsmith.prepare.documents.making import Plan
     from tinsmith.prepare.documents.teachers import Teacher
 
-HELP = "write examples of the documents in a folder: a teacher asks and answers, and what it says is checked"
+HELP = "write checked examples of the documents in a folder: a teacher asks and answers"
 SECTION = "begin"
 TASK = "What the task needs"
 TEACHER = "The teacher"

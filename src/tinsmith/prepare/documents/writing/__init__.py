@@ -58,9 +58,13 @@ class Writer(ABC):
     """needs: the term that a user must give, for a task that has one. grounding: how what is written is held to
     the passage, in words."""
 
-    name: ClassVar[str]
     needs: ClassVar[str | None] = None
     grounding: ClassVar[str]
+
+    @property
+    def name(self) -> str:
+        """The task's, as the module has it."""
+        return type(self).__module__.rpartition(".")[2]
 
     def check(self, terms: Terms) -> None:
         """Raises InputError where a term is missing or wrong."""

@@ -41,7 +41,6 @@ _SHOTS = (
 
 
 class Call(Writer):
-    name = "call"
     needs = "tools"
     grounding: ClassVar[str] = (
         "every text and number of a call's arguments that is of no closed list stands in the request and in "

@@ -50,7 +50,6 @@ _SHOTS = (
 
 
 class Chat(Writer):
-    name = "chat"
     grounding: ClassVar[str] = (
         "an answer is a sentence that stands in the passage; most of its question's words stand there, one in "
         "the answer, and the question does not hold the answer"

@@ -37,7 +37,6 @@ _SHOTS = (
 
 
 class Classify(Writer):
-    name = "classify"
     needs = "labels"
     grounding: ClassVar[str] = (
         "the teacher names the label twice, with the labels listed in opposite orders, and each time a "

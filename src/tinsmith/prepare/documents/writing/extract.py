@@ -33,7 +33,6 @@ _SHOTS = (
 
 
 class Extract(Writer):
-    name = "extract"
     needs = "schema"
     grounding: ClassVar[str] = (
         "every text and number of an answer that is of no closed list (enum, const) stands in the passage, "
