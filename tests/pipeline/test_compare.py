@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from scripted_endpoint import Reply, Server, says, serving
 from tiny_models import tiny_spec
+from transformers_models import CHATML
 
 from tinsmith import cli, models, tasks
 from tinsmith.data.readers import Example
@@ -22,10 +23,6 @@ from tinsmith.models import family
 from tinsmith.pipeline import recipe, recipes
 from tinsmith.pipeline.compare import asking, change, settings, weak
 
-CHATML = (
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
 RECIPE = """\
 [base]
 model = "base.gguf"

@@ -19,6 +19,7 @@ from typing import Any
 from tinsmith.backends.onnx_blocks import BITS, keep_blocks
 from tinsmith.backends.onnx_engine import CONFIG, FACTS, try_out
 from tinsmith.backends.onnx_families import builder_architecture, prepare
+from tinsmith.compiler.build import compile_graph
 from tinsmith.errors import InputError, MissingExtraError, UnsupportedError
 from tinsmith.models.family import by_name
 from tinsmith.spec import Spec
@@ -52,8 +53,8 @@ def known_architectures() -> list[str]:
     return sorted(set(re.findall(r'architectures\[0\] == "(\w+)"', source.read_text("utf-8"))))
 
 
-# Families whose architecture the builder takes, but for a kind of their layers: Mamba-2.
-_WITHOUT_LAYERS = {"granitehybrid"}
+# Kinds of ops that the builder's graphs have not, though it takes an architecture that has them: Mamba-2.
+_LACKING = {"SCAN"}
 
 
 def check(spec: Spec, precision: str) -> None:
@@ -65,7 +66,8 @@ def check(spec: Spec, precision: str) -> None:
         if find_spec(module) is None:
             raise MissingExtraError(module, "onnx")
     known = known_architectures()
-    if builder_architecture(_architecture(spec)) not in known or spec.family in _WITHOUT_LAYERS:
+    lacks = any(op.kind in _LACKING for op in compile_graph(spec).ops)
+    if lacks or builder_architecture(_architecture(spec)) not in known:
         raise UnsupportedError(
             f"ONNX: onnxruntime-genai's model builder has no graph for the family {spec.family!r}; it knows "
             + ", ".join(known)
