@@ -56,7 +56,7 @@ def columns(recipe: Recipe) -> Named:
     from tinsmith.data.shapes import Named
 
     data = recipe.data
-    return Named(data.shape, data.input or (), data.output, data.group)
+    return Named(data.shape, data.input or (), data.output, data.group, data.author)
 
 
 def read(run: Run) -> Read:

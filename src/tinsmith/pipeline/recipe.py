@@ -159,6 +159,7 @@ class Data:
     shape: str | None = _key(choice(shapes.names()), None)
     input: tuple[str, ...] | None = _key(COLUMNS, None)
     output: str | None = _key(TEXT, None)
+    author: str | None = _key(TEXT, None)
     text: str | None = _key(TEXT, None)
     pairs: str | None = _key(TEXT, None)
     validation_pairs: str | None = _key(TEXT, None)

@@ -34,6 +34,7 @@ from tinsmith.system import reading
 
 LOOKED_AT = 100  # rows, to find the shape by
 SHOWN = 3  # examples
+POSTS = "posts"  # the shape whose rows have authors
 _WIDTH = 60  # characters of each text shown
 SYSTEM = ("system", "system_prompt")  # columns of a row's own system message, in any shape
 
@@ -54,12 +55,14 @@ class Wanted(Protocol):
 @dataclass(frozen=True)
 class Named:
     """What a recipe's [data] says of the columns. input: several are joined by blank lines; of a shape of
-    chats, the column of the turns; group: of what an example is one of, and is not to be parted from."""
+    chats, the column of the turns; group: of what an example is one of, and is not to be parted from; author:
+    of posts, the one whose answers are examples."""
 
     shape: str | None = None
     input: tuple[str, ...] = ()
     output: str | None = None
     group: str | None = None
+    author: str | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,10 @@ class Shape(ABC):
     def readings(self, columns: Sequence[str], rows: Sequence[Values], named: Named) -> list[Reading]:
         """Ways to read rows of these columns in this shape; none where they have another. rows: the first."""
 
+    def rows(self, rows: Iterator[Row], named: Named) -> Iterator[Row]:
+        """The rows that are examples, of those of a file."""
+        return rows
+
     @abstractmethod
     def example(self, values: Values, reading: Reading, where: Where, task: Wanted | None) -> Example:
         """Raises DataError for a row that is none, naming where and the column."""
@@ -113,13 +120,13 @@ def names() -> tuple[str, ...]:
 @dataclass(frozen=True)
 class Opened:
     """A file's examples, read anew by each iteration. reading: what its columns were taken for; unused: the
-    columns that no example is made of; group: the column of what examples are not to be parted from."""
+    columns that no example is made of; named: what was said of them."""
 
     path: Path
     source: Source
     reading: Reading
     unused: tuple[str, ...]
-    group: str | None
+    named: Named
     task: Wanted | None
 
     def __iter__(self) -> Iterator[Example]:
@@ -131,16 +138,16 @@ class Opened:
 
     def each(self) -> Iterator[Example | DataError]:
         """The same, with the fault of each row that is no example in its place."""
-        return (self._example(row) for row in self.source.rows())
+        return map(self._example, self.reading.shape.rows(self.source.rows(), self.named))
 
     def _example(self, row: Row) -> Example | DataError:
         if isinstance(row.values, DataError):
             return row.values
         try:
             example = self.reading.shape.example(row.values, self.reading, row.where, self.task)
-            if self.group is None:
+            if self.named.group is None:
                 return example
-            return replace(example, group=text(row.values, self.group, row.where, self.task))
+            return replace(example, group=text(row.values, self.named.group, row.where, self.task))
         except DataError as fault:
             return fault
 
@@ -181,9 +188,11 @@ def open_examples(
         raise DataError(f"{path}: holds no example; write at least one row")
     columns = list(dict.fromkeys(name for row in rows for name in row))
     found = _reading(path, columns, rows, named)
+    if named.author is not None and found.shape.name != POSTS:
+        raise DataError(f"{path}: [data] author is of the shape {POSTS}; this file is read as {found}")
     used = found.columns | {named.group} | set(SYSTEM)
     unused = tuple(name for name in columns if name not in used)
-    return Opened(path, source, found, unused, named.group, task)
+    return Opened(path, source, found, unused, named, task)
 
 
 def _reading(path: Path, columns: Sequence[str], rows: Sequence[Values], named: Named) -> Reading:

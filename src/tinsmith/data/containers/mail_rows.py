@@ -1,0 +1,79 @@
+"""Mailboxes: mbox files (RFC 4155), each mail a row of id, parent, author, subject, text.
+
+A mail's text is its plain part without its signature; None where it has no such part. `posts`
+(tinsmith.data.shapes) makes conversations of them.
+"""
+
+from __future__ import annotations
+
+import email.policy
+import re
+from collections.abc import Iterator
+from email.message import EmailMessage
+from email.parser import BytesParser
+from email.utils import parseaddr
+from pathlib import Path
+
+from tinsmith.data.containers import Container, Row
+from tinsmith.data.readers import Where
+from tinsmith.errors import DataError
+from tinsmith.system import reading
+
+_PARSER = BytesParser(policy=email.policy.default)
+_ESCAPED = re.compile(rb">+From ")
+_ID = re.compile(r"<[^<>\s]+>")
+
+
+class Mail(Container):
+    title = "a mailbox"
+    suffixes = (".mbox", ".mbx")
+
+    def rows(self, path: Path) -> Iterator[Row]:
+        for number, lines in _mails(path):
+            where = Where(str(path), number)
+            try:
+                yield Row(where, _values(_PARSER.parsebytes(b"".join(lines)), where))
+            except DataError as fault:
+                yield Row(where, fault)
+
+
+def _mails(path: Path) -> Iterator[tuple[int, list[bytes]]]:
+    """The number of each mail's first line, and its lines without the one that separates it."""
+    first, size, blank = 0, 0, True
+    mail: list[bytes] = []
+    for number, line in enumerate(reading.lines(path, DataError), 1):
+        if blank and line.startswith(b"From "):
+            if first:
+                yield first, mail
+            first, size, mail = number, 0, []
+        elif first:
+            mail.append(line[1:] if _ESCAPED.match(line) else line)
+            size += len(line)
+        elif line.strip():
+            raise DataError(f'{path}:{number}: a mailbox begins with a line "From …"; this is none')
+        blank = not line.strip()
+        if size > reading.LINE:
+            raise DataError(f"{path}:{first}: the mail is longer than {reading.LINE:,} bytes; take it out")
+    if first:
+        yield first, mail
+
+
+def _values(mail: EmailMessage, where: Where) -> dict[str, str | None]:
+    try:
+        name, address = parseaddr(str(mail.get("From", "")))
+        answered = _ID.findall(str(mail.get("In-Reply-To", ""))) or _ID.findall(str(mail.get("References", "")))
+        own = _ID.search(str(mail.get("Message-ID", "")))
+        part = mail.get_body(preferencelist=("plain",))
+        text = None if part is None else part.get_content()
+    except (LookupError, ValueError, TypeError, AttributeError) as error:  # the package's, for damaged headers
+        raise DataError(f"{where}: the mail can't be read ({error}); take it out") from None
+    return {
+        "id": None if own is None else own.group(),
+        "parent": answered[-1] if answered else None,
+        "author": address or name,
+        "subject": str(mail.get("Subject", "")),
+        "text": text.partition("\n-- \n")[0] if isinstance(text, str) else None,
+    }
+
+
+container = Mail()
