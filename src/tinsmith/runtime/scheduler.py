@@ -149,9 +149,10 @@ class Scheduler:
         room = self.context - prefix_of(asked.applied)
         if not 0 < len(tokens) <= room:
             raise InputError(f"a prompt of {len(tokens)} tokens; give 1 to {room}")
-        if self._short and len(tokens) + asked.max_tokens > room:  # `generate` would go on there
+        most = asked.max_tokens
+        if self._short and len(tokens) + most > room:  # `generate` would go on there
             raise InputError(
-                f"a prompt of {len(tokens)} tokens, and max_tokens {asked.max_tokens}; they may be {room} in all"
+                f"a prompt of {len(tokens)} tokens, and max_tokens {most}; they may be {room} in all"
             )
         if rank_of(asked.applied) > self.rank:
             raise InputError(
