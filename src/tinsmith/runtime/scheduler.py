@@ -197,7 +197,9 @@ class Scheduler:
         prompts = [one.session for one in working if one.job is not None and not one.job._answer.tokens]
         computed, began = sum(one.computed() for one in prompts), time.perf_counter()
         events = self._batch.step(*([] if budget is None else [max(1, int(budget * 1e9))]))
-        self._watch(time.perf_counter() - began, sum(one.computed() for one in prompts) - computed)
+        if self._delay is not None:
+            computed = sum(one.computed() for one in prompts) - computed
+            self._watch(time.perf_counter() - began, computed, self._delay)
         if all(event == _core.STEP_IDLE for event in events):
             raise RuntimeFault("TIN_ERR_STATE", "the batch has nothing to do, and answers are missing")
         for place, event in zip(self._places.all, events, strict=True):
@@ -207,12 +209,12 @@ class Scheduler:
                     place.leave()
         return news
 
-    def _watch(self, seconds: float, tokens: int) -> None:
+    def _watch(self, seconds: float, tokens: int, delay: float) -> None:
         """Sets how much of prompts is computed beside running answers by how long it was seen to take. tokens:
         of prompts; a pass has a slice of them, or little less where it is full."""
         self._seconds += seconds
-        if self._delay is not None and self._slice <= 2 * tokens <= 2 * self._slice:
-            wanted = min(2.0 * self._slice, max(0.5 * self._slice, tokens * self._delay / self._seconds))
+        if self._slice <= 2 * tokens <= 2 * self._slice:
+            wanted = min(2.0 * self._slice, max(0.5 * self._slice, tokens * delay / self._seconds))
             self._slice = max(min(_SLICE[0], self._rows), min(self._rows, round(wanted)))
             self._batch.slice(self._slice)
         self._seconds = 0.0 if tokens else self._seconds
@@ -251,7 +253,9 @@ class Scheduler:
         place.held, place.started = job.tokens, True
 
     def _generate(self, place: Place[Job], job: Job) -> None:
-        sampling = replace(job.asked.sampling, sure=job.asked.sure or job.asked.sampling.sure)
+        sampling = job.asked.sampling
+        if job.asked.sure and not sampling.sure:
+            sampling = replace(sampling, sure=True)
         sampling.begin(place.session, job.asked.max_tokens)
 
     def _take(self, place: Place[Job], job: Job, event: int) -> bool:
