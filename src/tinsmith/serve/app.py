@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tinsmith.serve import openapi
-from tinsmith.serve.api import chat, plain
+from tinsmith.serve.api import chat, completions, embeddings, messages, ollama, plain, responses
 from tinsmith.serve.endpoint import RECEIPT, Call, Endpoint, Json
 from tinsmith.serve.faults import Refused, refusal, shape_of
 from tinsmith.serve.fields import read
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from tinsmith.serve.guard import Guard
     from tinsmith.serve.house import House
 
-ENDPOINTS: list[Endpoint] = [endpoint for module in (chat, plain) for endpoint in module.ENDPOINTS]
+MODULES = (chat, completions, responses, embeddings, messages, ollama, plain)
+ENDPOINTS: list[Endpoint] = [endpoint for module in MODULES for endpoint in module.ENDPOINTS]
 
 
 def make(house: House, guard: Guard, origins: Sequence[str] = ()) -> Starlette:

@@ -48,7 +48,7 @@ class Served:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of what states every byte of a tin, its manifest; of another file, of what is loaded of it."""
+        """SHA-256 of the manifest, which states every byte of a tin."""
         tin = self.model.tin
         return hashlib.sha256(tin.entry("manifest.json")).hexdigest()
 
