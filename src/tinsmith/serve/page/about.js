@@ -1,0 +1,90 @@
+// What a tin is: the contents, what was measured, what is planned and how fast it goes.
+
+const LISTED = ["entries", "metrics", "adapters", "chat_template", "notes"];
+
+async function showAbout(model) {
+  const box = find("#about-body");
+  box.replaceChildren(make("p", { role: "status" }, "Asking the server…"));
+  try {
+    const about = await json(`tinsmith/about?model=${encodeURIComponent(model)}`);
+    box.replaceChildren(...aboutParts(about));
+  } catch (error) {
+    box.replaceChildren(make("p", { class: "failure", role: "alert" }, error.message));
+    if (error.status === 401) askForKey(error.message);
+  }
+}
+
+function aboutParts({ contents = {}, plan, speed, report }) {
+  const plain = Object.fromEntries(Object.entries(contents).filter(([name]) => !LISTED.includes(name)));
+  return [
+    ...(report ? [reportLink(report)] : []),
+    ...part("Plan", plan && facts(plan)),
+    ...part("Speed since the server began", speed && facts(speed)),
+    ...part("Measured when it was made", contents.metrics && metrics(contents.metrics)),
+    ...part("Adapters", contents.adapters && adapters(contents.adapters)),
+    ...part("The file", facts(plain)),
+    ...part("Entries", contents.entries && entries(contents.entries)),
+    ...part("Notes", contents.notes?.length && make("ul", {}, ...contents.notes.map((one) => make("li", {}, String(one))))),
+    ...part("Chat template", contents.chat_template && make("pre", {}, contents.chat_template)),
+  ];
+}
+
+const part = (title, body) => (body ? [make("h3", {}, title), body] : []);
+
+// A browser's link carries no key: where one is needed, the report is fetched and saved.
+function reportLink(address) {
+  if (!key) return make("p", {}, make("a", { href: address, target: "_blank", rel: "noopener" }, "Open the report"));
+  const save = async () => {
+    const link = make("a", { href: URL.createObjectURL(await (await request(address)).blob()), download: "report.html" });
+    link.click();
+    URL.revokeObjectURL(link.href);
+  };
+  return make("p", {}, button("Save the report", save));
+}
+
+const label = (name) => name.replace(/_bytes$/, "").replaceAll("_", " ");
+
+function shown(name, value) {
+  if (value === null || value === undefined) return "—";
+  if (typeof value === "number") return /(^|_)bytes$/.test(name) ? size(value) : number(value, Math.abs(value) < 10 ? 3 : 1);
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  if (Array.isArray(value)) return value.map((one) => (typeof one === "object" ? JSON.stringify(one) : String(one))).join(", ") || "—";
+  return String(value);
+}
+
+function facts(given) {
+  const rows = Object.entries(given).flatMap(([name, value]) => {
+    const nested = value !== null && typeof value === "object" && !Array.isArray(value);
+    if (nested && !Object.keys(value).length) return [];
+    return [make("dt", {}, label(name)), make("dd", {}, nested ? facts(value) : shown(name, value))];
+  });
+  return make("dl", { class: "facts" }, ...rows);
+}
+
+function table(caption, heads, rows) {
+  const head = make("tr", {}, ...heads.map((one) => make("th", { scope: "col" }, one)));
+  const lines = rows.map(([name, ...cells]) =>
+    make("tr", {}, make("th", { scope: "row" }, name), ...cells.map((one) => make("td", {}, one))),
+  );
+  const made = make("table", {}, make("caption", { class: "unseen" }, caption), make("thead", {}, head), make("tbody", {}, ...lines));
+  return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, made);
+}
+
+function metrics(given) {
+  const rows = Object.entries(given).filter(([, one]) => one !== null && typeof one === "object");
+  if (!rows.length) return Object.keys(given).length ? facts(given) : null;
+  const plain = (one) => one !== null && typeof one !== "object";
+  const columns = [...new Set(rows.flatMap(([, one]) => Object.keys(one).filter((name) => plain(one[name]))))];
+  return table("Figures by system", ["System", ...columns.map(label)], rows.map(([name, one]) => [name, ...columns.map((c) => shown(c, one[c]))]));
+}
+
+function adapters(given) {
+  const rows = Array.isArray(given) ? given.map((one) => [one.name ?? String(one), one]) : Object.entries(given);
+  if (!rows.length) return null;
+  return facts(Object.fromEntries(rows));
+}
+
+function entries(given) {
+  const rows = Object.entries(given).map(([name, one]) => [name, size(one.bytes ?? 0), make("code", { title: one.sha256 ?? "" }, (one.sha256 ?? "").slice(0, 16) || "—")]);
+  return table("Entries of the file", ["Entry", "Size", "SHA-256 begins"], rows);
+}
