@@ -79,7 +79,7 @@ class Editor {
     } catch (error) {
       if (error.name === "AbortError") return;
       const place = placeOfMessage(error.message, read.places);
-      if (place) this.wrong(error.message, ...place);
+      if (place) this.wrong(error.message.replace(POINTER, ""), ...place);
       else this.say(error.message, "bad");
       this.draw();
     }

@@ -4,7 +4,7 @@ const MOST_DEPTH = 200;
 const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
 const WORD = /(?:true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)(?![\w.+-])/y;
 
-// {value, places, error}. places: JSON pointer → [from, to] of the value, in UTF-16 units. error: null, or
+// {value, places, error}. places: JSON pointer → [from, to] of the name, or of a value without one, in UTF-16 units. error: null, or
 // {offset, message} of the first thing that is wrong; value is then undefined.
 function readJson(text) {
   const places = new Map();
@@ -50,11 +50,14 @@ function readJson(text) {
       if (text[at] !== '"') fail(`expected a name in double quotes and not ${here()}`);
       const from = at;
       const name = string();
+      const to = at;
       if (Object.hasOwn(made, name)) fail(`the name ${JSON.stringify(name)} stands twice in one object`, from);
       skip();
       if (text[at] !== ":") fail(`expected ':' and not ${here()}`);
       at++;
-      const inside = value(`${pointer}/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`, depth + 1);
+      const inner = `${pointer}/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`;
+      const inside = value(inner, depth + 1);
+      places.set(inner, [from, to]);
       Object.defineProperty(made, name, { value: inside, enumerable: true, writable: true, configurable: true });
     });
     return made;

@@ -95,15 +95,15 @@ function at(value, path) {
   return path.reduce((one, key) => one?.[key], value);
 }
 
+const POINTER = /^.*?#((?:\/[^:]*)?): /; // what a message of the constraint compiler begins with
+
 // The range of what a message names by a JSON pointer (#/properties/a/type: …); the pointer of a tool leaves out its
 // "function". null where it names nothing that is there.
 function placeOfMessage(message, places) {
-  const pointer = /#((?:\/[^:]*)?):/.exec(message)?.[1];
+  const pointer = POINTER.exec(message)?.[1];
   if (pointer === undefined) return null;
   const inTool = pointer.replace(/^\/(\d+)\//, "/$1/function/");
-  for (let tried of [pointer, inTool]) {
-    if (places.has(tried)) return places.get(tried);
-  }
+  if (places.has(pointer)) return places.get(pointer);
   for (let tried = inTool; tried; tried = tried.slice(0, tried.lastIndexOf("/"))) {
     if (places.has(tried)) return places.get(tried);
   }

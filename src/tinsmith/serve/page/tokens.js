@@ -11,8 +11,7 @@ class Tokens {
     this.walk = make("input", { type: "range", min: "1", max: "1", value: "1", class: "walk", "aria-label": "Walk through the tokens" });
     this.row = make("label", { class: "walker", hidden: "" }, make("span", { "aria-hidden": "true" }, "Tokens"), this.walk);
     host.append(this.text, this.row);
-    this.walk.addEventListener("input", () => this.visit(this.walk.value - 1));
-    this.walk.addEventListener("focus", () => this.visit(this.walk.value - 1));
+    for (const one of ["input", "focus"]) this.walk.addEventListener(one, () => this.visit(this.walk.value - 1));
     this.walk.addEventListener("blur", () => popover.close());
     this.walk.addEventListener("keydown", (event) => event.key === "Escape" && popover.close());
     this.text.addEventListener("pointerover", (event) => event.pointerType !== "touch" && this.over(event));
@@ -34,14 +33,14 @@ class Tokens {
 
   over(event) {
     const span = event.target.closest(".token");
-    if (span) this.visit(Number(span.dataset.at), event.clientX);
+    if (span) this.visit(Number(span.dataset.at), event);
   }
 
-  // x: where the pointer is, in a token that goes over two lines.
-  visit(at, x) {
+  // pointer: the event of one, where it was not the slider.
+  visit(at, pointer) {
     this.walk.value = at + 1;
     this.describe(at);
-    popover.open(this, at, x);
+    popover.open(this, at, pointer);
   }
 
   describe(at) {
@@ -81,7 +80,7 @@ const popover = {
   box: null,
   of: null,
 
-  open(tokens, at, x) {
+  open(tokens, at, pointer) {
     this.mark(null);
     clearTimeout(this.timer);
     this.box ??= this.build();
@@ -94,7 +93,7 @@ const popover = {
       ...(choice.forced ? [] : [alternatives(choice)]),
     );
     this.box.hidden = false;
-    this.place(x);
+    this.place(tokens, pointer);
   },
 
   build() {
@@ -108,13 +107,14 @@ const popover = {
     return box;
   },
 
-  place(x) {
+  // Below the pointer's line of a token that may go over two; from the slider, below that.
+  place(tokens, pointer) {
     const rects = [...this.of.getClientRects()];
-    const near = rects.find((one) => x >= one.left && x <= one.right) ?? rects[0] ?? this.of.getBoundingClientRect();
+    const near = rects.find((one) => pointer && pointer.clientY <= one.bottom) ?? rects[0] ?? this.of.getBoundingClientRect();
     const { offsetWidth: width, offsetHeight: height } = this.box;
-    const below = near.bottom + 6 + height < innerHeight;
+    const bottom = (pointer ? near : tokens.row.getBoundingClientRect()).bottom + 6;
     this.box.style.left = `${Math.max(8, Math.min(near.left, document.documentElement.clientWidth - width - 8))}px`;
-    this.box.style.top = `${below ? near.bottom + 6 : Math.max(8, near.top - height - 6)}px`;
+    this.box.style.top = `${bottom + height < innerHeight ? bottom : Math.max(8, near.top - height - 6)}px`;
   },
 
   mark(name) {
