@@ -7,6 +7,7 @@ typedef struct core_batch {
     tin_batch *batch;
     core_pool pool;
     void *memory;
+    size_t size;
     PyObject *sessions; /* a list: those that are stepped */
     int busy;
 } core_batch;
@@ -36,9 +37,10 @@ static PyObject *batch_new(PyTypeObject *type, PyObject *args, PyObject *keyword
         .adapter_rank = adapter_rank,
     };
     tin_error error;
-    size_t size = tin_batch_size(self->model->model, &options, &error);
-    void *block = size ? core_aligned(size, &self->memory) : NULL;
-    if (!size || (block && tin_batch_create(self->model->model, &options, block, size, &self->batch, &error)))
+    self->size = tin_batch_size(self->model->model, &options, &error);
+    void *block = self->size ? core_aligned(self->size, &self->memory) : NULL;
+    if (!self->size ||
+        (block && tin_batch_create(self->model->model, &options, block, self->size, &self->batch, &error)))
         core_raise(self->model->fault, &error);
     if (!self->batch)
         goto failed;
@@ -171,6 +173,11 @@ static PyObject *batch_step(core_batch *self, PyObject *args) {
     return list;
 }
 
+static PyObject *batch_size(core_batch *self, PyObject *unused) {
+    (void)unused;
+    return PyLong_FromSize_t(self->size);
+}
+
 static PyMethodDef methods[] = {
     {"add", (PyCFunction)batch_add, METH_O, "add(session): has it stepped with the others"},
     {"remove", (PyCFunction)batch_remove, METH_O,
@@ -179,6 +186,7 @@ static PyMethodDef methods[] = {
      "cancel(): work under way is dropped and queued again, and the sessions are free"},
     {"step", (PyCFunction)batch_step, METH_VARARGS,
      "step(budget_ns=0) -> STEP_* of each session, in the order they were added"},
+    {"size", (PyCFunction)batch_size, METH_NOARGS, "size() -> bytes of the batch's memory block"},
     {NULL, NULL, 0, NULL},
 };
 

@@ -434,6 +434,11 @@ static PyObject *session_tokens(core_session *self, PyObject *unused) {
     return list ? Py_BuildValue("(IN)", position, list) : NULL;
 }
 
+static PyObject *session_computed(core_session *self, PyObject *unused) {
+    (void)unused;
+    return PyLong_FromUnsignedLong(self->session->position);
+}
+
 static PyObject *session_size(core_session *self, PyObject *unused) {
     (void)unused;
     return PyLong_FromSize_t(self->size);
@@ -492,6 +497,8 @@ static PyMethodDef methods[] = {
     {"sample", (PyCFunction)session_sample, METH_VARARGS,
      "sample(temperature=0, top_k=0, top_p=1, min_p=0, repetition_penalty=1, repeat_last=0, seed=0) -> id"},
     {"tokens", (PyCFunction)session_tokens, METH_NOARGS, "tokens() -> (how many are computed, all ids)"},
+    {"computed", (PyCFunction)session_computed, METH_NOARGS,
+     "computed() -> how many tokens are computed, without those whose states must be made again"},
     {"size", (PyCFunction)session_size, METH_NOARGS, "size() -> bytes of the session's memory block"},
     {NULL, NULL, 0, NULL},
 };

@@ -11,7 +11,7 @@ import pytest
 from tinsmith import _core
 from tinsmith.constraint.makers import choices, regex
 from tinsmith.errors import InputError, RuntimeFault
-from tinsmith.runtime import Model, many
+from tinsmith.runtime import Model, scheduler
 
 TAKEN = "another generation of this model has taken its session"
 FIRST, OTHER = "the thing is in the", "zz"
@@ -103,12 +103,12 @@ def test_a_session_that_has_nothing_to_do_is_not_waited_for(
     class Idle:
         def __init__(self, *given: Any, **options: Any) -> None:
             self.sessions: list[Any] = []
-            self.add = self.sessions.append
+            self.add, self.size = self.sessions.append, lambda: 0
             self.cancel = lambda: None
 
         def step(self) -> list[int]:
             return [_core.STEP_IDLE] * len(self.sessions)
 
-    monkeypatch.setattr(many, "_core", SimpleNamespace(**{**vars(_core), "Batch": Idle}))
+    monkeypatch.setattr(scheduler, "_core", SimpleNamespace(**{**vars(_core), "Batch": Idle}))
     with pytest.raises(RuntimeFault, match="nothing to do"):
         model.generate_many([FIRST, OTHER], max_tokens=4, constraint=choices(["a", "b"]))

@@ -17,7 +17,7 @@ import tinsmith
 from tinsmith import _core
 from tinsmith.compiler import build_image, build_tin, selftest
 from tinsmith.constraint.makers import regex
-from tinsmith.runtime import Model, many
+from tinsmith.runtime import Model, scheduler
 
 LENGTH = 4000  # tokens: seconds of work for the scalar set
 PROMPT = [(7 * k * k + 3 * k) % 200 + 5 for k in range(LENGTH)]
@@ -100,7 +100,7 @@ class Interrupting:
 
     def __init__(self, *given: Any, **options: Any) -> None:
         self.batch = _core.Batch(*given, **options)
-        self.add, self.remove, self.steps = self.batch.add, self.batch.remove, 0
+        self.add, self.size, self.steps = self.batch.add, self.batch.size, 0
 
     def cancel(self) -> None:
         self.batch.cancel()
@@ -120,7 +120,7 @@ def test_what_an_interrupted_batch_held_is_given_back(
     model: Model, monkeypatch: pytest.MonkeyPatch, constraint: str | None
 ) -> None:
     """Guesses are under way: sessions in a batch give nothing back until it lets them go."""
-    monkeypatch.setattr(many, "_core", SimpleNamespace(**{**vars(_core), "Batch": Interrupting}))
+    monkeypatch.setattr(scheduler, "_core", SimpleNamespace(**{**vars(_core), "Batch": Interrupting}))
     prompts = ["the thing is the thing is the", "in the in the in the"]
     for Interrupting.most in range(150, 190):
         with pytest.raises(KeyboardInterrupt):

@@ -54,14 +54,18 @@ class Model(Loaded):
         if self.engine is not None:  # which computes one conversation at a time
             options |= {"max_tokens": max_tokens, "stop": stop, "constraint": constraint}
             return [self.generate(prompt, adapter=one, seed=own, **options) for prompt, one, own in asked]
-        from tinsmith.runtime.many import Asked, generate_many
+        from tinsmith.runtime.many import generate_many
+        from tinsmith.runtime.scheduler import Asked
 
         sure, items = options.pop("sure", None), []
+        sampling = Sampling(**options)
         for prompt, one, own in asked:
             least, held = self.least(constraint, one), self.skill_of(one).held_to(constraint)
             counted = least is not None if sure is None else sure
-            items.append(Asked(self._tokens(prompt), self.applied(one), held, least, counted, own))
-        return generate_many(self, items, concurrency, max_tokens, Sampling(**options), stop)
+            drawn = replace(sampling, seed=own)
+            tokens, applied = self._tokens(prompt), self.applied(one)
+            items.append(Asked(tokens, applied, held, least, counted, max_tokens, drawn, stop))
+        return generate_many(self, items, concurrency)
 
     def chat(
         self,

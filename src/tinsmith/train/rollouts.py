@@ -21,8 +21,9 @@ from tinsmith.formats.weights import weight_format
 from tinsmith.models.family import by_name
 from tinsmith.runtime.adapters import aligned
 from tinsmith.runtime.generation import Sampling
-from tinsmith.runtime.many import Asked, generate_many
+from tinsmith.runtime.many import generate_many
 from tinsmith.runtime.model import Model
+from tinsmith.runtime.scheduler import Asked
 from tinsmith.train import adapter_bin
 from tinsmith.train.adapter import Factors
 
@@ -75,12 +76,18 @@ class Sampler:
         self, prompts: Sequence[Sequence[int]], end: int, temperature: float = 0.0, seeds: Sequence[int] = ()
     ) -> list[Drawn]:
         """An answer a prompt. end: the token that ends one; seeds: one a prompt, with a temperature."""
-        drawn_by: Sequence[int | None] = seeds or [None] * len(prompts)
         asked = [
-            Asked(prompt, self.applied, self.constraint, sure=temperature > 0, seed=seed)
-            for prompt, seed in zip(prompts, drawn_by, strict=True)
+            Asked(
+                prompt,
+                self.applied,
+                self.constraint,
+                sure=temperature > 0,
+                max_tokens=self.room,
+                sampling=Sampling(temperature, seed=seed),
+            )
+            for prompt, seed in zip(prompts, seeds or [0] * len(prompts), strict=True)
         ]
-        answers = generate_many(self.model, asked, CONCURRENCY, self.room, Sampling(temperature), ())
+        answers = generate_many(self.model, asked, CONCURRENCY)
         return [
             Drawn(
                 one.text,

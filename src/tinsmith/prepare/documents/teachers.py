@@ -53,15 +53,17 @@ class Local:
         """Greedy; the seed makes no difference."""
         from tinsmith.runtime.asking import tokens_of
         from tinsmith.runtime.generation import Sampling
-        from tinsmith.runtime.many import Asked, generate_many
+        from tinsmith.runtime.many import generate_many
+        from tinsmith.runtime.scheduler import Asked
 
         room, fitting, texts = self.model.info.context, dict[int, Asked](), [""] * len(requests)
         most = max((one.max_tokens for one in requests), default=1)
         for number, one in enumerate(requests):
             tokens = tokens_of(self.model, one.messages)
             if len(tokens) + most < room:
-                fitting[number] = Asked(tokens, constraint=self._constraint(one))
-        given = generate_many(self.model, list(fitting.values()), 8, most, Sampling(temperature=0.0), ())
+                held = self._constraint(one)
+                fitting[number] = Asked(tokens, constraint=held, max_tokens=most, sampling=Sampling())
+        given = generate_many(self.model, list(fitting.values()), 8)
         for number, answer in zip(fitting, given, strict=True):
             texts[number] = answer.text
         return texts

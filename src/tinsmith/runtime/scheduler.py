@@ -1,0 +1,268 @@
+"""Continuous batching: prompts join and leave a running batch, and each answer is that of `generate` alone."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from tinsmith import _core
+from tinsmith.checks import token_ids, whole
+from tinsmith.errors import InputError, RuntimeFault, TinsmithError, UnsupportedError
+from tinsmith.runtime.adapters import Applied, prefix_of, rank_of
+from tinsmith.runtime.generation import FINISH, Answer, Completion, Finish, Sampling, check_max_tokens
+from tinsmith.runtime.loaded import CHECKPOINTS
+from tinsmith.runtime.places import Place, Places
+
+if TYPE_CHECKING:
+    from tinsmith.constraint import Constraint
+    from tinsmith.runtime.loaded import Loaded
+
+KEPT = 2
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A prompt, the adapters that it is answered under, what the answer may be, the logarithm of the
+    probability from which on it is given (None: none is known), and whether its probability is counted.
+
+    tops: alternatives wanted for each chosen token. record: its choices are kept. scope: what the prompt shares
+    with others is reused within a scope only.
+    """
+
+    tokens: Sequence[int]
+    applied: Applied = ()
+    constraint: Constraint | None = None
+    least: float | None = None
+    sure: bool = False
+    max_tokens: int = 256
+    sampling: Sampling = field(default_factory=lambda: Sampling(lookup=4))
+    stop: Sequence[str] = ()
+    tops: int = 0
+    record: bool = False
+    scope: str = ""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One token of an answer. forced: the constraint left no other. allowed: how many tokens might have been
+    chosen; None: the whole vocabulary. logit: its own, 0 where forced. log_probability: its natural logarithm
+    among those allowed, before penalties and temperature; 0 where forced. tops: the likeliest allowed tokens,
+    with the same of theirs."""
+
+    token: int
+    forced: bool
+    allowed: int | None
+    logit: float
+    log_probability: float
+    tops: tuple[tuple[int, float], ...] = ()
+
+
+class Job:
+    """What was asked, and its answer as it comes. choices: where they were to be kept. cached_tokens: of the
+    prompt, those that were computed for another. completion: once it is done; error: once it has failed."""
+
+    def __init__(self, asked: Asked, tokens: list[int], answer: Answer) -> None:
+        self.asked = asked
+        self.tokens = tokens
+        self.choices: list[Choice] = []
+        self.cached_tokens = 0
+        self.completion: Completion | None = None
+        self.error: TinsmithError | None = None
+        self._answer = answer
+        self._pieces: list[str] = []
+        self._started = time.perf_counter()
+
+    @property
+    def done(self) -> bool:
+        return self.completion is not None or self.error is not None
+
+    def take(self) -> str:
+        """The text that came since it was last asked for."""
+        text = "".join(self._pieces)
+        self._pieces.clear()
+        return text
+
+
+class Scheduler:
+    """One thread at a time may use it. Its memory is planned when it is made: `places` answers at a time and
+    `kept` more sessions that hold what was computed, of `context` positions each."""
+
+    def __init__(
+        self,
+        model: Loaded,
+        *,
+        places: int = 8,
+        context: int | None = None,
+        rank: int | None = None,
+        pass_tokens: int | None = None,
+        kept: int = KEPT,
+    ) -> None:
+        """context: most tokens of a prompt with its answer; None: the model's. rank: room for the adapters of
+        an answer; None: for each of the model's alone. pass_tokens: most tokens that are computed at once, and
+        so how long a prompt delays the answers beside it; None: the model's own.
+
+        Raises UnsupportedError for a model that another runtime computes, one conversation at a time.
+        """
+        if model.engine is not None:
+            raise UnsupportedError(
+                f"{model.engine.runtime} computes one conversation at a time; take the back end native"
+            )
+        info = model.core.info()
+        self._model = model
+        self._most = whole("places", places, 1)
+        self.context = whole("context", info["context"] if context is None else context, 1, info["context"])
+        known = (one.rank for one in model.adapters.values()) if rank is None else (rank,)
+        self.rank = max(known, default=0)
+        rows = whole("pass_tokens", info["chunk"] if pass_tokens is None else pass_tokens, 1, info["chunk"])
+        self._batch = _core.Batch(model.core, rows=rows, threads=model.threads, adapter_rank=self.rank)
+        sessions = [self._session(rows) for _ in range(self._most + whole("kept", kept))]
+        for session in sessions:
+            self._batch.add(session)
+        self.memory: int = self._batch.size() + sum(session.size() for session in sessions)
+        self._places: Places[Job] = Places(sessions, info["state_bytes"] > 0)
+        self._queue: deque[Job] = deque()
+
+    def _session(self, rows: int) -> _core.Session:
+        return _core.Session(
+            self._model.core,
+            context=self.context,
+            chunk=rows,
+            logit_rows=rows,  # memory for them is the batch's
+            kv_type=self._model.kv_type,
+            batched=True,
+            checkpoints=CHECKPOINTS,
+            adapter_rank=self.rank,
+        )
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that have no place yet."""
+        return len(self._queue)
+
+    @property
+    def running(self) -> int:
+        return sum(place.job is not None for place in self._places.all)
+
+    def add(self, asked: Asked) -> Job:
+        """Queues a prompt; first come, first served. Raises InputError for one that can never fit."""
+        check_max_tokens(asked.max_tokens)
+        tokens = token_ids(asked.tokens, self._model.core.info()["vocab"])
+        room = self.context - prefix_of(asked.applied)
+        if not 0 < len(tokens) <= room:
+            raise InputError(f"a prompt of {len(tokens)} tokens; give 1 to {room}")
+        if rank_of(asked.applied) > self.rank:
+            raise InputError(
+                f"adapters of rank {rank_of(asked.applied)}; there is room for {self.rank}: give a higher rank"
+            )
+        job = Job(asked, tokens, Answer(self._model.core, asked.stop))
+        self._queue.append(job)
+        return job
+
+    def cancel(self, job: Job) -> None:
+        """Its place is free at once. It comes to no completion; does nothing where it has one."""
+        if job in self._queue:
+            self._queue.remove(job)
+        for place in self._places.all:
+            if place.job is job:
+                self._free(place)
+
+    def close(self) -> None:
+        """Cancels all, and gives back what was lent."""
+        self._queue.clear()
+        self._batch.cancel()
+        for place in self._places.all:
+            place.give_back()
+            place.job = None
+
+    def step(self, budget: float | None = None) -> list[Job]:
+        """Computes until a job has news, for `budget` seconds at most (None: no bound), and says which have:
+        text, choices, a completion or an error."""
+        news = self._seat()
+        working = [place for place in self._places.all if place.job is not None]
+        if news or not working:
+            return news
+        events = self._batch.step(*([] if budget is None else [max(1, int(budget * 1e9))]))
+        if all(event == _core.STEP_IDLE for event in events):
+            raise RuntimeFault("TIN_ERR_STATE", "the batch has nothing to do, and answers are missing")
+        for place, event in zip(self._places.all, events, strict=True):
+            if place.job is not None and self._take(place, place.job, event):
+                news.append(place.job)
+                if place.job.done:
+                    place.leave()
+        return news
+
+    def _seat(self) -> list[Job]:
+        """Gives places to those who wait, and begins their answers where nobody else computes part of them.
+        Those that failed."""
+        while self._queue and self.running < self._most:
+            job = self._queue.popleft()
+            place = self._places.free(job.tokens, job.asked.applied, job.asked.scope)
+            place.job = job
+            job._started = time.perf_counter()
+        failed = []
+        for place in self._places.all:
+            job_here = place.job
+            if job_here is None or place.started:
+                continue
+            try:
+                self._begin(place, job_here)
+            except TinsmithError as error:
+                job_here.error = error
+                failed.append(job_here)
+                place.leave()
+        return failed
+
+    def _begin(self, place: Place[Job], job: Job) -> None:
+        asked = job.asked
+        place.put_on(asked.applied, asked.scope)
+        if not self._places.ready(place, job.tokens):
+            return
+        place.hold_to(asked.constraint, self._model.constraints)
+        place.session.replace(job.tokens)
+        job.cached_tokens = place.session.computed()
+        self._generate(place, job)
+        place.held, place.started = job.tokens, True
+
+    def _generate(self, place: Place[Job], job: Job) -> None:
+        sampling = replace(job.asked.sampling, sure=job.asked.sure or job.asked.sampling.sure)
+        sampling.begin(place.session, job.asked.max_tokens)
+
+    def _take(self, place: Place[Job], job: Job, event: int) -> bool:
+        """Takes up what has come. Whether that is news."""
+        if event == _core.STEP_LOGITS and place.cut is not None:
+            place.cut = None
+            place.session.replace(job.tokens)
+            self._generate(place, job)
+        elif event == _core.STEP_TOKEN:
+            job._pieces.append(job._answer.add(place.session.token()))
+            if job._answer.stopped:
+                self._end(place, job, "stop")
+            return True
+        elif event == _core.STEP_DONE:
+            self._end(place, job, FINISH[place.session.finish()])
+            return True
+        return False
+
+    def _end(self, place: Place[Job], job: Job, finish: Finish) -> None:
+        job._pieces.append(job._answer.end())
+        asked, answer, session = job.asked, job._answer, place.session
+        job.completion = Completion(
+            answer.text,
+            answer.tokens,
+            len(job.tokens),
+            time.perf_counter() - job._started,
+            finish,
+            session.passes(),
+            log_probability=session.log_probability() if asked.sure else None,
+            least=asked.least,
+        )
+
+    def _free(self, place: Place[Job]) -> None:
+        try:
+            place.leave()
+        except RuntimeFault:  # its tokens are under way
+            self._batch.cancel()
+            place.leave()
