@@ -9,7 +9,7 @@ from playwright.sync_api import ConsoleMessage, Locator, Page, Request, expect
 
 
 class Desk:
-    """sent: the bodies of chat requests. asked: every address. complaints: errors and messages of the console."""
+    """sent: the bodies of chat requests. asked: every address. complaints: what the console has."""
 
     def __init__(self, page: Page, address: str) -> None:
         self.page, self.address = page, address

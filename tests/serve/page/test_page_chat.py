@@ -40,7 +40,7 @@ def test_the_conversation_is_kept_and_begun_anew(desk: Desk) -> None:
 
 
 def test_an_answer_is_stopped_by_button_and_by_key(desk: Desk) -> None:
-    desk.set("max_tokens", "100000")
+    desk.set("max_tokens", "16000")
     for act in ("#stop", "Escape"):
         desk.page.locator("#prompt").fill("go on")
         desk.page.locator("#prompt").press("Enter")
@@ -137,7 +137,7 @@ def test_two_models_stand_side_by_side(desk: Desk) -> None:
     desk.ask("once more")
     expect(page.locator(".same").last).to_have_text("Both answers are the same.")
     # The side that was not there at first knows what the other was told.
-    assert [one["content"] for one in desk.sent[2]["messages"]][0] == "before"
+    assert desk.sent[2]["messages"][0]["content"] == "before"
 
 
 def test_what_the_server_refuses_is_said_in_its_place(desk: Desk) -> None:

@@ -20,13 +20,20 @@ SEEDS = [
 ]
 
 
+READ = """texts => texts.map((text) => {
+  const { value, error, places } = readJson(text);
+  const { offset, message } = error ?? {};
+  const told = error && { offset, message };
+  return { value: error ? null : JSON.stringify(value), error: told, places: [...places] };
+})"""
+
+
 @pytest.fixture(scope="module")
 def read(browser: Browser) -> Any:
     page = browser.new_page()
     for name in ("json.js", "suggest.js"):
         page.add_script_tag(content=(PARTS / name).read_text(encoding="utf-8"))
-    yield lambda texts: page.evaluate("texts => texts.map((text) => { const r = readJson(text); return "
-        "{value: r.value === undefined ? null : JSON.stringify(r.value), error: r.error && {offset: r.error.offset, message: r.error.message}, places: [...r.places]}; })", texts)  # fmt: skip
+    yield lambda texts: page.evaluate(READ, texts)
     page.close()
 
 

@@ -1,6 +1,7 @@
 // What a tin is: the contents, what was measured, what is planned and how fast it goes.
 
-const LISTED = ["entries", "metrics", "adapters", "chat_template", "notes"];
+const PLAN = ["isa", "threads", "places", "context", "planned_bytes"];
+const APART = ["report", "plan", "speed", "metrics", "adapters", "manifest", "entries"]; // shown in parts of their own
 
 async function showAbout(model) {
   const box = find("#about-body");
@@ -14,20 +15,25 @@ async function showAbout(model) {
   }
 }
 
-function aboutParts({ contents = {}, plan, speed, report }) {
-  const plain = Object.fromEntries(Object.entries(contents).filter(([name]) => !LISTED.includes(name)));
+function aboutParts(about) {
+  const { report, plan, speed, metrics: measured, adapters, manifest = {}, entries: listed } = about;
+  const named = (test) => Object.fromEntries(Object.entries(about).filter(([name]) => test(name)));
+  const told = new Set([...APART, ...Object.keys(about)]);
+  const more = Object.fromEntries(Object.entries(manifest).filter(([name]) => !told.has(name)));
   return [
-    ...(report ? [reportLink(report)] : []),
-    ...part("Plan", plan && facts(plan)),
+    ...(typeof report === "string" ? [reportLink(report)] : []),
+    ...part("The file", facts(named((name) => !PLAN.includes(name) && !APART.includes(name)))),
+    ...part("Plan", facts({ ...named((name) => PLAN.includes(name)), ...plan })),
     ...part("Speed since the server began", speed && facts(speed)),
-    ...part("Measured when it was made", contents.metrics && metrics(contents.metrics)),
-    ...part("Adapters", contents.adapters && adapters(contents.adapters)),
-    ...part("The file", facts(plain)),
-    ...part("Entries", contents.entries && entries(contents.entries)),
-    ...part("Notes", contents.notes?.length && make("ul", {}, ...contents.notes.map((one) => make("li", {}, String(one))))),
-    ...part("Chat template", contents.chat_template && make("pre", {}, contents.chat_template)),
+    ...part("Measured when it was made", measured && metrics(measured)),
+    ...part("Adapters", adapters?.length && facts(brought(adapters, manifest.adapters ?? {}))),
+    ...part("Entries", listed && entries(listed)),
+    ...part("What the file says of itself", facts(more)),
   ];
 }
+
+// Each adapter with what the manifest says of it.
+const brought = (names, told) => Object.fromEntries(names.map((name) => [name, told[name] ?? "no further facts"]));
 
 const part = (title, body) => (body ? [make("h3", {}, title), body] : []);
 
@@ -76,12 +82,6 @@ function metrics(given) {
   const plain = (one) => one !== null && typeof one !== "object";
   const columns = [...new Set(rows.flatMap(([, one]) => Object.keys(one).filter((name) => plain(one[name]))))];
   return table("Figures by system", ["System", ...columns.map(label)], rows.map(([name, one]) => [name, ...columns.map((c) => shown(c, one[c]))]));
-}
-
-function adapters(given) {
-  const rows = Array.isArray(given) ? given.map((one) => [one.name ?? String(one), one]) : Object.entries(given);
-  if (!rows.length) return null;
-  return facts(Object.fromEntries(rows));
 }
 
 function entries(given) {

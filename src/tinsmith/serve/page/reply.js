@@ -23,7 +23,8 @@ class Reply {
     if (!choice) return;
     if (choice.finish_reason) this.finish = choice.finish_reason;
     this.figures.receipt = choice.tinsmith?.receipt ?? this.figures.receipt;
-    const { content, reasoning_content: thought, tool_calls: calls } = choice.delta ?? {};
+    const { content, reasoning_content: thought, tool_calls: calls, refusal } = choice.delta ?? {};
+    if (refusal) this.body.append(make("p", { class: "refusal" }, refusal));
     const tokens = choice.tinsmith?.choices ?? [];
     if (!content && !thought && !calls && !tokens.length) return;
     this.last = performance.now();

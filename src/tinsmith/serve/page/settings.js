@@ -77,6 +77,11 @@ const settings = {
     this.editors.tools.text = kept.tools;
   },
 
+  // Whether the file's own constraint is to be left aside.
+  get lifted() {
+    return this.shape === "free" && !find("#own").hidden;
+  },
+
   get tokens() {
     return this.form.elements.tokens.checked;
   },
@@ -94,7 +99,8 @@ const settings = {
       invalid.reportValidity();
       throw new Error(`${invalid.labels[0]?.textContent.trim() ?? invalid.name}: ${invalid.validationMessage}`);
     }
-    return { ...this.sampling(), ...this.answer(), ...(this.tokens && { tinsmith: { choices: true } }) };
+    const ours = { ...(this.tokens && { choices: true }), ...(this.lifted && { free: true }) };
+    return { ...this.sampling(), ...this.answer(), ...(Object.keys(ours).length && { tinsmith: ours }) };
   },
 
   // Only what differs from the default, which is in the form.
@@ -109,8 +115,7 @@ const settings = {
   },
 
   answer() {
-    if (this.shape === "own") return {};
-    if (this.shape === "free") return find("#own").hidden ? {} : { response_format: { type: "text" } };
+    if (!(this.shape in this.editors)) return {};
     const editor = this.editors[this.shape];
     let value;
     try {
