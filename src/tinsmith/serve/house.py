@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinsmith.serve.compiling import Compiler
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     from tinsmith.serve.limits import Limits
     from tinsmith.serve.shelf import Shelf, Target
     from tinsmith.serve.worker import Ticket, Worker
-
-PAGE = Path(__file__).with_name("page") / "index.html"
 
 
 class House:

@@ -10,9 +10,8 @@ from starlette.responses import Response
 from tinsmith import _core
 from tinsmith.serve import metrics
 from tinsmith.serve.endpoint import Call, Endpoint, Json, like
-from tinsmith.serve.faults import Refused
 from tinsmith.serve.fields import Body, Name, Token
-from tinsmith.serve.house import PAGE
+from tinsmith.serve.page import page as the_page
 
 
 class TokenizeBody(Body):
@@ -108,17 +107,8 @@ def _about(target: Any) -> dict[str, Any]:
 
 
 async def page(call: Call, _: Any) -> Response:
-    if not PAGE.is_file():
-        raise Refused(404, "this installation has no page", code="not_found")
-    headers = {
-        "Content-Security-Policy": (
-            "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; "
-            "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-        ),
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
-    }
-    return Response(PAGE.read_bytes(), headers=headers, media_type="text/html")
+    body, headers = the_page()
+    return Response(body, headers=headers)
 
 
 _MODEL = {
