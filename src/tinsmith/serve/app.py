@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tinsmith.serve import openapi
-from tinsmith.serve.api import chat, completions, embeddings, messages, ollama, plain, responses
+from tinsmith.serve.api import chat, completions, embeddings, messages, ollama, ours, plain, responses
 from tinsmith.serve.endpoint import RECEIPT, Call, Endpoint, Json
 from tinsmith.serve.faults import Refused, refusal, shape_of
 from tinsmith.serve.fields import read
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tinsmith.serve.guard import Guard
     from tinsmith.serve.house import House
 
-MODULES = (chat, completions, responses, embeddings, messages, ollama, plain)
+MODULES = (chat, completions, responses, embeddings, messages, ollama, ours, plain)
 ENDPOINTS: list[Endpoint] = [endpoint for module in MODULES for endpoint in module.ENDPOINTS]
 
 
@@ -63,7 +63,7 @@ async def _unrouted(request: Request, error: Exception) -> Response:
     known = "/openapi.json lists what there is"
     message = f"{request.method} {path[:100]}: {error.detail.lower()}; {known}"
     return Json(
-        shape_of(path)(Refused(error.status_code, message, code="not_found")),
+        shape_of(path)(Refused(error.status_code, message, code=error.detail.lower().replace(" ", "_"))),
         error.status_code,
         headers=error.headers,
     )

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from tinsmith.chat.tool_formats import Call, Tool, ToolFormat, by_name, read_tools
+from tinsmith.chat.tool_formats import Call, Tool, by_name, read_tools
 from tinsmith.constraint.makers import anything
 from tinsmith.errors import InputError
 from tinsmith.runtime.adapters import prefix_of
@@ -175,7 +175,7 @@ async def ask(house: House, question: Question) -> Answers:
             named = question.form.param
             raise Refused(400, f"{named} beside {offer.param} is not supported", named)
         format = by_name(skill.tool_format)
-        constraint = await house.compiler.compiled(offer.param, _offered(offer, format, target))
+        constraint = await house.compiler.compiled(offer.param, offered(offer, target))
         box = Toolbox(format, read_tools(offer.tools), {}, constraint)
     elif question.form is not None:
         constraint = await house.compiler.compiled(question.form.param, {"schema": question.form.schema})
@@ -225,10 +225,10 @@ def counted_prompt(question: Question) -> int:
     return len(_rendered(question, target, box, constraint)[0])
 
 
-def _offered(offer: Offer, format: ToolFormat, target: Target) -> dict[str, Any]:
+def offered(offer: Offer, target: Target) -> dict[str, Any]:
     """What the compiler is asked for."""
     known: list[Tool] = read_tools(offer.tools)
-    model = target.served.model
+    model, format = target.served.model, by_name(target.skill.tool_format)
     named = offer.choice not in ("auto", "required")
     if named and all(tool.name != offer.choice for tool in known):
         raise Refused(

@@ -53,6 +53,12 @@ class Served:
         return hashlib.sha256(tin.entry("manifest.json")).hexdigest()
 
     @property
+    def report(self) -> Path | None:
+        """What `tinsmith make` wrote beside the file, where it is there."""
+        path = self.path.with_name("report.html")
+        return path if path.is_file() else None
+
+    @property
     def routes(self) -> bool:
         """Whether the file has a router."""
         return ENTRY in self.model.tin.names
