@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -45,12 +46,18 @@ def make(house: House, guard: Guard, origins: Sequence[str] = ()) -> Starlette:
             expose_headers=[RECEIPT],
         )
     ]
-    app = Starlette(
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await house.close()
+
+    return Starlette(
         routes=routes,
         middleware=wrapped if origins else [],
         exception_handlers={HTTPException: _unrouted},
+        lifespan=lifespan,
     )
-    return app
 
 
 def _all() -> list[Endpoint]:
