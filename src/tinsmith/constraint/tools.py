@@ -42,6 +42,7 @@ def compile_tools(
     parallel: bool = False,
     alone: bool = False,
     none: bool = False,
+    talk: bool = False,
     most: int = MOST_CALLS,
     spacing: json_text.Spacing | None = None,
     control: Control | None = None,
@@ -51,7 +52,8 @@ def compile_tools(
     tools: in OpenAI's shape, or {"name", "parameters"} alone. An object of arguments is closed where its schema
     does not say that it is open. format: a name of models/tool_formats. parallel: one to `most` calls instead
     of one. alone: of these, a single call is written as if it were the only one allowed. none: no call is an
-    answer too: the format's form for it, or a text without calls. spacing: of JSON; None: the format's own.
+    answer too: the format's form for it, or a text without calls. talk: any text without calls is an answer
+    too, whatever the format's form for none. spacing: of JSON; None: the format's own.
     control: the id of a control token by its text, or None where the vocabulary has none: it is text then.
     Raises ConstraintError: what in the tools can't be enforced and where; UnsupportedError for an unknown
     format.
@@ -72,6 +74,8 @@ def compile_tools(
         answer = _tagged(grammar, known, parsed, most if parallel else 1, control)
     if none:
         answer = choice((answer, _no_call(known)))
+    if talk:
+        answer = choice((answer, tool_texts.free(known.mark or "{")))
     grammar.rules[grammar.start] = answer
     return compile_grammar(grammar, "tools")
 

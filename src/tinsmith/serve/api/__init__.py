@@ -1,0 +1,1 @@
+"""The interfaces: each module has ENDPOINTS."""

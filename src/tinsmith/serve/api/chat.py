@@ -1,0 +1,342 @@
+"""OpenAI's /v1/chat/completions."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from starlette.responses import Response
+
+from tinsmith.chat.tool_formats import Call as Made
+from tinsmith.serve.api.openai_parts import (
+    AutoNoneRequired,
+    FunctionTool,
+    JsonObject,
+    JsonSchema,
+    Plain,
+    TextPart,
+    answer_facts,
+    form,
+    merged_system,
+    offer,
+    text_of,
+)
+from tinsmith.serve.asking import Answers, End, Offer, Piece, Question, ask
+from tinsmith.serve.endpoint import RECEIPT, SSE, Call, Endpoint, Json, Stream, failed_sse, like, sse
+from tinsmith.serve.fields import Body, Count, Drawing, Effort, Name, Ours, Seed, Stop, Tops, thinking
+from tinsmith.serve.gathering import Gathered, counted, gather, logprob, merged, shown
+from tinsmith.serve.sampling import sampling, seed
+
+
+class Function(Body):
+    name: Name
+    arguments: str
+
+
+class ToolCall(Body):
+    id: str
+    type: Literal["function"] = "function"
+    function: Function
+    index: int | None = None
+
+
+class RefusalPart(Body):
+    type: Literal["refusal"]
+    refusal: str
+
+
+Texts = str | list[TextPart]
+
+
+class System(Body):
+    role: Literal["system", "developer"]
+    content: Texts
+
+
+class User(Body):
+    role: Literal["user"]
+    content: Texts
+
+
+class Assistant(Body):
+    """annotations, audio, function_call: as answers of OpenAI's have them, and empty."""
+
+    role: Literal["assistant"]
+    content: str | list[TextPart | RefusalPart] | None = None
+    tool_calls: list[ToolCall] | None = None
+    reasoning_content: str | None = None
+    refusal: str | None = None
+    annotations: Annotated[list[Any], Field(max_length=0)] | None = None
+    audio: None = None
+    function_call: None = None
+
+
+class Tool(Body):
+    role: Literal["tool"]
+    content: Texts
+    tool_call_id: str
+    name: str | None = None
+
+
+Message = Annotated[System | User | Assistant | Tool, Field(discriminator="role")]
+
+
+class NamedFunction(Body):
+    name: Name
+
+
+class NamedChoice(Body):
+    type: Literal["function"]
+    function: NamedFunction
+
+
+class StreamOptions(Body):
+    include_usage: bool = False
+
+
+class TemplateSwitch(Body):
+    enable_thinking: bool | None = None
+
+
+class ChatBody(Drawing):
+    """user, metadata, safety_identifier, prompt_cache_key: change nothing, and are not kept."""
+
+    model: Name
+    messages: Annotated[list[Message], Field(min_length=1)]
+    max_tokens: Count | None = None
+    max_completion_tokens: Count | None = None
+    n: Annotated[int, Field(ge=1, le=128)] | None = None
+    seed: Seed | None = None
+    stop: Stop | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    logprobs: bool | None = None
+    top_logprobs: Tops | None = None
+    tools: list[FunctionTool] | None = None
+    tool_choice: AutoNoneRequired | NamedChoice | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: Annotated[Plain | JsonObject | JsonSchema, Field(discriminator="type")] | None = None
+    reasoning_effort: Effort | None = None
+    chat_template_kwargs: TemplateSwitch | None = None
+    modalities: list[Literal["text"]] | None = None
+    store: Literal[False] | None = None
+    service_tier: Literal["auto", "default"] | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+    metadata: dict[str, str] | None = None
+    tinsmith: Ours | None = None
+
+
+def _messages(given: Sequence[Any]) -> list[dict[str, Any]]:
+    """As the runtime takes them."""
+    messages = []
+    for one in given:
+        role = "system" if one.role == "developer" else one.role
+        message: dict[str, Any] = {"role": role, "content": text_of(one.content)}
+        if role == "assistant":
+            message["content"] = message["content"] or one.refusal or ""
+            if one.tool_calls:
+                message["tool_calls"] = [call.model_dump(exclude={"index"}) for call in one.tool_calls]
+            if one.reasoning_content is not None:
+                message["reasoning_content"] = one.reasoning_content
+        messages.append(message)
+    return merged_system(messages)
+
+
+def _offer(body: ChatBody) -> Offer | None:
+    chosen = body.tool_choice.function.name if isinstance(body.tool_choice, NamedChoice) else body.tool_choice
+    return offer(body.tools, chosen, body.parallel_tool_calls)
+
+
+def question(call: Call, body: ChatBody) -> Question:
+    target = call.house.shelf.find(body.model)
+    ours, switch = body.tinsmith or Ours(), body.chat_template_kwargs
+    answers = call.house.count(body.n)
+    return Question(
+        target,
+        _messages(body.messages),
+        thinking=thinking(body.reasoning_effort, switch.enable_thinking if switch else None),
+        offer=_offer(body),
+        form=form(body.response_format, "response_format"),
+        free=ours.free,
+        sampling=sampling(target.served.model, body),
+        seed=seed(body.seed),
+        count=answers,
+        max_tokens=call.house.tokens(body.max_completion_tokens or body.max_tokens),
+        stop=[body.stop] if isinstance(body.stop, str) else body.stop or (),
+        tops=body.top_logprobs or (5 if ours.choices else 0),
+        record=bool(body.logprobs) or ours.choices,
+        scope=call.scope,
+    )
+
+
+async def chat(call: Call, body: ChatBody) -> Response:
+    answers = await ask(call.house, question(call, body))
+    head = {
+        "id": f"chatcmpl-{secrets.token_hex(12)}",
+        "object": "chat.completion.chunk" if body.stream else "chat.completion",
+        "created": int(time.time()),
+        "model": answers.target.name,
+        "system_fingerprint": answers.target.served.digest[:16],
+    }
+    if body.stream:
+        pieces = _streamed(call, body, answers, head)
+        return Stream(answers, pieces, SSE, failed_sse(call.request.url.path))
+    whole = await gather(answers.running)
+    choices = [_choice(body, answers, k, one) for k, one in enumerate(whole)]
+    if not whole:
+        choices = [_unanswered(answers)]
+    receipts = [one.ended.receipt for one in whole]
+    usage = usage_of(call, answers, whole)
+    return Json(
+        {**head, "choices": choices, "usage": usage, "tinsmith": answer_facts(answers, whole)},
+        headers={RECEIPT: ",".join(receipts)} if receipts else None,
+    )
+
+
+def _choice(body: ChatBody, answers: Answers, index: int, whole: Gathered) -> dict[str, Any]:
+    model, end = answers.target.served.model, whole.ended
+    message: dict[str, Any] = {"role": "assistant", "content": whole.text, "refusal": None}
+    if whole.thinking:
+        message["reasoning_content"] = whole.thinking
+    if end.calls:
+        message |= {"content": whole.text or None, "tool_calls": [_call(one) for one in end.calls]}
+    choice: dict[str, Any] = {
+        "index": index,
+        "message": message,
+        "logprobs": _logprobs(body, answers, whole.choices),
+        "finish_reason": finish(end),
+    }
+    if body.tinsmith and body.tinsmith.choices:
+        choice["tinsmith"] = {"choices": [shown(model, one) for one in whole.choices]}
+    return choice
+
+
+def _unanswered(answers: Answers) -> dict[str, Any]:
+    """Of a prompt that the router took for no task."""
+    why = answers.route.why if answers.route else ""
+    message = {"role": "assistant", "content": None, "refusal": why}
+    return {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+
+
+def _call(made: Made, index: int | None = None) -> dict[str, Any]:
+    arguments = json.dumps(made.arguments, ensure_ascii=False)
+    call: dict[str, Any] = {} if index is None else {"index": index}
+    return call | {
+        "id": f"call_{secrets.token_hex(12)}",
+        "type": "function",
+        "function": {"name": made.name, "arguments": arguments},
+    }
+
+
+def _logprobs(body: ChatBody, answers: Answers, choices: Sequence[Any]) -> dict[str, Any] | None:
+    if not body.logprobs:
+        return None
+    model = answers.target.served.model
+    return {"content": [logprob(model, one) for one in choices], "refusal": None}
+
+
+def finish(end: End) -> str:
+    if end.calls:
+        return "tool_calls"
+    return "stop" if end.finish == "stop" else "length"
+
+
+def usage_of(call: Call, answers: Answers, whole: Sequence[Gathered]) -> dict[str, Any]:
+    made = counted(call, answers, whole)
+    return {
+        "prompt_tokens": made.prompt,
+        "completion_tokens": made.answer,
+        "total_tokens": made.prompt + made.answer,
+        "prompt_tokens_details": {"cached_tokens": made.cached},
+        "completion_tokens_details": {"reasoning_tokens": made.thoughts},
+    }
+
+
+async def _streamed(
+    call: Call, body: ChatBody, answers: Answers, head: dict[str, Any]
+) -> AsyncGenerator[bytes, None]:
+    usage: dict[str, Any] = {"usage": None} if body.stream_options and body.stream_options.include_usage else {}
+
+    def chunk(index: int, delta: dict[str, Any], finished: str | None = None, **more: Any) -> bytes:
+        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finished, **more}
+        return sse({**head, "choices": [choice], **usage})
+
+    whole = [Gathered() for _ in answers.running]
+    for index in range(max(1, len(whole))):
+        yield chunk(index, {"role": "assistant", "content": ""})
+    if not whole:
+        yield chunk(0, {"refusal": answers.route.why if answers.route else ""}, "stop")
+    async with aclosing(merged(answers.running)) as events:
+        async for index, event in events:
+            whole[index].add(event)
+            if isinstance(event, Piece):
+                for delta, more in _deltas(body, answers, event):
+                    yield chunk(index, delta, **more)
+                continue
+            for number, made in enumerate(event.calls):
+                yield chunk(index, {"tool_calls": [_call(made, number)]})
+            facts = answer_facts(answers, [whole[index]])
+            yield chunk(index, {}, finish(event), tinsmith=facts)
+    counted = usage_of(call, answers, whole)
+    if usage:
+        yield sse({**head, "choices": [], "usage": counted})
+    yield b"data: [DONE]\n\n"
+
+
+def _deltas(body: ChatBody, answers: Answers, piece: Piece) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """What a piece adds, and how its tokens were chosen beside the last of it."""
+    names = {"thinking": "reasoning_content", "text": "content"}
+    deltas: list[dict[str, Any]] = [{names[kind]: text} for kind, text in piece.parts]
+    more: dict[str, Any] = {}
+    if body.logprobs and piece.choices:
+        more["logprobs"] = _logprobs(body, answers, piece.choices)
+    if body.tinsmith and body.tinsmith.choices and piece.choices:
+        model = answers.target.served.model
+        more["tinsmith"] = {"choices": [shown(model, one) for one in piece.choices]}
+    if more and not deltas:
+        deltas = [{}]
+    return [(delta, more if k + 1 == len(deltas) else {}) for k, delta in enumerate(deltas)]
+
+
+_LOGPROB = {"token": str, "logprob": float, "bytes": [int], "top_logprobs": [dict]}
+USAGE = {
+    "prompt_tokens": int,
+    "completion_tokens": int,
+    "total_tokens": int,
+    "prompt_tokens_details": {"cached_tokens": int},
+    "completion_tokens_details": {"reasoning_tokens": int},
+}
+_REPLY = {
+    "id": str,
+    "object": "chat.completion",
+    "created": int,
+    "model": str,
+    "system_fingerprint": str,
+    "choices": [
+        {
+            "index": int,
+            "message": {
+                "role": "assistant",
+                "content": (str, None),
+                "refusal": (str, None),
+                "reasoning_content?": str,
+                "tool_calls?": [{"id": str, "type": "function", "function": {"name": str, "arguments": str}}],
+            },
+            "logprobs": ({"content": [_LOGPROB], "refusal": None}, None),
+            "finish_reason": ("stop", "length", "tool_calls"),
+            "tinsmith?": dict,
+        }
+    ],
+    "usage": USAGE,
+    "tinsmith": dict,
+}
+ENDPOINTS = [
+    Endpoint("POST", "/v1/chat/completions", "Answers a conversation", chat, ChatBody, like(_REPLY), stream=SSE)
+]

@@ -1,0 +1,111 @@
+"""What OpenAI's interfaces have in common: texts, tools, forms, and what answers say beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from tinsmith.serve.asking import Answers, Form, Offer
+from tinsmith.serve.faults import Refused
+from tinsmith.serve.fields import Body, Name
+from tinsmith.serve.gathering import Gathered
+
+AutoNoneRequired = Literal["auto", "none", "required"]
+
+
+class TextPart(Body):
+    type: Literal["text"]
+    text: str
+
+
+class FunctionOf(Body):
+    """strict: it is kept to its schema in any case."""
+
+    name: Name
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class FunctionTool(Body):
+    type: Literal["function"]
+    function: FunctionOf
+
+
+class Plain(Body):
+    type: Literal["text"]
+
+
+class JsonObject(Body):
+    type: Literal["json_object"]
+
+
+class SchemaOf(Body):
+    """strict: it is kept in any case."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    description: str | None = None
+    schema_: Annotated[dict[str, Any], Field(alias="schema")]
+    strict: bool | None = None
+
+
+class JsonSchema(Body):
+    type: Literal["json_schema"]
+    json_schema: SchemaOf
+
+
+def text_of(content: Any) -> str:
+    """Of a content that is a text, or parts of one."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    return "".join(str(getattr(part, "text", "") or getattr(part, "refusal", "")) for part in content)
+
+
+def merged_system(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """System messages at the head as one: templates have room for one."""
+    head = next((k for k, one in enumerate(messages) if one["role"] != "system"), len(messages))
+    if head < 2:
+        return messages
+    content = "\n\n".join(one["content"] for one in messages[:head])
+    return [{"role": "system", "content": content}, *messages[head:]]
+
+
+def form(given: Plain | JsonObject | JsonSchema | None, param: str) -> Form | None:
+    if isinstance(given, JsonSchema):
+        return Form(given.json_schema.schema_, param)
+    return Form({"type": "object"}, param) if isinstance(given, JsonObject) else None
+
+
+def offer(tools: Sequence[FunctionTool] | None, choice: str | None, parallel: bool | None) -> Offer | None:
+    declared = []
+    for tool in tools or ():
+        function = tool.function.model_dump(exclude_none=True, exclude={"strict"})
+        declared.append({"type": "function", "function": function})
+    return offer_of(declared, choice, parallel)
+
+
+def offer_of(declared: Sequence[dict[str, Any]], choice: str | None, parallel: bool | None) -> Offer | None:
+    """declared: tools in the shape of chat's. Raises Refused for a choice without tools."""
+    if not declared:
+        if choice not in (None, "none", "auto"):
+            raise Refused(400, "tool_choice is given, and no tools are", "tool_choice")
+        return None
+    return Offer(declared, choice or "auto", parallel)
+
+
+def answer_facts(answers: Answers, whole: Sequence[Gathered]) -> dict[str, Any]:
+    """What is ours in an answer: the seed that it can be had again by, how sure the model was, its receipts,
+    and the route that was taken."""
+    facts: dict[str, Any] = {"seed": answers.seed}
+    receipts = [one.ended.receipt for one in whole]
+    if receipts:
+        facts["receipt"] = receipts[0] if len(receipts) == 1 else receipts
+    sure = [one.ended.completion.sure for one in whole if one.end]
+    if sure and sure[0] is not None:
+        facts["sure"] = sure[0] if len(sure) == 1 else sure
+    if answers.route is not None:
+        route = answers.route
+        facts["route"] = {"task": route.task, "best": route.best, "probability": route.probability}
+    return facts

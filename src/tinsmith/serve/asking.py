@@ -1,0 +1,267 @@
+"""A question in no interface's words, and its answers as they come."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from tinsmith.chat.tool_formats import Call, Tool, by_name, read_tools
+from tinsmith.constraint.makers import anything
+from tinsmith.errors import InputError
+from tinsmith.runtime.adapters import prefix_of
+from tinsmith.runtime.asking import check_room, direct
+from tinsmith.runtime.calls import Toolbox, control_token, prompt_of
+from tinsmith.runtime.choices import Choice
+from tinsmith.runtime.generation import Completion, Route, Sampling
+from tinsmith.runtime.receipt import receipt
+from tinsmith.runtime.scheduler import Asked
+from tinsmith.serve import slices
+from tinsmith.serve.faults import Refused
+from tinsmith.serve.parts import Part, Parts, openings
+
+if TYPE_CHECKING:
+    from tinsmith.constraint import Constraint
+    from tinsmith.runtime.skill import Own
+    from tinsmith.serve.house import House
+    from tinsmith.serve.shelf import Target
+    from tinsmith.serve.worker import Ticket
+
+Message = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Tools of a request, in OpenAI's shape. choice: "auto", "none", "required", or the name of the one to be
+    called. parallel: whether one answer may call several times; None: where the model's format can. param: the
+    field that they came in."""
+
+    tools: Sequence[Mapping[str, Any]]
+    choice: str = "auto"
+    parallel: bool | None = None
+    param: str = "tools"
+
+
+@dataclass(frozen=True)
+class Form:
+    """A schema that an answer must satisfy. param: the field that it came in."""
+
+    schema: Any
+    param: str = "response_format"
+
+
+@dataclass(frozen=True)
+class Question:
+    """messages: a conversation, or prompt: a text or tokens that are continued. thinking: None: as the template
+    has it. free: without the constraint that the file brings. sampling: but for the seed; seed: None: drawn.
+    count: answers. max_tokens: None: what is left of the context. tops: alternatives of each token. record:
+    choices are wanted."""
+
+    target: Target
+    messages: Sequence[Message] = ()
+    prompt: str | Sequence[int] | None = None
+    thinking: bool | None = None
+    offer: Offer | None = None
+    form: Form | None = None
+    free: bool = False
+    sampling: Sampling = field(default_factory=lambda: Sampling(lookup=4))
+    seed: int | None = None
+    count: int = 1
+    max_tokens: int | None = None
+    stop: Sequence[str] = ()
+    tops: int = 0
+    record: bool = False
+    scope: str = ""
+
+
+@dataclass(frozen=True)
+class Piece:
+    parts: list[Part]
+    choices: list[Choice]
+
+
+@dataclass(frozen=True)
+class End:
+    """How an answer ended. calls: None where it made none. stop: the stop text that it came to."""
+
+    finish: str
+    calls: list[Call]
+    completion: Completion
+    cached: int
+    stop: str | None
+    receipt: str
+
+
+class Answering:
+    """One answer that is under way."""
+
+    def __init__(
+        self, question: Question, ticket: Ticket, opened: bool, box: Toolbox | None, only: bool
+    ) -> None:
+        self.question, self.ticket = question, ticket
+        self.prompt_tokens = len(ticket.asked.tokens)
+        self._box = box
+        self._parts = Parts(opened, openings(box.format) if box else (), only)
+
+    async def events(self) -> AsyncGenerator[Piece | End, None]:
+        """Pieces, and at last the end."""
+        try:
+            async for news in self.ticket.news():
+                parts = self._parts.add(news.text)
+                if news.completion is not None:
+                    parts += self._parts.end() or self._unmarked(news.completion)
+                if parts or news.choices:
+                    yield Piece(parts, news.choices)
+                if news.completion is not None:
+                    yield self._end(news.completion, news.cached)
+        finally:
+            self.ticket.cancel()
+
+    def _unmarked(self, completion: Completion) -> list[Part]:
+        """The text of an answer that was kept for its calls, and has none."""
+        if self._box is None or not self._box.format.controls or not self._parts.called:
+            return []
+        text = self.question.target.served.model.detokenize(completion.token_ids, special=True)
+        self._parts.called = self._box.format.mark in text
+        return [] if self._parts.called or not completion.text else [("text", completion.text)]
+
+    def _end(self, completion: Completion, cached: int) -> End:
+        model, finish, calls = self.question.target.served.model, completion.finish, []
+        if self._parts.called and self._box is not None:
+            try:
+                calls = self._box.format.parse(
+                    model.detokenize(completion.token_ids, special=True), self._box.tools
+                )
+            except InputError:  # it was cut off: what is there of a call is none
+                finish = "length" if finish == "stop" else finish
+        stop = None
+        if finish == "stop" and self.question.stop:
+            rest = model.detokenize(completion.token_ids)[len(completion.text) :]
+            stop = next((text for text in self.question.stop if text and rest.startswith(text)), None)
+        made = receipt(model, self.ticket.asked, completion)
+        return End(finish, calls, completion, cached, stop, made.digest)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """route: of a question whose adapter the router chose; where it chose none, no answer is under way."""
+
+    target: Target
+    running: list[Answering]
+    seed: int
+    route: Route | None = None
+
+    def cancel(self) -> None:
+        for one in self.running:
+            one.ticket.cancel()
+
+
+async def ask(house: House, question: Question) -> Answers:
+    """Begins the answers to a question. Raises InputError and Refused for what can't be asked."""
+    target, route = question.target, None
+    worker, model = target.served.worker, target.served.model
+    house.admit(question.scope, worker, question.count)
+    if target.routed:
+        if question.prompt is not None:
+            raise Refused(400, f"{target.name} chooses by a conversation; name the adapter", "model")
+        route = await worker.between(lambda: slices.route(target.served, question.messages))
+        target = replace(target, adapter=route.task)
+        if route.task is None:
+            return Answers(target, [], 0, route)
+    skill, box = target.skill, None
+    offer = question.offer if question.offer and question.offer.choice != "none" else None
+    constraint: Constraint | Own | None = None if question.free else "own"
+    if offer is not None:
+        if question.form is not None:
+            named = question.form.param
+            raise Refused(400, f"{named} beside {offer.param} is not supported", named)
+        format = by_name(skill.tool_format)
+        constraint = await house.compiler.compiled(offer.param, offered(offer, target))
+        box = Toolbox(format, read_tools(offer.tools), {}, constraint)
+    elif question.form is not None:
+        constraint = await house.compiler.compiled(question.form.param, {"schema": question.form.schema})
+    tokens, opened = await asyncio.to_thread(_rendered, question, target, box, constraint)
+    applied = model.applied(target.adapter)
+    room = worker.context - prefix_of(applied) - len(tokens)
+    if room < 1:
+        raise Refused(
+            400,
+            f"the prompt has {len(tokens)} tokens, and the context holds {worker.context}; shorten it",
+            "prompt" if question.prompt is not None else "messages",
+            code="context_length_exceeded",
+        )
+    least = model.least(constraint, target.adapter)
+    seed = question.seed
+    if seed is None:
+        seed = secrets.randbits(63) if question.sampling.temperature else 0
+    asked = Asked(
+        tokens,
+        applied,
+        skill.held_to(constraint),
+        least,
+        least is not None or question.record,
+        min(question.max_tokens or room, house.limits.tokens or room, room),
+        question.sampling,
+        tuple(question.stop),
+        question.tops,
+        True,
+        question.scope,
+    )
+    house.admit(question.scope, worker, question.count)
+    running = []
+    for k in range(question.count):
+        drawn = replace(asked, sampling=replace(asked.sampling, seed=(seed + k) % (1 << 64)))
+        ticket = house.submit(worker, drawn)
+        only = offer is not None and offer.choice != "auto"
+        running.append(Answering(replace(question, target=target), ticket, opened, box, only))
+    return Answers(target, running, seed, route)
+
+
+def counted_prompt(question: Question) -> int:
+    """Tokens of a question's prompt, which is not asked."""
+    target, box, offer = question.target, None, question.offer
+    if offer is not None and offer.choice != "none":
+        box = Toolbox(by_name(target.skill.tool_format), read_tools(offer.tools), {}, anything())
+    constraint: Constraint | Own | None = anything() if question.form else None if question.free else "own"
+    return len(_rendered(question, target, box, constraint)[0])
+
+
+def offered(offer: Offer, target: Target) -> dict[str, Any]:
+    """What the compiler is asked for."""
+    known: list[Tool] = read_tools(offer.tools)
+    model, format = target.served.model, by_name(target.skill.tool_format)
+    named = offer.choice not in ("auto", "required")
+    if named and all(tool.name != offer.choice for tool in known):
+        raise Refused(
+            400, f"tool_choice names {offer.choice[:80]!r}, which is none of the tools", "tool_choice"
+        )
+    controls = {text: control_token(model, text) for text in (*format.controls, format.mark) if text}
+    return {
+        "tools": [tool.declared for tool in known if not named or tool.name == offer.choice],
+        "format": format.name,
+        "parallel": format.several if offer.parallel is None else offer.parallel,
+        "none": offer.choice == "auto",
+        "talk": offer.choice == "auto",
+        "controls": {text: token for text, token in controls.items() if token is not None},
+    }
+
+
+def _rendered(
+    question: Question, target: Target, box: Toolbox | None, constraint: Constraint | Own | None
+) -> tuple[list[int], bool]:
+    """The prompt in tokens, and whether it begins the answer's thoughts."""
+    model, skill, prompt = target.served.model, target.skill, question.prompt
+    if prompt is not None:
+        return (model.tokenize(prompt, bos=True) if isinstance(prompt, str) else list(prompt)), False
+    check_room(skill, question.thinking, constraint)
+    thinking = question.thinking
+    if box is not None:
+        thinking = direct(skill)
+        tokens = prompt_of(model, question.messages, box, adapter=target.adapter)
+    else:
+        if thinking is None and skill.held_to(constraint) is not None:
+            thinking = direct(skill)
+        tokens = model.render(question.messages, thinking=thinking, adapter=target.adapter)
+    return tokens, skill.templates.table(thinking).opens_thoughts

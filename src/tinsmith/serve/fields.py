@@ -1,0 +1,94 @@
+"""Fields that requests may have, as pydantic models: they are read by them, and described by them in
+/openapi.json. A field that stands in none is refused by name."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tinsmith.serve.faults import Refused
+
+B = TypeVar("B", bound=BaseModel)
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+def read(kind: type[B], value: Any) -> B:
+    """Raises Refused with the place of the first thing that is wrong."""
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        first = _worst(error)
+        raise Refused(400, *_told(first)) from None
+
+
+def _worst(error: ValidationError) -> Any:
+    """Of a union every alternative complains: the one that went deepest is what was meant."""
+    faults = error.errors(include_url=False, include_context=False)
+    unknown = [fault for fault in faults if fault["type"] == "extra_forbidden"]
+    return max(unknown or faults, key=lambda fault: len(fault["loc"]))
+
+
+def _told(fault: Any) -> tuple[str, str | None, str]:
+    place = [part for part in fault["loc"] if isinstance(part, int) or not _of_union(str(part))]
+    param = ".".join(map(str, place)) or None
+    if fault["type"] == "extra_forbidden":
+        return f"{param}: is not supported here; leave it out", param, "unsupported_parameter"
+    if fault["type"] == "missing":
+        return f"{param}: is missing", param, "missing_required_parameter"
+    return f"{param or 'the body'}: {_lower(fault['msg'])}", param, "invalid_value"
+
+
+def _of_union(part: str) -> bool:
+    """Whether it is pydantic's name of an alternative, which is no place in the body."""
+    return part[:1].isupper() or "[" in part or part in ("str", "bool", "int", "float")
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+class Ours(Body):
+    """Extensions. choices: how each token was chosen stands in the answer. free: without the constraint that
+    the file brings."""
+
+    choices: bool = False
+    free: bool = False
+
+
+Temperature = Annotated[float, Field(ge=0, le=2)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Penalty = Annotated[float, Field(ge=-2, le=2)]
+Repetition = Annotated[float, Field(gt=0, le=10)]
+Seed = Annotated[int, Field(ge=-(2**63), le=2**64 - 1)]
+Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
+TopK = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Tops = Annotated[int, Field(ge=0, le=20)]
+Token = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Bias = dict[Annotated[str, Field(pattern=r"^[0-9]{1,9}$")], Annotated[float, Field(ge=-100, le=100)]]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+Effort = Literal["none", "minimal", "low", "medium", "high"]
+Stop = str | Annotated[list[str], Field(max_length=16)]
+
+
+class Drawing(Body):
+    """How tokens are chosen, as OpenAI names it, and what other servers call it beyond that."""
+
+    temperature: Temperature | None = None
+    top_p: Share | None = None
+    top_k: TopK | None = None
+    min_p: Share | None = None
+    repetition_penalty: Repetition | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    logit_bias: Bias | None = None
+
+
+def thinking(effort: Effort | None, switch: bool | None) -> bool | None:
+    """Whether the model is to think: by OpenAI's effort, or by the switch of its template."""
+    if switch is not None:
+        return switch
+    return None if effort is None else effort not in ("none", "minimal")

@@ -1,0 +1,28 @@
+"""What one request, one client and all of them together may take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """body: bytes of a request's. schema: bytes of a JSON Schema, or of all tools. automaton: bytes of what is
+    compiled of it; compiling: seconds for that. tokens: of an answer at most; None: what its context holds.
+    answers: to one request (n). inputs: texts of one request for embeddings, or prompts. streams: requests of
+    one key at once; queue: of all, beyond those that have a place. reading: seconds for a request's head, and
+    again for its body; writing: seconds for which a client may take nothing of its answer. connections: at
+    once."""
+
+    body: int = 4 << 20
+    schema: int = 64 << 10
+    automaton: int = 8 << 20
+    compiling: float = 5.0
+    tokens: int | None = None
+    answers: int = 8
+    inputs: int = 256
+    streams: int = 64
+    queue: int = 256
+    reading: float = 20.0
+    writing: float = 30.0
+    connections: int = 1024

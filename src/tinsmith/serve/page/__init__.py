@@ -1,0 +1,68 @@
+"""The page at /: its parts, put together into one HTML file that asks no server but its own.
+
+page.html holds places for page.css, the scripts, and the words of the constraint compiler, which the editors
+suggest. The headers allow this style and this script by their digests, and nothing else from anywhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from functools import cache
+from importlib import resources
+
+SCRIPTS = (
+    *("parts.js", "json.js", "suggest.js", "editor.js"),
+    *("server.js", "tokens.js", "reply.js", "chat.js", "settings.js", "about.js", "page.js"),
+)
+
+
+@cache
+def page() -> tuple[bytes, dict[str, str]]:
+    """The page, and the headers that it is sent with."""
+    style, script = _text("page.css"), "\n".join(map(_text, SCRIPTS))
+    html = _text("page.html")
+    for name, text in (("style", style), ("script", script), ("words", _words())):
+        html = html.replace(f"{{{name}}}", text)
+    policy = {
+        "default-src": "'none'",
+        "script-src": _digest(script),
+        "style-src": _digest(style),
+        "connect-src": "'self'",
+        "img-src": "data:",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+    }
+    return html.encode(), {
+        "Content-Type": "text/html; charset=utf-8",
+        "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cache-Control": "no-cache",
+    }
+
+
+def _text(name: str) -> str:
+    return (resources.files(__name__) / name).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    """As a policy names an inline style or script."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _words() -> str:
+    """What a schema is made of, by its owners."""
+    from tinsmith.constraint import formats, schema_document
+
+    words = {
+        "types": schema_document.TYPES,
+        "formats": formats.NAMES,
+        "known": sorted(schema_document.KNOWN),
+        "one": schema_document.ONE,
+        "many": schema_document.MANY,
+        "named": schema_document.NAMED,
+    }
+    return json.dumps(words).replace("<", "\\u003c")

@@ -1,0 +1,90 @@
+"""Debian's Chromium, driven by playwright, on the page that a server of two tiny models serves."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import random_adapters
+from desk import Desk
+from playwright.sync_api import Browser, sync_playwright
+from tiny_models import tiny_spec
+from transformers_models import CHATML
+
+import tinsmith
+from tinsmith import models
+from tinsmith.compiler import build_tin
+from tinsmith.formats import tin
+from tinsmith.models import family
+from tinsmith.train import adapter_tin
+
+CONTEXT = 16384
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    # One a module: as long as playwright runs, no other test of this thread can run a loop of asyncio's.
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        if os.environ.get("CI"):
+            pytest.fail("chromium is missing; install it, so that the page is tried")
+        pytest.skip("chromium is not installed")
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A model with an adapter, and one whose file holds its answers to a constraint."""
+    folder = tmp_path_factory.mktemp("page")
+    sizes = {"hidden_size": 64, "intermediate_size": 96, "max_position_embeddings": CONTEXT}
+    spec = replace(tiny_spec(family.by_name("llama"), **sizes), chat_template=CHATML)
+    plain, held = folder / "plain.tin", folder / "held.tin"
+    models.save_gguf(spec, folder / "base.gguf")
+    build_tin(spec, plain, entries={tin.SOURCE: bytes(range(32))})
+    random_adapters.folder(spec, folder / "lamps", CHATML)
+    adapter_tin.add(plain, "lamps", folder / "lamps", plain, "Q8_0")
+    own = tinsmith.regex("[ab]{4}")
+    build_tin(spec, held, entries={tin.CONSTRAINT: own.data}, manifest={"constraint": {"kind": own.kind}})
+    return [plain, held]
+
+
+@contextmanager
+def served(*arguments: str | Path) -> Iterator[str]:
+    """`tinsmith serve`, and the address that it says."""
+    command = [sys.executable, "-m", "tinsmith", "serve", *map(str, arguments), "--port", "0", "--threads", "1"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        try:
+            said = re.search(r"http://[\d.]+:\d+", process.stderr.readline())
+            assert said, process.stderr.read()
+            yield f"{said[0]}/"
+        finally:
+            process.terminate()
+
+
+@pytest.fixture(scope="session")
+def address(files: list[Path]) -> Iterator[str]:
+    with served(*files, "--context", str(CONTEXT)) as address:
+        yield address
+
+
+@pytest.fixture
+def desk(browser: Browser, address: str) -> Iterator[Desk]:
+    context = browser.new_context(viewport={"width": 1280, "height": 860})
+    desk = Desk(context.new_page(), address)
+    desk.open()
+    yield desk
+    context.close()
+    assert not desk.complaints
+    assert all(asked.startswith((address, "data:", "blob:")) for asked in desk.asked)

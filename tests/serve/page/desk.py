@@ -1,0 +1,66 @@
+"""A browser's page at work: what it sends, what it complains of, and the few things that every test does."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from playwright.sync_api import ConsoleMessage, Locator, Page, Request, expect
+
+
+class Desk:
+    """sent: the bodies of chat requests. asked: every address. complaints: what the console has."""
+
+    def __init__(self, page: Page, address: str) -> None:
+        self.page, self.address = page, address
+        self.sent: list[dict[str, Any]] = []
+        self.asked: list[str] = []
+        self.complaints: list[str] = []
+        page.on("request", self._request)
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def _request(self, request: Request) -> None:
+        self.asked.append(request.url)
+        if request.url.endswith("/v1/chat/completions") and request.post_data:
+            self.sent.append(json.loads(request.post_data))
+
+    def _console(self, message: ConsoleMessage) -> None:
+        # The browser itself says that a request was refused; the page shows why.
+        if "Failed to load resource" not in message.text:
+            self.complaints.append(message.text)
+
+    def open(self) -> None:
+        self.page.goto(self.address)
+        expect(self.page.locator("#compare")).to_be_enabled()
+
+    def set(self, name: str, value: str) -> None:
+        """A field of the settings."""
+        field = self.page.locator(f"#settings [name={name}]")
+        if not field.is_visible():
+            self.page.get_by_text("More", exact=True).click()
+        field.fill(value)
+
+    def shape(self, name: str) -> None:
+        self.page.locator(f"#settings [name=shape][value={name}]").check()
+
+    def editor(self, kind: str, text: str) -> Locator:
+        """Chooses the shape of answer, writes its editor and waits for the server's verdict."""
+        self.shape(kind)
+        area = self.page.locator(f"#{kind} textarea")
+        area.fill(text)
+        return area
+
+    def verdict(self, kind: str) -> Locator:
+        return self.page.locator(f"#{kind} .verdict")
+
+    def ask(self, prompt: str = "hello") -> Locator:
+        """Sends, and waits for the end. The last turn's answers."""
+        self.page.locator("#prompt").fill(prompt)
+        self.page.locator("#prompt").press("Enter")
+        return self.answered()
+
+    def answered(self) -> Locator:
+        expect(self.page.locator("#prompt")).to_have_value("")
+        expect(self.page.locator("#send")).to_be_visible(timeout=30_000)
+        return self.page.locator(".turn").last.locator("article")

@@ -1,0 +1,167 @@
+"""Asking: the prompt, the stream, the tokens, two models beside each other."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+
+from desk import Desk
+from playwright.sync_api import expect
+
+
+def test_what_is_asked_comes_as_an_answer_with_its_figures(desk: Desk) -> None:
+    answer = desk.ask("hello")
+    expect(answer).to_have_count(1)
+    expect(answer.locator(".foot")).to_contain_text(
+        re.compile(r"\d+ tokens? .*first after \d+ ms .*receipt [0-9a-f]{12}")
+    )
+    assert desk.sent[0]["messages"] == [{"role": "user", "content": "hello"}]
+    assert desk.sent[0]["stream"] is True
+    expect(desk.page.locator("#announcer")).to_contain_text(desk.sent[0]["model"])
+
+
+def test_the_conversation_is_kept_and_begun_anew(desk: Desk) -> None:
+    desk.page.locator("#prompt").fill("one")
+    desk.page.locator("#prompt").press("Shift+Enter")
+    desk.page.locator("#prompt").press_sequentially("two")
+    desk.page.locator("#send").click()
+    desk.answered()
+    desk.ask("three")
+    first, answer, second = desk.sent[1]["messages"]
+    assert (first, second) == ({"role": "user", "content": "one\ntwo"}, {"role": "user", "content": "three"})
+    assert answer["role"] == "assistant"
+    assert answer["content"]
+    desk.page.locator("#clear").click()
+    expect(desk.page.locator(".turn")).to_have_count(0)
+    expect(desk.page.locator("#empty")).to_be_visible()
+    desk.ask("four")
+    assert [one["content"] for one in desk.sent[2]["messages"]] == ["four"]
+
+
+def test_an_answer_is_stopped_by_button_and_by_key(desk: Desk) -> None:
+    desk.set("max_tokens", "16000")
+    for act in ("#stop", "Escape"):
+        desk.page.locator("#prompt").fill("go on")
+        desk.page.locator("#prompt").press("Enter")
+        expect(desk.page.locator(".turn").last.locator(".token").nth(3)).to_be_visible()
+        desk.page.locator(act).click() if act.startswith("#") else desk.page.keyboard.press(act)
+        expect(desk.page.locator(".turn").last.locator(".foot")).to_contain_text("stopped by you")
+        expect(desk.page.locator("#send")).to_be_visible()
+
+
+def test_asking_again_gives_the_same_answer_and_keeps_one(desk: Desk) -> None:
+    answer = desk.ask("hello")
+    before = answer.locator(".text").inner_text()
+    answer.locator(".again").click()
+    desk.answered()
+    expect(answer.locator(".text")).to_have_count(1)
+    assert answer.locator(".text").inner_text() == before
+    assert desk.sent[0] == desk.sent[1]
+    desk.ask("next")
+    assert len(desk.sent[2]["messages"]) == 3
+
+
+def test_answer_and_receipt_are_copied(desk: Desk) -> None:
+    desk.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    answer = desk.ask("hello")
+    text = answer.locator(".text").text_content()
+    answer.get_by_role("button", name="Copy", exact=True).click()
+    assert desk.page.evaluate("navigator.clipboard.readText()") == text
+    answer.get_by_role("button", name="Copy the receipt").click()
+    assert re.fullmatch("[0-9a-f]{64}", desk.page.evaluate("navigator.clipboard.readText()"))
+
+
+def test_a_pointer_shows_what_else_was_likely(desk: Desk) -> None:
+    desk.shape("free")
+    token = desk.ask("hello").locator(".token").first
+    token.hover()
+    box = desk.page.locator("#alternatives")
+    expect(box).to_contain_text("Chosen among all tokens")
+    shares = [float(one.strip("<% ")) for one in box.locator("td:nth-child(2)").all_inner_texts()]
+    assert len(shares) >= 5
+    assert 0 < sum(shares) <= 100.5
+    assert shares[:5] == sorted(shares[:5], reverse=True)
+    expect(box.locator(".chosen")).to_have_count(1)
+    desk.page.keyboard.press("Escape")
+    expect(box).to_be_hidden()
+
+
+def test_the_keyboard_walks_through_the_tokens(desk: Desk) -> None:
+    desk.shape("free")
+    answer = desk.ask("hello")
+    walk = answer.get_by_role("slider", name="Walk through the tokens")
+    walk.focus()
+    expect(desk.page.locator("#alternatives")).to_be_visible()
+    total = answer.locator(".token").count()
+    for at in range(1, min(4, total) + 1):
+        expect(walk).to_have_attribute(
+            "aria-valuetext", re.compile(rf'^Token {at} of {total}: ".*"\. [<\d.]+ .*Else: ')
+        )
+        expect(answer.locator(".current")).to_have_attribute("data-at", str(at - 1))
+        desk.page.keyboard.press("ArrowRight")
+    desk.page.keyboard.press("Tab")
+    expect(desk.page.locator("#alternatives")).to_be_hidden()
+
+
+def test_without_tokens_the_text_is_plain(desk: Desk) -> None:
+    desk.page.locator("[name=tokens]").uncheck()
+    answer = desk.ask("hello")
+    assert "tinsmith" not in desk.sent[0]
+    expect(answer.locator(".token")).to_have_count(0)
+    expect(answer.locator(".text")).not_to_be_empty()
+    plain = answer.locator(".text").text_content()
+    desk.page.locator("#clear").click()
+    desk.page.locator("[name=tokens]").check()
+    assert desk.ask("hello").locator(".text").text_content() == plain
+
+
+def test_two_models_stand_side_by_side(desk: Desk) -> None:
+    page = desk.page
+    desk.ask("before")
+    page.locator("#compare").check()
+    names = page.locator("#model-b option").all_inner_texts()
+    assert len(names) >= 2
+    page.locator("#model-b").select_option(names[1])
+    answers = desk.ask("hello")
+    expect(answers).to_have_count(2)
+    assert answers.locator("h3").all_inner_texts() == [page.locator("#model-a").input_value(), names[1]]
+    left, right = (answers.nth(k).bounding_box() for k in (0, 1))
+    assert left and right
+    assert left["y"] == right["y"]
+    assert left["x"] + left["width"] <= right["x"]
+    texts = [answers.nth(k).locator(".text").text_content() for k in (0, 1)]
+    said = page.locator(".same").last.inner_text()
+    assert ("the same" in said) == (texts[0] == texts[1])
+    page.locator("#model-b").select_option(names[0])
+    desk.ask("once more")
+    expect(page.locator(".same").last).to_have_text("Both answers are the same.")
+    # The side that was not there at first knows what the other was told.
+    assert desk.sent[2]["messages"][0]["content"] == "before"
+
+
+def test_what_the_server_refuses_is_said_in_its_place(desk: Desk) -> None:
+    desk.page.route("**/v1/chat/completions", lambda route: route.continue_(post_data='{"model": "none"}'))
+    answer = desk.ask("hello")
+    expect(answer.locator(".failure")).to_have_attribute("role", "alert")
+    expect(answer.locator(".failure")).not_to_be_empty()
+    desk.page.unroute("**/v1/chat/completions")
+    answer.locator(".again").click()
+    desk.answered()
+    expect(answer.locator(".text")).to_be_visible()
+    desk.page.route("**/v1/chat/completions", lambda route: route.abort())
+    expect(desk.ask("hello").locator(".failure")).to_have_text(
+        "The server does not answer; is it still running?"
+    )
+
+
+def test_the_command_asks_the_same(desk: Desk) -> None:
+    desk.page.locator("#system").fill("It's short.")
+    desk.page.locator("#prompt").fill("hello")
+    desk.page.locator("#show-request").click()
+    words = shlex.split(desk.page.locator("#request-text").inner_text())
+    assert words[:3] == ["curl", "-N", f"{desk.address}v1/chat/completions"]
+    desk.page.locator("#request-dialog .close").click()
+    desk.page.locator("#prompt").press("Enter")
+    desk.answered()
+    assert json.loads(words[words.index("-d") + 1]) == desk.sent[0]
