@@ -1,0 +1,207 @@
+"""Windows of items to lines of OUT, by one model.
+
+Items are computed by windows, in which they are sorted: prompts that begin alike stand together, so that what
+they share is computed once, and an item that is asked twice is answered once. Lines come back in the items' order.
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from tinsmith.batch.ask import Asker, Question
+from tinsmith.errors import RuntimeFault, TinsmithError
+from tinsmith.runtime.adapters import prefix_of, rank_of
+from tinsmith.runtime.receipt import Receipts
+from tinsmith.runtime.scheduler import Job, Scheduler
+
+if TYPE_CHECKING:
+    from tinsmith.batch.cache import Cache
+    from tinsmith.batch.items import Item
+    from tinsmith.batch.settings import Settings
+    from tinsmith.runtime import Model
+    from tinsmith.runtime.generation import Completion
+
+PLACES = 8  # answers that one model computes at a time
+
+
+@dataclass(frozen=True)
+class Window:
+    """Items that follow each other. first: how many are before them."""
+
+    first: int
+    items: Sequence[Item]
+
+
+@dataclass(frozen=True)
+class Done:
+    """A window's lines, in its items' order, each with its end. tokens: of the answers; known: how many answers
+    were not computed, as the cache or an equal item of the window had them."""
+
+    first: int
+    items: int
+    lines: bytes
+    failed: int
+    tokens: int
+    known: int
+
+
+@dataclass
+class _Open:
+    """A window that is being answered. lines: None where an answer is missing."""
+
+    window: Window
+    lines: list[bytes | None]
+    missing: int
+    failed: int = 0
+    tokens: int = 0
+    known: int = 0
+
+
+@dataclass
+class _Wanted:
+    """A question, the items that ask it, and how often it may still be tried."""
+
+    question: Question
+    key: str
+    tries: int
+    items: list[tuple[_Open, int]] = field(default_factory=list)
+
+
+class Answers:
+    """Answers windows as they are given; those that are complete come out of `step`."""
+
+    def __init__(
+        self, model: Model, settings: Settings, *, places: int = PLACES, retry: int = 0, cache: Cache | None = None
+    ) -> None:
+        self._asker = Asker(model, settings)
+        self._model, self._places, self._retry, self._cache = model, places, retry, cache
+        self._receipts = Receipts(model)
+        self._scheduler: Scheduler | None = None
+        self._context = 0
+        self._jobs: dict[Job, _Wanted] = {}
+        self._open: list[_Open] = []
+        self._later: list[_Wanted] = []  # of prompts that the scheduler has no room for yet
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another window keeps all places busy."""
+        return len(self._open) < 2 and (self._scheduler is None or self._scheduler.waiting == 0)
+
+    @property
+    def idle(self) -> bool:
+        return not self._open
+
+    def close(self) -> None:
+        if self._scheduler is not None:
+            self._scheduler.close()
+        if self._cache is not None:
+            self._cache.close()
+
+    def add(self, window: Window) -> None:
+        opened = _Open(window, [None] * len(window.items), len(window.items))
+        self._open.append(opened)
+        wanted: dict[str, _Wanted] = {}
+        for k, item in enumerate(window.items):
+            try:
+                question = self._asker.question(item)
+                key = self._receipts.key(question.asked)
+            except TinsmithError as fault:
+                self._fail(opened, k, str(fault))
+                continue
+            if key not in wanted:
+                tokens = array("I", question.asked.tokens)
+                asked = replace(question.asked, tokens=tokens)
+                wanted[key] = _Wanted(replace(question, asked=asked), key, self._retry)
+            else:
+                opened.known += 1
+            wanted[key].items.append((opened, k))
+        for one in self._unknown(opened, wanted):
+            self._begin(one)
+
+    def _unknown(self, opened: _Open, wanted: dict[str, _Wanted]) -> list[_Wanted]:
+        """Those that the cache can't answer, prompts that begin alike beside each other."""
+        held = self._cache.get(wanted) if self._cache and wanted else {}
+        for key, (completion, receipt) in held.items():
+            opened.known += 1
+            self._answer(wanted.pop(key), completion, receipt)
+        return sorted(wanted.values(), key=lambda one: one.question.asked.tokens)
+
+    def _begin(self, wanted: _Wanted) -> None:
+        asked = wanted.question.asked
+        needed = prefix_of(asked.applied) + len(asked.tokens) + asked.max_tokens + 1
+        limit = self._model.core.info()["context"]
+        if needed > self._context and self._context < limit:
+            if self._jobs:  # the answers under way end in the room that they have
+                self._later.append(wanted)
+                return
+            self._context = min(limit, max(256, 1 << (needed - 1).bit_length()))
+            rank = rank_of(asked.applied)
+            self._scheduler = Scheduler(self._model, places=self._places, context=self._context, rank=rank)
+        assert self._scheduler is not None
+        try:
+            self._jobs[self._scheduler.add(asked)] = wanted
+        except TinsmithError as fault:
+            for opened, k in wanted.items:
+                self._fail(opened, k, str(fault))
+
+    def step(self) -> list[Done]:
+        """Computes on, and gives the windows that are complete."""
+        if self._jobs:
+            assert self._scheduler is not None
+            for job in self._scheduler.step():
+                self._heard(job)
+        if not self._jobs and self._later:
+            later, self._later = self._later, []
+            for one in later:
+                self._begin(one)
+        done = [one for one in self._open if not one.missing]
+        self._open = [one for one in self._open if one.missing]
+        return [self._done(one) for one in done]
+
+    def _heard(self, job: Job) -> None:
+        if job.error is not None:
+            wanted = self._jobs.pop(job)
+            if isinstance(job.error, RuntimeFault) and wanted.tries > 0:
+                wanted.tries -= 1
+                self._begin(wanted)
+                return
+            for opened, k in wanted.items:
+                self._fail(opened, k, str(job.error))
+        elif job.completion is not None:
+            wanted = self._jobs.pop(job)
+            asked = wanted.question.asked
+            receipt = self._receipts.receipt(asked, job.completion, job.choices).digest
+            if self._cache:
+                self._cache.put(wanted.key, job.completion, receipt)
+            self._answer(wanted, job.completion, receipt)
+
+    def _answer(self, wanted: _Wanted, completion: Completion, receipt: str) -> None:
+        completion = replace(completion, opened=wanted.question.opened)
+        for opened, k in wanted.items:
+            try:
+                row = self._asker.row(opened.window.items[k], wanted.question, completion, receipt)
+            except TinsmithError as fault:
+                self._fail(opened, k, str(fault))
+                continue
+            opened.tokens += len(completion.token_ids)
+            self._write(opened, k, row)
+
+    def _fail(self, opened: _Open, k: int, reason: str) -> None:
+        opened.failed += 1
+        self._write(opened, k, self._asker.fault(opened.window.items[k], reason))
+
+    @staticmethod
+    def _write(opened: _Open, k: int, row: dict[str, Any]) -> None:
+        opened.lines[k] = json.dumps(row, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+        opened.missing -= 1
+
+    def _done(self, opened: _Open) -> Done:
+        if self._cache:
+            self._cache.commit()
+        lines = b"".join(line for line in opened.lines if line is not None)
+        count = len(opened.window.items)
+        return Done(opened.window.first, count, lines, opened.failed, opened.tokens, opened.known)
