@@ -1,7 +1,8 @@
 """Windows of items to lines of OUT, by one model.
 
 Items are computed by windows, in which they are sorted: prompts that begin alike stand together, so that what
-they share is computed once, and an item that is asked twice is answered once. Lines come back in the items' order.
+they share is computed once, and an item that is asked twice is answered once. Lines come back in the items'
+order.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tinsmith.batch.ask import Asker, Question
 from tinsmith.errors import RuntimeFault, TinsmithError
@@ -70,12 +71,23 @@ class _Wanted:
     tries: int
     items: list[tuple[_Open, int]] = field(default_factory=list)
 
+    @property
+    def tokens(self) -> array[int]:
+        """Four bytes each; they order as lists do."""
+        return cast("array[int]", self.question.asked.tokens)
+
 
 class Answers:
     """Answers windows as they are given; those that are complete come out of `step`."""
 
     def __init__(
-        self, model: Model, settings: Settings, *, places: int = PLACES, retry: int = 0, cache: Cache | None = None
+        self,
+        model: Model,
+        settings: Settings,
+        *,
+        places: int = PLACES,
+        retry: int = 0,
+        cache: Cache | None = None,
     ) -> None:
         self._asker = Asker(model, settings)
         self._model, self._places, self._retry, self._cache = model, places, retry, cache
@@ -113,8 +125,7 @@ class Answers:
                 self._fail(opened, k, str(fault))
                 continue
             if key not in wanted:
-                tokens = array("I", question.asked.tokens)
-                asked = replace(question.asked, tokens=tokens)
+                asked = replace(question.asked, tokens=array("I", question.asked.tokens))
                 wanted[key] = _Wanted(replace(question, asked=asked), key, self._retry)
             else:
                 opened.known += 1
@@ -128,7 +139,7 @@ class Answers:
         for key, (completion, receipt) in held.items():
             opened.known += 1
             self._answer(wanted.pop(key), completion, receipt)
-        return sorted(wanted.values(), key=lambda one: one.question.asked.tokens)
+        return sorted(wanted.values(), key=lambda one: one.tokens)
 
     def _begin(self, wanted: _Wanted) -> None:
         asked = wanted.question.asked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 # What answers under a constraint of this kind are, where --task names an adapter.
 _TASKS = {"tools": "call", "schema": "extract", "choices": "classify"}
 _LOOKUP = 4  # guesses of next tokens, which change none
+_CONSTRAINTS = 64  # of requests, that are kept
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,11 @@ class Asker:
 
     def __init__(self, model: Model, settings: Settings) -> None:
         if model.engine is not None:
-            raise InputError(f"{model.info.backend} computes one answer at a time; a batch is the native runtime's")
+            raise InputError(
+                f"{model.info.backend} computes one answer at a time; a batch is the native runtime's"
+            )
         self.model, self.settings = model, settings
+        self._made: dict[str, Constraint] = {}
         task, adapters = settings.task, settings.adapters
         if task is not None and task in model.adapters:
             if adapters:
@@ -59,7 +64,6 @@ class Asker:
         self.task = None
         if settings.task is not None:
             self.task = tasks.by_name(task or _TASKS.get(str(kind), "chat"))
-        self._made: dict[str, Constraint | None] = {}
 
     def question(self, item: Item) -> Question:
         """Raises a TinsmithError that says why the item can't be asked."""
@@ -101,34 +105,42 @@ class Asker:
 
         if not tokens:
             raise InputError("the prompt is empty; there is nothing to continue")
-        sampling = Sampling(**{"lookup": _LOOKUP, **settings.options})
+        options: dict[str, Any] = {"lookup": _LOOKUP, **settings.options}
         return Asked(
             tokens,
             self.applied,
             constraint,
             max_tokens=settings.max_tokens,
-            sampling=sampling,
+            sampling=Sampling(**options),
             stop=settings.stop,
             record=True,
         )
 
     def _held(self, held: Held) -> Constraint | None:
-        from tinsmith.constraint import makers
-
+        """Made once for requests that are held to the same."""
         if held.kind in ("own", "free"):
             return self.skill.constraint if held.kind == "own" else None
-        if held.kind == "tools":
-            from tinsmith.runtime.calls import toolbox
+        key = json.dumps([held.kind, held.of], sort_keys=True)
+        self._made[key] = made = self._made.pop(key, None) or self._compiled(held)
+        if len(self._made) > _CONSTRAINTS:
+            del self._made[next(iter(self._made))]
+        return made
 
-            return toolbox(self.model, held.of, None, False, False, self.adapter).constraint
-        make = {
-            "schema": makers.schema,
-            "grammar": makers.grammar,
-            "lark": lambda text: makers.grammar(text, "lark"),
-            "choices": makers.choices,
-            "regex": makers.regex,
-        }[held.kind]
-        return self.model._made(held.kind, held.of, make)
+    def _compiled(self, held: Held) -> Constraint:
+        from tinsmith.constraint import makers
+
+        match held.kind:
+            case "schema":
+                return makers.schema(held.of)
+            case "tools":
+                from tinsmith.runtime.calls import toolbox
+
+                return toolbox(self.model, held.of, None, False, False, self.adapter).constraint
+            case "choices":
+                return makers.choices(held.of)
+            case "regex":
+                return makers.regex(held.of)
+        return makers.grammar(held.of, "lark" if held.kind == "lark" else "gbnf")
 
     def row(self, item: Item, question: Question, completion: Completion, receipt: str) -> dict[str, Any]:
         """The row of OUT."""

@@ -1,8 +1,8 @@
 """A folder of answers by what was asked: all that a receipt binds but the answer itself.
 
-FOLDER/answers.sqlite is this machine's. Another machine's is merged by putting it beside that, under any other name
-that ends in .sqlite: its answers are taken at the next run, and one that differs from an answer already there is
-refused, as no two machines answer the same question differently.
+FOLDER/answers.sqlite is this machine's. Another machine's is merged by putting it beside that, under any other
+name that ends in .sqlite: its answers are taken at the next run, and one that differs from an answer already
+there is refused, as no two machines answer the same question differently.
 """
 
 from __future__ import annotations
@@ -52,15 +52,21 @@ class Cache:
         about = path.stat()
         mark = (path.name, about.st_size, about.st_mtime_ns)
         with self._faults(path):
-            if self._base.execute("select 1 from taken where (name, size, changed) = (?, ?, ?)", mark).fetchone():
+            if self._base.execute(
+                "select 1 from taken where (name, size, changed) = (?, ?, ?)", mark
+            ).fetchone():
                 return 0
             self._base.execute("attach ? as other", (f"{path.resolve().as_uri()}?immutable=1",))
             try:
                 odd = self._base.execute(
-                    "select count(*) from other.answers as b join answers as a using (key) where a.answer != b.answer"
+                    "select count(*) from other.answers as b join answers as a using (key) "
+                    "where a.answer != b.answer"
                 ).fetchone()[0]
                 if odd:
-                    raise InputError(f"{path}: {odd} answers differ from those in {self.path} to the same questions; one of them is damaged: compare both with tinsmith replay")
+                    raise InputError(
+                        f"{path}: {odd} answers differ from those in {self.path} to the same questions; one of the two "
+                        "is damaged: tinsmith replay says which OUT is right"
+                    )
                 taken = self._base.execute("insert or ignore into answers select * from other.answers").rowcount
             finally:
                 self._base.execute("detach other")
@@ -75,7 +81,9 @@ class Cache:
             some = [bytes.fromhex(key) for key in listed[at : at + 500]]
             marks = ", ".join("?" * len(some))
             with self._faults():
-                rows = self._base.execute(f"select key, answer from answers where key in ({marks})", some).fetchall()
+                rows = self._base.execute(
+                    f"select key, answer from answers where key in ({marks})", some
+                ).fetchall()
             found |= {key.hex(): self._read(text) for key, text in rows}
         return found
 
@@ -108,4 +116,6 @@ class Cache:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            raise InputError(f"{path or self.path}: {error}; free some space, or give another folder for --cache") from None
+            raise InputError(
+                f"{path or self.path}: {error}; free some space, or give another folder for --cache"
+            ) from None

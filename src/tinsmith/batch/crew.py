@@ -1,7 +1,7 @@
 """Who answers windows on this machine: this process, or as many others as there are cores.
 
-A process that computes alone on its core answers more than threads that share each step: a small model's steps are
-short, and threads would wait for each other at every one.
+A process that computes alone on its core answers more than threads that share each step: a small model's steps
+are short, and threads would wait for each other at every one.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _GIVEN = 2  # windows that a worker has at a time: one to work on, one to go on 
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker needs. file, opening: as tinsmith.load takes them; more: adapters that are not in the file, by
-    name; places, retry: as Answers; cache: its folder."""
+    """What a worker needs. file, opening: as tinsmith.load takes them; more: adapters that are not in the file,
+    by name; places, retry: as Answers; cache: its folder."""
 
     file: Path
     settings: Settings
@@ -39,10 +39,12 @@ class Job:
     retry: int = 0
     cache: Path | None = None
 
-    def load(self, **changes: Any) -> Model:
+    def load(self, threads: int | None = None) -> Model:
         from tinsmith.runtime import load
 
-        model = load(self.file, **{**self.opening, **changes})
+        return self.with_adapters(load(self.file, threads=threads, **self.opening))
+
+    def with_adapters(self, model: Model) -> Model:
         for name, path in self.more.items():
             model.adapters.add(name, path)
         return model
@@ -75,8 +77,8 @@ class Alone:
 
 
 class Workers:
-    """Processes of this machine. One that dies (killed for memory) is replaced, and its windows are given again,
-    `retry` times; then RuntimeFault is raised."""
+    """Processes of this machine. One that dies (killed for memory) is replaced, and its windows are given
+    again, `retry` times; then RuntimeFault is raised."""
 
     def __init__(self, job: Job, count: int) -> None:
         self._job = job

@@ -4,8 +4,8 @@
     for item in items:      # reads the file again, with one row in memory at a time
         ...
 
-What a row asks: OpenAI's batch lines (`custom_id`, `body`); `messages`; tinsmith's own examples (`input`, `turns`,
-…); the columns that are named, or whose names say that they are prompts. A .txt file asks a line.
+What a row asks: OpenAI's batch lines (`custom_id`, `body`); `messages`; tinsmith's own examples (`input`,
+`turns`, …); the columns that are named, or whose names say that they are prompts. A .txt file asks a line.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class Item:
 
 @dataclass(frozen=True)
 class Items:
-    """A file's items, read anew by each iteration. way: how its rows ask; columns: those that they ask by; header:
-    all that there are."""
+    """A file's items, read anew by each iteration. way: how its rows ask; columns: those that they ask by;
+    header: all that there are."""
 
     path: Path
     settings: Settings
@@ -107,7 +107,9 @@ class Items:
             return Item(number, name, fault=str(fault))
         return Item(number, name, asked, body)
 
-    def _asked(self, values: Mapping[str, Any], where: Where) -> tuple[Messages | str, Mapping[str, Any] | None]:
+    def _asked(
+        self, values: Mapping[str, Any], where: Where
+    ) -> tuple[Messages | str, Mapping[str, Any] | None]:
         if self.way == "openai":
             body = values.get("body")
             if not isinstance(body, dict) or not isinstance(body.get("messages"), list):
@@ -141,13 +143,15 @@ def open_items(path: str | Path, settings: Settings) -> Items:
     meant in several ways or none."""
     path = Path(path)
     if not path.is_file():
-        raise DataError(f"{path}: no such file; give a file of rows: {', '.join((*containers.suffixes(), *_TEXTS))}")
+        raise DataError(
+            f"{path}: no such file; give a file of rows: {', '.join((*containers.suffixes(), *_TEXTS))}"
+        )
     first = [row.values for row in islice(_rows(path), LOOKED_AT)]
     rows = [values for values in first if not isinstance(values, DataError)]
     if not rows:
         raise first[0] if first and isinstance(first[0], DataError) else DataError(f"{path}: holds no row")
     columns = list(dict.fromkeys(name for values in rows for name in values))
-    way, used = _way(path, columns, settings.input)
+    way, used = way_of(path, columns, settings.input)
     if settings.raw and way in _SYSTEMS:
         raise InputError(f"{path}: its rows are conversations, which raw prompts are not; leave --raw out")
     shape = settings.shape or ("openai" if way == "openai" else "rows")
@@ -168,8 +172,9 @@ def _lines(path: Path) -> Iterator[Row]:
                 yield Row(where, fault)
 
 
-def _way(path: Path, columns: Sequence[str], named: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
-    """How rows of these columns ask, and the columns that they ask by."""
+def way_of(path: str | Path, columns: Sequence[str], named: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """How rows of these columns ask, and the columns that they ask by. path: what errors call them. Raises
+    DataError where that could be meant in several ways, or in none."""
     missing = next((name for name in named if name not in columns), None)
     if missing is not None:
         raise DataError(f'{path}: has no column "{missing}"; its columns are {", ".join(columns)}')
@@ -188,7 +193,9 @@ def _way(path: Path, columns: Sequence[str], named: tuple[str, ...]) -> tuple[st
         return "columns", found.pop()
     ways = " or ".join(sorted("+".join(one) for one in found))
     could = f"could be asked by {ways}" if found else "says nowhere what is asked"
-    raise DataError(f"{path}: with the columns {', '.join(columns)} it {could}; name the column: --input {columns[0]}")
+    raise DataError(
+        f"{path}: with the columns {', '.join(columns)} it {could}; name the column: --input {columns[0]}"
+    )
 
 
 def _known(columns: Sequence[str], names: Sequence[str]) -> list[str]:

@@ -1,8 +1,9 @@
 """The journal of a batch, and the part of OUT that is done: what lets a run be killed at any moment.
 
-OUT.part becomes OUT: its bytes are OUT's from the beginning. OUT.journal says how OUT is made, in its first line,
-and then, a line a window, how much of OUT.part is good: the items that are in it, its bytes and their SHA-256. What is behind
-the last good line of either was torn off, and is cut away. The journal stays beside OUT: replay reads it.
+OUT.part becomes OUT: its bytes are OUT's from the beginning. OUT.journal says how OUT is made, in its first
+line, and then, a line a window, how much of OUT.part is good: the items that are in it, its bytes and their
+SHA-256. What is behind the last good line of either was torn off, and is cut away. The journal stays beside
+OUT: replay reads it.
 
 The open journal is locked: a second run on the same OUT is refused. Both files are synced every few seconds, so
 that a loss of power costs no more; a killed process loses nothing that was written.
@@ -90,7 +91,7 @@ class Journal:
     def __enter__(self) -> Journal:
         try:
             files.make_folder(self.out.parent)
-            self._file = open(self.path, "ab+", buffering=0)  # noqa: SIM115
+            self._file = self.path.open("ab+", buffering=0)
             if not files.lock(self._file.fileno(), wait=False):
                 raise InputError(f"{self.out}: another run is making it; wait for it, or give another OUT")
             self._resume(self._file)
@@ -117,10 +118,12 @@ class Journal:
         if self.out.exists() and not self.part.exists():
             last = lines[-1][0] if lines else {}
             if not last.get("complete"):
-                raise InputError(f"{self.out}: is there, and its journal is of one that is not complete; remove one")
+                raise InputError(
+                    f"{self.out}: is there, and its journal is of one that is not complete; remove one"
+                )
             self.counts, self.complete = Counts(**last["counts"]), True
             return
-        self._rows = open(self.part, "ab+", buffering=0)  # noqa: SIM115
+        self._rows = self.part.open("ab+", buffering=0)  # noqa: SIM115
         good = self._good(self._rows, [table for table, _ in lines[1:]])
         self._rows.truncate(self.counts.bytes)
         if lines:
@@ -143,13 +146,16 @@ class Journal:
             was, now = begun.get(name), self.header.get(name)
             if was == now:
                 continue
+            name = {"in": "IN", "file": "FILE"}.get(name, name)
             if isinstance(was, dict) and isinstance(now, dict):
                 name, was, now = next(
-                    (f"{name} {key}", was.get(key), now.get(key)) for key in {**was, **now} if was.get(key) != now.get(key)
+                    (f"{name} {key}", was.get(key), now.get(key))
+                    for key in {**was, **now}
+                    if was.get(key) != now.get(key)
                 )
             raise InputError(
-                f"{self.out}: was begun with {name} {_shown(was)}, and is now asked with {_shown(now)}; go on as it "
-                "was begun, or give another OUT"
+                f"{self.out}: was begun with {name} {_shown(was)}, and is now asked with {_shown(now)}; "
+                "go on as it was begun, or give another OUT"
             )
 
     def _good(self, rows: BinaryIO, commits: list[dict[str, Any]]) -> int:
@@ -217,7 +223,9 @@ class Journal:
             self._write(self._file, {"counts": asdict(self.counts), "sha256": sha256, "complete": True})
             os.fsync(self._file.fileno())
         except OSError as error:
-            raise files.write_fault(self.path, error, f"{self.out.name} is whole, and says more than it") from error
+            raise files.write_fault(
+                self.path, error, f"{self.out.name} is whole, and says more than it"
+            ) from error
 
     def _commit(self, **more: Any) -> dict[str, Any]:
         return {**more, "counts": asdict(self.counts), "sha256": self._digest.hexdigest()}
@@ -242,7 +250,9 @@ def header_of(out: Path) -> tuple[dict[str, Any], Counts]:
         with path.open("rb") as file:
             lines = [table for table, _ in _lines(file)]
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; it says how {out.name} was made: keep it beside that") from None
+        raise InputError(
+            f"{path}: no such file; it says how {out.name} was made: keep it beside that"
+        ) from None
     except OSError as error:
         raise InputError(f"{path}: cannot read: {error.strerror or error}") from None
     if not lines or not lines[-1].get("complete"):

@@ -1,7 +1,7 @@
 """OpenAI's batch files: what a line's request asks, and the line that answers it.
 
-https://platform.openai.com/docs/guides/batch. A request to /v1/chat/completions is answered; a parameter that is
-not known here is refused by its name, in its line's error.
+https://platform.openai.com/docs/guides/batch. A request to /v1/chat/completions is answered; a parameter that
+is not known here is refused by its name, in its line's error.
 """
 
 from __future__ import annotations
@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 _SAMPLING = ("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty")
 _OWN = ("top_k", "min_p", "repetition_penalty")  # beyond OpenAI's, by our names
 _SAID = ("model", "user", "metadata", "store", "safety_identifier", "service_tier")  # change no answer
-_ONE = {"n": 1, "stream": False, "logprobs": False, "top_logprobs": 0, "logit_bias": {}}  # their only value here
+_ONE = {
+    "n": 1,
+    "stream": False,
+    "logprobs": False,
+    "top_logprobs": 0,
+    "logit_bias": {},
+}  # their only value here
 _REST = ("messages", "max_tokens", "max_completion_tokens", "stop", "response_format")
 _TOOLS = ("tools", "tool_choice", "parallel_tool_calls")
 _KNOWN = (*_SAMPLING, *_OWN, *_SAID, *_ONE, *_REST, *_TOOLS)
@@ -46,7 +52,9 @@ def settings_of(body: Mapping[str, Any], common: Settings) -> tuple[Settings, To
         if name not in _KNOWN:
             raise InputError(f'"{name}" is not supported; a request takes {", ".join(_KNOWN)}')
         if name in _ONE and given[name] != _ONE[name]:
-            raise InputError(f'"{name}" may only be {json.dumps(_ONE[name])}, got {json.dumps(given[name])[:80]}')
+            raise InputError(
+                f'"{name}" may only be {json.dumps(_ONE[name])}, got {json.dumps(given[name])[:80]}'
+            )
     options = {name: given[name] for name in (*_SAMPLING, *_OWN) if name in given}
     most = given.get("max_completion_tokens", given.get("max_tokens", common.max_tokens))
     made = replace(common, options={**common.options, **options}, max_tokens=most, stop=_stop(given, common))
@@ -94,7 +102,11 @@ def _tools(given: Mapping[str, Any]) -> Tools | None:
 
 
 def answer(
-    name: str | int, body: Mapping[str, Any] | None, completion: Completion, calls: list[Call] | None, receipt: str
+    name: str | int,
+    body: Mapping[str, Any] | None,
+    completion: Completion,
+    calls: list[Call] | None,
+    receipt: str,
 ) -> dict[str, Any]:
     """The line of an answer. It says nothing of when or how it was computed: equal answers are equal bytes."""
     message: dict[str, Any] = {"role": "assistant", "content": completion.content, "refusal": None}
@@ -135,7 +147,8 @@ def fault(name: str | int, reason: str) -> dict[str, Any]:
 
 
 def read(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A line of such an OUT as a row of ours: item, text, finish, receipt; or item, error. Raises InputError."""
+    """A line of such an OUT as a row of ours: item, text, finish, receipt; or item, error. Raises
+    InputError."""
     try:
         if row["error"] is not None:
             return {"item": row["custom_id"], "error": row["error"]["message"]}

@@ -36,7 +36,9 @@ def check(out: Path, items: Items, order: bool) -> None:
     if suffix in TABLES and items.settings.shape == "openai":
         raise InputError(f"{out}: OpenAI's batch shape is JSON lines; name OUT .jsonl, or take --shape rows")
     if suffix in TABLES and not order:
-        raise InputError(f"{out}: a table has its answers beside IN's columns, in IN's order; leave --unordered out")
+        raise InputError(
+            f"{out}: a table has its answers beside IN's columns, in IN's order; leave --unordered out"
+        )
     if suffix in TABLES:
         _columns(items)
     if suffix == ".parquet":
@@ -73,7 +75,9 @@ def _columns(items: Items) -> tuple[str, ...]:
     """IN's, and an answer's. Raises InputError where one is called as an answer's is."""
     taken = next((name for name in items.header if name in ANSWER), None)
     if taken is not None:
-        raise InputError(f'{items.path}: its column "{taken}" is called as one of the answers is; rename it, or name OUT .jsonl')
+        raise InputError(
+            f'{items.path}: its column "{taken}" is called as one of an answer; rename it, or name OUT .jsonl'
+        )
     more = ANSWER if items.settings.task is not None else tuple(name for name in ANSWER if name != "value")
     return (*items.header, *more)
 
@@ -86,12 +90,12 @@ def _text(value: Any) -> str | None:
 
 def _csv(items: Items, part: Path, file: Any) -> None:
     columns = _columns(items)
-    with io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True) as text:
-        writer = csv.writer(text, lineterminator="\r\n")
-        writer.writerow(columns)
-        for row in _joined(items, part):
-            writer.writerow(["" if (one := _text(row.get(name))) is None else one for name in columns])
-        text.detach()
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(columns)
+    for row in _joined(items, part):
+        writer.writerow(["" if (one := _text(row.get(name))) is None else one for name in columns])
+    text.detach()  # the file is its owner's to close
 
 
 def _parquet(items: Items, part: Path, file: Any) -> None:

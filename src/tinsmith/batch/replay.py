@@ -62,7 +62,10 @@ def replay(asked: Replay, crew: Callable[[], run.Crew], display: Display) -> Res
     ):
         was = header["file" if name == "FILE" else "in"]["sha256"]
         if digest != was:
-            result.add(f"{path}: is not the {name} that {asked.out} was made with: its SHA-256 is {digest}, and was {was}")
+            result.add(
+                f"{path}: is not the {name} that {asked.out} was made with: its SHA-256 is {digest}, "
+                f"and was {was}"
+            )
     if result.differ:
         return result
     items = open_items(asked.given, settings)
@@ -140,9 +143,13 @@ def _compare(asked: Replay, settings: Settings, item: Item, row: Row, line: byte
 def _said(name: str, row: Row, now: Row) -> str:
     was, new = row.get(name), now.get(name)
     if name == "text" and isinstance(was, str) and isinstance(new, str):
-        at = next((k for k, (one, two) in enumerate(zip(was, new, strict=False)) if one != two), min(len(was), len(new)))
-        return f"the text differs from character {at + 1} on: {was[at : at + 40]!r}, and now {new[at : at + 40]!r}"
+        at = next(
+            (k for k, (one, two) in enumerate(zip(was, new, strict=False)) if one != two),
+            min(len(was), len(new)),
+        )
+        return (
+            f"the text differs from character {at + 1} on: {was[at : at + 40]!r}, and now {new[at : at + 40]!r}"
+        )
     if name == "receipt":
         return f"the same text with another receipt, {was}, and now {new}: other tokens, or other logits"
     return f"{name} is {was!r}, and now {new!r}"
-

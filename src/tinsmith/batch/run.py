@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -46,8 +45,9 @@ class Crew(Protocol):
 
 @dataclass(frozen=True)
 class Batch:
-    """file: the model's; opening: what it is loaded with that shapes its answers; order: OUT has IN's order, and not that in which windows came to an end. retry: whether rows of a finished OUT
-    that failed are asked again."""
+    """file: the model's; opening: what it is loaded with that shapes its answers; order: OUT has IN's order,
+    and not that in which windows came to an end. retry: whether rows of a finished OUT that failed are asked
+    again."""
 
     file: Path
     given: Path
@@ -67,14 +67,16 @@ class Batch:
         }
 
 
-def run(batch: Batch, crew: Callable[[], Crew], display: Display) -> Counts:
-    """Answers what is not answered yet, and makes OUT. crew: made when there is something to do.
+def run(batch: Batch, hired: Callable[[Settings], Crew], display: Display) -> Counts:
+    """Answers what is not answered yet, and makes OUT. hired: the crew, when there is something to do; it is
+    given the settings as IN has them come out.
 
     Raises InputError where OUT was begun in another way, another run has it, IN changes meanwhile, or the disk
     refuses; what is done stays, and the same call goes on from there.
     """
     items = open_items(batch.given, batch.settings)
     batch = replace(batch, settings=items.settings)
+    crew = partial(hired, items.settings)
     output.check(batch.out, items, batch.order)
     before = _mark(batch.given)
     header = batch.header(file_digest(batch.file), files.sha256_file(batch.given))
@@ -95,7 +97,7 @@ def run(batch: Batch, crew: Callable[[], Crew], display: Display) -> Counts:
         if _mark(batch.given) != before:
             raise InputError(
                 f"{batch.given}: changed while its rows were answered; remove {journal.part.name} and "
-                f"{journal.path.name}, and run the batch again (with --cache, what did not change costs nothing)"
+                f"{journal.path.name}, and run the batch again (with --cache, what stayed costs nothing)"
             )
         journal.end()
         return journal.counts
@@ -107,7 +109,7 @@ def _opening(items: Items, total: int, done: int) -> str:
 
 
 def _mark(path: Path) -> tuple[int, int, int]:
-    about = os.stat(path)
+    about = path.stat()
     return about.st_ino, about.st_size, about.st_mtime_ns
 
 
@@ -153,7 +155,8 @@ def answered(ahead: Iterator[Window], crew: Callable[[], Crew], order: bool = Tr
 
 
 def _again(batch: Batch, items: Items, crew: Callable[[], Crew], journal: Journal) -> None:
-    """Asks the rows of a finished OUT that failed once more, and puts those that are answered now in their place."""
+    """Asks the rows of a finished OUT that failed once more, and puts those that are answered now in their
+    place."""
     wanted = {str(row["item"]) for row in output.read(batch.out, items.settings) if "error" in row}
     some = (item for item in items if str(item.name) in wanted)
     found: dict[str, bytes] = {}

@@ -41,9 +41,9 @@ class Settings:
     input: the columns that a prompt is made of, joined by blank lines; none: found by their names. where: an
     expression over a row's columns (tinsmith.batch.where); sample: so many rows at random, drawn by `seed`;
     limit: the first so many of those; 0 is all. adapters: names and scales. task: an adapter of the file, or a
-    kind of answer (tinsmith.tasks), by which answers are parsed. shape: of OUT's rows; None: as IN's are. system: the message
-    before those of rows that have none of their own. raw: prompts are continued, without a chat template.
-    options: of tinsmith.runtime.generation.Sampling, by name.
+    kind of answer (tinsmith.tasks), by which answers are parsed. shape: of OUT's rows; None: as IN's are.
+    system: the message before those of rows that have none of their own. raw: prompts are continued, without a
+    chat template. options: of tinsmith.runtime.generation.Sampling, by name.
     """
 
     input: tuple[str, ...] = ()
@@ -81,6 +81,8 @@ class Settings:
         known = {one.name for one in fields(cls)}
         if set(table) != known:
             odd = ", ".join(sorted(set(table) ^ known))
-            raise InputError(f"{where}: its settings are of another version ({odd}); make OUT again with this one")
+            raise InputError(
+                f"{where}: its settings are of another version ({odd}); make OUT again with this one"
+            )
         lists = {name: tuple(table[name]) for name in ("input", "stop")}
         return cls(**{**table, **lists, "held": Held(**table["held"])})

@@ -1,8 +1,8 @@
 """--where: an expression over a row's columns, such as `lang == "en" and len(text) < 200`.
 
-Python's comparisons, `and`, `or`, `not`, `in`, arithmetic, texts, numbers, lists, and the functions len, lower and
-float. A column whose name is no word stands as col("its name"); one that a row lacks is None. A comparison of
-unlike kinds is false. Nothing else of Python is there.
+Python's comparisons, `and`, `or`, `not`, `in`, arithmetic, texts, numbers, lists, and the functions len, lower
+and float. A column whose name is no word stands as col("its name"); one that a row lacks is None. A comparison
+of unlike kinds is false. Nothing else of Python is there.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ _BINARY: dict[type, Callable[[Any, Any], Any]] = {
     ast.Mod: operator.mod,
 }
 _FUNCTIONS: dict[str, Callable[[Any], Any]] = {"len": len, "lower": str.lower, "float": float}
-_ALLOWED = "columns, texts, numbers, lists, == != < <= > >= in, and or not, + - * / %, len() lower() float() col()"
+_ALLOWED = (
+    "columns, texts, numbers, lists, == != < <= > >= in, and or not, + - * / %, len() lower() float() col()"
+)
 _LONGEST = 4096  # characters; a longer one may nest deeper than Python's own reader
 
 
@@ -83,7 +85,10 @@ def _term(node: ast.expr) -> _Term:
         case ast.BinOp(op=op, left=left, right=right) if type(op) in _BINARY:
             return _arithmetic(_BINARY[type(op)], _term(left), _term(right))
         case ast.Compare(left=left, ops=ops, comparators=rights):
-            return _compared(_term(left), [(_COMPARED[type(op)], _term(right)) for op, right in zip(ops, rights, strict=True)])
+            return _compared(
+                _term(left),
+                [(_COMPARED[type(op)], _term(right)) for op, right in zip(ops, rights, strict=True)],
+            )
         case ast.Call(func=ast.Name(id="col"), args=[ast.Constant(value=str() as column)], keywords=[]):
             return lambda values: values.get(column)
         case ast.Call(func=ast.Name(id=name), args=[argument], keywords=[]) if name in _FUNCTIONS:
@@ -97,7 +102,9 @@ def _arithmetic(operate: Callable[[Any, Any], Any], left: _Term, right: _Term) -
 
     def computed(values: Values) -> Any:
         one, two = left(values), right(values)
-        if isinstance(one, str) != isinstance(two, str) or isinstance(one, str) and operate is not operator.add:
+        if isinstance(one, str) != isinstance(two, str) or (
+            isinstance(one, str) and operate is not operator.add
+        ):
             raise TypeError
         if not isinstance(one, str | int | float):
             raise TypeError

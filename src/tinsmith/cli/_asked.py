@@ -31,9 +31,7 @@ SAMPLED = [
     option("--stop", multiple=True, metavar="T", help="end the answer before this text"),
 ]
 HELD = one_of(
-    option(
-        "--schema", File(".json"), group=ANSWER, metavar="FILE", help="JSON that satisfies a JSON Schema"
-    ),
+    option("--schema", File(".json"), group=ANSWER, metavar="FILE", help="JSON that satisfies a JSON Schema"),
     option(
         "--tools",
         File(".json"),

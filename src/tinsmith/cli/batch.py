@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +27,27 @@ PARAMETERS = [
         "given",
         "IN",
         File(".jsonl", ".csv", ".parquet", ".txt", path=True),
-        help="rows: .jsonl (OpenAI's batch lines, messages, examples), .csv, .parquet, or a .txt with a prompt a line",
+        help="rows: .jsonl (OpenAI's batch lines, messages, examples), .csv, .parquet, or .txt of a prompt a line",
     ),
-    argument("out", "OUT", File(".jsonl", ".csv", ".parquet", path=True), help="the answers: .jsonl, .csv or .parquet"),
-    option("--input", Texts(), group=ROWS, metavar="A,B", help="columns that a prompt is made of (default: by name)"),
-    option("--where", group=ROWS, metavar="EXPR", help="rows of which this holds, as in: lang == 'en' and len(text) < 200"),
+    argument(
+        "out",
+        "OUT",
+        File(".jsonl", ".csv", ".parquet", path=True),
+        help="the answers: .jsonl, .csv or .parquet",
+    ),
+    option(
+        "--input",
+        Texts(),
+        group=ROWS,
+        metavar="A,B",
+        help="columns that a prompt is made of (default: by name)",
+    ),
+    option(
+        "--where",
+        group=ROWS,
+        metavar="EXPR",
+        help="rows of which this holds, as in: lang == 'en' and len(text) < 200",
+    ),
     option("--sample", Whole(1), group=ROWS, metavar="N", help="so many of them at random, drawn by --seed"),
     option("--limit", Whole(1), group=ROWS, metavar="N", help="the first N of those"),
     option(
@@ -46,16 +63,40 @@ PARAMETERS = [
     option("--date", metavar="D", help="what a template that writes the date takes for today"),
     *_asked.SAMPLED,
     *_asked.HELD,
-    option("--shape", Word(("rows", "openai")), metavar="S", help="of OUT's lines: rows or openai (default: as IN's)"),
+    option(
+        "--shape",
+        Word(("rows", "openai")),
+        metavar="S",
+        help="of OUT's lines: rows or openai (default: as IN's)",
+    ),
     flag("--unordered", help="windows of OUT as they come to an end, and not in IN's order"),
-    option("--retry", Whole(0), default=2, metavar="N", help="tries more of what failed, of an OUT that is there too (default: 2)"),
+    option(
+        "--retry",
+        Whole(0),
+        default=2,
+        metavar="N",
+        help="tries more of what failed, of an OUT that is there too (default: 2)",
+    ),
     option("--cache", Folder(), metavar="DIR", help="keep answers in DIR, and take those that are there"),
-    flag("--check", help=f"answer nothing: compute {CHECKED} of OUT's answers again, or --sample N, and compare"),
+    flag(
+        "--check", help=f"answer nothing: compute {CHECKED} of OUT's answers again, or --sample N, and compare"
+    ),
     option("--workers", Whole(1), group=WORK, metavar="N", help="processes (default: one a core)"),
-    option("--places", Whole(1), default=8, group=WORK, metavar="N", help="answers at a time in each (default: 8)"),
-    option("--ray", group=WORK, metavar="ADDRESS", help="on a Ray cluster: host:port, ray://host:port, auto or local"),
-    option("--isa", Word(isas), group=WORK, metavar="S", help="instruction set (default: the best that runs here)"),
-    option("--kv", Word(("f16", "q8")), default="f16", group=WORK, metavar="T", help="keys and values: f16, or q8"),
+    option(
+        "--places", Whole(1), default=8, group=WORK, metavar="N", help="answers at a time in each (default: 8)"
+    ),
+    option(
+        "--ray",
+        group=WORK,
+        metavar="ADDRESS",
+        help="on a Ray cluster: host:port, ray://host:port, auto or local",
+    ),
+    option(
+        "--isa", Word(isas), group=WORK, metavar="S", help="instruction set (default: the best that runs here)"
+    ),
+    option(
+        "--kv", Word(("f16", "q8")), default="f16", group=WORK, metavar="T", help="keys and values: f16, or q8"
+    ),
     _model.KEY,
 ]
 
@@ -67,14 +108,16 @@ def run(args: Args) -> int:
     if args.check:
         from tinsmith.cli import replay
 
-        return replay.compared(args.out, args.file, args.given, args.sample or CHECKED, args.seed, opening(args), args.workers)
+        return replay.compared(
+            args.out, args.file, args.given, args.sample or CHECKED, args.seed, opening(args), args.workers
+        )
     job = _job(args)
     display = progress.display()
     shaping = {"kv": args.kv, "date": args.date}
     batch = engine.Batch(
         Path(args.file), args.given, args.out, job.settings, not args.unordered, shaping, args.retry
     )
-    counts = engine.run(batch, lambda: _crew(args, job), display)
+    counts = engine.run(batch, lambda settings: _crew(args, replace(job, settings=settings)), display)
     failed = f", {counts.failed:,} of them failed" if counts.failed else ""
     display.line(f"{args.out}: {counts.items:,} items{failed}, {counts.tokens:,} tokens")
     return int(counts.failed > 0)

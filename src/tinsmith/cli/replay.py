@@ -13,10 +13,19 @@ from tinsmith.cli._types import File, Whole, Word, isas
 HELP = "compute a batch's answers again, and say where they differ"
 SECTION = "run"
 PARAMETERS = [
-    argument("out", "OUT", File(".jsonl", ".csv", ".parquet", path=True), help="what tinsmith batch made, its .journal beside it"),
+    argument(
+        "out",
+        "OUT",
+        File(".jsonl", ".csv", ".parquet", path=True),
+        help="what tinsmith batch made, its .journal beside it",
+    ),
     option("--file", File(".tin", ".gguf"), required=True, metavar="FILE", help="the model's file"),
     option(
-        "--in", File(".jsonl", ".csv", ".parquet", ".txt", path=True), dest="given", required=True, metavar="IN",
+        "--in",
+        File(".jsonl", ".csv", ".parquet", ".txt", path=True),
+        dest="given",
+        required=True,
+        metavar="IN",
         help="the rows that were answered",
     ),
     option("--sample", Whole(1), default=0, metavar="N", help="so many of the rows at random (default: all)"),
