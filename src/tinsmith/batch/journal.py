@@ -123,7 +123,7 @@ class Journal:
                 )
             self.counts, self.complete = Counts(**last["counts"]), True
             return
-        self._rows = self.part.open("ab+", buffering=0)  # noqa: SIM115
+        self._rows = self.part.open("ab+", buffering=0)
         good = self._good(self._rows, [table for table, _ in lines[1:]])
         self._rows.truncate(self.counts.bytes)
         if lines:

@@ -102,11 +102,8 @@ def _arithmetic(operate: Callable[[Any, Any], Any], left: _Term, right: _Term) -
 
     def computed(values: Values) -> Any:
         one, two = left(values), right(values)
-        if isinstance(one, str) != isinstance(two, str) or (
-            isinstance(one, str) and operate is not operator.add
-        ):
-            raise TypeError
-        if not isinstance(one, str | int | float):
+        texts = isinstance(one, str) and isinstance(two, str) and operate is operator.add
+        if not texts and not (isinstance(one, int | float) and isinstance(two, int | float)):
             raise TypeError
         return operate(one, two)
 

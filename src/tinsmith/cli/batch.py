@@ -27,7 +27,7 @@ PARAMETERS = [
         "given",
         "IN",
         File(".jsonl", ".csv", ".parquet", ".txt", path=True),
-        help="rows: .jsonl (OpenAI's batch lines, messages, examples), .csv, .parquet, or .txt of a prompt a line",
+        help="rows: .jsonl (OpenAI's batch lines, messages, examples), .csv, .parquet, .txt (a prompt a line)",
     ),
     argument(
         "out",
