@@ -21,6 +21,8 @@ from tinsmith.runtime.skill import Own, Skill
 from tinsmith.system.cores import usable_cores
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tinsmith.chat.tool_formats import Tool, ToolFormat
     from tinsmith.constraint import Constraint
     from tinsmith.runtime.engine import Engine
@@ -63,11 +65,13 @@ class Loaded:
         engine: Engine | None = None,
         words: Words | None = None,
         sealed: Tin | None = None,
+        source: Path | None = None,
     ) -> None:
         """engine: what computes the logits in place of the core; it remembers one conversation. words: gives
         the tokenizer; None: that of the tin's own GGUF header. sealed: the file that the engine's was made of,
-        with the skills that the image then lacks."""
+        with the skills that the image then lacks. source: what the image was compiled of."""
         self.core = core
+        self._image, self._source = image, source
         self.tin = Tin(image)
         self.threads = threads or usable_cores()
         self.kv_type = kv_type
@@ -85,6 +89,17 @@ class Loaded:
         self.toolboxes: dict[
             str, tuple[ToolFormat, list[Tool], Constraint]
         ] = {}  # tools made ready, by themselves and their options
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the file: of the .tin, or else of the file or folder that was compiled in memory."""
+        if self._source is not None:
+            from tinsmith.formats.model_files import model_digest
+
+            return model_digest(self._source)
+        import hashlib
+
+        return hashlib.sha256(self._image).hexdigest()
 
     @cached_property
     def info(self) -> ModelInfo:
@@ -271,6 +286,11 @@ class Loaded:
         heal: bool = False,
         adapter: Chosen = None,
         sure: bool | None = None,
+        presence_penalty: float = 0.0,
+        frequency_penalty: float = 0.0,
+        logit_bias: Mapping[int, float] | None = None,
+        record: bool = False,
+        tops: int = 0,
     ) -> Completion:
         """Continues a prompt: text, or token ids.
 
@@ -284,13 +304,18 @@ class Loaded:
         of one of `adapters`, or names with the scales of several, which are added in this order; None: the base
         alone. sure: the answer says how sure the model was of it (`probability`), at the cost of a pass over
         the allowed tokens a choice; None: where the file was sealed with a threshold, by which `sure` of the
-        answer then goes.
+        answer then goes. presence_penalty, frequency_penalty (-2 to 2): what is taken from the logits of tokens
+        that the answer already has, once, and as often as it has them. logit_bias: what is added to the logits
+        of these tokens, first of all; -infinity bans one. record: the answer says what each token was chosen by
+        (`choices`), tops: with so many of the likeliest tokens there.
         """
         sure = self.least(constraint, adapter) is not None if sure is None else sure
-        sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, seed, lookup, sure)
+        filters = (temperature, top_k, top_p, min_p, repetition_penalty, seed, lookup, sure)
+        sampling = Sampling(*filters, presence_penalty, frequency_penalty, logit_bias)
         if draft is not None:
             draft = token_ids(draft, self._vocab, "the draft")
-        run = self._generation(prompt, max_tokens, sampling, stop, draft, constraint, heal, adapter)
+        kept = (record, tops)
+        run = self._generation(prompt, max_tokens, sampling, stop, draft, constraint, heal, adapter, *kept)
         for _ in run.pieces():
             pass
         return run.completion()
@@ -304,9 +329,10 @@ class Loaded:
         max_tokens, stop = options.pop("max_tokens", 256), options.pop("stop", ())
         constraint, heal = options.pop("constraint", "own"), options.pop("heal", False)
         adapter = options.pop("adapter", None)
+        kept = options.pop("record", False), options.pop("tops", 0)
         sure = self.least(constraint, adapter) is not None
         sampling = Sampling(**{"lookup": 4, "sure": sure, **options})
-        return self._generation(prompt, max_tokens, sampling, stop, None, constraint, heal, adapter)
+        return self._generation(prompt, max_tokens, sampling, stop, None, constraint, heal, adapter, *kept)
 
     def _generation(
         self,
@@ -318,6 +344,8 @@ class Loaded:
         constraint: Constraint | Own | None,
         heal: bool,
         adapter: Chosen,
+        record: bool = False,
+        tops: int = 0,
     ) -> Generation:
         if self.engine is not None and not self.engine.rewinds:
             sampling = replace(sampling, lookup=0)  # a wrong guess would cost the whole conversation
@@ -337,6 +365,8 @@ class Loaded:
             heal,
             self.applied(adapter),
             self.least(constraint, adapter),
+            record,
+            tops,
         )
 
     def least(self, constraint: Constraint | Own | None, adapter: Chosen = None) -> float | None:

@@ -123,6 +123,7 @@ def _native(
     if is_onnx(path):
         raise InputError(f"{path}: the native runtime reads no ONNX; take the back end onnxruntime")
     words: Words | None = None
+    source: Path | None = None
     if _is_tin(path):
         if date is not None:
             raise InputError(_DATED.format(path))
@@ -135,7 +136,7 @@ def _native(
         from tinsmith.chat.chat_template import dated
         from tinsmith.compiler import build_image
 
-        spec = models.load(path)
+        spec, source = models.load(path), path
         words = lambda: models.load(path).tokenizer  # noqa: E731
         try:
             image = build_image(replace(spec, chat_template=dated(spec.chat_template, date)))
@@ -171,7 +172,8 @@ def of_image(
             _core.Session(core, context=1, chunk=1, kv_type=KV_TYPES[kv])
         except RuntimeFault as fault:
             raise UnsupportedError(f"{path}: {fault}") from fault
-    return Model(core, image, threads, kv_type=KV_TYPES[kv], conversations=conversations, words=words)
+    kept: dict[str, Any] = {"conversations": conversations, "words": words, "source": source}
+    return Model(core, image, threads, kv_type=KV_TYPES[kv], **kept)
 
 
 def _check_signature(
