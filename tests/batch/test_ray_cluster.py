@@ -83,7 +83,9 @@ def test_a_dataset_is_answered_and_goes_on_from_its_blocks(
         return sorted(made, key=lambda row: int(row["input"][8:-1]))
 
     first = answers()
-    assert [(row["text"], row["receipt"]) for row in first] == [(row["text"], row["receipt"]) for row in expected]
+    assert [(row["text"], row["receipt"]) for row in first] == [
+        (row["text"], row["receipt"]) for row in expected
+    ]
     files = sorted(kept.rglob("*.jsonl"))
     assert len(files) == 6
     for number, path in enumerate(files):  # what is kept is taken; what is missing is made again

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, cast
 from tinsmith.batch.ask import Asker, Question
 from tinsmith.errors import RuntimeFault, TinsmithError
 from tinsmith.runtime.adapters import prefix_of, rank_of
-from tinsmith.runtime.receipt import Receipts
+from tinsmith.runtime.receipt import Question as Key
+from tinsmith.runtime.receipt import question, receipt
 from tinsmith.runtime.scheduler import Job, Scheduler
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class _Wanted:
     """A question, the items that ask it, and how often it may still be tried."""
 
     question: Question
-    key: str
+    key: Key
     tries: int
     items: list[tuple[_Open, int]] = field(default_factory=list)
 
@@ -91,7 +92,6 @@ class Answers:
     ) -> None:
         self._asker = Asker(model, settings)
         self._model, self._places, self._retry, self._cache = model, places, retry, cache
-        self._receipts = Receipts(model)
         self._scheduler: Scheduler | None = None
         self._context = 0
         self._jobs: dict[Job, _Wanted] = {}
@@ -119,26 +119,26 @@ class Answers:
         wanted: dict[str, _Wanted] = {}
         for k, item in enumerate(window.items):
             try:
-                question = self._asker.question(item)
-                key = self._receipts.key(question.asked)
+                asking = self._asker.question(item)
+                key = question(self._model, asking.asked)
             except TinsmithError as fault:
                 self._fail(opened, k, str(fault))
                 continue
-            if key not in wanted:
-                asked = replace(question.asked, tokens=array("I", question.asked.tokens))
-                wanted[key] = _Wanted(replace(question, asked=asked), key, self._retry)
+            if key.digest not in wanted:
+                asked = replace(asking.asked, tokens=array("I", asking.asked.tokens))
+                wanted[key.digest] = _Wanted(replace(asking, asked=asked), key, self._retry)
             else:
                 opened.known += 1
-            wanted[key].items.append((opened, k))
+            wanted[key.digest].items.append((opened, k))
         for one in self._unknown(opened, wanted):
             self._begin(one)
 
     def _unknown(self, opened: _Open, wanted: dict[str, _Wanted]) -> list[_Wanted]:
         """Those that the cache can't answer, prompts that begin alike beside each other."""
         held = self._cache.get(wanted) if self._cache and wanted else {}
-        for key, (completion, receipt) in held.items():
+        for key, (completion, digest) in held.items():
             opened.known += 1
-            self._answer(wanted.pop(key), completion, receipt)
+            self._answer(wanted.pop(key), completion, digest)
         return sorted(wanted.values(), key=lambda one: one.tokens)
 
     def _begin(self, wanted: _Wanted) -> None:
@@ -184,17 +184,17 @@ class Answers:
                 self._fail(opened, k, str(job.error))
         elif job.completion is not None:
             wanted = self._jobs.pop(job)
-            asked = wanted.question.asked
-            receipt = self._receipts.receipt(asked, job.completion, job.choices).digest
+            completion = replace(job.completion, choices=())
+            made = receipt(self._model, wanted.key, completion, job.choices).digest
             if self._cache:
-                self._cache.put(wanted.key, job.completion, receipt)
-            self._answer(wanted, job.completion, receipt)
+                self._cache.put(wanted.key.digest, completion, made)
+            self._answer(wanted, completion, made)
 
-    def _answer(self, wanted: _Wanted, completion: Completion, receipt: str) -> None:
+    def _answer(self, wanted: _Wanted, completion: Completion, digest: str) -> None:
         completion = replace(completion, opened=wanted.question.opened)
         for opened, k in wanted.items:
             try:
-                row = self._asker.row(opened.window.items[k], wanted.question, completion, receipt)
+                row = self._asker.row(opened.window.items[k], wanted.question, completion, digest)
             except TinsmithError as fault:
                 self._fail(opened, k, str(fault))
                 continue

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -60,10 +60,12 @@ def connect(address: str) -> None:
 
 @dataclass(frozen=True)
 class Shared:
-    """A job, and the model's image in the object store, which is the file's: compiled, where that is no tin."""
+    """A job, and the model's image in the object store: the file's bytes, or what was compiled of it. digest: the
+    file's, as receipts have it."""
 
     job: Job
     image: Any
+    digest: str
 
     def answers(self) -> Answers:
         from tinsmith.runtime.opening import of_image
@@ -71,6 +73,7 @@ class Shared:
         opening = {name: self.job.opening.get(name) for name in ("isa", "kv")}
         kv = opening["kv"] or "f16"
         model = of_image(_mapped(_ray().get(self.image)), self.job.file.name, 1, opening["isa"], kv)
+        model.digest = self.digest
         return self.job.answers(self.job.with_adapters(model))
 
 
@@ -78,8 +81,8 @@ def share(job: Job) -> Shared:
     ray = _ray()
     import numpy as np
 
-    image = np.frombuffer(job.load().tin.image, dtype=np.uint8)
-    return Shared(job, ray.put(image))
+    model = job.load()
+    return Shared(job, ray.put(np.frombuffer(model.tin.image, dtype=np.uint8)), model.digest)
 
 
 def _mapped(image: Any) -> memoryview:
@@ -93,8 +96,8 @@ def _mapped(image: Any) -> memoryview:
 class _Actor:
     """Loads the model once, and answers windows one after another."""
 
-    def __init__(self, job: Job, image: Sequence[Any]) -> None:
-        self._answers = Shared(job, image[0]).answers()
+    def __init__(self, shared: Shared) -> None:
+        self._answers = shared.answers()
 
     def answer(self, window: Window) -> Done:
         self._answers.add(window)
@@ -117,9 +120,7 @@ class Cluster:
         self._actors = [self._actor() for _ in range(self._count)]
 
     def _actor(self) -> Any:
-        # The reference stands in a list: as an argument of its own it would be fetched and pickled.
-        made = self._ray.remote(num_cpus=1, max_restarts=0)(_Actor)
-        return made.remote(self._shared.job, [self._shared.image])
+        return self._ray.remote(num_cpus=1, max_restarts=0)(_Actor).remote(self._shared)
 
     def _busy(self, actor: Any) -> int:
         return sum(one is actor for one, _ in self._held.values())
@@ -167,10 +168,10 @@ class _Mapper:
     """What Ray Data maps batches of rows by. checkpoint: a folder of what was answered."""
 
     def __init__(
-        self, job: Job, image: Sequence[Any], key: str, way: tuple[str, tuple[str, ...]], checkpoint: str | None
-    ):
-        self._answers = Shared(job, image[0]).answers()
-        self._items = Items(Path("dataset"), job.settings, way[0], way[1], ())
+        self, shared: Shared, key: str, way: tuple[str, tuple[str, ...]], checkpoint: str | None
+    ) -> None:
+        self._answers = shared.answers()
+        self._items = Items(Path("dataset"), shared.job.settings, way[0], way[1], ())
         self._key, self._folder = key, None if checkpoint is None else Path(checkpoint)
 
     def __call__(self, table: Any) -> Any:
@@ -234,15 +235,13 @@ def map(
     if settings.where or settings.sample or settings.limit:
         raise InputError("where, sample and limit are of a file's rows; filter the dataset itself")
     connect("auto" if os.environ.get("RAY_ADDRESS") else "local")
-    from tinsmith.batch.run import file_digest
-
     job = Job(Path(file), settings, dict(opening or {}), {}, places, retry)
     shared = share(job)
     way = way_of("the dataset", dataset.columns(), settings.input)
     taken = next((name for name in dataset.columns() if name in ANSWER), None)
     if taken is not None:
         raise InputError(f'the dataset has a column "{taken}", as an answer has; rename it')
-    key = json.dumps([file_digest(job.file), settings.as_json(), dict(job.opening)], sort_keys=True)
+    key = json.dumps([shared.digest, settings.as_json(), dict(job.opening)], sort_keys=True)
     count = concurrency or max(1, int(ray.cluster_resources().get("CPU", 1)))
     least, most = count if isinstance(count, tuple) else (count, count)
     return dataset.map_batches(
@@ -250,7 +249,7 @@ def map(
         batch_size=window,
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(min_size=least, max_size=most),
-        fn_constructor_args=(job, [shared.image], key, way, None if checkpoint is None else str(checkpoint)),
+        fn_constructor_args=(shared, key, way, None if checkpoint is None else str(checkpoint)),
         num_cpus=1,
         max_restarts=-1,
         max_task_retries=retry,

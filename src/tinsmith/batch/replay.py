@@ -14,6 +14,7 @@ from tinsmith.batch.answers import Window
 from tinsmith.batch.items import Item, Items, open_items
 from tinsmith.batch.journal import header_of
 from tinsmith.batch.settings import Settings
+from tinsmith.formats.model_files import model_digest
 from tinsmith.system import files
 from tinsmith.system.progress import Display
 
@@ -57,7 +58,7 @@ def replay(asked: Replay, crew: Callable[[], run.Crew], display: Display) -> Res
     settings, header = asked.header()
     result = Result()
     for name, path, digest in (
-        ("FILE", asked.file, run.file_digest(asked.file)),
+        ("FILE", asked.file, model_digest(asked.file)),
         ("IN", asked.given, files.sha256_file(asked.given)),
     ):
         was = header["file" if name == "FILE" else "in"]["sha256"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,6 +18,7 @@ from tinsmith.batch.items import Item, Items, open_items
 from tinsmith.batch.journal import Counts, Journal, Spans
 from tinsmith.batch.settings import Settings
 from tinsmith.errors import InputError
+from tinsmith.formats.model_files import model_digest
 from tinsmith.system import files
 from tinsmith.system.progress import Bar, Display
 
@@ -79,7 +79,7 @@ def run(batch: Batch, hired: Callable[[Settings], Crew], display: Display) -> Co
     crew = partial(hired, items.settings)
     output.check(batch.out, items, batch.order)
     before = _mark(batch.given)
-    header = batch.header(file_digest(batch.file), files.sha256_file(batch.given))
+    header = batch.header(model_digest(batch.file), files.sha256_file(batch.given))
     with Journal(batch.out, header, partial(output.finish, items)) as journal:
         if journal.complete:
             if journal.counts.failed and batch.retry and batch.out.suffix.lower() in output.LINES:
@@ -211,14 +211,3 @@ def windows(items: Items, spans: Spans, size: Sizes) -> Iterator[Window]:
             held = []
     if held:
         yield Window(first, held)
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a model's file; of a folder, of its files' names and digests."""
-    if not path.is_dir():
-        return files.sha256_file(path)
-    whole = hashlib.sha256()
-    for one in sorted(path.rglob("*")):
-        if one.is_file():
-            whole.update(f"{one.relative_to(path).as_posix()}\0{files.sha256_file(one)}\n".encode())
-    return whole.hexdigest()

@@ -142,7 +142,7 @@ def _native(
             image = build_image(replace(spec, chat_template=dated(spec.chat_template, date)))
         finally:
             jinja_process.close()  # a loaded model renders from its table
-    return of_image(image, path, threads, isa, kv, conversations, words)
+    return of_image(image, path, threads, isa, kv, conversations, words, source)
 
 
 def of_image(
@@ -153,9 +153,10 @@ def of_image(
     kv: str = "f16",
     conversations: int = 4,
     words: Words | None = None,
+    source: Path | None = None,
 ) -> Model:
-    """The model of a tin's bytes, which stay as they are while it is in use. path: what errors call it; the
-    rest as `load`, and words as Loaded."""
+    """The model of a tin's bytes, which stay as they are while it is in use. path: what errors call it. The rest
+    as `load`; words and source as Loaded."""
     known = _core.isa_names()
     isa = isa or os.environ.get("TIN_FORCE_ISA") or None
     if isa is not None and isa not in known:
