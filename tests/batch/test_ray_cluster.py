@@ -1,4 +1,5 @@
-"""The same bytes on a Ray cluster as without one, a node killed in mid-run among them. Needs the extra `ray`."""
+"""The same bytes on a Ray cluster as without one, a node killed in mid-run among them. Needs the extra
+`ray`."""
 
 from __future__ import annotations
 

@@ -8,16 +8,16 @@ order.
 from __future__ import annotations
 
 import json
-from array import array
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from tinsmith.batch.ask import Asker, Question
 from tinsmith.errors import RuntimeFault, TinsmithError
 from tinsmith.runtime.adapters import prefix_of, rank_of
+from tinsmith.runtime.receipt import Lines, question, receipt
 from tinsmith.runtime.receipt import Question as Key
-from tinsmith.runtime.receipt import question, receipt
 from tinsmith.runtime.scheduler import Job, Scheduler
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from tinsmith.runtime.generation import Completion
 
 PLACES = 8  # answers that one model computes at a time
+_WINDOWS = 2  # at a time: one that ends, one to go on with
+_HEADS = 64
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,6 @@ class _Wanted:
     tries: int
     items: list[tuple[_Open, int]] = field(default_factory=list)
 
-    @property
-    def tokens(self) -> array[int]:
-        """Four bytes each; they order as lists do."""
-        return cast("array[int]", self.question.asked.tokens)
-
 
 class Answers:
     """Answers windows as they are given; those that are complete come out of `step`."""
@@ -96,12 +93,14 @@ class Answers:
         self._context = 0
         self._jobs: dict[Job, _Wanted] = {}
         self._open: list[_Open] = []
-        self._later: list[_Wanted] = []  # of prompts that the scheduler has no room for yet
+        self._ready: deque[_Wanted] = deque()  # what the scheduler is to be given
+        self._limit = model.core.info()["context"]
+        self._heads: dict[Lines, Lines] = {}  # what questions begin with, which most have alike
 
     @property
     def has_room(self) -> bool:
         """Whether another window keeps all places busy."""
-        return len(self._open) < 2 and (self._scheduler is None or self._scheduler.waiting == 0)
+        return len(self._open) < _WINDOWS and not self._ready
 
     @property
     def idle(self) -> bool:
@@ -125,13 +124,19 @@ class Answers:
                 self._fail(opened, k, str(fault))
                 continue
             if key.digest not in wanted:
-                asked = replace(asking.asked, tokens=array("I", asking.asked.tokens))
-                wanted[key.digest] = _Wanted(replace(asking, asked=asked), key, self._retry)
+                wanted[key.digest] = _Wanted(asking, self._lean(key), self._retry)
             else:
                 opened.known += 1
             wanted[key.digest].items.append((opened, k))
-        for one in self._unknown(opened, wanted):
-            self._begin(one)
+        self._ready.extend(self._unknown(opened, wanted))
+        self._feed()
+
+    def _lean(self, key: Key) -> Key:
+        """The same, but for its lines before the input, which are held once."""
+        head = key.lines[:-1]
+        if len(self._heads) > _HEADS:
+            self._heads.clear()
+        return Key((*self._heads.setdefault(head, head), key.lines[-1]))
 
     def _unknown(self, opened: _Open, wanted: dict[str, _Wanted]) -> list[_Wanted]:
         """Those that the cache can't answer, prompts that begin alike beside each other."""
@@ -139,22 +144,25 @@ class Answers:
         for key, (completion, digest) in held.items():
             opened.known += 1
             self._answer(wanted.pop(key), completion, digest)
-        return sorted(wanted.values(), key=lambda one: one.tokens)
+        return sorted(wanted.values(), key=lambda one: one.question.tokens)
+
+    def _feed(self) -> None:
+        """Keeps the scheduler's queue as long as it has places: the rest waits here, in less memory."""
+        while self._ready and (self._scheduler is None or self._scheduler.waiting < self._places):
+            asked = self._ready[0].question.asked
+            needed = prefix_of(asked.applied) + len(asked.tokens) + asked.max_tokens + 1
+            if needed > self._context < self._limit:
+                if self._jobs:  # those under way end in the room that they have
+                    return
+                self._context = min(self._limit, max(256, 1 << (needed - 1).bit_length()))
+                rank = rank_of(asked.applied)
+                self._scheduler = Scheduler(self._model, places=self._places, context=self._context, rank=rank)
+            self._begin(self._ready.popleft())
 
     def _begin(self, wanted: _Wanted) -> None:
-        asked = wanted.question.asked
-        needed = prefix_of(asked.applied) + len(asked.tokens) + asked.max_tokens + 1
-        limit = self._model.core.info()["context"]
-        if needed > self._context and self._context < limit:
-            if self._jobs:  # the answers under way end in the room that they have
-                self._later.append(wanted)
-                return
-            self._context = min(limit, max(256, 1 << (needed - 1).bit_length()))
-            rank = rank_of(asked.applied)
-            self._scheduler = Scheduler(self._model, places=self._places, context=self._context, rank=rank)
         assert self._scheduler is not None
         try:
-            self._jobs[self._scheduler.add(asked)] = wanted
+            self._jobs[self._scheduler.add(wanted.question.asked)] = wanted
         except TinsmithError as fault:
             for opened, k in wanted.items:
                 self._fail(opened, k, str(fault))
@@ -165,10 +173,7 @@ class Answers:
             assert self._scheduler is not None
             for job in self._scheduler.step():
                 self._heard(job)
-        if not self._jobs and self._later:
-            later, self._later = self._later, []
-            for one in later:
-                self._begin(one)
+        self._feed()
         done = [one for one in self._open if not one.missing]
         self._open = [one for one in self._open if one.missing]
         return [self._done(one) for one in done]
@@ -178,20 +183,21 @@ class Answers:
             wanted = self._jobs.pop(job)
             if isinstance(job.error, RuntimeFault) and wanted.tries > 0:
                 wanted.tries -= 1
-                self._begin(wanted)
+                self._ready.appendleft(wanted)
                 return
             for opened, k in wanted.items:
                 self._fail(opened, k, str(job.error))
         elif job.completion is not None:
             wanted = self._jobs.pop(job)
-            completion = replace(job.completion, choices=())
+            completion = job.completion
             made = receipt(self._model, wanted.key, completion, job.choices).digest
             if self._cache:
                 self._cache.put(wanted.key.digest, completion, made)
             self._answer(wanted, completion, made)
 
     def _answer(self, wanted: _Wanted, completion: Completion, digest: str) -> None:
-        completion = replace(completion, opened=wanted.question.opened)
+        if wanted.question.opened:
+            completion = replace(completion, opened=True)
         for opened, k in wanted.items:
             try:
                 row = self._asker.row(opened.window.items[k], wanted.question, completion, digest)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tinsmith import tasks
 from tinsmith.batch import openai
 from tinsmith.batch.settings import Held, Settings
 from tinsmith.errors import InputError
 from tinsmith.runtime.asking import check_room, direct
+from tinsmith.runtime.generation import Sampling
 from tinsmith.runtime.scheduler import Asked
 
 if TYPE_CHECKING:
@@ -37,6 +39,11 @@ class Question:
     box: Toolbox | None = None
     opened: bool = False
 
+    @property
+    def tokens(self) -> array[int]:
+        """The prompt's, four bytes each; they order as lists do."""
+        return cast("array[int]", self.asked.tokens)
+
 
 class Asker:
     """A model made ready to be asked as settings say. Raises InputError for settings that it can't keep to."""
@@ -48,6 +55,7 @@ class Asker:
             )
         self.model, self.settings = model, settings
         self._made: dict[str, Constraint] = {}
+        self._sampling = _sampling(settings)
         task, adapters = settings.task, settings.adapters
         if task is not None and task in model.adapters:
             if adapters:
@@ -101,17 +109,14 @@ class Asker:
         return Question(self._asked(tokens, settings, constraint), opened=opened)
 
     def _asked(self, tokens: list[int], settings: Settings, constraint: Constraint | None) -> Asked:
-        from tinsmith.runtime.generation import Sampling
-
         if not tokens:
             raise InputError("the prompt is empty; there is nothing to continue")
-        options: dict[str, Any] = {"lookup": _LOOKUP, **settings.options}
         return Asked(
-            tokens,
+            array("i", tokens),
             self.applied,
             constraint,
             max_tokens=settings.max_tokens,
-            sampling=Sampling(**options),
+            sampling=self._sampling if settings is self.settings else _sampling(settings),
             stop=settings.stop,
             record=True,
         )
@@ -156,6 +161,11 @@ class Asker:
         if self.settings.shape == "openai":
             return openai.fault(item.name, reason)
         return {"item": item.name, "error": reason}
+
+
+def _sampling(settings: Settings) -> Sampling:
+    options: dict[str, Any] = {"lookup": _LOOKUP, **settings.options}
+    return Sampling(**options)
 
 
 def _text(message: Mapping[str, Any]) -> str:

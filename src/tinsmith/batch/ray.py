@@ -60,8 +60,8 @@ def connect(address: str) -> None:
 
 @dataclass(frozen=True)
 class Shared:
-    """A job, and the model's image in the object store: the file's bytes, or what was compiled of it. digest: the
-    file's, as receipts have it."""
+    """A job, and the model's image in the object store: the file's bytes, or what was compiled of it. digest:
+    the file's, as receipts have it."""
 
     job: Job
     image: Any

@@ -155,8 +155,8 @@ def of_image(
     words: Words | None = None,
     source: Path | None = None,
 ) -> Model:
-    """The model of a tin's bytes, which stay as they are while it is in use. path: what errors call it. The rest
-    as `load`; words and source as Loaded."""
+    """The model of a tin's bytes, which stay as they are while it is in use. path: what errors call it. The
+    rest as `load`; words and source as Loaded."""
     known = _core.isa_names()
     isa = isa or os.environ.get("TIN_FORCE_ISA") or None
     if isa is not None and isa not in known:
