@@ -7,7 +7,7 @@
         [--ray]                        the same items by as many actors on a local cluster
 
 Items are commands for a home, made by number; --in takes a file's own. batch's time is the whole command's, with
-its start; the loops' is without loading. Prints one JSON object: items a second, and the rest.
+its start; the loops' is without loading. Prints one JSON object.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from tinsmith.errors import InputError, RuntimeFault
 from tinsmith.runtime.generation import Completion
 
 Run = Callable[..., int]
+BAN = {str(token): -100 for token in range(3, 200)}
 TOOL = {
     "type": "function",
     "function": {
@@ -47,6 +48,7 @@ def test_requests_are_answered_in_openais_shape(batch: Run, tiny_tin: Path, tmp_
         ),
         request("tool", max_tokens=40, tools=[TOOL], tool_choice="required"),
         request("drawn", temperature=1.5, seed=3),
+        request("banned", max_tokens=3, logit_bias=BAN),
         request("odd", best_of=3),
         request("n", n=2),
         request("image", messages=[{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]),
@@ -55,7 +57,7 @@ def test_requests_are_answered_in_openais_shape(batch: Run, tiny_tin: Path, tmp_
     given.write_text("\n".join(lines))
     assert batch(given, out) == 1
     made = {row["custom_id"]: row for row in rows(out)}
-    assert list(made) == ["plain", "json", "tool", "drawn", "odd", "n", "image", "parts"]
+    assert list(made) == ["plain", "json", "tool", "drawn", "banned", "odd", "n", "image", "parts"]
     bodies = {name: row["response"]["body"] for name, row in made.items() if row["error"] is None}
     alone = tinsmith.load(tiny_tin, threads=1).chat([{"role": "user", "content": "q"}], max_tokens=3)
     plain = bodies["plain"]["choices"][0]
@@ -67,6 +69,7 @@ def test_requests_are_answered_in_openais_shape(batch: Run, tiny_tin: Path, tmp_
     assert tool["finish_reason"] == "tool_calls"
     call = tool["message"]["tool_calls"][0]["function"]
     assert call["name"] == "go" and json.loads(call["arguments"])["on"] in ("a", "b")
+    assert bodies["banned"]["choices"][0]["message"]["content"] != plain["message"]["content"]
     assert '"best_of" is not supported' in made["odd"]["error"]["message"]
     assert '"n" may only be 1' in made["n"]["error"]["message"]
     assert "only text is answered" in made["image"]["error"]["message"]

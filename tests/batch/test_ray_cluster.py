@@ -122,4 +122,5 @@ def test_a_driver_that_was_killed_resumes(tiny_tin: Path, many: Path, cluster: A
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
     after = {path: path.stat().st_mtime_ns for path in kept.rglob("*.jsonl")}
     assert len(after) == 40
+    assert sum(len(path.read_bytes().splitlines()) for path in after) == 3000
     assert before.items() <= after.items()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 # What answers under a constraint of this kind are, where --task names an adapter.
 _TASKS = {"tools": "call", "schema": "extract", "choices": "classify"}
+_ROLES = {"developer": "system"}  # OpenAI's newer names of roles
 _LOOKUP = 4  # guesses of next tokens, which change none
 _CONSTRAINTS = 64  # of requests, that are kept
 
@@ -94,16 +95,15 @@ class Asker:
 
     def _requested(self, messages: Any, body: Mapping[str, Any]) -> Question:
         settings, tools = openai.settings_of(body, self.settings)
+        texts = [_plain(one) for one in messages]
         if tools is not None:
             from tinsmith.runtime.calls import prompt_of, toolbox
 
             box = toolbox(self.model, tools.tools, None, tools.parallel, tools.none, self.adapter)
-            texts = [{**one, "content": _text(one)} for one in messages]
             tokens = prompt_of(self.model, texts, box, adapter=self.adapter)
             return Question(self._asked(tokens, settings, box.constraint), box)
         constraint = self.constraint if settings.held is self.settings.held else self._held(settings.held)
         thinking = self._thinking(constraint)
-        texts = [{**one, "content": _text(one)} for one in messages]
         tokens = self.model.render(texts, thinking=thinking, adapter=self.adapter)
         opened = self.skill.templates.table(thinking).opens_thoughts
         return Question(self._asked(tokens, settings, constraint), opened=opened)
@@ -166,6 +166,11 @@ class Asker:
 def _sampling(settings: Settings) -> Sampling:
     options: dict[str, Any] = {"lookup": _LOOKUP, **settings.options}
     return Sampling(**options)
+
+
+def _plain(message: Mapping[str, Any]) -> dict[str, Any]:
+    role = message.get("role")
+    return {**message, "role": _ROLES.get(str(role), role), "content": _text(message)}
 
 
 def _text(message: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ is not known here is refused by its name, in its line's error.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -27,11 +28,11 @@ _ONE = {
     "stream": False,
     "logprobs": False,
     "top_logprobs": 0,
-    "logit_bias": {},
 }  # their only value here
-_REST = ("messages", "max_tokens", "max_completion_tokens", "stop", "response_format")
+_REST = ("messages", "max_tokens", "max_completion_tokens", "stop", "logit_bias", "response_format")
 _TOOLS = ("tools", "tool_choice", "parallel_tool_calls")
 _KNOWN = (*_SAMPLING, *_OWN, *_SAID, *_ONE, *_REST, *_TOOLS)
+_FORBIDS = -100.0  # as OpenAI has it
 _FINISH = {"stop": "stop", "length": "length", "context": "length", "constraint": "length"}
 
 
@@ -56,6 +57,8 @@ def settings_of(body: Mapping[str, Any], common: Settings) -> tuple[Settings, To
                 f'"{name}" may only be {json.dumps(_ONE[name])}, got {json.dumps(given[name])[:80]}'
             )
     options = {name: given[name] for name in (*_SAMPLING, *_OWN) if name in given}
+    if "logit_bias" in given:
+        options["logit_bias"] = _bias(given["logit_bias"])
     most = given.get("max_completion_tokens", given.get("max_tokens", common.max_tokens))
     made = replace(common, options={**common.options, **options}, max_tokens=most, stop=_stop(given, common))
     tools = _tools(given)
@@ -70,6 +73,15 @@ def _stop(given: Mapping[str, Any], common: Settings) -> tuple[str, ...]:
     if not isinstance(texts, list) or not all(isinstance(one, str) for one in texts):
         raise InputError(f'"stop" must be a text or a list of texts, got {reading.kind(stop)}')
     return tuple(texts)
+
+
+def _bias(given: Any) -> dict[int, float]:
+    """By token. -100 forbids one."""
+    try:
+        found = {int(token): float(value) for token, value in given.items()}
+    except (AttributeError, TypeError, ValueError):
+        raise InputError('"logit_bias" must be an object of numbers by token ids') from None
+    return {token: value if value > _FORBIDS else -math.inf for token, value in found.items()}
 
 
 def _held(format: Any) -> Any:

@@ -222,10 +222,10 @@ def map(
     file: a .tin, a .gguf or a Hugging Face folder, where this runs. options: fields of
     tinsmith.batch.settings.Settings, such as input, max_tokens and system, where no settings are given; where,
     sample and limit are the dataset's own `filter`, `random_sample` and `limit`. concurrency: actors, or the
-    fewest and most; None: one a processor of the cluster. window: rows of a batch, whose answers come together;
-    retry: how often a batch is given again whose actor died. checkpoint: a folder that all nodes see: the
-    answers of each batch are kept there, and a run after one that was killed takes them. opening: isa and kv,
-    as tinsmith.load.
+    fewest and most; None: one a processor of the cluster, but for one of each node, as what Ray reads and
+    writes needs some too. window: rows of a batch, whose answers come together; retry: how often a batch is
+    given again whose actor died. checkpoint: a folder that all nodes see: the answers of each batch are kept
+    there, and a run after one that was killed takes them. opening: isa and kv, as tinsmith.load.
 
     Raises InputError for settings that are not for a dataset, DataError where its columns don't say what is
     asked.
@@ -242,7 +242,8 @@ def map(
     if taken is not None:
         raise InputError(f'the dataset has a column "{taken}", as an answer has; rename it')
     key = json.dumps([shared.digest, settings.as_json(), dict(job.opening)], sort_keys=True)
-    count = concurrency or max(1, int(ray.cluster_resources().get("CPU", 1)))
+    spare = sum(node["Alive"] for node in ray.nodes())  # a processor of each node is left to read and write
+    count = concurrency or max(1, int(ray.cluster_resources().get("CPU", 1)) - spare)
     least, most = count if isinstance(count, tuple) else (count, count)
     return dataset.map_batches(
         _Mapper,

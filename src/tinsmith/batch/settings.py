@@ -60,7 +60,7 @@ class Settings:
     held: Held = Held()
     max_tokens: int = 256
     stop: tuple[str, ...] = ()
-    options: Mapping[str, float] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         whole("max_tokens", self.max_tokens, 1)

@@ -51,7 +51,7 @@ HELD = one_of(
         Texts(),
         group=ANSWER,
         metavar="A,B",
-        help="one of these texts; with --json, how likely each is",
+        help="one of these texts; `run --json` says how likely each is",
     ),
     option("--regex", group=ANSWER, metavar="R", help="a text that matches as a whole"),
     flag("--free", group=ANSWER, help="anything, whatever FILE says"),
