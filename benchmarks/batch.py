@@ -6,8 +6,8 @@
         [--times 100]                  peak memory of so many times the items beside that of --items
         [--ray]                        the same items by as many actors on a local cluster
 
-Items are commands for a home, made by number; --in takes a file's own. batch's time is the whole command's, with
-its start; the loops' is without loading. Prints one JSON object.
+Items are commands for a home, made by number; --in takes a file's own. batch's time is the whole command's,
+with its start; the loops' is without loading. Prints one JSON object.
 """
 
 from __future__ import annotations
