@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import tinsmith
-from tinsmith.batch import answers
+from tinsmith.batch import answers, crew, run
 from tinsmith.batch.cache import Cache
 from tinsmith.batch.items import Item
 from tinsmith.batch.settings import Held, Settings
@@ -180,3 +181,31 @@ def test_settings_that_a_model_can_not_keep_to(tiny_tin: Path) -> None:
     ):
         with pytest.raises(tinsmith.errors.TinsmithError, match=said):
             answers.Answers(model, settings)
+
+
+def test_a_worker_that_dies_is_replaced_and_too_many_end_the_run(tiny_tin: Path, tmp_path: Path) -> None:
+    windows = [window(k, f"what is {k}?", f"and {k}?") for k in range(0, 40, 2)]
+
+    def lines(job: crew.Job, kills: int) -> bytes:
+        def workers() -> crew.Workers:
+            made.append(crew.Workers(job, 2))
+            return made[0]
+
+        made: list[crew.Workers] = []
+        found = []
+        for done in run.answered(iter(windows), workers):
+            if len(found) < kills:
+                made[0]._workers[0]._process.kill()
+            found.append(done.lines)
+        return b"".join(found)
+
+    job = crew.Job(tiny_tin, Settings(max_tokens=3), {}, {}, retry=1)
+    assert lines(job, 1) == lines(job, 0)
+    with pytest.raises(RuntimeFault, match=r"a worker died \(signal 9\)"):
+        lines(replace(job, retry=0), 1)
+
+
+def test_what_keeps_a_worker_from_answering_is_said(tiny_tin: Path, batch: Run, tmp_path: Path) -> None:
+    job = crew.Job(tiny_tin, Settings(adapters={"none": 1.0}), {}, {})
+    with pytest.raises(InputError, match="no adapter 'none'"):
+        list(run.answered(iter([window(0, "a")]), lambda: crew.Workers(job, 1)))

@@ -16,7 +16,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -266,14 +266,22 @@ def _lines(file: BinaryIO) -> Iterator[tuple[dict[str, Any], int]]:
     end = 0
     while (line := file.readline(reading.LINE)).endswith(b"\n"):
         try:
-            table = json.loads(line)
-        except ValueError:
+            table = reading.json(line, "the journal")
+        except InputError:
             return
-        kind = "batch" if end == 0 else "counts"
-        if not isinstance(table, dict) or not isinstance(table.get(kind), dict):
+        if not isinstance(table, dict) or not _is_line(table, first=end == 0):
             return
         end += len(line)
         yield table, end
+
+
+def _is_line(table: Mapping[str, Any], *, first: bool) -> bool:
+    if first:
+        return isinstance(table.get("batch"), dict)
+    counts, span = table.get("counts"), [table.get(name, 0) for name in ("first", "items")]
+    if not isinstance(counts, dict) or counts.keys() != {one.name for one in fields(Counts)}:
+        return False
+    return isinstance(table.get("sha256"), str) and all(type(one) is int for one in (*counts.values(), *span))
 
 
 def _write_all(file: BinaryIO, data: bytes) -> None:

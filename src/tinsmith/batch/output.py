@@ -135,7 +135,7 @@ def read(out: Path, settings: Settings) -> Iterator[dict[str, Any]]:
 
 def row_of(line: bytes, out: Path, settings: Settings, number: int | None = None) -> dict[str, Any]:
     """One line's."""
-    row = reading.json(line, out, line=number)
+    row = reading.json(line, out, line=number, unique=True)
     if not isinstance(row, dict) or ("item" not in row and settings.shape != "openai"):
         raise DataError(f'{out}:{number}: a row is an object with an "item"; it is no OUT of tinsmith batch')
     return openai.read(row) if settings.shape == "openai" else row

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from tinsmith.batch.answers import PLACES, Answers, Done, Window
@@ -94,16 +95,22 @@ def _mapped(image: Any) -> memoryview:
 
 
 class _Actor:
-    """Loads the model once, and answers windows one after another."""
+    """Loads the model once, and answers windows. Two are under way at a time, each in a thread of its own, so
+    that no place is empty while one comes to its end: whoever has the lock computes for both."""
 
     def __init__(self, shared: Shared) -> None:
         self._answers = shared.answers()
+        self._lock = Lock()
+        self._done: dict[int, Done] = {}
 
     def answer(self, window: Window) -> Done:
-        self._answers.add(window)
-        while not (done := self._answers.step()):
-            pass
-        return done[0]
+        with self._lock:
+            self._answers.add(window)
+        while True:
+            with self._lock:
+                if window.first in self._done:
+                    return self._done.pop(window.first)
+                self._done |= {done.first: done for done in self._answers.step()}
 
 
 class Cluster:
@@ -120,7 +127,8 @@ class Cluster:
         self._actors = [self._actor() for _ in range(self._count)]
 
     def _actor(self) -> Any:
-        return self._ray.remote(num_cpus=1, max_restarts=0)(_Actor).remote(self._shared)
+        made = self._ray.remote(num_cpus=1, max_restarts=0, max_concurrency=_GIVEN)(_Actor)
+        return made.remote(self._shared)
 
     def _busy(self, actor: Any) -> int:
         return sum(one is actor for one, _ in self._held.values())

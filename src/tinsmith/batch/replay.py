@@ -14,6 +14,7 @@ from tinsmith.batch.answers import Window
 from tinsmith.batch.items import Item, Items, open_items
 from tinsmith.batch.journal import header_of
 from tinsmith.batch.settings import Settings
+from tinsmith.errors import InputError
 from tinsmith.formats.model_files import model_digest
 from tinsmith.system import files
 from tinsmith.system.progress import Display
@@ -50,7 +51,11 @@ class Replay:
     def header(self) -> tuple[Settings, dict[str, Any]]:
         """How OUT was asked for, and how its journal has it."""
         header, _ = header_of(self.out)
-        return Settings.of_json(header["settings"], self.out), header
+        settings, digests = header.get("settings"), [header.get(name) for name in ("file", "in")]
+        told = all(isinstance(one, dict) and isinstance(one.get("sha256"), str) for one in digests)
+        if not isinstance(settings, dict) or not told:
+            raise InputError(f"{self.out}: its journal does not say how it was made; make it again")
+        return Settings.of_json(settings, self.out), header
 
 
 def replay(asked: Replay, crew: Callable[[], run.Crew], display: Display) -> Result:
@@ -74,7 +79,7 @@ def replay(asked: Replay, crew: Callable[[], run.Crew], display: Display) -> Res
     compared = min(asked.sample or total, total)
     with display.bar("items", compared) as bar:
         expected: dict[int, list[Pair]] = {}
-        pairs = _sampled(_pairs(asked, items, header["order"], result), asked, total)
+        pairs = _sampled(_pairs(asked, items, header.get("order", True), result), asked, total)
         for done in run.answered(_windows(pairs, expected), crew):
             lines = done.lines.splitlines(keepends=True)
             for (item, row), line in zip(expected.pop(done.first), lines, strict=True):

@@ -84,5 +84,8 @@ class Settings:
             raise InputError(
                 f"{where}: its settings are of another version ({odd}); make OUT again with this one"
             )
-        lists = {name: tuple(table[name]) for name in ("input", "stop")}
-        return cls(**{**table, **lists, "held": Held(**table["held"])})
+        try:
+            lists = {name: tuple(table[name]) for name in ("input", "stop")}
+            return cls(**{**table, **lists, "held": Held(**table["held"])})
+        except TypeError as error:
+            raise InputError(f"{where}: its settings are damaged: {error}") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import sys
 from queue import SimpleQueue
 from threading import Thread
@@ -15,6 +16,7 @@ from tinsmith.errors import InputError, TinsmithError
 
 
 def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: who started this process decides
     given, told = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is not for the pickles
     job: Job = heard(given)
