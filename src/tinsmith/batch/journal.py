@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _SYNCED = 2.0  # seconds from one sync of the disk to the next
 _PIECE = 1 << 20
+Lines = Iterator[tuple[dict[str, Any], int]]  # of a journal, and where each ends
 _KEPT = "what is done so far is kept: give the same command again"
 
 
@@ -94,7 +96,8 @@ class Journal:
             self._file = self.path.open("ab+", buffering=0)
             if not files.lock(self._file.fileno(), wait=False):
                 raise InputError(f"{self.out}: another run is making it; wait for it, or give another OUT")
-            self._resume(self._file)
+            with self.path.open("rb") as lines:
+                self._resume(self._file, _lines(lines))
         except OSError as error:
             self.__exit__()
             raise files.write_fault(self.path, error) from error
@@ -109,14 +112,14 @@ class Journal:
                 file.close()
         self._rows = self._file = None
 
-    def _resume(self, file: BinaryIO) -> None:
-        lines = list(_lines(file))
-        if not lines:
+    def _resume(self, file: BinaryIO, lines: Lines) -> None:
+        head = next(lines, None)
+        if head is None:
             self._begin(file)
         else:
-            self._compare(lines[0][0]["batch"])
+            self._compare(head[0]["batch"])
         if self.out.exists() and not self.part.exists():
-            last = lines[-1][0] if lines else {}
+            last = _last(lines)
             if not last.get("complete"):
                 raise InputError(
                     f"{self.out}: is there, and its journal is of one that is not complete; remove one"
@@ -124,10 +127,9 @@ class Journal:
             self.counts, self.complete = Counts(**last["counts"]), True
             return
         self._rows = self.part.open("ab+", buffering=0)
-        good = self._good(self._rows, [table for table, _ in lines[1:]])
+        if head is not None:
+            file.truncate(self._good(self._rows, lines) or head[1])
         self._rows.truncate(self.counts.bytes)
-        if lines:
-            file.truncate(lines[good][1])
         if self.complete:
             self._end()
 
@@ -158,21 +160,23 @@ class Journal:
                 "go on as it was begun, or give another OUT"
             )
 
-    def _good(self, rows: BinaryIO, commits: list[dict[str, Any]]) -> int:
-        """How many of the commits hold for what is there."""
+    def _good(self, rows: BinaryIO, lines: Lines) -> int:
+        """Takes the commits that hold for what is there. Where the last of them ends; 0 where none does."""
         rows.seek(0)
-        for number, commit in enumerate(commits):
+        good = 0
+        for commit, end in lines:
             counts = Counts(**commit["counts"])
             before = self._digest.copy()
             left = counts.bytes - self.counts.bytes
-            while left and (piece := rows.read(min(left, _PIECE))):
+            while left > 0 and (piece := rows.read(min(left, _PIECE))):
                 self._digest.update(piece)
                 left -= len(piece)
             if left or self._digest.hexdigest() != commit["sha256"]:
                 self._digest = before
-                return number
+                break
             self._take(commit, counts)
-        return len(commits)
+            good = end
+        return good
 
     def _take(self, commit: Mapping[str, Any], counts: Counts) -> None:
         self.counts = counts
@@ -248,21 +252,27 @@ def header_of(out: Path) -> tuple[dict[str, Any], Counts]:
     path = beside(out)[1]
     try:
         with path.open("rb") as file:
-            lines = [table for table, _ in _lines(file)]
+            lines = _lines(file)
+            head, _ = next(lines, ({}, 0))
+            last = _last(lines)
     except FileNotFoundError:
         raise InputError(
             f"{path}: no such file; it says how {out.name} was made: keep it beside that"
         ) from None
     except OSError as error:
         raise InputError(f"{path}: cannot read: {error.strerror or error}") from None
-    if not lines or not lines[-1].get("complete"):
+    if not last.get("complete"):
         raise InputError(f"{out}: is not complete; run its batch to the end first")
-    return lines[0]["batch"], Counts(**lines[-1]["counts"])
+    return head["batch"], Counts(**last["counts"])
 
 
-def _lines(file: BinaryIO) -> Iterator[tuple[dict[str, Any], int]]:
+def _last(lines: Lines) -> dict[str, Any]:
+    left = deque(lines, maxlen=1)
+    return left[0][0] if left else {}
+
+
+def _lines(file: BinaryIO) -> Lines:
     """The journal's lines up to the first that is torn, and where each ends."""
-    file.seek(0)
     end = 0
     while (line := file.readline(reading.LINE)).endswith(b"\n"):
         try:

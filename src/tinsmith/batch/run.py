@@ -22,7 +22,7 @@ from tinsmith.formats.model_files import model_digest
 from tinsmith.system import files
 from tinsmith.system.progress import Bar, Display
 
-LEAST, MOST = 32, 512  # items of a window
+LEAST, MOST = 32, 128  # items of a window
 _LETTERS = 1 << 21  # of its prompts, about
 _AHEAD = 32  # windows that may be complete while one before them is not
 _SECONDS = 4.0  # that a window of a slow model takes, about: what a killed run loses at most
