@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
 
+import click
 import pytest
 
 import tinsmith
-from tinsmith import hub, targets
+from tinsmith import cli, hub, targets
 from tinsmith.cross import runtime
 from tinsmith.system import progress
 
@@ -43,11 +45,11 @@ def system() -> Path:
     return folder
 
 
-def emulated(system: Path, *arguments: str | Path, site: Path = Path("none")) -> str:
+def emulated(system: Path, *arguments: str | Path, site: Path = Path("none"), code: int = 0) -> str:
     """What the CPython of the system prints. site: where it finds more packages."""
     command = ["qemu-aarch64", "-cpu", "cortex-a76", "-L", system, system / "usr/bin/python3", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env={"PYTHONPATH": str(site)})
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
     return done.stdout
 
 
@@ -65,6 +67,25 @@ def test_the_wheel_answers_as_this_machine_does(system: Path, smol_tin: Path, tm
     assert isa == "neondot"
     messages = [{"role": "user", "content": question}]
     assert answer.strip() == tinsmith.load(smol_tin).chat(messages, max_tokens=12).text.strip()
+
+
+@pytest.mark.slow
+def test_answers_of_this_machine_are_computed_again_there(system: Path, tiny_tin: Path, tmp_path: Path) -> None:
+    """Receipts are equal; and a changed one is found."""
+    wheel, _ = runtime.emit(targets.load("generic-aarch64"), tmp_path, progress.display(), forms=["wheel"])
+    site, given, out = tmp_path / "site", tmp_path / "in.txt", tmp_path / "out.jsonl"
+    emulated(system, "-m", "pip", "install", "--no-index", "--no-deps", "--target", site, wheel)
+    if not (site / "click").exists():
+        shutil.copytree(Path(click.__file__).parent, site / "click")
+    given.write_text("".join(f"what is {k}?\n" for k in range(40)))
+    assert cli.main(["batch", *map(str, (tiny_tin, given, out)), "--max-tokens", "12", "--workers", "1"]) == 0
+    words = ["-m", "tinsmith", "replay", out, "--file", tiny_tin, "--in", given, "--workers", "1"]
+    assert emulated(system, *words, site=site) == f"{out}: 40 answers computed again, all equal\n"
+    lines = out.read_text(encoding="utf-8").splitlines()
+    row = json.loads(lines[7])
+    lines[7] = json.dumps({**row, "receipt": row["receipt"][::-1]})
+    out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert "item 8: the same text with another receipt" in emulated(system, *words, site=site, code=1)
 
 
 @pytest.mark.slow

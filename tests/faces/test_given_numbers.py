@@ -12,6 +12,7 @@ from tiny_models import tiny_spec
 
 import tinsmith
 from tinsmith import cli, compiler
+from tinsmith.batch.settings import Settings
 from tinsmith.errors import InputError, TinsmithError
 from tinsmith.evaluate.perplexity import perplexity
 from tinsmith.runtime import Model
@@ -56,6 +57,8 @@ FACES: dict[str, tuple[Callable[[Model, Any], Any], tuple[Any, ...]]] = {
     "chunk": (lambda m, n: m.logits(PROMPT, chunk=n), tuple(n for n in COUNTS if n is not None)),
     "detokenize": (lambda m, n: m.detokenize([n]), TOKENS),
     "token_bytes": (lambda m, n: m.token_bytes(n), TOKENS),
+    "batch": (lambda m, n: Settings(max_tokens=n), COUNTS),
+    "sample": (lambda m, n: Settings(sample=n), COUNTS[1:]),
     "context": (lambda m, n: perplexity(m, "the thing " * 20, n, display()), COUNTS),
 }
 OPTIONS: dict[str, tuple[Any, ...]] = {

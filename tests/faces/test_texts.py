@@ -14,6 +14,9 @@ import pytest
 from tiny_models import tiny_spec
 
 from tinsmith import cli, models, runtime, targets
+from tinsmith.batch import journal as journals
+from tinsmith.batch import output
+from tinsmith.batch.settings import Settings
 from tinsmith.chat.turns import Turns
 from tinsmith.cli import docs
 from tinsmith.constraint import makers as compiled
@@ -63,6 +66,17 @@ def jsonl(at: Path, value: bytes) -> Any:
     path = at / "face.jsonl"
     path.write_bytes(b'{"input": "a", "output": "b", "about": {"x": ' + value + b"}}\n")
     return pipeline_data.write_examples(at / "out.jsonl", readers.read_jsonl(path))
+
+
+def journal(at: Path, value: bytes) -> Any:
+    (at / "face.jsonl.journal").write_bytes(b'{"batch": {"x": ' + value + b"}}\n")
+    return journals.header_of(at / "face.jsonl")
+
+
+def batch_out(at: Path, value: bytes) -> Any:
+    path = at / "face.jsonl"
+    path.write_bytes(b'{"item": 1, "text": ' + value + b"}\n")
+    return list(output.read(path, Settings()))
 
 
 def header(at: Path, value: bytes) -> Any:
@@ -183,6 +197,8 @@ def docs_schema(at: Path, value: bytes) -> Any:
 
 FACES: dict[str, Callable[[Path, bytes], Any]] = {
     "examples": jsonl,
+    "journal": journal,
+    "batch's OUT": batch_out,
     "safetensors": header,
     "config.json": in_folder("config.json"),
     "tokenizer.json": in_folder("tokenizer.json"),

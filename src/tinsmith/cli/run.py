@@ -8,10 +8,10 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.chat.turns import OPENING
-from tinsmith.cli import _model
-from tinsmith.cli._command import Args, argument, flag, one_of, option
+from tinsmith.cli import _asked, _model
+from tinsmith.cli._command import Args, argument, flag, option
 from tinsmith.cli._terminal import shown
-from tinsmith.cli._types import File, Number, Texts, Whole
+from tinsmith.cli._types import File, Number
 from tinsmith.errors import ConstraintError, InputError
 from tinsmith.system import files, reading
 
@@ -22,67 +22,21 @@ if TYPE_CHECKING:
 
 HELP = "answer a prompt, or chat, with a model file"
 SECTION = "run"
-SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed")
-OPTIONS = ("adapter", "max_tokens", *SAMPLING, "stop")
+OPTIONS = ("adapter", "max_tokens", *_asked.SAMPLING, "stop")
 # Of the home task's validation commands (Q8_0, SmolLM2-135M) below it are seven eighths of those answered
 # wrongly and a tenth of the others; of its test commands, which did not choose it, half and a twentieth.
 UNSURE = 0.7
-ANSWER = "What the answer may be (default: what FILE says, if anything)"
 PARAMETERS = [
     *_model.PARAMETERS,
     argument("prompt", "PROMPT", required=False, help="without it: a chat, one line a turn"),
-    option(
-        "--adapter",
-        multiple=True,
-        metavar="NAME[:SCALE]",
-        help="with an adapter of FILE, or with one trained on its base: its folder or a GGUF file; repeatable",
-    ),
+    _asked.ADAPTER,
     flag("--route", help="with the adapter that FILE's router chooses by PROMPT; with none of them, no answer"),
-    option("--system", metavar="T", help="system message (default: the one it was trained with)"),
+    _asked.SYSTEM,
     flag("--raw", help="continue the prompt, without chat template"),
-    flag(
-        "--think/--no-think",
-        dest="thinking",
-        default=None,
-        help="think before the answer, or answer at once (default: as the chat template has it)",
-    ),
+    _asked.THINK,
     option("--date", metavar="D", help="what a template that writes the date takes for today"),
-    option("--max-tokens", Whole(), default=256, metavar="N", help="tokens at most (default: 256)"),
-    option("--temperature", Number(), default=0.0, metavar="X", help="default 0: the likeliest"),
-    option("--top-k", Whole(), default=0, metavar="N", help="keep the N likeliest (0: all)"),
-    option("--top-p", Number(), default=1.0, metavar="X", help="keep those that sum to X"),
-    option("--min-p", Number(), default=0.0, metavar="X", help="keep those of X times the best"),
-    option("--repetition-penalty", Number(), default=1.0, metavar="X", help="default 1: none"),
-    option("--seed", Whole(), default=0, metavar="N", help="the same seed gives the same answer"),
-    option("--stop", multiple=True, metavar="T", help="end the answer before this text"),
-    *one_of(
-        option(
-            "--schema", File(".json"), group=ANSWER, metavar="FILE", help="JSON that satisfies a JSON Schema"
-        ),
-        option(
-            "--tools",
-            File(".json"),
-            group=ANSWER,
-            metavar="FILE",
-            help="a call of a tool; JSON in OpenAI's shape",
-        ),
-        option(
-            "--grammar",
-            File(".gbnf", ".lark"),
-            group=ANSWER,
-            metavar="FILE",
-            help="a text of a grammar: .gbnf or .lark",
-        ),
-        option(
-            "--choices",
-            Texts(),
-            group=ANSWER,
-            metavar="A,B",
-            help="one of these texts; with --json, how likely each is",
-        ),
-        option("--regex", group=ANSWER, metavar="R", help="a text that matches as a whole"),
-        flag("--free", group=ANSWER, help="anything, whatever FILE says"),
-    ),
+    *_asked.SAMPLED,
+    *_asked.HELD,
     flag("--json", help="print text, token_ids, seconds … as JSON"),
     option(
         "--log-unsure",

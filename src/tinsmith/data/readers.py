@@ -160,6 +160,11 @@ def example(row: dict[str, Any], where: Where) -> Example:
     )
 
 
+def asked(row: dict[str, Any], where: Where) -> Example:
+    """Of a row in our own shape that is to be answered: its output may be missing, and is not read."""
+    return replace(example({**row, "output": "none"}, where), output="")
+
+
 def _turns(value: Any, where: Where) -> tuple[Turn, ...]:
     turns: list[Any] = value if isinstance(value, list) else [None]
     for turn in turns:

@@ -291,6 +291,11 @@ class Tin:
         return self._data.nbytes
 
     @property
+    def image(self) -> memoryview:
+        """The file's bytes."""
+        return self._data
+
+    @property
     def names(self) -> list[str]:
         """Entries in the order they stand."""
         return list(self._entries)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tinsmith.runtime.adapters import Words
+    from tinsmith.spec import Buffer
 
 KV_TYPES = {"f16": _core.KV_F16, "q8": _core.KV_Q8}
 
@@ -121,13 +122,6 @@ def _native(
 ) -> Model:
     if is_onnx(path):
         raise InputError(f"{path}: the native runtime reads no ONNX; take the back end onnxruntime")
-    known = _core.isa_names()
-    isa = isa or os.environ.get("TIN_FORCE_ISA") or None
-    if isa is not None and isa not in known:
-        raise UnsupportedError(f"instruction set {isa!r} does not run here; those that do: {', '.join(known)}")
-    if kv not in KV_TYPES:
-        raise InputError(f"kv is {kv!r}; give one of {', '.join(KV_TYPES)}")
-    conversations = whole("conversations", conversations, 1)
     words: Words | None = None
     source: Path | None = None
     if _is_tin(path):
@@ -148,6 +142,28 @@ def _native(
             image = build_image(replace(spec, chat_template=dated(spec.chat_template, date)))
         finally:
             jinja_process.close()  # a loaded model renders from its table
+    return of_image(image, path, threads, isa, kv, conversations, words, source)
+
+
+def of_image(
+    image: Buffer,
+    path: str | Path,
+    threads: int | None = None,
+    isa: str | None = None,
+    kv: str = "f16",
+    conversations: int = 4,
+    words: Words | None = None,
+    source: Path | None = None,
+) -> Model:
+    """The model of a tin's bytes, which stay as they are while it is in use. path: what errors call it. The
+    rest as `load`; words and source as Loaded."""
+    known = _core.isa_names()
+    isa = isa or os.environ.get("TIN_FORCE_ISA") or None
+    if isa is not None and isa not in known:
+        raise UnsupportedError(f"instruction set {isa!r} does not run here; those that do: {', '.join(known)}")
+    if kv not in KV_TYPES:
+        raise InputError(f"kv is {kv!r}; give one of {', '.join(KV_TYPES)}")
+    conversations = whole("conversations", conversations, 1)
     try:
         core = _core.Model(image, isa)
     except RuntimeFault as fault:

@@ -88,9 +88,13 @@ class Reading:
 
 
 class Shape(ABC):
-    """name: as a recipe names it."""
+    """name: as a recipe names it. inputs: names of columns that are asked by; before, after: of those joined to
+    them where they are there and not empty."""
 
     name: ClassVar[str]
+    inputs: ClassVar[tuple[str, ...]] = ()
+    before: ClassVar[tuple[str, ...]] = ()
+    after: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def readings(self, columns: Sequence[str], rows: Sequence[Values], named: Named) -> list[Reading]:

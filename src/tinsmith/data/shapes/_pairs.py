@@ -10,13 +10,9 @@ from tinsmith.data.shapes import SYSTEM, Named, Reading, Shape, Values, Wanted, 
 
 
 class Pairs(Shape):
-    """inputs, outputs: names of their columns; before, after: of columns joined to the input where they are
-    there and not empty."""
+    """outputs: names of their columns."""
 
-    inputs: ClassVar[tuple[str, ...]]
     outputs: ClassVar[tuple[str, ...]]
-    before: ClassVar[tuple[str, ...]] = ()
-    after: ClassVar[tuple[str, ...]] = ()
 
     def readings(self, columns: Sequence[str], rows: Sequence[Values], named: Named) -> list[Reading]:
         if named.input and named.output:

@@ -1,0 +1,240 @@
+"""`tinsmith batch` beside plain loops; killed at random moments; its memory; on Ray.
+
+    python benchmarks/batch.py home-5m-q8_0.tin [--items 1000] [--max-tokens 48] [--system home]
+        [--gguf home-5m-q8_0.gguf]     and a loop over llama-cpp-python, --peer items of it
+        [--kills 20]                   SIGKILL so often, and the bytes of OUT beside an undisturbed run's
+        [--times 100]                  peak memory of so many times the items beside that of --items
+        [--ray]                        the same items by as many actors on a local cluster
+
+Items are commands for a home, made by number; --in takes a file's own. batch's time is the whole command's,
+with its start; the loops' is without loading. Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import tinsmith
+from tinsmith.system.cores import usable_cores
+
+ROOMS = (
+    "kitchen",
+    "bedroom",
+    "living room",
+    "hall",
+    "office",
+    "garage",
+    "bathroom",
+    "attic",
+    "cellar",
+    "porch",
+)
+FORMS = (
+    "turn on the {room} light at {n} percent",
+    "set the thermostat in the {room} to {n} degrees",
+    "remind me in {n} minutes to look into the {room}",
+    "dim the {room} lamp by {n} percent, please",
+    "what is the temperature of sensor {n} in the {room}?",
+)
+
+
+def commands(count: int) -> list[str]:
+    """Each of them another."""
+    forms, rooms = len(FORMS), len(ROOMS)
+    return [
+        FORMS[k % forms].format(room=ROOMS[k // forms % rooms], n=k // (forms * rooms) + 1)
+        for k in range(count)
+    ]
+
+
+class Bench:
+    def __init__(self, args: argparse.Namespace, folder: Path) -> None:
+        self.args, self.folder = args, folder
+
+    def given(self, count: int) -> Path:
+        path = self.folder / f"in-{count}.jsonl"
+        if self.args.given is not None:
+            lines = self.args.given.read_text(encoding="utf-8").splitlines()[:count]
+        else:
+            lines = [json.dumps({"input": one}) for one in commands(count)]
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return path
+
+    def start(self, given: Path, out: Path, *more: str) -> subprocess.Popen[bytes]:
+        """Which is the leader of its own process group."""
+        words = ["batch", self.args.file, given, out, "--max-tokens", self.args.max_tokens, *more]
+        if self.args.system:
+            words += ["--system", self.args.system]
+        command = [sys.executable, "-m", "tinsmith", *map(str, words)]
+        return subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+
+    def run(self, given: Path, out: Path, *more: str) -> float:
+        """Seconds of a whole run."""
+        started = time.perf_counter()
+        code = self.start(given, out, *more).wait()
+        if code not in (0, 1):
+            raise SystemExit(f"tinsmith batch ended with {code}")
+        return time.perf_counter() - started
+
+    def messages(self, text: str) -> list[dict[str, str]]:
+        before = [{"role": "system", "content": self.args.system}] if self.args.system else []
+        return [*before, {"role": "user", "content": text}]
+
+
+def rates(bench: Bench) -> dict[str, Any]:
+    """items/s of each way."""
+    args, given = bench.args, bench.given(bench.args.items)
+    out = bench.folder / "rates.jsonl"
+    seconds = bench.run(given, out)
+    counts = json.loads(out.with_name(f"{out.name}.journal").read_text().splitlines()[-1])["counts"]
+    texts = [json.loads(line)["input"] for line in given.read_text(encoding="utf-8").splitlines()]
+    model = tinsmith.load(args.file)
+    prompts = [model.render(bench.messages(text)) for text in texts]
+    started = time.perf_counter()
+    many = model.generate_many(prompts, max_tokens=args.max_tokens)
+    plain = time.perf_counter() - started
+    rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    found = {
+        "items": len(texts),
+        "tokens": counts["tokens"],
+        "answered_by_an_equal_item": counts["known"],
+        "batch": round(len(texts) / seconds, 2),
+        "generate_many": round(len(texts) / plain, 2),
+        "equal_to_generate_many": [row.get("text") for row in rows] == [one.text for one in many],
+    }
+    if args.gguf:
+        found["llama_cpp"] = round(_llama(bench, texts[: args.peer]), 2)
+    return found
+
+
+def _llama(bench: Bench, texts: list[str]) -> float:
+    from llama_cpp import Llama
+
+    cores = usable_cores()
+    peer = Llama(bench.args.gguf, n_ctx=1024, n_threads=cores, n_threads_batch=cores, verbose=False)
+    started = time.perf_counter()
+    for text in texts:
+        peer.create_chat_completion(bench.messages(text), max_tokens=bench.args.max_tokens, temperature=0.0)
+    return len(texts) / (time.perf_counter() - started)
+
+
+def kills(bench: Bench) -> dict[str, Any]:
+    """Ends runs at random moments, the workers with them or not, until each has been ended so often."""
+    args, given = bench.args, bench.given(bench.args.items)
+    whole, out = bench.folder / "whole.jsonl", bench.folder / "killed.jsonl"
+    seconds = bench.run(given, whole)
+    chance, killed, equal, runs = random.Random(args.seed), 0, 0, 0
+    while killed < args.kills:
+        running = bench.start(given, out)
+        try:
+            running.wait(chance.uniform(0, max(1.0, 3 * seconds / args.kills)))
+        except subprocess.TimeoutExpired:
+            if killed % 2:
+                os.killpg(running.pid, signal.SIGKILL)
+            else:
+                running.kill()
+            running.wait()
+            killed += 1
+            if killed < args.kills:
+                continue
+            bench.run(given, out)
+        runs += 1
+        equal += out.read_bytes() == whole.read_bytes()
+        for path in (out, out.with_name(f"{out.name}.journal")):
+            path.unlink()
+    return {"kills": killed, "outs": runs, "outs_equal_to_undisturbed": equal}
+
+
+def memory(bench: Bench) -> dict[str, Any]:
+    """Peak of the proportional set sizes of the command and its workers, in bytes."""
+    found = {}
+    for count in (bench.args.items, bench.args.items * bench.args.times):
+        running = bench.start(bench.given(count), bench.folder / f"memory-{count}.jsonl")
+        most = 0
+        while running.poll() is None:
+            most = max(most, _held(running.pid))
+            time.sleep(0.05)
+        found[str(count)] = most
+    few, many = found.values()
+    return {"peak_bytes": found, "ratio": round(many / few, 4)}
+
+
+def _held(group: int) -> int:
+    """Bytes of a process group's memory, shared pages by their share."""
+    total = 0
+    for folder in Path("/proc").iterdir():
+        with suppress(OSError, ValueError, IndexError):
+            if folder.name.isdecimal() and os.getpgid(int(folder.name)) == group:
+                lines = (folder / "smaps_rollup").read_text().splitlines()
+                total += next(int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:"))
+    return total
+
+
+def on_ray(bench: Bench) -> dict[str, Any]:
+    """Seconds of the same batch by processes of this machine and by as many actors, with their loading."""
+    from tinsmith.batch import crew, ray
+    from tinsmith.batch.run import Batch, run
+    from tinsmith.batch.settings import Settings
+    from tinsmith.system.progress import Silent
+
+    args, given, count = bench.args, bench.given(bench.args.items), usable_cores()
+    ray.connect("local")
+    settings = Settings(max_tokens=args.max_tokens, system=args.system or None)
+    seconds = {}
+
+    def timed(name: str, hired: Callable[[Settings], Any]) -> None:
+        batch = Batch(Path(args.file), given, bench.folder / f"{name}.jsonl", settings)
+        started = time.perf_counter()
+        run(batch, hired, Silent())
+        seconds[name] = time.perf_counter() - started
+
+    def job(settings: Settings) -> crew.Job:
+        return crew.Job(Path(args.file), settings, {}, {}, retry=2)
+
+    timed("workers", lambda settings: crew.Workers(job(settings), count))
+    timed("actors", lambda settings: ray.Cluster(job(settings), "local", count))
+    same = len({(bench.folder / f"{name}.jsonl").read_bytes() for name in seconds}) == 1
+    return {**{name: round(one, 2) for name, one in seconds.items()}, "same_bytes": same}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("file")
+    parser.add_argument("--in", dest="given", type=Path)
+    parser.add_argument("--items", type=int, default=500)
+    parser.add_argument("--max-tokens", type=int, default=48)
+    parser.add_argument("--system", default="")
+    parser.add_argument("--gguf")
+    parser.add_argument("--peer", type=int, default=100)
+    parser.add_argument("--kills", type=int, default=0)
+    parser.add_argument("--times", type=int, default=0)
+    parser.add_argument("--ray", action="store_true")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    with TemporaryDirectory() as folder:
+        bench = Bench(args, Path(folder))
+        result: dict[str, Any] = {"cores": usable_cores(), "items_per_second": rates(bench)}
+        if args.kills:
+            result["kills"] = kills(bench)
+        if args.times:
+            result["memory"] = memory(bench)
+        if args.ray:
+            result["ray_seconds"] = on_ray(bench)
+    print(json.dumps(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,224 @@
+"""Windows of items to lines of OUT, by one model.
+
+Items are computed by windows, in which they are sorted: prompts that begin alike stand together, so that what
+they share is computed once, and an item that is asked twice is answered once. Lines come back in the items'
+order.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from tinsmith.batch.ask import Asker, Question
+from tinsmith.errors import RuntimeFault, TinsmithError
+from tinsmith.runtime.adapters import prefix_of, rank_of
+from tinsmith.runtime.receipt import Lines, question, receipt
+from tinsmith.runtime.receipt import Question as Key
+from tinsmith.runtime.scheduler import Job, Scheduler
+
+if TYPE_CHECKING:
+    from tinsmith.batch.cache import Cache
+    from tinsmith.batch.items import Item
+    from tinsmith.batch.settings import Settings
+    from tinsmith.runtime import Model
+    from tinsmith.runtime.generation import Completion
+
+PLACES = 8  # answers that one model computes at a time
+_WINDOWS = 2  # at a time: one that ends, one to go on with
+_HEADS = 64
+
+
+@dataclass(frozen=True)
+class Window:
+    """Items that follow each other. first: how many are before them."""
+
+    first: int
+    items: Sequence[Item]
+
+
+@dataclass(frozen=True)
+class Done:
+    """A window's lines, in its items' order, each with its end. tokens: of the answers; known: how many answers
+    were not computed, as the cache or an equal item of the window had them."""
+
+    first: int
+    items: int
+    lines: bytes
+    failed: int
+    tokens: int
+    known: int
+
+
+@dataclass
+class _Open:
+    """A window that is being answered. lines: None where an answer is missing."""
+
+    window: Window
+    lines: list[bytes | None]
+    missing: int
+    failed: int = 0
+    tokens: int = 0
+    known: int = 0
+
+
+@dataclass
+class _Wanted:
+    """A question, the items that ask it, and how often it may still be tried."""
+
+    question: Question
+    key: Key
+    tries: int
+    items: list[tuple[_Open, int]] = field(default_factory=list)
+
+
+class Answers:
+    """Answers windows as they are given; those that are complete come out of `step`."""
+
+    def __init__(
+        self,
+        model: Model,
+        settings: Settings,
+        *,
+        places: int = PLACES,
+        retry: int = 0,
+        cache: Cache | None = None,
+    ) -> None:
+        self._asker = Asker(model, settings)
+        self._model, self._places, self._retry, self._cache = model, places, retry, cache
+        self._scheduler: Scheduler | None = None
+        self._context = 0
+        self._jobs: dict[Job, _Wanted] = {}
+        self._open: list[_Open] = []
+        self._ready: deque[_Wanted] = deque()  # what the scheduler is to be given
+        self._limit = model.core.info()["context"]
+        self._heads: dict[Lines, Lines] = {}  # what questions begin with, which most have alike
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another window keeps all places busy."""
+        return len(self._open) < _WINDOWS and not self._ready
+
+    @property
+    def idle(self) -> bool:
+        return not self._open
+
+    def close(self) -> None:
+        if self._scheduler is not None:
+            self._scheduler.close()
+        if self._cache is not None:
+            self._cache.close()
+
+    def add(self, window: Window) -> None:
+        opened = _Open(window, [None] * len(window.items), len(window.items))
+        self._open.append(opened)
+        wanted: dict[str, _Wanted] = {}
+        for k, item in enumerate(window.items):
+            try:
+                asking = self._asker.question(item)
+                key = question(self._model, asking.asked)
+            except TinsmithError as fault:
+                self._fail(opened, k, str(fault))
+                continue
+            if key.digest not in wanted:
+                wanted[key.digest] = _Wanted(asking, self._lean(key), self._retry)
+            else:
+                opened.known += 1
+            wanted[key.digest].items.append((opened, k))
+        self._ready.extend(self._unknown(opened, wanted))
+        self._feed()
+
+    def _lean(self, key: Key) -> Key:
+        """The same, but for its lines before the input, which are held once."""
+        head = key.lines[:-1]
+        if len(self._heads) > _HEADS:
+            self._heads.clear()
+        return Key((*self._heads.setdefault(head, head), key.lines[-1]))
+
+    def _unknown(self, opened: _Open, wanted: dict[str, _Wanted]) -> list[_Wanted]:
+        """Those that the cache can't answer, prompts that begin alike beside each other."""
+        held = self._cache.get(wanted) if self._cache and wanted else {}
+        for key, (completion, digest) in held.items():
+            opened.known += 1
+            self._answer(wanted.pop(key), completion, digest)
+        return sorted(wanted.values(), key=lambda one: one.question.tokens)
+
+    def _feed(self) -> None:
+        """Keeps the scheduler's queue as long as it has places: the rest waits here, in less memory."""
+        while self._ready and (self._scheduler is None or self._scheduler.waiting < self._places):
+            asked = self._ready[0].question.asked
+            needed = prefix_of(asked.applied) + len(asked.tokens) + asked.max_tokens + 1
+            if needed > self._context < self._limit:
+                if self._jobs:  # those under way end in the room that they have
+                    return
+                self._context = min(self._limit, max(256, 1 << (needed - 1).bit_length()))
+                rank = rank_of(asked.applied)
+                self._scheduler = Scheduler(self._model, places=self._places, context=self._context, rank=rank)
+            self._begin(self._ready.popleft())
+
+    def _begin(self, wanted: _Wanted) -> None:
+        assert self._scheduler is not None
+        try:
+            self._jobs[self._scheduler.add(wanted.question.asked)] = wanted
+        except TinsmithError as fault:
+            for opened, k in wanted.items:
+                self._fail(opened, k, str(fault))
+
+    def step(self) -> list[Done]:
+        """Computes on, and gives the windows that are complete."""
+        if self._jobs:
+            assert self._scheduler is not None
+            for job in self._scheduler.step():
+                self._heard(job)
+        self._feed()
+        done = [one for one in self._open if not one.missing]
+        self._open = [one for one in self._open if one.missing]
+        return [self._done(one) for one in done]
+
+    def _heard(self, job: Job) -> None:
+        if job.error is not None:
+            wanted = self._jobs.pop(job)
+            if isinstance(job.error, RuntimeFault) and wanted.tries > 0:
+                wanted.tries -= 1
+                self._ready.appendleft(wanted)
+                return
+            for opened, k in wanted.items:
+                self._fail(opened, k, str(job.error))
+        elif job.completion is not None:
+            wanted = self._jobs.pop(job)
+            completion = job.completion
+            made = receipt(self._model, wanted.key, completion, job.choices).digest
+            if self._cache:
+                self._cache.put(wanted.key.digest, completion, made)
+            self._answer(wanted, completion, made)
+
+    def _answer(self, wanted: _Wanted, completion: Completion, digest: str) -> None:
+        if wanted.question.opened:
+            completion = replace(completion, opened=True)
+        for opened, k in wanted.items:
+            try:
+                row = self._asker.row(opened.window.items[k], wanted.question, completion, digest)
+            except TinsmithError as fault:
+                self._fail(opened, k, str(fault))
+                continue
+            opened.tokens += len(completion.token_ids)
+            self._write(opened, k, row)
+
+    def _fail(self, opened: _Open, k: int, reason: str) -> None:
+        opened.failed += 1
+        self._write(opened, k, self._asker.fault(opened.window.items[k], reason))
+
+    @staticmethod
+    def _write(opened: _Open, k: int, row: dict[str, Any]) -> None:
+        opened.lines[k] = json.dumps(row, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+        opened.missing -= 1
+
+    def _done(self, opened: _Open) -> Done:
+        if self._cache:
+            self._cache.commit()
+        lines = b"".join(line for line in opened.lines if line is not None)
+        count = len(opened.window.items)
+        return Done(opened.window.first, count, lines, opened.failed, opened.tokens, opened.known)

@@ -1,0 +1,195 @@
+"""Items as a model is asked them: in tokens, under adapters, held to a constraint."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from tinsmith import tasks
+from tinsmith.batch import openai
+from tinsmith.batch.settings import Held, Settings
+from tinsmith.errors import InputError
+from tinsmith.runtime.asking import check_room, direct
+from tinsmith.runtime.generation import Sampling
+from tinsmith.runtime.scheduler import Asked
+
+if TYPE_CHECKING:
+    from tinsmith.batch.items import Item
+    from tinsmith.chat.tool_formats import Call
+    from tinsmith.constraint import Constraint
+    from tinsmith.runtime import Model
+    from tinsmith.runtime.calls import Toolbox
+    from tinsmith.runtime.generation import Completion
+
+# What answers under a constraint of this kind are, where --task names an adapter.
+_TASKS = {"tools": "call", "schema": "extract", "choices": "classify"}
+_ROLES = {"developer": "system"}  # OpenAI's newer names of roles
+_LOOKUP = 4  # guesses of next tokens, which change none
+_CONSTRAINTS = 64  # of requests, that are kept
+
+
+@dataclass(frozen=True)
+class Question:
+    """asked: as the scheduler takes it. box: the tools of its own request. opened: whether the prompt begins
+    the answer's thoughts."""
+
+    asked: Asked
+    box: Toolbox | None = None
+    opened: bool = False
+
+    @property
+    def tokens(self) -> array[int]:
+        """The prompt's, four bytes each; they order as lists do."""
+        return cast("array[int]", self.asked.tokens)
+
+
+class Asker:
+    """A model made ready to be asked as settings say. Raises InputError for settings that it can't keep to."""
+
+    def __init__(self, model: Model, settings: Settings) -> None:
+        if model.engine is not None:
+            raise InputError(
+                f"{model.info.backend} computes one answer at a time; a batch is the native runtime's"
+            )
+        self.model, self.settings = model, settings
+        self._made: dict[str, Constraint] = {}
+        self._sampling = _sampling(settings)
+        task, adapters = settings.task, settings.adapters
+        if task is not None and task in model.adapters:
+            if adapters:
+                raise InputError(f"the task {task} is an adapter of the file; leave --adapter out")
+            adapters, task = {task: 1.0}, None
+        self.adapter = dict(adapters) if adapters else None
+        self.applied = model.applied(self.adapter)
+        self.skill = model.skill_of(self.adapter)
+        self.constraint = self._held(settings.held)
+        check_room(self.skill, settings.thinking, self.constraint)
+        if not settings.raw and not self.skill.can_chat:
+            raise InputError("the file has no chat template; continue texts as they are: --raw")
+        kind = None if self.constraint is None else self.constraint.kind
+        self.task = None
+        if settings.task is not None:
+            self.task = tasks.by_name(task or _TASKS.get(str(kind), "chat"))
+
+    def question(self, item: Item) -> Question:
+        """Raises a TinsmithError that says why the item can't be asked."""
+        if item.fault is not None:
+            raise InputError(item.fault)
+        if item.body is not None:
+            return self._requested(item.asked, item.body)
+        if isinstance(item.asked, str):
+            tokens = self.model.tokenize(item.asked, special=True, bos=True)
+            return Question(self._asked(tokens, self.settings, self.constraint))
+        thinking = self._thinking(self.constraint)
+        tokens = self.model.render(item.asked, thinking=thinking, adapter=self.adapter)
+        opened = self.skill.templates.table(thinking).opens_thoughts
+        return Question(self._asked(tokens, self.settings, self.constraint), opened=opened)
+
+    def _thinking(self, constraint: Constraint | None) -> bool | None:
+        """Under a constraint there is no room for thoughts."""
+        given = self.settings.thinking
+        return direct(self.skill) if given is None and constraint is not None else given
+
+    def _requested(self, messages: Any, body: Mapping[str, Any]) -> Question:
+        settings, tools = openai.settings_of(body, self.settings)
+        texts = [_plain(one) for one in messages]
+        if tools is not None:
+            from tinsmith.runtime.calls import prompt_of, toolbox
+
+            box = toolbox(self.model, tools.tools, None, tools.parallel, tools.none, self.adapter)
+            tokens = prompt_of(self.model, texts, box, adapter=self.adapter)
+            return Question(self._asked(tokens, settings, box.constraint), box)
+        constraint = self.constraint if settings.held is self.settings.held else self._held(settings.held)
+        thinking = self._thinking(constraint)
+        tokens = self.model.render(texts, thinking=thinking, adapter=self.adapter)
+        opened = self.skill.templates.table(thinking).opens_thoughts
+        return Question(self._asked(tokens, settings, constraint), opened=opened)
+
+    def _asked(self, tokens: list[int], settings: Settings, constraint: Constraint | None) -> Asked:
+        if not tokens:
+            raise InputError("the prompt is empty; there is nothing to continue")
+        return Asked(
+            array("i", tokens),
+            self.applied,
+            constraint,
+            max_tokens=settings.max_tokens,
+            sampling=self._sampling if settings is self.settings else _sampling(settings),
+            stop=settings.stop,
+            record=True,
+        )
+
+    def _held(self, held: Held) -> Constraint | None:
+        """Made once for requests that are held to the same."""
+        if held.kind in ("own", "free"):
+            return self.skill.constraint if held.kind == "own" else None
+        key = json.dumps([held.kind, held.of], sort_keys=True)
+        self._made[key] = made = self._made.pop(key, None) or self._compiled(held)
+        if len(self._made) > _CONSTRAINTS:
+            del self._made[next(iter(self._made))]
+        return made
+
+    def _compiled(self, held: Held) -> Constraint:
+        from tinsmith.constraint import makers
+
+        match held.kind:
+            case "schema":
+                return makers.schema(held.of)
+            case "tools":
+                from tinsmith.runtime.calls import toolbox
+
+                return toolbox(self.model, held.of, None, False, False, self.adapter).constraint
+            case "choices":
+                return makers.choices(held.of)
+            case "regex":
+                return makers.regex(held.of)
+        return makers.grammar(held.of, "lark" if held.kind == "lark" else "gbnf")
+
+    def row(self, item: Item, question: Question, completion: Completion, receipt: str) -> dict[str, Any]:
+        """The row of OUT."""
+        if self.settings.shape == "openai":
+            calls = _calls(self.model, question, completion)
+            return openai.answer(item.name, item.body, completion, calls, receipt)
+        table = {"item": item.name, "text": completion.text, "finish": completion.finish, "receipt": receipt}
+        if self.task is not None:
+            table["value"] = self.task.parse(completion.text)
+        return table
+
+    def fault(self, item: Item, reason: str) -> dict[str, Any]:
+        if self.settings.shape == "openai":
+            return openai.fault(item.name, reason)
+        return {"item": item.name, "error": reason}
+
+
+def _sampling(settings: Settings) -> Sampling:
+    options: dict[str, Any] = {"lookup": _LOOKUP, **settings.options}
+    return Sampling(**options)
+
+
+def _plain(message: Mapping[str, Any]) -> dict[str, Any]:
+    role = message.get("role")
+    return {**message, "role": _ROLES.get(str(role), role), "content": _text(message)}
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    """A message's content, the texts of its parts joined."""
+    content = message.get("content")
+    if isinstance(content, list):
+        kinds = [one.get("type") if isinstance(one, dict) else None for one in content]
+        odd = next((kind for kind in kinds if kind != "text"), None)
+        if odd is not None or None in kinds:
+            raise InputError(f"a part of a message is of the type {odd!r}; only text is answered")
+        return "".join(str(one.get("text", "")) for one in content)
+    if content is not None and not isinstance(content, str):
+        raise InputError("a message's content must be a text or a list of parts")
+    return content or ""
+
+
+def _calls(model: Model, question: Question, completion: Completion) -> list[Call] | None:
+    if question.box is None or completion.finish == "constraint":
+        return None
+    from tinsmith.runtime.calls import read_calls
+
+    return read_calls(model, completion, question.box)

@@ -1,0 +1,176 @@
+"""Who answers windows on this machine: this process, or as many others as there are cores.
+
+A process that computes alone on its core answers more than threads that share each step: a small model's steps
+are short, and threads would wait for each other at every one.
+"""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+from typing import IO, TYPE_CHECKING, Any
+
+from tinsmith.batch.answers import PLACES, Answers, Done, Window
+from tinsmith.errors import RuntimeFault, TinsmithError
+from tinsmith.system import children
+
+if TYPE_CHECKING:
+    from tinsmith.batch.settings import Settings
+    from tinsmith.runtime import Model
+
+_GIVEN = 2  # windows that a worker has at a time: one to work on, one to go on with
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker needs. file, opening: as tinsmith.load takes them; more: adapters that are not in the file,
+    by name; places, retry: as Answers; cache: its folder."""
+
+    file: Path
+    settings: Settings
+    opening: Mapping[str, Any]
+    more: Mapping[str, str]
+    places: int = PLACES
+    retry: int = 0
+    cache: Path | None = None
+
+    def load(self, threads: int | None = None) -> Model:
+        from tinsmith.runtime import load
+
+        return self.with_adapters(load(self.file, threads=threads, **self.opening))
+
+    def with_adapters(self, model: Model) -> Model:
+        for name, path in self.more.items():
+            model.adapters.add(name, path)
+        return model
+
+    def answers(self, model: Model) -> Answers:
+        from tinsmith.batch.cache import Cache
+
+        cache = None if self.cache is None else Cache(self.cache)
+        return Answers(model, self.settings, places=self.places, retry=self.retry, cache=cache)
+
+
+class Alone:
+    """This process."""
+
+    def __init__(self, job: Job) -> None:
+        self._answers = job.answers(job.load())
+
+    @property
+    def has_room(self) -> bool:
+        return self._answers.has_room
+
+    def give(self, window: Window) -> None:
+        self._answers.add(window)
+
+    def take(self) -> list[Done]:
+        return self._answers.step()
+
+    def close(self) -> None:
+        self._answers.close()
+
+
+class Workers:
+    """Processes of this machine. One that dies (killed for memory) is replaced, and its windows are given
+    again, `retry` times; then RuntimeFault is raised."""
+
+    def __init__(self, job: Job, count: int) -> None:
+        self._job = job
+        self._tries = 1 + job.retry
+        self._news: SimpleQueue[tuple[_Worker, list[Done] | TinsmithError | None]] = SimpleQueue()
+        self._workers = [_Worker(job, self._news) for _ in range(count)]
+
+    @property
+    def has_room(self) -> bool:
+        return any(len(worker.held) < _GIVEN for worker in self._workers)
+
+    def give(self, window: Window) -> None:
+        min(self._workers, key=lambda worker: len(worker.held)).give(window)
+
+    def take(self) -> list[Done]:
+        worker, news = self._news.get()
+        if isinstance(news, TinsmithError):
+            raise news
+        if news is None:
+            self._replace(worker)
+            return []
+        for done in news:
+            del worker.held[done.first]
+        return news
+
+    def _replace(self, worker: _Worker) -> None:
+        code = worker.close()
+        self._tries -= 1
+        if self._tries <= 0:
+            raise RuntimeFault(
+                "TIN_ERR_STATE",
+                f"a worker died ({_said(code)}), as for want of memory; the same command goes on from here: "
+                "give it fewer --workers or --places",
+            )
+        self._workers.remove(worker)
+        self._workers.append(fresh := _Worker(self._job, self._news))
+        for window in worker.held.values():
+            fresh.give(window)
+
+    def close(self) -> None:
+        for worker in self._workers:
+            worker.close()
+
+
+def _said(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+class _Worker:
+    """A process, and the thread that hears it. held: the windows that it has."""
+
+    def __init__(self, job: Job, news: SimpleQueue[Any]) -> None:
+        self.held: dict[int, Window] = {}
+        self._process = subprocess.Popen(
+            children.python("-m", "tinsmith.batch.worker"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=children.environment(),
+        )
+        self._tell(job)
+        Thread(target=self._hear, args=(news,), daemon=True).start()
+
+    def give(self, window: Window) -> None:
+        self.held[window.first] = window
+        self._tell(window)
+
+    def _tell(self, what: Any) -> None:
+        assert self._process.stdin is not None
+        try:
+            pickle.dump(what, self._process.stdin)
+            self._process.stdin.flush()
+        except OSError:  # it has died: its thread says so
+            pass
+
+    def _hear(self, news: SimpleQueue[Any]) -> None:
+        assert self._process.stdout is not None
+        while True:
+            said = heard(self._process.stdout)
+            news.put((self, said))
+            if said is None:
+                return
+
+    def close(self) -> int:
+        """Ends it, with what it is at, and gives its exit code."""
+        if self._process.poll() is None and self._process.stdin is not None:
+            self._process.kill()
+        return self._process.wait()
+
+
+def heard(stream: IO[bytes]) -> Any:
+    """What the other side said; None when it is gone."""
+    try:
+        return pickle.load(stream)
+    except (EOFError, OSError, pickle.UnpicklingError):
+        return None

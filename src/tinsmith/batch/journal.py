@@ -1,0 +1,306 @@
+"""The journal of a batch, and the part of OUT that is done: what lets a run be killed at any moment.
+
+OUT.part becomes OUT: its bytes are OUT's from the beginning. OUT.journal says how OUT is made, in its first
+line, and then, a line a window, how much of OUT.part is good: the items that are in it, its bytes and their
+SHA-256. What is behind the last good line of either was torn off, and is cut away. The journal stays beside
+OUT: replay reads it.
+
+The open journal is locked: a second run on the same OUT is refused. Both files are synced every few seconds, so
+that a loss of power costs no more; a killed process loses nothing that was written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from tinsmith.errors import InputError
+from tinsmith.system import files, reading
+
+if TYPE_CHECKING:
+    from tinsmith.batch.answers import Done
+
+_SYNCED = 2.0  # seconds from one sync of the disk to the next
+_PIECE = 1 << 20
+Lines = Iterator[tuple[dict[str, Any], int]]  # of a journal, and where each ends
+_KEPT = "what is done so far is kept: give the same command again"
+
+
+@dataclass
+class Spans:
+    """Which items are done: spans that do not touch, in order. Few, as windows end about in order."""
+
+    held: list[list[int]] = field(default_factory=list)
+
+    def add(self, first: int, count: int) -> None:
+        self.held.append([first, first + count])
+        self.held.sort()
+        joined: list[list[int]] = []
+        for begin, end in self.held:
+            if joined and begin <= joined[-1][1]:
+                joined[-1][1] = max(end, joined[-1][1])
+            else:
+                joined.append([begin, end])
+        self.held = joined
+
+    def __contains__(self, item: int) -> bool:
+        return any(begin <= item < end for begin, end in self.held)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """failed, known: items; tokens: of answers."""
+
+    items: int = 0
+    failed: int = 0
+    tokens: int = 0
+    known: int = 0
+    bytes: int = 0
+
+    def plus(self, done: Done) -> Counts:
+        return Counts(
+            self.items + done.items,
+            self.failed + done.failed,
+            self.tokens + done.tokens,
+            self.known + done.known,
+            self.bytes + len(done.lines),
+        )
+
+
+class Journal:
+    """Of one OUT, locked while it is open. Use it in a `with`."""
+
+    def __init__(self, out: Path, header: Mapping[str, Any], finish: Callable[[Path, Path], None]) -> None:
+        """header: how OUT is made. finish: makes OUT of OUT.part.
+
+        Entering raises InputError where another run has it, where OUT was begun in another way, or is there and
+        of nobody's, and where the disk refuses."""
+        self.out, self.header, self._finish = out, json.loads(json.dumps(header)), finish
+        self.part, self.path = beside(out)
+        self.spans, self.counts, self.complete = Spans(), Counts(), False
+        self._digest = hashlib.sha256()
+        self._file: BinaryIO | None = None
+        self._rows: BinaryIO | None = None
+        self._synced = time.monotonic()
+
+    def __enter__(self) -> Journal:
+        try:
+            files.make_folder(self.out.parent)
+            self._file = self.path.open("ab+", buffering=0)
+            if not files.lock(self._file.fileno(), wait=False):
+                raise InputError(f"{self.out}: another run is making it; wait for it, or give another OUT")
+            with self.path.open("rb") as lines:
+                self._resume(self._file, _lines(lines))
+        except OSError as error:
+            self.__exit__()
+            raise files.write_fault(self.path, error) from error
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for file in (self._rows, self._file):
+            if file is not None:
+                file.close()
+        self._rows = self._file = None
+
+    def _resume(self, file: BinaryIO, lines: Lines) -> None:
+        head = next(lines, None)
+        if head is None:
+            self._begin(file)
+        else:
+            self._compare(head[0]["batch"])
+        if self.out.exists() and not self.part.exists():
+            last = _last(lines)
+            if not last.get("complete"):
+                raise InputError(
+                    f"{self.out}: is there, and its journal is of one that is not complete; remove one"
+                )
+            self.counts, self.complete = Counts(**last["counts"]), True
+            return
+        self._rows = self.part.open("ab+", buffering=0)
+        if head is not None:
+            file.truncate(self._good(self._rows, lines) or head[1])
+        self._rows.truncate(self.counts.bytes)
+        if self.complete:
+            self._end()
+
+    def _begin(self, file: BinaryIO) -> None:
+        there = next((one for one in (self.out, self.part) if one.exists()), None)
+        if there is not None:
+            if not os.fstat(file.fileno()).st_size:
+                self.path.unlink(missing_ok=True)
+            raise InputError(f"{there}: is there, and no journal says of what; remove it, or give another OUT")
+        file.truncate(0)
+        self._write(file, {"batch": self.header})
+        os.fsync(file.fileno())
+
+    def _compare(self, begun: Mapping[str, Any]) -> None:
+        for name in dict.fromkeys((*begun, *self.header)):
+            was, now = begun.get(name), self.header.get(name)
+            if was == now:
+                continue
+            name = {"in": "IN", "file": "FILE"}.get(name, name)
+            if isinstance(was, dict) and isinstance(now, dict):
+                name, was, now = next(
+                    (f"{name} {key}", was.get(key), now.get(key))
+                    for key in {**was, **now}
+                    if was.get(key) != now.get(key)
+                )
+            raise InputError(
+                f"{self.out}: was begun with {name} {_shown(was)}, and is now asked with {_shown(now)}; "
+                "go on as it was begun, or give another OUT"
+            )
+
+    def _good(self, rows: BinaryIO, lines: Lines) -> int:
+        """Takes the commits that hold for what is there. Where the last of them ends; 0 where none does."""
+        rows.seek(0)
+        good = 0
+        for commit, end in lines:
+            counts = Counts(**commit["counts"])
+            before = self._digest.copy()
+            left = counts.bytes - self.counts.bytes
+            while left > 0 and (piece := rows.read(min(left, _PIECE))):
+                self._digest.update(piece)
+                left -= len(piece)
+            if left or self._digest.hexdigest() != commit["sha256"]:
+                self._digest = before
+                break
+            self._take(commit, counts)
+            good = end
+        return good
+
+    def _take(self, commit: Mapping[str, Any], counts: Counts) -> None:
+        self.counts = counts
+        self.complete = bool(commit.get("complete"))
+        if "first" in commit:
+            self.spans.add(commit["first"], commit["items"])
+
+    def add(self, done: Done) -> None:
+        """A window's lines are in OUT.part. Raises InputError where the disk refuses; what was there stays."""
+        assert self._rows is not None and self._file is not None
+        try:
+            _write_all(self._rows, done.lines)
+            self._digest.update(done.lines)
+            self.counts = self.counts.plus(done)
+            if time.monotonic() - self._synced > _SYNCED:
+                os.fsync(self._rows.fileno())
+            self._write(self._file, self._commit(first=done.first, items=done.items))
+            if time.monotonic() - self._synced > _SYNCED:
+                os.fsync(self._file.fileno())
+                self._synced = time.monotonic()
+        except OSError as error:
+            raise files.write_fault(self.part, error, _KEPT) from error
+        self.spans.add(done.first, done.items)
+
+    def end(self) -> None:
+        """OUT.part becomes OUT."""
+        assert self._rows is not None and self._file is not None
+        try:
+            os.fsync(self._rows.fileno())
+            self._write(self._file, self._commit(complete=True))
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise files.write_fault(self.part, error, _KEPT) from error
+        self.complete = True
+        self._end()
+
+    def _end(self) -> None:
+        assert self._rows is not None
+        self._rows.close()
+        self._rows = None
+        self._finish(self.part, self.out)
+
+    def again(self, sha256: str, mended: int) -> None:
+        """OUT was made anew: so many rows that had failed are answered."""
+        assert self._file is not None
+        self.counts = replace(self.counts, failed=self.counts.failed - mended, bytes=self.out.stat().st_size)
+        try:
+            self._write(self._file, {"counts": asdict(self.counts), "sha256": sha256, "complete": True})
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise files.write_fault(
+                self.path, error, f"{self.out.name} is whole, and says more than it"
+            ) from error
+
+    def _commit(self, **more: Any) -> dict[str, Any]:
+        return {**more, "counts": asdict(self.counts), "sha256": self._digest.hexdigest()}
+
+    @staticmethod
+    def _line(table: Mapping[str, Any]) -> bytes:
+        return json.dumps(table, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+
+    def _write(self, file: BinaryIO, table: Mapping[str, Any]) -> None:
+        _write_all(file, self._line(table))
+
+
+def beside(out: Path) -> tuple[Path, Path]:
+    """OUT's part and its journal."""
+    return out.with_name(f"{out.name}.part"), out.with_name(f"{out.name}.journal")
+
+
+def header_of(out: Path) -> tuple[dict[str, Any], Counts]:
+    """How OUT was made, and how much of it there is. Raises InputError where nothing says that."""
+    path = beside(out)[1]
+    try:
+        with path.open("rb") as file:
+            lines = _lines(file)
+            head, _ = next(lines, ({}, 0))
+            last = _last(lines)
+    except FileNotFoundError:
+        raise InputError(
+            f"{path}: no such file; it says how {out.name} was made: keep it beside that"
+        ) from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot read: {error.strerror or error}") from None
+    if not last.get("complete"):
+        raise InputError(f"{out}: is not complete; run its batch to the end first")
+    return head["batch"], Counts(**last["counts"])
+
+
+def _last(lines: Lines) -> dict[str, Any]:
+    left = deque(lines, maxlen=1)
+    return left[0][0] if left else {}
+
+
+def _lines(file: BinaryIO) -> Lines:
+    """The journal's lines up to the first that is torn, and where each ends."""
+    end = 0
+    while (line := file.readline(reading.LINE)).endswith(b"\n"):
+        try:
+            table = reading.json(line, "the journal")
+        except InputError:
+            return
+        if not isinstance(table, dict) or not _is_line(table, first=end == 0):
+            return
+        end += len(line)
+        yield table, end
+
+
+def _is_line(table: Mapping[str, Any], *, first: bool) -> bool:
+    if first:
+        return isinstance(table.get("batch"), dict)
+    counts, span = table.get("counts"), [table.get(name, 0) for name in ("first", "items")]
+    if not isinstance(counts, dict) or counts.keys() != {one.name for one in fields(Counts)}:
+        return False
+    return isinstance(table.get("sha256"), str) and all(type(one) is int for one in (*counts.values(), *span))
+
+
+def _write_all(file: BinaryIO, data: bytes) -> None:
+    """A raw file may take a part of it."""
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else f"{text[:80]}…"

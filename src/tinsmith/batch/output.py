@@ -1,0 +1,162 @@
+"""OUT: from the lines of OUT.part, which are JSON, to the file that was asked for.
+
+JSON lines stay as they are. CSV and Parquet have IN's columns, and those of the answers behind them.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinsmith.batch import openai
+from tinsmith.batch.settings import Settings
+from tinsmith.data import containers
+from tinsmith.errors import DataError, InputError, MissingExtraError
+from tinsmith.system import files, reading
+
+if TYPE_CHECKING:
+    from tinsmith.batch.items import Items
+
+LINES, TABLES = (".jsonl", ".ndjson"), (".csv", ".parquet")
+ANSWER = ("item", "text", "finish", "receipt", "value", "error")  # columns, in their order
+_ROWS = 1024  # of a Parquet file that are in memory at a time
+
+
+def check(out: Path, items: Items, order: bool) -> None:
+    """Raises for an OUT that can't be made, before anything is computed."""
+    suffix = out.suffix.lower()
+    if suffix not in (*LINES, *TABLES):
+        raise InputError(f"{out}: answers are written as {', '.join((*LINES, *TABLES))}; name OUT so")
+    if suffix in TABLES and items.settings.shape == "openai":
+        raise InputError(f"{out}: OpenAI's batch shape is JSON lines; name OUT .jsonl, or take --shape rows")
+    if suffix in TABLES and not order:
+        raise InputError(
+            f"{out}: a table has its answers beside IN's columns, in IN's order; leave --unordered out"
+        )
+    if suffix in TABLES:
+        _columns(items)
+    if suffix == ".parquet":
+        try:
+            import pyarrow.parquet  # noqa: F401
+        except ImportError:
+            raise MissingExtraError("pyarrow", "data") from None
+
+
+def finish(items: Items, part: Path, out: Path) -> None:
+    """OUT of its part, which is then gone."""
+    if out.suffix.lower() in LINES:
+        files.replace(part, out)
+        return
+    table = _csv if out.suffix.lower() == ".csv" else _parquet
+    with files.atomic_write(out) as file:
+        table(items, part, file)
+    part.unlink()
+
+
+def _joined(items: Items, part: Path) -> Iterator[dict[str, Any]]:
+    """IN's rows with their answers."""
+    for (_, row), answer in zip(items.rows(), _json_lines(part), strict=True):
+        values = {} if isinstance(row.values, DataError) else dict(row.values)
+        yield {**values, **answer}
+
+
+def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(reading.lines(path), 1):
+        yield reading.json(line, path, line=number)
+
+
+def _columns(items: Items) -> tuple[str, ...]:
+    """IN's, and an answer's. Raises InputError where one is called as an answer's is."""
+    taken = next((name for name in items.header if name in ANSWER), None)
+    if taken is not None:
+        raise InputError(
+            f'{items.path}: its column "{taken}" is called as one of an answer; rename it, or name OUT .jsonl'
+        )
+    more = ANSWER if items.settings.task is not None else tuple(name for name in ANSWER if name != "value")
+    return (*items.header, *more)
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _csv(items: Items, part: Path, file: Any) -> None:
+    columns = _columns(items)
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(columns)
+    for row in _joined(items, part):
+        writer.writerow(["" if (one := _text(row.get(name))) is None else one for name in columns])
+    text.detach()  # the file is its owner's to close
+
+
+def _parquet(items: Items, part: Path, file: Any) -> None:
+    """Columns of texts; those of a Parquet file keep their types."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns, known = _columns(items), {}
+    if items.path.suffix.lower() == ".parquet":
+        known = {one.name: one.type for one in pq.read_schema(items.path)}
+    known["item"] = pa.string() if items.way == "openai" else pa.int64()
+    schema = pa.schema([(name, known.get(name, pa.string())) for name in columns])
+    rows = _joined(items, part)
+    with pq.ParquetWriter(file, schema) as writer:
+        while some := list(islice(rows, _ROWS)):
+            table = {
+                name: [row.get(name) if name in known else _text(row.get(name)) for row in some]
+                for name in columns
+            }
+            try:
+                writer.write_table(pa.table(table, schema=schema))
+            except pa.ArrowException as error:
+                raise DataError(f"{items.path}: {str(error).splitlines()[0]}; name OUT .jsonl") from None
+
+
+def read(out: Path, settings: Settings) -> Iterator[dict[str, Any]]:
+    """OUT's answers: item, text, finish, receipt; or item, error."""
+    if out.suffix.lower() in TABLES:
+        for row in containers.of_file(out).rows(out):
+            if isinstance(row.values, DataError):
+                raise row.values
+            yield _of_table(row.values, out)
+        return
+    for number, line in enumerate(reading.lines(out), 1):
+        yield row_of(line, out, settings, number)
+
+
+def row_of(line: bytes, out: Path, settings: Settings, number: int | None = None) -> dict[str, Any]:
+    """One line's."""
+    row = reading.json(line, out, line=number, unique=True)
+    if not isinstance(row, dict) or ("item" not in row and settings.shape != "openai"):
+        raise DataError(f'{out}:{number}: a row is an object with an "item"; it is no OUT of tinsmith batch')
+    return openai.read(row) if settings.shape == "openai" else row
+
+
+def replaced(out: Path, settings: Settings, lines: Mapping[str, bytes]) -> str:
+    """Puts lines in the place of those of the same items that failed. The SHA-256 of the new OUT."""
+    digest = hashlib.sha256()
+    with files.atomic_write(out) as file:
+        for number, line in enumerate(reading.lines(out), 1):
+            row = row_of(line, out, settings, number)
+            new = lines.get(str(row["item"]), line) if "error" in row else line
+            digest.update(new)
+            file.write(new)
+    return digest.hexdigest()
+
+
+def _of_table(values: Mapping[str, Any], out: Path) -> dict[str, Any]:
+    if "item" not in values:
+        raise DataError(f'{out}: has no column "item"; it is no OUT of tinsmith batch')
+    row = {"item": values["item"]}
+    if values.get("error"):
+        return {**row, "error": values["error"]}
+    return {**row, **{name: values.get(name) or "" for name in ("text", "finish", "receipt")}}

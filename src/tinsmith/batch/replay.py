@@ -1,0 +1,161 @@
+"""Answers computed again, and compared with those of an OUT: the same bits, or where they are others."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from tinsmith.batch import output, run
+from tinsmith.batch.answers import Window
+from tinsmith.batch.items import Item, Items, open_items
+from tinsmith.batch.journal import header_of
+from tinsmith.batch.settings import Settings
+from tinsmith.errors import InputError
+from tinsmith.formats.model_files import model_digest
+from tinsmith.system import files
+from tinsmith.system.progress import Display
+
+SHOWN = 20  # differences that are said; all are counted
+Row = dict[str, Any]
+Pair = tuple[Item, Row]
+
+
+@dataclass
+class Result:
+    """items: compared; differ: how many are not equal; said: where the first of those differ."""
+
+    items: int = 0
+    differ: int = 0
+    said: list[str] = field(default_factory=list)
+
+    def add(self, what: str) -> None:
+        self.differ += 1
+        if len(self.said) < SHOWN:
+            self.said.append(what)
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Of OUT's rows, `sample` at random drawn by `seed`, or all where that is 0."""
+
+    out: Path
+    file: Path
+    given: Path
+    sample: int = 0
+    seed: int = 0
+
+    def header(self) -> tuple[Settings, dict[str, Any]]:
+        """How OUT was asked for, and how its journal has it."""
+        header, _ = header_of(self.out)
+        settings, digests = header.get("settings"), [header.get(name) for name in ("file", "in")]
+        told = all(isinstance(one, dict) and isinstance(one.get("sha256"), str) for one in digests)
+        if not isinstance(settings, dict) or not told:
+            raise InputError(f"{self.out}: its journal does not say how it was made; make it again")
+        return Settings.of_json(settings, self.out), header
+
+
+def replay(asked: Replay, crew: Callable[[], run.Crew], display: Display) -> Result:
+    """Raises InputError where OUT, its journal or IN can't be read."""
+    settings, header = asked.header()
+    result = Result()
+    for name, path, digest in (
+        ("FILE", asked.file, model_digest(asked.file)),
+        ("IN", asked.given, files.sha256_file(asked.given)),
+    ):
+        was = header["file" if name == "FILE" else "in"]["sha256"]
+        if digest != was:
+            result.add(
+                f"{path}: is not the {name} that {asked.out} was made with: its SHA-256 is {digest}, "
+                f"and was {was}"
+            )
+    if result.differ:
+        return result
+    items = open_items(asked.given, settings)
+    total = items.count()
+    compared = min(asked.sample or total, total)
+    with display.bar("items", compared) as bar:
+        expected: dict[int, list[Pair]] = {}
+        pairs = _sampled(_pairs(asked, items, header.get("order", True), result), asked, total)
+        for done in run.answered(_windows(pairs, expected), crew):
+            lines = done.lines.splitlines(keepends=True)
+            for (item, row), line in zip(expected.pop(done.first), lines, strict=True):
+                result.items += 1
+                _compare(asked, settings, item, row, line, result)
+            bar.update(result.items, f"{result.differ} differ" if result.differ else "")
+    return result
+
+
+def _pairs(asked: Replay, items: Items, order: bool, result: Result) -> Iterator[Pair]:
+    """Each item with its row; what stands in one of the two alone is a difference."""
+    rows = output.read(asked.out, items.settings)
+    if not order:
+        held = {str(row["item"]): row for row in rows}
+        for item in items:
+            if (row := held.pop(str(item.name), None)) is None:
+                result.add(f"item {item.name}: has no row in {asked.out}")
+            else:
+                yield item, row
+        for name in held:
+            result.add(f"item {name}: is none of {asked.given}")
+        return
+    for number, (item, row) in enumerate(zip_longest(items, rows), 1):
+        if item is None or row is None or str(row["item"]) != str(item.name):
+            there = "nothing" if row is None else f"item {row['item']}"
+            due = "nothing" if item is None else f"item {item.name}"
+            result.add(f"row {number}: is {there}, and should be {due}")
+            return
+        yield item, row
+
+
+def _sampled(pairs: Iterator[Pair], asked: Replay, total: int) -> Iterator[Pair]:
+    chance, needed = random.Random(asked.seed), min(asked.sample or total, total)
+    for left, pair in zip(range(total, 0, -1), pairs, strict=False):
+        if chance.random() * left < needed:
+            needed -= 1
+            yield pair
+    for _ in pairs:  # what stands behind the last item is found too
+        pass
+
+
+def _windows(pairs: Iterator[Pair], expected: dict[int, list[Pair]]) -> Iterator[Window]:
+    held: list[Pair] = []
+
+    def items() -> Iterator[Item]:
+        for pair in pairs:
+            held.append(pair)
+            yield pair[0]
+
+    for window in run.gathered(items()):
+        count = len(window.items)
+        expected[window.first], held[:count] = held[:count], []
+        yield window
+
+
+def _compare(asked: Replay, settings: Settings, item: Item, row: Row, line: bytes, result: Result) -> None:
+    now = output.row_of(line, asked.out, settings)
+    names = ("error", "text", "finish", "receipt", "value")
+    odd = next((name for name in names if name in {**row, **now} and row.get(name) != now.get(name)), None)
+    if odd is None:
+        return
+    if odd == "value" and asked.out.suffix.lower() in output.TABLES:
+        return
+    result.add(f"item {item.name}: {_said(odd, row, now)}")
+
+
+def _said(name: str, row: Row, now: Row) -> str:
+    was, new = row.get(name), now.get(name)
+    if name == "text" and isinstance(was, str) and isinstance(new, str):
+        at = next(
+            (k for k, (one, two) in enumerate(zip(was, new, strict=False)) if one != two),
+            min(len(was), len(new)),
+        )
+        return (
+            f"the text differs from character {at + 1} on: {was[at : at + 40]!r}, and now {new[at : at + 40]!r}"
+        )
+    if name == "receipt":
+        return f"the same text with another receipt, {was}, and now {new}: other tokens, or other logits"
+    return f"{name} is {was!r}, and now {new!r}"

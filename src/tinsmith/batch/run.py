@@ -1,0 +1,213 @@
+"""tinsmith batch: every row of IN to a row of OUT, whatever happens on the way."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+import tinsmith
+from tinsmith.batch import output
+from tinsmith.batch.answers import Done, Window
+from tinsmith.batch.items import Item, Items, open_items
+from tinsmith.batch.journal import Counts, Journal, Spans
+from tinsmith.batch.settings import Settings
+from tinsmith.errors import InputError
+from tinsmith.formats.model_files import model_digest
+from tinsmith.system import files
+from tinsmith.system.progress import Bar, Display
+
+LEAST, MOST = 32, 128  # items of a window
+_LETTERS = 1 << 21  # of its prompts, about
+_AHEAD = 32  # windows that may be complete while one before them is not
+_SECONDS = 4.0  # that a window of a slow model takes, about: what a killed run loses at most
+
+
+class Crew(Protocol):
+    """Who answers windows: this process, others of this machine, or a cluster."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another window may be given."""
+
+    def give(self, window: Window) -> None: ...
+
+    def take(self) -> list[Done]:
+        """Windows that are complete, waiting for news where there is none."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Batch:
+    """file: the model's; opening: what it is loaded with that shapes its answers; order: OUT has IN's order,
+    and not that in which windows came to an end. retry: whether rows of a finished OUT that failed are asked
+    again."""
+
+    file: Path
+    given: Path
+    out: Path
+    settings: Settings
+    order: bool = True
+    opening: Mapping[str, Any] = field(default_factory=dict)
+    retry: int = 0
+
+    def header(self, digest: str, given: str) -> dict[str, object]:
+        return {
+            "version": tinsmith.__version__,
+            "file": {"sha256": digest, **self.opening},
+            "in": {"sha256": given},
+            "settings": self.settings.as_json(),
+            "order": self.order,
+        }
+
+
+def run(batch: Batch, hired: Callable[[Settings], Crew], display: Display) -> Counts:
+    """Answers what is not answered yet, and makes OUT. hired: the crew, when there is something to do; it is
+    given the settings as IN has them come out.
+
+    Raises InputError where OUT was begun in another way, another run has it, IN changes meanwhile, or the disk
+    refuses; what is done stays, and the same call goes on from there.
+    """
+    items = open_items(batch.given, batch.settings)
+    batch = replace(batch, settings=items.settings)
+    crew = partial(hired, items.settings)
+    output.check(batch.out, items, batch.order)
+    before = _mark(batch.given)
+    header = batch.header(model_digest(batch.file), files.sha256_file(batch.given))
+    with Journal(batch.out, header, partial(output.finish, items)) as journal:
+        if journal.complete:
+            if journal.counts.failed and batch.retry and batch.out.suffix.lower() in output.LINES:
+                _again(batch, items, crew, journal)
+            return journal.counts
+        total = items.count()
+        display.line(_opening(items, total, journal.counts.items))
+        with display.bar("items", total) as bar:
+            progress = Progress(bar, journal.counts, time.monotonic())
+            size = Sizes()
+            for done in answered(windows(items, journal.spans, size), crew, batch.order):
+                size.took(done)
+                journal.add(done)
+                progress.show(journal.counts)
+        if _mark(batch.given) != before:
+            raise InputError(
+                f"{batch.given}: changed while its rows were answered; remove {journal.part.name} and "
+                f"{journal.path.name}, and run the batch again (with --cache, what stayed costs nothing)"
+            )
+        journal.end()
+        return journal.counts
+
+
+def _opening(items: Items, total: int, done: int) -> str:
+    held = f", {done:,} of them done" if done else ""
+    return f"{items.path}: {total:,} items{held}, asked by {'+'.join(items.columns)}"
+
+
+def _mark(path: Path) -> tuple[int, int, int]:
+    about = path.stat()
+    return about.st_ino, about.st_size, about.st_mtime_ns
+
+
+@dataclass
+class Progress:
+    """What the bar says: rate, failures, tokens. before: what an earlier run did."""
+
+    bar: Bar
+    before: Counts
+    started: float
+
+    def show(self, counts: Counts) -> None:
+        seconds = max(time.monotonic() - self.started, 1e-3)
+        rate = (counts.items - self.before.items) / seconds
+        tokens = (counts.tokens - self.before.tokens) / seconds
+        failed = f", {counts.failed:,} failed" if counts.failed else ""
+        self.bar.update(counts.items, f"{rate:,.1f} items/s, {tokens:,.0f} tokens/s{failed}")
+
+
+def answered(ahead: Iterator[Window], crew: Callable[[], Crew], order: bool = True) -> Iterator[Done]:
+    """The windows' lines, in their order or as they come. crew: made when there is a window."""
+    window = next(ahead, None)
+    if window is None:
+        return
+    workers = crew()
+    given: deque[int] = deque()  # the windows that are being answered, or wait for one before them
+    waiting: dict[int, Done] = {}
+    try:
+        while window is not None or given:
+            while window is not None and workers.has_room and len(waiting) < _AHEAD:
+                workers.give(window)
+                given.append(window.first)
+                window = next(ahead, None)
+            waiting |= {done.first: done for done in workers.take()}
+            for first in list(given):
+                if first in waiting:
+                    given.remove(first)
+                    yield waiting.pop(first)
+                elif order:
+                    break
+    finally:
+        workers.close()
+
+
+def _again(batch: Batch, items: Items, crew: Callable[[], Crew], journal: Journal) -> None:
+    """Asks the rows of a finished OUT that failed once more, and puts those that are answered now in their
+    place."""
+    wanted = {str(row["item"]) for row in output.read(batch.out, items.settings) if "error" in row}
+    some = (item for item in items if str(item.name) in wanted)
+    found: dict[str, bytes] = {}
+    for done in answered(gathered(some), crew):
+        for line in done.lines.splitlines(keepends=True):
+            row = output.row_of(line, batch.out, items.settings)
+            if "error" not in row:
+                found[str(row["item"])] = line
+    if found:
+        sha256 = output.replaced(batch.out, items.settings, found)
+        journal.again(sha256, len(found))
+
+
+def gathered(items: Iterable[Item]) -> Iterator[Window]:
+    """Windows of items, numbered as they come."""
+    first, left = 0, iter(items)
+    while held := list(islice(left, MOST)):
+        yield Window(first, held)
+        first += len(held)
+
+
+class Sizes:
+    """How many items the next window has: so many that it takes a few seconds."""
+
+    def __init__(self) -> None:
+        self._items, self._started = 0, time.monotonic()
+
+    def took(self, done: Done) -> None:
+        self._items += done.items
+
+    def next(self) -> int:
+        rate = self._items / max(time.monotonic() - self._started, 1e-3)
+        return max(LEAST, min(MOST, int(rate * _SECONDS)))
+
+
+def windows(items: Items, spans: Spans, size: Sizes) -> Iterator[Window]:
+    """Of the items that are not done: those that follow each other."""
+    held: list[Item] = []
+    first = most = letters = 0
+    for place, (number, row) in enumerate(items.rows()):
+        if place in spans:
+            if held:
+                yield Window(first, held)
+                held = []
+            continue
+        if not held:
+            first, most, letters = place, size.next(), 0
+        held.append(items.item(number, row))
+        letters += len(str(held[-1].asked))
+        if len(held) == most or letters > _LETTERS:
+            yield Window(first, held)
+            held = []
+    if held:
+        yield Window(first, held)

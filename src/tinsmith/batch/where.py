@@ -1,0 +1,123 @@
+"""--where: an expression over a row's columns, such as `lang == "en" and len(text) < 200`.
+
+Python's comparisons, `and`, `or`, `not`, `in`, arithmetic, texts, numbers, lists, and the functions len, lower
+and float. A column whose name is no word stands as col("its name"); one that a row lacks is None. A comparison
+of unlike kinds is false. Nothing else of Python is there.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tinsmith.errors import InputError
+
+Values = Mapping[str, Any]
+_Term = Callable[[Values], Any]
+
+_COMPARED: dict[type, Callable[[Any, Any], Any]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.In: lambda one, many: one in many,
+    ast.NotIn: lambda one, many: one not in many,
+    ast.Is: operator.is_,
+    ast.IsNot: operator.is_not,
+}
+_BINARY: dict[type, Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Mod: operator.mod,
+}
+_FUNCTIONS: dict[str, Callable[[Any], Any]] = {"len": len, "lower": str.lower, "float": float}
+_ALLOWED = (
+    "columns, texts, numbers, lists, == != < <= > >= in, and or not, + - * / %, len() lower() float() col()"
+)
+_LONGEST = 4096  # characters; a longer one may nest deeper than Python's own reader
+
+
+def compiled(text: str) -> Callable[[Values], bool]:
+    """Whether a row is wanted. Raises InputError for what is no such expression."""
+    try:
+        if len(text) > _LONGEST:
+            raise SyntaxError(f"longer than {_LONGEST} characters")
+        term = _term(ast.parse(text.strip(), mode="eval").body)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        said = error.msg if isinstance(error, SyntaxError) else error
+        raise InputError(f"--where {text}: {said}; an expression has {_ALLOWED}") from None
+    return lambda values: bool(_value(term, values))
+
+
+def _value(term: _Term, values: Values) -> Any:
+    """None where the values don't fit what is done with them."""
+    try:
+        return term(values)
+    except (TypeError, ValueError, ArithmeticError):
+        return None
+
+
+def _term(node: ast.expr) -> _Term:
+    match node:
+        case ast.Constant(value=value) if value is None or isinstance(value, str | int | float | bool):
+            return lambda values: value
+        case ast.Name(id=name):
+            return lambda values: values.get(name)
+        case ast.List(elts=parts) | ast.Tuple(elts=parts):
+            terms = [_term(part) for part in parts]
+            return lambda values: [term(values) for term in terms]
+        case ast.BoolOp(op=op, values=parts):
+            terms = [_term(part) for part in parts]
+            decide = all if isinstance(op, ast.And) else any
+            return lambda values: decide(bool(_value(term, values)) for term in terms)
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            inner = _term(operand)
+            return lambda values: not _value(inner, values)
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            inner = _term(operand)
+            return lambda values: -inner(values)
+        case ast.BinOp(op=op, left=left, right=right) if type(op) in _BINARY:
+            return _arithmetic(_BINARY[type(op)], _term(left), _term(right))
+        case ast.Compare(left=left, ops=ops, comparators=rights):
+            return _compared(
+                _term(left),
+                [(_COMPARED[type(op)], _term(right)) for op, right in zip(ops, rights, strict=True)],
+            )
+        case ast.Call(func=ast.Name(id="col"), args=[ast.Constant(value=str() as column)], keywords=[]):
+            return lambda values: values.get(column)
+        case ast.Call(func=ast.Name(id=name), args=[argument], keywords=[]) if name in _FUNCTIONS:
+            function, inner = _FUNCTIONS[name], _term(argument)
+            return lambda values: function(inner(values))
+    raise SyntaxError(f"{ast.unparse(node)} is not allowed")
+
+
+def _arithmetic(operate: Callable[[Any, Any], Any], left: _Term, right: _Term) -> _Term:
+    """Of numbers alone, and of texts where they are joined: a text times a number could fill the memory."""
+
+    def computed(values: Values) -> Any:
+        one, two = left(values), right(values)
+        texts = isinstance(one, str) and isinstance(two, str) and operate is operator.add
+        if not texts and not (isinstance(one, int | float) and isinstance(two, int | float)):
+            raise TypeError
+        return operate(one, two)
+
+    return computed
+
+
+def _compared(left: _Term, rest: list[tuple[Callable[[Any, Any], Any], _Term]]) -> _Term:
+    def holds(values: Values) -> bool:
+        before = left(values)
+        for compare, right in rest:
+            after = right(values)
+            if not compare(before, after):
+                return False
+            before = after
+        return True
+
+    return holds

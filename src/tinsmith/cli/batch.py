@@ -1,0 +1,199 @@
+"""tinsmith batch: a model answers every row of a file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinsmith.cli import _asked, _model
+from tinsmith.cli._command import Args, argument, flag, option
+from tinsmith.cli._types import File, Folder, Texts, Whole, Word, isas, tasks
+from tinsmith.errors import InputError
+
+if TYPE_CHECKING:
+    from tinsmith.batch.crew import Job
+    from tinsmith.batch.run import Crew
+    from tinsmith.batch.settings import Held, Settings
+
+HELP = "answer every row of a file, whatever happens on the way"
+SECTION = "run"
+CHECKED = 100  # answers that --check computes again, where --sample does not say
+ROWS = "Which rows, and what they ask"
+WORK = "How it is computed"
+PARAMETERS = [
+    argument("file", "FILE", File(".tin", ".gguf"), help="a .tin, a .gguf or a Hugging Face folder"),
+    argument(
+        "given",
+        "IN",
+        File(".jsonl", ".csv", ".parquet", ".txt", path=True),
+        help="rows: .jsonl (OpenAI's batch lines, messages, examples), .csv, .parquet, .txt (a prompt a line)",
+    ),
+    argument(
+        "out",
+        "OUT",
+        File(".jsonl", ".csv", ".parquet", path=True),
+        help="the answers: .jsonl, .csv or .parquet",
+    ),
+    option(
+        "--input",
+        Texts(),
+        group=ROWS,
+        metavar="A,B",
+        help="columns that a prompt is made of (default: by name)",
+    ),
+    option(
+        "--where",
+        group=ROWS,
+        metavar="EXPR",
+        help="rows of which this holds, as in: lang == 'en' and len(text) < 200",
+    ),
+    option("--sample", Whole(1), group=ROWS, metavar="N", help="so many of them at random, drawn by --seed"),
+    option("--limit", Whole(1), group=ROWS, metavar="N", help="the first N of those"),
+    option(
+        "--task",
+        Word(tasks),
+        metavar="T",
+        help="an adapter of FILE, or a kind of answer, by which answers are parsed into `value`",
+    ),
+    _asked.ADAPTER,
+    _asked.SYSTEM,
+    flag("--raw", help="continue the prompts, without chat template"),
+    _asked.THINK,
+    option("--date", metavar="D", help="what a template that writes the date takes for today"),
+    *_asked.SAMPLED,
+    *_asked.HELD,
+    option(
+        "--shape",
+        Word(("rows", "openai")),
+        metavar="S",
+        help="of OUT's lines: rows or openai (default: as IN's)",
+    ),
+    flag("--unordered", help="windows of OUT as they come to an end, and not in IN's order"),
+    option(
+        "--retry",
+        Whole(0),
+        default=2,
+        metavar="N",
+        help="tries more of what failed, of an OUT that is there too (default: 2)",
+    ),
+    option("--cache", Folder(), metavar="DIR", help="keep answers in DIR, and take those that are there"),
+    flag(
+        "--check", help=f"answer nothing: compute {CHECKED} of OUT's answers again, or --sample N, and compare"
+    ),
+    option("--workers", Whole(1), group=WORK, metavar="N", help="processes (default: one a core)"),
+    option(
+        "--places", Whole(1), default=8, group=WORK, metavar="N", help="answers at a time in each (default: 8)"
+    ),
+    option(
+        "--ray",
+        group=WORK,
+        metavar="ADDRESS",
+        help="on a Ray cluster: host:port, ray://host:port, auto or local",
+    ),
+    option(
+        "--isa", Word(isas), group=WORK, metavar="S", help="instruction set (default: the best that runs here)"
+    ),
+    option(
+        "--kv", Word(("f16", "q8")), default="f16", group=WORK, metavar="T", help="keys and values: f16, or q8"
+    ),
+    _model.KEY,
+]
+
+
+def run(args: Args) -> int:
+    from tinsmith.batch import run as engine
+    from tinsmith.system import progress
+
+    if args.check:
+        from tinsmith.cli import replay
+
+        return replay.compared(
+            args.out, args.file, args.given, args.sample or CHECKED, args.seed, opening(args), args.workers
+        )
+    job = _job(args)
+    display = progress.display()
+    shaping = {"kv": args.kv, "date": args.date}
+    batch = engine.Batch(
+        Path(args.file), args.given, args.out, job.settings, not args.unordered, shaping, args.retry
+    )
+    counts = engine.run(batch, lambda settings: _crew(args, replace(job, settings=settings)), display)
+    failed = f", {counts.failed:,} of them failed" if counts.failed else ""
+    display.line(f"{args.out}: {counts.items:,} items{failed}, {counts.tokens:,} tokens")
+    return int(counts.failed > 0)
+
+
+def opening(args: Args) -> dict[str, Any]:
+    """As tinsmith.load takes it."""
+    return {"isa": args.isa, "kv": args.kv, "date": args.date, "key": args.key}
+
+
+def _job(args: Args) -> Job:
+    from tinsmith.batch.crew import Job
+
+    names, more = _adapters(args.adapter)
+    settings = _settings(args, names)
+    return Job(Path(args.file), settings, opening(args), more, args.places, args.retry, args.cache)
+
+
+def _adapters(given: list[str]) -> tuple[dict[str, float] | None, dict[str, str]]:
+    """Names and scales, and the paths of those that are none of the file's."""
+    names: dict[str, float] = {}
+    for one in given:
+        name, colon, scale = one.rpartition(":")
+        try:
+            names[name if colon else one] = float(scale) if colon else 1.0
+        except ValueError:
+            names[one] = 1.0
+    return names or None, {name: name for name in names if Path(name).exists()}
+
+
+def _settings(args: Args, adapters: dict[str, float] | None) -> Settings:
+    from tinsmith.batch.settings import Settings
+
+    sampling = {name: getattr(args, name) for name in _asked.SAMPLING}
+    return Settings(
+        input=tuple(args.input or ()),
+        where=args.where,
+        sample=args.sample or 0,
+        limit=args.limit or 0,
+        seed=args.seed,
+        shape=args.shape,
+        task=args.task,
+        adapters=adapters,
+        system=args.system,
+        raw=args.raw,
+        thinking=args.thinking,
+        held=_held(args),
+        max_tokens=args.max_tokens,
+        stop=tuple(args.stop),
+        options=sampling,
+    )
+
+
+def _held(args: Args) -> Held:
+    from tinsmith.batch.settings import Held
+
+    if args.free:
+        return Held("free")
+    for kind in ("regex", "choices"):
+        if getattr(args, kind) is not None:
+            return Held(kind, getattr(args, kind))
+    for kind in ("schema", "tools", "grammar"):
+        if getattr(args, kind) is not None:
+            return Held.of_file(kind, getattr(args, kind))
+    return Held()
+
+
+def _crew(args: Args, job: Job) -> Crew:
+    from tinsmith.batch import crew
+    from tinsmith.system.cores import usable_cores
+
+    if args.ray is not None:
+        if args.cache is not None:
+            raise InputError("--cache is a folder of this machine, and --ray computes on others; leave one out")
+        from tinsmith.batch import ray
+
+        return ray.Cluster(job, args.ray, args.workers)
+    count = args.workers or usable_cores()
+    return crew.Alone(job) if count == 1 else crew.Workers(job, count)

@@ -1,0 +1,211 @@
+"""Requests in OpenAI's shape, tasks, the cache, and windows of one model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tinsmith
+from tinsmith.batch import answers, crew, run
+from tinsmith.batch.cache import Cache
+from tinsmith.batch.items import Item
+from tinsmith.batch.settings import Held, Settings
+from tinsmith.errors import InputError, RuntimeFault
+from tinsmith.runtime.generation import Completion
+
+Run = Callable[..., int]
+BAN = {str(token): -100 for token in range(3, 200)}
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "go",
+        "parameters": {"type": "object", "properties": {"on": {"enum": ["a", "b"]}}, "required": ["on"]},
+    },
+}
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def request(name: str, **body: object) -> str:
+    asked = {"model": "m", "messages": [{"role": "user", "content": "q"}], **body}
+    return json.dumps({"custom_id": name, "method": "POST", "url": "/v1/chat/completions", "body": asked})
+
+
+def test_requests_are_answered_in_openais_shape(batch: Run, tiny_tin: Path, tmp_path: Path) -> None:
+    schema = {"type": "object", "properties": {"n": {"enum": [1, 2]}}, "required": ["n"]}
+    given, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    lines = [
+        request("plain", max_tokens=3),
+        request(
+            "json", max_tokens=20, response_format={"type": "json_schema", "json_schema": {"schema": schema}}
+        ),
+        request("tool", max_tokens=40, tools=[TOOL], tool_choice="required"),
+        request("drawn", temperature=1.5, seed=3),
+        request("banned", max_tokens=3, logit_bias=BAN),
+        request("odd", best_of=3),
+        request("n", n=2),
+        request("image", messages=[{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]),
+        request("parts", messages=[{"role": "user", "content": [{"type": "text", "text": "q"}]}], max_tokens=3),
+    ]
+    given.write_text("\n".join(lines))
+    assert batch(given, out) == 1
+    made = {row["custom_id"]: row for row in rows(out)}
+    assert list(made) == ["plain", "json", "tool", "drawn", "banned", "odd", "n", "image", "parts"]
+    bodies = {name: row["response"]["body"] for name, row in made.items() if row["error"] is None}
+    alone = tinsmith.load(tiny_tin, threads=1).chat([{"role": "user", "content": "q"}], max_tokens=3)
+    plain = bodies["plain"]["choices"][0]
+    assert (plain["message"]["content"], plain["finish_reason"]) == (alone.text, alone.finish)
+    assert bodies["plain"]["usage"]["completion_tokens"] == len(alone.token_ids)
+    assert bodies["parts"]["choices"] == bodies["plain"]["choices"]
+    assert json.loads(bodies["json"]["choices"][0]["message"]["content"])["n"] in (1, 2)
+    tool = bodies["tool"]["choices"][0]
+    assert tool["finish_reason"] == "tool_calls"
+    call = tool["message"]["tool_calls"][0]["function"]
+    assert call["name"] == "go" and json.loads(call["arguments"])["on"] in ("a", "b")
+    assert bodies["banned"]["choices"][0]["message"]["content"] != plain["message"]["content"]
+    assert '"best_of" is not supported' in made["odd"]["error"]["message"]
+    assert '"n" may only be 1' in made["n"]["error"]["message"]
+    assert "only text is answered" in made["image"]["error"]["message"]
+    assert batch(given, out, "--check") == 0
+
+
+def test_a_task_parses_what_its_constraint_holds(batch: Run, tmp_path: Path) -> None:
+    given, out = tmp_path / "in.txt", tmp_path / "out.jsonl"
+    given.write_text("x\ny\n")
+    assert batch(given, out, "--task", "classify", "--choices", "yes,no") == 0
+    assert all(row["value"] == row["text"] and row["text"] in ("yes", "no") for row in rows(out))
+
+
+def test_the_cache_answers_what_did_not_change(
+    batch: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given, cache = tmp_path / "in.txt", tmp_path / "cache"
+    given.write_text("a\nb\nc\n")
+    outs = [tmp_path / f"{k}.jsonl" for k in range(3)]
+    batch(given, outs[0], "--cache", cache)
+    given.write_text("b\nnew\nc\n")
+    batch(given, outs[1], "--cache", cache)
+    batch(given, outs[2])
+    assert outs[1].read_bytes() == outs[2].read_bytes()
+    known = [
+        json.loads(one.with_name(f"{one.name}.journal").read_text().splitlines()[-1])["counts"]["known"]
+        for one in outs
+    ]
+    assert known == [0, 2, 0]
+    given.write_text("b\n")
+    batch(given, tmp_path / "4.jsonl", "--cache", cache, "--seed", 1)  # other settings are other questions
+    assert json.loads((tmp_path / "4.jsonl.journal").read_text().splitlines()[-1])["counts"]["known"] == 0
+
+
+def test_caches_of_two_machines_merge_and_a_lie_is_found(tmp_path: Path) -> None:
+    answer = Completion("a", [1, 2], 3, 0.0, "stop", 0)
+    for name, keys in (("one", ("aa", "bb")), ("two", ("bb", "cc"))):
+        cache = Cache(tmp_path / name)
+        for key in keys:
+            cache.put(key, answer, "r")
+        cache.commit()
+        cache.close()
+    shutil.copy(tmp_path / "two/answers.sqlite", tmp_path / "one/theirs.sqlite")
+    cache = Cache(tmp_path / "one")
+    assert (cache.merge(), cache.merge()) == (1, 0)
+    assert cache.get({"cc": None, "dd": None}) == {"cc": (answer, "r")}
+    cache.close()
+    other = Cache(tmp_path / "three")
+    other.put("aa", Completion("other", [1], 3, 0.0, "stop", 0), "r")
+    other.commit()
+    other.close()
+    shutil.copy(tmp_path / "three/answers.sqlite", tmp_path / "one/wrong.sqlite")
+    with pytest.raises(InputError, match="1 answers differ"):
+        Cache(tmp_path / "one").merge()
+
+
+def window(first: int, *texts: str) -> answers.Window:
+    return answers.Window(
+        first, [Item(k, k, [{"role": "user", "content": one}]) for k, one in enumerate(texts, 1)]
+    )
+
+
+def test_longer_prompts_get_more_room_and_too_long_ones_are_refused(tiny_tin: Path) -> None:
+    made = answers.Answers(tinsmith.load(tiny_tin, threads=1), Settings(max_tokens=4), places=2)
+    made.add(window(0, "a", "b " * 100, "c", "x" * 5000))
+    made.add(window(4, "a", "d " * 90))
+    done = []
+    while not made.idle:
+        done += made.step()
+    lines = [
+        [json.loads(line) for line in one.lines.splitlines()] for one in sorted(done, key=lambda one: one.first)
+    ]
+    model = tinsmith.load(tiny_tin, threads=1)
+    for row, text in ((lines[0][1], "b " * 100), (lines[1][1], "d " * 90), (lines[1][0], "a")):
+        assert row["text"] == model.chat([{"role": "user", "content": text}], max_tokens=4).text
+    assert "a prompt of" in lines[0][3]["error"]
+    assert [one.failed for one in done] == [1, 0] or [one.failed for one in done] == [0, 1]
+
+
+def test_a_fault_of_the_core_is_tried_again(tiny_tin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    step, faults = answers.Scheduler.step, [2]
+
+    def failing(self: answers.Scheduler, budget: float | None = None) -> list[answers.Job]:
+        news = step(self, budget)
+        for job in news:
+            if job.completion is not None and faults[0]:
+                faults[0] -= 1
+                job.completion, job.error = None, RuntimeFault("TIN_ERR_MEMORY", "no memory")
+        return news
+
+    monkeypatch.setattr(answers.Scheduler, "step", failing)
+    for retry, failed in ((2, 0), (0, 2)):
+        faults[0] = 2
+        made = answers.Answers(tinsmith.load(tiny_tin, threads=1), Settings(max_tokens=2), retry=retry)
+        made.add(window(0, "a", "b", "c"))
+        done: list[answers.Done] = []
+        while not done:
+            done = made.step()
+        assert done[0].failed == failed
+
+
+def test_settings_that_a_model_can_not_keep_to(tiny_tin: Path) -> None:
+    model = tinsmith.load(tiny_tin, threads=1)
+    for settings, said in (
+        (Settings(held=Held("choices", ["a"]), thinking=True), "leave thinking out"),
+        (Settings(adapters={"none": 1.0}), "no adapter 'none'"),
+        (Settings(task="nothing"), 'task "nothing" does not exist'),
+    ):
+        with pytest.raises(tinsmith.errors.TinsmithError, match=said):
+            answers.Answers(model, settings)
+
+
+def test_a_worker_that_dies_is_replaced_and_too_many_end_the_run(tiny_tin: Path, tmp_path: Path) -> None:
+    windows = [window(k, f"what is {k}?", f"and {k}?") for k in range(0, 40, 2)]
+
+    def lines(job: crew.Job, kills: int) -> bytes:
+        def workers() -> crew.Workers:
+            made.append(crew.Workers(job, 2))
+            return made[0]
+
+        made: list[crew.Workers] = []
+        found = []
+        for done in run.answered(iter(windows), workers):
+            if len(found) < kills:
+                made[0]._workers[0]._process.kill()
+            found.append(done.lines)
+        return b"".join(found)
+
+    job = crew.Job(tiny_tin, Settings(max_tokens=3), {}, {}, retry=1)
+    assert lines(job, 1) == lines(job, 0)
+    with pytest.raises(RuntimeFault, match=r"a worker died \(signal 9\)"):
+        lines(replace(job, retry=0), 1)
+
+
+def test_what_keeps_a_worker_from_answering_is_said(tiny_tin: Path, batch: Run, tmp_path: Path) -> None:
+    job = crew.Job(tiny_tin, Settings(adapters={"none": 1.0}), {}, {})
+    with pytest.raises(InputError, match="no adapter 'none'"):
+        list(run.answered(iter([window(0, "a")]), lambda: crew.Workers(job, 1)))
