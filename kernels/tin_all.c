@@ -26,6 +26,7 @@
 #include "core/session/forced.c"
 #include "core/session/generate.c"
 #include "core/session/heal.c"
+#include "core/session/record.c"
 #include "core/session/router.c"
 #include "core/session/sampler.c"
 #include "core/session/saved.c"

@@ -375,9 +375,15 @@ TIN_API void tin_adapter_describe(const tin_adapter *adapter, tin_adapter_info *
 /* A conversation: its tokens, caches and working memory. */
 typedef struct tin_session tin_session;
 
-/* How the next token is chosen. The steps, in order: repetition penalty, temperature, top_k, top_p,
- * min_p, one draw. The draw is a hash of (seed, position): the same seed and prompt give the same
- * text again. */
+/* What is added to the logits of a token. */
+typedef struct tin_bias {
+    int32_t token;
+    float value; /* finite, or -infinity: the token is not chosen where there is another */
+} tin_bias;
+
+/* How the next token is chosen. The steps, in order: biases, repetition penalty, frequency and
+ * presence penalty, temperature, top_k, top_p, min_p, one draw. The draw is a hash of (seed,
+ * position): the same seed and prompt give the same text again. */
 typedef struct tin_sampling {
     float temperature;        /* ≥ 0; 0 takes the likeliest token, ties to the lowest id */
     uint32_t top_k;           /* keep the k likeliest; 0 keeps all */
@@ -387,6 +393,16 @@ typedef struct tin_sampling {
     uint32_t repeat_last;     /* how many of the latest tokens are penalized; 0 for all */
     uint64_t seed;
     uint32_t measure; /* 1: a generation counts how likely its choices are (tin_session_log_probability) */
+    /* Of a token that the answer already has, logit - count * frequency_penalty - presence_penalty takes
+     * the place of its logit; count: how often. Zeros have no effect. */
+    float presence_penalty;
+    float frequency_penalty;
+    /* How many of the session's latest tokens are the answer so far, for these two; a generation counts
+     * those that it adds. */
+    uint32_t answered;
+    uint32_t bias_count;
+    const tin_bias
+        *biases; /* [bias_count], which must stay as long as the generation; NULL where there are none */
 } tin_sampling;
 
 /* How keys and values are kept. The two types give different logits; each keeps the bit
@@ -551,6 +567,44 @@ TIN_API uint32_t tin_session_passes(const tin_session *session);
  * machine. 0 where the generation was not to `measure` it, which costs a pass over the vocabulary a
  * choice, or over the tokens that the constraint allows. */
 TIN_API double tin_session_log_probability(const tin_session *session);
+
+/* A token that might have been chosen, and the natural logarithm of its probability. */
+typedef struct tin_top {
+    double log_probability;
+    int32_t token;
+    uint32_t reserved;
+} tin_top;
+
+/* What a token was chosen by, all by the model's own logits: before biases, penalties and temperature. */
+typedef struct tin_choice {
+    double log_probability; /* natural, among the tokens allowed there; 0 where it was not measured */
+    float logit;            /* 0 where the token had to come */
+    uint32_t allowed;       /* how many tokens might have been chosen; 1: it had to come */
+    const tin_top *tops;    /* [top_count]: the likeliest of them, ties by the lowest id */
+    uint32_t top_count;
+    uint32_t reserved;
+} tin_choice;
+
+/* Bytes of memory that tin_session_record needs; 0 on failure (ARGUMENT). */
+TIN_API size_t tin_session_record_size(const tin_session *session, uint32_t tops, tin_error *error);
+
+/* From now on the session keeps what its generations choose by. It ends no generation.
+ *
+ * tops         most alternatives of each choice, up to 64, with their probabilities. 0: none, and that
+ *              of the token itself is known only where the generation is to `measure` it. Either costs
+ *              a pass over the allowed tokens a choice
+ * memory       aligned; stays the caller's, and must stay until another is given. NULL: nothing is kept
+ * memory_size  bytes, at least tin_session_record_size
+ *
+ * Errors: ARGUMENT, MEMORY. */
+TIN_API tin_status tin_session_record(tin_session *session, uint32_t tops, void *memory, size_t memory_size,
+                                      tin_error *error);
+
+/* Fills in *choice: by what the token of the last TIN_STEP_TOKEN was chosen, or, after TIN_STEP_DONE
+ * with TIN_FINISH_END, the end. The same however it was computed. Its tops last until the next step.
+ *
+ * Errors: STATE (nothing is kept, or no such event was the last). */
+TIN_API tin_status tin_session_choice(const tin_session *session, tin_choice *choice, tin_error *error);
 
 /* The rows of the newest logits: [*rows][vocab] float32, valid until the next append, rewind or
  * step. NULL when there are none.

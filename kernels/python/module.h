@@ -91,6 +91,9 @@ typedef struct core_session {
     core_pool pool;
     void *memory;
     size_t size;
+    tin_bias *biases; /* of its generation, or NULL */
+    void *record, *record_memory;
+    size_t record_size;
     int busy; /* set, under the GIL, while a step runs without it, and so is the constraint's */
 } core_session;
 

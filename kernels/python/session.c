@@ -67,6 +67,8 @@ static void session_dealloc(core_session *self) {
         tin_session_constrain(self->session, NULL, NULL);
     core_session_release_logits(self);
     PyMem_Free(self->memory);
+    PyMem_Free(self->biases);
+    PyMem_Free(self->record_memory);
     Py_XDECREF(self->compute);
     Py_XDECREF((PyObject *)self->constraint);
     Py_XDECREF(self->adapters);
@@ -190,24 +192,112 @@ static PyObject *session_step(core_session *self, PyObject *args) {
     return PyLong_FromLong(event);
 }
 
-static PyObject *session_generate(core_session *self, PyObject *args) {
+/* {token: value} as [count] biases, which the caller releases; NULL with *count 0 for None or none, or with an exception. */
+static tin_bias *read_biases(PyObject *given, uint32_t *count) {
+    *count = 0;
+    if (given == Py_None)
+        return NULL;
+    PyObject *items = PyMapping_Items(given);
+    Py_ssize_t length = items ? PyList_Size(items) : 0;
+    tin_bias *biases = length > 0 ? PyMem_Malloc((size_t)length * sizeof *biases) : NULL;
+    if (length > 0 && !biases)
+        PyErr_NoMemory();
+    for (Py_ssize_t k = 0; biases && k < length; k++)
+        if (!PyArg_ParseTuple(PyList_GetItem(items, k), "if", &biases[k].token, &biases[k].value)) {
+            PyMem_Free(biases);
+            biases = NULL;
+        }
+    Py_XDECREF(items);
+    *count = biases ? (uint32_t)length : 0;
+    return biases;
+}
+
+static PyObject *session_generate(core_session *self, PyObject *args, PyObject *keywords) {
+    static char *names[] = {"max_tokens",
+                            "lookup",
+                            "temperature",
+                            "top_k",
+                            "top_p",
+                            "min_p",
+                            "repetition_penalty",
+                            "repeat_last",
+                            "seed",
+                            "measure",
+                            "presence_penalty",
+                            "frequency_penalty",
+                            "answered",
+                            "biases",
+                            NULL};
     tin_sampling sampling = {.repetition_penalty = 1, .top_p = 1};
     unsigned long long seed = 0;
     unsigned max_tokens, lookup = 0, top_k = 0, repeat_last = 0;
     int measure = 0;
-    if (!PyArg_ParseTuple(args, "O&|O&fO&fffO&Kp:generate", core_uint32, &max_tokens, core_uint32, &lookup,
-                          &sampling.temperature, core_uint32, &top_k, &sampling.top_p, &sampling.min_p,
-                          &sampling.repetition_penalty, core_uint32, &repeat_last, &seed, &measure) ||
-        core_session_refuse_busy(self))
+    PyObject *given = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O&|O&fO&fffO&KpffO&O:generate", names, core_uint32,
+                                     &max_tokens, core_uint32, &lookup, &sampling.temperature, core_uint32,
+                                     &top_k, &sampling.top_p, &sampling.min_p, &sampling.repetition_penalty,
+                                     core_uint32, &repeat_last, &seed, &measure, &sampling.presence_penalty,
+                                     &sampling.frequency_penalty, core_uint32, &sampling.answered, &given))
         return NULL;
     sampling.measure = (uint32_t)measure;
     sampling.top_k = top_k;
     sampling.repeat_last = repeat_last;
     sampling.seed = seed;
+    tin_bias *biases = read_biases(given, &sampling.bias_count);
+    sampling.biases = biases;
     tin_error error;
-    if (tin_session_generate(self->session, &sampling, max_tokens, lookup, &error))
+    tin_status status = TIN_OK;
+    if (PyErr_Occurred() || core_session_refuse_busy(self)) {
+        PyMem_Free(biases);
+        return NULL;
+    }
+    status = tin_session_generate(self->session, &sampling, max_tokens, lookup, &error);
+    if (status) { /* one that goes on has its biases still */
+        PyMem_Free(biases);
+        return core_raise(self->model->fault, &error);
+    }
+    PyMem_Free(self->biases);
+    self->biases = biases;
+    Py_RETURN_NONE;
+}
+
+static PyObject *session_record(core_session *self, PyObject *given) {
+    tin_error error;
+    uint32_t tops = 0;
+    if ((given != Py_None && !core_uint32(given, &tops)) || core_session_refuse_busy(self))
+        return NULL;
+    size_t size = given == Py_None ? 0 : tin_session_record_size(self->session, tops, &error);
+    if (given != Py_None && !size)
+        return core_raise(self->model->fault, &error);
+    if (size > self->record_size) {
+        tin_session_record(self->session, 0, NULL, 0, NULL);
+        PyMem_Free(self->record_memory);
+        self->record_size = 0;
+        self->record = core_aligned(size, &self->record_memory);
+        if (!self->record)
+            return NULL;
+        self->record_size = size;
+    }
+    if (tin_session_record(self->session, tops, size ? self->record : NULL, self->record_size, &error))
         return core_raise(self->model->fault, &error);
     Py_RETURN_NONE;
+}
+
+static PyObject *session_choice(core_session *self, PyObject *unused) {
+    (void)unused;
+    tin_error error;
+    tin_choice choice;
+    if (core_session_refuse_busy(self))
+        return NULL;
+    if (tin_session_choice(self->session, &choice, &error))
+        return core_raise(self->model->fault, &error);
+    PyObject *tops = PyTuple_New((Py_ssize_t)choice.top_count);
+    for (uint32_t k = 0; tops && k < choice.top_count; k++) {
+        PyObject *top = Py_BuildValue("(id)", choice.tops[k].token, choice.tops[k].log_probability);
+        if (!top || PyTuple_SetItem(tops, (Py_ssize_t)k, top))
+            Py_CLEAR(tops);
+    }
+    return tops ? Py_BuildValue("(IfdN)", choice.allowed, choice.logit, choice.log_probability, tops) : NULL;
 }
 
 static PyObject *session_token(core_session *self, PyObject *unused) {
@@ -441,7 +531,7 @@ static PyObject *session_computed(core_session *self, PyObject *unused) {
 
 static PyObject *session_size(core_session *self, PyObject *unused) {
     (void)unused;
-    return PyLong_FromSize_t(self->size);
+    return PyLong_FromSize_t(self->size + self->record_size);
 }
 
 static PyMethodDef methods[] = {
@@ -458,9 +548,16 @@ static PyMethodDef methods[] = {
      "last"},
     {"step", (PyCFunction)session_step, METH_VARARGS,
      "step(budget_ns=0) -> STEP_PENDING, STEP_LOGITS, STEP_IDLE, STEP_TOKEN or STEP_DONE"},
-    {"generate", (PyCFunction)session_generate, METH_VARARGS,
+    {"generate", (PyCFunction)(void (*)(void))session_generate, METH_VARARGS | METH_KEYWORDS,
      "generate(max_tokens, lookup=0, temperature=0, top_k=0, top_p=1, min_p=0, repetition_penalty=1, "
-     "repeat_last=0, seed=0, measure=False): step chooses tokens"},
+     "repeat_last=0, seed=0, measure=False, presence_penalty=0, frequency_penalty=0, biases=None): step "
+     "chooses "
+     "tokens. biases: {token: what is added to its logit}"},
+    {"record", (PyCFunction)session_record, METH_O,
+     "record(tops or None): choice() tells what tokens are chosen by, with so many alternatives, or no longer"},
+    {"choice", (PyCFunction)session_choice, METH_NOARGS,
+     "choice() -> (how many tokens were allowed, 1 where it had to come, logit, log-probability, ((token, "
+     "log-probability) of the likeliest …)) of the last STEP_TOKEN, or of the end at STEP_DONE"},
     {"token", (PyCFunction)session_token, METH_NOARGS, "token() -> the id of the last STEP_TOKEN"},
     {"finish", (PyCFunction)session_finish, METH_NOARGS, "finish() -> FINISH_* of the last generation"},
     {"log_probability", (PyCFunction)session_log_probability, METH_NOARGS,
@@ -499,7 +596,8 @@ static PyMethodDef methods[] = {
     {"tokens", (PyCFunction)session_tokens, METH_NOARGS, "tokens() -> (how many are computed, all ids)"},
     {"computed", (PyCFunction)session_computed, METH_NOARGS,
      "computed() -> how many tokens are computed, without those whose states must be made again"},
-    {"size", (PyCFunction)session_size, METH_NOARGS, "size() -> bytes of the session's memory block"},
+    {"size", (PyCFunction)session_size, METH_NOARGS,
+     "size() -> bytes of the session's memory, and its record's"},
     {NULL, NULL, 0, NULL},
 };
 

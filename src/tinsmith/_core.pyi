@@ -1,6 +1,6 @@
 """The compiled core: the C runtime, and the block functions of the build side."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tinsmith.spec import Buffer
@@ -203,7 +203,13 @@ class Session:
         repeat_last: int = 0,
         seed: int = 0,
         measure: bool = False,
+        presence_penalty: float = 0,
+        frequency_penalty: float = 0,
+        answered: int = 0,
+        biases: Mapping[int, float] | None = None,
     ) -> None: ...
+    def record(self, tops: int | None, /) -> None: ...
+    def choice(self) -> tuple[int, float, float, tuple[tuple[int, float], ...]]: ...
     def log_probability(self) -> float: ...
     def token(self) -> int: ...
     def finish(self) -> int: ...

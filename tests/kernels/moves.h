@@ -6,11 +6,12 @@
 
 #include "../../kernels/include/tin.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { PLAYERS = 3, LIMITS = 2, TEXT = 96, MOST_TOKENS = 256, MESSAGES = 3 };
+enum { PLAYERS = 3, LIMITS = 2, TEXT = 96, MOST_TOKENS = 256, MESSAGES = 3, TOPS = 3 };
 
 /* A model that asks for more than this is not played: it is what the file asks for, but more than a test has. */
 enum { MOVES_LIMIT = 1 << 26 };
@@ -47,6 +48,8 @@ typedef struct table {
     tin_batch *batch;
     tin_constraint *limits[LIMITS]; /* NULL where the file has no constraint */
     void *blocks[PLAYERS + 1 + LIMITS];
+    void *records[PLAYERS];
+    size_t record_size[PLAYERS];
     uint8_t *saved; /* room for any player's state */
     size_t saved_size;
     void *scratch; /* for tin_tokenize and tin_chat */
@@ -64,6 +67,8 @@ static uint64_t table_clock(void *context) {
 static inline void table_free(table *t) {
     for (uint32_t k = 0; k < PLAYERS + 1 + LIMITS; k++)
         free(t->blocks[k]);
+    for (uint32_t k = 0; k < PLAYERS; k++)
+        free(t->records[k]);
     free(t->saved);
     free(t->scratch);
 }
@@ -112,6 +117,8 @@ static inline int table_create(table *t, const tin_model *model, const tin_execu
         t->saved_size = size > t->saved_size ? size : t->saved_size;
         if (tin_session_create(model, &options, t->blocks[k], size, &t->players[k], NULL))
             abort(); /* its size was told */
+        t->record_size[k] = tin_session_record_size(t->players[k], TOPS, NULL);
+        t->records[k] = moves_aligned(t->record_size[k]);
     }
     tin_batch_options options = {
         .rows = 9, .logit_rows = 4, .executor = executor, .clock_ns = table_clock, .clock_context = t};
@@ -140,6 +147,15 @@ static void look_at(table *t, const tin_session *s) {
     const float *logits = tin_session_logits(s, &rows, &first);
     for (size_t k = 0; logits && k < (size_t)rows * t->info.vocab; k++)
         t->touched += logits[k];
+    tin_choice choice;
+    if (tin_session_choice(s, &choice, NULL) == TIN_OK) {
+        if (!choice.allowed || choice.allowed > t->info.vocab || choice.top_count > TOPS)
+            abort();
+        for (uint32_t k = 0; k < choice.top_count; k++)
+            if (choice.tops[k].token < 0 || (uint32_t)choice.tops[k].token >= t->info.vocab)
+                abort();
+        t->touched += choice.logit;
+    }
     /* With guesses, rows of tokens that are right but not yet announced are among them. */
     if (logits && (first > t->info.context || rows > t->info.context - first))
         abort();
@@ -157,6 +173,8 @@ static uint32_t next_tokens(table *t, script *s, int32_t *tokens) {
 
 static tin_sampling next_sampling(script *s) {
     static const float temperatures[] = {0, 1, 0.5f, 1e-30f, 1e30f, -1};
+    static const tin_bias biases[] = {
+        {.token = 2, .value = -INFINITY}, {.token = 5, .value = 2.5f}, {.token = 2, .value = 1}};
     uint32_t bits = next_byte(s), more = next_byte(s);
     return (tin_sampling){.temperature = temperatures[bits % 6],
                           .top_k = bits >> 4,
@@ -164,7 +182,13 @@ static tin_sampling next_sampling(script *s) {
                           .min_p = (float)(more >> 4) / 16,
                           .repetition_penalty = (float)(more % 5) / 2,
                           .repeat_last = more % 7,
-                          .seed = bits};
+                          .seed = bits,
+                          .measure = more & 1,
+                          .presence_penalty = (float)(more % 3) - 1,
+                          .frequency_penalty = (float)(bits % 5) / 4,
+                          .answered = more % 11,
+                          .bias_count = bits % 4,
+                          .biases = biases};
 }
 
 static void move_text(table *t, script *s, tin_session *player) {
@@ -227,9 +251,11 @@ static void move_run(tin_session *player, uint64_t budget, uint32_t most) {
     }
 }
 
-static void move_generate(script *s, tin_session *player) {
+static void move_generate(table *t, script *s, uint32_t who) {
+    tin_session *player = t->players[who];
     tin_sampling sampling = next_sampling(s);
     uint32_t bits = next_byte(s);
+    tin_session_record(player, bits % (TOPS + 1), bits & 8 ? t->records[who] : NULL, t->record_size[who], NULL);
     tin_session_generate(player, bits & 1 ? &sampling : NULL, bits >> 3, bits >> 1 & 3, NULL);
 }
 
@@ -274,7 +300,7 @@ static int play_move(table *t, script *s) {
         break;
     case 4:
     case 5:
-        move_generate(s, player);
+        move_generate(t, s, who % PLAYERS);
         break;
     case 6:
         move_run(player, 0, 40);

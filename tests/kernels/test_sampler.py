@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import textcore
-from textcore import Sampling
+from textcore import Bias, Sampling
 
 ARGUMENT, STATE = -1, -7
 MASK = (1 << 64) - 1
@@ -37,9 +37,16 @@ class Sampler:
         repeat_last: int = 0,
         seed: int = 0,
         mask: np.ndarray | None = None,
+        presence_penalty: float = 0.0,
+        frequency_penalty: float = 0.0,
+        answered: int = 0,
+        biases: list[tuple[int, float]] | None = None,
     ) -> np.ndarray:
         logits = np.ascontiguousarray(logits, np.float32)
+        held = (Bias * len(biases))(*biases) if biases else None
         sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, repeat_last, seed)
+        sampling.presence_penalty, sampling.frequency_penalty = presence_penalty, frequency_penalty
+        sampling.answered, sampling.bias_count, sampling.biases = answered, len(biases or ()), held
         seen = (ctypes.c_int32 * len(history or [0]))(*(history or [0]))
         scratch = np.full(self.core.tini_sample_scratch(logits.size) // 8 + 2, -1, np.int64)
         sample, row = self.core.tini_sample, logits.ctypes.data_as(ctypes.c_void_p)
@@ -227,6 +234,88 @@ def test_the_penalty_counts_a_token_once_and_only_lately(sampler: Sampler) -> No
     assert sampler.draw(np.array([-1.0, -1.5]), [0], **greedy) == 1
 
 
+def changed(logits: np.ndarray, history: list[int], options: dict[str, Any]) -> np.ndarray:
+    """As OpenAI defines them: mu[j] - c[j] * frequency - (c[j] > 0) * presence, of the answer's tokens, behind
+    the biases; between them transformers' repetition penalty. In float32, as the core."""
+    given = options.get
+    scores = logits.astype(np.float32).copy()
+    for token, value in given("biases") or ():
+        scores[token] += np.float32(value)
+    penalty = np.float32(given("repetition_penalty", 1.0))
+    for token in set(history):
+        scores[token] = scores[token] / penalty if scores[token] > 0 else scores[token] * penalty
+    answered = given("answered", 0)
+    counts = np.bincount(history[len(history) - answered :], minlength=logits.size).astype(np.float32)
+    scores = scores - counts * np.float32(given("frequency_penalty", 0.0))
+    seen: np.ndarray = scores - (counts > 0) * np.float32(given("presence_penalty", 0.0))
+    return seen
+
+
+PENALTIES: list[dict[str, Any]] = [
+    {"presence_penalty": 0.7, "answered": 30},
+    {"frequency_penalty": 0.3, "answered": 30},
+    {"presence_penalty": -1.1, "frequency_penalty": 0.37, "answered": 12},
+    {"presence_penalty": 0.5, "frequency_penalty": 1.9, "answered": 0},
+    {"biases": [(3, 2.5), (7, -100.0), (3, 0.1), (0, -np.inf)]},
+    {
+        "biases": [(k, 0.1 * k - 2) for k in range(40)],
+        "repetition_penalty": 1.3,
+        "presence_penalty": 0.3,
+        "frequency_penalty": -0.2,
+        "answered": 25,
+    },
+]
+
+
+@pytest.mark.parametrize("options", PENALTIES, ids=str)
+@pytest.mark.parametrize("drawn", [{"temperature": 0.0}, {"temperature": 1.3}, {"top_k": 9, "top_p": 0.8}])
+def test_penalties_and_biases_are_those_of_openai(
+    sampler: Sampler, options: dict[str, Any], drawn: dict[str, Any]
+) -> None:
+    """What is drawn is drawn of the changed logits, alone and under a mask."""
+    for seed in range(10):
+        logits = row(200, seed, 1.0)
+        history = np.random.default_rng(seed).integers(0, 40, 50).tolist()
+        wanted = changed(logits, history, options)
+        got = sampler.draws(logits, range(40), history, **options, **drawn, seed=seed)
+        assert got.tolist() == sampler.draws(wanted, range(40), **drawn, seed=seed).tolist()
+        mask = mask_of(np.arange(200) % 3 != 1)
+        got = sampler.draws(logits, range(40), history, **options, **drawn, seed=seed, mask=mask)
+        assert got.tolist() == sampler.draws(wanted, range(40), **drawn, seed=seed, mask=mask).tolist()
+    assert not np.array_equal(wanted, logits) or not (options.get("answered") or "biases" in options)
+
+
+def test_a_banned_token_is_chosen_where_there_is_no_other(sampler: Sampler) -> None:
+    banned = [(0, -np.inf), (1, -np.inf)]
+    assert sampler.draw(np.array([9.0, 8.0, -50.0]), temperature=0.0, biases=banned) == 2
+    assert set(sampler.draws(np.array([9.0, 8.0, -50.0]), range(50), biases=banned).tolist()) == {2}
+    assert sampler.draw(np.array([9.0, 8.0, 1.0]), biases=banned, mask=np.array([2], np.uint32)) == 1
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_likeliest_tokens_have_the_shares_of_the_softmax(sampler: Sampler, masked: bool) -> None:
+    sampler.core.tini_log_share.restype = ctypes.c_double
+    for vocab in (1, 33, 1000):
+        logits = row(vocab, 4).round(1)  # with ties
+        allowed = np.arange(vocab) % 3 == 0 if masked else np.ones(vocab, bool)
+        words = mask_of(allowed)
+        mask = words.ctypes.data_as(ctypes.c_void_p) if masked else None
+        pointer, tops = logits.ctypes.data_as(ctypes.c_void_p), np.zeros((20, 2))
+        room = tops.ctypes.data_as(ctypes.c_void_p)
+        count = sampler.core.tini_log_shares(pointer, vocab, mask, room, 20)
+        held = np.where(allowed, logits.astype(np.float64), -np.inf)
+        assert count == min(20, allowed.sum())
+        ids = tops.view(np.int32)[:count, 2].tolist()
+        assert ids == np.lexsort((np.arange(vocab), -held))[:count].tolist()
+        wanted = held - held.max() - np.log(np.exp(held - held.max()).sum())
+        assert np.abs(tops[:count, 0] - wanted[ids]).max() < 1e-6
+        if count > 1:  # to the bit, what a choice counts
+            shares = [sampler.core.tini_log_share(pointer, vocab, mask, token) for token in ids]
+            assert tops[:count, 0].tolist() == shares
+    assert sampler.core.tini_allowed(mask_of(np.arange(77) % 5 > 0).ctypes.data_as(ctypes.c_void_p), 77) == 61
+    assert sampler.core.tini_allowed(None, 77) == 77
+
+
 def test_the_same_seed_and_position_replay(sampler: Sampler) -> None:
     logits = row(5_000, seed=5)
     options: dict[str, Any] = {"top_p": 0.95, "min_p": 0.01, "temperature": 1.3}
@@ -288,6 +377,9 @@ def test_not_a_number_and_infinities(sampler: Sampler) -> None:
         *({"top_p": x} for x in (-0.1, 1.1, np.nan)),
         *({"min_p": x} for x in (-0.1, 1.1, np.nan)),
         *({"repetition_penalty": x} for x in (0.0, -1.0, np.nan, np.inf)),
+        *({"presence_penalty": x} for x in (np.nan, np.inf, -np.inf)),
+        *({"frequency_penalty": x} for x in (np.nan, np.inf, -np.inf)),
+        *({"biases": [(1, 0.5), one]} for one in ((10, 0.0), (-1, 0.0), (0, np.nan), (0, np.inf))),
     ],
     ids=str,
 )

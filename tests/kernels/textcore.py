@@ -17,6 +17,10 @@ class Error(c.Structure):
     _fields_ = [("status", c.c_int32), ("text", c.c_char * 252)]
 
 
+class Bias(c.Structure):
+    _fields_ = [("token", c.c_int32), ("value", c.c_float)]
+
+
 class Sampling(c.Structure):
     _fields_ = [
         ("temperature", c.c_float),
@@ -26,6 +30,12 @@ class Sampling(c.Structure):
         ("repetition_penalty", c.c_float),
         ("repeat_last", c.c_uint32),
         ("seed", c.c_uint64),
+        ("measure", c.c_uint32),
+        ("presence_penalty", c.c_float),
+        ("frequency_penalty", c.c_float),
+        ("answered", c.c_uint32),
+        ("bias_count", c.c_uint32),
+        ("biases", c.POINTER(Bias)),
     ]
 
 

@@ -187,15 +187,18 @@ def test_what_can_never_fit_is_refused(model: Model, image: Callable[[str], memo
     with pytest.raises(InputError, match="a prompt of 0 tokens"):
         scheduler.add(Asked([]))
     with pytest.raises(InputError, match="there is room for 0"):
-        scheduler.add(Asked([5], model.applied("first")))
+        scheduler.add(Asked([5], model.applied("first"), max_tokens=1))
     with pytest.raises(InputError, match="is not in the vocabulary"):
         scheduler.add(Asked([10**6]))
     with pytest.raises(InputError, match="max_tokens is 0"):
         scheduler.add(Asked([5], max_tokens=0))
     with pytest.raises(InputError, match="context is 10000"):
         Scheduler(model, context=10000)
-    full = scheduler.add(Asked([5] * 38, max_tokens=30))
-    finish(scheduler)
+    with pytest.raises(InputError, match="a prompt of 38 tokens, and max_tokens 3; they may be 40 in all"):
+        scheduler.add(Asked([5] * 38, max_tokens=3))
+    whole = Scheduler(model, places=1)
+    full = whole.add(Asked([5] * (model.info.context - 2), max_tokens=30))
+    finish(whole)
     assert full.completion is not None and full.completion.finish == "context"
 
 
@@ -212,8 +215,9 @@ def test_a_job_that_fails_leaves_the_others_alone(model: Model) -> None:
 
 def test_memory_is_planned(model: Model) -> None:
     small, large = Scheduler(model, places=2, kept=0), Scheduler(model, places=6, kept=0)
-    each = _core.Session(model.core, context=512, batched=True, adapter_rank=0).size()
-    assert large.memory - small.memory == 4 * each
+    session = _core.Session(model.core, context=512, logit_rows=64, batched=True)
+    session.record(64)
+    assert large.memory - small.memory == 4 * session.size()
     assert Scheduler(model, places=2, kept=4).memory == large.memory
     before = large.memory
     for k in range(20):

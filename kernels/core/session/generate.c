@@ -1,5 +1,6 @@
 #include "generate.h"
 #include "../base/error.h"
+#include "record.h"
 #include "sampler.h"
 
 TINI_REGION_COLD
@@ -38,11 +39,10 @@ tin_status tin_session_generate(tin_session *s, const tin_sampling *sampling, ui
                                 uint32_t lookup, tin_error *error) {
     static const tin_sampling greedy = {.top_p = 1, .repetition_penalty = 1};
     const tin_sampling *chosen = sampling ? sampling : &greedy;
-    const float nothing = 0;
-    if (tini_sample(chosen, &nothing, 1, NULL, NULL, 0, 0, s->scratch) < 0)
+    if (!tini_sampling_allowed(chosen, s->model->program.header->vocab))
         return tini_fail(error, TIN_ERR_ARGUMENT,
                          "sampling options out of range: temperature >= 0, 0 <= top_p <= 1, 0 <= min_p <= 1, "
-                         "repetition_penalty > 0");
+                         "repetition_penalty > 0, penalties and biases numbers, their tokens the model's");
     if (!max_tokens)
         return tini_fail(error, TIN_ERR_ARGUMENT, "max_tokens is 0");
     uint32_t healing = s->healing;
@@ -66,6 +66,7 @@ tin_status tin_session_generate(tin_session *s, const tin_sampling *sampling, ui
     s->passes = 0;
     s->log_probability = 0;
     s->allowed = NULL;
+    tini_record_begin(s->record);
     /* A constraint may know the first tokens before anything is computed. */
     s->phase = s->position == s->count || s->constraint ? TINI_CHOOSING : TINI_FOLLOWING;
     s->ready.fresh = 0;
@@ -174,8 +175,12 @@ static int next_token(tin_session *s, choice *c, int32_t *token) {
     }
     uint32_t vocab = s->model->program.header->vocab;
     *token = tini_sample(&s->sampling, c->row, vocab, mask, s->tokens, c->at, c->at, s->scratch);
-    if (s->sampling.measure && *token >= 0)
-        s->log_probability += tini_log_share(c->row, vocab, mask, (uint32_t)*token);
+    double share = 0;
+    if (*token >= 0 && (s->sampling.measure || tini_record_shares(s->record)))
+        share = tini_log_share(c->row, vocab, mask, (uint32_t)*token);
+    if (*token >= 0 && s->record)
+        tini_record_add(s->record, c->at, c->row, vocab, mask, (uint32_t)*token, share);
+    s->log_probability += s->sampling.measure ? share : 0;
     if (*token < 0)
         s->finish = TIN_FINISH_CONSTRAINT; /* the mask is empty */
     else if (tin_token_is_end(s->model, *token))
@@ -202,6 +207,7 @@ static void place(tin_session *s, choice *c, int32_t token) {
             s->position = c->at;
     }
     s->tokens[c->at++] = token;
+    s->sampling.answered++;
     if (--s->left)
         return;
     int32_t state = s->constraint ? tin_constraint_state(s->constraint) : TIN_CONSTRAINT_MAY_END;
@@ -221,6 +227,7 @@ static void choose(tin_session *s) {
         tini_session_go_back(s, s->again);
     }
     int32_t token;
+    tini_record_begin(s->record);
     while (!s->finish && next_token(s, &c, &token))
         place(s, &c, token);
     s->allowed = NULL;

@@ -133,6 +133,16 @@ static double sum_allowed(const float *logits, uint32_t vocab, const uint32_t *m
     return sum;
 }
 
+/* The logarithm of the sum of exp(logit - most), of which `most` is the highest and not -infinity. */
+static double log_sum(const float *logits, uint32_t vocab, const uint32_t *mask, float most) {
+    double sum = 0;
+    if (mask)
+        return tini_log(sum_allowed(logits, vocab, mask, most));
+    for (uint32_t i = 0; i < vocab; i++)
+        sum += (double)tini_exp(clean(logits[i]) - most);
+    return tini_log(sum);
+}
+
 double tini_log_share(const float *logits, uint32_t vocab, const uint32_t *mask, uint32_t token) {
     int32_t first = 0;
     if (mask && count_allowed(mask, vocab, &first) < 2)
@@ -141,13 +151,40 @@ double tini_log_share(const float *logits, uint32_t vocab, const uint32_t *mask,
     float own = clean(logits[token]);
     if (most == -TINI_INFINITY)
         return token == (uint32_t)first ? 0 : -(double)TINI_INFINITY;
-    double sum = 0;
-    if (mask)
-        sum = sum_allowed(logits, vocab, mask, most);
-    else
-        for (uint32_t i = 0; i < vocab; i++)
-            sum += (double)tini_exp(clean(logits[i]) - most);
-    return (double)own - (double)most - tini_log(sum);
+    return (double)own - (double)most - log_sum(logits, vocab, mask, most);
+}
+
+uint32_t tini_allowed(const uint32_t *mask, uint32_t vocab) {
+    uint32_t allowed = 0;
+    for (uint32_t w = 0; mask && w < (vocab + 31) / 32; w++) {
+        uint32_t bits = mask[w] - (mask[w] >> 1 & 0x55555555u);
+        bits = (bits & 0x33333333u) + (bits >> 2 & 0x33333333u);
+        allowed += ((bits + (bits >> 4)) & 0x0F0F0F0Fu) * 0x01010101u >> 24;
+    }
+    return mask ? allowed : vocab;
+}
+
+uint32_t tini_log_shares(const float *logits, uint32_t vocab, const uint32_t *mask, tin_top *tops,
+                         uint32_t most) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < vocab && most; i++) {
+        if (mask && !(mask[i / 32] >> i % 32 & 1))
+            continue;
+        double logit = (double)clean(logits[i]);
+        if (count == most && logit <= tops[count - 1].log_probability)
+            continue;
+        uint32_t at = count < most ? count++ : count - 1;
+        for (; at && logit > tops[at - 1].log_probability; at--)
+            tops[at] = tops[at - 1];
+        tops[at] = (tin_top){.log_probability = logit, .token = (int32_t)i};
+    }
+    double highest = count ? tops[0].log_probability : 0;
+    double sum = highest == -(double)TINI_INFINITY ? 0 : log_sum(logits, vocab, mask, (float)highest);
+    for (uint32_t k = 0; k < count; k++)
+        tops[k].log_probability = k && highest == -(double)TINI_INFINITY
+                                      ? highest
+                                      : (k ? tops[k].log_probability - highest : 0) - sum;
+    return count;
 }
 
 /* Takes up the tokens of the mask, or all, their logits cleaned. */
@@ -183,7 +220,24 @@ static uint32_t find(const candidates *c, uint32_t id) {
     return low < c->count && c->ids[low] == id ? low : c->count;
 }
 
-/* Always from the model's own logit, so that a token counts once however often it stands in the history. */
+/* The model's own, with its biases. */
+static float biased(const tin_sampling *s, const float *logits, uint32_t id) {
+    float logit = clean(logits[id]);
+    for (uint32_t k = 0; k < s->bias_count; k++)
+        if ((uint32_t)s->biases[k].token == id)
+            logit = clean(logit + s->biases[k].value);
+    return logit;
+}
+
+static void add_biases(candidates *c, const float *logits, const tin_sampling *s) {
+    for (uint32_t k = 0; k < s->bias_count; k++) {
+        uint32_t id = (uint32_t)s->biases[k].token, at = find(c, id);
+        if (at < c->count)
+            c->logits[at] = biased(s, logits, id);
+    }
+}
+
+/* Always from the biased logit, so that a token counts once however often it stands in the history. */
 static void penalize(candidates *c, const float *logits, const tin_sampling *s, const int32_t *history,
                      uint32_t length) {
     uint32_t first = s->repeat_last && s->repeat_last < length ? length - s->repeat_last : 0;
@@ -191,9 +245,26 @@ static void penalize(candidates *c, const float *logits, const tin_sampling *s, 
         uint32_t id = (uint32_t)history[i], at = find(c, id);
         if (at == c->count)
             continue;
-        float logit = clean(logits[id]);
+        float logit = biased(s, logits, id);
         c->logits[at] = clean(logit > 0 ? logit / s->repetition_penalty : logit * s->repetition_penalty);
     }
+}
+
+/* The weights, which are not in use yet, count how often a token stands in the answer. */
+static void penalize_answer(candidates *c, const tin_sampling *s, const int32_t *history, uint32_t length) {
+    uint32_t first = s->answered < length ? length - s->answered : 0, at;
+    for (uint32_t i = first; i < length; i++)
+        if ((at = find(c, (uint32_t)history[i])) < c->count)
+            c->weights[at] = 0;
+    for (uint32_t i = first; i < length; i++)
+        if ((at = find(c, (uint32_t)history[i])) < c->count)
+            c->weights[at]++;
+    for (uint32_t i = first; i < length; i++)
+        if ((at = find(c, (uint32_t)history[i])) < c->count && c->weights[at]) {
+            float logit = c->logits[at] - (float)c->weights[at] * s->frequency_penalty;
+            c->logits[at] = clean(logit - s->presence_penalty);
+            c->weights[at] = 0;
+        }
 }
 
 /* Bits that order as the floats do; both zeros are one. */
@@ -348,17 +419,25 @@ static int in_range(float x, float low, float high) {
     return x >= low && x <= high;
 }
 
-static int options_allowed(const tin_sampling *s) {
+int tini_sampling_allowed(const tin_sampling *s, uint32_t vocab) {
+    for (uint32_t k = 0; k < s->bias_count; k++)
+        if (!s->biases || s->biases[k].token < 0 || (uint32_t)s->biases[k].token >= vocab ||
+            !in_range(s->biases[k].value, -TINI_INFINITY, FLT_MAX))
+            return 0;
     return in_range(s->temperature, 0, FLT_MAX) && in_range(s->repetition_penalty, FLT_MIN, FLT_MAX) &&
-           in_range(s->top_p, 0, 1) && in_range(s->min_p, 0, 1);
+           in_range(s->top_p, 0, 1) && in_range(s->min_p, 0, 1) &&
+           in_range(s->presence_penalty, -FLT_MAX, FLT_MAX) &&
+           in_range(s->frequency_penalty, -FLT_MAX, FLT_MAX);
 }
 
 int32_t tini_sample(const tin_sampling *sampling, const float *logits, uint32_t vocab, const uint32_t *mask,
                     const int32_t *history, uint32_t history_length, uint64_t position, void *scratch) {
     const tin_sampling *s = sampling;
-    if (vocab == 0 || vocab > TINI_SAMPLER_VOCAB_MAX || !options_allowed(s))
+    if (vocab == 0 || vocab > TINI_SAMPLER_VOCAB_MAX || !tini_sampling_allowed(s, vocab))
         return TIN_ERR_ARGUMENT;
-    if (s->temperature == 0 && s->repetition_penalty == 1)
+    int repeats = s->repetition_penalty != 1, answers = s->presence_penalty != 0 || s->frequency_penalty != 0;
+    int changes = repeats || answers || s->bias_count;
+    if (s->temperature == 0 && !changes)
         return tini_argmax(logits, vocab, mask);
     int32_t only = 0;
     uint32_t allowed = mask ? count_allowed(mask, vocab, &only) : 2;
@@ -370,10 +449,13 @@ int32_t tini_sample(const tin_sampling *sampling, const float *logits, uint32_t 
     c.logits = (float *)(c.buckets + BUCKETS);
     c.ids = (uint32_t *)(c.logits + vocab);
     const uint32_t *ids = NULL;
-    if (mask || s->repetition_penalty != 1) {
+    if (mask || changes) {
         gather(&c, logits, vocab, mask);
-        if (s->repetition_penalty != 1)
+        add_biases(&c, logits, s);
+        if (repeats)
             penalize(&c, logits, s, history, history_length);
+        if (answers)
+            penalize_answer(&c, s, history, history_length);
         logits = c.logits;
         ids = c.ids;
         vocab = c.count;

@@ -1,7 +1,13 @@
 /* Choosing a token from a row of logits.
  *
- * Let l be the logits after the repetition penalty (of a token in the history: divided by it when positive,
- * else multiplied), and tokens be ordered by (l descending, id ascending). The filters are applied in the order
+ * Let l be the logits after, one after the other,
+ *
+ *   biases               l + value, for each bias of the token in order
+ *   repetition penalty   of a token in the history: l divided by it when l is positive, else multiplied
+ *   other penalties      of a token that is count > 0 of the last `answered` of the history:
+ *                        (l - count * frequency_penalty) - presence_penalty
+ *
+ * in float32, and tokens be ordered by (l descending, id ascending). The filters are applied in the order
  * of Hugging Face's logits processors, and each keeps a beginning of that order:
  *
  *   top_k       the first k tokens (transformers also keeps those that tie with the k-th)
@@ -35,12 +41,23 @@ int32_t tini_argmax(const float *logits, uint32_t vocab, const uint32_t *mask);
  * share is 0; 0 where the mask has no other token, and the logits are not read. */
 double tini_log_share(const float *logits, uint32_t vocab, const uint32_t *mask, uint32_t token);
 
+/* As tini_log_share, of the likeliest tokens, by (logit descending, id ascending), at most `most` of them; how many are
+ * written. The logits are read. */
+uint32_t tini_log_shares(const float *logits, uint32_t vocab, const uint32_t *mask, tin_top *tops,
+                         uint32_t most);
+
+/* How many tokens the mask has; vocab for NULL. */
+uint32_t tini_allowed(const uint32_t *mask, uint32_t vocab);
+
+/* Whether the options are in range: temperature >= 0, repetition_penalty > 0, top_p and min_p from 0 to 1, the other
+ * penalties numbers, biases of tokens below vocab, all finite but a bias of -infinity. */
+int tini_sampling_allowed(const tin_sampling *sampling, uint32_t vocab);
+
 /* Bytes of scratch, aligned to 8, that tini_sample needs. */
 size_t tini_sample_scratch(uint32_t vocab);
 
 /* The token after history[history_length] (ids below vocab); `position` numbers the draw. mask: or NULL. ARGUMENT when
- * an option is out of range: temperature >= 0, repetition_penalty > 0, top_p and min_p from 0 to 1, all finite. STATE
- * where the mask has no token. */
+ * an option is out of range. STATE where the mask has no token. */
 int32_t tini_sample(const tin_sampling *sampling, const float *logits, uint32_t vocab, const uint32_t *mask,
                     const int32_t *history, uint32_t history_length, uint64_t position, void *scratch);
 

@@ -118,6 +118,7 @@ tin_status tin_session_create(const tin_model *model, const tin_session_options 
     s->model = model;
     s->options = options;
     s->wanted = UINT32_MAX;
+    s->told = TINI_NONE;
     s->caches = plan_caches(model, &options);
     s->caches.offsets = (uint64_t *)(void *)(base + l.offsets);
     s->caches.base = base + l.caches;
@@ -343,14 +344,17 @@ void tini_session_give_up(tin_session *s) {
 }
 
 int32_t tini_session_event(tin_session *s) {
+    s->told = TINI_NONE;
     if (s->running || s->phase == TINI_CHOOSING)
         return TIN_STEP_PENDING;
     if (s->phase == TINI_FOLLOWING && s->announced < s->count - s->guesses) {
+        s->told = s->announced;
         s->token = s->tokens[s->announced++];
         return TIN_STEP_TOKEN;
     }
     if (s->phase == TINI_FOLLOWING && s->finish) {
         s->phase = TINI_READING;
+        s->told = s->finish == TIN_FINISH_END ? s->count : TINI_NONE;
         return TIN_STEP_DONE;
     }
     int fresh = s->ready.fresh;

@@ -54,10 +54,12 @@ struct tin_session {
     uint64_t choice_ns;     /* what choosing took last time */
     double log_probability; /* of its choices */
     tin_sampling sampling;
-    uint32_t left;            /* tokens that may still be chosen */
-    uint32_t announced;       /* tokens before this one were announced */
-    uint32_t lookup, stretch; /* most guesses, and how many the last ones make worth trying */
+    struct tini_record *record; /* of its choices, or NULL */
+    uint32_t left;              /* tokens that may still be chosen */
+    uint32_t announced;         /* tokens before this one were announced */
+    uint32_t lookup, stretch;   /* most guesses, and how many the last ones make worth trying */
     int32_t token, finish;
+    uint32_t told;   /* where the last event's token stands, the end's too; TINI_NONE: it was of none */
     uint32_t passes; /* that made logits in it */
 
     tin_constraint *constraint;

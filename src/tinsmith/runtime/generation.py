@@ -5,16 +5,17 @@ from __future__ import annotations
 import codecs
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from tinsmith import _core
 from tinsmith.chat.turns import split_answer
-from tinsmith.checks import INT32, UINT64, real, whole
+from tinsmith.checks import INT32, UINT64, real, token_ids, whole
 from tinsmith.errors import InputError
 from tinsmith.runtime.adapters import Applied, prefix_of
+from tinsmith.runtime.choices import Choice, choice_of, record
 from tinsmith.runtime.sessions import TAKEN, Sessions
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ _REALS = (
     ("top_p", 0, 1),
     ("min_p", 0, 1),
     ("repetition_penalty", _LEAST, _MOST),
+    ("presence_penalty", -2, 2),
+    ("frequency_penalty", -2, 2),
 )
 _WHOLES = (("top_k", INT32), ("seed", UINT64), ("lookup", INT32))
 FINISH: dict[int, Finish] = {
@@ -70,7 +73,8 @@ class Completion:
     log_probability: where it was asked for, the natural logarithm of the probability of all tokens that the
     model chose, the end among them, each of those that were allowed there; those that the constraint left no
     choice of count nothing. least: the one from which on the file was sealed to answer. route: the adapter
-    that the router chose, and how sure it was, where it was asked."""
+    that the router chose, and how sure it was, where it was asked. choices: what each token was chosen by, where
+    that was to be kept."""
 
     text: str
     token_ids: list[int]
@@ -82,6 +86,7 @@ class Completion:
     log_probability: float | None = None
     least: float | None = None
     route: Route | None = None
+    choices: tuple[Choice, ...] = ()
 
     @property
     def sure(self) -> bool | None:
@@ -112,7 +117,9 @@ class Sampling:
     """temperature 0 takes the likeliest token; tin_sampling in tin.h says the rest.
 
     lookup: most tokens to guess at once from what stands earlier in the conversation; it changes no token.
-    sure: whether the probability of what is chosen is counted.
+    sure: whether the probability of what is chosen is counted. presence_penalty, frequency_penalty: what is
+    taken from the logits of tokens that the answer already has, once, and as often as it has them. logit_bias:
+    what is added to the logits of tokens, first of all; -infinity: such a token is not chosen.
     """
 
     temperature: float = 0.0
@@ -123,12 +130,27 @@ class Sampling:
     seed: int = 0
     lookup: int = 0
     sure: bool = False
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: Mapping[int, float] | None = None
 
     def __post_init__(self) -> None:
         for name, low, high in _REALS:
             object.__setattr__(self, name, real(name, getattr(self, name), low, high))
         for name, most in _WHOLES:
             object.__setattr__(self, name, whole(name, getattr(self, name), 0, most))
+        if self.logit_bias is not None:
+            object.__setattr__(self, "logit_bias", _biases(self.logit_bias))
+
+    @property
+    def plain(self) -> bool:
+        """Whether the likeliest token is taken, by the model's own logits."""
+        penalties = (self.repetition_penalty - 1, self.presence_penalty, self.frequency_penalty)
+        return not (self.temperature or any(penalties) or self.logit_bias)
+
+    def check(self, vocab: int) -> None:
+        """Raises InputError for biases of tokens that the vocabulary has not."""
+        token_ids(self.logit_bias or (), vocab, "logit_bias")
 
     def begin(self, session: _core.Session, max_tokens: int) -> None:
         """Has the session's steps choose up to max_tokens tokens."""
@@ -143,7 +165,22 @@ class Sampling:
             0,
             self.seed,
             self.sure,
+            self.presence_penalty,
+            self.frequency_penalty,
+            0,
+            self.logit_bias,
         )
+
+
+def _biases(given: Mapping[int, float]) -> dict[int, float]:
+    """Checked, by token."""
+    if not isinstance(given, Mapping):
+        raise InputError("logit_bias is no mapping; give {token: what is added to its logit}")
+    checked = [
+        (whole("a token of logit_bias", token), real(f"logit_bias of token {token}", value, -math.inf, _MOST))
+        for token, value in given.items()
+    ]
+    return dict(sorted(checked))
 
 
 class _Stop:
@@ -234,10 +271,15 @@ class Generation:
         heal: bool = False,
         applied: Applied = (),
         least: float | None = None,
+        recorded: bool = False,
+        tops: int = 0,
     ) -> None:
         max_tokens = check_max_tokens(max_tokens)
-        if draft is not None and (sampling.temperature != 0 or sampling.repetition_penalty != 1):
-            raise InputError("a draft can only be checked at temperature 0 without repetition penalty")
+        if draft is not None and not sampling.plain:
+            raise InputError("a draft can only be checked at temperature 0 without penalties and biases")
+        if draft is not None and (recorded or tops):
+            raise InputError("a draft's tokens are not chosen but checked; leave out the draft, or the record")
+        sampling.check(model.info()["vocab"])
         if draft is not None and (constraint is not None or heal):
             raise InputError("a draft is of a free answer: give constraint=None, without heal, or leave it off")
         self._started = time.perf_counter()
@@ -253,7 +295,10 @@ class Generation:
         self._log_probability = 0.0
         self._least = least
         self._context = model.info()["context"] - prefix_of(applied)
+        self._recorded = recorded or tops > 0
+        self._choices: list[Choice] = []
         self._lease = sessions.open(prompt, max_tokens + 1, applied)
+        record(self._session, recorded, tops)
         self._answer = Answer(model, stop)
         self.finish: Finish = "length"
 
@@ -273,6 +318,7 @@ class Generation:
             self._evaluations,
             log_probability=self._log_probability if self._sampling.sure else None,
             least=self._least,
+            choices=tuple(self._choices),
         )
 
     def pieces(self) -> Iterator[str]:
@@ -325,7 +371,11 @@ class Generation:
             self._log_probability = before + self._session.log_probability()
             if event != _core.STEP_TOKEN:  # there is nothing to do: the generation was ended by others
                 raise InputError(TAKEN)
-            yield self._session.token()
+            token = self._session.token()
+            if self._recorded:
+                held = self._constraint is not None or self._heal
+                self._choices.append(choice_of(self._session, token, held))
+            yield token
         self._evaluations = checked + self._session.passes()
         self._log_probability = before + self._session.log_probability()
         self.finish = FINISH[self._session.finish()]

@@ -271,6 +271,11 @@ class Loaded:
         heal: bool = False,
         adapter: Chosen = None,
         sure: bool | None = None,
+        presence_penalty: float = 0.0,
+        frequency_penalty: float = 0.0,
+        logit_bias: Mapping[int, float] | None = None,
+        record: bool = False,
+        tops: int = 0,
     ) -> Completion:
         """Continues a prompt: text, or token ids.
 
@@ -284,13 +289,18 @@ class Loaded:
         of one of `adapters`, or names with the scales of several, which are added in this order; None: the base
         alone. sure: the answer says how sure the model was of it (`probability`), at the cost of a pass over
         the allowed tokens a choice; None: where the file was sealed with a threshold, by which `sure` of the
-        answer then goes.
+        answer then goes. presence_penalty, frequency_penalty (-2 to 2): what is taken from the logits of tokens
+        that the answer already has, once, and as often as it has them. logit_bias: what is added to the logits
+        of these tokens, first of all; -infinity bans one. record: the answer says what each token was chosen by
+        (`choices`), tops: with so many of the likeliest tokens there.
         """
         sure = self.least(constraint, adapter) is not None if sure is None else sure
-        sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, seed, lookup, sure)
+        filters = (temperature, top_k, top_p, min_p, repetition_penalty, seed, lookup, sure)
+        sampling = Sampling(*filters, presence_penalty, frequency_penalty, logit_bias)
         if draft is not None:
             draft = token_ids(draft, self._vocab, "the draft")
-        run = self._generation(prompt, max_tokens, sampling, stop, draft, constraint, heal, adapter)
+        kept = (record, tops)
+        run = self._generation(prompt, max_tokens, sampling, stop, draft, constraint, heal, adapter, *kept)
         for _ in run.pieces():
             pass
         return run.completion()
@@ -304,9 +314,10 @@ class Loaded:
         max_tokens, stop = options.pop("max_tokens", 256), options.pop("stop", ())
         constraint, heal = options.pop("constraint", "own"), options.pop("heal", False)
         adapter = options.pop("adapter", None)
+        kept = options.pop("record", False), options.pop("tops", 0)
         sure = self.least(constraint, adapter) is not None
         sampling = Sampling(**{"lookup": 4, "sure": sure, **options})
-        return self._generation(prompt, max_tokens, sampling, stop, None, constraint, heal, adapter)
+        return self._generation(prompt, max_tokens, sampling, stop, None, constraint, heal, adapter, *kept)
 
     def _generation(
         self,
@@ -318,6 +329,8 @@ class Loaded:
         constraint: Constraint | Own | None,
         heal: bool,
         adapter: Chosen,
+        record: bool = False,
+        tops: int = 0,
     ) -> Generation:
         if self.engine is not None and not self.engine.rewinds:
             sampling = replace(sampling, lookup=0)  # a wrong guess would cost the whole conversation
@@ -337,6 +350,8 @@ class Loaded:
             heal,
             self.applied(adapter),
             self.least(constraint, adapter),
+            record,
+            tops,
         )
 
     def least(self, constraint: Constraint | Own | None, adapter: Chosen = None) -> float | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tinsmith.checks import whole
 from tinsmith.runtime.adapters import prefix_of, rank_of
+from tinsmith.runtime.generation import check_max_tokens
 from tinsmith.runtime.scheduler import Asked, Scheduler
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ def generate_many(model: Loaded, prompts: Sequence[Asked], concurrency: int) -> 
     concurrency = whole("concurrency", concurrency, 1)
     if not prompts:
         return []
-    longest = max(prefix_of(one.applied) + len(one.tokens) + one.max_tokens for one in prompts)
+    longest = max(
+        prefix_of(one.applied) + len(one.tokens) + check_max_tokens(one.max_tokens) for one in prompts
+    )
     scheduler = Scheduler(
         model,
         places=min(concurrency, len(prompts)),

@@ -58,13 +58,14 @@ class Model(Loaded):
         from tinsmith.runtime.scheduler import Asked
 
         sure, items = options.pop("sure", None), []
+        kept = {name: options.pop(name) for name in ("record", "tops") if name in options}
         sampling = Sampling(**options)
         for prompt, one, own in asked:
             least, held = self.least(constraint, one), self.skill_of(one).held_to(constraint)
             counted = least is not None if sure is None else sure
             drawn = replace(sampling, seed=own)
             tokens, applied = self._tokens(prompt), self.applied(one)
-            items.append(Asked(tokens, applied, held, least, counted, max_tokens, drawn, stop))
+            items.append(Asked(tokens, applied, held, least, counted, max_tokens, drawn, stop, **kept))
         return generate_many(self, items, concurrency)
 
     def chat(

@@ -12,6 +12,7 @@ from tinsmith import _core
 from tinsmith.checks import token_ids, whole
 from tinsmith.errors import InputError, RuntimeFault, TinsmithError, UnsupportedError
 from tinsmith.runtime.adapters import Applied, prefix_of, rank_of
+from tinsmith.runtime.choices import MOST_TOPS, Choice, choice_of, record
 from tinsmith.runtime.generation import FINISH, Answer, Completion, Finish, Sampling, check_max_tokens
 from tinsmith.runtime.loaded import CHECKPOINTS
 from tinsmith.runtime.places import Place, Places
@@ -28,8 +29,8 @@ class Asked:
     """A prompt, the adapters that it is answered under, what the answer may be, the logarithm of the
     probability from which on it is given (None: none is known), and whether its probability is counted.
 
-    tops: alternatives wanted for each chosen token. record: its choices are kept. scope: what the prompt shares
-    with others is reused within a scope only.
+    record: what its tokens are chosen by is kept, with `tops` alternatives of each. Where there are tops, or it
+    is sure, so are probabilities. scope: what the prompt shares with others is reused within a scope only.
     """
 
     tokens: Sequence[int]
@@ -43,21 +44,6 @@ class Asked:
     tops: int = 0
     record: bool = False
     scope: str = ""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One token of an answer. forced: the constraint left no other. allowed: how many tokens might have been
-    chosen; None: the whole vocabulary. logit: its own, 0 where forced. log_probability: its natural logarithm
-    among those allowed, before penalties and temperature; 0 where forced. tops: the likeliest allowed tokens,
-    with the same of theirs."""
-
-    token: int
-    forced: bool
-    allowed: int | None
-    logit: float
-    log_probability: float
-    tops: tuple[tuple[int, float], ...] = ()
 
 
 class Job:
@@ -74,6 +60,10 @@ class Job:
         self._answer = answer
         self._pieces: list[str] = []
         self._started = time.perf_counter()
+
+    @property
+    def recorded(self) -> bool:
+        return self.asked.record or self.asked.tops > 0
 
     @property
     def done(self) -> bool:
@@ -114,6 +104,7 @@ class Scheduler:
         self._model = model
         self._most = whole("places", places, 1)
         self.context = whole("context", info["context"] if context is None else context, 1, info["context"])
+        self._short = self.context < info["context"]
         known = (one.rank for one in model.adapters.values()) if rank is None else (rank,)
         self.rank = max(known, default=0)
         rows = whole("pass_tokens", info["chunk"] if pass_tokens is None else pass_tokens, 1, info["chunk"])
@@ -126,7 +117,7 @@ class Scheduler:
         self._queue: deque[Job] = deque()
 
     def _session(self, rows: int) -> _core.Session:
-        return _core.Session(
+        session = _core.Session(
             self._model.core,
             context=self.context,
             chunk=rows,
@@ -136,6 +127,8 @@ class Scheduler:
             checkpoints=CHECKPOINTS,
             adapter_rank=self.rank,
         )
+        session.record(MOST_TOPS)  # memory for it is planned too
+        return session
 
     @property
     def waiting(self) -> int:
@@ -149,10 +142,17 @@ class Scheduler:
     def add(self, asked: Asked) -> Job:
         """Queues a prompt; first come, first served. Raises InputError for one that can never fit."""
         check_max_tokens(asked.max_tokens)
-        tokens = token_ids(asked.tokens, self._model.core.info()["vocab"])
+        vocab = self._model.core.info()["vocab"]
+        whole("tops", asked.tops, 0, MOST_TOPS)
+        asked.sampling.check(vocab)
+        tokens = token_ids(asked.tokens, vocab)
         room = self.context - prefix_of(asked.applied)
         if not 0 < len(tokens) <= room:
             raise InputError(f"a prompt of {len(tokens)} tokens; give 1 to {room}")
+        if self._short and len(tokens) + asked.max_tokens > room:  # `generate` would go on there
+            raise InputError(
+                f"a prompt of {len(tokens)} tokens, and max_tokens {asked.max_tokens}; they may be {room} in all"
+            )
         if rank_of(asked.applied) > self.rank:
             raise InputError(
                 f"adapters of rank {rank_of(asked.applied)}; there is room for {self.rank}: give a higher rank"
@@ -221,6 +221,7 @@ class Scheduler:
         if not self._places.ready(place, job.tokens):
             return
         place.hold_to(asked.constraint, self._model.constraints)
+        record(place.session, asked.record, asked.tops)
         place.session.replace(job.tokens)
         job.cached_tokens = place.session.computed()
         self._generate(place, job)
@@ -237,7 +238,10 @@ class Scheduler:
             place.session.replace(job.tokens)
             self._generate(place, job)
         elif event == _core.STEP_TOKEN:
-            job._pieces.append(job._answer.add(place.session.token()))
+            token = place.session.token()
+            if job.recorded:
+                job.choices.append(choice_of(place.session, token, job.asked.constraint is not None))
+            job._pieces.append(job._answer.add(token))
             if job._answer.stopped:
                 self._end(place, job, "stop")
             return True
@@ -258,6 +262,7 @@ class Scheduler:
             session.passes(),
             log_probability=session.log_probability() if asked.sure else None,
             least=asked.least,
+            choices=tuple(job.choices),
         )
 
     def _free(self, place: Place[Job]) -> None:

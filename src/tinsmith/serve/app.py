@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -17,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tinsmith.serve import openapi
-from tinsmith.serve.api import chat, plain
+from tinsmith.serve.api import chat, completions, embeddings, messages, ollama, ours, plain, responses
 from tinsmith.serve.endpoint import RECEIPT, Call, Endpoint, Json
 from tinsmith.serve.faults import Refused, refusal, shape_of
 from tinsmith.serve.fields import read
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from tinsmith.serve.guard import Guard
     from tinsmith.serve.house import House
 
-ENDPOINTS: list[Endpoint] = [endpoint for module in (chat, plain) for endpoint in module.ENDPOINTS]
+MODULES = (chat, completions, responses, embeddings, messages, ollama, ours, plain)
+ENDPOINTS: list[Endpoint] = [endpoint for module in MODULES for endpoint in module.ENDPOINTS]
 
 
 def make(house: House, guard: Guard, origins: Sequence[str] = ()) -> Starlette:
@@ -44,12 +46,18 @@ def make(house: House, guard: Guard, origins: Sequence[str] = ()) -> Starlette:
             expose_headers=[RECEIPT],
         )
     ]
-    app = Starlette(
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await house.close()
+
+    return Starlette(
         routes=routes,
         middleware=wrapped if origins else [],
         exception_handlers={HTTPException: _unrouted},
+        lifespan=lifespan,
     )
-    return app
 
 
 def _all() -> list[Endpoint]:
@@ -62,7 +70,7 @@ async def _unrouted(request: Request, error: Exception) -> Response:
     known = "/openapi.json lists what there is"
     message = f"{request.method} {path[:100]}: {error.detail.lower()}; {known}"
     return Json(
-        shape_of(path)(Refused(error.status_code, message, code="not_found")),
+        shape_of(path)(Refused(error.status_code, message, code=error.detail.lower().replace(" ", "_"))),
         error.status_code,
         headers=error.headers,
     )

@@ -8,7 +8,8 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from tinsmith.chat.tool_formats import Call, Tool, ToolFormat, by_name, read_tools
+from tinsmith.chat.tool_formats import Call, Tool, by_name, read_tools
+from tinsmith.constraint.makers import anything
 from tinsmith.errors import InputError
 from tinsmith.runtime.adapters import prefix_of
 from tinsmith.runtime.asking import check_room, direct
@@ -149,6 +150,10 @@ class Answers:
     seed: int
     route: Route | None = None
 
+    def cancel(self) -> None:
+        for one in self.running:
+            one.ticket.cancel()
+
 
 async def ask(house: House, question: Question) -> Answers:
     """Begins the answers to a question. Raises InputError and Refused for what can't be asked."""
@@ -162,10 +167,18 @@ async def ask(house: House, question: Question) -> Answers:
         target = replace(target, adapter=route.task)
         if route.task is None:
             return Answers(target, [], 0, route)
-    skill, box, constraint = target.skill, None, await _constraint(house, question, target)
+    skill, box = target.skill, None
     offer = question.offer if question.offer and question.offer.choice != "none" else None
+    constraint: Constraint | Own | None = None if question.free else "own"
     if offer is not None:
-        box = Toolbox(by_name(skill.tool_format), read_tools(offer.tools), {}, constraint)
+        if question.form is not None:
+            named = question.form.param
+            raise Refused(400, f"{named} beside {offer.param} is not supported", named)
+        format = by_name(skill.tool_format)
+        constraint = await house.compiler.compiled(offer.param, offered(offer, target))
+        box = Toolbox(format, read_tools(offer.tools), {}, constraint)
+    elif question.form is not None:
+        constraint = await house.compiler.compiled(question.form.param, {"schema": question.form.schema})
     tokens, opened = await asyncio.to_thread(_rendered, question, target, box, constraint)
     applied = model.applied(target.adapter)
     room = worker.context - prefix_of(applied) - len(tokens)
@@ -203,23 +216,19 @@ async def ask(house: House, question: Question) -> Answers:
     return Answers(target, running, seed, route)
 
 
-async def _constraint(house: House, question: Question, target: Target) -> Constraint | Own | None:
-    offer, skill = question.offer, target.skill
+def counted_prompt(question: Question) -> int:
+    """Tokens of a question's prompt, which is not asked."""
+    target, box, offer = question.target, None, question.offer
     if offer is not None and offer.choice != "none":
-        if question.form is not None:
-            raise Refused(
-                400, f"{question.form.param} beside {offer.param} is not supported", question.form.param
-            )
-        return await house.compiler.compiled(offer.param, _offered(offer, by_name(skill.tool_format), target))
-    if question.form is not None:
-        return await house.compiler.compiled(question.form.param, {"schema": question.form.schema})
-    return None if question.free else "own"
+        box = Toolbox(by_name(target.skill.tool_format), read_tools(offer.tools), {}, anything())
+    constraint: Constraint | Own | None = anything() if question.form else None if question.free else "own"
+    return len(_rendered(question, target, box, constraint)[0])
 
 
-def _offered(offer: Offer, format: ToolFormat, target: Target) -> dict[str, Any]:
+def offered(offer: Offer, target: Target) -> dict[str, Any]:
     """What the compiler is asked for."""
     known: list[Tool] = read_tools(offer.tools)
-    model = target.served.model
+    model, format = target.served.model, by_name(target.skill.tool_format)
     named = offer.choice not in ("auto", "required")
     if named and all(tool.name != offer.choice for tool in known):
         raise Refused(

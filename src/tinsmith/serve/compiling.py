@@ -67,14 +67,14 @@ class Compiler:
         try:
             reply = await asyncio.wait_for(self._exchange(process, line), self._limits.compiling)
         except BaseException as error:  # a cancelled request among them: its reply is not the next one's
-            self.close()
+            await self.close()
             if isinstance(error, asyncio.TimeoutError):
                 return ConstraintError(f"compiling takes over {self._limits.compiling:g} seconds; simplify it")
             raise
         finally:
             self.seconds += time.monotonic() - begun
         if reply is None:
-            self.close()
+            await self.close()
             return ConstraintError("compiling takes too much memory; simplify it")
         if "error" in reply:
             return ConstraintError(reply["error"])
@@ -104,8 +104,10 @@ class Compiler:
             await asyncio.wait_for(self._process.stdout.readline(), _START)
         return self._process
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Ends the process; the next request starts another."""
         process, self._process = self._process, None
-        if process is not None and process.returncode is None:
-            process.kill()
+        if process is not None:
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from starlette.responses import Response
 
@@ -59,25 +60,32 @@ class Json(Response):
         return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
+class Cancelled(Protocol):
+    def cancel(self) -> None: ...
+
+
 class Stream(Response):
-    """An answer in pieces. An error after the first of them is a piece of its own, and is kept in `error`."""
+    """An answer in pieces. An error after the first of them is a piece of its own, and is kept in `error`.
+    answers: are cancelled where nobody reads on."""
 
     error: Exception | None
 
     def __init__(
         self,
+        answers: Cancelled,
         pieces: AsyncGenerator[bytes, None],
         media: str,
         failed: Callable[[Refused], bytes],
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        self.pieces, self.failed, self.status_code, self.background = pieces, failed, 200, None
+        self.answers, self.pieces, self.failed = answers, pieces, failed
+        self.status_code, self.background = 200, None
         self.media_type, self.error = media, None
         self.init_headers({"Cache-Control": "no-store", "X-Accel-Buffering": "no", **(headers or {})})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         try:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             async for piece in self.pieces:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
         except ConnectionAbortedError:
@@ -86,6 +94,7 @@ class Stream(Response):
             self.error = error
             await send({"type": "http.response.body", "body": self.failed(refusal(error)), "more_body": True})
         finally:
+            self.answers.cancel()  # a generator that was not begun does nothing at its end
             await self.pieces.aclose()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -93,6 +102,13 @@ class Stream(Response):
 def sse(value: Any, event: str | None = None) -> bytes:
     data = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return (f"event: {event}\n" if event else "").encode() + f"data: {data}\n\n".encode()
+
+
+async def sse_events(stream: AsyncGenerator[dict[str, Any], None]) -> AsyncGenerator[bytes, None]:
+    """Each by its type."""
+    async with aclosing(stream) as events:
+        async for event in events:
+            yield sse(event, event["type"])
 
 
 def failed_sse(path: str, event: str | None = None) -> Callable[[Refused], bytes]:

@@ -43,10 +43,10 @@ class Gathered:
                 self.text += text
 
 
-async def gathered(answers: Answers) -> list[Gathered]:
+async def gather(running: Sequence[Answering]) -> list[Gathered]:
     """Each answer as a whole."""
-    whole = [Gathered() for _ in answers.running]
-    async with aclosing(merged(answers.running)) as events:
+    whole = [Gathered() for _ in running]
+    async with aclosing(merged(running)) as events:
         async for number, event in events:
             whole[number].add(event)
     return whole
@@ -90,8 +90,9 @@ async def merged(running: Sequence[Answering]) -> AsyncGenerator[tuple[int, Piec
             left -= isinstance(event, End)
             yield number, event
     finally:
-        for task in tasks:
+        for task, one in zip(tasks, running, strict=True):
             task.cancel()
+            one.ticket.cancel()  # a task that was not begun does nothing at its end
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
@@ -129,6 +130,7 @@ def shown(model: Loaded, choice: Choice) -> dict[str, Any]:
     return {
         "token": choice.token,
         "text": one["token"],
+        "bytes": one["bytes"],
         "forced": choice.forced,
         "allowed": choice.allowed,
         "logprob": one["logprob"],

@@ -60,6 +60,7 @@ class House:
             raise Refused(400, f"{param} is {most}; this server gives {limit} at most", param)
         return most
 
-    def close(self) -> None:
-        self.compiler.close()
+    async def close(self) -> None:
+        """Ends what runs beside the event loop."""
+        await self.compiler.close()
         self.shelf.close()

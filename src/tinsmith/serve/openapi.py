@@ -68,7 +68,7 @@ def _operation(one: Endpoint, path: str, schemas: dict[str, Any], models: Sequen
         operation["security"] = [{"key": []}, {}]
     if "{name}" in path:
         operation["parameters"] = [_named("name", "path", models, required=True)]
-    if one.path == "/tinsmith/about":
+    if one.path in ("/tinsmith/about", "/tinsmith/report"):
         operation["parameters"] = [_named("model", "query", models)]
     if one.body is not None:
         schema = one.body.model_json_schema(by_alias=True, ref_template=_DEFINITIONS + "{model}")

@@ -61,8 +61,5 @@ def serve(
         say(f"serving {', '.join(house.shelf.names)} at {scheme}://{shown}:{bound.getsockname()[1]}/")
         if not is_loopback(host) and not options.get("keys"):
             say("warning: other machines may ask, without a key (--insecure)")
-        try:
-            running.run(sockets=[bound])
-        finally:
-            house.close()
+        running.run(sockets=[bound])
     return 0

@@ -58,7 +58,7 @@ def config(app: ASGIApp, limits: Limits, **tls: Any) -> uvicorn.Config:
         app,
         http=protocol(limits.reading),
         ws="none",
-        lifespan="off",
+        lifespan="on",
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -48,9 +48,15 @@ class Served:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of what states every byte of a tin, its manifest; of another file, of what is loaded of it."""
+        """SHA-256 of the manifest, which states every byte of a tin."""
         tin = self.model.tin
         return hashlib.sha256(tin.entry("manifest.json")).hexdigest()
+
+    @property
+    def report(self) -> Path | None:
+        """What `tinsmith make` wrote beside the file, where it is there."""
+        path = self.path.with_name("report.html")
+        return path if path.is_file() else None
 
     @property
     def routes(self) -> bool:

@@ -19,8 +19,8 @@ _BUDGET = 20_000_000  # ns
 
 
 def _computed(served: Served, tokens: Sequence[int], param: str) -> Iterator[_core.Session | None]:
-    """The base's session behind the tokens, at last. Nothing of it comes from earlier prompts: how long it takes
-    says nothing of what others asked."""
+    """The base's session behind the tokens, at last. Nothing of it comes from earlier prompts: how long it
+    takes says nothing of what others asked."""
     most = served.worker.context
     if not 0 < len(tokens) < most:
         raise Refused(400, f"{len(tokens)} tokens; give 1 to {most - 1}", param, code="context_length_exceeded")

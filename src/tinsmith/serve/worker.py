@@ -93,6 +93,7 @@ class Worker:
         self.open: set[Ticket] = set()
         self._most = places + queue_
         self._seconds = 1.0  # that an answer took lately
+        self._busy, self._tokens = 0.0, 0  # seconds of steps, and tokens of answers that came of them
         self._inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._jobs: dict[Job, Ticket] = {}
         self._sliced: deque[tuple[Sliced, asyncio.Future[Any]]] = deque()
@@ -114,6 +115,11 @@ class Worker:
     @property
     def waiting(self) -> int:
         return max(0, len(self.open) - self.places)
+
+    @property
+    def speed(self) -> float | None:
+        """Tokens of answers a second of computing, of all together, prompts among it; None: none came yet."""
+        return round(self._tokens / self._busy, 1) if self._tokens else None
 
     @property
     def alive(self) -> bool:
@@ -179,8 +185,10 @@ class Worker:
 
     def _step(self) -> None:
         if self._jobs:
-            told = []
-            for job in self._scheduler.step(BUDGET):
+            told, begun = [], time.monotonic()
+            news = self._scheduler.step(BUDGET)
+            self._busy += time.monotonic() - begun
+            for job in news:
                 ticket = self._jobs.get(job)
                 if ticket is not None:
                     told.append((ticket, self._news(job, ticket)))
@@ -199,6 +207,7 @@ class Worker:
     def _news(self, job: Job, ticket: Ticket) -> News | Exception:
         if job.error is not None or job.completion is not None:
             del self._jobs[job]
+            self._tokens += len(job.completion.token_ids) if job.completion else 0
         if job.error is not None:
             return job.error
         choices = job.choices[ticket.seen :]

@@ -29,7 +29,7 @@ from tinsmith.serve.api.openai_parts import (
 from tinsmith.serve.asking import Answers, End, Offer, Piece, Question, ask
 from tinsmith.serve.endpoint import RECEIPT, SSE, Call, Endpoint, Json, Stream, failed_sse, like, sse
 from tinsmith.serve.fields import Body, Count, Drawing, Effort, Name, Ours, Seed, Stop, Tops, thinking
-from tinsmith.serve.gathering import Gathered, counted, gathered, logprob, merged, shown
+from tinsmith.serve.gathering import Gathered, counted, gather, logprob, merged, shown
 from tinsmith.serve.sampling import sampling, seed
 
 
@@ -187,8 +187,8 @@ async def chat(call: Call, body: ChatBody) -> Response:
     }
     if body.stream:
         pieces = _streamed(call, body, answers, head)
-        return Stream(pieces, SSE, failed_sse(call.request.url.path))
-    whole = await gathered(answers)
+        return Stream(answers, pieces, SSE, failed_sse(call.request.url.path))
+    whole = await gather(answers.running)
     choices = [_choice(body, answers, k, one) for k, one in enumerate(whole)]
     if not whole:
         choices = [_unanswered(answers)]

@@ -79,15 +79,19 @@ def form(given: Plain | JsonObject | JsonSchema | None, param: str) -> Form | No
 
 
 def offer(tools: Sequence[FunctionTool] | None, choice: str | None, parallel: bool | None) -> Offer | None:
-    """Raises Refused for a choice without tools."""
-    if not tools:
+    declared = []
+    for tool in tools or ():
+        function = tool.function.model_dump(exclude_none=True, exclude={"strict"})
+        declared.append({"type": "function", "function": function})
+    return offer_of(declared, choice, parallel)
+
+
+def offer_of(declared: Sequence[dict[str, Any]], choice: str | None, parallel: bool | None) -> Offer | None:
+    """declared: tools in the shape of chat's. Raises Refused for a choice without tools."""
+    if not declared:
         if choice not in (None, "none", "auto"):
             raise Refused(400, "tool_choice is given, and no tools are", "tool_choice")
         return None
-    declared = []
-    for tool in tools:
-        function = tool.function.model_dump(exclude_none=True, exclude={"strict"})
-        declared.append({"type": "function", "function": function})
     return Offer(declared, choice or "auto", parallel)
 
 

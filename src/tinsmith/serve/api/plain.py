@@ -7,7 +7,6 @@ from typing import Any
 
 from starlette.responses import Response
 
-from tinsmith import _core
 from tinsmith.serve import metrics
 from tinsmith.serve.endpoint import Call, Endpoint, Json, like
 from tinsmith.serve.fields import Body, Name, Token
@@ -76,36 +75,6 @@ async def counts(call: Call, _: Any) -> Response:
     return Response(text, headers={"content-type": metrics.TYPE})
 
 
-async def about(call: Call, _: Any) -> Response:
-    target = call.house.named(call.request.query_params.get("model"))
-    return Json(await asyncio.to_thread(_about, target))
-
-
-def _about(target: Any) -> dict[str, Any]:
-    served = target.served
-    info, worker = served.model.info, served.worker
-    manifest = served.model.tin.manifest
-    return {
-        "model": target.name,
-        "version": _core.VERSION,
-        "digest": served.digest,
-        **served.about(target),
-        "name": info.name,
-        "family": info.family,
-        "parameters": info.parameters,
-        "bytes": info.bytes,
-        "formats": info.formats,
-        "isa": info.isa,
-        "threads": info.threads,
-        "places": worker.places,
-        "planned_bytes": worker.memory,
-        "metrics": manifest.get("metrics", {}),
-        "report": "metrics" in manifest,
-        "manifest": {key: value for key, value in manifest.items() if key != "entries"},
-        "entries": {name: {"bytes": len(served.model.tin.entry(name))} for name in served.model.tin.names},
-    }
-
-
 async def page(call: Call, _: Any) -> Response:
     body, headers = the_page()
     return Response(body, headers=headers)
@@ -131,6 +100,5 @@ ENDPOINTS = [
     Endpoint("POST", "/detokenize", "Tokens' text", detokenize, DetokenizeBody, like({"content": str})),
     Endpoint("GET", "/health", "Whether it works", health, reply=like({"status": ("ok", "failed")}), open=True),
     Endpoint("GET", "/metrics", "Counts for Prometheus", counts, text="text/plain"),
-    Endpoint("GET", "/tinsmith/about", "What a model is, and how it runs here", about, reply=like(dict)),
     Endpoint("GET", "/", "The page", page, text="text/html", open=True),
 ]

@@ -1,0 +1,74 @@
+"""OpenAI's /v1/embeddings: the base's last hidden state behind a text, of length 1."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import math
+import struct
+from functools import partial
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from starlette.responses import Response
+
+from tinsmith.checks import token_ids
+from tinsmith.serve import slices
+from tinsmith.serve.endpoint import Call, Endpoint, Json, like
+from tinsmith.serve.faults import Refused
+from tinsmith.serve.fields import Body, Name, Token
+
+Tokens = Annotated[list[Token], Field(min_length=1)]
+
+
+class EmbeddingsBody(Body):
+    """dimensions: those that the model has. user: changes nothing, and is not kept."""
+
+    model: Name
+    input: (
+        str | Annotated[list[str], Field(min_length=1)] | Tokens | Annotated[list[Tokens], Field(min_length=1)]
+    )
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: Annotated[int, Field(ge=1)] | None = None
+    user: str | None = None
+
+
+async def embed(call: Call, body: EmbeddingsBody) -> Response:
+    target = call.house.shelf.find(body.model)
+    if target.adapter is not None or target.routed:
+        raise Refused(400, f"embeddings are the base's; give {target.served.name}", "model")
+    given: Any = body.input
+    texts = [given] if isinstance(given, str) or isinstance(given[0], int) else list(given)
+    if len(texts) > call.house.limits.inputs:
+        raise Refused(400, f"{len(texts)} texts; give 1 to {call.house.limits.inputs}", "input")
+    model, rows, count = target.served.model, [], 0
+    for number, text in enumerate(texts):
+        if isinstance(text, str):
+            tokens = await asyncio.to_thread(model.tokenize, text, bos=True)
+        else:
+            tokens = token_ids(text, model.info.vocab, "input")
+        state = await target.served.worker.between(partial(slices.state, target.served, tokens))
+        if body.dimensions not in (None, len(state)):
+            raise Refused(400, f"dimensions is {body.dimensions}; the model has {len(state)}", "dimensions")
+        count += len(tokens)
+        rows.append(
+            {"object": "embedding", "index": number, "embedding": _written(state, body.encoding_format)}
+        )
+    usage = {"prompt_tokens": count, "total_tokens": count}
+    return Json({"object": "list", "data": rows, "model": target.name, "usage": usage})
+
+
+def _written(state: list[float], encoding: str | None) -> list[float] | str:
+    """Of length 1; as OpenAI's clients ask for it, float32 in base64."""
+    length = math.sqrt(math.fsum(value * value for value in state)) or 1.0
+    unit = [value / length for value in state]
+    return base64.b64encode(struct.pack(f"<{len(unit)}f", *unit)).decode() if encoding == "base64" else unit
+
+
+_REPLY = {
+    "object": "list",
+    "data": [{"object": "embedding", "index": int, "embedding": ([float], str)}],
+    "model": str,
+    "usage": {"prompt_tokens": int, "total_tokens": int},
+}
+ENDPOINTS = [Endpoint("POST", "/v1/embeddings", "Texts as vectors", embed, EmbeddingsBody, like(_REPLY))]

@@ -1,0 +1,340 @@
+"""Ollama's /api/chat, /api/generate, /api/tags, /api/show and /api/version."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from starlette.responses import Response
+
+from tinsmith import _core
+from tinsmith.serve.api.openai_parts import FunctionOf, answer_facts, offer_of
+from tinsmith.serve.asking import Answers, Form, Piece, Question, ask
+from tinsmith.serve.endpoint import NDJSON, RECEIPT, Call, Endpoint, Json, Stream, like
+from tinsmith.serve.faults import Refused, ollama
+from tinsmith.serve.fields import Body, Name, Penalty, Repetition, Seed, Share, Stop, Temperature, TopK, Tops
+from tinsmith.serve.gathering import Gathered, counted, gather, logprob, merged
+from tinsmith.serve.sampling import sampling, seed
+from tinsmith.serve.shelf import Target
+
+Write = Callable[[str, str, list[dict[str, Any]]], dict[str, Any]]  # text, thoughts, calls
+
+
+class Options(Body):
+    """num_ctx: no more than the server has. num_predict: below 0, as many as there is room for."""
+
+    temperature: Temperature | None = None
+    top_k: TopK | None = None
+    top_p: Share | None = None
+    min_p: Share | None = None
+    repeat_penalty: Repetition | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    seed: Seed | None = None
+    num_predict: Annotated[int, Field(ge=-2, le=2**31 - 1)] | None = None
+    num_ctx: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    stop: Stop | None = None
+
+    @property
+    def repetition_penalty(self) -> float | None:
+        return self.repeat_penalty
+
+
+class Asking(Body):
+    """keep_alive: changes nothing; the models stay loaded."""
+
+    model: Name
+    format: Literal["", "json"] | dict[str, Any] | None = None
+    options: Options | None = None
+    stream: bool | None = None
+    think: bool | Literal["low", "medium", "high"] | None = None
+    keep_alive: float | str | None = None
+    logprobs: bool | None = None
+    top_logprobs: Tops | None = None
+
+
+class CalledFunction(Body):
+    name: Name
+    arguments: dict[str, Any]
+    index: int | None = None
+
+
+class Called(Body):
+    id: str | None = None
+    type: Literal["function"] | None = None
+    function: CalledFunction
+
+
+class Message(Body):
+    """tool_name, tool_call_id: the message stands behind its call."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str | None = None
+    thinking: str | None = None
+    tool_calls: list[Called] | None = None
+    tool_name: str | None = None
+    tool_call_id: str | None = None
+
+
+class Tool(Body):
+    type: Literal["function"] | None = None
+    function: FunctionOf
+
+
+class ChatBody(Asking):
+    messages: list[Message] | None = None
+    tools: list[Tool] | None = None
+
+
+class GenerateBody(Asking):
+    prompt: str | None = None
+    system: str | None = None
+    raw: bool | None = None
+
+
+class ShowBody(Body):
+    model: Name
+    verbose: bool | None = None
+
+
+def _question(call: Call, body: Asking, **more: Any) -> Question:
+    target, options = call.house.shelf.find(body.model), body.options or Options()
+    if options.num_ctx is not None and options.num_ctx > target.served.worker.context:
+        most = target.served.worker.context
+        raise Refused(
+            400, f"num_ctx is {options.num_ctx}; this server was started with {most}", "options.num_ctx"
+        )
+    form = None
+    if body.format:
+        form = Form({"type": "object"} if body.format == "json" else body.format, "format")
+    most_tokens = options.num_predict if options.num_predict and options.num_predict > 0 else None
+    return Question(
+        target,
+        thinking=None if body.think is None else bool(body.think),
+        form=form,
+        sampling=sampling(target.served.model, options),
+        seed=seed(options.seed),
+        max_tokens=call.house.tokens(most_tokens, "num_predict"),
+        stop=[options.stop] if isinstance(options.stop, str) else options.stop or (),
+        tops=body.top_logprobs or 0,
+        record=bool(body.logprobs),
+        scope=call.scope,
+        **more,
+    )
+
+
+def _messages(given: Sequence[Message]) -> list[dict[str, Any]]:
+    messages = []
+    for one in given:
+        message: dict[str, Any] = {"role": one.role, "content": one.content or ""}
+        if one.tool_calls:
+            message["tool_calls"] = [
+                {
+                    "type": "function",
+                    "function": {"name": made.function.name, "arguments": made.function.arguments},
+                }
+                for made in one.tool_calls
+            ]
+        if one.thinking is not None:
+            message["reasoning_content"] = one.thinking
+        messages.append(message)
+    return messages
+
+
+async def chat(call: Call, body: ChatBody) -> Response:
+    def write(text: str, thoughts: str, calls: list[dict[str, Any]]) -> dict[str, Any]:
+        message: dict[str, Any] = {"role": "assistant", "content": text}
+        message |= {"thinking": thoughts} if thoughts else {}
+        return {"message": message | ({"tool_calls": calls} if calls else {})}
+
+    if not body.messages:
+        return _loaded(call, body, write)
+    declared = [
+        {"type": "function", "function": tool.function.model_dump(exclude_none=True, exclude={"strict"})}
+        for tool in body.tools or ()
+    ]
+    question = _question(call, body, messages=_messages(body.messages), offer=offer_of(declared, None, None))
+    return await _answered(call, body, question, write)
+
+
+async def generate(call: Call, body: GenerateBody) -> Response:
+    def write(text: str, thoughts: str, calls: list[dict[str, Any]]) -> dict[str, Any]:
+        return {"response": text} | ({"thinking": thoughts} if thoughts else {})
+
+    if not body.prompt:
+        return _loaded(call, body, write)
+    if body.raw and body.system is not None:
+        raise Refused(400, "system is the chat template's, which raw leaves out", "system")
+    if body.raw:
+        return await _answered(call, body, _question(call, body, prompt=body.prompt), write)
+    system = [{"role": "system", "content": body.system}] if body.system else []
+    messages = [*system, {"role": "user", "content": body.prompt}]
+    return await _answered(call, body, _question(call, body, messages=messages), write)
+
+
+def _head(target: Target) -> dict[str, Any]:
+    now = datetime.datetime.now(datetime.UTC).isoformat().replace("+00:00", "Z")
+    return {"model": target.name, "created_at": now}
+
+
+def _loaded(call: Call, body: Asking, write: Write) -> Response:
+    """Without a question: whether the model is there."""
+    target = call.house.shelf.find(body.model)
+    return Json({**_head(target), **write("", "", []), "done": True, "done_reason": "load"})
+
+
+async def _answered(call: Call, body: Asking, question: Question, write: Write) -> Response:
+    answers = await ask(call.house, question)
+    if body.stream is not False:
+        stream = _streamed(call, body, answers, write)
+        return Stream(answers, stream, NDJSON, lambda fault: _line(ollama(fault)))
+    whole = await gather(answers.running)
+    one = whole[0] if whole else Gathered()
+    calls = _calls(one)
+    facts = _facts(call, answers, whole)
+    logprobs = _logprobs(body, answers, one.choices)
+    receipt = one.end.receipt if one.end else None
+    return Json(
+        {**_head(answers.target), **write(one.text, one.thinking, calls), **logprobs, **facts},
+        headers={RECEIPT: receipt} if receipt else None,
+    )
+
+
+async def _streamed(call: Call, body: Asking, answers: Answers, write: Write) -> AsyncGenerator[bytes, None]:
+    whole = Gathered()
+    async with aclosing(merged(answers.running)) as events:
+        async for _, event in events:
+            whole.add(event)
+            if isinstance(event, Piece):
+                texts = {"text": "", "thinking": ""}
+                for kind, text in event.parts:
+                    texts[kind] += text
+                logprobs = _logprobs(body, answers, event.choices)
+                if event.parts or logprobs:
+                    piece = write(texts["text"], texts["thinking"], [])
+                    yield _line({**_head(answers.target), **piece, **logprobs, "done": False})
+            elif event.calls:
+                yield _line({**_head(answers.target), **write("", "", _calls(whole)), "done": False})
+    facts = _facts(call, answers, [whole] if whole.end else [])
+    yield _line({**_head(answers.target), **write("", "", []), **facts})
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+
+
+def _calls(whole: Gathered) -> list[dict[str, Any]]:
+    made = whole.end.calls if whole.end else []
+    return [{"function": {"name": one.name, "arguments": one.arguments}} for one in made]
+
+
+def _logprobs(body: Asking, answers: Answers, choices: Sequence[Any]) -> dict[str, Any]:
+    if not body.logprobs or not choices:
+        return {}
+    return {"logprobs": [logprob(answers.target.served.model, one) for one in choices]}
+
+
+def _facts(call: Call, answers: Answers, whole: Sequence[Gathered]) -> dict[str, Any]:
+    """How it ended, and nanoseconds; prompt and answer are not told apart in a batch."""
+    made = counted(call, answers, whole)
+    end = whole[0].ended if whole else None
+    spent = int((time.monotonic() - call.started) * 1e9)
+    return {
+        "done": True,
+        "done_reason": "stop" if end is None or end.finish == "stop" else "length",
+        "total_duration": spent,
+        "load_duration": 0,
+        "prompt_eval_count": made.prompt,
+        "prompt_eval_duration": 0,
+        "eval_count": made.answer,
+        "eval_duration": int(end.completion.seconds * 1e9) if end else 0,
+        "tinsmith": answer_facts(answers, whole),
+    }
+
+
+def _details(target: Target) -> dict[str, Any]:
+    info = target.served.model.info
+    formats = sorted(info.formats, key=lambda name: info.formats[name], reverse=True)
+    return {
+        "parent_model": target.served.name if target.adapter else "",
+        "format": target.served.path.suffix.lstrip("."),
+        "family": info.family,
+        "families": [info.family],
+        "parameter_size": f"{info.parameters / 1e6:.1f}M",
+        "quantization_level": formats[0] if formats else "",
+    }
+
+
+async def tags(call: Call, _: Any) -> Response:
+    rows = []
+    for target in call.house.shelf:
+        made = datetime.datetime.fromtimestamp(target.served.created, datetime.UTC)
+        rows.append(
+            {
+                "name": target.name,
+                "model": target.name,
+                "modified_at": made.isoformat().replace("+00:00", "Z"),
+                "size": target.served.model.info.bytes,
+                "digest": target.served.digest,
+                "details": _details(target),
+            }
+        )
+    return Json({"models": rows})
+
+
+async def show(call: Call, body: ShowBody) -> Response:
+    target = call.house.shelf.find(body.model)
+    info, skill = target.served.model.info, target.skill
+    can = ["completion", "embedding"]
+    if skill.can_chat:
+        can += ["tools", *(["thinking"] if skill.templates.thinking is not None else [])]
+    made = datetime.datetime.fromtimestamp(target.served.created, datetime.UTC)
+    return Json(
+        {
+            "modified_at": made.isoformat().replace("+00:00", "Z"),
+            "template": "",
+            "modelfile": "",
+            "parameters": "",
+            "details": _details(target),
+            "model_info": {
+                "general.architecture": info.family,
+                "general.parameter_count": info.parameters,
+                f"{info.family}.context_length": target.served.worker.context,
+            },
+            "capabilities": can,
+        }
+    )
+
+
+async def version(call: Call, _: Any) -> Response:
+    return Json({"version": _core.VERSION})
+
+
+_TIMES = {
+    "done": bool,
+    "done_reason": ("stop", "length", "load"),
+    "total_duration?": int,
+    "load_duration?": int,
+    "prompt_eval_count?": int,
+    "eval_count?": int,
+}
+_CHAT = {"model": str, "created_at": str, "message": {"role": "assistant", "content": str}, **_TIMES}
+_GENERATE = {"model": str, "created_at": str, "response": str, **_TIMES}
+_TAGS = {
+    "models": [{"name": str, "model": str, "modified_at": str, "size": int, "digest": str, "details": dict}]
+}
+_SHOW = {"details": dict, "model_info": dict, "capabilities": [str]}
+ENDPOINTS = [
+    Endpoint("POST", "/api/chat", "Answers a conversation", chat, ChatBody, like(_CHAT), stream=NDJSON),
+    Endpoint(
+        "POST", "/api/generate", "Answers a prompt", generate, GenerateBody, like(_GENERATE), stream=NDJSON
+    ),
+    Endpoint("GET", "/api/tags", "The models", tags, reply=like(_TAGS)),
+    Endpoint("POST", "/api/show", "What a model is", show, ShowBody, like(_SHOW)),
+    Endpoint("GET", "/api/version", "The version", version, reply=like({"version": str})),
+]

@@ -1,0 +1,97 @@
+"""What other servers have not: what a model is and was measured at, and constraints that are checked alone."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+from pydantic import Field
+from starlette.responses import Response
+
+from tinsmith import _core
+from tinsmith.serve.api.openai_parts import FunctionTool, offer
+from tinsmith.serve.asking import offered
+from tinsmith.serve.endpoint import Call, Endpoint, Json, like
+from tinsmith.serve.faults import Refused
+from tinsmith.serve.fields import Body, Name
+from tinsmith.serve.shelf import Target
+from tinsmith.system import reading
+
+# A report is a page of its own, which asks nobody and runs nothing.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
+
+
+class CheckBody(Body):
+    """A schema, or tools in the format of a model."""
+
+    model: Name | None = None
+    schema_: Annotated[Any, Field(alias="schema")] = None
+    tools: list[FunctionTool] | None = None
+
+
+async def check(call: Call, body: CheckBody) -> Response:
+    if ("schema_" in body.model_fields_set) == bool(body.tools):
+        raise Refused(400, "give either a schema or tools", "schema")
+    if body.tools:
+        tools = offer(body.tools, "required", None)
+        assert tools is not None
+        request = offered(tools, call.house.named(body.model))
+        made = await call.house.compiler.compiled("tools", request)
+    else:
+        made = await call.house.compiler.compiled("schema", {"schema": body.schema_})
+    return Json(
+        {"states": made.states, "depth": made.depth, "shortest": made.shortest, "bytes": len(made.data)}
+    )
+
+
+async def about(call: Call, _: Any) -> Response:
+    target = call.house.named(call.request.query_params.get("model"))
+    return Json(await asyncio.to_thread(_about, target))
+
+
+def _about(target: Target) -> dict[str, Any]:
+    served = target.served
+    model, worker = served.model, served.worker
+    info, manifest = model.info, dict(model.tin.manifest)
+    entries: dict[str, dict[str, Any]] = {
+        name: {"bytes": len(model.tin.entry(name))} for name in model.tin.names
+    }
+    for name, listed in manifest.pop("entries", {}).items():
+        entries.setdefault(name, {})["sha256"] = str(listed.get("sha256", ""))
+    report = served.report is not None
+    return {
+        "model": target.name,
+        "version": _core.VERSION,
+        "digest": served.digest,
+        **served.about(target),
+        "contents": {"file": served.path.name, **manifest, "entries": entries},
+        "plan": {
+            "weights_bytes": info.bytes,
+            "conversations_bytes": worker.memory,
+            "context": worker.context,
+            "places": worker.places,
+            "threads": info.threads,
+            "isa": info.isa,
+        },
+        "speed": {"answer_tokens_per_second": worker.speed},
+        "report": f"/tinsmith/report?model={served.name}" if report else None,
+    }
+
+
+async def report(call: Call, _: Any) -> Response:
+    path = call.house.named(call.request.query_params.get("model")).served.report
+    if path is None:
+        raise Refused(404, "no report.html lies beside the model's file", "model", code="not_found")
+    page = await asyncio.to_thread(reading.read_bytes, path)
+    headers = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"}
+    return Response(page, headers=headers, media_type="text/html")
+
+
+_CHECKED = {"states": int, "depth": (int, None), "shortest": int, "bytes": int}
+ENDPOINTS = [
+    Endpoint(
+        "POST", "/tinsmith/check", "Whether a schema or tools can be kept", check, CheckBody, like(_CHECKED)
+    ),
+    Endpoint("GET", "/tinsmith/about", "What a model is, and how it runs here", about, reply=like(dict)),
+    Endpoint("GET", "/tinsmith/report", "The report that was made with a model", report, text="text/html"),
+]

@@ -1,0 +1,286 @@
+"""OpenAI's /v1/responses, of which nothing is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag
+from starlette.responses import Response
+
+from tinsmith.serve.api.openai_parts import (
+    AutoNoneRequired,
+    JsonObject,
+    Plain,
+    merged_system,
+    offer_of,
+    text_of,
+)
+from tinsmith.serve.api.responses_events import events
+from tinsmith.serve.asking import Form, Question, ask
+from tinsmith.serve.endpoint import RECEIPT, SSE, Call, Endpoint, Json, Stream, failed_sse, like, sse_events
+from tinsmith.serve.fields import Body, Count, Effort, Name, Ours, Share, Temperature, Tops, thinking
+from tinsmith.serve.sampling import sampling
+
+Status = Literal["in_progress", "completed", "incomplete"]
+
+
+class InputText(Body):
+    type: Literal["input_text"]
+    text: str
+
+
+class OutputText(Body):
+    type: Literal["output_text"]
+    text: str
+    annotations: Annotated[list[Any], Field(max_length=0)] | None = None
+    logprobs: list[Any] | None = None
+
+
+class RefusalText(Body):
+    type: Literal["refusal"]
+    refusal: str
+
+
+class Said(Body):
+    """A message."""
+
+    type: Literal["message"] = "message"
+    role: Literal["user", "system", "developer", "assistant"]
+    content: str | list[Annotated[InputText | OutputText | RefusalText, Field(discriminator="type")]]
+    id: str | None = None
+    status: Status | None = None
+
+
+class Called(Body):
+    type: Literal["function_call"]
+    call_id: str
+    name: Name
+    arguments: str
+    id: str | None = None
+    status: Status | None = None
+
+
+class Returned(Body):
+    type: Literal["function_call_output"]
+    call_id: str
+    output: str | list[InputText]
+    id: str | None = None
+    status: Status | None = None
+
+
+class ReasoningText(Body):
+    type: Literal["reasoning_text"]
+    text: str
+
+
+class Thought(Body):
+    type: Literal["reasoning"]
+    summary: Annotated[list[Any], Field(max_length=0)] | None = None
+    content: list[ReasoningText] | None = None
+    id: str | None = None
+    status: Status | None = None
+
+
+def _kind(given: Any) -> str:
+    kind = given.get("type") if isinstance(given, dict) else getattr(given, "type", None)
+    return "message" if kind is None else str(kind)
+
+
+Item = Annotated[
+    Annotated[Said, Tag("message")]
+    | Annotated[Called, Tag("function_call")]
+    | Annotated[Returned, Tag("function_call_output")]
+    | Annotated[Thought, Tag("reasoning")],
+    Discriminator(_kind),
+]
+
+
+class Function(Body):
+    """strict: it is kept to its schema in any case."""
+
+    type: Literal["function"]
+    name: Name
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class Chosen(Body):
+    type: Literal["function"]
+    name: Name
+
+
+class SchemaFormat(Body):
+    """strict: it is kept in any case."""
+
+    type: Literal["json_schema"]
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    schema_: Annotated[dict[str, Any], Field(alias="schema")]
+    description: str | None = None
+    strict: bool | None = None
+
+
+class Text(Body):
+    format: Annotated[Plain | JsonObject | SchemaFormat, Field(discriminator="type")] | None = None
+
+
+class Reasoning(Body):
+    effort: Effort | None = None
+
+
+class ResponsesBody(Body):
+    """user, metadata, safety_identifier, prompt_cache_key: change nothing, and are not kept."""
+
+    model: Name
+    input: str | Annotated[list[Item], Field(min_length=1)]
+    instructions: str | None = None
+    max_output_tokens: Count | None = None
+    temperature: Temperature | None = None
+    top_p: Share | None = None
+    top_logprobs: Tops | None = None
+    include: list[Literal["message.output_text.logprobs"]] | None = None
+    tools: list[Function] | None = None
+    tool_choice: AutoNoneRequired | Chosen | None = None
+    parallel_tool_calls: bool | None = None
+    text: Text | None = None
+    reasoning: Reasoning | None = None
+    stream: bool | None = None
+    store: Literal[False] | None = None
+    background: Literal[False] | None = None
+    truncation: Literal["disabled"] | None = None
+    service_tier: Literal["auto", "default"] | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+    metadata: dict[str, str] | None = None
+    tinsmith: Ours | None = None
+
+
+def _messages(body: ResponsesBody) -> list[dict[str, Any]]:
+    """Calls and thoughts that follow one another are one message of the assistant's."""
+    messages: list[dict[str, Any]] = []
+    if body.instructions:
+        messages.append({"role": "system", "content": body.instructions})
+    if isinstance(body.input, str):
+        return [*messages, {"role": "user", "content": body.input}]
+    for item in body.input:
+        if isinstance(item, Returned):
+            messages.append({"role": "tool", "content": text_of(item.output), "tool_call_id": item.call_id})
+        elif isinstance(item, Said) and item.role != "assistant":
+            role = "user" if item.role == "user" else "system"
+            messages.append({"role": role, "content": text_of(item.content)})
+        else:
+            _add(_assistants(messages), item)
+    return merged_system(messages)
+
+
+def _assistants(messages: list[dict[str, Any]]) -> dict[str, Any]:
+    """The assistant's message that is not over."""
+    if not messages or messages[-1]["role"] != "assistant":
+        messages.append({"role": "assistant", "content": ""})
+    return messages[-1]
+
+
+def _add(message: dict[str, Any], item: Said | Called | Thought) -> None:
+    if isinstance(item, Said):
+        message["content"] += text_of(item.content)
+    elif isinstance(item, Called):
+        call = {"type": "function", "function": {"name": item.name, "arguments": item.arguments}}
+        message.setdefault("tool_calls", []).append(call)
+    elif item.content:
+        message["reasoning_content"] = "".join(part.text for part in item.content)
+
+
+def _form(body: ResponsesBody) -> Form | None:
+    given = body.text.format if body.text else None
+    if isinstance(given, SchemaFormat):
+        return Form(given.schema_, "text.format")
+    return Form({"type": "object"}, "text.format") if isinstance(given, JsonObject) else None
+
+
+def _declared(tools: Sequence[Function]) -> list[dict[str, Any]]:
+    return [
+        {"type": "function", "function": tool.model_dump(exclude_none=True, exclude={"strict", "type"})}
+        for tool in tools
+    ]
+
+
+async def respond(call: Call, body: ResponsesBody) -> Response:
+    target = call.house.shelf.find(body.model)
+    chosen = body.tool_choice.name if isinstance(body.tool_choice, Chosen) else body.tool_choice
+    logprobs = bool(body.include) or body.top_logprobs is not None
+    question = Question(
+        target,
+        _messages(body),
+        thinking=thinking(body.reasoning.effort if body.reasoning else None, None),
+        offer=offer_of(_declared(body.tools or ()), chosen, body.parallel_tool_calls),
+        form=_form(body),
+        free=(body.tinsmith or Ours()).free,
+        sampling=sampling(target.served.model, body),
+        max_tokens=call.house.tokens(body.max_output_tokens, "max_output_tokens"),
+        tops=body.top_logprobs or 0,
+        record=logprobs,
+        scope=call.scope,
+    )
+    answers = await ask(call.house, question)
+    stream = events(call, answers, _head(body), logprobs)
+    if body.stream:
+        failed = failed_sse(call.request.url.path, "error")
+        return Stream(answers, sse_events(stream), SSE, failed)
+    last: dict[str, Any] = {}
+    async for event in stream:
+        last = event
+    receipt = last["response"]["tinsmith"].get("receipt")
+    return Json(last["response"], headers={RECEIPT: receipt} if receipt else None)
+
+
+def _head(body: ResponsesBody) -> dict[str, Any]:
+    """What an answer repeats of the request."""
+    tools = [{"strict": True, **tool.model_dump(exclude_none=True)} for tool in body.tools or ()]
+    choice = body.tool_choice
+    text = body.text.model_dump(exclude_none=True, by_alias=True) if body.text else {}
+    return {
+        "instructions": body.instructions,
+        "max_output_tokens": body.max_output_tokens,
+        "metadata": body.metadata or {},
+        "parallel_tool_calls": body.parallel_tool_calls is not False,
+        "previous_response_id": None,
+        "reasoning": {"effort": body.reasoning.effort if body.reasoning else None, "summary": None},
+        "store": False,
+        "temperature": body.temperature or 0.0,
+        "text": {"format": {"type": "text"}, **text},
+        "tool_choice": choice.model_dump() if isinstance(choice, Chosen) else choice or "auto",
+        "tools": tools,
+        "top_logprobs": body.top_logprobs or 0,
+        "top_p": 1.0 if body.top_p is None else body.top_p,
+        "truncation": "disabled",
+        "background": False,
+        "service_tier": "default",
+        "user": body.user,
+    }
+
+
+_REPLY = {
+    "id": str,
+    "object": "response",
+    "created_at": int,
+    "status": ("completed", "incomplete"),
+    "error": None,
+    "incomplete_details": ({"reason": str}, None),
+    "model": str,
+    "output": [{"id": str, "type": ("message", "function_call", "reasoning"), "status": str}],
+    "usage": {
+        "input_tokens": int,
+        "input_tokens_details": {"cached_tokens": int},
+        "output_tokens": int,
+        "output_tokens_details": {"reasoning_tokens": int},
+        "total_tokens": int,
+    },
+    "tinsmith": dict,
+}
+ENDPOINTS = [
+    Endpoint(
+        "POST", "/v1/responses", "Answers a conversation", respond, ResponsesBody, like(_REPLY), stream=SSE
+    )
+]

@@ -1,0 +1,63 @@
+"""Two tiny models behind a server: one with adapters and a router, one that thinks and calls tools as Qwen does."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import anthropic
+import ollama
+import openai
+import pytest
+import random_adapters
+from served import Running, running
+from test_chat_template import THINKING
+from tiny_models import in_format, tiny_spec
+from transformers_models import CHATML
+
+from tinsmith.compiler import build_tin
+from tinsmith.formats.router import ENTRY, Router
+from tinsmith.models import family
+
+CONTEXT = 2048
+ASKED = [{"role": "user", "content": "in the"}]
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("serve")
+    tiny, thinker = folder / "tiny.tin", folder / "thinker.tin"
+    sizes = {"hidden_size": 64, "intermediate_size": 96, "max_position_embeddings": CONTEXT}
+    spec = in_format(replace(tiny_spec(family.by_name("llama"), **sizes), chat_template=CHATML), "Q8_0")
+    build_tin(spec, tiny)
+    skills = {f"adapter/{name}.bin": random_adapters.compiled(tiny, seed=k) for k, name in enumerate("ab")}
+    chance = random.Random(1)
+    rows = 4  # two tasks, none of them, and one more
+    weights = [chance.gauss(0, 1) / 8 for _ in range(rows * 64)]
+    router = Router(("a", "b"), 64, weights, [0.0] * rows, [0.2, 0.2])
+    build_tin(spec, tiny, entries={**skills, ENTRY: router.pack()})
+    build_tin(replace(spec, chat_template=THINKING + "{# <tool_call> tells the format of calls #}"), thinker)
+    return [tiny, thinker]
+
+
+@pytest.fixture(scope="session")
+def server(files: list[Path]) -> Iterator[Running]:
+    with running(files, places=4) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def chatgpt(server: Running) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
+
+
+@pytest.fixture(scope="session")
+def claude(server: Running) -> anthropic.Anthropic:
+    return anthropic.Anthropic(base_url=server.url, api_key="none", max_retries=0)
+
+
+@pytest.fixture(scope="session")
+def llama(server: Running) -> ollama.Client:
+    return ollama.Client(host=server.url)
