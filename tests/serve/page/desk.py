@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from playwright.sync_api import ConsoleMessage, Locator, Page, Request, expect
@@ -16,6 +17,7 @@ class Desk:
         self.sent: list[dict[str, Any]] = []
         self.asked: list[str] = []
         self.complaints: list[str] = []
+        page.set_default_timeout(15_000)  # ms
         page.on("request", self._request)
         page.on("console", self._console)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
@@ -59,6 +61,10 @@ class Desk:
         self.page.locator("#prompt").fill(prompt)
         self.page.locator("#prompt").press("Enter")
         return self.answered()
+
+    def token(self, answer: Locator) -> Locator:
+        """The first that can be seen: some are part of a character."""
+        return answer.locator(".token", has_text=re.compile(r"\w")).first
 
     def answered(self) -> Locator:
         expect(self.page.locator("#prompt")).to_have_value("")

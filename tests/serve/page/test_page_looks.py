@@ -124,7 +124,7 @@ def test_on_a_phone_the_settings_lie_over_the_conversation(browser: Browser, add
     page.locator("#close-settings").tap()
     expect(page.locator("#settings")).to_be_hidden()
     answer = desk.ask("hello")
-    answer.locator(".token").first.tap()
+    desk.token(answer).tap()
     box = page.locator("#alternatives")
     expect(box).to_be_in_viewport(ratio=1)
     page.locator("#empty, .prompt").last.tap()
