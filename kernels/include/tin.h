@@ -887,6 +887,11 @@ TIN_API tin_status tin_batch_create(const tin_model *model, const tin_batch_opti
 TIN_API int32_t tin_batch_step(tin_batch *batch, tin_session *const *sessions, uint32_t count,
                                uint64_t budget_ns, int32_t *events);
 
+/* From the next pass on, at most `rows` tokens of prompts are computed at once where other sessions go
+ * on with their answers, so that these wait for a part of a long prompt, and not for all that a pass
+ * holds. 0: no bound. It changes no bit. */
+TIN_API void tin_batch_slice(tin_batch *batch, uint32_t rows);
+
 /* Drops the work under way; its sessions are free, and their tokens are queued again. */
 TIN_API void tin_batch_cancel(tin_batch *batch);
 

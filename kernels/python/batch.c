@@ -173,6 +173,14 @@ static PyObject *batch_step(core_batch *self, PyObject *args) {
     return list;
 }
 
+static PyObject *batch_slice(core_batch *self, PyObject *given) {
+    uint32_t rows;
+    if (!core_uint32(given, &rows) || refuse_busy_batch(self))
+        return NULL;
+    tin_batch_slice(self->batch, rows);
+    Py_RETURN_NONE;
+}
+
 static PyObject *batch_size(core_batch *self, PyObject *unused) {
     (void)unused;
     return PyLong_FromSize_t(self->size);
@@ -186,6 +194,8 @@ static PyMethodDef methods[] = {
      "cancel(): work under way is dropped and queued again, and the sessions are free"},
     {"step", (PyCFunction)batch_step, METH_VARARGS,
      "step(budget_ns=0) -> STEP_* of each session, in the order they were added"},
+    {"slice", (PyCFunction)batch_slice, METH_O,
+     "slice(rows): most tokens of prompts computed at once beside sessions that generate; 0: no bound"},
     {"size", (PyCFunction)batch_size, METH_NOARGS, "size() -> bytes of the batch's memory block"},
     {NULL, NULL, 0, NULL},
 };

@@ -271,6 +271,7 @@ static void move_batch(table *t, script *s) {
     int32_t events[PLAYERS];
     uint32_t bits = next_byte(s);
     t->tick = bits & 2 ? 100 : 0;
+    tin_batch_slice(t->batch, bits & 4 ? 1 + bits % 5 : 0);
     for (uint32_t k = 0; k < 1 + bits % 8; k++)
         if (tin_batch_step(t->batch, t->players + (bits >> 7), 2 + (bits >> 6 & (bits < 128)),
                            bits & 2 ? 250 : 0, events) < 0)

@@ -104,7 +104,7 @@ def test_a_session_that_has_nothing_to_do_is_not_waited_for(
         def __init__(self, *given: Any, **options: Any) -> None:
             self.sessions: list[Any] = []
             self.add, self.size = self.sessions.append, lambda: 0
-            self.cancel = lambda: None
+            self.cancel, self.slice = lambda: None, lambda rows: None
 
         def step(self) -> list[int]:
             return [_core.STEP_IDLE] * len(self.sessions)

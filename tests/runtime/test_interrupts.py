@@ -101,6 +101,7 @@ class Interrupting:
     def __init__(self, *given: Any, **options: Any) -> None:
         self.batch = _core.Batch(*given, **options)
         self.add, self.size, self.steps = self.batch.add, self.batch.size, 0
+        self.slice = self.batch.slice
 
     def cancel(self) -> None:
         self.batch.cancel()

@@ -163,6 +163,42 @@ def test_a_long_prompt_comes_in_slices(model: Model) -> None:
     assert len(seen) > 348 // 16
 
 
+@pytest.mark.parametrize(("delay", "rows"), [(0.0, 8), (1000.0, 64)])
+def test_beside_answers_as_much_of_a_prompt_is_computed_as_may_delay_them(
+    model: Model, delay: float, rows: int
+) -> None:
+    """Alone it has all that a pass holds."""
+    scheduler = Scheduler(model, places=2, delay=delay)
+    running = scheduler.add(Asked([5, 6, 7], max_tokens=200, sampling=Sampling(lookup=4)))
+    tokens = [*range(3, 90)] * 4
+    while not running.take():
+        scheduler.step()
+    long = scheduler.add(Asked(tokens, max_tokens=2))
+    scheduler._seat()
+    (place,) = [one for one in scheduler._places.all if one.job is long]
+    seen = []
+    while long not in scheduler.step():
+        seen.append(place.session.computed())
+    steps = [after - before for before, after in pairwise(seen) if after > before]
+    assert all(rows - 5 <= step <= rows for step in steps[2:-1]) and len(steps) > 4
+    finish(scheduler)
+    assert long.completion is not None and running.completion is not None
+    assert long.completion.token_ids == model.generate(tokens, max_tokens=2, constraint=None).token_ids
+    unbound = Scheduler(model, places=2, delay=None)
+    jobs = [unbound.add(Asked([5, 6, 7], max_tokens=60)), unbound.add(Asked(tokens, max_tokens=2))]
+    finish(unbound)
+    assert [job.completion is not None for job in jobs] == [True, True]
+    alone = Scheduler(model, places=2, delay=delay)
+    alone.add(Asked(tokens, max_tokens=2))
+    alone.step(1e-9)
+    (place,) = [one for one in alone._places.all if one.job is not None]
+    seen = [place.session.computed()]
+    while alone.running:
+        alone.step(1e-9)
+        seen.append(place.session.computed())
+    assert max(after - before for before, after in pairwise(seen)) == 64
+
+
 def test_a_job_that_is_cancelled_leaves_at_once(model: Model) -> None:
     scheduler = Scheduler(model, places=1)
     first = scheduler.add(Asked([*range(3, 90)] * 3, max_tokens=200))

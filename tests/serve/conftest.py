@@ -1,4 +1,4 @@
-"""Two tiny models behind a server: one with adapters and a router, one that thinks and calls tools as Qwen does."""
+"""Two tiny models behind a server: one with adapters and a router, one that can think and calls as Qwen does."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from transformers_models import CHATML
 from tinsmith.compiler import build_tin
 from tinsmith.formats.router import ENTRY, Router
 from tinsmith.models import family
+from tinsmith.serve.limits import Limits
 
-CONTEXT = 2048
+CONTEXT = 16384
 ASKED = [{"role": "user", "content": "in the"}]
 
 
@@ -44,7 +45,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def server(files: list[Path]) -> Iterator[Running]:
-    with running(files, places=4) as made:
+    with running(files, Limits(reading=1.0), places=4, context=CONTEXT) as made:
         yield made
 
 

@@ -34,7 +34,8 @@ class Running:
         """Whether every answer comes to an end."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            if all(not one.worker.open for one in self.house.shelf.served):
+            workers = [one.worker for one in self.house.shelf.served]
+            if not any(worker.open or worker.running for worker in workers):
                 return True
             time.sleep(0.01)
         return False
@@ -57,12 +58,10 @@ def running(files: list[Path], limits: Limits | None = None, **options: Any) -> 
             thread.join()
 
 
-def raw(port: int, data: bytes, seconds: float = 10, *, more: bool = False) -> bytes:
-    """What the server says to these bytes, until it closes. more: the client keeps its side open."""
+def raw(port: int, data: bytes, seconds: float = 10) -> bytes:
+    """What the server says to these bytes, until it closes."""
     with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
         connection.sendall(data)
-        if not more:
-            connection.shutdown(socket.SHUT_WR)
         said = b""
         while piece := connection.recv(65536):
             said += piece

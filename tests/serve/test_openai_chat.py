@@ -7,11 +7,11 @@ from typing import Any
 
 import openai
 import pytest
-from conftest import ASKED
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from served import Running
 
 import tinsmith
+from conftest import ASKED, CONTEXT
 
 LIGHT = {
     "type": "function",
@@ -42,7 +42,13 @@ def joined(chunks: list[Any], index: int = 0) -> str:
 def test_models(chatgpt: openai.OpenAI, server: Running) -> None:
     listed = list(chatgpt.models.list())
     assert [one.id for one in listed] == ["tiny", "tiny:a", "tiny:b", "tiny:auto", "thinker", "auto"]
-    about = {"adapters": ["a", "b"], "constraint": False, "context": 2048, "can_chat": True, "template": True}
+    about = {
+        "adapters": ["a", "b"],
+        "constraint": False,
+        "context": CONTEXT,
+        "can_chat": True,
+        "template": True,
+    }
     assert listed[0].model_extra == {"tinsmith": about}
     assert chatgpt.models.retrieve("tiny:a").id == "tiny:a"
     with pytest.raises(openai.NotFoundError, match="there is no model 'other'"):
@@ -144,7 +150,9 @@ def test_tools_are_called(chatgpt: openai.OpenAI, model: str, choice: Any) -> No
         assert call.function.name == "light" or choice == "required"
         if call.function.name == "light":
             assert isinstance(json.loads(call.function.arguments)["on"], bool)
-    results = [{"role": "tool", "tool_call_id": call.id, "content": "done"} for call in whole.message.tool_calls]
+    results = [
+        {"role": "tool", "tool_call_id": call.id, "content": "done"} for call in whole.message.tool_calls
+    ]
     after = ask(chatgpt, model=model, messages=[*ASKED, whole.message, *results], tools=[LIGHT, other])
     assert after.usage.prompt_tokens > 100
 
@@ -203,7 +211,7 @@ def test_the_router_chooses(server: Running, chatgpt: openai.OpenAI) -> None:
         ({"tool_choice": "required"}, "tool_choice"),
         ({"tools": [LIGHT], "response_format": FORM}, "response_format"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, None),
-        ({"messages": [{"role": "user", "content": "x" * 5000}]}, "messages"),
+        ({"messages": [{"role": "user", "content": "x" * 20_000}]}, "messages"),
     ],
 )
 def test_what_is_not_supported_is_refused_by_name(

@@ -14,8 +14,9 @@ struct tin_batch {
     /* [options.rows]: those with rows in the pass under way, or that have yet to choose by the last one's logits. */
     tin_session **members;
     uint32_t member_count;
-    int passing;   /* a pass is under way */
-    uint32_t turn; /* who is asked first when a pass can't take all */
+    uint32_t slice; /* most tokens of prompts at once beside sessions that generate; 0: no bound */
+    int passing;    /* a pass is under way */
+    uint32_t turn;  /* who is asked first when a pass can't take all */
 };
 
 static tin_status resolve_batch(const tin_model *model, const tin_batch_options *given,
@@ -87,12 +88,21 @@ tin_status tin_batch_create(const tin_model *model, const tin_batch_options *giv
     return TIN_OK;
 }
 
+/* What it has queued follows tokens that were given: not a prompt. */
+static int goes_on(const tin_session *s) {
+    return s->phase != TINI_READING && s->passes;
+}
+
 /* Makes a pass of what the sessions have queued: a row for each, if they are not more than rows, and prompts share what
- * is left in order. */
+ * is left in order, or a slice of it where others go on. */
 static void gather_members(tin_batch *b, tin_session *const *sessions, uint32_t count) {
-    uint32_t rows = b->options.rows, logit_rows = b->options.logit_rows, waiting = 0;
-    for (uint32_t k = 0; k < count; k++)
-        waiting += !sessions[k]->running && tini_session_computed(sessions[k]) < sessions[k]->count;
+    uint32_t rows = b->options.rows, logit_rows = b->options.logit_rows, waiting = 0, slice = UINT32_MAX;
+    for (uint32_t k = 0; k < count; k++) {
+        int queued = !sessions[k]->running && tini_session_computed(sessions[k]) < sessions[k]->count;
+        waiting += queued;
+        if (queued && b->slice && goes_on(sessions[k]))
+            slice = b->slice;
+    }
     b->member_count = 0;
     for (uint32_t n = 0; n < count && rows; n++) {
         tin_session *s = sessions[(b->turn + n) % count];
@@ -100,8 +110,12 @@ static void gather_members(tin_batch *b, tin_session *const *sessions, uint32_t 
             continue;
         waiting--;
         uint32_t most = rows > waiting ? rows - waiting : 1;
-        if (!tini_session_offer(s, most, logit_rows))
+        int prompt = !goes_on(s);
+        if (prompt && most > slice)
+            most = slice;
+        if (!most || !tini_session_offer(s, most, logit_rows))
             continue;
+        slice -= prompt ? s->rows : 0;
         rows -= s->rows;
         logit_rows -= s->logit_rows;
         s->running = &b->pass; /* a session that is given twice has one part */
@@ -209,6 +223,10 @@ int32_t tin_batch_step(tin_batch *b, tin_session *const *sessions, uint32_t coun
         end_batch(b);
         worked = 1;
     }
+}
+
+void tin_batch_slice(tin_batch *b, uint32_t rows) {
+    b->slice = rows;
 }
 
 void tini_batch_leave(const tin_batch *b, tin_session *s) {

@@ -62,6 +62,7 @@ class Adapters(Mapping[str, AdapterInfo]):
         self._open: dict[str, Opened] = {}
         self._templates: dict[str, str] = {}  # of those that were added, what they were trained under
         self._skills: dict[str, Skill] = {}
+        self._digests: dict[str, str] = {}
 
     def add(self, name: str, source: str | Path | Buffer) -> None:
         """An adapter from a folder, in peft's format or a prefix as training leaves it, or a GGUF file, which
@@ -160,6 +161,22 @@ class Adapters(Mapping[str, AdapterInfo]):
         if prefixes and scales[prefixes[0]] != 1:
             raise InputError(f"{prefixes[0]} is a prefix, which has no other scale than 1; leave it out")
         return tuple((opened[name], scale) for name, scale in scales.items())
+
+    def chosen(self, applied: Applied) -> dict[str, float]:
+        """By name, what `applied` gave. Raises InputError for one that is none of these."""
+        names = {id(adapter): name for name, adapter in self._open.items()}
+        if not all(id(adapter) in names for adapter, _ in applied):
+            raise InputError("an adapter that is none of the model's; take it from model.applied")
+        return {names[id(adapter)]: scale for adapter, scale in applied}
+
+    def digest(self, adapter: Opened) -> str:
+        """SHA-256 of one of these, compiled."""
+        (name,) = self.chosen(((adapter, 1.0),))
+        if name not in self._digests:
+            import hashlib
+
+            self._digests[name] = hashlib.sha256(self._data[name]).hexdigest()
+        return self._digests[name]
 
     def skill(self, chosen: Chosen) -> Skill:
         """What the first of them brings; the file's own for none."""

@@ -73,8 +73,8 @@ class Completion:
     log_probability: where it was asked for, the natural logarithm of the probability of all tokens that the
     model chose, the end among them, each of those that were allowed there; those that the constraint left no
     choice of count nothing. least: the one from which on the file was sealed to answer. route: the adapter
-    that the router chose, and how sure it was, where it was asked. choices: what each token was chosen by, where
-    that was to be kept."""
+    that the router chose, and how sure it was, where it was asked. choices: what each token was chosen by,
+    where that was to be kept."""
 
     text: str
     token_ids: list[int]
@@ -180,7 +180,7 @@ def _biases(given: Mapping[int, float]) -> dict[int, float]:
         (whole("a token of logit_bias", token), real(f"logit_bias of token {token}", value, -math.inf, _MOST))
         for token, value in given.items()
     ]
-    return dict(sorted(checked))
+    return {token: value if value >= -_MOST else -math.inf for token, value in sorted(checked)}
 
 
 class _Stop:

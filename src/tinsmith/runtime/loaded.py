@@ -21,6 +21,8 @@ from tinsmith.runtime.skill import Own, Skill
 from tinsmith.system.cores import usable_cores
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tinsmith.chat.tool_formats import Tool, ToolFormat
     from tinsmith.constraint import Constraint
     from tinsmith.runtime.engine import Engine
@@ -63,11 +65,13 @@ class Loaded:
         engine: Engine | None = None,
         words: Words | None = None,
         sealed: Tin | None = None,
+        source: Path | None = None,
     ) -> None:
         """engine: what computes the logits in place of the core; it remembers one conversation. words: gives
         the tokenizer; None: that of the tin's own GGUF header. sealed: the file that the engine's was made of,
-        with the skills that the image then lacks."""
+        with the skills that the image then lacks. source: what the image was compiled of."""
         self.core = core
+        self._image, self._source = image, source
         self.tin = Tin(image)
         self.threads = threads or usable_cores()
         self.kv_type = kv_type
@@ -85,6 +89,17 @@ class Loaded:
         self.toolboxes: dict[
             str, tuple[ToolFormat, list[Tool], Constraint]
         ] = {}  # tools made ready, by themselves and their options
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the file: of the .tin, or else of the file or folder that was compiled in memory."""
+        if self._source is not None:
+            from tinsmith.formats.model_files import model_digest
+
+            return model_digest(self._source)
+        import hashlib
+
+        return hashlib.sha256(self._image).hexdigest()
 
     @cached_property
     def info(self) -> ModelInfo:

@@ -30,6 +30,7 @@ def generate_many(model: Loaded, prompts: Sequence[Asked], concurrency: int) -> 
         context=min(model.core.info()["context"], longest + 1),
         rank=max(rank_of(one.applied) for one in prompts),
         kept=0,
+        delay=None,
     )
     with closing(scheduler):
         jobs = {item: scheduler.add(prompts[item]) for item in _in_turn(prompts)}

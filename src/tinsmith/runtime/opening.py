@@ -129,6 +129,7 @@ def _native(
         raise InputError(f"kv is {kv!r}; give one of {', '.join(KV_TYPES)}")
     conversations = whole("conversations", conversations, 1)
     words: Words | None = None
+    source: Path | None = None
     if _is_tin(path):
         if date is not None:
             raise InputError(_DATED.format(path))
@@ -141,7 +142,7 @@ def _native(
         from tinsmith.chat.chat_template import dated
         from tinsmith.compiler import build_image
 
-        spec = models.load(path)
+        spec, source = models.load(path), path
         words = lambda: models.load(path).tokenizer  # noqa: E731
         try:
             image = build_image(replace(spec, chat_template=dated(spec.chat_template, date)))
@@ -156,7 +157,8 @@ def _native(
             _core.Session(core, context=1, chunk=1, kv_type=KV_TYPES[kv])
         except RuntimeFault as fault:
             raise UnsupportedError(f"{path}: {fault}") from fault
-    return Model(core, image, threads, kv_type=KV_TYPES[kv], conversations=conversations, words=words)
+    kept: dict[str, Any] = {"conversations": conversations, "words": words, "source": source}
+    return Model(core, image, threads, kv_type=KV_TYPES[kv], **kept)
 
 
 def _check_signature(

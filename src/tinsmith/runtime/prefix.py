@@ -8,6 +8,8 @@ from collections.abc import Sequence
 def shared(ours: Sequence[int], theirs: Sequence[int]) -> int:
     """How many tokens both begin with."""
     count = min(len(ours), len(theirs))
+    if not count or ours[0] != theirs[0]:
+        return 0
     if ours[:count] == theirs[:count]:
         return count
     return next(k for k in range(count) if ours[k] != theirs[k])

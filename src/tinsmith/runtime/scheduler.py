@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tinsmith import _core
-from tinsmith.checks import token_ids, whole
+from tinsmith.checks import real, token_ids, whole
 from tinsmith.errors import InputError, RuntimeFault, TinsmithError, UnsupportedError
 from tinsmith.runtime.adapters import Applied, prefix_of, rank_of
 from tinsmith.runtime.choices import MOST_TOPS, Choice, choice_of, record
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from tinsmith.runtime.loaded import Loaded
 
 KEPT = 2
+DELAY = 0.05  # seconds
+_SLICE = 8, 32  # tokens of prompts beside running answers: the fewest, and how many at first
 
 
 @dataclass(frozen=True)
@@ -89,10 +91,13 @@ class Scheduler:
         rank: int | None = None,
         pass_tokens: int | None = None,
         kept: int = KEPT,
+        delay: float | None = DELAY,
     ) -> None:
         """context: most tokens of a prompt with its answer; None: the model's. rank: room for the adapters of
-        an answer; None: for each of the model's alone. pass_tokens: most tokens that are computed at once, and
-        so how long a prompt delays the answers beside it; None: the model's own.
+        an answer; None: for each of the model's alone. pass_tokens: most tokens that are computed at once;
+        None: the model's own. delay: seconds that the next tokens of running answers may take beside prompts,
+        of which as much is computed at once as was seen to take so long; None: no bound, where throughput is
+        all. It changes no token.
 
         Raises UnsupportedError for a model that another runtime computes, one conversation at a time.
         """
@@ -109,6 +114,10 @@ class Scheduler:
         self.rank = max(known, default=0)
         rows = whole("pass_tokens", info["chunk"] if pass_tokens is None else pass_tokens, 1, info["chunk"])
         self._batch = _core.Batch(model.core, rows=rows, threads=model.threads, adapter_rank=self.rank)
+        self._rows, self._delay = rows, None if delay is None else real("delay", delay, 0, 1e6)
+        self._slice = 0 if delay is None else min(rows, _SLICE[1])
+        self._batch.slice(self._slice)
+        self._seconds = 0.0  # since tokens of prompts were last seen to be computed
         sessions = [self._session(rows) for _ in range(self._most + whole("kept", kept))]
         for session in sessions:
             self._batch.add(session)
@@ -149,9 +158,10 @@ class Scheduler:
         room = self.context - prefix_of(asked.applied)
         if not 0 < len(tokens) <= room:
             raise InputError(f"a prompt of {len(tokens)} tokens; give 1 to {room}")
-        if self._short and len(tokens) + asked.max_tokens > room:  # `generate` would go on there
+        most = asked.max_tokens
+        if self._short and len(tokens) + most > room:  # `generate` would go on there
             raise InputError(
-                f"a prompt of {len(tokens)} tokens, and max_tokens {asked.max_tokens}; they may be {room} in all"
+                f"a prompt of {len(tokens)} tokens, and max_tokens {most}; they may be {room} in all"
             )
         if rank_of(asked.applied) > self.rank:
             raise InputError(
@@ -184,7 +194,12 @@ class Scheduler:
         working = [place for place in self._places.all if place.job is not None]
         if news or not working:
             return news
+        prompts = [one.session for one in working if one.job is not None and not one.job._answer.tokens]
+        computed, began = sum(one.computed() for one in prompts), time.perf_counter()
         events = self._batch.step(*([] if budget is None else [max(1, int(budget * 1e9))]))
+        if self._delay is not None:
+            computed = sum(one.computed() for one in prompts) - computed
+            self._watch(time.perf_counter() - began, computed, self._delay)
         if all(event == _core.STEP_IDLE for event in events):
             raise RuntimeFault("TIN_ERR_STATE", "the batch has nothing to do, and answers are missing")
         for place, event in zip(self._places.all, events, strict=True):
@@ -193,6 +208,16 @@ class Scheduler:
                 if place.job.done:
                     place.leave()
         return news
+
+    def _watch(self, seconds: float, tokens: int, delay: float) -> None:
+        """Sets how much of prompts is computed beside running answers by how long it was seen to take. tokens:
+        of prompts; a pass has a slice of them, or little less where it is full."""
+        self._seconds += seconds
+        if self._slice <= 2 * tokens <= 2 * self._slice:
+            wanted = min(2.0 * self._slice, max(0.5 * self._slice, tokens * delay / self._seconds))
+            self._slice = max(min(_SLICE[0], self._rows), min(self._rows, round(wanted)))
+            self._batch.slice(self._slice)
+        self._seconds = 0.0 if tokens else self._seconds
 
     def _seat(self) -> list[Job]:
         """Gives places to those who wait, and begins their answers where nobody else computes part of them.
@@ -228,7 +253,9 @@ class Scheduler:
         place.held, place.started = job.tokens, True
 
     def _generate(self, place: Place[Job], job: Job) -> None:
-        sampling = replace(job.asked.sampling, sure=job.asked.sure or job.asked.sampling.sure)
+        sampling = job.asked.sampling
+        if job.asked.sure and not sampling.sure:
+            sampling = replace(sampling, sure=True)
         sampling.begin(place.session, job.asked.max_tokens)
 
     def _take(self, place: Place[Job], job: Job, event: int) -> bool:

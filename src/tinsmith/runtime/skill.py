@@ -47,6 +47,13 @@ class Skill:
         """The chat template as the core takes it; None for the file's own."""
         return None if self._asked._base is None else self._asked._entries[TURNS]
 
+    @cached_property
+    def digest(self) -> str | None:
+        """SHA-256 of the chat template, as the core takes it; None where there is none."""
+        import hashlib
+
+        return hashlib.sha256(self._asked._entries[TURNS]).hexdigest() if self.can_chat else None
+
     @property
     def templates(self) -> Turns:
         """The chat template as texts. Raises UnsupportedError with the reason when it could not be compiled."""

@@ -129,7 +129,8 @@ class _Door:
 
         async def sent(message: object) -> None:
             try:
-                await asyncio.wait_for(send(message), seconds)  # type: ignore[arg-type]
+                async with asyncio.timeout(seconds):  # Python 3.11's wait_for may swallow a cancellation
+                    await send(message)  # type: ignore[arg-type]
             except TimeoutError:
                 raise ConnectionAbortedError from None
 

@@ -14,8 +14,9 @@ from tinsmith.errors import InputError
 from tinsmith.runtime.adapters import prefix_of
 from tinsmith.runtime.asking import check_room, direct
 from tinsmith.runtime.calls import Toolbox, control_token, prompt_of
+from tinsmith.runtime.choices import Choice
 from tinsmith.runtime.generation import Completion, Route, Sampling
-from tinsmith.runtime.scheduler import Asked, Choice
+from tinsmith.runtime.scheduler import Asked
 from tinsmith.serve import slices
 from tinsmith.serve.faults import Refused
 from tinsmith.serve.parts import Part, Parts, openings
@@ -198,7 +199,7 @@ async def ask(house: House, question: Question) -> Answers:
         applied,
         skill.held_to(constraint),
         least,
-        least is not None,
+        least is not None or question.record,
         min(question.max_tokens or room, house.limits.tokens or room, room),
         question.sampling,
         tuple(question.stop),

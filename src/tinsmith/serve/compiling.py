@@ -65,10 +65,11 @@ class Compiler:
         process = await self._started()
         begun = time.monotonic()
         try:
-            reply = await asyncio.wait_for(self._exchange(process, line), self._limits.compiling)
+            async with asyncio.timeout(self._limits.compiling):
+                reply = await self._exchange(process, line)
         except BaseException as error:  # a cancelled request among them: its reply is not the next one's
             await self.close()
-            if isinstance(error, asyncio.TimeoutError):
+            if isinstance(error, TimeoutError):
                 return ConstraintError(f"compiling takes over {self._limits.compiling:g} seconds; simplify it")
             raise
         finally:
@@ -101,7 +102,8 @@ class Compiler:
                 limit=2 * self._limits.automaton + (1 << 16),
             )
             assert self._process.stdout
-            await asyncio.wait_for(self._process.stdout.readline(), _START)
+            async with asyncio.timeout(_START):
+                await self._process.stdout.readline()
         return self._process
 
     async def close(self) -> None:

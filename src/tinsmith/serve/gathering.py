@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from tinsmith.serve.asking import Answering, Answers, End, Piece
 
 if TYPE_CHECKING:
+    from tinsmith.runtime.choices import Choice
     from tinsmith.runtime.loaded import Loaded
-    from tinsmith.runtime.scheduler import Choice
     from tinsmith.serve.endpoint import Call
 
 LEAST = -9999.0  # what OpenAI writes of a probability that is as good as none

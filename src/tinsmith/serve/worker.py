@@ -18,9 +18,10 @@ from tinsmith.runtime.scheduler import Scheduler
 from tinsmith.serve.faults import Refused
 
 if TYPE_CHECKING:
+    from tinsmith.runtime.choices import Choice
     from tinsmith.runtime.generation import Completion
     from tinsmith.runtime.loaded import Loaded
-    from tinsmith.runtime.scheduler import Asked, Choice, Job
+    from tinsmith.runtime.scheduler import Asked, Job
 
 BUDGET = 0.05  # seconds of a step, after which requests that came are taken
 Sliced = Iterator[Any]  # work in slices of about BUDGET; the last thing that it yields is its result
@@ -69,6 +70,7 @@ class Ticket:
         """Its place is free at the next step. Nothing for an answer that is done."""
         if not self.done:
             self._end()
+            self._worker.cancelled += 1
             self._worker.send(lambda: self._worker.drop(self))
 
     def at_end(self, then: Callable[[], None]) -> None:
@@ -110,11 +112,13 @@ class Worker:
 
     @property
     def running(self) -> int:
-        return min(len(self.open), self.places)
+        """Answers that have a place."""
+        return self._scheduler.running
 
     @property
     def waiting(self) -> int:
-        return max(0, len(self.open) - self.places)
+        """Answers that wait for one."""
+        return max(0, len(self.open) - self.running)
 
     @property
     def speed(self) -> float | None:
@@ -227,7 +231,6 @@ class Worker:
     def drop(self, ticket: Ticket) -> None:
         if ticket.job is not None and self._jobs.pop(ticket.job, None) is not None:
             self._scheduler.cancel(ticket.job)
-            self.cancelled += 1
 
     def _fail(self, error: Exception) -> None:
         """All answers end with an error, and those that come begin anew."""

@@ -1,0 +1,174 @@
+"""OpenAI's client on probabilities and penalties, /v1/completions, /v1/responses and /v1/embeddings."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import openai
+import pytest
+from openai.types import Completion, CreateEmbeddingResponse
+from openai.types.responses import Response
+from pydantic import TypeAdapter
+from served import Running
+from test_openai_chat import LIGHT, SCHEMA, ask
+
+import tinsmith
+from conftest import ASKED
+from tinsmith.runtime.generation import Sampling
+from tinsmith.runtime.scheduler import Asked, Scheduler
+
+
+def test_probabilities_are_those_of_the_logits(server: Running, chatgpt: openai.OpenAI) -> None:
+    np = pytest.importorskip("numpy")
+    model = server.alone["tiny"]
+    tokens = model.chat(ASKED, max_tokens=6).token_ids
+    content = ask(chatgpt, max_tokens=6, logprobs=True, top_logprobs=3).choices[0].logprobs.content
+    prompt = model.render(ASKED)
+    rows = np.asarray(model.logits(prompt + tokens))[len(prompt) - 1 : -1].astype(np.float64)
+    assert [bytes(one.bytes) for one in content] == [model.token_bytes(token) for token in tokens]
+    for row, token, one in zip(rows, tokens, content, strict=True):
+        known = row - (row.max() + math.log(np.exp(row - row.max()).sum()))
+        best = np.argsort(-known, kind="stable")[:3]
+        assert one.logprob == pytest.approx(known[token], abs=1e-4)
+        assert [top.logprob for top in one.top_logprobs] == pytest.approx(list(known[best]), abs=1e-4)
+        assert [bytes(top.bytes) for top in one.top_logprobs] == [model.token_bytes(int(k)) for k in best]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"presence_penalty": 1.5},
+        {"frequency_penalty": 2.0},
+        {"logit_bias": {"264": -100, "30": 5}},
+        {"extra_body": {"repetition_penalty": 1.5, "top_k": 3, "min_p": 0.1}, "temperature": 1, "seed": 3},
+    ],
+)
+def test_tokens_are_chosen_as_asked(server: Running, chatgpt: openai.OpenAI, given: dict[str, Any]) -> None:
+    options = {**given, **given.get("extra_body", {})}
+    options.pop("extra_body", None)
+    if "logit_bias" in options:
+        options["logit_bias"] = {int(token): value for token, value in options["logit_bias"].items()}
+    model = server.alone["tiny"]
+    scheduler = Scheduler(model, places=1)
+    job = scheduler.add(Asked(model.render(ASKED), max_tokens=8, sampling=Sampling(lookup=4, **options)))
+    while not job.completion:
+        scheduler.step()
+    assert ask(chatgpt, **given).choices[0].message.content == job.completion.text
+    assert job.completion.text != ask(chatgpt).choices[0].message.content
+
+
+def test_how_tokens_were_chosen(chatgpt: openai.OpenAI) -> None:
+    form = {"type": "json_schema", "json_schema": {"name": "s", "schema": {"enum": ["abc", "abd"]}}}
+    extra = {"tinsmith": {"choices": True}}
+    whole = ask(chatgpt, response_format=form, extra_body=extra).choices[0].model_extra["tinsmith"]["choices"]
+    chunks = ask(chatgpt, response_format=form, extra_body=extra, stream=True)
+    streamed = [
+        one
+        for chunk in chunks
+        for one in (chunk.choices[0].model_extra or {}).get("tinsmith", {}).get("choices", ())
+    ]
+    assert streamed == whole
+    assert [one["forced"] for one in whole] == [True, True, True, False, True]
+    assert [one["allowed"] for one in whole] == [1, 1, 1, 2, 1]
+    assert sum(math.exp(value) for _, value in whole[3]["top"]) == pytest.approx(1, abs=1e-5)
+    assert bytes(value for one in whole for value in one["bytes"]) in (b'"abc"', b'"abd"')
+
+
+def test_prompts_are_continued(server: Running, chatgpt: openai.OpenAI) -> None:
+    model = server.alone["tiny"]
+    answer = chatgpt.completions.create(
+        model="tiny", prompt=["in", "the"], max_tokens=5, n=2, temperature=1, seed=4, logprobs=1
+    )
+    assert [one.index for one in answer.choices] == [0, 1, 2, 3]
+    for k, one in enumerate(answer.choices):
+        alone = model.generate(["in", "the"][k // 2], max_tokens=5, temperature=1, seed=4 + k % 2)
+        assert one.text == alone.text
+        assert one.logprobs and len(one.logprobs.tokens or ()) == len(alone.token_ids)
+    assert answer.usage and answer.usage.prompt_tokens == 1 + 1
+    tokens = model.tokenize("in the")
+    chunks = list(chatgpt.completions.create(model="tiny", prompt=tokens, max_tokens=5, stream=True, echo=True))
+    text = "".join(choice.text for chunk in chunks for choice in chunk.choices)
+    assert text == "in the" + model.generate(tokens, max_tokens=5).text
+    raw = chatgpt.completions.with_raw_response.create(model="tiny", prompt="in", max_tokens=2)
+    Completion.model_validate_json(raw.text)
+    for refused in ({"suffix": "x"}, {"best_of": 3}, {"echo": True, "logprobs": 1}, {"prompt": [9999]}):
+        with pytest.raises(openai.BadRequestError, match=next(iter(refused))):
+            chatgpt.completions.create(**{"model": "tiny", "prompt": "in", **refused})
+
+
+def test_embeddings_are_the_last_states(server: Running, chatgpt: openai.OpenAI) -> None:
+    model = server.alone["tiny"]
+    answer = chatgpt.embeddings.create(model="tiny", input=["in the", "the"])
+    for text, one in zip(["in the", "the"], answer.data, strict=True):
+        state = list(model.states([model.tokenize(text, bos=True)])[0])
+        length = math.sqrt(sum(value * value for value in state))
+        assert one.embedding == pytest.approx([value / length for value in state], abs=1e-6)
+    raw = chatgpt.embeddings.with_raw_response.create(model="tiny", input=[1, 2], encoding_format="float")
+    CreateEmbeddingResponse.model_validate_json(raw.text)
+    for model_name, options in (("tiny:a", {}), ("tiny", {"dimensions": 3}), ("tiny", {"input": ["x"] * 300})):
+        with pytest.raises(openai.BadRequestError):
+            chatgpt.embeddings.create(**{"model": model_name, "input": "x", **options})
+
+
+def test_a_response(server: Running, chatgpt: openai.OpenAI) -> None:
+    alone = server.alone["tiny"].chat([{"role": "system", "content": "be"}, *ASKED], max_tokens=8)
+    options: dict[str, Any] = {"model": "tiny", "input": ASKED, "instructions": "be", "max_output_tokens": 8}
+    raw = chatgpt.responses.with_raw_response.create(**options)
+    answer = Response.model_validate_json(raw.text)
+    assert answer.output_text == alone.content
+    assert (answer.status, answer.usage.input_tokens if answer.usage else 0) == (
+        "incomplete",
+        alone.prompt_tokens,
+    )
+    events = list(chatgpt.responses.create(stream=True, **options))
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert (
+        "".join(event.delta for event in events if event.type == "response.output_text.delta") == alone.content
+    )
+    last = events[-1]
+    assert last.type == "response.incomplete" and last.response.output_text == alone.content
+    for event in events:
+        TypeAdapter(type(event)).validate_python(event.model_dump(by_alias=True, warnings=False))
+
+
+def test_a_response_calls_and_goes_on(chatgpt: openai.OpenAI) -> None:
+    tool = {"type": "function", **LIGHT["function"]}
+    options: dict[str, Any] = {"model": "thinker", "tools": [tool], "max_output_tokens": 400}
+    with chatgpt.responses.stream(input=ASKED, tool_choice="required", **options) as stream:
+        kinds = [event.type for event in stream]
+        answer = stream.get_final_response()
+    assert "response.function_call_arguments.done" in kinds
+    calls = [item for item in answer.output if item.type == "function_call"]
+    assert calls and all(isinstance(json.loads(call.arguments)["on"], bool) for call in calls)
+    results = [{"type": "function_call_output", "call_id": call.call_id, "output": "done"} for call in calls]
+    after = chatgpt.responses.create(
+        input=[*ASKED, *answer.output, *results], tool_choice="none", **{**options, "max_output_tokens": 4}
+    )
+    assert after.usage and after.usage.output_tokens == 4
+
+
+def test_a_response_is_held_to_a_schema(server: Running, chatgpt: openai.OpenAI) -> None:
+    text = {"format": {"type": "json_schema", "name": "s", "schema": SCHEMA, "strict": True}}
+    answer = chatgpt.responses.create(model="tiny", input="in the", text=text)
+    alone = server.alone["tiny"].chat(ASKED, constraint=tinsmith.schema(SCHEMA))
+    assert answer.output_text == alone.content and answer.status == "completed"
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        {"previous_response_id": "resp_1"},
+        {"store": True},
+        {"background": True},
+        {"conversation": "c"},
+        {"truncation": "auto"},
+        {"tools": [{"type": "web_search"}]},
+        {"reasoning": {"summary": "auto"}},
+        {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x", "detail": "low"}]}]},
+    ],
+)
+def test_what_responses_do_not_support(chatgpt: openai.OpenAI, refused: dict[str, Any]) -> None:
+    with pytest.raises(openai.BadRequestError, match=next(iter(refused))):
+        chatgpt.responses.create(**{"model": "tiny", "input": "in", **refused})

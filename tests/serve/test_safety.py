@@ -1,0 +1,233 @@
+"""Who may ask, and how much: keys, hosts, pages, sizes, times, room."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from served import Running, post, raw, running
+
+from conftest import ASKED, CONTEXT
+from tinsmith import cli
+from tinsmith.errors import InputError
+from tinsmith.serve.guard import is_loopback, read_keys
+from tinsmith.serve.limits import Limits
+
+KEYS = ["a-key-of-some-length", "another-key-of-some-length"]
+LONG = {"model": "tiny", "messages": ASKED, "temperature": 1, "logit_bias": {"0": -100, "2": -100}}
+BODY = {"model": "tiny", "messages": ASKED, "max_tokens": 2}
+
+
+@pytest.fixture(scope="module")
+def guarded(files: list[Path]) -> Iterator[Running]:
+    limits = Limits(body=20_000, schema=2_000, streams=2, queue=2, reading=0.5, tokens=15_000)
+    with running(
+        files[:1], limits, places=1, context=CONTEXT, keys=KEYS, origins=["https://a.example"]
+    ) as made:
+        yield made
+
+
+def ask(server: Running, body: Any, key: str = KEYS[0], **headers: str) -> httpx.Response:
+    return httpx.post(
+        f"{server.url}/v1/chat/completions",
+        content=body if isinstance(body, bytes) else json.dumps(body),
+        headers={"authorization": f"Bearer {key}", **headers},
+        timeout=30,
+    )
+
+
+def test_a_key_is_needed(guarded: Running) -> None:
+    url = guarded.url
+    for headers in (
+        {},
+        {"authorization": "Bearer wrong"},
+        {"x-api-key": KEYS[0][:-1]},
+        {"authorization": KEYS[0]},
+    ):
+        for path, kind in (("/v1/models", "error"), ("/api/tags", None), ("/metrics", "error")):
+            refused = httpx.get(url + path, headers=headers)
+            assert refused.status_code == 401 and refused.headers["www-authenticate"] == "Bearer"
+            assert isinstance(refused.json()["error"], dict if kind else str)
+    refused = httpx.post(f"{url}/v1/messages", json={})
+    assert refused.json()["error"]["type"] == "authentication_error"
+    for key in KEYS:
+        assert httpx.get(f"{url}/v1/models", headers={"authorization": f"bearer {key}"}).status_code == 200
+        assert httpx.get(f"{url}/v1/models", headers={"x-api-key": key}).status_code == 200
+    assert httpx.get(f"{url}/health").status_code == 200
+    assert httpx.get(f"{url}/").headers["content-security-policy"].startswith("default-src 'none'")
+
+
+def test_what_one_key_asked_is_not_known_to_another(guarded: Running) -> None:
+    body = {**BODY, "messages": [{"role": "user", "content": "a secret of one"}]}
+    cached = lambda key: ask(guarded, body, key).json()["usage"]["prompt_tokens_details"]["cached_tokens"]  # noqa: E731
+    assert [cached(key) for key in (KEYS[0], KEYS[1])] == [0, 0]
+    assert cached(KEYS[0]) > 0
+
+
+def test_hosts_and_pages(guarded: Running) -> None:
+    assert ask(guarded, BODY, host="rebound.example").status_code == 403
+    assert ask(guarded, BODY, host="localhost:1").status_code == 200
+    assert ask(guarded, BODY, origin="https://b.example").status_code == 403
+    allowed = ask(guarded, BODY, origin="https://a.example")
+    assert allowed.status_code == 200 and allowed.headers["access-control-allow-origin"] == "https://a.example"
+    own = f"127.0.0.1:{guarded.port}"
+    assert ask(guarded, BODY, host=own, origin=f"http://{own}").status_code == 200
+    preflight = {"origin": "https://b.example", "access-control-request-method": "POST"}
+    refused = httpx.options(f"{guarded.url}/v1/chat/completions", headers=preflight)
+    assert refused.status_code == 400 and "access-control-allow-origin" not in refused.headers
+
+
+def test_sizes(guarded: Running) -> None:
+    assert ask(guarded, b"[" * 20_001).status_code == 413
+    chunked = (
+        b"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nx-api-key: %s\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    said = raw(
+        guarded.port, chunked % KEYS[0].encode() + b"4e20\r\n" + b"x" * 20_000 + b"\r\n5\r\nxxxxx\r\n0\r\n\r\n"
+    )
+    assert said.startswith(b"HTTP/1.1 413")
+    for body in (
+        b"[" * 1000,
+        b'{"a":' * 300 + b"1" + b"}" * 300,
+        b"{",
+        b'"\xff"',
+        b"1" * 4000,
+        b"NaN",
+        b"[]",
+        b"",
+    ):
+        refused = ask(guarded, body)
+        assert refused.status_code == 400 and refused.json()["error"]["message"], body
+    wide = {"enum": [f"value {k}" for k in range(300)]}
+    form = {"type": "json_schema", "json_schema": {"name": "s", "schema": wide}}
+    assert "at most 2,000" in ask(guarded, {**BODY, "response_format": form}).json()["error"]["message"]
+    assert ask(guarded, {**BODY, "max_tokens": 15_001}).json()["error"]["param"] == "max_tokens"
+
+
+def test_slow_clients(guarded: Running) -> None:
+    begun = time.monotonic()
+    assert raw(guarded.port, b"POST /v1/chat/comple") == b""
+    head = post("/tokenize", {"content": "x" * 100}, f"x-api-key: {KEYS[0]}")[:-50]
+    assert raw(guarded.port, head).startswith(b"HTTP/1.1 408")
+    one = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    assert raw(guarded.port, one + b"GET /hea").count(b"HTTP/1.1 200") == 1
+    assert time.monotonic() - begun < 20
+
+
+def test_room(guarded: Running) -> None:
+    """One place, two that wait, two answers for a key."""
+    assert guarded.idle()
+    with httpx.Client(base_url=guarded.url, timeout=30) as client:
+        path, streams = "/v1/chat/completions", []
+        body = {**LONG, "stream": True}
+        for key in (KEYS[0], KEYS[0], KEYS[1]):
+            stream = client.stream("POST", path, json=body, headers={"x-api-key": key})
+            streams.append(stream)
+            assert stream.__enter__().status_code == 200
+        many = client.post(path, json=BODY, headers={"x-api-key": KEYS[0]})
+        full = client.post(path, json=BODY, headers={"x-api-key": KEYS[1]})
+        assert (many.status_code, many.json()["error"]["type"]) == (429, "rate_limit_error")
+        assert (full.status_code, full.json()["error"]["type"]) == (503, "server_error")
+        assert int(many.headers["retry-after"]) >= 1 and int(full.headers["retry-after"]) >= 1
+        before = guarded.house.shelf.served[0].worker.cancelled
+        for stream in streams:
+            stream.__exit__(None, None, None)
+    assert guarded.idle()
+    assert guarded.house.shelf.served[0].worker.cancelled == before + 3
+    assert ask(guarded, BODY).status_code == 200
+
+
+def test_who_leaves_takes_the_answer_along(server: Running) -> None:
+    worker = server.house.shelf.served[0].worker
+    assert server.idle()
+    before = worker.cancelled
+    for stream in (False, True):
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            connection.sendall(post("/v1/chat/completions", {**LONG, "stream": stream}))
+            deadline = time.monotonic() + 10
+            while not worker.open and time.monotonic() < deadline:
+                time.sleep(0.005)
+            assert worker.open
+        assert server.idle(2)
+    assert worker.cancelled == before + 2
+
+
+def test_a_schema_that_takes_long_delays_nobody(files: list[Path]) -> None:
+    with running(files[:1], Limits(compiling=0.3)) as made:
+        deep = {
+            "type": "object",
+            "properties": {str(k): {"pattern": "(a|b|ab){1,40}c{2,90}"} for k in range(60)},
+        }
+        form = {"type": "json_schema", "json_schema": {"name": "s", "schema": deep}}
+        said: list[httpx.Response] = []
+        slow = threading.Thread(target=lambda: said.append(ask(made, {**BODY, "response_format": form})))
+        slow.start()
+        assert ask(made, BODY).status_code == 200
+        slow.join()
+        assert "takes over 0.3 seconds" in said[0].json()["error"]["message"]
+        easy = {"type": "json_schema", "json_schema": {"name": "s", "schema": {"type": "boolean"}}}
+        assert (
+            ask(made, {**BODY, "response_format": easy}).status_code == 200 or made.house.compiler.seconds > 0.5
+        )
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    line=st.binary(max_size=60),
+    headers=st.lists(st.tuples(st.binary(max_size=20), st.binary(max_size=40)), max_size=4),
+    body=st.binary(max_size=60),
+)
+def test_any_bytes(server: Running, line: bytes, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    head = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
+    said = raw(
+        server.port, line + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + head + b"\r\n" + body
+    )
+    assert said == b"" or (said.startswith(b"HTTP/1.1 ") and not said.startswith(b"HTTP/1.1 5"))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    path=st.text(max_size=30), host=st.sampled_from(["localhost", "[::1]:80", "127.9.9.9", "", "x", "[", ":"])
+)
+def test_any_path(server: Running, path: str, host: str) -> None:
+    from urllib.parse import quote
+
+    lines = f"GET /{quote(path)} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+    status = int(raw(server.port, lines.encode())[9:12])
+    assert status in (200, 307, 400, 403, 404, 405)
+
+
+def test_keys_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_text("# ours\na-key-of-some-length # mine\n\nanother-key-of-some-length\n")
+    assert read_keys(path) == KEYS
+    for text, said in (("short\n", ":1: a key has at least 16"), ("# none\n", "holds no key")):
+        path.write_text(text)
+        with pytest.raises(InputError, match=said):
+            read_keys(path)
+
+
+def test_beyond_this_machine(files: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["serve", str(files[0]), "--host", "0.0.0.0"]) == 2
+    assert "give --api-key-file, or --insecure" in capsys.readouterr().err
+    assert cli.main(["serve", str(files[0]), "--tls-key", "k.pem"]) == 2
+    assert "--tls-cert" in capsys.readouterr().err
+    assert cli.main(["serve", str(files[0]), str(files[0])]) == 2
+    assert "two files are named tiny" in capsys.readouterr().err
+    names = [
+        ("localhost", True),
+        ("127.0.0.9", True),
+        ("::1", True),
+        ("0.0.0.0", False),
+        ("a.localhost", False),
+    ]
+    assert [is_loopback(name) for name, _ in names] == [known for _, known in names]
