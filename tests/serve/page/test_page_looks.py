@@ -157,7 +157,7 @@ def test_about_says_what_the_file_is(desk: Desk) -> None:
     body = page.locator("#about-body")
     with page.expect_response(re.compile("/tinsmith/about")) as told:
         page.locator("#about-model").select_option(index=1)
-    contents = told.value.json()
+    contents = told.value.json()["contents"]
     expect(body).to_contain_text("Plan")
     for name, entry in contents["entries"].items():
         expect(body).to_contain_text(name)
