@@ -1,4 +1,4 @@
-"""Two tiny models behind a server: one with adapters and a router, one that can think and calls as Qwen does."""
+"""Two tiny models behind a server: one with adapters and a router, one that thinks and calls as Qwen does."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from tinsmith.runtime.asking import check_room, direct
 from tinsmith.runtime.calls import Toolbox, control_token, prompt_of
 from tinsmith.runtime.choices import Choice
 from tinsmith.runtime.generation import Completion, Route, Sampling
+from tinsmith.runtime.receipt import receipt
 from tinsmith.runtime.scheduler import Asked
 from tinsmith.serve import slices
 from tinsmith.serve.faults import Refused
@@ -89,8 +90,8 @@ class End:
     calls: list[Call]
     completion: Completion
     cached: int
-    stop: str | None = None
-    receipt: str | None = None
+    stop: str | None
+    receipt: str
 
 
 class Answering:
@@ -139,7 +140,8 @@ class Answering:
         if finish == "stop" and self.question.stop:
             rest = model.detokenize(completion.token_ids)[len(completion.text) :]
             stop = next((text for text in self.question.stop if text and rest.startswith(text)), None)
-        return End(finish, calls, completion, cached, stop)
+        made = receipt(model, self.ticket.asked, completion)
+        return End(finish, calls, completion, cached, stop, made.digest)
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,12 +43,7 @@ class Served:
         most = model.info.context
         self.worker = Worker(self.name, model, places, min(context or CONTEXT, most), queue)
         self.created = int(path.stat().st_mtime)
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 of the manifest, which states every byte of a tin."""
-        tin = self.model.tin
-        return hashlib.sha256(tin.entry("manifest.json")).hexdigest()
+        self.digest = model.digest  # of the whole file: worked out now, and not at the first answer
 
     @property
     def report(self) -> Path | None:

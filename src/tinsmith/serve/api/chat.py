@@ -192,7 +192,7 @@ async def chat(call: Call, body: ChatBody) -> Response:
     choices = [_choice(body, answers, k, one) for k, one in enumerate(whole)]
     if not whole:
         choices = [_unanswered(answers)]
-    receipts = [one.ended.receipt for one in whole if one.ended.receipt]
+    receipts = [one.ended.receipt for one in whole]
     usage = usage_of(call, answers, whole)
     return Json(
         {**head, "choices": choices, "usage": usage, "tinsmith": answer_facts(answers, whole)},

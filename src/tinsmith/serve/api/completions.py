@@ -95,7 +95,7 @@ async def complete(call: Call, body: CompletionsBody) -> Response:
         _choice(body, running[k], k, echoed[k] + one.text, one.choices, one.ended)
         for k, one in enumerate(whole)
     ]
-    receipts = [one.ended.receipt for one in whole if one.ended.receipt]
+    receipts = [one.ended.receipt for one in whole]
     usage, facts = _usage(call, asked, whole), answer_facts(asked[0], whole)
     return Json(
         {**head, "choices": choices, "usage": usage, "tinsmith": facts},

@@ -99,7 +99,7 @@ def answer_facts(answers: Answers, whole: Sequence[Gathered]) -> dict[str, Any]:
     """What is ours in an answer: the seed that it can be had again by, how sure the model was, its receipts,
     and the route that was taken."""
     facts: dict[str, Any] = {"seed": answers.seed}
-    receipts = [one.ended.receipt for one in whole if one.ended.receipt]
+    receipts = [one.ended.receipt for one in whole]
     if receipts:
         facts["receipt"] = receipts[0] if len(receipts) == 1 else receipts
     sure = [one.ended.completion.sure for one in whole if one.end]
