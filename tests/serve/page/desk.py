@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import ConsoleMessage, Locator, Page, Request, expect
@@ -70,3 +75,17 @@ class Desk:
         expect(self.page.locator("#prompt")).to_have_value("")
         expect(self.page.locator("#send")).to_be_visible(timeout=30_000)
         return self.page.locator(".turn").last.locator("article")
+
+
+@contextmanager
+def served(*arguments: str | Path) -> Iterator[str]:
+    """`tinsmith serve`, and the address that it says."""
+    command = [sys.executable, "-m", "tinsmith", "serve", *map(str, arguments), "--port", "0", "--threads", "1"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        try:
+            said = re.search(r"http://[\d.]+:\d+", process.stderr.readline())
+            assert said, process.stderr.read()
+            yield f"{said[0]}/"
+        finally:
+            process.terminate()
