@@ -124,7 +124,7 @@ def test_on_a_phone_the_settings_lie_over_the_conversation(browser: Browser, add
     page.locator("#close-settings").tap()
     expect(page.locator("#settings")).to_be_hidden()
     answer = desk.ask("hello")
-    answer.locator(".token").first.tap()
+    desk.token(answer).tap()
     box = page.locator("#alternatives")
     expect(box).to_be_in_viewport(ratio=1)
     page.locator("#empty, .prompt").last.tap()
@@ -157,7 +157,7 @@ def test_about_says_what_the_file_is(desk: Desk) -> None:
     body = page.locator("#about-body")
     with page.expect_response(re.compile("/tinsmith/about")) as told:
         page.locator("#about-model").select_option(index=1)
-    contents = told.value.json()
+    contents = told.value.json()["contents"]
     expect(body).to_contain_text("Plan")
     for name, entry in contents["entries"].items():
         expect(body).to_contain_text(name)
