@@ -106,7 +106,9 @@ def on_the_way(hf: str) -> list[str]:
     """A folder's tensor as llama.cpp's script names it before it looks it up: without an expert, and of
     Granite's dense feed-forward as the parts that llama's has."""
     hf = hf.replace(".*", "").replace(".dt_bias", ".dt_proj.bias")
-    hf = hf.replace(".shared_mlp.output_linear", ".mlp.down_proj").replace(".layer_scalar", ".layer_scalar.weight")
+    hf = hf.replace(".shared_mlp.output_linear", ".mlp.down_proj").replace(
+        ".layer_scalar", ".layer_scalar.weight"
+    )
     fused = ".shared_mlp.input_linear"
     return [hf.replace(fused, f".mlp.{part}_proj") for part in ("gate", "up")] if fused in hf else [hf]
 

@@ -1,14 +1,13 @@
-"""The gemma4 family, text only: gemma3 with wider heads where a layer sees all positions, a norm of values, last
-layers that read the keys and values of earlier ones, an embedding of each token for every layer, and a factor of
-what each layer puts out.
+"""The gemma4 family, text only: gemma3 with wider heads where a layer sees all positions, a norm of values,
+last layers that read the keys and values of earlier ones, an embedding of each token for every layer, and a
+factor of what each layer puts out.
 
-The rotation of wide heads is proportional: the first pairs turn by the frequencies of the whole head, the others
-not at all. GGUF keeps that as the tensor `rope_freqs.weight`, which divides the frequencies.
+The rotation of wide heads is proportional: the first pairs turn by the frequencies of the whole head, the
+others not at all. GGUF keeps that as the tensor `rope_freqs.weight`, which divides the frequencies.
 """
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -231,9 +230,7 @@ class Gemma4(decoder.Decoder):
 
     def derive(self, h: Gemma4Hyper) -> dict[str, Tensor]:  # type: ignore[override]
         turning = h.wide_rope_dim // 2
-        return {
-            "rope_freqs": decoder.vector([1.0] * turning + [_STILL] * (h.wide_head_dim // 2 - turning))
-        }
+        return {"rope_freqs": decoder.vector([1.0] * turning + [_STILL] * (h.wide_head_dim // 2 - turning))}
 
     def layer_at(self, h: Gemma4Hyper, i: int) -> list[TensorName]:  # type: ignore[override]
         sizes = h.at(i)
@@ -265,13 +262,13 @@ class Gemma4(decoder.Decoder):
             )
         if h.heads % h.wide_kv_heads or h.wide_rope_dim % 2 or h.wide_rope_dim > h.wide_head_dim:
             raise FormatError(
-                f"{where}: {h.heads} heads of {h.wide_head_dim} values, {h.wide_rope_dim} of them rotated, do not "
-                f"fit {h.wide_kv_heads} key-value heads"
+                f"{where}: {h.heads} heads of {h.wide_head_dim} values, {h.wide_rope_dim} of them rotated, do "
+                f"not fit {h.wide_kv_heads} key-value heads"
             )
         before = h.windowed[: h.layers - h.reusing]
         if not set(h.windowed[len(before) :]) <= set(before):
             raise UnsupportedError(
-                f"{where}: the last {h.reusing} layers read earlier keys and values (num_kv_shared_layers), and "
+                f"{where}: the last {h.reusing} layers read earlier keys and values (num_kv_shared_layers); "
                 "layer_types has no earlier layer of each of their types"
             )
 
@@ -313,8 +310,8 @@ class Gemma4(decoder.Decoder):
 
 def _given(h: Gemma4Hyper, g: GraphBuilder, x: Value) -> Value:
     """What every layer is given of the token itself: (norm(p / root(dim)) + root(layer_dim) e) / root(2), p a
-    projection of its embedding, e its row of the layers' own table. A norm of p / root(dim) is that of p with dim
-    times the epsilon."""
+    projection of its embedding, e its row of the layers' own table. A norm of p / root(dim) is that of p with
+    dim times the epsilon."""
     projected = g.norm(g.matmul(x, "layer_in"), "layer_in_norm", h.norm_eps * h.dim, heads=h.layers)
     return g.add(g.embed("layer_embed", scale=(h.layer_dim / 2) ** 0.5), projected, 0.5**0.5)
 
@@ -326,7 +323,10 @@ def _before_layers(h: Gemma4Hyper) -> list[TensorName]:
         ("layer_in", "per_layer_model_projection", "per_layer_model_proj", width, h.dim),
         ("layer_in_norm", "per_layer_projection_norm", "per_layer_proj_norm", 1, h.layer_dim),
     )
-    return [TensorName(role, f"model.{hf}.weight", f"{gguf}.weight", *size) for role, hf, gguf, *size in names]
+    return [
+        TensorName(role, f"model.{hf}.weight", f"{gguf}.weight", rows, inputs)
+        for role, hf, gguf, rows, inputs in names
+    ]
 
 
 def _of_layer(h: Gemma4Hyper) -> list[TensorName]:
@@ -352,27 +352,28 @@ def _windowed(fields: Fields) -> tuple[bool, ...]:
 
 
 def _overridden(fields: Fields, windowed: tuple[bool, ...]) -> dict[str, Any]:
-    """The sizes of wide heads where a config has them layer by layer, as newer transformers write it, by the keys
-    of older ones."""
+    """The sizes of wide heads where a config has them layer by layer, as newer transformers write it, by the
+    keys of older ones."""
     given = fields.get("per_layer_config")
     if given is None:
         return {}
     wide = [str(i) for i, narrow in enumerate(windowed) if not narrow]
     tables = [given.get(i) for i in wide] if isinstance(given, Mapping) else []
-    same = tables and all(isinstance(one, Mapping) and one == tables[0] for one in tables)
-    if not same or set(given) - set(wide) or set(tables[0]) - {"head_dim", "num_key_value_heads"}:
+    names = {"head_dim": "global_head_dim", "num_key_value_heads": "num_global_key_value_heads"}
+    first = tables[0] if tables else None
+    same = isinstance(first, Mapping) and all(one == first for one in tables) and len(given) == len(wide)
+    if not isinstance(first, Mapping) or not same or set(first) - set(names):
         raise UnsupportedError(
             f"{fields.named('per_layer_config')}; supported: head_dim and num_key_value_heads, alike in each "
             "layer of full_attention"
         )
-    names = {"head_dim": "global_head_dim", "num_key_value_heads": "num_global_key_value_heads"}
-    return {names[key]: one for key, one in tables[0].items()}
+    return {names[key]: one for key, one in first.items()}
 
 
 def _reusing(fields: Fields, key: str, layers: int) -> int:
     reusing = fields.count_or_0(key)
     if reusing >= layers:
-        raise FormatError(f"{fields.named(key)}; of {layers} layers at most {layers - 1} can reuse others' keys")
+        raise FormatError(f"{fields.named(key)}; at most {layers - 1} of {layers} layers can reuse keys")
     return reusing
 
 
@@ -382,8 +383,8 @@ def _first(fields: Fields, key: str) -> Any:
 
 
 def _kv_heads(fields: Fields) -> tuple[Any, int | None]:
-    """Of layers with a window, and of the others where the file has one number a layer: its wide heads then take
-    keys for values."""
+    """Of layers with a window, and of the others where the file has one number a layer: its wide heads then
+    take keys for values."""
     given, windowed = fields.get("attention.head_count_kv"), fields.get("attention.sliding_window_pattern")
     if not isinstance(given, list):
         return given, None
@@ -394,8 +395,8 @@ def _kv_heads(fields: Fields) -> tuple[Any, int | None]:
         kinds[bool(narrow)].add(count if isinstance(count, int) and 0 < count < 1 << 31 else None)
     if any(len(counts) != 1 or None in counts for counts in kinds.values()):
         raise UnsupportedError(
-            f"{fields.named('attention.head_count_kv')}; supported: one number for the layers with a window, and "
-            "one for the others"
+            f"{fields.named('attention.head_count_kv')}; supported: one number for the layers with a window, "
+            "and one for the others"
         )
     return kinds[True].pop(), kinds[False].pop()
 
@@ -406,8 +407,8 @@ def _read_as_ggufs_are(h: Gemma4Hyper) -> None:
     before, reusing = h.windowed[: h.layers - h.reusing], h.windowed[h.layers - h.reusing :]
     if (False in reusing and before[-1]) or (True in reusing and not before[-2:][0]):
         raise UnsupportedError(
-            f"gemma4: the last {h.reusing} layers read keys and values of the layers before them; in GGUF those are "
-            "a layer with a window, then one without"
+            f"gemma4: the last {h.reusing} layers read keys and values of layers before them; in GGUF those "
+            "are a layer with a window, then one without"
         )
 
 
@@ -434,8 +435,8 @@ def _doubled(fields: Fields, ffn: int, layers: int, reusing: int) -> bool:
         return False
     if given != [ffn] * (layers - reusing) + [2 * ffn] * reusing:
         raise UnsupportedError(
-            f"{fields.named('feed_forward_length')}; supported: one width, and twice that in the layers that read "
-            "earlier keys and values"
+            f"{fields.named('feed_forward_length')}; supported: one width, and twice that in the layers that "
+            "read earlier keys and values"
         )
     return True
 
