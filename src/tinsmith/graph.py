@@ -195,6 +195,12 @@ class GraphBuilder:
         self._add(Op("ADD", [x, y], [out], f=(scale,)))
         return out
 
+    def scaled(self, x: Value, factor: str) -> Value:
+        """x times a tensor of one number."""
+        out = Value(x.width)
+        self._add(Op("SCALE", [x], [out], [factor]))
+        return out
+
     def slice(self, x: Value, begin: int, width: int, groups: int = 1) -> Value:
         """The elements begin to begin + width of each of the row's groups, joined."""
         out = Value(groups * width)

@@ -136,6 +136,25 @@ DEFAULTED = (
     "{{- '<|role|>' + m.role + '<|said|>' + m.content + '<|end|>\n' }}"
     "{%- if loop.last and add_generation_prompt %}{{- '<|role|>assistant<|said|>' }}{%- endif %}{%- endfor %}"
 )
+# As Gemma 4's: a turn to say that it thinks, thoughts in a channel that earlier answers lose, and turns that
+# go on where an answer follows an answer.
+CHANNELS = (
+    "{%- macro said(text) %}{%- set ns = namespace(kept='') %}{%- for part in text.split('<channel|>') %}"
+    "{%- set ns.kept = ns.kept + part.split('<|channel>')[0] %}{%- endfor %}{{- ns.kept | trim }}"
+    "{%- endmacro %}{{- bos_token }}{%- set turns = messages %}{%- set thinks = enable_thinking | default(false) %}"
+    "{%- if thinks or messages[0].role == 'system' %}{{- '<|turn>system\n' }}"
+    "{{- '<|think|>\n' if thinks else '' }}"
+    "{%- if messages[0].role == 'system' %}{{- messages[0].content | trim }}{%- set turns = messages[1:] %}"
+    "{%- endif %}{{- '<turn|>\n' }}{%- endif %}{%- set before = namespace(role=none) %}"
+    "{%- for m in turns if m.role != 'tool' %}{%- set role = 'model' if m.role == 'assistant' else m.role %}"
+    "{%- if not (role == 'model' and before.role == 'assistant') %}{{- '<|turn>' + role + '\n' }}{%- endif %}"
+    "{%- set before.role = m.role %}"
+    "{%- if role == 'model' %}{{- said(m.content) }}{%- else %}{{- m.content | trim }}{%- endif %}"
+    "{{- '<turn|>\n' }}{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- '<|turn>model\n' }}"
+    "{{- '' if thinks else '<|channel>thought\n<channel|>' }}"
+    "{%- endif %}"
+)
 TABLES = {
     "smollm": SMOLLM,
     "llama3": LLAMA3,
@@ -146,6 +165,7 @@ TABLES = {
     "moded": MODED,
     "finished": FINISHED,
     "defaulted": DEFAULTED,
+    "channels": CHANNELS,
 }
 DAY = date(2026, 11, 25)
 FUNCTION = {"name": "f", "description": "it's <b>", "parameters": {"a": None}}
@@ -260,17 +280,18 @@ def test_a_table_says_what_its_template_says_or_refuses(name: str) -> None:
             continue
         compared += 1
         assert given == by_transformers(template, messages, generate, **more)
-    assert compared > {"gemma": 20, "mistral": 10}.get(name, 65) * len(switches)
+    assert compared > {"gemma": 20, "mistral": 10, "channels": 40}.get(name, 65) * len(switches)
 
 
 def test_what_a_table_knows_of_its_template() -> None:
     compiled = {name: compile_turns(with_date(TABLES[name], DAY), tokens=TOKENS) for name in TABLES}
     tables = {name: turns.default for name, turns in compiled.items()}
-    assert [name for name, table in tables.items() if table.strict] == ["gemma"]
+    assert [name for name, table in tables.items() if table.strict] == ["gemma", "channels"]
     assert [name for name, turns in compiled.items() if turns.thinking] == [
         "thinking",
         "moded",
         "defaulted",
+        "channels",
     ]
     assert [name for name, table in tables.items() if table.escaped] == ["llama32"]
     assert "only user and assistant" in tables["mistral"].no_system

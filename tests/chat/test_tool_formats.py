@@ -122,6 +122,32 @@ def test_functiongemma_writes_what_its_guide_shows() -> None:
     assert known.parse(written, tools) == [call]
 
 
+def test_gemma_4_is_prompted_as_its_template_has_it() -> None:
+    """What Google's template of Gemma 4 renders for these tools and this call."""
+    guests = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
+    place = {
+        "type": "object",
+        "properties": {"zip": {"type": "integer", "nullable": True}, "city": {"type": "string", "enum": ["a"]}},
+        "required": ["city"],
+    }
+    properties = {"who": {"type": "array", "description": "all", "items": guests}, "where": place}
+    parameters = {"type": "object", "properties": properties, "required": ["who"]}
+    tools = read_tools([{"name": "book", "description": "Books", "parameters": parameters}])
+    known = by_name("gemma4")
+    messages = [{"role": "system", "content": " Be brief.\n"}, {"role": "user", "content": "hi"}]
+    assert known.messages(tools, messages)[0]["content"] == (
+        'Be brief.<|tool>declaration:book{description:<|"|>Books<|"|>,parameters:{properties:{where:{'
+        'properties:{city:{enum:[<|"|>a<|"|>],type:<|"|>STRING<|"|>},zip:{nullable:true,type:<|"|>INTEGER<|"|>}},required:'
+        '[<|"|>city<|"|>],type:<|"|>OBJECT<|"|>},who:{description:<|"|>all<|"|>,items:{properties:{age:{type:'
+        '<|"|>INTEGER<|"|>}},required:[<|"|>age<|"|>],type:<|"|>OBJECT<|"|>},type:<|"|>ARRAY<|"|>}},required:'
+        '[<|"|>who<|"|>],type:<|"|>OBJECT<|"|>}}<tool|>'
+    )
+    call = Call("book", {"who": [{"age": 3}], "where": {"city": "a"}})
+    written = '<|tool_call>call:book{where:{city:<|"|>a<|"|>},who:[{age:3}]}<tool_call|>'
+    assert known.write([call]) == written
+    assert known.parse(written, tools) == [call]
+
+
 def test_smollm_is_prompted_and_read_as_its_card_has_it() -> None:
     """The model card of SmolLM2-1.7B-Instruct: the tools as json.dumps writes their list, and this call."""
     parameters = {"type": "object", "properties": {"min": {"type": "integer"}, "max": {"type": "integer"}}}
@@ -171,6 +197,8 @@ def test_gemma_may_fence_its_json() -> None:
         ('… <tool_call>\n{"name": … <|im_start|>', (), "", "qwen"),
         ("<tool_call>\n<function=' + n + '>\n<parameter=' …", (), "", "qwen35"),
         ("{{ '<start_of_turn>' }} <start_function_call>", (), "", "functiongemma"),
+        ("{{ '<|turn>model' }} <|tool_call>call:", (), "", "gemma4"),
+        (None, ("<|tool_call>",), "", "gemma4"),
         ("{{ '<start_of_turn>model' }}", (), "gemma-3-270m-it", "gemma3"),
         ("<|start_header_id|>", (), "", "llama3"),
         ("You are a helpful AI assistant named SmolLM, trained by", (), "", "smollm"),

@@ -12,7 +12,7 @@ import pytest
 from oracle import Configuration, Oracle
 
 from tinsmith.chat.tool_formats import FORMATS, Call, by_name, read_tools
-from tinsmith.chat.tool_formats.functiongemma import CLOSING, ESCAPE, OPENING
+from tinsmith.chat.tool_formats.functiongemma import FUNCTIONGEMMA, GEMMA4, GemmaFormat
 from tinsmith.constraint.tools import compile_tools
 from tinsmith.errors import ConstraintError, UnsupportedError
 
@@ -150,7 +150,7 @@ def walk(oracle: Oracle, source: random.Random) -> bytes:
 def next_step(oracle: Oracle, at: frozenset[Configuration], source: random.Random) -> bytes:
     """Some byte that may come; often, where it may, what ends a text that could go on for ever."""
     if source.random() < 0.3:
-        for end in source.sample((b'"', b"\n</parameter>", b"<escape>"), 3):
+        for end in source.sample((b'"', b"\n</parameter>", b"<escape>", b'<|"|>'), 4):
             reached = at
             for byte in end:
                 reached = oracle.step(reached, byte)
@@ -160,10 +160,11 @@ def next_step(oracle: Oracle, at: frozenset[Configuration], source: random.Rando
     return bytes([next(byte for byte in order if oracle.step(at, byte))])
 
 
-def test_control_tokens_stand_for_their_texts() -> None:
-    ids = {OPENING: 7, CLOSING: 8, ESCAPE: 70000}
-    oracle = Oracle(compile_tools(TOOLS, "functiongemma", control=ids.get, none=True).data)
-    written = by_name("functiongemma").write(VALID[:1])
+@pytest.mark.parametrize("known", [FUNCTIONGEMMA, GEMMA4], ids=lambda known: known.name)
+def test_control_tokens_stand_for_their_texts(known: GemmaFormat) -> None:
+    ids = {known.opening: 7, known.closing: 8, known.escape: 70000}
+    oracle = Oracle(compile_tools(TOOLS, known.name, control=ids.get, none=True).data)
+    written = known.write(VALID[:1])
     assert not oracle.accepts(written.encode())  # neither is it a text: that would be read as a call
     data = written.encode()
     for text, number in ids.items():

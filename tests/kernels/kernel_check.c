@@ -132,7 +132,8 @@ static float cache_value(void) {
 static void check_tini_kv_append_fn(tini_kv_append_fn *scalar, tini_kv_append_fn *vector) {
     static const uint32_t positions[] = {0, 1, 7, 15, 16, 31, 63, 64 + 20, 128 + 63};
     const struct cache *c = cache_of_kernel();
-    for (uint32_t head_dim = c->head_dim_step; head_dim <= 256; head_dim += c->head_dim_step) {
+    for (uint32_t head_dim = c->head_dim_step; head_dim <= TINI_HEAD_DIM;
+         head_dim += head_dim < 256 ? c->head_dim_step : 256) {
         tini_kv a = place_cache(c, KEYS, VALUES, 64, 64, head_dim);
         tini_kv b = place_cache(c, OTHER_KEYS, OTHER_VALUES, 64, 64, head_dim);
         for (uint32_t k = 0; k < COUNT(positions); k++) {
@@ -158,7 +159,7 @@ static void check_attention(tini_attention_fn *scalar, tini_attention_fn *vector
     uint32_t in_place = below(2), wide = (a.heads + below(2)) * head_dim;
     tini_kv kv = place_cache(c, KEYS, VALUES, capacity, a.window ? capacity : last + 1, head_dim);
     for (uint32_t p = first; p <= last; p++) {
-        float key[256], value[256];
+        float key[TINI_HEAD_DIM], value[TINI_HEAD_DIM];
         for (uint32_t d = 0; d < head_dim; d++)
             key[d] = spread(), value[d] = spread();
         c->append(&kv, p, key, value);
@@ -182,7 +183,8 @@ static void check_tini_attention_fn(tini_attention_fn *scalar, tini_attention_fn
     static const uint32_t positions[] = {0,  1,  7,  8,  14, 15,  16,  31,  47,
                                          60, 62, 63, 64, 65, 120, 127, 128, 300};
     static const uint32_t rows[] = {1, 2, 3, 4, 5, 8, 11}, windows[] = {0, 1, 20, 64, 100, 0};
-    static const uint32_t heads[] = {1, 2, 3, 4, 5, 7, 8, 1}, sizes[] = {64, 8, 80, 24, 128, 72, 16, 256};
+    static const uint32_t heads[] = {1, 2, 3, 4, 5, 7, 8, 1, 3},
+                          sizes[] = {64, 8, 80, 24, 128, 72, 16, 256, TINI_HEAD_DIM};
     const struct cache *c = cache_of_kernel();
     for (uint32_t k = 0; k < COUNT(positions); k++) {
         for (uint32_t n = 0; n < COUNT(heads); n++) {

@@ -239,6 +239,14 @@ static int make_add(tini_op *o) {
     return 1;
 }
 
+static int make_scale(tini_op *o) {
+    uint32_t width = from_to(1, 300);
+    o->in[0] = floats(width);
+    o->out[0] = floats(width);
+    o->tensor[0] = vector(1);
+    return 1;
+}
+
 static int make_slice(tini_op *o) {
     uint32_t groups = from_to(1, 6), from = from_to(1, 60), at = below(from), to = from_to(1, from - at);
     o->u[0] = groups;
@@ -375,7 +383,7 @@ static void make_caches(void) {
     uint32_t whole = one_in(2) ? 32 : 8; /* blocks of 32 fit both kinds of cache */
     for (uint32_t k = 0; k < head.caches; k++)
         caches[k] = (tini_cache){.heads = from_to(1, 4),
-                                 .head_dim = whole * from_to(1, 256 / whole / (one_in(4) ? 1 : 4)),
+                                 .head_dim = whole * from_to(1, TINI_HEAD_DIM / whole / (one_in(4) ? 1 : 8)),
                                  .window = one_in(3) ? from_to(1, 90) : 0};
     head.states = one_in(3) ? 0 : from_to(1, MOST_STATES);
     for (uint32_t k = 0; k < head.states; k++)

@@ -43,8 +43,8 @@ OP = Addition(
     edits={
         "kernels/ops.def": [
             (
-                "x added */\n\n#endif",
-                "x added */ \\\n    X(19, NEGATE, negate)\n\n#endif",
+                "one number */\n\n#endif",
+                "one number */ \\\n    X(20, NEGATE, negate)\n\n#endif",
             )
         ],
         "kernels/core/vm/program.c": [

@@ -139,7 +139,7 @@ def rope_tests(lib: Library, rng: np.random.Generator, op: str, isa: str) -> Non
         assert outs[0].tobytes() == outs[1].tobytes(), (heads, head_dim, half)
 
 
-HEAD_DIMS = {"f16": (8, 16, 24, 64, 72, 80, 96, 128, 256), "q8": (32, 64, 96, 128, 160, 256)}
+HEAD_DIMS = {"f16": (8, 16, 24, 64, 72, 80, 96, 128, 256, 512), "q8": (32, 64, 96, 128, 160, 256, 512)}
 
 
 def kv_append_tests(lib: Library, rng: np.random.Generator, op: str, isa: str) -> None:

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import textcore
 from textcore import SPECIAL, Opened
-from tokenizer_kinds import KINDS, random_texts, real_texts, save, sentences
+from tokenizer_kinds import KINDS, SPACES, random_texts, real_texts, save, sentences, trained_characters
 from tokenizers import Tokenizer as HfTokenizer
 from tokenizers import normalizers
 
-from tinsmith.errors import UnsupportedError
+from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.formats import gguf
 from tinsmith.models import Tokenizer
 from tinsmith.tokenizer import gguf_keys as _gguf_tokenizer
@@ -152,6 +152,44 @@ def test_merges_that_scores_cannot_say_are_refused(tmp_path: Path) -> None:
         _gguf_tokenizer.write(fewer)
 
 
+def test_merges_in_a_gguf_of_gemma_4(core: ctypes.CDLL, tmp_path: Path) -> None:
+    """As llama.cpp's script writes it: merges, and scores that say nothing."""
+    llama_cpp = pytest.importorskip("llama_cpp")
+    hf = trained_characters(SPACES, None)
+    t = tokenizer_json.read(save(hf, tmp_path))[0]
+    kept = {key: one for key, one in _gguf_tokenizer.write(t).items() if not key.endswith((".pre", "_prefix"))}
+    merges = [f"{left} {right}" for left, right in t.merges]
+    kept |= {"tokenizer.ggml.model": "gemma4", "tokenizer.ggml.merges": merges}
+    kept |= {"tokenizer.ggml.scores": [-1000.0] * len(t.tokens), "tokenizer.ggml.add_space_prefix": False}
+    path = tmp_path / "a.gguf"
+    write_words(path, kept)
+    held = {key: entry.value for key, entry in gguf.read(path).metadata.items()}
+    back = _gguf_tokenizer.read(held)
+    assert (back.merges, back.prefix, back.scores) == (t.merges, "none", None)
+    ours = Opened(core, encode(back))
+    texts = [*sentences()[::400], *random_texts(300, seed=13)]
+    assert not differing(ours, hf, texts)
+    theirs = llama_cpp.Llama(str(path), vocab_only=True, verbose=False)
+    for text in texts:
+        # Merges of this vocabulary cross line ends, as Gemma's do not.
+        if llama_cpp_reads(text, "gemma") and "\n" not in text:
+            wanted = theirs.tokenize(text.encode(), add_bos=False, special=True)
+            assert ours.encode(text, SPECIAL) == wanted, ascii(text)
+    del held["tokenizer.ggml.merges"]
+    with pytest.raises(FormatError, match="merges must be an array"):
+        _gguf_tokenizer.read(held)
+
+
+def write_words(path: Path, kept: dict[str, Any]) -> None:
+    """A GGUF file of a tokenizer and no tensors, as llama.cpp opens it."""
+    sizes = {"context_length": 64, "embedding_length": 64, "block_count": 1, "feed_forward_length": 64}
+    sizes |= {"attention.head_count": 1, "rope.dimension_count": 64}
+    metadata: dict[str, Any] = {"general.architecture": "llama", "general.name": f"tiny {path.stem}"}
+    metadata |= {"llama.attention.layer_norm_rms_epsilon": 1e-5} | {f"llama.{k}": v for k, v in sizes.items()}
+    values = {k: v if isinstance(v, gguf.Value) else gguf.value(v) for k, v in (metadata | kept).items()}
+    gguf.write(path, values, iter(()))
+
+
 def llama_cpp_reads(text: str, name: str) -> bool:
     """llama.cpp knows no normal forms, nothing that Unicode 14 does not, no long s in a contraction, takes
     marks for no part of the words of o200k and tekken, and with a unigram puts a space before one."""
@@ -177,18 +215,11 @@ def test_llama_cpp_gives_the_same_ids(core: ctypes.CDLL, tmp_path: Path, name: s
     llama_cpp = pytest.importorskip("llama_cpp")
     hf = KINDS[name]()
     t = tokenizer_json.read(save(hf, tmp_path))[0]
-    sizes = {"context_length": 64, "embedding_length": 64, "block_count": 1, "feed_forward_length": 64}
-    sizes |= {"attention.head_count": 1, "rope.dimension_count": 64}
-    metadata: dict[str, Any] = {"general.architecture": "llama", "general.name": f"tiny {name}"}
-    metadata |= {"llama.attention.layer_norm_rms_epsilon": 1e-5} | {f"llama.{k}": v for k, v in sizes.items()}
-    metadata |= _gguf_tokenizer.write(t)
-    values = {k: v if isinstance(v, gguf.Value) else gguf.value(v) for k, v in metadata.items()}
-    gguf.write(tmp_path / "a.gguf", values, iter(()))
-    back = _gguf_tokenizer.read(
-        {key: entry.value for key, entry in gguf.read(tmp_path / "a.gguf").metadata.items()}
-    )
+    path = tmp_path / f"{name}.gguf"
+    write_words(path, _gguf_tokenizer.write(t))
+    back = _gguf_tokenizer.read({key: entry.value for key, entry in gguf.read(path).metadata.items()})
     ours = Opened(core, encode(back))
-    theirs = llama_cpp.Llama(str(tmp_path / "a.gguf"), vocab_only=True, verbose=False)
+    theirs = llama_cpp.Llama(str(path), vocab_only=True, verbose=False)
     texts = [*sentences()[::40], *random_texts(3_000, seed=12)]
     texts = [text for text in texts if llama_cpp_reads(text, name)]
     assert len(texts) > 1000

@@ -19,7 +19,7 @@ from tinsmith.formats import gguf, safetensors
 from tinsmith.models import family
 
 MOST = 2**31 - 1
-CASES = ("llama", "gemma2", "gemma3", "lfm2", "phi3", "qwen3_moe", "qwen35", "qwen35_moe", "smollm3")
+CASES = ("llama", "gemma2", "gemma3", "gemma4", "lfm2", "phi3", "qwen3_moe", "qwen35", "qwen35_moe", "smollm3")
 
 
 @pytest.fixture

@@ -54,6 +54,12 @@ def scatter(model: Any) -> None:
                 parameter += 0.2 * torch.randn(parameter.shape)
             else:
                 parameter.copy_(torch.randn(parameter.shape) / parameter.shape[-1] ** 0.5)
+        for name, buffer in model.named_buffers():
+            if name.endswith("layer_scalar"):
+                buffer += 0.2 * torch.randn(buffer.shape)
+        for module in model.modules():
+            if getattr(module, "scaling", None) == 1.0:  # scores as large as others', by the norm of queries
+                module.q_norm.weight /= module.head_dim**0.5
 
 
 def some_tokens(vocab: int, count: int = POSITIONS) -> list[int]:

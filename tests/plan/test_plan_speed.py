@@ -29,9 +29,12 @@ def test_decoding_reads_every_matrix_and_every_key_once(case: str) -> None:
             k for op in program.ops if op.kind in ("MATMUL", "LOGITS") for k in op.tensors[:3] if k is not None
         ]
         assert cost.weights == sum(list(program.tensors.values())[k].bytes for k in set(read))
+    read_caches = [
+        program.caches[op.cache] for op in program.ops if op.kind == "ATTENTION" and op.cache is not None
+    ]
     places = sum(
         min(11, cache.window + 1 if cache.window else 11) * 4 * cache.heads * cache.head_dim
-        for cache in program.caches
+        for cache in read_caches
     )
     assert cost.kv == places
     assert cost.states == 2 * memory.states_bytes(program)

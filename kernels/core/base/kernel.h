@@ -16,7 +16,7 @@
 #define TINI_BLOCK 32u     /* inputs that share a scale */
 #define TINI_TILE 16u      /* output rows of a packed tile; also positions of a key group */
 #define TINI_KV_TILE 64u   /* positions of an attention tile, at fixed absolute positions */
-#define TINI_HEAD_DIM 256u /* the most elements of a head */
+#define TINI_HEAD_DIM 512u /* the most elements of a head */
 
 /* 32 activations as int8. `x[i] ~ scale * q[i]`, q in [-127, 127]; sum is the exact sum of q. */
 typedef struct tini_q8 {

@@ -1,4 +1,4 @@
-/* Ops that take each row by itself: embeddings, norms, gates, sums and slices. */
+/* Ops that take each row by itself: embeddings, norms, gates, sums, scales and slices. */
 #include "op.h"
 #include "../base/rows.h"
 #include "embed.h"
@@ -87,6 +87,20 @@ static void run_add(const tini_run *r, uint32_t item, uint32_t end) {
 }
 
 const tini_op_functions tini_functions_add = {tini_row_items, tini_norm_work, run_add};
+
+static void run_scale(const tini_run *r, uint32_t item, uint32_t end) {
+    const tini_op *op = r->op;
+    uint32_t width = tini_value_width(r, op->in[0]);
+    const float factor = tini_vector_of(r, op->tensor[0])[0];
+    for (uint32_t row = r->begin + item; row < r->begin + end; row++) {
+        const float *x = tini_value_at(r, op->in[0], row);
+        float *out = tini_value_at(r, op->out[0], row);
+        for (uint32_t i = 0; i < width; i++)
+            out[i] = x[i] * factor;
+    }
+}
+
+const tini_op_functions tini_functions_scale = {tini_row_items, tini_norm_work, run_scale};
 
 static void run_slice(const tini_run *r, uint32_t item, uint32_t end) {
     const tini_op *op = r->op;

@@ -305,6 +305,13 @@ static const char *tini_check_add(const checker *c) {
     return NULL;
 }
 
+static const char *tini_check_scale(const checker *c) {
+    const tini_value *x = value(c, c->op->in[0]);
+    if (!x || !is_f32(c, c->op->in[0], x->width) || !is_f32(c, c->op->out[0], x->width))
+        return "needs floats of one width";
+    return is_vector(c, 0, 1) ? NULL : "needs one number to multiply by";
+}
+
 static const char *tini_check_slice(const checker *c) {
     const tini_value *x = value(c, c->op->in[0]), *out = value(c, c->op->out[0]);
     uint32_t groups = c->op->u[0];

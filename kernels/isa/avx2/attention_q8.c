@@ -17,7 +17,8 @@ TINI_INLINE void tini_avx2_scores_8(tini_q8_queries *t, uint32_t i, uint32_t fir
     TINI_UNROLL
     for (uint32_t k = 0; k < queries; k++)
         score[k] = _mm256_setzero_ps();
-    for (uint32_t b = 0; b < t->s.head_dim / TINI_BLOCK; b++, keys += 34 * TINI_TILE) {
+    const tini_q8 *q = t->q + i;
+    for (uint32_t b = 0; b < t->s.head_dim / TINI_BLOCK; b++, keys += 34 * TINI_TILE, q += t->s.count) {
         __m256i sum[TINI_PANEL];
         TINI_UNROLL
         for (uint32_t k = 0; k < queries; k++)
@@ -33,7 +34,7 @@ TINI_INLINE void tini_avx2_scores_8(tini_q8_queries *t, uint32_t i, uint32_t fir
                 TINI_UNROLL
                 for (uint32_t k = 0; k < queries; k++) {
                     int32_t four;
-                    memcpy(&four, t->q[i + k][b].q + 4 * j, 4);
+                    memcpy(&four, q[k].q + 4 * j, 4);
                     __m256i pairs =
                         _mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(_mm256_set1_epi32(four), key));
                     sum[k] = _mm256_add_epi32(sum[k], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
@@ -44,7 +45,7 @@ TINI_INLINE void tini_avx2_scores_8(tini_q8_queries *t, uint32_t i, uint32_t fir
         const __m256 d = tini_avx2_halves(keys + 2 * half);
         TINI_UNROLL
         for (uint32_t k = 0; k < queries; k++) {
-            __m256 scale = _mm256_mul_ps(d, _mm256_set1_ps(t->q[i + k][b].scale));
+            __m256 scale = _mm256_mul_ps(d, _mm256_set1_ps(q[k].scale));
             score[k] = _mm256_add_ps(score[k], _mm256_mul_ps(_mm256_cvtepi32_ps(sum[k]), scale));
         }
     }

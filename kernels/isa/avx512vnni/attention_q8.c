@@ -15,11 +15,12 @@ TINI_INLINE void tini_avx512_scores_32(tini_q8_queries *t, uint32_t i, uint32_t 
     TINI_UNROLL
     for (uint32_t k = 0; k < queries; k++)
         score[k][0] = score[k][1] = _mm512_setzero_ps();
-    for (uint32_t b = 0; b < t->s.head_dim / TINI_BLOCK; b++, keys += 34 * TINI_TILE) {
+    const tini_q8 *q = t->q + i;
+    for (uint32_t b = 0; b < t->s.head_dim / TINI_BLOCK; b++, keys += 34 * TINI_TILE, q += t->s.count) {
         __m512i sum[TINI_PANEL][2];
         TINI_UNROLL
         for (uint32_t k = 0; k < queries; k++)
-            sum[k][0] = sum[k][1] = _mm512_set1_epi32((int32_t)(0u - 128u * (uint32_t)t->q[i + k][b].sum));
+            sum[k][0] = sum[k][1] = _mm512_set1_epi32((int32_t)(0u - 128u * (uint32_t)q[k].sum));
         TINI_UNROLL
         for (uint32_t j = 0; j < 8; j++) {
             __m512i low = _mm512_loadu_si512(keys + 2 * TINI_TILE + 64 * j);
@@ -31,7 +32,7 @@ TINI_INLINE void tini_avx512_scores_32(tini_q8_queries *t, uint32_t i, uint32_t 
             TINI_UNROLL
             for (uint32_t k = 0; k < queries; k++) {
                 int32_t four;
-                memcpy(&four, t->q[i + k][b].q + 4 * j, 4);
+                memcpy(&four, q[k].q + 4 * j, 4);
                 sum[k][0] = _mm512_dpbusd_epi32(sum[k][0], low, _mm512_set1_epi32(four));
                 sum[k][1] = _mm512_dpbusd_epi32(sum[k][1], high, _mm512_set1_epi32(four));
             }
@@ -42,7 +43,7 @@ TINI_INLINE void tini_avx512_scores_32(tini_q8_queries *t, uint32_t i, uint32_t 
         for (uint32_t k = 0; k < queries; k++)
             TINI_UNROLL
         for (uint32_t g = 0; g < 2; g++) {
-            __m512 scale = _mm512_mul_ps(d[g], _mm512_set1_ps(t->q[i + k][b].scale));
+            __m512 scale = _mm512_mul_ps(d[g], _mm512_set1_ps(q[k].scale));
             score[k][g] = _mm512_add_ps(score[k][g], _mm512_mul_ps(_mm512_cvtepi32_ps(sum[k][g]), scale));
         }
     }

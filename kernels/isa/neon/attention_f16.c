@@ -60,7 +60,7 @@ TINI_INLINE void tini_neon_gather(tini_neon_state *s, const uint16_t *values, ui
     float32x4_t acc[TINI_NEON_HEADS][4];
     for (uint32_t h = 0; h < heads; h++)
         for (uint32_t k = 0; k < registers; k++)
-            acc[h][k] = vmulq_n_f32(vld1q_f32(s->acc[h] + first + 4 * k), s->alpha[h]);
+            acc[h][k] = vmulq_n_f32(vld1q_f32(s->acc + h * head_dim + first + 4 * k), s->alpha[h]);
     values += first + (size_t)begin * head_dim;
     TINI_NEON_ROLLED
     for (uint32_t p = begin; p < end; p++, values += head_dim) {
@@ -72,7 +72,7 @@ TINI_INLINE void tini_neon_gather(tini_neon_state *s, const uint16_t *values, ui
     }
     for (uint32_t h = 0; h < heads; h++)
         for (uint32_t k = 0; k < registers; k++)
-            vst1q_f32(s->acc[h] + first + 4 * k, acc[h][k]);
+            vst1q_f32(s->acc + h * head_dim + first + 4 * k, acc[h][k]);
 }
 
 TINI_INLINE void tini_neon_heads(const tini_kv *kv, const tini_attention *a, uint32_t row, uint32_t head,
@@ -103,15 +103,22 @@ TINI_INLINE void tini_neon_heads(const tini_kv *kv, const tini_attention *a, uin
 
 void tini_attention_f16_neon(const tini_kv *kv, const tini_attention *a) {
     for (uint32_t row = 0; row < a->rows; row++) {
-        uint32_t head = 0;
-        for (; head + 4 <= a->heads; head += 4)
-            tini_neon_heads(kv, a, row, head, 4);
-        if (a->heads - head == 3)
-            tini_neon_heads(kv, a, row, head, 3);
-        else if (a->heads - head == 2)
-            tini_neon_heads(kv, a, row, head, 2);
-        else if (a->heads - head == 1)
-            tini_neon_heads(kv, a, row, head, 1);
+        for (uint32_t head = 0, n; head < a->heads; head += n) {
+            n = tini_neon_together(a->heads, head, kv->head_dim);
+            switch (n) {
+            case 4:
+                tini_neon_heads(kv, a, row, head, 4);
+                break;
+            case 3:
+                tini_neon_heads(kv, a, row, head, 3);
+                break;
+            case 2:
+                tini_neon_heads(kv, a, row, head, 2);
+                break;
+            default:
+                tini_neon_heads(kv, a, row, head, 1);
+            }
+        }
     }
 }
 

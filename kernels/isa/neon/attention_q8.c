@@ -48,7 +48,7 @@ TINI_INLINE void tini_neon_values_q8(tini_neon_state *s, const uint8_t *values, 
         }
         for (uint32_t half = e; half < e + TINI_BLOCK; half += 16) {
             for (uint32_t h = 0; h < heads; h++)
-                acc[h] = s->acc[h] + half;
+                acc[h] = s->acc + h * head_dim + half;
             tini_neon_gather_q8(acc, s->alpha, (const float (*)[TINI_KV_TILE])scaled, values + header + half,
                                 group_bytes, begin, end, heads, head_dim);
         }
@@ -60,10 +60,11 @@ TINI_INLINE void tini_neon_heads_q8(const tini_kv *kv, const tini_attention *a, 
     const uint32_t head_dim = kv->head_dim, position = a->position + row;
     const uint32_t first = tini_attention_first(a, position), blocks = head_dim / TINI_BLOCK;
     const size_t bytes = tini_kv_place_bytes(TIN_KV_Q8, head_dim);
-    tini_q8 query[TINI_NEON_HEADS][TINI_HEAD_DIM / TINI_BLOCK];
+    tini_q8 query[TINI_NEON_OUTPUTS / TINI_BLOCK]; /* [head][block] */
     tini_neon_state s;
     for (uint32_t h = 0; h < heads; h++)
-        tini_quantize_q8_neon(query[h], a->q + row * a->q_stride + (size_t)(head + h) * head_dim, head_dim);
+        tini_quantize_q8_neon(query + h * blocks, a->q + row * a->q_stride + (size_t)(head + h) * head_dim,
+                              head_dim);
     tini_neon_start(&s, heads, head_dim);
     for (uint32_t base = first - first % TINI_KV_TILE; base <= position; base += TINI_KV_TILE) {
         uint32_t begin = first > base ? first - base : 0;
@@ -72,7 +73,7 @@ TINI_INLINE void tini_neon_heads_q8(const tini_kv *kv, const tini_attention *a, 
         tini_matmul m = {.weights = (const uint8_t *)kv->keys + place * bytes,
                          .x = query,
                          .out = s.weights[0],
-                         .x_stride = sizeof query[0],
+                         .x_stride = blocks * sizeof query[0],
                          .out_stride = TINI_KV_TILE,
                          .rows = heads,
                          .inputs = blocks * TINI_BLOCK,
@@ -91,15 +92,22 @@ TINI_INLINE void tini_neon_heads_q8(const tini_kv *kv, const tini_attention *a, 
 
 void tini_neon_attention_q8(const tini_kv *kv, const tini_attention *a, tini_matmul_fn *matmul) {
     for (uint32_t row = 0; row < a->rows; row++) {
-        uint32_t head = 0;
-        for (; head + 4 <= a->heads; head += 4)
-            tini_neon_heads_q8(kv, a, row, head, 4, matmul);
-        if (a->heads - head == 3)
-            tini_neon_heads_q8(kv, a, row, head, 3, matmul);
-        else if (a->heads - head == 2)
-            tini_neon_heads_q8(kv, a, row, head, 2, matmul);
-        else if (a->heads - head == 1)
-            tini_neon_heads_q8(kv, a, row, head, 1, matmul);
+        for (uint32_t head = 0, n; head < a->heads; head += n) {
+            n = tini_neon_together(a->heads, head, kv->head_dim);
+            switch (n) {
+            case 4:
+                tini_neon_heads_q8(kv, a, row, head, 4, matmul);
+                break;
+            case 3:
+                tini_neon_heads_q8(kv, a, row, head, 3, matmul);
+                break;
+            case 2:
+                tini_neon_heads_q8(kv, a, row, head, 2, matmul);
+                break;
+            default:
+                tini_neon_heads_q8(kv, a, row, head, 1, matmul);
+            }
+        }
     }
 }
 

@@ -10,10 +10,10 @@
  * key and value that is loaded and widened. Positions of a group of 16 that are not seen are given the score -infinity:
  * their weight is 0, which leaves a partial sum as it was; their values are not read. */
 
-enum { TINI_WASM_HEADS = 4 };
+enum { TINI_WASM_HEADS = 4, TINI_WASM_OUTPUTS = 1024 };
 
 typedef struct tini_wasm_state {
-    float acc[TINI_WASM_HEADS][TINI_HEAD_DIM];
+    float acc[TINI_WASM_OUTPUTS]; /* [head][head_dim] */
     float lanes[TINI_WASM_HEADS][16];
     float weights[TINI_WASM_HEADS][TINI_KV_TILE];
     float maximum[TINI_WASM_HEADS], alpha[TINI_WASM_HEADS];
@@ -76,8 +76,8 @@ TINI_INLINE void tini_wasm_gather(tini_wasm_state *s, const uint16_t *values, ui
     v128_t acc[TINI_WASM_HEADS][2];
     for (uint32_t h = 0; h < heads; h++)
         for (uint32_t k = 0; k < 2; k++)
-            acc[h][k] =
-                wasm_f32x4_mul(wasm_v128_load(s->acc[h] + first + 4 * k), wasm_f32x4_splat(s->alpha[h]));
+            acc[h][k] = wasm_f32x4_mul(wasm_v128_load(s->acc + h * head_dim + first + 4 * k),
+                                       wasm_f32x4_splat(s->alpha[h]));
     values += first + (size_t)begin * head_dim;
     for (uint32_t p = begin; p < end; p++, values += head_dim) {
         v128_t value[2];
@@ -90,7 +90,7 @@ TINI_INLINE void tini_wasm_gather(tini_wasm_state *s, const uint16_t *values, ui
     }
     for (uint32_t h = 0; h < heads; h++)
         for (uint32_t k = 0; k < 2; k++)
-            wasm_v128_store(s->acc[h] + first + 4 * k, acc[h][k]);
+            wasm_v128_store(s->acc + h * head_dim + first + 4 * k, acc[h][k]);
 }
 
 TINI_INLINE void tini_wasm_attend(const tini_kv *kv, const tini_attention *a, uint32_t row, uint32_t head,
@@ -99,8 +99,8 @@ TINI_INLINE void tini_wasm_attend(const tini_kv *kv, const tini_attention *a, ui
     const float *q = a->q + row * a->q_stride + (size_t)head * head_dim;
     float *out = a->out + row * a->out_stride + (size_t)head * head_dim;
     tini_wasm_state s;
+    memset(s.acc, 0, (size_t)heads * head_dim * sizeof(float));
     for (uint32_t h = 0; h < heads; h++) {
-        memset(s.acc[h], 0, head_dim * sizeof(float));
         memset(s.lanes[h], 0, sizeof s.lanes[h]);
         s.maximum[h] = -TINI_INFINITY;
     }
@@ -121,21 +121,34 @@ TINI_INLINE void tini_wasm_attend(const tini_kv *kv, const tini_attention *a, ui
     for (uint32_t h = 0; h < heads; h++) {
         float inverse = 1.0f / tini_sum16(s.lanes[h]);
         for (uint32_t d = 0; d < head_dim; d++)
-            out[h * head_dim + d] = s.acc[h][d] * inverse;
+            out[h * head_dim + d] = s.acc[h * head_dim + d] * inverse;
     }
+}
+
+/* How many of the heads from `head` on are taken together: four, or what is left, as far as their accumulators fit. */
+static uint32_t tini_wasm_together(uint32_t heads, uint32_t head, uint32_t head_dim) {
+    uint32_t left = heads - head, most = head_dim * TINI_WASM_HEADS <= TINI_WASM_OUTPUTS ? TINI_WASM_HEADS : 2;
+    return left < most ? left : most;
 }
 
 void tini_attention_f16_wasmsimd(const tini_kv *kv, const tini_attention *a) {
     for (uint32_t row = 0; row < a->rows; row++) {
-        uint32_t head = 0;
-        for (; head + 4 <= a->heads; head += 4)
-            tini_wasm_attend(kv, a, row, head, 4);
-        if (a->heads - head == 3)
-            tini_wasm_attend(kv, a, row, head, 3);
-        else if (a->heads - head == 2)
-            tini_wasm_attend(kv, a, row, head, 2);
-        else if (a->heads - head == 1)
-            tini_wasm_attend(kv, a, row, head, 1);
+        for (uint32_t head = 0, n; head < a->heads; head += n) {
+            n = tini_wasm_together(a->heads, head, kv->head_dim);
+            switch (n) {
+            case 4:
+                tini_wasm_attend(kv, a, row, head, 4);
+                break;
+            case 3:
+                tini_wasm_attend(kv, a, row, head, 3);
+                break;
+            case 2:
+                tini_wasm_attend(kv, a, row, head, 2);
+                break;
+            default:
+                tini_wasm_attend(kv, a, row, head, 1);
+            }
+        }
     }
 }
 

@@ -96,8 +96,9 @@ void tini_attention_q8_walk(const tini_kv *kv, const tini_attention *a, const ti
     t.group_bytes = TINI_TILE * bytes;
     for (uint32_t from = 0; from < a->rows * a->heads; from += s->count) {
         tini_queries_take(s, kv, a, from);
-        for (uint32_t i = 0; i < s->count; i++)
-            tini_quantize_q8_avx2(t.q[i], s->q[i], kv->head_dim);
+        for (uint32_t b = 0; b < kv->head_dim / TINI_BLOCK; b++)
+            for (uint32_t i = 0; i < s->count; i++)
+                tini_quantize_q8_avx2(&t.q[b * s->count + i], s->q[i] + b * TINI_BLOCK, TINI_BLOCK);
         for (uint32_t base = s->first[0] - s->first[0] % TINI_KV_TILE; base <= s->last[s->count - 1];
              base += TINI_KV_TILE) {
             tini_queries_tile(s, kv, base, bytes);

@@ -25,7 +25,7 @@ void tini_attention_f16_walk(const tini_kv *kv, const tini_attention *a, const t
 /* Int8 caches: the queries as int8 too. */
 typedef struct tini_q8_queries {
     tini_queries s;
-    tini_q8 q[TINI_QUERIES][TINI_HEAD_DIM / TINI_BLOCK];
+    tini_q8 q[TINI_OUTPUTS / TINI_BLOCK];      /* [block][query of count] */
     float weights[TINI_QUERIES][TINI_KV_TILE]; /* times the scales of a block of values */
     size_t group_bytes;
 } tini_q8_queries;

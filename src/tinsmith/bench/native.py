@@ -84,13 +84,15 @@ def main_format(model: Model) -> str:
 
 
 def _unread_bytes(model: Model) -> int:
-    """Weight bytes that decoding a token leaves alone: the embedding's other rows, where the head is not it."""
+    """Weight bytes that decoding a token leaves alone: the other rows of the layers' embeddings, and of the
+    embedding where the head is not it."""
     tensors = {name: (format, rows, inputs) for format, rows, inputs, name in _tensors(model)}
-    if "head" not in tensors or "embed" not in tensors:
-        return 0
-    format, rows, inputs = tensors["embed"]
-    whole = packed_bytes(format, rows, inputs)
-    return whole - whole // rows
+    names = ("embed", "layer_embed") if "head" in tensors else ("layer_embed",)
+    unread = 0
+    for format, rows, inputs in (tensors[name] for name in names if name in tensors):
+        whole = packed_bytes(format, rows, inputs)
+        unread += whole - whole // rows
+    return unread
 
 
 def _tensors(model: Model) -> list[tuple[str, int, int, str]]:

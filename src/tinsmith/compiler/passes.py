@@ -11,7 +11,7 @@ from tinsmith.graph import Graph, Op, Value
 # Ops whose second output is the quantized form of the first.
 _QUANTIZES = ("NORM", "GATED")
 # Ops whose first output may take the place of this input: each reads an element before it writes there.
-_IN_PLACE = {"MATMUL": 1, "GATED": 0, "ATTENTION": 0, "ADD": 0, "EXPERT_SUM": 2}
+_IN_PLACE = {"MATMUL": 1, "GATED": 0, "ATTENTION": 0, "ADD": 0, "SCALE": 0, "EXPERT_SUM": 2}
 # Ops that must see every row, since later tokens read what they keep.
 _REMEMBERS = ("KV_APPEND", "CONV", "DELTA", "SCAN")
 _Q8_BLOCK, _Q8_BYTES = 32, 40

@@ -1,12 +1,12 @@
-"""Values as FunctionGemma writes them: keys without quotes and in the order of their names, texts between
-marks."""
+"""Values as FunctionGemma and Gemma 4 write them: keys without quotes and in the order of their names, texts
+between marks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tinsmith.chat.tool_formats.functiongemma import ESCAPE, in_order
+from tinsmith.chat.tool_formats.functiongemma import GemmaFormat, in_order
 from tinsmith.chat.tool_formats.kinds import kinds, referred
 from tinsmith.constraint import tool_texts
 from tinsmith.constraint.grammar import (
@@ -49,8 +49,8 @@ class Objects:
     """Values of one tool's arguments. root: the schema that references are in; escape: what stands around
     texts."""
 
-    def __init__(self, grammar: Grammar, root: Mapping[str, Any], escape: Literal) -> None:
-        self._grammar, self._root, self._escape = grammar, root, escape
+    def __init__(self, grammar: Grammar, known: GemmaFormat, root: Mapping[str, Any], escape: Literal) -> None:
+        self._grammar, self._known, self._root, self._escape = grammar, known, root, escape
 
     def value(self, schema: Any, path: str, depth: int = 0) -> Expr:
         if depth > _DEEPEST:
@@ -70,18 +70,20 @@ class Objects:
         if may & _NUMBERS:
             parts.append(self._number(schema, may & _NUMBERS, path))
         if "string" in may:
-            content = tool_texts.text(schema, self._root, ESCAPE, path)
+            content = tool_texts.text(schema, self._root, self._known.escape, path)
             parts.append(sequence((self._escape, content, self._escape)))
         if isinstance(schema, Mapping) and "array" in may and "items" in schema:
             parts.append(self._array(schema, path, depth))
         if isinstance(schema, Mapping) and "object" in may and "properties" in schema:
             parts.append(self.object(schema, path, depth))
         if may & {"array", "object"} and len(may) <= 2 and not parts:
-            raise ConstraintError(f"{path}: the format functiongemma needs the items or properties described")
+            raise ConstraintError(
+                f"{path}: the format {self._known.name} needs the items or properties described"
+            )
         return choice(parts)
 
     def object(self, schema: Mapping[str, Any], path: str, depth: int = 0) -> Expr:
-        known = {name: (value, needed) for name, value, needed in properties_of(schema, path, "functiongemma")}
+        known = {name: (value, needed) for name, value, needed in properties_of(schema, path, self._known.name)}
         names = in_order(known)
         pairs = []
         for name in names:
@@ -108,7 +110,7 @@ class Objects:
             known = keyword in ("type", "items", "minItems", "maxItems", "nullable")
             if not known and keyword not in tool_texts.ANNOTATIONS and not keyword.startswith("x-"):
                 raise ConstraintError(
-                    f"{path}/{keyword}: {keyword!r} can't be kept in the format functiongemma"
+                    f"{path}/{keyword}: {keyword!r} can't be kept in the format {self._known.name}"
                 )
         item = self._rule(self.value(schema["items"], f"{path}/items", depth + 1))
         least, most = schema.get("minItems", 0), schema.get("maxItems")

@@ -6,8 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tinsmith.chat.tool_formats import JsonFormat, Tool, ToolFormat, by_name, read_tools
-from tinsmith.chat.tool_formats.functiongemma import CLOSING, ESCAPE, OPENING
+from tinsmith.chat.tool_formats import GemmaFormat, JsonFormat, Tool, ToolFormat, by_name, read_tools
 from tinsmith.chat.tool_formats.kinds import kind, kinds
 from tinsmith.chat.tool_formats.qwen35 import END_OF_VALUE, PYTHON, write_value
 from tinsmith.constraint import Constraint, json_text, tool_texts
@@ -123,7 +122,9 @@ def _tagged(
     for number, tool in enumerate(tools):
         check_types(tool.parameters, _path(number))
     calls = [
-        (_gemma if known.name == "functiongemma" else _qwen35)(grammar, tool, _path(number), control)
+        _gemma(grammar, known, tool, _path(number), control)
+        if isinstance(known, GemmaFormat)
+        else _qwen35(grammar, tool, _path(number), control)
         for number, tool in enumerate(tools)
     ]
     grammar.rules[CALL] = choice(calls)
@@ -172,11 +173,13 @@ def rooted(schema: Any, root: Mapping[str, Any]) -> Any:
     return {**schema, **{name: root[name] for name in ("$defs", "definitions") if name in root}}
 
 
-def _gemma(grammar: Grammar, tool: Tool, path: str, control: Control | None) -> Expr:
+def _gemma(grammar: Grammar, known: GemmaFormat, tool: Tool, path: str, control: Control | None) -> Expr:
     _check_name(tool.name, path, "{}<>")
-    objects = Objects(grammar, tool.parameters, mark(ESCAPE, control))
-    arguments = objects.object(tool.parameters, path)
-    return sequence((mark(OPENING, control), text(f"call:{tool.name}"), arguments, mark(CLOSING, control)))
+    arguments = Objects(grammar, known, tool.parameters, mark(known.escape, control)).object(
+        tool.parameters, path
+    )
+    opening, closing = mark(known.opening, control), mark(known.closing, control)
+    return sequence((opening, text(f"call:{tool.name}"), arguments, closing))
 
 
 def mark(written: str, control: Control | None) -> Literal:

@@ -172,6 +172,10 @@ class Family(ABC):
         """By role, the tensors that follow from the hyper-parameters: those whose TensorName has no hf."""
         return {}
 
+    def ignored_in_folder(self, h: Hyper) -> tuple[tuple[str, str], ...]:
+        """As ignored_hf, which it is where it does not depend on the size."""
+        return self.ignored_hf
+
     def ignored_in_gguf(self, h: Hyper) -> tuple[tuple[str, str], ...]:
         """As ignored_gguf, which it is where it does not depend on the size."""
         return self.ignored_gguf

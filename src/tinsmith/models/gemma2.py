@@ -129,14 +129,19 @@ def offset(name: TensorName) -> TensorName:
 
 
 def four_norms(h: Hyper) -> list[TensorName]:
-    """Before and after attention and feed-forward."""
+    """Before and after attention and feed-forward, stored minus one."""
+    return [offset(name) for name in plain_norms(h)]
+
+
+def plain_norms(h: Hyper) -> list[TensorName]:
+    """Before and after attention and feed-forward, stored as they are."""
     names = (
         ("attn_norm", "input_layernorm", "attn_norm"),
         ("attn_post_norm", "post_attention_layernorm", "post_attention_norm"),
         ("ffn_norm", "pre_feedforward_layernorm", "ffn_norm"),
         ("ffn_post_norm", "post_feedforward_layernorm", "post_ffw_norm"),
     )
-    return [offset(TensorName(role, f"{hf}.weight", f"{gguf}.weight", 1, h.dim)) for role, hf, gguf in names]
+    return [TensorName(role, f"{hf}.weight", f"{gguf}.weight", 1, h.dim) for role, hf, gguf in names]
 
 
 def windows_every(fields: Fields, usual: int) -> int:

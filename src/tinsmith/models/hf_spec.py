@@ -68,7 +68,7 @@ def _tensors(
         missing = next((part for part in parts if part not in stored), None)
         if missing is not None:
             raise FormatError(f"{folder}: tensor {missing!r} is missing; the folder is incomplete")
-    present, notes = without_ignored([*stored, *others], family.ignored_hf)
+    present, notes = without_ignored([*stored, *others], family.ignored_in_folder(hyper))
     notes += language_part.notes_of(others.intersection(present))
     present = [name for name in present if name not in others]
     known = {part for name in names for part in name.folder_names}

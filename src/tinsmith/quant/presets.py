@@ -129,7 +129,10 @@ PRESETS = {
         "Q4_0",
         "Q8_0",
         "Q8_0",
-        tuple(Rule(f"attn_{part}", "Q8_0") for part in ("k", "v", "output")),
+        (
+            *(Rule(f"attn_{part}", "Q8_0") for part in ("k", "v", "output")),
+            Rule("per_layer_token_embd.weight", "Q4_0"),  # as large as all else, and no sum of many products
+        ),
     ),
     "IQ4_NL": Preset(
         FILE_TYPES["IQ4_NL"],
@@ -177,7 +180,11 @@ PRESETS = {
 }
 
 # Small, and costly where they are wrong: the weights of short convolutions and those that choose experts.
-_EXACT = re.compile(r".*\.(ssm_conv1d|shortconv\.conv|ffn_gate_inp|ffn_gate_inp_shexp)\.weight")
+_EXACT = re.compile(
+    r".*\.(ssm_conv1d|shortconv\.conv|ffn_gate_inp|ffn_gate_inp_shexp)\.weight|per_layer_model_proj\.weight"
+)
+# What has a row a token.
+_TABLES = ("token_embd.weight", "per_layer_token_embd.weight")
 _LAYER = re.compile(r"blk\.\d+\.(\w+)\.weight")
 # Parts that are counted and treated as one: matrices of queries, keys and values together are as delicate as
 # those of values; all experts of a layer are one matrix, and those that every token goes to another.
@@ -243,13 +250,13 @@ def is_exact(shape: Shape) -> bool:
 def _wanted(preset: Preset, shape: Shape, part: str, place: Place, tied: bool) -> str:
     if is_exact(shape):
         return "F32"
-    if shape.name == "output.weight" or (shape.name == "token_embd.weight" and tied):
-        return preset.head
-    if shape.name == "token_embd.weight":
-        return preset.embedding
     part = _EXPERTS.sub("", part)
     rule = next((rule for rule in preset.rules if rule.part == part and rule.where(place)), None)
-    return rule.format if rule else preset.matrices
+    if rule:
+        return rule.format
+    if shape.name == "output.weight" or (shape.name in _TABLES and tied):
+        return preset.head
+    return preset.embedding if shape.name in _TABLES else preset.matrices
 
 
 def _fitting(wanted: str, inputs: int) -> str:

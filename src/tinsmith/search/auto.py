@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +105,8 @@ class Search:
         others = [t for role, t in self.spec.tensors.items() if role not in self.candidates]
         plain = sum(_padded(4 * tensor.rows * tensor.inputs) for tensor in others)
         weights = sum(self._weights(role) for role in self.candidates)
-        unread = frozenset({"embed"} if "head" in self.candidates else ())
-        return Frame(overhead + plain, weights, plain, unread)
+        unread = {"layer_embed"} & set(self.candidates) | ({"embed"} if "head" in self.candidates else set())
+        return Frame(overhead + plain, weights, plain, frozenset(unread))
 
     def _weights(self, role: str) -> int:
         return self.spec.tensors[role].rows * self.spec.tensors[role].inputs
@@ -156,7 +157,11 @@ class Search:
         if read is not None and self.frame.unread:
             # What is not read counts for the file alone: each of its formats is tried with the best of the
             # rest.
-            fixed = [{"embed": name} for name in self.candidates["embed"]]
+            unread = sorted(self.frame.unread)
+            fixed = [
+                dict(zip(unread, names, strict=True))
+                for names in product(*(self.candidates[role] for role in unread))
+            ]
         points, least = [], []
         for given in fixed:
             try:

@@ -36,6 +36,9 @@ class FloatModel:
         self.trunk: nn.Module = self.model.base_model
         self.layers: list[nn.Module] = list(self.trunk.layers)
         config = self.model.config
+        # Layers that read an earlier one's keys and values can't run without it.
+        modes = getattr(config, "kv_sharing_modes", ())
+        self.latest = modes.index("store") if "reuse" in modes else len(self.layers)
         self.scale = 1 / getattr(config, "logits_scaling", 1)
         self.cap: float | None = getattr(config, "final_logit_softcapping", None)
         held = dict(self.model.named_parameters(remove_duplicate=False))
@@ -58,11 +61,12 @@ class FloatModel:
         return "head" if "head" in self.names else "embed"
 
     def first_layer(self, role: str) -> int:
-        """The layer that a tensor's first use is in; as many as there are layers for the head's."""
+        """The layer that a run may begin with that a tensor takes part in; as many as there are layers for the
+        head's."""
         if role == "head":
             return len(self.layers)
         part = role.split(".")
-        return int(part[1]) if part[0] == "layers" else 0
+        return min(int(part[1]), self.latest) if part[0] == "layers" else 0
 
     def linears(self) -> dict[str, nn.Linear]:
         """By role, the modules of the matrices that multiply what goes through them."""

@@ -21,8 +21,11 @@ from tinsmith.tokenizer.tokens import end_tokens
 
 _TYPES = {1: "normal", 2: "unknown", 3: "control", 4: "user", 5: "unused", 6: "byte"}
 _TYPE_IDS = {name: number for number, name in _TYPES.items()}
-_MODELS = {"gpt2": "bpe", "llama": "sentencepiece", "t5": "unigram"}
-_MODEL_NAMES = {model: name for name, model in _MODELS.items()}
+_MODEL_NAMES = {"bpe": "gpt2", "sentencepiece": "llama", "unigram": "t5"}
+_MERGES = (
+    "gemma4"  # SentencePiece's with merges in place of scores; llama.cpp cuts at line ends before it merges
+)
+_MODELS = {name: model for model, name in _MODEL_NAMES.items()} | {_MERGES: "sentencepiece"}
 # Whether a reader of this model puts bos and eos around a text, and a space before it, where no key says.
 _DEFAULTS = {"bpe": (False, False, False), "sentencepiece": (True, False, True), "unigram": (False, True, True)}
 _OWN = "tinsmith.tokenizer."
@@ -45,10 +48,11 @@ def read(meta: Mapping[str, Any]) -> Tokenizer:
         for key in ("bos", "eos", "unknown", "padding", "eot", "eom")
     }
     add_bos, add_eos, space = _DEFAULTS[model]
+    merged = model == "bpe" or name == _MERGES
     tokenizer = Tokenizer(
         tokens=tokens,
         types=types,
-        merges=[_merge(text) for text in _strings(meta, "tokenizer.ggml.merges")] if model == "bpe" else [],
+        merges=[_merge(text) for text in _strings(meta, "tokenizer.ggml.merges")] if merged else [],
         pre=text(meta, "tokenizer.ggml.pre") or "default",
         bos=ids["bos"],
         eos=ids["eos"],
@@ -67,7 +71,7 @@ def read(meta: Mapping[str, Any]) -> Tokenizer:
             )
         tokenizer = replace(tokenizer, ignore_merges=known.ignore_merges, nfc=known.nfc)
     else:
-        prefix = bool(meta.get("tokenizer.ggml.add_space_prefix", space))
+        prefix = bool(meta.get("tokenizer.ggml.add_space_prefix", space and not merged))
         tokenizer = replace(tokenizer, **_spaces(meta, tokenizer, prefix))
     return replace(tokenizer, **_of_phi3(meta, tokenizer) | _own(meta, len(tokens)))
 
@@ -90,12 +94,12 @@ def _spaces(meta: Mapping[str, Any], t: Tokenizer, prefix: bool) -> dict[str, An
             raise UnsupportedError(
                 f"tokenizer.ggml.{key} is not supported: text would be rewritten before it is cut"
             )
-    scores = meta.get("tokenizer.ggml.scores")
-    if not isinstance(scores, list) or len(scores) != len(t.tokens):
+    scores = None if t.merges else meta.get("tokenizer.ggml.scores")
+    if not t.merges and (not isinstance(scores, list) or len(scores) != len(t.tokens)):
         raise FormatError(f"tokenizer.ggml.scores must be an array of {len(t.tokens)} numbers")
     unknown = [token for token, kind in enumerate(t.types) if kind == "unknown"]
     return {
-        "scores": [float(score) for score in scores],
+        "scores": None if scores is None else [float(score) for score in scores],
         "prefix": "prepend" if prefix else "none",
         "fuse_unk": True,
         "unk": t.unk if t.unk is not None or not unknown else unknown[0],

@@ -30,8 +30,9 @@ from tinsmith.train.packing import Packing, pack, pad
 from tinsmith.train.sequences import TokenSequence
 from tinsmith.train.tensors import to_folder
 
-# Linear layers that peft refuses to adapt, by model type: kernels that others have for them pass its layers by.
-_UNADAPTED = {"falcon_h1": {"out_proj"}}
+# Linear layers that are not adapted, by model type: peft refuses those whose kernels pass its layers by, and
+# llama.cpp takes no adapter of what is computed before the layers.
+_UNADAPTED = {"falcon_h1": {"out_proj"}, "gemma4_text": {"per_layer_model_projection"}}
 
 
 class _LoraLinear(torch.autograd.Function):

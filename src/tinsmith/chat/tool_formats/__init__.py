@@ -10,21 +10,32 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from tinsmith.chat.tool_formats.functiongemma import FUNCTIONGEMMA
+from tinsmith.chat.tool_formats.functiongemma import FUNCTIONGEMMA, GEMMA4, GemmaFormat
 from tinsmith.chat.tool_formats.json_calls import GEMMA3, JSON, LLAMA3, QWEN, SMOLLM, JsonFormat
 from tinsmith.chat.tool_formats.qwen35 import QWEN35
 from tinsmith.chat.tool_formats.tool import Call, Tool, ToolFormat, read_tools
 from tinsmith.errors import UnsupportedError
 
-__all__ = ["FORMATS", "Call", "JsonFormat", "Tool", "ToolFormat", "by_name", "detect", "read_tools"]
+__all__ = [
+    "FORMATS",
+    "Call",
+    "GemmaFormat",
+    "JsonFormat",
+    "Tool",
+    "ToolFormat",
+    "by_name",
+    "detect",
+    "read_tools",
+]
 
 FORMATS: dict[str, ToolFormat] = {
-    known.name: known for known in (JSON, QWEN, QWEN35, FUNCTIONGEMMA, GEMMA3, LLAMA3, SMOLLM)
+    known.name: known for known in (JSON, QWEN, QWEN35, FUNCTIONGEMMA, GEMMA3, GEMMA4, LLAMA3, SMOLLM)
 }
 
 # What a chat template that knows of tools writes, in the order of asking.
 _TEMPLATES = (
-    ("<start_function_call>", FUNCTIONGEMMA.name),
+    (FUNCTIONGEMMA.opening, FUNCTIONGEMMA.name),
+    (GEMMA4.opening, GEMMA4.name),
     ("<parameter=", QWEN35.name),
     ("<tool_call>", QWEN.name),
     ('"parameters": dictionary of argument name', LLAMA3.name),
@@ -46,8 +57,9 @@ def detect(template: str | None, tokens: Container[str] = (), name: str = "") ->
     for text, format_name in _TEMPLATES:
         if template and text in template:
             return format_name
-    if "<start_function_call>" in tokens:
-        return FUNCTIONGEMMA.name
+    for known in (FUNCTIONGEMMA, GEMMA4):
+        if known.opening in tokens:
+            return known.name
     if "<tool_call>" in tokens:
         return QWEN.name
     return SMOLLM.name if name.lower().startswith("smollm2") else JSON.name

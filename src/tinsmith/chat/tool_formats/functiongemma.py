@@ -1,23 +1,19 @@
-"""FunctionGemma: declarations and calls between control tokens, texts between <escape> and <escape>.
+"""FunctionGemma and Gemma 4: declarations and calls between control tokens, texts between marks.
 
-After Google's guide "FunctionGemma formatting and best practices", whose example the tests keep. That the keys
-of objects come in the order of their names is what those say who port the model's chat template, which is
-gated.
+FunctionGemma after Google's guide "FunctionGemma formatting and best practices", whose example the tests keep.
+That the keys of objects come in the order of their names is what those say who port the model's chat template,
+which is gated. Gemma 4 after its chat template.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tinsmith.chat.tool_formats.tool import Call, Message, Tool, ToolFormat, checked, split_system
 from tinsmith.errors import InputError
-
-ESCAPE = "<escape>"
-OPENING, CLOSING = "<start_function_call>", "<end_function_call>"
-_DECLARATION = ("<start_function_declaration>", "<end_function_declaration>")
-_INSTRUCTION = "You are a model that can do function calling with the following functions"
 
 
 def in_order(names: Mapping[str, Any]) -> list[str]:
@@ -25,75 +21,108 @@ def in_order(names: Mapping[str, Any]) -> list[str]:
     return sorted(names, key=lambda name: (name.lower(), name))
 
 
-class FunctionGemma(ToolFormat):
-    name = "functiongemma"
-    mark = OPENING
-    controls = (OPENING, CLOSING, ESCAPE, *_DECLARATION)
+@dataclass(frozen=True)
+class GemmaFormat(ToolFormat):
+    """opening, closing: around a call; escape: around a text; declaration: around a tool; instruction: before
+    the tools; brief: whether what a schema leaves out is left out, and the items of an array are declared
+    whole."""
+
+    name: str
+    opening: str
+    closing: str
+    escape: str
+    declaration: tuple[str, str]
+    instruction: str = ""
+    brief: bool = False
+    joint: str | None = "\n"
+
+    @property
+    def mark(self) -> str:  # type: ignore[override]
+        return self.opening
+
+    @property
+    def controls(self) -> tuple[str, ...]:  # type: ignore[override]
+        return (self.opening, self.closing, self.escape, *self.declaration)
 
     def messages(self, tools: Sequence[Tool], messages: Sequence[Message], system: str = "") -> list[Message]:
         own, rest = split_system(messages, system)
-        instruction = _INSTRUCTION + "".join(map(_declare, tools))
-        return [
-            {"role": "system", "content": f"{own.strip()}\n\n{instruction}" if own.strip() else instruction},
-            *rest,
-        ]
+        told = self.instruction + "".join(map(self._declare, tools))
+        between = "\n\n" if self.instruction and own.strip() else ""
+        return [{"role": "system", "content": own.strip() + between + told}, *rest]
 
     def write(self, calls: Sequence[Call]) -> str:
         if not calls:
-            raise InputError("the format functiongemma has no form for no call; write a text instead")
-        return "".join(f"{OPENING}call:{call.name}{write_value(call.arguments)}{CLOSING}" for call in calls)
+            raise InputError(f"the format {self.name} has no form for no call; write a text instead")
+        return "".join(
+            f"{self.opening}call:{call.name}{self._value(call.arguments)}{self.closing}" for call in calls
+        )
 
     def parse(self, text: str, tools: Sequence[Tool]) -> list[Call]:
-        calls, at = [], text.find(OPENING)
+        calls, at = [], text.find(self.opening)
         while at >= 0:
-            name, brace, _ = text[at + len(OPENING) :].removeprefix("call:").partition("{")
-            reader = _Reader(text, text.index("{", at) if brace else len(text))
+            name, brace, _ = text[at + len(self.opening) :].removeprefix("call:").partition("{")
+            reader = _Reader(self.escape, text, text.index("{", at) if brace else len(text))
             calls.append(checked(name, reader.value(), tools))
-            reader.expect(CLOSING)
-            at = text.find(OPENING, reader.at)
+            reader.expect(self.closing)
+            at = text.find(self.opening, reader.at)
         return calls
 
+    def _value(self, value: Any) -> str:
+        if isinstance(value, str):
+            if self.escape in value:
+                raise InputError(f"a text holds {self.escape}, which ends a text in the format {self.name}")
+            return f"{self.escape}{value}{self.escape}"
+        if isinstance(value, Mapping):
+            return "{" + ",".join(f"{key}:{self._value(value[key])}" for key in in_order(value)) + "}"
+        if isinstance(value, list | tuple):
+            return "[" + ",".join(map(self._value, value)) + "]"
+        return json.dumps(value)
 
-def write_value(value: Any) -> str:
-    if isinstance(value, str):
-        if ESCAPE in value:
-            raise InputError(f"a text holds {ESCAPE}, which ends a text in the format functiongemma")
-        return f"{ESCAPE}{value}{ESCAPE}"
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{write_value(value[key])}" for key in in_order(value)) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ",".join(map(write_value, value)) + "]"
-    return json.dumps(value)
+    def _declare(self, tool: Tool) -> str:
+        declaration = f"declaration:{tool.name}{{description:{self._value(tool.description)}"
+        if tool.parameters:
+            parts = [
+                *self._properties(tool.parameters),
+                f"type:{self._value(_type(tool.parameters, 'object'))}",
+            ]
+            declaration += f",parameters:{{{','.join(parts)}}}"
+        return declaration.join((self.declaration[0], "}" + self.declaration[1]))
 
+    def _properties(self, schema: Mapping[str, Any]) -> list[str]:
+        """What an object's schema says of its properties."""
+        parts = []
+        if schema.get("properties"):
+            properties = schema["properties"]
+            inner = ",".join(f"{name}:{self._property(properties[name])}" for name in in_order(properties))
+            parts.append(f"properties:{{{inner}}}")
+        if schema.get("required"):
+            parts.append(f"required:{self._value(list(schema['required']))}")
+        return parts
 
-def _declare(tool: Tool) -> str:
-    declaration = f"declaration:{tool.name}{{description:{write_value(tool.description)}"
-    if tool.parameters:
-        declaration += f",parameters:{_declare_object(tool.parameters)}"
-    return declaration.join((_DECLARATION[0], "}" + _DECLARATION[1]))
+    def _property(self, schema: Mapping[str, Any]) -> str:
+        description, kind = str(schema.get("description") or ""), _type(schema, "string")
+        parts = [f"description:{self._value(description)}"] if description or not self.brief else []
+        if kind == "STRING" and schema.get("enum"):
+            parts.append(f"enum:{self._value(list(schema['enum']))}")
+        if kind == "ARRAY" and isinstance(schema.get("items"), Mapping):
+            parts.append(f"items:{{{','.join(self._items(schema['items']))}}}")
+        if self.brief and schema.get("nullable"):
+            parts.append("nullable:true")
+        if kind == "OBJECT" and schema.get("properties"):
+            parts += self._properties(schema)
+        return "{" + ",".join([*parts, f"type:{self._value(kind)}"]) + "}"
 
-
-def _declare_object(schema: Mapping[str, Any]) -> str:
-    parts = []
-    if schema.get("properties"):
-        properties = schema["properties"]
-        inner = ",".join(f"{name}:{_declare_property(properties[name])}" for name in in_order(properties))
-        parts.append(f"properties:{{{inner}}}")
-    if schema.get("required"):
-        parts.append(f"required:{write_value(list(schema['required']))}")
-    return "{" + ",".join([*parts, f"type:{write_value(_type(schema, 'object'))}"]) + "}"
-
-
-def _declare_property(schema: Mapping[str, Any]) -> str:
-    parts = [f"description:{write_value(str(schema.get('description') or ''))}"]
-    kind = _type(schema, "string")
-    if kind == "STRING" and schema.get("enum"):
-        parts.append(f"enum:{write_value(list(schema['enum']))}")
-    if kind == "OBJECT" and schema.get("properties"):
-        parts.append(_declare_object(schema)[1:-1].rpartition(",type:")[0])
-    if kind == "ARRAY" and isinstance(schema.get("items"), Mapping):
-        parts.append(f"items:{{type:{write_value(_type(schema['items'], 'string'))}}}")
-    return "{" + ",".join([*parts, f"type:{write_value(kind)}"]) + "}"
+    def _items(self, schema: Mapping[str, Any]) -> list[str]:
+        if not self.brief:
+            return [f"type:{self._value(_type(schema, 'string'))}"]
+        shown = {"properties": schema.get("properties"), "required": schema.get("required")}
+        objects = self._properties({key: one for key, one in shown.items() if one})
+        written = {part.partition(":")[0]: part for part in objects}
+        for key in set(schema) - set(written):
+            value = _type(schema, "string") if key == "type" else schema[key]
+            if value is not None:
+                written[key] = f"{key}:{self._value(value)}"
+        return [written[key] for key in in_order(written)]
 
 
 def _type(schema: Mapping[str, Any], default: str) -> str:
@@ -104,10 +133,10 @@ def _type(schema: Mapping[str, Any], default: str) -> str:
 
 
 class _Reader:
-    """A value as `write_value` writes it."""
+    """A value as a format writes it. escape: what stands around texts."""
 
-    def __init__(self, text: str, at: int) -> None:
-        self.text, self.at = text, at
+    def __init__(self, escape: str, text: str, at: int) -> None:
+        self.escape, self.text, self.at = escape, text, at
 
     def expect(self, wanted: str) -> None:
         if not self.text.startswith(wanted, self.at):
@@ -117,7 +146,7 @@ class _Reader:
     def value(self, depth: int = 0) -> Any:
         if depth > 100:
             self._fail("values nested no deeper than 100 levels")
-        if self.text.startswith(ESCAPE, self.at):
+        if self.text.startswith(self.escape, self.at):
             return self._string()
         if self.text.startswith("{", self.at):
             return dict(self._items("}", depth, keyed=True))
@@ -130,11 +159,11 @@ class _Reader:
         return value
 
     def _string(self) -> str:
-        begin = self.at + len(ESCAPE)
-        end = self.text.find(ESCAPE, begin)
+        begin = self.at + len(self.escape)
+        end = self.text.find(self.escape, begin)
         if end < 0:
-            self._fail(f"a closing {ESCAPE}")
-        self.at = end + len(ESCAPE)
+            self._fail(f"a closing {self.escape}")
+        self.at = end + len(self.escape)
         return self.text[begin:end]
 
     def _items(self, closing: str, depth: int, keyed: bool) -> list[tuple[str, Any]]:
@@ -157,4 +186,14 @@ class _Reader:
         raise InputError(f"the answer's call is damaged at character {self.at}: {wanted} was expected")
 
 
-FUNCTIONGEMMA = FunctionGemma()
+FUNCTIONGEMMA = GemmaFormat(
+    "functiongemma",
+    "<start_function_call>",
+    "<end_function_call>",
+    "<escape>",
+    ("<start_function_declaration>", "<end_function_declaration>"),
+    "You are a model that can do function calling with the following functions",
+)
+GEMMA4 = GemmaFormat(
+    "gemma4", "<|tool_call>", "<tool_call|>", '<|"|>', ("<|tool>", "<tool|>"), brief=True, joint=None
+)

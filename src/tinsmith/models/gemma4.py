@@ -1,0 +1,444 @@
+"""The gemma4 family, text only: gemma3 with wider heads where a layer sees all positions, a norm of values,
+last layers that read the keys and values of earlier ones, an embedding of each token for every layer, and a
+factor of what each layer puts out.
+
+The rotation of wide heads is proportional: the first pairs turn by the frequencies of the whole head, the
+others not at all. GGUF keeps that as the tensor `rope_freqs.weight`, which divides the frequencies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.models import decoder
+from tinsmith.models.family import Fields, TensorName, shortest_float32
+from tinsmith.models.gemma2 import plain_norms
+from tinsmith.spec import Hyper, Tensor
+
+if TYPE_CHECKING:
+    from tinsmith.graph import GraphBuilder, Value
+
+_FACTORS = "rope_freqs.weight"
+_STILL = 1e30  # what divides the frequency of a pair that does not turn
+_TYPES = ("full_attention", "sliding_attention")
+_REUSED = "self_attn.(k_proj|v_proj|k_norm).weight", "attn_(k|v|k_norm).weight"
+_NOTE = "keys and values of layers that read an earlier layer's are left out, as nothing reads them"
+
+
+@dataclass(frozen=True)
+class Gemma4Hyper(Hyper):
+    """windowed: which layers see the latest `window` positions only; their heads are head_dim wide, kv_heads of
+    them for keys and values, and rotate by local_base. The others' are wide_head_dim wide, wide_kv_heads of
+    them, and the first wide_rope_dim of their values rotate by rope_base; keys_as_values: there keys before
+    norm and rotation are the values too. reusing: how many of the last layers read the keys and values of the
+    last one of their kind before them; double_ffn: whether their feed-forward is twice as wide. layer_dim: of a
+    token's embedding for a layer, 0 for none. logit_cap: c of c * tanh(x / c), 0 for none."""
+
+    window: int
+    windowed: tuple[bool, ...]
+    local_base: float
+    wide_head_dim: int
+    wide_kv_heads: int
+    wide_rope_dim: int
+    keys_as_values: bool
+    reusing: int
+    double_ffn: bool
+    layer_dim: int
+    logit_cap: float
+
+    def own(self, layer: int) -> bool:
+        """Whether a layer has keys and values of its own."""
+        return layer < self.layers - self.reusing
+
+    def at(self, layer: int) -> Gemma4Hyper:
+        """With the sizes of a layer."""
+        sizes: dict[str, int] = {"ffn_dim": self.ffn_dim * (1 + (self.double_ffn and not self.own(layer)))}
+        if not self.windowed[layer]:
+            sizes |= {"head_dim": self.wide_head_dim, "kv_heads": self.wide_kv_heads}
+        return replace(self, **sizes)  # type: ignore[arg-type]
+
+
+class Gemma4(decoder.Decoder):
+    name: ClassVar[str] = "gemma4"
+    model_type: ClassVar[str] = "gemma4_text"
+    hf_architectures: ClassVar[tuple[str, ...]] = ("Gemma4ForCausalLM", "Gemma4ForConditionalGeneration")
+    gguf_architecture: ClassVar[str] = "gemma4"
+    text_models: ClassVar[tuple[str, ...]] = ("gemma4_text",)
+    hyper: ClassVar[type[Hyper]] = Gemma4Hyper
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "head_dim": 256,
+        "hidden_size_per_layer_input": 256,
+        "max_position_embeddings": 131072,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        "sliding_window": 512,
+        "tie_word_embeddings": True,
+        "vocab_size": 262144,
+    }
+    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "hidden_activation": ("gelu_pytorch_tanh",),
+        "attention_bias": (False,),
+        "enable_moe_block": (False,),
+        "use_bidirectional_attention": (None, "vision"),  # pictures, which a text has none of
+    }
+
+    def rope_from_hf(self, config: Mapping[str, Any]) -> Fields:
+        """The settings of wide heads, and the base of the others as `local`."""
+        given = config.get("rope_parameters")
+        if given is None:
+            given = {"full_attention": {"rope_type": "proportional", "partial_rotary_factor": 0.25}}
+            given |= {"sliding_attention": {}}
+        tables = [given.get(kind) if isinstance(given, Mapping) else None for kind in _TYPES]
+        if not all(isinstance(table, Mapping) for table in tables):
+            raise FormatError(f"{decoder.CONFIG}: rope_parameters must have the tables {' and '.join(_TYPES)}")
+        wide, local = (
+            decoder.rope_settings({"rope_parameters": table}, kind)
+            for table, kind in zip(tables, ("proportional", "default"), strict=True)
+        )
+        share = {"wide_rotary_factor": wide.pop("partial_rotary_factor")}
+        theta = {"rope_theta": wide["rope_theta"] or 1e6, "local_theta": local["rope_theta"]}
+        fields = Fields({**wide, **share, **theta}, decoder.CONFIG)
+        fields.refuse("factor", 1, 1.0)
+        return fields
+
+    def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
+        layers, windowed = fields.count("num_hidden_layers"), _windowed(fields)
+        wide = Fields({**fields.values, **_overridden(fields, windowed)}, fields.where)
+        head_dim, kv_heads = wide.count("global_head_dim", 512), fields.count("num_key_value_heads")
+        keys_as_values = bool(fields.get("attention_k_eq_v"))
+        if keys_as_values:
+            kv_heads = wide.count("num_global_key_value_heads", kv_heads)
+        share = rope.real("wide_rotary_factor", 1.0)
+        if share > 1:
+            raise FormatError(f"{rope.where}: partial_rotary_factor is {share}; it must be at most 1")
+        layer_dim = fields.count_or_0("hidden_size_per_layer_input")
+        if layer_dim:
+            fields.refuse("vocab_size_per_layer_input", fields.count("vocab_size"))
+        return {
+            "window": fields.count("sliding_window"),
+            "windowed": windowed,
+            "local_base": rope.real("local_theta", 1e4),
+            "wide_head_dim": head_dim,
+            "wide_kv_heads": kv_heads,
+            "wide_rope_dim": 2 * int(share * head_dim // 2),
+            "keys_as_values": keys_as_values,
+            "reusing": _reusing(fields, "num_kv_shared_layers", layers),
+            "double_ffn": bool(fields.get("use_double_wide_mlp")),
+            "layer_dim": layer_dim,
+            "logit_cap": fields.real_or_0("final_logit_softcapping"),
+        }
+
+    def hyper_to_hf(self, h: Hyper) -> dict[str, Any]:
+        config = super().hyper_to_hf(h)
+        return {key: given for key, given in config.items() if key not in ("rope_scaling", "rope_theta")}
+
+    def more_to_hf(self, h: Gemma4Hyper) -> dict[str, Any]:
+        return {
+            "attention_k_eq_v": h.keys_as_values,
+            "final_logit_softcapping": h.logit_cap or None,
+            "global_head_dim": h.wide_head_dim,
+            "hidden_size_per_layer_input": h.layer_dim,
+            "layer_types": [_TYPES[windowed] for windowed in h.windowed],
+            "num_global_key_value_heads": h.wide_kv_heads if h.keys_as_values else None,
+            "num_kv_shared_layers": h.reusing,
+            "rope_parameters": {
+                "full_attention": {
+                    "rope_type": "proportional",
+                    "partial_rotary_factor": h.wide_rope_dim / h.wide_head_dim,
+                    "rope_theta": h.rope_base,
+                },
+                "sliding_attention": {"rope_type": "default", "rope_theta": h.local_base},
+            },
+            "sliding_window": h.window,
+            "use_double_wide_mlp": h.double_ffn,
+            "vocab_size_per_layer_input": h.vocab,
+        }
+
+    def hyper_from_gguf(self, meta: Mapping[str, Any], *, tied: bool) -> Hyper:
+        """GGUF's usual keys have the sizes of wide heads, and lists where layers differ."""
+        prefix = f"{self.gguf_architecture}."
+        fields = Fields(meta, decoder.METADATA, prefix)
+        near, wide = fields.count("attention.key_length_swa"), fields.count("attention.key_length")
+        for suffix, width in (("_swa", near), ("", wide)):
+            fields.refuse(f"attention.value_length{suffix}", width)
+            fields.refuse(f"rope.dimension_count{suffix}", width)
+        kv_heads, wide_kv_heads = _kv_heads(fields)
+        ffn = _first(fields, "feed_forward_length")
+        usual = {
+            "attention.key_length": near,
+            "attention.value_length": near,
+            "rope.dimension_count": near,
+            "attention.head_count_kv": kv_heads,
+            "feed_forward_length": ffn,
+            "wide_head_dim": wide,
+            "wide_kv_heads": wide_kv_heads,
+            "feed_forward_lengths": fields.get("feed_forward_length"),
+        }
+        usual = {prefix + key: one for key, one in usual.items()}
+        h = super().hyper_from_gguf({**meta, **usual}, tied=tied)
+        assert isinstance(h, Gemma4Hyper)
+        _read_as_ggufs_are(h)
+        return h
+
+    def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
+        fields.refuse("rope.scaling.type", "none")
+        reusing = _reusing(fields, "attention.shared_kv_layers", h["layers"])
+        wide, wide_kv_heads = fields.get("wide_head_dim"), fields.get("wide_kv_heads")
+        return {
+            "window": fields.count("attention.sliding_window"),
+            "windowed": _pattern(fields, h["layers"]),
+            "local_base": shortest_float32(fields.real("rope.freq_base_swa", 1e4)),
+            "wide_head_dim": wide,
+            "wide_kv_heads": wide_kv_heads or h["kv_heads"],
+            "wide_rope_dim": _turning(fields, wide),
+            "keys_as_values": wide_kv_heads is not None,
+            "reusing": reusing,
+            "double_ffn": _doubled(fields, h["ffn_dim"], h["layers"], reusing),
+            "layer_dim": fields.count_or_0("embedding_length_per_layer_input"),
+            "logit_cap": shortest_float32(fields.real_or_0("final_logit_softcapping")),
+        }
+
+    def more_to_gguf(self, h: Gemma4Hyper) -> dict[str, Any]:
+        _read_as_ggufs_are(h)
+        own: dict[str, Any] = {
+            "attention.key_length": h.wide_head_dim,
+            "attention.key_length_swa": h.head_dim,
+            "attention.shared_kv_layers": h.reusing,
+            "attention.sliding_window": h.window,
+            "attention.sliding_window_pattern": list(h.windowed),
+            "attention.value_length": h.wide_head_dim,
+            "attention.value_length_swa": h.head_dim,
+            "embedding_length_per_layer_input": h.layer_dim,
+            "rope.dimension_count": h.wide_head_dim,
+            "rope.dimension_count_swa": h.head_dim,
+            "rope.freq_base_swa": h.local_base,
+        }
+        if h.double_ffn:
+            own["feed_forward_length"] = [h.at(i).ffn_dim for i in range(h.layers)]
+        if h.keys_as_values:
+            own["attention.head_count_kv"] = [h.at(i).kv_heads for i in range(h.layers)]
+        if h.logit_cap:
+            own["final_logit_softcapping"] = h.logit_cap
+        return own
+
+    def tensors(self, h: Gemma4Hyper) -> list[TensorName]:  # type: ignore[override]
+        names = [TensorName("rope_freqs", "", _FACTORS, 1, h.wide_head_dim // 2), *super().tensors(h)]
+        return names + (_before_layers(h) if h.layer_dim else [])
+
+    def derive(self, h: Gemma4Hyper) -> dict[str, Tensor]:  # type: ignore[override]
+        turning = h.wide_rope_dim // 2
+        return {"rope_freqs": decoder.vector([1.0] * turning + [_STILL] * (h.wide_head_dim // 2 - turning))}
+
+    def layer_at(self, h: Gemma4Hyper, i: int) -> list[TensorName]:  # type: ignore[override]
+        sizes = h.at(i)
+        heads = [*decoder.attention(sizes), *decoder.head_norms(sizes)]
+        if not h.own(i):
+            heads = [name for name in heads if name.role in ("q", "o", "q_norm")]
+        elif h.keys_as_values and not h.windowed[i]:
+            heads = [name for name in heads if name.role != "v"]
+        return [
+            *plain_norms(h),
+            *heads,
+            *decoder.feed_forward(sizes),
+            *(_of_layer(h) if h.layer_dim else []),
+            TensorName("scale", "layer_scalar", "layer_output_scale.weight", 1, 1),
+        ]
+
+    def ignored_in_folder(self, h: Gemma4Hyper) -> tuple[tuple[str, str], ...]:  # type: ignore[override]
+        return _ignored(h, r"model\.layers\.", _REUSED[0])
+
+    def ignored_in_gguf(self, h: Gemma4Hyper) -> tuple[tuple[str, str], ...]:  # type: ignore[override]
+        return _ignored(h, r"blk\.", _REUSED[1])
+
+    def check(self, h: Gemma4Hyper, where: str) -> None:
+        super().check(h, where)
+        if len(h.windowed) != h.layers or h.windowed[-1]:
+            raise UnsupportedError(
+                f"{where}: layer_types must be one a layer, the last one full_attention; there are "
+                f"{len(h.windowed)} for {h.layers} layers"
+            )
+        if h.heads % h.wide_kv_heads or h.wide_rope_dim % 2 or h.wide_rope_dim > h.wide_head_dim:
+            raise FormatError(
+                f"{where}: {h.heads} heads of {h.wide_head_dim} values, {h.wide_rope_dim} of them rotated, do "
+                f"not fit {h.wide_kv_heads} key-value heads"
+            )
+        before = h.windowed[: h.layers - h.reusing]
+        if not set(h.windowed[len(before) :]) <= set(before):
+            raise UnsupportedError(
+                f"{where}: the last {h.reusing} layers read earlier keys and values (num_kv_shared_layers); "
+                "layer_types has no earlier layer of each of their types"
+            )
+
+    def graph(self, h: Gemma4Hyper, g: GraphBuilder) -> None:  # type: ignore[override]
+        x = g.embed("embed", scale=h.dim**0.5)
+        given = _given(h, g, x) if h.layer_dim else None
+        ones = {width: g.constant(f"ones.{width}", [1.0] * width) for width in {h.head_dim, h.wide_head_dim}}
+        tables = {True: g.rope_table(decoder.frequencies(h.local_base, h.head_dim))}
+        turning = decoder.frequencies(h.rope_base, h.wide_head_dim)[: h.wide_rope_dim // 2]
+        tables[False] = g.rope_table(turning + [0.0] * (h.wide_head_dim // 2 - len(turning)))
+        caches: dict[bool, int] = {}  # the last one of each type
+        for i in range(h.layers):
+            layer, windowed, sizes = f"layers.{i}", h.windowed[i], h.at(i)
+            y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
+            if h.own(i):
+                same = h.keys_as_values and not windowed
+                q, k, *rest = g.matmuls(y, *(f"{layer}.{part}" for part in ("q", "k", "v")[: 2 if same else 3]))
+                v = g.norm(k if same else rest[0], ones[sizes.head_dim], h.norm_eps, heads=sizes.kv_heads)
+                k = g.norm(k, f"{layer}.k_norm", h.norm_eps, heads=sizes.kv_heads)
+                caches[windowed] = g.cache(sizes.kv_heads, sizes.head_dim, h.window if windowed else 0)
+                g.kv_append(caches[windowed], g.rope(k, tables[windowed], sizes.kv_heads), v)
+            else:
+                q = g.matmul(y, f"{layer}.q")
+            q = g.rope(g.norm(q, f"{layer}.q_norm", h.norm_eps, heads=h.heads), tables[windowed], h.heads)
+            y = g.matmul(g.attention(caches[windowed], q, h.heads, 1.0), f"{layer}.o")
+            x = g.norm(y, f"{layer}.attn_post_norm", h.norm_eps, residual=x)
+            y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
+            gate, up = g.matmuls(y, f"{layer}.gate", f"{layer}.up")
+            y = g.matmul(g.gated(gate, up, act="gelu"), f"{layer}.down")
+            x = g.norm(y, f"{layer}.ffn_post_norm", h.norm_eps, residual=x)
+            if given is not None:
+                own = g.slice(given, i * h.layer_dim, h.layer_dim)
+                y = g.gated(g.matmul(x, f"{layer}.layer_gate"), own, act="gelu")
+                y = g.matmul(y, f"{layer}.layer_out")
+                x = g.norm(y, f"{layer}.layer_norm", h.norm_eps, residual=x)
+            x = g.scaled(x, f"{layer}.scale")
+        g.logits(g.norm(x, "final_norm", h.norm_eps), "embed" if h.tied else "head", cap=h.logit_cap)
+
+
+def _given(h: Gemma4Hyper, g: GraphBuilder, x: Value) -> Value:
+    """What every layer is given of the token itself: (norm(p / root(dim)) + root(layer_dim) e) / root(2), p a
+    projection of its embedding, e its row of the layers' own table. A norm of p / root(dim) is that of p with
+    dim times the epsilon."""
+    projected = g.norm(g.matmul(x, "layer_in"), "layer_in_norm", h.norm_eps * h.dim, heads=h.layers)
+    return g.add(g.embed("layer_embed", scale=(h.layer_dim / 2) ** 0.5), projected, 0.5**0.5)
+
+
+def _before_layers(h: Gemma4Hyper) -> list[TensorName]:
+    width = h.layers * h.layer_dim
+    names = (
+        ("layer_embed", "embed_tokens_per_layer", "per_layer_token_embd", h.vocab, width),
+        ("layer_in", "per_layer_model_projection", "per_layer_model_proj", width, h.dim),
+        ("layer_in_norm", "per_layer_projection_norm", "per_layer_proj_norm", 1, h.layer_dim),
+    )
+    return [
+        TensorName(role, f"model.{hf}.weight", f"{gguf}.weight", rows, inputs)
+        for role, hf, gguf, rows, inputs in names
+    ]
+
+
+def _of_layer(h: Gemma4Hyper) -> list[TensorName]:
+    return [
+        TensorName("layer_gate", "per_layer_input_gate.weight", "inp_gate.weight", h.layer_dim, h.dim),
+        TensorName("layer_out", "per_layer_projection.weight", "proj.weight", h.dim, h.layer_dim),
+        TensorName("layer_norm", "post_per_layer_input_norm.weight", "post_norm.weight", 1, h.dim),
+    ]
+
+
+def _ignored(h: Gemma4Hyper, before: str, names: str) -> tuple[tuple[str, str], ...]:
+    layers = "|".join(str(i) for i in range(h.layers - h.reusing, h.layers))
+    return ((rf"{before}({layers})\.{names}", _NOTE),) if h.reusing else ()
+
+
+def _windowed(fields: Fields) -> tuple[bool, ...]:
+    given = fields.get("layer_types")
+    if given is None:
+        return tuple((i + 1) % 6 != 0 for i in range(fields.count("num_hidden_layers")))
+    if not isinstance(given, list) or not all(kind in _TYPES for kind in given):
+        raise UnsupportedError(f"{fields.named('layer_types')}; supported: a list of {' and '.join(_TYPES)}")
+    return tuple(kind == _TYPES[1] for kind in given)
+
+
+def _overridden(fields: Fields, windowed: tuple[bool, ...]) -> dict[str, Any]:
+    """The sizes of wide heads where a config has them layer by layer, as newer transformers write it, by the
+    keys of older ones."""
+    given = fields.get("per_layer_config")
+    if given is None:
+        return {}
+    wide = [str(i) for i, narrow in enumerate(windowed) if not narrow]
+    tables = [given.get(i) for i in wide] if isinstance(given, Mapping) else []
+    names = {"head_dim": "global_head_dim", "num_key_value_heads": "num_global_key_value_heads"}
+    first = tables[0] if tables else None
+    same = isinstance(first, Mapping) and all(one == first for one in tables) and len(given) == len(wide)
+    if not isinstance(first, Mapping) or not same or set(first) - set(names):
+        raise UnsupportedError(
+            f"{fields.named('per_layer_config')}; supported: head_dim and num_key_value_heads, alike in each "
+            "layer of full_attention"
+        )
+    return {names[key]: one for key, one in first.items()}
+
+
+def _reusing(fields: Fields, key: str, layers: int) -> int:
+    reusing = fields.count_or_0(key)
+    if reusing >= layers:
+        raise FormatError(f"{fields.named(key)}; at most {layers - 1} of {layers} layers can reuse keys")
+    return reusing
+
+
+def _first(fields: Fields, key: str) -> Any:
+    given = fields.get(key)
+    return given[0] if isinstance(given, list) and given else given
+
+
+def _kv_heads(fields: Fields) -> tuple[Any, int | None]:
+    """Of layers with a window, and of the others where the file has one number a layer: its wide heads then
+    take keys for values."""
+    given, windowed = fields.get("attention.head_count_kv"), fields.get("attention.sliding_window_pattern")
+    if not isinstance(given, list):
+        return given, None
+    kinds: dict[bool, set[Any]] = {True: set(), False: set()}
+    if not isinstance(windowed, list) or len(windowed) != len(given):
+        raise FormatError(f"{fields.named('attention.head_count_kv')}; it must be one number a layer")
+    for narrow, count in zip(windowed, given, strict=True):
+        kinds[bool(narrow)].add(count if isinstance(count, int) and 0 < count < 1 << 31 else None)
+    if any(len(counts) != 1 or None in counts for counts in kinds.values()):
+        raise UnsupportedError(
+            f"{fields.named('attention.head_count_kv')}; supported: one number for the layers with a window, "
+            "and one for the others"
+        )
+    return kinds[True].pop(), kinds[False].pop()
+
+
+def _read_as_ggufs_are(h: Gemma4Hyper) -> None:
+    """GGUF's readers take the last layer before those that reuse keys for one without a window, and the one
+    before that for one with a window."""
+    before, reusing = h.windowed[: h.layers - h.reusing], h.windowed[h.layers - h.reusing :]
+    if (False in reusing and before[-1]) or (True in reusing and not before[-2:][0]):
+        raise UnsupportedError(
+            f"gemma4: the last {h.reusing} layers read keys and values of layers before them; in GGUF those "
+            "are a layer with a window, then one without"
+        )
+
+
+def _pattern(fields: Fields, layers: int) -> tuple[bool, ...]:
+    given = fields.get("attention.sliding_window_pattern")
+    if not isinstance(given, list) or len(given) != layers or not all(one in (0, 1) for one in given):
+        raise FormatError(f"{fields.named('attention.sliding_window_pattern')}; it must be {layers} booleans")
+    return tuple(bool(one) for one in given)
+
+
+def _turning(fields: Fields, head_dim: int) -> int:
+    given = fields.values.get(_FACTORS)
+    turning = sum(one == 1 for one in given) if given else 0
+    if not given or given[:turning] != [1.0] * turning or any(one < 1e29 for one in given[turning:]):
+        raise FormatError(
+            f"{_FACTORS} must be {head_dim // 2} numbers, first 1 for pairs that turn, then {_STILL:g}"
+        )
+    return 2 * turning
+
+
+def _doubled(fields: Fields, ffn: int, layers: int, reusing: int) -> bool:
+    given = fields.get("feed_forward_lengths")
+    if not isinstance(given, list) or given == [ffn] * layers:
+        return False
+    if given != [ffn] * (layers - reusing) + [2 * ffn] * reusing:
+        raise UnsupportedError(
+            f"{fields.named('feed_forward_length')}; supported: one width, and twice that in the layers that "
+            "read earlier keys and values"
+        )
+    return True
+
+
+family = Gemma4()
