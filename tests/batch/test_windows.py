@@ -127,6 +127,21 @@ def test_caches_of_two_machines_merge_and_a_lie_is_found(tmp_path: Path) -> None
         Cache(tmp_path / "one").merge()
 
 
+def test_the_command_merges_what_lies_in_the_cache(
+    batch: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given, mine, theirs = tmp_path / "in.txt", tmp_path / "mine", tmp_path / "theirs"
+    given.write_text("a\nb\nc\n")
+    batch(given, tmp_path / "1.jsonl", "--cache", theirs, "--workers", 2)
+    assert [one.name for one in theirs.iterdir()] == ["answers.sqlite"]
+    mine.mkdir()
+    shutil.copy(theirs / "answers.sqlite", mine / "theirs.sqlite")
+    batch(given, tmp_path / "2.jsonl", "--cache", mine)
+    assert f"{mine}: 3 answers of other machines" in capsys.readouterr().err
+    last = (tmp_path / "2.jsonl.journal").read_text().splitlines()[-1]
+    assert json.loads(last)["counts"]["known"] == 3
+
+
 def window(first: int, *texts: str) -> answers.Window:
     return answers.Window(
         first, [Item(k, k, [{"role": "user", "content": one}]) for k, one in enumerate(texts, 1)]
