@@ -9,6 +9,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -147,11 +148,9 @@ class _Worker:
 
     def _tell(self, what: Any) -> None:
         assert self._process.stdin is not None
-        try:
+        with suppress(OSError):  # it has died: its thread says so
             pickle.dump(what, self._process.stdin)
             self._process.stdin.flush()
-        except OSError:  # it has died: its thread says so
-            pass
 
     def _hear(self, news: SimpleQueue[Any]) -> None:
         assert self._process.stdout is not None
@@ -163,14 +162,16 @@ class _Worker:
 
     def close(self) -> int:
         """Ends it, with what it is at, and gives its exit code."""
-        if self._process.poll() is None and self._process.stdin is not None:
-            self._process.kill()
+        self._process.kill()
+        if self._process.stdin is not None:
+            with suppress(OSError):  # of what it did not take
+                self._process.stdin.close()
         return self._process.wait()
 
 
 def heard(stream: IO[bytes]) -> Any:
-    """What the other side said; None when it is gone."""
+    """What the other side said; None when it is gone, in the middle of a word or not."""
     try:
         return pickle.load(stream)
-    except (EOFError, OSError, pickle.UnpicklingError):
+    except Exception:  # of half a pickle: whatever its bytes happen to mean
         return None
