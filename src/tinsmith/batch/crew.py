@@ -154,11 +154,10 @@ class _Worker:
 
     def _hear(self, news: SimpleQueue[Any]) -> None:
         assert self._process.stdout is not None
-        while True:
-            said = heard(self._process.stdout)
-            news.put((self, said))
-            if said is None:
-                return
+        with self._process.stdout as told:
+            while (said := heard(told)) is not None:
+                news.put((self, said))
+        news.put((self, None))
 
     def close(self) -> int:
         """Ends it, with what it is at, and gives its exit code."""
