@@ -75,8 +75,8 @@ class Bench:
     def start(self, given: Path, out: Path, *more: str) -> subprocess.Popen[bytes]:
         """Which is the leader of its own process group."""
         words = ["batch", self.args.file, given, out, "--max-tokens", self.args.max_tokens, *more]
-        if self.args.system:
-            words += ["--system", self.args.system]
+        words += ["--system", self.args.system] if self.args.system else []
+        words += ["--workers", self.args.workers] if self.args.workers else []
         command = [sys.executable, "-m", "tinsmith", *map(str, words)]
         return subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
 
@@ -221,6 +221,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--times", type=int, default=0)
     parser.add_argument("--ray", action="store_true")
+    parser.add_argument("--workers", type=int, default=0, help="of batch; 0: its default")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     with TemporaryDirectory() as folder:

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import pickle
 import subprocess
+import sys
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -17,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from tinsmith.batch.answers import PLACES, Answers, Done, Window
 from tinsmith.errors import RuntimeFault, TinsmithError
-from tinsmith.system import children
+from tinsmith.system import children, files
 
 if TYPE_CHECKING:
     from tinsmith.batch.settings import Settings
@@ -29,7 +32,8 @@ _GIVEN = 2  # windows that a worker has at a time: one to work on, one to go on 
 @dataclass(frozen=True)
 class Job:
     """What a worker needs. file, opening: as tinsmith.load takes them; more: adapters that are not in the file,
-    by name; places, retry: as Answers; cache: its folder."""
+    by name; places, retry: as Answers; cache: its folder. image: a file of what FILE was compiled to, where
+    that is no tin; digest: FILE's."""
 
     file: Path
     settings: Settings
@@ -38,10 +42,18 @@ class Job:
     places: int = PLACES
     retry: int = 0
     cache: Path | None = None
+    image: Path | None = None
+    digest: str = ""
 
     def load(self, threads: int | None = None) -> Model:
         from tinsmith.runtime import load
+        from tinsmith.runtime.opening import of_image
 
+        if self.image is not None:
+            isa, kv = self.opening.get("isa"), self.opening.get("kv") or "f16"
+            model = of_image(files.map_file(self.image), self.file.name, threads, isa, kv)
+            model.digest = self.digest
+            return self.with_adapters(model)
         return self.with_adapters(load(self.file, threads=threads, **self.opening))
 
     def with_adapters(self, model: Model) -> Model:
@@ -81,10 +93,17 @@ class Workers:
     again, `retry` times; then RuntimeFault is raised."""
 
     def __init__(self, job: Job, count: int) -> None:
+        self._image = None if job.file.suffix == ".tin" or sys.platform == "win32" else _compiled(job)
+        if self._image is not None:
+            name = Path(f"/dev/fd/{self._image.file.fileno()}")
+            job = replace(job, image=name, digest=self._image.digest)
         self._job = job
         self._tries = 1 + job.retry
         self._news: SimpleQueue[tuple[_Worker, list[Done] | TinsmithError | None]] = SimpleQueue()
-        self._workers = [_Worker(job, self._news) for _ in range(count)]
+        self._workers = [self._worker() for _ in range(count)]
+
+    def _worker(self) -> _Worker:
+        return _Worker(self._job, self._news, () if self._image is None else (self._image.file.fileno(),))
 
     @property
     def has_room(self) -> bool:
@@ -114,13 +133,36 @@ class Workers:
                 "give it fewer --workers or --places",
             )
         self._workers.remove(worker)
-        self._workers.append(fresh := _Worker(self._job, self._news))
+        self._workers.append(fresh := self._worker())
         for window in worker.held.values():
             fresh.give(window)
 
     def close(self) -> None:
         for worker in self._workers:
             worker.close()
+        if self._image is not None:
+            self._image.file.close()
+
+
+@dataclass(frozen=True)
+class _Image:
+    """A file without a name, which is gone with the processes that have it open."""
+
+    file: IO[bytes]
+    digest: str
+
+
+def _compiled(job: Job) -> _Image:
+    """What the model's file is compiled to: once, and not in each worker."""
+    model = job.load(threads=1)
+    file = tempfile.TemporaryFile(prefix="tinsmith-")  # noqa: SIM115 - it is the crew's to close
+    try:
+        file.write(model.tin.image)
+        file.flush()
+    except OSError as error:
+        file.close()
+        raise files.write_fault(Path(tempfile.gettempdir(), "tinsmith-image"), error) from error
+    return _Image(file, model.digest)
 
 
 def _said(code: int) -> str:
@@ -130,13 +172,14 @@ def _said(code: int) -> str:
 class _Worker:
     """A process, and the thread that hears it. held: the windows that it has."""
 
-    def __init__(self, job: Job, news: SimpleQueue[Any]) -> None:
+    def __init__(self, job: Job, news: SimpleQueue[Any], descriptors: tuple[int, ...] = ()) -> None:
         self.held: dict[int, Window] = {}
         self._process = subprocess.Popen(
             children.python("-m", "tinsmith.batch.worker"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=children.environment(),
+            pass_fds=descriptors,
         )
         self._tell(job)
         Thread(target=self._hear, args=(news,), daemon=True).start()
@@ -147,30 +190,29 @@ class _Worker:
 
     def _tell(self, what: Any) -> None:
         assert self._process.stdin is not None
-        try:
+        with suppress(OSError):  # it has died: its thread says so
             pickle.dump(what, self._process.stdin)
             self._process.stdin.flush()
-        except OSError:  # it has died: its thread says so
-            pass
 
     def _hear(self, news: SimpleQueue[Any]) -> None:
         assert self._process.stdout is not None
-        while True:
-            said = heard(self._process.stdout)
-            news.put((self, said))
-            if said is None:
-                return
+        with self._process.stdout as told:
+            while (said := heard(told)) is not None:
+                news.put((self, said))
+        news.put((self, None))
 
     def close(self) -> int:
         """Ends it, with what it is at, and gives its exit code."""
-        if self._process.poll() is None and self._process.stdin is not None:
-            self._process.kill()
+        self._process.kill()
+        if self._process.stdin is not None:
+            with suppress(OSError):  # of what it did not take
+                self._process.stdin.close()
         return self._process.wait()
 
 
 def heard(stream: IO[bytes]) -> Any:
-    """What the other side said; None when it is gone."""
+    """What the other side said; None when it is gone, in the middle of a word or not."""
     try:
         return pickle.load(stream)
-    except (EOFError, OSError, pickle.UnpicklingError):
+    except Exception:  # of half a pickle: whatever its bytes happen to mean
         return None

@@ -5,7 +5,8 @@ from __future__ import annotations
 from tinsmith.cli._command import flag, one_of, option
 from tinsmith.cli._types import File, Number, Texts, Whole
 
-SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed")
+PENALTIES = ("repetition_penalty", "presence_penalty", "frequency_penalty")
+SAMPLING = ("temperature", "top_k", "top_p", "min_p", *PENALTIES, "seed")
 ANSWER = "What the answer may be (default: what FILE says, if anything)"
 ADAPTER = option(
     "--adapter",
@@ -27,6 +28,8 @@ SAMPLED = [
     option("--top-p", Number(), default=1.0, metavar="X", help="keep those that sum to X"),
     option("--min-p", Number(), default=0.0, metavar="X", help="keep those of X times the best"),
     option("--repetition-penalty", Number(), default=1.0, metavar="X", help="default 1: none"),
+    option("--presence-penalty", Number(), default=0.0, metavar="X", help="off tokens that the answer has"),
+    option("--frequency-penalty", Number(), default=0.0, metavar="X", help="the same, as often as it has them"),
     option("--seed", Whole(), default=0, metavar="N", help="the same seed gives the same answer"),
     option("--stop", multiple=True, metavar="T", help="end the answer before this text"),
 ]

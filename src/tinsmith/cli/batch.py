@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from tinsmith.batch.crew import Job
     from tinsmith.batch.run import Crew
     from tinsmith.batch.settings import Held, Settings
+    from tinsmith.system.progress import Display
 
 HELP = "answer every row of a file, whatever happens on the way"
 SECTION = "run"
@@ -117,10 +120,28 @@ def run(args: Args) -> int:
     batch = engine.Batch(
         Path(args.file), args.given, args.out, job.settings, not args.unordered, shaping, args.retry
     )
-    counts = engine.run(batch, lambda settings: _crew(args, replace(job, settings=settings)), display)
+    with _merged(args.cache, display):
+        counts = engine.run(batch, lambda settings: _crew(args, replace(job, settings=settings)), display)
     failed = f", {counts.failed:,} of them failed" if counts.failed else ""
     display.line(f"{args.out}: {counts.items:,} items{failed}, {counts.tokens:,} tokens")
     return int(counts.failed > 0)
+
+
+@contextmanager
+def _merged(folder: Path | None, display: Display) -> Iterator[None]:
+    """Takes what other machines put into the cache, and leaves it as one file."""
+    if folder is None:
+        yield
+        return
+    from tinsmith.batch.cache import Cache
+
+    cache = Cache(folder)
+    try:
+        if taken := cache.merge():
+            display.line(f"{folder}: {taken:,} answers of other machines")
+        yield
+    finally:
+        cache.close()  # last, and so what is beside the file goes into it
 
 
 def opening(args: Args) -> dict[str, Any]:

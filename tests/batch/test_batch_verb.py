@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import tinsmith
+from tinsmith import cli
 from tinsmith.batch import journal as journals
 from tinsmith.batch import run as engine
 from tinsmith.batch.answers import Done
@@ -51,6 +52,15 @@ def test_workers_and_unordered_give_the_same_rows(batch: Run, asked: Path) -> No
     assert two.read_bytes() == one.read_bytes()
     batch(asked, three, "--workers", 2, "--unordered", "--places", 3)
     assert sorted(three.read_bytes().splitlines()) == sorted(one.read_bytes().splitlines())
+
+
+def test_a_gguf_is_compiled_once_for_all_workers(tiny_tin: Path, asked: Path, tmp_path: Path) -> None:
+    file, outs = tmp_path / "a.gguf", [tmp_path / f"{k}.jsonl" for k in (1, 2)]
+    assert cli.main(["export", str(tiny_tin), "--gguf", str(file)]) == 0
+    for workers, out in enumerate(outs, 1):
+        words = ["batch", file, asked, out, "--max-tokens", 4, "--workers", workers]
+        assert cli.main([str(word) for word in words]) == 1
+    assert outs[0].read_bytes() == outs[1].read_bytes()
 
 
 def test_which_rows(batch: Run, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +126,21 @@ def test_caches_of_two_machines_merge_and_a_lie_is_found(tmp_path: Path) -> None
         Cache(tmp_path / "one").merge()
 
 
+def test_the_command_merges_what_lies_in_the_cache(
+    batch: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given, mine, theirs = tmp_path / "in.txt", tmp_path / "mine", tmp_path / "theirs"
+    given.write_text("a\nb\nc\n")
+    batch(given, tmp_path / "1.jsonl", "--cache", theirs, "--workers", 2)
+    assert [one.name for one in theirs.iterdir()] == ["answers.sqlite"]
+    mine.mkdir()
+    shutil.copy(theirs / "answers.sqlite", mine / "theirs.sqlite")
+    batch(given, tmp_path / "2.jsonl", "--cache", mine)
+    assert f"{mine}: 3 answers of other machines" in capsys.readouterr().err
+    last = (tmp_path / "2.jsonl.journal").read_text().splitlines()[-1]
+    assert json.loads(last)["counts"]["known"] == 3
+
+
 def window(first: int, *texts: str) -> answers.Window:
     return answers.Window(
         first, [Item(k, k, [{"role": "user", "content": one}]) for k, one in enumerate(texts, 1)]
@@ -188,21 +202,17 @@ def test_a_worker_that_dies_is_replaced_and_too_many_end_the_run(tiny_tin: Path,
 
     def lines(job: crew.Job, kills: int) -> bytes:
         def workers() -> crew.Workers:
-            made.append(crew.Workers(job, 2))
-            return made[0]
+            made = crew.Workers(job, 2)
+            for worker in made._workers[:kills]:
+                worker._process.kill()
+            return made
 
-        made: list[crew.Workers] = []
-        found = []
-        for done in run.answered(iter(windows), workers):
-            if len(found) < kills:
-                made[0]._workers[0]._process.kill()
-            found.append(done.lines)
-        return b"".join(found)
+        return b"".join(done.lines for done in run.answered(iter(windows), workers))
 
     job = crew.Job(tiny_tin, Settings(max_tokens=3), {}, {}, retry=1)
     assert lines(job, 1) == lines(job, 0)
     with pytest.raises(RuntimeFault, match=r"a worker died \(signal 9\)"):
-        lines(replace(job, retry=0), 1)
+        lines(job, 2)
 
 
 def test_what_keeps_a_worker_from_answering_is_said(tiny_tin: Path, batch: Run, tmp_path: Path) -> None:
