@@ -20,6 +20,7 @@ import types
 from collections.abc import Callable
 from pathlib import Path
 
+import c_programs
 import click
 import pytest
 from blocks import PAGES, ROOT, Block, Provide, blocks, commands, spans
@@ -152,11 +153,8 @@ def test_python_runs(
 
 
 @pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("tin") / "tin.o"
-    flags = ["-std=c11", "-O1", f"-I{KERNELS / 'include'}", "-c", str(KERNELS / "tin_all.c")]
-    subprocess.run([os.environ.get("CC", "cc"), *flags, "-o", made], check=True)
-    return made
+def library() -> Path:
+    return c_programs.object_of(KERNELS / "tin_all.c", "-O1")
 
 
 @pytest.mark.parametrize("block", [b for b in only("c") if "int main(" in b.text], ids=str)

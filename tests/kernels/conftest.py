@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import c_programs
 import numpy as np
 import pytest
 from constraint_reference import Vocabulary, tiny_image
@@ -34,9 +35,7 @@ SOURCES = [
 def lib(tmp_path_factory: pytest.TempPathFactory) -> Library:
     path = tmp_path_factory.mktemp("kernels") / "kernels.so"
     probe = Path(__file__).with_name("math_probe.c")
-    flags = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
-    subprocess.run(["cc", *flags, *map(str, SOURCES), str(probe), "-o", str(path)], check=True)
-    return Library(path)
+    return Library(c_programs.program(path, [*SOURCES, probe], "-O2", "-shared", "-fPIC"))
 
 
 @pytest.fixture(scope="session")

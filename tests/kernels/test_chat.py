@@ -10,8 +10,8 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import c_programs
 import pytest
-import textcore
 from test_chat_template import DAY, FINISHED, GEMMA, LLAMA3, LLAMA32, MODED, SMOLLM, THINKING, talks
 from tiny_models import tiny_spec
 
@@ -235,8 +235,8 @@ def test_capacities_scratch_and_errors_are_as_the_header_says(tmp_path: Path) ->
     flags = ["-g", "-O0", f"-I{KERNELS / 'include'}", "-DTIN_NO_POOL"]
     sanitize = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     try:
-        program = textcore.compile_c(tmp_path / "check", sources, *flags, *sanitize)
+        program = c_programs.program(tmp_path / "check", sources, *flags, *sanitize)
     except subprocess.CalledProcessError:
-        program = textcore.compile_c(tmp_path / "check", sources, *flags)
+        program = c_programs.program(tmp_path / "check", sources, *flags)
     done = subprocess.run([program, tmp_path / "tiny.tin"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -8,9 +8,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import c_programs
 import pytest
 import safety
-import textcore
 from tokenizer_kinds import tiny
 
 from tinsmith.tokenizer.packed import MODELS
@@ -67,7 +67,7 @@ def test_programs_that_keep_the_rules_are_safe(tmp_path: Path) -> None:
     sources = [CORPUS.with_name("program_fuzz.c"), safety.KERNELS / "tin_all.c"]
     flags = [*FLAGS, "-DTIN_SCALAR_ONLY", "-D_GNU_SOURCE"]
     try:
-        program = textcore.compile_c(tmp_path / "programs", sources, *flags)
+        program = c_programs.program(tmp_path / "programs", sources, *flags)
     except subprocess.CalledProcessError:
         pytest.skip("the C compiler has no sanitizers")
     play_programs(program, safety.small_tin(tmp_path / "small.tin"), 1, 300)

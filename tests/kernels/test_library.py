@@ -14,8 +14,8 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
+import c_programs
 import pytest
-import textcore
 from test_chat_template import SMOLLM
 from tiny_models import tiny_spec
 
@@ -195,8 +195,8 @@ def test_an_example_says_only_what_the_file_allows(tmp_path: Path) -> None:
     spec = replace(tiny_spec(family.by_name("llama"), max_position_embeddings=1024), chat_template=SMOLLM)
     tin = tmp_path / "tiny.tin"
     compiler.build_tin(spec, tin, entries={"grammar/answer.bin": constraint.data})
-    run("cc", *STRICT, f"-I{KERNELS}", f"-I{KERNELS / 'include'}", EXAMPLES / "ask.c", KERNELS / "tin_all.c",
-        "-o", tmp_path / "ask", "-pthread")  # fmt: skip
+    sources = [EXAMPLES / "ask.c", KERNELS / "tin_all.c"]
+    c_programs.program(tmp_path / "ask", sources, "-O1", f"-I{KERNELS / 'include'}", "-pthread")
     printed = subprocess.run([tmp_path / "ask", tin, "the in"], capture_output=True, text=True)
     assert printed.returncode == 0, printed.stderr
     answer = tinsmith.load(tin).chat([{"role": "user", "content": "the in"}])
@@ -399,8 +399,8 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     source = folder / "shown.c"
     source.write_text(code, encoding="utf-8")
-    flags = ["-O0", f"-I{KERNELS / 'include'}", "-pthread"]
-    return textcore.compile_c(folder / "shown", [source, KERNELS / "tin_all.c"], *flags)
+    flags = ["-O1", f"-I{KERNELS / 'include'}", "-pthread"]
+    return c_programs.program(folder / "shown", [source, KERNELS / "tin_all.c"], *flags)
 
 
 def test_the_program_of_the_book_says_what_python_says(shown: Path, tin: Path, tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import c_programs
 import pytest
-import textcore
 from random_adapters import random_adapter, random_prefix
 from tiny_models import tiny_spec
 
@@ -36,12 +36,12 @@ def sanitized(name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     empty = folder / "empty.c"
     empty.write_text("int main(void) { return 0; }\n")
     try:
-        textcore.compile_c(folder / "empty", [empty], *SANITIZE)
+        c_programs.program(folder / "empty", [empty], *SANITIZE)
     except subprocess.CalledProcessError:
         pytest.skip("the C compiler has no sanitizers")
     harness = Path(__file__).with_name(f"{name}.c")
     sources = [harness, *sorted(KERNELS.glob("core/*/*.c")), *sorted(KERNELS.glob("isa/scalar/*.c"))]
-    return textcore.compile_c(folder / name, sources, "-D_POSIX_C_SOURCE=200809L", *SANITIZE)
+    return c_programs.program(folder / name, sources, "-D_POSIX_C_SOURCE=200809L", *SANITIZE)
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import c_programs
 import pytest
-import textcore
 from tiny_models import tiny_spec
 
 from tinsmith import compiler, quant
@@ -17,20 +17,20 @@ SOURCES = [*sorted(KERNELS.glob("core/*/*.c")), *sorted(KERNELS.glob("isa/*/*.c"
 TSAN = ["-g", "-O1", "-fsanitize=thread"]
 
 
-@pytest.fixture(scope="module", params=["plain", "tsan"])
+@pytest.fixture(scope="module", params=["plain", pytest.param("tsan", marks=pytest.mark.slow)])
 def stress(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """pool_stress with the whole C core, plain or under ThreadSanitizer."""
     folder = tmp_path_factory.mktemp("pool")
-    flags = ["-O2"] if request.param == "plain" else TSAN
+    flags = ["-O2", "-fPIC"] if request.param == "plain" else TSAN
     empty = folder / "empty.c"
     empty.write_text("int main(void) { return 0; }\n")
     try:
-        subprocess.run([textcore.compile_c(folder / "empty", [empty], *flags)], check=True)
+        subprocess.run([c_programs.program(folder / "empty", [empty], *flags)], check=True)
     except subprocess.CalledProcessError:
         pytest.skip("the C compiler has no ThreadSanitizer")
     harness = Path(__file__).with_name("pool_stress.c")
     flags += [f"-I{KERNELS / 'include'}", "-pthread"]
-    return textcore.compile_c(folder / "pool_stress", [harness, *SOURCES], *flags)
+    return c_programs.program(folder / "pool_stress", [harness, *SOURCES], *flags)
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import c_programs
 import gguf
 import pytest
 import textcore
@@ -279,11 +280,11 @@ def damage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     empty = folder / "empty.c"
     empty.write_text("int main(void) { return 0; }\n")
     try:
-        textcore.compile_c(folder / "empty", [empty], *flags)
+        c_programs.program(folder / "empty", [empty], *flags)
     except subprocess.CalledProcessError:
         pytest.skip("the C compiler has no sanitizers")
     harness = Path(__file__).with_name("tokenizer_fuzz.c")
-    return textcore.compile_c(folder / "fuzz", [harness, *textcore.SOURCES], *flags, *textcore.COUNTED)
+    return c_programs.program(folder / "fuzz", [harness, *textcore.SOURCES], *flags, *textcore.COUNTED)
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ctypes as c
-import os
-import subprocess
 from pathlib import Path
+
+import c_programs
 
 CORE = Path(__file__).parents[2] / "kernels" / "core"
 TOKENIZER = ("tokenizer", "encode", "bpe", "unigram", "normalize", "pretokenizer", "unicode")
@@ -29,18 +29,12 @@ class Sampling(c.Structure):
     ]
 
 
-def compile_c(output: Path, sources: list[Path], *flags: str) -> Path:
-    command = [os.environ.get("CC", "cc"), "-std=c11", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off"]
-    subprocess.run([*command, *flags, "-o", output, *sources], check=True)
-    return output
-
-
 # With these, steps.c counts the steps of all sources.
 COUNTED = ["-fsanitize-coverage=trace-pc", str(Path(__file__).with_name("steps.c"))]
 
 
 def load_core(folder: Path, *flags: str) -> c.CDLL:
-    core = c.CDLL(str(compile_c(folder / "textcore.so", SOURCES, "-O2", "-shared", "-fPIC", *flags)))
+    core = c.CDLL(str(c_programs.program(folder / "textcore.so", SOURCES, "-O2", "-shared", "-fPIC", *flags)))
     core.tini_tokenize.restype = c.c_int64
     core.tini_tokenize_scratch.restype, core.tini_sample_scratch.restype = c.c_uint64, c.c_size_t
     core.tini_token_bytes.restype = c.c_void_p

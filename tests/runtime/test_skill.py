@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import c_programs
 import pytest
 import random_adapters
 from tiny_models import tiny_spec
@@ -147,9 +148,8 @@ def test_the_commands_and_the_program_in_c_ask_alike(
         wanted.sure,
         wanted.prompt_tokens,
     )
-    program = tmp_path / "tin"
-    flags = ["-std=c11", "-O1", "-ffp-contract=off", "-DTIN_SCALAR_ONLY", "-DTIN_NO_POOL"]
-    subprocess.run(["cc", *flags, KERNELS / "tool/tin.c", KERNELS / "tin_all.c", "-o", program], check=True)
+    sources = [KERNELS / "tool/tin.c", KERNELS / "tin_all.c"]
+    program = c_programs.program(tmp_path / "tin", sources, *c_programs.TOOL)
     command = [program, "run", made.tin, question, "--tokens", "40", "--adapter"]
     for name in ("lamps", "doors"):
         answer = made.model().chat(ASKED, adapter=name, max_tokens=40)

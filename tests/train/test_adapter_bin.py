@@ -9,6 +9,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+import c_programs
 import pytest
 from tiny_models import in_format
 from tiny_training import encode, train
@@ -83,10 +84,8 @@ def test_one_file_serves_every_format_of_the_base_and_the_program_in_c(
     models.save_gguf(spec, tmp_path / "base.gguf")
     words = ["export", "--adapter", folder, "--base", tmp_path / "base.gguf", "--native", file]
     assert cli.main([*map(str, words)]) == 0
-    program = tmp_path / "tin"
-    flags = ["-std=c11", "-O1", "-ffp-contract=off", "-DTIN_SCALAR_ONLY", "-DTIN_NO_POOL"]
     sources = [KERNELS / "tool/tin.c", KERNELS / "tin_all.c"]
-    subprocess.run(["cc", *flags, *sources, "-o", program], check=True)
+    program = c_programs.program(tmp_path / "tin", sources, *c_programs.TOOL)
     for format in ("F16", "Q8_0"):
         path = tmp_path / f"{format}.tin"
         compiler.build_tin(in_format(spec, format), path)

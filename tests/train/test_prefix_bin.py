@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import c_programs
 import pytest
 from tiny_models import in_format
 from tiny_training import encode, make_spec, train
@@ -78,9 +79,8 @@ def test_every_face_takes_it(
     for at, name in ((sealed, "letters"), (path, trained), (path, file)):
         told = json.loads(shell("run", at, *options, "--adapter", name))
         assert told["token_ids"] == answers["letters"].token_ids
-    program = tmp_path / "tin"
-    flags = ["-std=c11", "-O1", "-ffp-contract=off", "-DTIN_SCALAR_ONLY", "-DTIN_NO_POOL"]
-    subprocess.run(["cc", *flags, KERNELS / "tool/tin.c", KERNELS / "tin_all.c", "-o", program], check=True)
+    sources = [KERNELS / "tool/tin.c", KERNELS / "tin_all.c"]
+    program = c_programs.program(tmp_path / "tin", sources, *c_programs.TOOL)
     for at, name in ((sealed, "letters"), (path, file)):
         words = [program, "run", at, "ax", "--tokens", "9", "--adapter", name]
         told = subprocess.run(words, capture_output=True, check=True).stdout.decode("utf-8", "replace")
