@@ -141,7 +141,8 @@ DEFAULTED = (
 CHANNELS = (
     "{%- macro said(text) %}{%- set ns = namespace(kept='') %}{%- for part in text.split('<channel|>') %}"
     "{%- set ns.kept = ns.kept + part.split('<|channel>')[0] %}{%- endfor %}{{- ns.kept | trim }}"
-    "{%- endmacro %}{{- bos_token }}{%- set turns = messages %}{%- set thinks = enable_thinking | default(false) %}"
+    "{%- endmacro %}{{- bos_token }}{%- set turns = messages %}"
+    "{%- set thinks = enable_thinking | default(false) %}"
     "{%- if thinks or messages[0].role == 'system' %}{{- '<|turn>system\n' }}"
     "{{- '<|think|>\n' if thinks else '' }}"
     "{%- if messages[0].role == 'system' %}{{- messages[0].content | trim }}{%- set turns = messages[1:] %}"

@@ -261,7 +261,7 @@ def test_a_model_with_states_gives_the_digest_it_gives_here(
     check_digests(programs, path, processor, best, (2,), (1,))
 
 
-@pytest.mark.parametrize("case", ["gemma2", "qwen35"])
+@pytest.mark.parametrize("case", ["gemma2", "qwen35", pytest.param("gemma4", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("processor", PROCESSORS)
 def test_a_model_behind_a_prefix_gives_the_digest_it_gives_here(
     programs: Path, folder: Path, processor: str, case: str

@@ -145,7 +145,7 @@ def test_a_model_gives_the_digest_it_gives_here(
     assert answer.stdout == f"scalar {expected}\n", answer.stderr
 
 
-@pytest.mark.parametrize("case", ["qwen35", "lfm2"])
+@pytest.mark.parametrize("case", ["qwen35", "lfm2", pytest.param("gemma4", marks=pytest.mark.slow)])
 def test_a_model_with_states_gives_the_digest_it_gives_here(digest: Program, folder: Path, case: str) -> None:
     compiler.build_tin(tiny_spec(case), folder / f"{case}.tin")
     expected = native(folder / f"{case}.tin")

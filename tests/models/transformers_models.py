@@ -58,7 +58,7 @@ def scatter(model: Any) -> None:
             if name.endswith("layer_scalar"):
                 buffer += 0.2 * torch.randn(buffer.shape)
         for module in model.modules():
-            if getattr(module, "scaling", None) == 1.0:  # scores as large as others', by the norm of queries
+            if hasattr(module, "q_norm") and module.scaling == 1:  # scores as large as others', by the norm
                 module.q_norm.weight /= module.head_dim**0.5
 
 

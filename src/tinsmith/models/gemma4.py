@@ -9,56 +9,34 @@ others not at all. GGUF keeps that as the tensor `rope_freqs.weight`, which divi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.models import decoder
 from tinsmith.models.family import Fields, TensorName, shortest_float32
 from tinsmith.models.gemma2 import plain_norms
+from tinsmith.models.gemma4_sizes import (
+    FACTORS,
+    STILL,
+    TYPES,
+    Gemma4Hyper,
+    check_gguf,
+    doubled,
+    first_of,
+    kv_heads_of,
+    overridden,
+    reusing_layers,
+    turning,
+    window_pattern,
+    windowed_layers,
+)
 from tinsmith.spec import Hyper, Tensor
 
 if TYPE_CHECKING:
     from tinsmith.graph import GraphBuilder, Value
 
-_FACTORS = "rope_freqs.weight"
-_STILL = 1e30  # what divides the frequency of a pair that does not turn
-_TYPES = ("full_attention", "sliding_attention")
 _REUSED = "self_attn.(k_proj|v_proj|k_norm).weight", "attn_(k|v|k_norm).weight"
 _NOTE = "keys and values of layers that read an earlier layer's are left out, as nothing reads them"
-
-
-@dataclass(frozen=True)
-class Gemma4Hyper(Hyper):
-    """windowed: which layers see the latest `window` positions only; their heads are head_dim wide, kv_heads of
-    them for keys and values, and rotate by local_base. The others' are wide_head_dim wide, wide_kv_heads of
-    them, and the first wide_rope_dim of their values rotate by rope_base; keys_as_values: there keys before
-    norm and rotation are the values too. reusing: how many of the last layers read the keys and values of the
-    last one of their kind before them; double_ffn: whether their feed-forward is twice as wide. layer_dim: of a
-    token's embedding for a layer, 0 for none. logit_cap: c of c * tanh(x / c), 0 for none."""
-
-    window: int
-    windowed: tuple[bool, ...]
-    local_base: float
-    wide_head_dim: int
-    wide_kv_heads: int
-    wide_rope_dim: int
-    keys_as_values: bool
-    reusing: int
-    double_ffn: bool
-    layer_dim: int
-    logit_cap: float
-
-    def own(self, layer: int) -> bool:
-        """Whether a layer has keys and values of its own."""
-        return layer < self.layers - self.reusing
-
-    def at(self, layer: int) -> Gemma4Hyper:
-        """With the sizes of a layer."""
-        sizes: dict[str, int] = {"ffn_dim": self.ffn_dim * (1 + (self.double_ffn and not self.own(layer)))}
-        if not self.windowed[layer]:
-            sizes |= {"head_dim": self.wide_head_dim, "kv_heads": self.wide_kv_heads}
-        return replace(self, **sizes)  # type: ignore[arg-type]
 
 
 class Gemma4(decoder.Decoder):
@@ -91,9 +69,9 @@ class Gemma4(decoder.Decoder):
         if given is None:
             given = {"full_attention": {"rope_type": "proportional", "partial_rotary_factor": 0.25}}
             given |= {"sliding_attention": {}}
-        tables = [given.get(kind) if isinstance(given, Mapping) else None for kind in _TYPES]
+        tables = [given.get(kind) if isinstance(given, Mapping) else None for kind in TYPES]
         if not all(isinstance(table, Mapping) for table in tables):
-            raise FormatError(f"{decoder.CONFIG}: rope_parameters must have the tables {' and '.join(_TYPES)}")
+            raise FormatError(f"{decoder.CONFIG}: rope_parameters must have the tables {' and '.join(TYPES)}")
         wide, local = (
             decoder.rope_settings({"rope_parameters": table}, kind)
             for table, kind in zip(tables, ("proportional", "default"), strict=True)
@@ -105,8 +83,8 @@ class Gemma4(decoder.Decoder):
         return fields
 
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
-        layers, windowed = fields.count("num_hidden_layers"), _windowed(fields)
-        wide = Fields({**fields.values, **_overridden(fields, windowed)}, fields.where)
+        layers, windowed = fields.count("num_hidden_layers"), windowed_layers(fields)
+        wide = Fields({**fields.values, **overridden(fields, windowed)}, fields.where)
         head_dim, kv_heads = wide.count("global_head_dim", 512), fields.count("num_key_value_heads")
         keys_as_values = bool(fields.get("attention_k_eq_v"))
         if keys_as_values:
@@ -125,7 +103,7 @@ class Gemma4(decoder.Decoder):
             "wide_kv_heads": kv_heads,
             "wide_rope_dim": 2 * int(share * head_dim // 2),
             "keys_as_values": keys_as_values,
-            "reusing": _reusing(fields, "num_kv_shared_layers", layers),
+            "reusing": reusing_layers(fields, "num_kv_shared_layers", layers),
             "double_ffn": bool(fields.get("use_double_wide_mlp")),
             "layer_dim": layer_dim,
             "logit_cap": fields.real_or_0("final_logit_softcapping"),
@@ -141,7 +119,7 @@ class Gemma4(decoder.Decoder):
             "final_logit_softcapping": h.logit_cap or None,
             "global_head_dim": h.wide_head_dim,
             "hidden_size_per_layer_input": h.layer_dim,
-            "layer_types": [_TYPES[windowed] for windowed in h.windowed],
+            "layer_types": [TYPES[windowed] for windowed in h.windowed],
             "num_global_key_value_heads": h.wide_kv_heads if h.keys_as_values else None,
             "num_kv_shared_layers": h.reusing,
             "rope_parameters": {
@@ -165,8 +143,8 @@ class Gemma4(decoder.Decoder):
         for suffix, width in (("_swa", near), ("", wide)):
             fields.refuse(f"attention.value_length{suffix}", width)
             fields.refuse(f"rope.dimension_count{suffix}", width)
-        kv_heads, wide_kv_heads = _kv_heads(fields)
-        ffn = _first(fields, "feed_forward_length")
+        kv_heads, wide_kv_heads = kv_heads_of(fields)
+        ffn = first_of(fields, "feed_forward_length")
         usual = {
             "attention.key_length": near,
             "attention.value_length": near,
@@ -180,29 +158,29 @@ class Gemma4(decoder.Decoder):
         usual = {prefix + key: one for key, one in usual.items()}
         h = super().hyper_from_gguf({**meta, **usual}, tied=tied)
         assert isinstance(h, Gemma4Hyper)
-        _read_as_ggufs_are(h)
+        check_gguf(h)
         return h
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
         fields.refuse("rope.scaling.type", "none")
-        reusing = _reusing(fields, "attention.shared_kv_layers", h["layers"])
+        reusing = reusing_layers(fields, "attention.shared_kv_layers", h["layers"])
         wide, wide_kv_heads = fields.get("wide_head_dim"), fields.get("wide_kv_heads")
         return {
             "window": fields.count("attention.sliding_window"),
-            "windowed": _pattern(fields, h["layers"]),
+            "windowed": window_pattern(fields, h["layers"]),
             "local_base": shortest_float32(fields.real("rope.freq_base_swa", 1e4)),
             "wide_head_dim": wide,
             "wide_kv_heads": wide_kv_heads or h["kv_heads"],
-            "wide_rope_dim": _turning(fields, wide),
+            "wide_rope_dim": turning(fields, wide),
             "keys_as_values": wide_kv_heads is not None,
             "reusing": reusing,
-            "double_ffn": _doubled(fields, h["ffn_dim"], h["layers"], reusing),
+            "double_ffn": doubled(fields, h["ffn_dim"], h["layers"], reusing),
             "layer_dim": fields.count_or_0("embedding_length_per_layer_input"),
             "logit_cap": shortest_float32(fields.real_or_0("final_logit_softcapping")),
         }
 
     def more_to_gguf(self, h: Gemma4Hyper) -> dict[str, Any]:
-        _read_as_ggufs_are(h)
+        check_gguf(h)
         own: dict[str, Any] = {
             "attention.key_length": h.wide_head_dim,
             "attention.key_length_swa": h.head_dim,
@@ -225,12 +203,12 @@ class Gemma4(decoder.Decoder):
         return own
 
     def tensors(self, h: Gemma4Hyper) -> list[TensorName]:  # type: ignore[override]
-        names = [TensorName("rope_freqs", "", _FACTORS, 1, h.wide_head_dim // 2), *super().tensors(h)]
+        names = [TensorName("rope_freqs", "", FACTORS, 1, h.wide_head_dim // 2), *super().tensors(h)]
         return names + (_before_layers(h) if h.layer_dim else [])
 
     def derive(self, h: Gemma4Hyper) -> dict[str, Tensor]:  # type: ignore[override]
         turning = h.wide_rope_dim // 2
-        return {"rope_freqs": decoder.vector([1.0] * turning + [_STILL] * (h.wide_head_dim // 2 - turning))}
+        return {"rope_freqs": decoder.vector([1.0] * turning + [STILL] * (h.wide_head_dim // 2 - turning))}
 
     def layer_at(self, h: Gemma4Hyper, i: int) -> list[TensorName]:  # type: ignore[override]
         sizes = h.at(i)
@@ -340,105 +318,6 @@ def _of_layer(h: Gemma4Hyper) -> list[TensorName]:
 def _ignored(h: Gemma4Hyper, before: str, names: str) -> tuple[tuple[str, str], ...]:
     layers = "|".join(str(i) for i in range(h.layers - h.reusing, h.layers))
     return ((rf"{before}({layers})\.{names}", _NOTE),) if h.reusing else ()
-
-
-def _windowed(fields: Fields) -> tuple[bool, ...]:
-    given = fields.get("layer_types")
-    if given is None:
-        return tuple((i + 1) % 6 != 0 for i in range(fields.count("num_hidden_layers")))
-    if not isinstance(given, list) or not all(kind in _TYPES for kind in given):
-        raise UnsupportedError(f"{fields.named('layer_types')}; supported: a list of {' and '.join(_TYPES)}")
-    return tuple(kind == _TYPES[1] for kind in given)
-
-
-def _overridden(fields: Fields, windowed: tuple[bool, ...]) -> dict[str, Any]:
-    """The sizes of wide heads where a config has them layer by layer, as newer transformers write it, by the
-    keys of older ones."""
-    given = fields.get("per_layer_config")
-    if given is None:
-        return {}
-    wide = [str(i) for i, narrow in enumerate(windowed) if not narrow]
-    tables = [given.get(i) for i in wide] if isinstance(given, Mapping) else []
-    names = {"head_dim": "global_head_dim", "num_key_value_heads": "num_global_key_value_heads"}
-    first = tables[0] if tables else None
-    same = isinstance(first, Mapping) and all(one == first for one in tables) and len(given) == len(wide)
-    if not isinstance(first, Mapping) or not same or set(first) - set(names):
-        raise UnsupportedError(
-            f"{fields.named('per_layer_config')}; supported: head_dim and num_key_value_heads, alike in each "
-            "layer of full_attention"
-        )
-    return {names[key]: one for key, one in first.items()}
-
-
-def _reusing(fields: Fields, key: str, layers: int) -> int:
-    reusing = fields.count_or_0(key)
-    if reusing >= layers:
-        raise FormatError(f"{fields.named(key)}; at most {layers - 1} of {layers} layers can reuse keys")
-    return reusing
-
-
-def _first(fields: Fields, key: str) -> Any:
-    given = fields.get(key)
-    return given[0] if isinstance(given, list) and given else given
-
-
-def _kv_heads(fields: Fields) -> tuple[Any, int | None]:
-    """Of layers with a window, and of the others where the file has one number a layer: its wide heads then
-    take keys for values."""
-    given, windowed = fields.get("attention.head_count_kv"), fields.get("attention.sliding_window_pattern")
-    if not isinstance(given, list):
-        return given, None
-    kinds: dict[bool, set[Any]] = {True: set(), False: set()}
-    if not isinstance(windowed, list) or len(windowed) != len(given):
-        raise FormatError(f"{fields.named('attention.head_count_kv')}; it must be one number a layer")
-    for narrow, count in zip(windowed, given, strict=True):
-        kinds[bool(narrow)].add(count if isinstance(count, int) and 0 < count < 1 << 31 else None)
-    if any(len(counts) != 1 or None in counts for counts in kinds.values()):
-        raise UnsupportedError(
-            f"{fields.named('attention.head_count_kv')}; supported: one number for the layers with a window, "
-            "and one for the others"
-        )
-    return kinds[True].pop(), kinds[False].pop()
-
-
-def _read_as_ggufs_are(h: Gemma4Hyper) -> None:
-    """GGUF's readers take the last layer before those that reuse keys for one without a window, and the one
-    before that for one with a window."""
-    before, reusing = h.windowed[: h.layers - h.reusing], h.windowed[h.layers - h.reusing :]
-    if (False in reusing and before[-1]) or (True in reusing and not before[-2:][0]):
-        raise UnsupportedError(
-            f"gemma4: the last {h.reusing} layers read keys and values of layers before them; in GGUF those "
-            "are a layer with a window, then one without"
-        )
-
-
-def _pattern(fields: Fields, layers: int) -> tuple[bool, ...]:
-    given = fields.get("attention.sliding_window_pattern")
-    if not isinstance(given, list) or len(given) != layers or not all(one in (0, 1) for one in given):
-        raise FormatError(f"{fields.named('attention.sliding_window_pattern')}; it must be {layers} booleans")
-    return tuple(bool(one) for one in given)
-
-
-def _turning(fields: Fields, head_dim: int) -> int:
-    given = fields.values.get(_FACTORS)
-    turning = sum(one == 1 for one in given) if given else 0
-    if not given or given[:turning] != [1.0] * turning or any(one < 1e29 for one in given[turning:]):
-        raise FormatError(
-            f"{_FACTORS} must be {head_dim // 2} numbers, first 1 for pairs that turn, then {_STILL:g}"
-        )
-    return 2 * turning
-
-
-def _doubled(fields: Fields, ffn: int, layers: int, reusing: int) -> bool:
-    given = fields.get("feed_forward_lengths")
-    if not isinstance(given, list) or given == [ffn] * layers:
-        return False
-    if given != [ffn] * (layers - reusing) + [2 * ffn] * reusing:
-        raise UnsupportedError(
-            f"{fields.named('feed_forward_length')}; supported: one width, and twice that in the layers that "
-            "read earlier keys and values"
-        )
-    return True
 
 
 family = Gemma4()
