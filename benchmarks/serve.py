@@ -4,12 +4,12 @@
 
 FILE is a .tin, a .gguf or a name that `tinsmith pull` knows. JSON on stdout:
 
-speed    for each number of clients: tokens a second of all answers together, and seconds to an answer's first token,
-         of chats of about `prompt` + `answer` tokens that share no beginning; `each` answers for each client
+speed    for each number of clients: tokens a second of all answers together, and seconds to a first token, of
+         chats of about `prompt` + `answer` tokens that share no beginning; `each` answers for a client
 gap      the longest silence of a stream, in milliseconds, alone and beside another's prompt of `long` tokens
-against  the same of llama_cpp.server on the same file, or on the .gguf given, where it is installed, and ratios
-stress   `stress` requests of 200 clients that stream, leave, give up, and send nonsense: what came of each kind, how
-         many answers were not those of the model alone, whether anything hung, and the server's memory
+against  the same of llama_cpp.server on the same file, or the .gguf given, where it is installed; ratios
+stress   `stress` requests of 200 clients that stream, leave, give up, and send nonsense: what came of each
+         kind, how many answers were not those of the model alone, whether anything hung, the server's memory
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Many clients that behave badly, and whether every answer is right all the same.
 
-A client asks, streams, leaves in the middle, gives up at once, sends what is no JSON or nothing that is supported,
-asks for schemas and tools. Each whole answer must be that of the model alone.
+A client asks, streams, asks for a schema, leaves in the middle, gives up at once, sends what is no JSON or is
+not supported. Each whole answer must be that of the model alone.
 """
 
 from __future__ import annotations

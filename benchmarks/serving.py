@@ -12,13 +12,41 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import httpx
 
-WORDS = (
-    ["the", "of", "and", "to", "in", "a", "is", "that", "for", "it", "as", "was", "with", "be", "by", "on", "not", "he", "his", "but", "at", "are", "this", "have", "from", "or", "had"]
-)
+WORDS = [
+    "the",
+    "of",
+    "and",
+    "to",
+    "in",
+    "a",
+    "is",
+    "that",
+    "for",
+    "it",
+    "as",
+    "was",
+    "with",
+    "be",
+    "by",
+    "on",
+    "not",
+    "he",
+    "his",
+    "but",
+    "at",
+    "are",
+    "this",
+    "have",
+    "from",
+    "or",
+    "had",
+]
 
 
 @dataclass
@@ -32,8 +60,8 @@ class Server:
     @property
     def memory(self) -> int:
         """Bytes that it holds."""
-        with open(f"/proc/{self.process.pid}/status") as status:
-            return next(int(line.split()[1]) << 10 for line in status if line.startswith("VmRSS"))
+        status = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) << 10 for line in status if line.startswith("VmRSS"))
 
 
 @contextmanager
@@ -85,8 +113,8 @@ def words(count: int, seed: int) -> str:
 
 @dataclass
 class Asked:
-    """One answer as it came. times: seconds of the clock, at which pieces of it did. tokens: as the server counts,
-    or else pieces."""
+    """One answer as it came. times: seconds of the clock, at which pieces of it did. tokens: as the server
+    counts them, or else pieces."""
 
     begun: float
     times: list[float] = field(default_factory=list)
@@ -164,9 +192,7 @@ async def gap(server: Server, prompt: int, usage: bool) -> dict[str, float]:
         beside = await running
 
     def longest(times: list[float], low: float, high: float) -> float:
-        inside = [
-            after - before for before, after in zip(times, times[1:], strict=False) if low <= after <= high
-        ]
+        inside = [after - before for before, after in pairwise(times) if low <= after <= high]
         return round(1000 * max(inside, default=float("nan")), 1)
 
     return {
