@@ -151,6 +151,19 @@ def test_nothing_is_wider_than_the_window(desk: Desk, width: int) -> None:
     assert desk.page.evaluate("document.querySelector('#about').scrollWidth <= innerWidth")
 
 
+def test_line_numbers_stand_beside_their_lines(desk: Desk) -> None:
+    area = desk.editor("schema", "{\n" + "\n" * 60 + "}")
+    area.press("Control+End")
+    pane, box = (desk.page.locator(name).first.bounding_box() for name in ("#schema .pane", "#schema textarea"))
+    assert pane and box
+    assert abs(pane["height"] - box["height"]) < 4
+    last = desk.page.locator("#schema .numbers div").last
+    expect(last).to_have_text("62")
+    number = last.bounding_box()
+    assert number
+    assert box["y"] < number["y"] < box["y"] + box["height"]
+
+
 def test_about_says_what_the_file_is(desk: Desk) -> None:
     page = desk.page
     page.locator("#open-about").click()
