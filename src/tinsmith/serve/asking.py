@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Mapping, Sequence
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.chat.tool_formats import Call, Tool, by_name, read_tools
@@ -98,17 +100,28 @@ class Answering:
     """One answer that is under way."""
 
     def __init__(
-        self, question: Question, ticket: Ticket, opened: bool, box: Toolbox | None, only: bool
+        self,
+        question: Question,
+        ticket: Ticket,
+        opened: bool,
+        box: Toolbox | None,
+        first: Callable[[float], None],
     ) -> None:
-        self.question, self.ticket = question, ticket
+        """first: is told the seconds to the first token."""
+        self.question, self.ticket, self._first = question, ticket, first
         self.prompt_tokens = len(ticket.asked.tokens)
         self._box = box
+        only = question.offer is not None and question.offer.choice not in ("auto", "none")
         self._parts = Parts(opened, openings(box.format) if box else (), only)
 
     async def events(self) -> AsyncGenerator[Piece | End, None]:
         """Pieces, and at last the end."""
         try:
+            begun = False
             async for news in self.ticket.news():
+                if not begun:
+                    self._first(time.monotonic() - self.ticket.started)
+                    begun = True
                 parts = self._parts.add(news.text)
                 if news.completion is not None:
                     parts += self._parts.end() or self._unmarked(news.completion)
@@ -214,8 +227,8 @@ async def ask(house: House, question: Question) -> Answers:
     for k in range(question.count):
         drawn = replace(asked, sampling=replace(asked.sampling, seed=(seed + k) % (1 << 64)))
         ticket = house.submit(worker, drawn)
-        only = offer is not None and offer.choice != "auto"
-        running.append(Answering(replace(question, target=target), ticket, opened, box, only))
+        first = partial(house.metrics.began, target.served.name)
+        running.append(Answering(replace(question, target=target), ticket, opened, box, first))
     return Answers(target, running, seed, route)
 
 
