@@ -17,11 +17,13 @@ import sys
 import textwrap
 import tomllib
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import click
 import pytest
+import yaml
 from blocks import PAGES, ROOT, Block, Provide, blocks, commands, spans
 
 import tinsmith
@@ -47,10 +49,14 @@ OTHERS = {
     "apt-get",
     "cc",
     "cd",
+    "install",
     "llama-cli",
     "minisign",
+    "open-webui",
+    "podman",
     "sha256sum",
     "source",
+    "systemctl",
     "tar",
     "unzip",
     ".",
@@ -62,7 +68,11 @@ OURS = {
     "install.sh": ROOT / "src/tinsmith/airgap/install.sh",
 }
 # Packages that a page's Python needs beyond what the tests install (continuous integration has them).
-NEEDS = {"docs/onnx.md": ("onnxruntime", "onnxruntime_genai", "llama_cpp")}
+NEEDS = {
+    "docs/onnx.md": ("onnxruntime", "onnxruntime_genai", "llama_cpp"),
+    "docs/for/clients.md": ("langchain_openai", "litellm", "llama_index"),
+}
+SERVED = "http://127.0.0.1:8080"  # where a page's Python asks a server
 SHIPPED_BY_PIP = {"llama-cpp-python"}
 
 # What a fragment of C may use that the program around it has.
@@ -141,14 +151,31 @@ def test_python_runs(
     missing = [name for name in NEEDS.get(page, ()) if importlib.util.find_spec(name) is None]
     if missing:
         pytest.skip(f"{', '.join(missing)}: not installed")
-    if page in NEEDS:
+    if page == "docs/onnx.md":
         assert cli.main(["export", "home.gguf", "--onnx", "home-onnx", "--precision", "int4"]) == 0
     module = types.ModuleType("page")
     monkeypatch.setitem(sys.modules, "page", module)  # where dataclasses look annotations up
-    for block in chosen:
-        code = compile("\n" * block.line + block.text, str(block.page), "exec", dont_inherit=True)
-        exec(code, module.__dict__)
+    asks = any(SERVED in block.text for block in chosen)
+    with served(folder / "home.tin", provide) if asks else nullcontext(SERVED) as address:
+        for block in chosen:
+            text = block.text.replace(SERVED, address)
+            code = compile("\n" * block.line + text, str(block.page), "exec", dont_inherit=True)
+            exec(code, module.__dict__)
     capsys.readouterr()
+
+
+@contextmanager
+def served(file: Path, provide: Provide) -> Iterator[str]:
+    """`tinsmith serve` with a tiny model, and its address."""
+    provide(file)
+    command = [sys.executable, "-m", "tinsmith", "serve", str(file), "--port", "0", "--threads", "1"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            said = re.search(r"http://[\d.]+:\d+", (process.stderr and process.stderr.readline()) or "")
+            assert said
+            yield said[0]
+        finally:
+            process.terminate()
 
 
 @pytest.fixture(scope="session")
@@ -260,7 +287,12 @@ def test_verbs_and_flags_in_the_prose_are_there(page: str) -> None:
                 assert word in flags_of(verb), f"{page}: `{span}`: {verb.name} has no {word}"
 
 
-LANGUAGES = {"python", "c", "toml", "json", "jsonl", "js", "sh", "text"}
+@pytest.mark.parametrize("block", only("yaml"), ids=str)
+def test_yaml_loads(block: Block) -> None:
+    assert isinstance(yaml.safe_load(block.text), dict)
+
+
+LANGUAGES = {"python", "c", "toml", "json", "jsonl", "js", "sh", "text", "yaml"}
 
 
 # ---- Commands

@@ -8,6 +8,7 @@ prompt.txt answer.txt  a question, and its answer, which is the same on every ma
 GUIDE.md               what it is, and what to do with it
 sbom.cdx.json          what the model was made from and runs by, and the packages in runtime/
 LICENSES/
+serve/                 with --serve: a unit of systemd and a container file
 key.pub                who signed it
 SHA256SUMS             the digest of every file above, and its signature SHA256SUMS.minisig
 """
@@ -19,7 +20,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from tinsmith.airgap import guide, proof, tar
+from tinsmith.airgap import guide, proof, serving, tar
 from tinsmith.airgap.install import KEY, NAME, SIGNATURE, SUMS, UNTRUSTED
 from tinsmith.airgap.runtime import check_folder, find, runtime_files
 from tinsmith.airgap.wheel import beside, license_text
@@ -43,13 +44,14 @@ def pack(
     key: minisign.SecretKey | None,
     display: Display,
     runtime: Path | None = None,
+    serve: bool = False,
 ) -> tuple[Path, Path]:
     """Makes the folder `out` and the tar file beside it: both or neither. Returns their paths.
 
     prompt: what is asked once it is installed. key: what signs it, and has signed the tin; None signs nothing.
-    runtime: a folder with what runs the tin on the target; None builds it. Raises InputError where `out` is
-    there already, or a name can't be in a pack; FormatError for a damaged tin, SignatureError for one that
-    is not signed by `key`.
+    runtime: a folder with what runs the tin on the target; None builds it. serve: with a server. Raises
+    InputError where `out` is there already, or a name can't be in a pack; FormatError for a damaged tin,
+    SignatureError for one that is not signed by `key`.
     """
     archive = out.with_name(out.name + ".tar")
     for path in (out, archive):
@@ -58,14 +60,21 @@ def pack(
     if not NAME.fullmatch(out.name):
         raise InputError(f"{out}: can't be a pack's name; name it with A-Z a-z 0-9 . _ + - alone")
     device = find(target)
+    if serve and device is not None and runtime is None:
+        raise InputError(
+            f"--serve packs a server for machines like this one; for {target} give --runtime DIR, a folder "
+            "with the wheels of tinsmith[serve] for it"
+        )
     if key is not None:
         check_signed(tin, key)
     try:
         with atomic_folder(out) as draft:
             with tempfile.TemporaryDirectory() as scratch:
                 if runtime is None:
-                    runtime_files(tin, device, Path(scratch), display)
+                    runtime_files(tin, device, Path(scratch), display, "serve" if serve else None)
                 files = contents(tin, check_folder(runtime or Path(scratch)), prompt)
+                if serve:
+                    files |= serving.files(tin.name, key is not None)
                 if key is not None:
                     files[KEY] = f"untrusted comment: minisign public key\n{key.public}\n".encode()
                 files["GUIDE.md"] = guide.text(tin, device, prompt, sorted(files), key is not None).encode()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith import __version__
-from tinsmith.airgap.install import PURE
+from tinsmith.airgap.install import base
 from tinsmith.formats.tin import Tin
 from tinsmith.system.files import sha256_file
 from tinsmith.targets import Target
@@ -59,6 +59,15 @@ print({call})
 ```
 """
 
+_SERVE = """\
+## As a server
+    DIR/tinsmith serve DIR/model/{tin}
+
+answers clients of OpenAI's, Anthropic's and Ollama's interfaces at http://127.0.0.1:8080/, which is also a page
+to try it. `serve/tinsmith.service` is a unit of systemd, `serve/Containerfile` makes an image, both from this
+folder and without a network: each begins with what to type.
+"""
+
 _SHELL = """\
 ## With a shell and the C program
     sh install.sh{options}
@@ -100,7 +109,7 @@ The library allocates nothing, and starts no thread unless you make a pool.
 def text(tin: Path, target: Target | None, prompt: str, names: Sequence[str], signed: bool) -> str:
     """names: the files of the pack. target: None for machines like this one."""
     manifest = Tin(tin).facts("family", "parameters", "tensors")
-    wheel = next((n for n in names if n.endswith(".whl") and not n.endswith(PURE)), None)
+    wheel = next((n for n in names if n.endswith(".whl") and base(n).startswith("tinsmith-")), None)
     tool = next((name for name in names if name.endswith("/tin")), None)
     header = next((name for name in names if name.endswith("/tin.h")), None)
     libraries = [f"- `{name}`\n" for name in names if name.endswith((".a", ".so", ".dylib", ".dll", ".lib"))]
@@ -118,6 +127,8 @@ def text(tin: Path, target: Target | None, prompt: str, names: Sequence[str], si
                 wheel=wheel, tin=tin.name, prompt=shlex.quote(prompt), call=call, key=key, options=options
             )
         )
+    if "serve/tinsmith.service" in names:
+        parts.append(_SERVE.format(tin=tin.name))
     if tool:
         parts.append(_SHELL.format(tool=tool, options=options))
     if header and libraries:

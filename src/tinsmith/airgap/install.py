@@ -36,7 +36,7 @@ SUMS, SIGNATURE, KEY = "SHA256SUMS", "SHA256SUMS.minisig", "key.pub"
 NAME = re.compile(r"(?:[\w+][\w.+-]*/)*[\w+][\w.+-]*", re.ASCII)
 LINE = re.compile(f"([0-9a-f]{{64}})  ({NAME.pattern})", re.ASCII)
 UNTRUSTED = "untrusted comment: signature of a tinsmith pack"
-PURE = "-py3-none-any.whl"  # a wheel of Python alone, which tinsmith's needs
+PURE = "-py3-none-any.whl"  # a wheel of Python alone
 CHUNK = 1 << 20
 CALL = "import sys; sys.path.insert(0, sys.argv.pop(1)); "  # the package's place comes next
 
@@ -203,20 +203,44 @@ def own_key(folder: Path) -> str:
 
 
 def wheel_of(sums: dict[str, str]) -> str | None:
-    """The wheel for this machine; None where the folder has none at all, as for a microcontroller."""
-    wheels = [name for name in sums if name.endswith(".whl") and not name.endswith(PURE)]
+    """tinsmith's wheel for this machine; None where the folder has none at all, as for a microcontroller."""
+    wheels = [name for name in sums if name.endswith(".whl") and base(name).startswith("tinsmith-")]
+    for name in wheels:
+        if fits(name):
+            return name
+    if wheels:
+        raise Refused(f"no wheel for {sys.platform} on {platform.machine()} here, but {', '.join(wheels)}")
+    return None
+
+
+def base(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def fits(name: str) -> bool:
+    """Whether a wheel's tags are of this machine and of this Python."""
+    if name.endswith(PURE):
+        return True
+    python, abi, tags = name.removesuffix(".whl").rsplit("-", 3)[1:]
+    if abi != "abi3" and python != f"cp{sys.version_info.major}{sys.version_info.minor}":
+        return False
     machine = platform.machine().lower().replace("amd64", "x86_64")
     system = {"linux": "linux", "win32": "win", "darwin": "macosx"}.get(sys.platform, sys.platform)
     musl = any(Path("/lib").glob("ld-musl-*"))
-    for name in wheels:
-        tag = name.removesuffix(".whl").rsplit("-", 1)[1]
-        if system not in tag or not tag.replace("amd64", "x86_64").endswith(machine):
-            continue
-        if system != "linux" or tag.startswith("linux_") or ("musl" in tag) == musl:
-            return name
-    if wheels:
-        raise Refused(f"no wheel for {system} on {machine} here, but {', '.join(wheels)}")
-    return None
+    for tag in tags.split("."):
+        if system in tag and tag.replace("amd64", "x86_64").endswith(machine):
+            return system != "linux" or tag.startswith("linux_") or ("musl" in tag) == musl
+    return False
+
+
+def others(sums: dict[str, str]) -> list[str]:
+    """The wheels that tinsmith's needs. Refused where one is for another machine or another Python."""
+    names = [name for name in sums if name.endswith(".whl") and not base(name).startswith("tinsmith-")]
+    for name in names:
+        if not fits(name):
+            python = f"Python {sys.version_info.major}.{sys.version_info.minor}"
+            raise Refused(f"{name} is not for {python} on {platform.machine()}; use the Python that it names")
+    return names
 
 
 def script(words: list[str], windows: bool) -> str:
@@ -243,9 +267,9 @@ def install(
     scripts = Path(sysconfig.get_path("scripts", "venv", bare)) if environment else into
     site = Path(sysconfig.get_path("platlib", "venv", bare)) if environment else into / "site"
     site.mkdir(parents=True, exist_ok=environment)
-    for name in (wheel, *(name for name in sums if name.endswith(PURE))):
-        package = name.rpartition("/")[2].partition("-")[0]
-        if name != wheel and (site / package).exists():
+    for name in (wheel, *others(sums)):
+        package = base(name).partition("-")[0]
+        if name != wheel and any((site / one).exists() for one in (package, f"{package}.py")):
             continue  # the environment's own: the files of two versions do not mix
         data = io.BytesIO()
         take(folder, name, sums[name], data)

@@ -18,11 +18,13 @@ def find(target: str) -> Target | None:
     return None if target == HOST else targets.find(target)
 
 
-def runtime_files(tin: Path, target: Target | None, folder: Path, display: Display) -> None:
-    """Writes what runs the tin on the target into the folder: for the host this very install, as a wheel; else
-    all forms that the target has, as `build --target` makes them."""
+def runtime_files(
+    tin: Path, target: Target | None, folder: Path, display: Display, extra: str | None = None
+) -> None:
+    """Writes what runs the tin on the target into the folder: for the host this very install, as a wheel, with
+    what an extra needs; else all forms that the target has, as `build --target` makes them."""
     if target is None:
-        this_wheel(folder)
+        this_wheel(folder, extra)
         return
     from tinsmith.cross import runtime
 

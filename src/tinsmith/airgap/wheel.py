@@ -16,11 +16,14 @@ from tinsmith.formats.sbom import Source
 from tinsmith.system.files import sha256_file
 
 
-def this_wheel(folder: Path) -> None:
-    """Writes it into the folder, and the wheels that it needs; the same install gives the same bytes."""
+def this_wheel(folder: Path, extra: str | None = None) -> None:
+    """Writes it into the folder, and the wheels that it needs, those of an extra among them; the same install
+    gives the same bytes."""
     platform = _metadata("WHEEL").partition("\nTag: ")[2].partition("\n")[0].rpartition("-")[2]
     wheel.write(Path(str(_core.__file__)), platform, folder)
     needed.write(platform, folder)
+    if extra:
+        needed.write_extra(extra, folder)
 
 
 def beside(folder: Path) -> list[tuple[Source, bytes]]:

@@ -20,6 +20,7 @@ PARAMETERS = [
     ),
     option("--out", Folder(), required=True, metavar="DIR", help="the folder; the tar file is DIR.tar"),
     option("--runtime", Folder(), metavar="DIR", help="what runs FILE there, where it is built already"),
+    flag("--serve", help="with what `tinsmith serve` needs, a unit of systemd and a container file"),
     option(
         "--key", File(".key"), metavar="SECRET", help="the secret key that signed FILE; signs the folder too"
     ),
@@ -44,6 +45,8 @@ def run(args: Args) -> int:
             "give --key SECRET, which signs the folder (tinsmith sign --generate NAME makes one), or --unsigned"
         )
     key = None if args.unsigned else secret_key(args.key)
-    made = airgap.pack(args.file, args.target, args.out, args.prompt, key, progress.display(), args.runtime)
+    made = airgap.pack(
+        args.file, args.target, args.out, args.prompt, key, progress.display(), args.runtime, args.serve
+    )
     print(*made, sep="\n")
     return 0

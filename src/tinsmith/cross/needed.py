@@ -1,13 +1,16 @@
-"""The wheels that tinsmith's own needs beside it, made again of what is installed here: Python alone."""
+"""The wheels that tinsmith's own needs beside it, made again of what is installed here."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from tinsmith.cross import wheel
 from tinsmith.errors import InputError
 
+PURE = "py3-none-any"  # the tag of Python alone
 # What installing adds to a wheel's files.
 _ADDED = {"INSTALLER", "RECORD", "REQUESTED", "direct_url.json"}
 
@@ -18,24 +21,70 @@ def write(platform: str, folder: Path) -> list[Path]:
     The same install gives the same bytes. Raises InputError for what is not installed by pip, is changed since,
     is not of Python alone, or itself needs more on that platform.
     """
+    lines = [line for line in wheel.installed("tinsmith").requires or [] if ";" not in line]
+    for name in map(name_of, lines):
+        for line in wheel.installed(name).requires or []:
+            if _applies(line, platform):
+                raise InputError(f"{name} needs {line} too; run: pip install --upgrade {name}")
+    return [_write(name_of(line), folder, lambda tag: tag == PURE) for line in lines]
+
+
+def write_extra(extra: str, folder: Path) -> list[Path]:
+    """Writes what an extra requires, and what that does, for machines and a Python like these: some of it may
+    be compiled.
+
+    Raises InputError for what is not installed by pip, or is changed since.
+    """
+    lines = [line for line in wheel.installed("tinsmith").requires or [] if _is_of(extra, line)]
+    if not lines:
+        raise InputError(f"this tinsmith has no extra {extra!r}; run: pip install --force-reinstall tinsmith")
+    names: dict[str, None] = {}
+    waiting = [name_of(line) for line in lines]
+    while waiting:
+        name = re.sub("[-_.]+", "-", waiting.pop()).lower()
+        if name in names:
+            continue
+        names[name] = None
+        # What a condition asks for is taken where it is installed: too much does no harm.
+        for line in wheel.installed(name).requires or []:
+            if ";" not in line or ("extra" not in line and _is_installed(name_of(line))):
+                waiting.append(name_of(line))
+    # The base install's own are written by `write`.
+    return [_write(name, folder, lambda tag: True) for name in names if not _is_base(name)]
+
+
+def _is_of(extra: str, requirement: str) -> bool:
+    return requirement.partition(";")[2].replace("'", '"').strip() == f'extra == "{extra}"'
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        distribution(name)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def _is_base(name: str) -> bool:
     lines = wheel.installed("tinsmith").requires or []
-    return [_write(name_of(line), platform, folder) for line in lines if ";" not in line]
+    return any(name_of(line) == name for line in lines if ";" not in line)
 
 
 def name_of(requirement: str) -> str:
     return re.split(r"[^\w.-]", requirement)[0]
 
 
-def _write(name: str, platform: str, folder: Path) -> Path:
+def _write(name: str, folder: Path, allowed: Callable[[str], bool]) -> Path:
+    """allowed: which tags of a wheel."""
     package = wheel.installed(name)
     again = f"run: pip install --force-reinstall {name}"
-    if not package.files or "Tag: py3-none-any" not in (package.read_text("WHEEL") or ""):
+    tags = re.findall(r"^Tag: (\S+)$", package.read_text("WHEEL") or "", re.M)
+    if PURE in tags:
+        tags = [PURE]
+    if not package.files or not tags or not all(map(allowed, tags)):
         raise InputError(
             f"{name}: was not installed from a wheel of Python alone, and can't be passed on; {again}"
         )
-    for line in package.requires or []:
-        if _applies(line, platform):
-            raise InputError(f"{name} {package.version} needs {line} too; run: pip install --upgrade {name}")
     contents = {}
     for file in sorted(package.files, key=str):
         if file.suffix == ".pyc" or ".." in file.parts or file.name in _ADDED:
@@ -43,8 +92,11 @@ def _write(name: str, platform: str, folder: Path) -> Path:
         contents[file.as_posix()] = data = file.read_binary()
         if file.hash is None or file.hash.value != wheel.digest(data):
             raise InputError(f"{file.locate()}: is not as it was installed; {again}")
-    info = f"{name}-{package.version}.dist-info"
-    return wheel.archive(folder / f"{name}-{package.version}-py3-none-any.whl", contents, info)
+    info = next(name.partition("/")[0] for name in contents if name.endswith(".dist-info/METADATA"))
+    python, abi, _ = tags[0].split("-")
+    platforms = ".".join(tag.rpartition("-")[2] for tag in tags)
+    stem = info.removesuffix(".dist-info")
+    return wheel.archive(folder / f"{stem}-{python}-{abi}-{platforms}.whl", contents, info)
 
 
 def _applies(requirement: str, platform: str) -> bool:

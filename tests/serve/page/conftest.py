@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import random_adapters
-from desk import Desk
+from desk import Desk, served
 from playwright.sync_api import Browser, sync_playwright
 from tiny_models import tiny_spec
 from transformers_models import CHATML
@@ -57,20 +53,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     own = tinsmith.regex("[ab]{4}")
     build_tin(spec, held, entries={tin.CONSTRAINT: own.data}, manifest={"constraint": {"kind": own.kind}})
     return [plain, held]
-
-
-@contextmanager
-def served(*arguments: str | Path) -> Iterator[str]:
-    """`tinsmith serve`, and the address that it says."""
-    command = [sys.executable, "-m", "tinsmith", "serve", *map(str, arguments), "--port", "0", "--threads", "1"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr
-        try:
-            said = re.search(r"http://[\d.]+:\d+", process.stderr.readline())
-            assert said, process.stderr.read()
-            yield f"{said[0]}/"
-        finally:
-            process.terminate()
 
 
 @pytest.fixture(scope="session")

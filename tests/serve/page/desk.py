@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import ConsoleMessage, Locator, Page, Request, expect
@@ -16,6 +22,7 @@ class Desk:
         self.sent: list[dict[str, Any]] = []
         self.asked: list[str] = []
         self.complaints: list[str] = []
+        page.set_default_timeout(15_000)  # ms
         page.on("request", self._request)
         page.on("console", self._console)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
@@ -60,7 +67,25 @@ class Desk:
         self.page.locator("#prompt").press("Enter")
         return self.answered()
 
+    def token(self, answer: Locator) -> Locator:
+        """The first that can be seen: some are part of a character."""
+        return answer.locator(".token", has_text=re.compile(r"\w")).first
+
     def answered(self) -> Locator:
         expect(self.page.locator("#prompt")).to_have_value("")
         expect(self.page.locator("#send")).to_be_visible(timeout=30_000)
         return self.page.locator(".turn").last.locator("article")
+
+
+@contextmanager
+def served(*arguments: str | Path) -> Iterator[str]:
+    """`tinsmith serve`, and the address that it says."""
+    command = [sys.executable, "-m", "tinsmith", "serve", *map(str, arguments), "--port", "0", "--threads", "1"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        try:
+            said = re.search(r"http://[\d.]+:\d+", process.stderr.readline())
+            assert said, process.stderr.read()
+            yield f"{said[0]}/"
+        finally:
+            process.terminate()

@@ -41,6 +41,7 @@ def test_the_conversation_is_kept_and_begun_anew(desk: Desk) -> None:
 
 def test_an_answer_is_stopped_by_button_and_by_key(desk: Desk) -> None:
     desk.set("max_tokens", "16000")
+    desk.editor("schema", '{"type": "string", "minLength": 12000}')
     for act in ("#stop", "Escape"):
         desk.page.locator("#prompt").fill("go on")
         desk.page.locator("#prompt").press("Enter")
@@ -74,8 +75,7 @@ def test_answer_and_receipt_are_copied(desk: Desk) -> None:
 
 def test_a_pointer_shows_what_else_was_likely(desk: Desk) -> None:
     desk.shape("free")
-    token = desk.ask("hello").locator(".token").first
-    token.hover()
+    desk.token(desk.ask("hello")).hover()
     box = desk.page.locator("#alternatives")
     expect(box).to_contain_text("Chosen among all tokens")
     shares = [float(one.strip("<% ")) for one in box.locator("td:nth-child(2)").all_inner_texts()]
@@ -133,11 +133,13 @@ def test_two_models_stand_side_by_side(desk: Desk) -> None:
     texts = [answers.nth(k).locator(".text").text_content() for k in (0, 1)]
     said = page.locator(".same").last.inner_text()
     assert ("the same" in said) == (texts[0] == texts[1])
+    # The side that was not there at first knows what the other was told.
+    assert desk.sent[1]["messages"] == desk.sent[2]["messages"]
+    assert desk.sent[2]["messages"][0]["content"] == "before"
+    page.locator("#clear").click()
     page.locator("#model-b").select_option(names[0])
     desk.ask("once more")
     expect(page.locator(".same").last).to_have_text("Both answers are the same.")
-    # The side that was not there at first knows what the other was told.
-    assert desk.sent[2]["messages"][0]["content"] == "before"
 
 
 def test_what_the_server_refuses_is_said_in_its_place(desk: Desk) -> None:

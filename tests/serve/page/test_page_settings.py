@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import jsonschema
-import pytest
-from desk import Desk
-from playwright.sync_api import expect
+from desk import Desk, served
+from playwright.sync_api import Browser, expect
 
 SCHEMA = {
     "type": "object",
@@ -70,27 +70,27 @@ def test_an_answer_obeys_the_schema_and_shows_it(desk: Desk) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ('{\n  "type": "object",\n}', "Line 2, column 19: a comma stands before '}'; remove it"),
-        ('{"type" "object"}', "Line 1, column 9: expected ':' and not '\"'"),
-        ('{"type": objekt}', "Line 1, column 10: expected a value and not 'objekt'"),
-        ('{"a": 1, "a": 2}', 'Line 1, column 10: the name "a" stands twice in one object'),
-        ('{"type":\n', "Line 2, column 1: a value is missing at the end"),
-        ('{"type": "objekt"}', "Line 1, column 2: 'objekt' is no type"),
-        ('{"properties": {\n "a": {"contains": {}}}}', "Line 2, column 8: 'contains' can't be enforced"),
-        ('{"items": {"items": {"pattern": "("}}}', "Line 1, column 22: the pattern '(' at character 1"),
-    ],
-)
-def test_an_error_of_a_schema_is_shown_at_its_place(desk: Desk, text: str, said: str) -> None:
-    area = desk.editor("schema", text)
-    expect(desk.verdict("schema")).to_contain_text(said)
-    expect(area).to_have_attribute("aria-invalid", "true")
-    line = re.match(r"Line (\d+)", said)
-    assert line
-    expect(desk.page.locator("#schema .numbers .bad")).to_have_text(line[1])
-    expect(desk.page.locator("#schema .marks mark")).to_have_count(1)
+WRONG = [
+    ('{\n  "type": "object",\n}', "Line 2, column 19: a comma stands before '}'; remove it"),
+    ('{"type" "object"}', "Line 1, column 9: expected ':' and not '\"'"),
+    ('{"type": objekt}', "Line 1, column 10: expected a value and not 'objekt'"),
+    ('{"a": 1, "a": 2}', 'Line 1, column 10: the name "a" stands twice in one object'),
+    ('{"type":\n', "Line 2, column 1: a value is missing at the end"),
+    ('{"type": "objekt"}', "Line 1, column 2: 'objekt' is no type"),
+    ('{"properties": {\n "a": {"contains": {}}}}', "Line 2, column 8: 'contains' can't be enforced"),
+    ('{"items": {"items": {"pattern": "("}}}', "Line 1, column 22: the pattern '(' at character 1"),
+]
+
+
+def test_an_error_of_a_schema_is_shown_at_its_place(desk: Desk) -> None:
+    for text, said in WRONG:
+        area = desk.editor("schema", text)
+        expect(desk.verdict("schema")).to_contain_text(said)
+        expect(area).to_have_attribute("aria-invalid", "true")
+        line = re.match(r"Line (\d+)", said)
+        assert line
+        expect(desk.page.locator("#schema .numbers .bad")).to_have_text(line[1])
+        expect(desk.page.locator("#schema .marks mark")).to_have_count(1)
 
 
 def test_a_schema_that_is_wrong_is_not_sent(desk: Desk) -> None:
@@ -194,3 +194,41 @@ def test_what_was_set_outlives_a_reload(desk: Desk) -> None:
     expect(desk.page.locator("#system")).to_have_value("Be short.")
     expect(desk.page.locator("#schema textarea")).to_have_value(json.dumps(SCHEMA))
     expect(desk.verdict("schema")).to_contain_text("Compiles")
+
+
+def test_a_files_own_constraint_holds_until_it_is_lifted(desk: Desk) -> None:
+    own = desk.page.locator("[name=shape][value=own]")
+    expect(own).to_be_hidden()
+    desk.page.locator("#model-a").select_option("held")
+    expect(own).to_be_checked()
+    assert re.fullmatch("[ab]{4}", desk.ask("hello").locator(".text").text_content() or "")
+    assert desk.sent[0]["tinsmith"] == {"choices": True}
+    desk.shape("free")
+    assert not re.fullmatch("[ab]{4}", desk.ask("hello").locator(".text").text_content() or "")
+    assert desk.sent[1]["tinsmith"] == {"choices": True, "free": True}
+    desk.page.locator("#model-a").select_option("plain")
+    expect(own).to_be_hidden()
+
+
+def test_a_server_with_keys_is_told_one(browser: Browser, files: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("the-key-of-this-test\n")
+    with served(files[0], "--api-key-file", tmp_path / "keys") as address:
+        context = browser.new_context()
+        desk = Desk(context.new_page(), address)
+        page = desk.page
+        page.goto(address)
+        dialog = page.locator("#key-dialog")
+        for key in ("wrong-key-of-this-test", "the-key-of-this-test"):
+            expect(dialog).to_be_visible()
+            page.locator("#key").fill(key)
+            page.locator("#key").press("Enter")
+        expect(page.locator("#compare")).to_be_enabled()
+        expect(dialog).to_be_hidden()
+        expect(desk.ask("hello").locator(".text")).to_be_visible()
+        page.locator("#open-about").click()
+        expect(page.locator("#about-body table").first).to_be_visible()
+        # A key is kept nowhere but in the page.
+        assert "the-key" not in json.dumps(
+            page.evaluate("[{...sessionStorage}, {...localStorage}, document.cookie]")
+        )
+        context.close()

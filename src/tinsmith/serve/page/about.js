@@ -1,8 +1,5 @@
 // What a tin is: the contents, what was measured, what is planned and how fast it goes.
 
-const PLAN = ["isa", "threads", "places", "context", "planned_bytes"];
-const APART = ["report", "plan", "speed", "metrics", "adapters", "manifest", "entries"]; // shown in parts of their own
-
 async function showAbout(model) {
   const box = find("#about-body");
   box.replaceChildren(make("p", { role: "status" }, "Asking the server…"));
@@ -15,20 +12,16 @@ async function showAbout(model) {
   }
 }
 
-function aboutParts(about) {
-  const { report, plan, speed, metrics: measured, adapters, manifest = {}, entries: listed } = about;
-  const named = (test) => Object.fromEntries(Object.entries(about).filter(([name]) => test(name)));
-  const told = new Set([...APART, ...Object.keys(about)]);
-  const more = Object.fromEntries(Object.entries(manifest).filter(([name]) => !told.has(name)));
+function aboutParts({ report, plan, speed, adapters, contents, version, ...rest }) {
+  const { entries: listed, metrics: measured, adapters: told, ...manifest } = contents;
   return [
-    ...(typeof report === "string" ? [reportLink(report)] : []),
-    ...part("The file", facts(named((name) => !PLAN.includes(name) && !APART.includes(name)))),
-    ...part("Plan", facts({ ...named((name) => PLAN.includes(name)), ...plan })),
-    ...part("Speed since the server began", speed && facts(speed)),
+    ...(report ? [reportLink(report)] : []),
+    ...part("Plan", facts(plan)),
+    ...part("Speed since the server began", facts(speed)),
     ...part("Measured when it was made", measured && metrics(measured)),
-    ...part("Adapters", adapters?.length && facts(brought(adapters, manifest.adapters ?? {}))),
-    ...part("Entries", listed && entries(listed)),
-    ...part("What the file says of itself", facts(more)),
+    ...part("Adapters", adapters.length && facts(brought(adapters, told ?? {}))),
+    ...part("The file", facts({ ...rest, tinsmith: version, ...manifest })),
+    ...part("Entries", entries(listed)),
   ];
 }
 

@@ -43,14 +43,17 @@ const chat = {
   async run(turn, side, parts) {
     const stop = new AbortController();
     const reply = new Reply(turn.sides[side].box);
+    const frames = perFrame((chunk) => reply.add(chunk), (change) => this.follow(change));
     this.running.add(stop);
     this.show();
     try {
       for await (const chunk of chunks(this.body(turn, side, parts), stop.signal)) {
-        this.follow(() => reply.add(chunk));
+        frames.add(chunk);
       }
+      frames.end();
       reply.end();
     } catch (error) {
+      frames.end();
       if (error.name === "AbortError") reply.end("stopped");
       else if (error.status === 401) askForKey(error.message);
       if (error.name !== "AbortError") reply.fail(error.message);
@@ -123,6 +126,26 @@ const chat = {
     if (atEnd) view.scrollTop = view.scrollHeight;
   },
 };
+
+// Hands on what comes in once a frame, however fast it comes: a page is laid out again for each.
+function perFrame(act, wrap) {
+  let waiting = [];
+  let asked = 0;
+  const flush = () => {
+    cancelAnimationFrame(asked);
+    asked = 0;
+    const now = waiting;
+    waiting = [];
+    if (now.length) wrap(() => now.forEach(act));
+  };
+  return {
+    add(one) {
+      waiting.push(one);
+      asked ||= requestAnimationFrame(flush);
+    },
+    end: flush,
+  };
+}
 
 function trying(act) {
   try {

@@ -5,17 +5,13 @@ const THEMES = ["auto", "light", "dark"];
 let models = [];
 
 async function loadModels() {
-  let listed;
   try {
-    listed = (await json("v1/models")).data;
+    models = (await json("v1/models")).data;
   } catch (error) {
     say(error.message);
     if (error.status === 401) askForKey(error.message);
     return;
   }
-  const ids = new Set(listed.map((one) => one.id));
-  const named = (one) => (one.tinsmith?.adapters ?? []).map((name) => `${one.id}:${name}`).filter((id) => !ids.has(id));
-  models = listed.flatMap((one) => [one, ...named(one).map((id) => ({ ...one, id }))]);
   for (const select of [find("#model-a"), find("#model-b"), find("#about-model")]) {
     select.replaceChildren(...models.map(({ id }) => make("option", { value: id }, id)));
   }

@@ -27,7 +27,7 @@ class Reply {
     if (refusal) this.body.append(make("p", { class: "refusal" }, refusal));
     const tokens = choice.tinsmith?.choices ?? [];
     if (!content && !thought && !calls && !tokens.length) return;
-    this.last = performance.now();
+    this.last = chunk.came;
     this.first ??= this.last;
     this.content += content ?? "";
     this.thoughts += thought ?? "";

@@ -42,7 +42,7 @@ async function* chunks(body, signal) {
       if (!data || data === "[DONE]") continue;
       const chunk = JSON.parse(data);
       if (chunk.error) throw new ServerError(chunk.error.message, 200);
-      yield { headers: response.headers, ...chunk };
+      yield { headers: response.headers, came: performance.now(), ...chunk };
     }
   }
 }

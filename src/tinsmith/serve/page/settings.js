@@ -26,7 +26,8 @@ const settings = {
   },
 
   async compiles(body, signal) {
-    const { states, shortest } = await json("tinsmith/check", { body, signal });
+    const model = find("#model-a").value; // tools are compiled to the format of its calls
+    const { states, shortest } = await json("tinsmith/check", { body: { ...body, ...(model && { model }) }, signal });
     return `Compiles: ${number(states)} states, the shortest answer has ${number(shortest)} bytes.`;
   },
 
