@@ -191,10 +191,12 @@ async def ask(house: House, question: Question) -> Answers:
             named = question.form.param
             raise Refused(400, f"{named} beside {offer.param} is not supported", named)
         format = by_name(skill.tool_format)
-        constraint = await house.compiler.compiled(offer.param, offered(offer, target))
+        constraint = await house.compiler.compiled(question.scope, offer.param, offered(offer, target))
         box = Toolbox(format, read_tools(offer.tools), {}, constraint)
     elif question.form is not None:
-        constraint = await house.compiler.compiled(question.form.param, {"schema": question.form.schema})
+        constraint = await house.compiler.compiled(
+            question.scope, question.form.param, {"schema": question.form.schema}
+        )
     tokens, opened = await asyncio.to_thread(_rendered, question, target, box, constraint)
     applied = model.applied(target.adapter)
     room = worker.context - prefix_of(applied) - len(tokens)
