@@ -53,6 +53,7 @@ OTHERS = {
     "install",
     "llama-cli",
     "minisign",
+    "openssl",
     "open-webui",
     "podman",
     "sha256sum",

@@ -14,9 +14,8 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from served import Running, post, raw, running
+from served import ASKED, CONTEXT, Running, post, raw, running
 
-from conftest import ASKED, CONTEXT
 from tinsmith import cli
 from tinsmith.errors import InputError
 from tinsmith.serve.guard import is_loopback, read_keys
@@ -178,6 +177,21 @@ def test_a_schema_that_takes_long_delays_nobody(files: list[Path]) -> None:
         assert (
             ask(made, {**BODY, "response_format": easy}).status_code == 200 or made.house.compiler.seconds > 0.5
         )
+
+
+def test_a_batch_that_fails_is_begun_anew(files: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    with running(files[:1]) as made:
+        worker = made.house.shelf.served[0].worker
+
+        def broken(budget: float) -> list[Any]:
+            raise ValueError("a fault of ours")
+
+        worker._scheduler.step = broken  # type: ignore[assignment,method-assign]
+        failed = ask(made, BODY)
+        assert failed.status_code == 500 and failed.json()["error"]["type"] == "server_error"
+        assert "a fault" not in failed.text
+        assert (worker.failed, worker.alive, ask(made, BODY).status_code) == (1, True, 200)
+    assert "a fault of ours" in capsys.readouterr().err
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

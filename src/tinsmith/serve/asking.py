@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Mapping, Sequence
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.chat.tool_formats import Call, Tool, by_name, read_tools
@@ -14,7 +16,7 @@ from tinsmith.errors import InputError
 from tinsmith.runtime.adapters import prefix_of
 from tinsmith.runtime.asking import check_room, direct
 from tinsmith.runtime.calls import Toolbox, control_token, prompt_of
-from tinsmith.runtime.choices import Choice
+from tinsmith.runtime.choice import Choice
 from tinsmith.runtime.generation import Completion, Route, Sampling
 from tinsmith.runtime.receipt import receipt
 from tinsmith.runtime.scheduler import Asked
@@ -98,17 +100,28 @@ class Answering:
     """One answer that is under way."""
 
     def __init__(
-        self, question: Question, ticket: Ticket, opened: bool, box: Toolbox | None, only: bool
+        self,
+        question: Question,
+        ticket: Ticket,
+        opened: bool,
+        box: Toolbox | None,
+        first: Callable[[float], None],
     ) -> None:
-        self.question, self.ticket = question, ticket
+        """first: is told the seconds to the first token."""
+        self.question, self.ticket, self._first = question, ticket, first
         self.prompt_tokens = len(ticket.asked.tokens)
         self._box = box
+        only = question.offer is not None and question.offer.choice not in ("auto", "none")
         self._parts = Parts(opened, openings(box.format) if box else (), only)
 
     async def events(self) -> AsyncGenerator[Piece | End, None]:
         """Pieces, and at last the end."""
         try:
+            begun = False
             async for news in self.ticket.news():
+                if not begun:
+                    self._first(time.monotonic() - self.ticket.started)
+                    begun = True
                 parts = self._parts.add(news.text)
                 if news.completion is not None:
                     parts += self._parts.end() or self._unmarked(news.completion)
@@ -178,10 +191,12 @@ async def ask(house: House, question: Question) -> Answers:
             named = question.form.param
             raise Refused(400, f"{named} beside {offer.param} is not supported", named)
         format = by_name(skill.tool_format)
-        constraint = await house.compiler.compiled(offer.param, offered(offer, target))
+        constraint = await house.compiler.compiled(question.scope, offer.param, offered(offer, target))
         box = Toolbox(format, read_tools(offer.tools), {}, constraint)
     elif question.form is not None:
-        constraint = await house.compiler.compiled(question.form.param, {"schema": question.form.schema})
+        constraint = await house.compiler.compiled(
+            question.scope, question.form.param, {"schema": question.form.schema}
+        )
     tokens, opened = await asyncio.to_thread(_rendered, question, target, box, constraint)
     applied = model.applied(target.adapter)
     room = worker.context - prefix_of(applied) - len(tokens)
@@ -214,8 +229,8 @@ async def ask(house: House, question: Question) -> Answers:
     for k in range(question.count):
         drawn = replace(asked, sampling=replace(asked.sampling, seed=(seed + k) % (1 << 64)))
         ticket = house.submit(worker, drawn)
-        only = offer is not None and offer.choice != "auto"
-        running.append(Answering(replace(question, target=target), ticket, opened, box, only))
+        first = partial(house.metrics.began, target.served.name)
+        running.append(Answering(replace(question, target=target), ticket, opened, box, first))
     return Answers(target, running, seed, route)
 
 

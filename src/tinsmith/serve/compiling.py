@@ -27,28 +27,30 @@ class Compiler:
         self._lock = asyncio.Lock()
         self._waiting = 0
         self._process: asyncio.subprocess.Process | None = None
-        self._known: OrderedDict[str, Constraint | ConstraintError] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], Constraint | ConstraintError] = OrderedDict()
         self.seconds = 0.0
 
-    async def compiled(self, param: str, request: dict[str, Any]) -> Constraint:
-        """Of a request that compiler.py knows, made once. param: the field that it came in.
+    async def compiled(self, scope: str, param: str, request: dict[str, Any]) -> Constraint:
+        """Of a request that compiler.py knows, made once in a scope: how long it takes tells nobody what others
+        asked. param: the field that it came in.
 
         Raises ConstraintError for what can't be enforced, Refused for what is too large or takes too long.
         """
         line = json.dumps(request, ensure_ascii=True, sort_keys=False)
         if len(line) > self._limits.schema:
             raise Refused(400, f"{len(line):,} bytes; give at most {self._limits.schema:,}", param, "too_large")
-        if line not in self._known:
-            await self._make(line)
-        self._known.move_to_end(line)
-        made = self._known[line]
+        key = (scope, line)
+        if key not in self._known:
+            await self._make(key)
+        self._known.move_to_end(key)
+        made = self._known[key]
         while len(self._known) > _KEPT:
             self._known.popitem(last=False)
         if isinstance(made, ConstraintError):
             raise Refused(400, f"{param}: {made}", param, "invalid_schema")
         return made
 
-    async def _make(self, line: str) -> None:
+    async def _make(self, key: tuple[str, str]) -> None:
         if self._waiting >= _WAITING:
             raise Refused(
                 503, "too many schemas wait to be compiled; ask again later", code="overloaded", after=1
@@ -56,8 +58,8 @@ class Compiler:
         self._waiting += 1
         try:
             async with self._lock:
-                if line not in self._known:
-                    self._known[line] = await self._asked(line)
+                if key not in self._known:
+                    self._known[key] = await self._asked(key[1])
         finally:
             self._waiting -= 1
 

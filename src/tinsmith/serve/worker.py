@@ -18,7 +18,7 @@ from tinsmith.runtime.scheduler import Scheduler
 from tinsmith.serve.faults import Refused
 
 if TYPE_CHECKING:
-    from tinsmith.runtime.choices import Choice
+    from tinsmith.runtime.choice import Choice
     from tinsmith.runtime.generation import Completion
     from tinsmith.runtime.loaded import Loaded
     from tinsmith.runtime.scheduler import Asked, Job
@@ -95,8 +95,9 @@ class Worker:
         self.open: set[Ticket] = set()
         self._most = places + queue_
         self._seconds = 1.0  # that an answer took lately
+        self._over = False
         self._busy, self._tokens = 0.0, 0  # seconds of steps, and tokens of answers that came of them
-        self._inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._jobs: dict[Job, Ticket] = {}
         self._sliced: deque[tuple[Sliced, asyncio.Future[Any]]] = deque()
         self._scheduler = self._made()
@@ -153,7 +154,7 @@ class Worker:
 
     async def between(self, make: Callable[[], Sliced]) -> Any:
         """The result of work on the model that is done in slices between the batch's steps."""
-        self.check_room(1)
+        self.check_room(1 + len(self._sliced))
         result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.send(lambda: self._sliced.append((make(), result)))
         return await result
@@ -163,29 +164,30 @@ class Worker:
         self._inbox.put(what)
 
     def close(self) -> None:
-        self._inbox.put(None)
+        self.send(self._end)
         self._thread.join()
 
     # The thread's own.
 
+    def _end(self) -> None:
+        self._over = True
+
     def _run(self) -> None:
-        while self._read():
+        while not self._over:
             try:
+                self._read()
                 self._step()
             except Exception as error:
                 print(traceback.format_exc(), file=sys.stderr)
                 self._fail(error)
 
-    def _read(self) -> bool:
-        """Does what was sent; waits for it where there is nothing else to do. False: it is over."""
-        while True:
+    def _read(self) -> None:
+        """Does what was sent; waits for it where there is nothing else to do."""
+        while not self._over:
             try:
-                what = self._inbox.get(block=not self._jobs and not self._sliced)
+                self._inbox.get(block=not self._jobs and not self._sliced)()
             except queue.Empty:
-                return True
-            if what is None:
-                return False
-            what()
+                return
 
     def _step(self) -> None:
         if self._jobs:

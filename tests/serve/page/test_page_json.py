@@ -71,7 +71,7 @@ def damaged(seed: str, chance: random.Random) -> str:
 def test_it_reads_what_python_reads_and_refuses_the_rest(read: Any) -> None:
     chance = random.Random(1)
     texts = [*SEEDS, "", " ", "[1,]", "NaN", "01", "1.", "'a'", "\ufeff1", '"\\ud83d\\ude00"']
-    texts += [damaged(chance.choice(SEEDS), chance) for _ in range(5000)]
+    texts += [damaged(chance.choice(SEEDS), chance) for _ in range(2000)]
     refused = 0
     for text, found in zip(texts, read(texts), strict=True):
         expected = python(text)
@@ -82,7 +82,7 @@ def test_it_reads_what_python_reads_and_refuses_the_rest(read: Any) -> None:
         else:
             assert found["error"] is None, (text, found["error"])
             assert json.loads(found["value"]) == expected, text
-    assert 500 < refused < 4900
+    assert 200 < refused < 1900
 
 
 def test_an_error_stands_no_later_than_python_says(read: Any) -> None:

@@ -36,9 +36,9 @@ async def check(call: Call, body: CheckBody) -> Response:
         tools = offer(body.tools, "required", None)
         assert tools is not None
         request = offered(tools, call.house.named(body.model))
-        made = await call.house.compiler.compiled("tools", request)
+        made = await call.house.compiler.compiled(call.scope, "tools", request)
     else:
-        made = await call.house.compiler.compiled("schema", {"schema": body.schema_})
+        made = await call.house.compiler.compiled(call.scope, "schema", {"schema": body.schema_})
     return Json(
         {"states": made.states, "depth": made.depth, "shortest": made.shortest, "bytes": len(made.data)}
     )

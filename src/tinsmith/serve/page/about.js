@@ -12,7 +12,7 @@ async function showAbout(model) {
   }
 }
 
-function aboutParts({ report, plan, speed, adapters, contents, ...rest }) {
+function aboutParts({ report, plan, speed, adapters, contents, version, ...rest }) {
   const { entries: listed, metrics: measured, adapters: told, ...manifest } = contents;
   return [
     ...(report ? [reportLink(report)] : []),
@@ -20,7 +20,7 @@ function aboutParts({ report, plan, speed, adapters, contents, ...rest }) {
     ...part("Speed since the server began", facts(speed)),
     ...part("Measured when it was made", measured && metrics(measured)),
     ...part("Adapters", adapters.length && facts(brought(adapters, told ?? {}))),
-    ...part("The file", facts({ ...rest, ...manifest })),
+    ...part("The file", facts({ ...rest, tinsmith: version, ...manifest })),
     ...part("Entries", entries(listed)),
   ];
 }

@@ -1,6 +1,7 @@
 // An editor of JSON: a textarea over its own marks, with line numbers, suggestions and a verdict.
 
 const CHECK_AFTER = 350; // ms without a key
+const ROWS = [10, 24]; // least and most
 let editors = 0;
 
 class Editor {
@@ -13,7 +14,7 @@ class Editor {
     const id = `editor-${++editors}`;
     this.box = make("div", { class: "editor" });
     this.area = make("textarea", {
-      id, class: "code", rows: 10, spellcheck: "false", wrap: "off", autocapitalize: "off", autocomplete: "off",
+      id, class: "code", rows: ROWS[0], spellcheck: "false", wrap: "off", autocapitalize: "off", autocomplete: "off",
       "aria-autocomplete": "list", "aria-controls": `${id}-list`, "aria-describedby": `${id}-hint ${id}-verdict`,
     });
     this.numbers = make("div", { class: "numbers code", "aria-hidden": "true" });
@@ -23,7 +24,7 @@ class Editor {
     this.goto = button("Go to it", () => this.show(this.error.from, this.error.to), { hidden: "" });
     this.box.append(
       make("label", { for: id }, label),
-      make("div", { class: "pane" }, this.numbers, make("div", { class: "field" }, this.marks, this.area), this.list),
+      make("div", { class: "pane" }, make("div", { class: "gutter" }, this.numbers), make("div", { class: "field" }, this.marks, this.area), this.list),
       this.verdict,
       make("div", { class: "row" }, this.goto, button("Suggest", () => this.open()), button("Tidy", () => this.tidy())),
       make("p", { id: `${id}-hint`, class: "hint" }, "Ctrl+Space suggests; arrow keys and Enter take one; Escape closes."),
@@ -101,6 +102,7 @@ class Editor {
 
   draw() {
     const lines = this.text.split("\n").length;
+    this.area.rows = Math.min(Math.max(lines + 1, ROWS[0]), ROWS[1]);
     this.numbers.replaceChildren(
       ...Array.from({ length: lines }, (_, k) => make("div", { class: this.error?.line === k + 1 ? "bad" : "" }, String(k + 1))),
     );
