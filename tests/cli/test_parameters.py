@@ -41,8 +41,8 @@ DECLARED = {
     "pull": "NAME --revision --accept --cache --offline",
     "quantize": f"IN OUT --type --imatrix --gptq --threads {BUDGET}",
     "run": f"{MODEL} [PROMPT] --system --raw --think --no-think --date --max-tokens --temperature --top-k "
-    "--top-p --min-p --repetition-penalty --seed --stop --schema --tools --grammar --choices --regex --free "
-    "--json",
+    "--top-p --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --stop --schema "
+    "--tools --grammar --choices --regex --free --json",
     "sign": "[FILE] --key --comment --generate --no-password",
     "targets": "[NAME] --json",
     "train": "RECIPE --out --from-scratch",

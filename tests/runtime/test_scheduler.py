@@ -78,7 +78,8 @@ def drawn(source: random.Random, model: Model, held: list[Constraint | None]) ->
 def test_whoever_comes_and_goes_answers_are_those_of_one_alone(case: str) -> None:
     """Windows, recurrent states, adapters, prefixes and constraints; cancels between and within passes."""
     source, model = random.Random(3), loaded(case)
-    scheduler = Scheduler(model, places=3, kept=1, pass_tokens=32, context=250)
+    passes = 100 if case == "llama" else 32  # more than the chunk, and less
+    scheduler = Scheduler(model, places=3, kept=1, pass_tokens=passes, context=250)
     held = [None, None, choices(["red", "reed"]), regex("[a-z ]*")]
     asked: dict[Job, tuple[Asked, Any]] = {}
     gone: set[Job] = set()
@@ -87,15 +88,16 @@ def test_whoever_comes_and_goes_answers_are_those_of_one_alone(case: str) -> Non
         if len(asked) < 40 and source.random() < 0.4:
             one = drawn(source, model, held)
             asked[scheduler.add(one[0])] = one
-        if source.random() < 0.1 and asked:
-            job = source.choice([*asked])
+        live = [job for job in asked if not job.done and job not in gone]
+        if source.random() < 0.1 and live:
+            job = source.choice(live)
             scheduler.cancel(job)
-            gone |= set() if job.done else {job}
+            gone.add(job)
         for job in scheduler.step(source.choice([None, 1e-9, 0.001])):
             assert job not in gone
             texts[job] = texts.get(job, "") + job.take()
         assert scheduler.running <= 3
-    assert len(gone) > 3
+    assert gone
     lone = loaded(case)
     for job, (one, adapter) in asked.items():
         if job in gone:

@@ -214,3 +214,9 @@ def test_a_session_tells_of_its_last_event_alone(model: Model) -> None:
     session.record(None)
     with pytest.raises(RuntimeFault, match="keeps no choices"):
         session.choice()
+
+
+def test_the_modules_hide_no_name_of_the_package() -> None:
+    import tinsmith.runtime.scheduler  # loads what there is of these
+
+    assert all(callable(getattr(tinsmith.runtime, name)) for name in tinsmith.runtime.__all__)

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 HELP = "answer a prompt, or chat, with a model file"
 SECTION = "run"
-SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed")
+PENALTIES = ("repetition_penalty", "presence_penalty", "frequency_penalty")
+SAMPLING = ("temperature", "top_k", "top_p", "min_p", *PENALTIES, "seed")
 OPTIONS = ("adapter", "max_tokens", *SAMPLING, "stop")
 # Of the home task's validation commands (Q8_0, SmolLM2-135M) below it are seven eighths of those answered
 # wrongly and a tenth of the others; of its test commands, which did not choose it, half and a twentieth.
@@ -53,6 +54,8 @@ PARAMETERS = [
     option("--top-p", Number(), default=1.0, metavar="X", help="keep those that sum to X"),
     option("--min-p", Number(), default=0.0, metavar="X", help="keep those of X times the best"),
     option("--repetition-penalty", Number(), default=1.0, metavar="X", help="default 1: none"),
+    option("--presence-penalty", Number(), default=0.0, metavar="X", help="off tokens that the answer has"),
+    option("--frequency-penalty", Number(), default=0.0, metavar="X", help="the same, as often as it has them"),
     option("--seed", Whole(), default=0, metavar="N", help="the same seed gives the same answer"),
     option("--stop", multiple=True, metavar="T", help="end the answer before this text"),
     *one_of(

@@ -15,7 +15,7 @@ from tinsmith.chat.turns import split_answer
 from tinsmith.checks import INT32, UINT64, real, token_ids, whole
 from tinsmith.errors import InputError
 from tinsmith.runtime.adapters import Applied, prefix_of
-from tinsmith.runtime.choices import Choice, choice_of, record
+from tinsmith.runtime.choice import Choice, choice_of, record
 from tinsmith.runtime.sessions import TAKEN, Sessions
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith import _core
 from tinsmith.errors import FormatError, InputError, UnsupportedError
-from tinsmith.runtime.choices import Choice
+from tinsmith.runtime.choice import Choice
 from tinsmith.runtime.many import generate_many
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from tinsmith import _core
 from tinsmith.checks import real, token_ids, whole
 from tinsmith.errors import InputError, RuntimeFault, TinsmithError, UnsupportedError
 from tinsmith.runtime.adapters import Applied, prefix_of, rank_of
-from tinsmith.runtime.choices import MOST_TOPS, Choice, choice_of, record
+from tinsmith.runtime.choice import MOST_TOPS, Choice, choice_of, record
 from tinsmith.runtime.generation import FINISH, Answer, Completion, Finish, Sampling, check_max_tokens
 from tinsmith.runtime.loaded import CHECKPOINTS
 from tinsmith.runtime.places import Place, Places
@@ -112,7 +112,7 @@ class Scheduler:
         self._short = self.context < info["context"]
         known = (one.rank for one in model.adapters.values()) if rank is None else (rank,)
         self.rank = max(known, default=0)
-        rows = whole("pass_tokens", info["chunk"] if pass_tokens is None else pass_tokens, 1, info["chunk"])
+        rows = whole("pass_tokens", info["chunk"] if pass_tokens is None else pass_tokens, 1, _core.MAX_CHUNK)
         self._batch = _core.Batch(model.core, rows=rows, threads=model.threads, adapter_rank=self.rank)
         self._rows, self._delay = rows, None if delay is None else real("delay", delay, 0, 1e6)
         self._slice = 0 if delay is None else min(rows, _SLICE[1])
