@@ -31,9 +31,10 @@ from tinsmith.system.cores import usable_cores
 
 async def measured(server: serving.Server, args: argparse.Namespace, usage: bool) -> dict[str, Any]:
     await serving.crowd(server, 1, 1, args.prompt, args.answer, usage)  # so that the file is in memory
-    rows = [
-        await serving.crowd(server, count, args.each, args.prompt, args.answer, usage) for count in args.clients
-    ]
+    rows = []
+    for count in args.clients:
+        rows.append(await serving.crowd(server, count, args.each, args.prompt, args.answer, usage))
+        print(rows[-1], file=sys.stderr)
     return {"speed": rows, "gap": await serving.gap(server, args.long, usage)}
 
 

@@ -52,6 +52,7 @@ OTHERS = {
     "install",
     "llama-cli",
     "minisign",
+    "openssl",
     "open-webui",
     "podman",
     "sha256sum",

@@ -12,7 +12,7 @@ import ollama
 import openai
 import pytest
 import random_adapters
-from served import Running, running
+from served import CONTEXT, Running, running
 from test_chat_template import THINKING
 from tiny_models import in_format, tiny_spec
 from transformers_models import CHATML
@@ -21,9 +21,6 @@ from tinsmith.compiler import build_tin
 from tinsmith.formats.router import ENTRY, Router
 from tinsmith.models import family
 from tinsmith.serve.limits import Limits
-
-CONTEXT = 16384
-ASKED = [{"role": "user", "content": "in the"}]
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,9 @@ from tinsmith.serve import run, server, shelf
 from tinsmith.serve.house import House
 from tinsmith.serve.limits import Limits
 
+CONTEXT = 16384  # tokens that the tiny models have
+ASKED = [{"role": "user", "content": "in the"}]
+
 
 @dataclass
 class Running:

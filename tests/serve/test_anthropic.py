@@ -7,11 +7,10 @@ from typing import Any
 import anthropic
 import pytest
 from anthropic.types import Message
-from served import Running
+from served import ASKED, Running
 from test_openai_chat import LIGHT, SCHEMA
 
 import tinsmith
-from conftest import ASKED
 
 TOOL = {
     "name": "light",

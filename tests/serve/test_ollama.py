@@ -7,11 +7,10 @@ from typing import Any
 
 import ollama
 import pytest
-from served import Running
+from served import ASKED, CONTEXT, Running
 from test_openai_chat import LIGHT, SCHEMA
 
 import tinsmith
-from conftest import ASKED, CONTEXT
 from tinsmith import _core
 
 FEW = {"num_predict": 8}

@@ -8,10 +8,9 @@ from typing import Any
 import openai
 import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
-from served import Running
+from served import ASKED, CONTEXT, Running
 
 import tinsmith
-from conftest import ASKED, CONTEXT
 
 LIGHT = {
     "type": "function",

@@ -11,11 +11,10 @@ import pytest
 from openai.types import Completion, CreateEmbeddingResponse
 from openai.types.responses import Response
 from pydantic import TypeAdapter
-from served import Running
+from served import ASKED, Running
 from test_openai_chat import LIGHT, SCHEMA, ask
 
 import tinsmith
-from conftest import ASKED
 from tinsmith.runtime.generation import Sampling
 from tinsmith.runtime.scheduler import Asked, Scheduler
 

@@ -7,11 +7,10 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from served import Running
+from served import ASKED, Running
 from test_openai_chat import FORM, SCHEMA
 
 import tinsmith
-from conftest import ASKED
 from tinsmith.runtime.generation import Sampling
 from tinsmith.runtime.receipt import recomputed
 from tinsmith.runtime.scheduler import Asked

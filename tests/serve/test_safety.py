@@ -14,9 +14,8 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from served import Running, post, raw, running
+from served import ASKED, CONTEXT, Running, post, raw, running
 
-from conftest import ASKED, CONTEXT
 from tinsmith import cli
 from tinsmith.errors import InputError
 from tinsmith.serve.guard import is_loopback, read_keys

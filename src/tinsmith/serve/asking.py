@@ -16,7 +16,7 @@ from tinsmith.errors import InputError
 from tinsmith.runtime.adapters import prefix_of
 from tinsmith.runtime.asking import check_room, direct
 from tinsmith.runtime.calls import Toolbox, control_token, prompt_of
-from tinsmith.runtime.choices import Choice
+from tinsmith.runtime.choice import Choice
 from tinsmith.runtime.generation import Completion, Route, Sampling
 from tinsmith.runtime.receipt import receipt
 from tinsmith.runtime.scheduler import Asked

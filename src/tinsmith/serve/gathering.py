@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tinsmith.serve.asking import Answering, Answers, End, Piece
 
 if TYPE_CHECKING:
-    from tinsmith.runtime.choices import Choice
+    from tinsmith.runtime.choice import Choice
     from tinsmith.runtime.loaded import Loaded
     from tinsmith.serve.endpoint import Call
 

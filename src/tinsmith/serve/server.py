@@ -63,7 +63,8 @@ def config(app: ASGIApp, limits: Limits, **tls: Any) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=max(1, min(5, int(limits.reading))),
+        # Longer than clients keep a connection that is idle, or it may be closed while they take it up again.
+        timeout_keep_alive=max(1, min(15, int(limits.reading))),
         limit_concurrency=limits.connections,
         h11_max_incomplete_event_size=_HEAD,
         timeout_graceful_shutdown=_GRACE,

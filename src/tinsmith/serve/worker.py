@@ -18,7 +18,7 @@ from tinsmith.runtime.scheduler import Scheduler
 from tinsmith.serve.faults import Refused
 
 if TYPE_CHECKING:
-    from tinsmith.runtime.choices import Choice
+    from tinsmith.runtime.choice import Choice
     from tinsmith.runtime.generation import Completion
     from tinsmith.runtime.loaded import Loaded
     from tinsmith.runtime.scheduler import Asked, Job

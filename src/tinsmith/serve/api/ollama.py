@@ -22,6 +22,7 @@ from tinsmith.serve.gathering import Gathered, counted, gather, logprob, merged
 from tinsmith.serve.sampling import sampling, seed
 from tinsmith.serve.shelf import Target
 
+NoImages = Annotated[list[str], Field(max_length=0)]  # clients send the empty list
 Write = Callable[[str, str, list[dict[str, Any]]], dict[str, Any]]  # text, thoughts, calls
 
 
@@ -77,6 +78,7 @@ class Message(Body):
     content: str | None = None
     thinking: str | None = None
     tool_calls: list[Called] | None = None
+    images: NoImages | None = None
     tool_name: str | None = None
     tool_call_id: str | None = None
 
@@ -95,6 +97,7 @@ class GenerateBody(Asking):
     prompt: str | None = None
     system: str | None = None
     raw: bool | None = None
+    images: NoImages | None = None
 
 
 class ShowBody(Body):
