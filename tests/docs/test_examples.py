@@ -156,6 +156,7 @@ def test_python_runs(
         assert cli.main(["export", "home.gguf", "--onnx", "home-onnx", "--precision", "int4"]) == 0
     module = types.ModuleType("page")
     monkeypatch.setitem(sys.modules, "page", module)  # where dataclasses look annotations up
+    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else its import fetches one
     asks = any(SERVED in block.text for block in chosen)
     with served(folder / "home.tin", provide) if asks else nullcontext(SERVED) as address:
         for block in chosen:

@@ -50,6 +50,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     build_tin(spec, plain, entries={tin.SOURCE: bytes(range(32))})
     random_adapters.folder(spec, folder / "lamps", CHATML)
     adapter_tin.add(plain, "lamps", folder / "lamps", plain, "Q8_0")
+    (folder / "report.html").write_text("<title>report</title><p>What was measured.</p>", "utf-8")
     own = tinsmith.regex("[ab]{4}")
     build_tin(spec, held, entries={tin.CONSTRAINT: own.data}, manifest={"constraint": {"kind": own.kind}})
     return [plain, held]

@@ -45,7 +45,7 @@ def test_an_answer_is_stopped_by_button_and_by_key(desk: Desk) -> None:
     for act in ("#stop", "Escape"):
         desk.page.locator("#prompt").fill("go on")
         desk.page.locator("#prompt").press("Enter")
-        expect(desk.page.locator(".turn").last.locator(".token").nth(3)).to_be_visible()
+        expect(desk.token(desk.page.locator(".turn").last)).to_be_visible()
         desk.page.locator(act).click() if act.startswith("#") else desk.page.keyboard.press(act)
         expect(desk.page.locator(".turn").last.locator(".foot")).to_contain_text("stopped by you")
         expect(desk.page.locator("#send")).to_be_visible()

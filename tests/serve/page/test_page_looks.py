@@ -178,6 +178,9 @@ def test_about_says_what_the_file_is(desk: Desk) -> None:
         if "sha256" in entry:
             expect(body).to_contain_text(entry["sha256"][:16])
     expect(body).to_contain_text(contents["family"])
+    with page.context.expect_page() as opened:
+        body.get_by_role("link", name="Open the report").click()
+    expect(opened.value.locator("p")).to_have_text("What was measured.")
     page.locator("#about .close").click()
     expect(page.locator("#about")).to_be_hidden()
 

@@ -70,6 +70,17 @@ def test_an_answer_obeys_the_schema_and_shows_it(desk: Desk) -> None:
     )
 
 
+def test_what_a_model_writes_is_text_and_no_markup(desk: Desk) -> None:
+    markup = "<img src=x onerror=\"document.title='run'\"><script>document.title='run'</script>"
+    desk.editor("schema", json.dumps({"const": markup}))
+    for tokens in (True, False):
+        desk.page.locator("[name=tokens]").set_checked(tokens)
+        answer = desk.ask(markup)
+        expect(answer.locator(".text")).to_have_text(json.dumps(markup))
+    expect(desk.page.locator("#turns").locator("img, script")).to_have_count(0)
+    expect(desk.page).to_have_title("tinsmith")
+
+
 WRONG = [
     ('{\n  "type": "object",\n}', "Line 2, column 19: a comma stands before '}'; remove it"),
     ('{"type" "object"}', "Line 1, column 9: expected ':' and not '\"'"),
