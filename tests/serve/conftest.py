@@ -20,7 +20,6 @@ from transformers_models import CHATML
 from tinsmith.compiler import build_tin
 from tinsmith.formats.router import ENTRY, Router
 from tinsmith.models import family
-from tinsmith.serve.limits import Limits
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +41,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def server(files: list[Path]) -> Iterator[Running]:
-    with running(files, Limits(reading=1.0), places=4, context=CONTEXT) as made:
+    with running(files, places=4, context=CONTEXT) as made:
         yield made
 
 
