@@ -401,8 +401,7 @@ typedef struct tin_sampling {
      * those that it adds. */
     uint32_t answered;
     uint32_t bias_count;
-    const tin_bias
-        *biases; /* [bias_count], which must stay as long as the generation; NULL where there are none */
+    const tin_bias *biases; /* [bias_count], which must stay as long as the generation; or NULL */
 } tin_sampling;
 
 /* How keys and values are kept. The two types give different logits; each keeps the bit
