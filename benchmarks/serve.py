@@ -30,7 +30,7 @@ from tinsmith.system.cores import usable_cores
 
 
 async def measured(server: serving.Server, args: argparse.Namespace, usage: bool) -> dict[str, Any]:
-    await serving.crowd(server, 1, 1, args.prompt, args.answer, usage)  # so that the file is in memory
+    await serving.crowd(server, 2, 1, 20, 4, usage)  # so that the file is in memory
     rows = []
     for count in args.clients:
         rows.append(await serving.crowd(server, count, args.each, args.prompt, args.answer, usage))

@@ -164,7 +164,7 @@ async def crowd(server: Server, count: int, each: int, prompt: int, most: int, u
         async def one(number: int) -> list[Asked]:
             asked = []
             for turn in range(each):
-                text = f"Write a long story. {words(prompt, 1 + number * each + turn)}"
+                text = f"Write a long story. {words(prompt, 100_000 * count + number * each + turn)}"
                 asked.append(await stream(client, server, text, most, usage))
             return asked
 
