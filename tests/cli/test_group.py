@@ -76,7 +76,7 @@ def test_an_unknown_verb_names_the_known_ones(capsys: pytest.CaptureFixture[str]
     assert cli.main(["mkae"]) == 2
     error = capsys.readouterr().err
     assert error.startswith(
-        "tinsmith: error: mkae: no such verb, did you mean make?; the verbs are adapters, bench, build"
+        "tinsmith: error: mkae: no such verb, did you mean make?; the verbs are adapters, batch, bench, build"
     )
 
 

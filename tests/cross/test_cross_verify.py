@@ -28,6 +28,7 @@ def need(*programs: str) -> None:
             pytest.skip(f"{program} is not installed; scripts/test installs it on Debian")
 
 
+@pytest.mark.slow
 def test_one_command_proves_several_devices(tiny_tin: Path, capsys: pytest.CaptureFixture[str]) -> None:
     need("qemu-aarch64")
     assert cli.main(["verify", str(tiny_tin), "--target", "generic-aarch64", "wasm32", "--json"]) == 0

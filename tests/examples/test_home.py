@@ -73,6 +73,7 @@ def part(data: dict[str, list[Example]], name: str) -> list[Example]:
     return [example for example in data["test"] if example.part == name]
 
 
+@pytest.mark.slow
 def test_sizes(data: dict[str, list[Example]]) -> None:
     sizes = {name: len(examples) for name, examples in data.items()}
     assert sizes == {"train": 3000, "train-1000": 1000, "validation": 200, "test": 500}

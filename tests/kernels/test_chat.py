@@ -232,7 +232,7 @@ def test_capacities_scratch_and_errors_are_as_the_header_says(tmp_path: Path) ->
     spec = replace(tiny_spec(family.by_name("llama"), **sizes), chat_template=SMOLLM)
     build_tin(spec, tmp_path / "tiny.tin")
     sources = [Path(__file__).with_name("chat_check.c"), KERNELS / "tin_all.c"]
-    flags = ["-g", "-O0", f"-I{KERNELS / 'include'}", "-DTIN_NO_POOL"]
+    flags = ["-g", "-O0", f"-I{KERNELS / 'include'}", "-DTIN_NO_POOL", "-DTIN_SCALAR_ONLY"]
     sanitize = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     try:
         program = c_programs.program(tmp_path / "check", sources, *flags, *sanitize)

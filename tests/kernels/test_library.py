@@ -76,7 +76,7 @@ def tin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # ---- Installed ----------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module", params=["static", "shared"])
+@pytest.fixture(scope="module", params=["shared", pytest.param("static", marks=pytest.mark.slow)])
 def prefix(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where CMake has installed libtin, as a library of one kind."""
     folder: Path = tmp_path_factory.mktemp(request.param)
@@ -206,10 +206,10 @@ def test_an_example_says_only_what_the_file_allows(tmp_path: Path) -> None:
     assert tokens == len(answer.token_ids) > evaluations == answer.evaluations
 
 
-@pytest.mark.parametrize("prefix", ["static"], indirect=True)
-def test_an_example_runs_nothing_unsigned(prefix: Path, tin: Path, tmp_path: Path) -> None:
-    program = tmp_path / "sealed"
-    run("cc", *STRICT, f"-I{prefix}/include", EXAMPLES / "sealed.c", "-o", program, library(prefix), "-pthread")
+def test_an_example_runs_nothing_unsigned(tin: Path, tmp_path: Path) -> None:
+    sources = [EXAMPLES / "sealed.c", KERNELS / "tin_all.c"]
+    include = f"-I{KERNELS / 'include'}"
+    program = c_programs.program(tmp_path / "sealed", sources, "-O1", include, "-pthread")
     key, other = (minisign.SecretKey(b"8 bytes.", bytes([k] * 32)) for k in (1, 2))
     path = tmp_path / "home.tin"
     path.write_bytes(tin.read_bytes())
@@ -274,7 +274,13 @@ def amalgam(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("cc", [["gcc"], ["clang-19", "clang"]], ids=["gcc", "clang"])
+@pytest.mark.parametrize(
+    "cc",
+    [
+        pytest.param(["gcc"], id="gcc"),
+        pytest.param(["clang-19", "clang"], id="clang", marks=pytest.mark.slow),
+    ],
+)
 def test_the_two_files_give_the_digests_of_the_module(
     amalgam: Path, cc: list[str], tin: Path, tmp_path: Path
 ) -> None:
@@ -295,6 +301,7 @@ def test_the_two_files_give_the_digests_of_the_module(
             assert printed.split() == [isa, wanted]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cc", "options"),
     [

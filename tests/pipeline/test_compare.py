@@ -217,6 +217,7 @@ def test_what_is_finished_asks_nothing_again(
             assert again["systems"][name]["ms_per_item"] == one["ms_per_item"]
 
 
+@pytest.mark.slow
 def test_a_killed_comparison_goes_on(folder: Path, made: dict[str, Any], killed: Callable[..., None]) -> None:
     """To the answers of one that was let be."""
     (folder / "home.toml").write_text(RECIPE.replace("sizes = [10]", "sizes = []"))

@@ -55,7 +55,7 @@ def test_losses_and_gradients_are_those_of_padded_rows(case: str, shared: int, t
         results.append((losses.detach(), best, gradients))
         built.model.zero_grad()
     (losses, best, gradients), (wanted, likeliest, expected) = results
-    torch.testing.assert_close(losses, wanted, atol=3e-4, rtol=0)
+    torch.testing.assert_close(losses, wanted, atol=6e-4, rtol=0)
     assert torch.equal(best, likeliest)
     # Float error: transformers' own gradients in padded rows and of one sequence at a time differ by 1e-3, too.
     for name, gradient in expected.items():

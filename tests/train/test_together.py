@@ -95,6 +95,7 @@ bits = 6.5
 """
 
 
+@pytest.mark.slow
 def test_seeds_of_two_processes_are_those_of_one(home: Path) -> None:
     (home / "recipe.toml").write_text(RECIPE.replace("epochs = 2", "epochs = 1\nseeds = 2"))
     try:
@@ -121,6 +122,7 @@ def test_two_processes_give_the_result_of_one(home: Path) -> None:
     assert [code for code, _, _ in ended(processes(home, "two", 2, "-m", "tinsmith"))] == [0, 0]
 
 
+@pytest.mark.slow
 def test_two_processes_prepare_for_the_formats_that_the_first_chose(home: Path, tmp_path: Path) -> None:
     from transformers_models import save_random
 

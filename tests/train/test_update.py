@@ -184,6 +184,7 @@ def plan(spec: Spec, learned: Path, tmp_path: Path) -> Plan:
     return make_plan(spec, learned, tmp_path, replace(OPTIONS, epochs=40, replay=0.5))
 
 
+@pytest.mark.slow
 def test_the_better_of_going_on_and_beginning_anew_is_kept(plan: Plan, tmp_path: Path) -> None:
     trained: list[str] = []
     result, outcome = update(plan, train_one(trained), lambda line: None)

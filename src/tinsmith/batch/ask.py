@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from tinsmith.runtime.calls import Toolbox
     from tinsmith.runtime.generation import Completion
 
-# What answers under a constraint of this kind are, where --task names an adapter.
-_TASKS = {"tools": "call", "schema": "extract", "choices": "classify"}
 _ROLES = {"developer": "system"}  # OpenAI's newer names of roles
 _LOOKUP = 4  # guesses of next tokens, which change none
 _CONSTRAINTS = 64  # of requests, that are kept
@@ -69,10 +67,9 @@ class Asker:
         check_room(self.skill, settings.thinking, self.constraint)
         if not settings.raw and not self.skill.can_chat:
             raise InputError("the file has no chat template; continue texts as they are: --raw")
-        kind = None if self.constraint is None else self.constraint.kind
         self.task = None
         if settings.task is not None:
-            self.task = tasks.by_name(task or _TASKS.get(str(kind), "chat"))
+            self.task = tasks.by_name(task) if task else _task_of(self.constraint)
 
     def question(self, item: Item) -> Question:
         """Raises a TinsmithError that says why the item can't be asked."""
@@ -193,3 +190,9 @@ def _calls(model: Model, question: Question, completion: Completion) -> list[Cal
     from tinsmith.runtime.calls import read_calls
 
     return read_calls(model, completion, question.box)
+
+
+def _task_of(constraint: Constraint | None) -> tasks.Task:
+    """What answers under it are, where --task names an adapter."""
+    kind = None if constraint is None else constraint.kind
+    return next((one for one in tasks.tasks() if kind and one.source == kind), tasks.by_name("chat"))
