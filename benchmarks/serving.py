@@ -182,22 +182,26 @@ async def crowd(server: Server, count: int, each: int, prompt: int, most: int, u
     }
 
 
-async def gap(server: Server, prompt: int, usage: bool) -> dict[str, float]:
-    """The longest silence of a stream, alone and while another's long prompt is computed, in milliseconds."""
+_COUNT = "Count from one to one thousand, in words: one, two, three,"  # a stream that goes on
+
+
+async def gap(server: Server, prompt: int, usage: bool) -> dict[str, float | None]:
+    """The longest silence of a stream, alone and while another's long prompt is computed, in milliseconds; None
+    where the stream had ended by then."""
     async with clients() as client:
-        alone = await stream(client, server, "Count from one to one thousand.", 200, usage)
-        running = asyncio.create_task(stream(client, server, "Name all the colours.", 300, usage))
+        alone = await stream(client, server, _COUNT, 200, usage)
+        running = asyncio.create_task(stream(client, server, _COUNT, 900, usage))
         await asyncio.sleep(0.3)
         other = await stream(client, server, words(prompt, 77), 4, usage)
         beside = await running
 
-    def longest(times: list[float], low: float, high: float) -> float:
+    def longest(times: list[float], low: float, high: float) -> float | None:
         inside = [after - before for before, after in pairwise(times) if low <= after <= high]
-        return round(1000 * max(inside, default=float("nan")), 1)
+        return round(1000 * max(inside), 1) if inside else None
 
     return {
         "prompt": prompt,
         "prompt_seconds": round(other.first, 2),
         "alone_ms": longest(alone.times, 0, float("inf")),
-        "beside_ms": longest(beside.times, other.begun, other.times[0]) if other.times else float("nan"),
+        "beside_ms": longest(beside.times, other.begun, other.times[0]) if other.times else None,
     }
