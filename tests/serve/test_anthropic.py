@@ -23,54 +23,54 @@ def ask(client: anthropic.Anthropic, **options: Any) -> Any:
     return client.messages.create(**{"model": "tiny", "messages": ASKED, "max_tokens": 8, **options})
 
 
-def test_an_answer_and_its_stream(server: Running, claude: anthropic.Anthropic) -> None:
+def test_an_answer_and_its_stream(server: Running, client: anthropic.Anthropic) -> None:
     alone = server.alone["tiny"].chat([{"role": "system", "content": "be"}, *ASKED], max_tokens=8)
-    answer = ask(claude, system=[{"type": "text", "text": "be", "cache_control": {"type": "ephemeral"}}])
+    answer = ask(client, system=[{"type": "text", "text": "be", "cache_control": {"type": "ephemeral"}}])
     assert answer.content[0].text == alone.content
     assert answer.stop_reason == ("end_turn" if alone.finish == "stop" else "max_tokens")
     usage = answer.usage
     assert usage.input_tokens + usage.cache_read_input_tokens == alone.prompt_tokens
-    with claude.messages.stream(model="tiny", messages=ASKED, max_tokens=8, system="be") as stream:
+    with client.messages.stream(model="tiny", messages=ASKED, max_tokens=8, system="be") as stream:
         assert "".join(stream.text_stream) == alone.content
         assert stream.get_final_message().usage.output_tokens == len(alone.token_ids)
-    raw = claude.messages.with_raw_response.create(model="tiny", messages=ASKED, max_tokens=2)
+    raw = client.messages.with_raw_response.create(model="tiny", messages=ASKED, max_tokens=2)
     Message.model_validate_json(raw.text())
 
 
-def test_a_stop_text_is_named(server: Running, claude: anthropic.Anthropic) -> None:
+def test_a_stop_text_is_named(server: Running, client: anthropic.Anthropic) -> None:
     text = server.alone["tiny"].chat(ASKED, max_tokens=8).content
-    answer = ask(claude, stop_sequences=["never so", text[3:5]])
+    answer = ask(client, stop_sequences=["never so", text[3:5]])
     assert (answer.stop_reason, answer.stop_sequence) == ("stop_sequence", text[3:5])
 
 
 @pytest.mark.parametrize("choice", [{"type": "any"}, {"type": "tool", "name": "light"}])
-def test_tools(claude: anthropic.Anthropic, choice: dict[str, str]) -> None:
+def test_tools(client: anthropic.Anthropic, choice: dict[str, str]) -> None:
     options: dict[str, Any] = {"model": "thinker", "tools": [TOOL], "tool_choice": choice, "max_tokens": 400}
-    answer = ask(claude, **options)
+    answer = ask(client, **options)
     uses = [block for block in answer.content if block.type == "tool_use"]
     assert answer.stop_reason == "tool_use" and uses
-    with claude.messages.stream(messages=ASKED, **options) as stream:
+    with client.messages.stream(messages=ASKED, **options) as stream:
         streamed = stream.get_final_message()
     assert [(one.name, one.input) for one in streamed.content] == [(one.name, one.input) for one in uses]
     results = [
         {"type": "tool_result", "tool_use_id": one.id, "content": "no", "is_error": True} for one in uses
     ]
     turns = [*ASKED, {"role": "assistant", "content": answer.content}, {"role": "user", "content": results}]
-    after = ask(claude, messages=turns, model="thinker", tools=[TOOL])
+    after = ask(client, messages=turns, model="thinker", tools=[TOOL])
     assert after.content[0].type == "text"
-    counted = claude.messages.count_tokens(model="thinker", messages=turns, tools=[TOOL])
+    counted = client.messages.count_tokens(model="thinker", messages=turns, tools=[TOOL])
     assert counted.input_tokens == after.usage.input_tokens + after.usage.cache_read_input_tokens
 
 
-def test_a_schema(server: Running, claude: anthropic.Anthropic) -> None:
+def test_a_schema(server: Running, client: anthropic.Anthropic) -> None:
     config = {"format": {"type": "json_schema", "schema": SCHEMA}}
     alone = server.alone["tiny"].chat(ASKED, constraint=tinsmith.schema(SCHEMA), max_tokens=60)
-    assert ask(claude, output_config=config, max_tokens=60).content[0].text == alone.content
+    assert ask(client, output_config=config, max_tokens=60).content[0].text == alone.content
 
 
-def test_thinking(server: Running, claude: anthropic.Anthropic) -> None:
+def test_thinking(server: Running, client: anthropic.Anthropic) -> None:
     alone = server.alone["thinker"].chat(ASKED, thinking=False, max_tokens=8)
-    assert ask(claude, model="thinker", thinking={"type": "disabled"}).content[0].text == alone.content
+    assert ask(client, model="thinker", thinking={"type": "disabled"}).content[0].text == alone.content
 
 
 @pytest.mark.parametrize(
@@ -83,10 +83,10 @@ def test_thinking(server: Running, claude: anthropic.Anthropic) -> None:
         {"thinking": {"type": "enabled", "budget_tokens": 1024}},
     ],
 )
-def test_refusals(claude: anthropic.Anthropic, refused: dict[str, Any]) -> None:
+def test_refusals(client: anthropic.Anthropic, refused: dict[str, Any]) -> None:
     with pytest.raises(anthropic.BadRequestError) as error:
-        ask(claude, **refused)
+        ask(client, **refused)
     assert error.value.body["error"]["type"] == "invalid_request_error"  # type: ignore[index,call-overload]
     assert next(iter(refused)) in str(error.value)
     with pytest.raises(anthropic.NotFoundError):
-        ask(claude, model="other")
+        ask(client, model="other")
