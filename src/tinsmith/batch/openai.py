@@ -7,7 +7,6 @@ is not known here is refused by its name, in its line's error.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from tinsmith.errors import InputError
 from tinsmith.system import reading
 
 if TYPE_CHECKING:
-    from tinsmith.batch.settings import Settings
+    from tinsmith.batch.settings import Held, Settings
     from tinsmith.chat.tool_formats import Call
     from tinsmith.runtime.generation import Completion
 
@@ -32,7 +31,6 @@ _ONE = {
 _REST = ("messages", "max_tokens", "max_completion_tokens", "stop", "logit_bias", "response_format")
 _TOOLS = ("tools", "tool_choice", "parallel_tool_calls")
 _KNOWN = (*_SAMPLING, *_OWN, *_SAID, *_ONE, *_REST, *_TOOLS)
-_FORBIDS = -100.0  # as OpenAI has it
 _FINISH = {"stop": "stop", "length": "length", "context": "length", "constraint": "length"}
 
 
@@ -63,7 +61,7 @@ def settings_of(body: Mapping[str, Any], common: Settings) -> tuple[Settings, To
     made = replace(common, options={**common.options, **options}, max_tokens=most, stop=_stop(given, common))
     tools = _tools(given)
     if "response_format" in given and tools is None:
-        made = replace(made, held=_held(given["response_format"]))
+        made = replace(made, held=_held(given["response_format"], common.held))
     return made, tools
 
 
@@ -76,20 +74,19 @@ def _stop(given: Mapping[str, Any], common: Settings) -> tuple[str, ...]:
 
 
 def _bias(given: Any) -> dict[int, float]:
-    """By token. -100 forbids one."""
+    """By token."""
     try:
-        found = {int(token): float(value) for token, value in given.items()}
+        return {int(token): float(value) for token, value in given.items()}
     except (AttributeError, TypeError, ValueError):
         raise InputError('"logit_bias" must be an object of numbers by token ids') from None
-    return {token: value if value > _FORBIDS else -math.inf for token, value in found.items()}
 
 
-def _held(format: Any) -> Any:
+def _held(format: Any, common: Held) -> Held:
     from tinsmith.batch.settings import Held
 
     kind = format.get("type") if isinstance(format, dict) else None
     if kind == "text":
-        return Held("free")
+        return common
     if kind == "json_object":
         return Held("schema", True)
     if kind == "json_schema" and isinstance(format.get("json_schema"), dict):

@@ -73,15 +73,21 @@ def open_model(args: Args, date: str | None = None) -> Model:
 def adapters(model: Model, given: Sequence[str] | None) -> dict[str, float] | None:
     """Those of a command line, each NAME or NAME:SCALE, and their scales; None for none. A name that is a
     folder's, or a file's of `export --native`, is added to the model."""
-    chosen: dict[str, float] = {}
+    chosen = scales(given)
+    for name in chosen:
+        if name not in model.adapters and Path(name).exists():
+            model.adapters.add(name, Path(name))
+    return chosen or None
+
+
+def scales(given: Sequence[str] | None) -> dict[str, float]:
+    """By name, of each NAME or NAME:SCALE."""
+    found: dict[str, float] = {}
     for one in given or ():
         name, colon, scale = one.rpartition(":")
         try:
             number = float(scale) if colon else 1.0
         except ValueError:
             name, number = one, 1.0  # the colon is the name's
-        name = name or one
-        if name not in model.adapters and Path(name).exists():
-            model.adapters.add(name, Path(name))
-        chosen[name] = number
-    return chosen or None
+        found[name or one] = number
+    return found

@@ -159,13 +159,7 @@ def _job(args: Args) -> Job:
 
 def _adapters(given: list[str]) -> tuple[dict[str, float] | None, dict[str, str]]:
     """Names and scales, and the paths of those that are none of the file's."""
-    names: dict[str, float] = {}
-    for one in given:
-        name, colon, scale = one.rpartition(":")
-        try:
-            names[name if colon else one] = float(scale) if colon else 1.0
-        except ValueError:
-            names[one] = 1.0
+    names = _model.scales(given)
     return names or None, {name: name for name in names if Path(name).exists()}
 
 
