@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import anthropic
 import ollama
 import openai
 import pytest
@@ -48,11 +47,6 @@ def server(files: list[Path]) -> Iterator[Running]:
 @pytest.fixture(scope="session")
 def chatgpt(server: Running) -> openai.OpenAI:
     return openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
-
-
-@pytest.fixture(scope="session")
-def claude(server: Running) -> anthropic.Anthropic:
-    return anthropic.Anthropic(base_url=server.url, api_key="none", max_retries=0)
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,11 @@ TOOL = {
 }
 
 
+@pytest.fixture(scope="session")
+def client(server: Running) -> anthropic.Anthropic:
+    return anthropic.Anthropic(base_url=server.url, api_key="none", max_retries=0)
+
+
 def ask(client: anthropic.Anthropic, **options: Any) -> Any:
     return client.messages.create(**{"model": "tiny", "messages": ASKED, "max_tokens": 8, **options})
 
