@@ -2,7 +2,7 @@
 #ifndef TINI_HOST_H
 #define TINI_HOST_H
 
-#include "tin_host.h"
+#include "../include/tin_host.h"
 #include "../core/base/thread.h"
 
 #include <stdlib.h>
