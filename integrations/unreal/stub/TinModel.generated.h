@@ -1,0 +1,1 @@
+/* The engine makes this file of what the macros of the header above it say. */
