@@ -34,8 +34,7 @@ std::string narrow(const std::u16string &text);
 class FString {
   public:
     FString() = default;
-    FString(const TCHAR *text) : text_(text) {
-    }
+    FString(const TCHAR *text) : text_(text) {}
     const TCHAR *operator*() const {
         return text_.c_str();
     }
@@ -60,8 +59,7 @@ class FString {
 template <class T> class TArray {
   public:
     TArray() = default;
-    TArray(std::initializer_list<T> items) : items_(items) {
-    }
+    TArray(std::initializer_list<T> items) : items_(items) {}
     int32 Num() const {
         return static_cast<int32>(items_.size());
     }
@@ -115,8 +113,7 @@ template <class T> T *NewObject() {
 
 template <class T> class TObjectPtr {
   public:
-    TObjectPtr(T *object = nullptr) : object_(object) {
-    }
+    TObjectPtr(T *object = nullptr) : object_(object) {}
     T *operator->() const {
         return object_;
     }
@@ -147,7 +144,8 @@ template <class... A> class multicast {
 } // namespace stub
 
 #define DECLARE_DYNAMIC_MULTICAST_DELEGATE_OneParam(name, type, value) using name = stub::multicast<type>
-#define DECLARE_DYNAMIC_MULTICAST_DELEGATE_TwoParams(name, first, a, second, b) using name = stub::multicast<first, second>
+#define DECLARE_DYNAMIC_MULTICAST_DELEGATE_TwoParams(name, first, a, second, b) \
+    using name = stub::multicast<first, second>
 
 /* ---- The log ---- */
 

@@ -80,19 +80,22 @@ void refusals() {
     UTinComponent *lost = born(TEXT("nowhere.tin"));
     listener heard(*lost);
     lost->BeginPlay();
-    must(stub::last_error.find("nowhere.tin") != std::string::npos && !heard.failure.IsEmpty(), "a missing file is not named");
+    must(stub::last_error.find("nowhere.tin") != std::string::npos && !heard.failure.IsEmpty(),
+         "a missing file is not named");
     must(!lost->Ask(TEXT("Who goes there?")), "a component without a file answers");
 
     UTinComponent *forged = born(TEXT("plain.tin"));
     std::ifstream file(content + "/other.pub");
     forged->Key = UTF8_TO_TCHAR(std::string(std::istreambuf_iterator<char>(file), {}));
     forged->BeginPlay();
-    must(!forged->Model && stub::last_error.find("plain.tin") != std::string::npos, "a wrong key opens the file");
+    must(!forged->Model && stub::last_error.find("plain.tin") != std::string::npos,
+         "a wrong key opens the file");
 
     UTinComponent *small = born(TEXT("plain.tin"));
     small->MostBytes = 100000;
     small->BeginPlay();
-    must(!small->Ask(TEXT("Hello")) && stub::last_error.find("100000") != std::string::npos, "too little memory is enough");
+    must(!small->Ask(TEXT("Hello")) && stub::last_error.find("100000") != std::string::npos,
+         "too little memory is enough");
 }
 
 } // namespace
@@ -118,18 +121,21 @@ int main(int, char **argv) {
     must(two->Ask(asked), "the second can't ask");
     two->TickComponent(0, LEVELTICK_All, &two->PrimaryComponentTick);
     two->Cancel();
-    must(!two->IsBusy() && two->Forget() && two->Ask(asked) && ticks(*two) > 0, "it can't be asked after a cancel");
-    must(second.answer == first.answer && two->GetDigest() == one->GetDigest(), "a cancelled answer changes the next");
+    must(!two->IsBusy() && two->Forget() && two->Ask(asked) && ticks(*two) > 0,
+         "it can't be asked after a cancel");
+    must(second.answer == first.answer && two->GetDigest() == one->GetDigest(),
+         "a cancelled answer changes the next");
 
     TArray<uint8> state;
     UTinComponent *third = born(TEXT(""), one->Model);
     listener last(*third);
     must(one->Save(state) && third->Restore(state), "it can't be saved and restored");
-    must(one->Ask(TEXT("Now open it.")) && ticks(*one) > 0 && third->Ask(TEXT("Now open it.")) && ticks(*third) > 0 &&
-             last.answer == first.answer && third->GetDigest() == one->GetDigest(),
+    must(one->Ask(TEXT("Now open it.")) && ticks(*one) > 0 && third->Ask(TEXT("Now open it.")) &&
+             ticks(*third) > 0 && last.answer == first.answer && third->GetDigest() == one->GetDigest(),
          "a restored conversation goes on differently");
 
-    must(two->Choose(TEXT("And now?"), {TEXT("open the hatch"), TEXT("wait")}) && ticks(*two) > 0, "it can't choose");
+    must(two->Choose(TEXT("And now?"), {TEXT("open the hatch"), TEXT("wait")}) && ticks(*two) > 0,
+         "it can't choose");
     must(second.chosen >= 0 && second.ends == 2, "nothing was chosen");
     one->EndPlay(EEndPlayReason::Quit);
     stub::objects.clear();

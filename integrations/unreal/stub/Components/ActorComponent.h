@@ -15,10 +15,7 @@ class UActorComponent : public UObject {
   public:
     using Super = UActorComponent; /* what GENERATED_BODY gives to a class below it */
     FActorComponentTickFunction PrimaryComponentTick;
-    virtual void BeginPlay() {
-    }
-    virtual void EndPlay(const EEndPlayReason::Type) {
-    }
-    virtual void TickComponent(float, ELevelTick, FActorComponentTickFunction *) {
-    }
+    virtual void BeginPlay() {}
+    virtual void EndPlay(const EEndPlayReason::Type) {}
+    virtual void TickComponent(float, ELevelTick, FActorComponentTickFunction *) {}
 };

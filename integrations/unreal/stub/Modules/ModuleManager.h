@@ -4,13 +4,12 @@
 class IModuleInterface {
   public:
     virtual ~IModuleInterface() = default;
-    virtual void StartupModule() {
-    }
+    virtual void StartupModule() {}
 };
 class FDefaultModuleImpl : public IModuleInterface {};
 
-#define IMPLEMENT_MODULE(implementation, name)         \
-    IModuleInterface *stub_module_##name() {           \
-        return new implementation();                   \
-    }                                                  \
+#define IMPLEMENT_MODULE(implementation, name) \
+    IModuleInterface *stub_module_##name() {   \
+        return new implementation();           \
+    }                                          \
     static_assert(true)

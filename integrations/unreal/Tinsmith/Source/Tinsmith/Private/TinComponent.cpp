@@ -42,8 +42,8 @@ bool UTinComponent::Open()
 	Needs.most_bytes = MostBytes;
 	auto Made = Model->Get().session(Needs);
 	if (!Held(Made) || !Held(Made->constrained(bConstrained)) || !Held(Made->sample({Temperature, 0.95, 1.0, Seed})) ||
-		(!Adapter.IsEmpty() && !Held(Made->adapter(TCHAR_TO_UTF8(*Adapter)))) ||
-		(!Brief.IsEmpty() && !Held(Made->say(tin::role::system, TCHAR_TO_UTF8(*Brief)))))
+	    (!Adapter.IsEmpty() && !Held(Made->adapter(TCHAR_TO_UTF8(*Adapter)))) ||
+	    (!Brief.IsEmpty() && !Held(Made->say(tin::role::system, TCHAR_TO_UTF8(*Brief)))))
 	{
 		return false;
 	}
