@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Makes the Unity package, a folder and a .tgz of it, of what lies in unity/, of Tin.cs and of the libraries given.
+"""Makes the Unity package, a folder and a .tgz of it, of unity/, Tin.cs and the libraries given.
 
     integrations/csharp/package.py OUT PLATFORM=LIBRARY...
 
-PLATFORM is linux, windows, macos or android; LIBRARY its libtinhost, as `tinsmith build MODEL --target T` puts it in
-runtime-T/lib. Makes OUT/org.tinsmith.tin and OUT/org.tinsmith.tin-VERSION.tgz. The same input gives the same bytes.
+PLATFORM is linux, windows, macos or android; LIBRARY its libtinhost, as `tinsmith build MODEL --target T` puts
+it in runtime-T/lib. Makes OUT/org.tinsmith.tin and OUT/org.tinsmith.tin-VERSION.tgz: the same bytes of the same
+input.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 NAME = "org.tinsmith.tin"
 
-# Where the library lies in Plugins/, and what Unity's importer is told: the player and its processor, the editor's system.
+# Where the library lies in Plugins/, and what Unity's importer is told: player, its processor, editor's system.
 PLATFORMS = {
     "linux": ("Linux/x86_64/libtinhost.so", "Standalone: Linux64", "x86_64", "Linux"),
     "windows": ("Windows/x86_64/tinhost.dll", "Standalone: Win64", "x86_64", "Windows"),
@@ -58,7 +59,8 @@ def meta(name: str, folder: bool) -> str:
 def plugin(player: str, cpu: str, system: str | None) -> str:
     def where(name: str, on: bool, settings: dict[str, str]) -> str:
         lines = "".join(f"\n        {key}: {value}" for key, value in settings.items())
-        return f"  - first:\n      {name}\n    second:\n      enabled: {on:d}\n      settings:{lines or ' {}'}\n"
+        head = f"  - first:\n      {name}\n    second:\n      enabled: {on:d}\n"
+        return f"{head}      settings:{lines or ' {}'}\n"
 
     editor = {"CPU": cpu, "DefaultValueInitialized": "true", "OS": system} if system else {}
     return (
@@ -88,12 +90,15 @@ def fill(package: Path, libraries: dict[str, Path]) -> None:
 
 
 def archive(package: Path, out: Path) -> None:
-    with out.open("wb") as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
-        with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-            for path in sorted(p for p in package.rglob("*") if p.is_file()):
-                info = tarfile.TarInfo(f"package/{path.relative_to(package).as_posix()}")
-                info.size = path.stat().st_size
-                tar.addfile(info, io.BytesIO(path.read_bytes()))
+    with (
+        out.open("wb") as file,
+        gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar,
+    ):
+        for path in sorted(p for p in package.rglob("*") if p.is_file()):
+            info = tarfile.TarInfo(f"package/{path.relative_to(package).as_posix()}")
+            info.size = path.stat().st_size
+            tar.addfile(info, io.BytesIO(path.read_bytes()))
 
 
 def given(arguments: list[str]) -> dict[str, Path]:
@@ -101,7 +106,8 @@ def given(arguments: list[str]) -> dict[str, Path]:
     for argument in arguments:
         platform, _, library = argument.partition("=")
         if platform not in PLATFORMS:
-            sys.exit(f"{argument}: no platform {platform!r}; there are {', '.join(PLATFORMS)}, as linux=LIBRARY")
+            known = ", ".join(PLATFORMS)
+            sys.exit(f"{argument}: no platform {platform!r}; there are {known}, as linux=LIBRARY")
         if not Path(library).is_file():
             sys.exit(f"{argument}: no such file; give the libtinhost of runtime-T/lib")
         libraries[platform] = Path(library)

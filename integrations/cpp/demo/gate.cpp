@@ -118,6 +118,17 @@ void play(guard &him, const options &o) {
         std::printf("The guard %s.\n%s\n", guard::deeds[him.deed()].data(), him.line().c_str());
 }
 
+/* Memory of this process alone, in bytes: not the mapped file's, which the system may drop. 0 where Linux does not say. */
+long long own_bytes() {
+    long long all = 0, resident = 0, shared = 0;
+    if (std::FILE *file = std::fopen("/proc/self/statm", "r")) {
+        if (std::fscanf(file, "%lld %lld %lld", &all, &resident, &shared) != 3)
+            resident = shared = 0;
+        std::fclose(file);
+    }
+    return (resident - shared) * 4096;
+}
+
 /* What a loop that only waits suffers for the same budget: the machine's share of a late frame. */
 double spin(std::chrono::microseconds budget) {
     auto begin = clock_type::now();
@@ -126,7 +137,7 @@ double spin(std::chrono::microseconds budget) {
     return microseconds(clock_type::now() - begin);
 }
 
-void bench(guard &him, std::string_view isa, const options &o) {
+void bench(guard &him, std::string_view isa, long long own, const options &o) {
     static constexpr std::string_view lines[] = {"Good evening, sir.", "The word is swordfish.",
                                                  "Let me in at once!", "It rains, and my horse is lame.",
                                                  "Who built this castle?"};
@@ -161,17 +172,18 @@ void bench(guard &him, std::string_view isa, const options &o) {
         "{\"host\": \"%s\", \"isa\": \"%.*s\", \"frames\": %zu, \"hz\": 60, \"budget_us\": %ld,\n"
         " \"step_past_budget_us\": %s,\n \"idle_past_budget_us\": %s,\n \"p99.9_beyond_idle_us\": %.1f,\n"
         " \"hear_us\": %s,\n \"frame_us\": %s,\n \"tokens\": %d, \"tokens_per_s\": %.1f, \"session_bytes\": "
-        "%lld}\n",
+        "%lld,\n \"added_bytes\": %lld}\n",
         o.draw ? "raylib" : "no window", static_cast<int>(isa.size()), isa.data(), most, o.budget_us,
         step.json().c_str(), idle.json().c_str(), step.at(0.999) - idle.at(0.999), hearing.json().c_str(),
         frames.json().c_str(), him.tokens(), him.tokens() / seconds,
-        static_cast<long long>(him.session().memory()));
+        static_cast<long long>(him.session().memory()), own_bytes() - own);
 }
 
 } // namespace
 
 int main(int argc, char **argv) {
     options o = read(argc, argv);
+    long long own = own_bytes();
     auto model = tin::model::open(o.file, o.key);
     if (!model)
         leave(1, model.error().text);
@@ -181,7 +193,7 @@ int main(int argc, char **argv) {
     if (!him)
         leave(1, him.error().text);
     if (o.bench)
-        bench(*him, model->isa(), o);
+        bench(*him, model->isa(), own, o);
     else
         play(*him, o);
     return 0;
