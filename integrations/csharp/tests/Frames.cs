@@ -36,6 +36,10 @@ static class Frames
         for (; him.Busy; frames++) Call(him, "Update");
         if (chosen < 0 || frames < 2) return 1;
 
+        int before = him.Session.Messages;
+        him.Choose("And now?", "twice", "twice");
+        if (him.Busy || him.Session.Messages != before || Debug.last.Length == 0) return 1;
+
         him.Session.Forget(1);
         him.Session.Constrained(false);
         pieces = "";

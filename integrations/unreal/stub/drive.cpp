@@ -137,6 +137,12 @@ int main(int, char **argv) {
     must(two->Choose(TEXT("And now?"), {TEXT("open the hatch"), TEXT("wait")}) && ticks(*two) > 0,
          "it can't choose");
     must(second.chosen >= 0 && second.ends == 2, "nothing was chosen");
+    stub::last_error.clear();
+    must(!two->Choose(TEXT("Twice?"), {TEXT("wait"), TEXT("wait")}) && !two->IsBusy() &&
+             !stub::last_error.empty(),
+         "two options that are the same are taken");
+    must(two->Forget() && two->Ask(asked) && ticks(*two) > 0 && second.answer == first.answer,
+         "what was not said stays");
     one->EndPlay(EEndPlayReason::Quit);
     stub::objects.clear();
     return 0;

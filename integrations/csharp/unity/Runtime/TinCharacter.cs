@@ -70,7 +70,15 @@ namespace Tinsmith
             Begin(true, () =>
             {
                 Session.Say(TinRole.User, text);
-                Session.Choose(options);
+                try
+                {
+                    Session.Choose(options);
+                }
+                catch (TinException)
+                {
+                    Session.Forget(Session.Messages - 1); // as if it had not been said
+                    throw;
+                }
             });
         }
 

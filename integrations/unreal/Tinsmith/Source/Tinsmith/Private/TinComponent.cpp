@@ -69,7 +69,12 @@ bool UTinComponent::Choose(const FString& Text, const TArray<FString>& Options)
 	{
 		Kept.emplace_back(TCHAR_TO_UTF8(*Option));
 	}
-	return Begun(Session->choose({Kept.begin(), Kept.end()}), true);
+	if (Begun(Session->choose({Kept.begin(), Kept.end()}), true))
+	{
+		return true;
+	}
+	(void)Held(Session->forget(Session->messages() - 1)); /* as if it had not been said */
+	return false;
 }
 
 void UTinComponent::Cancel()
