@@ -15,6 +15,7 @@ enum { FORCED_MAX = 64 };
 typedef struct choice {
     const float *row;           /* the logits that the next token is chosen by, or NULL */
     uint32_t at;                /* where the next token comes to stand */
+    uint32_t used;              /* rows of logits below it were each chosen by, from the first one on */
     uint32_t guesses, right;    /* from `at` on, those that may still be right; those that were */
     uint32_t forced, forced_at; /* how many are known, and the next one */
     int32_t tokens[FORCED_MAX];
@@ -183,6 +184,7 @@ static int next_token(tin_session *s, choice *c, int32_t *token) {
         tini_mask_logits(tini_session_row(s, c->at - 1), vocab, mask);
         s->ready.partial = 1;
     }
+    c->used += c->used + 1 == c->at;
     *token = tini_sample(&s->sampling, c->row, vocab, mask, s->tokens, c->at, c->at, s->scratch);
     double share = 0;
     if (*token >= 0 && (s->sampling.measure || tini_record_shares(s->record)))
@@ -227,8 +229,9 @@ static void place(tin_session *s, choice *c, int32_t token) {
 
 static void choose(tin_session *s) {
     uint32_t guesses = s->guesses;
-    choice c = {.at = s->count - guesses, .guesses = guesses};
+    choice c = {.at = s->count - guesses, .used = s->count - guesses - 1, .guesses = guesses};
     c.row = tini_session_row(s, c.at - 1);
+    const int had_row = c.row != NULL;
     if (s->position == s->count && !c.row) /* a batch has written others in their place */
         remake_last(s);
     int32_t token;
@@ -239,7 +242,8 @@ static void choose(tin_session *s) {
     s->count = c.at;
     s->guesses = 0;
     s->position = s->position < c.at ? s->position : c.at;
-    tini_session_keep_rows(s, s->position);
+    /* Of a row that none was chosen by, what the constraint does not allow was not computed. */
+    tini_session_keep_rows(s, had_row && s->ready.partial && c.used < s->position ? c.used : s->position);
     if (guesses)
         s->stretch = c.right == guesses ? 2 * s->stretch : c.right ? s->stretch : (s->stretch + 1) / 2;
     if (s->stretch > s->lookup && s->lookup)
