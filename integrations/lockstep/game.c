@@ -38,7 +38,8 @@ void minds_close(minds *m) {
 static int begin(const fox *f, tinhost_session *s) {
     int32_t status = TIN_OK;
     if (f->asked == HEADING) {
-        status = tinhost_choose(s, OPTIONS);
+        status = tinhost_sampling(s, 0, 1, 1, 0);
+        status = status ? status : tinhost_choose(s, OPTIONS);
     } else if (f->asked == REMARK) {
         status = tinhost_sampling(s, 0.8, 0.95, 1.1, (int64_t)(f->seed >> 1));
         status = status ? status : tinhost_begin(s, REMARK_TOKENS);

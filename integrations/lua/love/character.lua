@@ -1,0 +1,110 @@
+-- Pip, who lives by a well: understands what she is told, as one of the things that she can do, does it, and says a word
+-- about it. Nothing here draws, and nothing here waits: `think` gets a part of each frame.
+local Character = {}
+Character.__index = Character
+
+local RULES = "You are Pip, a kind gardener who lives by an old well. Answer in one short sentence."
+local CONTEXT, WORDS, MOST_MESSAGES = 512, 24, 12
+
+-- What she can do: words for the model, where she goes for it, and whether she needs something in her hands.
+local DEEDS = {
+  { says = "go to the well", place = "well" },
+  { says = "draw water from the well", place = "well", takes = "water" },
+  { says = "water the flowers", place = "flowers", needs = "water" },
+  { says = "pick an apple from the tree", place = "tree", takes = "an apple" },
+  { says = "go to the gate", place = "gate" },
+  { says = "sit down on the bench", place = "bench" },
+  { says = "stay here" },
+}
+
+--- model: of tin.open.
+function Character.new(model, seed)
+  local session, why = model:session { context = CONTEXT }
+  if not session then return nil, why end
+  local self = setmetatable({ session = session, seed = seed or 1, x = 400, place = "bench", said = "", talks = 0 },
+                            Character)
+  self:forget()
+  return self
+end
+
+function Character:forget()
+  assert(self.session:forget())
+  assert(self.session:constrained(false))
+  assert(self.session:say("system", RULES))
+end
+
+--- What she can do now.
+function Character:deeds()
+  local list = {}
+  for _, deed in ipairs(DEEDS) do
+    if not deed.needs or deed.needs == self.holds then list[#list + 1] = deed end
+  end
+  return list
+end
+
+--- Tells her something. She begins to think; whatever she was about is given up.
+function Character:hear(words)
+  self.session:cancel()
+  if #self.session:messages() > MOST_MESSAGES then self:forget() end
+  self.options = self:deeds()
+  local texts = {}
+  for k, deed in ipairs(self.options) do texts[k] = deed.says end
+  assert(self.session:sampling {}) -- the likeliest deed; words are drawn
+  assert(self.session:say("user", words .. " What do you do?"))
+  assert(self.session:choose(texts))
+  self.thinks, self.said = "deed", ""
+end
+
+--- What she was about is given up.
+function Character:hush()
+  self.session:cancel()
+  self.thinks = nil
+end
+
+local function decided(self)
+  local deed = self.options[self.session:chosen()]
+  self.deed = deed
+  self.place = deed.place or self.place
+  self.holds = deed.takes or not deed.needs and self.holds or nil
+  self.talks = self.talks + 1
+  assert(self.session:sampling { temperature = 0.7, top_p = 0.9, repetition = 1.1, seed = self.seed + self.talks })
+  assert(self.session:ask("What do you say?", WORDS))
+  self.thinks = "words"
+end
+
+--- Goes on for about so many microseconds, of the clock that `now` reads in seconds. Returns the tokens that came.
+function Character:think(budget_us, now)
+  local stop, tokens = now() + budget_us * 1e-6, 0
+  while self.thinks do
+    local left = (stop - now()) * 1e6
+    if left < 1 then break end
+    local before = self.session:tokens()
+    local piece, done = assert(self.session:step(left))
+    tokens = tokens + math.max(0, self.session:tokens() - before)
+    if self.thinks == "words" then self.said = self.said .. piece end
+    if done and self.thinks == "deed" then
+      decided(self)
+      break -- what that took is no matter of a step
+    elseif done then
+      self.thinks = nil
+    end
+  end
+  return tokens
+end
+
+--- As a string, for a saved game.
+function Character:save()
+  return ("%s\n%s\n%d\n"):format(self.place, self.holds or "", self.talks) .. assert(self.session:save())
+end
+
+function Character:restore(saved)
+  local place, holds, talks, rest = saved:match "^([^\n]*)\n([^\n]*)\n(%d+)\n(.*)$"
+  if not place then return nil, "the saved game is damaged" end
+  local good, why = self.session:restore(rest)
+  if not good then return nil, why end
+  self.place, self.holds, self.talks = place, holds ~= "" and holds or nil, tonumber(talks)
+  self.thinks, self.said = nil, ""
+  return self
+end
+
+return Character

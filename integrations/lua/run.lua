@@ -1,0 +1,42 @@
+-- The cases on plain LuaJIT: luajit run.lua LIBTINHOST TINS OUT.json
+local library, folder, out = ...
+package.path = (arg[0]:match "^.*/" or "") .. "?.lua;" .. package.path
+local tin, json = require "tin", require "cjson"
+tin.library = library
+
+local file = assert(io.open(folder .. "/cases.json"))
+local given = json.decode(file:read "*a")
+file:close()
+local results, failed = require "conformance"(tin, given, folder, { host = "lua", version = jit.version })
+file = assert(io.open(out, "w"))
+file:write(json.encode(results), "\n")
+file:close()
+for name, result in pairs(results.cases) do
+  if result ~= "passed" then io.stderr:write(name, ": ", result, "\n") end
+end
+
+-- What is closed leaves nothing behind.
+local function resident()
+  local statm = assert(io.open "/proc/self/statm")
+  local pages = statm:read("*a"):match "%d+ (%d+)"
+  statm:close()
+  return pages * 4096
+end
+local model = assert(tin.open(folder .. "/tiny.tin"))
+local function used()
+  for _ = 1, 200 do
+    local session = assert(model:session { context = 1024 })
+    assert(session:constrained(false):ask("the thing", 4))
+    assert(session:wait())
+    session:close()
+  end
+  collectgarbage()
+  return resident()
+end
+local before = used()
+local grown = used() - before
+if grown > 8 * 2 ^ 20 then
+  io.stderr:write(("200 sessions more left %d bytes behind\n"):format(grown))
+  failed = failed + 1
+end
+os.exit(failed == 0, true)
