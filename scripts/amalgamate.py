@@ -21,7 +21,7 @@ KERNELS = Path(__file__).resolve().parents[1] / "kernels"
 ALL = KERNELS / "tin_all.c"
 HEADER = KERNELS / "include" / "tin.h"
 HOST = KERNELS / "host" / "tin_host.c"
-PUBLIC = (HEADER, HOST.with_suffix(".h"))
+PUBLIC = (HEADER, HEADER.with_name("tin_host.h"))
 
 # Clang takes what stood in headers for the file's own now, and finds some of it unused.
 TOP = """\

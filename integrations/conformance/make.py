@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the tins that hosts are tested with, and what Python answers with them, into FOLDER/cases.json (README.md).
+"""Makes the tins that hosts are tested with, and FOLDER/cases.json: what Python answers with them (README.md).
 
 integrations/conformance/make.py FOLDER    a folder that is complete is left as it is
 """
@@ -78,7 +78,7 @@ def make_plain(folder: Path) -> Path:
 
 
 def make_tiny(tin: Path) -> Path:
-    """A model of 150,000 random weights with a token for each byte, for what takes many answers; an adapter "a"."""
+    """A model of 150,000 random weights with a token a byte, for what takes many answers; an adapter "a"."""
     sizes = {"hidden_size": 64, "intermediate_size": 96, "max_position_embeddings": 1024}
     spec = in_format(replace(tiny_spec(family.by_name("llama"), **sizes), chat_template=CHATML), "Q8_0")
     build_tin(spec, tin)

@@ -13,8 +13,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "host"))
 
-import host as hosts  # noqa: E402
-from host import Refused, Session  # noqa: E402
+import host as hosts
+from host import Refused, Session
 
 
 class Runner:

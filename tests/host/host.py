@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 KERNELS = Path(__file__).parents[2] / "kernels"
-HEADER = KERNELS / "host" / "tin_host.h"
+HEADER = KERNELS / "include" / "tin_host.h"
 PENDING, PIECE, DONE, IDLE = range(4)
 
 _TYPES = {"int32_t": c_int32, "int64_t": c_int64, "double": c_double, "void": None}

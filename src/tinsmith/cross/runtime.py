@@ -32,9 +32,9 @@ def emit(
     """Writes the target's forms (default: all that it lists) below `folder`, and returns the files.
 
     include/tin.h and tin_host.h; lib/<libc>/ with libtin.a, libtin.so and libtinhost.so (lib/ where the target
-    names one libc); bin/tin, which proves a file on the device; a wheel, and those that it needs; tin.wasm and tin.mjs; of firmware an
-    image for each of `tins`, in a folder of its name. Raises MissingExtraError without zig, InputError where a
-    compiler refuses.
+    names one libc); bin/tin, which proves a file on the device; a wheel, and those that it needs; tin.wasm and
+    tin.mjs; of firmware an image for each of `tins`, in a folder of its name. Raises MissingExtraError without
+    zig, InputError where a compiler refuses.
     """
     wanted = target.build.forms if forms is None else forms
     made: list[Path] = []

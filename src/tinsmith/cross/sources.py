@@ -81,7 +81,7 @@ def host() -> Unit:
 
 def headers() -> list[Path]:
     """What programs include."""
-    return [folder() / "include" / "tin.h", folder() / "host" / "tin_host.h"]
+    return [folder() / "include" / name for name in ("tin.h", "tin_host.h")]
 
 
 def single(pattern: str) -> list[Unit]:
