@@ -15,6 +15,15 @@ for name, result in pairs(results.cases) do
   if result ~= "passed" then io.stderr:write(name, ": ", result, "\n") end
 end
 
+-- A library that is garbage together with its models is there until they are closed.
+for k = 1, 100 do
+  local again = assert(loadfile(package.searchpath("tin", package.path)))()
+  again.library = library
+  local opened = again.open(folder .. (k % 2 == 0 and "/nowhere.tin" or "/tiny.tin"))
+  if opened then opened:session { context = 64 } end
+  if k % 5 == 0 then collectgarbage() end
+end
+
 -- What is closed leaves nothing behind.
 local function resident()
   local statm = assert(io.open "/proc/self/statm")

@@ -105,6 +105,8 @@ local function load_library()
     return nil, ("libtinhost is not there as %q; set tin.library to its path (%s)"):format(tin.library, library), -1
   end
   C = library
+  -- Garbage is freed in no order: without this the library could be gone before the last handle is closed.
+  ffi.tinhost = { library, ffi.tinhost }
   return true
 end
 
