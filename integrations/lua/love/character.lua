@@ -44,21 +44,24 @@ end
 
 --- Tells her something. She begins to think; whatever she was about is given up.
 function Character:hear(words)
-  self.session:cancel()
+  self:hush()
   if #self.session:messages() > MOST_MESSAGES then self:forget() end
   self.options = self:deeds()
   local texts = {}
   for k, deed in ipairs(self.options) do texts[k] = deed.says end
+  self.before = { #self.session:messages(), self.talks }
   assert(self.session:sampling {}) -- the likeliest deed; words are drawn
   assert(self.session:say("user", words .. " What do you do?"))
   assert(self.session:choose(texts))
   self.thinks, self.said = "deed", ""
 end
 
---- What she was about is given up.
+--- What she was told last, if she is still about it, was never said.
 function Character:hush()
-  self.session:cancel()
-  self.thinks = nil
+  if not self.thinks then return end
+  local kept, talks = unpack(self.before)
+  assert(self.session:forget(kept))
+  self.talks, self.thinks = talks, nil
 end
 
 local function decided(self)
@@ -102,7 +105,7 @@ function Character:restore(saved)
   if not place then return nil, "the saved game is damaged" end
   local good, why = self.session:restore(rest)
   if not good then return nil, why end
-  self.place, self.holds, self.talks = place, holds ~= "" and holds or nil, tonumber(talks)
+  self.deed, self.place, self.holds, self.talks = nil, place, holds ~= "" and holds or nil, tonumber(talks)
   self.thinks, self.said = nil, ""
   return self
 end

@@ -12,8 +12,9 @@ end
 
 --- Hears a command; what she thought about is given up.
 function Mind:hear(words)
-  self.session:cancel()
+  if self.thinks then assert(self.session:forget(self.kept)) end
   if #self.session:messages() >= MOST_MESSAGES then begin_again(self) end
+  self.kept = #self.session:messages()
   assert(self.session:ask(words, TOKENS))
   self.thinks = true
 end
