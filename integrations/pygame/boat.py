@@ -15,7 +15,7 @@ BLUE, SAND, GREEN, WHITE, DARK = (58, 110, 150), (222, 200, 140), (96, 140, 80),
 
 @dataclass
 class Boat:
-    """Where it is, in pixels; its heading in degrees, 0 to the right; speed in pixels a second; turning in degrees a second."""
+    """x, y: in pixels. heading: in degrees, 0 to the right. speed: pixels a second. turning: degrees a second."""
 
     x: float = 400.0
     y: float = 380.0
@@ -62,25 +62,30 @@ class Picture:
         self._boat(boat)
         pygame.draw.rect(self._screen, DARK, (0, SEA, WIDTH, HEIGHT - SEA))
         self._text(f"> {typed}_", 16, SEA + 8)
-        self._text(f"{deed}   {said}" if deed else "Tell the helmsman what to do.", 16, SEA + 30)
+        self._text(deed or "Tell the helmsman what to do.", 16, SEA + 28)
+        self._text(said, 16, SEA + 48)
         self._bars()
 
     def _boat(self, boat: Boat) -> None:
         way = math.radians(boat.heading)
         hull = [(14, 0), (4, 6), (-12, 5), (-12, -5), (4, -6)]
         turned = [
-            (boat.x + a * math.cos(way) - b * math.sin(way), boat.y + a * math.sin(way) + b * math.cos(way)) for a, b in hull
+            (boat.x + a * math.cos(way) - b * math.sin(way), boat.y + a * math.sin(way) + b * math.cos(way))
+            for a, b in hull
         ]
         pygame.draw.polygon(self._screen, (110, 70, 45), turned)
         pygame.draw.circle(self._screen, WHITE, (boat.x, boat.y), 4 + boat.speed / 20)
 
     def _text(self, text: str, x: int, y: int) -> None:
-        self._screen.blit(self._font.render(text, True, WHITE), (x, y))
+        shown = "".join(c if c.isprintable() else " " for c in text[:96])
+        self._screen.blit(self._font.render(shown, True, WHITE), (x, y))
 
     def _bars(self) -> None:
         for k, (frame, model) in enumerate(self.times):
             x = 16 + 2 * k
-            pygame.draw.line(self._screen, (80, 88, 96), (x, HEIGHT - 4), (x, HEIGHT - 4 - min(frame, 34) * 1.5))
+            pygame.draw.line(
+                self._screen, (80, 88, 96), (x, HEIGHT - 4), (x, HEIGHT - 4 - min(frame, 26) * 1.5)
+            )
             pygame.draw.line(self._screen, (90, 190, 240), (x, HEIGHT - 4), (x, HEIGHT - 4 - model * 1.5))
         level = HEIGHT - 4 - self._budget * 1.5
         pygame.draw.line(self._screen, (240, 150, 80), (16, level), (496, level))

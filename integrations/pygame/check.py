@@ -19,7 +19,7 @@ import tinsmith
 from tinsmith.errors import TinsmithError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))
-from make import expected  # noqa: E402
+from make import expected
 
 
 class Cases:

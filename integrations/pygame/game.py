@@ -27,7 +27,9 @@ def percentiles(seconds: list[float]) -> dict[str, float]:
     """In microseconds."""
     times = sorted(seconds) or [0.0]
     at = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999, "most": 1.0}
-    return {name: round(times[min(len(times) - 1, int(len(times) * share))] * 1e6, 1) for name, share in at.items()}
+    return {
+        name: round(times[min(len(times) - 1, int(len(times) * share))] * 1e6, 1) for name, share in at.items()
+    }
 
 
 class Game:
@@ -59,12 +61,13 @@ class Game:
             self.typed += event.unicode
 
     def frame(self) -> float | None:
-        """One frame, up to its waiting. How much later than its budget the model came back; None where it had less to do."""
+        """One frame, up to its waiting. By how much the model was later than its budget; None where it took less."""
         seconds = self.clock.get_time() / 1000
-        begun, before = time.perf_counter(), self.helmsman.deed
-        self.tokens += self.helmsman.think(self.budget)
+        begun, was = time.perf_counter(), self.helmsman.thinks
+        self.helmsman.think(self.budget)
         took = time.perf_counter() - begun
-        if self.helmsman.deed != before or self.helmsman.thinks == "deed":
+        self.tokens += self.helmsman.settle()
+        if (was, self.helmsman.thinks) == ("deed", "words"):
             self.boat.do(self.helmsman.deed)
         self.boat.sail(seconds)
         self.picture.times.append((seconds * 1000, took * 1000))
@@ -83,17 +86,20 @@ class Game:
             self.clock.tick(60)
 
     def bench(self, frames: int) -> dict[str, object]:
-        """Keeps the helmsman busy, and measures each frame's slice beside a loop that does nothing for as long."""
+        """Keeps the helmsman busy; measures each frame's slice beside a loop that does nothing for as long."""
         past: list[float] = []
         idle: list[float] = []
+        begins: list[float] = []
         gc.disable()  # as a game does that cares: what is garbage is collected in the waiting
         begun = time.perf_counter()
         for k in range(frames):
             pygame.event.pump()
             if not self.helmsman.thinks:
+                now = time.perf_counter()
                 self.helmsman.hear(ORDERS[k % len(ORDERS)])
+                begins.append(time.perf_counter() - now)
             late = self.frame()
-            if late is not None and self.helmsman.thinks:
+            if late is not None:
                 past.append(late)
             idle.append(spin(self.budget))
             gc.collect(0)
@@ -108,6 +114,7 @@ class Game:
             "frames_used_up": len(past),
             "past_us": percentiles(past),
             "idle_past_us": percentiles(idle),
+            "begin_us": percentiles(begins),
             "orders": self.helmsman.orders,
             "tokens": self.tokens,
             "seconds": round(seconds, 1),

@@ -1,4 +1,4 @@
-"""The helmsman: understands an order as one of the things that can be done on a boat, does it, and says a word about it.
+"""The helmsman: understands an order as one of the things that can be done on a boat, does it, and says a word.
 
 Nothing here draws, starts a thread or waits: `think` gets a part of each frame.
 """
@@ -12,8 +12,35 @@ from dataclasses import dataclass, field
 import tinsmith
 
 RULES = "You are the helmsman of a small boat. Answer the captain in one short sentence."
-DEEDS = ("turn to port", "turn to starboard", "steady as she goes", "make more sail", "take in sail", "drop the anchor")
-WORDS, MOST_MESSAGES = 24, 13
+DEEDS = (
+    "turn to port",
+    "turn to starboard",
+    "steady as she goes",
+    "make more sail",
+    "take in sail",
+    "drop the anchor",
+)
+SHOWN = (
+    "Left, please.",
+    "Bear right.",
+    "Hold this course.",
+    "Speed up.",
+    "Slower.",
+    "Stop.",
+)  # orders for DEEDS
+WORDS, MOST_MESSAGES = 24, 24
+
+
+def told(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
+
+
+def shown() -> list[dict[str, str]]:
+    """What a conversation begins with: computed once, and shared by all that begin so."""
+    examples = [
+        (told("user", order), told("assistant", deed)) for order, deed in zip(SHOWN, DEEDS, strict=True)
+    ]
+    return [told("system", RULES), *(turn for example in examples for turn in example)]
 
 
 @dataclass
@@ -22,7 +49,7 @@ class Helmsman:
 
     model: tinsmith.Model
     seed: int = 1
-    messages: list[dict[str, str]] = field(default_factory=lambda: [{"role": "system", "content": RULES}])
+    messages: list[dict[str, str]] = field(default_factory=shown)
     deed: str = ""
     said: str = ""
     thinks: str = ""
@@ -36,9 +63,9 @@ class Helmsman:
         """An order; the one before, where it is under way, is dropped."""
         self.hush()
         if len(self.messages) > MOST_MESSAGES:
-            del self.messages[1:5]
+            del self.messages[len(shown()) : len(shown()) + 4]
         self._before = len(self.messages), self.orders
-        self.messages.append({"role": "user", "content": f"{order} What do you do?"})
+        self.messages.append(told("user", order))
         self._answer = self.model.begin(self.messages, constraint=self._deeds)
         self.thinks, self.said = "deed", ""
 
@@ -50,24 +77,29 @@ class Helmsman:
             del self.messages[kept:]
             self.thinks = ""
 
-    def think(self, seconds: float) -> int:
-        """Goes on for about so long. Returns how many tokens an answer that is complete now took, else 0."""
-        if not self.thinks:
-            return 0
-        piece = self._answer.step_for(seconds)
+    def think(self, seconds: float) -> None:
+        """Goes on for about so long."""
+        piece = self._answer.step_for(seconds) if self.thinks else ""
         if self.thinks == "words":
             self.said += piece
-        return self._completed() if self._answer.done else 0
 
-    def _completed(self) -> int:
+    def settle(self) -> int:
+        """Takes an answer that is complete, and begins what follows. Returns how many tokens it had; 0: none is."""
+        if not self.thinks or not self._answer.done:
+            return 0
         answer = self._answer.completion
-        self.messages.append({"role": "assistant", "content": answer.text})
+        self.messages.append(told("assistant", answer.text))
         if self.thinks == "words":
             self.thinks = ""
         else:
             self.deed, self.thinks, self.orders = answer.text, "words", self.orders + 1
-            self.messages.append({"role": "user", "content": "Report to the captain."})
-            drawn = {"temperature": 0.7, "top_p": 0.9, "repetition_penalty": 1.1, "seed": self.seed + self.orders}
+            self.messages.append(told("user", "Say something to the captain."))
+            drawn = {
+                "temperature": 0.7,
+                "top_p": 0.9,
+                "repetition_penalty": 1.1,
+                "seed": self.seed + self.orders,
+            }
             self._answer = self.model.begin(self.messages, max_tokens=WORDS, constraint=None, **drawn)
         return len(answer.token_ids)
 
@@ -76,6 +108,7 @@ class Helmsman:
         self.hear(order)
         while self.thinks:
             self.think(1)
+            self.settle()
         return self.deed, self.said
 
     def save(self) -> str:

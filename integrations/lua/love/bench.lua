@@ -33,6 +33,7 @@ return function(character, frames, budget_us, about)
     local begun = now()
     tokens = tokens + character:think(budget_us, now)
     local took = (now() - begun) * 1e6
+    character:settle()
     if took >= budget_us then past[#past + 1] = took - budget_us end -- else it had nothing more to do
     idle[#idle + 1] = spin(budget_us, now)
     collectgarbage "step"

@@ -61,7 +61,7 @@ function Character:hush()
   if not self.thinks then return end
   local kept, talks = unpack(self.before)
   assert(self.session:forget(kept))
-  self.talks, self.thinks = talks, nil
+  self.talks, self.thinks, self.done = talks, nil, false
 end
 
 local function decided(self)
@@ -75,22 +75,24 @@ local function decided(self)
   self.thinks = "words"
 end
 
+--- Takes an answer that is complete, and begins what follows. think is to be called no more before.
+function Character:settle()
+  if not self.done then return end
+  self.done = false
+  if self.thinks == "deed" then decided(self) else self.thinks = nil end
+end
+
 --- Goes on for about so many microseconds, of the clock that `now` reads in seconds. Returns the tokens that came.
 function Character:think(budget_us, now)
   local stop, tokens = now() + budget_us * 1e-6, 0
-  while self.thinks do
+  while self.thinks and not self.done do
     local left = (stop - now()) * 1e6
     if left < 1 then break end
     local before = self.session:tokens()
     local piece, done = assert(self.session:step(left))
     tokens = tokens + math.max(0, self.session:tokens() - before)
     if self.thinks == "words" then self.said = self.said .. piece end
-    if done and self.thinks == "deed" then
-      decided(self)
-      break -- what that took is no matter of a step
-    elseif done then
-      self.thinks = nil
-    end
+    self.done = done
   end
   return tokens
 end
@@ -106,7 +108,7 @@ function Character:restore(saved)
   local good, why = self.session:restore(rest)
   if not good then return nil, why end
   self.deed, self.place, self.holds, self.talks = nil, place, holds ~= "" and holds or nil, tonumber(talks)
-  self.thinks, self.said = nil, ""
+  self.thinks, self.done, self.said = nil, false, ""
   return self
 end
 

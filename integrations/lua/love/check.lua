@@ -18,7 +18,10 @@ return function(tin, options)
   local Character = require "character"
   local function told(pip, words)
     pip:hear(words)
-    while pip.thinks do pip:think(500, love.timer.getTime) end
+    while pip.thinks do
+      pip:think(500, love.timer.getTime)
+      pip:settle()
+    end
     return pip.place .. ": " .. pip.said
   end
   local pip = assert(Character.new(model))

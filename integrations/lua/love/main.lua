@@ -46,7 +46,9 @@ end
 function love.update(dt)
   local begun = love.timer.getTime()
   pip:think(BUDGET_US, love.timer.getTime)
-  frames[#frames + 1] = { model = (love.timer.getTime() - begun) * 1000, frame = dt * 1000 }
+  local took = love.timer.getTime() - begun
+  pip:settle()
+  frames[#frames + 1] = { model = took * 1000, frame = dt * 1000 }
   if #frames > 240 then table.remove(frames, 1) end
   local way = PLACES[pip.place] - pip.x
   pip.x = pip.x + math.max(-120 * dt, math.min(120 * dt, way))
