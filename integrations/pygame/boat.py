@@ -15,7 +15,7 @@ BLUE, SAND, GREEN, WHITE, DARK = (58, 110, 150), (222, 200, 140), (96, 140, 80),
 
 @dataclass
 class Boat:
-    """x, y: in pixels. heading: in degrees, 0 to the right. speed: pixels a second. turning: degrees a second."""
+    """x, y, in pixels; heading, in degrees, 0 to the right; speed and turning, of these a second."""
 
     x: float = 400.0
     y: float = 380.0
@@ -86,7 +86,9 @@ class Picture:
             pygame.draw.line(
                 self._screen, (80, 88, 96), (x, HEIGHT - 4), (x, HEIGHT - 4 - min(frame, 26) * 1.5)
             )
-            pygame.draw.line(self._screen, (90, 190, 240), (x, HEIGHT - 4), (x, HEIGHT - 4 - model * 1.5))
+            pygame.draw.line(
+                self._screen, (90, 190, 240), (x, HEIGHT - 4), (x, HEIGHT - 4 - min(model, 26) * 1.5)
+            )
         level = HEIGHT - 4 - self._budget * 1.5
         pygame.draw.line(self._screen, (240, 150, 80), (16, level), (496, level))
         self._text("frame and model, ms   Escape: belay that   F5, F9: save, restore", 300, SEA + 8)

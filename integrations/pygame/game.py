@@ -61,7 +61,7 @@ class Game:
             self.typed += event.unicode
 
     def frame(self) -> float | None:
-        """One frame, up to its waiting. By how much the model was later than its budget; None where it took less."""
+        """One frame, up to its waiting. How late the model came back; None where it took less than it may."""
         seconds = self.clock.get_time() / 1000
         begun, was = time.perf_counter(), self.helmsman.thinks
         self.helmsman.think(self.budget)

@@ -84,7 +84,7 @@ class Helmsman:
             self.said += piece
 
     def settle(self) -> int:
-        """Takes an answer that is complete, and begins what follows. Returns how many tokens it had; 0: none is."""
+        """Takes an answer that is complete, and begins what follows. Returns its tokens; 0: none is."""
         if not self.thinks or not self._answer.done:
             return 0
         answer = self._answer.completion
