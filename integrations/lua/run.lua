@@ -15,6 +15,27 @@ for name, result in pairs(results.cases) do
   if result ~= "passed" then io.stderr:write(name, ": ", result, "\n") end
 end
 
+-- Memory beside the file, which is mapped: no more than the session's plan and 8 MiB.
+local function private()
+  local status = assert(io.open "/proc/self/status")
+  local kilobytes = status:read("*a"):match "RssAnon:%s+(%d+)"
+  status:close()
+  return kilobytes * 1024
+end
+collectgarbage()
+local without = private()
+do
+  local model = assert(tin.open(folder .. "/" .. given.files.plain))
+  local session = assert(model:session { context = 512 })
+  assert(session:ask("Please shut the port hatch.", 24))
+  assert(session:wait())
+  local added, planned = private() - without, session:bytes()
+  print(("memory: %.1f MiB beside the file, of a session planned at %.1f MiB"):format(added / 2 ^ 20, planned / 2 ^ 20))
+  if added > planned + 8 * 2 ^ 20 then failed = failed + 1 end
+  session:close()
+  model:close()
+end
+
 -- A library that is garbage together with its models is there until they are closed.
 for k = 1, 100 do
   local again = assert(loadfile(package.searchpath("tin", package.path)))()

@@ -1,4 +1,4 @@
-"""A panda's mind: what it is told becomes one of the things that it can do. It gets a part of each frame; no thread."""
+"""A panda's mind: what it is told becomes one of the things that it can do, in a part of each frame."""
 
 from __future__ import annotations
 

@@ -89,8 +89,10 @@ end
 local function restore()
   local file = io.open(SAVED, "rb")
   if not file then return end
-  if not mind:restore(file:read "*a") then core.log("warning", "[tinsmith] what Ada remembers is of another file") end
+  local good = mind:restore(file:read "*a")
   file:close()
+  core.log(good and "action" or "warning", good and "[tinsmith] Ada remembers what was said"
+    or "[tinsmith] what Ada remembers is of another file; she begins anew")
 end
 
 --- Calls Ada to a place, beside whom she is then.
