@@ -4,17 +4,17 @@ local Character = {}
 Character.__index = Character
 
 local RULES = "You are Pip, a kind gardener who lives by an old well. Answer in one short sentence."
-local CONTEXT, WORDS, MOST_MESSAGES = 512, 24, 12
+local CONTEXT, WORDS, MOST_MESSAGES = 768, 24, 28
 
--- What she can do: words for the model, where she goes for it, and whether she needs something in her hands.
+-- What she can do: words for the model, what one may say for it, where she goes for it, and what she must hold.
 local DEEDS = {
-  { says = "go to the well", place = "well" },
-  { says = "draw water from the well", place = "well", takes = "water" },
-  { says = "water the flowers", place = "flowers", needs = "water" },
-  { says = "pick an apple from the tree", place = "tree", takes = "an apple" },
-  { says = "go to the gate", place = "gate" },
-  { says = "sit down on the bench", place = "bench" },
-  { says = "stay here" },
+  { says = "go to the well", for_words = "Come over to the well.", place = "well" },
+  { says = "draw water from the well", for_words = "We need a bucket of water.", place = "well", takes = "water" },
+  { says = "water the flowers", for_words = "Give the flowers something to drink.", place = "flowers", needs = "water" },
+  { says = "pick an apple from the tree", for_words = "Fetch me some fruit.", place = "tree", takes = "an apple" },
+  { says = "go to the gate", for_words = "Someone knocks.", place = "gate" },
+  { says = "sit down on the bench", for_words = "Have a rest.", place = "bench" },
+  { says = "stay here", for_words = "Wait for me." },
 }
 
 --- model: of tin.open.
@@ -31,6 +31,10 @@ function Character:forget()
   assert(self.session:forget())
   assert(self.session:constrained(false))
   assert(self.session:say("system", RULES))
+  for _, deed in ipairs(DEEDS) do -- a small model learns more from examples than from rules
+    assert(self.session:say("user", deed.for_words))
+    assert(self.session:say("assistant", deed.says))
+  end
 end
 
 --- What she can do now.
@@ -51,7 +55,7 @@ function Character:hear(words)
   for k, deed in ipairs(self.options) do texts[k] = deed.says end
   self.before = { #self.session:messages(), self.talks }
   assert(self.session:sampling {}) -- the likeliest deed; words are drawn
-  assert(self.session:say("user", words .. " What do you do?"))
+  assert(self.session:say("user", words))
   assert(self.session:choose(texts))
   self.thinks, self.said = "deed", ""
 end
@@ -71,7 +75,7 @@ local function decided(self)
   self.holds = deed.takes or not deed.needs and self.holds or nil
   self.talks = self.talks + 1
   assert(self.session:sampling { temperature = 0.7, top_p = 0.9, repetition = 1.1, seed = self.seed + self.talks })
-  assert(self.session:ask("What do you say?", WORDS))
+  assert(self.session:ask("Say something kind to me.", WORDS))
   self.thinks = "words"
 end
 
