@@ -46,7 +46,10 @@ class Game:
 
     def key(self, event: pygame.event.Event) -> None:
         if event.key == pygame.K_RETURN and self.typed:
-            self.helmsman.hear(self.typed)
+            try:
+                self.helmsman.hear(self.typed)
+            except TinsmithError as error:  # longer than the conversation has room for
+                self.helmsman.said = str(error)
             self.typed = ""
         elif event.key == pygame.K_ESCAPE:
             self.helmsman.hush()

@@ -65,8 +65,9 @@ class Helmsman:
         if len(self.messages) > MOST_MESSAGES:
             del self.messages[len(shown()) : len(shown()) + 4]
         self._before = len(self.messages), self.orders
-        self.messages.append(told("user", order))
-        self._answer = self.model.begin(self.messages, constraint=self._deeds)
+        asked = [*self.messages, told("user", order)]
+        self._answer = self.model.begin(asked, constraint=self._deeds)
+        self.messages = asked
         self.thinks, self.said = "deed", ""
 
     def hush(self) -> None:

@@ -4,7 +4,7 @@ local Character = {}
 Character.__index = Character
 
 local RULES = "You are Pip, a kind gardener who lives by an old well. Answer in one short sentence."
-local CONTEXT, WORDS, MOST_MESSAGES = 768, 24, 28
+local CONTEXT, WORDS, FULL = 1024, 24, -6 -- the status of a conversation that has no room
 
 -- What she can do: words for the model, what one may say for it, where she goes for it, and what she must hold.
 local DEEDS = {
@@ -46,18 +46,27 @@ function Character:deeds()
   return list
 end
 
+local function choose(self, words, deeds)
+  self.before = { #self.session:messages(), self.talks }
+  local good, why, status = self.session:say("user", words)
+  if good then good, why, status = self.session:choose(deeds) end
+  if not good then self.session:forget(self.before[1]) end
+  return good, why, status
+end
+
 --- Tells her something. She begins to think; whatever she was about is given up.
 function Character:hear(words)
   self:hush()
-  if #self.session:messages() > MOST_MESSAGES then self:forget() end
   self.options = self:deeds()
   local texts = {}
   for k, deed in ipairs(self.options) do texts[k] = deed.says end
-  self.before = { #self.session:messages(), self.talks }
   assert(self.session:sampling {}) -- the likeliest deed; words are drawn
-  assert(self.session:say("user", words))
-  assert(self.session:choose(texts))
-  self.thinks, self.said = "deed", ""
+  local good, why, status = choose(self, words, texts)
+  if status == FULL then
+    self:forget()
+    good, why = choose(self, words, texts)
+  end
+  self.thinks, self.said = good and "deed", why or ""
 end
 
 --- What she was told last, if she is still about it, was never said.
@@ -75,8 +84,7 @@ local function decided(self)
   self.holds = deed.takes or not deed.needs and self.holds or nil
   self.talks = self.talks + 1
   assert(self.session:sampling { temperature = 0.7, top_p = 0.9, repetition = 1.1, seed = self.seed + self.talks })
-  assert(self.session:ask("Say something kind to me.", WORDS))
-  self.thinks = "words"
+  self.thinks = self.session:ask("Say something kind to me.", WORDS) and "words" -- or no word, where there is no room
 end
 
 --- Takes an answer that is complete, and begins what follows. think is to be called no more before.

@@ -123,8 +123,9 @@ local function draw_times()
   local g = love.graphics
   g.setColor(0.1, 0.12, 0.14) g.rectangle("fill", 0, 390, 800, 90)
   for k, one in ipairs(frames) do
-    g.setColor(0.3, 0.34, 0.38) g.rectangle("fill", 20 + k * 2, 470 - one.frame * 3, 2, one.frame * 3)
-    g.setColor(0.35, 0.75, 0.95) g.rectangle("fill", 20 + k * 2, 470 - one.model * 3, 2, one.model * 3)
+    local frame, model = math.min(one.frame, 25) * 3, math.min(one.model, 25) * 3
+    g.setColor(0.3, 0.34, 0.38) g.rectangle("fill", 20 + k * 2, 470 - frame, 2, frame)
+    g.setColor(0.35, 0.75, 0.95) g.rectangle("fill", 20 + k * 2, 470 - model, 2, model)
   end
   g.setColor(0.95, 0.6, 0.3) g.line(20, 470 - BUDGET_US * 3e-3, 502, 470 - BUDGET_US * 3e-3)
   g.setColor(0.8, 0.8, 0.8)

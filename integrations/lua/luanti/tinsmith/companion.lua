@@ -106,7 +106,8 @@ end
 --- Tells her something in somebody's name.
 function companion.hear(name, words)
   speaker = name
-  mind:hear(words)
+  local good, why = mind:hear(words)
+  if not good then core.chat_send_player(name, "Ada can't follow: " .. why) end
 end
 
 function companion.remember() return core.safe_file_write(SAVED, mind:save()) end
