@@ -20,19 +20,28 @@ if TYPE_CHECKING:
 
     from .worker import Ticket, Worker
 
+PLAIN = ("prompt", "schema", "free", "call", "adapter", "max_tokens", "temperature", "top_p", "repetition_penalty", "seed")
+TOLD = ("text", "finish", "tokens", "seconds", "digest", "receipt", "error")  # of an answer, in a result and in responses
 RESULT_KEPT = 300  # seconds that a result waits for its client
 
 
 def question_of(request: Any, **given: Any) -> Question:
     """Of a goal, or of a service's request that has some of its fields."""
-    plain = ("schema", "free", "call", "adapter", "max_tokens", "temperature", "seed", "prompt")
-    fields = {name: getattr(request, name) for name in plain if hasattr(request, name)}
+    fields = {name: getattr(request, name) for name in PLAIN if hasattr(request, name)}
     before = [{"role": one.role, "content": one.content} for one in request.before]
     return Question(before=before, choices=list(getattr(request, "choices", ())), **fields, **given)
 
 
 def tool_calls(answer: Answer) -> list[ToolCall]:
     return [ToolCall(name=name, arguments=arguments) for name, arguments in answer.calls]
+
+
+def told(answer: Answer, message: Any) -> Any:
+    """The message, with those fields of the answer that it has."""
+    for name in TOLD:
+        if hasattr(message, name):
+            setattr(message, name, getattr(answer, name))
+    return message
 
 
 class Goals:
@@ -70,10 +79,10 @@ class Goals:
             end(Answer(error="the node is not active"))
             return
         question = question_of(goal.request)
-        piece = partial(self._told, goal)
+        piece = partial(self._piece, goal)
         self._tickets[bytes(goal.goal_id.uuid)] = worker.ask(question, end, piece)
 
-    def _told(self, goal: ServerGoalHandle, piece: str) -> None:
+    def _piece(self, goal: ServerGoalHandle, piece: str) -> None:
         goal.publish_feedback(Generate.Feedback(piece=piece))
 
     def _cancelled(self, goal: ServerGoalHandle) -> CancelResponse:
@@ -98,15 +107,7 @@ class Goals:
             goal.abort()
         else:
             goal.succeed()
-        return Generate.Result(
-            text=answer.text,
-            finish=answer.finish,
-            calls=tool_calls(answer),
-            tokens=answer.tokens,
-            seconds=answer.seconds,
-            digest=answer.digest,
-            error=answer.error,
-        )
+        return told(answer, Generate.Result(calls=tool_calls(answer)))
 
     def destroy(self) -> None:
         self._server.destroy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,8 @@ class Question:
     adapter: str = ""
     max_tokens: int = 0
     temperature: float = 0.0
+    top_p: float = 0.0
+    repetition_penalty: float = 0.0
     seed: int = 0
 
 
@@ -47,7 +50,8 @@ class Answer:
     finish: str = ""
     tokens: int = 0
     seconds: float = 0.0
-    digest: str = ""
+    digest: int = 0
+    receipt: str = ""
     error: str = ""
     calls: list[tuple[str, str]] = field(default_factory=list)
 
@@ -100,7 +104,13 @@ class Mind:
             constraint,
             least,
             max_tokens=question.max_tokens or self._settings.max_tokens,
-            sampling=Sampling(temperature=question.temperature, seed=question.seed, lookup=4),
+            sampling=Sampling(
+                temperature=question.temperature,
+                top_p=question.top_p or 1.0,
+                repetition_penalty=question.repetition_penalty or 1.0,
+                seed=question.seed,
+                lookup=4,
+            ),
             record=True,
         )
 
@@ -117,8 +127,9 @@ class Mind:
             calls = [(one.name, json.dumps(one.arguments, ensure_ascii=False)) for one in made]
         elif job.asked.constraint is not None:
             finished(done)
-        digest = receipt(self._model, job.asked, done).digest
-        return Answer(done.text, done.finish, len(done.token_ids), done.seconds, digest, calls=calls)
+        bound = receipt(self._model, job.asked, done).digest
+        tokens, seconds = len(done.token_ids), done.seconds
+        return Answer(done.text, done.finish, tokens, seconds, digest_of(done), bound, calls=calls)
 
     def _box(self, adapter: str | None) -> Toolbox:
         if not self._tools:
@@ -128,6 +139,15 @@ class Mind:
     def close(self) -> None:
         """Gives back what it holds."""
         self.scheduler.close()
+
+
+def digest_of(done: Completion) -> int:
+    """As tinhost_digest of tin_host.h: FNV-1a of the tokens, each with the logit it was chosen by."""
+    digest = 0xCBF29CE484222325
+    for token, choice in zip(done.token_ids, done.choices, strict=True):
+        for byte in struct.pack("<if", token, choice.logit):
+            digest = (digest ^ byte) * 0x100000001B3 % 2**64
+    return digest - 2**64 if digest >= 2**63 else digest
 
 
 def tools_of(given: str) -> list[Mapping[str, Any]]:

@@ -16,7 +16,7 @@ from tinsmith.errors import TinsmithError
 from tinsmith_msgs.srv import Ask, Call
 
 from . import settings
-from .goals import Goals, question_of, tool_calls
+from .goals import Goals, question_of, told, tool_calls
 from .mind import Answer, Mind, Question
 from .worker import Worker
 
@@ -113,15 +113,12 @@ class TinNode(LifecycleNode):
         return done.result()
 
     def _ask(self, request: Ask.Request, response: Ask.Response) -> Ask.Response:
-        answer = self._answered(question_of(request))
-        for name in ("text", "finish", "tokens", "seconds", "digest", "error"):
-            setattr(response, name, getattr(answer, name))
-        return response
+        return told(self._answered(question_of(request)), response)
 
     def _call(self, request: Call.Request, response: Call.Response) -> Call.Response:
         answer = self._answered(question_of(request, call=True))
-        response.calls, response.digest, response.error = tool_calls(answer), answer.digest, answer.error
-        return response
+        response.calls = tool_calls(answer)
+        return told(answer, response)
 
 
 def main(args: list[str] | None = None) -> int:
