@@ -41,6 +41,27 @@ def tokens_of(model: Loaded, prompt: Prompt, adapter: Chosen = None) -> list[int
     return model.render(conversation(prompt), thinking=direct(skill), adapter=adapter)
 
 
+def rendered(
+    model: Loaded, messages: Sequence[Mapping[str, Any]], thinking: bool | None, options: Mapping[str, Any]
+) -> tuple[list[int], bool]:
+    """The conversation in tokens, as it is asked with options, and whether it opens an answer's thoughts."""
+    adapter = options.get("adapter")
+    skill = model.skill_of(adapter)
+    check_room(skill, thinking, options.get("constraint", "own"))
+    tokens = model.render(messages, thinking=thinking, adapter=adapter)
+    return tokens, skill.templates.table(thinking).opens_thoughts
+
+
+def asked(
+    model: Loaded, prompt: Prompt, thinking: bool | None, options: Mapping[str, Any]
+) -> tuple[str | Sequence[int], bool]:
+    """As `rendered`, of a prompt in any form; what is not rendered is continued as it stands."""
+    plain = not isinstance(prompt, str) and len(prompt) > 0 and not isinstance(prompt[0], Mapping)
+    if plain or (isinstance(prompt, str) and not model.skill_of(options.get("adapter")).can_chat):
+        return cast("str | Sequence[int]", prompt), False
+    return rendered(model, conversation(prompt), thinking, options)
+
+
 def direct(skill: Skill) -> bool | None:
     """The switch for thinking, off; None where the template has none."""
     return None if skill.templates.direct is None else False

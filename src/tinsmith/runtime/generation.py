@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -255,7 +255,13 @@ class Answer:
 
 
 class Generation:
-    """Runs once: iterate `pieces`, then ask for the `completion`."""
+    """Runs once: iterate `pieces`, then ask for the `completion`.
+
+    deadline: of the clock that time.perf_counter_ns reads; once it has come, `pieces` gives "" between parts of
+    a pass. 0: passes are not cut.
+    """
+
+    deadline = 0
 
     def __init__(
         self,
@@ -321,11 +327,11 @@ class Generation:
             choices=tuple(self._choices),
         )
 
-    def pieces(self) -> Iterator[str]:
+    def pieces(self) -> Generator[str, None, None]:
         """The answer's text as it comes."""
         for token in self._chosen():
-            piece = self._answer.add(token)
-            if piece:
+            piece = "" if token is None else self._answer.add(token)
+            if piece or token is None:
                 yield piece
             if self._answer.stopped:
                 self.finish = "stop"
@@ -333,8 +339,8 @@ class Generation:
         if rest := self._answer.end():
             yield rest
 
-    def _chosen(self) -> Iterator[int]:
-        """Tokens as the model chooses them; sets `finish`."""
+    def _chosen(self) -> Iterator[int | None]:
+        """Tokens as the model chooses them, None at the deadline; sets `finish`."""
         chosen = 0
         for token, log_probability in self._check_draft() if self._draft else ():
             self._log_probability += log_probability
@@ -360,13 +366,16 @@ class Generation:
         constraint = self._constraint or (anything() if self._heal else None)
         return self._constraints.lend(self._lease, constraint) if self._constraints else nullcontext()
 
-    def _generated(self, most: int) -> Iterator[int]:
+    def _generated(self, most: int) -> Iterator[int | None]:
         checked, before = self._evaluations, self._log_probability
         if self._heal:
             self._session.heal()
         self._sampling.begin(self._session, most)
         self._answer.healed = self._session.healed()
-        while (event := self._session.step()) != _core.STEP_DONE:
+        while (event := self._session.step(self._budget())) != _core.STEP_DONE:
+            if event == _core.STEP_PENDING:
+                yield None
+                continue
             self._evaluations = checked + self._session.passes()
             self._log_probability = before + self._session.log_probability()
             if event != _core.STEP_TOKEN:  # there is nothing to do: the generation was ended by others
@@ -379,6 +388,10 @@ class Generation:
         self._evaluations = checked + self._session.passes()
         self._log_probability = before + self._session.log_probability()
         self.finish = FINISH[self._session.finish()]
+
+    def _budget(self) -> int:
+        """Nanoseconds that a step may take; 0: any."""
+        return max(1, self.deadline - time.perf_counter_ns()) if self.deadline else 0
 
     def _check_draft(self) -> list[tuple[int, float]]:
         """The part of the draft that greedy decoding gives too, which the session then has, and the token that

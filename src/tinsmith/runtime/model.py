@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tinsmith.runtime.choosing import Choice
     from tinsmith.runtime.routing import Router
     from tinsmith.runtime.skill import Own
+    from tinsmith.runtime.stepped import Stepped
 
 __all__ = ["Model", "ModelInfo"]
 
@@ -86,7 +87,7 @@ class Model(Loaded):
         is no answer: its text is empty, and its `finish` "none". Raises UnsupportedError where the template has
         no switch, InputError where the answer is under a constraint, which leaves no room for thoughts.
         """
-        from tinsmith.runtime.asking import check_room
+        from tinsmith.runtime.asking import rendered
 
         found = None
         if route:
@@ -95,12 +96,24 @@ class Model(Loaded):
             found, unanswered = choose(self, self._router, messages, options)
             if unanswered:
                 return unanswered
-        adapter = options.get("adapter")
-        skill = self.skill_of(adapter)
-        check_room(skill, thinking, options.get("constraint", "own"))
-        prompt = self.render(messages, thinking=thinking, adapter=adapter)
-        answer = self.generate(prompt, **options)
-        return replace(answer, opened=skill.templates.table(thinking).opens_thoughts, route=found)
+        prompt, opened = rendered(self, messages, thinking, options)
+        return replace(self.generate(prompt, **options), opened=opened, route=found)
+
+    def begin(self, prompt: Prompt, *, thinking: bool | None = None, **options: Any) -> Stepped:
+        """Begins an answer that the caller's own loop computes, a slice of each frame: `step_for` of what this
+        returns. No thread is started.
+
+        prompt: a question, messages, or token ids. thinking: as `chat`, for the first two. options: as
+        `stream`. The answer is that of `chat`, or of `generate` for token ids. What must be prepared (memory
+        for a longer conversation, a new constraint) is prepared here. The next generation of this model may
+        take the answer's session: load the model once for each of several characters that speak at the same
+        time. Another back end computes whole passes, however short the slice. Raises as `chat`.
+        """
+        from tinsmith.runtime.asking import asked
+        from tinsmith.runtime.stepped import Stepped
+
+        tokens, opened = asked(self, prompt, thinking, options)
+        return Stepped(self.answering(tokens, **options), opened)
 
     @cached_property
     def _router(self) -> Router:

@@ -1,0 +1,71 @@
+"""An answer that is computed in slices of time, by a loop that must go on: a game's, a robot's."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Generator
+from dataclasses import replace
+
+from tinsmith.checks import real
+from tinsmith.errors import InputError
+from tinsmith.runtime.generation import Completion, Generation
+
+_LONGEST = 1e6  # seconds, so that nanoseconds fit
+
+
+class Stepped:
+    """An answer under way, from `Model.begin`: computed within `step_for`, and at no other time."""
+
+    def __init__(self, run: Generation, opened: bool) -> None:
+        """opened: as a Completion's."""
+        self._run = run
+        self._opened = opened
+        self._pieces: Generator[str, None, None] = run.pieces()
+        self._ended = self._lost = False
+        self._early = self._advance(0)  # which takes the memory that the constraint needs
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing more to come."""
+        return self._ended and not self._early
+
+    def step_for(self, seconds: float) -> str:
+        """Goes on for about so long, and returns what came; "" for nothing new, or once it is done.
+
+        However short the slices, the answer is the same. 0 does the least that can be done; math.inf goes on to
+        the end. Raises InputError once another generation of the model has taken the session.
+        """
+        seconds = real("seconds", seconds, 0, math.inf)
+        early, self._early = self._early, ""
+        return early + self._advance(min(seconds, _LONGEST))
+
+    @property
+    def completion(self) -> Completion:
+        """The answer. Raises InputError before it is done, or where it never came to its end."""
+        if not self.done:
+            raise InputError("the answer is not complete; call step_for until it is done")
+        if self._lost:
+            raise InputError("the answer was given up, and has no completion; begin another")
+        return replace(self._run.completion(), opened=self._opened)
+
+    def cancel(self) -> None:
+        """Gives the answer up. Does nothing once it is done."""
+        if not self.done:
+            self._pieces.close()
+            self._early, self._ended, self._lost = "", True, True
+
+    def _advance(self, seconds: float) -> str:
+        self._run.deadline = time.perf_counter_ns() + max(1, int(seconds * 1e9))
+        new = []
+        while not self._ended:
+            try:
+                new.append(next(self._pieces))
+            except StopIteration:
+                self._ended = True
+            except BaseException:
+                self._ended = self._lost = True
+                raise
+            if time.perf_counter_ns() >= self._run.deadline:
+                break
+        return "".join(new)
