@@ -22,8 +22,8 @@ PROMPTS = [f"Tell me about {thing}." for thing in ("rain", "iron", "owls", "salt
 
 
 def run(folder: Path, file: str, actions: int, cancels: int, seed: int = 1) -> dict[str, Any]:
-    """wrong: answers that are not those of the same prompt alone. cancelled: by status; a cancel that comes too late
-    finds an answer."""
+    """wrong: answers that are not those of the same prompt alone. cancelled: by status; a cancel that comes too
+    late finds an answer."""
     drawn = random.Random(seed)
     doomed = set(drawn.sample(range(actions), cancels))
     with Robot(folder, file=file, places=8, queue=actions).started() as robot:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -23,6 +24,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from tinsmith_msgs.action import Generate
 from tinsmith_msgs.msg import Message
 from tinsmith_msgs.srv import Ask, Call
+from tinsmith_ros.goals import DEEP
 
 TINS = Path(os.environ["TINS"])
 GIVEN = json.loads((TINS / "cases.json").read_text())
@@ -55,10 +57,8 @@ class Peer:
         self._thread.start()
 
     def _spin(self) -> None:
-        try:
+        with contextlib.suppress(ExternalShutdownException):
             self._executor.spin()
-        except ExternalShutdownException:
-            pass
 
     def wait(self, future: Any) -> Any:
         done = threading.Event()
@@ -87,7 +87,15 @@ class Robot:
         )
         self.peer = Peer()
         node = self.peer.node
-        self.actions = ActionClient(node, Generate, f"{self.name}/generate")
+        self.actions = ActionClient(
+            node,
+            Generate,
+            f"{self.name}/generate",
+            goal_service_qos_profile=DEEP,
+            result_service_qos_profile=DEEP,
+            cancel_service_qos_profile=DEEP,
+            feedback_sub_qos_profile=DEEP,
+        )
         self._ask = node.create_client(Ask, f"{self.name}/ask")
         self._call = node.create_client(Call, f"{self.name}/call")
         self._change = node.create_client(ChangeState, f"{self.name}/change_state")

@@ -15,7 +15,10 @@ TOOLS = [
         "name": "drive",
         "parameters": {
             "type": "object",
-            "properties": {"way": {"enum": ["forward", "back"]}, "metres": {"type": "integer", "minimum": 1, "maximum": 9}},
+            "properties": {
+                "way": {"enum": ["forward", "back"]},
+                "metres": {"type": "integer", "minimum": 1, "maximum": 9},
+            },
             "required": ["way", "metres"],
         },
     },

@@ -1,6 +1,6 @@
 """ament_python: `colcon build` reads this."""
 
-from glob import glob
+from pathlib import Path
 
 from setuptools import setup
 
@@ -13,7 +13,7 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
-        (f"share/{NAME}/launch", glob("launch/*")),
+        (f"share/{NAME}/launch", [str(path) for path in Path("launch").iterdir()]),
     ],
     install_requires=["setuptools"],  # and tinsmith, which pip installs beside ROS
     entry_points={"console_scripts": [f"tin = {NAME}.node:main"]},

@@ -25,7 +25,8 @@ ARGUMENTS = {
 def generate_launch_description() -> LaunchDescription:
     plain = PathJoinSubstitution([FindPackageShare("tinsmith_ros"), "launch", "defaults.yaml"])
     given = {
-        name: ParameterValue(LaunchConfiguration(name), value_type=kind) for name, (kind, _) in ARGUMENTS.items()
+        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
+        for name, (kind, _) in ARGUMENTS.items()
     }
     return LaunchDescription(
         [

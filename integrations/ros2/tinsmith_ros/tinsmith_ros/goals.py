@@ -1,5 +1,5 @@
-"""The action `~/generate`. No thread of the executor waits for an answer: a goal is executed, in ROS's sense, once
-its answer is there."""
+"""The action `~/generate`. No thread of the executor waits for an answer: a goal is executed, in ROS's sense,
+once its answer is there."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import RCLError
+from rclpy.qos import QoSProfile
 from tinsmith_msgs.action import Generate
 from tinsmith_msgs.msg import ToolCall
 
@@ -20,14 +21,20 @@ if TYPE_CHECKING:
 
     from .worker import Ticket, Worker
 
-PLAIN = ("prompt", "schema", "free", "call", "adapter", "max_tokens", "temperature", "top_p", "repetition_penalty", "seed")
-TOLD = ("text", "finish", "tokens", "seconds", "digest", "receipt", "error")  # of an answer, in a result and in responses
+# Fields of requests, and of answers in results and responses.
+PLAIN = ("prompt", "schema", "free", "call", "adapter", "max_tokens")
+DRAWN = ("temperature", "top_p", "repetition_penalty", "seed")
+TOLD = ("text", "finish", "tokens", "seconds", "digest", "receipt", "error")
+# ROS keeps ten requests, and ten pieces, and drops what comes before they are taken: a burst needs more, at
+# both ends.
+DEPTH = 2048
+DEEP = QoSProfile(depth=DEPTH)
 RESULT_KEPT = 300  # seconds that a result waits for its client
 
 
 def question_of(request: Any, **given: Any) -> Question:
     """Of a goal, or of a service's request that has some of its fields."""
-    fields = {name: getattr(request, name) for name in PLAIN if hasattr(request, name)}
+    fields = {name: getattr(request, name) for name in PLAIN + DRAWN if hasattr(request, name)}
     before = [{"role": one.role, "content": one.content} for one in request.before]
     return Question(before=before, choices=list(getattr(request, "choices", ())), **fields, **given)
 
@@ -59,6 +66,10 @@ class Goals:
             goal_callback=self._wanted,
             handle_accepted_callback=self._accepted,
             cancel_callback=self._cancelled,
+            goal_service_qos_profile=DEEP,
+            result_service_qos_profile=DEEP,
+            cancel_service_qos_profile=DEEP,
+            feedback_pub_qos_profile=DEEP,
             result_timeout=RESULT_KEPT,
         )
 

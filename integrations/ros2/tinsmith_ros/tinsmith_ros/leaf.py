@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 class Ask(Behaviour):
-    """RUNNING until there is an answer. SUCCESS: it is on the blackboard, as a Generate.Result. FAILURE: `feedback_message`
-    says why.
+    """RUNNING until there is an answer. SUCCESS: it is on the blackboard, as a Generate.Result. FAILURE:
+    `feedback_message` says why.
 
     node: of the tree, which its owner spins. prompt, answer: keys of the blackboard. goal: fields of Generate's
     goal, such as call=True. Meanwhile `feedback_message` is the text so far.
@@ -47,7 +47,9 @@ class Ask(Behaviour):
     def setup(self, **_: Any) -> None:
         """Raises RuntimeError where the node is not there."""
         if not self._client.wait_for_server(timeout_sec=5.0):
-            raise RuntimeError(f"no action server {self._server} after 5 s; start the node, or give its name as server")
+            raise RuntimeError(
+                f"no action server {self._server} after 5 s; start the node, or give its name as server"
+            )
 
     def initialise(self) -> None:
         self._turn += 1

@@ -1,4 +1,5 @@
-"""The lifecycle node. configure loads the tin, activate answers, deactivate ends what is under way, cleanup frees."""
+"""The lifecycle node: configure loads the tin, activate answers, deactivate ends what is under way, cleanup
+frees."""
 
 from __future__ import annotations
 
@@ -12,11 +13,12 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from std_msgs.msg import String
-from tinsmith.errors import TinsmithError
 from tinsmith_msgs.srv import Ask, Call
 
+from tinsmith.errors import TinsmithError
+
 from . import settings
-from .goals import Goals, question_of, told, tool_calls
+from .goals import DEEP, Goals, question_of, told, tool_calls
 from .mind import Answer, Mind, Question
 from .worker import Worker
 
@@ -26,7 +28,7 @@ SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FA
 
 
 class TinNode(LifecycleNode):
-    """Action ~/generate, services ~/ask and ~/call, topics ~/commands in and ~/answers out (std_msgs/String)."""
+    """Action ~/generate, services ~/ask and ~/call, topics ~/commands in and ~/answers out."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(NAME, **options)
@@ -38,8 +40,8 @@ class TinNode(LifecycleNode):
         self.create_subscription(String, "~/commands", self._heard, 10)
         # One service at a time waits for its answer, in a thread of the executor.
         waiting = MutuallyExclusiveCallbackGroup()
-        self.create_service(Ask, "~/ask", self._ask, callback_group=waiting)
-        self.create_service(Call, "~/call", self._call, callback_group=waiting)
+        self.create_service(Ask, "~/ask", self._ask, qos_profile=DEEP, callback_group=waiting)
+        self.create_service(Call, "~/call", self._call, qos_profile=DEEP, callback_group=waiting)
         self._goals = Goals(self, lambda: self._worker, lambda: self.settings.queue)
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
