@@ -44,8 +44,11 @@ build_packages() {
     rm -rf "$WORK/src"
     mkdir -p "$WORK/src"
     cp -r "$HERE"/tinsmith_msgs "$HERE"/tinsmith_ros "$WORK/src"
-    (cd "$WORK" && colcon --log-base log build --base-paths src --cmake-args -G Ninja -DBUILD_TESTING=OFF \
-        "-DPython3_EXECUTABLE=$VENV/bin/python" >build.log 2>&1) || { tail -n 20 "$WORK/build.log" >&2; fail "colcon could not build the packages"; }
+    if ! (cd "$WORK" && colcon --log-base log build --base-paths src --cmake-args -G Ninja -DBUILD_TESTING=OFF \
+        "-DPython3_EXECUTABLE=$VENV/bin/python" >build.log 2>&1); then
+        tail -n 20 "$WORK/build.log" >&2
+        fail "colcon could not build the packages"
+    fi
     set +u # colcon's scripts ask for variables that are not there
     . "$WORK/install/setup.sh"
     set -u
@@ -56,4 +59,21 @@ loopback() {
     local more=()
     [ "$(id -u)" = 0 ] || more=(--map-root-user)
     ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST unshare "${more[@]}" --net bash -c 'ip link set lo up && exec "$@"' loopback "$@"
+}
+
+# The demo's model, in $ROVER: trained here, once for the recipe as it is.
+make_rover() {
+    local stamp
+    export ROVER=$WORK/rover/out/rover-q8_0.tin
+    stamp=$(cat "$HERE"/demo/{commands.py,recipe.toml,tools.json} | cksum)
+    [ "$(cat "$WORK/rover.stamp" 2>/dev/null)" = "$stamp" ] && return
+    say "set-up: the rover's model (some minutes on two cores)"
+    rm -rf "$WORK/rover"
+    mkdir -p "$WORK/rover"
+    cp "$HERE"/demo/{commands.py,recipe.toml,tools.json} "$WORK/rover"
+    if ! (cd "$WORK/rover" && tinsmith make recipe.toml --out out >make.log 2>&1); then
+        tail -n 5 "$WORK/rover/make.log" >&2
+        fail "the rover's model could not be made"
+    fi
+    printf '%s' "$stamp" >"$WORK/rover.stamp"
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Draws commands and the calls they stand for from templates.
 
-python commands.py --out data [--count 6000] [--seed 1]
+python commands.py --out data [--count 3000] [--seed 1]
 
 Writes train.jsonl, validation.jsonl and test.jsonl. No test command is a training command.
 """
@@ -164,7 +164,7 @@ def draw(count: int, seed: int) -> dict[str, list[dict[str, str]]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--count", type=int, default=6000)
+    parser.add_argument("--count", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
