@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""A button that acts: a press, and what is known of the room, to one of the actions that are allowed, by a model.
+"""A button that acts: a press, and what is known of the room, to one of the allowed actions, by a model.
 
 python button.py --file home.tin --actions actions.json --device /dev/input/event0 [--state FILE] [--key RW…]
 
---device may be any path or `-` for stdin: evdev's events are read from it. With --words it gives lines instead, each a press in
-words. A press while the model thinks takes the place of the one before. Each press is a line of JSON on stdout.
+--device may be any path or `-` for stdin: evdev's events are read from it. With --words it gives lines instead,
+each a press in words. A press while the model thinks takes the place of the one before. Each press is a line of
+JSON on stdout.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ MOST = 64  # tokens of a call
 
 
 class Actions:
-    """actions.json: {name: {"description", "parameters": JSON Schema, "run": [program, argument…]}}. An argument of `run` that is
-    `{name}` is that parameter's value; nothing is read by a shell."""
+    """actions.json: {name: {"description", "parameters": JSON Schema, "run": [program, argument…]}}. An argument
+    of `run` that is `{name}` is that parameter's value; nothing is read by a shell."""
 
     def __init__(self, path: Path) -> None:
         self._given = reading.read_table(path, advice="give actions by name")

@@ -1,7 +1,7 @@
-"""A button's events as presses: short, double and long. By the events' own times, so that a recording gives the same.
+"""A button's events as presses: short, double and long. By the events' own times: a recording gives the same.
 
-Events are Linux's `struct input_event` (include/uapi/linux/input.h): two longs of time, type, code, value. No library reads
-them, and no GPIO is touched: the kernel's driver (gpio-keys, a USB button, a keyboard) did that.
+Events are Linux's `struct input_event` (include/uapi/linux/input.h): two longs of time, type, code, value. No
+library reads them, and no GPIO is touched: the kernel's driver (gpio-keys, a USB button, a keyboard) did that.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The program as it runs on a board, but that its button is a pipe: the kernel's events are bytes like any others."""
+"""The program as it runs on a board, but that its button is a pipe: the kernel's events are bytes like others."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_press_becomes_the_action_that_the_model_calls():
 
 
 def test_words_on_stdin():
-    done = run("--words", data="twice, in the dark\n".encode())
+    done = run("--words", data=b"twice, in the dark\n")
     assert done.returncode == 0 and told(done)[0]["tokens"] == wanted("twice, in the dark")
 
 
@@ -108,14 +108,14 @@ def test_a_device_that_stays_open(tmp_path):
     device = tmp_path / "event0"
     os.mkfifo(device)
     line = [sys.executable, HERE / "button.py", "--file", FILE, "--actions", ACTIONS, "--device", device]
-    with subprocess.Popen(list(map(str, line)), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        with device.open("wb", buffering=0) as pipe:
-            assert process.stderr.readline() == b"ready\n"
-            now = time.time() - START
-            pipe.write(pressed((now, now + 0.1)))  # sure only once no second press came
-            assert json.loads(process.stdout.readline())["press"] == "short"
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(30) == 0
+    process = subprocess.Popen(list(map(str, line)), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with process, device.open("wb", buffering=0) as pipe:
+        assert process.stderr.readline() == b"ready\n"
+        now = time.time() - START
+        pipe.write(pressed((now, now + 0.1)))  # sure only once no second press came
+        assert json.loads(process.stdout.readline())["press"] == "short"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
 
 
 @pytest.mark.parametrize(

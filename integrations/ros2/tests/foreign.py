@@ -1,8 +1,9 @@
-"""A peer without ROS, over Cyclone DDS: sends a command to the node, prints what it answers.
+"""A peer without ROS, over Cyclone DDS: sends a command to the node, prints what it answers, in JSON.
 
 python foreign.py NODE COMMAND    NODE as /robot/tin
 """
 
+import json
 import os
 import sys
 import time
@@ -37,16 +38,14 @@ def ask(node: str, command: str) -> str:
     heard = DataReader(participant, Topic(participant, f"rt{node}/answers", String), qos=reliable)
     said = DataWriter(participant, Topic(participant, f"rt{node}/commands", String), qos=reliable)
     end = time.monotonic() + PATIENCE
-    while not (said.get_matched_subscriptions() and heard.get_matched_publications()):
-        if time.monotonic() > end:
-            raise SystemExit("the node was not found")
-        time.sleep(0.05)
-    time.sleep(0.5)  # the node has found this end too
-    said.write(String(command))
-    for answer in heard.take_iter(timeout=duration(seconds=PATIENCE)):
-        return answer.data
+    while time.monotonic() < end:
+        # What is said before both ends have found each other is lost: it is said again.
+        if said.get_matched_subscriptions() and heard.get_matched_publications():
+            said.write(String(command))
+        for answer in heard.take_iter(timeout=duration(seconds=1)):
+            return answer.data
     raise SystemExit("no answer")
 
 
 if __name__ == "__main__":
-    print(ask(*sys.argv[1:]))
+    print(json.dumps(ask(*sys.argv[1:])))

@@ -21,6 +21,7 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.action import ActionClient
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from std_msgs.msg import String
 from tinsmith_msgs.action import Generate
 from tinsmith_msgs.msg import Message
 from tinsmith_msgs.srv import Ask, Call
@@ -166,6 +167,14 @@ def until(what: Callable[[], bool]) -> bool:
             return False
         time.sleep(0.02)
     return True
+
+
+def said(publisher: Any, text: str, heard: list[Any]) -> bool:
+    """Says it on a topic, and waits a little for what is heard of it. What is said before both ends have found
+    each other is lost: it is to be said again."""
+    publisher.publish(String(data=text))
+    time.sleep(0.5)
+    return bool(heard)
 
 
 def asked(case: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -16,4 +17,4 @@ def test_cyclone_dds_asks_and_is_answered(tmp_path):
             [sys.executable, program, robot.name, "hello"], capture_output=True, text=True, timeout=150
         )
         assert told.returncode == 0, told.stderr
-        assert told.stdout.removesuffix("\n") == robot.ask("hello").text
+        assert json.loads(told.stdout) == robot.ask("hello").text

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from robot import PATIENCE, Peer, until
+from robot import PATIENCE, Peer, said, until
 from std_msgs.msg import String
 
 DEMO = Path(__file__).parents[1] / "demo"
@@ -82,9 +82,7 @@ def test_it_hears_ros():
     commands = peer.node.create_publisher(String, "rover/commands", 10)
     program = [sys.executable, str(DEMO / "rover.py"), "--file", ROVER, "--ros", "--seconds", "20"]
     with subprocess.Popen(program, stdout=subprocess.DEVNULL) as process:
-        assert until(lambda: commands.get_subscription_count() and peer.node.count_publishers("rover/calls"))
-        commands.publish(String(data="go to the window please"))
-        assert until(lambda: bool(heard))
+        assert until(lambda: said(commands, "go to the window please", heard))
         assert process.wait(PATIENCE + 60) == 0
     peer.close()
     assert json.loads(heard[0].data)["arguments"] == {"to": "window"}
