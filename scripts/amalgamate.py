@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Writes the C library as two files, tin.c and tin.h, for those who would rather drop them in than build it.
 
-    scripts/amalgamate.py FOLDER     writes FOLDER/tin.c and FOLDER/tin.h
+    scripts/amalgamate.py FOLDER     writes FOLDER/tin.c and FOLDER/tin.h, and with --host beside them
+                                     tin_host.c and tin_host.h, the flat interface that engines bind
     scripts/amalgamate.py --list     brings the list of sources in kernels/tin_all.c up to date
 
 kernels/tin_all.c names the sources; every local include is put in its place, a header once. Names that two
@@ -19,6 +20,8 @@ from pathlib import Path
 KERNELS = Path(__file__).resolve().parents[1] / "kernels"
 ALL = KERNELS / "tin_all.c"
 HEADER = KERNELS / "include" / "tin.h"
+HOST = KERNELS / "host" / "tin_host.c"
+PUBLIC = (HEADER, HEADER.with_name("tin_host.h"))
 
 # Clang takes what stood in headers for the file's own now, and finds some of it unused.
 TOP = """\
@@ -65,10 +68,10 @@ def write_list() -> None:
 class Amalgam:
     """The sources as one text, and every file that is in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, root: Path) -> None:
         self.files: set[Path] = set()
         self._done: set[Path] = set()
-        self.lines = self._expand(ALL, conditional=False)
+        self.lines = self._expand(root, conditional=False)
 
     def _expand(self, path: Path, conditional: bool) -> list[str]:
         """conditional: some #if may leave this place out, so a header that stands here must come again."""
@@ -85,9 +88,9 @@ class Amalgam:
             target = (path.parent / include[1]).resolve()
             if target in self._done:
                 continue
-            if target == HEADER:
-                self._done.add(HEADER)
-                lines.append('#include "tin.h"')
+            if target in PUBLIC:
+                self._done.add(target)
+                lines.append(f'#include "{target.name}"')
                 continue
             if not conditional and depth == 0 and _GUARD.match(target.read_text("utf-8")):
                 self._done.add(target)
@@ -112,41 +115,42 @@ def definitions(path: Path) -> set[str]:
 def clashes(files: set[Path]) -> dict[str, list[str]]:
     """Names that more than one file defines, with the files."""
     owners = defaultdict(list)
-    for path in sorted(files - {ALL}):
+    for path in sorted(files - {ALL, HOST}):
         if path.suffix in (".c", ".h"):
             for name in definitions(path):
                 owners[name].append(str(path.relative_to(KERNELS)))
     return {name: paths for name, paths in owners.items() if len(paths) > 1}
 
 
-def write(folder: Path) -> None:
+def write(folder: Path, host: bool = False) -> None:
     """Raises ValueError where the sources can't be one file."""
     if missing := set(sources()) ^ set(listed()):
         raise ValueError(
             f"kernels/tin_all.c is out of date ({', '.join(sorted(missing))}); run scripts/amalgamate.py --list"
         )
-    amalgam = Amalgam()
-    if clashing := clashes(amalgam.files):
-        lines = [f"  {name}: {', '.join(paths)}" for name, paths in sorted(clashing.items())]
-        raise ValueError("names that clash in one file; rename all but one of each:\n" + "\n".join(lines))
-    header = HEADER.read_text("utf-8")
-    version = re.search(r'#define TIN_VERSION "(.+)"', header)
+    version = re.search(r'#define TIN_VERSION "(.+)"', HEADER.read_text("utf-8"))
     assert version
     folder.mkdir(parents=True, exist_ok=True)
-    top = TOP.format(version=version[1])
-    (folder / "tin.c").write_text("\n".join([top, *amalgam.lines]) + "\n", "utf-8")
-    (folder / "tin.h").write_text(header, "utf-8")
+    for root, header in [(ALL, HEADER), *([(HOST, PUBLIC[1])] if host else [])]:
+        amalgam = Amalgam(root)
+        if clashing := clashes(amalgam.files):
+            lines = [f"  {name}: {', '.join(paths)}" for name, paths in sorted(clashing.items())]
+            raise ValueError("names that clash in one file; rename all but one of each:\n" + "\n".join(lines))
+        text = "\n".join([TOP.format(version=version[1]), *amalgam.lines]) + "\n"
+        (folder / header.with_suffix(".c").name).write_text(text, "utf-8")
+        (folder / header.name).write_text(header.read_text("utf-8"), "utf-8")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, nargs="?", help="where tin.c and tin.h go")
+    parser.add_argument("--host", action="store_true", help="write tin_host.c and tin_host.h as well")
     parser.add_argument("--list", action="store_true", help="bring kernels/tin_all.c up to date")
     args = parser.parse_args()
     if args.list == bool(args.folder):
         parser.error("give a folder, or --list")
     try:
-        write_list() if args.list else write(args.folder)
+        write_list() if args.list else write(args.folder, args.host)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -1,4 +1,5 @@
-"""libtin for another machine, static and shared, and the program `tin` that proves a file there.
+"""libtin for another machine, static and shared; libtinhost, which has tin_host.h as well; and the program `tin`
+that proves a file there.
 
 Every instruction set of the architecture is in it, and the library chooses when it runs.
 """
@@ -16,22 +17,20 @@ POOL_LESS = "-DTIN_NO_POOL"
 
 @dataclass(frozen=True)
 class System:
-    """How a system calls its files. import_library: what programs link for the shared library, where not
-    itself."""
+    """How a system calls its files: "{}" is the name of a shared library. link: a flag of those; import_library:
+    what programs link for one, where not itself."""
 
     static: str
     shared: str
     program: str
-    link: tuple[str, ...]
+    link: str
     import_library: str | None = None
 
 
 SYSTEMS = {
-    "linux": System("libtin.a", "libtin.so", "tin", ("-Wl,-soname,libtin.so",)),
-    "macos": System("libtin.a", "libtin.dylib", "tin", ("-Wl,-install_name,@rpath/libtin.dylib",)),
-    "windows": System(
-        "tin_static.lib", "tin.dll", "tin.exe", ("-Wl,--out-implib,{folder}/tin.lib",), "tin.lib"
-    ),
+    "linux": System("libtin.a", "lib{}.so", "tin", "-Wl,-soname,lib{}.so"),
+    "macos": System("libtin.a", "lib{}.dylib", "tin", "-Wl,-install_name,@rpath/lib{}.dylib"),
+    "windows": System("tin_static.lib", "{}.dll", "tin.exe", "-Wl,--out-implib,{{folder}}/{}.lib", "{}.lib"),
 }
 # Pages of 16 KiB, which Android wants since 15. No library of the system's is named: zig has none of
 # Android's, and memcpy, memmove, memset, memcmp and getauxval are in every process.
@@ -60,12 +59,19 @@ def static(machine: Machine) -> list[Path]:
 
 
 def shared(machine: Machine) -> list[Path]:
-    """The library and, on Windows, its import library."""
+    """libtin and libtinhost and, on Windows, their import libraries."""
+    built, flags = compilable(machine)
+    core = objects(machine, "-DTIN_SHARED")
+    host = zig.objects(built, [sources.host()], *flags, "-DTIN_SHARED")
+    return [*_shared(machine, "tin", core), *_shared(machine, "tinhost", [*core, *host])]
+
+
+def _shared(machine: Machine, name: str, parts: list[Path]) -> list[Path]:
     system = SYSTEMS[machine.system]
     built, _ = compilable(machine)
-    flags = [*system.link, *(ANDROID if machine.libc == "android" else ())]
-    made = zig.link(built, system.shared, objects(machine, "-DTIN_SHARED"), "-shared", *flags)
-    return [made, *([made.with_name(system.import_library)] if system.import_library else [])]
+    flags = [system.link.format(name), *(ANDROID if machine.libc == "android" else ())]
+    made = zig.link(built, system.shared.format(name), parts, "-shared", *flags)
+    return [made, *([made.with_name(system.import_library.format(name))] if system.import_library else [])]
 
 
 def program(machine: Machine) -> list[Path]:

@@ -31,9 +31,9 @@ def emit(
 ) -> list[Path]:
     """Writes the target's forms (default: all that it lists) below `folder`, and returns the files.
 
-    include/tin.h; lib/<libc>/ with libtin.a and libtin.so (lib/ where the target names one libc); bin/tin,
-    which proves a file on the device; a wheel, and those that it needs; tin.wasm and tin.mjs; of firmware an
-    image for each of `tins`, in a folder of its name. Raises MissingExtraError without zig, InputError where a
+    include/tin.h and tin_host.h; lib/<libc>/ with libtin.a, libtin.so and libtinhost.so (lib/ where the target
+    names one libc); bin/tin, which proves a file on the device; a wheel, and those that it needs; tin.wasm and
+    tin.mjs; of firmware an image for each of `tins`, in a folder of its name. Raises MissingExtraError without zig, InputError where a
     compiler refuses.
     """
     wanted = target.build.forms if forms is None else forms
@@ -45,7 +45,7 @@ def emit(
         else:
             made += FORMS[form](target, folder)
     if {"static", "shared"} & set(wanted):
-        made += [_copy(sources.folder() / "include" / "tin.h", folder / "include")]
+        made += [_copy(header, folder / "include") for header in sources.headers()]
         made += [_copy(path, folder / "bin") for path in library.program(machines(target)[0])]
     return made
 

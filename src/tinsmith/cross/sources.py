@@ -74,6 +74,16 @@ def kernels() -> list[Unit]:
     return [Unit(f"kernels-{kind}", kind, tuple(names)) for kind, names in grouped.items()]
 
 
+def host() -> Unit:
+    """The flat interface over it that engines and other languages bind (tin_host.h)."""
+    return Unit("host", level("host/"), ("host/tin_host.c",))
+
+
+def headers() -> list[Path]:
+    """What programs include."""
+    return [folder() / "include" / name for name in ("tin.h", "tin_host.h")]
+
+
 def single(pattern: str) -> list[Unit]:
     """Sources that are compiled each for itself."""
     return [Unit(Path(name).stem, level(name), (name,)) for name in _names(pattern)]

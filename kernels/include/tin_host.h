@@ -3,7 +3,8 @@
  *
  *   tinhost_open ─▶ tinhost_session_open ─▶ tinhost_ask ─▶ tinhost_step, each frame ─▶ tinhost_piece, tinhost_answer
  *
- * Texts are UTF-8 and end with a NUL. Those that come back are the handle's, and last until the next call for it.
+ * Texts are UTF-8 and end with a NUL. Those that come back are the handle's, and last until the next call for it. Bytes of
+ * an answer that are no UTF-8 come as U+FFFD. TIN_FORCE_ISA in the environment names the instruction set to use.
  *
  * Errors: a call that can fail returns a handle, or a status, TIN_OK or a code of tin.h (below 0), and the
  * handle's `_error` says in a line what was wrong. As in SQLite, opening returns a handle where it fails too: ask
@@ -41,7 +42,8 @@ TIN_API tinhost_model *tinhost_open(const char *path, const char *key);
  *            aligned to TIN_ALIGNMENT, and copied else
  * signature  the text of its .minisig file, or NULL
  * key        as in tinhost_open */
-TIN_API tinhost_model *tinhost_open_memory(const void *file, int64_t size, const char *signature, const char *key);
+TIN_API tinhost_model *tinhost_open_memory(const void *file, int64_t size, const char *signature,
+                                           const char *key);
 
 /* Closes a model, once its last session is closed: the two may be closed in any order. */
 TIN_API void tinhost_close(tinhost_model *model);
@@ -55,7 +57,7 @@ TIN_API int32_t tinhost_model_status(const tinhost_model *model);
 /* The name of the k-th adapter in the file; NULL past the end. */
 TIN_API const char *tinhost_adapter_name(tinhost_model *model, int32_t k);
 
-/* The file's text entry `name` ("manifest.json", …); NULL where there is none, or no memory. */
+/* The file's text entry `name` ("manifest.json", …); NULL where there is none, or no memory. One thread at a time. */
 TIN_API const char *tinhost_entry(tinhost_model *model, const char *name);
 
 /* The instruction set in use. */
@@ -77,8 +79,8 @@ typedef struct tinhost_session tinhost_session;
  * most_bytes  of memory that it may take, 0: any. A session that needs more is refused with what it needs
  *
  * Errors (tinhost_error): ARGUMENT, MEMORY, UNSUPPORTED. */
-TIN_API tinhost_session *tinhost_session_open(tinhost_model *model, int32_t context, int32_t threads, int32_t adapters,
-                                              int64_t most_bytes);
+TIN_API tinhost_session *tinhost_session_open(tinhost_model *model, int32_t context, int32_t threads,
+                                              int32_t adapters, int64_t most_bytes);
 
 TIN_API void tinhost_session_close(tinhost_session *session);
 
@@ -143,8 +145,11 @@ TIN_API int32_t tinhost_ask(tinhost_session *session, const char *text, int32_t 
 /* Begins an answer that is one of some options, whatever the constraint: at each token the likeliest of those that
  * lead to one of them.
  *
- * options  a line each, at least one, and at most 1024; no two the same */
+ * options  1 to 1024 texts, a line each; none empty, no two the same */
 TIN_API int32_t tinhost_choose(tinhost_session *session, const char *options);
+
+/* Goes on from a text as it is, without a chat template. The answer becomes no message. */
+TIN_API int32_t tinhost_complete(tinhost_session *session, const char *text, int32_t most_tokens);
 
 /* What tinhost_step returns when it does not fail. */
 enum {
@@ -175,7 +180,7 @@ TIN_API int32_t tinhost_tokens(const tinhost_session *session);
 TIN_API int32_t tinhost_passes(const tinhost_session *session);
 
 /* FNV-1a (64 bits) over the answer's tokens so far, each with the logit it was chosen by (int32 and float32, little
- * endian; 0 where the token had to come): the same on every machine. Of a choice among options it is not made (0). */
+ * endian; 0 where the token had to come): the same on every machine. */
 TIN_API int64_t tinhost_digest(const tinhost_session *session);
 
 /* Drops the answer under way: its messages stay, without it. */

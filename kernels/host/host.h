@@ -1,0 +1,124 @@
+/* What the parts of tin_host share: memory, failures, and what handles hold. */
+#ifndef TINI_HOST_H
+#define TINI_HOST_H
+
+#include "../include/tin_host.h"
+#include "../core/base/thread.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { TINI_HOST_ADAPTERS = 8, TINI_HOST_LOOKUP = 4 };
+
+/* Zeros, aligned as tin.h asks. data is NULL where there is no memory. */
+typedef struct tini_block {
+    void *start, *data;
+    size_t size;
+} tini_block;
+
+tini_block tini_block_take(size_t size);
+void tini_block_drop(tini_block *block);
+
+/* A skill: the file itself, or one of its adapters, with what it brings. */
+typedef struct tini_skill {
+    char *name; /* NULL for the file's own */
+    tin_adapter *adapter;
+    tini_block memory;
+    const void *turns, *answer; /* entries, or NULL */
+    size_t turns_size, answer_size;
+} tini_skill;
+
+struct tinhost_model {
+    tini_atomic64 holders; /* the caller and the sessions */
+    tin_error error;
+    const void *file;
+    size_t file_size;
+    int mapped;
+    tini_block copy, memory;
+    tin_model *core;
+    tin_model_info info;
+    tini_skill *skills; /* [skill_count], the file's own first */
+    uint32_t skill_count;
+    uint32_t rank, longest; /* the highest of its adapters; bytes of its longest token */
+    char *entry;            /* the last that tinhost_entry gave */
+};
+
+/* A constraint, made when it is first needed. */
+typedef struct tini_held {
+    tini_block memory;
+    tin_constraint *made;
+} tini_held;
+
+typedef struct tini_talk {
+    int32_t role;
+    char *text;
+} tini_talk;
+
+struct tinhost_session {
+    tinhost_model *model;
+    tin_error error;
+    tini_block memory, pool_memory, record;
+    tin_pool *pool;
+    tin_session *core;
+    uint32_t context;
+
+    const tini_skill *applied[TINI_HOST_ADAPTERS];
+    double scales[TINI_HOST_ADAPTERS];
+    uint32_t applied_count;
+    tini_held *held; /* [skill_count] */
+    int32_t constrained, think;
+    tin_sampling sampling;
+
+    tini_talk *talks; /* [talk_room] */
+    int32_t talk_count, talk_room;
+
+    /* The answer: bytes as they come, of which `whole` were made characters in `text`. */
+    int under_way, is_message, opened,
+        handed_over; /* opened: the prompt opens its thoughts. handed_over: to a message */
+    uint8_t *bytes;
+    char *lead, *text, *piece; /* lead: what text lies in; piece: the end of text; both end with a NUL */
+    size_t byte_count, whole, text_length;
+    int32_t tokens;
+    uint64_t digest;
+
+    tini_held choice; /* of tinhost_choose, with its automaton and its options, a NUL behind each */
+    tini_block automaton;
+    char *options;
+    int32_t option_count, chosen;
+};
+
+/* Notes a failure of the session, and returns its status. `error` may be the session's own. */
+int32_t tini_host_fail(tinhost_session *session, int32_t status, const char *text);
+
+/* TIN_OK where the session is open and has no answer under way. */
+int32_t tini_host_ready(tinhost_session *session);
+
+/* ---- file.c */
+tini_skill *tini_host_skill(const tinhost_model *model, const char *name);
+void tini_host_hold(tinhost_model *model);
+
+/* ---- session.c */
+int32_t tini_host_apply(tinhost_session *session, const tini_skill *skill, double scale);
+void tini_host_bare(tinhost_session *session); /* takes off all adapters */
+
+/* Holds the next answer to the skill's constraint, or to the one in data[size], which is made if `held` has none. */
+int32_t tini_host_constrain(tinhost_session *session);
+int32_t tini_host_hold_to(tinhost_session *session, tini_held *held, const void *data, size_t size);
+void tini_host_drop_held(tini_held *held);
+
+/* ---- options.c: what tinhost_choose chooses from, as a constraint: a trie of the options' bytes */
+int32_t tini_host_options(tinhost_session *session, const char *options);
+void tini_host_drop_options(tinhost_session *session);
+
+/* ---- answer.c */
+
+/* Characters: text[length] with every byte that is no UTF-8 replaced, as Unicode advises (U+FFFD for each maximal part), to
+ * `out` ([3 * length]). Returns how many bytes of text are done: all but the beginning of a character at its end, unless
+ * `last`. */
+size_t tini_host_characters(const uint8_t *text, size_t length, int last, char *out, size_t *written);
+
+char *tini_host_copied(const char *text);
+void tini_host_drop_answer(tinhost_session *session);
+int32_t tini_host_room(tinhost_session *session, int32_t talks);
+
+#endif

@@ -1,0 +1,235 @@
+#include "host.h"
+
+/* Sessions as bytes, little-endian:
+ *
+ *   "TNHS", version u32, fingerprint of the file u64, messages u32, adapters u32
+ *   adapters  scale f64, length u32, name
+ *   messages  role u32, length u32, text
+ *   zeros up to a multiple of TIN_ALIGNMENT, then what tin_session_save writes */
+
+enum { VERSION = 1, HEAD = 24, ADAPTER = 12, MESSAGE = 8 };
+
+static const char MAGIC[4] = {'T', 'N', 'H', 'S'};
+
+static size_t aligned(size_t size) {
+    return (size + TIN_ALIGNMENT - 1) / TIN_ALIGNMENT * TIN_ALIGNMENT;
+}
+
+static size_t head_size(const tinhost_session *s) {
+    size_t size = HEAD;
+    for (uint32_t k = 0; k < s->applied_count; k++)
+        size += ADAPTER + strlen(s->applied[k]->name);
+    for (int32_t k = 0; k < s->talk_count; k++)
+        size += MESSAGE + strlen(s->talks[k].text);
+    return aligned(size);
+}
+
+int64_t tinhost_save_size(const tinhost_session *s) {
+    return s && s->core ? (int64_t)(head_size(s) + tin_session_save_size(s->core)) : 0;
+}
+
+static uint8_t *write_number(uint8_t *out, uint64_t value, uint32_t bytes) {
+    for (uint32_t k = 0; k < bytes; k++, value >>= 8)
+        *out++ = (uint8_t)value;
+    return out;
+}
+
+static uint8_t *write_text(uint8_t *out, const char *text) {
+    size_t length = strlen(text);
+    out = write_number(out, length, 4);
+    memcpy(out, text, length);
+    return out + length;
+}
+
+int32_t tinhost_save(tinhost_session *s, void *out, int64_t size) {
+    if (!s || !s->core)
+        return tinhost_status(s);
+    if (!out || size < tinhost_save_size(s))
+        return tini_host_fail(s, TIN_ERR_MEMORY, "less room than tinhost_save_size says");
+    size_t head = head_size(s);
+    uint8_t *to = out;
+    memset(to, 0, head);
+    memcpy(to, MAGIC, sizeof MAGIC);
+    to = write_number(to + sizeof MAGIC, VERSION, 4);
+    to = write_number(to, s->model->info.fingerprint, 8);
+    to = write_number(to, (uint64_t)s->talk_count, 4);
+    to = write_number(to, s->applied_count, 4);
+    for (uint32_t k = 0; k < s->applied_count; k++) {
+        uint64_t bits;
+        memcpy(&bits, &s->scales[k], sizeof bits);
+        to = write_text(write_number(to, bits, 8), s->applied[k]->name);
+    }
+    for (int32_t k = 0; k < s->talk_count; k++)
+        to = write_text(write_number(to, (uint64_t)s->talks[k].role, 4), s->talks[k].text);
+    return tin_session_save(s->core, (uint8_t *)out + head, (size_t)size - head, &s->error);
+}
+
+/* ---- Reading ---- */
+
+typedef struct reader {
+    const uint8_t *at, *end;
+    int good;
+} reader;
+
+static uint64_t read_number(reader *r, uint32_t bytes) {
+    uint64_t value = 0;
+    if ((size_t)(r->end - r->at) < bytes)
+        r->good = 0;
+    for (uint32_t k = 0; k < bytes && r->good; k++)
+        value |= (uint64_t)*r->at++ << 8 * k;
+    return value;
+}
+
+/* A text of its own, or NULL. */
+static char *read_text(reader *r) {
+    size_t length = (size_t)read_number(r, 4);
+    if (!r->good || length > (size_t)(r->end - r->at) || memchr(r->at, 0, length)) {
+        r->good = 0;
+        return NULL;
+    }
+    char *made = malloc(length + 1);
+    if (made) {
+        memcpy(made, r->at, length);
+        made[length] = 0;
+        r->at += length;
+    }
+    r->good = made != NULL;
+    return made;
+}
+
+/* What a session is besides its caches. */
+typedef struct state {
+    tini_talk *talks;
+    int32_t talk_count;
+    const tini_skill *applied[TINI_HOST_ADAPTERS];
+    double scales[TINI_HOST_ADAPTERS];
+    uint32_t applied_count;
+} state;
+
+static void drop_state(state *it) {
+    for (int32_t k = 0; k < it->talk_count; k++)
+        free(it->talks[k].text);
+    free(it->talks);
+}
+
+static void read_adapters(const tinhost_session *s, reader *r, state *it) {
+    for (uint32_t k = 0; k < it->applied_count && r->good; k++) {
+        uint64_t bits = read_number(r, 8);
+        memcpy(&it->scales[k], &bits, sizeof bits);
+        char *name = read_text(r);
+        it->applied[k] = name ? tini_host_skill(s->model, name) : NULL;
+        r->good = r->good && it->applied[k];
+        free(name);
+    }
+}
+
+static void read_messages(reader *r, state *it, uint32_t count) {
+    r->good = r->good && count <= (size_t)(r->end - r->at) / MESSAGE;
+    it->talks = r->good ? malloc((count + 1) * sizeof *it->talks) : NULL;
+    r->good = it->talks != NULL;
+    for (uint32_t k = 0; k < count && r->good; k++) {
+        int32_t role = (int32_t)read_number(r, 4);
+        char *text = read_text(r);
+        if (!text)
+            break;
+        it->talks[it->talk_count++] = (tini_talk){role, text};
+        r->good = role >= TIN_ROLE_SYSTEM && role <= TIN_ROLE_TOOL;
+    }
+}
+
+/* Puts the adapters of `it` to work in place of those that are. */
+static int32_t apply(tinhost_session *s, const state *it) {
+    tini_host_bare(s);
+    int32_t status = TIN_OK;
+    for (uint32_t k = 0; k < it->applied_count && !status; k++)
+        status = tini_host_apply(s, it->applied[k], it->scales[k]);
+    return status;
+}
+
+static state applied_now(const tinhost_session *s) {
+    state it = {.applied_count = s->applied_count};
+    memcpy(it.applied, s->applied, sizeof it.applied);
+    memcpy(it.scales, s->scales, sizeof it.scales);
+    return it;
+}
+
+/* The session's messages become those of `it`, which it then owns. */
+static void take_messages(tinhost_session *s, state *it) {
+    tini_host_drop_answer(s);
+    state old = {.talks = s->talks, .talk_count = s->talk_count};
+    s->talks = it->talks;
+    s->talk_count = it->talk_count;
+    s->talk_room = it->talk_count;
+    drop_state(&old);
+}
+
+int32_t tinhost_restore(tinhost_session *s, const void *data, int64_t size) {
+    int32_t status = tini_host_ready(s);
+    if (status)
+        return status;
+    reader r = {data, (const uint8_t *)data + (size > 0 ? size : 0), data != NULL};
+    if (!r.good || size < HEAD || memcmp(data, MAGIC, sizeof MAGIC))
+        return tini_host_fail(s, TIN_ERR_FORMAT, "these bytes are no saved session");
+    r.at += sizeof MAGIC;
+    if (read_number(&r, 4) != VERSION)
+        return tini_host_fail(s, TIN_ERR_VERSION, "the session was saved by another version");
+    if (read_number(&r, 8) != s->model->info.fingerprint)
+        return tini_host_fail(s, TIN_ERR_ARGUMENT, "the session was saved with another file");
+    state it = {0}, was = applied_now(s);
+    uint32_t count = (uint32_t)read_number(&r, 4);
+    it.applied_count = (uint32_t)read_number(&r, 4);
+    r.good = r.good && it.applied_count <= TINI_HOST_ADAPTERS;
+    if (r.good)
+        read_adapters(s, &r, &it);
+    if (r.good)
+        read_messages(&r, &it, count);
+    size_t head = aligned((size_t)(r.at - (const uint8_t *)data));
+    if (!r.good || head > (size_t)size) {
+        drop_state(&it);
+        return tini_host_fail(s, TIN_ERR_FORMAT, "the saved session is damaged, or cut short");
+    }
+    status = apply(s, &it);
+    if (!status)
+        status = tin_session_restore(s->core, (const uint8_t *)data + head, (size_t)size - head, &s->error);
+    if (status) {
+        apply(s, &was);
+        drop_state(&it);
+        return status;
+    }
+    take_messages(s, &it);
+    return TIN_OK;
+}
+
+int32_t tinhost_copy(tinhost_session *to, const tinhost_session *from) {
+    int32_t status = tini_host_ready(to);
+    if (status)
+        return status;
+    if (!from || !from->core || from->model != to->model || from == to)
+        return tini_host_fail(to, TIN_ERR_ARGUMENT, "a copy is of another open session of the same model");
+    state it = {.talks = malloc(((size_t)from->talk_count + 1) * sizeof *it.talks)}, was = applied_now(to),
+          now = applied_now(from);
+    for (; it.talks && it.talk_count < from->talk_count; it.talk_count++) {
+        const tini_talk *one = &from->talks[it.talk_count];
+        char *text = tini_host_copied(one->text);
+        if (!text)
+            break;
+        it.talks[it.talk_count] = (tini_talk){one->role, text};
+    }
+    if (!it.talks || it.talk_count < from->talk_count) {
+        drop_state(&it);
+        return tini_host_fail(to, TIN_ERR_MEMORY, "there is no memory for the messages");
+    }
+    status = apply(to, &now);
+    if (!status)
+        status = tin_session_copy(to->core, from->core, UINT32_MAX, &to->error);
+    if (status) {
+        apply(to, &was);
+        drop_state(&it);
+        return status;
+    }
+    take_messages(to, &it);
+    to->sampling = from->sampling;
+    to->constrained = from->constrained;
+    to->think = from->think;
+    return TIN_OK;
+}

@@ -1,0 +1,335 @@
+"""tin_host: the flat interface that hosts bind, against the Python runtime."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import c_programs
+import pytest
+import random_adapters
+from tiny_models import in_format, tiny_spec
+from transformers_models import CHATML
+
+import host as hosts
+import tinsmith
+from host import KERNELS, Refused, Session
+from tinsmith import Model
+from tinsmith.compiler import build_tin
+from tinsmith.constraint.makers import choices, schema
+from tinsmith.formats import minisign
+from tinsmith.models import family
+
+SOURCES = [KERNELS / "tin_all.c", KERNELS / "host" / "tin_host.c"]
+FLAGS = ("-O1", "-DTIN_SCALAR_ONLY", f"-I{KERNELS / 'include'}", "-pthread")
+KEY = minisign.SecretKey(b"tinsmith", bytes(range(32)))
+ASKED = {"role": "user", "content": "who?"}
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    path = tmp_path_factory.mktemp("host") / "libtinhost.so"
+    return hosts.load(c_programs.program(path, SOURCES, *FLAGS, "-shared", "-fPIC"))
+
+
+@pytest.fixture(scope="module")
+def tin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Held to an enumeration, with two adapters, the second with a constraint of its own."""
+    path = tmp_path_factory.mktemp("tins") / "tiny.tin"
+    sizes = {"hidden_size": 64, "intermediate_size": 96, "max_position_embeddings": 512}
+    spec = in_format(replace(tiny_spec(family.by_name("llama"), **sizes), chat_template=CHATML), "Q8_0")
+    build_tin(spec, path)
+    entries = {f"adapter/{name}.bin": random_adapters.compiled(path, seed=k) for k, name in enumerate("ab")}
+    entries["grammar/answer.bin"] = schema({"enum": ["yes", "no", "yesterday"]}).data
+    entries["adapter/b/grammar/answer.bin"] = choices(["left", "right"]).data
+    build_tin(spec, path, entries=entries)
+    path.with_name("tiny.tin.minisig").write_text(minisign.sign(path, KEY))
+    return path
+
+
+@pytest.fixture(scope="module")
+def python(tin: Path) -> Model:
+    return tinsmith.load(tin, isa="scalar")
+
+
+@pytest.fixture
+def model(host: Any, tin: Path) -> Iterator[Any]:
+    opened = host.open(str(tin).encode(), None)
+    assert host.model_status(opened) == 0, host.model_error(opened)
+    yield opened
+    host.close(opened)
+
+
+@pytest.fixture
+def session(host: Any, model: Any) -> Iterator[Session]:
+    made = Session(host, model)
+    yield made
+    made.close()
+
+
+def answer(session: Session, text: str = "who?", most: int = 16, **steps: int) -> dict[str, Any]:
+    session.ask(text, most)
+    return session.steps(**steps)
+
+
+def test_every_function_of_the_header_is_there(host: Any) -> None:
+    assert len(hosts.functions()) == 40
+    assert host.session_open.argtypes[-1] is ctypes.c_int64
+
+
+def test_answers_and_adapters_are_those_of_python(python: Model, session: Session) -> None:
+    for name in (None, "a", "b", None):
+        session.forget(0)
+        session.adapter(name, 1.0 if name else 0.0)
+        found = answer(session)
+        wanted = python.chat([ASKED], max_tokens=16, adapter=name)
+        assert (found["text"], found["tokens"], found["finish"]) == (wanted.text, len(wanted.token_ids), 1)
+    session.forget(0)
+    session.constrained(0)
+    session.adapter("a", 0.5)
+    session.adapter("b", 0.25)
+    session.sampling(0.9, 0.95, 1.1, 5)
+    drawn = {"temperature": 0.9, "top_p": 0.95, "repetition_penalty": 1.1, "seed": 5}
+    wanted = python.chat([ASKED], max_tokens=16, adapter={"a": 0.5, "b": 0.25}, constraint=None, **drawn)
+    assert answer(session)["text"] == wanted.text  # bytes that are no UTF-8 among them
+    assert "\N{REPLACEMENT CHARACTER}" in wanted.text
+
+
+def test_a_conversation_goes_on(python: Model, session: Session) -> None:
+    session.say(0, "be short")
+    messages = [{"role": "system", "content": "be short"}]
+    for text in ("who?", "why?"):
+        messages.append({"role": "user", "content": text})
+        wanted = python.chat(messages, max_tokens=16).text
+        assert answer(session, text)["text"] == wanted
+        messages.append({"role": "assistant", "content": wanted})
+    told = [(session.message_role(k), session.message(k).decode()) for k in range(session.messages())]
+    assert told == [(("system", "user", "assistant").index(m["role"]), m["content"]) for m in messages]
+    assert session.message(5) is None
+    session.forget(1)
+    assert session.messages() == 1
+
+
+def test_slices_threads_and_interruptions_change_nothing(host: Any, model: Any, session: Session) -> None:
+    session.constrained(0)
+    wanted = answer(session, most=40)
+    for budget in (1, 50, 10_000):
+        session.forget(0)
+        assert answer(session, most=40, budget_us=budget) == wanted
+    session.forget(1)
+    session.begin(40)
+    session.steps(most_tokens=7)
+    session.cancel()
+    assert session.step(0) == hosts.IDLE
+    session.begin(40)
+    assert session.steps() == wanted
+    threaded = Session(host, model, 256, threads=2)
+    threaded.constrained(0)
+    assert answer(threaded, most=40) == wanted
+    threaded.close()
+
+
+def test_one_of_some_options(python: Model, session: Session) -> None:
+    options = ["north", "northeast", "south", "wait a while", "é!", "ß"]
+    for seed in range(6):
+        session.forget(0)
+        session.sampling(8.0, 1.0, 1.0, seed)
+        session.say(1, "where?")
+        session.choose("\n".join(options))
+        found = session.steps()
+        held = {"constraint": tinsmith.choices(options), "temperature": 8.0, "seed": seed}
+        wanted = python.chat([{"role": "user", "content": "where?"}], max_tokens=12, **held).text
+        assert (found["text"], options[found["chosen"]]) == (wanted, wanted)
+    session.sampling(0, 1, 1, 0)
+    session.begin(16)  # the file's own constraint again
+    assert session.steps()["text"] in ("yes", "no", "yesterday")
+    for wrong in ("", "\n", "a\n\nb", "a\nb\na", "x\n" * 1025, "y" * 20_000):
+        with pytest.raises(Refused, match="options") as refused:
+            session.choose(wrong)
+        assert refused.value.status == -1
+
+
+def test_thoughts_that_the_prompt_opens_stay_in_the_conversation(host: Any, tmp_path: Path) -> None:
+    spec = tiny_spec(family.by_name("llama"), max_position_embeddings=512)
+    opening = CHATML.replace("assistant\\n' }}{% endif", "assistant\\n<think>\\n' }}{% endif")
+    assert opening != CHATML
+    build_tin(in_format(replace(spec, chat_template=opening), "Q8_0"), tmp_path / "t.tin")
+    model = host.open(str(tmp_path / "t.tin").encode(), None)
+    session = Session(host, model)
+    host.close(model)  # the session holds it
+    found = answer(session, most=4)
+    assert session.message(1).decode() == "<think>" + found["text"]
+    with pytest.raises(Refused) as refused:
+        session.think(1) or session.begin(4)
+    assert refused.value.status == -4  # its template has no switch
+    session.close()
+
+
+def test_saved_and_copied_sessions_go_on_alike(host: Any, model: Any, session: Session) -> None:
+    session.adapter("a", 0.5)
+    first = answer(session)
+    saved = session.saved()
+    wanted = answer(session, "why?")
+    for make in ("restore", "copy"):
+        other = Session(host, model)
+        if make == "restore":
+            other.restore(saved, len(saved))
+        else:
+            session.forget(2)
+            other.copy(session.handle)
+        assert (other.messages(), other.message(1).decode()) == (2, first["text"])
+        assert answer(other, "why?") == wanted
+        other.close()
+    held, messages = session.saved(), session.messages()
+    for wrong in (
+        saved[:-1],
+        saved[:30],
+        b"",
+        b"x" * 64,
+        saved[:8] + b"x" + saved[9:],
+        saved[:4] + b"\2" + saved[5:],
+    ):
+        with pytest.raises(Refused):
+            session.restore(wrong, len(wrong))
+        assert (session.saved(), session.messages()) == (held, messages)
+
+
+def test_what_is_refused_says_why(host: Any, tin: Path, model: Any, session: Session, tmp_path: Path) -> None:
+    def opened(path: Path, key: str | None = None) -> tuple[int, str]:
+        made = host.open(str(path).encode(), key.encode() if key else None)
+        told = host.model_status(made), host.model_error(made).decode()
+        host.close(made)
+        return told
+
+    assert opened(tin, KEY.public) == (0, "")
+    status, said = opened(tin, minisign.generate().public)
+    assert (status, str(tin) in said) == (-9, True)
+    unsigned = tmp_path / "unsigned.tin"
+    unsigned.write_bytes(tin.read_bytes())
+    assert opened(unsigned, KEY.public)[0] == -9
+    for name, text in (("nowhere.tin", None), ("empty.tin", b""), ("other.tin", b"no tin" * 100)):
+        if text is not None:
+            (tmp_path / name).write_bytes(text)
+        status, said = opened(tmp_path / name)
+        assert status in (-1, -2)
+        assert name in said
+    with pytest.raises(Refused, match="no adapter c; it has: a b"):
+        session.adapter("c", 1.0)
+    with pytest.raises(Refused, match="role"):
+        session.say(4, "hm")
+    with pytest.raises(Refused, match="system"):
+        session.say(1, "a") or session.say(0, "b") or session.begin(4)
+    session.forget(0)
+    with pytest.raises(Refused, match="room for 512"):
+        session.ask("long " * 200, 4)
+    assert session.messages() == 0
+    session.ask("who?", 4)
+    with pytest.raises(Refused, match="under way"):
+        session.ask("and?", 4)
+    with pytest.raises(Refused, match="64"):
+        Session(host, model, threads=65)
+    with pytest.raises(Refused, match=r"takes \d+ bytes, and may take 1000") as refused:
+        Session(host, model, most_bytes=1000)
+    assert refused.value.status == -5
+
+
+def test_a_file_in_memory(host: Any, tin: Path, python: Model) -> None:
+    data = tin.read_bytes()
+    room = ctypes.create_string_buffer(len(data) + 65)
+    aligned = -ctypes.addressof(room) % 64
+    signature = tin.with_name("tiny.tin.minisig").read_bytes()
+    for offset in (0, 1):
+        at = ctypes.addressof(room) + aligned + offset
+        ctypes.memmove(at, data, len(data))
+        model = host.open_memory(at, len(data), signature, KEY.public.encode())
+        assert host.model_error(model) == b""
+        assert host.fingerprint(model) != 0
+        assert [host.adapter_name(model, k) for k in range(-1, 3)] == [None, b"a", b"b", None]
+        assert b'"entries"' in host.entry(model, b"manifest.json")
+        session = Session(host, model)
+        assert answer(session)["text"] == python.chat([ASKED], max_tokens=16).text
+        session.close()
+        host.close(model)
+
+
+def test_texts_go_on_without_a_template(python: Model, session: Session) -> None:
+    session.constrained(0)
+    session.complete("the th", 12)
+    assert session.steps()["text"] == python.generate("the th", max_tokens=12, constraint=None).text
+    assert session.messages() == 0
+
+
+PROGRAM = r"""
+#include "tin_host.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static long left = -1, taken; /* allocations until one fails; -1: none does */
+void *__real_malloc(size_t), *__real_calloc(size_t, size_t), *__real_realloc(void *, size_t);
+static int fails(void) { taken++; return left >= 0 && !left--; }
+void *__wrap_malloc(size_t n) { return fails() ? NULL : __real_malloc(n); }
+void *__wrap_calloc(size_t n, size_t m) { return fails() ? NULL : __real_calloc(n, m); }
+void *__wrap_realloc(void *p, size_t n) { return fails() ? NULL : __real_realloc(p, n); }
+
+/* A life: two answers, a choice, a saved and a copied session. 0 where something failed. */
+static int live(const char *path) {
+    tinhost_model *model = tinhost_open(path, NULL);
+    tinhost_session *a = tinhost_session_open(model, 128, 2, 2, 0), *b = tinhost_session_open(model, 128, 0, 0, 0);
+    tinhost_close(model);
+    int good = !tinhost_say(a, 0, "be") && !tinhost_ask(a, "who?", 9), event;
+    while (good && (event = tinhost_step(a, 100)) != TINHOST_DONE) {
+        long before = taken;
+        good = event >= 0 && taken == before;
+    }
+    good = good && !tinhost_adapter(a, "a", 1) && !tinhost_say(a, 1, "one") && !tinhost_choose(a, "x\nyes\ny");
+    if (good) {
+        long before = taken;
+        while (tinhost_step(a, 0) != TINHOST_DONE) {
+        }
+        good = taken == before && tinhost_chosen(a) >= 0;
+    }
+    void *saved = good ? malloc((size_t)tinhost_save_size(a)) : NULL;
+    good = good && saved && !tinhost_save(a, saved, tinhost_save_size(a)) &&
+           !tinhost_restore(b, saved, tinhost_save_size(a)) && !tinhost_copy(b, a) && !tinhost_forget(a, 1) &&
+           tinhost_entry(model, "manifest.json");
+    free(saved);
+    if (!good && (tinhost_status(a) >= 0 && tinhost_status(b) >= 0) && saved && left != -1)
+        good = 0; /* tinhost_entry has no handle's error */
+    tinhost_session_close(b);
+    tinhost_session_close(a);
+    return good;
+}
+
+int main(int argc, char **argv) {
+    (void)argc;
+    if (!live(argv[1]))
+        return 2;
+    long all = taken;
+    for (long k = 0; k < all; k++) {
+        left = k;
+        if (live(argv[1]) && left < 0)
+            printf("allocation %ld of %ld is not looked at\n", k, all);
+    }
+    printf("%ld\n", all);
+    return 0;
+}
+"""
+
+
+def test_every_allocation_may_fail(tin: Path, tmp_path: Path) -> None:
+    """No leak, no crash, and no memory taken by a step. A failure to shrink or to read a text may go unnoticed."""
+    source = tmp_path / "life.c"
+    source.write_text(PROGRAM)
+    wraps = [f"-Wl,--wrap={name}" for name in ("malloc", "calloc", "realloc")]
+    flags = [*FLAGS, "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", *wraps]
+    program = c_programs.program(tmp_path / "life", [source, *SOURCES], *flags)
+    environment = os.environ | {"ASAN_OPTIONS": "detect_leaks=1"}
+    done = subprocess.run([program, tin], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert int(done.stdout.split()[-1]) > 30
