@@ -1,4 +1,4 @@
-"""A real Home Assistant core without its front end: a configuration folder, switches, areas, this integration."""
+"""A real Home Assistant core without its front end, with switches, an area and this integration."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from homeassistant import auth, bootstrap, config_entries, core, loader
+from homeassistant.components.conversation.chat_log import DATA_CHAT_LOGS, ChatLog
 from homeassistant.components.homeassistant.exposed_entities import async_expose_entity
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.data_entry_flow import FlowResultType
-from homeassistant.helpers import area_registry as ar, entity_registry as er
+from homeassistant.helpers import area_registry as ar
+from homeassistant.helpers import entity_registry as er
 from homeassistant.setup import async_setup_component
 
 DOMAIN = "tinsmith"
@@ -21,7 +23,7 @@ _PARTS = ("homeassistant", "intent", "conversation", "ai_task", "diagnostics", "
 
 @asynccontextmanager
 async def home(folder: Path, integration: Path) -> AsyncIterator[core.HomeAssistant]:
-    """folder: its configuration. integration: the folder of ours, which is linked into it, as one installs it."""
+    """folder: its configuration. integration: the folder of ours, linked into it, as one installs it."""
     parts = folder / "custom_components"
     parts.mkdir(parents=True, exist_ok=True)
     if not (parts / DOMAIN).exists():
@@ -63,9 +65,10 @@ async def set_up(hass: core.HomeAssistant, step: str, given: dict[str, Any]) -> 
 
 
 async def choose(hass: core.HomeAssistant, entry: ConfigEntry, **options: Any) -> None:
-    """Through the options flow; what is not named stays."""
+    """Through the options flow; what is not named stays, and None empties a field."""
     form = await hass.config_entries.options.async_init(entry.entry_id)
-    await hass.config_entries.options.async_configure(form["flow_id"], {**entry.options, **options})
+    given = {name: value for name, value in {**entry.options, **options}.items() if value is not None}
+    await hass.config_entries.options.async_configure(form["flow_id"], given)
     await hass.async_block_till_done()
 
 
@@ -75,14 +78,43 @@ def entity(hass: core.HomeAssistant, entry: ConfigEntry, domain: str) -> str:
     return next(one.entity_id for one in known if one.domain == domain)
 
 
-async def say(hass: core.HomeAssistant, entry: ConfigEntry, text: str, **more: Any) -> dict[str, Any]:
-    """What the service conversation.process replies."""
-    given = {"agent_id": entity(hass, entry, "conversation"), "text": text, "language": "en", **more}
+def speech(reply: dict[str, Any]) -> str:
+    return str(reply["response"]["speech"]["plain"]["speech"])
+
+
+async def say(
+    hass: core.HomeAssistant, entry: ConfigEntry, text: str, conversation: str | None = None
+) -> dict[str, Any]:
+    """What the service conversation.process replies; in a conversation that goes on, where one is named."""
+    given = {"agent_id": entity(hass, entry, "conversation"), "text": text, "language": "en"}
+    if conversation is not None:
+        given["conversation_id"] = conversation
     reply = await hass.services.async_call(
         "conversation", "process", given, blocking=True, return_response=True
     )
-    return dict(reply["response"])
+    return dict(reply)
 
 
-def speech(response: dict[str, Any]) -> str:
-    return str(response["speech"]["plain"]["speech"])
+def log_of(hass: core.HomeAssistant, reply: dict[str, Any]) -> ChatLog:
+    """The log of the conversation that a reply came in."""
+    return hass.data[DATA_CHAT_LOGS][reply["conversation_id"]]
+
+
+async def chosen(
+    hass: core.HomeAssistant, entry: ConfigEntry, instructions: str, structure: dict[str, Any] | None
+) -> dict[str, Any]:
+    """What the service ai_task.generate_data replies."""
+    given = {"entity_id": entity(hass, entry, "ai_task"), "task_name": "check", "instructions": instructions}
+    if structure is not None:
+        given["structure"] = structure
+    reply = await hass.services.async_call(
+        "ai_task", "generate_data", given, blocking=True, return_response=True
+    )
+    return dict(reply)
+
+
+def refused(result: Any) -> str:
+    """What the config flow's form says was wrong."""
+    assert isinstance(result, dict), f"it was taken: {result}"
+    assert result["errors"] == {"base": "cannot_open"}, result
+    return str(result["description_placeholders"]["reason"])

@@ -1,9 +1,9 @@
 """Draws a house's commands, each with the call that Home Assistant takes for it.
 
-    python sample.py --out data [--seed 1] [--train 4000]
+    python sample.py --out data [--seed 1] [--train 3000]
 
-writes train.jsonl, validation.jsonl (200), test.jsonl (300) and tools.json from house.toml's words. The same seed
-gives the same bytes; no two commands, in whatever file, are the same words.
+writes train.jsonl, validation.jsonl (200), test.jsonl (300) and tools.json from house.toml's words. The
+same seed gives the same bytes; no two commands, in whatever file, are the same words.
 """
 
 from __future__ import annotations
@@ -37,7 +37,12 @@ OFF = (
     "shut down {}",
 )
 ROOM_ON = ("lights on in the {}", "light up the {}", "make it bright in the {}", "it is too dark in the {}")
-ROOM_OFF = ("lights off in the {}", "lights out in the {}", "make it dark in the {}", "it is too bright in the {}")
+ROOM_OFF = (
+    "lights off in the {}",
+    "lights out in the {}",
+    "make it dark in the {}",
+    "it is too bright in the {}",
+)
 LIGHTS = (
     "the lights in the {}",
     "the {} lights",
@@ -118,7 +123,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path, default=Path("data"))
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--train", type=int, default=4000)
+    parser.add_argument("--train", type=int, default=3000)
     given = parser.parse_args()
     words = tomllib.loads(Path(__file__).with_name("house.toml").read_text(encoding="utf-8"))
     rng = random.Random(given.seed)

@@ -1,4 +1,4 @@
-"""A model as a host of conversations keeps it: a question at a time, in slices, which another thread can end."""
+"""A model as a host of conversations keeps it: asked in slices, which another thread can end."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tinsmith.constraint import Constraint
     from tinsmith.runtime.adapters import Chosen
     from tinsmith.runtime.choice import Choice
+    from tinsmith.runtime.generation import Completion
     from tinsmith.runtime.loaded import Loaded, Message
 
 SLICE = 0.05  # seconds between two looks at whether the answer is still wanted
@@ -38,6 +39,7 @@ class Question:
     tools: Sequence[Mapping[str, Any]] = ()
     must_call: bool = True
     schema: Any = None
+    free: bool = False
     adapter: Chosen = None
     max_tokens: int = 256
     sampling: Sampling = field(default_factory=lambda: Sampling(lookup=4))
@@ -46,13 +48,14 @@ class Question:
 @dataclass(frozen=True)
 class Answer:
     """calls: those that it makes; its text then has them as the model writes them. choices: what its tokens
-    were chosen by. receipt: what binds it to all that it follows from."""
+    were chosen by. sure: as Completion's. receipt: what binds it to all that it follows from."""
 
     text: str
     calls: list[Call]
     finish: Finish
     token_ids: list[int]
     choices: tuple[Choice, ...]
+    sure: bool | None
     receipt: Receipt
 
 
@@ -60,32 +63,62 @@ class Answerer:
     """One thread at a time may use it. All memory for answers is planned when it is made: `memory` bytes."""
 
     def __init__(self, model: Loaded, *, context: int | None = None, most_bytes: int = 0) -> None:
-        """context: most tokens of a conversation with its answer; None, or more than the model has: the model's.
-        most_bytes: that `memory` may be; 0: any. Raises InputError where it would be more."""
+        """context: most tokens of a conversation with its answer; None, or more than the model has: all of the
+        model's. most_bytes: that `memory` may be; 0: any. Raises InputError where it would be more."""
         self.model, own = model, model.core.info()["context"]
         self._scheduler = Scheduler(model, places=1, kept=1, context=min(context or own, own))
         self.memory = self._scheduler.memory
         if most_bytes and self.memory > most_bytes:
             self._scheduler.close()
             raise InputError(
-                f"conversations of {self._scheduler.context:,} tokens take {self.memory:,} bytes of memory, and "
-                f"{most_bytes:,} is the most that they may; give a smaller context, or more memory"
+                f"conversations of {self._scheduler.context:,} tokens take {self.memory:,} bytes of memory, "
+                f"and {most_bytes:,} is the most that they may; give a smaller context, or more memory"
             )
         self._made: dict[str, Constraint] = {}
 
     def answer(self, question: Question, unwanted: Callable[[], bool] = lambda: False) -> Answer | None:
         """The answer; None where it became unwanted, which is asked every SLICE seconds. Raises InputError for
         what can't be asked, or an answer that could not end, ConstraintError for what can't be enforced."""
+        box = self._toolbox(question)
+        asked = self._asked(question, box)
+        done = self._completed(asked, unwanted)
+        if done is None:
+            return None
+        if asked.constraint is not None:
+            finished(done)
+        calls = self._calls(question, asked.constraint, box, done)
+        made = receipt(self.model, asked, done)
+        return Answer(done.text, calls, done.finish, done.token_ids, done.choices, done.sure, made)
+
+    def close(self) -> None:
+        """Gives its memory back."""
+        self._scheduler.close()
+        self._made.clear()
+
+    def _asked(self, question: Question, box: Toolbox | None) -> Asked:
         model, adapter = self.model, question.adapter
-        skill, box = model.skill_of(adapter), self._toolbox(question)
-        held: Constraint | None
+        skill, held, least = model.skill_of(adapter), None if box is None else box.constraint, None
         if box is not None:
-            tokens, held = prompt_of(model, question.messages, box, adapter=adapter), box.constraint
+            tokens = prompt_of(model, question.messages, box, adapter=adapter)
         else:
-            held = skill.constraint if question.schema is None else self._schema(question.schema)
+            if question.schema is not None:
+                held = self._schema(question.schema)
+            else:
+                held = None if question.free else skill.constraint
+                least = model.least(None if question.free else "own", adapter)
             thinking = None if held is None else direct(skill)
             tokens = model.render(question.messages, thinking=thinking, adapter=adapter)
-        asked = self._asked(question, tokens, held)
+        applied = model.applied(adapter)
+        room = self._scheduler.context - prefix_of(applied) - len(tokens)
+        if room < 1:
+            raise InputError(
+                f"the conversation has {len(tokens):,} tokens, and the context holds "
+                f"{self._scheduler.context:,}; shorten it, or give more context"
+            )
+        most = min(question.max_tokens, room)
+        return Asked(tokens, applied, held, least, least is not None, most, question.sampling, record=True)
+
+    def _completed(self, asked: Asked, unwanted: Callable[[], bool]) -> Completion | None:
         job = self._scheduler.add(asked)
         while not job.done:
             if unwanted():
@@ -94,33 +127,17 @@ class Answerer:
             self._scheduler.step(SLICE)
         if job.error is not None:
             raise job.error
-        done = job.completion
-        assert done is not None
-        calls = []
-        if held is not None:
-            finished(done)
-        if box is not None and (question.must_call or self._called(done.token_ids, box)):
-            calls = box.format.parse(model.detokenize(done.token_ids, special=True), box.tools)
-        elif box is None and question.schema is None and held is not None and held.kind == "tools":
-            calls = own_calls(done.text)
-        made = receipt(model, asked, done)
-        return Answer(done.text, calls, done.finish, done.token_ids, done.choices, made)
+        return job.completion
 
-    def close(self) -> None:
-        """Gives its memory back."""
-        self._scheduler.close()
-        self._made.clear()
-
-    def _asked(self, question: Question, tokens: Sequence[int], held: Constraint | None) -> Asked:
-        applied = self.model.applied(question.adapter)
-        room = self._scheduler.context - prefix_of(applied) - len(tokens)
-        if room < 1:
-            raise InputError(
-                f"the conversation has {len(tokens):,} tokens, and the context holds "
-                f"{self._scheduler.context:,}; shorten it, or give more context"
-            )
-        most = min(question.max_tokens, room)
-        return Asked(tokens, applied, held, max_tokens=most, sampling=question.sampling, record=True)
+    def _calls(
+        self, question: Question, held: Constraint | None, box: Toolbox | None, done: Completion
+    ) -> list[Call]:
+        if box is not None:
+            written = self.model.detokenize(done.token_ids, special=True)
+            called = question.must_call or (box.format.mark or "{") in written
+            return box.format.parse(written, box.tools) if called else []
+        own = question.schema is None and held is not None and held.kind == "tools"
+        return own_calls(done.text) if own else []
 
     def _toolbox(self, question: Question) -> Toolbox | None:
         if not question.tools:
@@ -152,20 +169,11 @@ class Answerer:
         self._made[key] = constraint
         return constraint
 
-    def _called(self, tokens: Sequence[int], box: Toolbox) -> bool:
-        """Whether an answer that could be a text makes a call."""
-        written = self.model.detokenize(tokens, special=True).strip()
-        return (box.format.mark or "{") in written or written.startswith(("{", "["))
-
 
 def own_calls(text: str) -> list[Call]:
     """The calls of an answer to a file's own tools, where they are JSON: one, or a list of them."""
-    given = reading.json(
-        text, f"the answer {text[:80]!r}", advice="the file's calls are not in the format json"
-    )
+    given = reading.json(text, f"the answer {text[:80]!r}", advice="the file's calls are not JSON")
     calls = given if isinstance(given, list) else [given]
     if not all(isinstance(one, dict) and isinstance(one.get("arguments"), dict) for one in calls):
-        raise InputError(
-            f"the answer {text[:80]!r} is no call in the format json; give the tools with the question"
-        )
+        raise InputError(f"the answer {text[:80]!r} is no call in JSON; give the tools with the question")
     return [Call(str(one["name"]), one["arguments"]) for one in calls]

@@ -29,13 +29,17 @@ from .const import (
     CONF_ADAPTER,
     CONF_CONTEXT,
     CONF_FILE,
+    CONF_FREE,
     CONF_MAX_TOKENS,
     CONF_MODEL,
     CONF_MOST_MEMORY,
+    CONF_REPETITION,
+    CONF_SEED,
     CONF_SIGNED_BY,
     CONF_TEMPERATURE,
     CONF_THREADS,
     CONF_TIMEOUT,
+    CONF_TOP_P,
     CONF_TRAINED,
     DEFAULTS,
     DOMAIN,
@@ -57,6 +61,9 @@ _FORMS = {
 _NUMBERS = {  # least, most, step
     CONF_MAX_TOKENS: (1, 4096, 1),
     CONF_TEMPERATURE: (0, 2, 0.05),
+    CONF_TOP_P: (0.01, 1, 0.01),
+    CONF_REPETITION: (1, 2, 0.01),
+    CONF_SEED: (0, 2**53, 1),
     CONF_TIMEOUT: (1, 3600, 1),
     CONF_CONTEXT: (16, 131072, 1),
     CONF_THREADS: (0, 64, 1),
@@ -140,6 +147,7 @@ def _options(hass: HomeAssistant, entry: TinsmithConfigEntry) -> vol.Schema:
     fields: dict[vol.Marker, Any] = {
         vol.Optional(CONF_LLM_HASS_API): SelectSelector(SelectSelectorConfig(options=apis, multiple=True)),
         vol.Optional(CONF_TRAINED): BooleanSelector(),
+        vol.Optional(CONF_FREE): BooleanSelector(),
         vol.Optional(CONF_PROMPT): TemplateSelector(),
         vol.Optional(CONF_ADAPTER): SelectSelector(
             SelectSelectorConfig(options=adapters, custom_value=not loaded)

@@ -23,6 +23,10 @@ CONF_THREADS: Final = "threads"
 CONF_MOST_MEMORY: Final = "most_memory"  # MiB
 CONF_MAX_TOKENS: Final = "max_tokens"
 CONF_TEMPERATURE: Final = "temperature"
+CONF_TOP_P: Final = "top_p"
+CONF_REPETITION: Final = "repetition_penalty"
+CONF_SEED: Final = "seed"
+CONF_FREE: Final = "free"
 CONF_TIMEOUT: Final = "timeout"  # seconds
 
 DEFAULTS: Final = {
@@ -31,5 +35,9 @@ DEFAULTS: Final = {
     CONF_MOST_MEMORY: 0,
     CONF_MAX_TOKENS: 256,
     CONF_TEMPERATURE: 0.0,
+    CONF_TOP_P: 1.0,
+    CONF_REPETITION: 1.0,
+    CONF_SEED: 0,
+    CONF_FREE: False,
     CONF_TIMEOUT: 60,
 }

@@ -64,14 +64,17 @@ class Agent(TinsmithEntity, conversation.ConversationEntity):
     async def _commanded(
         self, user_input: conversation.ConversationInput, chat_log: conversation.ChatLog
     ) -> None:
-        """A trained model is asked the words alone, as it was in training; its answer is one call."""
+        """A trained model is asked the words alone; its answer is a call. A file with tools of its own was
+        measured with those, and is held to them: what this house lacks is then said, and not guessed at."""
         messages = [{"role": "user", "content": user_input.text}]
         if prompt := self.options.get(CONF_PROMPT):
             messages.insert(0, {"role": "system", "content": prompt})
         api = chat_log.llm_api
-        tools = offered(self.hass, api, nothing=True) if api else []
+        own = self.engine.facts.own_calls
+        tools = offered(self.hass, api, nothing=True) if api and not own else []
         answer = await self.ask(messages, tools=tools, must_call=bool(tools))
-        if api and answer.calls and answer.calls[0].name == NOTHING:
+        nothing = api and answer.calls and answer.calls[0].name == NOTHING
+        if nothing or answer.sure is False:
             raise await unknown(self.hass, user_input.language)
         results = await self._called(chat_log, answer, bool(api))
         if results:

@@ -18,16 +18,20 @@ class EngineError(HomeAssistantError):
 
 @dataclass(frozen=True)
 class Question:
-    """messages, tools: in OpenAI's shape. must_call: the answer is a call of a tool, and no text. schema: of the
-    answer. With neither tools nor schema the answer is what the file says that it may be."""
+    """messages, tools: in OpenAI's shape. must_call: the answer is a call of a tool, and no text. schema: of
+    the answer. With neither, the answer is what the file says that it may be, or anything where it is free."""
 
     messages: list[dict[str, Any]]
     tools: list[dict[str, Any]] = field(default_factory=list)
     must_call: bool = False
     schema: dict[str, Any] | None = None
+    free: bool = False
     adapter: str | None = None
     max_tokens: int = 256
     temperature: float = 0.0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -38,11 +42,13 @@ class Call:
 
 @dataclass(frozen=True)
 class Answer:
-    """finish: "stop" or "length". receipt: the digest that binds the answer to file, question and seed."""
+    """finish: "stop" or "length". sure: whether the model is, by the threshold that the file was sealed with;
+    None where it has none. receipt: the digest that binds the answer to file, question and seed."""
 
     text: str
     calls: list[Call]
     finish: str
+    sure: bool | None
     receipt: str
 
 

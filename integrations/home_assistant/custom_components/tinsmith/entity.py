@@ -12,9 +12,13 @@ from homeassistant.helpers.entity import Entity
 from . import TinsmithConfigEntry
 from .const import (
     CONF_ADAPTER,
+    CONF_FREE,
     CONF_MAX_TOKENS,
+    CONF_REPETITION,
+    CONF_SEED,
     CONF_TEMPERATURE,
     CONF_TIMEOUT,
+    CONF_TOP_P,
     CONF_TRAINED,
     DEFAULTS,
     DOMAIN,
@@ -39,17 +43,22 @@ class TinsmithEntity(Entity):
 
     @property
     def trained(self) -> bool:
-        """Whether the model was trained for calls of its own: it is asked the words alone, and answers calls."""
+        """Whether the model is asked the words alone, as it was in training."""
         return bool(self.options.get(CONF_TRAINED, self.engine.facts.own_calls))
 
     async def ask(self, messages: list[dict[str, Any]], **asked: Any) -> Answer:
-        """The engine's answer under the entry's options. Raises HomeAssistantError, also when it takes too long."""
+        """The engine's answer under the entry's options. Raises HomeAssistantError, for one that takes too long
+        too."""
         limit = self.options[CONF_TIMEOUT]
         question = Question(
             messages,
             adapter=self.options.get(CONF_ADAPTER) or None,
             max_tokens=int(self.options[CONF_MAX_TOKENS]),
             temperature=float(self.options[CONF_TEMPERATURE]),
+            top_p=float(self.options[CONF_TOP_P]),
+            repetition_penalty=float(self.options[CONF_REPETITION]),
+            seed=int(self.options[CONF_SEED]),
+            free=bool(self.options[CONF_FREE]),
             **asked,
         )
         try:

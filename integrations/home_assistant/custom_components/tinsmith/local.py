@@ -1,4 +1,4 @@
-"""A file that this process runs, on a thread of its own. tinsmith is imported when a file is opened, and not before."""
+"""A file that this process runs, on a thread of its own. tinsmith is imported when a file is opened."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .engine import Answer, Call, EngineError, Facts, Question
 if TYPE_CHECKING:
     from tinsmith.runtime.answerer import Answerer
 
-_MISSING = "tinsmith is not installed in Home Assistant's Python; run there: pip install tinsmith, or ask a tinsmith serve"
+_MISSING = "tinsmith is not in Home Assistant's Python; install it there, or ask a tinsmith serve instead"
 
 
 class Local:
@@ -68,9 +68,16 @@ class Local:
             question.tools,
             question.must_call,
             question.schema,
+            question.free,
             question.adapter,
             question.max_tokens,
-            Sampling(temperature=question.temperature, lookup=4),
+            Sampling(
+                temperature=question.temperature,
+                top_p=question.top_p,
+                repetition_penalty=question.repetition_penalty,
+                seed=question.seed,
+                lookup=4,
+            ),
         )
         try:
             answer = self._answerer.answer(asked, lambda: unwanted.is_set() or self._closing.is_set())
@@ -79,13 +86,13 @@ class Local:
         if answer is None:
             return None
         calls = [Call(call.name, call.arguments) for call in answer.calls]
-        return Answer(answer.text, calls, answer.finish, answer.receipt.digest)
+        return Answer(answer.text, calls, answer.finish, answer.sure, answer.receipt.digest)
 
     async def close(self) -> None:
         """Returns once the thread has ended, and with it the use of the file's memory."""
         self._closing.set()
         await asyncio.get_running_loop().run_in_executor(self._pool, self._free)
-        self._pool.shutdown(wait=False)
+        self._pool.shutdown()
 
     def _free(self) -> None:
         if self._answerer is not None:
@@ -99,17 +106,16 @@ def _opened(
     """On the thread: reading, checking and planning take a while."""
     try:
         import tinsmith
-        from tinsmith.errors import FormatError, SignatureError, TinsmithError, UnsupportedError
+        from tinsmith.errors import TinsmithError
         from tinsmith.runtime.answerer import Answerer
     except ImportError as error:
         raise EngineError(_MISSING, lasting=True) from error
     try:
         model = tinsmith.load(path, threads=threads, key=key)
         answerer = Answerer(model, context=context, most_bytes=most_bytes)
-    except (FormatError, SignatureError, UnsupportedError) as error:
-        raise EngineError(str(error), lasting=True) from error
-    except (TinsmithError, OSError) as error:  # a disk that is not there yet, or memory that others hold
-        raise EngineError(str(error)) from error
+    except (TinsmithError, OSError) as error:
+        # A disk may be mounted later; what is wrong with a file that is there stays so.
+        raise EngineError(str(error), lasting=path.exists()) from error
     info, own = model.info, model.constraint
     told: dict[str, Any] = {
         "parameters": info.parameters,

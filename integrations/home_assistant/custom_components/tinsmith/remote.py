@@ -49,7 +49,9 @@ class Remote:
             "messages": question.messages,
             "max_tokens": question.max_tokens,
             "temperature": question.temperature,
-            "seed": 0,
+            "top_p": question.top_p,
+            "repetition_penalty": question.repetition_penalty,
+            "seed": question.seed,
         }
         if question.tools:
             body["tools"] = question.tools
@@ -59,9 +61,11 @@ class Remote:
         elif question.schema is not None:
             form = {"name": "answer", "strict": True, "schema": question.schema}
             body["response_format"] = {"type": "json_schema", "json_schema": form}
+        elif question.free:
+            body["tinsmith"] = {"free": True}
         url = f"{self._url}/v1/chat/completions"
         replied = await _asked(self._session, "post", url, self._key, timeout=_ASKING, json=body)
-        return _answer(replied, bool(question.tools) or question.schema is not None, self.facts.own_calls)
+        return _answer(replied, question, self.facts.own_calls)
 
     async def close(self) -> None:
         """The session is Home Assistant's."""
@@ -82,7 +86,7 @@ async def _asked(session: aiohttp.ClientSession, method: str, url: str, key: str
         raise EngineError(f"{url} does not answer: {error or type(error).__name__}") from error
 
 
-def _answer(reply: dict[str, Any], asked_for: bool, own_calls: bool) -> Answer:
+def _answer(reply: dict[str, Any], question: Question, own_calls: bool) -> Answer:
     choice = reply["choices"][0]
     message, finish = choice["message"], choice["finish_reason"]
     text = message.get("content") or ""
@@ -90,13 +94,13 @@ def _answer(reply: dict[str, Any], asked_for: bool, own_calls: bool) -> Answer:
         Call(made["function"]["name"], json.loads(made["function"]["arguments"]))
         for made in message.get("tool_calls") or ()
     ]
-    if asked_for and finish == "length":
-        raise HomeAssistantError(
-            "the answer could not end: there is too little room for it; raise the most tokens"
-        )
-    if not asked_for and own_calls:
+    held = bool(question.tools) or question.schema is not None
+    if held and finish == "length":
+        raise HomeAssistantError("the answer could not end: give it more tokens")
+    if own_calls and not held and not question.free:
         calls = [Call(one["name"], one["arguments"]) for one in _listed(json.loads(text))]
-    return Answer(text, calls, finish, reply["tinsmith"]["receipt"])
+    ours = reply["tinsmith"]
+    return Answer(text, calls, finish, ours.get("sure"), ours["receipt"])
 
 
 def _listed(value: Any) -> list[Any]:

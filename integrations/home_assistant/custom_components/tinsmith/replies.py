@@ -1,5 +1,4 @@
-"""What is said after a command was carried out: Home Assistant's own words in the user's language, so that no model
-needs to be asked for them."""
+"""What is said after a command was carried out: Home Assistant's own words in the user's language."""
 
 from __future__ import annotations
 
