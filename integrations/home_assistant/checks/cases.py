@@ -1,4 +1,5 @@
-"""The ten cases of integrations/conformance, each in the form that fits a home: by its flows and services, against what Python answers in this process."""
+"""The ten cases of integrations/conformance in the form that fits a home, by its flows and services, against what
+Python answers in this process."""
 
 from __future__ import annotations
 
