@@ -1,11 +1,10 @@
-"""The ten cases of integrations/conformance in the form that fits a home, by its flows and services, against what
-Python answers in this process."""
+"""The ten cases of integrations/conformance in the form that fits a home: by its flows and services, against
+what Python answers in this process."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,9 @@ from typing import Any
 from home import choose, chosen, entity, log_of, refused, say, set_up, speech
 from homeassistant.config_entries import ConfigEntry, ConfigEntryState
 from homeassistant.core import HomeAssistant
+from python_answers import answered
 
 import tinsmith
-from tinsmith.runtime.generation import Completion, Sampling
-from tinsmith.runtime.receipt import receipt
-from tinsmith.runtime.scheduler import Asked
-
-Messages = Sequence[dict[str, Any]]
 
 
 @dataclass
@@ -48,23 +43,10 @@ class Cases:
         await choose(self.hass, self.entry, prompt=system["content"], **given, **options)
         reply = await say(self.hass, self.entry, user["content"])
         assert speech(reply) == case[expect]["text"], f"{speech(reply)!r} is not {case[expect]['text']!r}"
-        theirs, ours = self.by_python(case["messages"], case["max_tokens"], **options)
-        answer = log_of(self.hass, reply).content[-1].native
-        assert digest(ours) == case[expect]["digest"], "Python itself answers otherwise"
-        assert answer.receipt == theirs, "the receipt is not Python's"
-
-    def by_python(self, messages: Messages, most: int, **options: Any) -> tuple[str, Completion]:
-        """Python's own receipt and answer."""
-        adapter, free = options.get("adapter") or None, options.get("free", False)
-        names = ("temperature", "top_p", "repetition_penalty", "seed")
-        drawn = {name: options[name] for name in names if name in options}
-        held = None if free else self.python.constraint
-        answer = self.python.chat(
-            messages, max_tokens=most, constraint=held, adapter=adapter, record=True, **drawn
-        )
-        tokens = self.python.render(messages, adapter=adapter)
-        asked = Asked(tokens, self.python.applied(adapter), held, max_tokens=most, sampling=Sampling(**drawn))
-        return receipt(self.python, asked, answer).digest, answer
+        _, digest, receipt = answered(self.python, case["messages"], case["max_tokens"], **options)
+        assert digest == case[expect]["digest"], "Python itself answers otherwise"
+        made = log_of(self.hass, reply).content[-1].native
+        assert made.receipt == receipt, "the receipt is not Python's"
 
     async def answer(self) -> None:
         await self.asked(self.case("answer"))
@@ -127,9 +109,9 @@ class Cases:
         content = log_of(self.hass, again).content
         messages = [{"role": one.role, "content": one.content} for one in content[:-1]]
         assert [one["role"] for one in messages] == ["system", "user", "assistant", "user"]
-        theirs, ours = self.by_python(messages, 24)
+        ours, _, receipt = answered(self.python, messages, 24)
         assert content[-1].content == ours.text, f"{content[-1].content!r} is not {ours.text!r}"
-        assert content[-1].native.receipt == theirs, "the receipt is not Python's"
+        assert content[-1].native.receipt == receipt, "the receipt is not Python's"
 
     async def missing(self) -> None:
         case = self.case("missing")
@@ -156,14 +138,3 @@ class Cases:
         assert "1,048,576" in str(self.entry.reason), self.entry.reason
         await choose(self.hass, self.entry, most_memory=0)
         assert self.entry.state is ConfigEntryState.LOADED
-
-
-def digest(answer: Completion) -> str:
-    """As tinhost_digest."""
-    import struct
-
-    made = 0xCBF29CE484222325
-    for token, one in zip(answer.token_ids, answer.choices, strict=False):
-        for byte in struct.pack("<if", token, one.logit):
-            made = (made ^ byte) * 0x100000001B3 % 2**64
-    return str(made - 2**64 if made >= 2**63 else made)

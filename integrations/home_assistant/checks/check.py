@@ -15,6 +15,8 @@ import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[2] / "conformance"))
+
 from cases import Cases
 from home import home
 from homeassistant.const import __version__
