@@ -95,15 +95,17 @@ def written(text: str, rng: random.Random) -> str:
     return text if rng.random() < 0.5 else text[0].upper() + text[1:] + rng.choice((".", ".", "", "!"))
 
 
+def closed(**properties: Any) -> dict[str, Any]:
+    """An object of these, and no others."""
+    named = {"type": "object", "properties": properties, "required": list(properties)}
+    return named | {"additionalProperties": False}
+
+
 def tools(words: dict[str, list[str]]) -> list[dict[str, Any]]:
-    properties = {
-        "name": {"type": "string", "enum": words["devices"]},
-        "area": {"type": "string", "enum": words["areas"]},
-        "domain": {"type": "string", "enum": ["light"]},
-    }
-    by_device = {"type": "object", "properties": properties, "additionalProperties": False}
-    nothing = {"type": "object", "properties": {}, "additionalProperties": False}
-    shapes = {"HassTurnOn": by_device, "HassTurnOff": by_device, "HassNevermind": nothing}
+    """In OpenAI's shape: a call is for a device by its name, or for the lights of an area."""
+    name, area = ({"type": "string", "enum": words[key]} for key in ("devices", "areas"))
+    switched = {"anyOf": [closed(name=name), closed(area=area, domain={"type": "string", "enum": ["light"]})]}
+    shapes = {"HassTurnOn": switched, "HassTurnOff": switched, "HassNevermind": closed()}
     return [
         {"type": "function", "function": {"name": name, "parameters": shape}} for name, shape in shapes.items()
     ]
