@@ -82,8 +82,7 @@ def samples_of(path: Path) -> array[int]:
 
 
 def resampled(given: array[int], rate: int) -> array[int]:
-    """At RATE: each sample is a sum of the _TAPS nearest on either side, weighted by a windowed sinc that passes what
-    both rates hold."""
+    """At RATE: each a sum of the _TAPS samples on either side, weighted by a windowed sinc."""
     count, pass_band = len(given) * RATE // rate, min(1.0, RATE / rate)
     made = array("h", bytes(2 * count))
     for k in range(count):

@@ -174,6 +174,9 @@ def own_calls(text: str) -> list[Call]:
     """The calls of an answer to a file's own tools, where they are JSON: one, or a list of them."""
     given = reading.json(text, f"the answer {text[:80]!r}", advice="the file's calls are not JSON")
     calls = given if isinstance(given, list) else [given]
-    if not all(isinstance(one, dict) and isinstance(one.get("arguments"), dict) for one in calls):
+    shaped = {"name": str, "arguments": dict}
+    if not all(
+        isinstance(one, dict) and all(isinstance(one.get(k), v) for k, v in shaped.items()) for one in calls
+    ):
         raise InputError(f"the answer {text[:80]!r} is no call in JSON; give the tools with the question")
-    return [Call(str(one["name"]), one["arguments"]) for one in calls]
+    return [Call(one["name"], one["arguments"]) for one in calls]
