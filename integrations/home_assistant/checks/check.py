@@ -24,7 +24,7 @@ from house import House
 
 INTEGRATION = Path(__file__).parents[1] / "custom_components" / "tinsmith"
 CASES = ("answer", "free", "adapter", "choose", "budget", "cancel", "restore", "missing", "key", "memory")
-HOUSE = ("command", "tools", "data", "limits", "files", "unload", "reports", "server")
+HOUSE = ("command", "tools", "talk", "data", "limits", "files", "unload", "reports", "server")
 Check = Callable[[], Awaitable[None]]
 
 

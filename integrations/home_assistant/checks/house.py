@@ -11,13 +11,16 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from home import choose, chosen, log_of, refused, say, set_up, speech
+from homeassistant.components.conversation import AssistantContent
 from homeassistant.config_entries import ConfigEntry, ConfigEntryState
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers import llm
 from homeassistant.loader import async_get_integration
 
 import tinsmith
@@ -93,6 +96,24 @@ class House:
         from homeassistant.components.conversation.chat_log import DATA_CHAT_LOGS
 
         return list(self.hass.data[DATA_CHAT_LOGS].values())
+
+    async def talk(self) -> None:
+        """A model that talks is shown the tools, and what a call of it came to."""
+        entry = await set_up(self.hass, "file", {"file": str(self.talker)})
+        await choose(self.hass, entry, context=4096, max_tokens=12)
+        reply = await say(self.hass, entry, "Hello!")
+        assert reply["response"]["response_type"] == "action_done", reply
+        log = log_of(self.hass, reply)
+        called = AssistantContent(agent_id="", tool_calls=[llm.ToolInput("GetDateTime", {})])
+        (result,) = [one async for one in log.async_add_assistant_content(called)]
+        assert "date" in str(result.tool_result), result
+        messages = import_module("custom_components.tinsmith.messages").of_log(log)
+        assert [one["role"] for one in messages[-2:]] == ["assistant", "tool"], messages
+        question = import_module("custom_components.tinsmith.engine").Question(
+            messages, free=True, max_tokens=4
+        )
+        assert (await entry.runtime_data.ask(question)).receipt
+        assert await self.hass.config_entries.async_remove(entry.entry_id)
 
     async def data(self) -> None:
         """An AI task's structure holds, and what can't be enforced is refused with its place."""

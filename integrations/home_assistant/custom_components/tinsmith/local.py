@@ -42,6 +42,8 @@ class Local:
         return cls(answerer, pool, facts)
 
     async def ask(self, question: Question) -> Answer:
+        if self._closing.is_set():
+            raise HomeAssistantError("the file is closed")
         unwanted = Event()
         try:
             answer = await asyncio.get_running_loop().run_in_executor(
@@ -50,8 +52,6 @@ class Local:
         except asyncio.CancelledError:
             unwanted.set()
             raise
-        except RuntimeError as error:
-            raise HomeAssistantError("the file is closed") from error
         if answer is None:
             raise HomeAssistantError("the file was closed before the answer was complete")
         return answer
