@@ -58,6 +58,7 @@ def serve(
         house, running = prepared(models, limits, local=is_loopback(host), **options)
         scheme = "https" if options.get("tls") else "http"
         shown = f"[{host}]" if ":" in host else host
+        bound.listen()  # who reads the line below may connect at once
         say(f"serving {', '.join(house.shelf.names)} at {scheme}://{shown}:{bound.getsockname()[1]}/")
         if not is_loopback(host) and not options.get("keys"):
             say("warning: other machines may ask, without a key (--insecure)")

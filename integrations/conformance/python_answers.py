@@ -1,0 +1,40 @@
+"""What Python answers to a case, with its digest and its receipt, for hosts that are Python."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tinsmith import Completion, Model
+from tinsmith.runtime.generation import Sampling
+from tinsmith.runtime.receipt import receipt
+from tinsmith.runtime.scheduler import Asked
+
+DRAWN = ("temperature", "top_p", "repetition_penalty", "seed")
+
+
+def answered(
+    model: Model,
+    messages: Sequence[Mapping[str, Any]],
+    most: int,
+    *,
+    adapter: str | None = None,
+    free: bool = False,
+    **drawn: Any,
+) -> tuple[Completion, str, str]:
+    """The answer, its digest as tinhost_digest, and its receipt's. drawn: some of DRAWN."""
+    held = None if free else model.constraint
+    answer = model.chat(messages, max_tokens=most, constraint=held, adapter=adapter, record=True, **drawn)
+    tokens = model.render(messages, adapter=adapter)
+    asked = Asked(tokens, model.applied(adapter), held, max_tokens=most, sampling=Sampling(**drawn))
+    return answer, fnv(answer), receipt(model, asked, answer).digest
+
+
+def fnv(answer: Completion) -> str:
+    """FNV-1a of tokens and the logits they were chosen by, signed as C's int64_t."""
+    digest = 0xCBF29CE484222325
+    for token, choice in zip(answer.token_ids, answer.choices, strict=True):
+        for byte in struct.pack("<if", token, choice.logit):
+            digest = (digest ^ byte) * 0x100000001B3 % 2**64
+    return str(digest - 2**64 if digest >= 2**63 else digest)
