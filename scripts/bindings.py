@@ -3,8 +3,8 @@
 
     scripts/bindings.py     brings the files of FILES up to date; a test compares
 
-Rust, Java (with its JNI glue), Node (N-API and TypeScript) and the browser get every function and constant; Go reads
-the header itself.
+Rust, Java (with its JNI glue), Node (N-API and TypeScript) and the browser get every function and constant; Go
+reads the header itself.
 """
 
 from __future__ import annotations

@@ -33,8 +33,8 @@ JNI = {
 
 
 def _body(function: Function, taken: Callable[[int, Parameter], str], given: str) -> list[str]:
-    """Arguments in C, the call, what was taken for it given back, and its result. A text or a block for which there
-    is no memory, or which is no such thing, has raised an error already."""
+    """Arguments in C, the call, what was taken for it given back, and its result. A text or a block for which
+    there is no memory, or which is no such thing, has raised an error already."""
     lines = [f"    {C[one.kind]}{one.name} = {taken(k, one)};" for k, one in enumerate(function.takes)]
     call = f"tinhost_{function.name}({', '.join(one.name for one in function.takes)})"
     if function.result == "nothing":
@@ -60,7 +60,7 @@ def jni(interface: Interface, made: str) -> str:
             "session": "    return (jlong)(intptr_t)result;",
         }.get(one.result, "    return result;")
         lines += [*_body(one, _of_java, given), "}\n"]
-    return "\n".join(lines[:-1] + ["}\n"])
+    return "\n".join([*lines[:-1], "}\n"])
 
 
 def _of_java(_: int, one: Parameter) -> str:

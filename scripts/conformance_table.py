@@ -3,8 +3,8 @@
 
     scripts/conformance_table.py FOLDER     reads FOLDER/*/conformance.json
 
-A case that did not pass has a number, and its line below the table; one that a host did not report has a dash. Exits
-with 1 where any is not passed.
+A case that did not pass has a number, and its line below the table; one that a host did not report has a dash.
+Exits with 1 where any is not passed.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 
 
 def table(reports: list[dict[str, Any]]) -> tuple[str, bool]:
-    """The text, and whether all is passed. reports: what conformance.json holds; cases stand in the order in which
-    they first come."""
+    """The text, and whether all is passed. reports: what conformance.json holds; cases stand in the order in
+    which they first come."""
     names = list(dict.fromkeys(name for report in reports for name in report["cases"]))
     lines = [f"| host | {' | '.join(names)} |", f"| --- |{' --- |' * len(names)}"]
     faults: list[str] = []

@@ -2,7 +2,7 @@
 "use strict";
 
 /** @type {import("./native").Native} */
-const native = require("./build/tinsmith.node");
+const native = require(require("node:path").join(__dirname, "build", "tinsmith.node"));
 
 const SLICE = 5000; // microseconds between two looks at an AbortSignal
 
@@ -47,7 +47,7 @@ class Model {
   /** @param {Uint8Array} bytes */
   static of(bytes, { key = "", signature = "" } = {}) {
     const file = Uint8Array.from(bytes); // which nobody else writes to, or takes away
-    return new Model(native.openMemory(file, file.length, signature === "" ? null : signature, key), file);
+    return new Model(native.openMemory(file, BigInt(file.length), signature === "" ? null : signature, key), file);
   }
 
   get #open() {

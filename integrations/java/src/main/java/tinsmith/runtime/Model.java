@@ -1,7 +1,6 @@
 package tinsmith.runtime;
 
 import java.io.File;
-import java.lang.ref.Cleaner;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -13,8 +12,6 @@ import java.util.Objects;
  * that are open keep it.
  */
 public final class Model implements AutoCloseable {
-    static final Cleaner CLEANER = Cleaner.create();
-
     static {
         // Names the folder that has libtinsmith and libtinhost; else java.library.path has them, or the app.
         String folder = System.getProperty("tinsmith.libraries");
@@ -25,7 +22,7 @@ public final class Model implements AutoCloseable {
     }
 
     final Closing closing;
-    private final Cleaner.Cleanable cleanable;
+    private final Reaper reaper;
 
     /** What closes the handle, which may not know the model. */
     static final class Closing implements Runnable {
@@ -52,7 +49,7 @@ public final class Model implements AutoCloseable {
             throw new TinException(status, message);
         }
         closing = new Closing(handle, file);
-        cleanable = CLEANER.register(this, closing);
+        reaper = new Reaper(this, closing);
     }
 
     /** Opens a .tin, checked as any untrusted file. It is mapped, not read. */
@@ -125,6 +122,6 @@ public final class Model implements AutoCloseable {
 
     @Override
     public void close() {
-        cleanable.clean();
+        reaper.close();
     }
 }

@@ -1,6 +1,5 @@
 package tinsmith.runtime;
 
-import java.lang.ref.Cleaner;
 import java.lang.ref.Reference;
 import java.nio.ByteBuffer;
 import java.time.Duration;
@@ -15,7 +14,7 @@ import java.util.NoSuchElementException;
  */
 public final class Session implements AutoCloseable {
     private final Closing closing;
-    private final Cleaner.Cleanable cleanable;
+    private final Reaper reaper;
 
     private static final class Closing implements Runnable {
         private long handle;
@@ -41,7 +40,7 @@ public final class Session implements AutoCloseable {
             throw new TinException(status, message);
         }
         closing = new Closing(handle, model.closing);
-        cleanable = Model.CLEANER.register(this, closing);
+        reaper = new Reaper(this, closing);
     }
 
     private interface Call {
@@ -125,7 +124,7 @@ public final class Session implements AutoCloseable {
     /** Answers with one of some options, each one line, and returns which. */
     public int choose(List<String> options) {
         for (String option : options)
-            if (option.indexOf('\n') >= 0) throw new IllegalArgumentException("\"" + option + "\": an option is one line");
+            if (option.indexOf('\n') >= 0) throw new IllegalArgumentException("an option is one line: " + option.replace("\n", "\\n"));
         byte[] lines = Texts.bytes(String.join("\n", options));
         call(handle -> Native.choose(handle, lines));
         finish();
@@ -232,6 +231,6 @@ public final class Session implements AutoCloseable {
 
     @Override
     public void close() {
-        cleanable.clean();
+        reaper.close();
     }
 }
