@@ -58,7 +58,9 @@ struct tinhost_session {
     tinhost_model *model;
     tin_error error;
     tini_block memory, pool_memory, record;
+#ifndef TIN_NO_POOL
     tin_pool *pool;
+#endif
     tin_session *core;
     uint32_t context;
 

@@ -137,8 +137,12 @@ static void read_messages(reader *r, state *it, uint32_t count) {
     }
 }
 
-/* Puts the adapters of `it` to work in place of those that are. */
+/* Puts the adapters of `it` to work in place of those that are, unless they are the same: what was computed stays then. */
 static int32_t apply(tinhost_session *s, const state *it) {
+    size_t count = it->applied_count;
+    if (count == s->applied_count && !memcmp(it->applied, s->applied, count * sizeof *s->applied) &&
+        !memcmp(it->scales, s->scales, count * sizeof *s->scales))
+        return TIN_OK;
     tini_host_bare(s);
     int32_t status = TIN_OK;
     for (uint32_t k = 0; k < it->applied_count && !status; k++)

@@ -26,7 +26,11 @@ static uint64_t clock_ns(void *unused) {
 
 static int open_pool(tinhost_session *s, uint32_t threads, tin_session_options *options) {
 #ifdef TIN_NO_POOL
-    (void)s, (void)threads, (void)options;
+    (void)options;
+    if (threads > 1) {
+        tini_host_fail(s, TIN_ERR_UNSUPPORTED, "this build has no threads; give 1");
+        return 0;
+    }
 #else
     size_t need = threads > 1 ? tin_pool_size(threads) : 0;
     if (threads > 1 && !need) {

@@ -10,22 +10,40 @@ import re
 import shutil
 import subprocess
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import wheels
+from tiny_models import in_format, tiny_spec
+from transformers_models import CHATML
 
 import tinsmith
 from tinsmith import _core, cli, hub, targets
+from tinsmith.compiler import build_tin
 from tinsmith.cross import extension, runtime, sources, zig
 from tinsmith.errors import InputError, UnsupportedError
+from tinsmith.models import family
 from tinsmith.system import progress
 
-HEADER = sources.folder() / "include" / "tin.h"
-DECLARED = set(re.findall(r"^TIN_API [^()]*?(tin_\w+)\(", HEADER.read_text(encoding="utf-8"), flags=re.M))
+HEADERS = {"include/tin.h", "include/tin_host.h"}
+
+
+def declared(name: str) -> set[str]:
+    """The functions of a header."""
+    text = (sources.folder() / "include" / name).read_text(encoding="utf-8")
+    return set(re.findall(r"^TIN_API [^()]*?(tin(?:host)?_\w+)\(", text, flags=re.M))
+
+
+DECLARED, HOST = declared("tin.h"), declared("tin_host.h")
 ELF, PE, MACHO = b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe"
 # What a phone's process has, whatever it runs.
 ANDROID = {"memcpy", "memmove", "memset", "memcmp", "getauxval"}
+# And what Android's C library has, with the same meaning and layouts as musl's on 64 bits.
+BIONIC = {
+    "calloc", "clock_gettime", "close", "fclose", "fopen", "fread", "free", "fstat", "getenv", "malloc",
+    "memchr", "mmap", "munmap", "open", "realloc", "snprintf", "strchr", "strcmp", "strlen",
+}  # fmt: skip
 
 
 def emit(name: str, folder: Path, *forms: str) -> dict[str, Path]:
@@ -103,13 +121,16 @@ def test_the_headers_hold_for_every_machine() -> None:
 def test_linux_on_arm64_with_either_libc(tmp_path: Path) -> None:
     made = emit("generic-aarch64", tmp_path, "static", "shared")
     folders = [f"lib/{libc}" for libc in ("musl", "gnu")]
-    libraries = [f"{folder}/{name}" for folder in folders for name in ("libtin.a", "libtin.so")]
-    assert set(made) == {*libraries, "include/tin.h", "bin/tin"}
+    libraries = [
+        f"{folder}/{name}" for folder in folders for name in ("libtin.a", "libtin.so", "libtinhost.so")
+    ]
+    assert set(made) == {*libraries, *HEADERS, "bin/tin"}
     for folder in folders:
         assert made[f"{folder}/libtin.a"].read_bytes().startswith(b"!<arch>\n")
         given, _ = symbols(made[f"{folder}/libtin.so"])
         assert given == DECLARED
         assert made[f"{folder}/libtin.so"].stat().st_size < 400_000
+        assert symbols(made[f"{folder}/libtinhost.so"])[0] == DECLARED | HOST
     program = made["bin/tin"]
     assert program.stat().st_mode & 0o111
     assert b"ld-musl" not in program.read_bytes()
@@ -121,6 +142,9 @@ def test_android_needs_nothing_but_its_process(tmp_path: Path) -> None:
     given, taken = symbols(made["lib/libtin.so"])
     assert taken <= ANDROID
     assert given == {name for name in DECLARED if not name.startswith("tin_pool_")}
+    given_there, taken = symbols(made["lib/libtinhost.so"])
+    assert given_there == given | HOST
+    assert taken <= ANDROID | BIONIC
     segments = subprocess.run(
         ["readelf", "--program-headers", "--dynamic", "--wide", made["lib/libtin.so"]],
         capture_output=True,
@@ -133,10 +157,19 @@ def test_android_needs_nothing_but_its_process(tmp_path: Path) -> None:
 
 # Asks a shared library, by its name for the linker, whether it works.
 CALLER = r"""
-#include "tin.h"
+#include "tin_host.h"
 #include <stdio.h>
-int main(void) {
+int main(int argc, char **argv) {
     printf("%s %s %d\n", tin_version(), tin_isa_name(0), (int)tin_selfcheck(NULL));
+    tinhost_model *model = tinhost_open(argc > 1 ? argv[1] : "", NULL);
+    tinhost_session *session = tinhost_session_open(model, 64, 2, 0, 0);
+    if (tinhost_ask(session, "who?", 8))
+        return puts(tinhost_error(session)), 1;
+    while (tinhost_step(session, 500) != TINHOST_DONE) {
+    }
+    printf("%s", tinhost_answer(session));
+    tinhost_session_close(session);
+    tinhost_close(model);
     return tin_pool_size(2) == 0;
 }
 """
@@ -147,15 +180,21 @@ def test_a_program_calls_the_dll_under_wine(tmp_path: Path) -> None:
     if shutil.which("wine") is None:
         pytest.skip("wine is not installed (Debian: apt-get install wine)")
     made = emit("windows-x86_64", tmp_path, "shared")
+    sizes = {"hidden_size": 64, "intermediate_size": 96, "max_position_embeddings": 128}
+    spec = tiny_spec(family.by_name("llama"), **sizes)
+    held = {"grammar/answer.bin": tinsmith.choices(["left", "right"]).data}
+    build_tin(in_format(replace(spec, chat_template=CHATML), "Q8_0"), tmp_path / "é.tin", entries=held)
     (tmp_path / "caller.c").write_text(CALLER)
-    library = made["lib/tin.lib"]
+    library = made["lib/tinhost.lib"]
     program = library.with_name("caller.exe")
     include = f"-I{made['include/tin.h'].parent}"
     target = ["-target", "x86_64-windows-gnu", "-s", "-O2", "-DTIN_SHARED", include]
     zig.run("cc", *target, tmp_path / "caller.c", library, "-o", program)
     settings = {**os.environ, "WINEPREFIX": str(hub.cache_folder() / "wine"), "WINEDEBUG": "-all"}
-    done = subprocess.run(["wine", program], capture_output=True, text=True, env=settings)
-    assert done.stdout.split() == [tinsmith.__version__, "scalar", "0"], done.stderr
+    command = ["wine", program, "é.tin"]
+    done = subprocess.run(command, capture_output=True, text=True, env=settings, cwd=tmp_path)
+    answer = tinsmith.load(tmp_path / "é.tin").chat([{"role": "user", "content": "who?"}], max_tokens=8).text
+    assert done.stdout.split() == [tinsmith.__version__, "scalar", "0", answer], done.stderr
     assert done.returncode == 0
 
 
@@ -163,8 +202,8 @@ def test_a_program_calls_the_dll_under_wine(tmp_path: Path) -> None:
 def test_windows_and_macos(tmp_path: Path) -> None:
     """Looked at, not run: there is no emulator of macOS, and no CPython for Windows here."""
     made = emit("windows-x86_64", tmp_path / "w")
-    libraries = {"lib/tin_static.lib", "lib/tin.dll", "lib/tin.lib"}
-    assert {name for name in made if "whl" not in name} == {*libraries, "include/tin.h", "bin/tin.exe"}
+    libraries = {"lib/tin_static.lib", "lib/tin.dll", "lib/tin.lib", "lib/tinhost.dll", "lib/tinhost.lib"}
+    assert {name for name in made if "whl" not in name} == {*libraries, *HEADERS, "bin/tin.exe"}
     for name in ("lib/tin.dll", "bin/tin.exe"):
         assert made[name].read_bytes().startswith(PE)
     assert all(name.encode() in made["lib/tin.dll"].read_bytes() for name in DECLARED)
@@ -173,7 +212,7 @@ def test_windows_and_macos(tmp_path: Path) -> None:
     assert b"python3.dll" in inside and b"PyInit__core" in inside
     made = emit("apple-m1", tmp_path / "m")
     assert {name for name in made if "whl" not in name} == {
-        "lib/libtin.a", "lib/libtin.dylib", "include/tin.h", "bin/tin",
+        "lib/libtin.a", "lib/libtin.dylib", "lib/libtinhost.dylib", *HEADERS, "bin/tin",
     }  # fmt: skip
     for name in ("lib/libtin.dylib", "bin/tin"):
         assert made[name].read_bytes().startswith(MACHO)

@@ -85,7 +85,8 @@ def test_every_function_of_the_header_is_there(host: Any) -> None:
 def test_answers_and_adapters_are_those_of_python(python: Model, session: Session) -> None:
     for name in (None, "a", "b", None):
         session.forget(0)
-        session.adapter(name, 1.0 if name else 0.0)
+        session.adapter(None, 0.0)
+        session.adapter(name, 1.0)
         found = answer(session)
         wanted = python.chat([ASKED], max_tokens=16, adapter=name)
         assert (found["text"], found["tokens"], found["finish"]) == (wanted.text, len(wanted.token_ids), 1)
@@ -147,7 +148,7 @@ def test_one_of_some_options(python: Model, session: Session) -> None:
         assert (found["text"], options[found["chosen"]]) == (wanted, wanted)
     session.sampling(0, 1, 1, 0)
     session.begin(16)  # the file's own constraint again
-    assert session.steps()["text"] in ("yes", "no", "yesterday")
+    assert session.steps()["text"] in ('"yes"', '"no"', '"yesterday"')
     for wrong in ("", "\n", "a\n\nb", "a\nb\na", "x\n" * 1025, "y" * 20_000):
         with pytest.raises(Refused, match="options") as refused:
             session.choose(wrong)
@@ -155,8 +156,9 @@ def test_one_of_some_options(python: Model, session: Session) -> None:
 
 
 def test_thoughts_that_the_prompt_opens_stay_in_the_conversation(host: Any, tmp_path: Path) -> None:
-    spec = tiny_spec(family.by_name("llama"), max_position_embeddings=512)
-    opening = CHATML.replace("assistant\\n' }}{% endif", "assistant\\n<think>\\n' }}{% endif")
+    sizes = {"hidden_size": 64, "intermediate_size": 96, "max_position_embeddings": 512}
+    spec = tiny_spec(family.by_name("llama"), **sizes)
+    opening = CHATML.replace("assistant\n' }}{% endif", "assistant\n<think>\n' }}{% endif")
     assert opening != CHATML
     build_tin(in_format(replace(spec, chat_template=opening), "Q8_0"), tmp_path / "t.tin")
     model = host.open(str(tmp_path / "t.tin").encode(), None)
@@ -280,7 +282,8 @@ void *__wrap_realloc(void *p, size_t n) { return fails() ? NULL : __real_realloc
 /* A life: two answers, a choice, a saved and a copied session. 0 where something failed. */
 static int live(const char *path) {
     tinhost_model *model = tinhost_open(path, NULL);
-    tinhost_session *a = tinhost_session_open(model, 128, 2, 2, 0), *b = tinhost_session_open(model, 128, 0, 0, 0);
+    tinhost_session *a = tinhost_session_open(model, 128, 2, 2, 0);
+    tinhost_session *b = tinhost_session_open(model, 128, 0, 0, 0);
     tinhost_close(model);
     int good = !tinhost_say(a, 0, "be") && !tinhost_ask(a, "who?", 9), event;
     while (good && (event = tinhost_step(a, 100)) != TINHOST_DONE) {
@@ -323,7 +326,7 @@ int main(int argc, char **argv) {
 
 
 def test_every_allocation_may_fail(tin: Path, tmp_path: Path) -> None:
-    """No leak, no crash, and no memory taken by a step. A failure to shrink or to read a text may go unnoticed."""
+    """No leak, no crash, and no memory taken by a step. Those to shrink or to give an entry may pass."""
     source = tmp_path / "life.c"
     source.write_text(PROGRAM)
     wraps = [f"-Wl,--wrap={name}" for name in ("malloc", "calloc", "realloc")]

@@ -266,9 +266,9 @@ def test_the_chat_example_is_short() -> None:
 
 @pytest.fixture(scope="module")
 def amalgam(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of tin.c and tin.h, as scripts/amalgamate.py writes them."""
+    """The folder of tin.c, tin_host.c and their headers, as scripts/amalgamate.py writes them."""
     folder = tmp_path_factory.mktemp("amalgam")
-    run(sys.executable, ROOT / "scripts" / "amalgamate.py", folder)
+    run(sys.executable, ROOT / "scripts" / "amalgamate.py", folder, "--host")
     assert (folder / "tin.h").read_text(encoding="utf-8") == HEADER
     assert '#include "tin.h"' in re.findall(r'#include ".*"', (folder / "tin.c").read_text(encoding="utf-8"))
     return folder
@@ -311,10 +311,11 @@ def test_the_two_files_give_the_digests_of_the_module(
     ],
     ids=["gcc", "gcc-14", "clang"],
 )
-def test_the_two_files_compile_without_a_warning(
+def test_the_files_compile_without_a_warning(
     amalgam: Path, cc: list[str], options: list[str], tmp_path: Path
 ) -> None:
-    run(tool(*cc), *STRICT, *options, "-c", amalgam / "tin.c", "-o", tmp_path / "tin.o")
+    for name in ("tin", "tin_host"):
+        run(tool(*cc), *STRICT, *options, "-c", amalgam / f"{name}.c", "-o", tmp_path / f"{name}.o")
 
 
 @pytest.mark.slow

@@ -1,5 +1,5 @@
-"""libtin for another machine, static and shared; libtinhost, which has tin_host.h as well; and the program `tin`
-that proves a file there.
+"""libtin for another machine, static and shared; libtinhost, which has tin_host.h as well; and the program
+`tin` that proves a file there.
 
 Every instruction set of the architecture is in it, and the library chooses when it runs.
 """
@@ -17,8 +17,8 @@ POOL_LESS = "-DTIN_NO_POOL"
 
 @dataclass(frozen=True)
 class System:
-    """How a system calls its files: "{}" is the name of a shared library. link: a flag of those; import_library:
-    what programs link for one, where not itself."""
+    """How a system calls its files: "{}" is the name of a shared library. link: a flag of those;
+    import_library: what programs link for one, where not itself."""
 
     static: str
     shared: str

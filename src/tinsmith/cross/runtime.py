@@ -33,8 +33,8 @@ def emit(
 
     include/tin.h and tin_host.h; lib/<libc>/ with libtin.a, libtin.so and libtinhost.so (lib/ where the target
     names one libc); bin/tin, which proves a file on the device; a wheel, and those that it needs; tin.wasm and
-    tin.mjs; of firmware an image for each of `tins`, in a folder of its name. Raises MissingExtraError without zig, InputError where a
-    compiler refuses.
+    tin.mjs; of firmware an image for each of `tins`, in a folder of its name. Raises MissingExtraError without
+    zig, InputError where a compiler refuses.
     """
     wanted = target.build.forms if forms is None else forms
     made: list[Path] = []
