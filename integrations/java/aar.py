@@ -26,11 +26,12 @@ def glue(machine: Machine, host: Path, out: Path, java: Path) -> Path:
     """libtinsmith.so, which links libtinhost.so as its neighbour. jni_md.h is the JDK's for Linux; malloc, free and
     strlen are in every process."""
     built, _ = library.compilable(machine)
-    path = out / "libtinsmith.so"
+    path, part = out / "libtinsmith.so", out / "native.o"
     headers = [f"-I{folder}" for folder in (sources.folder() / "include", java, java / "linux")]
-    flags = ["-shared", "-fPIC", *library.ANDROID, "-s", "-Wl,-soname,libtinsmith.so"]
     source = HERE / "src" / "main" / "c" / "native.c"
-    zig.run("cc", *built.compiling(), *zig.FLAGS, "-O2", *headers, *flags, source, host, "-o", path)
+    zig.run("cc", *built.compiling(), *zig.FLAGS, "-O2", "-fPIC", *headers, "-c", source, "-o", part)
+    flags = ["-shared", *library.ANDROID, "-s", "-Wl,-soname,libtinsmith.so"]
+    zig.run("cc", *built.linking(), *flags, part, host, "-o", path)
     return path
 
 

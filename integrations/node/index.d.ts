@@ -74,16 +74,17 @@ export class Session {
   /** Forgets all messages from the k-th on. */
   forget(k?: number): void;
   readonly messages: { role: Role; text: string }[];
-  /** Says a text as the user, and answers: pieces, computed off the loop. Leaving the loop drops the answer. */
-  ask(text: string, options?: Ask): AsyncGenerator<string, void, undefined>;
-  /** Answers the messages so far. */
-  reply(options?: Ask): AsyncGenerator<string, void, undefined>;
+  /**
+   * Says a text as the user, unless it is null, and answers: pieces, computed off the loop. Leaving the loop drops the
+   * answer.
+   */
+  ask(text?: string | null, options?: Ask): AsyncGenerator<string, void, undefined>;
   /** Goes on from a text as it is, without a chat template. It becomes no message. */
   complete(text: string, options?: Ask): AsyncGenerator<string, void, undefined>;
   /** Answers with one of some options, each one line; gives which. */
   choose(options: string[], how?: { signal?: AbortSignal }): Promise<number>;
   /** Begins what ask does, for a loop of your own over step. */
-  begin(text: string, options?: { maxTokens?: number }): void;
+  begin(text?: string | null, options?: { maxTokens?: number }): void;
   /** Works on this thread for about a budget in microseconds; 0 (default): until there is a piece, or the end. */
   step(budget?: number): { event: "pending" | "piece" | "done" | "idle"; piece: string };
   /** Drops the answer under way: its messages stay. */

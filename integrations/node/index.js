@@ -160,14 +160,9 @@ class Session {
     }));
   }
 
-  /** @param {string} text @param {{ maxTokens?: number, signal?: AbortSignal }} [options] */
-  ask(text, { maxTokens = 256, signal } = {}) {
-    return this.#pieces(() => native.ask(this.#open, text, maxTokens), signal);
-  }
-
-  /** @param {{ maxTokens?: number, signal?: AbortSignal }} [options] */
-  reply({ maxTokens = 256, signal } = {}) {
-    return this.#pieces(() => native.begin(this.#open, maxTokens), signal);
+  /** @param {string | null} text @param {{ maxTokens?: number, signal?: AbortSignal }} [options] */
+  ask(text = null, { maxTokens = 256, signal } = {}) {
+    return this.#pieces(() => this.#begin(text, maxTokens), signal);
   }
 
   /** @param {string} text @param {{ maxTokens?: number, signal?: AbortSignal }} [options] */
@@ -219,9 +214,14 @@ class Session {
     return { event: EVENTS[event], piece: native.piece(this.#open) ?? "" };
   }
 
-  /** @param {string} text */
-  begin(text, { maxTokens = 256 } = {}) {
-    this.#checked(native.ask(this.#open, text, maxTokens));
+  /** @param {string | null} text */
+  begin(text = null, { maxTokens = 256 } = {}) {
+    this.#checked(this.#begin(text, maxTokens));
+  }
+
+  /** @param {string | null} text @param {number} maxTokens */
+  #begin(text, maxTokens) {
+    return text === null ? native.begin(this.#open, maxTokens) : native.ask(this.#open, text, maxTokens);
   }
 
   cancel() {
