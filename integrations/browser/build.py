@@ -3,7 +3,7 @@
 
     integrations/browser/build.py FOLDER     needs zig (the extra `cross`)
 
-The module is the C library and tin_host.h over zig's C library for WASI, of which it asks for nothing but the time.
+The module is the C library and tin_host.h over zig's C library for WASI, of which it asks only the time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,13 @@ from tinsmith.system.files import atomic_write
 
 HERE = Path(__file__).resolve().parent
 MODULES = ("cache.mjs", "host.mjs", "table.mjs", "tinsmith.d.ts", "tinsmith.mjs", "worker.mjs")
-LINK = ("-mexec-model=reactor", "-Wl,--export-dynamic", "-Wl,--export=malloc", "-Wl,--export=free", "-Wl,--strip-all")
+LINK = (
+    "-mexec-model=reactor",
+    "-Wl,--export-dynamic",
+    "-Wl,--export=malloc",
+    "-Wl,--export=free",
+    "-Wl,--strip-all",
+)
 
 
 def module() -> Path:

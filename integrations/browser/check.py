@@ -1,4 +1,4 @@
-"""The page in Debian's chromium: check.py SITE OUT, where SITE has build.py's files, demo/, the tins and conformance.mjs."""
+"""The page in Debian's chromium: check.py SITE OUT, where SITE is as `test` makes it."""
 
 from __future__ import annotations
 
@@ -15,54 +15,15 @@ from typing import Any
 
 from playwright.sync_api import Page, expect, sync_playwright
 
-CASES = """async () => {
-  const { conformance } = await import("/conformance.mjs");
-  const { open } = await import("/tinsmith.mjs");
-  const given = await (await fetch("/cases.json")).json();
-  return conformance((file, options) => open(`/${file}`, options), given);
-}"""
-# Frames that the page painted while an answer came; the longest time between two, in milliseconds.
-SMOOTH = """async () => {
-  const { open } = await import("/tinsmith.mjs");
-  const model = await open("/plain.tin");
-  const session = await model.session({ context: 512 });
-  let frames = 0, longest = 0, last = performance.now(), on = true;
-  const frame = (now) => { frames++; longest = Math.max(longest, now - last); last = now; on && requestAnimationFrame(frame); };
-  requestAnimationFrame(frame);
-  for await (const _ of session.ask("Please shut the port hatch.", { maxTokens: 24 }));
-  on = false;
-  model.close();
-  return { frames, longest, digest: String(session.answer.digest) };
-}"""
-# What is kept is used, not asked for; a byte that changed there is found, and the file fetched anew.
-KEPT = """async () => {
-  const { open, forget } = await import("/tinsmith.mjs");
-  const url = new URL("/tiny.tin", location).href, found = [];
-  const once = async (options) => { const model = await open(url, options); model.close(); found.push(model.kept); return model.digest; };
-  const sha256 = await once();
-  await once({ sha256 });
-  const store = await caches.open("tinsmith"), kept = await store.match(url);
-  const bytes = new Uint8Array(await kept.arrayBuffer());
-  bytes[bytes.length >> 1] ^= 1;
-  await store.put(url, new Response(bytes, { headers: kept.headers }));
-  await once({ sha256 });
-  await open(url, { sha256: sha256.replace(/./, (c) => (c === "0" ? "1" : "0")) }).catch((error) => found.push(error.message));
-  found.push(await forget(url), await forget(url));
-  return found;
-}"""
-WRONG = """async () => {
-  const { open } = await import("/tinsmith.mjs");
-  const model = await open("/tiny.tin"), session = await model.session({ context: 128 }), found = [];
-  for (const attempt of [
-    () => open(new Uint8Array(100)),
-    () => session.say("user", "a\\0b"),
-    () => session.adapter("zebra"),
-    () => session.choose(["one\\ntwo"]),
-    () => session.restore(new Uint8Array(100)),
-  ]) await attempt().then(() => found.push("it was not refused"), (error) => found.push(error.code));
-  model.close();
-  return found;
-}"""
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "integrations" / "conformance"))
+
+import make  # noqa: E402
+
+import tinsmith  # noqa: E402
+
+ASKED = "Please shut the port hatch."
+CALL = "async (name) => (await import('/check.mjs'))[name]()"
 
 
 @contextmanager
@@ -83,12 +44,14 @@ def served(folder: Path) -> Iterator[tuple[str, list[str]]]:
         server.shutdown()
 
 
-def demo(page: Page, address: str) -> None:
+def demo(page: Page, address: str, tin: Path) -> None:
+    answer = tinsmith.load(tin).chat([{"role": "user", "content": ASKED}], max_tokens=128, record=True)
+    title = f"{len(answer.token_ids)} tokens; digest {make.fnv(answer) % 2**64:x}"
     page.goto(f"{address}/demo/index.html?file=/plain.tin")
     expect(page.locator("#about")).to_contain_text("kept by this browser", timeout=60_000)
-    page.fill("#text", "Please shut the port hatch.")
+    page.fill("#text", ASKED)
     page.press("#text", "Enter")
-    expect(page.locator("#talk .answer")).to_have_attribute("title", "13 tokens; digest 5c021a176d45e78f", timeout=60_000)
+    expect(page.locator("#talk .answer")).to_have_attribute("title", title, timeout=60_000)
     page.fill("#text", "And now open it again.")
     page.press("#text", "Enter")
     page.click("#stop")
@@ -107,18 +70,22 @@ def main() -> int:
         faults: list[str] = []
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.goto(f"{address}/demo/blank.html")
-        cases = page.evaluate(CASES)
-        out.write_text(json.dumps({"host": "browser", "version": f"Chromium {browser.version}", "cases": cases}) + "\n")
-        print(json.dumps(cases))
-        assert len(cases) == 10 and set(cases.values()) == {"passed"}
+        cases = page.evaluate(CALL, "cases")
+        report = {"host": "browser", "version": f"Chromium {browser.version}", "cases": cases}
+        out.write_text(json.dumps(report) + "\n")
+        print(json.dumps(report))
+        assert len(cases) == 10
+        assert set(cases.values()) == {"passed"}
         assert asked.count("/plain.tin") == 1, "the file was kept, and fetched again"
-        smooth = page.evaluate(SMOOTH)
+        smooth = page.evaluate(CALL, "smooth")
         print(json.dumps(smooth))
         assert smooth["frames"] > 5
-        kept = page.evaluate(KEPT)
-        assert kept[:3] == [False, True, False] and "should have" in kept[3] and kept[4:] == [False, False], kept
-        assert page.evaluate(WRONG) == ["FORMAT", "ARGUMENT", "ARGUMENT", "ARGUMENT", "FORMAT"]
-        demo(page, address)
+        *found, refused, forgotten = page.evaluate(CALL, "kept")
+        assert found == [False, True, False]
+        assert "should have" in refused
+        assert forgotten is False
+        assert page.evaluate(CALL, "wrong") == ["FORMAT", "ARGUMENT", "ARGUMENT", "ARGUMENT", "FORMAT"]
+        demo(page, address, site / "plain.tin")
         assert not faults, faults
         browser.close()
     return 0

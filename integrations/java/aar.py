@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Makes an Android archive of the Java classes and of the libraries for phones (ARM64) and emulators (x86-64).
 
-    integrations/java/aar.py CLASSES.jar OUT.aar    needs zig (the extra `cross`) and a JDK's headers in JAVA_HOME
+    integrations/java/aar.py CLASSES.jar OUT.aar    needs zig (the extra `cross`), and JAVA_HOME
 
-Its layout is the Android Gradle plug-in's: AndroidManifest.xml, classes.jar, R.txt, proguard.txt, jni/<ABI>/*.so.
+Its layout is the Android Gradle plug-in's: AndroidManifest.xml, classes.jar, R.txt, proguard.txt, jni/<ABI>/.
 """
 
 from __future__ import annotations
@@ -23,15 +23,14 @@ DAWN = (1980, 1, 1, 0, 0, 0)  # the same inputs give the same archive
 
 
 def glue(machine: Machine, host: Path, out: Path, java: Path) -> Path:
-    """libtinsmith.so, which links libtinhost.so as its neighbour. jni_md.h is the JDK's for Linux; malloc, free and
-    strlen are in every process."""
+    """libtinsmith.so, which links libtinhost.so as its neighbour. jni_md.h is the JDK's for Linux."""
     built, _ = library.compilable(machine)
     path, part = out / "libtinsmith.so", out / "native.o"
     headers = [f"-I{folder}" for folder in (sources.folder() / "include", java, java / "linux")]
     source = HERE / "src" / "main" / "c" / "native.c"
     zig.run("cc", *built.compiling(), *zig.FLAGS, "-O2", "-fPIC", *headers, "-c", source, "-o", part)
     flags = ["-shared", *library.ANDROID, "-s", "-Wl,-soname,libtinsmith.so"]
-    zig.run("cc", *built.linking(), *flags, part, host, "-o", path)
+    zig.run("cc", *built.linking(), *flags, part, host, library.bionic(machine), "-o", path)
     return path
 
 
