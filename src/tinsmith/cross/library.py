@@ -38,8 +38,8 @@ ANDROID = ("-nostdlib", "-Wl,-z,max-page-size=16384", "-Wl,-z,defs")
 # libraries that a library names, and not in those of its process.
 BIONIC = (
     "calloc", "clock_gettime", "close", "fclose", "fopen", "fread", "free", "fstat", "getauxval", "getenv",
-    "malloc", "memchr", "memcmp", "memcpy", "memmove", "memset", "mmap", "munmap", "open", "realloc", "snprintf",
-    "strchr", "strcmp", "strlen",
+    "malloc", "memchr", "memcmp", "memcpy", "memmove", "memset", "mmap", "munmap", "open", "realloc",
+    "snprintf", "strchr", "strcmp", "strlen",
 )  # fmt: skip
 
 
