@@ -19,12 +19,7 @@ from tinsmith.system.files import atomic_write
 HERE = Path(__file__).resolve().parent
 MODULES = ("cache.mjs", "host.mjs", "table.mjs", "tinsmith.d.ts", "tinsmith.mjs", "worker.mjs")
 EXPORTS = ("-Wl,--export-dynamic", "-Wl,--export=malloc", "-Wl,--export=free")
-    "-mexec-model=reactor",
-    "-Wl,--export-dynamic",
-    "-Wl,--export=malloc",
-    "-Wl,--export=free",
-    "-Wl,--strip-all",
-)
+LINK = ("-mexec-model=reactor", "-Wl,--strip-all", *EXPORTS)
 
 
 def module() -> Path:
@@ -33,7 +28,7 @@ def module() -> Path:
     libc = f"-isystem{sources.folder() / 'wasm' / 'libc'}"
     kernels = zig.objects(bare, sources.kernels(), "-DTIN_SHARED", libc)
     core = zig.objects(machine, [sources.core(), sources.host()], "-DTIN_SHARED")
-    return zig.link(machine, "tinhost.wasm", [*core, *kernels], "-mexec-model=reactor", "-Wl,--strip-all", *EXPORTS)
+    return zig.link(machine, "tinhost.wasm", [*core, *kernels], *LINK)
 
 
 def main() -> int:

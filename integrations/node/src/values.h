@@ -101,7 +101,8 @@ static inline napi_value text_out(napi_env env, const char *text) {
 static inline void *data_in(napi_env env, napi_value value) {
     napi_typedarray_type type;
     void *data = NULL;
-    if (napi_get_typedarray_info(env, value, &type, NULL, &data, NULL, NULL) != napi_ok || type != napi_uint8_array)
+    if (napi_get_typedarray_info(env, value, &type, NULL, &data, NULL, NULL) != napi_ok ||
+        type != napi_uint8_array)
         return refuse(env, "not a Uint8Array");
     return data;
 }
