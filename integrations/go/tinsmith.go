@@ -106,8 +106,13 @@ func OpenBytes(file []byte, options ...Option) (*Model, error) {
 	if how.signature == "" {
 		signature = nil
 	}
-	kept := C.CBytes(file)
-	return opened(C.tinhost_open_memory(kept, C.int64_t(len(file)), signature, texts[1]), kept)
+	kept := C.malloc(C.size_t(len(file)) + C.TIN_ALIGNMENT)
+	if kept == nil {
+		return nil, &Error{ErrMemory, fmt.Sprintf("there is no memory for a file of %d bytes", len(file))}
+	}
+	aligned := unsafe.Add(kept, C.TIN_ALIGNMENT-uintptr(kept)%C.TIN_ALIGNMENT)
+	copy(unsafe.Slice((*byte)(aligned), len(file)), file)
+	return opened(C.tinhost_open_memory(aligned, C.int64_t(len(file)), signature, texts[1]), kept)
 }
 
 func opened(handle *C.tinhost_model, file unsafe.Pointer) (*Model, error) {

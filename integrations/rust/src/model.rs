@@ -7,6 +7,8 @@ use std::path::Path;
 use std::ptr;
 use std::sync::{Arc, Mutex};
 
+const ALIGNMENT: usize = 64; // TIN_ALIGNMENT: a file that lies otherwise is copied
+
 /// An open file. It is closed when it and its last session are dropped; clones are the same file.
 #[derive(Clone)]
 pub struct Model {
@@ -47,8 +49,7 @@ impl Model {
         Model::at(path.as_ref(), Some(key))
     }
 
-    /// Opens a .tin in memory. signature: the text of its .minisig file. It is copied where it does not lie at a multiple of
-    /// 64.
+    /// Opens a .tin in memory. signature: the text of its .minisig file.
     pub fn from_bytes(file: Vec<u8>, signature: Option<&str>, key: Option<&str>) -> Result<Model> {
         let signature = signature.map(c_text).transpose()?;
         let key = key.map(c_text).transpose()?;
@@ -56,7 +57,8 @@ impl Model {
         let handle = unsafe {
             sys::tinhost_open_memory(file.as_ptr().cast(), file.len() as i64, or_null(&signature), or_null(&key))
         };
-        Model::of(handle, file)
+        let used = file.as_ptr() as usize % ALIGNMENT == 0;
+        Model::of(handle, if used { file } else { Vec::new() })
     }
 
     fn at(path: &Path, key: Option<&str>) -> Result<Model> {
