@@ -2,9 +2,9 @@
 
 #include <stdio.h>
 
-#ifdef _WIN32
+#if defined(_WIN32)
 #include <wchar.h>
-#else
+#elif !defined(__wasm__)
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -71,6 +71,20 @@ static FILE *open_text(const char *path) {
     FILE *file = name ? _wfopen(name, L"rb") : NULL;
     free(name);
     return file;
+}
+#elif defined(__wasm__) /* a page has none: it brings files in memory */
+static const void *map(const char *path, size_t *size) {
+    (void)path, (void)size;
+    return NULL;
+}
+
+static void unmap(const void *file, size_t size) {
+    (void)file, (void)size;
+}
+
+static FILE *open_text(const char *path) {
+    (void)path;
+    return NULL;
 }
 #else
 static const void *map(const char *path, size_t *size) {

@@ -32,9 +32,15 @@ SYSTEMS = {
     "macos": System("libtin.a", "lib{}.dylib", "tin", "-Wl,-install_name,@rpath/lib{}.dylib"),
     "windows": System("tin_static.lib", "{}.dll", "tin.exe", "-Wl,--out-implib,{{folder}}/{}.lib", "{}.lib"),
 }
-# Pages of 16 KiB, which Android wants since 15. No library of the system's is named: zig has none of
-# Android's, and memcpy, memmove, memset, memcmp and getauxval are in every process.
-ANDROID = ("-nostdlib", "-Wl,-z,max-page-size=16384")
+# Pages of 16 KiB, which Android wants since 15.
+ANDROID = ("-nostdlib", "-Wl,-z,max-page-size=16384", "-Wl,-z,defs")
+# What libraries take of Android's libc.so. zig has none, and one must be named: the linker there looks in the
+# libraries that a library names, and not in those of its process.
+BIONIC = (
+    "calloc", "clock_gettime", "close", "fclose", "fopen", "fread", "free", "fstat", "getauxval", "getenv",
+    "malloc", "memchr", "memcmp", "memcpy", "memmove", "memset", "mmap", "munmap", "open", "realloc",
+    "snprintf", "strchr", "strcmp", "strlen",
+)  # fmt: skip
 
 
 def compilable(machine: Machine) -> tuple[Machine, list[str]]:
@@ -43,6 +49,21 @@ def compilable(machine: Machine) -> tuple[Machine, list[str]]:
     if machine.libc == "android":
         return replace(machine, triple=machine.triple.replace("android", "musl")), [POOL_LESS]
     return machine, []
+
+
+def bionic(machine: Machine) -> Path:
+    """A stand-in of Android's libc.so to link with, which gives names and nothing else."""
+    linking = compilable(machine)[0].linking()
+    text = "".join(f"void {name}(void) {{}}\n" for name in BIONIC)
+
+    def make(path: Path) -> None:
+        source = path.with_suffix(".c")
+        source.write_text(text, encoding="utf-8")
+        flags = ("-shared", "-nostdlib", "-fno-builtin", "-w", "-Wl,-soname,libc.so")
+        zig.run("cc", *linking, *flags, source, "-o", path)
+        source.unlink()
+
+    return zig.kept("libc.so", [linking, text], make)
 
 
 def objects(machine: Machine, *core_flags: str) -> list[Path]:
@@ -69,7 +90,9 @@ def shared(machine: Machine) -> list[Path]:
 def _shared(machine: Machine, name: str, parts: list[Path]) -> list[Path]:
     system = SYSTEMS[machine.system]
     built, _ = compilable(machine)
-    flags = [system.link.format(name), *(ANDROID if machine.libc == "android" else ())]
+    flags = [system.link.format(name)]
+    if machine.libc == "android":
+        parts, flags = [*parts, bionic(machine)], [*flags, *ANDROID]
     made = zig.link(built, system.shared.format(name), parts, "-shared", *flags)
     return [made, *([made.with_name(system.import_library.format(name))] if system.import_library else [])]
 

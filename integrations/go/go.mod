@@ -1,0 +1,3 @@
+module tinsmith
+
+go 1.23
