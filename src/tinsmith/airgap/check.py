@@ -53,9 +53,7 @@ apt refuses a list or a package that is not as {signed}.
 """
 _RPM = """\
 ## 3. rpm
-{signed}
-    rpm -K *.rpm
-    rpm -i {names}
+{signed}    rpm -i {level}{names}
 
 """
 _OCI = """\
@@ -99,7 +97,7 @@ By Python {python}, whose standard library checks everything again, installs, an
 
 ## 4. Train
 
-    DEST/tinsmith make DEST/recipe/{recipe} --out RUN
+    DEST/bin/tinsmith make DEST/recipe/{recipe} --out RUN
 
 fetches nothing: the base, the data and what reads them are in DEST. `RUN/report.html` says what was made, and
 `RUN/run.json` from which digests. Compare those of the base and of the data with what you were told:
@@ -136,12 +134,14 @@ def deb(tin: str, stem: str, names: Sequence[str], keys: Keys) -> str:
 
 def rpm(tin: str, stem: str, packages: Sequence[str], names: Sequence[str], keys: Keys) -> str:
     """packages: the files; names: of the packages."""
-    signed = (
-        "\n    rpm --import site.asc"
-        if keys.signer
-        else "Nobody signed the packages: `rpm -K` finds damage alone.\n"
-    )
-    text = _RPM.format(signed=signed, names=" ".join(packages))
+    if keys.signer:
+        signed = (
+            "At this level rpm refuses a package that no imported key signed.\n\n    rpm --import site.asc\n"
+        )
+        level = "--define '_pkgverify_level all' "
+    else:
+        signed, level = "Nobody signed the packages: rpm finds damage alone.\n\n", ""
+    text = _RPM.format(signed=signed, level=level, names=" ".join(packages))
     return _begun(f"{stem}, as RPM packages", keys) + text + _model(tin, stem, names, keys)
 
 

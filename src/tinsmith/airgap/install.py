@@ -340,8 +340,8 @@ def install(
 
 
 def prove(folder: Path, command: Callable[[str], list[str]], proved: Path) -> None:
-    """The model's own test, and one answer, which must be that of the machine that made this folder; or that what
-    the recipe trains with is there."""
+    """The model's own test, and one answer, which must be that of the machine that made this folder; or that
+    what the recipe trains with is there."""
     trains = proved.suffix == ".toml"
     module = "pipeline.offline" if trains else "airgap.proof"
     words = command(f"import tinsmith.cli._group; from tinsmith.{module} import main; main(*sys.argv[1:])")

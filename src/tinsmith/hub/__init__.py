@@ -61,8 +61,8 @@ def pull(
 
 
 def carried(models: Iterable[tuple[str, str | None]]) -> dict[str, Path | bytes]:
-    """What a cache elsewhere needs so that `pull` finds models there without a network, by places in it; the hub's
-    own cache (HF_HUB_CACHE) is then `hub` in it. models: names and revisions, of no local paths.
+    """What a cache elsewhere needs so that `pull` finds models there without a network, by places in it; the
+    hub's own cache (HF_HUB_CACHE) is then `hub` in it. models: names and revisions, of no local paths.
 
     Pulls them; raises as `pull`."""
     files: dict[str, Path | bytes] = {}
