@@ -72,7 +72,7 @@ def pack(
             f"--serve packs a server for machines like this one; for {target} give --runtime DIR, a folder "
             "with the wheels of tinsmith[serve] for it"
         )
-    comment = "" if key is None else check_signed(tin, key)
+    comment, public = ("", None) if key is None else (check_signed(tin, key), key.public)
 
     def files(scratch: Path) -> dict[str, Source]:
         (built := scratch / "runtime").mkdir()
@@ -83,10 +83,8 @@ def pack(
             held |= serving.files(tin.name, key is not None)
         held |= public_file(key)
         if form in forms.PACKAGED:
-            return forms.packaged(
-                form, tin, device, held, Keys(key.public if key else None, signer), comment, scratch
-            )
-        held["GUIDE.md"] = guide.text(tin, device, prompt, sorted(held), key is not None).encode()
+            return forms.packaged(form, tin, device, held, Keys(public, signer), comment, scratch)
+        held["GUIDE.md"] = guide.text(tin, device, prompt, sorted(held), public).encode()
         return held
 
     return make(out, form, key, f"{tin.name} for {target}", files)
