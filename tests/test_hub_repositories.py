@@ -186,6 +186,23 @@ def test_another_hub_that_serves_other_bytes_for_the_commit_is_refused(
     assert not (tmp_path / "cache").exists()
 
 
+def test_what_is_carried_elsewhere_is_pulled_there_without_a_network(
+    server: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    carried = hub.carried([("small", None), ("hf:org/small@main", None)])
+    assert f"hub/models--org--small/snapshots/{OLD}/config.json" in carried
+    for name, source in carried.items():
+        place = tmp_path / "there" / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(source if isinstance(source, bytes) else source.read_bytes())
+    monkeypatch.setenv("TINSMITH_CACHE", str(tmp_path / "there"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "there" / "hub"))
+    server.asked.clear()
+    for name in ("small", "hf:org/small@main"):
+        assert (hub.pull(name, offline=True) / "config.json").read_bytes() == CONFIG
+    assert server.asked == []
+
+
 def test_what_other_programs_put_into_the_hubs_cache_is_not_ours_to_judge(server: Hub) -> None:
     folder = hub.pull("small")
     (folder / "pytorch_model.bin").write_bytes(b"no")

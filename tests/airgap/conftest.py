@@ -6,7 +6,8 @@ import hashlib
 import random
 import shutil
 import subprocess
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from tiny_models import tiny_spec
 
 from tinsmith import airgap
+from tinsmith.airgap import wheel
 from tinsmith.compiler import build_tin
 from tinsmith.formats import minisign
 from tinsmith.models import family
@@ -159,6 +161,41 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [*flags, "-shared", str(core), "-o", str(folder / "lib/libtin.so")],
     ):
         subprocess.run(["cc", *command], check=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def gpg() -> Iterator[str]:
+    """The number of a key of OpenPGP, in a folder of gpg's whose sockets' names are short enough."""
+    if shutil.which("gpg") is None:
+        pytest.skip("gpg is not installed")
+    with tempfile.TemporaryDirectory(prefix="gpg-") as home, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GNUPGHOME", home)
+        made = [
+            "--passphrase",
+            "",
+            "--quick-generate-key",
+            "Site <keys@site.example>",
+            "ed25519",
+            "sign",
+            "never",
+        ]
+        subprocess.run(["gpg", "--batch", *made], check=True, capture_output=True)
+        listed = subprocess.run(
+            ["gpg", "--with-colons", "--list-keys"], check=True, capture_output=True, text=True
+        )
+        yield next(line.split(":")[9] for line in listed.stdout.splitlines() if line.startswith("fpr"))
+        subprocess.run(["gpgconf", "--kill", "all"], check=False)
+
+
+@pytest.fixture(scope="session")
+def system(runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All that packages are made of: program, library, header, wheels."""
+    folder = tmp_path_factory.mktemp("system") / "runtime"
+    shutil.copytree(runtime, folder)
+    (folder / "include").mkdir()
+    shutil.copy(KERNELS / "include/tin.h", folder / "include")
+    wheel.this_wheel(folder)
     return folder
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import platform
 import random
 import shutil
 import sys
@@ -246,3 +248,42 @@ def test_a_name_that_no_script_can_hold_is_refused(
 def test_the_script_for_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     text = install.script(["C:\\100% sure\\python.exe", "-c", "import sys"], windows=True)
     assert text == '@"C:\\100%% sure\\python.exe" "-c" "import sys" %*\n'
+    text = install.script(["python"], windows=True, variables={"CACHE": "C:\\100%"})
+    assert text == '@set "CACHE=C:\\100%%"\n@"python" %*\n'
+
+
+@pytest.mark.skipif(sys.platform != "linux" or platform.libc_ver()[0] != "glibc", reason="of Linux with glibc")
+@pytest.mark.parametrize(
+    ("tag", "fits"),
+    [
+        ("py3-none-any", True),
+        ("py2.py3-none-any", True),
+        ("py2-none-any", False),
+        ("py3-none-manylinux_2_17_{here}", True),
+        ("py3-none-manylinux_2_17_elsewhere", False),
+        ("{own}-{own}-manylinux_2_28_{here}.manylinux2014_{here}", True),
+        ("cp27-cp27-manylinux_2_28_{here}", False),
+        ("cp39-abi3-linux_{here}", True),
+        ("cp39-abi3-win_{here}", False),
+        ("{own}-{own}-musllinux_1_2_{here}", False),
+    ],
+)
+def test_which_wheels_are_for_this_python(tag: str, fits: bool) -> None:
+    own = f"cp{sys.version_info.major}{sys.version_info.minor}"
+    name = tag.format(own=own, here=platform.machine())
+    assert install.fits(f"wheels/name-1-{name}.whl") is fits
+
+
+def test_a_wheels_own_folders_go_where_imports_find_them(tmp_path: Path) -> None:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        for name in (
+            "one.py",
+            "x-1.data/purelib/two.py",
+            "x-1.data/platlib/three/four.py",
+            "x-1.data/scripts/five",
+        ):
+            archive.writestr(name, name)
+    install.unpack(data, tmp_path)
+    found = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
+    assert found == ["one.py", "three/four.py", "two.py"]

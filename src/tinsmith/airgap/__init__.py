@@ -1,4 +1,4 @@
-"""`tinsmith pack`: one folder, and one tar file, that a machine without a network checks and installs.
+"""`tinsmith pack`: one folder, and one archive, that a machine without a network checks and installs.
 
 home-q8_0.tin          the model, with its signature home-q8_0.tin.minisig where it is signed
 runtime/               what runs it on the target: wheel, libraries, headers, C program
@@ -11,6 +11,9 @@ LICENSES/
 serve/                 with --serve: a unit of systemd and a container file
 key.pub                who signed it
 SHA256SUMS             the digest of every file above, and its signature SHA256SUMS.minisig
+
+Other forms (forms.py) have the same parts in packages or in an image, and CHECK.md in place of the guide and of
+installers.
 """
 
 from __future__ import annotations
@@ -18,11 +21,15 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-from tinsmith.airgap import guide, proof, serving, tar
+from tinsmith.airgap import forms, guide, packages, proof, serving, tar
+from tinsmith.airgap.check import Keys
 from tinsmith.airgap.install import KEY, NAME, SIGNATURE, SUMS, UNTRUSTED
+from tinsmith.airgap.openpgp import Signer
 from tinsmith.airgap.runtime import check_folder, find, runtime_files
+from tinsmith.airgap.tar import Source
 from tinsmith.airgap.wheel import beside, license_text
 from tinsmith.errors import InputError
 from tinsmith.formats import minisign
@@ -31,7 +38,6 @@ from tinsmith.formats.tin import Tin
 from tinsmith.system.files import atomic_folder, atomic_write, sha256_file, write_fault
 from tinsmith.system.progress import Display
 
-Source = bytes | Path
 SCRIPTS = ("install.py", "install.sh")
 TOOL = "runtime/bin/tin"  # what install.sh needs
 
@@ -45,58 +51,94 @@ def pack(
     display: Display,
     runtime: Path | None = None,
     serve: bool = False,
-) -> tuple[Path, Path]:
-    """Makes the folder `out` and the tar file beside it: both or neither. Returns their paths.
+    form: str = forms.TAR,
+    signer: Signer | None = None,
+) -> list[Path]:
+    """Makes the folder `out` and, where the form has one, the archive beside it: all or nothing. Returns their
+    paths.
 
     prompt: what is asked once it is installed. key: what signs it, and has signed the tin; None signs nothing.
-    runtime: a folder with what runs the tin on the target; None builds it. serve: with a server. Raises
-    InputError where `out` is there already, or a name can't be in a pack; FormatError for a damaged tin,
-    SignatureError for one that is not signed by `key`.
+    runtime: a folder with what runs the tin on the target; None builds it. serve: with a server. form: one of
+    forms.NAMES. signer: of packages. Raises InputError where `out` is there already, or a name can't be in a
+    pack; FormatError for a damaged tin, SignatureError for one that is not signed by `key`, UnsupportedError
+    for a form that the target has not.
     """
-    archive = out.with_name(out.name + ".tar")
-    for path in (out, archive):
-        if os.path.lexists(path):
-            raise InputError(f"{path}: is there already; remove it, or give another --out")
-    if not NAME.fullmatch(out.name):
-        raise InputError(f"{out}: can't be a pack's name; name it with A-Z a-z 0-9 . _ + - alone")
+    check_out(out, form)
     device = find(target)
+    if form in forms.PACKAGED:
+        packages.arch(device, form)
     if serve and device is not None and runtime is None:
         raise InputError(
             f"--serve packs a server for machines like this one; for {target} give --runtime DIR, a folder "
             "with the wheels of tinsmith[serve] for it"
         )
-    if key is not None:
-        check_signed(tin, key)
+    comment, public = ("", None) if key is None else (check_signed(tin, key), key.public)
+
+    def files(scratch: Path) -> dict[str, Source]:
+        (built := scratch / "runtime").mkdir()
+        if runtime is None:
+            runtime_files(tin, device, built, display, "serve" if serve else None)
+        held = contents(tin, check_folder(runtime or built), prompt)
+        if serve:
+            held |= serving.files(tin.name, key is not None)
+        held |= public_file(key)
+        if form in forms.PACKAGED:
+            return forms.packaged(form, tin, device, held, Keys(public, signer), comment, scratch)
+        held["GUIDE.md"] = guide.text(tin, device, prompt, sorted(held), public).encode()
+        return held
+
+    return make(out, form, key, f"{tin.name} for {target}", files)
+
+
+def check_out(out: Path, form: str) -> None:
+    """Raises InputError where a pack can't be made there."""
+    for path in filter(None, (out, forms.archive(out, form))):
+        if os.path.lexists(path):
+            raise InputError(f"{path}: is there already; remove it, or give another --out")
+    if not NAME.fullmatch(out.name):
+        raise InputError(f"{out}: can't be a pack's name; name it with A-Z a-z 0-9 . _ + - alone")
+
+
+def make(
+    out: Path,
+    form: str,
+    key: minisign.SecretKey | None,
+    what: str,
+    files: Callable[[Path], dict[str, Source]],
+) -> list[Path]:
+    """The folder, signed as `what`, and its archive, of the files that are made in a folder for the while."""
+    archive = forms.archive(out, form)
     try:
         with atomic_folder(out) as draft:
             with tempfile.TemporaryDirectory() as scratch:
-                if runtime is None:
-                    runtime_files(tin, device, Path(scratch), display, "serve" if serve else None)
-                files = contents(tin, check_folder(runtime or Path(scratch)), prompt)
-                if serve:
-                    files |= serving.files(tin.name, key is not None)
-                if key is not None:
-                    files[KEY] = f"untrusted comment: minisign public key\n{key.public}\n".encode()
-                files["GUIDE.md"] = guide.text(tin, device, prompt, sorted(files), key is not None).encode()
-                fill(draft, files)
+                fill(draft, files(Path(scratch)))
             if key is not None:
-                sign(draft, key, f"{tin.name} for {target}")
-            with atomic_write(archive) as file:
-                tar.write(draft, out.name, file)
+                sign(draft, key, what)
+            if archive is not None:
+                with atomic_write(archive) as file:
+                    forms.write_archive(draft, out.name, form, file)
     except BaseException:
-        archive.unlink(missing_ok=True)
+        if archive is not None:
+            archive.unlink(missing_ok=True)
         shutil.rmtree(out, ignore_errors=True)
         raise
-    return out, archive
+    return [out] if archive is None else [out, archive]
 
 
-def check_signed(tin: Path, key: minisign.SecretKey) -> None:
-    """Raises InputError unless the tin has its own signature, SignatureError unless `key` made it."""
+def public_file(key: minisign.SecretKey | None) -> dict[str, Source]:
+    if key is None:
+        return {}
+    return {KEY: f"untrusted comment: minisign public key\n{key.public}\n".encode()}
+
+
+def check_signed(tin: Path, key: minisign.SecretKey) -> str:
+    """The comment of the tin's signature. Raises InputError where it has none, SignatureError unless `key` made
+    it."""
     if not Path(f"{tin}{minisign.SUFFIX}").exists():
         raise InputError(
             f"{tin}: is not signed; run: tinsmith sign {tin} --key SECRET, or pack it with --unsigned"
         )
-    minisign.require(tin, Tin(tin), key.public)
+    return minisign.require(tin, Tin(tin), key.public)
 
 
 def sign(folder: Path, key: minisign.SecretKey, what: str) -> None:

@@ -23,8 +23,11 @@ _IS = "A language model, what runs it, and what proves both, for a machine witho
 _CHECK = """\
 ## Check it
 Everything here is listed in `SHA256SUMS` with its SHA-256, and `SHA256SUMS.minisig` is the signature over that
-list. The key `key.pub` came along with the rest: compare it with what its maker told you by another way, or
-give that one.
+list. The key in `key.pub` came along with the rest:
+
+    {public}
+
+Compare it with what its maker told you by another way, and give that one for RW... below.
 
     python3 -I install.py --check --key RW...
 
@@ -106,8 +109,8 @@ The library allocates nothing, and starts no thread unless you make a pool.
 """
 
 
-def text(tin: Path, target: Target | None, prompt: str, names: Sequence[str], signed: bool) -> str:
-    """names: the files of the pack. target: None for machines like this one."""
+def text(tin: Path, target: Target | None, prompt: str, names: Sequence[str], public: str | None) -> str:
+    """names: the files of the pack. target: None for machines like this one. public: the key that signed it."""
     manifest = Tin(tin).facts("family", "parameters", "tensors")
     wheel = next((n for n in names if n.endswith(".whl") and base(n).startswith("tinsmith-")), None)
     tool = next((name for name in names if name.endswith("/tin")), None)
@@ -116,11 +119,11 @@ def text(tin: Path, target: Target | None, prompt: str, names: Sequence[str], si
     chats = "turns.bin" in Tin(tin).names
     asked = json.dumps(prompt, ensure_ascii=False)
     call = f'model.chat([{{"role": "user", "content": {asked}}}]).text'
-    options = " --key RW..." if signed else " --unsigned"
-    key = ', key="RW..."' if signed else ""
+    options = " --key RW..." if public else " --unsigned"
+    key = ', key="RW..."' if public else ""
     call = call if chats else f"model.generate({asked}).text"
     device = target.title if target else "machines like the one that made this"
-    parts = [_what(tin, device, manifest), _UNSIGNED if not signed else _CHECK]
+    parts = [_what(tin, device, manifest), _CHECK.format(public=public) if public else _UNSIGNED]
     if wheel:
         parts.append(
             _PYTHON.format(

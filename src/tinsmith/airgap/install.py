@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Checks this folder, installs its model and its runtime, and asks the model once.
+"""Checks this folder, installs its model and its runtime, and asks the model once; or installs what a recipe
+trains with.
 
     python3 -I install.py --key KEY [--into DIR] [--check] [--unsigned]
 
@@ -20,7 +21,6 @@ if __name__ == "__main__" and not sys.flags.safe_path:
 import argparse
 import base64
 import hashlib
-import io
 import os
 import platform
 import re
@@ -28,11 +28,15 @@ import shlex
 import shutil
 import subprocess
 import sysconfig
+import tempfile
+import venv
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 SUMS, SIGNATURE, KEY = "SHA256SUMS", "SHA256SUMS.minisig", "key.pub"
+RECIPE = "recipe.txt"  # of a pack for training: the recipe's name in recipe/
 NAME = re.compile(r"(?:[\w+][\w.+-]*/)*[\w+][\w.+-]*", re.ASCII)
 LINE = re.compile(f"([0-9a-f]{{64}})  ({NAME.pattern})", re.ASCII)
 UNTRUSTED = "untrusted comment: signature of a tinsmith pack"
@@ -160,7 +164,7 @@ def listed(folder: Path) -> dict[str, str]:
     return digests
 
 
-def take(folder: Path, name: str, digest: str, into: io.BufferedIOBase | None = None) -> None:
+def take(folder: Path, name: str, digest: str, into: BinaryIO | None = None) -> None:
     """Reads a file once: what is written has the digest, or Refused is raised."""
     hasher = hashlib.sha256()
     with (folder / name).open("rb") as file:
@@ -222,12 +226,15 @@ def fits(name: str) -> bool:
     if name.endswith(PURE):
         return True
     python, abi, tags = name.removesuffix(".whl").rsplit("-", 3)[1:]
-    if abi != "abi3" and python != f"cp{sys.version_info.major}{sys.version_info.minor}":
+    own = "py3" if abi == "none" else f"cp{sys.version_info.major}{sys.version_info.minor}"
+    if abi != "abi3" and own not in python.split("."):
         return False
     machine = platform.machine().lower().replace("amd64", "x86_64")
     system = {"linux": "linux", "win32": "win", "darwin": "macosx"}.get(sys.platform, sys.platform)
     musl = any(Path("/lib").glob("ld-musl-*"))
     for tag in tags.split("."):
+        if tag == "any":
+            return True
         if system in tag and tag.replace("amd64", "x86_64").endswith(machine):
             return system != "linux" or tag.startswith("linux_") or ("musl" in tag) == musl
     return False
@@ -243,26 +250,57 @@ def others(sums: dict[str, str]) -> list[str]:
     return names
 
 
-def script(words: list[str], windows: bool) -> str:
+def script(words: list[str], windows: bool, variables: dict[str, str] | None = None) -> str:
     """A script that calls a program with these words, and with those that it is given."""
+    variables = variables or {}
     if windows:  # where no name has a quotation mark
-        quoted = " ".join(f'"{word}"' for word in words).replace("%", "%%")
-        return f"@{quoted} %*\n"
-    return f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n'
+        sets = "".join(f'@set "{name}={value}"\n' for name, value in variables.items())
+        quoted = " ".join(f'"{word}"' for word in words)
+        return f"{sets}@{quoted}".replace("%", "%%") + " %*\n"
+    sets = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
+    return f'#!/bin/sh\n{sets}exec {shlex.join(words)} "$@"\n'
+
+
+def quiet(into: Path) -> dict[str, str]:
+    """Variables by which what was installed for training looks for models nowhere else."""
+    cache = str(into / "cache")
+    return {
+        "TINSMITH_CACHE": cache,
+        "TINSMITH_OFFLINE": "1",
+        "HF_HUB_CACHE": f"{cache}{os.sep}hub",
+        "HF_HUB_OFFLINE": "1",
+    }
+
+
+def unpack(data: BinaryIO, site: Path) -> None:
+    """A wheel's modules into a folder of them."""
+    with zipfile.ZipFile(data) as archive:
+        for entry in archive.infolist():
+            top, _, rest = entry.filename.partition("/")
+            if top.endswith(".data"):
+                kind, _, entry.filename = rest.partition("/")
+                if kind not in ("purelib", "platlib"):
+                    continue  # programs, headers: nothing that an import finds
+            archive.extract(entry, site)
 
 
 def install(
     folder: Path, sums: dict[str, str], wheel: str, into: Path
 ) -> tuple[Callable[[str], list[str]], Path]:
-    """Puts the package, what it needs and the model into a folder, or into an environment of Python's venv.
+    """Puts the package, what it needs and the model into a folder, or into an environment of Python's venv;
+    what trains into an environment alone, since it starts further Pythons.
 
-    Returns the command that has a Python with the package run some code, and the tin.
+    Returns the command that has a Python with the package run some code, and the tin, or the recipe.
     """
     if not str(into).isprintable():
         raise Refused(f"{str(into)!a} is a name that no script can hold; give another --into")
     environment = (into / "pyvenv.cfg").exists()
     if into.exists() and not environment:
         raise Refused(f"{into} is there already; remove it, or give another --into")
+    trains = RECIPE in sums
+    if trains and not environment:
+        venv.create(into, symlinks=os.name != "nt")
+        environment = True
     bare = {"base": str(into), "platbase": str(into)}
     scripts = Path(sysconfig.get_path("scripts", "venv", bare)) if environment else into
     site = Path(sysconfig.get_path("platlib", "venv", bare)) if environment else into / "site"
@@ -271,17 +309,20 @@ def install(
         package = base(name).partition("-")[0]
         if name != wheel and any((site / one).exists() for one in (package, f"{package}.py")):
             continue  # the environment's own: the files of two versions do not mix
-        data = io.BytesIO()
-        take(folder, name, sums[name], data)
-        with zipfile.ZipFile(data) as archive:
-            archive.extractall(site)
-    model = into / "model"
-    model.mkdir(exist_ok=environment)
-    (tin,) = (name for name in sums if name.endswith(".tin"))
-    for name in (tin, f"{tin}.minisig", KEY):
-        if name in sums:
-            with (model / name).open("wb") as file:
-                take(folder, name, sums[name], file)
+        with tempfile.TemporaryFile() as data:
+            take(folder, name, sums[name], data)
+            unpack(data, site)
+    if trains:
+        places = {name: into / name for name in sums if name.startswith(("recipe/", "cache/"))}
+        proved = into / "recipe" / (folder / RECIPE).read_text("utf-8").strip()
+    else:
+        (tin,) = (name for name in sums if name.endswith(".tin"))
+        places = {name: into / "model" / name for name in (tin, f"{tin}.minisig", KEY) if name in sums}
+        proved = places[tin]
+    for name, place in places.items():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with place.open("wb") as file:
+            take(folder, name, sums[name], file)
     if environment:
         python = [str(scripts / Path(sys.executable or "python3").name), "-I"]
     else:  # without what else is installed for this Python, which may be another tinsmith
@@ -292,19 +333,27 @@ def install(
 
     windows = os.name == "nt"
     call = scripts / ("tinsmith.cmd" if windows else "tinsmith")
-    call.write_text(script(command("from tinsmith.cli import main; sys.exit(main())"), windows), "utf-8")
+    words = command("from tinsmith.cli import main; sys.exit(main())")
+    call.write_text(script(words, windows, quiet(into) if trains else None), "utf-8")
     call.chmod(0o755)
-    return command, model / tin
+    return command, proved
 
 
-def prove(folder: Path, command: Callable[[str], list[str]], tin: Path) -> None:
-    """The model's own test, and one answer, which must be that of the machine that made this folder."""
-    words = command("import tinsmith.cli._group; from tinsmith.airgap.proof import main; main(*sys.argv[1:])")
-    key = [str(tin.with_name(KEY))] if tin.with_name(KEY).exists() else []
-    done = subprocess.run([*words, str(folder), str(tin), *key], capture_output=True)
+def prove(folder: Path, command: Callable[[str], list[str]], proved: Path) -> None:
+    """The model's own test, and one answer, which must be that of the machine that made this folder; or that
+    what the recipe trains with is there."""
+    trains = proved.suffix == ".toml"
+    module = "pipeline.offline" if trains else "airgap.proof"
+    words = command(f"import tinsmith.cli._group; from tinsmith.{module} import main; main(*sys.argv[1:])")
+    if trains:
+        more, variables = [str(proved)], quiet(proved.parents[1])
+    else:
+        key = [str(proved.with_name(KEY))] if proved.with_name(KEY).exists() else []
+        more, variables = [str(folder), str(proved), *key], {}
+    done = subprocess.run([*words, *more], capture_output=True, env={**os.environ, **variables})
     if done.returncode:
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"status {done.returncode}"]
-        raise Refused(f"the model does not run here: {lines[-1]}")
+        raise Refused(f"{'it does not train' if trains else 'the model does not run'} here: {lines[-1]}")
     print(done.stdout.decode("utf-8", "replace").rstrip())
 
 

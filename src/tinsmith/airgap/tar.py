@@ -1,13 +1,34 @@
-"""A folder as a tar file whose bytes follow from the names and contents alone."""
+"""Archives whose bytes follow from names and contents alone: tar and zip files, and the day that files bear."""
 
 from __future__ import annotations
 
+import io
+import os
 import tarfile
+import zipfile
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from tinsmith.errors import InputError
+
+Source = bytes | Path
 PROGRAM = 0o755
 DATA = 0o644
+SCRIPTS = ("postinst", "prerm")  # of a package, which dpkg runs
+FIRST = 315532800  # 1980, the first day that a ZIP can say
+
+
+def epoch() -> int:
+    """Seconds since 1970 that packages, images and ZIP files bear: SOURCE_DATE_EPOCH, or the year 1980. Raises
+    InputError where that is no such number."""
+    given = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if not given:
+        return FIRST
+    if not given.isdecimal() or not FIRST <= int(given) < 1 << 32:
+        raise InputError(f"SOURCE_DATE_EPOCH={given}: give seconds since 1970, from {FIRST} (1980) to 2^32 - 1")
+    return int(given)
 
 
 def write(folder: Path, name: str, file: BinaryIO) -> None:
@@ -24,3 +45,52 @@ def write(folder: Path, name: str, file: BinaryIO) -> None:
             entry.mode = path.stat().st_mode & 0o777
             with path.open("rb") as data:
                 archive.addfile(entry, data)
+
+
+def write_zip(folder: Path, name: str, file: BinaryIO) -> None:
+    """The same as a ZIP file, stored: weights and wheels do not get smaller."""
+    date = datetime.fromtimestamp(epoch(), UTC).timetuple()[:6]
+    with zipfile.ZipFile(file, "w") as archive:
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            entry = zipfile.ZipInfo(f"{name}/{path.relative_to(folder).as_posix()}", date)
+            entry.create_system = 3  # Unix: the next line is a mode
+            entry.external_attr = (0o100000 | path.stat().st_mode & 0o777) << 16
+            entry.file_size = path.stat().st_size
+            with path.open("rb") as data, archive.open(entry, "w") as written:
+                while piece := data.read(1 << 20):
+                    written.write(piece)
+
+
+def folders(files: Mapping[str, Source]) -> list[str]:
+    """Those that the files lie in, each after the one around it."""
+    parents = {parent.as_posix() for name in files for parent in Path(name).parents}
+    return sorted(parents - {"."})
+
+
+def mode(name: str) -> int:
+    """Of a file of a system's tree."""
+    return PROGRAM if name.startswith("usr/bin/") or name in SCRIPTS else DATA
+
+
+def size(source: Source) -> int:
+    return len(source) if isinstance(source, bytes) else source.stat().st_size
+
+
+def write_tree(files: Mapping[str, Source], file: BinaryIO, prefix: str = "") -> None:
+    """Files of a system by their places in it, and their folders: root's, of `epoch`."""
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name in sorted([*folders(files), *files]):
+            entry = tarfile.TarInfo(prefix + name)
+            entry.mtime, entry.uname, entry.gname = epoch(), "root", "root"
+            source = files.get(name)
+            if source is None:
+                entry.type, entry.mode = tarfile.DIRTYPE, PROGRAM
+                archive.addfile(entry)
+            else:
+                _add(archive, entry, name, source)
+
+
+def _add(archive: tarfile.TarFile, entry: tarfile.TarInfo, name: str, source: Source) -> None:
+    entry.size, entry.mode = size(source), mode(name)
+    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as data:
+        archive.addfile(entry, data)

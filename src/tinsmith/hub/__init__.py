@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from tinsmith.errors import FormatError, InputError
 from tinsmith.hub import repositories, wheels
 from tinsmith.hub.entries import Entry, Wheel, catalog
 from tinsmith.system.download import Progress
 
-__all__ = ["Entry", "Wheel", "cache_folder", "catalog", "here", "license_text", "pull"]
+__all__ = ["Entry", "Wheel", "cache_folder", "carried", "catalog", "here", "license_text", "pull"]
 
 
 def cache_folder() -> Path:
@@ -58,6 +60,27 @@ def pull(
     return _local(name)
 
 
+def carried(models: Iterable[tuple[str, str | None]]) -> dict[str, Path | bytes]:
+    """What a cache elsewhere needs so that `pull` finds models there without a network, by places in it; the
+    hub's own cache (HF_HUB_CACHE) is then `hub` in it. models: names and revisions, of no local paths.
+
+    Pulls them; raises as `pull`."""
+    files: dict[str, Path | bytes] = {}
+    records: dict[str, Any] = {}
+    for name, revision in models:
+        path, entry = pull(name, revision=revision), catalog().get(name)
+        if entry is not None and entry.wheel is not None:
+            files |= {
+                f"models/{name}/{one.name}": one for one in sorted(path.parent.iterdir()) if one.is_file()
+            }
+        else:
+            model = repositories.wanted(name, entry, revision)
+            record, held = repositories.carried(model, path, _lock(cache_folder()))
+            records |= record
+            files |= held
+    return {**files, **({repositories.RECORD: repositories.encoded(records)} if records else {})}
+
+
 def here(entry: Entry) -> Path | None:
     """Where a model of the catalog is on this disk, by its name and size alone; None where it is not."""
     if entry.wheel is not None:
@@ -70,7 +93,7 @@ def _offline() -> bool:
 
 
 def _lock(cache: Path) -> Path:
-    return Path(os.environ.get("TINSMITH_LOCK") or cache / "pulled.json")
+    return Path(os.environ.get("TINSMITH_LOCK") or cache / repositories.RECORD)
 
 
 def _local(name: str | Path) -> Path:

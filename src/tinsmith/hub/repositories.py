@@ -25,6 +25,7 @@ from tinsmith.system.files import locked, sha256_file, write_text
 
 # What a model needs of a hub repository: no pickles, no code, no other frameworks' weights.
 FILES = ["*.json", "*.safetensors", "*.jinja", "README.md", "LICENSE*", "NOTICE*"]
+RECORD = "pulled.json"  # in a cache
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -62,6 +63,13 @@ def pull(model: Wanted, lock: Path, *, offline: bool, accept: bool) -> Path:
     else:
         _check(model, folder, recorded["files"], lock)
     return folder
+
+
+def carried(model: Wanted, folder: Path, lock: Path) -> tuple[dict[str, Any], dict[str, Path]]:
+    """The record of what was pulled to `folder`, and its files by their places in a cache."""
+    record = _read(lock)[model.key]
+    place = f"hub/models--{model.repository.replace('/', '--')}/snapshots/{record['commit']}"
+    return {model.key: record}, {f"{place}/{name}": folder / name for name in record["files"]}
 
 
 def here(model: Wanted, lock: Path) -> Path | None:
@@ -158,7 +166,12 @@ def _record(model: Wanted, folder: Path, lock: Path, accept: bool) -> None:
             _check(model, folder, records[model.key]["files"], lock)
             return
         records[model.key] = got
-        write_text(lock, json.dumps(records, indent=1, sort_keys=True) + "\n")
+        write_text(lock, encoded(records).decode())
+
+
+def encoded(records: dict[str, Any]) -> bytes:
+    """As RECORD has them."""
+    return (json.dumps(records, indent=1, sort_keys=True) + "\n").encode()
 
 
 def _read(lock: Path) -> dict[str, Any]:

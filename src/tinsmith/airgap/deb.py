@@ -1,0 +1,135 @@
+"""Debian packages, and a repository of them that apt reads from a folder: deb(5), deb-control(5),
+https://wiki.debian.org/DebianRepository/Format."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import tempfile
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from tinsmith.airgap import tar
+from tinsmith.airgap.openpgp import Signer
+from tinsmith.airgap.packages import Layout, Package
+from tinsmith.airgap.tar import Source
+from tinsmith.system.files import sha256_file
+
+ARCHS = {"x86_64": "amd64", "aarch64": "arm64", "riscv64": "riscv64"}
+KEYRING = "site.gpg"
+NOBODY = "nobody <nobody@localhost>"  # signed
+_COMPILE = """\
+#!/bin/sh
+set -e
+if [ "$1" = configure ] && command -v py3compile >/dev/null; then py3compile -p python3-tinsmith; fi
+"""
+_CLEAN = """\
+#!/bin/sh
+set -e
+if command -v py3clean >/dev/null; then py3clean -p python3-tinsmith; fi
+"""
+
+
+def layout(arch: str) -> Layout:
+    return Layout(f"usr/lib/{arch}-linux-gnu", "usr/lib/python3/dist-packages")
+
+
+def repository(
+    packages: Iterable[Package], machine: str, folder: Path, signer: Signer | None
+) -> dict[str, Source]:
+    """Writes the packages into the folder. Returns all files of the repository by name, the packages too."""
+    arch = ARCHS[machine]
+    files: dict[str, Source] = {}
+    stanzas = []
+    for package in packages:
+        text = _control(package, arch, signer.owner if signer else NOBODY)
+        name = f"{package.name}_{package.version}_{arch if package.arch else 'all'}.deb"
+        path = folder / name
+        with path.open("wb") as file:
+            write(package, text, file)
+        fields = f"Filename: ./{name}\nSize: {path.stat().st_size}\nSHA256: {sha256_file(path)}\n"
+        head, _, rest = text.partition("Description:")
+        stanzas.append(f"{head}{fields}Description:{rest}\n")
+        files[name] = path
+    index = "".join(stanzas).encode()
+    files |= {"Packages": index, "Packages.gz": gzip.compress(index, 9, mtime=0)}
+    files["Release"] = release = _release(files, arch, signer.date if signer else tar.epoch())
+    if signer:
+        files["InRelease"] = signer.clear(release)
+        files["Release.gpg"] = signer.detached(release, "--armor")
+        files[KEYRING] = signer.public()
+    return files
+
+
+def _release(files: dict[str, Source], arch: str, date: int) -> bytes:
+    day = datetime.fromtimestamp(date, UTC)
+    lines = [f" {hashlib.sha256(d).hexdigest()} {len(d)} {n}" for n, d in files.items() if isinstance(d, bytes)]
+    return (
+        f"Origin: tinsmith\nLabel: tinsmith\nDate: {day:%a, %d %b %Y %H:%M:%S} UTC\n"
+        f"Architectures: {arch}\nDescription: sealed language models and what runs them\nSHA256:\n"
+        + "".join(line + "\n" for line in lines)
+    ).encode()
+
+
+def _control(package: Package, arch: str, maintainer: str) -> str:
+    needs = [f"libc6 (>= {package.libc})"] if package.libc else []
+    needs += ["python3 (>= 3.11)"] if package.is_python else []
+    kilobytes = sum(-(-tar.size(source) // 1024) for source in _files(package).values())
+    section = "python" if package.is_python else "libdevel" if package.name == "libtin" else "science"
+    fields = {
+        "Package": package.name,
+        "Version": package.version,
+        "Architecture": arch if package.arch else "all",
+        "Maintainer": maintainer,
+        "Installed-Size": str(kilobytes),
+        "Depends": ", ".join(needs),
+        "Conflicts": ", ".join(package.conflicts),
+        "Section": section,
+        "Priority": "optional",
+        "Description": f"{package.summary}\n {package.text}",
+    }
+    return "".join(f"{name}: {value}\n" for name, value in fields.items() if value)
+
+
+def _files(package: Package) -> dict[str, Source]:
+    return {**package.files, f"usr/share/doc/{package.name}/copyright": package.terms}
+
+
+def write(package: Package, control: str, file: BinaryIO) -> None:
+    """A .deb: an archive of ar's with the version of its format, what dpkg reads, and the files."""
+    files = _files(package)
+    sums = "".join(f"{_md5(source)}  {name}\n" for name, source in sorted(files.items()))
+    about: dict[str, Source] = {"control": control.encode(), "md5sums": sums.encode()}
+    if package.is_python:
+        about |= {"postinst": _COMPILE.encode(), "prerm": _CLEAN.encode()}
+    file.write(b"!<arch>\n")
+    _member(file, "debian-binary", io.BytesIO(b"2.0\n"))
+    for name, held in (("control.tar.gz", about), ("data.tar.gz", files)):
+        with tempfile.TemporaryFile() as packed:
+            # Weights do not get smaller: they are stored.
+            level = 0 if any(one.endswith(".tin") for one in held) else 9
+            with gzip.GzipFile("", "wb", level, packed, mtime=0) as written:
+                tar.write_tree(held, cast(BinaryIO, written), "./")
+            packed.seek(0)
+            _member(file, name, cast(BinaryIO, packed))
+
+
+def _member(file: BinaryIO, name: str, data: BinaryIO) -> None:
+    size = data.seek(0, io.SEEK_END)
+    data.seek(0)
+    file.write(f"{name:<16}{tar.epoch():<12}{0:<6}{0:<6}{'100644':<8}{size:<10}`\n".encode("ascii"))
+    while piece := data.read(1 << 20):
+        file.write(piece)
+    file.write(b"\n" * (size % 2))
+
+
+def _md5(source: Source) -> str:
+    """As `dpkg --verify` reads it, which finds damage; what holds off intent is apt's signature."""
+    digest = hashlib.md5(usedforsecurity=False)
+    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()

@@ -1,0 +1,137 @@
+"""An image for containers, made without one: the static program `tin` and a model, and no system below them.
+
+https://github.com/opencontainers/image-spec: image-layout.md, manifest.md, config.md, layer.md. The archive is
+the layout as a tar file, which podman, skopeo and others load.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tarfile
+import tempfile
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from tinsmith import __version__
+from tinsmith.airgap import packages, tar
+from tinsmith.airgap.proof import MOST_TOKENS
+from tinsmith.airgap.tar import Source
+from tinsmith.errors import InputError
+from tinsmith.system.files import sha256_file
+
+IMAGE = "image.tar"
+ARCHS = {"x86_64": "amd64", "aarch64": "arm64", "riscv64": "riscv64"}
+NOBODY = "65534:65534"
+_TYPE = "application/vnd.oci.image"
+_TOOL = "runtime/bin/tin"
+_ELF_INTERPRETER = 3  # the kind of a program header that names what loads the rest
+
+
+def image(
+    tin: Path, files: Mapping[str, Source], machine: str, folder: Path, version: str
+) -> dict[str, Source]:
+    """Writes the image into the folder, and returns it by its name. files: of a pack; version: of the model.
+
+    Raises InputError where there is no static `tin` among them."""
+    program = files.get(_TOOL)
+    if not isinstance(program, Path) or not _is_static(program.read_bytes()):
+        raise InputError("--as oci needs the static program tin; give --target, such as generic-x86_64-v2")
+    model = {
+        f"model/{name}": source
+        for name, source in files.items()
+        if not name.startswith(("runtime/", "install."))
+    }
+    blobs: dict[str, Source] = {}
+    layers = [_layer({"usr/bin/tin": program}, folder, blobs), _layer(model, folder, blobs)]
+    words = ["/usr/bin/tin", "run", f"/model/{tin.name}"]
+    config = {
+        "architecture": ARCHS[machine],
+        "os": "linux",
+        "created": _created(),
+        "config": {
+            "User": NOBODY,
+            # What is given after the image's name takes the place of Cmd, which asks for answer.txt.
+            "Entrypoint": words,
+            "Cmd": [_text(files["prompt.txt"]), "--tokens", str(MOST_TOKENS)],
+            "WorkingDir": "/model",
+            "Labels": _labels(tin, version),
+        },
+        "rootfs": {"type": "layers", "diff_ids": [layer["digest"] for layer in layers]},
+        "history": [{"created": _created(), "created_by": f"tinsmith {__version__}"} for _ in layers],
+    }
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": f"{_TYPE}.manifest.v1+json",
+        "config": _blob(config, "config", blobs),
+        "layers": layers,
+        "annotations": _labels(tin, version),
+    }
+    # By the first umoci finds it, by the second podman and containerd name it.
+    named = {"org.opencontainers.image.ref.name": version, "io.containerd.image.name": name(tin, version)}
+    index = {
+        "schemaVersion": 2,
+        "mediaType": f"{_TYPE}.index.v1+json",
+        "manifests": [{**_blob(manifest, "manifest", blobs), "annotations": named}],
+    }
+    layout = {"imageLayoutVersion": "1.0.0"}
+    blobs |= {"index.json": _json(index), "oci-layout": _json(layout)}
+    with (folder / IMAGE).open("wb") as file:
+        tar.write_tree(blobs, file)
+    return {IMAGE: folder / IMAGE}
+
+
+def name(tin: Path, version: str) -> str:
+    """What the image is called once it is loaded."""
+    return f"localhost/tinsmith/{packages.plain(tin.stem)}:{version}"
+
+
+def digest(path: Path) -> str:
+    """Of an image's manifest: what registries and container tools call the image's digest."""
+    with tarfile.open(path) as archive:
+        index = archive.extractfile("index.json")
+        assert index is not None  # it was written so
+        return str(json.load(index)["manifests"][0]["digest"])
+
+
+def _layer(files: Mapping[str, Source], folder: Path, blobs: dict[str, Source]) -> dict[str, Any]:
+    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
+        tar.write_tree(files, cast(BinaryIO, file))
+    path = Path(file.name)
+    sha256 = sha256_file(path)
+    blobs[f"blobs/sha256/{sha256}"] = path
+    return {"mediaType": f"{_TYPE}.layer.v1.tar", "digest": f"sha256:{sha256}", "size": path.stat().st_size}
+
+
+def _blob(value: Mapping[str, Any], kind: str, blobs: dict[str, Source]) -> dict[str, Any]:
+    data = _json(value)
+    sha256 = hashlib.sha256(data).hexdigest()
+    blobs[f"blobs/sha256/{sha256}"] = data
+    return {"mediaType": f"{_TYPE}.{kind}.v1+json", "digest": f"sha256:{sha256}", "size": len(data)}
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+
+
+def _created() -> str:
+    return datetime.fromtimestamp(tar.epoch(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _labels(tin: Path, version: str) -> dict[str, str]:
+    return {"org.opencontainers.image.title": tin.stem, "org.opencontainers.image.version": version}
+
+
+def _text(source: Source) -> str:
+    return (source if isinstance(source, bytes) else source.read_bytes()).decode()
+
+
+def _is_static(program: bytes) -> bool:
+    """Whether a program of ELF's 64 bits, as Linux has it, names no loader."""
+    if program[:6] != b"\x7fELF\x02\x01":
+        return False
+    start, size, count = (int.from_bytes(program[a:b], "little") for a, b in ((32, 40), (54, 56), (56, 58)))
+    headers = (start + size * number for number in range(count))
+    return all(int.from_bytes(program[at : at + 4], "little") != _ELF_INTERPRETER for at in headers)
