@@ -30,6 +30,7 @@ func session_of(model):
 	var session = TinSession.new()
 	session.model = model
 	session.context = 512
+	session.budget_us = 20000
 	session.max_tokens = 24
 	session.system = answer.messages[0].content
 	for signal_name in ["piece", "finished", "failed", "called"]:
@@ -144,9 +145,14 @@ func packed():
 	Directory.new().remove("user://packed.pck")
 
 
-# A receiver of a signal may ask again, cancel, or free the node.
+# A receiver of a signal may ask again, cancel, or take the node away.
 func handlers(model):
 	var session = session_of(model)
+	session.choose("Which?", ["yes", "no"])
+	session.connect("finished", self, "_on_finished_ask", [session], CONNECT_ONESHOT)
+	said.clear()
+	yield(until_quiet(session), "completed")
+	check("asked again by a receiver", said.size() == 2 and said[0] in ["yes", "no"] and said[1] == session.answer())
 	session.connect("piece", self, "_on_piece_free", [session])
 	session.ask("?")
 	var frames = 0
@@ -161,8 +167,13 @@ func handlers(model):
 	session.free()
 
 
+func _on_finished_ask(_text, session):
+	session.ask(answer.messages[1].content)
+
+
 func _on_piece_free(_text, session):
-	session.free()
+	session.cancel()
+	session.queue_free()
 
 
 func refusals(model):
