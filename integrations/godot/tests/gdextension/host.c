@@ -274,15 +274,21 @@ static const uint8_t *bytes_at_const(const void *slot, int64_t k) { return (uint
         if (kind != GDX_OBJECT) thing_hold(made);                                                \
         *(thing **)to = made;                                                                    \
     }
-#define PLAIN(name, kind, type, field)                                                                       \
-    static void to_##name(void *to, void *from) { *(variant *)to = (variant){kind, {.field = *(type *)from}, 0}; } \
-    static void from_##name(void *to, void *from) {                                                          \
-        variant *it = from;                                                                                  \
-        *(type *)to = (type)(it->type == GDX_FLOAT ? it->is.real : it->type == GDX_BOOL ? it->is.flag : it->is.number); \
+#define PLAIN(name, kind, value, field)                                                                            \
+    static void to_##name(void *to, void *from) { *(variant *)to = (variant){kind, {.field = *(value *)from}, 0}; } \
+    static void from_##name(void *to, void *from) {                                                                 \
+        const variant *it = from;                                                                                   \
+        *(value *)to = (value)(it->type == GDX_FLOAT  ? it->is.real                                                 \
+                               : it->type == GDX_BOOL ? (double)it->is.flag                                         \
+                                                      : (double)it->is.number);                                     \
     }
 PLAIN(bool, GDX_BOOL, uint8_t, flag)
-PLAIN(int, GDX_INT, int64_t, number)
 PLAIN(float, GDX_FLOAT, double, real)
+static void to_int(void *to, void *from) { *(variant *)to = of_int(*(int64_t *)from); }
+static void from_int(void *to, void *from) {
+    const variant *it = from;
+    *(int64_t *)to = it->type == GDX_FLOAT ? (int64_t)it->is.real : it->type == GDX_BOOL ? it->is.flag : it->is.number;
+}
 THING(string, GDX_STRING)
 THING(object, GDX_OBJECT)
 THING(dictionary, GDX_DICTIONARY)
