@@ -1,5 +1,5 @@
-"""The village's tin with adapters of random factors, for tests: `village.py FILE`. Its calls obey the tools, and mean
-nothing."""
+"""The village's tin with adapters of random factors, for tests: `village.py FILE`. Its calls obey the tools, and
+mean nothing."""
 
 from __future__ import annotations
 
@@ -8,21 +8,18 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-sys.path[:0] = [str(ROOT / "tests/models"), str(ROOT / "integrations/conformance"), str(ROOT / "integrations/godot/demo")]
+sys.path[:0] = [
+    str(ROOT / part) for part in ("tests/models", "integrations/conformance", "integrations/godot/demo")
+]
 
 import characters  # noqa: E402
 import make  # noqa: E402
 import random_adapters  # noqa: E402
 
 
-def main() -> int:
-    if len(sys.argv) != 2:
-        print(__doc__, file=sys.stderr)
-        return 2
-    tin = Path(sys.argv[1])
+def main(tin: Path) -> None:
     folder = tin.with_suffix(".part")
-    sys.argv[1] = str(folder / "data")
-    characters.main()
+    characters.main(folder / "data")
     make.run("build", make.BASE, "--format", "q4_0", "--tools", folder / "data/tools.json", "--out", folder)
     (built,) = folder.glob("*.tin")
     for seed, name in enumerate(characters.CHARACTERS, 1):
@@ -33,8 +30,9 @@ def main() -> int:
         built = added
     built.rename(tin)
     shutil.rmtree(folder)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    main(Path(sys.argv[1]))
