@@ -19,11 +19,9 @@ class guard {
             return session.error();
         if (auto said = session->say(tin::role::system, brief); !said)
             return said.error();
-        /* He speaks freely, whatever the file is held to; what he does is held to his deeds. */
+        /* He speaks freely, whatever the file is held to. */
         if (auto free = session->constrained(false); !free)
             return free.error();
-        if (auto set = session->sample({0.3, 0.9, 1.1, 1}); !set)
-            return set.error();
         return guard(std::move(*session));
     }
 
@@ -40,6 +38,8 @@ class guard {
                 return forgot;
         if (auto said = session_.say(tin::role::user, words); !said)
             return said;
+        if (auto likeliest = session_.sample({}); !likeliest)
+            return likeliest;
         auto choosing = session_.choose({deeds, deeds + std::size(deeds)});
         if (choosing)
             mood_ = mood::decides;
@@ -107,6 +107,8 @@ class guard {
         /* His line is to fit his deed: the turn is told again with it. */
         if (auto forgot = session_.forget(session_.messages() - 2); !forgot)
             return forgot;
+        if (auto livelier = session_.sample({0.3, 0.9, 1.1, 1}); !livelier)
+            return livelier;
         auto asking = session_.ask(heard_ + " (The guard " + std::string(deeds[deed_]) + ".)", most_tokens);
         if (asking)
             mood_ = mood::speaks;
