@@ -31,12 +31,13 @@ from tinsmith.runtime.stepped import Stepped
 from tinsmith.system import reading
 
 SLICE = 0.02  # seconds of thinking, after which the button is looked at
-MOST = 64  # tokens of a call
+MOST = 256  # tokens of a call: none is ruled out for the length of its text
 
 
 class Actions:
-    """actions.json: {name: {"description", "parameters": JSON Schema, "run": [program, argument…]}}. An argument
-    of `run` that is `{name}` is that parameter's value; nothing is read by a shell."""
+    """actions.json: {name: {"description", "parameters": JSON Schema, "run": [program, argument…]}}.
+
+    An argument of `run` that is `{name}` is that parameter's value; nothing is read by a shell."""
 
     def __init__(self, path: Path) -> None:
         self._given = reading.read_table(path, advice="give actions by name")

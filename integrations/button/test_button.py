@@ -1,4 +1,4 @@
-"""The program as it runs on a board, but that its button is a pipe: the kernel's events are bytes like others."""
+"""The program as on a board, but that its button is a pipe: the kernel's events are bytes like any others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from button import Actions
+from button import MOST, Actions
 from presses import EVENT, Presses
 
 import tinsmith
@@ -77,7 +77,7 @@ def wanted(press: str, known: str = "") -> list[int]:
     model = tinsmith.load(FILE, threads=1)
     box = toolbox(model, Actions(ACTIONS).tools, None, parallel=False, none=False)
     text = f"The button was pressed: {press}." + (f" {known}" if known else "")
-    return model.generate(prompt_of(model, text, box), constraint=box.constraint, max_tokens=64).token_ids
+    return model.generate(prompt_of(model, text, box), constraint=box.constraint, max_tokens=MOST).token_ids
 
 
 def test_a_press_becomes_the_action_that_the_model_calls():

@@ -50,9 +50,11 @@ OTHERS = {
     "apt-get",
     "cc",
     "cd",
+    "grep",
     "install",
     "llama-cli",
     "minisign",
+    "nvpmodel",
     "openssl",
     "open-webui",
     "podman",
@@ -60,7 +62,9 @@ OTHERS = {
     "source",
     "systemctl",
     "tar",
+    "tegrastats",
     "unzip",
+    "vcgencmd",
     ".",
 }
 # Our programs by the name that a page gives them, and the source that has their flags.
@@ -329,7 +333,7 @@ def check_command(block: Block, words: list[str]) -> None:
             pytest.fail(f"{where}: {_usage.reason(error)}")
     elif program == "pip":
         check_pip(block, arguments, where)
-    elif program in ("python", "python3", "sh"):
+    elif program in ("python", "python3", "python3.11", "sh"):
         check_script(block, [word for word in arguments if word not in ("-I",)], where)
     elif words[0].startswith("./scripts/"):
         assert (ROOT / words[0]).is_file(), where
@@ -344,6 +348,10 @@ def check_command(block: Block, words: list[str]) -> None:
 
 
 def check_pip(block: Block, arguments: list[str], where: str) -> None:
+    if arguments[0] == "download":  # of what an extra needs, for another machine
+        names = {re.split("[>=]", line)[0] for line in (*EXTRAS["serve"], "click")}
+        assert {word for word in arguments[1:] if not word.startswith("-")} <= names, where
+        return
     assert arguments[0] == "install", where
     for word in arguments[1:]:
         if extras := re.fullmatch(r"(?:tinsmith|\.)\[([\w,]+)\]", word):

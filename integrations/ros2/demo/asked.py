@@ -15,7 +15,7 @@ from tinsmith.runtime.stepped import Stepped
 from tinsmith.system import reading
 
 TOOLS = Path(__file__).with_name("tools.json")
-MOST = 48  # tokens of a call
+MOST = 160  # tokens of a call: no call is ruled out for the length of its text
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class Settings:
     places: int = 4
     queue: int = 1024
     threads: int = 1
-    max_tokens: int = 128
+    max_tokens: int = 256
     most_bytes: int = 0
     budget: int = 0
     period: int = 20_000
