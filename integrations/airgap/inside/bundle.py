@@ -1,5 +1,5 @@
-"""bundle.py CONFIG [WORD...]: an unpacked image's settings, as a container without rights that runs these words, or
-its own."""
+"""bundle.py CONFIG [WORD...]: an unpacked image's settings, as a container without rights that runs them.
+Without words it runs the image's own."""
 
 import json
 import sys
