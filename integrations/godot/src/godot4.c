@@ -17,7 +17,9 @@ typedef struct slot {
 } slot;
 
 #define MEMBER(name, result, arguments) result(*name) arguments;
-static struct { GDEXTENSION(MEMBER) } gdx;
+static struct {
+    GDEXTENSION(MEMBER)
+} gdx;
 static void *library;
 static gdx_convert to_variant[GDX_STRINGS + 1], from_variant[GDX_STRINGS + 1];
 
