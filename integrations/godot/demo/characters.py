@@ -1,7 +1,7 @@
-"""What the village's characters learn, of characters.toml: `characters.py FOLDER` writes each one's tools and examples.
+"""What the village's characters learn, of characters.toml: `characters.py FOLDER` writes tools and examples.
 
-The last thing said of each outcome is kept for the test, the one before for validation. The others are examples with
-and without the character's name before them.
+The last thing said of each outcome is kept for the test, the one before for validation. The others are examples
+with and without the character's name before them.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""The village's tin with adapters of random factors, for tests: `village.py FILE`. Its calls obey the tools, and
-mean nothing."""
+"""The village's tin with adapters of random factors, for tests: `village.py FILE`. Its calls obey the tools."""
 
 from __future__ import annotations
 
@@ -8,9 +7,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-sys.path[:0] = [
-    str(ROOT / part) for part in ("tests/models", "integrations/conformance", "integrations/godot/demo")
-]
+PARTS = ("tests/models", "integrations/conformance", "integrations/godot/demo")
+sys.path[:0] = [str(ROOT / part) for part in PARTS]
 
 import characters  # noqa: E402
 import make  # noqa: E402

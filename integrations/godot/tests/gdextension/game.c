@@ -11,8 +11,12 @@
 
 enum { DONE = 2 };
 
-static variant nil(void) { return (variant){GDX_NIL, {0}, 0}; }
-static variant of_real(double value) { return (variant){GDX_FLOAT, {.real = value}, 0}; }
+static variant nil(void) {
+    return (variant){GDX_NIL, {0}, 0};
+}
+static variant of_real(double value) {
+    return (variant){GDX_FLOAT, {.real = value}, 0};
+}
 
 /* Calls a method with up to two values, which it takes over. */
 static variant call(thing *self, const char *method, variant a, variant b) {
@@ -22,7 +26,8 @@ static variant call(thing *self, const char *method, variant a, variant b) {
     const void *arguments[] = {&a, &b};
     gdx_call_error error;
     variant_call(&object, &name, arguments, (a.type != GDX_NIL) + (b.type != GDX_NIL), &result, &error);
-    if (error.error) check(method, 0);
+    if (error.error)
+        check(method, 0);
     thing_drop(name);
     drop(&a);
     drop(&b);
@@ -55,7 +60,8 @@ static void set(thing *self, const char *property, variant value) {
 static const variant *at(const variant *dictionary, const char *key) {
     const thing *it = dictionary->is.it;
     for (size_t k = 0; dictionary->type == GDX_DICTIONARY && k + 1 < it->size; k += 2)
-        if (!strcmp(text_of(&it->items[k]), key)) return &it->items[k + 1];
+        if (!strcmp(text_of(&it->items[k]), key))
+            return &it->items[k + 1];
     return NULL;
 }
 
@@ -69,7 +75,9 @@ static const char *text_at(const variant *dictionary, const char *key) {
     return it ? text_of(it) : "";
 }
 
-static const variant *messages_of(const variant *given) { return at(given, "messages"); }
+static const variant *messages_of(const variant *given) {
+    return at(given, "messages");
+}
 
 /* ---- Nodes ------------------------------------------------------------------------------------ */
 
@@ -89,11 +97,13 @@ static thing *model_of(const char *file, const char *key) {
 
 static thing *session_of(thing *model, const variant *given) {
     thing *it = create("TinSession");
-    if (model) set(it, "model", of_thing(GDX_OBJECT, model));
+    if (model)
+        set(it, "model", of_thing(GDX_OBJECT, model));
     set(it, "context", of_int(512));
     set(it, "max_tokens", of_int((int64_t)real_at(given, "max_tokens", 24)));
     const variant *off = at(given, "constrained"), *drawn = at(given, "sampling");
-    if (off) set(it, "constrained", *off);
+    if (off)
+        set(it, "constrained", *off);
     set(it, "adapter", of_text(text_at(given, "adapter")));
     if (drawn) {
         set(it, "temperature", of_real(real_at(drawn, "temperature", 0)));
@@ -101,20 +111,26 @@ static thing *session_of(thing *model, const variant *given) {
         set(it, "repetition", of_real(real_at(drawn, "repetition", 1)));
         set(it, "seed", of_int((int64_t)real_at(drawn, "seed", 0)));
     }
-    if (messages_of(given)) set(it, "system", of_text(text_at(&messages_of(given)->is.it->items[0], "content")));
+    if (messages_of(given))
+        set(it, "system", of_text(text_at(&messages_of(given)->is.it->items[0], "content")));
     return it;
 }
 
 static void run(thing *session, int64_t budget_us, int64_t most_tokens) {
     while (number(session, "tokens", nil()) < most_tokens) {
         int64_t got = number(session, "step", of_int(budget_us));
-        if (got < 0 || got >= DONE) break;
+        if (got < 0 || got >= DONE)
+            break;
     }
 }
 
-static int64_t ask(thing *session, const char *question) { return number(session, "ask", of_text(question)); }
+static int64_t ask(thing *session, const char *question) {
+    return number(session, "ask", of_text(question));
+}
 
-static const char *question_of(const variant *given) { return text_at(&messages_of(given)->is.it->items[1], "content"); }
+static const char *question_of(const variant *given) {
+    return text_at(&messages_of(given)->is.it->items[1], "content");
+}
 
 /* ---- The ten cases ----------------------------------------------------------------------------- */
 
@@ -123,11 +139,13 @@ static char found_wrong[512];
 static int same(thing *session, const variant *wanted) {
     char digest[32];
     snprintf(digest, sizeof digest, "%lld", (long long)number(session, "digest", nil()));
-    int good = !strcmp(text(session, "answer"), text_at(wanted, "text")) && !strcmp(digest, text_at(wanted, "digest")) &&
+    int good = !strcmp(text(session, "answer"), text_at(wanted, "text")) &&
+               !strcmp(digest, text_at(wanted, "digest")) &&
                number(session, "tokens", nil()) == (int64_t)real_at(wanted, "tokens", -1) &&
                number(session, "finish", nil()) == (int64_t)real_at(wanted, "finish", -1) &&
                number(session, "chosen", nil()) == (int64_t)real_at(wanted, "chosen", -1);
-    if (!good) snprintf(found_wrong, sizeof found_wrong, "%.200s, digest %s", text(session, "answer"), digest);
+    if (!good)
+        snprintf(found_wrong, sizeof found_wrong, "%.200s, digest %s", text(session, "answer"), digest);
     return good;
 }
 
@@ -149,8 +167,10 @@ static int refused(const char *tins, thing *model, const variant *given, const v
         snprintf(other, sizeof other, "%s", text_at(keys, "other"));
         thing *signed_model = model_of(path, is_key ? right : "");
         status = number(signed_model, "open", nil());
-        if (is_key && status) return 0;
-        if (is_key) set(signed_model, "key", of_text(other));
+        if (is_key && status)
+            return 0;
+        if (is_key)
+            set(signed_model, "key", of_text(other));
         status = number(signed_model, "open", nil());
         snprintf(found_wrong, sizeof found_wrong, "%.500s", text(signed_model, "error"));
         thing_drop(signed_model);
@@ -160,7 +180,8 @@ static int refused(const char *tins, thing *model, const variant *given, const v
 
 static int passes(const char *tins, thing *model, const variant *given, const variant *keys) {
     const char *name = text_at(given, "name");
-    if (!messages_of(given)) return refused(tins, model, given, keys);
+    if (!messages_of(given))
+        return refused(tins, model, given, keys);
     thing *session = session_of(model, given);
     if (!strcmp(name, "choose")) {
         variant nothing = call(session, "choose", of_text(question_of(given)), copy(at(given, "options")));
@@ -189,7 +210,8 @@ static int passes(const char *tins, thing *model, const variant *given, const va
         ask(session, text_at(given, "next"));
         run(session, 0, 1 << 20);
     }
-    if (good && at(given, "then")) good = same(session, at(given, "then"));
+    if (good && at(given, "then"))
+        good = same(session, at(given, "then"));
     thing_drop(session);
     return good;
 }
@@ -202,7 +224,8 @@ static void conformance(const char *tins, thing *model, const variant *all, cons
         const char *name = text_at(&cases->items[k], "name");
         int good = passes(tins, model, &cases->items[k], at(all, "keys"));
         check(name, good);
-        if (!good) fprintf(stderr, "%s: %s\n", name, found_wrong);
+        if (!good)
+            fprintf(stderr, "%s: %s\n", name, found_wrong);
         fprintf(file, "%s\"%s\": \"%s\"", k ? ", " : "", name, good ? "passed" : "another answer");
     }
     fprintf(file, "}}\n");
@@ -212,7 +235,8 @@ static void conformance(const char *tins, thing *model, const variant *all, cons
 /* ---- What is the engine's own ------------------------------------------------------------------- */
 
 static void forget_signals(void) {
-    for (size_t k = 0; k < signals->size; k++) drop(&signals->items[k]);
+    for (size_t k = 0; k < signals->size; k++)
+        drop(&signals->items[k]);
     signals->size = 0;
 }
 
@@ -232,7 +256,8 @@ static int frames(thing *session) {
     const double delta = 0.016;
     const void *arguments[] = {&delta};
     int count = 0;
-    for (; process && number(session, "busy", nil()) && count < 100000; count++) process(session->self, arguments, NULL);
+    for (; process && number(session, "busy", nil()) && count < 100000; count++)
+        process(session->self, arguments, NULL);
     return count;
 }
 
@@ -246,7 +271,8 @@ static void by_frames(thing *model, const variant *given) {
     check("finished with the answer", !strcmp(emitted(0, 0), "finished") && !strcmp(emitted(0, 1), wanted));
     char pieces[512] = "";
     for (size_t k = signals->size - 1; k > 0; k--)
-        if (!strcmp(emitted(k, 0), "piece")) strncat(pieces, emitted(k, 1), sizeof pieces - strlen(pieces) - 1);
+        if (!strcmp(emitted(k, 0), "piece"))
+            strncat(pieces, emitted(k, 1), sizeof pieces - strlen(pieces) - 1);
     check("its pieces are the answer", !strcmp(pieces, wanted));
 
     /* As the engine saves a scene and loads it: by the property. */
@@ -305,7 +331,8 @@ static void by_resources(const variant *all, const variant *given) {
     thing *model = model_of("res://plain.tin", "");
     check("res:// with a real path is mapped", number(model, "open", nil()) == 0);
     variant names = call(model, "adapters", nil(), nil());
-    check("adapters by name", names.type == GDX_STRINGS && names.is.it->size == 2 && !strcmp(text_of(&names.is.it->items[1]), "b"));
+    check("adapters by name",
+          names.type == GDX_STRINGS && names.is.it->size == 2 && !strcmp(text_of(&names.is.it->items[1]), "b"));
     drop(&names);
     thing_drop(model);
     model = model_of("res://pack/plain.tin", text_at(at(all, "keys"), "maker"));
@@ -317,7 +344,8 @@ static void by_resources(const variant *all, const variant *given) {
     check("answers out of a pack", same(session, at(given, "expect")));
     thing_drop(session);
     model = model_of("res://pack/nowhere.tin", "");
-    check("no such file in a pack", number(model, "open", nil()) < 0 && strstr(text(model, "error"), "nowhere.tin"));
+    check("no such file in a pack",
+          number(model, "open", nil()) < 0 && strstr(text(model, "error"), "nowhere.tin"));
     thing_drop(model);
     session = session_of(NULL, given);
     check("no model", ask(session, "?") == -1 && strstr(text(session, "error"), "set the property model"));
@@ -327,32 +355,38 @@ static void by_resources(const variant *all, const variant *given) {
 static char *read_all(const char *path) {
     FILE *file = fopen(path, "rb");
     char *all = calloc(1, 1 << 20);
-    if (!file || !fread(all, 1, (1 << 20) - 1, file)) exit(2);
+    if (!file || !fread(all, 1, (1 << 20) - 1, file))
+        exit(2);
     fclose(file);
     return all;
 }
 
 int main(int argc, char **argv) {
-    if (argc != 4) return 2;
+    if (argc != 4)
+        return 2;
     void *library = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
-    if (!library) return fprintf(stderr, "%s\n", dlerror()), 1;
+    if (!library)
+        return fprintf(stderr, "%s\n", dlerror()), 1;
     uint8_t (*entry)(gdx_get, void *, gdx_initialization *) =
-        (uint8_t(*)(gdx_get, void *, gdx_initialization *))dlsym(library, "tinsmith_init");
+        (uint8_t (*)(gdx_get, void *, gdx_initialization *))dlsym(library, "tinsmith_init");
     gdx_initialization it;
     signals = thing_new(GDX_ARRAY);
     singleton_time = object_new("Time");
     singleton_settings = object_new("ProjectSettings");
     thing_hold(signals), thing_hold(singleton_time), thing_hold(singleton_settings);
     game_folder = argv[2];
-    if (!entry || !entry(function_of, &it, &it)) return fprintf(stderr, "tinsmith_init failed\n"), 1;
-    for (int level = 0; level <= it.level; level++) it.begin(it.data, level);
+    if (!entry || !entry(function_of, &it, &it))
+        return fprintf(stderr, "tinsmith_init failed\n"), 1;
+    for (int level = 0; level <= it.level; level++)
+        it.begin(it.data, level);
     check("both classes", class_of("TinModel") && class_of("TinSession"));
 
     char path[512];
     snprintf(path, sizeof path, "%s/cases.json", argv[2]);
     char *cases = read_all(path);
     variant all;
-    if (!json(cases, &all)) return 1;
+    if (!json(cases, &all))
+        return 1;
     free(cases);
     const variant *given = &at(&all, "cases")->is.it->items[0];
     snprintf(path, sizeof path, "%s/plain.tin", argv[2]);
@@ -363,7 +397,8 @@ int main(int argc, char **argv) {
     by_resources(&all, given);
     thing_drop(model);
     drop(&all);
-    for (int level = it.level; level >= 0; level--) it.end(it.data, level);
+    for (int level = it.level; level >= 0; level--)
+        it.end(it.data, level);
     check("both classes are gone", !class_of("TinModel") && !class_of("TinSession"));
     forget_signals();
     thing_drop(signals), thing_drop(singleton_time), thing_drop(singleton_settings);

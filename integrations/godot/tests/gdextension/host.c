@@ -14,17 +14,21 @@ int wrong;
 thing *signals, *singleton_time, *singleton_settings;
 const char *game_folder;
 
-static const char *name_at(const void *name) { return (*(thing *const *)name)->bytes; }
+static const char *name_at(const void *name) {
+    return (*(thing *const *)name)->bytes;
+}
 
 known_class *class_of(const char *name) {
     for (int k = 0; k < class_count; k++)
-        if (!strcmp(classes[k].name, name)) return &classes[k];
+        if (!strcmp(classes[k].name, name))
+            return &classes[k];
     return NULL;
 }
 
 void check(const char *what, int is_so) {
     printf("%s: %s\n", is_so ? "ok" : "WRONG", what);
-    if (!is_so) wrong = 1;
+    if (!is_so)
+        wrong = 1;
 }
 
 static void register_class(void *library, const void *name, const void *parent, const gdx_class *it) {
@@ -42,13 +46,15 @@ static void register_method(void *library, const void *class_name, const gdx_met
     strcpy(to->name, name_at(it->name));
     to->it = *it;
     to->result = it->has_result ? it->result->type : GDX_NIL;
-    for (uint32_t k = 0; k < it->count; k++) to->types[k] = it->arguments[k].type;
+    for (uint32_t k = 0; k < it->count; k++)
+        to->types[k] = it->arguments[k].type;
 }
 
 known_method *method_of(const char *class_name, const char *name) {
     known_class *of = class_of(class_name);
     for (int k = 0; of && k < of->method_count; k++)
-        if (!strcmp(of->methods[k].name, name)) return &of->methods[k];
+        if (!strcmp(of->methods[k].name, name))
+            return &of->methods[k];
     return NULL;
 }
 
@@ -57,24 +63,27 @@ static void register_property(void *library, const void *class_name, const gdx_p
     known_class *of = class_of(name_at(class_name));
     (void)library;
     known_method *set = method_of(of->name, name_at(setter)), *get = method_of(of->name, name_at(getter));
-    if (!set || !get || set->types[0] != it->type || get->result != it->type) check(name_at(it->name), 0);
+    if (!set || !get || set->types[0] != it->type || get->result != it->type)
+        check(name_at(it->name), 0);
     of->property_count++;
 }
 
-static void register_signal(void *library, const void *class_name, const void *name, const gdx_property *arguments,
-                            int64_t count) {
+static void register_signal(void *library, const void *class_name, const void *name,
+                            const gdx_property *arguments, int64_t count) {
     known_class *of = class_of(name_at(class_name));
     (void)library;
     int k = of->signal_count++;
     strcpy(of->signals[k], name_at(name));
     of->arguments[k] = count;
-    for (int64_t n = 0; n < count; n++) of->types[k][n] = arguments[n].type;
+    for (int64_t n = 0; n < count; n++)
+        of->types[k][n] = arguments[n].type;
 }
 
 static void unregister_class(void *library, const void *name) {
     (void)library;
     known_class *it = class_of(name_at(name));
-    if (it) it->name[0] = 0;
+    if (it)
+        it->name[0] = 0;
 }
 
 /* ---- Objects ----------------------------------------------------------------------------------- */
@@ -87,13 +96,15 @@ thing *object_new(const char *class_name) {
 
 void object_freed(thing *it) {
     known_class *of = class_of(it->class);
-    if (of && it->self) of->it.destroy(of->it.data, it->self);
+    if (of && it->self)
+        of->it.destroy(of->it.data, it->self);
 }
 
 static void *construct(const void *name) {
     static const char *const bases[] = {"Resource", "Node", "JSON"};
     for (int k = 0; k < 3; k++)
-        if (!strcmp(bases[k], name_at(name))) return object_new(bases[k]);
+        if (!strcmp(bases[k], name_at(name)))
+            return object_new(bases[k]);
     return NULL;
 }
 
@@ -104,7 +115,9 @@ static void set_instance(void *object, const void *name, void *self) {
 }
 
 static void *singleton(const void *name) {
-    return !strcmp(name_at(name), "Time") ? singleton_time : !strcmp(name_at(name), "ProjectSettings") ? singleton_settings : NULL;
+    return !strcmp(name_at(name), "Time")              ? singleton_time
+           : !strcmp(name_at(name), "ProjectSettings") ? singleton_settings
+                                                       : NULL;
 }
 
 static void ref_set(void *ref, void *object) {
@@ -117,13 +130,17 @@ static int emit(thing *self, const variant *const *arguments, int count) {
     known_class *of = class_of(self->class);
     int known = 0;
     for (int k = 0; of && k < of->signal_count; k++) {
-        if (strcmp(of->signals[k], text_of(arguments[0])) || of->arguments[k] != count - 1) continue;
+        if (strcmp(of->signals[k], text_of(arguments[0])) || of->arguments[k] != count - 1)
+            continue;
         known = 1;
-        for (int n = 1; n < count; n++) known &= of->types[k][n - 1] == arguments[n]->type;
+        for (int n = 1; n < count; n++)
+            known &= of->types[k][n - 1] == arguments[n]->type;
     }
-    if (!known) check(text_of(arguments[0]), 0);
+    if (!known)
+        check(text_of(arguments[0]), 0);
     thing *list = thing_new(GDX_ARRAY);
-    for (int k = 0; k < count; k++) push(list, copy(arguments[k]));
+    for (int k = 0; k < count; k++)
+        push(list, copy(arguments[k]));
     push(signals, of_thing(GDX_ARRAY, list));
     return 1;
 }
@@ -137,7 +154,8 @@ static int file_call(thing *it, const char *method, const variant *const *argume
         *to = of_int((int64_t)it->size);
         return 1;
     }
-    if (strcmp(method, "get_buffer")) return 0;
+    if (strcmp(method, "get_buffer"))
+        return 0;
     size_t most = (size_t)arguments[0]->is.number, left = it->size - it->at;
     *to = of_thing(GDX_BYTES, thing_bytes(GDX_BYTES, it->bytes + it->at, most < left ? most : left));
     it->at += to->is.it->size;
@@ -146,8 +164,10 @@ static int file_call(thing *it, const char *method, const variant *const *argume
 
 static int engine_call(thing *it, const char *method, const variant *const *arguments, int count, variant *to) {
     *to = (variant){GDX_NIL, {0}, 0};
-    if (!strcmp(method, "emit_signal")) return emit(it, arguments, count);
-    if (!strcmp(it->class, "FileAccess")) return file_call(it, method, arguments, to);
+    if (!strcmp(method, "emit_signal"))
+        return emit(it, arguments, count);
+    if (!strcmp(it->class, "FileAccess"))
+        return file_call(it, method, arguments, to);
     if (it == singleton_time) {
         struct timespec now;
         clock_gettime(CLOCK_MONOTONIC, &now);
@@ -160,7 +180,8 @@ static int engine_call(thing *it, const char *method, const variant *const *argu
         *to = of_text(path);
         return !strcmp(method, "globalize_path");
     }
-    if (strcmp(it->class, "JSON")) return 0;
+    if (strcmp(it->class, "JSON"))
+        return 0;
     if (!strcmp(method, "get_data")) {
         *to = copy(&it->inner->items[0]);
         return 1;
@@ -176,10 +197,11 @@ static int engine_call(thing *it, const char *method, const variant *const *argu
 }
 
 void variant_call(void *self, const void *method, const void *const *arguments, int64_t count, void *result,
-                         gdx_call_error *error) {
+                  gdx_call_error *error) {
     variant *it = self, to = {GDX_NIL, {0}, 0};
     const variant *const *given = (const variant *const *)arguments;
-    known_method *known = it->type == GDX_OBJECT && it->is.it ? method_of(it->is.it->class, name_at(method)) : NULL;
+    known_method *known =
+        it->type == GDX_OBJECT && it->is.it ? method_of(it->is.it->class, name_at(method)) : NULL;
     *error = (gdx_call_error){0, 0, 0};
     if (known)
         known->it.call(known->it.data, it->is.it->self, arguments, count, &to, error);
@@ -193,7 +215,8 @@ void variant_call(void *self, const void *method, const void *const *arguments, 
 /* FileAccess.open, the one static method. Pack files are beside the game, as `pack`: no real path leads there. */
 static const void *method_bind(const void *class_name, const void *method, int64_t hash) {
     static const int open_file = 1;
-    int same = !strcmp(name_at(class_name), "FileAccess") && !strcmp(name_at(method), "open") && hash == 1247358404;
+    int same =
+        !strcmp(name_at(class_name), "FileAccess") && !strcmp(name_at(method), "open") && hash == 1247358404;
     return same ? &open_file : NULL;
 }
 
@@ -204,31 +227,43 @@ static void open_file(const void *bind, void *object, const void *const *argumen
     (void)bind, (void)object, (void)count;
     *error = (gdx_call_error){0, 0, 0};
     *(variant *)result = (variant){GDX_OBJECT, {0}, 0};
-    if (strncmp(given, "res://pack/", 11)) return;
+    if (strncmp(given, "res://pack/", 11))
+        return;
     snprintf(path, sizeof path, "%s/%s", game_folder, given + 11);
     FILE *file = fopen(path, "rb");
-    if (!file) return;
+    if (!file)
+        return;
     thing *it = object_new("FileAccess");
     fseek(file, 0, SEEK_END);
     it->size = (size_t)ftell(file);
     rewind(file);
     it->bytes = malloc(it->size + 1);
-    if (fread(it->bytes, 1, it->size, file) != it->size) it->size = 0;
+    if (fread(it->bytes, 1, it->size, file) != it->size)
+        it->size = 0;
     fclose(file);
     *(variant *)result = of_thing(GDX_OBJECT, it);
 }
 
 /* ---- Values, by the interface ------------------------------------------------------------------ */
 
-static void print_error(const char *text, const char *function, const char *file, int32_t line, uint8_t notify) {
+static void print_error(const char *text, const char *function, const char *file, int32_t line,
+                        uint8_t notify) {
     (void)function, (void)file, (void)line, (void)notify;
     fprintf(stderr, "ERROR: %s\n", text);
 }
 
-static void new_nil(void *to) { *(variant *)to = (variant){GDX_NIL, {0}, 0}; }
-static void new_copy(void *to, const void *from) { *(variant *)to = copy(from); }
-static void destroy(void *it) { drop(it); }
-static int get_type(const void *it) { return (int)((const variant *)it)->type; }
+static void new_nil(void *to) {
+    *(variant *)to = (variant){GDX_NIL, {0}, 0};
+}
+static void new_copy(void *to, const void *from) {
+    *(variant *)to = copy(from);
+}
+static void destroy(void *it) {
+    drop(it);
+}
+static int get_type(const void *it) {
+    return (int)((const variant *)it)->type;
+}
 
 static void get_indexed(const void *array, int64_t k, void *to, uint8_t *valid, uint8_t *outside) {
     const thing *it = ((const variant *)array)->is.it;
@@ -243,7 +278,8 @@ static void string_new(void *to, const char *text, int64_t size) {
 
 static int64_t string_chars(const void *string, char *to, int64_t most) {
     const thing *it = *(thing *const *)string;
-    if (to) memcpy(to, it->bytes, (size_t)most < it->size ? (size_t)most : it->size);
+    if (to)
+        memcpy(to, it->bytes, (size_t)most < it->size ? (size_t)most : it->size);
     return (int64_t)it->size;
 }
 
@@ -264,30 +300,41 @@ static uint8_t *bytes_at(void *slot, int64_t k) {
     return (uint8_t *)it->bytes + k;
 }
 
-static const uint8_t *bytes_at_const(const void *slot, int64_t k) { return (uint8_t *)(*(thing *const *)slot)->bytes + k; }
+static const uint8_t *bytes_at_const(const void *slot, int64_t k) {
+    return (uint8_t *)(*(thing *const *)slot)->bytes + k;
+}
 
-#define THING(name, kind)                                                                        \
-    static void to_##name(void *to, void *from) { *(variant *)to = of_thing(kind, *(thing **)from); } \
-    static void from_##name(void *to, void *from) {                                              \
-        variant *it = from;                                                                      \
-        thing *made = it->type == kind ? it->is.it : thing_bytes(kind, "", 0);                   \
-        if (kind != GDX_OBJECT) thing_hold(made);                                                \
-        *(thing **)to = made;                                                                    \
+#define THING(name, kind)                                                      \
+    static void to_##name(void *to, void *from) {                              \
+        *(variant *)to = of_thing(kind, *(thing **)from);                      \
+    }                                                                          \
+    static void from_##name(void *to, void *from) {                            \
+        variant *it = from;                                                    \
+        thing *made = it->type == kind ? it->is.it : thing_bytes(kind, "", 0); \
+        if (kind != GDX_OBJECT)                                                \
+            thing_hold(made);                                                  \
+        *(thing **)to = made;                                                  \
     }
-#define PLAIN(name, kind, value, field)                                                                            \
-    static void to_##name(void *to, void *from) { *(variant *)to = (variant){kind, {.field = *(value *)from}, 0}; } \
-    static void from_##name(void *to, void *from) {                                                                 \
-        const variant *it = from;                                                                                   \
-        *(value *)to = (value)(it->type == GDX_FLOAT  ? it->is.real                                                 \
-                               : it->type == GDX_BOOL ? (double)it->is.flag                                         \
-                                                      : (double)it->is.number);                                     \
+#define PLAIN(name, kind, value, field)                                         \
+    static void to_##name(void *to, void *from) {                               \
+        *(variant *)to = (variant){kind, {.field = *(value *)from}, 0};         \
+    }                                                                           \
+    static void from_##name(void *to, void *from) {                             \
+        const variant *it = from;                                               \
+        *(value *)to = (value)(it->type == GDX_FLOAT  ? it->is.real             \
+                               : it->type == GDX_BOOL ? (double)it->is.flag     \
+                                                      : (double)it->is.number); \
     }
 PLAIN(bool, GDX_BOOL, uint8_t, flag)
 PLAIN(float, GDX_FLOAT, double, real)
-static void to_int(void *to, void *from) { *(variant *)to = of_int(*(int64_t *)from); }
+static void to_int(void *to, void *from) {
+    *(variant *)to = of_int(*(int64_t *)from);
+}
 static void from_int(void *to, void *from) {
     const variant *it = from;
-    *(int64_t *)to = it->type == GDX_FLOAT ? (int64_t)it->is.real : it->type == GDX_BOOL ? it->is.flag : it->is.number;
+    *(int64_t *)to = it->type == GDX_FLOAT  ? (int64_t)it->is.real
+                     : it->type == GDX_BOOL ? it->is.flag
+                                            : it->is.number;
 }
 THING(string, GDX_STRING)
 THING(object, GDX_OBJECT)
@@ -296,20 +343,30 @@ THING(array, GDX_ARRAY)
 THING(bytes, GDX_BYTES)
 THING(strings, GDX_STRINGS)
 
-#define BY_TYPE(way)                                                                                           \
-    static gdx_convert way##_type(int type) {                                                                  \
-        switch (type) {                                                                                        \
-        case GDX_BOOL: return way##_bool;                                                                      \
-        case GDX_INT: return way##_int;                                                                        \
-        case GDX_FLOAT: return way##_float;                                                                    \
-        case GDX_STRING: return way##_string;                                                                  \
-        case GDX_OBJECT: return way##_object;                                                                  \
-        case GDX_DICTIONARY: return way##_dictionary;                                                          \
-        case GDX_ARRAY: return way##_array;                                                                    \
-        case GDX_BYTES: return way##_bytes;                                                                    \
-        case GDX_STRINGS: return way##_strings;                                                                \
-        default: return NULL;                                                                                  \
-        }                                                                                                      \
+#define BY_TYPE(way)                          \
+    static gdx_convert way##_type(int type) { \
+        switch (type) {                       \
+        case GDX_BOOL:                        \
+            return way##_bool;                \
+        case GDX_INT:                         \
+            return way##_int;                 \
+        case GDX_FLOAT:                       \
+            return way##_float;               \
+        case GDX_STRING:                      \
+            return way##_string;              \
+        case GDX_OBJECT:                      \
+            return way##_object;              \
+        case GDX_DICTIONARY:                  \
+            return way##_dictionary;          \
+        case GDX_ARRAY:                       \
+            return way##_array;               \
+        case GDX_BYTES:                       \
+            return way##_bytes;               \
+        case GDX_STRINGS:                     \
+            return way##_strings;             \
+        default:                              \
+            return NULL;                      \
+        }                                     \
     }
 BY_TYPE(to)
 BY_TYPE(from)
@@ -319,7 +376,9 @@ static void empty_bytes(void *to, const void *const *arguments) {
     thing_hold(*(thing **)to = thing_bytes(GDX_BYTES, "", 0));
 }
 
-static gdx_construct constructor(int type, int32_t which) { return type == GDX_BYTES && !which ? empty_bytes : NULL; }
+static gdx_construct constructor(int type, int32_t which) {
+    return type == GDX_BYTES && !which ? empty_bytes : NULL;
+}
 
 static void drop_slot(void *slot) {
     thing_drop(*(thing **)slot);
@@ -331,8 +390,9 @@ static gdx_destruct destructor(int type) {
 }
 
 gdx_function function_of(const char *name) {
-#define GIVE(wanted, function) \
-    if (!strcmp(name, #wanted)) return (gdx_function)(void *)function;
+#define GIVE(wanted, function)  \
+    if (!strcmp(name, #wanted)) \
+        return (gdx_function)(void *)function;
     GIVE(print_error, print_error)
     GIVE(variant_new_nil, new_nil)
     GIVE(variant_new_copy, new_copy)

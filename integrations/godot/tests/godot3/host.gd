@@ -185,6 +185,10 @@ func refusals(model):
 	check("no such adapter", session.ask("?") != 0 and "nobody" in session.error())
 	session.adapter = ""
 	check("nothing to choose", session.choose("?", []) != 0)
+	session.choose("?", ["yes", "no"])
+	check("a choice meanwhile is refused", session.choose("?", ["a"]) == -7 and session.busy())
+	session.context = 256
+	check("another context drops the answer", not session.busy() and session.step(0) == 3)
 	check("lines to choose", session.choose("?", ["a\nb"]) == -1)
 	check("damaged state", session.restore(PoolByteArray([1, 2, 3])) != 0)
 	session.model = Reference.new()
