@@ -42,7 +42,7 @@ ANDROID = {"memcpy", "memmove", "memset", "memcmp", "getauxval"}
 # And what Android's C library has, with the same meaning and layouts as musl's on 64 bits.
 BIONIC = {
     "calloc", "clock_gettime", "close", "fclose", "fopen", "fread", "free", "fstat", "getenv", "malloc",
-    "memchr", "mmap", "munmap", "open", "realloc", "snprintf", "strchr", "strcmp", "strlen",
+    "memchr", "mmap", "munmap", "open", "realloc", "snprintf", "strchr", "strcmp", "strlen", "strncmp",
 }  # fmt: skip
 
 

@@ -39,7 +39,7 @@ ANDROID = ("-nostdlib", "-Wl,-z,max-page-size=16384", "-Wl,-z,defs")
 BIONIC = (
     "calloc", "clock_gettime", "close", "fclose", "fopen", "fread", "free", "fstat", "getauxval", "getenv",
     "malloc", "memchr", "memcmp", "memcpy", "memmove", "memset", "mmap", "munmap", "open", "realloc",
-    "snprintf", "strchr", "strcmp", "strlen",
+    "snprintf", "strchr", "strcmp", "strlen", "strncmp",
 )  # fmt: skip
 
 
