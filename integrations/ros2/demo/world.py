@@ -74,10 +74,10 @@ class World:
                 if 0 <= row < rows and 0 <= column + k < columns:
                     cells[row][column + k] = one
 
-        for name, (x, y) in PLACES.items():
-            put(x, y, name)
         for x, y in self.path:
             put(x, y, "·")
+        for name, (x, y) in PLACES.items():
+            put(x, y, name)
         put(self.pose.x, self.pose.y, "▲>▼<"[[1, 0, 3, 2][round(self.pose.yaw / (math.pi / 2)) % 4]])
         edge = "+" + "-" * columns + "+"
         return "\n".join([edge, *("|" + "".join(row) + "|" for row in cells), edge])

@@ -17,8 +17,12 @@ from typing import Any
 
 import rclpy
 from robot import CANCELED, SUCCEEDED, TINY, Robot, until
+from tinsmith_msgs.action import Generate
 
 PROMPTS = [f"Tell me about {thing}." for thing in ("rain", "iron", "owls", "salt", "kites")]
+
+# Tokens of an answer; those that are cancelled are long, so that few are done before the cancel comes.
+SHORT, LONG = 24, 900
 
 
 def run(folder: Path, file: str, actions: int, cancels: int, seed: int = 1) -> dict[str, Any]:
@@ -27,7 +31,7 @@ def run(folder: Path, file: str, actions: int, cancels: int, seed: int = 1) -> d
     drawn = random.Random(seed)
     doomed = set(drawn.sample(range(actions), cancels))
     with Robot(folder, file=file, places=8, queue=actions).started() as robot:
-        alone = [robot.generate(prompt, max_tokens=24).result.digest for prompt in PROMPTS]
+        alone = [robot.generate(prompt, max_tokens=SHORT).result.digest for prompt in PROMPTS]
         ends: dict[int, Any] = {}
         rejected: list[int] = []
         lock = threading.Lock()
@@ -47,7 +51,8 @@ def run(folder: Path, file: str, actions: int, cancels: int, seed: int = 1) -> d
 
         began = time.perf_counter()
         for number in range(actions):
-            goal = robot.actions._action_type.Goal(prompt=PROMPTS[number % len(PROMPTS)], max_tokens=24)
+            most = LONG if number in doomed else SHORT
+            goal = Generate.Goal(prompt=PROMPTS[number % len(PROMPTS)], max_tokens=most)
             sent = robot.actions.send_goal_async(goal)
             sent.add_done_callback(lambda done, number=number: accepted(number, done))
             if number % 16 == 15:
@@ -59,7 +64,7 @@ def run(folder: Path, file: str, actions: int, cancels: int, seed: int = 1) -> d
     right = [
         one.result.digest == alone[number % len(PROMPTS)]
         for number, one in ends.items()
-        if one.status == SUCCEEDED
+        if one.status == SUCCEEDED and number not in doomed
     ]
     return {
         "actions": actions,

@@ -37,6 +37,8 @@ SUCCEEDED, CANCELED, ABORTED = (
     GoalStatus.STATUS_ABORTED,
 )
 PATIENCE = 60  # seconds: of a machine that is busy with other things
+# Seconds after a server was found in which it finds its client as well: an answer sent earlier is lost.
+MEETING = 1.0
 _numbers = itertools.count()
 
 
@@ -87,6 +89,7 @@ class Robot:
             [command("tinsmith_ros", "tin"), *arguments], stdout=self._log, stderr=subprocess.STDOUT, text=True
         )
         self.peer = Peer()
+        self._met: list[Any] = []
         node = self.peer.node
         self.actions = ActionClient(
             node,
@@ -123,8 +126,14 @@ class Robot:
     def logs(self, what: str) -> bool:
         return until(lambda: what in self.log)
 
+    def _meet(self, client: Any, wait: Callable[[float], bool]) -> None:
+        if client not in self._met:
+            assert wait(PATIENCE), self.log
+            time.sleep(MEETING)
+            self._met.append(client)
+
     def _request(self, client: Any, request: Any) -> Any:
-        assert client.wait_for_service(PATIENCE), self.log
+        self._meet(client, client.wait_for_service)
         return self.peer.wait(client.call_async(request))
 
     def change(self, name: str) -> bool:
@@ -148,7 +157,7 @@ class Robot:
 
     def send(self, prompt: str, on_piece: Callable[[str], None] | None = None, **fields: Any) -> Any:
         """The goal's handle."""
-        assert self.actions.wait_for_server(PATIENCE), self.log
+        self._meet(self.actions, self.actions.wait_for_server)
         goal = Generate.Goal(prompt=prompt, **fields)
         told = None if on_piece is None else lambda message: on_piece(message.feedback.piece)
         return self.peer.wait(self.actions.send_goal_async(goal, told))
