@@ -213,6 +213,7 @@ static int32_t prepare(tinhost_session *s, int32_t most_tokens, int is_message) 
         most_tokens = (int32_t)s->context;
     s->error = (tin_error){0};
     s->chosen = -1;
+    s->choosing = 0;
     return make_room(s, most_tokens, is_message);
 }
 
@@ -227,10 +228,8 @@ static int32_t begin_talk(tinhost_session *s, int32_t most_tokens) {
 
 int32_t tinhost_begin(tinhost_session *s, int32_t most_tokens) {
     int32_t status = prepare(s, most_tokens, 1);
-    if (status)
-        return status;
-    tini_host_drop_options(s);
-    status = tini_host_constrain(s);
+    if (!status)
+        status = tini_host_constrain(s);
     return status ? status : begin_talk(s, most_tokens);
 }
 
@@ -257,6 +256,7 @@ int32_t tinhost_choose(tinhost_session *s, const char *options) {
     status = prepare(s, most, 1);
     if (!status)
         status = tini_host_hold_to(s, &s->choice, s->automaton.data, s->automaton.size);
+    s->choosing = !status;
     return status ? status : begin_talk(s, most);
 }
 
@@ -264,10 +264,8 @@ int32_t tinhost_complete(tinhost_session *s, const char *text, int32_t most_toke
     int32_t status = prepare(s, most_tokens, 0);
     if (!status && !text)
         status = tini_host_fail(s, TIN_ERR_ARGUMENT, "there is no text to go on from");
-    if (status)
-        return status;
-    tini_host_drop_options(s);
-    status = tini_host_constrain(s);
+    if (!status)
+        status = tini_host_constrain(s);
     if (status)
         return status;
     size_t length = strlen(text), need = tin_tokenize_scratch(s->model->core, length);
@@ -322,7 +320,7 @@ static int32_t finish(tinhost_session *s) {
     write_characters(s, 1);
     s->under_way = 0;
     const char *option = s->options;
-    for (int32_t k = 0; k < s->option_count; k++, option += strlen(option) + 1)
+    for (int32_t k = 0; k < s->option_count && s->choosing; k++, option += strlen(option) + 1)
         if (s->byte_count == strlen(option) && !memcmp(s->bytes, option, s->byte_count))
             s->chosen = k;
     if (s->is_message) {

@@ -83,10 +83,11 @@ struct tinhost_session {
     int32_t tokens;
     uint64_t digest;
 
-    tini_held choice; /* of tinhost_choose, with its automaton and its options, a NUL behind each */
+    tini_held choice; /* of the last tinhost_choose, with its automaton and its options, a NUL behind each */
     tini_block automaton;
     char *options;
     int32_t option_count, chosen;
+    int choosing; /* the answer is one of them */
 };
 
 /* Notes a failure of the session, and returns its status. `error` may be the session's own. */

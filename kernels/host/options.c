@@ -31,7 +31,22 @@ void tini_host_drop_options(tinhost_session *s) {
     free(s->options);
     s->options = NULL;
     s->option_count = 0;
-    s->chosen = -1;
+}
+
+/* Whether they are those of the last time: games ask among the same again and again. */
+static int are_known(const tinhost_session *s, const char *options) {
+    const char *option = s->options;
+    for (int32_t k = 0; k < s->option_count && s->choice.made; k++, option += strlen(option) + 1, options++) {
+        size_t length = strlen(option);
+        if (strncmp(options, option, length))
+            return 0;
+        options += length;
+        if (k + 1 == s->option_count)
+            return !*options || (*options == '\n' && !options[1]);
+        if (*options != '\n')
+            return 0;
+    }
+    return 0;
 }
 
 /* The classes of bytes: 0 for all that no option has. */
@@ -70,6 +85,8 @@ static int grow(const tinhost_session *s, tini_constraint_header *header, const 
 }
 
 int32_t tini_host_options(tinhost_session *s, const char *options) {
+    if (options && are_known(s, options))
+        return TIN_OK;
     tini_host_drop_options(s);
     if (!options || !split(s, options)) {
         tini_host_drop_options(s);

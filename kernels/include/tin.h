@@ -608,6 +608,10 @@ TIN_API tin_status tin_session_choice(const tin_session *session, tin_choice *ch
 /* The rows of the newest logits: [*rows][vocab] float32, valid until the next append, rewind or
  * step. NULL when there are none.
  *
+ * A row by which a token was chosen under a constraint has minus infinity for those that were not allowed:
+ * the output head is computed only for groups of 16 tokens of which one is. Where tin_session_want_logits
+ * asks for the row, it is whole.
+ *
  * first  the position of the first row's token */
 TIN_API const float *tin_session_logits(const tin_session *session, uint32_t *rows, uint32_t *first);
 

@@ -142,8 +142,8 @@ TIN_API int32_t tinhost_begin(tinhost_session *session, int32_t most_tokens);
 /* tinhost_say as the user, and tinhost_begin. Where it fails, there is no message more. */
 TIN_API int32_t tinhost_ask(tinhost_session *session, const char *text, int32_t most_tokens);
 
-/* Begins an answer that is one of some options, whatever the constraint: at each token the likeliest of those that
- * lead to one of them.
+/* Begins an answer that is one of some options, whatever the constraint: at each token one of those that lead to
+ * one of them, as tinhost_sampling says (the likeliest, unless it was called).
  *
  * options  1 to 1024 texts, a line each; none empty, no two the same */
 TIN_API int32_t tinhost_choose(tinhost_session *session, const char *options);

@@ -147,6 +147,23 @@ def test_one_of_some_options(python: Model, session: Session) -> None:
         wanted = python.chat([{"role": "user", "content": "where?"}], max_tokens=12, **held).text
         assert (found["text"], options[found["chosen"]]) == (wanted, wanted)
     session.sampling(0, 1, 1, 0)
+    for texts in (
+        ["north", "northeast"],
+        ["north"],
+        ["north", "nor"],
+        ["ab", "c"],
+        ["ab", "c", "d"],
+    ):  # like those of before
+        for _ in range(2):
+            session.forget(0)
+            session.say(1, "where?")
+            session.choose("\n".join(texts) + "\n")
+            found = session.steps()
+            assert texts[found["chosen"]] == found["text"]
+            assert (
+                found["text"]
+                == python.chat([{"role": "user", "content": "where?"}], constraint=tinsmith.choices(texts)).text
+            )
     session.begin(16)  # the file's own constraint again
     assert session.steps()["text"] in ('"yes"', '"no"', '"yesterday"')
     for wrong in ("", "\n", "a\n\nb", "a\nb\na", "x\n" * 1025, "y" * 20_000):

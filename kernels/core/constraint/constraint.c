@@ -1,5 +1,6 @@
 #include "constraint.h"
 #include "../base/error.h"
+#include "../base/kernel.h"
 #include "../base/memory.h"
 #include "../base/region.h"
 #include "../text/encode.h"
@@ -222,6 +223,55 @@ tin_status tin_constraint_accept(tin_constraint *c, int32_t token, tin_error *er
     tini_frames_compact(&c->matcher, &c->now);
     find_state(c);
     return TIN_OK;
+}
+
+_Static_assert(TINI_TILE == 16, "a word of a mask is two tiles");
+
+static void add_tiles(const tin_constraint *c, const uint32_t *mask, uint32_t *tiles) {
+    for (uint32_t w = 0; w < c->words; w++) {
+        uint32_t two = ((mask[w] & 0xFFFF) != 0) | (uint32_t)(mask[w] >> 16 != 0) << 1;
+        tiles[w >> 4] |= two << (w & 15) * 2;
+    }
+}
+
+/* As tin_constraint_accept, where the frames of before stay. */
+static int look_ahead(tin_constraint *c, int32_t token) {
+    uint8_t room[4];
+    uint32_t length, prefix_at = c->prefix_at;
+    const uint8_t *bytes = tini_trie_bytes(c->tokenizer, (uint32_t)token, room, &length);
+    tini_config_list list = c->now;
+    if (tini_token_is_end(c->tokenizer, token) || !bytes || !take_bytes(c, bytes, length, &list, &prefix_at))
+        return 0;
+    c->now = list;
+    c->prefix_at = prefix_at;
+    find_state(c);
+    return 1;
+}
+
+int tini_constraint_tiles(tin_constraint *c, const int32_t *guesses, uint32_t count, uint32_t left,
+                          uint32_t *tiles) {
+    const tini_config_list now = c->now;
+    const uint32_t floor = c->matcher.frame_count, prefix_at = c->prefix_at;
+    const int32_t state = c->state;
+    const uint32_t *mask;
+    int good = 1;
+    for (uint32_t k = 0;; k++) {
+        good = !tin_constraint_mask(c, left ? left - k : 0, &mask, NULL);
+        if (!good)
+            break;
+        add_tiles(c, mask, tiles);
+        if (k == count || (left && k + 1 == left) || !(mask[guesses[k] >> 5] >> (guesses[k] & 31) & 1))
+            break;
+        c->matcher.work = 0;
+        if (!look_ahead(c, guesses[k]))
+            break;
+    }
+    c->now = now;
+    c->prefix_at = prefix_at;
+    c->state = state;
+    tini_frames_drop(&c->matcher, floor);
+    tini_matcher_trouble(&c->matcher, NULL);
+    return good;
 }
 
 int32_t tin_constraint_state(const tin_constraint *c) {

@@ -146,11 +146,12 @@ static void begin_batch(tin_batch *b) {
         tini_session_add(s, &b->pass, 1);
         tini_session_begin(s, &b->pass);
     }
+    tini_pass_begun(&b->pass);
     b->passing = 1;
 }
 
 static void end_batch(tin_batch *b) {
-    const float *logits = b->pass.logits;
+    float *logits = b->pass.logits;
     uint32_t kept = 0;
     for (uint32_t k = 0; k < b->member_count; k++) {
         tin_session *s = b->members[k];

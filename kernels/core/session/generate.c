@@ -15,6 +15,7 @@ enum { FORCED_MAX = 64 };
 typedef struct choice {
     const float *row;           /* the logits that the next token is chosen by, or NULL */
     uint32_t at;                /* where the next token comes to stand */
+    uint32_t used;              /* rows of logits below it were each chosen by, from the first one on */
     uint32_t guesses, right;    /* from `at` on, those that may still be right; those that were */
     uint32_t forced, forced_at; /* how many are known, and the next one */
     int32_t tokens[FORCED_MAX];
@@ -35,6 +36,14 @@ tin_status tini_generate_end(tin_session *s, tin_error *error) {
     return TIN_OK;
 }
 
+/* The last token is computed again, for its logits. */
+static void remake_last(tin_session *s) {
+    s->again = s->count - s->guesses - 1;
+    tini_states_forget(&s->states, s->again);
+    tini_session_go_back(s, s->again);
+    tini_session_keep_rows(s, s->again);
+}
+
 tin_status tin_session_generate(tin_session *s, const tin_sampling *sampling, uint32_t max_tokens,
                                 uint32_t lookup, tin_error *error) {
     static const tin_sampling greedy = {.top_p = 1, .repetition_penalty = 1};
@@ -49,8 +58,12 @@ tin_status tin_session_generate(tin_session *s, const tin_sampling *sampling, ui
     tin_status status = tini_generate_end(s, error);
     if (status)
         return status;
-    if (tini_session_computed(s) == s->count && !tini_session_row(s, s->count - 1))
-        return tini_fail(error, TIN_ERR_STATE, "nothing to go on from: append tokens first");
+    if (tini_session_computed(s) == s->count) {
+        if (!tini_session_row(s, s->count - 1))
+            return tini_fail(error, TIN_ERR_STATE, "nothing to go on from: append tokens first");
+        if (s->ready.partial)
+            remake_last(s);
+    }
     if (s->constraint)
         status = tin_constraint_begin(s->constraint, s->prefix, healing, error);
     if (status)
@@ -104,16 +117,9 @@ static uint32_t find_match(const tin_session *s, uint32_t length) {
     return 0;
 }
 
-/* Tokens that may still be chosen; 0, which is no bound for a mask, where the next one only shows that the context is
- * full. */
-static uint32_t tokens_left(const tin_session *s, uint32_t at) {
-    uint32_t room = tini_session_context(s) - at;
-    return s->left < room ? s->left : room;
-}
-
 /* Whether the constraint allows the token next. The mask that says so is kept for choosing. */
 static int allowed_next(tin_session *s, int32_t token) {
-    if (tin_constraint_mask(s->constraint, tokens_left(s, s->count), &s->allowed, NULL)) {
+    if (tin_constraint_mask(s->constraint, tini_tokens_left(s, s->count), &s->allowed, NULL)) {
         s->allowed = NULL;
         return 0;
     }
@@ -169,11 +175,16 @@ static int next_token(tin_session *s, choice *c, int32_t *token) {
         return 0;
     const uint32_t *mask = s->allowed;
     s->allowed = NULL;
-    if (s->constraint && !mask && tin_constraint_mask(s->constraint, tokens_left(s, c->at), &mask, NULL)) {
+    if (s->constraint && !mask && tin_constraint_mask(s->constraint, tini_tokens_left(s, c->at), &mask, NULL)) {
         s->finish = TIN_FINISH_CONSTRAINT;
         return 0;
     }
     uint32_t vocab = s->model->program.header->vocab;
+    if (s->constraint && s->wanted >= s->count) {
+        tini_mask_logits(tini_session_row(s, c->at - 1), vocab, mask);
+        s->ready.partial = 1;
+    }
+    c->used += c->used + 1 == c->at;
     *token = tini_sample(&s->sampling, c->row, vocab, mask, s->tokens, c->at, c->at, s->scratch);
     double share = 0;
     if (*token >= 0 && (s->sampling.measure || tini_record_shares(s->record)))
@@ -218,14 +229,11 @@ static void place(tin_session *s, choice *c, int32_t token) {
 
 static void choose(tin_session *s) {
     uint32_t guesses = s->guesses;
-    choice c = {.at = s->count - guesses, .guesses = guesses};
+    choice c = {.at = s->count - guesses, .used = s->count - guesses - 1, .guesses = guesses};
     c.row = tini_session_row(s, c.at - 1);
-    if (s->position == s->count &&
-        !c.row) { /* a batch has written others in their place: they are made again */
-        s->again = c.at - 1;
-        tini_states_forget(&s->states, s->again);
-        tini_session_go_back(s, s->again);
-    }
+    const int had_row = c.row != NULL;
+    if (s->position == s->count && !c.row) /* a batch has written others in their place */
+        remake_last(s);
     int32_t token;
     tini_record_begin(s->record);
     while (!s->finish && next_token(s, &c, &token))
@@ -234,7 +242,8 @@ static void choose(tin_session *s) {
     s->count = c.at;
     s->guesses = 0;
     s->position = s->position < c.at ? s->position : c.at;
-    tini_session_keep_rows(s, s->position);
+    /* Of a row that none was chosen by, what the constraint does not allow was not computed. */
+    tini_session_keep_rows(s, had_row && s->ready.partial && c.used < s->position ? c.used : s->position);
     if (guesses)
         s->stretch = c.right == guesses ? 2 * s->stretch : c.right ? s->stretch : (s->stretch + 1) / 2;
     if (s->stretch > s->lookup && s->lookup)

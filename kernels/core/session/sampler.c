@@ -102,6 +102,19 @@ static int32_t argmax_allowed(const float *logits, uint32_t vocab, const uint32_
     return first;
 }
 
+void tini_mask_logits(float *logits, uint32_t vocab, const uint32_t *mask) {
+    for (uint32_t w = 0; 32 * w < vocab; w++) {
+        float *row = logits + 32 * (size_t)w;
+        uint32_t count = vocab - 32 * w < 32 ? vocab - 32 * w : 32;
+        if (!mask[w]) /* nearly always */
+            for (uint32_t k = 0; k < count; k++)
+                row[k] = -TINI_INFINITY;
+        else
+            for (uint32_t k = 0; k < count; k++)
+                row[k] = mask[w] >> k & 1 ? row[k] : -TINI_INFINITY;
+    }
+}
+
 int32_t tini_argmax(const float *logits, uint32_t vocab, const uint32_t *mask) {
     int32_t first = 0;
     if (mask) {

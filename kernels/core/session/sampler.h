@@ -32,6 +32,9 @@
 
 #define TINI_SAMPLER_VOCAB_MAX (1u << 23) /* 2^23 weights of 2^40 fit 64 bits */
 
+/* Minus infinity for the tokens that a mask does not have, whatever lies there. */
+void tini_mask_logits(float *logits, uint32_t vocab, const uint32_t *mask);
+
 /* The id of the largest logit, the lowest id of equals; logits[vocab], vocab > 0. mask: or NULL; STATE where it has no
  * token. */
 int32_t tini_argmax(const float *logits, uint32_t vocab, const uint32_t *mask);

@@ -287,7 +287,22 @@ void tini_session_add(tin_session *s, tini_pass *pass, int logits) {
                   logits ? s->logit_rows : s->rows - s->logit_rows);
 }
 
+/* Which logits the session's rows are for: all, or those that its constraint allows there. */
+static void ask_logits(tin_session *s, tini_pass *pass) {
+    s->allowed = NULL;
+    if (!s->logit_rows || pass->every_tile)
+        return;
+    uint32_t at = s->count - s->guesses, first = s->position + s->rows - s->logit_rows;
+    int choosing = s->phase != TINI_READING && s->constraint && first + 1 == at && s->wanted >= s->count;
+    if (!choosing || !tini_constraint_tiles(s->constraint, s->tokens + at, s->guesses, tini_tokens_left(s, at),
+                                            pass->tile_bits))
+        pass->every_tile = 1;
+    else if (!s->guesses)
+        s->allowed = s->constraint->bits; /* the next choice's */
+}
+
 void tini_session_begin(tin_session *s, tini_pass *pass) {
+    ask_logits(s, pass);
     tini_states_begin(&s->states, s->position, s->rows);
     s->running = pass;
     tini_session_give_up(s);
@@ -303,7 +318,7 @@ void tini_session_drop(tin_session *s) {
     s->rows = s->logit_rows = 0;
 }
 
-void tini_session_end(tin_session *s, const float *logits) {
+void tini_session_end(tin_session *s, float *logits) {
     int generating = s->phase != TINI_READING;
     s->position += s->rows;
     int text = s->position == s->count && (generating ? !s->passes : s->rows > 1);
@@ -315,6 +330,7 @@ void tini_session_end(tin_session *s, const float *logits) {
         .pass = s->running,
         .serial = s->running->serial,
         .fresh = !generating && s->logit_rows,
+        .partial = !s->running->every_tile,
     };
     s->passes += generating && s->logit_rows;
     if (generating && s->position == s->count)
@@ -328,7 +344,7 @@ static uint32_t ready_rows(const tin_session *s) {
     return s->ready.rows && s->ready.serial == s->ready.pass->serial ? s->ready.rows : 0;
 }
 
-const float *tini_session_row(const tin_session *s, uint32_t position) {
+float *tini_session_row(const tin_session *s, uint32_t position) {
     uint32_t at = position - s->ready.first;
     return at < ready_rows(s) ? s->ready.logits + (size_t)at * s->model->program.header->vocab : NULL;
 }
@@ -372,6 +388,7 @@ static void start_pass(tin_session *s) {
     tini_pass_logits_begin(pass);
     tini_session_add(s, pass, 1);
     tini_session_begin(s, pass);
+    tini_pass_begun(pass);
 }
 
 int32_t tin_step(tin_session *s, uint64_t budget_ns) {

@@ -17,12 +17,13 @@ enum {
 /* The newest logits: those of the tokens at first .. first + rows - 1. Only tini_session_end makes there be any; the
  * others can but give them up, so what was given up never comes back. */
 typedef struct tini_ready {
-    const float *logits;  /* [rows][vocab] */
+    float *logits;        /* [rows][vocab] */
     uint32_t first, rows; /* rows 0: there are none, and the rest means nothing */
     const tini_pass
         *pass;       /* that made them; they last until it begins again, which it may for other sessions */
     uint32_t serial; /* of the pass when it made them */
     int fresh;       /* they were not yet announced */
+    int partial;     /* tokens that a constraint did not allow have none: for its next choice alone */
 } tini_ready;
 
 struct tin_session {
@@ -71,7 +72,7 @@ struct tin_session {
 
 /* What a session's block keeps for it, whatever a pointer's size: a session takes the same bytes on every machine, so that
  * the memory of a 32-bit device is known where its model is built. */
-#define TINI_SESSION_ROOM 1088u
+#define TINI_SESSION_ROOM 1152u
 _Static_assert(sizeof(tin_session) <= TINI_SESSION_ROOM, "room of a session");
 
 /* How a pass takes up a session's queue, of which at most `rows` tokens, and at most `logit_rows` with logits: sets
@@ -80,15 +81,15 @@ uint32_t tini_session_offer(tin_session *session, uint32_t rows, uint32_t logit_
 
 /* Adds what was offered to the pass: the rows without logits, then, once all sessions have done so, those with. */
 void tini_session_add(tin_session *session, tini_pass *pass, int logits);
-/* The pass begins, with what was offered. */
+/* The pass begins, with what was offered; it learns which logits that is for. */
 void tini_session_begin(tin_session *session, tini_pass *pass);
 /* The pass has ended; logits [session->logit_rows][vocab]. */
-void tini_session_end(tin_session *session, const float *logits);
+void tini_session_end(tin_session *session, float *logits);
 /* The pass is dropped. */
 void tini_session_drop(tin_session *session);
 
 /* The logits of the token at `position`, [vocab]; NULL when they are not at hand. */
-const float *tini_session_row(const tin_session *session, uint32_t position);
+float *tini_session_row(const tin_session *session, uint32_t position);
 /* Gives up those of the tokens from `end` on; all of them. */
 void tini_session_keep_rows(tin_session *session, uint32_t end);
 void tini_session_give_up(tin_session *session);
@@ -109,6 +110,13 @@ static inline uint32_t tini_session_computed(const tin_session *session) {
 /* Tokens that the caller knows of: not those chosen ahead by guesses and not yet announced. */
 static inline uint32_t tini_session_known(const tin_session *session) {
     return session->phase == TINI_READING ? session->count : session->announced;
+}
+
+/* Tokens that may still be chosen; 0, which is no bound for a mask, where the next one only shows that the context is
+ * full. */
+static inline uint32_t tini_tokens_left(const tin_session *session, uint32_t at) {
+    uint32_t room = tini_session_context(session) - at;
+    return session->left < room ? session->left : room;
 }
 
 /* Sets the session to its first `count` tokens, of which `position` are computed; where their states are not at hand, some

@@ -55,13 +55,26 @@ static void run_matmul(const tini_run *r, uint32_t item, uint32_t item_end) {
 
 const tini_op_functions tini_functions_matmul = {items_matmul, tini_matmul_work, run_matmul};
 
+/* Items are tiles: all, or those that the pass lists. */
 static uint32_t items_logits(const tini_run *r) {
-    return tensor_tiles(r, r->op->tensor[0]);
+    return r->pass->every_tile ? tensor_tiles(r, r->op->tensor[0]) : r->pass->tile_count;
+}
+
+static void some_logits(const tini_run *r, const tini_matmul *m, uint32_t tile, uint32_t end) {
+    tini_matmul_of(r, tini_tensor_of(r, r->op->tensor[0])->format)(m, tile, end);
+    if (r->op->f[0] == 0.0f && r->op->f[1] == 0.0f)
+        return;
+    uint32_t first = tile * TINI_TILE, last = end * TINI_TILE < m->outputs ? end * TINI_TILE : m->outputs;
+    for (uint32_t row = 0; row < m->rows; row++) {
+        float *logits = m->out + (size_t)row * m->out_stride;
+        tini_scale_row(logits + first, last - first, r->op->f[1]);
+        tini_cap_row(logits + first, last - first, r->op->f[0]);
+    }
 }
 
 static void run_logits(const tini_run *r, uint32_t item, uint32_t end) {
     const tini_tensor *t = tini_tensor_of(r, r->op->tensor[0]);
-    tini_matmul m = {
+    const tini_matmul m = {
         .weights = tini_weights_of(r, r->op->tensor[0]),
         .x = tini_value_at(r, r->op->in[0], r->begin),
         .out = r->pass->logits,
@@ -71,14 +84,15 @@ static void run_logits(const tini_run *r, uint32_t item, uint32_t end) {
         .inputs = t->inputs,
         .outputs = t->rows,
     };
-    tini_matmul_of(r, t->format)(&m, item, end);
-    if (r->op->f[0] == 0.0f && r->op->f[1] == 0.0f)
+    const uint32_t *list = r->pass->tile_list;
+    if (r->pass->every_tile) {
+        some_logits(r, &m, item, end);
         return;
-    uint32_t first = item * TINI_TILE, last = end * TINI_TILE < t->rows ? end * TINI_TILE : t->rows;
-    for (uint32_t row = 0; row < m.rows; row++) {
-        float *logits = m.out + (size_t)row * m.out_stride;
-        tini_scale_row(logits + first, last - first, r->op->f[1]);
-        tini_cap_row(logits + first, last - first, r->op->f[0]);
+    }
+    for (uint32_t next; item < end; item = next) { /* tiles that lie together, at once */
+        for (next = item + 1; next < end && list[next] == list[next - 1] + 1; next++) {
+        }
+        some_logits(r, &m, list[item], list[next - 1] + 1);
     }
 }
 

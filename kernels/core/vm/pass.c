@@ -10,6 +10,9 @@ uint64_t tini_pass_place(tini_pass *pass, const tini_program *program, uint32_t 
     uint64_t arena = tini_take(&total, program->header->row_bytes * rows);
     uint64_t logits = tini_take(&total, (uint64_t)logit_rows * program->header->vocab * sizeof(float));
     uint64_t blocks = tini_take(&total, (uint64_t)rows * TINI_BLOCK_ROOM);
+    uint64_t tiles = (program->header->vocab + TINI_TILE - 1) / TINI_TILE;
+    uint64_t tile_list = tini_take(&total, tiles * sizeof(uint32_t));
+    uint64_t tile_bits = tini_take(&total, (tiles + 31) / 32 * sizeof(uint32_t));
     uint64_t runs = tini_take(&total, program->header->states ? (uint64_t)rows * TINI_POINTER_ROOM : 0);
     uint64_t groups = tini_take(&total, rank ? (uint64_t)rows * TINI_BLOCK_ROOM : 0);
     uint64_t products = 3 * (uint64_t)rows * rank;
@@ -20,6 +23,8 @@ uint64_t tini_pass_place(tini_pass *pass, const tini_program *program, uint32_t 
         pass->arena = memory + arena;
         pass->logits = (float *)(void *)(memory + logits);
         pass->blocks = (tini_block *)(void *)(memory + blocks);
+        pass->tile_list = (uint32_t *)(void *)(memory + tile_list);
+        pass->tile_bits = (uint32_t *)(void *)(memory + tile_bits);
         pass->runs = (tini_states **)(void *)(memory + runs);
         pass->groups = rank ? (tini_shared_rows *)(void *)(memory + groups) : NULL;
         pass->low = (float *)(void *)(memory + low);
@@ -31,11 +36,24 @@ uint64_t tini_pass_place(tini_pass *pass, const tini_program *program, uint32_t 
     return total;
 }
 
+static uint32_t tiles_of(const tini_pass *pass) {
+    return (pass->program->header->vocab + TINI_TILE - 1) / TINI_TILE;
+}
+
 void tini_pass_begin(tini_pass *pass) {
     pass->rows = pass->logit_rows = pass->block_count = pass->run_count = 0;
     pass->group_count = pass->op = pass->stage = pass->item = 0;
     pass->serial++;
     pass->logit_block = UINT32_MAX;
+    pass->every_tile = 0;
+    memset(pass->tile_bits, 0, (tiles_of(pass) + 31) / 32 * sizeof *pass->tile_bits);
+}
+
+void tini_pass_begun(tini_pass *pass) {
+    pass->tile_count = 0;
+    for (uint32_t tile = 0; tile < tiles_of(pass) && !pass->every_tile; tile++)
+        if (pass->tile_bits[tile >> 5] >> (tile & 31) & 1)
+            pass->tile_list[pass->tile_count++] = tile;
 }
 
 void tini_pass_logits_begin(tini_pass *pass) {

@@ -50,6 +50,9 @@ typedef struct tini_pass {
     uint32_t most_rows, most_logits;
     uint32_t rows, logit_rows; /* the last logit_rows of the rows are those whose logits are wanted */
     uint32_t block_count, logit_block, run_count;
+    /* Of the logits, tiles of TINI_TILE tokens: all, or those in tile_list, ascending; tile_bits: where they are gathered. */
+    uint32_t *tile_list, *tile_bits, tile_count;
+    int every_tile;
     uint32_t op, stage, item;         /* where to go on; stage 0 is what comes before an op */
     uint32_t serial;                  /* how often it has begun: the logits of the time before are gone */
     float ns_per_work[TINI_OP_COUNT]; /* measured, for work in slices; 0 until it was */
@@ -87,6 +90,10 @@ void tini_pass_begin(tini_pass *pass);
 void tini_pass_logits_begin(tini_pass *pass);
 uint32_t tini_pass_add(tini_pass *pass, const tini_caches *caches, tini_states *states,
                        const tini_adapters *adapters, const int32_t *tokens, uint32_t position, uint32_t rows);
+
+/* Which logits a row is for, as bits of pass->tile_bits, has been gathered, or pass->every_tile set, by all that have rows
+ * with logits: none of the others is computed. */
+void tini_pass_begun(tini_pass *pass);
 
 /* Goes on until the end (1) or until the budget is spent (0). Some work is always done. */
 int tini_pass_run(tini_pass *pass, const tini_budget *budget);

@@ -69,7 +69,8 @@ def session(program: Listing, options: Options) -> Session:
     state = states_bytes(program)
     slots = 2 + options.checkpoints if state else 0
     logits = _aligned(4 * options.logit_rows * program.vocab)
-    blocks = _aligned(_core.BLOCK_ROOM * chunk)
+    tiles = -(-program.vocab // _core.TILE)
+    blocks = _aligned(_core.BLOCK_ROOM * chunk) + _aligned(4 * tiles) + _aligned(4 * -(-tiles // 32))
     blocks += _aligned(_core.POINTER_ROOM * chunk if program.states else 0)
     rest = _aligned(_core.SESSION_ROOM) + _aligned(8 * len(program.caches)) + _aligned(4 * context)
     rest += _aligned(_SAMPLING * program.vocab + _SAMPLING_FIXED) + blocks
