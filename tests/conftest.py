@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,13 @@ import pytest
 from tinsmith import hub
 
 pytest_plugins = ("proofs",)  # in tests/models/
+
+# Two workers on two cores: threads of torch and BLAS beside them would spin, waiting for each other.
+for _library in ("OMP", "MKL", "OPENBLAS"):
+    os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
+# Each process that a test starts would compile the package's sources again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # llama.cpp configures AMX's tiles once a thread and torch's bfloat16 products release them (backends/llama.py):
 # the tests that call both in one thread keep torch off them.

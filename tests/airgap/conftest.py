@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import c_programs
 import pytest
 from tiny_models import tiny_spec
 
@@ -154,11 +155,10 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "lib").mkdir()
     flags = ["-std=c11", "-O1", "-fPIC", "-ffp-contract=off", "-pthread", "-DTIN_SHARED"]
     flags.append(f"-I{KERNELS}/include")
-    core, program = tmp_path_factory.mktemp("objects") / "core.o", folder / "bin/tin"
+    core = str(c_programs.core())
     for command in (
-        [*flags, "-c", str(KERNELS / "tin_all.c"), "-o", str(core)],
-        [*flags, "-static", str(KERNELS / "tool/tin.c"), str(core), "-o", str(program)],
-        [*flags, "-shared", str(core), "-o", str(folder / "lib/libtin.so")],
+        [*flags, "-static", str(KERNELS / "tool/tin.c"), core, "-o", str(folder / "bin/tin")],
+        [*flags, "-shared", core, "-o", str(folder / "lib/libtin.so")],
     ):
         subprocess.run(["cc", *command], check=True)
     return folder

@@ -187,7 +187,7 @@ def served(file: Path, provide: Provide) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def library() -> Path:
-    return c_programs.object_of(KERNELS / "tin_all.c", "-O1")
+    return c_programs.core()
 
 
 @pytest.mark.parametrize("block", [b for b in only("c") if "int main(" in b.text], ids=str)

@@ -232,11 +232,10 @@ def test_capacities_scratch_and_errors_are_as_the_header_says(tmp_path: Path) ->
     spec = replace(tiny_spec(family.by_name("llama"), **sizes), chat_template=SMOLLM)
     build_tin(spec, tmp_path / "tiny.tin")
     sources = [Path(__file__).with_name("chat_check.c"), KERNELS / "tin_all.c"]
-    flags = ["-g", "-O0", f"-I{KERNELS / 'include'}", "-DTIN_NO_POOL", "-DTIN_SCALAR_ONLY"]
-    sanitize = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    include = f"-I{KERNELS / 'include'}"
     try:
-        program = c_programs.program(tmp_path / "check", sources, *flags, *sanitize)
+        program = c_programs.program(tmp_path / "check", sources, include, *c_programs.SANITIZED)
     except subprocess.CalledProcessError:
-        program = c_programs.program(tmp_path / "check", sources, *flags)
+        program = c_programs.program(tmp_path / "check", sources, include, *c_programs.TOOL)
     done = subprocess.run([program, tmp_path / "tiny.tin"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

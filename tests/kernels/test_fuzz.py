@@ -65,9 +65,8 @@ def play_programs(program: Path, tin: Path, seed: int, count: int) -> None:
 def test_programs_that_keep_the_rules_are_safe(tmp_path: Path) -> None:
     """By the scalar kernels, which are what is built everywhere."""
     sources = [CORPUS.with_name("program_fuzz.c"), safety.KERNELS / "tin_all.c"]
-    flags = [*FLAGS, "-DTIN_SCALAR_ONLY", "-D_GNU_SOURCE"]
     try:
-        program = c_programs.program(tmp_path / "programs", sources, *flags)
+        program = c_programs.program(tmp_path / "programs", sources, *c_programs.SANITIZED)
     except subprocess.CalledProcessError:
         pytest.skip("the C compiler has no sanitizers")
     play_programs(program, safety.small_tin(tmp_path / "small.tin"), 1, 300)

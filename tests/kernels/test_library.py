@@ -195,7 +195,7 @@ def test_an_example_says_only_what_the_file_allows(tmp_path: Path) -> None:
     spec = replace(tiny_spec(family.by_name("llama"), max_position_embeddings=1024), chat_template=SMOLLM)
     tin = tmp_path / "tiny.tin"
     compiler.build_tin(spec, tin, entries={"grammar/answer.bin": constraint.data})
-    sources = [EXAMPLES / "ask.c", KERNELS / "tin_all.c"]
+    sources = [EXAMPLES / "ask.c", c_programs.core()]
     c_programs.program(tmp_path / "ask", sources, "-O1", f"-I{KERNELS / 'include'}", "-pthread")
     printed = subprocess.run([tmp_path / "ask", tin, "the in"], capture_output=True, text=True)
     assert printed.returncode == 0, printed.stderr
@@ -207,7 +207,7 @@ def test_an_example_says_only_what_the_file_allows(tmp_path: Path) -> None:
 
 
 def test_an_example_runs_nothing_unsigned(tin: Path, tmp_path: Path) -> None:
-    sources = [EXAMPLES / "sealed.c", KERNELS / "tin_all.c"]
+    sources = [EXAMPLES / "sealed.c", c_programs.core()]
     include = f"-I{KERNELS / 'include'}"
     program = c_programs.program(tmp_path / "sealed", sources, "-O1", include, "-pthread")
     key, other = (minisign.SecretKey(b"8 bytes.", bytes([k] * 32)) for k in (1, 2))
@@ -408,7 +408,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = folder / "shown.c"
     source.write_text(code, encoding="utf-8")
     flags = ["-O1", f"-I{KERNELS / 'include'}", "-pthread"]
-    return c_programs.program(folder / "shown", [source, KERNELS / "tin_all.c"], *flags)
+    return c_programs.program(folder / "shown", [source, c_programs.core()], *flags)
 
 
 def test_the_program_of_the_book_says_what_python_says(shown: Path, tin: Path, tmp_path: Path) -> None:

@@ -17,8 +17,6 @@ from tinsmith.formats.router import Router
 from tinsmith.models import family
 
 KERNELS = Path(__file__).parents[2] / "kernels"
-SANITIZE = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-DTIN_NO_POOL"]
-SANITIZE += ["-DTIN_SCALAR_ONLY"]  # test_safety.py has every kernel under sanitizers
 TEMPLATE = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] | trim + '<|im_end|>\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
@@ -36,12 +34,12 @@ def sanitized(name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     empty = folder / "empty.c"
     empty.write_text("int main(void) { return 0; }\n")
     try:
-        c_programs.program(folder / "empty", [empty], *SANITIZE)
+        c_programs.program(folder / "empty", [empty], *c_programs.SANITIZED)
     except subprocess.CalledProcessError:
         pytest.skip("the C compiler has no sanitizers")
     harness = Path(__file__).with_name(f"{name}.c")
-    sources = [harness, *sorted(KERNELS.glob("core/*/*.c")), *sorted(KERNELS.glob("isa/scalar/*.c"))]
-    return c_programs.program(folder / name, sources, "-D_POSIX_C_SOURCE=200809L", *SANITIZE)
+    # Scalar: test_safety.py has every kernel under sanitizers.
+    return c_programs.program(folder / name, [harness, KERNELS / "tin_all.c"], *c_programs.SANITIZED)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import c_programs
 import pytest
 import safety
 from tiny_models import HALVES
@@ -30,11 +31,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def parts(folder: Path) -> list[Path]:
+def parts() -> list[Path]:
     """The C core as one file, as engines take it."""
-    part = folder / "tin_all.o"
-    subprocess.run([CC, *safety.STRICT, "-O2", "-c", safety.KERNELS / "tin_all.c", "-o", part], check=True)
-    return [part]
+    return [c_programs.core()]
 
 
 @pytest.fixture(scope="module")

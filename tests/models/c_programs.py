@@ -18,6 +18,10 @@ HELD = ROOT / "build" / "test-objects"
 STRICT = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off")
 _LINKING = ("-I", "-pthread", "-shared")  # no matter to the kernels' sources
 TOOL = ("-O1", "-DTIN_SCALAR_ONLY", "-DTIN_NO_POOL")  # a program where only what it says matters
+# One where what it touches matters, too. float-cast-overflow is in no group: what such a conversion gives
+# differs between processors.
+SANITIZED = ("-g", "-O1", "-fsanitize=address,undefined", "-fsanitize=float-cast-overflow")
+SANITIZED += ("-fno-sanitize-recover=all", "-D_GNU_SOURCE", *TOOL[1:])
 
 
 def program(output: Path, sources: Sequence[Path], *flags: str) -> Path:
@@ -40,6 +44,11 @@ def object_of(source: Path, *flags: str) -> Path:
             subprocess.run([*command, "-o", part], check=True)
             part.replace(made)
     return made
+
+
+def core() -> Path:
+    """The whole C core as one object, for libraries and programs whose speed does not matter."""
+    return object_of(KERNELS / "tin_all.c", "-O1", "-fPIC", "-DTIN_SHARED")
 
 
 def compiler() -> str:

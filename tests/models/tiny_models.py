@@ -10,13 +10,14 @@ import json
 import random
 import struct
 from dataclasses import replace
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 from tinsmith import _core
 from tinsmith.formats.weights import weight_format
 from tinsmith.models import Spec, Tensor, Tokenizer
-from tinsmith.models.family import Family, by_hf_architecture
+from tinsmith.models.family import Family, TensorName, by_hf_architecture
 
 FOLDER = Path(__file__).parent
 
@@ -50,10 +51,11 @@ def tiny_tokenizer(vocab: int) -> Tokenizer:
     )
 
 
-def cases() -> list[str]:
+@cache
+def cases() -> tuple[str, ...]:
     """The name of every tiny config."""
-    return sorted(
-        path.stem for path in FOLDER.glob("*.json") if "architectures" in json.loads(path.read_text())
+    return tuple(
+        sorted(path.stem for path in FOLDER.glob("*.json") if "architectures" in json.loads(path.read_text()))
     )
 
 
@@ -70,19 +72,29 @@ def config_of(case: Family | str) -> dict[str, Any]:
 def tiny_spec(case: Family | str, **changes: Any) -> Spec:
     family = family_of(case) if isinstance(case, str) else case
     hyper = family.hyper_from_hf(config_of(case) | changes)
-    source = random.Random(family.name)
     tensors = family.derive(hyper)
-    for name in family.tensors(hyper):
-        if name.role in tensors:
-            continue
-        rows = max(name.experts, 1) * name.rows
-        around = 1.0 if name.rows == 1 and not name.role.endswith("bias") else 0.0
-        if name.role.endswith(".rate"):  # what a state's decay is the exponential of
-            around = -1.0
-        floats = [source.gauss(around, 0.05) for _ in range(rows * name.inputs)]
-        tensors[name.role] = Tensor("F32", rows, name.inputs, struct.pack(f"<{len(floats)}f", *floats))
+    drawn = [name for name in family.tensors(hyper) if name.role not in tensors]
+    rows = [max(name.experts, 1) * name.rows for name in drawn]
+    sizes = tuple((count * name.inputs, _mean(name)) for count, name in zip(rows, drawn, strict=True))
+    for name, count, data in zip(drawn, rows, _floats(family.name, sizes), strict=True):
+        tensors[name.role] = Tensor("F32", count, name.inputs, data)
     general = {"name": "tiny", "license": "apache-2.0", "languages": ["en"]}
     return Spec(family.name, hyper, tensors, tiny_tokenizer(hyper.vocab), "{{ messages }}", general)
+
+
+def _mean(name: TensorName) -> float:
+    if name.role.endswith(".rate"):  # what a state's decay is the exponential of
+        return -1.0
+    return 1.0 if name.rows == 1 and not name.role.endswith("bias") else 0.0
+
+
+@lru_cache(maxsize=256)  # many tests ask for the same
+def _floats(seed: str, sizes: tuple[tuple[int, float], ...]) -> list[bytes]:
+    """For each count and mean as many random float32."""
+    source = random.Random(seed)
+    return [
+        struct.pack(f"<{count}f", *(source.gauss(mean, 0.05) for _ in range(count))) for count, mean in sizes
+    ]
 
 
 # Where a block's float16 values stand, of formats that are tested with any bits.

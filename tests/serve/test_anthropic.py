@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import anthropic
 import pytest
-from anthropic.types import Message
 from served import ASKED, Running
 from test_openai_chat import LIGHT, SCHEMA
 
 import tinsmith
+
+if TYPE_CHECKING:  # its import takes seconds
+    import anthropic
 
 TOOL = {
     "name": "light",
@@ -21,6 +22,8 @@ TOOL = {
 
 @pytest.fixture(scope="session")
 def client(server: Running) -> anthropic.Anthropic:
+    import anthropic
+
     return anthropic.Anthropic(base_url=server.url, api_key="none", max_retries=0)
 
 
@@ -39,6 +42,8 @@ def test_an_answer_and_its_stream(server: Running, client: anthropic.Anthropic) 
         assert "".join(stream.text_stream) == alone.content
         assert stream.get_final_message().usage.output_tokens == len(alone.token_ids)
     raw = client.messages.with_raw_response.create(model="tiny", messages=ASKED, max_tokens=2)
+    from anthropic.types import Message
+
     Message.model_validate_json(raw.text())
 
 
@@ -89,6 +94,8 @@ def test_thinking(server: Running, client: anthropic.Anthropic) -> None:
     ],
 )
 def test_refusals(client: anthropic.Anthropic, refused: dict[str, Any]) -> None:
+    import anthropic
+
     with pytest.raises(anthropic.BadRequestError) as error:
         ask(client, **refused)
     assert error.value.body["error"]["type"] == "invalid_request_error"  # type: ignore[index,call-overload]

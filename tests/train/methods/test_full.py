@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_models import cases, family_of, tiny_spec
+from tiny_models import cases, config_of, family_of, tiny_spec
 from tiny_training import TEMPLATE, killed_and_resumed, tokenizer_of, train
 from torch.nn import functional
 from transformers_models import save_random
@@ -38,7 +38,8 @@ def base_of(case: str, folder: Path, **changes: Any) -> Spec:
 
 
 def has_experts(case: str) -> bool:
-    return any(name.experts for name in family_of(case).tensors(tiny_spec(case).hyper))
+    family = family_of(case)
+    return any(name.experts for name in family.tensors(family.hyper_from_hf(config_of(case))))
 
 
 def plain_losses(model: Any, sequences: list[TokenSequence]) -> torch.Tensor:
