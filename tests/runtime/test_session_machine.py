@@ -4,11 +4,11 @@ were given up are not there, and rows that are due are told."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -72,7 +72,7 @@ class Oracle:
         self.adapters.append(_core.Adapter(self.core, aligned(random_prefix(image, PREFIX))))
         self.vocab: int = self.core.info()["vocab"]
         self.constraints = [compile_regex(pattern).data for pattern in PATTERNS]
-        self._rows: dict[tuple[int, tuple[int, ...]], bytes] = {}
+        self._rows: dict[tuple[int, tuple[int, ...]], np.ndarray] = {}
         self._runs: dict[Any, Any] = {}
 
     def fresh(self, adapter: int, tokens: Sequence[int], **options: Any) -> _core.Session:
@@ -81,20 +81,19 @@ class Oracle:
         session.append(tokens)
         return session
 
-    def row(self, adapter: int, tokens: tuple[int, ...]) -> bytes:
-        """The digest of the logits after the last of the tokens."""
+    def row(self, adapter: int, tokens: tuple[int, ...]) -> np.ndarray:
+        """The logits after the last of the tokens."""
         if (adapter, tokens) not in self._rows:
             session = self.fresh(adapter, tokens, logit_rows=64)
             session.want_logits(0)
             while session.step() == LOGITS:
                 first, data = session.logits()
-                for k, digest in enumerate(self.digests(data)):
-                    self._rows[adapter, tokens[: first + k + 1]] = digest
+                for k, row in enumerate(self.rows(data)):
+                    self._rows[adapter, tokens[: first + k + 1]] = row
         return self._rows[adapter, tokens]
 
-    def digests(self, data: bytes) -> list[bytes]:
-        size = 4 * self.vocab
-        return [hashlib.sha256(data[at : at + size]).digest() for at in range(0, len(data), size)]
+    def rows(self, data: bytes) -> np.ndarray:
+        return np.frombuffer(data, np.float32).reshape(-1, self.vocab)
 
     def sample(self, adapter: int, tokens: tuple[int, ...], sampling: int) -> int:
         key = ("sample", adapter, tokens, sampling)
@@ -159,6 +158,7 @@ class Player:
         self.before_healing: list[int] | None = None
         self.shared = False  # whether a batch may have taken the place of its rows since it was healed
         self.constraint: int | None = None
+        self.was_held = False  # a constraint may have shaped rows that are still there
 
     @property
     def context(self) -> int:
@@ -341,6 +341,7 @@ class Sessions(RuleBasedStateMachine):
             player, lambda: player.session.constrain(None if which is None else self.constraints[which])
         ):
             player.constraint = which
+            player.was_held |= which is not None
             player.before_healing = None
             if player.plan is not None:
                 player.queue()
@@ -423,7 +424,11 @@ class Sessions(RuleBasedStateMachine):
             with pytest.raises(RuntimeFault, match="no logits to sample from"):
                 player.session.sample(*SAMPLINGS[sampling])
             return
-        end = seen[0] + len(seen[1]) // (4 * self.oracle.vocab)
+        rows = self.oracle.rows(seen[1])
+        end = seen[0] + len(rows)
+        if np.isinf(rows[-1]).any():
+            assert rows[-1][player.session.sample(*SAMPLINGS[sampling])] > -np.inf
+            return
         expected = self.oracle.sample(player.adapter, tuple(player.tokens[:end]), sampling)
         assert player.session.sample(*SAMPLINGS[sampling]) == expected
 
@@ -445,7 +450,9 @@ class Sessions(RuleBasedStateMachine):
         if event == LOGITS:
             seen = player.visible()
             assert seen is not None
-            player.rows = seen[0], len(seen[1]) // (4 * self.oracle.vocab)
+            rows = self.oracle.rows(seen[1])
+            assert np.isfinite(rows).all()
+            player.rows = seen[0], len(rows)
             player.due -= set(range(seen[0], sum(player.rows)))
         elif event == IDLE:
             assert not player.due
@@ -513,11 +520,14 @@ class Sessions(RuleBasedStateMachine):
             if seen is None:
                 assert player.rows is None
                 continue
-            first, digests = seen[0], self.oracle.digests(seen[1])
-            assert player.rows is None or player.rows == (first, len(digests))
-            assert player.known < first + len(digests) <= len(tokens)
-            for k, digest in enumerate(digests):
-                assert digest == self.oracle.row(player.adapter, tuple(tokens[: first + k + 1])), first + k
+            first, rows = seen[0], self.oracle.rows(seen[1])
+            assert player.rows is None or player.rows == (first, len(rows))
+            assert player.known < first + len(rows) <= len(tokens)
+            for k, row in enumerate(rows):
+                held = row == -np.inf  # which rows are so, and where, is in test_masked_logits.py
+                assert player.constraint is not None or player.was_held or not held.any()
+                whole = self.oracle.row(player.adapter, tuple(tokens[: first + k + 1]))
+                assert np.array_equal(row[~held], whole[~held]), first + k
 
 
 class Windowed(Sessions):

@@ -22,6 +22,7 @@ typedef struct choice {
 } choice;
 
 tin_status tini_generate_end(tin_session *s, tin_error *error) {
+    s->stale = s->running && !s->running->every_tile;
     uint32_t known = tini_session_known(s);
     if (known < s->count) {
         tin_status status = tini_session_check_free(s, error);
@@ -34,14 +35,6 @@ tin_status tini_generate_end(tin_session *s, tin_error *error) {
     s->phase = TINI_READING;
     s->healing = 0;
     return TIN_OK;
-}
-
-/* The last token is computed again, for its logits. */
-static void remake_last(tin_session *s) {
-    s->again = s->count - s->guesses - 1;
-    tini_states_forget(&s->states, s->again);
-    tini_session_go_back(s, s->again);
-    tini_session_keep_rows(s, s->again);
 }
 
 tin_status tin_session_generate(tin_session *s, const tin_sampling *sampling, uint32_t max_tokens,
@@ -62,7 +55,7 @@ tin_status tin_session_generate(tin_session *s, const tin_sampling *sampling, ui
         if (!tini_session_row(s, s->count - 1))
             return tini_fail(error, TIN_ERR_STATE, "nothing to go on from: append tokens first");
         if (s->ready.partial)
-            remake_last(s);
+            tini_session_remake(s, s->count - 1);
     }
     if (s->constraint)
         status = tin_constraint_begin(s->constraint, s->prefix, healing, error);
@@ -233,7 +226,7 @@ static void choose(tin_session *s) {
     c.row = tini_session_row(s, c.at - 1);
     const int had_row = c.row != NULL;
     if (s->position == s->count && !c.row) /* a batch has written others in their place */
-        remake_last(s);
+        tini_session_remake(s, c.at - 1);
     int32_t token;
     tini_record_begin(s->record);
     while (!s->finish && next_token(s, &c, &token))

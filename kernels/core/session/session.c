@@ -303,6 +303,7 @@ static void ask_logits(tin_session *s, tini_pass *pass) {
 
 void tini_session_begin(tin_session *s, tini_pass *pass) {
     ask_logits(s, pass);
+    s->stale = 0;
     tini_states_begin(&s->states, s->position, s->rows);
     s->running = pass;
     tini_session_give_up(s);
@@ -332,11 +333,22 @@ void tini_session_end(tin_session *s, float *logits) {
         .fresh = !generating && s->logit_rows,
         .partial = !s->running->every_tile,
     };
+    if (s->stale) /* they are not those of the tokens that may be chosen now */
+        tini_session_give_up(s);
+    if (s->stale && s->logit_rows && s->position == s->count)
+        tini_session_remake(s, s->count - 1);
     s->passes += generating && s->logit_rows;
     if (generating && s->position == s->count)
         s->phase = TINI_CHOOSING;
     s->running = NULL; /* it is done, and not dropped */
     s->rows = s->logit_rows = 0;
+}
+
+void tini_session_remake(tin_session *s, uint32_t position) {
+    s->again = position;
+    tini_states_forget(&s->states, position);
+    tini_session_go_back(s, position);
+    tini_session_keep_rows(s, position);
 }
 
 /* How many of the newest logits are still there. */

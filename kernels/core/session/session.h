@@ -47,6 +47,7 @@ struct tin_session {
 
     tini_pass *running;        /* the pass that has tokens of this session, its own or a batch's, or NULL */
     uint32_t rows, logit_rows; /* this session's part of it */
+    int stale;                 /* its logits are for a generation that has ended since */
     uint32_t wanted;           /* position from which logits of every token are made */
     tini_ready ready;
 
@@ -122,6 +123,9 @@ static inline uint32_t tini_tokens_left(const tin_session *session, uint32_t at)
 /* Sets the session to its first `count` tokens, of which `position` are computed; where their states are not at hand, some
  * are computed again. */
 void tini_session_reset(tin_session *session, uint32_t position, uint32_t count);
+
+/* The token at `position`, the last computed, is computed again, for its logits. */
+void tini_session_remake(tin_session *session, uint32_t position);
 
 /* What is computed ends at `position`, or where states are at hand before it. */
 void tini_session_go_back(tin_session *session, uint32_t position);
