@@ -235,8 +235,12 @@ static void choose(tin_session *s) {
     s->count = c.at;
     s->guesses = 0;
     s->position = s->position < c.at ? s->position : c.at;
-    /* Of a row that none was chosen by, what the constraint does not allow was not computed. */
-    tini_session_keep_rows(s, had_row && s->ready.partial && c.used < s->position ? c.used : s->position);
+    tini_session_keep_rows(s, s->position);
+    if (had_row && s->ready.partial && c.used < s->position) { /* a row that none was chosen by lacks logits */
+        tini_session_keep_rows(s, c.used);
+        if (s->position == s->count)
+            tini_session_remake(s, s->count - 1);
+    }
     if (guesses)
         s->stretch = c.right == guesses ? 2 * s->stretch : c.right ? s->stretch : (s->stretch + 1) / 2;
     if (s->stretch > s->lookup && s->lookup)
