@@ -212,7 +212,7 @@ def test_a_c_fragment_compiles(block: Block, folder: Path) -> None:
     ]
     head = f"int fragment({', '.join(used) or 'void'})"
     body = f"    tin_error error = {{0}};\n{textwrap.indent(block.text, '    ')}    return 0;\n"
-    text = f'#include "tin.h"\n{head};\n{head} {{\n{body}}}\n'
+    text = f'#include "tin_host.h"\n#include <stdio.h>\n{head};\n{head} {{\n{body}}}\n'
     (folder / "fragment.c").write_text(text, "utf-8")
     flags = [
         "-std=c11",
