@@ -249,18 +249,18 @@ static int look_ahead(tin_constraint *c, int32_t token) {
 }
 
 int tini_constraint_tiles(tin_constraint *c, const int32_t *guesses, uint32_t count, uint32_t left,
-                          uint32_t *tiles) {
+                          uint32_t room, uint32_t *tiles) {
     const tini_config_list now = c->now;
     const uint32_t floor = c->matcher.frame_count, prefix_at = c->prefix_at;
     const int32_t state = c->state;
     const uint32_t *mask;
     int good = 1;
-    for (uint32_t k = 0;; k++) {
-        good = !tin_constraint_mask(c, left ? left - k : 0, &mask, NULL);
+    for (uint32_t k = 0; k < left; k++) {
+        good = !tin_constraint_mask(c, left < room ? left - k : room - k, &mask, NULL);
         if (!good)
             break;
         add_tiles(c, mask, tiles);
-        if (k == count || (left && k + 1 == left) || !(mask[guesses[k] >> 5] >> (guesses[k] & 31) & 1))
+        if (k == count || k == room || !(mask[guesses[k] >> 5] >> (guesses[k] & 31) & 1))
             break;
         c->matcher.work = 0;
         if (!look_ahead(c, guesses[k]))

@@ -42,9 +42,10 @@ struct tin_constraint {
 
 /* Sets the bits of the tiles of TINI_TILE tokens in which one may come next, and next behind the first of the guesses, and
  * so on, up to one that is not allowed. tiles: [(vocab + TINI_TILE - 1) / TINI_TILE] bits. The constraint stays where it
- * stands; the last mask does not. left: as tin_constraint_mask. 0 where it has met its limits. */
+ * stands; the last mask does not. left: tokens that may still be chosen, at least 1; room: places that there are for them,
+ * behind which one is still chosen, without a bound. 0 where the constraint has met its limits. */
 int tini_constraint_tiles(tin_constraint *c, const int32_t *guesses, uint32_t count, uint32_t left,
-                          uint32_t *tiles);
+                          uint32_t room, uint32_t *tiles);
 
 /* Bytes that must come before the constraint's own text begins: a part of the healed prefix. */
 static inline uint32_t tini_prefix_left(const tin_constraint *c) {

@@ -162,12 +162,13 @@ static int take_forced(tin_session *s, choice *c, int32_t *token) {
 
 /* The next token, forced or of the logits at hand. 0 when there is none, or the generation ends. */
 static int next_token(tin_session *s, choice *c, int32_t *token) {
-    if (s->constraint && take_forced(s, c, token))
+    const uint32_t *mask =
+        s->allowed; /* where it is there, no token had to come; to ask again would overwrite it */
+    s->allowed = NULL;
+    if (s->constraint && !mask && take_forced(s, c, token))
         return 1;
     if (s->finish || !c->row)
         return 0;
-    const uint32_t *mask = s->allowed;
-    s->allowed = NULL;
     if (s->constraint && !mask && tin_constraint_mask(s->constraint, tini_tokens_left(s, c->at), &mask, NULL)) {
         s->finish = TIN_FINISH_CONSTRAINT;
         return 0;

@@ -293,9 +293,10 @@ static void ask_logits(tin_session *s, tini_pass *pass) {
     if (!s->logit_rows || pass->every_tile)
         return;
     uint32_t at = s->count - s->guesses, first = s->position + s->rows - s->logit_rows;
-    int choosing = s->phase != TINI_READING && s->constraint && first + 1 == at && s->wanted >= s->count;
-    if (!choosing || !tini_constraint_tiles(s->constraint, s->tokens + at, s->guesses, tini_tokens_left(s, at),
-                                            pass->tile_bits))
+    int choosing =
+        s->phase != TINI_READING && s->constraint && s->left && first + 1 == at && s->wanted >= s->count;
+    if (!choosing || !tini_constraint_tiles(s->constraint, s->tokens + at, s->guesses, s->left,
+                                            tini_session_context(s) - at, pass->tile_bits))
         pass->every_tile = 1;
     else if (!s->guesses)
         s->allowed = s->constraint->bits; /* the next choice's */
@@ -426,6 +427,8 @@ int32_t tin_step(tin_session *s, uint64_t budget_ns) {
 /* Rows of the newest logits that the caller may see: not those after tokens that were chosen ahead. */
 static uint32_t visible_rows(const tin_session *s) {
     uint32_t known = tini_session_known(s), rows = ready_rows(s), first = s->ready.first;
+    if (s->ready.partial && s->phase == TINI_CHOOSING) /* not masked yet */
+        return 0;
     if (first + rows <= known)
         return rows;
     return first < known ? known - first : 0;
