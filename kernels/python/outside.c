@@ -54,6 +54,7 @@ int32_t core_outside_step(core_session *self) {
         if (event != TIN_STEP_PENDING)
             return event;
         tini_session_offer(s, s->options.chunk, s->options.logit_rows);
+        s->pass.every_tile = 1;
         tini_session_begin(s, &s->pass);
         if (compute_pass(self)) {
             tini_session_drop(s);

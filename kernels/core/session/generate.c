@@ -174,7 +174,8 @@ static int next_token(tin_session *s, choice *c, int32_t *token) {
         return 0;
     }
     uint32_t vocab = s->model->program.header->vocab;
-    if (s->constraint && s->wanted >= s->count) {
+    if (s->constraint && s->wanted >= s->count &&
+        s->ready.pass->tile_bits) { /* another runtime's stay as they came */
         tini_mask_logits(tini_session_row(s, c->at - 1), vocab, mask);
         s->ready.partial = 1;
     }
