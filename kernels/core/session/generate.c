@@ -32,6 +32,12 @@ tin_status tini_generate_end(tin_session *s, tin_error *error) {
         uint32_t computed = tini_session_computed(s);
         tini_session_reset(s, computed < known ? computed : known, known);
     }
+    if (s->phase == TINI_CHOOSING &&
+        s->ready.partial) { /* nothing was chosen by them yet, and nothing will be */
+        tini_session_give_up(s);
+        if (s->position == s->count)
+            tini_session_remake(s, s->count - 1);
+    }
     s->phase = TINI_READING;
     s->healing = 0;
     return TIN_OK;
