@@ -22,7 +22,6 @@ typedef struct choice {
 } choice;
 
 tin_status tini_generate_end(tin_session *s, tin_error *error) {
-    s->stale = s->running && !s->running->every_tile;
     uint32_t known = tini_session_known(s);
     if (known < s->count) {
         tin_status status = tini_session_check_free(s, error);
@@ -32,6 +31,7 @@ tin_status tini_generate_end(tin_session *s, tin_error *error) {
         uint32_t computed = tini_session_computed(s);
         tini_session_reset(s, computed < known ? computed : known, known);
     }
+    s->stale = s->running && !s->running->every_tile;
     if (s->phase == TINI_CHOOSING &&
         s->ready.partial) { /* nothing was chosen by them yet, and nothing will be */
         tini_session_give_up(s);
