@@ -130,15 +130,17 @@ def write(folder: Path, host: bool = False) -> None:
         )
     version = re.search(r'#define TIN_VERSION "(.+)"', HEADER.read_text("utf-8"))
     assert version
-    folder.mkdir(parents=True, exist_ok=True)
+    made: dict[str, str] = {}
     for root, header in [(ALL, HEADER), *([(HOST, PUBLIC[1])] if host else [])]:
         amalgam = Amalgam(root)
         if clashing := clashes(amalgam.files):
             lines = [f"  {name}: {', '.join(paths)}" for name, paths in sorted(clashing.items())]
             raise ValueError("names that clash in one file; rename all but one of each:\n" + "\n".join(lines))
-        text = "\n".join([TOP.format(version=version[1]), *amalgam.lines]) + "\n"
-        (folder / header.with_suffix(".c").name).write_text(text, "utf-8")
-        (folder / header.name).write_text(header.read_text("utf-8"), "utf-8")
+        made[header.with_suffix(".c").name] = "\n".join([TOP.format(version=version[1]), *amalgam.lines]) + "\n"
+        made[header.name] = header.read_text("utf-8")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in made.items():
+        (folder / name).write_text(text, "utf-8")
 
 
 def main() -> int:
