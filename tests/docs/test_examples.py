@@ -211,7 +211,9 @@ def test_a_c_fragment_compiles(block: Block, folder: Path) -> None:
         if re.search(rf"\b{name}\b", block.text) and not re.search(rf"\w[ *]+{name}( =|;)", block.text)
     ]
     head = f"int fragment({', '.join(used) or 'void'})"
-    body = f"    tin_error error = {{0}};\n    (void)error;\n{textwrap.indent(block.text, '    ')}    return 0;\n"
+    body = (
+        f"    tin_error error = {{0}};\n    (void)error;\n{textwrap.indent(block.text, '    ')}    return 0;\n"
+    )
     text = f'#include "tin_host.h"\n#include <stdio.h>\n{head};\n{head} {{\n{body}}}\n'
     (folder / "fragment.c").write_text(text, "utf-8")
     flags = [
