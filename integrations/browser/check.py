@@ -15,12 +15,7 @@ from typing import Any
 
 from playwright.sync_api import Page, expect, sync_playwright
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "integrations" / "conformance"))
-
-import make  # noqa: E402
-
-import tinsmith  # noqa: E402
+import tinsmith
 
 ASKED = "Please shut the port hatch."
 CALL = "async (name) => (await import('/check.mjs'))[name]()"
@@ -46,7 +41,7 @@ def served(folder: Path) -> Iterator[tuple[str, list[str]]]:
 
 def demo(page: Page, address: str, tin: Path) -> None:
     answer = tinsmith.load(tin).chat([{"role": "user", "content": ASKED}], max_tokens=128, record=True)
-    title = f"{len(answer.token_ids)} tokens; digest {make.fnv(answer) % 2**64:x}"
+    title = f"{len(answer.token_ids)} tokens; digest {answer.digest % 2**64:x}"
     page.goto(f"{address}/demo/index.html?file=/plain.tin")
     expect(page.locator("#about")).to_contain_text("kept by this browser", timeout=60_000)
     page.fill("#text", ASKED)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,13 +27,4 @@ def answered(
     answer = model.chat(messages, max_tokens=most, constraint=held, adapter=adapter, record=True, **drawn)
     tokens = model.render(messages, adapter=adapter)
     asked = Asked(tokens, model.applied(adapter), held, max_tokens=most, sampling=Sampling(**drawn))
-    return answer, fnv(answer), receipt(model, asked, answer).digest
-
-
-def fnv(answer: Completion) -> str:
-    """FNV-1a of tokens and the logits they were chosen by, signed as C's int64_t."""
-    digest = 0xCBF29CE484222325
-    for token, choice in zip(answer.token_ids, answer.choices, strict=True):
-        for byte in struct.pack("<if", token, choice.logit):
-            digest = (digest ^ byte) * 0x100000001B3 % 2**64
-    return str(digest - 2**64 if digest >= 2**63 else digest)
+    return answer, str(answer.digest), receipt(model, asked, answer).digest

@@ -90,7 +90,7 @@ struct tinhost_session {
     int choosing; /* the answer is one of them */
 };
 
-/* Notes a failure of the session, and returns its status. `error` may be the session's own. */
+/* Notes a failure of the session, and returns its status. `text` may be the session's own. */
 int32_t tini_host_fail(tinhost_session *session, int32_t status, const char *text);
 
 /* TIN_OK where the session is open and has no answer under way. */

@@ -21,7 +21,7 @@ from transformers_models import CHATML
 import tinsmith
 from tinsmith import _core, cli, hub, targets
 from tinsmith.compiler import build_tin
-from tinsmith.cross import extension, runtime, sources, zig
+from tinsmith.cross import extension, library, runtime, sources, zig
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.models import family
 from tinsmith.system import progress
@@ -39,11 +39,6 @@ DECLARED, HOST = declared("tin.h"), declared("tin_host.h")
 ELF, PE, MACHO = b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe"
 # What a phone's process has, whatever it runs.
 ANDROID = {"memcpy", "memmove", "memset", "memcmp", "getauxval"}
-# And what Android's C library has, with the same meaning and layouts as musl's on 64 bits.
-BIONIC = {
-    "calloc", "clock_gettime", "close", "fclose", "fopen", "fread", "free", "fstat", "getenv", "malloc",
-    "memchr", "mmap", "munmap", "open", "realloc", "snprintf", "strchr", "strcmp", "strlen", "strncmp",
-}  # fmt: skip
 
 
 def emit(name: str, folder: Path, *forms: str) -> dict[str, Path]:
@@ -144,7 +139,7 @@ def test_android_needs_nothing_but_its_c_library(tmp_path: Path) -> None:
     assert given == {name for name in DECLARED if not name.startswith("tin_pool_")}
     given_there, taken = symbols(made["lib/libtinhost.so"])
     assert given_there == given | HOST
-    assert taken <= ANDROID | BIONIC
+    assert taken <= set(library.BIONIC)
     segments = subprocess.run(
         ["readelf", "--program-headers", "--dynamic", "--wide", made["lib/libtin.so"]],
         capture_output=True,

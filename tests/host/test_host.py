@@ -88,8 +88,9 @@ def test_answers_and_adapters_are_those_of_python(python: Model, session: Sessio
         session.adapter(None, 0.0)
         session.adapter(name, 1.0)
         found = answer(session)
-        wanted = python.chat([ASKED], max_tokens=16, adapter=name)
+        wanted = python.chat([ASKED], max_tokens=16, adapter=name, record=True)
         assert (found["text"], found["tokens"], found["finish"]) == (wanted.text, len(wanted.token_ids), 1)
+        assert found["digest"] == str(wanted.digest)
     session.forget(0)
     session.constrained(0)
     session.adapter("a", 0.5)
@@ -302,14 +303,13 @@ static int live(const char *path) {
     tinhost_session *a = tinhost_session_open(model, 128, 2, 2, 0);
     tinhost_session *b = tinhost_session_open(model, 128, 0, 0, 0);
     tinhost_close(model);
-    int good = !tinhost_say(a, 0, "be") && !tinhost_ask(a, "who?", 9), event;
-    while (good && (event = tinhost_step(a, 100)) != TINHOST_DONE) {
-        long before = taken;
-        good = event >= 0 && taken == before;
-    }
+    int good = !tinhost_say(a, 0, "be") && !tinhost_ask(a, "who?", 9);
+    long before = taken;
+    for (int event = 0; good && event != TINHOST_DONE; good = event >= 0 && taken == before)
+        event = tinhost_step(a, 100);
     good = good && !tinhost_adapter(a, "a", 1) && !tinhost_say(a, 1, "one") && !tinhost_choose(a, "x\nyes\ny");
     if (good) {
-        long before = taken;
+        before = taken;
         while (tinhost_step(a, 0) != TINHOST_DONE) {
         }
         good = taken == before && tinhost_chosen(a) >= 0;
@@ -319,8 +319,6 @@ static int live(const char *path) {
            !tinhost_restore(b, saved, tinhost_save_size(a)) && !tinhost_copy(b, a) && !tinhost_forget(a, 1) &&
            tinhost_entry(model, "manifest.json");
     free(saved);
-    if (!good && (tinhost_status(a) >= 0 && tinhost_status(b) >= 0) && saved && left != -1)
-        good = 0; /* tinhost_entry has no handle's error */
     tinhost_session_close(b);
     tinhost_session_close(a);
     return good;
@@ -330,20 +328,19 @@ int main(int argc, char **argv) {
     (void)argc;
     if (!live(argv[1]))
         return 2;
-    long all = taken;
+    long all = taken, passed = 0;
     for (long k = 0; k < all; k++) {
         left = k;
-        if (live(argv[1]) && left < 0)
-            printf("allocation %ld of %ld is not looked at\n", k, all);
+        passed += live(argv[1]);
     }
-    printf("%ld\n", all);
+    printf("%ld %ld\n", all, passed);
     return 0;
 }
 """
 
 
 def test_every_allocation_may_fail(tin: Path, tmp_path: Path) -> None:
-    """No leak, no crash, and no memory taken by a step. Those to shrink or to give an entry may pass."""
+    """No leak, no crash, and no memory taken by a step; and nothing goes on without what it asked for."""
     source = tmp_path / "life.c"
     source.write_text(PROGRAM)
     wraps = [f"-Wl,--wrap={name}" for name in ("malloc", "calloc", "realloc")]
@@ -352,4 +349,6 @@ def test_every_allocation_may_fail(tin: Path, tmp_path: Path) -> None:
     environment = os.environ | {"ASAN_OPTIONS": "detect_leaks=1"}
     done = subprocess.run([program, tin], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert int(done.stdout.split()[-1]) > 30
+    all_of_them, passed = map(int, done.stdout.split())
+    assert all_of_them > 30
+    assert passed <= 1  # to shrink what a message keeps

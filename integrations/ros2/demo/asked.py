@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinsmith_ros.mind import digest_of
-
 import tinsmith
 from tinsmith.runtime.calls import prompt_of, read_calls, toolbox
 from tinsmith.runtime.stepped import Stepped
@@ -60,7 +58,7 @@ class Mind:
         assert self._run is not None
         done, self._run = self._run.completion, None
         (call,) = read_calls(self.model, done, self._box)
-        return Called(self._command, call.name, dict(call.arguments), len(done.token_ids), digest_of(done))
+        return Called(self._command, call.name, dict(call.arguments), len(done.token_ids), done.digest)
 
     def answered(self, command: str) -> Called:
         """At once."""

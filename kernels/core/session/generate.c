@@ -116,9 +116,16 @@ static uint32_t find_match(const tin_session *s, uint32_t length) {
     return 0;
 }
 
+/* Tokens that may still be chosen; 0, which is no bound for a mask, where the next one only shows that the context is
+ * full. */
+static uint32_t tokens_left(const tin_session *s, uint32_t at) {
+    uint32_t room = tini_session_context(s) - at;
+    return s->left < room ? s->left : room;
+}
+
 /* Whether the constraint allows the token next. The mask that says so is kept for choosing. */
 static int allowed_next(tin_session *s, int32_t token) {
-    if (tin_constraint_mask(s->constraint, tini_tokens_left(s, s->count), &s->allowed, NULL)) {
+    if (tin_constraint_mask(s->constraint, tokens_left(s, s->count), &s->allowed, NULL)) {
         s->allowed = NULL;
         return 0;
     }
@@ -175,7 +182,7 @@ static int next_token(tin_session *s, choice *c, int32_t *token) {
         return 1;
     if (s->finish || !c->row)
         return 0;
-    if (s->constraint && !mask && tin_constraint_mask(s->constraint, tini_tokens_left(s, c->at), &mask, NULL)) {
+    if (s->constraint && !mask && tin_constraint_mask(s->constraint, tokens_left(s, c->at), &mask, NULL)) {
         s->finish = TIN_FINISH_CONSTRAINT;
         return 0;
     }

@@ -113,13 +113,6 @@ static inline uint32_t tini_session_known(const tin_session *session) {
     return session->phase == TINI_READING ? session->count : session->announced;
 }
 
-/* Tokens that may still be chosen; 0, which is no bound for a mask, where the next one only shows that the context is
- * full. */
-static inline uint32_t tini_tokens_left(const tin_session *session, uint32_t at) {
-    uint32_t room = tini_session_context(session) - at;
-    return session->left < room ? session->left : room;
-}
-
 /* Sets the session to its first `count` tokens, of which `position` are computed; where their states are not at hand, some
  * are computed again. */
 void tini_session_reset(tin_session *session, uint32_t position, uint32_t count);

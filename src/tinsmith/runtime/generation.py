@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import math
+import struct
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -95,6 +96,18 @@ class Completion:
         if self.least is None or self.log_probability is None:
             return None
         return self.log_probability >= self.least
+
+    @property
+    def digest(self) -> int | None:
+        """FNV-1a (64 bits, as a signed number) of the tokens, each with the logit it was chosen by, as
+        tinhost_digest of tin_host.h: the same on every machine. None where choices were not kept."""
+        if len(self.choices) < len(self.token_ids):
+            return None
+        digest = 0xCBF29CE484222325
+        for token, choice in zip(self.token_ids, self.choices, strict=False):
+            for byte in struct.pack("<if", token, choice.logit):
+                digest = (digest ^ byte) * 0x100000001B3 % 2**64
+        return digest - 2**64 if digest >= 2**63 else digest
 
     @property
     def probability(self) -> float | None:

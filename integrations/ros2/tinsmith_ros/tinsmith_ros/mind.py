@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -129,7 +128,7 @@ class Mind:
             finished(done)
         bound = receipt(self._model, job.asked, done).digest
         tokens, seconds = len(done.token_ids), done.seconds
-        return Answer(done.text, done.finish, tokens, seconds, digest_of(done), bound, calls=calls)
+        return Answer(done.text, done.finish, tokens, seconds, done.digest, bound, calls=calls)
 
     def _box(self, adapter: str | None) -> Toolbox:
         if not self._tools:
@@ -139,15 +138,6 @@ class Mind:
     def close(self) -> None:
         """Gives back what it holds."""
         self.scheduler.close()
-
-
-def digest_of(done: Completion) -> int:
-    """As tinhost_digest of tin_host.h: FNV-1a of the tokens, each with the logit it was chosen by."""
-    digest = 0xCBF29CE484222325
-    for token, choice in zip(done.token_ids, done.choices, strict=True):
-        for byte in struct.pack("<if", token, choice.logit):
-            digest = (digest ^ byte) * 0x100000001B3 % 2**64
-    return digest - 2**64 if digest >= 2**63 else digest
 
 
 def tools_of(given: str) -> list[Mapping[str, Any]]:
