@@ -85,6 +85,7 @@ def measure(path: Path, context: int, threads: int, rounds: int) -> dict[str, An
     planned = plan.memory_of(model_file, host.target(threads), plan.Options(context=context))
     model = tinsmith.load(path, threads=threads)
     vocab = model.info.vocab
+    anonymous()  # reading takes memory of its own the first time
     before = anonymous()
     session = _core.Session(model.core, context=context, threads=threads)
     evaluate(session, [(7 * k * k + 3) % vocab for k in range(context)])
