@@ -677,8 +677,9 @@ TIN_API tin_status tin_constraint_begin(tin_constraint *constraint, const char *
  * model has no token for a byte that must come. Valid until the next call for this constraint.
  *
  * left  how many tokens may still come, this one included; 0: no bound. A token is then allowed
- *       only if the tokens left after it, counted as one byte each, can end the text. Where no
- *       token is, those are allowed that come closest to the end
+ *       only if the tokens left after it can end the text, by the shortest way in bytes, cut into
+ *       the fewest tokens that end where its rules do. Where no token is, those are allowed that
+ *       come closest to the end
  *
  * Errors: UNSUPPORTED (the grammar is too ambiguous: more than 128 readings of the text at once; or
  * so large that a mask would take seconds). */
@@ -697,9 +698,11 @@ TIN_API tin_status tin_constraint_accept(tin_constraint *constraint, int32_t tok
  *
  * before  the last tokens in front of this place, oldest first, since a text is cut into tokens as
  *         a whole; only some 64 bytes of them, up to a control token, are looked at
- * count   how many */
+ * count   how many
+ * left    as tin_constraint_mask: none must come where a text that can end in time could not after
+ *         them, since other tokens may spell the same bytes in fewer; 0: no bound */
 TIN_API int64_t tin_constraint_forced(tin_constraint *constraint, const int32_t *before, uint32_t count,
-                                      int32_t *tokens, uint32_t capacity);
+                                      uint32_t left, int32_t *tokens, uint32_t capacity);
 
 /* Where a text stands under its constraint. */
 enum {

@@ -122,7 +122,8 @@ enum { FORCED = 600 };
 
 static PyObject *constraint_forced(core_constraint *self, PyObject *args) {
     PyObject *list = NULL, *before = NULL;
-    if (!PyArg_ParseTuple(args, "|O:forced", &before))
+    unsigned left = 0;
+    if (!PyArg_ParseTuple(args, "|OO&:forced", &before, core_uint32, &left))
         return NULL;
     PyObject *none = before ? NULL : PyTuple_New(0);
     uint32_t count;
@@ -130,7 +131,7 @@ static PyObject *constraint_forced(core_constraint *self, PyObject *args) {
     Py_XDECREF(none);
     if (!ids || core_constraint_refuse_busy(self))
         goto done;
-    int64_t made = tin_constraint_forced(self->constraint, ids, count, ids + count, FORCED);
+    int64_t made = tin_constraint_forced(self->constraint, ids, count, left, ids + count, FORCED);
     list = PyList_New((Py_ssize_t)made);
     for (int64_t k = 0; list && k < made; k++) {
         PyObject *id = PyLong_FromLong(ids[count + k]);
@@ -163,7 +164,8 @@ static PyMethodDef methods[] = {
      "mask_into(buffer, left=0): as mask, without making bytes"},
     {"accept", (PyCFunction)constraint_accept, METH_VARARGS, "accept(token): goes on by a token"},
     {"forced", (PyCFunction)constraint_forced, METH_VARARGS,
-     "forced(before=()) -> ids that must come next, as the tokenizer would cut them after `before`"},
+     "forced(before=(), left=0) -> ids that must come next, as the tokenizer would cut them after `before`; "
+     "left as of mask"},
     {"state", (PyCFunction)constraint_state, METH_NOARGS, "state() -> CONSTRAINT_OPEN, MAY_END or MUST_END"},
     {"size", (PyCFunction)constraint_size, METH_NOARGS, "size() -> bytes of the constraint's memory block"},
     {NULL, NULL, 0, NULL},

@@ -41,6 +41,26 @@ def test_prompts_are_those_of_the_template(name: str) -> None:
             assert prompt["text"] == written
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_call_is_known_as_it_comes(name: str) -> None:
+    """Of every beginning of an answer: arguments only grow, and are the call's in the end."""
+    known = FORMATS[name]
+    calls = ODD if known.several else ODD[:1]
+    answer, before = known.write(calls), 0
+    seen: list[str] = []
+    for end in range(len(answer) + 1):
+        begun = known.begun(answer[:end], TOOLS)
+        texts = [one.arguments for one in begun]
+        assert len(texts) >= len(seen) and all(map(str.startswith, texts, seen)), answer[:end]
+        assert [one.name for one in begun] == [call.name for call in calls[: len(begun)]]
+        assert all(one.whole for one in begun[:-1])
+        before += sum(map(len, texts)) > sum(map(len, seen))
+        seen = texts
+    assert all(one.whole for one in begun)
+    assert [json.loads(text) for text in seen] == [call.arguments for call in calls]
+    assert before > 20  # pieces, in a text within an argument too
+
+
 @pytest.mark.parametrize("name", RENDERED["formats"])
 def test_answers_are_those_of_the_template(name: str) -> None:
     for answer in RENDERED["formats"][name]["answers"]:

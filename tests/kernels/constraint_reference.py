@@ -30,7 +30,7 @@ from tinsmith.constraint.regex import compile_regex
 from tinsmith.models import family
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "constraint"))
-from oracle import Configuration, Oracle
+from oracle import NO_STATE, Configuration, Oracle
 
 Configurations = frozenset[Configuration]
 
@@ -133,6 +133,63 @@ class Reference:
             ends = self.vocabulary.ends if not prefix and at.ends else ()
             self.masks[key] = {*self.reached(at, prefix), *ends}
         return self.masks[key]
+
+
+class Needs:
+    """Tokens in which the shortest way to the end can be gone, by the file's distances in bytes: of states,
+    as they are met, and of places. Tokens that spell bytes of the way are tried from each byte on, within a rule."""
+
+    def __init__(self, reference: Reference) -> None:
+        self.oracle = reference.oracle
+        self.spelled = {data for data in reference.vocabulary.bytes.values() if len(data) <= 64}
+        self.known: dict[int, int] = {}
+
+    def _first(self, state: int) -> tuple[bytes, int] | tuple[int, int, int] | None:
+        """What the way does first: a byte and the state behind it; or a call's enter, leave and least."""
+        oracle = self.oracle
+        first, count, accepts, distance = oracle.states[state]
+        if accepts:
+            return None
+        for number, to in enumerate(oracle.next[state]):
+            if to != NO_STATE and oracle.states[to][3] == distance - 1:
+                return bytes([oracle.class_of.index(number)]), to
+        for enter, leave, least, _, _ in oracle.calls[first : first + count]:
+            if oracle.states[enter][3] * least + oracle.states[leave][3] == distance:
+                return enter, leave, least
+        raise AssertionError(state)
+
+    def state(self, state: int) -> int:
+        if state not in self.known:
+            self.known[state] = self._need(state)
+        return self.known[state]
+
+    def _need(self, state: int) -> int:
+        first = self._first(state)
+        if first is None:
+            return 0
+        if len(first) == 3:
+            enter, leave, least = first
+            return self.state(enter) * least + self.state(leave)
+        spelled, at = first
+        found = [self.state(at)]
+        while True:
+            if spelled in self.spelled:
+                found.append(self.state(at))
+            following = self._first(at)
+            if following is None or len(following) == 3:
+                return 1 + min(found)
+            spelled, at = spelled + following[0], following[1]
+
+    def place(self, at: Place) -> int:
+        return min(self._configuration(*one) for one in at.configurations)
+
+    def _configuration(self, state: int, stack: int) -> int:
+        need = self.state(state)
+        while stack:
+            stack, call, done = self.oracle.frames[stack]
+            enter, leave, least, _, _ = self.oracle.calls[call]
+            need += max(0, least - done - 1) * self.state(enter) + self.state(leave)
+        return need
 
 
 def ids(mask: bytes) -> set[int]:

@@ -106,7 +106,7 @@ class Plain:
             forced: list[int] = []
             if self.constraint.state() == _core.CONSTRAINT_MUST_END:
                 return tokens[len(prompt) :], FINISH_END
-            forced = self.constraint.forced(tokens)[:64]
+            forced = self.constraint.forced(tokens, min(left, self.context - len(tokens)))[:64]
             if not forced:
                 self.session.append(tokens[len(self.session.tokens()[1]) :])
                 self.session.step()

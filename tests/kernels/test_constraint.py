@@ -13,8 +13,8 @@ from constraint_reference import (
     AB,
     GRAMMARS,
     LETTER,
+    Needs,
     Oracle,
-    Place,
     Reference,
     Vocabulary,
     choose,
@@ -25,6 +25,7 @@ from constraint_reference import (
 from tiny_models import tiny_spec
 
 from tinsmith import _core
+from tinsmith.constraint.choices import compile_choices
 from tinsmith.constraint.grammar import (
     Ref,
     Repeat,
@@ -112,19 +113,6 @@ def test_mask_into_and_state_and_size(tiny: Vocabulary) -> None:
 # ---- A bound on tokens --------------------------------------------------------------------------------------
 
 
-def distance_of(reference: Reference, at: Place, known: dict[Place, int]) -> int:
-    """Bytes to the nearest end, by breadth-first search."""
-    if at not in known:
-        level, seen, bytes_ = {at}, {at}, 0
-        while not any(place.ends for place in level):
-            following = {reference.step(place, byte) for place in level for byte in range(256)}
-            level = {place for place in following if place} - seen
-            seen |= level
-            bytes_ += 1
-        known[at] = bytes_
-    return known[at]
-
-
 WORD = choice((text("on"), text("off")))
 BOUNDED: dict[str, Callable[[], bytes]] = {
     "sums": GRAMMARS["sums"],
@@ -141,12 +129,12 @@ BOUNDED: dict[str, Callable[[], bytes]] = {
 def test_near_the_end_only_what_can_be_ended_is_allowed(tiny: Vocabulary, name: str) -> None:
     data = BOUNDED[name]()
     reference, rng = Reference(data, tiny), random.Random(name)
-    known: dict[Place, int] = {}
+    needs = Needs(reference)
     for _ in range(3):
         constraint, at = _core.Constraint(tiny.model, data), reference.start
         for _ in range(10):
-            free, here = ids(constraint.mask()), distance_of(reference, at, known)
-            reached = {n: distance_of(reference, to, known) for n, to in reference.reached(at).items()}
+            free, here = ids(constraint.mask()), needs.place(at)
+            reached = {n: needs.place(to) for n, to in reference.reached(at).items()}
             ends = set(tiny.ends) if at.ends else set()
             for left in range(1, 12):
                 bound = left - 1 if here <= left else here - 1
@@ -162,18 +150,34 @@ def test_near_the_end_only_what_can_be_ended_is_allowed(tiny: Vocabulary, name: 
 @pytest.mark.parametrize("name", ["value", "spaced value", "object", "at least", "short", "names", "control"])
 def test_whatever_is_chosen_ends_in_time(smol: Vocabulary, name: str) -> None:
     data, rng = GRAMMARS[name](), random.Random(name)
-    shortest = Oracle(data).shortest
+    reference = Reference(data, smol)
+    shortest = Needs(reference).place(reference.start)
+    assert shortest <= reference.oracle.shortest
     constraint = _core.Constraint(smol.model, data)
     for most in (shortest, shortest + 1, shortest + 7, shortest + 40):
-        constraint.begin()
-        for left in range(most, 0, -1):
-            allowed = ids(constraint.mask(left))
-            assert allowed
-            number = choose(rng, smol, allowed)
-            if number is None:
-                break
-            constraint.accept(number)
-        assert constraint.state() != _core.CONSTRAINT_OPEN
+        for force in (False, True):
+            constraint.begin()
+            tokens: list[int] = []
+            while len(tokens) < most:
+                left = most - len(tokens)
+                forced = constraint.forced(tokens, left)[:left] if force else []
+                number = forced[0] if forced else choose(rng, smol, ids(constraint.mask(left)))
+                if number is None:
+                    break
+                constraint.accept(number)
+                tokens.append(number)
+            assert constraint.state() != _core.CONSTRAINT_OPEN
+
+
+def test_a_long_answer_of_few_tokens_is_not_ruled_out(smol: Vocabulary) -> None:
+    """A call of more bytes and fewer tokens than 48 may be chosen with 48."""
+    long = '{"name":"turn_on_the_light","arguments":{"room":"the living room"}}'
+    data = compile_choices(['{"name":"none"}', long]).data
+    tokens, constraint = smol.canonical(long), _core.Constraint(smol.model, data)
+    assert len(tokens) < 48 < len(long)
+    for place, token_ in enumerate(tokens):
+        assert token_ in ids(constraint.mask(48 - place))
+        constraint.accept(token_)
 
 
 # ---- Depth, prefixes, control tokens -------------------------------------------------------------------------

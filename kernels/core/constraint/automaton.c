@@ -114,21 +114,32 @@ static tin_status check_chains(const tini_automaton *view, uint16_t *cursors, ui
 
 /* What a shortest way does first. */
 typedef struct witness {
-    uint32_t next; /* a state one byte on, or UINT32_MAX */
+    uint32_t next;  /* a state one byte on, or UINT32_MAX */
+    uint32_t class; /* the byte's */
     const tini_constraint_call *call;
 } witness;
+
+/* What is found on the way. */
+typedef struct way_finder {
+    const tini_automaton *view;
+    const tini_trie *trie;
+    uint16_t *ways;       /* [states] the state one byte on, or NO_STATE; of those that are settled */
+    uint8_t *bytes;       /* [states] that byte; they lie where the loops will */
+    uint8_t byte_of[256]; /* by class, the first of its bytes */
+} way_finder;
 
 /* 0 when the state's distance is not that of any way. */
 static int find_witness(const tini_automaton *view, uint32_t s, witness *way) {
     const tini_constraint_state *state = &view->states[s];
     uint32_t classes = view->header->classes;
-    *way = (witness){UINT32_MAX, NULL};
+    *way = (witness){.next = UINT32_MAX};
     if (state->accepts || !state->distance)
         return state->accepts && !state->distance;
     for (uint32_t k = 0; k < classes; k++) {
         uint32_t t = view->next[(size_t)s * classes + k];
         if (t != TINI_NO_STATE && view->states[t].distance == state->distance - 1) {
             way->next = t;
+            way->class = k;
             return 1;
         }
     }
@@ -144,8 +155,42 @@ static int find_witness(const tini_automaton *view, uint32_t s, witness *way) {
     return 0;
 }
 
-/* The state that must be known before s is; UINT32_MAX, and frames[s] is filled, when all are. */
-static uint32_t settle(const tini_automaton *view, uint32_t s, const witness *way) {
+/* Tokens that are tried along a way: hardly one is longer. */
+enum { LONGEST_STEP = 64 };
+
+/* Tokens from a state on whose way begins with a byte: the fewest, where a token spells the bytes up to a state that is
+ * known, and a byte counts as a token where none does. */
+static uint32_t need_by_bytes(const way_finder *f, uint32_t s) {
+    const tini_trie_node *nodes = f->trie->nodes;
+    const uint32_t *needs = f->view->needs, *first = f->trie->first;
+    uint32_t least = needs[f->ways[s]], i = first[f->bytes[s]], end = first[f->bytes[s] + 1];
+    for (uint32_t step = 0; step < LONGEST_STEP && f->ways[s] != TINI_NO_STATE; step++) {
+        while (i < end && tini_trie_byte(nodes[i]) != f->bytes[s])
+            i += tini_trie_size(nodes[i]);
+        if (i >= end)
+            break;
+        s = f->ways[s];
+        if (tini_trie_token(nodes[i]) != TINI_TRIE_NO_TOKEN && needs[s] < least)
+            least = needs[s];
+        end = i + tini_trie_size(nodes[i]);
+        i++;
+    }
+    return tini_add(least, 1);
+}
+
+/* Of a state whose way is known, and all that it leads to. */
+static uint32_t need_of(const way_finder *f, uint32_t s, const witness *way) {
+    const uint32_t *needs = f->view->needs;
+    if (way->next != UINT32_MAX)
+        return need_by_bytes(f, s);
+    if (way->call)
+        return tini_add(tini_times(needs[way->call->enter], way->call->least), needs[way->call->leave]);
+    return f->view->states[s].distance; /* none, or too many to tell */
+}
+
+/* The state that must be known before s is; UINT32_MAX, and what is known of s is filled, when all are. */
+static uint32_t settle(const way_finder *f, uint32_t s, const witness *way) {
+    const tini_automaton *view = f->view;
     uint32_t most = 0;
     if (way->next != UINT32_MAX) {
         most = view->frames[way->next];
@@ -159,13 +204,20 @@ static uint32_t settle(const tini_automaton *view, uint32_t s, const witness *wa
         most = inner > after ? inner : after;
     }
     view->frames[s] = (uint16_t)(most < CLOSED ? most : CLOSED);
+    f->ways[s] = way->next == UINT32_MAX ? TINI_NO_STATE : (uint16_t)way->next;
+    f->bytes[s] = f->byte_of[way->class];
+    view->needs[s] = need_of(f, s, way);
     return UINT32_MAX;
 }
 
 /* Along a shortest way distances fall, or a call's rule is entered, which check_chains has seen to end: so no way comes
  * back to a state, and `todo` holds each at most once. */
-static tin_status check_distances(const tini_automaton *view, uint32_t *todo, tin_error *error) {
+static tin_status check_distances(const tini_automaton *view, const tini_trie *trie, uint16_t *ways,
+                                  uint32_t *todo, tin_error *error) {
     uint32_t states = view->header->states;
+    way_finder f = {.view = view, .trie = trie, .ways = ways, .bytes = view->loops};
+    for (uint32_t byte = 256; byte-- > 0;)
+        f.byte_of[view->class_of[byte]] = (uint8_t)byte;
     memset(view->frames, 0xFF, states * sizeof *view->frames);
     for (uint32_t root = 0; root < states; root++) {
         uint32_t depth = 0;
@@ -173,12 +225,12 @@ static tin_status check_distances(const tini_automaton *view, uint32_t *todo, ti
             todo[depth++] = root;
         while (depth) {
             uint32_t s = todo[depth - 1];
-            witness way = {UINT32_MAX, NULL};
+            witness way = {.next = UINT32_MAX};
             /* What is too far to tell is never reached by its shortest way. */
             if (view->states[s].distance != TINI_NO_END && !find_witness(view, s, &way))
                 return tini_fail(error, TIN_ERR_FORMAT, "the constraint: state %u is not %u bytes from its end",
                                  s, view->states[s].distance);
-            uint32_t first = settle(view, s, &way);
+            uint32_t first = settle(&f, s, &way);
             if (first == UINT32_MAX)
                 depth--;
             else
@@ -214,14 +266,14 @@ static void find_ends(const tini_automaton *view) {
     }
 }
 
-tin_status tini_automaton_check(const tini_automaton *view, uint16_t *cursors, uint32_t *todo,
-                                tin_error *error) {
+tin_status tini_automaton_check(const tini_automaton *view, const tini_trie *trie, uint16_t *cursors,
+                                uint32_t *todo, tin_error *error) {
     tin_status status = check_chains(view, cursors, todo, error);
     if (status)
         return status;
     find_ends(view);
+    status = check_distances(view, trie, cursors, todo, error);
     find_loops(view);
-    status = check_distances(view, todo, error);
     for (uint32_t s = 0; s < view->header->states && !status; s++)
         if (!view->states[s].accepts && !view->states[s].call_count && !view->frames[s])
             view->kinds[s] |= TINI_STATE_PLAIN;

@@ -29,6 +29,8 @@
 
 #include "../../include/tin.h"
 
+struct tini_trie;
+
 #define TINI_CONSTRAINT_MAGIC 0x4E4F4354u /* "TCON" */
 #define TINI_CONSTRAINT_VERSION 1u
 #define TINI_NO_STATE 0xFFFFu
@@ -67,6 +69,8 @@ typedef struct tini_automaton {
     uint8_t *kinds;   /* [states] TINI_STATE_* */
     uint8_t *loops;   /* [states] the kinds of bytes, as the tree of tokens has them, that change nothing */
     uint16_t *frames; /* [states] how many frames the shortest way to the end of the state's rule pushes */
+    uint32_t *
+        needs; /* [states] tokens in which that way can be gone, at most its bytes; TINI_NO_END: too many to tell */
 } tini_automaton;
 
 enum {
@@ -79,10 +83,10 @@ enum {
 tin_status tini_automaton_open(tini_automaton *view, const uint8_t *data, size_t size, tin_error *error);
 
 /* Checks that no chain of calls leads back to a state without a byte, and that every state's distance is that of a way
- * there is. Fills kinds, loops and frames, for which the caller has set the memory. cursors: [states], todo: [states], for
- * the work, which is in proportion to the data. Errors: FORMAT. */
-tin_status tini_automaton_check(const tini_automaton *view, uint16_t *cursors, uint32_t *todo,
-                                tin_error *error);
+ * there is. Fills kinds, loops, frames and needs, for which the caller has set the memory. trie: checked. cursors: [states],
+ * todo: [states], for the work, which is in proportion to the data. Errors: FORMAT. */
+tin_status tini_automaton_check(const tini_automaton *view, const struct tini_trie *trie, uint16_t *cursors,
+                                uint32_t *todo, tin_error *error);
 
 /* Saturating: TINI_NO_END is too many to tell. */
 static inline uint32_t tini_add(uint32_t a, uint32_t b) {

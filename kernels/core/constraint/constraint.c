@@ -13,7 +13,8 @@ TINI_REGION_COLD
 
 /* Places of a constraint's parts in its block of memory. */
 typedef struct answer_layout {
-    uint64_t matcher, kinds, loops, frames, notes, bits, cache, masks, ends, text, tokens, scratch, total;
+    uint64_t matcher, kinds, loops, frames, needs, notes, bits, cache, masks, ends, text, tokens, scratch,
+        total;
 } answer_layout;
 
 static tin_status resolve(const tin_model *model, const void *data, size_t size,
@@ -61,6 +62,7 @@ static answer_layout plan_answer(const tin_model *model, const tini_automaton *a
     l.kinds = tini_take(&l.total, states);
     l.loops = tini_take(&l.total, states);
     l.frames = tini_take(&l.total, states * sizeof(uint16_t));
+    l.needs = tini_take(&l.total, states * sizeof(uint32_t));
     l.notes = tini_take(&l.total, states);
     l.bits = tini_take(&l.total, words * sizeof(uint32_t));
     l.cache = tini_take(&l.total, places * sizeof(tini_mask));
@@ -111,10 +113,11 @@ tin_status tin_constraint_create(const tin_model *model, const void *data, size_
     automaton.kinds = base + l.kinds;
     automaton.loops = base + l.loops;
     automaton.frames = (void *)(base + l.frames);
+    automaton.needs = (void *)(base + l.needs);
     uint32_t states = automaton.header->states, *todo = (void *)(base + l.masks);
-    status = tini_automaton_check(&automaton, (void *)(todo + states), todo, error);
+    status = tini_trie_check(trie, tokenizer, error);
     if (!status)
-        status = tini_trie_check(trie, tokenizer, error);
+        status = tini_automaton_check(&automaton, trie, (void *)(todo + states), todo, error);
     if (status)
         return status;
     c->model = model;
@@ -266,6 +269,22 @@ int tini_constraint_tiles(tin_constraint *c, const int32_t *guesses, uint32_t co
         if (!look_ahead(c, guesses[k]))
             break;
     }
+    c->now = now;
+    c->prefix_at = prefix_at;
+    c->state = state;
+    tini_frames_drop(&c->matcher, floor);
+    tini_matcher_trouble(&c->matcher, NULL);
+    return good;
+}
+
+int tini_constraint_fits(tin_constraint *c, const int32_t *tokens, uint32_t count, uint32_t left) {
+    const tini_config_list now = c->now;
+    const uint32_t floor = c->matcher.frame_count, prefix_at = c->prefix_at;
+    const int32_t state = c->state;
+    int good = count <= left;
+    for (uint32_t k = 0; k < count && good; k++)
+        good = look_ahead(c, tokens[k]);
+    good = good && tini_constraint_distance(c) <= left - count;
     c->now = now;
     c->prefix_at = prefix_at;
     c->state = state;

@@ -209,7 +209,7 @@ static int add_config(tin_constraint *c, uint32_t config, uint32_t bound) {
 
 /* ---- The mask --------------------------------------------------------------------------------------------- */
 
-static uint32_t distance_now(const tin_constraint *c) {
+uint32_t tini_constraint_distance(const tin_constraint *c) {
     uint32_t least = TINI_NO_END;
     for (uint32_t k = 0; k < c->now.count; k++) {
         uint32_t distance = tini_config_distance(&c->matcher, c->now.items[k]);
@@ -222,7 +222,7 @@ static uint32_t distance_now(const tin_constraint *c) {
 static int add_prefix(tin_constraint *c, uint32_t bound) {
     const tini_trie_node *nodes = c->trie->nodes;
     uint32_t i = 0, end = c->trie->header->nodes, depth = 0, left = tini_prefix_left(c);
-    uint32_t beyond = distance_now(c) - left;
+    uint32_t beyond = tini_constraint_distance(c) - left;
     while (i < end && depth < left) {
         if (tini_trie_byte(nodes[i]) != c->prefix[c->prefix_at + depth]) {
             i += tini_trie_size(nodes[i]);
@@ -257,7 +257,7 @@ tin_status tin_constraint_mask(tin_constraint *c, uint32_t left, const uint32_t 
     uint32_t bound = UINT32_MAX, floor = m->frame_count;
     m->work = 0;
     if (left) {
-        uint32_t distance = distance_now(c);
+        uint32_t distance = tini_constraint_distance(c);
         bound = distance == TINI_NO_END ? UINT32_MAX : distance > left ? distance - 1 : left - 1;
     }
     memset(c->bits, 0, c->words * sizeof *c->bits);

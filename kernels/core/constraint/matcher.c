@@ -74,9 +74,9 @@ uint32_t tini_frame_push(tini_matcher *m, uint32_t parent, uint32_t call, uint32
         return TINI_NO_FRAME;
     }
     const tini_constraint_call *c = &m->automaton.calls[call];
-    const tini_constraint_state *states = m->automaton.states;
+    const uint32_t *needs = m->automaton.needs;
     uint32_t again = c->least > count + 1 ? c->least - count - 1 : 0;
-    uint32_t need = tini_add(tini_times(again, states[c->enter].distance), states[c->leave].distance);
+    uint32_t need = tini_add(tini_times(again, needs[c->enter]), needs[c->leave]);
     m->frames[m->frame_count] = (tini_frame){.call = call,
                                              .count = count,
                                              .need = tini_add(need, m->frames[parent].need),
@@ -192,7 +192,7 @@ int tini_list_may_end(const tini_matcher *m, const tini_config_list *list) {
 
 uint32_t tini_config_distance(const tini_matcher *m, uint32_t config) {
     uint32_t state = state_of(config), need = m->frames[frame_of(config)].need;
-    return state == TINI_DONE_STATE ? need : tini_add(m->automaton.states[state].distance, need);
+    return state == TINI_DONE_STATE ? need : tini_add(m->automaton.needs[state], need);
 }
 
 /* Counts what there is to look at in a state. 1: it is too much. */

@@ -30,7 +30,7 @@ enum {
 
 typedef struct tini_frame {
     uint32_t call, count;
-    uint32_t need; /* bytes of the shortest way to the end of the text from where the call's rule ends now */
+    uint32_t need; /* tokens of the shortest way to the end of the text from where the call's rule ends now */
     uint16_t parent, depth, next; /* next: in its bucket */
 } tini_frame;
 
@@ -98,7 +98,7 @@ void tini_frames_drop(tini_matcher *m, uint32_t count);
 /* Forgets the frames that no configuration of the list has, and renumbers. */
 void tini_frames_compact(tini_matcher *m, tini_config_list *list);
 
-/* Bytes of the shortest way from a configuration to the end of the text. */
+/* Tokens in which the shortest way from a configuration to the end of the text can be gone. */
 uint32_t tini_config_distance(const tini_matcher *m, uint32_t config);
 
 /* Adds what the ends of rules lead to without a byte. */

@@ -212,8 +212,8 @@ static uint32_t copy_tokens(const forced_run *r, uint32_t at, uint32_t end, int6
     return copied;
 }
 
-int64_t tin_constraint_forced(tin_constraint *c, const int32_t *before, uint32_t count, int32_t *tokens,
-                              uint32_t capacity) {
+int64_t tin_constraint_forced(tin_constraint *c, const int32_t *before, uint32_t count, uint32_t left,
+                              int32_t *tokens, uint32_t capacity) {
     forced_run r = {.c = c};
     uint32_t floor = c->matcher.frame_count, made = 0, at = 0;
     if (c->ended || (count && !before) || (capacity && !tokens))
@@ -241,6 +241,9 @@ int64_t tin_constraint_forced(tin_constraint *c, const int32_t *before, uint32_t
         at = end + 4;
     }
     tini_frames_drop(&c->matcher, floor);
+    /* The shortest way may go by fewer tokens than the tokenizer cuts. */
+    if (made && left && tini_constraint_distance(c) <= left && !tini_constraint_fits(c, tokens, made, left))
+        return 0;
     return made;
 }
 

@@ -159,7 +159,8 @@ static int take_forced(tin_session *s, choice *c, int32_t *token) {
             s->finish = TIN_FINISH_END;
             return 0;
         }
-        int64_t count = tin_constraint_forced(s->constraint, s->tokens, c->at, c->tokens, FORCED_MAX);
+        int64_t count = tin_constraint_forced(s->constraint, s->tokens, c->at, tokens_left(s, c->at), c->tokens,
+                                              FORCED_MAX);
         if (count < 0)
             s->finish = TIN_FINISH_CONSTRAINT;
         c->forced = count > 0 ? (uint32_t)count : 0;

@@ -110,7 +110,7 @@ class Sampler:
                 mask = walk.mask(self.room - place)
                 is_only = int.from_bytes(mask, "little").bit_count() == 1
                 # The runtime cuts what must come as the tokenizer would, though shorter tokens could come too.
-                run = walk.forced([*prompt, *answer[:place]])
+                run = walk.forced([*prompt, *answer[:place]], self.room - place)
                 if not is_only and run[:1] != [token]:
                     found.append((place, mask))
                 if place + 1 < len(answer):

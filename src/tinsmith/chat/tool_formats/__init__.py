@@ -13,11 +13,12 @@ from collections.abc import Container
 from tinsmith.chat.tool_formats.functiongemma import FUNCTIONGEMMA, GEMMA4, GemmaFormat
 from tinsmith.chat.tool_formats.json_calls import GEMMA3, JSON, LLAMA3, QWEN, SMOLLM, JsonFormat
 from tinsmith.chat.tool_formats.qwen35 import QWEN35
-from tinsmith.chat.tool_formats.tool import Call, Tool, ToolFormat, read_tools
+from tinsmith.chat.tool_formats.tool import Begun, Call, Tool, ToolFormat, held_back, read_tools
 from tinsmith.errors import UnsupportedError
 
 __all__ = [
     "FORMATS",
+    "Begun",
     "Call",
     "GemmaFormat",
     "JsonFormat",
@@ -25,6 +26,7 @@ __all__ = [
     "ToolFormat",
     "by_name",
     "detect",
+    "held_back",
     "read_tools",
 ]
 

@@ -8,12 +8,24 @@ which is gated. Gemma 4 after its chat template.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tinsmith.chat.tool_formats.tool import Call, Message, Tool, ToolFormat, checked, split_system
+from tinsmith.chat.tool_formats.tool import (
+    Begun,
+    Call,
+    Message,
+    Tool,
+    ToolFormat,
+    checked,
+    held_back,
+    split_system,
+)
 from tinsmith.errors import InputError
+
+_SCALAR = re.compile(r"[^,\]}]+(?=[,\]}])")
 
 
 def in_order(names: Mapping[str, Any]) -> list[str]:
@@ -65,6 +77,17 @@ class GemmaFormat(ToolFormat):
             calls.append(checked(name, reader.value(), tools))
             reader.expect(self.closing)
             at = text.find(self.opening, reader.at)
+        return calls
+
+    def begun(self, text: str, tools: Sequence[Tool]) -> list[Begun]:
+        calls: list[Begun] = []
+        at = text.find(self.opening)
+        while at >= 0 and (brace := text.find("{", at)) >= 0:
+            writer = _Writer(self.escape, text, brace)
+            whole = writer.value()
+            name = text[at + len(self.opening) : brace].removeprefix("call:")
+            calls.append(Begun(name, "".join(writer.json), whole))
+            at = text.find(self.opening, writer.at) if whole else -1
         return calls
 
     def _value(self, value: Any) -> str:
@@ -184,6 +207,57 @@ class _Reader:
 
     def _fail(self, wanted: str) -> None:
         raise InputError(f"the answer's call is damaged at character {self.at}: {wanted} was expected")
+
+
+class _Writer:
+    """A value as JSON, as far as it has come. escape: what stands around texts."""
+
+    def __init__(self, escape: str, text: str, at: int) -> None:
+        self.escape, self.text, self.at = escape, text, at
+        self.json: list[str] = []
+
+    def value(self) -> bool:
+        """Whether it is whole."""
+        if self.text.startswith(self.escape, self.at):
+            return self._string()
+        for opening, closing in ("{}", "[]"):
+            if self.text.startswith(opening, self.at):
+                self.json.append(opening)
+                return self._items(closing)
+        scalar = _SCALAR.match(self.text, self.at)
+        if scalar:
+            self.json.append(scalar[0])
+            self.at = scalar.end()
+        return scalar is not None
+
+    def _string(self) -> bool:
+        begin = self.at + len(self.escape)
+        end = self.text.find(self.escape, begin)
+        whole = end >= 0
+        text = self.text[begin : end if whole else len(self.text)]
+        shown = text if whole else text[: len(text) - held_back(text, self.escape)]
+        written = json.dumps(shown, ensure_ascii=False)
+        self.json.append(written if whole else written[:-1])
+        self.at = end + len(self.escape)
+        return whole
+
+    def _items(self, closing: str) -> bool:
+        self.at += 1
+        while not self.text.startswith(closing, self.at):
+            if self.text.startswith(",", self.at):
+                self.json.append(", ")
+                self.at += 1
+            if closing == "}":
+                colon = self.text.find(":", self.at)
+                if colon < 0:
+                    return False
+                self.json.append(f"{json.dumps(self.text[self.at : colon], ensure_ascii=False)}: ")
+                self.at = colon + 1
+            if not self.value():
+                return False
+        self.json.append(closing)
+        self.at += 1
+        return True
 
 
 FUNCTIONGEMMA = GemmaFormat(

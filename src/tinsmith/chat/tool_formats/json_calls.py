@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tinsmith.chat.tool_formats.tool import Call, Message, Tool, ToolFormat, checked, split_system
+from tinsmith.chat.tool_formats.tool import Begun, Call, Message, Tool, ToolFormat, checked, split_system
 from tinsmith.errors import InputError
 
+_HEAD = re.compile(r'\{\s*"name"\s*:\s*("(?:[^"\\]|\\.)*")\s*,\s*"(?:arguments|parameters)"\s*:\s*(?=\{)')
 Place = Literal["system", "before system", "user"]
 
 
@@ -82,6 +84,17 @@ class JsonFormat(ToolFormat):
                     raise InputError(f"the answer holds {json.dumps(call)}, which is no call; {self._form()}")
                 # Models of one family were trained on either word.
                 calls.append(checked(call["name"], call.get("arguments", call.get("parameters", {})), tools))
+        return calls
+
+    def begun(self, text: str, tools: Sequence[Tool]) -> list[Begun]:
+        calls, head = [], _HEAD.search(text)
+        while head:
+            try:
+                _, end = json.JSONDecoder().raw_decode(text, head.end())
+            except (ValueError, RecursionError):  # an object that is not whole
+                return [*calls, Begun(json.loads(head[1]), text[head.end() :], False)]
+            calls.append(Begun(json.loads(head[1]), text[head.end() : end], True))
+            head = _HEAD.search(text, end)
         return calls
 
     def _values(self, text: str) -> list[Any]:

@@ -8,7 +8,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinsmith.chat.tool_formats.kinds import kind, kinds
-from tinsmith.chat.tool_formats.tool import Call, Message, Tool, ToolFormat, checked, split_system
+from tinsmith.chat.tool_formats.tool import (
+    Begun,
+    Call,
+    Message,
+    Tool,
+    ToolFormat,
+    checked,
+    held_back,
+    split_system,
+)
 from tinsmith.errors import InputError
 
 _INSTRUCTION = (
@@ -81,6 +90,36 @@ class Qwen35(ToolFormat):
             calls.append(call)
             at = text.find(self.mark, footer.end())
         return calls
+
+    def begun(self, text: str, tools: Sequence[Tool]) -> list[Begun]:
+        calls: list[Begun] = []
+        at = text.find(self.mark)
+        while at >= 0 and (header := _HEADER.match(text, at)):
+            schema = next(tool.parameters for tool in tools if tool.name == header[1])
+            written, at = _arguments(text, header.end(), schema)
+            footer = _FOOTER.match(text, at) if at >= 0 else None
+            calls.append(Begun(header[1], written + "}" if footer else written, footer is not None))
+            at = text.find(self.mark, footer.end()) if footer else -1
+        return calls
+
+
+def _arguments(text: str, at: int, schema: Any) -> tuple[str, int]:
+    """As JSON without the closing brace, and where they end; -1: within one, of which a text is given in part."""
+    written = "{"
+    while parameter := _KEY.match(text, at):
+        end, key = text.find(END_OF_VALUE, parameter.end()), parameter[1]
+        value_schema = schema.get("properties", {}).get(key, True)
+        head = f"{', ' if len(written) > 1 else ''}{json.dumps(key, ensure_ascii=False)}: "
+        if end < 0:
+            value = text[parameter.end() :]
+            if kinds(value_schema, schema) != {"string"}:
+                return written, -1
+            shown = value[: len(value) - held_back(value, END_OF_VALUE)]
+            return written + head + json.dumps(shown, ensure_ascii=False)[:-1], -1
+        value = _read(text[parameter.end() : end], value_schema, schema)
+        written += head + json.dumps(value, ensure_ascii=False)
+        at = end + len(END_OF_VALUE)
+    return written, at
 
 
 def _damaged(at: int) -> InputError:

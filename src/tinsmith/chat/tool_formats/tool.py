@@ -24,6 +24,16 @@ class Call:
 
 
 @dataclass(frozen=True)
+class Begun:
+    """A call as far as an answer has come. arguments: their JSON, or what it begins with for sure; whole: whether
+    that is all."""
+
+    name: str
+    arguments: str
+    whole: bool
+
+
+@dataclass(frozen=True)
 class Tool:
     """parameters: JSON Schema of the arguments, an object. declared: the tool as prompts show it, in OpenAI's
     shape."""
@@ -111,9 +121,19 @@ class ToolFormat:
         names no tool."""
         raise NotImplementedError
 
+    def begun(self, text: str, tools: Sequence[Tool]) -> list[Begun]:
+        """The calls of the beginning of an answer that is held to these tools. Of a longer one the arguments go
+        on from what is given here."""
+        raise NotImplementedError
+
     def _check_count(self, calls: Sequence[Call]) -> None:
         if len(calls) > 1 and not self.several:
             raise InputError(f"the format {self.name} has one call an answer, got {len(calls)}")
+
+
+def held_back(text: str, *marks: str) -> int:
+    """How many characters at a text's end one of the marks may begin with."""
+    return max((k for mark in marks for k in range(1, len(mark)) if text.endswith(mark[:k])), default=0)
 
 
 def split_system(messages: Sequence[Message], system: str) -> tuple[str, list[Message]]:
