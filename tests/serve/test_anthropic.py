@@ -60,7 +60,9 @@ def test_tools(client: anthropic.Anthropic, choice: dict[str, str]) -> None:
     uses = [block for block in answer.content if block.type == "tool_use"]
     assert answer.stop_reason == "tool_use" and uses
     with client.messages.stream(messages=ASKED, **options) as stream:
+        pieces = [event.partial_json for event in stream if event.type == "input_json"]
         streamed = stream.get_final_message()
+    assert len(pieces) > 2 * len(uses)
     assert [(one.name, one.input) for one in streamed.content] == [(one.name, one.input) for one in uses]
     results = [
         {"type": "tool_result", "tool_use_id": one.id, "content": "no", "is_error": True} for one in uses

@@ -142,10 +142,13 @@ def test_tools_are_called(chatgpt: openai.OpenAI, model: str, choice: Any) -> No
     whole = ask(chatgpt, **options).choices[0]
     chunks = [chunk.choices[0] for chunk in ask(chatgpt, stream=True, **options)]
     assert whole.finish_reason == chunks[-1].finish_reason == "tool_calls"
-    streamed = [call for chunk in chunks for call in chunk.delta.tool_calls or ()]
-    assert [call.index for call in streamed] == list(range(len(whole.message.tool_calls)))
-    for call, piece in zip(whole.message.tool_calls, streamed, strict=True):
-        assert (call.function.name, call.function.arguments) == (piece.function.name, piece.function.arguments)
+    pieces = [call for chunk in chunks for call in chunk.delta.tool_calls or ()]
+    names = [(call.index, call.function.name, bool(call.id)) for call in pieces if call.function.name]
+    assert names == [(k, call.function.name, True) for k, call in enumerate(whole.message.tool_calls)]
+    assert len(pieces) > 2 * len(names)
+    for k, call in enumerate(whole.message.tool_calls):
+        streamed = "".join(piece.function.arguments for piece in pieces if piece.index == k)
+        assert json.loads(streamed) == json.loads(call.function.arguments)
         assert call.function.name == "light" or choice == "required"
         if call.function.name == "light":
             assert isinstance(json.loads(call.function.arguments)["on"], bool)
@@ -154,6 +157,30 @@ def test_tools_are_called(chatgpt: openai.OpenAI, model: str, choice: Any) -> No
     ]
     after = ask(chatgpt, model=model, messages=[*ASKED, whole.message, *results], tools=[LIGHT, other])
     assert after.usage.prompt_tokens > 100
+
+
+def test_arguments_come_in_pieces(chatgpt: openai.OpenAI) -> None:
+    """As OpenAI's own reader of streams has them."""
+    strict = {"type": "function", "function": {**LIGHT["function"], "strict": True}}
+    options = {"model": "thinker", "messages": ASKED, "tools": [strict], "tool_choice": "required"}
+    with chatgpt.chat.completions.stream(**options, max_tokens=400, parallel_tool_calls=False) as stream:
+        grown = [one for one in stream if one.type == "tool_calls.function.arguments.delta"]
+        (call,) = stream.get_final_completion().choices[0].message.tool_calls
+    assert len(grown) > 2 and call.function.name == grown[0].name == "light"
+    assert "".join(one.arguments_delta for one in grown) == grown[-1].arguments == call.function.arguments
+    assert isinstance(json.loads(call.function.arguments)["on"], bool)
+
+
+def test_a_call_that_is_cut_off_is_none(chatgpt: openai.OpenAI) -> None:
+    parameters = {"type": "object", "properties": {"a": {"type": "string", "minLength": 300}}, "required": ["a"]}
+    long = {"type": "function", "function": {"name": "long", "parameters": parameters}}
+    options = {"model": "thinker", "tools": [long], "tool_choice": "required", "max_tokens": 120}
+    whole = ask(chatgpt, **options).choices[0]
+    assert (whole.finish_reason, whole.message.tool_calls) == ("length", None)
+    chunks = [chunk.choices[0] for chunk in ask(chatgpt, stream=True, **options)]
+    pieces = [call.function for chunk in chunks for call in chunk.delta.tool_calls or ()]
+    assert pieces[0].name == "long" and chunks[-1].finish_reason == "length"
+    assert "".join(one.arguments for one in pieces).startswith('{"a": "')
 
 
 def test_one_call_alone(chatgpt: openai.OpenAI) -> None:

@@ -136,10 +136,16 @@ def test_a_response_calls_and_goes_on(chatgpt: openai.OpenAI) -> None:
     tool = {"type": "function", **LIGHT["function"]}
     options: dict[str, Any] = {"model": "thinker", "tools": [tool], "max_output_tokens": 400}
     with chatgpt.responses.stream(input=ASKED, tool_choice="required", **options) as stream:
-        kinds = [event.type for event in stream]
+        events = list(stream)
         answer = stream.get_final_response()
-    assert "response.function_call_arguments.done" in kinds
     calls = [item for item in answer.output if item.type == "function_call"]
+    grown = [event for event in events if event.type == "response.function_call_arguments.delta"]
+    done = [event for event in events if event.type == "response.function_call_arguments.done"]
+    assert len(grown) > 2 * len(calls)
+    assert [event.arguments for event in done] == [call.arguments for call in calls]
+    for event in done:
+        pieces = [one.delta for one in grown if one.item_id == event.item_id]
+        assert "".join(pieces) == event.arguments
     assert calls and all(isinstance(json.loads(call.arguments)["on"], bool) for call in calls)
     results = [{"type": "function_call_output", "call_id": call.call_id, "output": "done"} for call in calls]
     after = chatgpt.responses.create(

@@ -71,6 +71,11 @@ class Job:
     def done(self) -> bool:
         return self.completion is not None or self.error is not None
 
+    @property
+    def answered(self) -> list[int]:
+        """The answer's tokens so far."""
+        return self._answer.tokens
+
     def take(self) -> str:
         """The text that came since it was last asked for."""
         text = "".join(self._pieces)

@@ -22,7 +22,7 @@ from tinsmith.runtime.receipt import receipt
 from tinsmith.runtime.scheduler import Asked
 from tinsmith.serve import slices
 from tinsmith.serve.faults import Refused
-from tinsmith.serve.parts import Part, Parts, openings
+from tinsmith.serve.parts import CallPart, CallParts, Part, Parts, openings
 
 if TYPE_CHECKING:
     from tinsmith.constraint import Constraint
@@ -82,6 +82,7 @@ class Question:
 class Piece:
     parts: list[Part]
     choices: list[Choice]
+    calls: list[CallPart]
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ class Answering:
         self._box = box
         only = question.offer is not None and question.offer.choice not in ("auto", "none")
         self._parts = Parts(opened, openings(box.format) if box else (), only)
+        self._calls = CallParts(question.target.served.model, box) if box else None
 
     async def events(self) -> AsyncGenerator[Piece | End, None]:
         """Pieces, and at last the end."""
@@ -125,8 +127,9 @@ class Answering:
                 parts = self._parts.add(news.text)
                 if news.completion is not None:
                     parts += self._parts.end() or self._unmarked(news.completion)
-                if parts or news.choices:
-                    yield Piece(parts, news.choices)
+                calls = self._calls.add(news.tokens, self._parts.called) if self._calls else []
+                if parts or calls or news.choices:
+                    yield Piece(parts, news.choices, calls)
                 if news.completion is not None:
                     yield self._end(news.completion, news.cached)
         finally:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
-from tinsmith.chat.tool_formats import JsonFormat, ToolFormat
+from tinsmith.chat.tool_formats import Begun, JsonFormat, ToolFormat, held_back
 from tinsmith.chat.turns import CLOSING, OPENING
+
+if TYPE_CHECKING:
+    from tinsmith.runtime.calls import Toolbox
+    from tinsmith.runtime.loaded import Loaded
 
 Kind = Literal["thinking", "text"]
 Part = tuple[Kind, str]
@@ -24,8 +30,8 @@ def openings(format: ToolFormat) -> tuple[str, ...]:
 
 
 class Parts:
-    """Thoughts and text as `split_answer` has them of the whole, in pieces. Calls are kept until the end: a
-    text is one where it begins as calls do."""
+    """Thoughts and text as `split_answer` has them of the whole, in pieces. Calls are left out: a text is one
+    where it begins as calls do."""
 
     def __init__(self, opened: bool = False, calls: Sequence[str] = (), only_calls: bool = False) -> None:
         """opened: the prompt began the answer's thoughts. calls: what calls begin with; none where no tool was
@@ -72,7 +78,7 @@ class Parts:
             thoughts = before.rstrip() if self._said else before.strip()
             self._held, self._state, self._said = rest, "after", False
             return ("thinking", thoughts) if thoughts else None
-        shown = before[: len(before) - _begun(before, (CLOSING,))].rstrip()
+        shown = before[: len(before) - held_back(before, CLOSING)].rstrip()
         shown = shown if self._said else shown.lstrip()
         if not shown:
             return None
@@ -98,7 +104,37 @@ class Parts:
         return ("text", held) if held else None
 
 
-def _begun(text: str, marks: Sequence[str]) -> int:
-    """How many characters at the text's end may be the beginning of a mark."""
-    most = min(len(text), max(map(len, marks)) - 1)
-    return next((k for k in range(most, 0, -1) if any(m.startswith(text[-k:]) for m in marks)), 0)
+@dataclass(frozen=True)
+class CallPart:
+    """What has come of a call. number: of the answer's calls; name: where it begins; arguments: what their JSON
+    goes on with; whole: whether that was all."""
+
+    number: int
+    name: str | None
+    arguments: str
+    whole: bool
+
+
+class CallParts:
+    """The calls of an answer as they come."""
+
+    def __init__(self, model: Loaded, box: Toolbox) -> None:
+        self._model, self._box = model, box
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._text = ""
+        self._told: list[Begun] = []
+
+    def add(self, tokens: Sequence[int], called: bool) -> list[CallPart]:
+        """tokens: that have come; called: whether the answer is one that calls, as far as is known."""
+        data = b"".join(self._model.core.token(token)[0] for token in tokens)
+        self._text += self._decoder.decode(data)
+        if not called or not data:
+            return []
+        told, self._told = self._told, self._box.format.begun(self._text, self._box.tools)
+        parts = []
+        for number, one in enumerate(self._told):
+            before = told[number] if number < len(told) else None
+            if one != before:
+                name, known = (one.name, 0) if before is None else (None, len(before.arguments))
+                parts.append(CallPart(number, name, one.arguments[known:], one.whole))
+        return parts

@@ -29,9 +29,11 @@ Sliced = Iterator[Any]  # work in slices of about BUDGET; the last thing that it
 
 @dataclass(frozen=True)
 class News:
-    """What has come of an answer since the last time. completion: once it is done."""
+    """What has come of an answer since the last time. tokens: what the text lacks too, such as control tokens.
+    completion: once it is done."""
 
     text: str
+    tokens: list[int]
     choices: list[Choice]
     cached: int
     completion: Completion | None
@@ -45,6 +47,7 @@ class Ticket:
         self.loop = asyncio.get_running_loop()
         self.job: Job | None = None  # the thread's
         self.seen = 0  # choices that were told
+        self.told = 0  # tokens that were
         self.started = time.monotonic()
         self.done = False
         self._worker = worker
@@ -218,7 +221,9 @@ class Worker:
             return job.error
         choices = job.choices[ticket.seen :]
         ticket.seen += len(choices)
-        return News(job.take(), choices, job.cached_tokens, job.completion)
+        tokens = job.answered[ticket.told :]
+        ticket.told += len(tokens)
+        return News(job.take(), tokens, choices, job.cached_tokens, job.completion)
 
     def _add(self, ticket: Ticket) -> None:
         if ticket.done:

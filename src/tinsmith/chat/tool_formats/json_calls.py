@@ -87,7 +87,8 @@ class JsonFormat(ToolFormat):
         return calls
 
     def begun(self, text: str, tools: Sequence[Tool]) -> list[Begun]:
-        calls, head = [], _HEAD.search(text)
+        calls: list[Begun] = []
+        head = _HEAD.search(text)
         while head:
             try:
                 _, end = json.JSONDecoder().raw_decode(text, head.end())

@@ -25,8 +25,8 @@ class Call:
 
 @dataclass(frozen=True)
 class Begun:
-    """A call as far as an answer has come. arguments: their JSON, or what it begins with for sure; whole: whether
-    that is all."""
+    """A call as far as an answer has come. arguments: their JSON, or what it begins with for sure; whole:
+    whether that is all."""
 
     name: str
     arguments: str

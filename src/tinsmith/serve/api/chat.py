@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from starlette.responses import Response
 
-from tinsmith.chat.tool_formats import Call as Made
 from tinsmith.serve.api.openai_parts import (
     AutoNoneRequired,
     FunctionTool,
@@ -30,6 +29,7 @@ from tinsmith.serve.asking import Answers, End, Offer, Piece, Question, ask
 from tinsmith.serve.endpoint import RECEIPT, SSE, Call, Endpoint, Json, Stream, failed_sse, like, sse
 from tinsmith.serve.fields import Body, Count, Drawing, Effort, Name, Ours, Seed, Stop, Tops, thinking
 from tinsmith.serve.gathering import Gathered, counted, gather, logprob, merged, shown
+from tinsmith.serve.parts import CallPart
 from tinsmith.serve.sampling import sampling, seed
 
 
@@ -206,7 +206,7 @@ def _choice(body: ChatBody, answers: Answers, index: int, whole: Gathered) -> di
     if whole.thinking:
         message["reasoning_content"] = whole.thinking
     if end.calls:
-        message |= {"content": whole.text or None, "tool_calls": [_call(one) for one in end.calls]}
+        message |= {"content": whole.text or None, "tool_calls": [_call(one.name, json.dumps(one.arguments, ensure_ascii=False)) for one in end.calls]}
     choice: dict[str, Any] = {
         "index": index,
         "message": message,
@@ -225,14 +225,18 @@ def _unanswered(answers: Answers) -> dict[str, Any]:
     return {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
 
 
-def _call(made: Made, index: int | None = None) -> dict[str, Any]:
-    arguments = json.dumps(made.arguments, ensure_ascii=False)
-    call: dict[str, Any] = {} if index is None else {"index": index}
-    return call | {
+def _call(name: str, arguments: str) -> dict[str, Any]:
+    return {
         "id": f"call_{secrets.token_hex(12)}",
         "type": "function",
-        "function": {"name": made.name, "arguments": arguments},
+        "function": {"name": name, "arguments": arguments},
     }
+
+
+def _call_delta(part: CallPart) -> dict[str, Any]:
+    if part.name is not None:
+        return {"index": part.number, **_call(part.name, part.arguments)}
+    return {"index": part.number, "function": {"arguments": part.arguments}}
 
 
 def _logprobs(body: ChatBody, answers: Answers, choices: Sequence[Any]) -> dict[str, Any] | None:
@@ -280,8 +284,6 @@ async def _streamed(
                 for delta, more in _deltas(body, answers, event):
                     yield chunk(index, delta, **more)
                 continue
-            for number, made in enumerate(event.calls):
-                yield chunk(index, {"tool_calls": [_call(made, number)]})
             facts = answer_facts(answers, [whole[index]])
             yield chunk(index, {}, finish(event), tinsmith=facts)
     counted = usage_of(call, answers, whole)
@@ -294,6 +296,8 @@ def _deltas(body: ChatBody, answers: Answers, piece: Piece) -> list[tuple[dict[s
     """What a piece adds, and how its tokens were chosen beside the last of it."""
     names = {"thinking": "reasoning_content", "text": "content"}
     deltas: list[dict[str, Any]] = [{names[kind]: text} for kind, text in piece.parts]
+    if piece.calls:
+        deltas.append({"tool_calls": [_call_delta(one) for one in piece.calls]})
     more: dict[str, Any] = {}
     if body.logprobs and piece.choices:
         more["logprobs"] = _logprobs(body, answers, piece.choices)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.serve.api.openai_parts import answer_facts
+from tinsmith.serve.asking import Piece
 from tinsmith.serve.gathering import Gathered, counted, merged
 
 if TYPE_CHECKING:
-    from tinsmith.chat.tool_formats import Call as Made
     from tinsmith.serve.asking import Answers, End
     from tinsmith.serve.endpoint import Call
 
@@ -27,16 +26,11 @@ def said(whole: Gathered) -> list[dict[str, Any]]:
         blocks.append({"type": "thinking", "thinking": whole.thinking, "signature": ""})
     if whole.text or not whole.ended.calls:
         blocks.append({"type": "text", "text": whole.text, "citations": None})
-    return blocks + [_use(made) for made in whole.ended.calls]
+    return blocks + [_use(made.name, made.arguments) for made in whole.ended.calls]
 
 
-def _use(made: Made) -> dict[str, Any]:
-    return {
-        "type": "tool_use",
-        "id": f"toolu_{secrets.token_hex(12)}",
-        "name": made.name,
-        "input": made.arguments,
-    }
+def _use(name: str, given: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "tool_use", "id": f"toolu_{secrets.token_hex(12)}", "name": name, "input": given}
 
 
 def stop_reason(end: End | None) -> str:
@@ -68,7 +62,7 @@ async def events(call: Call, answers: Answers, head: dict[str, Any]) -> AsyncGen
     async with aclosing(merged(answers.running)) as pieces:
         async for _, event in pieces:
             whole.add(event)
-            for kind, text in getattr(event, "parts", ()):
+            for kind, text in event.parts if isinstance(event, Piece) else ():
                 if kind != open:
                     if open:
                         yield {"type": "content_block_stop", "index": index}
@@ -76,20 +70,20 @@ async def events(call: Call, answers: Answers, head: dict[str, Any]) -> AsyncGen
                     yield _begun(index, kind)
                 delta = {"type": f"{kind}_delta", kind: text}
                 yield {"type": "content_block_delta", "index": index, "delta": delta}
-    if whole.end is not None and not whole.text and not whole.end.calls and open != "text":
+            for part in event.calls if isinstance(event, Piece) else ():
+                if part.name is not None:
+                    if open:
+                        yield {"type": "content_block_stop", "index": index}
+                    index, open = index + 1, "tool_use"
+                    yield {"type": "content_block_start", "index": index, "content_block": _use(part.name, {})}
+                delta = {"type": "input_json_delta", "partial_json": part.arguments}
+                yield {"type": "content_block_delta", "index": index, "delta": delta}
+    if whole.end is not None and open not in ("text", "tool_use"):
         if open:
             yield {"type": "content_block_stop", "index": index}
         index, open = index + 1, "text"
         yield _begun(index, "text")
     if open:
-        yield {"type": "content_block_stop", "index": index}
-    for made in whole.end.calls if whole.end else ():
-        index += 1
-        block = _use(made)
-        arguments = json.dumps(block["input"], ensure_ascii=False)
-        yield {"type": "content_block_start", "index": index, "content_block": {**block, "input": {}}}
-        delta = {"type": "input_json_delta", "partial_json": arguments}
-        yield {"type": "content_block_delta", "index": index, "delta": delta}
         yield {"type": "content_block_stop", "index": index}
     all = [whole] if whole.end else []
     yield {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from collections.abc import AsyncGenerator, Iterator
@@ -13,9 +12,9 @@ from tinsmith.serve.api.openai_parts import answer_facts
 from tinsmith.serve.gathering import Gathered, counted, logprob, merged
 
 if TYPE_CHECKING:
-    from tinsmith.chat.tool_formats import Call as Made
-    from tinsmith.serve.asking import Answers, End
+    from tinsmith.serve.asking import Answers
     from tinsmith.serve.endpoint import Call
+    from tinsmith.serve.parts import CallPart
 
 Event = dict[str, Any]
 
@@ -31,6 +30,11 @@ class _Writer:
     @property
     def _place(self) -> dict[str, Any]:
         return {"item_id": self.output[-1]["id"], "output_index": len(self.output) - 1}
+
+    @property
+    def said(self) -> bool:
+        """Whether there is more than thoughts."""
+        return any(item["type"] != "reasoning" for item in self.output)
 
     def add(self, kind: str, text: str, choices: list[Any]) -> Iterator[Event]:
         if self._open != kind:
@@ -65,6 +69,9 @@ class _Writer:
         """Ends the item that grows."""
         if self._open is None:
             return
+        if self._open == "call":
+            yield from self._close_call(status)
+            return
         item, place = self.output[-1], {**self._place, "content_index": 0}
         part, item["status"] = item["content"][0], status
         if self._open == "text":
@@ -76,18 +83,26 @@ class _Writer:
         yield {"type": "response.content_part.done", **place, "part": _copy(part)}
         yield {"type": "response.output_item.done", "output_index": len(self.output) - 1, "item": _copy(item)}
 
-    def call(self, made: Made) -> Iterator[Event]:
-        item = {"id": _id("fc"), "type": "function_call", "call_id": _id("call"), "name": made.name}
-        item |= {"arguments": "", "status": "in_progress"}
-        self.output.append(item)
-        index = {"output_index": len(self.output) - 1}
-        yield {"type": "response.output_item.added", **index, "item": _copy(item)}
-        arguments = json.dumps(made.arguments, ensure_ascii=False)
-        yield {"type": "response.function_call_arguments.delta", **self._place, "delta": arguments}
-        done = {"name": made.name, "arguments": arguments}
+    def call(self, part: CallPart) -> Iterator[Event]:
+        if part.name is not None:
+            yield from self.close()
+            self._open = "call"
+            item = {"id": _id("fc"), "type": "function_call", "call_id": _id("call"), "name": part.name}
+            item |= {"arguments": "", "status": "in_progress"}
+            self.output.append(item)
+            index = len(self.output) - 1
+            yield {"type": "response.output_item.added", "output_index": index, "item": _copy(item)}
+        self.output[-1]["arguments"] += part.arguments
+        yield {"type": "response.function_call_arguments.delta", **self._place, "delta": part.arguments}
+        if part.whole:
+            yield from self.close()
+
+    def _close_call(self, status: str) -> Iterator[Event]:
+        item, self._open = self.output[-1], None
+        item["status"] = status
+        done = {"name": item["name"], "arguments": item["arguments"]}
         yield {"type": "response.function_call_arguments.done", **self._place, **done}
-        item |= {"arguments": arguments, "status": "completed"}
-        yield {"type": "response.output_item.done", **index, "item": _copy(item)}
+        yield {"type": "response.output_item.done", "output_index": len(self.output) - 1, "item": _copy(item)}
 
     def refuse(self, why: str) -> None:
         """Of a prompt that the router took for no task."""
@@ -157,13 +172,12 @@ def _written(writer: _Writer, event: Any, whole: Gathered) -> Iterator[Event]:
         for kind, text in event.parts:
             yield from writer.add(kind, text, choices)
             choices = []
+        for part in event.calls:
+            yield from writer.call(part)
         return
-    end: End = whole.end
-    if not whole.text and not end.calls:
+    if not writer.said:
         yield from writer.add("text", "", [])
-    yield from writer.close("completed" if end.finish == "stop" else "incomplete")
-    for made in end.calls:
-        yield from writer.call(made)
+    yield from writer.close("completed" if whole.end.finish == "stop" else "incomplete")
 
 
 def _usage(call: Call, answers: Answers, whole: Gathered) -> dict[str, Any]:

@@ -73,6 +73,7 @@ class Reply {
     if (this.figures.receipt) this.foot.append(" · ", receipt(this.figures.receipt));
     if (this.message()?.content) this.foot.append(button("Copy", (event) => copy(this.content, event.target), { class: "quiet" }));
     for (const call of this.calls) this.body.append(card(call));
+    if (this.finish !== "tool_calls") this.calls = []; // one that is cut off is none
   }
 
   parts() {
