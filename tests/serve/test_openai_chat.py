@@ -172,7 +172,11 @@ def test_arguments_come_in_pieces(chatgpt: openai.OpenAI) -> None:
 
 
 def test_a_call_that_is_cut_off_is_none(chatgpt: openai.OpenAI) -> None:
-    parameters = {"type": "object", "properties": {"a": {"type": "string", "minLength": 300}}, "required": ["a"]}
+    parameters = {
+        "type": "object",
+        "properties": {"a": {"type": "string", "minLength": 300}},
+        "required": ["a"],
+    }
     long = {"type": "function", "function": {"name": "long", "parameters": parameters}}
     options = {"model": "thinker", "tools": [long], "tool_choice": "required", "max_tokens": 120}
     whole = ask(chatgpt, **options).choices[0]

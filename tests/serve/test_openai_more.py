@@ -104,6 +104,14 @@ def test_embeddings_are_the_last_states(server: Running, chatgpt: openai.OpenAI)
         state = list(model.states([model.tokenize(text, bos=True)])[0])
         length = math.sqrt(sum(value * value for value in state))
         assert one.embedding == pytest.approx([value / length for value in state], abs=1e-6)
+    tokens = model.tokenize("in the", bos=True)
+    states = [list(model.states([tokens[: k + 1]])[0]) for k in range(len(tokens))]
+    mean = [math.fsum(column) / len(tokens) for column in zip(*states, strict=True)]
+    length = math.sqrt(math.fsum(value * value for value in mean))
+    more = {"extra_body": {"tinsmith": {"pooling": "mean"}}}
+    (one,) = chatgpt.embeddings.create(model="tiny", input="in the", **more).data
+    assert one.embedding == pytest.approx([value / length for value in mean], abs=1e-6)
+    assert one.embedding != answer.data[0].embedding
     raw = chatgpt.embeddings.with_raw_response.create(model="tiny", input=[1, 2], encoding_format="float")
     CreateEmbeddingResponse.model_validate_json(raw.text)
     for model_name, options in (("tiny:a", {}), ("tiny", {"dimensions": 3}), ("tiny", {"input": ["x"] * 300})):

@@ -13,7 +13,7 @@ from tinsmith.batch import openai
 from tinsmith.batch.settings import Held, Settings
 from tinsmith.errors import InputError
 from tinsmith.runtime.asking import check_room, direct
-from tinsmith.runtime.generation import Sampling
+from tinsmith.runtime.generation import LOOKUP, Sampling
 from tinsmith.runtime.scheduler import Asked
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from tinsmith.runtime.generation import Completion
 
 _ROLES = {"developer": "system"}  # OpenAI's newer names of roles
-_LOOKUP = 4  # guesses of next tokens, which change none
 _CONSTRAINTS = 64  # of requests, that are kept
 
 
@@ -161,7 +160,7 @@ class Asker:
 
 
 def _sampling(settings: Settings) -> Sampling:
-    options: dict[str, Any] = {"lookup": _LOOKUP, **settings.options}
+    options: dict[str, Any] = {"lookup": LOOKUP, **settings.options}
     return Sampling(**options)
 
 

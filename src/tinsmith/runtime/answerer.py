@@ -14,7 +14,7 @@ from tinsmith.errors import InputError
 from tinsmith.runtime.adapters import prefix_of
 from tinsmith.runtime.asking import direct, finished
 from tinsmith.runtime.calls import Toolbox, control_token, prompt_of
-from tinsmith.runtime.generation import Finish, Sampling
+from tinsmith.runtime.generation import LOOKUP, Finish, Sampling
 from tinsmith.runtime.receipt import Receipt, receipt
 from tinsmith.runtime.scheduler import Asked, Scheduler
 from tinsmith.system import reading
@@ -42,7 +42,7 @@ class Question:
     free: bool = False
     adapter: Chosen = None
     max_tokens: int = 256
-    sampling: Sampling = field(default_factory=lambda: Sampling(lookup=4))
+    sampling: Sampling = field(default_factory=lambda: Sampling(lookup=LOOKUP))
 
 
 @dataclass(frozen=True)

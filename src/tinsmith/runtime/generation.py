@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tinsmith.constraint import Constraint
     from tinsmith.runtime.constraint_pool import Pool
 
+LOOKUP = 4  # guesses of next tokens at once, where nobody says how many
 Finish = Literal["stop", "length", "context", "constraint", "none"]
 
 _NOWHERE = 2**32 - 1

@@ -15,7 +15,7 @@ from tinsmith.formats.tin import Tin
 from tinsmith.runtime.adapters import Adapters, Applied, Chosen, Words, prefix_of, put_on, rank_of
 from tinsmith.runtime.constraint_pool import Pool
 from tinsmith.runtime.engine import Conversation
-from tinsmith.runtime.generation import Completion, Generation, Sampling
+from tinsmith.runtime.generation import LOOKUP, Completion, Generation, Sampling
 from tinsmith.runtime.sessions import Sessions
 from tinsmith.runtime.skill import Own, Skill
 from tinsmith.system.cores import usable_cores
@@ -279,7 +279,7 @@ class Loaded:
         min_p: float = 0.0,
         repetition_penalty: float = 1.0,
         seed: int = 0,
-        lookup: int = 4,
+        lookup: int = LOOKUP,
         stop: Sequence[str] = (),
         draft: Sequence[int] | None = None,
         constraint: Constraint | Own | None = "own",

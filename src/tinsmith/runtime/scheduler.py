@@ -13,7 +13,7 @@ from tinsmith.checks import real, token_ids, whole
 from tinsmith.errors import InputError, RuntimeFault, TinsmithError, UnsupportedError
 from tinsmith.runtime.adapters import Applied, prefix_of, rank_of
 from tinsmith.runtime.choice import MOST_TOPS, Choice, choice_of, record
-from tinsmith.runtime.generation import FINISH, Answer, Completion, Finish, Sampling, check_max_tokens
+from tinsmith.runtime.generation import FINISH, LOOKUP, Answer, Completion, Finish, Sampling, check_max_tokens
 from tinsmith.runtime.loaded import CHECKPOINTS
 from tinsmith.runtime.places import Place, Places
 
@@ -41,7 +41,7 @@ class Asked:
     least: float | None = None
     sure: bool = False
     max_tokens: int = 256
-    sampling: Sampling = field(default_factory=lambda: Sampling(lookup=4))
+    sampling: Sampling = field(default_factory=lambda: Sampling(lookup=LOOKUP))
     stop: Sequence[str] = ()
     tops: int = 0
     record: bool = False

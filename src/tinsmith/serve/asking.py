@@ -17,7 +17,7 @@ from tinsmith.runtime.adapters import prefix_of
 from tinsmith.runtime.asking import check_room, direct
 from tinsmith.runtime.calls import Toolbox, control_token, prompt_of
 from tinsmith.runtime.choice import Choice
-from tinsmith.runtime.generation import Completion, Route, Sampling
+from tinsmith.runtime.generation import LOOKUP, Completion, Route, Sampling
 from tinsmith.runtime.receipt import receipt
 from tinsmith.runtime.scheduler import Asked
 from tinsmith.serve import slices
@@ -68,7 +68,7 @@ class Question:
     offer: Offer | None = None
     form: Form | None = None
     free: bool = False
-    sampling: Sampling = field(default_factory=lambda: Sampling(lookup=4))
+    sampling: Sampling = field(default_factory=lambda: Sampling(lookup=LOOKUP))
     seed: int | None = None
     count: int = 1
     max_tokens: int | None = None
@@ -174,18 +174,19 @@ class Answers:
             one.ticket.cancel()
 
 
-async def ask(house: House, question: Question) -> Answers:
-    """Begins the answers to a question. Raises InputError and Refused for what can't be asked."""
-    target, route = question.target, None
-    worker, model = target.served.worker, target.served.model
-    house.admit(question.scope, worker, question.count)
-    if target.routed:
-        if question.prompt is not None:
-            raise Refused(400, f"{target.name} chooses by a conversation; name the adapter", "model")
-        route = await worker.between(lambda: slices.route(target.served, question.messages))
-        target = replace(target, adapter=route.task)
-        if route.task is None:
-            return Answers(target, [], 0, route)
+@dataclass(frozen=True)
+class Posed:
+    """A question made ready. tokens: its prompt's; opened: they begin the answer's thoughts. constraint: what it
+    asks for; the target's skill knows what "own" is."""
+
+    tokens: list[int]
+    opened: bool
+    box: Toolbox | None
+    constraint: Constraint | Own | None
+
+
+async def pose(house: House, question: Question, target: Target) -> Posed:
+    """Raises InputError and Refused for what can't be asked of the target."""
     skill, box = target.skill, None
     offer = question.offer if question.offer and question.offer.choice != "none" else None
     constraint: Constraint | Own | None = None if question.free else "own"
@@ -201,6 +202,23 @@ async def ask(house: House, question: Question) -> Answers:
             question.scope, question.form.param, {"schema": question.form.schema}
         )
     tokens, opened = await asyncio.to_thread(_rendered, question, target, box, constraint)
+    return Posed(tokens, opened, box, constraint)
+
+
+async def ask(house: House, question: Question) -> Answers:
+    """Begins the answers to a question. Raises InputError and Refused for what can't be asked."""
+    target, route = question.target, None
+    worker, model = target.served.worker, target.served.model
+    house.admit(question.scope, worker, question.count)
+    if target.routed:
+        if question.prompt is not None:
+            raise Refused(400, f"{target.name} chooses by a conversation; name the adapter", "model")
+        route = await worker.between(lambda: slices.route(target.served, question.messages))
+        target = replace(target, adapter=route.task)
+        if route.task is None:
+            return Answers(target, [], 0, route)
+    posed = await pose(house, question, target)
+    tokens, constraint = posed.tokens, posed.constraint
     applied = model.applied(target.adapter)
     room = worker.context - prefix_of(applied) - len(tokens)
     if room < 1:
@@ -217,7 +235,7 @@ async def ask(house: House, question: Question) -> Answers:
     asked = Asked(
         tokens,
         applied,
-        skill.held_to(constraint),
+        target.skill.held_to(constraint),
         least,
         least is not None or question.record,
         min(question.max_tokens or room, house.limits.tokens or room, room),
@@ -233,7 +251,7 @@ async def ask(house: House, question: Question) -> Answers:
         drawn = replace(asked, sampling=replace(asked.sampling, seed=(seed + k) % (1 << 64)))
         ticket = house.submit(worker, drawn)
         first = partial(house.metrics.began, target.served.name)
-        running.append(Answering(replace(question, target=target), ticket, opened, box, first))
+        running.append(Answering(replace(question, target=target), ticket, posed.opened, posed.box, first))
     return Answers(target, running, seed, route)
 
 

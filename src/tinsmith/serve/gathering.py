@@ -110,12 +110,13 @@ async def _pump(
 def logprob(model: Loaded, choice: Choice) -> dict[str, Any]:
     """A token and its alternatives as OpenAI's chat writes them."""
     return {
-        **_token(model, choice.token, choice.log_probability),
-        "top_logprobs": [_token(model, token, value) for token, value in choice.tops],
+        **token_shown(model, choice.token, choice.log_probability),
+        "top_logprobs": [token_shown(model, token, value) for token, value in choice.tops],
     }
 
 
-def _token(model: Loaded, token: int, value: float) -> dict[str, Any]:
+def token_shown(model: Loaded, token: int, value: float) -> dict[str, Any]:
+    """value: the logarithm of its probability."""
     data = model.core.token(token)[0]
     return {
         "token": data.decode("utf-8", "replace"),
@@ -126,7 +127,7 @@ def _token(model: Loaded, token: int, value: float) -> dict[str, Any]:
 
 def shown(model: Loaded, choice: Choice) -> dict[str, Any]:
     """How a token was chosen, for people to look at."""
-    one = _token(model, choice.token, choice.log_probability)
+    one = token_shown(model, choice.token, choice.log_probability)
     return {
         "token": choice.token,
         "text": one["token"],
@@ -134,5 +135,5 @@ def shown(model: Loaded, choice: Choice) -> dict[str, Any]:
         "forced": choice.forced,
         "allowed": choice.allowed,
         "logprob": one["logprob"],
-        "top": [[other["token"], other["logprob"]] for other in (_token(model, *top) for top in choice.tops)],
+        "top": [[other["token"], other["logprob"]] for other in (token_shown(model, *top) for top in choice.tops)],
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tinsmith.runtime.generation import Sampling
+from tinsmith.runtime.generation import LOOKUP, Sampling
 from tinsmith.serve.faults import Refused
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ _NAMES = (
     "presence_penalty",
     "frequency_penalty",
 )
-LOOKUP = 4
 
 
 def sampling(model: Loaded, given: Any) -> Sampling:

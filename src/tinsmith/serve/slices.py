@@ -18,28 +18,56 @@ if TYPE_CHECKING:
 _BUDGET = 20_000_000  # ns
 
 
-def _computed(served: Served, tokens: Sequence[int], param: str) -> Iterator[_core.Session | None]:
-    """The base's session behind the tokens, at last. Nothing of it comes from earlier prompts: how long it
-    takes says nothing of what others asked."""
+def _begun(
+    served: Served, tokens: Sequence[int], param: str, adapter: str | None = None
+) -> _core.Session:
+    """A session for the tokens, of the base or under an adapter. Nothing of it comes from earlier prompts: how long it takes says
+    nothing of what others asked."""
     most = served.worker.context
     if not 0 < len(tokens) < most:
         raise Refused(400, f"{len(tokens)} tokens; give 1 to {most - 1}", param, code="context_length_exceeded")
-    session = served.model.open_session(tokens, 1)
+    session = served.model.open_session(tokens, 1, adapter)
     session.rewind(0)
-    session.replace(tokens)
+    return session
+
+
+def _computed(session: _core.Session, tokens: Sequence[int]) -> Iterator[_core.Session | None]:
+    """The session behind more tokens, at last."""
+    session.append(tokens)
     while session.step(_BUDGET) == _core.STEP_PENDING:
         yield None
     yield session
 
 
-def state(served: Served, tokens: Sequence[int]) -> Sliced:
+def last_state(served: Served, tokens: Sequence[int]) -> Sliced:
     """The base's hidden state behind the tokens, float32."""
-    for session in _computed(served, tokens, "input"):
+    for session in _computed(_begun(served, tokens, "input"), tokens):
         yield None if session is None else memoryview(session.state()).cast("f").tolist()
+
+
+def mean_state(served: Served, tokens: Sequence[int]) -> Sliced:
+    """The mean of the base's hidden states behind each of the tokens, summed as float64 in their order. A session
+    has the state of the last token alone, so each is a step of its own."""
+    session = _begun(served, tokens, "input")
+    sums: list[float] = []
+    for token in tokens:
+        for one in _computed(session, [token]):
+            if one is not None:
+                row = memoryview(one.state()).cast("f")
+                sums = [a + b for a, b in zip(sums, row, strict=True)] if sums else row.tolist()
+        yield None
+    yield [value / len(tokens) for value in sums]
+
+
+def logits(served: Served, tokens: Sequence[int], adapter: str | None) -> Sliced:
+    """Of the token behind these, float32, as bytes."""
+    for session in _computed(_begun(served, tokens, "tokens", adapter), tokens):
+        yield None if session is None else session.logits()[1]
 
 
 def route(served: Served, messages: Sequence[Mapping[str, Any]]) -> Sliced:
     """The adapter that the file's router chooses."""
     router = Router(served.model)
-    for session in _computed(served, tokens_of(served.model, messages), "messages"):
+    tokens = tokens_of(served.model, messages)
+    for session in _computed(_begun(served, tokens, "messages"), tokens):
         yield None if session is None else router.of(session)

@@ -68,6 +68,10 @@ def test_an_answer_obeys_the_schema_and_shows_it(desk: Desk) -> None:
     expect(desk.page.locator("#alternatives")).to_contain_text(
         re.compile(r"Chosen among \d+ tokens? that the constraint")
     )
+    names = r'Masked, among all tokens: "(.|\n)*" [<\d.]+ %, "'
+    expect(desk.page.locator("#alternatives .masked")).to_have_text(re.compile(names))
+    spoken = answer.get_by_role("slider", name="Walk through the tokens")
+    expect(spoken).to_have_attribute("aria-valuetext", re.compile("Masked, among all tokens"))
 
 
 def test_what_a_model_writes_is_text_and_no_markup(desk: Desk) -> None:

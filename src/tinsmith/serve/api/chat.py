@@ -206,7 +206,10 @@ def _choice(body: ChatBody, answers: Answers, index: int, whole: Gathered) -> di
     if whole.thinking:
         message["reasoning_content"] = whole.thinking
     if end.calls:
-        message |= {"content": whole.text or None, "tool_calls": [_call(one.name, json.dumps(one.arguments, ensure_ascii=False)) for one in end.calls]}
+        message |= {
+            "content": whole.text or None,
+            "tool_calls": [_call(one.name, json.dumps(one.arguments, ensure_ascii=False)) for one in end.calls],
+        }
     choice: dict[str, Any] = {
         "index": index,
         "message": message,

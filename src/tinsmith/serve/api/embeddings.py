@@ -1,4 +1,4 @@
-"""OpenAI's /v1/embeddings: the base's last hidden state behind a text, of length 1."""
+"""OpenAI's /v1/embeddings: the base's last hidden state behind a text, or the mean of all, of length 1."""
 
 from __future__ import annotations
 
@@ -21,6 +21,12 @@ from tinsmith.serve.fields import Body, Name, Token
 Tokens = Annotated[list[Token], Field(min_length=1)]
 
 
+class Pooling(Body):
+    """Of the states behind a text's tokens: the last one, or the mean."""
+
+    pooling: Literal["last", "mean"] = "last"
+
+
 class EmbeddingsBody(Body):
     """dimensions: those that the model has. user: changes nothing, and is not kept."""
 
@@ -31,6 +37,7 @@ class EmbeddingsBody(Body):
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Annotated[int, Field(ge=1)] | None = None
     user: str | None = None
+    tinsmith: Pooling | None = None
 
 
 async def embed(call: Call, body: EmbeddingsBody) -> Response:
@@ -41,13 +48,15 @@ async def embed(call: Call, body: EmbeddingsBody) -> Response:
     texts = [given] if isinstance(given, str) or isinstance(given[0], int) else list(given)
     if len(texts) > call.house.limits.inputs:
         raise Refused(400, f"{len(texts)} texts; give 1 to {call.house.limits.inputs}", "input")
+    mean = body.tinsmith is not None and body.tinsmith.pooling == "mean"
+    pooled = slices.mean_state if mean else slices.last_state
     model, rows, count = target.served.model, [], 0
     for number, text in enumerate(texts):
         if isinstance(text, str):
             tokens = await asyncio.to_thread(model.tokenize, text, bos=True)
         else:
             tokens = token_ids(text, model.info.vocab, "input")
-        state = await target.served.worker.between(partial(slices.state, target.served, tokens))
+        state = await target.served.worker.between(partial(pooled, target.served, tokens))
         if body.dimensions not in (None, len(state)):
             raise Refused(400, f"dimensions is {body.dimensions}; the model has {len(state)}", "dimensions")
         count += len(tokens)

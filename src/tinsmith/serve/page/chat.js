@@ -42,12 +42,13 @@ const chat = {
   // One answer of one side, put below what its article holds already.
   async run(turn, side, parts) {
     const stop = new AbortController();
-    const reply = new Reply(turn.sides[side].box);
+    const asked = this.body(turn, side, parts);
+    const reply = new Reply(turn.sides[side].box, asked);
     const frames = perFrame((chunk) => reply.add(chunk), (change) => this.follow(change));
     this.running.add(stop);
     this.show();
     try {
-      for await (const chunk of chunks(this.body(turn, side, parts), stop.signal)) {
+      for await (const chunk of chunks(asked, stop.signal)) {
         frames.add(chunk);
       }
       frames.end();

@@ -5,7 +5,9 @@ const ENDS = {
 };
 
 class Reply {
-  constructor(box) {
+  // asked: the body of its request.
+  constructor(box, asked) {
+    this.asked = asked;
     this.began = performance.now();
     this.content = "";
     this.thoughts = "";
@@ -33,7 +35,7 @@ class Reply {
     this.thoughts += thought ?? "";
     for (const call of calls ?? []) this.call(call);
     if (tokens.length) {
-      this.tokens ??= new Tokens(this.body);
+      this.tokens ??= new Tokens(this.body, (tokens) => json("tinsmith/masked", { body: { chat: this.asked, tokens } }));
       for (const one of tokens) this.tokens.add(one);
     } else if (!this.tokens) this.write(content, thought);
   }

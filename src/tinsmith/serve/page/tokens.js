@@ -3,7 +3,10 @@
 const UNSURE = Math.log(0.5); // below this a chosen token is marked
 
 class Tokens {
-  constructor(host) {
+  // ask: is given tokens, and promises what the constraint masked behind them; null where there is none.
+  constructor(host, ask = null) {
+    this.ask = ask;
+    this.masked = []; // by place, once it was asked for
     this.choices = [];
     this.spans = [];
     this.decoder = new TextDecoder();
@@ -47,6 +50,22 @@ class Tokens {
     this.walk.setAttribute("aria-valuetext", spoken(this.choices[at], at, this.choices.length));
   }
 
+  // Says below a token's alternatives what it was kept from.
+  async kept(at, line) {
+    const { allowed, forced } = this.choices[at];
+    if (!this.ask || (allowed === null && !forced)) return;
+    try {
+      this.masked[at] ??= this.ask(this.choices.slice(0, at).map((one) => one.token));
+      const { masked } = await this.masked[at];
+      const names = masked.map(({ token, logprob }) => `${quoted(token)} ${percent(logprob)}`).join(", ");
+      line.textContent = names ? `Masked, among all tokens: ${names}.` : "Nothing was masked.";
+      if (Number(this.walk.value) === at + 1) this.walk.setAttribute("aria-valuetext", `${spoken(this.choices[at], at, this.choices.length)} ${line.textContent}`);
+    } catch (error) {
+      delete this.masked[at];
+      line.textContent = error.message;
+    }
+  }
+
   summary() {
     const forced = this.choices.filter((one) => one.forced).length;
     const bound = this.choices.filter((one) => !one.forced && one.allowed !== null).length;
@@ -84,14 +103,18 @@ const popover = {
     this.mark(null);
     clearTimeout(this.timer);
     this.box ??= this.build();
+    clearTimeout(this.asking);
     const choice = tokens.choices[at];
+    const line = make("p", { class: "masked" });
     this.of = tokens.spans[at];
     this.mark("current");
     this.box.replaceChildren(
       make("p", { class: "what" }, make("code", {}, quoted(choice.text)), ` ${at + 1} of ${tokens.choices.length}`),
       make("p", {}, how(choice)),
       ...(choice.forced ? [] : [alternatives(choice)]),
+      line,
     );
+    this.asking = setTimeout(() => tokens.kept(at, line).then(() => this.place(tokens, pointer)), 150); // ms: not for each that is passed over
     this.box.hidden = false;
     this.place(tokens, pointer);
   },
@@ -127,6 +150,7 @@ const popover = {
 
   close() {
     clearTimeout(this.timer);
+    clearTimeout(this.asking);
     this.mark(null);
     if (this.box) this.box.hidden = true;
   },

@@ -1,0 +1,86 @@
+"""Which tokens a constraint kept an answer from: what the model would have said freely at a place of it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from functools import partial
+from heapq import nlargest
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+from starlette.responses import Response
+
+from tinsmith import _core
+from tinsmith.checks import token_ids
+from tinsmith.errors import RuntimeFault
+from tinsmith.serve import slices
+from tinsmith.serve.api import chat
+from tinsmith.serve.asking import pose
+from tinsmith.serve.endpoint import Call, Endpoint, Json, like
+from tinsmith.serve.faults import Refused
+from tinsmith.serve.fields import Body, Token
+from tinsmith.serve.gathering import token_shown
+
+if TYPE_CHECKING:
+    from tinsmith.constraint import Constraint
+    from tinsmith.runtime.loaded import Loaded
+
+_SHOWN = 8
+
+
+class MaskedBody(Body):
+    """chat: what was asked. tokens: of the answer, up to the place."""
+
+    chat: chat.ChatBody
+    tokens: Annotated[list[Token], Field(max_length=1 << 16)] = []
+
+
+async def masked(call: Call, body: MaskedBody) -> Response:
+    question = chat.question(call, body.chat)
+    target = question.target
+    if target.routed:
+        raise Refused(400, f"{target.name} chooses by a conversation; name the adapter", "chat.model")
+    model = target.served.model
+    before = token_ids(body.tokens, model.info.vocab, "tokens")
+    posed = await pose(call.house, question, target)
+    held = target.skill.held_to(posed.constraint)
+    if held is None:
+        return Json({"allowed": None, "masked": []})
+    tokens = [*posed.tokens, *before]
+    row = await target.served.worker.between(partial(slices.logits, target.served, tokens, target.adapter))
+    return Json(await asyncio.to_thread(_likeliest, model, held, before, row))
+
+
+def _likeliest(model: Loaded, held: Constraint, before: list[int], row: bytes) -> dict[str, Any]:
+    """Of the tokens that may not come behind these, with the logarithms of their probabilities among all."""
+    walk = _core.Constraint(model.core, held.data)
+    try:
+        for token in before:
+            walk.accept(token)
+        mask = walk.mask()
+    except RuntimeFault as fault:
+        raise Refused(400, f"tokens: {fault}", "tokens") from None
+    logits = memoryview(row).cast("f").tolist()
+    best = max(logits)
+    whole = best + math.log(math.fsum(math.exp(value - best) for value in logits))
+    others = [token for token in range(len(logits)) if not mask[token >> 3] >> (token & 7) & 1]
+    shown = nlargest(_SHOWN, others, key=lambda token: (logits[token], -token))
+    return {
+        "allowed": len(logits) - len(others),
+        "masked": [{"id": one, **token_shown(model, one, logits[one] - whole)} for one in shown],
+    }
+
+
+_TOKEN = {"id": int, "token": str, "logprob": float, "bytes": [int]}
+_REPLY = {"allowed": (int, None), "masked": [_TOKEN]}
+ENDPOINTS = [
+    Endpoint(
+        "POST",
+        "/tinsmith/masked",
+        "What a constraint kept an answer from",
+        masked,
+        MaskedBody,
+        like(_REPLY),
+    )
+]
