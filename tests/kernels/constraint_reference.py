@@ -136,8 +136,9 @@ class Reference:
 
 
 class Needs:
-    """Tokens in which the shortest way to the end can be gone, by the file's distances in bytes: of states,
-    as they are met, and of places. Tokens that spell bytes of the way are tried from each byte on, within a rule."""
+    """Tokens in which the shortest way to the end can be gone, by the file's distances in bytes: of states, as
+    they are met, and of places. Tokens that spell bytes of the way are tried from each byte on, within a
+    rule."""
 
     def __init__(self, reference: Reference) -> None:
         self.oracle = reference.oracle

@@ -135,5 +135,7 @@ def shown(model: Loaded, choice: Choice) -> dict[str, Any]:
         "forced": choice.forced,
         "allowed": choice.allowed,
         "logprob": one["logprob"],
-        "top": [[other["token"], other["logprob"]] for other in (token_shown(model, *top) for top in choice.tops)],
+        "top": [
+            [other["token"], other["logprob"]] for other in (token_shown(model, *top) for top in choice.tops)
+        ],
     }

@@ -49,6 +49,8 @@ def serve(
     **options: Any,
 ) -> int:
     """Until the process is told to end. options: as `prepared`."""
+    if tls := options.get("tls"):
+        server.check_tls(tls["ssl_certfile"], tls["ssl_keyfile"])
     try:
         bound = server.listen(host, port)
     except OSError as error:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from tinsmith.errors import InputError
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
@@ -50,6 +52,19 @@ def protocol(seconds: float) -> type[H11Protocol]:
                 self._late = None
 
     return Patient
+
+
+def check_tls(cert: str, key: str) -> None:
+    """Raises InputError for what is no certificate in PEM with its key, or a key that needs a password."""
+    import ssl
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password="")
+    except OSError as error:  # SSLError is one
+        raise InputError(
+            f"{cert} and {key}: no certificate with its key ({error.strerror or error}); give both in PEM, "
+            "the key without a password"
+        ) from None
 
 
 def config(app: ASGIApp, limits: Limits, **tls: Any) -> uvicorn.Config:

@@ -18,11 +18,9 @@ if TYPE_CHECKING:
 _BUDGET = 20_000_000  # ns
 
 
-def _begun(
-    served: Served, tokens: Sequence[int], param: str, adapter: str | None = None
-) -> _core.Session:
-    """A session for the tokens, of the base or under an adapter. Nothing of it comes from earlier prompts: how long it takes says
-    nothing of what others asked."""
+def _begun(served: Served, tokens: Sequence[int], param: str, adapter: str | None = None) -> _core.Session:
+    """A session for the tokens, of the base or under an adapter. Nothing of it comes from earlier prompts: how
+    long it takes says nothing of what others asked."""
     most = served.worker.context
     if not 0 < len(tokens) < most:
         raise Refused(400, f"{len(tokens)} tokens; give 1 to {most - 1}", param, code="context_length_exceeded")
@@ -46,8 +44,8 @@ def last_state(served: Served, tokens: Sequence[int]) -> Sliced:
 
 
 def mean_state(served: Served, tokens: Sequence[int]) -> Sliced:
-    """The mean of the base's hidden states behind each of the tokens, summed as float64 in their order. A session
-    has the state of the last token alone, so each is a step of its own."""
+    """The mean of the base's hidden states behind each of the tokens, summed as float64 in their order. A
+    session has the state of the last token alone, so each is a step of its own."""
     session = _begun(served, tokens, "input")
     sums: list[float] = []
     for token in tokens:

@@ -104,7 +104,7 @@ class Qwen35(ToolFormat):
 
 
 def _arguments(text: str, at: int, schema: Any) -> tuple[str, int]:
-    """As JSON without the closing brace, and where they end; -1: within one, a text of which is given in part."""
+    """As JSON without the closing brace, and where they end; -1: in one, whose text may be given in part."""
     written = "{"
     while parameter := _KEY.match(text, at):
         end, key = text.find(END_OF_VALUE, parameter.end()), parameter[1]

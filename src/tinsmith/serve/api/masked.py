@@ -16,11 +16,11 @@ from tinsmith.checks import token_ids
 from tinsmith.errors import RuntimeFault
 from tinsmith.serve import slices
 from tinsmith.serve.api import chat
-from tinsmith.serve.asking import pose
 from tinsmith.serve.endpoint import Call, Endpoint, Json, like
 from tinsmith.serve.faults import Refused
 from tinsmith.serve.fields import Body, Token
 from tinsmith.serve.gathering import token_shown
+from tinsmith.serve.posing import pose
 
 if TYPE_CHECKING:
     from tinsmith.constraint import Constraint
@@ -33,7 +33,7 @@ class MaskedBody(Body):
     """chat: what was asked. tokens: of the answer, up to the place."""
 
     chat: chat.ChatBody
-    tokens: Annotated[list[Token], Field(max_length=1 << 16)] = []
+    tokens: Annotated[list[Token], Field(max_length=1 << 16, default_factory=list)]
 
 
 async def masked(call: Call, body: MaskedBody) -> Response:

@@ -10,10 +10,10 @@ from starlette.responses import Response
 
 from tinsmith import _core
 from tinsmith.serve.api.openai_parts import FunctionTool, offer
-from tinsmith.serve.asking import offered
 from tinsmith.serve.endpoint import Call, Endpoint, Json, like
 from tinsmith.serve.faults import Refused
 from tinsmith.serve.fields import Body, Name
+from tinsmith.serve.posing import offered
 from tinsmith.serve.shelf import Target
 from tinsmith.system import reading
 

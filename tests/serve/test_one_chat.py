@@ -1,0 +1,57 @@
+"""The server and a batch read a request to OpenAI's chat alike. Each has a reader of its own: a batch runs
+where the extra `serve` is not installed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tinsmith
+from tinsmith.batch import openai
+from tinsmith.batch.settings import Settings
+from tinsmith.errors import TinsmithError
+from tinsmith.runtime.generation import LOOKUP, Sampling
+from tinsmith.serve.api.chat import ChatBody
+from tinsmith.serve.fields import read
+from tinsmith.serve.sampling import sampling, seed
+
+ASKED = {"model": "m", "messages": [{"role": "user", "content": "in the"}]}
+
+
+def test_what_a_batch_takes_the_server_takes() -> None:
+    assert set(openai._KNOWN) <= set(ChatBody.model_fields)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"temperature": 0.7, "top_p": 0.9, "seed": 3, "presence_penalty": -1.0, "frequency_penalty": 2},
+        {"top_k": 5, "min_p": 0.1, "repetition_penalty": 1.5, "stop": "x"},
+        {"stop": ["x", "y"], "max_tokens": 5, "max_completion_tokens": 7, "logit_bias": {"3": -100}},
+        {"n": 1, "stream": False, "logprobs": False, "user": "u", "metadata": {"a": "b"}},
+    ],
+)
+def test_they_read_the_same(files: list[Path], given: dict[str, Any]) -> None:
+    made, tools = openai.settings_of({**ASKED, **given}, Settings())
+    body = read(ChatBody, {**ASKED, **given})
+    drawn = replace(sampling(tinsmith.load(files[0]), body), seed=seed(body.seed) or 0)
+    assert Sampling(**{"lookup": LOOKUP, **made.options}) == drawn
+    if given:
+        assert made.max_tokens == (body.max_completion_tokens or body.max_tokens or Settings().max_tokens)
+    assert list(made.stop) == ([body.stop] if isinstance(body.stop, str) else body.stop or [])
+    assert tools is None
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"audio": {}}, {"stop": 3}, {"logit_bias": {"x": 1}}, {"response_format": {"type": "xml"}}]
+)
+def test_they_refuse_the_same(wrong: dict[str, Any]) -> None:
+    named = next(iter(wrong))
+    with pytest.raises(TinsmithError, match=named):
+        openai.settings_of({**ASKED, **wrong}, Settings())
+    with pytest.raises(TinsmithError, match=named):
+        read(ChatBody, {**ASKED, **wrong})
