@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import traceback
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from tinsmith.serve import openapi
 from tinsmith.serve.api import chat, completions, embeddings, masked, messages, ollama, ours, plain, responses
@@ -37,6 +37,13 @@ ENDPOINTS: list[Endpoint] = [endpoint for module in MODULES for endpoint in modu
 def make(house: House, guard: Guard, origins: Sequence[str] = ()) -> Starlette:
     """The application. origins: of pages that may ask; the browser is told so."""
     routes = [Route(one.path, _Door(one, house, guard), methods=[one.method]) for one in _all()]
+    return around(routes, origins, house.close)
+
+
+def around(
+    routes: Sequence[BaseRoute], origins: Sequence[str], close: Callable[[], Awaitable[None]]
+) -> Starlette:
+    """What is about the routes of any server of ours. close: at its end."""
     wrapped = [
         Middleware(
             CORSMiddleware,
@@ -50,7 +57,7 @@ def make(house: House, guard: Guard, origins: Sequence[str] = ()) -> Starlette:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
-        await house.close()
+        await close()
 
     return Starlette(
         routes=routes,
@@ -84,7 +91,7 @@ class _Door:
         self._endpoint, self._house, self._guard = endpoint, house, guard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request, send = Request(scope, receive), self._patient(send)
+        request, send = Request(scope, receive), patient(send, self._house.limits.writing)
         try:
             call = Call(self._house, request, self._guard.check(request, self._endpoint.open))
             data = await self._guard.body(request, receive)
@@ -95,7 +102,7 @@ class _Door:
             await self._refuse(error, request, send)
             return
         work = asyncio.create_task(self._work(call, body, send))
-        leaving = asyncio.create_task(_left(receive))
+        leaving = asyncio.create_task(left(receive))
         try:
             await asyncio.wait({work, leaving}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -112,10 +119,10 @@ class _Door:
             return
         self._house.metrics.requests[self._endpoint.path, response.status_code] += 1
         await response(request.scope, request.receive, send)
-        _logged(getattr(response, "error", None))
+        logged(getattr(response, "error", None))
 
     async def _refuse(self, error: Exception, request: Request, send: Send) -> None:
-        _logged(error)
+        logged(error)
         fault = refusal(error)
         self._house.metrics.requests[self._endpoint.path, fault.status] += 1
         response = Json(shape_of(request.url.path)(fault), fault.status, headers=fault.headers)
@@ -123,27 +130,27 @@ class _Door:
             response.headers["Connection"] = "close"  # what is left of the body is not read
         await response(request.scope, request.receive, send)
 
-    def _patient(self, send: Send) -> Send:
-        """Gives up a client that takes nothing."""
-        seconds = self._house.limits.writing
 
-        async def sent(message: object) -> None:
-            try:
-                async with asyncio.timeout(seconds):  # Python 3.11's wait_for may swallow a cancellation
-                    await send(message)  # type: ignore[arg-type]
-            except TimeoutError:
-                raise ConnectionAbortedError from None
+def patient(send: Send, seconds: float) -> Send:
+    """Gives up a client that takes nothing for so long."""
 
-        return sent
+    async def sent(message: object) -> None:
+        try:
+            async with asyncio.timeout(seconds):  # Python 3.11's wait_for may swallow a cancellation
+                await send(message)  # type: ignore[arg-type]
+        except TimeoutError:
+            raise ConnectionAbortedError from None
+
+    return sent
 
 
-async def _left(receive: Receive) -> None:
+async def left(receive: Receive) -> None:
     """Until the client is gone; the request's body was read."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-def _logged(error: Exception | None) -> None:
+def logged(error: Exception | None) -> None:
     """What is our own fault, for whoever runs the server."""
     if error is not None and refusal(error).status == 500:
         print("".join(traceback.format_exception(error)), file=sys.stderr)

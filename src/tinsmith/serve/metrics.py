@@ -52,18 +52,22 @@ class Metrics:
     def began(self, model: str, seconds: float) -> None:
         self.first.setdefault(model, Histogram()).add(seconds)
 
-    def text(self, shelf: Shelf, compiling: float) -> str:
-        workers = [one.worker for one in shelf.served]
-        requests = [
+    def counts(self) -> list[str]:
+        """Lines of the requests."""
+        rows = [
             ("", (("route", route), ("status", str(status))), float(count))
             for (route, status), count in self.requests.items()
         ]
+        return [*_metric("requests_total", "counter", "requests, by route and status", rows)]
+
+    def text(self, shelf: Shelf, compiling: float) -> str:
+        workers = [one.worker for one in shelf.served]
         tokens = [
             ("", (("model", model), ("kind", kind)), float(count))
             for (model, kind), count in self.tokens.items()
         ]
         lines = [
-            *_metric("requests_total", "counter", "requests, by route and status", requests),
+            *self.counts(),
             *_metric("tokens_total", "counter", "tokens, by model and kind", tokens),
             *_metric("first_token_seconds", "histogram", "to the first token", _spread(self.first)),
             *_metric("answer_seconds", "histogram", "to an answer's end", _spread(self.whole)),
@@ -80,6 +84,29 @@ class Metrics:
             full = f"{name}_total" if kind == "counter" else f"{name}_bytes" if name == "memory" else name
             lines += _metric(full, kind, help, rows)
         return "\n".join(lines) + "\n"
+
+
+def joined(texts: Iterable[str]) -> str:
+    """Several processes' counts as one text: what has the same labels is added."""
+    heads: dict[str, list[str]] = {}
+    rows: dict[str, dict[str, float]] = {}
+    at: dict[str, float] = {}
+    for line in (line for text in texts for line in text.splitlines()):
+        if line.startswith("#"):
+            name = line.split(" ", 3)[2]
+            at = rows.setdefault(name, {})
+            lines = heads.setdefault(name, [])
+            if line not in lines:
+                lines.append(line)
+        else:
+            label, value = line.rsplit(" ", 1)
+            at[label] = at.get(label, 0.0) + float(value)
+    told = [
+        line
+        for name, lines in heads.items()
+        for line in (*lines, *(f"{label} {value:.15g}" for label, value in rows[name].items()))
+    ]
+    return "\n".join(told) + "\n"
 
 
 def _spread(histograms: Mapping[str, Histogram]) -> Iterator[Row]:

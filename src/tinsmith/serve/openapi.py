@@ -72,7 +72,8 @@ def _operation(one: Endpoint, path: str, schemas: dict[str, Any], models: Sequen
         operation["parameters"] = [_named("model", "query", models)]
     if one.body is not None:
         schema = one.body.model_json_schema(by_alias=True, ref_template=_DEFINITIONS + "{model}")
-        schemas.update(schema.pop("$defs", {}))
+        for name, inner in schema.pop("$defs", {}).items():
+            schemas.setdefault(name, inner)  # a body within another is described where it is one itself
         if models and "model" in schema["properties"]:
             schema["properties"]["model"] = _model(schema, models)
         schemas[one.body.__name__] = schema

@@ -93,10 +93,7 @@ class Shelf:
     def find(self, name: str) -> Target:
         target = self._targets.get(name)
         if target is None:
-            shown = ", ".join(self.names[:20])
-            raise Refused(
-                404, f"there is no model {name[:80]!r}; there are {shown}", "model", code="model_not_found"
-            )
+            raise unknown(name, self.names)
         return target
 
     def close(self) -> None:
@@ -104,17 +101,27 @@ class Shelf:
             one.worker.close()
 
 
-def opened(paths: Sequence[str | Path], **options: Any) -> list[tuple[Path, Loaded]]:
-    """The files' models. options: as `load`. Raises InputError where two files would have one name."""
-    from tinsmith.runtime.opening import load
+def unknown(name: str, known: Sequence[str]) -> Refused:
+    message = f"there is no model {name[:80]!r}; there are {', '.join(known[:20])}"
+    return Refused(404, message, "model", code="model_not_found")
 
-    files = [Path(path) for path in paths]
+
+def check_names(files: Sequence[Path]) -> None:
+    """Raises InputError where two files would have one name."""
     names = [path.stem for path in files]
     for path in files:
         if names.count(path.stem) > 1:
             raise InputError(
                 f"{path}: two files are named {path.stem}; a file's name is its model's: rename one"
             )
+
+
+def opened(paths: Sequence[str | Path], **options: Any) -> list[tuple[Path, Loaded]]:
+    """The files' models. options: as `load`. Raises InputError where two files would have one name."""
+    from tinsmith.runtime.opening import load
+
+    files = [Path(path) for path in paths]
+    check_names(files)
     models: list[tuple[Path, Loaded]] = []
     for path in files:
         model = load(path, **options)

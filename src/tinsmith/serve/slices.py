@@ -52,7 +52,7 @@ def mean_state(served: Served, tokens: Sequence[int]) -> Sliced:
         for one in _computed(session, [token]):
             if one is not None:
                 row = memoryview(one.state()).cast("f")
-                sums = [a + b for a, b in zip(sums, row, strict=True)] if sums else row.tolist()
+                sums = [a + b for a, b in zip(sums, row, strict=True)] if sums else [*map(float, row)]
         yield None
     yield [value / len(tokens) for value in sums]
 
