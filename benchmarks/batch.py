@@ -5,6 +5,7 @@
         [--kills 20]                   SIGKILL so often, and the bytes of OUT beside an undisturbed run's
         [--times 100]                  peak memory of so many times the items beside that of --items
         [--ray]                        the same items by as many actors on a local cluster
+        [--size 100000000]             what so many items take, by the rate and the bytes of --items
 
 Items are commands for a home, made by number; --in takes a file's own. batch's time is the whole command's,
 with its start; the loops' is without loading. Prints one JSON object.
@@ -91,6 +92,27 @@ class Bench:
     def messages(self, text: str) -> list[dict[str, str]]:
         before = [{"role": "system", "content": self.args.system}] if self.args.system else []
         return [*before, {"role": "user", "content": text}]
+
+
+def sized(bench: Bench, rate: float) -> dict[str, Any]:
+    """Hours and bytes of --size items, by those that were measured; a tenth of the items is a start's alone."""
+    args = bench.args
+    few, many = args.items // 10, args.items
+    started = bench.run(bench.given(few), bench.folder / "few.jsonl")
+    steady = (many - few) / max(1e-9, many / rate - started)  # items/s without the command's start
+    bytes_ = {name: _grown(bench.folder, name) for name in ("", ".journal")}
+    size = args.size
+    return {
+        "items": size,
+        "items_per_second": round(steady, 2),
+        "hours": round(size / steady / 3600, 1),
+        "out_bytes": round(size * bytes_[""] / many),
+        "journal_bytes": round(size * bytes_[".journal"] / many),
+    }
+
+
+def _grown(folder: Path, name: str) -> int:
+    return (folder / f"rates.jsonl{name}").stat().st_size
 
 
 def rates(bench: Bench) -> dict[str, Any]:
@@ -221,12 +243,15 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--times", type=int, default=0)
     parser.add_argument("--ray", action="store_true")
+    parser.add_argument("--size", type=int, default=0)
     parser.add_argument("--workers", type=int, default=0, help="of batch; 0: its default")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     with TemporaryDirectory() as folder:
         bench = Bench(args, Path(folder))
         result: dict[str, Any] = {"cores": usable_cores(), "items_per_second": rates(bench)}
+        if args.size:
+            result["size"] = sized(bench, result["items_per_second"]["batch"])
         if args.kills:
             result["kills"] = kills(bench)
         if args.times:

@@ -1,77 +1,32 @@
-"""A question in no interface's words, and its answers as they come."""
+"""A question's answers as they come."""
 
 from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tinsmith.chat.tool_formats import Call
 from tinsmith.errors import InputError
 from tinsmith.runtime.adapters import prefix_of
 from tinsmith.runtime.calls import Toolbox
 from tinsmith.runtime.choice import Choice
-from tinsmith.runtime.generation import LOOKUP, Completion, Route, Sampling
+from tinsmith.runtime.generation import Completion, Route
 from tinsmith.runtime.receipt import receipt
 from tinsmith.runtime.scheduler import Asked
 from tinsmith.serve import slices
 from tinsmith.serve.faults import Refused
 from tinsmith.serve.parts import CallPart, CallParts, Part, Parts, openings
 from tinsmith.serve.posing import pose
+from tinsmith.serve.question import Question
 
 if TYPE_CHECKING:
     from tinsmith.serve.house import House
     from tinsmith.serve.shelf import Target
     from tinsmith.serve.worker import Ticket
-
-Message = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Offer:
-    """Tools of a request, in OpenAI's shape. choice: "auto", "none", "required", or the name of the one to be
-    called. parallel: whether one answer may call several times; None: where the model's format can. param: the
-    field that they came in."""
-
-    tools: Sequence[Mapping[str, Any]]
-    choice: str = "auto"
-    parallel: bool | None = None
-    param: str = "tools"
-
-
-@dataclass(frozen=True)
-class Form:
-    """A schema that an answer must satisfy. param: the field that it came in."""
-
-    schema: Any
-    param: str = "response_format"
-
-
-@dataclass(frozen=True)
-class Question:
-    """messages: a conversation, or prompt: a text or tokens that are continued. thinking: None: as the template
-    has it. free: without the constraint that the file brings. sampling: but for the seed; seed: None: drawn.
-    count: answers. max_tokens: None: what is left of the context. tops: alternatives of each token. record:
-    choices are wanted."""
-
-    target: Target
-    messages: Sequence[Message] = ()
-    prompt: str | Sequence[int] | None = None
-    thinking: bool | None = None
-    offer: Offer | None = None
-    form: Form | None = None
-    free: bool = False
-    sampling: Sampling = field(default_factory=lambda: Sampling(lookup=LOOKUP))
-    seed: int | None = None
-    count: int = 1
-    max_tokens: int | None = None
-    stop: Sequence[str] = ()
-    tops: int = 0
-    record: bool = False
-    scope: str = ""
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from tinsmith.serve.faults import Refused
 if TYPE_CHECKING:
     from tinsmith.constraint import Constraint
     from tinsmith.runtime.skill import Own
-    from tinsmith.serve.asking import Offer, Question
     from tinsmith.serve.house import House
+    from tinsmith.serve.question import Offer, Question
     from tinsmith.serve.shelf import Target
 
 

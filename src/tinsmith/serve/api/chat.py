@@ -25,11 +25,12 @@ from tinsmith.serve.api.openai_parts import (
     offer,
     text_of,
 )
-from tinsmith.serve.asking import Answers, End, Offer, Piece, Question, ask
+from tinsmith.serve.asking import Answers, End, Piece, ask
 from tinsmith.serve.endpoint import RECEIPT, SSE, Call, Endpoint, Json, Stream, failed_sse, like, sse
 from tinsmith.serve.fields import Body, Count, Drawing, Effort, Name, Ours, Seed, Stop, Tops, thinking
 from tinsmith.serve.gathering import Gathered, counted, gather, logprob, merged, shown
 from tinsmith.serve.parts import CallPart
+from tinsmith.serve.question import Offer, Question
 from tinsmith.serve.sampling import sampling, seed
 
 

@@ -14,11 +14,12 @@ from starlette.responses import Response
 from tinsmith.checks import token_ids
 from tinsmith.serve.api.chat import USAGE, StreamOptions
 from tinsmith.serve.api.openai_parts import answer_facts
-from tinsmith.serve.asking import Answering, Answers, End, Question, ask
+from tinsmith.serve.asking import Answering, Answers, End, ask
 from tinsmith.serve.endpoint import RECEIPT, SSE, Call, Endpoint, Json, Stream, failed_sse, like, sse
 from tinsmith.serve.faults import Refused
 from tinsmith.serve.fields import Count, Drawing, Name, Ours, Seed, Stop, Token
 from tinsmith.serve.gathering import Gathered, counted, gather, logprob, merged
+from tinsmith.serve.question import Question
 from tinsmith.serve.sampling import sampling, seed
 
 Tokens = Annotated[list[Token], Field(min_length=1)]

@@ -12,12 +12,13 @@ from starlette.responses import Response
 
 from tinsmith.serve.api.messages_stream import CONTENT, events, said, stop_reason, usage_of
 from tinsmith.serve.api.openai_parts import answer_facts, offer_of, text_of
-from tinsmith.serve.asking import Form, Offer, Question, ask
+from tinsmith.serve.asking import ask
 from tinsmith.serve.endpoint import RECEIPT, SSE, Call, Endpoint, Json, Stream, failed_sse, like, sse_events
 from tinsmith.serve.faults import Refused
 from tinsmith.serve.fields import Body, Count, Name, Ours, Share, TopK
 from tinsmith.serve.gathering import gather
 from tinsmith.serve.posing import counted_prompt
+from tinsmith.serve.question import Form, Offer, Question
 from tinsmith.serve.sampling import sampling
 
 

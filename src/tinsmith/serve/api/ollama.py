@@ -14,11 +14,12 @@ from starlette.responses import Response
 
 from tinsmith import _core
 from tinsmith.serve.api.openai_parts import FunctionOf, answer_facts, offer_of
-from tinsmith.serve.asking import Answers, Form, Piece, Question, ask
+from tinsmith.serve.asking import Answers, Piece, ask
 from tinsmith.serve.endpoint import NDJSON, RECEIPT, Call, Endpoint, Json, Stream, like
 from tinsmith.serve.faults import Refused, ollama
 from tinsmith.serve.fields import Body, Name, Penalty, Repetition, Seed, Share, Stop, Temperature, TopK, Tops
 from tinsmith.serve.gathering import Gathered, counted, gather, logprob, merged
+from tinsmith.serve.question import Form, Question
 from tinsmith.serve.sampling import sampling, seed
 from tinsmith.serve.shelf import Target
 

@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from tinsmith.serve.asking import Answers, Form, Offer
+from tinsmith.serve.asking import Answers
 from tinsmith.serve.faults import Refused
 from tinsmith.serve.fields import Body, Name
 from tinsmith.serve.gathering import Gathered
+from tinsmith.serve.question import Form, Offer
 
 AutoNoneRequired = Literal["auto", "none", "required"]
 

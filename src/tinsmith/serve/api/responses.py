@@ -17,9 +17,10 @@ from tinsmith.serve.api.openai_parts import (
     text_of,
 )
 from tinsmith.serve.api.responses_events import events
-from tinsmith.serve.asking import Form, Question, ask
+from tinsmith.serve.asking import ask
 from tinsmith.serve.endpoint import RECEIPT, SSE, Call, Endpoint, Json, Stream, failed_sse, like, sse_events
 from tinsmith.serve.fields import Body, Count, Effort, Name, Ours, Share, Temperature, Tops, thinking
+from tinsmith.serve.question import Form, Question
 from tinsmith.serve.sampling import sampling
 
 Status = Literal["in_progress", "completed", "incomplete"]
