@@ -59,7 +59,12 @@ struct tin_session {
     struct tini_record *record; /* of its choices, or NULL */
     uint32_t left;              /* tokens that may still be chosen */
     uint32_t announced;         /* tokens before this one were announced */
-    uint32_t lookup, stretch;   /* most guesses, and how many the last ones make worth trying */
+    /* Guesses; see guess.c. */
+    struct tini_drafter *drafter; /* NULL where there is one row of logits: no room for guesses */
+    uint32_t trust, expected; /* of 256, how good those of its table are; how many of the last, times 65,536 */
+    uint32_t lookup, stretch; /* most others, and how many the last ones make worth trying */
+    uint32_t rest, resting;   /* how often to leave them out after bad luck, and how often still */
+    int drafted;              /* the last ones were the table's */
     int32_t token, finish;
     uint32_t told;   /* where the last event's token stands, the end's too; TINI_NONE: it was of none */
     uint32_t passes; /* that made logits in it */
@@ -122,6 +127,9 @@ void tini_session_remake(tin_session *session, uint32_t position);
 
 /* What is computed ends at `position`, or where states are at hand before it. */
 void tini_session_go_back(tin_session *session, uint32_t position);
+
+/* What was computed of wrong guesses, and behind them, is forgotten, and the session goes on from a state that it has. */
+void tini_session_leave_guesses(tin_session *session);
 
 /* STATE when a batch has the session. */
 tin_status tini_session_check_free(const tin_session *session, tin_error *error);
