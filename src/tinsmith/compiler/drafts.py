@@ -1,8 +1,8 @@
 """Draft tables: guesses of an answer's next tokens, learned from a task's answers (kernels/core/text/draft.h).
 
-A rule says which token followed what was seen, or that the prompt's words are copied there, and in how many of 256 cases.
-Where what was seen leaves more than one token likely, rules join it with each token of the prompt's end, of which the
-surest that fits is taken (decision lists: Yarowsky 1994).
+A rule says which token followed what was seen, or that the prompt's words are copied there, and in how many of
+256 cases. Where what was seen leaves more than one token likely, rules join it with each token of the prompt's
+end, of which the surest that fits is taken (decision lists: Yarowsky 1994).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from typing import TypeVar
 
 from tinsmith import _core
 
@@ -20,16 +21,15 @@ _MAGIC, _VERSION = 0x46524454, 1
 _COPY, _CUED = 0x3FFFFF, 0x400000
 # A rule is of at least so many cases; one with a token of the prompt must be so much surer than that without.
 _LEAST, _SURER = 2, 0.02
-# Where the likeliest token has at least this share, the prompt has little to add; nor has it where there are few cases.
+# Where the likeliest token has at least this share, or cases are few, the prompt has little to add.
 _SETTLED, _FEW = 0.97, 3
 
+T = TypeVar("T")
 Answer = tuple[Sequence[int], Sequence[int]]  # tokens of a prompt, and of what follows, with its end
 
 
 def learn(model: _core.Model, answers: Sequence[Answer], most: int = MOST) -> bytes:
     """The table of these answers, with at most `most` rules."""
-    chosen = [answers[k * len(answers) // MOST_ANSWERS] for k in range(MOST_ANSWERS)]
-    answers = answers if len(answers) <= MOST_ANSWERS else chosen
     plain = _counted(model, answers, frozenset())
     cued = frozenset(key for key, seen in plain.items() if _is_open(seen))
     rules, parents = {}, {}
@@ -44,6 +44,12 @@ def learn(model: _core.Model, answers: Sequence[Answer], most: int = MOST) -> by
         if right >= _LEAST and gained > _SURER and key not in rules:
             rules[key] = (round(gained * cases), _rule(token, right, cases))
     return _packed(model.info()["vocab"], rules, most)
+
+
+def spread(rows: Sequence[T]) -> list[T]:
+    """As many as a table is learned from, evenly chosen."""
+    count = min(len(rows), MOST_ANSWERS)
+    return [rows[k * len(rows) // count] for k in range(count)]
 
 
 def _is_open(seen: Counter[int]) -> bool:
