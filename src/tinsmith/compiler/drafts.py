@@ -77,8 +77,8 @@ def _counted(model: _core.Model, answers: Sequence[Answer], cued: frozenset[int]
 def _joined(
     model: _core.Model, answers: Sequence[Answer], cued: frozenset[int]
 ) -> dict[tuple[int, int], Counter[int]]:
-    """As _counted, of keys with a token of the prompt and the key that it was joined to. A token that a prompt has
-    several times counts once."""
+    """As _counted, of keys with a token of the prompt and the key that it was joined to. A token that a prompt
+    has several times counts once."""
     found: defaultdict[tuple[int, int], Counter[int]] = defaultdict(Counter)
     for prompt, answer in answers:
         for token, places in zip(answer, _core.draft_seen(model, prompt, answer, cued), strict=True):
