@@ -7,8 +7,8 @@ TINI_REGION_COLD
 /* What followed is looked up by the last 3 tokens, or else the last 2. */
 enum { LONGEST_MATCH = 3, SHORTEST_MATCH = 2, FIRST_STRETCH = 2, LONGEST_REST = 15 };
 
-/* Of 256: what a row more of a pass costs, which the chance that it is right must outweigh. Where decoding waits for memory,
- * the rows of a small batch cost an eighth of their first and less (benchmarks/answers.py). */
+/* Of 256: what a row more of a pass costs where that was not measured, of a pass of one row. Where decoding waits for
+ * memory, rows of a small pass cost an eighth and less (benchmarks/answers.py). */
 enum { ROW_COST = 32, CERTAIN = 256, MOST_DRAFTED = 16 };
 
 uint32_t tini_tokens_left(const tin_session *s, uint32_t at) {
@@ -17,8 +17,9 @@ uint32_t tini_tokens_left(const tin_session *s, uint32_t at) {
 }
 
 void tini_guess_by(tin_session *s, const tini_draft *table) {
+    if (s->drafter->table.header != table->header)
+        s->trust = CERTAIN;
     s->drafter->table = *table;
-    s->trust = CERTAIN;
 }
 
 void tini_guess_begin(tin_session *s, uint32_t lookup) {
@@ -53,19 +54,26 @@ static const uint32_t *allowed_next(tin_session *s) {
     return s->allowed;
 }
 
+/* The least chance, of 256, that a guess must have. A right one costs its row now and not later, and spares the session's
+ * share of a pass; a wrong one costs a row. So chance (cost + share) > cost. */
+static uint32_t least_chance(const tin_session *s) {
+    uint32_t cost = (s->row_cost ? s->row_cost : ROW_COST) * (s->beside ? s->beside : 1);
+    return CERTAIN * cost / (cost + CERTAIN);
+}
+
 /* Those by the draft table; how many. Where bad luck alone keeps them from being made, it slowly turns. */
 static uint32_t draft(tin_session *s, uint32_t most, const uint32_t *mask) {
     tini_drafter *d = s->drafter;
     for (; d->known < s->count; d->known++)
         d->copying = tini_drafter_follow(d, d->copying, s->tokens, d->known);
     tini_copying copying = d->copying;
-    uint32_t chance = CERTAIN * CERTAIN, made = 0, sure, at = s->count;
+    uint32_t chance = CERTAIN * CERTAIN, made = 0, sure, at = s->count, worth = least_chance(s);
     for (s->expected = 0; made < most; made++) {
         int32_t token = tini_drafter_guess(d, copying, s->tokens, at, made ? NULL : mask, &sure);
-        if (token < 0 || tini_token_is_end(d->tokenizer, token) || sure < ROW_COST)
+        if (token < 0 || tini_token_is_end(d->tokenizer, token) || sure < worth)
             break;
         chance = chance / CERTAIN * sure / CERTAIN * s->trust;
-        if (chance < ROW_COST * CERTAIN) {
+        if (chance < worth * CERTAIN) {
             s->trust += !made;
             break;
         }
@@ -115,7 +123,7 @@ void tini_guess(tin_session *s) {
 void tini_guess_checked(tin_session *s, uint32_t guesses, uint32_t right) {
     if (s->drafted) {
         int well = 2 * right >= s->expected / CERTAIN / CERTAIN && right;
-        s->trust = well ? s->trust + (CERTAIN - s->trust + 3) / 4 : s->trust - s->trust / 4;
+        s->trust = well ? s->trust + (CERTAIN - s->trust + 1) / 2 : s->trust / 2;
         return;
     }
     if (!right) /* and the longer, the oftener that was so */

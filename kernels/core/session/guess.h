@@ -13,7 +13,7 @@
  * full. */
 uint32_t tini_tokens_left(const tin_session *session, uint32_t at);
 
-/* Guesses are made by that table; its record begins anew. The session has room for it. */
+/* Guesses are made by that table; their record begins anew where it is another. The session has room for it. */
 void tini_guess_by(tin_session *session, const tini_draft *table);
 /* A generation begins. lookup: most guesses by what followed earlier; 0: no guesses at all. */
 void tini_guess_begin(tin_session *session, uint32_t lookup);

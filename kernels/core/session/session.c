@@ -311,6 +311,7 @@ static void ask_logits(tin_session *s, tini_pass *pass) {
 }
 
 void tini_session_begin(tin_session *s, tini_pass *pass) {
+    pass->sessions++;
     ask_logits(s, pass);
     s->stale = 0;
     uint32_t end = s->position + s->rows;
@@ -343,6 +344,8 @@ void tini_session_end(tin_session *s, float *logits) {
         .fresh = !generating && s->logit_rows,
         .partial = !s->running->every_tile,
     };
+    s->beside = s->running->sessions;
+    s->row_cost = tini_pass_row_cost(s->running);
     if (s->stale) /* they are not those of the tokens that may be chosen now */
         tini_session_give_up(s);
     if (s->stale && s->logit_rows && s->position == s->count)

@@ -61,10 +61,11 @@ struct tin_session {
     uint32_t announced;         /* tokens before this one were announced */
     /* Guesses; see guess.c. */
     struct tini_drafter *drafter; /* NULL where there is one row of logits: no room for guesses */
-    uint32_t trust, expected; /* of 256, how good those of its table are; how many of the last, times 65,536 */
-    uint32_t lookup, stretch; /* most others, and how many the last ones make worth trying */
-    uint32_t rest, resting;   /* how often to leave them out after bad luck, and how often still */
-    int drafted;              /* the last ones were the table's */
+    uint32_t trust, expected;  /* of 256, how good those of its table are; how many of the last, times 65,536 */
+    uint32_t beside, row_cost; /* of its last pass: the sessions in it, and tini_pass_row_cost */
+    uint32_t lookup, stretch;  /* most others, and how many the last ones make worth trying */
+    uint32_t rest, resting;    /* how often to leave them out after bad luck, and how often still */
+    int drafted;               /* the last ones were the table's */
     int32_t token, finish;
     uint32_t told;   /* where the last event's token stands, the end's too; TINI_NONE: it was of none */
     uint32_t passes; /* that made logits in it */
@@ -78,7 +79,7 @@ struct tin_session {
 
 /* What a session's block keeps for it, whatever a pointer's size: a session takes the same bytes on every machine, so that
  * the memory of a 32-bit device is known where its model is built. */
-#define TINI_SESSION_ROOM 1152u
+#define TINI_SESSION_ROOM 1216u
 _Static_assert(sizeof(tin_session) <= TINI_SESSION_ROOM, "room of a session");
 
 /* How a pass takes up a session's queue, of which at most `rows` tokens, and at most `logit_rows` with logits: sets

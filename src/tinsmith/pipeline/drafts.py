@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 def of_recipe(recipe: Recipe, train: Sequence[Example], spec: Spec) -> bytes | None:
-    """None where the recipe wants none, there are no examples, or the base can't chat. spec: the base with the chat
-    template that ships."""
+    """None where the recipe wants none, there are no examples, or the base can't chat. spec: the base with the
+    chat template that ships."""
     if not recipe.build.draft_table or not train:
         return None
     from tinsmith import _core
