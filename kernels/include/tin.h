@@ -508,15 +508,26 @@ TIN_API tin_status tin_session_replace(tin_session *session, const int32_t *toke
  * Errors: STATE (work is under way). */
 TIN_API tin_status tin_session_want_logits(tin_session *session, uint32_t position, tin_error *error);
 
+/* Sets the session's draft table, which guesses tokens of a generation by a task's answers in training, and
+ * ends a generation. It changes no token. A new session has its file's own, drafts/answer.bin.
+ *
+ * data  of drafts/answer.bin or of an adapter's (tin_model_entry), aligned to 4 bytes; it must stay readable
+ *       while the session has it. NULL: none
+ * size  its bytes
+ *
+ * Errors: ARGUMENT, FORMAT, VERSION, STATE (under way in a batch). The table of before stays then. */
+TIN_API tin_status tin_session_draft(tin_session *session, const void *data, size_t size, tin_error *error);
+
 /* Lets tin_step choose tokens, up to max_tokens of them, to follow what is queued (or the logits
  * that are there).
  *
  * sampling  NULL for greedy; copied
  * lookup    most tokens to guess at once from what followed the same words earlier in the session
- *           (prompt lookup: Saxena 2023), 0 for none. Guesses are checked, many at a time, against
- *           what is chosen without them, so they change no token; they pay where answers repeat
- *           their prompt. At most logit_rows - 1 are used, and none for a model with recurrent
- *           states.
+ *           (prompt lookup: Saxena 2023), where the session's draft table has none; 0 for no guesses at
+ *           all. Guesses are checked, many at a time, against what is chosen without them, so they
+ *           change no token; they pay where answers repeat their prompt, or are like those of training.
+ *           At most logit_rows - 1 are used, and none for a model with recurrent states without
+ *           checkpoints.
  *
  * Errors: ARGUMENT (options out of range), STATE (nothing to go on from). */
 TIN_API tin_status tin_session_generate(tin_session *session, const tin_sampling *sampling, uint32_t max_tokens,

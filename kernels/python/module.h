@@ -16,7 +16,7 @@ extern struct PyModuleDef core_module;
 extern PyType_Spec core_model_spec, core_session_spec, core_batch_spec, core_constraint_spec, core_adapter_spec,
     core_router_spec;
 extern PyMethodDef core_block_functions[], core_constraint_functions[], core_measure_functions[],
-    core_seal_functions[], core_train_functions[];
+    core_draft_functions[], core_seal_functions[], core_train_functions[];
 
 /* Raises RuntimeFault(name of the status, text). Returns NULL. */
 PyObject *core_raise(PyObject *fault, const tin_error *error);
@@ -86,6 +86,7 @@ typedef struct core_session {
     tin_session *session;
     core_constraint *constraint; /* or NULL */
     PyObject *adapters;          /* a list: those that it may hold */
+    Py_buffer draft;             /* its draft table, unless the file's own; obj NULL: none */
     PyObject *compute;           /* what computes its passes, or NULL: the core */
     Py_buffer computed;          /* the newest logits of that; obj NULL: none */
     core_pool pool;
@@ -106,6 +107,9 @@ void core_session_set_busy(core_session *session, int busy);
 /* Methods of a session, in router.c. */
 PyObject *core_session_state(core_session *session, PyObject *unused);
 PyObject *core_session_route(core_session *session, PyObject *router);
+
+/* A method of a session, in draft.c. */
+PyObject *core_session_draft(core_session *session, PyObject *data);
 
 /* Of a session with `compute`: TIN_STEP_*, or negative with an exception. The caller has set it busy. */
 int32_t core_outside_step(core_session *session);

@@ -67,6 +67,8 @@ static void session_dealloc(core_session *self) {
         tin_session_constrain(self->session, NULL, NULL);
     core_session_release_logits(self);
     PyMem_Free(self->memory);
+    if (self->draft.obj)
+        PyBuffer_Release(&self->draft);
     PyMem_Free(self->biases);
     PyMem_Free(self->record_memory);
     Py_XDECREF(self->compute);
@@ -543,6 +545,10 @@ static PyMethodDef methods[] = {
     {"adapter", (PyCFunction)session_adapter, METH_VARARGS,
      "adapter(adapter or None, scale=1, keep=False): what it counts from now on, 0 to take it off; None "
      "takes off all. What was computed is computed again, but with keep"},
+    {"draft", (PyCFunction)core_session_draft, METH_O,
+     "draft(data or None): the draft table that generations guess by, aligned to 4 bytes; a new session has "
+     "its "
+     "file's"},
     {"want_logits", (PyCFunction)session_want_logits, METH_VARARGS,
      "want_logits(position): asks for the logits of every token from there on; 2**32 - 1 for none but the "
      "last"},

@@ -13,11 +13,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from plain_sessions import generated
 from random_adapters import compiled, random_prefix
 from tiny_models import tiny_spec
 
 from tinsmith import _core, graph, quant
-from tinsmith.compiler import build_image
+from tinsmith.compiler import build_image, drafts
 from tinsmith.constraint.regex import compile_regex
 from tinsmith.errors import RuntimeFault
 from tinsmith.runtime.adapters import aligned
@@ -72,6 +73,9 @@ class Oracle:
         self.adapters.append(_core.Adapter(self.core, aligned(random_prefix(image, PREFIX))))
         self.vocab: int = self.core.info()["vocab"]
         self.constraints = [compile_regex(pattern).data for pattern in PATTERNS]
+        prompts = [[(7 * k * k + n) % 100 for k in range(9)] for n in range(8)]
+        told = [(tokens, generated(self.fresh(0, tokens), 30)) for tokens in prompts]
+        self.table = drafts.learn(self.core, told)
         self._rows: dict[tuple[int, tuple[int, ...]], np.ndarray] = {}
         self._runs: dict[Any, Any] = {}
 
@@ -145,8 +149,9 @@ def oracle(name: str) -> Oracle:
 class Player:
     """What the machine knows of a session."""
 
-    def __init__(self, core: _core.Model, options: dict[str, Any]) -> None:
+    def __init__(self, core: _core.Model, table: bytes, options: dict[str, Any]) -> None:
         self.session = _core.Session(core, context=CONTEXT, adapter_rank=RANK, **options)
+        self.session.draft(table)
         self.adapter = 0
         self.alone = not options.get("batched")
         self.tokens: list[int] = []
@@ -193,7 +198,7 @@ class Sessions(RuleBasedStateMachine):
     def __init__(self, oracle: Oracle) -> None:
         super().__init__()
         self.oracle = oracle
-        self.players = [Player(oracle.core, options) for options in OPTIONS]
+        self.players = [Player(oracle.core, oracle.table, options) for options in OPTIONS]
         self.constraints = [_core.Constraint(oracle.core, data) for data in oracle.constraints]
         self.batch = _core.Batch(oracle.core, rows=7, logit_rows=5, adapter_rank=RANK)
         self.batched: list[Player] = []

@@ -36,6 +36,14 @@ static tin_status open_trie(tin_model *model, tin_error *error) {
     return data ? tini_trie_open(&model->trie, data, size, error) : TIN_OK;
 }
 
+/* The guesses learned from the task's answers, which most files lack. */
+static tin_status open_draft(tin_model *model, tin_error *error) {
+    size_t size;
+    const uint8_t *data = tini_zip_find(&model->zip, "drafts/answer.bin", &size);
+    model->draft = (tini_draft){0};
+    return data ? tini_draft_open(&model->draft, data, size, &model->tokenizer, error) : TIN_OK;
+}
+
 /* The text of the self-test, which a file made in memory lacks. */
 static tin_status check_selftest(const tin_model *model, tin_error *error) {
     const tini_program_header *h = model->program.header;
@@ -111,6 +119,8 @@ static tin_status open_model(tin_model *model, const void *file, size_t size, ti
         status = open_turns(model, error);
     if (!status)
         status = open_trie(model, error);
+    if (!status)
+        status = open_draft(model, error);
     return status ? status : tini_model_agrees(model, error);
 }
 

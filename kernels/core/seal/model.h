@@ -4,6 +4,7 @@
 
 #include "../base/isa.h"
 #include "../constraint/trie.h"
+#include "../text/draft.h"
 #include "../text/tokenizer.h"
 #include "../text/turns.h"
 #include "../vm/program.h"
@@ -14,7 +15,8 @@ struct tin_model {
     tini_program program;
     tini_tokenizer tokenizer;
     tini_turns turns;
-    tini_trie trie; /* header NULL: the file has none */
+    tini_trie trie;   /* header NULL: the file has none */
+    tini_draft draft; /* header NULL: the file has none */
     const tini_kernels *kernels;
 };
 
@@ -29,7 +31,7 @@ _Static_assert(sizeof(tin_model) <= TINI_MODEL_ROOM, "room of a model");
  *   token ids    turns.bin's are control tokens of tokenizer.bin; selftest.bin's are below the vocabulary
  *   context      selftest.bin's prompts fit program.bin's
  *
- * Two are compared elsewhere: bytes of weights.bin by tini_program_open, which takes both entries; and the bytes of
+ * What drafts/answer.bin says of tokens is compared by tini_draft_open. Two are compared elsewhere: bytes of weights.bin by tini_program_open, which takes both entries; and the bytes of
  * trie.bin's tokens by tini_trie_check, when the first constraint is made. A constraint.bin has no number of the others:
  * it names tokens by their bytes, control tokens by their ids as bytes, and what the tree lacks is never allowed. Errors:
  * FORMAT. */

@@ -1,12 +1,10 @@
 #include "generate.h"
 #include "../base/error.h"
+#include "guess.h"
 #include "record.h"
 #include "sampler.h"
 
 TINI_REGION_COLD
-
-/* Guesses are looked up by the last 3 tokens, or else the last 2. */
-enum { LONGEST_MATCH = 3, SHORTEST_MATCH = 2, FIRST_STRETCH = 2 };
 
 /* Forced tokens that are asked for at once; where there are more, the rest follows. */
 enum { FORCED_MAX = 64 };
@@ -73,8 +71,7 @@ tin_status tin_session_generate(tin_session *s, const tin_sampling *sampling, ui
     s->finish = TIN_FINISH_NONE;
     s->left = max_tokens;
     s->announced = s->count;
-    s->lookup = lookup;
-    s->stretch = FIRST_STRETCH;
+    tini_guess_begin(s, lookup);
     s->passes = 0;
     s->log_probability = 0;
     s->allowed = NULL;
@@ -82,6 +79,8 @@ tin_status tin_session_generate(tin_session *s, const tin_sampling *sampling, ui
     /* A constraint may know the first tokens before anything is computed. */
     s->phase = s->position == s->count || s->constraint ? TINI_CHOOSING : TINI_FOLLOWING;
     s->ready.fresh = 0;
+    if (s->phase == TINI_FOLLOWING) /* checked with the prompt */
+        tini_guess(s);
     return TIN_OK;
 }
 
@@ -101,55 +100,6 @@ tin_status tin_session_constrain(tin_session *s, tin_constraint *constraint, tin
     s->constraint = constraint;
     s->healing = 0;
     return TIN_OK;
-}
-
-/* The end of the latest earlier place whose last `length` tokens are the session's last; 0 when there is none. */
-static uint32_t find_match(const tin_session *s, uint32_t length) {
-    const int32_t *last = s->tokens + s->count - length;
-    for (uint32_t end = s->count; end-- > length;) {
-        uint32_t k = 0;
-        while (k < length && s->tokens[end - length + k] == last[k])
-            k++;
-        if (k == length)
-            return end;
-    }
-    return 0;
-}
-
-/* Tokens that may still be chosen; 0, which is no bound for a mask, where the next one only shows that the context is
- * full. */
-static uint32_t tokens_left(const tin_session *s, uint32_t at) {
-    uint32_t room = tini_session_context(s) - at;
-    return s->left < room ? s->left : room;
-}
-
-/* Whether the constraint allows the token next. The mask that says so is kept for choosing. */
-static int allowed_next(tin_session *s, int32_t token) {
-    if (tin_constraint_mask(s->constraint, tokens_left(s, s->count), &s->allowed, NULL)) {
-        s->allowed = NULL;
-        return 0;
-    }
-    return (int)(s->allowed[token / 32] >> token % 32 & 1);
-}
-
-static void guess(tin_session *s) {
-    uint32_t most = s->lookup < s->stretch ? s->lookup : s->stretch, room = tini_session_context(s) - s->count;
-    most = most < room ? most : room;
-    most = most < s->left ? most : s->left;
-    most = most < s->options.logit_rows ? most : s->options.logit_rows - 1;
-    uint32_t from = 0;
-    if (s->states.bytes) /* what a wrong guess does to a state can't be taken back */
-        most = 0;
-    for (uint32_t length = LONGEST_MATCH; !from && length >= SHORTEST_MATCH && most; length--)
-        if (s->count > length)
-            from = find_match(s, length);
-    if (!from || (s->constraint && !allowed_next(s, s->tokens[from])))
-        return;
-    /* A match may reach into what is guessed: a repetition goes on. */
-    for (uint32_t k = 0; k < most; k++)
-        s->tokens[s->count + k] = s->tokens[from + k];
-    s->count += most;
-    s->guesses = most;
 }
 
 /* Takes the next token of a forced run, if there is one; ends the generation when nothing but the end can follow. */
@@ -183,7 +133,7 @@ static int next_token(tin_session *s, choice *c, int32_t *token) {
         return 1;
     if (s->finish || !c->row)
         return 0;
-    if (s->constraint && !mask && tin_constraint_mask(s->constraint, tokens_left(s, c->at), &mask, NULL)) {
+    if (s->constraint && !mask && tin_constraint_mask(s->constraint, tini_tokens_left(s, c->at), &mask, NULL)) {
         s->finish = TIN_FINISH_CONSTRAINT;
         return 0;
     }
@@ -257,12 +207,12 @@ static void choose(tin_session *s) {
         if (s->position == s->count)
             tini_session_remake(s, s->count - 1);
     }
-    if (guesses)
-        s->stretch = c.right == guesses ? 2 * s->stretch : c.right ? s->stretch : (s->stretch + 1) / 2;
-    if (s->stretch > s->lookup && s->lookup)
-        s->stretch = s->lookup;
+    if (guesses) {
+        tini_guess_checked(s, guesses, c.right);
+        tini_session_leave_guesses(s);
+    }
     if (!s->finish)
-        guess(s);
+        tini_guess(s);
 }
 
 int tini_generate_choose(tin_session *s, const tini_budget *budget, int worked) {

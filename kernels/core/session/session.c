@@ -1,8 +1,10 @@
 #include "session.h"
 #include "../base/error.h"
 #include "../base/memory.h"
+#include "../text/draft.h"
 #include "../vm/prefix.h"
 #include "generate.h"
+#include "guess.h"
 #include "sampler.h"
 
 #include <string.h>
@@ -11,7 +13,7 @@ TINI_REGION_COLD
 
 /* Places of a session's parts in its block of memory. */
 typedef struct session_layout {
-    uint64_t offsets, pass, caches, slots, states, tokens, scratch, total;
+    uint64_t offsets, pass, caches, slots, states, tokens, scratch, drafter, total;
 } session_layout;
 
 static tin_status resolve_options(const tin_model *model, const tin_session_options *given,
@@ -82,6 +84,7 @@ static session_layout plan_session(const tin_model *model, const tin_session_opt
     l.states = tini_take(&l.total, states.bytes * states.slots);
     l.tokens = tini_take(&l.total, (uint64_t)options->context * sizeof(int32_t));
     l.scratch = tini_take(&l.total, tini_sample_scratch(h->vocab));
+    l.drafter = tini_take(&l.total, options->logit_rows > 1 ? TINI_DRAFTER_ROOM : 0);
     return l;
 }
 
@@ -135,6 +138,11 @@ tin_status tin_session_create(const tin_model *model, const tin_session_options 
     s->pass.executor = options.executor;
     s->tokens = (int32_t *)(void *)(base + l.tokens);
     s->scratch = base + l.scratch;
+    if (options.logit_rows > 1) {
+        s->drafter = (tini_drafter *)(void *)(base + l.drafter);
+        s->drafter->tokenizer = &model->tokenizer;
+        tini_guess_by(s, &model->draft);
+    }
     *out = s;
     return TIN_OK;
 }
@@ -270,7 +278,7 @@ uint32_t tini_session_offer(tin_session *s, uint32_t rows, uint32_t logit_rows) 
     uint32_t from = generating ? s->count - s->guesses - 1 : s->wanted, computed = tini_session_computed(s);
     if (from < computed)
         from = computed;
-    if (s->position < s->again && s->again < end)
+    if (s->position < s->again && s->again < end && !(generating && s->passes))
         end = s->again; /* where tokens were forgotten once, they may be again: that state is kept */
     if (from < end && end - from > logit_rows)
         end = from + logit_rows;
@@ -303,12 +311,14 @@ static void ask_logits(tin_session *s, tini_pass *pass) {
 }
 
 void tini_session_begin(tin_session *s, tini_pass *pass) {
+    pass->sessions++;
     ask_logits(s, pass);
     s->stale = 0;
-    tini_states_begin(&s->states, s->position, s->rows);
+    uint32_t end = s->position + s->rows;
+    tini_states_begin(&s->states, s->position, s->rows, end == s->count ? s->guesses : 0);
     s->running = pass;
     tini_session_give_up(s);
-    s->high = s->position + s->rows > s->high ? s->position + s->rows : s->high;
+    s->high = end > s->high ? end : s->high;
 }
 
 void tini_session_drop(tin_session *s) {
@@ -334,6 +344,8 @@ void tini_session_end(tin_session *s, float *logits) {
         .fresh = !generating && s->logit_rows,
         .partial = !s->running->every_tile,
     };
+    s->beside = s->running->sessions;
+    s->row_cost = tini_pass_row_cost(s->running);
     if (s->stale) /* they are not those of the tokens that may be chosen now */
         tini_session_give_up(s);
     if (s->stale && s->logit_rows && s->position == s->count)
@@ -343,6 +355,14 @@ void tini_session_end(tin_session *s, float *logits) {
         s->phase = TINI_CHOOSING;
     s->running = NULL; /* it is done, and not dropped */
     s->rows = s->logit_rows = 0;
+}
+
+void tini_session_leave_guesses(tin_session *s) {
+    if (!s->states.bytes)
+        return;
+    s->again = tini_session_computed(s);
+    tini_states_forget(&s->states, s->position);
+    s->position = tini_states_newest(&s->states, s->position);
 }
 
 void tini_session_remake(tin_session *s, uint32_t position) {

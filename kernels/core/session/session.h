@@ -59,7 +59,13 @@ struct tin_session {
     struct tini_record *record; /* of its choices, or NULL */
     uint32_t left;              /* tokens that may still be chosen */
     uint32_t announced;         /* tokens before this one were announced */
-    uint32_t lookup, stretch;   /* most guesses, and how many the last ones make worth trying */
+    /* Guesses; see guess.c. */
+    struct tini_drafter *drafter; /* NULL where there is one row of logits: no room for guesses */
+    uint32_t trust, expected;  /* of 256, how good those of its table are; how many of the last, times 65,536 */
+    uint32_t beside, row_cost; /* of its last pass: the sessions in it, and tini_pass_row_cost */
+    uint32_t lookup, stretch;  /* most others, and how many the last ones make worth trying */
+    uint32_t rest, resting;    /* how often to leave them out after bad luck, and how often still */
+    int drafted;               /* the last ones were the table's */
     int32_t token, finish;
     uint32_t told;   /* where the last event's token stands, the end's too; TINI_NONE: it was of none */
     uint32_t passes; /* that made logits in it */
@@ -73,7 +79,7 @@ struct tin_session {
 
 /* What a session's block keeps for it, whatever a pointer's size: a session takes the same bytes on every machine, so that
  * the memory of a 32-bit device is known where its model is built. */
-#define TINI_SESSION_ROOM 1152u
+#define TINI_SESSION_ROOM 1216u
 _Static_assert(sizeof(tin_session) <= TINI_SESSION_ROOM, "room of a session");
 
 /* How a pass takes up a session's queue, of which at most `rows` tokens, and at most `logit_rows` with logits: sets
@@ -122,6 +128,9 @@ void tini_session_remake(tin_session *session, uint32_t position);
 
 /* What is computed ends at `position`, or where states are at hand before it. */
 void tini_session_go_back(tin_session *session, uint32_t position);
+
+/* What was computed of wrong guesses, and behind them, is forgotten, and the session goes on from a state that it has. */
+void tini_session_leave_guesses(tin_session *session);
 
 /* STATE when a batch has the session. */
 tin_status tini_session_check_free(const tin_session *session, tin_error *error);

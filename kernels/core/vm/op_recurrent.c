@@ -33,24 +33,29 @@ typedef void advance_fn(const tini_run *r, const float *from, float *to, uint32_
 
 static void run_state(const tini_run *r, const tini_states *s, uint32_t begin, uint32_t end,
                       advance_fn *advance) {
-    uint32_t state = r->op->cache, left = s->rows[0] + s->rows[1] - 1;
+    uint32_t state = r->op->cache, left = s->sure;
     size_t tile = (size_t)recurrent_of(r)->rows * TINI_TILE;
-    float *to = tini_states_at(s, s->to, state), *work = left ? tini_states_at(s, s->work, state) : to;
+    float *last = tini_states_at(s, s->to, state), *to = left ? tini_states_at(s, s->work, state) : last;
     const float *from = s->from == TINI_NONE ? tini_states_first(s, state) : tini_states_at(s, s->from, state);
     if (!from) {
-        from = work;
-        memset(work + begin * tile, 0, (end - begin) * tile * sizeof *work);
+        from = to;
+        memset(to + begin * tile, 0, (end - begin) * tile * sizeof *to);
     }
     for (uint32_t k = 0; k < 2; k++) {
-        uint32_t rows = s->rows[k] < left ? s->rows[k] : left;
+        uint32_t rows = s->rows[k] < left ? s->rows[k] : left, rest = s->rows[k] - rows;
         if (rows) {
-            advance(r, from, work, s->row[k], rows, begin, end);
-            from = work;
+            advance(r, from, to, s->row[k], rows, begin, end);
+            from = to;
         }
         left -= rows;
+        if (left)
+            continue;
+        to = last;
+        if (rest) {
+            advance(r, from, to, s->row[k] + rows, rest, begin, end);
+            from = to;
+        }
     }
-    uint32_t last = s->rows[1] ? 1 : 0;
-    advance(r, from, to, s->row[last] + s->rows[last] - 1, 1, begin, end);
 }
 
 static void run_states(const tini_run *r, uint32_t item, uint32_t end, advance_fn *advance) {

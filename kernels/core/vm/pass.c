@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+/* Rows of a small pass: those of a session with guesses. */
+enum { SMALL_ROWS = 17 };
+
 uint64_t tini_pass_place(tini_pass *pass, const tini_program *program, uint32_t rows, uint32_t logit_rows,
                          uint32_t rank, uint8_t *memory) {
     uint64_t total = 0;
@@ -43,6 +46,8 @@ static uint32_t tiles_of(const tini_pass *pass) {
 void tini_pass_begin(tini_pass *pass) {
     pass->rows = pass->logit_rows = pass->block_count = pass->run_count = 0;
     pass->group_count = pass->op = pass->stage = pass->item = 0;
+    pass->sessions = 0;
+    pass->ns = 0;
     pass->serial++;
     pass->logit_block = UINT32_MAX;
     pass->every_tile = 0;
@@ -152,7 +157,27 @@ static int run_stage(tini_pass *pass, const tini_budget *budget, uint64_t *spent
     return 1;
 }
 
-int tini_pass_run(tini_pass *pass, const tini_budget *budget) {
+static float drift(float known, float now) {
+    return known == 0.0f ? now : known + 0.25f * (now - known);
+}
+
+/* What small passes cost by their rows: how many guesses are worth it depends on that. */
+static void learn_rows(tini_pass *pass) {
+    float ns = (float)pass->ns;
+    if (pass->rows == 1)
+        pass->row_ns = drift(pass->row_ns, ns);
+    else if (pass->row_ns > 0.0f && pass->rows <= SMALL_ROWS)
+        pass->more_ns = drift(pass->more_ns, (ns - pass->row_ns) / (float)(pass->rows - 1));
+}
+
+uint32_t tini_pass_row_cost(const tini_pass *pass) {
+    if (!(pass->row_ns > 0.0f && pass->more_ns > 0.0f))
+        return 0;
+    float cost = 256.0f * pass->more_ns / pass->row_ns;
+    return cost < 1.0f ? 1 : cost > 256.0f ? 256 : (uint32_t)cost;
+}
+
+static int run_ops(tini_pass *pass, const tini_budget *budget) {
     int idle = 1;
     for (; pass->op < pass->program->header->ops; pass->op++, pass->stage = 0) {
         uint64_t spent = tini_budget_spent(budget);
@@ -161,4 +186,15 @@ int tini_pass_run(tini_pass *pass, const tini_budget *budget) {
                 return 0;
     }
     return 1;
+}
+
+int tini_pass_run(tini_pass *pass, const tini_budget *budget) {
+    uint64_t begun = tini_budget_spent(budget);
+    int done = run_ops(pass, budget);
+    if (budget->clock_ns) {
+        pass->ns += tini_budget_spent(budget) - begun;
+        if (done)
+            learn_rows(pass);
+    }
+    return done;
 }

@@ -55,7 +55,12 @@ typedef struct tini_pass {
     int every_tile;
     uint32_t op, stage, item;         /* where to go on; stage 0 is what comes before an op */
     uint32_t serial;                  /* how often it has begun: the logits of the time before are gone */
+    uint32_t sessions;                /* that have rows in it */
     float ns_per_work[TINI_OP_COUNT]; /* measured, for work in slices; 0 until it was */
+    /* Measured there too: of the pass under way, of one of a single row, and of 256 such what a row more of a small one
+     * costs; 0 until they were. */
+    uint64_t ns;
+    float row_ns, more_ns;
 } tini_pass;
 
 /* A stretch of time: clock NULL is without end. */
@@ -97,5 +102,9 @@ void tini_pass_begun(tini_pass *pass);
 
 /* Goes on until the end (1) or until the budget is spent (0). Some work is always done. */
 int tini_pass_run(tini_pass *pass, const tini_budget *budget);
+
+/* What a row more of a small pass costs, of 256 of a pass of one row: 1 to 256, or 0 where that was not measured, which
+ * takes passes of both kinds under a budget. */
+uint32_t tini_pass_row_cost(const tini_pass *pass);
 
 #endif

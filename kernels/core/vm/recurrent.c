@@ -86,21 +86,24 @@ static uint32_t free_slot(tini_states *s, uint32_t kept, uint32_t from, uint32_t
     return slot;
 }
 
-void tini_states_begin(tini_states *s, uint32_t position, uint32_t rows) {
+void tini_states_begin(tini_states *s, uint32_t position, uint32_t rows, uint32_t guesses) {
     if (!s->bytes)
         return;
     s->from = slot_of(s, position);
     s->to = free_slot(s, s->from, s->from, position + rows);
-    s->work = rows > 1 ? free_slot(s, s->to, s->from, position + rows) : TINI_NONE;
+    s->sure = guesses ? rows - guesses : rows - 1;
+    s->work = s->sure ? free_slot(s, s->to, s->from, position + rows) : TINI_NONE;
+    s->guessed = guesses != 0;
 }
 
 void tini_states_end(tini_states *s, uint32_t position, int end_of_text) {
     if (!s->bytes)
         return;
+    uint32_t rows = s->rows[0] + s->rows[1];
     if (s->work != TINI_NONE)
-        s->at[s->work] = position - 1;
+        s->at[s->work] = position - rows + s->sure;
     s->at[s->to] = position;
-    s->ends |= (uint64_t)(end_of_text != 0) << s->to;
+    s->ends |= (uint64_t)(end_of_text != 0) << (s->guessed ? s->work : s->to);
 }
 
 uint64_t tini_states_saved_bytes(const tini_states *s, uint32_t position) {

@@ -4,7 +4,10 @@
  * number of tokens. A pass reads the slot of the tokens before it and writes two others: one has the state after the
  * pass's last token, one that before it, so that going back by one token is free. What else is kept costs no copying: it
  * is a matter of which slots are written next, and those are taken whose loss makes the least to compute again. A pass that
- * is dropped leaves the slot it came from, unless there were too few and it had to be written over. */
+ * is dropped leaves the slot it came from, unless there were too few and it had to be written over.
+ *
+ * Where the pass's last tokens are guesses, the other slot has the state before the first of these: a session goes back to
+ * that, and computes those that were right once more with what follows. */
 #ifndef TINI_RECURRENT_H
 #define TINI_RECURRENT_H
 
@@ -21,10 +24,12 @@ typedef struct tini_states {
     uint64_t bytes;       /* of a slot, a multiple of TIN_ALIGNMENT; 0 where the program has no states */
     uint32_t slots;       /* 2 to 64 */
     uint64_t ends; /* one bit a slot: its state is where a prompt ended, or where tokens were forgotten */
-    /* Of the pass under way: the slot that it began with (TINI_NONE: `first`), the one that all rows but the last write
-     * (TINI_NONE: there is one row), and the one that the last writes; and the session's rows, first those without logits. */
-    uint32_t from, work, to;
+    /* Of the pass under way: the slot that it began with (TINI_NONE: `first`), the one that its first `sure` rows write
+     * (TINI_NONE: none are before the last), and the one that the others write; and the session's rows, first those without
+     * logits. */
+    uint32_t from, work, to, sure;
     uint32_t row[2], rows[2];
+    int guessed; /* the rows behind the first `sure` are guesses */
 } tini_states;
 
 /* Elements of a state: [heads][columns / 16][rows][16] float32, so that a tile of 16 columns lies together. */
@@ -45,8 +50,14 @@ uint32_t tini_states_newest(const tini_states *states, uint32_t position);
 /* The tokens from `position` on are no longer the session's. */
 void tini_states_forget(tini_states *states, uint32_t position);
 
-/* A pass of `rows` tokens from `position` on begins; it has ended, and brought the session to `position`. */
-void tini_states_begin(tini_states *states, uint32_t position, uint32_t rows);
+/* Whether there are slots enough that a wrong guess, and a dropped pass, cost no more than the guesses. */
+static inline int tini_states_may_guess(const tini_states *states) {
+    return !states->bytes || states->slots > 2;
+}
+
+/* A pass of `rows` tokens from `position` on begins, the last of them guesses; it has ended, and brought the session to
+ * `position`. end_of_text: what is no guess ends a text. */
+void tini_states_begin(tini_states *states, uint32_t position, uint32_t rows, uint32_t guesses);
 void tini_states_end(tini_states *states, uint32_t position, int end_of_text);
 
 /* The states after `position` tokens, which are at hand, as bytes that depend on nothing else; none at position 0. Reading

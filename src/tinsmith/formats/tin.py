@@ -32,6 +32,7 @@ PAGE = 4096
 MANIFEST = "manifest.json"
 TURNS, TEMPLATE = "turns.bin", "template.json"  # the chat template, for the core and for people
 CONSTRAINT = "grammar/answer.bin"  # what answers may be, where a tin says so
+DRAFT = "drafts/answer.bin"  # guesses learned from a task's answers, where a tin has them
 BILL = "sbom.cdx.json"
 SOURCE = "source.bin"  # the SHA-256 of the checkpoint that the weights were made from, as 32 bytes
 RECIPE = "recipe.toml"  # of a tin that a recipe made, once it was measured

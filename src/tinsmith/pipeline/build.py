@@ -75,6 +75,7 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
         "licenses": needs.data.digests.get(data.LICENSES),
         "base_license": hashlib.sha256(base_license).hexdigest() if base_license else None,
         "constraint": needs.data.digests.get(data.ANSWER),
+        "draft": needs.data.digests.get(data.DRAFT),
         "recipe": run.recipe.model_digest,
         "tins": UNSEALED,  # older versions wrote the tins where the sealed ones stand now
     }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith import __version__, targets
 from tinsmith.formats.sbom import Bill, Source
-from tinsmith.formats.tin import BILL, CONSTRAINT, RECIPE, SOURCE
+from tinsmith.formats.tin import BILL, CONSTRAINT, DRAFT, RECIPE, SOURCE
 from tinsmith.pipeline import data
 from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.run import Record, Run
@@ -63,12 +63,14 @@ def context_of(run: Run, spec: Spec) -> int:
 
 
 def entries(run: Run, made: Record[Data]) -> dict[str, bytes]:
-    """The licences that base and data came with, and the compiled constraint."""
+    """The licences that base and data came with, the compiled constraint, and the draft table."""
     held = shipping.licenses(Path(made.facts.base.path))
     if run.recipe.data.licenses:
         held["LICENSES/data.txt"] = (run.folder / data.LICENSES).read_bytes()
     if made.facts.constraint:
         held[CONSTRAINT] = (run.folder / data.ANSWER).read_bytes()
+    if data.DRAFT in made.digests:
+        held[DRAFT] = (run.folder / data.DRAFT).read_bytes()
     return held
 
 

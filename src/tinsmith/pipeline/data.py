@@ -15,7 +15,7 @@ from tinsmith.data.row_tools import has_rows, tools_of_rows
 from tinsmith.data.splits import shared_inputs
 from tinsmith.errors import DataError, InputError, TinsmithError
 from tinsmith.formats.model_files import model_bytes, model_digest, model_files
-from tinsmith.pipeline import augmentation, constraint, sources, update
+from tinsmith.pipeline import augmentation, constraint, drafts, sources, update
 from tinsmith.pipeline.augmentation import Augmentation
 from tinsmith.pipeline.examples import (
     DIVISION,
@@ -35,11 +35,13 @@ from tinsmith.system import files, reading
 if TYPE_CHECKING:
     from tinsmith.data.readers import Example
     from tinsmith.pipeline.recipe import Recipe
+    from tinsmith.spec import Spec
     from tinsmith.tasks import Message
 
 # The run's own copies, in its folder.
 LICENSES = "data/LICENSES.txt"
 ANSWER = "data/answer.bin"  # the constraint, compiled
+DRAFT = "data/draft.bin"  # the draft table
 NEW_BASE = "base"  # an untrained model
 
 
@@ -99,6 +101,7 @@ def inputs(run: Run, needs: Nothing) -> dict[str, Any]:
         **update.inputs(recipe),
         "constraint": dataclasses.asdict(recipe.constraint),
         "constraint_source": constraint.source_digest(recipe),
+        "draft_table": recipe.build.draft_table,
         "following": [dataclasses.asdict(table) for table in constraint.following(recipe)],
     }
 
@@ -144,6 +147,10 @@ def make(run: Run, needs: Nothing) -> Made[Data]:
             file.write(sealed.data)
         checked = {**given, "test": splits["test"]}
         forbidden = check_constraint(run, Path(base.path), sealed, paths, checked, wanted)
+    if (table := drafts.of_recipe(recipe, splits["train"], shipped(recipe, Path(base.path)))) is not None:
+        outputs.append(run.folder / DRAFT)
+        with files.atomic_write(outputs[-1]) as file:
+            file.write(table)
     further = augmentation.make(run, splits, Path(base.path))
     if further is not None:
         outputs.append(run.folder / augmentation.FILE)
@@ -227,6 +234,16 @@ def check_constraint(
     if forbidden:
         run.display.line(f"data: warning: the constraint forbids {forbidden} test outputs")
     return forbidden
+
+
+def shipped(recipe: Recipe, base: Path) -> Spec:
+    """The base with the chat template that ships."""
+    from tinsmith import models
+
+    spec = models.load(base)
+    if spec.chat_template is None:
+        return spec
+    return dataclasses.replace(spec, chat_template=settled(recipe, spec.chat_template))
 
 
 def settled(recipe: Recipe, template: str) -> str:

@@ -284,6 +284,7 @@ class Build:
     bandwidth: int | None = _key(SIZE, None)
     min_accuracy: float | None = _key(number(0, 1), None)
     calibration: str | None = _key(TEXT, None)
+    draft_table: bool = _key(FLAG, True)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from tinsmith.runtime.adapters import FOLDER as ADAPTER_FOLDER
 from tinsmith.spec import Spec
 
 # What the runtime reads of a tin; the rest is for people and tools.
-READ = ("program.bin", "weights.bin", "tokenizer.bin", "trie.bin", "turns.bin", tin.CONSTRAINT)
+READ = ("program.bin", "weights.bin", "tokenizer.bin", "trie.bin", "turns.bin", tin.CONSTRAINT, tin.DRAFT)
 _SELFTEST = 256  # its two prompts and digests are a few hundred bytes, of a page that is theirs
 
 
@@ -38,7 +38,7 @@ class Contents:
     @property
     def tables(self) -> int:
         """Bytes of what the runtime reads beside the weights: program, vocabulary, chat template, constraint,
-        adapters."""
+        draft table, adapters."""
         read = [name for name in self.entries if name in READ or name.startswith(ADAPTER_FOLDER)]
         return sum(self.entries[name] for name in read if name != "weights.bin")
 

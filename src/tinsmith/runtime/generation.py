@@ -317,13 +317,14 @@ class Generation:
         self._context = model.info()["context"] - prefix_of(applied)
         self._recorded = recorded or tops > 0
         self._choices: list[Choice] = []
+        self.applied = applied
         self._lease = sessions.open(prompt, max_tokens + 1, applied)
-        record(self._session, recorded, tops)
+        record(self.session, recorded, tops)
         self._answer = Answer(model, stop)
         self.finish: Finish = "length"
 
     @property
-    def _session(self) -> _core.Session:
+    def session(self) -> _core.Session:
         return self._lease.session
 
     def completion(self) -> Completion:
@@ -369,7 +370,7 @@ class Generation:
         if chosen == self._max_tokens:
             return
         if chosen:
-            self._session.append(self._answer.tokens[-1:])
+            self.session.append(self._answer.tokens[-1:])
         with self._held():
             yield from self._generated(self._max_tokens - chosen)
 
@@ -383,25 +384,25 @@ class Generation:
     def _generated(self, most: int) -> Iterator[int | None]:
         checked, before = self._evaluations, self._log_probability
         if self._heal:
-            self._session.heal()
-        self._sampling.begin(self._session, most)
-        self._answer.healed = self._session.healed()
-        while (event := self._session.step(self._budget())) != _core.STEP_DONE:
+            self.session.heal()
+        self._sampling.begin(self.session, most)
+        self._answer.healed = self.session.healed()
+        while (event := self.session.step(self._budget())) != _core.STEP_DONE:
             if event == _core.STEP_PENDING:
                 yield None
                 continue
-            self._evaluations = checked + self._session.passes()
-            self._log_probability = before + self._session.log_probability()
+            self._evaluations = checked + self.session.passes()
+            self._log_probability = before + self.session.log_probability()
             if event != _core.STEP_TOKEN:  # there is nothing to do: the generation was ended by others
                 raise InputError(TAKEN)
-            token = self._session.token()
+            token = self.session.token()
             if self._recorded:
                 held = self._constraint is not None or self._heal
-                self._choices.append(choice_of(self._session, token, held))
+                self._choices.append(choice_of(self.session, token, held))
             yield token
-        self._evaluations = checked + self._session.passes()
-        self._log_probability = before + self._session.log_probability()
-        self.finish = FINISH[self._session.finish()]
+        self._evaluations = checked + self.session.passes()
+        self._log_probability = before + self.session.log_probability()
+        self.finish = FINISH[self.session.finish()]
 
     def _budget(self) -> int:
         """Nanoseconds that a step may take; 0: any."""
@@ -411,22 +412,22 @@ class Generation:
         """The part of the draft that greedy decoding gives too, which the session then has, and the token that
         it gives next, with the logarithms of their probabilities."""
         draft = self._draft[: self._context - len(self._prompt)]
-        self._session.want_logits(len(self._prompt) - 1)
-        self._session.append(draft)
+        self.session.want_logits(len(self._prompt) - 1)
+        self.session.append(draft)
         chosen: list[int] = []
         logs: list[float] = []
         agreed = 0
-        while self._session.step() == _core.STEP_LOGITS:
+        while self.session.step() == _core.STEP_LOGITS:
             self._evaluations += 1
-            best = self._session.likeliest()
+            best = self.session.likeliest()
             chosen += best
-            logs += self._session.logprobs(best) if self._sampling.sure else [0.0] * len(best)
+            logs += self.session.logprobs(best) if self._sampling.sure else [0.0] * len(best)
             while agreed < len(draft) and agreed < len(chosen) and chosen[agreed] == draft[agreed]:
                 agreed += 1
             if agreed < len(chosen):
                 break
-        self._session.rewind(len(self._prompt) + agreed)
-        self._session.want_logits(_NOWHERE)
+        self.session.rewind(len(self._prompt) + agreed)
+        self.session.want_logits(_NOWHERE)
         return list(zip(chosen[: agreed + 1], logs, strict=False))[: self._max_tokens]
 
 

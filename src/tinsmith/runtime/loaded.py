@@ -82,6 +82,7 @@ class Loaded:
             conversations if engine is None else 1,
         )
         self.constraints = Pool(core)
+        self.drafts = True  # generations that guess do so by draft tables too; changes no token
         held = sealed or self.tin
         self.skill = Skill.of_tin(held, held.manifest)
         self.adapters = Adapters(core, held, self.skill, words, engine)
@@ -352,7 +353,7 @@ class Loaded:
         if heal and not isinstance(prompt, str):
             raise InputError("only a prompt given as text can be healed: token ids stand as they are")
         tokens = self._tokens(prompt)
-        return Generation(
+        run = Generation(
             self.core,
             self._sessions,
             tokens,
@@ -368,6 +369,13 @@ class Loaded:
             record,
             tops,
         )
+        self.guess(run.session, run.applied)
+        return run
+
+    def guess(self, session: _core.Session, applied: Applied) -> None:
+        """Has a session guess by the draft table that the first of these adapters brings; for none, by the
+        file's."""
+        session.draft(self.adapters.skill(self.adapters.chosen(applied)).draft if self.drafts else None)
 
     def least(self, constraint: Constraint | Own | None, adapter: Chosen = None) -> float | None:
         """The logarithm of the probability from which on an answer is given, of those that are free or held to

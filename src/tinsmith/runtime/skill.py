@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tinsmith.chat.turns import Turns
 from tinsmith.constraint.makers import of_entry
 from tinsmith.errors import FormatError, UnsupportedError
-from tinsmith.formats.tin import CONSTRAINT, TEMPLATE, TURNS, Tin
+from tinsmith.formats.tin import CONSTRAINT, DRAFT, TEMPLATE, TURNS, Tin
 
 if TYPE_CHECKING:
     from tinsmith.constraint import Constraint
@@ -34,7 +34,7 @@ class Skill:
     @classmethod
     def of_tin(cls, tin: Tin, facts: Mapping[str, Any], folder: str = "", base: Skill | None = None) -> Skill:
         """folder: where the skill's entries are in the tin, which have the names there that the file's have."""
-        known = {name: f"{folder}{name}" for name in (TURNS, TEMPLATE, CONSTRAINT)}
+        known = {name: f"{folder}{name}" for name in (TURNS, TEMPLATE, CONSTRAINT, DRAFT)}
         return cls({name: tin.entry(at) for name, at in known.items() if at in tin.names}, facts, base)
 
     @property
@@ -74,6 +74,11 @@ class Skill:
         if CONSTRAINT in self._entries:
             return of_entry(self._entries[CONSTRAINT], self._facts)
         return None if self._base is None else self._base.constraint
+
+    @property
+    def draft(self) -> Buffer | None:
+        """Its draft table, which guesses tokens of its answers alone; None where it brings none."""
+        return self._entries.get(DRAFT)
 
     @property
     def tool_format(self) -> str:

@@ -29,6 +29,7 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
         "licenses": needs.data.digests.get(data.LICENSES),
         "recipe": run.recipe.model_digest,
         **({"constraint": answer} if answer else {}),
+        "draft": needs.data.digests.get(data.DRAFT),
     }
 
 

@@ -1,0 +1,35 @@
+"""The draft table of a recipe: guesses learned from the outputs of its training examples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tinsmith import tasks
+
+if TYPE_CHECKING:
+    from tinsmith.data.readers import Example
+    from tinsmith.pipeline.recipe import Recipe
+    from tinsmith.spec import Spec
+
+
+def of_recipe(recipe: Recipe, train: Sequence[Example], spec: Spec) -> bytes | None:
+    """None where the recipe wants none, there are no examples, or the base can't chat. spec: the base with the
+    chat template that ships."""
+    if not recipe.build.draft_table or not train:
+        return None
+    from tinsmith import _core
+    from tinsmith.compiler import build_words, drafts
+    from tinsmith.runtime.model import Model
+
+    facts = {"name": "words", "family": spec.family, "parameters": 0, "weight_bytes": 0, "tensors": {}}
+    image = build_words(spec.tokenizer, spec.chat_template, spec.hyper.context, facts)
+    model = Model(_core.Model(image), image, 1)
+    if not model.can_chat:
+        return None
+    task, system = tasks.by_name(recipe.data.task), recipe.data.system
+    answers = [
+        (model.render(task.messages(row, system)), [*model.tokenize(row.output), model.end_token])
+        for row in drafts.spread(train)
+    ]
+    return drafts.learn(model.core, answers)
