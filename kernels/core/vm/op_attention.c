@@ -7,16 +7,29 @@ static uint64_t work_rope_table(const tini_run *r) {
     return (uint64_t)TINI_BLOCK_ROWS * 64 * tini_tensor_of(r, r->op->tensor[0])->inputs;
 }
 
+static uint32_t rotary_position(const tini_block *block, uint32_t k, uint32_t stream) {
+    return block->caches->before +
+           tini_input_rotary(block->input, block->span, tini_block_place(block) + k, stream);
+}
+
+/* A file may say anything. */
+static uint32_t stream_at(float number) {
+    return number == 1.0f ? 1 : number == 2.0f ? 2 : 0;
+}
+
 static void run_rope_table(const tini_run *r, uint32_t item, uint32_t end) {
-    const float *frequency = tini_vector_of(r, r->op->tensor[0]);
+    const float *frequency = tini_vector_of(r, r->op->tensor[0]), *streams = tini_vector_of(r, r->op->tensor[1]);
     uint32_t half = tini_tensor_of(r, r->op->tensor[0])->inputs;
     for (; item < end; item++) {
         const tini_block *block = tini_block_of(r, item);
         for (uint32_t k = 0; k < block->rows; k++) {
             float *table = tini_value_at(r, r->op->out[0], block->row + k);
-            float position = (float)(block->position + k);
+            float positions[3];
+            for (uint32_t stream = 0; stream < 3; stream++)
+                positions[stream] = (float)rotary_position(block, k, stream);
             for (uint32_t i = 0; i < half; i++)
-                tini_sin_cos(position * frequency[i], &table[half + i], &table[i]);
+                tini_sin_cos(positions[streams ? stream_at(streams[i]) : 0] * frequency[i], &table[half + i],
+                             &table[i]);
             tini_scale_row(table, 2 * half, r->op->f[0]);
         }
     }

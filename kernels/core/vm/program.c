@@ -128,8 +128,24 @@ static const char *tini_check_rope_table(const checker *c) {
     const tini_tensor *t = tensor(c, 0);
     if (!t || !is_vector(c, 0, t->inputs))
         return "needs a vector of frequencies";
+    if (c->op->tensor[1] != TINI_NONE && !is_vector(c, 1, t->inputs))
+        return "its streams are not one a frequency";
     return is_f32(c, c->op->out[0], 2 * t->inputs) ? NULL
                                                    : "its output is not twice as wide as its frequencies";
+}
+
+int tini_program_sees_images(const tini_program *p) {
+    for (uint32_t k = 0; k < p->header->ops; k++)
+        if (p->ops[k].kind == TINI_OP_ATTENTION && p->ops[k].u[1])
+            return 1;
+    return 0;
+}
+
+int tini_program_grades_images(const tini_program *p) {
+    for (uint32_t k = 0; k < p->header->ops; k++)
+        if (p->ops[k].kind == TINI_OP_ROPE_TABLE && p->ops[k].tensor[1] != TINI_NONE)
+            return 1;
+    return 0;
 }
 
 static const char *tini_check_rope(const checker *c) {
