@@ -7,6 +7,13 @@ static uint64_t work_rope_table(const tini_run *r) {
     return (uint64_t)TINI_BLOCK_ROWS * 64 * tini_tensor_of(r, r->op->tensor[0])->inputs;
 }
 
+/* A token's; or a patch's row or column. */
+static float position_of(const tini_run *r, uint32_t position, int first_half) {
+    if (r->op->u[0])
+        position = first_half ? position / r->pass->image.width : position % r->pass->image.width;
+    return (float)position;
+}
+
 static void run_rope_table(const tini_run *r, uint32_t item, uint32_t end) {
     const float *frequency = tini_vector_of(r, r->op->tensor[0]);
     uint32_t half = tini_tensor_of(r, r->op->tensor[0])->inputs;
@@ -14,9 +21,9 @@ static void run_rope_table(const tini_run *r, uint32_t item, uint32_t end) {
         const tini_block *block = tini_block_of(r, item);
         for (uint32_t k = 0; k < block->rows; k++) {
             float *table = tini_value_at(r, r->op->out[0], block->row + k);
-            float position = (float)(block->position + k);
             for (uint32_t i = 0; i < half; i++)
-                tini_sin_cos(position * frequency[i], &table[half + i], &table[i]);
+                tini_sin_cos(position_of(r, block->position + k, i < half / 2) * frequency[i],
+                             &table[half + i], &table[i]);
             tini_scale_row(table, 2 * half, r->op->f[0]);
         }
     }
@@ -76,6 +83,7 @@ static uint64_t work_attention(const tini_run *r) {
     for (uint32_t k = 0; k < tini_block_items(r); k++) {
         const tini_block *block = tini_block_of(r, k);
         uint32_t seen = block->position + block->rows;
+        seen = seen < block->until ? block->until : seen;
         if (c->window && seen > c->window)
             seen = c->window;
         uint64_t work = (uint64_t)block->rows * seen;
@@ -88,7 +96,7 @@ static uint64_t work_attention(const tini_run *r) {
 static uint32_t joined_blocks(const tini_block *block, uint32_t most, uint32_t *rows) {
     uint32_t count = 1;
     *rows = block->rows;
-    while (count < most && block[count].caches == block->caches &&
+    while (count < most && block[count].caches == block->caches && block[count].until == block->until &&
            block[count].position == block->position + *rows)
         *rows += block[count++].rows;
     return count;
@@ -112,6 +120,7 @@ static void run_attention(const tini_run *r, uint32_t item, uint32_t end) {
             .heads = group,
             .position = block->position,
             .window = c->window,
+            .until = block->until,
             .scale = op->f[0],
             .cap = op->f[1],
         };

@@ -103,6 +103,24 @@ uint32_t tini_pass_add(tini_pass *pass, const tini_caches *caches, tini_states *
     return first;
 }
 
+void tini_pass_see(tini_pass *pass, const tini_caches *caches, const tini_image *image) {
+    uint32_t rows = image->height * image->width;
+    tini_pass_begin(pass);
+    pass->image = *image;
+    for (; pass->rows < rows; pass->rows += TINI_BLOCK_ROWS) {
+        uint32_t left = rows - pass->rows;
+        pass->blocks[pass->block_count++] = (tini_block){
+            .caches = caches,
+            .row = pass->rows,
+            .rows = left < TINI_BLOCK_ROWS ? left : TINI_BLOCK_ROWS,
+            .position = pass->rows,
+            .until = rows,
+        };
+    }
+    pass->rows = rows;
+    pass->logit_rows = image->states;
+}
+
 /* How many of `items` to do next. Half of the time that is left by what items of this kind took, so that a wrong
  * guess costs little; the rest follows in ever smaller parts. 0 when not even one fits. */
 static uint32_t affordable(const tini_pass *pass, uint32_t kind, uint32_t items, uint64_t work, uint64_t left) {

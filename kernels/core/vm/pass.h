@@ -18,7 +18,14 @@ typedef struct tini_block {
     const int32_t *tokens; /* of these rows */
     uint32_t row, rows;    /* first row in the pass, and how many */
     uint32_t position;     /* of the first row, behind a prefix */
+    uint32_t until;        /* positions below it are seen by all of these rows; 0: none but those before */
 } tini_block;
+
+/* What a tower sees: height by width patches, [height * width] rows of floats, and how many states they make. */
+typedef struct tini_image {
+    const float *patches;
+    uint32_t height, width, states;
+} tini_image;
 
 /* Consecutive rows with the same adapters, which share the reading of these. */
 typedef struct tini_shared_rows {
@@ -38,7 +45,8 @@ typedef struct tini_pass {
     const tini_kernels *kernels;
     const tin_executor *executor; /* or NULL */
     uint8_t *arena;
-    float *logits;      /* [most_logits][vocab] */
+    float *logits;      /* [most_logits][vocab]; a tower's states */
+    tini_image image;   /* of a tower */
     tini_block *blocks; /* [most_rows] */
     tini_states **runs; /* [most_rows] of the sessions with rows in the pass, where the program has states */
     /* Where rows may have adapters whose ranks together are at most `rank`: [most_rows], and of up to three matrices the
@@ -90,6 +98,9 @@ void tini_pass_begin(tini_pass *pass);
 void tini_pass_logits_begin(tini_pass *pass);
 uint32_t tini_pass_add(tini_pass *pass, const tini_caches *caches, tini_states *states,
                        const tini_adapters *adapters, const int32_t *tokens, uint32_t position, uint32_t rows);
+
+/* Begins a pass of a tower: all patches of an image. caches: of the tower. */
+void tini_pass_see(tini_pass *pass, const tini_caches *caches, const tini_image *image);
 
 /* Which logits a row is for, as bits of pass->tile_bits, has been gathered, or pass->every_tile set, by all that have rows
  * with logits: none of the others is computed. */
