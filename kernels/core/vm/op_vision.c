@@ -120,12 +120,12 @@ static uint64_t work_merge(const tini_run *r) {
 
 const tini_op_functions tini_functions_merge = {tini_row_items, work_merge, run_merge};
 
-static void run_states(const tini_run *r, uint32_t item, uint32_t end) {
+static void run_made_states(const tini_run *r, uint32_t item, uint32_t end) {
     const size_t width = r->pass->program->header->vocab;
     for (uint32_t row = r->begin + item; row < r->begin + end; row++)
         memcpy(r->pass->logits + row * width, tini_value_at(r, r->op->in[0], row), width * sizeof(float));
 }
 
-const tini_op_functions tini_functions_states = {tini_row_items, tini_norm_work, run_states};
+const tini_op_functions tini_functions_states = {tini_row_items, tini_norm_work, run_made_states};
 
 TINI_REGION_END
