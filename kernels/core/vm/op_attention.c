@@ -7,22 +7,24 @@ static uint64_t work_rope_table(const tini_run *r) {
     return (uint64_t)TINI_BLOCK_ROWS * 64 * tini_tensor_of(r, r->op->tensor[0])->inputs;
 }
 
-/* A token's; or a patch's row or column. */
-static float position_of(const tini_run *r, uint32_t position, int first_half) {
-    if (r->op->u[0])
-        position = first_half ? position / r->pass->image.width : position % r->pass->image.width;
+/* A token's; or a patch's row (1) or column (2). */
+static float position_of(const tini_run *r, uint32_t position, float stream) {
+    if (stream == 1.0f)
+        position = position / r->pass->image.width;
+    else if (stream == 2.0f)
+        position = position % r->pass->image.width;
     return (float)position;
 }
 
 static void run_rope_table(const tini_run *r, uint32_t item, uint32_t end) {
-    const float *frequency = tini_vector_of(r, r->op->tensor[0]);
+    const float *frequency = tini_vector_of(r, r->op->tensor[0]), *streams = tini_vector_of(r, r->op->tensor[1]);
     uint32_t half = tini_tensor_of(r, r->op->tensor[0])->inputs;
     for (; item < end; item++) {
         const tini_block *block = tini_block_of(r, item);
         for (uint32_t k = 0; k < block->rows; k++) {
             float *table = tini_value_at(r, r->op->out[0], block->row + k);
             for (uint32_t i = 0; i < half; i++)
-                tini_sin_cos(position_of(r, block->position + k, i < half / 2) * frequency[i],
+                tini_sin_cos(position_of(r, block->position + k, streams ? streams[i] : 0) * frequency[i],
                              &table[half + i], &table[i]);
             tini_scale_row(table, 2 * half, r->op->f[0]);
         }

@@ -130,8 +130,8 @@ static const char *tini_check_rope_table(const checker *c) {
     const tini_tensor *t = tensor(c, 0);
     if (!t || !is_vector(c, 0, t->inputs))
         return "needs a vector of frequencies";
-    if (c->op->u[0] > 1 || (c->op->u[0] && t->inputs % 2))
-        return "has an unknown kind of positions, or an odd number of frequencies for two";
+    if (c->op->tensor[1] != TINI_NONE && !is_vector(c, 1, t->inputs))
+        return "its streams are not one a frequency";
     return is_f32(c, c->op->out[0], 2 * t->inputs) ? NULL
                                                    : "its output is not twice as wide as its frequencies";
 }
@@ -401,7 +401,7 @@ static const char *check_rows(const checker *c) {
     int merged = op->flags & TINI_FLAG_LOGIT_ROWS;
     uint32_t side = c->p->side, share = side && merged ? side * side : 1;
     if (side ? !of_tower(op->kind) && !of_both(op->kind, merged)
-             : of_tower(op->kind) || (op->kind == TINI_OP_ROPE_TABLE && op->u[0]))
+             : of_tower(op->kind) || (op->kind == TINI_OP_ROPE_TABLE && op->tensor[1] != TINI_NONE))
         return side ? "has no place in a tower, or not there" : "has no place in a program of text";
     if (side && (op->kind == TINI_OP_PATCHES || op->kind == TINI_OP_POSITION) && merged)
         return "is for patches that are not merged";

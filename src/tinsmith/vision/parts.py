@@ -13,11 +13,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinsmith.errors import UnsupportedError
 from tinsmith.spec import ConnectorSizes, Pictures, TowerSizes, Vision
 from tinsmith.tensor_names import TensorName
+
+if TYPE_CHECKING:
+    from tinsmith.graph import GraphBuilder, Value
 
 
 class Tower(ABC):
@@ -38,6 +41,14 @@ class Tower(ABC):
     @abstractmethod
     def tensors(self, sizes: Any) -> list[TensorName]:
         """Every tensor at this size, in the order a file has them."""
+
+    @abstractmethod
+    def graph(self, sizes: Any, g: GraphBuilder) -> Value:
+        """The states of an image's patches; tensors go by their roles."""
+
+    def patches(self, sizes: Any) -> int:
+        """Most of an image: as many as there are positions."""
+        return int(sizes.side) ** 2
 
 
 class Connector(ABC):
@@ -68,6 +79,10 @@ class Connector(ABC):
     @abstractmethod
     def tensors(self, sizes: TowerSizes, joint: Any) -> list[TensorName]:
         """Every tensor at this size, in the order a file has them."""
+
+    @abstractmethod
+    def graph(self, joint: Any, g: GraphBuilder, x: Value) -> Value:
+        """The language model's embeddings of a tower's states."""
 
 
 @cache

@@ -5,16 +5,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinsmith.errors import FormatError
 from tinsmith.fields import Fields
 from tinsmith.spec import TowerSizes
 from tinsmith.tensor_names import TensorName
 from tinsmith.vision.parts import Tower
+from tinsmith.vision.pixels import by_pixel
+
+if TYPE_CHECKING:
+    from tinsmith.graph import GraphBuilder, Value
 
 CONFIG = "config.json: vision_config"
 ACTS = {"gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu"}
+GRAPH_ACTS = {"gelu_tanh": "gelu", "gelu": "gelu_erf"}  # as graph.ACTIVATIONS has them
 # (role, in a folder, in GGUF) of a layer's matrices: each has a bias.
 _ATTENTION = (
     ("q", "self_attn.q_proj", "attn_q"),
@@ -85,6 +90,30 @@ class Siglip(Tower):
                 hf, gguf = f"encoder.layers.{i}.{name.hf}", f"v.blk.{i}.{name.gguf}"
                 names.append(replace(name, role=f"layers.{i}.{name.role}", hf=hf, gguf=gguf))
         return [*names, *norm("post_norm", "post_layernorm", "v.post_ln", dim)]
+
+    def graph(self, sizes: TowerSizes, g: GraphBuilder) -> Value:
+        g.graph.tensors["patch"] = by_pixel(g.graph.tensors["patch"])
+        x = g.matmul(g.patches(3 * sizes.patch**2), "patch", bias="patch_bias")
+        return encoder(sizes, g, g.positions(x, "positions", "nearest"))
+
+
+def encoder(sizes: TowerSizes, g: GraphBuilder, x: Value) -> Value:
+    """The layers, and the norm after the last."""
+    heads, eps = sizes.heads, sizes.norm_eps
+    head_dim = sizes.dim // heads
+    cache = g.cache(heads, head_dim)  # every layer's, one after the other
+    for i in range(sizes.layers):
+        at = f"layers.{i}."
+        h = g.layer_norm(x, f"{at}attn_norm", f"{at}attn_norm_bias", eps)
+        roles = [f"{at}{role}" for role in "qkv"]
+        q, k, v = g.matmuls(h, *roles, biases=[f"{role}_bias" for role in roles])
+        g.kv_append(cache, k, v)
+        h = g.attention(cache, q, heads, head_dim**-0.5)
+        x = g.matmul(h, f"{at}o", residual=x, bias=f"{at}o_bias")
+        h = g.layer_norm(x, f"{at}ffn_norm", f"{at}ffn_norm_bias", eps)
+        h = g.act(g.matmul(h, f"{at}up", bias=f"{at}up_bias"), GRAPH_ACTS[sizes.act])
+        x = g.matmul(h, f"{at}down", residual=x, bias=f"{at}down_bias")
+    return g.layer_norm(x, "post_norm", "post_norm_bias", eps)
 
 
 def layer(sizes: TowerSizes) -> list[TensorName]:
