@@ -174,7 +174,7 @@ typedef struct tin_model_info {
     int32_t bos, eos;     /* token ids, or -1 */
     uint64_t fingerprint; /* of the whole file's contents: equal for equal files */
     const char *isa;      /* instruction set in use */
-    uint32_t dim; /* floats of a row that may take the place of a token's embedding; 0: none may */
+    uint32_t dim;         /* floats of a row that may take the place of a token's embedding; 0: none may */
 } tin_model_info;
 
 /* Fills in *info. It cannot fail. */
@@ -904,6 +904,64 @@ TIN_API tin_status tin_session_restore(tin_session *session, const void *data, s
  * Errors: UNSUPPORTED (other logits, or tin_selfcheck failed), FORMAT (no self-test in the file),
  * CONTEXT, STATE (another kv_type than TIN_KV_F16, adapters, or work under way in a batch). */
 TIN_API tin_status tin_session_selftest(tin_session *session, tin_error *error);
+
+/* ---- Images: what a model with eyes makes of them ------------------------------------------ */
+
+/* A model's tower and connector at work on one image at a time: of its patches they make states, which
+ * stand in a session where a token's embedding would. It belongs to one thread at a time. */
+typedef struct tin_vision tin_vision;
+
+/* What a tower takes and makes. */
+typedef struct tin_vision_info {
+    uint32_t patch;   /* floats of a patch */
+    uint32_t side;    /* of the square of patches that make one state */
+    uint32_t patches; /* most patches of an image */
+    uint32_t width;   /* floats of a state: those of a token's embedding */
+    uint64_t weight_bytes;
+} tin_vision_info;
+
+/* Fills in *info. UNSUPPORTED for a model that sees no images. */
+TIN_API tin_status tin_vision_describe(const tin_model *model, tin_vision_info *info);
+
+/* What a vision is made for; all 0 for the model's own. */
+typedef struct tin_vision_options {
+    uint32_t patches;             /* most patches of an image; 0 for as many as the model takes */
+    const tin_executor *executor; /* as in tin_session_options */
+    uint64_t (*clock_ns)(void *); /* for tin_vision_step's budget; NULL when no budget is ever given */
+    void *clock_context;          /* passed to clock_ns */
+} tin_vision_options;
+
+/* Bytes of memory that tin_vision_create needs: all that images of so many patches take, beside the
+ * weights. 0 on failure (ARGUMENT; UNSUPPORTED for a model that sees no images). */
+TIN_API size_t tin_vision_size(const tin_model *model, const tin_vision_options *options, tin_error *error);
+
+/* Makes a vision in `memory`, which stays the caller's.
+ *
+ * Errors: ARGUMENT, UNSUPPORTED, MEMORY. */
+TIN_API tin_status tin_vision_create(const tin_model *model, const tin_vision_options *options, void *memory,
+                                     size_t memory_size, tin_vision **vision, tin_error *error);
+
+/* Begins an image of height by width patches; the one before is given up.
+ *
+ * patches  [height * width][tin_vision_info.patch] floats, patches in rows from the top left, which must
+ *          stay there until the image is done; within a patch, as the model was trained
+ *
+ * Errors: ARGUMENT (no patches, more than there is room for, not a multiple of the side). */
+TIN_API tin_status tin_vision_begin(tin_vision *vision, const float *patches, uint32_t height, uint32_t width,
+                                    tin_error *error);
+
+/* Goes on with the image until its states are made or the budget is spent, as tin_step does. Returns
+ * TIN_STEP_DONE, TIN_STEP_PENDING, TIN_STEP_IDLE where none was begun, or a negative status (STATE: a
+ * budget without a clock).
+ *
+ * budget_ns  nanoseconds; 0: no bound */
+TIN_API int32_t tin_vision_step(tin_vision *vision, uint64_t budget_ns);
+
+/* The image's states, [*count][width] floats, squares in rows from the top left; they are there until
+ * the next image begins. NULL, and a *count of 0, before they are made.
+ *
+ * count  NULL or where their number goes */
+TIN_API const float *tin_vision_states(const tin_vision *vision, uint32_t *count);
 
 /* ---- Many sessions at once ---------------------------------------------------------------- */
 

@@ -9,12 +9,13 @@
 
 typedef struct core_state {
     PyObject *fault; /* tinsmith.errors.RuntimeFault */
-    PyTypeObject *model_type, *session_type, *batch_type, *constraint_type, *adapter_type, *router_type;
+    PyTypeObject *model_type, *session_type, *batch_type, *constraint_type, *adapter_type, *router_type,
+        *vision_type;
 } core_state;
 
 extern struct PyModuleDef core_module;
 extern PyType_Spec core_model_spec, core_session_spec, core_batch_spec, core_constraint_spec, core_adapter_spec,
-    core_router_spec;
+    core_router_spec, core_vision_spec;
 extern PyMethodDef core_block_functions[], core_constraint_functions[], core_measure_functions[],
     core_seal_functions[], core_train_functions[];
 

@@ -10,7 +10,7 @@ import pytest
 from tiny_models import HALVES, drawn, tiny_tokenizer
 
 from tinsmith import _core
-from tinsmith.compiler.build import pack_weights
+from tinsmith.compiler.weights import pack_weights
 from tinsmith.compiler.passes import lower
 from tinsmith.compiler.program import write_program
 from tinsmith.compiler.selftest import logits_digest

@@ -18,7 +18,8 @@ static uint32_t stream_at(float number) {
 }
 
 static void run_rope_table(const tini_run *r, uint32_t item, uint32_t end) {
-    const float *frequency = tini_vector_of(r, r->op->tensor[0]), *streams = tini_vector_of(r, r->op->tensor[1]);
+    const float *frequency = tini_vector_of(r, r->op->tensor[0]),
+                *streams = tini_vector_of(r, r->op->tensor[1]);
     uint32_t half = tini_tensor_of(r, r->op->tensor[0])->inputs;
     for (; item < end; item++) {
         const tini_block *block = tini_block_of(r, item);
@@ -88,7 +89,8 @@ static uint64_t work_attention(const tini_run *r) {
     uint64_t most = 0;
     for (uint32_t k = 0; k < tini_block_items(r); k++) {
         const tini_block *block = tini_block_of(r, k);
-        uint32_t seen = block->position + block->rows;
+        uint32_t seen = block->position + block->rows, until = tini_block_until(block);
+        seen = seen < until ? until : seen;
         if (c->window && seen > c->window)
             seen = c->window;
         uint64_t work = (uint64_t)block->rows * seen;
@@ -97,11 +99,11 @@ static uint64_t work_attention(const tini_run *r) {
     return most * 4 * attention_group(r) * c->head_dim;
 }
 
-/* How many blocks from `block` on, at most `most`, are rows that follow each other in one session. */
+/* How many blocks from `block` on, at most `most`, are rows that follow each other in one session and see to one end. */
 static uint32_t joined_blocks(const tini_block *block, uint32_t most, uint32_t *rows) {
-    uint32_t count = 1;
+    uint32_t count = 1, until = tini_block_until(block);
     *rows = block->rows;
-    while (count < most && block[count].caches == block->caches &&
+    while (count < most && block[count].caches == block->caches && tini_block_until(&block[count]) == until &&
            block[count].position == block->position + *rows)
         *rows += block[count++].rows;
     return count;
@@ -125,6 +127,7 @@ static void run_attention(const tini_run *r, uint32_t item, uint32_t end) {
             .heads = group,
             .position = block->position,
             .window = c->window,
+            .until = tini_block_until(block),
             .scale = op->f[0],
             .cap = op->f[1],
         };
