@@ -1,18 +1,23 @@
-"""A spec's tensors from a Hugging Face folder's, and back."""
+"""A spec's tensors from a Hugging Face folder's and back, and what else its readers and writers share."""
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.formats import safetensors
 from tinsmith.spec import Buffer, Tensor
+from tinsmith.system.files import write_text
 from tinsmith.tensor_names import TensorName
 
 # Weight formats that safetensors has, and what transformers calls them.
 FLOATS = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+# Where config.json keeps Spec.general; transformers carries unknown keys along.
+GENERAL = "gguf_general"
 
 
 def read_tensor(folder: Path, name: TensorName, stored: Mapping[str, safetensors.Tensor]) -> Tensor:
@@ -57,3 +62,7 @@ def stored_tensors(name: TensorName, tensor: Tensor) -> Iterator[tuple[str, safe
     size = len(data) // len(name.folder_names)
     for k, part in enumerate(name.folder_names):
         yield part, safetensors.Tensor(tensor.format, name.folder_shape, data[k * size : (k + 1) * size])
+
+
+def write_json(path: Path, table: Mapping[str, Any]) -> None:
+    write_text(path, json.dumps(table, indent=2, sort_keys=True) + "\n")

@@ -26,6 +26,7 @@ _ATTENTION = (
 
 class Siglip(Tower):
     name: ClassVar[str] = "siglip"
+    model_type: ClassVar[str] = "siglip_vision_model"
     defaults: ClassVar[Mapping[str, Any]] = {
         "hidden_size": 768,
         "intermediate_size": 3072,
@@ -43,7 +44,7 @@ class Siglip(Tower):
         fields.refuse("hidden_act", *ACTS)
         patch = fields.count("patch_size")
         return checked(
-            TowerSizes(
+            self.sizes(
                 layers=fields.count("num_hidden_layers"),
                 dim=fields.count("hidden_size"),
                 ffn_dim=fields.count("intermediate_size"),
@@ -58,11 +59,14 @@ class Siglip(Tower):
     def side_from_hf(self, fields: Fields, patch: int) -> int:
         return fields.count("image_size") // patch
 
+    def side_to_hf(self, sizes: TowerSizes) -> dict[str, Any]:
+        return {"image_size": sizes.side * sizes.patch}
+
     def to_hf(self, sizes: TowerSizes) -> dict[str, Any]:
-        return {
+        return self.side_to_hf(sizes) | {
             "hidden_act": next(name for name, act in ACTS.items() if act == sizes.act),
             "hidden_size": sizes.dim,
-            "image_size": sizes.side * sizes.patch,
+            "vision_use_head": False,
             "intermediate_size": sizes.ffn_dim,
             "layer_norm_eps": sizes.norm_eps,
             "num_attention_heads": sizes.heads,
@@ -71,12 +75,17 @@ class Siglip(Tower):
             "patch_size": sizes.patch,
         }
 
-    def tensors(self, sizes: TowerSizes) -> list[TensorName]:
+    def patch(self, sizes: TowerSizes) -> TensorName:
+        """Inputs are one channel after the other, of each the rows from the top."""
         dim, p = sizes.dim, sizes.patch
-        patch = TensorName("patch", "embeddings.patch_embedding.weight", "v.patch_embd.weight", dim, 3 * p * p)
+        name = TensorName("patch", "embeddings.patch_embedding.weight", "v.patch_embd.weight", dim, 3 * p * p)
+        return replace(name, hf_shape=(dim, 3, p, p), gguf_dims=(p, p, 3, dim))
+
+    def tensors(self, sizes: TowerSizes) -> list[TensorName]:
+        dim = sizes.dim
         positions = ("embeddings.position_embedding.weight", "v.position_embd.weight")
         names = [
-            replace(patch, hf_shape=(dim, 3, p, p), gguf_dims=(p, p, 3, dim)),
+            self.patch(sizes),
             TensorName("patch_bias", "embeddings.patch_embedding.bias", "v.patch_embd.bias", 1, dim),
             TensorName("positions", *positions, sizes.side**2, dim),
         ]
