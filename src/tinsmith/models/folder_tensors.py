@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.formats import safetensors
+from tinsmith.formats.weights import to_float32
 from tinsmith.spec import Buffer, Tensor
 from tinsmith.system.files import write_text
 from tinsmith.tensor_names import TensorName
@@ -30,7 +30,7 @@ def read_tensor(folder: Path, name: TensorName, stored: Mapping[str, safetensors
     pieces = [part.data for part in parts if isinstance(part.data, Buffer)]
     data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
     if name.all_rows == 1:
-        return name.from_folder(Tensor("F32", 1, name.inputs, _float32(format, data)))
+        return name.from_folder(to_float32(Tensor(format, 1, name.inputs, data)))
     return name.from_folder(Tensor(format, name.all_rows, name.inputs, data))
 
 
@@ -42,18 +42,6 @@ def _part(folder: Path, name: str, shape: tuple[int, ...], stored: safetensors.T
             f"{folder}: tensor {name!r} is {stored.dtype}, not supported; supported: {', '.join(FLOATS)}"
         )
     return stored
-
-
-def _float32(dtype: str, data: Buffer) -> Buffer:
-    """Exact; for the short vectors only."""
-    if dtype == "F32":
-        return data
-    count = len(data) // 2
-    if dtype == "F16":
-        return struct.pack(f"<{count}f", *struct.unpack(f"<{count}e", data))
-    wide = bytearray(4 * count)
-    wide[2::4], wide[3::4] = data[0::2], data[1::2]
-    return bytes(wide)
 
 
 def stored_tensors(name: TensorName, tensor: Tensor) -> Iterator[tuple[str, safetensors.Tensor]]:
