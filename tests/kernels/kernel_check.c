@@ -45,6 +45,19 @@ static void check_tini_rms_norm_fn(tini_rms_norm_fn *scalar, tini_rms_norm_fn *v
     }
 }
 
+static void check_tini_layer_norm_fn(tini_layer_norm_fn *scalar, tini_layer_norm_fn *vector) {
+    for (uint32_t k = 0; k < 300; k++) {
+        uint32_t n = k < 100 ? 1 + k : k < 250 ? 1 + below(70) : 500 + below(200);
+        const float *x = spread_floats(X, n), *weight = spread_floats(Y, n), *bias = spread_floats(WEIGHTS, n);
+        float *a = copy_floats(OUT, x, n), *b = copy_floats(OTHER, x, n);
+        CASE("%u values, %s", n, k % 2 ? "in place" : "apart");
+        scalar(a, k % 2 ? a : x, weight, bias, n, 1e-6f);
+        vector(b, k % 2 ? b : x, weight, bias, n, 1e-6f);
+        same(a, b, n * sizeof(float));
+        check_canaries();
+    }
+}
+
 static void check_tini_gate_fn(tini_gate_fn *scalar, tini_gate_fn *vector) {
     static const float edges[] = {87.3f, 88.0f, 88.1f, 0.0f, 3e38f, 1e-40f, 1.0f};
     for (uint32_t k = 0; k < 200; k++) {

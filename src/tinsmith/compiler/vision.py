@@ -22,11 +22,11 @@ PROGRAM, WEIGHTS = "vision/program.bin", "vision/weights.bin"
 def compile_vision(vision: Vision) -> tuple[Graph, Program]:
     """All patches of an image go through a tower at once: its context is its chunk."""
     tower, connector = parts_of(vision)
-    most = tower.patches(vision.sizes)
+    most = vision.pictures.patches(vision.sizes.patch, vision.joint.merge)
     if most > _core.MAX_CHUNK:
         raise UnsupportedError(f"images of {most} patches; the native runtime takes at most {_core.MAX_CHUNK}")
     builder = GraphBuilder(vision.tensors)
-    x = connector.graph(vision.joint, builder, tower.graph(vision.sizes, builder))
+    x = connector.graph(vision.sizes, vision.joint, builder, tower.graph(vision.sizes, builder))
     builder.states(x)
     lower(builder.graph)
     return builder.graph, write_program(builder.graph, vocab=x.width, context=most, chunk=most)
@@ -46,6 +46,7 @@ def vision_entries(
         "sizes": asdict(vision.sizes),
         "connector": vision.connector,
         "joint": asdict(vision.joint),
+        "patches": vision.pictures.patches(vision.sizes.patch, vision.joint.merge),
         "tokens": vision.tokens,
         "pictures": {"rule": type(vision.pictures).__name__.lower()} | asdict(vision.pictures),
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -14,14 +13,11 @@ from tinsmith.formats import safetensors
 from tinsmith.models import language_part, vision_part
 from tinsmith.models.experts import one_by_one
 from tinsmith.models.family import Family, by_name, without_ignored
-from tinsmith.models.folder_tensors import FLOATS, read_tensor, stored_tensors
+from tinsmith.models.folder_tensors import FLOATS, GENERAL, read_tensor, stored_tensors, write_json
 from tinsmith.spec import Hyper, Spec, Tensor
-from tinsmith.system.files import write_text
 from tinsmith.tokenizer import tokenizer_json
 
 Change = Callable[[Mapping[str, safetensors.Tensor]], dict[str, safetensors.Tensor]]
-# Where config.json keeps Spec.general; transformers carries unknown keys along.
-_GENERAL = "gguf_general"
 # Tables that old checkpoints carry, though they follow from the config.
 _DERIVED = re.compile(r".*\.rotary_emb\.inv_freq|.*\.attn\.(masked_)?bias")
 
@@ -49,11 +45,11 @@ def load_hf(folder: Path) -> Spec:
     except (FormatError, UnsupportedError) as error:
         raise type(error)(f"{folder}: {error}") from error
     in_folder = safetensors.read_folder(folder)
-    vision, seen = vision_part.read(folder, whole, architecture, hyper.dim, in_folder)
+    tokenizer, template = tokenizer_json.read(folder, hyper.vocab)
+    vision, seen = vision_part.read(folder, whole, architecture, hyper.dim, tokenizer, in_folder)
     in_folder = {name: stored for name, stored in in_folder.items() if name not in seen}
     change = stand_in.changed if stand_in else one_by_one
     tensors, notes = _tensors(folder, family, hyper, change, in_folder)
-    tokenizer, template = tokenizer_json.read(folder, hyper.vocab)
     notes += family.notes(hyper) + (stand_in.notes if stand_in else ())
     general, named = _general(folder, config), tokenizer_json.named_templates(folder)
     return Spec(family.name, hyper, tensors, tokenizer, template, general, notes, named, vision=vision)
@@ -91,7 +87,7 @@ def _tensors(
 
 
 def _general(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
-    kept = config.get(_GENERAL)
+    kept = config.get(GENERAL)
     if isinstance(kept, dict):
         return kept
     general: dict[str, Any] = {"name": folder.resolve().name}
@@ -108,24 +104,25 @@ def _general(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
 def save(spec: Spec, folder: Path) -> None:
     family = by_name(spec.family)
     names = [name for name in family.tensors(spec.hyper) if name.hf]
-    for name in names:
-        tensor = spec.tensors[name.role]
+    every = [(role, tensor) for half in (spec, spec.vision) if half for role, tensor in half.tensors.items()]
+    for role, tensor in every:
         if tensor.format not in FLOATS:
             raise UnsupportedError(
-                f"{name.role} is {tensor.format}; a folder holds {', '.join(FLOATS)}; dequantize first"
+                f"{role} is {tensor.format}; a folder holds {', '.join(FLOATS)}; dequantize first"
             )
     tokenizer = spec.tokenizer
     named = {f"{key}_token_id": getattr(tokenizer, key) for key in ("bos", "eos", "pad")}
     dtype = FLOATS[spec.tensors["embed"].format]
-    config = family.hyper_to_hf(spec.hyper) | {"torch_dtype": dtype, _GENERAL: spec.general} | named
+    config = family.hyper_to_hf(spec.hyper) | {"torch_dtype": dtype, GENERAL: spec.general} | named
     generation = {"eos_token_id": list(tokenizer.end_tokens)} if tokenizer.end_tokens else {}
     stored = {part: tensor for name in names for part, tensor in stored_tensors(name, spec.tensors[name.role])}
+    if spec.vision:
+        config = vision_part.config_of(spec.vision, config)
+        stored = vision_part.stored(spec.vision, stored)
     safetensors.write(folder / safetensors.SINGLE, stored, {"format": "pt"})
     tokenizer_json.write(folder, tokenizer, spec.chat_template, spec.hyper.context, spec.named_templates)
-    _dump(folder / "generation_config.json", named | generation)
+    if spec.vision:
+        vision_part.write_processor(spec.vision, tokenizer, folder)
+    write_json(folder / "generation_config.json", named | generation)
     # Last, since a folder without it is not taken for a model.
-    _dump(folder / "config.json", config)
-
-
-def _dump(path: Path, table: dict[str, Any]) -> None:
-    write_text(path, json.dumps(table, indent=2, sort_keys=True) + "\n")
+    write_json(folder / "config.json", config)

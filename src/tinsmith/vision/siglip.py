@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinsmith.errors import FormatError
 from tinsmith.fields import Fields
-from tinsmith.spec import TowerSizes
+from tinsmith.layouts import columns_in_order
+from tinsmith.spec import Tensor, TowerSizes
 from tinsmith.tensor_names import TensorName
 from tinsmith.vision.parts import Tower
-from tinsmith.vision.pixels import by_pixel
 
 if TYPE_CHECKING:
     from tinsmith.graph import GraphBuilder, Value
@@ -30,7 +30,11 @@ _ATTENTION = (
 
 
 class Siglip(Tower):
+    """grid: how the table of positions is resized, of graph.GRIDS."""
+
     name: ClassVar[str] = "siglip"
+    grid: ClassVar[str] = "nearest"
+    model_type: ClassVar[str] = "siglip_vision_model"
     defaults: ClassVar[Mapping[str, Any]] = {
         "hidden_size": 768,
         "intermediate_size": 3072,
@@ -48,7 +52,7 @@ class Siglip(Tower):
         fields.refuse("hidden_act", *ACTS)
         patch = fields.count("patch_size")
         return checked(
-            TowerSizes(
+            self.sizes(
                 layers=fields.count("num_hidden_layers"),
                 dim=fields.count("hidden_size"),
                 ffn_dim=fields.count("intermediate_size"),
@@ -63,11 +67,14 @@ class Siglip(Tower):
     def side_from_hf(self, fields: Fields, patch: int) -> int:
         return fields.count("image_size") // patch
 
+    def side_to_hf(self, sizes: TowerSizes) -> dict[str, Any]:
+        return {"image_size": sizes.side * sizes.patch}
+
     def to_hf(self, sizes: TowerSizes) -> dict[str, Any]:
-        return {
+        return self.side_to_hf(sizes) | {
             "hidden_act": next(name for name, act in ACTS.items() if act == sizes.act),
             "hidden_size": sizes.dim,
-            "image_size": sizes.side * sizes.patch,
+            "vision_use_head": False,
             "intermediate_size": sizes.ffn_dim,
             "layer_norm_eps": sizes.norm_eps,
             "num_attention_heads": sizes.heads,
@@ -76,12 +83,17 @@ class Siglip(Tower):
             "patch_size": sizes.patch,
         }
 
-    def tensors(self, sizes: TowerSizes) -> list[TensorName]:
+    def patch(self, sizes: TowerSizes) -> TensorName:
+        """Inputs are one channel after the other, of each the rows from the top."""
         dim, p = sizes.dim, sizes.patch
-        patch = TensorName("patch", "embeddings.patch_embedding.weight", "v.patch_embd.weight", dim, 3 * p * p)
+        name = TensorName("patch", "embeddings.patch_embedding.weight", "v.patch_embd.weight", dim, 3 * p * p)
+        return replace(name, hf_shape=(dim, 3, p, p), gguf_dims=(p, p, 3, dim))
+
+    def tensors(self, sizes: TowerSizes) -> list[TensorName]:
+        dim = sizes.dim
         positions = ("embeddings.position_embedding.weight", "v.position_embd.weight")
         names = [
-            replace(patch, hf_shape=(dim, 3, p, p), gguf_dims=(p, p, 3, dim)),
+            self.patch(sizes),
             TensorName("patch_bias", "embeddings.patch_embedding.bias", "v.patch_embd.bias", 1, dim),
             TensorName("positions", *positions, sizes.side**2, dim),
         ]
@@ -94,26 +106,35 @@ class Siglip(Tower):
     def graph(self, sizes: TowerSizes, g: GraphBuilder) -> Value:
         g.graph.tensors["patch"] = by_pixel(g.graph.tensors["patch"])
         x = g.matmul(g.patches(3 * sizes.patch**2), "patch", bias="patch_bias")
-        return encoder(sizes, g, g.positions(x, "positions", "nearest"))
+        x = layers(sizes, g, g.positions(x, "positions", self.grid))
+        return g.layer_norm(x, "post_norm", "post_norm_bias", sizes.norm_eps)
 
 
-def encoder(sizes: TowerSizes, g: GraphBuilder, x: Value) -> Value:
-    """The layers, and the norm after the last."""
-    heads, eps = sizes.heads, sizes.norm_eps
-    head_dim = sizes.dim // heads
+def by_pixel(weight: Tensor) -> Tensor:
+    """The runtime takes a patch as pictures have it, pixel by pixel; a convolution, channel by channel."""
+    area = weight.inputs // 3
+    return columns_in_order(weight, [i % 3 * area + i // 3 for i in range(weight.inputs)], 1)
+
+
+def layers(sizes: TowerSizes, g: GraphBuilder, x: Value, table: Value | None = None) -> Value:
+    """The norm first, then attention of all patches to all, or the feed-forward. table: queries and keys are
+    rotated by it."""
+    heads, head_dim, eps = sizes.heads, sizes.dim // sizes.heads, sizes.norm_eps
     cache = g.cache(heads, head_dim)  # every layer's, one after the other
     for i in range(sizes.layers):
         at = f"layers.{i}."
         h = g.layer_norm(x, f"{at}attn_norm", f"{at}attn_norm_bias", eps)
         roles = [f"{at}{role}" for role in "qkv"]
         q, k, v = g.matmuls(h, *roles, biases=[f"{role}_bias" for role in roles])
+        if table is not None:
+            q, k = g.rope(q, table, heads), g.rope(k, table, heads)
         g.kv_append(cache, k, v)
         h = g.attention(cache, q, heads, head_dim**-0.5)
         x = g.matmul(h, f"{at}o", residual=x, bias=f"{at}o_bias")
         h = g.layer_norm(x, f"{at}ffn_norm", f"{at}ffn_norm_bias", eps)
         h = g.act(g.matmul(h, f"{at}up", bias=f"{at}up_bias"), GRAPH_ACTS[sizes.act])
         x = g.matmul(h, f"{at}down", residual=x, bias=f"{at}down_bias")
-    return g.layer_norm(x, "post_norm", "post_norm_bias", eps)
+    return x
 
 
 def layer(sizes: TowerSizes) -> list[TensorName]:
