@@ -151,11 +151,13 @@ class GraphBuilder:
     def kv_append(self, cache: int, key: Value, value: Value) -> None:
         self._add(Op("KV_APPEND", [key, value], cache=cache))
 
-    def attention(self, cache: int, query: Value, heads: int, scale: float, cap: float = 0.0) -> Value:
+    def attention(
+        self, cache: int, query: Value, heads: int, scale: float, cap: float = 0.0, *, images: bool = False
+    ) -> Value:
         """Causal attention of `heads` query heads over the cache, which already holds these tokens. cap:
-        scores s become cap * tanh(s / cap)."""
+        scores s become cap * tanh(s / cap). images: what is of one image sees all of it."""
         out = Value(query.width)
-        self._add(Op("ATTENTION", [query], [out], cache=cache, u=(heads,), f=(scale, cap)))
+        self._add(Op("ATTENTION", [query], [out], cache=cache, u=(heads, int(images)), f=(scale, cap)))
         return out
 
     def gated(self, gate: Value, up: Value, act: str = "silu") -> Value:

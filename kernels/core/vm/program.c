@@ -136,6 +136,20 @@ static const char *tini_check_rope_table(const checker *c) {
                                                    : "its output is not twice as wide as its frequencies";
 }
 
+int tini_program_sees_images(const tini_program *p) {
+    for (uint32_t k = 0; k < p->header->ops; k++)
+        if (p->ops[k].kind == TINI_OP_ATTENTION && p->ops[k].u[1])
+            return 1;
+    return 0;
+}
+
+int tini_program_grades_images(const tini_program *p) {
+    for (uint32_t k = 0; k < p->header->ops; k++)
+        if (p->ops[k].kind == TINI_OP_ROPE_TABLE && p->ops[k].tensor[1] != TINI_NONE)
+            return 1;
+    return 0;
+}
+
 static const char *tini_check_rope(const checker *c) {
     const tini_value *x = value(c, c->op->in[0]), *table = value(c, c->op->in[1]);
     uint32_t heads = c->op->u[0];
@@ -400,8 +414,7 @@ static const char *check_rows(const checker *c) {
     const tini_op *op = c->op;
     int merged = op->flags & TINI_FLAG_LOGIT_ROWS;
     uint32_t side = c->p->side, share = side && merged ? side * side : 1;
-    if (side ? !of_tower(op->kind) && !of_both(op->kind, merged)
-             : of_tower(op->kind) || (op->kind == TINI_OP_ROPE_TABLE && op->tensor[1] != TINI_NONE))
+    if (side ? !of_tower(op->kind) && !of_both(op->kind, merged) : of_tower(op->kind))
         return side ? "has no place in a tower, or not there" : "has no place in a program of text";
     if (side && (op->kind == TINI_OP_PATCHES || op->kind == TINI_OP_POSITION) && merged)
         return "is for patches that are not merged";
