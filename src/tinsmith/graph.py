@@ -160,12 +160,12 @@ class GraphBuilder:
         self._add(Op("KV_APPEND", [key, value], cache=cache))
 
     def attention(
-        self, cache: int, query: Value, heads: int, scale: float, cap: float = 0.0, whole: bool = False
+        self, cache: int, query: Value, heads: int, scale: float, cap: float = 0.0, *, images: bool = False
     ) -> Value:
         """Causal attention of `heads` query heads over the cache, which already holds these tokens. cap:
-        scores s become cap * tanh(s / cap). whole: rows of one image see each other."""
+        scores s become cap * tanh(s / cap). images: what is of one image sees all of it."""
         out = Value(query.width)
-        numbers = (heads, 1) if whole and self.images else (heads,)
+        numbers = (heads, 1) if images and self.images else (heads,)
         self._add(Op("ATTENTION", [query], [out], cache=cache, u=numbers, f=(scale, cap)))
         return out
 

@@ -29,8 +29,7 @@ static tin_status resolve_vision(const tin_model *model, const tin_vision_option
     const tini_program *tower = &model->tower;
     *options = given ? *given : (tin_vision_options){0};
     if (!tower->header)
-        return tini_fail(error, TIN_ERR_UNSUPPORTED,
-                         "the model sees no images: the tin has no vision/program.bin");
+        return tini_fail(error, TIN_ERR_UNSUPPORTED, "the model sees no images: the tin has no vision/program.bin");
     if (!options->patches)
         options->patches = tower->header->context;
     if (options->patches > tower->header->context)
@@ -116,15 +115,13 @@ tin_status tin_vision_begin(tin_vision *v, const float *patches, uint32_t height
         return tini_fail(error, TIN_ERR_ARGUMENT, "no patches");
     if (height % side || width % side)
         return tini_fail(error, TIN_ERR_ARGUMENT,
-                         "an image of %u by %u patches; the model merges squares of %u by %u", height, width,
-                         side, side);
+                         "an image of %u by %u patches; the model merges squares of %u by %u", height, width, side,
+                         side);
     if (count > v->options.patches)
         return tini_fail(error, TIN_ERR_ARGUMENT, "an image of %u by %u patches; there is room for %u", height,
                          width, v->options.patches);
-    const tini_image image = {patches, height, width, (uint32_t)count / (side * side)};
-    v->span = (tini_span){.count = (uint32_t)count, .columns = width};
-    v->input = (tini_input){.spans = &v->span, .span_count = 1, .whole = (uint32_t)count, .graded = 1};
-    tini_pass_see(&v->pass, &v->caches, &v->input, &image);
+    v->image = (tini_image){patches, height, width, (uint32_t)count / (side * side)};
+    tini_pass_see(&v->pass, &v->caches, &v->image);
     v->stage = TINI_TOWER_SEEING;
     return TIN_OK;
 }
@@ -144,7 +141,7 @@ int32_t tin_vision_step(tin_vision *v, uint64_t budget_ns) {
 const float *tin_vision_states(const tin_vision *v, uint32_t *count) {
     int seen = v->stage == TINI_TOWER_SEEN;
     if (count)
-        *count = seen ? v->pass.image.states : 0;
+        *count = seen ? v->image.states : 0;
     return seen ? v->pass.logits : NULL;
 }
 

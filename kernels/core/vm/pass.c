@@ -91,8 +91,7 @@ static uint32_t input_border(const tini_input *input, uint32_t *span, uint32_t p
 }
 
 uint32_t tini_pass_add(tini_pass *pass, const tini_caches *caches, tini_states *states,
-                       const tini_adapters *adapters, const tini_input *input, uint32_t position,
-                       uint32_t rows) {
+                       const tini_adapters *adapters, const tini_input *input, uint32_t position, uint32_t rows) {
     uint32_t first = pass->rows;
     if (states->bytes)
         add_run(pass, states, rows);
@@ -118,16 +117,14 @@ uint32_t tini_pass_add(tini_pass *pass, const tini_caches *caches, tini_states *
     return first;
 }
 
-void tini_pass_see(tini_pass *pass, const tini_caches *caches, const tini_input *input,
-                   const tini_image *image) {
+void tini_pass_see(tini_pass *pass, const tini_caches *caches, const tini_image *image) {
     uint32_t rows = image->height * image->width;
     tini_pass_begin(pass);
-    pass->image = *image;
+    pass->image = image;
     for (; pass->rows < rows; pass->rows += TINI_BLOCK_ROWS) {
         uint32_t left = rows - pass->rows;
         pass->blocks[pass->block_count++] = (tini_block){
             .caches = caches,
-            .input = input,
             .row = pass->rows,
             .rows = left < TINI_BLOCK_ROWS ? left : TINI_BLOCK_ROWS,
             .position = pass->rows,

@@ -47,13 +47,6 @@ static inline const tini_span *tini_block_image(const tini_block *block) {
     return &input->spans[block->span];
 }
 
-/* Positions below it are seen by all of a block's rows, with those before their own: to the end of their image where its
- * rows see each other; else 0. */
-static inline uint32_t tini_block_until(const tini_block *block) {
-    const tini_span *image = block->input->whole ? tini_block_image(block) : NULL;
-    return image ? block->caches->before + image->first + image->count : 0;
-}
-
 /* What memory is planned for, whatever a pointer's size: bytes of a block or a group, and of a pointer. */
 #define TINI_BLOCK_ROOM 32u
 #define TINI_POINTER_ROOM 8u
@@ -67,7 +60,7 @@ typedef struct tini_pass {
     const tin_executor *executor; /* or NULL */
     uint8_t *arena;
     float *logits;      /* [most_logits][vocab]; a tower's states */
-    tini_image image;   /* of a tower */
+    const tini_image *image; /* of a tower */
     tini_block *blocks; /* [most_rows] */
     tini_states **runs; /* [most_rows] of the sessions with rows in the pass, where the program has states */
     /* Where rows may have adapters whose ranks together are at most `rank`: [most_rows], and of up to three matrices the
@@ -118,12 +111,10 @@ uint64_t tini_pass_place(tini_pass *pass, const tini_program *program, uint32_t 
 void tini_pass_begin(tini_pass *pass);
 void tini_pass_logits_begin(tini_pass *pass);
 uint32_t tini_pass_add(tini_pass *pass, const tini_caches *caches, tini_states *states,
-                       const tini_adapters *adapters, const tini_input *input, uint32_t position,
-                       uint32_t rows);
+                       const tini_adapters *adapters, const tini_input *input, uint32_t position, uint32_t rows);
 
-/* Begins a pass of a tower: all patches of an image. caches: of the tower. input: that image alone. */
-void tini_pass_see(tini_pass *pass, const tini_caches *caches, const tini_input *input,
-                   const tini_image *image);
+/* Begins a pass of a tower: all patches of an image, which stays there. caches: of the tower. */
+void tini_pass_see(tini_pass *pass, const tini_caches *caches, const tini_image *image);
 
 /* Which logits a row is for, as bits of pass->tile_bits, has been gathered, or pass->every_tile set, by all that have rows
  * with logits: none of the others is computed. */
