@@ -28,8 +28,8 @@ static PyObject *picture(PyObject *module, PyObject *args, int pixels) {
         tin_status status;
         Py_BEGIN_ALLOW_THREADS status =
             tin_picture_read(file.buf, (size_t)file.len, memory, info.memory, to, info.rgb, &error);
-        Py_END_ALLOW_THREADS result =
-            status ? core_raise(fault_of(module), &error) : Py_BuildValue("(IIO)", info.width, info.height, rgb);
+        Py_END_ALLOW_THREADS result = status ? core_raise(fault_of(module), &error)
+                                             : Py_BuildValue("(IIO)", info.width, info.height, rgb);
     }
     Py_XDECREF(rgb);
     PyMem_Free(base);
@@ -48,7 +48,8 @@ static PyObject *picture_read(PyObject *module, PyObject *args) {
 /* The rules in a buffer of just their size. 0, or -1 with ValueError. */
 static int rules_of(const Py_buffer *given, tin_pixels_rules *rules) {
     if ((size_t)given->len != sizeof *rules) {
-        PyErr_Format(PyExc_ValueError, "rules of %zd bytes; tin_pixels_rules has %zu", given->len, sizeof *rules);
+        PyErr_Format(PyExc_ValueError, "rules of %zd bytes; tin_pixels_rules has %zu", given->len,
+                     sizeof *rules);
         return -1;
     }
     memcpy(rules, given->buf, sizeof *rules);
@@ -72,8 +73,8 @@ static PyObject *pixels_plan(PyObject *module, PyObject *args) {
     PyObject *views = PyList_New(0);
     for (uint32_t k = 0; views && k < plan.count; k++) {
         const tin_pixels_view *view = plan.views + k;
-        PyObject *item = view->across ? Py_BuildValue("(IIII)", view->width, view->height, view->across, view->down)
-                                      : NULL;
+        PyObject *item =
+            view->across ? Py_BuildValue("(IIII)", view->width, view->height, view->across, view->down) : NULL;
         if (view->across && (!item || PyList_Append(views, item)))
             Py_CLEAR(views);
         Py_XDECREF(item);
@@ -96,7 +97,8 @@ static PyObject *pixels(PyObject *module, PyObject *args) {
     int wrong = rules_of(&given, &rules);
     if (!wrong && tin_pixels_size(&rules, width, height, &plan, &error)) {
         core_raise(fault_of(module), &error);
-    } else if (!wrong && (stride < 0 || (uint64_t)rgb.len < (uint64_t)stride * (height - 1) + (uint64_t)width * 3)) {
+    } else if (!wrong &&
+               (stride < 0 || (uint64_t)rgb.len < (uint64_t)stride * (height - 1) + (uint64_t)width * 3)) {
         PyErr_Format(PyExc_ValueError, "%zd bytes of pixels; %u x %u of RGB in rows of %zd take more", rgb.len,
                      width, height, stride);
     } else if (!wrong && (memory = core_aligned(plan.memory, &base)) &&
@@ -121,7 +123,8 @@ PyMethodDef core_picture_functions[] = {
     {"picture_look", picture_look, METH_VARARGS,
      "picture_look(file, most) -> (width, height), from the header of a PNG or JPEG file's bytes"},
     {"picture_read", picture_read, METH_VARARGS,
-     "picture_read(file, most) -> (width, height, RGB): the pixels, where they take at most that many bytes to read"},
+     "picture_read(file, most) -> (width, height, RGB): the pixels, where they take at most that many bytes to "
+     "read"},
     {"pixels_plan", pixels_plan, METH_VARARGS,
      "pixels_plan(rules, width, height) -> (rows, columns, memory, [(width, height, tiles across, down)])"},
     {"pixels", pixels, METH_VARARGS,

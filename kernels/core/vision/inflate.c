@@ -8,8 +8,8 @@ static const uint16_t length_base[29] = {3,  4,  5,  6,  7,  8,  9,  10, 11,  13
                                          31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258};
 static const uint8_t length_extra[29] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2,
                                          2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0};
-static const uint16_t distance_base[30] = {1,   2,   3,   4,   5,   7,    9,    13,   17,   25,
-                                           33,  49,  65,  97,  129, 193,  257,  385,  513,  769,
+static const uint16_t distance_base[30] = {1,    2,    3,    4,    5,    7,    9,    13,    17,    25,
+                                           33,   49,   65,   97,   129,  193,  257,  385,   513,   769,
                                            1025, 1537, 2049, 3073, 4097, 6145, 8193, 12289, 16385, 24577};
 
 void tini_inflate_begin(tini_inflate *s, int (*more)(void *, const uint8_t **, const uint8_t **),
@@ -108,7 +108,8 @@ static int32_t inflate_symbol(tini_inflate *s, const tini_inflate_code *code) {
         place += count;
         first = (first + count) << 1;
     }
-    inflate_fail(s, s->held < 15 ? "its compressed data end early" : "its compressed data have an unknown code");
+    inflate_fail(s,
+                 s->held < 15 ? "its compressed data end early" : "its compressed data have an unknown code");
     return -1;
 }
 
@@ -266,12 +267,19 @@ static int inflate_stored(tini_inflate *s, uint8_t **out, const uint8_t *end) {
 
 static int inflate_step(tini_inflate *s, uint8_t **out, const uint8_t *end) {
     switch (s->state) {
-    case INFLATE_START: return inflate_start(s);
-    case INFLATE_BLOCK: return inflate_block(s);
-    case INFLATE_STORED: return inflate_stored(s, out, end);
-    case INFLATE_CODES: return inflate_codes(s, out, end);
-    case INFLATE_COPY: inflate_copy(s, out, end); return 1;
-    default: return inflate_fail(s, "its compressed data are fewer than its pixels");
+    case INFLATE_START:
+        return inflate_start(s);
+    case INFLATE_BLOCK:
+        return inflate_block(s);
+    case INFLATE_STORED:
+        return inflate_stored(s, out, end);
+    case INFLATE_CODES:
+        return inflate_codes(s, out, end);
+    case INFLATE_COPY:
+        inflate_copy(s, out, end);
+        return 1;
+    default:
+        return inflate_fail(s, "its compressed data are fewer than its pixels");
     }
 }
 

@@ -32,7 +32,8 @@ typedef struct tini_inflate {
 } tini_inflate;
 
 /* Starts, with no chunk yet. */
-void tini_inflate_begin(tini_inflate *s, int (*more)(void *, const uint8_t **, const uint8_t **), void *context);
+void tini_inflate_begin(tini_inflate *s, int (*more)(void *, const uint8_t **, const uint8_t **),
+                        void *context);
 
 /* Writes the next `size` bytes to out. 0: there are not as many; s->fault says why. */
 int tini_inflate_read(tini_inflate *s, uint8_t *out, size_t size);

@@ -9,7 +9,7 @@
 /* Canonical code. fast: by the next 8 bits, length << 8 | symbol; 0 where the code is longer, or none. */
 typedef struct tini_jpeg_code {
     uint16_t fast[256];
-    int32_t last[18]; /* the greatest code of each length, -1: none; [17] ends every search */
+    int32_t last[18];  /* the greatest code of each length, -1: none; [17] ends every search */
     int32_t shift[17]; /* a code's place among the symbols, less the code */
     uint8_t symbol[256];
     uint8_t there;
@@ -36,11 +36,11 @@ typedef struct tini_jpeg {
     uint32_t adobe, transform, jfif; /* whether the markers are there, and Adobe's colour transform */
     uint32_t restart;                /* MCUs between restarts; 0: none */
     uint32_t orientation;
-    uint32_t scanning[4], scanned; /* the parts of the scan at hand, and how many */
+    uint32_t scanning[4], scanned;   /* the parts of the scan at hand, and how many */
     uint32_t first, last, high, low; /* its coefficients and bits */
     uint32_t run;                    /* blocks left of an end-of-band run */
-    uint32_t bits, held, padded;     /* read and not yet used, the first highest; of these, zeros after the end */
-    uint16_t tables[4][64];          /* of quantization, in zigzag order */
+    uint32_t bits, held, padded; /* read and not yet used, the first highest; of these, zeros after the end */
+    uint16_t tables[4][64];      /* of quantization, in zigzag order */
     uint8_t has_table[4];
     tini_jpeg_part part[4];
     tini_jpeg_code (*code)[4]; /* [2][4]: DC's, AC's */

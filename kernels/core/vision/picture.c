@@ -13,9 +13,9 @@ uint32_t tini_exif_orientation(const uint8_t *data, size_t size) {
     if (size < 8 || (memcmp(data, "II*", 4) && memcmp(data, "MM\0*", 4)))
         return 1;
     int big = data[0] == 'M';
-    uint32_t place = big ? tini_big_u32(data + 4)
-                         : (uint32_t)data[4] | (uint32_t)data[5] << 8 | (uint32_t)data[6] << 16 |
-                               (uint32_t)data[7] << 24;
+    uint32_t place =
+        big ? tini_big_u32(data + 4)
+            : (uint32_t)data[4] | (uint32_t)data[5] << 8 | (uint32_t)data[6] << 16 | (uint32_t)data[7] << 24;
     if (place > size - 2)
         return 1;
     uint32_t count = big ? tini_big_u16(data + place) : (uint32_t)(data[place] | data[place + 1] << 8);
@@ -68,7 +68,8 @@ tin_status tin_picture_look(const void *file, size_t size, uint64_t most, tin_pi
 
 /* Where the pixels go so that the picture stands as EXIF says: from 5 on, rows become columns. */
 static tini_sink picture_sink(const tini_picture *p, uint8_t *rgb) {
-    static const uint8_t from_right[9] = {0, 0, 1, 1, 0, 0, 0, 1, 1}, from_below[9] = {0, 0, 0, 1, 1, 0, 1, 1, 0};
+    static const uint8_t from_right[9] = {0, 0, 1, 1, 0, 0, 0, 1, 1},
+                         from_below[9] = {0, 0, 0, 1, 1, 0, 1, 1, 0};
     int turned = p->orientation >= 5;
     ptrdiff_t width = turned ? (ptrdiff_t)p->height : (ptrdiff_t)p->width;
     tini_sink sink = {rgb, turned ? 3 * width : 3, turned ? 3 : 3 * width};

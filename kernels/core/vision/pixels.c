@@ -22,7 +22,8 @@ static tin_status pixels_check(const tin_pixels_rules *r, tin_error *error) {
              !pixels_between(r->frames, 1, 16))
         wrong = "patch, merge or frames";
     else if (r->tiling == TIN_TILING_PLAIN)
-        wrong = pixels_between(r->width, 1, 8192) && pixels_between(r->height, 1, 8192) ? NULL : "width or height";
+        wrong =
+            pixels_between(r->width, 1, 8192) && pixels_between(r->height, 1, 8192) ? NULL : "width or height";
     else if (r->tiling == TIN_TILING_IDEFICS3)
         wrong = pixels_between(r->edge, 1, 16384) && pixels_between(r->tile, 1, 4096) ? NULL : "edge or tile";
     else if (r->tiling == TIN_TILING_SMART || r->tiling == TIN_TILING_LFM2)
@@ -61,7 +62,8 @@ static tin_status pixels_count(const tin_pixels_rules *rules, uint32_t width, ui
                              height);
         if (!view->across)
             continue;
-        uint32_t x = pixels_grid(rules, view->width, view->across), y = pixels_grid(rules, view->height, view->down);
+        uint32_t x = pixels_grid(rules, view->width, view->across),
+                 y = pixels_grid(rules, view->height, view->down);
         if (!x || !y || x % rules->merge || y % rules->merge)
             return tini_fail(error, TIN_ERR_ARGUMENT,
                              "tiles of %u x %u patches; merge asks for whole blocks of %u x %u", x, y,
@@ -70,8 +72,8 @@ static tin_status pixels_count(const tin_pixels_rules *rules, uint32_t width, ui
         rows += (uint64_t)x * y * view->across * view->down;
     }
     if (rows > UINT32_MAX / plan->columns)
-        return tini_fail(error, TIN_ERR_UNSUPPORTED, "the picture of %u x %u makes too many patches; make it smaller",
-                         width, height);
+        return tini_fail(error, TIN_ERR_UNSUPPORTED,
+                         "the picture of %u x %u makes too many patches; make it smaller", width, height);
     plan->rows = (uint32_t)rows;
     return TIN_OK;
 }
@@ -110,10 +112,11 @@ static pixels_layout pixels_place(const tin_pixels_rules *rules, const tin_pixel
     return at;
 }
 
-tin_status tin_pixels_size(const tin_pixels_rules *rules, uint32_t width, uint32_t height, tin_pixels_plan *plan,
-                           tin_error *error) {
+tin_status tin_pixels_size(const tin_pixels_rules *rules, uint32_t width, uint32_t height,
+                           tin_pixels_plan *plan, tin_error *error) {
     if (!rules || !plan || !pixels_between(width, 1, 65535) || !pixels_between(height, 1, 65535))
-        return tini_fail(error, TIN_ERR_ARGUMENT, "a picture of %u x %u; either may be 1 to 65535", width, height);
+        return tini_fail(error, TIN_ERR_ARGUMENT, "a picture of %u x %u; either may be 1 to 65535", width,
+                         height);
     tin_pixels_plan made = {.width = width, .height = height};
     tin_status status = pixels_check(rules, error);
     if (!status)
@@ -124,8 +127,8 @@ tin_status tin_pixels_size(const tin_pixels_rules *rules, uint32_t width, uint32
         return status;
     uint64_t total = pixels_place(rules, &made).total;
     if (total > SIZE_MAX / 2)
-        return tini_fail(error, TIN_ERR_MEMORY, "the picture of %u x %u takes %llu bytes; make it smaller", width,
-                         height, (unsigned long long)total);
+        return tini_fail(error, TIN_ERR_MEMORY, "the picture of %u x %u takes %llu bytes; make it smaller",
+                         width, height, (unsigned long long)total);
     made.memory = (size_t)total;
     *plan = made;
     return TIN_OK;
@@ -149,8 +152,8 @@ static uint32_t pixels_order(uint32_t merge, uint32_t x_count, uint32_t x, uint3
 }
 
 /* Row y of a view into the rows of its patches. */
-static void pixels_cut(const tin_pixels_rules *rules, const tin_pixels_view *view, const uint8_t *row, uint32_t y,
-                       const float *values, float *rows) {
+static void pixels_cut(const tin_pixels_rules *rules, const tin_pixels_view *view, const uint8_t *row,
+                       uint32_t y, const float *values, float *rows) {
     uint32_t patch = rules->patch, area = patch * patch, columns = 3 * rules->frames * area;
     uint32_t tile_width = view->width / view->across, tile_height = view->height / view->down;
     uint32_t x_count = tile_width / patch, y_count = tile_height / patch;
@@ -161,7 +164,8 @@ static void pixels_cut(const tin_pixels_rules *rules, const tin_pixels_view *vie
         size_t first = (size_t)(y / tile_height * view->across + tile) * x_count * y_count;
         const uint8_t *in = row + (size_t)tile * tile_width * 3;
         for (uint32_t px = 0; px < x_count; px++) {
-            float *out = rows + (first + pixels_order(rules->merge, x_count, px, py)) * columns + in_tile % patch * patch;
+            float *out = rows + (first + pixels_order(rules->merge, x_count, px, py)) * columns +
+                         in_tile % patch * patch;
             for (uint32_t x = 0; x < patch; x++, in += 3)
                 for (uint32_t c = 0; c < 3; c++)
                     for (uint32_t f = 0; f < rules->frames; f++)
@@ -182,10 +186,11 @@ tin_status tin_pixels_make(const tin_pixels_rules *rules, const uint8_t *rgb, si
                          (unsigned long long)stride, width, width * 3);
     uint64_t wanted = (uint64_t)plan.rows * plan.columns;
     if (!rows || count < wanted || !memory || (uintptr_t)memory % TIN_ALIGNMENT || memory_size < plan.memory)
-        return tini_fail(error, TIN_ERR_MEMORY,
-                         "room for %llu floats and %llu bytes of memory; the picture makes %llu in %llu, aligned to %u",
-                         (unsigned long long)(rows ? count : 0), (unsigned long long)(memory ? memory_size : 0),
-                         (unsigned long long)wanted, (unsigned long long)plan.memory, (uint32_t)TIN_ALIGNMENT);
+        return tini_fail(
+            error, TIN_ERR_MEMORY,
+            "room for %llu floats and %llu bytes of memory; the picture makes %llu in %llu, aligned to %u",
+            (unsigned long long)(rows ? count : 0), (unsigned long long)(memory ? memory_size : 0),
+            (unsigned long long)wanted, (unsigned long long)plan.memory, (uint32_t)TIN_ALIGNMENT);
     pixels_layout at = pixels_place(rules, &plan);
     uint8_t *base = memory;
     float *values = (float *)(void *)(base + at.values);

@@ -78,7 +78,7 @@ static const char *png_header(png_form *form, const png_chunk *chunk, tini_pictu
                      : form->depth == 4  ? 4
                      : form->depth == 8  ? 8
                      : form->depth == 16 ? 16
-                                      : 0;
+                                         : 0;
     if (form->kind > 6 || !(depths[form->kind] & depth) || d[10] || d[11] || form->interlaced > 1)
         return "its header names a kind of PNG that does not exist";
     p->width = tini_big_u32(d);
@@ -209,7 +209,8 @@ static int png_unfilter(png *s, uint32_t filter, uint8_t *row, const uint8_t *ab
     if (filter > 4)
         return png_fail(s, "a row has an unknown filter");
     for (size_t k = 0; k < bytes && filter; k++) {
-        uint8_t left = k < s->form.pixel ? 0 : row[k - s->form.pixel], corner = k < s->form.pixel ? 0 : above[k - s->form.pixel];
+        uint8_t left = k < s->form.pixel ? 0 : row[k - s->form.pixel],
+                corner = k < s->form.pixel ? 0 : above[k - s->form.pixel];
         uint8_t guess = filter == 1   ? left
                         : filter == 2 ? above[k]
                         : filter == 3 ? (uint8_t)((left + above[k]) / 2)

@@ -9,10 +9,16 @@ TINI_REGION_SCALAR
 /* sin(x) for |x| < 10: x less a multiple n of pi, whose parts make n times the first exact; then the series of sine, whose
  * first term left out is below 2^-58. */
 static double resample_sin(double x) {
-    static const double terms[10] = {
-        -1.0 / 6,       1.0 / 120,           -1.0 / 5040,           1.0 / 362880,           -1.0 / 39916800,
-        1.0 / 6227020800, -1.0 / 1307674368000, 1.0 / 355687428096000, -1.0 / 121645100408832000,
-        1.0 / 51090942171709440000.0};
+    static const double terms[10] = {-1.0 / 6,
+                                     1.0 / 120,
+                                     -1.0 / 5040,
+                                     1.0 / 362880,
+                                     -1.0 / 39916800,
+                                     1.0 / 6227020800,
+                                     -1.0 / 1307674368000,
+                                     1.0 / 355687428096000,
+                                     -1.0 / 121645100408832000,
+                                     1.0 / 51090942171709440000.0};
     double n = x * 0.31830988618379067154;
     int32_t whole = (int32_t)(n < 0 ? n - 0.5 : n + 0.5);
     double r = (x - whole * 0x1.921fb544p+1) - whole * 0x1.0b4611a626331p-33, square = r * r, sum = 0;
@@ -88,7 +94,9 @@ static uint64_t resample_layout(tini_resample *r, uint32_t filter, uint8_t *memo
     r->down.room = resample_room(filter, r->down.in, r->down.out);
     axis_place(&r->across, memory, &total);
     axis_place(&r->down, memory, &total);
-    at = tini_take(&total, (uint64_t)r->down.room * r->across.out * 3);
+    int64_t lost = (int64_t)r->down.in - r->down.out;
+    r->down_first = lost > 0 && lost > ((int64_t)r->across.in - r->across.out) * 2;
+    at = tini_take(&total, 3 * (r->down_first ? r->across.in : (uint64_t)r->down.room * r->across.out));
     r->ring = memory ? memory + at : NULL;
     at = tini_take(&total, 8 * (uint64_t)(r->across.room > r->down.room ? r->across.room : r->down.room));
     *work = memory ? (double *)(void *)(memory + at) : NULL;
@@ -132,19 +140,34 @@ static void resample_across(const tini_axis *axis, const uint8_t *row, uint8_t *
     }
 }
 
-void tini_resample_row(tini_resample *r, uint32_t y, uint8_t *out) {
+/* Row y of the picture, or of the rows done across: `bytes` of it. */
+static void resample_down(const tini_resample *r, uint32_t y, size_t bytes, uint8_t *out) {
     const tini_axis *down = &r->down;
     uint32_t first = down->first[y], count = down->count[y];
     const int32_t *weights = down->weights + (size_t)y * down->room;
+    for (size_t x = 0; x < bytes; x++) {
+        int32_t sum = 1 << (RESAMPLE_BITS - 1);
+        for (uint32_t k = 0; k < count; k++) {
+            uint32_t row = first + k;
+            sum += weights[k] *
+                   (r->down_first ? r->rgb[row * r->stride + x] : r->ring[row % down->room * bytes + x]);
+        }
+        out[x] = resample_clamp(sum);
+    }
+}
+
+void tini_resample_row(tini_resample *r, uint32_t y, uint8_t *out) {
+    const tini_axis *down = &r->down;
+    uint32_t first = down->first[y], count = down->count[y];
     size_t bytes = (size_t)r->across.out * 3;
+    if (r->down_first) {
+        resample_down(r, y, (size_t)r->across.in * 3, r->ring);
+        resample_across(&r->across, r->ring, out);
+        return;
+    }
     if (r->done < first) /* rows that no output needs */
         r->done = first;
     for (; r->done < first + count; r->done++)
         resample_across(&r->across, r->rgb + r->done * r->stride, r->ring + r->done % down->room * bytes);
-    for (size_t x = 0; x < bytes; x++) {
-        int32_t sum = 1 << (RESAMPLE_BITS - 1);
-        for (uint32_t k = 0; k < count; k++)
-            sum += r->ring[(first + k) % down->room * bytes + x] * weights[k];
-        out[x] = resample_clamp(sum);
-    }
+    resample_down(r, y, bytes, out);
 }

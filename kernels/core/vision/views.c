@@ -154,7 +154,8 @@ static tin_status view_lfm2(const tin_pixels_rules *rules, uint32_t width, uint3
         return TIN_OK;
     if ((uint64_t)w * h > rules->max_pixels && (uint64_t)w * h > rules->min_pixels)
         return tini_fail(error, TIN_ERR_UNSUPPORTED,
-                         "the picture of %u x %u is too long and narrow for this model; crop it", width, height);
+                         "the picture of %u x %u is too long and narrow for this model; crop it", width,
+                         height);
     view_add(plan, w, h, 0);
     view_cut(plan->views + plan->count - 1, 1, 1);
     return TIN_OK;
@@ -165,8 +166,11 @@ tin_status tini_pixels_views(const tin_pixels_rules *rules, uint32_t width, uint
     uint32_t w = rules->width, h = rules->height;
     plan->count = 0;
     switch (rules->tiling) {
-    case TIN_TILING_IDEFICS3: view_idefics3(rules, width, height, plan); return TIN_OK;
-    case TIN_TILING_LFM2: return view_lfm2(rules, width, height, plan, error);
+    case TIN_TILING_IDEFICS3:
+        view_idefics3(rules, width, height, plan);
+        return TIN_OK;
+    case TIN_TILING_LFM2:
+        return view_lfm2(rules, width, height, plan, error);
     case TIN_TILING_SMART:
         if (view_most(width, height) > 200 * (uint64_t)(width < height ? width : height))
             return tini_fail(error, TIN_ERR_UNSUPPORTED,
@@ -174,7 +178,8 @@ tin_status tini_pixels_views(const tin_pixels_rules *rules, uint32_t width, uint
                              height);
         view_smart(rules, 0, width, height, &w, &h);
         break;
-    default: break;
+    default:
+        break;
     }
     view_add(plan, w, h, 0);
     view_cut(plan->views, 1, 1);
