@@ -109,8 +109,8 @@ static int take_forced(tin_session *s, choice *c, int32_t *token) {
             s->finish = TIN_FINISH_END;
             return 0;
         }
-        int64_t count = tin_constraint_forced(s->constraint, s->tokens, c->at, tokens_left(s, c->at), c->tokens,
-                                              FORCED_MAX);
+        int64_t count = tin_constraint_forced(s->constraint, s->input.tokens, c->at, tini_tokens_left(s, c->at),
+                                              c->tokens, FORCED_MAX);
         if (count < 0)
             s->finish = TIN_FINISH_CONSTRAINT;
         c->forced = count > 0 ? (uint32_t)count : 0;
@@ -144,7 +144,7 @@ static int next_token(tin_session *s, choice *c, int32_t *token) {
         s->ready.partial = 1;
     }
     c->used += c->used + 1 == c->at;
-    *token = tini_sample(&s->sampling, c->row, vocab, mask, s->tokens, c->at, c->at, s->scratch);
+    *token = tini_sample(&s->sampling, c->row, vocab, mask, s->input.tokens, c->at, c->at, s->scratch);
     double share = 0;
     if (*token >= 0 && (s->sampling.measure || tini_record_shares(s->record)))
         share = tini_log_share(c->row, vocab, mask, (uint32_t)*token);
@@ -166,7 +166,7 @@ static void place(tin_session *s, choice *c, int32_t token) {
         s->finish = TIN_FINISH_CONSTRAINT;
         return;
     }
-    if (c->guesses && s->tokens[c->at] == token) {
+    if (c->guesses && s->input.tokens[c->at] == token) {
         c->guesses--;
         c->right++;
         c->row = tini_session_row(s, c->at);
@@ -176,7 +176,7 @@ static void place(tin_session *s, choice *c, int32_t token) {
         if (s->position > c->at)
             s->position = c->at;
     }
-    s->tokens[c->at++] = token;
+    s->input.tokens[c->at++] = token;
     s->sampling.answered++;
     if (--s->left)
         return;

@@ -27,15 +27,15 @@ void tini_guess_begin(tin_session *s, uint32_t lookup) {
     s->stretch = FIRST_STRETCH;
     s->rest = s->resting = 0;
     if (lookup && s->drafter && s->drafter->table.header)
-        tini_drafter_begin(s->drafter, s->tokens, s->count);
+        tini_drafter_begin(s->drafter, s->input.tokens, s->count);
 }
 
 /* The end of the latest earlier place whose last `length` tokens are the session's last; 0 when there is none. */
 static uint32_t find_match(const tin_session *s, uint32_t length) {
-    const int32_t *last = s->tokens + s->count - length;
+    const int32_t *last = s->input.tokens + s->count - length;
     for (uint32_t end = s->count; end-- > length;) {
         uint32_t k = 0;
-        while (k < length && s->tokens[end - length + k] == last[k])
+        while (k < length && last[k] != TIN_EMBEDDED && s->input.tokens[end - length + k] == last[k])
             k++;
         if (k == length)
             return end;
@@ -65,11 +65,11 @@ static uint32_t least_chance(const tin_session *s) {
 static uint32_t draft(tin_session *s, uint32_t most, const uint32_t *mask) {
     tini_drafter *d = s->drafter;
     for (; d->known < s->count; d->known++)
-        d->copying = tini_drafter_follow(d, d->copying, s->tokens, d->known);
+        d->copying = tini_drafter_follow(d, d->copying, s->input.tokens, d->known);
     tini_copying copying = d->copying;
     uint32_t chance = CERTAIN * CERTAIN, made = 0, sure, at = s->count, worth = least_chance(s);
     for (s->expected = 0; made < most; made++) {
-        int32_t token = tini_drafter_guess(d, copying, s->tokens, at, made ? NULL : mask, &sure);
+        int32_t token = tini_drafter_guess(d, copying, s->input.tokens, at, made ? NULL : mask, &sure);
         if (token < 0 || tini_token_is_end(d->tokenizer, token) || sure < worth)
             break;
         chance = chance / CERTAIN * sure / CERTAIN * s->trust;
@@ -78,27 +78,29 @@ static uint32_t draft(tin_session *s, uint32_t most, const uint32_t *mask) {
             break;
         }
         s->expected += chance;
-        s->tokens[at] = token;
-        copying = tini_drafter_follow(d, copying, s->tokens, at++);
+        s->input.tokens[at] = token;
+        copying = tini_drafter_follow(d, copying, s->input.tokens, at++);
     }
     return made;
 }
 
-/* Those that followed earlier. A match may reach into what is guessed: a repetition goes on. */
+/* Those that followed earlier, up to an image. A match may reach into what is guessed: a repetition goes on. */
 static uint32_t look_up(tin_session *s, uint32_t most) {
     uint32_t from = 0;
     for (uint32_t length = LONGEST_MATCH; !from && length >= SHORTEST_MATCH && most; length--)
         if (s->count > length)
             from = find_match(s, length);
-    if (!from || (s->constraint && !is_set(s->allowed ? s->allowed : allowed_next(s), s->tokens[from])))
+    if (!from || s->input.tokens[from] == TIN_EMBEDDED ||
+        (s->constraint && !is_set(s->allowed ? s->allowed : allowed_next(s), s->input.tokens[from])))
         return 0;
     if (s->resting) {
         s->resting--;
         return 0;
     }
-    for (uint32_t k = 0; k < most; k++)
-        s->tokens[s->count + k] = s->tokens[from + k];
-    return most;
+    uint32_t made = 0;
+    for (; made < most && s->input.tokens[from + made] != TIN_EMBEDDED; made++)
+        s->input.tokens[s->count + made] = s->input.tokens[from + made];
+    return made;
 }
 
 static uint32_t least(uint32_t a, uint32_t b) {

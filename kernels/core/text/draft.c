@@ -54,7 +54,8 @@ static uint32_t find_rule(const tini_draft *table, uint32_t key) {
 
 void tini_drafter_begin(tini_drafter *d, const int32_t *tokens, uint32_t count) {
     uint32_t first = count, bytes = 0, length;
-    for (; first && count - first < TINI_DRAFT_TOKENS; first--, bytes += length) {
+    for (; first && count - first < TINI_DRAFT_TOKENS && tokens[first - 1] != TIN_EMBEDDED;
+         first--, bytes += length) {
         tini_token_bytes(d->tokenizer, tokens[first - 1], &length);
         if (bytes + length > TINI_DRAFT_TEXT)
             break;

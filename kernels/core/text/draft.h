@@ -27,7 +27,7 @@
 #define TINI_DRAFT_CUED 0x400000u /* there are rules of this key with tokens of the prompt */
 
 enum {
-    TINI_DRAFT_TOKENS = 256, /* of the prompt's end that are looked at, */
+    TINI_DRAFT_TOKENS = 256, /* of the prompt's end, behind its last image, that are looked at, */
     TINI_DRAFT_TEXT = 2048,  /* and the bytes of their text, at most */
     TINI_DRAFT_SEEN = 6,     /* keys of a place, but for those with tokens of the prompt */
     TINI_DRAFT_NOWHERE = 0xFFFF
