@@ -95,24 +95,24 @@ class Bench:
 
 
 def sized(bench: Bench, rate: float) -> dict[str, Any]:
-    """Hours and bytes of --size items, by those that were measured; a tenth of the items is a start's alone."""
+    """Hours and bytes of --size items, by what --items take more than a tenth of them: without a start."""
     args = bench.args
-    few, many = args.items // 10, args.items
+    few = args.items // 10
+    more, size = args.items - few, args.size
     started = bench.run(bench.given(few), bench.folder / "few.jsonl")
-    steady = (many - few) / max(1e-9, many / rate - started)  # items/s without the command's start
-    bytes_ = {name: _grown(bench.folder, name) for name in ("", ".journal")}
-    size = args.size
+    steady = more / max(1e-9, args.items / rate - started)
+
+    def grown(name: str) -> int:
+        many, some = (bench.folder / f"{one}.jsonl{name}" for one in ("rates", "few"))
+        return round(size * (many.stat().st_size - some.stat().st_size) / more)
+
     return {
         "items": size,
         "items_per_second": round(steady, 2),
         "hours": round(size / steady / 3600, 1),
-        "out_bytes": round(size * bytes_[""] / many),
-        "journal_bytes": round(size * bytes_[".journal"] / many),
+        "out_bytes": grown(""),
+        "journal_bytes": grown(".journal"),
     }
-
-
-def _grown(folder: Path, name: str) -> int:
-    return (folder / f"rates.jsonl{name}").stat().st_size
 
 
 def rates(bench: Bench) -> dict[str, Any]:
