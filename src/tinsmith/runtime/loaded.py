@@ -296,9 +296,8 @@ class Loaded:
         """Continues a prompt: text, or token ids.
 
         What the prompt shares with earlier ones is not computed again, which changes no bit. lookup: most
-        tokens to guess at once from what stands earlier in the conversation, where the draft table has no guess;
-        0: no guesses; changes no token. draft: tokens
-        that the answer may be (temperature 0 only). They are checked many at once: the answer is that of plain
+        tokens to guess at once from what stands earlier in the conversation, where the draft table has no
+        guess; 0: no guesses; changes no token. draft: tokens that the answer may be (temperature 0 only). They are checked many at once: the answer is that of plain
         decoding, at the cost of a prompt where the draft is right. constraint: what the answer may be, from
         tinsmith.schema, tools, grammar, regex or choices; "own": what the adapter brings, or else the file
         says, None: anything. heal: the prompt's last tokens may be the beginning of longer ones, as a text cut
