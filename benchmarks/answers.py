@@ -14,9 +14,9 @@ item by item, so that a busy moment falls on all. An evaluation is a pass that m
 included; a peer makes one a token.
 
 Prints one line of JSON: by contestant the mean and median milliseconds an answer, `evaluations` and `tokens` an
-answer, `bytes` of weights read an answer (at most: a pass under a constraint reads less of the head), how many are
-exact; `ratios` of the means to those of our constrained answers with the table; `same`: whether our answers are
-equal with the table and without.
+answer, `bytes` of weights read an answer (at most: a pass under a constraint reads less of the head), how many
+are exact; `ratios` of the means to those of our constrained answers with the table; `same`: whether our answers
+are equal with the table and without.
 """
 
 from __future__ import annotations

@@ -172,7 +172,10 @@ def test_what_a_constraint_allows_is_all_that_comes_out(made: Path) -> None:
 def test_a_constraint_is_sealed_with_what_it_comes_from(made: Path, folder: Path) -> None:
     with zipfile.ZipFile(made / "home-q8_0.tin") as tin:
         data, manifest = tin.read("grammar/answer.bin"), json.loads(tin.read("manifest.json"))
+        table = tin.read("drafts/answer.bin")
     assert data == (made / "data" / "answer.bin").read_bytes()
+    assert table == (made / "data" / "draft.bin").read_bytes()
+    assert manifest["entries"]["drafts/answer.bin"]["bytes"] == len(table)
     stated = manifest["constraint"]
     assert (stated["source"], stated["file"], stated["spacing"]) == ("schema", "schema.json", "spaced")
     assert stated["sha256"] == files.sha256_file(folder / "data" / "schema.json")

@@ -5,16 +5,19 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 from plain_sessions import DONE, TOKEN, generated, row
 from tiny_models import tiny_spec
 
+import tinsmith
 from tinsmith import _core
-from tinsmith.compiler import build_image, drafts
+from tinsmith.compiler import build_image, build_tin, drafts
 from tinsmith.constraint.regex import compile_regex
-from tinsmith.errors import RuntimeFault
+from tinsmith.errors import FormatError, RuntimeFault
+from tinsmith.formats.tin import DRAFT
 from tinsmith.runtime import Model
 
 SAMPLED = {"temperature": 1.5, "top_k": 20, "top_p": 0.95, "repetition_penalty": 1.2, "seed": 3}
@@ -134,6 +137,21 @@ def test_words_of_the_prompt_are_copied() -> None:
     keys = frozenset(struct.unpack_from(f"<{count}I", rules, 32))
     seen = zip(answer, _core.draft_seen(model.core, prompt, answer, keys), strict=True)
     assert any(copied == token for token, places in seen for _, copied, _ in places)
+
+
+def test_a_file_brings_its_own_table(tmp_path: Path) -> None:
+    core, path = made("llama")[1], tmp_path / "m.tin"
+    build_tin(tiny_spec("llama"), path, entries={DRAFT: table("llama")})
+    model = tinsmith.load(path, threads=1)
+    prompt, evaluations = prompts(core)[0], []
+    for model.drafts in (False, True):
+        answer = model.generate(prompt, max_tokens=ROOM)
+        assert answer.token_ids == plain("llama", False)[0]
+        evaluations.append(answer.evaluations)
+    assert evaluations[1] < evaluations[0]
+    build_tin(tiny_spec("llama"), path, entries={DRAFT: table("llama")[:-4]})
+    with pytest.raises(FormatError, match="rules do not fit"):
+        tinsmith.load(path)
 
 
 def packed(vocab: int, rules: dict[int, int]) -> bytes:

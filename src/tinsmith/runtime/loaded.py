@@ -296,19 +296,20 @@ class Loaded:
         """Continues a prompt: text, or token ids.
 
         What the prompt shares with earlier ones is not computed again, which changes no bit. lookup: most
-        tokens to guess at once from what stands earlier in the conversation; changes no token. draft: tokens
-        that the answer may be (temperature 0 only). They are checked many at once: the answer is that of plain
-        decoding, at the cost of a prompt where the draft is right. constraint: what the answer may be, from
-        tinsmith.schema, tools, grammar, regex or choices; "own": what the adapter brings, or else the file
-        says, None: anything. heal: the prompt's last tokens may be the beginning of longer ones, as a text cut
-        within a word has them; they are chosen anew, and the text stays. Not for token ids. adapter: the name
-        of one of `adapters`, or names with the scales of several, which are added in this order; None: the base
-        alone. sure: the answer says how sure the model was of it (`probability`), at the cost of a pass over
-        the allowed tokens a choice; None: where the file was sealed with a threshold, by which `sure` of the
-        answer then goes. presence_penalty, frequency_penalty (-2 to 2): what is taken from the logits of tokens
-        that the answer already has, once, and as often as it has them. logit_bias: what is added to the logits
-        of these tokens, first of all; -infinity bans one. record: the answer says what each token was chosen by
-        (`choices`), tops: with so many of the likeliest tokens there.
+        tokens to guess at once from what stands earlier in the conversation, where the draft table has no
+        guess; 0: no guesses; changes no token. draft: tokens that the answer may be (temperature 0 only). They
+        are checked many at once: the answer is that of plain decoding, at the cost of a prompt where the draft
+        is right. constraint: what the answer may be, from tinsmith.schema, tools, grammar, regex or choices;
+        "own": what the adapter brings, or else the file says, None: anything. heal: the prompt's last tokens
+        may be the beginning of longer ones, as a text cut within a word has them; they are chosen anew, and the
+        text stays. Not for token ids. adapter: the name of one of `adapters`, or names with the scales of
+        several, which are added in this order; None: the base alone. sure: the answer says how sure the model
+        was of it (`probability`), at the cost of a pass over the allowed tokens a choice; None: where the file
+        was sealed with a threshold, by which `sure` of the answer then goes. presence_penalty,
+        frequency_penalty (-2 to 2): what is taken from the logits of tokens that the answer already has, once,
+        and as often as it has them. logit_bias: what is added to the logits of these tokens, first of all;
+        -infinity bans one. record: the answer says what each token was chosen by (`choices`), tops: with so
+        many of the likeliest tokens there.
         """
         sure = self.least(constraint, adapter) is not None if sure is None else sure
         filters = (temperature, top_k, top_p, min_p, repetition_penalty, seed, lookup, sure)
