@@ -13,7 +13,16 @@ from tinsmith.formats.safetensors import Tensor as Stored
 from tinsmith.models.folder_tensors import GENERAL, read_tensor, stored_tensors, write_json
 from tinsmith.spec import Tokenizer, Vision
 from tinsmith.tokenizer.tokenizer_json import read_json
-from tinsmith.vision.parts import CONFIG, Connector, by_architecture, parts_of, tensors_of, tokens_of, towers
+from tinsmith.vision.parts import (
+    CONFIG,
+    Connector,
+    by_architecture,
+    checked,
+    parts_of,
+    tensors_of,
+    tokens_of,
+    towers,
+)
 from tinsmith.vision.pictures import PROCESSOR, common_to_hf
 
 # Files that state how pictures are cut, and the key under which the newer one has it.
@@ -118,7 +127,7 @@ def _without_tensors(
     given = {word: config.get(key) for word, key in connector.token_keys.items()}
     tokens = tokens_of(connector, given, tokenizer, CONFIG)
     pictures = connector.pictures_from_hf(Fields(processor, PROCESSOR), sizes, joint)
-    return Vision(connector.tower, sizes, connector.name, joint, {}, tokens, pictures)
+    return checked(Vision(connector.tower, sizes, connector.name, joint, {}, tokens, pictures), CONFIG)
 
 
 def _own(connector: Connector, in_folder: Mapping[str, Stored]) -> dict[str, str]:

@@ -74,7 +74,8 @@ def build_files(
     tins: Path | None = None,
 ) -> dict[str, tuple[Path, Path]]:
     """A GGUF and a tin of a prepared spec in each of the formats: `<name>-q8_0.gguf` and `<name>-q8_0.tin` for
-    Q8_0. tins: a folder for these, where it is another."""
+    Q8_0; and the vision half, if there is one, as `mmproj-<name>-q8_0.gguf` beside it. tins: a folder for these,
+    where it is another."""
     name, built = spec.general["name"], {}
     for note in spec.notes:
         display.line(f"{name}: {note}")
@@ -94,6 +95,7 @@ def _build_pair(spec: Spec, gguf: Path, tin: Path, weights: Weights, display: Di
 
     notes = [*spec.notes, *write_gguf(spec, gguf, weights, display)]
     stored = dataclasses.replace(spec, tensors=models.load(gguf).tensors)
+    stored = write_mmproj(stored, gguf, weights)
     facts = {**extra.manifest, "weights": weights.name, **({"notes": notes} if notes else {})}
     entries = dict(extra.entries)
     if extra.bill is not None:
@@ -148,6 +150,32 @@ def write_gguf(spec: Spec, path: Path, weights: Weights, display: Display, threa
     for note in encode.notes:
         display.line(f"{label}: {note}")
     return list(encode.notes)
+
+
+def all_files(spec: Spec, built: Mapping[str, tuple[Path, Path]]) -> list[Path]:
+    """What build_files made, with the vision halves if the model has one."""
+    halves = [mmproj_of(gguf) for gguf, _ in built.values()] if spec.vision else []
+    return [file for pair in built.values() for file in pair] + halves
+
+
+def mmproj_of(gguf: Path) -> Path:
+    """Where the vision half of a model's file is, if it has one."""
+    return gguf.with_name(f"mmproj-{gguf.name}")
+
+
+def write_mmproj(spec: Spec, gguf: Path, weights: Weights) -> Spec:
+    """The vision half in these formats beside the model's file; the spec that has it so. Nothing, and no file,
+    for a model without one."""
+    from tinsmith import models
+    from tinsmith.quant import vision
+
+    path = mmproj_of(gguf)
+    if spec.vision is None:
+        path.unlink(missing_ok=True)
+        return spec
+    spec = dataclasses.replace(spec, vision=vision.apply(spec.vision, weights.formats))
+    models.save_mmproj(spec, path)
+    return spec
 
 
 def pack(
