@@ -174,7 +174,7 @@ typedef struct tin_model_info {
     int32_t bos, eos;     /* token ids, or -1 */
     uint64_t fingerprint; /* of the whole file's contents: equal for equal files */
     const char *isa;      /* instruction set in use */
-    uint32_t dim; /* floats of a row that may take the place of a token's embedding; 0: none may */
+    uint32_t dim;         /* floats of a row that may take the place of a token's embedding; 0: none may */
 } tin_model_info;
 
 /* Fills in *info. It cannot fail. */

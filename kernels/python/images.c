@@ -33,12 +33,13 @@ static int read_image(const core_session *self, prompt *p, uint32_t k) {
         return -1;
     }
     unsigned at, count, columns;
-    if (!PyArg_ParseTuple(given, "O&O&O&y#O:image", core_uint32, &at, core_uint32, &count, core_uint32, &columns,
-                          &digest, &length, &rows))
+    if (!PyArg_ParseTuple(given, "O&O&O&y#O:image", core_uint32, &at, core_uint32, &count, core_uint32,
+                          &columns, &digest, &length, &rows))
         return -1;
     *image = (tin_embedded){.at = at, .count = count, .columns = columns};
     if (length != sizeof image->digest) {
-        PyErr_Format(PyExc_ValueError, "a digest of %zd bytes; an image's has %zu", length, sizeof image->digest);
+        PyErr_Format(PyExc_ValueError, "a digest of %zd bytes; an image's has %zu", length,
+                     sizeof image->digest);
         return -1;
     }
     memcpy(image->digest, digest, sizeof image->digest);
@@ -128,8 +129,8 @@ PyObject *core_session_images(core_session *self, PyObject *unused) {
     PyObject *list = PyList_New(0);
     tin_embedded image;
     for (uint32_t k = 0; list && tin_session_embedded(self->session, k, &image); k++) {
-        PyObject *one = Py_BuildValue("(IIIy#)", image.at, image.count, image.columns, (const char *)image.digest,
-                                      (Py_ssize_t)sizeof image.digest);
+        PyObject *one = Py_BuildValue("(IIIy#)", image.at, image.count, image.columns,
+                                      (const char *)image.digest, (Py_ssize_t)sizeof image.digest);
         if (!one || PyList_Append(list, one))
             Py_CLEAR(list);
         Py_XDECREF(one);

@@ -6,19 +6,19 @@
 #include <string.h>
 
 static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
-    static char *names[] = {"model",   "context",     "chunk",   "logit_rows",   "threads", "kv_type",
-                            "batched", "checkpoints", "compute", "adapter_rank", "images",
-                            "image_rows", NULL};
+    static char *names[] = {"model",   "context",    "chunk",       "logit_rows", "threads",
+                            "kv_type", "batched",    "checkpoints", "compute",    "adapter_rank",
+                            "images",  "image_rows", NULL};
     core_state *state = PyType_GetModuleState(type);
     PyObject *model, *compute = Py_None;
     unsigned context = 0, chunk = 0, logit_rows = 1, threads = 1, kv_type = TIN_KV_F16, checkpoints = 0,
              adapter_rank = 0, images = 0, image_rows = 0;
     int batched = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|O&O&O&O&O&pO&OO&O&O&:Session", names, state->model_type,
-                                     &model, core_uint32, &context, core_uint32, &chunk, core_uint32,
-                                     &logit_rows, core_uint32, &threads, core_uint32, &kv_type, &batched,
-                                     core_uint32, &checkpoints, &compute, core_uint32, &adapter_rank, core_uint32, &images,
-                                     core_uint32, &image_rows))
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|O&O&O&O&O&pO&OO&O&O&:Session", names,
+                                     state->model_type, &model, core_uint32, &context, core_uint32, &chunk,
+                                     core_uint32, &logit_rows, core_uint32, &threads, core_uint32, &kv_type,
+                                     &batched, core_uint32, &checkpoints, &compute, core_uint32, &adapter_rank,
+                                     core_uint32, &images, core_uint32, &image_rows))
         return NULL;
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     core_session *self = (core_session *)alloc(type, 0);
@@ -585,7 +585,8 @@ static PyMethodDef methods[] = {
 
 static PyType_Slot slots[] = {
     {Py_tp_doc, "Session(model, context=0, chunk=0, logit_rows=1, threads=1, kv_type=KV_F16, batched=False, "
-                "checkpoints=0, compute=None, adapter_rank=0, images=0, image_rows=0); 0 takes the model's own. compute(ids, rows) -> "
+                "checkpoints=0, compute=None, adapter_rank=0, images=0, image_rows=0); 0 takes the model's "
+                "own. compute(ids, rows) -> "
                 "the float32 logits of the last `rows` of all these tokens, where another runtime computes "
                 "them; step then takes no budget."},
     {Py_tp_new, session_new},

@@ -151,7 +151,9 @@ tin_status tin_session_save(const tin_session *s, void *out, size_t size, tin_er
     if (status)
         return status;
     saved_parts p = parts_of(s, count);
-    saved_header h = {.version = p.images ? SAVED_VERSION : p.shape ? SAVED_SHAPED : SAVED_PLAIN,
+    saved_header h = {.version = p.images  ? SAVED_VERSION
+                                 : p.shape ? SAVED_SHAPED
+                                           : SAVED_PLAIN,
                       .kv_type = s->options.kv_type,
                       .position = position,
                       .count = count};
@@ -261,8 +263,9 @@ static tin_status check_saved(const tin_session *s, const saved_header *h, const
     if (saved_check(h, body, size) != h->check)
         return tini_fail(error, TIN_ERR_FORMAT, "the saved session is damaged");
     if (!are_tokens(s, p, body, h->count))
-        return tini_fail(error, TIN_ERR_FORMAT,
-                         "the saved session has a token that is not in the vocabulary, or an image out of place");
+        return tini_fail(
+            error, TIN_ERR_FORMAT,
+            "the saved session has a token that is not in the vocabulary, or an image out of place");
     return TIN_OK;
 }
 

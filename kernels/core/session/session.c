@@ -44,8 +44,9 @@ static tin_status resolve_options(const tin_model *model, const tin_session_opti
         return tini_fail(error, TIN_ERR_ARGUMENT, "room for adapters of rank %u; at most %u",
                          options->adapter_rank, TINI_MOST_ADAPTERS * TINI_MOST_RANK);
     if ((options->images || options->image_rows) && !tini_input_table(&model->program))
-        return tini_fail(error, TIN_ERR_UNSUPPORTED,
-                         "room for images; the model has no one table of embeddings that given rows take the place of");
+        return tini_fail(
+            error, TIN_ERR_UNSUPPORTED,
+            "room for images; the model has no one table of embeddings that given rows take the place of");
     if (options->images > options->image_rows || options->image_rows > options->context)
         return tini_fail(error, TIN_ERR_ARGUMENT,
                          "room for %u images of %u rows in all; an image has a row at least, and a row is a "
@@ -175,7 +176,8 @@ tin_status tini_session_check_free(const tin_session *s, tin_error *error) {
 uint32_t tini_session_start(const tin_session *s, uint32_t position) {
     for (uint32_t before = UINT32_MAX; before != position;) {
         before = position;
-        position = tini_states_newest(&s->states, s->input.whole ? tini_input_edge(&s->input, position) : position);
+        position =
+            tini_states_newest(&s->states, s->input.whole ? tini_input_edge(&s->input, position) : position);
     }
     return position;
 }
@@ -217,10 +219,11 @@ tin_status tini_session_check_images(const tin_session *s, uint32_t images, uint
                          "%u images of %u rows in all; the session has room for %u of %u", images, rows,
                          s->input.most_spans, s->input.most_rows);
     if (s->input.whole && widest > s->input.whole)
-        return tini_fail(error, TIN_ERR_ARGUMENT,
-                         "an image of %u rows, which see each other; the session computes %u at once: make it with "
-                         "a larger chunk",
-                         widest, s->input.whole);
+        return tini_fail(
+            error, TIN_ERR_ARGUMENT,
+            "an image of %u rows, which see each other; the session computes %u at once: make it with "
+            "a larger chunk",
+            widest, s->input.whole);
     return TIN_OK;
 }
 
@@ -241,15 +244,17 @@ static tin_status check_images(const tin_session *s, const int32_t *tokens, uint
             return status;
         end = image->at + image->count;
         if (!image->rows && end > from)
-            return tini_fail(error, TIN_ERR_ARGUMENT, "image %u has no rows, and the session does not have it", k);
+            return tini_fail(error, TIN_ERR_ARGUMENT, "image %u has no rows, and the session does not have it",
+                             k);
     }
     for (uint32_t k = 0; k < count; k++) {
         while (at < image_count && images[at].at + images[at].count <= k)
             at++;
         if ((tokens[k] == TIN_EMBEDDED) != (at < image_count && images[at].at <= k))
-            return tini_fail(error, TIN_ERR_ARGUMENT,
-                             "token %u is %d; TIN_EMBEDDED (%d) stands for each row of an image, and for nothing else",
-                             k, tokens[k], TIN_EMBEDDED);
+            return tini_fail(
+                error, TIN_ERR_ARGUMENT,
+                "token %u is %d; TIN_EMBEDDED (%d) stands for each row of an image, and for nothing else", k,
+                tokens[k], TIN_EMBEDDED);
     }
     return TIN_OK;
 }

@@ -31,7 +31,7 @@ struct tin_session {
     tin_session_options options; /* with defaults filled in */
     tini_caches caches;
     tini_states states;
-    tini_pass pass;  /* for tin_step; without memory when options.batched */
+    tini_pass pass;   /* for tin_step; without memory when options.batched */
     tini_input input; /* its tokens [options.context]: computed, then queued, then guessed */
     void *scratch;    /* for sampling */
 
@@ -134,8 +134,8 @@ void tini_session_go_back(tin_session *session, uint32_t position);
 tin_status tini_session_check_free(const tin_session *session, tin_error *error);
 /* MEMORY when there is no room for so many images, with so many rows in all; ARGUMENT when the one with the most is too wide
  * for a pass of the session, where its rows see each other. */
-tin_status tini_session_check_images(const tin_session *session, uint32_t images, uint32_t rows, uint32_t widest,
-                                     tin_error *error);
+tin_status tini_session_check_images(const tin_session *session, uint32_t images, uint32_t rows,
+                                     uint32_t widest, tin_error *error);
 /* STATE when caches with a window no longer hold what going on at `position` needs. */
 tin_status tini_session_check_window(const tin_session *session, uint32_t position, tin_error *error);
 

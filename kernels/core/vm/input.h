@@ -20,7 +20,8 @@ typedef struct tini_input {
     float *rows;      /* [most_rows][width] */
     uint32_t width, most_spans, most_rows;
     uint32_t span_count, row_count;
-    uint32_t whole;  /* rows of one image see each other, so they are computed together, at most so many; 0: they don't */
+    uint32_t
+        whole; /* rows of one image see each other, so they are computed together, at most so many; 0: they don't */
     uint32_t graded; /* an image's rows have the rotary positions of their places in it */
 } tini_input;
 

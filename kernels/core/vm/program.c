@@ -181,6 +181,8 @@ static const char *tini_check_attention(const checker *c) {
     uint32_t heads = c->op->u[0];
     if (!kv || !heads || heads > MAX_HEADS || heads % kv->heads)
         return "its heads do not fit its cache";
+    if (c->op->u[1] > 1)
+        return "who sees whom among an image's rows is unknown";
     uint32_t width = heads * kv->head_dim;
     return is_f32(c, c->op->in[0], width) && is_f32(c, c->op->out[0], width) ? NULL : "its query does not fit";
 }
@@ -342,7 +344,8 @@ static const char *tini_check_slice(const checker *c) {
 }
 
 static const char *tini_check_patches(const checker *c) {
-    return is_f32(c, c->op->out[0], c->p->patch) ? NULL : "needs floats as wide as those of every other such op";
+    return is_f32(c, c->op->out[0], c->p->patch) ? NULL
+                                                 : "needs floats as wide as those of every other such op";
 }
 
 /* The side of a square of that area, at least 1; 0: none. */
@@ -380,7 +383,8 @@ static const char *tini_check_states(const checker *c) {
 
 /* Which programs may have an op: of text, towers, or both; and of a tower, whether with merged patches. */
 static int of_tower(uint32_t kind) {
-    return kind == TINI_OP_PATCHES || kind == TINI_OP_POSITION || kind == TINI_OP_MERGE || kind == TINI_OP_STATES;
+    return kind == TINI_OP_PATCHES || kind == TINI_OP_POSITION || kind == TINI_OP_MERGE ||
+           kind == TINI_OP_STATES;
 }
 
 static int of_both(uint32_t kind, int merged) {
