@@ -46,6 +46,7 @@
 #include "core/vm/adapter.c"
 #include "core/vm/embed.c"
 #include "core/vm/experts.c"
+#include "core/vm/input.c"
 #include "core/vm/kv.c"
 #include "core/vm/op_attention.c"
 #include "core/vm/op_experts.c"

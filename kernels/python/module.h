@@ -108,6 +108,12 @@ void core_session_set_busy(core_session *session, int busy);
 PyObject *core_session_state(core_session *session, PyObject *unused);
 PyObject *core_session_route(core_session *session, PyObject *router);
 
+/* In images.c. */
+PyObject *core_session_append(core_session *session, PyObject *args);
+PyObject *core_session_replace(core_session *session, PyObject *args);
+PyObject *core_session_shared(core_session *session, PyObject *args);
+PyObject *core_session_images(core_session *session, PyObject *unused);
+
 /* Of a session with `compute`: TIN_STEP_*, or negative with an exception. The caller has set it busy. */
 int32_t core_outside_step(core_session *session);
 void core_session_release_logits(core_session *session);

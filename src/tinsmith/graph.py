@@ -78,8 +78,10 @@ class Graph:
 class GraphBuilder:
     """The op vocabulary as a family writes it. tensors: a spec's, by role."""
 
-    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+    def __init__(self, tensors: Mapping[str, Tensor], images: bool = False) -> None:
+        """images: whether rows of images come among the tokens; what a family says of them counts only then."""
         self.graph = Graph(dict(tensors))
+        self.images = images
 
     def _add(self, op: Op) -> None:
         self.graph.ops.append(op)
@@ -122,11 +124,17 @@ class GraphBuilder:
         self._add(Op("MATMUL", [x], [*outs], slots))
         return tuple(outs)
 
-    def rope_table(self, frequencies: Sequence[float], factor: float = 1.0) -> Value:
-        """Cosines and sines of position * frequency, for `rope`, times a factor."""
+    def rope_table(
+        self, frequencies: Sequence[float], factor: float = 1.0, streams: Sequence[int] | None = None
+    ) -> Value:
+        """Cosines and sines of position * frequency, for `rope`, times a factor. streams: of each frequency, whether
+        an image's row has the position of its time (0), its row (1) or its column (2); without, its own."""
         out = Value(2 * len(frequencies))
-        name = self.constant(f"rope.{sum(op.kind == 'ROPE_TABLE' for op in self.graph.ops)}", frequencies)
-        self._add(Op("ROPE_TABLE", [], [out], [name], f=(factor,)))
+        number = sum(op.kind == "ROPE_TABLE" for op in self.graph.ops)
+        names: list[str | None] = [self.constant(f"rope.{number}", frequencies)]
+        if streams is not None and self.images:
+            names.append(self.constant(f"rope.{number}.streams", streams))
+        self._add(Op("ROPE_TABLE", [], [out], names, f=(factor,)))
         return out
 
     def rope(self, x: Value, table: Value, heads: int) -> Value:
@@ -151,11 +159,14 @@ class GraphBuilder:
     def kv_append(self, cache: int, key: Value, value: Value) -> None:
         self._add(Op("KV_APPEND", [key, value], cache=cache))
 
-    def attention(self, cache: int, query: Value, heads: int, scale: float, cap: float = 0.0) -> Value:
+    def attention(
+        self, cache: int, query: Value, heads: int, scale: float, cap: float = 0.0, *, images: bool = False
+    ) -> Value:
         """Causal attention of `heads` query heads over the cache, which already holds these tokens. cap:
-        scores s become cap * tanh(s / cap)."""
+        scores s become cap * tanh(s / cap). images: what is of one image sees all of it."""
         out = Value(query.width)
-        self._add(Op("ATTENTION", [query], [out], cache=cache, u=(heads,), f=(scale, cap)))
+        numbers = (heads, 1) if images and self.images else (heads,)
+        self._add(Op("ATTENTION", [query], [out], cache=cache, u=numbers, f=(scale, cap)))
         return out
 
     def gated(self, gate: Value, up: Value, act: str = "silu") -> Value:

@@ -1,5 +1,6 @@
 #include "model.h"
 #include "../base/error.h"
+#include "../vm/input.h"
 #include "../vm/recurrent.h"
 #include "prompts.h"
 
@@ -186,6 +187,7 @@ tin_status tin_model_create(const void *file, size_t size, const char *isa, void
 
 void tin_model_describe(const tin_model *model, tin_model_info *info) {
     const tini_program_header *h = model->program.header;
+    const tini_tensor *table = tini_input_table(&model->program);
     uint64_t kv = 0;
     for (uint32_t k = 0; k < h->caches; k++)
         kv += (uint64_t)model->program.caches[k].heads * model->program.caches[k].head_dim * 4;
@@ -202,6 +204,7 @@ void tin_model_describe(const tin_model *model, tin_model_info *info) {
         .eos = model->tokenizer.eos,
         .fingerprint = tini_zip_fingerprint(&model->zip),
         .isa = model->kernels->isa,
+        .dim = table ? table->inputs : 0,
     };
 }
 

@@ -120,8 +120,8 @@ tin_status tin_vision_begin(tin_vision *v, const float *patches, uint32_t height
     if (count > v->options.patches)
         return tini_fail(error, TIN_ERR_ARGUMENT, "an image of %u by %u patches; there is room for %u", height,
                          width, v->options.patches);
-    const tini_image image = {patches, height, width, (uint32_t)count / (side * side)};
-    tini_pass_see(&v->pass, &v->caches, &image);
+    v->image = (tini_image){patches, height, width, (uint32_t)count / (side * side)};
+    tini_pass_see(&v->pass, &v->caches, &v->image);
     v->stage = TINI_TOWER_SEEING;
     return TIN_OK;
 }
@@ -141,7 +141,7 @@ int32_t tin_vision_step(tin_vision *v, uint64_t budget_ns) {
 const float *tin_vision_states(const tin_vision *v, uint32_t *count) {
     int seen = v->stage == TINI_TOWER_SEEN;
     if (count)
-        *count = seen ? v->pass.image.states : 0;
+        *count = seen ? v->image.states : 0;
     return seen ? v->pass.logits : NULL;
 }
 

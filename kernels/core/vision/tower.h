@@ -11,7 +11,8 @@ struct tin_vision {
     tin_vision_options options; /* with defaults filled in */
     tini_pass pass;
     tini_caches caches;
-    int32_t stage; /* TINI_TOWER_* */
+    tini_image image; /* under way, or seen */
+    int32_t stage;    /* TINI_TOWER_* */
 };
 
 enum { TINI_TOWER_IDLE, TINI_TOWER_SEEING, TINI_TOWER_SEEN };

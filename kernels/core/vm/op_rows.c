@@ -13,10 +13,17 @@ static void run_embed(const tini_run *r, uint32_t item, uint32_t end) {
     const tini_tensor *t = tini_tensor_of(r, r->op->tensor[0]);
     for (; item < end; item++) {
         const tini_block *block = tini_block_of(r, item);
+        const tini_span *image = tini_block_image(block);
         for (uint32_t k = 0; k < block->rows; k++) {
             float *out = tini_value_at(r, r->op->out[0], block->row + k);
-            tini_unpack_row(t->format, out, tini_weights_of(r, r->op->tensor[0]), (uint32_t)block->tokens[k],
-                            t->inputs);
+            const uint32_t place = tini_block_place(block) + k;
+            if (image) {
+                const float *rows = block->input->rows + (size_t)image->row * t->inputs;
+                memcpy(out, rows + (size_t)(place - image->first) * t->inputs, t->inputs * sizeof *out);
+                continue;
+            }
+            tini_unpack_row(t->format, out, tini_weights_of(r, r->op->tensor[0]),
+                            (uint32_t)block->input->tokens[place], t->inputs);
             tini_scale_row(out, t->inputs, r->op->f[0]);
         }
     }

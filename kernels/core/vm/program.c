@@ -136,6 +136,20 @@ static const char *tini_check_rope_table(const checker *c) {
                                                    : "its output is not twice as wide as its frequencies";
 }
 
+int tini_program_sees_images(const tini_program *p) {
+    for (uint32_t k = 0; k < p->header->ops; k++)
+        if (p->ops[k].kind == TINI_OP_ATTENTION && p->ops[k].u[1])
+            return 1;
+    return 0;
+}
+
+int tini_program_grades_images(const tini_program *p) {
+    for (uint32_t k = 0; k < p->header->ops; k++)
+        if (p->ops[k].kind == TINI_OP_ROPE_TABLE && p->ops[k].tensor[1] != TINI_NONE)
+            return 1;
+    return 0;
+}
+
 static const char *tini_check_rope(const checker *c) {
     const tini_value *x = value(c, c->op->in[0]), *table = value(c, c->op->in[1]);
     uint32_t heads = c->op->u[0];
@@ -167,6 +181,8 @@ static const char *tini_check_attention(const checker *c) {
     uint32_t heads = c->op->u[0];
     if (!kv || !heads || heads > MAX_HEADS || heads % kv->heads)
         return "its heads do not fit its cache";
+    if (c->op->u[1] > 1)
+        return "who sees whom among an image's rows is unknown";
     uint32_t width = heads * kv->head_dim;
     return is_f32(c, c->op->in[0], width) && is_f32(c, c->op->out[0], width) ? NULL : "its query does not fit";
 }
@@ -328,7 +344,8 @@ static const char *tini_check_slice(const checker *c) {
 }
 
 static const char *tini_check_patches(const checker *c) {
-    return is_f32(c, c->op->out[0], c->p->patch) ? NULL : "needs floats as wide as those of every other such op";
+    return is_f32(c, c->op->out[0], c->p->patch) ? NULL
+                                                 : "needs floats as wide as those of every other such op";
 }
 
 /* The side of a square of that area, at least 1; 0: none. */
@@ -366,7 +383,8 @@ static const char *tini_check_states(const checker *c) {
 
 /* Which programs may have an op: of text, towers, or both; and of a tower, whether with merged patches. */
 static int of_tower(uint32_t kind) {
-    return kind == TINI_OP_PATCHES || kind == TINI_OP_POSITION || kind == TINI_OP_MERGE || kind == TINI_OP_STATES;
+    return kind == TINI_OP_PATCHES || kind == TINI_OP_POSITION || kind == TINI_OP_MERGE ||
+           kind == TINI_OP_STATES;
 }
 
 static int of_both(uint32_t kind, int merged) {
@@ -400,8 +418,7 @@ static const char *check_rows(const checker *c) {
     const tini_op *op = c->op;
     int merged = op->flags & TINI_FLAG_LOGIT_ROWS;
     uint32_t side = c->p->side, share = side && merged ? side * side : 1;
-    if (side ? !of_tower(op->kind) && !of_both(op->kind, merged)
-             : of_tower(op->kind) || (op->kind == TINI_OP_ROPE_TABLE && op->tensor[1] != TINI_NONE))
+    if (side ? !of_tower(op->kind) && !of_both(op->kind, merged) : of_tower(op->kind))
         return side ? "has no place in a tower, or not there" : "has no place in a program of text";
     if (side && (op->kind == TINI_OP_PATCHES || op->kind == TINI_OP_POSITION) && merged)
         return "is for patches that are not merged";

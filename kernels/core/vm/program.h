@@ -104,6 +104,10 @@ typedef struct tini_program {
 tin_status tini_program_open(tini_program *program, const uint8_t *data, size_t size, const uint8_t *weights,
                              size_t weight_size, tin_error *error);
 
+/* Whether rows of one image see each other, and whether they have rotary positions by their places in it. */
+int tini_program_sees_images(const tini_program *program);
+int tini_program_grades_images(const tini_program *program);
+
 /* Packed bytes of a tensor; 0 when the format or the shape is not possible. */
 uint64_t tini_tensor_bytes(uint32_t format, uint32_t rows, uint32_t inputs);
 

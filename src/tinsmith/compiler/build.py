@@ -30,12 +30,14 @@ from tinsmith.tokenizer import packed as tokenizer_file
 CHUNK = 64
 # With a mixture of experts, each of which sees a few of them only.
 EXPERT_CHUNK = 256
+# Where rows of one image see each other they are computed at once: gemma3's images are of 256.
+IMAGE_CHUNK = 256
 # The GGUF file of the same model but for the tensors in weights.bin: what `export --gguf` begins with.
 GGUF_HEADER = "gguf.bin"
 
 
 def compile_graph(spec: Spec) -> Graph:
-    builder = GraphBuilder(spec.tensors)
+    builder = GraphBuilder(spec.tensors, images=spec.vision is not None)
     family.by_name(spec.family).graph(spec.hyper, builder)
     lower(builder.graph)
     return builder.graph
@@ -169,7 +171,9 @@ def shape_of(tensor: Tensor) -> tuple[str, int, int]:
 
 
 def _chunk(graph: Graph) -> int:
-    return EXPERT_CHUNK if any(op.kind == "EXPERT_MATMUL" for op in graph.ops) else CHUNK
+    if any(op.kind == "EXPERT_MATMUL" for op in graph.ops):
+        return EXPERT_CHUNK
+    return IMAGE_CHUNK if any(op.kind == "ATTENTION" and op.u[1:] == (1,) for op in graph.ops) else CHUNK
 
 
 def _manifest(spec: Spec, graph: Graph, program: Program) -> dict[str, Any]:

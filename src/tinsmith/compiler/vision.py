@@ -25,7 +25,7 @@ def compile_vision(vision: Vision) -> tuple[Graph, Program]:
     most = vision.pictures.patches(vision.sizes.patch, vision.joint.merge)
     if most > _core.MAX_CHUNK:
         raise UnsupportedError(f"images of {most} patches; the native runtime takes at most {_core.MAX_CHUNK}")
-    builder = GraphBuilder(vision.tensors)
+    builder = GraphBuilder(vision.tensors, images=True)
     x = connector.graph(vision.sizes, vision.joint, builder, tower.graph(vision.sizes, builder))
     builder.states(x)
     lower(builder.graph)

@@ -126,7 +126,7 @@ def layers(sizes: TowerSizes, g: GraphBuilder, x: Value, table: Value | None = N
         if table is not None:
             q, k = g.rope(q, table, heads), g.rope(k, table, heads)
         g.kv_append(cache, k, v)
-        h = g.attention(cache, q, heads, head_dim**-0.5)
+        h = g.attention(cache, q, heads, head_dim**-0.5, images=True)
         x = g.matmul(h, f"{at}o", residual=x, bias=f"{at}o_bias")
         h = g.layer_norm(x, f"{at}ffn_norm", f"{at}ffn_norm_bias", eps)
         h = g.act(g.matmul(h, f"{at}up", bias=f"{at}up_bias"), GRAPH_ACTS[sizes.act])
