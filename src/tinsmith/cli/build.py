@@ -88,7 +88,8 @@ def run(args: Args) -> int:
             raise InputError(
                 f"{args.source}: a recipe states formats, context and name itself, in [build] and [output], "
                 "a date in [data], what an answer may be in [constraint], and weighs inputs by its training "
-                "data; leave out --format, --context, --name, --date, --imatrix, --mmproj, --schema, --tools, --grammar"
+                "data; leave out --format, --context, --name, --date, --imatrix, --mmproj, --schema, --tools, "
+                "--grammar"
             )
         budgets = _budget.given(args)
         if budgets:

@@ -46,11 +46,11 @@ def load_hf(folder: Path) -> Spec:
         raise type(error)(f"{folder}: {error}") from error
     in_folder = safetensors.read_folder(folder)
     tokenizer, template = tokenizer_json.read(folder, hyper.vocab)
-    vision, seen = vision_part.read(folder, whole, architecture, hyper.dim, tokenizer, in_folder)
+    vision, seen, unseen = vision_part.read(folder, whole, architecture, hyper.dim, tokenizer, in_folder)
     in_folder = {name: stored for name, stored in in_folder.items() if name not in seen}
     change = stand_in.changed if stand_in else one_by_one
     tensors, notes = _tensors(folder, family, hyper, change, in_folder, vision=vision is not None)
-    notes += family.notes(hyper) + (stand_in.notes if stand_in else ())
+    notes += unseen + family.notes(hyper) + (stand_in.notes if stand_in else ())
     general, named = _general(folder, config), tokenizer_json.named_templates(folder)
     return Spec(family.name, hyper, tensors, tokenizer, template, general, notes, named, vision=vision)
 

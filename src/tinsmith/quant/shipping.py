@@ -21,7 +21,7 @@ from tinsmith.system.progress import Display, transfer
 if TYPE_CHECKING:
     from tinsmith.quant.model import Feedback
     from tinsmith.quant.presets import Mix
-    from tinsmith.spec import Buffer, Spec
+    from tinsmith.spec import Buffer, Spec, Tensor
 
 Messages = Sequence[Mapping[str, Any]]
 
@@ -74,8 +74,8 @@ def build_files(
     tins: Path | None = None,
 ) -> dict[str, tuple[Path, Path]]:
     """A GGUF and a tin of a prepared spec in each of the formats: `<name>-q8_0.gguf` and `<name>-q8_0.tin` for
-    Q8_0; and the vision half, if there is one, as `mmproj-<name>-q8_0.gguf` beside it. tins: a folder for these,
-    where it is another."""
+    Q8_0; and the vision half, if there is one, as `mmproj-<name>-q8_0.gguf` beside it. tins: a folder for
+    these, where it is another."""
     name, built = spec.general["name"], {}
     for note in spec.notes:
         display.line(f"{name}: {note}")
@@ -137,7 +137,7 @@ def write_gguf(spec: Spec, path: Path, weights: Weights, display: Display, threa
     from tinsmith import models, quant
 
     label = weights.mix.name if weights.mix else weights.name
-    with transfer(display, label, _bytes(spec)) as advance:
+    with transfer(display, label, _bytes(spec.tensors)) as advance:
         encode = quant.encoder(
             spec,
             weights.formats,
@@ -183,12 +183,13 @@ def pack(
 ) -> None:
     from tinsmith import compiler
 
-    with transfer(display, f"pack {preset}", _bytes(spec)) as advance:
+    total = _bytes(spec.tensors) + (_bytes(spec.vision.tensors) if spec.vision else 0)
+    with transfer(display, f"pack {preset}", total) as advance:
         compiler.build_tin(spec, path, entries=entries, manifest=facts, advance=advance)
 
 
-def _bytes(spec: Spec) -> int:
-    return sum(memoryview(tensor.data).nbytes for tensor in spec.tensors.values())
+def _bytes(tensors: Mapping[str, Tensor]) -> int:
+    return sum(memoryview(tensor.data).nbytes for tensor in tensors.values())
 
 
 def licenses(base: Path) -> dict[str, bytes]:
