@@ -1,8 +1,8 @@
 """What a family computes: ops over named values, before any device is known.
 
 A family's `graph(hyper, g)` calls the methods of GraphBuilder; each adds one op and returns its output, a Value
-of shape (tokens, width). So do a tower's and a connector's, whose values are of shape (patches, width) and, once
-patches are merged, (states, width). The op kinds are those of kernels/ops.def.
+of shape (tokens, width). So do a tower's and a connector's, whose values are of shape (patches, width) and,
+once patches are merged, (states, width). The op kinds are those of kernels/ops.def.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tinsmith.errors import UnsupportedError
 from tinsmith.formats.weights import to_float32
 from tinsmith.spec import Tensor
 
-# In the order of TINI_ACT_*: what `gated` does to its gate. "gelu" is the form by tanh, "gelu_erf" the exact one.
+# In the order of TINI_ACT_*: what `gated` does to its gate. "gelu" is the form by tanh, "gelu_erf" the exact.
 ACTIVATIONS = ("silu", "gelu", "sigmoid", "none", "gelu_erf")
 # In the order of TINI_GRID_*: how a table of positions is resized (kernels/core/vm/program.h).
 GRIDS = ("nearest", "corners", "smooth")
@@ -323,7 +323,7 @@ class GraphBuilder:
         return out
 
     def merge(self, x: Value, side: int, *, mean: bool = False) -> Value:
-        """Of each square of side by side patches, all rows joined, or their mean. What follows is of squares."""
+        """Of each square of side by side patches all rows joined, or their mean; what follows is of squares."""
         out = Value(x.width if mean else x.width * side**2)
         self._add(Op("MERGE", [x], [out], u=(side, int(mean))))
         return out

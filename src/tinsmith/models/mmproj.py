@@ -20,7 +20,16 @@ from tinsmith.models.gguf_spec import general, in_file_type, read_tensors, store
 from tinsmith.spec import Hyper, Spec, Tensor, Tokenizer, TowerSizes, Vision
 from tinsmith.tensor_names import TensorName
 from tinsmith.vision.facts import pictures_from_facts
-from tinsmith.vision.parts import Connector, Tower, by_projector, parts_of, tensors_of, tokens_of, towers
+from tinsmith.vision.parts import (
+    Connector,
+    Tower,
+    by_projector,
+    checked,
+    parts_of,
+    tensors_of,
+    tokens_of,
+    towers,
+)
 from tinsmith.vision.pictures import three
 
 ARCHITECTURE = "clip"
@@ -75,7 +84,7 @@ def _without_tensors(
     usual = {key: [shortest_float32(x) for x in three(fields, f"image_{key}")] for key in _NORMAL}
     facts = own.get("pictures", usual | connector.usual_pictures(fields, sizes, joint))
     pictures = pictures_from_facts(connector.rule, facts, OWN)
-    return Vision(connector.tower, sizes, connector.name, joint, {}, tokens, pictures)
+    return checked(Vision(connector.tower, sizes, connector.name, joint, {}, tokens, pictures), "metadata")
 
 
 def _sizes(meta: Mapping[str, Any], fields: Fields, tower: Tower) -> TowerSizes:
@@ -120,9 +129,14 @@ def save(spec: Spec, path: str | Path) -> None:
     vision = spec.vision
     if vision is None:
         raise UnsupportedError("the model has no vision half to write; give a checkpoint that has one")
+    write(vision, spec.general, path)
+
+
+def write(vision: Vision, about: Mapping[str, Any], path: str | Path) -> None:
+    """about: Spec.general of the model that it is of."""
     vision = replace(vision, tensors={role: _wide(role, t) for role, t in vision.tensors.items()})
     names = tensors_of(vision)
-    gguf.write(path, _metadata(spec, vision), stored_tensors(vision.tensors, names))
+    gguf.write(path, _metadata(vision, about), stored_tensors(vision.tensors, names))
 
 
 def _wide(role: str, tensor: Tensor) -> Tensor:
@@ -131,7 +145,7 @@ def _wide(role: str, tensor: Tensor) -> Tensor:
     return to_float32(tensor)
 
 
-def _metadata(spec: Spec, vision: Vision) -> dict[str, gguf.Value]:
+def _metadata(vision: Vision, about: Mapping[str, Any]) -> dict[str, gguf.Value]:
     tower, connector = parts_of(vision)
     sizes, pictures = vision.sizes, vision.pictures
     if sizes.act != "gelu_tanh":
@@ -142,11 +156,11 @@ def _metadata(spec: Spec, vision: Vision) -> dict[str, gguf.Value]:
         "image_size": sizes.side * sizes.patch,
         **{f"image_{key}": list(getattr(pictures, key)) for key in _NORMAL},
         "projection_dim": vision.joint.dim,
-        connector.merge_key: vision.joint.merge,
+        **connector.to_gguf(vision.joint),
         **connector.pictures_to_gguf(pictures),
     }
     metadata = {
-        **general(spec, ARCHITECTURE, "mmproj", vision.tensors),
+        **general(about, ARCHITECTURE, "mmproj", vision.tensors),
         "general.file_type": in_file_type(vision.tensors),
         "clip.has_vision_encoder": True,
         "clip.projector_type": connector.projector,

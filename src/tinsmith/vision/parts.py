@@ -18,13 +18,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.fields import Fields
-from tinsmith.spec import ConnectorSizes, Pictures, Tokenizer, TowerSizes, Vision
+from tinsmith.spec import ConnectorSizes, Pictures, Tensor, Tokenizer, TowerSizes, Vision
 from tinsmith.tensor_names import TensorName
 
 if TYPE_CHECKING:
     from tinsmith.graph import GraphBuilder, Value
 
 CONFIG = "config.json"
+# Of a tower.
+_MOST = {"layers": 1024, "patch": 256, "side": 1024, "heads": 1024}
 # Innermost dimension first, as GGUF has it, by a tensor's name.
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -55,6 +57,10 @@ class Tower(ABC):
     def graph(self, sizes: Any, g: GraphBuilder) -> Value:
         """The states of an image's patches; tensors go by their roles."""
 
+    @abstractmethod
+    def from_graph(self, sizes: Any, tensors: dict[str, Tensor]) -> None:
+        """Puts back the tensors that the graph made others of."""
+
 
 class Connector(ABC):
     """What follows a tower. Its tensors' roles begin with `connector.`; their hf is relative to
@@ -75,8 +81,9 @@ class Connector(ABC):
     # tower, where that is not the tower's own model_type.
     vision_defaults: ClassVar[Mapping[str, Any]] = {}
     vision_type: ClassVar[str | None] = None
-    # Its rule for pictures.
+    # Its rule for pictures, and the filter of the resize where a file does not say.
     rule: ClassVar[type[Pictures]]
+    filter: ClassVar[str]
     # Tokens by the connector's words: as vocabularies have them, and config.json's keys of their ids where it
     # has such. Only `image` must be there.
     token_texts: ClassVar[Mapping[str, str]]
@@ -104,6 +111,11 @@ class Connector(ABC):
         """From metadata without clip.vision before their keys."""
         return ConnectorSizes(fields.count(self.merge_key, self.merge), dim)
 
+    def to_gguf(self, joint: Any) -> dict[str, Any]:
+        """The inverse of from_gguf, where tensors do not say it. UnsupportedError for what llama.cpp does not
+        read."""
+        return {self.merge_key: joint.merge}
+
     @abstractmethod
     def pictures_from_hf(self, processor: Fields, sizes: TowerSizes, joint: Any) -> Pictures:
         """From preprocessor_config.json."""
@@ -128,6 +140,9 @@ class Connector(ABC):
     @abstractmethod
     def graph(self, sizes: TowerSizes, joint: Any, g: GraphBuilder, x: Value) -> Value:
         """The language model's embeddings of a tower's states."""
+
+    def from_graph(self, joint: Any, tensors: dict[str, Tensor]) -> None:  # noqa: B027 (most make none)
+        """Puts back the tensors that the graph made others of."""
 
 
 @cache
@@ -177,6 +192,23 @@ def parts_of(vision: Vision) -> tuple[Tower, Connector]:
             f"{', '.join(towers())}; connectors: {', '.join(connectors())}"
         )
     return towers()[vision.tower], connectors()[vision.connector]
+
+
+def checked(vision: Vision, where: str) -> Vision:
+    """Itself. Raises FormatError for sizes that no tower has: a file may say anything, and by them names are
+    made before its tensors are looked at."""
+    sizes = vision.sizes
+    for name, most in _MOST.items():
+        given = getattr(sizes, name)
+        if not 0 < given <= most:
+            raise FormatError(f"{where}: a vision tower of {name} {given}; it must be from 1 to {most}")
+    if sizes.dim % sizes.heads:
+        raise FormatError(f"{where}: the tower's width {sizes.dim} is no multiple of its {sizes.heads} heads")
+    if not 0 < vision.joint.merge <= sizes.side:
+        raise FormatError(
+            f"{where}: {vision.joint.merge} patches a side make a token; it must be from 1 to {sizes.side}"
+        )
+    return vision
 
 
 def tensors_of(vision: Vision) -> list[TensorName]:
