@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
 from tinsmith import _core
@@ -14,6 +13,7 @@ from tinsmith.errors import UnsupportedError
 from tinsmith.formats import tin
 from tinsmith.graph import Graph, GraphBuilder
 from tinsmith.spec import Vision
+from tinsmith.vision.facts import to_facts
 from tinsmith.vision.parts import parts_of
 
 PROGRAM, WEIGHTS = "vision/program.bin", "vision/weights.bin"
@@ -41,13 +41,4 @@ def vision_entries(
         (PROGRAM, program.data),
         (WEIGHTS, tin.Pieces(program.weight_bytes, pack_weights(graph, program, advance))),
     ]
-    facts = {
-        "tower": vision.tower,
-        "sizes": asdict(vision.sizes),
-        "connector": vision.connector,
-        "joint": asdict(vision.joint),
-        "patches": vision.pictures.patches(vision.sizes.patch, vision.joint.merge),
-        "tokens": vision.tokens,
-        "pictures": {"rule": type(vision.pictures).__name__.lower()} | asdict(vision.pictures),
-    }
-    return entries, {"vision": facts}
+    return entries, {"vision": to_facts(vision)}
