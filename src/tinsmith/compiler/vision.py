@@ -41,4 +41,5 @@ def vision_entries(
         (PROGRAM, program.data),
         (WEIGHTS, tin.Pieces(program.weight_bytes, pack_weights(graph, program, advance))),
     ]
-    return entries, {"vision": to_facts(vision)}
+    most = vision.pictures.patches(vision.sizes.patch, vision.joint.merge)
+    return entries, {"vision": to_facts(vision) | {"patches": most}}

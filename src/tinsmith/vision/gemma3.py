@@ -61,7 +61,7 @@ class Gemma3(Connector):
     def from_hf(self, config: Mapping[str, Any], sizes: TowerSizes, dim: int) -> ConnectorSizes:
         fields = Fields(config, CONFIG)
         side = isqrt(fields.count("mm_tokens_per_image", 256))
-        if sizes.side % side:
+        if not sizes.side or sizes.side % side:
             raise FormatError(
                 f"{fields.named('mm_tokens_per_image')}; its root must divide the tower's {sizes.side} patches "
                 "a side"

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tinsmith.errors import FormatError
+from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.fields import Fields
 from tinsmith.spec import ConnectorSizes, Pictures, TowerSizes
 from tinsmith.tensor_names import TensorName
@@ -91,6 +91,12 @@ class Lfm2(Connector):
             raise FormatError(f"tensor {_UP!r} is missing or not a matrix; the file is incomplete")
         merge = fields.count(self.merge_key, self.merge)
         return Lfm2Sizes(merge, dim, shapes[_UP][1], _NORM in shapes, "mm.1.bias" in shapes)
+
+    def check_gguf(self, joint: Lfm2Sizes) -> None:
+        if not joint.bias:
+            raise UnsupportedError(
+                "projector_bias is false; llama.cpp reads LFM2-VL's connector with biases alone"
+            )
 
     def pictures_from_hf(self, processor: Fields, sizes: TowerSizes, joint: Lfm2Sizes) -> Natural:
         processor.refuse("encoder_patch_size", sizes.patch)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from tinsmith.graph import GraphBuilder, Value
 
 CONFIG = "config.json"
+# Of a tower.
+_MOST = {"layers": 1024, "patch": 256, "side": 1024, "heads": 1024}
 # Innermost dimension first, as GGUF has it, by a tensor's name.
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -119,6 +121,9 @@ class Connector(ABC):
         texts by what they stand for; views: tiles first, where there are such, then the whole picture."""
         return word["begin"] + word["image"] * views[0].tokens + word["end"]
 
+    def check_gguf(self, joint: Any) -> None:
+        """UnsupportedError for what llama.cpp does not read."""
+
     @abstractmethod
     def pictures_from_hf(self, processor: Fields, sizes: TowerSizes, joint: Any) -> Pictures:
         """From preprocessor_config.json."""
@@ -192,6 +197,23 @@ def parts_of(vision: Vision) -> tuple[Tower, Connector]:
             f"{', '.join(towers())}; connectors: {', '.join(connectors())}"
         )
     return towers()[vision.tower], connectors()[vision.connector]
+
+
+def checked(vision: Vision, where: str) -> Vision:
+    """Itself. Raises FormatError for sizes that no tower has: a file may say anything, and by them names are
+    made before its tensors are looked at."""
+    sizes = vision.sizes
+    for name, most in _MOST.items():
+        given = getattr(sizes, name)
+        if not 0 < given <= most:
+            raise FormatError(f"{where}: a vision tower of {name} {given}; it must be from 1 to {most}")
+    if sizes.dim % sizes.heads:
+        raise FormatError(f"{where}: the tower's width {sizes.dim} is no multiple of its {sizes.heads} heads")
+    if not 0 < vision.joint.merge <= sizes.side:
+        raise FormatError(
+            f"{where}: {vision.joint.merge} patches a side make a token; it must be from 1 to {sizes.side}"
+        )
+    return vision
 
 
 def tensors_of(vision: Vision) -> list[TensorName]:

@@ -13,7 +13,7 @@ from tinsmith.layouts import row_range, rows_in_order
 from tinsmith.spec import Tensor, TowerSizes
 from tinsmith.tensor_names import TensorName
 from tinsmith.vision.parts import Tower
-from tinsmith.vision.siglip import ACTS, CONFIG, by_pixel, checked, layers, linear, norm
+from tinsmith.vision.siglip import ACTS, CONFIG, by_pixel, layers, linear, norm
 from tinsmith.vision.siglip2 import square_side
 
 if TYPE_CHECKING:
@@ -44,17 +44,15 @@ class Qwen3Vl(Tower):
         fields.refuse("temporal_patch_size", FRAMES)
         fields.refuse("hidden_act", *ACTS)
         fields.refuse("deepstack_visual_indexes", [])
-        return checked(
-            TowerSizes(
-                layers=fields.count("depth"),
-                dim=fields.count("hidden_size"),
-                ffn_dim=fields.count("intermediate_size"),
-                heads=fields.count("num_heads"),
-                patch=fields.count("patch_size"),
-                side=square_side(fields, "num_position_embeddings"),
-                norm_eps=NORM_EPS,
-                act=ACTS[fields.get("hidden_act")],
-            )
+        return TowerSizes(
+            layers=fields.count("depth"),
+            dim=fields.count("hidden_size"),
+            ffn_dim=fields.count("intermediate_size"),
+            heads=fields.count("num_heads"),
+            patch=fields.count("patch_size"),
+            side=square_side(fields, "num_position_embeddings"),
+            norm_eps=NORM_EPS,
+            act=ACTS[fields.get("hidden_act")],
         )
 
     def to_hf(self, sizes: TowerSizes) -> dict[str, Any]:

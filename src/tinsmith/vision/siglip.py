@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tinsmith.errors import FormatError
 from tinsmith.fields import Fields
 from tinsmith.layouts import columns_in_order
 from tinsmith.spec import Tensor, TowerSizes
@@ -51,17 +50,15 @@ class Siglip(Tower):
         fields.refuse("num_channels", 3)
         fields.refuse("hidden_act", *ACTS)
         patch = fields.count("patch_size")
-        return checked(
-            self.sizes(
-                layers=fields.count("num_hidden_layers"),
-                dim=fields.count("hidden_size"),
-                ffn_dim=fields.count("intermediate_size"),
-                heads=fields.count("num_attention_heads"),
-                patch=patch,
-                side=self.side_from_hf(fields, patch),
-                norm_eps=fields.real("layer_norm_eps"),
-                act=ACTS[fields.get("hidden_act")],
-            )
+        return TowerSizes(
+            layers=fields.count("num_hidden_layers"),
+            dim=fields.count("hidden_size"),
+            ffn_dim=fields.count("intermediate_size"),
+            heads=fields.count("num_attention_heads"),
+            patch=patch,
+            side=self.side_from_hf(fields, patch),
+            norm_eps=fields.real("layer_norm_eps"),
+            act=ACTS[fields.get("hidden_act")],
         )
 
     def side_from_hf(self, fields: Fields, patch: int) -> int:
@@ -157,14 +154,6 @@ def norm(role: str, hf: str, gguf: str, dim: int) -> list[TensorName]:
     """A layer norm's weight and bias."""
     weight = TensorName(role, f"{hf}.weight", f"{gguf}.weight", 1, dim)
     return [weight, TensorName(f"{role}_bias", f"{hf}.bias", f"{gguf}.bias", 1, dim)]
-
-
-def checked(sizes: TowerSizes) -> TowerSizes:
-    if sizes.dim % sizes.heads:
-        raise FormatError(f"{CONFIG}: hidden_size {sizes.dim} is not a multiple of {sizes.heads} heads")
-    if not sizes.side:
-        raise FormatError(f"{CONFIG}: image_size is below patch_size {sizes.patch}; it must hold a patch")
-    return sizes
 
 
 tower = Siglip()
