@@ -97,7 +97,7 @@ def patches(rule: bytes, rgb: bytes, width: int, height: int, size: int) -> Iter
         yield by_pixel(made[first : first + size], area)
 
 
-def by_pixel(patch: memoryview, area: int) -> memoryview:
+def by_pixel(patch: memoryview[float], area: int) -> memoryview:
     """Of a patch that is channel by channel."""
     from array import array
 
