@@ -89,7 +89,13 @@ def fuzz(core: list[Path], tmp_path: Path, name: str, tin: Path) -> None:
     shutil.copytree(CORPUS / name, corpus)
     artifacts = Path(os.environ.get("TINSMITH_FUZZ_ARTIFACTS", tmp_path))
     artifacts.mkdir(parents=True, exist_ok=True)
-    options = ["-seed=1", "-max_total_time=25", f"-max_len={LONGEST.get(name, 400)}", "-timeout=20", "-rss_limit_mb=2500"]
+    options = [
+        "-seed=1",
+        "-max_total_time=25",
+        f"-max_len={LONGEST.get(name, 400)}",
+        "-timeout=20",
+        "-rss_limit_mb=2500",
+    ]
     # A process's peak memory, which libFuzzer limits, begins with that of what started it: here a shell's.
     shell = ["sh", "-c", '"$0" "$@"; exit $?']
     done = subprocess.run(
