@@ -75,8 +75,8 @@ def interlaced(width: int, height: int, depth: int, kind: int, channels: int) ->
 
 
 def sampled(width: int, height: int, factors: tuple[str, str, str]) -> bytes:
-    """A JPEG of ratios that Pillow does not write: the blocks of another, whose components share their tables, dealt
-    out anew. Little contrast, since each is added to what happens to come before it."""
+    """A JPEG of ratios that Pillow does not write: the blocks of another, whose components share their tables,
+    dealt out anew. Little contrast, since each is added to what happens to come before it."""
     data = bytearray(saved(Image.fromarray(noise(96, 96) // 24 + 122), "JPEG", keep_rgb=True, quality=90))
     frame = data.index(b"\xff\xc0")
     data[frame + 5 : frame + 9] = struct.pack(">HH", height, width)

@@ -44,7 +44,7 @@ static tin_pixels_rules rules_of(script *s) {
                               .filter = next_byte(s) % 5,
                               .patch = next_byte(s) % 20,
                               .merge = 1 + next_byte(s) % 3 / 2,
-                              .frames = 1 + next_byte(s) % 2,
+                              .frames = next_byte(s) % 3,
                               .width = next_byte(s),
                               .height = next_byte(s),
                               .edge = next_byte(s),

@@ -55,8 +55,8 @@ def small() -> dict[str, bytes]:
 
 @pytest.mark.parametrize("kind", small())
 def test_every_end_and_every_bit(kind: str) -> None:
-    """A file cut anywhere, or with a bit turned anywhere, is read or refused in a line. test_fuzz.py does this under
-    sanitizers."""
+    """A file cut anywhere, or with a bit turned anywhere, is read or refused in a line. test_fuzz.py does this
+    under sanitizers."""
     data = small()[kind]
     whole = read(data)
     for end in range(len(data)):
