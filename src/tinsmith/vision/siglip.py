@@ -1,0 +1,159 @@
+"""SigLIP's vision transformer (Zhai et al. 2023): patches with learned positions, layers with the norm first,
+biases everywhere, no class token."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tinsmith.fields import Fields
+from tinsmith.layouts import columns_in_order
+from tinsmith.spec import Tensor, TowerSizes
+from tinsmith.tensor_names import TensorName
+from tinsmith.vision.parts import Tower
+
+if TYPE_CHECKING:
+    from tinsmith.graph import GraphBuilder, Value
+
+CONFIG = "config.json: vision_config"
+ACTS = {"gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu"}
+GRAPH_ACTS = {"gelu_tanh": "gelu", "gelu": "gelu_erf"}  # as graph.ACTIVATIONS has them
+# (role, in a folder, in GGUF) of a layer's matrices: each has a bias.
+_ATTENTION = (
+    ("q", "self_attn.q_proj", "attn_q"),
+    ("k", "self_attn.k_proj", "attn_k"),
+    ("v", "self_attn.v_proj", "attn_v"),
+    ("o", "self_attn.out_proj", "attn_out"),
+)
+
+
+class Siglip(Tower):
+    """grid: how the table of positions is resized, of graph.GRIDS."""
+
+    name: ClassVar[str] = "siglip"
+    grid: ClassVar[str] = "nearest"
+    model_type: ClassVar[str] = "siglip_vision_model"
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "hidden_size": 768,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "image_size": 224,
+        "patch_size": 16,
+        "layer_norm_eps": 1e-6,
+        "hidden_act": "gelu_pytorch_tanh",
+    }
+
+    def from_hf(self, config: Mapping[str, Any]) -> TowerSizes:
+        fields = Fields({**self.defaults, **config}, CONFIG, "")
+        fields.refuse("num_channels", 3)
+        fields.refuse("hidden_act", *ACTS)
+        patch = fields.count("patch_size")
+        return TowerSizes(
+            layers=fields.count("num_hidden_layers"),
+            dim=fields.count("hidden_size"),
+            ffn_dim=fields.count("intermediate_size"),
+            heads=fields.count("num_attention_heads"),
+            patch=patch,
+            side=self.side_from_hf(fields, patch),
+            norm_eps=fields.real("layer_norm_eps"),
+            act=ACTS[fields.get("hidden_act")],
+        )
+
+    def side_from_hf(self, fields: Fields, patch: int) -> int:
+        return fields.count("image_size") // patch
+
+    def side_to_hf(self, sizes: TowerSizes) -> dict[str, Any]:
+        return {"image_size": sizes.side * sizes.patch}
+
+    def to_hf(self, sizes: TowerSizes) -> dict[str, Any]:
+        return self.side_to_hf(sizes) | {
+            "hidden_act": next(name for name, act in ACTS.items() if act == sizes.act),
+            "hidden_size": sizes.dim,
+            "vision_use_head": False,
+            "intermediate_size": sizes.ffn_dim,
+            "layer_norm_eps": sizes.norm_eps,
+            "num_attention_heads": sizes.heads,
+            "num_channels": 3,
+            "num_hidden_layers": sizes.layers,
+            "patch_size": sizes.patch,
+        }
+
+    def patch(self, sizes: TowerSizes) -> TensorName:
+        """Inputs are one channel after the other, of each the rows from the top."""
+        dim, p = sizes.dim, sizes.patch
+        name = TensorName("patch", "embeddings.patch_embedding.weight", "v.patch_embd.weight", dim, 3 * p * p)
+        return replace(name, hf_shape=(dim, 3, p, p), gguf_dims=(p, p, 3, dim))
+
+    def tensors(self, sizes: TowerSizes) -> list[TensorName]:
+        dim = sizes.dim
+        positions = ("embeddings.position_embedding.weight", "v.position_embd.weight")
+        names = [
+            self.patch(sizes),
+            TensorName("patch_bias", "embeddings.patch_embedding.bias", "v.patch_embd.bias", 1, dim),
+            TensorName("positions", *positions, sizes.side**2, dim),
+        ]
+        for i in range(sizes.layers):
+            for name in layer(sizes):
+                hf, gguf = f"encoder.layers.{i}.{name.hf}", f"v.blk.{i}.{name.gguf}"
+                names.append(replace(name, role=f"layers.{i}.{name.role}", hf=hf, gguf=gguf))
+        return [*names, *norm("post_norm", "post_layernorm", "v.post_ln", dim)]
+
+    def graph(self, sizes: TowerSizes, g: GraphBuilder) -> Value:
+        g.graph.tensors["patch"] = by_pixel(g.graph.tensors["patch"])
+        x = g.matmul(g.patches(3 * sizes.patch**2), "patch", bias="patch_bias")
+        x = layers(sizes, g, g.positions(x, "positions", self.grid))
+        return g.layer_norm(x, "post_norm", "post_norm_bias", sizes.norm_eps)
+
+
+def by_pixel(weight: Tensor) -> Tensor:
+    """The runtime takes a patch as pictures have it, pixel by pixel; a convolution, channel by channel."""
+    area = weight.inputs // 3
+    return columns_in_order(weight, [i % 3 * area + i // 3 for i in range(weight.inputs)], 1)
+
+
+def layers(sizes: TowerSizes, g: GraphBuilder, x: Value, table: Value | None = None) -> Value:
+    """The norm first, then attention of all patches to all, or the feed-forward. table: queries and keys are
+    rotated by it."""
+    heads, head_dim, eps = sizes.heads, sizes.dim // sizes.heads, sizes.norm_eps
+    cache = g.cache(heads, head_dim)  # every layer's, one after the other
+    for i in range(sizes.layers):
+        at = f"layers.{i}."
+        h = g.layer_norm(x, f"{at}attn_norm", f"{at}attn_norm_bias", eps)
+        roles = [f"{at}{role}" for role in "qkv"]
+        q, k, v = g.matmuls(h, *roles, biases=[f"{role}_bias" for role in roles])
+        if table is not None:
+            q, k = g.rope(q, table, heads), g.rope(k, table, heads)
+        g.kv_append(cache, k, v)
+        h = g.attention(cache, q, heads, head_dim**-0.5, images=True)
+        x = g.matmul(h, f"{at}o", residual=x, bias=f"{at}o_bias")
+        h = g.layer_norm(x, f"{at}ffn_norm", f"{at}ffn_norm_bias", eps)
+        h = g.act(g.matmul(h, f"{at}up", bias=f"{at}up_bias"), GRAPH_ACTS[sizes.act])
+        x = g.matmul(h, f"{at}down", residual=x, bias=f"{at}down_bias")
+    return x
+
+
+def layer(sizes: TowerSizes) -> list[TensorName]:
+    dim = sizes.dim
+    names = norm("attn_norm", "layer_norm1", "ln1", dim)
+    for role, hf, gguf in _ATTENTION:
+        names += linear(role, hf, gguf, dim, dim)
+    names += norm("ffn_norm", "layer_norm2", "ln2", dim)
+    names += linear("up", "mlp.fc1", "ffn_up", sizes.ffn_dim, dim)
+    return names + linear("down", "mlp.fc2", "ffn_down", dim, sizes.ffn_dim)
+
+
+def linear(role: str, hf: str, gguf: str, rows: int, inputs: int) -> list[TensorName]:
+    """A matrix and its bias."""
+    weight = TensorName(role, f"{hf}.weight", f"{gguf}.weight", rows, inputs)
+    return [weight, TensorName(f"{role}_bias", f"{hf}.bias", f"{gguf}.bias", 1, rows)]
+
+
+def norm(role: str, hf: str, gguf: str, dim: int) -> list[TensorName]:
+    """A layer norm's weight and bias."""
+    weight = TensorName(role, f"{hf}.weight", f"{gguf}.weight", 1, dim)
+    return [weight, TensorName(f"{role}_bias", f"{hf}.bias", f"{gguf}.bias", 1, dim)]
+
+
+tower = Siglip()
