@@ -1084,7 +1084,7 @@ typedef struct tin_pixels_rules {
     uint32_t tiling, filter;         /* TIN_TILING_*, TIN_FILTER_* */
     uint32_t patch;                  /* pixels along a patch */
     uint32_t merge;                  /* patches come in blocks of merge x merge; 1: row by row */
-    uint32_t frames;                 /* how often a row has each channel's plane: 1, Qwen's 2 */
+    uint32_t frames;                 /* how often a row has each channel's plane: 1, Qwen's 2; 0: pixel by pixel */
     uint32_t width, height;          /* PLAIN: pixels */
     uint32_t edge;                   /* IDEFICS3: pixels along the longer side */
     uint32_t tile;                   /* IDEFICS3, LFM2: pixels along a tile */
@@ -1128,7 +1128,8 @@ TIN_API tin_status tin_pixels_size(const tin_pixels_rules *rules, uint32_t width
  * rgb, stride          uint8[height][width][3], rows `stride` bytes apart
  * memory, memory_size  at least plan.memory bytes, aligned to TIN_ALIGNMENT
  * rows, count          at least plan.rows * plan.columns floats: tile after tile, left to right, then down;
- *                      each its patches in the order that merge says; a patch is [3][frames][patch][patch]
+ *                      each its patches in the order that merge says; a patch is [3][frames][patch][patch],
+ *                      or where frames is 0 [patch][patch][3]
  *
  * Errors: as tin_pixels_size; ARGUMENT (no pixels, or a stride below a row), MEMORY (a block too small or
  * misaligned). */

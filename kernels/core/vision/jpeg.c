@@ -231,6 +231,7 @@ static int jpeg_scan_header(tini_jpeg *s) {
     if (!s->parts || !size || !d[0] || d[0] > s->parts || size != 4 + 2 * (size_t)d[0])
         return tini_jpeg_fail(s, "a scan's header is damaged");
     s->scanned = d[0];
+    uint32_t blocks = 0;
     for (uint32_t k = 0, from = 0; k < s->scanned; k++, from++) {
         while (from < s->parts && s->part[from].id != d[1 + 2 * k])
             from++;
@@ -239,7 +240,10 @@ static int jpeg_scan_header(tini_jpeg *s) {
         s->scanning[k] = from;
         s->part[from].dc = d[2 + 2 * k] >> 4;
         s->part[from].ac = d[2 + 2 * k] & 3;
+        blocks += s->part[from].h * s->part[from].v;
     }
+    if (s->scanned > 1 && blocks > 10)
+        return tini_jpeg_fail(s, "a scan's blocks are more than JPEG allows");
     d += size - 3;
     s->first = d[0];
     s->last = d[1];

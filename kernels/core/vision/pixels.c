@@ -22,7 +22,7 @@ static tin_status pixels_check(const tin_pixels_rules *r, tin_error *error) {
     if (!pixels_between(r->filter, TIN_FILTER_LANCZOS, TIN_FILTER_BICUBIC))
         wrong = "filter";
     else if (!pixels_between(r->patch, 1, 256) || !pixels_between(r->merge, 1, 16) ||
-             !pixels_between(r->frames, 1, 16))
+             !pixels_between(r->frames, 0, 16))
         wrong = "patch, merge or frames";
     else if (r->tiling == TIN_TILING_PLAIN)
         wrong =
@@ -51,12 +51,17 @@ static uint32_t pixels_grid(const tin_pixels_rules *rules, uint32_t edge, uint32
     return edge / tiles / rules->patch;
 }
 
+/* Floats of a patch. */
+static uint32_t pixels_columns(const tin_pixels_rules *rules) {
+    return 3 * (rules->frames ? rules->frames : 1) * rules->patch * rules->patch;
+}
+
 /* Fills in what the views make, where they are sound. */
 static tin_status pixels_count(const tin_pixels_rules *rules, uint32_t width, uint32_t height,
                                tin_pixels_plan *plan, tin_error *error) {
     uint64_t rows = 0;
     plan->tiles = 0;
-    plan->columns = 3 * rules->frames * rules->patch * rules->patch;
+    plan->columns = pixels_columns(rules);
     for (uint32_t k = 0; k < plan->count; k++) {
         const tin_pixels_view *view = plan->views + k;
         if (!pixels_between(view->width, 1, PIXELS_EDGE) || !pixels_between(view->height, 1, PIXELS_EDGE))
@@ -154,10 +159,23 @@ static uint32_t pixels_order(uint32_t merge, uint32_t x_count, uint32_t x, uint3
     return (block * merge + y % merge) * merge + x % merge;
 }
 
+/* Pixels of one row of a patch, to out[3][frames][area] or, where frames is 0, to out[][3]. */
+static void pixels_patch(const tin_pixels_rules *rules, const uint8_t *in, const float *values, float *out) {
+    uint32_t area = rules->patch * rules->patch;
+    for (uint32_t x = 0; x < rules->patch; x++, in += 3)
+        for (uint32_t c = 0; c < 3; c++) {
+            float value = values[256 * c + in[c]];
+            if (!rules->frames)
+                out[3 * x + c] = value;
+            for (uint32_t f = 0; f < rules->frames; f++)
+                out[(c * rules->frames + f) * area + x] = value;
+        }
+}
+
 /* Row y of a view into the rows of its patches. */
 static void pixels_cut(const tin_pixels_rules *rules, const tin_pixels_view *view, const uint8_t *row,
                        uint32_t y, const float *values, float *rows) {
-    uint32_t patch = rules->patch, area = patch * patch, columns = 3 * rules->frames * area;
+    uint32_t patch = rules->patch, columns = pixels_columns(rules);
     uint32_t tile_width = view->width / view->across, tile_height = view->height / view->down;
     uint32_t x_count = tile_width / patch, y_count = tile_height / patch;
     uint32_t in_tile = y % tile_height, py = in_tile / patch;
@@ -167,12 +185,9 @@ static void pixels_cut(const tin_pixels_rules *rules, const tin_pixels_view *vie
         size_t first = (size_t)(y / tile_height * view->across + tile) * x_count * y_count;
         const uint8_t *in = row + (size_t)tile * tile_width * 3;
         for (uint32_t px = 0; px < x_count; px++) {
-            float *out = rows + (first + pixels_order(rules->merge, x_count, px, py)) * columns +
-                         in_tile % patch * patch;
-            for (uint32_t x = 0; x < patch; x++, in += 3)
-                for (uint32_t c = 0; c < 3; c++)
-                    for (uint32_t f = 0; f < rules->frames; f++)
-                        out[(c * rules->frames + f) * area + x] = values[256 * c + in[c]];
+            float *out = rows + (first + pixels_order(rules->merge, x_count, px, py)) * columns;
+            pixels_patch(rules, in, values, out + in_tile % patch * patch * (rules->frames ? 1 : 3));
+            in += 3 * patch;
         }
     }
 }

@@ -23,7 +23,7 @@ def rules(vision: Vision, most: int) -> bytes:
     """tin_pixels_rules. most: patches of an image."""
     patch, pictures = vision.sizes.patch, vision.pictures
     number = next(number for number, name in FILTERS.items() if name == pictures.filter)
-    told = {"filter": number, "patch": patch, "merge": 1, "frames": 1, **_tiling(vision, most)}
+    told = {"filter": number, "patch": patch, "merge": 1, "frames": 0, **_tiling(vision, most)}
     numbers = [told.get(name, 0) for name in _FIELDS]
     tolerance = pictures.tolerance if isinstance(pictures, Natural) else 0.0
     return struct.pack("<d6f15If", 1 / 255, *pictures.mean, *pictures.std, *numbers, tolerance)
@@ -91,17 +91,6 @@ def cut(vision: Vision, rule: bytes, width: int, height: int) -> Cut:
 
 def patches(rule: bytes, rgb: bytes, width: int, height: int, size: int) -> Iterator[memoryview]:
     """Each patch of all tiles as the tower takes it: `size` floats, pixel by pixel."""
-    made = memoryview(_core.pixels(rule, rgb, 3 * width, width, height)).cast("f")
-    area = size // 3
-    for first in range(0, len(made), size):
-        yield by_pixel(made[first : first + size], area)
-
-
-def by_pixel(patch: memoryview[float], area: int) -> memoryview:
-    """Of a patch that is channel by channel."""
-    from array import array
-
-    turned = array("f", bytes(4 * 3 * area))
-    for channel in range(3):
-        turned[channel::3] = array("f", patch[channel * area : (channel + 1) * area])
-    return memoryview(turned).cast("B")
+    made = memoryview(_core.pixels(rule, rgb, 3 * width, width, height))
+    for first in range(0, len(made), 4 * size):
+        yield made[first : first + 4 * size]

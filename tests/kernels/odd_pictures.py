@@ -1,0 +1,173 @@
+"""Some 200 pictures as they come in the world, and what Pillow and an image processor make of each."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+SIZES = [(1, 1), (2, 3), (3, 2), (8, 8), (17, 13), (33, 1), (1, 33), (48, 31)]
+SUBSAMPLING = ["4:4:4", "4:2:2", "4:2:0"]
+# Of three components, how many samples across and down each has where the fullest has the most.
+FACTORS = [
+    ("12", "11", "11"), ("41", "11", "11"), ("42", "11", "11"), ("22", "12", "21"), ("14", "12", "11"),
+    ("11", "22", "11"), ("21", "12", "11"),
+]  # fmt: skip
+
+
+def noise(width: int, height: int, channels: int = 3) -> np.ndarray:
+    """uint8[height][width][channels]: waves with noise over them, so that no coefficient stays 0."""
+    rng = np.random.default_rng(width * 1000 + height)
+    y, x = np.mgrid[0:height, 0:width]
+    waves = [np.sin(x / 7 + k) * 60 + np.cos(y / 11 * (k + 1)) * 60 + 128 for k in range(channels)]
+    return np.clip(np.stack(waves, -1) + rng.normal(0, 12, (height, width, channels)), 0, 255).astype(np.uint8)
+
+
+def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+def seen(data: bytes) -> np.ndarray:
+    """uint8[height][width][3]: turned as EXIF says, over white, as transformers' processors have it. Of 16-bit
+    grey, the upper bits: Pillow's own conversion makes white of all but the darkest 255."""
+    image = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if "A" in image.getbands() or image.info.get("transparency") is not None:
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    return np.asarray(image.convert("RGB"))
+
+
+def turned(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    return exif
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def interlaced(width: int, height: int, depth: int, kind: int, channels: int) -> bytes:
+    """A PNG in Adam7's seven passes, which Pillow reads and does not write; every row has another filter."""
+    rng = np.random.default_rng(depth * 10 + kind)
+    passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+    rows = b""
+    for x, y, across, down in passes:
+        if x >= width or y >= height:
+            continue
+        bits = -(-(width - x) // across) * depth * channels
+        for row in range(-(-(height - y) // down)):
+            rows += bytes([row % 5]) + rng.integers(0, 256, -(-bits // 8), dtype=np.uint8).tobytes()
+    header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 1)
+    palette = chunk(b"PLTE", rng.integers(0, 256, 3 << depth, dtype=np.uint8).tobytes()) if kind == 3 else b""
+    data = zlib.compress(rows)
+    parts = [chunk(b"IHDR", header), palette, chunk(b"IDAT", data[:20]), chunk(b"IDAT", data[20:])]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts) + chunk(b"IEND", b"")
+
+
+def sampled(width: int, height: int, factors: tuple[str, str, str]) -> bytes:
+    """A JPEG of ratios that Pillow does not write: the blocks of another, whose components share their tables,
+    dealt out anew. Little contrast, since each is added to what happens to come before it."""
+    data = bytearray(saved(Image.fromarray(noise(96, 96) // 24 + 122), "JPEG", keep_rgb=True, quality=90))
+    frame = data.index(b"\xff\xc0")
+    data[frame + 5 : frame + 9] = struct.pack(">HH", height, width)
+    for k, factor in enumerate(factors):
+        data[frame + 11 + 3 * k] = int(factor, 16)
+    return bytes(data)
+
+
+def jpegs(image: Image.Image) -> Iterator[tuple[str, bytes]]:
+    for k, subsampling in enumerate(SUBSAMPLING):
+        for progressive in (False, True):
+            options = {"quality": (10, 60, 95)[k % 3], "restart_marker_blocks": 2 * (k % 2)}
+            data = saved(image, "JPEG", subsampling=subsampling, progressive=progressive, **options)
+            yield f"jpeg {subsampling} {'progressive' if progressive else 'sequential'}", data
+    yield "jpeg RGB", saved(image, "JPEG", keep_rgb=True)
+    for mode in ("L", "CMYK"):
+        yield f"jpeg {mode}", saved(image.convert(mode), "JPEG", progressive=mode == "L")
+
+
+def pngs(image: Image.Image) -> Iterator[tuple[str, bytes]]:
+    for mode in ("1", "L", "P", "RGB", "RGBA", "LA"):
+        yield f"png {mode}", saved(image.convert(mode), "PNG")
+    width, height = image.size
+    clear = Image.fromarray(np.concatenate([np.asarray(image), noise(width, height, 1)], -1))
+    yield "png with alpha", saved(clear, "PNG")
+    yield "png LA with alpha", saved(clear.convert("LA"), "PNG")
+    for bits in (1, 2, 4):
+        yield f"png of {1 << bits} colours", saved(image.quantize(1 << bits), "PNG", bits=bits)
+    yield "png of clear colours", saved(image.convert("P"), "PNG", transparency=bytes(range(256)))
+    yield (
+        "png of a clear grey",
+        saved(image.convert("L"), "PNG", transparency=image.convert("L").getpixel((0, 0))),
+    )
+    yield "png of a clear colour", saved(image, "PNG", transparency=image.getpixel((0, 0)))
+    deep = Image.fromarray(np.asarray(image)[..., 0].astype(np.uint16) * 257)
+    yield "png of 16 bits", saved(deep, "PNG")
+
+
+def pictures() -> Iterator[tuple[str, bytes]]:
+    """(name, file) of those that must be read."""
+    for width, height in SIZES:
+        image = Image.fromarray(noise(width, height))
+        for name, data in [*jpegs(image), *pngs(image)]:
+            yield f"{name} {width}x{height}", data
+    image = Image.fromarray(noise(19, 11))
+    for orientation in range(1, 9):
+        for kind in ("JPEG", "PNG"):
+            yield f"{kind} turned {orientation}", saved(image, kind, exif=turned(orientation))
+    for depth, kind, channels in [
+        (1, 0, 1),
+        (2, 0, 1),
+        (8, 0, 1),
+        (4, 3, 1),
+        (8, 2, 3),
+        (16, 2, 3),
+        (8, 4, 2),
+        (16, 6, 4),
+    ]:
+        yield f"interlaced {depth} {kind}", interlaced(13, 21, depth, kind, channels)
+    for factors in FACTORS:
+        for width, height in [(2, 5), (23, 17), (31, 32)]:
+            yield f"jpeg {' '.join(factors)} {width}x{height}", sampled(width, height, factors)
+    yield "interlaced 1x1", interlaced(1, 1, 8, 2, 3)
+    frames = [Image.fromarray(noise(9, 9)[..., ::-1]), Image.fromarray(noise(9, 9))]
+    yield "animated png", saved(frames[0], "PNG", save_all=True, append_images=frames[1:])
+    yield "two pictures in a jpeg", saved(frames[0], "MPO", save_all=True, append_images=frames[1:])
+    yield "long png", saved(Image.fromarray(noise(20000, 1)), "PNG")
+    yield "high jpeg", saved(Image.fromarray(noise(1, 20000)), "JPEG")
+
+
+def refused() -> Iterator[tuple[str, bytes, str]]:
+    """(name, file, what the line must say) of those that must not be."""
+    image = Image.fromarray(noise(16, 12))
+    for kind in ("GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000"):
+        yield kind, saved(image, kind), "neither PNG nor JPEG"
+    yield "text", b"not a picture", "neither PNG nor JPEG"
+    png, jpeg = saved(image, "PNG"), saved(image, "JPEG")
+    yield "half a png", png[: len(png) // 2], "cut short"
+    yield "half a jpeg", jpeg[: len(jpeg) // 2], "cut short"
+    progressive = saved(image, "JPEG", progressive=True)
+    yield "a progressive jpeg's first scans", progressive[: len(progressive) * 2 // 3], "cut short"
+    bad = bytearray(png)
+    bad[png.index(b"IDAT") + 8] ^= 1
+    yield "a changed byte", bytes(bad), "checksum"
+    header = struct.pack(">IIBBBBB", 60000, 60000, 16, 6, 0, 0, 0)
+    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000)))
+    yield "a png that claims 60000 x 60000", bomb, "the limit is"
+    wide = jpeg.replace(struct.pack(">HH", 12, 16), struct.pack(">HH", 65535, 65535), 1)
+    yield "a jpeg that claims 65535 x 65535", wide, "the limit is"
+    twelve = bytearray(jpeg)
+    twelve[jpeg.index(b"\xff\xc0") + 4] = 12
+    yield "a jpeg of 12 bits", bytes(twelve), "more than 8 bits"
+    arithmetic = jpeg.replace(b"\xff\xc0", b"\xff\xc9", 1)
+    yield "a jpeg of arithmetic coding", arithmetic, "arithmetic"

@@ -1,0 +1,136 @@
+"""Pictures in the core beside Pillow: the same pixels, the same resizing, and one line for what is not read."""
+
+from __future__ import annotations
+
+import random
+import struct
+import zlib
+
+import numpy as np
+import odd_pictures
+import pytest
+from odd_pictures import noise, saved
+from PIL import Image
+
+from tinsmith import _core
+from tinsmith.errors import RuntimeFault
+
+LIMIT = 1 << 26
+FILTERS = {1: "lanczos", 2: "bilinear", 3: "bicubic"}
+
+
+def read(data: bytes) -> np.ndarray:
+    width, height, rgb = _core.picture_read(data, LIMIT)
+    assert _core.picture_look(data, LIMIT) == (width, height)
+    return np.frombuffer(rgb, np.uint8).reshape(height, width, 3)
+
+
+def test_pictures_are_read_as_pillow_reads_them() -> None:
+    count = 0
+    for name, data in odd_pictures.pictures():
+        count += 1
+        ours, theirs = read(data), odd_pictures.seen(data)
+        assert ours.shape == theirs.shape, name
+        assert (ours == theirs).all(), name
+    assert count > 200
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"), list(odd_pictures.refused()), ids=lambda x: x if isinstance(x, str) else ""
+)
+def test_what_is_not_read_is_refused_in_a_line(name: str, data: bytes, said: str) -> None:
+    with pytest.raises(RuntimeFault, match=said) as raised:
+        read(data)
+    assert "\n" not in str(raised.value)
+
+
+def small() -> dict[str, bytes]:
+    image = Image.fromarray(noise(13, 9))
+    return {
+        "png": saved(image.quantize(16), "PNG"),
+        "sequential": saved(image, "JPEG", quality=30, optimize=True),
+        "progressive": saved(image, "JPEG", quality=30, progressive=True),
+    }
+
+
+@pytest.mark.parametrize("kind", small())
+def test_every_end_and_every_bit(kind: str) -> None:
+    """A file cut anywhere, or with a bit turned anywhere, is read or refused in a line. test_fuzz.py does this
+    under sanitizers."""
+    data = small()[kind]
+    whole = read(data)
+    for end in range(len(data)):
+        try:
+            assert (read(data[:end]) == whole).all()
+        except RuntimeFault as error:
+            assert "\n" not in str(error)
+    for bit in range(8 * len(data)):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << bit % 8
+        try:
+            read(bytes(flipped))
+        except RuntimeFault as error:
+            assert "\n" not in str(error)
+
+
+def test_memory_is_bounded_before_anything_is_read() -> None:
+    data = saved(Image.fromarray(noise(64, 48)), "JPEG", progressive=True)
+    with pytest.raises(RuntimeFault, match="64 x 48 takes [0-9]+ bytes to read; the limit is 9216"):
+        _core.picture_look(data, 64 * 48 * 3)
+    assert _core.picture_look(data, 64 * 48 * 3 + 60_000) == (64, 48)
+
+
+def test_more_data_than_pixels_is_refused() -> None:
+    header = odd_pictures.chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 2, 8, 0, 0, 0, 0))
+    start = b"\x89PNG\r\n\x1a\n" + header
+    for rows, said in (
+        (bytes(6), None),
+        (bytes(7), "more than its pixels"),
+        (bytes(5), "fewer than its pixels"),
+    ):
+        data = start + odd_pictures.chunk(b"IDAT", zlib.compress(rows)) + odd_pictures.chunk(b"IEND", b"")
+        if said is None:
+            read(data)
+            continue
+        with pytest.raises(RuntimeFault, match=said):
+            read(data)
+
+
+def plain(number: int, width: int, height: int) -> bytes:
+    """tin_pixels_rules: resized, a byte's value as it is, a row for each pixel."""
+    rest = [0] * 8
+    return struct.pack("d6f15If", 1, *[0] * 3, *[1] * 3, 1, number, 1, 1, 1, width, height, *rest, 0)
+
+
+def resized(image: np.ndarray, number: int, width: int, height: int) -> np.ndarray:
+    rows = _core.pixels(plain(number, width, height), image, image.strides[0], image.shape[1], image.shape[0])
+    return np.frombuffer(rows, np.float32).reshape(height, width, 3)
+
+
+@pytest.mark.parametrize("number", FILTERS)
+def test_resizing_is_pillows(number: int) -> None:
+    rng, draw = random.Random(number), np.random.default_rng(number)
+    for _ in range(150):
+        width, height, to_width, to_height = (
+            rng.choice([1, 2, 3, rng.randint(1, 60), rng.randint(1, 300)]) for _ in range(4)
+        )
+        image = draw.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        theirs = np.asarray(Image.fromarray(image).resize((to_width, to_height), number))
+        assert (resized(image, number, to_width, to_height) == theirs).all(), (
+            width,
+            height,
+            to_width,
+            to_height,
+        )
+
+
+def test_rows_lie_where_the_stride_says() -> None:
+    """As in a camera's buffer: a part of a larger picture, read in place."""
+    whole = noise(40, 30)
+    part = whole[5:25, 8:28]
+    rgb = whole.reshape(-1)[5 * 120 + 24 :]
+    rows = _core.pixels(plain(2, 10, 10), rgb, 120, 20, 20)
+    theirs = np.asarray(Image.fromarray(part).resize((10, 10), 2))
+    assert (np.frombuffer(rows, np.float32).reshape(10, 10, 3) == theirs).all()
+    with pytest.raises(ValueError, match="take more"):
+        _core.pixels(plain(2, 10, 10), rgb[: 19 * 120 + 59], 120, 20, 20)
